@@ -1,0 +1,70 @@
+use anchor_lang::prelude::*;
+use anchor_spl::token_interface::{Mint, TokenAccount, TokenInterface};
+
+use crate::{token, Bonded, DriftShieldError, Model, Seat};
+
+#[event_cpi]
+#[derive(Accounts)]
+pub struct Bond {
+    /// Pays the seat's rent when it takes it.
+    #[account(mut)]
+    pub oracle: Signer,
+    #[account(mut)]
+    pub model: Account<Model>,
+    #[account(
+        init_if_needed,
+        payer = oracle,
+        seeds = [b"seat", model.address().as_ref(), oracle.address().as_ref()],
+        bump
+    )]
+    pub seat: Account<Seat>,
+    #[account(mut)]
+    pub source: InterfaceAccount<TokenAccount>,
+    #[account(mut, address = model.bond_vault @ DriftShieldError::WrongVault)]
+    pub bond_vault: InterfaceAccount<TokenAccount>,
+    #[account(address = model.bond_mint @ DriftShieldError::WrongMint)]
+    pub mint: InterfaceAccount<Mint>,
+    pub token_program: Interface<'static, TokenInterface>,
+    pub system_program: Program<System>,
+}
+
+impl Bond {
+    pub fn bond(&mut self, amount: u64, bump: u8) -> Result<Bonded> {
+        let index = self
+            .model
+            .oracle_index(self.oracle.address())
+            .ok_or(DriftShieldError::NotAnOracle)?;
+        require!(0 < amount, DriftShieldError::ZeroAmount);
+        if self.seat.seq == 0 {
+            self.seat.model = *self.model.address();
+            self.seat.oracle = *self.oracle.address();
+            self.seat.bump = bump;
+        }
+        self.seat.add(amount)?;
+        self.model.hold(amount)?;
+        self.model.set_bond(index, self.seat.active());
+
+        token::transfer(
+            &self.token_program,
+            &mut self.source,
+            &self.mint,
+            &mut self.bond_vault,
+            &self.oracle,
+            &[],
+            amount,
+        );
+        self.model.invariant(self.bond_vault.amount())?;
+        Ok(Bonded {
+            model: *self.model.address(),
+            model_seq: self.model.next_seq(),
+            seat: *self.seat.address(),
+            seat_seq: self.seat.next_seq(),
+            oracle: self.seat.oracle,
+            amount,
+            bonded: self.seat.bonded,
+            unbonding: self.seat.unbonding,
+            security: self.model.security,
+            held: self.model.held,
+        })
+    }
+}

@@ -1,0 +1,34 @@
+use anchor_lang::prelude::*;
+
+use crate::{DriftShieldError, Model, Seat, SeatClosed};
+
+#[event_cpi]
+#[derive(Accounts)]
+pub struct CloseSeat {
+    /// Paid the rent, and gets it back.
+    #[account(mut, address = seat.oracle @ DriftShieldError::WrongRentPayer)]
+    pub oracle: UncheckedAccount,
+    #[account(address = seat.model @ DriftShieldError::WrongModel)]
+    pub model: Account<Model>,
+    #[account(mut, close = oracle)]
+    pub seat: Account<Seat>,
+}
+
+impl CloseSeat {
+    pub fn close_seat(&mut self) -> Result<SeatClosed> {
+        // A ruling on an open receipt needs the seats of all who submitted to it. Those are listed,
+        // as the list does not change while a receipt is open.
+        let needed =
+            self.model.oracle_index(&self.seat.oracle).is_some() && 0 < self.model.open_receipts;
+        require!(
+            self.seat.bonded == 0 && !needed,
+            DriftShieldError::SeatInUse
+        );
+        Ok(SeatClosed {
+            model: self.seat.model,
+            seat: *self.seat.address(),
+            seat_seq: self.seat.next_seq(),
+            oracle: self.seat.oracle,
+        })
+    }
+}

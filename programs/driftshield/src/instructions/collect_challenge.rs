@@ -1,0 +1,81 @@
+use anchor_lang::prelude::*;
+use anchor_spl::token_interface::{Mint, TokenAccount, TokenInterface};
+
+use crate::{token, ChallengeCollected, Collateral, DriftShieldError, Model, Receipt};
+
+/// Who a dispute's credit belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, AnchorSerialize, AnchorDeserialize, IdlType)]
+#[repr(u8)]
+pub enum ChallengePayee {
+    Treasury = 0,
+    Challenger = 1,
+}
+
+#[event_cpi]
+#[derive(Accounts)]
+pub struct CollectChallenge {
+    /// All zeros where nobody challenged. Signs where the destination of its own credit is not
+    /// its associated token account.
+    #[account(address = receipt.challenger @ DriftShieldError::WrongPayee)]
+    pub challenger: UncheckedAccount,
+    #[account(mut, address = receipt.model @ DriftShieldError::WrongModel)]
+    pub model: Account<Model>,
+    #[account(mut)]
+    pub receipt: Account<Receipt>,
+    #[account(constraint = collateral.mint == model.bond_mint @ DriftShieldError::WrongCollateral)]
+    pub collateral: Account<Collateral>,
+    #[account(mut, address = model.bond_vault @ DriftShieldError::WrongVault)]
+    pub bond_vault: InterfaceAccount<TokenAccount>,
+    #[account(mut)]
+    pub destination: UncheckedAccount,
+    #[account(address = model.bond_mint @ DriftShieldError::WrongMint)]
+    pub mint: InterfaceAccount<Mint>,
+    pub token_program: Interface<'static, TokenInterface>,
+}
+
+impl CollectChallenge {
+    pub fn collect_challenge(&mut self, payee: ChallengePayee) -> Result<ChallengeCollected> {
+        let credit = match payee {
+            ChallengePayee::Treasury => {
+                require!(
+                    *self.destination.address() == self.collateral.treasury,
+                    DriftShieldError::WrongTreasury
+                );
+                &mut self.receipt.treasury_credit
+            }
+            ChallengePayee::Challenger => {
+                token::require_destination(
+                    &self.challenger,
+                    &self.destination,
+                    &self.token_program,
+                    &self.mint,
+                )?;
+                &mut self.receipt.challenger_credit
+            }
+        };
+        let amount = core::mem::take(credit);
+        require!(0 < amount, DriftShieldError::NothingToCollect);
+        self.model.let_go(amount)?;
+        token::transfer(
+            &self.token_program,
+            &mut self.bond_vault,
+            &self.mint,
+            &mut self.destination,
+            &self.model,
+            &self.model.signer().seeds(),
+            amount,
+        );
+        self.model.invariant(self.bond_vault.amount())?;
+        Ok(ChallengeCollected {
+            model: *self.model.address(),
+            model_seq: self.model.next_seq(),
+            receipt: *self.receipt.address(),
+            receipt_seq: self.receipt.next_seq(),
+            window: self.receipt.window,
+            payee,
+            destination: *self.destination.address(),
+            amount,
+            held: self.model.held,
+        })
+    }
+}

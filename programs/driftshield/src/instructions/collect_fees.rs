@@ -1,0 +1,76 @@
+use anchor_lang::prelude::*;
+use anchor_spl::token_interface::{Mint, TokenAccount, TokenInterface};
+
+use crate::{token, Collateral, DriftShieldError, FeesCollected, Market};
+
+/// Who a market's fee belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, AnchorSerialize, AnchorDeserialize, IdlType)]
+#[repr(u8)]
+pub enum FeePayee {
+    Treasury = 0,
+    Creator = 1,
+}
+
+#[event_cpi]
+#[derive(Accounts)]
+pub struct CollectFees {
+    /// Signs where the destination of its own fee is not its associated token account.
+    #[account(address = market.creator @ DriftShieldError::WrongPayee)]
+    pub creator: UncheckedAccount,
+    #[account(mut)]
+    pub market: Account<Market>,
+    #[account(constraint = collateral.mint == market.mint @ DriftShieldError::WrongCollateral)]
+    pub collateral: Account<Collateral>,
+    #[account(mut, address = market.vault @ DriftShieldError::WrongVault)]
+    pub vault: InterfaceAccount<TokenAccount>,
+    #[account(mut)]
+    pub destination: UncheckedAccount,
+    #[account(address = market.mint @ DriftShieldError::WrongMint)]
+    pub mint: InterfaceAccount<Mint>,
+    pub token_program: Interface<'static, TokenInterface>,
+}
+
+impl CollectFees {
+    pub fn collect_fees(&mut self, payee: FeePayee) -> Result<FeesCollected> {
+        self.market.require_settled()?;
+        let credit = match payee {
+            FeePayee::Treasury => {
+                require!(
+                    *self.destination.address() == self.collateral.treasury,
+                    DriftShieldError::WrongTreasury
+                );
+                &mut self.market.protocol_credit
+            }
+            FeePayee::Creator => {
+                token::require_destination(
+                    &self.creator,
+                    &self.destination,
+                    &self.token_program,
+                    &self.mint,
+                )?;
+                &mut self.market.creator_credit
+            }
+        };
+        let amount = core::mem::take(credit);
+        require!(0 < amount, DriftShieldError::NothingToCollect);
+        self.market.pay(amount)?;
+        token::transfer(
+            &self.token_program,
+            &mut self.vault,
+            &self.mint,
+            &mut self.destination,
+            &self.market,
+            &self.market.signer().seeds(),
+            amount,
+        );
+        self.market.invariant(self.vault.amount())?;
+        Ok(FeesCollected {
+            market: *self.market.address(),
+            market_seq: self.market.next_seq(),
+            payee,
+            destination: *self.destination.address(),
+            amount,
+            owed: self.market.owed,
+        })
+    }
+}

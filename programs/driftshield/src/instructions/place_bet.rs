@@ -1,0 +1,112 @@
+use anchor_lang::prelude::*;
+use anchor_spl::token_interface::{Mint, TokenAccount, TokenInterface};
+
+use crate::{
+    pause, token, BetPlaced, Collateral, Config, DriftShieldError, Market, Model, Position,
+};
+
+#[event_cpi]
+#[derive(Accounts)]
+pub struct PlaceBet {
+    /// Pays the position's rent with the first bet.
+    #[account(mut)]
+    pub bettor: Signer,
+    pub config: Account<Config>,
+    #[account(constraint = collateral.mint == market.mint @ DriftShieldError::WrongCollateral)]
+    pub collateral: Account<Collateral>,
+    #[account(mut, address = market.model @ DriftShieldError::WrongModel)]
+    pub model: Account<Model>,
+    #[account(mut)]
+    pub market: Account<Market>,
+    #[account(
+        init_if_needed,
+        payer = bettor,
+        seeds = [b"position", market.address().as_ref(), bettor.address().as_ref()],
+        bump
+    )]
+    pub position: Account<Position>,
+    #[account(mut)]
+    pub source: InterfaceAccount<TokenAccount>,
+    #[account(mut, address = market.vault @ DriftShieldError::WrongVault)]
+    pub vault: InterfaceAccount<TokenAccount>,
+    #[account(address = market.mint @ DriftShieldError::WrongMint)]
+    pub mint: InterfaceAccount<Mint>,
+    pub token_program: Interface<'static, TokenInterface>,
+    pub system_program: Program<System>,
+}
+
+impl PlaceBet {
+    pub fn place_bet(
+        &mut self,
+        outcome: u8,
+        amount: u64,
+        min_multiple: u64,
+        bump: u8,
+    ) -> Result<BetPlaced> {
+        let index = usize::from(outcome);
+        self.require_allowed(amount)?;
+        let first_bet = self.market.total == 0;
+        self.market
+            .bet(index, amount, min_multiple, Clock::get()?.unix_timestamp)?;
+        self.model.take_risk(amount)?;
+        if first_bet {
+            self.model.expose()?;
+        }
+        self.stake(index, amount, bump);
+
+        token::transfer(
+            &self.token_program,
+            &mut self.source,
+            &self.mint,
+            &mut self.vault,
+            &self.bettor,
+            &[],
+            amount,
+        );
+        self.market.invariant(self.vault.amount())?;
+        Ok(BetPlaced {
+            market: *self.market.address(),
+            market_seq: self.market.next_seq(),
+            position: *self.position.address(),
+            position_seq: self.position.next_seq(),
+            model: *self.model.address(),
+            model_seq: self.model.next_seq(),
+            owner: self.position.owner,
+            outcome,
+            amount,
+            stake: self.position.stakes[index],
+            pool: self.market.pools[index],
+            total: self.market.total,
+            multiple: self.market.multiple(index),
+            at_risk: self.model.at_risk,
+            exposure: self.model.exposure,
+        })
+    }
+
+    fn require_allowed(&self, amount: u64) -> Result<()> {
+        self.config.require_running(pause::BETS)?;
+        self.collateral.require_enabled()?;
+        self.model.require_active()?;
+        self.model.require_version(self.market.model_version)?;
+        require!(
+            !self.model.is_insider(self.bettor.address()),
+            DriftShieldError::Insider
+        );
+        require!(
+            self.collateral.terms.min_bet <= amount,
+            DriftShieldError::BetTooSmall
+        );
+        Ok(())
+    }
+
+    fn stake(&mut self, outcome: usize, amount: u64, bump: u8) {
+        let position = &mut self.position;
+        if position.is_new() {
+            position.market = *self.market.address();
+            position.owner = *self.bettor.address();
+            position.bump = bump;
+            self.market.positions += 1; // fewer than base units staked
+        }
+        position.stakes[outcome] += amount; // part of the market's total
+    }
+}

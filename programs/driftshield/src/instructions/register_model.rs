@@ -1,0 +1,143 @@
+use anchor_lang::prelude::*;
+use anchor_spl::{
+    token,
+    token_interface::{Mint, TokenAccount, TokenInterface},
+};
+
+use crate::{
+    math, pause, Collateral, Config, DriftShieldError, MetricSpec, Model, ModelRegistered,
+    ModelStatus, ModelTerms, MAX_BINS, MAX_GENESIS_SECS, MAX_ORACLES, NAME_BYTES, URI_BYTES,
+};
+
+#[event_cpi]
+#[derive(Accounts)]
+#[instruction(id: u64)]
+pub struct RegisterModel {
+    #[account(mut)]
+    pub owner: Signer,
+    pub config: Account<Config>,
+    #[account(constraint = collateral.mint == *bond_mint.address() @ DriftShieldError::WrongCollateral)]
+    pub collateral: Account<Collateral>,
+    pub bond_mint: InterfaceAccount<Mint>,
+    #[account(
+        init,
+        payer = owner,
+        seeds = [b"model", owner.address().as_ref(), &id.to_le_bytes()],
+        bump
+    )]
+    pub model: Account<Model>,
+    #[account(
+        init,
+        payer = owner,
+        seeds = [b"bonds", model.address().as_ref()],
+        bump,
+        token::mint = bond_mint,
+        token::authority = model
+    )]
+    pub bond_vault: InterfaceAccount<TokenAccount>,
+    pub token_program: Interface<'static, TokenInterface>,
+    pub system_program: Program<System>,
+}
+
+impl RegisterModel {
+    pub fn register_model(
+        &mut self,
+        id: u64,
+        spec: MetricSpec,
+        terms: ModelTerms,
+        bump: u8,
+    ) -> Result<ModelRegistered> {
+        self.config.require_running(pause::MODELS)?;
+        self.collateral.require_enabled()?;
+        spec.validate()?;
+        self.require_schedule(&spec)?;
+
+        self.pin(id, &spec, bump);
+        self.model
+            .set_terms(&terms, self.config.params.max_spread_limit)?;
+        Ok(ModelRegistered {
+            model: *self.model.address(),
+            model_seq: self.model.seq,
+            owner: self.model.owner,
+            id,
+            bond_mint: self.model.bond_mint,
+            arbiter: self.model.arbiter,
+            noise_floor: self.model.noise_floor,
+            version: self.model.version,
+            spec,
+            terms,
+        })
+    }
+
+    fn require_schedule(&self, spec: &MetricSpec) -> Result<()> {
+        let params = &self.config.params;
+        require!(
+            (params.min_window_secs..=params.max_window_secs).contains(&spec.window_secs),
+            DriftShieldError::InvalidWindowLength
+        );
+        let ahead = spec.genesis.checked_sub(Clock::get()?.unix_timestamp);
+        require!(
+            ahead.is_some_and(|secs| (0..=MAX_GENESIS_SECS).contains(&secs)),
+            DriftShieldError::InvalidGenesis
+        );
+        Ok(())
+    }
+
+    /// Writes what never changes, and copies what Config and Collateral say today.
+    fn pin(&mut self, id: u64, spec: &MetricSpec, bump: u8) {
+        let params = &self.config.params;
+        let bonds = &self.collateral.terms;
+        let mut reference = [0; MAX_BINS];
+        reference[..spec.reference.len()].copy_from_slice(&spec.reference);
+        *self.model = Model {
+            owner: *self.owner.address(),
+            bond_mint: *self.bond_mint.address(),
+            bond_vault: *self.bond_vault.address(),
+            arbiter: self.config.arbiter,
+            metadata_hash: [0; 32],
+            artifact_hash: [0; 32],
+            spec_hash: spec.spec_hash,
+            chain: [0; 32],
+            oracles: [Address::default(); MAX_ORACLES],
+            id,
+            seq: 1,
+            genesis: spec.genesis,
+            window_secs: spec.window_secs,
+            min_samples: spec.min_samples,
+            noise_floor: math::noise_floor(spec.metric, &spec.reference, spec.min_samples),
+            max_spread: 0,
+            min_bond: bonds.min_bond,
+            slash_amount: bonds.slash_amount,
+            challenge_bond: bonds.challenge_bond,
+            submit_secs: params.submit_secs,
+            challenge_secs: params.challenge_secs,
+            ruling_secs: params.ruling_secs,
+            unbond_secs: params.unbond_secs,
+            retention_secs: params.retention_secs,
+            bonds: [0; MAX_ORACLES],
+            held: 0,
+            security: 0,
+            at_risk: 0,
+            exposure: 0,
+            open_receipts: 0,
+            final_count: 0,
+            last_value: 0,
+            last_window: 0,
+            latest: 0,
+            max_value: 0,
+            ewma: 0,
+            reference,
+            version: 1,
+            security_multiple: params.security_multiple,
+            metric: spec.metric.into(),
+            bins: spec.reference.len() as u8,
+            oracle_count: 0,
+            quorum: 0,
+            status: ModelStatus::Active.into(),
+            bump,
+            name: [0; NAME_BYTES],
+            uri: [0; URI_BYTES],
+            reserved: [0; 2],
+        };
+    }
+}

@@ -1,0 +1,38 @@
+use anchor_lang::prelude::*;
+
+use crate::{DriftShieldError, Model, Seat, UnbondRequested};
+
+#[event_cpi]
+#[derive(Accounts)]
+pub struct RequestUnbond {
+    #[account(address = seat.oracle @ DriftShieldError::NotAnOracle)]
+    pub oracle: Signer,
+    #[account(mut, address = seat.model @ DriftShieldError::WrongModel)]
+    pub model: Account<Model>,
+    #[account(mut)]
+    pub seat: Account<Seat>,
+}
+
+impl RequestUnbond {
+    pub fn request_unbond(&mut self, amount: u64) -> Result<UnbondRequested> {
+        let (model, seat) = (&mut self.model, &mut self.seat);
+        seat.unbond(amount, Clock::get()?.unix_timestamp + model.unbond_secs)?;
+        // An oracle that is no longer listed secures nothing.
+        if let Some(index) = model.oracle_index(&seat.oracle) {
+            model.set_bond(index, seat.active());
+            require!(model.is_secure(), DriftShieldError::SecurityNeeded);
+        }
+        Ok(UnbondRequested {
+            model: *model.address(),
+            model_seq: model.next_seq(),
+            seat: *seat.address(),
+            seat_seq: seat.next_seq(),
+            oracle: seat.oracle,
+            amount,
+            bonded: seat.bonded,
+            unbonding: seat.unbonding,
+            release_at: seat.release_at,
+            security: model.security,
+        })
+    }
+}

@@ -1,0 +1,132 @@
+use anchor_lang::prelude::*;
+
+use crate::{
+    DriftShieldError, Model, ModelStatus, Receipt, ReceiptState, ReceiptSubmitted, Seat, URI_BYTES,
+};
+
+#[event_cpi]
+#[derive(Accounts)]
+#[instruction(window: u64)]
+pub struct SubmitReceipt {
+    /// Pays the receipt's rent if it is the first to submit.
+    #[account(mut)]
+    pub oracle: Signer,
+    #[account(mut)]
+    pub model: Account<Model>,
+    /// The oracle's `Seat`: read once the oracle is known to be listed, so that a stranger, who
+    /// has none, is told so.
+    #[account(mut)]
+    pub seat: UncheckedAccount,
+    #[account(
+        init_if_needed,
+        payer = oracle,
+        seeds = [b"receipt", model.address().as_ref(), &window.to_le_bytes()],
+        bump
+    )]
+    pub receipt: Account<Receipt>,
+    pub system_program: Program<System>,
+}
+
+impl SubmitReceipt {
+    pub fn submit_receipt(
+        &mut self,
+        window: u64,
+        counts: Vec<u32>,
+        evidence_hash: [u8; 32],
+        evidence_uri: String,
+        bump: u8,
+    ) -> Result<ReceiptSubmitted> {
+        let now = Clock::get()?.unix_timestamp;
+        let index = self
+            .model
+            .oracle_index(self.oracle.address())
+            .ok_or(DriftShieldError::NotAnOracle)?;
+        require!(
+            evidence_uri.len() <= URI_BYTES,
+            DriftShieldError::InvalidText
+        );
+        if self.receipt.is_new() {
+            self.open(window, bump)?;
+        }
+        // Past Collecting comes first: a crank takes that for done, whatever the time.
+        require!(
+            self.receipt.state == ReceiptState::Collecting,
+            DriftShieldError::ReceiptNotCollecting
+        );
+        self.require_submit_period(window, now)?;
+        require!(self.model.counts(index), DriftShieldError::SeatDoesNotCount);
+        let mut seat = self.seat()?;
+
+        let (submission, samples) = self.model.drift(&counts, self.model.min_samples)?;
+        self.receipt.submit(
+            &mut self.model,
+            index,
+            submission,
+            samples,
+            evidence_hash,
+            now,
+        )?;
+        seat.submissions = seat.submissions.wrapping_add(1); // one a window
+        Ok(ReceiptSubmitted {
+            model: *self.model.address(),
+            model_seq: self.model.next_seq(),
+            receipt: *self.receipt.address(),
+            receipt_seq: self.receipt.next_seq(),
+            window,
+            seat: *seat.address(),
+            seat_seq: seat.next_seq(),
+            oracle: seat.oracle,
+            version: self.receipt.version,
+            counts,
+            samples,
+            submission,
+            evidence_hash,
+            evidence_uri,
+            state: self.receipt.state.into(),
+            value: self.receipt.value,
+            submitted: self.receipt.submitted,
+        })
+    }
+
+    fn open(&mut self, window: u64, bump: u8) -> Result<()> {
+        require!(
+            self.model.status == ModelStatus::Active || 0 < self.model.exposure,
+            DriftShieldError::ModelRetired
+        );
+        self.model.open_receipts = self
+            .model
+            .open_receipts
+            .checked_add(1)
+            .ok_or(DriftShieldError::Overflow)?;
+        let receipt = &mut self.receipt; // all else is zero
+        receipt.model = *self.model.address();
+        receipt.payer = *self.oracle.address();
+        receipt.window = window;
+        receipt.version = self.model.version;
+        receipt.bump = bump;
+        Ok(())
+    }
+
+    fn require_submit_period(&self, window: u64, now: i64) -> Result<()> {
+        require!(
+            self.model.window_end(window)? <= now,
+            DriftShieldError::WindowNotOver
+        );
+        require!(
+            now < self.model.submit_end(window)?,
+            DriftShieldError::SubmitPeriodOver
+        );
+        Ok(())
+    }
+
+    fn seat(&self) -> Result<Account<Seat>> {
+        // SAFETY: no other field is a seat, and the derive refuses the same account twice.
+        let seat = unsafe { Account::<Seat>::load_mut(*self.seat.account()) }
+            .map_err(|_| DriftShieldError::WrongSeat)?;
+        require!(
+            seat.model == *self.model.address() && seat.oracle == *self.oracle.address(),
+            DriftShieldError::WrongSeat
+        );
+        Ok(seat)
+    }
+}

@@ -1,0 +1,46 @@
+use anchor_lang::prelude::*;
+use anchor_spl::token_interface::{Mint, TokenAccount, TokenInterface};
+
+use crate::{token, Collateral, Config, DriftShieldError, TreasuryWithdrawn};
+
+#[event_cpi]
+#[derive(Accounts)]
+pub struct WithdrawTreasury {
+    #[account(address = config.admin @ DriftShieldError::NotAdmin)]
+    pub admin: Signer,
+    pub config: Account<Config>,
+    #[account(mut)]
+    pub collateral: Account<Collateral>,
+    #[account(mut, address = collateral.treasury @ DriftShieldError::WrongTreasury)]
+    pub treasury: InterfaceAccount<TokenAccount>,
+    /// Where the admin says.
+    #[account(mut)]
+    pub destination: UncheckedAccount,
+    #[account(address = collateral.mint @ DriftShieldError::WrongMint)]
+    pub mint: InterfaceAccount<Mint>,
+    pub token_program: Interface<'static, TokenInterface>,
+}
+
+impl WithdrawTreasury {
+    pub fn withdraw_treasury(&mut self, amount: u64) -> Result<TreasuryWithdrawn> {
+        require!(0 < amount, DriftShieldError::ZeroAmount);
+        let (mint, bump) = (self.collateral.mint, [self.collateral.bump]);
+        token::transfer(
+            &self.token_program,
+            &mut self.treasury,
+            &self.mint,
+            &mut self.destination,
+            &self.collateral,
+            &[b"collateral", mint.as_ref(), &bump],
+            amount,
+        );
+        Ok(TreasuryWithdrawn {
+            collateral: *self.collateral.address(),
+            collateral_seq: self.collateral.next_seq(),
+            mint,
+            destination: *self.destination.address(),
+            amount,
+            remaining: self.treasury.amount(),
+        })
+    }
+}

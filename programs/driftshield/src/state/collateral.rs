@@ -1,0 +1,87 @@
+use anchor_lang::{bytemuck, prelude::*};
+
+use crate::DriftShieldError;
+
+/// A token that markets, cover and bonds may settle in.
+///
+/// Address: PDA of `["collateral", mint]`.
+#[account]
+pub struct Collateral {
+    pub mint: Address,
+    /// The token program of the mint when it was accepted.
+    pub token_program: Address,
+    /// Token account that the protocol's part goes to: PDA of `["treasury", collateral]`.
+    pub treasury: Address,
+    /// Number of events that spoke of this account.
+    pub seq: u64,
+    pub terms: CollateralTerms,
+    /// The mint's decimals when it was accepted.
+    pub decimals: u8,
+    /// Whether the admin accepted a mint that has a freeze authority.
+    pub accepts_freeze: PodBool,
+    /// Whether new risk may be taken in this token.
+    pub enabled: PodBool,
+    pub bump: u8,
+    pub reserved: [u8; 4],
+}
+
+const _: () = assert!(core::mem::size_of::<Collateral>() == 3 * 32 + 8 + 32 + 8);
+
+/// Amounts in base units of the mint, which new models copy (but for `min_bet`).
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    AnchorSerialize,
+    AnchorDeserialize,
+    IdlType,
+    bytemuck::Pod,
+    bytemuck::Zeroable,
+)]
+#[bytemuck(crate = "anchor_lang::bytemuck")]
+#[repr(C)]
+pub struct CollateralTerms {
+    /// Smallest bet, at least 1.
+    pub min_bet: u64,
+    /// Smallest bond with which a seat counts, at least `slash_amount`.
+    pub min_bond: u64,
+    /// What an oracle loses when a ruling proves it wrong, at least 2.
+    pub slash_amount: u64,
+    /// What a challenger puts up, at least 1.
+    pub challenge_bond: u64,
+}
+
+impl CollateralTerms {
+    pub fn validate(&self) -> Result<()> {
+        require!(
+            1 <= self.min_bet
+                && 2 <= self.slash_amount
+                && self.slash_amount <= self.min_bond
+                && 1 <= self.challenge_bond,
+            DriftShieldError::InvalidCollateralTerms
+        );
+        Ok(())
+    }
+}
+
+impl Collateral {
+    pub fn require_enabled(&self) -> Result<()> {
+        require!(self.enabled.get(), DriftShieldError::CollateralDisabled);
+        Ok(())
+    }
+
+    pub fn next_seq(&mut self) -> u64 {
+        super::next(&mut self.seq)
+    }
+
+    /// Seeds with which the program signs for the collateral, owner of its treasury.
+    pub fn signer_seeds(&self) -> [&[u8]; 3] {
+        [
+            b"collateral",
+            self.mint.as_ref(),
+            core::slice::from_ref(&self.bump),
+        ]
+    }
+}

@@ -1,0 +1,57 @@
+//! One file an account: its address, its layout, its rules.
+
+mod collateral;
+mod config;
+mod market;
+mod model;
+mod position;
+mod receipt;
+mod seat;
+
+pub use {collateral::*, config::*, market::*, model::*, position::*, receipt::*, seat::*};
+
+use anchor_lang::prelude::*;
+
+use crate::DriftShieldError;
+
+/// The number of the account's next event, counted from 1.
+pub(crate) fn next(seq: &mut u64) -> u64 {
+    *seq = seq.wrapping_add(1); // one a transaction: 2⁶⁴ are never reached
+    *seq
+}
+
+/// `text` as a field of `N` bytes, padded with zeros.
+pub(crate) fn text<const N: usize>(text: &str) -> Result<[u8; N]> {
+    let bytes = text.as_bytes();
+    require!(
+        bytes.len() <= N && !bytes.contains(&0),
+        DriftShieldError::InvalidText
+    );
+    let mut field = [0; N];
+    field[..bytes.len()].copy_from_slice(bytes);
+    Ok(field)
+}
+
+/// The seeds of an account that is named by an owner and an id, apart from the account itself,
+/// which is lent to the call that the seeds sign.
+pub struct PdaSigner {
+    prefix: &'static [u8],
+    owner: Address,
+    id: [u8; 8],
+    bump: [u8; 1],
+}
+
+impl PdaSigner {
+    fn new(prefix: &'static [u8], owner: &Address, id: u64, bump: u8) -> Self {
+        Self {
+            prefix,
+            owner: *owner,
+            id: id.to_le_bytes(),
+            bump: [bump],
+        }
+    }
+
+    pub fn seeds(&self) -> [&[u8]; 4] {
+        [self.prefix, self.owner.as_ref(), &self.id, &self.bump]
+    }
+}

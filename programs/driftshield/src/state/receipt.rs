@@ -1,0 +1,323 @@
+use core::ops::DerefMut;
+
+use anchor_lang::{bytemuck, prelude::*};
+
+use crate::{math, DriftShieldError, Model, Seat, MAX_ORACLES};
+
+#[pod_wrapper]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, AnchorSerialize, AnchorDeserialize, IdlType)]
+#[repr(u8)]
+pub enum ReceiptState {
+    Collecting = 0,
+    Proposed = 1,
+    Challenged = 2,
+    Final = 3,
+    Void = 4,
+}
+
+/// What the oracles counted in one window of a model, and the drift that follows from it.
+///
+/// Address: PDA of `["receipt", model, window (u64 LE)]`.
+/// Arrays are by oracle, in the model's order; drift is in micro-units.
+#[account]
+pub struct Receipt {
+    pub model: Address,
+    /// Paid the rent, and gets it back.
+    pub payer: Address,
+    /// All zeros when nobody has challenged.
+    pub challenger: Address,
+    /// SHA-256 of the evidence documents; all zeros where none was submitted.
+    pub evidence: [[u8; 32]; MAX_ORACLES],
+    pub window: u64,
+    /// Number of events that spoke of this account.
+    pub seq: u64,
+    /// The drift that the program computed from each oracle's counts.
+    pub values: [u64; MAX_ORACLES],
+    /// Rows that each oracle counted.
+    pub samples: [u64; MAX_ORACLES],
+    /// The median of the submissions, or the ruling's value.
+    pub value: u64,
+    /// When the present state began.
+    pub since: i64,
+    /// What a challenger can collect.
+    pub challenger_credit: u64,
+    /// What the treasury can collect.
+    pub treasury_credit: u64,
+    /// The model's version.
+    pub version: u32,
+    /// Bit `i` is set once oracle `i` has submitted.
+    pub submitted: u8,
+    pub state: PodReceiptState,
+    pub bump: u8,
+    pub reserved: [u8; 1],
+}
+
+const _: () = assert!(core::mem::size_of::<Receipt>() == 3 * 32 + 224 + 20 * 8 + 8);
+
+/// What a ruling moves, in base units of the bond mint.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ruling {
+    /// Taken from the seats of oracles that were wrong.
+    pub slashed: u64,
+    /// Paid into the seat of each submitter.
+    pub reward: u64,
+    /// Whether the median was within `max_spread` of the ruling.
+    pub upheld: bool,
+}
+
+impl Receipt {
+    /// Whether the account was made by the running instruction.
+    pub fn is_new(&self) -> bool {
+        self.seq == 0
+    }
+
+    pub fn has_submitted(&self, oracle: usize) -> bool {
+        self.submitted & (1 << oracle) != 0
+    }
+
+    pub fn submissions(&self) -> usize {
+        self.submitted.count_ones() as usize
+    }
+
+    /// The indices of the oracles that have submitted.
+    pub fn submitters(&self) -> impl Iterator<Item = usize> + '_ {
+        (0..MAX_ORACLES).filter(|&oracle| self.has_submitted(oracle))
+    }
+
+    /// Final or Void: nothing about its value changes any more.
+    pub fn is_settled(&self) -> bool {
+        self.state == ReceiptState::Final || self.state == ReceiptState::Void
+    }
+
+    /// Records what the oracle at index `oracle` counted, and the median of all so far.
+    pub fn submit(
+        &mut self,
+        model: &mut Model,
+        oracle: usize,
+        value: u64,
+        samples: u64,
+        evidence_hash: [u8; 32],
+        now: i64,
+    ) -> Result<()> {
+        require!(
+            self.state == ReceiptState::Collecting,
+            DriftShieldError::ReceiptNotCollecting
+        );
+        require!(
+            !self.has_submitted(oracle),
+            DriftShieldError::AlreadySubmitted
+        );
+        self.submitted |= 1 << oracle;
+        self.values[oracle] = value;
+        self.samples[oracle] = samples;
+        self.evidence[oracle] = evidence_hash;
+        self.value = self.median();
+        if self.is_complete(model) {
+            self.propose(model, now);
+        }
+        Ok(())
+    }
+
+    /// The median of all submissions, of which there is at least one.
+    fn median(&self) -> u64 {
+        let mut values = [0; MAX_ORACLES];
+        let mut count = 0;
+        for oracle in self.submitters() {
+            values[count] = self.values[oracle];
+            count += 1;
+        }
+        math::median(&mut values[..count])
+    }
+
+    /// A quorum has submitted, and so has every seat that counts.
+    fn is_complete(&self, model: &Model) -> bool {
+        let awaited = |oracle: usize| model.counts(oracle) && !self.has_submitted(oracle);
+        self.has_quorum(model) && !(0..usize::from(model.oracle_count)).any(awaited)
+    }
+
+    fn has_quorum(&self, model: &Model) -> bool {
+        usize::from(model.quorum) <= self.submissions()
+    }
+
+    /// Whether a quorum lies within `max_spread` of the median.
+    fn agrees(&self, model: &Model) -> bool {
+        let near = |oracle: &usize| self.values[*oracle].abs_diff(self.value) <= model.max_spread;
+        usize::from(model.quorum) <= self.submitters().filter(near).count()
+    }
+
+    fn propose(&mut self, model: &mut Model, since: i64) {
+        self.since = since;
+        if self.agrees(model) {
+            self.state = ReceiptState::Proposed.into();
+            model.latest = self.value;
+        } else {
+            self.state = ReceiptState::Challenged.into();
+        }
+    }
+
+    /// Takes every step that time has decided by `now`, each as of the moment that decided it,
+    /// so that nobody gains by a late call. Returns whether there was any.
+    pub fn advance(&mut self, model: &mut Model, now: i64) -> Result<bool> {
+        let before = self.state;
+        if self.state == ReceiptState::Collecting {
+            let submit_end = model.submit_end(self.window)?;
+            if submit_end <= now {
+                if self.has_quorum(model) {
+                    self.propose(model, submit_end);
+                } else {
+                    self.settle(model, ReceiptState::Void, submit_end);
+                }
+            } else if self.is_complete(model) {
+                // The last seat that was waited for stopped counting.
+                self.propose(model, now);
+            }
+        }
+        if self.state == ReceiptState::Proposed {
+            let decided = self.since + model.challenge_secs;
+            if decided <= now {
+                self.settle(model, ReceiptState::Final, decided);
+            }
+        } else if self.state == ReceiptState::Challenged {
+            let decided = self.since + model.ruling_secs;
+            if decided <= now {
+                self.lapse(model, decided);
+            }
+        }
+        Ok(self.state != before)
+    }
+
+    /// The dispute ended without a ruling.
+    fn lapse(&mut self, model: &mut Model, decided: i64) {
+        if self.is_challenged_by_someone() {
+            self.challenger_credit = model.challenge_bond;
+        }
+        let state = if self.agrees(model) {
+            ReceiptState::Final
+        } else {
+            ReceiptState::Void
+        };
+        self.settle(model, state, decided);
+    }
+
+    fn is_challenged_by_someone(&self) -> bool {
+        self.challenger != Address::default()
+    }
+
+    pub fn challenge(&mut self, challenger: &Address, model: &Model, now: i64) -> Result<()> {
+        require!(
+            self.state != ReceiptState::Final,
+            DriftShieldError::ChallengePeriodOver
+        );
+        require!(
+            self.state == ReceiptState::Proposed,
+            DriftShieldError::ReceiptNotProposed
+        );
+        // `advance` has made it Final where this does not hold.
+        require!(
+            now < self.since + model.challenge_secs,
+            DriftShieldError::ChallengePeriodOver
+        );
+        self.state = ReceiptState::Challenged.into();
+        self.since = now;
+        self.challenger = *challenger;
+        Ok(())
+    }
+
+    /// Settles a dispute by the arbiter's `value`. `seats` are the submitters', in their order.
+    pub fn rule<S: DerefMut<Target = Seat>>(
+        &mut self,
+        model: &mut Model,
+        seats: &mut [S],
+        value: u64,
+        now: i64,
+    ) -> Result<Ruling> {
+        require!(
+            self.state == ReceiptState::Challenged,
+            DriftShieldError::ReceiptNotChallenged
+        );
+        let upheld = self.value.abs_diff(value) <= model.max_spread;
+        let slashed = self.slash(model, seats, value)?;
+        let challenged = self.is_challenged_by_someone();
+
+        let mut reward = 0;
+        if challenged && upheld {
+            // Half of the challenger's bond to the submitters, in equal parts.
+            reward = model.challenge_bond / 2 / seats.len() as u64;
+            for seat in seats.iter_mut() {
+                seat.add(reward)?;
+            }
+            let rewards = reward * seats.len() as u64; // at most half of the bond
+            self.challenger_credit = slashed / 2;
+            self.treasury_credit = self.credit(slashed - slashed / 2, model.challenge_bond - rewards)?;
+        } else if challenged {
+            self.challenger_credit = self.credit(slashed / 2, model.challenge_bond)?;
+            self.treasury_credit = slashed - slashed / 2;
+        } else {
+            self.treasury_credit = slashed;
+        }
+        for (oracle, seat) in self.submitters().zip(seats.iter()) {
+            model.set_bond(oracle, seat.active());
+        }
+
+        self.value = value;
+        self.settle(model, ReceiptState::Final, now);
+        Ok(Ruling {
+            slashed,
+            reward,
+            upheld,
+        })
+    }
+
+    fn credit(&self, part: u64, other: u64) -> Result<u64> {
+        Ok(part.checked_add(other).ok_or(DriftShieldError::Overflow)?)
+    }
+
+    /// Slashes each submitter further than `max_spread` from `value`. Returns the sum.
+    fn slash<S: DerefMut<Target = Seat>>(
+        &self,
+        model: &Model,
+        seats: &mut [S],
+        value: u64,
+    ) -> Result<u64> {
+        let mut slashed = 0u64;
+        for (oracle, seat) in self.submitters().zip(seats) {
+            if model.max_spread < self.values[oracle].abs_diff(value) {
+                slashed = slashed
+                    .checked_add(seat.slash(model.slash_amount))
+                    .ok_or(DriftShieldError::Overflow)?;
+            }
+        }
+        Ok(slashed)
+    }
+
+    /// Final or Void: the model counts it and chains it.
+    fn settle(&mut self, model: &mut Model, state: ReceiptState, since: i64) {
+        self.state = state.into();
+        self.since = since;
+        if state == ReceiptState::Final {
+            model.record_final(self.window, self.value);
+        }
+        model.open_receipts = model.open_receipts.saturating_sub(1); // it was counted when it opened
+        model.chain = self.extend_chain(&model.chain);
+    }
+
+    /// The next head of the receipt chain: SHA-256 of head ‖ window ‖ state ‖ value ‖ total
+    /// samples ‖ the seven evidence hashes by oracle (zeros where none), numbers as u64 and
+    /// the state as u8, little-endian.
+    pub fn extend_chain(&self, head: &[u8; 32]) -> [u8; 32] {
+        let samples: u64 = self.samples.iter().sum();
+        let mut link = [0; 32 + 8 + 1 + 8 + 8 + 32 * MAX_ORACLES];
+        let (numbers, evidence) = link.split_at_mut(32 + 8 + 1 + 8 + 8);
+        numbers[..32].copy_from_slice(head);
+        numbers[32..40].copy_from_slice(&self.window.to_le_bytes());
+        numbers[40] = self.state.0;
+        numbers[41..49].copy_from_slice(&self.value.to_le_bytes());
+        numbers[49..].copy_from_slice(&samples.to_le_bytes());
+        evidence.copy_from_slice(bytemuck::bytes_of(&self.evidence));
+        sha256(&link)
+    }
+
+    pub fn next_seq(&mut self) -> u64 {
+        super::next(&mut self.seq)
+    }
+}

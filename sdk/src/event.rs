@@ -1,0 +1,140 @@
+use anchor_lang::{
+    Address, BORSH_CONFIG, BorshConfig, Discriminator, event::EVENT_IX_TAG_LE, wincode,
+};
+
+use crate::{DecodeError, address, discriminator};
+
+/// The events' own types.
+pub mod events {
+    pub use driftshield::{
+        AdminAccepted, AdminProposed, BetPlaced, BondWithdrawn, Bonded, ChallengeCollected, Claimed, CollateralRegistered, CollateralUpdated, ConfigUpdated, FeesCollected, Initialized, MarketCancelled, MarketClosed, MarketCreated, MarketSettled, ModelRegistered, ModelRetired, ModelUpdated, PauseSet, ReceiptChallenged, ReceiptClosed, ReceiptFinalized, ReceiptRuled, ReceiptSettled, ReceiptSubmitted, SeatClosed, SeatRuled, TreasuryWithdrawn, UnbondRequested,
+    };
+}
+
+use events::*;
+
+macro_rules! events {
+    ($($name:ident),* $(,)?) => {
+        /// Anything that the program tells: one event for every instruction that succeeds.
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub enum Event {
+            $($name($name),)*
+        }
+
+        impl Event {
+            /// The names of all events.
+            pub const NAMES: &[&str] = &[$(stringify!($name)),*];
+
+            /// Decodes `discriminator ‖ body`.
+            pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+                let discriminator = discriminator(bytes)?;
+                let bytes = &bytes[discriminator.len()..];
+                $(if discriminator == $name::DISCRIMINATOR {
+                    return body(bytes)
+                        .map(Self::$name)
+                        .ok_or(DecodeError::Malformed(stringify!($name)));
+                })*
+                Err(DecodeError::Unknown(discriminator))
+            }
+
+            pub fn name(&self) -> &'static str {
+                match self {
+                    $(Self::$name(_) => stringify!($name),)*
+                }
+            }
+        }
+    };
+}
+
+events!(
+    Initialized,
+    ConfigUpdated,
+    AdminProposed,
+    AdminAccepted,
+    PauseSet,
+    CollateralRegistered,
+    CollateralUpdated,
+    TreasuryWithdrawn,
+    ModelRegistered,
+    ModelUpdated,
+    ModelRetired,
+    Bonded,
+    UnbondRequested,
+    BondWithdrawn,
+    SeatClosed,
+    ReceiptSubmitted,
+    ReceiptChallenged,
+    ReceiptRuled,
+    ReceiptFinalized,
+    ChallengeCollected,
+    ReceiptClosed,
+    MarketCreated,
+    MarketCancelled,
+    BetPlaced,
+    MarketSettled,
+    Claimed,
+    FeesCollected,
+    MarketClosed,
+);
+
+impl Event {
+    /// Decodes the data of an inner instruction that the program sent to itself; `None` where the
+    /// data is no event's. The caller has checked that the program of the inner instruction is
+    /// ours: nobody else can call it with this tag.
+    pub fn decode_inner_instruction(data: &[u8]) -> Option<Result<Self, DecodeError>> {
+        data.strip_prefix(EVENT_IX_TAG_LE).map(Self::decode)
+    }
+
+    /// The accounts that the event speaks of, each with its number of this event: the events of
+    /// an account are numbered from 1 without gaps.
+    pub fn counters(&self) -> Vec<(Address, u64)> {
+        match self {
+            Self::Initialized(e) => vec![(address::config(), e.config_seq)],
+            Self::ConfigUpdated(e) => vec![(address::config(), e.config_seq)],
+            Self::AdminProposed(e) => vec![(address::config(), e.config_seq)],
+            Self::AdminAccepted(e) => vec![(address::config(), e.config_seq)],
+            Self::PauseSet(e) => vec![(address::config(), e.config_seq)],
+            Self::CollateralRegistered(e) => vec![(e.collateral, e.collateral_seq)],
+            Self::CollateralUpdated(e) => vec![(e.collateral, e.collateral_seq)],
+            Self::TreasuryWithdrawn(e) => vec![(e.collateral, e.collateral_seq)],
+            Self::ModelRegistered(e) => vec![(e.model, e.model_seq)],
+            Self::ModelUpdated(e) => vec![(e.model, e.model_seq)],
+            Self::ModelRetired(e) => vec![(e.model, e.model_seq)],
+            Self::Bonded(e) => vec![(e.model, e.model_seq), (e.seat, e.seat_seq)],
+            Self::UnbondRequested(e) => vec![(e.model, e.model_seq), (e.seat, e.seat_seq)],
+            Self::BondWithdrawn(e) => vec![(e.model, e.model_seq), (e.seat, e.seat_seq)],
+            Self::SeatClosed(e) => vec![(e.seat, e.seat_seq)],
+            Self::ReceiptSubmitted(e) => vec![(e.model, e.model_seq), (e.receipt, e.receipt_seq), (e.seat, e.seat_seq)],
+            Self::ReceiptChallenged(e) => vec![(e.model, e.model_seq), (e.receipt, e.receipt_seq)],
+            Self::ReceiptRuled(e) => {
+                let seats = e.seats.iter().map(|seat| (seat.seat, seat.seat_seq));
+                let mut counters = vec![(e.model, e.model_seq), (e.receipt, e.receipt_seq)];
+                counters.extend(seats);
+                counters
+            }
+            Self::ReceiptFinalized(e) => vec![(e.model, e.model_seq), (e.receipt, e.receipt_seq)],
+            Self::ChallengeCollected(e) => vec![(e.model, e.model_seq), (e.receipt, e.receipt_seq)],
+            Self::ReceiptClosed(e) => vec![(e.receipt, e.receipt_seq)],
+            Self::MarketCreated(e) => vec![(e.market, e.market_seq)],
+            Self::MarketCancelled(e) => vec![(e.market, e.market_seq)],
+            Self::BetPlaced(e) => vec![(e.market, e.market_seq), (e.position, e.position_seq), (e.model, e.model_seq)],
+            Self::MarketSettled(e) => {
+                let receipts = e.receipts.iter().map(|r| (r.receipt, r.receipt_seq));
+                let mut counters = vec![(e.market, e.market_seq), (e.model, e.model_seq)];
+                counters.extend(receipts);
+                counters
+            }
+            Self::Claimed(e) => vec![(e.market, e.market_seq), (e.position, e.position_seq)],
+            Self::FeesCollected(e) => vec![(e.market, e.market_seq)],
+            Self::MarketClosed(e) => vec![(e.market, e.market_seq)],
+        }
+    }
+}
+
+/// Decodes an event's body, all of it.
+fn body<E>(bytes: &[u8]) -> Option<E>
+where
+    E: for<'de> wincode::SchemaRead<'de, BorshConfig, Dst = E>,
+{
+    wincode::config::deserialize_exact(bytes, BORSH_CONFIG).ok()
+}

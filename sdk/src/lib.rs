@@ -1,0 +1,40 @@
+//! The DriftShield program seen from outside: where its accounts are, how to call it, what its
+//! accounts, events and errors say.
+//!
+//! The program crate gives the types and the arithmetic, so a client computes what the program
+//! will: [`math`] is the program's own.
+
+pub mod address;
+pub mod error;
+pub mod instruction;
+
+mod account;
+mod event;
+
+pub use account::Account;
+pub use driftshield::{
+    Aggregate, ChallengePayee, Collateral, CollateralTerms, Config, ConfigParams, DriftShieldError,
+    FeePayee, ID, Market, MarketState, MarketTerms, MetricSpec, Model, ModelStatus, ModelTerms,
+    Position, Receipt, ReceiptState, Seat, math, math::Metric, pause,
+};
+pub use event::{Event, events};
+
+/// Why bytes could not be decoded.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum DecodeError {
+    /// An account or event that this version of the program does not know.
+    #[error("unknown discriminator {0:02x?}: update the client")]
+    Unknown([u8; 8]),
+    #[error("too short for a discriminator: {0} bytes")]
+    TooShort(usize),
+    #[error("malformed {0}")]
+    Malformed(&'static str),
+}
+
+/// The discriminator that `bytes` begin with.
+fn discriminator(bytes: &[u8]) -> Result<[u8; 8], DecodeError> {
+    bytes
+        .first_chunk()
+        .copied()
+        .ok_or(DecodeError::TooShort(bytes.len()))
+}

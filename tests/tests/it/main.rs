@@ -1,0 +1,5 @@
+//! Every test in one binary: it links once.
+
+mod builtins;
+
+mod metric;
