@@ -1,5 +1,16 @@
 //! Every test in one binary: it links once.
 
+mod admin;
+mod bonds;
 mod builtins;
-
+mod insiders;
+mod market;
+mod market_lifecycle;
+mod market_refusals;
 mod metric;
+mod metric_on_chain;
+mod model;
+mod receipt;
+mod dispute;
+mod idl;
+mod transactions;

@@ -34,7 +34,8 @@ pub struct CreateMarket {
         seeds = [b"market_vault", market.address().as_ref()],
         bump,
         token::mint = mint,
-        token::authority = market
+        token::authority = market,
+        token::token_program = token_program
     )]
     pub vault: InterfaceAccount<TokenAccount>,
     pub token_program: Interface<'static, TokenInterface>,

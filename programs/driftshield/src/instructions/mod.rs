@@ -9,18 +9,21 @@ mod close_receipt;
 mod close_seat;
 mod collect_challenge;
 mod collect_fees;
+#[allow(unused_variables)] // `derive(Accounts)` binds the instruction's arguments once too often
 mod create_market;
 mod finalize_receipt;
 mod initialize;
 mod place_bet;
 mod propose_admin;
 mod register_collateral;
+#[allow(unused_variables)] // `derive(Accounts)` binds the instruction's arguments once too often
 mod register_model;
 mod request_unbond;
 mod retire_model;
 mod rule_receipt;
 mod set_pause;
 mod settle_market;
+#[allow(unused_variables)] // `derive(Accounts)` binds the instruction's arguments once too often
 mod submit_receipt;
 mod update_collateral;
 mod update_config;

@@ -26,7 +26,8 @@ pub struct RegisterCollateral {
         seeds = [b"treasury", collateral.address().as_ref()],
         bump,
         token::mint = mint,
-        token::authority = collateral
+        token::authority = collateral,
+        token::token_program = token_program
     )]
     pub treasury: InterfaceAccount<TokenAccount>,
     pub token_program: Interface<'static, TokenInterface>,

@@ -32,7 +32,8 @@ pub struct RegisterModel {
         seeds = [b"bonds", model.address().as_ref()],
         bump,
         token::mint = bond_mint,
-        token::authority = model
+        token::authority = model,
+        token::token_program = token_program
     )]
     pub bond_vault: InterfaceAccount<TokenAccount>,
     pub token_program: Interface<'static, TokenInterface>,
