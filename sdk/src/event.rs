@@ -7,7 +7,12 @@ use crate::{DecodeError, address, discriminator};
 /// The events' own types.
 pub mod events {
     pub use driftshield::{
-        AdminAccepted, AdminProposed, BetPlaced, BondWithdrawn, Bonded, ChallengeCollected, Claimed, CollateralRegistered, CollateralUpdated, ConfigUpdated, FeesCollected, Initialized, MarketCancelled, MarketClosed, MarketCreated, MarketSettled, ModelRegistered, ModelRetired, ModelUpdated, PauseSet, ReceiptChallenged, ReceiptClosed, ReceiptFinalized, ReceiptRuled, ReceiptSettled, ReceiptSubmitted, SeatClosed, SeatRuled, TreasuryWithdrawn, UnbondRequested,
+        AdminAccepted, AdminProposed, BetPlaced, BondWithdrawn, Bonded, ChallengeCollected,
+        Claimed, CollateralRegistered, CollateralUpdated, ConfigUpdated, FeesCollected,
+        Initialized, MarketCancelled, MarketClosed, MarketCreated, MarketSettled, ModelRegistered,
+        ModelRetired, ModelUpdated, PauseSet, ReceiptChallenged, ReceiptClosed, ReceiptFinalized,
+        ReceiptRuled, ReceiptSettled, ReceiptSubmitted, SeatClosed, SeatRuled, TreasuryWithdrawn,
+        UnbondRequested,
     };
 }
 
@@ -104,7 +109,11 @@ impl Event {
             Self::UnbondRequested(e) => vec![(e.model, e.model_seq), (e.seat, e.seat_seq)],
             Self::BondWithdrawn(e) => vec![(e.model, e.model_seq), (e.seat, e.seat_seq)],
             Self::SeatClosed(e) => vec![(e.seat, e.seat_seq)],
-            Self::ReceiptSubmitted(e) => vec![(e.model, e.model_seq), (e.receipt, e.receipt_seq), (e.seat, e.seat_seq)],
+            Self::ReceiptSubmitted(e) => vec![
+                (e.model, e.model_seq),
+                (e.receipt, e.receipt_seq),
+                (e.seat, e.seat_seq),
+            ],
             Self::ReceiptChallenged(e) => vec![(e.model, e.model_seq), (e.receipt, e.receipt_seq)],
             Self::ReceiptRuled(e) => {
                 let seats = e.seats.iter().map(|seat| (seat.seat, seat.seat_seq));
@@ -117,7 +126,11 @@ impl Event {
             Self::ReceiptClosed(e) => vec![(e.receipt, e.receipt_seq)],
             Self::MarketCreated(e) => vec![(e.market, e.market_seq)],
             Self::MarketCancelled(e) => vec![(e.market, e.market_seq)],
-            Self::BetPlaced(e) => vec![(e.market, e.market_seq), (e.position, e.position_seq), (e.model, e.model_seq)],
+            Self::BetPlaced(e) => vec![
+                (e.market, e.market_seq),
+                (e.position, e.position_seq),
+                (e.model, e.model_seq),
+            ],
             Self::MarketSettled(e) => {
                 let receipts = e.receipts.iter().map(|r| (r.receipt, r.receipt_seq));
                 let mut counters = vec![(e.market, e.market_seq), (e.model, e.model_seq)];

@@ -405,18 +405,16 @@ pub fn place_bet(
 
 /// Settles the next `windows` windows, as many as are left at most.
 pub fn settle_market(market: Address, state: &Market, windows: u64) -> Instruction {
-    let mut instruction =
-        data::SettleMarket {}.to_instruction(accounts::SettleMarketResolved {
-            model: state.model,
-            market,
-            program: ID,
-        });
+    let mut instruction = data::SettleMarket {}.to_instruction(accounts::SettleMarketResolved {
+        model: state.model,
+        market,
+        program: ID,
+    });
     let end = state
         .next_window
         .saturating_add(windows)
         .min(state.last_window + 1);
-    let receipts =
-        (state.next_window..end).map(|window| address::receipt(&state.model, window));
+    let receipts = (state.next_window..end).map(|window| address::receipt(&state.model, window));
     instruction
         .accounts
         .extend(receipts.map(|receipt| AccountMeta::new(receipt, false)));

@@ -1,4 +1,5 @@
 //! What the tests share.
 
+pub mod bench;
 pub mod histograms;
 pub mod world;

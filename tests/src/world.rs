@@ -12,7 +12,8 @@ use litesvm::{
     LiteSVM,
     types::{FailedTransactionMetadata, TransactionMetadata},
 };
-use litesvm_token::{CreateAssociatedTokenAccount, CreateMint, MintTo};
+use litesvm_token::{CreateAssociatedTokenAccount, MintTo};
+use solana_account::Account;
 use solana_clock::Clock;
 use solana_instruction_error::InstructionError;
 use solana_keypair::Keypair;
@@ -105,6 +106,8 @@ pub struct World {
     pub mint: Address,
     /// Of every account, the number of its last event.
     counters: HashMap<Address, u64>,
+    /// Names the keys of this world: worlds of the same name are the same.
+    name: String,
     wallets: u64,
 }
 
@@ -123,6 +126,33 @@ pub fn program_file(name: &str) -> PathBuf {
     file
 }
 
+/// A classic SPL Token mint of six decimals that nothing was minted of yet.
+pub fn set_mint(
+    svm: &mut LiteSVM,
+    mint: &Address,
+    authority: &Address,
+    freeze_authority: Option<&Address>,
+) -> Address {
+    let mut data = vec![0; 82];
+    data[0] = 1;
+    data[4..36].copy_from_slice(authority.as_ref());
+    data[44] = 6;
+    data[45] = 1; // initialized
+    if let Some(freeze_authority) = freeze_authority {
+        data[46] = 1;
+        data[50..82].copy_from_slice(freeze_authority.as_ref());
+    }
+    let account = Account {
+        lamports: svm.minimum_balance_for_rent_exemption(data.len()),
+        data,
+        owner: anchor_spl::token::ID,
+        executable: false,
+        rent_epoch: u64::MAX,
+    };
+    svm.set_account(*mint, account).expect("a mint");
+    *mint
+}
+
 /// A key from a name, so that failures repeat.
 pub fn key(name: &str) -> Keypair {
     Keypair::new_from_array(anchor_lang::hash::sha256(name.as_bytes()))
@@ -131,21 +161,24 @@ pub fn key(name: &str) -> Keypair {
 impl World {
     /// The program, deployed but not initialized.
     pub fn bare() -> Self {
+        Self::named("world")
+    }
+
+    /// Deployed but not initialized, with keys, and so with addresses, of its own.
+    pub fn named(name: &str) -> Self {
         let mut svm = LiteSVM::new().with_transaction_history(0);
         svm.add_program_from_file(ID, program_file("driftshield.so"))
             .expect("the program loads");
         let mut clock = svm.get_sysvar::<Clock>();
         clock.unix_timestamp = EPOCH;
         svm.set_sysvar(&clock);
-        let [payer, admin, guardian, arbiter] = ["payer", "admin", "guardian", "arbiter"].map(key);
+        let [payer, admin, guardian, arbiter, mint] =
+            ["payer", "admin", "guardian", "arbiter", "mint"].map(|who| key(&format!("{name} {who}")));
         for key in [&payer, &admin, &guardian, &arbiter] {
             svm.airdrop(&key.pubkey(), 1_000_000_000_000)
                 .expect("lamports");
         }
-        let mint = CreateMint::new(&mut svm, &payer)
-            .decimals(6)
-            .send()
-            .expect("a mint");
+        let mint = set_mint(&mut svm, &mint.pubkey(), &payer.pubkey(), None);
         let mut world = Self {
             svm,
             payer,
@@ -154,6 +187,7 @@ impl World {
             arbiter,
             mint,
             counters: HashMap::new(),
+            name: name.into(),
             wallets: 0,
         };
         world.set_upgrade_authority(world.admin.pubkey());
@@ -166,7 +200,17 @@ impl World {
     }
 
     pub fn with(params: ConfigParams, terms: CollateralTerms) -> Self {
-        let mut world = Self::bare();
+        Self::bare().set_up(params, terms)
+    }
+
+    /// Like any other, but with keys, and so with addresses, of its own.
+    pub fn with_keys_of(name: &str) -> Self {
+        Self::named(name).set_up(params(), terms())
+    }
+
+
+    fn set_up(mut self, params: ConfigParams, terms: CollateralTerms) -> Self {
+        let world = &mut self;
         let admin = world.admin.insecure_clone();
         let initialize = instruction::initialize(
             admin.pubkey(),
@@ -179,7 +223,7 @@ impl World {
         let collateral =
             instruction::register_collateral(admin.pubkey(), world.mint, terms, false);
         world.send(collateral, &[&admin]).expect("collateral");
-        world
+        self
     }
 
     /// Writes the upgrade authority where the loader keeps it.
@@ -366,7 +410,7 @@ impl World {
     /// A new wallet with lamports and `amount` tokens.
     pub fn wallet(&mut self, amount: u64) -> Wallet {
         self.wallets += 1;
-        let key = key(&format!("wallet {}", self.wallets));
+        let key = key(&format!("{} wallet {}", self.name, self.wallets));
         self.svm
             .airdrop(&key.pubkey(), 100_000_000_000)
             .expect("lamports");

@@ -36,13 +36,28 @@ pub mod driftshield {
 
     /// Sets the program up, once. Signed by its upgrade authority.
     #[discrim = 0]
-    pub fn initialize(ctx: &mut Context<Initialize>, admin: Address, guardian: Address, arbiter: Address, params: ConfigParams) -> Result<()> {
-        emit_event!(ctx, ctx.accounts.initialize(admin, guardian, arbiter, params, ctx.bumps.config)?)
+    pub fn initialize(
+        ctx: &mut Context<Initialize>,
+        admin: Address,
+        guardian: Address,
+        arbiter: Address,
+        params: ConfigParams,
+    ) -> Result<()> {
+        emit_event!(
+            ctx,
+            ctx.accounts
+                .initialize(admin, guardian, arbiter, params, ctx.bumps.config)?
+        )
     }
 
     /// Changes what new models and markets copy, the guardian and the arbiter. Signed by the admin.
     #[discrim = 1]
-    pub fn update_config(ctx: &mut Context<UpdateConfig>, guardian: Address, arbiter: Address, params: ConfigParams) -> Result<()> {
+    pub fn update_config(
+        ctx: &mut Context<UpdateConfig>,
+        guardian: Address,
+        arbiter: Address,
+        params: ConfigParams,
+    ) -> Result<()> {
         emit_event!(ctx, ctx.accounts.update_config(guardian, arbiter, params)?)
     }
 
@@ -68,13 +83,25 @@ pub mod driftshield {
     /// Allows a token for markets, cover and bonds. Signed by the admin, who says whether a freeze
     /// authority is accepted.
     #[discrim = 5]
-    pub fn register_collateral(ctx: &mut Context<RegisterCollateral>, terms: CollateralTerms, accepts_freeze: bool) -> Result<()> {
-        emit_event!(ctx, ctx.accounts.register_collateral(terms, accepts_freeze, ctx.bumps.collateral)?)
+    pub fn register_collateral(
+        ctx: &mut Context<RegisterCollateral>,
+        terms: CollateralTerms,
+        accepts_freeze: bool,
+    ) -> Result<()> {
+        emit_event!(
+            ctx,
+            ctx.accounts
+                .register_collateral(terms, accepts_freeze, ctx.bumps.collateral)?
+        )
     }
 
     /// Changes what new objects copy of a token, or stops new risk in it. Signed by the admin.
     #[discrim = 6]
-    pub fn update_collateral(ctx: &mut Context<UpdateCollateral>, terms: CollateralTerms, enabled: bool) -> Result<()> {
+    pub fn update_collateral(
+        ctx: &mut Context<UpdateCollateral>,
+        terms: CollateralTerms,
+        enabled: bool,
+    ) -> Result<()> {
         emit_event!(ctx, ctx.accounts.update_collateral(terms, enabled)?)
     }
 
@@ -88,8 +115,17 @@ pub mod driftshield {
 
     /// Registers the owner's model `id` and pins how its drift is measured.
     #[discrim = 8]
-    pub fn register_model(ctx: &mut Context<RegisterModel>, id: u64, spec: MetricSpec, terms: ModelTerms) -> Result<()> {
-        emit_event!(ctx, ctx.accounts.register_model(id, spec, terms, ctx.bumps.model)?)
+    pub fn register_model(
+        ctx: &mut Context<RegisterModel>,
+        id: u64,
+        spec: MetricSpec,
+        terms: ModelTerms,
+    ) -> Result<()> {
+        emit_event!(
+            ctx,
+            ctx.accounts
+                .register_model(id, spec, terms, ctx.bumps.model)?
+        )
     }
 
     /// Changes who measures a model and how it is presented, while nothing depends on it. Begins a
@@ -134,8 +170,23 @@ pub mod driftshield {
     /// Submits what the signing oracle counted in `window`, rows by bin, with the SHA-256 of the
     /// evidence document and where it can be read (at most 128 bytes).
     #[discrim = 16]
-    pub fn submit_receipt(ctx: &mut Context<SubmitReceipt>, window: u64, counts: Vec<u32>, evidence_hash: [u8; 32], evidence_uri: String) -> Result<()> {
-        emit_event!(ctx, ctx.accounts.submit_receipt(window, counts, evidence_hash, evidence_uri, ctx.bumps.receipt)?)
+    pub fn submit_receipt(
+        ctx: &mut Context<SubmitReceipt>,
+        window: u64,
+        counts: Vec<u32>,
+        evidence_hash: [u8; 32],
+        evidence_uri: String,
+    ) -> Result<()> {
+        emit_event!(
+            ctx,
+            ctx.accounts.submit_receipt(
+                window,
+                counts,
+                evidence_hash,
+                evidence_uri,
+                ctx.bumps.receipt
+            )?
+        )
     }
 
     /// Disputes a proposed value with a bond. Anyone may.
@@ -160,7 +211,10 @@ pub mod driftshield {
 
     /// Pays a dispute's credit to the challenger or the treasury. Anyone may call it.
     #[discrim = 20]
-    pub fn collect_challenge(ctx: &mut Context<CollectChallenge>, payee: ChallengePayee) -> Result<()> {
+    pub fn collect_challenge(
+        ctx: &mut Context<CollectChallenge>,
+        payee: ChallengePayee,
+    ) -> Result<()> {
         emit_event!(ctx, ctx.accounts.collect_challenge(payee)?)
     }
 
@@ -174,8 +228,15 @@ pub mod driftshield {
 
     /// Opens the creator's market `id` on a model.
     #[discrim = 24]
-    pub fn create_market(ctx: &mut Context<CreateMarket>, id: u64, terms: MarketTerms) -> Result<()> {
-        emit_event!(ctx, ctx.accounts.create_market(id, terms, ctx.bumps.market)?)
+    pub fn create_market(
+        ctx: &mut Context<CreateMarket>,
+        id: u64,
+        terms: MarketTerms,
+    ) -> Result<()> {
+        emit_event!(
+            ctx,
+            ctx.accounts.create_market(id, terms, ctx.bumps.market)?
+        )
     }
 
     /// Ends a market without bets: its creator at any time, anyone once betting is closed.
@@ -187,8 +248,17 @@ pub mod driftshield {
     /// Bets `amount` base units on `outcome`, if that then pays at least `min_multiple` thousandths of
     /// a stake.
     #[discrim = 26]
-    pub fn place_bet(ctx: &mut Context<PlaceBet>, outcome: u8, amount: u64, min_multiple: u64) -> Result<()> {
-        emit_event!(ctx, ctx.accounts.place_bet(outcome, amount, min_multiple, ctx.bumps.position)?)
+    pub fn place_bet(
+        ctx: &mut Context<PlaceBet>,
+        outcome: u8,
+        amount: u64,
+        min_multiple: u64,
+    ) -> Result<()> {
+        emit_event!(
+            ctx,
+            ctx.accounts
+                .place_bet(outcome, amount, min_multiple, ctx.bumps.position)?
+        )
     }
 
     /// Settles the next windows of a market by their receipts, and the market with the last one.

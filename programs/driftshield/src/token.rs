@@ -15,8 +15,6 @@ const CLOSE_ACCOUNT: u8 = 9;
 const TOKEN_ACCOUNT_OWNER: core::ops::Range<usize> = 32..64;
 
 /// Moves `amount` base units. `seeds` sign for an authority that is the program's own.
-///
-/// Built in place: the allocating helper of `anchor-spl` costs several thousand units more.
 pub fn transfer(
     program: &Interface<TokenInterface>,
     from: &mut InterfaceAccount<TokenAccount>,
@@ -30,13 +28,19 @@ pub fn transfer(
     data[0] = TRANSFER_CHECKED;
     data[1..9].copy_from_slice(&amount.to_le_bytes());
     data[9] = mint.decimals();
-
     let handles = [
         from.cpi_handle_mut().into(),
         mint.cpi_handle(),
         to.cpi_handle_mut().into(),
         authority.cpi_handle(),
     ];
+    transfer_checked(program.address(), &data, &handles, seeds);
+}
+
+/// Built in place: the allocating helper of `anchor-spl` costs several thousand units more.
+/// One copy for all transfers keeps the binary small.
+#[inline(never)]
+fn transfer_checked(program: &Address, data: &[u8; 10], handles: &[CpiHandle; 4], seeds: &[&[u8]]) {
     let accounts = [
         InstructionAccount::writable(handles[0].address()),
         InstructionAccount::readonly(handles[1].address()),
@@ -45,7 +49,7 @@ pub fn transfer(
     ];
     let signers = [seeds];
     let signers = if seeds.is_empty() { &[][..] } else { &signers };
-    unchecked_invoke_signed_fixed(program.address(), &data, &accounts, &handles, signers);
+    unchecked_invoke_signed_fixed(program, data, &accounts, handles, signers);
 }
 
 /// Closes an empty token account of the program's, its rent to `rent_payer`.

@@ -1,9 +1,7 @@
 use anchor_lang::prelude::*;
 use anchor_spl::token_interface::{Mint, TokenAccount, TokenInterface};
 
-use crate::{
-    token, Collateral, DriftShieldError, Market, MarketCancelled, MarketClosed,
-};
+use crate::{token, Collateral, DriftShieldError, Market, MarketCancelled, MarketClosed};
 
 /// Of `close_market` and `cancel_market` alike: both end the market and its vault.
 #[event_cpi]

@@ -63,7 +63,8 @@ impl Initialize {
         let mut expected = [1; 33]; // there is one, and it is this one
         expected[1..].copy_from_slice(self.authority.address().as_ref());
         require!(
-            data.get(..4) == Some(&PROGRAM_DATA_TAG[..]) && data.get(AUTHORITY) == Some(&expected[..]),
+            data.get(..4) == Some(&PROGRAM_DATA_TAG[..])
+                && data.get(AUTHORITY) == Some(&expected[..]),
             DriftShieldError::NotUpgradeAuthority
         );
         Ok(())

@@ -25,9 +25,7 @@ impl RuleReceipt {
         // Fewer rows than a submission needs will do: a window may have had no more.
         let (value, _) = self.model.drift(&counts, 1)?;
         let mut seats = self.seats(seats)?;
-        let ruling = self
-            .receipt
-            .rule(&mut self.model, &mut seats, value, now)?;
+        let ruling = self.receipt.rule(&mut self.model, &mut seats, value, now)?;
         let seats = seats
             .iter_mut()
             .map(|seat| SeatRuled {

@@ -13,14 +13,14 @@ pub struct SetPause {
 
 impl SetPause {
     pub fn set_pause(&mut self, paused: u8) -> Result<PauseSet> {
-        require!(paused & !pause::ALL == 0, DriftShieldError::UnknownPauseFlag);
+        require!(
+            paused & !pause::ALL == 0,
+            DriftShieldError::UnknownPauseFlag
+        );
         let config = &mut self.config;
         let authority = *self.authority.address();
         if authority != config.admin {
-            require!(
-                authority == config.guardian,
-                DriftShieldError::NotGuardian
-            );
+            require!(authority == config.guardian, DriftShieldError::NotGuardian);
             require!(
                 config.paused & !paused == 0,
                 DriftShieldError::GuardianCannotUnpause

@@ -18,10 +18,7 @@ pub struct SettleMarket {
 
 impl SettleMarket {
     pub fn settle_market(&mut self, receipts: Vec<AccountView>) -> Result<MarketSettled> {
-        require!(
-            !self.market.is_settled(),
-            DriftShieldError::MarketSettled
-        );
+        require!(!self.market.is_settled(), DriftShieldError::MarketSettled);
         let now = Clock::get()?.unix_timestamp;
         let mut finalized = Vec::new();
         if self.is_too_late(now)? {

@@ -174,7 +174,11 @@ fn total(counts: &[u32]) -> u64 {
 
 #[inline(always)]
 fn ordered(a: u64, b: u64) -> (u64, u64) {
-    if a < b { (a, b) } else { (b, a) }
+    if a < b {
+        (a, b)
+    } else {
+        (b, a)
+    }
 }
 
 /// A Q63 share, at most 1.0, in micro-units.
@@ -263,7 +267,11 @@ fn error_variance(wrong: u64, m: u64, min_samples: u64) -> u64 {
 
 fn root_rounded_up(value: u64) -> u64 {
     let root = isqrt(value);
-    if root * root < value { root + 1 } else { root }
+    if root * root < value {
+        root + 1
+    } else {
+        root
+    }
 }
 
 /// ⌊√`value`⌋ by Newton's method, a third of the library's steps on SBPF.

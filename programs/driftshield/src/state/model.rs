@@ -197,7 +197,9 @@ impl Model {
         let mut bonds = [0; MAX_ORACLES];
         for (bond, oracle) in bonds.iter_mut().zip(&terms.oracles) {
             // An oracle that comes back takes its seat again by `bond`.
-            *bond = self.oracle_index(oracle).map_or(0, |index| self.bonds[index]);
+            *bond = self
+                .oracle_index(oracle)
+                .map_or(0, |index| self.bonds[index]);
         }
         self.bonds = bonds;
         self.oracles = [Address::default(); MAX_ORACLES];
@@ -273,7 +275,10 @@ impl Model {
     pub fn window_end(&self, window: u64) -> Result<i64> {
         let end = |window: u64| {
             let index = i64::try_from(window).ok()?.checked_add(1)?;
-            let end = self.window_secs.checked_mul(index)?.checked_add(self.genesis)?;
+            let end = self
+                .window_secs
+                .checked_mul(index)?
+                .checked_add(self.genesis)?;
             // Room for every period that is added to it.
             (end <= i64::MAX - 100 * MAX_HORIZON_SECS).then_some(end)
         };
@@ -323,7 +328,10 @@ impl Model {
         let counting = &mut counting[..seats];
         counting.sort_unstable();
         let bending = usize::from(self.quorum).div_ceil(2);
-        let cost: u128 = counting[..bending].iter().map(|&bond| u128::from(bond)).sum();
+        let cost: u128 = counting[..bending]
+            .iter()
+            .map(|&bond| u128::from(bond))
+            .sum();
         // Half of four bonds at most; a total past 64 bits secures as much as 64 bits can say.
         self.security = u64::try_from(cost / 2).unwrap_or(u64::MAX);
     }
@@ -385,10 +393,7 @@ impl Model {
 
     /// What must hold of the bond vault after every instruction. Anyone can send it more.
     pub fn invariant(&self, bond_vault_amount: u64) -> Result<()> {
-        require!(
-            self.held <= bond_vault_amount,
-            DriftShieldError::Insolvent
-        );
+        require!(self.held <= bond_vault_amount, DriftShieldError::Insolvent);
         Ok(())
     }
 

@@ -248,7 +248,8 @@ impl Receipt {
             }
             let rewards = reward * seats.len() as u64; // at most half of the bond
             self.challenger_credit = slashed / 2;
-            self.treasury_credit = self.credit(slashed - slashed / 2, model.challenge_bond - rewards)?;
+            self.treasury_credit =
+                self.credit(slashed - slashed / 2, model.challenge_bond - rewards)?;
         } else if challenged {
             self.challenger_credit = self.credit(slashed / 2, model.challenge_bond)?;
             self.treasury_credit = slashed - slashed / 2;

@@ -1,0 +1,56 @@
+//! `bench compute`, `bench rent`: what the program costs, measured in the real virtual machine.
+
+use std::collections::BTreeMap;
+
+use driftshield_sdk::{Collateral, Config, Market, Model, Position, Receipt, Seat};
+use driftshield_tests::bench;
+
+/// Sets of random keys that the address search is averaged over.
+const KEYS: usize = 100;
+
+fn main() {
+    match std::env::args().nth(1).as_deref() {
+        Some("compute") => compute(),
+        Some("rent") => rent(),
+        _ => {
+            eprintln!("usage: bench compute | rent");
+            std::process::exit(2);
+        }
+    }
+}
+
+/// A line an instruction: units at the mean address search, and at the dearest.
+fn compute() {
+    let mut runs: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
+    for keys in 0..KEYS {
+        eprint!("\r{}/{KEYS}", keys + 1);
+        for (name, units) in bench::compute(&format!("bench {keys}")) {
+            runs.entry(name).or_default().push(units);
+        }
+    }
+    eprintln!();
+    println!("instruction units dearest");
+    for (name, units) in runs {
+        let mean = units.iter().sum::<u64>() / units.len() as u64;
+        println!("{name} {mean} {}", units.iter().max().expect("a run"));
+    }
+}
+
+/// A line an account: bytes with the discriminator, and the lamports that they keep.
+fn rent() {
+    let svm = litesvm::LiteSVM::new();
+    println!("account bytes lamports");
+    let print = |name: &str, bytes: usize| {
+        println!(
+            "{name} {bytes} {}",
+            svm.minimum_balance_for_rent_exemption(bytes)
+        );
+    };
+    macro_rules! accounts {
+        ($($name:ident),*) => {
+            $(print(stringify!($name), 8 + size_of::<$name>());)*
+        };
+    }
+    accounts!(Config, Collateral, Model, Seat, Receipt, Market, Position);
+    print("token account", 165);
+}
