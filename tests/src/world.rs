@@ -109,6 +109,9 @@ pub struct World {
     /// Names the keys of this world: worlds of the same name are the same.
     name: String,
     wallets: u64,
+    /// Whether every transaction looks for solvency, at every account: tests of thousands of
+    /// transactions do it once in the end.
+    pub solvency_checks: bool,
 }
 
 /// The built program's file; `scripts/build-program` makes it.
@@ -189,6 +192,7 @@ impl World {
             counters: HashMap::new(),
             name: name.into(),
             wallets: 0,
+            solvency_checks: true,
         };
         world.set_upgrade_authority(world.admin.pubkey());
         world
@@ -281,7 +285,9 @@ impl World {
         for event in &events {
             self.count(event);
         }
-        self.check_solvency();
+        if self.solvency_checks {
+            self.check_solvency();
+        }
         Ok(Sent {
             events,
             units: metadata.compute_units_consumed,
@@ -600,6 +606,22 @@ pub fn spec(world: &World) -> MetricSpec {
         genesis: world.now() + HOUR,
         window_secs: DAY,
     }
+}
+
+/// A model whose drift is the share of wrong rows: see [`share`].
+pub fn share_spec(world: &World) -> MetricSpec {
+    MetricSpec {
+        metric: driftshield_sdk::Metric::ErrorRate,
+        reference: vec![1_000_000, 0],
+        min_samples: 1_000_000,
+        ..spec(world)
+    }
+}
+
+/// Counts whose drift, by [`share_spec`], is `value` micro-units.
+pub fn share(value: u64) -> [u32; 2] {
+    let wrong = u32::try_from(value).expect("at most a million");
+    [1_000_000 - wrong, wrong]
 }
 
 /// A quorum of more than half, and a spread of 0.01.

@@ -20,6 +20,11 @@ pub fn fee(amount: u64, bps: u16) -> u64 {
 
 /// What a winner of `stake` is paid: the stake, and its share of what the losers
 /// leave after fees, rounded down.
+///
+/// ```
+/// // 30 of 40 winning units share 100 that the losers leave.
+/// assert_eq!(driftshield::math::payout(30, 40, 100), Some(30 + 75));
+/// ```
 pub fn payout(stake: u64, winning: u64, losing_less_fees: u64) -> Option<u64> {
     stake.checked_add(mul_div(stake, losing_less_fees, winning)?)
 }
@@ -30,4 +35,28 @@ pub fn multiple(winning: u64, losing_less_fees: u64) -> u64 {
     mul_div(MULTIPLE_ONE, losing_less_fees, winning)
         .and_then(|profit| profit.checked_add(MULTIPLE_ONE))
         .unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fee_is_the_floored_share_of_any_amount() {
+        for amount in [0, 1, 49, 50, 9_999, 10_000, 10_001, u64::MAX - 1, u64::MAX] {
+            for bps in [0, 1, 200, 1_999, 2_000, 10_000] {
+                let exact = u128::from(amount) * u128::from(bps) / 10_000;
+                assert_eq!(u128::from(fee(amount, bps)), exact, "{bps} bps of {amount}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_told() {
+        assert_eq!(mul_div(u64::MAX, u64::MAX, u64::MAX), Some(u64::MAX));
+        assert_eq!(mul_div(u64::MAX, 2, 1), None);
+        assert_eq!(mul_div(1, 1, 0), None);
+        assert_eq!(multiple(1, u64::MAX), u64::MAX);
+        assert_eq!(multiple(3, 7), 3_333);
+    }
 }
