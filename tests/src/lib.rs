@@ -2,4 +2,5 @@
 
 pub mod bench;
 pub mod histograms;
+pub mod idl;
 pub mod world;

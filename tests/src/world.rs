@@ -5,8 +5,8 @@ use std::{collections::HashMap, path::PathBuf};
 use anchor_lang::{AccountDeserialize, Address, solana_program::instruction::Instruction};
 use driftshield_sdk::{
     Collateral, CollateralTerms, Config, ConfigParams, DriftShieldError, Event, ID, Market,
-    MarketTerms, MetricSpec, Model, ModelTerms, Position, Receipt, Seat, address,
-    error, instruction,
+    MarketTerms, MetricSpec, Model, ModelTerms, Position, Receipt, Seat, address, error,
+    instruction,
 };
 use litesvm::{
     LiteSVM,
@@ -74,7 +74,7 @@ impl Sent {
     }
 }
 
-pub type Outcome = Result<Sent, FailedTransactionMetadata>;
+pub type Outcome = Result<Sent, Box<FailedTransactionMetadata>>;
 
 /// A key with lamports and a token account.
 pub struct Wallet {
@@ -176,7 +176,8 @@ impl World {
         clock.unix_timestamp = EPOCH;
         svm.set_sysvar(&clock);
         let [payer, admin, guardian, arbiter, mint] =
-            ["payer", "admin", "guardian", "arbiter", "mint"].map(|who| key(&format!("{name} {who}")));
+            ["payer", "admin", "guardian", "arbiter", "mint"]
+                .map(|who| key(&format!("{name} {who}")));
         for key in [&payer, &admin, &guardian, &arbiter] {
             svm.airdrop(&key.pubkey(), 1_000_000_000_000)
                 .expect("lamports");
@@ -212,7 +213,6 @@ impl World {
         Self::named(name).set_up(params(), terms())
     }
 
-
     fn set_up(mut self, params: ConfigParams, terms: CollateralTerms) -> Self {
         let world = &mut self;
         let admin = world.admin.insecure_clone();
@@ -224,8 +224,7 @@ impl World {
             params,
         );
         world.send(initialize, &[&admin]).expect("initialize");
-        let collateral =
-            instruction::register_collateral(admin.pubkey(), world.mint, terms, false);
+        let collateral = instruction::register_collateral(admin.pubkey(), world.mint, terms, false);
         world.send(collateral, &[&admin]).expect("collateral");
         self
     }
@@ -239,6 +238,23 @@ impl World {
         self.svm
             .set_account(address, account)
             .expect("program data is set");
+    }
+
+    /// Another allowed token, of which nothing was minted yet.
+    pub fn second_collateral(&mut self) -> Address {
+        let mint = key(&format!("{} second mint", self.name)).pubkey();
+        set_mint(&mut self.svm, &mint, &self.payer.pubkey(), None);
+        let admin = self.admin.insecure_clone();
+        let register = instruction::register_collateral(admin.pubkey(), mint, terms(), false);
+        self.send(register, &[&admin]).expect("register_collateral");
+        mint
+    }
+
+    /// The admin sets exactly these pause flags.
+    pub fn pause(&mut self, flags: u8) {
+        let admin = self.admin.insecure_clone();
+        let pause = instruction::set_pause(admin.pubkey(), flags);
+        self.send(pause, &[&admin]).expect("set_pause");
     }
 
     // Time.
@@ -325,7 +341,11 @@ impl World {
                 }
                 driftshield_sdk::Account::Model(model) => {
                     assert!(model.held <= self.tokens(&model.bond_vault));
-                    assert_eq!(model.held, self.owed_by_model(&address), "held by {address}");
+                    assert_eq!(
+                        model.held,
+                        self.owed_by_model(&address),
+                        "held by {address}"
+                    );
                 }
                 _ => {}
             }
@@ -440,13 +460,8 @@ impl World {
     pub fn model_with(&mut self, spec: MetricSpec, oracles: usize, bond: u64) -> TestModel {
         let owner = self.wallet(0);
         let oracles: Vec<Wallet> = (0..oracles).map(|_| self.wallet(10 * bond)).collect();
-        let register = instruction::register_model(
-            owner.address(),
-            1,
-            self.mint,
-            spec,
-            model_terms(&oracles),
-        );
+        let register =
+            instruction::register_model(owner.address(), 1, self.mint, spec, model_terms(&oracles));
         self.send(register, &[&owner.key]).expect("register_model");
         let model = TestModel {
             address: address::model(&owner.address(), 1),
@@ -483,7 +498,10 @@ impl World {
 
     /// Goes to the end of `window`, unless it is over already.
     pub fn warp_to_end(&mut self, model: &TestModel, window: u64) {
-        let end = self.model(&model.address).window_end(window).expect("in range");
+        let end = self
+            .model(&model.address)
+            .window_end(window)
+            .expect("in range");
         self.warp_to(end.max(self.now()));
     }
 
@@ -510,7 +528,8 @@ impl World {
     pub fn submit_all(&mut self, model: &TestModel, window: u64, counts: &[u32]) {
         self.warp_to_end(model, window);
         for oracle in 0..model.oracles.len() {
-            self.submit(model, oracle, window, counts).expect("submit_receipt");
+            self.submit(model, oracle, window, counts)
+                .expect("submit_receipt");
         }
     }
 
@@ -553,14 +572,9 @@ impl World {
         creator: &Wallet,
         id: u64,
         terms: MarketTerms,
-    ) -> Result<Address, FailedTransactionMetadata> {
-        let create = instruction::create_market(
-            creator.address(),
-            id,
-            model.address,
-            self.mint,
-            terms,
-        );
+    ) -> Result<Address, Box<FailedTransactionMetadata>> {
+        let create =
+            instruction::create_market(creator.address(), id, model.address, self.mint, terms);
         self.send(create, &[&creator.key])?;
         Ok(address::market(&creator.address(), id))
     }
@@ -657,6 +671,15 @@ pub const CALM: [u32; 10] = [500; 10];
 /// Counts by ten bins whose PSI against a flat reference is far above 0.2.
 pub const DRIFTED: [u32; 10] = [2_000, 1_500, 500, 200, 200, 200, 100, 100, 100, 100];
 
+/// The instruction with `new` in the place of the account `old`.
+#[track_caller]
+pub fn swapped(mut instruction: Instruction, old: &Address, new: &Address) -> Instruction {
+    let mut places = instruction.accounts.iter_mut();
+    let place = places.find(|account| account.pubkey == *old);
+    place.expect("the instruction names this account").pubkey = *new;
+    instruction
+}
+
 /// The program's events of a transaction, from its inner instructions.
 fn events(metadata: &TransactionMetadata) -> Vec<Event> {
     let inner = metadata.inner_instructions.iter().flatten();
@@ -679,5 +702,9 @@ pub fn code(outcome: Outcome) -> u32 {
 pub fn assert_refused(outcome: Outcome, expected: DriftShieldError) {
     let code = code(outcome);
     let name = error::by_code(code).map_or("another program's", |error| &error.name);
-    assert_eq!(code, error::code(expected), "{name} instead of {expected:?}");
+    assert_eq!(
+        code,
+        error::code(expected),
+        "{name} instead of {expected:?}"
+    );
 }

@@ -11,6 +11,10 @@ use rand::{Rng, SeedableRng, rngs::StdRng};
 const BOND: u64 = 10_000 * TOKEN;
 const SLASH: u64 = 500 * TOKEN;
 const CHALLENGE_BOND: u64 = 100 * TOKEN;
+/// Anchor's error for a mutable account that comes twice.
+const DUPLICATE_MUTABLE: u32 = 2040;
+/// The token program's error.
+const ACCOUNT_FROZEN: u32 = 17;
 
 /// A model whose oracles have submitted `values` for window 0.
 fn submitted(world: &mut World, values: &[u64], bond: u64) -> TestModel {
@@ -23,15 +27,36 @@ fn submitted(world: &mut World, values: &[u64], bond: u64) -> TestModel {
 fn submit_values(world: &mut World, model: &TestModel, window: u64, values: &[u64]) {
     world.warp_to_end(model, window);
     for (oracle, &value) in values.iter().enumerate() {
-        world.submit(model, oracle, window, &share(value)).expect("submit_receipt");
+        world
+            .submit(model, oracle, window, &share(value))
+            .expect("submit_receipt");
     }
 }
 
-/// Likewise, and somebody has challenged the median.
+/// Likewise, of as many models at the same time.
+fn submitted_at_once<const N: usize>(
+    world: &mut World,
+    values: &[u64],
+    bond: u64,
+) -> [TestModel; N] {
+    let models = [(); N].map(|()| {
+        let spec = share_spec(world);
+        world.model_with(spec, values.len(), bond)
+    });
+    for model in &models {
+        submit_values(world, model, 0, values);
+    }
+    models
+}
+
+/// A model whose oracles have submitted `values` for window 0, and somebody has challenged the
+/// median.
 fn challenged(world: &mut World, values: &[u64], bond: u64) -> (TestModel, Wallet) {
     let model = submitted(world, values, bond);
     let challenger = world.wallet(CHALLENGE_BOND);
-    world.challenge(&model, 0, &challenger).expect("challenge_receipt");
+    world
+        .challenge(&model, 0, &challenger)
+        .expect("challenge_receipt");
     (model, challenger)
 }
 
@@ -73,7 +98,10 @@ fn ruled(sent: &Sent) -> &ReceiptRuled {
 
 fn replace(instruction: &mut Instruction, old: Address, new: Address) {
     let mut metas = instruction.accounts.iter_mut();
-    metas.find(|meta| meta.pubkey == old).expect("is there").pubkey = new;
+    metas
+        .find(|meta| meta.pubkey == old)
+        .expect("is there")
+        .pubkey = new;
 }
 
 fn bonded(world: &World, model: &TestModel) -> Vec<u64> {
@@ -116,12 +144,18 @@ fn anyone_disputes_a_proposed_value_with_a_bond() {
     let Event::ReceiptChallenged(event) = sent.event() else {
         panic!("{:?}", sent.event())
     };
-    assert_eq!((event.challenger, event.bond), (challenger.address(), CHALLENGE_BOND));
+    assert_eq!(
+        (event.challenger, event.bond),
+        (challenger.address(), CHALLENGE_BOND)
+    );
     assert_eq!((event.window, event.value), (0, 200));
     assert_eq!(event.held, 3 * BOND + CHALLENGE_BOND);
     let receipt = world.receipt(&model.address, 0);
     assert_eq!(ReceiptState::from(receipt.state), ReceiptState::Challenged);
-    assert_eq!((receipt.since, receipt.challenger), (world.now(), challenger.address()));
+    assert_eq!(
+        (receipt.since, receipt.challenger),
+        (world.now(), challenger.address())
+    );
     assert_eq!(world.tokens(&challenger.tokens), 1);
     let vault = address::bond_vault(&model.address);
     assert_eq!(world.tokens(&vault), 3 * BOND + CHALLENGE_BOND);
@@ -131,7 +165,7 @@ fn anyone_disputes_a_proposed_value_with_a_bond() {
 fn a_value_is_challenged_before_its_period_ends() {
     // Given two proposed values
     let mut world = World::new();
-    let models = [0, 1].map(|_| submitted(&mut world, &[100; 3], BOND));
+    let models: [_; 2] = submitted_at_once(&mut world, &[100; 3], BOND);
     let challenger = world.wallet(2 * CHALLENGE_BOND);
     let end = world.receipt(&models[0].address, 0).since + params().challenge_secs;
 
@@ -186,10 +220,10 @@ fn a_settled_receipt_is_not_challenged() {
     // Given a Final and a Void receipt
     let mut world = World::new();
     let last = submitted(&mut world, &[100; 3], BOND);
-    let spec = share_spec(&world);
     let challenger = world.wallet(CHALLENGE_BOND);
     world.pass(params().challenge_secs);
     finalize(&mut world, &last).unwrap();
+    let spec = share_spec(&world);
     let void = world.model_with(spec, 3, BOND);
     submit_values(&mut world, &void, 0, &[100]);
     world.pass(params().submit_secs);
@@ -214,12 +248,8 @@ fn only_the_models_arbiter_rules() {
     let other = world.wallet(0);
     let admin = world.admin.insecure_clone();
     let guardian = world.config().guardian;
-    let update = instruction::update_config(
-        world.config().admin,
-        guardian,
-        other.address(),
-        params(),
-    );
+    let update =
+        instruction::update_config(world.config().admin, guardian, other.address(), params());
     world.send(update, &[&admin]).unwrap();
 
     // When that one rules, or a stranger
@@ -240,7 +270,11 @@ fn only_the_models_arbiter_rules() {
 fn a_dispute_is_ruled_before_its_period_ends() {
     // Given two disputes
     let mut world = World::new();
-    let models = [0, 1].map(|_| challenged(&mut world, &[100; 3], BOND).0);
+    let models: [_; 2] = submitted_at_once(&mut world, &[100; 3], BOND);
+    let challenger = world.wallet(2 * CHALLENGE_BOND);
+    for model in &models {
+        world.challenge(model, 0, &challenger).unwrap();
+    }
     let end = world.receipt(&models[0].address, 0).since + params().ruling_secs;
 
     // When a second is left, then one can be ruled
@@ -259,10 +293,13 @@ fn what_is_not_in_dispute_is_not_ruled() {
     let mut world = World::new();
     let spec = share_spec(&world);
     let collecting = world.model_with(spec, 3, BOND);
+    let [proposed, ruled] = submitted_at_once(&mut world, &[100; 3], BOND);
     submit_values(&mut world, &collecting, 0, &[100]);
-    let proposed = submitted(&mut world, &[100; 3], BOND);
-    let (ruled, _) = challenged(&mut world, &[100; 3], BOND);
+    let challenger = world.wallet(CHALLENGE_BOND);
+    world.challenge(&ruled, 0, &challenger).unwrap();
     world.rule(&ruled, 0, &share(100)).unwrap();
+    assert_eq!(state(&world, &collecting), ReceiptState::Collecting);
+    assert_eq!(state(&world, &proposed), ReceiptState::Proposed);
 
     // When the arbiter rules
     for model in [&collecting, &proposed, &ruled] {
@@ -335,12 +372,15 @@ fn a_ruling_takes_exactly_the_submitters_seats() {
         // Then that is refused
         assert_refused(outcome, DriftShieldError::WrongSeats);
     }
-    // And so is an account that comes twice
-    for twice in [seats[0], receipt] {
+    // And so is a seat that comes twice, or another account of the instruction
+    let twice = [seats[0], receipt].map(|address| {
         let mut rule = right.clone();
-        rule.accounts[fixed + 1].pubkey = twice;
-        assert!(send_ruling(&mut world, rule).is_err());
-    }
+        rule.accounts[fixed + 1].pubkey = address;
+        send_ruling(&mut world, rule)
+    });
+    let [seat, receipt] = twice;
+    assert_refused(seat, DriftShieldError::WrongSeats);
+    assert_eq!(code(receipt), DUPLICATE_MUTABLE);
     send_ruling(&mut world, right).unwrap();
 }
 
@@ -360,7 +400,10 @@ fn a_ruling_that_overturns_slashes_who_was_wrong() {
     // Then half of what the two lose goes to the challenger, with the bond
     let event = ruled(&sent);
     assert!(!event.upheld);
-    assert_eq!((event.value, event.slashed, event.reward), (100, 2 * SLASH, 0));
+    assert_eq!(
+        (event.value, event.slashed, event.reward),
+        (100, 2 * SLASH, 0)
+    );
     assert_eq!(event.challenger_credit, CHALLENGE_BOND + SLASH);
     assert_eq!(event.treasury_credit, SLASH);
     assert_eq!(event.counts, share(100));
@@ -378,7 +421,10 @@ fn a_ruling_that_overturns_slashes_who_was_wrong() {
     assert_eq!(ReceiptState::from(receipt.state), ReceiptState::Final);
     assert_eq!((receipt.value, receipt.since), (100, world.now()));
     let state = world.model(&model.address);
-    assert_eq!((state.final_count, state.last_value, state.open_receipts), (1, 100, 0));
+    assert_eq!(
+        (state.final_count, state.last_value, state.open_receipts),
+        (1, 100, 0)
+    );
     assert_eq!((state.security, event.security), (security, security));
     assert_eq!(event.chain, state.chain);
 
@@ -420,7 +466,10 @@ fn a_ruling_that_upholds_pays_the_submitters() {
     let event = ruled(&sent);
     let reward = CHALLENGE_BOND / 2 / 3;
     assert!(event.upheld);
-    assert_eq!((event.value, event.slashed, event.reward), (10_100, 0, reward));
+    assert_eq!(
+        (event.value, event.slashed, event.reward),
+        (10_100, 0, reward)
+    );
     assert_eq!(credits(&world, &model), (0, CHALLENGE_BOND - 3 * reward));
     assert_eq!(bonded(&world, &model), [BOND + reward; 3]);
     assert_eq!(world.receipt(&model.address, 0).value, 10_100);
@@ -440,18 +489,18 @@ fn the_odd_unit_goes_to_the_treasury() {
         ..terms()
     };
     let mut world = World::with(params(), odd);
-    let (overturned, _) = challenged(&mut world, &[500_000, 100, 500_000], 1_001);
-    let (upheld, _) = challenged(&mut world, &[500_000, 100, 100], 1_001);
+    let (upheld, _) = challenged(&mut world, &[500_000, 100, 500_000], 1_001);
+    let (overturned, _) = challenged(&mut world, &[500_000, 100, 100], 1_001);
 
-    // When one oracle's 501 units, or two's, are slashed
-    world.rule(&overturned, 0, &share(500_000)).unwrap();
-    world.rule(&upheld, 0, &share(250_000)).unwrap();
+    // When one oracle is slashed by 501 units, or all three are
+    world.rule(&upheld, 0, &share(500_000)).unwrap();
+    world.rule(&overturned, 0, &share(250_000)).unwrap();
 
     // Then the challenger's half is floored, and so is each seat's part of 50
-    assert_eq!(credits(&world, &overturned), (250, 251 + 101 - 3 * 16));
-    assert_eq!(bonded(&world, &overturned), [1_017, 516, 1_017]);
-    assert_eq!(credits(&world, &upheld), (101 + 3 * 501 / 2, 752));
-    assert_eq!(bonded(&world, &upheld), [500; 3]);
+    assert_eq!(credits(&world, &upheld), (250, 251 + 101 - 3 * 16));
+    assert_eq!(bonded(&world, &upheld), [1_017, 516, 1_017]);
+    assert_eq!(credits(&world, &overturned), (101 + 3 * 501 / 2, 752));
+    assert_eq!(bonded(&world, &overturned), [500; 3]);
 }
 
 #[test]
@@ -474,27 +523,31 @@ fn what_is_slashed_without_a_challenger_goes_to_the_treasury() {
 
 #[test]
 fn a_slash_takes_the_bond_at_most() {
-    // Given an oracle that is slashed three times for submissions at its minimum bond
-    let mut world = World::new();
+    // Given two windows in dispute at once, in which an oracle at the minimum bond was wrong
+    let terms = CollateralTerms {
+        slash_amount: 800,
+        min_bond: 1_000,
+        ..terms()
+    };
+    let mut world = World::with(params(), terms);
     let spec = share_spec(&world);
-    let model = world.model_with(spec, 3, 2 * SLASH);
+    let model = world.model_with(spec, 3, 1_000);
+    world.bond(&model, 1, 1_000).unwrap();
+    let challenger = world.wallet(2 * CHALLENGE_BOND);
     for window in 0..2 {
-        submit_values(&mut world, &model, window, &[500_000, 100, 100]);
-        let challenger = world.wallet(CHALLENGE_BOND);
+        submit_values(&mut world, &model, window, &[500_000, 500_000, 100]);
         world.challenge(&model, window, &challenger).unwrap();
-        if window == 0 {
-            // It withdraws all but a unit less than a slash beside the first.
-            unbond(&mut world, &model, 0, 1);
-            world.bond(&model, 0, 1).unwrap();
-        }
-        // When the arbiter rules
-        world.rule(&model, window, &share(100)).unwrap();
-        if window == 0 {
-            world.bond(&model, 0, SLASH).unwrap();
-        }
     }
-    let reward = CHALLENGE_BOND / 2 / 3;
-    assert_eq!(bonded(&world, &model)[0], SLASH + 1 + 2 * reward);
+
+    // When the arbiter rules on both
+    let slashed = [0, 1].map(|window| {
+        let sent = world.rule(&model, window, &share(100)).unwrap();
+        ruled(&sent).slashed
+    });
+
+    // Then the second slash takes what the first has left, and no more
+    assert_eq!(slashed, [800 + 800, 200 + 800]);
+    assert_eq!(bonded(&world, &model), [0, 400, 1_000]);
 }
 
 #[test]
@@ -532,7 +585,10 @@ fn a_slash_takes_from_the_active_bond_first() {
 
     // Then what is unbonding is whole, and the seat counts no more
     let seat = world.seat(&model.address, &model.oracles[0].address());
-    assert_eq!((seat.bonded, seat.unbonding), (BOND - SLASH, BOND - SLASH - 1));
+    assert_eq!(
+        (seat.bonded, seat.unbonding),
+        (BOND - SLASH, BOND - SLASH - 1)
+    );
     assert_eq!(world.model(&model.address).bonds[0], 1);
 }
 
@@ -545,10 +601,13 @@ fn security_falls_with_a_slash() {
     // Half of one slash: one of the two that make the quorum could bend it.
     assert_eq!(world.model(&model.address).security, SLASH / 2);
 
-    // When two in a row take the bonds below the minimum
+    // When two rulings in a row take all bonds below the minimum
     let sent = world.rule(&model, 0, &share(100)).unwrap();
     assert_eq!(ruled(&sent).security, SLASH / 2, "a quorum still counts");
-    submit_values_of_last_two(&mut world, &model);
+    world.warp_to_end(&model, 1);
+    for oracle in [1, 2] {
+        world.submit(&model, oracle, 1, &share(100)).unwrap();
+    }
     let challenger = world.wallet(CHALLENGE_BOND);
     world.challenge(&model, 1, &challenger).unwrap();
     let sent = world.rule(&model, 1, &share(500_000)).unwrap();
@@ -556,13 +615,6 @@ fn security_falls_with_a_slash() {
     // Then fewer than a quorum count, and nothing secures the model
     assert_eq!(ruled(&sent).security, 0);
     assert_eq!(world.model(&model.address).security, 0);
-}
-
-fn submit_values_of_last_two(world: &mut World, model: &TestModel) {
-    world.warp_to_end(model, 1);
-    for oracle in [1, 2] {
-        world.submit(model, oracle, 1, &share(100)).expect("submit_receipt");
-    }
 }
 
 // Disputes that nobody ruled on.
@@ -574,7 +626,10 @@ fn an_unruled_dispute_ends_with_the_median_where_a_quorum_agrees() {
     let (model, challenger) = challenged(&mut world, &[100, 200, 900_000], BOND);
     let end = world.now() + params().ruling_secs;
     world.warp_to(end - 1);
-    assert_refused(finalize(&mut world, &model), DriftShieldError::NothingToFinalize);
+    assert_refused(
+        finalize(&mut world, &model),
+        DriftShieldError::NothingToFinalize,
+    );
 
     // When the ruling period is over
     world.warp_to(end);
@@ -613,7 +668,10 @@ fn an_unruled_dispute_without_agreement_is_void() {
     assert_eq!(credits(&world, &model), (0, 0));
     assert_eq!(bonded(&world, &model), [BOND; 3]);
     let state = world.model(&model.address);
-    assert_eq!((state.final_count, state.open_receipts, state.latest), (0, 0, 0));
+    assert_eq!(
+        (state.final_count, state.open_receipts, state.latest),
+        (0, 0, 0)
+    );
 }
 
 // Collecting.
@@ -634,7 +692,10 @@ fn anyone_collects_for_the_challenger() {
         panic!("{:?}", sent.event())
     };
     let amount = CHALLENGE_BOND + SLASH;
-    assert_eq!((event.payee, event.amount), (ChallengePayee::Challenger, amount));
+    assert_eq!(
+        (event.payee, event.amount),
+        (ChallengePayee::Challenger, amount)
+    );
     assert_eq!(event.destination, challenger.tokens);
     assert_eq!(event.held, 3 * BOND - SLASH);
     assert_refused(outcome, DriftShieldError::NothingToCollect);
@@ -698,15 +759,24 @@ fn a_challenger_without_account_keeps_nobody_waiting() {
     // Given challengers that won, one without a token account, one whose account is frozen
     let mut world = World::new();
     let values = [500_000, 500_000, 100];
-    let (missing, without) = challenged(&mut world, &values, BOND);
-    let (frozen, with_frozen) = challenged(&mut world, &values, BOND);
-    let (whole, other) = challenged(&mut world, &values, BOND);
+    let [missing, frozen, whole] = submitted_at_once(&mut world, &values, BOND);
+    let [without, with_frozen, other] = [&missing, &frozen, &whole].map(|model| {
+        let challenger = world.wallet(CHALLENGE_BOND);
+        world.challenge(model, 0, &challenger).unwrap();
+        challenger
+    });
     let account = world.svm.get_account(&without.tokens).unwrap();
-    world.svm.set_account(without.tokens, Default::default()).unwrap();
+    world
+        .svm
+        .set_account(without.tokens, Default::default())
+        .unwrap();
     let mut frozen_account = account.clone();
     frozen_account.data = world.svm.get_account(&with_frozen.tokens).unwrap().data;
     frozen_account.data[108] = 2; // frozen
-    world.svm.set_account(with_frozen.tokens, frozen_account).unwrap();
+    world
+        .svm
+        .set_account(with_frozen.tokens, frozen_account)
+        .unwrap();
 
     // When the disputes are ruled and everything is collected that can be
     for model in [&missing, &frozen, &whole] {
@@ -719,15 +789,17 @@ fn a_challenger_without_account_keeps_nobody_waiting() {
     let won = CHALLENGE_BOND + SLASH;
     assert_eq!(world.tokens(&other.tokens), won);
     assert_eq!(world.tokens(&world.treasury()), 3 * SLASH);
+    let outcome = collect(&mut world, &missing, ChallengePayee::Challenger);
+    assert_refused(outcome, DriftShieldError::WrongDestination);
+    let outcome = collect(&mut world, &frozen, ChallengePayee::Challenger);
+    assert_eq!(code(outcome), ACCOUNT_FROZEN);
     for model in [&missing, &frozen] {
         assert_eq!(state(&world, model), ReceiptState::Final);
-        assert!(collect(&mut world, model, ChallengePayee::Challenger).is_err());
         assert_eq!(credits(&world, model), (won, 0));
     }
 
     // And a missing account can be made by whoever collects
-    let create =
-        instruction::create_token_account(&payer(&world), &without.address(), &world.mint);
+    let create = instruction::create_token_account(&payer(&world), &without.address(), &world.mint);
     let collect = collect_instruction(&world, &missing, ChallengePayee::Challenger);
     world.send_all(&[create, collect], &[]).unwrap();
     assert_eq!(world.tokens(&without.tokens), won);
@@ -770,7 +842,7 @@ struct Case {
 }
 
 fn random_dispute(rng: &mut StdRng) -> Case {
-    let slash_amount = rng.random_range(1..=1_000_001);
+    let slash_amount = rng.random_range(2..=1_000_001);
     let terms = CollateralTerms {
         min_bond: slash_amount + rng.random_range(0..=99),
         slash_amount,
@@ -785,7 +857,9 @@ fn random_dispute(rng: &mut StdRng) -> Case {
             .collect()
     } else {
         // None near another.
-        (0..rng.random_range(2..=7)).map(|oracle| 100_000 * oracle).collect()
+        (0..rng.random_range(2..=7))
+            .map(|oracle| 100_000 * oracle)
+            .collect()
     };
     if challenged && 3 <= values.len() && rng.random() {
         values[0] = rng.random_range(0..=1_000_000);
@@ -794,7 +868,13 @@ fn random_dispute(rng: &mut StdRng) -> Case {
         .map(|_| terms.min_bond + rng.random_range(0..=terms.slash_amount))
         .collect();
     let unbonding = (bonds.iter())
-        .map(|&bond| if rng.random() { rng.random_range(1..=bond) } else { 0 })
+        .map(|&bond| {
+            if rng.random() {
+                rng.random_range(1..=bond)
+            } else {
+                0
+            }
+        })
         .collect();
     let ruling = if rng.random() {
         values[rng.random_range(0..values.len())] + rng.random_range(0..=12_000)
@@ -833,7 +913,9 @@ fn a_ruling_loses_no_base_unit() {
         submit_values(&mut world, &model, 0, &case.values);
         let challenger = world.wallet(case.terms.challenge_bond);
         if case.challenged {
-            world.challenge(&model, 0, &challenger).expect("challenge_receipt");
+            world
+                .challenge(&model, 0, &challenger)
+                .expect("challenge_receipt");
         }
         for (oracle, &amount) in case.unbonding.iter().enumerate() {
             if 0 < amount {
@@ -845,7 +927,9 @@ fn a_ruling_loses_no_base_unit() {
         let treasury_before = world.tokens(&world.treasury());
 
         // When it is ruled and collected
-        world.rule(&model, 0, &share(case.ruling.min(1_000_000))).expect("rule_receipt");
+        world
+            .rule(&model, 0, &share(case.ruling.min(1_000_000)))
+            .expect("rule_receipt");
         let (to_challenger, to_treasury) = credits(&world, &model);
         for (payee, credit) in [
             (ChallengePayee::Challenger, to_challenger),
@@ -861,7 +945,11 @@ fn a_ruling_loses_no_base_unit() {
         let median = sorted[(sorted.len() - 1) / 2];
         let ruling = case.ruling.min(1_000_000);
         let upheld = median.abs_diff(ruling) <= SPREAD;
-        let bond = if case.challenged { case.terms.challenge_bond } else { 0 };
+        let bond = if case.challenged {
+            case.terms.challenge_bond
+        } else {
+            0
+        };
         let seats = case.values.len() as u64;
         let reward = if upheld { bond / 2 / seats } else { 0 };
         let mut slashed = 0;
@@ -888,12 +976,19 @@ fn a_ruling_loses_no_base_unit() {
         }
         let half = if case.challenged { slashed / 2 } else { 0 };
         let returned = if upheld { 0 } else { bond };
-        assert_eq!(world.tokens(&challenger.tokens), half + returned + case.terms.challenge_bond - bond);
+        assert_eq!(
+            world.tokens(&challenger.tokens),
+            half + returned + case.terms.challenge_bond - bond
+        );
         let treasury = slashed - half + bond - returned - reward * seats;
         assert_eq!(world.tokens(&world.treasury()), treasury_before + treasury);
         let left = world.tokens(&vault);
         assert_eq!(left + half + returned + treasury, before, "seed {seed}");
-        assert_eq!(left, bonded(&world, &model).iter().sum::<u64>(), "seed {seed}");
+        assert_eq!(
+            left,
+            bonded(&world, &model).iter().sum::<u64>(),
+            "seed {seed}"
+        );
         assert_eq!(world.model(&model.address).held, left, "seed {seed}");
     }
     world.check_solvency();

