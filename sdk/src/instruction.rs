@@ -374,7 +374,8 @@ pub fn cancel_market(market: Address, state: &Market, creator_signs: bool) -> In
     instruction
 }
 
-/// `source` is the bettor's token account; `min_multiple` in thousandths of a stake.
+/// `source` is the bettor's token account; `min_multiple` in thousandths of a stake. The bet
+/// lands only on the market whose terms `state` was read with.
 pub fn place_bet(
     bettor: Address,
     market: Address,
@@ -388,6 +389,7 @@ pub fn place_bet(
         outcome,
         amount,
         min_multiple,
+        terms_hash: state.terms_hash,
     }
     .to_instruction(accounts::PlaceBetResolved {
         bettor,

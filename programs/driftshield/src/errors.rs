@@ -159,6 +159,8 @@ pub enum DriftShieldError {
     AboveSecurityLimit,
     #[msg("The payout multiple has fallen under min_multiple: read the odds again")]
     MultipleTooLow,
+    #[msg("The market's terms are not those that the bet names: read the market again")]
+    TermsMismatch,
     #[msg("The market is settled already")]
     MarketSettled,
     #[msg("The market is not settled yet")]

@@ -366,6 +366,7 @@ pub struct MarketCreated {
     pub model: Address,
     pub mint: Address,
     pub protocol_fee_bps: u16,
+    pub terms_hash: [u8; 32],
     pub terms: MarketTerms,
 }
 

@@ -246,18 +246,20 @@ pub mod driftshield {
     }
 
     /// Bets `amount` base units on `outcome`, if that then pays at least `min_multiple` thousandths of
-    /// a stake.
+    /// a stake, in a market of the terms that `terms_hash` names (`Market.terms_hash`).
     #[discrim = 26]
     pub fn place_bet(
         ctx: &mut Context<PlaceBet>,
         outcome: u8,
         amount: u64,
         min_multiple: u64,
+        terms_hash: [u8; 32],
     ) -> Result<()> {
+        let bump = ctx.bumps.position;
         emit_event!(
             ctx,
             ctx.accounts
-                .place_bet(outcome, amount, min_multiple, ctx.bumps.position)?
+                .place_bet(outcome, amount, min_multiple, terms_hash, bump)?
         )
     }
 

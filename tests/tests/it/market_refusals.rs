@@ -1184,3 +1184,43 @@ fn a_stranger_who_signs_is_not_the_creator() {
     let outcome = s.world.send(cancel, &[&s.yes.key]);
     assert_refused(outcome, DriftShieldError::WrongRentPayer);
 }
+
+#[test]
+fn a_bet_does_not_land_on_other_terms_at_the_same_address() {
+    // Given a bet, signed for a market that its creator then replaces by another of the same id
+    let mut world = World::new();
+    let model = world.default_model();
+    let (creator, bettor) = (world.wallet(0), world.wallet(100 * TOKEN));
+    let terms = market_terms(&world, &model);
+    let market = world
+        .create_market(&model, &creator, 1, terms.clone())
+        .unwrap();
+    let seen = world.market(&market);
+    let bet = instruction::place_bet(
+        bettor.address(),
+        market,
+        &seen,
+        bettor.tokens,
+        1,
+        TOKEN,
+        1_000,
+    );
+    let mut others = terms.clone();
+    others.thresholds = vec![5_000_000];
+    let cancel = instruction::cancel_market(market, &seen, true);
+    let create =
+        |terms| instruction::create_market(creator.address(), 1, model.address, seen.mint, terms);
+    world
+        .send_all(&[cancel.clone(), create(others)], &[&creator.key])
+        .unwrap();
+
+    // When it lands, then it is refused; and not where the terms are the same again
+    assert_refused(
+        world.send(bet.clone(), &[&bettor.key]),
+        DriftShieldError::TermsMismatch,
+    );
+    world
+        .send_all(&[cancel, create(terms)], &[&creator.key])
+        .unwrap();
+    world.send(bet, &[&bettor.key]).unwrap();
+}

@@ -1003,3 +1003,25 @@ fn a_new_version_has_statistics_of_its_own() {
     assert_eq!((state.latest, state.max_value, state.ewma), (40, 40, 40));
     assert_eq!(state.chain, link(chain, &receipt));
 }
+
+#[test]
+fn a_stale_receipt_does_not_hide_the_latest_proposed_value() {
+    // Given a window that a quorum has submitted and nobody has finalized, and a later one proposed
+    let mut world = World::new();
+    let model = world.default_model();
+    world.warp_to_end(&model, 0);
+    world.submit(&model, 0, 0, &CALM).unwrap();
+    world.submit(&model, 1, 0, &CALM).unwrap();
+    world.submit_all(&model, 1, &DRIFTED);
+    let drifted = world.receipt(&model.address, 1).value;
+    assert_eq!(world.model(&model.address).latest, drifted);
+
+    // When somebody finalizes the earlier one
+    let finalize = instruction::finalize_receipt(model.address, 0);
+    world.send(finalize, &[]).unwrap();
+
+    // Then the latest proposed value is still the later window's
+    let state = world.model(&model.address);
+    assert_eq!((state.latest, state.latest_window), (drifted, 1));
+    assert_eq!((state.last_value, state.last_window), (0, 0));
+}

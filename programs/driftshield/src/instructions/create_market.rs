@@ -61,6 +61,7 @@ impl CreateMarket {
             model: *self.model.address(),
             mint: *self.mint.address(),
             vault: *self.vault.address(),
+            terms_hash: terms.hash(protocol_fee_bps)?,
             id,
             seq: 1,
             thresholds,
@@ -98,6 +99,7 @@ impl CreateMarket {
             model: self.market.model,
             mint: self.market.mint,
             protocol_fee_bps,
+            terms_hash: self.market.terms_hash,
             terms,
         })
     }

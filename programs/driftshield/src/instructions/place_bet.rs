@@ -41,9 +41,14 @@ impl PlaceBet {
         outcome: u8,
         amount: u64,
         min_multiple: u64,
+        terms_hash: [u8; 32],
         bump: u8,
     ) -> Result<BetPlaced> {
         let index = usize::from(outcome);
+        require!(
+            terms_hash == self.market.terms_hash,
+            DriftShieldError::TermsMismatch
+        );
         self.require_allowed(amount)?;
         let first_bet = self.market.total == 0;
         self.market

@@ -125,6 +125,7 @@ impl RegisterModel {
             last_value: 0,
             last_window: 0,
             latest: 0,
+            latest_window: 0,
             max_value: 0,
             ewma: 0,
             reference,

@@ -59,7 +59,7 @@ impl SettleMarket {
         if !view.owned_by(&crate::ID) {
             return self.observe_missing(&view, now);
         }
-        let receipt = Account::<Receipt>::load(view)?;
+        let receipt = Account::<Receipt>::load(view).map_err(|_| DriftShieldError::WrongReceipt)?;
         require!(
             receipt.model == *self.model.address(),
             DriftShieldError::WrongReceipt

@@ -1,7 +1,8 @@
 use anchor_lang::prelude::*;
 
 use crate::{
-    DriftShieldError, Model, ModelStatus, Receipt, ReceiptState, ReceiptSubmitted, Seat, URI_BYTES,
+    require_text, DriftShieldError, Model, ModelStatus, Receipt, ReceiptState, ReceiptSubmitted,
+    Seat, URI_BYTES,
 };
 
 #[event_cpi]
@@ -41,10 +42,7 @@ impl SubmitReceipt {
             .model
             .oracle_index(self.oracle.address())
             .ok_or(DriftShieldError::NotAnOracle)?;
-        require!(
-            evidence_uri.len() <= URI_BYTES,
-            DriftShieldError::InvalidText
-        );
+        require_text(&evidence_uri, URI_BYTES)?;
         if self.receipt.is_new() {
             self.open(window, bump)?;
         }

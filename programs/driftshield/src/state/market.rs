@@ -1,4 +1,4 @@
-use anchor_lang::prelude::*;
+use anchor_lang::{prelude::*, wincode, BORSH_CONFIG};
 
 use crate::{
     math, DriftShieldError, Model, PdaSigner, Position, ReceiptState, MAX_FEES_BPS,
@@ -46,6 +46,9 @@ pub struct Market {
     pub mint: Address,
     /// Holds all stakes: PDA of `["market_vault", market]`.
     pub vault: Address,
+    /// Of what the market was opened with: a bet names it, so that it can't land on another
+    /// market that took the address of a cancelled one. See [`MarketTerms::hash`].
+    pub terms_hash: [u8; 32],
     pub id: u64,
     /// Number of events that spoke of this account.
     pub seq: u64,
@@ -91,7 +94,7 @@ pub struct Market {
     pub question: [u8; QUESTION_BYTES],
 }
 
-const _: () = assert!(core::mem::size_of::<Market>() == 4 * 32 + 30 * 8 + 16 + 128);
+const _: () = assert!(core::mem::size_of::<Market>() == 5 * 32 + 30 * 8 + 16 + 128);
 
 /// What a creator decides; nothing of it changes later.
 #[derive(Clone, Debug, PartialEq, Eq, AnchorSerialize, AnchorDeserialize, IdlType)]
@@ -113,6 +116,14 @@ pub struct MarketTerms {
 }
 
 impl MarketTerms {
+    /// SHA-256 of the terms, serialized, and the protocol's fee (u16, little-endian).
+    pub fn hash(&self, protocol_fee_bps: u16) -> Result<[u8; 32]> {
+        let mut bytes = wincode::config::serialize(self, BORSH_CONFIG)
+            .map_err(|_| DriftShieldError::Overflow)?;
+        bytes.extend_from_slice(&protocol_fee_bps.to_le_bytes());
+        Ok(sha256(&bytes))
+    }
+
     pub fn validate(&self, model: &Model, protocol_fee_bps: u16, now: i64) -> Result<()> {
         model.require_active()?;
         model.require_version(self.model_version)?;

@@ -20,13 +20,19 @@ pub(crate) fn next(seq: &mut u64) -> u64 {
     *seq
 }
 
-/// `text` as a field of `N` bytes, padded with zeros.
-pub(crate) fn text<const N: usize>(text: &str) -> Result<[u8; N]> {
-    let bytes = text.as_bytes();
+/// Texts are bounded, and end where the zeros that pad them begin.
+pub(crate) fn require_text(text: &str, max_bytes: usize) -> Result<()> {
     require!(
-        bytes.len() <= N && !bytes.contains(&0),
+        text.len() <= max_bytes && !text.as_bytes().contains(&0),
         DriftShieldError::InvalidText
     );
+    Ok(())
+}
+
+/// `text` as a field of `N` bytes, padded with zeros.
+pub(crate) fn text<const N: usize>(text: &str) -> Result<[u8; N]> {
+    require_text(text, N)?;
+    let bytes = text.as_bytes();
     let mut field = [0; N];
     field[..bytes.len()].copy_from_slice(bytes);
     Ok(field)

@@ -89,8 +89,9 @@ pub struct Model {
     /// Value of the latest Final window, and which it is.
     pub last_value: u64,
     pub last_window: u64,
-    /// Latest proposed value.
+    /// Value of the latest window proposed or ruled on, and which it is.
     pub latest: u64,
+    pub latest_window: u64,
     pub max_value: u64,
     /// Exponentially weighted mean: an eighth of each new value.
     pub ewma: u64,
@@ -114,7 +115,7 @@ pub struct Model {
     pub reserved: [u8; 2],
 }
 
-const _: () = assert!(core::mem::size_of::<Model>() == 8 * 32 + 224 + 33 * 8 + 64 + 8 + 168);
+const _: () = assert!(core::mem::size_of::<Model>() == 8 * 32 + 224 + 34 * 8 + 64 + 8 + 168);
 
 /// What an owner may change between risks: who measures, and how the model is presented.
 #[derive(Clone, Debug, PartialEq, Eq, AnchorSerialize, AnchorDeserialize, IdlType)]
@@ -225,6 +226,7 @@ impl Model {
         self.last_value = 0;
         self.last_window = 0;
         self.latest = 0;
+        self.latest_window = 0;
         self.max_value = 0;
         self.ewma = 0;
         Ok(())
@@ -395,6 +397,14 @@ impl Model {
     pub fn invariant(&self, bond_vault_amount: u64) -> Result<()> {
         require!(self.held <= bond_vault_amount, DriftShieldError::Insolvent);
         Ok(())
+    }
+
+    /// A value of `window` was proposed or ruled. An earlier window, told late, hides no later one.
+    pub fn record_latest(&mut self, window: u64, value: u64) {
+        if self.latest_window <= window {
+            self.latest_window = window;
+            self.latest = value;
+        }
     }
 
     /// A receipt of `window` became Final.

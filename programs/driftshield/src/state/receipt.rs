@@ -149,7 +149,7 @@ impl Receipt {
         self.since = since;
         if self.agrees(model) {
             self.state = ReceiptState::Proposed.into();
-            model.latest = self.value;
+            model.record_latest(self.window, self.value);
         } else {
             self.state = ReceiptState::Challenged.into();
         }
@@ -261,6 +261,7 @@ impl Receipt {
         }
 
         self.value = value;
+        model.record_latest(self.window, value);
         self.settle(model, ReceiptState::Final, now);
         Ok(Ruling {
             slashed,
