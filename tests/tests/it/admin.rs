@@ -9,8 +9,7 @@ use solana_keypair::Keypair;
 use solana_signer::Signer;
 
 const MAX_PERIOD: i64 = 30 * DAY;
-const TOKEN_2022: Address =
-    anchor_lang::address!("TokenzQdBNbLqP5VEhdkAS6EPFLC1PHnBqCXEpPxuEb");
+const TOKEN_2022: Address = anchor_lang::address!("TokenzQdBNbLqP5VEhdkAS6EPFLC1PHnBqCXEpPxuEb");
 
 /// Every setting at the top of its range.
 fn largest() -> ConfigParams {
@@ -50,7 +49,7 @@ fn smallest() -> ConfigParams {
 
 /// Settings with one field just outside its range, and the field's name.
 fn out_of_range() -> Vec<(&'static str, ConfigParams)> {
-    let above: [(&str, fn(&mut ConfigParams)); 10] = [
+    let above: [Change; 10] = [
         ("submit_secs", |p| p.submit_secs += 1),
         ("challenge_secs", |p| p.challenge_secs += 1),
         ("ruling_secs", |p| p.ruling_secs += 1),
@@ -62,7 +61,7 @@ fn out_of_range() -> Vec<(&'static str, ConfigParams)> {
         ("protocol_fee_bps", |p| p.protocol_fee_bps += 1),
         ("premium_fee_bps", |p| p.premium_fee_bps += 1),
     ];
-    let below: [(&str, fn(&mut ConfigParams)); 11] = [
+    let below: [Change; 11] = [
         ("submit_secs", |p| p.submit_secs = 0),
         ("challenge_secs", |p| p.challenge_secs = 0),
         ("ruling_secs", |p| p.ruling_secs = 0),
@@ -173,6 +172,9 @@ fn fill_treasury(world: &mut World, amount: u64) {
 
 // initialize
 
+/// The name of a setting, and how it is set out of its range.
+type Change = (&'static str, fn(&mut ConfigParams));
+
 #[test]
 fn a_stranger_cannot_initialize() {
     // Given a program that is deployed and not set up
@@ -264,13 +266,8 @@ fn the_upgrade_authority_initializes() {
     let [new_admin, guardian, arbiter] =
         ["the admin", "the guardian", "the arbiter"].map(|name| key(name).pubkey());
     // When its authority names other keys for all roles
-    let initialize = instruction::initialize(
-        authority.pubkey(),
-        new_admin,
-        guardian,
-        arbiter,
-        smallest(),
-    );
+    let initialize =
+        instruction::initialize(authority.pubkey(), new_admin, guardian, arbiter, smallest());
     let sent = world.send(initialize, &[&authority]).unwrap();
     // Then they have them, and nothing is paused
     assert_eq!(
@@ -478,10 +475,7 @@ fn a_proposal_changes_nothing_until_it_is_accepted() {
     assert_eq!(world.config().pending_admin, proposed.pubkey());
     assert_eq!(world.config().admin, admin.pubkey());
     let update = update_config(&world, &proposed, params());
-    assert_refused(
-        world.send(update, &[&proposed]),
-        DriftShieldError::NotAdmin,
-    );
+    assert_refused(world.send(update, &[&proposed]), DriftShieldError::NotAdmin);
 }
 
 #[test]
@@ -533,9 +527,18 @@ fn the_guardian_cannot_unpause() {
     let mut world = World::new();
     world.pause(pause::MARKETS | pause::BETS);
     let guardian = world.guardian.insecure_clone();
-    for flags in [0, pause::BETS, pause::MARKETS, pause::MODELS, pause::ALL & !pause::BETS] {
+    for flags in [
+        0,
+        pause::BETS,
+        pause::MARKETS,
+        pause::MODELS,
+        pause::ALL & !pause::BETS,
+    ] {
         // When the guardian leaves one out, whatever it adds
-        let outcome = world.send(instruction::set_pause(guardian.pubkey(), flags), &[&guardian]);
+        let outcome = world.send(
+            instruction::set_pause(guardian.pubkey(), flags),
+            &[&guardian],
+        );
         // Then it is refused
         assert_refused(outcome, DriftShieldError::GuardianCannotUnpause);
     }
@@ -546,7 +549,10 @@ fn the_guardian_cannot_unpause() {
 fn an_unknown_pause_flag_is_refused() {
     // Given the admin and the guardian
     let mut world = World::new();
-    for authority in [world.admin.insecure_clone(), world.guardian.insecure_clone()] {
+    for authority in [
+        world.admin.insecure_clone(),
+        world.guardian.insecure_clone(),
+    ] {
         for flags in [1 << 6, 1 << 7, u8::MAX] {
             // When one sets a flag that there is not
             let set = instruction::set_pause(authority.pubkey(), flags);
@@ -690,8 +696,7 @@ fn a_mint_is_registered_with_a_treasury_of_its_own() {
     let mint = new_mint(&mut world, None);
     let admin = admin(&world);
     // When the admin registers it
-    let register =
-        instruction::register_collateral(admin.pubkey(), mint, smallest_terms(), false);
+    let register = instruction::register_collateral(admin.pubkey(), mint, smallest_terms(), false);
     let sent = world.send(register, &[&admin]).unwrap();
     // Then what was accepted is pinned, and its treasury is the collateral's
     let collateral = address::collateral(&mint);
@@ -757,12 +762,8 @@ fn collateral_is_disabled_and_enabled_again() {
     let admin = admin(&world);
     for (seq, enabled) in [(2, false), (3, true)] {
         // When the admin disables it, and then enables it
-        let update = instruction::update_collateral(
-            admin.pubkey(),
-            world.mint,
-            smallest_terms(),
-            enabled,
-        );
+        let update =
+            instruction::update_collateral(admin.pubkey(), world.mint, smallest_terms(), enabled);
         let sent = world.send(update, &[&admin]).unwrap();
         // Then it says so
         assert_eq!(
@@ -813,10 +814,7 @@ fn disabled_collateral_stops_new_risk_and_no_exit() {
     }
     world.settle(&market, 3).unwrap();
     world.claim(&market, &bettor.address()).unwrap();
-    assert_eq!(
-        world.tokens(&bettor.tokens),
-        100 * TOKEN - TOKEN * 3 / 100
-    );
+    assert_eq!(world.tokens(&bettor.tokens), 100 * TOKEN - TOKEN * 3 / 100);
 }
 
 // withdraw_treasury

@@ -1,1 +1,413 @@
+//! Who may bet, and what a pause stops.
 
+use driftshield_sdk::{
+    ChallengePayee, DriftShieldError, FeePayee, MarketState, ModelTerms, ReceiptState, address,
+    instruction, pause,
+};
+use driftshield_tests::world::*;
+use solana_signer::Signer;
+
+/// A model, a market on it, and somebody with tokens.
+struct Scene {
+    world: World,
+    model: TestModel,
+    creator: Wallet,
+    market: anchor_lang::Address,
+    bettor: Wallet,
+}
+
+fn scene() -> Scene {
+    let mut world = World::new();
+    let model = world.default_model();
+    let creator = world.wallet(10 * TOKEN);
+    let terms = market_terms(&world, &model);
+    let market = world.create_market(&model, &creator, 1, terms).unwrap();
+    let bettor = world.wallet(100 * TOKEN);
+    Scene {
+        world,
+        model,
+        creator,
+        market,
+        bettor,
+    }
+}
+
+impl Scene {
+    fn bet(&mut self, outcome: u8) -> Outcome {
+        self.world.bet(&self.market, &self.bettor, outcome, TOKEN)
+    }
+
+    fn list(&mut self, oracles: &[&Wallet]) {
+        let terms = ModelTerms {
+            oracles: oracles.iter().map(|oracle| oracle.address()).collect(),
+            quorum: (oracles.len() / 2 + 1) as u8,
+            ..model_terms(&[])
+        };
+        let owner = &self.model.owner;
+        let update = instruction::update_model(owner.address(), self.model.address, terms);
+        self.world.send(update, &[&owner.key]).unwrap();
+    }
+
+    fn open_market(&mut self, id: u64) -> Outcome {
+        let create = instruction::create_market(
+            self.creator.address(),
+            id,
+            self.model.address,
+            self.world.mint,
+            market_terms(&self.world, &self.model),
+        );
+        self.world.send(create, &[&self.creator.key])
+    }
+
+    fn register_model(&mut self, id: u64) -> Outcome {
+        let owner = &self.model.owner;
+        let register = instruction::register_model(
+            owner.address(),
+            id,
+            self.world.mint,
+            spec(&self.world),
+            model_terms(&self.model.oracles),
+        );
+        self.world.send(register, &[&owner.key])
+    }
+
+    fn close_market(&mut self) -> Outcome {
+        let close = instruction::close_market(self.market, &self.world.market(&self.market));
+        self.world.send(close, &[])
+    }
+}
+
+// Insiders
+
+#[test]
+fn a_models_owner_may_not_bet_on_it() {
+    // Given a market on a model whose owner has tokens
+    let mut scene = scene();
+    scene.world.mint_to(&scene.model.owner.tokens, TOKEN);
+    // When the owner bets
+    let outcome = scene.world.bet(&scene.market, &scene.model.owner, 0, TOKEN);
+    // Then it is refused
+    assert_refused(outcome, DriftShieldError::Insider);
+}
+
+#[test]
+fn a_models_oracles_may_not_bet_on_it() {
+    // Given a market on a model
+    let mut scene = scene();
+    for oracle in &scene.model.oracles {
+        // When one of its oracles bets
+        let outcome = scene.world.bet(&scene.market, oracle, 0, TOKEN);
+        // Then it is refused
+        assert_refused(outcome, DriftShieldError::Insider);
+    }
+}
+
+#[test]
+fn an_oracle_without_a_bond_may_not_bet_either() {
+    // Given a market on a model with seven oracles, of which none has bonded but a quorum
+    let mut world = World::new();
+    let spec = spec(&world);
+    let model = world.model_with(spec, 7, 0);
+    for oracle in 0..4 {
+        let tokens = model.oracles[oracle].tokens;
+        world.mint_to(&tokens, terms().min_bond);
+        world.bond(&model, oracle, terms().min_bond).unwrap();
+    }
+    let creator = world.wallet(0);
+    let terms = market_terms(&world, &model);
+    let market = world.create_market(&model, &creator, 1, terms).unwrap();
+    for oracle in &model.oracles[4..] {
+        // When one of the others bets
+        world.mint_to(&oracle.tokens, TOKEN);
+        let outcome = world.bet(&market, oracle, 0, TOKEN);
+        // Then it is refused
+        assert_refused(outcome, DriftShieldError::Insider);
+    }
+}
+
+#[test]
+fn an_oracle_that_is_listed_later_may_not_bet_on_a_new_market() {
+    // Given a model that lists somebody new
+    let mut scene = scene();
+    let new = scene.world.wallet(TOKEN);
+    scene.list(&[&new]);
+    scene.world.mint_to(&new.tokens, terms().min_bond);
+    let state = scene.world.model(&scene.model.address);
+    let bond = instruction::bond(
+        new.address(),
+        scene.model.address,
+        &state,
+        new.tokens,
+        terms().min_bond,
+    );
+    scene.world.send(bond, &[&new.key]).unwrap();
+    scene.open_market(2).unwrap();
+    let market = address::market(&scene.creator.address(), 2);
+    // When that one bets
+    let outcome = scene.world.bet(&market, &new, 0, TOKEN);
+    // Then it is refused, while one that is an oracle no longer may
+    assert_refused(outcome, DriftShieldError::Insider);
+    let former = &scene.model.oracles[0];
+    scene.world.bet(&market, former, 0, TOKEN).unwrap();
+}
+
+#[test]
+fn an_insider_of_another_model_may_bet() {
+    // Given a market on a model, and another model
+    let mut scene = scene();
+    let other = scene.world.default_model();
+    // When the other's oracle and its owner bet
+    scene.world.mint_to(&other.owner.tokens, TOKEN);
+    for bettor in [&other.oracles[0], &other.owner] {
+        let outcome = scene.world.bet(&scene.market, bettor, 0, TOKEN);
+        // Then they may
+        outcome.unwrap();
+    }
+}
+
+#[test]
+fn a_markets_creator_may_bet() {
+    // Given a market
+    let mut scene = scene();
+    // When its creator bets
+    let outcome = scene.world.bet(&scene.market, &scene.creator, 1, TOKEN);
+    // Then it may
+    outcome.unwrap();
+    let position = scene
+        .world
+        .position(&scene.market, &scene.creator.address());
+    assert_eq!(position.stakes[1], TOKEN);
+}
+
+// What a pause stops
+
+/// `act` is stopped by `flag`, and by no other; `id` tells its calls apart.
+#[track_caller]
+fn assert_stopped_by(flag: u8, act: fn(&mut Scene, u64) -> Outcome) {
+    // Given a program of which only this is paused
+    let mut scene = scene();
+    scene.world.pause(flag);
+    // When it is done
+    let outcome = act(&mut scene, 10);
+    // Then it is refused
+    assert_refused(outcome, DriftShieldError::Paused);
+    // And so it is with all flags, but not with all others
+    scene.world.pause(pause::ALL);
+    assert_refused(act(&mut scene, 11), DriftShieldError::Paused);
+    scene.world.pause(pause::ALL & !flag);
+    act(&mut scene, 12).unwrap();
+}
+
+#[test]
+fn new_models_are_paused_by_their_own_flag() {
+    assert_stopped_by(pause::MODELS, Scene::register_model);
+}
+
+#[test]
+fn new_markets_are_paused_by_their_own_flag() {
+    assert_stopped_by(pause::MARKETS, Scene::open_market);
+}
+
+#[test]
+fn bets_are_paused_by_their_own_flag() {
+    assert_stopped_by(pause::BETS, |scene, _| scene.bet(0));
+}
+
+// What a pause does not stop
+
+#[test]
+fn a_market_settles_and_pays_while_all_is_paused() {
+    // Given a market with bets on both outcomes, and a program of which all is paused
+    let mut scene = scene();
+    scene.bet(0).unwrap();
+    scene.bet(1).unwrap();
+    scene.world.pause(pause::ALL);
+    // When oracles submit, receipts become final, and the market is settled and paid
+    let Scene {
+        world,
+        model,
+        creator,
+        market,
+        bettor,
+    } = &mut scene;
+    for window in 1..=3 {
+        world.finalize_with(model, window, &CALM);
+    }
+    world.settle(market, 3).unwrap();
+    world.claim(market, &bettor.address()).unwrap();
+    for payee in [FeePayee::Treasury, FeePayee::Creator] {
+        let collect = instruction::collect_fees(*market, &world.market(market), payee);
+        world.send(collect, &[]).unwrap();
+    }
+    // Then everybody has what is theirs
+    let paid = [&bettor.tokens, &creator.tokens, &world.treasury()].map(|t| world.tokens(t));
+    assert_eq!(
+        paid,
+        [
+            100 * TOKEN - TOKEN * 3 / 100,
+            10 * TOKEN + TOKEN / 100,
+            TOKEN * 2 / 100
+        ]
+    );
+    scene.close_market().unwrap();
+    assert!(!scene.world.exists(&scene.market));
+}
+
+#[test]
+fn a_void_market_refunds_while_all_is_paused() {
+    // Given a market with a bet whose windows nobody counted, and a program of which all is paused
+    let mut scene = scene();
+    scene.bet(0).unwrap();
+    scene.world.pause(pause::ALL);
+    scene.world.warp_to_end(&scene.model, 3);
+    scene.world.pass(params().submit_secs);
+    // When it is settled
+    scene.world.settle(&scene.market, 3).unwrap();
+    // Then it is void, and refunds the bet
+    assert_eq!(scene.world.market(&scene.market).state, MarketState::Void);
+    let bettor = scene.bettor.address();
+    scene.world.claim(&scene.market, &bettor).unwrap();
+    assert_eq!(scene.world.tokens(&scene.bettor.tokens), 100 * TOKEN);
+    scene.close_market().unwrap();
+}
+
+#[test]
+fn a_market_is_cancelled_while_all_is_paused() {
+    // Given two markets without bets, and a program of which all is paused
+    let mut scene = scene();
+    scene.open_market(2).unwrap();
+    scene.world.pause(pause::ALL);
+    // When the creator cancels one, and somebody the other once betting is closed
+    let second = address::market(&scene.creator.address(), 2);
+    let state = scene.world.market(&second);
+    let cancel = instruction::cancel_market(second, &state, true);
+    scene.world.send(cancel, &[&scene.creator.key]).unwrap();
+    scene.world.warp_to(state.close_ts);
+    let state = scene.world.market(&scene.market);
+    let cancel = instruction::cancel_market(scene.market, &state, false);
+    scene.world.send(cancel, &[]).unwrap();
+    // Then both are gone
+    assert!(!scene.world.exists(&second));
+    assert!(!scene.world.exists(&scene.market));
+}
+
+#[test]
+fn a_dispute_is_ruled_and_paid_while_all_is_paused() {
+    // Given a program of which all is paused
+    let mut scene = scene();
+    scene.world.pause(pause::ALL);
+    let Scene { world, model, .. } = &mut scene;
+    let challenger = world.wallet(terms().challenge_bond);
+    // When a wrong value is proposed, challenged and ruled on
+    world.submit_all(model, 0, &CALM);
+    world.challenge(model, 0, &challenger).unwrap();
+    world.rule(model, 0, &DRIFTED).unwrap();
+    // Then credits are paid, and the receipt is closed in the end
+    for payee in [ChallengePayee::Challenger, ChallengePayee::Treasury] {
+        let collect = instruction::collect_challenge(
+            model.address,
+            &world.model(&model.address),
+            &world.receipt(&model.address, 0),
+            payee,
+        );
+        world.send(collect, &[]).unwrap();
+    }
+    let slashed = 3 * terms().slash_amount;
+    assert_eq!(
+        world.tokens(&challenger.tokens),
+        terms().challenge_bond + slashed / 2
+    );
+    assert_eq!(world.tokens(&world.treasury()), slashed - slashed / 2);
+    let end = world.model(&model.address).retention_end(0).unwrap();
+    world.warp_to(end);
+    let close = instruction::close_receipt(&world.receipt(&model.address, 0));
+    world.send(close, &[]).unwrap();
+    assert!(!world.exists(&address::receipt(&model.address, 0)));
+}
+
+#[test]
+fn a_dispute_without_a_ruling_lapses_while_all_is_paused() {
+    // Given a program of which all is paused, and a challenged receipt
+    let mut scene = scene();
+    scene.world.pause(pause::ALL);
+    let Scene { world, model, .. } = &mut scene;
+    let challenger = world.wallet(terms().challenge_bond);
+    world.submit_all(model, 0, &CALM);
+    world.challenge(model, 0, &challenger).unwrap();
+    // When nobody rules on it in time
+    world.pass(params().ruling_secs);
+    let finalize = instruction::finalize_receipt(model.address, 0);
+    world.send(finalize, &[]).unwrap();
+    // Then the median is final
+    assert_eq!(world.receipt(&model.address, 0).state, ReceiptState::Final);
+}
+
+#[test]
+fn bonds_come_and_go_while_all_is_paused() {
+    // Given a program of which all is paused
+    let mut scene = scene();
+    scene.world.pause(pause::ALL);
+    let Scene { world, model, .. } = &mut scene;
+    let oracle = &model.oracles[0];
+    // When an oracle bonds more, and then leaves
+    world.bond(model, 0, TOKEN).unwrap();
+    let bonded = world.seat(&model.address, &oracle.address()).bonded;
+    let request = instruction::request_unbond(oracle.address(), model.address, bonded);
+    world.send(request, &[&oracle.key]).unwrap();
+    world.pass(params().unbond_secs);
+    let state = world.model(&model.address);
+    let withdraw = instruction::withdraw_bond(oracle.address(), model.address, &state);
+    world.send(withdraw, &[]).unwrap();
+    let close = instruction::close_seat(oracle.address(), model.address);
+    world.send(close, &[]).unwrap();
+    // Then it has all of its tokens, and no seat
+    assert_eq!(world.tokens(&oracle.tokens), 100_000 * TOKEN);
+    assert!(!world.exists(&address::seat(&model.address, &oracle.address())));
+}
+
+#[test]
+fn owners_update_and_retire_their_models_while_all_is_paused() {
+    // Given a program of which all is paused
+    let mut scene = scene();
+    scene.world.pause(pause::ALL);
+    // When the owner updates its model, and then retires it
+    let new = scene.world.wallet(0);
+    scene.list(&[&new]);
+    let owner = &scene.model.owner;
+    let retire = instruction::retire_model(owner.address(), scene.model.address);
+    scene.world.send(retire, &[&owner.key]).unwrap();
+    // Then it is so
+    let model = scene.world.model(&scene.model.address);
+    assert_eq!((model.version, model.oracle_count), (2, 1));
+}
+
+#[test]
+fn the_admin_administers_while_all_is_paused() {
+    // Given a program of which all is paused
+    let mut scene = scene();
+    scene.world.pause(pause::ALL);
+    let Scene { world, bettor, .. } = &mut scene;
+    let treasury = world.treasury();
+    world.mint_to(&treasury, TOKEN);
+    let admin = world.admin.insecure_clone();
+    let new = world.wallet(0);
+    // When the admin changes settings, registers a token, takes earnings and hands over
+    let [guardian, arbiter] = [world.guardian.pubkey(), world.arbiter.pubkey()];
+    let key = admin.pubkey();
+    world.second_collateral();
+    for instruction in [
+        instruction::update_config(key, guardian, arbiter, params()),
+        instruction::update_collateral(key, world.mint, terms(), true),
+        instruction::withdraw_treasury(key, world.mint, bettor.tokens, TOKEN),
+        instruction::propose_admin(key, new.address()),
+    ] {
+        world.send(instruction, &[&admin]).unwrap();
+    }
+    world
+        .send(instruction::accept_admin(new.address()), &[&new.key])
+        .unwrap();
+    // Then the new one is the admin, and all is still paused
+    assert_eq!(world.config().admin, new.address());
+    assert_eq!(world.config().paused, pause::ALL);
+    assert_eq!(world.tokens(&bettor.tokens), 101 * TOKEN);
+}

@@ -14,4 +14,5 @@ mod model;
 mod pauses;
 mod receipt;
 mod sdk;
+mod soundness;
 mod transactions;
