@@ -67,7 +67,7 @@ pub enum DriftShieldError {
     SparseReference,
     #[msg("The window length is outside the limits in Config")]
     InvalidWindowLength,
-    #[msg("Genesis must lie ahead, by 31 days at most")]
+    #[msg("Genesis may not lie in the past, nor more than 31 days ahead")]
     InvalidGenesis,
     #[msg("List 1 to 7 distinct oracles")]
     InvalidOracles,

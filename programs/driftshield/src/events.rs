@@ -112,7 +112,7 @@ pub struct AdminAccepted {
 pub struct PauseSet {
     pub config_seq: u64,
     pub authority: Address,
-    /// Bits of `pause`.
+    /// What is paused, added up: 1 models, 2 markets, 4 bets, 8 deposits, 16 policies, 32 renewals.
     pub paused: u8,
 }
 

@@ -74,7 +74,8 @@ pub mod driftshield {
     }
 
     /// Stops or allows new risk: 1 models, 2 markets, 4 bets, 8 deposits, 16 policies, 32 renewals,
-    /// added up. The guardian can only add flags; the admin sets any.
+    /// added up; deposits, policies and renewals are yet to come. The guardian can only add flags;
+    /// the admin sets any.
     #[discrim = 4]
     pub fn set_pause(ctx: &mut Context<SetPause>, paused: u8) -> Result<()> {
         emit_event!(ctx, ctx.accounts.set_pause(paused)?)

@@ -11,8 +11,6 @@ mod market_refusals;
 mod metric;
 mod metric_on_chain;
 mod model;
-mod pauses;
 mod receipt;
 mod sdk;
-mod soundness;
 mod transactions;

@@ -434,6 +434,23 @@ fn a_model_may_lie_at_the_ends_of_all_ranges() {
     }
 }
 
+#[test]
+fn a_model_is_registered_though_somebody_sent_lamports_to_its_addresses() {
+    // Given lamports where a model and its bond vault are going to be
+    let mut world = World::new();
+    let owner = world.wallet(0);
+    let model = address::model(&owner.address(), 1);
+    for place in [model, address::bond_vault(&model)] {
+        world.svm.airdrop(&place, 1_000_000).unwrap();
+    }
+    // When its owner registers it
+    let register =
+        instruction::register_model(owner.address(), 1, world.mint, spec(&world), terms_of(3, 2));
+    world.send(register, &[&owner.key]).unwrap();
+    // Then it is there
+    assert_eq!(world.model(&model).owner, owner.address());
+}
+
 // update_model
 
 #[test]

@@ -18,6 +18,7 @@ pub struct Bond {
         bump
     )]
     pub seat: Account<Seat>,
+    /// The oracle's token account, which pays.
     #[account(mut)]
     pub source: InterfaceAccount<TokenAccount>,
     #[account(mut, address = model.bond_vault @ DriftShieldError::WrongVault)]

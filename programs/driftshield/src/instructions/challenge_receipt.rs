@@ -11,6 +11,7 @@ pub struct ChallengeReceipt {
     pub model: Account<Model>,
     #[account(mut)]
     pub receipt: Account<Receipt>,
+    /// The challenger's token account, which pays.
     #[account(mut)]
     pub source: InterfaceAccount<TokenAccount>,
     #[account(mut, address = model.bond_vault @ DriftShieldError::WrongVault)]

@@ -16,7 +16,8 @@ pub struct Claim {
     pub position: Account<Position>,
     #[account(mut, address = market.vault @ DriftShieldError::WrongVault)]
     pub vault: InterfaceAccount<TokenAccount>,
-    /// Not looked at where nothing is paid.
+    /// The owner's associated token account, or any that it signs for. Not looked at where nothing
+    /// is paid.
     #[account(mut)]
     pub destination: UncheckedAccount,
     #[account(address = market.mint @ DriftShieldError::WrongMint)]

@@ -26,6 +26,7 @@ pub struct CollectChallenge {
     pub collateral: Account<Collateral>,
     #[account(mut, address = model.bond_vault @ DriftShieldError::WrongVault)]
     pub bond_vault: InterfaceAccount<TokenAccount>,
+    /// The treasury; or the challenger's associated token account, or any that it signs for.
     #[account(mut)]
     pub destination: UncheckedAccount,
     #[account(address = model.bond_mint @ DriftShieldError::WrongMint)]

@@ -23,6 +23,7 @@ pub struct CollectFees {
     pub collateral: Account<Collateral>,
     #[account(mut, address = market.vault @ DriftShieldError::WrongVault)]
     pub vault: InterfaceAccount<TokenAccount>,
+    /// The treasury; or the creator's associated token account, or any that it signs for.
     #[account(mut)]
     pub destination: UncheckedAccount,
     #[account(address = market.mint @ DriftShieldError::WrongMint)]

@@ -25,6 +25,7 @@ pub struct PlaceBet {
         bump
     )]
     pub position: Account<Position>,
+    /// The bettor's token account, which pays.
     #[account(mut)]
     pub source: InterfaceAccount<TokenAccount>,
     #[account(mut, address = market.vault @ DriftShieldError::WrongVault)]

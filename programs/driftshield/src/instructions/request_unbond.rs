@@ -19,8 +19,15 @@ impl RequestUnbond {
         seat.unbond(amount, Clock::get()?.unix_timestamp + model.unbond_secs)?;
         // An oracle that is no longer listed secures nothing.
         if let Some(index) = model.oracle_index(&seat.oracle) {
-            model.set_bond(index, seat.active());
-            require!(model.is_secure(), DriftShieldError::SecurityNeeded);
+            let before = model.security;
+            // Never more than it was: an oracle that came back takes its seat by `bond` alone.
+            let bond = seat.active().min(model.bonds[index]);
+            model.set_bond(index, bond);
+            // What takes no security away may go, even where a slash has left too little.
+            require!(
+                before <= model.security || model.is_secure(),
+                DriftShieldError::SecurityNeeded
+            );
         }
         Ok(UnbondRequested {
             model: *model.address(),

@@ -14,8 +14,8 @@ pub struct SubmitReceipt {
     pub oracle: Signer,
     #[account(mut)]
     pub model: Account<Model>,
-    /// The oracle's `Seat`: read once the oracle is known to be listed, so that a stranger, who
-    /// has none, is told so.
+    /// The oracle's `Seat`: PDA of `["seat", model, oracle]`. Read once the oracle is known to be
+    /// listed, so that a stranger, who has none, is told so.
     #[account(mut)]
     pub seat: UncheckedAccount,
     #[account(

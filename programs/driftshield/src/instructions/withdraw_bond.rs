@@ -15,6 +15,7 @@ pub struct WithdrawBond {
     pub seat: Account<Seat>,
     #[account(mut, address = model.bond_vault @ DriftShieldError::WrongVault)]
     pub bond_vault: InterfaceAccount<TokenAccount>,
+    /// The oracle's associated token account, or any that it signs for.
     #[account(mut)]
     pub destination: UncheckedAccount,
     #[account(address = model.bond_mint @ DriftShieldError::WrongMint)]

@@ -27,7 +27,8 @@ pub struct Collateral {
 
 const _: () = assert!(core::mem::size_of::<Collateral>() == 3 * 32 + 8 + 32 + 8);
 
-/// Amounts in base units of the mint, which new models copy (but for `min_bet`).
+/// Amounts in base units of the mint. New models copy them but for `min_bet`, which holds for every
+/// bet from when it is set.
 #[derive(
     Clone,
     Copy,

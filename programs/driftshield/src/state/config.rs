@@ -31,7 +31,8 @@ pub const MAX_FEES_BPS: u16 = 2_000;
 /// Address: PDA of `["config"]`.
 #[account]
 pub struct Config {
-    /// May set parameters, register collateral, withdraw treasuries, unpause.
+    /// May set parameters, register collateral, withdraw treasuries, pause and unpause, and offer
+    /// its role to another key.
     pub admin: Address,
     /// Becomes the admin by accepting; all zeros when nobody is proposed.
     pub pending_admin: Address,
@@ -42,7 +43,7 @@ pub struct Config {
     /// Number of events that spoke of this account.
     pub seq: u64,
     pub params: ConfigParams,
-    /// Bits of `pause`.
+    /// What is paused, added up: 1 models, 2 markets, 4 bets, 8 deposits, 16 policies, 32 renewals.
     pub paused: u8,
     pub bump: u8,
     pub reserved: [u8; 6],

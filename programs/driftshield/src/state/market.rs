@@ -46,8 +46,8 @@ pub struct Market {
     pub mint: Address,
     /// Holds all stakes: PDA of `["market_vault", market]`.
     pub vault: Address,
-    /// Of what the market was opened with: a bet names it, so that it can't land on another
-    /// market that took the address of a cancelled one. See [`MarketTerms::hash`].
+    /// SHA-256 of the serialized terms and the protocol's fee (u16, little-endian). A bet names it,
+    /// so that it can't land on another market that took the address of a cancelled one.
     pub terms_hash: [u8; 32],
     pub id: u64,
     /// Number of events that spoke of this account.

@@ -43,7 +43,8 @@ pub struct Model {
     pub artifact_hash: [u8; 32],
     /// SHA-256 of the metric-spec document.
     pub spec_hash: [u8; 32],
-    /// Head of the receipt chain; see [`crate::Receipt::extend_chain`].
+    /// Head of the receipt chain, which every receipt extends when it becomes Final or Void: SHA-256
+    /// of head, window, state, value, total samples and the seven evidence hashes.
     pub chain: [u8; 32],
     /// The first `oracle_count` are listed.
     pub oracles: [Address; MAX_ORACLES],

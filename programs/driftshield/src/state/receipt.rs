@@ -8,10 +8,15 @@ use crate::{math, DriftShieldError, Model, Seat, MAX_ORACLES};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, AnchorSerialize, AnchorDeserialize, IdlType)]
 #[repr(u8)]
 pub enum ReceiptState {
+    /// Takes submissions.
     Collecting = 0,
+    /// Has a value that can be challenged.
     Proposed = 1,
+    /// In dispute, by a challenge or because too few submissions agree.
     Challenged = 2,
+    /// Its value stands.
     Final = 3,
+    /// Has no value.
     Void = 4,
 }
 
