@@ -327,51 +327,32 @@ impl World {
     /// Every token account of the program holds what the accounts owe, and every account's
     /// counter is that of its last event.
     pub fn check_solvency(&self) {
-        for (address, account) in self.svm.get_program_accounts(&ID) {
-            let account = driftshield_sdk::Account::decode(&account.data).expect("ours");
+        use driftshield_sdk::Account;
+        let accounts: Vec<(Address, Account)> = self
+            .svm
+            .get_program_accounts(&ID)
+            .into_iter()
+            .map(|(address, account)| (address, Account::decode(&account.data).expect("ours")))
+            .collect();
+        for (address, account) in &accounts {
             assert_eq!(
-                self.counters.get(&address),
+                self.counters.get(address),
                 Some(&account.seq()),
                 "the counter of {} {address}",
                 account.name()
             );
             match account {
-                driftshield_sdk::Account::Market(market) => {
+                Account::Market(market) => {
                     assert!(market.owed <= self.tokens(&market.vault));
                 }
-                driftshield_sdk::Account::Model(model) => {
+                Account::Model(model) => {
                     assert!(model.held <= self.tokens(&model.bond_vault));
-                    assert_eq!(
-                        model.held,
-                        self.owed_by_model(&address),
-                        "held by {address}"
-                    );
+                    let owed = owed_by_model(address, model, &accounts);
+                    assert_eq!(model.held, owed, "held by {address}");
                 }
                 _ => {}
             }
         }
-    }
-
-    /// What the bond vault of a model owes: its seats' bonds and its receipts' bonds and credits.
-    fn owed_by_model(&self, model: &Address) -> u64 {
-        let accounts = self.svm.get_program_accounts(&ID);
-        let owed = accounts.iter().map(|(_, account)| {
-            match driftshield_sdk::Account::decode(&account.data).expect("ours") {
-                driftshield_sdk::Account::Seat(seat) if seat.model == *model => seat.bonded,
-                driftshield_sdk::Account::Receipt(receipt) if receipt.model == *model => {
-                    let open = receipt.state == driftshield_sdk::ReceiptState::Challenged
-                        && receipt.challenger != Address::default();
-                    let bond = if open {
-                        self.model(model).challenge_bond
-                    } else {
-                        0
-                    };
-                    bond + receipt.challenger_credit + receipt.treasury_credit
-                }
-                _ => 0,
-            }
-        });
-        owed.sum()
     }
 
     // Accounts.
@@ -608,6 +589,25 @@ impl Default for World {
     fn default() -> Self {
         Self::new()
     }
+}
+
+/// What the bond vault of a model owes: its seats' bonds and its receipts' bonds and credits.
+fn owed_by_model(
+    address: &Address,
+    model: &Model,
+    accounts: &[(Address, driftshield_sdk::Account)],
+) -> u64 {
+    let owed = accounts.iter().map(|(_, account)| match account {
+        driftshield_sdk::Account::Seat(seat) if seat.model == *address => seat.bonded,
+        driftshield_sdk::Account::Receipt(receipt) if receipt.model == *address => {
+            let open = receipt.state == driftshield_sdk::ReceiptState::Challenged
+                && receipt.challenger != Address::default();
+            let bond = if open { model.challenge_bond } else { 0 };
+            bond + receipt.challenger_credit + receipt.treasury_credit
+        }
+        _ => 0,
+    });
+    owed.sum()
 }
 
 /// Ten bins by PSI, a window a day, from an hour ahead.

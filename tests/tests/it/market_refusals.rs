@@ -34,6 +34,21 @@ fn draft() -> Draft {
 }
 
 impl Draft {
+    /// Somebody bets on the market that was allowed, and its creator makes a second one.
+    fn bet_and_create_another(&mut self) -> (Outcome, Outcome) {
+        let bettor = self.world.wallet(TOKEN);
+        let market = address::market(&self.creator.address(), 1);
+        let bet = self.world.bet(&market, &bettor, 0, TOKEN);
+        let create = instruction::create_market(
+            self.creator.address(),
+            2,
+            self.model.address,
+            self.world.mint,
+            self.terms.clone(),
+        );
+        (bet, self.world.send(create, &[&self.creator.key]))
+    }
+
     fn instruction(&self) -> Instruction {
         instruction::create_market(
             self.creator.address(),
@@ -270,17 +285,7 @@ fn a_retired_model_takes_neither_markets_nor_bets() {
     d.world.send(retire, &[&owner.key]).unwrap();
 
     // When somebody bets, or makes another market
-    let bettor = d.world.wallet(TOKEN);
-    let market = address::market(&d.creator.address(), 1);
-    let bet = d.world.bet(&market, &bettor, 0, TOKEN);
-    let create = instruction::create_market(
-        d.creator.address(),
-        2,
-        d.model.address,
-        d.world.mint,
-        d.terms.clone(),
-    );
-    let create = d.world.send(create, &[&d.creator.key]);
+    let (bet, create) = d.bet_and_create_another();
 
     // Then both are refused
     assert_refused(bet, DriftShieldError::ModelRetired);
@@ -297,17 +302,7 @@ fn a_disabled_collateral_takes_neither_markets_nor_bets() {
     d.world.send(disable, &[&admin]).unwrap();
 
     // When somebody bets, or makes another market
-    let bettor = d.world.wallet(TOKEN);
-    let market = address::market(&d.creator.address(), 1);
-    let bet = d.world.bet(&market, &bettor, 0, TOKEN);
-    let create = instruction::create_market(
-        d.creator.address(),
-        2,
-        d.model.address,
-        d.world.mint,
-        d.terms.clone(),
-    );
-    let create = d.world.send(create, &[&d.creator.key]);
+    let (bet, create) = d.bet_and_create_another();
 
     // Then both are refused
     assert_refused(bet, DriftShieldError::CollateralDisabled);

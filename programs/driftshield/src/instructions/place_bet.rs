@@ -52,8 +52,9 @@ impl PlaceBet {
         );
         self.require_allowed(amount)?;
         let first_bet = self.market.total == 0;
-        self.market
-            .bet(index, amount, min_multiple, Clock::get()?.unix_timestamp)?;
+        let multiple =
+            self.market
+                .bet(index, amount, min_multiple, Clock::get()?.unix_timestamp)?;
         self.model.take_risk(amount)?;
         if first_bet {
             self.model.expose()?;
@@ -83,7 +84,7 @@ impl PlaceBet {
             stake: self.position.stakes[index],
             pool: self.market.pools[index],
             total: self.market.total,
-            multiple: self.market.multiple(index),
+            multiple,
             at_risk: self.model.at_risk,
             exposure: self.model.exposure,
         })

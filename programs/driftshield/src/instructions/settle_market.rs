@@ -21,6 +21,7 @@ impl SettleMarket {
         require!(!self.market.is_settled(), DriftShieldError::MarketSettled);
         let now = Clock::get()?.unix_timestamp;
         let mut finalized = Vec::new();
+        // Later windows are kept longer: what holds of the next holds of all in the batch.
         if self.is_too_late(now)? {
             self.market.void();
         } else {
@@ -29,10 +30,6 @@ impl SettleMarket {
         for receipt in receipts {
             if self.market.is_settled() {
                 break; // decided early: the rest of the batch is not needed
-            }
-            if self.is_too_late(now)? {
-                self.market.void();
-                break;
             }
             let (state, value) = self.observe(receipt, now, &mut finalized)?;
             self.market.settle(state, value)?;

@@ -194,7 +194,8 @@ impl Market {
     }
 
     /// Takes a bet of `amount` on `outcome`, if it then multiplies by `min_multiple` thousandths.
-    pub fn bet(&mut self, outcome: usize, amount: u64, min_multiple: u64, now: i64) -> Result<()> {
+    /// Returns what it multiplies by.
+    pub fn bet(&mut self, outcome: usize, amount: u64, min_multiple: u64, now: i64) -> Result<u64> {
         require!(
             !self.is_settled() && now < self.close_ts,
             DriftShieldError::BettingClosed
@@ -206,11 +207,9 @@ impl Market {
             .ok_or(DriftShieldError::Overflow)?;
         self.pools[outcome] += amount; // part of the total
         self.owed = self.total; // nothing leaves before settlement
-        require!(
-            min_multiple <= self.multiple(outcome),
-            DriftShieldError::MultipleTooLow
-        );
-        Ok(())
+        let multiple = self.multiple(outcome);
+        require!(min_multiple <= multiple, DriftShieldError::MultipleTooLow);
+        Ok(multiple)
     }
 
     /// Settles the next window by its receipt: Final is observed, Void is skipped.
