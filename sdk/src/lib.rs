@@ -1,17 +1,28 @@
 //! The DriftShield program seen from outside: where its accounts are, how to call it, what its
 //! accounts, events and errors say.
 //!
+//! [`json`] tells them as databases and web clients hold them, [`spec`] is the document that says
+//! what a model's drift is measured on, and `rpc` (a feature) reads the chain and sends to it.
+//!
 //! The program crate gives the types and the arithmetic, so a client computes what the program
 //! will: [`math`] is the program's own.
 
 pub mod address;
 pub mod error;
 pub mod instruction;
+pub mod json;
+#[cfg(feature = "rpc")]
+pub mod rpc;
+pub mod spec;
 
 mod account;
 mod event;
 
 pub use account::Account;
+pub use anchor_lang::{
+    Address,
+    solana_program::instruction::{AccountMeta, Instruction},
+};
 pub use driftshield::{
     Aggregate, ChallengePayee, Collateral, CollateralTerms, Config, ConfigParams, DriftShieldError,
     FeePayee, ID, Market, MarketState, MarketTerms, MetricSpec, Model, ModelStatus, ModelTerms,

@@ -1,0 +1,444 @@
+//! Reading the chain and sending transactions to it, at confirmed commitment.
+
+use std::{fmt, path::Path, time::Duration};
+
+use anchor_lang::{
+    AccountDeserialize, Address, Discriminator, solana_program::instruction::Instruction,
+};
+use solana_commitment_config::{CommitmentConfig, CommitmentLevel};
+pub use solana_hash::Hash;
+pub use solana_keypair::Keypair;
+use solana_message::{Message, VersionedMessage};
+pub use solana_rpc_client::nonblocking::rpc_client::RpcClient;
+use solana_rpc_client::rpc_client::GetConfirmedSignaturesForAddress2Config;
+use solana_rpc_client_api::{
+    client_error::{Error as ClientError, ErrorKind},
+    config::{
+        RpcAccountInfoConfig, RpcProgramAccountsConfig, RpcSendTransactionConfig,
+        RpcSimulateTransactionConfig, RpcTransactionConfig,
+    },
+    filter::{Memcmp, RpcFilterType},
+    request::{RpcError, RpcResponseErrorData},
+    response::{
+        OptionSerializer, RpcSimulateTransactionResult, UiAccountEncoding, UiInstruction,
+        UiTransactionStatusMeta,
+    },
+};
+pub use solana_signature::Signature;
+pub use solana_signer::Signer;
+pub use solana_transaction::versioned::VersionedTransaction;
+pub use solana_transaction_error::TransactionError;
+use solana_transaction_status_client_types::{TransactionStatus, UiTransactionEncoding};
+
+use crate::{DecodeError, Event, ID, error};
+
+/// The most bytes that a transaction may have.
+pub const TRANSACTION_BYTES: usize = 1_232;
+
+/// Why the chain could not be read or a transaction did not succeed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The transaction was refused, in simulation or when it landed.
+    #[error("{0}")]
+    Refused(Box<Refusal>),
+    /// Its blockhash is too old: it can't land any more.
+    #[error("the transaction did not land in time: send it again")]
+    Expired,
+    #[error("the transaction has {0} bytes, {TRANSACTION_BYTES} at most: put less into it")]
+    TooLarge(usize),
+    #[error("could not sign: {0}")]
+    Signer(#[from] solana_signer::SignerError),
+    #[error("account {0} does not exist")]
+    Missing(Address),
+    #[error("account {0} is not the program's")]
+    Foreign(Address),
+    #[error("account {address}: {source}")]
+    Decode {
+        address: Address,
+        source: DecodeError,
+    },
+    #[error("the RPC's answer lacks {0}")]
+    Incomplete(&'static str),
+    #[error("RPC: {0}")]
+    Rpc(#[from] Box<ClientError>),
+}
+
+impl From<ClientError> for Error {
+    fn from(error: ClientError) -> Self {
+        match refusal(&error) {
+            Some(refusal) => Self::Refused(Box::new(refusal)),
+            None => Self::Rpc(Box::new(error)),
+        }
+    }
+}
+
+/// A transaction that failed.
+#[derive(Clone, Debug)]
+pub struct Refusal {
+    pub error: TransactionError,
+    pub logs: Vec<String>,
+}
+
+impl Refusal {
+    /// The number of the program's error, or of another program's, if one raised it.
+    pub fn code(&self) -> Option<u32> {
+        use anchor_lang::solana_program::instruction::error::InstructionError;
+        match self.error {
+            TransactionError::InstructionError(_, InstructionError::Custom(code)) => Some(code),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.code().and_then(error::by_code) {
+            Some(info) => write!(f, "{} ({}): {}", info.name, info.code, info.message),
+            None => {
+                write!(f, "{}", self.error)?;
+                self.logs.iter().try_for_each(|log| write!(f, "\n  {log}"))
+            }
+        }
+    }
+}
+
+fn refusal(error: &ClientError) -> Option<Refusal> {
+    let logs = match error.kind() {
+        ErrorKind::RpcError(RpcError::RpcResponseError {
+            data: RpcResponseErrorData::SendTransactionPreflightFailure(result),
+            ..
+        }) => result.logs.clone().unwrap_or_default(),
+        _ => vec![],
+    };
+    let error = error.get_transaction_error()?;
+    Some(Refusal { error, logs })
+}
+
+/// A blockhash and the last block height that takes transactions with it.
+#[derive(Clone, Copy, Debug)]
+pub struct Blockhash {
+    pub hash: Hash,
+    pub last_valid_height: u64,
+}
+
+/// An event with the transaction that it is of.
+#[derive(Clone, Debug)]
+pub struct ChainEvent {
+    pub slot: u64,
+    pub signature: String,
+    pub event: Event,
+}
+
+/// A client of one RPC node.
+pub struct Client {
+    rpc: RpcClient,
+}
+
+impl Client {
+    pub fn new(url: String) -> Self {
+        let timeout = Duration::from_secs(30);
+        let commitment = CommitmentConfig::confirmed();
+        Self {
+            rpc: RpcClient::new_with_timeout_and_commitment(url, timeout, commitment),
+        }
+    }
+
+    /// For what this type doesn't do.
+    pub fn rpc(&self) -> &RpcClient {
+        &self.rpc
+    }
+
+    /// Reads one account of the program; `None` where there is none.
+    pub async fn find<T>(&self, address: &Address) -> Result<Option<T>, Error>
+    where
+        T: AccountDeserialize + Discriminator,
+    {
+        let commitment = CommitmentConfig::confirmed();
+        let response = self
+            .rpc
+            .get_account_with_commitment(address, commitment)
+            .await?;
+        let Some(account) = response.value.filter(|account| account.lamports > 0) else {
+            return Ok(None);
+        };
+        if account.owner != ID {
+            return Err(Error::Foreign(*address));
+        }
+        decode(*address, &account.data).map(Some)
+    }
+
+    /// Reads one account of the program.
+    pub async fn get<T>(&self, address: &Address) -> Result<T, Error>
+    where
+        T: AccountDeserialize + Discriminator,
+    {
+        self.find(address).await?.ok_or(Error::Missing(*address))
+    }
+
+    /// All accounts of one type whose fields hold the given keys. Fields are told by their offset
+    /// in the struct (`offset_of!(Position, market)`).
+    pub async fn list<T>(&self, keys: &[(usize, Address)]) -> Result<Vec<(Address, T)>, Error>
+    where
+        T: AccountDeserialize + Discriminator,
+    {
+        let memcmp =
+            |offset, bytes: &[u8]| RpcFilterType::Memcmp(Memcmp::new_base58_encoded(offset, bytes));
+        let tag = T::DISCRIMINATOR.len();
+        let filters = std::iter::once(memcmp(0, T::DISCRIMINATOR))
+            .chain(keys.iter().map(|(at, key)| memcmp(tag + at, key.as_ref())))
+            .collect();
+        let config = RpcProgramAccountsConfig {
+            filters: Some(filters),
+            account_config: RpcAccountInfoConfig {
+                encoding: Some(UiAccountEncoding::Base64),
+                ..Default::default()
+            },
+            ..Default::default()
+        };
+        let accounts = self
+            .rpc
+            .get_program_ui_accounts_with_config(&ID, config)
+            .await?;
+        accounts
+            .into_iter()
+            .map(|(address, account)| {
+                let data = account.data.decode();
+                let data = data.ok_or(Error::Incomplete("an account's data"))?;
+                Ok((address, decode(address, &data)?))
+            })
+            .collect()
+    }
+
+    /// The chain's time, unix seconds: what the program goes by.
+    pub async fn unix_timestamp(&self) -> Result<i64, Error> {
+        const CLOCK: Address = anchor_lang::address!("SysvarC1ock11111111111111111111111111111111");
+        const OFFSET: usize = 32; // after slot, epoch start, epoch and leader schedule's epoch
+        let data = self.rpc.get_account_data(&CLOCK).await?;
+        let bytes = data.get(OFFSET..).and_then(<[u8]>::first_chunk);
+        let bytes = bytes.ok_or(Error::Incomplete("the clock's time"))?;
+        Ok(i64::from_le_bytes(*bytes))
+    }
+
+    /// The mint's decimals.
+    pub async fn decimals(&self, mint: &Address) -> Result<u8, Error> {
+        const OFFSET: usize = 44; // after the mint's authority and supply
+        let data = self.rpc.get_account_data(mint).await?;
+        let decimals = data.get(OFFSET).copied();
+        decimals.ok_or(Error::Incomplete("the mint's decimals"))
+    }
+
+    /// The base units that a token account holds; 0 where there is none.
+    pub async fn token_balance(&self, token_account: &Address) -> Result<u64, Error> {
+        const OFFSET: usize = 64; // after mint and owner
+        let commitment = CommitmentConfig::confirmed();
+        let response = self
+            .rpc
+            .get_account_with_commitment(token_account, commitment)
+            .await?;
+        let Some(account) = response.value.filter(|account| account.lamports > 0) else {
+            return Ok(0);
+        };
+        let bytes = account.data.get(OFFSET..).and_then(<[u8]>::first_chunk);
+        let bytes = bytes.ok_or(Error::Incomplete("a token account's amount"))?;
+        Ok(u64::from_le_bytes(*bytes))
+    }
+
+    pub async fn blockhash(&self) -> Result<Blockhash, Error> {
+        let commitment = CommitmentConfig::confirmed();
+        let (hash, last_valid_height) = self
+            .rpc
+            .get_latest_blockhash_with_commitment(commitment)
+            .await?;
+        Ok(Blockhash {
+            hash,
+            last_valid_height,
+        })
+    }
+
+    /// What would happen to the transaction. Signatures are not checked.
+    pub async fn simulate(
+        &self,
+        transaction: &VersionedTransaction,
+    ) -> Result<RpcSimulateTransactionResult, Error> {
+        let config = RpcSimulateTransactionConfig {
+            replace_recent_blockhash: true,
+            commitment: Some(CommitmentConfig::confirmed()),
+            encoding: Some(UiTransactionEncoding::Base64),
+            ..Default::default()
+        };
+        let response = self
+            .rpc
+            .simulate_transaction_with_config(transaction, config)
+            .await?;
+        Ok(response.value)
+    }
+
+    /// Sends a transaction after simulating it; does not wait until it lands.
+    pub async fn submit(&self, transaction: &VersionedTransaction) -> Result<Signature, Error> {
+        let config = RpcSendTransactionConfig {
+            preflight_commitment: Some(CommitmentLevel::Confirmed),
+            ..Default::default()
+        };
+        let sent = self.rpc.send_transaction_with_config(transaction, config);
+        Ok(sent.await?)
+    }
+
+    /// What became of transactions, in their order; `None` of those that have not been confirmed.
+    pub async fn outcomes(
+        &self,
+        signatures: &[Signature],
+    ) -> Result<Vec<Option<Result<(), TransactionError>>>, Error> {
+        let confirmed =
+            |status: &TransactionStatus| status.satisfies_commitment(CommitmentConfig::confirmed());
+        let response = self.rpc.get_signature_statuses(signatures).await?;
+        Ok(response
+            .value
+            .into_iter()
+            .map(|status| status.filter(confirmed).map(|status| status.status))
+            .collect())
+    }
+
+    /// Sends a transaction and waits until it is confirmed.
+    pub async fn send(
+        &self,
+        instructions: &[Instruction],
+        signers: &[&Keypair],
+    ) -> Result<Signature, Error> {
+        let blockhash = self.blockhash().await?;
+        let transaction = transaction(instructions, signers, blockhash.hash)?;
+        let signature = self.submit(&transaction).await?;
+        loop {
+            let [outcome] = &self.outcomes(&[signature]).await?[..] else {
+                return Err(Error::Incomplete("a transaction's status"));
+            };
+            match outcome {
+                Some(Ok(())) => return Ok(signature),
+                Some(Err(error)) => {
+                    let (error, logs) = (error.clone(), vec![]);
+                    return Err(Error::Refused(Box::new(Refusal { error, logs })));
+                }
+                None if blockhash.last_valid_height < self.rpc.get_block_height().await? => {
+                    return Err(Error::Expired);
+                }
+                None => tokio::time::sleep(Duration::from_millis(200)).await,
+            }
+        }
+    }
+
+    /// The events of all successful transactions that named `address`, oldest first, as far back
+    /// as the node knows them.
+    pub async fn events(&self, address: &Address) -> Result<Vec<ChainEvent>, Error> {
+        let mut signatures = vec![];
+        let mut before = None;
+        loop {
+            let config = GetConfirmedSignaturesForAddress2Config {
+                before,
+                commitment: Some(CommitmentConfig::confirmed()),
+                ..Default::default()
+            };
+            let page = self
+                .rpc
+                .get_signatures_for_address_with_config(address, config)
+                .await?;
+            let Some(oldest) = page.last() else { break };
+            before = oldest.signature.parse().ok();
+            let succeeded = page.into_iter().filter(|status| status.err.is_none());
+            signatures.extend(succeeded.map(|status| status.signature));
+        }
+        let mut events = vec![];
+        for signature in signatures.into_iter().rev() {
+            events.extend(self.transaction_events(signature).await?);
+        }
+        Ok(events)
+    }
+
+    async fn transaction_events(&self, signature: String) -> Result<Vec<ChainEvent>, Error> {
+        let config = RpcTransactionConfig {
+            encoding: Some(UiTransactionEncoding::Base64),
+            commitment: Some(CommitmentConfig::confirmed()),
+            max_supported_transaction_version: Some(0),
+        };
+        let parsed = signature
+            .parse()
+            .map_err(|_| Error::Incomplete("a signature"))?;
+        let found = self
+            .rpc
+            .get_transaction_with_config(&parsed, config)
+            .await?;
+        let meta = found.transaction.meta;
+        let meta = meta.ok_or(Error::Incomplete("a transaction's meta"))?;
+        let transaction = found.transaction.transaction.decode();
+        let transaction = transaction.ok_or(Error::Incomplete("a transaction"))?;
+        let keys = transaction.message.static_account_keys();
+        Ok(inner_events(&meta, keys)
+            .map(|event| ChainEvent {
+                slot: found.slot,
+                signature: signature.clone(),
+                event,
+            })
+            .collect())
+    }
+}
+
+/// Events in the inner instructions. The program is no account that a lookup table could load:
+/// whoever calls it names it, mostly itself.
+fn inner_events<'a>(
+    meta: &'a UiTransactionStatusMeta,
+    keys: &'a [Address],
+) -> impl Iterator<Item = Event> + 'a {
+    let inner = match &meta.inner_instructions {
+        OptionSerializer::Some(inner) => &inner[..],
+        _ => &[],
+    };
+    inner
+        .iter()
+        .flat_map(|inner| &inner.instructions)
+        .filter_map(move |instruction| match instruction {
+            UiInstruction::Compiled(compiled)
+                if keys.get(usize::from(compiled.program_id_index)) == Some(&ID) =>
+            {
+                let data = bs58::decode(&compiled.data).into_vec().ok()?;
+                Event::decode_inner_instruction(&data)?.ok()
+            }
+            _ => None,
+        })
+}
+
+fn decode<T>(address: Address, data: &[u8]) -> Result<T, Error>
+where
+    T: AccountDeserialize + Discriminator,
+{
+    let tag = crate::discriminator(data);
+    let decoded = tag.and_then(|tag| {
+        if tag != T::DISCRIMINATOR {
+            return Err(DecodeError::Unknown(tag));
+        }
+        T::try_deserialize(&mut &data[..]).map_err(|_| DecodeError::Malformed("account"))
+    });
+    decoded.map_err(|source| Error::Decode { address, source })
+}
+
+/// A transaction signed by `signers`, of whom the first pays.
+pub fn transaction(
+    instructions: &[Instruction],
+    signers: &[&Keypair],
+    blockhash: Hash,
+) -> Result<VersionedTransaction, Error> {
+    let payer = signers.first().map(|signer| signer.pubkey());
+    let message = Message::new_with_blockhash(instructions, payer.as_ref(), &blockhash);
+    let message = VersionedMessage::Legacy(message);
+    let bytes =
+        1 + 64 * usize::from(message.header().num_required_signatures) + message.serialize().len();
+    if TRANSACTION_BYTES < bytes {
+        return Err(Error::TooLarge(bytes));
+    }
+    Ok(VersionedTransaction::try_new(message, signers)?)
+}
+
+/// Reads a keypair file as Solana's tools write it.
+pub fn read_keypair(path: &Path) -> Result<Keypair, String> {
+    solana_keypair::read_keypair_file(path).map_err(|error| {
+        let path = path.display();
+        format!("{path}: {error}: a keypair file is a JSON array of 64 numbers, as `solana-keygen new` writes it")
+    })
+}
