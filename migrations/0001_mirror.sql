@@ -40,6 +40,9 @@ create table chain.account (
   kind text,
   slot bigint not null,
   write_version bigint not null,
+  -- The slot that the address was first seen in; less than the cursor's history_from where the
+  -- account is older than the mirror.
+  first_slot bigint not null,
   closed_slot bigint,
   lamports numeric(20) not null,
   data bytea not null
