@@ -1,0 +1,56 @@
+use std::{io::IsTerminal, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+use driftshield_indexer::{Endpoints, migrate, run, shutdown, verify};
+use tracing_subscriber::EnvFilter;
+
+/// Mirrors the program's accounts and events into Postgres.
+#[derive(Parser)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    endpoints: Endpoints,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Make the database's tables, or bring them up to date.
+    Migrate,
+    /// Follow the chain until stopped.
+    Run,
+    /// Compare the mirror with the chain, byte by byte.
+    Verify,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let level = EnvFilter::builder().with_default_directive(tracing::Level::INFO.into());
+    tracing_subscriber::fmt()
+        .with_env_filter(level.from_env_lossy())
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr)
+        .init();
+    match obey(Cli::parse()).await {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn obey(cli: Cli) -> anyhow::Result<ExitCode> {
+    match cli.command {
+        Command::Migrate => migrate(&cli.endpoints).await?,
+        Command::Run => run(&cli.endpoints, shutdown()?).await?,
+        Command::Verify => {
+            let report = verify(&cli.endpoints).await?;
+            print!("{report}");
+            if !report.differences.is_empty() {
+                return Ok(ExitCode::FAILURE);
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
