@@ -1,0 +1,285 @@
+//! Builds, simulates and sends transactions, and tells the events that came of them.
+
+use std::{path::PathBuf, time::Duration};
+
+use anchor_lang::{Address, event::EVENT_IX_TAG_LE, solana_program::instruction::Instruction};
+use anyhow::{Context, Result, bail, ensure};
+use driftshield_sdk::{
+    ID, address, error,
+    json::{self, Described},
+    rpc::{self, Client, Keypair, Refusal, Signature, Signer, VersionedTransaction},
+};
+use serde_json::{Value, json};
+use solana_commitment_config::CommitmentConfig;
+use solana_rpc_client_api::config::{RpcSimulateTransactionConfig, RpcTransactionConfig};
+use solana_transaction_status_client_types::{
+    UiInnerInstructions, UiInstruction, UiParsedInstruction, UiTransactionEncoding,
+    option_serializer::OptionSerializer,
+};
+
+use crate::print;
+
+/// How often, and how long apart, a confirmed transaction is asked for before it is given up:
+/// nodes know that it is confirmed a moment before they can show it.
+const READ_ATTEMPTS: usize = 20;
+const READ_PAUSE: Duration = Duration::from_millis(250);
+
+/// What the global options say.
+pub struct Session {
+    pub client: Client,
+    keypair: PathBuf,
+    dry_run: bool,
+    pub json: bool,
+    raw: bool,
+}
+
+impl Session {
+    pub fn new(url: String, keypair: PathBuf, dry_run: bool, json: bool, raw: bool) -> Self {
+        Self {
+            client: Client::new(url),
+            keypair,
+            dry_run,
+            json,
+            raw,
+        }
+    }
+
+    fn keypair(&self) -> Result<Keypair> {
+        rpc::read_keypair(&self.keypair).map_err(anyhow::Error::msg)
+    }
+
+    /// Whoever signs.
+    pub fn signer(&self) -> Result<Address> {
+        Ok(self.keypair()?.pubkey())
+    }
+
+    /// `decimals` of a token, or 0 where amounts are base units.
+    pub fn scale(&self, decimals: u8) -> u8 {
+        if self.raw { 0 } else { decimals }
+    }
+
+    /// With how many decimals amounts of `mint` are written.
+    pub async fn decimals(&self, mint: &Address) -> Result<u8> {
+        if self.raw {
+            return Ok(0);
+        }
+        let decimals = self.client.decimals(mint).await;
+        decimals.with_context(|| format!("could not read the mint {mint}"))
+    }
+
+    /// The token account that pays `units` of `mint`: `given`, or the signer's associated one.
+    /// Refuses one that holds less.
+    pub async fn source(
+        &self,
+        given: Option<Address>,
+        mint: &Address,
+        units: u64,
+        decimals: u8,
+    ) -> Result<Address> {
+        let owner = self.signer()?;
+        let source = given.unwrap_or_else(|| address::token_account(&owner, mint));
+        let held = self.client.token_balance(&source).await?;
+        ensure!(
+            units <= held,
+            "the token account {source} holds {} and has to pay {}: fund it, or name another with --source",
+            print::scaled(held.into(), decimals),
+            print::scaled(units.into(), decimals),
+        );
+        Ok(source)
+    }
+
+    /// Sends `instructions` in one transaction, or only simulates it, and prints what came of it;
+    /// amounts in the events have `decimals`.
+    pub async fn send(&self, instructions: &[Instruction], decimals: u8) -> Result<()> {
+        let keypair = self.keypair()?;
+        require_signer(instructions, &keypair.pubkey(), &self.keypair)?;
+        if self.dry_run {
+            return self.simulate(instructions, &keypair, decimals).await;
+        }
+        let signature = self.client.send(instructions, &[&keypair]).await?;
+        let events = match self.events(&signature).await {
+            Ok(events) => events,
+            Err(error) => {
+                eprintln!(
+                    "warning: the transaction succeeded, but its events could not be read: {error:#}"
+                );
+                vec![]
+            }
+        };
+        let text = format!("signature  {signature}\n{}", events_text(&events, decimals));
+        let json = json!({
+            "signature": signature.to_string(),
+            "events": events_json(&events),
+        });
+        self.print(&json, &text)
+    }
+
+    async fn simulate(
+        &self,
+        instructions: &[Instruction],
+        keypair: &Keypair,
+        decimals: u8,
+    ) -> Result<()> {
+        let blockhash = self.client.blockhash().await?;
+        let transaction = rpc::transaction(instructions, &[keypair], blockhash.hash)?;
+        let config = RpcSimulateTransactionConfig {
+            replace_recent_blockhash: true,
+            commitment: Some(CommitmentConfig::confirmed()),
+            encoding: Some(UiTransactionEncoding::Base64),
+            inner_instructions: true,
+            ..Default::default()
+        };
+        let rpc = self.client.rpc();
+        let result = rpc
+            .simulate_transaction_with_config(&transaction, config)
+            .await
+            .map_err(rpc::Error::from)?
+            .value;
+
+        let logs = result.logs.unwrap_or_default();
+        let inner = result.inner_instructions.unwrap_or_default();
+        let events = inner_events(&inner, transaction.message.static_account_keys());
+        let refusal = result.err.map(|error| Refusal {
+            error: error.into(),
+            logs: logs.clone(),
+        });
+        let units = result.units_consumed;
+        let text = format!(
+            "outcome  {}\nunits    {}\nlogs\n{}{}",
+            if refusal.is_some() {
+                "refused"
+            } else {
+                "would succeed"
+            },
+            units.map_or("unknown".to_owned(), |units| units.to_string()),
+            logs.iter()
+                .map(|log| format!("  {log}\n"))
+                .collect::<String>(),
+            events_text(&events, decimals),
+        );
+        let json = json!({
+            "success": refusal.is_none(),
+            "error": refusal.as_ref().map(ToString::to_string),
+            "units": units,
+            "logs": logs,
+            "events": events_json(&events),
+        });
+        self.print(&json, &text)?;
+        match refusal {
+            Some(refusal) => Err(rpc::Error::Refused(Box::new(refusal)).into()),
+            None => Ok(()),
+        }
+    }
+
+    /// The events of a confirmed transaction.
+    async fn events(&self, signature: &Signature) -> Result<Vec<Described>> {
+        let config = RpcTransactionConfig {
+            encoding: Some(UiTransactionEncoding::Base64),
+            commitment: Some(CommitmentConfig::confirmed()),
+            max_supported_transaction_version: Some(0),
+        };
+        let rpc = self.client.rpc();
+        let mut attempts = 1;
+        let found = loop {
+            match rpc.get_transaction_with_config(signature, config).await {
+                Ok(found) => break found.transaction,
+                Err(error) if attempts == READ_ATTEMPTS => return Err(error.into()),
+                Err(_) => attempts += 1,
+            }
+            tokio::time::sleep(READ_PAUSE).await;
+        };
+        let transaction: Option<VersionedTransaction> = found.transaction.decode();
+        let transaction = transaction.context("the RPC's answer lacks the transaction")?;
+        let Some(OptionSerializer::Some(inner)) = found.meta.map(|meta| meta.inner_instructions)
+        else {
+            bail!("the RPC's answer lacks the inner instructions");
+        };
+        Ok(inner_events(
+            &inner,
+            transaction.message.static_account_keys(),
+        ))
+    }
+
+    /// Prints `json` or `text`, as asked.
+    pub fn print(&self, json: &Value, text: &str) -> Result<()> {
+        match self.json {
+            true => print::out(&format!("{json:#}")),
+            false => print::out(text),
+        }
+    }
+}
+
+/// Only one key signs. That it is the one which is needed, the program would tell only by failing.
+fn require_signer(
+    instructions: &[Instruction],
+    signer: &Address,
+    file: &std::path::Path,
+) -> Result<()> {
+    let needed = instructions
+        .iter()
+        .flat_map(|instruction| &instruction.accounts)
+        .find(|account| account.is_signer && account.pubkey != *signer);
+    if let Some(needed) = needed {
+        bail!(
+            "this needs the signature of {}, but {} is the key of {signer}: name the right file with --keypair",
+            needed.pubkey,
+            file.display()
+        );
+    }
+    Ok(())
+}
+
+/// The events in inner instructions. Nodes tell instructions of programs that they don't know
+/// with the program's address, or with its number among the transaction's keys.
+fn inner_events(inner: &[UiInnerInstructions], keys: &[Address]) -> Vec<Described> {
+    let id = ID.to_string();
+    let event = |instruction: &UiInstruction| {
+        let (ours, data) = match instruction {
+            UiInstruction::Compiled(compiled) => {
+                let program = keys.get(usize::from(compiled.program_id_index));
+                (program == Some(&ID), &compiled.data)
+            }
+            UiInstruction::Parsed(UiParsedInstruction::PartiallyDecoded(decoded)) => {
+                (decoded.program_id == id, &decoded.data)
+            }
+            UiInstruction::Parsed(UiParsedInstruction::Parsed(_)) => return None,
+        };
+        let data = bs58::decode(data).into_vec().ok().filter(|_| ours)?;
+        json::event(data.strip_prefix(EVENT_IX_TAG_LE)?).ok()
+    };
+    inner
+        .iter()
+        .flat_map(|inner| &inner.instructions)
+        .filter_map(event)
+        .collect()
+}
+
+fn events_text(events: &[Described], decimals: u8) -> String {
+    let event = |event: &Described| format!("\n{}\n{}", event.name, print::fields(event, decimals));
+    events.iter().map(event).collect()
+}
+
+fn events_json(events: &[Described]) -> Vec<Value> {
+    let event = |event: &Described| json!({ "name": event.name, "fields": event.fields });
+    events.iter().map(event).collect()
+}
+
+/// An error of the program's own arithmetic, run here.
+pub fn program_error(error: anchor_lang::Error) -> anyhow::Error {
+    let known = match error {
+        anchor_lang::Error::Custom(code) => error::by_code(code),
+        _ => None,
+    };
+    match known {
+        Some(known) => anyhow::anyhow!("{} ({}): {}", known.name, known.code, known.message),
+        None => anyhow::anyhow!("{error:?}"),
+    }
+}
+
+/// Reads a file that an option names.
+pub fn read(path: &std::path::Path) -> Result<Vec<u8>> {
+    let bytes =
+        std::fs::read(path).with_context(|| format!("could not read {}", path.display()))?;
+    ensure!(!bytes.is_empty(), "{} is empty", path.display());
+    Ok(bytes)
+}
