@@ -1,0 +1,58 @@
+use std::{
+    io::{self, IsTerminal},
+    net::SocketAddr,
+};
+
+use anyhow::Context;
+use clap::Parser;
+use tokio::{net::TcpListener, signal::unix};
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+
+/// Serves the mirror over REST and WebSocket.
+#[derive(Parser)]
+#[command(name = "api", version)]
+struct Options {
+    /// Address to serve on; port 0 takes a free one, told in the log.
+    #[arg(long, env = "LISTEN", default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+    /// Postgres that the indexer writes; the login has to be a member of driftshield_api.
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
+    database_url: String,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .init();
+    let options = Options::parse();
+
+    let db = driftshield_api::connect(&options.database_url)
+        .context("--database-url is no Postgres URL")?;
+    let listener = TcpListener::bind(options.listen).await.with_context(|| {
+        format!(
+            "cannot listen on {}: choose another --listen",
+            options.listen
+        )
+    })?;
+    let stop = CancellationToken::new();
+    stop_on_signals(stop.clone())?;
+    driftshield_api::serve(listener, db, stop).await
+}
+
+fn stop_on_signals(stop: CancellationToken) -> anyhow::Result<()> {
+    let mut interrupt = unix::signal(unix::SignalKind::interrupt())?;
+    let mut terminate = unix::signal(unix::SignalKind::terminate())?;
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        stop.cancel();
+    });
+    Ok(())
+}

@@ -1,0 +1,214 @@
+//! Values as the mirror holds them and as clients get them.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use sqlx::{
+    Database, Decode, Encode, Postgres, Row, Type,
+    encode::IsNull,
+    error::BoxDynError,
+    postgres::{PgHasArrayType, PgRow, PgTypeInfo},
+    types::Decimal,
+};
+use utoipa::ToSchema;
+
+/// A u64 of the program: `numeric(20)` in the mirror, a decimal string in JSON.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, ToSchema)]
+#[schema(value_type = String, example = "1500000", pattern = "^[0-9]+$")]
+pub struct U64(pub u64);
+
+impl Serialize for U64 {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+impl Type<Postgres> for U64 {
+    fn type_info() -> PgTypeInfo {
+        Decimal::type_info()
+    }
+}
+
+impl PgHasArrayType for U64 {
+    fn array_type_info() -> PgTypeInfo {
+        Decimal::array_type_info()
+    }
+}
+
+impl Decode<'_, Postgres> for U64 {
+    fn decode(value: <Postgres as Database>::ValueRef<'_>) -> Result<Self, BoxDynError> {
+        let number = <Decimal as Decode<Postgres>>::decode(value)?;
+        Ok(Self(u64::try_from(number)?))
+    }
+}
+
+impl Encode<'_, Postgres> for U64 {
+    fn encode_by_ref(
+        &self,
+        buffer: &mut <Postgres as Database>::ArgumentBuffer<'_>,
+    ) -> Result<IsNull, BoxDynError> {
+        <Decimal as Encode<Postgres>>::encode_by_ref(&Decimal::from(self.0), buffer)
+    }
+}
+
+/// A number as the program holds it, and what it stands for: an amount in base units and in whole
+/// tokens, drift in micro-units and in units, a payout multiple in thousandths and in stakes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Scaled {
+    pub raw: U64,
+    #[schema(example = "1.5", pattern = "^[0-9]+(\\.[0-9]+)?$")]
+    pub scaled: String,
+}
+
+impl Scaled {
+    pub fn new(raw: u64, decimals: u8) -> Self {
+        Self {
+            raw: U64(raw),
+            scaled: scaled(raw, decimals),
+        }
+    }
+
+    /// From micro-units.
+    pub fn drift(raw: u64) -> Self {
+        Self::new(raw, 6)
+    }
+
+    /// From thousandths of a stake.
+    pub fn multiple(raw: u64) -> Self {
+        Self::new(raw, 3)
+    }
+}
+
+/// `raw · 10^-decimals`, exactly and without trailing zeros.
+fn scaled(raw: u64, decimals: u8) -> String {
+    let places = usize::from(decimals);
+    let digits = format!("{raw:0>width$}", width = places + 1);
+    let (whole, part) = digits.split_at(digits.len() - places);
+    match part.trim_end_matches('0') {
+        "" => whole.to_owned(),
+        part => format!("{whole}.{part}"),
+    }
+}
+
+/// An address in base58, checked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(value_type = String, example = "DriftSh1e1d11111111111111111111111111111111")]
+pub struct Key(String);
+
+impl Key {
+    /// `None` where `text` isn't the base58 of 32 bytes.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut bytes = [0; 32];
+        let len = bs58::decode(text).onto(&mut bytes).ok()?;
+        (len == bytes.len()).then(|| Self(text.to_owned()))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<'de> Deserialize<'de> for Key {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::parse(&text).ok_or_else(|| {
+            D::Error::custom(format!(
+                "`{text}` is no address: give the base58 of 32 bytes"
+            ))
+        })
+    }
+}
+
+/// `None` for what the program holds as zeros where it means none.
+pub fn unless_zeros(key: String) -> Option<String> {
+    // The base58 of 32 zero bytes.
+    (key != "11111111111111111111111111111111").then_some(key)
+}
+
+/// The columns of a row, amounts in a mint of `decimals`.
+pub struct Columns<'r> {
+    pub row: &'r PgRow,
+    pub decimals: u8,
+}
+
+impl<'r> Columns<'r> {
+    /// Of a row that has its mint's `decimals`.
+    pub fn new(row: &'r PgRow) -> Result<Self, sqlx::Error> {
+        let decimals: i16 = row.try_get("decimals")?;
+        let decimals = u8::try_from(decimals).map_err(|error| sqlx::Error::ColumnDecode {
+            index: "decimals".to_owned(),
+            source: error.into(),
+        })?;
+        Ok(Self { row, decimals })
+    }
+
+    pub fn get<T>(&self, name: &str) -> Result<T, sqlx::Error>
+    where
+        T: Decode<'r, Postgres> + Type<Postgres>,
+    {
+        self.row.try_get(name)
+    }
+
+    pub fn amount(&self, name: &str) -> Result<Scaled, sqlx::Error> {
+        let U64(raw) = self.get(name)?;
+        Ok(Scaled::new(raw, self.decimals))
+    }
+
+    pub fn amounts(&self, name: &str, count: usize) -> Result<Vec<Scaled>, sqlx::Error> {
+        let amounts: Vec<U64> = self.get(name)?;
+        let amounts = amounts.into_iter().take(count);
+        Ok(amounts
+            .map(|U64(raw)| Scaled::new(raw, self.decimals))
+            .collect())
+    }
+
+    pub fn drift(&self, name: &str) -> Result<Scaled, sqlx::Error> {
+        let U64(raw) = self.get(name)?;
+        Ok(Scaled::drift(raw))
+    }
+
+    pub fn drifts(&self, name: &str, count: usize) -> Result<Vec<Scaled>, sqlx::Error> {
+        let drifts: Vec<U64> = self.get(name)?;
+        let drifts = drifts.into_iter().take(count);
+        Ok(drifts.map(|U64(raw)| Scaled::drift(raw)).collect())
+    }
+
+    /// A small count.
+    pub fn count(&self, name: &str) -> Result<usize, sqlx::Error> {
+        let count: i16 = self.get(name)?;
+        Ok(usize::try_from(count).unwrap_or(0))
+    }
+
+    /// A time of the program; `None` where no calendar has it.
+    pub fn time(&self, name: &str) -> Result<Option<DateTime<Utc>>, sqlx::Error> {
+        Ok(DateTime::from_timestamp(self.get(name)?, 0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_scaled_is_exact() {
+        for (raw, decimals, expected) in [
+            (1_500_000, 6, "1.5"),
+            (1, 6, "0.000001"),
+            (0, 6, "0"),
+            (10, 0, "10"),
+            (1_000_000, 6, "1"),
+            (u64::MAX, 9, "18446744073.709551615"),
+            (5, 20, "0.00000000000000000005"),
+        ] {
+            assert_eq!(scaled(raw, decimals), expected);
+        }
+    }
+
+    #[test]
+    fn only_32_bytes_are_an_address() {
+        assert!(Key::parse("DriftSh1e1d11111111111111111111111111111111").is_some());
+        assert!(Key::parse("11111111111111111111111111111111").is_some());
+        for text in ["", "abc", "0OIl", "111111111111111111111111111111111"] {
+            assert_eq!(Key::parse(text), None, "{text}");
+        }
+    }
+}
