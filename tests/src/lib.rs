@@ -3,4 +3,5 @@
 pub mod bench;
 pub mod histograms;
 pub mod idl;
+pub mod network;
 pub mod world;

@@ -1,0 +1,119 @@
+//! Who takes part in the example, on what they bet and when.
+
+/// Rows of a window: the analysis is cut into windows of as many rows, in order of `id`.
+pub const WINDOW_ROWS: u64 = 5_000;
+pub const BINS: usize = 10;
+pub const COLUMN: &str = "score";
+pub const ORDER: &str = "id";
+
+/// Tokens that each oracle bonds on the model.
+pub const BOND: u64 = 20_000;
+pub const ORACLES: [&str; 3] = ["oracle-1", "oracle-2", "oracle-3"];
+pub const QUORUM: usize = 2;
+pub const BETTORS: [&str; 6] = ["ada", "ben", "cleo", "dan", "eve", "finn"];
+
+/// A market of the example.
+pub struct Market {
+    pub question: &'static str,
+    /// Drift as a decimal number, ascending.
+    pub thresholds: &'static [&'static str],
+    pub aggregate: &'static str,
+    pub windows: Windows,
+    pub bets: &'static [Bet],
+}
+
+/// Which windows a market observes.
+#[derive(Clone, Copy)]
+pub enum Windows {
+    /// All that there is data for.
+    All,
+    /// The last that there is data for.
+    Last,
+    /// Those after it: nobody can count them.
+    Beyond,
+}
+
+impl Windows {
+    /// The first and the last of the market, of a model with data for `count` windows.
+    pub fn range(self, count: u64) -> (u64, u64) {
+        match self {
+            Self::All => (0, count - 1),
+            Self::Last => (count - 1, count - 1),
+            Self::Beyond => (count, count + 1),
+        }
+    }
+}
+
+pub struct Bet {
+    pub bettor: &'static str,
+    pub outcome: u8,
+    /// Tokens, as a decimal number.
+    pub amount: &'static str,
+    /// How much of the data has been measured when the bet is placed, in percent; 0 is before the
+    /// first window begins.
+    pub at: u64,
+}
+
+const fn bet(bettor: &'static str, outcome: u8, amount: &'static str, at: u64) -> Bet {
+    Bet {
+        bettor,
+        outcome,
+        amount,
+        at,
+    }
+}
+
+pub const MARKETS: [Market; 4] = [
+    Market {
+        question: "Will the score's PSI reach 0.25 in any window?",
+        thresholds: &["0.25"],
+        aggregate: "max",
+        windows: Windows::All,
+        bets: &[
+            bet("ada", 0, "400", 0),
+            bet("ben", 1, "250.5", 0),
+            bet("cleo", 0, "120.000001", 0),
+            bet("dan", 1, "99.999999", 0),
+            bet("ada", 1, "10", 0),
+        ],
+    },
+    Market {
+        question: "Where will the mean PSI of all windows lie?",
+        thresholds: &["0.02", "0.05", "0.1"],
+        aggregate: "mean",
+        windows: Windows::All,
+        bets: &[
+            bet("ben", 0, "75", 0),
+            bet("cleo", 1, "60.25", 0),
+            bet("dan", 2, "33.333333", 0),
+            bet("eve", 2, "66.666667", 0),
+            bet("finn", 3, "41", 0),
+            bet("eve", 0, "12.5", 0),
+        ],
+    },
+    Market {
+        question: "Will the last window's PSI be at 0.02 or above?",
+        thresholds: &["0.02"],
+        aggregate: "last",
+        windows: Windows::Last,
+        bets: &[
+            bet("ada", 0, "20", 0),
+            bet("eve", 1, "35", 10),
+            bet("finn", 0, "17.77", 30),
+            bet("ben", 1, "80", 65),
+            bet("dan", 0, "300", 75),
+        ],
+    },
+    Market {
+        question: "Will the PSI reach 0.1 after the data end?",
+        thresholds: &["0.1"],
+        aggregate: "max",
+        windows: Windows::Beyond,
+        bets: &[
+            bet("ada", 0, "5", 0),
+            bet("eve", 1, "7.000007", 20),
+            bet("finn", 1, "9", 50),
+            bet("cleo", 0, "3", 80),
+        ],
+    },
+];

@@ -1,0 +1,200 @@
+//! Geyser events in, sealed slots out.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::SystemTime,
+};
+
+use crossbeam_channel::Receiver;
+use surfpool_core::surfnet::{GeyserBlockMetadata, GeyserEvent, GeyserSlotStatus};
+use yellowstone_grpc_proto::{
+    geyser::{
+        SubscribeUpdateAccountInfo, SubscribeUpdateBlockMeta, SubscribeUpdateTransactionInfo,
+    },
+    solana::storage::confirmed_block::{BlockHeight, UnixTimestamp},
+};
+
+use super::{
+    convert,
+    feed::{Feed, SealedSlot},
+};
+
+/// Takes events until Surfpool ends. Surfpool stops while its channel is full, so this waits for
+/// nobody: the feed drops slow subscribers instead.
+pub fn run(events: Receiver<GeyserEvent>, feed: &Arc<Feed>) {
+    let mut bridge = Bridge::default();
+    for event in events {
+        bridge.apply(event, feed);
+    }
+}
+
+#[derive(Default)]
+struct Bridge {
+    /// What has come of slots that are not sealed.
+    open: BTreeMap<u64, OpenSlot>,
+    last: Option<Sealed>,
+    banks: u64,
+}
+
+#[derive(Default)]
+struct OpenSlot {
+    accounts: Vec<SubscribeUpdateAccountInfo>,
+    transactions: Vec<SubscribeUpdateTransactionInfo>,
+}
+
+struct Sealed {
+    slot: u64,
+    blockhash: String,
+}
+
+impl Bridge {
+    fn apply(&mut self, event: GeyserEvent, feed: &Feed) {
+        match event {
+            GeyserEvent::UpdateAccount(update) => {
+                let open = self.open.entry(update.slot).or_default();
+                open.accounts.push(convert::account(update));
+            }
+            GeyserEvent::NotifyTransaction(event) => {
+                let slot = event.transaction_with_status_meta.slot;
+                match convert::transaction(&event) {
+                    Ok(transaction) => {
+                        let open = self.open.entry(slot).or_default();
+                        open.transactions.push(transaction);
+                    }
+                    Err(error) => tracing::error!(slot, %error, "transaction left out"),
+                }
+            }
+            GeyserEvent::NotifyBlockMetadata(block) => {
+                let sealed = self.seal(block);
+                feed.confirm(sealed);
+            }
+            GeyserEvent::UpdateSlotStatus {
+                slot,
+                status: GeyserSlotStatus::Rooted,
+                ..
+            } => feed.finalize(slot),
+            // `Confirmed` comes just before the block metadata, which seals the slot; nothing is
+            // loaded at start.
+            GeyserEvent::UpdateSlotStatus { .. }
+            | GeyserEvent::StartupAccountUpdate(_)
+            | GeyserEvent::EndOfStartup
+            | GeyserEvent::NotifyEntry(_) => {}
+        }
+    }
+
+    fn seal(&mut self, block: GeyserBlockMetadata) -> SealedSlot {
+        let open = self.open.remove(&block.slot).unwrap_or_default();
+        let later = self.open.split_off(&block.slot);
+        for slot in std::mem::replace(&mut self.open, later).into_keys() {
+            tracing::error!(slot, "left out: content of a slot without a block");
+        }
+        // A chain is what its links say: the parent is the slot that was sealed last.
+        let parent = self.last.replace(Sealed {
+            slot: block.slot,
+            blockhash: block.blockhash.clone(),
+        });
+        let (parent_slot, parent_blockhash) = match parent {
+            Some(parent) => (parent.slot, parent.blockhash),
+            None => (block.parent_slot, block.parent_blockhash),
+        };
+        self.banks += 1;
+        SealedSlot {
+            slot: block.slot,
+            accounts: last_writes(open.accounts),
+            transactions: open.transactions,
+            meta: SubscribeUpdateBlockMeta {
+                slot: block.slot,
+                blockhash: block.blockhash,
+                rewards: None,
+                block_time: block
+                    .block_time
+                    .map(|timestamp| UnixTimestamp { timestamp }),
+                block_height: block
+                    .block_height
+                    .map(|block_height| BlockHeight { block_height }),
+                parent_slot,
+                parent_blockhash,
+                executed_transaction_count: block.executed_transaction_count,
+                entries_count: block.entry_count,
+                bank_id: self.banks,
+            },
+            created_at: SystemTime::now().into(),
+        }
+    }
+}
+
+/// The last write of each account, in the order of the writes.
+fn last_writes(writes: Vec<SubscribeUpdateAccountInfo>) -> Vec<SubscribeUpdateAccountInfo> {
+    let mut last: HashMap<Vec<u8>, SubscribeUpdateAccountInfo> = HashMap::new();
+    for write in writes {
+        match last.get(&write.pubkey) {
+            Some(known) if known.write_version > write.write_version => {}
+            _ => {
+                last.insert(write.pubkey.clone(), write);
+            }
+        }
+    }
+    let mut last: Vec<_> = last.into_values().collect();
+    last.sort_by_key(|write| write.write_version);
+    last
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::geyser::test_data::account;
+
+    fn block(slot: u64, parent_slot: u64) -> GeyserEvent {
+        GeyserEvent::NotifyBlockMetadata(GeyserBlockMetadata {
+            slot,
+            blockhash: format!("hash of {slot}"),
+            parent_slot,
+            parent_blockhash: format!("hash of {parent_slot}"),
+            block_time: Some(1_700_000_000),
+            block_height: Some(slot),
+            executed_transaction_count: 0,
+            entry_count: 1,
+        })
+    }
+
+    #[test]
+    fn only_the_last_write_of_an_account_remains() {
+        let writes = [(1, 1), (2, 2), (1, 3), (3, 4)];
+        let writes = writes.map(|(key, version)| SubscribeUpdateAccountInfo {
+            write_version: version,
+            ..account(key, 9)
+        });
+        let last: Vec<_> = last_writes(writes.to_vec())
+            .iter()
+            .map(|write| (write.pubkey[0], write.write_version))
+            .collect();
+        assert_eq!(last, [(2, 2), (1, 3), (3, 4)]);
+    }
+
+    #[test]
+    fn the_parent_is_the_slot_sealed_last() {
+        let (mut bridge, feed) = (Bridge::default(), Feed::default());
+        bridge.apply(block(31, 30), &feed);
+        bridge.apply(block(50, 49), &feed);
+        let last = feed.last_confirmed().unwrap();
+        assert_eq!(last.meta.parent_slot, 31);
+        assert_eq!(last.meta.parent_blockhash, "hash of 31");
+        assert_eq!(last.meta.bank_id, 2);
+    }
+
+    #[test]
+    fn what_belongs_to_a_slot_comes_with_its_block() {
+        let (mut bridge, feed) = (Bridge::default(), Feed::default());
+        let open = bridge.open.entry(31).or_default();
+        open.accounts.push(account(1, 9));
+        bridge.apply(block(31, 30), &feed);
+        bridge.apply(block(32, 31), &feed);
+        let replay = feed.subscribe(Some(31)).unwrap().replay;
+        let accounts = replay.iter().map(|event| match event {
+            crate::geyser::feed::Event::Confirmed(slot) => slot.accounts.len(),
+            crate::geyser::feed::Event::Finalized(_) => 0,
+        });
+        assert_eq!(accounts.collect::<Vec<_>>(), [1, 0]);
+    }
+}

@@ -1,0 +1,99 @@
+//! Accounts and events as JSON: what the mirror and the API hold.
+
+use anchor_lang::Event as _;
+use driftshield_sdk::{
+    Account, DecodeError, ReceiptState,
+    events::{AdminAccepted, ReceiptSubmitted},
+    json,
+};
+use driftshield_tests::world::{TOKEN, World, market_terms};
+use serde_json::{Value, json};
+
+#[test]
+fn a_large_number_is_a_string_and_a_text_ends_where_it_ends() {
+    // Given a market with a bet
+    let mut world = World::new();
+    let model = world.default_model();
+    let (creator, bettor) = (world.wallet(0), world.wallet(20 * TOKEN));
+    let terms = market_terms(&world, &model);
+    let market = world.create_market(&model, &creator, 1, terms).unwrap();
+    world.bet(&market, &bettor, 1, 12_345_678).unwrap();
+
+    // Then its JSON has the values of its fields, under their names
+    let data = world.svm.get_account(&market).unwrap().data;
+    let told = json::account(&data).unwrap();
+    let Account::Market(state) = Account::decode(&data).unwrap() else {
+        panic!("a market is a market");
+    };
+    assert_eq!(told.name, "Market");
+    let field = |name: &str| &told.fields[name];
+    assert_eq!(field("total"), &json!("12345678"));
+    assert_eq!(
+        field("pools"),
+        &json!(state.pools.map(|pool| pool.to_string()))
+    );
+    assert_eq!(field("model"), &json!(state.model.to_string()));
+    assert_eq!(field("terms_hash"), &json!(json::hex(&state.terms_hash)));
+    assert_eq!(field("close_ts"), &json!(state.close_ts.to_string()));
+    assert_eq!(field("model_version"), &json!(state.model_version));
+    assert_eq!(field("state"), &json!("open"));
+    assert_eq!(field("aggregate"), &json!("max"));
+    let Value::String(question) = field("question") else {
+        panic!("a question is a text");
+    };
+    assert_eq!(question.as_bytes(), &state.question[..question.len()]);
+    assert_eq!(state.question[question.len()], 0);
+    assert!(!told.fields.contains_key("reserved"));
+    // The fields are what the type is said to have, in its order.
+    let names: Vec<_> = json::account_fields("Market").unwrap();
+    assert!(names.iter().all(|name| told.fields.contains_key(*name)));
+    assert_eq!(names.len(), told.fields.len());
+    assert_eq!(json::account_fields("Nothing"), None);
+}
+
+#[test]
+fn no_text_carries_a_zero_into_a_database() {
+    let event = ReceiptSubmitted {
+        model: [1; 32].into(),
+        model_seq: u64::MAX,
+        receipt: [2; 32].into(),
+        receipt_seq: 1,
+        window: 3,
+        seat: [4; 32].into(),
+        seat_seq: 5,
+        oracle: [6; 32].into(),
+        version: 1,
+        counts: vec![1, u32::MAX],
+        samples: 7,
+        submission: 8,
+        evidence_hash: [255; 32],
+        evidence_uri: "a\0b".into(),
+        state: ReceiptState::Proposed,
+        value: 9,
+        submitted: 1,
+    };
+    let told = json::event(&event.data()).unwrap();
+    assert_eq!(told.name, "ReceiptSubmitted");
+    assert_eq!(told.fields["evidence_uri"], "a\u{fffd}b");
+    assert_eq!(told.fields["evidence_hash"], "f".repeat(64));
+    assert_eq!(told.fields["counts"], json!([1, u32::MAX]));
+    assert_eq!(told.fields["model_seq"], u64::MAX.to_string());
+    assert_eq!(told.fields["state"], "proposed");
+}
+
+#[test]
+fn bytes_that_are_not_all_of_it_are_refused() {
+    let event = AdminAccepted {
+        config_seq: 4,
+        admin: [1; 32].into(),
+    };
+    let bytes = event.data();
+    let malformed = Err(DecodeError::Malformed("AdminAccepted"));
+    assert_eq!(json::event(&bytes[..bytes.len() - 1]), malformed);
+    assert_eq!(json::event(&[&bytes[..], &[0]].concat()), malformed);
+    assert_eq!(json::event(&bytes[..7]), Err(DecodeError::TooShort(7)));
+    assert_eq!(
+        json::account(&bytes),
+        Err(DecodeError::Unknown(bytes[..8].try_into().unwrap()))
+    );
+}
