@@ -22,8 +22,8 @@ use crate::{
     snapshot::{self, Snapshot},
 };
 
-/// How long the mirror may take to come to the slot of the chain's answer.
-const CATCH_UP: Duration = Duration::from_secs(20);
+/// How long the mirror may stand still on its way to the slot of the chain's answer.
+const STANDSTILL: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(200);
 /// What differs because the chain moved meanwhile is gone at a later look.
 const LOOKS: u32 = 3;
@@ -89,17 +89,19 @@ async fn read_cursor(connection: &mut PgConnection) -> anyhow::Result<Cursor> {
         .context("the mirror is empty: start `indexer run` first")
 }
 
-/// Waits until the mirror has come to `slot`. Where the chain stands still it may never come to
-/// the slot that is open: what differs then, the comparison tells.
+/// Waits until the mirror has come to `slot`, or stands still: where the chain does, it may never
+/// come to the slot that is open. What differs then, the comparison tells.
 async fn wait_for(connection: &mut PgConnection, slot: u64) -> anyhow::Result<()> {
-    let deadline = Instant::now() + CATCH_UP;
+    let (mut mirror_slot, mut since) = (0, Instant::now());
     loop {
         let cursor = read_cursor(connection).await?;
         if slot <= cursor.slot.unsigned_abs() {
             return Ok(());
         }
-        if deadline < Instant::now() {
-            let mirror_slot = cursor.slot;
+        if mirror_slot < cursor.slot {
+            (mirror_slot, since) = (cursor.slot, Instant::now());
+        }
+        if STANDSTILL < since.elapsed() {
             tracing::warn!(
                 mirror_slot,
                 chain_slot = slot,

@@ -161,7 +161,7 @@ async fn the_example_pays_what_the_data_say_and_everybody_can_watch() {
             network.localnet.output()
         );
         let models = get(&format!("{api_url}/api/v1/models")).await?;
-        let address = models["items"][0]["address"].as_str()?.to_owned();
+        let address = models["items"][0]["key"].as_str()?.to_owned();
         let receipts = get(&format!("{api_url}/api/v1/models/{address}/receipts")).await?;
         (receipts["items"].as_array()?.len() > 4).then_some(address)
     })
@@ -171,7 +171,7 @@ async fn the_example_pays_what_the_data_say_and_everybody_can_watch() {
     assert_eq!(markets.len(), 4);
     let keys = markets
         .iter()
-        .map(|market| market["address"].as_str().unwrap());
+        .map(|market| market["key"].as_str().unwrap());
     let mut channels: Vec<_> = keys.map(|key| format!("market:{key}")).collect();
     channels.push(format!("model:{model}"));
     channels.push("events".into());

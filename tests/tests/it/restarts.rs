@@ -323,9 +323,9 @@ async fn killed_at_random_nothing_is_lost_and_nothing_done_twice() {
     assert!(indexer.end(), "{}", indexer.output());
     let slot = scene.network.client.rpc().get_slot().await.unwrap();
     assert_eq!(verify(&scene, &pool, slot).await, (accounts, events));
-    assert!(standby.end(), "{}", standby.output());
 
     differences_are_named(&scene, &pool).await;
+    assert!(standby.end(), "{}", standby.output());
 }
 
 /// Whether something that the transaction would have written was written by another one that
