@@ -122,14 +122,14 @@ impl Children {
         Ok(())
     }
 
-    /// Runs a program to its end; what it says is added to `LOG.log`. Anything but success is an
-    /// error that tells its last lines.
+    /// Runs a program to its end and returns what it said, which is added to `LOG.log` too.
+    /// Anything but success is an error that tells its last lines.
     pub async fn run(
         &self,
         log: &str,
         command: &Command,
         user: Option<User>,
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<String> {
         let program = Path::new(command.as_std().get_program());
         let name = program.file_name().unwrap_or_default().to_string_lossy();
         let own = tempfile::NamedTempFile::new_in(&self.0.logs).context("making a log")?;
@@ -138,7 +138,7 @@ impl Children {
         let log = self.log(log);
         add_to(&log, command, own.path()).with_context(|| format!("writing {}", log.display()))?;
         match status.success() {
-            true => Ok(()),
+            true => Ok(fs::read_to_string(own.path())?),
             false => Err(ended(&name, status, own.path(), &log)),
         }
     }

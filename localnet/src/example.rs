@@ -371,7 +371,17 @@ rows = {WINDOW_ROWS}
         let mut command: Command = localnet.command("driftshield");
         command.arg("--url").arg(&localnet.rpc_url);
         command.arg("--keypair").arg(file).args(arguments);
-        localnet.run(command).await
+        let who = file.file_stem().unwrap_or_default().to_string_lossy();
+        let shown = arguments
+            .iter()
+            .map(|argument| match argument.contains(' ') {
+                true => format!("'{argument}'"),
+                false => argument.clone(),
+            });
+        let shown = shown.collect::<Vec<_>>().join(" ");
+        localnet.say(&format!("  {who}: driftshield {shown}"));
+        localnet.run(command).await?;
+        Ok(())
     }
 }
 

@@ -265,9 +265,9 @@ impl Localnet {
         self.children.spawn(name, &command, None, Ask::Terminate)
     }
 
-    /// Runs a program to its end; anything but success is an error that tells its last lines.
-    /// What it says goes to `commands.log`.
-    pub async fn run(&self, command: Command) -> anyhow::Result<()> {
+    /// Runs a program to its end and returns what it said, which goes to `commands.log` too;
+    /// anything but success is an error that tells its last lines.
+    pub async fn run(&self, command: Command) -> anyhow::Result<String> {
         self.children.run("commands", &command, None).await
     }
 

@@ -61,7 +61,7 @@ pub(super) async fn write(localnet: &Localnet, example: &Example) -> anyhow::Res
     let mut verify = localnet.command("indexer");
     verify.arg("verify").args(["--rpc-url", &localnet.rpc_url]);
     verify.args(["--database-url", &localnet.database_url]);
-    localnet.run(verify).await?;
+    let verified = localnet.run(verify).await?;
 
     let summary = Summary {
         windows: windows(&pool, &example.model).await?,
@@ -71,6 +71,8 @@ pub(super) async fn write(localnet: &Localnet, example: &Example) -> anyhow::Res
     print_markets(&summary.markets);
     print_payouts(example, &summary.markets);
     balances(example, &summary).await?;
+    let totals = verified.lines().last().unwrap_or_default();
+    println!("The mirror against the chain: {totals}.");
 
     let path = localnet.dir.join("summary.json");
     fs::write(&path, serde_json::to_vec_pretty(&summary)?)?;

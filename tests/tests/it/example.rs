@@ -169,9 +169,7 @@ async fn the_example_pays_what_the_data_say_and_everybody_can_watch() {
     let markets = get(&format!("{api_url}/api/v1/markets")).await.unwrap();
     let markets: Vec<_> = markets["items"].as_array().unwrap().iter().collect();
     assert_eq!(markets.len(), 4);
-    let keys = markets
-        .iter()
-        .map(|market| market["key"].as_str().unwrap());
+    let keys = markets.iter().map(|market| market["key"].as_str().unwrap());
     let mut channels: Vec<_> = keys.map(|key| format!("market:{key}")).collect();
     channels.push(format!("model:{model}"));
     channels.push("events".into());
@@ -181,7 +179,7 @@ async fn the_example_pays_what_the_data_say_and_everybody_can_watch() {
     let code = network.localnet.exit_code(Duration::from_secs(400)).await;
     assert_eq!(code, 0, "{}", network.localnet.output());
     let output = network.localnet.output();
-    assert!(output.contains(" differences 0"), "{output}");
+    assert!(output.contains(" differences 0."), "{output}");
 
     // and what it tells is what the data say
     let summary = fs::read(network.dir.path().join("summary.json")).unwrap();
