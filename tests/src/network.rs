@@ -233,19 +233,24 @@ impl Network {
     }
 }
 
+/// Who signed what.
+#[derive(Clone, Debug)]
+pub struct Signed {
+    pub signature: String,
+    pub blockhash: String,
+    /// The first signer.
+    pub payer: String,
+    /// Keys that the message marks as writable.
+    pub writable: Vec<String>,
+}
+
 /// A transaction that named the program, as the validator's feed has it.
 #[derive(Clone, Debug)]
 pub struct Landed {
     pub slot: u64,
     pub index: u64,
     pub failed: bool,
-    pub blockhash: String,
-    pub keys: Vec<Vec<u8>>,
-    /// Keys that the message marks as writable.
-    pub writable: Vec<Vec<u8>>,
-    /// Of the first signer.
-    pub payer: Vec<u8>,
-    pub signature: String,
+    pub signed: Signed,
     /// `data` of the program's own inner instructions, in order: where each is, and its bytes.
     pub inner: Vec<(u32, u32, Vec<u8>)>,
 }
@@ -309,33 +314,49 @@ pub fn listen(grpc_url: &str) -> watch::Receiver<Heard> {
     receiver
 }
 
+/// The writable ones of a message's keys, by the numbers of its header.
+pub fn writable(
+    keys: &[String],
+    signed: usize,
+    readonly_signed: usize,
+    readonly_unsigned: usize,
+) -> Vec<String> {
+    let (signers, others) = keys.split_at(signed);
+    let signers = &signers[..signed - readonly_signed];
+    [signers, &others[..others.len() - readonly_unsigned]].concat()
+}
+
 fn landed(slot: u64, info: SubscribeUpdateTransactionInfo) -> Landed {
     let meta = info.meta.expect("a transaction's meta");
     let message = info.transaction.and_then(|transaction| transaction.message);
     let message = message.expect("a transaction's message");
     let header = message.header.expect("a message's header");
-    let keys = message.account_keys;
-    let signed = header.num_required_signatures as usize;
-    let writable_signed = signed - header.num_readonly_signed_accounts as usize;
-    let writable_end = keys.len() - header.num_readonly_unsigned_accounts as usize;
-    let writable = keys
+    let program = message
+        .account_keys
         .iter()
-        .enumerate()
-        .filter(|(index, _)| *index < writable_signed || (signed..writable_end).contains(index));
+        .position(|key| key == ID.as_ref());
+    let key = |bytes: &Vec<u8>| bs58::encode(bytes).into_string();
+    let keys: Vec<_> = message.account_keys.iter().map(key).collect();
     let inner = meta.inner_instructions.iter().flat_map(|outer| {
         let own = outer.instructions.iter().enumerate();
-        own.filter(|(_, inner)| keys[inner.program_id_index as usize] == ID.as_ref())
+        own.filter(|(_, inner)| Some(inner.program_id_index as usize) == program)
             .map(|(at, inner)| (outer.index, at as u32, inner.data.clone()))
     });
     Landed {
         slot,
         index: info.index,
         failed: meta.err.is_some(),
-        blockhash: bs58::encode(&message.recent_blockhash).into_string(),
-        writable: writable.map(|(_, key)| key.clone()).collect(),
-        payer: keys[0].clone(),
-        signature: bs58::encode(&info.signature).into_string(),
+        signed: Signed {
+            signature: bs58::encode(&info.signature).into_string(),
+            blockhash: bs58::encode(&message.recent_blockhash).into_string(),
+            payer: keys[0].clone(),
+            writable: writable(
+                &keys,
+                header.num_required_signatures as usize,
+                header.num_readonly_signed_accounts as usize,
+                header.num_readonly_unsigned_accounts as usize,
+            ),
+        },
         inner: inner.collect(),
-        keys,
     }
 }

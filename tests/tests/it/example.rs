@@ -110,7 +110,7 @@ fn events(heard: &Heard) -> Vec<(String, u32, u32, Event, Value)> {
             landed.inner.iter().filter_map(|(outer, inner, data)| {
                 let event = Event::decode_inner_instruction(data)?.unwrap();
                 let body = json::event(&data[8..]).unwrap().fields;
-                let signature = landed.signature.clone();
+                let signature = landed.signed.signature.clone();
                 Some((signature, *outer, *inner, event, Value::Object(body)))
             })
         })
@@ -186,12 +186,59 @@ async fn the_example_pays_what_the_data_say_and_everybody_can_watch() {
     let summary: Summary = serde_json::from_slice(&summary).unwrap();
     check_windows(&summary.windows, &data);
     check_markets(&summary);
+    let values: Vec<u64> = summary
+        .windows
+        .iter()
+        .map(|window| window.value_micro)
+        .collect();
+    assert!(2_000_000 < *values.iter().max().unwrap());
+    assert!(values.len() / 2 < values.iter().filter(|value| **value < 20_000).count());
 
     // and the socket told every event once, in the order of the chain
     let events = events(&heard.borrow());
     for channel in channels {
         check_channel(&channel, &messages.borrow(), &events);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_example_runs_on_other_data_and_then_the_network_stays_up() {
+    // Given other data: those of the reference, which can't drift from themselves
+    let other = tempfile::tempdir().unwrap();
+    let reference = repository().join("examples/employment-ma/data/reference.parquet");
+    for name in ["reference.parquet", "analysis.parquet"] {
+        fs::copy(&reference, other.path().join(name)).unwrap();
+    }
+
+    // When the example runs on them
+    let data = other.path().to_str().unwrap();
+    let mut network = Network::start(&["--window-secs", "2", "--data", data]).await;
+    let file = network.dir.path().join("summary.json");
+    let patience = Duration::from_secs(240);
+    let summary: Summary = wait_for("the example's end", patience, async || {
+        assert!(
+            network.localnet.is_running(),
+            "{}",
+            network.localnet.output()
+        );
+        serde_json::from_slice(&fs::read(&file).ok()?).ok()
+    })
+    .await;
+
+    // Then nothing drifted, the books balance, and everything goes on until it is told to end
+    check_windows(&summary.windows, other.path());
+    assert!(
+        summary
+            .windows
+            .iter()
+            .all(|window| window.value_micro < 20_000)
+    );
+    check_markets(&summary);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let api_url = network.addresses.api_url.clone().unwrap();
+    let health = get(&format!("{api_url}/health")).await.unwrap();
+    assert_eq!(health["status"], "ok");
+    assert!(network.localnet.end(), "{}", network.localnet.output());
 }
 
 async fn get(url: &str) -> Option<Value> {

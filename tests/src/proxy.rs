@@ -1,0 +1,94 @@
+//! What a process sends to an RPC node, seen on its way.
+
+use std::sync::{Arc, Mutex};
+
+use axum::{
+    Router,
+    body::Bytes,
+    extract::State,
+    http::{StatusCode, header::CONTENT_TYPE},
+    response::IntoResponse,
+    routing::post,
+};
+use driftshield_sdk::rpc::VersionedTransaction;
+use serde_json::Value;
+use solana_transaction_status_client_types::{EncodedTransaction, TransactionBinaryEncoding};
+use tokio::net::TcpListener;
+
+use crate::network::{Signed, writable};
+
+/// Hands every request on to a node, and keeps the transactions that are sent.
+#[derive(Clone)]
+pub struct Proxy {
+    pub url: String,
+    node: String,
+    client: reqwest::Client,
+    sent: Arc<Mutex<Vec<Signed>>>,
+}
+
+impl Proxy {
+    pub async fn start(node: &str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let proxy = Self {
+            url: format!("http://{}", listener.local_addr().unwrap()),
+            node: node.to_owned(),
+            client: reqwest::Client::new(),
+            sent: Arc::default(),
+        };
+        let app = Router::new()
+            .route("/", post(forward))
+            .with_state(proxy.clone());
+        tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+        proxy
+    }
+
+    /// All transactions that were sent, whatever became of them.
+    pub fn sent(&self) -> Vec<Signed> {
+        self.sent.lock().unwrap().clone()
+    }
+}
+
+async fn forward(State(proxy): State<Proxy>, body: Bytes) -> impl IntoResponse {
+    if let Some(transaction) = transaction(&body) {
+        proxy.sent.lock().unwrap().push(transaction);
+    }
+    let request = proxy.client.post(&proxy.node).body(body);
+    let answer = match request
+        .header(CONTENT_TYPE, "application/json")
+        .send()
+        .await
+    {
+        Ok(response) => response.bytes().await,
+        Err(error) => Err(error),
+    };
+    match answer {
+        Ok(bytes) => (StatusCode::OK, [(CONTENT_TYPE, "application/json")], bytes).into_response(),
+        Err(error) => (StatusCode::BAD_GATEWAY, error.to_string()).into_response(),
+    }
+}
+
+/// The transaction of a `sendTransaction` request.
+fn transaction(body: &[u8]) -> Option<Signed> {
+    let request: Value = serde_json::from_slice(body).ok()?;
+    if request["method"] != "sendTransaction" {
+        return None;
+    }
+    let encoded = request["params"][0].as_str()?.to_owned();
+    let encoded = EncodedTransaction::Binary(encoded, TransactionBinaryEncoding::Base64);
+    let transaction: VersionedTransaction = encoded.decode()?;
+    let message = &transaction.message;
+    let header = message.header();
+    let keys = message.static_account_keys();
+    let keys: Vec<_> = keys.iter().map(|key| key.to_string()).collect();
+    Some(Signed {
+        signature: transaction.signatures[0].to_string(),
+        blockhash: message.recent_blockhash().to_string(),
+        payer: keys[0].clone(),
+        writable: writable(
+            &keys,
+            header.num_required_signatures.into(),
+            header.num_readonly_signed_accounts.into(),
+            header.num_readonly_unsigned_accounts.into(),
+        ),
+    })
+}
