@@ -16,4 +16,5 @@ mod model;
 mod receipt;
 mod restarts;
 mod sdk;
+mod spec;
 mod transactions;
