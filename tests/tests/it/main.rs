@@ -1,6 +1,7 @@
 //! Every test in one binary: it links once.
 
 mod admin;
+mod api;
 mod bonds;
 mod builtins;
 mod dispute;
@@ -15,6 +16,7 @@ mod metric_on_chain;
 mod model;
 mod receipt;
 mod restarts;
+mod scene;
 mod sdk;
 mod spec;
 mod transactions;

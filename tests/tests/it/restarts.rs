@@ -1,257 +1,13 @@
 //! Processes killed at any moment lose nothing and do nothing twice.
 
-use std::{fmt::Write, fs, mem::offset_of, path::PathBuf, time::Duration};
+use std::{fs, time::Duration};
 
-use driftshield_sdk::{
-    Address, Aggregate, Instruction, Market, MarketTerms, Model, ModelTerms, Receipt, address,
-    instruction,
-    rpc::{Client, Keypair, Signer},
-    spec::SpecDocument,
-};
-use driftshield_tests::{
-    network::{Heard, Landed, Network, Service, Signed, listen, wait_for},
-    proxy::Proxy,
-    world::{TOKEN, params, terms},
-};
+use driftshield_sdk::Market;
+use driftshield_tests::network::{Heard, Landed, Signed, listen, wait_for};
 use rand::{Rng, SeedableRng, rngs::StdRng};
-use solana_system_interface::instruction as system;
-use spl_token_interface::instruction as token;
 use sqlx::PgPool;
 
-const WINDOWS: u64 = 24;
-const WINDOW_ROWS: usize = 200;
-const BETTORS: usize = 4;
-
-/// A model, its data, markets and bettors on a bare network.
-struct Scene {
-    network: Network,
-    /// What the cranks reach the validator by.
-    proxy: Proxy,
-    oracle: Keypair,
-    bettors: Vec<Keypair>,
-    model: Address,
-    markets: Vec<Address>,
-}
-
-impl Scene {
-    async fn new() -> Self {
-        let network = Network::start(&["--bare"]).await;
-        let (client, payer) = (&network.client, &network.payer);
-        let mint = make_mint(client, payer).await;
-        let [owner, creator, oracle] = [(); 3].map(|()| Keypair::new());
-        let bettors: Vec<_> = (0..BETTORS).map(|_| Keypair::new()).collect();
-        for key in [&owner, &creator, &oracle].into_iter().chain(&bettors) {
-            fund(client, payer, &mint, &key.pubkey()).await;
-        }
-
-        let admin = payer.pubkey();
-        let mut params = params();
-        (
-            params.submit_secs,
-            params.challenge_secs,
-            params.ruling_secs,
-        ) = (8, 2, 2);
-        params.min_window_secs = 1;
-        let setup = [
-            instruction::initialize(admin, admin, admin, admin, params),
-            instruction::register_collateral(admin, mint, terms(), false),
-        ];
-        client.send(&setup, &[payer]).await.unwrap();
-
-        let spec = write_data(&network);
-        let bytes = fs::read(spec).unwrap();
-        let genesis = client.unix_timestamp().await.unwrap() + 15;
-        let spec = SpecDocument::parse(&bytes)
-            .unwrap()
-            .metric_spec(&bytes, genesis, 2);
-        let model_terms = ModelTerms {
-            oracles: vec![oracle.pubkey()],
-            quorum: 1,
-            max_spread: 1_000,
-            name: "tested".into(),
-            uri: String::new(),
-            metadata_hash: [0; 32],
-            artifact_hash: [0; 32],
-        };
-        let model = address::model(&owner.pubkey(), 1);
-        let register = instruction::register_model(owner.pubkey(), 1, mint, spec, model_terms);
-        client.send(&[register], &[&owner]).await.unwrap();
-        let state: Model = client.get(&model).await.unwrap();
-        let source = address::token_account(&oracle.pubkey(), &mint);
-        let bond = instruction::bond(oracle.pubkey(), model, &state, source, 50_000 * TOKEN);
-        client.send(&[bond], &[&oracle]).await.unwrap();
-
-        let mut markets = vec![];
-        // One that closes when the first window begins, one that takes bets nearly to the end.
-        for (id, first) in [(1, 0), (2, WINDOWS - 2)] {
-            let terms = MarketTerms {
-                model_version: state.version,
-                thresholds: vec![200_000, 500_000],
-                aggregate: Aggregate::Max,
-                first_window: first,
-                last_window: WINDOWS - 1,
-                close_ts: state.window_start(first).unwrap(),
-                creator_fee_bps: 100,
-                question: "How far will it drift?".into(),
-            };
-            let create = instruction::create_market(creator.pubkey(), id, model, mint, terms);
-            client.send(&[create], &[&creator]).await.unwrap();
-            markets.push(address::market(&creator.pubkey(), id));
-        }
-        let proxy = Proxy::start(&network.addresses.rpc_url).await;
-        let scene = Self {
-            network,
-            proxy,
-            oracle,
-            bettors,
-            model,
-            markets,
-        };
-        for outcome in 0..BETTORS {
-            scene.bet(0, outcome, (outcome % 3) as u8).await;
-        }
-        scene
-    }
-
-    /// A bet of the bettor at `index` on the market at `market`.
-    async fn bet(&self, market: usize, index: usize, outcome: u8) {
-        let client = &self.network.client;
-        let (bettor, market) = (&self.bettors[index], self.markets[market]);
-        let state: Market = client.get(&market).await.unwrap();
-        let source = address::token_account(&bettor.pubkey(), &state.mint);
-        let bet =
-            instruction::place_bet(bettor.pubkey(), market, &state, source, outcome, TOKEN, 0);
-        client.send(&[bet], &[bettor]).await.unwrap();
-    }
-
-    /// The configuration of a crank with the oracle's key.
-    fn crank_config(&self, name: &str) -> PathBuf {
-        let dir = self.network.dir.path();
-        let key = dir.join("oracle.json");
-        fs::write(&key, format!("{:?}", self.oracle.to_bytes())).unwrap();
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let config = format!(
-            r#"rpc_url = "{}"
-keypair = "oracle.json"
-poll_ms = 300
-
-[evidence]
-directory = "evidence-{name}"
-listen = "127.0.0.1:{port}"
-url = "http://127.0.0.1:{port}"
-
-[[models]]
-address = "{}"
-spec = "spec.json"
-data = "analysis.csv"
-
-[models.windows]
-order_by = "id"
-rows = {WINDOW_ROWS}
-"#,
-            self.proxy.url, self.model
-        );
-        let file = dir.join(format!("{name}.toml"));
-        fs::write(&file, config).unwrap();
-        file
-    }
-
-    fn start_crank(&self, name: &str) -> Service {
-        let config = self.crank_config(name);
-        let arguments = ["run", "--config", config.to_str().unwrap()];
-        self.network.service(name, "crank", &arguments)
-    }
-
-    fn start_indexer(&self) -> Service {
-        self.network.service("indexer", "indexer", &["run"])
-    }
-
-    async fn receipts(&self) -> Vec<Receipt> {
-        let of_model = (offset_of!(Receipt, model), self.model);
-        let receipts = self.network.client.list(&[of_model]).await.unwrap();
-        receipts.into_iter().map(|(_, receipt)| receipt).collect()
-    }
-
-    /// Whether every window is settled and every market closed.
-    async fn is_over(&self) -> bool {
-        let receipts = self.receipts().await;
-        let settled = receipts
-            .iter()
-            .filter(|receipt| receipt.is_settled())
-            .count();
-        for market in &self.markets {
-            let found = self.network.client.find::<Market>(market).await.unwrap();
-            if found.is_some() {
-                return false;
-            }
-        }
-        settled as u64 == WINDOWS
-    }
-}
-
-async fn make_mint(client: &Client, payer: &Keypair) -> Address {
-    let mint = Keypair::new();
-    let rent = client.rpc().get_minimum_balance_for_rent_exemption(82);
-    let rent = rent.await.unwrap();
-    let (from, to) = (payer.pubkey(), mint.pubkey());
-    let instructions = [
-        system::create_account(&from, &to, rent, 82, &spl_token_interface::ID),
-        token::initialize_mint2(&spl_token_interface::ID, &to, &from, None, 6).unwrap(),
-    ];
-    client.send(&instructions, &[payer, &mint]).await.unwrap();
-    to
-}
-
-/// A hundred thousand tokens and ten SOL.
-async fn fund(client: &Client, payer: &Keypair, mint: &Address, owner: &Address) {
-    let from = payer.pubkey();
-    let account = address::token_account(owner, mint);
-    let amount = 100_000 * TOKEN;
-    let program = &spl_token_interface::ID;
-    let instructions: [Instruction; 3] = [
-        system::transfer(&from, owner, 10_000_000_000),
-        instruction::create_token_account(&from, owner, mint),
-        token::mint_to(program, mint, &account, &from, &[], amount).unwrap(),
-    ];
-    client.send(&instructions, &[payer]).await.unwrap();
-}
-
-/// Writes a reference and data that drift more and more; returns the spec document's file.
-fn write_data(network: &Network) -> PathBuf {
-    let mut random = StdRng::seed_from_u64(7);
-    let dir = network.dir.path();
-    let mut file = |name: &str, rows: usize, shift: f64| {
-        let mut csv = String::from("id,score\n");
-        for id in 0..rows {
-            let drift = shift * id as f64 / rows as f64;
-            let score = random.random::<f64>() + drift;
-            writeln!(csv, "{id},{score}").unwrap();
-        }
-        fs::write(dir.join(name), csv).unwrap();
-    };
-    file("reference.csv", 4_000, 0.0);
-    file("analysis.csv", WINDOWS as usize * WINDOW_ROWS, 0.5);
-    let (reference, spec) = (dir.join("reference.csv"), dir.join("spec.json"));
-    let (code, output) = network.run(
-        "crank",
-        &[
-            "spec",
-            "--reference",
-            reference.to_str().unwrap(),
-            "--column",
-            "score",
-            "--bins",
-            "4",
-            "--min-samples",
-            &WINDOW_ROWS.to_string(),
-            "--out",
-            spec.to_str().unwrap(),
-        ],
-    );
-    assert_eq!(code, 0, "{output}");
-    spec
-}
+use crate::scene::{BETTORS, Scene, WINDOWS};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_at_random_nothing_is_lost_and_nothing_done_twice() {
@@ -292,6 +48,7 @@ async fn killed_at_random_nothing_is_lost_and_nothing_done_twice() {
         tokio::time::sleep(Duration::from_millis(pause)).await;
     }
     assert_eq!(kills, 5);
+    anybody_can_check_what_was_submitted(&scene);
     for crank in &mut cranks {
         assert!(crank.end(), "{}", crank.output());
     }
@@ -331,6 +88,43 @@ async fn killed_at_random_nothing_is_lost_and_nothing_done_twice() {
 
     differences_are_named(&scene, &pool).await;
     assert!(standby.end(), "{}", standby.output());
+}
+
+/// `crank check` agrees on the same data, and says to challenge on others.
+fn anybody_can_check_what_was_submitted(scene: &Scene) {
+    let dir = scene.network.dir.path();
+    let data = fs::read_to_string(dir.join("analysis.csv")).unwrap();
+    // Of window 5, the first ten scores.
+    let tampered: Vec<_> = data
+        .lines()
+        .map(|line| match line.split_once(',') {
+            Some((id, _)) if id.parse().is_ok_and(|id: usize| (1000..1010).contains(&id)) => {
+                format!("{id},0.01")
+            }
+            _ => line.to_owned(),
+        })
+        .collect();
+    fs::write(dir.join("tampered.csv"), tampered.join("\n")).unwrap();
+    let check = |data, window| {
+        let config = scene.crank_config("auditor", data);
+        let model = scene.model.to_string();
+        let arguments = [
+            "check",
+            &model,
+            window,
+            "--config",
+            config.to_str().unwrap(),
+        ];
+        scene.network.run("crank", &arguments)
+    };
+    for (data, window, expected) in [
+        ("analysis.csv", "5", 0),
+        ("tampered.csv", "5", 2),
+        ("tampered.csv", "6", 0),
+    ] {
+        let (code, output) = check(data, window);
+        assert_eq!(code, expected, "{data}, window {window}: {output}");
+    }
 }
 
 /// Whether something that the transaction would have written was written by one that landed after
