@@ -22,7 +22,7 @@ use serde_json::json;
 use tokio::process::Command;
 
 use crate::{Localnet, Options, faucet::Faucet};
-use scenario::{BETTORS, BINS, COLUMN, MARKETS, ORACLES, ORDER, QUORUM, WINDOW_ROWS};
+use scenario::{BETTORS, BINS, COLUMN, MARKETS, MIN_SAMPLES, ORACLES, ORDER, QUORUM, WINDOW_ROWS};
 
 const SOL: u64 = 1_000_000_000;
 /// Base units of one token.
@@ -46,6 +46,19 @@ pub async fn run(localnet: &mut Localnet, options: &Options) -> anyhow::Result<(
     example.start_cranks(localnet).await?;
     example.follow(localnet).await?;
     report::write(localnet, &example).await
+}
+
+/// Refuses a folder without the example's data.
+pub fn find_data(dir: &Path) -> anyhow::Result<()> {
+    for name in ["reference.parquet", "analysis.parquet"] {
+        let file = dir.join(name);
+        ensure!(
+            file.is_file(),
+            "{} is missing: --data takes a folder with reference.parquet and analysis.parquet",
+            file.display()
+        );
+    }
+    Ok(())
 }
 
 /// What the example is about.
@@ -154,9 +167,10 @@ impl Example {
             .arg(self.data.join("reference.parquet"))
             .args(["--column", COLUMN])
             .args(["--bins", &BINS.to_string()])
-            .args(["--min-samples", &WINDOW_ROWS.to_string()])
+            .args(["--min-samples", &MIN_SAMPLES.to_string()])
             .arg("--out")
             .arg(&spec);
+        localnet.say(&format!("  {}", shell_line(&command)));
         localnet.run(command).await?;
 
         let mint = self.mint.to_string();
@@ -343,7 +357,8 @@ rows = {WINDOW_ROWS}
                     self.markets.len()
                 ));
             }
-            if open == 0 && settled == self.windows {
+            // The last of them observes windows after all others: those have had their time.
+            if open == 0 {
                 return Ok(());
             }
             if patience < started.elapsed() {
@@ -371,18 +386,25 @@ rows = {WINDOW_ROWS}
         let mut command: Command = localnet.command("driftshield");
         command.arg("--url").arg(&localnet.rpc_url);
         command.arg("--keypair").arg(file).args(arguments);
-        let who = file.file_stem().unwrap_or_default().to_string_lossy();
-        let shown = arguments
-            .iter()
-            .map(|argument| match argument.contains(' ') {
-                true => format!("'{argument}'"),
-                false => argument.clone(),
-            });
-        let shown = shown.collect::<Vec<_>>().join(" ");
-        localnet.say(&format!("  {who}: driftshield {shown}"));
+        localnet.say(&format!("  {}", shell_line(&command)));
         localnet.run(command).await?;
         Ok(())
     }
+}
+
+/// A command as one would type it.
+fn shell_line(command: &Command) -> String {
+    let command = command.as_std();
+    let name = Path::new(command.get_program()).file_name();
+    let words = name.into_iter().chain(command.get_args());
+    let quoted = words.map(|word| {
+        let word = word.to_string_lossy();
+        match word.contains([' ', '\'']) {
+            true => format!("\"{word}\""),
+            false => word.into_owned(),
+        }
+    });
+    quoted.collect::<Vec<_>>().join(" ")
 }
 
 /// Rows of a Parquet file.

@@ -57,7 +57,12 @@ pub struct Options {
     )]
     pub data: PathBuf,
     /// How long a window of the example takes.
-    #[arg(long, value_name = "SECONDS", default_value_t = 3)]
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value_t = 3,
+        value_parser = clap::value_parser!(u64).range(1..=3600)
+    )]
     pub window_secs: u64,
     /// The program to deploy [default: ../deploy/driftshield.so beside this executable's folder].
     #[arg(long, value_name = "FILE")]
@@ -111,6 +116,9 @@ struct Addresses<'a> {
 /// Starts the system and runs it to its end: Ctrl-C or SIGTERM, the end of the example with
 /// `--once`, or the first part that fails, which is the error.
 pub async fn run(options: Options) -> anyhow::Result<()> {
+    if !options.bare {
+        example::find_data(&options.data)?;
+    }
     let dir = make_folder(&options.dir)?;
     let (failed, mut failures) = mpsc::unbounded_channel();
     let record = Record::begin(&dir)?;
@@ -326,7 +334,7 @@ impl Localnet {
             r#"
   RPC        {rpc_url}
   WebSocket  {ws_url}
-  gRPC       {grpc_url}  (Yellowstone)
+  gRPC       {grpc_url}  (for Yellowstone clients)
 {api_line}  Postgres   {database_url}
   program    {program}
   payer      {address}, {sol} SOL, {file}
@@ -334,16 +342,14 @@ impl Localnet {
 
 To try:
 {api_try}  curl {rpc_url} -H 'content-type: application/json' -d '{{"jsonrpc":"2.0","id":1,"method":"getSlot"}}'
-  websocat {ws_url} <<< '{{"jsonrpc":"2.0","id":1,"method":"slotSubscribe"}}'
-  grpcurl -plaintext -proto geyser.proto -d '{{"slots":{{"all":{{}}}}}}' {grpc_host} geyser.Geyser/Subscribe
-  psql '{database_url}'
+  websocat -n {ws_url} <<< '{{"jsonrpc":"2.0","id":1,"method":"slotSubscribe"}}'
+  psql '{database_url}' -c '\dt chain.*'
 "#,
             program = driftshield_sdk::ID,
             address = self.payer.pubkey(),
             sol = validator::PAYER_SOL,
             file = self.payer_file.display(),
             logs = self.logs().display(),
-            grpc_host = grpc_url.trim_start_matches("http://"),
         )
     }
 }

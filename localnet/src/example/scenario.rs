@@ -2,6 +2,8 @@
 
 /// Rows of a window: the analysis is cut into windows of as many rows, in order of `id`.
 pub const WINDOW_ROWS: u64 = 5_000;
+/// Fewest scores that a window's value stands on: some may be missing.
+pub const MIN_SAMPLES: u64 = 4_500;
 pub const BINS: usize = 10;
 pub const COLUMN: &str = "score";
 pub const ORDER: &str = "id";
