@@ -178,6 +178,10 @@ fn select<'a>(sql: &mut QueryBuilder<'a, Postgres>, account: Option<&'a str>, af
     }
     if let Some(after) = after {
         sql.push(" and e.seq < ").push_bind(after);
+        if account.is_some() {
+            // Postgres doesn't conclude it, and would read the account's later events as well.
+            sql.push(" and o.seq < ").push_bind(after);
+        }
     }
 }
 

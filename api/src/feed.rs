@@ -1,6 +1,7 @@
 //! Follows the mirror: one task reads each new event once and hands it to all sockets.
 
 use std::{
+    io,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -8,8 +9,8 @@ use std::{
 use serde::Serialize;
 use serde_json::{Value, json};
 use sqlx::{
-    FromRow, PgConnection, QueryBuilder, Row,
-    postgres::{PgListener, PgRow},
+    FromRow, PgConnection, PgPool, QueryBuilder, Row,
+    postgres::{PgListener, PgPoolOptions, PgRow},
 };
 use tokio::{
     sync::{broadcast, watch},
@@ -28,6 +29,8 @@ use crate::{
 const NOTIFICATION: &str = "driftshield";
 const POLL: Duration = Duration::from_millis(250);
 const RETRY: Duration = Duration::from_secs(1);
+/// A look at the database that takes longer won't end: the connection is dead.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// Without a look at the database for this long, what is known of it is stale.
 const STALE: Duration = Duration::from_secs(2);
 /// How far a socket may lag behind before it is closed.
@@ -125,11 +128,11 @@ impl Feed {
 
 /// Reads new events until the process stops.
 pub async fn tail(app: AppState) {
-    let mut last = None;
+    let mut told = None;
     loop {
         let failed = tokio::select! {
             () = app.stop.cancelled() => return,
-            Err(error) = follow(&app, &mut last) => error,
+            Err(error) = follow(&app, &mut told) => error,
         };
         tracing::warn!(error = %failed, "lost the database, trying again");
         tokio::select! {
@@ -139,14 +142,37 @@ pub async fn tail(app: AppState) {
     }
 }
 
+/// Of which mirror, and up to which of its events, has been told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Told {
+    /// `None` while the mirror is empty.
+    history_from: Option<i64>,
+    seq: i64,
+}
+
+impl Told {
+    /// Whether `self` goes on from `earlier`, rather than being of a mirror that was made anew.
+    fn follows(self, earlier: Self) -> bool {
+        self.history_from == earlier.history_from && earlier.seq <= self.seq
+    }
+}
+
 async fn follow(
     app: &AppState,
-    last: &mut Option<i64>,
+    told: &mut Option<Told>,
 ) -> Result<std::convert::Infallible, sqlx::Error> {
-    let mut listener = PgListener::connect_with(&app.db).await?;
-    listener.listen(NOTIFICATION).await?;
+    // Connections of its own: requests may hold all the others.
+    let db = PgPoolOptions::new()
+        .max_connections(2)
+        .connect_lazy_with((*app.db.connect_options()).clone());
+    let mut listener = in_time(async {
+        let mut listener = PgListener::connect_with(&db).await?;
+        listener.listen(NOTIFICATION).await?;
+        Ok(listener)
+    })
+    .await?;
     loop {
-        while poll(app, last).await? {}
+        while in_time(poll(app, &db, told)).await? {}
         tokio::select! {
             notified = listener.recv() => drop(notified?),
             () = sleep(POLL) => {}
@@ -154,30 +180,38 @@ async fn follow(
     }
 }
 
-/// Hands on what came after `last`. Returns whether there is more.
-async fn poll(app: &AppState, last: &mut Option<i64>) -> Result<bool, sqlx::Error> {
-    let mut read = Read::begin(&app.db).await?;
-    let seq = read.seq();
+async fn in_time<T>(read: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
+    let read = timeout(PATIENCE, read).await;
+    read.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))
+}
+
+/// Hands on what came after `told`. Returns whether there is more.
+async fn poll(app: &AppState, db: &PgPool, told: &mut Option<Told>) -> Result<bool, sqlx::Error> {
+    let mut read = Read::begin(db).await?;
+    let now = Told {
+        history_from: read.mirror.map(|mirror| mirror.history_from),
+        seq: read.seq(),
+    };
     // Of events before the start nobody here waits.
-    let from = *last.get_or_insert(seq);
+    let told = told.get_or_insert(now);
     let mut events = Vec::new();
-    if from < seq {
+    if now.follows(*told) && told.seq < now.seq {
         let mut sql = select();
-        sql.push("e.seq > ").push_bind(from);
+        sql.push("e.seq > ").push_bind(told.seq);
         events = load(&mut read.tx, sql).await?;
     }
     read.tx.rollback().await?;
 
-    if seq < from {
-        *last = Some(seq);
+    if !now.follows(*told) {
+        *told = now;
         let _ = app.feed.news.send(News::Rewound);
     }
     for event in events {
-        *last = Some(event.seq);
+        told.seq = event.seq;
         // Nobody listens while there is no socket.
         let _ = app.feed.news.send(News::Event(Arc::new(event)));
     }
-    let more = *last < Some(seq);
+    let more = told.seq < now.seq;
     if !more {
         app.feed.seen.send_replace(Seen {
             mirror: read.mirror,
@@ -201,12 +235,12 @@ pub fn select<'a>() -> QueryBuilder<'a, sqlx::Postgres> {
 }
 
 /// An event, and the pools of a market after it.
-struct Told {
+struct Priced {
     event: Event,
     odds: Option<Value>,
 }
 
-impl FromRow<'_, PgRow> for Told {
+impl FromRow<'_, PgRow> for Priced {
     fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
         let event = Event::from_row(row)?;
         let priced: Option<i16> = row.try_get("decimals")?;
@@ -234,16 +268,16 @@ pub async fn load(
     mut sql: QueryBuilder<'_, sqlx::Postgres>,
 ) -> Result<Vec<FeedEvent>, sqlx::Error> {
     sql.push(" order by e.seq limit ").push_bind(BATCH);
-    let told: Vec<Told> = sql.build_query_as().fetch_all(&mut *db).await?;
-    let mut events = Vec::with_capacity(told.len());
-    for told in told {
-        events.push(feed_event(db, told).await?);
+    let priced: Vec<Priced> = sql.build_query_as().fetch_all(&mut *db).await?;
+    let mut events = Vec::with_capacity(priced.len());
+    for priced in priced {
+        events.push(feed_event(db, priced).await?);
     }
     Ok(events)
 }
 
-async fn feed_event(db: &mut PgConnection, told: Told) -> Result<FeedEvent, sqlx::Error> {
-    let Told { event, odds } = told;
+async fn feed_event(db: &mut PgConnection, priced: Priced) -> Result<FeedEvent, sqlx::Error> {
+    let Priced { event, odds } = priced;
     let body = event.body.as_ref().unwrap_or(&Value::Null);
     let name = event.name.as_deref().unwrap_or_default();
     let mut states = Vec::new();
@@ -447,6 +481,17 @@ mod tests {
             );
         }
         assert_eq!(kind("", &Value::Null), "event");
+    }
+
+    #[test]
+    fn a_mirror_that_was_made_anew_is_told_from_one_that_went_on() {
+        let told = |history_from, seq| Told { history_from, seq };
+        assert!(told(Some(7), 3).follows(told(Some(7), 3)));
+        assert!(told(Some(7), 4).follows(told(Some(7), 3)));
+        assert!(!told(Some(7), 2).follows(told(Some(7), 3)));
+        assert!(!told(Some(9), 4).follows(told(Some(7), 3)));
+        assert!(!told(Some(7), 0).follows(told(None, 0)));
+        assert!(!told(None, 0).follows(told(Some(7), 3)));
     }
 
     #[test]

@@ -29,7 +29,10 @@ use sqlx::{
     PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
-use tokio::{net::TcpListener, time::timeout};
+use tokio::{
+    net::TcpListener,
+    time::{sleep, timeout},
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower_http::{
     compression::CompressionLayer,
@@ -41,7 +44,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::{feed::Feed, health::Metrics, problem::Problem};
 
-/// How long open sockets get to say goodbye when the process ends.
+/// How long open requests get to end when the process ends, and then open sockets.
 const GOODBYE: Duration = Duration::from_secs(5);
 
 /// What all handlers share.
@@ -104,9 +107,17 @@ pub async fn serve(
     let tailing = tokio::spawn(feed::tail(state.clone()));
     tracing::info!(address = %listener.local_addr()?, "listening");
 
-    axum::serve(listener, app(state.clone()))
-        .with_graceful_shutdown(stop.clone().cancelled_owned())
-        .await?;
+    let serving = axum::serve(listener, app(state.clone()))
+        .with_graceful_shutdown(stop.clone().cancelled_owned());
+    // No client keeps the process up by not ending its request, or by not reading the answer.
+    let overtime = async {
+        stop.cancelled().await;
+        sleep(GOODBYE).await;
+    };
+    tokio::select! {
+        served = serving.into_future() => served?,
+        () = overtime => tracing::warn!("connections did not end in time"),
+    }
     stop.cancel();
     state.sockets.close();
     if timeout(GOODBYE, state.sockets.wait()).await.is_err() {
@@ -232,6 +243,27 @@ mod tests {
         let (status, health) = get("/health/readiness").await;
         assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
         assert!(health["reason"].is_string());
+    }
+
+    #[tokio::test]
+    async fn half_a_request_does_not_keep_the_process() {
+        use tokio::{io::AsyncWriteExt, net::TcpStream};
+
+        let db = connect("postgres://nobody@localhost:1/nothing").unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap())
+            .await
+            .unwrap();
+        let stop = CancellationToken::new();
+        let serving = tokio::spawn(serve(listener, db, stop.clone()));
+        client.write_all(b"GET / HTTP/1.1\r\n").await.unwrap();
+        sleep(Duration::from_millis(200)).await;
+        stop.cancel();
+        timeout(4 * GOODBYE, serving)
+            .await
+            .unwrap()
+            .unwrap()
+            .unwrap();
     }
 
     #[tokio::test]

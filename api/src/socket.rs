@@ -43,6 +43,8 @@ const HEARTBEAT: Duration = Duration::from_secs(5);
 const SILENCE: Duration = Duration::from_secs(30);
 /// A client that takes no message for this long is too slow.
 const SEND_TIMEOUT: Duration = Duration::from_secs(10);
+/// A read of the database that takes longer is given up.
+const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Close codes.
 const GOING_AWAY: u16 = 1001;
@@ -55,6 +57,8 @@ pub async fn upgrade(
     let upgrade = upgrade.map_err(|rejection| Problem::BadRequest(rejection.body_text()))?;
     Ok(upgrade
         .max_message_size(MAX_MESSAGE)
+        // Memory is taken by the frame.
+        .max_frame_size(MAX_MESSAGE)
         .on_upgrade(async move |socket| {
             let tracker = app.sockets.clone();
             tracker.track_future(Session::new(app, socket).run()).await;
@@ -222,6 +226,8 @@ impl Session {
                     None => self.snapshot(&id, &name, channel).await,
                     Some(from) => self.resume(&id, &name, channel, from).await,
                 };
+                // What the client sent meanwhile is still to be heard.
+                self.heard = Instant::now();
                 match subscribed {
                     Err(Failed::Database(problem)) => {
                         tracing::error!(error = ?problem, "subscription failed");
@@ -250,16 +256,20 @@ impl Session {
 
     /// Sends what is so now; what comes after it follows from the feed.
     async fn snapshot(&mut self, id: &Value, name: &str, channel: Channel) -> Result<(), Failed> {
-        let mut read = Read::begin(&self.app.db).await?;
-        let data = data(&mut read, &channel).await?;
-        let seq = read.seq();
-        read.tx.rollback().await?;
+        let (mirror, data) = in_time(async {
+            let mut read = Read::begin(&self.app.db).await?;
+            let data = data(&mut read, &channel).await?;
+            read.tx.rollback().await?;
+            Ok((read.mirror, data))
+        })
+        .await?;
+        let seq = mirror.map_or(0, |mirror| mirror.seq);
         let message = json!({
             "type": "snapshot",
             "id": id,
             "channel": name,
             "seq": seq,
-            "slot": slot(read.mirror),
+            "slot": slot(mirror),
             "data": data,
         });
         self.send_json(&message).await?;
@@ -280,9 +290,13 @@ impl Session {
         channel: Channel,
         from: i64,
     ) -> Result<(), Failed> {
-        let read = Read::begin(&self.app.db).await?;
-        read.tx.rollback().await?;
-        let mirrored = read.mirror.map_or(0, |mirror| mirror.seq);
+        let mirror = in_time(async {
+            let read = Read::begin(&self.app.db).await?;
+            read.tx.rollback().await?;
+            Ok(read.mirror)
+        })
+        .await?;
+        let mirrored = mirror.map_or(0, |mirror| mirror.seq);
         if !(0..=mirrored).contains(&from) {
             let reason = format!("the mirror is at seq {mirrored} and knows nothing of {from}");
             return self.reset(id, name, channel, &reason).await;
@@ -292,7 +306,7 @@ impl Session {
             "id": id,
             "channel": name,
             "seq": from,
-            "slot": slot(read.mirror),
+            "slot": slot(mirror),
         });
         self.send_json(&message).await?;
         let subscription = Subscription {
@@ -303,18 +317,20 @@ impl Session {
         self.subscriptions.insert(name.to_owned(), subscription);
         let mut covered = from;
         loop {
-            let mut read = Read::begin(&self.app.db).await?;
-            let events = missed(&mut read, &channel, covered).await?;
-            read.tx.rollback().await?;
+            let (mirror, events) = in_time(async {
+                let mut read = Read::begin(&self.app.db).await?;
+                let events = missed(&mut read, &channel, covered).await?;
+                read.tx.rollback().await?;
+                Ok((read.mirror, events))
+            })
+            .await?;
             for event in &events {
                 self.tell(name, event).await?;
                 covered = event.seq;
             }
             if events.len() < BATCH as usize {
                 // Of what this moment of the mirror holds, the channel has no more.
-                covered = read
-                    .mirror
-                    .map_or(covered, |mirror| covered.max(mirror.seq));
+                covered = mirror.map_or(covered, |mirror| covered.max(mirror.seq));
                 break;
             }
         }
@@ -463,6 +479,12 @@ impl From<End> for Failed {
     }
 }
 
+/// While a socket reads the database it hears neither its client nor the feed.
+async fn in_time<T>(read: impl Future<Output = Result<T, Problem>>) -> Result<T, Problem> {
+    let read = timeout(READ_TIMEOUT, read).await;
+    read.unwrap_or(Err(Problem::Timeout))
+}
+
 fn slot(mirror: Option<Mirror>) -> i64 {
     mirror.map_or(0, |mirror| mirror.slot)
 }
@@ -492,6 +514,9 @@ async fn missed(
     let mut of_account = |field: &str, key: &Key| {
         sql.push(" and e.seq in (select seq from chain.event_account where account = ")
             .push_bind(key.as_str().to_owned())
+            // Postgres doesn't conclude it, and would read the account's earlier events as well.
+            .push(" and seq > ")
+            .push_bind(covered)
             .push(format!(") and e.body->>'{field}' = "))
             .push_bind(key.as_str().to_owned());
     };

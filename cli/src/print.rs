@@ -166,7 +166,7 @@ fn quantity(name: &str, text: &str, decimals: u8) -> String {
         Unit::Time => seconds().map_or_else(|_| text.to_owned(), time),
         Unit::Duration => seconds().map_or_else(|_| text.to_owned(), duration),
         Unit::None if is_nothing(text) => NONE.to_owned(),
-        Unit::None => text.to_owned(),
+        Unit::None => json::printable(text),
     }
 }
 

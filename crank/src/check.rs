@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 use driftshield_sdk::{
     Event, Model, Receipt, ReceiptState, address,
     events::ReceiptSubmitted,
+    json::printable,
     rpc::Client,
     spec::{SpecDocument, sha256},
 };
@@ -43,6 +44,10 @@ pub async fn check(config: &Config, model: Address, window: u64) -> Result<Verdi
     let receipt_address = address::receipt(&model, window);
     let receipt = client.find::<Receipt>(&receipt_address).await?;
     let receipt = receipt.with_context(|| format!("window {window} has no receipt"))?;
+    ensure!(
+        receipt.state != ReceiptState::Void,
+        "the receipt of window {window} is void: it has no value to compare"
+    );
     let now = client.unix_timestamp().await?;
 
     let counted = recount(&oracle, &account, window)?;
@@ -55,8 +60,20 @@ pub async fn check(config: &Config, model: Address, window: u64) -> Result<Verdi
     );
     println!("  chain   {} micro-units", receipt.value);
 
+    // Before what others wrote: their documents, and transactions without number that name the
+    // receipt, can keep it waiting.
+    let verdict = verdict(&account, &receipt, value);
+    println!("  verdict {}", advice(verdict, &account, &receipt, now));
+    if let Err(error) = compare(&client, &receipt_address, window, &counted).await {
+        println!("  what the oracles submitted could not be read: {error:#}");
+    }
+    Ok(verdict)
+}
+
+/// Prints how each oracle's submission and evidence compare with our counts.
+async fn compare(client: &Client, receipt: &Address, window: u64, counted: &Window) -> Result<()> {
     let web = web_client()?;
-    for submitted in submissions(&client, &receipt_address, window).await? {
+    for submitted in submissions(client, receipt, window).await? {
         let agrees = submitted.counts == counted.counts;
         println!("  oracle  {}", submitted.oracle);
         println!(
@@ -71,14 +88,13 @@ pub async fn check(config: &Config, model: Address, window: u64) -> Result<Verdi
             }
         );
         let evidence = match evidence(&web, &submitted).await {
-            Ok(document) => describe(&document, &submitted, &counted),
+            Ok(document) => describe(&document, &submitted, counted),
             Err(error) => format!("{error:#}"),
         };
-        println!("    evidence   {} {evidence}", submitted.evidence_uri);
+        let line = format!("{} {evidence}", submitted.evidence_uri);
+        println!("    evidence   {}", printable(&line));
     }
-    let verdict = verdict(&account, &receipt, value);
-    println!("  verdict {}", advice(verdict, &account, &receipt, now));
-    Ok(verdict)
+    Ok(())
 }
 
 fn recount(oracle: &OracleConfig, model: &Model, window: u64) -> Result<Window> {

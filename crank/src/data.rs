@@ -9,7 +9,7 @@ use std::{
 
 use chrono::DateTime;
 use parquet::{
-    basic::{LogicalType, TimeUnit},
+    basic::{ConvertedType, LogicalType, TimeUnit},
     column::reader::{ColumnReader, ColumnReaderImpl},
     data_type::DataType,
     errors::ParquetError,
@@ -168,6 +168,7 @@ fn parquet_keys(
             (Cell::Real(value), KeyKind::Time) => {
                 seconds(value).ok_or_else(|| fault(row, "not a time in unix seconds"))
             }
+            (Cell::Huge(_), _) => Err(fault(row, "2^63 or more, which no key may be")),
             (_, KeyKind::Integer) => Err(fault(row, "not an integer")),
         };
         keys.push(key?);
@@ -178,11 +179,18 @@ fn parquet_keys(
 
 fn parquet_values(reader: &SerializedFileReader<File>, name: &str) -> Result<Vec<f64>, DataError> {
     let (index, _) = parquet_column(reader, name)?;
+    let inexact = |row: usize, value: i128| DataError::Value {
+        column: name.to_owned(),
+        row,
+        what: format!("{value} {INEXACT}"),
+    };
     let mut values = vec![];
     parquet_cells(reader, index, |cell| {
+        let row = values.len();
         values.push(match cell {
             Cell::Missing => f64::NAN,
-            Cell::Integer(value) => value as f64,
+            Cell::Integer(value) => exact(value).ok_or_else(|| inexact(row, value.into()))?,
+            Cell::Huge(value) => return Err(inexact(row, value.into())),
             Cell::Real(value) => value,
             Cell::Text(_) => {
                 return Err(DataError::NotNumbers {
@@ -194,6 +202,13 @@ fn parquet_values(reader: &SerializedFileReader<File>, name: &str) -> Result<Vec
         Ok(())
     })?;
     Ok(values)
+}
+
+/// Why an integer is refused: two that differ could be counted as equal.
+const INEXACT: &str = "is beyond 2^53, more than a measured number holds exactly";
+
+fn exact(value: i64) -> Option<f64> {
+    (value.unsigned_abs() <= 1 << 53).then_some(value as f64)
 }
 
 /// Which leaf column has this name, and what it is.
@@ -222,8 +237,21 @@ fn parquet_column(
     Ok((index, column.clone()))
 }
 
+/// Whether integers have no sign: they are stored like those that have one.
+fn is_unsigned(column: &ColumnDescriptor) -> bool {
+    let logical =
+        matches!(column.logical_type_ref(), Some(LogicalType::Integer(kind)) if !kind.is_signed);
+    let converted = matches!(
+        column.converted_type(),
+        ConvertedType::UINT_8
+            | ConvertedType::UINT_16
+            | ConvertedType::UINT_32
+            | ConvertedType::UINT_64
+    );
+    logical || converted
+}
+
 fn timestamp_unit(column: &ColumnDescriptor) -> Option<TimeUnit> {
-    use parquet::basic::ConvertedType;
     match (column.logical_type_ref(), column.converted_type()) {
         (Some(LogicalType::Timestamp(timestamp)), _) => Some(timestamp.unit),
         (_, ConvertedType::TIMESTAMP_MILLIS) => Some(TimeUnit::MILLIS),
@@ -256,6 +284,8 @@ fn time(text: &str) -> Option<i64> {
 enum Cell {
     Missing,
     Integer(i64),
+    /// Too large for [`Cell::Integer`].
+    Huge(u64),
     Real(f64),
     Text(String),
 }
@@ -272,6 +302,7 @@ fn parquet_cells(
         let rows = usize::try_from(rows).map_err(|error| ParquetError::External(error.into()))?;
         let column = group.metadata().column(index).column_descr_ptr();
         let levels = column.max_def_level();
+        let unsigned = is_unsigned(&column);
         match group.get_column_reader(index)? {
             ColumnReader::BoolColumnReader(reader) => cells(
                 reader,
@@ -280,20 +311,20 @@ fn parquet_cells(
                 |value| Cell::Integer((*value).into()),
                 &mut each,
             ),
-            ColumnReader::Int32ColumnReader(reader) => cells(
-                reader,
-                rows,
-                levels,
-                |value| Cell::Integer((*value).into()),
-                &mut each,
-            ),
-            ColumnReader::Int64ColumnReader(reader) => cells(
-                reader,
-                rows,
-                levels,
-                |value| Cell::Integer(*value),
-                &mut each,
-            ),
+            ColumnReader::Int32ColumnReader(reader) => {
+                let integer = |value: &i32| match *value {
+                    value if unsigned => Cell::Integer(value.cast_unsigned().into()),
+                    value => Cell::Integer(value.into()),
+                };
+                cells(reader, rows, levels, integer, &mut each)
+            }
+            ColumnReader::Int64ColumnReader(reader) => {
+                let integer = |value: &i64| match *value {
+                    value if unsigned && value < 0 => Cell::Huge(value.cast_unsigned()),
+                    value => Cell::Integer(value),
+                };
+                cells(reader, rows, levels, integer, &mut each)
+            }
             ColumnReader::FloatColumnReader(reader) => cells(
                 reader,
                 rows,
@@ -388,6 +419,11 @@ fn read_csv(
         }
         for ((values, index), name) in values.iter_mut().zip(&indices).zip(columns) {
             let text = field(*index);
+            let integer = text.parse::<i128>().ok();
+            let fits = |integer| i64::try_from(integer).ok().and_then(exact).is_some();
+            if !integer.is_none_or(fits) {
+                return Err(fault(name, format!("{text} {INEXACT}")));
+            }
             let value = csv_value(text);
             values.push(value.ok_or_else(|| fault(name, format!("{text:?} is not a number")))?);
         }
@@ -434,7 +470,7 @@ pub mod tests {
     use std::sync::Arc;
 
     use parquet::{
-        data_type::{DoubleType, Int64Type},
+        data_type::{DoubleType, Int32Type, Int64Type},
         file::{properties::WriterProperties, writer::SerializedFileWriter},
         schema::parser::parse_message_type,
     };
@@ -535,5 +571,54 @@ pub mod tests {
             fault("x", "id"),
             r#"column "x", row 1: "high" is no integer"#
         );
+    }
+
+    #[test]
+    fn unsigned_integers_have_no_sign() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("a.parquet");
+        let schema = "message rows { required int64 big (INTEGER(64, false)); \
+                      required int32 small (INTEGER(32, false)); }";
+        let schema = Arc::new(parse_message_type(schema).expect("a schema"));
+        let file = File::create(&path).expect("a new file");
+        let mut writer = SerializedFileWriter::new(file, schema, Default::default()).expect("open");
+        let mut group = writer.next_row_group().expect("a group");
+        let mut column = group.next_column().expect("a column").expect("a column");
+        let written = column.typed::<Int64Type>().write_batch(&[-1], None, None);
+        written.expect("written");
+        column.close().expect("closed");
+        let mut column = group.next_column().expect("a column").expect("a column");
+        let written = column.typed::<Int32Type>().write_batch(&[-1], None, None);
+        written.expect("written");
+        column.close().expect("closed");
+        group.close().expect("closed");
+        writer.close().expect("closed");
+
+        let key = Some(("small", KeyKind::Integer));
+        let table = Table::read(&path, key, &["small"]).expect("read");
+        assert_eq!(table.keys, [i64::from(u32::MAX)]);
+        assert_eq!(table.columns, [[f64::from(u32::MAX)]]);
+        assert!(Table::read(&path, Some(("big", KeyKind::Integer)), &[]).is_err());
+        assert!(Table::read(&path, None, &["big"]).is_err());
+    }
+
+    #[test]
+    fn integers_that_would_be_rounded_are_refused() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("a.csv");
+        for (label, fits) in [
+            ("9007199254740992", true),
+            ("-9007199254740992", true),
+            ("9007199254740993", false),
+            ("18446744073709551616", false),
+            ("9007199254740993.5", true),
+        ] {
+            fs::write(&path, format!("label\n{label}\n")).expect("written");
+            assert_eq!(
+                Table::read(&path, None, &["label"]).is_ok(),
+                fits,
+                "{label}"
+            );
+        }
     }
 }

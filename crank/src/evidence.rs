@@ -6,6 +6,7 @@ use std::{
     io::{self, Write as _},
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use anchor_lang::Address;
@@ -133,6 +134,7 @@ impl Store {
             file.write_all(document)?;
             file.sync_all()?;
             fs::rename(draft, path)?;
+            fs::File::open(&self.directory)?.sync_all()?; // else a power cut may undo the renaming
         }
         Ok(sha256)
     }
@@ -142,11 +144,22 @@ impl Store {
     }
 }
 
+/// How long open connections get to end when the process ends.
+const GOODBYE: Duration = Duration::from_secs(5);
+
 /// Serves the documents at `/evidence/<sha256>.json` until `stop`.
 pub async fn serve(store: Store, listener: TcpListener, stop: CancellationToken) -> io::Result<()> {
-    axum::serve(listener, router(store))
-        .with_graceful_shutdown(stop.cancelled_owned())
-        .await
+    let serving =
+        axum::serve(listener, router(store)).with_graceful_shutdown(stop.clone().cancelled_owned());
+    // No client keeps the process up by not ending its request.
+    let overtime = async {
+        stop.cancelled().await;
+        tokio::time::sleep(GOODBYE).await;
+    };
+    tokio::select! {
+        served = serving.into_future() => served,
+        () = overtime => Ok(()),
+    }
 }
 
 fn router(store: Store) -> Router {
@@ -219,5 +232,28 @@ mod tests {
         }
         stop.cancel();
         server.await.expect("ended").expect("ended well");
+    }
+
+    #[tokio::test]
+    async fn half_a_request_does_not_keep_the_process() {
+        use tokio::io::AsyncWriteExt;
+
+        let directory = tempfile::tempdir().expect("a directory");
+        let store = Store::open(directory.path()).expect("opened");
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("bound");
+        let mut client = tokio::net::TcpStream::connect(address)
+            .await
+            .expect("connected");
+        let stop = CancellationToken::new();
+        let server = tokio::spawn(serve(store, listener, stop.clone()));
+        client
+            .write_all(b"GET / HTTP/1.1\r\n")
+            .await
+            .expect("written");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        stop.cancel();
+        let ended = tokio::time::timeout(4 * GOODBYE, server).await;
+        ended.expect("in time").expect("ended").expect("ended well");
     }
 }

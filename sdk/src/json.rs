@@ -244,6 +244,24 @@ fn without_zeros(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
 }
 
+/// A text of the chain for a terminal: anybody can write one that moves the cursor, or that
+/// reads another way than it is written.
+pub fn printable(text: &str) -> String {
+    let misleads = |letter: char| {
+        letter.is_control()
+            || matches!(letter, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    let mut printable = String::with_capacity(text.len());
+    for letter in text.chars() {
+        if misleads(letter) {
+            printable.extend(letter.escape_unicode());
+        } else {
+            printable.push(letter);
+        }
+    }
+    printable
+}
+
 /// Lower-case hexadecimal digits.
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
@@ -258,4 +276,24 @@ fn snake_case(name: &str) -> String {
         snake.push(letter.to_ascii_lowercase());
     }
     snake
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_of_the_chain_steer_no_terminal() {
+        assert_eq!(printable("Größe \u{1f600} 'a'"), "Größe \u{1f600} 'a'");
+        assert_eq!(printable("a\u{1b}[2Kb\n"), "a\\u{1b}[2Kb\\u{a}");
+        assert_eq!(printable("\u{202e}x"), "\\u{202e}x");
+    }
+
+    #[test]
+    fn a_length_that_lies_takes_no_memory() {
+        let mut bytes = Bytes(&[0xff; 12]);
+        assert_eq!(bytes.value(&Type::Vec(Box::new(Type::U64))), None);
+        let mut bytes = Bytes(&[0xff; 12]);
+        assert_eq!(bytes.value(&Type::String), None);
+    }
 }

@@ -41,6 +41,15 @@ pub enum Error {
     /// The transaction was refused, in simulation or when it landed.
     #[error("{0}")]
     Refused(Box<Refusal>),
+    /// It was sent, and may have landed or land yet.
+    #[error(
+        "what became of transaction {signature} could not be read: look it up before you send \
+         anything again: {source}"
+    )]
+    Unknown {
+        signature: Signature,
+        source: Box<ClientError>,
+    },
     /// Its blockhash is too old: it can't land any more.
     #[error("the transaction did not land in time: send it again")]
     Expired,
@@ -127,6 +136,14 @@ pub struct ChainEvent {
     pub slot: u64,
     pub signature: String,
     pub event: Event,
+}
+
+/// How often the outcome of a transaction is asked for in vain before it is given up.
+const FAILURES: u32 = 30;
+
+/// Whether the request may have reached the node although no answer came.
+fn is_transport(error: &ClientError) -> bool {
+    matches!(error.kind(), ErrorKind::Io(_) | ErrorKind::Reqwest(_))
 }
 
 /// A client of one RPC node.
@@ -299,6 +316,9 @@ impl Client {
     }
 
     /// Sends a transaction and waits until it is confirmed.
+    ///
+    /// Whoever sends anew what has landed pays twice: so [`Error::Expired`] and
+    /// [`Error::Refused`] alone say that it has not.
     pub async fn send(
         &self,
         instructions: &[Instruction],
@@ -306,22 +326,46 @@ impl Client {
     ) -> Result<Signature, Error> {
         let blockhash = self.blockhash().await?;
         let transaction = transaction(instructions, signers, blockhash.hash)?;
-        let signature = self.submit(&transaction).await?;
+        let signature = transaction.signatures[0];
+        match self.submit(&transaction).await {
+            // The answer was lost, not necessarily the transaction.
+            Err(Error::Rpc(source)) if is_transport(&source) => {}
+            sent => _ = sent?,
+        }
+        let mut failures = 0;
         loop {
-            let [outcome] = &self.outcomes(&[signature]).await?[..] else {
-                return Err(Error::Incomplete("a transaction's status"));
-            };
-            match outcome {
-                Some(Ok(())) => return Ok(signature),
-                Some(Err(error)) => {
-                    let (error, logs) = (error.clone(), vec![]);
+            let pause = match self.progress(&signature, &blockhash).await {
+                Ok(Some(Ok(()))) => return Ok(signature),
+                Ok(Some(Err(error))) => {
+                    let logs = vec![];
                     return Err(Error::Refused(Box::new(Refusal { error, logs })));
                 }
-                None if blockhash.last_valid_height < self.rpc.get_block_height().await? => {
-                    return Err(Error::Expired);
+                Ok(None) => Duration::from_millis(200),
+                Err(Error::Rpc(source)) => {
+                    failures += 1;
+                    if FAILURES < failures {
+                        return Err(Error::Unknown { signature, source });
+                    }
+                    Duration::from_secs(1)
                 }
-                None => tokio::time::sleep(Duration::from_millis(200)).await,
-            }
+                Err(error) => return Err(error),
+            };
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// What became of a transaction; `None` where it can still land.
+    async fn progress(
+        &self,
+        signature: &Signature,
+        blockhash: &Blockhash,
+    ) -> Result<Option<Result<(), TransactionError>>, Error> {
+        // The height first: once it is past the last valid one, nothing lands between the two.
+        let height = self.rpc.get_block_height().await?;
+        let outcome = self.outcomes(&[*signature]).await?.into_iter().next();
+        match outcome.flatten() {
+            None if blockhash.last_valid_height < height => Err(Error::Expired),
+            outcome => Ok(outcome),
         }
     }
 
@@ -341,7 +385,8 @@ impl Client {
                 .get_signatures_for_address_with_config(address, config)
                 .await?;
             let Some(oldest) = page.last() else { break };
-            before = oldest.signature.parse().ok();
+            let oldest = oldest.signature.parse();
+            before = Some(oldest.map_err(|_| Error::Incomplete("a signature"))?);
             let succeeded = page.into_iter().filter(|status| status.err.is_none());
             signatures.extend(succeeded.map(|status| status.signature));
         }
