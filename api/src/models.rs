@@ -14,7 +14,7 @@ use crate::{
     problem::{Problem, ProblemBody},
     read::{InPath, InQuery, MinSlot, Read, Reply},
     receipts::{self, Receipt},
-    values::{Columns, Key, Scaled, U64},
+    values::{Columns, Key, Scaled, U64, unless_zeros},
 };
 
 pub fn router() -> OpenApiRouter<AppState> {
@@ -36,9 +36,9 @@ pub struct Model {
     pub name: String,
     pub uri: String,
     /// SHA-256 of what `uri` points to.
-    pub metadata_hash: String,
+    pub metadata_hash: Option<String>,
     /// Hash of the model artifact.
-    pub artifact_hash: String,
+    pub artifact_hash: Option<String>,
     /// SHA-256 of the metric-spec document.
     pub spec_hash: String,
     /// Head of the receipt chain.
@@ -147,8 +147,8 @@ impl FromRow<'_, PgRow> for Model {
             id: model.get("id")?,
             name: model.get("name")?,
             uri: model.get("uri")?,
-            metadata_hash: model.get("metadata_hash")?,
-            artifact_hash: model.get("artifact_hash")?,
+            metadata_hash: unless_zeros(model.get("metadata_hash")?),
+            artifact_hash: unless_zeros(model.get("artifact_hash")?),
             spec_hash: model.get("spec_hash")?,
             chain: model.get("chain")?,
             status: model.get("status")?,

@@ -119,9 +119,10 @@ impl<'de> Deserialize<'de> for Key {
 }
 
 /// `None` for what the program holds as zeros where it means none.
-pub fn unless_zeros(key: String) -> Option<String> {
-    // The base58 of 32 zero bytes.
-    (key != "11111111111111111111111111111111").then_some(key)
+pub fn unless_zeros(bytes: String) -> Option<String> {
+    // 32 zero bytes, a key's in base58 or a hash's in hexadecimal digits.
+    let zeros = ["1".repeat(32), "0".repeat(64)].contains(&bytes);
+    (!zeros).then_some(bytes)
 }
 
 /// The columns of a row, amounts in a mint of `decimals`.

@@ -101,13 +101,26 @@ pub fn field(fields: &Map<String, Value>, name: &str, decimals: u8) -> String {
         Value::Array(items) if items.is_empty() => NONE.to_owned(),
         Value::Array(items) => {
             let count = listed(fields, name).unwrap_or(items.len());
-            let items = items.iter().take(count);
+            let items = items.iter().take(count).enumerate();
             items
-                .map(|item| scalar(name, item, decimals))
+                .map(|(index, item)| match is_submitted(fields, name, index) {
+                    true => scalar(name, item, decimals),
+                    false => NONE.to_owned(),
+                })
                 .collect::<Vec<_>>()
                 .join(", ")
         }
+        _ if name == "value" && fields.get("state") == Some(&"void".into()) => NONE.to_owned(),
         value => scalar(name, value, decimals),
+    }
+}
+
+/// Whether an item of a receipt's array is of an oracle that has submitted.
+fn is_submitted(fields: &Map<String, Value>, name: &str, oracle: usize) -> bool {
+    let submitted = fields.get("submitted").and_then(Value::as_u64);
+    match (name, submitted) {
+        ("values" | "samples" | "evidence", Some(bits)) => bits >> oracle & 1 == 1,
+        _ => true,
     }
 }
 

@@ -57,8 +57,10 @@ impl Reader {
         let read = |model: Address| {
             let client = &client;
             async move {
-                let found = client.find::<Model>(&model).await;
-                let found = found.with_context(|| format!("model {model}"))?;
+                let found = match client.find::<Model>(&model).await {
+                    Err(Error::Foreign(_) | Error::OtherKind { .. }) => None,
+                    found => found.with_context(|| format!("model {model}"))?,
+                };
                 Ok::<_, anyhow::Error>((model, found))
             }
         };
@@ -307,5 +309,5 @@ fn decode(data: &[u8]) -> Result<Account> {
 
 /// A configured model that the chain does not have.
 #[derive(Debug, thiserror::Error)]
-#[error("model {0} does not exist on this chain: check its address and rpc_url")]
+#[error("{0} is no model on this chain: check its address and rpc_url")]
 pub struct MissingModel(Address);

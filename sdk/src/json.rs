@@ -31,6 +31,13 @@ pub fn event(data: &[u8]) -> Result<Described, DecodeError> {
     describe(&IDL.events, data)
 }
 
+/// The name of the account type with this discriminator.
+pub fn account_name(discriminator: &[u8]) -> Option<&'static str> {
+    let known = IDL.accounts.iter();
+    let mut known = known.filter(|known| known.discriminator == discriminator);
+    known.next().map(|known| known.name.as_str())
+}
+
 /// The fields of an account type in order, padding left out. `None` for a name that is none.
 pub fn account_fields(name: &str) -> Option<Vec<&'static str>> {
     IDL.accounts.iter().find(|known| known.name == name)?;

@@ -30,7 +30,7 @@ pub use solana_transaction::versioned::VersionedTransaction;
 pub use solana_transaction_error::TransactionError;
 use solana_transaction_status_client_types::{TransactionStatus, UiTransactionEncoding};
 
-use crate::{DecodeError, Event, ID, error};
+use crate::{DecodeError, Event, ID, error, json};
 
 /// The most bytes that a transaction may have.
 pub const TRANSACTION_BYTES: usize = 1_232;
@@ -44,11 +44,11 @@ pub enum Error {
     /// It was sent, and may have landed or land yet.
     #[error(
         "what became of transaction {signature} could not be read: look it up before you send \
-         anything again: {source}"
+         anything again: {error}"
     )]
     Unknown {
         signature: Signature,
-        source: Box<ClientError>,
+        error: Box<ClientError>,
     },
     /// Its blockhash is too old: it can't land any more.
     #[error("the transaction did not land in time: send it again")]
@@ -57,19 +57,28 @@ pub enum Error {
     TooLarge(usize),
     #[error("could not sign: {0}")]
     Signer(#[from] solana_signer::SignerError),
-    #[error("account {0} does not exist")]
+    #[error("{0} is no mint: check the address")]
+    NoMint(Address),
+    #[error("account {0} does not exist: check the address and the cluster")]
     Missing(Address),
-    #[error("account {0} is not the program's")]
+    #[error("account {0} is not the program's: check the address")]
     Foreign(Address),
-    #[error("account {address}: {source}")]
+    #[error("account {address} is a {found}, not a {wanted}: check the address")]
+    OtherKind {
+        address: Address,
+        found: &'static str,
+        wanted: &'static str,
+    },
+    #[error("account {address}: {error}")]
     Decode {
         address: Address,
-        source: DecodeError,
+        error: DecodeError,
     },
     #[error("the RPC's answer lacks {0}")]
     Incomplete(&'static str),
+    // Not its source: it says all that there is to say.
     #[error("RPC: {0}")]
-    Rpc(#[from] Box<ClientError>),
+    Rpc(Box<ClientError>),
 }
 
 impl From<ClientError> for Error {
@@ -99,12 +108,30 @@ impl Refusal {
     }
 }
 
+impl Refusal {
+    /// What to do about the commonest failures of other programs.
+    fn advice(&self) -> Option<&'static str> {
+        match (&self.error, self.code()) {
+            (TransactionError::AccountNotFound, _) => Some("who pays has no SOL: send it some"),
+            (TransactionError::InsufficientFundsForFee, _) => Some("who pays has too little SOL"),
+            // Of the system program, when an account is to be made.
+            (_, Some(0)) => Some("what it would make exists already: take another id"),
+            // Of the system and the token program.
+            (_, Some(1)) => Some("too few lamports or tokens are there"),
+            _ => None,
+        }
+    }
+}
+
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.code().and_then(error::by_code) {
             Some(info) => write!(f, "{} ({}): {}", info.name, info.code, info.message),
             None => {
                 write!(f, "{}", self.error)?;
+                if let Some(advice) = self.advice() {
+                    write!(f, ": {advice}")?;
+                }
                 self.logs.iter().try_for_each(|log| write!(f, "\n  {log}"))
             }
         }
@@ -165,23 +192,36 @@ impl Client {
         &self.rpc
     }
 
-    /// Reads one account of the program; `None` where there is none.
-    pub async fn find<T>(&self, address: &Address) -> Result<Option<T>, Error>
-    where
-        T: AccountDeserialize + Discriminator,
-    {
+    /// The owner and the data of an account; `None` where there is none.
+    async fn account(&self, address: &Address) -> Result<Option<(Address, Vec<u8>)>, Error> {
         let commitment = CommitmentConfig::confirmed();
         let response = self
             .rpc
             .get_account_with_commitment(address, commitment)
             .await?;
-        let Some(account) = response.value.filter(|account| account.lamports > 0) else {
+        let account = response.value.filter(|account| account.lamports > 0);
+        Ok(account.map(|account| (account.owner, account.data)))
+    }
+
+    async fn data(&self, address: &Address) -> Result<Vec<u8>, Error> {
+        let account = self.account(address).await?;
+        account
+            .map(|(_, data)| data)
+            .ok_or(Error::Missing(*address))
+    }
+
+    /// Reads one account of the program; `None` where there is none.
+    pub async fn find<T>(&self, address: &Address) -> Result<Option<T>, Error>
+    where
+        T: AccountDeserialize + Discriminator,
+    {
+        let Some((owner, data)) = self.account(address).await? else {
             return Ok(None);
         };
-        if account.owner != ID {
+        if owner != ID {
             return Err(Error::Foreign(*address));
         }
-        decode(*address, &account.data).map(Some)
+        decode(*address, &data).map(Some)
     }
 
     /// Reads one account of the program.
@@ -230,7 +270,7 @@ impl Client {
     pub async fn unix_timestamp(&self) -> Result<i64, Error> {
         const CLOCK: Address = anchor_lang::address!("SysvarC1ock11111111111111111111111111111111");
         const OFFSET: usize = 32; // after slot, epoch start, epoch and leader schedule's epoch
-        let data = self.rpc.get_account_data(&CLOCK).await?;
+        let data = self.data(&CLOCK).await?;
         let bytes = data.get(OFFSET..).and_then(<[u8]>::first_chunk);
         let bytes = bytes.ok_or(Error::Incomplete("the clock's time"))?;
         Ok(i64::from_le_bytes(*bytes))
@@ -239,23 +279,18 @@ impl Client {
     /// The mint's decimals.
     pub async fn decimals(&self, mint: &Address) -> Result<u8, Error> {
         const OFFSET: usize = 44; // after the mint's authority and supply
-        let data = self.rpc.get_account_data(mint).await?;
+        let data = self.data(mint).await?;
         let decimals = data.get(OFFSET).copied();
-        decimals.ok_or(Error::Incomplete("the mint's decimals"))
+        decimals.ok_or(Error::NoMint(*mint))
     }
 
     /// The base units that a token account holds; 0 where there is none.
     pub async fn token_balance(&self, token_account: &Address) -> Result<u64, Error> {
         const OFFSET: usize = 64; // after mint and owner
-        let commitment = CommitmentConfig::confirmed();
-        let response = self
-            .rpc
-            .get_account_with_commitment(token_account, commitment)
-            .await?;
-        let Some(account) = response.value.filter(|account| account.lamports > 0) else {
+        let Some((_, data)) = self.account(token_account).await? else {
             return Ok(0);
         };
-        let bytes = account.data.get(OFFSET..).and_then(<[u8]>::first_chunk);
+        let bytes = data.get(OFFSET..).and_then(<[u8]>::first_chunk);
         let bytes = bytes.ok_or(Error::Incomplete("a token account's amount"))?;
         Ok(u64::from_le_bytes(*bytes))
     }
@@ -341,10 +376,10 @@ impl Client {
                     return Err(Error::Refused(Box::new(Refusal { error, logs })));
                 }
                 Ok(None) => Duration::from_millis(200),
-                Err(Error::Rpc(source)) => {
+                Err(Error::Rpc(error)) => {
                     failures += 1;
                     if FAILURES < failures {
-                        return Err(Error::Unknown { signature, source });
+                        return Err(Error::Unknown { signature, error });
                     }
                     Duration::from_secs(1)
                 }
@@ -453,14 +488,24 @@ fn decode<T>(address: Address, data: &[u8]) -> Result<T, Error>
 where
     T: AccountDeserialize + Discriminator,
 {
-    let tag = crate::discriminator(data);
-    let decoded = tag.and_then(|tag| {
-        if tag != T::DISCRIMINATOR {
-            return Err(DecodeError::Unknown(tag));
-        }
-        T::try_deserialize(&mut &data[..]).map_err(|_| DecodeError::Malformed("account"))
-    });
-    decoded.map_err(|source| Error::Decode { address, source })
+    let undecodable = |error| Error::Decode { address, error };
+    let tag = crate::discriminator(data).map_err(undecodable)?;
+    if tag != T::DISCRIMINATOR {
+        return Err(
+            match (
+                json::account_name(&tag),
+                json::account_name(T::DISCRIMINATOR),
+            ) {
+                (Some(found), Some(wanted)) => Error::OtherKind {
+                    address,
+                    found,
+                    wanted,
+                },
+                _ => undecodable(DecodeError::Unknown(tag)),
+            },
+        );
+    }
+    T::try_deserialize(&mut &data[..]).map_err(|_| undecodable(DecodeError::Malformed("account")))
 }
 
 /// A transaction signed by `signers`, of whom the first pays.
