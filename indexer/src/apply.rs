@@ -17,6 +17,9 @@ use crate::{
 /// Whoever holds this advisory lock writes schema `chain`.
 const WRITER_LOCK: i64 = 0x6472_6966_7473_6869; // "driftshi"
 const STANDBY_POLL: Duration = Duration::from_millis(500);
+/// Has Postgres notice within half a minute that our machine is gone, and give up our lock.
+const KEEPALIVE: &str = "set tcp_keepalives_idle = 10; set tcp_keepalives_interval = 5;
+     set tcp_keepalives_count = 4";
 
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
@@ -142,6 +145,7 @@ impl Mirror {
     ) -> Result<Option<Self>, sqlx::Error> {
         let opened = stop.run_until_cancelled(async {
             let mut connection = PgConnection::connect(database_url).await?;
+            sqlx::raw_sql(KEEPALIVE).execute(&mut connection).await?;
             let mut waits = false;
             // Asked again and again: a statement that waits would keep vacuum from its work.
             while !try_lock(&mut connection).await? {

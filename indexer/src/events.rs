@@ -75,14 +75,10 @@ pub async fn store(
 ) -> Result<i64, sqlx::Error> {
     let mut known = identities(connection, events).await?;
     let fresh = events.iter().filter(|event| known.insert(event.identity()));
-    let mut derived = Derived {
-        odds,
-        ..Default::default()
-    };
+    let mut derived = Derived::after(odds);
     let mut seq = last_seq;
     for event in fresh {
         seq += 1;
-        derived.events.push(event.row(seq));
         derived.add(seq, event);
     }
     if last_seq < seq {
@@ -112,8 +108,8 @@ async fn identities(
 
 /// Rows of the tables that hold events and what follows from them.
 #[derive(Default)]
-struct Derived {
-    odds: Odds,
+pub struct Derived {
+    pub odds: Odds,
     events: Vec<Value>,
     event_accounts: Vec<Value>,
     pools: Vec<Value>,
@@ -122,7 +118,15 @@ struct Derived {
 }
 
 impl Derived {
-    fn add(&mut self, seq: i64, placed: &Placed) {
+    pub fn after(odds: Odds) -> Self {
+        Self {
+            odds,
+            ..Default::default()
+        }
+    }
+
+    pub fn add(&mut self, seq: i64, placed: &Placed) {
+        self.events.push(placed.row(seq));
         let Some(event) = &placed.emitted.event else {
             return;
         };
@@ -157,17 +161,27 @@ impl Derived {
         }
     }
 
+    /// The tables and their rows. What others refer to comes first.
+    pub fn tables(&self) -> [(&'static str, &[Value]); 5] {
+        [
+            ("event", &self.events),
+            ("event_account", &self.event_accounts),
+            ("odds", &self.pools),
+            ("settlement", &self.settlements),
+            ("payout", &self.payouts),
+        ]
+    }
+
     async fn store(self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-        rows::insert(connection, "event", &self.events).await?;
-        rows::insert(connection, "event_account", &self.event_accounts).await?;
-        rows::insert(connection, "odds", &self.pools).await?;
-        rows::insert(connection, "settlement", &self.settlements).await?;
-        rows::insert(connection, "payout", &self.payouts).await
+        for (table, rows) in self.tables() {
+            rows::insert(connection, table, rows).await?;
+        }
+        Ok(())
     }
 }
 
 /// The accounts that the event speaks of, once each, with its number.
-pub fn counters(event: &Event) -> BTreeSet<(String, u64)> {
+fn counters(event: &Event) -> BTreeSet<(String, u64)> {
     let counters = event.counters().into_iter();
     counters
         .map(|(account, number)| (account.to_string(), number))
@@ -253,11 +267,19 @@ impl Odds {
         .bind(markets.into_iter().collect::<Vec<_>>())
         .fetch_all(connection)
         .await?;
-        let known = known.into_iter().filter_map(|(market, pools)| {
-            let pools: Result<Vec<u64>, _> = pools?.iter().map(|pool| pool.parse()).collect();
-            Some((market, pools.ok()?.try_into().ok()?))
-        });
-        Ok(Self(known.collect()))
+        let mut odds = Self::default();
+        for (market, pools) in known {
+            odds.begin(market, &pools.unwrap_or_default());
+        }
+        Ok(odds)
+    }
+
+    /// Follows a market from these pools on, unless it is followed already.
+    pub fn begin(&mut self, market: String, pools: &[String]) {
+        let pools: Result<Vec<u64>, _> = pools.iter().map(|pool| pool.parse()).collect();
+        if let Some(pools) = pools.ok().and_then(|pools| pools.try_into().ok()) {
+            self.0.entry(market).or_insert(pools);
+        }
     }
 
     /// The pools after a bet. `None` where they are not known: the mirror began with a state of

@@ -132,16 +132,21 @@ fn seal(meta: SubscribeUpdateBlockMeta, content: Content) -> Result<SealedSlot, 
         accounts,
         mut transactions,
     } = content;
-    transactions.sort_by_key(|transaction| transaction.index);
     // Servers replay, and what comes twice counts once.
-    transactions.dedup_by_key(|transaction| transaction.index);
+    let mut seen = HashSet::new();
+    transactions.retain(|transaction| seen.insert(transaction.signature.clone()));
+    transactions.sort_by_key(|transaction| transaction.index);
 
-    let writes = accounts
+    let ours = accounts
         .into_iter()
-        .filter(|account| account.owner == ID.as_ref())
+        .filter(|account| account.owner == ID.as_ref());
+    // What has no lamports at the end of the slot is gone, whoever owned it.
+    let (emptied, kept): (Vec<_>, Vec<_>) = ours.partition(|account| account.lamports == 0);
+    let writes = kept
+        .into_iter()
         .map(account_write)
         .collect::<Result<Vec<_>, _>>()?;
-    let mut closed = BTreeSet::new();
+    let mut closed: BTreeSet<_> = emptied.iter().map(|gone| base58(&gone.pubkey)).collect();
     let mut events = vec![];
     for transaction in transactions {
         let executed = Executed::new(transaction)?;
@@ -150,7 +155,8 @@ fn seal(meta: SubscribeUpdateBlockMeta, content: Content) -> Result<SealedSlot, 
         }
         closed.extend(executed.emptied());
         let emitted = executed.events()?;
-        closed.extend(emitted.iter().filter_map(closed_by));
+        let known = emitted.iter().filter_map(|emitted| emitted.event.as_ref());
+        closed.extend(known.filter_map(closed_by));
         events.extend(emitted);
     }
     // One that was made again is the program's at the end of the slot, and comes as a write.
@@ -181,8 +187,8 @@ fn account_write(account: SubscribeUpdateAccountInfo) -> Result<AccountWrite, Sl
 
 /// The account that the event says is closed. Its balance does not always tell: anybody can send
 /// lamports to an address that was closed a moment ago.
-fn closed_by(emitted: &Emitted) -> Option<String> {
-    let address = match emitted.event.as_ref()? {
+pub fn closed_by(event: &Event) -> Option<String> {
+    let address = match event {
         Event::SeatClosed(event) => event.seat,
         Event::ReceiptClosed(event) => event.receipt,
         Event::MarketCancelled(event) => event.market,
@@ -423,6 +429,22 @@ mod tests {
     }
 
     #[test]
+    fn an_account_that_is_written_without_lamports_is_closed() {
+        let gone = UpdateOneof::Account(SubscribeUpdateAccount {
+            account: Some(SubscribeUpdateAccountInfo {
+                pubkey: ACCOUNT.to_vec(),
+                owner: ID.to_bytes().to_vec(),
+                ..Default::default()
+            }),
+            slot: 7,
+            ..Default::default()
+        });
+        let slot = sealed(vec![sent(7, transaction(0, 0, &[])), gone, meta(7)]);
+        assert!(slot.writes.is_empty());
+        assert_eq!(slot.closed, [account()].into());
+    }
+
+    #[test]
     fn a_readonly_account_is_not_closed() {
         // The program, whose balance is 0 in these transactions, is read only.
         let slot = sealed(vec![sent(7, transaction(0, 5, &[])), meta(7)]);
@@ -478,6 +500,18 @@ mod tests {
         assert_eq!(positions, [(1, 0, 1), (3, 0, 0)]);
         assert_eq!(slot.events[0].data, [7; 9]);
         assert_eq!(slot.events[0].event, None);
+    }
+
+    #[test]
+    fn transactions_are_told_apart_by_their_signatures() {
+        let mut event = EVENT_TAG.to_vec();
+        event.extend([7; 9]);
+        let mut another = transaction(1, 5, &[&event]);
+        another.signature = vec![9; 64];
+        let one = || sent(7, transaction(1, 5, &[&event]));
+        let slot = sealed(vec![one(), sent(7, another), one(), meta(7)]);
+        let signatures: Vec<_> = slot.events.iter().map(|e| e.signature.as_str()).collect();
+        assert_eq!(signatures, [base58(&[1; 64]), base58(&[9; 64])]);
     }
 
     #[test]

@@ -41,6 +41,11 @@ pub enum StreamError {
     Ended,
     #[error("the gRPC server was silent for {} s", SILENCE.as_secs())]
     Silent,
+    #[error(
+        "the gRPC server is at slot {at}, behind slot {from_slot} that the mirror has come to: if \
+         it does not catch up, it is of another chain"
+    )]
+    Behind { at: u64, from_slot: u64 },
     #[error("gRPC: {:?}: {}", .0.code(), .0.message())]
     Status(Box<Status>),
     #[error(
@@ -56,7 +61,7 @@ impl StreamError {
     /// Whether connecting again can help.
     pub fn passes(&self) -> bool {
         match self {
-            Self::Connect(_) | Self::Ended | Self::Silent => true,
+            Self::Connect(_) | Self::Ended | Self::Silent | Self::Behind { .. } => true,
             Self::Status(status) => !matches!(
                 status.code(),
                 Code::InvalidArgument
@@ -106,6 +111,9 @@ async fn forward(
     updates: mpsc::Sender<Update>,
 ) -> Result<(), StreamError> {
     let mut client = connect(server).await?;
+    if let Some(from_slot) = from_slot {
+        reaches(&mut client, from_slot).await?;
+    }
     let subscribed = client.subscribe_with_request(Some(request(from_slot)));
     let (mut requests, mut stream) = subscribed.await.map_err(|error| match error {
         GeyserGrpcClientError::TonicStatus(status) => StreamError::of_status(status, from_slot),
@@ -142,6 +150,19 @@ async fn forward(
         {
             return Ok(());
         }
+    }
+}
+
+/// Fails where the server has not come to the slot: a stream from there on would be silent until it
+/// has. One that does not tell where it is, is believed.
+async fn reaches(client: &mut GeyserGrpcClient, from_slot: u64) -> Result<(), StreamError> {
+    let asked = client.get_slot(Some(CommitmentLevel::Confirmed));
+    match timeout(CONNECT, asked).await {
+        Ok(Ok(reply)) if reply.slot < from_slot => Err(StreamError::Behind {
+            at: reply.slot,
+            from_slot,
+        }),
+        _ => Ok(()),
     }
 }
 
