@@ -31,6 +31,7 @@ use sqlx::{
 };
 use tokio::{
     net::TcpListener,
+    sync::Semaphore,
     time::{sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -53,6 +54,7 @@ pub struct AppState {
     db: PgPool,
     feed: Arc<Feed>,
     metrics: Arc<Metrics>,
+    turns: Arc<Semaphore>,
     sockets: TaskTracker,
     stop: CancellationToken,
 }
@@ -64,6 +66,7 @@ impl AppState {
             db,
             feed: Arc::new(Feed::new()),
             metrics: Arc::default(),
+            turns: Arc::new(Semaphore::new(read::TURNS)),
             sockets: TaskTracker::new(),
             stop,
         }

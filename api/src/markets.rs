@@ -14,7 +14,7 @@ use crate::{
     page::{self, Limit, List, Page},
     positions::{self, Position},
     problem::{Problem, ProblemBody},
-    read::{InPath, InQuery, MinSlot, Read, Reply},
+    read::{InPath, InQuery, MinSlot, Read, Reply, Turn},
     values::{Columns, Key, Scaled, U64},
 };
 
@@ -439,6 +439,7 @@ pub async fn page(read: &mut Read, query: &ListQuery) -> Result<Page<Market>, Pr
 )]
 async fn list(
     InQuery(query): InQuery<ListQuery>,
+    _turn: Turn,
     mut read: Read,
 ) -> Result<Reply<Page<Market>>, Problem> {
     let page = page(&mut read, &query).await?;

@@ -12,7 +12,7 @@ use crate::{
     markets::{self, Market},
     page::{self, Limit, List, Page},
     problem::{Problem, ProblemBody},
-    read::{InPath, InQuery, MinSlot, Read, Reply},
+    read::{InPath, InQuery, MinSlot, Read, Reply, Turn},
     receipts::{self, Receipt},
     values::{Columns, Key, Scaled, U64, unless_zeros},
 };
@@ -265,6 +265,7 @@ enum Status {
 )]
 async fn list(
     InQuery(query): InQuery<ListQuery>,
+    _turn: Turn,
     mut read: Read,
 ) -> Result<Reply<Page<Model>>, Problem> {
     let list = List::new("models", &query);
@@ -365,6 +366,7 @@ async fn receipts(
 async fn markets(
     InPath(key): InPath<Key>,
     InQuery(query): InQuery<HistoryQuery>,
+    _turn: Turn,
     mut read: Read,
 ) -> Result<Reply<Page<Market>>, Problem> {
     require(&mut read.tx, &key).await?;

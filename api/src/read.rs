@@ -12,6 +12,7 @@ use axum::{
 use chrono::{DateTime, Utc};
 use serde::{Serialize, de::DeserializeOwned};
 use sqlx::{FromRow, PgConnection, PgPool, Postgres, Transaction};
+use tokio::sync::OwnedSemaphorePermit;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::{AppState, problem::Problem};
@@ -123,6 +124,22 @@ impl FromRequestParts<AppState> for Read {
             }
         }
         Ok(Self::begin(&app.db).await?)
+    }
+}
+
+/// A turn at reading what takes long: a handler that wants one asks for it before its [`Read`], so
+/// that those who wait for theirs hold no connection, and other reads find some free.
+pub struct Turn(#[expect(dead_code, reason = "it ends when it is dropped")] OwnedSemaphorePermit);
+
+/// How many of them read at once.
+pub const TURNS: usize = 4;
+
+impl FromRequestParts<AppState> for Turn {
+    type Rejection = Problem;
+
+    async fn from_request_parts(_: &mut Parts, app: &AppState) -> Result<Self, Problem> {
+        let turn = app.turns.clone().acquire_owned().await;
+        Ok(Self(turn.expect("nobody closes it")))
     }
 }
 
