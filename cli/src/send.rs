@@ -5,16 +5,15 @@ use std::{path::PathBuf, time::Duration};
 use anchor_lang::{Address, event::EVENT_IX_TAG_LE, solana_program::instruction::Instruction};
 use anyhow::{Context, Result, bail, ensure};
 use driftshield_sdk::{
-    ID, address, error,
+    address, error,
     json::{self, Described},
     rpc::{self, Client, Keypair, Refusal, Signature, Signer, VersionedTransaction},
 };
 use serde_json::{Value, json};
 use solana_commitment_config::CommitmentConfig;
-use solana_rpc_client_api::config::{RpcSimulateTransactionConfig, RpcTransactionConfig};
+use solana_rpc_client_api::config::RpcTransactionConfig;
 use solana_transaction_status_client_types::{
-    UiInnerInstructions, UiInstruction, UiParsedInstruction, UiTransactionEncoding,
-    option_serializer::OptionSerializer,
+    UiInnerInstructions, UiTransactionEncoding, option_serializer::OptionSerializer,
 };
 
 use crate::print;
@@ -122,19 +121,7 @@ impl Session {
     ) -> Result<()> {
         let blockhash = self.client.blockhash().await?;
         let transaction = rpc::transaction(instructions, &[keypair], blockhash.hash)?;
-        let config = RpcSimulateTransactionConfig {
-            replace_recent_blockhash: true,
-            commitment: Some(CommitmentConfig::confirmed()),
-            encoding: Some(UiTransactionEncoding::Base64),
-            inner_instructions: true,
-            ..Default::default()
-        };
-        let rpc = self.client.rpc();
-        let result = rpc
-            .simulate_transaction_with_config(&transaction, config)
-            .await
-            .map_err(rpc::Error::from)?
-            .value;
+        let result = self.client.simulate(&transaction).await?;
 
         let logs = result.logs.unwrap_or_default();
         let inner = result.inner_instructions.unwrap_or_default();
@@ -229,27 +216,10 @@ fn require_signer(
     Ok(())
 }
 
-/// The events in inner instructions. Nodes tell instructions of programs that they don't know
-/// with the program's address, or with its number among the transaction's keys.
+/// The events in inner instructions.
 fn inner_events(inner: &[UiInnerInstructions], keys: &[Address]) -> Vec<Described> {
-    let id = ID.to_string();
-    let event = |instruction: &UiInstruction| {
-        let (ours, data) = match instruction {
-            UiInstruction::Compiled(compiled) => {
-                let program = keys.get(usize::from(compiled.program_id_index));
-                (program == Some(&ID), &compiled.data)
-            }
-            UiInstruction::Parsed(UiParsedInstruction::PartiallyDecoded(decoded)) => {
-                (decoded.program_id == id, &decoded.data)
-            }
-            UiInstruction::Parsed(UiParsedInstruction::Parsed(_)) => return None,
-        };
-        let data = bs58::decode(data).into_vec().ok().filter(|_| ours)?;
-        json::event(data.strip_prefix(EVENT_IX_TAG_LE)?).ok()
-    };
-    inner
-        .iter()
-        .flat_map(|inner| &inner.instructions)
+    let event = |data: Vec<u8>| json::event(data.strip_prefix(EVENT_IX_TAG_LE)?).ok();
+    rpc::own_inner_instructions(inner, keys)
         .filter_map(event)
         .collect()
 }

@@ -7,14 +7,14 @@ use anyhow::{Context, Result, bail, ensure};
 use driftshield_sdk::{
     Event, Model, Receipt, ReceiptState, address,
     events::ReceiptSubmitted,
-    json::printable,
+    json::{hex, printable},
     rpc::Client,
     spec::{SpecDocument, sha256},
 };
 
 use crate::{
     config::{Config, OracleConfig},
-    evidence::{Document, hex},
+    evidence::Document,
     measure::{Dataset, Window},
 };
 

@@ -55,7 +55,7 @@ impl EvidenceConfig {
     /// The public address of the document of this hash.
     pub fn uri(&self, sha256: &[u8; 32]) -> String {
         let url = self.url.trim_end_matches('/');
-        format!("{url}/evidence/{}.json", crate::evidence::hex(sha256))
+        format!("{url}/evidence/{}.json", driftshield_sdk::json::hex(sha256))
     }
 }
 

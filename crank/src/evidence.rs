@@ -1,7 +1,6 @@
 //! Evidence: what an oracle counted, as a document that anyone can check.
 
 use std::{
-    fmt::Write as _,
     fs,
     io::{self, Write as _},
     path::{Path, PathBuf},
@@ -17,6 +16,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
+use driftshield_sdk::json::hex;
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -98,14 +98,6 @@ impl Document {
         bytes.push(b'\n');
         bytes
     }
-}
-
-/// Hexadecimal digits, lower case.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("a String takes all");
-        text
-    })
 }
 
 /// A directory of documents, each named by its SHA-256.

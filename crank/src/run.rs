@@ -10,7 +10,7 @@ use std::{
 use anchor_lang::Address;
 use anyhow::{Context, Result};
 use driftshield_sdk::{
-    Model,
+    Model, json,
     rpc::{Client, Keypair, Signer, read_keypair},
     spec::{SpecDocument, sha256},
 };
@@ -244,8 +244,8 @@ impl Oracle {
         Err(Misfit {
             path: self.config.spec.display().to_string(),
             model: model.address,
-            found: evidence::hex(&self.spec_sha256),
-            pinned: evidence::hex(&model.model.spec_hash),
+            found: json::hex(&self.spec_sha256),
+            pinned: json::hex(&model.model.spec_hash),
         })
     }
 

@@ -5,13 +5,13 @@ use std::{fs, path::PathBuf};
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use driftshield_sdk::{
+    json::hex,
     math,
     spec::{Measure, MetricName, SpecDocument, VERSION, sha256},
 };
 
 use crate::{
     data::Table,
-    evidence::hex,
     measure::{columns, count, quantile_edges},
 };
 

@@ -20,8 +20,8 @@ use solana_rpc_client_api::{
     filter::{Memcmp, RpcFilterType},
     request::{RpcError, RpcResponseErrorData},
     response::{
-        OptionSerializer, RpcSimulateTransactionResult, UiAccountEncoding, UiInstruction,
-        UiTransactionStatusMeta,
+        OptionSerializer, RpcSimulateTransactionResult, UiAccountEncoding, UiInnerInstructions,
+        UiInstruction, UiParsedInstruction,
     },
 };
 pub use solana_signature::Signature;
@@ -307,7 +307,7 @@ impl Client {
         })
     }
 
-    /// What would happen to the transaction. Signatures are not checked.
+    /// What would happen to the transaction, inner instructions with it. Signatures are not checked.
     pub async fn simulate(
         &self,
         transaction: &VersionedTransaction,
@@ -316,6 +316,7 @@ impl Client {
             replace_recent_blockhash: true,
             commitment: Some(CommitmentConfig::confirmed()),
             encoding: Some(UiTransactionEncoding::Base64),
+            inner_instructions: true,
             ..Default::default()
         };
         let response = self
@@ -450,7 +451,12 @@ impl Client {
         let transaction = found.transaction.transaction.decode();
         let transaction = transaction.ok_or(Error::Incomplete("a transaction"))?;
         let keys = transaction.message.static_account_keys();
-        Ok(inner_events(&meta, keys)
+        let inner = match &meta.inner_instructions {
+            OptionSerializer::Some(inner) => &inner[..],
+            _ => &[],
+        };
+        Ok(own_inner_instructions(inner, keys)
+            .filter_map(|data| Event::decode_inner_instruction(&data)?.ok())
             .map(|event| ChainEvent {
                 slot: found.slot,
                 signature: signature.clone(),
@@ -460,28 +466,28 @@ impl Client {
     }
 }
 
-/// Events in the inner instructions. The program is no account that a lookup table could load:
-/// whoever calls it names it, mostly itself.
-fn inner_events<'a>(
-    meta: &'a UiTransactionStatusMeta,
-    keys: &'a [Address],
-) -> impl Iterator<Item = Event> + 'a {
-    let inner = match &meta.inner_instructions {
-        OptionSerializer::Some(inner) => &inner[..],
-        _ => &[],
-    };
-    inner
-        .iter()
-        .flat_map(|inner| &inner.instructions)
-        .filter_map(move |instruction| match instruction {
-            UiInstruction::Compiled(compiled)
-                if keys.get(usize::from(compiled.program_id_index)) == Some(&ID) =>
-            {
-                let data = bs58::decode(&compiled.data).into_vec().ok()?;
-                Event::decode_inner_instruction(&data)?.ok()
+/// The data of the program's own inner instructions. It is no account that a lookup table could
+/// load: whoever calls it names it, mostly itself. Nodes tell instructions of programs that they
+/// don't know with the program's address, or with its number among the transaction's keys.
+pub fn own_inner_instructions(
+    inner: &[UiInnerInstructions],
+    keys: &[Address],
+) -> impl Iterator<Item = Vec<u8>> {
+    let id = ID.to_string();
+    let instructions = inner.iter().flat_map(|inner| &inner.instructions);
+    instructions.filter_map(move |instruction| {
+        let (ours, data) = match instruction {
+            UiInstruction::Compiled(compiled) => {
+                let program = keys.get(usize::from(compiled.program_id_index));
+                (program == Some(&ID), &compiled.data)
             }
-            _ => None,
-        })
+            UiInstruction::Parsed(UiParsedInstruction::PartiallyDecoded(decoded)) => {
+                (decoded.program_id == id, &decoded.data)
+            }
+            UiInstruction::Parsed(UiParsedInstruction::Parsed(_)) => return None,
+        };
+        bs58::decode(data).into_vec().ok().filter(|_| ours)
+    })
 }
 
 fn decode<T>(address: Address, data: &[u8]) -> Result<T, Error>
