@@ -37,7 +37,7 @@ pub enum Command {
 }
 
 impl Command {
-    pub fn run(self, session: &Session) -> Result<()> {
+    pub async fn run(self, session: &Session) -> Result<()> {
         let address = match self {
             Self::Config => address::config(),
             Self::Collateral { mint } => address::collateral(&mint),
@@ -49,7 +49,10 @@ impl Command {
             Self::Market { creator, id } => address::market(&creator, id),
             Self::MarketVault { market } => address::market_vault(&market),
             Self::Position { market, owner } => address::position(&market, &owner),
-            Self::TokenAccount { owner, mint } => address::token_account(&owner, &mint),
+            Self::TokenAccount { owner, mint } => {
+                let program = session.client.token_program(&mint).await?;
+                address::token_account(&owner, &mint, program)
+            }
             Self::Signer => session.signer()?,
         };
         session.print(

@@ -98,7 +98,9 @@ impl Command {
                 let defaults = default_terms(session.client.decimals(&mint).await?)?;
                 let terms = terms.over(defaults, decimals)?;
                 let signer = session.signer()?;
-                let register = instruction::register_collateral(signer, mint, terms, accept_freeze);
+                let program = session.client.token_program(&mint).await?;
+                let register =
+                    instruction::register_collateral(signer, mint, program, terms, accept_freeze);
                 session.send(&[register], decimals).await
             }
             Self::Update {
@@ -120,7 +122,7 @@ impl Command {
     }
 }
 
-async fn read(session: &Session, mint: &Address) -> Result<Collateral> {
+pub async fn read(session: &Session, mint: &Address) -> Result<Collateral> {
     let state = session.client.find(&address::collateral(mint)).await?;
     state.with_context(|| {
         format!("{mint} is no collateral: the admin allows it by `driftshield collateral register`")
@@ -170,17 +172,21 @@ impl Treasury {
             amount,
             destination,
         } = self;
-        let decimals = session.decimals(&mint).await?;
+        let state = read(session, &mint).await?;
+        let decimals = session.scale(state.decimals);
         let amount = amount.units(decimals).map_err(anyhow::Error::msg)?;
         let admin = session.signer()?;
         let mut instructions = vec![];
         let destination = destination.unwrap_or_else(|| {
-            instructions.push(instruction::create_token_account(&admin, &admin, &mint));
-            address::token_account(&admin, &mint)
+            let program = state.token_program.into();
+            instructions.push(instruction::create_token_account(
+                &admin, &admin, &mint, program,
+            ));
+            address::token_account(&admin, &mint, program)
         });
         instructions.push(instruction::withdraw_treasury(
             admin,
-            mint,
+            &state,
             destination,
             amount,
         ));

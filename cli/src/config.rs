@@ -22,6 +22,8 @@ const DEFAULTS: ConfigParams = ConfigParams {
     unbond_secs: 3 * DAY,
     retention_secs: 530 * DAY,
     claim_grace_secs: 7 * DAY,
+    waiting_secs: DAY,
+    bucket_secs: 7 * DAY,
     min_window_secs: HOUR,
     max_window_secs: 31 * DAY,
     max_spread_limit: 1_000_000,
@@ -30,7 +32,7 @@ const DEFAULTS: ConfigParams = ConfigParams {
     premium_fee_bps: 500,
 };
 
-/// The settings that new models and markets copy.
+/// The settings that new models, markets and vaults copy.
 #[derive(Args)]
 struct Params {
     /// How long after a window's end oracles may submit [init: 6h]
@@ -52,6 +54,13 @@ struct Params {
     /// How long claims may wait after a policy's last receipt [init: 7d]
     #[arg(long, value_name = "DURATION")]
     claim_grace: Option<Duration>,
+    /// How long before its first covered window a policy is bought at least [init: 1d]
+    #[arg(long, value_name = "DURATION")]
+    waiting: Option<Duration>,
+    /// Length of the buckets at whose ends premium streams end; policies end at most 63 of them
+    /// ahead [init: 7d]
+    #[arg(long, value_name = "DURATION")]
+    bucket: Option<Duration>,
     /// Shortest window of a model [init: 1h]
     #[arg(long, value_name = "DURATION")]
     min_window: Option<Duration>,
@@ -83,6 +92,8 @@ impl Params {
             unbond_secs: secs(self.unbond, base.unbond_secs),
             retention_secs: secs(self.retention, base.retention_secs),
             claim_grace_secs: secs(self.claim_grace, base.claim_grace_secs),
+            waiting_secs: secs(self.waiting, base.waiting_secs),
+            bucket_secs: secs(self.bucket, base.bucket_secs),
             min_window_secs: secs(self.min_window, base.min_window_secs),
             max_window_secs: secs(self.max_window, base.max_window_secs),
             max_spread_limit: self

@@ -131,7 +131,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Receipt(command) => command.run(session).await,
         Command::Market(command) => command.run(session).await,
         Command::Position(command) => command.run(session).await,
-        Command::Address(command) => command.run(session),
+        Command::Address(command) => command.run(session).await,
     }
 }
 

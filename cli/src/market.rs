@@ -185,7 +185,7 @@ impl Create {
         };
         let creator = session.signer()?;
         let mint = model.bond_mint;
-        let create = instruction::create_market(creator, self.id, self.model, mint, terms);
+        let create = instruction::create_market(creator, self.id, self.model, &model, terms);
         session
             .send(&[create], session.decimals(&mint).await?)
             .await
@@ -196,7 +196,13 @@ impl Bet {
     async fn run(self, session: &Session) -> Result<()> {
         let (state, decimals) = read(session, &self.market).await?;
         let amount = self.amount.units(decimals).map_err(anyhow::Error::msg)?;
-        let source = session.source(self.source, &state.mint, amount, decimals);
+        let source = session.source(
+            self.source,
+            &state.mint,
+            state.token_program,
+            amount,
+            decimals,
+        );
         let bet = instruction::place_bet(
             session.signer()?,
             self.market,
@@ -258,7 +264,12 @@ async fn claim(session: &Session, market: Address, owner: Option<Address>) -> Re
     let mut instructions = vec![];
     // A position that won nothing is closed without a token account.
     if 0 < state.clone().claim(&position).map_err(program_error)? {
-        let create = instruction::create_token_account(&signer, &owner, &state.mint);
+        let create = instruction::create_token_account(
+            &signer,
+            &owner,
+            &state.mint,
+            state.token_program.into(),
+        );
         instructions.push(create);
     }
     instructions.push(instruction::claim(owner, market, &state));
@@ -276,6 +287,7 @@ async fn collect(session: &Session, market: Address, payee: Payee) -> Result<()>
                 &signer,
                 &state.creator,
                 &state.mint,
+                state.token_program.into(),
             ));
             FeePayee::Creator
         }

@@ -9,7 +9,7 @@ use driftshield_sdk::{Model, ModelTerms, instruction, spec::SpecDocument};
 
 use crate::{
     args::{Drift, Duration, Hash, Time},
-    print,
+    collateral, print,
     send::{self, Session},
 };
 
@@ -127,9 +127,10 @@ impl Register {
             artifact_hash: hash(self.artifact),
         };
         let owner = session.signer()?;
-        let register = instruction::register_model(owner, self.id, self.mint, spec, terms);
+        let bonds = collateral::read(session, &self.mint).await?;
+        let register = instruction::register_model(owner, self.id, &bonds, spec, terms);
         session
-            .send(&[register], session.decimals(&self.mint).await?)
+            .send(&[register], session.scale(bonds.decimals))
             .await
     }
 }

@@ -122,7 +122,9 @@ async fn bond(
     let amount = amount.units(decimals).map_err(anyhow::Error::msg)?;
     let oracle = session.signer()?;
     let mint = &state.bond_mint;
-    let source = session.source(source, mint, amount, decimals).await?;
+    let source = session
+        .source(source, mint, state.token_program, amount, decimals)
+        .await?;
     let bond = instruction::bond(oracle, model, &state, source, amount);
     session.send(&[bond], decimals).await
 }
@@ -133,7 +135,12 @@ async fn withdraw(session: &Session, model: Address, oracle: Option<Address>) ->
     let oracle = oracle.unwrap_or(signer);
     read_seat(session, &model, &oracle).await?;
     let instructions = [
-        instruction::create_token_account(&signer, &oracle, &state.bond_mint),
+        instruction::create_token_account(
+            &signer,
+            &oracle,
+            &state.bond_mint,
+            state.token_program.into(),
+        ),
         instruction::withdraw_bond(oracle, model, &state),
     ];
     session.send(&instructions, decimals).await

@@ -139,7 +139,9 @@ impl At {
         let (state, _, decimals) = self.read(session).await?;
         let challenger = session.signer()?;
         let (mint, bond) = (&state.bond_mint, state.challenge_bond);
-        let source = session.source(source, mint, bond, decimals).await?;
+        let source = session
+            .source(source, mint, state.token_program, bond, decimals)
+            .await?;
         let challenge =
             instruction::challenge_receipt(challenger, self.model, &state, self.window, source);
         session.send(&[challenge], decimals).await
@@ -156,6 +158,7 @@ impl At {
                     &signer,
                     &receipt.challenger,
                     &state.bond_mint,
+                    state.token_program.into(),
                 ));
                 ChallengePayee::Challenger
             }

@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use anchor_lang::{Address, event::EVENT_IX_TAG_LE, solana_program::instruction::Instruction};
 use anyhow::{Context, Result, bail, ensure};
 use driftshield_sdk::{
-    address, error,
+    TokenProgram, address, error,
     json::{self, Described},
     rpc::{self, Client, Keypair, Refusal, Signature, Signer, VersionedTransaction},
 };
@@ -72,11 +72,12 @@ impl Session {
         &self,
         given: Option<Address>,
         mint: &Address,
+        program: impl Into<TokenProgram>,
         units: u64,
         decimals: u8,
     ) -> Result<Address> {
         let owner = self.signer()?;
-        let source = given.unwrap_or_else(|| address::token_account(&owner, mint));
+        let source = given.unwrap_or_else(|| address::token_account(&owner, mint, program.into()));
         let held = self.client.token_balance(&source).await?;
         ensure!(
             units <= held,

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anchor_lang::{Address, solana_program::instruction::Instruction};
 use driftshield_sdk::{
     ChallengePayee, FeePayee, Market, Model, ModelStatus, Position, Receipt, ReceiptState, Seat,
-    address, instruction,
+    TokenProgram, address, instruction,
 };
 
 /// The most windows that one transaction settles.
@@ -236,7 +236,7 @@ fn payouts(state: &State, settled: &MarketState) -> Vec<Action> {
     }
     if 0 < market.creator_credit {
         let (step, collect) = fee(Step::CollectCreatorFee, FeePayee::Creator);
-        let account = token_account(state, &market.creator, &market.mint);
+        let account = token_account(state, &market.creator, &market.mint, market.token_program);
         actions.push(payout(step, address, account, collect));
     }
     if market.positions == 0 && market.protocol_credit == 0 && market.creator_credit == 0 {
@@ -254,7 +254,12 @@ fn claim(state: &State, settled: &MarketState, position: &Position) -> Action {
     if paid.is_ok_and(|paid| paid == 0) {
         return action(Step::Claim, account, claim); // nothing needs a token account
     }
-    let create = token_account(state, &position.owner, &settled.market.mint);
+    let create = token_account(
+        state,
+        &position.owner,
+        &settled.market.mint,
+        settled.market.token_program,
+    );
     payout(Step::Claim, account, create, claim)
 }
 
@@ -269,7 +274,12 @@ fn credits(state: &State, model: &ModelState) -> Vec<Action> {
             actions.push(action(Step::CollectChallengeForTreasury, account, collect));
         }
         if 0 < receipt.challenger_credit {
-            let create = token_account(state, &receipt.challenger, &model.model.bond_mint);
+            let create = token_account(
+                state,
+                &receipt.challenger,
+                &model.model.bond_mint,
+                model.model.token_program,
+            );
             let collect = collect(ChallengePayee::Challenger);
             let step = Step::CollectChallengeForChallenger;
             actions.push(payout(step, account, create, collect));
@@ -282,7 +292,12 @@ fn bonds(state: &State, model: &ModelState) -> Vec<Action> {
     let released = |seat: &&Seat| 0 < seat.unbonding && seat.release_at <= state.now;
     let withdraw = |seat: &Seat| {
         let account = address::seat(&model.address, &seat.oracle);
-        let create = token_account(state, &seat.oracle, &model.model.bond_mint);
+        let create = token_account(
+            state,
+            &seat.oracle,
+            &model.model.bond_mint,
+            model.model.token_program,
+        );
         let withdraw = instruction::withdraw_bond(seat.oracle, model.address, &model.model);
         payout(Step::WithdrawBond, account, create, withdraw)
     };
@@ -335,8 +350,13 @@ fn payout(step: Step, account: Address, create: Instruction, pay: Instruction) -
     }
 }
 
-fn token_account(state: &State, owner: &Address, mint: &Address) -> Instruction {
-    instruction::create_token_account(&state.payer, owner, mint)
+fn token_account(
+    state: &State,
+    owner: &Address,
+    mint: &Address,
+    program: impl Into<TokenProgram>,
+) -> Instruction {
+    instruction::create_token_account(&state.payer, owner, mint, program.into())
 }
 
 #[cfg(test)]

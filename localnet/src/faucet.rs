@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use driftshield_sdk::{
-    Address, address, instruction,
+    Address, TokenProgram, address, instruction,
     rpc::{Client, Keypair, Signer},
 };
 use solana_system_interface::instruction as system;
@@ -46,10 +46,10 @@ impl<'a> Faucet<'a> {
     /// Gives `owner` lamports, and base units of the token to its associated token account.
     pub async fn fund(&self, owner: &Address, lamports: u64, amount: u64) -> anyhow::Result<()> {
         let payer = self.payer.pubkey();
-        let account = address::token_account(owner, &self.mint);
+        let account = address::token_account(owner, &self.mint, TokenProgram::SplToken);
         let instructions = [
             system::transfer(&payer, owner, lamports),
-            instruction::create_token_account(&payer, owner, &self.mint),
+            instruction::create_token_account(&payer, owner, &self.mint, TokenProgram::SplToken),
             token::mint_to(
                 &spl_token_interface::ID,
                 &self.mint,

@@ -1,7 +1,8 @@
 use anchor_lang::{AccountDeserialize, Discriminator};
 
 use crate::{
-    Collateral, Config, DecodeError, Market, Model, Position, Receipt, Seat, discriminator,
+    Collateral, Config, DecodeError, Exposure, Market, Model, Policy, Position, Receipt, Seat,
+    Vault, WithdrawRequest, discriminator,
 };
 
 macro_rules! accounts {
@@ -43,4 +44,16 @@ macro_rules! accounts {
     };
 }
 
-accounts!(Config, Collateral, Model, Seat, Receipt, Market, Position);
+accounts!(
+    Config,
+    Collateral,
+    Model,
+    Seat,
+    Receipt,
+    Market,
+    Position,
+    Vault,
+    Exposure,
+    WithdrawRequest,
+    Policy
+);

@@ -2,7 +2,7 @@
 
 use anchor_lang::Address;
 use anchor_spl::associated_token;
-use driftshield::accounts;
+use driftshield::{TokenProgram, Vault, accounts};
 
 /// Of the only `Config`.
 pub fn config() -> Address {
@@ -59,7 +59,50 @@ pub fn position(market: &Address, owner: &Address) -> Address {
     accounts::PlaceBet::find_position_address(market, owner).0
 }
 
+pub fn vault(manager: &Address, id: u64) -> Address {
+    accounts::CreateVault::find_vault_address(manager, &id.to_le_bytes()).0
+}
+
+/// The token account that holds a vault's capital.
+pub fn vault_tokens(vault: &Address) -> Address {
+    accounts::CreateVault::find_tokens_address(vault).0
+}
+
+/// The mint of a vault's shares.
+pub fn share_mint(vault: &Address) -> Address {
+    accounts::CreateVault::find_share_mint_address(vault).0
+}
+
+/// The token account that holds the shares that are asked back of a vault.
+pub fn escrow(vault: &Address) -> Address {
+    accounts::CreateVault::find_escrow_address(vault).0
+}
+
+pub fn exposure(vault: &Address, model: &Address) -> Address {
+    accounts::ListModel::find_exposure_address(vault, model).0
+}
+
+pub fn withdraw_request(vault: &Address, owner: &Address) -> Address {
+    accounts::RequestWithdraw::find_request_address(vault, owner).0
+}
+
+pub fn policy(vault: &Address, holder: &Address, id: u64) -> Address {
+    accounts::BuyPolicy::find_policy_address(vault, holder, &id.to_le_bytes()).0
+}
+
+/// What a holder delegates the premiums of renewals to.
+pub fn renewal_authority(holder: &Address) -> Address {
+    accounts::RenewPolicy::find_renewal_address(holder).0
+}
+
 /// Where an owner is paid: its associated token account.
-pub fn token_account(owner: &Address, mint: &Address) -> Address {
-    associated_token::get_associated_token_address(owner, mint)
+pub fn token_account(owner: &Address, mint: &Address, program: TokenProgram) -> Address {
+    let seeds = [owner.as_ref(), program.id().as_ref(), mint.as_ref()].map(<[u8]>::to_vec);
+    let seeds: Vec<&[u8]> = seeds.iter().map(Vec::as_slice).collect();
+    anchor_lang::find_program_address(&seeds, &associated_token::ID).0
+}
+
+/// Where an owner gets a vault's shares, whose mint is of SPL Token.
+pub fn share_account(owner: &Address, vault: &Vault) -> Address {
+    token_account(owner, &vault.share_mint, TokenProgram::SplToken)
 }

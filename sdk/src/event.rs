@@ -8,11 +8,13 @@ use crate::{DecodeError, address, discriminator};
 pub mod events {
     pub use driftshield::{
         AdminAccepted, AdminProposed, BetPlaced, BondWithdrawn, Bonded, ChallengeCollected,
-        Claimed, CollateralRegistered, CollateralUpdated, ConfigUpdated, FeesCollected,
-        Initialized, MarketCancelled, MarketClosed, MarketCreated, MarketSettled, ModelRegistered,
-        ModelRetired, ModelUpdated, PauseSet, ReceiptChallenged, ReceiptClosed, ReceiptFinalized,
-        ReceiptRuled, ReceiptSettled, ReceiptSubmitted, SeatClosed, SeatRuled, TreasuryWithdrawn,
-        UnbondRequested,
+        Claimed, CollateralRegistered, CollateralUpdated, ConfigUpdated, Deposited, ExposureClosed,
+        FeesCollected, Initialized, ManagerFeesCollected, MarketCancelled, MarketClosed,
+        MarketCreated, MarketSettled, ModelListed, ModelRegistered, ModelRetired, ModelUpdated,
+        PauseSet, PolicyBought, PolicyCancelled, PolicyClaimed, PolicyExpired, PolicyRenewed,
+        ReceiptChallenged, ReceiptClosed, ReceiptFinalized, ReceiptRuled, ReceiptSettled,
+        ReceiptSubmitted, SeatClosed, SeatRuled, TreasuryWithdrawn, UnbondRequested, VaultClosed,
+        VaultCreated, VaultUpdated, WithdrawCancelled, WithdrawRequested, Withdrawn,
     };
 }
 
@@ -80,6 +82,21 @@ events!(
     Claimed,
     FeesCollected,
     MarketClosed,
+    VaultCreated,
+    VaultUpdated,
+    ModelListed,
+    Deposited,
+    WithdrawRequested,
+    WithdrawCancelled,
+    Withdrawn,
+    ManagerFeesCollected,
+    ExposureClosed,
+    VaultClosed,
+    PolicyBought,
+    PolicyClaimed,
+    PolicyCancelled,
+    PolicyRenewed,
+    PolicyExpired,
 );
 
 impl Event {
@@ -140,6 +157,46 @@ impl Event {
             Self::Claimed(e) => vec![(e.market, e.market_seq), (e.position, e.position_seq)],
             Self::FeesCollected(e) => vec![(e.market, e.market_seq)],
             Self::MarketClosed(e) => vec![(e.market, e.market_seq)],
+            Self::VaultCreated(e) => vec![(e.vault, e.vault_seq)],
+            Self::VaultUpdated(e) => vec![(e.vault, e.vault_seq)],
+            Self::ModelListed(e) => vec![(e.vault, e.vault_seq), (e.exposure, e.exposure_seq)],
+            Self::Deposited(e) => vec![(e.vault, e.vault_seq)],
+            Self::WithdrawRequested(e) => vec![(e.vault, e.vault_seq), (e.request, e.request_seq)],
+            Self::WithdrawCancelled(e) => vec![(e.vault, e.vault_seq), (e.request, e.request_seq)],
+            Self::Withdrawn(e) => vec![(e.vault, e.vault_seq), (e.request, e.request_seq)],
+            Self::ManagerFeesCollected(e) => vec![(e.vault, e.vault_seq)],
+            Self::ExposureClosed(e) => vec![(e.vault, e.vault_seq), (e.exposure, e.exposure_seq)],
+            Self::VaultClosed(e) => vec![(e.vault, e.vault_seq)],
+            Self::PolicyBought(e) => vec![
+                (e.vault, e.vault_seq),
+                (e.exposure, e.exposure_seq),
+                (e.policy, e.policy_seq),
+                (e.model, e.model_seq),
+            ],
+            Self::PolicyClaimed(e) => vec![
+                (e.vault, e.vault_seq),
+                (e.exposure, e.exposure_seq),
+                (e.policy, e.policy_seq),
+                (e.model, e.model_seq),
+            ],
+            Self::PolicyCancelled(e) => vec![
+                (e.vault, e.vault_seq),
+                (e.exposure, e.exposure_seq),
+                (e.policy, e.policy_seq),
+                (e.model, e.model_seq),
+            ],
+            Self::PolicyRenewed(e) => vec![
+                (e.vault, e.vault_seq),
+                (e.exposure, e.exposure_seq),
+                (e.policy, e.policy_seq),
+                (e.model, e.model_seq),
+            ],
+            Self::PolicyExpired(e) => vec![
+                (e.vault, e.vault_seq),
+                (e.exposure, e.exposure_seq),
+                (e.policy, e.policy_seq),
+                (e.model, e.model_seq),
+            ],
         }
     }
 }

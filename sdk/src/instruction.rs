@@ -9,26 +9,32 @@ use anchor_lang::{
     Address,
     solana_program::instruction::{AccountMeta, Instruction},
 };
-use anchor_spl::{associated_token, token};
+use anchor_spl::associated_token;
 use driftshield::{
-    ChallengePayee, CollateralTerms, ConfigParams, FeePayee, ID, Market, MarketTerms, MetricSpec,
-    Model, ModelTerms, Receipt, accounts, instruction as data,
+    ChallengePayee, Collateral, CollateralTerms, ConfigParams, FeePayee, ID, ListingTerms, Market,
+    MarketTerms, MetricSpec, Model, ModelTerms, Policy, PolicyTerms, PremiumPayee, Receipt,
+    TokenProgram, Vault, VaultTerms, accounts, instruction as data,
 };
 
 use crate::address;
 
 /// Makes `owner`'s associated token account for `mint` at `payer`'s expense, if it is missing.
-pub fn create_token_account(payer: &Address, owner: &Address, mint: &Address) -> Instruction {
+pub fn create_token_account(
+    payer: &Address,
+    owner: &Address,
+    mint: &Address,
+    program: TokenProgram,
+) -> Instruction {
     const CREATE_IDEMPOTENT: u8 = 1;
     Instruction {
         program_id: associated_token::ID,
         accounts: vec![
             AccountMeta::new(*payer, true),
-            AccountMeta::new(address::token_account(owner, mint), false),
+            AccountMeta::new(address::token_account(owner, mint, program), false),
             AccountMeta::new_readonly(*owner, false),
             AccountMeta::new_readonly(*mint, false),
             AccountMeta::new_readonly(Address::default(), false), // the system program
-            AccountMeta::new_readonly(token::ID, false),
+            AccountMeta::new_readonly(program.id(), false),
         ],
         data: vec![CREATE_IDEMPOTENT],
     }
@@ -101,6 +107,7 @@ pub fn set_pause(authority: Address, paused: u8) -> Instruction {
 pub fn register_collateral(
     admin: Address,
     mint: Address,
+    token_program: TokenProgram,
     terms: CollateralTerms,
     accepts_freeze: bool,
 ) -> Instruction {
@@ -112,7 +119,7 @@ pub fn register_collateral(
         admin,
         config: address::config(),
         mint,
-        token_program: token::ID,
+        token_program: token_program.id(),
         program: ID,
     })
 }
@@ -131,13 +138,14 @@ pub fn update_collateral(
     })
 }
 
-/// Pays `amount` base units of `mint` to the token account `destination`.
+/// Pays `amount` base units of a collateral to the token account `destination`.
 pub fn withdraw_treasury(
     admin: Address,
-    mint: Address,
+    state: &Collateral,
     destination: Address,
     amount: u64,
 ) -> Instruction {
+    let mint = state.mint;
     let collateral = address::collateral(&mint);
     data::WithdrawTreasury { amount }.to_instruction(accounts::WithdrawTreasuryResolved {
         admin,
@@ -146,25 +154,26 @@ pub fn withdraw_treasury(
         treasury: address::treasury(&collateral),
         destination,
         mint,
-        token_program: token::ID,
+        token_program: program_of(state.token_program),
         program: ID,
     })
 }
 
+/// `bonds` is the collateral of the model's bonds, markets and cover.
 pub fn register_model(
     owner: Address,
     id: u64,
-    bond_mint: Address,
+    bonds: &Collateral,
     spec: MetricSpec,
     terms: ModelTerms,
 ) -> Instruction {
     data::RegisterModel { id, spec, terms }.to_instruction(accounts::RegisterModelResolved {
         owner,
         config: address::config(),
-        collateral: address::collateral(&bond_mint),
-        bond_mint,
+        collateral: address::collateral(&bonds.mint),
+        bond_mint: bonds.mint,
         model: address::model(&owner, id),
-        token_program: token::ID,
+        token_program: program_of(bonds.token_program),
         program: ID,
     })
 }
@@ -198,9 +207,10 @@ pub fn bond(
         oracle,
         model,
         source,
+        collateral: address::collateral(&state.bond_mint),
         bond_vault: state.bond_vault,
         mint: state.bond_mint,
-        token_program: token::ID,
+        token_program: program_of(state.token_program),
         program: ID,
     })
 }
@@ -221,9 +231,9 @@ pub fn withdraw_bond(oracle: Address, model: Address, state: &Model) -> Instruct
         model,
         seat: address::seat(&model, &oracle),
         bond_vault: state.bond_vault,
-        destination: address::token_account(&oracle, &state.bond_mint),
+        destination: address::token_account(&oracle, &state.bond_mint, state.token_program.into()),
         mint: state.bond_mint,
-        token_program: token::ID,
+        token_program: program_of(state.token_program),
         program: ID,
     })
 }
@@ -274,9 +284,10 @@ pub fn challenge_receipt(
         model,
         receipt: address::receipt(&model, window),
         source,
+        collateral: address::collateral(&state.bond_mint),
         bond_vault: state.bond_vault,
         mint: state.bond_mint,
-        token_program: token::ID,
+        token_program: program_of(state.token_program),
         program: ID,
     })
 }
@@ -330,10 +341,12 @@ pub fn collect_challenge(
         bond_vault: state.bond_vault,
         destination: match payee {
             ChallengePayee::Treasury => address::treasury(&collateral),
-            ChallengePayee::Challenger => address::token_account(&receipt.challenger, &mint),
+            ChallengePayee::Challenger => {
+                address::token_account(&receipt.challenger, &mint, state.token_program.into())
+            }
         },
         mint,
-        token_program: token::ID,
+        token_program: program_of(state.token_program),
         program: ID,
     })
 }
@@ -347,22 +360,22 @@ pub fn close_receipt(receipt: &Receipt) -> Instruction {
     })
 }
 
-/// `mint` is the model's bond mint.
+/// `state` is the model.
 pub fn create_market(
     creator: Address,
     id: u64,
     model: Address,
-    mint: Address,
+    state: &Model,
     terms: MarketTerms,
 ) -> Instruction {
     data::CreateMarket { id, terms }.to_instruction(accounts::CreateMarketResolved {
         creator,
         config: address::config(),
         model,
-        collateral: address::collateral(&mint),
-        mint,
+        collateral: address::collateral(&state.bond_mint),
+        mint: state.bond_mint,
         market: address::market(&creator, id),
-        token_program: token::ID,
+        token_program: program_of(state.token_program),
         program: ID,
     })
 }
@@ -400,7 +413,7 @@ pub fn place_bet(
         source,
         vault: state.vault,
         mint: state.mint,
-        token_program: token::ID,
+        token_program: program_of(state.token_program),
         program: ID,
     })
 }
@@ -430,9 +443,9 @@ pub fn claim(owner: Address, market: Address, state: &Market) -> Instruction {
         market,
         position: address::position(&market, &owner),
         vault: state.vault,
-        destination: address::token_account(&owner, &state.mint),
+        destination: address::token_account(&owner, &state.mint, state.token_program.into()),
         mint: state.mint,
-        token_program: token::ID,
+        token_program: program_of(state.token_program),
         program: ID,
     })
 }
@@ -447,10 +460,12 @@ pub fn collect_fees(market: Address, state: &Market, payee: FeePayee) -> Instruc
         vault: state.vault,
         destination: match payee {
             FeePayee::Treasury => address::treasury(&collateral),
-            FeePayee::Creator => address::token_account(&state.creator, &state.mint),
+            FeePayee::Creator => {
+                address::token_account(&state.creator, &state.mint, state.token_program.into())
+            }
         },
         mint: state.mint,
-        token_program: token::ID,
+        token_program: program_of(state.token_program),
         program: ID,
     })
 }
@@ -468,7 +483,288 @@ fn close_accounts(market: Address, state: &Market) -> accounts::CloseMarketResol
         vault: state.vault,
         treasury: address::treasury(&collateral),
         mint: state.mint,
-        token_program: token::ID,
+        token_program: program_of(state.token_program),
         program: ID,
     }
+}
+
+// Vaults.
+
+/// `collateral` is of the vault's mint.
+pub fn create_vault(
+    manager: Address,
+    id: u64,
+    collateral: &Collateral,
+    cooldown_secs: i64,
+    manager_fee_bps: u16,
+    terms: VaultTerms,
+) -> Instruction {
+    data::CreateVault {
+        id,
+        cooldown_secs,
+        manager_fee_bps,
+        terms,
+    }
+    .to_instruction(accounts::CreateVaultResolved {
+        manager,
+        config: address::config(),
+        collateral: address::collateral(&collateral.mint),
+        mint: collateral.mint,
+        vault: address::vault(&manager, id),
+        token_program: program_of(collateral.token_program),
+        program: ID,
+    })
+}
+
+pub fn update_vault(manager: Address, vault: Address, terms: VaultTerms) -> Instruction {
+    data::UpdateVault { terms }.to_instruction(accounts::UpdateVaultResolved {
+        manager,
+        vault,
+        program: ID,
+    })
+}
+
+pub fn list_model(
+    manager: Address,
+    vault: Address,
+    model: Address,
+    terms: ListingTerms,
+) -> Instruction {
+    data::ListModel { terms }.to_instruction(accounts::ListModelResolved {
+        manager,
+        model,
+        vault,
+        program: ID,
+    })
+}
+
+/// Pays from the token account `source`; shares go to `owner`'s associated account of them, which
+/// [`create_share_account`] makes.
+pub fn deposit(
+    owner: Address,
+    vault: Address,
+    state: &Vault,
+    source: Address,
+    amount: u64,
+    min_shares: u64,
+) -> Instruction {
+    data::Deposit { amount, min_shares }.to_instruction(accounts::DepositResolved {
+        owner,
+        config: address::config(),
+        collateral: address::collateral(&state.mint),
+        vault,
+        source,
+        tokens: state.tokens,
+        mint: state.mint,
+        share_mint: state.share_mint,
+        destination: address::share_account(&owner, state),
+        token_program: program_of(state.token_program),
+        program: ID,
+    })
+}
+
+/// Makes `owner`'s account of a vault's shares at `payer`'s expense, if it is missing.
+pub fn create_share_account(payer: &Address, owner: &Address, state: &Vault) -> Instruction {
+    create_token_account(payer, owner, &state.share_mint, TokenProgram::SplToken)
+}
+
+/// Takes the shares from `owner`'s associated account of them.
+pub fn request_withdraw(owner: Address, vault: Address, state: &Vault, shares: u64) -> Instruction {
+    data::RequestWithdraw { shares }.to_instruction(accounts::RequestWithdrawResolved {
+        owner,
+        vault,
+        source: address::share_account(&owner, state),
+        escrow: state.escrow,
+        share_mint: state.share_mint,
+        program: ID,
+    })
+}
+
+/// Gives the shares back to `owner`'s associated account of them.
+pub fn cancel_withdraw(owner: Address, vault: Address, state: &Vault) -> Instruction {
+    data::CancelWithdraw {}.to_instruction(accounts::CancelWithdrawResolved {
+        owner,
+        vault,
+        request: address::withdraw_request(&vault, &owner),
+        escrow: state.escrow,
+        share_mint: state.share_mint,
+        destination: address::share_account(&owner, state),
+        program: ID,
+    })
+}
+
+/// Pays `owner`'s associated token account.
+pub fn withdraw(owner: Address, vault: Address, state: &Vault) -> Instruction {
+    data::Withdraw {}.to_instruction(accounts::WithdrawResolved {
+        owner,
+        vault,
+        request: address::withdraw_request(&vault, &owner),
+        escrow: state.escrow,
+        share_mint: state.share_mint,
+        tokens: state.tokens,
+        destination: address::token_account(&owner, &state.mint, state.token_program.into()),
+        mint: state.mint,
+        token_program: program_of(state.token_program),
+        program: ID,
+    })
+}
+
+/// Pays the treasury, or the manager's associated token account.
+pub fn collect_manager_fees(vault: Address, state: &Vault, payee: PremiumPayee) -> Instruction {
+    let (mint, program) = (state.mint, state.token_program.into());
+    let collateral = address::collateral(&mint);
+    data::CollectManagerFees { payee }.to_instruction(accounts::CollectManagerFeesResolved {
+        manager: state.manager,
+        vault,
+        collateral,
+        tokens: state.tokens,
+        destination: match payee {
+            PremiumPayee::Treasury => address::treasury(&collateral),
+            PremiumPayee::Manager => address::token_account(&state.manager, &mint, program),
+        },
+        mint,
+        token_program: program_of(state.token_program),
+        program: ID,
+    })
+}
+
+pub fn close_exposure(vault: Address, state: &Vault, model: Address) -> Instruction {
+    data::CloseExposure {}.to_instruction(accounts::CloseExposureResolved {
+        manager: state.manager,
+        model,
+        vault,
+        exposure: address::exposure(&vault, &model),
+        program: ID,
+    })
+}
+
+/// Anyone may close an empty vault; within its notice the manager signs.
+pub fn close_vault(vault: Address, state: &Vault, manager_signs: bool) -> Instruction {
+    let collateral = address::collateral(&state.mint);
+    let mut instruction = data::CloseVault {}.to_instruction(accounts::CloseVaultResolved {
+        manager: state.manager,
+        vault,
+        collateral,
+        tokens: state.tokens,
+        escrow: state.escrow,
+        share_mint: state.share_mint,
+        treasury: address::treasury(&collateral),
+        mint: state.mint,
+        token_program: program_of(state.token_program),
+        program: ID,
+    });
+    instruction.accounts[0].is_signer = manager_signs;
+    instruction
+}
+
+// Policies.
+
+/// `source` is the holder's token account; [`crate::quote`] tells what it pays.
+pub fn buy_policy(
+    holder: Address,
+    id: u64,
+    vault: Address,
+    state: &Vault,
+    model: Address,
+    source: Address,
+    terms: PolicyTerms,
+) -> Instruction {
+    data::BuyPolicy { id, terms }.to_instruction(accounts::BuyPolicyResolved {
+        holder,
+        config: address::config(),
+        collateral: address::collateral(&state.mint),
+        model,
+        vault,
+        exposure: address::exposure(&vault, &model),
+        policy: address::policy(&vault, &holder, id),
+        source,
+        tokens: state.tokens,
+        mint: state.mint,
+        token_program: program_of(state.token_program),
+        program: ID,
+    })
+}
+
+/// Claims by the receipts of as many windows as the policy's persistence, from `first_window` on.
+/// Pays the holder's associated token account.
+pub fn claim_policy(policy: &Policy, state: &Vault, first_window: u64) -> Instruction {
+    let holder = policy.holder;
+    let mut instruction = data::ClaimPolicy {}.to_instruction(accounts::ClaimPolicyResolved {
+        holder,
+        model: policy.model,
+        vault: policy.vault,
+        exposure: address::exposure(&policy.vault, &policy.model),
+        policy: address::policy(&policy.vault, &holder, policy.id),
+        tokens: state.tokens,
+        destination: address::token_account(&holder, &state.mint, state.token_program.into()),
+        mint: state.mint,
+        token_program: program_of(state.token_program),
+        program: ID,
+    });
+    let end = first_window.saturating_add(policy.persistence.into());
+    let receipts = (first_window..end).map(|window| address::receipt(&policy.model, window));
+    instruction
+        .accounts
+        .extend(receipts.map(|receipt| AccountMeta::new_readonly(receipt, false)));
+    instruction
+}
+
+/// Pays the holder's associated token account.
+pub fn cancel_policy(policy: &Policy, state: &Vault) -> Instruction {
+    let holder = policy.holder;
+    data::CancelPolicy {}.to_instruction(accounts::CancelPolicyResolved {
+        holder,
+        model: policy.model,
+        vault: policy.vault,
+        exposure: address::exposure(&policy.vault, &policy.model),
+        policy: address::policy(&policy.vault, &holder, policy.id),
+        tokens: state.tokens,
+        destination: address::token_account(&holder, &state.mint, state.token_program.into()),
+        mint: state.mint,
+        token_program: program_of(state.token_program),
+        program: ID,
+    })
+}
+
+/// Pays from the holder's token account `source`: by the holder's signature or, where it doesn't
+/// sign, by what it delegated to [`address::renewal_authority`].
+pub fn renew_policy(
+    policy: &Policy,
+    state: &Vault,
+    source: Address,
+    holder_signs: bool,
+) -> Instruction {
+    let holder = policy.holder;
+    let mut instruction = data::RenewPolicy {}.to_instruction(accounts::RenewPolicyResolved {
+        holder,
+        config: address::config(),
+        collateral: address::collateral(&state.mint),
+        model: policy.model,
+        vault: policy.vault,
+        exposure: address::exposure(&policy.vault, &policy.model),
+        policy: address::policy(&policy.vault, &holder, policy.id),
+        source,
+        tokens: state.tokens,
+        mint: state.mint,
+        token_program: program_of(state.token_program),
+        program: ID,
+    });
+    instruction.accounts[0].is_signer = holder_signs;
+    instruction
+}
+
+pub fn expire_policy(policy: &Policy) -> Instruction {
+    let holder = policy.holder;
+    data::ExpirePolicy {}.to_instruction(accounts::ExpirePolicyResolved {
+        holder,
+        model: policy.model,
+        vault: policy.vault,
+        exposure: address::exposure(&policy.vault, &policy.model),
+        policy: address::policy(&policy.vault, &holder, policy.id),
+        program: ID,
+    })
+}
+
+fn program_of(program: impl Into<TokenProgram>) -> Address {
+    program.into().id()
 }

@@ -25,8 +25,10 @@ pub use anchor_lang::{
 };
 pub use driftshield::{
     Aggregate, ChallengePayee, Collateral, CollateralTerms, Config, ConfigParams, DriftShieldError,
-    FeePayee, ID, Market, MarketState, MarketTerms, MetricSpec, Model, ModelStatus, ModelTerms,
-    Position, Receipt, ReceiptState, Seat, math, math::Metric, pause,
+    Exposure, FeePayee, ID, ListingTerms, Market, MarketState, MarketTerms, MetricSpec, Model,
+    ModelStatus, ModelTerms, Policy, PolicyTerms, Position, PremiumPayee, Quote, Receipt,
+    ReceiptState, Seat, Stream, TokenProgram, Vault, VaultTerms, VaultTotals, WithdrawRequest,
+    first_window, math, math::Metric, pause, quote, quote_renewal,
 };
 pub use event::{Event, events};
 

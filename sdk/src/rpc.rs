@@ -30,7 +30,7 @@ pub use solana_transaction::versioned::VersionedTransaction;
 pub use solana_transaction_error::TransactionError;
 use solana_transaction_status_client_types::{TransactionStatus, UiTransactionEncoding};
 
-use crate::{DecodeError, Event, ID, error, json};
+use crate::{DecodeError, Event, ID, TokenProgram, error, json};
 
 /// The most bytes that a transaction may have.
 pub const TRANSACTION_BYTES: usize = 1_232;
@@ -282,6 +282,16 @@ impl Client {
         let data = self.data(mint).await?;
         let decimals = data.get(OFFSET).copied();
         decimals.ok_or(Error::NoMint(*mint))
+    }
+
+    /// The token program that the mint is of.
+    pub async fn token_program(&self, mint: &Address) -> Result<TokenProgram, Error> {
+        let account = self.account(mint).await?;
+        let (owner, _) = account.ok_or(Error::Missing(*mint))?;
+        let programs = [TokenProgram::SplToken, TokenProgram::Token2022];
+        let mut programs = programs.into_iter();
+        let program = programs.find(|program| program.id() == owner);
+        program.ok_or(Error::NoMint(*mint))
     }
 
     /// The base units that a token account holds; 0 where there is none.

@@ -1,6 +1,8 @@
 //! The costliest path of every instruction, run in a world of its own keys.
 
-use driftshield_sdk::{ChallengePayee, FeePayee, Market, MetricSpec, address, instruction, pause};
+use driftshield_sdk::{
+    ChallengePayee, FeePayee, Market, MetricSpec, TokenProgram, address, instruction, pause,
+};
 
 use crate::world::*;
 
@@ -38,14 +40,21 @@ fn admin(keys: &str, units: &mut Units) {
     run("accept_admin", &mut world, accept, &guardian);
     let pause = instruction::set_pause(guardian_key, pause::ALL);
     run("set_pause", &mut world, pause, &guardian);
-    let register = instruction::register_collateral(guardian_key, world.mint, terms(), false);
+    let register = instruction::register_collateral(
+        guardian_key,
+        world.mint,
+        TokenProgram::SplToken,
+        terms(),
+        false,
+    );
     run("register_collateral", &mut world, register, &guardian);
     let update = instruction::update_collateral(guardian_key, world.mint, terms(), true);
     run("update_collateral", &mut world, update, &guardian);
     let treasury = world.treasury();
     world.mint_to(&treasury, TOKEN);
     let destination = world.wallet(0).tokens;
-    let withdraw = instruction::withdraw_treasury(guardian_key, world.mint, destination, TOKEN);
+    let withdraw =
+        instruction::withdraw_treasury(guardian_key, &world.collateral(), destination, TOKEN);
     run("withdraw_treasury", &mut world, withdraw, &guardian);
 }
 
@@ -66,7 +75,8 @@ fn bonds(keys: &str, units: &mut Units) {
     let mut terms = model_terms(&oracles);
     terms.name = "n".repeat(32);
     terms.uri = "u".repeat(128);
-    let register = instruction::register_model(owner.address(), 1, world.mint, spec, terms.clone());
+    let register =
+        instruction::register_model(owner.address(), 1, &world.collateral(), spec, terms.clone());
     let sent = world.send(register, &[&owner.key]).expect("register_model");
     units.push(("register_model", sent.units));
 
@@ -187,7 +197,7 @@ fn markets(keys: &str, units: &mut Units) {
         creator.address(),
         1,
         model.address,
-        world.mint,
+        &world.model(&model.address),
         terms.clone(),
     );
     let sent = world.send(create, &[&creator.key]).expect("create_market");

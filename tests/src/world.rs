@@ -5,8 +5,8 @@ use std::{collections::HashMap, path::PathBuf};
 use anchor_lang::{AccountDeserialize, Address, solana_program::instruction::Instruction};
 use driftshield_sdk::{
     Collateral, CollateralTerms, Config, ConfigParams, DriftShieldError, Event, ID, Market,
-    MarketTerms, MetricSpec, Model, ModelTerms, Position, Receipt, Seat, address, error,
-    instruction,
+    MarketTerms, MetricSpec, Model, ModelTerms, Position, Receipt, Seat, TokenProgram, address,
+    error, instruction,
 };
 use litesvm::{
     LiteSVM,
@@ -38,6 +38,8 @@ pub fn params() -> ConfigParams {
         unbond_secs: 3 * DAY,
         retention_secs: 530 * DAY,
         claim_grace_secs: 7 * DAY,
+        waiting_secs: DAY,
+        bucket_secs: 7 * DAY,
         min_window_secs: HOUR,
         max_window_secs: 31 * DAY,
         max_spread_limit: 1_000_000,
@@ -224,7 +226,13 @@ impl World {
             params,
         );
         world.send(initialize, &[&admin]).expect("initialize");
-        let collateral = instruction::register_collateral(admin.pubkey(), world.mint, terms, false);
+        let collateral = instruction::register_collateral(
+            admin.pubkey(),
+            world.mint,
+            TokenProgram::SplToken,
+            terms,
+            false,
+        );
         world.send(collateral, &[&admin]).expect("collateral");
         self
     }
@@ -245,7 +253,13 @@ impl World {
         let mint = key(&format!("{} second mint", self.name)).pubkey();
         set_mint(&mut self.svm, &mint, &self.payer.pubkey(), None);
         let admin = self.admin.insecure_clone();
-        let register = instruction::register_collateral(admin.pubkey(), mint, terms(), false);
+        let register = instruction::register_collateral(
+            admin.pubkey(),
+            mint,
+            TokenProgram::SplToken,
+            terms(),
+            false,
+        );
         self.send(register, &[&admin]).expect("register_collateral");
         mint
     }
@@ -441,8 +455,13 @@ impl World {
     pub fn model_with(&mut self, spec: MetricSpec, oracles: usize, bond: u64) -> TestModel {
         let owner = self.wallet(0);
         let oracles: Vec<Wallet> = (0..oracles).map(|_| self.wallet(10 * bond)).collect();
-        let register =
-            instruction::register_model(owner.address(), 1, self.mint, spec, model_terms(&oracles));
+        let register = instruction::register_model(
+            owner.address(),
+            1,
+            &self.collateral(),
+            spec,
+            model_terms(&oracles),
+        );
         self.send(register, &[&owner.key]).expect("register_model");
         let model = TestModel {
             address: address::model(&owner.address(), 1),
@@ -554,8 +573,13 @@ impl World {
         id: u64,
         terms: MarketTerms,
     ) -> Result<Address, Box<FailedTransactionMetadata>> {
-        let create =
-            instruction::create_market(creator.address(), id, model.address, self.mint, terms);
+        let create = instruction::create_market(
+            creator.address(),
+            id,
+            model.address,
+            &self.model(&model.address),
+            terms,
+        );
         self.send(create, &[&creator.key])?;
         Ok(address::market(&creator.address(), id))
     }

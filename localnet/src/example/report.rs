@@ -4,7 +4,7 @@
 use std::{fs, time::Duration};
 
 use anyhow::{Context, ensure};
-use driftshield_sdk::{Address, Config, Model, address, rpc::Signer};
+use driftshield_sdk::{Address, Config, Model, TokenProgram, address, rpc::Signer};
 use serde::Serialize;
 use serde_json::Value;
 use sqlx::{PgPool, Row, postgres::PgRow};
@@ -260,7 +260,7 @@ async fn balances(example: &Example, summary: &Summary) -> anyhow::Result<()> {
     let mut found = 0u64;
     for person in &example.people {
         let key = person.key.pubkey();
-        let account = address::token_account(&key, &example.mint);
+        let account = address::token_account(&key, &example.mint, TokenProgram::SplToken);
         let balance = example.client.token_balance(&account).await?;
         found += balance;
         let owner = key.to_string();

@@ -23,7 +23,7 @@ pub enum DriftShieldError {
     InvalidConfig,
     #[msg("A collateral term is out of its range: see the limits on CollateralTerms")]
     InvalidCollateralTerms,
-    #[msg("The mint is not supported as collateral: use a classic SPL Token mint")]
+    #[msg("The mint is not supported as collateral: use one of SPL Token, or of Token-2022 with no extensions but metadata, group, member and their pointers")]
     UnsupportedMint,
     #[msg("The mint has a freeze authority: the admin must accept it explicitly")]
     FreezeAuthorityNotAccepted,
@@ -139,13 +139,13 @@ pub enum DriftShieldError {
     // Markets
     #[msg("Give 1 to 7 thresholds in ascending order")]
     InvalidThresholds,
-    #[msg("A threshold lies under the model's noise floor: nobody may bet on sampling noise")]
+    #[msg("A threshold or trigger lies under the model's noise floor: nobody may bet on sampling noise")]
     BelowNoiseFloor,
     #[msg("Observe 1 to 366 windows that end within 400 days")]
     InvalidWindows,
     #[msg("Betting must close in the future and no later than the first observed window begins")]
     InvalidCloseTime,
-    #[msg("The protocol's and the creator's fee may be 20% together at most")]
+    #[msg("The protocol's part and the creator's or manager's may be 20% together at most")]
     FeesTooHigh,
     #[msg("Betting is closed")]
     BettingClosed,
@@ -153,9 +153,9 @@ pub enum DriftShieldError {
     NoSuchOutcome,
     #[msg("The bet is below the collateral's minimum")]
     BetTooSmall,
-    #[msg("The model's oracles and its owner may not bet on it")]
+    #[msg("A model's oracles and its owner may not bet on it or buy its cover, nor a manager its own vault's")]
     Insider,
-    #[msg("The bet would pass what the oracles' bonds secure: bet less or wait for more bonds")]
+    #[msg("This would pass what the oracles' bonds secure: take less or wait for more bonds")]
     AboveSecurityLimit,
     #[msg("The payout multiple has fallen under min_multiple: read the odds again")]
     MultipleTooLow,
@@ -185,4 +185,104 @@ pub enum DriftShieldError {
     Overflow,
     #[msg("The token account holds less than is owed: this is a bug, please report it")]
     Insolvent,
+
+    // Mints
+    #[msg("The mint is no longer what was accepted as collateral: no money is taken in it")]
+    MintChanged,
+
+    // Vaults
+    #[msg("A price or limit is out of its range: see the limits on VaultTerms")]
+    InvalidVaultTerms,
+    #[msg("The cooldown must be 1 second to 121 days")]
+    InvalidCooldown,
+    #[msg("Only the vault's manager may do this")]
+    NotManager,
+    #[msg("The vault is not the one this account belongs to")]
+    WrongInsuranceVault,
+    #[msg("The share mint or the escrow is not the one of this vault")]
+    WrongShares,
+    #[msg("The model is measured more slowly than the vault's cooldown: its window plus submit, challenge and ruling must fit in it")]
+    ModelTooSlow,
+    #[msg("The vault has been wiped out: it takes no deposits any more")]
+    VaultWipedOut,
+    #[msg("The amount buys less than a share: deposit more")]
+    ZeroShares,
+    #[msg("The deposit would buy fewer shares than min_shares: read the vault again")]
+    TooFewShares,
+    #[msg("Only the owner of these shares may do this")]
+    NotShareOwner,
+    #[msg("The shares are still in their cooldown: wait until the request's unlock time")]
+    StillCoolingDown,
+    #[msg("The capital backs policies: withdraw when some have ended or more was deposited")]
+    CapitalLocked,
+    #[msg("The vault is in use: its shares, requests, exposures and policies must have ended first, and without its manager's signature its notice too")]
+    VaultInUse,
+    #[msg(
+        "The exposure is in use: its policies must have ended, and it must be off the list or dead"
+    )]
+    ExposureInUse,
+
+    // Policies
+    #[msg("The vault does not cover this model: have its manager list it")]
+    ModelNotListed,
+    #[msg("The listing has not taken effect: wait until the exposure's active_at")]
+    ListingNotActive,
+    #[msg("The model has fewer than 8 Final receipts of this version: wait for more")]
+    TooLittleHistory,
+    #[msg("The model's newest Final receipt is too old: wait for a new one")]
+    StaleHistory,
+    #[msg("The exhaustion must not lie under the trigger")]
+    InvalidExhaustion,
+    #[msg("The trigger lies under the lowest that the vault sells on this model")]
+    TriggerTooLow,
+    #[msg("The model has drifted to the trigger already: choose a higher one")]
+    TriggerReached,
+    #[msg("Choose a persistence of 1 to 4 windows, and at least as many windows")]
+    InvalidPersistence,
+    #[msg("The first window has begun or begins too soon: read the vault and the clock again")]
+    WindowsBegan,
+    #[msg("Cover begins with the first window that can be covered: choose an earlier one")]
+    WindowsTooLate,
+    #[msg("The cover is outside the vault's limits: see min_cover and max_cover")]
+    CoverOutOfLimits,
+    #[msg(
+        "The duration is outside the vault's limits: see min_duration_secs and max_duration_secs"
+    )]
+    DurationOutOfLimits,
+    #[msg("The last window ends too far ahead: within 400 days, and 63 of the vault's buckets")]
+    EndTooFar,
+    #[msg("The vault has no capital: wait for a deposit")]
+    NoCapital,
+    #[msg(
+        "The vault would have more locked than its max_utilisation: buy less or wait for capital"
+    )]
+    UtilisationTooHigh,
+    #[msg("The vault's cap for this model would be passed: buy less or wait until policies end")]
+    ExposureFull,
+    #[msg("The premium is above max_premium: read the vault again")]
+    PremiumTooHigh,
+    #[msg("Pass as many receipts as the policy's persistence, of consecutive windows in order")]
+    WrongRunLength,
+    #[msg("The window is not one that the policy covers")]
+    WindowNotCovered,
+    #[msg("The windows are not consecutive, or one has no value: a run must be whole")]
+    BrokenRun,
+    #[msg("The drift of a window lies under the policy's trigger")]
+    BelowTrigger,
+    #[msg("The policy was paid this much already")]
+    AlreadyPaid,
+    #[msg("The policy has expired: it can no longer be claimed or renewed")]
+    PolicyExpired,
+    #[msg("The policy can still be claimed: expire it when its grace is over")]
+    PolicyNotExpired,
+    #[msg("Only the policy's holder may do this")]
+    NotHolder,
+    #[msg("The policy is not set to renew by itself: have its holder sign")]
+    NotAutoRenewed,
+    #[msg("The policy was renewed in this term already: renew it again when the term has begun")]
+    AlreadyRenewed,
+    #[msg("The policy has been paid: it can no longer be renewed")]
+    PolicyPaid,
+    #[msg("The holder's token account delegates less than the premium to its renewal authority: approve more")]
+    TooLittleDelegated,
 }

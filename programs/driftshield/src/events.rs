@@ -8,8 +8,9 @@ use anchor_lang::{
 };
 
 use crate::{
-    ChallengePayee, CollateralTerms, ConfigParams, FeePayee, MarketState, MarketTerms, MetricSpec,
-    ModelTerms, ReceiptState,
+    ChallengePayee, CollateralTerms, ConfigParams, FeePayee, ListingTerms, MarketState,
+    MarketTerms, MetricSpec, ModelTerms, PolicyTerms, PremiumPayee, ReceiptState, TokenProgram,
+    VaultTerms, VaultTotals,
 };
 
 /// Emits an event, as its `data()`, by a call of the program to itself: unlike a log it can't be
@@ -123,7 +124,9 @@ pub struct CollateralRegistered {
     pub collateral: Address,
     pub collateral_seq: u64,
     pub mint: Address,
-    pub token_program: Address,
+    pub token_program: TokenProgram,
+    /// Bits by Token-2022's numbers of the types.
+    pub extensions: u32,
     pub treasury: Address,
     pub decimals: u8,
     pub accepts_freeze: bool,
@@ -465,4 +468,276 @@ pub struct MarketClosed {
     pub creator: Address,
     /// Dust and donations, to the treasury.
     pub swept: u64,
+}
+
+// Vaults and policies. `totals` is the vault's money after the change.
+
+/// A vault opened.
+#[event]
+#[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
+pub struct VaultCreated {
+    pub vault: Address,
+    pub vault_seq: u64,
+    pub manager: Address,
+    pub id: u64,
+    pub mint: Address,
+    pub share_mint: Address,
+    pub cooldown_secs: i64,
+    pub waiting_secs: i64,
+    pub claim_grace_secs: i64,
+    pub bucket_secs: i64,
+    pub protocol_fee_bps: u16,
+    pub manager_fee_bps: u16,
+    pub terms: VaultTerms,
+}
+
+/// A manager announced other terms.
+#[event]
+#[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
+pub struct VaultUpdated {
+    pub vault: Address,
+    pub vault_seq: u64,
+    pub manager: Address,
+    pub terms: VaultTerms,
+    /// When they take effect.
+    pub terms_at: i64,
+    pub totals: VaultTotals,
+}
+
+/// A manager listed a model, or changed on what terms.
+#[event]
+#[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
+pub struct ModelListed {
+    pub vault: Address,
+    pub vault_seq: u64,
+    pub exposure: Address,
+    pub exposure_seq: u64,
+    pub manager: Address,
+    pub model: Address,
+    pub terms: ListingTerms,
+    /// No cover is sold earlier.
+    pub active_at: i64,
+}
+
+/// Somebody put up capital.
+#[event]
+#[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
+pub struct Deposited {
+    pub vault: Address,
+    pub vault_seq: u64,
+    pub owner: Address,
+    pub amount: u64,
+    /// Made for it.
+    pub shares: u64,
+    pub totals: VaultTotals,
+}
+
+/// Shares were asked back.
+#[event]
+#[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
+pub struct WithdrawRequested {
+    pub vault: Address,
+    pub vault_seq: u64,
+    pub request: Address,
+    pub request_seq: u64,
+    pub owner: Address,
+    pub shares: u64,
+    /// All shares of the request, and what they are worth at most.
+    pub requested: u64,
+    pub value: u64,
+    pub unlock_at: i64,
+    pub totals: VaultTotals,
+}
+
+/// A request was given up.
+#[event]
+#[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
+pub struct WithdrawCancelled {
+    pub vault: Address,
+    pub vault_seq: u64,
+    pub request: Address,
+    pub request_seq: u64,
+    pub owner: Address,
+    pub shares: u64,
+    /// Of these, what the owner got back.
+    pub returned: u64,
+    pub totals: VaultTotals,
+}
+
+/// Shares were paid out.
+#[event]
+#[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
+pub struct Withdrawn {
+    pub vault: Address,
+    pub vault_seq: u64,
+    pub request: Address,
+    pub request_seq: u64,
+    pub owner: Address,
+    pub destination: Address,
+    pub shares: u64,
+    pub amount: u64,
+    /// What is left of the request, which is closed when nothing is.
+    pub requested: u64,
+    pub value: u64,
+    pub totals: VaultTotals,
+}
+
+/// The protocol's or the manager's part of premiums was paid out.
+#[event]
+#[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
+pub struct ManagerFeesCollected {
+    pub vault: Address,
+    pub vault_seq: u64,
+    pub payee: PremiumPayee,
+    pub destination: Address,
+    pub amount: u64,
+    pub totals: VaultTotals,
+}
+
+/// A model went off a vault's list.
+#[event]
+#[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
+pub struct ExposureClosed {
+    pub vault: Address,
+    pub vault_seq: u64,
+    pub exposure: Address,
+    pub exposure_seq: u64,
+    pub model: Address,
+    pub manager: Address,
+}
+
+/// A vault that owes nothing any more was closed.
+#[event]
+#[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
+pub struct VaultClosed {
+    pub vault: Address,
+    pub vault_seq: u64,
+    pub manager: Address,
+    /// Residue and donations, to the treasury.
+    pub swept: u64,
+}
+
+/// Somebody bought cover.
+#[event]
+#[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
+pub struct PolicyBought {
+    pub vault: Address,
+    pub vault_seq: u64,
+    pub exposure: Address,
+    pub exposure_seq: u64,
+    pub policy: Address,
+    pub policy_seq: u64,
+    pub model: Address,
+    pub model_seq: u64,
+    pub holder: Address,
+    pub id: u64,
+    pub terms: PolicyTerms,
+    pub last_window: u64,
+    /// When the last window ends.
+    pub end: i64,
+    pub premium: u64,
+    pub protocol_part: u64,
+    pub manager_part: u64,
+    /// Streams to the vault.
+    pub streamed_part: u64,
+    pub totals: VaultTotals,
+    /// The exposure's cover.
+    pub exposure_cover: u64,
+    pub at_risk: u64,
+    /// The model's unsettled markets and open policies.
+    pub model_exposure: u64,
+}
+
+/// A policy was paid. It is closed when all of its cover was.
+#[event]
+#[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
+pub struct PolicyClaimed {
+    pub vault: Address,
+    pub vault_seq: u64,
+    pub exposure: Address,
+    pub exposure_seq: u64,
+    pub policy: Address,
+    pub policy_seq: u64,
+    pub model: Address,
+    pub model_seq: u64,
+    pub holder: Address,
+    pub destination: Address,
+    /// The first window of the run.
+    pub first_window: u64,
+    /// The lowest value of the run.
+    pub value: u64,
+    pub amount: u64,
+    /// All that was paid so far.
+    pub paid: u64,
+    pub cover: u64,
+    pub totals: VaultTotals,
+    pub exposure_cover: u64,
+    pub at_risk: u64,
+    pub model_exposure: u64,
+}
+
+/// A holder gave a policy up.
+#[event]
+#[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
+pub struct PolicyCancelled {
+    pub vault: Address,
+    pub vault_seq: u64,
+    pub exposure: Address,
+    pub exposure_seq: u64,
+    pub policy: Address,
+    pub policy_seq: u64,
+    pub model: Address,
+    pub model_seq: u64,
+    pub holder: Address,
+    pub destination: Address,
+    pub refund: u64,
+    pub paid: u64,
+    pub totals: VaultTotals,
+    pub exposure_cover: u64,
+    pub at_risk: u64,
+    pub model_exposure: u64,
+}
+
+/// A policy got as many windows more.
+#[event]
+#[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
+pub struct PolicyRenewed {
+    pub vault: Address,
+    pub vault_seq: u64,
+    pub exposure: Address,
+    pub exposure_seq: u64,
+    pub policy: Address,
+    pub policy_seq: u64,
+    pub model: Address,
+    pub model_seq: u64,
+    pub holder: Address,
+    pub last_window: u64,
+    /// When the last window ends.
+    pub end: i64,
+    pub premium: u64,
+    pub protocol_part: u64,
+    pub manager_part: u64,
+    /// Streams to the vault.
+    pub streamed_part: u64,
+    pub totals: VaultTotals,
+}
+
+/// A policy ended without another payment.
+#[event]
+#[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
+pub struct PolicyExpired {
+    pub vault: Address,
+    pub vault_seq: u64,
+    pub exposure: Address,
+    pub exposure_seq: u64,
+    pub policy: Address,
+    pub policy_seq: u64,
+    pub model: Address,
+    pub model_seq: u64,
+    pub holder: Address,
+    pub paid: u64,
+    pub totals: VaultTotals,
+    pub exposure_cover: u64,
+    pub at_risk: u64,
+    pub model_exposure: u64,
 }

@@ -10,11 +10,13 @@ pub mod math;
 mod errors;
 mod events;
 mod instructions;
+mod quote;
 mod state;
 mod token;
 
 use events::emit_event;
-pub use {errors::*, events::*, instructions::*, state::*};
+pub use token::TokenProgram;
+pub use {errors::*, events::*, instructions::*, quote::*, state::*};
 
 declare_id!("DriftSh1e1d11111111111111111111111111111111");
 
@@ -74,7 +76,7 @@ pub mod driftshield {
     }
 
     /// Stops or allows new risk: 1 models, 2 markets, 4 bets, 8 deposits, 16 policies, 32 renewals,
-    /// added up; deposits, policies and renewals are yet to come. The guardian can only add flags;
+    /// added up. The guardian can only add flags;
     /// the admin sets any.
     #[discrim = 4]
     pub fn set_pause(ctx: &mut Context<SetPause>, paused: u8) -> Result<()> {
@@ -288,5 +290,124 @@ pub mod driftshield {
     #[discrim = 30]
     pub fn close_market(ctx: &mut Context<CloseMarket>) -> Result<()> {
         emit_event!(ctx, ctx.accounts.close_market()?)
+    }
+
+    // Vaults.
+
+    /// Opens the manager's vault `id`. The cooldown (1 second to 121 days) and the manager's part of
+    /// premiums (at most 2000 bps with the protocol's) never change.
+    #[discrim = 32]
+    pub fn create_vault(
+        ctx: &mut Context<CreateVault>,
+        id: u64,
+        cooldown_secs: i64,
+        manager_fee_bps: u16,
+        terms: VaultTerms,
+    ) -> Result<()> {
+        let bump = ctx.bumps.vault;
+        emit_event!(
+            ctx,
+            ctx.accounts
+                .create_vault(id, cooldown_secs, manager_fee_bps, terms, bump)?
+        )
+    }
+
+    /// Announces other terms, which take effect after the cooldown and a day. Signed by the manager.
+    #[discrim = 33]
+    pub fn update_vault(ctx: &mut Context<UpdateVault>, terms: VaultTerms) -> Result<()> {
+        emit_event!(ctx, ctx.accounts.update_vault(terms)?)
+    }
+
+    /// Lists a model, or changes on what terms. Signed by the manager. A listing that lets more risk
+    /// in takes effect after the cooldown and a day, unless there are no shares.
+    #[discrim = 34]
+    pub fn list_model(ctx: &mut Context<ListModel>, terms: ListingTerms) -> Result<()> {
+        emit_event!(ctx, ctx.accounts.list_model(terms, ctx.bumps.exposure)?)
+    }
+
+    /// Puts `amount` base units into a vault for at least `min_shares` shares.
+    #[discrim = 35]
+    pub fn deposit(ctx: &mut Context<Deposit>, amount: u64, min_shares: u64) -> Result<()> {
+        emit_event!(ctx, ctx.accounts.deposit(amount, min_shares)?)
+    }
+
+    /// Asks `shares` back; all that is asked back waits for the cooldown from now on, bears losses
+    /// and earns nothing.
+    #[discrim = 36]
+    pub fn request_withdraw(ctx: &mut Context<RequestWithdraw>, shares: u64) -> Result<()> {
+        emit_event!(
+            ctx,
+            ctx.accounts.request_withdraw(shares, ctx.bumps.request)?
+        )
+    }
+
+    /// Gives a request up: its owner gets the shares back that are worth the lower of their value
+    /// then and now.
+    #[discrim = 37]
+    pub fn cancel_withdraw(ctx: &mut Context<CancelWithdraw>) -> Result<()> {
+        emit_event!(ctx, ctx.accounts.cancel_withdraw()?)
+    }
+
+    /// Pays a request whose cooldown is over, as far as free capital reaches. Anyone may call it.
+    #[discrim = 38]
+    pub fn withdraw(ctx: &mut Context<Withdraw>) -> Result<()> {
+        emit_event!(ctx, ctx.accounts.withdraw()?)
+    }
+
+    /// Pays the treasury's or the manager's part of premiums. Anyone may call it.
+    #[discrim = 39]
+    pub fn collect_manager_fees(
+        ctx: &mut Context<CollectManagerFees>,
+        payee: PremiumPayee,
+    ) -> Result<()> {
+        emit_event!(ctx, ctx.accounts.collect_manager_fees(payee)?)
+    }
+
+    /// Closes an exposure that nothing depends on: off the list, of a retired or changed model, or of
+    /// a vault without shares. Anyone may call it.
+    #[discrim = 40]
+    pub fn close_exposure(ctx: &mut Context<CloseExposure>) -> Result<()> {
+        emit_event!(ctx, ctx.accounts.close_exposure()?)
+    }
+
+    /// Closes a vault that owes nobody: residue to the treasury. Anyone may call it.
+    #[discrim = 41]
+    pub fn close_vault(ctx: &mut Context<CloseVault>) -> Result<()> {
+        emit_event!(ctx, ctx.accounts.close_vault()?)
+    }
+
+    // Policies.
+
+    /// Buys the holder's policy `id` on a model that the vault has listed.
+    #[discrim = 44]
+    pub fn buy_policy(ctx: &mut Context<BuyPolicy>, id: u64, terms: PolicyTerms) -> Result<()> {
+        emit_event!(ctx, ctx.accounts.buy_policy(id, terms, ctx.bumps.policy)?)
+    }
+
+    /// Pays a policy by a run of receipts at or over its trigger, and closes it when all cover is
+    /// paid. Anyone may call it. Remaining accounts: the receipts.
+    #[discrim = 45]
+    pub fn claim_policy(ctx: &mut Context<ClaimPolicy>) -> Result<()> {
+        let receipts = ctx.remaining_accounts()?;
+        emit_event!(ctx, ctx.accounts.claim_policy(receipts)?)
+    }
+
+    /// Ends a policy, and gives what is unused of the premium back, less a fee. Signed by the holder.
+    #[discrim = 46]
+    pub fn cancel_policy(ctx: &mut Context<CancelPolicy>) -> Result<()> {
+        emit_event!(ctx, ctx.accounts.cancel_policy()?)
+    }
+
+    /// Buys as many windows more for a policy. Signed by the holder, or by nobody where the policy
+    /// renews by itself and the holder's token account delegates the premium.
+    #[discrim = 47]
+    pub fn renew_policy(ctx: &mut Context<RenewPolicy>) -> Result<()> {
+        emit_event!(ctx, ctx.accounts.renew_policy(ctx.bumps.renewal)?)
+    }
+
+    /// Ends a policy that can no longer be claimed. Anyone may call it.
+    #[discrim = 48]
+    pub fn expire_policy(ctx: &mut Context<ExpirePolicy>) -> Result<()> {
+        emit_event!(ctx, ctx.accounts.expire_policy()?)
     }
 }

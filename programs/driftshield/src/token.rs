@@ -1,82 +1,256 @@
-//! Calls of the token program, and where payouts may go.
+//! Tokens: which mints are taken, what the token programs are called for, and where payouts may go.
+//!
+//! A token account or mint whose address another account pins is not looked into when it is loaded:
+//! what it is, was checked when it was pinned, and nothing can take its place.
 
 use anchor_lang::{
     pinocchio::instruction::InstructionAccount, prelude::*, unchecked_invoke_signed_fixed,
 };
-use anchor_spl::token_interface::{Mint, TokenAccount, TokenInterface};
+use anchor_spl::token_interface::TokenInterface;
 
 use crate::DriftShieldError;
 
+/// A token program that collateral may belong to.
+#[pod_wrapper]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, AnchorSerialize, AnchorDeserialize, IdlType)]
+#[repr(u8)]
+pub enum TokenProgram {
+    SplToken = 0,
+    Token2022 = 1,
+}
+
+impl TokenProgram {
+    pub const fn id(self) -> Address {
+        match self {
+            Self::SplToken => anchor_spl::token::ID,
+            Self::Token2022 => anchor_spl::token_2022::ID,
+        }
+    }
+}
+
 /// `TransferChecked` of either token program.
 const TRANSFER_CHECKED: u8 = 12;
+/// `MintTo` of the token program.
+const MINT_TO: u8 = 7;
+/// `Burn` of the token program.
+const BURN: u8 = 8;
 /// `CloseAccount` of either token program.
 const CLOSE_ACCOUNT: u8 = 9;
-/// Where a token account of either token program holds its owner.
-const TOKEN_ACCOUNT_OWNER: core::ops::Range<usize> = 32..64;
+
+// Where both token programs hold what is read here.
+const MINT_SUPPLY: usize = 36;
+const MINT_DECIMALS: usize = 44;
+const MINT_BYTES: usize = 82;
+const ACCOUNT_OWNER: core::ops::Range<usize> = 32..64;
+const ACCOUNT_AMOUNT: usize = 64;
+const ACCOUNT_DELEGATE: core::ops::Range<usize> = 72..108;
+const ACCOUNT_DELEGATED: usize = 121;
+/// Token-2022 pads a mint with extensions to the length of a token account.
+const ACCOUNT_BYTES: usize = 165;
+/// What follows then, ahead of the extensions: that it is a mint.
+const MINT_TAG: u8 = 1;
+
+/// Extensions of a mint that move no money and refuse none: pointers to metadata, to a group and
+/// to a member, and the three themselves. Bits by Token-2022's numbers of the types.
+pub const ALLOWED_EXTENSIONS: u32 = 0b11_1111 << 18;
+
+/// What a mint is, as far as it decides whether it can be trusted with money.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MintProfile {
+    pub program: TokenProgram,
+    pub decimals: u8,
+    /// Bits by Token-2022's numbers of the types; all of them allowed ones.
+    pub extensions: u32,
+    pub has_freeze_authority: bool,
+}
+
+impl MintProfile {
+    /// Refuses what is no mint, and a mint with an extension that isn't allowed.
+    pub fn read(mint: &AccountView) -> Result<Self> {
+        let program = if mint.owned_by(&anchor_spl::token::ID) {
+            TokenProgram::SplToken
+        } else if mint.owned_by(&anchor_spl::token_2022::ID) {
+            TokenProgram::Token2022
+        } else {
+            return Err(DriftShieldError::UnsupportedMint.into());
+        };
+        let data = mint.try_borrow()?;
+        let extensions = extensions(&data).ok_or(DriftShieldError::UnsupportedMint)?;
+        Ok(Self {
+            program,
+            decimals: data[MINT_DECIMALS],
+            extensions,
+            has_freeze_authority: data[MINT_DECIMALS + 2..MINT_DECIMALS + 6] != [0; 4],
+        })
+    }
+}
+
+/// The extensions of a mint, as bits. `None` where one is not allowed, and for what is no mint.
+fn extensions(mint: &[u8]) -> Option<u32> {
+    const INITIALIZED: usize = MINT_DECIMALS + 1;
+    if mint.len() < MINT_BYTES || mint[INITIALIZED] != 1 {
+        return None;
+    }
+    if mint.len() == MINT_BYTES {
+        return Some(0);
+    }
+    let (&tag, mut entries) = mint.get(ACCOUNT_BYTES..)?.split_first()?;
+    if tag != MINT_TAG {
+        return None;
+    }
+    let mut found = 0;
+    // Each entry is its type and its length, two bytes each, and as many bytes of content.
+    while let [low, high, rest @ ..] = entries {
+        let kind = u32::from(u16::from_le_bytes([*low, *high]));
+        if kind == 0 {
+            break; // room that is not used
+        }
+        let bit = 1u32.checked_shl(kind)?;
+        if bit & ALLOWED_EXTENSIONS == 0 {
+            return None;
+        }
+        found |= bit;
+        let (length, content) = rest.split_first_chunk()?;
+        entries = content.get(usize::from(u16::from_le_bytes(*length))..)?;
+    }
+    Some(found)
+}
+
+fn number(data: &[u8], offset: usize) -> u64 {
+    data.get(offset..)
+        .and_then(|data| data.first_chunk())
+        .map_or(0, |bytes| u64::from_le_bytes(*bytes))
+}
+
+/// The base units that a pinned token account holds.
+pub fn amount(account: &UncheckedAccount) -> Result<u64> {
+    Ok(number(&account.account().try_borrow()?, ACCOUNT_AMOUNT))
+}
+
+/// The base units of a pinned mint that exist.
+pub fn supply(mint: &UncheckedAccount) -> Result<u64> {
+    Ok(number(&mint.account().try_borrow()?, MINT_SUPPLY))
+}
+
+/// What `authority` may take of `owner`'s token account `source`.
+pub fn delegated(source: &UncheckedAccount, owner: &Address, authority: &Address) -> Result<u64> {
+    const SOME: [u8; 4] = [1, 0, 0, 0];
+    let data = source.account().try_borrow()?;
+    let is_owners = data.get(ACCOUNT_OWNER) == Some(owner.as_ref());
+    let delegate = data.get(ACCOUNT_DELEGATE).unwrap_or_default();
+    let is_delegate = delegate.starts_with(&SOME) && delegate.ends_with(authority.as_ref());
+    Ok(if is_owners && is_delegate {
+        number(&data, ACCOUNT_DELEGATED)
+    } else {
+        0
+    })
+}
 
 /// Moves `amount` base units. `seeds` sign for an authority that is the program's own.
 pub fn transfer(
-    program: &Interface<TokenInterface>,
-    from: &mut InterfaceAccount<TokenAccount>,
-    mint: &InterfaceAccount<Mint>,
-    to: &mut impl AnchorAccount,
-    authority: &impl AnchorAccount,
+    program: &Address,
+    from: &mut UncheckedAccount,
+    mint: &UncheckedAccount,
+    to: &mut UncheckedAccount,
+    authority: CpiHandle,
     seeds: &[&[u8]],
     amount: u64,
-) {
+) -> Result<()> {
     let mut data = [0; 10];
     data[0] = TRANSFER_CHECKED;
     data[1..9].copy_from_slice(&amount.to_le_bytes());
-    data[9] = mint.decimals();
+    // The program compares it with the mint's.
+    data[9] = mint
+        .account()
+        .try_borrow()?
+        .get(MINT_DECIMALS)
+        .copied()
+        .unwrap_or(0);
     let handles = [
         from.cpi_handle_mut().into(),
         mint.cpi_handle(),
         to.cpi_handle_mut().into(),
-        authority.cpi_handle(),
+        authority,
     ];
-    transfer_checked(program.address(), &data, &handles, seeds);
-}
-
-/// Built in place: the allocating helper of `anchor-spl` costs several thousand units more.
-/// One copy for all transfers keeps the binary small.
-#[inline(never)]
-fn transfer_checked(program: &Address, data: &[u8; 10], handles: &[CpiHandle; 4], seeds: &[&[u8]]) {
     let accounts = [
         InstructionAccount::writable(handles[0].address()),
         InstructionAccount::readonly(handles[1].address()),
         InstructionAccount::writable(handles[2].address()),
         InstructionAccount::readonly_signer(handles[3].address()),
     ];
-    let signers = [seeds];
-    let signers = if seeds.is_empty() { &[][..] } else { &signers };
-    unchecked_invoke_signed_fixed(program, data, &accounts, handles, signers);
+    invoke(program, &data, &accounts, &handles, seeds);
+    Ok(())
+}
+
+/// Makes `amount` new shares.
+pub fn mint_to(
+    mint: &mut UncheckedAccount,
+    to: &mut UncheckedAccount,
+    authority: CpiHandle,
+    seeds: &[&[u8]],
+    amount: u64,
+) {
+    let (mint, to) = (mint.cpi_handle_mut().into(), to.cpi_handle_mut().into());
+    change_supply(MINT_TO, [mint, to, authority], seeds, amount);
+}
+
+/// Ends `amount` shares.
+pub fn burn(
+    from: &mut UncheckedAccount,
+    mint: &mut UncheckedAccount,
+    authority: CpiHandle,
+    seeds: &[&[u8]],
+    amount: u64,
+) {
+    let (from, mint) = (from.cpi_handle_mut().into(), mint.cpi_handle_mut().into());
+    change_supply(BURN, [from, mint, authority], seeds, amount);
+}
+
+fn change_supply(instruction: u8, handles: [CpiHandle; 3], seeds: &[&[u8]], amount: u64) {
+    let mut data = [instruction; 9];
+    data[1..].copy_from_slice(&amount.to_le_bytes());
+    let accounts = [
+        InstructionAccount::writable(handles[0].address()),
+        InstructionAccount::writable(handles[1].address()),
+        InstructionAccount::readonly_signer(handles[2].address()),
+    ];
+    invoke(&anchor_spl::token::ID, &data, &accounts, &handles, seeds);
 }
 
 /// Closes an empty token account of the program's, its rent to `rent_payer`.
 pub fn close(
-    program: &Interface<TokenInterface>,
-    account: &mut InterfaceAccount<TokenAccount>,
+    program: &Address,
+    account: &mut UncheckedAccount,
     rent_payer: &mut UncheckedAccount,
-    authority: &impl AnchorAccount,
+    authority: CpiHandle,
     seeds: &[&[u8]],
 ) {
     let handles = [
         account.cpi_handle_mut().into(),
         rent_payer.cpi_handle_mut().into(),
-        authority.cpi_handle(),
+        authority,
     ];
     let accounts = [
         InstructionAccount::writable(handles[0].address()),
         InstructionAccount::writable(handles[1].address()),
         InstructionAccount::readonly_signer(handles[2].address()),
     ];
-    unchecked_invoke_signed_fixed(
-        program.address(),
-        &[CLOSE_ACCOUNT],
-        &accounts,
-        &handles,
-        &[seeds],
-    );
+    invoke(program, &[CLOSE_ACCOUNT], &accounts, &handles, seeds);
+}
+
+/// Built in place: the allocating helpers of `anchor-spl` cost several thousand units more.
+/// One copy for each number of accounts keeps the binary small.
+#[inline(never)]
+fn invoke<const N: usize>(
+    program: &Address,
+    data: &[u8],
+    accounts: &[InstructionAccount; N],
+    handles: &[CpiHandle; N],
+    seeds: &[&[u8]],
+) {
+    let signers = [seeds];
+    let signers = if seeds.is_empty() { &[][..] } else { &signers };
+    unchecked_invoke_signed_fixed(program, data, accounts, handles, signers);
 }
 
 /// A payout goes to the payee's associated token account, while that is the payee's, or wherever
@@ -86,7 +260,7 @@ pub fn require_destination(
     payee: &UncheckedAccount,
     destination: &UncheckedAccount,
     program: &Interface<TokenInterface>,
-    mint: &InterfaceAccount<Mint>,
+    mint: &UncheckedAccount,
 ) -> Result<()> {
     if payee.account().is_signer() {
         return Ok(());
@@ -104,7 +278,7 @@ pub fn require_destination(
     .map_err(|_| DriftShieldError::WrongDestination)?;
     // A wallet can give its associated token account away.
     let data = destination.account().try_borrow()?;
-    let owner = data.get(TOKEN_ACCOUNT_OWNER);
+    let owner = data.get(ACCOUNT_OWNER);
     require!(
         owner == Some(payee.address().as_ref()),
         DriftShieldError::WrongDestination

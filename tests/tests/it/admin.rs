@@ -2,7 +2,8 @@
 
 use anchor_lang::{Address, solana_program::instruction::Instruction};
 use driftshield_sdk::{
-    CollateralTerms, ConfigParams, DriftShieldError, Event, ID, address, events, instruction, pause,
+    CollateralTerms, ConfigParams, DriftShieldError, Event, ID, TokenProgram, address, events,
+    instruction, pause,
 };
 use driftshield_tests::world::*;
 use solana_keypair::Keypair;
@@ -20,6 +21,8 @@ fn largest() -> ConfigParams {
         unbond_secs: 400 * DAY,
         retention_secs: 4_000 * DAY,
         claim_grace_secs: MAX_PERIOD,
+        waiting_secs: MAX_PERIOD,
+        bucket_secs: 31 * DAY,
         min_window_secs: 31 * DAY,
         max_window_secs: 31 * DAY,
         max_spread_limit: 100_000_000,
@@ -38,6 +41,8 @@ fn smallest() -> ConfigParams {
         unbond_secs: 4,
         retention_secs: 400 * DAY + 3 + MAX_PERIOD + 90 * DAY,
         claim_grace_secs: 1,
+        waiting_secs: 1,
+        bucket_secs: 1,
         min_window_secs: 1,
         max_window_secs: 1,
         max_spread_limit: 0,
@@ -49,25 +54,29 @@ fn smallest() -> ConfigParams {
 
 /// Settings with one field just outside its range, and the field's name.
 fn out_of_range() -> Vec<(&'static str, ConfigParams)> {
-    let above: [Change; 10] = [
+    let above: [Change; 12] = [
         ("submit_secs", |p| p.submit_secs += 1),
         ("challenge_secs", |p| p.challenge_secs += 1),
         ("ruling_secs", |p| p.ruling_secs += 1),
         ("unbond_secs", |p| p.unbond_secs += 1),
         ("retention_secs", |p| p.retention_secs += 1),
         ("claim_grace_secs", |p| p.claim_grace_secs += 1),
+        ("waiting_secs", |p| p.waiting_secs += 1),
+        ("bucket_secs", |p| p.bucket_secs += 1),
         ("max_window_secs", |p| p.max_window_secs += 1),
         ("max_spread_limit", |p| p.max_spread_limit += 1),
         ("protocol_fee_bps", |p| p.protocol_fee_bps += 1),
         ("premium_fee_bps", |p| p.premium_fee_bps += 1),
     ];
-    let below: [Change; 11] = [
+    let below: [Change; 13] = [
         ("submit_secs", |p| p.submit_secs = 0),
         ("challenge_secs", |p| p.challenge_secs = 0),
         ("ruling_secs", |p| p.ruling_secs = 0),
         ("unbond_secs: not above a dispute", |p| p.unbond_secs = 3),
         ("retention_secs", |p| p.retention_secs -= 1),
         ("claim_grace_secs", |p| p.claim_grace_secs = 0),
+        ("waiting_secs", |p| p.waiting_secs = 0),
+        ("bucket_secs", |p| p.bucket_secs = 0),
         ("min_window_secs", |p| p.min_window_secs = 0),
         ("min_window_secs above the largest", |p| {
             p.min_window_secs = 2;
@@ -605,7 +614,13 @@ fn only_the_admin_registers_collateral() {
     let mint = new_mint(&mut world, None);
     let guardian = world.guardian.insecure_clone();
     // When it registers the mint
-    let register = instruction::register_collateral(guardian.pubkey(), mint, terms(), false);
+    let register = instruction::register_collateral(
+        guardian.pubkey(),
+        mint,
+        TokenProgram::SplToken,
+        terms(),
+        false,
+    );
     let outcome = world.send(register, &[&guardian]);
     // Then it is refused
     assert_refused(outcome, DriftShieldError::NotAdmin);
@@ -618,7 +633,13 @@ fn a_freeze_authority_has_to_be_accepted() {
     let mint = new_mint(&mut world, Some(&key("issuer").pubkey()));
     let admin = admin(&world);
     // When the admin registers it without saying that this is accepted
-    let register = instruction::register_collateral(admin.pubkey(), mint, terms(), false);
+    let register = instruction::register_collateral(
+        admin.pubkey(),
+        mint,
+        TokenProgram::SplToken,
+        terms(),
+        false,
+    );
     let outcome = world.send(register, &[&admin]);
     // Then it is refused
     assert_refused(outcome, DriftShieldError::FreezeAuthorityNotAccepted);
@@ -631,7 +652,13 @@ fn a_freeze_authority_that_is_accepted_is_recorded() {
     let mint = new_mint(&mut world, Some(&key("issuer").pubkey()));
     let admin = admin(&world);
     // When the admin registers it and accepts that
-    let register = instruction::register_collateral(admin.pubkey(), mint, terms(), true);
+    let register = instruction::register_collateral(
+        admin.pubkey(),
+        mint,
+        TokenProgram::SplToken,
+        terms(),
+        true,
+    );
     world.send(register, &[&admin]).unwrap();
     // Then the collateral says so
     let collateral: driftshield_sdk::Collateral = world.read(&address::collateral(&mint));
@@ -650,7 +677,13 @@ fn a_mint_of_the_other_token_program_is_refused() {
     let admin = admin(&world);
     // When the admin registers it with its program
     let register = swapped(
-        instruction::register_collateral(admin.pubkey(), mint, terms(), true),
+        instruction::register_collateral(
+            admin.pubkey(),
+            mint,
+            TokenProgram::SplToken,
+            terms(),
+            true,
+        ),
         &anchor_spl::token::ID,
         &TOKEN_2022,
     );
@@ -667,7 +700,13 @@ fn register_collateral_refuses_terms_out_of_range() {
     let admin = admin(&world);
     for (name, terms) in bad_terms() {
         // When the admin registers it with one term out of range
-        let register = instruction::register_collateral(admin.pubkey(), mint, terms, false);
+        let register = instruction::register_collateral(
+            admin.pubkey(),
+            mint,
+            TokenProgram::SplToken,
+            terms,
+            false,
+        );
         let outcome = world.send(register, &[&admin]);
         // Then it is refused
         eprintln!("{name}");
@@ -681,8 +720,13 @@ fn a_mint_is_registered_once() {
     let mut world = World::new();
     let admin = admin(&world);
     // When the admin registers it again
-    let register =
-        instruction::register_collateral(admin.pubkey(), world.mint, smallest_terms(), false);
+    let register = instruction::register_collateral(
+        admin.pubkey(),
+        world.mint,
+        TokenProgram::SplToken,
+        smallest_terms(),
+        false,
+    );
     let outcome = world.send(register, &[&admin]);
     // Then it is refused, and the terms are what they were
     assert!(outcome.is_err());
@@ -696,7 +740,13 @@ fn a_mint_is_registered_with_a_treasury_of_its_own() {
     let mint = new_mint(&mut world, None);
     let admin = admin(&world);
     // When the admin registers it
-    let register = instruction::register_collateral(admin.pubkey(), mint, smallest_terms(), false);
+    let register = instruction::register_collateral(
+        admin.pubkey(),
+        mint,
+        TokenProgram::SplToken,
+        smallest_terms(),
+        false,
+    );
     let sent = world.send(register, &[&admin]).unwrap();
     // Then what was accepted is pinned, and its treasury is the collateral's
     let collateral = address::collateral(&mint);
@@ -707,7 +757,8 @@ fn a_mint_is_registered_with_a_treasury_of_its_own() {
             collateral,
             collateral_seq: 1,
             mint,
-            token_program: anchor_spl::token::ID,
+            token_program: TokenProgram::SplToken,
+            extensions: 0,
             treasury,
             decimals: 6,
             accepts_freeze: false,
@@ -717,7 +768,7 @@ fn a_mint_is_registered_with_a_treasury_of_its_own() {
     let account: driftshield_sdk::Collateral = world.read(&collateral);
     assert_eq!(account.mint, mint);
     assert_eq!(account.treasury, treasury);
-    assert_eq!(account.token_program, anchor_spl::token::ID);
+    assert_eq!(account.token_program, TokenProgram::SplToken);
     assert_eq!(account.decimals, 6);
     assert_eq!(account.terms, smallest_terms());
     assert!(account.enabled.get());
@@ -828,7 +879,7 @@ fn only_the_admin_withdraws_from_a_treasury() {
     let thief = world.wallet(0);
     // When another key withdraws
     let withdraw =
-        instruction::withdraw_treasury(guardian.pubkey(), world.mint, thief.tokens, TOKEN);
+        instruction::withdraw_treasury(guardian.pubkey(), &world.collateral(), thief.tokens, TOKEN);
     let outcome = world.send(withdraw, &[&guardian]);
     // Then it is refused
     assert_refused(outcome, DriftShieldError::NotAdmin);
@@ -842,7 +893,8 @@ fn withdrawing_nothing_is_refused() {
     let admin = admin(&world);
     let payee = world.wallet(0);
     // When the admin withdraws nothing
-    let withdraw = instruction::withdraw_treasury(admin.pubkey(), world.mint, payee.tokens, 0);
+    let withdraw =
+        instruction::withdraw_treasury(admin.pubkey(), &world.collateral(), payee.tokens, 0);
     let outcome = world.send(withdraw, &[&admin]);
     // Then it is refused
     assert_refused(outcome, DriftShieldError::ZeroAmount);
@@ -867,8 +919,12 @@ fn the_admin_withdraws_from_no_other_account_than_the_treasury() {
     let admin = admin(&world);
     for account in others {
         // When the admin passes one of them for the treasury
-        let withdraw =
-            instruction::withdraw_treasury(admin.pubkey(), world.mint, bettor.tokens, TOKEN);
+        let withdraw = instruction::withdraw_treasury(
+            admin.pubkey(),
+            &world.collateral(),
+            bettor.tokens,
+            TOKEN,
+        );
         let outcome = world.send(swapped(withdraw, &world.treasury(), &account), &[&admin]);
         // Then it is refused
         assert_refused(outcome, DriftShieldError::WrongTreasury);
@@ -884,7 +940,8 @@ fn a_treasury_pays_in_its_own_mint_only() {
     let admin = admin(&world);
     let payee = world.wallet(0);
     // When the admin names the other mint for it
-    let withdraw = instruction::withdraw_treasury(admin.pubkey(), world.mint, payee.tokens, 1);
+    let withdraw =
+        instruction::withdraw_treasury(admin.pubkey(), &world.collateral(), payee.tokens, 1);
     let outcome = world.send(swapped(withdraw, &world.mint, &other), &[&admin]);
     // Then it is refused
     assert_refused(outcome, DriftShieldError::WrongMint);
@@ -898,8 +955,12 @@ fn a_treasury_pays_no_more_than_it_has() {
     let admin = admin(&world);
     let payee = world.wallet(0);
     // When the admin withdraws one unit more
-    let withdraw =
-        instruction::withdraw_treasury(admin.pubkey(), world.mint, payee.tokens, TOKEN + 1);
+    let withdraw = instruction::withdraw_treasury(
+        admin.pubkey(),
+        &world.collateral(),
+        payee.tokens,
+        TOKEN + 1,
+    );
     let outcome = world.send(withdraw, &[&admin]);
     // Then the token program refuses it
     assert_eq!(code(outcome), 1, "insufficient funds");
@@ -913,8 +974,12 @@ fn the_admin_withdraws_from_a_treasury() {
     let admin = admin(&world);
     let payee = world.wallet(0);
     // When the admin withdraws a part
-    let withdraw =
-        instruction::withdraw_treasury(admin.pubkey(), world.mint, payee.tokens, 2 * TOKEN);
+    let withdraw = instruction::withdraw_treasury(
+        admin.pubkey(),
+        &world.collateral(),
+        payee.tokens,
+        2 * TOKEN,
+    );
     let sent = world.send(withdraw, &[&admin]).unwrap();
     // Then that part went where the admin said, and the rest is left
     assert_eq!(
@@ -947,7 +1012,7 @@ fn the_config_is_the_programs_own() {
     let payee = world.wallet(0);
     // When the stranger passes it to take the treasury
     let withdraw =
-        instruction::withdraw_treasury(stranger.pubkey(), world.mint, payee.tokens, TOKEN);
+        instruction::withdraw_treasury(stranger.pubkey(), &world.collateral(), payee.tokens, TOKEN);
     let outcome = world.send(swapped(withdraw, &address::config(), &place), &[&stranger]);
     // Then it is refused
     assert!(outcome.is_err());

@@ -1,7 +1,8 @@
 //! Oracles' bonds: taking a seat, leaving it, and what the seats secure.
 
 use driftshield_sdk::{
-    CollateralTerms, DriftShieldError, Event, ModelTerms, address, events, instruction,
+    CollateralTerms, DriftShieldError, Event, ModelTerms, TokenProgram, address, events,
+    instruction,
 };
 use driftshield_tests::world::*;
 use solana_signer::Signer;
@@ -263,8 +264,13 @@ fn security_is_half_of_what_bending_the_median_costs() {
                 quorum: quorum as u8,
                 ..model_terms(&oracles)
             };
-            let register =
-                instruction::register_model(owner.address(), 1, world.mint, spec(&world), terms);
+            let register = instruction::register_model(
+                owner.address(),
+                1,
+                &world.collateral(),
+                spec(&world),
+                terms,
+            );
             world.send(register, &[&owner.key]).unwrap();
             let model = TestModel {
                 address: address::model(&owner.address(), 1),
@@ -628,7 +634,8 @@ fn a_missing_associated_account_is_made_at_the_callers_expense() {
     );
     // When somebody makes it and withdraws in one transaction
     let payer = world.payer.pubkey();
-    let create = instruction::create_token_account(&payer, &oracle, &world.mint);
+    let create =
+        instruction::create_token_account(&payer, &oracle, &world.mint, TokenProgram::SplToken);
     let withdraw = withdrawal(&world, &model);
     world.send_all(&[create, withdraw], &[]).unwrap();
     // Then it is paid

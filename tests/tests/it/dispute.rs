@@ -2,7 +2,7 @@
 
 use anchor_lang::{Address, solana_program::instruction::Instruction};
 use driftshield_sdk::{
-    ChallengePayee, CollateralTerms, DriftShieldError, Event, ReceiptState, address,
+    ChallengePayee, CollateralTerms, DriftShieldError, Event, ReceiptState, TokenProgram, address,
     events::ReceiptRuled, instruction,
 };
 use driftshield_tests::world::*;
@@ -799,7 +799,12 @@ fn a_challenger_without_account_keeps_nobody_waiting() {
     }
 
     // And a missing account can be made by whoever collects
-    let create = instruction::create_token_account(&payer(&world), &without.address(), &world.mint);
+    let create = instruction::create_token_account(
+        &payer(&world),
+        &without.address(),
+        &world.mint,
+        TokenProgram::SplToken,
+    );
     let collect = collect_instruction(&world, &missing, ChallengePayee::Challenger);
     world.send_all(&[create, collect], &[]).unwrap();
     assert_eq!(world.tokens(&without.tokens), won);

@@ -53,7 +53,7 @@ impl Scene {
             self.creator.address(),
             id,
             self.model.address,
-            self.world.mint,
+            &self.world.model(&self.model.address),
             market_terms(&self.world, &self.model),
         );
         self.world.send(create, &[&self.creator.key])
@@ -64,7 +64,7 @@ impl Scene {
         let register = instruction::register_model(
             owner.address(),
             id,
-            self.world.mint,
+            &self.world.collateral(),
             spec(&self.world),
             model_terms(&self.model.oracles),
         );
@@ -398,7 +398,7 @@ fn the_admin_administers_while_all_is_paused() {
     for instruction in [
         instruction::update_config(key, guardian, arbiter, params()),
         instruction::update_collateral(key, world.mint, terms(), true),
-        instruction::withdraw_treasury(key, world.mint, bettor.tokens, TOKEN),
+        instruction::withdraw_treasury(key, &world.collateral(), bettor.tokens, TOKEN),
         instruction::propose_admin(key, new.address()),
     ] {
         world.send(instruction, &[&admin]).unwrap();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anchor_lang::{Address, solana_program::instruction::AccountMeta};
 use driftshield_sdk::{
     Aggregate, ConfigParams, DriftShieldError, Event, FeePayee, MarketState, MarketTerms,
-    ReceiptState, address, events, instruction,
+    ReceiptState, TokenProgram, address, events, instruction,
 };
 use driftshield_tests::world::*;
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
@@ -375,7 +375,7 @@ impl Life {
             self.creator.address(),
             id,
             self.model.address,
-            self.world.mint,
+            &self.world.model(&self.model.address),
             terms.clone(),
         );
         let outcome = self.world.send(create, &[&self.creator.key]);
@@ -1042,7 +1042,13 @@ fn freezing_world() -> World {
         Some(&payer),
     );
     let admin = world.admin.insecure_clone();
-    let register = instruction::register_collateral(admin.pubkey(), world.mint, terms(), true);
+    let register = instruction::register_collateral(
+        admin.pubkey(),
+        world.mint,
+        TokenProgram::SplToken,
+        terms(),
+        true,
+    );
     world.send(register, &[&admin]).unwrap();
     world
 }

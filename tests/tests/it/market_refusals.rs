@@ -2,8 +2,8 @@
 
 use anchor_lang::{Address, solana_program::instruction::Instruction};
 use driftshield_sdk::{
-    Aggregate, DriftShieldError, Event, FeePayee, MarketState, MarketTerms, ModelTerms, address,
-    instruction,
+    Aggregate, DriftShieldError, Event, FeePayee, MarketState, MarketTerms, ModelTerms,
+    TokenProgram, address, instruction,
 };
 use driftshield_tests::world::*;
 use solana_signer::Signer;
@@ -43,7 +43,7 @@ impl Draft {
             self.creator.address(),
             2,
             self.model.address,
-            self.world.mint,
+            &self.world.model(&self.model.address),
             self.terms.clone(),
         );
         (bet, self.world.send(create, &[&self.creator.key]))
@@ -54,7 +54,7 @@ impl Draft {
             self.creator.address(),
             1,
             self.model.address,
-            self.world.mint,
+            &self.world.model(&self.model.address),
             self.terms.clone(),
         )
     }
@@ -351,7 +351,13 @@ fn other_collateral(world: &mut World) -> (Address, Address) {
     let payer = world.payer.pubkey();
     let mint = set_mint(&mut world.svm, &key("other mint").pubkey(), &payer, None);
     let admin = world.admin.insecure_clone();
-    let register = instruction::register_collateral(admin.pubkey(), mint, terms(), false);
+    let register = instruction::register_collateral(
+        admin.pubkey(),
+        mint,
+        TokenProgram::SplToken,
+        terms(),
+        false,
+    );
     world.send(register, &[&admin]).unwrap();
     (mint, address::collateral(&mint))
 }
@@ -1203,8 +1209,9 @@ fn a_bet_does_not_land_on_other_terms_at_the_same_address() {
     let mut others = terms.clone();
     others.thresholds = vec![5_000_000];
     let cancel = instruction::cancel_market(market, &seen, true);
+    let state = world.model(&model.address);
     let create =
-        |terms| instruction::create_market(creator.address(), 1, model.address, seen.mint, terms);
+        |terms| instruction::create_market(creator.address(), 1, model.address, &state, terms);
     world
         .send_all(&[cancel.clone(), create(others)], &[&creator.key])
         .unwrap();

@@ -103,7 +103,8 @@ fn register(world: &mut World, owner: &Wallet, metric: Metric, seed: u64) {
         metadata_hash: [0; 32],
         artifact_hash: [0; 32],
     };
-    let register = instruction::register_model(owner.address(), seed, world.mint, spec, terms);
+    let register =
+        instruction::register_model(owner.address(), seed, &world.collateral(), spec, terms);
     world
         .send(register, &[&owner.key])
         .unwrap_or_else(|error| panic!("{metric:?}, seed {seed}: {error:?}"));

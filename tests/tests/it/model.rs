@@ -11,7 +11,8 @@ use solana_signer::Signer;
 /// Registers a model of a new owner's.
 fn register(world: &mut World, spec: MetricSpec, terms: ModelTerms) -> Outcome {
     let owner = world.wallet(0);
-    let register = instruction::register_model(owner.address(), 1, world.mint, spec, terms);
+    let register =
+        instruction::register_model(owner.address(), 1, &world.collateral(), spec, terms);
     world.send(register, &[&owner.key])
 }
 
@@ -82,8 +83,13 @@ fn the_collateral_has_to_be_of_the_bond_mint() {
     let other = world.second_collateral();
     let owner = world.wallet(0);
     // When a model in one names the other's collateral
-    let register =
-        instruction::register_model(owner.address(), 1, world.mint, spec(&world), terms_of(3, 2));
+    let register = instruction::register_model(
+        owner.address(),
+        1,
+        &world.collateral(),
+        spec(&world),
+        terms_of(3, 2),
+    );
     let wrong = swapped(
         register,
         &address::collateral(&world.mint),
@@ -208,8 +214,13 @@ fn an_owners_id_names_one_model() {
     let model = world.default_model();
     // When its owner registers another with the same id
     let owner = &model.owner;
-    let register =
-        instruction::register_model(owner.address(), 1, world.mint, spec(&world), terms_of(3, 2));
+    let register = instruction::register_model(
+        owner.address(),
+        1,
+        &world.collateral(),
+        spec(&world),
+        terms_of(3, 2),
+    );
     let outcome = world.send(register, &[&owner.key]);
     // Then it is refused
     assert!(outcome.is_err());
@@ -317,7 +328,7 @@ fn a_model_pins_its_metric_and_copies_the_settings() {
     let register = instruction::register_model(
         owner.address(),
         u64::MAX,
-        world.mint,
+        &world.collateral(),
         spec.clone(),
         terms.clone(),
     );
@@ -444,8 +455,13 @@ fn a_model_is_registered_though_somebody_sent_lamports_to_its_addresses() {
         world.svm.airdrop(&place, 1_000_000).unwrap();
     }
     // When its owner registers it
-    let register =
-        instruction::register_model(owner.address(), 1, world.mint, spec(&world), terms_of(3, 2));
+    let register = instruction::register_model(
+        owner.address(),
+        1,
+        &world.collateral(),
+        spec(&world),
+        terms_of(3, 2),
+    );
     world.send(register, &[&owner.key]).unwrap();
     // Then it is there
     assert_eq!(world.model(&model).owner, owner.address());
@@ -621,7 +637,13 @@ fn a_market_names_the_version_it_expects() {
     let seen = market_terms(&world, &model);
     update(&mut world, &model, model_terms(&model.oracles)).unwrap();
     // When a market names the version that was seen
-    let create = instruction::create_market(creator.address(), 1, model.address, world.mint, seen);
+    let create = instruction::create_market(
+        creator.address(),
+        1,
+        model.address,
+        &world.model(&model.address),
+        seen,
+    );
     let outcome = world.send(create, &[&creator.key]);
     // Then it is refused
     assert_refused(outcome, DriftShieldError::VersionMismatch);
@@ -694,7 +716,13 @@ fn a_retired_model_takes_no_new_risk() {
     retire(&mut world, &model).unwrap();
     // When somebody bets again, or opens another market
     let bet = world.bet(&market, &bettor, 0, TOKEN);
-    let create = instruction::create_market(creator.address(), 2, model.address, world.mint, terms);
+    let create = instruction::create_market(
+        creator.address(),
+        2,
+        model.address,
+        &world.model(&model.address),
+        terms,
+    );
     let create = world.send(create, &[&creator.key]);
     // Then it is refused
     assert_refused(bet, DriftShieldError::ModelRetired);

@@ -103,7 +103,7 @@ fn an_oracle_submits_by_its_own_seat_only() {
     let register = instruction::register_model(
         other_owner.address(),
         2,
-        world.mint,
+        &world.collateral(),
         share_spec(&world),
         model_terms(&model.oracles),
     );

@@ -3,8 +3,8 @@
 use std::{fmt::Write, fs, mem::offset_of, path::PathBuf};
 
 use driftshield_sdk::{
-    Address, Aggregate, Instruction, Market, MarketTerms, Model, ModelTerms, Receipt, address,
-    instruction,
+    Address, Aggregate, Collateral, Instruction, Market, MarketTerms, Model, ModelTerms, Receipt,
+    TokenProgram, address, instruction,
     rpc::{Client, Keypair, Signer},
     spec::SpecDocument,
 };
@@ -53,7 +53,7 @@ impl Scene {
         params.min_window_secs = 1;
         let setup = [
             instruction::initialize(admin, admin, admin, admin, params),
-            instruction::register_collateral(admin, mint, terms(), false),
+            instruction::register_collateral(admin, mint, TokenProgram::SplToken, terms(), false),
         ];
         client.send(&setup, &[payer]).await.unwrap();
 
@@ -72,11 +72,12 @@ impl Scene {
             metadata_hash: [0; 32],
             artifact_hash: [0; 32],
         };
+        let bonds: Collateral = client.get(&address::collateral(&mint)).await.unwrap();
         let model = address::model(&owner.pubkey(), 1);
-        let register = instruction::register_model(owner.pubkey(), 1, mint, spec, model_terms);
+        let register = instruction::register_model(owner.pubkey(), 1, &bonds, spec, model_terms);
         client.send(&[register], &[&owner]).await.unwrap();
         let state: Model = client.get(&model).await.unwrap();
-        let source = address::token_account(&oracle.pubkey(), &mint);
+        let source = address::token_account(&oracle.pubkey(), &mint, TokenProgram::SplToken);
         let bond = instruction::bond(oracle.pubkey(), model, &state, source, 50_000 * TOKEN);
         client.send(&[bond], &[&oracle]).await.unwrap();
 
@@ -93,7 +94,7 @@ impl Scene {
                 creator_fee_bps: 100,
                 question: "How far will it drift?".into(),
             };
-            let create = instruction::create_market(creator.pubkey(), id, model, mint, terms);
+            let create = instruction::create_market(creator.pubkey(), id, model, &state, terms);
             client.send(&[create], &[&creator]).await.unwrap();
             markets.push(address::market(&creator.pubkey(), id));
         }
@@ -117,7 +118,7 @@ impl Scene {
         let client = &self.network.client;
         let (bettor, market) = (&self.bettors[index], self.markets[market]);
         let state: Market = client.get(&market).await.unwrap();
-        let source = address::token_account(&bettor.pubkey(), &state.mint);
+        let source = address::token_account(&bettor.pubkey(), &state.mint, TokenProgram::SplToken);
         let bet =
             instruction::place_bet(bettor.pubkey(), market, &state, source, outcome, TOKEN, 0);
         client.send(&[bet], &[bettor]).await.unwrap();
@@ -210,12 +211,12 @@ async fn make_mint(client: &Client, payer: &Keypair) -> Address {
 /// A hundred thousand tokens and ten SOL.
 async fn fund(client: &Client, payer: &Keypair, mint: &Address, owner: &Address) {
     let from = payer.pubkey();
-    let account = address::token_account(owner, mint);
+    let account = address::token_account(owner, mint, TokenProgram::SplToken);
     let amount = 100_000 * TOKEN;
     let program = &spl_token_interface::ID;
     let instructions: [Instruction; 3] = [
         system::transfer(&from, owner, 10_000_000_000),
-        instruction::create_token_account(&from, owner, mint),
+        instruction::create_token_account(&from, owner, mint, TokenProgram::SplToken),
         token::mint_to(program, mint, &account, &from, &[], amount).unwrap(),
     ];
     client.send(&instructions, &[payer]).await.unwrap();

@@ -5,7 +5,8 @@
 
 use anchor_lang::solana_program::instruction::Instruction;
 use driftshield_sdk::{
-    Aggregate, ChallengePayee, FeePayee, MarketTerms, MetricSpec, ModelTerms, address, instruction,
+    Aggregate, ChallengePayee, FeePayee, MarketTerms, MetricSpec, ModelTerms, TokenProgram,
+    address, instruction,
 };
 use driftshield_tests::world::*;
 use solana_keypair::Keypair;
@@ -100,14 +101,14 @@ fn settings_fit() {
     send(&mut world, accept, &guardian);
     let pause = instruction::set_pause(g, 1);
     send(&mut world, pause, &guardian);
-    let register = instruction::register_collateral(g, mint, terms(), true);
+    let register = instruction::register_collateral(g, mint, TokenProgram::SplToken, terms(), true);
     send(&mut world, register, &guardian);
     let update = instruction::update_collateral(g, mint, terms(), false);
     send(&mut world, update, &guardian);
     let treasury = world.treasury();
     world.mint_to(&treasury, TOKEN);
     let destination = world.wallet(0).tokens;
-    let withdraw = instruction::withdraw_treasury(g, mint, destination, TOKEN);
+    let withdraw = instruction::withdraw_treasury(g, &world.collateral(), destination, TOKEN);
     send(&mut world, withdraw, &guardian);
 }
 
@@ -122,8 +123,13 @@ fn models_and_bonds_fit() {
         let terms = largest_terms(&oracles);
 
         // Then every transaction of its owner and its oracles fits
-        let register =
-            instruction::register_model(owner.address(), 1, world.mint, spec, terms.clone());
+        let register = instruction::register_model(
+            owner.address(),
+            1,
+            &world.collateral(),
+            spec,
+            terms.clone(),
+        );
         let sent = world.send(register, &[&owner.key]).unwrap();
         // With a payer beside its owner it would pass the limit (not a packet's size, 1,232).
         let bytes = sent.bytes - SECOND_SIGNER;
@@ -233,7 +239,13 @@ fn markets_fit() {
         let terms = largest_market(&world, &model);
         let create = |world: &World, id| {
             let terms = terms.clone();
-            instruction::create_market(creator.address(), id, model.address, world.mint, terms)
+            instruction::create_market(
+                creator.address(),
+                id,
+                model.address,
+                &world.model(&model.address),
+                terms,
+            )
         };
         let first = create(&world, 1);
         send(&mut world, first, &creator.key);

@@ -1,7 +1,7 @@
 use anchor_lang::prelude::*;
-use anchor_spl::token_interface::{Mint, TokenAccount, TokenInterface};
+use anchor_spl::token_interface::TokenInterface;
 
-use crate::{token, Bonded, DriftShieldError, Model, Seat};
+use crate::{token, Bonded, Collateral, DriftShieldError, Model, Seat};
 
 #[event_cpi]
 #[derive(Accounts)]
@@ -20,11 +20,13 @@ pub struct Bond {
     pub seat: Account<Seat>,
     /// The oracle's token account, which pays.
     #[account(mut)]
-    pub source: InterfaceAccount<TokenAccount>,
+    pub source: UncheckedAccount,
+    #[account(constraint = collateral.mint == model.bond_mint @ DriftShieldError::WrongCollateral)]
+    pub collateral: Account<Collateral>,
     #[account(mut, address = model.bond_vault @ DriftShieldError::WrongVault)]
-    pub bond_vault: InterfaceAccount<TokenAccount>,
+    pub bond_vault: UncheckedAccount,
     #[account(address = model.bond_mint @ DriftShieldError::WrongMint)]
-    pub mint: InterfaceAccount<Mint>,
+    pub mint: UncheckedAccount,
     pub token_program: Interface<'static, TokenInterface>,
     pub system_program: Program<System>,
 }
@@ -36,6 +38,7 @@ impl Bond {
             .oracle_index(self.oracle.address())
             .ok_or(DriftShieldError::NotAnOracle)?;
         require!(0 < amount, DriftShieldError::ZeroAmount);
+        self.collateral.require_accepted(self.mint.account())?;
         if self.seat.seq == 0 {
             self.seat.model = *self.model.address();
             self.seat.oracle = *self.oracle.address();
@@ -46,15 +49,15 @@ impl Bond {
         self.model.set_bond(index, self.seat.active());
 
         token::transfer(
-            &self.token_program,
+            self.token_program.address(),
             &mut self.source,
             &self.mint,
             &mut self.bond_vault,
-            &self.oracle,
+            self.oracle.cpi_handle(),
             &[],
             amount,
-        );
-        self.model.invariant(self.bond_vault.amount())?;
+        )?;
+        self.model.invariant(token::amount(&self.bond_vault)?)?;
         Ok(Bonded {
             model: *self.model.address(),
             model_seq: self.model.next_seq(),

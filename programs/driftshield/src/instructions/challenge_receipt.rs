@@ -1,7 +1,7 @@
 use anchor_lang::prelude::*;
-use anchor_spl::token_interface::{Mint, TokenAccount, TokenInterface};
+use anchor_spl::token_interface::TokenInterface;
 
-use crate::{token, DriftShieldError, Model, Receipt, ReceiptChallenged};
+use crate::{token, Collateral, DriftShieldError, Model, Receipt, ReceiptChallenged};
 
 #[event_cpi]
 #[derive(Accounts)]
@@ -13,11 +13,13 @@ pub struct ChallengeReceipt {
     pub receipt: Account<Receipt>,
     /// The challenger's token account, which pays.
     #[account(mut)]
-    pub source: InterfaceAccount<TokenAccount>,
+    pub source: UncheckedAccount,
+    #[account(constraint = collateral.mint == model.bond_mint @ DriftShieldError::WrongCollateral)]
+    pub collateral: Account<Collateral>,
     #[account(mut, address = model.bond_vault @ DriftShieldError::WrongVault)]
-    pub bond_vault: InterfaceAccount<TokenAccount>,
+    pub bond_vault: UncheckedAccount,
     #[account(address = model.bond_mint @ DriftShieldError::WrongMint)]
-    pub mint: InterfaceAccount<Mint>,
+    pub mint: UncheckedAccount,
     pub token_program: Interface<'static, TokenInterface>,
 }
 
@@ -27,18 +29,19 @@ impl ChallengeReceipt {
         self.receipt.advance(&mut self.model, now)?;
         self.receipt
             .challenge(self.challenger.address(), &self.model, now)?;
+        self.collateral.require_accepted(self.mint.account())?;
         let bond = self.model.challenge_bond;
         self.model.hold(bond)?;
         token::transfer(
-            &self.token_program,
+            self.token_program.address(),
             &mut self.source,
             &self.mint,
             &mut self.bond_vault,
-            &self.challenger,
+            self.challenger.cpi_handle(),
             &[],
             bond,
-        );
-        self.model.invariant(self.bond_vault.amount())?;
+        )?;
+        self.model.invariant(token::amount(&self.bond_vault)?)?;
         Ok(ReceiptChallenged {
             model: *self.model.address(),
             model_seq: self.model.next_seq(),

@@ -1,5 +1,5 @@
 use anchor_lang::prelude::*;
-use anchor_spl::token_interface::{Mint, TokenAccount, TokenInterface};
+use anchor_spl::token_interface::TokenInterface;
 
 use crate::{token, Claimed, DriftShieldError, Market, Position};
 
@@ -15,13 +15,13 @@ pub struct Claim {
     #[account(mut, close = owner)]
     pub position: Account<Position>,
     #[account(mut, address = market.vault @ DriftShieldError::WrongVault)]
-    pub vault: InterfaceAccount<TokenAccount>,
+    pub vault: UncheckedAccount,
     /// The owner's associated token account, or any that it signs for. Not looked at where nothing
     /// is paid.
     #[account(mut)]
     pub destination: UncheckedAccount,
     #[account(address = market.mint @ DriftShieldError::WrongMint)]
-    pub mint: InterfaceAccount<Mint>,
+    pub mint: UncheckedAccount,
     pub token_program: Interface<'static, TokenInterface>,
 }
 
@@ -36,16 +36,16 @@ impl Claim {
                 &self.mint,
             )?;
             token::transfer(
-                &self.token_program,
+                self.token_program.address(),
                 &mut self.vault,
                 &self.mint,
                 &mut self.destination,
-                &self.market,
+                self.market.cpi_handle(),
                 &self.market.signer().seeds(),
                 paid,
-            );
+            )?;
         }
-        self.market.invariant(self.vault.amount())?;
+        self.market.invariant(token::amount(&self.vault)?)?;
         Ok(Claimed {
             market: *self.market.address(),
             market_seq: self.market.next_seq(),

@@ -1,5 +1,5 @@
 use anchor_lang::prelude::*;
-use anchor_spl::token_interface::{Mint, TokenAccount, TokenInterface};
+use anchor_spl::token_interface::TokenInterface;
 
 use crate::{token, Collateral, DriftShieldError, Market, MarketCancelled, MarketClosed};
 
@@ -15,11 +15,11 @@ pub struct CloseMarket {
     #[account(constraint = collateral.mint == market.mint @ DriftShieldError::WrongCollateral)]
     pub collateral: Account<Collateral>,
     #[account(mut, address = market.vault @ DriftShieldError::WrongVault)]
-    pub vault: InterfaceAccount<TokenAccount>,
+    pub vault: UncheckedAccount,
     #[account(mut, address = collateral.treasury @ DriftShieldError::WrongTreasury)]
     pub treasury: UncheckedAccount,
     #[account(address = market.mint @ DriftShieldError::WrongMint)]
-    pub mint: InterfaceAccount<Mint>,
+    pub mint: UncheckedAccount,
     pub token_program: Interface<'static, TokenInterface>,
 }
 
@@ -31,7 +31,7 @@ impl CloseMarket {
             self.market.protocol_credit == 0 && self.market.creator_credit == 0,
             DriftShieldError::FeesLeft
         );
-        let swept = self.empty_vault();
+        let swept = self.empty_vault()?;
         Ok(MarketClosed {
             market: *self.market.address(),
             market_seq: self.market.next_seq(),
@@ -47,7 +47,7 @@ impl CloseMarket {
                 || self.market.close_ts <= Clock::get()?.unix_timestamp,
             DriftShieldError::NotCreator
         );
-        let swept = self.empty_vault();
+        let swept = self.empty_vault()?;
         Ok(MarketCancelled {
             market: *self.market.address(),
             market_seq: self.market.next_seq(),
@@ -57,27 +57,27 @@ impl CloseMarket {
     }
 
     /// Sweeps all that is left in the vault, dust and donations, to the treasury, and closes it.
-    fn empty_vault(&mut self) -> u64 {
+    fn empty_vault(&mut self) -> Result<u64> {
         let signer = self.market.signer();
-        let swept = self.vault.amount();
+        let swept = token::amount(&self.vault)?;
         if 0 < swept {
             token::transfer(
-                &self.token_program,
+                self.token_program.address(),
                 &mut self.vault,
                 &self.mint,
                 &mut self.treasury,
-                &self.market,
+                self.market.cpi_handle(),
                 &signer.seeds(),
                 swept,
-            );
+            )?;
         }
         token::close(
-            &self.token_program,
+            self.token_program.address(),
             &mut self.vault,
             &mut self.creator,
-            &self.market,
+            self.market.cpi_handle(),
             &signer.seeds(),
         );
-        swept
+        Ok(swept)
     }
 }

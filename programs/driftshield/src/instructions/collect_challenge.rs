@@ -1,5 +1,5 @@
 use anchor_lang::prelude::*;
-use anchor_spl::token_interface::{Mint, TokenAccount, TokenInterface};
+use anchor_spl::token_interface::TokenInterface;
 
 use crate::{token, ChallengeCollected, Collateral, DriftShieldError, Model, Receipt};
 
@@ -25,12 +25,12 @@ pub struct CollectChallenge {
     #[account(constraint = collateral.mint == model.bond_mint @ DriftShieldError::WrongCollateral)]
     pub collateral: Account<Collateral>,
     #[account(mut, address = model.bond_vault @ DriftShieldError::WrongVault)]
-    pub bond_vault: InterfaceAccount<TokenAccount>,
+    pub bond_vault: UncheckedAccount,
     /// The treasury; or the challenger's associated token account, or any that it signs for.
     #[account(mut)]
     pub destination: UncheckedAccount,
     #[account(address = model.bond_mint @ DriftShieldError::WrongMint)]
-    pub mint: InterfaceAccount<Mint>,
+    pub mint: UncheckedAccount,
     pub token_program: Interface<'static, TokenInterface>,
 }
 
@@ -58,15 +58,15 @@ impl CollectChallenge {
         require!(0 < amount, DriftShieldError::NothingToCollect);
         self.model.let_go(amount)?;
         token::transfer(
-            &self.token_program,
+            self.token_program.address(),
             &mut self.bond_vault,
             &self.mint,
             &mut self.destination,
-            &self.model,
+            self.model.cpi_handle(),
             &self.model.signer().seeds(),
             amount,
-        );
-        self.model.invariant(self.bond_vault.amount())?;
+        )?;
+        self.model.invariant(token::amount(&self.bond_vault)?)?;
         Ok(ChallengeCollected {
             model: *self.model.address(),
             model_seq: self.model.next_seq(),

@@ -1,5 +1,5 @@
 use anchor_lang::prelude::*;
-use anchor_spl::token_interface::{Mint, TokenAccount, TokenInterface};
+use anchor_spl::token_interface::TokenInterface;
 
 use crate::{token, Collateral, DriftShieldError, FeesCollected, Market};
 
@@ -22,12 +22,12 @@ pub struct CollectFees {
     #[account(constraint = collateral.mint == market.mint @ DriftShieldError::WrongCollateral)]
     pub collateral: Account<Collateral>,
     #[account(mut, address = market.vault @ DriftShieldError::WrongVault)]
-    pub vault: InterfaceAccount<TokenAccount>,
+    pub vault: UncheckedAccount,
     /// The treasury; or the creator's associated token account, or any that it signs for.
     #[account(mut)]
     pub destination: UncheckedAccount,
     #[account(address = market.mint @ DriftShieldError::WrongMint)]
-    pub mint: InterfaceAccount<Mint>,
+    pub mint: UncheckedAccount,
     pub token_program: Interface<'static, TokenInterface>,
 }
 
@@ -56,15 +56,15 @@ impl CollectFees {
         require!(0 < amount, DriftShieldError::NothingToCollect);
         self.market.pay(amount)?;
         token::transfer(
-            &self.token_program,
+            self.token_program.address(),
             &mut self.vault,
             &self.mint,
             &mut self.destination,
-            &self.market,
+            self.market.cpi_handle(),
             &self.market.signer().seeds(),
             amount,
-        );
-        self.market.invariant(self.vault.amount())?;
+        )?;
+        self.market.invariant(token::amount(&self.vault)?)?;
         Ok(FeesCollected {
             market: *self.market.address(),
             market_seq: self.market.next_seq(),

@@ -1,7 +1,7 @@
 use anchor_lang::prelude::*;
 use anchor_spl::{
     token,
-    token_interface::{Mint, TokenAccount, TokenInterface},
+    token_interface::{TokenAccount, TokenInterface},
 };
 
 use crate::{
@@ -20,7 +20,7 @@ pub struct CreateMarket {
     #[account(constraint = collateral.mint == model.bond_mint @ DriftShieldError::WrongCollateral)]
     pub collateral: Account<Collateral>,
     #[account(address = model.bond_mint @ DriftShieldError::WrongMint)]
-    pub mint: InterfaceAccount<Mint>,
+    pub mint: UncheckedAccount,
     #[account(
         init,
         payer = creator,
@@ -86,9 +86,10 @@ impl CreateMarket {
             aggregate: terms.aggregate.into(),
             state: MarketState::Open.into(),
             outcome: 0,
-            decimals: self.mint.decimals(),
+            decimals: self.collateral.decimals,
             bump,
-            reserved: [0; 2],
+            token_program: self.collateral.token_program,
+            reserved: [0; 1],
             question: text(&terms.question)?,
         };
         Ok(MarketCreated {

@@ -2,23 +2,38 @@
 
 mod accept_admin;
 mod bond;
+#[allow(unused_variables)] // `derive(Accounts)` binds the instruction's arguments once too often
+mod buy_policy;
+mod cancel_policy;
+mod cancel_withdraw;
 mod challenge_receipt;
 mod claim;
+mod claim_policy;
+mod close_exposure;
 mod close_market;
 mod close_receipt;
 mod close_seat;
+mod close_vault;
 mod collect_challenge;
 mod collect_fees;
+mod collect_manager_fees;
 #[allow(unused_variables)] // `derive(Accounts)` binds the instruction's arguments once too often
 mod create_market;
+#[allow(unused_variables)] // `derive(Accounts)` binds the instruction's arguments once too often
+mod create_vault;
+mod deposit;
+mod expire_policy;
 mod finalize_receipt;
 mod initialize;
+mod list_model;
 mod place_bet;
 mod propose_admin;
 mod register_collateral;
 #[allow(unused_variables)] // `derive(Accounts)` binds the instruction's arguments once too often
 mod register_model;
+mod renew_policy;
 mod request_unbond;
+mod request_withdraw;
 mod retire_model;
 mod rule_receipt;
 mod set_pause;
@@ -28,14 +43,19 @@ mod submit_receipt;
 mod update_collateral;
 mod update_config;
 mod update_model;
+mod update_vault;
+mod withdraw;
 mod withdraw_bond;
 mod withdraw_treasury;
 
 pub use {
-    accept_admin::*, bond::*, challenge_receipt::*, claim::*, close_market::*, close_receipt::*,
-    close_seat::*, collect_challenge::*, collect_fees::*, create_market::*, finalize_receipt::*,
-    initialize::*, place_bet::*, propose_admin::*, register_collateral::*, register_model::*,
-    request_unbond::*, retire_model::*, rule_receipt::*, set_pause::*, settle_market::*,
-    submit_receipt::*, update_collateral::*, update_config::*, update_model::*, withdraw_bond::*,
-    withdraw_treasury::*,
+    accept_admin::*, bond::*, buy_policy::*, cancel_policy::*, cancel_withdraw::*,
+    challenge_receipt::*, claim::*, claim_policy::*, close_exposure::*, close_market::*,
+    close_receipt::*, close_seat::*, close_vault::*, collect_challenge::*, collect_fees::*,
+    collect_manager_fees::*, create_market::*, create_vault::*, deposit::*, expire_policy::*,
+    finalize_receipt::*, initialize::*, list_model::*, place_bet::*, propose_admin::*,
+    register_collateral::*, register_model::*, renew_policy::*, request_unbond::*,
+    request_withdraw::*, retire_model::*, rule_receipt::*, set_pause::*, settle_market::*,
+    submit_receipt::*, update_collateral::*, update_config::*, update_model::*, update_vault::*,
+    withdraw::*, withdraw_bond::*, withdraw_treasury::*,
 };

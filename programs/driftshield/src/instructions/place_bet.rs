@@ -1,5 +1,5 @@
 use anchor_lang::prelude::*;
-use anchor_spl::token_interface::{Mint, TokenAccount, TokenInterface};
+use anchor_spl::token_interface::TokenInterface;
 
 use crate::{
     pause, token, BetPlaced, Collateral, Config, DriftShieldError, Market, Model, Position,
@@ -27,11 +27,11 @@ pub struct PlaceBet {
     pub position: Account<Position>,
     /// The bettor's token account, which pays.
     #[account(mut)]
-    pub source: InterfaceAccount<TokenAccount>,
+    pub source: UncheckedAccount,
     #[account(mut, address = market.vault @ DriftShieldError::WrongVault)]
-    pub vault: InterfaceAccount<TokenAccount>,
+    pub vault: UncheckedAccount,
     #[account(address = market.mint @ DriftShieldError::WrongMint)]
-    pub mint: InterfaceAccount<Mint>,
+    pub mint: UncheckedAccount,
     pub token_program: Interface<'static, TokenInterface>,
     pub system_program: Program<System>,
 }
@@ -62,15 +62,15 @@ impl PlaceBet {
         self.stake(index, amount, bump);
 
         token::transfer(
-            &self.token_program,
+            self.token_program.address(),
             &mut self.source,
             &self.mint,
             &mut self.vault,
-            &self.bettor,
+            self.bettor.cpi_handle(),
             &[],
             amount,
-        );
-        self.market.invariant(self.vault.amount())?;
+        )?;
+        self.market.invariant(token::amount(&self.vault)?)?;
         Ok(BetPlaced {
             market: *self.market.address(),
             market_seq: self.market.next_seq(),
@@ -93,6 +93,7 @@ impl PlaceBet {
     fn require_allowed(&self, amount: u64) -> Result<()> {
         self.config.require_running(pause::BETS)?;
         self.collateral.require_enabled()?;
+        self.collateral.require_accepted(self.mint.account())?;
         self.model.require_active()?;
         self.model.require_version(self.market.model_version)?;
         require!(

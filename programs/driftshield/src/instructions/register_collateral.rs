@@ -1,10 +1,12 @@
 use anchor_lang::prelude::*;
 use anchor_spl::{
     token,
-    token_interface::{Mint, TokenAccount, TokenInterface},
+    token_interface::{TokenAccount, TokenInterface},
 };
 
-use crate::{Collateral, CollateralRegistered, CollateralTerms, Config, DriftShieldError};
+use crate::{
+    token::MintProfile, Collateral, CollateralRegistered, CollateralTerms, Config, DriftShieldError,
+};
 
 #[event_cpi]
 #[derive(Accounts)]
@@ -12,7 +14,8 @@ pub struct RegisterCollateral {
     #[account(mut, address = config.admin @ DriftShieldError::NotAdmin)]
     pub admin: Signer,
     pub config: Account<Config>,
-    pub mint: InterfaceAccount<Mint>,
+    /// Looked into by `MintProfile`.
+    pub mint: UncheckedAccount,
     #[account(
         init,
         payer = admin,
@@ -41,32 +44,31 @@ impl RegisterCollateral {
         accepts_freeze: bool,
         bump: u8,
     ) -> Result<CollateralRegistered> {
+        let profile = MintProfile::read(self.mint.account())?;
         require!(
-            self.mint.account().owned_by(&token::ID) && *self.token_program.address() == token::ID,
-            DriftShieldError::UnsupportedMint
-        );
-        require!(
-            accepts_freeze || self.mint.freeze_authority().is_none(),
+            accepts_freeze || !profile.has_freeze_authority,
             DriftShieldError::FreezeAuthorityNotAccepted
         );
         terms.validate()?;
         *self.collateral = Collateral {
             mint: *self.mint.address(),
-            token_program: *self.token_program.address(),
             treasury: *self.treasury.address(),
             seq: 1,
             terms,
-            decimals: self.mint.decimals(),
+            extensions: profile.extensions,
+            token_program: profile.program.into(),
+            decimals: profile.decimals,
             accepts_freeze: accepts_freeze.into(),
             enabled: true.into(),
             bump,
-            reserved: [0; 4],
+            reserved: [0; 7],
         };
         Ok(CollateralRegistered {
             collateral: *self.collateral.address(),
             collateral_seq: self.collateral.seq,
             mint: self.collateral.mint,
-            token_program: self.collateral.token_program,
+            token_program: profile.program,
+            extensions: profile.extensions,
             treasury: self.collateral.treasury,
             decimals: self.collateral.decimals,
             accepts_freeze,

@@ -1,7 +1,7 @@
 use anchor_lang::prelude::*;
 use anchor_spl::{
     token,
-    token_interface::{Mint, TokenAccount, TokenInterface},
+    token_interface::{TokenAccount, TokenInterface},
 };
 
 use crate::{
@@ -18,7 +18,7 @@ pub struct RegisterModel {
     pub config: Account<Config>,
     #[account(constraint = collateral.mint == *bond_mint.address() @ DriftShieldError::WrongCollateral)]
     pub collateral: Account<Collateral>,
-    pub bond_mint: InterfaceAccount<Mint>,
+    pub bond_mint: UncheckedAccount,
     #[account(
         init,
         payer = owner,
@@ -139,7 +139,8 @@ impl RegisterModel {
             bump,
             name: [0; NAME_BYTES],
             uri: [0; URI_BYTES],
-            reserved: [0; 2],
+            token_program: self.collateral.token_program,
+            reserved: [0; 1],
         };
     }
 }

@@ -1,5 +1,5 @@
 use anchor_lang::prelude::*;
-use anchor_spl::token_interface::{Mint, TokenAccount, TokenInterface};
+use anchor_spl::token_interface::TokenInterface;
 
 use crate::{token, BondWithdrawn, DriftShieldError, Model, Seat};
 
@@ -14,12 +14,12 @@ pub struct WithdrawBond {
     #[account(mut)]
     pub seat: Account<Seat>,
     #[account(mut, address = model.bond_vault @ DriftShieldError::WrongVault)]
-    pub bond_vault: InterfaceAccount<TokenAccount>,
+    pub bond_vault: UncheckedAccount,
     /// The oracle's associated token account, or any that it signs for.
     #[account(mut)]
     pub destination: UncheckedAccount,
     #[account(address = model.bond_mint @ DriftShieldError::WrongMint)]
-    pub mint: InterfaceAccount<Mint>,
+    pub mint: UncheckedAccount,
     pub token_program: Interface<'static, TokenInterface>,
 }
 
@@ -34,15 +34,15 @@ impl WithdrawBond {
         let amount = self.seat.release(Clock::get()?.unix_timestamp)?;
         self.model.let_go(amount)?;
         token::transfer(
-            &self.token_program,
+            self.token_program.address(),
             &mut self.bond_vault,
             &self.mint,
             &mut self.destination,
-            &self.model,
+            self.model.cpi_handle(),
             &self.model.signer().seeds(),
             amount,
-        );
-        self.model.invariant(self.bond_vault.amount())?;
+        )?;
+        self.model.invariant(token::amount(&self.bond_vault)?)?;
         Ok(BondWithdrawn {
             model: *self.model.address(),
             model_seq: self.model.next_seq(),

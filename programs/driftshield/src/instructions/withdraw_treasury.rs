@@ -1,5 +1,5 @@
 use anchor_lang::prelude::*;
-use anchor_spl::token_interface::{Mint, TokenAccount, TokenInterface};
+use anchor_spl::token_interface::TokenInterface;
 
 use crate::{token, Collateral, Config, DriftShieldError, TreasuryWithdrawn};
 
@@ -12,12 +12,12 @@ pub struct WithdrawTreasury {
     #[account(mut)]
     pub collateral: Account<Collateral>,
     #[account(mut, address = collateral.treasury @ DriftShieldError::WrongTreasury)]
-    pub treasury: InterfaceAccount<TokenAccount>,
+    pub treasury: UncheckedAccount,
     /// Where the admin says.
     #[account(mut)]
     pub destination: UncheckedAccount,
     #[account(address = collateral.mint @ DriftShieldError::WrongMint)]
-    pub mint: InterfaceAccount<Mint>,
+    pub mint: UncheckedAccount,
     pub token_program: Interface<'static, TokenInterface>,
 }
 
@@ -26,21 +26,21 @@ impl WithdrawTreasury {
         require!(0 < amount, DriftShieldError::ZeroAmount);
         let (mint, bump) = (self.collateral.mint, [self.collateral.bump]);
         token::transfer(
-            &self.token_program,
+            self.token_program.address(),
             &mut self.treasury,
             &self.mint,
             &mut self.destination,
-            &self.collateral,
+            self.collateral.cpi_handle(),
             &[b"collateral", mint.as_ref(), &bump],
             amount,
-        );
+        )?;
         Ok(TreasuryWithdrawn {
             collateral: *self.collateral.address(),
             collateral_seq: self.collateral.next_seq(),
             mint,
             destination: *self.destination.address(),
             amount,
-            remaining: self.treasury.amount(),
+            remaining: token::amount(&self.treasury)?,
         })
     }
 }

@@ -1,7 +1,9 @@
 //! The protocol's pure arithmetic: integers in, integers out, no accounts.
 
+mod cover;
 mod ln;
 mod metric;
 mod parimutuel;
+mod shares;
 
-pub use {metric::*, parimutuel::*};
+pub use {cover::*, metric::*, parimutuel::*, shares::*};

@@ -1,6 +1,9 @@
 use anchor_lang::{bytemuck, prelude::*};
 
-use crate::DriftShieldError;
+use crate::{
+    token::{MintProfile, PodTokenProgram},
+    DriftShieldError,
+};
 
 /// A token that markets, cover and bonds may settle in.
 ///
@@ -8,13 +11,16 @@ use crate::DriftShieldError;
 #[account]
 pub struct Collateral {
     pub mint: Address,
-    /// The token program of the mint when it was accepted.
-    pub token_program: Address,
     /// Token account that the protocol's part goes to: PDA of `["treasury", collateral]`.
     pub treasury: Address,
     /// Number of events that spoke of this account.
     pub seq: u64,
     pub terms: CollateralTerms,
+    /// Token-2022 extensions of the mint when it was accepted: bits by Token-2022's numbers of the
+    /// types.
+    pub extensions: u32,
+    /// The token program of the mint when it was accepted.
+    pub token_program: PodTokenProgram,
     /// The mint's decimals when it was accepted.
     pub decimals: u8,
     /// Whether the admin accepted a mint that has a freeze authority.
@@ -22,10 +28,10 @@ pub struct Collateral {
     /// Whether new risk may be taken in this token.
     pub enabled: PodBool,
     pub bump: u8,
-    pub reserved: [u8; 4],
+    pub reserved: [u8; 7],
 }
 
-const _: () = assert!(core::mem::size_of::<Collateral>() == 3 * 32 + 8 + 32 + 8);
+const _: () = assert!(core::mem::size_of::<Collateral>() == 2 * 32 + 8 + 32 + 16);
 
 /// Amounts in base units of the mint. New models copy them but for `min_bet`, which holds for every
 /// bet from when it is set.
@@ -70,6 +76,20 @@ impl CollateralTerms {
 impl Collateral {
     pub fn require_enabled(&self) -> Result<()> {
         require!(self.enabled.get(), DriftShieldError::CollateralDisabled);
+        Ok(())
+    }
+
+    /// Refuses money in a mint that is no longer what was accepted. Metadata may have been added
+    /// and a freeze authority given up since.
+    pub fn require_accepted(&self, mint: &AccountView) -> Result<()> {
+        let profile = MintProfile::read(mint).map_err(|_| DriftShieldError::MintChanged)?;
+        require!(
+            self.token_program == profile.program
+                && self.decimals == profile.decimals
+                && self.extensions & !profile.extensions == 0
+                && (self.accepts_freeze.get() || !profile.has_freeze_authority),
+            DriftShieldError::MintChanged
+        );
         Ok(())
     }
 

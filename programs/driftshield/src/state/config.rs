@@ -49,9 +49,9 @@ pub struct Config {
     pub reserved: [u8; 6],
 }
 
-const _: () = assert!(core::mem::size_of::<Config>() == 4 * 32 + 8 + 80 + 8);
+const _: () = assert!(core::mem::size_of::<Config>() == 4 * 32 + 8 + 96 + 8);
 
-/// The settings that new models and markets copy. Times are in seconds.
+/// The settings that new models, markets and vaults copy. Times are in seconds.
 #[derive(
     Clone,
     Copy,
@@ -80,6 +80,11 @@ pub struct ConfigParams {
     pub retention_secs: i64,
     /// How long claims may wait after a policy's last receipt: 1 second to 30 days.
     pub claim_grace_secs: i64,
+    /// How long before its first covered window a policy is bought at least: 1 second to 30 days.
+    pub waiting_secs: i64,
+    /// Length of the buckets at whose ends premium streams end: 1 second to 31 days. A policy may end
+    /// 63 buckets ahead.
+    pub bucket_secs: i64,
     /// Shortest window of a model, at least 1 second.
     pub min_window_secs: i64,
     /// Longest window of a model, at most 31 days.
@@ -102,6 +107,7 @@ impl ConfigParams {
             self.challenge_secs,
             self.ruling_secs,
             self.claim_grace_secs,
+            self.waiting_secs,
         ];
         require!(
             periods.into_iter().all(period),
@@ -119,7 +125,8 @@ impl ConfigParams {
             DriftShieldError::InvalidConfig
         );
         require!(
-            1 <= self.min_window_secs
+            (1..=31 * DAY_SECS).contains(&self.bucket_secs)
+                && 1 <= self.min_window_secs
                 && self.min_window_secs <= self.max_window_secs
                 && self.max_window_secs <= 31 * DAY_SECS
                 && self.max_spread_limit <= MAX_SPREAD_LIMIT

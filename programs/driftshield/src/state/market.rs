@@ -1,8 +1,8 @@
 use anchor_lang::{prelude::*, wincode, BORSH_CONFIG};
 
 use crate::{
-    math, DriftShieldError, Model, PdaSigner, Position, ReceiptState, MAX_FEES_BPS,
-    MAX_HORIZON_SECS,
+    math, token::PodTokenProgram, DriftShieldError, Model, PdaSigner, Position, ReceiptState,
+    MAX_FEES_BPS, MAX_HORIZON_SECS,
 };
 
 pub const MAX_THRESHOLDS: usize = 7;
@@ -89,7 +89,9 @@ pub struct Market {
     pub outcome: u8,
     pub decimals: u8,
     pub bump: u8,
-    pub reserved: [u8; 2],
+    /// The program of `mint`.
+    pub token_program: PodTokenProgram,
+    pub reserved: [u8; 1],
     /// UTF-8, padded with zeros.
     pub question: [u8; QUESTION_BYTES],
 }

@@ -2,13 +2,20 @@
 
 mod collateral;
 mod config;
+mod exposure;
 mod market;
 mod model;
+mod policy;
 mod position;
 mod receipt;
 mod seat;
+mod vault;
+mod withdraw_request;
 
-pub use {collateral::*, config::*, market::*, model::*, position::*, receipt::*, seat::*};
+pub use {
+    collateral::*, config::*, exposure::*, market::*, model::*, policy::*, position::*, receipt::*,
+    seat::*, vault::*, withdraw_request::*,
+};
 
 use anchor_lang::prelude::*;
 

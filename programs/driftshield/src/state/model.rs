@@ -2,6 +2,7 @@ use anchor_lang::prelude::*;
 
 use crate::{
     math::{Metric, PodMetric},
+    token::PodTokenProgram,
     DriftShieldError, PdaSigner, MAX_HORIZON_SECS,
 };
 
@@ -113,7 +114,9 @@ pub struct Model {
     pub name: [u8; NAME_BYTES],
     /// UTF-8, padded with zeros.
     pub uri: [u8; URI_BYTES],
-    pub reserved: [u8; 2],
+    /// The program of `bond_mint`.
+    pub token_program: PodTokenProgram,
+    pub reserved: [u8; 1],
 }
 
 const _: () = assert!(core::mem::size_of::<Model>() == 8 * 32 + 224 + 34 * 8 + 64 + 8 + 168);
@@ -302,6 +305,11 @@ impl Model {
         Ok(self.window_end(window)? + self.retention_secs)
     }
 
+    /// How long after its window's end a receipt can still become Final.
+    pub fn dispute_secs(&self) -> i64 {
+        self.submit_secs + self.challenge_secs + self.ruling_secs
+    }
+
     /// Whether the seat of the oracle at `index` counts.
     pub fn counts(&self, index: usize) -> bool {
         self.min_bond <= self.bonds[index]
@@ -339,9 +347,14 @@ impl Model {
         self.security = u64::try_from(cost / 2).unwrap_or(u64::MAX);
     }
 
+    /// Whether the security bears `at_risk`.
+    pub fn secures(&self, at_risk: u64) -> bool {
+        u128::from(at_risk) <= u128::from(self.security) * u128::from(self.security_multiple)
+    }
+
     /// Whether the security bears what is at risk.
     pub fn is_secure(&self) -> bool {
-        u128::from(self.at_risk) <= u128::from(self.security) * u128::from(self.security_multiple)
+        self.secures(self.at_risk)
     }
 
     /// Takes `amount` more at risk, within what the bonds secure.
@@ -363,12 +376,18 @@ impl Model {
         Ok(())
     }
 
-    /// An object of which `at_risk` was at risk has ended.
-    pub fn release_risk(&mut self, at_risk: u64) -> Result<()> {
+    /// `amount` is no longer at risk.
+    pub fn lower_risk(&mut self, amount: u64) -> Result<()> {
         self.at_risk = self
             .at_risk
-            .checked_sub(at_risk)
+            .checked_sub(amount)
             .ok_or(DriftShieldError::Overflow)?;
+        Ok(())
+    }
+
+    /// An object of which `at_risk` was at risk has ended.
+    pub fn release_risk(&mut self, at_risk: u64) -> Result<()> {
+        self.lower_risk(at_risk)?;
         self.exposure = self
             .exposure
             .checked_sub(1)

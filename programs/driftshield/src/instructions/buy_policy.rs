@@ -1,0 +1,145 @@
+use anchor_lang::prelude::*;
+use anchor_spl::token_interface::TokenInterface;
+
+use crate::{
+    pause, quote, token, Collateral, Config, DriftShieldError, Exposure, Model, Policy,
+    PolicyBought, PolicyTerms, Quote, Stream, Vault,
+};
+
+#[event_cpi]
+#[derive(Accounts)]
+#[instruction(id: u64)]
+pub struct BuyPolicy {
+    /// Pays the policy's rent.
+    #[account(mut)]
+    pub holder: Signer,
+    pub config: Account<Config>,
+    #[account(constraint = collateral.mint == vault.mint @ DriftShieldError::WrongCollateral)]
+    pub collateral: Account<Collateral>,
+    #[account(mut, constraint = model.bond_mint == vault.mint @ DriftShieldError::ModelNotListed)]
+    pub model: Account<Model>,
+    #[account(mut)]
+    pub vault: Account<Vault>,
+    /// The `Exposure` of vault and model: PDA of `["exposure", vault, model]`. Where there is none, the
+    /// vault doesn't cover the model.
+    #[account(mut)]
+    pub exposure: UncheckedAccount,
+    #[account(
+        init,
+        payer = holder,
+        seeds = [b"policy", vault.address().as_ref(), holder.address().as_ref(), &id.to_le_bytes()],
+        bump
+    )]
+    pub policy: Account<Policy>,
+    /// The holder's token account, which pays.
+    #[account(mut)]
+    pub source: UncheckedAccount,
+    #[account(mut, address = vault.tokens @ DriftShieldError::WrongVault)]
+    pub tokens: UncheckedAccount,
+    #[account(address = vault.mint @ DriftShieldError::WrongMint)]
+    pub mint: UncheckedAccount,
+    pub token_program: Interface<'static, TokenInterface>,
+    pub system_program: Program<System>,
+}
+
+impl BuyPolicy {
+    pub fn buy_policy(&mut self, id: u64, terms: PolicyTerms, bump: u8) -> Result<PolicyBought> {
+        self.require_allowed()?;
+        let mut exposure = self.exposure()?;
+        let now = Clock::get()?.unix_timestamp;
+        let quote = quote(&mut self.vault, &exposure, &self.model, &terms, now)?;
+        let term = self.vault.sell(
+            quote.protocol_part,
+            quote.manager_part,
+            quote.streamed_part,
+            quote.end,
+        )?;
+        self.vault.lock(terms.cover)?;
+        self.vault.policies += 1; // each covers a base unit at least
+        exposure.sell(terms.cover)?;
+        self.model.take_risk(terms.cover)?;
+        self.model.expose()?;
+        self.write(id, &terms, &quote, term, bump);
+
+        token::transfer(
+            self.token_program.address(),
+            &mut self.source,
+            &self.mint,
+            &mut self.tokens,
+            self.holder.cpi_handle(),
+            &[],
+            quote.premium,
+        )?;
+        self.vault.invariant(token::amount(&self.tokens)?)?;
+        Ok(PolicyBought {
+            vault: *self.vault.address(),
+            vault_seq: self.vault.next_seq(),
+            exposure: *exposure.address(),
+            exposure_seq: exposure.next_seq(),
+            policy: *self.policy.address(),
+            policy_seq: self.policy.seq,
+            model: *self.model.address(),
+            model_seq: self.model.next_seq(),
+            holder: self.policy.holder,
+            id,
+            terms,
+            last_window: quote.last_window,
+            end: quote.end,
+            premium: quote.premium,
+            protocol_part: quote.protocol_part,
+            manager_part: quote.manager_part,
+            streamed_part: quote.streamed_part,
+            totals: self.vault.totals(),
+            exposure_cover: exposure.cover,
+            at_risk: self.model.at_risk,
+            model_exposure: self.model.exposure,
+        })
+    }
+
+    fn require_allowed(&self) -> Result<()> {
+        self.config.require_running(pause::POLICIES)?;
+        self.collateral.require_enabled()?;
+        self.collateral.require_accepted(self.mint.account())?;
+        self.vault
+            .require_outsider(self.holder.address(), &self.model)
+    }
+
+    fn exposure(&self) -> Result<Account<Exposure>> {
+        // SAFETY: no other field is an exposure.
+        let exposure = unsafe { Account::<Exposure>::load_mut(*self.exposure.account()) }
+            .map_err(|_| DriftShieldError::ModelNotListed)?;
+        require!(
+            exposure.vault == *self.vault.address() && exposure.model == *self.model.address(),
+            DriftShieldError::ModelNotListed
+        );
+        Ok(exposure)
+    }
+
+    fn write(&mut self, id: u64, terms: &PolicyTerms, quote: &Quote, term: Stream, bump: u8) {
+        *self.policy = Policy {
+            vault: *self.vault.address(),
+            model: *self.model.address(),
+            holder: *self.holder.address(),
+            id,
+            seq: 1,
+            cover: terms.cover,
+            paid: 0,
+            trigger: terms.trigger,
+            exhaustion: terms.exhaustion,
+            premium: quote.premium,
+            max_premium: terms.max_premium,
+            first_window: quote.first_window,
+            last_window: quote.last_window,
+            windows: terms.windows,
+            claim_grace_secs: self.vault.claim_grace_secs,
+            term,
+            previous_term: Stream::NONE,
+            model_version: terms.model_version,
+            cancel_fee_bps: self.vault.terms.cancel_fee_bps,
+            persistence: terms.persistence,
+            auto_renew: terms.auto_renew.into(),
+            bump,
+            reserved: [0; 7],
+        };
+    }
+}

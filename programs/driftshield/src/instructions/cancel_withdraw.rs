@@ -1,0 +1,62 @@
+use anchor_lang::prelude::*;
+
+use crate::{token, DriftShieldError, Vault, WithdrawCancelled, WithdrawRequest};
+
+#[event_cpi]
+#[derive(Accounts)]
+pub struct CancelWithdraw {
+    /// Gets the rent back.
+    #[account(mut, address = request.owner @ DriftShieldError::NotShareOwner)]
+    pub owner: Signer,
+    #[account(mut, address = request.vault @ DriftShieldError::WrongInsuranceVault)]
+    pub vault: Account<Vault>,
+    #[account(mut, close = owner)]
+    pub request: Account<WithdrawRequest>,
+    #[account(mut, address = vault.escrow @ DriftShieldError::WrongShares)]
+    pub escrow: UncheckedAccount,
+    #[account(mut, address = vault.share_mint @ DriftShieldError::WrongShares)]
+    pub share_mint: UncheckedAccount,
+    /// Where the owner wants the shares.
+    #[account(mut)]
+    pub destination: UncheckedAccount,
+    pub share_token_program: Program<Token>,
+}
+
+impl CancelWithdraw {
+    pub fn cancel_withdraw(&mut self) -> Result<WithdrawCancelled> {
+        let vault = &mut self.vault;
+        vault.accrue(Clock::get()?.unix_timestamp);
+        let shares = self.request.shares;
+        let returned = vault.cancel_request(&self.request)?;
+        vault.end_request()?;
+        let signer = vault.signer();
+        token::transfer(
+            self.share_token_program.address(),
+            &mut self.escrow,
+            &self.share_mint,
+            &mut self.destination,
+            vault.cpi_handle(),
+            &signer.seeds(),
+            returned,
+        )?;
+        if returned < shares {
+            token::burn(
+                &mut self.escrow,
+                &mut self.share_mint,
+                vault.cpi_handle(),
+                &signer.seeds(),
+                shares - returned,
+            );
+        }
+        Ok(WithdrawCancelled {
+            vault: *vault.address(),
+            vault_seq: vault.next_seq(),
+            request: *self.request.address(),
+            request_seq: self.request.next_seq(),
+            owner: self.request.owner,
+            shares,
+            returned,
+            totals: vault.totals(),
+        })
+    }
+}

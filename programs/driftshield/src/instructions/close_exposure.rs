@@ -1,0 +1,40 @@
+use anchor_lang::prelude::*;
+
+use crate::{DriftShieldError, Exposure, ExposureClosed, Model, Vault};
+
+#[event_cpi]
+#[derive(Accounts)]
+pub struct CloseExposure {
+    /// Paid the rent, and gets it back.
+    #[account(mut, address = vault.manager @ DriftShieldError::WrongRentPayer)]
+    pub manager: UncheckedAccount,
+    #[account(address = exposure.model @ DriftShieldError::WrongModel)]
+    pub model: Account<Model>,
+    #[account(mut, address = exposure.vault @ DriftShieldError::WrongInsuranceVault)]
+    pub vault: Account<Vault>,
+    #[account(mut, close = manager)]
+    pub exposure: Account<Exposure>,
+}
+
+impl CloseExposure {
+    pub fn close_exposure(&mut self) -> Result<ExposureClosed> {
+        let now = Clock::get()?.unix_timestamp;
+        require!(
+            self.exposure.policies == 0 && self.exposure.is_dead(&self.vault, &self.model, now),
+            DriftShieldError::ExposureInUse
+        );
+        self.vault.exposures = self
+            .vault
+            .exposures
+            .checked_sub(1)
+            .ok_or(DriftShieldError::Overflow)?;
+        Ok(ExposureClosed {
+            vault: *self.vault.address(),
+            vault_seq: self.vault.next_seq(),
+            exposure: *self.exposure.address(),
+            exposure_seq: self.exposure.next_seq(),
+            model: self.exposure.model,
+            manager: self.vault.manager,
+        })
+    }
+}

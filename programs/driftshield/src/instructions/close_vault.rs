@@ -1,0 +1,82 @@
+use anchor_lang::prelude::*;
+use anchor_spl::token_interface::TokenInterface;
+
+use crate::{token, Collateral, DriftShieldError, Vault, VaultClosed};
+
+#[event_cpi]
+#[derive(Accounts)]
+pub struct CloseVault {
+    /// Paid the rent, and gets it back. Signs to close a vault within its notice.
+    #[account(mut, address = vault.manager @ DriftShieldError::WrongRentPayer)]
+    pub manager: UncheckedAccount,
+    #[account(mut, close = manager)]
+    pub vault: Account<Vault>,
+    #[account(constraint = collateral.mint == vault.mint @ DriftShieldError::WrongCollateral)]
+    pub collateral: Account<Collateral>,
+    #[account(mut, address = vault.tokens @ DriftShieldError::WrongVault)]
+    pub tokens: UncheckedAccount,
+    #[account(mut, address = vault.escrow @ DriftShieldError::WrongShares)]
+    pub escrow: UncheckedAccount,
+    #[account(mut, address = vault.share_mint @ DriftShieldError::WrongShares)]
+    pub share_mint: UncheckedAccount,
+    #[account(mut, address = collateral.treasury @ DriftShieldError::WrongTreasury)]
+    pub treasury: UncheckedAccount,
+    #[account(address = vault.mint @ DriftShieldError::WrongMint)]
+    pub mint: UncheckedAccount,
+    pub token_program: Interface<'static, TokenInterface>,
+    pub share_token_program: Program<Token>,
+}
+
+impl CloseVault {
+    pub fn close_vault(&mut self) -> Result<VaultClosed> {
+        let donated = token::amount(&self.escrow)?;
+        let in_hands = token::supply(&self.share_mint)? - donated; // part of the supply
+        require!(
+            self.vault.is_empty(in_hands)
+                && (self.manager.account().is_signer()
+                    || self.vault.is_over(Clock::get()?.unix_timestamp)),
+            DriftShieldError::VaultInUse
+        );
+        require!(self.vault.manager_credit == 0, DriftShieldError::FeesLeft);
+        let signer = self.vault.signer();
+        if 0 < donated {
+            token::burn(
+                &mut self.escrow,
+                &mut self.share_mint,
+                self.vault.cpi_handle(),
+                &signer.seeds(),
+                donated,
+            );
+        }
+        let swept = token::amount(&self.tokens)?;
+        if 0 < swept {
+            token::transfer(
+                self.token_program.address(),
+                &mut self.tokens,
+                &self.mint,
+                &mut self.treasury,
+                self.vault.cpi_handle(),
+                &signer.seeds(),
+                swept,
+            )?;
+        }
+        for (program, account) in [
+            (self.token_program.address(), &mut self.tokens),
+            (self.share_token_program.address(), &mut self.escrow),
+        ] {
+            token::close(
+                program,
+                account,
+                &mut self.manager,
+                self.vault.cpi_handle(),
+                &signer.seeds(),
+            );
+        }
+        Ok(VaultClosed {
+            vault: *self.vault.address(),
+            vault_seq: self.vault.next_seq(),
+            manager: self.vault.manager,
+            swept,
+        })
+    }
+}

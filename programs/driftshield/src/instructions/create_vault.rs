@@ -1,0 +1,115 @@
+use anchor_lang::prelude::*;
+use anchor_spl::{
+    mint, token,
+    token_interface::{Mint, TokenAccount, TokenInterface},
+};
+
+use crate::{Collateral, Config, DriftShieldError, Vault, VaultCreated, VaultTerms};
+
+/// A share has three decimals more than the token, for a base unit buys a thousand at first.
+const SHARE_DECIMALS: u8 = 3;
+
+#[event_cpi]
+#[derive(Accounts)]
+#[instruction(id: u64)]
+pub struct CreateVault {
+    #[account(mut)]
+    pub manager: Signer,
+    pub config: Account<Config>,
+    pub collateral: Account<Collateral>,
+    #[account(address = collateral.mint @ DriftShieldError::WrongMint)]
+    pub mint: UncheckedAccount,
+    #[account(
+        init,
+        payer = manager,
+        seeds = [b"vault", manager.address().as_ref(), &id.to_le_bytes()],
+        bump
+    )]
+    pub vault: Account<Vault>,
+    #[account(
+        init,
+        payer = manager,
+        seeds = [b"vault_tokens", vault.address().as_ref()],
+        bump,
+        token::mint = mint,
+        token::authority = vault,
+        token::token_program = token_program
+    )]
+    pub tokens: InterfaceAccount<TokenAccount>,
+    #[account(
+        init,
+        payer = manager,
+        seeds = [b"shares", vault.address().as_ref()],
+        bump,
+        mint::decimals = collateral.decimals.saturating_add(SHARE_DECIMALS),
+        mint::authority = vault,
+        mint::token_program = share_token_program
+    )]
+    pub share_mint: InterfaceAccount<Mint>,
+    #[account(
+        init,
+        payer = manager,
+        seeds = [b"escrow", vault.address().as_ref()],
+        bump,
+        token::mint = share_mint,
+        token::authority = vault,
+        token::token_program = share_token_program
+    )]
+    pub escrow: InterfaceAccount<TokenAccount>,
+    pub token_program: Interface<'static, TokenInterface>,
+    pub share_token_program: Program<Token>,
+    pub system_program: Program<System>,
+}
+
+impl CreateVault {
+    pub fn create_vault(
+        &mut self,
+        id: u64,
+        cooldown_secs: i64,
+        manager_fee_bps: u16,
+        terms: VaultTerms,
+        bump: u8,
+    ) -> Result<VaultCreated> {
+        self.collateral.require_enabled()?;
+        terms.validate()?;
+        let now = Clock::get()?.unix_timestamp;
+        let params = &self.config.params;
+        let vault = &mut *self.vault; // all zeros: too large to be built elsewhere and copied
+        vault.manager = *self.manager.address();
+        vault.mint = *self.mint.address();
+        vault.tokens = *self.tokens.address();
+        vault.share_mint = *self.share_mint.address();
+        vault.escrow = *self.escrow.address();
+        vault.id = id;
+        vault.seq = 1;
+        vault.created_at = now;
+        vault.cooldown_secs = cooldown_secs;
+        vault.waiting_secs = params.waiting_secs;
+        vault.claim_grace_secs = params.claim_grace_secs;
+        vault.bucket_secs = params.bucket_secs;
+        vault.accrued_at = now;
+        vault.terms = terms;
+        vault.next_terms = terms;
+        vault.protocol_fee_bps = params.premium_fee_bps;
+        vault.manager_fee_bps = manager_fee_bps;
+        vault.token_program = self.collateral.token_program;
+        vault.decimals = self.collateral.decimals;
+        vault.bump = bump;
+        vault.require_creation()?;
+        Ok(VaultCreated {
+            vault: *self.vault.address(),
+            vault_seq: self.vault.seq,
+            manager: self.vault.manager,
+            id,
+            mint: self.vault.mint,
+            share_mint: self.vault.share_mint,
+            cooldown_secs,
+            waiting_secs: self.vault.waiting_secs,
+            claim_grace_secs: self.vault.claim_grace_secs,
+            bucket_secs: self.vault.bucket_secs,
+            protocol_fee_bps: self.vault.protocol_fee_bps,
+            manager_fee_bps,
+            terms,
+        })
+    }
+}

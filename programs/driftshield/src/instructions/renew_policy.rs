@@ -1,0 +1,113 @@
+use anchor_lang::prelude::*;
+use anchor_spl::token_interface::TokenInterface;
+
+use crate::{
+    pause, quote_renewal, token, Collateral, Config, DriftShieldError, Exposure, Model, Policy,
+    PolicyRenewed, Vault,
+};
+
+#[event_cpi]
+#[derive(Accounts)]
+pub struct RenewPolicy {
+    /// Pays. Signs unless the policy renews by itself.
+    #[account(address = policy.holder @ DriftShieldError::NotHolder)]
+    pub holder: UncheckedAccount,
+    /// What the holder delegates premiums to, for all its policies.
+    #[account(seeds = [b"renewal", holder.address().as_ref()], bump)]
+    pub renewal: UncheckedAccount,
+    pub config: Account<Config>,
+    #[account(constraint = collateral.mint == vault.mint @ DriftShieldError::WrongCollateral)]
+    pub collateral: Account<Collateral>,
+    #[account(mut, address = policy.model @ DriftShieldError::WrongModel)]
+    pub model: Account<Model>,
+    #[account(mut, address = policy.vault @ DriftShieldError::WrongInsuranceVault)]
+    pub vault: Account<Vault>,
+    #[account(
+        mut,
+        constraint = exposure.vault == policy.vault @ DriftShieldError::WrongInsuranceVault,
+        constraint = exposure.model == policy.model @ DriftShieldError::WrongModel
+    )]
+    pub exposure: Account<Exposure>,
+    #[account(mut)]
+    pub policy: Account<Policy>,
+    /// The holder's token account, which pays.
+    #[account(mut)]
+    pub source: UncheckedAccount,
+    #[account(mut, address = vault.tokens @ DriftShieldError::WrongVault)]
+    pub tokens: UncheckedAccount,
+    #[account(address = vault.mint @ DriftShieldError::WrongMint)]
+    pub mint: UncheckedAccount,
+    pub token_program: Interface<'static, TokenInterface>,
+}
+
+impl RenewPolicy {
+    pub fn renew_policy(&mut self, renewal_bump: u8) -> Result<PolicyRenewed> {
+        self.config.require_running(pause::RENEWALS)?;
+        self.collateral.require_enabled()?;
+        self.collateral.require_accepted(self.mint.account())?;
+        self.vault
+            .require_outsider(self.holder.address(), &self.model)?;
+        let now = Clock::get()?.unix_timestamp;
+        let quote = quote_renewal(
+            &mut self.vault,
+            &self.exposure,
+            &self.model,
+            &self.policy,
+            now,
+        )?;
+        let term = self.vault.sell(
+            quote.protocol_part,
+            quote.manager_part,
+            quote.streamed_part,
+            quote.end,
+        )?;
+        self.policy.renew(&quote, term)?;
+        self.pay(quote.premium, renewal_bump)?;
+        self.vault.invariant(token::amount(&self.tokens)?)?;
+        Ok(PolicyRenewed {
+            vault: *self.vault.address(),
+            vault_seq: self.vault.next_seq(),
+            exposure: *self.exposure.address(),
+            exposure_seq: self.exposure.next_seq(),
+            policy: *self.policy.address(),
+            policy_seq: self.policy.next_seq(),
+            model: *self.model.address(),
+            model_seq: self.model.next_seq(),
+            holder: self.policy.holder,
+            last_window: quote.last_window,
+            end: quote.end,
+            premium: quote.premium,
+            protocol_part: quote.protocol_part,
+            manager_part: quote.manager_part,
+            streamed_part: quote.streamed_part,
+            totals: self.vault.totals(),
+        })
+    }
+
+    /// By the holder's signature or, where there is none, by what it delegated.
+    fn pay(&mut self, premium: u64, renewal_bump: u8) -> Result<()> {
+        let holder = *self.holder.address();
+        let bump = [renewal_bump];
+        let seeds = [b"renewal", holder.as_ref(), &bump];
+        let (authority, seeds) = if self.holder.account().is_signer() {
+            (self.holder.cpi_handle(), &[][..])
+        } else {
+            require!(
+                self.policy.auto_renew.get(),
+                DriftShieldError::NotAutoRenewed
+            );
+            let delegated = token::delegated(&self.source, &holder, self.renewal.address())?;
+            require!(premium <= delegated, DriftShieldError::TooLittleDelegated);
+            (self.renewal.cpi_handle(), &seeds[..])
+        };
+        token::transfer(
+            self.token_program.address(),
+            &mut self.source,
+            &self.mint,
+            &mut self.tokens,
+            authority,
+            seeds,
+            premium,
+        )
+    }
+}

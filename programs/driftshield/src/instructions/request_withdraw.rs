@@ -1,0 +1,64 @@
+use anchor_lang::prelude::*;
+
+use crate::{token, DriftShieldError, Vault, WithdrawRequest, WithdrawRequested};
+
+#[event_cpi]
+#[derive(Accounts)]
+pub struct RequestWithdraw {
+    /// Pays the request's rent.
+    #[account(mut)]
+    pub owner: Signer,
+    #[account(mut)]
+    pub vault: Account<Vault>,
+    #[account(
+        init_if_needed,
+        payer = owner,
+        seeds = [b"withdraw", vault.address().as_ref(), owner.address().as_ref()],
+        bump
+    )]
+    pub request: Account<WithdrawRequest>,
+    /// The owner's account of shares.
+    #[account(mut)]
+    pub source: UncheckedAccount,
+    #[account(mut, address = vault.escrow @ DriftShieldError::WrongShares)]
+    pub escrow: UncheckedAccount,
+    #[account(address = vault.share_mint @ DriftShieldError::WrongShares)]
+    pub share_mint: UncheckedAccount,
+    pub share_token_program: Program<Token>,
+    pub system_program: Program<System>,
+}
+
+impl RequestWithdraw {
+    pub fn request_withdraw(&mut self, shares: u64, bump: u8) -> Result<WithdrawRequested> {
+        let (vault, request) = (&mut self.vault, &mut self.request);
+        vault.accrue(Clock::get()?.unix_timestamp);
+        if request.is_new() {
+            request.vault = *vault.address();
+            request.owner = *self.owner.address();
+            request.bump = bump;
+            vault.requests += 1; // one an account
+        }
+        vault.request(request, shares)?;
+        token::transfer(
+            self.share_token_program.address(),
+            &mut self.source,
+            &self.share_mint,
+            &mut self.escrow,
+            self.owner.cpi_handle(),
+            &[],
+            shares,
+        )?;
+        Ok(WithdrawRequested {
+            vault: *vault.address(),
+            vault_seq: vault.next_seq(),
+            request: *request.address(),
+            request_seq: request.next_seq(),
+            owner: request.owner,
+            shares,
+            requested: request.shares,
+            value: request.value,
+            unlock_at: request.unlock_at,
+            totals: vault.totals(),
+        })
+    }
+}

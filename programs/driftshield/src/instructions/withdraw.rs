@@ -1,0 +1,85 @@
+use anchor_lang::{prelude::*, AccountClose};
+use anchor_spl::token_interface::TokenInterface;
+
+use crate::{token, DriftShieldError, Vault, WithdrawRequest, Withdrawn};
+
+#[event_cpi]
+#[derive(Accounts)]
+pub struct Withdraw {
+    /// Is paid and, when nothing is left of the request, gets the rent back; signs where the
+    /// destination is not its associated token account.
+    #[account(mut, address = request.owner @ DriftShieldError::WrongPayee)]
+    pub owner: UncheckedAccount,
+    #[account(mut, address = request.vault @ DriftShieldError::WrongInsuranceVault)]
+    pub vault: Account<Vault>,
+    #[account(mut)]
+    pub request: Account<WithdrawRequest>,
+    #[account(mut, address = vault.escrow @ DriftShieldError::WrongShares)]
+    pub escrow: UncheckedAccount,
+    #[account(mut, address = vault.share_mint @ DriftShieldError::WrongShares)]
+    pub share_mint: UncheckedAccount,
+    #[account(mut, address = vault.tokens @ DriftShieldError::WrongVault)]
+    pub tokens: UncheckedAccount,
+    /// The owner's associated token account, or any that it signs for. Not looked at where nothing
+    /// is paid.
+    #[account(mut)]
+    pub destination: UncheckedAccount,
+    #[account(address = vault.mint @ DriftShieldError::WrongMint)]
+    pub mint: UncheckedAccount,
+    pub token_program: Interface<'static, TokenInterface>,
+    pub share_token_program: Program<Token>,
+}
+
+impl Withdraw {
+    pub fn withdraw(&mut self) -> Result<Withdrawn> {
+        let now = Clock::get()?.unix_timestamp;
+        let vault = &mut self.vault;
+        vault.accrue(now);
+        let (amount, shares) = vault.withdraw(&mut self.request, now)?;
+        let signer = vault.signer();
+        token::burn(
+            &mut self.escrow,
+            &mut self.share_mint,
+            vault.cpi_handle(),
+            &signer.seeds(),
+            shares,
+        );
+        if 0 < amount {
+            token::require_destination(
+                &self.owner,
+                &self.destination,
+                &self.token_program,
+                &self.mint,
+            )?;
+            token::transfer(
+                self.token_program.address(),
+                &mut self.tokens,
+                &self.mint,
+                &mut self.destination,
+                vault.cpi_handle(),
+                &signer.seeds(),
+                amount,
+            )?;
+        }
+        vault.invariant(token::amount(&self.tokens)?)?;
+        let requested = self.request.shares;
+        let event = Withdrawn {
+            vault: *vault.address(),
+            vault_seq: vault.next_seq(),
+            request: *self.request.address(),
+            request_seq: self.request.next_seq(),
+            owner: self.request.owner,
+            destination: *self.destination.address(),
+            shares,
+            amount,
+            requested,
+            value: self.request.value,
+            totals: vault.totals(),
+        };
+        if requested == 0 {
+            vault.end_request()?;
+            self.request.close(*self.owner.account())?;
+        }
+        Ok(event)
+    }
+}

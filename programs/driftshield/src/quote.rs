@@ -1,0 +1,262 @@
+//! What a policy costs, and why it is refused: the same function for a purchase on chain and for a
+//! quote off chain.
+
+use anchor_lang::prelude::*;
+
+use crate::{
+    math::Premium, DriftShieldError, Exposure, Model, Policy, Vault, MAX_HORIZON_SECS,
+    MAX_PERSISTENCE,
+};
+
+/// Fewest Final receipts of a model's version that cover is sold on.
+pub const MIN_HISTORY: u64 = 8;
+
+/// What a holder asks for. Drift is in micro-units, amounts in base units.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, AnchorSerialize, AnchorDeserialize, IdlType)]
+pub struct PolicyTerms {
+    /// The model's version that the holder has seen.
+    pub model_version: u32,
+    pub cover: u64,
+    /// Above the model's last and latest value, not under its noise floor nor the lowest listed.
+    pub trigger: u64,
+    /// At least the trigger.
+    pub exhaustion: u64,
+    /// 1 to 4 windows in a row.
+    pub persistence: u8,
+    /// The first window that begins at least the vault's `waiting_secs` after the purchase.
+    pub first_window: u64,
+    /// At least `persistence`.
+    pub windows: u64,
+    /// The most that the purchase, and each renewal, may cost.
+    pub max_premium: u64,
+    /// Whether anyone may renew the policy at the holder's expense.
+    pub auto_renew: bool,
+}
+
+/// What a purchase or a renewal comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quote {
+    /// What the holder pays, in base units.
+    pub premium: u64,
+    /// Parts of the premium: the protocol's, the manager's, and what streams to the vault.
+    pub protocol_part: u64,
+    pub manager_part: u64,
+    pub streamed_part: u64,
+    pub first_window: u64,
+    pub last_window: u64,
+    /// When the last window ends, unix seconds.
+    pub end: i64,
+    /// What the vault has locked before and after, the renewed cover aside before.
+    pub locked_before: u64,
+    pub locked_after: u64,
+}
+
+/// The first window that a policy bought at `now` covers.
+pub fn first_window(vault: &Vault, model: &Model, now: i64) -> u64 {
+    let wait = (now + vault.waiting_secs)
+        .saturating_sub(model.genesis)
+        .max(0);
+    (wait as u64).div_ceil(model.window_secs as u64)
+}
+
+/// What `buy_policy` charges at `now`, or why it refuses. Brings `vault` to `now`.
+///
+/// What the accounts don't say it doesn't see: pauses, disabled collateral, who buys, and what the
+/// buyer's token account holds.
+pub fn quote(
+    vault: &mut Vault,
+    exposure: &Exposure,
+    model: &Model,
+    terms: &PolicyTerms,
+    now: i64,
+) -> Result<Quote> {
+    vault.accrue(now);
+    let first = first_window(vault, model, now);
+    require!(first <= terms.first_window, DriftShieldError::WindowsBegan);
+    require!(
+        terms.first_window == first,
+        DriftShieldError::WindowsTooLate
+    );
+    Request {
+        vault,
+        exposure,
+        model,
+        terms,
+        released: 0,
+        begins_at: now,
+    }
+    .quote(now)
+}
+
+/// What `renew_policy` charges at `now`, or why it refuses. Brings `vault` to `now`.
+///
+/// It is a purchase of as many windows after the last one, priced as if the cover were released
+/// first, over the time from the end of the windows that are paid for.
+pub fn quote_renewal(
+    vault: &mut Vault,
+    exposure: &Exposure,
+    model: &Model,
+    policy: &Policy,
+    now: i64,
+) -> Result<Quote> {
+    vault.accrue(now);
+    policy.require_renewable(now)?;
+    let terms = policy.renewal_terms();
+    require!(
+        first_window(vault, model, now) <= terms.first_window,
+        DriftShieldError::WindowsBegan
+    );
+    Request {
+        vault,
+        exposure,
+        model,
+        terms: &terms,
+        released: policy.cover,
+        begins_at: policy.term.end,
+    }
+    .quote(now)
+}
+
+struct Request<'a> {
+    /// At `now`.
+    vault: &'a Vault,
+    exposure: &'a Exposure,
+    model: &'a Model,
+    terms: &'a PolicyTerms,
+    /// Cover that the purchase takes the place of.
+    released: u64,
+    /// What is paid for begins here.
+    begins_at: i64,
+}
+
+impl Request<'_> {
+    fn quote(&self, now: i64) -> Result<Quote> {
+        let terms = self.terms;
+        self.require_model(now)?;
+        self.require_trigger()?;
+        let last_window = self.last_window()?;
+        let end = self.model.window_end(last_window)?;
+        let duration = self.duration(end, now)?;
+        self.exposure
+            .require_sells(terms.cover, self.released, terms.trigger, now)?;
+        let locked_before = self.vault.locked.saturating_sub(self.released); // part of it
+        let locked_after = self.require_capital(locked_before)?;
+
+        let pricing = &self.vault.terms;
+        let premium = Premium {
+            cover: terms.cover,
+            base_bps: pricing.base_bps,
+            curve: pricing.curve(),
+            risk_slope_bps: pricing.risk_slope_bps,
+            drift: self.model.ewma.max(self.drift()),
+            trigger: terms.trigger,
+            assets: self.vault.assets,
+            locked: locked_before,
+            duration_secs: duration,
+        };
+        let premium = premium.charge().ok_or(DriftShieldError::Overflow)?;
+        require!(
+            premium <= terms.max_premium,
+            DriftShieldError::PremiumTooHigh
+        );
+        let (protocol_part, manager_part, streamed_part) = self.vault.split_premium(premium);
+        Ok(Quote {
+            premium,
+            protocol_part,
+            manager_part,
+            streamed_part,
+            first_window: terms.first_window,
+            last_window,
+            end,
+            locked_before,
+            locked_after,
+        })
+    }
+
+    /// How far the model has drifted at its last Final and its latest proposed window.
+    fn drift(&self) -> u64 {
+        self.model.last_value.max(self.model.latest)
+    }
+
+    fn require_model(&self, now: i64) -> Result<()> {
+        let model = self.model;
+        model.require_active()?;
+        model.require_version(self.terms.model_version)?;
+        model.require_version(self.exposure.model_version)?;
+        require!(
+            MIN_HISTORY <= model.final_count,
+            DriftShieldError::TooLittleHistory
+        );
+        let stale_at =
+            model.window_end(model.last_window)? + 2 * model.window_secs + model.dispute_secs();
+        require!(now <= stale_at, DriftShieldError::StaleHistory);
+        Ok(())
+    }
+
+    fn require_trigger(&self) -> Result<()> {
+        let terms = self.terms;
+        require!(
+            terms.trigger <= terms.exhaustion,
+            DriftShieldError::InvalidExhaustion
+        );
+        require!(
+            self.model.noise_floor <= terms.trigger,
+            DriftShieldError::BelowNoiseFloor
+        );
+        require!(
+            self.drift() < terms.trigger,
+            DriftShieldError::TriggerReached
+        );
+        require!(
+            (1..=MAX_PERSISTENCE).contains(&terms.persistence)
+                && u64::from(terms.persistence) <= terms.windows,
+            DriftShieldError::InvalidPersistence
+        );
+        Ok(())
+    }
+
+    fn last_window(&self) -> Result<u64> {
+        let after = self.terms.first_window.checked_add(self.terms.windows);
+        Ok(after.ok_or(DriftShieldError::WindowOutOfRange)? - 1) // windows are at least 1
+    }
+
+    fn duration(&self, end: i64, now: i64) -> Result<u64> {
+        let duration = end - self.begins_at;
+        let pricing = &self.vault.terms;
+        require!(
+            (pricing.min_duration_secs..=pricing.max_duration_secs).contains(&duration),
+            DriftShieldError::DurationOutOfLimits
+        );
+        require!(
+            end <= now + MAX_HORIZON_SECS && self.vault.has_bucket(end, now),
+            DriftShieldError::EndTooFar
+        );
+        Ok(duration as u64)
+    }
+
+    /// What is locked after the purchase.
+    fn require_capital(&self, locked_before: u64) -> Result<u64> {
+        let (vault, cover) = (self.vault, self.terms.cover);
+        require!(
+            (vault.terms.min_cover..=vault.terms.max_cover).contains(&cover),
+            DriftShieldError::CoverOutOfLimits
+        );
+        require!(0 < vault.assets, DriftShieldError::NoCapital);
+        let locked_after = locked_before
+            .checked_add(cover)
+            .ok_or(DriftShieldError::Overflow)?;
+        require!(
+            vault.bears(locked_after),
+            DriftShieldError::UtilisationTooHigh
+        );
+        let at_risk = self.model.at_risk.saturating_sub(self.released);
+        let at_risk = at_risk
+            .checked_add(cover)
+            .ok_or(DriftShieldError::Overflow)?;
+        require!(
+            self.model.secures(at_risk),
+            DriftShieldError::AboveSecurityLimit
+        );
+        Ok(locked_after)
+    }
+}
