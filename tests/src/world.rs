@@ -106,6 +106,10 @@ pub struct World {
     pub guardian: Keypair,
     pub arbiter: Keypair,
     pub mint: Address,
+    /// The program of `mint`.
+    pub token_program: TokenProgram,
+    /// Of every vault that has shares, its capital and its shares after the last transaction.
+    prices: HashMap<Address, (u64, u64)>,
     /// Of every account, the number of its last event.
     counters: HashMap<Address, u64>,
     /// Names the keys of this world: worlds of the same name are the same.
@@ -192,6 +196,8 @@ impl World {
             guardian,
             arbiter,
             mint,
+            token_program: TokenProgram::SplToken,
+            prices: HashMap::new(),
             counters: HashMap::new(),
             name: name.into(),
             wallets: 0,
@@ -215,7 +221,7 @@ impl World {
         Self::named(name).set_up(params(), terms())
     }
 
-    fn set_up(mut self, params: ConfigParams, terms: CollateralTerms) -> Self {
+    pub fn set_up(mut self, params: ConfigParams, terms: CollateralTerms) -> Self {
         let world = &mut self;
         let admin = world.admin.insecure_clone();
         let initialize = instruction::initialize(
@@ -229,7 +235,7 @@ impl World {
         let collateral = instruction::register_collateral(
             admin.pubkey(),
             world.mint,
-            TokenProgram::SplToken,
+            world.token_program,
             terms,
             false,
         );
@@ -317,6 +323,7 @@ impl World {
         }
         if self.solvency_checks {
             self.check_solvency();
+            self.check_share_prices(&events);
         }
         Ok(Sent {
             events,
@@ -342,12 +349,7 @@ impl World {
     /// counter is that of its last event.
     pub fn check_solvency(&self) {
         use driftshield_sdk::Account;
-        let accounts: Vec<(Address, Account)> = self
-            .svm
-            .get_program_accounts(&ID)
-            .into_iter()
-            .map(|(address, account)| (address, Account::decode(&account.data).expect("ours")))
-            .collect();
+        let accounts = self.accounts();
         for (address, account) in &accounts {
             assert_eq!(
                 self.counters.get(address),
@@ -363,8 +365,40 @@ impl World {
                     assert!(model.held <= self.tokens(&model.bond_vault));
                     let owed = owed_by_model(address, model, &accounts);
                     assert_eq!(model.held, owed, "held by {address}");
+                    self.check_risk(address, model, &accounts);
                 }
+                Account::Vault(vault) => self.check_vault(address, vault, &accounts),
                 _ => {}
+            }
+        }
+    }
+
+    /// All accounts of the program.
+    pub(crate) fn accounts(&self) -> Vec<(Address, driftshield_sdk::Account)> {
+        let accounts = self.svm.get_program_accounts(&ID).into_iter();
+        let decode = |data: &[u8]| driftshield_sdk::Account::decode(data).expect("ours");
+        accounts
+            .map(|(address, account)| (address, decode(&account.data)))
+            .collect()
+    }
+
+    /// A share's price falls only by a payout.
+    fn check_share_prices(&mut self, events: &[Event]) {
+        for (address, account) in self.accounts() {
+            let driftshield_sdk::Account::Vault(vault) = account else {
+                continue;
+            };
+            let price = (vault.assets, vault.shares);
+            let Some(before) = self.prices.insert(address, price) else {
+                continue;
+            };
+            let paid = events.iter().any(
+                |event| matches!(event, Event::PolicyClaimed(claim) if claim.vault == address),
+            );
+            if !paid && 0 < before.1 && 0 < price.1 {
+                let [before, after] = [(before, price), (price, before)]
+                    .map(|(of, other)| (u128::from(of.0) + 1) * (u128::from(other.1) + 1_000));
+                assert!(before <= after, "the price of {address} fell: {events:?}");
             }
         }
     }
@@ -437,6 +471,7 @@ impl World {
             .expect("lamports");
         let tokens = CreateAssociatedTokenAccount::new(&mut self.svm, &self.payer, &self.mint)
             .owner(&key.pubkey())
+            .token_program_id(&self.token_program.id())
             .send()
             .expect("a token account");
         self.mint_to(&tokens, amount);
@@ -446,6 +481,7 @@ impl World {
     pub fn mint_to(&mut self, account: &Address, amount: u64) {
         if amount > 0 {
             MintTo::new(&mut self.svm, &self.payer, &self.mint, account, amount)
+                .token_program_id(&self.token_program.id())
                 .send()
                 .expect("tokens");
         }

@@ -20,3 +20,4 @@ mod scene;
 mod sdk;
 mod spec;
 mod transactions;
+mod vault;

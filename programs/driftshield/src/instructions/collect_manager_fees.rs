@@ -33,6 +33,7 @@ pub struct CollectManagerFees {
 
 impl CollectManagerFees {
     pub fn collect_manager_fees(&mut self, payee: PremiumPayee) -> Result<ManagerFeesCollected> {
+        self.vault.accrue(Clock::get()?.unix_timestamp);
         let credit = match payee {
             PremiumPayee::Treasury => {
                 require!(

@@ -429,13 +429,14 @@ impl Vault {
         Ok(())
     }
 
-    /// Gives a request up. Returns the shares that its owner gets back: those that are worth the
-    /// lower of its value then and now. The others end.
+    /// Gives a request up. Returns the shares that its owner gets back: those that the lower of its
+    /// value then and now would buy, if it had been paid. The others end.
     pub fn cancel_request(&mut self, request: &WithdrawRequest) -> Result<u64> {
         let mut returned = request.shares;
         if request.value < self.worth(returned) {
-            let worth_it = math::shares_for(request.value, self.shares, self.assets);
-            returned = returned.min(worth_it.ok_or(DriftShieldError::Overflow)?);
+            let (supply, assets) = (self.shares - returned, self.assets - request.value);
+            let bought = math::shares_for(request.value, supply, assets);
+            returned = returned.min(bought.ok_or(DriftShieldError::Overflow)?);
         }
         self.end_escrow(request.shares, request.shares - returned)?;
         Ok(returned)
