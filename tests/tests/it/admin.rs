@@ -10,7 +10,6 @@ use solana_keypair::Keypair;
 use solana_signer::Signer;
 
 const MAX_PERIOD: i64 = 30 * DAY;
-const TOKEN_2022: Address = anchor_lang::address!("TokenzQdBNbLqP5VEhdkAS6EPFLC1PHnBqCXEpPxuEb");
 
 /// Every setting at the top of its range.
 fn largest() -> ConfigParams {
@@ -664,32 +663,6 @@ fn a_freeze_authority_that_is_accepted_is_recorded() {
     let collateral: driftshield_sdk::Collateral = world.read(&address::collateral(&mint));
     assert!(collateral.accepts_freeze.get());
     assert!(collateral.enabled.get());
-}
-
-#[test]
-fn a_mint_of_the_other_token_program_is_refused() {
-    // Given a mint of Token-2022
-    let mut world = World::new();
-    let mint = new_mint(&mut world, None);
-    let mut account = world.svm.get_account(&mint).unwrap();
-    account.owner = TOKEN_2022;
-    world.svm.set_account(mint, account).unwrap();
-    let admin = admin(&world);
-    // When the admin registers it with its program
-    let register = swapped(
-        instruction::register_collateral(
-            admin.pubkey(),
-            mint,
-            TokenProgram::SplToken,
-            terms(),
-            true,
-        ),
-        &anchor_spl::token::ID,
-        &TOKEN_2022,
-    );
-    let outcome = world.send(register, &[&admin]);
-    // Then it is refused
-    assert_refused(outcome, DriftShieldError::UnsupportedMint);
 }
 
 #[test]

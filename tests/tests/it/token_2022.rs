@@ -1,0 +1,276 @@
+//! Collateral of Token-2022: what is taken, what is refused, and that everything works with it.
+
+use driftshield_sdk::{
+    Collateral, DriftShieldError, FeePayee, PolicyTerms, PremiumPayee, TokenProgram, address,
+    instruction,
+};
+use driftshield_tests::{insurance::*, world::*};
+use litesvm::LiteSVM;
+use solana_signer::Signer;
+
+/// Numbers of Token-2022's extensions of mints.
+const TRANSFER_FEE: u16 = 1;
+const MINT_CLOSE_AUTHORITY: u16 = 3;
+const METADATA_POINTER: u16 = 18;
+const TOKEN_METADATA: u16 = 19;
+/// The last that Anchor knows.
+const LAST_KNOWN: u16 = 28;
+const ALLOWED: [u16; 6] = [18, 19, 20, 21, 22, 23];
+
+/// Puts extensions of these numbers, with `length` bytes each, onto a mint.
+fn extend(svm: &mut LiteSVM, mint: &anchor_lang::Address, extensions: &[u16], length: u16) {
+    let mut account = svm.get_account(mint).unwrap();
+    account.owner = TokenProgram::Token2022.id();
+    account.data.truncate(82);
+    if !extensions.is_empty() {
+        account.data.resize(165, 0);
+        account.data.push(1); // a mint
+        for extension in extensions {
+            account.data.extend(extension.to_le_bytes());
+            account.data.extend(length.to_le_bytes());
+            account.data.extend(vec![0; length.into()]);
+        }
+    }
+    account.lamports = svm.minimum_balance_for_rent_exemption(account.data.len());
+    svm.set_account(*mint, account).unwrap();
+}
+
+/// A world whose collateral is a mint of Token-2022 with these extensions, not yet registered.
+fn world(extensions: &[u16]) -> World {
+    let mut world = World::bare();
+    let mint = world.mint;
+    extend(&mut world.svm, &mint, extensions, 64);
+    world.token_program = TokenProgram::Token2022;
+    world
+}
+
+fn insured(extensions: &[u16]) -> Insured {
+    let world = world(extensions).set_up(params(), insurance_terms());
+    Insured::on(world, vault_terms())
+}
+
+/// Whether the mint is registered.
+fn registers(world: &mut World) -> Outcome {
+    let admin = world.admin.insecure_clone();
+    let register = instruction::register_collateral(
+        admin.pubkey(),
+        world.mint,
+        world.token_program,
+        terms(),
+        false,
+    );
+    world.send(register, &[&admin])
+}
+
+fn initialized(extensions: &[u16]) -> World {
+    let mut world = world(extensions);
+    let admin = world.admin.insecure_clone();
+    let initialize = instruction::initialize(
+        admin.pubkey(),
+        admin.pubkey(),
+        world.guardian.pubkey(),
+        world.arbiter.pubkey(),
+        params(),
+    );
+    world.send(initialize, &[&admin]).unwrap();
+    world
+}
+
+#[test]
+fn every_extension_but_the_allowed_is_refused() {
+    for extension in 1..=40 {
+        let mut world = initialized(&[extension]);
+        let outcome = registers(&mut world);
+        if ALLOWED.contains(&extension) {
+            outcome.unwrap();
+            assert_eq!(world.collateral().extensions, 1 << extension);
+        } else if extension <= LAST_KNOWN {
+            println!("{extension}");
+            assert_refused(outcome, DriftShieldError::UnsupportedMint);
+        } else {
+            assert!(outcome.is_err(), "no account can be made of such a mint");
+        }
+    }
+    // One that isn't allowed behind one that is; one of a number far above; one that lies about its
+    // length.
+    let mut world = initialized(&[METADATA_POINTER, TRANSFER_FEE]);
+    assert_refused(registers(&mut world), DriftShieldError::UnsupportedMint);
+    for extension in [50, 64 + 18, u16::MAX] {
+        let mut world = initialized(&[extension]);
+        assert!(registers(&mut world).is_err());
+    }
+    let mut world = initialized(&[METADATA_POINTER]);
+    let mint = world.mint;
+    let mut account = world.svm.get_account(&mint).unwrap();
+    account.data.truncate(account.data.len() - 1);
+    world.svm.set_account(mint, account).unwrap();
+    assert!(registers(&mut world).is_err());
+}
+
+#[test]
+fn what_was_accepted_is_pinned() {
+    let mut world = initialized(&[METADATA_POINTER, TOKEN_METADATA]);
+    registers(&mut world).unwrap();
+    let collateral: Collateral = world.collateral();
+    assert_eq!(collateral.token_program, TokenProgram::Token2022);
+    assert_eq!(collateral.extensions, 1 << 18 | 1 << 19);
+    assert_eq!(collateral.decimals, 6);
+}
+
+#[test]
+fn a_program_that_is_not_the_mints_is_refused() {
+    let mut world = initialized(&[]);
+    world.token_program = TokenProgram::SplToken;
+    assert!(registers(&mut world).is_err());
+}
+
+#[test]
+fn money_enters_only_in_the_mint_that_was_accepted() {
+    // Given a vault, a model, a market and a policy in a mint of Token-2022
+    let mut scene = insured(&[METADATA_POINTER]);
+    let holder = scene.world.wallet(CAPITAL);
+    scene.buy(&holder, 1, scene.terms()).unwrap();
+    let creator = scene.world.wallet(0);
+    let mut terms = market_terms(&scene.world, &scene.model);
+    terms.first_window = scene.window + 3;
+    terms.last_window = scene.window + 4;
+    terms.close_ts = scene.model().window_start(terms.first_window).unwrap();
+    let market = scene
+        .world
+        .create_market(&scene.model, &creator, 1, terms)
+        .unwrap();
+    let mint = scene.world.mint;
+    let accepted = scene.world.svm.get_account(&mint).unwrap();
+    scene
+        .world
+        .submit_all(&scene.model, scene.window, &share(CALM_DRIFT));
+    let window = scene.window;
+
+    type Change = (&'static str, fn(&mut solana_account::Account));
+    let changes: [Change; 5] = [
+        ("a fee", |a| {
+            a.data[166..168].copy_from_slice(&TRANSFER_FEE.to_le_bytes())
+        }),
+        ("a close authority", |a| {
+            a.data[166..168].copy_from_slice(&MINT_CLOSE_AUTHORITY.to_le_bytes());
+        }),
+        ("without its extension", |a| a.data.truncate(82)),
+        ("a freeze authority", |a| a.data[46] = 1),
+        ("other decimals", |a| a.data[44] = 9),
+    ];
+    for (name, change) in changes {
+        // When the mint is no longer what it was
+        println!("{name}");
+        let mut account = accepted.clone();
+        change(&mut account);
+        scene.world.svm.set_account(mint, account).unwrap();
+
+        // Then nothing takes money in it
+        let outcomes = [
+            scene.deposit(&holder, TOKEN),
+            scene.buy(&holder, 2, scene.terms()),
+            scene.renew(&holder, 1, true),
+            scene.world.bet(&market, &holder, 0, TOKEN),
+            scene.world.bond(&scene.model, 0, TOKEN),
+            scene.world.challenge(&scene.model, window, &holder),
+        ];
+        for outcome in outcomes {
+            assert_refused(outcome, DriftShieldError::MintChanged);
+        }
+    }
+
+    // But metadata may be added, and a freeze authority given up
+    let mut account = accepted.clone();
+    account.data.extend(TOKEN_METADATA.to_le_bytes());
+    account.data.extend(4u16.to_le_bytes());
+    account.data.extend([0; 4]);
+    scene.world.svm.set_account(mint, account).unwrap();
+    scene.deposit(&holder, TOKEN).unwrap();
+}
+
+#[test]
+fn money_leaves_whatever_became_of_the_mint() {
+    // Given capital, a policy and credits in a mint that grew an extension
+    let mut scene = insured(&[METADATA_POINTER]);
+    let holder = scene.world.wallet(CAPITAL);
+    scene.buy(&holder, 1, scene.terms()).unwrap();
+    scene.buy(&holder, 2, scene.terms()).unwrap();
+    while scene.window < scene.policy(&holder, 1).first_window {
+        scene.measure(CALM_DRIFT);
+    }
+    let first = scene.window;
+    scene.measure(300_000);
+    let mint = scene.world.mint;
+    let mut account = scene.world.svm.get_account(&mint).unwrap();
+    account.data[46] = 1; // a freeze authority
+    scene.world.svm.set_account(mint, account).unwrap();
+
+    // Then everything is paid out as ever
+    scene.claim(&holder, 1, first).unwrap();
+    scene.cancel(&holder, 2).unwrap();
+    let provider = scene.provider();
+    assert!(0 < scene.leave(&provider));
+    let state = scene.vault();
+    let collect = instruction::collect_manager_fees(scene.vault, &state, PremiumPayee::Treasury);
+    scene.world.send(collect, &[]).unwrap();
+}
+
+#[test]
+fn a_market_and_a_vault_live_and_end_in_token_2022() {
+    // Given a mint of Token-2022 with metadata
+    let mut scene = insured(&[METADATA_POINTER, TOKEN_METADATA]);
+    let (winner, loser) = (scene.world.wallet(CAPITAL), scene.world.wallet(CAPITAL));
+    let creator = scene.world.wallet(0);
+    let mut terms = market_terms(&scene.world, &scene.model);
+    terms.first_window = scene.window + 3;
+    terms.last_window = scene.window + 3;
+    terms.close_ts = scene.model().window_start(terms.first_window).unwrap();
+    let window = terms.first_window;
+    let market = scene
+        .world
+        .create_market(&scene.model, &creator, 1, terms)
+        .unwrap();
+    scene.world.bet(&market, &winner, 1, 10 * TOKEN).unwrap();
+    scene.world.bet(&market, &loser, 0, 10 * TOKEN).unwrap();
+    let terms = PolicyTerms {
+        first_window: scene.terms().first_window,
+        ..scene.terms()
+    };
+    scene.buy(&winner, 1, terms).unwrap();
+
+    // When drift comes
+    while scene.window < window {
+        scene.measure(CALM_DRIFT);
+    }
+    scene.measure(300_000);
+    scene.world.settle(&market, 1).unwrap();
+    for owner in [&winner, &loser] {
+        scene.world.claim(&market, &owner.address()).unwrap();
+    }
+    let state = scene.world.market(&market);
+    for payee in [FeePayee::Treasury, FeePayee::Creator] {
+        let collect = instruction::collect_fees(market, &state, payee);
+        scene.world.send(collect, &[]).unwrap();
+    }
+    scene
+        .world
+        .send(instruction::close_market(market, &state), &[])
+        .unwrap();
+    scene.claim(&winner, 1, window).unwrap();
+    let provider = scene.provider();
+    scene.leave(&provider);
+
+    // Then everybody was paid, in accounts of Token-2022
+    let account = address::token_account(
+        &winner.address(),
+        &scene.world.mint,
+        TokenProgram::Token2022,
+    );
+    assert_eq!(account, winner.tokens);
+    assert!(CAPITAL < scene.world.tokens(&winner.tokens));
+    // But for what is the treasury's and the manager's, the vault is empty.
+    scene.world.pass(40 * DAY);
+    let vault = scene.vault_now();
+    assert_eq!(scene.world.tokens(&vault.tokens), vault.owed().unwrap());
+    assert_eq!((vault.assets, vault.shares, vault.locked), (0, 0, 0));
+}
