@@ -14,7 +14,7 @@ const MINT_CLOSE_AUTHORITY: u16 = 3;
 const METADATA_POINTER: u16 = 18;
 const TOKEN_METADATA: u16 = 19;
 /// The last that Anchor knows.
-const LAST_KNOWN: u16 = 28;
+const LAST_KNOWN: u16 = 27;
 const ALLOWED: [u16; 6] = [18, 19, 20, 21, 22, 23];
 
 /// Puts extensions of these numbers, with `length` bytes each, onto a mint.
