@@ -26,7 +26,7 @@ pub fn collateral(mint: &Address) -> Address {
 
 /// The token account of a collateral that holds the protocol's earnings.
 pub fn treasury(collateral: &Address) -> Address {
-    accounts::RegisterCollateral::find_treasury_address(collateral).0
+    token_pda(b"treasury", collateral)
 }
 
 pub fn model(owner: &Address, id: u64) -> Address {
@@ -35,7 +35,7 @@ pub fn model(owner: &Address, id: u64) -> Address {
 
 /// The token account that holds a model's bonds.
 pub fn bond_vault(model: &Address) -> Address {
-    accounts::RegisterModel::find_bond_vault_address(model).0
+    token_pda(b"bonds", model)
 }
 
 pub fn seat(model: &Address, oracle: &Address) -> Address {
@@ -52,7 +52,7 @@ pub fn market(creator: &Address, id: u64) -> Address {
 
 /// The token account that holds a market's stakes.
 pub fn market_vault(market: &Address) -> Address {
-    accounts::CreateMarket::find_vault_address(market).0
+    token_pda(b"market_vault", market)
 }
 
 pub fn position(market: &Address, owner: &Address) -> Address {
@@ -65,17 +65,17 @@ pub fn vault(manager: &Address, id: u64) -> Address {
 
 /// The token account that holds a vault's capital.
 pub fn vault_tokens(vault: &Address) -> Address {
-    accounts::CreateVault::find_tokens_address(vault).0
+    token_pda(b"vault_tokens", vault)
 }
 
 /// The mint of a vault's shares.
 pub fn share_mint(vault: &Address) -> Address {
-    accounts::CreateVault::find_share_mint_address(vault).0
+    token_pda(b"shares", vault)
 }
 
 /// The token account that holds the shares that are asked back of a vault.
 pub fn escrow(vault: &Address) -> Address {
-    accounts::CreateVault::find_escrow_address(vault).0
+    token_pda(b"escrow", vault)
 }
 
 pub fn exposure(vault: &Address, model: &Address) -> Address {
@@ -105,4 +105,9 @@ pub fn token_account(owner: &Address, mint: &Address, program: TokenProgram) -> 
 /// Where an owner gets a vault's shares, whose mint is of SPL Token.
 pub fn share_account(owner: &Address, vault: &Vault) -> Address {
     token_account(owner, &vault.share_mint, TokenProgram::SplToken)
+}
+
+/// A token account or mint that serves another account of the program.
+fn token_pda(seed: &[u8], owner: &Address) -> Address {
+    anchor_lang::find_program_address(&[seed, owner.as_ref()], &driftshield::ID).0
 }

@@ -120,6 +120,7 @@ pub fn register_collateral(
         config: address::config(),
         mint,
         token_program: token_program.id(),
+        treasury: address::treasury(&address::collateral(&mint)),
         program: ID,
     })
 }
@@ -174,6 +175,7 @@ pub fn register_model(
         bond_mint: bonds.mint,
         model: address::model(&owner, id),
         token_program: program_of(bonds.token_program),
+        bond_vault: address::bond_vault(&address::model(&owner, id)),
         program: ID,
     })
 }
@@ -376,6 +378,7 @@ pub fn create_market(
         mint: state.bond_mint,
         market: address::market(&creator, id),
         token_program: program_of(state.token_program),
+        vault: address::market_vault(&address::market(&creator, id)),
         program: ID,
     })
 }
@@ -499,6 +502,7 @@ pub fn create_vault(
     manager_fee_bps: u16,
     terms: VaultTerms,
 ) -> Instruction {
+    let vault = address::vault(&manager, id);
     data::CreateVault {
         id,
         cooldown_secs,
@@ -510,8 +514,11 @@ pub fn create_vault(
         config: address::config(),
         collateral: address::collateral(&collateral.mint),
         mint: collateral.mint,
-        vault: address::vault(&manager, id),
+        vault,
         token_program: program_of(collateral.token_program),
+        tokens: address::vault_tokens(&vault),
+        share_mint: address::share_mint(&vault),
+        escrow: address::escrow(&vault),
         program: ID,
     })
 }

@@ -1,10 +1,11 @@
 //! The costliest path of every instruction, run in a world of its own keys.
 
 use driftshield_sdk::{
-    ChallengePayee, FeePayee, Market, MetricSpec, TokenProgram, address, instruction, pause,
+    ChallengePayee, FeePayee, Market, MetricSpec, PolicyTerms, PremiumPayee, TokenProgram, address,
+    instruction, pause,
 };
 
-use crate::world::*;
+use crate::{insurance::*, world::*};
 
 /// Compute units of every instruction's costliest path, by name, with the keys of `keys`.
 pub fn compute(keys: &str) -> Vec<(&'static str, u64)> {
@@ -14,6 +15,8 @@ pub fn compute(keys: &str) -> Vec<(&'static str, u64)> {
     receipts(keys, &mut units);
     disputes(keys, &mut units);
     markets(keys, &mut units);
+    vaults(keys, &mut units);
+    policies(keys, &mut units);
     units
 }
 
@@ -295,4 +298,169 @@ fn finish(
     let close = instruction::close_market(market, &state);
     let sent = world.send(close, &[]).expect("close_market");
     units.push(("close_market", sent.units));
+}
+
+/// A vault around the largest model, with its history and with capital.
+pub fn largest_insured(keys: &str) -> Insured {
+    let mut world = World::named(keys).set_up(params(), insurance_terms());
+    let spec = largest_spec(&world);
+    let model = world.model_with(spec, 7, 10_000 * TOKEN);
+    let mut scene = Insured::around(world, model, vault_terms());
+    for _ in 0..HISTORY {
+        measure_largest(&mut scene, false);
+    }
+    scene.with_capital(CAPITAL)
+}
+
+/// The next window of the largest model, with or without drift.
+pub fn measure_largest(scene: &mut Insured, drifted: bool) {
+    let mut counts = vec![1_000; 16];
+    if drifted {
+        counts[0] = 1_000_000;
+    }
+    scene
+        .world
+        .finalize_with(&scene.model, scene.window, &counts);
+    scene.window += 1;
+}
+
+/// A premium that streams for a year, of which 53 buckets have passed.
+fn a_year_later(scene: &mut Insured, holder: &Wallet) {
+    let terms = PolicyTerms {
+        windows: 360,
+        ..scene.terms()
+    };
+    scene.buy(holder, 99, terms).expect("buy_policy");
+    scene.world.pass(53 * params().bucket_secs);
+}
+
+fn vaults(keys: &str, units: &mut Units) {
+    let mut scene = largest_insured(keys);
+    let manager = scene.world.wallet(0);
+    let create = |scene: &Insured, id| {
+        let collateral = scene.world.collateral();
+        instruction::create_vault(
+            manager.address(),
+            id,
+            &collateral,
+            COOLDOWN,
+            0,
+            vault_terms(),
+        )
+    };
+    let create = create(&scene, 1);
+    let sent = scene
+        .world
+        .send(create, &[&manager.key])
+        .expect("create_vault");
+    units.push(("create_vault", sent.units));
+    let vault = address::vault(&manager.address(), 1);
+    let update = instruction::update_vault(manager.address(), vault, vault_terms());
+    let sent = scene
+        .world
+        .send(update, &[&manager.key])
+        .expect("update_vault");
+    units.push(("update_vault", sent.units));
+    let ours = std::mem::replace(&mut scene.vault, vault);
+    let our_manager = std::mem::replace(&mut scene.manager, manager);
+    let lowest = scene.model().noise_floor;
+    let first = scene.list(TOKEN, lowest).expect("list_model_first");
+    units.push(("list_model_first", first.units));
+    let again = scene.list(0, lowest).expect("list_model");
+    units.push(("list_model", again.units));
+    let close = instruction::close_exposure(vault, &scene.vault(), scene.model.address);
+    let sent = scene.world.send(close, &[]).expect("close_exposure");
+    units.push(("close_exposure", sent.units));
+    let tokens = scene.vault().tokens;
+    scene.world.mint_to(&tokens, 1); // a donation to sweep
+    let close = instruction::close_vault(vault, &scene.vault(), true);
+    let key = scene.manager.key.insecure_clone();
+    let sent = scene.world.send(close, &[&key]).expect("close_vault");
+    units.push(("close_vault", sent.units));
+    scene.vault = ours;
+    scene.manager = our_manager;
+
+    let owner = scene.world.wallet(CAPITAL);
+    scene.deposit(&owner, TOKEN).expect("deposit");
+    let sent = scene.deposit(&owner, TOKEN).expect("deposit");
+    units.push(("deposit", sent.units));
+    let first = scene
+        .request(&owner, TOKEN)
+        .expect("request_withdraw_first");
+    units.push(("request_withdraw_first", first.units));
+    let sent = scene.request(&owner, TOKEN).expect("request_withdraw");
+    units.push(("request_withdraw", sent.units));
+    let holder = scene.world.wallet(CAPITAL);
+    scene.buy(&holder, 1, scene.terms()).expect("buy_policy");
+    scene.world.pass(COOLDOWN);
+    let sent = scene.cancel_request(&owner).expect("cancel_withdraw");
+    units.push(("cancel_withdraw", sent.units));
+    let shares = scene.shares(&owner);
+    scene.request(&owner, shares).expect("request_withdraw");
+    scene.world.pass(COOLDOWN);
+    let sent = scene.withdraw(&owner).expect("withdraw");
+    units.push(("withdraw", sent.units));
+    for payee in [PremiumPayee::Treasury, PremiumPayee::Manager] {
+        let state = scene.vault();
+        let collect = instruction::collect_manager_fees(scene.vault, &state, payee);
+        let sent = scene
+            .world
+            .send(collect, &[])
+            .expect("collect_manager_fees");
+        if payee == PremiumPayee::Manager {
+            units.push(("collect_manager_fees", sent.units));
+        }
+    }
+
+    let mut scene = largest_insured(keys);
+    let holder = scene.world.wallet(CAPITAL);
+    a_year_later(&mut scene, &holder);
+    let owner = scene.world.wallet(CAPITAL);
+    let sent = scene.deposit(&owner, TOKEN).expect("deposit");
+    units.push(("deposit_after_53_buckets", sent.units));
+}
+
+fn policies(keys: &str, units: &mut Units) {
+    let mut scene = largest_insured(keys);
+    let holder = scene.world.wallet(CAPITAL);
+    let terms = PolicyTerms {
+        persistence: 4,
+        auto_renew: true,
+        ..scene.terms()
+    };
+    let sent = scene.buy(&holder, 1, terms).expect("buy_policy");
+    units.push(("buy_policy", sent.units));
+    scene.buy(&holder, 2, terms).expect("buy_policy");
+    scene.buy(&holder, 3, terms).expect("buy_policy");
+    while scene.window < terms.first_window {
+        measure_largest(&mut scene, false);
+    }
+    let approve = spl_token_interface::instruction::approve(
+        &spl_token_interface::ID,
+        &holder.tokens,
+        &address::renewal_authority(&holder.address()),
+        &holder.address(),
+        &[],
+        CAPITAL,
+    );
+    scene
+        .world
+        .send(approve.expect("approve"), &[&holder.key])
+        .expect("approve");
+    let sent = scene.renew(&holder, 1, false).expect("renew_policy");
+    units.push(("renew_policy", sent.units));
+    for _ in 0..4 {
+        measure_largest(&mut scene, true);
+    }
+    let sent = scene
+        .claim(&holder, 1, terms.first_window)
+        .expect("claim_policy");
+    units.push(("claim_policy", sent.units));
+    let sent = scene.cancel(&holder, 2).expect("cancel_policy");
+    units.push(("cancel_policy", sent.units));
+    let policy = scene.policy(&holder, 3);
+    let expires = policy.expires_at(&scene.model()).expect("in range");
+    scene.world.warp_to(expires);
+    let sent = scene.expire(&holder, 3).expect("expire_policy");
+    units.push(("expire_policy", sent.units));
 }

@@ -188,6 +188,15 @@ impl Insured {
     pub fn empty(mut world: World, terms: VaultTerms) -> Self {
         let spec = share_spec(&world);
         let model = world.model_with(spec, 3, 10_000 * TOKEN);
+        let mut insured = Self::around(world, model, terms);
+        for _ in 0..HISTORY {
+            insured.measure(CALM_DRIFT);
+        }
+        insured
+    }
+
+    /// A vault that lists `model`, without capital and history.
+    pub fn around(mut world: World, model: TestModel, terms: VaultTerms) -> Self {
         let manager = world.wallet(0);
         let create = instruction::create_vault(
             manager.address(),
@@ -208,10 +217,8 @@ impl Insured {
             lp,
             window: 0,
         };
-        insured.list(100_000 * TOKEN, 20_000).expect("list_model");
-        for _ in 0..HISTORY {
-            insured.measure(CALM_DRIFT);
-        }
+        let lowest = insured.model().noise_floor.max(20_000);
+        insured.list(100_000 * TOKEN, lowest).expect("list_model");
         insured
     }
 

@@ -28,14 +28,13 @@ impl TokenProgram {
     }
 }
 
-/// `TransferChecked` of either token program.
-const TRANSFER_CHECKED: u8 = 12;
-/// `MintTo` of the token program.
+// Instructions of either token program.
 const MINT_TO: u8 = 7;
-/// `Burn` of the token program.
 const BURN: u8 = 8;
-/// `CloseAccount` of either token program.
 const CLOSE_ACCOUNT: u8 = 9;
+const TRANSFER_CHECKED: u8 = 12;
+const INITIALIZE_ACCOUNT_3: u8 = 18;
+const INITIALIZE_MINT_2: u8 = 20;
 
 // Where both token programs hold what is read here.
 const MINT_SUPPLY: usize = 36;
@@ -144,6 +143,74 @@ pub fn delegated(source: &UncheckedAccount, owner: &Address, authority: &Address
     } else {
         0
     })
+}
+
+/// Makes the token account at the PDA of `[seed, owner]`, owned by `owner`.
+///
+/// No mint that is taken asks for more room in its accounts. One copy for all accounts, instead of
+/// Anchor's `init` at each, keeps the binary small.
+#[inline(never)]
+pub fn open(
+    payer: &AccountView,
+    account: &mut UncheckedAccount,
+    seed: &[u8],
+    owner: &Address,
+    mint: &UncheckedAccount,
+    program: &Address,
+) -> Result<()> {
+    create(payer, account, seed, owner, ACCOUNT_BYTES, program)?;
+    let mut data = [INITIALIZE_ACCOUNT_3; 33];
+    data[1..].copy_from_slice(owner.as_ref());
+    let handles = [account.cpi_handle_mut().into(), mint.cpi_handle()];
+    let accounts = [
+        InstructionAccount::writable(handles[0].address()),
+        InstructionAccount::readonly(handles[1].address()),
+    ];
+    invoke(program, &data, &accounts, &handles, &[]);
+    Ok(())
+}
+
+/// Makes the mint of SPL Token at the PDA of `[seed, authority]`, with `authority` for its own and
+/// nobody to freeze.
+pub fn open_mint(
+    payer: &AccountView,
+    mint: &mut UncheckedAccount,
+    seed: &[u8],
+    authority: &Address,
+    decimals: u8,
+) -> Result<()> {
+    let program = anchor_spl::token::ID;
+    create(payer, mint, seed, authority, MINT_BYTES, &program)?;
+    let mut data = [0; 35]; // ends with the tag of no freeze authority
+    data[0] = INITIALIZE_MINT_2;
+    data[1] = decimals;
+    data[2..34].copy_from_slice(authority.as_ref());
+    let handles: [CpiHandle; 1] = [mint.cpi_handle_mut().into()];
+    let accounts = [InstructionAccount::writable(handles[0].address())];
+    invoke(&program, &data, &accounts, &handles, &[]);
+    Ok(())
+}
+
+/// Makes `bytes` of zeros at the PDA of `[seed, owner]`, which belong to `program`.
+#[inline(never)]
+fn create(
+    payer: &AccountView,
+    account: &UncheckedAccount,
+    seed: &[u8],
+    owner: &Address,
+    bytes: usize,
+    program: &Address,
+) -> Result<()> {
+    let seeds = [seed, owner.as_ref()];
+    let bump = anchor_lang::find_and_verify_program_address(&seeds, &crate::ID, account.address())?;
+    anchor_lang::create_account_with_signers(
+        payer,
+        account.account(),
+        bytes,
+        program,
+        Some(&[seed, owner.as_ref(), &[bump]]),
+        None,
+    )
 }
 
 /// Moves `amount` base units. `seeds` sign for an authority that is the program's own.

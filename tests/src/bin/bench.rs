@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use driftshield_sdk::{Collateral, Config, Market, Model, Position, Receipt, Seat};
+use driftshield_sdk::{
+    Collateral, Config, Exposure, Market, Model, Policy, Position, Receipt, Seat, Vault,
+    WithdrawRequest,
+};
 use driftshield_tests::bench;
 
 /// Sets of random keys that the address search is averaged over.
-const KEYS: usize = 100;
+const KEYS: usize = 12;
 
 fn main() {
     match std::env::args().nth(1).as_deref() {
@@ -51,6 +54,18 @@ fn rent() {
             $(print(stringify!($name), 8 + size_of::<$name>());)*
         };
     }
-    accounts!(Config, Collateral, Model, Seat, Receipt, Market, Position);
+    accounts!(
+        Config,
+        Collateral,
+        Model,
+        Seat,
+        Receipt,
+        Market,
+        Position,
+        Vault,
+        Exposure,
+        WithdrawRequest,
+        Policy
+    );
     print("token account", 165);
 }

@@ -1,11 +1,8 @@
 use anchor_lang::prelude::*;
-use anchor_spl::{
-    token,
-    token_interface::{TokenAccount, TokenInterface},
-};
+use anchor_spl::token_interface::TokenInterface;
 
 use crate::{
-    pause, text, Collateral, Config, DriftShieldError, Market, MarketCreated, MarketState,
+    pause, text, token, Collateral, Config, DriftShieldError, Market, MarketCreated, MarketState,
     MarketTerms, Model, MAX_OUTCOMES, MAX_THRESHOLDS,
 };
 
@@ -28,16 +25,9 @@ pub struct CreateMarket {
         bump
     )]
     pub market: Account<Market>,
-    #[account(
-        init,
-        payer = creator,
-        seeds = [b"market_vault", market.address().as_ref()],
-        bump,
-        token::mint = mint,
-        token::authority = market,
-        token::token_program = token_program
-    )]
-    pub vault: InterfaceAccount<TokenAccount>,
+    /// Made here: PDA of `["market_vault", market]`.
+    #[account(mut)]
+    pub vault: UncheckedAccount,
     pub token_program: Interface<'static, TokenInterface>,
     pub system_program: Program<System>,
 }
@@ -54,6 +44,14 @@ impl CreateMarket {
         let protocol_fee_bps = self.config.params.protocol_fee_bps;
         terms.validate(&self.model, protocol_fee_bps, Clock::get()?.unix_timestamp)?;
 
+        token::open(
+            self.creator.account(),
+            &mut self.vault,
+            b"market_vault",
+            self.market.address(),
+            &self.mint,
+            self.token_program.address(),
+        )?;
         let mut thresholds = [0; MAX_THRESHOLDS];
         thresholds[..terms.thresholds.len()].copy_from_slice(&terms.thresholds);
         *self.market = Market {

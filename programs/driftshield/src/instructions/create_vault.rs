@@ -1,10 +1,7 @@
 use anchor_lang::prelude::*;
-use anchor_spl::{
-    mint, token,
-    token_interface::{Mint, TokenAccount, TokenInterface},
-};
+use anchor_spl::token_interface::TokenInterface;
 
-use crate::{Collateral, Config, DriftShieldError, Vault, VaultCreated, VaultTerms};
+use crate::{token, Collateral, Config, DriftShieldError, Vault, VaultCreated, VaultTerms};
 
 /// A share has three decimals more than the token, for a base unit buys a thousand at first.
 const SHARE_DECIMALS: u8 = 3;
@@ -26,36 +23,15 @@ pub struct CreateVault {
         bump
     )]
     pub vault: Account<Vault>,
-    #[account(
-        init,
-        payer = manager,
-        seeds = [b"vault_tokens", vault.address().as_ref()],
-        bump,
-        token::mint = mint,
-        token::authority = vault,
-        token::token_program = token_program
-    )]
-    pub tokens: InterfaceAccount<TokenAccount>,
-    #[account(
-        init,
-        payer = manager,
-        seeds = [b"shares", vault.address().as_ref()],
-        bump,
-        mint::decimals = collateral.decimals.saturating_add(SHARE_DECIMALS),
-        mint::authority = vault,
-        mint::token_program = share_token_program
-    )]
-    pub share_mint: InterfaceAccount<Mint>,
-    #[account(
-        init,
-        payer = manager,
-        seeds = [b"escrow", vault.address().as_ref()],
-        bump,
-        token::mint = share_mint,
-        token::authority = vault,
-        token::token_program = share_token_program
-    )]
-    pub escrow: InterfaceAccount<TokenAccount>,
+    /// Made here: PDA of `["vault_tokens", vault]`.
+    #[account(mut)]
+    pub tokens: UncheckedAccount,
+    /// Made here: PDA of `["shares", vault]`.
+    #[account(mut)]
+    pub share_mint: UncheckedAccount,
+    /// Made here: PDA of `["escrow", vault]`.
+    #[account(mut)]
+    pub escrow: UncheckedAccount,
     pub token_program: Interface<'static, TokenInterface>,
     pub share_token_program: Program<Token>,
     pub system_program: Program<System>,
@@ -72,6 +48,7 @@ impl CreateVault {
     ) -> Result<VaultCreated> {
         self.collateral.require_enabled()?;
         terms.validate()?;
+        self.open_tokens()?;
         let now = Clock::get()?.unix_timestamp;
         let params = &self.config.params;
         let vault = &mut *self.vault; // all zeros: too large to be built elsewhere and copied
@@ -111,5 +88,32 @@ impl CreateVault {
             manager_fee_bps,
             terms,
         })
+    }
+
+    fn open_tokens(&mut self) -> Result<()> {
+        let (payer, vault) = (*self.manager.account(), *self.vault.address());
+        token::open(
+            &payer,
+            &mut self.tokens,
+            b"vault_tokens",
+            &vault,
+            &self.mint,
+            self.token_program.address(),
+        )?;
+        token::open_mint(
+            &payer,
+            &mut self.share_mint,
+            b"shares",
+            &vault,
+            self.collateral.decimals.saturating_add(SHARE_DECIMALS),
+        )?;
+        token::open(
+            &payer,
+            &mut self.escrow,
+            b"escrow",
+            &vault,
+            &self.share_mint,
+            self.share_token_program.address(),
+        )
     }
 }

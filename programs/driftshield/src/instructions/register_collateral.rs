@@ -1,11 +1,9 @@
 use anchor_lang::prelude::*;
-use anchor_spl::{
-    token,
-    token_interface::{TokenAccount, TokenInterface},
-};
+use anchor_spl::token_interface::TokenInterface;
 
 use crate::{
-    token::MintProfile, Collateral, CollateralRegistered, CollateralTerms, Config, DriftShieldError,
+    token::{self, MintProfile},
+    Collateral, CollateralRegistered, CollateralTerms, Config, DriftShieldError,
 };
 
 #[event_cpi]
@@ -23,16 +21,9 @@ pub struct RegisterCollateral {
         bump
     )]
     pub collateral: Account<Collateral>,
-    #[account(
-        init,
-        payer = admin,
-        seeds = [b"treasury", collateral.address().as_ref()],
-        bump,
-        token::mint = mint,
-        token::authority = collateral,
-        token::token_program = token_program
-    )]
-    pub treasury: InterfaceAccount<TokenAccount>,
+    /// Made here: PDA of `["treasury", collateral]`.
+    #[account(mut)]
+    pub treasury: UncheckedAccount,
     pub token_program: Interface<'static, TokenInterface>,
     pub system_program: Program<System>,
 }
@@ -50,6 +41,14 @@ impl RegisterCollateral {
             DriftShieldError::FreezeAuthorityNotAccepted
         );
         terms.validate()?;
+        token::open(
+            self.admin.account(),
+            &mut self.treasury,
+            b"treasury",
+            self.collateral.address(),
+            &self.mint,
+            self.token_program.address(),
+        )?;
         *self.collateral = Collateral {
             mint: *self.mint.address(),
             treasury: *self.treasury.address(),

@@ -1,11 +1,8 @@
 use anchor_lang::prelude::*;
-use anchor_spl::{
-    token,
-    token_interface::{TokenAccount, TokenInterface},
-};
+use anchor_spl::token_interface::TokenInterface;
 
 use crate::{
-    math, pause, Collateral, Config, DriftShieldError, MetricSpec, Model, ModelRegistered,
+    math, pause, token, Collateral, Config, DriftShieldError, MetricSpec, Model, ModelRegistered,
     ModelStatus, ModelTerms, MAX_BINS, MAX_GENESIS_SECS, MAX_ORACLES, NAME_BYTES, URI_BYTES,
 };
 
@@ -26,16 +23,9 @@ pub struct RegisterModel {
         bump
     )]
     pub model: Account<Model>,
-    #[account(
-        init,
-        payer = owner,
-        seeds = [b"bonds", model.address().as_ref()],
-        bump,
-        token::mint = bond_mint,
-        token::authority = model,
-        token::token_program = token_program
-    )]
-    pub bond_vault: InterfaceAccount<TokenAccount>,
+    /// Made here: PDA of `["bonds", model]`.
+    #[account(mut)]
+    pub bond_vault: UncheckedAccount,
     pub token_program: Interface<'static, TokenInterface>,
     pub system_program: Program<System>,
 }
@@ -52,6 +42,14 @@ impl RegisterModel {
         self.collateral.require_enabled()?;
         spec.validate()?;
         self.require_schedule(&spec)?;
+        token::open(
+            self.owner.account(),
+            &mut self.bond_vault,
+            b"bonds",
+            self.model.address(),
+            &self.bond_mint,
+            self.token_program.address(),
+        )?;
 
         self.pin(id, &spec, bump);
         self.model
