@@ -76,14 +76,14 @@ impl Command {
             }
             Self::Withdraw { model, oracle } => withdraw(session, model, oracle).await,
             Self::CloseSeat { model, oracle } => {
-                let oracle = or_signer(session, oracle)?;
+                let oracle = session.or_signer(oracle)?;
                 read_seat(session, &model, &oracle).await?;
                 let close = instruction::close_seat(oracle, model);
                 session.send(&[close], 0).await
             }
             Self::Show { model, oracle } => {
                 let (_, decimals) = read(session, &model).await?;
-                let oracle = or_signer(session, oracle)?;
+                let oracle = session.or_signer(oracle)?;
                 let address = address::seat(&model, &oracle);
                 let seat = print::describe(&read_seat(session, &model, &oracle).await?)?;
                 let json = print::account_json(&address, &seat);
@@ -92,10 +92,6 @@ impl Command {
             Self::List { model, oracle } => list(session, model, oracle).await,
         }
     }
-}
-
-fn or_signer(session: &Session, key: Option<Address>) -> Result<Address> {
-    key.map_or_else(|| session.signer(), Ok)
 }
 
 /// The model, and the decimals of its amounts.
