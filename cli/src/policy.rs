@@ -15,7 +15,7 @@ use crate::{
     args::{Amount, Drift},
     collateral, config,
     print::{self, Decimals},
-    renewal::Allowance,
+    renewal::Renewal,
     send::{Session, program_error},
     vault,
 };
@@ -47,7 +47,7 @@ pub enum Command {
         source: Option<Address>,
     },
     #[command(flatten)]
-    Allowance(Allowance),
+    Renewal(Renewal),
     /// End a policy that can no longer be claimed: anyone
     Expire { policy: Address },
     /// Show a policy
@@ -117,7 +117,7 @@ impl Command {
             Self::Claim { policy, window } => claim(session, policy, window).await,
             Self::Cancel { policy } => cancel(session, policy).await,
             Self::Renew { policy, source } => renew(session, policy, source).await,
-            Self::Allowance(command) => command.run(session).await,
+            Self::Renewal(command) => command.run(session).await,
             Self::Expire { policy } => {
                 let (state, _, decimals) = read(session, &policy).await?;
                 let expire = instruction::expire_policy(&state);
@@ -321,7 +321,7 @@ async fn best_window(session: &Session, policy: &Policy) -> Result<u64> {
     let run = best_run(policy, receipts.iter().map(|(_, receipt)| receipt));
     let run = run.with_context(|| {
         format!(
-            "no {} Final receipts of consecutive windows from {} to {} pay more than was paid",
+            "no run of {} Final receipts at or over the trigger, in windows {} to {}, pays more than was paid",
             policy.persistence, policy.first_window, policy.last_window
         )
     })?;

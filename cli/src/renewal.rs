@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::{args::Amount, print, send::Session};
 
 #[derive(Subcommand)]
-pub enum Allowance {
+pub enum Renewal {
     /// Let an amount of the signer's tokens be taken for renewals of its policies
     Approve {
         mint: Address,
@@ -28,7 +28,7 @@ pub enum Allowance {
     },
 }
 
-impl Allowance {
+impl Renewal {
     pub async fn run(self, session: &Session) -> Result<()> {
         match self {
             Self::Approve { mint, amount } => {
