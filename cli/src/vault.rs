@@ -3,7 +3,7 @@
 use std::mem::offset_of;
 
 use anchor_lang::Address;
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::{Args, Subcommand, ValueEnum};
 use driftshield_sdk::{PremiumPayee, Vault, VaultTerms, instruction};
 
@@ -176,7 +176,7 @@ impl Terms {
 fn default_terms(decimals: u8) -> Result<VaultTerms> {
     Ok(VaultTerms {
         min_cover: tokens(1, decimals)?,
-        max_cover: tokens(100_000, decimals)?,
+        max_cover: tokens(100_000, decimals).unwrap_or(u64::MAX), // of a token of many decimals
         min_duration_secs: DAY,
         max_duration_secs: 400 * DAY,
         base_bps: 200,
@@ -304,16 +304,16 @@ async fn show(session: &Session, address: Address) -> Result<()> {
     }
     let text = print::account_text(&address, &account, decimals);
     let (now, _) = accrued(session, &state).await?;
-    let share = 10u64
-        .checked_pow(state.decimals.saturating_add(SHARE_DECIMALS).into())
-        .context("a share has too many decimals to be priced")?;
-    let price = print::scaled(now.worth(share).into(), session.scale(state.decimals));
+    let share = 10u64.checked_pow(state.decimals.saturating_add(SHARE_DECIMALS).into());
+    let price = share.map_or("too little to tell".to_owned(), |share| {
+        print::scaled(now.worth(share).into(), decimals.tokens)
+    });
     let used = print::scaled(utilisation_bps(now.locked, now.assets).into(), 2);
     let text = format!("{text}a share is worth  {price}\nutilisation       {used}%");
     session.print(&json, &text)
 }
 
-/// How much of the capital is locked; none where there is none.
+/// How much of the capital is locked.
 pub fn utilisation_bps(locked: u64, assets: u64) -> u64 {
     let used = u128::from(locked) * 10_000 / u128::from(assets.max(1));
     u64::try_from(used).unwrap_or(u64::MAX)
