@@ -124,12 +124,11 @@ impl At {
         let mut instructions = vec![];
         // Shares that are worth nothing end without a token account.
         if 0 < paid {
-            instructions.push(instruction::create_token_account(
-                &session.signer()?,
+            instructions.push(session.create_token_account(
                 &owner,
                 &state.mint,
-                state.token_program.into(),
-            ));
+                state.token_program,
+            )?);
         }
         instructions.push(instruction::withdraw(owner, self.vault, &state));
         session.send(&instructions, decimals).await

@@ -182,13 +182,14 @@ impl Treasury {
         let amount = amount.units(decimals).map_err(anyhow::Error::msg)?;
         let admin = session.signer()?;
         let mut instructions = vec![];
-        let destination = destination.unwrap_or_else(|| {
-            let program = state.token_program.into();
-            instructions.push(instruction::create_token_account(
-                &admin, &admin, &mint, program,
-            ));
-            address::token_account(&admin, &mint, program)
-        });
+        let destination = match destination {
+            Some(destination) => destination,
+            None => {
+                let program = state.token_program.into();
+                instructions.push(session.create_token_account(&admin, &mint, program)?);
+                address::token_account(&admin, &mint, program)
+            }
+        };
         instructions.push(instruction::withdraw_treasury(
             admin,
             &state,

@@ -127,16 +127,10 @@ async fn bond(
 
 async fn withdraw(session: &Session, model: Address, oracle: Option<Address>) -> Result<()> {
     let (state, decimals) = read(session, &model).await?;
-    let signer = session.signer()?;
-    let oracle = oracle.unwrap_or(signer);
+    let oracle = session.or_signer(oracle)?;
     read_seat(session, &model, &oracle).await?;
     let instructions = [
-        instruction::create_token_account(
-            &signer,
-            &oracle,
-            &state.bond_mint,
-            state.token_program.into(),
-        ),
+        session.create_token_account(&oracle, &state.bond_mint, state.token_program)?,
         instruction::withdraw_bond(oracle, model, &state),
     ];
     session.send(&instructions, decimals).await

@@ -303,12 +303,7 @@ async fn claim(session: &Session, address: Address, window: Option<u64>) -> Resu
         None => best_window(session, &policy).await?,
     };
     let instructions = [
-        instruction::create_token_account(
-            &session.signer()?,
-            &policy.holder,
-            &vault.mint,
-            vault.token_program.into(),
-        ),
+        session.create_token_account(&policy.holder, &vault.mint, vault.token_program)?,
         instruction::claim_policy(&policy, &vault, first_window),
     ];
     session.send(&instructions, decimals).await
@@ -334,12 +329,11 @@ async fn cancel(session: &Session, address: Address) -> Result<()> {
     let mut instructions = vec![];
     // Where nothing comes back, nothing needs a token account.
     if 0 < policy.cancel(&mut accrued, now) {
-        instructions.push(instruction::create_token_account(
-            &session.signer()?,
+        instructions.push(session.create_token_account(
             &policy.holder,
             &vault.mint,
-            vault.token_program.into(),
-        ));
+            vault.token_program,
+        )?);
     }
     instructions.push(instruction::cancel_policy(&policy, &vault));
     session.send(&instructions, decimals).await

@@ -36,7 +36,7 @@ impl Renewal {
                 let amount = amount.units(decimals).map_err(anyhow::Error::msg)?;
                 let holder = session.signer()?;
                 let instructions = [
-                    instruction::create_token_account(&holder, &holder, &mint, program),
+                    session.create_token_account(&holder, &mint, program)?,
                     instruction::approve_renewals(&holder, &mint, program, amount),
                 ];
                 session.send(&instructions, decimals).await

@@ -9,7 +9,7 @@ use anchor_lang::{
 };
 use anyhow::{Context, Result, bail, ensure};
 use driftshield_sdk::{
-    TokenProgram, address,
+    TokenProgram, address, instruction,
     json::{self, Described},
     rpc::{
         self, Client, Keypair, Refusal, Signature, Signer, TransactionError, VersionedTransaction,
@@ -97,6 +97,22 @@ impl Session {
             print::scaled(units.into(), decimals),
         );
         Ok(source)
+    }
+
+    /// Makes `owner`'s associated token account at the signer's expense, if it is missing.
+    pub fn create_token_account(
+        &self,
+        owner: &Address,
+        mint: &Address,
+        program: impl Into<TokenProgram>,
+    ) -> Result<Instruction> {
+        let signer = self.signer()?;
+        Ok(instruction::create_token_account(
+            &signer,
+            owner,
+            mint,
+            program.into(),
+        ))
     }
 
     /// Sends `instructions` in one transaction, or only simulates it, and prints what came of it;

@@ -282,12 +282,11 @@ async fn collect(session: &Session, vault: Address, payee: Payee) -> Result<()> 
     let payee = match payee {
         Payee::Treasury => PremiumPayee::Treasury,
         Payee::Manager => {
-            instructions.push(instruction::create_token_account(
-                &session.signer()?,
+            instructions.push(session.create_token_account(
                 &state.manager,
                 &state.mint,
-                state.token_program.into(),
-            ));
+                state.token_program,
+            )?);
             PremiumPayee::Manager
         }
     };
