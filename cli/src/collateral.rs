@@ -1,4 +1,4 @@
-//! Tokens that markets and bonds settle in, and the treasuries that the protocol earns into.
+//! Tokens that markets, cover and bonds settle in, and the treasuries that the protocol earns into.
 
 use anchor_lang::Address;
 use anyhow::{Context, Result};
@@ -54,10 +54,7 @@ pub struct Terms {
 impl Terms {
     /// `base`, but for what is given.
     fn over(&self, base: CollateralTerms, decimals: u8) -> Result<CollateralTerms> {
-        let units = |given: &Option<Amount>, kept| match given {
-            Some(amount) => amount.units(decimals).map_err(anyhow::Error::msg),
-            None => Ok(kept),
-        };
+        let units = |given: &Option<Amount>, kept| units_or(given, kept, decimals);
         Ok(CollateralTerms {
             min_bet: units(&self.min_bet, base.min_bet)?,
             min_bond: units(&self.min_bond, base.min_bond)?,
@@ -69,20 +66,28 @@ impl Terms {
 
 /// What `register` sets where nothing else is said.
 fn default_terms(decimals: u8) -> Result<CollateralTerms> {
-    let tokens = |count: u64| {
-        10u64
-            .checked_pow(decimals.into())
-            .and_then(|token| token.checked_mul(count))
-            .context(
-                "the token has so many decimals that its terms have no defaults: name all four",
-            )
-    };
     Ok(CollateralTerms {
-        min_bet: tokens(1)?,
-        min_bond: tokens(1_000)?,
-        slash_amount: tokens(500)?,
-        challenge_bond: tokens(100)?,
+        min_bet: tokens(1, decimals)?,
+        min_bond: tokens(1_000, decimals)?,
+        slash_amount: tokens(500, decimals)?,
+        challenge_bond: tokens(100, decimals)?,
     })
+}
+
+/// A default of `count` tokens, in base units.
+pub fn tokens(count: u64, decimals: u8) -> Result<u64> {
+    10u64
+        .checked_pow(decimals.into())
+        .and_then(|token| token.checked_mul(count))
+        .context("the token has so many decimals that its terms have no defaults: name all amounts")
+}
+
+/// The base units that were given, or what is kept.
+pub fn units_or(given: &Option<Amount>, kept: u64, decimals: u8) -> Result<u64> {
+    match given {
+        Some(amount) => amount.units(decimals).map_err(anyhow::Error::msg),
+        None => Ok(kept),
+    }
 }
 
 impl Command {
@@ -177,13 +182,14 @@ impl Treasury {
         let amount = amount.units(decimals).map_err(anyhow::Error::msg)?;
         let admin = session.signer()?;
         let mut instructions = vec![];
-        let destination = destination.unwrap_or_else(|| {
-            let program = state.token_program.into();
-            instructions.push(instruction::create_token_account(
-                &admin, &admin, &mint, program,
-            ));
-            address::token_account(&admin, &mint, program)
-        });
+        let destination = match destination {
+            Some(destination) => destination,
+            None => {
+                let program = state.token_program.into();
+                instructions.push(session.create_token_account(&admin, &mint, program)?);
+                address::token_account(&admin, &mint, program)
+            }
+        };
         instructions.push(instruction::withdraw_treasury(
             admin,
             &state,

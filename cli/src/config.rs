@@ -179,7 +179,7 @@ impl Config {
     }
 }
 
-async fn read(session: &Session) -> Result<sdk::Config> {
+pub async fn read(session: &Session) -> Result<sdk::Config> {
     let config = session.client.find(&address::config()).await?;
     config.context("the program is not set up on this cluster: `driftshield init` does it")
 }

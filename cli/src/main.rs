@@ -2,15 +2,20 @@
 
 mod address;
 mod args;
+mod capital;
 mod collateral;
 mod config;
+mod exposure;
 mod market;
 mod model;
 mod oracle;
+mod policy;
 mod position;
 mod print;
 mod receipt;
+mod renewal;
 mod send;
+mod vault;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -70,7 +75,7 @@ enum Command {
     Pause(config::Flags),
     /// Allow new risk again: the admin
     Unpause(config::Flags),
-    /// Tokens that markets and bonds settle in
+    /// Tokens that markets, cover and bonds settle in
     #[command(subcommand)]
     Collateral(collateral::Command),
     /// The protocol's earnings
@@ -91,6 +96,12 @@ enum Command {
     /// Stakes in markets
     #[command(subcommand)]
     Position(position::Command),
+    /// Capital that backs policies
+    #[command(subcommand)]
+    Vault(Box<vault::Command>),
+    /// Cover on a model's drift
+    #[command(subcommand)]
+    Policy(policy::Command),
     /// Print where an account is, without asking the chain
     #[command(subcommand)]
     Address(address::Command),
@@ -131,6 +142,8 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Receipt(command) => command.run(session).await,
         Command::Market(command) => command.run(session).await,
         Command::Position(command) => command.run(session).await,
+        Command::Vault(command) => command.run(session).await,
+        Command::Policy(command) => command.run(session).await,
         Command::Address(command) => command.run(session).await,
     }
 }

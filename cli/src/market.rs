@@ -252,8 +252,7 @@ async fn decided(session: &Session, state: &Market) -> Result<u64> {
 
 async fn claim(session: &Session, market: Address, owner: Option<Address>) -> Result<()> {
     let (state, decimals) = read(session, &market).await?;
-    let signer = session.signer()?;
-    let owner = owner.unwrap_or(signer);
+    let owner = session.or_signer(owner)?;
     let position = session
         .client
         .find::<Position>(&address::position(&market, &owner))
@@ -264,12 +263,7 @@ async fn claim(session: &Session, market: Address, owner: Option<Address>) -> Re
     let mut instructions = vec![];
     // A position that won nothing is closed without a token account.
     if 0 < state.clone().claim(&position).map_err(program_error)? {
-        let create = instruction::create_token_account(
-            &signer,
-            &owner,
-            &state.mint,
-            state.token_program.into(),
-        );
+        let create = session.create_token_account(&owner, &state.mint, state.token_program)?;
         instructions.push(create);
     }
     instructions.push(instruction::claim(owner, market, &state));
@@ -282,13 +276,11 @@ async fn collect(session: &Session, market: Address, payee: Payee) -> Result<()>
     let payee = match payee {
         Payee::Treasury => FeePayee::Treasury,
         Payee::Creator => {
-            let signer = session.signer()?;
-            instructions.push(instruction::create_token_account(
-                &signer,
+            instructions.push(session.create_token_account(
                 &state.creator,
                 &state.mint,
-                state.token_program.into(),
-            ));
+                state.token_program,
+            )?);
             FeePayee::Creator
         }
     };

@@ -76,14 +76,14 @@ impl Command {
             }
             Self::Withdraw { model, oracle } => withdraw(session, model, oracle).await,
             Self::CloseSeat { model, oracle } => {
-                let oracle = or_signer(session, oracle)?;
+                let oracle = session.or_signer(oracle)?;
                 read_seat(session, &model, &oracle).await?;
                 let close = instruction::close_seat(oracle, model);
                 session.send(&[close], 0).await
             }
             Self::Show { model, oracle } => {
                 let (_, decimals) = read(session, &model).await?;
-                let oracle = or_signer(session, oracle)?;
+                let oracle = session.or_signer(oracle)?;
                 let address = address::seat(&model, &oracle);
                 let seat = print::describe(&read_seat(session, &model, &oracle).await?)?;
                 let json = print::account_json(&address, &seat);
@@ -92,10 +92,6 @@ impl Command {
             Self::List { model, oracle } => list(session, model, oracle).await,
         }
     }
-}
-
-fn or_signer(session: &Session, key: Option<Address>) -> Result<Address> {
-    key.map_or_else(|| session.signer(), Ok)
 }
 
 /// The model, and the decimals of its amounts.
@@ -131,16 +127,10 @@ async fn bond(
 
 async fn withdraw(session: &Session, model: Address, oracle: Option<Address>) -> Result<()> {
     let (state, decimals) = read(session, &model).await?;
-    let signer = session.signer()?;
-    let oracle = oracle.unwrap_or(signer);
+    let oracle = session.or_signer(oracle)?;
     read_seat(session, &model, &oracle).await?;
     let instructions = [
-        instruction::create_token_account(
-            &signer,
-            &oracle,
-            &state.bond_mint,
-            state.token_program.into(),
-        ),
+        session.create_token_account(&oracle, &state.bond_mint, state.token_program)?,
         instruction::withdraw_bond(oracle, model, &state),
     ];
     session.send(&instructions, decimals).await

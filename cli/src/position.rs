@@ -36,7 +36,7 @@ impl Command {
     pub async fn run(self, session: &Session) -> Result<()> {
         match self {
             Self::Show { market, owner } => {
-                let owner = owner.map_or_else(|| session.signer(), Ok)?;
+                let owner = session.or_signer(owner)?;
                 show(session, market, owner).await
             }
             Self::List { market, owner } => list(session, market, owner).await,

@@ -17,6 +17,24 @@ use crate::{
 /// What stands for nothing: an all-zero key or hash, a time that is not set.
 const NONE: &str = "-";
 
+/// With how many decimals quantities are written; none where they are base units.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decimals {
+    pub tokens: u8,
+    /// Of a vault's shares.
+    pub shares: u8,
+}
+
+/// Of what holds no shares.
+impl From<u8> for Decimals {
+    fn from(tokens: u8) -> Self {
+        Self {
+            tokens,
+            shares: tokens,
+        }
+    }
+}
+
 /// Writes to stdout; that nobody reads on is no error.
 pub fn out(text: &str) -> Result<()> {
     match writeln!(std::io::stdout(), "{}", text.trim_end()) {
@@ -40,12 +58,17 @@ pub fn account_json(address: &Address, account: &Described) -> Value {
 }
 
 /// An account for people; amounts have `decimals`.
-pub fn account_text(address: &Address, account: &Described, decimals: u8) -> String {
+pub fn account_text(
+    address: &Address,
+    account: &Described,
+    decimals: impl Into<Decimals>,
+) -> String {
     format!("{} {address}\n{}", account.name, fields(account, decimals))
 }
 
 /// A line for each field, accounts in the order of their fields.
-pub fn fields(described: &Described, decimals: u8) -> String {
+pub fn fields(described: &Described, decimals: impl Into<Decimals>) -> String {
+    let decimals = decimals.into();
     let names = match json::account_fields(described.name) {
         Some(names) => names,
         None => described.fields.keys().map(String::as_str).collect(),
@@ -55,7 +78,7 @@ pub fn fields(described: &Described, decimals: u8) -> String {
         .into_iter()
         .filter(|name| described.fields.contains_key(*name))
     {
-        add_rows(&mut rows, &described.fields, name, decimals);
+        add_rows(&mut rows, &described.fields, name, "", decimals);
     }
     let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     rows.iter()
@@ -68,35 +91,52 @@ fn add_rows(
     rows: &mut Vec<(String, String)>,
     fields: &Map<String, Value>,
     name: &str,
-    decimals: u8,
+    prefix: &str,
+    decimals: Decimals,
 ) {
     // What lists say by their length, what only the program needs, and counters of events.
-    const HIDDEN: [&str; 5] = ["seq", "bump", "threshold_count", "oracle_count", "bins"];
+    const HIDDEN: [&str; 8] = [
+        "seq",
+        "bump",
+        "threshold_count",
+        "oracle_count",
+        "bins",
+        "rate",
+        "ends",
+        "fraction",
+    ];
     if HIDDEN.contains(&name) || name.ends_with("_seq") {
         return;
     }
     match &fields[name] {
         Value::Object(inner) => {
+            // The struct is named where a field of it would be taken for another one.
+            let is_taken = |name: &String| rows.iter().any(|(row, _)| row == name);
+            let prefix = match inner.keys().any(is_taken) {
+                true => format!("{name}."),
+                false => String::new(),
+            };
             for name in inner.keys() {
-                add_rows(rows, inner, name, decimals);
+                add_rows(rows, inner, name, &prefix, decimals);
             }
         }
         Value::Array(items) if items.iter().any(Value::is_object) => {
             for item in items.iter().filter_map(Value::as_object) {
                 let mut parts = vec![];
                 for name in item.keys() {
-                    add_rows(&mut parts, item, name, decimals);
+                    add_rows(&mut parts, item, name, "", decimals);
                 }
                 let parts = parts.iter().map(|(name, value)| format!("{name} {value}"));
                 rows.push((name.to_owned(), parts.collect::<Vec<_>>().join(", ")));
             }
         }
-        _ => rows.push((name.to_owned(), field(fields, name, decimals))),
+        _ => rows.push((format!("{prefix}{name}"), field(fields, name, decimals))),
     }
 }
 
 /// A field in its unit.
-pub fn field(fields: &Map<String, Value>, name: &str, decimals: u8) -> String {
+pub fn field(fields: &Map<String, Value>, name: &str, decimals: impl Into<Decimals>) -> String {
+    let decimals = decimals.into();
     match &fields[name] {
         Value::Array(items) if items.is_empty() => NONE.to_owned(),
         Value::Array(items) => {
@@ -111,6 +151,10 @@ pub fn field(fields: &Map<String, Value>, name: &str, decimals: u8) -> String {
                 .join(", ")
         }
         _ if name == "value" && fields.get("state") == Some(&"void".into()) => NONE.to_owned(),
+        // What shares are worth, not a drift.
+        value if name == "value" && fields.contains_key("shares") => {
+            scalar("amount", value, decimals)
+        }
         value => scalar(name, value, decimals),
     }
 }
@@ -146,7 +190,7 @@ fn listed(fields: &Map<String, Value>, name: &str) -> Option<usize> {
     }
 }
 
-fn scalar(name: &str, value: &Value, decimals: u8) -> String {
+fn scalar(name: &str, value: &Value, decimals: Decimals) -> String {
     match value {
         Value::Null => NONE.to_owned(),
         Value::Bool(true) => "yes".to_owned(),
@@ -164,23 +208,20 @@ fn scalar(name: &str, value: &Value, decimals: u8) -> String {
     }
 }
 
-fn quantity(name: &str, text: &str, decimals: u8) -> String {
-    let number = || text.parse::<u128>();
-    let seconds = || text.parse::<i64>();
-    match Unit::of(name) {
-        Unit::Tokens => number().map_or_else(|_| text.to_owned(), |units| scaled(units, decimals)),
-        Unit::Drift => {
-            number().map_or_else(|_| text.to_owned(), |units| scaled(units, DRIFT_DECIMALS))
-        }
-        Unit::Multiple => number().map_or_else(
-            |_| text.to_owned(),
-            |units| scaled(units, MULTIPLE_DECIMALS),
-        ),
-        Unit::Time => seconds().map_or_else(|_| text.to_owned(), time),
-        Unit::Duration => seconds().map_or_else(|_| text.to_owned(), duration),
-        Unit::None if is_nothing(text) => NONE.to_owned(),
-        Unit::None => json::printable(text),
-    }
+fn quantity(name: &str, text: &str, decimals: Decimals) -> String {
+    let seconds = |told: fn(i64) -> String| text.parse().map_or_else(|_| text.to_owned(), told);
+    let decimals = match Unit::of(name) {
+        Unit::Tokens => decimals.tokens,
+        Unit::Shares => decimals.shares,
+        Unit::Drift => DRIFT_DECIMALS,
+        Unit::Multiple => MULTIPLE_DECIMALS,
+        Unit::Time => return seconds(time),
+        Unit::Duration => return seconds(duration),
+        Unit::None if is_nothing(text) => return NONE.to_owned(),
+        Unit::None => return json::printable(text),
+    };
+    let number = text.parse();
+    number.map_or_else(|_| text.to_owned(), |units| scaled(units, decimals))
 }
 
 /// The key or hash of zeros, or no text.
@@ -191,6 +232,7 @@ fn is_nothing(text: &str) -> bool {
 
 enum Unit {
     Tokens,
+    Shares,
     Drift,
     Multiple,
     Time,
@@ -202,17 +244,23 @@ impl Unit {
     /// By the name of the field, which means the same in all accounts and events.
     fn of(name: &str) -> Self {
         match name {
-            "amount" | "at_risk" | "bond" | "bonded" | "bonds" | "challenge_bond"
-            | "challenger_credit" | "creator_credit" | "creator_fee" | "held" | "min_bet"
-            | "min_bond" | "owed" | "paid" | "pool" | "pools" | "protocol_credit"
-            | "protocol_fee" | "remaining" | "reward" | "security" | "slash_amount" | "slashed"
-            | "stake" | "stakes" | "swept" | "total" | "treasury_credit" | "unbonding"
-            | "winnings" => Self::Tokens,
-            "accumulator" | "ewma" | "last_value" | "latest" | "max_spread"
-            | "max_spread_limit" | "max_value" | "noise_floor" | "submission" | "thresholds"
-            | "value" | "values" => Self::Drift,
+            "amount" | "assets" | "at_risk" | "bond" | "bonded" | "bonds" | "cap"
+            | "challenge_bond" | "challenger_credit" | "cover" | "creator_credit"
+            | "creator_fee" | "exposure_cover" | "held" | "locked" | "locked_after"
+            | "locked_before" | "manager_credit" | "manager_part" | "max_cover" | "max_premium"
+            | "min_bet" | "min_bond" | "min_cover" | "owed" | "paid" | "part" | "pool"
+            | "pools" | "premium" | "protocol_credit" | "protocol_fee" | "protocol_part"
+            | "refund" | "remaining" | "reward" | "security" | "slash_amount" | "slashed"
+            | "stake" | "stakes" | "streamed_part" | "swept" | "total" | "treasury_credit"
+            | "unbonding" | "unearned" | "winnings" => Self::Tokens,
+            "escrowed" | "requested" | "returned" | "shares" => Self::Shares,
+            "accumulator" | "ewma" | "exhaustion" | "last_value" | "latest" | "lowest_trigger"
+            | "max_spread" | "max_spread_limit" | "max_value" | "noise_floor" | "submission"
+            | "thresholds" | "trigger" | "value" | "values" => Self::Drift,
             "multiple" => Self::Multiple,
-            "close_ts" | "genesis" | "release_at" | "since" => Self::Time,
+            "accrued_at" | "active_at" | "begins_at" | "close_ts" | "created_at" | "end"
+            | "genesis" | "listed_at" | "release_at" | "since" | "start" | "terms_at"
+            | "unlock_at" => Self::Time,
             name if name.ends_with("_secs") => Self::Duration,
             _ => Self::None,
         }
@@ -313,7 +361,8 @@ impl List {
         }
     }
 
-    pub fn push(&mut self, address: &Address, account: &Described, decimals: u8) {
+    pub fn push(&mut self, address: &Address, account: &Described, decimals: impl Into<Decimals>) {
+        let decimals = decimals.into();
         let cells = self.header[1..]
             .iter()
             .map(|name| field(&account.fields, name, decimals));
@@ -378,5 +427,33 @@ mod tests {
         assert_eq!(told("thresholds"), "0.1, 0.25");
         assert_eq!(told("pools"), "0.000001, 0, 0.000002");
         assert_eq!(told("submitted"), "0, 2");
+    }
+
+    #[test]
+    fn shares_have_decimals_of_their_own_and_a_value_in_tokens() {
+        let request = json!({ "shares": "2500000000", "value": "2500000", "unlock_at": "0" });
+        let decimals = Decimals {
+            tokens: 6,
+            shares: 9,
+        };
+        let told = |name| field(request.as_object().unwrap(), name, decimals);
+        assert_eq!(told("shares"), "2.5");
+        assert_eq!(told("value"), "2.5");
+        assert_eq!(told("unlock_at"), "-");
+    }
+
+    #[test]
+    fn a_struct_is_named_where_its_fields_would_be_mistaken() {
+        let described = Described {
+            name: "Withdrawn",
+            fields: json!({
+                "amount": "1", "totals": { "assets": "2" }, "next": { "assets": "3" },
+            })
+            .as_object()
+            .unwrap()
+            .clone(),
+        };
+        let rows = "  amount       1\n  assets       2\n  next.assets  3\n";
+        assert_eq!(fields(&described, 0), rows);
     }
 }

@@ -153,13 +153,11 @@ impl At {
         let payee = match payee {
             Payee::Treasury => ChallengePayee::Treasury,
             Payee::Challenger => {
-                let signer = session.signer()?;
-                instructions.push(instruction::create_token_account(
-                    &signer,
+                instructions.push(session.create_token_account(
                     &receipt.challenger,
                     &state.bond_mint,
-                    state.token_program.into(),
-                ));
+                    state.token_program,
+                )?);
                 ChallengePayee::Challenger
             }
         };

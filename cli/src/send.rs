@@ -2,12 +2,18 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use anchor_lang::{Address, event::EVENT_IX_TAG_LE, solana_program::instruction::Instruction};
+use anchor_lang::{
+    Address,
+    event::EVENT_IX_TAG_LE,
+    solana_program::instruction::{Instruction, error::InstructionError},
+};
 use anyhow::{Context, Result, bail, ensure};
 use driftshield_sdk::{
-    TokenProgram, address, error,
+    TokenProgram, address, instruction,
     json::{self, Described},
-    rpc::{self, Client, Keypair, Refusal, Signature, Signer, VersionedTransaction},
+    rpc::{
+        self, Client, Keypair, Refusal, Signature, Signer, TransactionError, VersionedTransaction,
+    },
 };
 use serde_json::{Value, json};
 use solana_commitment_config::CommitmentConfig;
@@ -16,7 +22,7 @@ use solana_transaction_status_client_types::{
     UiInnerInstructions, UiTransactionEncoding, option_serializer::OptionSerializer,
 };
 
-use crate::print;
+use crate::print::{self, Decimals};
 
 /// How often, and how long apart, a confirmed transaction is asked for before it is given up:
 /// nodes know that it is confirmed a moment before they can show it.
@@ -50,6 +56,11 @@ impl Session {
     /// Whoever signs.
     pub fn signer(&self) -> Result<Address> {
         Ok(self.keypair()?.pubkey())
+    }
+
+    /// `given`, or whoever signs.
+    pub fn or_signer(&self, given: Option<Address>) -> Result<Address> {
+        given.map_or_else(|| self.signer(), Ok)
     }
 
     /// `decimals` of a token, or 0 where amounts are base units.
@@ -88,9 +99,30 @@ impl Session {
         Ok(source)
     }
 
+    /// Makes `owner`'s associated token account at the signer's expense, if it is missing.
+    pub fn create_token_account(
+        &self,
+        owner: &Address,
+        mint: &Address,
+        program: impl Into<TokenProgram>,
+    ) -> Result<Instruction> {
+        let signer = self.signer()?;
+        Ok(instruction::create_token_account(
+            &signer,
+            owner,
+            mint,
+            program.into(),
+        ))
+    }
+
     /// Sends `instructions` in one transaction, or only simulates it, and prints what came of it;
     /// amounts in the events have `decimals`.
-    pub async fn send(&self, instructions: &[Instruction], decimals: u8) -> Result<()> {
+    pub async fn send(
+        &self,
+        instructions: &[Instruction],
+        decimals: impl Into<Decimals>,
+    ) -> Result<()> {
+        let decimals = decimals.into();
         let keypair = self.keypair()?;
         require_signer(instructions, &keypair.pubkey(), &self.keypair)?;
         if self.dry_run {
@@ -118,7 +150,7 @@ impl Session {
         &self,
         instructions: &[Instruction],
         keypair: &Keypair,
-        decimals: u8,
+        decimals: Decimals,
     ) -> Result<()> {
         let blockhash = self.client.blockhash().await?;
         let transaction = rpc::transaction(instructions, &[keypair], blockhash.hash)?;
@@ -225,7 +257,7 @@ fn inner_events(inner: &[UiInnerInstructions], keys: &[Address]) -> Vec<Describe
         .collect()
 }
 
-fn events_text(events: &[Described], decimals: u8) -> String {
+fn events_text(events: &[Described], decimals: Decimals) -> String {
     let event = |event: &Described| format!("\n{}\n{}", event.name, print::fields(event, decimals));
     events.iter().map(event).collect()
 }
@@ -235,15 +267,17 @@ fn events_json(events: &[Described]) -> Vec<Value> {
     events.iter().map(event).collect()
 }
 
-/// An error of the program's own arithmetic, run here.
+/// An error of the program's own rules, run here: told as the program would refuse.
 pub fn program_error(error: anchor_lang::Error) -> anyhow::Error {
-    let known = match error {
-        anchor_lang::Error::Custom(code) => error::by_code(code),
-        _ => None,
-    };
-    match known {
-        Some(known) => anyhow::anyhow!("{} ({}): {}", known.name, known.code, known.message),
-        None => anyhow::anyhow!("{error:?}"),
+    match error {
+        anchor_lang::Error::Custom(code) => {
+            let refusal = Refusal {
+                error: TransactionError::InstructionError(0, InstructionError::Custom(code)),
+                logs: vec![],
+            };
+            rpc::Error::Refused(Box::new(refusal)).into()
+        }
+        error => anyhow::anyhow!("{error:?}"),
     }
 }
 

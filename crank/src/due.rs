@@ -2,12 +2,15 @@
 //!
 //! The rules are the program's own: its methods are asked on copies of the accounts.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod insurance;
+
+use std::collections::BTreeMap;
 
 use anchor_lang::{Address, solana_program::instruction::Instruction};
 use driftshield_sdk::{
-    ChallengePayee, FeePayee, Market, Model, ModelStatus, Position, Receipt, ReceiptState, Seat,
-    TokenProgram, address, instruction,
+    ChallengePayee, Collateral, Exposure, FeePayee, Market, Model, ModelStatus, Policy, Position,
+    Receipt, ReceiptState, Seat, TokenProgram, Vault, WithdrawRequest, address, instruction,
+    token::TokenAccount,
 };
 
 /// The most windows that one transaction settles.
@@ -20,6 +23,20 @@ pub struct State {
     /// Who pays for transactions, and the oracle that submits.
     pub payer: Address,
     pub models: Vec<ModelState>,
+    /// What the program's admin has paused.
+    pub paused: u8,
+    /// By mint.
+    pub collaterals: BTreeMap<Address, Collateral>,
+    /// All vaults in the models' tokens.
+    pub vaults: Vec<VaultState>,
+    /// By address: of holders that renew, and of those that vaults owe something.
+    pub tokens: BTreeMap<Address, TokenAccount>,
+}
+
+impl State {
+    fn vault(&self, address: &Address) -> Option<&VaultState> {
+        self.vaults.iter().find(|vault| vault.address == *address)
+    }
 }
 
 /// A model and all that hangs on it.
@@ -28,12 +45,15 @@ pub struct ModelState {
     pub model: Model,
     /// By window: those that something is still to be done about.
     pub receipts: BTreeMap<u64, Receipt>,
-    /// Windows whose receipts are Final or Void, owe nothing and must be kept.
-    pub settled: BTreeSet<u64>,
+    /// By window: those that are Final or Void, owe nothing and must be kept.
+    pub settled: BTreeMap<u64, Receipt>,
     /// All receipts of earlier windows are in one of the two.
     pub read_until: u64,
     pub seats: Vec<Seat>,
     pub markets: Vec<MarketState>,
+    /// That vaults cover it.
+    pub exposures: Vec<Exposure>,
+    pub policies: Vec<Policy>,
     /// By window: what there is to submit.
     pub submissions: BTreeMap<u64, Submission>,
 }
@@ -43,6 +63,15 @@ pub struct MarketState {
     pub address: Address,
     pub market: Market,
     pub positions: Vec<Position>,
+}
+
+/// A vault, and the shares that are asked back of it.
+pub struct VaultState {
+    pub address: Address,
+    pub vault: Vault,
+    pub requests: Vec<WithdrawRequest>,
+    /// The shares that somebody holds, read where nothing else keeps the vault from its end.
+    pub in_hands: Option<u64>,
 }
 
 /// What the oracle counted in one window.
@@ -84,22 +113,36 @@ pub enum Step {
     WithdrawBond,
     CloseSeat,
     CloseReceipt,
+    ClaimPolicy,
+    RenewPolicy,
+    ExpirePolicy,
+    Withdraw,
+    CollectPremiumFee,
+    CollectManagerFee,
+    CloseExposure,
+    CloseVault,
 }
 
 /// All that is due, the most pressing first.
 pub fn due(state: &State) -> Vec<Action> {
-    let steps = [
+    let of_models = [
         submissions,
         finalizations,
         market_steps,
+        insurance::claims,
+        insurance::renewals,
+        insurance::expirations,
         credits,
         bonds,
+        insurance::exposures,
         closures,
     ];
-    steps
+    let of_models = of_models
         .iter()
-        .flat_map(|step| state.models.iter().flat_map(|model| step(state, model)))
-        .collect()
+        .flat_map(|step| state.models.iter().flat_map(|model| step(state, model)));
+    let vaults = state.vaults.iter();
+    let of_vaults = vaults.flat_map(|vault| insurance::vault_steps(state, vault));
+    of_models.chain(of_vaults).collect()
 }
 
 /// The first window that takes submissions at `now`, if it is over by then.
@@ -133,7 +176,7 @@ pub fn awaited(state: &ModelState, oracle: &Address, now: i64) -> Vec<u64> {
             Some(receipt) => {
                 receipt.state == ReceiptState::Collecting && !receipt.has_submitted(index)
             }
-            None => opens && !state.settled.contains(window),
+            None => opens && !state.settled.contains_key(window),
         })
         .collect()
 }
@@ -191,7 +234,7 @@ fn settlement(state: &State, model: &ModelState, market: &MarketState) -> Option
     let first_window = market.market.next_window;
     let passed = |window: &u64| match model.receipts.get(window) {
         Some(receipt) => receipt.is_settled(),
-        None if model.settled.contains(window) => true,
+        None if model.settled.contains_key(window) => true,
         None => *window < model.read_until && ended(model.model.submit_end(*window), state.now),
     };
     let windows = if ended(model.model.retention_end(first_window), state.now) {
@@ -371,7 +414,7 @@ pub mod tests {
         T::zeroed()
     }
 
-    fn key(byte: u8) -> Address {
+    pub fn key(byte: u8) -> Address {
         Address::new_from_array([byte; 32])
     }
 
@@ -379,7 +422,7 @@ pub mod tests {
 
     /// Windows of 10 s from 100 on; submit, challenge and ruling 20 s each. Three oracles, of
     /// whom a quorum is two, all bonded.
-    fn model() -> Model {
+    pub fn model() -> Model {
         let mut model: Model = zeroed();
         model.genesis = 100;
         model.window_secs = 10;
@@ -397,7 +440,7 @@ pub mod tests {
         model
     }
 
-    fn state(now: i64) -> State {
+    pub fn state(now: i64) -> State {
         State {
             now,
             payer: key(ORACLE),
@@ -405,12 +448,18 @@ pub mod tests {
                 address: key(9),
                 model: model(),
                 receipts: BTreeMap::new(),
-                settled: BTreeSet::new(),
+                settled: BTreeMap::new(),
                 read_until: 1_000,
                 seats: vec![],
                 markets: vec![],
+                exposures: vec![],
+                policies: vec![],
                 submissions: (0..100).map(|window| (window, submission())).collect(),
             }],
+            paused: 0,
+            collaterals: BTreeMap::new(),
+            vaults: vec![],
+            tokens: BTreeMap::new(),
         }
     }
 
@@ -422,7 +471,7 @@ pub mod tests {
         }
     }
 
-    fn receipt(window: u64, state: ReceiptState, since: i64, submitted: u8) -> Receipt {
+    pub fn receipt(window: u64, state: ReceiptState, since: i64, submitted: u8) -> Receipt {
         let mut receipt: Receipt = zeroed();
         receipt.model = key(9);
         receipt.window = window;
@@ -469,7 +518,7 @@ pub mod tests {
         state
     }
 
-    fn steps(state: &State) -> Vec<Step> {
+    pub fn steps(state: &State) -> Vec<Step> {
         due(state).iter().map(|action| action.key.step).collect()
     }
 
@@ -494,7 +543,9 @@ pub mod tests {
         assert_eq!(steps(&with_receipt(110, proposed)), []);
 
         let mut settled = state(110);
-        settled.models[0].settled.insert(0);
+        settled.models[0]
+            .settled
+            .insert(0, receipt(0, ReceiptState::Final, 0, 0));
         assert_eq!(steps(&settled), []);
         let mut unbonded = state(110);
         unbonded.models[0].model.bonds[0] = 4;
@@ -538,7 +589,9 @@ pub mod tests {
         assert_eq!(steps(&with_market(129, market(0))), []);
         assert_eq!(steps(&with_market(130, market(0))), settle);
         let mut early = with_market(115, market(0));
-        early.models[0].settled.insert(0);
+        early.models[0]
+            .settled
+            .insert(0, receipt(0, ReceiptState::Void, 0, 0));
         assert_eq!(steps(&early), settle);
 
         let mut open = with_market(150, market(0));

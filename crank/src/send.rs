@@ -230,7 +230,7 @@ fn lost_race(refusal: &Refusal) -> bool {
     }
 }
 
-fn races() -> [u32; 14] {
+fn races() -> [u32; 30] {
     use DriftShieldError::*;
     [
         AlreadySubmitted,
@@ -247,6 +247,22 @@ fn races() -> [u32; 14] {
         SeatInUse,
         MarketHasBets,
         CreditLeft,
+        AlreadyPaid,
+        PolicyExpired,
+        PolicyPaid,
+        AlreadyRenewed,
+        WindowsBegan,
+        PremiumTooHigh,
+        TooLittleDelegated,
+        TriggerReached,
+        UtilisationTooHigh,
+        ExposureFull,
+        AboveSecurityLimit,
+        StillCoolingDown,
+        CapitalLocked,
+        ExposureInUse,
+        VaultInUse,
+        FeesLeft,
     ]
     .map(error::code)
 }

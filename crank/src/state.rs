@@ -4,6 +4,8 @@
 //! take submissions or are in question, seats, the models and the clock. All that there is, is
 //! listed at the start and from time to time, as nothing else finds a seat or an old receipt.
 
+mod insurance;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     mem::offset_of,
@@ -73,10 +75,12 @@ impl Reader {
                 address,
                 model,
                 receipts: BTreeMap::new(),
-                settled: BTreeSet::new(),
+                settled: BTreeMap::new(),
                 read_until: 0,
                 seats: vec![],
                 markets: vec![],
+                exposures: vec![],
+                policies: vec![],
                 submissions: BTreeMap::new(),
             });
         }
@@ -87,6 +91,10 @@ impl Reader {
                 now: 0,
                 payer,
                 models: found,
+                paused: 0,
+                collaterals: BTreeMap::new(),
+                vaults: vec![],
+                tokens: BTreeMap::new(),
             },
         })
     }
@@ -102,6 +110,8 @@ impl Reader {
         self.list().await?;
         self.read_accounts(blockhash.context.slot).await?;
         self.read_markets().await?;
+        self.list_insurance().await?;
+        self.read_insurance(blockhash.context.slot).await?;
         let (hash, last_valid_height) = blockhash.value;
         Ok(Blockhash {
             hash,
@@ -222,10 +232,7 @@ impl Reader {
                 Ok::<_, Error>(MarketState {
                     address,
                     market,
-                    positions: positions
-                        .into_iter()
-                        .map(|(_, position)| position)
-                        .collect(),
+                    positions: without_addresses(positions),
                 })
             });
             state.markets = try_join_all(markets).await?;
@@ -234,6 +241,10 @@ impl Reader {
         try_join_all(calls).await?;
         Ok(())
     }
+}
+
+fn without_addresses<T>(accounts: Vec<(Address, T)>) -> Vec<T> {
+    accounts.into_iter().map(|(_, account)| account).collect()
 }
 
 impl Watch {
@@ -261,7 +272,7 @@ impl Watch {
             let kept = !is_over(state.model.retention_end(window), now);
             closable += usize::from(is_settled_up(&receipt) && !kept);
             if is_settled_up(&receipt) && (kept || CLOSABLE < closable) {
-                state.settled.insert(window);
+                state.settled.insert(window, receipt);
             } else {
                 self.windows.insert(window);
             }
@@ -273,7 +284,7 @@ impl Watch {
     /// Watches all windows up to the one that runs at `now`, so that the next round sees it end.
     fn extend(&mut self, state: &ModelState, now: i64) {
         let end = windows_over(&state.model, now) + 1;
-        let settled = |window: &u64| state.settled.contains(window);
+        let settled = |window: &u64| state.settled.contains_key(window);
         let windows = (self.until..end).filter(|window| !settled(window));
         self.windows.extend(windows);
         self.until = self.until.max(end);
@@ -291,7 +302,7 @@ impl Watch {
         let kept = !is_over(state.model.retention_end(window), now);
         if is_settled_up(&receipt) && kept {
             state.receipts.remove(&window);
-            state.settled.insert(window);
+            state.settled.insert(window, receipt);
             self.windows.remove(&window);
         } else {
             state.receipts.insert(window, receipt);

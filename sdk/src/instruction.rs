@@ -40,6 +40,39 @@ pub fn create_token_account(
     }
 }
 
+/// Lets `amount` base units of `owner`'s associated token account be taken for renewals of its
+/// policies. A token account has one delegate: who was it before, is it no longer.
+pub fn approve_renewals(
+    owner: &Address,
+    mint: &Address,
+    program: TokenProgram,
+    amount: u64,
+) -> Instruction {
+    const APPROVE: u8 = 4;
+    Instruction {
+        program_id: program.id(),
+        accounts: vec![
+            AccountMeta::new(address::token_account(owner, mint, program), false),
+            AccountMeta::new_readonly(address::renewal_authority(owner), false),
+            AccountMeta::new_readonly(*owner, true),
+        ],
+        data: [&[APPROVE][..], &amount.to_le_bytes()].concat(),
+    }
+}
+
+/// Lets nothing more of `owner`'s associated token account be taken by anybody else.
+pub fn revoke_renewals(owner: &Address, mint: &Address, program: TokenProgram) -> Instruction {
+    const REVOKE: u8 = 5;
+    Instruction {
+        program_id: program.id(),
+        accounts: vec![
+            AccountMeta::new(address::token_account(owner, mint, program), false),
+            AccountMeta::new_readonly(*owner, true),
+        ],
+        data: vec![REVOKE],
+    }
+}
+
 /// Sets the program up. `authority` is its upgrade authority.
 pub fn initialize(
     authority: Address,

@@ -14,9 +14,11 @@ pub mod json;
 #[cfg(feature = "rpc")]
 pub mod rpc;
 pub mod spec;
+pub mod token;
 
 mod account;
 mod event;
+mod run;
 
 pub use account::Account;
 pub use anchor_lang::{
@@ -31,6 +33,7 @@ pub use driftshield::{
     first_window, math, math::Metric, pause, quote, quote_renewal,
 };
 pub use event::{Event, events};
+pub use run::{Run, best_run};
 
 /// Why bytes could not be decoded.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]

@@ -30,7 +30,7 @@ pub use solana_transaction::versioned::VersionedTransaction;
 pub use solana_transaction_error::TransactionError;
 use solana_transaction_status_client_types::{TransactionStatus, UiTransactionEncoding};
 
-use crate::{DecodeError, Event, ID, TokenProgram, error, json};
+use crate::{DecodeError, Event, ID, TokenProgram, error, json, token::TokenAccount};
 
 /// The most bytes that a transaction may have.
 pub const TRANSACTION_BYTES: usize = 1_232;
@@ -59,6 +59,8 @@ pub enum Error {
     Signer(#[from] solana_signer::SignerError),
     #[error("{0} is no mint: check the address")]
     NoMint(Address),
+    #[error("{0} is no token account: check the address")]
+    NoTokenAccount(Address),
     #[error("account {0} does not exist: check the address and the cluster")]
     Missing(Address),
     #[error("account {0} is not the program's: check the address")]
@@ -294,15 +296,19 @@ impl Client {
         program.ok_or(Error::NoMint(*mint))
     }
 
+    /// Reads a token account; `None` where there is none.
+    pub async fn token_account(&self, address: &Address) -> Result<Option<TokenAccount>, Error> {
+        let Some((_, data)) = self.account(address).await? else {
+            return Ok(None);
+        };
+        let account = TokenAccount::decode(&data);
+        account.map(Some).ok_or(Error::NoTokenAccount(*address))
+    }
+
     /// The base units that a token account holds; 0 where there is none.
     pub async fn token_balance(&self, token_account: &Address) -> Result<u64, Error> {
-        const OFFSET: usize = 64; // after mint and owner
-        let Some((_, data)) = self.account(token_account).await? else {
-            return Ok(0);
-        };
-        let bytes = data.get(OFFSET..).and_then(<[u8]>::first_chunk);
-        let bytes = bytes.ok_or(Error::Incomplete("a token account's amount"))?;
-        Ok(u64::from_le_bytes(*bytes))
+        let account = self.token_account(token_account).await?;
+        Ok(account.map_or(0, |account| account.amount))
     }
 
     pub async fn blockhash(&self) -> Result<Blockhash, Error> {
