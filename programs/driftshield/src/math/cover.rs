@@ -99,7 +99,7 @@ impl Premium {
         let duration = u128::from(self.duration_secs);
         let rest = annual % year * duration;
         let scaled = (annual / year).checked_mul(duration)? + rest / year;
-        let exact = rest % year == 0 && scaled % (1 << SCALE_BITS) == 0;
+        let exact = rest.is_multiple_of(year) && scaled.is_multiple_of(1 << SCALE_BITS);
         let premium = (scaled >> SCALE_BITS) + u128::from(!exact);
         u64::try_from(premium.max(1)).ok()
     }

@@ -300,9 +300,9 @@ impl Vault {
             .unearned
             .checked_add(part)
             .ok_or(DriftShieldError::Overflow)?;
-        self.rate = self.rate + rate;
+        self.rate += rate;
         let ends = &mut self.ends[self.bucket(stream_end) as usize % BUCKETS];
-        *ends = *ends + rate;
+        *ends += rate;
         Ok(Stream {
             rate: rate.into(),
             part,
@@ -319,9 +319,9 @@ impl Vault {
             .div_ceil(left)
             .min(stream.rate.get());
         self.unearned -= refund; // part of it
-        self.rate = self.rate - cut;
+        self.rate -= cut;
         let ends = &mut self.ends[self.bucket(stream_end) as usize % BUCKETS];
-        *ends = *ends - cut;
+        *ends -= cut;
     }
 
     /// Takes a premium's parts of the protocol and the manager. Returns what is left to stream.
