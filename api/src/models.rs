@@ -309,10 +309,9 @@ pub async fn find(db: &mut PgConnection, key: &Key) -> Result<Option<Model>, sql
 }
 
 async fn require(db: &mut PgConnection, key: &Key) -> Result<Model, Problem> {
-    find(db, key).await?.ok_or_else(|| Problem::NotFound {
-        what: "model",
-        key: key.as_str().to_owned(),
-    })
+    find(db, key)
+        .await?
+        .ok_or_else(|| Problem::missing("model", key))
 }
 
 /// One model.
