@@ -83,9 +83,9 @@ pub struct Model {
     pub security: Scaled,
     /// `at_risk` may reach this many times `security`.
     pub security_multiple: i64,
-    /// Unsettled stakes.
+    /// Unsettled stakes, and cover of open policies.
     pub at_risk: Scaled,
-    /// Unsettled markets with a bet.
+    /// Unsettled markets with a bet, and open policies.
     pub exposure: U64,
     /// Receipts that are neither final nor void.
     pub open_receipts: U64,
