@@ -528,6 +528,23 @@ fn only_the_holder_cancels_and_no_pause_stops_it() {
     scene.cancel(&holder, 1).unwrap();
 }
 
+// Renewals.
+
+/// The holder lets its renewal authority take `amount`.
+fn delegate(scene: &mut Insured, holder: &Wallet, amount: u64) {
+    let authority = address::renewal_authority(&holder.address());
+    let approve = spl_token_interface::instruction::approve(
+        &spl_token_interface::ID,
+        &holder.tokens,
+        &authority,
+        &holder.address(),
+        &[],
+        amount,
+    )
+    .unwrap();
+    scene.world.send(approve, &[&holder.key]).unwrap();
+}
+
 #[test]
 fn a_holder_renews_for_as_many_windows_more() {
     // Given a policy in its term
