@@ -24,6 +24,7 @@ use crate::{AppState, page::Limit, values::Key};
         (name = "receipts", description = "Drift, window by window"),
         (name = "markets", description = "What is bet on drift"),
         (name = "positions", description = "Who has bet"),
+        (name = "insurance", description = "What vaults cover, at what price, and what policies came to"),
         (name = "events", description = "What happened, in order"),
         (name = "health", description = "How the service is"),
     )

@@ -21,6 +21,7 @@ use crate::{
     AppState,
     events::{self, Event},
     markets::Pricing,
+    models::LIFE,
     read::{Mirror, Read},
     values::{Columns, Scaled, U64},
 };
@@ -314,13 +315,16 @@ fn to_json(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("keys are strings")
 }
 
-/// Those of `model:`, `market:`, `markets` and `events` that an event belongs to.
+/// Accounts with channels of their own, under the name that events have them under.
+const CHANNEL_KINDS: [&str; 4] = ["model", "market", "vault", "policy"];
+
+/// The channels that an event belongs to.
 fn channels(name: &str, body: &Value, event: &Event) -> Vec<String> {
     let mut channels = vec!["events".to_owned()];
     if is_of_market(name) {
         channels.push("markets".to_owned());
     }
-    for kind in ["model", "market"] {
+    for kind in CHANNEL_KINDS {
         let key = body[kind].as_str();
         let speaks_of = |key: &str| event.accounts.iter().any(|told| told.account == key);
         channels.extend(
@@ -365,6 +369,24 @@ fn kind(name: &str, body: &Value) -> &'static str {
             | "BondWithdrawn" | "SeatClosed",
             _,
         ) => "model:updated",
+        (
+            "VaultCreated"
+            | "VaultUpdated"
+            | "ModelListed"
+            | "Deposited"
+            | "WithdrawRequested"
+            | "WithdrawCancelled"
+            | "Withdrawn"
+            | "ManagerFeesCollected"
+            | "ExposureClosed"
+            | "VaultClosed",
+            _,
+        ) => "vault:updated",
+        (
+            "PolicyBought" | "PolicyClaimed" | "PolicyCancelled" | "PolicyRenewed"
+            | "PolicyExpired",
+            _,
+        ) => "policy:updated",
         _ => "event",
     }
 }
@@ -402,14 +424,15 @@ fn finals<'a>(name: &str, body: &'a Value) -> Vec<Final<'a>> {
 }
 
 /// Whether a final value is drift: at or over the lowest threshold of the markets that were
-/// unsettled before the event, or over the noise floor where there were none.
+/// unsettled before the event or trigger of the policies that were open, or over the noise floor
+/// where there were none.
 async fn drift_detected(
     db: &mut PgConnection,
     model: &str,
     told: Final<'_>,
     event: &Event,
 ) -> Result<Option<StateMessage>, sqlx::Error> {
-    let bar: Option<(U64, Option<U64>)> = sqlx::query_as(UNSETTLED)
+    let bar: Option<(U64, Option<U64>)> = sqlx::query_as(&lowest_bar())
         .bind(model)
         .bind(event.seq)
         .bind(event.slot)
@@ -437,29 +460,42 @@ async fn drift_detected(
     Ok(detected.then(message))
 }
 
-/// A model's noise floor and the lowest threshold of its markets that were unsettled before an
-/// event. Taken from what happened, so that it's the same whenever it is asked.
-const UNSETTLED: &str = "
-    select k.noise_floor, (
-      select min(m.thresholds[1])
-      from chain.market m
-      left join lateral (
-        select a.seq from chain.event_account a
-        where a.account = m.address and a.number = 1
-        order by a.seq desc limit 1) life on true
-      left join lateral (
-        select s.seq from chain.settlement s
-        where s.market = m.address and s.seq >= coalesce(life.seq, 0) and s.state in ('resolved', 'void')
-        order by s.seq limit 1) s on true
-      where m.model = k.address
-        and coalesce(life.seq, 0) < $2
-        and case when s.seq is not null then s.seq >= $2
-                 else m.state = 'open' and (m.closed_slot is null or m.closed_slot > $3) end)
-    from chain.model k where k.address = $1";
+/// Reads a model's noise floor, and the lowest threshold of its markets that were unsettled before
+/// an event or trigger of its policies that were open. Taken from what happened, so that it's the
+/// same whenever it is asked.
+fn lowest_bar() -> String {
+    format!(
+        "select k.noise_floor, least((
+           select min(m.thresholds[1])
+           from chain.market m {LIFE}
+           left join lateral (
+             select s.seq from chain.settlement s
+             where s.market = m.address and s.seq >= coalesce(life.seq, 0)
+               and s.state in ('resolved', 'void')
+             order by s.seq limit 1) s on true
+           where m.model = k.address
+             and coalesce(life.seq, 0) < $2
+             and case when s.seq is not null then s.seq >= $2
+                      else m.state = 'open' and (m.closed_slot is null or m.closed_slot > $3) end
+         ), (
+           select min(m.trigger)
+           from chain.policy m {LIFE}
+           left join chain.policy_end e
+             on e.policy = m.address and e.seq >= coalesce(life.seq, 0)
+           where m.model = k.address
+             and coalesce(life.seq, 0) < $2
+             and coalesce(e.seq >= $2, true)
+         ))
+         from chain.model k where k.address = $1"
+    )
+}
 
 #[cfg(test)]
 mod tests {
+    use sqlx::types::Json;
+
     use super::*;
+    use crate::events::Numbered;
 
     #[test]
     fn every_event_has_one_kind() {
@@ -473,6 +509,8 @@ mod tests {
             ("MarketSettled", "void", "market:resolved"),
             ("Claimed", "", "event"),
             ("Bonded", "", "model:updated"),
+            ("Deposited", "", "vault:updated"),
+            ("PolicyClaimed", "", "policy:updated"),
         ] {
             assert_eq!(
                 kind(name, &json!({ "state": state })),
@@ -499,6 +537,29 @@ mod tests {
         for name in MARKET_EVENTS {
             assert!(driftshield_sdk::Event::NAMES.contains(&name), "{name}");
         }
+    }
+
+    #[test]
+    fn an_event_belongs_to_the_channels_of_whom_it_speaks_of() {
+        let body = json!({ "vault": "v", "policy": "p", "model": "m", "market": "x" });
+        let numbered = |account: &str| Numbered {
+            account: account.to_owned(),
+            number: "1".to_owned(),
+        };
+        let event = Event {
+            seq: 1,
+            slot: 1,
+            time: None,
+            signature: String::new(),
+            transaction_index: 0,
+            instruction_index: 0,
+            event_index: 0,
+            name: Some("PolicyBought".to_owned()),
+            accounts: Json(["v", "p", "m"].map(numbered).to_vec()),
+            body: None,
+        };
+        let channels = channels("PolicyBought", &body, &event);
+        assert_eq!(channels, ["events", "model:m", "vault:v", "policy:p"]);
     }
 
     #[test]

@@ -10,12 +10,16 @@ mod health;
 mod markets;
 mod models;
 mod page;
+mod policies;
 mod positions;
 mod problem;
+mod quote;
 mod read;
 mod receipts;
 mod socket;
 mod values;
+mod vaults;
+mod withdrawals;
 
 use std::{str::FromStr, sync::Arc, time::Duration};
 
@@ -141,8 +145,13 @@ pub fn app(state: AppState) -> Router {
         .merge(receipts::router())
         .merge(markets::router())
         .merge(positions::router())
+        .merge(vaults::router())
+        .merge(policies::router())
+        .merge(withdrawals::router())
         .merge(events::router())
-        .route_layer(from_fn_with_state(state.clone(), read::not_modified));
+        .route_layer(from_fn_with_state(state.clone(), read::not_modified))
+        // What depends on the time is never not modified.
+        .merge(quote::router());
     let (router, document) = OpenApiRouter::with_openapi(docs::info())
         .nest("/api/v1", resources)
         .merge(health::router())
@@ -171,7 +180,7 @@ fn cors() -> CorsLayer {
     let told = read::HEADERS.map(HeaderName::from_static);
     CorsLayer::new()
         .allow_origin(Any)
-        .allow_methods([Method::GET, Method::HEAD])
+        .allow_methods([Method::GET, Method::HEAD, Method::POST])
         .allow_headers(Any)
         .expose_headers(
             told.into_iter()
@@ -202,11 +211,14 @@ mod tests {
 
     const KEY: &str = "DriftSh1e1d11111111111111111111111111111111";
 
-    /// Of an app whose database is not there.
     async fn get(path: &str) -> (StatusCode, Value) {
+        answer(Request::get(path).body(Body::empty()).unwrap()).await
+    }
+
+    /// Of an app whose database is not there.
+    async fn answer(request: Request<Body>) -> (StatusCode, Value) {
         let db = connect("postgres://nobody@localhost:1/nothing").unwrap();
         let app = app(AppState::new(db, CancellationToken::new()));
-        let request = Request::get(path).body(Body::empty()).unwrap();
         let response = app.oneshot(request).await.unwrap();
         let status = response.status();
         let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
@@ -222,6 +234,14 @@ mod tests {
             ("/api/v1/models?colour=red", 400, "bad-request"),
             ("/api/v1/markets?state=asleep", 400, "bad-request"),
             ("/api/v1/positions", 400, "bad-request"),
+            ("/api/v1/insurance/vaults?sort=name", 400, "bad-request"),
+            ("/api/v1/insurance/policies?state=void", 400, "bad-request"),
+            (
+                "/api/v1/insurance/withdrawals?owner=abc",
+                400,
+                "bad-request",
+            ),
+            ("/api/v1/insurance/quote", 405, "method-not-allowed"),
             (
                 &format!("/api/v1/markets/{KEY}?min_slot=x"),
                 400,
@@ -234,6 +254,27 @@ mod tests {
             assert_eq!(problem["type"], format!("/problems/{kind}"), "{path}");
             assert_eq!(problem["status"], status, "{path}");
             assert_ne!(problem["request_id"], "", "{path}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_quote_is_asked_in_json() {
+        let whole = format!(
+            r#"{{"vault":"{KEY}","model":"{KEY}","cover":"1","trigger":"1","exhaustion":"1",
+                "persistence":1,"windows":"1"}}"#
+        );
+        for (kind, body, status) in [
+            ("application/json", whole.as_str(), 503),
+            ("application/json", "{}", 400),
+            ("application/json", "", 400),
+            ("text/plain", whole.as_str(), 400),
+        ] {
+            let request = Request::post("/api/v1/insurance/quote")
+                .header("content-type", kind)
+                .body(Body::from(body.to_owned()))
+                .unwrap();
+            let (got, problem) = answer(request).await;
+            assert_eq!(got.as_u16(), status, "{kind} {body}: {problem}");
         }
     }
 

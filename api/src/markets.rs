@@ -11,11 +11,11 @@ use crate::{
     AppState,
     events::{self, Event, HistoryQuery},
     models::LIFE,
-    page::{self, Limit, List, Page},
+    page::{self, Limit, List, Order, Page},
     positions::{self, Position},
     problem::{Problem, ProblemBody},
     read::{InPath, InQuery, MinSlot, Read, Reply, Turn},
-    values::{Columns, Key, Scaled, U64},
+    values::{Columns, Key, Scaled, U64, ratio},
 };
 
 pub fn router() -> OpenApiRouter<AppState> {
@@ -176,8 +176,7 @@ impl Pricing {
                 Odds {
                     outcome,
                     pool: Scaled::new(pool, self.decimals),
-                    share: math::mul_div(pool, 1_000_000, total)
-                        .map(|share| Scaled::new(share, 6).scaled),
+                    share: ratio(pool, total),
                     multiple: (pool != 0).then(|| Scaled::multiple(multiple())),
                 }
             })
@@ -190,17 +189,10 @@ impl FromRow<'_, PgRow> for Market {
         let market = Columns::new(row)?;
         let state: State = market.get("final_state")?;
         let resolved = state == State::Resolved;
-        let closed_slot: Option<i64> = market.get("closed_slot")?;
-        let closed = closed_slot.is_some();
         let thresholds = market.drifts("thresholds", market.count("threshold_count")?)?;
         let mut pools: Vec<U64> = market.get("pools")?;
         pools.truncate(thresholds.len() + 1);
         let odds = Pricing::of(row)?.odds(&pools);
-        // A closed market owes nothing, whatever it was last seen to owe.
-        let owing = |name| match closed {
-            true => Ok(Scaled::new(0, market.decimals)),
-            false => market.amount(name),
-        };
         Ok(Self {
             key: market.get("address")?,
             creator: market.get("creator")?,
@@ -232,18 +224,15 @@ impl FromRow<'_, PgRow> for Market {
                 .transpose()?,
             settled_at: market.get("settled_at")?,
             settled_slot: market.get("settled_slot")?,
-            owed: owing("owed")?,
-            positions: match closed {
-                true => U64(0),
-                false => market.get("positions")?,
-            },
-            protocol_credit: owing("protocol_credit")?,
-            creator_credit: owing("creator_credit")?,
+            owed: market.amount_left("owed")?,
+            positions: market.left("positions")?,
+            protocol_credit: market.amount_left("protocol_credit")?,
+            creator_credit: market.amount_left("creator_credit")?,
             event_count: market.get("seq")?,
             created_at: market.get("created_at")?,
             created_slot: market.get("created_slot")?,
-            closed,
-            closed_slot,
+            closed: market.closed()?,
+            closed_slot: market.get("closed_slot")?,
             slot: market.get("slot")?,
             created_seq: market.get("created_seq")?,
             sort_key: market.get("sort_text")?,
@@ -378,17 +367,15 @@ impl ListQuery {
     }
 }
 
-/// Where a page ended: the sort key, the address, and the event as of which the list is sorted.
-type End = (String, String, i64);
-
 pub async fn page(read: &mut Read, query: &ListQuery) -> Result<Page<Market>, Problem> {
     let list = List::new("markets", query);
-    let end: Option<End> = list.key(query.cursor.as_deref())?;
-    let as_of = end.as_ref().map_or(read.seq(), |(.., as_of)| *as_of);
-    let (sort_key, after, order) = match query.sort {
-        Sort::Newest => (NEWEST.to_owned(), "<", "desc"),
-        Sort::Volume => (volume(as_of), "<", "desc"),
-        Sort::Closing => (CLOSING.to_owned(), ">", "asc"),
+    // With the event as of which the list is sorted.
+    let end: Option<(page::End, i64)> = list.key(query.cursor.as_deref())?;
+    let as_of = end.as_ref().map_or(read.seq(), |(_, as_of)| *as_of);
+    let (sort_key, order) = match query.sort {
+        Sort::Newest => (NEWEST.to_owned(), Order::Descending),
+        Sort::Volume => (volume(as_of), Order::Descending),
+        Sort::Closing => (CLOSING.to_owned(), Order::Ascending),
     };
     let mut sql = QueryBuilder::new(select(&sort_key));
     if query.sort == Sort::Volume {
@@ -409,20 +396,10 @@ pub async fn page(read: &mut Read, query: &ListQuery) -> Result<Page<Market>, Pr
     if let Some(time) = query.closing_after {
         sql.push(" and m.close_ts > ").push_bind(time.timestamp());
     }
-    if let Some((key, address, _)) = end {
-        sql.push(format!(" and (m.sort_key, m.address) {after} ("))
-            .push_bind(key)
-            .push("::numeric, ")
-            .push_bind(address)
-            .push(")");
-    }
-    sql.push(format!(
-        " order by m.sort_key {order}, m.address {order} limit "
-    ))
-    .push_bind(query.limit.rows());
+    page::push_after(&mut sql, end.map(|(end, _)| end), order, query.limit);
     let markets: Vec<Market> = sql.build_query_as().fetch_all(&mut *read.tx).await?;
     Ok(Page::new(markets, query.limit, &list, |market| {
-        (market.sort_key.clone(), market.key.clone(), as_of)
+        ((market.sort_key.clone(), market.key.clone()), as_of)
     }))
 }
 
@@ -455,10 +432,9 @@ pub async fn find(db: &mut PgConnection, key: &Key) -> Result<Option<Market>, sq
 }
 
 async fn require(db: &mut PgConnection, key: &Key) -> Result<Market, Problem> {
-    find(db, key).await?.ok_or_else(|| Problem::NotFound {
-        what: "market",
-        key: key.as_str().to_owned(),
-    })
+    find(db, key)
+        .await?
+        .ok_or_else(|| Problem::missing("market", key))
 }
 
 /// One market.

@@ -83,9 +83,9 @@ pub struct Model {
     pub security: Scaled,
     /// `at_risk` may reach this many times `security`.
     pub security_multiple: i64,
-    /// Unsettled stakes.
+    /// Unsettled stakes, and cover of open policies.
     pub at_risk: Scaled,
-    /// Unsettled markets with a bet.
+    /// Unsettled markets with a bet, and open policies.
     pub exposure: U64,
     /// Receipts that are neither final nor void.
     pub open_receipts: U64,
@@ -309,10 +309,9 @@ pub async fn find(db: &mut PgConnection, key: &Key) -> Result<Option<Model>, sql
 }
 
 async fn require(db: &mut PgConnection, key: &Key) -> Result<Model, Problem> {
-    find(db, key).await?.ok_or_else(|| Problem::NotFound {
-        what: "model",
-        key: key.as_str().to_owned(),
-    })
+    find(db, key)
+        .await?
+        .ok_or_else(|| Problem::missing("model", key))
 }
 
 /// One model.

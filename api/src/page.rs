@@ -6,6 +6,7 @@ use serde::{
     de::{DeserializeOwned, Error as _},
 };
 use sha2::{Digest, Sha256};
+use sqlx::{Postgres, QueryBuilder};
 use utoipa::ToSchema;
 
 use crate::problem::Problem;
@@ -106,6 +107,40 @@ impl List {
             .map(Some)
             .map_err(|_| Problem::BadCursor)
     }
+}
+
+/// Where a page of a list that is sorted by a number ended: the number and the address.
+pub type End = (String, String);
+
+#[derive(Clone, Copy)]
+pub enum Order {
+    Ascending,
+    Descending,
+}
+
+/// Has a statement give a page of rows `m` after `end`, sorted by `sort_key`, a number, and the
+/// address.
+pub fn push_after(
+    sql: &mut QueryBuilder<'_, Postgres>,
+    end: Option<End>,
+    order: Order,
+    limit: Limit,
+) {
+    let (after, order) = match order {
+        Order::Ascending => (">", "asc"),
+        Order::Descending => ("<", "desc"),
+    };
+    if let Some((key, address)) = end {
+        sql.push(format!(" and (m.sort_key, m.address) {after} ("))
+            .push_bind(key)
+            .push("::numeric, ")
+            .push_bind(address)
+            .push(")");
+    }
+    sql.push(format!(
+        " order by m.sort_key {order}, m.address {order} limit "
+    ))
+    .push_bind(limit.rows());
 }
 
 /// Keeps a parameter out of what names a list.

@@ -54,7 +54,6 @@ impl FromRow<'_, PgRow> for Position {
             .iter()
             .fold(0, |sum: u64, stake| sum.saturating_add(stake.raw.0));
         let paid: Option<U64> = position.get("paid")?;
-        let closed_slot: Option<i64> = position.get("closed_slot")?;
         Ok(Self {
             key: position.get("address")?,
             market: position.get("market")?,
@@ -65,8 +64,8 @@ impl FromRow<'_, PgRow> for Position {
             paid_at: position.get("paid_at")?,
             destination: position.get("destination")?,
             event_count: position.get("seq")?,
-            closed: closed_slot.is_some(),
-            closed_slot,
+            closed: position.closed()?,
+            closed_slot: position.get("closed_slot")?,
             slot: position.get("slot")?,
         })
     }

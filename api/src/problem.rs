@@ -9,9 +9,12 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
+use driftshield_sdk::error::ErrorInfo;
 use serde::Serialize;
 use tokio::time::timeout;
 use utoipa::ToSchema;
+
+use crate::values::Key;
 
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -31,10 +34,12 @@ pub enum Problem {
     NotFound { what: &'static str, key: String },
     #[error("nothing is served at {0}: /api-docs lists what is")]
     NoRoute(String),
-    #[error("{0} is not served here: this API only reads, use GET")]
+    #[error("{0} is not served here: /api-docs lists what is")]
     Method(Method),
     #[error("the mirror has reached slot {slot}, not {min_slot} yet: ask again")]
     NotYet { min_slot: i64, slot: i64 },
+    #[error("the program would refuse it: {}", .0.message)]
+    Refused(&'static ErrorInfo),
     #[error("the answer took too long: ask again, or for less")]
     Timeout,
     #[error("the database cannot be reached or is not set up: ask again soon")]
@@ -44,6 +49,14 @@ pub enum Problem {
 }
 
 impl Problem {
+    /// That the mirror holds no account of this type at `key`.
+    pub fn missing(what: &'static str, key: &Key) -> Self {
+        Self::NotFound {
+            what,
+            key: key.as_str().to_owned(),
+        }
+    }
+
     /// Status, the end of `type`, and title.
     fn kind(&self) -> (StatusCode, &'static str, &'static str) {
         match self {
@@ -65,6 +78,11 @@ impl Problem {
                 StatusCode::TOO_EARLY,
                 "slot-not-reached",
                 "Slot not reached",
+            ),
+            Self::Refused(_) => (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "program-error",
+                "Refused by the program",
             ),
             Self::Timeout => (StatusCode::SERVICE_UNAVAILABLE, "timeout", "Timeout"),
             Self::Unavailable(_) => (
@@ -91,6 +109,14 @@ impl Problem {
             Self::NotYet { slot, .. } => Some(*slot),
             _ => None,
         };
+        let program_error = match self {
+            Self::Refused(error) => Some(ProgramError {
+                number: error.code,
+                name: &error.name,
+                message: &error.message,
+            }),
+            _ => None,
+        };
         ProblemBody {
             kind: format!("/problems/{code}"),
             title,
@@ -98,6 +124,7 @@ impl Problem {
             detail: self.to_string(),
             request_id: request_id.to_owned(),
             slot,
+            program_error,
         }
     }
 }
@@ -148,6 +175,19 @@ pub struct ProblemBody {
     /// With `slot-not-reached`: the slot that the mirror has reached.
     #[serde(skip_serializing_if = "Option::is_none")]
     slot: Option<i64>,
+    /// With `program-error`: why the program would refuse.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    program_error: Option<ProgramError>,
+}
+
+/// An error of the program: docs/errors.md lists them.
+#[derive(Serialize, ToSchema)]
+struct ProgramError {
+    /// What a failed transaction shows.
+    number: u32,
+    name: &'static str,
+    /// What is wrong and what to do.
+    message: &'static str,
 }
 
 impl IntoResponse for Problem {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::{
     Json,
-    extract::{FromRequestParts, Request, State},
+    extract::{FromRequest, FromRequestParts, Request, State},
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header, request::Parts},
     middleware::Next,
     response::{IntoResponse, Response},
@@ -55,7 +55,7 @@ impl Mirror {
         .await
     }
 
-    /// Whatever an answer says changes by an event only, or by starting the mirror again.
+    /// Whatever a tagged answer says changes by an event only, or by starting the mirror again.
     fn etag(&self) -> String {
         let version = env!("CARGO_PKG_VERSION");
         format!("W/\"{version}-{}-{}\"", self.history_from, self.seq)
@@ -108,6 +108,7 @@ impl Read {
         self.tx.rollback().await?;
         Ok(Reply {
             mirror: self.mirror,
+            tagged: true,
             body,
         })
     }
@@ -143,15 +144,52 @@ impl FromRequestParts<AppState> for Turn {
     }
 }
 
+/// What a request's body asks, and the moment to answer it from. The body comes first: who sends
+/// it slowly holds no connection.
+pub struct Asked<T> {
+    pub body: T,
+    pub read: Read,
+}
+
+impl<T: DeserializeOwned + Send> FromRequest<AppState> for Asked<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, app: &AppState) -> Result<Self, Problem> {
+        let (mut parts, body) = request.into_parts();
+        let request = Request::from_parts(parts.clone(), body);
+        let Json(body) = Json::from_request(request, app)
+            .await
+            .map_err(|rejection| Problem::BadRequest(rejection.body_text()))?;
+        let read = Read::from_request_parts(&mut parts, app).await?;
+        Ok(Self { body, read })
+    }
+}
+
 /// An answer and the moment that it is of.
 pub struct Reply<T> {
     mirror: Option<Mirror>,
+    /// Whether it is the same until another event comes.
+    tagged: bool,
     body: T,
+}
+
+impl<T> Reply<T> {
+    /// Says nothing of how long the answer holds: it depends on the time.
+    pub fn untagged(self) -> Self {
+        Self {
+            tagged: false,
+            ..self
+        }
+    }
 }
 
 impl<T: Serialize> IntoResponse for Reply<T> {
     fn into_response(self) -> Response {
-        (headers(self.mirror), Json(self.body)).into_response()
+        let mut headers = headers(self.mirror);
+        if !self.tagged {
+            headers.remove(header::ETAG);
+        }
+        (headers, Json(self.body)).into_response()
     }
 }
 

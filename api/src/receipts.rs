@@ -87,20 +87,13 @@ impl FromRow<'_, PgRow> for Receipt {
         let receipt = Columns::new(row)?;
         let state: String = receipt.get("state")?;
         let window: U64 = receipt.get("window")?;
-        let genesis: i64 = receipt.get("genesis")?;
-        let window_secs: i64 = receipt.get("window_secs")?;
-        let boundary = |number: Option<u64>| {
-            let start = i64::try_from(number?).ok()?.checked_mul(window_secs)?;
-            DateTime::from_timestamp(genesis.checked_add(start)?, 0)
-        };
         let value = receipt.drift("value")?;
-        let closed_slot: Option<i64> = receipt.get("closed_slot")?;
         Ok(Self {
             key: receipt.get("address")?,
             model: receipt.get("model")?,
             window,
-            window_start: boundary(Some(window.0)),
-            window_end: boundary(window.0.checked_add(1)),
+            window_start: receipt.window_start(Some(window.0))?,
+            window_end: receipt.window_start(window.0.checked_add(1))?,
             version: receipt.get("version")?,
             since: receipt.time("since")?,
             value: (state != "void").then_some(value),
@@ -111,8 +104,8 @@ impl FromRow<'_, PgRow> for Receipt {
             treasury_credit: receipt.amount("treasury_credit")?,
             payer: receipt.get("payer")?,
             event_count: receipt.get("seq")?,
-            closed: closed_slot.is_some(),
-            closed_slot,
+            closed: receipt.closed()?,
+            closed_slot: receipt.get("closed_slot")?,
             slot: receipt.get("slot")?,
         })
     }
@@ -207,10 +200,7 @@ async fn one(InPath(key): InPath<Key>, mut read: Read) -> Result<Reply<Receipt>,
         .bind(key.as_str())
         .fetch_optional(&mut *read.tx)
         .await?
-        .ok_or_else(|| Problem::NotFound {
-            what: "receipt",
-            key: key.as_str().to_owned(),
-        })?;
+        .ok_or_else(|| Problem::missing("receipt", &key))?;
     for (index, told) in told(&mut read.tx, &key).await? {
         let of_oracle = |submission: &&mut Submission| submission.index == index;
         if let Some(submission) = receipt.submissions.iter_mut().find(of_oracle) {

@@ -29,10 +29,11 @@ use tokio::{
 use crate::{
     AppState,
     feed::{self, BATCH, FeedEvent, MARKET_EVENTS, News},
-    markets, models,
+    markets, models, policies,
     problem::Problem,
     read::{Mirror, Read},
     values::Key,
+    vaults,
 };
 
 const MAX_SUBSCRIPTIONS: usize = 200;
@@ -70,9 +71,14 @@ pub async fn upgrade(
 enum Channel {
     Model(Key),
     Market(Key),
+    Vault(Key),
+    Policy(Key),
     Markets,
     Events,
 }
+
+const CHANNELS: &str = "channels are model:<address>, market:<address>, vault:<address>, \
+     policy:<address>, markets and events";
 
 impl Channel {
     fn parse(name: &str) -> Option<Self> {
@@ -81,6 +87,8 @@ impl Channel {
             None if name == "events" => Some(Self::Events),
             Some(("model", key)) => Key::parse(key).map(Self::Model),
             Some(("market", key)) => Key::parse(key).map(Self::Market),
+            Some(("vault", key)) => Key::parse(key).map(Self::Vault),
+            Some(("policy", key)) => Key::parse(key).map(Self::Policy),
             _ => None,
         }
     }
@@ -211,9 +219,7 @@ impl Session {
                 from,
             } => {
                 let Some(channel) = Channel::parse(&name) else {
-                    let channels =
-                        "channels are model:<address>, market:<address>, markets and events";
-                    return self.refuse(&id, "no-such-channel", channels).await;
+                    return self.refuse(&id, "no-such-channel", CHANNELS).await;
                 };
                 if MAX_SUBSCRIPTIONS <= self.subscriptions.len()
                     && !self.subscriptions.contains_key(&name)
@@ -494,6 +500,8 @@ async fn data(read: &mut Read, channel: &Channel) -> Result<Value, Problem> {
     let data = match channel {
         Channel::Model(key) => serde_json::to_value(models::find(&mut read.tx, key).await?),
         Channel::Market(key) => serde_json::to_value(markets::find(&mut read.tx, key).await?),
+        Channel::Vault(key) => serde_json::to_value(vaults::find(&mut read.tx, key).await?),
+        Channel::Policy(key) => serde_json::to_value(policies::find(&mut read.tx, key).await?),
         Channel::Markets => {
             let open = markets::ListQuery::open();
             serde_json::to_value(markets::page(read, &open).await?)
@@ -523,6 +531,8 @@ async fn missed(
     match channel {
         Channel::Model(key) => of_account("model", key),
         Channel::Market(key) => of_account("market", key),
+        Channel::Vault(key) => of_account("vault", key),
+        Channel::Policy(key) => of_account("policy", key),
         Channel::Markets => {
             sql.push(" and e.name = any(")
                 .push_bind(MARKET_EVENTS.map(str::to_owned).to_vec())
@@ -559,14 +569,14 @@ mod tests {
     fn channels_are_told_apart() {
         let key = || Key::parse(KEY).unwrap();
         assert_eq!(Channel::parse("markets"), Some(Channel::Markets));
-        assert_eq!(
-            Channel::parse(&format!("model:{KEY}")),
-            Some(Channel::Model(key()))
-        );
-        assert_eq!(
-            Channel::parse(&format!("market:{KEY}")),
-            Some(Channel::Market(key()))
-        );
+        for (kind, channel) in [
+            ("model", Channel::Model(key())),
+            ("market", Channel::Market(key())),
+            ("vault", Channel::Vault(key())),
+            ("policy", Channel::Policy(key())),
+        ] {
+            assert_eq!(Channel::parse(&format!("{kind}:{KEY}")), Some(channel));
+        }
         for unknown in [
             "", "model", "model:", "model:x", "wallet:x", "markets:", "\"", "events:x",
         ] {

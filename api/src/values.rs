@@ -1,13 +1,19 @@
 //! Values as the mirror holds them and as clients get them.
 
+use std::{fmt::Display, str::FromStr};
+
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use driftshield_sdk::{Address, math};
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{DeserializeOwned, Error as _},
+};
 use sqlx::{
     Database, Decode, Encode, Postgres, Row, Type,
     encode::IsNull,
     error::BoxDynError,
     postgres::{PgHasArrayType, PgRow, PgTypeInfo},
-    types::Decimal,
+    types::{Decimal, Json},
 };
 use utoipa::ToSchema;
 
@@ -20,6 +26,23 @@ impl Serialize for U64 {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(&self.0)
     }
+}
+
+impl<'de> Deserialize<'de> for U64 {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        from_text(deserializer).map(Self)
+    }
+}
+
+/// A number of 64 bits, which JSON holds as a decimal string.
+pub fn from_text<'de, T, D>(deserializer: D) -> Result<T, D::Error>
+where
+    T: FromStr<Err: Display>,
+    D: Deserializer<'de>,
+{
+    let text = String::deserialize(deserializer)?;
+    text.parse()
+        .map_err(|error| D::Error::custom(format!("`{text}` is no decimal string: {error}")))
 }
 
 impl Type<Postgres> for U64 {
@@ -63,7 +86,7 @@ impl Scaled {
     pub fn new(raw: u64, decimals: u8) -> Self {
         Self {
             raw: U64(raw),
-            scaled: scaled(raw, decimals),
+            scaled: scaled(raw.into(), decimals),
         }
     }
 
@@ -79,7 +102,7 @@ impl Scaled {
 }
 
 /// `raw · 10^-decimals`, exactly and without trailing zeros.
-fn scaled(raw: u64, decimals: u8) -> String {
+pub fn scaled(raw: u128, decimals: u8) -> String {
     let places = usize::from(decimals);
     let digits = format!("{raw:0>width$}", width = places + 1);
     let (whole, part) = digits.split_at(digits.len() - places);
@@ -87,6 +110,11 @@ fn scaled(raw: u64, decimals: u8) -> String {
         "" => whole.to_owned(),
         part => format!("{whole}.{part}"),
     }
+}
+
+/// `part` of `whole`, to six places; `None` of nothing.
+pub fn ratio(part: u64, whole: u64) -> Option<String> {
+    math::mul_div(part, 1_000_000, whole).map(|ratio| scaled(ratio.into(), 6))
 }
 
 /// An address in base58, checked.
@@ -104,6 +132,14 @@ impl Key {
 
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    pub fn address(&self) -> Address {
+        let mut bytes = [0; 32];
+        bs58::decode(&self.0)
+            .onto(&mut bytes)
+            .expect("it was checked");
+        bytes.into()
     }
 }
 
@@ -173,6 +209,43 @@ impl<'r> Columns<'r> {
         Ok(drifts.map(|U64(raw)| Scaled::drift(raw)).collect())
     }
 
+    /// Whether the account is gone from the chain.
+    pub fn closed(&self) -> Result<bool, sqlx::Error> {
+        let closed_slot: Option<i64> = self.get("closed_slot")?;
+        Ok(closed_slot.is_some())
+    }
+
+    /// What a closed account has none of, whatever it was last seen with.
+    pub fn left(&self, name: &str) -> Result<U64, sqlx::Error> {
+        match self.closed()? {
+            true => Ok(U64(0)),
+            false => self.get(name),
+        }
+    }
+
+    /// An amount that a closed account has none of, whatever it was last seen with.
+    pub fn amount_left(&self, name: &str) -> Result<Scaled, sqlx::Error> {
+        let U64(raw) = self.left(name)?;
+        Ok(Scaled::new(raw, self.decimals))
+    }
+
+    /// A nested struct of the program.
+    pub fn nested<T: DeserializeOwned + 'static>(&self, name: &str) -> Result<T, sqlx::Error> {
+        let Json(nested) = self.get(name)?;
+        Ok(nested)
+    }
+
+    /// When a window of the model whose `genesis` and `window_secs` the row has begins; `None` where
+    /// no calendar has it.
+    pub fn window_start(&self, window: Option<u64>) -> Result<Option<DateTime<Utc>>, sqlx::Error> {
+        let genesis: i64 = self.get("genesis")?;
+        let window_secs: i64 = self.get("window_secs")?;
+        let start = window
+            .and_then(|window| i64::try_from(window).ok()?.checked_mul(window_secs))
+            .and_then(|start| genesis.checked_add(start));
+        Ok(start.and_then(|start| DateTime::from_timestamp(start, 0)))
+    }
+
     /// A small count.
     pub fn count(&self, name: &str) -> Result<usize, sqlx::Error> {
         let count: i16 = self.get(name)?;
@@ -192,7 +265,7 @@ mod tests {
     #[test]
     fn what_is_scaled_is_exact() {
         for (raw, decimals, expected) in [
-            (1_500_000, 6, "1.5"),
+            (1_500_000_u64, 6, "1.5"),
             (1, 6, "0.000001"),
             (0, 6, "0"),
             (10, 0, "10"),
@@ -200,8 +273,31 @@ mod tests {
             (u64::MAX, 9, "18446744073.709551615"),
             (5, 20, "0.00000000000000000005"),
         ] {
-            assert_eq!(scaled(raw, decimals), expected);
+            assert_eq!(scaled(raw.into(), decimals), expected);
         }
+    }
+
+    #[test]
+    fn a_ratio_of_nothing_is_none() {
+        assert_eq!(ratio(1, 3).as_deref(), Some("0.333333"));
+        assert_eq!(ratio(u64::MAX, u64::MAX).as_deref(), Some("1"));
+        assert_eq!(ratio(0, 0), None);
+    }
+
+    #[test]
+    fn numbers_come_as_decimal_strings() {
+        let number = |json| serde_json::from_str::<U64>(json).ok();
+        assert_eq!(number("\"18446744073709551615\""), Some(U64(u64::MAX)));
+        for other in ["7", "\"-1\"", "\"1.5\"", "\"\"", "\"18446744073709551616\""] {
+            assert_eq!(number(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn an_address_is_what_its_text_says() {
+        let text = driftshield_sdk::ID.to_string();
+        let key = Key::parse(&text).unwrap();
+        assert_eq!(key.address(), driftshield_sdk::ID);
     }
 
     #[test]

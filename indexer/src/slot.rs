@@ -194,6 +194,13 @@ pub fn closed_by(event: &Event) -> Option<String> {
         Event::MarketCancelled(event) => event.market,
         Event::MarketClosed(event) => event.market,
         Event::Claimed(event) => event.position,
+        Event::VaultClosed(event) => event.vault,
+        Event::ExposureClosed(event) => event.exposure,
+        Event::WithdrawCancelled(event) => event.request,
+        Event::Withdrawn(event) if event.requested == 0 => event.request,
+        Event::PolicyClaimed(event) if event.paid == event.cover => event.policy,
+        Event::PolicyCancelled(event) => event.policy,
+        Event::PolicyExpired(event) => event.policy,
         _ => return None,
     };
     Some(address.to_string())
@@ -304,6 +311,10 @@ fn small(what: &'static str, number: u64) -> Result<i32, SlotError> {
 
 #[cfg(test)]
 mod tests {
+    use driftshield_sdk::{
+        VaultTotals,
+        events::{PolicyClaimed, Withdrawn},
+    };
     use yellowstone_grpc_proto::prelude::{
         CompiledInstruction, InnerInstruction, InnerInstructions, MessageHeader,
         SubscribeUpdateAccount, SubscribeUpdateTransaction, Transaction, TransactionError,
@@ -480,6 +491,55 @@ mod tests {
             meta(7),
         ]);
         assert_eq!(slot.closed, [account()].into());
+    }
+
+    #[test]
+    fn what_is_paid_in_parts_is_closed_by_the_last() {
+        let claimed = |paid| {
+            let event = PolicyClaimed {
+                vault: [1; 32].into(),
+                vault_seq: 1,
+                exposure: [2; 32].into(),
+                exposure_seq: 1,
+                policy: ACCOUNT.into(),
+                policy_seq: 2,
+                model: [3; 32].into(),
+                model_seq: 1,
+                holder: [4; 32].into(),
+                destination: [5; 32].into(),
+                first_window: 9,
+                value: 300_000,
+                amount: 4,
+                paid,
+                cover: 10,
+                totals: VaultTotals::default(),
+                exposure_cover: 0,
+                at_risk: 0,
+                model_exposure: 0,
+            };
+            closed_by(&Event::PolicyClaimed(event))
+        };
+        assert_eq!(claimed(4), None);
+        assert_eq!(claimed(10), Some(account()));
+
+        let withdrawn = |requested| {
+            let event = Withdrawn {
+                vault: [1; 32].into(),
+                vault_seq: 1,
+                request: ACCOUNT.into(),
+                request_seq: 2,
+                owner: [4; 32].into(),
+                destination: [5; 32].into(),
+                shares: 4,
+                amount: 4,
+                requested,
+                value: requested,
+                totals: VaultTotals::default(),
+            };
+            closed_by(&Event::Withdrawn(event))
+        };
+        assert_eq!(withdrawn(6), None);
+        assert_eq!(withdrawn(0), Some(account()));
     }
 
     #[test]

@@ -118,7 +118,7 @@ fn events(heard: &Heard) -> Vec<(String, u32, u32, Event, Value)> {
 }
 
 /// Collects everything that a socket says about `channels` until it is closed.
-fn watch_socket(api_url: &str, channels: Vec<String>) -> watch::Receiver<Vec<Value>> {
+pub fn watch_socket(api_url: &str, channels: Vec<String>) -> watch::Receiver<Vec<Value>> {
     let url = api_url.replacen("http", "ws", 1) + "/api/v1/ws";
     let (sender, receiver) = watch::channel(vec![]);
     tokio::spawn(async move {

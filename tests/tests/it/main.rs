@@ -4,6 +4,7 @@ mod admin;
 mod api;
 mod bonds;
 mod builtins;
+mod cover;
 mod dispute;
 mod example;
 mod idl;

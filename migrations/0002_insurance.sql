@@ -1,0 +1,186 @@
+-- Vaults that sell cover, what they cover, what is asked back of them, and policies.
+--
+-- The program's earlier accounts gain fields as well. Rows that are there already get what was so
+-- before there was a choice; bytes of an account that has another layout since are not understood
+-- any more, so a mirror of an earlier program is to be made anew in an empty database.
+
+alter table chain.collateral add column extensions bigint not null default 0;
+alter table chain.model add column token_program text not null default 'spl_token';
+alter table chain.market add column token_program text not null default 'spl_token';
+
+create table chain.vault (
+  address text primary key references chain.account on delete cascade,
+  slot bigint not null,
+  write_version bigint not null,
+  closed_slot bigint,
+  manager text not null,
+  mint text not null,
+  tokens text not null,
+  share_mint text not null,
+  escrow text not null,
+  id numeric(20) not null,
+  seq numeric(20) not null,
+  assets numeric(20) not null,
+  locked numeric(20) not null,
+  unearned numeric(20) not null,
+  shares numeric(20) not null,
+  escrowed numeric(20) not null,
+  protocol_credit numeric(20) not null,
+  manager_credit numeric(20) not null,
+  policies numeric(20) not null,
+  exposures numeric(20) not null,
+  requests numeric(20) not null,
+  created_at bigint not null,
+  cooldown_secs bigint not null,
+  waiting_secs bigint not null,
+  claim_grace_secs bigint not null,
+  bucket_secs bigint not null,
+  accrued_at bigint not null,
+  terms_at bigint not null,
+  terms jsonb not null,
+  next_terms jsonb not null,
+  rate numeric(39) not null,
+  ends numeric(39)[] not null,
+  fraction bigint not null,
+  protocol_fee_bps integer not null,
+  manager_fee_bps integer not null,
+  token_program text not null,
+  decimals smallint not null,
+  bump smallint not null
+);
+
+create table chain.exposure (
+  address text primary key references chain.account on delete cascade,
+  slot bigint not null,
+  write_version bigint not null,
+  closed_slot bigint,
+  vault text not null,
+  model text not null,
+  seq numeric(20) not null,
+  cap numeric(20) not null,
+  lowest_trigger numeric(20) not null,
+  cover numeric(20) not null,
+  policies numeric(20) not null,
+  listed_at bigint not null,
+  active_at bigint not null,
+  model_version bigint not null,
+  bump smallint not null
+);
+
+create table chain.withdraw_request (
+  address text primary key references chain.account on delete cascade,
+  slot bigint not null,
+  write_version bigint not null,
+  closed_slot bigint,
+  vault text not null,
+  owner text not null,
+  seq numeric(20) not null,
+  shares numeric(20) not null,
+  value numeric(20) not null,
+  unlock_at bigint not null,
+  bump smallint not null
+);
+
+create table chain.policy (
+  address text primary key references chain.account on delete cascade,
+  slot bigint not null,
+  write_version bigint not null,
+  closed_slot bigint,
+  vault text not null,
+  model text not null,
+  holder text not null,
+  id numeric(20) not null,
+  seq numeric(20) not null,
+  cover numeric(20) not null,
+  paid numeric(20) not null,
+  trigger numeric(20) not null,
+  exhaustion numeric(20) not null,
+  premium numeric(20) not null,
+  max_premium numeric(20) not null,
+  first_window numeric(20) not null,
+  last_window numeric(20) not null,
+  windows numeric(20) not null,
+  claim_grace_secs bigint not null,
+  term jsonb not null,
+  previous_term jsonb not null,
+  model_version bigint not null,
+  cancel_fee_bps integer not null,
+  persistence smallint not null,
+  auto_renew boolean not null,
+  bump smallint not null
+);
+
+create index vault_manager on chain.vault (manager);
+create index vault_mint on chain.vault (mint);
+create index exposure_vault on chain.exposure (vault, address);
+create index exposure_model on chain.exposure (model);
+create index withdraw_request_vault on chain.withdraw_request (vault, address);
+create index withdraw_request_owner on chain.withdraw_request (owner, address);
+create index policy_holder on chain.policy (holder);
+create index policy_vault on chain.policy (vault);
+create index policy_model on chain.policy (model);
+
+-- The money of a vault after each event that tells it.
+create table chain.capital (
+  vault text not null,
+  seq bigint not null references chain.event on delete cascade,
+  slot bigint not null,
+  block_time timestamptz,
+  assets numeric(20) not null,
+  locked numeric(20) not null,
+  unearned numeric(20) not null,
+  shares numeric(20) not null,
+  escrowed numeric(20) not null,
+  protocol_credit numeric(20) not null,
+  manager_credit numeric(20) not null,
+  constraint capital_key primary key (vault, seq)
+);
+
+-- What became of shares that were asked back: a request that is closed in the slot in which it is
+-- paid is never seen paid.
+create table chain.withdrawal (
+  request text not null,
+  seq bigint not null references chain.event on delete cascade,
+  vault text not null,
+  owner text not null,
+  slot bigint not null,
+  block_time timestamptz,
+  -- paid or cancelled.
+  state text not null,
+  -- That left the escrow, of these what the owner got back, and what it was paid for the others.
+  shares numeric(20) not null,
+  returned numeric(20) not null,
+  amount numeric(20) not null,
+  constraint withdrawal_key primary key (request, seq)
+);
+
+-- What policies were paid.
+create table chain.policy_payout (
+  policy text not null,
+  seq bigint not null references chain.event on delete cascade,
+  vault text not null,
+  model text not null,
+  holder text not null,
+  slot bigint not null,
+  block_time timestamptz,
+  destination text not null,
+  -- The first window of the run that was claimed with, and its lowest value.
+  first_window numeric(20) not null,
+  value numeric(20) not null,
+  amount numeric(20) not null,
+  constraint policy_payout_key primary key (policy, seq)
+);
+
+-- How policies ended, by the event that ended them.
+create table chain.policy_end (
+  policy text not null,
+  seq bigint not null references chain.event on delete cascade,
+  slot bigint not null,
+  block_time timestamptz,
+  -- paid, cancelled or expired.
+  state text not null,
+  -- All that it was paid, and what came back of its premiums.
+  paid numeric(20) not null,
+  refund numeric(20) not null,
+  constraint policy_end_key primary key (policy, seq)
+);
