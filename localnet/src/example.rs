@@ -204,6 +204,7 @@ impl Example {
             format!("--bucket={}s", BUCKET_WINDOWS * self.window_secs),
         ];
         self.driftshield(localnet, admin, &init).await?;
+        // What the bonds secure, three times half the slash amount, bears all stakes and cover.
         let register = [
             "collateral".into(),
             "register".into(),

@@ -1,6 +1,5 @@
 //! Insurance on the example's model: a vault, who puts capital into it, and who buys its cover.
 
-use anyhow::ensure;
 use driftshield_sdk::{
     DriftShieldError, MIN_HISTORY, Model, Policy, Vault, address, first_window, rpc::Signer,
 };
@@ -139,11 +138,10 @@ impl Example {
             Ok(()) => Ok(true),
             Err(error) => {
                 let told = format!("{error:#}");
-                let is_race = RACES
-                    .iter()
-                    .any(|race| told.contains(&format!("{race:?} (")));
-                ensure!(is_race, error);
-                localnet.say(&format!("  {name} is refused for now, and tries again"));
+                let mut races = RACES.iter().map(|race| format!("{race:?}"));
+                let race = races.find(|race| told.contains(&format!("{race} (")));
+                let race = race.ok_or(error)?;
+                localnet.say(&format!("  {name} tries again: {race}"));
                 Ok(false)
             }
         }

@@ -79,7 +79,9 @@ pub(super) async fn write(localnet: &Localnet, example: &Example) -> anyhow::Res
     print_payouts(example, &summary.markets);
     insurance::print_policies(example, &summary.policies, &summary.windows)?;
     insurance::print_vaults(example, &summary.vaults, &summary.policies).await?;
-    balances(&pool, example, &summary).await?;
+    check_stakes(&summary.markets)?;
+    let found = balances(&pool, example).await?;
+    check_supply(example, found).await?;
     let totals = verified.lines().last().unwrap_or_default();
     println!("The mirror against the chain: {totals}.");
 
@@ -298,9 +300,9 @@ async fn flows(pool: &PgPool) -> anyhow::Result<BTreeMap<String, Flow>> {
     rows.iter().map(flow).collect()
 }
 
-/// Everybody's tokens, as the chain has them, against what the mirror says moved them; and all
-/// tokens against all that were made.
-async fn balances(pool: &PgPool, example: &Example, summary: &Summary) -> anyhow::Result<()> {
+/// Everybody's tokens, as the chain has them, against what the mirror says moved them. Returns all
+/// that there are.
+async fn balances(pool: &PgPool, example: &Example) -> anyhow::Result<u64> {
     let flows = flows(pool).await?;
     let sum = |key: &Address, part: fn(&Flow) -> u64| flows.get(&key.to_string()).map_or(0, part);
     let mut rows = vec![];
@@ -341,8 +343,12 @@ async fn balances(pool: &PgPool, example: &Example, summary: &Summary) -> anyhow
         &["who", "began with", "put in", "got back", "holds"],
         rows,
     );
+    Ok(found)
+}
 
-    for market in &summary.markets {
+/// Stakes against what became of them.
+fn check_stakes(markets: &[MarketSummary]) -> anyhow::Result<()> {
+    for market in markets {
         let staked: u64 = market.stakes.iter().sum();
         let paid: u64 = market.payouts.iter().map(|payout| payout.paid).sum();
         ensure!(
@@ -351,6 +357,11 @@ async fn balances(pool: &PgPool, example: &Example, summary: &Summary) -> anyhow
             market.market
         );
     }
+    Ok(())
+}
+
+/// All tokens that were `found` against all that were made.
+async fn check_supply(example: &Example, found: u64) -> anyhow::Result<()> {
     ensure!(
         found == example.supply,
         "{found} base units found of {} made",

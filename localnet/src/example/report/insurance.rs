@@ -132,6 +132,10 @@ impl Policy {
         }
     }
 
+    fn is_cancelled(&self) -> bool {
+        self.state == "cancelled"
+    }
+
     /// What can still be paid.
     fn open_cover(&self) -> u64 {
         match self.state.as_str() {
@@ -157,7 +161,10 @@ pub fn print_policies(
             tokens(policy.cover),
             tokens(policy.premium),
             policy.state.clone(),
-            tokens(policy.worth(windows)),
+            match policy.is_cancelled() {
+                true => String::new(),
+                false => tokens(policy.worth(windows)),
+            },
             tokens(policy.paid),
             policy
                 .refund
@@ -179,7 +186,7 @@ pub fn print_policies(
         "refund",
     ];
     table("Policies", &header, rows);
-    for policy in policies.iter().filter(|policy| policy.state != "cancelled") {
+    for policy in policies.iter().filter(|policy| !policy.is_cancelled()) {
         let worth = policy.worth(windows);
         ensure!(
             policy.paid == worth,

@@ -99,10 +99,6 @@ impl Told {
     fn accounts(&self) -> Vec<Account> {
         let mut accounts: Vec<Account> = vec![];
         for event in self.events() {
-            let mut find = |policy: &Address| {
-                let found = accounts.iter_mut().find(|known| known.address == *policy);
-                found.expect("a policy that was bought")
-            };
             match event {
                 Event::PolicyBought(event) => accounts.push(Account {
                     address: event.policy,
@@ -113,21 +109,23 @@ impl Told {
                     state: "open",
                 }),
                 Event::PolicyRenewed(event) => {
-                    let account = find(&event.policy);
+                    let account = find(&mut accounts, &event.policy);
                     account.last_window += account.terms.windows;
                     account.premium += event.premium;
                     assert_eq!(account.last_window, event.last_window);
                     assert!(event.premium <= account.terms.max_premium);
                 }
                 Event::PolicyClaimed(event) => {
-                    let account = find(&event.policy);
+                    let account = find(&mut accounts, &event.policy);
                     account.paid += event.amount;
                     if account.paid == account.terms.cover {
                         account.state = "paid";
                     }
                 }
-                Event::PolicyCancelled(event) => find(&event.policy).state = "cancelled",
-                Event::PolicyExpired(event) => find(&event.policy).state = "expired",
+                Event::PolicyCancelled(event) => {
+                    find(&mut accounts, &event.policy).state = "cancelled"
+                }
+                Event::PolicyExpired(event) => find(&mut accounts, &event.policy).state = "expired",
                 _ => {}
             }
         }
@@ -222,6 +220,12 @@ impl Told {
         assert_eq!(vault.assets + vault.unearned, tokens);
         assert_eq!((vault.shares, vault.locked), (shares, 0));
     }
+}
+
+fn find<'a>(accounts: &'a mut [Account], policy: &Address) -> &'a mut Account {
+    let mut accounts = accounts.iter_mut();
+    let found = accounts.find(|account| account.address == *policy);
+    found.expect("a policy that was bought")
 }
 
 fn oracle(event: &Event) -> Option<String> {
