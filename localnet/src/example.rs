@@ -1,9 +1,11 @@
-//! The example: a model's monitoring data go in at one end, winners are paid at the other.
+//! The example: a model's monitoring data go in at one end, winners and the insured are paid at the
+//! other.
 //!
 //! Everything is done by the programs that a user would run: `crank spec` cuts the bins, the
-//! `driftshield` command registers, bonds, opens and bets, three `crank` processes measure,
-//! submit, settle and pay. This module only tells them what to do and when.
+//! `driftshield` command registers, bonds, opens, bets, insures and buys cover, three `crank`
+//! processes measure, submit, settle and pay. This module only tells them what to do and when.
 
+mod insurance;
 mod report;
 mod scenario;
 
@@ -15,14 +17,17 @@ use std::{
 
 use anyhow::{Context, bail, ensure};
 use driftshield_sdk::{
-    Address, Market, Receipt, address,
+    Address, Market, Receipt, Vault, address,
     rpc::{Client, Keypair, Signer},
 };
 use serde_json::json;
 use tokio::process::Command;
 
 use crate::{Localnet, Options, faucet::Faucet};
-use scenario::{BETTORS, BINS, COLUMN, MARKETS, MIN_SAMPLES, ORACLES, ORDER, QUORUM, WINDOW_ROWS};
+use scenario::{
+    BETTORS, BINS, COLUMN, MANAGER, MARKETS, MIN_SAMPLES, ORACLES, ORDER, PLANS, QUORUM,
+    WINDOW_ROWS,
+};
 
 const SOL: u64 = 1_000_000_000;
 /// Base units of one token.
@@ -35,6 +40,12 @@ const LEAD_SECS: i64 = 25;
 const SUBMIT_SECS: i64 = 10;
 const CHALLENGE_SECS: i64 = 3;
 const RULING_SECS: i64 = 3;
+/// From a purchase to the first window that it may cover, and from the last receipt that could
+/// still become final to the end of a policy that covers its window.
+const WAITING_SECS: i64 = 3;
+const CLAIM_GRACE_SECS: i64 = 5;
+/// Premiums stream to the end of one of these: 63 of them reach beyond every policy.
+const BUCKET_WINDOWS: u64 = 2;
 
 /// Runs the example to its end, prints what came of it and leaves `summary.json` in the network's
 /// folder.
@@ -44,6 +55,7 @@ pub async fn run(localnet: &mut Localnet, options: &Options) -> anyhow::Result<(
     example.open_markets(localnet).await?;
     example.bet(localnet, 0).await?;
     example.start_cranks(localnet).await?;
+    example.open_vault(localnet).await?;
     example.follow(localnet).await?;
     report::write(localnet, &example).await
 }
@@ -75,10 +87,13 @@ pub(crate) struct Example {
     people: Vec<Person>,
     model: Address,
     markets: Vec<Address>,
+    vault: Address,
     /// Base units of all tokens.
     supply: u64,
     /// Bets placed so far.
     placed: usize,
+    /// Steps taken so far of each plan.
+    taken: [usize; PLANS.len()],
 }
 
 struct Person {
@@ -110,10 +125,11 @@ impl Example {
         let client = Client::new(localnet.rpc_url.clone());
         let faucet = Faucet::open(&client, &localnet.payer).await?;
         let mut people = vec![];
-        let names = ["owner", "creator"]
+        let names = ["owner", "creator", MANAGER]
             .into_iter()
             .chain(ORACLES)
-            .chain(BETTORS);
+            .chain(BETTORS)
+            .chain(PLANS.map(|plan| plan.person));
         for name in names {
             let key = Keypair::new();
             let file = dir.join(format!("{name}.json"));
@@ -137,8 +153,10 @@ impl Example {
             people,
             model: Address::default(),
             markets: vec![],
+            vault: Address::default(),
             supply,
             placed: 0,
+            taken: [0; PLANS.len()],
         })
     }
 
@@ -181,15 +199,19 @@ impl Example {
             format!("--submit={SUBMIT_SECS}s"),
             format!("--challenge={CHALLENGE_SECS}s"),
             format!("--ruling={RULING_SECS}s"),
+            format!("--waiting={WAITING_SECS}s"),
+            format!("--claim-grace={CLAIM_GRACE_SECS}s"),
+            format!("--bucket={}s", BUCKET_WINDOWS * self.window_secs),
         ];
         self.driftshield(localnet, admin, &init).await?;
+        // What the bonds secure, three times half the slash amount, bears all stakes and cover.
         let register = [
             "collateral".into(),
             "register".into(),
             mint.clone(),
             "--min-bet=0.01".into(),
-            "--min-bond=5000".into(),
-            "--slash-amount=2000".into(),
+            "--min-bond=10000".into(),
+            "--slash-amount=10000".into(),
             "--challenge-bond=100".into(),
         ];
         self.driftshield(localnet, admin, &register).await?;
@@ -333,7 +355,8 @@ rows = {WINDOW_ROWS}
         ))
     }
 
-    /// Waits until the cranks have closed every market, and bets on the way.
+    /// Waits until the cranks have closed every market and ended every policy. On the way people
+    /// bet, buy cover, and put up and ask back capital.
     async fn follow(&mut self, localnet: &mut Localnet) -> anyhow::Result<()> {
         let started = Instant::now();
         let patience = Duration::from_secs(120 + 4 * (self.windows + 2) * self.window_secs);
@@ -343,22 +366,25 @@ rows = {WINDOW_ROWS}
             let receipts: Vec<(Address, Receipt)> = self.receipts().await?;
             let settled = receipts.iter().filter(|(_, r)| r.is_settled()).count() as u64;
             let latest = receipts.iter().map(|(_, receipt)| receipt.window + 1).max();
-            self.bet(localnet, 100 * latest.unwrap_or(0) / self.windows)
-                .await?;
-            let mut open = 0;
-            for market in &self.markets {
-                open += u32::from(self.client.find::<Market>(market).await?.is_some());
+            let percent = 100 * latest.unwrap_or(0) / self.windows;
+            self.bet(localnet, percent).await?;
+            let open = self.count_open_markets().await?;
+            // The last of them observes windows after all others: those have had their time.
+            if 0 < open {
+                self.insure(localnet, percent).await?;
             }
-            if shown != Some((settled, open)) {
-                shown = Some((settled, open));
+            let vault: Vault = self.client.get(&self.vault).await?;
+            if shown != Some((settled, open, vault.policies)) {
+                shown = Some((settled, open, vault.policies));
                 localnet.say(&format!(
-                    "{settled} of {} windows measured, {open} of {} markets not closed yet",
+                    "{settled} of {} windows measured, {open} of {} markets not closed yet, \
+                     {} policies open",
                     self.windows,
-                    self.markets.len()
+                    self.markets.len(),
+                    vault.policies
                 ));
             }
-            // The last of them observes windows after all others: those have had their time.
-            if open == 0 {
+            if open == 0 && is_at_rest(&vault) {
                 return Ok(());
             }
             if patience < started.elapsed() {
@@ -369,6 +395,14 @@ rows = {WINDOW_ROWS}
             }
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
+    }
+
+    async fn count_open_markets(&self) -> anyhow::Result<u32> {
+        let mut open = 0;
+        for market in &self.markets {
+            open += u32::from(self.client.find::<Market>(market).await?.is_some());
+        }
+        Ok(open)
     }
 
     async fn receipts(&self) -> anyhow::Result<Vec<(Address, Receipt)>> {
@@ -390,6 +424,17 @@ rows = {WINDOW_ROWS}
         localnet.run(command).await?;
         Ok(())
     }
+}
+
+/// Whether nothing is left for the cranks to do.
+fn is_at_rest(vault: &Vault) -> bool {
+    let left = [
+        vault.policies,
+        vault.requests,
+        vault.protocol_credit,
+        vault.manager_credit,
+    ];
+    left == [0; 4]
 }
 
 /// A command as one would type it.

@@ -262,6 +262,8 @@ pub struct Heard {
     pub transactions: Vec<Landed>,
     /// The slot of each blockhash.
     pub slots: HashMap<String, u64>,
+    /// When each slot was, in unix seconds.
+    pub times: HashMap<u64, i64>,
     pub last_slot: u64,
 }
 
@@ -297,6 +299,8 @@ pub fn listen(grpc_url: &str) -> watch::Receiver<Heard> {
                 }
                 Some(UpdateOneof::BlockMeta(meta)) => sender.send_modify(|heard| {
                     heard.slots.insert(meta.blockhash, meta.slot);
+                    let time = meta.block_time.expect("a block's time");
+                    heard.times.insert(meta.slot, time.timestamp);
                     heard.last_slot = meta.slot;
                     heard.transactions.append(&mut slot);
                 }),

@@ -1,7 +1,9 @@
 //! What came of the example: tables, balances that add up, and `summary.json`. All of it is read
 //! from the mirror and the chain, none from what the example planned.
 
-use std::{fs, time::Duration};
+mod insurance;
+
+use std::{collections::BTreeMap, fs, time::Duration};
 
 use anyhow::{Context, ensure};
 use driftshield_sdk::{Address, Config, Model, TokenProgram, address, rpc::Signer};
@@ -17,6 +19,8 @@ use crate::Localnet;
 struct Summary {
     windows: Vec<WindowSummary>,
     markets: Vec<MarketSummary>,
+    policies: Vec<insurance::Policy>,
+    vaults: Vec<insurance::Vault>,
 }
 
 #[derive(Serialize)]
@@ -63,14 +67,21 @@ pub(super) async fn write(localnet: &Localnet, example: &Example) -> anyhow::Res
     verify.args(["--database-url", &localnet.database_url]);
     let verified = localnet.run(verify).await?;
 
+    let api = insurance::Api::of(localnet)?;
     let summary = Summary {
         windows: windows(&pool, &example.model).await?,
         markets: markets(&pool, &example.markets).await?,
+        policies: api.policies(&example.vault).await?,
+        vaults: vec![api.vault(&example.vault).await?],
     };
     print_windows(&summary.windows);
     print_markets(&summary.markets);
     print_payouts(example, &summary.markets);
-    balances(example, &summary).await?;
+    insurance::print_policies(example, &summary.policies, &summary.windows)?;
+    insurance::print_vaults(example, &summary.vaults, &summary.policies).await?;
+    check_stakes(&summary.markets)?;
+    let found = balances(&pool, example).await?;
+    check_supply(example, found).await?;
     let totals = verified.lines().last().unwrap_or_default();
     println!("The mirror against the chain: {totals}.");
 
@@ -253,9 +264,47 @@ fn print_payouts(example: &Example, markets: &[MarketSummary]) {
     table("Payouts", &["market", "owner", "stakes", "paid"], rows);
 }
 
-/// Everybody's tokens, as the chain has them, against what the mirror says moved them; and all
-/// tokens against all that were made.
-async fn balances(example: &Example, summary: &Summary) -> anyhow::Result<()> {
+/// Tokens that went from somebody to the program, and back.
+#[derive(Default)]
+struct Flow {
+    put_in: u64,
+    got_back: u64,
+}
+
+/// All tokens that moved, by who paid them and by the token account that got them.
+async fn flows(pool: &PgPool) -> anyhow::Result<BTreeMap<String, Flow>> {
+    let rows = sqlx::query(
+        "select e.body ->> f.whose as whose,
+           coalesce(sum((e.body ->> f.amount)::numeric) filter (where f.whose <> 'destination'), 0)
+             ::text as put_in,
+           coalesce(sum((e.body ->> f.amount)::numeric) filter (where f.whose = 'destination'), 0)
+             ::text as got_back
+         from chain.event e
+         join (values ('Bonded', 'oracle', 'amount'), ('BetPlaced', 'owner', 'amount'),
+                      ('Deposited', 'owner', 'amount'), ('PolicyBought', 'holder', 'premium'),
+                      ('PolicyRenewed', 'holder', 'premium'), ('Claimed', 'destination', 'paid'),
+                      ('FeesCollected', 'destination', 'amount'),
+                      ('Withdrawn', 'destination', 'amount'),
+                      ('ManagerFeesCollected', 'destination', 'amount'),
+                      ('PolicyClaimed', 'destination', 'amount'),
+                      ('PolicyCancelled', 'destination', 'refund')) f(name, whose, amount)
+           using (name)
+         group by 1",
+    )
+    .fetch_all(pool)
+    .await?;
+    let flow = |row: &PgRow| {
+        let (put_in, got_back) = (number(row, "put_in")?, number(row, "got_back")?);
+        Ok((row.try_get("whose")?, Flow { put_in, got_back }))
+    };
+    rows.iter().map(flow).collect()
+}
+
+/// Everybody's tokens, as the chain has them, against what the mirror says moved them. Returns all
+/// that there are.
+async fn balances(pool: &PgPool, example: &Example) -> anyhow::Result<u64> {
+    let flows = flows(pool).await?;
+    let sum = |key: &Address, part: fn(&Flow) -> u64| flows.get(&key.to_string()).map_or(0, part);
     let mut rows = vec![];
     let mut found = 0u64;
     for person in &example.people {
@@ -263,36 +312,27 @@ async fn balances(example: &Example, summary: &Summary) -> anyhow::Result<()> {
         let account = address::token_account(&key, &example.mint, TokenProgram::SplToken);
         let balance = example.client.token_balance(&account).await?;
         found += balance;
-        let owner = key.to_string();
-        let own = summary
-            .markets
-            .iter()
-            .flat_map(|market| &market.payouts)
-            .filter(|payout| payout.owner == owner);
-        let (mut staked, mut paid) = (0u64, 0u64);
-        for payout in own {
-            staked += payout.stakes.iter().sum::<u64>();
-            paid += payout.paid;
-        }
-        rows.push(vec![
-            person.name.to_owned(),
-            tokens(START * TOKEN),
-            tokens(staked),
-            tokens(paid),
-            tokens(balance),
-        ]);
-        if super::BETTORS.contains(&person.name) {
-            ensure!(
-                START * TOKEN - staked + paid == balance,
-                "{}'s balance of {balance} is not {} - {staked} + {paid}",
-                person.name,
-                START * TOKEN
-            );
-        }
+        let (put_in, got_back) = (
+            sum(&key, |flow| flow.put_in),
+            sum(&account, |flow| flow.got_back),
+        );
+        let amounts = [START * TOKEN, put_in, got_back, balance];
+        let name = person.name.to_owned();
+        rows.push([vec![name], amounts.map(tokens).to_vec()].concat());
+        ensure!(
+            START * TOKEN - put_in + got_back == balance,
+            "{}'s balance of {balance} is not {} - {put_in} + {got_back}",
+            person.name,
+            START * TOKEN
+        );
     }
     let model: Model = example.client.get(&example.model).await?;
     let treasury = address::treasury(&address::collateral(&example.mint));
-    for (name, account) in [("bonds", model.bond_vault), ("treasury", treasury)] {
+    for (name, account) in [
+        ("bonds", model.bond_vault),
+        ("vault", address::vault_tokens(&example.vault)),
+        ("treasury", treasury),
+    ] {
         let balance = example.client.token_balance(&account).await?;
         found += balance;
         let none = String::new;
@@ -300,11 +340,15 @@ async fn balances(example: &Example, summary: &Summary) -> anyhow::Result<()> {
     }
     table(
         "Balances",
-        &["who", "began with", "staked", "paid", "holds"],
+        &["who", "began with", "put in", "got back", "holds"],
         rows,
     );
+    Ok(found)
+}
 
-    for market in &summary.markets {
+/// Stakes against what became of them.
+fn check_stakes(markets: &[MarketSummary]) -> anyhow::Result<()> {
+    for market in markets {
         let staked: u64 = market.stakes.iter().sum();
         let paid: u64 = market.payouts.iter().map(|payout| payout.paid).sum();
         ensure!(
@@ -313,6 +357,11 @@ async fn balances(example: &Example, summary: &Summary) -> anyhow::Result<()> {
             market.market
         );
     }
+    Ok(())
+}
+
+/// All tokens that were `found` against all that were made.
+async fn check_supply(example: &Example, found: u64) -> anyhow::Result<()> {
     ensure!(
         found == example.supply,
         "{found} base units found of {} made",
@@ -320,10 +369,12 @@ async fn balances(example: &Example, summary: &Summary) -> anyhow::Result<()> {
     );
     let config: Config = example.client.get(&address::config()).await?;
     println!(
-        "\n{} tokens made, {} found: nothing is missing. Protocol fee {} bps of the losing stakes.",
+        "\n{} tokens made, {} found: nothing is missing. \
+         Protocol fee {} bps of the losing stakes, {} bps of the premiums.",
         tokens(example.supply),
         tokens(found),
-        config.params.protocol_fee_bps
+        config.params.protocol_fee_bps,
+        config.params.premium_fee_bps
     );
     Ok(())
 }

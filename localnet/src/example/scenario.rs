@@ -1,4 +1,4 @@
-//! Who takes part in the example, on what they bet and when.
+//! Who takes part in the example, what they bet on and cover, and when.
 
 /// Rows of a window: the analysis is cut into windows of as many rows, in order of `id`.
 pub const WINDOW_ROWS: u64 = 5_000;
@@ -13,6 +13,7 @@ pub const BOND: u64 = 20_000;
 pub const ORACLES: [&str; 3] = ["oracle-1", "oracle-2", "oracle-3"];
 pub const QUORUM: usize = 2;
 pub const BETTORS: [&str; 6] = ["ada", "ben", "cleo", "dan", "eve", "finn"];
+pub const MANAGER: &str = "manager";
 
 /// A market of the example.
 pub struct Market {
@@ -116,6 +117,130 @@ pub const MARKETS: [Market; 4] = [
             bet("eve", 1, "7.000007", 20),
             bet("finn", 1, "9", 50),
             bet("cleo", 0, "3", 80),
+        ],
+    },
+];
+
+/// What somebody does with the vault, one step after the other.
+pub struct Plan {
+    pub person: &'static str,
+    pub steps: &'static [Step],
+}
+
+pub struct Step {
+    /// How much of the data has been measured when it is due, in percent.
+    pub at: u64,
+    pub act: Act,
+}
+
+/// Amounts are tokens, as decimal numbers.
+pub enum Act {
+    Deposit(&'static str),
+    /// Asks all shares back.
+    Leave,
+    Buy(Cover),
+    Cancel,
+    /// Lets so much be taken for renewals.
+    Approve(&'static str),
+    /// Lets nothing more be taken.
+    Revoke,
+}
+
+/// A policy of the example. Drift is a decimal number.
+pub struct Cover {
+    pub amount: &'static str,
+    pub trigger: &'static str,
+    pub exhaustion: &'static str,
+    pub persistence: u8,
+    /// At most: fewer where the data end before.
+    pub windows: u64,
+    /// Whether it is renewed by whoever comes.
+    pub auto_renew: bool,
+}
+
+impl Cover {
+    const fn of(
+        amount: &'static str,
+        trigger: &'static str,
+        exhaustion: &'static str,
+        windows: u64,
+    ) -> Self {
+        Self {
+            amount,
+            trigger,
+            exhaustion,
+            persistence: 1,
+            windows,
+            auto_renew: false,
+        }
+    }
+}
+
+const fn step(at: u64, act: Act) -> Step {
+    Step { at, act }
+}
+
+/// The first three put up the capital, the others buy cover of it.
+pub const PLANS: [Plan; 9] = [
+    Plan {
+        person: "gus",
+        steps: &[step(0, Act::Deposit("6000"))],
+    },
+    Plan {
+        person: "hana",
+        steps: &[step(0, Act::Deposit("3000.5")), step(40, Act::Leave)],
+    },
+    Plan {
+        person: "ivo",
+        steps: &[step(30, Act::Deposit("4000")), step(80, Act::Leave)],
+    },
+    // All of the cover, as soon as the trigger is reached.
+    Plan {
+        person: "jill",
+        steps: &[step(20, Act::Buy(Cover::of("1500", "0.25", "0.25", 18)))],
+    },
+    // A part of it, the larger the further the drift goes.
+    Plan {
+        person: "kai",
+        steps: &[step(20, Act::Buy(Cover::of("2000", "0.5", "5", 18)))],
+    },
+    // Two windows in a row; two runs that overlap pay one after the other.
+    Plan {
+        person: "lou",
+        steps: &[step(
+            20,
+            Act::Buy(Cover {
+                persistence: 2,
+                ..Cover::of("1200", "0.05", "1", 18)
+            }),
+        )],
+    },
+    // A trigger too far off.
+    Plan {
+        person: "mia",
+        steps: &[step(20, Act::Buy(Cover::of("800", "3.5", "4", 20)))],
+    },
+    // Short terms, as many as there is an allowance for, and none once it is taken back.
+    Plan {
+        person: "noor",
+        steps: &[
+            step(20, Act::Approve("10")),
+            step(
+                20,
+                Act::Buy(Cover {
+                    auto_renew: true,
+                    ..Cover::of("1000", "0.1", "4", 4)
+                }),
+            ),
+            step(55, Act::Revoke),
+        ],
+    },
+    // Given up half-way.
+    Plan {
+        person: "omar",
+        steps: &[
+            step(20, Act::Buy(Cover::of("600", "0.03", "0.3", 18))),
+            step(45, Act::Cancel),
         ],
     },
 ];

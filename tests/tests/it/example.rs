@@ -1,5 +1,7 @@
 //! The example on real data, from the files to the payouts, seen live.
 
+mod insurance;
+
 use std::{fs, path::Path, time::Duration};
 
 use driftshield_sdk::{Event, json};
@@ -20,6 +22,8 @@ const WINDOW_ROWS: usize = 5_000;
 struct Summary {
     windows: Vec<Window>,
     markets: Vec<Market>,
+    policies: Vec<insurance::Policy>,
+    vaults: Vec<insurance::Vault>,
 }
 
 #[derive(Deserialize)]
@@ -172,6 +176,12 @@ async fn the_example_pays_what_the_data_say_and_everybody_can_watch() {
     let keys = markets.iter().map(|market| market["key"].as_str().unwrap());
     let mut channels: Vec<_> = keys.map(|key| format!("market:{key}")).collect();
     channels.push(format!("model:{model}"));
+    let vaults = wait_for("the vault", Duration::from_secs(60), async || {
+        get(&format!("{api_url}/api/v1/insurance/vaults")).await
+    })
+    .await;
+    let vault = vaults["items"][0]["key"].as_str().unwrap();
+    channels.push(format!("vault:{vault}"));
     channels.push("events".into());
     let messages = watch_socket(&api_url, channels.clone());
 
@@ -194,6 +204,16 @@ async fn the_example_pays_what_the_data_say_and_everybody_can_watch() {
     assert!(2_000_000 < *values.iter().max().unwrap());
     assert!(values.len() / 2 < values.iter().filter(|value| **value < 20_000).count());
 
+    // and so is what policies came to: some paid, one renewed, one given up
+    let told = insurance::Told::of(&heard.borrow());
+    told.check(&summary);
+    let states = |state| summary.policies.iter().filter(move |p| p.state == state);
+    assert!(states("paid").count() > 0);
+    assert!(states("cancelled").count() > 0);
+    assert!(states("expired").any(|policy| 0 < policy.paid));
+    assert!(states("expired").any(|policy| policy.paid == 0));
+    assert!(told.renewals() > 0);
+
     // and the socket told every event once, in the order of the chain
     let events = events(&heard.borrow());
     for channel in channels {
@@ -213,6 +233,7 @@ async fn the_example_runs_on_other_data_and_then_the_network_stays_up() {
     // When the example runs on them
     let data = other.path().to_str().unwrap();
     let mut network = Network::start(&["--window-secs", "2", "--data", data]).await;
+    let heard = listen(&network.addresses.grpc_url);
     let file = network.dir.path().join("summary.json");
     let patience = Duration::from_secs(240);
     let summary: Summary = wait_for("the example's end", patience, async || {
@@ -234,6 +255,10 @@ async fn the_example_runs_on_other_data_and_then_the_network_stays_up() {
             .all(|window| window.value_micro < 20_000)
     );
     check_markets(&summary);
+    insurance::Told::of(&heard.borrow()).check(&summary);
+    assert!(!summary.policies.is_empty());
+    assert!(summary.policies.iter().all(|policy| policy.paid == 0));
+    insurance::check_mirror(&network.database().await, &summary.policies).await;
     tokio::time::sleep(Duration::from_secs(2)).await;
     let api_url = network.addresses.api_url.clone().unwrap();
     let health = get(&format!("{api_url}/health")).await.unwrap();
