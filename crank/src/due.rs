@@ -70,7 +70,7 @@ pub struct VaultState {
     pub address: Address,
     pub vault: Vault,
     pub requests: Vec<WithdrawRequest>,
-    /// The shares that somebody holds, read where nothing else keeps the vault from its end.
+    /// The shares that somebody holds, read where nothing but listings else keeps the vault from its end.
     pub in_hands: Option<u64>,
 }
 

@@ -674,6 +674,8 @@ pub fn close_exposure(vault: Address, state: &Vault, model: Address) -> Instruct
         model,
         vault,
         exposure: address::exposure(&vault, &model),
+        escrow: state.escrow,
+        share_mint: state.share_mint,
         program: ID,
     })
 }

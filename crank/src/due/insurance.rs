@@ -119,9 +119,11 @@ pub fn expirations(state: &State, model: &ModelState) -> Vec<Action> {
 /// Exposures that nothing depends on.
 pub fn exposures(state: &State, model: &ModelState) -> Vec<Action> {
     let close = |exposure: &Exposure| {
-        let vault = &state.vault(&exposure.vault)?.vault;
-        let unused = exposure.policies == 0;
-        let is_over = unused && exposure.is_dead(vault, &model.model, state.now);
+        let of = state.vault(&exposure.vault)?;
+        let vault = &of.vault;
+        let in_hands = of.in_hands.unwrap_or(u64::MAX); // not read: something depends on it
+        let is_dead = exposure.is_dead(vault, &model.model, in_hands, state.now);
+        let is_over = exposure.policies == 0 && is_dead;
         let account = address::exposure(&exposure.vault, &exposure.model);
         let close = || instruction::close_exposure(exposure.vault, vault, exposure.model);
         is_over.then(|| action(Step::CloseExposure, account, close()))

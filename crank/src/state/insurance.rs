@@ -160,7 +160,7 @@ fn with_requests(
     vaults.collect()
 }
 
-/// Whether nothing but shares that somebody holds keeps the vault from its end.
+/// Whether nothing but listings and shares that somebody holds keeps the vault from its end.
 fn may_end(of: &VaultState) -> bool {
-    of.vault.is_empty(0)
+    of.vault.requests == 0 && of.vault.policies == 0
 }

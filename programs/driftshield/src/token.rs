@@ -126,9 +126,10 @@ pub fn amount(account: &UncheckedAccount) -> Result<u64> {
     Ok(number(&account.account().try_borrow()?, ACCOUNT_AMOUNT))
 }
 
-/// The base units of a pinned mint that exist.
-pub fn supply(mint: &UncheckedAccount) -> Result<u64> {
-    Ok(number(&mint.account().try_borrow()?, MINT_SUPPLY))
+/// The shares of a pinned mint that exist outside of the pinned `escrow`.
+pub fn in_hands(share_mint: &UncheckedAccount, escrow: &UncheckedAccount) -> Result<u64> {
+    let supply = number(&share_mint.account().try_borrow()?, MINT_SUPPLY);
+    Ok(supply - amount(escrow)?) // part of the supply
 }
 
 /// What `authority` may take of `owner`'s token account `source`.

@@ -493,17 +493,30 @@ fn a_cancelled_policy_gives_back_what_is_unused_less_the_fee() {
 }
 
 #[test]
-fn a_cancellation_gives_nothing_back_after_the_end_or_a_payment() {
-    // Given a policy that was paid
-    let (mut scene, holder) = insured(|terms| terms);
-    let first = scene.window;
-    scene.measure(110_000);
-    scene.claim(&holder, 1, first).unwrap();
-    let before = scene.world.tokens(&holder.tokens);
-    scene.cancel(&holder, 1).unwrap();
-    assert_eq!(scene.world.tokens(&holder.tokens), before);
+fn what_a_policy_was_paid_is_taken_off_what_a_cancellation_gives_back() {
+    for (drift, paid) in [(100_000, 1), (100_002, 1_000), (110_000, 5 * TOKEN)] {
+        // Given a policy of which a stranger claimed something
+        let (mut scene, holder) = insured(|terms| terms);
+        let first = scene.window;
+        scene.measure(drift);
+        scene.claim(&holder, 1, first).unwrap();
+        let (policy, now) = (scene.policy(&holder, 1), scene.world.now());
+        assert_eq!(policy.paid, paid);
 
-    // And one whose windows are over
+        // When its holder cancels it
+        let before = scene.world.tokens(&holder.tokens);
+        scene.cancel(&holder, 1).unwrap();
+
+        // Then payment and refund together are what the refund alone would have been, or more
+        let left = u128::from(policy.term.part) * (policy.term.end - now) as u128;
+        let unused = left / (policy.term.end - policy.term.start) as u128 * 9 / 10;
+        let refund = scene.world.tokens(&holder.tokens) - before;
+        assert_eq!(refund, (unused as u64).saturating_sub(paid), "{drift}");
+    }
+}
+
+#[test]
+fn a_cancellation_gives_nothing_back_after_the_end() {
     let (mut scene, holder) = insured(|terms| terms);
     let end = scene.policy(&holder, 1).term.end;
     scene.world.warp_to(end);

@@ -603,7 +603,7 @@ fn vaults_are_made_within_limits() {
         }),
         ("no kink", |t| t.kink_bps = 0),
         ("kink", |t| t.kink_bps = 10_000),
-        ("no utilisation", |t| t.max_utilisation_bps = 0),
+        ("no utilisation", |t| t.max_utilisation_bps = 4_999),
         ("utilisation", |t| t.max_utilisation_bps = 10_001),
         ("cancel fee", |t| t.cancel_fee_bps = 10_001),
         ("padding", |t| t.reserved = [1, 0]),
@@ -855,9 +855,10 @@ fn a_vault_closes_when_nothing_depends_on_it() {
 
     // When everything that depends on it has ended, step by step
     assert_refused(close(&mut scene, false), DriftShieldError::VaultInUse);
-    let retire = instruction::retire_model(scene.model.owner.address(), scene.model.address);
-    let model_owner = scene.model.owner.key.insecure_clone();
-    scene.world.send(retire, &[&model_owner]).unwrap();
+    let listed = scene.exposure().listed_at;
+    scene
+        .world
+        .warp_to(scene.world.now().max(listed + COOLDOWN + DAY));
     let exposure = instruction::close_exposure(scene.vault, &scene.vault(), scene.model.address);
     scene.world.send(exposure, &[]).unwrap();
     assert_refused(close(&mut scene, false), DriftShieldError::FeesLeft);
@@ -942,4 +943,51 @@ fn year_long_streams_fit_the_ring() {
     };
     let quote = scene.quote(&terms).unwrap();
     assert!(YEAR + 30 * DAY < quote.end - scene.world.now());
+}
+
+#[test]
+fn shares_that_were_burned_hold_no_listing_open() {
+    // Given a vault of which one share was burned, and all others left
+    let mut scene = Insured::new();
+    let holder = scene.world.wallet(CAPITAL);
+    let owner = scene.provider();
+    let shares = scene.shares(&owner);
+    scene.request(&owner, shares - 1).unwrap();
+    let terms = PolicyTerms {
+        windows: 30,
+        cover: 5_000 * TOKEN,
+        ..scene.terms()
+    };
+    scene.buy(&holder, 1, terms).unwrap();
+    let state = scene.vault();
+    let burn = spl_token_interface::instruction::burn(
+        &spl_token_interface::ID,
+        &address::share_account(&owner.address(), &state),
+        &state.share_mint,
+        &owner.address(),
+        &[],
+        1,
+    );
+    scene.world.send(burn.unwrap(), &[&owner.key]).unwrap();
+    scene.world.pass(100 * DAY);
+    scene.expire(&holder, 1).unwrap();
+    let close = instruction::close_exposure(scene.vault, &state, scene.model.address);
+    let outcome = scene.world.send(close.clone(), &[]);
+    assert_refused(outcome, DriftShieldError::ExposureInUse); // a request is open
+    scene.withdraw(&owner).unwrap();
+    assert_eq!(scene.vault().shares, 1);
+
+    // When anybody winds it up, then nothing of it stays
+    scene.world.send(close, &[]).unwrap();
+    let create = instruction::create_token_account(
+        &scene.world.payer.pubkey(),
+        &scene.manager.address(),
+        &scene.world.mint,
+        scene.world.token_program,
+    );
+    let collect = instruction::collect_manager_fees(scene.vault, &state, PremiumPayee::Manager);
+    scene.world.send_all(&[create, collect], &[]).unwrap();
+    let close = instruction::close_vault(scene.vault, &scene.vault(), false);
+    scene.world.send(close, &[]).unwrap();
+    assert!(!scene.world.exists(&state.tokens));
 }

@@ -1,6 +1,6 @@
 use anchor_lang::prelude::*;
 
-use crate::{DriftShieldError, Exposure, ExposureClosed, Model, Vault};
+use crate::{token, DriftShieldError, Exposure, ExposureClosed, Model, Vault};
 
 #[event_cpi]
 #[derive(Accounts)]
@@ -14,13 +14,21 @@ pub struct CloseExposure {
     pub vault: Account<Vault>,
     #[account(mut, close = manager)]
     pub exposure: Account<Exposure>,
+    #[account(address = vault.escrow @ DriftShieldError::WrongShares)]
+    pub escrow: UncheckedAccount,
+    #[account(address = vault.share_mint @ DriftShieldError::WrongShares)]
+    pub share_mint: UncheckedAccount,
 }
 
 impl CloseExposure {
     pub fn close_exposure(&mut self) -> Result<ExposureClosed> {
         let now = Clock::get()?.unix_timestamp;
+        let in_hands = token::in_hands(&self.share_mint, &self.escrow)?;
+        let is_dead = self
+            .exposure
+            .is_dead(&self.vault, &self.model, in_hands, now);
         require!(
-            self.exposure.policies == 0 && self.exposure.is_dead(&self.vault, &self.model, now),
+            self.exposure.policies == 0 && is_dead,
             DriftShieldError::ExposureInUse
         );
         self.vault.exposures = self

@@ -30,7 +30,7 @@ pub struct CloseVault {
 impl CloseVault {
     pub fn close_vault(&mut self) -> Result<VaultClosed> {
         let donated = token::amount(&self.escrow)?;
-        let in_hands = token::supply(&self.share_mint)? - donated; // part of the supply
+        let in_hands = token::in_hands(&self.share_mint, &self.escrow)?;
         require!(
             self.vault.is_empty(in_hands)
                 && (self.manager.account().is_signer()

@@ -124,12 +124,13 @@ impl Exposure {
         Ok(())
     }
 
-    /// Whether no cover can be sold on it any more, or there is nobody left to sell it.
-    pub fn is_dead(&self, vault: &Vault, model: &Model, now: i64) -> bool {
+    /// Whether no cover can be sold on it any more, or nobody is left whose capital could back it.
+    /// `in_hands` are the vault's shares that somebody holds.
+    pub fn is_dead(&self, vault: &Vault, model: &Model, in_hands: u64, now: i64) -> bool {
         self.cap == 0
             || model.status == ModelStatus::Retired
             || model.version != self.model_version
-            || vault.is_abandoned(self.listed_at, now)
+            || vault.is_abandoned(in_hands, self.listed_at, now)
     }
 
     pub fn next_seq(&mut self) -> u64 {

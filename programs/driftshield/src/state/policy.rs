@@ -138,15 +138,15 @@ impl Policy {
     // Ends.
 
     /// Takes what a cancellation gives back out of the streams: what is unused, less the fee, and
-    /// nothing after a payment.
+    /// less what was paid. Anyone may claim, and could else end a refund by the claim of a base unit.
     pub fn cancel(&self, vault: &mut Vault, now: i64) -> u64 {
-        if 0 < self.paid {
-            return 0;
-        }
         let kept_bps = math::BPS as u16 - self.cancel_fee_bps;
         let mut refund = 0;
+        let mut paid = self.paid;
         for stream in [&self.term, &self.previous_term] {
-            let part = math::fee(stream.unused(now), kept_bps);
+            let unused = math::fee(stream.unused(now), kept_bps);
+            let part = unused.saturating_sub(paid);
+            paid -= unused - part;
             if 0 < part {
                 vault.cut_stream(stream, part);
                 refund += part; // of what the token account holds
@@ -156,6 +156,7 @@ impl Policy {
     }
 
     /// The policy ends: vault, exposure and model no longer stand for what it could be paid.
+    #[inline(never)] // one copy keeps the binary small
     pub fn end(&self, vault: &mut Vault, exposure: &mut Exposure, model: &mut Model) -> Result<()> {
         let open = self.open_cover();
         vault.unlock(open)?;

@@ -14,6 +14,8 @@ pub const MAX_COOLDOWN_SECS: i64 = 31 * DAY_SECS + 3 * MAX_PERIOD_SECS;
 /// Beside the cooldown, how long before changed terms and listings take effect: who disagrees has
 /// left by then.
 pub const NOTICE_SECS: i64 = DAY_SECS;
+/// Smallest limit of a vault's utilisation.
+const MIN_MAX_UTILISATION_BPS: u16 = 5_000;
 /// Shares of a base unit that a vault takes deposits at, at most: beyond it was wiped out.
 const MAX_SHARES_PER_UNIT: u128 = 1_000_000_000;
 /// Rates of streams are in 2⁻³² of a base unit a second.
@@ -124,7 +126,8 @@ pub struct VaultTerms {
     pub kink_bps: u16,
     /// Charged where the model has drifted to the trigger; in proportion below it.
     pub risk_slope_bps: u16,
-    /// How much of the capital may be locked, at least 1 and at most 10 000.
+    /// How much of the capital may be locked, at least 5 000 and at most 10 000: so that cover holds
+    /// no more than as much again back from whoever leaves.
     pub max_utilisation_bps: u16,
     /// Part of the premium that a cancelled policy would get back and doesn't, at most 10 000.
     pub cancel_fee_bps: u16,
@@ -140,7 +143,7 @@ impl VaultTerms {
                 && 1 <= self.min_duration_secs
                 && self.min_duration_secs <= self.max_duration_secs
                 && (1..whole).contains(&self.kink_bps)
-                && (1..=whole).contains(&self.max_utilisation_bps)
+                && (MIN_MAX_UTILISATION_BPS..=whole).contains(&self.max_utilisation_bps)
                 && self.cancel_fee_bps <= whole
                 && self.reserved == [0; 2],
             DriftShieldError::InvalidVaultTerms
@@ -454,8 +457,11 @@ impl Vault {
             Self::part_of(value, request.shares, free)?
         };
         let left = request.shares - shares;
-        request.value =
-            math::mul_div(request.value, left, request.shares).ok_or(DriftShieldError::Overflow)?;
+        // Rounded up: what is left and what is paid are together at most the value. A request has
+        // shares: see `request`.
+        let left_value =
+            (u128::from(request.value) * u128::from(left)).div_ceil(u128::from(request.shares));
+        request.value = left_value as u64; // at most the value
         request.shares = left;
         self.assets = self
             .assets
@@ -505,16 +511,21 @@ impl Vault {
         Ok(())
     }
 
-    /// Whether there are no shares at `now`, though the manager had time since `since` to find
-    /// somebody to take some.
-    pub fn is_abandoned(&self, since: i64, now: i64) -> bool {
-        self.shares == 0 && self.notice_end(since) <= now
+    /// Whether nobody has a part in the vault. `in_hands` are the shares that somebody holds: fewer
+    /// than the vault has made where some were burned, or sent to the escrow without a request.
+    fn is_nobodys(&self, in_hands: u64) -> bool {
+        in_hands == 0 && self.requests == 0
     }
 
-    /// Whether nothing depends on the vault. `in_hands` are the shares that somebody holds: fewer
-    /// than the vault has made where some were burned, or sent to the escrow without a request.
+    /// Whether nobody has a part in the vault at `now`, though the manager had time since `since` to
+    /// find somebody to take one.
+    pub fn is_abandoned(&self, in_hands: u64, since: i64, now: i64) -> bool {
+        self.is_nobodys(in_hands) && self.notice_end(since) <= now
+    }
+
+    /// Whether nothing depends on the vault.
     pub fn is_empty(&self, in_hands: u64) -> bool {
-        in_hands == 0 && self.requests == 0 && self.exposures == 0 && self.policies == 0
+        self.is_nobodys(in_hands) && self.exposures == 0 && self.policies == 0
     }
 
     /// Whether anyone may close the vault, which is empty: its manager had time to fill it.
