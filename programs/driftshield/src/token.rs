@@ -8,7 +8,7 @@ use anchor_lang::{
 };
 use anchor_spl::token_interface::TokenInterface;
 
-use crate::DriftShieldError;
+use crate::{DriftShieldError, Vault};
 
 /// A token program that collateral may belong to.
 #[pod_wrapper]
@@ -248,6 +248,32 @@ pub fn transfer(
     ];
     invoke(program, &data, &accounts, &handles, seeds);
     Ok(())
+}
+
+/// Pays `amount` of what a vault no longer owes out of its token account.
+#[inline(never)] // one copy keeps the binary small
+pub fn pay(
+    vault: &Account<Vault>,
+    program: &Address,
+    tokens: &mut UncheckedAccount,
+    mint: &UncheckedAccount,
+    destination: &mut UncheckedAccount,
+    amount: u64,
+) -> Result<()> {
+    if 0 < amount {
+        let (authority, signer) = (vault.cpi_handle(), vault.signer());
+        let seeds = signer.seeds();
+        transfer(
+            program,
+            tokens,
+            mint,
+            destination,
+            authority,
+            &seeds,
+            amount,
+        )?;
+    }
+    vault.invariant(self::amount(tokens)?)
 }
 
 /// Makes `amount` new shares.

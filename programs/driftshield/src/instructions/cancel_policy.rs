@@ -13,18 +13,14 @@ impl ClaimPolicy {
         let refund = self.policy.cancel(&mut self.vault, now);
         self.policy
             .end(&mut self.vault, &mut self.exposure, &mut self.model)?;
-        if 0 < refund {
-            token::transfer(
-                self.token_program.address(),
-                &mut self.tokens,
-                &self.mint,
-                &mut self.destination,
-                self.vault.cpi_handle(),
-                &self.vault.signer().seeds(),
-                refund,
-            )?;
-        }
-        self.vault.invariant(token::amount(&self.tokens)?)?;
+        token::pay(
+            &self.vault,
+            self.token_program.address(),
+            &mut self.tokens,
+            &self.mint,
+            &mut self.destination,
+            refund,
+        )?;
         let event = PolicyCancelled {
             vault: *self.vault.address(),
             vault_seq: self.vault.next_seq(),

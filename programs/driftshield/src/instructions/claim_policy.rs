@@ -56,16 +56,14 @@ impl ClaimPolicy {
             &self.token_program,
             &self.mint,
         )?;
-        token::transfer(
+        token::pay(
+            &self.vault,
             self.token_program.address(),
             &mut self.tokens,
             &self.mint,
             &mut self.destination,
-            self.vault.cpi_handle(),
-            &self.vault.signer().seeds(),
             amount,
         )?;
-        self.vault.invariant(token::amount(&self.tokens)?)?;
         let event = PolicyClaimed {
             vault: *self.vault.address(),
             vault_seq: self.vault.next_seq(),

@@ -54,16 +54,14 @@ impl CollectManagerFees {
         };
         let amount = core::mem::take(credit);
         require!(0 < amount, DriftShieldError::NothingToCollect);
-        token::transfer(
+        token::pay(
+            &self.vault,
             self.token_program.address(),
             &mut self.tokens,
             &self.mint,
             &mut self.destination,
-            self.vault.cpi_handle(),
-            &self.vault.signer().seeds(),
             amount,
         )?;
-        self.vault.invariant(token::amount(&self.tokens)?)?;
         Ok(ManagerFeesCollected {
             vault: *self.vault.address(),
             vault_seq: self.vault.next_seq(),

@@ -51,17 +51,15 @@ impl Withdraw {
                 &self.token_program,
                 &self.mint,
             )?;
-            token::transfer(
-                self.token_program.address(),
-                &mut self.tokens,
-                &self.mint,
-                &mut self.destination,
-                vault.cpi_handle(),
-                &signer.seeds(),
-                amount,
-            )?;
         }
-        vault.invariant(token::amount(&self.tokens)?)?;
+        token::pay(
+            vault,
+            self.token_program.address(),
+            &mut self.tokens,
+            &self.mint,
+            &mut self.destination,
+            amount,
+        )?;
         let requested = self.request.shares;
         let event = Withdrawn {
             vault: *vault.address(),
