@@ -127,18 +127,15 @@ impl Capital {
     }
 }
 
-/// A share has three decimals more than the token, for a base unit buys a thousand at first.
-const SHARE_DECIMALS: u8 = 3;
-
 /// Shares of a vault whose mint has `decimals`.
 pub fn shares(U64(raw): U64, decimals: u8) -> Scaled {
-    Scaled::new(raw, decimals.saturating_add(SHARE_DECIMALS))
+    Scaled::new(raw, decimals.saturating_add(math::SHARE_DECIMALS))
 }
 
 /// What the program takes a whole share for, in whole tokens.
 fn share_price(assets: u64, shares: u64) -> String {
     const PLACES: u8 = 9;
-    let unit = 10_u128.pow((SHARE_DECIMALS + PLACES).into());
+    let unit = 10_u128.pow((math::SHARE_DECIMALS + PLACES).into());
     let assets = u128::from(assets) + u128::from(math::VIRTUAL_ASSETS);
     let shares = u128::from(shares) + u128::from(math::VIRTUAL_SHARES);
     scaled(assets * unit / shares, PLACES) // below 2¹⁰⁵

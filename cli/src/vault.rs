@@ -5,7 +5,7 @@ use std::mem::offset_of;
 use anchor_lang::Address;
 use anyhow::Result;
 use clap::{Args, Subcommand, ValueEnum};
-use driftshield_sdk::{PremiumPayee, Vault, VaultTerms, instruction};
+use driftshield_sdk::{PremiumPayee, Vault, VaultTerms, instruction, math};
 
 use crate::{
     args::{Amount, Duration},
@@ -15,9 +15,6 @@ use crate::{
     print::{self, Decimals},
     send::Session,
 };
-
-/// Decimals that a share has beside the token's: the first base unit buys a thousand of them.
-const SHARE_DECIMALS: u8 = 3;
 
 const DAY: i64 = 24 * 60 * 60;
 
@@ -237,7 +234,7 @@ pub async fn read(session: &Session, vault: &Address) -> Result<(Vault, Decimals
 pub fn decimals(session: &Session, state: &Vault) -> Decimals {
     Decimals {
         tokens: session.scale(state.decimals),
-        shares: session.scale(state.decimals.saturating_add(SHARE_DECIMALS)),
+        shares: session.scale(state.decimals.saturating_add(math::SHARE_DECIMALS)),
     }
 }
 
@@ -303,7 +300,7 @@ async fn show(session: &Session, address: Address) -> Result<()> {
     }
     let text = print::account_text(&address, &account, decimals);
     let (now, _) = accrued(session, &state).await?;
-    let share = 10u64.checked_pow(state.decimals.saturating_add(SHARE_DECIMALS).into());
+    let share = 10u64.checked_pow(state.decimals.saturating_add(math::SHARE_DECIMALS).into());
     let price = share.map_or("too little to tell".to_owned(), |share| {
         print::scaled(now.worth(share).into(), decimals.tokens)
     });

@@ -728,19 +728,7 @@ pub fn buy_policy(
 /// Claims by the receipts of as many windows as the policy's persistence, from `first_window` on.
 /// Pays the holder's associated token account.
 pub fn claim_policy(policy: &Policy, state: &Vault, first_window: u64) -> Instruction {
-    let holder = policy.holder;
-    let mut instruction = data::ClaimPolicy {}.to_instruction(accounts::ClaimPolicyResolved {
-        holder,
-        model: policy.model,
-        vault: policy.vault,
-        exposure: address::exposure(&policy.vault, &policy.model),
-        policy: address::policy(&policy.vault, &holder, policy.id),
-        tokens: state.tokens,
-        destination: address::token_account(&holder, &state.mint, state.token_program.into()),
-        mint: state.mint,
-        token_program: program_of(state.token_program),
-        program: ID,
-    });
+    let mut instruction = data::ClaimPolicy {}.to_instruction(claim_accounts(policy, state));
     let end = first_window.saturating_add(policy.persistence.into());
     let receipts = (first_window..end).map(|window| address::receipt(&policy.model, window));
     instruction
@@ -751,8 +739,14 @@ pub fn claim_policy(policy: &Policy, state: &Vault, first_window: u64) -> Instru
 
 /// Pays the holder's associated token account.
 pub fn cancel_policy(policy: &Policy, state: &Vault) -> Instruction {
+    let mut instruction = data::CancelPolicy {}.to_instruction(claim_accounts(policy, state));
+    instruction.accounts[0].is_signer = true;
+    instruction
+}
+
+fn claim_accounts(policy: &Policy, state: &Vault) -> accounts::ClaimPolicyResolved {
     let holder = policy.holder;
-    data::CancelPolicy {}.to_instruction(accounts::CancelPolicyResolved {
+    accounts::ClaimPolicyResolved {
         holder,
         model: policy.model,
         vault: policy.vault,
@@ -763,7 +757,7 @@ pub fn cancel_policy(policy: &Policy, state: &Vault) -> Instruction {
         mint: state.mint,
         token_program: program_of(state.token_program),
         program: ID,
-    })
+    }
 }
 
 /// Pays from the holder's token account `source`: by the holder's signature or, where it doesn't

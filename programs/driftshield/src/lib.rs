@@ -394,7 +394,7 @@ pub mod driftshield {
 
     /// Ends a policy, and gives what is unused of the premium back, less a fee. Signed by the holder.
     #[discrim = 46]
-    pub fn cancel_policy(ctx: &mut Context<CancelPolicy>) -> Result<()> {
+    pub fn cancel_policy(ctx: &mut Context<ClaimPolicy>) -> Result<()> {
         emit_event!(ctx, ctx.accounts.cancel_policy()?)
     }
 

@@ -9,7 +9,7 @@ use driftshield_sdk::{
 use driftshield_tests::bench;
 
 /// Sets of random keys that the address search is averaged over.
-const KEYS: usize = 12;
+const KEYS: usize = 100;
 
 fn main() {
     match std::env::args().nth(1).as_deref() {

@@ -44,7 +44,7 @@ impl Served {
         served
     }
 
-    async fn get(&self, path: &str) -> (StatusCode, Value) {
+    pub async fn get(&self, path: &str) -> (StatusCode, Value) {
         let response = reqwest::get(format!("{}{path}", self.url)).await.unwrap();
         (response.status(), response.json().await.unwrap_or_default())
     }

@@ -141,8 +141,16 @@ impl<'a> Insurance<'a> {
             (MIN_HISTORY <= final_count).then_some(())
         })
         .await;
-        // From here on nothing changes what a policy costs but the time.
         assert!(crank.end(), "{}", crank.output());
+        // What it sent last lands within a slot: after that, nothing changes what a policy costs but
+        // the time.
+        let slot = self.served.slot().await + 2;
+        let path = format!("/api/v1/models/{}?min_slot={slot}", self.served.scene.model);
+        wait_for("the mirror", Duration::from_secs(10), async || {
+            let (status, _) = self.served.get(&path).await;
+            (status == StatusCode::OK).then_some(())
+        })
+        .await;
         let model = model().await.unwrap();
         2 * model.max_value.max(model.latest).max(model.noise_floor)
     }

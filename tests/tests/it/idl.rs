@@ -4,7 +4,8 @@ use std::{collections::BTreeMap, fs, process::Command};
 
 use anchor_lang_idl::types::Idl;
 use driftshield_sdk::{
-    Collateral, Config, DriftShieldError, Market, Model, Position, Receipt, Seat, error,
+    Collateral, Config, DriftShieldError, Exposure, Market, Model, Policy, Position, Receipt, Seat,
+    Vault, WithdrawRequest, error,
 };
 use driftshield_tests::idl;
 
@@ -22,15 +23,24 @@ fn what_is_committed_is_what_the_program_says() {
 fn accounts_are_as_large_as_the_idl_says() {
     let file = fs::read_to_string(idl::root().join("idl/driftshield.json")).unwrap();
     let idl: Idl = serde_json::from_str(&file).unwrap();
-    let sizes = BTreeMap::from([
-        ("Collateral".to_owned(), 8 + size_of::<Collateral>()),
-        ("Config".to_owned(), 8 + size_of::<Config>()),
-        ("Market".to_owned(), 8 + size_of::<Market>()),
-        ("Model".to_owned(), 8 + size_of::<Model>()),
-        ("Position".to_owned(), 8 + size_of::<Position>()),
-        ("Receipt".to_owned(), 8 + size_of::<Receipt>()),
-        ("Seat".to_owned(), 8 + size_of::<Seat>()),
-    ]);
+    macro_rules! sizes {
+        ($($name:ident),* $(,)?) => {
+            BTreeMap::from([$((stringify!($name).to_owned(), 8 + size_of::<$name>())),*])
+        };
+    }
+    let sizes = sizes!(
+        Collateral,
+        Config,
+        Exposure,
+        Market,
+        Model,
+        Policy,
+        Position,
+        Receipt,
+        Seat,
+        Vault,
+        WithdrawRequest,
+    );
     assert_eq!(idl::account_sizes(&idl).unwrap(), sizes);
 }
 

@@ -517,8 +517,12 @@ fn only_the_holder_cancels_and_no_pause_stops_it() {
     let (mut scene, holder) = insured(|terms| terms);
     let stranger = scene.world.wallet(0);
     let cancel = instruction::cancel_policy(&scene.policy(&holder, 1), &scene.vault());
-    let other = swapped(cancel, &holder.address(), &stranger.address());
+    let other = swapped(cancel.clone(), &holder.address(), &stranger.address());
     let outcome = scene.world.send(other, &[&stranger.key]);
+    assert_refused(outcome, DriftShieldError::WrongPayee);
+    let mut unsigned = cancel;
+    unsigned.accounts[0].is_signer = false;
+    let outcome = scene.world.send(unsigned, &[]);
     assert_refused(outcome, DriftShieldError::NotHolder);
     scene.world.pause(pause::ALL);
     scene.cancel(&holder, 1).unwrap();

@@ -5,10 +5,10 @@
 
 use anchor_lang::solana_program::instruction::Instruction;
 use driftshield_sdk::{
-    Aggregate, ChallengePayee, FeePayee, MarketTerms, MetricSpec, ModelTerms, TokenProgram,
-    address, instruction,
+    Aggregate, ChallengePayee, FeePayee, MarketTerms, MetricSpec, ModelTerms, PolicyTerms,
+    PremiumPayee, TokenProgram, address, instruction,
 };
-use driftshield_tests::world::*;
+use driftshield_tests::{bench, insurance::*, world::*};
 use solana_keypair::Keypair;
 use solana_signer::Signer;
 
@@ -341,5 +341,107 @@ fn as_many_missing_receipts_settle_at_once() {
         // When as many as fit are settled at once, then that fits too
         fits(world.settle(&market, WINDOWS));
         assert_eq!(world.market(&market).next_window, WINDOWS + 1);
+    }
+}
+
+#[test]
+fn vaults_fit() {
+    for keys in KEYS {
+        // Given a vault around the largest model, and a premium that streams for a year
+        let mut scene = bench::largest_insured(keys);
+        let manager = scene.world.wallet(0);
+        let (holder, owner) = (scene.world.wallet(CAPITAL), scene.world.wallet(CAPITAL));
+        let year = PolicyTerms {
+            windows: 360,
+            ..scene.terms()
+        };
+        scene.buy(&holder, 1, year).unwrap();
+        scene.deposit(&owner, 10 * TOKEN).unwrap();
+        let shares = scene.shares(&owner);
+        scene.request(&owner, shares / 2).unwrap();
+
+        // Then every transaction of liquidity fits, with 53 buckets to accrue
+        scene.world.pass(53 * params().bucket_secs);
+        let before = scene.vault();
+        let accrual = |scene: &Insured| scene.vault().unearned != before.unearned;
+        fits(scene.deposit(&owner, TOKEN));
+        assert!(accrual(&scene));
+        fits(scene.withdraw(&owner));
+        fits(scene.request(&owner, shares / 2));
+        fits(scene.cancel_request(&owner));
+        let state = scene.vault();
+        for payee in [PremiumPayee::Treasury, PremiumPayee::Manager] {
+            let collect = instruction::collect_manager_fees(scene.vault, &state, payee);
+            fits(scene.world.send(collect, &[]));
+        }
+
+        // And so does every transaction of a manager
+        let collateral = scene.world.collateral();
+        let create = instruction::create_vault(
+            manager.address(),
+            1,
+            &collateral,
+            COOLDOWN,
+            1_000,
+            vault_terms(),
+        );
+        send(&mut scene.world, create, &manager.key);
+        scene.vault = address::vault(&manager.address(), 1);
+        scene.manager = manager;
+        let key = scene.manager.key.insecure_clone();
+        let update = instruction::update_vault(key.pubkey(), scene.vault, vault_terms());
+        send(&mut scene.world, update, &key);
+        let lowest = scene.model().noise_floor;
+        fits(scene.list(TOKEN, lowest));
+        fits(scene.list(0, lowest));
+        let exposure =
+            instruction::close_exposure(scene.vault, &scene.vault(), scene.model.address);
+        fits(scene.world.send(exposure, &[]));
+        let tokens = scene.vault().tokens;
+        scene.world.mint_to(&tokens, 1); // something to sweep
+        let close = instruction::close_vault(scene.vault, &scene.vault(), true);
+        send(&mut scene.world, close, &key);
+    }
+}
+
+#[test]
+fn policies_fit() {
+    for keys in KEYS {
+        // Given a vault around the largest model
+        let mut scene = bench::largest_insured(keys);
+        let (holder, other) = (scene.world.wallet(CAPITAL), scene.world.wallet(CAPITAL));
+
+        // Then every transaction of a policy fits
+        let terms = PolicyTerms {
+            persistence: 4,
+            windows: 360,
+            auto_renew: true,
+            ..scene.terms()
+        };
+        for id in 1..=2 {
+            fits(scene.buy(&holder, id, terms));
+        }
+        let short = PolicyTerms {
+            windows: 4,
+            ..terms
+        };
+        fits(scene.buy(&holder, 3, short));
+        fits(scene.buy(&other, 1, short));
+        while scene.window < terms.first_window {
+            bench::measure_largest(&mut scene, false);
+        }
+        fits(scene.renew(&holder, 3, true));
+        for _ in 0..4 {
+            bench::measure_largest(&mut scene, true);
+        }
+        fits(scene.claim(&holder, 1, terms.first_window));
+
+        // With 53 buckets to accrue too
+        scene.world.pass(53 * params().bucket_secs);
+        let before = scene.vault().unearned;
+        fits(scene.expire(&other, 1));
+        assert!(scene.vault().unearned < before);
+        scene.world.pass(DAY);
+        fits(scene.cancel(&holder, 2));
     }
 }

@@ -1,7 +1,7 @@
 use anchor_lang::prelude::*;
 use anchor_spl::token_interface::TokenInterface;
 
-use crate::{token, Bonded, Collateral, DriftShieldError, Model, Seat};
+use crate::{open, token, Bonded, Collateral, DriftShieldError, Model, Seat};
 
 #[event_cpi]
 #[derive(Accounts)]
@@ -11,13 +11,13 @@ pub struct Bond {
     pub oracle: Signer,
     #[account(mut)]
     pub model: Account<Model>,
+    /// Made with the first bond.
     #[account(
-        init_if_needed,
-        payer = oracle,
+        mut,
         seeds = [b"seat", model.address().as_ref(), oracle.address().as_ref()],
         bump
     )]
-    pub seat: Account<Seat>,
+    pub seat: UncheckedAccount,
     /// The oracle's token account, which pays.
     #[account(mut)]
     pub source: UncheckedAccount,
@@ -39,14 +39,17 @@ impl Bond {
             .ok_or(DriftShieldError::NotAnOracle)?;
         require!(0 < amount, DriftShieldError::ZeroAmount);
         self.collateral.require_accepted(self.mint.account())?;
-        if self.seat.seq == 0 {
-            self.seat.model = *self.model.address();
-            self.seat.oracle = *self.oracle.address();
-            self.seat.bump = bump;
+        let (model, oracle) = (*self.model.address(), *self.oracle.address());
+        let seeds = [b"seat", model.as_ref(), oracle.as_ref(), &[bump]];
+        let mut seat: Account<Seat> = open(self.oracle.account(), &self.seat, &seeds)?;
+        if seat.seq == 0 {
+            seat.model = model;
+            seat.oracle = oracle;
+            seat.bump = bump;
         }
-        self.seat.add(amount)?;
+        seat.add(amount)?;
         self.model.hold(amount)?;
-        self.model.set_bond(index, self.seat.active());
+        self.model.set_bond(index, seat.active());
 
         token::transfer(
             self.token_program.address(),
@@ -59,14 +62,14 @@ impl Bond {
         )?;
         self.model.invariant(token::amount(&self.bond_vault)?)?;
         Ok(Bonded {
-            model: *self.model.address(),
+            model,
             model_seq: self.model.next_seq(),
-            seat: *self.seat.address(),
-            seat_seq: self.seat.next_seq(),
-            oracle: self.seat.oracle,
+            seat: *seat.address(),
+            seat_seq: seat.next_seq(),
+            oracle,
             amount,
-            bonded: self.seat.bonded,
-            unbonding: self.seat.unbonding,
+            bonded: seat.bonded,
+            unbonding: seat.unbonding,
             security: self.model.security,
             held: self.model.held,
         })

@@ -1,38 +1,13 @@
-use anchor_lang::prelude::*;
-use anchor_spl::token_interface::TokenInterface;
+use anchor_lang::{prelude::*, AccountClose};
 
-use crate::{token, DriftShieldError, Exposure, Model, Policy, PolicyCancelled, Vault};
+use crate::{token, ClaimPolicy, DriftShieldError, PolicyCancelled};
 
-#[event_cpi]
-#[derive(Accounts)]
-pub struct CancelPolicy {
-    /// Gets the rent back.
-    #[account(mut, address = policy.holder @ DriftShieldError::NotHolder)]
-    pub holder: Signer,
-    #[account(mut, address = policy.model @ DriftShieldError::WrongModel)]
-    pub model: Account<Model>,
-    #[account(mut, address = policy.vault @ DriftShieldError::WrongInsuranceVault)]
-    pub vault: Account<Vault>,
-    #[account(
-        mut,
-        constraint = exposure.vault == policy.vault @ DriftShieldError::WrongInsuranceVault,
-        constraint = exposure.model == policy.model @ DriftShieldError::WrongModel
-    )]
-    pub exposure: Account<Exposure>,
-    #[account(mut, close = holder)]
-    pub policy: Account<Policy>,
-    #[account(mut, address = vault.tokens @ DriftShieldError::WrongVault)]
-    pub tokens: UncheckedAccount,
-    /// Where the holder wants what comes back.
-    #[account(mut)]
-    pub destination: UncheckedAccount,
-    #[account(address = vault.mint @ DriftShieldError::WrongMint)]
-    pub mint: UncheckedAccount,
-    pub token_program: Interface<'static, TokenInterface>,
-}
-
-impl CancelPolicy {
+impl ClaimPolicy {
     pub fn cancel_policy(&mut self) -> Result<PolicyCancelled> {
+        require!(
+            self.holder.account().is_signer(),
+            DriftShieldError::NotHolder
+        );
         let now = Clock::get()?.unix_timestamp;
         self.vault.accrue(now);
         let refund = self.policy.cancel(&mut self.vault, now);
@@ -50,7 +25,7 @@ impl CancelPolicy {
             )?;
         }
         self.vault.invariant(token::amount(&self.tokens)?)?;
-        Ok(PolicyCancelled {
+        let event = PolicyCancelled {
             vault: *self.vault.address(),
             vault_seq: self.vault.next_seq(),
             exposure: *self.exposure.address(),
@@ -67,6 +42,8 @@ impl CancelPolicy {
             exposure_cover: self.exposure.cover,
             at_risk: self.model.at_risk,
             model_exposure: self.model.exposure,
-        })
+        };
+        self.policy.close(*self.holder.account())?;
+        Ok(event)
     }
 }

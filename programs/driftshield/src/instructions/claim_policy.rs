@@ -3,13 +3,13 @@ use anchor_spl::token_interface::TokenInterface;
 
 use crate::{token, DriftShieldError, Exposure, Model, Policy, PolicyClaimed, Receipt, Vault};
 
-/// Remaining accounts: as many Final receipts as the policy's persistence, of consecutive windows
-/// in order.
+/// Of `claim_policy` and `cancel_policy` alike: both pay the holder. Remaining accounts of a claim: as
+/// many Final receipts as the policy's persistence, of consecutive windows in order.
 #[event_cpi]
 #[derive(Accounts)]
 pub struct ClaimPolicy {
-    /// Is paid and, when all cover is, gets the rent back; signs where the destination is not its
-    /// associated token account.
+    /// Is paid and, when the policy ends, gets the rent back; signs to cancel, and where the destination
+    /// is not its associated token account.
     #[account(mut, address = policy.holder @ DriftShieldError::WrongPayee)]
     pub holder: UncheckedAccount,
     #[account(mut, address = policy.model @ DriftShieldError::WrongModel)]

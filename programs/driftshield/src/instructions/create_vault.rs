@@ -1,10 +1,7 @@
 use anchor_lang::prelude::*;
 use anchor_spl::token_interface::TokenInterface;
 
-use crate::{token, Collateral, Config, DriftShieldError, Vault, VaultCreated, VaultTerms};
-
-/// A share has three decimals more than the token, for a base unit buys a thousand at first.
-const SHARE_DECIMALS: u8 = 3;
+use crate::{math, token, Collateral, Config, DriftShieldError, Vault, VaultCreated, VaultTerms};
 
 #[event_cpi]
 #[derive(Accounts)]
@@ -105,7 +102,9 @@ impl CreateVault {
             &mut self.share_mint,
             b"shares",
             &vault,
-            self.collateral.decimals.saturating_add(SHARE_DECIMALS),
+            self.collateral
+                .decimals
+                .saturating_add(math::SHARE_DECIMALS),
         )?;
         token::open(
             &payer,

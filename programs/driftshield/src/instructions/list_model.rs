@@ -1,6 +1,6 @@
 use anchor_lang::prelude::*;
 
-use crate::{DriftShieldError, Exposure, ListingTerms, Model, ModelListed, Vault};
+use crate::{open, DriftShieldError, Exposure, ListingTerms, Model, ModelListed, Vault};
 
 #[event_cpi]
 #[derive(Accounts)]
@@ -12,13 +12,13 @@ pub struct ListModel {
     pub model: Account<Model>,
     #[account(mut)]
     pub vault: Account<Vault>,
+    /// Made with the first listing.
     #[account(
-        init_if_needed,
-        payer = manager,
+        mut,
         seeds = [b"exposure", vault.address().as_ref(), model.address().as_ref()],
         bump
     )]
-    pub exposure: Account<Exposure>,
+    pub exposure: UncheckedAccount,
     pub system_program: Program<System>,
 }
 
@@ -26,21 +26,23 @@ impl ListModel {
     pub fn list_model(&mut self, terms: ListingTerms, bump: u8) -> Result<ModelListed> {
         self.model.require_active()?;
         let now = Clock::get()?.unix_timestamp;
-        self.exposure.list(&self.vault, &self.model, &terms, now)?;
-        let exposure = &mut self.exposure;
+        let (vault, model) = (*self.vault.address(), *self.model.address());
+        let seeds = [b"exposure", vault.as_ref(), model.as_ref(), &[bump]];
+        let mut exposure: Account<Exposure> = open(self.manager.account(), &self.exposure, &seeds)?;
+        exposure.list(&self.vault, &self.model, &terms, now)?;
         if exposure.is_new() {
-            exposure.vault = *self.vault.address();
-            exposure.model = *self.model.address();
+            exposure.vault = vault;
+            exposure.model = model;
             exposure.bump = bump;
             self.vault.exposures += 1; // one an account
         }
         Ok(ModelListed {
-            vault: *self.vault.address(),
+            vault,
             vault_seq: self.vault.next_seq(),
             exposure: *exposure.address(),
             exposure_seq: exposure.next_seq(),
             manager: self.vault.manager,
-            model: exposure.model,
+            model,
             terms,
             active_at: exposure.active_at,
         })

@@ -49,13 +49,13 @@ mod withdraw_bond;
 mod withdraw_treasury;
 
 pub use {
-    accept_admin::*, bond::*, buy_policy::*, cancel_policy::*, cancel_withdraw::*,
-    challenge_receipt::*, claim::*, claim_policy::*, close_exposure::*, close_market::*,
-    close_receipt::*, close_seat::*, close_vault::*, collect_challenge::*, collect_fees::*,
-    collect_manager_fees::*, create_market::*, create_vault::*, deposit::*, expire_policy::*,
-    finalize_receipt::*, initialize::*, list_model::*, place_bet::*, propose_admin::*,
-    register_collateral::*, register_model::*, renew_policy::*, request_unbond::*,
-    request_withdraw::*, retire_model::*, rule_receipt::*, set_pause::*, settle_market::*,
-    submit_receipt::*, update_collateral::*, update_config::*, update_model::*, update_vault::*,
-    withdraw::*, withdraw_bond::*, withdraw_treasury::*,
+    accept_admin::*, bond::*, buy_policy::*, cancel_withdraw::*, challenge_receipt::*, claim::*,
+    claim_policy::*, close_exposure::*, close_market::*, close_receipt::*, close_seat::*,
+    close_vault::*, collect_challenge::*, collect_fees::*, collect_manager_fees::*,
+    create_market::*, create_vault::*, deposit::*, expire_policy::*, finalize_receipt::*,
+    initialize::*, list_model::*, place_bet::*, propose_admin::*, register_collateral::*,
+    register_model::*, renew_policy::*, request_unbond::*, request_withdraw::*, retire_model::*,
+    rule_receipt::*, set_pause::*, settle_market::*, submit_receipt::*, update_collateral::*,
+    update_config::*, update_model::*, update_vault::*, withdraw::*, withdraw_bond::*,
+    withdraw_treasury::*,
 };

@@ -2,7 +2,7 @@ use anchor_lang::prelude::*;
 use anchor_spl::token_interface::TokenInterface;
 
 use crate::{
-    pause, token, BetPlaced, Collateral, Config, DriftShieldError, Market, Model, Position,
+    open, pause, token, BetPlaced, Collateral, Config, DriftShieldError, Market, Model, Position,
 };
 
 #[event_cpi]
@@ -18,13 +18,13 @@ pub struct PlaceBet {
     pub model: Account<Model>,
     #[account(mut)]
     pub market: Account<Market>,
+    /// Made with the first bet.
     #[account(
-        init_if_needed,
-        payer = bettor,
+        mut,
         seeds = [b"position", market.address().as_ref(), bettor.address().as_ref()],
         bump
     )]
-    pub position: Account<Position>,
+    pub position: UncheckedAccount,
     /// The bettor's token account, which pays.
     #[account(mut)]
     pub source: UncheckedAccount,
@@ -59,7 +59,8 @@ impl PlaceBet {
         if first_bet {
             self.model.expose()?;
         }
-        self.stake(index, amount, bump);
+        let mut position = self.position(bump)?;
+        position.stakes[index] += amount; // part of the market's total
 
         token::transfer(
             self.token_program.address(),
@@ -74,14 +75,14 @@ impl PlaceBet {
         Ok(BetPlaced {
             market: *self.market.address(),
             market_seq: self.market.next_seq(),
-            position: *self.position.address(),
-            position_seq: self.position.next_seq(),
+            position: *position.address(),
+            position_seq: position.next_seq(),
             model: *self.model.address(),
             model_seq: self.model.next_seq(),
-            owner: self.position.owner,
+            owner: position.owner,
             outcome,
             amount,
-            stake: self.position.stakes[index],
+            stake: position.stakes[index],
             pool: self.market.pools[index],
             total: self.market.total,
             multiple,
@@ -107,14 +108,17 @@ impl PlaceBet {
         Ok(())
     }
 
-    fn stake(&mut self, outcome: usize, amount: u64, bump: u8) {
-        let position = &mut self.position;
+    /// The bettor's position, counted by the market when it is made.
+    fn position(&mut self, bump: u8) -> Result<Account<Position>> {
+        let (market, owner) = (*self.market.address(), *self.bettor.address());
+        let seeds = [b"position", market.as_ref(), owner.as_ref(), &[bump]];
+        let mut position: Account<Position> = open(self.bettor.account(), &self.position, &seeds)?;
         if position.is_new() {
-            position.market = *self.market.address();
-            position.owner = *self.bettor.address();
+            position.market = market;
+            position.owner = owner;
             position.bump = bump;
             self.market.positions += 1; // fewer than base units staked
         }
-        position.stakes[outcome] += amount; // part of the market's total
+        Ok(position)
     }
 }

@@ -1,6 +1,6 @@
 use anchor_lang::prelude::*;
 
-use crate::{token, DriftShieldError, Vault, WithdrawRequest, WithdrawRequested};
+use crate::{open, token, DriftShieldError, Vault, WithdrawRequest, WithdrawRequested};
 
 #[event_cpi]
 #[derive(Accounts)]
@@ -10,13 +10,13 @@ pub struct RequestWithdraw {
     pub owner: Signer,
     #[account(mut)]
     pub vault: Account<Vault>,
+    /// Made with the first shares.
     #[account(
-        init_if_needed,
-        payer = owner,
+        mut,
         seeds = [b"withdraw", vault.address().as_ref(), owner.address().as_ref()],
         bump
     )]
-    pub request: Account<WithdrawRequest>,
+    pub request: UncheckedAccount,
     /// The owner's account of shares.
     #[account(mut)]
     pub source: UncheckedAccount,
@@ -30,15 +30,19 @@ pub struct RequestWithdraw {
 
 impl RequestWithdraw {
     pub fn request_withdraw(&mut self, shares: u64, bump: u8) -> Result<WithdrawRequested> {
-        let (vault, request) = (&mut self.vault, &mut self.request);
+        let vault = &mut self.vault;
+        let (vault_address, owner) = (*vault.address(), *self.owner.address());
+        let seeds = [b"withdraw", vault_address.as_ref(), owner.as_ref(), &[bump]];
+        let mut request: Account<WithdrawRequest> =
+            open(self.owner.account(), &self.request, &seeds)?;
         vault.accrue(Clock::get()?.unix_timestamp);
         if request.is_new() {
-            request.vault = *vault.address();
-            request.owner = *self.owner.address();
+            request.vault = vault_address;
+            request.owner = owner;
             request.bump = bump;
             vault.requests += 1; // one an account
         }
-        vault.request(request, shares)?;
+        vault.request(&mut request, shares)?;
         token::transfer(
             self.share_token_program.address(),
             &mut self.source,
@@ -49,7 +53,7 @@ impl RequestWithdraw {
             shares,
         )?;
         Ok(WithdrawRequested {
-            vault: *vault.address(),
+            vault: vault_address,
             vault_seq: vault.next_seq(),
             request: *request.address(),
             request_seq: request.next_seq(),

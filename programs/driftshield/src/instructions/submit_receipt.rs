@@ -1,8 +1,8 @@
 use anchor_lang::prelude::*;
 
 use crate::{
-    require_text, DriftShieldError, Model, ModelStatus, Receipt, ReceiptState, ReceiptSubmitted,
-    Seat, URI_BYTES,
+    open, require_text, DriftShieldError, Model, ModelStatus, Receipt, ReceiptState,
+    ReceiptSubmitted, Seat, URI_BYTES,
 };
 
 #[event_cpi]
@@ -18,13 +18,13 @@ pub struct SubmitReceipt {
     /// listed, so that a stranger, who has none, is told so.
     #[account(mut)]
     pub seat: UncheckedAccount,
+    /// Made with the first submission.
     #[account(
-        init_if_needed,
-        payer = oracle,
+        mut,
         seeds = [b"receipt", model.address().as_ref(), &window.to_le_bytes()],
         bump
     )]
-    pub receipt: Account<Receipt>,
+    pub receipt: UncheckedAccount,
     pub system_program: Program<System>,
 }
 
@@ -43,12 +43,10 @@ impl SubmitReceipt {
             .oracle_index(self.oracle.address())
             .ok_or(DriftShieldError::NotAnOracle)?;
         require_text(&evidence_uri, URI_BYTES)?;
-        if self.receipt.is_new() {
-            self.open(window, bump)?;
-        }
+        let mut receipt = self.receipt(window, bump)?;
         // Past Collecting comes first: a crank takes that for done, whatever the time.
         require!(
-            self.receipt.state == ReceiptState::Collecting,
+            receipt.state == ReceiptState::Collecting,
             DriftShieldError::ReceiptNotCollecting
         );
         self.require_submit_period(window, now)?;
@@ -56,7 +54,7 @@ impl SubmitReceipt {
         let mut seat = self.seat()?;
 
         let (submission, samples) = self.model.drift(&counts, self.model.min_samples)?;
-        self.receipt.submit(
+        receipt.submit(
             &mut self.model,
             index,
             submission,
@@ -68,41 +66,46 @@ impl SubmitReceipt {
         Ok(ReceiptSubmitted {
             model: *self.model.address(),
             model_seq: self.model.next_seq(),
-            receipt: *self.receipt.address(),
-            receipt_seq: self.receipt.next_seq(),
+            receipt: *receipt.address(),
+            receipt_seq: receipt.next_seq(),
             window,
             seat: *seat.address(),
             seat_seq: seat.next_seq(),
             oracle: seat.oracle,
-            version: self.receipt.version,
+            version: receipt.version,
             counts,
             samples,
             submission,
             evidence_hash,
             evidence_uri,
-            state: self.receipt.state.into(),
-            value: self.receipt.value,
-            submitted: self.receipt.submitted,
+            state: receipt.state.into(),
+            value: receipt.value,
+            submitted: receipt.submitted,
         })
     }
 
-    fn open(&mut self, window: u64, bump: u8) -> Result<()> {
-        require!(
-            self.model.status == ModelStatus::Active || 0 < self.model.exposure,
-            DriftShieldError::ModelRetired
-        );
-        self.model.open_receipts = self
-            .model
-            .open_receipts
-            .checked_add(1)
-            .ok_or(DriftShieldError::Overflow)?;
-        let receipt = &mut self.receipt; // all else is zero
-        receipt.model = *self.model.address();
-        receipt.payer = *self.oracle.address();
-        receipt.window = window;
-        receipt.version = self.model.version;
-        receipt.bump = bump;
-        Ok(())
+    /// The window's receipt. The first submission makes it, while anything depends on the model.
+    fn receipt(&mut self, window: u64, bump: u8) -> Result<Account<Receipt>> {
+        let (model, payer) = (*self.model.address(), *self.oracle.address());
+        let seeds = [b"receipt", model.as_ref(), &window.to_le_bytes(), &[bump]];
+        let mut receipt: Account<Receipt> = open(self.oracle.account(), &self.receipt, &seeds)?;
+        if receipt.is_new() {
+            require!(
+                self.model.status == ModelStatus::Active || 0 < self.model.exposure,
+                DriftShieldError::ModelRetired
+            );
+            self.model.open_receipts = self
+                .model
+                .open_receipts
+                .checked_add(1)
+                .ok_or(DriftShieldError::Overflow)?;
+            receipt.model = model; // all else is zero
+            receipt.payer = payer;
+            receipt.window = window;
+            receipt.version = self.model.version;
+            receipt.bump = bump;
+        }
+        Ok(receipt)
     }
 
     fn require_submit_period(&self, window: u64, now: i64) -> Result<()> {

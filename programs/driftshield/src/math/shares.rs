@@ -4,6 +4,8 @@
 //! there that nobody owns. So the first to come can't make shares so dear that the next one's
 //! deposit rounds away.
 
+/// A share has so many decimals more than the token: a base unit buys a thousand at first.
+pub const SHARE_DECIMALS: u8 = 3;
 /// Shares that nobody owns.
 pub const VIRTUAL_SHARES: u64 = 1_000;
 /// Base units that nobody owns.

@@ -81,6 +81,7 @@ impl Collateral {
 
     /// Refuses money in a mint that is no longer what was accepted. Metadata may have been added
     /// and a freeze authority given up since.
+    #[inline(never)] // one copy keeps the binary small
     pub fn require_accepted(&self, mint: &AccountView) -> Result<()> {
         let profile = MintProfile::read(mint).map_err(|_| DriftShieldError::MintChanged)?;
         require!(

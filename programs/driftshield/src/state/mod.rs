@@ -5,6 +5,7 @@ mod config;
 mod exposure;
 mod market;
 mod model;
+mod open;
 mod policy;
 mod position;
 mod receipt;
@@ -12,6 +13,7 @@ mod seat;
 mod vault;
 mod withdraw_request;
 
+pub(crate) use open::open;
 pub use {
     collateral::*, config::*, exposure::*, market::*, model::*, policy::*, position::*, receipt::*,
     seat::*, vault::*, withdraw_request::*,

@@ -531,6 +531,7 @@ impl Vault {
     }
 
     /// What must hold after every instruction. Anyone can send the token account more.
+    #[inline(never)] // one copy keeps the binary small
     pub fn invariant(&self, tokens_amount: u64) -> Result<()> {
         require!(
             self.locked <= self.assets && self.owed()? <= tokens_amount,

@@ -1,0 +1,36 @@
+//! Accounts that the first instruction to speak of them makes.
+//!
+//! One copy that makes all of them, instead of Anchor's `init_if_needed` at each, keeps the binary
+//! small.
+
+use anchor_lang::{accounts::SlabSchema, bytemuck::Pod, prelude::*, Discriminator};
+
+/// The account at `account`, whose seeds and bump have been checked, made of zeros at `payer`'s
+/// expense where it is missing.
+pub fn open<T: Pod + SlabSchema + Discriminator>(
+    payer: &AccountView,
+    account: &UncheckedAccount,
+    seeds: &[&[u8]],
+) -> Result<Account<T>> {
+    let view = *account.account();
+    if view.owned_by(&System::id()) {
+        create(payer, view, seeds, T::DISCRIMINATOR, size_of::<T>())?;
+    }
+    // SAFETY: the field is unchecked, so nothing else has loaded it.
+    unsafe { Account::load_mut(view) }
+}
+
+#[inline(never)]
+fn create(
+    payer: &AccountView,
+    mut account: AccountView,
+    seeds: &[&[u8]],
+    discriminator: &[u8],
+    bytes: usize,
+) -> Result<()> {
+    let space = discriminator.len() + bytes;
+    let seeds = Some(seeds);
+    anchor_lang::create_account_with_signers(payer, &account, space, &crate::ID, seeds, None)?;
+    account.try_borrow_mut()?[..discriminator.len()].copy_from_slice(discriminator);
+    Ok(())
+}

@@ -1,0 +1,191 @@
+//! Attacks on vaults and policies that come to nothing.
+
+use driftshield_sdk::{Address, DriftShieldError, PolicyTerms, address, instruction};
+use driftshield_tests::{insurance::*, world::*};
+use solana_signer::Signer;
+
+/// Sends a few lamports to each address that is not there yet.
+fn prefund(world: &mut World, addresses: &[Address]) {
+    let payer = world.payer.pubkey();
+    for address in addresses {
+        assert!(!world.exists(address));
+        let send = solana_system_interface::instruction::transfer(&payer, address, 1_000_000);
+        world.send(send, &[]).unwrap();
+    }
+}
+
+#[test]
+fn who_sends_lamports_ahead_stops_nothing() {
+    // Given a vault's accounts, a listing, a request and a policy that got lamports before they were
+    let mut world = World::with(params(), insurance_terms());
+    let spec = share_spec(&world);
+    let model = world.model_with(spec, 3, 10_000 * TOKEN);
+    let mut scene = Insured::around(world, model, vault_terms());
+    for _ in 0..HISTORY {
+        scene.measure(CALM_DRIFT);
+    }
+    let manager = scene.manager.key.insecure_clone();
+    let vault = address::vault(&manager.pubkey(), 2);
+    let create = instruction::create_vault(
+        manager.pubkey(),
+        2,
+        &scene.world.collateral(),
+        COOLDOWN,
+        0,
+        vault_terms(),
+    );
+    let made: Vec<_> = create
+        .accounts
+        .iter()
+        .filter(|account| account.is_writable && !account.is_signer)
+        .map(|account| account.pubkey)
+        .collect();
+    assert_eq!(made.len(), 4);
+    prefund(&mut scene.world, &made);
+    scene.world.send(create, &[&manager]).unwrap();
+    scene.vault = vault;
+    let (lp, holder) = (scene.provider(), scene.world.wallet(CAPITAL));
+    let ahead = [
+        address::exposure(&vault, &scene.model.address),
+        address::withdraw_request(&vault, &lp.address()),
+        address::policy(&vault, &holder.address(), 1),
+    ];
+    prefund(&mut scene.world, &ahead);
+
+    // Then each is made and used all the same
+    scene.list(CAPITAL, 20_000).unwrap();
+    scene.deposit(&lp, CAPITAL).unwrap();
+    scene.buy(&holder, 1, scene.terms()).unwrap();
+    scene.request(&lp, 1_000).unwrap();
+    scene.world.check_solvency();
+}
+
+#[test]
+fn years_without_a_call_leave_the_ring_in_order() {
+    // Given policies whose streams end in many buckets, and nobody who calls for three years
+    let mut scene = Insured::new();
+    let holder = scene.world.wallet(10 * CAPITAL);
+    for (id, windows) in [(1, 1), (2, 7), (3, 90), (4, 180), (5, 363)] {
+        let terms = PolicyTerms {
+            windows,
+            ..scene.terms()
+        };
+        scene.buy(&holder, id, terms).unwrap();
+    }
+    let unearned = scene.vault().unearned;
+    let assets = scene.vault().assets;
+    scene.world.pass(3 * 365 * DAY);
+
+    // When they end
+    for id in 1..=5 {
+        scene.expire(&holder, id).unwrap();
+    }
+
+    // Then all has streamed, once, and the ring is empty
+    let vault = scene.vault();
+    assert_eq!((vault.assets, vault.unearned), (assets + unearned, 0));
+    assert_eq!((vault.rate.get(), vault.locked), (0, 0));
+    assert!(vault.ends.iter().all(|end| end.get() == 0));
+    scene.world.check_solvency();
+}
+
+#[test]
+fn nobody_renews_at_a_strangers_expense() {
+    // Given a policy that renews by itself, and a stranger who lets the same authority take its money
+    let mut scene = Insured::new();
+    let (holder, stranger) = (scene.world.wallet(CAPITAL), scene.world.wallet(CAPITAL));
+    let terms = PolicyTerms {
+        auto_renew: true,
+        ..scene.terms()
+    };
+    scene.buy(&holder, 1, terms).unwrap();
+    let authority = address::renewal_authority(&holder.address());
+    let approve = spl_token_interface::instruction::approve(
+        &spl_token_interface::ID,
+        &stranger.tokens,
+        &authority,
+        &stranger.address(),
+        &[],
+        CAPITAL,
+    )
+    .unwrap();
+    scene.world.send(approve, &[&stranger.key]).unwrap();
+
+    // Then neither anybody nor the vault itself pays for it
+    let policy = scene.policy(&holder, 1);
+    let state = scene.vault();
+    let renew = instruction::renew_policy(&policy, &state, stranger.tokens, false);
+    let outcome = scene.world.send(renew, &[]);
+    assert_refused(outcome, DriftShieldError::TooLittleDelegated);
+    let renew = instruction::renew_policy(&policy, &state, state.tokens, false);
+    assert!(scene.world.send(renew, &[]).is_err());
+    let renew = instruction::renew_policy(&policy, &state, stranger.tokens, true);
+    assert!(scene.world.send(renew, &[&holder.key]).is_err());
+}
+
+#[test]
+fn a_policy_ends_on_its_own_listing_alone() {
+    // Given two vaults of one manager that list the same model, with a policy on each
+    let mut scene = Insured::new();
+    let holder = scene.world.wallet(CAPITAL);
+    scene.buy(&holder, 1, scene.terms()).unwrap();
+    let (first, manager) = (scene.vault, scene.manager.key.insecure_clone());
+    let create = instruction::create_vault(
+        manager.pubkey(),
+        2,
+        &scene.world.collateral(),
+        COOLDOWN,
+        0,
+        vault_terms(),
+    );
+    scene.world.send(create, &[&manager]).unwrap();
+    scene.vault = address::vault(&manager.pubkey(), 2);
+    scene.list(CAPITAL, 20_000).unwrap();
+    let lp = scene.provider();
+    scene.deposit(&lp, CAPITAL).unwrap();
+    scene.buy(&holder, 1, scene.terms()).unwrap();
+    let cancel = instruction::cancel_policy(&scene.policy(&holder, 1), &scene.vault());
+
+    // When one is cancelled on the other's vault, listing or tokens, then it is refused
+    let model = scene.model.address;
+    let tokens = (scene.vault().tokens, scene.world.vault(&first).tokens);
+    for (old, new, expected) in [
+        (scene.vault, first, DriftShieldError::WrongInsuranceVault),
+        (
+            address::exposure(&scene.vault, &model),
+            address::exposure(&first, &model),
+            DriftShieldError::WrongInsuranceVault,
+        ),
+        (tokens.0, tokens.1, DriftShieldError::WrongVault),
+    ] {
+        let wrong = swapped(cancel.clone(), &old, &new);
+        assert_refused(scene.world.send(wrong, &[&holder.key]), expected);
+    }
+    scene.world.send(cancel, &[&holder.key]).unwrap();
+}
+
+#[test]
+fn a_listing_that_is_loosened_and_tightened_keeps_its_notice() {
+    // Given an active listing that the manager loosens
+    let mut scene = Insured::new();
+    let narrow = 50 * TOKEN;
+    scene.list(narrow, 50_000).unwrap();
+    let loosened = scene.world.now();
+    scene.list(100_000 * TOKEN, 20_000).unwrap();
+    let notice = loosened + COOLDOWN + DAY;
+    assert_eq!(scene.exposure().active_at, notice);
+
+    // When it tightens it, takes it off, closes it or lists it again, then no cover is sold sooner
+    scene.world.pass(DAY);
+    scene.list(90_000 * TOKEN, 20_000).unwrap();
+    assert_eq!(scene.exposure().active_at, notice);
+    scene.list(0, 20_000).unwrap();
+    let close = instruction::close_exposure(scene.vault, &scene.vault(), scene.model.address);
+    scene.world.send(close, &[]).unwrap();
+    scene.list(narrow, 50_000).unwrap();
+    let again = scene.world.now() + COOLDOWN + DAY;
+    assert_eq!(scene.exposure().active_at, again);
+    let holder = scene.world.wallet(CAPITAL);
+    let outcome = scene.buy(&holder, 1, scene.terms());
+    assert_refused(outcome, DriftShieldError::ListingNotActive);
+}
