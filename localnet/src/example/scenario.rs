@@ -211,7 +211,7 @@ pub const PLANS: [Plan; 9] = [
             20,
             Act::Buy(Cover {
                 persistence: 2,
-                ..Cover::of("1200", "0.05", "1", 18)
+                ..Cover::of("1200", "0.05", "1", 20)
             }),
         )],
     },

@@ -6,10 +6,13 @@ use driftshield_sdk::{Address, address, math};
 use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 
 use super::{WindowSummary, drift, table, tokens};
-use crate::{Localnet, example::Example};
+use crate::{
+    Localnet,
+    example::{Example, TOKEN},
+};
 
-/// Base units of one share: it has three decimals more than the token.
-const SHARE: u64 = 1_000 * super::TOKEN;
+/// Base units of a share.
+const SHARE: u64 = TOKEN * 10u64.pow(math::SHARE_DECIMALS as u32);
 
 /// A policy, from the API into `summary.json`.
 #[derive(Deserialize, Serialize)]
