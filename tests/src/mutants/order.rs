@@ -21,6 +21,8 @@ const FARTHEST: usize = 6;
 /// name are one.
 pub struct Calls {
     mentions: HashMap<String, HashSet<String>>,
+    /// The errors that functions of the program give themselves.
+    refusals: HashMap<String, HashSet<String>>,
 }
 
 impl Calls {
@@ -28,6 +30,7 @@ impl Calls {
     pub fn read(root: &Path) -> Result<Self> {
         let mut calls = Self {
             mentions: HashMap::new(),
+            refusals: HashMap::new(),
         };
         for folder in [super::SOURCE, "tests/src", "tests/tests", "sdk/src"] {
             for path in super::rust_files(&root.join(folder))? {
@@ -43,25 +46,34 @@ impl Calls {
             Some((_, function)) => function.to_owned(),
             None => snake_case(site.item.split('.').next().unwrap_or(&site.item)),
         };
-        let mut ranked: Vec<(usize, &String)> = tests
+        let errors = self.errors(site);
+        let mut ranked: Vec<_> = tests
             .iter()
-            .map(|test| (self.rank(test, site.error(), &target), test))
+            .map(|test| {
+                let name = test.rsplit("::").next().unwrap_or(test);
+                let names_error = self
+                    .mentions
+                    .get(name)
+                    .is_some_and(|mentions| errors.iter().any(|error| mentions.contains(error)));
+                (!names_error, self.distance(name, &target), test)
+            })
             .collect();
-        ranked.sort_by_key(|&(rank, _)| rank);
-        ranked.into_iter().map(|(_, test)| test.clone()).collect()
+        ranked.sort_by_key(|&(no_error, distance, _)| (no_error, distance));
+        ranked.into_iter().map(|(.., test)| test.clone()).collect()
     }
 
-    fn rank(&self, test: &str, error: Option<&str>, target: &str) -> usize {
-        let name = test.rsplit("::").next().unwrap_or(test);
-        let names_error = error.is_some_and(|error| {
-            self.mentions
-                .get(name)
-                .is_some_and(|mentions| mentions.contains(error))
-        });
-        if names_error {
-            return 0;
+    /// The errors that a check gives: its own, or else those of the functions that it calls.
+    fn errors(&self, site: &Site) -> Vec<String> {
+        if let Some(error) = site.error() {
+            return vec![error.to_owned()];
         }
-        1 + self.distance(name, target)
+        let words = site.text.split(|c: char| !c.is_alphanumeric() && c != '_');
+        let called = words.filter(|word| word.starts_with(char::is_lowercase));
+        called
+            .filter_map(|word| self.refusals.get(word))
+            .flatten()
+            .cloned()
+            .collect()
     }
 
     /// How many calls lie between the functions `from` and `to`.
@@ -85,8 +97,12 @@ impl Calls {
     }
 
     fn add(&mut self, name: String, body: TokenStream) {
-        let mentions = self.mentions.entry(name).or_default();
-        collect(body, mentions);
+        let text = body.to_string();
+        let errors = text.split("DriftShieldError :: ").skip(1);
+        let errors = errors.filter_map(|rest| rest.split(|c: char| !c.is_alphanumeric()).next());
+        let refusals = self.refusals.entry(name.clone()).or_default();
+        refusals.extend(errors.map(str::to_owned));
+        collect(body, self.mentions.entry(name).or_default());
     }
 }
 
