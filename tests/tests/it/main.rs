@@ -21,6 +21,7 @@ mod receipt;
 mod restarts;
 mod scene;
 mod sdk;
+mod small_domains;
 mod spec;
 mod token_2022;
 mod transactions;
