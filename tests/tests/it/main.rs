@@ -10,6 +10,7 @@ mod dispute;
 mod example;
 mod idl;
 mod insiders;
+mod insolvency;
 mod json;
 mod market_lifecycle;
 mod market_refusals;
