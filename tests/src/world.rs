@@ -88,6 +88,15 @@ pub struct Wallet {
     pub tokens: Address,
 }
 
+impl Clone for Wallet {
+    fn clone(&self) -> Self {
+        Self {
+            key: self.key.insecure_clone(),
+            tokens: self.tokens,
+        }
+    }
+}
+
 impl Wallet {
     pub fn address(&self) -> Address {
         self.key.pubkey()
@@ -95,6 +104,7 @@ impl Wallet {
 }
 
 /// A registered model and its oracles, bonded.
+#[derive(Clone)]
 pub struct TestModel {
     pub address: Address,
     pub owner: Wallet,
@@ -121,6 +131,28 @@ pub struct World {
     /// Whether every transaction looks for solvency, at every account: tests of thousands of
     /// transactions do it once in the end.
     pub solvency_checks: bool,
+}
+
+/// A fork: what happens in one doesn't in the other.
+impl Clone for World {
+    fn clone(&self) -> Self {
+        let [payer, admin, guardian, arbiter] =
+            [&self.payer, &self.admin, &self.guardian, &self.arbiter].map(Keypair::insecure_clone);
+        Self {
+            svm: self.svm.clone(),
+            payer,
+            admin,
+            guardian,
+            arbiter,
+            mint: self.mint,
+            token_program: self.token_program,
+            prices: self.prices.clone(),
+            counters: self.counters.clone(),
+            name: self.name.clone(),
+            wallets: self.wallets,
+            solvency_checks: self.solvency_checks,
+        }
+    }
 }
 
 /// The built program's file; `scripts/build-program` makes it.

@@ -22,6 +22,7 @@ mod restarts;
 mod scene;
 mod sdk;
 mod spec;
+mod states;
 mod token_2022;
 mod transactions;
 mod vault;
