@@ -35,7 +35,7 @@ trait Scene: Clone {
 type Step<S> = (&'static str, fn(&mut S) -> Outcome);
 
 /// By state and step, what comes of it.
-type Cells = BTreeMap<(String, String), String>;
+pub type Cells = BTreeMap<(String, String), String>;
 
 /// Carries out all `steps` in all `scenes`, each named by its state, and compares what comes of them
 /// with the account's table.
@@ -56,13 +56,17 @@ fn check<S: Scene>(account: &str, scenes: &[(&str, S)], steps: &[Step<S>]) {
             cells.insert((state.to_string(), step.to_string()), result);
         }
     }
-    let file = format!("tests/states/{account}.txt");
-    let expected = fs::read_to_string(idl::root().join(&file)).unwrap_or_default();
-    let wrong = differences(&parse(&expected), &cells);
+    let wrong = differences(&self::table(account), &cells);
     assert!(
         wrong.is_empty(),
-        "{file} is not what the program does, which is:\n{table}\n{file} differs in:\n{wrong}"
+        "the table of a {account} is not what the program does, which is:\n{table}\nThe table differs in:\n{wrong}"
     );
+}
+
+/// The table of an account, which a test of it compares with what the program does.
+pub fn table(account: &str) -> Cells {
+    let file = idl::root().join(format!("tests/states/{account}.txt"));
+    parse(&fs::read_to_string(file).unwrap_or_default())
 }
 
 fn carry_out<S: Scene>(scene: &S, send: fn(&mut S) -> Outcome) -> String {
@@ -112,11 +116,21 @@ fn differences(expected: &Cells, actual: &Cells) -> String {
     })
 }
 
+fn idl() -> Idl {
+    let file = fs::read_to_string(idl::root().join("idl/driftshield.json")).unwrap();
+    serde_json::from_str(&file).unwrap()
+}
+
+/// The instructions that name an account in one of these ways: their names and numbers.
+pub fn instructions_of(names: &[&str]) -> Vec<(String, u8)> {
+    let instructions = idl().instructions.into_iter();
+    let theirs = instructions.filter(|i| accounts(i).iter().any(|name| names.contains(name)));
+    theirs.map(|i| (i.name, i.discriminator[0])).collect()
+}
+
 /// Fails where an instruction of which `takes` holds has no step. Names of its accounts are asked.
 fn assert_complete<S>(steps: &[Step<S>], takes: impl Fn(&[&str]) -> bool) {
-    let file = fs::read_to_string(idl::root().join("idl/driftshield.json")).unwrap();
-    let idl: Idl = serde_json::from_str(&file).unwrap();
-    for instruction in idl.instructions.iter().filter(|i| takes(&accounts(i))) {
+    for instruction in idl().instructions.iter().filter(|i| takes(&accounts(i))) {
         let name = &instruction.name;
         let mut named = steps.iter().map(|(step, _)| step.split(' ').next());
         assert!(named.any(|step| step == Some(name)), "no step of {name}");
