@@ -88,18 +88,18 @@ pub struct Wallet {
     pub tokens: Address,
 }
 
+impl Wallet {
+    pub fn address(&self) -> Address {
+        self.key.pubkey()
+    }
+}
+
 impl Clone for Wallet {
     fn clone(&self) -> Self {
         Self {
             key: self.key.insecure_clone(),
             tokens: self.tokens,
         }
-    }
-}
-
-impl Wallet {
-    pub fn address(&self) -> Address {
-        self.key.pubkey()
     }
 }
 
@@ -133,17 +133,14 @@ pub struct World {
     pub solvency_checks: bool,
 }
 
-/// A fork: what happens in one doesn't in the other.
 impl Clone for World {
     fn clone(&self) -> Self {
-        let [payer, admin, guardian, arbiter] =
-            [&self.payer, &self.admin, &self.guardian, &self.arbiter].map(Keypair::insecure_clone);
         Self {
             svm: self.svm.clone(),
-            payer,
-            admin,
-            guardian,
-            arbiter,
+            payer: self.payer.insecure_clone(),
+            admin: self.admin.insecure_clone(),
+            guardian: self.guardian.insecure_clone(),
+            arbiter: self.arbiter.insecure_clone(),
             mint: self.mint,
             token_program: self.token_program,
             prices: self.prices.clone(),
@@ -409,7 +406,7 @@ impl World {
     }
 
     /// All accounts of the program.
-    pub(crate) fn accounts(&self) -> Vec<(Address, driftshield_sdk::Account)> {
+    pub fn accounts(&self) -> Vec<(Address, driftshield_sdk::Account)> {
         let accounts = self.svm.get_program_accounts(&ID).into_iter();
         let decode = |data: &[u8]| driftshield_sdk::Account::decode(data).expect("ours");
         accounts
