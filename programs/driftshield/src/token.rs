@@ -6,7 +6,6 @@
 use anchor_lang::{
     pinocchio::instruction::InstructionAccount, prelude::*, unchecked_invoke_signed_fixed,
 };
-use anchor_spl::token_interface::TokenInterface;
 
 use crate::{DriftShieldError, Vault};
 
@@ -353,7 +352,7 @@ fn invoke<const N: usize>(
 pub fn require_destination(
     payee: &UncheckedAccount,
     destination: &UncheckedAccount,
-    program: &Interface<TokenInterface>,
+    program: &Address,
     mint: &UncheckedAccount,
 ) -> Result<()> {
     if payee.account().is_signer() {
@@ -361,7 +360,7 @@ pub fn require_destination(
     }
     let seeds = [
         payee.address().as_ref(),
-        program.address().as_ref(),
+        program.as_ref(),
         mint.address().as_ref(),
     ];
     anchor_lang::find_and_verify_program_address(

@@ -23,6 +23,7 @@ mod receipt;
 mod restarts;
 mod scene;
 mod sdk;
+mod small_domains;
 mod spec;
 mod states;
 mod token_2022;

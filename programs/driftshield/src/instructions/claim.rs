@@ -32,7 +32,7 @@ impl Claim {
             token::require_destination(
                 &self.owner,
                 &self.destination,
-                &self.token_program,
+                self.token_program.address(),
                 &self.mint,
             )?;
             token::transfer(

@@ -53,7 +53,7 @@ impl ClaimPolicy {
         token::require_destination(
             &self.holder,
             &self.destination,
-            &self.token_program,
+            self.token_program.address(),
             &self.mint,
         )?;
         token::pay(

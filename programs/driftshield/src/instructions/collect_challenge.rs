@@ -48,7 +48,7 @@ impl CollectChallenge {
                 token::require_destination(
                     &self.challenger,
                     &self.destination,
-                    &self.token_program,
+                    self.token_program.address(),
                     &self.mint,
                 )?;
                 &mut self.receipt.challenger_credit

@@ -46,7 +46,7 @@ impl CollectFees {
                 token::require_destination(
                     &self.creator,
                     &self.destination,
-                    &self.token_program,
+                    self.token_program.address(),
                     &self.mint,
                 )?;
                 &mut self.market.creator_credit

@@ -46,7 +46,7 @@ impl CollectManagerFees {
                 token::require_destination(
                     &self.manager,
                     &self.destination,
-                    &self.token_program,
+                    self.token_program.address(),
                     &self.mint,
                 )?;
                 &mut self.vault.manager_credit

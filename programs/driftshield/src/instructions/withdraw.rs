@@ -48,7 +48,7 @@ impl Withdraw {
             token::require_destination(
                 &self.owner,
                 &self.destination,
-                &self.token_program,
+                self.token_program.address(),
                 &self.mint,
             )?;
         }

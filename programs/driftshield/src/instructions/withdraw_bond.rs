@@ -28,7 +28,7 @@ impl WithdrawBond {
         token::require_destination(
             &self.oracle,
             &self.destination,
-            &self.token_program,
+            self.token_program.address(),
             &self.mint,
         )?;
         let amount = self.seat.release(Clock::get()?.unix_timestamp)?;

@@ -1,0 +1,191 @@
+//! The arithmetic of money, for every number of small domains, against fractions that share no code
+//! with it.
+
+use driftshield::math::{
+    BPS, Curve, Premium, YEAR_SECS, assets_for, fee, payout, shares_for, worth,
+};
+
+/// `⌈a / b⌉` of what may be negative.
+fn ceil(a: i128, b: i128) -> i128 {
+    a.div_euclid(b) + i128::from(a.rem_euclid(b) != 0)
+}
+
+#[test]
+fn payouts_fees_and_dust_are_the_stakes() {
+    // Given every pool of up to five winners of up to eight units each, and up to 48 lost
+    for winners in stakes(5, 8) {
+        let winning: u64 = winners.iter().sum();
+        for losing in 0..=48 {
+            for bps in [0, 1, 416, 2_000] {
+                // When it pays all of them
+                let left = losing - fee(losing, bps);
+                let payouts = winners
+                    .iter()
+                    .map(|&stake| payout(stake, winning, left).expect("it fits"));
+                // Then nobody gets less than the stake, and dust is below a unit a winner.
+                let mut paid = 0;
+                for (payout, stake) in payouts.zip(&winners) {
+                    assert!(*stake <= payout);
+                    paid += payout;
+                }
+                let dust = winning + left - paid;
+                assert!(dust < winners.len() as u64, "{winners:?} {losing} {bps}");
+            }
+        }
+    }
+}
+
+/// All sets of one to `most` stakes of 1 to `largest`, in ascending order.
+fn stakes(most: usize, largest: u64) -> Vec<Vec<u64>> {
+    let mut all: Vec<Vec<u64>> = (1..=largest).map(|stake| vec![stake]).collect();
+    let mut longest = all.clone();
+    for _ in 1..most {
+        longest = longest
+            .iter()
+            .flat_map(|stakes| {
+                let least = *stakes.last().expect("one at least");
+                (least..=largest).map(|stake| [&stakes[..], &[stake]].concat())
+            })
+            .collect();
+        all.extend(longest.iter().cloned());
+    }
+    all
+}
+
+#[test]
+fn no_deposit_and_no_withdrawal_lowers_the_price_of_a_share() {
+    // The price is (assets + 1) / (supply + 1000).
+    let not_lower = |before: (u64, u64), after: (u64, u64)| {
+        let [before, after] = [before, after]
+            .map(|(assets, supply)| (u128::from(assets) + 1, u128::from(supply) + 1_000));
+        before.0 * after.1 <= after.0 * before.1
+    };
+    for assets in 0..=12 {
+        for supply in (0..=14_000).step_by(499) {
+            for amount in 1..=12 {
+                let bought = shares_for(amount, supply, assets).expect("it fits");
+                let (assets_now, supply_now) = (assets + amount, supply + bought);
+                assert!(not_lower((assets, supply), (assets_now, supply_now)));
+                // Who leaves at once, in one part or in two, gains nothing.
+                for first in (0..=bought).step_by(bought.div_ceil(5).max(1) as usize) {
+                    let one = assets_for(first, supply_now, assets_now);
+                    let (assets_left, supply_left) = (assets_now - one, supply_now - first);
+                    assert!(not_lower(
+                        (assets_now, supply_now),
+                        (assets_left, supply_left)
+                    ));
+                    let other = assets_for(bought - first, supply_left, assets_left);
+                    assert!(one + other <= amount, "{assets} {supply} {amount} {first}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn cover_is_worth_the_floored_share_and_a_unit_at_least() {
+    for cover in 1..=30u64 {
+        for trigger in 1..=9u64 {
+            for exhaustion in trigger..=trigger + 12 {
+                let mut least = 1;
+                for value in trigger..=exhaustion + 1 {
+                    let whole = exhaustion <= value;
+                    let share = if whole {
+                        cover
+                    } else {
+                        cover * (value - trigger) / (exhaustion - trigger)
+                    };
+                    let worth = worth(cover, trigger, exhaustion, value);
+                    assert_eq!(worth, share.max(1));
+                    assert!(least <= worth && worth <= cover, "it grows with the drift");
+                    least = worth;
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn premiums_are_the_formulas_rounded_up() {
+    let mut curves = Vec::new();
+    for kink_bps in [1, 3_333, 8_000, 9_999] {
+        for (slope1_bps, slope2_bps) in [(0, 0), (400, 6_000), (0, u16::MAX), (u16::MAX, 1)] {
+            curves.push(Curve {
+                slope1_bps,
+                slope2_bps,
+                kink_bps,
+            });
+        }
+    }
+    for assets in 1..=24 {
+        for locked in 0..assets {
+            for cover in 1..=assets - locked {
+                for &curve in &curves {
+                    check_premiums(assets, locked, cover, curve);
+                }
+            }
+        }
+    }
+}
+
+/// For a few rates, drifts and durations of up to a year.
+fn check_premiums(assets: u64, locked: u64, cover: u64, curve: Curve) {
+    for (base_bps, risk_slope_bps) in [(0, 0), (100, 0), (65_535, 1_000)] {
+        for (drift, trigger) in [(0, 1), (1, 3), (4, 3)] {
+            for duration_secs in [1, YEAR_SECS / 3, YEAR_SECS] {
+                let premium = Premium {
+                    cover,
+                    base_bps,
+                    curve,
+                    risk_slope_bps,
+                    drift,
+                    trigger,
+                    assets,
+                    locked,
+                    duration_secs,
+                };
+                let (numerator, denominator) = exact(&premium);
+                // It is exact to 2⁻¹⁶ of a unit before it is rounded up.
+                let scaled = numerator << 16;
+                let bounds = [scaled - denominator, scaled + denominator]
+                    .map(|scaled| ceil(scaled, denominator << 16).max(1));
+                let charged = i128::from(premium.charge().expect("it fits"));
+                assert!(
+                    (bounds[0]..=bounds[1]).contains(&charged),
+                    "{premium:?}: {charged}, not {bounds:?}"
+                );
+            }
+        }
+    }
+}
+
+/// `cover · (base + utilisation + risk) · duration / (10 000 · 365 days)` as a fraction.
+fn exact(premium: &Premium) -> (i128, i128) {
+    let wide = |number: u64| i128::from(number);
+    let (bps, kink) = (wide(BPS), i128::from(premium.curve.kink_bps));
+    let (assets, cover) = (wide(premium.assets), wide(premium.cover));
+    let (trigger, drift) = (
+        wide(premium.trigger),
+        wide(premium.drift.min(premium.trigger)),
+    );
+    let denominator = 2 * assets * bps * kink * (bps - kink);
+    // assets · ∫ curve from 0 to locked / assets, over that denominator.
+    let integral = |locked: u64| {
+        let locked = wide(locked);
+        let slope1 = i128::from(premium.curve.slope1_bps) * (bps - kink);
+        let beyond = locked * bps - assets * kink;
+        if beyond <= 0 {
+            return slope1 * locked * locked * bps * bps;
+        }
+        slope1 * assets * kink * (assets * kink + 2 * beyond)
+            + i128::from(premium.curve.slope2_bps) * beyond * beyond * kink
+    };
+    let utilisation = integral(premium.locked + premium.cover) - integral(premium.locked);
+    let base = i128::from(premium.base_bps) * cover * denominator;
+    let risk = i128::from(premium.risk_slope_bps) * cover * drift * denominator;
+    let annual = (base + utilisation) * trigger + risk;
+    (
+        annual * wide(premium.duration_secs),
+        denominator * trigger * bps * wide(YEAR_SECS),
+    )
+}
