@@ -161,6 +161,7 @@ pub fn insurance_terms() -> CollateralTerms {
 }
 
 /// A model with a history, a vault that lists it, and somebody who put capital in.
+#[derive(Clone)]
 pub struct Insured {
     pub world: World,
     pub model: TestModel,
@@ -230,10 +231,7 @@ impl Insured {
 
     /// Who put capital in.
     pub fn provider(&self) -> Wallet {
-        Wallet {
-            key: self.lp.key.insecure_clone(),
-            tokens: self.lp.tokens,
-        }
+        self.lp.clone()
     }
 
     pub fn vault(&self) -> Vault {

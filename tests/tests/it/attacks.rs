@@ -1,4 +1,16 @@
-//! Attacks on vaults and policies that come to nothing.
+//! Attacks that come to nothing: here on vaults and policies, in the modules by their kind.
+
+mod donations;
+mod everybody;
+mod liquidity;
+mod monaco;
+mod payouts;
+mod prefunding;
+mod revival;
+mod splitting;
+mod squads;
+mod squatting;
+mod stolen_keys;
 
 use driftshield_sdk::{Address, DriftShieldError, PolicyTerms, address, instruction};
 use driftshield_tests::{insurance::*, world::*};

@@ -524,25 +524,80 @@ fn deposits_are_refused_for_their_reasons() {
 
 #[test]
 fn a_deposit_that_buys_no_share_is_refused() {
-    // Given shares of which each is worth more than a unit
-    let mut scene = Insured::empty(
-        World::with(params(), insurance_terms()),
-        VaultTerms {
-            min_cover: 1,
-            base_bps: u16::MAX,
-            max_utilisation_bps: 10_000,
-            ..vault_terms()
-        },
-    )
-    .with_capital(1_000);
+    // Given a provider of a base unit, and one of much more that leaves it all of a premium
+    let world = World::with(params(), insurance_terms());
+    let mut scene = Insured::empty(world, vault_terms()).with_capital(1);
+    let leaving = lp(&mut scene, CAPITAL);
     let holder = scene.world.wallet(CAPITAL);
-    let mut vault = scene.vault();
-    vault.assets = 10_000_000_000;
-    assert_eq!(
-        vault.deposit(1, 0),
-        Err(DriftShieldError::ZeroShares.into())
-    );
-    assert!(scene.deposit(&holder, 1).is_ok());
+    scene.buy(&holder, 1, year(&scene)).unwrap();
+    let shares = scene.shares(&leaving);
+    scene.request(&leaving, shares).unwrap();
+    let policy = scene.policy(&holder, 1);
+    scene
+        .world
+        .warp_to(policy.expires_at(&scene.model()).unwrap());
+    scene.expire(&holder, 1).unwrap();
+    scene.withdraw(&leaving).unwrap();
+    let price = scene.vault_now().worth(1);
+    assert!(1_000 < price, "{price}");
+
+    // When somebody deposits less than a share is worth
+    let outcome = scene.deposit(&holder, price - 1);
+
+    // Then it is refused, and a little more buys one
+    assert_refused(outcome, DriftShieldError::ZeroShares);
+    scene.deposit(&holder, price + 1).unwrap();
+    assert_eq!(scene.shares(&holder), 1);
+}
+
+#[test]
+fn a_vault_takes_its_own_share_mint_and_escrow_alone() {
+    // Given two vaults with a provider, one of which has a request that is due
+    let mut scene = Insured::new();
+    let (first, owner) = (scene.vault(), scene.provider());
+    scene.request(&owner, CAPITAL).unwrap();
+    let (manager, collateral) = (scene.manager.address(), scene.world.collateral());
+    let create = instruction::create_vault(manager, 2, &collateral, COOLDOWN, 0, vault_terms());
+    scene.world.send(create, &[&scene.manager.key]).unwrap();
+    let other = scene.world.vault(&address::vault(&manager, 2));
+    scene.world.pass(COOLDOWN);
+
+    // When an instruction names the other's escrow or share mint
+    let (at, state, key) = (scene.vault, scene.vault(), owner.address());
+    let (manager, model) = (scene.manager.key.insecure_clone(), scene.model.address);
+    for (instruction, signer) in [
+        (
+            instruction::deposit(key, at, &state, owner.tokens, TOKEN, 0),
+            Some(&owner.key),
+        ),
+        (
+            instruction::request_withdraw(key, at, &state, 1_000),
+            Some(&owner.key),
+        ),
+        (
+            instruction::cancel_withdraw(key, at, &state),
+            Some(&owner.key),
+        ),
+        (instruction::withdraw(key, at, &state), None),
+        (instruction::close_exposure(at, &state, model), None),
+        (instruction::close_vault(at, &state, true), Some(&manager)),
+    ] {
+        for (own, others) in [
+            (first.escrow, other.escrow),
+            (first.share_mint, other.share_mint),
+        ] {
+            if instruction
+                .accounts
+                .iter()
+                .any(|account| account.pubkey == own)
+            {
+                let wrong = swapped(instruction.clone(), &own, &others);
+                let outcome = scene.world.send(wrong, signer.as_slice());
+                // Then it is refused
+                assert_refused(outcome, DriftShieldError::WrongShares);
+            }
+        }
+    }
 }
 
 #[test]

@@ -1,0 +1,198 @@
+//! Lamports at an address before the account is made.
+
+use std::{collections::BTreeSet, fs};
+
+use anchor_lang_idl::types::{Idl, IdlInstructionAccountItem};
+use driftshield_sdk::{Instruction, ListingTerms, PolicyTerms, address, first_window, instruction};
+use driftshield_tests::{idl, insurance::*, world::*};
+use solana_keypair::Keypair;
+use solana_signer::Signer;
+
+/// What makes an account: an instruction, and its name for it.
+type Maker = (String, String);
+
+fn idl() -> Idl {
+    let file = fs::read_to_string(idl::root().join("idl/driftshield.json")).unwrap();
+    serde_json::from_str(&file).unwrap()
+}
+
+/// A world in which accounts are made where somebody sent lamports before.
+struct Prefunded {
+    world: World,
+    idl: Idl,
+    lamports: u64,
+    made: BTreeSet<Maker>,
+}
+
+impl Prefunded {
+    /// Sends `instruction` when every account that it could make has lamports already.
+    #[track_caller]
+    fn send(&mut self, instruction: Instruction, signers: &[&Keypair]) {
+        let named = self.idl.instructions.iter();
+        let mut named = named.filter(|i| instruction.data.starts_with(&i.discriminator));
+        let definition = named.next().expect("an instruction of the IDL");
+        let mut missing = vec![];
+        for (meta, item) in instruction.accounts.iter().zip(&definition.accounts) {
+            let IdlInstructionAccountItem::Single(account) = item else {
+                panic!("a nested account")
+            };
+            if meta.is_writable && !meta.is_signer && !self.world.exists(&meta.pubkey) {
+                self.made
+                    .insert((definition.name.clone(), account.name.clone()));
+                missing.push(meta.pubkey);
+            }
+        }
+        for address in &missing {
+            let account = solana_account::Account {
+                lamports: self.lamports,
+                ..Default::default()
+            };
+            self.world.svm.set_account(*address, account).unwrap();
+        }
+        self.world.send(instruction, signers).unwrap();
+        for address in missing {
+            let account = self.world.svm.get_account(&address).unwrap();
+            assert!(!account.data.is_empty() && self.lamports <= account.lamports);
+            let rent = self
+                .world
+                .svm
+                .minimum_balance_for_rent_exemption(account.data.len());
+            assert!(rent <= account.lamports);
+        }
+    }
+}
+
+/// All that instructions make by the IDL: what they write at a PDA of their own seeds, and what
+/// their comments call made.
+fn makers(idl: &Idl) -> BTreeSet<Maker> {
+    let mut makers = BTreeSet::new();
+    for instruction in &idl.instructions {
+        for item in &instruction.accounts {
+            let IdlInstructionAccountItem::Single(account) = item else {
+                panic!("a nested account")
+            };
+            let is_made = account.docs.iter().any(|line| line.starts_with("Made "));
+            if account.writable && (account.pda.is_some() || is_made) {
+                makers.insert((instruction.name.clone(), account.name.clone()));
+            }
+        }
+    }
+    makers
+}
+
+#[test]
+fn lamports_at_any_address_stop_no_account_from_being_made() {
+    // A lamport, what keeps an account without data, and more than any account needs.
+    for lamports in [1, 890_880, 10_000_000_000] {
+        let mut s = Prefunded {
+            world: World::bare(),
+            idl: idl(),
+            lamports,
+            made: BTreeSet::new(),
+        };
+        everything(&mut s);
+        assert_eq!(s.made, makers(&s.idl));
+    }
+}
+
+/// Makes an account of each kind.
+fn everything(s: &mut Prefunded) {
+    let [admin, guardian, arbiter] =
+        [&s.world.admin, &s.world.guardian, &s.world.arbiter].map(Keypair::insecure_clone);
+    let (at, mint, program) = (admin.pubkey(), s.world.mint, s.world.token_program);
+    let initialize = instruction::initialize(at, at, guardian.pubkey(), arbiter.pubkey(), params());
+    s.send(initialize, &[&admin]);
+    let register = instruction::register_collateral(at, mint, program, insurance_terms(), false);
+    s.send(register, &[&admin]);
+
+    let owner = s.world.wallet(0);
+    let oracles: Vec<_> = (0..2).map(|_| s.world.wallet(20_000 * TOKEN)).collect();
+    let (collateral, spec) = (s.world.collateral(), share_spec(&s.world));
+    let terms = model_terms(&oracles);
+    let register = instruction::register_model(owner.address(), 1, &collateral, spec, terms);
+    s.send(register, &[&owner.key]);
+    let model = TestModel {
+        address: address::model(&owner.address(), 1),
+        owner,
+        oracles,
+    };
+    for oracle in &model.oracles {
+        let (at, state) = (oracle.address(), s.world.model(&model.address));
+        let bond = instruction::bond(at, model.address, &state, oracle.tokens, 10_000 * TOKEN);
+        s.send(bond, &[&oracle.key]);
+    }
+    market(s, &model);
+    for window in 0..HISTORY {
+        receipt(s, &model, window);
+    }
+    vault(s, &model);
+}
+
+fn market(s: &mut Prefunded, model: &TestModel) {
+    let (creator, bettor) = (s.world.wallet(0), s.world.wallet(TOKEN));
+    let terms = market_terms(&s.world, model);
+    let state = s.world.model(&model.address);
+    let create = instruction::create_market(creator.address(), 1, model.address, &state, terms);
+    s.send(create, &[&creator.key]);
+    let market = address::market(&creator.address(), 1);
+    let state = s.world.market(&market);
+    let (at, source) = (bettor.address(), bettor.tokens);
+    let bet = instruction::place_bet(at, market, &state, source, 0, TOKEN, 0);
+    s.send(bet, &[&bettor.key]);
+}
+
+fn receipt(s: &mut Prefunded, model: &TestModel, window: u64) {
+    s.world.warp_to_end(model, window);
+    for oracle in &model.oracles {
+        let (at, counts) = (oracle.address(), share(CALM_DRIFT).to_vec());
+        let model = model.address;
+        let submit = instruction::submit_receipt(at, model, window, counts, [0; 32], "".into());
+        s.send(submit, &[&oracle.key]);
+    }
+    s.world.pass(params().challenge_secs);
+    s.send(instruction::finalize_receipt(model.address, window), &[]);
+}
+
+fn vault(s: &mut Prefunded, model: &TestModel) {
+    let (manager, lp, holder) = (
+        s.world.wallet(0),
+        s.world.wallet(CAPITAL),
+        s.world.wallet(CAPITAL),
+    );
+    let (at, collateral) = (manager.address(), s.world.collateral());
+    let create = instruction::create_vault(at, 1, &collateral, COOLDOWN, 0, vault_terms());
+    s.send(create, &[&manager.key]);
+    let vault = address::vault(&at, 1);
+    let listing = ListingTerms {
+        model_version: 1,
+        cap: CAPITAL,
+        lowest_trigger: 20_000,
+    };
+    let list = instruction::list_model(at, vault, model.address, listing);
+    s.send(list, &[&manager.key]);
+
+    let state = s.world.vault(&vault);
+    let payer = s.world.payer.pubkey();
+    let account = instruction::create_share_account(&payer, &lp.address(), &state);
+    s.world.send(account, &[]).unwrap();
+    let deposit = instruction::deposit(lp.address(), vault, &state, lp.tokens, CAPITAL, 0);
+    s.send(deposit, &[&lp.key]);
+    let request = instruction::request_withdraw(lp.address(), vault, &state, 1_000);
+    s.send(request, &[&lp.key]);
+
+    let state_of_model = s.world.model(&model.address);
+    let terms = PolicyTerms {
+        model_version: 1,
+        cover: 100 * TOKEN,
+        trigger: 100_000,
+        exhaustion: 300_000,
+        persistence: 1,
+        first_window: first_window(&state, &state_of_model, s.world.now()),
+        windows: 10,
+        max_premium: u64::MAX,
+        auto_renew: false,
+    };
+    let (at, source) = (holder.address(), holder.tokens);
+    let buy = instruction::buy_policy(at, 1, vault, &state, model.address, source, terms);
+    s.send(buy, &[&holder.key]);
+}

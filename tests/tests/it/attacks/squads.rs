@@ -1,0 +1,214 @@
+//! What audits of Squads, a multisig, found, tried on this program.
+
+use std::collections::BTreeMap;
+
+use driftshield_sdk::{
+    Account, ChallengePayee, DriftShieldError, FeePayee, MarketTerms, ModelTerms, PremiumPayee,
+    address, instruction,
+};
+use driftshield_tests::{insurance::*, world::*};
+
+use super::everybody::{Everybody, accounts, set_tokens};
+
+/// The same world, but each token account of the program holds a base unit less than it should, as
+/// nothing in the program could bring about.
+fn robbed(all: &Everybody) -> Everybody {
+    let mut all = all.clone();
+    let escrow = all.insured.vault().escrow; // of shares
+    let mut accounts = all.token_accounts();
+    accounts.retain(|(account, _)| *account != escrow);
+    for (account, tokens) in accounts {
+        set_tokens(&mut all.insured.world, &account, tokens.saturating_sub(1));
+    }
+    all.insured.world.solvency_checks = false;
+    all
+}
+
+#[test]
+fn squads_tob_4_the_invariant_is_checked_after_money_came_in() {
+    // Given token accounts that hold less than is owed, and a proposed receipt
+    let mut all = Everybody::new();
+    let window = all.insured.window;
+    let model = all.insured.model.clone();
+    all.insured
+        .world
+        .submit_all(&model, window, &share(CALM_DRIFT));
+    let mut all = robbed(&all);
+    let (holder, winner, market) = (all.holder.clone(), all.winner.clone(), all.market);
+
+    // When money comes in, or goes back, then it is refused at the end
+    let scene = &mut all.insured;
+    for outcome in [
+        scene.world.challenge(&model, window, &holder),
+        scene.world.bet(&market, &winner, 1, TOKEN),
+        scene.world.bond(&model, 0, TOKEN),
+        scene.deposit(&holder, TOKEN),
+        scene.buy(&holder, 3, scene.terms()),
+        scene.renew(&holder, 1, true),
+        scene.cancel(&holder, 1),
+    ] {
+        assert_refused(outcome, DriftShieldError::Insolvent);
+    }
+}
+
+#[test]
+fn squads_tob_4_the_invariant_is_checked_after_money_went_out() {
+    // Given a settled market, a policy with a claim, a dispute that the challenger won, a request and
+    // an unbonding that are due
+    let mut all = Everybody::new();
+    let (provider, holder, market) = (all.insured.provider(), all.holder.clone(), all.market);
+    let model = all.insured.model.clone();
+    let disputed = all.insured.window;
+    all.insured
+        .world
+        .submit_all(&model, disputed, &share(90_000));
+    all.insured
+        .world
+        .challenge(&model, disputed, &holder)
+        .unwrap();
+    all.insured
+        .world
+        .rule(&model, disputed, &share(CALM_DRIFT))
+        .unwrap();
+    all.insured.window += 1;
+    for oracle in 0..3 {
+        let tokens = model.oracles[oracle].tokens;
+        all.insured.world.mint_to(&tokens, 20_000 * TOKEN);
+        all.insured
+            .world
+            .bond(&model, oracle, 20_000 * TOKEN)
+            .unwrap();
+    }
+    while all.insured.window < all.window {
+        all.insured.measure(CALM_DRIFT);
+    }
+    all.insured.request(&provider, CAPITAL).unwrap();
+    let oracle = &model.oracles[0];
+    let unbond = instruction::request_unbond(oracle.address(), model.address, 1);
+    all.insured.world.send(unbond, &[&oracle.key]).unwrap();
+    all.insured.measure(300_000);
+    all.insured.world.settle(&market, 1).unwrap();
+    all.insured.world.pass(COOLDOWN);
+
+    // When any of it is paid from token accounts that hold less than is owed, then it is refused at
+    // the end
+    let (scene, world) = (&all.insured, &all.insured.world);
+    let (vault, state, policy) = (scene.vault(), scene.model(), scene.policy(&holder, 1));
+    let (market_state, receipt) = (
+        world.market(&market),
+        world.receipt(&model.address, disputed),
+    );
+    let (at, winner, payee) = (
+        scene.vault,
+        all.winner.address(),
+        ChallengePayee::Challenger,
+    );
+    for out in [
+        instruction::claim(winner, market, &market_state),
+        instruction::collect_fees(market, &market_state, FeePayee::Creator),
+        instruction::withdraw(provider.address(), at, &vault),
+        instruction::collect_manager_fees(at, &vault, PremiumPayee::Manager),
+        instruction::claim_policy(&policy, &vault, all.window),
+        instruction::collect_challenge(model.address, &state, &receipt, payee),
+        instruction::withdraw_bond(oracle.address(), model.address, &state),
+    ] {
+        let outcome = robbed(&all).insured.world.send(out.clone(), &[]);
+        assert_refused(outcome, DriftShieldError::Insolvent);
+        all.clone().insured.world.send(out, &[]).unwrap();
+    }
+}
+
+#[test]
+fn squads_certora_h01_nothing_is_lost_by_what_others_make_in_between() {
+    // Given a creator's first market, vault and policy, and many made after them, by it and others
+    let mut all = Everybody::new();
+    let creator = all.creator.clone();
+    let (manager, holder) = (all.insured.manager.clone(), all.holder.clone());
+    let collateral = all.insured.world.collateral();
+    let first = all.insured.window + 2;
+    for id in [u64::MAX, 0, 2, 1 << 32] {
+        let terms = MarketTerms {
+            first_window: first,
+            last_window: first,
+            close_ts: all.insured.model().window_start(first).unwrap(),
+            ..market_terms(&all.insured.world, &all.insured.model)
+        };
+        let world = &mut all.insured.world;
+        world
+            .create_market(&all.insured.model, &creator, id, terms)
+            .unwrap();
+        let (at, terms) = (manager.address(), vault_terms());
+        let create = instruction::create_vault(at, id, &collateral, COOLDOWN, 0, terms);
+        world.send(create, &[&manager.key]).unwrap();
+        all.insured.buy(&holder, id, all.insured.terms()).unwrap();
+    }
+    for id in [u64::MAX, 0, 2, 1 << 32] {
+        all.insured.cancel(&holder, id).unwrap();
+    }
+
+    // Then the first ones live and end as ever
+    let end = all.redeem();
+    assert!(
+        end.iter()
+            .any(|(name, tokens)| *name == "winner" && 1_000 * TOKEN < *tokens)
+    );
+}
+
+#[test]
+fn squads_os_adv_01_the_largest_accounts_fit_and_no_account_changes_its_size() {
+    // Given a world with an account of each kind, and a model and a market with the most they can hold
+    let mut all = Everybody::new();
+    let sizes = |world: &World| -> BTreeMap<&'static str, Vec<usize>> {
+        let mut sizes: BTreeMap<_, Vec<usize>> = BTreeMap::new();
+        for (_, account) in accounts(world) {
+            let name = Account::decode(&account.data).unwrap().name();
+            sizes.entry(name).or_default().push(account.data.len());
+        }
+        sizes.values_mut().for_each(Vec::dedup);
+        sizes
+    };
+    let before = sizes(&all.insured.world);
+    let owner = all.insured.world.wallet(0);
+    let oracles: Vec<_> = (0..7).map(|_| all.insured.world.wallet(0)).collect();
+    let spec = driftshield_sdk::MetricSpec {
+        reference: vec![1_000_000; 16],
+        metric: driftshield_sdk::Metric::Psi,
+        ..spec(&all.insured.world)
+    };
+    let terms = ModelTerms {
+        name: "n".repeat(32),
+        uri: "u".repeat(128),
+        ..model_terms(&oracles)
+    };
+    let (at, collateral) = (owner.address(), all.insured.world.collateral());
+    let register = instruction::register_model(at, 1, &collateral, spec, terms);
+    all.insured.world.send(register, &[&owner.key]).unwrap();
+    let largest = TestModel {
+        address: address::model(&at, 1),
+        owner,
+        oracles,
+    };
+    let terms = MarketTerms {
+        thresholds: (0..7).map(|step| 200_000 + step).collect(),
+        last_window: 366,
+        question: "q".repeat(128),
+        ..market_terms(&all.insured.world, &largest)
+    };
+    let creator = all.creator.clone();
+    all.insured
+        .world
+        .create_market(&largest, &creator, 9, terms)
+        .unwrap();
+    let provider = all.insured.provider();
+    all.insured.request(&provider, CAPITAL).unwrap();
+
+    // When all that there is goes on
+    let after = sizes(&all.insured.world);
+
+    // Then all accounts of a kind are of one size, and stay so
+    for (name, sizes) in &after {
+        assert_eq!(sizes.len(), 1, "{name}: {sizes:?}");
+        assert!(before.get(name).is_none_or(|before| before == sizes));
+    }
+    assert_eq!(after.len(), 11);
+}

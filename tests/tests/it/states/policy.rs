@@ -1,0 +1,306 @@
+//! The states of a policy.
+
+use driftshield_sdk::{
+    Event, Policy, PolicyTerms, Receipt, ReceiptState, TokenProgram, address, first_window,
+    instruction,
+};
+use driftshield_tests::{insurance::*, world::*};
+
+use super::{Scene, Step, assert_complete, check};
+
+const WINDOWS: u64 = 4;
+/// Half of the cover, and all of it.
+const PART: u64 = 200_000;
+const FULL: u64 = 300_000;
+
+/// A policy on four windows that renews by itself.
+#[derive(Clone)]
+struct Covered {
+    insured: Insured,
+    holder: Wallet,
+    terms: PolicyTerms,
+    /// As it is made.
+    made: Policy,
+    ended: Option<&'static str>,
+}
+
+impl Covered {
+    fn new() -> Self {
+        let mut insured = Insured::new();
+        let holder = insured.world.wallet(CAPITAL);
+        let mint = insured.world.mint;
+        let (owner, program) = (holder.address(), TokenProgram::SplToken);
+        let approve = instruction::approve_renewals(&owner, &mint, program, CAPITAL);
+        insured.world.send(approve, &[&holder.key]).unwrap();
+        let terms = PolicyTerms {
+            windows: WINDOWS,
+            auto_renew: true,
+            ..insured.terms()
+        };
+        let mut fork = insured.clone();
+        fork.buy(&holder, 1, terms).unwrap();
+        Self {
+            made: fork.policy(&holder, 1),
+            insured,
+            holder,
+            terms,
+            ended: None,
+        }
+    }
+
+    fn policy(&self) -> Policy {
+        if self.exists() {
+            self.insured.policy(&self.holder, 1)
+        } else {
+            self.made
+        }
+    }
+
+    fn exists(&self) -> bool {
+        let vault = self.insured.vault;
+        let address = address::policy(&vault, &self.holder.address(), 1);
+        self.insured.world.exists(&address)
+    }
+
+    fn receipt(&self, window: u64) -> Option<Receipt> {
+        let (world, model) = (&self.insured.world, &self.insured.model.address);
+        let exists = world.exists(&address::receipt(model, window));
+        exists.then(|| world.receipt(model, window))
+    }
+
+    /// The window of the largest drift that is covered; where none is measured, the last one that is.
+    fn best_window(&self) -> u64 {
+        let policy = self.policy();
+        let covered = (policy.first_window..=policy.last_window)
+            .filter_map(|window| self.receipt(window))
+            .filter(|receipt| receipt.state == ReceiptState::Final);
+        let best = covered.max_by_key(|receipt| receipt.value);
+        best.map_or(self.insured.window - 1, |receipt| receipt.window)
+    }
+
+    fn phase(&self, policy: &Policy) -> &'static str {
+        let (now, vault, model) = (
+            self.insured.world.now(),
+            self.insured.vault(),
+            self.insured.model(),
+        );
+        if policy.expires_at(&model).unwrap() <= now {
+            "past its grace"
+        } else if model.window_end(policy.last_window).unwrap() <= now {
+            "in its grace"
+        } else if policy.last_window + 1 < first_window(&vault, &model, now) {
+            "in its last window"
+        } else if model.window_start(policy.first_window).unwrap() <= now {
+            "in its windows"
+        } else {
+            "before its windows"
+        }
+    }
+
+    /// What it was paid, and whether it could be paid more.
+    fn payment(&self, policy: &Policy) -> String {
+        let best = self.receipt(self.best_window());
+        let drift = best
+            .filter(|r| policy.first_window <= r.window)
+            .map(|r| r.value);
+        let more = drift.and_then(|drift| {
+            let mut policy = *policy;
+            (policy.trigger <= drift && policy.claim(drift).is_ok()).then_some(policy.open_cover())
+        });
+        let more = match more {
+            None => "",
+            Some(0) => ", worth all of it",
+            Some(_) => ", worth a part",
+        };
+        let paid = if policy.paid == 0 {
+            ""
+        } else {
+            ", paid a part"
+        };
+        format!("{paid}{more}")
+    }
+
+    // How a scene comes about.
+
+    fn bought() -> Self {
+        let mut scene = Self::new();
+        buy(&mut scene).unwrap();
+        while scene.insured.window < scene.terms.first_window {
+            scene.insured.measure(CALM_DRIFT);
+        }
+        scene
+    }
+
+    fn before() -> Self {
+        let mut scene = Self::new();
+        buy(&mut scene).unwrap();
+        scene
+    }
+
+    fn measured(mut self, drifts: &[u64]) -> Self {
+        for drift in drifts {
+            self.insured.measure(*drift);
+        }
+        self
+    }
+
+    fn then(mut self, step: fn(&mut Self) -> Outcome) -> Self {
+        let sent = step(&mut self).unwrap();
+        self.watch(sent.event());
+        self
+    }
+
+    fn past_grace(mut self) -> Self {
+        let end = self.policy().expires_at(&self.insured.model()).unwrap();
+        self.insured.world.warp_to(end);
+        self
+    }
+}
+
+impl Scene for Covered {
+    fn state(&self) -> String {
+        if !self.exists() {
+            return self.ended.unwrap_or("none").into();
+        }
+        let policy = self.policy();
+        let renewed = self.insured.world.now() < policy.previous_term.end;
+        let renewed = if renewed { "renewed, " } else { "" };
+        format!("{renewed}{}{}", self.phase(&policy), self.payment(&policy))
+    }
+
+    fn watch(&mut self, event: &Event) {
+        self.ended = match event {
+            Event::PolicyClaimed(_) => Some("ended, all paid"),
+            Event::PolicyCancelled(_) => Some("ended, cancelled"),
+            Event::PolicyExpired(_) => Some("ended, expired"),
+            _ => None,
+        };
+    }
+}
+
+// Steps.
+
+fn buy(s: &mut Covered) -> Outcome {
+    let (vault, now) = (s.insured.vault(), s.insured.world.now());
+    let terms = PolicyTerms {
+        first_window: first_window(&vault, &s.insured.model(), now),
+        ..s.terms
+    };
+    s.insured.buy(&s.holder, 1, terms)
+}
+
+fn claim(s: &mut Covered) -> Outcome {
+    let claim = instruction::claim_policy(&s.policy(), &s.insured.vault(), s.best_window());
+    s.insured.world.send(claim, &[])
+}
+
+fn cancel(s: &mut Covered) -> Outcome {
+    let cancel = instruction::cancel_policy(&s.policy(), &s.insured.vault());
+    s.insured.world.send(cancel, &[&s.holder.key])
+}
+
+fn cancel_unsigned(s: &mut Covered) -> Outcome {
+    let mut cancel = instruction::cancel_policy(&s.policy(), &s.insured.vault());
+    cancel.accounts[0].is_signer = false;
+    s.insured.world.send(cancel, &[])
+}
+
+fn renew(s: &mut Covered, signs: bool) -> Outcome {
+    let (policy, vault) = (s.policy(), s.insured.vault());
+    let renew = instruction::renew_policy(&policy, &vault, s.holder.tokens, signs);
+    let signers = if signs { vec![&s.holder.key] } else { vec![] };
+    s.insured.world.send(renew, &signers)
+}
+
+fn renew_signed(s: &mut Covered) -> Outcome {
+    renew(s, true)
+}
+
+fn expire(s: &mut Covered) -> Outcome {
+    let expire = instruction::expire_policy(&s.policy());
+    s.insured.world.send(expire, &[])
+}
+
+const STEPS: &[Step<Covered>] = &[
+    ("buy_policy", buy),
+    ("claim_policy", claim),
+    ("cancel_policy by its holder", cancel),
+    ("cancel_policy by anyone", cancel_unsigned),
+    ("renew_policy by its holder", renew_signed),
+    ("renew_policy by anyone", |s| renew(s, false)),
+    ("expire_policy", expire),
+];
+
+#[test]
+fn a_policy_does_in_every_state_what_its_table_says() {
+    const CALM: u64 = CALM_DRIFT;
+    assert_complete(STEPS, |accounts| accounts.contains(&"policy"));
+    let bought = Covered::bought;
+    let paid = || bought().measured(&[PART]).then(claim);
+    let scenes = [
+        ("none", Covered::new()),
+        ("before its windows", Covered::before()),
+        (
+            "renewed, before its windows",
+            Covered::before().then(renew_signed),
+        ),
+        ("in its windows", bought().measured(&[CALM])),
+        ("in its windows, worth a part", bought().measured(&[PART])),
+        (
+            "in its windows, worth all of it",
+            bought().measured(&[FULL]),
+        ),
+        ("in its windows, paid a part", paid()),
+        (
+            "in its windows, paid a part, worth all of it",
+            paid().measured(&[FULL]),
+        ),
+        (
+            "renewed, in its windows",
+            bought().measured(&[CALM]).then(renew_signed),
+        ),
+        (
+            "renewed, in its windows, worth a part",
+            bought().then(renew_signed).measured(&[PART]),
+        ),
+        (
+            "renewed, in its windows, paid a part",
+            bought().then(renew_signed).measured(&[PART]).then(claim),
+        ),
+        ("in its last window", bought().measured(&[CALM; 3])),
+        (
+            "in its last window, worth a part",
+            bought().measured(&[CALM, CALM, PART]),
+        ),
+        (
+            "in its last window, paid a part",
+            paid().measured(&[CALM; 2]),
+        ),
+        ("in its grace", bought().measured(&[CALM; 4])),
+        (
+            "in its grace, worth a part",
+            bought().measured(&[CALM, CALM, CALM, PART]),
+        ),
+        ("in its grace, paid a part", paid().measured(&[CALM; 3])),
+        (
+            "in its grace, paid a part, worth all of it",
+            paid().measured(&[CALM, CALM, FULL]),
+        ),
+        ("past its grace", bought().measured(&[CALM; 4]).past_grace()),
+        (
+            "past its grace, worth a part",
+            bought().measured(&[PART]).past_grace(),
+        ),
+        ("past its grace, paid a part", paid().past_grace()),
+        (
+            "ended, all paid",
+            bought().measured(&[FULL]).then(claim).measured(&[CALM]),
+        ),
+        ("ended, cancelled", Covered::before().then(cancel)),
+        (
+            "ended, expired",
+            bought().measured(&[CALM; 4]).past_grace().then(expire),
+        ),
+    ];
+    check("policy", &scenes, STEPS);
+}

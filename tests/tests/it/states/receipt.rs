@@ -1,0 +1,386 @@
+//! The states of a receipt.
+
+use anchor_lang::bytemuck::Zeroable;
+use driftshield_sdk::{
+    Address, ChallengePayee, Event, MarketTerms, Policy, Receipt, ReceiptState, address,
+    instruction,
+};
+use driftshield_tests::{insurance::*, world::*};
+
+use super::{Scene, Step, assert_complete, check};
+
+/// What the oracles find, and what reaches the policy's exhaustion.
+const DRIFT: u64 = 300_000;
+
+/// A model of which one window is looked at, with a market and a policy that depend on it.
+#[derive(Clone)]
+struct Window {
+    insured: Insured,
+    window: u64,
+    challenger: Wallet,
+    market: Address,
+    /// As it was bought.
+    policy: Policy,
+    ended: Option<&'static str>,
+}
+
+impl Window {
+    /// The window has begun.
+    fn new() -> Self {
+        let mut insured = Insured::new();
+        let [holder, creator, bettor] = [(); 3].map(|()| insured.world.wallet(CAPITAL));
+        insured.buy(&holder, 1, insured.terms()).unwrap();
+        let policy = insured.policy(&holder, 1);
+        let window = policy.first_window;
+        let terms = MarketTerms {
+            first_window: window,
+            last_window: window,
+            close_ts: insured.model().window_start(window).unwrap(),
+            ..market_terms(&insured.world, &insured.model)
+        };
+        let world = &mut insured.world;
+        let market = world.create_market(&insured.model, &creator, 1, terms);
+        let market = market.unwrap();
+        world.bet(&market, &bettor, 1, TOKEN).unwrap();
+        while insured.window < window {
+            insured.measure(CALM_DRIFT);
+        }
+        Self {
+            challenger: insured.world.wallet(CAPITAL),
+            insured,
+            window,
+            market,
+            policy,
+            ended: None,
+        }
+    }
+
+    fn model(&self) -> Address {
+        self.insured.model.address
+    }
+
+    fn address(&self) -> Address {
+        address::receipt(&self.model(), self.window)
+    }
+
+    /// As it is; where there is none, what names it.
+    fn receipt(&self) -> Receipt {
+        if self.insured.world.exists(&self.address()) {
+            return self.insured.world.receipt(&self.model(), self.window);
+        }
+        Receipt {
+            model: self.model(),
+            payer: self.insured.model.oracles[0].address(),
+            window: self.window,
+            ..Receipt::zeroed()
+        }
+    }
+
+    fn tell(&self, receipt: &Receipt) -> String {
+        let state = ReceiptState::from(receipt.state);
+        let somebody = receipt.challenger != Address::default();
+        let credits = (receipt.challenger_credit, receipt.treasury_credit);
+        match state {
+            ReceiptState::Challenged if somebody => "Challenged by somebody".into(),
+            ReceiptState::Challenged => "Challenged by disagreement".into(),
+            ReceiptState::Final => match credits {
+                (0, 0) => "Final".into(),
+                (_, 0) => "Final, the challenger's credit left".into(),
+                (0, _) => "Final, the treasury's credit left".into(),
+                _ => "Final, both credits left".into(),
+            },
+            ReceiptState::Collecting => {
+                let quorum = self.insured.model().quorum;
+                let enough = u32::from(quorum) <= receipt.submitted.count_ones();
+                let quorum = if enough { "a quorum" } else { "no quorum" };
+                format!("Collecting, {quorum}")
+            }
+            state => format!("{state:?}"),
+        }
+    }
+
+    fn period(&self) -> &'static str {
+        let (now, model) = (self.insured.world.now(), self.insured.model());
+        if now < model.window_end(self.window).unwrap() {
+            "window running"
+        } else if now < model.submit_end(self.window).unwrap() {
+            "submit period"
+        } else if now < model.retention_end(self.window).unwrap() {
+            "submit period over"
+        } else {
+            "retention over"
+        }
+    }
+
+    // How a scene comes about.
+
+    fn over() -> Self {
+        let scene = Self::new();
+        let end = scene.insured.model().window_end(scene.window).unwrap();
+        scene.at(end)
+    }
+
+    fn at(mut self, time: i64) -> Self {
+        self.insured.world.warp_to(time);
+        self
+    }
+
+    fn later(self, secs: i64) -> Self {
+        let now = self.insured.world.now();
+        self.at(now + secs)
+    }
+
+    fn submitted(mut self, drifts: &[u64]) -> Self {
+        for (oracle, drift) in drifts.iter().enumerate() {
+            submit(&mut self, oracle, *drift).unwrap();
+        }
+        self
+    }
+
+    fn submit_over(self) -> Self {
+        self.later(params().submit_secs)
+    }
+
+    fn challenge_over(self) -> Self {
+        self.later(params().challenge_secs)
+    }
+
+    fn ruling_over(self) -> Self {
+        self.later(params().ruling_secs)
+    }
+
+    fn retention_over(self) -> Self {
+        let end = self.insured.model().retention_end(self.window).unwrap();
+        self.at(end)
+    }
+
+    fn then(mut self, step: fn(&mut Self) -> Outcome) -> Self {
+        let sent = step(&mut self).unwrap();
+        self.watch(sent.event());
+        self
+    }
+
+    fn proposed() -> Self {
+        Self::over().submitted(&[DRIFT; 3])
+    }
+
+    /// Two of three agree on nothing, and time is up.
+    fn disagreed() -> Self {
+        Self::over()
+            .submitted(&[DRIFT, DRIFT + 200_000])
+            .submit_over()
+    }
+
+    /// The third oracle, for which the others wait, asks its bond back.
+    fn without_the_third(mut self) -> Self {
+        let (model, oracle) = (self.model(), &self.insured.model.oracles[2]);
+        let bonded = self.insured.world.seat(&model, &oracle.address()).bonded;
+        let unbond = instruction::request_unbond(oracle.address(), model, bonded);
+        self.insured.world.send(unbond, &[&oracle.key]).unwrap();
+        self
+    }
+}
+
+impl Scene for Window {
+    fn state(&self) -> String {
+        let period = self.period();
+        if !self.insured.world.exists(&self.address()) {
+            return match self.ended {
+                Some(ended) => ended.into(),
+                None => format!("none, {period}"),
+            };
+        }
+        let mut receipt = self.receipt();
+        let mut state = self.tell(&receipt);
+        let now = self.insured.world.now();
+        if receipt.advance(&mut self.insured.model(), now).unwrap() {
+            state = format!("{state}, due to be {}", self.tell(&receipt));
+            if period == "submit period" {
+                state += " early";
+            }
+        }
+        if period == "retention over" {
+            state += ", retention over";
+        }
+        state
+    }
+
+    fn watch(&mut self, event: &Event) {
+        if let Event::ReceiptClosed(_) = event {
+            self.ended = Some("closed");
+        }
+    }
+}
+
+// Steps.
+
+fn submit(s: &mut Window, oracle: usize, drift: u64) -> Outcome {
+    let world = &mut s.insured.world;
+    world.submit(&s.insured.model, oracle, s.window, &share(drift))
+}
+
+fn challenge(s: &mut Window) -> Outcome {
+    let world = &mut s.insured.world;
+    world.challenge(&s.insured.model, s.window, &s.challenger)
+}
+
+fn rule(s: &mut Window, drift: u64) -> Outcome {
+    let (model, state) = (s.model(), s.insured.model());
+    let rule = instruction::rule_receipt(model, &state, &s.receipt(), share(drift).to_vec());
+    let arbiter = s.insured.world.arbiter.insecure_clone();
+    s.insured.world.send(rule, &[&arbiter])
+}
+
+fn uphold(s: &mut Window) -> Outcome {
+    rule(s, DRIFT)
+}
+
+fn overrule(s: &mut Window) -> Outcome {
+    rule(s, CALM_DRIFT)
+}
+
+fn finalize(s: &mut Window) -> Outcome {
+    let finalize = instruction::finalize_receipt(s.model(), s.window);
+    s.insured.world.send(finalize, &[])
+}
+
+fn collect(s: &mut Window, payee: ChallengePayee) -> Outcome {
+    let (model, state) = (s.model(), s.insured.model());
+    let collect = instruction::collect_challenge(model, &state, &s.receipt(), payee);
+    s.insured.world.send(collect, &[])
+}
+
+fn collect_treasurys(s: &mut Window) -> Outcome {
+    collect(s, ChallengePayee::Treasury)
+}
+
+fn close(s: &mut Window) -> Outcome {
+    let close = instruction::close_receipt(&s.receipt());
+    s.insured.world.send(close, &[])
+}
+
+fn settle(s: &mut Window) -> Outcome {
+    let market = s.market;
+    s.insured.world.settle(&market, 1)
+}
+
+fn claim(s: &mut Window) -> Outcome {
+    let claim = instruction::claim_policy(&s.policy, &s.insured.vault(), s.window);
+    s.insured.world.send(claim, &[])
+}
+
+const STEPS: &[Step<Window>] = &[
+    ("submit_receipt of the first oracle", |s| {
+        submit(s, 0, DRIFT)
+    }),
+    ("submit_receipt of the third oracle", |s| {
+        submit(s, 2, DRIFT)
+    }),
+    ("challenge_receipt", challenge),
+    ("rule_receipt for the median", uphold),
+    ("rule_receipt against the median", overrule),
+    ("finalize_receipt", finalize),
+    ("collect_challenge of the treasury", collect_treasurys),
+    ("collect_challenge of the challenger", |s| {
+        collect(s, ChallengePayee::Challenger)
+    }),
+    ("close_receipt", close),
+    ("settle_market", settle),
+    ("claim_policy", claim),
+];
+
+#[test]
+fn a_receipt_does_in_every_state_what_its_table_says() {
+    assert_complete(STEPS, |accounts| accounts.contains(&"receipt"));
+    let one = || Window::over().submitted(&[DRIFT]);
+    let two = || Window::over().submitted(&[DRIFT; 2]);
+    let challenged = || Window::proposed().then(challenge);
+    let scenes = [
+        ("none, window running", Window::new()),
+        ("none, submit period", Window::over()),
+        ("none, submit period over", Window::over().submit_over()),
+        ("none, retention over", Window::over().retention_over()),
+        ("Collecting, no quorum", one()),
+        ("Collecting, no quorum, due to be Void", one().submit_over()),
+        (
+            "Collecting, no quorum, due to be Void, retention over",
+            one().retention_over(),
+        ),
+        ("Collecting, a quorum", two()),
+        (
+            "Collecting, a quorum, due to be Proposed early",
+            two().without_the_third(),
+        ),
+        (
+            "Collecting, a quorum, due to be Proposed",
+            two().submit_over(),
+        ),
+        (
+            "Collecting, a quorum, due to be Final",
+            two().submit_over().challenge_over(),
+        ),
+        (
+            "Collecting, a quorum, due to be Challenged by disagreement",
+            Window::disagreed(),
+        ),
+        (
+            "Collecting, a quorum, due to be Void",
+            Window::disagreed().ruling_over(),
+        ),
+        ("Proposed", Window::proposed()),
+        (
+            "Proposed, due to be Final",
+            Window::proposed().challenge_over(),
+        ),
+        (
+            "Proposed, due to be Final, retention over",
+            Window::proposed().retention_over(),
+        ),
+        ("Challenged by somebody", challenged()),
+        (
+            "Challenged by somebody, due to be Final, the challenger's credit left",
+            challenged().ruling_over(),
+        ),
+        (
+            "Challenged by disagreement",
+            Window::disagreed().then(finalize),
+        ),
+        (
+            "Challenged by disagreement, due to be Void",
+            Window::disagreed().then(finalize).ruling_over(),
+        ),
+        ("Final, both credits left", challenged().then(overrule)),
+        (
+            "Final, the challenger's credit left",
+            challenged().ruling_over().then(finalize),
+        ),
+        (
+            "Final, the treasury's credit left",
+            challenged().then(uphold),
+        ),
+        (
+            "Final, both credits left, retention over",
+            challenged().then(overrule).retention_over(),
+        ),
+        (
+            "Final, the challenger's credit left, retention over",
+            challenged().ruling_over().then(finalize).retention_over(),
+        ),
+        (
+            "Final, the treasury's credit left, retention over",
+            challenged().then(uphold).retention_over(),
+        ),
+        ("Final", Window::proposed().challenge_over().then(finalize)),
+        (
+            "Final, retention over",
+            Window::proposed().retention_over().then(finalize),
+        ),
+        ("Void", one().submit_over().then(finalize)),
+        (
+            "Void, retention over",
+            one().retention_over().then(finalize),
+        ),
+        ("closed", one().retention_over().then(finalize).then(close)),
+    ];
+    check("receipt", &scenes, STEPS);
+}

@@ -1,0 +1,531 @@
+//! The states of a vault.
+
+use driftshield_sdk::{
+    Event, ListingTerms, Policy, PolicyTerms, PremiumPayee, Vault, VaultTerms, address,
+    first_window, instruction,
+};
+use driftshield_tests::{insurance::*, world::*};
+
+use super::{Scene, Step, assert_complete, check};
+
+const ID: u64 = 2;
+/// What the oracles find in windows that cost the vault all of its policies' cover.
+const DRIFT: u64 = 300_000;
+
+/// A vault of a manager who has another one, on a model with a history; who puts capital in, and a
+/// holder of one policy.
+#[derive(Clone)]
+struct Backing {
+    insured: Insured,
+    terms: VaultTerms,
+    newcomer: Wallet,
+    holder: Wallet,
+    /// As it is made.
+    made: Vault,
+    /// As it was bought last, or what would name it.
+    policy: Policy,
+    ended: Option<&'static str>,
+}
+
+impl Backing {
+    fn new() -> Self {
+        Self::with(VaultTerms {
+            max_utilisation_bps: 10_000,
+            ..vault_terms()
+        })
+    }
+
+    fn with(terms: VaultTerms) -> Self {
+        let world = World::with(params(), insurance_terms());
+        let mut insured = Insured::empty(world, terms).with_capital(CAPITAL);
+        let [newcomer, holder] = [(); 2].map(|()| insured.world.wallet(10 * CAPITAL));
+        let mut fork = insured.clone();
+        fork.buy(&holder, 1, insured.terms()).unwrap();
+        let vault = address::vault(&insured.manager.address(), ID);
+        let policy = Policy {
+            vault,
+            ..fork.policy(&holder, 1)
+        };
+        insured.vault = vault;
+        let mut scene = Self {
+            made: insured.world.vault(&fork.vault),
+            insured,
+            terms,
+            newcomer,
+            holder,
+            policy,
+            ended: None,
+        };
+        let mut fork = scene.clone();
+        create(&mut fork).unwrap();
+        scene.made = fork.insured.vault();
+        scene
+    }
+
+    fn exists(&self) -> bool {
+        self.insured.world.exists(&self.insured.vault)
+    }
+
+    fn exists_policy(&self) -> bool {
+        let (vault, holder) = (self.insured.vault, self.holder.address());
+        let address = address::policy(&vault, &holder, 1);
+        self.insured.world.exists(&address)
+    }
+
+    fn without_shares(&self, vault: &Vault) -> String {
+        let now = self.insured.world.now();
+        let mut state = String::new();
+        if 0 < vault.exposures {
+            let listed = self.insured.exposure().listed_at;
+            state += if vault.notice_end(listed) <= now {
+                ", listed long ago"
+            } else {
+                ", listed"
+            };
+        }
+        if 0 < vault.manager_credit {
+            state += ", fees left";
+        }
+        if !vault.is_over(now) {
+            state += ", in its notice";
+        }
+        state
+    }
+
+    fn with_shares(&self, vault: &Vault) -> String {
+        let owner = self.insured.lp.address();
+        let requested = 0 < vault.requests;
+        let request = requested.then(|| self.insured.world.request(&self.insured.vault, &owner));
+        let request = match request {
+            None => "",
+            Some(request) if request.unlock_at <= self.insured.world.now() => ", request due",
+            Some(_) => ", request cooling down",
+        };
+        let unlisted = if vault.exposures == 0 {
+            ", unlisted"
+        } else {
+            ""
+        };
+        let capital = if 1_000_000_000 * u128::from(vault.assets) < u128::from(vault.shares) {
+            "wiped out"
+        } else if vault.locked == 0 {
+            "capital"
+        } else if vault.locked < vault.assets {
+            "capital and cover"
+        } else {
+            "all capital locked"
+        };
+        format!("{capital}{unlisted}{request}")
+    }
+
+    // How a scene comes about.
+
+    fn created() -> Self {
+        Self::new().then(create)
+    }
+
+    fn listed() -> Self {
+        Self::created().then(list)
+    }
+
+    fn funded() -> Self {
+        Self::listed().fund(CAPITAL)
+    }
+
+    fn fund(mut self, amount: u64) -> Self {
+        let lp = self.insured.provider();
+        self.insured.deposit(&lp, amount).unwrap();
+        self
+    }
+
+    fn covered() -> Self {
+        Self::funded().then(buy)
+    }
+
+    /// Cover for all the capital there is.
+    fn fill(mut self) -> Self {
+        let vault = self.insured.vault_now();
+        let free = vault.assets - vault.locked;
+        self.buy(2, free).unwrap();
+        self
+    }
+
+    fn buy(&mut self, id: u64, cover: u64) -> Outcome {
+        let (model, now) = (self.insured.model(), self.insured.world.now());
+        let vault = if self.exists() {
+            self.insured.vault()
+        } else {
+            self.made
+        };
+        let terms = PolicyTerms {
+            cover,
+            first_window: first_window(&vault, &model, now),
+            ..self.policy_terms()
+        };
+        let buy = instruction::buy_policy(
+            self.holder.address(),
+            id,
+            self.insured.vault,
+            &self.made,
+            self.insured.model.address,
+            self.holder.tokens,
+            terms,
+        );
+        self.insured.world.send(buy, &[&self.holder.key])
+    }
+
+    fn policy_terms(&self) -> PolicyTerms {
+        PolicyTerms {
+            model_version: self.policy.model_version,
+            cover: self.policy.cover,
+            trigger: self.policy.trigger,
+            exhaustion: self.policy.exhaustion,
+            persistence: self.policy.persistence,
+            first_window: 0, // by the time of the purchase
+            windows: self.policy.windows,
+            max_premium: u64::MAX,
+            auto_renew: false,
+        }
+    }
+
+    /// Until the request is due, with windows measured on the way.
+    fn later(mut self, secs: i64) -> Self {
+        let until = self.insured.world.now() + secs;
+        let model = self.insured.model();
+        while model.window_end(self.insured.window).unwrap() + params().challenge_secs <= until {
+            self.insured.measure(CALM_DRIFT);
+        }
+        self.insured.world.warp_to(until);
+        self
+    }
+
+    fn after_notice(self) -> Self {
+        self.later(COOLDOWN + DAY)
+    }
+
+    fn cooled(self) -> Self {
+        self.later(COOLDOWN)
+    }
+
+    fn then(mut self, step: fn(&mut Self) -> Outcome) -> Self {
+        let sent = step(&mut self).unwrap();
+        self.watch(sent.event());
+        self
+    }
+
+    /// All of the capital is paid to a holder who paid a base unit for it.
+    fn wiped_out() -> Self {
+        let free = VaultTerms {
+            base_bps: 0,
+            slope1_bps: 0,
+            slope2_bps: 0,
+            risk_slope_bps: 0,
+            max_utilisation_bps: 10_000,
+            ..vault_terms()
+        };
+        let mut scene = Self::with(free).then(create).then(list).fund(CAPITAL);
+        scene.policy.cover = CAPITAL;
+        let mut scene = scene.then(buy);
+        while scene.insured.window < scene.policy.first_window {
+            scene.insured.measure(CALM_DRIFT);
+        }
+        scene.insured.measure(DRIFT);
+        scene.policy = scene.insured.policy(&scene.holder, 1);
+        let mut scene = scene.then(claim);
+        scene.insured.measure(CALM_DRIFT);
+        scene
+    }
+
+    /// Everybody has left after a policy paid the manager.
+    fn deserted() -> Self {
+        Self::covered()
+            .then(cancel)
+            .then(request)
+            .cooled()
+            .then(withdraw)
+    }
+
+    fn burned(mut self) -> Self {
+        let owner = self.insured.provider();
+        let vault = self.insured.vault();
+        let account = address::share_account(&owner.address(), &vault);
+        let burn = spl_token_interface::instruction::burn(
+            &spl_token_interface::ID,
+            &account,
+            &vault.share_mint,
+            &owner.address(),
+            &[],
+            self.insured.shares(&owner),
+        );
+        self.insured
+            .world
+            .send(burn.unwrap(), &[&owner.key])
+            .unwrap();
+        self
+    }
+}
+
+impl Scene for Backing {
+    fn state(&self) -> String {
+        if !self.exists() {
+            return self.ended.unwrap_or("none").into();
+        }
+        let vault = self.insured.vault_now();
+        let supply = self.insured.world.svm.get_account(&vault.share_mint);
+        let supply = u64::from_le_bytes(supply.unwrap().data[36..44].try_into().unwrap());
+        let in_hands = supply - self.insured.world.tokens(&vault.escrow);
+        if vault.shares == 0 {
+            format!("no shares{}", self.without_shares(&vault))
+        } else if in_hands == 0 && vault.requests == 0 && vault.locked == 0 {
+            format!("all shares burned{}", self.without_shares(&vault))
+        } else {
+            self.with_shares(&vault)
+        }
+    }
+
+    fn watch(&mut self, event: &Event) {
+        match event {
+            Event::VaultClosed(_) => self.ended = Some("closed"),
+            Event::PolicyBought(_) => self.policy = self.insured.policy(&self.holder, 1),
+            _ => {}
+        }
+    }
+}
+
+// Steps.
+
+fn create(s: &mut Backing) -> Outcome {
+    let (manager, collateral) = (s.insured.manager.address(), s.insured.world.collateral());
+    let create = instruction::create_vault(manager, ID, &collateral, COOLDOWN, 1_000, s.terms);
+    let sent = s.insured.world.send(create, &[&s.insured.manager.key])?;
+    let payer = solana_signer::Signer::pubkey(&s.insured.world.payer);
+    for owner in [s.insured.lp.address(), s.newcomer.address()] {
+        let account = instruction::create_share_account(&payer, &owner, &s.insured.vault());
+        s.insured.world.send(account, &[]).unwrap();
+    }
+    Ok(sent)
+}
+
+fn update(s: &mut Backing) -> Outcome {
+    let manager = &s.insured.manager;
+    let update = instruction::update_vault(manager.address(), s.insured.vault, s.terms);
+    s.insured.world.send(update, &[&manager.key])
+}
+
+fn list(s: &mut Backing) -> Outcome {
+    let terms = ListingTerms {
+        model_version: s.policy.model_version,
+        cap: 100_000 * TOKEN,
+        lowest_trigger: s.policy.trigger,
+    };
+    let (manager, model) = (&s.insured.manager, s.insured.model.address);
+    let list = instruction::list_model(manager.address(), s.insured.vault, model, terms);
+    s.insured.world.send(list, &[&manager.key])
+}
+
+fn deposit(s: &mut Backing) -> Outcome {
+    let (owner, vault) = (&s.newcomer, s.insured.vault);
+    let (key, source) = (owner.address(), owner.tokens);
+    let deposit = instruction::deposit(key, vault, &s.made, source, TOKEN, 0);
+    s.insured.world.send(deposit, &[&owner.key])
+}
+
+/// For all shares of the provider's, or for one where it has none.
+fn request(s: &mut Backing) -> Outcome {
+    let owner = s.insured.provider();
+    let account = address::share_account(&owner.address(), &s.made);
+    let shares = s.insured.world.tokens(&account).max(1);
+    let vault = s.insured.vault;
+    let request = instruction::request_withdraw(owner.address(), vault, &s.made, shares);
+    s.insured.world.send(request, &[&owner.key])
+}
+
+fn give_up(s: &mut Backing) -> Outcome {
+    let (owner, vault) = (s.insured.provider(), s.insured.vault);
+    let cancel = instruction::cancel_withdraw(owner.address(), vault, &s.made);
+    s.insured.world.send(cancel, &[&owner.key])
+}
+
+fn withdraw(s: &mut Backing) -> Outcome {
+    let owner = s.insured.lp.address();
+    let withdraw = instruction::withdraw(owner, s.insured.vault, &s.made);
+    s.insured.world.send(withdraw, &[])
+}
+
+fn collect(s: &mut Backing, payee: PremiumPayee) -> Outcome {
+    let collect = instruction::collect_manager_fees(s.insured.vault, &s.made, payee);
+    s.insured.world.send(collect, &[])
+}
+
+fn collect_managers(s: &mut Backing) -> Outcome {
+    collect(s, PremiumPayee::Manager)
+}
+
+fn close_exposure(s: &mut Backing) -> Outcome {
+    let (vault, model) = (s.insured.vault, s.insured.model.address);
+    let close = instruction::close_exposure(vault, &s.made, model);
+    s.insured.world.send(close, &[])
+}
+
+fn close_signed(s: &mut Backing) -> Outcome {
+    let close = instruction::close_vault(s.insured.vault, &s.made, true);
+    s.insured.world.send(close, &[&s.insured.manager.key])
+}
+
+fn close_unsigned(s: &mut Backing) -> Outcome {
+    let close = instruction::close_vault(s.insured.vault, &s.made, false);
+    s.insured.world.send(close, &[])
+}
+
+fn buy(s: &mut Backing) -> Outcome {
+    let id = if s.exists_policy() { 3 } else { 1 };
+    s.buy(id, s.policy.cover)
+}
+
+fn claim(s: &mut Backing) -> Outcome {
+    let window: u64 = s.insured.window - 1;
+    let claim = instruction::claim_policy(&s.policy, &s.made, window);
+    s.insured.world.send(claim, &[])
+}
+
+fn cancel(s: &mut Backing) -> Outcome {
+    let cancel = instruction::cancel_policy(&s.policy, &s.made);
+    s.insured.world.send(cancel, &[&s.holder.key])
+}
+
+fn renew(s: &mut Backing) -> Outcome {
+    let renew = instruction::renew_policy(&s.policy, &s.made, s.holder.tokens, true);
+    s.insured.world.send(renew, &[&s.holder.key])
+}
+
+fn expire(s: &mut Backing) -> Outcome {
+    let expire = instruction::expire_policy(&s.policy);
+    s.insured.world.send(expire, &[])
+}
+
+const STEPS: &[Step<Backing>] = &[
+    ("create_vault", create),
+    ("update_vault", update),
+    ("list_model", list),
+    ("deposit", deposit),
+    ("request_withdraw", request),
+    ("cancel_withdraw", give_up),
+    ("withdraw", withdraw),
+    ("collect_manager_fees of the treasury", |s| {
+        collect(s, PremiumPayee::Treasury)
+    }),
+    ("collect_manager_fees of the manager", collect_managers),
+    ("close_exposure", close_exposure),
+    ("close_vault by its manager", close_signed),
+    ("close_vault by anyone", close_unsigned),
+    ("buy_policy", buy),
+    ("claim_policy", claim),
+    ("cancel_policy", cancel),
+    ("renew_policy", renew),
+    ("expire_policy", expire),
+];
+
+#[test]
+fn a_vault_does_in_every_state_what_its_table_says() {
+    // A market has a token account of this name.
+    assert_complete(STEPS, |accounts| {
+        accounts.contains(&"vault") && !accounts.contains(&"market")
+    });
+    let requested = |scene: Backing| scene.then(request);
+    let unlisted = || Backing::created().fund(CAPITAL);
+    let scenes = [
+        ("none", Backing::new()),
+        ("no shares, in its notice", Backing::created()),
+        ("no shares", Backing::created().after_notice()),
+        ("no shares, listed, in its notice", Backing::listed()),
+        (
+            "no shares, listed",
+            Backing::created().after_notice().then(list),
+        ),
+        (
+            "no shares, listed long ago",
+            Backing::listed().after_notice(),
+        ),
+        ("capital, unlisted", unlisted()),
+        (
+            "capital, unlisted, request cooling down",
+            requested(unlisted()),
+        ),
+        (
+            "capital, unlisted, request due",
+            requested(unlisted()).cooled(),
+        ),
+        ("capital", Backing::funded()),
+        (
+            "capital, request cooling down",
+            requested(Backing::funded()),
+        ),
+        (
+            "capital, request due",
+            requested(Backing::funded()).cooled(),
+        ),
+        ("capital and cover", Backing::covered()),
+        (
+            "capital and cover, request cooling down",
+            requested(Backing::covered()),
+        ),
+        (
+            "capital and cover, request due",
+            requested(Backing::covered()).cooled(),
+        ),
+        ("all capital locked", Backing::covered().fill()),
+        (
+            "all capital locked, request cooling down",
+            requested(Backing::covered()).fill(),
+        ),
+        (
+            "all capital locked, request due",
+            requested(Backing::covered()).cooled().fill(),
+        ),
+        ("wiped out", Backing::wiped_out()),
+        (
+            "wiped out, request cooling down",
+            requested(Backing::wiped_out()),
+        ),
+        (
+            "wiped out, request due",
+            requested(Backing::wiped_out()).cooled(),
+        ),
+        (
+            "no shares, listed long ago, fees left",
+            Backing::deserted().after_notice(),
+        ),
+        (
+            "no shares, fees left",
+            Backing::deserted().after_notice().then(close_exposure),
+        ),
+        (
+            "no shares, listed, fees left",
+            Backing::deserted()
+                .after_notice()
+                .then(close_exposure)
+                .then(list),
+        ),
+        ("closed", Backing::created().then(close_signed)),
+        (
+            "all shares burned, listed, in its notice",
+            Backing::funded().burned(),
+        ),
+        (
+            "all shares burned, listed",
+            Backing::funded().burned().after_notice().then(list),
+        ),
+        (
+            "all shares burned, listed long ago",
+            Backing::funded().burned().after_notice(),
+        ),
+        (
+            "all shares burned",
+            Backing::funded()
+                .burned()
+                .after_notice()
+                .then(close_exposure),
+        ),
+    ];
+    check("vault", &scenes, STEPS);
+}
