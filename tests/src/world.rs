@@ -94,7 +94,17 @@ impl Wallet {
     }
 }
 
+impl Clone for Wallet {
+    fn clone(&self) -> Self {
+        Self {
+            key: self.key.insecure_clone(),
+            tokens: self.tokens,
+        }
+    }
+}
+
 /// A registered model and its oracles, bonded.
+#[derive(Clone)]
 pub struct TestModel {
     pub address: Address,
     pub owner: Wallet,
@@ -121,6 +131,25 @@ pub struct World {
     /// Whether every transaction looks for solvency, at every account: tests of thousands of
     /// transactions do it once in the end.
     pub solvency_checks: bool,
+}
+
+impl Clone for World {
+    fn clone(&self) -> Self {
+        Self {
+            svm: self.svm.clone(),
+            payer: self.payer.insecure_clone(),
+            admin: self.admin.insecure_clone(),
+            guardian: self.guardian.insecure_clone(),
+            arbiter: self.arbiter.insecure_clone(),
+            mint: self.mint,
+            token_program: self.token_program,
+            prices: self.prices.clone(),
+            counters: self.counters.clone(),
+            name: self.name.clone(),
+            wallets: self.wallets,
+            solvency_checks: self.solvency_checks,
+        }
+    }
 }
 
 /// The built program's file; `scripts/build-program` makes it.
@@ -377,7 +406,7 @@ impl World {
     }
 
     /// All accounts of the program.
-    pub(crate) fn accounts(&self) -> Vec<(Address, driftshield_sdk::Account)> {
+    pub fn accounts(&self) -> Vec<(Address, driftshield_sdk::Account)> {
         let accounts = self.svm.get_program_accounts(&ID).into_iter();
         let decode = |data: &[u8]| driftshield_sdk::Account::decode(data).expect("ours");
         accounts

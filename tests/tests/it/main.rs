@@ -13,6 +13,7 @@ mod insiders;
 mod json;
 mod market_lifecycle;
 mod market_refusals;
+mod matrix;
 mod metric;
 mod metric_on_chain;
 mod model;
