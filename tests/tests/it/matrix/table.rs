@@ -65,7 +65,7 @@ fn parse(scene: &str, text: &str) -> Outcomes {
 fn lines(slots: &[String], outcomes: &Outcomes) -> String {
     const MUTATIONS: usize = 8;
     let mut text = String::new();
-    for slot in slots.iter().map(String::as_str).chain(["*"]) {
+    for slot in slots.iter().map(String::as_str).chain(["*", "b", "c"]) {
         let mut by_end: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
         for ((_, mutation), end) in outcomes.iter().filter(|((at, _), _)| at == slot) {
             by_end.entry(end).or_default().insert(mutation);

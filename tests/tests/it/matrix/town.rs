@@ -177,7 +177,8 @@ impl Town {
         people
     }
 
-    /// The names of all accounts that there are: those of a site begin with its letter.
+    /// The names of all accounts, of some that there aren't yet too: those of a site begin with its
+    /// letter.
     pub fn cast(&self) -> Vec<(String, Address)> {
         let world = &self.world;
         let mut cast = vec![
@@ -198,7 +199,7 @@ impl Town {
         }
         // Two sites share a token, and what belongs to it.
         let mut seen = std::collections::HashSet::new();
-        cast.retain(|(_, address)| world.exists(address) && seen.insert(*address));
+        cast.retain(|(_, address)| seen.insert(*address));
         cast
     }
 }
@@ -315,8 +316,12 @@ impl Site {
         for (index, oracle) in self.model.oracles.iter().enumerate() {
             let oracle = oracle.address();
             add(&format!("seat{index}"), address::seat(&model, &oracle));
+            add(
+                &format!("idle-seat{index}"),
+                address::seat(&self.idle, &oracle),
+            );
         }
-        for window in windows.saturating_sub(4)..=windows {
+        for window in windows.saturating_sub(4)..=windows.max(LAST) {
             let receipt = address::receipt(&model, window);
             add(&format!("receipt{window}"), receipt);
         }
@@ -327,6 +332,8 @@ impl Site {
         for (name, bettor) in [("winner", &self.winner), ("loser", &self.loser)] {
             let position = address::position(&self.market, &bettor.address());
             add(&format!("{name}.position"), position);
+            let position = address::position(&self.idle_market, &bettor.address());
+            add(&format!("{name}.idle-position"), position);
         }
         for (name, vault) in [("vault", vault), ("idle-vault", self.idle_vault)] {
             add(name, vault);
@@ -342,6 +349,7 @@ impl Site {
         let shares = address::token_account(&lp, &share_mint, TokenProgram::SplToken);
         add("lp.shares", shares);
         let holder = self.holder.address();
+        add("holder.renewal", address::renewal_authority(&holder));
         for id in 1..=2 {
             let policy = address::policy(&vault, &holder, id);
             add(&format!("holder.policy{id}"), policy);
