@@ -41,6 +41,7 @@ impl Scene {
             .flat_map(|slot| self.at(slot))
             .collect();
         all.extend(self.again());
+        all.extend(self.arguments());
         all.extend(self.remaining());
         all.extend(self.mixed());
         all

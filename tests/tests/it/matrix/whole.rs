@@ -34,6 +34,18 @@ impl Scene {
         ]
     }
 
+    /// A byte of the arguments too few, and one too many.
+    pub fn arguments(&self) -> Vec<Mutation> {
+        let own = &self.instruction;
+        let (mut short, mut long) = (own.clone(), own.clone());
+        short.data.pop();
+        long.data.push(0);
+        vec![
+            self.of_the_whole("short-data", vec![short]),
+            self.of_the_whole("long-data", vec![long]),
+        ]
+    }
+
     /// More accounts than were asked for and, where any number may come, other ones.
     pub fn remaining(&self) -> Vec<Mutation> {
         let declared = idl::of(&self.instruction).accounts.len();

@@ -59,6 +59,14 @@ pub fn claim(town: &mut Town) -> Instruction {
     instruction::claim(site.winner.address(), site.market, &state)
 }
 
+/// Of a position that is paid nothing.
+pub fn claim_lost(town: &mut Town) -> Instruction {
+    town.settle();
+    let site = town.here();
+    let state = town.world.market(&site.market);
+    instruction::claim(site.loser.address(), site.market, &state)
+}
+
 /// Signed by the owner, who may then be paid anywhere.
 pub fn claim_signed(town: &mut Town) -> Instruction {
     let mut claim = claim(town);
