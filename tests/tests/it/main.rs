@@ -16,6 +16,7 @@ mod insolvency;
 mod json;
 mod market_lifecycle;
 mod market_refusals;
+mod matrix;
 mod metric;
 mod metric_on_chain;
 mod model;

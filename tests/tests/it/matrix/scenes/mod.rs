@@ -1,0 +1,69 @@
+//! For each instruction a town in which it succeeds.
+
+mod admin;
+mod market;
+mod model;
+mod policy;
+mod receipt;
+mod vault;
+
+use super::idl;
+
+/// A test for each scene, in the name of its instruction and perhaps of what is special.
+macro_rules! scenes {
+    ($($module:ident: $($scene:ident),+;)+) => {
+        $($(
+            #[test]
+            fn $scene() {
+                super::check(stringify!($scene), $module::$scene);
+            }
+        )+)+
+
+        const NAMES: &[&str] = &[$($(stringify!($scene)),+),+];
+    };
+}
+
+scenes! {
+    admin: initialize, update_config, propose_admin, accept_admin, set_pause, register_collateral,
+        update_collateral, withdraw_treasury;
+    model: register_model, update_model, retire_model, bond, bond_first, request_unbond,
+        withdraw_bond, close_seat;
+    receipt: submit_receipt, submit_receipt_first, challenge_receipt, rule_receipt,
+        finalize_receipt, collect_challenge, collect_challenge_treasury, close_receipt;
+    market: create_market, cancel_market, cancel_market_by_anyone, place_bet, place_bet_first,
+        settle_market, claim, claim_lost, claim_signed, collect_fees, collect_fees_treasury, close_market;
+    vault: create_vault, update_vault, list_model, list_model_first, deposit, request_withdraw,
+        request_withdraw_first, cancel_withdraw, withdraw, collect_manager_fees,
+        collect_manager_fees_treasury, close_exposure, close_vault;
+    policy: buy_policy, claim_policy, cancel_policy, renew_policy, renew_policy_by_anyone,
+        expire_policy;
+}
+
+/// The instruction that a scene is of: the longest whose name the scene's begins with.
+pub fn instruction_of(scene: &str) -> &str {
+    let names = idl::instructions().iter().map(|of| of.name.as_str());
+    let of_scene = names.filter(|name| scene.starts_with(name));
+    of_scene
+        .max_by_key(|name| name.len())
+        .expect("an instruction")
+}
+
+#[test]
+fn every_instruction_has_a_scene() {
+    for instruction in idl::instructions() {
+        let has_scene = NAMES
+            .iter()
+            .any(|scene| instruction_of(scene) == instruction.name);
+        assert!(has_scene, "{}", instruction.name);
+    }
+}
+
+#[test]
+fn every_table_has_a_scene() {
+    let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/matrix");
+    for file in std::fs::read_dir(dir).unwrap() {
+        let path = file.unwrap().path();
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        assert!(NAMES.contains(&name), "{name}");
+    }
+}
