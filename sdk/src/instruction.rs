@@ -578,8 +578,8 @@ pub fn list_model(
     })
 }
 
-/// Pays from the token account `source`; shares go to `owner`'s associated account of them, which
-/// [`create_share_account`] makes.
+/// Names the listings of `state`, the vault as it was read. Pays from the token account `source`;
+/// shares go to `owner`'s associated account of them, which [`create_share_account`] makes.
 pub fn deposit(
     owner: Address,
     vault: Address,
@@ -588,7 +588,12 @@ pub fn deposit(
     amount: u64,
     min_shares: u64,
 ) -> Instruction {
-    data::Deposit { amount, min_shares }.to_instruction(accounts::DepositResolved {
+    data::Deposit {
+        amount,
+        min_shares,
+        listings: state.listings,
+    }
+    .to_instruction(accounts::DepositResolved {
         owner,
         config: address::config(),
         collateral: address::collateral(&state.mint),

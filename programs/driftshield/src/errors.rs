@@ -285,4 +285,8 @@ pub enum DriftShieldError {
     PolicyPaid,
     #[msg("The holder's token account delegates less than the premium to its renewal authority: approve more")]
     TooLittleDelegated,
+
+    // Vaults, later
+    #[msg("The vault has listed a model since its count of listings was read: read the vault and its exposures again")]
+    ListingsChanged,
 }

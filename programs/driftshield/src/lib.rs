@@ -325,10 +325,16 @@ pub mod driftshield {
         emit_event!(ctx, ctx.accounts.list_model(terms, ctx.bumps.exposure)?)
     }
 
-    /// Puts `amount` base units into a vault for at least `min_shares` shares.
+    /// Puts `amount` base units into a vault for at least `min_shares` shares, if it has listed no
+    /// model since it had `listings` (`Vault.listings`).
     #[discrim = 35]
-    pub fn deposit(ctx: &mut Context<Deposit>, amount: u64, min_shares: u64) -> Result<()> {
-        emit_event!(ctx, ctx.accounts.deposit(amount, min_shares)?)
+    pub fn deposit(
+        ctx: &mut Context<Deposit>,
+        amount: u64,
+        min_shares: u64,
+        listings: u32,
+    ) -> Result<()> {
+        emit_event!(ctx, ctx.accounts.deposit(amount, min_shares, listings)?)
     }
 
     /// Asks `shares` back; all that is asked back waits for the cooldown from now on, bears losses

@@ -7,7 +7,7 @@ use anchor_lang::{
     pinocchio::instruction::InstructionAccount, prelude::*, unchecked_invoke_signed_fixed,
 };
 
-use crate::{DriftShieldError, Vault};
+use crate::{Collateral, DriftShieldError, Vault};
 
 /// A token program that collateral may belong to.
 #[pod_wrapper]
@@ -377,4 +377,29 @@ pub fn require_destination(
         DriftShieldError::WrongDestination
     );
     Ok(())
+}
+
+/// Takes all of a credit, to pay it.
+pub fn collect(credit: &mut u64) -> Result<u64> {
+    let amount = core::mem::take(credit);
+    require!(0 < amount, DriftShieldError::NothingToCollect);
+    Ok(amount)
+}
+
+/// A credit goes where a payout to its payee may go, and to the treasury where nobody is its payee.
+pub fn require_collector(
+    payee: Option<&UncheckedAccount>,
+    collateral: &Collateral,
+    destination: &UncheckedAccount,
+    program: &Address,
+    mint: &UncheckedAccount,
+) -> Result<()> {
+    let Some(payee) = payee else {
+        require!(
+            *destination.address() == collateral.treasury,
+            DriftShieldError::WrongTreasury
+        );
+        return Ok(());
+    };
+    require_destination(payee, destination, program, mint)
 }

@@ -36,26 +36,20 @@ pub struct CollectChallenge {
 
 impl CollectChallenge {
     pub fn collect_challenge(&mut self, payee: ChallengePayee) -> Result<ChallengeCollected> {
-        let credit = match payee {
-            ChallengePayee::Treasury => {
-                require!(
-                    *self.destination.address() == self.collateral.treasury,
-                    DriftShieldError::WrongTreasury
-                );
-                &mut self.receipt.treasury_credit
-            }
+        let (credit, payee_account) = match payee {
+            ChallengePayee::Treasury => (&mut self.receipt.treasury_credit, None),
             ChallengePayee::Challenger => {
-                token::require_destination(
-                    &self.challenger,
-                    &self.destination,
-                    self.token_program.address(),
-                    &self.mint,
-                )?;
-                &mut self.receipt.challenger_credit
+                (&mut self.receipt.challenger_credit, Some(&self.challenger))
             }
         };
-        let amount = core::mem::take(credit);
-        require!(0 < amount, DriftShieldError::NothingToCollect);
+        let amount = token::collect(credit)?;
+        token::require_collector(
+            payee_account,
+            &self.collateral,
+            &self.destination,
+            self.token_program.address(),
+            &self.mint,
+        )?;
         self.model.let_go(amount)?;
         token::transfer(
             self.token_program.address(),

@@ -34,26 +34,18 @@ pub struct CollectFees {
 impl CollectFees {
     pub fn collect_fees(&mut self, payee: FeePayee) -> Result<FeesCollected> {
         self.market.require_settled()?;
-        let credit = match payee {
-            FeePayee::Treasury => {
-                require!(
-                    *self.destination.address() == self.collateral.treasury,
-                    DriftShieldError::WrongTreasury
-                );
-                &mut self.market.protocol_credit
-            }
-            FeePayee::Creator => {
-                token::require_destination(
-                    &self.creator,
-                    &self.destination,
-                    self.token_program.address(),
-                    &self.mint,
-                )?;
-                &mut self.market.creator_credit
-            }
+        let (credit, payee_account) = match payee {
+            FeePayee::Treasury => (&mut self.market.protocol_credit, None),
+            FeePayee::Creator => (&mut self.market.creator_credit, Some(&self.creator)),
         };
-        let amount = core::mem::take(credit);
-        require!(0 < amount, DriftShieldError::NothingToCollect);
+        let amount = token::collect(credit)?;
+        token::require_collector(
+            payee_account,
+            &self.collateral,
+            &self.destination,
+            self.token_program.address(),
+            &self.mint,
+        )?;
         self.market.pay(amount)?;
         token::transfer(
             self.token_program.address(),

@@ -34,26 +34,18 @@ pub struct CollectManagerFees {
 impl CollectManagerFees {
     pub fn collect_manager_fees(&mut self, payee: PremiumPayee) -> Result<ManagerFeesCollected> {
         self.vault.accrue(Clock::get()?.unix_timestamp);
-        let credit = match payee {
-            PremiumPayee::Treasury => {
-                require!(
-                    *self.destination.address() == self.collateral.treasury,
-                    DriftShieldError::WrongTreasury
-                );
-                &mut self.vault.protocol_credit
-            }
-            PremiumPayee::Manager => {
-                token::require_destination(
-                    &self.manager,
-                    &self.destination,
-                    self.token_program.address(),
-                    &self.mint,
-                )?;
-                &mut self.vault.manager_credit
-            }
+        let (credit, payee_account) = match payee {
+            PremiumPayee::Treasury => (&mut self.vault.protocol_credit, None),
+            PremiumPayee::Manager => (&mut self.vault.manager_credit, Some(&self.manager)),
         };
-        let amount = core::mem::take(credit);
-        require!(0 < amount, DriftShieldError::NothingToCollect);
+        let amount = token::collect(credit)?;
+        token::require_collector(
+            payee_account,
+            &self.collateral,
+            &self.destination,
+            self.token_program.address(),
+            &self.mint,
+        )?;
         token::pay(
             &self.vault,
             self.token_program.address(),

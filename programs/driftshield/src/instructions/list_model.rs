@@ -30,6 +30,7 @@ impl ListModel {
         let seeds = [b"exposure", vault.as_ref(), model.as_ref(), &[bump]];
         let mut exposure: Account<Exposure> = open(self.manager.account(), &self.exposure, &seeds)?;
         exposure.list(&self.vault, &self.model, &terms, now)?;
+        self.vault.listings = self.vault.listings.wrapping_add(1);
         if exposure.is_new() {
             exposure.vault = vault;
             exposure.model = model;

@@ -88,7 +88,9 @@ pub struct Vault {
     pub token_program: PodTokenProgram,
     pub decimals: u8,
     pub bump: u8,
-    pub reserved: [u8; 5],
+    pub reserved: u8,
+    /// How often its manager has listed a model, or changed on what terms: a deposit names it.
+    pub listings: u32,
 }
 
 const _: () = assert!(core::mem::size_of::<Vault>() == 5 * 32 + 19 * 8 + 2 * 48 + 65 * 16 + 16);
@@ -404,8 +406,11 @@ impl Vault {
     }
 
     /// Takes `amount` for shares. Returns how many.
-    pub fn deposit(&mut self, amount: u64, min_shares: u64) -> Result<u64> {
+    pub fn deposit(&mut self, amount: u64, min_shares: u64, listings: u32) -> Result<u64> {
         require!(0 < amount, DriftShieldError::ZeroAmount);
+        // Without shares a listing takes effect at once: a first deposit bears none that it hasn't
+        // seen.
+        require!(listings == self.listings, DriftShieldError::ListingsChanged);
         require!(
             u128::from(self.shares) <= MAX_SHARES_PER_UNIT * u128::from(self.assets),
             DriftShieldError::VaultWipedOut
