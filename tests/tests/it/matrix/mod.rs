@@ -7,6 +7,7 @@ mod idl;
 mod kind;
 mod mutation;
 mod outcome;
+mod reborn;
 mod scene;
 mod scenes;
 mod seeds;

@@ -153,7 +153,7 @@ impl Town {
 
     pub fn send(&mut self, instruction: Instruction) -> Outcome {
         let keys = self.keys();
-        let signers = signers(&instruction, &keys);
+        let signers = signers(std::slice::from_ref(&instruction), &keys);
         self.world.send(instruction, &signers)
     }
 
@@ -369,13 +369,14 @@ fn market_on(world: &World, model: &TestModel, first: u64, last: u64) -> MarketT
     }
 }
 
-/// The keys that `instruction` is signed with, each once.
+/// The keys that `instructions` are signed with, each once.
 pub fn signers<'a>(
-    instruction: &Instruction,
+    instructions: &[Instruction],
     keys: &'a HashMap<Address, Keypair>,
 ) -> Vec<&'a Keypair> {
     let mut signers: Vec<&Keypair> = vec![];
-    for account in instruction.accounts.iter().filter(|meta| meta.is_signer) {
+    let accounts = instructions.iter().flat_map(|of| &of.accounts);
+    for account in accounts.filter(|account| account.is_signer) {
         let key = &keys[&account.pubkey];
         if !signers.contains(&key) {
             signers.push(key);

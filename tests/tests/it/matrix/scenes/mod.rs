@@ -1,11 +1,11 @@
 //! For each instruction a town in which it succeeds.
 
 mod admin;
-mod market;
-mod model;
-mod policy;
-mod receipt;
-mod vault;
+pub mod market;
+pub mod model;
+pub mod policy;
+pub mod receipt;
+pub mod vault;
 
 use super::idl;
 
