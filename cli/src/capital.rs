@@ -42,7 +42,8 @@ impl Deposit {
             Some(shares) => shares.units(decimals.shares).map_err(anyhow::Error::msg)?,
             None => {
                 let (mut now, _) = vault::accrued(session, &state).await?;
-                let shares = now.deposit(amount, 0).map_err(program_error)?;
+                let listings = now.listings;
+                let shares = now.deposit(amount, 0, listings).map_err(program_error)?;
                 shares - shares.div_ceil(TOLERANCE)
             }
         };

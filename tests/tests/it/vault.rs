@@ -413,8 +413,9 @@ fn a_vault_that_was_wiped_out_takes_no_deposits() {
     vault.locked = 0;
 
     // Then it takes no deposit
+    let listings = vault.listings;
     assert_eq!(
-        vault.deposit(TOKEN, 0),
+        vault.deposit(TOKEN, 0, listings),
         Err(DriftShieldError::VaultWipedOut.into())
     );
 }

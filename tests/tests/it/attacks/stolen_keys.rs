@@ -365,3 +365,38 @@ fn drift_durable_nonces_what_was_signed_long_ago_is_worth_nothing_now() {
         assert_refused(all.insured.world.send(old, &[signer]), expected);
     }
 }
+
+#[test]
+fn a_first_deposit_bears_no_listing_that_it_has_not_seen() {
+    // Given a vault without shares and listings, and a deposit that somebody signed for it
+    let world = World::with(params(), insurance_terms());
+    let mut scene = Insured::empty(world, vault_terms());
+    let manager = scene.manager.clone();
+    let collateral = scene.world.collateral();
+    let (at, terms) = (manager.address(), vault_terms());
+    let create = instruction::create_vault(at, 2, &collateral, COOLDOWN, 0, terms);
+    scene.world.send(create, &[&manager.key]).unwrap();
+    scene.vault = address::vault(&at, 2);
+    let provider = scene.world.wallet(CAPITAL);
+    let state = scene.vault();
+    let payer = scene.world.payer.pubkey();
+    let account = instruction::create_share_account(&payer, &provider.address(), &state);
+    scene.world.send(account, &[]).unwrap();
+    let (from, source) = (provider.address(), provider.tokens);
+    let deposit = instruction::deposit(from, scene.vault, &state, source, CAPITAL, 0);
+
+    // When whoever stole the manager's key lists a model of its own right before it lands
+    scene.list(CAPITAL, 20_000).unwrap();
+    let outcome = scene.world.send(deposit, &[&provider.key]);
+
+    // Then it is refused, as is one that names a listing less after a change of terms
+    assert_refused(outcome, DriftShieldError::ListingsChanged);
+    let state = scene.vault();
+    scene.list(CAPITAL / 2, 20_000).unwrap();
+    let deposit = instruction::deposit(from, scene.vault, &state, source, CAPITAL, 0);
+    let outcome = scene.world.send(deposit, &[&provider.key]);
+    assert_refused(outcome, DriftShieldError::ListingsChanged);
+
+    // When it names what the vault has listed by now, then it is taken
+    scene.deposit(&provider, CAPITAL).unwrap();
+}

@@ -326,7 +326,12 @@ fn list(s: &mut Backing) -> Outcome {
 fn deposit(s: &mut Backing) -> Outcome {
     let (owner, vault) = (&s.newcomer, s.insured.vault);
     let (key, source) = (owner.address(), owner.tokens);
-    let deposit = instruction::deposit(key, vault, &s.made, source, TOKEN, 0);
+    let seen = if s.insured.world.exists(&vault) {
+        s.insured.vault()
+    } else {
+        s.made
+    };
+    let deposit = instruction::deposit(key, vault, &seen, source, TOKEN, 0);
     s.insured.world.send(deposit, &[&owner.key])
 }
 
