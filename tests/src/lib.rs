@@ -6,4 +6,5 @@ pub mod idl;
 pub mod insurance;
 pub mod network;
 pub mod proxy;
+pub mod soak;
 pub mod world;

@@ -1,0 +1,193 @@
+//! Calls about policies.
+
+use driftshield_sdk::{Address, PolicyTerms, address};
+use rand::Rng;
+
+use super::Chooser;
+use crate::soak::{
+    books::{Amount, BPS, Exposure, Policy, State},
+    call::Call,
+};
+
+impl Chooser<'_> {
+    pub(super) fn buy_policy(&mut self) -> Option<Call> {
+        let (books, now) = (self.books, self.books.now);
+        let active = |exposure: &&Exposure| {
+            let model = &books.models[&exposure.model];
+            let fresh = exposure.active_at <= now && model.version == exposure.version;
+            fresh && 0 < exposure.cap && !model.is_retired && 8 <= model.finals.len()
+        };
+        let exposures = books.exposures.values();
+        let named = |exposure: &Exposure| (exposure.vault, exposure.model);
+        let likely: Vec<_> = exposures.clone().filter(active).map(named).collect();
+        let all: Vec<(Address, Address)> = exposures.map(named).collect();
+        let (vault, model) = self.mostly(&likely, &all)?;
+        let who = self.actor("holder");
+        let mut terms = self.policy_terms(&vault, &model)?;
+        // What it costs exactly is enough, and a unit less is not.
+        if let Ok(paid) = books.price(&vault, &model, &terms)
+            && self.chance(30)
+        {
+            let exact = self.chance(60);
+            let most = if exact { paid.most } else { paid.least - 1 };
+            terms.max_premium = most as u64;
+        }
+        Some(Call::BuyPolicy {
+            who,
+            id: self.up_to(3),
+            vault,
+            model,
+            source: self.source(&who, &books.vaults[&vault].mint),
+            terms,
+        })
+    }
+
+    fn policy_terms(&mut self, vault_at: &Address, model_at: &Address) -> Option<PolicyTerms> {
+        let books = self.books;
+        let (vault, model) = (&books.vaults[vault_at], &books.models[model_at]);
+        let exposure = &books.exposures[&address::exposure(vault_at, model_at)];
+        let latest = model.latest.map_or(0, |(_, value)| value);
+        let drift = model.statistics().last.max(latest);
+        let lowest = exposure
+            .lowest_trigger
+            .max(model.noise_floor)
+            .max(drift + 1);
+        let trigger = match self.up_to(9) {
+            0 => lowest,
+            1 => lowest - 1,
+            _ => lowest + self.up_to(60_000),
+        };
+        let exhaustion = trigger
+            + if self.chance(40) {
+                0
+            } else {
+                self.up_to(300_000)
+            };
+        let persistence = if self.chance(70) {
+            1
+        } else {
+            self.dice.random_range(1..=4)
+        };
+        let windows = u64::from(persistence) + self.up_to(6);
+        let first_window = model.window_from(books.now + vault.waiting_secs);
+        let sold: Amount = books
+            .policies_of(vault_at, Some(model_at))
+            .map(Policy::open_cover)
+            .sum();
+        let bearable = vault.assets * Amount::from(vault.terms.max_utilisation_bps) / BPS;
+        let secured = model.security() * Amount::from(model.periods.security_multiple);
+        let most = bearable
+            .saturating_sub(books.locked(vault_at))
+            .min(exposure.cap.saturating_sub(sold))
+            .min(secured.saturating_sub(books.at_risk(model_at)));
+        let cover = match self.up_to(9) {
+            0..3 => most as u64,
+            3 => most as u64 + 1,
+            _ => self.amount(most / 3, most),
+        };
+        Some(PolicyTerms {
+            model_version: model.version + u32::from(self.chance(2)),
+            cover,
+            trigger,
+            exhaustion,
+            persistence,
+            first_window: first_window + u64::from(self.chance(3)),
+            windows: if self.chance(98) { windows } else { u64::MAX },
+            max_premium: u64::MAX,
+            auto_renew: self.chance(60),
+        })
+    }
+
+    fn policy(&mut self, likely: impl Fn(&Policy) -> bool) -> Option<Address> {
+        let policies = self.books.policies.iter();
+        let all: Vec<Address> = self.books.policies.keys().copied().collect();
+        let likely: Vec<Address> = policies
+            .filter(|(_, policy)| likely(policy))
+            .map(|(at, _)| *at)
+            .collect();
+        self.mostly(&likely, &all)
+    }
+
+    /// The first windows of runs that a policy pays for.
+    fn runs(&self, policy: &Policy) -> Vec<u64> {
+        let length = u64::from(policy.terms.persistence);
+        let pays = |window: u64| {
+            let at = address::receipt(&policy.model, window);
+            self.books.receipts.get(&at).is_some_and(|receipt| {
+                receipt.state == State::Final && policy.terms.trigger <= receipt.value
+            })
+        };
+        let last = policy.last_window.min(policy.first_window + 40);
+        (policy.first_window..=last)
+            .filter(|&first| first + length <= last + 1 && (first..first + length).all(pays))
+            .collect()
+    }
+
+    pub(super) fn claim_policy(&mut self) -> Option<Call> {
+        let mut paying: Vec<(Address, u64)> = Vec::new();
+        for (at, policy) in &self.books.policies {
+            paying.extend(self.runs(policy).into_iter().map(|first| (*at, first)));
+        }
+        let all: Vec<(Address, u64)> = self
+            .books
+            .policies
+            .iter()
+            .map(|(at, policy)| (*at, policy.first_window))
+            .collect();
+        let (at, first) = self.mostly(&paying, &all)?;
+        let policy = &self.books.policies[&at];
+        let length = u64::from(policy.terms.persistence) + u64::from(self.chance(3));
+        let mut receipts: Vec<Address> = (first..first + length)
+            .map(|window| address::receipt(&policy.model, window))
+            .collect();
+        if self.chance(3) {
+            receipts.reverse();
+        }
+        let mint = self.books.vaults[&policy.vault].mint;
+        let (destination, signed) = self.destination(&policy.holder, &mint);
+        Some(Call::ClaimPolicy {
+            policy: at,
+            receipts,
+            destination,
+            signed,
+        })
+    }
+
+    pub(super) fn cancel_policy(&mut self) -> Option<Call> {
+        let at = self.policy(|_| true)?;
+        let policy = &self.books.policies[&at];
+        let mint = self.books.vaults[&policy.vault].mint;
+        let (destination, _) = self.destination(&policy.holder, &mint);
+        Some(Call::CancelPolicy {
+            policy: at,
+            destination,
+        })
+    }
+
+    pub(super) fn renew_policy(&mut self) -> Option<Call> {
+        let books = self.books;
+        let at = self.policy(|policy| {
+            let delegated = || {
+                let own = books.own_account(&policy.holder, &books.vaults[&policy.vault].mint);
+                books.tokens[&own].delegate.is_some()
+            };
+            policy.paid == 0 && policy.terms.auto_renew && delegated()
+        })?;
+        let policy = &self.books.policies[&at];
+        let mint = self.books.vaults[&policy.vault].mint;
+        Some(Call::RenewPolicy {
+            policy: at,
+            source: self.source(&policy.holder, &mint),
+            signed: self.chance(40),
+        })
+    }
+
+    pub(super) fn expire_policy(&mut self) -> Option<Call> {
+        let books = self.books;
+        let policy = self.policy(|policy| {
+            let expires = policy.expires_at(&books.models[&policy.model]);
+            expires.is_ok_and(|at| at <= books.now)
+        })?;
+        Some(Call::ExpirePolicy { policy })
+    }
+}
