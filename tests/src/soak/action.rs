@@ -46,8 +46,10 @@ macro_rules! kinds {
 }
 
 kinds! {
-    Pass 160
-    Measure 90
+    Pass 110
+    Measure 60
+    Dispute 14
+    Strike 30
 
     Initialize 2
     UpdateConfig 6
@@ -62,20 +64,20 @@ kinds! {
     UpdateModel 6
     RetireModel 4
     Bond 30
-    RequestUnbond 14
-    WithdrawBond 12
-    CloseSeat 8
+    RequestUnbond 18
+    WithdrawBond 14
+    CloseSeat 12
 
     SubmitReceipt 20
     ChallengeReceipt 16
     RuleReceipt 22
     FinalizeReceipt 24
-    CollectChallenge 16
+    CollectChallenge 22
     CloseReceipt 8
 
-    CreateMarket 26
+    CreateMarket 30
     CancelMarket 8
-    PlaceBet 70
+    PlaceBet 110
     SettleMarket 30
     Claim 36
     CollectFees 14
@@ -92,10 +94,10 @@ kinds! {
     CloseExposure 8
     CloseVault 8
 
-    BuyPolicy 60
+    BuyPolicy 80
     ClaimPolicy 40
     CancelPolicy 12
-    RenewPolicy 24
+    RenewPolicy 40
     ExpirePolicy 14
 
     Donate 8

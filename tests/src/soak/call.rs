@@ -575,7 +575,7 @@ impl Call {
                 min_multiple,
                 stale,
             } => {
-                let mut state = market(seen, at)?.clone();
+                let mut state = *market(seen, at)?;
                 state.terms_hash[0] ^= u8::from(*stale);
                 instruction::place_bet(*who, *at, &state, *source, *outcome, *amount, *min_multiple)
             }

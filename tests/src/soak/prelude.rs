@@ -142,23 +142,30 @@ pub fn play(driver: &mut Driver) {
 
     let managers = driver.cast.of("manager");
     let [first, second] = [address::model(&owners[0], 0), address::model(&owners[1], 0)];
-    open_vault(driver, managers[0], 0, first, 9_000, tokens[0].wealth / 100);
+    // The last one sells all of its capital for next to nothing, and is soon wiped out.
+    let reckless = VaultTerms {
+        base_bps: 0,
+        slope1_bps: 0,
+        slope2_bps: 0,
+        risk_slope_bps: 0,
+        ..vault_terms(10_000)
+    };
+    let [small, large] = [tokens[0].wealth, tokens[1].wealth];
     open_vault(
         driver,
-        managers[1],
-        0,
-        second,
-        8_000,
-        tokens[1].wealth / 100,
-    );
-    open_vault(
-        driver,
-        managers[0],
-        1,
+        (managers[0], 0),
         first,
-        10_000,
-        tokens[0].wealth / 100_000,
+        vault_terms(9_000),
+        small / 100,
     );
+    open_vault(
+        driver,
+        (managers[1], 0),
+        second,
+        vault_terms(8_000),
+        large / 100,
+    );
+    open_vault(driver, (managers[0], 1), first, reckless, small / 100_000);
     for _ in 0..8 {
         for model in [first, second] {
             measure(driver, &model);
@@ -169,10 +176,9 @@ pub fn play(driver: &mut Driver) {
 /// A vault that lists a model, and somebody who provides `capital`.
 fn open_vault(
     driver: &mut Driver,
-    manager: Address,
-    id: u64,
+    (manager, id): (Address, u64),
     model: Address,
-    max_utilisation_bps: u16,
+    terms: VaultTerms,
     capital: u64,
 ) {
     let vault = address::vault(&manager, id);
@@ -186,7 +192,7 @@ fn open_vault(
             mint,
             cooldown_secs: COOLDOWN,
             manager_fee_bps: 1_000,
-            terms: vault_terms(max_utilisation_bps),
+            terms,
         },
         Call::ListModel {
             who: manager,

@@ -73,6 +73,11 @@ impl Tally {
         for (error, count) in &self.errors {
             writeln!(table, "{error:<32} {count:>9}").expect("a string");
         }
+        let never = error::all().iter().map(|error| error.name.as_str());
+        let never: Vec<&str> = never
+            .filter(|name| !self.errors.contains_key(*name))
+            .collect();
+        writeln!(table, "\nnever refused by: {}", never.join(", ")).expect("a string");
         write!(table, "\n{:#?}", self.happened).expect("a string");
         table
     }

@@ -45,6 +45,7 @@ pub(super) fn hold(holds: bool, otherwise: impl FnOnce() -> String) -> Checked {
 
 /// One thing that happens: time passes, or somebody calls.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "a few at a time")]
 pub enum Step {
     Until(i64),
     Call(Call),

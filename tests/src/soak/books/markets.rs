@@ -138,10 +138,10 @@ impl Market {
 
     /// The largest, the latest, or the sum of the observed values.
     pub fn accumulator(&self) -> Amount {
-        let values = self.observed.iter().map(|&value| Amount::from(value));
+        let mut values = self.observed.iter().map(|&value| Amount::from(value));
         match self.terms.aggregate {
             Aggregate::Max => values.max().unwrap_or(0),
-            Aggregate::Last => values.last().unwrap_or(0),
+            Aggregate::Last => values.next_back().unwrap_or(0),
             Aggregate::Mean => values.sum(),
         }
     }

@@ -401,7 +401,7 @@ impl Books {
         let vault = self.vaults.get_mut(&policy.vault).expect("has a policy");
         vault.assets -= payment;
         self.happened.policies_paid += 1;
-        if vault.assets == 0 && 0 < vault.shares {
+        if 1_000_000_000 * vault.assets < vault.shares {
             self.happened.vaults_wiped_out += 1;
         }
         self.policies.get_mut(at).expect("read").paid = worth;

@@ -29,7 +29,7 @@ impl Chooser<'_> {
         let all: Vec<Address> = self.books.models.keys().copied().collect();
         let at = self.mostly(&active, &all)?;
         let model = &self.books.models[&at];
-        let soon = self.dice.random_range(10..=7_200);
+        let soon = self.dice.random_range(10..=4 * 3_600);
         let first_window = model.window_from(self.books.now + soon);
         let start = model.window_start(first_window).ok()?;
         let lowest = model.noise_floor;
@@ -62,7 +62,7 @@ impl Chooser<'_> {
         }
         Some(Call::CreateMarket {
             who,
-            id: self.up_to(5),
+            id: self.up_to(20),
             model: at,
             terms,
         })
@@ -76,9 +76,24 @@ impl Chooser<'_> {
         })
     }
 
+    /// Markets that take bets.
+    pub(super) fn open_markets(&self) -> Vec<Address> {
+        let (books, now) = (self.books, self.books.now);
+        let takes = |market: &Market| {
+            let model = &books.models[&market.model];
+            let accepts = !model.is_retired && model.version == market.terms.model_version;
+            accepts && market.end.is_none() && now < market.terms.close_ts
+        };
+        let markets = books.markets.iter();
+        markets
+            .filter(|(_, market)| takes(market))
+            .map(|(at, _)| *at)
+            .collect()
+    }
+
     pub(super) fn place_bet(&mut self) -> Option<Call> {
-        let now = self.books.now;
-        let at = self.market(|_, market| market.end.is_none() && now < market.terms.close_ts)?;
+        let open = self.open_markets();
+        let at = self.market(|at, _| open.contains(at))?;
         let market = &self.books.markets[&at];
         let who = self.actor("bettor");
         let source = self.source(&who, &market.mint);

@@ -38,10 +38,18 @@ impl<'a> Chooser<'a> {
         match does {
             Does::Pass => vec![Step::Until(self.later())],
             Does::Measure => self.measure(),
+            Does::Dispute => self.dispute(),
+            Does::Strike => self.strike(),
             Does::Deposit => self.deposit(),
             Does::MoveShares => self.move_shares(),
-            other => self.call(other).map(Step::Call).into_iter().collect(),
+            Does::PlaceBet if self.open_markets().is_empty() => self.one(Does::CreateMarket),
+            Does::BuyPolicy if !self.can_sell() => self.measure(),
+            other => self.one(other),
         }
+    }
+
+    fn one(&mut self, does: Does) -> Vec<Step> {
+        self.call(does).map(Step::Call).into_iter().collect()
     }
 
     fn call(&mut self, does: Does) -> Option<Call> {
@@ -100,7 +108,7 @@ impl<'a> Chooser<'a> {
             Does::Revoke => self.revoke(),
             Does::GiveAway => self.give_away(),
             Does::SendLamports => self.send_lamports(),
-            Does::Pass | Does::Measure | Does::Deposit | Does::MoveShares => None,
+            _ => None, // makes several calls
         }
     }
 
@@ -119,9 +127,9 @@ impl<'a> Chooser<'a> {
         from.choose(self.dice).copied()
     }
 
-    /// Mostly one of `likely`, else any.
+    /// Mostly one of `likely`, if there is any; else any.
     fn mostly<T: Copy>(&mut self, likely: &[T], all: &[T]) -> Option<T> {
-        if !likely.is_empty() && self.chance(90) {
+        if self.chance(90) && (!likely.is_empty() || self.chance(70)) {
             self.pick(likely)
         } else {
             self.pick(all)

@@ -133,10 +133,15 @@ impl Chooser<'_> {
             .collect();
         let (model, who) = self.pick(&seats)?;
         let active = self.books.seats[&address::seat(&model, &who)].active();
+        let all = self.chance(30);
         Some(Call::RequestUnbond {
             who,
             model,
-            amount: self.amount(active / 2, active),
+            amount: if all {
+                active as u64
+            } else {
+                self.amount(active / 4, active)
+            },
         })
     }
 
@@ -303,6 +308,89 @@ impl Chooser<'_> {
             evidence,
             uri: "https://evidence.example/0".into(),
         }
+    }
+
+    /// A window is measured and challenged, and mostly ruled on.
+    pub(super) fn dispute(&mut self) -> Vec<Step> {
+        let Some(at) = self.any_model() else {
+            return vec![];
+        };
+        let (value, ruled) = (self.value(), self.value());
+        let disagree = self.chance(30);
+        let mut steps = self.measured(&at, value, 0, disagree, false);
+        let model = &self.books.models[&at];
+        let (window, _) = self.window(&at);
+        let receipt = self.books.receipts.get(&address::receipt(&at, window));
+        let mut places: Vec<usize> = receipt.map_or(vec![], |receipt| {
+            receipt.submissions.keys().copied().collect()
+        });
+        for step in &steps {
+            if let Step::Call(Call::SubmitReceipt { who, .. }) = step {
+                places.extend(model.index(who));
+            }
+        }
+        places.sort();
+        let seats = places
+            .iter()
+            .map(|&place| address::seat(&at, &model.oracles[place]));
+        let seats = seats.collect();
+        let who = self.actor("stranger");
+        steps.push(Step::Call(Call::ChallengeReceipt {
+            who,
+            model: at,
+            window,
+            source: self.source(&who, &model.mint),
+        }));
+        if self.chance(70) {
+            let value = if self.chance(40) { value } else { ruled };
+            steps.push(Step::Call(Call::RuleReceipt {
+                who: model.arbiter,
+                model: at,
+                window,
+                counts: self.counts(model, value),
+                seats,
+            }));
+        }
+        steps
+    }
+
+    /// A window that a policy covers drifts past its trigger, and mostly that is claimed at once.
+    pub(super) fn strike(&mut self) -> Vec<Step> {
+        let books = self.books;
+        let covered: Vec<Address> = books
+            .policies
+            .iter()
+            .filter(|(_, policy)| {
+                let (window, _) = self.window(&policy.model);
+                (policy.first_window..=policy.last_window).contains(&window)
+            })
+            .map(|(at, _)| *at)
+            .collect();
+        let Some(at) = self.pick(&covered) else {
+            return self.measure();
+        };
+        let policy = &books.policies[&at];
+        let (trigger, exhaustion) = (policy.terms.trigger, policy.terms.exhaustion);
+        let all = self.chance(70);
+        let value = if all {
+            exhaustion
+        } else {
+            trigger + self.up_to(exhaustion - trigger)
+        };
+        // By some metrics a drift is only about what was aimed at.
+        let mut steps = self.measured(&policy.model, value + value / 10, 0, false, true);
+        if self.chance(70) {
+            let (window, _) = self.window(&policy.model);
+            let mint = books.vaults[&policy.vault].mint;
+            let (destination, signed) = self.destination(&policy.holder, &mint);
+            steps.push(Step::Call(Call::ClaimPolicy {
+                policy: at,
+                receipts: vec![address::receipt(&policy.model, window)],
+                destination,
+                signed,
+            }));
+        }
+        steps
     }
 
     /// One submission, of somebody, at any time.

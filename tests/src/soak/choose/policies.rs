@@ -10,16 +10,37 @@ use crate::soak::{
 };
 
 impl Chooser<'_> {
-    pub(super) fn buy_policy(&mut self) -> Option<Call> {
+    /// Whether cover can be bought on a listing.
+    fn sells(&self, exposure: &Exposure) -> bool {
         let (books, now) = (self.books, self.books.now);
-        let active = |exposure: &&Exposure| {
-            let model = &books.models[&exposure.model];
-            let fresh = exposure.active_at <= now && model.version == exposure.version;
-            fresh && 0 < exposure.cap && !model.is_retired && 8 <= model.finals.len()
-        };
+        let model = &books.models[&exposure.model];
+        let history = model.statistics();
+        let fresh = model.window_end(history.last_window).unwrap_or(0)
+            + 2 * model.window_secs
+            + model.dispute_secs();
+        let listed = exposure.active_at <= now && model.version == exposure.version;
+        let measured = 8 <= history.count && now <= fresh;
+        listed
+            && measured
+            && 0 < exposure.cap
+            && !model.is_retired
+            && 0 < books.vaults[&exposure.vault].assets
+    }
+
+    pub(super) fn can_sell(&self) -> bool {
+        let mut exposures = self.books.exposures.values();
+        exposures.any(|exposure| self.sells(exposure))
+    }
+
+    pub(super) fn buy_policy(&mut self) -> Option<Call> {
+        let books = self.books;
         let exposures = books.exposures.values();
         let named = |exposure: &Exposure| (exposure.vault, exposure.model);
-        let likely: Vec<_> = exposures.clone().filter(active).map(named).collect();
+        let likely: Vec<_> = exposures
+            .clone()
+            .filter(|exposure| self.sells(exposure))
+            .map(named)
+            .collect();
         let all: Vec<(Address, Address)> = exposures.map(named).collect();
         let (vault, model) = self.mostly(&likely, &all)?;
         let who = self.actor("holder");
@@ -34,7 +55,7 @@ impl Chooser<'_> {
         }
         Some(Call::BuyPolicy {
             who,
-            id: self.up_to(3),
+            id: self.up_to(7),
             vault,
             model,
             source: self.source(&who, &books.vaults[&vault].mint),
@@ -81,8 +102,8 @@ impl Chooser<'_> {
             .min(exposure.cap.saturating_sub(sold))
             .min(secured.saturating_sub(books.at_risk(model_at)));
         let cover = match self.up_to(9) {
-            0..3 => most as u64,
-            3 => most as u64 + 1,
+            0..5 => most as u64,
+            5 => most as u64 + 1,
             _ => self.amount(most / 3, most),
         };
         Some(PolicyTerms {

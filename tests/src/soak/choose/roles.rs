@@ -106,7 +106,7 @@ impl Chooser<'_> {
 
     pub(super) fn register_collateral(&mut self) -> Option<Call> {
         let tokens = self.driver.cast.tokens;
-        let token = self.mostly(&tokens[2..], &tokens)?;
+        let token = self.pick(&tokens)?;
         Some(Call::RegisterCollateral {
             who: self.admin(),
             mint: token.mint,

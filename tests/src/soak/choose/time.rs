@@ -10,8 +10,8 @@ impl Chooser<'_> {
     pub(super) fn later(&mut self) -> i64 {
         let now = self.books.now;
         match self.up_to(999) {
-            0..450 => now + self.dice.random_range(1..=900),
-            450..950 => {
+            0..550 => now + self.dice.random_range(1..=600),
+            550..975 => {
                 let due = self.deadlines();
                 let near = self.up_to(8).min(self.up_to(8)) as usize;
                 let Some(at) = due.get(near.min(due.len().saturating_sub(1))) else {
@@ -19,7 +19,7 @@ impl Chooser<'_> {
                 };
                 (at + self.dice.random_range(-1..=1)).max(now)
             }
-            950..994 => now + self.dice.random_range(DAY / 4..=2 * DAY),
+            975..996 => now + self.dice.random_range(DAY / 4..=2 * DAY),
             _ => now + 530 * DAY,
         }
     }

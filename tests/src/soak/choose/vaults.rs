@@ -63,7 +63,7 @@ impl Chooser<'_> {
         let token = self.mostly(&tokens[..2], &tokens)?;
         Some(Call::CreateVault {
             who,
-            id: self.up_to(5),
+            id: self.up_to(9),
             mint: token.mint,
             cooldown_secs: if self.chance(90) {
                 prelude::COOLDOWN
