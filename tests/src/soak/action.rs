@@ -64,8 +64,8 @@ kinds! {
     UpdateModel 6
     RetireModel 4
     Bond 30
-    RequestUnbond 18
-    WithdrawBond 14
+    RequestUnbond 22
+    WithdrawBond 20
     CloseSeat 12
 
     SubmitReceipt 20
@@ -75,7 +75,7 @@ kinds! {
     CollectChallenge 22
     CloseReceipt 8
 
-    CreateMarket 30
+    CreateMarket 12
     CancelMarket 8
     PlaceBet 110
     SettleMarket 30

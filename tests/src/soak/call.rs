@@ -393,6 +393,26 @@ impl Call {
         }
     }
 
+    /// The account that the call closes, or may close.
+    pub fn closes(&self) -> Option<Address> {
+        match self {
+            Self::CloseSeat { oracle, model } => Some(address::seat(model, oracle)),
+            Self::CloseReceipt { model, window } => Some(address::receipt(model, *window)),
+            Self::CancelMarket { market, .. } | Self::CloseMarket { market } => Some(*market),
+            Self::Claim { market, owner, .. } => Some(address::position(market, owner)),
+            Self::CancelWithdraw {
+                who: owner, vault, ..
+            }
+            | Self::Withdraw { owner, vault, .. } => Some(address::withdraw_request(vault, owner)),
+            Self::CloseExposure { vault, model } => Some(address::exposure(vault, model)),
+            Self::CloseVault { vault, .. } => Some(*vault),
+            Self::ClaimPolicy { policy, .. }
+            | Self::CancelPolicy { policy, .. }
+            | Self::ExpirePolicy { policy } => Some(*policy),
+            _ => None,
+        }
+    }
+
     /// The instruction, `None` where what it is about was never there. `payer` pays for what no
     /// actor does; `tokens` tells what a token account is of.
     pub fn instruction(

@@ -6,11 +6,12 @@ use driftshield_sdk::{
     Account, Address, DriftShieldError, Event, ID, Instruction, TokenProgram, error,
     token::{self, TokenAccount},
 };
-use rand::{SeedableRng, rngs::StdRng};
+use rand::{Rng, SeedableRng, rngs::StdRng};
 use solana_account::{AccountSharedData, ReadableAccount};
 use solana_instruction_error::InstructionError;
 use solana_keypair::Keypair;
 use solana_signer::Signer;
+use solana_system_interface::instruction as system;
 use solana_transaction_error::TransactionError;
 
 use super::{
@@ -28,6 +29,9 @@ use crate::world::{Outcome, Sent, World};
 
 /// Who owns what the runtime itself writes.
 const SYSVARS: Address = anchor_lang::address!("Sysvar1111111111111111111111111111111111111");
+
+/// Enough for any account to live on.
+const RENT: u64 = 100_000_000;
 
 /// What does not hold, in words.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -159,7 +163,15 @@ impl Driver {
         let Some(signers) = self.signers(&instruction) else {
             return Ok(()); // by nobody of the cast
         };
-        let outcome = self.send(instruction, &signers)?;
+        let mut instructions = vec![instruction];
+        if let Some(closed) = call.closes()
+            && twisted.is_none()
+            && dice.random_ratio(1, 8)
+        {
+            // Whoever wants it back to life pays its rent in the same transaction.
+            instructions.push(system::transfer(&payer, &closed, RENT));
+        }
+        let outcome = self.send(&instructions, &signers)?;
 
         let mut after = self.books.clone();
         let verdict = match &twisted {
@@ -196,13 +208,13 @@ impl Driver {
         }
     }
 
-    fn send(&mut self, instruction: Instruction, signers: &[Keypair]) -> Checked<Outcome> {
+    fn send(&mut self, instructions: &[Instruction], signers: &[Keypair]) -> Checked<Outcome> {
         let signers: Vec<&Keypair> = signers.iter().collect();
         let world = std::panic::AssertUnwindSafe(&mut self.world);
         // The world's own checks panic.
         std::panic::catch_unwind(move || {
             let world = { world };
-            world.0.send(instruction, &signers)
+            world.0.send_all(instructions, &signers)
         })
         .map_err(|panic| {
             let told = panic.downcast_ref::<String>().cloned();

@@ -51,8 +51,10 @@ impl Chooser<'_> {
             question: "Does it drift?".into(),
         };
         if self.chance(15) {
-            match self.up_to(5) {
+            match self.up_to(7) {
                 0 => terms.close_ts = start + 1,
+                6 => terms.thresholds.reverse(),
+                7 => terms.thresholds.clear(),
                 1 => terms.thresholds[0] = lowest.saturating_sub(1),
                 2 => terms.last_window = first_window + 366,
                 3 => terms.creator_fee_bps = 2_001,
@@ -62,7 +64,11 @@ impl Chooser<'_> {
         }
         Some(Call::CreateMarket {
             who,
-            id: self.up_to(20),
+            id: if self.chance(85) {
+                self.dice.random()
+            } else {
+                self.up_to(3)
+            },
             model: at,
             terms,
         })

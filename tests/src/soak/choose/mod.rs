@@ -44,6 +44,10 @@ impl<'a> Chooser<'a> {
             Does::MoveShares => self.move_shares(),
             Does::PlaceBet if self.open_markets().is_empty() => self.one(Does::CreateMarket),
             Does::BuyPolicy if !self.can_sell() => self.measure(),
+            // Markets live by several bets.
+            Does::PlaceBet if self.chance(60) => {
+                (0..3).flat_map(|_| self.one(Does::PlaceBet)).collect()
+            }
             other => self.one(other),
         }
     }

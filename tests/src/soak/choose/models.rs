@@ -30,10 +30,14 @@ impl Chooser<'_> {
         let metric = self.pick(&metrics)?;
         let ahead = self.dice.random_range(0..=3_600);
         let mut spec = prelude::spec(metric, self.books.now + ahead, 3_600);
-        if self.chance(15) {
-            spec.reference[0] = 1; // sparse, but of two bins
-            spec.window_secs = self.dice.random_range(0..=100_000);
-            spec.genesis += self.dice.random_range(-3_601..=40 * 24 * 3_600);
+        if self.chance(20) {
+            match self.up_to(4) {
+                0 => spec.reference[0] = 1, // sparse, but of two bins
+                1 => spec.window_secs = self.pick(&[0, 59, 60, 86_400, 86_401])?,
+                2 => spec.genesis += self.pick(&[-3_601, 31 * 24 * 3_600, i64::MAX / 4])?,
+                3 => spec.reference.truncate(1),
+                _ => spec.min_samples = u64::MAX,
+            }
         }
         Some(Call::RegisterModel {
             who,
@@ -133,7 +137,7 @@ impl Chooser<'_> {
             .collect();
         let (model, who) = self.pick(&seats)?;
         let active = self.books.seats[&address::seat(&model, &who)].active();
-        let all = self.chance(30);
+        let all = self.chance(50);
         Some(Call::RequestUnbond {
             who,
             model,
@@ -366,7 +370,21 @@ impl Chooser<'_> {
             })
             .map(|(at, _)| *at)
             .collect();
-        let Some(at) = self.pick(&covered) else {
+        // Best of all one that its vault is at stake for.
+        let heavy: Vec<Address> = covered
+            .iter()
+            .filter(|at| {
+                let policy = &books.policies[at];
+                9 * books.vaults[&policy.vault].assets <= 10 * policy.open_cover()
+            })
+            .copied()
+            .collect();
+        let heaviest = if self.chance(70) {
+            self.pick(&heavy)
+        } else {
+            None
+        };
+        let Some(at) = heaviest.or_else(|| self.pick(&covered)) else {
             return self.measure();
         };
         let policy = &books.policies[&at];
@@ -378,6 +396,7 @@ impl Chooser<'_> {
             trigger + self.up_to(exhaustion - trigger)
         };
         // By some metrics a drift is only about what was aimed at.
+        let value = value.min(900_000);
         let mut steps = self.measured(&policy.model, value + value / 10, 0, false, true);
         if self.chance(70) {
             let (window, _) = self.window(&policy.model);

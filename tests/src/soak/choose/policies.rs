@@ -42,7 +42,11 @@ impl Chooser<'_> {
             .map(named)
             .collect();
         let all: Vec<(Address, Address)> = exposures.map(named).collect();
-        let (vault, model) = self.mostly(&likely, &all)?;
+        let (vault, mut model) = self.mostly(&likely, &all)?;
+        if self.chance(3) {
+            let models: Vec<Address> = books.models.keys().copied().collect();
+            model = self.pick(&models)?; // mostly one that is not listed
+        }
         let who = self.actor("holder");
         let mut terms = self.policy_terms(&vault, &model)?;
         // What it costs exactly is enough, and a unit less is not.
@@ -55,7 +59,11 @@ impl Chooser<'_> {
         }
         Some(Call::BuyPolicy {
             who,
-            id: self.up_to(7),
+            id: if self.chance(85) {
+                self.dice.random()
+            } else {
+                self.up_to(2)
+            },
             vault,
             model,
             source: self.source(&who, &books.vaults[&vault].mint),
@@ -66,11 +74,11 @@ impl Chooser<'_> {
     fn policy_terms(&mut self, vault_at: &Address, model_at: &Address) -> Option<PolicyTerms> {
         let books = self.books;
         let (vault, model) = (&books.vaults[vault_at], &books.models[model_at]);
-        let exposure = &books.exposures[&address::exposure(vault_at, model_at)];
+        let exposure = books.exposures.get(&address::exposure(vault_at, model_at));
         let latest = model.latest.map_or(0, |(_, value)| value);
         let drift = model.statistics().last.max(latest);
         let lowest = exposure
-            .lowest_trigger
+            .map_or(0, |exposure| exposure.lowest_trigger)
             .max(model.noise_floor)
             .max(drift + 1);
         let trigger = match self.up_to(9) {
@@ -99,14 +107,14 @@ impl Chooser<'_> {
         let secured = model.security() * Amount::from(model.periods.security_multiple);
         let most = bearable
             .saturating_sub(books.locked(vault_at))
-            .min(exposure.cap.saturating_sub(sold))
+            .min(exposure.map_or(1_000, |exposure| exposure.cap.saturating_sub(sold)))
             .min(secured.saturating_sub(books.at_risk(model_at)));
         let cover = match self.up_to(9) {
             0..5 => most as u64,
             5 => most as u64 + 1,
             _ => self.amount(most / 3, most),
         };
-        Some(PolicyTerms {
+        let terms = PolicyTerms {
             model_version: model.version + u32::from(self.chance(2)),
             cover,
             trigger,
@@ -116,7 +124,45 @@ impl Chooser<'_> {
             windows: if self.chance(98) { windows } else { u64::MAX },
             max_premium: u64::MAX,
             auto_renew: self.chance(60),
+        };
+        Some(if self.chance(88) {
+            terms
+        } else {
+            self.odd_terms(terms)
         })
+    }
+
+    /// Terms at an edge, or beyond it.
+    fn odd_terms(&mut self, terms: PolicyTerms) -> PolicyTerms {
+        let odd = [
+            PolicyTerms {
+                exhaustion: terms.trigger.saturating_sub(1),
+                ..terms
+            },
+            PolicyTerms {
+                persistence: 0,
+                ..terms
+            },
+            PolicyTerms {
+                persistence: 5,
+                ..terms
+            },
+            PolicyTerms {
+                windows: u64::from(terms.persistence) - 1,
+                ..terms
+            },
+            // About as many buckets ahead as fit.
+            PolicyTerms {
+                windows: self.dice.random_range(370..390),
+                ..terms
+            },
+            PolicyTerms {
+                exhaustion: u64::MAX,
+                ..terms
+            },
+            PolicyTerms { cover: 1, ..terms },
+        ];
+        self.pick(&odd).expect("some")
     }
 
     fn policy(&mut self, likely: impl Fn(&Policy) -> bool) -> Option<Address> {

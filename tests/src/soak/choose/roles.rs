@@ -27,6 +27,7 @@ impl Chooser<'_> {
             security_multiple: self.dice.random_range(1..=5),
             waiting_secs: self.dice.random_range(60..=3_600),
             claim_grace_secs: self.dice.random_range(60..=7_200),
+            bucket_secs: self.dice.random_range(3_600..=43_200),
             ..prelude::params()
         };
         let params = if self.chance(80) {
@@ -107,9 +108,14 @@ impl Chooser<'_> {
     pub(super) fn register_collateral(&mut self) -> Option<Call> {
         let tokens = self.driver.cast.tokens;
         let token = self.pick(&tokens)?;
+        let stranger = self.actor("stranger");
         Some(Call::RegisterCollateral {
             who: self.admin(),
-            mint: token.mint,
+            mint: if self.chance(90) {
+                token.mint
+            } else {
+                stranger
+            },
             program: TokenProgram::SplToken,
             terms: self.collateral_terms(token.wealth),
             accepts_freeze: self.chance(60),

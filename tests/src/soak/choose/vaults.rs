@@ -31,6 +31,8 @@ impl Chooser<'_> {
             kink_bps: self.dice.random_range(1..10_000),
             risk_slope_bps: self.up_to(5_000) as u16,
             cancel_fee_bps: self.up_to(10_000) as u16,
+            min_cover: if self.chance(80) { 1 } else { 100_000 },
+            min_duration_secs: if self.chance(80) { 60 } else { 4 * 3_600 },
             ..prelude::vault_terms(max_utilisation_bps)
         };
         if self.chance(90) {
@@ -65,10 +67,11 @@ impl Chooser<'_> {
             who,
             id: self.up_to(9),
             mint: token.mint,
-            cooldown_secs: if self.chance(90) {
-                prelude::COOLDOWN
-            } else {
-                self.up_to(3_600) as i64
+            cooldown_secs: match self.up_to(29) {
+                0 => 0,
+                1 => 121 * 24 * 3_600 + 1,
+                2 => self.up_to(3_600) as i64,
+                _ => prelude::COOLDOWN,
             },
             manager_fee_bps: self.up_to(1_600) as u16,
             terms: self.vault_terms(),
@@ -120,7 +123,13 @@ impl Chooser<'_> {
                 u64::try_from(before.cap).unwrap_or(u64::MAX) - self.up_to(1_000),
                 before.lowest_trigger + self.up_to(1_000),
             ),
-            _ => (u64::MAX, floor),
+            _ if self.chance(60) => (u64::MAX, floor),
+            _ => {
+                let sold = self.books.policies_of(&vault_at, Some(&at));
+                let sold: u128 = sold.map(|policy| policy.open_cover()).sum();
+                let more = self.up_to(vault.assets as u64 / 2);
+                (sold as u64 + more, floor + self.up_to(20_000))
+            }
         };
         let rarely = self.up_to(99);
         Some(Call::ListModel {
