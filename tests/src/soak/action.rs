@@ -105,7 +105,7 @@ kinds! {
     MoveShares 8
     Approve 10
     Revoke 4
-    GiveAway 3
+    GiveAway 14
     SendLamports 4
 }
 

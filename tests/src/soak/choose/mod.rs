@@ -311,31 +311,38 @@ impl<'a> Chooser<'a> {
         })
     }
 
-    /// An own account goes to somebody else, who mostly gives it back when its turn comes.
+    /// Somebody who is owed something gives its account to somebody else; that one gives it back when
+    /// its turn comes.
     fn give_away(&mut self) -> Option<Call> {
+        let books = self.books;
         let tokens = self.driver.cast.tokens;
-        let away: Vec<(Address, Address, Address)> = self
+        let given: Vec<(Address, Address, Address)> = self
             .driver
             .cast
             .addresses()
             .into_iter()
-            .flat_map(|owner| {
-                tokens.map(|token| (owner, self.books.own_account(&owner, &token.mint)))
-            })
-            .map(|(owner, account)| (owner, account, self.books.tokens[&account].owner))
-            .collect();
-        let given: Vec<_> = away
-            .iter()
+            .flat_map(|of| tokens.map(|token| (of, books.own_account(&of, &token.mint))))
+            .map(|(of, account)| (of, account, books.tokens[&account].owner))
             .filter(|(of, _, by)| of != by)
-            .copied()
             .collect();
-        let (of, account, who) = self.mostly(&given, &away)?;
-        let to = if of == who {
-            self.actor("stranger")
-        } else {
-            of
-        };
-        Some(Call::GiveAway { who, account, to })
+        if !given.is_empty() && self.chance(60) {
+            let (to, account, who) = self.pick(&given)?;
+            return Some(Call::GiveAway { who, account, to });
+        }
+        let positions = books.positions.values();
+        let bettors =
+            positions.map(|position| (position.owner, books.markets[&position.market].mint));
+        let policies = books.policies.values();
+        let holders = policies.map(|policy| (policy.holder, books.vaults[&policy.vault].mint));
+        let requests = books.requests.values();
+        let leavers = requests.map(|request| (request.owner, books.vaults[&request.vault].mint));
+        let owed: Vec<(Address, Address)> = bettors.chain(holders).chain(leavers).collect();
+        let (who, mint) = self.pick(&owed)?;
+        Some(Call::GiveAway {
+            who: self.mostly_by(who),
+            account: books.own_account(&who, &mint),
+            to: self.actor("stranger"),
+        })
     }
 
     /// To an address where one of the program's accounts may be made.

@@ -53,6 +53,7 @@ impl Chooser<'_> {
         }
         for policy in books.policies.values() {
             due.push(policy.term.term_end);
+            due.extend(policy.previous_term.map(|term| term.term_end));
             due.extend(policy.expires_at(&books.models[&policy.model]));
         }
         due.retain(|at| now < *at);
