@@ -13,24 +13,23 @@ use super::{
 /// Of every state.
 pub fn of_state(books: &Books) -> Checked {
     // Each of the program's token accounts holds what is owed, and what was given to it.
-    for at in books.models.keys() {
-        owes(books, &address::bond_vault(at), books.held(at), "a model")?;
-    }
-    for (at, market) in &books.markets {
-        owes(books, &address::market_vault(at), market.owed(), "a market")?;
-        let credits = market.protocol_credit + market.creator_credit;
-        hold(credits <= market.owed(), || {
-            "fees are more than is owed".into()
+    for tokens in books.tokens.values().filter(|tokens| tokens.is_programs) {
+        let Some(owed) = owed(books, tokens) else {
+            continue; // a treasury owes nobody
+        };
+        hold(tokens.amount == owed + tokens.donated, || {
+            let (donated, holds) = (tokens.donated, tokens.amount);
+            format!(
+                "{} owes {owed}, was given {donated}, and holds {holds}",
+                tokens.owner
+            )
         })?;
     }
     for (at, vault) in &books.vaults {
-        owes(books, &address::vault_tokens(at), vault.owed(), "a vault")?;
-        owes(books, &address::escrow(at), books.escrowed(at), "an escrow")?;
-        let locked = books.locked(at);
+        let (locked, requested) = (books.locked(at), books.escrowed(at));
         hold(locked <= vault.assets, || {
             format!("{locked} locked of {} of capital", vault.assets)
         })?;
-        let requested = books.escrowed(at);
         hold(requested <= vault.shares, || {
             "more is asked back than there is".into()
         })?;
@@ -46,13 +45,21 @@ pub fn of_state(books: &Books) -> Checked {
     })
 }
 
-fn owes(books: &Books, account: &Address, owed: Amount, who: &str) -> Checked {
-    let tokens = &books.tokens[account];
-    hold(tokens.amount == owed + tokens.donated, || {
-        format!(
-            "{who} owes {owed}, was given {}, and holds {}",
-            tokens.donated, tokens.amount
-        )
+/// What one of the program's token accounts owes, by whose it is.
+fn owed(books: &Books, tokens: &Tokens) -> Option<Amount> {
+    let owner = &tokens.owner;
+    if books.models.contains_key(owner) {
+        return Some(books.held(owner));
+    }
+    if let Some(market) = books.markets.get(owner) {
+        return Some(market.owed());
+    }
+    let vault = books.vaults.get(owner)?;
+    let is_capital = tokens.mint == vault.mint;
+    Some(if is_capital {
+        vault.owed()
+    } else {
+        books.escrowed(owner)
     })
 }
 

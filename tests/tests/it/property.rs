@@ -16,7 +16,7 @@ use driftshield_tests::{
 use solana_instruction_error::InstructionError;
 use solana_transaction_error::TransactionError;
 
-const SEEDS: [u64; 8] = [1, 2, 3, 4, 5, 6, 7, 8];
+const SEEDS: [u64; 12] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12];
 /// Actions of a seed; some make several calls, some none.
 const ACTIONS: usize = 700;
 
