@@ -7,4 +7,5 @@ pub mod insurance;
 pub mod mutants;
 pub mod network;
 pub mod proxy;
+pub mod soak;
 pub mod world;

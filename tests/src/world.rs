@@ -275,6 +275,21 @@ impl World {
         self
     }
 
+    /// Another world at the same state, which goes its own way.
+    pub fn fork(&self) -> Self {
+        Self {
+            svm: self.svm.clone(),
+            payer: self.payer.insecure_clone(),
+            admin: self.admin.insecure_clone(),
+            guardian: self.guardian.insecure_clone(),
+            arbiter: self.arbiter.insecure_clone(),
+            prices: self.prices.clone(),
+            counters: self.counters.clone(),
+            name: self.name.clone(),
+            ..*self
+        }
+    }
+
     /// Writes the upgrade authority where the loader keeps it.
     fn set_upgrade_authority(&mut self, authority: Address) {
         let address = address::program_data();

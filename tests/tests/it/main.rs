@@ -21,6 +21,7 @@ mod metric;
 mod metric_on_chain;
 mod model;
 mod policy;
+mod property;
 mod receipt;
 mod restarts;
 mod scene;

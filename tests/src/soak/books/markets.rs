@@ -1,0 +1,394 @@
+//! Parimutuel markets.
+
+use driftshield_sdk::{Address, Aggregate, FeePayee, MarketTerms, address};
+
+use super::{
+    Amount, BPS, Books, HORIZON, Ruled, State, fits, limits::MOST_FEES_BPS, limits::of_text,
+    require, roles::flag,
+};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MarketEnd {
+    Resolved {
+        outcome: usize,
+        value: u64,
+    },
+    /// Nobody had bet on what the windows made, if they made anything.
+    Void {
+        value: u64,
+    },
+}
+
+#[derive(Clone, Debug)]
+pub struct Market {
+    pub creator: Address,
+    pub id: u64,
+    pub model: Address,
+    pub mint: Address,
+    pub terms: MarketTerms,
+    pub protocol_fee_bps: u16,
+    /// Stakes by outcome.
+    pub pools: Vec<Amount>,
+    pub next_window: u64,
+    /// Values of the windows that were observed.
+    pub observed: Vec<u64>,
+    pub end: Option<MarketEnd>,
+    pub protocol_credit: Amount,
+    pub creator_credit: Amount,
+    /// Payouts and collected fees.
+    pub paid: Amount,
+    /// Positions that had a stake on the outcome that came.
+    pub winners: usize,
+}
+
+#[derive(Clone, Debug)]
+pub struct Position {
+    pub market: Address,
+    pub owner: Address,
+    pub stakes: Vec<Amount>,
+}
+
+fn bps(amount: Amount, bps: u16) -> Amount {
+    amount * Amount::from(bps) / BPS
+}
+
+impl Market {
+    pub fn total(&self) -> Amount {
+        self.pools.iter().sum()
+    }
+
+    /// What its vault owes.
+    pub fn owed(&self) -> Amount {
+        self.total() - self.paid
+    }
+
+    fn outcome_of(&self, value: u64) -> usize {
+        let under = |threshold: &&u64| **threshold <= value;
+        self.terms.thresholds.iter().filter(under).count()
+    }
+
+    /// The protocol's and the creator's fee on what the losers of `outcome` lose, and the rest of it.
+    fn shares(&self, outcome: usize) -> (Amount, Amount, Amount) {
+        let losing = self.total() - self.pools[outcome];
+        let protocol = bps(losing, self.protocol_fee_bps);
+        let creator = bps(losing, self.terms.creator_fee_bps);
+        (protocol, creator, losing - protocol - creator)
+    }
+
+    fn multiple(&self, outcome: usize) -> Amount {
+        let (_, _, winnings) = self.shares(outcome);
+        1_000 + 1_000 * winnings / self.pools[outcome]
+    }
+
+    /// What a resolved market leaves to its winners beside their stakes.
+    pub fn winnings(&self) -> Amount {
+        match self.end {
+            Some(MarketEnd::Resolved { outcome, .. }) => self.shares(outcome).2,
+            _ => 0,
+        }
+    }
+
+    fn payout(&self, position: &Position) -> Ruled<Amount> {
+        Ok(match self.end.ok_or("is not settled")? {
+            MarketEnd::Void { .. } => position.stakes.iter().sum(),
+            MarketEnd::Resolved { outcome, .. } => {
+                let stake = position.stakes[outcome];
+                stake + stake * self.winnings() / self.pools[outcome]
+            }
+        })
+    }
+
+    /// The next window was observed with `value`, or skipped.
+    fn settle(&mut self, value: Option<u64>) {
+        let mut decided = self.next_window == self.terms.last_window;
+        if let Some(value) = value {
+            self.observed.push(value);
+            decided |= self.terms.aggregate == Aggregate::Max
+                && self.outcome_of(value) == self.terms.thresholds.len();
+        }
+        self.next_window += 1;
+        if decided {
+            self.end = Some(self.resolution());
+        }
+        if let Some(MarketEnd::Resolved { outcome, .. }) = self.end {
+            (self.protocol_credit, self.creator_credit, _) = self.shares(outcome);
+        }
+    }
+
+    /// What the observed windows make, `None` where there were none.
+    pub fn value(&self) -> Option<u64> {
+        let windows = self.observed.len() as Amount;
+        let value = match self.terms.aggregate {
+            Aggregate::Mean => self.accumulator().checked_div(windows)?,
+            Aggregate::Max | Aggregate::Last => self.accumulator(),
+        };
+        (0 < windows).then_some(value as u64)
+    }
+
+    fn resolution(&self) -> MarketEnd {
+        let Some(value) = self.value() else {
+            return MarketEnd::Void { value: 0 };
+        };
+        let outcome = self.outcome_of(value);
+        if self.pools[outcome] == 0 {
+            return MarketEnd::Void { value };
+        }
+        MarketEnd::Resolved { outcome, value }
+    }
+
+    /// The largest, the latest, or the sum of the observed values.
+    pub fn accumulator(&self) -> Amount {
+        let mut values = self.observed.iter().map(|&value| Amount::from(value));
+        match self.terms.aggregate {
+            Aggregate::Max => values.max().unwrap_or(0),
+            Aggregate::Last => values.next_back().unwrap_or(0),
+            Aggregate::Mean => values.sum(),
+        }
+    }
+}
+
+impl Books {
+    fn market(&self, market: &Address) -> Ruled<&Market> {
+        self.markets.get(market).ok_or("is no market")
+    }
+
+    pub fn positions_of(&self, market: &Address) -> impl Iterator<Item = &Position> {
+        let positions = self.positions.values();
+        positions.filter(move |position| position.market == *market)
+    }
+
+    pub(super) fn create_market(
+        &mut self,
+        who: &Address,
+        id: u64,
+        at: &Address,
+        terms: &MarketTerms,
+    ) -> Ruled {
+        self.require_running(flag::MARKETS)?;
+        let model = self.model(at)?;
+        let mint = model.mint;
+        self.enabled(&mint)?;
+        require(!model.is_retired, "the model is retired")?;
+        require(model.version == terms.model_version, "another version")?;
+        let thresholds = &terms.thresholds;
+        require(
+            (1..=7).contains(&thresholds.len()) && thresholds.is_sorted_by(|a, b| a < b),
+            "one to seven ascending thresholds",
+        )?;
+        require(model.noise_floor <= thresholds[0], "under the noise floor")?;
+        require(
+            terms.first_window <= terms.last_window
+                && terms.last_window - terms.first_window < 366
+                && model.window_end(terms.last_window)? <= self.now + HORIZON,
+            "no such windows",
+        )?;
+        require(
+            self.now < terms.close_ts
+                && terms.close_ts <= model.window_start(terms.first_window)?,
+            "betting closes in the future, before the first window",
+        )?;
+        let protocol_fee_bps = self.config()?.params.protocol_fee_bps;
+        let fees = u32::from(protocol_fee_bps) + u32::from(terms.creator_fee_bps);
+        require(fees <= MOST_FEES_BPS.into(), "the fees are too high")?;
+        of_text(&terms.question, 128)?;
+        let market_at = address::market(who, id);
+        require(!self.markets.contains_key(&market_at), "exists already")?;
+        let market = Market {
+            creator: *who,
+            id,
+            model: *at,
+            mint,
+            terms: terms.clone(),
+            protocol_fee_bps,
+            pools: vec![0; thresholds.len() + 1],
+            next_window: terms.first_window,
+            observed: vec![],
+            end: None,
+            protocol_credit: 0,
+            creator_credit: 0,
+            paid: 0,
+            winners: 0,
+        };
+        self.markets.insert(market_at, market);
+        self.open(address::market_vault(&market_at), &mint, &market_at)
+    }
+
+    pub(super) fn cancel_market(&mut self, at: &Address, signed: bool) -> Ruled {
+        let market = self.market(at)?;
+        require(market.total() == 0, "has bets")?;
+        require(
+            signed || market.terms.close_ts <= self.now,
+            "only the creator may",
+        )?;
+        self.markets.remove(at);
+        self.sweep(&address::market_vault(at))
+    }
+
+    pub(super) fn place_bet(
+        &mut self,
+        who: &Address,
+        at: &Address,
+        source: &Address,
+        outcome: u8,
+        amount: u64,
+        min_multiple: u64,
+    ) -> Ruled {
+        self.require_running(flag::BETS)?;
+        let now = self.now;
+        let market = self.market(at)?;
+        let (mint, model_at) = (market.mint, market.model);
+        let min_bet = self.enabled(&mint)?.terms.min_bet;
+        let model = self.model(&model_at)?;
+        require(!model.is_retired, "the model is retired")?;
+        require(
+            model.version == market.terms.model_version,
+            "another version",
+        )?;
+        require(!model.is_insider(who), "is an insider")?;
+        require(min_bet <= amount, "is less than the smallest bet")?;
+        require(
+            market.end.is_none() && now < market.terms.close_ts,
+            "betting is closed",
+        )?;
+        let outcome = usize::from(outcome);
+        require(outcome < market.pools.len(), "no such outcome")?;
+
+        let amount = Amount::from(amount);
+        let market = self.markets.get_mut(at).expect("read");
+        market.pools[outcome] += amount;
+        fits(market.total())?;
+        let outcomes = market.pools.len();
+        require(
+            Amount::from(min_multiple) <= market.multiple(outcome),
+            "the multiple has fallen",
+        )?;
+        let at_risk = fits(self.at_risk(&model_at))?;
+        require(
+            self.model(&model_at)?.secures(at_risk),
+            "the bonds don't secure it",
+        )?;
+        let new = Position {
+            market: *at,
+            owner: *who,
+            stakes: vec![0; outcomes],
+        };
+        let position = self
+            .positions
+            .entry(address::position(at, who))
+            .or_insert(new);
+        position.stakes[outcome] += amount;
+        self.transfer(who, source, &address::market_vault(at), &mint, amount)
+    }
+
+    pub(super) fn settle_market(&mut self, at: &Address, receipts: &[Address]) -> Ruled {
+        let market = self.market(at)?;
+        require(market.end.is_none(), "is settled already")?;
+        let model_at = market.model;
+        let too_late = self.model(&model_at)?.retention_end(market.next_window)?;
+        if too_late <= self.now {
+            self.markets.get_mut(at).expect("read").end = Some(MarketEnd::Void { value: 0 });
+        } else {
+            require(!receipts.is_empty(), "no receipts")?;
+            for receipt in receipts {
+                let market = self.market(at)?;
+                if market.end.is_some() {
+                    break;
+                }
+                let value = self.observe(&model_at, market.next_window, receipt)?;
+                self.markets.get_mut(at).expect("read").settle(value);
+            }
+        }
+        let end = self.market(at)?.end;
+        match end {
+            Some(MarketEnd::Resolved { outcome, .. }) => {
+                let winners = self
+                    .positions_of(at)
+                    .filter(|p| 0 < p.stakes[outcome])
+                    .count();
+                self.markets.get_mut(at).expect("read").winners = winners;
+                self.happened.markets_resolved += 1;
+            }
+            Some(MarketEnd::Void { .. }) => self.happened.markets_voided += 1,
+            None => {}
+        }
+        Ok(())
+    }
+
+    /// The value of the model's `window`, `None` where it has none, if that is decided.
+    fn observe(&mut self, model: &Address, window: u64, named: &Address) -> Ruled<Option<u64>> {
+        require(
+            *named == address::receipt(model, window),
+            "is not the next window's receipt",
+        )?;
+        if !self.receipts.contains_key(named) {
+            let over = self.model(model)?.submit_end(window)? <= self.now;
+            require(over, "may still be submitted")?;
+            return Ok(None);
+        }
+        self.advance(named)?;
+        let receipt = &self.receipts[named];
+        require(receipt.is_settled(), "is not final")?;
+        Ok((receipt.state == State::Final).then_some(receipt.value))
+    }
+
+    pub(super) fn claim(
+        &mut self,
+        at: &Address,
+        owner: &Address,
+        destination: &Address,
+        signed: bool,
+    ) -> Ruled {
+        let position_at = address::position(at, owner);
+        let position = self.positions.get(&position_at).ok_or("is no position")?;
+        let market = self.market(at)?;
+        let payout = fits(market.payout(position)?)?;
+        let vault = address::market_vault(at);
+        self.markets.get_mut(at).expect("read").paid += payout;
+        self.positions.remove(&position_at);
+        require(*destination != vault, "an account is named twice")?;
+        if payout == 0 {
+            return Ok(()); // where it would be paid is not looked at
+        }
+        self.pay(&vault, owner, signed, destination, payout)
+    }
+
+    pub(super) fn collect_fees(
+        &mut self,
+        at: &Address,
+        payee: FeePayee,
+        destination: &Address,
+        signed: bool,
+    ) -> Ruled {
+        let market = self.markets.get_mut(at).ok_or("is no market")?;
+        require(market.end.is_some(), "is not settled")?;
+        let credit = match payee {
+            FeePayee::Treasury => &mut market.protocol_credit,
+            FeePayee::Creator => &mut market.creator_credit,
+        };
+        let amount = std::mem::take(credit);
+        require(0 < amount, "there is nothing to collect")?;
+        market.paid += amount;
+        let (mint, creator, vault) = (market.mint, market.creator, address::market_vault(at));
+        match payee {
+            FeePayee::Treasury => self.pay_treasury(&vault, &mint, destination, amount),
+            FeePayee::Creator => self.pay(&vault, &creator, signed, destination, amount),
+        }
+    }
+
+    pub(super) fn close_market(&mut self, at: &Address) -> Ruled {
+        let market = self.market(at)?;
+        require(market.end.is_some(), "is not settled")?;
+        require(self.positions_of(at).next().is_none(), "positions are left")?;
+        require(
+            market.protocol_credit == 0 && market.creator_credit == 0,
+            "fees are left",
+        )?;
+        let (dust, winners) = (market.owed(), market.winners as Amount);
+        assert!(
+            dust == 0 || dust < winners,
+            "{dust} of dust of {winners} winners"
+        );
+        self.markets.remove(at);
+        self.sweep(&address::market_vault(at))
+    }
+}

@@ -1,0 +1,260 @@
+//! Calls about policies.
+
+use driftshield_sdk::{Address, PolicyTerms, address};
+use rand::Rng;
+
+use super::Chooser;
+use crate::soak::{
+    books::{Amount, BPS, Exposure, Policy, State},
+    call::Call,
+};
+
+impl Chooser<'_> {
+    /// Whether cover can be bought on a listing.
+    fn sells(&self, exposure: &Exposure) -> bool {
+        let (books, now) = (self.books, self.books.now);
+        let model = &books.models[&exposure.model];
+        let history = model.statistics();
+        let fresh = model.window_end(history.last_window).unwrap_or(0)
+            + 2 * model.window_secs
+            + model.dispute_secs();
+        let listed = exposure.active_at <= now && model.version == exposure.version;
+        let measured = 8 <= history.count && now <= fresh;
+        listed
+            && measured
+            && 0 < exposure.cap
+            && !model.is_retired
+            && 0 < books.vaults[&exposure.vault].assets
+    }
+
+    pub(super) fn can_sell(&self) -> bool {
+        let mut exposures = self.books.exposures.values();
+        exposures.any(|exposure| self.sells(exposure))
+    }
+
+    pub(super) fn buy_policy(&mut self) -> Option<Call> {
+        let books = self.books;
+        let exposures = books.exposures.values();
+        let named = |exposure: &Exposure| (exposure.vault, exposure.model);
+        let likely: Vec<_> = exposures
+            .clone()
+            .filter(|exposure| self.sells(exposure))
+            .map(named)
+            .collect();
+        let all: Vec<(Address, Address)> = exposures.map(named).collect();
+        let (vault, mut model) = self.mostly(&likely, &all)?;
+        if self.chance(3) {
+            let models: Vec<Address> = books.models.keys().copied().collect();
+            model = self.pick(&models)?; // mostly one that is not listed
+        }
+        let who = self.actor("holder");
+        let mut terms = self.policy_terms(&vault, &model)?;
+        // What it costs exactly is enough, and a unit less is not.
+        if let Ok(paid) = books.price(&vault, &model, &terms)
+            && self.chance(30)
+        {
+            let exact = self.chance(60);
+            let most = if exact { paid.most } else { paid.least - 1 };
+            terms.max_premium = most as u64;
+        }
+        Some(Call::BuyPolicy {
+            who,
+            id: if self.chance(85) {
+                self.dice.random()
+            } else {
+                self.up_to(2)
+            },
+            vault,
+            model,
+            source: self.source(&who, &books.vaults[&vault].mint),
+            terms,
+        })
+    }
+
+    fn policy_terms(&mut self, vault_at: &Address, model_at: &Address) -> Option<PolicyTerms> {
+        let books = self.books;
+        let (vault, model) = (&books.vaults[vault_at], &books.models[model_at]);
+        let exposure = books.exposures.get(&address::exposure(vault_at, model_at));
+        let latest = model.latest.map_or(0, |(_, value)| value);
+        let drift = model.statistics().last.max(latest);
+        let lowest = exposure
+            .map_or(0, |exposure| exposure.lowest_trigger)
+            .max(model.noise_floor)
+            .max(drift + 1);
+        let trigger = match self.up_to(9) {
+            0 => lowest,
+            1 => lowest - 1,
+            _ => lowest + self.up_to(60_000),
+        };
+        let exhaustion = trigger
+            + if self.chance(40) {
+                0
+            } else {
+                self.up_to(300_000)
+            };
+        let persistence = if self.chance(70) {
+            1
+        } else {
+            self.dice.random_range(1..=4)
+        };
+        let windows = u64::from(persistence) + self.up_to(6);
+        let first_window = model.window_from(books.now + vault.waiting_secs);
+        let sold: Amount = books
+            .policies_of(vault_at, Some(model_at))
+            .map(Policy::open_cover)
+            .sum();
+        let bearable = vault.assets * Amount::from(vault.terms.max_utilisation_bps) / BPS;
+        let secured = model.security() * Amount::from(model.periods.security_multiple);
+        let most = bearable
+            .saturating_sub(books.locked(vault_at))
+            .min(exposure.map_or(1_000, |exposure| exposure.cap.saturating_sub(sold)))
+            .min(secured.saturating_sub(books.at_risk(model_at)));
+        let cover = match self.up_to(9) {
+            0..5 => most as u64,
+            5 => most as u64 + 1,
+            _ => self.amount(most / 3, most),
+        };
+        let terms = PolicyTerms {
+            model_version: model.version + u32::from(self.chance(2)),
+            cover,
+            trigger,
+            exhaustion,
+            persistence,
+            first_window: first_window + u64::from(self.chance(3)),
+            windows: if self.chance(98) { windows } else { u64::MAX },
+            max_premium: u64::MAX,
+            auto_renew: self.chance(60),
+        };
+        Some(if self.chance(88) {
+            terms
+        } else {
+            self.odd_terms(terms)
+        })
+    }
+
+    /// Terms at an edge, or beyond it.
+    fn odd_terms(&mut self, terms: PolicyTerms) -> PolicyTerms {
+        let odd = [
+            PolicyTerms {
+                exhaustion: terms.trigger.saturating_sub(1),
+                ..terms
+            },
+            PolicyTerms {
+                persistence: 0,
+                ..terms
+            },
+            PolicyTerms {
+                persistence: 5,
+                ..terms
+            },
+            PolicyTerms {
+                windows: u64::from(terms.persistence) - 1,
+                ..terms
+            },
+            // About as many buckets ahead as fit.
+            PolicyTerms {
+                windows: self.dice.random_range(370..390),
+                ..terms
+            },
+            PolicyTerms {
+                exhaustion: u64::MAX,
+                ..terms
+            },
+            PolicyTerms { cover: 1, ..terms },
+        ];
+        self.pick(&odd).expect("some")
+    }
+
+    fn policy(&mut self, likely: impl Fn(&Policy) -> bool) -> Option<Address> {
+        let policies = self.books.policies.iter();
+        let all: Vec<Address> = self.books.policies.keys().copied().collect();
+        let likely: Vec<Address> = policies
+            .filter(|(_, policy)| likely(policy))
+            .map(|(at, _)| *at)
+            .collect();
+        self.mostly(&likely, &all)
+    }
+
+    /// The first windows of runs that a policy pays for.
+    fn runs(&self, policy: &Policy) -> Vec<u64> {
+        let length = u64::from(policy.terms.persistence);
+        let pays = |window: u64| {
+            let at = address::receipt(&policy.model, window);
+            self.books.receipts.get(&at).is_some_and(|receipt| {
+                receipt.state == State::Final && policy.terms.trigger <= receipt.value
+            })
+        };
+        let last = policy.last_window.min(policy.first_window + 40);
+        (policy.first_window..=last)
+            .filter(|&first| first + length <= last + 1 && (first..first + length).all(pays))
+            .collect()
+    }
+
+    pub(super) fn claim_policy(&mut self) -> Option<Call> {
+        let mut paying: Vec<(Address, u64)> = Vec::new();
+        for (at, policy) in &self.books.policies {
+            paying.extend(self.runs(policy).into_iter().map(|first| (*at, first)));
+        }
+        let all: Vec<(Address, u64)> = self
+            .books
+            .policies
+            .iter()
+            .map(|(at, policy)| (*at, policy.first_window))
+            .collect();
+        let (at, first) = self.mostly(&paying, &all)?;
+        let policy = &self.books.policies[&at];
+        let length = u64::from(policy.terms.persistence) + u64::from(self.chance(3));
+        let mut receipts: Vec<Address> = (first..first + length)
+            .map(|window| address::receipt(&policy.model, window))
+            .collect();
+        if self.chance(3) {
+            receipts.reverse();
+        }
+        let mint = self.books.vaults[&policy.vault].mint;
+        let (destination, signed) = self.destination(&policy.holder, &mint);
+        Some(Call::ClaimPolicy {
+            policy: at,
+            receipts,
+            destination,
+            signed,
+        })
+    }
+
+    pub(super) fn cancel_policy(&mut self) -> Option<Call> {
+        let at = self.policy(|_| true)?;
+        let policy = &self.books.policies[&at];
+        let mint = self.books.vaults[&policy.vault].mint;
+        let (destination, _) = self.destination(&policy.holder, &mint);
+        Some(Call::CancelPolicy {
+            policy: at,
+            destination,
+        })
+    }
+
+    pub(super) fn renew_policy(&mut self) -> Option<Call> {
+        let books = self.books;
+        let at = self.policy(|policy| {
+            let delegated = || {
+                let own = books.own_account(&policy.holder, &books.vaults[&policy.vault].mint);
+                books.tokens[&own].delegate.is_some()
+            };
+            policy.paid == 0 && policy.terms.auto_renew && delegated()
+        })?;
+        let policy = &self.books.policies[&at];
+        let mint = self.books.vaults[&policy.vault].mint;
+        Some(Call::RenewPolicy {
+            policy: at,
+            source: self.source(&policy.holder, &mint),
+            signed: self.chance(40),
+        })
+    }
+
+    pub(super) fn expire_policy(&mut self) -> Option<Call> {
+        let books = self.books;
+        let policy = self.policy(|policy| {
+            let expires = policy.expires_at(&books.models[&policy.model]);
+            expires.is_ok_and(|at| at <= books.now)
+        })?;
+        Some(Call::ExpirePolicy { policy })
+    }
+}
