@@ -42,7 +42,7 @@ impl RequestWithdraw {
             request.bump = bump;
             vault.requests += 1; // one an account
         }
-        vault.request(&mut request, shares)?;
+        // First, so that what is counted is there.
         token::transfer(
             self.share_token_program.address(),
             &mut self.source,
@@ -52,6 +52,7 @@ impl RequestWithdraw {
             &[],
             shares,
         )?;
+        vault.request(&mut request, shares)?;
         Ok(WithdrawRequested {
             vault: vault_address,
             vault_seq: vault.next_seq(),
