@@ -14,7 +14,7 @@ use clap::Parser;
 use driftshield_tests::{
     idl::root,
     mutants::{
-        SOURCE,
+        RECORD, SOURCE,
         order::Calls,
         record::{Fate, Record},
         sites::{self, Site},
@@ -54,7 +54,7 @@ fn shard(text: &str) -> Result<(usize, usize)> {
 fn main() -> Result<()> {
     let options = Options::parse();
     let sites = sites::find(&root().join(SOURCE))?;
-    let mut record = Record::read(&root().join("tests/mutants.tsv"))?;
+    let mut record = Record::read(&root().join(RECORD))?;
     let Some(tests) = options.tests.as_ref().filter(|_| !options.report) else {
         println!("{}", record.report(&sites));
         return Ok(());

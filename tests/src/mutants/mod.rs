@@ -13,6 +13,8 @@ use anyhow::{Context, Result};
 
 /// Where the program's source is, under the root of the repository.
 pub const SOURCE: &str = "programs/driftshield/src";
+/// What became of its mutants, likewise.
+pub const RECORD: &str = "tests/mutants.tsv";
 
 /// All Rust files under `folder`, in the order of their names.
 pub fn rust_files(folder: &Path) -> Result<Vec<PathBuf>> {

@@ -20,6 +20,7 @@ mod matrix;
 mod metric;
 mod metric_on_chain;
 mod model;
+mod mutants;
 mod policy;
 mod property;
 mod receipt;
