@@ -142,7 +142,8 @@ impl Driver {
         }
     }
 
-    pub(super) fn step(&mut self, step: Step) -> Checked {
+    /// One step, as it is.
+    pub fn step(&mut self, step: Step) -> Checked {
         match step {
             Step::Until(at) => {
                 self.wait(at);
