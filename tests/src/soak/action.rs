@@ -55,7 +55,7 @@ kinds! {
     UpdateConfig 6
     ProposeAdmin 6
     AcceptAdmin 6
-    SetPause 12
+    SetPause 30
     RegisterCollateral 5
     UpdateCollateral 8
     WithdrawTreasury 10

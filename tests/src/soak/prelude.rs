@@ -142,7 +142,7 @@ pub fn play(driver: &mut Driver) {
 
     let managers = driver.cast.of("manager");
     let [first, second] = [address::model(&owners[0], 0), address::model(&owners[1], 0)];
-    // The last one sells all of its capital for next to nothing, and is soon wiped out.
+    // The last two sell all of their capital for next to nothing, and are soon wiped out.
     let reckless = VaultTerms {
         base_bps: 0,
         slope1_bps: 0,
@@ -166,6 +166,7 @@ pub fn play(driver: &mut Driver) {
         large / 100,
     );
     open_vault(driver, (managers[0], 1), first, reckless, small / 100_000);
+    open_vault(driver, (managers[1], 1), second, reckless, large / 100_000);
     for _ in 0..8 {
         for model in [first, second] {
             measure(driver, &model);

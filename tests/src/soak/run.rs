@@ -121,7 +121,20 @@ impl Driver {
         Ok(())
     }
 
+    /// One action. Checks of the world's, and sums that the books can't hold, panic: that is told as well.
     pub fn act(&mut self, action: &Action) -> Checked {
+        let acting = std::panic::AssertUnwindSafe(|| self.act_unguarded(action));
+        std::panic::catch_unwind(acting).unwrap_or_else(|panic| {
+            let told = panic.downcast_ref::<String>().map(String::as_str);
+            let told = told.or(panic.downcast_ref::<&str>().copied());
+            Err(Violation(format!(
+                "panicked: {}",
+                told.unwrap_or("without words")
+            )))
+        })
+    }
+
+    fn act_unguarded(&mut self, action: &Action) -> Checked {
         let mut dice = StdRng::seed_from_u64(action.dice);
         let steps = Chooser::new(self, &mut dice).choose(action.does);
         let twist = action.twist.filter(|_| steps.len() == 1);
@@ -142,7 +155,8 @@ impl Driver {
         }
     }
 
-    pub(super) fn step(&mut self, step: Step) -> Checked {
+    /// One step, as it is.
+    pub fn step(&mut self, step: Step) -> Checked {
         match step {
             Step::Until(at) => {
                 self.wait(at);
@@ -171,7 +185,8 @@ impl Driver {
             // Whoever wants it back to life pays its rent in the same transaction.
             instructions.push(system::transfer(&payer, &closed, RENT));
         }
-        let outcome = self.send(&instructions, &signers)?;
+        let keys: Vec<&Keypair> = signers.iter().collect();
+        let outcome = self.world.send_all(&instructions, &keys);
 
         let mut after = self.books.clone();
         let verdict = match &twisted {
@@ -206,20 +221,6 @@ impl Driver {
         } else {
             self.check_refused()
         }
-    }
-
-    fn send(&mut self, instructions: &[Instruction], signers: &[Keypair]) -> Checked<Outcome> {
-        let signers: Vec<&Keypair> = signers.iter().collect();
-        let world = std::panic::AssertUnwindSafe(&mut self.world);
-        // The world's own checks panic.
-        std::panic::catch_unwind(move || {
-            let world = { world };
-            world.0.send_all(instructions, &signers)
-        })
-        .map_err(|panic| {
-            let told = panic.downcast_ref::<String>().cloned();
-            Violation(told.unwrap_or_else(|| "a check of the world failed".into()))
-        })
     }
 
     fn signers(&self, instruction: &Instruction) -> Option<Vec<Keypair>> {

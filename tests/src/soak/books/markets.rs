@@ -384,10 +384,7 @@ impl Books {
             "fees are left",
         )?;
         let (dust, winners) = (market.owed(), market.winners as Amount);
-        assert!(
-            dust == 0 || dust < winners,
-            "{dust} of dust of {winners} winners"
-        );
+        require(dust == 0 || dust < winners, "more is left than dust")?;
         self.markets.remove(at);
         self.sweep(&address::market_vault(at))
     }

@@ -114,7 +114,7 @@ impl Chooser<'_> {
         let amount = match self.up_to(9) {
             0 => least,
             1 => least.saturating_sub(1),
-            _ => self.amount(all / 2_000, all).max(least),
+            _ => self.amount(all / 20_000, all).max(least),
         };
         Some(Call::PlaceBet {
             who,

@@ -93,6 +93,9 @@ impl Chooser<'_> {
             let who = self.admin();
             return Some(Call::SetPause { who, flags: 0 });
         }
+        if self.chance(60) {
+            return None;
+        }
         let (admin, guardian) = (self.admin(), self.mostly_by(config.guardian));
         let flag = 1 << self.up_to(6);
         Some(Call::SetPause {

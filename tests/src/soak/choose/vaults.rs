@@ -120,7 +120,7 @@ impl Chooser<'_> {
         // A listing that changes is mostly a tighter one: a looser one takes more than a day.
         let (cap, lowest_trigger) = match before {
             Some(before) if self.chance(60) => (
-                u64::try_from(before.cap).unwrap_or(u64::MAX) - self.up_to(1_000),
+                (before.cap as u64).saturating_sub(self.up_to(1_000)),
                 before.lowest_trigger + self.up_to(1_000),
             ),
             _ if self.chance(60) => (u64::MAX, floor),
