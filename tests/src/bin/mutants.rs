@@ -126,7 +126,7 @@ impl Bench {
         let library = self.tree.join(SOURCE).join("lib.rs");
         ensure!(file != library, "{site}: no check is expected there");
         let (source, main) = (fs::read_to_string(&file)?, fs::read_to_string(&library)?);
-        fs::write(&library, main.clone() + site.support())?;
+        fs::write(&library, site.library(&main))?;
         fs::write(&file, site.taken_from(&source))?;
         let fate = self.fate(site);
         fs::write(&file, source)?;

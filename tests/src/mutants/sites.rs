@@ -87,6 +87,8 @@ pub struct Site {
     pub line: usize,
     /// What to put in the place of which bytes of the file.
     edits: Vec<(Range<usize>, String)>,
+    /// What `lib.rs` says, and has to say without the check.
+    library: Option<(String, String)>,
 }
 
 impl fmt::Display for Site {
@@ -115,13 +117,19 @@ impl Site {
         mutant
     }
 
-    /// What the mutant needs beside the program: an account whose type is not looked at.
-    pub fn support(&self) -> &'static str {
-        if self.kind == Kind::Type {
+    /// `lib.rs` of the program without the check.
+    pub fn library(&self, source: &str) -> String {
+        let library = match &self.library {
+            Some((old, new)) => source.replacen(old, new, 1),
+            None => source.to_owned(),
+        };
+        // An account whose type is not looked at.
+        let support = if self.kind == Kind::Type {
             UNVERIFIED
         } else {
             ""
-        }
+        };
+        library + support
     }
 
     /// The error that the check gives, if its text says so.
@@ -180,6 +188,7 @@ pub fn find_in(file: &str, source: &str) -> Result<Vec<Site>> {
         source,
         item: String::new(),
         text: String::new(),
+        fields: Vec::new(),
         sites: Vec::new(),
     };
     finder.visit_file(&syn::parse_file(source)?);
@@ -189,9 +198,10 @@ pub fn find_in(file: &str, source: &str) -> Result<Vec<Site>> {
 struct Finder<'a> {
     file: &'a str,
     source: &'a str,
-    /// The item that is being looked at, and its text.
+    /// The item that is being looked at, its text, and its fields.
     item: String,
     text: String,
+    fields: Vec<String>,
     sites: Vec<Site>,
 }
 
@@ -233,6 +243,7 @@ impl Finder<'_> {
             key,
             line,
             edits,
+            library: None,
         });
     }
 
@@ -275,6 +286,9 @@ impl Finder<'_> {
                     let bump = arguments.iter().position(|other| name_of(other) == "bump");
                     let more: Vec<usize> = bump.into_iter().collect();
                     self.add_named(Kind::Seeds, item.into(), &tokens, without(&more));
+                    // The handler still needs the bump.
+                    let bump = self.bump(item, argument);
+                    self.sites.last_mut().expect("just added").library = bump;
                     continue;
                 }
                 "signer" => Kind::Signer,
@@ -286,6 +300,32 @@ impl Finder<'_> {
             };
             self.add_named(kind, item.into(), &tokens, without(&[]));
         }
+    }
+
+    /// Where the handler takes the bump of `seeds` from, and how it finds that without them.
+    fn bump(&self, item: &str, seeds: &[TokenTree]) -> Option<(String, String)> {
+        let (_, field) = item.split_once('.')?;
+        let TokenTree::Group(list) = seeds.last()? else {
+            return None;
+        };
+        let seeds: Vec<String> = arguments(list.stream())
+            .iter()
+            .map(|seed| {
+                let mut text = String::new();
+                for token in seed {
+                    if self.fields.contains(&token.to_string()) {
+                        text += "ctx.accounts.";
+                    }
+                    text += &token.to_string();
+                }
+                format!("({text}).as_ref()")
+            })
+            .collect();
+        let seeds = seeds.join(", ");
+        Some((
+            format!("ctx.bumps.{field}"),
+            format!("anchor_lang::find_program_address(&[{seeds}], &crate::ID).1"),
+        ))
     }
 
     /// What a field's type demands.
@@ -341,6 +381,8 @@ impl<'ast> Visit<'ast> for Finder<'_> {
         if !derives_accounts {
             return;
         }
+        let names = item.fields.iter().filter_map(|field| field.ident.as_ref());
+        self.fields = names.map(ToString::to_string).collect();
         self.function(item.ident.to_string(), item, |finder| {
             for field in &item.fields {
                 let Some(name) = &field.ident else { continue };
@@ -537,7 +579,7 @@ mod tests {
         pub struct Pay {
             #[account(mut, address = vault.owner @ DriftShieldError::NotOwner)]
             pub owner: Signer,
-            #[account(mut, seeds = [b"vault", &[1, 2]], bump)]
+            #[account(mut, seeds = [b"vault", owner.address().as_ref()], bump)]
             pub vault: Account<Vault>,
             pub token_program: Program<Token>,
         }
@@ -604,6 +646,17 @@ mod tests {
             };
             assert_eq!(gone, expected, "{site}: {mutant}");
         }
+    }
+
+    #[test]
+    fn without_its_seeds_a_bump_is_still_found() {
+        let seeds = sites().into_iter().find(|site| site.kind == Kind::Seeds);
+        let library = seeds.expect("one").library("pay(ctx.bumps.vault)");
+        let found = r#"(b"vault").as_ref(), (ctx.accounts.owner.address().as_ref()).as_ref()"#;
+        assert_eq!(
+            library,
+            format!("pay(anchor_lang::find_program_address(&[{found}], &crate::ID).1)")
+        );
     }
 
     #[test]

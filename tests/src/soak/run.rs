@@ -201,7 +201,7 @@ impl Driver {
             twisted.clone(),
             refused,
         ));
-        require_sound(call, &outcome)?;
+        require_sound(&outcome)?;
         match verdict {
             Err(why) if succeeded => {
                 return Err(Violation(format!("accepted, but {why}")));
@@ -433,7 +433,7 @@ fn difference(expected: &Lines, told: &Lines) -> Option<String> {
 }
 
 /// The program neither aborted nor found itself insolvent.
-fn require_sound(call: &Call, outcome: &Outcome) -> Checked {
+fn require_sound(outcome: &Outcome) -> Checked {
     let Err(failed) = outcome else { return Ok(()) };
     let TransactionError::InstructionError(_, why) = &failed.err else {
         return Err(Violation(format!("not even run: {}", failed.err)));
@@ -444,11 +444,7 @@ fn require_sound(call: &Call, outcome: &Outcome) -> Checked {
         InstructionError::ComputationalBudgetExceeded,
         insolvent,
     ];
-    // Known: `request_withdraw` adds up shares that nobody has before it takes them. Of this alone is
-    // told elsewhere, so that runs go on: `property::shares_that_nobody_has_are_refused_by_an_error`.
-    let is_known = matches!(call, Call::RequestWithdraw { .. })
-        && *why == InstructionError::ProgramFailedToComplete;
-    hold(is_known || !aborted.contains(why), || {
+    hold(!aborted.contains(why), || {
         format!("the program gave up: {why}")
     })
 }
