@@ -457,6 +457,15 @@ pub fn closable(books: &Books) -> Vec<Call> {
 
 /// When the next of all this falls due; receipts are kept so long that they come last.
 pub fn next_due(books: &Books) -> Option<i64> {
+    next_due_but_receipts(books).or_else(|| {
+        let kept = books.receipts.values();
+        let kept = kept.map(|receipt| retained_until(books, receipt)).max();
+        kept.filter(|until| books.now < *until)
+    })
+}
+
+/// When the next of all this falls due but the end of receipts.
+pub fn next_due_but_receipts(books: &Books) -> Option<i64> {
     let mut due: Vec<i64> = Vec::new();
     let receipts = books.receipts.values();
     due.extend(receipts.map(|receipt| decided_at(books, receipt)));
@@ -473,11 +482,7 @@ pub fn next_due(books: &Books) -> Option<i64> {
         due.push(notice_end(books, at, vault.created_at));
     }
     due.retain(|at| books.now < *at && *at < i64::MAX);
-    due.into_iter().min().or_else(|| {
-        let kept = books.receipts.values();
-        let kept = kept.map(|receipt| retained_until(books, receipt)).max();
-        kept.filter(|until| books.now < *until)
-    })
+    due.into_iter().min()
 }
 
 /// Who leaves.

@@ -10,6 +10,7 @@ pub mod books;
 pub mod call;
 pub mod cast;
 pub mod check;
+pub mod hostile;
 pub mod leave;
 pub mod report;
 pub mod run;

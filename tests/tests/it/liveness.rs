@@ -224,26 +224,26 @@ fn everybody_leaves(seed: u64, every: usize) {
 
 #[test]
 fn everybody_leaves_early_states() {
-    everybody_leaves(101, 6);
-    everybody_leaves(102, 9);
-    everybody_leaves(103, 12);
+    everybody_leaves(101, 4);
+    everybody_leaves(102, 6);
+    everybody_leaves(103, 8);
 }
 
 #[test]
 fn everybody_leaves_states_of_some_hundred_steps() {
-    everybody_leaves(104, 15);
-    everybody_leaves(105, 17);
+    everybody_leaves(104, 10);
+    everybody_leaves(105, 12);
 }
 
 #[test]
 fn everybody_leaves_other_states_of_some_hundred_steps() {
-    everybody_leaves(106, 16);
-    everybody_leaves(107, 18);
+    everybody_leaves(106, 9);
+    everybody_leaves(107, 14);
 }
 
 #[test]
 fn everybody_leaves_late_states() {
-    everybody_leaves(108, 24);
+    everybody_leaves(108, 20);
 }
 
 // Frozen token accounts.
@@ -317,7 +317,7 @@ fn held_by_others(books: &Books, frozen: &BTreeSet<Address>) -> BTreeMap<Address
 #[test]
 fn a_frozen_token_account_keeps_its_own_payout_waiting_and_nobody_elses() {
     let mut waited = 0;
-    for (step, driver) in stops(109, 14, STOPS) {
+    for (step, driver) in stops(109, 10, STOPS) {
         // Given a state, and somebody whose token accounts are all frozen
         let whence = format!("step {step}");
         let Some(victim) = richest(&driver.books) else {

@@ -10,6 +10,7 @@ mod dispute;
 mod errors;
 mod example;
 mod frozen;
+mod harmlessness;
 mod idl;
 mod insiders;
 mod insolvency;

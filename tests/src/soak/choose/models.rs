@@ -183,7 +183,7 @@ impl Chooser<'_> {
     // Receipts.
 
     /// Counts whose drift is about `value`, by bin.
-    fn counts(&mut self, model: &Model, value: u64) -> Vec<u32> {
+    pub fn counts(&mut self, model: &Model, value: u64) -> Vec<u32> {
         if model.metric == Metric::ErrorRate {
             let wrong = value.min(1_000_000) as u32;
             return vec![1_000_000 - wrong, wrong];
