@@ -11,6 +11,7 @@ mod errors;
 mod example;
 mod frozen;
 mod harmlessness;
+mod held_back;
 mod idl;
 mod insiders;
 mod insolvency;
