@@ -10,6 +10,7 @@ pub mod books;
 pub mod call;
 pub mod cast;
 pub mod check;
+pub mod leave;
 pub mod report;
 pub mod run;
 pub mod shrink;
@@ -30,4 +31,17 @@ pub fn reach(seed: u64, steps: usize) -> Driver {
         panic!("seed {seed}: {}\n{}", violation.0, driver.tell());
     }
     driver
+}
+
+/// The states that a seed comes to after each `every` actions, `count` of them, with the number of actions.
+pub fn stops(seed: u64, every: usize, count: usize) -> impl Iterator<Item = (usize, Driver)> {
+    let actions = actions(seed, every * count);
+    let mut driver = Driver::new();
+    (0..count).map(move |stop| {
+        let (from, steps) = (stop * every, (stop + 1) * every);
+        if let Err(violation) = driver.run(&actions[from..steps]) {
+            panic!("seed {seed}: {}\n{}", violation.0, driver.tell());
+        }
+        (steps, driver.fork())
+    })
 }

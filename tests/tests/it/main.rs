@@ -14,6 +14,7 @@ mod idl;
 mod insiders;
 mod insolvency;
 mod json;
+mod liveness;
 mod market_lifecycle;
 mod market_refusals;
 mod matrix;

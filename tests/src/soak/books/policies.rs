@@ -51,7 +51,7 @@ impl Policy {
     }
 
     /// What the policy is worth for a run whose lowest value is `value`.
-    fn worth(&self, value: u64) -> Amount {
+    pub fn worth(&self, value: u64) -> Amount {
         let (trigger, exhaustion) = (self.terms.trigger, self.terms.exhaustion);
         if exhaustion <= value {
             return self.cover;
