@@ -1,0 +1,181 @@
+//! What the keys of owners, oracles and the arbiter can do.
+
+use driftshield_sdk::{Address, ChallengePayee, Metric, address};
+
+use super::{HOUR, ID, Thieves};
+use crate::soak::{
+    books::{Books, State},
+    call::Call,
+    choose::Chooser,
+    prelude,
+    run::Driver,
+};
+
+impl Thieves {
+    pub(super) fn of_models(&mut self, books: &Books, name: &str) -> Option<Call> {
+        let own = self.own_model;
+        let others = books.models.iter().filter(|(at, _)| Some(**at) != own);
+        let (at, model) = self.pick(others)?;
+        Some(match name {
+            "register_model" => return Some(self.register_model(books, model.mint)),
+            "update_model" => Call::UpdateModel {
+                who: model.owner,
+                model: *at,
+                terms: prelude::model_terms(vec![self.tool]),
+            },
+            "retire_model" => Call::RetireModel {
+                who: model.owner,
+                model: *at,
+            },
+            "bond" => {
+                let (model, who) = self.pick(self.seats(books))?;
+                let mint = books.models[&model].mint;
+                Call::Bond {
+                    who,
+                    model,
+                    source: books.own_account(&who, &mint),
+                    amount: books.models[&model].min_bond as u64,
+                }
+            }
+            "request_unbond" => {
+                let (model, who) = self.pick(self.seats(books))?;
+                let seat = books.seats.get(&address::seat(&model, &who));
+                Call::RequestUnbond {
+                    who,
+                    model,
+                    amount: seat.map_or(1, |seat| seat.active().max(1)) as u64,
+                }
+            }
+            "withdraw_bond" => {
+                let seat = self.pick(books.seats.values())?;
+                let mint = books.models[&seat.model].mint;
+                let (destination, signed) = self.divert(books, &seat.oracle, &mint);
+                Call::WithdrawBond {
+                    oracle: seat.oracle,
+                    model: seat.model,
+                    destination,
+                    signed,
+                }
+            }
+            "close_seat" => {
+                let seat = self.pick(books.seats.values())?;
+                Call::CloseSeat {
+                    oracle: seat.oracle,
+                    model: seat.model,
+                }
+            }
+            _ => return None,
+        })
+    }
+
+    /// A model of their own, which one of them measures.
+    pub fn register_model(&self, books: &Books, mint: Address) -> Call {
+        let owners: Vec<Address> = books.models.values().map(|model| model.owner).collect();
+        Call::RegisterModel {
+            who: owners[0],
+            id: ID,
+            mint,
+            spec: prelude::spec(Metric::ErrorRate, books.now + 60, HOUR),
+            terms: prelude::model_terms(vec![self.tool]),
+        }
+    }
+
+    pub(super) fn of_receipts(&mut self, driver: &Driver, name: &str) -> Option<Call> {
+        let books = &driver.books;
+        let receipt = self.pick(books.receipts.values());
+        Some(match name {
+            "submit_receipt" => return self.lie(driver),
+            "challenge_receipt" => {
+                let proposed = books.receipts.values();
+                let proposed = proposed.filter(|receipt| receipt.state == State::Proposed);
+                let receipt = self.pick(proposed).or(receipt)?;
+                let mint = books.models[&receipt.model].mint;
+                Call::ChallengeReceipt {
+                    who: self.accomplice,
+                    model: receipt.model,
+                    window: receipt.window,
+                    source: books.own_account(&self.accomplice, &mint),
+                }
+            }
+            "rule_receipt" => return self.rule(driver),
+            "finalize_receipt" => Call::FinalizeReceipt {
+                model: receipt?.model,
+                window: receipt?.window,
+            },
+            "collect_challenge" => {
+                let challenged = books.receipts.values();
+                let challenged = challenged.filter(|receipt| receipt.challenger.is_some());
+                let receipt = self.pick(challenged).or(receipt)?;
+                let mint = books.models[&receipt.model].mint;
+                let challenger = receipt.challenger.unwrap_or_default();
+                let (destination, signed) = self.divert(books, &challenger, &mint);
+                Call::CollectChallenge {
+                    model: receipt.model,
+                    window: receipt.window,
+                    payee: ChallengePayee::Challenger,
+                    destination,
+                    signed,
+                }
+            }
+            "close_receipt" => Call::CloseReceipt {
+                model: receipt?.model,
+                window: receipt?.window,
+            },
+            _ => return None,
+        })
+    }
+
+    /// A stolen oracle tells a drift that is none, where others tell the truth.
+    fn lie(&mut self, driver: &Driver) -> Option<Call> {
+        let books = &driver.books;
+        let seats = self.seats(books).into_iter();
+        let open = seats.filter(|(at, _)| self.is_measured(books, at));
+        let open: Vec<(Address, Address)> = open.collect();
+        let (at, who) = self.pick(open)?;
+        let model = &books.models[&at];
+        let running = ((books.now - model.genesis).max(0) / model.window_secs) as u64;
+        Some(self.submission(driver, who, at, running.saturating_sub(1), 600_000))
+    }
+
+    pub fn submission(
+        &mut self,
+        driver: &Driver,
+        who: Address,
+        model: Address,
+        window: u64,
+        value: u64,
+    ) -> Call {
+        let state = &driver.books.models[&model];
+        Call::SubmitReceipt {
+            who,
+            model,
+            window,
+            counts: Chooser::new(driver, &mut self.dice).counts(state, value),
+            evidence: [9; 32],
+            uri: "https://evidence.example/9".into(),
+        }
+    }
+
+    /// The arbiter's key rules: on what is in dispute, or where it may not.
+    fn rule(&mut self, driver: &Driver) -> Option<Call> {
+        let books = &driver.books;
+        let receipts = books.receipts.values();
+        let rules = self.rules;
+        let receipts = receipts.filter(|receipt| rules || receipt.is_settled());
+        let disputed = receipts
+            .clone()
+            .filter(|receipt| receipt.state == State::Challenged);
+        let receipt = self.pick(disputed).or_else(|| self.pick(receipts))?;
+        let model = &books.models[&receipt.model];
+        let submitters = receipt.submissions.keys();
+        let oracles = submitters.filter_map(|&place| model.oracles.get(place));
+        let seats = oracles.map(|oracle| address::seat(&receipt.model, oracle));
+        Some(Call::RuleReceipt {
+            who: model.arbiter,
+            model: receipt.model,
+            window: receipt.window,
+            seats: seats.collect(),
+            counts: Chooser::new(driver, &mut self.dice).counts(model, 900_000),
+        })
+    }
+}

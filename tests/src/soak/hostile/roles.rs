@@ -1,0 +1,85 @@
+//! What the admin's and the guardian's keys can do.
+
+use driftshield_sdk::{CollateralTerms, ConfigParams, TokenProgram};
+
+use super::Thieves;
+use crate::soak::{books::DAY, call::Call, prelude, run::Driver};
+
+impl Thieves {
+    pub(super) fn of_roles(&mut self, driver: &Driver, name: &str) -> Option<Call> {
+        let books = &driver.books;
+        let config = books.config.as_ref()?;
+        let (admin, guardian) = (config.admin, config.guardian);
+        let mint = self.pick(books.collaterals.keys().copied())?;
+        Some(match name {
+            "initialize" => Call::Initialize {
+                who: admin,
+                params: worst_params(),
+            },
+            "update_config" => Call::UpdateConfig {
+                who: admin,
+                guardian: self.tool,
+                arbiter: self.tool,
+                params: worst_params(),
+            },
+            "propose_admin" => Call::ProposeAdmin {
+                who: admin,
+                to: self.tool,
+            },
+            "accept_admin" => Call::AcceptAdmin {
+                who: config.pending_admin.unwrap_or(self.tool),
+            },
+            "set_pause" => Call::SetPause {
+                who: if self.chance(50) { guardian } else { admin },
+                flags: 63,
+            },
+            "register_collateral" => Call::RegisterCollateral {
+                who: admin,
+                mint: driver.cast.tokens[2].mint,
+                program: TokenProgram::SplToken,
+                terms: worst_collateral(),
+                accepts_freeze: true,
+            },
+            "update_collateral" => Call::UpdateCollateral {
+                who: admin,
+                mint,
+                terms: worst_collateral(),
+                enabled: self.chance(30),
+            },
+            "withdraw_treasury" => Call::WithdrawTreasury {
+                who: admin,
+                mint,
+                destination: books.own_account(&admin, &mint),
+                amount: books.tokens[&books.collaterals[&mint].treasury].amount as u64,
+            },
+            _ => return None,
+        })
+    }
+}
+
+/// As short, as dear and as insecure as may be.
+fn worst_params() -> ConfigParams {
+    ConfigParams {
+        submit_secs: 1,
+        challenge_secs: 1,
+        ruling_secs: 1,
+        unbond_secs: 400 * DAY,
+        claim_grace_secs: 1,
+        waiting_secs: 1,
+        bucket_secs: 1,
+        min_window_secs: 1,
+        security_multiple: u32::MAX,
+        protocol_fee_bps: 2_000,
+        premium_fee_bps: 2_000,
+        ..prelude::params()
+    }
+}
+
+fn worst_collateral() -> CollateralTerms {
+    CollateralTerms {
+        min_bet: 1,
+        min_bond: u64::MAX,
+        slash_amount: u64::MAX,
+        challenge_bond: u64::MAX,
+    }
+}
