@@ -66,6 +66,8 @@ pub struct Vault {
     pub exposures: U64,
     /// Open withdraw requests.
     pub requests: U64,
+    /// How often its manager has listed a model, or changed on what terms: a deposit names it.
+    pub listings: i64,
     /// Number of events that spoke of it.
     pub event_count: U64,
     pub created_at: Option<DateTime<Utc>>,
@@ -236,6 +238,7 @@ impl FromRow<'_, PgRow> for Vault {
             policies: vault.left("policies")?,
             exposures: vault.left("exposures")?,
             requests: vault.left("requests")?,
+            listings: vault.get("listings")?,
             event_count: vault.get("seq")?,
             created_at: vault.time("created_at")?,
             created_slot: vault.get("created_slot")?,

@@ -11,7 +11,6 @@ mod errors;
 mod example;
 mod frozen;
 mod harmlessness;
-mod held_back;
 mod idl;
 mod insiders;
 mod insolvency;
