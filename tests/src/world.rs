@@ -133,6 +133,7 @@ pub struct World {
     pub solvency_checks: bool,
 }
 
+/// Another world at the same state, which goes its own way.
 impl Clone for World {
     fn clone(&self) -> Self {
         Self {
@@ -273,21 +274,6 @@ impl World {
         );
         world.send(collateral, &[&admin]).expect("collateral");
         self
-    }
-
-    /// Another world at the same state, which goes its own way.
-    pub fn fork(&self) -> Self {
-        Self {
-            svm: self.svm.clone(),
-            payer: self.payer.insecure_clone(),
-            admin: self.admin.insecure_clone(),
-            guardian: self.guardian.insecure_clone(),
-            arbiter: self.arbiter.insecure_clone(),
-            prices: self.prices.clone(),
-            counters: self.counters.clone(),
-            name: self.name.clone(),
-            ..*self
-        }
     }
 
     /// Writes the upgrade authority where the loader keeps it.

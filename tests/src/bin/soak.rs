@@ -1,73 +1,46 @@
 //! Runs random sequences on the program and in the books, as long as one likes.
-//!
-//! `soak [--minutes N] [--seed S] [--steps K] [--keep I,J,…] [--tell]`: fresh seeds from `S` on, `K`
-//! actions each. With a seed and no minutes it runs that seed alone; `--keep` runs only these actions
-//! of it, `--tell` says what was done.
 
 use std::{
     process::ExitCode,
     time::{Duration, Instant},
 };
 
+use clap::Parser;
 use driftshield_tests::soak::{
     Action, Driver, Violation, actions,
     report::Tally,
     shrink::{goes_wrong, shrink},
 };
 
-const USAGE: &str = "usage: soak [--minutes N] [--seed S] [--steps K] [--keep I,J,...] [--tell]";
-/// Actions of a seed, unless said otherwise.
-const STEPS: usize = 1_000;
-
+/// Runs random sequences on the program and in the books: fresh seeds, or with `--seed` and no
+/// `--minutes` that seed alone.
+#[derive(Parser)]
 struct Options {
+    /// How long to go on with further seeds; 1 unless said otherwise.
+    #[arg(long)]
     minutes: Option<f64>,
+    /// The first seed.
+    #[arg(long)]
     seed: Option<u64>,
+    /// Actions of a seed.
+    #[arg(long, default_value_t = 1_000)]
     steps: usize,
+    /// Runs only these actions of the seed.
+    #[arg(long, value_delimiter = ',', requires = "seed")]
     keep: Option<Vec<usize>>,
+    /// Prints what was done.
+    #[arg(long)]
     tell: bool,
 }
 
 fn main() -> ExitCode {
-    let Some(options) = options() else {
-        eprintln!("{USAGE}");
-        return ExitCode::from(2);
-    };
+    let options = Options::parse();
     std::panic::set_hook(Box::new(|_| {})); // they are told as violations
     let start = Driver::new();
     match &options.keep {
         Some(keep) => replay(&start, &options, keep),
         None => soak(&start, &options),
     }
-}
-
-fn options() -> Option<Options> {
-    let mut options = Options {
-        minutes: None,
-        seed: None,
-        steps: STEPS,
-        keep: None,
-        tell: false,
-    };
-    let mut arguments = std::env::args().skip(1);
-    while let Some(name) = arguments.next() {
-        if name == "--tell" {
-            options.tell = true;
-            continue;
-        }
-        let value = arguments.next()?;
-        match name.as_str() {
-            "--minutes" => options.minutes = Some(value.parse().ok()?),
-            "--seed" => options.seed = Some(value.parse().ok()?),
-            "--steps" => options.steps = value.parse().ok()?,
-            "--keep" => {
-                let places = value.split(',').map(|place| place.parse().ok());
-                options.keep = Some(places.collect::<Option<_>>()?);
-            }
-            _ => return None,
-        }
-    }
-    let is_one = options.keep.is_some() && options.seed.is_none();
-    (!is_one).then_some(options)
 }
 
 fn soak(start: &Driver, options: &Options) -> ExitCode {

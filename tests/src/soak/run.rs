@@ -101,7 +101,7 @@ impl Driver {
     /// Another one at the same state.
     pub fn fork(&self) -> Self {
         Self {
-            world: self.world.fork(),
+            world: self.world.clone(),
             cast: Cast::new(&self.world),
             books: self.books.clone(),
             tally: self.tally.clone(),
