@@ -379,27 +379,25 @@ pub fn require_destination(
     Ok(())
 }
 
-/// Takes all of a credit, to pay it.
-pub fn collect(credit: &mut u64) -> Result<u64> {
-    let amount = core::mem::take(credit);
-    require!(0 < amount, DriftShieldError::NothingToCollect);
-    Ok(amount)
-}
-
-/// A credit goes where a payout to its payee may go, and to the treasury where nobody is its payee.
-pub fn require_collector(
+/// Takes all of a credit, to pay it where a payout to its payee may go, and to the treasury where
+/// nobody is its payee.
+pub fn collect(
+    credit: &mut u64,
     payee: Option<&UncheckedAccount>,
     collateral: &Collateral,
     destination: &UncheckedAccount,
     program: &Address,
     mint: &UncheckedAccount,
-) -> Result<()> {
-    let Some(payee) = payee else {
-        require!(
-            *destination.address() == collateral.treasury,
-            DriftShieldError::WrongTreasury
-        );
-        return Ok(());
-    };
-    require_destination(payee, destination, program, mint)
+) -> Result<u64> {
+    require!(0 < *credit, DriftShieldError::NothingToCollect);
+    match payee {
+        Some(payee) => require_destination(payee, destination, program, mint)?,
+        None => {
+            require!(
+                *destination.address() == collateral.treasury,
+                DriftShieldError::WrongTreasury
+            );
+        }
+    }
+    Ok(core::mem::take(credit))
 }

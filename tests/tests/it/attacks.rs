@@ -2,6 +2,7 @@
 
 mod donations;
 mod everybody;
+mod held_back;
 mod liquidity;
 mod monaco;
 mod payouts;

@@ -327,7 +327,7 @@ fn a_withdrawal_takes_no_more_than_leaves_policies_backed() {
     let paid = scene.world.tokens(&owner.tokens) - before;
     let vault = scene.vault();
     assert!(paid.abs_diff(5_000 * TOKEN) < 50 * TOKEN, "{paid}");
-    assert!(vault.bears(vault.locked));
+    assert!(10 * vault.locked <= 9 * vault.assets);
     let request = scene.world.request(&scene.vault, &owner.address());
     assert!(0 < request.shares && request.value.abs_diff(CAPITAL - paid) <= 1);
     assert_refused(scene.withdraw(&owner), DriftShieldError::CapitalLocked);
@@ -1008,13 +1008,13 @@ fn shares_that_were_burned_hold_no_listing_open() {
     let holder = scene.world.wallet(CAPITAL);
     let owner = scene.provider();
     let shares = scene.shares(&owner);
-    scene.request(&owner, shares - 1).unwrap();
     let terms = PolicyTerms {
         windows: 30,
         cover: 5_000 * TOKEN,
         ..scene.terms()
     };
     scene.buy(&holder, 1, terms).unwrap();
+    scene.request(&owner, shares - 1).unwrap();
     let state = scene.vault();
     let burn = spl_token_interface::instruction::burn(
         &spl_token_interface::ID,

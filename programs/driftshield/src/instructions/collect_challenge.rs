@@ -42,8 +42,8 @@ impl CollectChallenge {
                 (&mut self.receipt.challenger_credit, Some(&self.challenger))
             }
         };
-        let amount = token::collect(credit)?;
-        token::require_collector(
+        let amount = token::collect(
+            credit,
             payee_account,
             &self.collateral,
             &self.destination,

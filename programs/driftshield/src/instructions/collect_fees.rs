@@ -38,8 +38,8 @@ impl CollectFees {
             FeePayee::Treasury => (&mut self.market.protocol_credit, None),
             FeePayee::Creator => (&mut self.market.creator_credit, Some(&self.creator)),
         };
-        let amount = token::collect(credit)?;
-        token::require_collector(
+        let amount = token::collect(
+            credit,
             payee_account,
             &self.collateral,
             &self.destination,

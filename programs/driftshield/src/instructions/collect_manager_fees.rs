@@ -38,8 +38,8 @@ impl CollectManagerFees {
             PremiumPayee::Treasury => (&mut self.vault.protocol_credit, None),
             PremiumPayee::Manager => (&mut self.vault.manager_credit, Some(&self.manager)),
         };
-        let amount = token::collect(credit)?;
-        token::require_collector(
+        let amount = token::collect(
+            credit,
             payee_account,
             &self.collateral,
             &self.destination,

@@ -211,8 +211,8 @@ impl Books {
         )?;
         require(0 < vault.assets, "the vault has no capital")?;
         let locked = self.locked(purchase.vault) - purchase.released;
-        let most = vault.assets * Amount::from(pricing.max_utilisation_bps);
-        require((locked + cover) * BPS <= most, "too much would be locked")?;
+        let most = vault.most_locked(self.escrowed(purchase.vault));
+        require(locked + cover <= most, "too much would be locked")?;
         let at_risk = fits(self.at_risk(purchase.model) - purchase.released + cover)?;
         require(model.secures(at_risk), "the bonds don't secure it")?;
 

@@ -181,8 +181,18 @@ impl Vault {
         value.min(self.assets)
     }
 
+    /// What cover may lock when more is sold: of what is left without the shares that are asked back, by the
+    /// terms and by those that are announced.
+    pub fn most_locked(&self, escrowed: Amount) -> Amount {
+        let announced = self.next_terms.iter().map(|(terms, _)| terms);
+        let terms = announced.chain([&self.terms]);
+        let utilisation = terms.map(|terms| terms.max_utilisation_bps).min();
+        let staying = self.assets - self.worth(escrowed);
+        staying * Amount::from(utilisation.expect("terms")) / BPS
+    }
+
     /// What can leave while as much stays as cover needs.
-    fn free(&self, locked: Amount) -> Amount {
+    pub fn free(&self, locked: Amount) -> Amount {
         let needed = (locked * BPS).div_ceil(self.terms.max_utilisation_bps.into());
         self.assets.saturating_sub(needed)
     }

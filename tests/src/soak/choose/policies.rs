@@ -5,7 +5,7 @@ use rand::Rng;
 
 use super::Chooser;
 use crate::soak::{
-    books::{Amount, BPS, Exposure, Policy, State},
+    books::{Amount, Exposure, Policy, State},
     call::Call,
 };
 
@@ -103,7 +103,7 @@ impl Chooser<'_> {
             .policies_of(vault_at, Some(model_at))
             .map(Policy::open_cover)
             .sum();
-        let bearable = vault.assets * Amount::from(vault.terms.max_utilisation_bps) / BPS;
+        let bearable = vault.most_locked(books.escrowed(vault_at));
         let secured = model.security() * Amount::from(model.periods.security_multiple);
         let most = bearable
             .saturating_sub(books.locked(vault_at))

@@ -5,7 +5,7 @@ use rand::Rng;
 
 use super::{ID, Thieves};
 use crate::soak::{
-    books::{Amount, BPS, Books, Policy},
+    books::{Amount, Books, Policy},
     call::Call,
     prelude,
 };
@@ -180,7 +180,7 @@ impl Thieves {
             .max(model.statistics().last.max(latest) + 1);
         let sold = books.policies_of(vault_at, Some(model_at));
         let sold: Amount = sold.map(Policy::open_cover).sum();
-        let bearable = vault.assets * Amount::from(vault.terms.max_utilisation_bps) / BPS;
+        let bearable = vault.most_locked(books.escrowed(vault_at));
         let secured = model.security() * Amount::from(model.periods.security_multiple);
         let cover = bearable
             .saturating_sub(books.locked(vault_at))

@@ -481,11 +481,11 @@ fn a_vault_does_in_every_state_what_its_table_says() {
         ("all capital locked", Backing::covered().fill()),
         (
             "all capital locked, request cooling down",
-            requested(Backing::covered()).fill(),
+            requested(Backing::covered().fill()),
         ),
         (
             "all capital locked, request due",
-            requested(Backing::covered()).cooled().fill(),
+            requested(Backing::covered().fill()).cooled().then(withdraw),
         ),
         ("wiped out", Backing::wiped_out()),
         (
