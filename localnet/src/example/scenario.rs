@@ -180,11 +180,12 @@ const fn step(at: u64, act: Act) -> Step {
     Step { at, act }
 }
 
-/// The first three put up the capital, the others buy cover of it.
+/// The first three put up the capital, the others buy cover of it: no more than what the first one bears
+/// alone when the other two have asked theirs back.
 pub const PLANS: [Plan; 9] = [
     Plan {
         person: "gus",
-        steps: &[step(0, Act::Deposit("6000"))],
+        steps: &[step(0, Act::Deposit("9000"))],
     },
     Plan {
         person: "hana",

@@ -112,6 +112,15 @@ impl Town {
         self.world.mint = mint;
     }
 
+    /// Every vault lists the second model too.
+    pub fn list_idle(&mut self, cap: u64) {
+        self.everywhere(|insured, site| {
+            let (manager, terms) = (&site.manager, site.listing(cap));
+            let list = instruction::list_model(manager.address(), site.vault, site.idle, terms);
+            insured.world.send(list, &[&manager.key]).unwrap();
+        });
+    }
+
     /// Every model's oracles submit `drift` for the next window.
     pub fn submit(&mut self, drift: u64) {
         for site in &self.sites {

@@ -3,12 +3,15 @@ use driftshield_tests::insurance::CALM_DRIFT;
 
 use crate::matrix::town::{FIRST, LAST, Town};
 
-fn policy(town: &Town) -> Policy {
+/// The policy, of a vault that covers a second model.
+fn policy(town: &mut Town) -> Policy {
+    town.list_idle(1);
     let site = town.here();
     town.world.policy(&site.vault, &site.holder.address(), 1)
 }
 
 pub fn buy_policy(town: &mut Town) -> Instruction {
+    town.list_idle(1);
     let site = town.here();
     let insured = site.insured(town.world.clone());
     let terms: PolicyTerms = insured.terms();
@@ -27,19 +30,18 @@ pub fn buy_policy(town: &mut Town) -> Instruction {
 pub fn claim_policy(town: &mut Town) -> Instruction {
     town.measure_to(FIRST - 1, CALM_DRIFT);
     town.measure_to(LAST, 400_000);
-    let vault = town.world.vault(&town.here().vault);
-    instruction::claim_policy(&policy(town), &vault, FIRST)
+    let (policy, vault) = (policy(town), town.world.vault(&town.here().vault));
+    instruction::claim_policy(&policy, &vault, FIRST)
 }
 
 pub fn cancel_policy(town: &mut Town) -> Instruction {
-    let vault = town.world.vault(&town.here().vault);
-    instruction::cancel_policy(&policy(town), &vault)
+    let (policy, vault) = (policy(town), town.world.vault(&town.here().vault));
+    instruction::cancel_policy(&policy, &vault)
 }
 
-fn renew(town: &Town, signs: bool) -> Instruction {
-    let site = town.here();
-    let vault = town.world.vault(&site.vault);
-    instruction::renew_policy(&policy(town), &vault, site.holder.tokens, signs)
+fn renew(town: &mut Town, signs: bool) -> Instruction {
+    let (policy, vault) = (policy(town), town.world.vault(&town.here().vault));
+    instruction::renew_policy(&policy, &vault, town.here().holder.tokens, signs)
 }
 
 pub fn renew_policy(town: &mut Town) -> Instruction {

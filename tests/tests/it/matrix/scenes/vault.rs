@@ -77,11 +77,7 @@ pub fn collect_manager_fees_treasury(town: &mut Town) -> Instruction {
 }
 
 pub fn close_exposure(town: &mut Town) -> Instruction {
-    town.everywhere(|insured, site| {
-        let (manager, terms) = (&site.manager, site.listing(0));
-        let list = instruction::list_model(manager.address(), site.vault, site.idle, terms);
-        insured.world.send(list, &[&manager.key]).unwrap();
-    });
+    town.list_idle(0);
     let site = town.here();
     instruction::close_exposure(site.vault, &town.world.vault(&site.vault), site.idle)
 }
