@@ -254,7 +254,7 @@ pub enum DriftShieldError {
     #[msg("The vault has no capital: wait for a deposit")]
     NoCapital,
     #[msg(
-        "More would be locked than max_utilisation of the capital that nobody has asked back: buy less or wait for capital"
+        "Beyond the vault's max_utilisation, or one that is announced, of the capital that nobody has asked back: cover less or wait for capital"
     )]
     UtilisationTooHigh,
     #[msg("The vault's cap for this model would be passed: buy less or wait until policies end")]

@@ -41,7 +41,7 @@ const SIEGE: i64 = 2 * DAY;
 /// others.
 const ROUNDING: Amount = 8;
 /// What is held back is paid in parts, whenever anybody asks for it: after a loss, the earlier it is the
-/// less has streamed since. That is a smaller part than this of what is paid.
+/// less has streamed since. In these runs that is a smaller part than this of what is paid.
 const EARLIER: Amount = 1_000_000;
 
 /// What thieves do beside all the rest.

@@ -16,7 +16,7 @@ pub struct BuyPolicy {
     pub config: Account<Config>,
     #[account(constraint = collateral.mint == vault.mint @ DriftShieldError::WrongCollateral)]
     pub collateral: Account<Collateral>,
-    #[account(mut, constraint = model.bond_mint == vault.mint @ DriftShieldError::ModelNotListed)]
+    #[account(mut)]
     pub model: Account<Model>,
     #[account(mut)]
     pub vault: Account<Vault>,

@@ -128,8 +128,9 @@ pub struct VaultTerms {
     pub kink_bps: u16,
     /// Charged where the model has drifted to the trigger; in proportion below it.
     pub risk_slope_bps: u16,
-    /// How much of the capital that is not asked back a sale may lock, at least 5 000 and at most
-    /// 10 000: so that cover holds no more than as much again back from whoever leaves.
+    /// How much of the capital may be locked, at least 5 000 and at most 10 000: so that cover holds
+    /// no more than as much again back from whoever leaves. A purchase may lock as much of the capital
+    /// that is not asked back.
     pub max_utilisation_bps: u16,
     /// Part of the premium that a cancelled policy would get back and doesn't, at most 10 000.
     pub cancel_fee_bps: u16,
@@ -357,16 +358,18 @@ impl Vault {
 
     // Capital.
 
-    /// Whether `locked` is within what a sale may lock: of the capital that is not asked back, so that
-    /// no sale holds anybody back, and by announced terms too, so that they don't either.
+    /// Whether `locked` is within what may be locked. Where it is more than now, what is asked back must
+    /// be free beside it, by announced terms too: so that no purchase holds back who asked before it.
     pub fn bears(&self, locked: u64) -> bool {
+        let mut assets = self.assets;
         let mut max_utilisation_bps = self.terms.max_utilisation_bps;
-        if 0 < self.terms_at {
-            max_utilisation_bps = max_utilisation_bps.min(self.next_terms.max_utilisation_bps);
+        if self.locked < locked {
+            assets -= self.worth(self.escrowed); // a part of it
+            if 0 < self.terms_at {
+                max_utilisation_bps = max_utilisation_bps.min(self.next_terms.max_utilisation_bps);
+            }
         }
-        let staying = self.assets - self.worth(self.escrowed); // a part of it
-        u128::from(locked) * u128::from(BPS)
-            <= u128::from(staying) * u128::from(max_utilisation_bps)
+        u128::from(locked) * u128::from(BPS) <= u128::from(assets) * u128::from(max_utilisation_bps)
     }
 
     /// What the capital may be lowered by.

@@ -211,7 +211,12 @@ impl Books {
         )?;
         require(0 < vault.assets, "the vault has no capital")?;
         let locked = self.locked(purchase.vault) - purchase.released;
-        let most = vault.most_locked(self.escrowed(purchase.vault));
+        let is_more = self.locked(purchase.vault) < locked + cover;
+        let most = if is_more {
+            vault.most_locked(self.escrowed(purchase.vault))
+        } else {
+            vault.assets * Amount::from(pricing.max_utilisation_bps) / BPS
+        };
         require(locked + cover <= most, "too much would be locked")?;
         let at_risk = fits(self.at_risk(purchase.model) - purchase.released + cover)?;
         require(model.secures(at_risk), "the bonds don't secure it")?;

@@ -181,8 +181,8 @@ impl Vault {
         value.min(self.assets)
     }
 
-    /// What cover may lock when more is sold: of what is left without the shares that are asked back, by the
-    /// terms and by those that are announced.
+    /// What cover may lock when more of it is sold: of what is left without the shares that are asked back,
+    /// by the terms and by those that are announced.
     pub fn most_locked(&self, escrowed: Amount) -> Amount {
         let announced = self.next_terms.iter().map(|(terms, _)| terms);
         let terms = announced.chain([&self.terms]);

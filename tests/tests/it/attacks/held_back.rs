@@ -1,5 +1,5 @@
-//! Capital that cover holds back though it was asked back in time: no sale holds back any more of it, so
-//! that whoever stole the manager's key sells no cover on it on a listing that took effect later.
+//! Capital that cover holds back though it was asked back in time: no purchase holds back any more of it,
+//! so that whoever stole the manager's key sells no cover on it on a listing that took effect later.
 
 use driftshield_sdk::{
     DriftShieldError, Instruction, ListingTerms, PolicyTerms, VaultTerms, address, first_window,
@@ -200,8 +200,8 @@ fn terms_that_are_announced_hold_nobody_back_by_what_is_sold_before() {
 }
 
 #[test]
-fn renewals_hold_nobody_back() {
-    // Given cover of half of the capital, and half of the capital asked back
+fn who_asks_capital_back_ends_no_renewals() {
+    // Given cover of half of the capital, and some of the capital asked back
     let mut scene = Insured::with(VaultTerms {
         max_utilisation_bps: 5_000,
         ..vault_terms()
@@ -212,9 +212,9 @@ fn renewals_hold_nobody_back() {
     let half = scene.shares(&provider) / 2;
     scene.request(&provider, half).unwrap();
 
-    // When its holder renews it, then it is refused; and no longer when the request is given up
-    let outcome = scene.renew(&holder, 1, true);
-    assert_refused(outcome, DriftShieldError::UtilisationTooHigh);
-    scene.cancel_request(&provider).unwrap();
+    // When its holder renews it, then it may: no more is locked by that. But nothing more is sold
     scene.renew(&holder, 1, true).unwrap();
+    let terms = cover_on(&scene, &scene.model, TOKEN, 10);
+    let outcome = scene.buy(&holder, 2, terms);
+    assert_refused(outcome, DriftShieldError::UtilisationTooHigh);
 }
