@@ -1128,6 +1128,8 @@ fn purchases_stop_when_paused_disabled_or_retired() {
     assert_refused(outcome, DriftShieldError::ModelRetired);
     let outcome = scene.renew(&holder, 1, true);
     assert_refused(outcome, DriftShieldError::ModelRetired);
+    let outcome = scene.list(TOKEN, 20_000);
+    assert_refused(outcome, DriftShieldError::ModelRetired);
     // Cover that is sold stays.
     measure_until(&mut scene, &holder);
     let first = scene.window;

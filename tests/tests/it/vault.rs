@@ -524,6 +524,21 @@ fn deposits_are_refused_for_their_reasons() {
 }
 
 #[test]
+fn no_vault_is_made_in_collateral_that_is_disabled() {
+    let mut world = World::new();
+    let (admin, manager) = (world.admin.insecure_clone(), world.wallet(0));
+    let (collateral, mint) = (world.collateral(), world.mint);
+    let update = |enabled| instruction::update_collateral(admin.pubkey(), mint, terms(), enabled);
+    let at = manager.address();
+    let create = instruction::create_vault(at, 1, &collateral, DAY, 0, vault_terms());
+    world.send(update(false), &[&admin]).unwrap();
+    let outcome = world.send(create.clone(), &[&manager.key]);
+    assert_refused(outcome, DriftShieldError::CollateralDisabled);
+    world.send(update(true), &[&admin]).unwrap();
+    world.send(create, &[&manager.key]).unwrap();
+}
+
+#[test]
 fn a_deposit_that_buys_no_share_is_refused() {
     // Given a provider of a base unit, and one of much more that leaves it all of a premium
     let world = World::with(params(), insurance_terms());

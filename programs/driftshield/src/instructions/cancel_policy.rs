@@ -12,7 +12,7 @@ impl ClaimPolicy {
         self.vault.accrue(now);
         let refund = self.policy.cancel(&mut self.vault, now);
         self.policy
-            .end(&mut self.vault, &mut self.exposure, &mut self.model)?;
+            .end(&mut self.vault, &mut self.exposure, &mut self.model);
         token::pay(
             &self.vault,
             self.token_program.address(),

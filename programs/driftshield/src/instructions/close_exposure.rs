@@ -31,11 +31,7 @@ impl CloseExposure {
             self.exposure.policies == 0 && is_dead,
             DriftShieldError::ExposureInUse
         );
-        self.vault.exposures = self
-            .vault
-            .exposures
-            .checked_sub(1)
-            .ok_or(DriftShieldError::Overflow)?;
+        self.vault.exposures -= 1;
         Ok(ExposureClosed {
             vault: *self.vault.address(),
             vault_seq: self.vault.next_seq(),

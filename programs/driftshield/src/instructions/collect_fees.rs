@@ -46,7 +46,7 @@ impl CollectFees {
             self.token_program.address(),
             &self.mint,
         )?;
-        self.market.pay(amount)?;
+        self.market.pay(amount);
         token::transfer(
             self.token_program.address(),
             &mut self.vault,

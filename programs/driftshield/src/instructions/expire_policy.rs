@@ -31,7 +31,7 @@ impl ExpirePolicy {
         );
         self.vault.accrue(now);
         self.policy
-            .end(&mut self.vault, &mut self.exposure, &mut self.model)?;
+            .end(&mut self.vault, &mut self.exposure, &mut self.model);
         Ok(PolicyExpired {
             vault: *self.vault.address(),
             vault_seq: self.vault.next_seq(),

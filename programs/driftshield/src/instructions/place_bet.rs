@@ -57,7 +57,7 @@ impl PlaceBet {
                 .bet(index, amount, min_multiple, Clock::get()?.unix_timestamp)?;
         self.model.take_risk(amount)?;
         if first_bet {
-            self.model.expose()?;
+            self.model.expose();
         }
         let mut position = self.position(bump)?;
         position.stakes[index] += amount; // part of the market's total

@@ -74,9 +74,9 @@ impl RegisterModel {
             (params.min_window_secs..=params.max_window_secs).contains(&spec.window_secs),
             DriftShieldError::InvalidWindowLength
         );
-        let ahead = spec.genesis.checked_sub(Clock::get()?.unix_timestamp);
+        let now = Clock::get()?.unix_timestamp;
         require!(
-            ahead.is_some_and(|secs| (0..=MAX_GENESIS_SECS).contains(&secs)),
+            (now..=now + MAX_GENESIS_SECS).contains(&spec.genesis),
             DriftShieldError::InvalidGenesis
         );
         Ok(())

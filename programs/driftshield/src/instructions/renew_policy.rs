@@ -61,7 +61,7 @@ impl RenewPolicy {
             quote.streamed_part,
             quote.end,
         )?;
-        self.policy.renew(&quote, term)?;
+        self.policy.renew(&quote, term);
         self.pay(quote.premium, renewal_bump)?;
         self.vault.invariant(token::amount(&self.tokens)?)?;
         Ok(PolicyRenewed {

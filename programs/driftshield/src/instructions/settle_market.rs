@@ -32,10 +32,10 @@ impl SettleMarket {
                 break; // decided early: the rest of the batch is not needed
             }
             let (state, value) = self.observe(receipt, now, &mut finalized)?;
-            self.market.settle(state, value)?;
+            self.market.settle(state, value);
         }
         if self.market.is_settled() && 0 < self.market.total {
-            self.model.release_risk(self.market.total)?;
+            self.model.release_risk(self.market.total);
         }
         Ok(self.event(finalized))
     }

@@ -18,7 +18,7 @@ impl UpdateModel {
         require!(model.exposure == 0, DriftShieldError::ModelExposed);
         require!(model.open_receipts == 0, DriftShieldError::ReceiptOpen);
         model.set_terms(&terms, self.config.params.max_spread_limit)?;
-        model.begin_version()?;
+        model.begin_version();
         Ok(ModelUpdated {
             model: *model.address(),
             model_seq: model.next_seq(),

@@ -75,7 +75,7 @@ impl Withdraw {
             totals: vault.totals(),
         };
         if requested == 0 {
-            vault.end_request()?;
+            vault.end_request();
             self.request.close(*self.owner.account())?;
         }
         Ok(event)

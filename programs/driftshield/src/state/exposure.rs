@@ -96,32 +96,20 @@ impl Exposure {
         Ok(())
     }
 
-    /// A policy of `cover` was sold.
-    pub fn sell(&mut self, cover: u64) -> Result<()> {
-        self.cover = self
-            .cover
-            .checked_add(cover)
-            .ok_or(DriftShieldError::Overflow)?;
-        self.policies += 1; // each covers a base unit at least
-        Ok(())
+    /// A policy of `cover` was sold, within the cap.
+    pub fn sell(&mut self, cover: u64) {
+        self.cover += cover;
+        self.policies += 1;
     }
 
     /// A policy no longer needs `cover`.
-    pub fn release(&mut self, cover: u64) -> Result<()> {
-        self.cover = self
-            .cover
-            .checked_sub(cover)
-            .ok_or(DriftShieldError::Overflow)?;
-        Ok(())
+    pub fn release(&mut self, cover: u64) {
+        self.cover -= cover;
     }
 
     /// A policy has ended.
-    pub fn end_policy(&mut self) -> Result<()> {
-        self.policies = self
-            .policies
-            .checked_sub(1)
-            .ok_or(DriftShieldError::Overflow)?;
-        Ok(())
+    pub fn end_policy(&mut self) {
+        self.policies -= 1;
     }
 
     /// Whether no cover can be sold on it any more, or nobody is left whose capital could back it.

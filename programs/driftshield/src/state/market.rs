@@ -216,17 +216,14 @@ impl Market {
 
     /// Settles the next window by its receipt: Final is observed, Void is skipped.
     /// Resolves after the last one, or as soon as nothing can change the outcome.
-    pub fn settle(&mut self, state: ReceiptState, value: u64) -> Result<()> {
+    pub fn settle(&mut self, state: ReceiptState, value: u64) {
         let mut decided = self.next_window == self.last_window;
         if state == ReceiptState::Final {
             self.observed += 1; // at most 366
             self.accumulator = match self.aggregate.into() {
                 Aggregate::Max => self.accumulator.max(value),
                 Aggregate::Last => value,
-                Aggregate::Mean => self
-                    .accumulator
-                    .checked_add(value)
-                    .ok_or(DriftShieldError::Overflow)?,
+                Aggregate::Mean => self.accumulator + value, // no value reaches 2⁵⁰
             };
             decided |= self.aggregate == Aggregate::Max
                 && self.outcome_of(value) == usize::from(self.threshold_count);
@@ -235,7 +232,6 @@ impl Market {
         if decided {
             self.resolve();
         }
-        Ok(())
     }
 
     fn resolve(&mut self) {
@@ -275,21 +271,14 @@ impl Market {
             math::payout(position.stakes[outcome], self.pools[outcome], self.winnings)
                 .ok_or(DriftShieldError::Overflow)?
         };
-        self.pay(payout)?;
-        self.positions = self
-            .positions
-            .checked_sub(1)
-            .ok_or(DriftShieldError::Overflow)?;
+        self.pay(payout);
+        self.positions -= 1;
         Ok(payout)
     }
 
     /// Takes `amount`, about to leave the vault, off what is owed.
-    pub fn pay(&mut self, amount: u64) -> Result<()> {
-        self.owed = self
-            .owed
-            .checked_sub(amount)
-            .ok_or(DriftShieldError::Insolvent)?;
-        Ok(())
+    pub fn pay(&mut self, amount: u64) {
+        self.owed -= amount;
     }
 
     /// What must hold of the vault after every instruction. Anyone can send it more.

@@ -221,11 +221,8 @@ impl Model {
     }
 
     /// Begins a new version: its statistics are its own.
-    pub fn begin_version(&mut self) -> Result<()> {
-        self.version = self
-            .version
-            .checked_add(1)
-            .ok_or(DriftShieldError::Overflow)?;
+    pub fn begin_version(&mut self) {
+        self.version += 1;
         self.final_count = 0;
         self.last_value = 0;
         self.last_window = 0;
@@ -233,7 +230,6 @@ impl Model {
         self.latest_window = 0;
         self.max_value = 0;
         self.ewma = 0;
-        Ok(())
     }
 
     pub fn oracle_index(&self, key: &Address) -> Option<usize> {
@@ -369,31 +365,19 @@ impl Model {
     }
 
     /// A market got its first bet, or a policy began.
-    pub fn expose(&mut self) -> Result<()> {
-        self.exposure = self
-            .exposure
-            .checked_add(1)
-            .ok_or(DriftShieldError::Overflow)?;
-        Ok(())
+    pub fn expose(&mut self) {
+        self.exposure += 1;
     }
 
     /// `amount` is no longer at risk.
-    pub fn lower_risk(&mut self, amount: u64) -> Result<()> {
-        self.at_risk = self
-            .at_risk
-            .checked_sub(amount)
-            .ok_or(DriftShieldError::Overflow)?;
-        Ok(())
+    pub fn lower_risk(&mut self, amount: u64) {
+        self.at_risk -= amount;
     }
 
     /// An object of which `at_risk` was at risk has ended.
-    pub fn release_risk(&mut self, at_risk: u64) -> Result<()> {
-        self.lower_risk(at_risk)?;
-        self.exposure = self
-            .exposure
-            .checked_sub(1)
-            .ok_or(DriftShieldError::Overflow)?;
-        Ok(())
+    pub fn release_risk(&mut self, at_risk: u64) {
+        self.lower_risk(at_risk);
+        self.exposure -= 1;
     }
 
     /// Tokens came into the bond vault.
@@ -406,12 +390,8 @@ impl Model {
     }
 
     /// Tokens are about to leave the bond vault.
-    pub fn let_go(&mut self, amount: u64) -> Result<()> {
-        self.held = self
-            .held
-            .checked_sub(amount)
-            .ok_or(DriftShieldError::Overflow)?;
-        Ok(())
+    pub fn let_go(&mut self, amount: u64) {
+        self.held -= amount;
     }
 
     /// What must hold of the bond vault after every instruction. Anyone can send it more.

@@ -157,16 +157,13 @@ impl Policy {
 
     /// The policy ends: vault, exposure and model no longer stand for what it could be paid.
     #[inline(never)] // one copy keeps the binary small
-    pub fn end(&self, vault: &mut Vault, exposure: &mut Exposure, model: &mut Model) -> Result<()> {
+    pub fn end(&self, vault: &mut Vault, exposure: &mut Exposure, model: &mut Model) {
         let open = self.open_cover();
-        vault.unlock(open)?;
-        vault.policies = vault
-            .policies
-            .checked_sub(1)
-            .ok_or(DriftShieldError::Overflow)?;
-        exposure.release(open)?;
-        exposure.end_policy()?;
-        model.release_risk(open)
+        vault.unlock(open);
+        vault.policies -= 1;
+        exposure.release(open);
+        exposure.end_policy();
+        model.release_risk(open);
     }
 
     // Renewals.
@@ -197,14 +194,10 @@ impl Policy {
     }
 
     /// Appends the windows that `quote` is for.
-    pub fn renew(&mut self, quote: &Quote, term: Stream) -> Result<()> {
+    pub fn renew(&mut self, quote: &Quote, term: Stream) {
         self.last_window = quote.last_window;
-        self.premium = self
-            .premium
-            .checked_add(quote.premium)
-            .ok_or(DriftShieldError::Overflow)?;
+        self.premium += quote.premium; // each was paid
         self.previous_term = core::mem::replace(&mut self.term, term);
-        Ok(())
     }
 
     pub fn next_seq(&mut self) -> u64 {

@@ -241,7 +241,7 @@ impl Receipt {
             DriftShieldError::ReceiptNotChallenged
         );
         let upheld = self.value.abs_diff(value) <= model.max_spread;
-        let slashed = self.slash(model, seats, value)?;
+        let slashed = self.slash(model, seats, value);
         let challenged = self.is_challenged_by_someone();
 
         let mut reward = 0;
@@ -253,10 +253,10 @@ impl Receipt {
             }
             let rewards = reward * seats.len() as u64; // at most half of the bond
             self.challenger_credit = slashed / 2;
-            self.treasury_credit =
-                self.credit(slashed - slashed / 2, model.challenge_bond - rewards)?;
+            // Both are in the bond vault.
+            self.treasury_credit = (slashed - slashed / 2) + (model.challenge_bond - rewards);
         } else if challenged {
-            self.challenger_credit = self.credit(slashed / 2, model.challenge_bond)?;
+            self.challenger_credit = slashed / 2 + model.challenge_bond;
             self.treasury_credit = slashed - slashed / 2;
         } else {
             self.treasury_credit = slashed;
@@ -275,26 +275,15 @@ impl Receipt {
         })
     }
 
-    fn credit(&self, part: u64, other: u64) -> Result<u64> {
-        Ok(part.checked_add(other).ok_or(DriftShieldError::Overflow)?)
-    }
-
     /// Slashes each submitter further than `max_spread` from `value`. Returns the sum.
-    fn slash<S: DerefMut<Target = Seat>>(
-        &self,
-        model: &Model,
-        seats: &mut [S],
-        value: u64,
-    ) -> Result<u64> {
-        let mut slashed = 0u64;
+    fn slash<S: DerefMut<Target = Seat>>(&self, model: &Model, seats: &mut [S], value: u64) -> u64 {
+        let mut slashed = 0;
         for (oracle, seat) in self.submitters().zip(seats) {
             if model.max_spread < self.values[oracle].abs_diff(value) {
-                slashed = slashed
-                    .checked_add(seat.slash(model.slash_amount))
-                    .ok_or(DriftShieldError::Overflow)?;
+                slashed += seat.slash(model.slash_amount); // parts of the bond vault
             }
         }
-        Ok(slashed)
+        slashed
     }
 
     /// Final or Void: the model counts it and chains it.

@@ -56,10 +56,7 @@ impl Seat {
         let amount = self.unbonding;
         require!(0 < amount, DriftShieldError::NothingUnbonding);
         require!(self.release_at <= now, DriftShieldError::StillUnbonding);
-        self.bonded = self
-            .bonded
-            .checked_sub(amount)
-            .ok_or(DriftShieldError::Overflow)?;
+        self.bonded -= amount; // of which it is a part
         self.unbonding = 0;
         self.release_at = 0;
         Ok(amount)

@@ -379,32 +379,21 @@ impl Vault {
         u64::try_from(needed).map_or(0, |needed| self.assets.saturating_sub(needed))
     }
 
-    /// A policy was sold.
-    pub fn lock(&mut self, cover: u64) -> Result<()> {
-        self.locked = self
-            .locked
-            .checked_add(cover)
-            .ok_or(DriftShieldError::Overflow)?;
-        Ok(())
+    /// A policy was sold, within what the vault `bears`.
+    pub fn lock(&mut self, cover: u64) {
+        self.locked += cover;
     }
 
     /// A policy was paid, or ended, and no longer needs `cover`.
-    pub fn unlock(&mut self, cover: u64) -> Result<()> {
-        self.locked = self
-            .locked
-            .checked_sub(cover)
-            .ok_or(DriftShieldError::Overflow)?;
+    pub fn unlock(&mut self, cover: u64) {
+        self.locked -= cover;
         self.release_orphans();
-        Ok(())
     }
 
-    /// A claim of `amount` is paid out of the capital.
-    pub fn lose(&mut self, amount: u64) -> Result<()> {
-        self.assets = self
-            .assets
-            .checked_sub(amount)
-            .ok_or(DriftShieldError::Insolvent)?;
-        self.unlock(amount)
+    /// A claim of `amount` is paid out of the capital: it was locked.
+    pub fn lose(&mut self, amount: u64) {
+        self.assets -= amount;
+        self.unlock(amount);
     }
 
     // Shares.
@@ -455,7 +444,7 @@ impl Vault {
             let bought = math::shares_for(request.value, supply, assets);
             returned = returned.min(bought.ok_or(DriftShieldError::Overflow)?);
         }
-        self.end_escrow(request.shares, request.shares - returned)?;
+        self.end_escrow(request.shares, request.shares - returned);
         Ok(returned)
     }
 
@@ -477,11 +466,8 @@ impl Vault {
             (u128::from(request.value) * u128::from(left)).div_ceil(u128::from(request.shares));
         request.value = left_value as u64; // at most the value
         request.shares = left;
-        self.assets = self
-            .assets
-            .checked_sub(paid)
-            .ok_or(DriftShieldError::Insolvent)?;
-        self.end_escrow(shares, shares)?;
+        self.assets -= paid; // at most what is free
+        self.end_escrow(shares, shares);
         self.release_orphans();
         Ok((paid, shares))
     }
@@ -499,11 +485,9 @@ impl Vault {
     }
 
     /// `escrowed` shares leave the escrow, `ended` of them for good.
-    fn end_escrow(&mut self, escrowed: u64, ended: u64) -> Result<()> {
-        let sub = |total: u64, part: u64| total.checked_sub(part).ok_or(DriftShieldError::Overflow);
-        self.escrowed = sub(self.escrowed, escrowed)?;
-        self.shares = sub(self.shares, ended)?;
-        Ok(())
+    fn end_escrow(&mut self, escrowed: u64, ended: u64) {
+        self.escrowed -= escrowed;
+        self.shares -= ended;
     }
 
     /// What is left when the last share has gone and nothing is covered is the treasury's: profits
@@ -517,12 +501,8 @@ impl Vault {
     // Ends.
 
     /// A withdraw request was paid or given up.
-    pub fn end_request(&mut self) -> Result<()> {
-        self.requests = self
-            .requests
-            .checked_sub(1)
-            .ok_or(DriftShieldError::Overflow)?;
-        Ok(())
+    pub fn end_request(&mut self) {
+        self.requests -= 1;
     }
 
     /// Whether nobody has a part in the vault. `in_hands` are the shares that somebody holds: fewer
