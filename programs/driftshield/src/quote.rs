@@ -242,17 +242,13 @@ impl Request<'_> {
             DriftShieldError::CoverOutOfLimits
         );
         require!(0 < vault.assets, DriftShieldError::NoCapital);
-        let locked_after = locked_before
-            .checked_add(cover)
-            .ok_or(DriftShieldError::Overflow)?;
+        let locked_after = locked_before.saturating_add(cover); // which nothing bears
         require!(
             vault.bears(locked_after),
             DriftShieldError::UtilisationTooHigh
         );
         let at_risk = self.model.at_risk.saturating_sub(self.released);
-        let at_risk = at_risk
-            .checked_add(cover)
-            .ok_or(DriftShieldError::Overflow)?;
+        let at_risk = at_risk.saturating_add(cover); // more than the capital that there is
         require!(
             self.model.secures(at_risk),
             DriftShieldError::AboveSecurityLimit

@@ -1102,6 +1102,23 @@ fn cover_stays_within_what_bonds_secure() {
 }
 
 #[test]
+fn cover_that_bonds_no_longer_secure_is_not_renewed() {
+    // Given a policy, and oracles who lost their bonds since
+    let (mut scene, holder) = insured(|terms| terms);
+    let challenger = scene.world.wallet(CAPITAL);
+    let window = scene.window;
+    let (model, world) = (scene.model.clone(), &mut scene.world);
+    world.submit_all(&model, window, &share(CALM_DRIFT));
+    world.challenge(&model, window, &challenger).unwrap();
+    world.rule(&model, window, &share(90_000)).unwrap();
+    assert_eq!(scene.model().security, 0);
+
+    // When its holder renews it, then it is refused
+    let outcome = scene.renew(&holder, 1, true);
+    assert_refused(outcome, DriftShieldError::AboveSecurityLimit);
+}
+
+#[test]
 fn purchases_stop_when_paused_disabled_or_retired() {
     let mut scene = Insured::new();
     let holder = scene.world.wallet(CAPITAL);
@@ -1118,6 +1135,8 @@ fn purchases_stop_when_paused_disabled_or_retired() {
         |enabled| instruction::update_collateral(admin.pubkey(), mint, insurance_terms(), enabled);
     scene.world.send(update(false), &[&admin]).unwrap();
     let outcome = scene.buy(&holder, 2, scene.terms());
+    assert_refused(outcome, DriftShieldError::CollateralDisabled);
+    let outcome = scene.renew(&holder, 1, true);
     assert_refused(outcome, DriftShieldError::CollateralDisabled);
     scene.world.send(update(true), &[&admin]).unwrap();
 

@@ -259,8 +259,9 @@ fn a_window_beyond_all_time_is_refused() {
     let model = share_model(&mut world, 3);
     world.warp_to_end(&model, 0);
 
-    // When the window's end does not fit, by the index or by its product with the length
-    for window in [u64::MAX, i64::MAX as u64, (i64::MAX / DAY) as u64] {
+    // When the window's end does not fit, by the index, by its product with the length or with genesis
+    let last = (i64::MAX / DAY) as u64;
+    for window in [u64::MAX, i64::MAX as u64, last, last - 1] {
         let outcome = world.submit(&model, 0, window, &share(1));
 
         // Then it is refused for that

@@ -101,6 +101,15 @@ fn every_extension_but_the_allowed_is_refused() {
     account.data.truncate(account.data.len() - 1);
     world.svm.set_account(mint, account).unwrap();
     assert_refused(registers(&mut world), DriftShieldError::UnsupportedMint);
+    // A mint that nobody has initialized, with room for extensions or without.
+    for extensions in [&[][..], &[METADATA_POINTER]] {
+        let mut world = initialized(extensions);
+        let mint = world.mint;
+        let mut account = world.svm.get_account(&mint).unwrap();
+        account.data[45] = 0;
+        world.svm.set_account(mint, account).unwrap();
+        assert_refused(registers(&mut world), DriftShieldError::UnsupportedMint);
+    }
 }
 
 #[test]

@@ -47,8 +47,8 @@ impl Bond {
             seat.oracle = oracle;
             seat.bump = bump;
         }
-        seat.add(amount)?;
         self.model.hold(amount)?;
+        seat.add(amount);
         self.model.set_bond(index, seat.active());
 
         token::transfer(

@@ -53,7 +53,7 @@ impl BuyPolicy {
             quote.manager_part,
             quote.streamed_part,
             quote.end,
-        )?;
+        );
         self.vault.lock(terms.cover);
         self.vault.policies += 1; // each covers a base unit at least
         exposure.sell(terms.cover);

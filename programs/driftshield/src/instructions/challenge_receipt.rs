@@ -27,8 +27,7 @@ impl ChallengeReceipt {
     pub fn challenge_receipt(&mut self) -> Result<ReceiptChallenged> {
         let now = Clock::get()?.unix_timestamp;
         self.receipt.advance(&mut self.model, now)?;
-        self.receipt
-            .challenge(self.challenger.address(), &self.model, now)?;
+        self.receipt.challenge(self.challenger.address(), now)?;
         self.collateral.require_accepted(self.mint.account())?;
         let bond = self.model.challenge_bond;
         self.model.hold(bond)?;

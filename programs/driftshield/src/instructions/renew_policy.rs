@@ -45,8 +45,6 @@ impl RenewPolicy {
         self.config.require_running(pause::RENEWALS)?;
         self.collateral.require_enabled()?;
         self.collateral.require_accepted(self.mint.account())?;
-        self.vault
-            .require_outsider(self.holder.address(), &self.model)?;
         let now = Clock::get()?.unix_timestamp;
         let quote = quote_renewal(
             &mut self.vault,
@@ -60,7 +58,7 @@ impl RenewPolicy {
             quote.manager_part,
             quote.streamed_part,
             quote.end,
-        )?;
+        );
         self.policy.renew(&quote, term);
         self.pay(quote.premium, renewal_bump)?;
         self.vault.invariant(token::amount(&self.tokens)?)?;

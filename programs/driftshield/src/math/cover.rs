@@ -86,19 +86,19 @@ impl Premium {
     /// ```
     pub fn charge(&self) -> Option<u64> {
         let cover = u128::from(self.cover);
-        let locked = self.locked.checked_add(self.cover)?;
+        let locked = self.locked + self.cover; // at most the assets
         let utilisation = self
             .curve
             .integral(locked, self.assets)
             .saturating_sub(self.curve.integral(self.locked, self.assets));
         let base = (cover * u128::from(self.base_bps)) << SCALE_BITS;
-        let annual = base + utilisation + self.risk()?; // below 2¹¹⁵, in bps
+        let annual = base + utilisation + self.risk()?; // below 2⁹⁸, in bps
 
         // annual · duration / year, in two parts that both fit.
         let year = u128::from(BPS) * u128::from(YEAR_SECS);
         let duration = u128::from(self.duration_secs);
         let rest = annual % year * duration;
-        let scaled = (annual / year).checked_mul(duration)? + rest / year;
+        let scaled = annual / year * duration + rest / year;
         let exact = rest.is_multiple_of(year) && scaled.is_multiple_of(1 << SCALE_BITS);
         let premium = (scaled >> SCALE_BITS) + u128::from(!exact);
         u64::try_from(premium.max(1)).ok()
@@ -211,6 +211,17 @@ mod tests {
             };
             assert!(short.charge().is_some());
         }
+    }
+
+    #[test]
+    fn a_drift_beyond_all_metrics_is_refused() {
+        let beyond = Premium {
+            risk_slope_bps: u16::MAX,
+            drift: u64::MAX,
+            trigger: u64::MAX,
+            ..premium(u64::MAX, 0)
+        };
+        assert_eq!(beyond.risk(), None);
     }
 
     #[test]

@@ -57,6 +57,8 @@ mod tests {
         assert_eq!(mul_div(u64::MAX, 2, 1), None);
         assert_eq!(mul_div(1, 1, 0), None);
         assert_eq!(multiple(1, u64::MAX), u64::MAX);
+        assert_eq!(multiple(1, u64::MAX / MULTIPLE_ONE), u64::MAX);
+        assert_eq!(payout(u64::MAX, 1, 1), None);
         assert_eq!(multiple(3, 7), 3_333);
     }
 }

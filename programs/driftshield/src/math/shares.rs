@@ -55,6 +55,7 @@ mod tests {
     #[test]
     fn the_largest_numbers_are_told_or_refused() {
         assert_eq!(shares_for(u64::MAX, u64::MAX, 0), None);
+        assert_eq!(shares_for(u64::MAX, u64::MAX, u64::MAX), None);
         assert_eq!(shares_for(u64::MAX, 0, u64::MAX), Some(999));
         assert_eq!(
             assets_for(u64::MAX, u64::MAX, u64::MAX),

@@ -34,12 +34,9 @@ impl Seat {
         self.bonded.saturating_sub(self.unbonding) // never below: see `slash`
     }
 
-    pub fn add(&mut self, amount: u64) -> Result<()> {
-        self.bonded = self
-            .bonded
-            .checked_add(amount)
-            .ok_or(DriftShieldError::Overflow)?;
-        Ok(())
+    /// Adds `amount`, which the model holds.
+    pub fn add(&mut self, amount: u64) {
+        self.bonded += amount;
     }
 
     /// Asks `amount` back, beside what was asked before; all of it waits until `release_at`.

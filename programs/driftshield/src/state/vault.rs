@@ -298,23 +298,20 @@ impl Vault {
     }
 
     /// Begins to stream `part` of a premium over a term that ends at `end`. `accrue` came before.
-    fn begin_stream(&mut self, part: u64, end: i64) -> Result<Stream> {
+    fn begin_stream(&mut self, part: u64, end: i64) -> Stream {
         let start = self.accrued_at;
         let stream_end = self.stream_end(end);
         let rate = (u128::from(part) << RATE_BITS) / (stream_end - start) as u128;
-        self.unearned = self
-            .unearned
-            .checked_add(part)
-            .ok_or(DriftShieldError::Overflow)?;
+        self.unearned += part;
         self.rate += rate;
         let ends = &mut self.ends[self.bucket(stream_end) as usize % BUCKETS];
         *ends += rate;
-        Ok(Stream {
+        Stream {
             rate: rate.into(),
             part,
             start,
             end,
-        })
+        }
     }
 
     /// Takes `refund` out of what `stream` has left. `accrue` came before.
@@ -337,13 +334,11 @@ impl Vault {
         (protocol, manager, premium - protocol - manager)
     }
 
-    /// Takes in a premium's parts: two are credited, and what is left streams over a term until
-    /// `end`.
-    pub fn sell(&mut self, protocol: u64, manager: u64, streamed: u64, end: i64) -> Result<Stream> {
-        let add =
-            |credit: u64, part: u64| credit.checked_add(part).ok_or(DriftShieldError::Overflow);
-        self.protocol_credit = add(self.protocol_credit, protocol)?;
-        self.manager_credit = add(self.manager_credit, manager)?;
+    /// Takes in a premium's parts, which are paid: two are credited, and what is left streams over a
+    /// term until `end`.
+    pub fn sell(&mut self, protocol: u64, manager: u64, streamed: u64, end: i64) -> Stream {
+        self.protocol_credit += protocol;
+        self.manager_credit += manager;
         self.begin_stream(streamed, end)
     }
 
