@@ -218,6 +218,15 @@ impl Books {
             vault.assets * Amount::from(pricing.max_utilisation_bps) / BPS
         };
         require(locked + cover <= most, "too much would be locked")?;
+        if is_more {
+            // What that is for.
+            let requests = self.requests_of(purchase.vault);
+            let values = requests.map(|request| request.value.min(vault.worth(request.shares)));
+            assert!(
+                values.sum::<Amount>() <= vault.free(locked + cover),
+                "a purchase holds back who asked before it"
+            );
+        }
         let at_risk = fits(self.at_risk(purchase.model) - purchase.released + cover)?;
         require(model.secures(at_risk), "the bonds don't secure it")?;
 
