@@ -52,6 +52,10 @@ fn only_signer(books: &Books, call: &Call) -> Option<Address> {
         | Call::UpdateCollateral { .. }
         | Call::WithdrawTreasury { .. } => Some(books.config.as_ref()?.admin),
         Call::AcceptAdmin { .. } => books.config.as_ref()?.pending_admin,
+        // Whoever the account belongs to that pays: it may have been given away.
+        Call::Deposit { source, .. } | Call::ChallengeReceipt { source, .. } => {
+            Some(books.tokens.get(source)?.owner)
+        }
         Call::UpdateModel { model: at, .. } | Call::RetireModel { model: at, .. } => {
             Some(model(at)?.owner)
         }

@@ -110,6 +110,19 @@ fn every_extension_but_the_allowed_is_refused() {
         world.svm.set_account(mint, account).unwrap();
         assert_refused(registers(&mut world), DriftShieldError::UnsupportedMint);
     }
+    // What looks like a mint, but says that it is a token account, or is another program's.
+    let changes: [fn(&mut solana_account::Account); 2] = [
+        |account| account.data[165] = 2,
+        |account| account.owner = driftshield_sdk::ID,
+    ];
+    for change in changes {
+        let mut world = initialized(&[METADATA_POINTER]);
+        let mint = world.mint;
+        let mut account = world.svm.get_account(&mint).unwrap();
+        change(&mut account);
+        world.svm.set_account(mint, account).unwrap();
+        assert_refused(registers(&mut world), DriftShieldError::UnsupportedMint);
+    }
 }
 
 #[test]

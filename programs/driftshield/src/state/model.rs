@@ -277,7 +277,7 @@ impl Model {
     /// When `window` is over.
     pub fn window_end(&self, window: u64) -> Result<i64> {
         let end = |window: u64| {
-            let index = i64::try_from(window).ok()?.checked_add(1)?;
+            let index = i64::try_from(window.checked_add(1)?).ok()?;
             let end = self
                 .window_secs
                 .checked_mul(index)?
