@@ -249,6 +249,26 @@ pub fn settled(books: &Books) -> Vec<Call> {
     .collect()
 }
 
+/// Of the treasury's credit and that of `owner`, those that there are: whose it is, where it goes, and
+/// whether its owner has to sign for that.
+fn credits<P>(
+    books: &Books,
+    mint: &Address,
+    treasury: (P, Amount),
+    own: (P, Amount),
+    owner: &Address,
+) -> Vec<(P, Address, bool)> {
+    let mut found = Vec::new();
+    if 0 < treasury.1 {
+        found.push((treasury.0, books.collaterals[mint].treasury, false));
+    }
+    if 0 < own.1 {
+        let (destination, signed) = destination(books, owner, mint);
+        found.push((own.0, destination, signed));
+    }
+    found
+}
+
 /// Stakes and fees of markets that are settled.
 pub fn of_markets(books: &Books) -> Vec<Call> {
     let mut due = Vec::new();
@@ -265,19 +285,14 @@ pub fn of_markets(books: &Books) -> Vec<Call> {
         }
     }
     for (at, market) in &books.markets {
-        if 0 < market.protocol_credit {
+        let treasury = (FeePayee::Treasury, market.protocol_credit);
+        let creator = (FeePayee::Creator, market.creator_credit);
+        for (payee, destination, signed) in
+            credits(books, &market.mint, treasury, creator, &market.creator)
+        {
             due.push(Call::CollectFees {
                 market: *at,
-                payee: FeePayee::Treasury,
-                destination: books.collaterals[&market.mint].treasury,
-                signed: false,
-            });
-        }
-        if 0 < market.creator_credit {
-            let (destination, signed) = destination(books, &market.creator, &market.mint);
-            due.push(Call::CollectFees {
-                market: *at,
-                payee: FeePayee::Creator,
+                payee,
                 destination,
                 signed,
             });
@@ -345,19 +360,14 @@ pub fn of_vaults(books: &Books) -> Vec<Call> {
         }
     }
     for (at, vault) in &books.vaults {
-        if 0 < vault.protocol_credit {
+        let treasury = (PremiumPayee::Treasury, vault.protocol_credit);
+        let manager = (PremiumPayee::Manager, vault.manager_credit);
+        for (payee, destination, signed) in
+            credits(books, &vault.mint, treasury, manager, &vault.manager)
+        {
             due.push(Call::CollectManagerFees {
                 vault: *at,
-                payee: PremiumPayee::Treasury,
-                destination: books.collaterals[&vault.mint].treasury,
-                signed: false,
-            });
-        }
-        if 0 < vault.manager_credit {
-            let (destination, signed) = destination(books, &vault.manager, &vault.mint);
-            due.push(Call::CollectManagerFees {
-                vault: *at,
-                payee: PremiumPayee::Manager,
+                payee,
                 destination,
                 signed,
             });
@@ -383,21 +393,19 @@ pub fn of_models(books: &Books) -> Vec<Call> {
     }
     for receipt in books.receipts.values() {
         let mint = books.models[&receipt.model].mint;
-        let collect = |payee, destination, signed| Call::CollectChallenge {
-            model: receipt.model,
-            window: receipt.window,
-            payee,
-            destination,
-            signed,
-        };
-        if 0 < receipt.treasury_credit {
-            let treasury = books.collaterals[&mint].treasury;
-            due.push(collect(ChallengePayee::Treasury, treasury, false));
-        }
-        if 0 < receipt.challenger_credit {
-            let challenger = receipt.challenger.expect("is owed");
-            let (destination, signed) = destination(books, &challenger, &mint);
-            due.push(collect(ChallengePayee::Challenger, destination, signed));
+        let treasury = (ChallengePayee::Treasury, receipt.treasury_credit);
+        let own = (ChallengePayee::Challenger, receipt.challenger_credit);
+        let is_owed = 0 < receipt.challenger_credit;
+        assert!(!is_owed || receipt.challenger.is_some(), "to somebody");
+        let challenger = receipt.challenger.unwrap_or_default();
+        for (payee, destination, signed) in credits(books, &mint, treasury, own, &challenger) {
+            due.push(Call::CollectChallenge {
+                model: receipt.model,
+                window: receipt.window,
+                payee,
+                destination,
+                signed,
+            });
         }
     }
     due

@@ -20,10 +20,7 @@ impl Scene {
     /// The accomplice buys `cover` on the listing that is there, all shares are asked back, and time goes
     /// on until the thieves' listing takes effect and their model has a history.
     fn after_the_notice(max_utilisation_bps: u16, cover: u64) -> Self {
-        let mut insured = Insured::with(VaultTerms {
-            max_utilisation_bps,
-            ..vault_terms()
-        });
+        let mut insured = insured(max_utilisation_bps);
         let (provider, accomplice) = (insured.provider(), insured.world.wallet(4 * CAPITAL));
         let terms = cover_on(&insured, &insured.model, cover, 30);
         insured.buy(&accomplice, 1, terms).unwrap();
@@ -113,6 +110,14 @@ impl Scene {
     }
 }
 
+/// A vault of which so much may be locked.
+fn insured(max_utilisation_bps: u16) -> Insured {
+    Insured::with(VaultTerms {
+        max_utilisation_bps,
+        ..vault_terms()
+    })
+}
+
 /// Cover that pays all from a drift of 0.1.
 fn cover_on(insured: &Insured, model: &TestModel, cover: u64, windows: u64) -> PolicyTerms {
     let state = insured.world.model(&model.address);
@@ -166,10 +171,7 @@ fn room_that_a_deposit_makes_belongs_first_to_who_is_held_back() {
 #[test]
 fn terms_that_are_announced_hold_nobody_back_by_what_is_sold_before() {
     // Given a vault that may lock all, two providers, and tighter terms that are announced
-    let mut scene = Insured::with(VaultTerms {
-        max_utilisation_bps: 10_000,
-        ..vault_terms()
-    });
+    let mut scene = insured(10_000);
     let (stays, leaves) = (scene.provider(), scene.world.wallet(CAPITAL));
     scene.deposit(&leaves, CAPITAL).unwrap();
     let shares = scene.shares(&leaves);
@@ -202,10 +204,7 @@ fn terms_that_are_announced_hold_nobody_back_by_what_is_sold_before() {
 #[test]
 fn who_asks_capital_back_ends_no_renewals() {
     // Given cover of half of the capital, and some of the capital asked back
-    let mut scene = Insured::with(VaultTerms {
-        max_utilisation_bps: 5_000,
-        ..vault_terms()
-    });
+    let mut scene = insured(5_000);
     let (provider, holder) = (scene.provider(), scene.world.wallet(CAPITAL));
     let terms = cover_on(&scene, &scene.model, CAPITAL / 2, 10);
     scene.buy(&holder, 1, terms).unwrap();
