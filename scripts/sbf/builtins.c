@@ -5,7 +5,7 @@
  * LLVM's BPF backend expects of a libcall; rustc 1.96 returns it through memory.
  * The linker drops those that a program does not reach.
  *
- * tests/tests/it/builtins.rs compares them with the host's.
+ * tests/tests/vm/builtins.rs compares them with the host's.
  */
 typedef unsigned long long u64;
 typedef unsigned __int128 u128;

@@ -215,7 +215,7 @@ fn first_failure(mut command: Command) -> Result<Option<String>> {
 /// The names of the tests that run the program in the virtual machine.
 fn tests_in_the_machine(binary: &Path) -> Result<Vec<String>> {
     let mut modules = Vec::new();
-    let folder = root().join("tests/tests/it");
+    let folder = root().join("tests/tests/vm");
     for path in driftshield_tests::mutants::rust_files(&folder)? {
         let source = fs::read_to_string(&path)?;
         // Those of networks run the services; they take minutes.

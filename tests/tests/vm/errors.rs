@@ -36,7 +36,7 @@ fn functions(dir: &Path) -> Vec<String> {
 fn asserted() -> BTreeSet<String> {
     const NAME: &str = "DriftShieldError::";
     let mut asserted = BTreeSet::new();
-    for function in functions(&idl::root().join("tests/tests/it")) {
+    for function in functions(&idl::root().join("tests/tests/vm")) {
         if !["refused(", " code("]
             .iter()
             .any(|call| function.contains(call))

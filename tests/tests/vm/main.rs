@@ -1,17 +1,12 @@
-//! Every test in one binary: it links once.
+//! Tests of the program in the virtual machine.
 
 mod admin;
-mod api;
 mod attacks;
 mod bonds;
 mod builtins;
-mod cover;
 mod dispute;
 mod errors;
-mod example;
-mod frozen;
 mod harmlessness;
-mod idl;
 mod insiders;
 mod insolvency;
 mod json;
@@ -19,18 +14,12 @@ mod liveness;
 mod market_lifecycle;
 mod market_refusals;
 mod matrix;
-mod metric;
 mod metric_on_chain;
 mod model;
-mod mutants;
 mod policy;
 mod property;
 mod receipt;
-mod restarts;
-mod scene;
 mod sdk;
-mod small_domains;
-mod spec;
 mod states;
 mod token_2022;
 mod transactions;
