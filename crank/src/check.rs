@@ -1,43 +1,43 @@
-//! `crank check`: counts a window anew and compares.
+//! `crank check`: recounts a window and compares it with the receipt.
 
-use std::{fs, time::Duration};
+use std::time::Duration;
 
 use anchor_lang::Address;
 use anyhow::{Context, Result, bail, ensure};
 use driftshield_sdk::{
-    Event, Model, Receipt, ReceiptState, address,
-    events::ReceiptSubmitted,
-    json::{hex, printable},
-    rpc::Client,
-    spec::{SpecDocument, sha256},
+    Event, Model, Receipt, ReceiptState, address, events::ReceiptSubmitted, json::printable,
+    rpc::Client, spec::sha256,
 };
 
 use crate::{
     config::{Config, OracleConfig},
+    dataset::{CountedWindow, Dataset},
     evidence::Document,
-    measure::{Dataset, Window},
+    spec_file::SpecFile,
 };
 
-/// The largest evidence document that is read.
-const EVIDENCE_BYTES: usize = 1 << 20;
+/// Maximum size of an evidence document that is downloaded, in bytes.
+const MAX_EVIDENCE_BYTES: usize = 1 << 20;
 const EVIDENCE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What to do about a receipt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Its value is within the model's spread of ours.
+    /// Its value is within the model's `max_spread` of ours.
     Agree,
-    /// It is not: a ruling by our counts would replace it.
+    /// Its value is further away: a ruling by our counts would replace it.
     Challenge,
 }
 
-/// Counts `window` by the configured spec and data, compares with what was submitted, and
-/// prints it.
+/// Recounts `window` from the configured spec and data, and prints how the receipt and each
+/// oracle's submission compare.
 pub async fn check(config: &Config, model: Address, window: u64) -> Result<Verdict> {
     let oracle = config.models.iter().find(|entry| entry.address == model);
-    let oracle = oracle.context("the configuration does not name this model")?;
+    let oracle =
+        oracle.context("the configuration has no [[models]] section for this model; add one")?;
     let oracle = oracle.oracle()?;
-    let oracle = oracle.context("the configuration has no spec, data and windows of this model")?;
+    let oracle = oracle
+        .context("the configuration of this model lacks spec, data and windows; set all three")?;
 
     let client = Client::new(config.rpc_url.clone());
     let account = client.get::<Model>(&model).await?;
@@ -46,32 +46,38 @@ pub async fn check(config: &Config, model: Address, window: u64) -> Result<Verdi
     let receipt = receipt.with_context(|| format!("window {window} has no receipt"))?;
     ensure!(
         receipt.state != ReceiptState::Void,
-        "the receipt of window {window} is void: it has no value to compare"
+        "the receipt of window {window} is void, so it has no value to compare"
     );
     let now = client.unix_timestamp().await?;
 
-    let counted = recount(&oracle, &account, window)?;
+    let counted = recount(&oracle, model, &account, window)?;
     let (value, samples) = drift(&account, &counted)?;
     println!("window {window} of model {model}");
-    println!("  state   {}", state(&account, &receipt, now));
+    println!("  state   {}", receipt_state(&account, &receipt, now));
     println!(
         "  ours    {value} micro-units, {samples} rows {:?}",
         counted.counts
     );
     println!("  chain   {} micro-units", receipt.value);
 
-    // Before what others wrote: their documents, and transactions without number that name the
-    // receipt, can keep it waiting.
+    // The verdict is printed first. Reading the submissions can take long: others control the
+    // evidence servers, and can name the receipt in any number of transactions.
     let verdict = verdict(&account, &receipt, value);
     println!("  verdict {}", advice(verdict, &account, &receipt, now));
-    if let Err(error) = compare(&client, &receipt_address, window, &counted).await {
-        println!("  what the oracles submitted could not be read: {error:#}");
+    let printed = print_submissions(&client, &receipt_address, window, &counted).await;
+    if let Err(error) = printed {
+        println!("  could not read the oracles' submissions: {error:#}");
     }
     Ok(verdict)
 }
 
 /// Prints how each oracle's submission and evidence compare with our counts.
-async fn compare(client: &Client, receipt: &Address, window: u64, counted: &Window) -> Result<()> {
+async fn print_submissions(
+    client: &Client,
+    receipt: &Address,
+    window: u64,
+    counted: &CountedWindow,
+) -> Result<()> {
     let web = web_client()?;
     for submitted in submissions(client, receipt, window).await? {
         let agrees = submitted.counts == counted.counts;
@@ -87,8 +93,8 @@ async fn compare(client: &Client, receipt: &Address, window: u64, counted: &Wind
                 "differ from ours"
             }
         );
-        let evidence = match evidence(&web, &submitted).await {
-            Ok(document) => describe(&document, &submitted, counted),
+        let evidence = match fetch_evidence(&web, &submitted).await {
+            Ok(document) => compare_evidence(&document, &submitted, counted),
             Err(error) => format!("{error:#}"),
         };
         let line = format!("{} {evidence}", submitted.evidence_uri);
@@ -97,30 +103,29 @@ async fn compare(client: &Client, receipt: &Address, window: u64, counted: &Wind
     Ok(())
 }
 
-fn recount(oracle: &OracleConfig, model: &Model, window: u64) -> Result<Window> {
-    let path = oracle.spec.display();
-    let bytes = fs::read(&oracle.spec).with_context(|| path.to_string())?;
-    ensure!(
-        sha256(&bytes) == model.spec_hash,
-        "{path}: its SHA-256 is {}, but the model pins {}",
-        hex(&sha256(&bytes)),
-        hex(&model.spec_hash)
-    );
-    let spec = SpecDocument::parse(&bytes).with_context(|| path.to_string())?;
+/// Counts the window from the configured spec and data.
+fn recount(
+    oracle: &OracleConfig,
+    address: Address,
+    model: &Model,
+    window: u64,
+) -> Result<CountedWindow> {
+    let spec = SpecFile::read(&oracle.spec)?;
+    spec.require_pinned(address, model)?;
     let path = oracle.data.display();
-    let data = Dataset::read(oracle, &spec).with_context(|| path.to_string())?;
-    let window = data.window(model, window);
-    window.with_context(|| path.to_string())
+    let data = Dataset::read(oracle, &spec.document).with_context(|| path.to_string())?;
+    let counted = data.count_window(model, window);
+    counted.with_context(|| path.to_string())
 }
 
-fn drift(model: &Model, counted: &Window) -> Result<(u64, u64)> {
+/// The drift of our counts in micro-units, and the number of rows.
+fn drift(model: &Model, counted: &CountedWindow) -> Result<(u64, u64)> {
     model
         .drift(&counted.counts, model.min_samples)
-        .map_err(|error| anyhow::anyhow!("the counts give no drift: {error:?}"))
+        .map_err(|error| anyhow::anyhow!("no drift can be computed from the counts: {error:?}"))
 }
 
-/// The last submission of each oracle to the receipt that is there now: an earlier one of the same
-/// address may have been closed.
+/// The submissions to the receipt.
 async fn submissions(
     client: &Client,
     receipt: &Address,
@@ -143,39 +148,43 @@ fn web_client() -> Result<reqwest::Client> {
         .build()?)
 }
 
-/// Fetches a submission's document and checks that it is the one that the chain names.
-async fn evidence(web: &reqwest::Client, submitted: &ReceiptSubmitted) -> Result<Document> {
+/// Downloads a submission's evidence document, and checks it against the hash on chain.
+async fn fetch_evidence(web: &reqwest::Client, submitted: &ReceiptSubmitted) -> Result<Document> {
     let response = web.get(&submitted.evidence_uri).send().await?;
     let mut response = response.error_for_status()?;
     let mut bytes = vec![];
     while let Some(chunk) = response.chunk().await? {
         bytes.extend_from_slice(&chunk);
-        if EVIDENCE_BYTES < bytes.len() {
-            bail!("is larger than {EVIDENCE_BYTES} bytes");
+        if MAX_EVIDENCE_BYTES < bytes.len() {
+            bail!("is larger than {MAX_EVIDENCE_BYTES} bytes");
         }
     }
     let found = sha256(&bytes);
     ensure!(
         found == submitted.evidence_hash,
-        "has SHA-256 {}, but the chain says {}",
-        hex(&found),
-        hex(&submitted.evidence_hash)
+        "has SHA-256 {}, but the submission names {}",
+        const_hex::encode(found),
+        const_hex::encode(submitted.evidence_hash)
     );
-    serde_json::from_slice(&bytes).context("is no evidence document")
+    serde_json::from_slice(&bytes).context("is not an evidence document")
 }
 
-/// What a document says that differs from its submission or from our rows.
-fn describe(document: &Document, submitted: &ReceiptSubmitted, counted: &Window) -> String {
+/// Lists the differences between a document, its submission and our rows.
+fn compare_evidence(
+    document: &Document,
+    submitted: &ReceiptSubmitted,
+    counted: &CountedWindow,
+) -> String {
     let mut differences = vec![];
     if document.counts != submitted.counts {
-        differences.push("its counts are not those submitted");
+        differences.push("its counts differ from those submitted");
     }
-    let named = document.model == submitted.model.to_string();
-    if !named || document.window != submitted.window {
-        differences.push("it is of another model or window");
+    let is_same_model = document.model == submitted.model.to_string();
+    if !is_same_model || document.window != submitted.window {
+        differences.push("it is about another model or window");
     }
-    if document.rows_sha256 != hex(&counted.sha256) {
-        differences.push("its rows are not ours");
+    if document.rows_sha256 != const_hex::encode(counted.rows_sha256) {
+        differences.push("its rows differ from ours");
     }
     match differences[..] {
         [] => "matches the chain and our rows".to_owned(),
@@ -191,7 +200,7 @@ fn verdict(model: &Model, receipt: &Receipt, value: u64) -> Verdict {
     }
 }
 
-fn state(model: &Model, receipt: &Receipt, now: i64) -> String {
+fn receipt_state(model: &Model, receipt: &Receipt, now: i64) -> String {
     let left = |end: i64| format!("{} s left", (end - now).max(0));
     match receipt.state.into() {
         ReceiptState::Collecting => "collecting".to_owned(),
@@ -217,22 +226,22 @@ fn advice(verdict: Verdict, model: &Model, receipt: &Receipt, now: i64) -> Strin
     }
     let open =
         receipt.state == ReceiptState::Proposed && now < receipt.since + model.challenge_secs;
-    let can = match receipt.state.into() {
+    let next = match receipt.state.into() {
         ReceiptState::Proposed if open => "challenge it",
         ReceiptState::Collecting => "challenge it once it is proposed",
-        ReceiptState::Challenged => "it is in dispute already",
+        ReceiptState::Challenged => "it is already challenged",
         _ => "it can no longer be challenged",
     };
-    format!("further than the model's spread of {spread} micro-units from ours: {can}")
+    format!("differs by more than the model's spread of {spread} micro-units: {next}")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::due::tests::zeroed;
+    use crate::fixtures::zeroed;
 
     #[test]
-    fn a_value_past_the_spread_is_to_be_challenged() {
+    fn a_value_beyond_the_spread_is_challenged() {
         let (mut model, mut receipt): (Model, Receipt) = (zeroed(), zeroed());
         model.max_spread = 10;
         receipt.value = 100;

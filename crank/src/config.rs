@@ -9,97 +9,98 @@ use std::{
 };
 
 use anchor_lang::Address;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Deserializer, de::Error};
 
-/// The most bytes that the chain takes of an evidence document's address.
-const URI_BYTES: usize = 128;
+/// Maximum length of an evidence document's URI on chain, in bytes.
+const MAX_URI_BYTES: usize = 128;
 
-/// A configuration file, in TOML. Relative paths are relative to the file's own directory.
+/// A configuration file, in TOML. Relative paths are relative to the file's directory.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// The RPC node's address. One node, not a pool of nodes that lag behind one another: a round
-    /// relies on not being shown a state older than its blockhash.
+    /// URL of the RPC node. Use a single node, not a pool whose nodes lag behind one another: a
+    /// round must not read a state older than its blockhash.
     pub rpc_url: String,
-    /// Keypair file, a JSON array of 64 numbers. The key pays for all transactions, and is the
-    /// oracle of the models that name data.
+    /// Keypair file: a JSON array of 64 numbers. The key is the fee payer of all transactions, and
+    /// the oracle of the models with data.
     pub keypair: PathBuf,
-    /// Milliseconds from the start of one round to the start of the next; 400 unless given.
+    /// Milliseconds from the start of one round to the start of the next; 400 by default.
     #[serde(
         default = "default_poll_ms",
         rename = "poll_ms",
         deserialize_with = "millis"
     )]
     pub poll: Duration,
-    /// Needed where a model names data.
+    /// Required if a model has data.
     pub evidence: Option<EvidenceConfig>,
-    /// What to look after, at least one.
+    /// The models to serve; at least one.
     pub models: Vec<ModelConfig>,
 }
 
-/// Where evidence documents are kept and how others read them.
+/// Where evidence documents are stored and under which URL others read them.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EvidenceConfig {
-    /// Directory that holds the documents, each named by its SHA-256. Made where it is missing.
+    /// Directory of the documents, each named by its SHA-256. Created if missing.
     pub directory: PathBuf,
-    /// Address and port to serve the documents at. Left out where another web server does.
+    /// Address and port on which the crank serves the documents. Omit it if another web server
+    /// does.
     pub listen: Option<SocketAddr>,
-    /// Where the public reads them: `<url>/evidence/<sha256>.json` goes on chain, 128 bytes at
-    /// most.
+    /// Public base URL. `<url>/evidence/<sha256>.json` goes on chain and has at most 128 bytes.
     pub url: String,
 }
 
 impl EvidenceConfig {
-    /// The public address of the document of this hash.
+    /// Public URI of the document with this SHA-256.
     pub fn uri(&self, sha256: &[u8; 32]) -> String {
         let url = self.url.trim_end_matches('/');
-        format!("{url}/evidence/{}.json", driftshield_sdk::json::hex(sha256))
+        format!("{url}/evidence/{}.json", const_hex::encode(sha256))
     }
 }
 
-/// A model to look after: as a keeper, and with `spec` and `data` as one of its oracles.
+/// A model to serve: as a keeper, and with `spec`, `data` and `windows` as one of its oracles too.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelConfig {
-    /// The model account's address.
+    /// Address of the model account.
     #[serde(deserialize_with = "address")]
     pub address: Address,
-    /// The metric-spec document whose SHA-256 the model pins. Goes with `data` and `windows`.
+    /// The metric-spec document whose SHA-256 the model pins. Requires `data` and `windows`.
     spec: Option<PathBuf>,
     /// The model's outputs: a `.parquet` or `.csv` file, replaced as a whole when it changes.
     data: Option<PathBuf>,
-    /// Which of the data's rows belong to which window.
-    windows: Option<WindowsConfig>,
+    /// How the rows of `data` are assigned to windows.
+    windows: Option<Windowing>,
 }
 
-/// What an oracle of a model needs.
+/// What an oracle needs to measure one model.
 #[derive(Clone, Debug)]
 pub struct OracleConfig {
     pub spec: PathBuf,
     pub data: PathBuf,
-    pub windows: Windows,
+    pub windowing: Windowing,
 }
 
 impl ModelConfig {
-    /// `None` where the model is only kept.
+    /// The oracle's part; `None` for a model that is only kept.
     pub fn oracle(&self) -> Result<Option<OracleConfig>> {
         match (&self.spec, &self.data, &self.windows) {
             (None, None, None) => Ok(None),
-            (Some(spec), Some(data), Some(windows)) => Ok(Some(OracleConfig {
+            (Some(spec), Some(data), Some(windowing)) => Ok(Some(OracleConfig {
                 spec: spec.clone(),
                 data: data.clone(),
-                windows: windows.0.clone(),
+                windowing: windowing.clone(),
             })),
-            _ => anyhow::bail!("spec, data and windows go together: give all three or none"),
+            _ => bail!("spec, data and windows must be set together; set all three or none"),
         }
     }
 }
 
-/// Which rows belong to a window of the model.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Windows {
+/// How rows are assigned to the windows of a model.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "WindowingFields")]
+pub enum Windowing {
     /// Window `w` is the rows `rows · w .. rows · (w + 1)` in ascending order of the integer column
     /// `order_by`.
     Rows { order_by: String, rows: NonZeroU64 },
@@ -108,9 +109,9 @@ pub enum Windows {
     Time { column: String },
 }
 
-impl Windows {
-    /// The column that rows are put in order by.
-    pub fn column(&self) -> &str {
+impl Windowing {
+    /// Name of the column by which rows are sorted.
+    pub fn key_column(&self) -> &str {
         match self {
             Self::Rows { order_by, .. } => order_by,
             Self::Time { column } => column,
@@ -118,45 +119,42 @@ impl Windows {
     }
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(try_from = "WindowsFields")]
-struct WindowsConfig(Windows);
-
-/// As it is written: `order_by` and `rows`, or `time`.
+/// The fields of [`Windowing`] in the configuration file: `order_by` and `rows`, or `time`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct WindowsFields {
+struct WindowingFields {
     order_by: Option<String>,
     rows: Option<NonZeroU64>,
     time: Option<String>,
 }
 
-impl TryFrom<WindowsFields> for WindowsConfig {
+impl TryFrom<WindowingFields> for Windowing {
     type Error = &'static str;
 
-    fn try_from(fields: WindowsFields) -> Result<Self, Self::Error> {
+    fn try_from(fields: WindowingFields) -> Result<Self, Self::Error> {
         match (fields.order_by, fields.rows, fields.time) {
-            (Some(order_by), Some(rows), None) => Ok(Self(Windows::Rows { order_by, rows })),
-            (None, None, Some(column)) => Ok(Self(Windows::Time { column })),
-            _ => Err("give either order_by and rows, or time alone"),
+            (Some(order_by), Some(rows), None) => Ok(Self::Rows { order_by, rows }),
+            (None, None, Some(column)) => Ok(Self::Time { column }),
+            _ => Err("set either order_by and rows, or time alone"),
         }
     }
 }
 
 impl Config {
-    /// Reads and checks a file. Errors name it and the field.
+    /// Reads and validates a file. Errors name the file and the field.
     pub fn read(path: &Path) -> Result<Self> {
         let text = fs::read_to_string(path)
-            .with_context(|| format!("{}: could not be read", path.display()))?;
+            .with_context(|| format!("could not read {}", path.display()))?;
         let mut config: Self = toml::from_str(&text).with_context(|| path.display().to_string())?;
-        config.resolve(path.parent().unwrap_or(Path::new("")));
+        config.resolve_paths(path.parent().unwrap_or(Path::new("")));
         config
             .validate()
             .with_context(|| path.display().to_string())?;
         Ok(config)
     }
 
-    fn resolve(&mut self, directory: &Path) {
+    /// Makes relative paths relative to `directory`.
+    fn resolve_paths(&mut self, directory: &Path) {
         let resolve = |path: &mut PathBuf| *path = directory.join(&path);
         resolve(&mut self.keypair);
         if let Some(evidence) = &mut self.evidence {
@@ -169,30 +167,39 @@ impl Config {
     }
 
     fn validate(&self) -> Result<()> {
-        ensure!(!self.poll.is_zero(), "poll_ms: must be at least 1");
-        ensure!(!self.models.is_empty(), "models: name at least one");
+        ensure!(!self.poll.is_zero(), "poll_ms is 0; set at least 1");
+        ensure!(
+            !self.models.is_empty(),
+            "models is empty; add a [[models]] section"
+        );
         for (index, model) in self.models.iter().enumerate() {
             let field = || format!("models[{index}] ({})", model.address);
-            let twice = self.models[..index]
+            let is_duplicate = self.models[..index]
                 .iter()
                 .any(|m| m.address == model.address);
-            ensure!(!twice, "{}: address: named twice", field());
+            ensure!(
+                !is_duplicate,
+                "{}: another section has the same address; remove one of them",
+                field()
+            );
             let oracle = model.oracle().with_context(field)?;
             ensure!(
                 oracle.is_none() || self.evidence.is_some(),
-                "{}: data: a model with data needs the [evidence] section",
+                "{}: a model with data needs an [evidence] section; add one",
                 field()
             );
         }
         if let Some(evidence) = &self.evidence {
+            let url = &evidence.url;
             let bytes = evidence.uri(&[0; 32]).len();
             ensure!(
-                bytes <= URI_BYTES,
-                "evidence.url: a document's address would have {bytes} bytes, {URI_BYTES} at most: \
-                 use a shorter url"
+                bytes <= MAX_URI_BYTES,
+                "evidence.url: a document's URI would have {bytes} bytes, the limit is                  {MAX_URI_BYTES}; use a shorter url"
             );
-            let web = evidence.url.starts_with("http://") || evidence.url.starts_with("https://");
-            ensure!(web, "evidence.url: must begin with http:// or https://");
+            ensure!(
+                url.starts_with("http://") || url.starts_with("https://"),
+                "evidence.url is {url:?}; it must begin with http:// or https://"
+            );
         }
         Ok(())
     }
@@ -209,7 +216,7 @@ fn millis<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Err
 fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Address, D::Error> {
     let text = String::deserialize(deserializer)?;
     text.parse()
-        .map_err(|_| D::Error::custom(format!("{text:?} is not an address in base58")))
+        .map_err(|_| D::Error::custom(format!("{text:?} is not a base58 address")))
 }
 
 #[cfg(test)]
@@ -242,12 +249,12 @@ mod tests {
         Config::read(&path)
     }
 
-    fn refusal(text: &str) -> String {
-        format!("{:#}", read(text).expect_err("refused"))
+    fn error(text: &str) -> String {
+        format!("{:#}", read(text).expect_err("invalid"))
     }
 
     #[test]
-    fn a_keeper_needs_little() {
+    fn a_keeper_needs_an_rpc_url_a_keypair_and_a_model() {
         let config = read(KEEPER).expect("valid");
         assert_eq!(config.poll, Duration::from_millis(400));
         assert!(config.models[0].oracle().expect("valid").is_none());
@@ -255,13 +262,13 @@ mod tests {
     }
 
     #[test]
-    fn an_oracle_names_spec_data_and_windows() {
+    fn an_oracle_needs_spec_data_windows_and_evidence() {
         let config = read(&(KEEPER.to_owned() + ORACLE)).expect("valid");
         let oracle = config.models[0]
             .oracle()
             .expect("valid")
             .expect("an oracle");
-        assert_eq!(oracle.windows.column(), "id");
+        assert_eq!(oracle.windowing.key_column(), "id");
         assert_eq!(oracle.data, Path::new("/data/analysis.parquet"));
         let uri = config.evidence.expect("given").uri(&[0xab; 32]);
         assert_eq!(
@@ -271,26 +278,26 @@ mod tests {
     }
 
     #[test]
-    fn refusals_name_file_and_field() {
-        let unknown = refusal(&format!("pol_ms = 3\n{KEEPER}"));
+    fn errors_name_file_and_field() {
+        let unknown = error(&format!("pol_ms = 3\n{KEEPER}"));
         assert!(
             unknown.contains("pol_ms") && unknown.contains("crank.toml"),
             "{unknown}"
         );
-        let half = refusal(&format!("{KEEPER}\nspec = \"spec.json\""));
+        let half = error(&format!("{KEEPER}\nspec = \"spec.json\""));
         assert!(
             half.contains("models[0]") && half.contains("spec"),
             "{half}"
         );
-        let both = refusal(&format!(
+        let both = error(&format!(
             "{KEEPER}\n[models.windows]\ntime = \"t\"\nrows = 1"
         ));
         assert!(both.contains("either order_by and rows, or time"), "{both}");
         let no_evidence = ORACLE.split("[evidence]").next().unwrap_or_default();
-        let no_evidence = refusal(&format!("{KEEPER}{no_evidence}"));
+        let no_evidence = error(&format!("{KEEPER}{no_evidence}"));
         assert!(no_evidence.contains("[evidence]"), "{no_evidence}");
         let url = format!("url = \"http://{}\"", "x".repeat(60));
         let long = ORACLE.replace("url = \"http://127.0.0.1:9100/\"", &url);
-        assert!(refusal(&format!("{KEEPER}{long}")).contains("evidence.url"));
+        assert!(error(&format!("{KEEPER}{long}")).contains("evidence.url"));
     }
 }

@@ -1,19 +1,30 @@
-//! The process of oracle operators and keepers.
+//! The process that oracle operators and keepers run.
 //!
-//! It counts what a model's windows hold and submits the counts, and it takes every step that
-//! needs nobody's permission: receipts are finalized, markets settled, everybody paid.
+//! For each configured model it takes every step that needs no privileged key: it finalizes
+//! receipts, settles markets, and pays claims, fees and withdraw requests. For a model whose data
+//! it has, it also counts windows and submits the counts.
 //!
-//! A round reads the chain ([`state`]), decides what is due ([`due`]), which is a pure function,
-//! and sends it ([`send`]). Nothing is remembered that the chain does not tell again, so the
-//! process can be ended at any moment and run more than once.
+//! [`run`] repeats rounds. A round reads the chain into a [`snapshot`] with [`reader`], adds the
+//! [`oracle`]'s counts, derives the due actions with the pure functions of [`due`], and sends them
+//! with [`send`]. The process keeps no state that it can't rebuild from the chain and the data, so
+//! it can be killed at any moment, and more than one can run on the same key.
 
 pub mod check;
 pub mod config;
 pub mod data;
+pub mod dataset;
 pub mod due;
 pub mod evidence;
 pub mod measure;
+pub mod oracle;
+pub mod periods;
+pub mod reader;
+pub mod retry;
 pub mod run;
 pub mod send;
+pub mod snapshot;
 pub mod spec;
-pub mod state;
+pub mod spec_file;
+
+#[cfg(test)]
+mod fixtures;

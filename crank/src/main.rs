@@ -1,4 +1,4 @@
-//! The crank: see the library for what it does.
+//! Command line of the crank; the library has the rest.
 
 use std::{io::IsTerminal, path::PathBuf, process::ExitCode};
 
@@ -20,22 +20,22 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Looks after the models of a configuration file until it is ended.
+    /// Runs keeper and oracle for the models of a configuration file, until stopped.
     Run {
-        /// Configuration file, in TOML.
+        /// Configuration file (TOML).
         #[arg(long)]
         config: PathBuf,
     },
-    /// Makes a metric-spec document from reference data.
+    /// Creates a metric-spec document from reference data.
     Spec(spec::Options),
-    /// Counts a window anew and says whether to challenge its receipt: exits with 0 where the
-    /// counts agree, 2 where it is to be challenged, 1 where that can't be told.
+    /// Recounts a window and says whether to challenge its receipt. Exit code: 0 if the receipt
+    /// agrees with the recount, 2 if it should be challenged, 1 if the check failed.
     Check {
-        /// The model's address.
+        /// Address of the model.
         model: Address,
-        /// The window's number.
+        /// Number of the window.
         window: u64,
-        /// Configuration file that names the model's spec and data.
+        /// Configuration file (TOML) with the model's spec and data.
         #[arg(long)]
         config: PathBuf,
     },
@@ -49,7 +49,7 @@ async fn main() -> ExitCode {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .init();
-    // 2 says to challenge, so a wrong command line has to say something else.
+    // clap exits with 2 on a usage error. Here 2 means "challenge", so usage errors exit with 1.
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

@@ -1,4 +1,4 @@
-//! Sending what is due, each action once while it is on its way.
+//! Sends due actions, and keeps at most one transaction of each action in flight.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -8,52 +8,71 @@ use std::{
 
 use anchor_lang::solana_program::instruction::error::InstructionError;
 use anyhow::Result;
+use backon::ExponentialBackoff;
 use driftshield_sdk::{
     DriftShieldError, error,
     rpc::{Blockhash, Client, Error, Keypair, Refusal, Signature, TransactionError, transaction},
 };
-use tokio::{sync::Semaphore, task::JoinSet};
+use tokio::{
+    sync::Semaphore,
+    task::{JoinError, JoinSet},
+};
 
-use crate::due::{Action, Key};
+use crate::{
+    due::{Action, ActionKey},
+    retry::exponential_backoff,
+};
 
-/// Transactions that are sent at the same time.
-const CONCURRENT: usize = 16;
-/// Transactions of one round, at most: what is left is due in the next one, on newer state.
-const QUEUED: usize = 64;
-/// The most signatures whose statuses one call reads.
-const STATUSES: usize = 256;
-/// How often an action may lose a race before it is taken for stuck.
-const RACES: u32 = 5;
-const FIRST_WAIT: Duration = Duration::from_secs(1);
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
-/// After this long without an outcome the chain is asked whether a transaction can still land.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Maximum number of transactions that are being sent at the same time.
+const MAX_CONCURRENT_SENDS: usize = 16;
+/// Maximum number of transactions that wait to be sent. The next round sends the others if they
+/// are still due then.
+const MAX_QUEUED: usize = 64;
+/// Maximum number of signatures that one `getSignatureStatuses` call accepts.
+const MAX_STATUSES_PER_CALL: usize = 256;
+/// Number of lost races of an action after which a further one counts as a failure.
+const MAX_LOST_RACES: u32 = 5;
+/// Maximum delay after a failure of an action.
+const MAX_RETRY_DELAY: Duration = Duration::from_secs(60);
+/// Time without an outcome after which transactions are checked for expired blockhashes.
+const EXPIRY_CHECK_AFTER: Duration = Duration::from_secs(20);
 
-/// Signs and sends actions, and follows them until their outcome is known.
+/// Signs and sends actions, and polls their outcomes.
 pub struct Sender {
     client: Arc<Client>,
     keypair: Arc<Keypair>,
     permits: Arc<Semaphore>,
-    sending: JoinSet<(Key, Result<Signature, Error>)>,
-    /// What is being sent, with the last block height that takes it.
-    queued: HashMap<Key, u64>,
-    sent: HashMap<Key, Sent>,
-    setbacks: HashMap<Key, Setback>,
+    tasks: JoinSet<(ActionKey, Result<Signature, Error>)>,
+    /// Actions of `tasks`, each with the last block height that accepts its blockhash.
+    queued: HashMap<ActionKey, u64>,
+    /// Actions whose transaction the RPC node accepted and whose outcome is unknown.
+    in_flight: HashMap<ActionKey, InFlight>,
+    retries: HashMap<ActionKey, RetryState>,
 }
 
-struct Sent {
+/// A transaction whose outcome is unknown.
+struct InFlight {
     signature: Signature,
     last_valid_height: u64,
-    at: Instant,
+    sent_at: Instant,
 }
 
-/// An action that did not succeed.
-#[derive(Clone, Copy)]
-struct Setback {
-    races: u32,
-    failures: u32,
-    /// Not sent again before.
-    until: Instant,
+/// When to send an action again that did not succeed.
+struct RetryState {
+    lost_races: u32,
+    delays: ExponentialBackoff,
+    /// The action is not sent before.
+    retry_at: Instant,
+}
+
+impl RetryState {
+    fn new() -> Self {
+        Self {
+            lost_races: 0,
+            delays: exponential_backoff(MAX_RETRY_DELAY),
+            retry_at: Instant::now(),
+        }
+    }
 }
 
 impl Sender {
@@ -61,24 +80,24 @@ impl Sender {
         Self {
             client,
             keypair,
-            permits: Arc::new(Semaphore::new(CONCURRENT)),
-            sending: JoinSet::new(),
+            permits: Arc::new(Semaphore::new(MAX_CONCURRENT_SENDS)),
+            tasks: JoinSet::new(),
             queued: HashMap::new(),
-            sent: HashMap::new(),
-            setbacks: HashMap::new(),
+            in_flight: HashMap::new(),
+            retries: HashMap::new(),
         }
     }
 
-    /// Takes in what became of what was sent. Comes before the state is read, so that the state
-    /// shows all that this takes for landed.
-    pub async fn follow(&mut self) -> Result<(), Error> {
-        while let Some(sent) = self.sending.try_join_next() {
-            self.note_sent(sent);
+    /// Polls the outcomes of sent transactions. Call it before reading the snapshot: the snapshot
+    /// then shows the effect of every transaction that this call found confirmed.
+    pub async fn poll_outcomes(&mut self) -> Result<(), Error> {
+        while let Some(result) = self.tasks.try_join_next() {
+            self.record_send(result);
         }
-        let (keys, signatures): (Vec<Key>, Vec<Signature>) = self
-            .sent
+        let (keys, signatures): (Vec<ActionKey>, Vec<Signature>) = self
+            .in_flight
             .iter()
-            .take(STATUSES)
+            .take(MAX_STATUSES_PER_CALL)
             .map(|(key, sent)| (*key, sent.signature))
             .unzip();
         if keys.is_empty() {
@@ -90,53 +109,60 @@ impl Sender {
                 None => continue,
                 Some(Ok(())) => {
                     tracing::info!(step = ?key.step, account = %key.account, %signature, "done");
-                    self.setbacks.remove(&key);
+                    self.retries.remove(&key);
                 }
                 Some(Err(error)) => {
                     let logs = vec![];
-                    self.note_refusal(key, &Refusal { error, logs });
+                    self.record_refusal(key, &Refusal { error, logs });
                 }
             }
-            self.sent.remove(&key);
+            self.in_flight.remove(&key);
         }
-        self.forget_expired().await
+        self.drop_expired().await
     }
 
-    /// Lets go of transactions that can't land any more.
-    async fn forget_expired(&mut self) -> Result<(), Error> {
-        if !self.sent.values().any(|sent| PATIENCE < sent.at.elapsed()) {
+    /// Drops transactions that can't land any more because their blockhash has expired.
+    async fn drop_expired(&mut self) -> Result<(), Error> {
+        let mut in_flight = self.in_flight.values();
+        if !in_flight.any(|sent| EXPIRY_CHECK_AFTER < sent.sent_at.elapsed()) {
             return Ok(());
         }
         let height = self.client.rpc().get_block_height().await?;
-        self.sent.retain(|key, sent| {
-            let alive = height <= sent.last_valid_height;
-            if !alive {
-                tracing::warn!(step = ?key.step, account = %key.account, "expired before it landed");
+        self.in_flight.retain(|key, sent| {
+            let can_land = height <= sent.last_valid_height;
+            if !can_land {
+                tracing::warn!(
+                    step = ?key.step,
+                    account = %key.account,
+                    "transaction expired before it landed"
+                );
             }
-            alive
+            can_land
         });
         Ok(())
     }
 
-    /// Sends the actions that are not on their way and do not wait. Returns at once.
+    /// Queues the actions that are neither in flight nor waiting for a retry, in order, up to
+    /// [`MAX_QUEUED`]. Returns at once. Forgets the retry state of actions that are not due any
+    /// more.
     pub fn send(&mut self, actions: Vec<Action>, blockhash: Blockhash) {
-        let due: HashSet<Key> = actions.iter().map(|action| action.key).collect();
-        self.setbacks.retain(|key, _| due.contains(key));
+        let due: HashSet<ActionKey> = actions.iter().map(|action| action.key).collect();
+        self.retries.retain(|key, _| due.contains(key));
         for action in actions {
-            if QUEUED <= self.sending.len() {
+            if MAX_QUEUED <= self.tasks.len() {
                 break;
             }
-            if self.is_free(&action.key) {
+            if self.can_send(&action.key) {
                 self.spawn(action, blockhash);
             }
         }
     }
 
-    fn is_free(&self, key: &Key) -> bool {
-        let waits = |setback: &Setback| Instant::now() < setback.until;
+    fn can_send(&self, key: &ActionKey) -> bool {
+        let is_waiting = |retry: &RetryState| Instant::now() < retry.retry_at;
         !self.queued.contains_key(key)
-            && !self.sent.contains_key(key)
-            && !self.setbacks.get(key).is_some_and(waits)
+            && !self.in_flight.contains_key(key)
+            && !self.retries.get(key).is_some_and(is_waiting)
     }
 
     fn spawn(&mut self, action: Action, blockhash: Blockhash) {
@@ -144,7 +170,7 @@ impl Sender {
         self.queued.insert(key, blockhash.last_valid_height);
         let (client, keypair) = (self.client.clone(), self.keypair.clone());
         let permits = self.permits.clone();
-        self.sending.spawn(async move {
+        self.tasks.spawn(async move {
             let _permit = permits.acquire().await;
             let send = async {
                 let transaction = transaction(&instructions, &[&keypair], blockhash.hash)?;
@@ -154,83 +180,78 @@ impl Sender {
         });
     }
 
-    /// Waits until all that is being sent is sent.
+    /// Waits until every queued transaction is sent.
     pub async fn finish(mut self) {
-        while let Some(sent) = self.sending.join_next().await {
-            self.note_sent(sent);
+        while let Some(result) = self.tasks.join_next().await {
+            self.record_send(result);
         }
     }
 
-    fn note_sent(&mut self, sent: Result<(Key, Result<Signature, Error>), tokio::task::JoinError>) {
-        let (key, result) = match sent {
-            Ok(sent) => sent,
-            Err(error) => std::panic::resume_unwind(error.into_panic()), // none is ever aborted
+    fn record_send(&mut self, result: Result<(ActionKey, Result<Signature, Error>), JoinError>) {
+        let (key, result) = match result {
+            Ok(result) => result,
+            // No task is ever aborted, so it panicked.
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
         };
         let Some(last_valid_height) = self.queued.remove(&key) else {
             return;
         };
         match result {
             Ok(signature) => {
-                let at = Instant::now();
-                let sent = Sent {
+                let sent = InFlight {
                     signature,
                     last_valid_height,
-                    at,
+                    sent_at: Instant::now(),
                 };
-                self.sent.insert(key, sent);
+                self.in_flight.insert(key, sent);
             }
-            Err(Error::Refused(refusal)) => self.note_refusal(key, &refusal),
-            Err(error) => self.note_failure(key, &error),
+            Err(Error::Refused(refusal)) => self.record_refusal(key, &refusal),
+            Err(error) => self.record_failure(key, &error),
         }
     }
 
-    fn note_refusal(&mut self, key: Key, refusal: &Refusal) {
-        let races = self.setbacks.get(&key).map_or(0, |setback| setback.races) + 1;
-        if RACES < races || !lost_race(refusal) {
-            return self.note_failure(key, refusal);
+    fn record_refusal(&mut self, key: ActionKey, refusal: &Refusal) {
+        let retry = self.retry_state(key);
+        if MAX_LOST_RACES <= retry.lost_races || !is_lost_race(refusal) {
+            return self.record_failure(key, refusal);
         }
+        retry.lost_races += 1;
         tracing::debug!(step = ?key.step, account = %key.account, %refusal, "lost a race");
-        let setback = self.setback(key);
-        setback.races = races;
     }
 
-    fn note_failure(&mut self, key: Key, error: &dyn std::fmt::Display) {
-        let setback = self.setback(key);
-        let wait = FIRST_WAIT.saturating_mul(1 << setback.failures.min(6));
-        let wait = wait.min(LONGEST_WAIT);
-        setback.failures += 1;
-        setback.until = Instant::now() + wait;
-        let wait_ms = wait.as_millis();
-        tracing::warn!(step = ?key.step, account = %key.account, wait_ms, %error, "refused");
+    fn record_failure(&mut self, key: ActionKey, error: &dyn std::fmt::Display) {
+        let retry = self.retry_state(key);
+        let delay = retry.delays.next().unwrap_or(MAX_RETRY_DELAY);
+        retry.retry_at = Instant::now() + delay;
+        let wait_ms = delay.as_millis();
+        tracing::warn!(step = ?key.step, account = %key.account, wait_ms, %error, "action failed");
     }
 
-    fn setback(&mut self, key: Key) -> &mut Setback {
-        self.setbacks.entry(key).or_insert(Setback {
-            races: 0,
-            failures: 0,
-            until: Instant::now(),
-        })
+    fn retry_state(&mut self, key: ActionKey) -> &mut RetryState {
+        self.retries.entry(key).or_insert_with(RetryState::new)
     }
 }
 
-/// Whether the refusal says that somebody else, or time, was faster: the state will show it.
-fn lost_race(refusal: &Refusal) -> bool {
+/// Whether the transaction failed because another one, or the passing of time, took the step first.
+/// The next snapshot shows it.
+fn is_lost_race(refusal: &Refusal) -> bool {
     match &refusal.error {
-        // The same transaction is there, or the blockhash is not known here yet.
+        // The same transaction has landed, or the node does not know the blockhash yet.
         TransactionError::AlreadyProcessed | TransactionError::BlockhashNotFound => true,
         TransactionError::InstructionError(_, error) => match error {
             // The account was closed.
             InstructionError::UninitializedAccount
             | InstructionError::IllegalOwner
             | InstructionError::AccountDataTooSmall => true,
-            InstructionError::Custom(code) => races().contains(code),
+            InstructionError::Custom(code) => lost_race_codes().contains(code),
             _ => false,
         },
         _ => false,
     }
 }
 
-fn races() -> [u32; 30] {
+/// Codes of the program's errors that mean a lost race.
+fn lost_race_codes() -> [u32; 30] {
     use DriftShieldError::*;
     [
         AlreadySubmitted,
@@ -283,48 +304,48 @@ mod tests {
     }
 
     #[test]
-    fn races_are_told_from_faults() {
+    fn lost_races_differ_from_failures() {
         for error in [
             code(DriftShieldError::AlreadySubmitted),
             code(DriftShieldError::NothingToFinalize),
             InstructionError::AccountDataTooSmall,
         ] {
-            assert!(lost_race(&refused(error)));
+            assert!(is_lost_race(&refused(error)));
         }
-        let frozen = InstructionError::Custom(17); // of the token program
+        let frozen = InstructionError::Custom(17); // the token program's AccountFrozen
         for error in [frozen, code(DriftShieldError::WrongDestination)] {
-            assert!(!lost_race(&refused(error)));
+            assert!(!is_lost_race(&refused(error)));
         }
     }
 
     #[tokio::test]
-    async fn a_stuck_action_waits_longer_each_time_and_alone() {
+    async fn a_failing_action_backs_off_exponentially_and_delays_no_other() {
         let client = Arc::new(Client::new("http://127.0.0.1:1".into()));
         let mut sender = Sender::new(client, Arc::new(Keypair::new()));
-        let key = |byte| Key {
+        let key = |byte| ActionKey {
             step: crate::due::Step::Claim,
             account: [byte; 32].into(),
         };
         let mut waits = vec![];
         for _ in 0..9 {
-            sender.note_refusal(key(1), &refused(InstructionError::Custom(17)));
+            sender.record_refusal(key(1), &refused(InstructionError::Custom(17)));
             waits.push(
-                sender.setbacks[&key(1)]
-                    .until
+                sender.retries[&key(1)]
+                    .retry_at
                     .duration_since(Instant::now())
                     .as_secs(),
             );
         }
         assert_eq!(waits, [0, 1, 3, 7, 15, 31, 59, 59, 59]);
-        assert!(!sender.is_free(&key(1)));
-        assert!(sender.is_free(&key(2)));
+        assert!(!sender.can_send(&key(1)));
+        assert!(sender.can_send(&key(2)));
 
         let lost = refused(code(DriftShieldError::NothingToFinalize));
-        for _ in 0..RACES {
-            sender.note_refusal(key(3), &lost);
-            assert!(sender.is_free(&key(3)));
+        for _ in 0..MAX_LOST_RACES {
+            sender.record_refusal(key(3), &lost);
+            assert!(sender.can_send(&key(3)));
         }
-        sender.note_refusal(key(3), &lost);
-        assert!(!sender.is_free(&key(3)));
+        sender.record_refusal(key(3), &lost);
+        assert!(!sender.can_send(&key(3)));
     }
 }

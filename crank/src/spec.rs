@@ -1,30 +1,29 @@
-//! `crank spec`: makes a metric-spec document from reference data.
+//! `crank spec`: creates a metric-spec document from reference data.
 
 use std::{fs, path::PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use driftshield_sdk::{
-    json::hex,
     math,
     spec::{Measure, MetricName, SpecDocument, VERSION, sha256},
 };
 
 use crate::{
     data::Table,
-    measure::{columns, count, quantile_edges},
+    measure::{columns, count, quantile_edges, total},
 };
 
-/// Rows that the rarest bin of the reference must stand for in a window of `min_samples`: the
-/// program demands it at registration.
-const EXPECTED_ROWS: u64 = 20;
+/// Minimum number of rows expected in the rarest bin of a window of `min_samples` rows. The program
+/// requires it at registration.
+const MIN_EXPECTED_ROWS: u64 = 20;
 
 #[derive(Debug, Args)]
 pub struct Options {
-    /// Data that the model was validated on, a .parquet or .csv file.
+    /// Data that the model was validated on: a .parquet or .csv file.
     #[arg(long)]
     reference: PathBuf,
-    /// Column to measure, cut into bins at the reference's quantiles.
+    /// Column to measure. Its bins are cut at the reference's quantiles.
     #[arg(
         long,
         required_unless_present = "prediction",
@@ -34,19 +33,19 @@ pub struct Options {
     /// Number of bins, 2 to 16.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u8).range(2..=16))]
     bins: u8,
-    /// How drift is computed. error_rate takes --prediction and --label, the others --column.
+    /// Drift metric; psi by default. error_rate takes --prediction and --label, the others --column.
     #[arg(long, value_enum)]
     metric: Option<MetricOption>,
-    /// Column of predictions, for error_rate.
+    /// Column with the predictions, for error_rate.
     #[arg(long, requires = "label")]
     prediction: Option<String>,
-    /// Column of labels, for error_rate.
+    /// Column with the labels, for error_rate.
     #[arg(long, requires = "prediction")]
     label: Option<String>,
-    /// Fewest rows of a window; unless given, as many as make the rarest bin stand for 20 rows.
+    /// Minimum number of rows of a window. By default so many that 20 are expected in the rarest bin.
     #[arg(long)]
     min_samples: Option<u64>,
-    /// Where to write the document.
+    /// File to write the document to.
     #[arg(long)]
     out: PathBuf,
 }
@@ -73,7 +72,7 @@ impl From<MetricOption> for MetricName {
     }
 }
 
-/// Writes the document, and prints its hash and what it holds.
+/// Writes the document, and prints its hash and content.
 pub fn write(options: &Options) -> Result<()> {
     let document = document(options)?;
     let bytes = document.to_bytes();
@@ -81,10 +80,10 @@ pub fn write(options: &Options) -> Result<()> {
     let draft = options.out.with_extension("tmp");
     fs::write(&draft, &bytes)
         .and_then(|()| fs::rename(&draft, &options.out))
-        .with_context(|| format!("{path}: could not be written"))?;
+        .with_context(|| format!("could not write {path}"))?;
 
     println!("document     {path}");
-    println!("sha256       {}", hex(&sha256(&bytes)));
+    println!("sha256       {}", const_hex::encode(sha256(&bytes)));
     if let Measure::Column { edges, .. } = &document.measure {
         println!("edges        {edges:?}");
     }
@@ -92,12 +91,14 @@ pub fn write(options: &Options) -> Result<()> {
     println!("min_samples  {}", document.min_samples);
     let metric = document.metric.into();
     let floor = math::noise_floor(metric, &document.reference, document.min_samples);
-    println!("noise floor  {floor} micro-units: no market threshold lies under it");
+    println!(
+        "noise floor  {floor} micro-units; market thresholds and policy triggers can't be lower"
+    );
     Ok(())
 }
 
 fn document(options: &Options) -> Result<SpecDocument> {
-    let (names, metric) = measured(options)?;
+    let (names, metric) = columns_and_metric(options)?;
     let path = options.reference.display();
     let table = Table::read(&options.reference, None, &names).with_context(|| path.to_string())?;
     let measure = match names[..] {
@@ -112,22 +113,22 @@ fn document(options: &Options) -> Result<SpecDocument> {
             prediction: prediction.to_owned(),
             label: label.to_owned(),
         },
-        _ => bail!("give --column, or --prediction and --label"),
+        _ => bail!("set --column, or --prediction and --label"),
     };
     debug_assert_eq!(columns(&measure), names);
     let values: Vec<&[f64]> = table.columns.iter().map(Vec::as_slice).collect();
     let reference = count(&measure, &values);
     let least = least_samples(metric, &reference).with_context(|| path.to_string())?;
-    let rows: u64 = reference.iter().map(|&count| u64::from(count)).sum();
+    let rows = total(&reference);
     let default = if metric == MetricName::ErrorRate {
-        error_samples(&reference)
+        default_error_samples(&reference)
     } else {
         least
     };
     let min_samples = options.min_samples.unwrap_or(default);
     if !(least..=rows).contains(&min_samples) {
         bail!(
-            "--min-samples {min_samples}: registration accepts {least} to {rows} with this reference"
+            "--min-samples is {min_samples}; registration accepts {least} to {rows} with this reference"
         );
     }
     let document = SpecDocument {
@@ -136,53 +137,56 @@ fn document(options: &Options) -> Result<SpecDocument> {
         measure,
         reference,
         min_samples,
-        reference_sha256: hex(&table.sha256),
+        reference_sha256: const_hex::encode(table.file_sha256),
     };
     document.validate()?;
     Ok(document)
 }
 
-/// The columns to read, and the metric.
-fn measured(options: &Options) -> Result<(Vec<&str>, MetricName)> {
+/// Names of the columns to read, and the metric.
+fn columns_and_metric(options: &Options) -> Result<(Vec<&str>, MetricName)> {
     let metric = options.metric.map(MetricName::from);
-    let errors = metric == Some(MetricName::ErrorRate);
+    let is_error_rate = metric == Some(MetricName::ErrorRate);
     match (&options.column, &options.prediction, &options.label) {
-        (Some(column), None, None) if !errors => {
+        (Some(column), None, None) if !is_error_rate => {
             Ok((vec![column], metric.unwrap_or(MetricName::Psi)))
         }
-        (None, Some(prediction), Some(label)) if errors || metric.is_none() => {
+        (None, Some(prediction), Some(label)) if is_error_rate || metric.is_none() => {
             Ok((vec![prediction, label], MetricName::ErrorRate))
         }
-        _ => bail!("error_rate takes --prediction and --label, the other metrics --column"),
+        _ => bail!(
+            "--metric does not match the columns; error_rate takes --prediction and --label, the \
+             other metrics --column"
+        ),
     }
 }
 
-/// The smallest `min_samples` with which the rarest bin stands for enough rows, and all bins for
-/// no more than the reference has.
+/// Smallest `min_samples` that registration accepts. Fails if the reference is too small for any.
 fn least_samples(metric: MetricName, reference: &[u32]) -> Result<u64> {
-    let rows: u64 = reference.iter().map(|&count| u64::from(count)).sum();
+    let rows = total(reference);
     if rows == 0 {
-        bail!("no row has all the values that are measured");
+        bail!("no row has a value in every measured column");
     }
     if metric == MetricName::ErrorRate {
         return Ok(1);
     }
     let rarest = reference.iter().copied().min().unwrap_or(0).into();
-    if rarest < EXPECTED_ROWS {
+    if rarest < MIN_EXPECTED_ROWS {
         bail!(
-            "the rarest bin has {rarest} rows, {EXPECTED_ROWS} are needed: use fewer bins or a \
-             larger reference"
+            "the rarest bin has {rarest} rows, but {MIN_EXPECTED_ROWS} are needed; use fewer bins \
+             or a larger reference"
         );
     }
-    Ok((EXPECTED_ROWS * rows).div_ceil(rarest))
+    Ok((MIN_EXPECTED_ROWS * rows).div_ceil(rarest))
 }
 
-/// As many as make the rarer of right and wrong stand for enough rows, of what the reference has.
-/// Registration would accept fewer, but so few tell nothing.
-fn error_samples(reference: &[u32]) -> u64 {
-    let rows: u64 = reference.iter().map(|&count| u64::from(count)).sum();
+/// Default `min_samples` of `error_rate`: so many that [`MIN_EXPECTED_ROWS`] are expected of the
+/// rarer outcome, correct or wrong, but no more than the reference has. Registration would accept
+/// fewer, but so few give no meaningful rate.
+fn default_error_samples(reference: &[u32]) -> u64 {
+    let rows = total(reference);
     let rarest = reference.iter().copied().min().unwrap_or(0);
-    let samples = (EXPECTED_ROWS * rows).checked_div(rarest.into());
+    let samples = (MIN_EXPECTED_ROWS * rows).checked_div(rarest.into());
     samples.unwrap_or(rows).clamp(1, rows)
 }
 
@@ -204,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn the_fewest_samples_are_the_fewest_that_registration_accepts() {
+    fn least_samples_is_the_fewest_that_registration_accepts() {
         for reference in [
             vec![20, 20],
             vec![20, 1_000],
@@ -227,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn a_document_of_a_csv_file() {
+    fn a_document_is_created_from_a_csv_file() {
         let directory = tempfile::tempdir().expect("a directory");
         let reference = directory.path().join("reference.csv");
         let rows: String = (0..100).map(|row| format!("{row},{}\n", row % 2)).collect();
@@ -242,8 +246,8 @@ mod tests {
             min_samples: None,
             out: directory.path().join("spec.json"),
         };
-        write(&options).expect("made");
-        let bytes = fs::read(&options.out).expect("there");
+        write(&options).expect("written");
+        let bytes = fs::read(&options.out).expect("read");
         let document = SpecDocument::parse(&bytes).expect("valid");
         assert_eq!(document.reference, [25; 4]);
         assert_eq!(document.min_samples, 80);

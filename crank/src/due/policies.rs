@@ -1,0 +1,270 @@
+//! Actions on policies: claim, renew, expire.
+
+use std::collections::BTreeMap;
+
+use anchor_lang::Address;
+use driftshield_sdk::{
+    Collateral, Policy, Receipt, Vault, address, best_run, instruction, pause, quote_renewal,
+};
+
+use super::action::{Action, Step, create_token_account};
+use crate::{
+    periods::has_ended,
+    snapshot::{ModelSnapshot, Snapshot},
+};
+
+/// Claims of policies, each by the run of receipts that pays most.
+pub fn claims(snapshot: &Snapshot, model: &ModelSnapshot) -> Vec<Action> {
+    let claim = |policy: &Policy| {
+        if has_ended(policy.expires_at(&model.account), snapshot.now) {
+            return None;
+        }
+        let run = best_run(policy, covered_receipts(model, policy))?;
+        let vault = &snapshot.vault(&policy.vault)?.account;
+        let claim = instruction::claim_policy(policy, vault, run.first_window);
+        let create =
+            create_token_account(snapshot, &policy.holder, &vault.mint, vault.token_program);
+        let account = policy_address(policy);
+        Some(Action::with_token_account(
+            Step::ClaimPolicy,
+            account,
+            create,
+            claim,
+        ))
+    };
+    model.policies.iter().filter_map(claim).collect()
+}
+
+/// Known receipts of the windows that `policy` covers.
+fn covered_receipts<'a>(
+    model: &'a ModelSnapshot,
+    policy: &Policy,
+) -> impl Iterator<Item = &'a Receipt> {
+    let windows = policy.first_window..=policy.last_window;
+    let pending = model.pending_receipts.range(windows.clone());
+    let settled = model.settled_receipts.range(windows);
+    pending.chain(settled).map(|(_, receipt)| receipt)
+}
+
+fn policy_address(policy: &Policy) -> Address {
+    address::policy(&policy.vault, &policy.holder, policy.id)
+}
+
+/// Renewals that need no signature of the holder. All renewals that draw on one token account
+/// together stay within the tokens that it holds and delegates.
+pub fn renewals(snapshot: &Snapshot, model: &ModelSnapshot) -> Vec<Action> {
+    let mint = model.account.bond_mint;
+    let is_enabled = |collateral: &Collateral| collateral.enabled.get();
+    let are_allowed = snapshot.paused & pause::RENEWALS == 0
+        && snapshot.collaterals.get(&mint).is_some_and(is_enabled);
+    if !are_allowed {
+        return vec![];
+    }
+    let mut spent: BTreeMap<Address, u64> = BTreeMap::new(); // by token account
+    let renew = |policy: &Policy| {
+        let vault = &snapshot.vault(&policy.vault)?.account;
+        let premium = renewal_premium(snapshot, model, policy, vault)?;
+        let source = address::token_account(&policy.holder, &mint, vault.token_program.into());
+        let authority = address::renewal_authority(&policy.holder);
+        let token_account = snapshot.token_accounts.get(&source)?;
+        let available = token_account.takeable(&policy.holder, &authority);
+        let spent = spent.entry(source).or_default();
+        let total = spent.checked_add(premium)?;
+        if available < total {
+            return None;
+        }
+        *spent = total;
+        let renew = instruction::renew_policy(policy, vault, source, false);
+        Some(Action::new(
+            Step::RenewPolicy,
+            policy_address(policy),
+            renew,
+        ))
+    };
+    model.policies.iter().filter_map(renew).collect()
+}
+
+/// Premium of the renewal of `policy`, in base units. `None` if the renewal is not due or the
+/// program would refuse it.
+fn renewal_premium(
+    snapshot: &Snapshot,
+    model: &ModelSnapshot,
+    policy: &Policy,
+    vault: &Vault,
+) -> Option<u64> {
+    if !policy.auto_renew.get() || !is_renewal_time(policy, vault, model, snapshot.now)? {
+        return None;
+    }
+    vault
+        .require_outsider(&policy.holder, &model.account)
+        .ok()?;
+    let mut exposures = model.exposures.iter();
+    let exposure = exposures.find(|exposure| exposure.vault == policy.vault)?;
+    let mut vault = *vault; // a copy
+    let quote = quote_renewal(&mut vault, exposure, &model.account, policy, snapshot.now);
+    quote.ok().map(|quote| quote.premium)
+}
+
+/// Whether `now` lies in the interval in which renewals are tried.
+///
+/// The interval ends at the last time that the program accepts: the vault's waiting period before
+/// the next windows begin. It starts one waiting period or one window before its end, whichever is
+/// longer. Starting late leaves holders their tokens and their choice for longer, and charges the
+/// price of that time. The interval does not start before the current term begins, unless that
+/// would leave no time at all.
+fn is_renewal_time(
+    policy: &Policy,
+    vault: &Vault,
+    model: &ModelSnapshot,
+    now: i64,
+) -> Option<bool> {
+    let start = |window| model.account.window_start(window).ok();
+    let next_window = policy.last_window + 1; // can't overflow: its times fit an i64
+    let term_start = start(next_window.checked_sub(policy.windows)?)?;
+    let last = start(next_window)? - vault.waiting_secs;
+    let first = last - vault.waiting_secs.max(model.account.window_secs);
+    let first = if term_start < last {
+        first.max(term_start)
+    } else {
+        first
+    };
+    Some((first..=last).contains(&now))
+}
+
+/// Expirations of policies that can no longer be claimed.
+pub fn expirations(snapshot: &Snapshot, model: &ModelSnapshot) -> Vec<Action> {
+    let policies = model.policies.iter();
+    policies
+        .filter(|policy| has_ended(policy.expires_at(&model.account), snapshot.now))
+        .map(|policy| {
+            let expire = instruction::expire_policy(policy);
+            Action::new(Step::ExpirePolicy, policy_address(policy), expire)
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use driftshield_sdk::{Collateral, ReceiptState};
+
+    use super::*;
+    use crate::{
+        due,
+        fixtures::{
+            insurance::{HOLDER, MODEL, fund, insured, policy},
+            key, receipt, steps, zeroed,
+        },
+    };
+
+    fn settle(snapshot: &mut Snapshot, window: u64, value: u64) {
+        let mut receipt = receipt(window, ReceiptState::Final, 0, 0);
+        receipt.value = value;
+        snapshot.models[0].settled_receipts.insert(window, receipt);
+    }
+
+    /// A snapshot whose policy can be renewed, with one base unit delegated.
+    fn renewable(now: i64) -> Snapshot {
+        let mut snapshot = insured(now);
+        let mut collateral: Collateral = zeroed();
+        collateral.enabled = true.into();
+        snapshot.collaterals.insert(Address::default(), collateral);
+        fund(&mut snapshot, HOLDER, 1);
+        snapshot
+    }
+
+    #[test]
+    fn a_policy_is_claimed_by_the_run_that_pays_most() {
+        let mut snapshot = insured(150);
+        assert_eq!(steps(&snapshot), []);
+        settle(&mut snapshot, 2, 300);
+        settle(&mut snapshot, 4, 400);
+        let actions = due::actions(&snapshot);
+        assert_eq!(steps(&snapshot), [Step::ClaimPolicy]);
+        // The holder's token account may be missing, so it is created first.
+        assert_eq!(actions[0].instructions.len(), 2);
+        let accounts = &actions[0].instructions[1].accounts;
+        let named = |window| {
+            let receipt = address::receipt(&key(MODEL), window);
+            accounts.iter().any(|account| account.pubkey == receipt)
+        };
+        assert!(named(4) && !named(2));
+
+        snapshot.models[0].policies[0].paid = 50;
+        assert_eq!(steps(&snapshot), []);
+        // A receipt with an uncollected credit counts too.
+        let mut ruled = receipt(5, ReceiptState::Final, 0, 0);
+        ruled.value = 500;
+        snapshot.models[0].pending_receipts.insert(5, ruled);
+        assert_eq!(steps(&snapshot), [Step::ClaimPolicy]);
+    }
+
+    #[test]
+    fn a_policy_expires_when_it_can_no_longer_be_claimed() {
+        let at = |now| {
+            let mut snapshot = insured(now);
+            settle(&mut snapshot, 2, 300);
+            steps(&snapshot)
+        };
+        assert_eq!(at(289), [Step::ClaimPolicy]);
+        assert_eq!(at(290), [Step::ExpirePolicy]);
+    }
+
+    #[test]
+    fn renewals_are_tried_during_the_last_waiting_period_that_allows_them() {
+        for now in [101, 169, 186] {
+            assert_eq!(steps(&renewable(now)), [], "at {now}");
+        }
+        for now in [170, 185] {
+            assert_eq!(steps(&renewable(now)), [Step::RenewPolicy], "at {now}");
+        }
+        // A policy of two windows: not before its term begins at 180.
+        let mut short = renewable(179);
+        let policy = &mut short.models[0].policies[0];
+        (policy.first_window, policy.windows) = (8, 2);
+        assert_eq!(steps(&short), []);
+        short.now = 180;
+        assert_eq!(steps(&short), [Step::RenewPolicy]);
+        // A policy of one window: its term begins too late, so the renewal comes earlier.
+        let policy = &mut short.models[0].policies[0];
+        (policy.first_window, policy.windows) = (9, 1);
+        assert_eq!(steps(&short), [Step::RenewPolicy]);
+    }
+
+    #[test]
+    fn renewals_that_the_program_would_refuse_are_not_sent() {
+        let refused = |change: fn(&mut Snapshot)| {
+            let mut snapshot = renewable(175);
+            change(&mut snapshot);
+            steps(&snapshot).is_empty()
+        };
+        assert!(!refused(|_| {}));
+        assert!(refused(|snapshot| snapshot.paused = pause::RENEWALS));
+        assert!(refused(|snapshot| snapshot.collaterals.clear()));
+        assert!(refused(|snapshot| fund(snapshot, HOLDER, 0)));
+        assert!(refused(|snapshot| snapshot.token_accounts.clear()));
+        assert!(refused(|snapshot| {
+            snapshot.vaults[0].account.manager = key(HOLDER)
+        }));
+        assert!(refused(|snapshot| snapshot.models[0].exposures[0].cap = 99));
+        let changes: [fn(&mut Policy); 4] = [
+            |policy| policy.auto_renew = false.into(),
+            |policy| policy.paid = 1,
+            |policy| policy.previous_term.end = 176,
+            |policy| policy.max_premium = 0,
+        ];
+        for change in changes {
+            let mut snapshot = renewable(175);
+            change(&mut snapshot.models[0].policies[0]);
+            assert_eq!(steps(&snapshot), []);
+        }
+    }
+
+    #[test]
+    fn renewals_share_an_allowance() {
+        let mut snapshot = renewable(175);
+        snapshot.models[0].policies.push(policy(2));
+        assert_eq!(steps(&snapshot), [Step::RenewPolicy]);
+        fund(&mut snapshot, HOLDER, 2);
+        assert_eq!(steps(&snapshot), [Step::RenewPolicy, Step::RenewPolicy]);
+    }
+}

@@ -1,0 +1,69 @@
+//! Actions on oracle seats: withdraw released bonds, close empty seats.
+
+use driftshield_sdk::{Seat, address, instruction};
+
+use super::action::{Action, Step, create_token_account};
+use crate::snapshot::{ModelSnapshot, Snapshot};
+
+/// Payments of bonds whose unbonding period is over.
+pub fn bond_withdrawals(snapshot: &Snapshot, model: &ModelSnapshot) -> Vec<Action> {
+    let is_released = |seat: &&Seat| 0 < seat.unbonding && seat.release_at <= snapshot.now;
+    let withdraw = |seat: &Seat| {
+        let account = address::seat(&model.address, &seat.oracle);
+        let create = create_token_account(
+            snapshot,
+            &seat.oracle,
+            &model.account.bond_mint,
+            model.account.token_program,
+        );
+        let withdraw = instruction::withdraw_bond(seat.oracle, model.address, &model.account);
+        Action::with_token_account(Step::WithdrawBond, account, create, withdraw)
+    };
+    let seats = model.seats.iter();
+    seats.filter(is_released).map(withdraw).collect()
+}
+
+/// Closures of seats that hold no bond and that no open receipt needs.
+pub fn closures(model: &ModelSnapshot) -> Vec<Action> {
+    let is_needed = |seat: &Seat| {
+        model.account.oracle_index(&seat.oracle).is_some() && 0 < model.account.open_receipts
+    };
+    let seats = model.seats.iter();
+    seats
+        .filter(|seat| seat.bonded == 0 && !is_needed(seat))
+        .map(|seat| {
+            let account = address::seat(&model.address, &seat.oracle);
+            let close = instruction::close_seat(seat.oracle, model.address);
+            Action::new(Step::CloseSeat, account, close)
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixtures::{key, snapshot, steps, zeroed};
+
+    #[test]
+    fn bonds_are_paid_back_and_empty_seats_closed() {
+        let with_seat = |now, oracle, bonded, unbonding| {
+            let mut seat: Seat = zeroed();
+            seat.model = key(9);
+            seat.oracle = key(oracle);
+            (seat.bonded, seat.unbonding, seat.release_at) = (bonded, unbonding, 50);
+            let mut snapshot = snapshot(now);
+            snapshot.models[0].seats.push(seat);
+            snapshot
+        };
+        assert_eq!(steps(&with_seat(49, 1, 5, 5)), []);
+        assert_eq!(steps(&with_seat(50, 1, 5, 5)), [Step::WithdrawBond]);
+        assert_eq!(steps(&with_seat(50, 1, 5, 0)), []);
+        let mut empty = with_seat(50, 1, 0, 0);
+        assert_eq!(steps(&empty), [Step::CloseSeat]);
+        empty.models[0].account.open_receipts = 1;
+        assert_eq!(steps(&empty), []);
+        let mut unlisted = with_seat(50, 40, 0, 0);
+        unlisted.models[0].account.open_receipts = 1;
+        assert_eq!(steps(&unlisted), [Step::CloseSeat]);
+    }
+}

@@ -1,0 +1,192 @@
+//! Actions on vaults: close listings, pay withdraw requests, collect fees, close.
+
+use anchor_lang::Address;
+use driftshield_sdk::{Exposure, PremiumPayee, Vault, WithdrawRequest, address, instruction};
+
+use super::action::{Action, Step};
+use crate::snapshot::{ModelSnapshot, Snapshot, VaultSnapshot};
+
+/// A partial payment must be at least this fraction (1/n) of the request's value: streaming
+/// premium frees a little capital every second, and each payment costs a transaction.
+const MIN_PARTIAL_PAYMENT_DIVISOR: u64 = 10;
+
+/// Closures of exposures without open policies on which no cover can be sold any more.
+pub fn exposure_closures(snapshot: &Snapshot, model: &ModelSnapshot) -> Vec<Action> {
+    let close = |exposure: &Exposure| {
+        let vault = snapshot.vault(&exposure.vault)?;
+        // Unknown shares count as held, which keeps the exposure open.
+        let circulating_shares = vault.circulating_shares.unwrap_or(u64::MAX);
+        let vault = &vault.account;
+        let is_due = exposure.policies == 0
+            && exposure.is_dead(vault, &model.account, circulating_shares, snapshot.now);
+        let account = address::exposure(&exposure.vault, &exposure.model);
+        let close = || instruction::close_exposure(exposure.vault, vault, exposure.model);
+        is_due.then(|| Action::new(Step::CloseExposure, account, close()))
+    };
+    model.exposures.iter().filter_map(close).collect()
+}
+
+/// Withdrawals and fee collections of a vault, and its closure.
+pub fn actions(snapshot: &Snapshot, vault: &VaultSnapshot) -> Vec<Action> {
+    let mut actions = withdrawals(snapshot, vault);
+    actions.extend(fee_collections(snapshot, vault));
+    actions.extend(closure(snapshot, vault));
+    actions
+}
+
+/// Payments of withdraw requests out of free capital, in order.
+fn withdrawals(snapshot: &Snapshot, vault: &VaultSnapshot) -> Vec<Action> {
+    let mut account = vault.account; // a copy
+    account.accrue(snapshot.now);
+    let withdraw = |request: &WithdrawRequest| {
+        let (mut after, mut remaining) = (account, *request); // copies
+        let (paid, _) = after.withdraw(&mut remaining, snapshot.now).ok()?;
+        let value = request.value.min(account.worth(request.shares));
+        let is_worthwhile = remaining.shares == 0 || value / MIN_PARTIAL_PAYMENT_DIVISOR <= paid;
+        // Missing token accounts are not created: a payee could farm rent by closing the account
+        // repeatedly.
+        let is_payable = paid == 0 || can_be_paid(snapshot, &request.owner, &account);
+        if !is_worthwhile || !is_payable {
+            return None;
+        }
+        account = after;
+        let request_address = address::withdraw_request(&vault.address, &request.owner);
+        let withdraw = instruction::withdraw(request.owner, vault.address, &vault.account);
+        Some(Action::new(Step::Withdraw, request_address, withdraw))
+    };
+    vault.requests.iter().filter_map(withdraw).collect()
+}
+
+/// Whether `owner`'s associated token account exists, is still owned by `owner`, and is not frozen.
+fn can_be_paid(snapshot: &Snapshot, owner: &Address, vault: &Vault) -> bool {
+    let address = address::token_account(owner, &vault.mint, vault.token_program.into());
+    let account = snapshot.token_accounts.get(&address);
+    account.is_some_and(|account| account.owner == *owner && !account.is_frozen)
+}
+
+/// Collections of the treasury's and the manager's part of premiums.
+fn fee_collections(snapshot: &Snapshot, vault: &VaultSnapshot) -> Vec<Action> {
+    let account = &vault.account;
+    let collect = |step, payee| {
+        let collect = instruction::collect_manager_fees(vault.address, account, payee);
+        Action::new(step, vault.address, collect)
+    };
+    let mut actions = vec![];
+    if 0 < account.protocol_credit {
+        actions.push(collect(Step::CollectPremiumFee, PremiumPayee::Treasury));
+    }
+    if 0 < account.manager_credit && can_be_paid(snapshot, &account.manager, account) {
+        actions.push(collect(Step::CollectManagerFee, PremiumPayee::Manager));
+    }
+    actions
+}
+
+fn closure(snapshot: &Snapshot, vault: &VaultSnapshot) -> Option<Action> {
+    let account = &vault.account;
+    let is_due = account.is_empty(vault.circulating_shares?)
+        && account.is_over(snapshot.now)
+        && account.protocol_credit == 0
+        && account.manager_credit == 0;
+    let close = || instruction::close_vault(vault.address, account, false);
+    is_due.then(|| Action::new(Step::CloseVault, vault.address, close()))
+}
+
+#[cfg(test)]
+mod tests {
+    use driftshield_sdk::ModelStatus;
+
+    use super::*;
+    use crate::fixtures::{
+        insurance::{MANAGER, PROVIDER, VAULT, fund, insured, vault},
+        key, snapshot, steps, zeroed,
+    };
+
+    fn with_requests(now: i64, providers: &[u8]) -> Snapshot {
+        let mut snapshot = insured(now);
+        snapshot.models[0].policies.clear();
+        for &provider in providers {
+            let mut request: WithdrawRequest = zeroed();
+            (request.vault, request.owner) = (key(VAULT), key(provider));
+            (request.shares, request.value) = (5_000_000, 5_000);
+            request.unlock_at = 150;
+            snapshot.vaults[0].account.escrowed += request.shares;
+            snapshot.vaults[0].requests.push(request);
+            fund(&mut snapshot, provider, 0);
+        }
+        snapshot
+    }
+
+    #[test]
+    fn requests_are_paid_after_the_cooldown_to_accounts_that_exist() {
+        assert_eq!(steps(&with_requests(149, &[PROVIDER])), []);
+        let mut snapshot = with_requests(150, &[PROVIDER]);
+        assert_eq!(steps(&snapshot), [Step::Withdraw]);
+        for account in snapshot.token_accounts.values_mut() {
+            account.is_frozen = true;
+        }
+        assert_eq!(steps(&snapshot), []);
+        snapshot.token_accounts.clear();
+        assert_eq!(steps(&snapshot), []);
+        // Worthless shares are withdrawn without a token account.
+        snapshot.vaults[0].requests[0].value = 0;
+        assert_eq!(steps(&snapshot), [Step::Withdraw]);
+    }
+
+    #[test]
+    fn requests_are_paid_in_part_from_a_tenth_of_their_value_on() {
+        let with_locked = |locked, providers: &[u8]| {
+            let mut snapshot = with_requests(150, providers);
+            snapshot.vaults[0].account.locked = locked;
+            steps(&snapshot)
+        };
+        assert_eq!(with_locked(10_000, &[PROVIDER]), []);
+        assert_eq!(with_locked(9_501, &[PROVIDER]), []);
+        assert_eq!(with_locked(9_500, &[PROVIDER]), [Step::Withdraw]);
+        // Free capital that pays the first request is gone for the second.
+        let two = [PROVIDER, PROVIDER + 1];
+        assert_eq!(with_locked(9_000, &two), [Step::Withdraw]);
+        assert_eq!(with_locked(0, &two), [Step::Withdraw, Step::Withdraw]);
+    }
+
+    #[test]
+    fn premium_fees_are_collected_for_payees_with_a_token_account() {
+        let mut snapshot = insured(150);
+        let vault = &mut snapshot.vaults[0].account;
+        (vault.protocol_credit, vault.manager_credit) = (1, 1);
+        assert_eq!(steps(&snapshot), [Step::CollectPremiumFee]);
+        fund(&mut snapshot, MANAGER, 0);
+        let both = [Step::CollectPremiumFee, Step::CollectManagerFee];
+        assert_eq!(steps(&snapshot), both);
+    }
+
+    #[test]
+    fn exposures_close_when_they_are_dead_and_unused() {
+        let mut snapshot = insured(150);
+        snapshot.models[0].policies.clear();
+        snapshot.models[0].exposures[0].policies = 0;
+        assert_eq!(steps(&snapshot), []);
+        snapshot.models[0].account.status = ModelStatus::Retired.into();
+        assert_eq!(steps(&snapshot), [Step::CloseExposure]);
+        snapshot.models[0].exposures[0].policies = 1;
+        assert_eq!(steps(&snapshot), []);
+    }
+
+    #[test]
+    fn a_vault_closes_when_it_is_empty_and_its_notice_is_over() {
+        let at = |now, circulating_shares, credit| {
+            let mut snapshot = snapshot(now);
+            snapshot.models[0].submissions.clear();
+            let mut empty = vault();
+            (empty.account.exposures, empty.account.policies) = (0, 0);
+            empty.account.protocol_credit = credit;
+            empty.circulating_shares = circulating_shares;
+            snapshot.vaults.push(empty);
+            steps(&snapshot)
+        };
+        assert_eq!(at(86_499, Some(0), 0), []);
+        assert_eq!(at(86_500, Some(0), 0), [Step::CloseVault]);
+        assert_eq!(at(86_500, Some(1), 0), []);
+        assert_eq!(at(86_500, None, 0), []);
+        assert_eq!(at(86_500, Some(0), 1), [Step::CollectPremiumFee]);
+    }
+}

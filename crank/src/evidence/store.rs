@@ -1,0 +1,47 @@
+//! A directory of evidence documents.
+
+use std::{
+    fs,
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use driftshield_sdk::spec::sha256;
+
+/// A directory of documents, each named `<sha256>.json`.
+#[derive(Clone, Debug)]
+pub struct Store {
+    directory: Arc<Path>,
+}
+
+impl Store {
+    /// Creates the directory if it is missing.
+    pub fn open(directory: &Path) -> io::Result<Self> {
+        fs::create_dir_all(directory)?;
+        Ok(Self {
+            directory: directory.into(),
+        })
+    }
+
+    /// Stores a document atomically and durably. Returns its SHA-256.
+    pub fn put(&self, document: &[u8]) -> io::Result<[u8; 32]> {
+        let sha256 = sha256(document);
+        let path = self.path(&const_hex::encode(sha256));
+        if !path.exists() {
+            // Two processes may write the document at once, so each has its own draft.
+            let draft = path.with_extension(format!("{}.tmp", std::process::id()));
+            let mut file = fs::File::create(&draft)?;
+            file.write_all(document)?;
+            file.sync_all()?;
+            fs::rename(draft, path)?;
+            fs::File::open(&self.directory)?.sync_all()?; // makes the rename survive a power cut
+        }
+        Ok(sha256)
+    }
+
+    /// Path of the document with this SHA-256 in hexadecimal.
+    pub fn path(&self, sha256: &str) -> PathBuf {
+        self.directory.join(format!("{sha256}.json"))
+    }
+}

@@ -1,0 +1,133 @@
+//! The input of a round's decisions: what was read from the chain, and the oracle's counts.
+
+use std::collections::BTreeMap;
+
+use anchor_lang::Address;
+use driftshield_sdk::{
+    Collateral, Exposure, Market, Model, ModelStatus, Policy, Position, Receipt, ReceiptState,
+    Seat, Vault, WithdrawRequest, token::TokenAccount,
+};
+
+use crate::periods::{ended_windows, first_open_window};
+
+/// The accounts read in one round.
+pub struct Snapshot {
+    /// The chain's time in unix seconds.
+    pub now: i64,
+    /// Fee payer of all transactions, and the oracle that submits.
+    pub payer: Address,
+    pub models: Vec<ModelSnapshot>,
+    /// Pause flags of the program's Config.
+    pub paused: u8,
+    /// By mint.
+    pub collaterals: BTreeMap<Address, Collateral>,
+    /// All vaults whose mint is the bond mint of a configured model.
+    pub vaults: Vec<VaultSnapshot>,
+    /// By address: token accounts of holders with `auto_renew`, of owners of withdraw requests
+    /// past their cooldown, and of managers with a credit.
+    pub token_accounts: BTreeMap<Address, TokenAccount>,
+}
+
+impl Snapshot {
+    pub fn vault(&self, address: &Address) -> Option<&VaultSnapshot> {
+        self.vaults.iter().find(|vault| vault.address == *address)
+    }
+}
+
+/// A model with the accounts that belong to it.
+pub struct ModelSnapshot {
+    pub address: Address,
+    pub account: Model,
+    /// Receipts with a step left to take, by window.
+    pub pending_receipts: BTreeMap<u64, Receipt>,
+    /// Receipts that are Final or Void and owe nothing, by window. Markets settle and policies are
+    /// claimed by them. They are closed once their retention is over.
+    pub settled_receipts: BTreeMap<u64, Receipt>,
+    /// Every existing receipt of a window before this one is in `pending_receipts` or
+    /// `settled_receipts`.
+    pub receipts_known_until: u64,
+    pub seats: Vec<Seat>,
+    pub markets: Vec<MarketSnapshot>,
+    /// Listings of the model by vaults.
+    pub exposures: Vec<Exposure>,
+    pub policies: Vec<Policy>,
+    /// The oracle's counts that are ready to submit, by window.
+    pub submissions: BTreeMap<u64, Submission>,
+}
+
+impl ModelSnapshot {
+    /// A model without the accounts that belong to it.
+    pub fn new(address: Address, account: Model) -> Self {
+        Self {
+            address,
+            account,
+            pending_receipts: BTreeMap::new(),
+            settled_receipts: BTreeMap::new(),
+            receipts_known_until: 0,
+            seats: vec![],
+            markets: vec![],
+            exposures: vec![],
+            policies: vec![],
+            submissions: BTreeMap::new(),
+        }
+    }
+
+    /// Windows that `oracle` can submit at `now` and has not submitted. Empty if its seat does not
+    /// count.
+    pub fn windows_to_submit(&self, oracle: &Address, now: i64) -> Vec<u64> {
+        let model = &self.account;
+        let index = model.oracle_index(oracle);
+        let Some(index) = index.filter(|&index| model.counts(index)) else {
+            return vec![];
+        };
+        let accepts_new_receipts = model.status == ModelStatus::Active || 0 < model.exposure;
+        let end = ended_windows(model, now).min(self.receipts_known_until);
+        (first_open_window(model, now)..end)
+            .filter(|window| match self.pending_receipts.get(window) {
+                Some(receipt) => {
+                    receipt.state == ReceiptState::Collecting && !receipt.has_submitted(index)
+                }
+                None => accepts_new_receipts && !self.settled_receipts.contains_key(window),
+            })
+            .collect()
+    }
+}
+
+/// Whether the receipt is Final or Void and no credit is left to collect.
+pub fn is_settled_up(receipt: &Receipt) -> bool {
+    receipt.is_settled() && receipt.challenger_credit == 0 && receipt.treasury_credit == 0
+}
+
+/// A market, with its positions if it is settled.
+pub struct MarketSnapshot {
+    pub address: Address,
+    pub account: Market,
+    pub positions: Vec<Position>,
+}
+
+/// A vault with its withdraw requests.
+pub struct VaultSnapshot {
+    pub address: Address,
+    pub account: Vault,
+    pub requests: Vec<WithdrawRequest>,
+    /// Shares outside the vault's escrow. Read only if [`Self::has_obligations`] is false.
+    pub circulating_shares: Option<u64>,
+}
+
+impl VaultSnapshot {
+    /// Whether the vault has open policies or withdraw requests. Without any, only listings and
+    /// circulating shares can keep it open.
+    pub fn has_obligations(&self) -> bool {
+        self.account.requests != 0 || self.account.policies != 0
+    }
+}
+
+/// The oracle's counts of one window.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Submission {
+    /// Rows by bin.
+    pub counts: Vec<u32>,
+    /// SHA-256 of the evidence document.
+    pub evidence_hash: [u8; 32],
+    pub evidence_uri: String,
+}
