@@ -15,11 +15,11 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Make the database's tables, or bring them up to date.
+    /// Create the database tables, or update them to the current schema.
     Migrate,
-    /// Follow the chain until stopped.
+    /// Mirror the chain until stopped.
     Run,
-    /// Compare the mirror with the chain, byte by byte.
+    /// Compare the mirror with the chain byte by byte; exits with 1 if they differ.
     Verify,
 }
 
@@ -31,7 +31,7 @@ async fn main() -> ExitCode {
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
         .init();
-    match obey(Cli::parse()).await {
+    match execute(Cli::parse()).await {
         Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");
@@ -40,7 +40,7 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn obey(cli: Cli) -> anyhow::Result<ExitCode> {
+async fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Migrate => migrate(&cli.endpoints).await?,
         Command::Run => run(&cli.endpoints, shutdown()?).await?,
