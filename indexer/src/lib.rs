@@ -11,6 +11,7 @@ pub mod apply;
 mod bulk;
 pub mod cursor;
 pub mod endpoints;
+mod error_chain;
 pub mod events;
 mod migrate;
 pub mod run;
@@ -21,6 +22,7 @@ pub mod stream;
 pub mod verify;
 
 pub use endpoints::Endpoints;
+pub use error_chain::error_chain;
 pub use migrate::migrate;
 pub use run::run;
 pub use shutdown::shutdown;

@@ -1,7 +1,7 @@
 use std::{io::IsTerminal, process::ExitCode};
 
 use clap::{Parser, Subcommand};
-use driftshield_indexer::{Endpoints, migrate, run, shutdown, verify};
+use driftshield_indexer::{Endpoints, error_chain, migrate, run, shutdown, verify};
 use tracing_subscriber::EnvFilter;
 
 /// Mirrors the program's accounts and events into Postgres.
@@ -34,7 +34,7 @@ async fn main() -> ExitCode {
     match execute(Cli::parse()).await {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", error_chain(error.as_ref()));
             ExitCode::FAILURE
         }
     }

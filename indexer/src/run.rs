@@ -206,3 +206,19 @@ async fn first_sealed(updates: &mut mpsc::Receiver<SlotUpdate>) -> Option<Box<Se
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_delays_double_up_to_the_longest_without_an_end() {
+        let milliseconds: Vec<_> = retry_delays()
+            .take(100)
+            .map(|delay| delay.as_millis())
+            .collect();
+        let (rising, longest) = milliseconds.split_at(6);
+        assert_eq!(rising, [250, 500, 1000, 2000, 4000, 8000]);
+        assert_eq!(longest, [10_000; 94]);
+    }
+}

@@ -19,7 +19,10 @@ use yellowstone_grpc_proto::{
     tonic::{Code, Status},
 };
 
-use crate::slot::{SlotError, SlotUpdate, assembler::SlotAssembler};
+use crate::{
+    error_chain::error_chain,
+    slot::{SlotError, SlotUpdate, assembler::SlotAssembler},
+};
 
 /// Longest time without a message. Servers send a ping every 10 seconds.
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(20);
@@ -88,6 +91,7 @@ impl StreamError {
 
 impl From<GeyserGrpcBuilderError> for StreamError {
     fn from(error: GeyserGrpcBuilderError) -> Self {
+        // The message of a transport error alone says too little.
         Self::Connect(error_chain(&error))
     }
 }
@@ -221,20 +225,4 @@ fn subscription(from_slot: Option<u64>) -> SubscribeRequest {
         from_slot,
         ..Default::default()
     }
-}
-
-/// Message of the error with its causes: the message of a transport error alone says too little.
-/// Leaves out a cause that the message repeats already.
-fn error_chain(error: &dyn std::error::Error) -> String {
-    let mut message = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let reason = cause.to_string();
-        if !message.ends_with(&reason) {
-            message.push_str(": ");
-            message.push_str(&reason);
-        }
-        source = cause.source();
-    }
-    message
 }

@@ -24,7 +24,7 @@ pub async fn compare_sequences(comparison: &mut Comparison<'_>) -> anyhow::Resul
     .await?;
     for (account, seq, number, before) in broken {
         comparison.add_difference(format!(
-            "account {account}: number {number} (event {seq}) follows number {before}"
+            "account {account}: event number {number} (seq {seq}) follows event number {before}"
         ));
     }
     Ok(())
