@@ -1,4 +1,4 @@
 fn main() {
-    // The migrations are part of the binary.
+    // `sqlx::migrate!` embeds the migrations in the binary.
     println!("cargo:rerun-if-changed=../migrations");
 }

@@ -1,30 +1,35 @@
--- The mirror of the chain, and what people tell the API.
+-- Schema `chain`: mirror of the program's accounts and events. Only the indexer writes it, and it
+-- can be rebuilt from the chain at any time.
+-- Schema `app`: data that users submit to the API; no tables yet.
 --
--- Schema `chain` is written by the indexer alone and can be rebuilt from the chain at any time.
--- Keys are base58, hashes hexadecimal digits, amounts base units, drift micro-units, times of the
--- program unix seconds. A row never moves back: a write applies only where its (slot, write_version)
--- is newer.
+-- Formats and units: addresses, signatures and blockhashes in base58; other hashes in hexadecimal;
+-- amounts in base units of the token; drift in micro-units (1.0 is 1,000,000); the program's times in
+-- unix seconds.
+--
+-- A row never goes back to an older state: a write applies only if its (slot, write_version) is newer
+-- than the row's.
 
 create schema chain;
 create schema app;
 
--- How far the mirror has come. One row, once the first snapshot is in.
+-- Progress of the mirror. Empty before the first snapshot, then one row.
 create table chain.cursor (
   only_row boolean primary key default true,
-  -- The last slot applied; everything up to it is in.
+  -- Last applied slot. The mirror contains all changes up to and including this slot.
   slot bigint not null,
   blockhash text not null,
   block_time timestamptz,
-  -- The `seq` of the last event.
+  -- `seq` of the last event; 0 before the first one.
   seq bigint not null,
+  -- Latest finalized slot, at most `slot`; 0 before the first one.
   finalized_slot bigint not null,
-  -- Events of earlier slots may be missing.
+  -- First slot applied from the stream. Events of earlier slots may be missing.
   history_from bigint not null,
   updated_at timestamptz not null default now(),
   constraint cursor_only_row check (only_row)
 );
 
--- Applied slots, to follow the chain of their hashes.
+-- Applied slots. The parent of each slot is the slot before it in this table.
 create table chain.slot (
   slot bigint primary key,
   blockhash text not null,
@@ -33,16 +38,21 @@ create table chain.slot (
   block_time timestamptz
 );
 
--- Every account of the program as its bytes are on chain. Closed ones stay, as they were last seen.
+-- Every account of the program with its bytes on chain. Closed accounts stay, with the last bytes
+-- that the mirror received.
 create table chain.account (
   address text primary key,
-  -- Name of the account's type; null where this version doesn't know it.
+  -- Name of the account type, such as Market; null if the indexer cannot decode the account.
   kind text,
+  -- Slot of the last write or close.
   slot bigint not null,
+  -- Order of the writes within a slot, assigned by the validator; 2^63 - 1 for an account from the
+  -- snapshot, 2^63 - 2 for a close.
   write_version bigint not null,
-  -- The slot that the address was first seen in; less than the cursor's history_from where the
-  -- account is older than the mirror.
+  -- Slot of the first write to the address. Less than cursor.history_from if the account is older
+  -- than the mirror.
   first_slot bigint not null,
+  -- Slot of the close; null if the account is open.
   closed_slot bigint,
   lamports numeric(20) not null,
   data bytea not null
@@ -50,21 +60,23 @@ create table chain.account (
 
 create index account_kind on chain.account (kind) where closed_slot is null;
 
--- Every event in the order in which it was applied. `seq` has no gaps.
+-- Every event in the order of the chain.
 create table chain.event (
+  -- Sequence number: 1, 2, 3, … without gaps.
   seq bigint primary key,
   slot bigint not null,
   signature text not null,
-  -- Position of the transaction in its block.
+  -- Index of the transaction in its block.
   transaction_index bigint not null,
-  -- Position of the outer instruction in the transaction.
+  -- Index of the outer instruction in the transaction.
   instruction_index integer not null,
-  -- Position of the event among the inner instructions of that.
+  -- Index of the event among the inner instructions of the outer instruction.
   event_index integer not null,
-  -- Null, like the body, where this version doesn't know the event.
+  -- Name of the event, such as BetPlaced; null if the indexer cannot decode the event.
   name text,
+  -- Fields of the event; null if `name` is.
   body jsonb,
-  -- The discriminator and what follows it.
+  -- Discriminator and body, as emitted.
   data bytea not null,
   block_time timestamptz,
   constraint event_identity unique (slot, signature, instruction_index, event_index)
@@ -72,31 +84,32 @@ create table chain.event (
 
 create index event_name on chain.event (name, seq);
 
--- The accounts that an event speaks of, each with its number of this event.
+-- Accounts whose event counter an event advanced.
 create table chain.event_account (
   account text not null,
   seq bigint not null references chain.event on delete cascade,
+  -- Count of the account's events including this one: 1, 2, 3, … without gaps.
   number numeric(20) not null,
   constraint event_account_key primary key (account, seq)
 );
 
 create index event_account_seq on chain.event_account (seq);
--- An address can be closed and made again: each life begins with number 1.
+-- A closed account can be created again at the same address; its numbers then start again at 1.
 create index event_account_lives on chain.event_account (account, seq) where number = 1;
 
--- The pools of a market after each bet.
+-- Pools of a market at its creation and after each bet.
 create table chain.odds (
   market text not null,
   seq bigint not null references chain.event on delete cascade,
   slot bigint not null,
   block_time timestamptz,
-  -- Stakes by outcome.
+  -- Stakes by outcome, in base units.
   pools numeric(20)[] not null,
   constraint odds_key primary key (market, seq)
 );
 
--- How markets ended, by the event that ended them: an account that is closed in the slot in which it
--- settled is never seen settled.
+-- Results of markets, taken from the events that settled them. The account of a market that settles
+-- and closes in one slot is never received in its settled state.
 create table chain.settlement (
   market text not null,
   seq bigint not null references chain.event on delete cascade,
@@ -104,16 +117,20 @@ create table chain.settlement (
   block_time timestamptz,
   -- resolved or void.
   state text not null,
+  -- Index of the winning outcome; null if void.
   outcome smallint,
+  -- Aggregate of the observed windows, in micro-units.
   value numeric(20) not null,
+  -- Number of windows with a Final receipt.
   observed numeric(20) not null,
+  -- Amounts in base units. `winnings`: the losing stakes less both fees.
   protocol_fee numeric(20) not null,
   creator_fee numeric(20) not null,
   winnings numeric(20) not null,
   constraint settlement_key primary key (market, seq)
 );
 
--- What positions were paid.
+-- Payouts of market positions.
 create table chain.payout (
   position text not null,
   seq bigint not null references chain.event on delete cascade,
@@ -121,7 +138,9 @@ create table chain.payout (
   owner text not null,
   slot bigint not null,
   block_time timestamptz,
+  -- Token account that was paid.
   destination text not null,
+  -- Amount in base units; 0 for a position that won nothing.
   paid numeric(20) not null,
   constraint payout_key primary key (position, seq)
 );
@@ -129,7 +148,8 @@ create table chain.payout (
 create index payout_market on chain.payout (market, seq);
 create index payout_owner on chain.payout (owner, seq);
 
--- The account types, a column a field, under the field's name: docs/accounts.md says what each is.
+-- Tables of the account types, with one column for each field, named after it. docs/accounts.md
+-- describes the fields. `slot`, `write_version` and `closed_slot` are those of chain.account.
 
 create table chain.config (
   address text primary key references chain.account on delete cascade,
@@ -317,7 +337,7 @@ create index market_close on chain.market (close_ts, address);
 create index position_market on chain.position (market);
 create index position_owner on chain.position (owner);
 
--- The API reads the mirror and can't write it. Whatever login it uses has to be a member of this role.
+-- Role of the API, which may read schema `chain` but not write it. The API's login must be a member.
 do $$
 begin
   create role driftshield_api nologin;

@@ -1,8 +1,8 @@
--- Vaults that sell cover, what they cover, what is asked back of them, and policies.
+-- Vaults, exposures, withdraw requests and policies, and new fields of existing account types.
 --
--- The program's earlier accounts gain fields as well. Rows that are there already get what was so
--- before there was a choice; bytes of an account that has another layout since are not understood
--- any more, so a mirror of an earlier program is to be made anew in an empty database.
+-- Existing rows get as defaults the only values that were possible before. Accounts whose layout
+-- changed can no longer be decoded, so the mirror of an earlier program version must be rebuilt in an
+-- empty database.
 
 alter table chain.collateral add column extensions bigint not null default 0;
 alter table chain.model add column token_program text not null default 'spl_token';
@@ -120,7 +120,8 @@ create index policy_holder on chain.policy (holder);
 create index policy_vault on chain.policy (vault);
 create index policy_model on chain.policy (model);
 
--- The money of a vault after each event that tells it.
+-- Totals of a vault after each event that carries them. Amounts in base units, shares in base units
+-- of the share mint; docs/accounts.md describes them as fields of Vault.
 create table chain.capital (
   vault text not null,
   seq bigint not null references chain.event on delete cascade,
@@ -136,8 +137,8 @@ create table chain.capital (
   constraint capital_key primary key (vault, seq)
 );
 
--- What became of shares that were asked back: a request that is closed in the slot in which it is
--- paid is never seen paid.
+-- Results of withdraw requests, taken from the events that paid or cancelled them. The account of a
+-- request that is paid and closed in one slot is never received after its payment.
 create table chain.withdrawal (
   request text not null,
   seq bigint not null references chain.event on delete cascade,
@@ -147,14 +148,16 @@ create table chain.withdrawal (
   block_time timestamptz,
   -- paid or cancelled.
   state text not null,
-  -- That left the escrow, of these what the owner got back, and what it was paid for the others.
+  -- Shares that left the escrow.
   shares numeric(20) not null,
+  -- Part of `shares` that went back to the owner; 0 if paid. The rest was burned.
   returned numeric(20) not null,
+  -- Payment to the owner in base units; 0 if cancelled.
   amount numeric(20) not null,
   constraint withdrawal_key primary key (request, seq)
 );
 
--- What policies were paid.
+-- Payouts of policies.
 create table chain.policy_payout (
   policy text not null,
   seq bigint not null references chain.event on delete cascade,
@@ -163,24 +166,28 @@ create table chain.policy_payout (
   holder text not null,
   slot bigint not null,
   block_time timestamptz,
+  -- Token account that was paid.
   destination text not null,
-  -- The first window of the run that was claimed with, and its lowest value.
+  -- First window of the run of receipts that the claim passed.
   first_window numeric(20) not null,
+  -- Lowest value of the run, in micro-units.
   value numeric(20) not null,
+  -- Payment in base units.
   amount numeric(20) not null,
   constraint policy_payout_key primary key (policy, seq)
 );
 
--- How policies ended, by the event that ended them.
+-- Ends of policies, taken from the events that ended them.
 create table chain.policy_end (
   policy text not null,
   seq bigint not null references chain.event on delete cascade,
   slot bigint not null,
   block_time timestamptz,
-  -- paid, cancelled or expired.
+  -- paid (the whole cover was paid), cancelled or expired.
   state text not null,
-  -- All that it was paid, and what came back of its premiums.
+  -- Sum of all payouts of the policy, in base units.
   paid numeric(20) not null,
+  -- Refund of premiums in base units; 0 unless cancelled.
   refund numeric(20) not null,
   constraint policy_end_key primary key (policy, seq)
 );

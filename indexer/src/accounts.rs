@@ -1,25 +1,31 @@
-//! The program's accounts in the database: their bytes, and a table of each type.
+//! Storage of the program's accounts: their bytes in `chain.account`, their fields in one table for
+//! each account type.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use driftshield_sdk::json;
+use heck::ToSnakeCase;
 use serde_json::{Map, Value};
 use sqlx::{PgConnection, types::Json};
 
-use crate::{rows::STATEMENT_ROWS, slot::AccountWrite};
+use crate::{bulk::MAX_STATEMENT_ROWS, slot::AccountWrite};
 
-/// Write versions are the chain's; a close has none and comes after them all.
+/// Write version of accounts from a snapshot, which come after all writes of their slot.
+pub const SNAPSHOT_VERSION: i64 = i64::MAX;
+/// Write version of a close, which has none on chain and comes after all writes of its slot.
 const CLOSE_VERSION: i64 = i64::MAX - 1;
 
-/// Tells the newest states of accounts and closes of several slots.
+/// Newest writes and closes of the accounts in several slots.
 #[derive(Default)]
-pub struct Changes {
-    /// By address, with the slot.
+pub struct AccountChanges {
+    /// Slot and content of the newest write, by address.
     writes: BTreeMap<String, (i64, AccountWrite)>,
+    /// Slot of the newest close, by address.
     closes: BTreeMap<String, i64>,
 }
 
-impl Changes {
+impl AccountChanges {
+    /// Adds a write; ignores it if a newer one is known.
     pub fn write(&mut self, slot: i64, write: AccountWrite) {
         let version = (slot, write.write_version);
         match self.writes.get(&write.address) {
@@ -30,15 +36,16 @@ impl Changes {
         }
     }
 
+    /// Adds a close; ignores it if a newer one is known.
     pub fn close(&mut self, slot: i64, address: String) {
         let newest = self.closes.entry(address).or_insert(slot);
         *newest = slot.max(*newest);
     }
 
-    /// Stores what is newer than what is there.
+    /// Stores the changes that are newer than the rows in the database.
     pub async fn store(self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-        let rows: Vec<_> = self.writes.into_values().map(Row::new).collect();
-        for rows in rows.chunks(STATEMENT_ROWS) {
+        let rows: Vec<_> = self.writes.into_values().map(AccountRow::new).collect();
+        for rows in rows.chunks(MAX_STATEMENT_ROWS) {
             store_rows(connection, rows).await?;
         }
         if !self.closes.is_empty() {
@@ -49,18 +56,19 @@ impl Changes {
 }
 
 /// An account to store.
-struct Row {
+struct AccountRow {
     slot: i64,
     write: AccountWrite,
+    /// `None` if this version cannot decode the account.
     described: Option<json::Described>,
 }
 
-impl Row {
+impl AccountRow {
     fn new((slot, write): (i64, AccountWrite)) -> Self {
         let described = json::account(&write.data)
             .inspect_err(|error| {
                 let address = &write.address;
-                tracing::error!(address, slot, %error, "account not understood, kept as bytes");
+                tracing::error!(address, slot, %error, "account not decoded; stored as bytes only");
             })
             .ok();
         Self {
@@ -71,7 +79,38 @@ impl Row {
     }
 }
 
-async fn store_rows(connection: &mut PgConnection, rows: &[Row]) -> Result<(), sqlx::Error> {
+/// Writes the rows that are newer than those in the database, to `chain.account` and to the tables
+/// of the account types.
+async fn store_rows(connection: &mut PgConnection, rows: &[AccountRow]) -> Result<(), sqlx::Error> {
+    let stored = store_bytes(connection, rows).await?;
+    let mut typed_rows: HashMap<&str, Vec<Map<String, Value>>> = HashMap::new();
+    for row in rows
+        .iter()
+        .filter(|row| stored.contains(&row.write.address))
+    {
+        if let Some(described) = &row.described {
+            let mut columns = described.fields.clone();
+            columns.insert("address".into(), row.write.address.as_str().into());
+            columns.insert("slot".into(), row.slot.into());
+            columns.insert("write_version".into(), row.write.write_version.into());
+            typed_rows.entry(described.name).or_default().push(columns);
+        }
+    }
+    for (kind, rows) in typed_rows {
+        let sql = upsert(kind);
+        sqlx::query(&sql)
+            .bind(Json(rows))
+            .execute(&mut *connection)
+            .await?;
+    }
+    Ok(())
+}
+
+/// Writes newer rows to `chain.account`, and returns their addresses.
+async fn store_bytes(
+    connection: &mut PgConnection,
+    rows: &[AccountRow],
+) -> Result<HashSet<String>, sqlx::Error> {
     let kinds = rows
         .iter()
         .map(|row| row.described.as_ref().map(|d| d.name));
@@ -108,33 +147,11 @@ async fn store_rows(connection: &mut PgConnection, rows: &[Row]) -> Result<(), s
     )
     .fetch_all(&mut *connection)
     .await?;
-
-    let stored: HashSet<String> = stored.into_iter().collect();
-    let mut typed: HashMap<&str, Vec<Map<String, Value>>> = HashMap::new();
-    for row in rows
-        .iter()
-        .filter(|row| stored.contains(&row.write.address))
-    {
-        if let Some(described) = &row.described {
-            let mut columns = described.fields.clone();
-            columns.insert("address".into(), row.write.address.as_str().into());
-            columns.insert("slot".into(), row.slot.into());
-            columns.insert("write_version".into(), row.write.write_version.into());
-            typed.entry(described.name).or_default().push(columns);
-        }
-    }
-    for (kind, rows) in typed {
-        let sql = upsert(kind);
-        sqlx::query(&sql)
-            .bind(Json(rows))
-            .execute(&mut *connection)
-            .await?;
-    }
-    Ok(())
+    Ok(stored.into_iter().collect())
 }
 
-/// Puts rows, given as JSON, into the table of an account type. No guard: what is given has
-/// passed that of `chain.account`.
+/// SQL that inserts or updates rows, given as JSON, in the table of an account type. It does not
+/// compare versions: only rows that were newer in `chain.account` get here.
 fn upsert(kind: &str) -> String {
     let fields = json::account_fields(kind).unwrap_or_default();
     let columns: Vec<String> = ["address", "slot", "write_version", "closed_slot"]
@@ -154,6 +171,7 @@ fn upsert(kind: &str) -> String {
     )
 }
 
+/// Marks accounts as closed, unless the database has a newer write or an earlier close.
 async fn store_closes(
     connection: &mut PgConnection,
     closes: BTreeMap<String, i64>,
@@ -173,15 +191,15 @@ async fn store_closes(
     .fetch_all(&mut *connection)
     .await?;
 
-    let mut typed: HashMap<String, (Vec<String>, Vec<i64>)> = HashMap::new();
+    let mut by_kind: HashMap<String, (Vec<String>, Vec<i64>)> = HashMap::new();
     for (address, kind, slot) in closed {
         if let Some(kind) = kind {
-            let (addresses, slots) = typed.entry(kind).or_default();
+            let (addresses, slots) = by_kind.entry(kind).or_default();
             addresses.push(address);
             slots.push(slot);
         }
     }
-    for (kind, (addresses, slots)) in typed {
+    for (kind, (addresses, slots)) in by_kind {
         let table = table(&kind);
         let sql = format!(
             "update {table} as stored
@@ -199,16 +217,9 @@ async fn store_closes(
     Ok(())
 }
 
-/// The table of an account type, ready for SQL.
+/// Qualified and quoted name of the table of an account type.
 pub fn table(kind: &str) -> String {
-    let mut name = String::new();
-    for letter in kind.chars() {
-        if letter.is_ascii_uppercase() && !name.is_empty() {
-            name.push('_');
-        }
-        name.push(letter.to_ascii_lowercase());
-    }
-    format!("chain.{}", quoted(&name))
+    format!("chain.{}", quoted(&kind.to_snake_case()))
 }
 
 fn quoted(name: &str) -> String {
@@ -220,20 +231,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tables_are_named_after_types() {
+    fn table_names_are_types_in_snake_case() {
         assert_eq!(table("Market"), "chain.\"market\"");
         assert_eq!(table("CoverPool"), "chain.\"cover_pool\"");
     }
 
     #[test]
-    fn of_several_writes_the_newest_counts() {
+    fn the_newest_of_several_writes_is_kept() {
         let write = |write_version| AccountWrite {
             address: "a".into(),
             write_version,
             lamports: 1,
             data: vec![],
         };
-        let mut changes = Changes::default();
+        let mut changes = AccountChanges::default();
         for (slot, version) in [(7, 5), (8, 2), (8, 1), (7, 9)] {
             changes.write(slot, write(version));
         }

@@ -1,144 +1,71 @@
-//! Slots into the database: rows and cursor in one transaction.
+//! Application of slots to the database: their rows and the cursor in one transaction.
 
 use std::{collections::HashMap, time::Duration};
 
-use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    accounts::Changes,
-    events::{self, Odds, Placed},
-    rows,
-    slot::{SealedSlot, Update},
+    accounts::AccountChanges,
+    bulk,
+    cursor::{Continuity, Cursor},
+    events::{pools::PoolTracker, slot_event::SlotEvent, store::store_events},
+    slot::{SealedSlot, SlotUpdate},
 };
 
-/// Whoever holds this advisory lock writes schema `chain`.
+/// Advisory lock of the only process that may write schema `chain`.
 const WRITER_LOCK: i64 = 0x6472_6966_7473_6869; // "driftshi"
-const STANDBY_POLL: Duration = Duration::from_millis(500);
-/// Has Postgres notice within half a minute that our machine is gone, and give up our lock.
+const LOCK_POLL_INTERVAL: Duration = Duration::from_millis(500);
+/// TCP keepalive settings. Postgres drops the connection of a dead machine after 30 s, and with it
+/// the writer lock.
 const KEEPALIVE: &str = "set tcp_keepalives_idle = 10; set tcp_keepalives_interval = 5;
      set tcp_keepalives_count = 4";
 
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
     #[error(
-        "slots are missing: the mirror has come to slot {head}, and slot {slot} follows slot \
-         {parent_slot}: make the mirror anew in an empty database (`indexer migrate`, \
+        "slots are missing: the last applied slot is {applied_slot}, but slot {slot} follows slot \
+         {parent_slot}; rebuild the mirror in an empty database (`indexer migrate`, then \
          `indexer run`)"
     )]
     Gap {
-        head: i64,
+        applied_slot: i64,
         slot: i64,
         parent_slot: i64,
     },
     #[error(
-        "slot {slot} with blockhash {blockhash}, after slot {parent_slot}, is not on the chain \
-         that the mirror is of, which has come to slot {head} with blockhash {head_blockhash}: \
-         the server is of another cluster, or the chain dropped a confirmed block; make the \
-         mirror anew in an empty database (`indexer migrate`, `indexer run`)"
+        "slot {slot} (blockhash {blockhash}, parent slot {parent_slot}) is not on the mirrored \
+         chain, whose last applied slot is {applied_slot} (blockhash {applied_hash}): the gRPC \
+         server belongs to another cluster, or the cluster dropped a confirmed block; correct \
+         --grpc-url, or rebuild the mirror in an empty database (`indexer migrate`, then \
+         `indexer run`)"
     )]
     Fork {
-        head: i64,
-        head_blockhash: String,
+        applied_slot: i64,
+        applied_hash: String,
         slot: i64,
         blockhash: String,
         parent_slot: i64,
     },
-    #[error("the database lost its cursor: make the mirror anew in an empty database")]
+    #[error(
+        "the row of chain.cursor is missing; rebuild the mirror in an empty database (`indexer \
+         migrate`, then `indexer run`)"
+    )]
     NoCursor,
-    #[error(transparent)]
+    #[error("database error: {0}")]
     Database(#[from] sqlx::Error),
 }
 
-/// How far the mirror has come.
-#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
-pub struct Cursor {
-    /// The last slot applied.
-    pub slot: i64,
-    pub blockhash: String,
-    pub block_time: Option<DateTime<Utc>>,
-    /// The number of the last event.
-    pub seq: i64,
-    pub finalized_slot: i64,
-    /// Events of earlier slots may be missing.
-    pub history_from: i64,
-}
-
-impl Cursor {
-    /// `None` before the first snapshot.
-    pub async fn read(connection: &mut PgConnection) -> Result<Option<Self>, sqlx::Error> {
-        sqlx::query_as(
-            "select slot, blockhash, block_time, seq, finalized_slot, history_from
-             from chain.cursor",
-        )
-        .fetch_optional(connection)
-        .await
-    }
-
-    async fn lock(connection: &mut PgConnection) -> Result<Option<Self>, sqlx::Error> {
-        sqlx::query("select from chain.cursor for update")
-            .execute(&mut *connection)
-            .await?;
-        Self::read(connection).await
-    }
-
-    async fn update(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-        sqlx::query(
-            "update chain.cursor set slot = $1, blockhash = $2, block_time = $3, seq = $4,
-             finalized_slot = $5, updated_at = now()",
-        )
-        .bind(self.slot)
-        .bind(&self.blockhash)
-        .bind(self.block_time)
-        .bind(self.seq)
-        .bind(self.finalized_slot)
-        .execute(connection)
-        .await?;
-        Ok(())
-    }
-}
-
-/// What a sealed slot is to the mirror.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Decision {
-    /// The next one.
-    Apply,
-    /// One that was applied.
-    Duplicate,
-    /// A later one: some between are missing.
-    Gap,
-    /// One of another chain.
-    Fork,
-}
-
-/// Decides by slots and hashes. `applied` is the hash of the block that was applied at this slot.
-pub fn decide(cursor: &Cursor, applied: Option<&str>, sealed: &SealedSlot) -> Decision {
-    if sealed.slot <= cursor.slot {
-        return if applied == Some(&sealed.blockhash) {
-            Decision::Duplicate
-        } else {
-            Decision::Fork
-        };
-    }
-    if cursor.slot < sealed.parent_slot {
-        Decision::Gap
-    } else if (sealed.parent_slot, &sealed.parent_blockhash) == (cursor.slot, &cursor.blockhash) {
-        Decision::Apply
-    } else {
-        Decision::Fork
-    }
-}
-
-/// The database, with the lock that makes this process its only writer. The lock is the
-/// connection's, so that who loses the one has lost the other.
-pub struct Mirror {
+/// The database connection that holds the writer lock. A process that loses the connection loses
+/// the lock with it.
+pub struct MirrorWriter {
     connection: PgConnection,
 }
 
-impl Mirror {
-    /// Connects, and waits until no other process writes. `None` if `stop` is cancelled before.
+impl MirrorWriter {
+    /// Connects and waits until no other process holds the writer lock. `None` if `stop` is
+    /// cancelled first.
     pub async fn open(
         database_url: &str,
         stop: &CancellationToken,
@@ -146,14 +73,15 @@ impl Mirror {
         let opened = stop.run_until_cancelled(async {
             let mut connection = PgConnection::connect(database_url).await?;
             sqlx::raw_sql(KEEPALIVE).execute(&mut connection).await?;
-            let mut waits = false;
-            // Asked again and again: a statement that waits would keep vacuum from its work.
+            let mut is_waiting = false;
+            // Polls, because a statement that blocks on the lock would hold a transaction open
+            // and keep vacuum from removing dead rows.
             while !try_lock(&mut connection).await? {
-                if !waits {
-                    tracing::info!("standing by: another indexer writes this database");
-                    waits = true;
+                if !is_waiting {
+                    tracing::info!("another indexer holds the writer lock; standing by");
+                    is_waiting = true;
                 }
-                tokio::time::sleep(STANDBY_POLL).await;
+                tokio::time::sleep(LOCK_POLL_INTERVAL).await;
             }
             Ok(Self { connection })
         });
@@ -164,11 +92,11 @@ impl Mirror {
         Cursor::read(&mut self.connection).await
     }
 
-    /// Begins an empty mirror with the accounts that a snapshot has. `first` is the slot that
-    /// will be applied first.
-    pub async fn begin(
+    /// Fills an empty mirror with the accounts of a snapshot, and sets the cursor to the parent of
+    /// `first`, the first slot to apply.
+    pub async fn initialize(
         &mut self,
-        accounts: Changes,
+        accounts: AccountChanges,
         first: &SealedSlot,
     ) -> Result<(), sqlx::Error> {
         let mut transaction = self.connection.begin().await?;
@@ -185,17 +113,21 @@ impl Mirror {
         transaction.commit().await
     }
 
-    /// Applies updates in one transaction. What comes before a gap or a fork is applied.
-    pub async fn apply(&mut self, updates: Vec<Update>) -> Result<Cursor, ApplyError> {
+    /// Applies updates in one transaction and returns the new cursor.
+    ///
+    /// # Errors
+    ///
+    /// A gap or a fork; the updates before it are committed.
+    pub async fn apply(&mut self, updates: Vec<SlotUpdate>) -> Result<Cursor, ApplyError> {
         let mut transaction = self.connection.begin().await?;
         let cursor = Cursor::lock(&mut transaction).await?;
         let cursor = cursor.ok_or(ApplyError::NoCursor)?;
-        let applied = applied_hashes(&mut transaction, &cursor, &updates).await?;
-        let mut batch = Batch {
+        let applied_hashes = applied_hashes(&mut transaction, &cursor, &updates).await?;
+        let mut batch = SlotBatch {
             cursor,
-            applied,
+            applied_hashes,
             slots: vec![],
-            accounts: Changes::default(),
+            accounts: AccountChanges::default(),
             events: vec![],
         };
         let added = updates.into_iter().try_for_each(|update| batch.add(update));
@@ -212,67 +144,70 @@ async fn try_lock(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
         .await
 }
 
-/// The hashes of the blocks that were applied, of those slots that `updates` speak of.
+/// Reads the blockhashes of the slots in `updates` that are applied already.
 async fn applied_hashes(
     connection: &mut PgConnection,
     cursor: &Cursor,
-    updates: &[Update],
+    updates: &[SlotUpdate],
 ) -> Result<HashMap<i64, String>, sqlx::Error> {
-    let again: Vec<i64> = updates
+    let repeated: Vec<i64> = updates
         .iter()
         .filter_map(|update| match update {
-            Update::Sealed(sealed) if sealed.slot <= cursor.slot => Some(sealed.slot),
+            SlotUpdate::Sealed(sealed) if sealed.slot <= cursor.slot => Some(sealed.slot),
             _ => None,
         })
         .collect();
-    let mut applied = HashMap::new();
-    if !again.is_empty() {
+    let mut hashes = HashMap::new();
+    if !repeated.is_empty() {
         let known: Vec<(i64, String)> =
             sqlx::query_as("select slot, blockhash from chain.slot where slot = any($1)")
-                .bind(again)
+                .bind(repeated)
                 .fetch_all(connection)
                 .await?;
-        applied.extend(known);
+        hashes.extend(known);
     }
-    // Of the slot before the first one the cursor alone knows.
-    applied.insert(cursor.slot, cursor.blockhash.clone());
-    Ok(applied)
+    // The slot before the first applied slot is in the cursor, but not in `chain.slot`.
+    hashes.insert(cursor.slot, cursor.blockhash.clone());
+    Ok(hashes)
 }
 
-/// What one transaction writes.
-struct Batch {
+/// The changes that one transaction writes.
+struct SlotBatch {
+    /// The cursor after the slots added so far.
     cursor: Cursor,
-    applied: HashMap<i64, String>,
+    /// Blockhashes of applied slots, by slot.
+    applied_hashes: HashMap<i64, String>,
+    /// Rows of `chain.slot`.
     slots: Vec<Value>,
-    accounts: Changes,
-    events: Vec<Placed>,
+    accounts: AccountChanges,
+    events: Vec<SlotEvent>,
 }
 
-impl Batch {
-    fn add(&mut self, update: Update) -> Result<(), ApplyError> {
+impl SlotBatch {
+    fn add(&mut self, update: SlotUpdate) -> Result<(), ApplyError> {
         let sealed = match update {
-            Update::Sealed(sealed) => *sealed,
-            Update::Finalized(slot) => {
+            SlotUpdate::Sealed(sealed) => *sealed,
+            SlotUpdate::Finalized(slot) => {
                 let finalized = slot.min(self.cursor.slot);
                 self.cursor.finalized_slot = self.cursor.finalized_slot.max(finalized);
                 return Ok(());
             }
         };
-        let applied = self.applied.get(&sealed.slot).map(String::as_str);
-        match decide(&self.cursor, applied, &sealed) {
-            Decision::Apply => {
+        let applied_hash = self.applied_hashes.get(&sealed.slot).map(String::as_str);
+        match self.cursor.continuity(applied_hash, &sealed) {
+            Continuity::Next => {
                 self.advance(sealed);
                 Ok(())
             }
-            Decision::Duplicate => Ok(()),
-            Decision::Gap => Err(ApplyError::Gap {
-                head: self.cursor.slot,
+            Continuity::Duplicate => Ok(()),
+            Continuity::Gap => Err(ApplyError::Gap {
+                applied_slot: self.cursor.slot,
                 slot: sealed.slot,
                 parent_slot: sealed.parent_slot,
             }),
-            Decision::Fork => Err(ApplyError::Fork {
-                head: self.cursor.slot,
-                head_blockhash: self.cursor.blockhash.clone(),
+            Continuity::Fork => Err(ApplyError::Fork {
+                applied_slot: self.cursor.slot,
+                applied_hash: self.cursor.blockhash.clone(),
                 slot: sealed.slot,
                 blockhash: sealed.blockhash,
                 parent_slot: sealed.parent_slot,
@@ -280,6 +215,7 @@ impl Batch {
         }
     }
 
+    /// Adds the next slot and moves the cursor to it.
     fn advance(&mut self, sealed: SealedSlot) {
         let SealedSlot {
             slot, block_time, ..
@@ -298,76 +234,27 @@ impl Batch {
             self.accounts.close(slot, address);
         }
         self.events
-            .extend(sealed.events.into_iter().map(|emitted| Placed {
+            .extend(sealed.events.into_iter().map(|emitted| SlotEvent {
                 slot,
                 block_time,
                 emitted,
             }));
-        self.applied.insert(slot, sealed.blockhash.clone());
+        self.applied_hashes.insert(slot, sealed.blockhash.clone());
         self.cursor.slot = slot;
         self.cursor.blockhash = sealed.blockhash;
         self.cursor.block_time = block_time;
     }
 
+    /// Writes all rows and the cursor, and returns the cursor.
     async fn store(self, connection: &mut PgConnection) -> Result<Cursor, sqlx::Error> {
         let mut cursor = self.cursor;
-        let odds = Odds::before(connection, &self.events).await?;
-        rows::insert(connection, "slot", &self.slots).await?;
+        let pools = PoolTracker::load(connection, &self.events).await?;
+        bulk::insert(connection, "slot", &self.slots).await?;
         self.accounts.store(connection).await?;
         if !self.events.is_empty() {
-            cursor.seq = events::store(connection, cursor.seq, &self.events, odds).await?;
+            cursor.seq = store_events(connection, cursor.seq, &self.events, pools).await?;
         }
         cursor.update(connection).await?;
         Ok(cursor)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn cursor() -> Cursor {
-        Cursor {
-            slot: 105,
-            blockhash: "e".into(),
-            block_time: None,
-            seq: 0,
-            finalized_slot: 0,
-            history_from: 100,
-        }
-    }
-
-    fn sealed(slot: i64, blockhash: &str, parent_slot: i64, parent: &str) -> SealedSlot {
-        SealedSlot {
-            slot,
-            blockhash: blockhash.into(),
-            parent_slot,
-            parent_blockhash: parent.into(),
-            block_time: None,
-            writes: vec![],
-            closed: Default::default(),
-            events: vec![],
-        }
-    }
-
-    #[test]
-    fn the_next_slot_is_told_by_its_parent() {
-        for (next, decision) in [
-            (sealed(106, "f", 105, "e"), Decision::Apply),
-            (sealed(109, "f", 105, "e"), Decision::Apply),
-            (sealed(106, "f", 105, "another"), Decision::Fork),
-            (sealed(107, "f", 104, "d"), Decision::Fork),
-            (sealed(108, "f", 107, "x"), Decision::Gap),
-        ] {
-            assert_eq!(decide(&cursor(), None, &next), decision, "{next:?}");
-        }
-    }
-
-    #[test]
-    fn an_earlier_slot_is_told_by_its_hash() {
-        let again = sealed(103, "c", 102, "b");
-        assert_eq!(decide(&cursor(), Some("c"), &again), Decision::Duplicate);
-        assert_eq!(decide(&cursor(), Some("x"), &again), Decision::Fork);
-        assert_eq!(decide(&cursor(), None, &again), Decision::Fork);
     }
 }

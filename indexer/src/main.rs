@@ -1,7 +1,7 @@
 use std::{io::IsTerminal, process::ExitCode};
 
 use clap::{Parser, Subcommand};
-use driftshield_indexer::{Endpoints, migrate, run, shutdown, verify};
+use driftshield_indexer::{Endpoints, error_chain, migrate, run, shutdown, verify};
 use tracing_subscriber::EnvFilter;
 
 /// Mirrors the program's accounts and events into Postgres.
@@ -15,11 +15,11 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Make the database's tables, or bring them up to date.
+    /// Create the database tables, or update them to the current schema.
     Migrate,
-    /// Follow the chain until stopped.
+    /// Mirror the chain until stopped.
     Run,
-    /// Compare the mirror with the chain, byte by byte.
+    /// Compare the mirror with the chain byte by byte; exits with 1 if they differ.
     Verify,
 }
 
@@ -31,16 +31,16 @@ async fn main() -> ExitCode {
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
         .init();
-    match obey(Cli::parse()).await {
+    match execute(Cli::parse()).await {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", error_chain(error.as_ref()));
             ExitCode::FAILURE
         }
     }
 }
 
-async fn obey(cli: Cli) -> anyhow::Result<ExitCode> {
+async fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Migrate => migrate(&cli.endpoints).await?,
         Command::Run => run(&cli.endpoints, shutdown()?).await?,

@@ -1,28 +1,32 @@
-//! Following the chain until stopped.
+//! Mirroring of the chain until stopped.
 
 use std::time::{Duration, Instant};
 
+use backon::{BackoffBuilder, ExponentialBuilder};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Endpoints,
-    apply::{ApplyError, Mirror},
-    slot::{SealedSlot, Update},
+    apply::{ApplyError, MirrorWriter},
+    endpoints::Endpoints,
+    slot::{SealedSlot, SlotUpdate},
     snapshot::{self, SnapshotError},
-    stream::{self, Server, StreamError},
+    stream::{self, GrpcServer, StreamError},
 };
 
-/// How many updates may wait for the database before the stream does.
-const QUEUE: usize = 256;
-/// How many updates one transaction takes while catching up.
-const BATCH: usize = 64;
-const FIRST_PAUSE: Duration = Duration::from_millis(250);
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// Capacity of the queue between the stream and the database. A full queue stops the stream from
+/// reading (backpressure).
+const QUEUE_CAPACITY: usize = 256;
+/// Maximum number of updates in one database transaction.
+const MAX_BATCH: usize = 64;
+/// Delay after the first failure; doubles with each further failure.
+const MIN_RETRY_DELAY: Duration = Duration::from_millis(250);
+/// Longest delay between retries. A connection that lasted longer resets the delay.
+const MAX_RETRY_DELAY: Duration = Duration::from_secs(10);
 
 #[derive(Debug, thiserror::Error)]
 enum RunError {
-    #[error("database: {0}")]
+    #[error("database error: {0}")]
     Database(#[from] sqlx::Error),
     #[error(transparent)]
     Apply(#[from] ApplyError),
@@ -33,71 +37,82 @@ enum RunError {
 }
 
 impl RunError {
-    /// Whether beginning again from the cursor can help.
-    fn passes(&self) -> bool {
+    /// Whether a retry from the cursor can succeed.
+    fn is_transient(&self) -> bool {
         match self {
-            Self::Database(error) | Self::Apply(ApplyError::Database(error)) => passes(error),
+            Self::Database(error) | Self::Apply(ApplyError::Database(error)) => is_transient(error),
             Self::Apply(_) => false,
             Self::Snapshot(error) => !matches!(error, SnapshotError::NoData(_)),
-            Self::Stream(error) => error.passes(),
+            Self::Stream(error) => error.is_transient(),
         }
     }
 }
 
-/// Whether the server or the network is at fault, not what was asked of it.
-fn passes(error: &sqlx::Error) -> bool {
+/// Whether the server or the network caused the error, rather than the statement.
+fn is_transient(error: &sqlx::Error) -> bool {
+    /// SQLSTATE prefixes: connection exception, insufficient resources, server shutdown,
+    /// transaction rollback (serialization failure, deadlock).
+    const TRANSIENT: [&str; 4] = ["08", "53", "57P", "40"];
     match error {
         sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) => true,
-        // Connections, resources, shutdown, conflicts.
-        sqlx::Error::Database(error) => error.code().is_some_and(|code| {
-            ["08", "53", "57P", "40"]
-                .iter()
-                .any(|class| code.starts_with(class))
-        }),
+        sqlx::Error::Database(error) => error
+            .code()
+            .is_some_and(|code| TRANSIENT.iter().any(|prefix| code.starts_with(prefix))),
         _ => false,
     }
 }
 
+/// Addresses of all services that mirroring needs.
 struct Sources {
     database_url: String,
     rpc_url: String,
-    grpc: Server,
+    grpc: GrpcServer,
 }
 
-/// Mirrors the chain until `stop` is cancelled; then applies what has come and returns. Waits for
-/// whatever is out of reach.
+/// Mirrors the chain until `stop` is cancelled, then applies the updates already received and
+/// returns. Retries transient failures, such as an unreachable service, without limit.
 ///
 /// # Errors
 ///
-/// What trying again can't mend: slots that are missing, another chain, a database without tables.
+/// Failures that a retry cannot fix: missing slots, another cluster's chain, a database without
+/// the tables.
 pub async fn run(endpoints: &Endpoints, stop: CancellationToken) -> anyhow::Result<()> {
     let sources = Sources {
         database_url: endpoints.database()?.to_string(),
         rpc_url: endpoints.rpc()?.to_string(),
         grpc: endpoints.grpc()?,
     };
-    let mut pause = FIRST_PAUSE;
+    let mut delays = retry_delays();
     loop {
-        let began = Instant::now();
-        match follow(&sources, &stop).await {
+        let started = Instant::now();
+        let error = match follow(&sources, &stop).await {
             Ok(()) => return Ok(()),
-            Err(error) if error.passes() => {
-                if LONGEST_PAUSE < began.elapsed() {
-                    pause = FIRST_PAUSE;
-                }
-                tracing::warn!(%error, retry_ms = pause.as_millis(), "interrupted");
-            }
-            Err(error) => return Err(explain(error)),
+            Err(error) if error.is_transient() => error,
+            Err(error) => return Err(with_advice(error)),
+        };
+        if MAX_RETRY_DELAY < started.elapsed() {
+            delays = retry_delays();
         }
-        let slept = tokio::time::sleep(pause);
-        if stop.run_until_cancelled(slept).await.is_none() {
+        let delay = delays.next().unwrap_or(MAX_RETRY_DELAY);
+        tracing::warn!(%error, retry_ms = delay.as_millis(), "mirroring interrupted; retrying");
+        let sleep = tokio::time::sleep(delay);
+        if stop.run_until_cancelled(sleep).await.is_none() {
             return Ok(());
         }
-        pause = LONGEST_PAUSE.min(2 * pause);
     }
 }
 
-fn explain(error: RunError) -> anyhow::Error {
+/// Exponential backoff without an end.
+fn retry_delays() -> impl Iterator<Item = Duration> {
+    ExponentialBuilder::new()
+        .with_min_delay(MIN_RETRY_DELAY)
+        .with_max_delay(MAX_RETRY_DELAY)
+        .without_max_times()
+        .build()
+}
+
+/// Adds what to do if the tables don't exist.
+fn with_advice(error: RunError) -> anyhow::Error {
     const UNDEFINED_TABLE: &str = "42P01";
     let code = match &error {
         RunError::Database(sqlx::Error::Database(error))
@@ -105,21 +120,22 @@ fn explain(error: RunError) -> anyhow::Error {
         _ => None,
     };
     if code.as_deref() == Some(UNDEFINED_TABLE) {
-        return anyhow::anyhow!("{error}: run `indexer migrate` first");
+        return anyhow::anyhow!("{error}; run `indexer migrate` first");
     }
     error.into()
 }
 
-/// Follows the chain over one connection to the database and one to the gRPC server.
+/// Mirrors the chain over one database connection and one gRPC connection, until `stop` is
+/// cancelled or one of them fails.
 async fn follow(sources: &Sources, stop: &CancellationToken) -> Result<(), RunError> {
-    let Some(mut mirror) = Mirror::open(&sources.database_url, stop).await? else {
+    let Some(mut mirror) = MirrorWriter::open(&sources.database_url, stop).await? else {
         return Ok(());
     };
     let cursor = mirror.cursor().await?;
-    // The slot itself is asked for again: it shows that the chain is the same, and a server has
-    // it where it may not have a later one yet.
+    // The stream repeats the cursor's own slot: its blockhash proves that the chain is the same,
+    // and the server may not have a later slot yet.
     let from_slot = cursor.map(|cursor| cursor.slot.unsigned_abs());
-    let (sender, mut updates) = mpsc::channel(QUEUE);
+    let (sender, mut updates) = mpsc::channel(QUEUE_CAPACITY);
     let stream_stop = stop.child_token();
     let stream = stream::follow(sources.grpc.clone(), from_slot, sender, stream_stop.clone());
     let stream = tokio::spawn(stream);
@@ -141,13 +157,13 @@ async fn follow(sources: &Sources, stop: &CancellationToken) -> Result<(), RunEr
     }
 }
 
-/// Applies updates until there are no more to come.
+/// Applies updates until the channel is closed and empty. Initializes an empty mirror first.
 async fn apply_all(
     sources: &Sources,
     stop: &CancellationToken,
-    mirror: &mut Mirror,
+    mirror: &mut MirrorWriter,
     is_empty: bool,
-    updates: &mut mpsc::Receiver<Update>,
+    updates: &mut mpsc::Receiver<SlotUpdate>,
 ) -> Result<(), RunError> {
     let mut batch = vec![];
     if is_empty {
@@ -155,33 +171,54 @@ async fn apply_all(
             return Ok(());
         };
         let rpc = snapshot::client(&sources.rpc_url);
-        let snapshot = snapshot::before(&rpc, &first);
-        let Some(accounts) = stop.run_until_cancelled(snapshot).await else {
+        let accounts = snapshot::initial_accounts(&rpc, &first);
+        let Some(accounts) = stop.run_until_cancelled(accounts).await else {
             return Ok(());
         };
-        mirror.begin(accounts?, &first).await?;
-        batch.push(Update::Sealed(first));
+        mirror.initialize(accounts?, &first).await?;
+        batch.push(SlotUpdate::Sealed(first));
     }
     let mut caught_up = false;
     loop {
         if !batch.is_empty() {
             let cursor = mirror.apply(std::mem::take(&mut batch)).await?;
-            tracing::debug!(slot = cursor.slot, seq = cursor.seq, "applied");
+            tracing::debug!(slot = cursor.slot, seq = cursor.seq, "batch applied");
             if !caught_up && updates.is_empty() {
                 caught_up = true;
-                tracing::info!(slot = cursor.slot, seq = cursor.seq, "following");
+                tracing::info!(
+                    slot = cursor.slot,
+                    seq = cursor.seq,
+                    "caught up with the stream"
+                );
             }
         }
-        if updates.recv_many(&mut batch, BATCH).await == 0 {
+        if updates.recv_many(&mut batch, MAX_BATCH).await == 0 {
             return Ok(());
         }
     }
 }
 
-async fn first_sealed(updates: &mut mpsc::Receiver<Update>) -> Option<Box<SealedSlot>> {
+/// Returns the first sealed slot and drops the updates before it; `None` if the channel closes.
+async fn first_sealed(updates: &mut mpsc::Receiver<SlotUpdate>) -> Option<Box<SealedSlot>> {
     loop {
-        if let Update::Sealed(first) = updates.recv().await? {
+        if let SlotUpdate::Sealed(first) = updates.recv().await? {
             return Some(first);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_delays_double_up_to_the_longest_without_an_end() {
+        let milliseconds: Vec<_> = retry_delays()
+            .take(100)
+            .map(|delay| delay.as_millis())
+            .collect();
+        let (rising, longest) = milliseconds.split_at(6);
+        assert_eq!(rising, [250, 500, 1000, 2000, 4000, 8000]);
+        assert_eq!(longest, [10_000; 94]);
     }
 }

@@ -1,7 +1,8 @@
-//! The program's accounts as an RPC node has them.
+//! Snapshots of the program's accounts from an RPC node.
 
 use std::time::Duration;
 
+use backon::{ConstantBuilder, Retryable};
 use driftshield_sdk::ID;
 use serde_json::json;
 use solana_rpc_client::nonblocking::rpc_client::RpcClient;
@@ -12,30 +13,34 @@ use solana_rpc_client_api::{
 };
 
 use crate::{
-    accounts::Changes,
+    accounts::{AccountChanges, SNAPSHOT_VERSION},
     slot::{AccountWrite, SealedSlot},
 };
 
-const TIMEOUT: Duration = Duration::from_secs(60);
-const ATTEMPTS: u32 = 50;
-const PAUSE: Duration = Duration::from_millis(400);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+/// Number of retries while the RPC node is behind the gRPC server: 20 s with [`RETRY_DELAY`].
+const MAX_RETRIES: usize = 49;
+/// Duration of a slot.
+const RETRY_DELAY: Duration = Duration::from_millis(400);
 
 #[derive(Debug, thiserror::Error)]
 pub enum SnapshotError {
-    #[error("RPC: {0}")]
+    #[error("RPC error: {0}")]
     Rpc(#[from] Box<ClientError>),
-    #[error("the RPC node is at slot {at}, behind slot {wanted} that the gRPC server has sent")]
-    Behind { at: u64, wanted: i64 },
-    #[error("the RPC node sent account {0} without its data: use another node")]
+    #[error("the RPC node is at slot {node_slot}, behind slot {min_slot} of the gRPC server")]
+    Behind { node_slot: u64, min_slot: i64 },
+    #[error("the RPC node sent account {0} without its data; use another node")]
     NoData(String),
 }
 
-/// All accounts of the program at the end of `slot`, if not a little later.
+/// All accounts of the program.
 pub struct Snapshot {
+    /// The accounts contain all writes up to the end of this slot, and possibly later writes.
     pub slot: u64,
     pub accounts: Vec<RpcAccount>,
 }
 
+/// An account that the program owns.
 pub struct RpcAccount {
     /// Base58.
     pub address: String,
@@ -44,10 +49,15 @@ pub struct RpcAccount {
 }
 
 pub fn client(rpc_url: &str) -> RpcClient {
-    RpcClient::new_with_timeout(rpc_url.to_string(), TIMEOUT)
+    RpcClient::new_with_timeout(rpc_url.to_string(), REQUEST_TIMEOUT)
 }
 
-/// The accounts at confirmed commitment.
+/// Reads all accounts of the program at confirmed commitment.
+///
+/// # Errors
+///
+/// The request fails, for example because the node has not reached `min_slot`, or an account comes
+/// without its data.
 pub async fn read(rpc: &RpcClient, min_slot: i64) -> Result<Snapshot, SnapshotError> {
     let config = json!({
         "encoding": "base64",
@@ -55,6 +65,7 @@ pub async fn read(rpc: &RpcClient, min_slot: i64) -> Result<Snapshot, SnapshotEr
         "withContext": true,
         "minContextSlot": min_slot,
     });
+    // A raw request, because `get_program_accounts_with_config` drops the context's slot.
     let params = json!([ID.to_string(), config]);
     let response: Response<Vec<RpcKeyedAccount>> = rpc
         .send(RpcRequest::GetProgramAccounts, params)
@@ -81,24 +92,27 @@ impl RpcAccount {
     }
 }
 
-/// What was there before `first`, the first slot that the stream gave.
+/// Reads the accounts that exist before `first`, the first slot of the stream.
 ///
-/// The accounts are as at a later slot, but are stored as those of the slot before `first`: every
-/// write and close from `first` on comes by the stream and is newer than that, wherever in
-/// between the node took its snapshot. Stored under the snapshot's own slot, they would hold off
-/// writes of a slot that was still open when it was taken.
-pub async fn before(rpc: &RpcClient, first: &SealedSlot) -> Result<Changes, SnapshotError> {
+/// The snapshot is taken at a later slot, but its accounts are stored as those of the slot before
+/// `first`. The stream delivers every write and close from `first` on, and each of them is newer
+/// than that, whenever the node took the snapshot. If the accounts were stored with the snapshot's
+/// slot instead, they would block writes of a slot that was still open when it was taken.
+pub async fn initial_accounts(
+    rpc: &RpcClient,
+    first: &SealedSlot,
+) -> Result<AccountChanges, SnapshotError> {
     let snapshot = read_from(rpc, first.slot).await?;
     tracing::info!(
         slot = snapshot.slot,
         accounts = snapshot.accounts.len(),
-        "snapshot taken"
+        "snapshot read"
     );
-    let mut changes = Changes::default();
+    let mut changes = AccountChanges::default();
     for account in snapshot.accounts {
         let write = AccountWrite {
             address: account.address,
-            write_version: i64::MAX,
+            write_version: SNAPSHOT_VERSION,
             lamports: account.lamports,
             data: account.data,
         };
@@ -107,27 +121,23 @@ pub async fn before(rpc: &RpcClient, first: &SealedSlot) -> Result<Changes, Snap
     Ok(changes)
 }
 
-/// The accounts at the end of `slot` or later, as soon as the node has come so far: it can be
-/// behind the gRPC server.
-async fn read_from(rpc: &RpcClient, slot: i64) -> Result<Snapshot, SnapshotError> {
-    let mut attempts = 0;
-    loop {
-        let read = read(rpc, slot).await;
-        let behind = match read {
-            Ok(snapshot) if i64::try_from(snapshot.slot).is_ok_and(|at| slot <= at) => {
-                return Ok(snapshot);
-            }
-            Ok(snapshot) => SnapshotError::Behind {
-                at: snapshot.slot,
-                wanted: slot,
-            },
-            Err(error) => error,
-        };
-        attempts += 1;
-        if ATTEMPTS <= attempts {
-            return Err(behind);
+/// Reads the accounts at the end of `min_slot` or later. Retries after every error, because the RPC
+/// node can be behind the gRPC server.
+async fn read_from(rpc: &RpcClient, min_slot: i64) -> Result<Snapshot, SnapshotError> {
+    let read = || async {
+        let snapshot = read(rpc, min_slot).await?;
+        if i64::try_from(snapshot.slot).is_ok_and(|slot| min_slot <= slot) {
+            return Ok(snapshot);
         }
-        tracing::debug!(%behind, "no snapshot yet");
-        tokio::time::sleep(PAUSE).await;
-    }
+        Err(SnapshotError::Behind {
+            node_slot: snapshot.slot,
+            min_slot,
+        })
+    };
+    let retries = ConstantBuilder::new()
+        .with_delay(RETRY_DELAY)
+        .with_max_times(MAX_RETRIES);
+    read.retry(retries)
+        .notify(|error, _| tracing::debug!(%error, "snapshot not available yet; retrying"))
+        .await
 }

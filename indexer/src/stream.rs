@@ -1,4 +1,4 @@
-//! Yellowstone's stream of the program at confirmed commitment.
+//! Yellowstone gRPC subscription to the program at confirmed commitment.
 
 use std::time::Duration;
 
@@ -19,47 +19,52 @@ use yellowstone_grpc_proto::{
     tonic::{Code, Status},
 };
 
-use crate::slot::{Assembler, SlotError, Update};
+use crate::{
+    error_chain::error_chain,
+    slot::{SlotError, SlotUpdate, assembler::SlotAssembler},
+};
 
-/// Servers send a ping every 10 seconds.
-const SILENCE: Duration = Duration::from_secs(20);
-const CONNECT: Duration = Duration::from_secs(10);
-/// An account can have 10 MiB.
-const MESSAGE_BYTES: usize = 64 << 20;
+/// Longest time without a message. Servers send a ping every 10 seconds.
+const SILENCE_TIMEOUT: Duration = Duration::from_secs(20);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Size limit of a message. An account can hold 10 MiB.
+const MAX_MESSAGE_BYTES: usize = 64 << 20;
 
+/// Address of a Yellowstone gRPC server.
 #[derive(Clone)]
-pub struct Server {
+pub struct GrpcServer {
     pub url: String,
     pub token: Option<String>,
 }
 
 #[derive(Debug, thiserror::Error)]
 pub enum StreamError {
-    #[error("could not connect to the gRPC server: {0}")]
+    #[error("cannot connect to the gRPC server: {0}")]
     Connect(String),
     #[error("the gRPC server ended the stream")]
     Ended,
-    #[error("the gRPC server was silent for {} s", SILENCE.as_secs())]
+    #[error("the gRPC server sent nothing for {} s", SILENCE_TIMEOUT.as_secs())]
     Silent,
     #[error(
-        "the gRPC server is at slot {at}, behind slot {from_slot} that the mirror has come to: if \
-         it does not catch up, it is of another chain"
+        "the gRPC server is at slot {server_slot}, behind the mirror's slot {from_slot}; if it does \
+         not catch up, it belongs to another cluster: correct --grpc-url"
     )]
-    Behind { at: u64, from_slot: u64 },
-    #[error("gRPC: {:?}: {}", .0.code(), .0.message())]
+    Behind { server_slot: u64, from_slot: u64 },
+    #[error("gRPC error {:?}: {}", .0.code(), .0.message())]
     Status(Box<Status>),
     #[error(
-        "the gRPC server has no blocks from slot {from_slot} on any more ({reason}), so slots are \
-         missing: make the mirror anew in an empty database (`indexer migrate`, `indexer run`)"
+        "the gRPC server no longer has the blocks from slot {from_slot} on ({reason}), so slots \
+         are missing; rebuild the mirror in an empty database (`indexer migrate`, then `indexer \
+         run`)"
     )]
-    TooOld { from_slot: u64, reason: String },
+    SlotPruned { from_slot: u64, reason: String },
     #[error(transparent)]
     Slot(#[from] SlotError),
 }
 
 impl StreamError {
-    /// Whether connecting again can help.
-    pub fn passes(&self) -> bool {
+    /// Whether a new connection can succeed.
+    pub fn is_transient(&self) -> bool {
         match self {
             Self::Connect(_) | Self::Ended | Self::Silent | Self::Behind { .. } => true,
             Self::Status(status) => !matches!(
@@ -69,13 +74,13 @@ impl StreamError {
                     | Code::Unauthenticated
                     | Code::Unimplemented
             ),
-            Self::TooOld { .. } | Self::Slot(_) => false,
+            Self::SlotPruned { .. } | Self::Slot(_) => false,
         }
     }
 
-    fn of_status(status: Status, from_slot: Option<u64>) -> Self {
+    fn from_status(status: Status, from_slot: Option<u64>) -> Self {
         match (status.code(), from_slot) {
-            (Code::OutOfRange, Some(from_slot)) => Self::TooOld {
+            (Code::OutOfRange, Some(from_slot)) => Self::SlotPruned {
                 from_slot,
                 reason: status.message().to_string(),
             },
@@ -86,18 +91,22 @@ impl StreamError {
 
 impl From<GeyserGrpcBuilderError> for StreamError {
     fn from(error: GeyserGrpcBuilderError) -> Self {
-        Self::Connect(chain(&error))
+        // The message of a transport error alone says too little.
+        Self::Connect(error_chain(&error))
     }
 }
 
-/// Sends what the server tells, from the whole of `from_slot` on, until the connection breaks
-/// (an error), `stop` is cancelled or nobody receives any more.
+/// Sends updates to the channel, beginning with all of `from_slot`, or with the current slot if it
+/// is `None`. Returns when `stop` is cancelled or the receiver is dropped. A full channel stops the
+/// reading from the server (backpressure).
 ///
-/// A full channel makes this wait, and with it the server.
+/// # Errors
+///
+/// The connection fails, or the server's messages are unusable.
 pub async fn follow(
-    server: Server,
+    server: GrpcServer,
     from_slot: Option<u64>,
-    updates: mpsc::Sender<Update>,
+    updates: mpsc::Sender<SlotUpdate>,
     stop: CancellationToken,
 ) -> Result<(), StreamError> {
     stop.run_until_cancelled(forward(server, from_slot, updates))
@@ -106,46 +115,41 @@ pub async fn follow(
 }
 
 async fn forward(
-    server: Server,
+    server: GrpcServer,
     from_slot: Option<u64>,
-    updates: mpsc::Sender<Update>,
+    updates: mpsc::Sender<SlotUpdate>,
 ) -> Result<(), StreamError> {
     let mut client = connect(server).await?;
     if let Some(from_slot) = from_slot {
-        reaches(&mut client, from_slot).await?;
+        check_server_slot(&mut client, from_slot).await?;
     }
-    let subscribed = client.subscribe_with_request(Some(request(from_slot)));
+    let subscribed = client.subscribe_with_request(Some(subscription(from_slot)));
     let (mut requests, mut stream) = subscribed.await.map_err(|error| match error {
-        GeyserGrpcClientError::TonicStatus(status) => StreamError::of_status(status, from_slot),
-        GeyserGrpcClientError::TransportError(error) => StreamError::Connect(chain(&error)),
+        GeyserGrpcClientError::TonicStatus(status) => StreamError::from_status(status, from_slot),
+        GeyserGrpcClientError::TransportError(error) => StreamError::Connect(error_chain(&error)),
     })?;
-    tracing::info!(from_slot, "subscribed");
+    tracing::info!(from_slot, "subscribed to the gRPC stream");
 
-    let mut assembler = Assembler::default();
+    let mut assembler = SlotAssembler::default();
     loop {
-        let next = timeout(SILENCE, stream.next()).await;
-        let update = next
+        let next = timeout(SILENCE_TIMEOUT, stream.next()).await;
+        let message = next
             .map_err(|_| StreamError::Silent)?
             .ok_or(StreamError::Ended)?
-            .map_err(|status| StreamError::of_status(status, from_slot))?;
-        let assembled = match update.update_oneof {
+            .map_err(|status| StreamError::from_status(status, from_slot))?;
+        let update = match message.update_oneof {
             Some(UpdateOneof::Ping(_)) => {
-                let ping = Some(SubscribeRequestPing { id: 1 });
-                let request = SubscribeRequest {
-                    ping,
-                    ..Default::default()
-                };
-                // Some load balancers end streams on which the client says nothing.
+                // Some load balancers close streams on which the client sends nothing.
                 requests
-                    .send(request)
+                    .send(ping())
                     .await
                     .map_err(|_| StreamError::Ended)?;
                 None
             }
-            Some(update) => assembler.push(update)?,
+            Some(message) => assembler.push(message)?,
             None => None,
         };
-        if let Some(update) = assembled
+        if let Some(update) = update
             && updates.send(update).await.is_err()
         {
             return Ok(());
@@ -153,36 +157,48 @@ async fn forward(
     }
 }
 
-/// Fails where the server has not come to the slot: a stream from there on would be silent until it
-/// has. One that does not tell where it is, is believed.
-async fn reaches(client: &mut GeyserGrpcClient, from_slot: u64) -> Result<(), StreamError> {
-    let asked = client.get_slot(Some(CommitmentLevel::Confirmed));
-    match timeout(CONNECT, asked).await {
+/// Fails if the server has not reached `from_slot`, because a subscription would stay silent until
+/// then. A server that does not answer passes the check.
+async fn check_server_slot(
+    client: &mut GeyserGrpcClient,
+    from_slot: u64,
+) -> Result<(), StreamError> {
+    let reply = client.get_slot(Some(CommitmentLevel::Confirmed));
+    match timeout(CONNECT_TIMEOUT, reply).await {
         Ok(Ok(reply)) if reply.slot < from_slot => Err(StreamError::Behind {
-            at: reply.slot,
+            server_slot: reply.slot,
             from_slot,
         }),
         _ => Ok(()),
     }
 }
 
-async fn connect(server: Server) -> Result<GeyserGrpcClient, StreamError> {
+async fn connect(server: GrpcServer) -> Result<GeyserGrpcClient, StreamError> {
     let is_tls = server.url.starts_with("https:");
     let mut builder = GeyserGrpcBuilder::from_shared(server.url)?
         .x_token(server.token)?
-        .connect_timeout(CONNECT)
+        .connect_timeout(CONNECT_TIMEOUT)
         .tcp_nodelay(true)
         .http2_keep_alive_interval(Duration::from_secs(10))
         .keep_alive_timeout(Duration::from_secs(5))
         .keep_alive_while_idle(true)
-        .max_decoding_message_size(MESSAGE_BYTES);
+        .max_decoding_message_size(MAX_MESSAGE_BYTES);
     if is_tls {
         builder = builder.tls_config(ClientTlsConfig::new().with_native_roots())?;
     }
     Ok(builder.connect().await?)
 }
 
-fn request(from_slot: Option<u64>) -> SubscribeRequest {
+fn ping() -> SubscribeRequest {
+    SubscribeRequest {
+        ping: Some(SubscribeRequestPing { id: 1 }),
+        ..Default::default()
+    }
+}
+
+/// Request for the program's accounts and successful transactions, block metas, and the statuses of
+/// all slots.
+fn subscription(from_slot: Option<u64>) -> SubscribeRequest {
     let program = || vec![ID.to_string()];
     let accounts = SubscribeRequestFilterAccounts {
         owner: program(),
@@ -194,6 +210,7 @@ fn request(from_slot: Option<u64>) -> SubscribeRequest {
         account_include: program(),
         ..Default::default()
     };
+    // Without the filter the stream has finalized slots too.
     let slots = SubscribeRequestFilterSlots {
         filter_by_commitment: Some(false),
         ..Default::default()
@@ -208,19 +225,4 @@ fn request(from_slot: Option<u64>) -> SubscribeRequest {
         from_slot,
         ..Default::default()
     }
-}
-
-/// The error with what caused it: of transport errors the cause alone says something.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut message = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let reason = cause.to_string();
-        if !message.ends_with(&reason) {
-            message.push_str(": ");
-            message.push_str(&reason);
-        }
-        source = cause.source();
-    }
-    message
 }

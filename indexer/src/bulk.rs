@@ -1,12 +1,13 @@
-//! Rows as JSON objects, whose members are named like the columns.
+//! Inserts of rows given as JSON objects, whose members are named after the columns.
 
 use serde_json::Value;
 use sqlx::{PgConnection, types::Json};
 
-/// How many rows one statement takes: JSON in Postgres has a size limit.
-pub const STATEMENT_ROWS: usize = 5_000;
+/// Maximum number of rows in one statement: Postgres limits the size of a JSON value.
+pub const MAX_STATEMENT_ROWS: usize = 5_000;
 
-/// Inserts whole rows: an object without a member for each column would write null.
+/// Inserts rows into a table of schema `chain`. Each object must have a member for every column:
+/// a missing member inserts null, not the column's default.
 pub async fn insert(
     connection: &mut PgConnection,
     table: &str,
@@ -15,7 +16,7 @@ pub async fn insert(
     let sql = format!(
         "insert into chain.{table} select * from jsonb_populate_recordset(null::chain.{table}, $1)"
     );
-    for rows in rows.chunks(STATEMENT_ROWS) {
+    for rows in rows.chunks(MAX_STATEMENT_ROWS) {
         sqlx::query(&sql)
             .bind(Json(rows))
             .execute(&mut *connection)

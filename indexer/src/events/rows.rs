@@ -1,0 +1,394 @@
+//! Rows of all tables that are filled from events.
+
+use std::collections::BTreeSet;
+
+use driftshield_sdk::{
+    Address, Event, MarketState, VaultTotals,
+    events::{Claimed, MarketSettled, PolicyClaimed, WithdrawCancelled, Withdrawn},
+};
+use serde_json::{Value, json};
+
+use super::{
+    pools::{NO_STAKES, PoolTracker, Pools},
+    slot_event::SlotEvent,
+};
+
+/// Rows of `chain.event` and of all tables derived from events.
+#[derive(Default)]
+pub struct EventRows {
+    pub pools: PoolTracker,
+    events: Vec<Value>,
+    event_accounts: Vec<Value>,
+    odds: Vec<Value>,
+    settlements: Vec<Value>,
+    payouts: Vec<Value>,
+    capital: Vec<Value>,
+    withdrawals: Vec<Value>,
+    policy_payouts: Vec<Value>,
+    policy_ends: Vec<Value>,
+}
+
+impl EventRows {
+    /// No rows. `pools` are the pools before the first event to add.
+    pub fn new(pools: PoolTracker) -> Self {
+        Self {
+            pools,
+            ..Default::default()
+        }
+    }
+
+    /// Adds the rows of the next event.
+    pub fn add(&mut self, seq: i64, slot_event: &SlotEvent) {
+        self.events.push(slot_event.row(seq));
+        let Some(event) = &slot_event.emitted.event else {
+            return;
+        };
+        for (account, number) in account_counters(event) {
+            let row = json!({ "account": account, "seq": seq, "number": number.to_string() });
+            self.event_accounts.push(row);
+        }
+        if let Some((vault, totals)) = vault_totals(event) {
+            let row = capital_row(seq, slot_event, vault, totals);
+            self.capital.push(row);
+        }
+        match event {
+            Event::MarketCreated(event) => {
+                let market = event.market.to_string();
+                self.odds
+                    .push(odds_row(&market, seq, slot_event, &NO_STAKES));
+                self.pools.track_new(market);
+            }
+            Event::BetPlaced(event) => {
+                let market = event.market.to_string();
+                match self.pools.apply_bet(&market, event) {
+                    Some(pools) => self.odds.push(odds_row(&market, seq, slot_event, pools)),
+                    None => tracing::warn!(seq, market, "market pools unknown; odds not stored"),
+                }
+            }
+            Event::MarketSettled(event) => {
+                let state = match event.state {
+                    MarketState::Open => return,
+                    MarketState::Resolved => "resolved",
+                    MarketState::Void => "void",
+                };
+                self.settlements
+                    .push(settlement_row(seq, slot_event, event, state));
+            }
+            Event::Claimed(event) => self.payouts.push(payout_row(seq, slot_event, event)),
+            Event::Withdrawn(event) => self.withdrawals.push(withdrawn_row(seq, slot_event, event)),
+            Event::WithdrawCancelled(event) => {
+                self.withdrawals
+                    .push(withdraw_cancelled_row(seq, slot_event, event));
+            }
+            Event::PolicyClaimed(event) => {
+                self.policy_payouts
+                    .push(policy_payout_row(seq, slot_event, event));
+                if event.paid == event.cover {
+                    self.end_policy(seq, slot_event, &event.policy, "paid", event.paid, 0);
+                }
+            }
+            Event::PolicyCancelled(event) => {
+                let (paid, refund) = (event.paid, event.refund);
+                self.end_policy(seq, slot_event, &event.policy, "cancelled", paid, refund);
+            }
+            Event::PolicyExpired(event) => {
+                self.end_policy(seq, slot_event, &event.policy, "expired", event.paid, 0);
+            }
+            _ => {}
+        }
+    }
+
+    fn end_policy(
+        &mut self,
+        seq: i64,
+        slot_event: &SlotEvent,
+        policy: &Address,
+        state: &str,
+        paid: u64,
+        refund: u64,
+    ) {
+        self.policy_ends.push(json!({
+            "policy": policy.to_string(),
+            "seq": seq,
+            "slot": slot_event.slot,
+            "block_time": slot_event.block_time,
+            "state": state,
+            "paid": paid.to_string(),
+            "refund": refund.to_string(),
+        }));
+    }
+
+    /// Names of the tables with their rows. `event` comes first, because the others reference it.
+    pub fn tables(&self) -> [(&'static str, &[Value]); 9] {
+        [
+            ("event", &self.events),
+            ("event_account", &self.event_accounts),
+            ("odds", &self.odds),
+            ("settlement", &self.settlements),
+            ("payout", &self.payouts),
+            ("capital", &self.capital),
+            ("withdrawal", &self.withdrawals),
+            ("policy_payout", &self.policy_payouts),
+            ("policy_end", &self.policy_ends),
+        ]
+    }
+}
+
+/// Accounts whose counters the event advances, each with its new count, without duplicates.
+fn account_counters(event: &Event) -> BTreeSet<(String, u64)> {
+    event
+        .counters()
+        .into_iter()
+        .map(|(account, number)| (account.to_string(), number))
+        .collect()
+}
+
+fn odds_row(market: &str, seq: i64, slot_event: &SlotEvent, pools: &Pools) -> Value {
+    json!({
+        "market": market,
+        "seq": seq,
+        "slot": slot_event.slot,
+        "block_time": slot_event.block_time,
+        "pools": pools.map(|pool| pool.to_string()),
+    })
+}
+
+fn settlement_row(seq: i64, slot_event: &SlotEvent, event: &MarketSettled, state: &str) -> Value {
+    json!({
+        "market": event.market.to_string(),
+        "seq": seq,
+        "slot": slot_event.slot,
+        "block_time": slot_event.block_time,
+        "state": state,
+        "outcome": event.outcome,
+        "value": event.value.to_string(),
+        "observed": event.observed.to_string(),
+        "protocol_fee": event.protocol_fee.to_string(),
+        "creator_fee": event.creator_fee.to_string(),
+        "winnings": event.winnings.to_string(),
+    })
+}
+
+fn payout_row(seq: i64, slot_event: &SlotEvent, event: &Claimed) -> Value {
+    json!({
+        "position": event.position.to_string(),
+        "seq": seq,
+        "market": event.market.to_string(),
+        "owner": event.owner.to_string(),
+        "slot": slot_event.slot,
+        "block_time": slot_event.block_time,
+        "destination": event.destination.to_string(),
+        "paid": event.paid.to_string(),
+    })
+}
+
+/// Vault whose totals the event carries, and its totals after the event.
+fn vault_totals(event: &Event) -> Option<(&Address, &VaultTotals)> {
+    Some(match event {
+        Event::VaultUpdated(event) => (&event.vault, &event.totals),
+        Event::Deposited(event) => (&event.vault, &event.totals),
+        Event::WithdrawRequested(event) => (&event.vault, &event.totals),
+        Event::WithdrawCancelled(event) => (&event.vault, &event.totals),
+        Event::Withdrawn(event) => (&event.vault, &event.totals),
+        Event::ManagerFeesCollected(event) => (&event.vault, &event.totals),
+        Event::PolicyBought(event) => (&event.vault, &event.totals),
+        Event::PolicyClaimed(event) => (&event.vault, &event.totals),
+        Event::PolicyCancelled(event) => (&event.vault, &event.totals),
+        Event::PolicyRenewed(event) => (&event.vault, &event.totals),
+        Event::PolicyExpired(event) => (&event.vault, &event.totals),
+        _ => return None,
+    })
+}
+
+fn capital_row(seq: i64, slot_event: &SlotEvent, vault: &Address, totals: &VaultTotals) -> Value {
+    json!({
+        "vault": vault.to_string(),
+        "seq": seq,
+        "slot": slot_event.slot,
+        "block_time": slot_event.block_time,
+        "assets": totals.assets.to_string(),
+        "locked": totals.locked.to_string(),
+        "unearned": totals.unearned.to_string(),
+        "shares": totals.shares.to_string(),
+        "escrowed": totals.escrowed.to_string(),
+        "protocol_credit": totals.protocol_credit.to_string(),
+        "manager_credit": totals.manager_credit.to_string(),
+    })
+}
+
+fn withdrawn_row(seq: i64, slot_event: &SlotEvent, event: &Withdrawn) -> Value {
+    json!({
+        "request": event.request.to_string(),
+        "seq": seq,
+        "vault": event.vault.to_string(),
+        "owner": event.owner.to_string(),
+        "slot": slot_event.slot,
+        "block_time": slot_event.block_time,
+        "state": "paid",
+        "shares": event.shares.to_string(),
+        "returned": "0",
+        "amount": event.amount.to_string(),
+    })
+}
+
+fn withdraw_cancelled_row(seq: i64, slot_event: &SlotEvent, event: &WithdrawCancelled) -> Value {
+    json!({
+        "request": event.request.to_string(),
+        "seq": seq,
+        "vault": event.vault.to_string(),
+        "owner": event.owner.to_string(),
+        "slot": slot_event.slot,
+        "block_time": slot_event.block_time,
+        "state": "cancelled",
+        "shares": event.shares.to_string(),
+        "returned": event.returned.to_string(),
+        "amount": "0",
+    })
+}
+
+fn policy_payout_row(seq: i64, slot_event: &SlotEvent, event: &PolicyClaimed) -> Value {
+    json!({
+        "policy": event.policy.to_string(),
+        "seq": seq,
+        "vault": event.vault.to_string(),
+        "model": event.model.to_string(),
+        "holder": event.holder.to_string(),
+        "slot": slot_event.slot,
+        "block_time": slot_event.block_time,
+        "destination": event.destination.to_string(),
+        "first_window": event.first_window.to_string(),
+        "value": event.value.to_string(),
+        "amount": event.amount.to_string(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use driftshield_sdk::events::{PolicyCancelled, PolicyExpired};
+
+    use super::*;
+    use crate::slot::EmittedEvent;
+
+    /// The event with this discriminator, with all fields zero.
+    fn zeroed(discriminator: &[u8]) -> Event {
+        let mut bytes = discriminator.to_vec();
+        while bytes.len() < 4_000 {
+            if let Ok(event) = Event::decode(&bytes) {
+                return event;
+            }
+            bytes.push(0);
+        }
+        panic!("no event has the discriminator {discriminator:?}");
+    }
+
+    fn idl() -> Value {
+        serde_json::from_str(include_str!("../../../idl/driftshield.json")).unwrap()
+    }
+
+    /// The event of this name, with all fields zero.
+    fn zeroed_by_name(name: &str) -> Event {
+        let idl = idl();
+        let mut events = idl["events"].as_array().unwrap().iter();
+        let event = events.find(|event| event["name"] == name).unwrap();
+        let discriminator: Vec<u8> =
+            serde_json::from_value(event["discriminator"].clone()).unwrap();
+        zeroed(&discriminator)
+    }
+
+    fn rows(events: Vec<Event>) -> EventRows {
+        let mut rows = EventRows::default();
+        for (seq, event) in (1..).zip(events) {
+            let emitted = EmittedEvent {
+                signature: String::new(),
+                transaction_index: 0,
+                instruction_index: 0,
+                event_index: 0,
+                data: vec![],
+                event: Some(event),
+            };
+            let event = SlotEvent {
+                slot: 100,
+                block_time: None,
+                emitted,
+            };
+            rows.add(seq, &event);
+        }
+        rows
+    }
+
+    #[test]
+    fn every_event_with_vault_totals_yields_a_capital_row() {
+        let idl = idl();
+        for def in idl["types"].as_array().unwrap() {
+            let name = def["name"].as_str().unwrap();
+            if !Event::NAMES.contains(&name) {
+                continue;
+            }
+            let mut fields = def["type"]["fields"].as_array().unwrap().iter();
+            let has_totals = fields.any(|field| field["name"] == "totals");
+            assert_eq!(
+                vault_totals(&zeroed_by_name(name)).is_some(),
+                has_totals,
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_policy_ends_when_its_whole_cover_is_paid() {
+        let claimed = |amount, paid| {
+            let Event::PolicyClaimed(event) = zeroed_by_name("PolicyClaimed") else {
+                unreachable!("the event has another name");
+            };
+            Event::PolicyClaimed(PolicyClaimed {
+                amount,
+                paid,
+                cover: 10,
+                ..event
+            })
+        };
+        let rows = rows(vec![claimed(4, 4), claimed(6, 10)]);
+        let amounts: Vec<_> = rows.policy_payouts.iter().map(|p| &p["amount"]).collect();
+        assert_eq!(amounts, ["4", "6"]);
+        let [end] = &rows.policy_ends[..] else {
+            panic!("expected one end: {:?}", rows.policy_ends);
+        };
+        assert_eq!(
+            (&end["seq"], &end["state"], &end["paid"], &end["refund"]),
+            (&json!(2), &json!("paid"), &json!("10"), &json!("0"))
+        );
+    }
+
+    #[test]
+    fn cancelled_and_expired_policies_end_without_a_payout() {
+        let Event::PolicyCancelled(cancelled) = zeroed_by_name("PolicyCancelled") else {
+            unreachable!("the event has another name");
+        };
+        let Event::PolicyExpired(expired) = zeroed_by_name("PolicyExpired") else {
+            unreachable!("the event has another name");
+        };
+        let rows = rows(vec![
+            Event::PolicyCancelled(PolicyCancelled {
+                refund: 7,
+                ..cancelled
+            }),
+            Event::PolicyExpired(PolicyExpired { paid: 3, ..expired }),
+        ]);
+        let ends = rows.policy_ends.iter();
+        let ends: Vec<_> = ends
+            .map(|end| [&end["state"], &end["paid"], &end["refund"]])
+            .collect();
+        assert_eq!(ends, [["cancelled", "0", "7"], ["expired", "3", "0"]]);
+        assert!(rows.policy_payouts.is_empty());
+    }
+
+    #[test]
+    fn withdrawals_are_paid_or_cancelled() {
+        let rows = rows(vec![
+            zeroed_by_name("Withdrawn"),
+            zeroed_by_name("WithdrawCancelled"),
+        ]);
+        let states: Vec<_> = rows.withdrawals.iter().map(|w| &w["state"]).collect();
+        assert_eq!(states, ["paid", "cancelled"]);
+    }
+}

@@ -1,0 +1,88 @@
+//! Account closes that events report.
+
+use driftshield_sdk::Event;
+
+/// Returns the address (base58) of the account that the event closes.
+///
+/// The account's balance alone does not show every close: anybody can send lamports to an address
+/// right after the close.
+pub fn closed_account(event: &Event) -> Option<String> {
+    let address = match event {
+        Event::SeatClosed(event) => event.seat,
+        Event::ReceiptClosed(event) => event.receipt,
+        Event::MarketCancelled(event) => event.market,
+        Event::MarketClosed(event) => event.market,
+        Event::Claimed(event) => event.position,
+        Event::VaultClosed(event) => event.vault,
+        Event::ExposureClosed(event) => event.exposure,
+        Event::WithdrawCancelled(event) => event.request,
+        Event::Withdrawn(event) if event.requested == 0 => event.request,
+        Event::PolicyClaimed(event) if event.paid == event.cover => event.policy,
+        Event::PolicyCancelled(event) => event.policy,
+        Event::PolicyExpired(event) => event.policy,
+        _ => return None,
+    };
+    Some(address.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use driftshield_sdk::{
+        VaultTotals,
+        events::{PolicyClaimed, Withdrawn},
+    };
+
+    use super::*;
+
+    const ACCOUNT: [u8; 32] = [2; 32];
+
+    #[test]
+    fn an_account_paid_in_parts_is_closed_by_the_last_payment() {
+        let account = bs58::encode(&ACCOUNT).into_string();
+        let claimed = |paid| {
+            let event = PolicyClaimed {
+                vault: [1; 32].into(),
+                vault_seq: 1,
+                exposure: [2; 32].into(),
+                exposure_seq: 1,
+                policy: ACCOUNT.into(),
+                policy_seq: 2,
+                model: [3; 32].into(),
+                model_seq: 1,
+                holder: [4; 32].into(),
+                destination: [5; 32].into(),
+                first_window: 9,
+                value: 300_000,
+                amount: 4,
+                paid,
+                cover: 10,
+                totals: VaultTotals::default(),
+                exposure_cover: 0,
+                at_risk: 0,
+                model_exposure: 0,
+            };
+            closed_account(&Event::PolicyClaimed(event))
+        };
+        assert_eq!(claimed(4), None);
+        assert_eq!(claimed(10), Some(account.clone()));
+
+        let withdrawn = |requested| {
+            let event = Withdrawn {
+                vault: [1; 32].into(),
+                vault_seq: 1,
+                request: ACCOUNT.into(),
+                request_seq: 2,
+                owner: [4; 32].into(),
+                destination: [5; 32].into(),
+                shares: 4,
+                amount: 4,
+                requested,
+                value: requested,
+                totals: VaultTotals::default(),
+            };
+            closed_account(&Event::Withdrawn(event))
+        };
+        assert_eq!(withdrawn(6), None);
+        assert_eq!(withdrawn(0), Some(account.clone()));
+    }
+}
