@@ -386,6 +386,44 @@ struct Statistics {
     tried: BTreeMap<&'static str, (u64, u64)>,
 }
 
+impl Statistics {
+    /// Asserts that every instruction was tried, that most succeeded, and that more than half of the
+    /// compared holdings were paid. `rules` tells whether the thieves may rule on disputes.
+    fn assert_meaningful(&self, rules: bool) {
+        for instruction in committed_idl::instructions() {
+            let (tried, succeeded) = self
+                .tried
+                .get(&*instruction.name)
+                .copied()
+                .unwrap_or((0, 0));
+            let must_fail = match &*instruction.name {
+                "initialize" => true,
+                "rule_receipt" => !rules,
+                _ => false,
+            };
+            let name = &instruction.name;
+            assert!(0 < tried, "thieves never tried {name}");
+            assert!(
+                !must_fail || succeeded == 0,
+                "thieves succeeded {succeeded} times in {name}"
+            );
+        }
+        let successful = self.tried.values().filter(|(_, succeeded)| 0 < *succeeded);
+        assert!(30 <= successful.count(), "{:?}", self.tried);
+        let (compared, paid, excused) = (self.compared, self.paid, self.excused);
+        assert!(
+            compared < 2 * paid,
+            "only {paid} of {compared} holdings were paid"
+        );
+        assert!(
+            2 * excused < compared,
+            "{excused} of {compared} holdings were excused"
+        );
+        assert!(0 < self.sold, "thieves sold no cover on their listings");
+    }
+}
+
+/// Compares what every holding is paid in a run without thieves and in one with them.
 fn assert_no_holding_loses_value(
     seed: u64,
     step: usize,
@@ -395,36 +433,36 @@ fn assert_no_holding_loses_value(
 ) {
     let context = format!("seed {seed}, step {step}");
     // Given a state, and what every holding is paid in a run without thieves
-    let number = seed_of(seed, &driver.cast.address(0), step as u64);
+    let run_seed = seed_of(seed, &driver.cast.address(0), step as u64);
     let mut calm = driver.fork();
-    let mut without = ExitRun::new(&mut calm, number, None);
-    without.run();
-    let (owned, expected) = (without.owned, without.payouts);
+    let mut calm_run = ExitRun::new(&mut calm, run_seed, None);
+    calm_run.run();
+    let (owned, expected) = (calm_run.owned, calm_run.payouts);
 
     // When every privileged key is stolen, and everybody leaves
-    let mut troubled = driver.fork();
-    let mut with = ExitRun::new(&mut troubled, number, Some(plan));
-    with.run();
-    let found = with.payouts;
-    let thieves = with.thieves.unwrap();
+    let mut attacked = driver.fork();
+    let mut attacked_run = ExitRun::new(&mut attacked, run_seed, Some(plan));
+    attacked_run.run();
+    let found = attacked_run.payouts;
+    let thieves = attacked_run.thieves.unwrap();
 
     // Then no holding is paid less
     for holding in owned {
-        let [was, is] = [&expected, &found].map(|of| of.get(&holding).copied().unwrap_or(0));
-        let rounding = match holding {
-            Holding::Shares(..) => ROUNDING + was / EARLY_PAYMENT_DIVISOR,
+        let [without, with] = [&expected, &found].map(|of| of.get(&holding).copied().unwrap_or(0));
+        let tolerance = match holding {
+            Holding::Shares(..) => ROUNDING + without / EARLY_PAYMENT_DIVISOR,
             _ => 0,
         };
         statistics.compared += 1;
-        statistics.paid += u64::from(0 < was);
-        if is + rounding < was && thieves.may_lower(&driver.books, &holding) {
+        statistics.paid += u64::from(0 < without);
+        if with + tolerance < without && thieves.may_lower(&driver.books, &holding) {
             statistics.excused += 1;
             continue;
         }
         assert!(
-            was <= is + rounding,
-            "{context}: {holding:?} was paid {is} instead of {was}\n{}",
-            troubled.tell()
+            without <= with + tolerance,
+            "{context}: {holding:?} was paid {with} instead of {without}\n{}",
+            attacked.tell()
         );
     }
     statistics.sold += thieves.sales.iter().filter(|sale| sale.is_theirs).count() as u64;
@@ -445,43 +483,7 @@ fn assert_harmless(seeds: &[(u64, usize)], rules: bool) {
             assert_no_holding_loses_value(seed, step, &driver, plan, &mut statistics);
         }
     }
-    // Every instruction was tried, most succeeded, and more than half of the holdings were paid
-    for instruction in committed_idl::instructions() {
-        let (tried, succeeded) = statistics
-            .tried
-            .get(&*instruction.name)
-            .copied()
-            .unwrap_or((0, 0));
-        let must_fail = match &*instruction.name {
-            "initialize" => true,
-            "rule_receipt" => !rules,
-            _ => false,
-        };
-        let name = &instruction.name;
-        assert!(0 < tried, "thieves never tried {name}");
-        assert!(
-            !must_fail || succeeded == 0,
-            "thieves succeeded {succeeded} times in {name}"
-        );
-    }
-    let successful = statistics
-        .tried
-        .values()
-        .filter(|(_, succeeded)| 0 < *succeeded);
-    assert!(30 <= successful.count(), "{:?}", statistics.tried);
-    let (compared, paid, excused) = (statistics.compared, statistics.paid, statistics.excused);
-    assert!(
-        compared < 2 * paid,
-        "only {paid} of {compared} holdings were paid"
-    );
-    assert!(
-        2 * excused < compared,
-        "{excused} of {compared} holdings were excused"
-    );
-    assert!(
-        0 < statistics.sold,
-        "thieves sold no cover on their listings"
-    );
+    statistics.assert_meaningful(rules);
 }
 
 #[test]

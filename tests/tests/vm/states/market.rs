@@ -15,6 +15,7 @@ struct MarketFixture {
     creator: Wallet,
     winner: Wallet,
     loser: Wallet,
+    /// Places the bet of step `place_bet`.
     newcomer: Wallet,
     terms: MarketTerms,
     market: Address,

@@ -8,6 +8,7 @@ use driftshield_tests::{insurance::*, world::*};
 
 use super::{StateFixture, Step, assert_complete, check};
 
+/// Id of the tested vault. The manager has vault 1 already.
 const ID: u64 = 2;
 /// Drift that pays the whole cover of the policies, in micro-units.
 const DRIFT: u64 = 300_000;
@@ -18,6 +19,7 @@ const DRIFT: u64 = 300_000;
 struct VaultFixture {
     insured: Insured,
     terms: VaultTerms,
+    /// A second liquidity provider, who deposits.
     newcomer: Wallet,
     holder: Wallet,
     /// The vault as it is created: names the accounts of instructions when it does not exist.
@@ -73,6 +75,7 @@ impl VaultFixture {
         self.insured.world.exists(&address)
     }
 
+    /// Names the state of a vault whose shares are all redeemed or burned.
     fn without_shares(&self, vault: &Vault) -> String {
         let now = self.insured.world.now();
         let mut state = String::new();
@@ -93,6 +96,7 @@ impl VaultFixture {
         state
     }
 
+    /// Names the state of a vault that has shares.
     fn with_shares(&self, vault: &Vault) -> String {
         let owner = self.insured.lp.address();
         let requested = 0 < vault.requests;
