@@ -1,8 +1,7 @@
-//! Attacks that come to nothing: here on vaults and policies, in the modules by their kind.
+//! Attacks that must fail: here on vaults and policies, in the modules by kind.
 
+mod blocked_withdrawals;
 mod donations;
-mod everybody;
-mod held_back;
 mod liquidity;
 mod monaco;
 mod payouts;
@@ -17,7 +16,7 @@ use driftshield_sdk::{Address, DriftShieldError, PolicyTerms, address, instructi
 use driftshield_tests::{insurance::*, world::*};
 use solana_signer::Signer;
 
-/// Sends a few lamports to each address that is not there yet.
+/// Sends lamports to addresses that have no account yet.
 fn prefund(world: &mut World, addresses: &[Address]) {
     let payer = world.payer.pubkey();
     for address in addresses {
@@ -28,8 +27,9 @@ fn prefund(world: &mut World, addresses: &[Address]) {
 }
 
 #[test]
-fn who_sends_lamports_ahead_stops_nothing() {
-    // Given a vault's accounts, a listing, a request and a policy that got lamports before they were
+fn lamports_sent_in_advance_block_no_creation() {
+    // Given the addresses of a vault's accounts, a listing, a request and a policy, which receive lamports
+    // before these are created
     let mut world = World::with(params(), insurance_terms());
     let spec = share_spec(&world);
     let model = world.model_with(spec, 3, 10_000 * TOKEN);
@@ -47,25 +47,25 @@ fn who_sends_lamports_ahead_stops_nothing() {
         0,
         vault_terms(),
     );
-    let made: Vec<_> = create
+    let created: Vec<_> = create
         .accounts
         .iter()
         .filter(|account| account.is_writable && !account.is_signer)
         .map(|account| account.pubkey)
         .collect();
-    assert_eq!(made.len(), 4);
-    prefund(&mut scene.world, &made);
+    assert_eq!(created.len(), 4);
+    prefund(&mut scene.world, &created);
     scene.world.send(create, &[&manager]).unwrap();
     scene.vault = vault;
     let (lp, holder) = (scene.provider(), scene.world.wallet(CAPITAL));
-    let ahead = [
+    let addresses = [
         address::exposure(&vault, &scene.model.address),
         address::withdraw_request(&vault, &lp.address()),
         address::policy(&vault, &holder.address(), 1),
     ];
-    prefund(&mut scene.world, &ahead);
+    prefund(&mut scene.world, &addresses);
 
-    // Then each is made and used all the same
+    // When they are created, then each works as usual
     scene.list(CAPITAL, 20_000).unwrap();
     scene.deposit(&lp, CAPITAL).unwrap();
     scene.buy(&holder, 1, scene.terms()).unwrap();
@@ -74,8 +74,8 @@ fn who_sends_lamports_ahead_stops_nothing() {
 }
 
 #[test]
-fn years_without_a_call_leave_the_ring_in_order() {
-    // Given policies whose streams end in many buckets, and nobody who calls for three years
+fn premiums_stream_correctly_after_years_without_an_instruction() {
+    // Given policies whose premium streams end in many buckets, and three years without an instruction
     let mut scene = Insured::new();
     let holder = scene.world.wallet(10 * CAPITAL);
     for (id, windows) in [(1, 1), (2, 7), (3, 90), (4, 180), (5, 363)] {
@@ -89,12 +89,12 @@ fn years_without_a_call_leave_the_ring_in_order() {
     let assets = scene.vault().assets;
     scene.world.pass(3 * 365 * DAY);
 
-    // When they end
+    // When the policies expire
     for id in 1..=5 {
         scene.expire(&holder, id).unwrap();
     }
 
-    // Then all has streamed, once, and the ring is empty
+    // Then every premium has streamed once, and no bucket of the ring holds an end
     let vault = scene.vault();
     assert_eq!((vault.assets, vault.unearned), (assets + unearned, 0));
     assert_eq!((vault.rate.get(), vault.locked), (0, 0));
@@ -103,8 +103,9 @@ fn years_without_a_call_leave_the_ring_in_order() {
 }
 
 #[test]
-fn nobody_renews_at_a_strangers_expense() {
-    // Given a policy that renews by itself, and a stranger who lets the same authority take its money
+fn a_stranger_never_pays_for_a_renewal() {
+    // Given a policy with automatic renewal, and a stranger who delegates its own tokens to the holder's
+    // renewal authority
     let mut scene = Insured::new();
     let (holder, stranger) = (scene.world.wallet(CAPITAL), scene.world.wallet(CAPITAL));
     let terms = PolicyTerms {
@@ -124,7 +125,7 @@ fn nobody_renews_at_a_strangers_expense() {
     .unwrap();
     scene.world.send(approve, &[&stranger.key]).unwrap();
 
-    // Then neither anybody nor the vault itself pays for it
+    // When the renewal is to be paid from the stranger's account or from the vault's, then it is refused
     let policy = scene.policy(&holder, 1);
     let state = scene.vault();
     let renew = instruction::renew_policy(&policy, &state, stranger.tokens, false);
@@ -137,7 +138,7 @@ fn nobody_renews_at_a_strangers_expense() {
 }
 
 #[test]
-fn a_policy_ends_on_its_own_listing_alone() {
+fn a_policy_is_cancelled_with_its_own_vault_only() {
     // Given two vaults of one manager that list the same model, with a policy on each
     let mut scene = Insured::new();
     let holder = scene.world.wallet(CAPITAL);
@@ -159,7 +160,8 @@ fn a_policy_ends_on_its_own_listing_alone() {
     scene.buy(&holder, 1, scene.terms()).unwrap();
     let cancel = instruction::cancel_policy(&scene.policy(&holder, 1), &scene.vault());
 
-    // When one is cancelled on the other's vault, listing or tokens, then it is refused
+    // When one is cancelled with the vault, the listing or the token account of the other, then it is
+    // refused
     let model = scene.model.address;
     let tokens = (scene.vault().tokens, scene.world.vault(&first).tokens);
     for (old, new, expected) in [
@@ -178,7 +180,7 @@ fn a_policy_ends_on_its_own_listing_alone() {
 }
 
 #[test]
-fn a_listing_that_is_loosened_and_tightened_keeps_its_notice() {
+fn changes_of_a_loosened_listing_do_not_shorten_its_notice() {
     // Given an active listing that the manager loosens
     let mut scene = Insured::new();
     let narrow = 50 * TOKEN;
@@ -188,7 +190,8 @@ fn a_listing_that_is_loosened_and_tightened_keeps_its_notice() {
     let notice = loosened + COOLDOWN + DAY;
     assert_eq!(scene.exposure().active_at, notice);
 
-    // When it tightens it, takes it off, closes it or lists it again, then no cover is sold sooner
+    // When the manager tightens the listing, disables it, closes it or creates it again, then its notice
+    // does not end sooner
     scene.world.pass(DAY);
     scene.list(90_000 * TOKEN, 20_000).unwrap();
     assert_eq!(scene.exposure().active_at, notice);

@@ -1,5 +1,5 @@
-//! The compiler builtins that programs are linked with (`scripts/sbf/builtins.c`),
-//! run in the virtual machine and compared with the host's arithmetic and memory.
+//! The compiler builtins that programs are linked with (`scripts/sbf/builtins.c`), run in the virtual
+//! machine and compared with the host's arithmetic and memory operations.
 
 use anchor_lang::solana_program::instruction::{AccountMeta, Instruction};
 use litesvm::LiteSVM;
@@ -10,12 +10,16 @@ use solana_message::{Address, Message, VersionedMessage};
 use solana_signer::Signer;
 use solana_transaction::versioned::VersionedTransaction;
 
+/// Pairs of operands for each arithmetic operation.
 const PAIRS: usize = 20_480;
+/// Pairs in one transaction.
 const BATCH: usize = 256;
+/// Bytes of the buffer that memory operations use.
 const BUFFER: usize = 2048;
+/// Bytes of one record in the probe's account: two operands and the result.
 const RECORD: usize = 48;
 
-/// Operations of the probe (`tests/programs/builtins`).
+/// An operation of the probe (`tests/programs/builtins`): its number, name and expected result.
 type Operation = (u64, &'static str, fn(u128, u128) -> u128);
 
 const ARITHMETIC: [Operation; 12] = [
@@ -50,8 +54,8 @@ const MEMCMP: u64 = 19;
 const BCMP: u64 = 20;
 const EMPTY: u64 = 21;
 
-/// What the machine answered.
-struct Answers {
+/// Results and cost of one transaction.
+struct Output {
     results: Vec<u128>,
     compute_units: u64,
 }
@@ -91,8 +95,8 @@ impl Probe {
         }
     }
 
-    /// Runs an operation on each pair in turn; the buffer is as the program leaves it.
-    fn run(&mut self, operation: u64, buffer: &mut [u8], pairs: &[(u128, u128)]) -> Answers {
+    /// Runs an operation on each pair in turn, and updates `buffer` to its content afterwards.
+    fn run(&mut self, operation: u64, buffer: &mut [u8], pairs: &[(u128, u128)]) -> Output {
         let mut account = self.svm.get_account(&self.account).unwrap();
         account.owner = self.program;
         account.data = operation.to_le_bytes().to_vec();
@@ -121,7 +125,7 @@ impl Probe {
         let account = self.svm.get_account(&self.account).unwrap();
         let (left, records) = account.data[8..].split_at(BUFFER);
         buffer.copy_from_slice(left);
-        Answers {
+        Output {
             results: records
                 .chunks(RECORD)
                 .map(|record| u128::from_le_bytes(record[32..].try_into().unwrap()))
@@ -131,7 +135,7 @@ impl Probe {
     }
 }
 
-/// Numbers of every length, and those around which carries and estimates go wrong.
+/// A random number of any length; often one near which carries and quotient estimates can go wrong.
 fn operand(rng: &mut StdRng) -> u128 {
     let near = |rng: &mut StdRng, x: u128| x.wrapping_add(rng.random_range(0..5)).wrapping_sub(2);
     let bit = 1u128 << rng.random_range(0..128);
@@ -142,7 +146,7 @@ fn operand(rng: &mut StdRng) -> u128 {
             let power = [0, 31, 32, 63, 64, 95, 96, 127][rng.random_range(0..8)];
             near(rng, 1 << power)
         }
-        // Digits of 32 bits at their extremes.
+        // Extreme values in each 32-bit digit.
         3 => (0..4).fold(0, |x, _| {
             let digit = [0, 1, 0x7fff_ffff, 0x8000_0000, 0xffff_fffe, 0xffff_ffff];
             (x << 32) | digit[rng.random_range(0..6)]
@@ -152,14 +156,14 @@ fn operand(rng: &mut StdRng) -> u128 {
     }
 }
 
-/// Pairs that Rust can divide, signed and unsigned.
+/// Pairs of operands that can be divided without a panic, signed and unsigned.
 fn pairs(rng: &mut StdRng) -> Vec<(u128, u128)> {
     let edges = [0, 1, 2, 1 << 63, 1 << 64, 1 << 127, u128::MAX];
     let edges = edges.into_iter().flat_map(|a| edges.map(|b| (a, b)));
     let random = std::iter::repeat_with(|| {
         let (a, b) = (operand(rng), operand(rng));
         match rng.random_range(0..3) {
-            // Around exact multiples.
+            // Near exact multiples.
             0 => (a.wrapping_mul(b).wrapping_sub(rng.random_range(0..2)), b),
             _ => (a, b),
         }
@@ -172,23 +176,23 @@ fn pairs(rng: &mut StdRng) -> Vec<(u128, u128)> {
 }
 
 #[test]
-fn arithmetic_is_the_hosts() {
+fn arithmetic_matches_the_host() {
     let mut probe = Probe::new();
     let mut rng = StdRng::seed_from_u64(1);
     let pairs = pairs(&mut rng);
     for (operation, name, expected) in ARITHMETIC {
         for batch in pairs.chunks(BATCH) {
-            let answers = probe.run(operation, &mut [0; BUFFER], batch);
-            for (&(a, b), result) in batch.iter().zip(answers.results) {
+            let output = probe.run(operation, &mut [0; BUFFER], batch);
+            for (&(a, b), result) in batch.iter().zip(output.results) {
                 assert_eq!(result, expected(a, b), "{name} of {a:#x} and {b:#x}");
             }
         }
     }
 }
 
-/// The cost of a division depends on its operands, within bounds.
+/// The compute units of a division depend on its operands: each pair of lengths has a limit.
 #[test]
-fn division_is_cheap() {
+fn division_stays_within_its_compute_limits() {
     const COPIES: usize = 8;
     let mut probe = Probe::new();
     let mut rng = StdRng::seed_from_u64(2);
@@ -222,13 +226,13 @@ fn memory(to: usize, from: usize, len: usize, byte: u8) -> (u128, u128) {
 }
 
 #[test]
-fn memory_operations_are_the_hosts() {
+fn memory_operations_match_the_host() {
     const HALF: usize = BUFFER / 2;
     let mut probe = Probe::new();
     let mut rng = StdRng::seed_from_u64(3);
     for round in 0..100 {
         let operation = [MEMCPY, MEMMOVE, MEMSET, MEMCMP, BCMP][round % 5];
-        // Two halves that differ in one byte, for comparisons to find.
+        // Two halves that differ in one bit, which comparisons have to find.
         let mut buffer = [0; BUFFER];
         rng.fill(&mut buffer[..]);
         buffer.copy_within(..HALF, HALF);
@@ -241,9 +245,9 @@ fn memory_operations_are_the_hosts() {
             let len = rng.random_range(0..=300);
             let to = rng.random_range(0..=HALF - len);
             let from = match operation {
-                // Onto itself is allowed, any other overlap is not.
+                // Source and destination may be the same, but not overlap otherwise.
                 MEMCPY if rng.random() => to,
-                // Mostly overlapping, from either side.
+                // Most ranges overlap, in either direction.
                 MEMMOVE => rng.random_range(to.saturating_sub(300)..=to + 300),
                 _ => to + HALF,
             };
@@ -262,24 +266,24 @@ fn memory_operations_are_the_hosts() {
                 }
                 _ => host.copy_within(b, to),
             }
-            expected.push(to as i128); // what these return
+            expected.push(to as i128); // these return the destination
         }
 
-        let answers = probe.run(operation, &mut buffer, &pairs);
-        for ((answer, expected), pair) in answers.results.into_iter().zip(expected).zip(&pairs) {
-            let answer = match operation {
-                MEMCMP => (answer as i128).signum(),
-                BCMP => (answer != 0).into(),
-                _ => answer as i128,
+        let output = probe.run(operation, &mut buffer, &pairs);
+        for ((result, expected), pair) in output.results.into_iter().zip(expected).zip(&pairs) {
+            let result = match operation {
+                MEMCMP => (result as i128).signum(),
+                BCMP => (result != 0).into(),
+                _ => result as i128,
             };
-            assert_eq!(answer, expected, "operation {operation} of {pair:x?}");
+            assert_eq!(result, expected, "operation {operation} of {pair:x?}");
         }
         assert!(buffer == host, "operation {operation}");
     }
 }
 
 #[test]
-fn empty_memory_may_be_anywhere() {
-    let answers = Probe::new().run(EMPTY, &mut [0; BUFFER], &[memory(0, 0, 0, 0)]);
-    assert_eq!(answers.results, [1]);
+fn empty_ranges_may_be_at_any_address() {
+    let output = Probe::new().run(EMPTY, &mut [0; BUFFER], &[memory(0, 0, 0, 0)]);
+    assert_eq!(output.results, [1]);
 }

@@ -1,4 +1,4 @@
-//! Every error of the program's is provoked by somebody.
+//! Coverage of errors: a test provokes each error of the program.
 
 use std::{collections::BTreeSet, fs, path::Path};
 
@@ -7,7 +7,7 @@ use driftshield_tests::idl;
 
 use crate::states;
 
-/// The source of each function of the tests.
+/// The source of each test function below `dir`. A function's source reaches to the next `fn`.
 fn functions(dir: &Path) -> Vec<String> {
     let mut functions = vec![];
     for entry in fs::read_dir(dir).unwrap() {
@@ -16,7 +16,7 @@ fn functions(dir: &Path) -> Vec<String> {
             functions.extend(self::functions(&path));
             continue;
         }
-        // Where it is imported by another name.
+        // Some files import `DriftShieldError` as `Error`.
         let source = fs::read_to_string(&path).unwrap();
         let source = source.replace(" Error::", " DriftShieldError::");
         for line in source.lines() {
@@ -31,8 +31,8 @@ fn functions(dir: &Path) -> Vec<String> {
     functions
 }
 
-/// The errors that a test expects of a transaction: which a function names that asserts refusals.
-/// What a rule gives on the host is `error.into()`, and is not counted.
+/// The errors that tests expect of a transaction: those named in a function that asserts a refusal.
+/// `error.into()` is excluded: it is the error of a rule that runs outside the virtual machine.
 fn asserted() -> BTreeSet<String> {
     const NAME: &str = "DriftShieldError::";
     let mut asserted = BTreeSet::new();
@@ -55,14 +55,14 @@ fn asserted() -> BTreeSet<String> {
 
 #[test]
 fn every_error_is_provoked_in_the_virtual_machine() {
-    // Given the errors that transactions are refused with, in assertions and in tables of states
+    // Given the errors that assertions and state tables expect of transactions
     let mut provoked = asserted();
     for account in ["market", "policy", "receipt", "vault"] {
         provoked.extend(states::table(account).into_values());
     }
 
-    // Then there is none besides
+    // Then they include every error of the program
     let errors = error::all().iter().map(|error| &error.name);
     let missing: Vec<_> = errors.filter(|name| !provoked.contains(*name)).collect();
-    assert!(missing.is_empty(), "nobody provokes {missing:?}");
+    assert!(missing.is_empty(), "no test provokes {missing:?}");
 }

@@ -1,86 +1,87 @@
-//! If every privileged key but the upgrade authority were stolen, nothing that anybody has would be worth
-//! less, but by a dispute's ruling or by a quorum's false counts that nobody challenged: from the states
-//! that random runs come to.
+//! Harmlessness of privileged keys: if all of them but the upgrade authority were stolen, no holding would
+//! lose value. The exceptions are a dispute's ruling, and false counts of a quorum that nobody challenged.
+//! Tested from the states that random runs reach.
 //!
-//! Worth is what the exit pays. Each state has two futures, in which the honest oracles measure the same
-//! and everybody leaves at once: one without the thieves, and one in which they do their worst.
+//! The value of a holding is what its exit pays. From each state, everybody leaves at once in two runs: one
+//! without thieves, and one in which they do their worst. The honest oracles measure the same in both.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
-use anchor_lang_idl::types::Idl;
 use driftshield_sdk::{Address, address};
-use driftshield_tests::{
-    idl,
-    soak::{
-        Driver,
-        books::{Amount, Books, DAY},
-        call::Call,
-        hostile::{self, Thieves},
-        leave::{self, Holding, Payouts},
-        run::Step,
-        stops,
-    },
+use driftshield_tests::soak::{
+    Driver,
+    books::{Amount, Books, DAY},
+    call::Call,
+    hostile::{self, Thieves},
+    leave::{self, Holding, Payouts},
+    run::Step,
+    stops,
 };
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
-/// States of a run that are looked at.
+use crate::committed_idl;
+
+/// Number of states of a run that are tested.
 const STOPS: usize = 25;
-/// Windows of each model that are measured after the theft.
+/// Number of windows of each model that the honest oracles measure after the theft.
 const MEASURED: usize = 2;
-/// Windows of the thieves' own model that they measure: a history within the notice of its listings, and
-/// one beyond that.
+/// Windows of the thieves' own model that they measure: a history during the notice of its listings, and
+/// another one after it.
 const OWN_WINDOWS: [u64; 18] = [
     0, 1, 2, 3, 4, 5, 6, 7, 8, 24, 25, 26, 27, 28, 29, 30, 31, 32,
 ];
-/// How long thieves go on.
-const SIEGE: i64 = 2 * DAY;
-/// Shares are whole: each partial withdrawal rounds less than a unit away, and so does each deposit of
-/// others.
+/// How long the thieves act after the theft, in seconds.
+const ATTACK_SECS: i64 = 2 * DAY;
+/// Rounding that shares may lose, in base units: shares are whole numbers, so each partial withdrawal and
+/// each deposit of others rounds by less than a base unit.
 const ROUNDING: Amount = 8;
-/// What is held back is paid in parts, whenever anybody asks for it: after a loss, the earlier it is the
-/// less has streamed since. In these runs that is a smaller part than this of what is paid.
-const EARLIER: Amount = 1_000_000;
+/// A payout may be smaller by `payout / EARLY_PAYMENT_DIVISOR`. Anybody can have blocked capital paid in
+/// parts; after a loss, an earlier payment contains less of the premiums that still stream. In these runs
+/// the difference stays below this fraction.
+const EARLY_PAYMENT_DIVISOR: Amount = 1_000_000;
 
-/// What thieves do beside all the rest.
+/// What the thieves do in addition to random instructions.
 #[derive(Clone, Copy, Default)]
-struct Plan {
-    /// They make a model that only they measure, and sell cover on it.
+struct AttackPlan {
+    /// They register a model that only they measure, and sell cover on it.
     sells: bool,
-    /// They rule on what is in dispute.
+    /// They rule on disputed receipts.
     rules: bool,
 }
 
-/// What goes on after a state.
-struct Future<'a> {
+/// One run from a state, in which everybody leaves.
+struct ExitRun<'a> {
     driver: &'a mut Driver,
     seed: u64,
+    /// Start of the run, unix seconds.
     since: i64,
-    /// Everything that somebody has, and what was paid for it.
+    /// All holdings at the start of the run.
     owned: BTreeSet<Holding>,
+    /// What was paid for each holding.
     payouts: Payouts,
-    /// Who tells the truth, by model that something depends on, and the windows that they will measure.
+    /// Honest oracles by model.
     honest: BTreeMap<Address, Vec<Address>>,
+    /// Windows that the honest oracles measure, by each model that a market or a policy depends on.
     windows: BTreeMap<Address, Vec<u64>>,
+    /// `None` in the run without thieves.
     thieves: Option<Thieves>,
-    /// Whether they sell cover on a model of their own.
+    /// Whether the thieves sell cover on a model of their own.
     sells: bool,
-    /// The thieves' own model, which they measure as they like.
+    /// The thieves' own model, for which they submit any value.
     own_model: Option<Address>,
-    /// How many of the thieves' sales were looked at.
-    looked_at: usize,
+    /// How many of the thieves' sales were checked so far.
+    checked_sales: usize,
 }
 
+/// A seed that depends on an address and a window.
 fn seed_of(seed: u64, of: &Address, window: u64) -> u64 {
     let bytes: [u8; 8] = of.as_ref()[..8].try_into().unwrap();
     seed ^ u64::from_le_bytes(bytes) ^ window.wrapping_mul(0x9E37_79B9_7F4A_7C15)
 }
 
-impl<'a> Future<'a> {
-    fn new(driver: &'a mut Driver, seed: u64, plan: Option<Plan>) -> Self {
-        let Plan { sells, rules } = plan.unwrap_or_default();
+impl<'a> ExitRun<'a> {
+    fn new(driver: &'a mut Driver, seed: u64, plan: Option<AttackPlan>) -> Self {
+        let AttackPlan { sells, rules } = plan.unwrap_or_default();
         let thieves = Thieves::new(driver, seed, rules);
         let books = &driver.books;
         let needed = books.models.iter().filter(|(at, model)| {
@@ -101,7 +102,7 @@ impl<'a> Future<'a> {
             thieves: plan.is_some().then_some(thieves),
             sells,
             own_model: None,
-            looked_at: 0,
+            checked_sales: 0,
             driver,
         }
     }
@@ -110,16 +111,17 @@ impl<'a> Future<'a> {
         &self.driver.books
     }
 
-    fn told<T>(&self, checked: driftshield_tests::soak::run::Checked<T>) -> T {
+    /// Panics at a violation, with the story of the run.
+    fn expect<T>(&self, checked: driftshield_tests::soak::run::Checked<T>) -> T {
         checked.unwrap_or_else(|violation| panic!("{}\n{}", violation.0, self.driver.tell()))
     }
 
     /// Everybody leaves, whatever the thieves do.
     fn run(&mut self) {
-        // Anybody can have capital freed and paid out that has cooled down, which leaves losses to others:
-        // so all that is due comes first, in both futures.
+        // Anybody can trigger payouts that are due, and what is paid first bears no later losses. So both
+        // runs start with all payouts that are due.
         self.leave();
-        self.begin_theft();
+        self.prepare_theft();
         self.strike(14);
         for call in leave::asked_back(self.books()) {
             if let Call::RequestWithdraw { who, vault, .. } = &call
@@ -129,11 +131,11 @@ impl<'a> Future<'a> {
             }
         }
         self.leave();
-        while let Some(at) = self.next() {
+        while let Some(at) = self.next_event() {
             let waited = self.driver.step(Step::Until(at));
-            self.told(waited);
+            self.expect(waited);
             self.measure();
-            if at < self.since + SIEGE {
+            if at < self.since + ATTACK_SECS {
                 self.strike(2);
                 self.use_own_model();
             }
@@ -141,8 +143,8 @@ impl<'a> Future<'a> {
         }
     }
 
-    /// When something happens next.
-    fn next(&self) -> Option<i64> {
+    /// Time of the next window end or due payout, unix seconds.
+    fn next_event(&self) -> Option<i64> {
         let books = self.books();
         let ends = self.windows.iter().flat_map(|(at, windows)| {
             let model = &books.models[at];
@@ -161,10 +163,10 @@ impl<'a> Future<'a> {
 
     fn carry_out(&mut self, call: Call) -> bool {
         let done = leave::carry_out(self.driver, call, &mut self.payouts);
-        self.told(done)
+        self.expect(done)
     }
 
-    /// What is due is paid, and bonds are asked back once nothing depends on them.
+    /// Pays everything that is due, and requests bonds whose oracles have nothing left to measure.
     fn leave(&mut self) {
         let kinds = [
             leave::decided,
@@ -183,18 +185,18 @@ impl<'a> Future<'a> {
         }
         for call in leave::bonds_asked_back(self.books()) {
             if let Call::RequestUnbond { who, model, .. } = &call {
-                let measures = self.windows.get(model).is_some_and(|windows| {
+                let is_needed = self.windows.get(model).is_some_and(|windows| {
                     let last = windows.last().unwrap();
                     self.books().now < self.books().models[model].submit_end(*last).unwrap()
                 });
-                if !measures && self.owned.contains(&Holding::Bond(*model, *who)) {
+                if !is_needed && self.owned.contains(&Holding::Bond(*model, *who)) {
                     self.carry_out(call);
                 }
             }
         }
     }
 
-    /// The honest oracles tell the same drift of each window in both futures.
+    /// The honest oracles submit a window that ends now. Its drift is the same in both runs.
     fn measure(&mut self) {
         let mut calls = Vec::new();
         for (at, windows) in &self.windows {
@@ -223,33 +225,35 @@ impl<'a> Future<'a> {
 
     // The thieves.
 
+    /// The thieves try `tricks` random instructions.
     fn strike(&mut self, tricks: usize) {
         let Some(mut thieves) = self.thieves.take() else {
             return;
         };
         let struck = thieves.strike(self.driver, tricks, &mut self.payouts);
         self.thieves = Some(thieves);
-        self.told(struck);
-        self.look_at_sales();
+        self.expect(struck);
+        self.check_sales();
     }
 
+    /// The thieves carry out `call`. Returns whether it succeeded.
     fn steal(&mut self, call: Call) -> bool {
         let Some(mut thieves) = self.thieves.take() else {
             return false;
         };
         let done = thieves.carry_out(self.driver, call, &mut self.payouts);
         self.thieves = Some(thieves);
-        let done = self.told(done);
-        self.look_at_sales();
+        let done = self.expect(done);
+        self.check_sales();
         done
     }
 
-    /// Nobody bears cover that was sold on a listing of the thieves' while its shares were cooling down or
-    /// held back.
-    fn look_at_sales(&mut self) {
+    /// Asserts that no shares under a withdrawal request have to bear cover that was sold on the thieves'
+    /// listings: all requests are due, and the vault has enough free capital to pay them.
+    fn check_sales(&mut self) {
         let Some(thieves) = &self.thieves else { return };
-        let new = thieves.sales[self.looked_at..].to_vec();
-        self.looked_at = thieves.sales.len();
+        let new = thieves.sales[self.checked_sales..].to_vec();
+        self.checked_sales = thieves.sales.len();
         let books = &self.driver.books;
         for sale in new.into_iter().filter(|sale| sale.is_theirs) {
             let requests = books.requests_of(&sale.vault);
@@ -266,14 +270,15 @@ impl<'a> Future<'a> {
             assert!(
                 owned.iter().all(|request| request.unlock_at <= sale.at)
                     && values.sum::<Amount>() <= vault.free(books.locked(&sale.vault)),
-                "{sale:?} is borne by one of {owned:?}, which could not leave\n{}",
+                "{sale:?} is borne by one of {owned:?}, which could not be withdrawn before\n{}",
                 self.driver.tell()
             );
         }
     }
 
-    /// An accomplice opens accounts for shares, and thieves list a model of their own wherever it can be.
-    fn begin_theft(&mut self) {
+    /// An accomplice opens share accounts, and the thieves list a model of their own in every vault of its
+    /// mint.
+    fn prepare_theft(&mut self) {
         let Some(thieves) = &self.thieves else { return };
         let who = thieves.accomplice;
         let vaults: Vec<Address> = self.books().vaults.keys().copied().collect();
@@ -315,7 +320,7 @@ impl<'a> Future<'a> {
         }
     }
 
-    /// Thieves who sell cover pause nothing.
+    /// Enables the collateral and clears all pause flags, so that the thieves can sell cover.
     fn allow_risk(&mut self, mint: &Address) {
         let admin = self.books().config.as_ref().unwrap().admin;
         let collateral = &self.books().collaterals[mint];
@@ -337,8 +342,8 @@ impl<'a> Future<'a> {
         }
     }
 
-    /// A window of it is measured; cover is bought as soon as there is a history, and claimed when the
-    /// model is said to drift.
+    /// The thieves measure the window of their model that ends now: without drift until they have bought
+    /// cover on it, then with a drift that lets them claim.
     fn use_own_model(&mut self) {
         let Some(model) = self.own_model else { return };
         let state = &self.books().models[&model];
@@ -366,115 +371,137 @@ impl<'a> Future<'a> {
     }
 }
 
+/// Counts over all runs, which show that the test is not vacuous.
 #[derive(Default)]
-struct Seen {
+struct Statistics {
+    /// Holdings whose payouts were compared.
     compared: u64,
+    /// Holdings that were paid without thieves.
     paid: u64,
+    /// Holdings that were paid less for one of the allowed reasons.
     excused: u64,
+    /// Sales of cover on the thieves' listings.
     sold: u64,
+    /// How often each instruction was tried by thieves, and how often it succeeded.
     tried: BTreeMap<&'static str, (u64, u64)>,
 }
 
-fn nothing_is_worth_less(seed: u64, step: usize, driver: &Driver, plan: Plan, seen: &mut Seen) {
-    let whence = format!("seed {seed}, step {step}");
-    // Given a state, and what everybody is paid who leaves it while nothing else happens
-    let number = seed_of(seed, &driver.cast.address(0), step as u64);
+impl Statistics {
+    /// Asserts that every instruction was tried, that most succeeded, and that more than half of the
+    /// compared holdings were paid. `rules` tells whether the thieves may rule on disputes.
+    fn assert_meaningful(&self, rules: bool) {
+        for instruction in committed_idl::instructions() {
+            let (tried, succeeded) = self
+                .tried
+                .get(&*instruction.name)
+                .copied()
+                .unwrap_or((0, 0));
+            let must_fail = match &*instruction.name {
+                "initialize" => true,
+                "rule_receipt" => !rules,
+                _ => false,
+            };
+            let name = &instruction.name;
+            assert!(0 < tried, "thieves never tried {name}");
+            assert!(
+                !must_fail || succeeded == 0,
+                "thieves succeeded {succeeded} times in {name}"
+            );
+        }
+        let successful = self.tried.values().filter(|(_, succeeded)| 0 < *succeeded);
+        assert!(30 <= successful.count(), "{:?}", self.tried);
+        let (compared, paid, excused) = (self.compared, self.paid, self.excused);
+        assert!(
+            compared < 2 * paid,
+            "only {paid} of {compared} holdings were paid"
+        );
+        assert!(
+            2 * excused < compared,
+            "{excused} of {compared} holdings were excused"
+        );
+        assert!(0 < self.sold, "thieves sold no cover on their listings");
+    }
+}
+
+/// Compares what every holding is paid in a run without thieves and in one with them.
+fn assert_no_holding_loses_value(
+    seed: u64,
+    step: usize,
+    driver: &Driver,
+    plan: AttackPlan,
+    statistics: &mut Statistics,
+) {
+    let context = format!("seed {seed}, step {step}");
+    // Given a state, and what every holding is paid in a run without thieves
+    let run_seed = seed_of(seed, &driver.cast.address(0), step as u64);
     let mut calm = driver.fork();
-    let mut without = Future::new(&mut calm, number, None);
-    without.run();
-    let (owned, expected) = (without.owned, without.payouts);
+    let mut calm_run = ExitRun::new(&mut calm, run_seed, None);
+    calm_run.run();
+    let (owned, expected) = (calm_run.owned, calm_run.payouts);
 
-    // When every key is stolen, and everybody leaves
-    let mut troubled = driver.fork();
-    let mut with = Future::new(&mut troubled, number, Some(plan));
-    with.run();
-    let found = with.payouts;
-    let thieves = with.thieves.unwrap();
+    // When every privileged key is stolen, and everybody leaves
+    let mut attacked = driver.fork();
+    let mut attacked_run = ExitRun::new(&mut attacked, run_seed, Some(plan));
+    attacked_run.run();
+    let found = attacked_run.payouts;
+    let thieves = attacked_run.thieves.unwrap();
 
-    // Then nobody is paid less
+    // Then no holding is paid less
     for holding in owned {
-        let [was, is] = [&expected, &found].map(|of| of.get(&holding).copied().unwrap_or(0));
-        let rounding = match holding {
-            Holding::Shares(..) => ROUNDING + was / EARLIER,
+        let [without, with] = [&expected, &found].map(|of| of.get(&holding).copied().unwrap_or(0));
+        let tolerance = match holding {
+            Holding::Shares(..) => ROUNDING + without / EARLY_PAYMENT_DIVISOR,
             _ => 0,
         };
-        seen.compared += 1;
-        seen.paid += u64::from(0 < was);
-        if is + rounding < was && thieves.may_lower(&driver.books, &holding) {
-            seen.excused += 1;
+        statistics.compared += 1;
+        statistics.paid += u64::from(0 < without);
+        if with + tolerance < without && thieves.may_lower(&driver.books, &holding) {
+            statistics.excused += 1;
             continue;
         }
         assert!(
-            was <= is + rounding,
-            "{whence}: {holding:?} paid {is} instead of {was}\n{}",
-            troubled.tell()
+            without <= with + tolerance,
+            "{context}: {holding:?} was paid {with} instead of {without}\n{}",
+            attacked.tell()
         );
     }
-    seen.sold += thieves.sales.iter().filter(|sale| sale.is_theirs).count() as u64;
+    statistics.sold += thieves.sales.iter().filter(|sale| sale.is_theirs).count() as u64;
     for (name, (tried, succeeded)) in thieves.tried {
-        let all = seen.tried.entry(name).or_default();
+        let all = statistics.tried.entry(name).or_default();
         all.0 += tried;
         all.1 += succeeded;
     }
 }
 
-fn thieves_strike(seeds: &[(u64, usize)], rules: bool) {
-    let mut seen = Seen::default();
+/// Tests [`STOPS`] states of each run, given by its seed and the steps between two states.
+fn assert_harmless(seeds: &[(u64, usize)], rules: bool) {
+    let mut statistics = Statistics::default();
     for &(seed, every) in seeds {
         for (step, driver) in stops(seed, every, STOPS) {
             let sells = step / every % 4 == 0;
-            let plan = Plan { sells, rules };
-            nothing_is_worth_less(seed, step, &driver, plan, &mut seen);
+            let plan = AttackPlan { sells, rules };
+            assert_no_holding_loses_value(seed, step, &driver, plan, &mut statistics);
         }
     }
-    // Every instruction was tried, most have succeeded, and most that was compared was paid
-    let file = fs::read_to_string(idl::root().join("idl/driftshield.json")).unwrap();
-    let idl: Idl = serde_json::from_str(&file).unwrap();
-    for instruction in idl.instructions {
-        let (tried, succeeded) = seen
-            .tried
-            .get(&*instruction.name)
-            .copied()
-            .unwrap_or((0, 0));
-        let never = match &*instruction.name {
-            "initialize" => true,
-            "rule_receipt" => !rules,
-            _ => false,
-        };
-        let name = instruction.name;
-        assert!(0 < tried, "thieves never tried {name}");
-        assert!(
-            !never || succeeded == 0,
-            "thieves have {succeeded} times succeeded in {name}"
-        );
-    }
-    let successful = seen.tried.values().filter(|(_, succeeded)| 0 < *succeeded);
-    assert!(30 <= successful.count(), "{:?}", seen.tried);
-    let (compared, paid, excused) = (seen.compared, seen.paid, seen.excused);
-    assert!(compared < 2 * paid, "{paid} of {compared} were paid");
-    assert!(
-        2 * excused < compared,
-        "{excused} excused, {compared} compared"
-    );
-    assert!(0 < seen.sold, "thieves sold nothing on their listings");
+    statistics.assert_meaningful(rules);
 }
 
 #[test]
 fn thieves_take_nothing_from_early_states() {
-    thieves_strike(&[(201, 5), (202, 7)], false);
+    assert_harmless(&[(201, 5), (202, 7)], false);
 }
 
 #[test]
-fn thieves_take_nothing_from_states_of_some_hundred_steps() {
-    thieves_strike(&[(203, 9), (204, 12)], false);
+fn thieves_take_nothing_from_states_after_some_hundred_steps() {
+    assert_harmless(&[(203, 9), (204, 12)], false);
 }
 
 #[test]
 fn thieves_take_nothing_from_late_states() {
-    thieves_strike(&[(205, 14), (206, 18)], false);
+    assert_harmless(&[(205, 14), (206, 18)], false);
 }
 
 #[test]
-fn thieves_take_nothing_but_by_rulings() {
-    thieves_strike(&[(207, 7), (208, 10)], true);
+fn thieves_with_the_arbiters_key_take_nothing_but_by_rulings() {
+    assert_harmless(&[(207, 7), (208, 10)], true);
 }

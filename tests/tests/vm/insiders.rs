@@ -1,4 +1,4 @@
-//! Who may bet, and what a pause stops.
+//! Insiders, who may not bet, and the effect of each pause flag.
 
 use driftshield_sdk::{
     ChallengePayee, DriftShieldError, FeePayee, MarketState, ModelTerms, ReceiptState, address,
@@ -7,8 +7,8 @@ use driftshield_sdk::{
 use driftshield_tests::world::*;
 use solana_signer::Signer;
 
-/// A model, a market on it, and somebody with tokens.
-struct Scene {
+/// A model, a market on it, and a bettor.
+struct MarketScene {
     world: World,
     model: TestModel,
     creator: Wallet,
@@ -16,14 +16,14 @@ struct Scene {
     bettor: Wallet,
 }
 
-fn scene() -> Scene {
+fn scene() -> MarketScene {
     let mut world = World::new();
     let model = world.default_model();
     let creator = world.wallet(10 * TOKEN);
     let terms = market_terms(&world, &model);
     let market = world.create_market(&model, &creator, 1, terms).unwrap();
     let bettor = world.wallet(100 * TOKEN);
-    Scene {
+    MarketScene {
         world,
         model,
         creator,
@@ -32,12 +32,13 @@ fn scene() -> Scene {
     }
 }
 
-impl Scene {
+impl MarketScene {
     fn bet(&mut self, outcome: u8) -> Outcome {
         self.world.bet(&self.market, &self.bettor, outcome, TOKEN)
     }
 
-    fn list(&mut self, oracles: &[&Wallet]) {
+    /// The model's owner replaces the oracles.
+    fn set_oracles(&mut self, oracles: &[&Wallet]) {
         let terms = ModelTerms {
             oracles: oracles.iter().map(|oracle| oracle.address()).collect(),
             quorum: (oracles.len() / 2 + 1) as u8,
@@ -69,6 +70,16 @@ impl Scene {
             model_terms(&self.model.oracles),
         );
         self.world.send(register, &[&owner.key])
+    }
+
+    /// All oracles submit window 0 without drift, and a new challenger disputes it.
+    fn challenge_first_window(&mut self) -> Wallet {
+        let challenger = self.world.wallet(terms().challenge_bond);
+        self.world.submit_all(&self.model, 0, &CALM);
+        self.world
+            .challenge(&self.model, 0, &challenger)
+            .expect("challenge_receipt");
+        challenger
     }
 
     fn close_market(&mut self) -> Outcome {
@@ -104,7 +115,7 @@ fn a_models_oracles_may_not_bet_on_it() {
 
 #[test]
 fn an_oracle_without_a_bond_may_not_bet_either() {
-    // Given a market on a model with seven oracles, of which none has bonded but a quorum
+    // Given a market on a model with seven oracles; only a quorum of them has bonded
     let mut world = World::new();
     let spec = spec(&world);
     let model = world.model_with(spec, 7, 0);
@@ -126,11 +137,11 @@ fn an_oracle_without_a_bond_may_not_bet_either() {
 }
 
 #[test]
-fn an_oracle_that_is_listed_later_may_not_bet_on_a_new_market() {
-    // Given a model that lists somebody new
+fn a_later_oracle_may_not_bet_on_a_new_market() {
+    // Given a model whose oracles were replaced by a new one, and a market created afterwards
     let mut scene = scene();
     let new = scene.world.wallet(TOKEN);
-    scene.list(&[&new]);
+    scene.set_oracles(&[&new]);
     scene.world.mint_to(&new.tokens, terms().min_bond);
     let state = scene.world.model(&scene.model.address);
     let bond = instruction::bond(
@@ -143,9 +154,9 @@ fn an_oracle_that_is_listed_later_may_not_bet_on_a_new_market() {
     scene.world.send(bond, &[&new.key]).unwrap();
     scene.open_market(2).unwrap();
     let market = address::market(&scene.creator.address(), 2);
-    // When that one bets
+    // When the new oracle bets
     let outcome = scene.world.bet(&market, &new, 0, TOKEN);
-    // Then it is refused, while one that is an oracle no longer may
+    // Then it is refused, and a former oracle may bet
     assert_refused(outcome, DriftShieldError::Insider);
     let former = &scene.model.oracles[0];
     scene.world.bet(&market, former, 0, TOKEN).unwrap();
@@ -160,7 +171,7 @@ fn an_insider_of_another_model_may_bet() {
     scene.world.mint_to(&other.owner.tokens, TOKEN);
     for bettor in [&other.oracles[0], &other.owner] {
         let outcome = scene.world.bet(&scene.market, bettor, 0, TOKEN);
-        // Then they may
+        // Then both bets are accepted
         outcome.unwrap();
     }
 }
@@ -171,7 +182,7 @@ fn a_markets_creator_may_bet() {
     let mut scene = scene();
     // When its creator bets
     let outcome = scene.world.bet(&scene.market, &scene.creator, 1, TOKEN);
-    // Then it may
+    // Then the bet is accepted
     outcome.unwrap();
     let position = scene
         .world
@@ -181,17 +192,17 @@ fn a_markets_creator_may_bet() {
 
 // What a pause stops
 
-/// `act` is stopped by `flag`, and by no other; `id` tells its calls apart.
+/// Asserts that `flag` stops `act`, and that no other flag does. `act` gets a different id in each call.
 #[track_caller]
-fn assert_stopped_by(flag: u8, act: fn(&mut Scene, u64) -> Outcome) {
-    // Given a program of which only this is paused
+fn assert_stopped_by(flag: u8, act: fn(&mut MarketScene, u64) -> Outcome) {
+    // Given a program that is paused by this flag only
     let mut scene = scene();
     scene.world.pause(flag);
-    // When it is done
+    // When the instruction is sent
     let outcome = act(&mut scene, 10);
     // Then it is refused
     assert_refused(outcome, DriftShieldError::Paused);
-    // And so it is with all flags, but not with all others
+    // And it is refused with all flags set, and succeeds with all other flags set
     scene.world.pause(pause::ALL);
     assert_refused(act(&mut scene, 11), DriftShieldError::Paused);
     scene.world.pause(pause::ALL & !flag);
@@ -200,12 +211,12 @@ fn assert_stopped_by(flag: u8, act: fn(&mut Scene, u64) -> Outcome) {
 
 #[test]
 fn new_models_are_paused_by_their_own_flag() {
-    assert_stopped_by(pause::MODELS, Scene::register_model);
+    assert_stopped_by(pause::MODELS, MarketScene::register_model);
 }
 
 #[test]
 fn new_markets_are_paused_by_their_own_flag() {
-    assert_stopped_by(pause::MARKETS, Scene::open_market);
+    assert_stopped_by(pause::MARKETS, MarketScene::open_market);
 }
 
 #[test]
@@ -216,14 +227,14 @@ fn bets_are_paused_by_their_own_flag() {
 // What a pause does not stop
 
 #[test]
-fn a_market_settles_and_pays_while_all_is_paused() {
-    // Given a market with bets on both outcomes, and a program of which all is paused
+fn a_market_settles_and_pays_while_everything_is_paused() {
+    // Given a market with bets on both outcomes, and all pause flags set
     let mut scene = scene();
     scene.bet(0).unwrap();
     scene.bet(1).unwrap();
     scene.world.pause(pause::ALL);
-    // When oracles submit, receipts become final, and the market is settled and paid
-    let Scene {
+    // When oracles submit, receipts become Final, and the market is settled and paid
+    let MarketScene {
         world,
         model,
         creator,
@@ -239,7 +250,7 @@ fn a_market_settles_and_pays_while_all_is_paused() {
         let collect = instruction::collect_fees(*market, &world.market(market), payee);
         world.send(collect, &[]).unwrap();
     }
-    // Then everybody has what is theirs
+    // Then the bettor, the creator and the treasury have their parts
     let paid = [&bettor.tokens, &creator.tokens, &world.treasury()].map(|t| world.tokens(t));
     assert_eq!(
         paid,
@@ -254,16 +265,16 @@ fn a_market_settles_and_pays_while_all_is_paused() {
 }
 
 #[test]
-fn a_void_market_refunds_while_all_is_paused() {
-    // Given a market with a bet whose windows nobody counted, and a program of which all is paused
+fn a_void_market_refunds_while_everything_is_paused() {
+    // Given a market with a bet, windows without a receipt, and all pause flags set
     let mut scene = scene();
     scene.bet(0).unwrap();
     scene.world.pause(pause::ALL);
     scene.world.warp_to_end(&scene.model, 3);
     scene.world.pass(params().submit_secs);
-    // When it is settled
+    // When the market is settled
     scene.world.settle(&scene.market, 3).unwrap();
-    // Then it is void, and refunds the bet
+    // Then it is Void, and refunds the bet
     assert_eq!(scene.world.market(&scene.market).state, MarketState::Void);
     let bettor = scene.bettor.address();
     scene.world.claim(&scene.market, &bettor).unwrap();
@@ -272,12 +283,12 @@ fn a_void_market_refunds_while_all_is_paused() {
 }
 
 #[test]
-fn a_market_is_cancelled_while_all_is_paused() {
-    // Given two markets without bets, and a program of which all is paused
+fn a_market_is_cancelled_while_everything_is_paused() {
+    // Given two markets without bets, and all pause flags set
     let mut scene = scene();
     scene.open_market(2).unwrap();
     scene.world.pause(pause::ALL);
-    // When the creator cancels one, and somebody the other once betting is closed
+    // When the creator cancels one, and a stranger the other after betting has closed
     let second = address::market(&scene.creator.address(), 2);
     let state = scene.world.market(&second);
     let cancel = instruction::cancel_market(second, &state, true);
@@ -286,23 +297,21 @@ fn a_market_is_cancelled_while_all_is_paused() {
     let state = scene.world.market(&scene.market);
     let cancel = instruction::cancel_market(scene.market, &state, false);
     scene.world.send(cancel, &[]).unwrap();
-    // Then both are gone
+    // Then both are closed
     assert!(!scene.world.exists(&second));
     assert!(!scene.world.exists(&scene.market));
 }
 
 #[test]
-fn a_dispute_is_ruled_and_paid_while_all_is_paused() {
-    // Given a program of which all is paused
+fn a_dispute_is_ruled_and_paid_while_everything_is_paused() {
+    // Given a program with all pause flags set
     let mut scene = scene();
     scene.world.pause(pause::ALL);
-    let Scene { world, model, .. } = &mut scene;
-    let challenger = world.wallet(terms().challenge_bond);
     // When a wrong value is proposed, challenged and ruled on
-    world.submit_all(model, 0, &CALM);
-    world.challenge(model, 0, &challenger).unwrap();
+    let challenger = scene.challenge_first_window();
+    let MarketScene { world, model, .. } = &mut scene;
     world.rule(model, 0, &DRIFTED).unwrap();
-    // Then credits are paid, and the receipt is closed in the end
+    // Then both credits are paid, and the receipt is closed after its retention
     for payee in [ChallengePayee::Challenger, ChallengePayee::Treasury] {
         let collect = instruction::collect_challenge(
             model.address,
@@ -326,30 +335,28 @@ fn a_dispute_is_ruled_and_paid_while_all_is_paused() {
 }
 
 #[test]
-fn a_dispute_without_a_ruling_lapses_while_all_is_paused() {
-    // Given a program of which all is paused, and a challenged receipt
+fn a_dispute_without_a_ruling_lapses_while_everything_is_paused() {
+    // Given a challenged receipt, and all pause flags set
     let mut scene = scene();
     scene.world.pause(pause::ALL);
-    let Scene { world, model, .. } = &mut scene;
-    let challenger = world.wallet(terms().challenge_bond);
-    world.submit_all(model, 0, &CALM);
-    world.challenge(model, 0, &challenger).unwrap();
-    // When nobody rules on it in time
+    scene.challenge_first_window();
+    let MarketScene { world, model, .. } = &mut scene;
+    // When the ruling period ends without a ruling
     world.pass(params().ruling_secs);
     let finalize = instruction::finalize_receipt(model.address, 0);
     world.send(finalize, &[]).unwrap();
-    // Then the median is final
+    // Then the receipt is Final with the median
     assert_eq!(world.receipt(&model.address, 0).state, ReceiptState::Final);
 }
 
 #[test]
-fn bonds_come_and_go_while_all_is_paused() {
-    // Given a program of which all is paused
+fn bonds_are_paid_in_and_out_while_everything_is_paused() {
+    // Given a program with all pause flags set
     let mut scene = scene();
     scene.world.pause(pause::ALL);
-    let Scene { world, model, .. } = &mut scene;
+    let MarketScene { world, model, .. } = &mut scene;
     let oracle = &model.oracles[0];
-    // When an oracle bonds more, and then leaves
+    // When an oracle adds to its bond, and then withdraws all of it
     world.bond(model, 0, TOKEN).unwrap();
     let bonded = world.seat(&model.address, &oracle.address()).bonded;
     let request = instruction::request_unbond(oracle.address(), model.address, bonded);
@@ -360,38 +367,39 @@ fn bonds_come_and_go_while_all_is_paused() {
     world.send(withdraw, &[]).unwrap();
     let close = instruction::close_seat(oracle.address(), model.address);
     world.send(close, &[]).unwrap();
-    // Then it has all of its tokens, and no seat
+    // Then it has all of its tokens, and its seat is closed
     assert_eq!(world.tokens(&oracle.tokens), 100_000 * TOKEN);
     assert!(!world.exists(&address::seat(&model.address, &oracle.address())));
 }
 
 #[test]
-fn owners_update_and_retire_their_models_while_all_is_paused() {
-    // Given a program of which all is paused
+fn owners_update_and_retire_models_while_everything_is_paused() {
+    // Given a program with all pause flags set
     let mut scene = scene();
     scene.world.pause(pause::ALL);
     // When the owner updates its model, and then retires it
     let new = scene.world.wallet(0);
-    scene.list(&[&new]);
+    scene.set_oracles(&[&new]);
     let owner = &scene.model.owner;
     let retire = instruction::retire_model(owner.address(), scene.model.address);
     scene.world.send(retire, &[&owner.key]).unwrap();
-    // Then it is so
+    // Then the model has a new version with one oracle
     let model = scene.world.model(&scene.model.address);
     assert_eq!((model.version, model.oracle_count), (2, 1));
 }
 
 #[test]
-fn the_admin_administers_while_all_is_paused() {
-    // Given a program of which all is paused
+fn the_admin_can_administer_while_everything_is_paused() {
+    // Given a program with all pause flags set
     let mut scene = scene();
     scene.world.pause(pause::ALL);
-    let Scene { world, bettor, .. } = &mut scene;
+    let MarketScene { world, bettor, .. } = &mut scene;
     let treasury = world.treasury();
     world.mint_to(&treasury, TOKEN);
     let admin = world.admin.insecure_clone();
     let new = world.wallet(0);
-    // When the admin changes settings, registers a token, takes earnings and hands over
+    // When the admin updates the settings, registers collateral, withdraws from the treasury and hands its
+    // role over
     let [guardian, arbiter] = [world.guardian.pubkey(), world.arbiter.pubkey()];
     let key = admin.pubkey();
     world.second_collateral();
@@ -406,7 +414,7 @@ fn the_admin_administers_while_all_is_paused() {
     world
         .send(instruction::accept_admin(new.address()), &[&new.key])
         .unwrap();
-    // Then the new one is the admin, and all is still paused
+    // Then the role has passed on, and all pause flags are still set
     assert_eq!(world.config().admin, new.address());
     assert_eq!(world.config().paused, pause::ALL);
     assert_eq!(world.tokens(&bettor.tokens), 101 * TOKEN);

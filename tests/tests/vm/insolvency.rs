@@ -1,5 +1,5 @@
-//! Every instruction that moves money counts what is left, and refuses to end with less than is
-//! owed. That can't come about: here tokens vanish.
+//! The solvency check of every instruction that moves money: it fails if a token account then holds less
+//! than the program owes. No instruction can cause this, so the tests remove tokens directly.
 
 use anchor_lang::Address;
 use driftshield_sdk::{
@@ -7,12 +7,12 @@ use driftshield_sdk::{
 };
 use driftshield_tests::{insurance::*, world::*};
 
-/// Takes a base unit away from a token account, and no longer expects the world to be solvent.
-fn lose_a_unit(world: &mut World, account: &Address) {
-    let mut damaged = world.svm.get_account(account).expect("a token account");
+use crate::tampering::set_token_balance;
+
+/// Removes a base unit from a token account, and turns the world's own solvency checks off.
+fn remove_a_unit(world: &mut World, account: &Address) {
     let amount = world.tokens(account) - 1;
-    damaged.data[64..72].copy_from_slice(&amount.to_le_bytes());
-    world.svm.set_account(*account, damaged).expect("it is set");
+    set_token_balance(world, account, amount);
     world.solvency_checks = false;
 }
 
@@ -22,16 +22,16 @@ fn assert_insolvent(outcome: Outcome) {
 }
 
 #[test]
-fn bonds_and_challenges_count_what_the_model_holds() {
-    // Given a proposed receipt of a model whose bond vault lacks a unit, and a seat that unbonds
+fn bonds_and_challenges_check_the_bond_vault() {
+    // Given a model with a proposed receipt, an unbonding seat and a bond vault that lacks a base unit
     let mut world = World::new();
     let model = world.default_model();
     world.submit_all(&model, 0, &CALM);
     let oracle = &model.oracles[0];
     let unbond = instruction::request_unbond(oracle.address(), model.address, TOKEN);
     world.send(unbond, &[&oracle.key]).expect("request_unbond");
-    lose_a_unit(&mut world, &address::bond_vault(&model.address));
-    // When money goes in or out, then it is refused
+    remove_a_unit(&mut world, &address::bond_vault(&model.address));
+    // When tokens are paid in or out, then it is refused
     let challenger = world.wallet(1_000 * TOKEN);
     assert_insolvent(world.challenge(&model, 0, &challenger));
     assert_insolvent(world.bond(&model, 0, TOKEN));
@@ -42,16 +42,16 @@ fn bonds_and_challenges_count_what_the_model_holds() {
 }
 
 #[test]
-fn what_a_dispute_credits_is_not_paid_out_of_bonds() {
-    // Given a ruling against the challenger, and a bond vault that lacks a unit
+fn a_challenge_credit_is_not_paid_from_bonds() {
+    // Given a ruling against the challenger, and a bond vault that lacks a base unit
     let mut world = World::new();
     let model = world.default_model();
     world.submit_all(&model, 0, &CALM);
     let challenger = world.wallet(1_000 * TOKEN);
     world.challenge(&model, 0, &challenger).expect("challenge");
     world.rule(&model, 0, &CALM).expect("rule_receipt");
-    lose_a_unit(&mut world, &address::bond_vault(&model.address));
-    // When the treasury collects its part, then it is refused
+    remove_a_unit(&mut world, &address::bond_vault(&model.address));
+    // When the treasury's credit is collected, then it is refused
     let collect = instruction::collect_challenge(
         model.address,
         &world.model(&model.address),
@@ -62,8 +62,8 @@ fn what_a_dispute_credits_is_not_paid_out_of_bonds() {
 }
 
 #[test]
-fn bets_claims_and_fees_count_what_the_market_holds() {
-    // Given a market with a bet on either outcome, whose vault lacks a unit
+fn bets_claims_and_fees_check_the_market_vault() {
+    // Given a market with a bet on each outcome, whose vault lacks a base unit
     let mut world = World::new();
     let model = world.default_model();
     let creator = world.wallet(0);
@@ -75,10 +75,10 @@ fn bets_claims_and_fees_count_what_the_market_holds() {
     world.bet(&market, &one, 0, 100 * TOKEN).expect("a bet");
     world.bet(&market, &other, 1, 100 * TOKEN).expect("a bet");
     let vault = world.market(&market).vault;
-    lose_a_unit(&mut world, &vault);
+    remove_a_unit(&mut world, &vault);
     // When somebody bets, then it is refused
     assert_insolvent(world.bet(&market, &one, 0, TOKEN));
-    // When it is resolved, then neither winners nor fees are paid
+    // When the market is resolved, then claims and fee collections are refused
     for window in 1..=3 {
         world.submit_all(&model, window, &CALM);
     }
@@ -92,8 +92,9 @@ fn bets_claims_and_fees_count_what_the_market_holds() {
 }
 
 #[test]
-fn a_vault_counts_what_it_holds_whenever_money_moves() {
-    // Given a vault with two policies, one that can be claimed, and a request that can be paid
+fn deposits_payouts_and_premiums_check_the_vault_tokens() {
+    // Given a vault with two policies, one of them claimable, a due withdrawal request, and a token account
+    // that lacks a base unit
     let mut scene = Insured::new();
     let holder = scene.world.wallet(1_000 * TOKEN);
     let terms = scene.terms();
@@ -102,7 +103,7 @@ fn a_vault_counts_what_it_holds_whenever_money_moves() {
     }
     let provider = scene.provider();
     scene.request(&provider, 1_000).expect("request_withdraw");
-    scene.skip_window(); // it waits a day at least
+    scene.skip_window(); // the waiting period is at least a day
     scene.skip_window();
     scene.window = terms.first_window;
     scene.measure(CALM_DRIFT);
@@ -110,8 +111,8 @@ fn a_vault_counts_what_it_holds_whenever_money_moves() {
     scene.measure(CALM_DRIFT);
     scene.world.pass(COOLDOWN);
     let state = scene.vault();
-    lose_a_unit(&mut scene.world, &state.tokens);
-    // When money goes in or out, then it is refused
+    remove_a_unit(&mut scene.world, &state.tokens);
+    // When tokens are paid in or out, then it is refused
     assert_insolvent(scene.deposit(&provider, TOKEN));
     assert_insolvent(scene.withdraw(&provider));
     assert_insolvent(scene.claim(&holder, 1, terms.first_window + 1));

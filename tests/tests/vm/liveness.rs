@@ -1,5 +1,5 @@
-//! If every privileged key vanished, steps that need only the signature of whoever the money belongs to
-//! would still empty every token account: from the states that random runs come to.
+//! Liveness without privileged keys: if all of them were lost, every token account could still be emptied
+//! with the signatures of the owners of the money alone. Tested from the states that random runs reach.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,33 +13,38 @@ use driftshield_tests::soak::{
     stops,
 };
 
-/// States of a run that everybody leaves from.
+use crate::tampering::set_frozen;
+
+/// Number of states of a run that are tested.
 const STOPS: usize = 25;
 
-/// What is made worse before everybody leaves.
+/// What the admin restricts before its key is lost.
 #[derive(Clone, Copy, Debug)]
-enum Plight {
+enum Restriction {
     None,
+    /// All pause flags are set.
     Paused,
+    /// All collateral is disabled.
     Disabled,
     PausedAndDisabled,
 }
 
-const PLIGHTS: [Plight; 4] = [
-    Plight::None,
-    Plight::Paused,
-    Plight::Disabled,
-    Plight::PausedAndDisabled,
+const RESTRICTIONS: [Restriction; 4] = [
+    Restriction::None,
+    Restriction::Paused,
+    Restriction::Disabled,
+    Restriction::PausedAndDisabled,
 ];
 
-fn done(driver: &mut Driver, call: Call) {
+/// Carries out a call that must succeed.
+fn must_succeed(driver: &mut Driver, call: Call) {
     let before = driver.tally.succeeded();
     driver.step(Step::Call(call)).unwrap();
     assert!(before < driver.tally.succeeded(), "{}", driver.tell());
 }
 
-impl Plight {
-    fn befall(self, driver: &mut Driver) {
+impl Restriction {
+    fn apply(self, driver: &mut Driver) {
         let config = driver.books.config.clone().unwrap();
         let (paused, disabled) = match self {
             Self::None => (false, false),
@@ -52,7 +57,7 @@ impl Plight {
                 who: config.admin,
                 flags: 63,
             };
-            done(driver, pause);
+            must_succeed(driver, pause);
         }
         let all: Vec<(Address, CollateralTerms)> = driver
             .books
@@ -67,15 +72,15 @@ impl Plight {
                 terms,
                 enabled: false,
             };
-            done(driver, disable);
+            must_succeed(driver, disable);
         }
     }
 }
 
 // Rent.
 
-/// What each actor gets back of the lamports that the program's accounts hold, those of their token
-/// accounts as well.
+/// Lamports that each actor gets back when everything is closed: those of the program's accounts, and of
+/// the token accounts that are closed with them.
 fn rent_owed(driver: &Driver) -> BTreeMap<Address, u64> {
     let mut owed = BTreeMap::new();
     let mut owe = |to: Address, accounts: &[Address]| {
@@ -98,7 +103,7 @@ fn rent_owed(driver: &Driver) -> BTreeMap<Address, u64> {
             Account::Config(_) | Account::Collateral(_) | Account::Model(_) => {}
         }
     }
-    // Somebody may have sent lamports to where a request will be made: they are its owner's.
+    // Lamports sent to the address of a future withdrawal request belong to the owner of that request.
     for call in asked_back(&driver.books) {
         if let Call::RequestWithdraw { who, vault, .. } = call {
             let request = address::withdraw_request(&vault, &who);
@@ -117,18 +122,18 @@ fn lamports(driver: &Driver) -> BTreeMap<Address, u64> {
         .collect()
 }
 
-// What is left.
+// Remains.
 
-/// Names what is left on chain that should not be, and why the program keeps it.
-fn left(driver: &mut Driver) -> Vec<String> {
-    let mut left = Vec::new();
+/// Lists accounts and tokens that should be gone, and for each account why closing it is refused.
+fn remains(driver: &mut Driver) -> Vec<String> {
+    let mut remains = Vec::new();
     for (at, account) in driver.world.accounts() {
-        let stays = matches!(
+        let is_permanent = matches!(
             account,
             Account::Config(_) | Account::Collateral(_) | Account::Model(_)
         );
-        if !stays {
-            left.push(format!("{} is left", driver.name(&at)));
+        if !is_permanent {
+            remains.push(format!("{} is not closed", driver.name(&at)));
         }
     }
     for (at, tokens) in token_accounts(driver) {
@@ -136,23 +141,23 @@ fn left(driver: &mut Driver) -> Vec<String> {
             continue;
         };
         let kept = if driver.books.models.contains_key(&held.owner) {
-            held.donated // to a model, which is never closed
+            held.donated // a model is never closed, so donations to it stay
         } else {
             0
         };
         if u128::from(tokens.amount) != kept {
             let (name, amount) = (driver.name(&held.owner), tokens.amount);
-            left.push(format!("{amount} are left to {name}"));
+            remains.push(format!("{name} still holds {amount} tokens"));
         }
     }
-    if !left.is_empty() {
+    if !remains.is_empty() {
         for call in closable(&driver.books) {
-            let told = format!("{call:?}");
+            let description = format!("{call:?}");
             driver.step(Step::Call(call)).unwrap();
-            left.push(format!("{told}: {:?}", driver.story.last()));
+            remains.push(format!("{description}: {:?}", driver.story.last()));
         }
     }
-    left
+    remains
 }
 
 fn token_accounts(driver: &Driver) -> Vec<(Address, TokenAccount)> {
@@ -163,8 +168,8 @@ fn token_accounts(driver: &Driver) -> Vec<(Address, TokenAccount)> {
         .collect()
 }
 
-/// The treasury's money is the admin's to take.
-fn take_treasuries(driver: &mut Driver) {
+/// The admin withdraws everything from the treasuries.
+fn withdraw_treasuries(driver: &mut Driver) {
     let admin = driver.books.config.clone().unwrap().admin;
     let collaterals = driver.books.collaterals.iter();
     let treasuries: Vec<(Address, Address)> = collaterals
@@ -179,76 +184,77 @@ fn take_treasuries(driver: &mut Driver) {
                 destination: driver.books.own_account(&admin, &mint),
                 amount,
             };
-            done(driver, withdraw);
+            must_succeed(driver, withdraw);
         }
     }
 }
 
 // The property.
 
-/// Everybody leaves; nothing is left, and whoever paid rent has it back.
-fn require_emptied(driver: &mut Driver, whence: &str) {
+/// Everybody leaves. Asserts that nothing remains, and that everybody has its rent back.
+fn assert_emptied(driver: &mut Driver, context: &str) {
     let mut expected = lamports(driver);
     for (actor, rent) in rent_owed(driver) {
         *expected.get_mut(&actor).unwrap() += rent;
     }
     if let Err(violation) = Leaving::new(driver).all() {
-        panic!("{whence}: {}\n{}", violation.0, driver.tell());
+        panic!("{context}: {}\n{}", violation.0, driver.tell());
     }
-    take_treasuries(driver);
-    let left = left(driver);
+    withdraw_treasuries(driver);
+    let remains = remains(driver);
     assert!(
-        left.is_empty(),
-        "{whence}: {}\n{}",
-        left.join("\n"),
+        remains.is_empty(),
+        "{context}: {}\n{}",
+        remains.join("\n"),
         driver.tell()
     );
     for (actor, lamports) in lamports(driver) {
         let name = driver.name(&actor);
-        assert_eq!(lamports, expected[&actor], "{whence}: lamports of {name}");
+        assert_eq!(lamports, expected[&actor], "{context}: lamports of {name}");
     }
 }
 
-fn everybody_leaves(seed: u64, every: usize) {
+/// Everybody leaves from [`STOPS`] states of a run, which are `every` steps apart.
+fn assert_emptied_along_run(seed: u64, every: usize) {
     for (step, mut driver) in stops(seed, every, STOPS) {
-        // Given a state, with no privileged key, and perhaps worse
-        let plight = PLIGHTS[step / every % PLIGHTS.len()];
-        plight.befall(&mut driver);
-        // When everybody leaves, then nothing is left
-        require_emptied(
+        // Given a state of the run, perhaps with a restriction, and no privileged key
+        let restriction = RESTRICTIONS[step / every % RESTRICTIONS.len()];
+        restriction.apply(&mut driver);
+        // When everybody leaves, then nothing remains
+        assert_emptied(
             &mut driver,
-            &format!("seed {seed}, step {step}, {plight:?}"),
+            &format!("seed {seed}, step {step}, {restriction:?}"),
         );
     }
 }
 
 #[test]
-fn everybody_leaves_early_states() {
-    everybody_leaves(101, 4);
-    everybody_leaves(102, 6);
-    everybody_leaves(103, 8);
+fn early_states_can_be_emptied() {
+    assert_emptied_along_run(101, 4);
+    assert_emptied_along_run(102, 6);
+    assert_emptied_along_run(103, 8);
 }
 
 #[test]
-fn everybody_leaves_states_of_some_hundred_steps() {
-    everybody_leaves(104, 10);
-    everybody_leaves(105, 12);
+fn states_after_some_hundred_steps_can_be_emptied() {
+    assert_emptied_along_run(104, 10);
+    assert_emptied_along_run(105, 12);
 }
 
 #[test]
-fn everybody_leaves_other_states_of_some_hundred_steps() {
-    everybody_leaves(106, 9);
-    everybody_leaves(107, 14);
+fn other_states_after_some_hundred_steps_can_be_emptied() {
+    assert_emptied_along_run(106, 9);
+    assert_emptied_along_run(107, 14);
 }
 
 #[test]
-fn everybody_leaves_late_states() {
-    everybody_leaves(108, 20);
+fn late_states_can_be_emptied() {
+    assert_emptied_along_run(108, 20);
 }
 
 // Frozen token accounts.
 
-/// Who has the most of all who have something.
+/// The owner of the most positions, policies, shares and bonds.
 fn richest(books: &Books) -> Option<Address> {
     let mut counts: BTreeMap<Address, usize> = BTreeMap::new();
     for holding in holdings(books) {
@@ -264,48 +270,49 @@ fn richest(books: &Books) -> Option<Address> {
     Some(most.0)
 }
 
-/// Sets the state of a token account.
-fn set_frozen(driver: &mut Driver, accounts: &BTreeSet<Address>, frozen: bool) {
-    for at in accounts {
-        let mut account = driver.world.svm.get_account(at).unwrap();
-        account.data[108] = if frozen { 2 } else { 1 };
-        driver.world.svm.set_account(*at, account).unwrap();
+/// Freezes or thaws token accounts.
+fn set_all_frozen(driver: &mut Driver, accounts: &BTreeSet<Address>, frozen: bool) {
+    for account in accounts {
+        set_frozen(&mut driver.world, account, frozen);
     }
     driver.check().unwrap();
 }
 
-/// What `victim` waits for is all that is left.
-fn require_only_its(books: &Books, victim: &Address, whence: &str) {
-    let waits_for = |market: &Address| {
-        let its = books.positions_of(market).count();
+/// Asserts that everything which remains waits for a payout to `victim`.
+fn assert_only_victim_waits(books: &Books, victim: &Address, context: &str) {
+    let market_waits = |market: &Address| {
+        let positions = books.positions_of(market).count();
         let fee = books.markets[market].creator_credit;
-        0 < its || (0 < fee && books.markets[market].creator == *victim)
+        0 < positions || (0 < fee && books.markets[market].creator == *victim)
     };
-    let waits_for_vault = |vault: &Address| {
+    let vault_waits = |vault: &Address| {
         let fee = books.vaults[vault].manager_credit;
-        let is_managers = 0 < fee && books.vaults[vault].manager == *victim;
-        0 < books.requests_of(vault).count() || is_managers
+        let is_fee_left = 0 < fee && books.vaults[vault].manager == *victim;
+        0 < books.requests_of(vault).count() || is_fee_left
     };
     let mut positions = books.positions.values();
     assert!(
         positions.all(|position| position.owner == *victim),
-        "{whence}"
+        "{context}"
     );
     let mut requests = books.requests.values();
-    assert!(requests.all(|request| request.owner == *victim), "{whence}");
+    assert!(
+        requests.all(|request| request.owner == *victim),
+        "{context}"
+    );
     let mut seats = books.seats.values();
-    assert!(seats.all(|seat| seat.oracle == *victim), "{whence}");
+    assert!(seats.all(|seat| seat.oracle == *victim), "{context}");
     let mut receipts = books.receipts.values();
     assert!(
         receipts.all(|receipt| receipt.challenger == Some(*victim)),
-        "{whence}"
+        "{context}"
     );
-    assert!(books.markets.keys().all(waits_for), "{whence}");
-    assert!(books.vaults.keys().all(waits_for_vault), "{whence}");
-    assert!(books.policies.is_empty(), "{whence}");
+    assert!(books.markets.keys().all(market_waits), "{context}");
+    assert!(books.vaults.keys().all(vault_waits), "{context}");
+    assert!(books.policies.is_empty(), "{context}");
 }
 
-/// What all token accounts hold but the program's and those that are `frozen`.
+/// Balances of all token accounts but those of the program and the `frozen` ones.
 fn held_by_others(books: &Books, frozen: &BTreeSet<Address>) -> BTreeMap<Address, u128> {
     let tokens = books.tokens.iter();
     tokens
@@ -315,11 +322,11 @@ fn held_by_others(books: &Books, frozen: &BTreeSet<Address>) -> BTreeMap<Address
 }
 
 #[test]
-fn a_frozen_token_account_keeps_its_own_payout_waiting_and_nobody_elses() {
+fn frozen_token_accounts_block_only_payouts_to_their_owner() {
     let mut waited = 0;
     for (step, driver) in stops(109, 10, STOPS) {
-        // Given a state, and somebody whose token accounts are all frozen
-        let whence = format!("step {step}");
+        // Given a state of the run, and an owner whose token accounts are all frozen
+        let context = format!("step {step}");
         let Some(victim) = richest(&driver.books) else {
             continue;
         };
@@ -328,27 +335,27 @@ fn a_frozen_token_account_keeps_its_own_payout_waiting_and_nobody_elses() {
         let frozen: BTreeSet<Address> = mints
             .map(|mint| driver.books.own_account(&victim, mint))
             .collect();
-        set_frozen(&mut driver, &frozen, true);
+        set_all_frozen(&mut driver, &frozen, true);
 
         // When everybody leaves
         let mut leaving = Leaving::new(&mut driver);
         leaving.frozen = frozen.clone();
         if let Err(violation) = leaving.all() {
-            panic!("{whence}: {}\n{}", violation.0, driver.tell());
+            panic!("{context}: {}\n{}", violation.0, driver.tell());
         }
         waited += leaving.waiting.len();
 
-        // Then only the owner of these waits, and the others have what they would have had
-        require_only_its(&driver.books, &victim, &whence);
+        // Then only that owner waits, and the others have what they would have without the freeze
+        assert_only_victim_waits(&driver.books, &victim, &context);
         Leaving::new(&mut free).all().unwrap();
         let [expected, found] = [&free, &driver].map(|of| held_by_others(&of.books, &frozen));
         assert!(
             found == expected,
-            "{whence}: others have {found:?} of {expected:?}"
+            "{context}: the others have {found:?} instead of {expected:?}"
         );
-        // And when they are thawed, nothing is left
-        set_frozen(&mut driver, &frozen, false);
-        require_emptied(&mut driver, &whence);
+        // And when the accounts are thawed, nothing remains
+        set_all_frozen(&mut driver, &frozen, false);
+        assert_emptied(&mut driver, &context);
     }
     assert!(STOPS < waited);
 }

@@ -1,11 +1,9 @@
-//! The whole program against the books: thousands of random calls over fixed seeds.
+//! Random calls from fixed seeds, compared with the books: an independent model of all balances.
 
-use std::{fs, mem::offset_of, thread};
+use std::{mem::offset_of, thread};
 
-use anchor_lang_idl::types::Idl;
 use driftshield_sdk::{Address, Vault};
 use driftshield_tests::{
-    idl,
     insurance::Insured,
     soak::{
         Driver, Violation, actions, reach,
@@ -16,11 +14,14 @@ use driftshield_tests::{
 use solana_instruction_error::InstructionError;
 use solana_transaction_error::TransactionError;
 
+use crate::committed_idl;
+
 const SEEDS: [u64; 12] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12];
-/// Actions of a seed; some make several calls, some none.
+/// Number of actions of a seed; an action can make any number of calls.
 const ACTIONS: usize = 700;
 
-/// Runs a seed; a violation is told with the least that leads to it, and how to see it again.
+/// Runs a seed. Panics at a violation, with the smallest sequence of actions that leads to it and the
+/// command that replays it.
 fn run(seed: u64) -> Tally {
     let start = Driver::new();
     let sequence = actions(seed, ACTIONS);
@@ -37,13 +38,13 @@ fn run(seed: u64) -> Tally {
             );
         }
     }
-    driver.world.check_solvency(); // as other tests look for it
+    driver.world.check_solvency(); // the checks that other tests run after every transaction
     driver.tally
 }
 
 #[test]
-fn thousands_of_calls_go_as_the_books_say() {
-    // Given, and when: random calls of everybody, compared with the books after each
+fn random_calls_match_the_books() {
+    // When random calls of all roles are sent (`run` panics if the chain differs from the books)
     let tallies = thread::scope(|scope| {
         let runs = SEEDS.map(|seed| scope.spawn(move || run(seed)));
         runs.map(|run| run.join())
@@ -57,23 +58,19 @@ fn thousands_of_calls_go_as_the_books_say() {
     }
     println!("{}", tally.table());
 
-    // Then a third of them succeeded, and every instruction did and was refused
+    // Then at least a third of the calls succeeded, and every instruction both succeeded and was refused
     assert!(tally.steps() <= 3 * tally.succeeded());
-    let file = fs::read_to_string(idl::root().join("idl/driftshield.json")).unwrap();
-    let idl: Idl = serde_json::from_str(&file).unwrap();
-    assert_eq!(idl.instructions.len(), 43);
-    for name in idl
-        .instructions
-        .into_iter()
-        .map(|instruction| instruction.name)
-    {
-        let (succeeded, refused) = tally.calls.get(&name).copied().unwrap_or_default();
+    let instructions = committed_idl::instructions();
+    assert_eq!(instructions.len(), 43);
+    for instruction in instructions {
+        let name = &instruction.name;
+        let (succeeded, refused) = tally.calls.get(name).copied().unwrap_or_default();
         assert!(
             0 < succeeded && 0 < refused,
-            "{name}: {succeeded}, {refused}"
+            "{name} succeeded {succeeded} times and was refused {refused} times"
         );
     }
-    // And everything that a run is for came about
+    // And each of these rarer events happened
     let happened = tally.happened;
     let counts = [
         happened.policies_paid,
@@ -91,14 +88,14 @@ fn thousands_of_calls_go_as_the_books_say() {
 }
 
 #[test]
-fn a_seed_reaches_the_same_state_again() {
+fn a_seed_determines_the_state() {
     let [first, second] = [(); 2].map(|()| reach(7, 150));
     assert_eq!(first.tell(), second.tell());
     assert_eq!(first.tally.table(), second.tally.table());
 }
 
-/// Takes a unit off the number at `offset` of an account's data.
-fn damage(driver: &mut Driver, at: &Address, offset: usize) {
+/// Decrements the number at `offset` of an account's data.
+fn decrement(driver: &mut Driver, at: &Address, offset: usize) {
     let mut account = driver.world.svm.get_account(at).unwrap();
     let bytes: [u8; 8] = account.data[offset..offset + 8].try_into().unwrap();
     let less = u64::from_le_bytes(bytes) - 1;
@@ -107,43 +104,45 @@ fn damage(driver: &mut Driver, at: &Address, offset: usize) {
 }
 
 #[test]
-fn a_unit_that_is_missing_is_named() {
-    // Given a state that is as the books say
+fn a_missing_unit_is_reported() {
+    // Given a state that matches the books
     let mut driver = Driver::new();
     driver.check().unwrap();
     let (vault, state) = driver.books.vaults.iter().next().unwrap();
     let (vault, assets) = (*vault, state.assets);
     let tokens = driftshield_sdk::address::vault_tokens(&vault);
 
-    // When a vault has forgotten a unit of its capital, or holds one less, then that is told
-    let mut forgetful = driver.fork();
-    damage(&mut forgetful, &vault, 8 + offset_of!(Vault, assets));
+    // When a unit is missing from a vault's recorded capital, then the check names the field
+    let mut wrong_record = driver.fork();
+    decrement(&mut wrong_record, &vault, 8 + offset_of!(Vault, assets));
     let expected = format!(
         "{}: assets should be Number({assets}), and is Number({})",
         driver.name(&vault),
         assets - 1
     );
-    assert_eq!(forgetful.check(), Err(Violation(expected)));
-    let mut robbed = driver.fork();
-    damage(&mut robbed, &tokens, 64);
-    let Violation(told) = robbed.check().unwrap_err();
-    assert!(told.contains("should hold"), "{told}");
+    assert_eq!(wrong_record.check(), Err(Violation(expected)));
+
+    // When a unit is missing from its token account, then the check names the balance
+    let mut missing_tokens = driver.fork();
+    decrement(&mut missing_tokens, &tokens, 64);
+    let Violation(message) = missing_tokens.check().unwrap_err();
+    assert!(message.contains("should hold"), "{message}");
 }
 
 #[test]
-fn what_goes_wrong_is_found_shrunk_and_seen_again() {
-    // Given a sequence in books that forget to pay a fee: the protocol takes nothing of premiums
+fn a_violation_is_found_shrunk_and_reproduced() {
+    // Given wrong books: the protocol's fee of premiums is one basis point too low
     let mut start = Driver::new();
     for vault in start.books.vaults.values_mut() {
         vault.protocol_fee_bps -= 1;
     }
     let sequence = actions(1, 100);
 
-    // When it is run
+    // When a sequence of actions is run
     let mut driver = start.fork();
     let found = driver.run(&sequence);
 
-    // Then the chain is found to be other than the books, and a single action is left that shows it
+    // Then a difference is found, is reduced to a single action, and is reproduced by it
     let violation = found.unwrap_err();
     let shrunk = shrink(&start, &sequence, violation.clone());
     assert_eq!(shrunk.violation, violation);
@@ -154,13 +153,13 @@ fn what_goes_wrong_is_found_shrunk_and_seen_again() {
 }
 
 #[test]
-fn shares_that_nobody_has_are_refused_by_an_error() {
-    // Given a provider who has asked shares back
+fn a_request_for_more_shares_than_exist_returns_an_error() {
+    // Given a provider who has requested shares
     let mut scene = Insured::new();
     let provider = scene.provider();
     scene.request(&provider, 1_000).unwrap();
 
-    // When it asks more back than there can be, then that is refused, and not by an abort
+    // When it requests more shares than can exist, then the program returns an error and does not abort
     let outcome = scene.request(&provider, u64::MAX);
     let failed = outcome.map(|sent| sent.units).unwrap_err().err;
     let abort = InstructionError::ProgramFailedToComplete;

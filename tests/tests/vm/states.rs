@@ -1,8 +1,8 @@
-//! What every instruction does in every state of an account, in the virtual machine: a table an
-//! account, in `tests/states`.
+//! State tables: what every instruction does in every state of a market, a receipt, a policy and a
+//! vault. Each of these accounts has a table in `tests/states`.
 //!
-//! A state is what whoever watches the chain can tell apart. Each cell of a table is carried out in a
-//! fork of a world in that state, and says what comes of it: the next state, or the error.
+//! States are told apart by what is visible on chain. For each cell of a table, the test forks a fixture
+//! in that state, sends the instruction, and compares the next state or the error with the cell.
 
 mod market;
 mod policy;
@@ -15,65 +15,68 @@ use std::{
     fs,
 };
 
-use anchor_lang_idl::types::{Idl, IdlInstruction, IdlInstructionAccountItem};
+use anchor_lang_idl::types::IdlInstruction;
 use driftshield_sdk::{Event, error};
 use driftshield_tests::{idl, world::*};
 use solana_instruction_error::InstructionError;
 use solana_transaction_error::TransactionError;
 
-/// A world around an account.
-trait Scene: Clone {
-    /// The account's state.
+use crate::committed_idl;
+
+/// A world around the account whose states are tested.
+trait StateFixture: Clone {
+    /// Name of the account's current state.
     fn state(&self) -> String;
 
-    /// Keeps how the account ended, which only an event tells.
-    fn watch(&mut self, event: &Event);
+    /// Remembers how the account was closed, which only the event shows.
+    fn observe(&mut self, event: &Event);
 }
 
-/// An instruction and, where it matters, who sends it or with what. The name begins with the
-/// instruction's.
+/// An instruction with its sender or arguments where these matter. The name starts with the name of
+/// the instruction.
 type Step<S> = (&'static str, fn(&mut S) -> Outcome);
 
-/// By state and step, what comes of it.
-pub type Cells = BTreeMap<(String, String), String>;
+/// Results by state and step: `-> ` with the next state, or the name of an error.
+pub type Table = BTreeMap<(String, String), String>;
 
-/// Carries out all `steps` in all `scenes`, each named by its state, and compares what comes of them
+/// Runs all `steps` from all `fixtures`, which are named by their states, and compares the results
 /// with the account's table.
-fn check<S: Scene>(account: &str, scenes: &[(&str, S)], steps: &[Step<S>]) {
-    let states: BTreeSet<&str> = scenes.iter().map(|(name, _)| *name).collect();
-    assert_eq!(states.len(), scenes.len(), "each state comes once");
-    let mut cells = Cells::new();
-    let mut table = String::new();
-    for (state, scene) in scenes {
-        assert_eq!(&scene.state(), state, "a scene is in its state");
-        writeln!(table, "\n[{state}]").unwrap();
+fn check<S: StateFixture>(account: &str, fixtures: &[(&str, S)], steps: &[Step<S>]) {
+    let states: BTreeSet<&str> = fixtures.iter().map(|(name, _)| *name).collect();
+    assert_eq!(states.len(), fixtures.len(), "two fixtures share a state");
+    let mut results = Table::new();
+    let mut text = String::new();
+    for (state, fixture) in fixtures {
+        assert_eq!(&fixture.state(), state, "the fixture is in another state");
+        writeln!(text, "\n[{state}]").unwrap();
         for (step, send) in steps {
-            let result = carry_out(scene, *send);
+            let result = run_step(fixture, *send);
             if let Some(next) = result.strip_prefix("-> ") {
-                assert!(states.contains(next), "{state}, {step}: {next} has no row");
+                let is_known = states.contains(next);
+                assert!(is_known, "{state}, {step}: no fixture for state {next}");
             }
-            writeln!(table, "{step:<38}{result}").unwrap();
-            cells.insert((state.to_string(), step.to_string()), result);
+            writeln!(text, "{step:<38}{result}").unwrap();
+            results.insert((state.to_string(), step.to_string()), result);
         }
     }
-    let wrong = differences(&self::table(account), &cells);
+    let differences = differences(&table(account), &results);
     assert!(
-        wrong.is_empty(),
-        "the table of a {account} is not what the program does, which is:\n{table}\nThe table differs in:\n{wrong}"
+        differences.is_empty(),
+        "tests/states/{account}.txt differs from the program, whose table is:\n{text}\nThe differences are:\n{differences}"
     );
 }
 
-/// The table of an account, which a test of it compares with what the program does.
-pub fn table(account: &str) -> Cells {
+/// The table of an account as committed.
+pub fn table(account: &str) -> Table {
     let file = idl::root().join(format!("tests/states/{account}.txt"));
     parse(&fs::read_to_string(file).unwrap_or_default())
 }
 
-fn carry_out<S: Scene>(scene: &S, send: fn(&mut S) -> Outcome) -> String {
-    let mut fork = scene.clone();
+fn run_step<S: StateFixture>(fixture: &S, send: fn(&mut S) -> Outcome) -> String {
+    let mut fork = fixture.clone();
     match send(&mut fork) {
         Ok(sent) => {
-            sent.events.iter().for_each(|event| fork.watch(event));
+            sent.events.iter().for_each(|event| fork.observe(event));
             format!("-> {}", fork.state())
         }
         Err(failure) => match failure.err {
@@ -81,66 +84,63 @@ fn carry_out<S: Scene>(scene: &S, send: fn(&mut S) -> Outcome) -> String {
                 error::by_code(code).map_or(format!("Custom({code})"), |error| error.name.clone())
             }
             TransactionError::InstructionError(_, error) => format!("{error:?}"),
-            error => panic!("the transaction itself was refused: {error:?}"),
+            error => panic!("the runtime refused the transaction: {error:?}"),
         },
     }
 }
 
-/// `[state]`, and a line a step. Lines that begin with `#` are remarks.
-fn parse(table: &str) -> Cells {
-    let mut cells = Cells::new();
+/// Parses a table: a line `[state]`, then a line for each step. Lines that start with `#` are comments.
+fn parse(text: &str) -> Table {
+    let mut table = Table::new();
     let mut state = "";
-    let lines = table.lines().map(str::trim);
+    let lines = text.lines().map(str::trim);
     for line in lines.filter(|line| !line.is_empty() && !line.starts_with('#')) {
         if let Some(name) = line.strip_prefix('[') {
             state = name.strip_suffix(']').expect("a state in brackets");
             continue;
         }
-        let (step, result) = line.split_once("  ").expect("a step and what comes of it");
-        let before = cells.insert((state.into(), step.into()), result.trim().into());
-        assert_eq!(before, None, "{state}, {step} comes twice");
+        let (step, result) = line.split_once("  ").expect("a step and its result");
+        let duplicate = table.insert((state.into(), step.into()), result.trim().into());
+        assert_eq!(duplicate, None, "{state}, {step} has two rows");
     }
-    cells
+    table
 }
 
-fn differences(expected: &Cells, actual: &Cells) -> String {
+fn differences(expected: &Table, actual: &Table) -> String {
     let keys: BTreeSet<_> = expected.keys().chain(actual.keys()).collect();
     let different = keys
         .iter()
         .filter(|key| expected.get(key) != actual.get(key));
     different.fold(String::new(), |mut text, key| {
         let [expected, actual] =
-            [expected, actual].map(|cells| cells.get(key).map_or("nothing", String::as_str));
-        writeln!(text, "{}, {}: {expected}, but {actual}", key.0, key.1).unwrap();
+            [expected, actual].map(|table| table.get(key).map_or("missing", String::as_str));
+        let (state, step) = key;
+        writeln!(text, "{state}, {step}: {actual} instead of {expected}").unwrap();
         text
     })
 }
 
-fn idl() -> Idl {
-    let file = fs::read_to_string(idl::root().join("idl/driftshield.json")).unwrap();
-    serde_json::from_str(&file).unwrap()
+/// Names and numbers of the instructions that have an account with one of these names.
+pub fn instructions_with_account(names: &[&str]) -> Vec<(String, u8)> {
+    let instructions = committed_idl::instructions().iter();
+    let found = instructions.filter(|i| accounts(i).iter().any(|name| names.contains(name)));
+    found
+        .map(|i| (i.name.clone(), i.discriminator[0]))
+        .collect()
 }
 
-/// The instructions that name an account in one of these ways: their names and numbers.
-pub fn instructions_of(names: &[&str]) -> Vec<(String, u8)> {
-    let instructions = idl().instructions.into_iter();
-    let theirs = instructions.filter(|i| accounts(i).iter().any(|name| names.contains(name)));
-    theirs.map(|i| (i.name, i.discriminator[0])).collect()
-}
-
-/// Fails where an instruction of which `takes` holds has no step. Names of its accounts are asked.
-fn assert_complete<S>(steps: &[Step<S>], takes: impl Fn(&[&str]) -> bool) {
-    for instruction in idl().instructions.iter().filter(|i| takes(&accounts(i))) {
+/// Asserts that every instruction whose account names satisfy `is_relevant` has a step.
+fn assert_complete<S>(steps: &[Step<S>], is_relevant: impl Fn(&[&str]) -> bool) {
+    let instructions = committed_idl::instructions().iter();
+    for instruction in instructions.filter(|i| is_relevant(&accounts(i))) {
         let name = &instruction.name;
         let mut named = steps.iter().map(|(step, _)| step.split(' ').next());
-        assert!(named.any(|step| step == Some(name)), "no step of {name}");
+        assert!(named.any(|step| step == Some(name)), "{name} has no step");
     }
 }
 
 fn accounts(instruction: &IdlInstruction) -> Vec<&str> {
-    let names = instruction.accounts.iter().map(|item| match item {
-        IdlInstructionAccountItem::Single(account) => account.name.as_str(),
-        IdlInstructionAccountItem::Composite(composite) => composite.name.as_str(),
-    });
-    names.collect()
+    committed_idl::accounts(instruction)
+        .map(|account| account.name.as_str())
+        .collect()
 }

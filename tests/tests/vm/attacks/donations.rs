@@ -1,12 +1,12 @@
-//! Who sends the program tokens gives them away, and changes nothing.
+//! Tokens sent to the program's token accounts: a donation changes no price and no payout.
 
 use driftshield_sdk::Address;
 use driftshield_tests::{insurance::*, world::*};
 
-use super::everybody::Everybody;
+use crate::stakeholders::Stakeholders;
 
-/// Half of the provider's shares go to `escrow`, by nobody's request.
-fn donate_shares(all: &mut Everybody, escrow: &Address) -> u64 {
+/// Transfers half of the provider's shares to `escrow` without a withdrawal request. Returns how many.
+fn donate_shares(all: &mut Stakeholders, escrow: &Address) -> u64 {
     let provider = all.insured.provider();
     let (shares, vault) = (all.insured.shares(&provider) / 2, all.insured.vault());
     let account = driftshield_sdk::address::share_account(&provider.address(), &vault);
@@ -28,8 +28,8 @@ fn donate_shares(all: &mut Everybody, escrow: &Address) -> u64 {
 
 #[test]
 fn donations_change_no_price_and_no_payout_and_everything_still_closes() {
-    // Given two worlds alike, in one of which every token account of the program gets a donation
-    let plain = Everybody::new();
+    // Given two equal worlds, and donations to every token account of the program in one of them
+    let plain = Stakeholders::new();
     let mut donated = plain.clone();
     let escrow = donated.insured.vault().escrow;
     let accounts = donated.token_accounts();
@@ -40,7 +40,7 @@ fn donations_change_no_price_and_no_payout_and_everything_still_closes() {
         }
     }
 
-    // When everything is priced, paid and closed in both
+    // When both are compared, then the premium and the vault's totals are the same
     let terms = plain.insured.terms();
     assert_eq!(
         plain.insured.quote(&terms).unwrap(),
@@ -51,25 +51,25 @@ fn donations_change_no_price_and_no_payout_and_everything_still_closes() {
         donated.insured.vault().totals()
     );
 
-    // Then everybody has the same
+    // And after everything is paid and closed, everybody has the same
     assert_eq!(plain.redeem(), donated.redeem());
 }
 
 #[test]
-fn shares_sent_to_the_escrow_are_the_senders_loss_and_hold_nothing_open() {
-    // Given a vault to whose escrow its provider sends half of its shares
-    let mut all = Everybody::new();
+fn shares_sent_to_the_escrow_are_lost_and_block_no_closing() {
+    // Given a provider who sends half of its shares to the vault's escrow
+    let mut all = Stakeholders::new();
     let escrow = all.insured.vault().escrow;
     let before = all.insured.vault_now();
     let sent = donate_shares(&mut all, &escrow);
 
-    // Then a share is worth what it was, and the sender has half as many
+    // Then the share price is unchanged, and the sender has half as many shares
     let after = all.insured.vault_now();
     assert_eq!((after.assets, after.shares), (before.assets, before.shares));
     let left = all.insured.shares(&all.insured.provider());
     assert_eq!(left, sent);
 
-    // And all the same everything closes
+    // And everything can still be paid and closed, with half of the capital lost to the sender
     let provided = all.insured.world.tokens(&all.insured.lp.tokens);
     let end = all.redeem();
     let provider = end.iter().find(|(name, _)| *name == "provider").unwrap().1;

@@ -1,16 +1,17 @@
-//! Who comes first, just in time, or knows more, takes nothing from who provides liquidity.
+//! Liquidity provided first, just in time or with inside knowledge takes nothing from other providers.
 
 use driftshield_sdk::PolicyTerms;
 use driftshield_tests::{insurance::*, world::*};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
+/// A random amount of any order of magnitude up to 2^49.
 fn amount(random: &mut StdRng) -> u64 {
     let bits = random.random_range(0..50);
     random.random_range(1..=1u64 << bits)
 }
 
 #[test]
-fn a_first_depositor_gains_nothing_by_any_donation() {
+fn a_first_depositor_gains_nothing_by_a_donation() {
     // Given a vault without capital
     let empty = Insured::empty(World::with(params(), insurance_terms()), vault_terms());
     let mut random = StdRng::seed_from_u64(3);
@@ -21,7 +22,7 @@ fn a_first_depositor_gains_nothing_by_any_donation() {
         let thief = scene.world.wallet(first + donation);
         let victim = scene.world.wallet(second);
 
-        // When a thief deposits first and donates, and a victim deposits
+        // When a thief deposits first and donates to the vault, and a victim deposits, and both leave
         scene.deposit(&thief, first).unwrap();
         let send = spl_token_interface::instruction::transfer(
             &spl_token_interface::ID,
@@ -36,14 +37,14 @@ fn a_first_depositor_gains_nothing_by_any_donation() {
         scene.leave(&thief);
         scene.leave(&victim);
 
-        // Then the thief is out of the donation at least, and the victim of less than a base unit
+        // Then the thief has lost the donation at least, and the victim no more than a base unit
         assert!(scene.world.tokens(&thief.tokens) <= first);
         assert!(second - scene.world.tokens(&victim.tokens) <= 1);
     }
 }
 
-/// Cover that costs the most that a scene's vault sells.
-fn big(scene: &Insured) -> PolicyTerms {
+/// Terms of cover that locks most of the vault's capital.
+fn big_cover(scene: &Insured) -> PolicyTerms {
     PolicyTerms {
         cover: 8_000 * TOKEN,
         windows: 30,
@@ -52,36 +53,36 @@ fn big(scene: &Insured) -> PolicyTerms {
 }
 
 #[test]
-fn just_in_time_liquidity_that_asks_to_leave_at_once_earns_nothing_of_a_big_premium() {
-    // Given a vault into which somebody puts ten times its capital for one big purchase
+fn just_in_time_liquidity_that_leaves_at_once_earns_no_premium() {
+    // Given a deposit of ten times the vault's capital just before a big purchase
     let mut scene = Insured::new();
-    let comer = scene.world.wallet(10 * CAPITAL);
-    scene.deposit(&comer, 10 * CAPITAL).unwrap();
+    let depositor = scene.world.wallet(10 * CAPITAL);
+    scene.deposit(&depositor, 10 * CAPITAL).unwrap();
     let holder = scene.world.wallet(CAPITAL);
-    scene.buy(&holder, 1, big(&scene)).unwrap();
+    scene.buy(&holder, 1, big_cover(&scene)).unwrap();
 
-    // When it leaves as early as it can
-    scene.leave(&comer);
+    // When the depositor leaves as early as possible
+    scene.leave(&depositor);
 
-    // Then it has no more than it came with
-    assert!(scene.world.tokens(&comer.tokens) <= 10 * CAPITAL);
+    // Then it has no more than it deposited
+    assert!(scene.world.tokens(&depositor.tokens) <= 10 * CAPITAL);
 }
 
 #[test]
-fn just_in_time_liquidity_of_a_day_earns_a_days_part_of_a_big_premium() {
-    // Given a vault into which somebody puts as much as there is, just before a big purchase
+fn just_in_time_liquidity_of_a_day_earns_one_days_premium() {
+    // Given a deposit of as much as the vault's capital just before a big purchase
     let mut scene = Insured::new();
-    let (comer, holder) = (scene.world.wallet(CAPITAL), scene.world.wallet(CAPITAL));
-    scene.deposit(&comer, CAPITAL).unwrap();
-    scene.buy(&holder, 1, big(&scene)).unwrap();
+    let (depositor, holder) = (scene.world.wallet(CAPITAL), scene.world.wallet(CAPITAL));
+    scene.deposit(&depositor, CAPITAL).unwrap();
+    scene.buy(&holder, 1, big_cover(&scene)).unwrap();
     let premium = scene.policy(&holder, 1).premium;
 
-    // When it asks to leave a day later
+    // When the depositor requests its withdrawal a day later
     scene.world.pass(DAY);
-    scene.leave(&comer);
+    scene.leave(&depositor);
 
-    // Then it earned half of one day of thirty at most
-    let earned = scene.world.tokens(&comer.tokens) - CAPITAL;
+    // Then it has earned at most half of one day's part of a premium for thirty days
+    let earned = scene.world.tokens(&depositor.tokens) - CAPITAL;
     assert!(
         0 < earned && earned <= premium / 30 / 2,
         "{earned} of {premium}"
@@ -89,40 +90,40 @@ fn just_in_time_liquidity_of_a_day_earns_a_days_part_of_a_big_premium() {
 }
 
 #[test]
-fn who_comes_when_a_policy_can_no_longer_be_claimed_earns_nothing_of_what_has_streamed() {
-    // Given a policy that ended well for the vault, and all of whose premium has streamed
+fn a_deposit_after_the_premium_has_streamed_earns_nothing() {
+    // Given a policy without a claim, one second before it expires, with its premium fully streamed
     let mut scene = Insured::new();
-    let (comer, holder) = (scene.world.wallet(CAPITAL), scene.world.wallet(CAPITAL));
-    scene.buy(&holder, 1, big(&scene)).unwrap();
+    let (depositor, holder) = (scene.world.wallet(CAPITAL), scene.world.wallet(CAPITAL));
+    scene.buy(&holder, 1, big_cover(&scene)).unwrap();
     let expires = scene.policy(&holder, 1).expires_at(&scene.model()).unwrap();
     scene.world.warp_to(expires - 1);
     assert_eq!(scene.vault_now().unearned, 0);
 
-    // When somebody who knows deposits, and leaves when it has expired
-    scene.deposit(&comer, CAPITAL).unwrap();
+    // When somebody deposits then, and leaves after the policy has expired
+    scene.deposit(&depositor, CAPITAL).unwrap();
     scene.world.pass(1);
     scene.expire(&holder, 1).unwrap();
-    scene.leave(&comer);
+    scene.leave(&depositor);
 
-    // Then it has what it came with
-    let after = scene.world.tokens(&comer.tokens);
+    // Then it has what it deposited, but for rounding
+    let after = scene.world.tokens(&depositor.tokens);
     assert!((CAPITAL - 1..=CAPITAL).contains(&after));
 }
 
 #[test]
-fn who_sees_a_bad_window_before_it_is_measured_leaves_with_its_loss() {
-    // Given a policy, and a window that has drifted but that no oracle has submitted yet
+fn a_withdrawal_request_before_a_bad_window_is_measured_bears_its_loss() {
+    // Given a policy, and a window that has drifted but has no submission yet
     let mut scene = Insured::new();
     let (insider, holder) = (scene.world.wallet(CAPITAL), scene.world.wallet(CAPITAL));
     scene.deposit(&insider, CAPITAL).unwrap();
-    scene.buy(&holder, 1, big(&scene)).unwrap();
+    scene.buy(&holder, 1, big_cover(&scene)).unwrap();
     let window = scene.policy(&holder, 1).first_window;
     while scene.window < window {
         scene.measure(CALM_DRIFT);
     }
     scene.world.warp_to_end(&scene.model, window);
 
-    // When who knows it asks to leave, and the window is measured and claimed
+    // When an insider requests its withdrawal, and the window is measured and claimed
     let shares = scene.shares(&insider);
     scene.request(&insider, shares).unwrap();
     scene.measure(300_000);
@@ -130,7 +131,7 @@ fn who_sees_a_bad_window_before_it_is_measured_leaves_with_its_loss() {
     scene.world.pass(COOLDOWN);
     scene.withdraw(&insider).unwrap();
 
-    // Then it bore its half of the loss
+    // Then the insider has borne its half of the loss
     let lost = CAPITAL - scene.world.tokens(&insider.tokens);
     assert!(lost.abs_diff(4_000 * TOKEN) < 100 * TOKEN, "{lost}");
 }

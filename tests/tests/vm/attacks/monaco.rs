@@ -1,4 +1,4 @@
-//! What audits of Monaco, a betting protocol, found, tried on this one.
+//! Findings of audits of Monaco Protocol, a betting protocol, tried on this program.
 
 use std::collections::BTreeSet;
 
@@ -10,22 +10,25 @@ use driftshield_tests::{insurance::*, world::*};
 use solana_keypair::Keypair;
 use solana_signer::Signer;
 
-use super::everybody::{Everybody, accounts, set_tokens};
-use crate::states;
+use crate::{
+    stakeholders::{Stakeholders, market_terms_on, raw_accounts},
+    states,
+    tampering::set_token_balance,
+};
 
-/// Two instructions of the same kind, of which every mixture of accounts is refused.
+/// Asserts that every mixture of the accounts of two instructions of the same kind is refused.
 #[track_caller]
 fn assert_not_mixed(world: &World, one: &Instruction, other: &Instruction, signers: &[&Keypair]) {
-    let places = 0..one.accounts.len();
-    let different: Vec<_> = places
-        .filter(|&place| one.accounts[place].pubkey != other.accounts[place].pubkey)
+    let slots = 0..one.accounts.len();
+    let different: Vec<_> = slots
+        .filter(|&slot| one.accounts[slot].pubkey != other.accounts[slot].pubkey)
         .collect();
     assert!(1 < different.len());
     for mixture in 1..(1 << different.len()) - 1 {
         let mut mixed = one.clone();
-        for (bit, place) in different.iter().enumerate() {
+        for (bit, slot) in different.iter().enumerate() {
             if mixture & (1 << bit) != 0 {
-                mixed.accounts[*place].pubkey = other.accounts[*place].pubkey;
+                mixed.accounts[*slot].pubkey = other.accounts[*slot].pubkey;
             }
         }
         let signs = |key: &&&Keypair| {
@@ -34,13 +37,16 @@ fn assert_not_mixed(world: &World, one: &Instruction, other: &Instruction, signe
         };
         let signers: Vec<_> = signers.iter().filter(signs).copied().collect();
         let outcome = world.clone().send(mixed, &signers);
-        assert!(outcome.is_err(), "mixture {mixture:b} of {different:?}");
+        assert!(
+            outcome.is_err(),
+            "mixture {mixture:b} of slots {different:?} succeeded"
+        );
     }
 }
 
 #[test]
-fn monaco_m1_to_m3_no_account_of_another_market_is_taken() {
-    // Given two markets alike, each on a model, of a creator and with a bettor of its own
+fn monaco_m1_to_m3_accounts_of_another_market_are_refused() {
+    // Given two equal markets, each with a model, a creator and bettors of its own
     let mut world = World::new();
     let mut markets = vec![];
     for id in [1, 2] {
@@ -56,7 +62,8 @@ fn monaco_m1_to_m3_no_account_of_another_market_is_taken() {
     let state = |world: &World, index: usize| world.market(&markets[index].0);
     let keys = [&markets[0].2.key, &markets[1].2.key];
 
-    // When bets, settlements, claims, fees and closes mix their accounts, then all are refused
+    // When the accounts of the two are mixed in bets, settlements, claims, fee collections and closings,
+    // then every mixture is refused
     let bets = [0, 1].map(|index| {
         let (market, _, bettor) = &markets[index];
         let (at, state) = (bettor.address(), state(&world, index));
@@ -88,14 +95,14 @@ fn monaco_m1_to_m3_no_account_of_another_market_is_taken() {
 }
 
 #[test]
-fn monaco_i2_a_market_closes_in_no_state_in_which_it_owes_anybody() {
-    // Given what a test carries out in every state of a market
+fn monaco_i2_a_market_closes_only_when_it_owes_nothing() {
+    // Given the state table of a market, which a test of its own checks
     let closes = states::table("market").into_iter();
     let closes =
         closes.filter(|((_, step), result)| step == "close_market" && result.starts_with("->"));
     let states: Vec<_> = closes.map(|((state, _), _)| state).collect();
 
-    // Then it closes in these states alone
+    // Then a market closes in these states only
     let expected = [
         "resolved, nothing left",
         "void, never bet on",
@@ -104,7 +111,7 @@ fn monaco_i2_a_market_closes_in_no_state_in_which_it_owes_anybody() {
     assert_eq!(states, expected);
 }
 
-/// Where the account should be by what it says of itself.
+/// The address that an account's own fields derive.
 fn address_by_fields(account: &Account) -> Address {
     match account {
         Account::Collateral(a) => address::collateral(&a.mint),
@@ -122,9 +129,9 @@ fn address_by_fields(account: &Account) -> Address {
 }
 
 #[test]
-fn monaco_i4_no_change_of_an_account_moves_its_address() {
-    // Given a world with an account of each kind, and all that can be changed in them
-    let mut all = Everybody::new();
+fn monaco_i4_no_update_changes_the_fields_that_derive_an_address() {
+    // Given an account of each kind, and every change of their settings
+    let mut all = Stakeholders::new();
     let provider = all.insured.provider();
     all.insured.request(&provider, CAPITAL).unwrap();
     let (admin, heir) = (all.insured.world.admin.insecure_clone(), key("heir"));
@@ -160,9 +167,9 @@ fn monaco_i4_no_change_of_an_account_moves_its_address() {
         all.insured.world.send(change, &[signer]).unwrap();
     }
 
-    // Then each is where its own fields say
+    // Then each account is at the address that its fields derive
     let mut kinds = BTreeSet::new();
-    for (address, account) in accounts(&all.insured.world) {
+    for (address, account) in raw_accounts(&all.insured.world) {
         let account = Account::decode(&account.data).unwrap();
         assert_eq!(address_by_fields(&account), address, "{}", account.name());
         kinds.insert(account.name());
@@ -171,8 +178,8 @@ fn monaco_i4_no_change_of_an_account_moves_its_address() {
 }
 
 #[test]
-fn monaco_i4_an_update_of_a_model_moves_nothing() {
-    // Given a model that changes all that its owner can
+fn monaco_i4_an_update_of_a_model_changes_no_address() {
+    // Given a model whose owner changes everything that it can
     let mut world = World::new();
     let model = world.default_model();
     world.finalize_with(&model, 0, &CALM);
@@ -188,21 +195,20 @@ fn monaco_i4_an_update_of_a_model_moves_nothing() {
     let update = instruction::update_model(owner.address(), model.address, terms);
     world.send(update, &[&owner.key]).unwrap();
 
-    // Then it, its seats and its receipts are where they were
-    for (address, account) in accounts(&world) {
+    // Then the model, its seats and its receipts are at the addresses that their fields derive
+    for (address, account) in raw_accounts(&world) {
         let account = Account::decode(&account.data).unwrap();
         assert_eq!(address_by_fields(&account), address);
     }
 }
 
 #[test]
-fn monaco_m5_no_amount_overflows_unnoticed() {
-    // Given people who have as much as there can be
+fn monaco_m5_amounts_that_overflow_are_refused() {
+    // Given a wallet and an oracle with the largest token balance, u64::MAX
     let mut scene = Insured::new();
     let rich = scene.world.wallet(1);
-    let mut terms = market_terms(&scene.world, &scene.model);
-    (terms.first_window, terms.last_window) = (scene.window + 2, scene.window + 2);
-    terms.close_ts = scene.model().window_start(terms.first_window).unwrap();
+    let window = scene.window + 2;
+    let terms = market_terms_on(&scene.world, &scene.model, window, window);
     let creator = scene.world.wallet(0);
     let [market, empty] = [1, 2].map(|id| {
         let terms = terms.clone();
@@ -213,10 +219,10 @@ fn monaco_m5_no_amount_overflows_unnoticed() {
     scene.world.bet(&market, &poor, 0, TOKEN).unwrap();
     let oracle = scene.model.oracles[0].tokens;
     for tokens in [rich.tokens, oracle] {
-        set_tokens(&mut scene.world, &tokens, u64::MAX);
+        set_token_balance(&mut scene.world, &tokens, u64::MAX);
     }
 
-    // When they put it all in, then it is refused by name
+    // When they deposit, bet, bond or cover all of it, then it is refused with an error of its own
     let max = u64::MAX;
     let overflow = DriftShieldError::Overflow;
     assert_refused(scene.deposit(&rich, max), overflow);
@@ -232,7 +238,7 @@ fn monaco_m5_no_amount_overflows_unnoticed() {
     let refused = scene.buy(&rich, 1, terms);
     assert_refused(refused, DriftShieldError::ExposureFull);
 
-    // And amounts that fit alone, but not with what is there
+    // And so are amounts that fit alone, but overflow when added to the vault's assets or shares
     let most = max / 1_001;
     scene.deposit(&rich, most).unwrap();
     for amount in [most * 999, most / 100] {

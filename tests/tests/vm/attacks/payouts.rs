@@ -1,17 +1,16 @@
-//! Payouts that are stranded, redirected or held up, as BriVault's and others' were.
+//! Payouts that are stranded, redirected or blocked, as audits found in BriVault and other protocols.
 
 use driftshield_sdk::{
-    Address, DriftShieldError, FeePayee, MarketState, MarketTerms, PremiumPayee, address,
-    instruction,
+    DriftShieldError, FeePayee, MarketState, MarketTerms, PremiumPayee, address, instruction,
 };
 use driftshield_tests::{insurance::*, world::*};
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::SliceRandom};
 
-use super::everybody::Everybody;
+use crate::{stakeholders::Stakeholders, tampering::set_frozen};
 
 #[test]
-fn brivault_444_a_market_that_nobody_won_pays_everybody_back() {
-    // Given a market on three outcomes of which nobody bet on the one that comes
+fn brivault_444_a_market_without_winners_refunds_all_stakes() {
+    // Given a market with three outcomes, and no bet on the one that wins
     let mut world = World::new();
     let model = world.default_model();
     let creator = world.wallet(0);
@@ -28,7 +27,7 @@ fn brivault_444_a_market_that_nobody_won_pays_everybody_back() {
     world.settle(&market, 1).unwrap();
     assert_eq!(world.market(&market).state, MarketState::Void);
 
-    // When all claim, then each has what it had, and the market closes with nothing left
+    // When all claim, then each gets its stakes back, and the market closes with nothing left
     for bettor in &bettors {
         world.claim(&market, &bettor.address()).unwrap();
         assert_eq!(world.tokens(&bettor.tokens), TOKEN);
@@ -41,10 +40,10 @@ fn brivault_444_a_market_that_nobody_won_pays_everybody_back() {
 }
 
 #[test]
-fn brivault_600_claims_in_any_order_pay_out_all_but_dust() {
+fn brivault_600_claims_in_any_order_leave_only_dust() {
     let mut random = StdRng::seed_from_u64(11);
     for _ in 0..5 {
-        // Given a market with winners who bet before and after each other, some more than once
+        // Given a settled market with many bets in random order, several of them by the same bettors
         let mut world = World::new();
         let model = world.default_model();
         let creator = world.wallet(0);
@@ -60,10 +59,10 @@ fn brivault_600_claims_in_any_order_pay_out_all_but_dust() {
         world.finalize_with(&model, 1, &DRIFTED);
         world.settle(&market, 1).unwrap();
 
-        // When they claim in any order, fees in between
+        // When the bettors claim in random order, and fees are collected in between
         bettors.shuffle(&mut random);
-        for (turn, bettor) in bettors.iter().enumerate() {
-            if turn == 4 {
+        for (index, bettor) in bettors.iter().enumerate() {
+            if index == 4 {
                 let state = world.market(&market);
                 let collect = instruction::collect_fees(market, &state, FeePayee::Creator);
                 world.send(collect, &[]).unwrap();
@@ -76,13 +75,13 @@ fn brivault_600_claims_in_any_order_pay_out_all_but_dust() {
         let collect = instruction::collect_fees(market, &state, FeePayee::Treasury);
         world.send(collect, &[]).unwrap();
 
-        // Then what is left is less than a base unit a winner
+        // Then less than a base unit per winner is left
         assert!(world.market(&market).owed < 8);
     }
 }
 
 #[test]
-fn last_second_bets_are_bets_on_what_has_not_begun() {
+fn betting_closes_before_the_first_window_begins() {
     // Given a market in the last second of betting
     let mut world = World::new();
     let model = world.default_model();
@@ -92,27 +91,24 @@ fn last_second_bets_are_bets_on_what_has_not_begun() {
     let market = world.create_market(&model, &creator, 1, terms).unwrap();
     world.warp_to(closes - 1);
 
-    // When somebody bets then, and a second later
+    // When somebody bets then, and again a second later
     world.bet(&market, &bettor, 0, TOKEN / 2).unwrap();
     world.warp_to(closes);
     let late = world.bet(&market, &bettor, 0, TOKEN / 2);
 
-    // Then the last bet came before the first window began
+    // Then the second bet is refused, and the first was placed before the first window began
     assert_refused(late, DriftShieldError::BettingClosed);
     let begins = world.model(&model.address).window_start(first).unwrap();
     assert!(closes - 1 < begins);
 }
 
 #[test]
-fn a_stranger_redirects_no_payout() {
-    // Given a claimable position and policy, a request that is due, and a stranger with an account
-    let mut all = Everybody::new();
+fn a_stranger_cannot_redirect_a_payout() {
+    // Given a claimable position and policy, fees, a due request, and a stranger with a token account
+    let mut all = Stakeholders::new();
     let provider = all.insured.provider();
     all.insured.request(&provider, CAPITAL).unwrap();
-    while all.insured.window < all.window {
-        all.insured.measure(CALM_DRIFT);
-    }
-    all.insured.measure(300_000);
+    all.measure(300_000);
     let market = all.market;
     all.insured.world.settle(&market, 1).unwrap();
     all.insured.world.pass(COOLDOWN);
@@ -142,18 +138,19 @@ fn a_stranger_redirects_no_payout() {
             &all.insured.manager,
         ),
     ] {
-        // When the stranger sends the payout to its own account, signed as it can, then it is refused
+        // When the stranger replaces the destination with its own account, and then also the payee with
+        // itself as a signer, then it is refused
         let mut redirected = swapped(payout.clone(), &payee.tokens, &stranger.tokens);
         let outcome = all.insured.world.clone().send(redirected.clone(), &[]);
         assert_refused(outcome, DriftShieldError::WrongDestination);
         redirected = swapped(redirected, &payee.address(), &stranger.address());
-        let place = redirected.accounts.iter_mut();
-        let mut place = place.filter(|account| account.pubkey == stranger.address());
-        place.next().unwrap().is_signer = true;
+        let mut metas = redirected.accounts.iter_mut();
+        let meta = metas.find(|meta| meta.pubkey == stranger.address());
+        meta.unwrap().is_signer = true;
         let outcome = all.insured.world.clone().send(redirected, &[&stranger.key]);
         assert_refused(outcome, DriftShieldError::WrongPayee);
 
-        // And when it sends it as it should be, the payee has it
+        // And when the stranger sends the unchanged instruction, then the payee is paid
         let mut fork = all.insured.world.clone();
         let before = fork.tokens(&payee.tokens);
         fork.send(payout, &[]).unwrap();
@@ -162,15 +159,15 @@ fn a_stranger_redirects_no_payout() {
 }
 
 #[test]
-fn a_mint_recreated_with_other_decimals_takes_no_money_and_lets_all_out() {
-    // Given money in a mint that comes back with other decimals
-    let mut all = Everybody::new();
+fn a_mint_recreated_with_other_decimals_accepts_no_money_and_pays_out() {
+    // Given stakes and capital in a mint that is recreated with other decimals
+    let mut all = Stakeholders::new();
     let (mint, bettor) = (all.insured.world.mint, all.winner.clone());
     let mut account = all.insured.world.svm.get_account(&mint).unwrap();
     account.data[44] = 9;
     all.insured.world.svm.set_account(mint, account).unwrap();
 
-    // When more is put in, then it is refused
+    // When more is bet or deposited, then it is refused
     let changed = DriftShieldError::MintChanged;
     let market = all.market;
     let refused = all.insured.world.bet(&market, &bettor, 1, TOKEN);
@@ -178,7 +175,7 @@ fn a_mint_recreated_with_other_decimals_takes_no_money_and_lets_all_out() {
     let refused = all.insured.deposit(&bettor, TOKEN);
     assert_refused(refused, DriftShieldError::MintChanged);
 
-    // But what is there comes out
+    // But what is there can be taken out
     let holder = all.holder.clone();
     all.insured.cancel(&holder, 1).unwrap();
     let provider = all.insured.provider();
@@ -186,32 +183,23 @@ fn a_mint_recreated_with_other_decimals_takes_no_money_and_lets_all_out() {
     assert!(CAPITAL <= left);
 }
 
-/// What a mint's issuer does to a token account.
-fn freeze(world: &mut World, account: &Address) {
-    let mut state = world.svm.get_account(account).unwrap();
-    state.data[108] = 2;
-    world.svm.set_account(*account, state).unwrap();
-}
-
 #[test]
-fn one_frozen_account_keeps_no_other_claim_of_a_batch_waiting() {
-    // Given a market with three winners, of whom the mint's issuer froze one, and a frozen holder
-    let mut all = Everybody::new();
+fn a_frozen_token_account_blocks_only_its_own_payout() {
+    // Given a market with three winners, and the token accounts of one winner and of a policy's holder
+    // frozen
+    let mut all = Stakeholders::new();
     let (market, frozen) = (all.market, all.winner.clone());
     let winners: Vec<_> = (0..2).map(|_| all.insured.world.wallet(TOKEN)).collect();
     for winner in &winners {
         all.insured.world.bet(&market, winner, 1, TOKEN).unwrap();
     }
-    while all.insured.window < all.window {
-        all.insured.measure(CALM_DRIFT);
-    }
-    all.insured.measure(300_000);
+    all.measure(300_000);
     all.insured.world.settle(&market, 1).unwrap();
     for account in [frozen.tokens, all.holder.tokens] {
-        freeze(&mut all.insured.world, &account);
+        set_frozen(&mut all.insured.world, &account, true);
     }
 
-    // When all are claimed, a transaction each
+    // When everything is claimed, each in a transaction of its own, then only the frozen ones fail
     let (holder, window) = (all.holder.clone(), all.window);
     assert!(all.insured.world.claim(&market, &frozen.address()).is_err());
     assert!(all.insured.claim(&holder, 1, window).is_err());
@@ -224,7 +212,7 @@ fn one_frozen_account_keeps_no_other_claim_of_a_batch_waiting() {
         .claim(&market, &all.loser.address())
         .unwrap();
 
-    // Then fees are collected too, and the frozen one is paid elsewhere if it signs
+    // And fees are collected too, and the frozen winner is paid elsewhere if it signs
     let state = all.insured.world.market(&market);
     for payee in [FeePayee::Treasury, FeePayee::Creator] {
         let collect = instruction::collect_fees(market, &state, payee);

@@ -1,43 +1,36 @@
-//! Lamports at an address before the account is made.
+//! Lamports at an address before its account is created.
 
-use std::{collections::BTreeSet, fs};
+use std::collections::BTreeSet;
 
-use anchor_lang_idl::types::{Idl, IdlInstructionAccountItem};
 use driftshield_sdk::{Instruction, ListingTerms, PolicyTerms, address, first_window, instruction};
-use driftshield_tests::{idl, insurance::*, world::*};
+use driftshield_tests::{insurance::*, world::*};
 use solana_keypair::Keypair;
 use solana_signer::Signer;
 
-/// What makes an account: an instruction, and its name for it.
-type Maker = (String, String);
+use crate::committed_idl;
 
-fn idl() -> Idl {
-    let file = fs::read_to_string(idl::root().join("idl/driftshield.json")).unwrap();
-    serde_json::from_str(&file).unwrap()
-}
+/// An account that an instruction creates: the names of the instruction and of the account.
+type Creation = (String, String);
 
-/// A world in which accounts are made where somebody sent lamports before.
+/// A world in which every address has lamports before its account is created.
 struct Prefunded {
     world: World,
-    idl: Idl,
+    /// Lamports of each address.
     lamports: u64,
-    made: BTreeSet<Maker>,
+    /// Accounts created so far.
+    created: BTreeSet<Creation>,
 }
 
 impl Prefunded {
-    /// Sends `instruction` when every account that it could make has lamports already.
+    /// Sends lamports to every account that `instruction` could create, then sends the instruction.
     #[track_caller]
     fn send(&mut self, instruction: Instruction, signers: &[&Keypair]) {
-        let named = self.idl.instructions.iter();
-        let mut named = named.filter(|i| instruction.data.starts_with(&i.discriminator));
-        let definition = named.next().expect("an instruction of the IDL");
+        let definition = committed_idl::definition_of(&instruction);
+        let declared = committed_idl::accounts(definition);
         let mut missing = vec![];
-        for (meta, item) in instruction.accounts.iter().zip(&definition.accounts) {
-            let IdlInstructionAccountItem::Single(account) = item else {
-                panic!("a nested account")
-            };
+        for (meta, account) in instruction.accounts.iter().zip(declared) {
             if meta.is_writable && !meta.is_signer && !self.world.exists(&meta.pubkey) {
-                self.made
+                self.created
                     .insert((definition.name.clone(), account.name.clone()));
                 missing.push(meta.pubkey);
             }
@@ -62,41 +55,40 @@ impl Prefunded {
     }
 }
 
-/// All that instructions make by the IDL: what they write at a PDA of their own seeds, and what
-/// their comments call made.
-fn makers(idl: &Idl) -> BTreeSet<Maker> {
-    let mut makers = BTreeSet::new();
-    for instruction in &idl.instructions {
-        for item in &instruction.accounts {
-            let IdlInstructionAccountItem::Single(account) = item else {
-                panic!("a nested account")
-            };
-            let is_made = account.docs.iter().any(|line| line.starts_with("Made "));
-            if account.writable && (account.pda.is_some() || is_made) {
-                makers.insert((instruction.name.clone(), account.name.clone()));
+/// All accounts that the IDL declares as created: writable accounts with seeds of their own, and
+/// writable accounts with a line of documentation that starts with "Created" or "Made".
+fn declared_creations() -> BTreeSet<Creation> {
+    let mut creations = BTreeSet::new();
+    for instruction in committed_idl::instructions() {
+        for account in committed_idl::accounts(instruction) {
+            let is_documented = account
+                .docs
+                .iter()
+                .any(|line| line.starts_with("Created ") || line.starts_with("Made "));
+            if account.writable && (account.pda.is_some() || is_documented) {
+                creations.insert((instruction.name.clone(), account.name.clone()));
             }
         }
     }
-    makers
+    creations
 }
 
 #[test]
-fn lamports_at_any_address_stop_no_account_from_being_made() {
-    // A lamport, what keeps an account without data, and more than any account needs.
+fn lamports_at_an_address_do_not_block_its_creation() {
+    // One lamport, the rent of an account without data, and more than the rent of any account.
     for lamports in [1, 890_880, 10_000_000_000] {
         let mut s = Prefunded {
             world: World::bare(),
-            idl: idl(),
             lamports,
-            made: BTreeSet::new(),
+            created: BTreeSet::new(),
         };
-        everything(&mut s);
-        assert_eq!(s.made, makers(&s.idl));
+        create_all_kinds(&mut s);
+        assert_eq!(s.created, declared_creations());
     }
 }
 
-/// Makes an account of each kind.
-fn everything(s: &mut Prefunded) {
+/// Creates every kind of account.
+fn create_all_kinds(s: &mut Prefunded) {
     let [admin, guardian, arbiter] =
         [&s.world.admin, &s.world.guardian, &s.world.arbiter].map(Keypair::insecure_clone);
     let (at, mint, program) = (admin.pubkey(), s.world.mint, s.world.token_program);
@@ -121,14 +113,14 @@ fn everything(s: &mut Prefunded) {
         let bond = instruction::bond(at, model.address, &state, oracle.tokens, 10_000 * TOKEN);
         s.send(bond, &[&oracle.key]);
     }
-    market(s, &model);
+    create_market(s, &model);
     for window in 0..HISTORY {
-        receipt(s, &model, window);
+        create_receipt(s, &model, window);
     }
-    vault(s, &model);
+    create_vault(s, &model);
 }
 
-fn market(s: &mut Prefunded, model: &TestModel) {
+fn create_market(s: &mut Prefunded, model: &TestModel) {
     let (creator, bettor) = (s.world.wallet(0), s.world.wallet(TOKEN));
     let terms = market_terms(&s.world, model);
     let state = s.world.model(&model.address);
@@ -141,7 +133,7 @@ fn market(s: &mut Prefunded, model: &TestModel) {
     s.send(bet, &[&bettor.key]);
 }
 
-fn receipt(s: &mut Prefunded, model: &TestModel, window: u64) {
+fn create_receipt(s: &mut Prefunded, model: &TestModel, window: u64) {
     s.world.warp_to_end(model, window);
     for oracle in &model.oracles {
         let (at, counts) = (oracle.address(), share(CALM_DRIFT).to_vec());
@@ -153,7 +145,7 @@ fn receipt(s: &mut Prefunded, model: &TestModel, window: u64) {
     s.send(instruction::finalize_receipt(model.address, window), &[]);
 }
 
-fn vault(s: &mut Prefunded, model: &TestModel) {
+fn create_vault(s: &mut Prefunded, model: &TestModel) {
     let (manager, lp, holder) = (
         s.world.wallet(0),
         s.world.wallet(CAPITAL),

@@ -1,4 +1,4 @@
-//! What has ended stays ended, in the transaction that ends it and after.
+//! Revival of closed accounts, in the transaction that closes them and in later ones.
 
 use driftshield_sdk::{
     Account, Address, DriftShieldError, FeePayee, ID, Instruction, MarketState, PolicyTerms,
@@ -8,9 +8,9 @@ use driftshield_tests::{insurance::*, world::*};
 use solana_keypair::Keypair;
 use solana_signer::Signer;
 
-use super::everybody::Everybody;
+use crate::stakeholders::Stakeholders;
 
-/// Every token account but those of `world`'s program: what people have.
+/// The balances of all token accounts.
 fn balances(world: &World) -> Vec<(Address, u64)> {
     let program = world.token_program.id();
     let accounts = world.svm.get_program_accounts(&program).into_iter();
@@ -22,46 +22,44 @@ fn balances(world: &World) -> Vec<(Address, u64)> {
     balances
 }
 
-/// `end` closes `account`, once, whatever lamports come back to it.
+/// Asserts that `close` closes `account` and pays once, even if the address receives lamports again.
 #[track_caller]
-fn assert_ends_once(world: &World, end: &Instruction, signers: &[&Keypair], account: &Address) {
+fn assert_closes_once(world: &World, close: &Instruction, signers: &[&Keypair], account: &Address) {
     let payer = world.payer.pubkey();
     let revive = solana_system_interface::instruction::transfer(&payer, account, 10_000_000);
 
-    // Given the world in which it ended
-    let mut ended = world.clone();
-    ended.send(end.clone(), signers).unwrap();
-    assert!(!ended.exists(account));
+    // Given the world after the account was closed once
+    let mut closed = world.clone();
+    closed.send(close.clone(), signers).unwrap();
+    assert!(!closed.exists(account));
 
-    // When it ends twice in a transaction, with lamports sent back in between or without
+    // When it is closed twice in one transaction, with or without lamports in between, then it is refused
     let mut fork = world.clone();
-    let twice = [end.clone(), end.clone()];
+    let twice = [close.clone(), close.clone()];
     assert!(fork.send_all(&twice, signers).is_err());
-    let around = [end.clone(), revive.clone(), end.clone()];
-    assert!(fork.send_all(&around, signers).is_err());
+    let with_lamports = [close.clone(), revive.clone(), close.clone()];
+    assert!(fork.send_all(&with_lamports, signers).is_err());
 
-    // Or when lamports come back and it ends again in the next transaction
+    // When it is closed and receives lamports in one transaction, then the account is empty, and closing it
+    // again is refused
     let mut fork = world.clone();
-    fork.send_all(&[end.clone(), revive], signers).unwrap();
-    let left = fork.svm.get_account(account).unwrap();
-    assert!(left.data.is_empty() && left.owner != ID);
-    assert!(fork.send(end.clone(), signers).is_err());
+    fork.send_all(&[close.clone(), revive], signers).unwrap();
+    let revived = fork.svm.get_account(account).unwrap();
+    assert!(revived.data.is_empty() && revived.owner != ID);
+    assert!(fork.send(close.clone(), signers).is_err());
 
-    // Then it was paid once
-    assert_eq!(balances(&fork), balances(&ended));
+    // And it has paid once
+    assert_eq!(balances(&fork), balances(&closed));
 }
 
-/// The window of the market and the policy is Final with `drift`.
-fn measured(drift: u64) -> Everybody {
-    let mut all = Everybody::new();
-    while all.insured.window < all.window {
-        all.insured.measure(CALM_DRIFT);
-    }
-    all.insured.measure(drift);
+/// The shared window of the market and the policy is Final with `drift`.
+fn measured(drift: u64) -> Stakeholders {
+    let mut all = Stakeholders::new();
+    all.measure(drift);
     all
 }
 
-fn settled() -> Everybody {
+fn settled() -> Stakeholders {
     let mut all = measured(300_000);
     let market = all.market;
     all.insured.world.settle(&market, 1).unwrap();
@@ -69,18 +67,18 @@ fn settled() -> Everybody {
 }
 
 #[test]
-fn a_claimed_position_does_not_come_back() {
+fn a_claimed_position_is_not_revived() {
     let all = settled();
     let (market, world) = (all.market, &all.insured.world);
     for owner in [all.winner.address(), all.loser.address()] {
         let claim = instruction::claim(owner, market, &world.market(&market));
-        assert_ends_once(world, &claim, &[], &address::position(&market, &owner));
+        assert_closes_once(world, &claim, &[], &address::position(&market, &owner));
     }
 }
 
 #[test]
-fn a_closed_or_cancelled_market_does_not_come_back() {
-    // Closed.
+fn a_closed_or_cancelled_market_is_not_revived() {
+    // A closed market.
     let mut all = settled();
     let market = all.market;
     let state = all.insured.world.market(&market);
@@ -93,9 +91,9 @@ fn a_closed_or_cancelled_market_does_not_come_back() {
         world.send(collect, &[]).unwrap();
     }
     let close = instruction::close_market(market, &state);
-    assert_ends_once(world, &close, &[], &market);
+    assert_closes_once(world, &close, &[], &market);
 
-    // Cancelled.
+    // A cancelled market.
     let mut world = World::new();
     let model = world.default_model();
     let creator = world.wallet(0);
@@ -105,9 +103,9 @@ fn a_closed_or_cancelled_market_does_not_come_back() {
         .unwrap();
     let state = world.market(&market);
     let cancel = instruction::cancel_market(market, &state, true);
-    assert_ends_once(&world, &cancel, &[&creator.key], &market);
+    assert_closes_once(&world, &cancel, &[&creator.key], &market);
 
-    // Cancelled and made anew in one transaction, it is a market like any other.
+    // A market that is cancelled and created again in one transaction is like any other.
     let (at, model_state) = (creator.address(), world.model(&model.address));
     let create = instruction::create_market(at, 1, model.address, &model_state, terms);
     world.send_all(&[cancel, create], &[&creator.key]).unwrap();
@@ -117,8 +115,8 @@ fn a_closed_or_cancelled_market_does_not_come_back() {
 }
 
 #[test]
-fn a_withdraw_request_does_not_come_back() {
-    let mut all = Everybody::new();
+fn a_withdraw_request_is_not_revived() {
+    let mut all = Stakeholders::new();
     let provider = all.insured.provider();
     all.insured.request(&provider, CAPITAL).unwrap();
     all.insured.world.pass(COOLDOWN);
@@ -126,11 +124,11 @@ fn a_withdraw_request_does_not_come_back() {
     let request = address::withdraw_request(&vault, &provider.address());
     let world = &all.insured.world;
     let withdraw = instruction::withdraw(provider.address(), vault, &state);
-    assert_ends_once(world, &withdraw, &[], &request);
+    assert_closes_once(world, &withdraw, &[], &request);
     let cancel = instruction::cancel_withdraw(provider.address(), vault, &state);
-    assert_ends_once(world, &cancel, &[&provider.key], &request);
+    assert_closes_once(world, &cancel, &[&provider.key], &request);
 
-    // Made anew in the transaction that paid it, it waits for a cooldown of its own.
+    // A request that is created again in the transaction that paid it has a cooldown of its own.
     let again = instruction::request_withdraw(provider.address(), vault, &state, 1_000);
     let mut fork = world.clone();
     let steps = [withdraw.clone(), again, withdraw];
@@ -139,42 +137,42 @@ fn a_withdraw_request_does_not_come_back() {
 }
 
 #[test]
-fn a_policy_that_was_paid_cancelled_or_expired_does_not_come_back() {
+fn a_paid_cancelled_or_expired_policy_is_not_revived() {
     let mut all = measured(300_000);
     let (vault, holder) = (all.insured.vault(), all.holder.clone());
     let policy = all.insured.policy(&holder, 1);
     let at = address::policy(&all.insured.vault, &holder.address(), 1);
     let claim = instruction::claim_policy(&policy, &vault, all.window);
-    assert_ends_once(&all.insured.world, &claim, &[], &at);
+    assert_closes_once(&all.insured.world, &claim, &[], &at);
     let cancel = instruction::cancel_policy(&policy, &vault);
-    assert_ends_once(&all.insured.world, &cancel, &[&holder.key], &at);
+    assert_closes_once(&all.insured.world, &cancel, &[&holder.key], &at);
     let expires = policy.expires_at(&all.insured.model()).unwrap();
     all.insured.world.warp_to(expires);
     let expire = instruction::expire_policy(&policy);
-    assert_ends_once(&all.insured.world, &expire, &[], &at);
+    assert_closes_once(&all.insured.world, &expire, &[], &at);
 }
 
 #[test]
-fn a_policy_bought_anew_under_the_same_id_is_not_claimed_by_old_receipts() {
-    // Given a policy that is paid by a window
+fn a_policy_bought_again_is_not_claimed_by_old_receipts() {
+    // Given a policy that a window has paid in full
     let mut all = measured(300_000);
     let holder = all.holder.clone();
     let policy = all.insured.policy(&holder, 1);
     all.insured.claim(&holder, 1, all.window).unwrap();
     all.insured.measure(CALM_DRIFT);
 
-    // When the same id is bought anew
+    // When the holder buys another policy with the same id
     let terms: PolicyTerms = all.insured.terms();
     all.insured.buy(&holder, 1, terms).unwrap();
 
-    // Then the window that paid the first pays nothing
+    // Then the window that paid the first policy does not pay the second
     let claim = instruction::claim_policy(&policy, &all.insured.vault(), all.window);
     let outcome = all.insured.world.send(claim, &[]);
     assert_refused(outcome, DriftShieldError::WindowNotCovered);
 }
 
 #[test]
-fn a_receipt_and_a_seat_do_not_come_back() {
+fn a_receipt_and_a_seat_are_not_revived() {
     let mut all = measured(CALM_DRIFT);
     let (model, state) = (all.insured.model.address, all.insured.model());
     // A seat.
@@ -187,16 +185,16 @@ fn a_receipt_and_a_seat_do_not_come_back() {
     all.insured.world.send(withdraw, &[]).unwrap();
     let close = instruction::close_seat(oracle.address(), model);
     let seat = address::seat(&model, &oracle.address());
-    assert_ends_once(&all.insured.world, &close, &[], &seat);
+    assert_closes_once(&all.insured.world, &close, &[], &seat);
 
-    // A receipt, of which no window is measured anew.
+    // A receipt, whose window cannot be submitted again.
     let receipt = all.insured.world.receipt(&model, all.window);
     all.insured
         .world
         .warp_to(state.retention_end(all.window).unwrap());
     let close = instruction::close_receipt(&receipt);
     let at = address::receipt(&model, all.window);
-    assert_ends_once(&all.insured.world, &close, &[], &at);
+    assert_closes_once(&all.insured.world, &close, &[], &at);
     all.insured.world.send(close, &[]).unwrap();
     let window = all.window;
     let outcome = all
@@ -207,18 +205,18 @@ fn a_receipt_and_a_seat_do_not_come_back() {
 }
 
 #[test]
-fn an_exposure_and_a_vault_do_not_come_back() {
+fn an_exposure_and_a_vault_are_not_revived() {
     let world = World::with(params(), insurance_terms());
     let mut scene = Insured::empty(world, vault_terms());
     let (vault, state, model) = (scene.vault, scene.vault(), scene.model.address);
     let close = instruction::close_exposure(vault, &state, model);
     let exposure = address::exposure(&vault, &model);
-    assert_ends_once(&scene.world, &close, &[], &exposure);
+    assert_closes_once(&scene.world, &close, &[], &exposure);
     scene.world.send(close, &[]).unwrap();
     let close = instruction::close_vault(vault, &state, false);
-    assert_ends_once(&scene.world, &close, &[], &vault);
+    assert_closes_once(&scene.world, &close, &[], &vault);
 
-    // Nor is it made anew, in the same transaction or later.
+    // The vault cannot be created again, in the same transaction or later.
     let manager = scene.manager.key.insecure_clone();
     let (at, collateral) = (manager.pubkey(), scene.world.collateral());
     let create = instruction::create_vault(at, 1, &collateral, COOLDOWN, 0, vault_terms());

@@ -1,10 +1,10 @@
-//! What is done in many small parts costs no less and pays no more than at once.
+//! Actions split into many small parts: they cost no less and pay no more than the action at once.
 
 use driftshield_sdk::{PolicyTerms, address, instruction};
 use driftshield_tests::{insurance::*, world::*};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
-/// `whole` in `parts` parts, none of them 0.
+/// Splits `whole` at random into `parts` parts, none of them 0.
 fn split(random: &mut StdRng, whole: u64, parts: u64) -> Vec<u64> {
     let mut left = whole;
     let mut split: Vec<u64> = (1..parts)
@@ -24,14 +24,14 @@ fn cover_bought_in_parts_costs_no_less() {
     let scene = Insured::new();
     let mut random = StdRng::seed_from_u64(5);
     for cover in [20 * TOKEN + 7, 777 * TOKEN + 777_777, 8_999 * TOKEN] {
-        // Given what some cover costs at once
+        // Given the premium of some cover that is bought at once
         let terms = PolicyTerms {
             cover,
             ..scene.terms()
         };
         let whole = scene.quote(&terms).unwrap().premium;
 
-        // When it is bought in parts
+        // When the cover is bought in parts
         let mut split_scene = scene.clone();
         let holder = split_scene.world.wallet(CAPITAL);
         let parts = split(&mut random, cover, 9);
@@ -43,7 +43,7 @@ fn cover_bought_in_parts_costs_no_less() {
             split_scene.buy(&holder, id, terms).unwrap();
         }
 
-        // Then it costs as much, or a base unit a part more
+        // Then it costs no less, and at most one base unit per part more
         let paid = CAPITAL - split_scene.world.tokens(&holder.tokens);
         assert!(whole <= paid && paid <= whole + 9, "{paid}, {whole}");
     }
@@ -63,7 +63,7 @@ fn bets_split_over_wallets_win_no_more() {
     let mut random = StdRng::seed_from_u64(6);
     let stake = 777_777;
 
-    // When somebody bets a stake at once, in many bets, or in many wallets
+    // When somebody bets a stake at once, in many bets, or from many wallets
     let payout = |mut world: World, bets: &[(Wallet, u64)]| -> (u64, u64) {
         for (bettor, amount) in bets {
             world.bet(&market, bettor, 0, *amount).unwrap();
@@ -95,14 +95,14 @@ fn bets_split_over_wallets_win_no_more() {
     let many: Vec<_> = wallets.iter().cloned().zip(parts).collect();
     let in_wallets = payout(world, &many);
 
-    // Then nobody is paid more, and another winner no less
+    // Then the bettor is paid no more, and the other winner no less
     assert_eq!(in_bets, whole);
     assert!(in_wallets.0 <= whole.0 && whole.0 - in_wallets.0 < 9);
     assert_eq!(in_wallets.1, whole.1);
 }
 
 #[test]
-fn claims_in_parts_pay_what_the_last_is_worth() {
+fn claims_by_every_window_pay_as_much_as_the_last_claim_alone() {
     // Given a policy whose drift rises from window to window
     let mut scene = Insured::new();
     let holder = scene.world.wallet(CAPITAL);
@@ -121,7 +121,7 @@ fn claims_in_parts_pay_what_the_last_is_worth() {
         scene.measure(drift);
     }
 
-    // When it is claimed window by window, or by the last alone
+    // When it is claimed by each window in turn, or by the last window only
     let claimed = |mut scene: Insured, windows: std::ops::Range<u64>| {
         let before = scene.world.tokens(&holder.tokens);
         for window in windows {
@@ -133,13 +133,13 @@ fn claims_in_parts_pay_what_the_last_is_worth() {
     let in_parts = claimed(scene.clone(), first..last + 1);
     let at_once = claimed(scene, last..last + 1);
 
-    // Then it pays the same
+    // Then both pay the same
     assert_eq!(in_parts, at_once);
 }
 
 #[test]
 fn deposits_and_withdrawals_in_parts_pay_no_more() {
-    // Given a vault whose shares have an odd price
+    // Given a vault whose share price is not a round number
     let mut scene = Insured::new();
     let holder = scene.world.wallet(CAPITAL);
     scene.buy(&holder, 1, scene.terms()).unwrap();
@@ -147,7 +147,8 @@ fn deposits_and_withdrawals_in_parts_pay_no_more() {
     let mut random = StdRng::seed_from_u64(7);
     let amount = 77 * TOKEN + 77;
 
-    // When somebody deposits at once, or in parts of which each is asked back by itself
+    // When somebody deposits and withdraws an amount at once, or deposits it and requests its shares in
+    // parts
     let wallet = scene.world.wallet(amount);
     let parts = split(&mut random, amount, 7);
     let mut whole = scene.clone();
@@ -163,13 +164,13 @@ fn deposits_and_withdrawals_in_parts_pay_no_more() {
     scene.world.pass(COOLDOWN);
     scene.withdraw(&wallet).unwrap();
 
-    // Then it has no more of it
+    // Then the parts pay no more
     let [split, whole] = [&scene, &whole].map(|scene| scene.world.tokens(&wallet.tokens));
     assert!(split <= whole && whole <= amount, "{split}, {whole}");
 }
 
 #[test]
-fn fees_are_collected_once_however_often_they_are_asked_for() {
+fn fees_are_collected_once() {
     // Given a resolved market
     let mut world = World::new();
     let model = world.default_model();

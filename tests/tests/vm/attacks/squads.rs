@@ -1,4 +1,4 @@
-//! What audits of Squads, a multisig, found, tried on this program.
+//! Findings of audits of Squads, a multisig, tried on this program.
 
 use std::collections::BTreeMap;
 
@@ -8,35 +8,38 @@ use driftshield_sdk::{
 };
 use driftshield_tests::{insurance::*, world::*};
 
-use super::everybody::{Everybody, accounts, set_tokens};
+use crate::{
+    stakeholders::{Stakeholders, market_terms_on, raw_accounts},
+    tampering::set_token_balance,
+};
 
-/// The same world, but each token account of the program holds a base unit less than it should, as
-/// nothing in the program could bring about.
-fn robbed(all: &Everybody) -> Everybody {
+/// A copy of the world in which every token account of the program lacks one base unit, which no
+/// instruction can cause.
+fn with_missing_units(all: &Stakeholders) -> Stakeholders {
     let mut all = all.clone();
-    let escrow = all.insured.vault().escrow; // of shares
+    let escrow = all.insured.vault().escrow; // holds shares, which are no collateral
     let mut accounts = all.token_accounts();
     accounts.retain(|(account, _)| *account != escrow);
     for (account, tokens) in accounts {
-        set_tokens(&mut all.insured.world, &account, tokens.saturating_sub(1));
+        set_token_balance(&mut all.insured.world, &account, tokens.saturating_sub(1));
     }
     all.insured.world.solvency_checks = false;
     all
 }
 
 #[test]
-fn squads_tob_4_the_invariant_is_checked_after_money_came_in() {
-    // Given token accounts that hold less than is owed, and a proposed receipt
-    let mut all = Everybody::new();
+fn squads_tob_4_solvency_is_checked_after_payments_in() {
+    // Given a proposed receipt, and token accounts that hold less than the program owes
+    let mut all = Stakeholders::new();
     let window = all.insured.window;
     let model = all.insured.model.clone();
     all.insured
         .world
         .submit_all(&model, window, &share(CALM_DRIFT));
-    let mut all = robbed(&all);
+    let mut all = with_missing_units(&all);
     let (holder, winner, market) = (all.holder.clone(), all.winner.clone(), all.market);
 
-    // When money comes in, or goes back, then it is refused at the end
+    // When tokens are paid in, or a policy is cancelled, then the final check refuses it
     let scene = &mut all.insured;
     for outcome in [
         scene.world.challenge(&model, window, &holder),
@@ -52,10 +55,10 @@ fn squads_tob_4_the_invariant_is_checked_after_money_came_in() {
 }
 
 #[test]
-fn squads_tob_4_the_invariant_is_checked_after_money_went_out() {
-    // Given a settled market, a policy with a claim, a dispute that the challenger won, a request and
-    // an unbonding that are due
-    let mut all = Everybody::new();
+fn squads_tob_4_solvency_is_checked_after_payments_out() {
+    // Given a settled market, a claimable policy, a dispute that the challenger has won, a due withdrawal
+    // request and a due unbonding
+    let mut all = Stakeholders::new();
     let (provider, holder, market) = (all.insured.provider(), all.holder.clone(), all.market);
     let model = all.insured.model.clone();
     let disputed = all.insured.window;
@@ -79,9 +82,7 @@ fn squads_tob_4_the_invariant_is_checked_after_money_went_out() {
             .bond(&model, oracle, 20_000 * TOKEN)
             .unwrap();
     }
-    while all.insured.window < all.window {
-        all.insured.measure(CALM_DRIFT);
-    }
+    all.measure_history();
     all.insured.request(&provider, CAPITAL).unwrap();
     let oracle = &model.oracles[0];
     let unbond = instruction::request_unbond(oracle.address(), model.address, 1);
@@ -90,49 +91,47 @@ fn squads_tob_4_the_invariant_is_checked_after_money_went_out() {
     all.insured.world.settle(&market, 1).unwrap();
     all.insured.world.pass(COOLDOWN);
 
-    // When any of it is paid from token accounts that hold less than is owed, then it is refused at
-    // the end
+    // When any of it is paid from token accounts that hold less than the program owes, then the final
+    // check refuses it
     let (scene, world) = (&all.insured, &all.insured.world);
     let (vault, state, policy) = (scene.vault(), scene.model(), scene.policy(&holder, 1));
     let (market_state, receipt) = (
         world.market(&market),
         world.receipt(&model.address, disputed),
     );
-    let (at, winner, payee) = (
+    let (vault_address, winner, payee) = (
         scene.vault,
         all.winner.address(),
         ChallengePayee::Challenger,
     );
-    for out in [
+    for payment in [
         instruction::claim(winner, market, &market_state),
         instruction::collect_fees(market, &market_state, FeePayee::Creator),
-        instruction::withdraw(provider.address(), at, &vault),
-        instruction::collect_manager_fees(at, &vault, PremiumPayee::Manager),
+        instruction::withdraw(provider.address(), vault_address, &vault),
+        instruction::collect_manager_fees(vault_address, &vault, PremiumPayee::Manager),
         instruction::claim_policy(&policy, &vault, all.window),
         instruction::collect_challenge(model.address, &state, &receipt, payee),
         instruction::withdraw_bond(oracle.address(), model.address, &state),
     ] {
-        let outcome = robbed(&all).insured.world.send(out.clone(), &[]);
+        let outcome = with_missing_units(&all)
+            .insured
+            .world
+            .send(payment.clone(), &[]);
         assert_refused(outcome, DriftShieldError::Insolvent);
-        all.clone().insured.world.send(out, &[]).unwrap();
+        all.clone().insured.world.send(payment, &[]).unwrap();
     }
 }
 
 #[test]
-fn squads_certora_h01_nothing_is_lost_by_what_others_make_in_between() {
-    // Given a creator's first market, vault and policy, and many made after them, by it and others
-    let mut all = Everybody::new();
+fn squads_certora_h01_later_accounts_do_not_affect_earlier_ones() {
+    // Given a market, a vault and a policy, and many more that their owners create later with other ids
+    let mut all = Stakeholders::new();
     let creator = all.creator.clone();
     let (manager, holder) = (all.insured.manager.clone(), all.holder.clone());
     let collateral = all.insured.world.collateral();
     let first = all.insured.window + 2;
     for id in [u64::MAX, 0, 2, 1 << 32] {
-        let terms = MarketTerms {
-            first_window: first,
-            last_window: first,
-            close_ts: all.insured.model().window_start(first).unwrap(),
-            ..market_terms(&all.insured.world, &all.insured.model)
-        };
+        let terms = market_terms_on(&all.insured.world, &all.insured.model, first, first);
         let world = &mut all.insured.world;
         world
             .create_market(&all.insured.model, &creator, id, terms)
@@ -146,7 +145,7 @@ fn squads_certora_h01_nothing_is_lost_by_what_others_make_in_between() {
         all.insured.cancel(&holder, id).unwrap();
     }
 
-    // Then the first ones live and end as ever
+    // Then the first ones are still paid and closed as usual
     let end = all.redeem();
     assert!(
         end.iter()
@@ -155,12 +154,12 @@ fn squads_certora_h01_nothing_is_lost_by_what_others_make_in_between() {
 }
 
 #[test]
-fn squads_os_adv_01_the_largest_accounts_fit_and_no_account_changes_its_size() {
-    // Given a world with an account of each kind, and a model and a market with the most they can hold
-    let mut all = Everybody::new();
+fn squads_os_adv_01_accounts_have_a_fixed_size_that_fits_the_largest_content() {
+    // Given an account of each kind, and a model and a market with the most data that they can hold
+    let mut all = Stakeholders::new();
     let sizes = |world: &World| -> BTreeMap<&'static str, Vec<usize>> {
         let mut sizes: BTreeMap<_, Vec<usize>> = BTreeMap::new();
-        for (_, account) in accounts(world) {
+        for (_, account) in raw_accounts(world) {
             let name = Account::decode(&account.data).unwrap().name();
             sizes.entry(name).or_default().push(account.data.len());
         }
@@ -202,10 +201,10 @@ fn squads_os_adv_01_the_largest_accounts_fit_and_no_account_changes_its_size() {
     let provider = all.insured.provider();
     all.insured.request(&provider, CAPITAL).unwrap();
 
-    // When all that there is goes on
+    // When the sizes of all accounts are compared with those before
     let after = sizes(&all.insured.world);
 
-    // Then all accounts of a kind are of one size, and stay so
+    // Then all accounts of a kind have the same size, and it has not changed
     for (name, sizes) in &after {
         assert_eq!(sizes.len(), 1, "{name}: {sizes:?}");
         assert!(before.get(name).is_none_or(|before| before == sizes));

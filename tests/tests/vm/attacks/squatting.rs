@@ -1,36 +1,37 @@
-//! Who takes an id, an address or a token account first takes nothing from anybody.
+//! Ids, addresses and token accounts that an attacker takes first: this blocks nobody else.
 
 use driftshield_sdk::{Address, TokenProgram, address, instruction};
 use driftshield_tests::{insurance::*, world::*};
 use solana_signer::Signer;
 
-/// The associated token accounts of `owners`, of `mint`, made by anybody.
-fn make_accounts(world: &mut World, mint: &Address, owners: &[Address]) {
+use crate::stakeholders::market_terms_on;
+
+/// Creates the associated token accounts of `owners`; anybody can.
+fn create_token_accounts(world: &mut World, mint: &Address, owners: &[Address]) {
     let payer = world.payer.pubkey();
     for owner in owners {
         let program = TokenProgram::SplToken;
-        let make = instruction::create_token_account(&payer, owner, mint, program);
-        world.send(make, &[]).unwrap();
+        let create = instruction::create_token_account(&payer, owner, mint, program);
+        world.send(create, &[]).unwrap();
     }
 }
 
 #[test]
-fn squads_tob_7_an_id_that_an_attacker_took_first_is_still_its_victims() {
-    // Given an attacker who takes the ids that a victim is about to
+fn squads_tob_7_an_attacker_cannot_take_the_ids_of_others() {
+    // Given an attacker who uses the same ids as a victim, and is first
     let mut scene = Insured::new();
     let [attacker, victim] = [(); 2].map(|()| scene.world.wallet(CAPITAL));
     let mut addresses = vec![];
     for who in [&attacker, &victim] {
         let (at, id) = (who.address(), 77);
 
-        // When it and the victim make a model, a market, a vault and a policy of the same ids
+        // When the attacker and then the victim create a model, a market, a vault and a policy
         let (collateral, spec) = (scene.world.collateral(), share_spec(&scene.world));
         let terms = model_terms(std::slice::from_ref(&attacker));
         let register = instruction::register_model(at, id, &collateral, spec, terms);
         scene.world.send(register, &[&who.key]).unwrap();
-        let mut terms = market_terms(&scene.world, &scene.model);
-        (terms.first_window, terms.last_window) = (scene.window + 2, scene.window + 2);
-        terms.close_ts = scene.model().window_start(terms.first_window).unwrap();
+        let window = scene.window + 2;
+        let terms = market_terms_on(&scene.world, &scene.model, window, window);
         let market = scene.world.create_market(&scene.model, who, id, terms);
         let (cooldown, terms) = (COOLDOWN, vault_terms());
         let create = instruction::create_vault(at, id, &collateral, cooldown, 0, terms);
@@ -47,7 +48,7 @@ fn squads_tob_7_an_id_that_an_attacker_took_first_is_still_its_victims() {
         ]);
     }
 
-    // Then each has all of its own
+    // Then each has accounts of its own
     addresses.sort_unstable();
     addresses.dedup();
     assert_eq!(addresses.len(), 10);
@@ -55,8 +56,8 @@ fn squads_tob_7_an_id_that_an_attacker_took_first_is_still_its_victims() {
 }
 
 #[test]
-fn nobody_makes_anything_in_anothers_name() {
-    // Given what a victim is about to send
+fn nobody_creates_accounts_for_others_without_their_signature() {
+    // Given the instructions with which a victim creates accounts
     let mut scene = Insured::new();
     let [attacker, victim] = [(); 2].map(|()| scene.world.wallet(CAPITAL));
     let (at, collateral) = (victim.address(), scene.world.collateral());
@@ -64,7 +65,7 @@ fn nobody_makes_anything_in_anothers_name() {
     let terms = model_terms(std::slice::from_ref(&victim));
     let vault = scene.vault();
     let model = scene.model.address;
-    let mut theirs = [
+    let mut creations = [
         instruction::register_model(at, 1, &collateral, spec, terms),
         instruction::create_market(
             at,
@@ -84,8 +85,8 @@ fn nobody_makes_anything_in_anothers_name() {
             scene.terms(),
         ),
     ];
-    for instruction in &mut theirs {
-        // When an attacker sends it without the victim's signature, or with its own in its place
+    for instruction in &mut creations {
+        // When an attacker sends one without the victim's signature, or with itself in the victim's place
         let first = instruction.accounts[0].clone();
         assert_eq!((first.pubkey, first.is_signer), (at, true));
         let mut unsigned = instruction.clone();
@@ -100,9 +101,9 @@ fn nobody_makes_anything_in_anothers_name() {
 }
 
 #[test]
-fn token_accounts_made_ahead_of_their_owners_stop_nothing() {
-    // Given a vault and a market to come, of all of whose parties and PDAs somebody makes associated
-    // token accounts
+fn token_accounts_created_in_advance_block_nothing() {
+    // Given associated token accounts that somebody creates for all parties and PDAs of a vault and of a
+    // future market
     let world = World::with(params(), insurance_terms());
     let mut scene = Insured::empty(world, vault_terms());
     let [lp, holder] = [(); 2].map(|()| scene.world.wallet(CAPITAL));
@@ -116,23 +117,22 @@ fn token_accounts_made_ahead_of_their_owners_stop_nothing() {
         address::market(&creator.address(), 1),
         address::exposure(&scene.vault, &scene.model.address),
     ];
-    make_accounts(&mut scene.world, &mint, &pdas);
-    make_accounts(&mut scene.world, &share_mint, &pdas);
+    create_token_accounts(&mut scene.world, &mint, &pdas);
+    create_token_accounts(&mut scene.world, &share_mint, &pdas);
     let people = [lp.address(), holder.address(), scene.manager.address()];
-    make_accounts(&mut scene.world, &share_mint, &people);
+    create_token_accounts(&mut scene.world, &share_mint, &people);
 
-    // When all goes its way
+    // When capital, policies and bets are paid in
     scene.deposit(&lp, CAPITAL).unwrap();
     scene.buy(&holder, 1, scene.terms()).unwrap();
-    let mut terms = market_terms(&scene.world, &scene.model);
-    (terms.first_window, terms.last_window) = (scene.window + 2, scene.window + 2);
-    terms.close_ts = scene.model().window_start(terms.first_window).unwrap();
+    let window = scene.window + 2;
+    let terms = market_terms_on(&scene.world, &scene.model, window, window);
     let market = scene.world.create_market(&scene.model, &creator, 1, terms);
     let market = market.unwrap();
     scene.world.bet(&market, &holder, 0, TOKEN).unwrap();
     scene.cancel(&holder, 1).unwrap();
 
-    // Then it goes as ever
+    // Then everything works as usual
     assert!(0 < scene.leave(&lp));
     scene.world.check_solvency();
 }

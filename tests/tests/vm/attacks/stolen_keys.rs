@@ -1,5 +1,7 @@
-//! Drift, 2026: who stole the keys of the admin lowered limits, listed a token of its own and took
-//! everything. Here every privileged key is stolen, and takes nothing that somebody has.
+//! Stolen privileged keys: whoever has them takes nothing that belongs to others.
+//!
+//! The attack on Drift in 2026 is the model: the thief of the admin's keys lowered limits, listed a token
+//! of its own and withdrew everything.
 
 use std::collections::BTreeSet;
 
@@ -11,11 +13,10 @@ use driftshield_tests::{insurance::*, world::*};
 use solana_keypair::Keypair;
 use solana_signer::Signer;
 
-use super::everybody::Everybody;
-use crate::states;
+use crate::{stakeholders::Stakeholders, states};
 
-/// The harshest settings that the program takes.
-fn harsh() -> ConfigParams {
+/// The harshest settings that the program accepts.
+fn harshest_params() -> ConfigParams {
     ConfigParams {
         submit_secs: 1,
         challenge_secs: 1,
@@ -34,9 +35,13 @@ fn harsh() -> ConfigParams {
     }
 }
 
-/// All that the admin can do, in an order that works, each with the keys that sign it. A fake mint of
-/// the thief's is listed.
-fn admins(all: &Everybody, thief: &Keypair, fake: Address) -> Vec<(Instruction, Keypair)> {
+/// Every instruction of the admin and the guardian, in an order in which all succeed, each with its signer.
+/// They register `fake`, a mint of the thief, as collateral.
+fn admin_instructions(
+    all: &Stakeholders,
+    thief: &Keypair,
+    fake: Address,
+) -> Vec<(Instruction, Keypair)> {
     let world = &all.insured.world;
     let (admin, guardian) = (&world.admin, &world.guardian);
     let (at, to) = (admin.pubkey(), thief.pubkey());
@@ -55,7 +60,7 @@ fn admins(all: &Everybody, thief: &Keypair, fake: Address) -> Vec<(Instruction, 
             guardian.insecure_clone(),
         ),
         (
-            instruction::update_config(at, to, to, harsh()),
+            instruction::update_config(at, to, to, harshest_params()),
             admin.insecure_clone(),
         ),
         (
@@ -75,8 +80,9 @@ fn admins(all: &Everybody, thief: &Keypair, fake: Address) -> Vec<(Instruction, 
     ]
 }
 
-/// What the owner of the model and the manager of the vault can do while somebody depends on them.
-fn owners(all: &Everybody) -> Vec<(Instruction, Keypair)> {
+/// What the model's owner and the vault's manager can do while others depend on them, each with its
+/// signer.
+fn owner_and_manager_instructions(all: &Stakeholders) -> Vec<(Instruction, Keypair)> {
     let (owner, manager) = (&all.insured.model.owner, &all.insured.manager);
     let (model, vault) = (all.insured.model.address, all.insured.vault);
     let worst = VaultTerms {
@@ -103,6 +109,7 @@ fn owners(all: &Everybody) -> Vec<(Instruction, Keypair)> {
     ]
 }
 
+/// Creates a mint whose authorities are the thief.
 fn fake_mint(world: &mut World, thief: &Keypair) -> Address {
     let mint = key("fake mint").pubkey();
     set_mint(
@@ -123,27 +130,27 @@ fn thief(world: &mut World) -> Keypair {
 }
 
 #[test]
-fn drift_a_stolen_admin_takes_nothing_that_somebody_has() {
-    // Given what everybody comes out with
-    let all = Everybody::new();
+fn drift_stolen_admin_and_guardian_keys_take_nothing_from_others() {
+    // Given the final balances of an exit without a theft
+    let all = Stakeholders::new();
     let honest = all.clone().redeem();
 
-    // When a thief does all that the admin and the guardian can, at once
+    // When a thief sends every instruction of the admin and the guardian
     let mut robbed = all.clone();
-    // The treasury's own money is the admin's to take; it has some.
+    // The admin may withdraw the treasury, so the thief may too.
     let treasury = robbed.insured.world.treasury();
     robbed.insured.world.mint_to(&treasury, TOKEN);
     let thief = thief(&mut robbed.insured.world);
     let fake = fake_mint(&mut robbed.insured.world, &thief);
     let creator = robbed.insured.world.tokens(&robbed.creator.tokens);
     let mut done = BTreeSet::new();
-    for (instruction, signer) in admins(&robbed, &thief, fake) {
+    for (instruction, signer) in admin_instructions(&robbed, &thief, fake) {
         done.insert(instruction.data[0]);
         robbed.insured.world.send(instruction, &[&signer]).unwrap();
     }
     let taken = robbed.insured.world.tokens(&robbed.creator.tokens) - creator;
 
-    // Then everybody comes out with the same, whatever is paused, disabled or set
+    // Then the final balances are the same, but for what the thief withdrew from the treasury
     let mut stolen = robbed.redeem();
     let creators = stolen
         .iter_mut()
@@ -152,8 +159,8 @@ fn drift_a_stolen_admin_takes_nothing_that_somebody_has() {
     creators.1 -= taken;
     assert_eq!(stolen, honest);
 
-    // And there is nothing more that an admin or a guardian could have done
-    let theirs = states::instructions_of(&["admin", "pending_admin", "authority"]);
+    // And the admin and the guardian have no other instructions
+    let theirs = states::instructions_with_account(&["admin", "pending_admin", "authority"]);
     let theirs: BTreeSet<_> = theirs
         .into_iter()
         .filter(|(name, _)| name != "initialize")
@@ -168,21 +175,21 @@ fn drift_a_stolen_admin_takes_nothing_that_somebody_has() {
 }
 
 #[test]
-fn drift_stolen_owners_and_managers_take_nothing_that_somebody_has() {
-    // Given what everybody comes out with
-    let all = Everybody::new();
+fn drift_stolen_owner_and_manager_keys_take_nothing_from_others() {
+    // Given the final balances of an exit without a theft
+    let all = Stakeholders::new();
     let honest = all.clone().redeem();
 
-    // When thieves with their keys change all they can
+    // When a thief changes everything that the model's owner and the vault's manager can change
     let mut robbed = all.clone();
-    for (instruction, signer) in owners(&all) {
+    for (instruction, signer) in owner_and_manager_instructions(&all) {
         robbed.insured.world.send(instruction, &[&signer]).unwrap();
     }
 
-    // Then everybody comes out with the same
+    // Then the final balances are the same
     assert_eq!(robbed.redeem(), honest);
 
-    // And what they can't do, is refused
+    // And an update of the exposed model is refused
     let mut robbed = all;
     let (owner, model) = (
         robbed.insured.model.owner.clone(),
@@ -195,9 +202,9 @@ fn drift_stolen_owners_and_managers_take_nothing_that_somebody_has() {
 }
 
 #[test]
-fn drift_within_the_notice_a_stolen_manager_sells_no_cover_that_the_providers_did_not_agree_to() {
-    // Given a manager's key that is stolen, and a model that the thief measures by itself
-    let mut all = Everybody::new();
+fn drift_providers_can_leave_before_a_stolen_managers_listing_sells_cover() {
+    // Given a stolen manager's key, and a listing of a model that the thief measures itself
+    let mut all = Stakeholders::new();
     let spec = share_spec(&all.insured.world);
     let own = all.insured.world.model_with(spec, 1, 100_000 * TOKEN);
     for window in 0..HISTORY {
@@ -215,13 +222,13 @@ fn drift_within_the_notice_a_stolen_manager_sells_no_cover_that_the_providers_di
     let list = instruction::list_model(manager.address(), vault, own.address, listing);
     all.insured.world.send(list, &[&manager.key]).unwrap();
 
-    // When the providers ask to leave as soon as they see it
+    // When the provider requests its withdrawal as soon as the listing is announced
     let provider = all.insured.provider();
     let shares = all.insured.shares(&provider);
     all.insured.request(&provider, shares).unwrap();
     all.insured.world.pass(COOLDOWN);
 
-    // Then they leave before the thief can buy
+    // Then the provider is paid before the thief can buy cover
     all.insured.withdraw(&provider).unwrap();
     let buyer = all.insured.world.wallet(CAPITAL);
     let (state, model) = (all.insured.vault(), all.insured.world.model(&own.address));
@@ -236,9 +243,9 @@ fn drift_within_the_notice_a_stolen_manager_sells_no_cover_that_the_providers_di
 }
 
 #[test]
-fn drift_a_fake_token_buys_nothing_of_value() {
-    // Given a token of a thief's that a stolen admin registered, and all that it makes in it
-    let mut all = Everybody::new();
+fn drift_a_fake_token_is_never_accepted_for_a_real_one() {
+    // Given a thief's token that a stolen admin key registered, and a vault in that token
+    let mut all = Stakeholders::new();
     let world = &mut all.insured.world;
     let thief = thief(world);
     let fake = fake_mint(world, &thief);
@@ -273,7 +280,7 @@ fn drift_a_fake_token_buys_nothing_of_value() {
     ];
     world.send_all(&setup, &[&thief]).unwrap();
 
-    // When it is passed for the real one, then it is refused
+    // When the token or its vault takes the place of the real one, then it is refused
     let (real, vault, model) = (
         all.insured.vault,
         all.insured.vault(),
@@ -297,10 +304,10 @@ fn drift_a_fake_token_buys_nothing_of_value() {
     let shares = instruction::create_share_account(&payer, &at, &vault);
     all.insured.world.send(shares, &[]).unwrap();
     for real in [deposit, bet, buy] {
-        // Its account for the real mint's.
+        // The fake token account only.
         let outcome = all.insured.world.send(real.clone(), &[&thief]);
         assert!(outcome.is_err());
-        // Its mint and its collateral too.
+        // The fake mint too, then the fake collateral too.
         let faked = swapped(real, &all.insured.world.mint, &fake);
         let outcome = all.insured.world.send(faked.clone(), &[&thief]);
         assert_refused(outcome, DriftShieldError::WrongMint);
@@ -315,7 +322,7 @@ fn drift_a_fake_token_buys_nothing_of_value() {
         assert_refused(outcome, DriftShieldError::WrongCollateral);
     }
 
-    // Nor does its vault pay out of the real one's tokens
+    // And the fake vault does not pay from the tokens of the real one
     let request = instruction::request_withdraw(at, fake_vault, &state, TOKEN);
     all.insured.world.send(request, &[&thief]).unwrap();
     all.insured.world.pass(COOLDOWN);
@@ -326,9 +333,9 @@ fn drift_a_fake_token_buys_nothing_of_value() {
 }
 
 #[test]
-fn drift_durable_nonces_what_was_signed_long_ago_is_worth_nothing_now() {
-    // Given what people and admins signed and nobody sent
-    let mut all = Everybody::new();
+fn drift_instructions_signed_long_ago_with_durable_nonces_are_refused() {
+    // Given instructions that a user and the admin signed long ago with durable nonces, and nobody sent
+    let mut all = Stakeholders::new();
     let world = &all.insured.world;
     let (admin, thief) = (world.admin.insecure_clone(), key("thief"));
     let (buyer, market) = (all.loser.clone(), world.market(&all.market));
@@ -341,7 +348,7 @@ fn drift_durable_nonces_what_was_signed_long_ago_is_worth_nothing_now() {
     let accept = instruction::accept_admin(thief.pubkey());
     let pause = instruction::set_pause(admin.pubkey(), pause::ALL);
 
-    // When the admin has changed since, and a premium has streamed
+    // When the admin has been replaced meanwhile, and premiums have streamed
     let heir = key("heir");
     for proposed in [thief.pubkey(), heir.pubkey()] {
         let propose = instruction::propose_admin(admin.pubkey(), proposed);
@@ -354,7 +361,7 @@ fn drift_durable_nonces_what_was_signed_long_ago_is_worth_nothing_now() {
     let shares = instruction::create_share_account(&payer, &at, &state);
     all.insured.world.send(shares, &[]).unwrap();
 
-    // Then each is refused
+    // Then each of the instructions is refused
     for (old, signer, expected) in [
         (bet, &buyer.key, DriftShieldError::BettingClosed),
         (buy, &buyer.key, DriftShieldError::WindowsBegan),
@@ -367,8 +374,8 @@ fn drift_durable_nonces_what_was_signed_long_ago_is_worth_nothing_now() {
 }
 
 #[test]
-fn a_first_deposit_bears_no_listing_that_it_has_not_seen() {
-    // Given a vault without shares and listings, and a deposit that somebody signed for it
+fn a_first_deposit_accepts_only_the_listings_that_it_names() {
+    // Given a vault without shares and listings, and a signed deposit
     let world = World::with(params(), insurance_terms());
     let mut scene = Insured::empty(world, vault_terms());
     let manager = scene.manager.clone();
@@ -385,11 +392,11 @@ fn a_first_deposit_bears_no_listing_that_it_has_not_seen() {
     let (from, source) = (provider.address(), provider.tokens);
     let deposit = instruction::deposit(from, scene.vault, &state, source, CAPITAL, 0);
 
-    // When whoever stole the manager's key lists a model of its own right before it lands
+    // When a thief of the manager's key lists a model just before the deposit is executed
     scene.list(CAPITAL, 20_000).unwrap();
     let outcome = scene.world.send(deposit, &[&provider.key]);
 
-    // Then it is refused, as is one that names a listing less after a change of terms
+    // Then the deposit is refused, and so is one that was signed before the listing's terms changed
     assert_refused(outcome, DriftShieldError::ListingsChanged);
     let state = scene.vault();
     scene.list(CAPITAL / 2, 20_000).unwrap();
@@ -397,6 +404,6 @@ fn a_first_deposit_bears_no_listing_that_it_has_not_seen() {
     let outcome = scene.world.send(deposit, &[&provider.key]);
     assert_refused(outcome, DriftShieldError::ListingsChanged);
 
-    // When it names what the vault has listed by now, then it is taken
+    // When the deposit names the current listings, then it is accepted
     scene.deposit(&provider, CAPITAL).unwrap();
 }

@@ -1,18 +1,18 @@
-//! What an account is.
+//! Kinds of accounts.
 
 use driftshield_sdk::{Account, Address, ID};
 use driftshield_tests::world::World;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
-    /// Of the program, by the name of its type.
-    Ours(&'static str),
+    /// An account that DriftShield owns, with the name of its type.
+    DriftShield(&'static str),
     TokenAccount,
     Mint,
     Wallet,
-    Program,
-    /// There is no account.
-    Nothing,
+    Executable,
+    /// The address has no account.
+    Missing,
     Other,
 }
 
@@ -21,14 +21,14 @@ impl Kind {
         const MINT_BYTES: usize = 82;
         let account = world.svm.get_account(address);
         let Some(account) = account.filter(|account| 0 < account.lamports) else {
-            return Self::Nothing;
+            return Self::Missing;
         };
         let is_token = [anchor_spl::token::ID, anchor_spl::token_2022::ID].contains(&account.owner);
         if account.executable {
-            Self::Program
+            Self::Executable
         } else if account.owner == ID {
             let decoded = Account::decode(&account.data);
-            Self::Ours(decoded.expect("an account of the program").name())
+            Self::DriftShield(decoded.expect("an account of the program").name())
         } else if is_token && account.data.len() == MINT_BYTES {
             Self::Mint
         } else if is_token {
@@ -40,7 +40,8 @@ impl Kind {
         }
     }
 
-    pub fn is_ours(self) -> bool {
-        matches!(self, Self::Ours(_))
+    /// Whether DriftShield owns the account.
+    pub fn is_driftshield(self) -> bool {
+        matches!(self, Self::DriftShield(_))
     }
 }

@@ -1,4 +1,4 @@
-//! How a transaction ended, in a word.
+//! Names of transaction outcomes, as the tables write them.
 
 use anchor_lang::ErrorCode;
 use driftshield_sdk::{ID, error};
@@ -8,6 +8,7 @@ use solana_instruction_error::InstructionError;
 use solana_transaction_error::TransactionError;
 use spl_token_interface::error::TokenError;
 
+/// `ok`, or the name of the error.
 pub fn name(outcome: &Outcome) -> String {
     match outcome {
         Ok(_) => "ok".into(),
@@ -15,7 +16,7 @@ pub fn name(outcome: &Outcome) -> String {
     }
 }
 
-/// The error's name; another program's behind the name of that program.
+/// The name of the error; an error of another program is prefixed with the program's name.
 fn failure_name(failure: &FailedTransactionMetadata) -> String {
     let TransactionError::InstructionError(_, error) = &failure.err else {
         return format!("runtime:{:?}", failure.err);
@@ -35,12 +36,12 @@ fn failure_name(failure: &FailedTransactionMetadata) -> String {
     }
 }
 
-/// An error of the program's own, or of Anchor's.
+/// The name of a custom error of DriftShield or of Anchor.
 fn custom(code: u32) -> String {
     if let Some(error) = error::by_code(code) {
         return error.name.clone();
     }
-    let anchors = [
+    let anchor_errors = [
         (ErrorCode::ConstraintMut, "ConstraintMut"),
         (ErrorCode::ConstraintRaw, "ConstraintRaw"),
         (ErrorCode::ConstraintExecutable, "ConstraintExecutable"),
@@ -51,7 +52,7 @@ fn custom(code: u32) -> String {
             "ConstraintDuplicateMutableAccount",
         ),
     ];
-    for (error, name) in anchors {
+    for (error, name) in anchor_errors {
         if anchor_lang::Error::from(error) == anchor_lang::Error::Custom(code) {
             return name.into();
         }
@@ -59,7 +60,8 @@ fn custom(code: u32) -> String {
     format!("Custom:{code}")
 }
 
-/// The program that failed first, which is the innermost; `None` where none was called.
+/// The program whose failure is logged first, which is the innermost one. `None` if no program was
+/// called.
 fn failed_program(logs: &[String]) -> Option<String> {
     let failed = logs.iter().find_map(|line| {
         let (program, _) = line.strip_prefix("Program ")?.split_once(" failed")?;

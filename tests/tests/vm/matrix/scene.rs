@@ -1,81 +1,81 @@
-//! An instruction in a town in which it succeeds.
+//! A scene: a fixture, and an instruction that succeeds in it.
 
 use std::collections::HashMap;
 
 use driftshield_sdk::{Account, Address, ID, Instruction, instruction};
 use solana_account::Account as SvmAccount;
 use solana_keypair::Keypair;
-use solana_signer::Signer;
 
-use super::{idl, mutation::Mutation, town::Town};
+use super::fixture::Fixture;
+use crate::committed_idl;
 
 pub struct Scene {
-    pub town: Town,
+    pub fixture: Fixture,
     pub instruction: Instruction,
-    /// The names of the instruction's accounts.
+    /// Names of the instruction's accounts: those of the IDL, then `remaining0`, `remaining1`, ...
     pub slots: Vec<String>,
-    /// The names of all accounts in town.
-    pub cast: Vec<(String, Address)>,
+    /// All accounts of the fixture with their names.
+    pub named_accounts: Vec<(String, Address)>,
     keys: HashMap<Address, Keypair>,
 }
 
 impl Scene {
-    pub fn new(town: Town, instruction: Instruction) -> Self {
-        let idl = idl::of(&instruction);
-        for (expected, meta) in idl.accounts.iter().zip(&instruction.accounts) {
-            let same = expected.writable == meta.is_writable && expected.signer <= meta.is_signer;
-            assert!(same, "{} is not as the IDL says", expected.name);
+    /// Panics if the instruction's account flags differ from the IDL; an account may sign although
+    /// the IDL does not require it.
+    pub fn new(fixture: Fixture, instruction: Instruction) -> Self {
+        let declared = committed_idl::accounts(committed_idl::definition_of(&instruction));
+        let mut slots = vec![];
+        for (declared, meta) in declared.zip(&instruction.accounts) {
+            let same = declared.writable == meta.is_writable && declared.signer <= meta.is_signer;
+            assert!(same, "the flags of {} differ from the IDL", declared.name);
+            slots.push(declared.name.clone());
         }
+        let remaining = 0..instruction.accounts.len() - slots.len();
+        slots.extend(remaining.map(|index| format!("remaining{index}")));
         Self {
-            slots: idl.slots(&instruction),
-            cast: town.cast(),
-            keys: town.keys(),
-            town,
+            slots,
+            named_accounts: fixture.named_accounts(),
+            keys: fixture.keys(),
+            fixture,
             instruction,
         }
     }
 
-    pub fn keys<'a>(&'a self, mutation: &'a Mutation) -> Vec<&'a Keypair> {
-        let mut signers: Vec<&Keypair> = vec![];
-        let accounts = mutation.instructions.iter().flat_map(|of| &of.accounts);
-        for account in accounts.filter(|account| account.is_signer) {
-            let own = mutation.keys.iter();
-            let mut keys = own.chain(self.keys.values());
-            let key = keys.find(|key| key.pubkey() == account.pubkey);
-            // Who pays the fees signs anyway.
-            if let Some(key) = key.filter(|key| !signers.contains(key)) {
-                signers.push(key);
-            }
-        }
-        signers
+    /// The key of an address of the fixture that can sign.
+    pub fn key(&self, address: &Address) -> Option<&Keypair> {
+        self.keys.get(address)
     }
 
+    /// The account in a slot; `None` if its address has no account.
     pub fn account(&self, slot: usize) -> Option<SvmAccount> {
         let address = self.instruction.accounts[slot].pubkey;
-        let account = self.town.world.svm.get_account(&address);
+        let account = self.fixture.world.svm.get_account(&address);
         account.filter(|account| 0 < account.lamports)
     }
 
+    /// The decoded account at `address`; `None` if the program does not own it.
     pub fn decoded(&self, address: &Address) -> Option<Account> {
-        let account = self.town.world.svm.get_account(address)?;
-        let is_ours = account.owner == ID;
-        is_ours.then(|| Account::decode(&account.data).expect("an account of the program"))
+        let account = self.fixture.world.svm.get_account(address)?;
+        let is_owned = account.owner == ID;
+        is_owned.then(|| Account::decode(&account.data).expect("an account of the program"))
     }
 
-    /// Where the slot signs, only what has a key can stand in it.
-    pub fn can_stand(&self, slot: usize, address: &Address) -> bool {
+    /// Whether a transaction with `address` in this slot can be signed.
+    pub fn is_signable(&self, slot: usize, address: &Address) -> bool {
         !self.instruction.accounts[slot].is_signer || self.keys.contains_key(address)
     }
 
-    /// What the account at `address` is to its site.
+    /// The name of the account at `address` without the name of its account set.
     pub fn role(&self, address: &Address) -> Option<&str> {
-        let (name, _) = self.cast.iter().find(|(_, other)| other == address)?;
+        let mut named = self.named_accounts.iter();
+        let (name, _) = named.find(|(_, other)| other == address)?;
         name.split_once('.').map(|(_, role)| role)
     }
 
-    /// What closes the account at `address`, signed by whoever has to.
+    /// The instruction that closes the account at `address`, with all signatures that it can have.
+    /// `None` if the program does not own the account or never closes it.
     pub fn close(&self, address: &Address) -> Option<Instruction> {
-        let world = &self.town.world;
+        let world = &self.fixture.world;
         Some(match self.decoded(address)? {
             Account::Position(position) => {
                 let market = world.market(&position.market);

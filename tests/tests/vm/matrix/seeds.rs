@@ -1,14 +1,16 @@
-//! What the program's addresses are derived from.
+//! Seeds of the program's addresses.
 
-use driftshield_sdk::{Account, Address, ID};
+use anchor_lang_idl::types::IdlSeed;
+use driftshield_sdk::{Account, Address, ID, Instruction};
 
 use super::{
-    idl,
+    fixture::{FIRST_WINDOW, LAST_WINDOW},
     scene::Scene,
-    town::{FIRST, LAST},
 };
+use crate::committed_idl;
 
-/// Where the program keeps tokens, mints and shares: PDAs of one of these and whom they serve.
+/// First seeds of the token accounts and mints that belong to one other account, whose address is the
+/// second seed.
 const TAGS: [&[u8]; 6] = [
     b"bonds",
     b"market_vault",
@@ -19,24 +21,24 @@ const TAGS: [&[u8]; 6] = [
 ];
 
 impl Scene {
-    /// The seeds of the account at `slot`, if it is a PDA of the program.
+    /// The seeds of the account in `slot`; `None` if it is not a PDA of the program.
     pub fn seeds(&self, slot: usize) -> Option<Vec<Vec<u8>>> {
         let own = self.instruction.accounts[slot].pubkey;
-        if let Some(seeds) = idl::of(&self.instruction).seeds(&self.instruction, slot) {
+        if let Some(seeds) = declared_seeds(&self.instruction, slot) {
             return Some(seeds);
         }
         if let Some(account) = self.decoded(&own) {
             return Some(seeds_of(&account));
         }
-        // What serves one of the others.
+        // A token account or mint of one of the instruction's other accounts.
         let owners = self.instruction.accounts.iter().map(|meta| meta.pubkey);
         let of_owner = owners
             .clone()
             .flat_map(|owner| TAGS.map(|tag| vec![tag.to_vec(), owner.as_ref().to_vec()]));
-        // A receipt that nobody has made.
+        // A receipt that does not exist.
         let receipts = owners.flat_map(|model| {
-            let windows = FIRST..=LAST;
-            windows.map(move |window| named(b"receipt", &model, window))
+            let windows = FIRST_WINDOW..=LAST_WINDOW;
+            windows.map(move |window| numbered(b"receipt", &model, window))
         });
         of_owner.chain(receipts).find(|seeds| {
             let seeds: Vec<&[u8]> = seeds.iter().map(Vec::as_slice).collect();
@@ -45,34 +47,60 @@ impl Scene {
     }
 }
 
-/// The seeds of an account of the program.
+/// The seeds that the IDL declares for the account in `slot`.
+fn declared_seeds(instruction: &Instruction, slot: usize) -> Option<Vec<Vec<u8>>> {
+    let definition = committed_idl::definition_of(instruction);
+    let pda = committed_idl::accounts(definition)
+        .nth(slot)?
+        .pda
+        .as_ref()?;
+    let bytes = |seed: &IdlSeed| match seed {
+        IdlSeed::Const(seed) => seed.value.clone(),
+        IdlSeed::Account(seed) => {
+            let mut accounts = committed_idl::accounts(definition);
+            let slot = accounts.position(|account| account.name == seed.path);
+            let slot = slot.expect("an account of the instruction");
+            instruction.accounts[slot].pubkey.as_ref().to_vec()
+        }
+        // The only arguments among the seeds are ids and windows: the first eight bytes.
+        IdlSeed::Arg(_) => {
+            let arguments = &instruction.data[definition.discriminator.len()..];
+            arguments[..8].to_vec()
+        }
+    };
+    Some(pda.seeds.iter().map(bytes).collect())
+}
+
+/// The seeds of a decoded account of the program, from its own fields.
 fn seeds_of(account: &Account) -> Vec<Vec<u8>> {
     match account {
         Account::Config(_) => vec![b"config".to_vec()],
-        Account::Collateral(at) => seeds_under(b"collateral", &[&at.mint]),
-        Account::Model(at) => named(b"model", &at.owner, at.id),
-        Account::Seat(at) => seeds_under(b"seat", &[&at.model, &at.oracle]),
-        Account::Receipt(at) => named(b"receipt", &at.model, at.window),
-        Account::Market(at) => named(b"market", &at.creator, at.id),
-        Account::Position(at) => seeds_under(b"position", &[&at.market, &at.owner]),
-        Account::Vault(at) => named(b"vault", &at.manager, at.id),
-        Account::Exposure(at) => seeds_under(b"exposure", &[&at.vault, &at.model]),
-        Account::WithdrawRequest(at) => seeds_under(b"withdraw", &[&at.vault, &at.owner]),
-        Account::Policy(at) => {
-            let mut seeds = seeds_under(b"policy", &[&at.vault, &at.holder]);
-            seeds.push(at.id.to_le_bytes().to_vec());
+        Account::Collateral(account) => tagged(b"collateral", &[&account.mint]),
+        Account::Model(account) => numbered(b"model", &account.owner, account.id),
+        Account::Seat(account) => tagged(b"seat", &[&account.model, &account.oracle]),
+        Account::Receipt(account) => numbered(b"receipt", &account.model, account.window),
+        Account::Market(account) => numbered(b"market", &account.creator, account.id),
+        Account::Position(account) => tagged(b"position", &[&account.market, &account.owner]),
+        Account::Vault(account) => numbered(b"vault", &account.manager, account.id),
+        Account::Exposure(account) => tagged(b"exposure", &[&account.vault, &account.model]),
+        Account::WithdrawRequest(account) => tagged(b"withdraw", &[&account.vault, &account.owner]),
+        Account::Policy(account) => {
+            let mut seeds = tagged(b"policy", &[&account.vault, &account.holder]);
+            seeds.push(account.id.to_le_bytes().to_vec());
             seeds
         }
     }
 }
 
-fn seeds_under(tag: &[u8], of: &[&Address]) -> Vec<Vec<u8>> {
-    let of = of.iter().map(|address| address.as_ref().to_vec());
-    std::iter::once(tag.to_vec()).chain(of).collect()
+/// Seeds of a tag and addresses.
+fn tagged(tag: &[u8], addresses: &[&Address]) -> Vec<Vec<u8>> {
+    let addresses = addresses.iter().map(|address| address.as_ref().to_vec());
+    std::iter::once(tag.to_vec()).chain(addresses).collect()
 }
 
-fn named(tag: &[u8], owner: &Address, id: u64) -> Vec<Vec<u8>> {
-    let mut seeds = seeds_under(tag, &[owner]);
-    seeds.push(id.to_le_bytes().to_vec());
+/// Seeds of a tag, an address and a little-endian number.
+fn numbered(tag: &[u8], owner: &Address, number: u64) -> Vec<Vec<u8>> {
+    let mut seeds = tagged(tag, &[owner]);
+    seeds.push(number.to_le_bytes().to_vec());
     seeds
 }

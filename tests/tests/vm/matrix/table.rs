@@ -1,6 +1,7 @@
-//! What is expected of each mutation: a file for each scene in `tests/matrix`.
+//! Expected outcomes of mutations: `tests/matrix` has a table for each scene.
 //!
-//! A line is a slot, its mutations, how they end and, after a `#`, why. A success needs a reason.
+//! A row is a slot, its mutations separated by commas, their outcome and, after a `#`, the reason. A
+//! successful outcome (`ok`) needs a reason. A line that starts with `#` is a comment.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -9,7 +10,7 @@ use std::{
     path::PathBuf,
 };
 
-/// By slot and mutation.
+/// Outcomes by slot and mutation.
 pub type Outcomes = BTreeMap<(String, String), String>;
 
 fn file(scene: &str) -> PathBuf {
@@ -17,23 +18,28 @@ fn file(scene: &str) -> PathBuf {
     PathBuf::from(dir).join(format!("{scene}.txt"))
 }
 
-/// Compares what the mutations of a scene came to with its file. Says what to write where they differ.
-pub fn check(scene: &str, slots: &[String], found: &Outcomes) {
+/// Compares the outcomes of a scene's mutations with its table. Panics with the rows to add and to
+/// change if they differ.
+pub fn check(scene: &str, slots: &[String], outcomes: &Outcomes) {
     let text = fs::read_to_string(file(scene)).unwrap_or_default();
     let expected = parse(scene, &text);
-    let missing = found.iter().filter(|(at, _)| !expected.contains_key(*at));
-    let missing: Outcomes = missing.map(|(at, end)| (at.clone(), end.clone())).collect();
+    let missing = outcomes
+        .iter()
+        .filter(|(key, _)| !expected.contains_key(*key));
+    let missing: Outcomes = missing
+        .map(|(key, outcome)| (key.clone(), outcome.clone()))
+        .collect();
     let mut report = String::new();
     if !missing.is_empty() {
-        let lines = lines(slots, &missing);
-        write!(report, "\nLines to review and to add:\n{lines}").unwrap();
+        let rows = rows(slots, &missing);
+        write!(report, "\nRows to review and to add:\n{rows}").unwrap();
     }
-    for (at, end) in &expected {
-        let (slot, mutation) = at;
-        match found.get(at) {
-            None => writeln!(report, "stale: {slot} {mutation}"),
-            Some(other) if other != end => {
-                writeln!(report, "{slot} {mutation}: {other} instead of {end}")
+    for (key, expected) in &expected {
+        let (slot, mutation) = key;
+        match outcomes.get(key) {
+            None => writeln!(report, "no such mutation: {slot} {mutation}"),
+            Some(outcome) if outcome != expected => {
+                writeln!(report, "{slot} {mutation}: {outcome} instead of {expected}")
             }
             Some(_) => Ok(()),
         }
@@ -44,37 +50,45 @@ pub fn check(scene: &str, slots: &[String], found: &Outcomes) {
 
 fn parse(scene: &str, text: &str) -> Outcomes {
     let mut outcomes = Outcomes::new();
-    for line in text.lines().filter(|line| !line.trim().is_empty()) {
+    let is_row = |line: &&str| !line.trim().is_empty() && !line.starts_with('#');
+    for line in text.lines().filter(is_row) {
         let (entry, reason) = line.split_once('#').unwrap_or((line, ""));
         let columns: Vec<&str> = entry.split_whitespace().collect();
-        let [slot, mutations, end] = columns[..] else {
-            panic!("{scene}: not a slot, mutations and an outcome: {line}")
+        let [slot, mutations, outcome] = columns[..] else {
+            panic!("{scene}: the row needs a slot, mutations and an outcome: {line}")
         };
-        let explained = end != "ok" || !reason.trim().is_empty();
-        assert!(explained, "{scene}: why does it succeed? {line}");
+        let has_reason = outcome != "ok" || !reason.trim().is_empty();
+        assert!(
+            has_reason,
+            "{scene}: a successful mutation needs a reason: {line}"
+        );
         for mutation in mutations.split(',') {
-            let at = (slot.to_owned(), mutation.to_owned());
-            let twice = outcomes.insert(at, end.to_owned());
-            assert!(twice.is_none(), "{scene}: {slot} {mutation} is there twice");
+            let key = (slot.to_owned(), mutation.to_owned());
+            let duplicate = outcomes.insert(key, outcome.to_owned());
+            assert!(
+                duplicate.is_none(),
+                "{scene}: {slot} {mutation} has two rows"
+            );
         }
     }
     outcomes
 }
 
-/// The outcomes as a file holds them: slots in order, mutations that end alike together.
-fn lines(slots: &[String], outcomes: &Outcomes) -> String {
-    const MUTATIONS: usize = 8;
+/// Formats outcomes as rows: slots in order, and mutations with the same outcome together.
+fn rows(slots: &[String], outcomes: &Outcomes) -> String {
+    const MUTATIONS_PER_ROW: usize = 8;
     let mut text = String::new();
     for slot in slots.iter().map(String::as_str).chain(["*", "b", "c"]) {
-        let mut by_end: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-        for ((_, mutation), end) in outcomes.iter().filter(|((at, _), _)| at == slot) {
-            by_end.entry(end).or_default().insert(mutation);
+        let mut by_outcome: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        for ((_, mutation), outcome) in outcomes.iter().filter(|((of, _), _)| of == slot) {
+            by_outcome.entry(outcome).or_default().insert(mutation);
         }
-        for (end, mutations) in by_end {
+        for (outcome, mutations) in by_outcome {
             let mutations: Vec<&str> = mutations.into_iter().collect();
-            for some in mutations.chunks(MUTATIONS) {
-                let reason = if end == "ok" { "  # " } else { "" };
-                writeln!(text, "{slot}  {}  {end}{reason}", some.join(",")).unwrap();
+            for mutations in mutations.chunks(MUTATIONS_PER_ROW) {
+                let reason = if outcome == "ok" { "  # " } else { "" };
+                let mutations = mutations.join(",");
+                writeln!(text, "{slot}  {mutations}  {outcome}{reason}").unwrap();
             }
         }
     }

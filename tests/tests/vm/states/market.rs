@@ -1,29 +1,31 @@
-//! The states of a market.
+//! States of a market.
 
 use driftshield_sdk::{
     Address, Event, FeePayee, Market, MarketState, MarketTerms, address, instruction,
 };
 use driftshield_tests::world::*;
 
-use super::{Scene, Step, assert_complete, check};
+use super::{StateFixture, Step, assert_complete, check};
 
-/// A market on three windows, who opens it, and who bets on it.
+/// A market on three windows, its creator and its bettors.
 #[derive(Clone)]
-struct Betting {
+struct MarketFixture {
     world: World,
     model: TestModel,
     creator: Wallet,
     winner: Wallet,
     loser: Wallet,
+    /// Places the bet of step `place_bet`.
     newcomer: Wallet,
     terms: MarketTerms,
     market: Address,
-    /// As it is made.
-    made: Market,
-    ended: Option<&'static str>,
+    /// The market as it is created: names the accounts of instructions when it does not exist.
+    initial: Market,
+    /// State after the market was closed.
+    end_state: Option<&'static str>,
 }
 
-impl Betting {
+impl MarketFixture {
     fn new() -> Self {
         let mut world = World::new();
         let model = world.default_model();
@@ -42,8 +44,8 @@ impl Betting {
             newcomer,
             terms,
             market,
-            made: fork.market(&market),
-            ended: None,
+            initial: fork.market(&market),
+            end_state: None,
         }
     }
 
@@ -51,11 +53,12 @@ impl Betting {
         if self.world.exists(&self.market) {
             self.world.market(&self.market)
         } else {
-            self.made
+            self.initial
         }
     }
 
-    /// Whether time has decided the next window.
+    /// Whether the next window can be settled: its receipt is final or void by now, or can no longer be
+    /// created.
     fn is_window_due(&self, market: &Market) -> bool {
         let (now, window) = (self.world.now(), market.next_window);
         let mut model = self.world.model(&self.model.address);
@@ -88,28 +91,28 @@ impl Betting {
         }
     }
 
-    // How a scene comes about.
+    // Fixtures in their states.
 
     fn opened() -> Self {
-        let mut scene = Self::new();
-        create(&mut scene).unwrap();
-        scene
+        let mut fixture = Self::new();
+        create(&mut fixture).unwrap();
+        fixture
     }
 
     fn with_bets() -> Self {
-        let mut scene = Self::opened();
-        for (bettor, outcome) in [(scene.winner.clone(), 0), (scene.loser.clone(), 1)] {
-            let market = scene.market;
-            scene
+        let mut fixture = Self::opened();
+        for (bettor, outcome) in [(fixture.winner.clone(), 0), (fixture.loser.clone(), 1)] {
+            let market = fixture.market;
+            fixture
                 .world
                 .bet(&market, &bettor, outcome, 10 * TOKEN)
                 .unwrap();
         }
-        scene
+        fixture
     }
 
     fn after_betting(mut self) -> Self {
-        self.world.warp_to(self.made.close_ts);
+        self.world.warp_to(self.initial.close_ts);
         self
     }
 
@@ -144,16 +147,16 @@ impl Betting {
     fn then(mut self, steps: &[fn(&mut Self) -> Outcome]) -> Self {
         for step in steps {
             let sent = step(&mut self).unwrap();
-            self.watch(sent.event());
+            self.observe(sent.event());
         }
         self
     }
 }
 
-impl Scene for Betting {
+impl StateFixture for MarketFixture {
     fn state(&self) -> String {
         if !self.world.exists(&self.market) {
-            return self.ended.unwrap_or("none").into();
+            return self.end_state.unwrap_or("none").into();
         }
         let market = self.world.market(&self.market);
         let fees = market.protocol_credit + market.creator_credit;
@@ -174,8 +177,8 @@ impl Scene for Betting {
         }
     }
 
-    fn watch(&mut self, event: &Event) {
-        self.ended = match event {
+    fn observe(&mut self, event: &Event) {
+        self.end_state = match event {
             Event::MarketClosed(_) => Some("closed"),
             Event::MarketCancelled(_) => Some("cancelled"),
             _ => None,
@@ -185,7 +188,7 @@ impl Scene for Betting {
 
 // Steps.
 
-fn create(s: &mut Betting) -> Outcome {
+fn create(s: &mut MarketFixture) -> Outcome {
     let model = s.model.address;
     let state = s.world.model(&model);
     let creator = s.creator.address();
@@ -193,60 +196,60 @@ fn create(s: &mut Betting) -> Outcome {
     s.world.send(create, &[&s.creator.key])
 }
 
-fn bet(s: &mut Betting) -> Outcome {
+fn bet(s: &mut MarketFixture) -> Outcome {
     let bettor = &s.newcomer;
     let (key, source) = (bettor.address(), bettor.tokens);
-    let bet = instruction::place_bet(key, s.market, &s.made, source, 1, TOKEN, 0);
+    let bet = instruction::place_bet(key, s.market, &s.initial, source, 1, TOKEN, 0);
     s.world.send(bet, &[&bettor.key])
 }
 
-fn settle(s: &mut Betting, windows: u64) -> Outcome {
+fn settle(s: &mut MarketFixture, windows: u64) -> Outcome {
     let settle = instruction::settle_market(s.market, &s.account(), windows);
     s.world.send(settle, &[])
 }
 
-fn claim(s: &mut Betting, owner: Address) -> Outcome {
-    let claim = instruction::claim(owner, s.market, &s.made);
+fn claim(s: &mut MarketFixture, owner: Address) -> Outcome {
+    let claim = instruction::claim(owner, s.market, &s.initial);
     s.world.send(claim, &[])
 }
 
-fn claim_winner(s: &mut Betting) -> Outcome {
+fn claim_winner(s: &mut MarketFixture) -> Outcome {
     claim(s, s.winner.address())
 }
 
-fn claim_loser(s: &mut Betting) -> Outcome {
+fn claim_loser(s: &mut MarketFixture) -> Outcome {
     claim(s, s.loser.address())
 }
 
-fn collect(s: &mut Betting, payee: FeePayee) -> Outcome {
-    let collect = instruction::collect_fees(s.market, &s.made, payee);
+fn collect(s: &mut MarketFixture, payee: FeePayee) -> Outcome {
+    let collect = instruction::collect_fees(s.market, &s.initial, payee);
     s.world.send(collect, &[])
 }
 
-fn collect_treasurys(s: &mut Betting) -> Outcome {
+fn collect_treasury(s: &mut MarketFixture) -> Outcome {
     collect(s, FeePayee::Treasury)
 }
 
-fn collect_creators(s: &mut Betting) -> Outcome {
+fn collect_creator(s: &mut MarketFixture) -> Outcome {
     collect(s, FeePayee::Creator)
 }
 
-fn close(s: &mut Betting) -> Outcome {
-    let close = instruction::close_market(s.market, &s.made);
+fn close(s: &mut MarketFixture) -> Outcome {
+    let close = instruction::close_market(s.market, &s.initial);
     s.world.send(close, &[])
 }
 
-fn cancel_signed(s: &mut Betting) -> Outcome {
-    let cancel = instruction::cancel_market(s.market, &s.made, true);
+fn cancel_signed(s: &mut MarketFixture) -> Outcome {
+    let cancel = instruction::cancel_market(s.market, &s.initial, true);
     s.world.send(cancel, &[&s.creator.key])
 }
 
-fn cancel_unsigned(s: &mut Betting) -> Outcome {
-    let cancel = instruction::cancel_market(s.market, &s.made, false);
+fn cancel_unsigned(s: &mut MarketFixture) -> Outcome {
+    let cancel = instruction::cancel_market(s.market, &s.initial, false);
     s.world.send(cancel, &[])
 }
 
-const STEPS: &[Step<Betting>] = &[
+const STEPS: &[Step<MarketFixture>] = &[
     ("create_market", create),
     ("place_bet", bet),
     ("settle_market without receipts", |s| settle(s, 0)),
@@ -254,80 +257,95 @@ const STEPS: &[Step<Betting>] = &[
     ("settle_market by all receipts", |s| settle(s, u64::MAX)),
     ("claim of the winner", claim_winner),
     ("claim of the loser", claim_loser),
-    ("collect_fees of the treasury", collect_treasurys),
-    ("collect_fees of the creator", collect_creators),
+    ("collect_fees of the treasury", collect_treasury),
+    ("collect_fees of the creator", collect_creator),
     ("close_market", close),
     ("cancel_market by its creator", cancel_signed),
     ("cancel_market by anyone", cancel_unsigned),
 ];
 
 #[test]
-fn a_market_does_in_every_state_what_its_table_says() {
+fn market_instructions_match_the_state_table() {
     assert_complete(STEPS, |accounts| accounts.contains(&"market"));
-    let scenes = [
-        ("none", Betting::new()),
-        ("betting open, no bets", Betting::opened()),
-        ("betting open, bets", Betting::with_bets()),
-        ("betting closed, no bets", Betting::opened().after_betting()),
-        ("betting closed, bets", Betting::with_bets().after_betting()),
-        ("window due, no bets", Betting::opened().measured(1..=1)),
-        ("window due, bets", Betting::with_bets().measured(1..=1)),
+    let fixtures = [
+        ("none", MarketFixture::new()),
+        ("betting open, no bets", MarketFixture::opened()),
+        ("betting open, bets", MarketFixture::with_bets()),
+        (
+            "betting closed, no bets",
+            MarketFixture::opened().after_betting(),
+        ),
+        (
+            "betting closed, bets",
+            MarketFixture::with_bets().after_betting(),
+        ),
+        (
+            "window due, no bets",
+            MarketFixture::opened().measured(1..=1),
+        ),
+        (
+            "window due, bets",
+            MarketFixture::with_bets().measured(1..=1),
+        ),
         (
             "partly settled, no bets",
-            Betting::opened().measured(1..=2).settled(2),
+            MarketFixture::opened().measured(1..=2).settled(2),
         ),
         (
             "partly settled, bets",
-            Betting::with_bets().measured(1..=2).settled(2),
+            MarketFixture::with_bets().measured(1..=2).settled(2),
         ),
         (
             "partly settled, window due, no bets",
-            Betting::opened().measured(1..=3).settled(1),
+            MarketFixture::opened().measured(1..=3).settled(1),
         ),
         (
             "partly settled, window due, bets",
-            Betting::with_bets().measured(1..=3).settled(1),
+            MarketFixture::with_bets().measured(1..=3).settled(1),
         ),
         (
             "past retention, no bets",
-            Betting::opened().past_retention(),
+            MarketFixture::opened().past_retention(),
         ),
         (
             "past retention, bets",
-            Betting::with_bets().past_retention(),
+            MarketFixture::with_bets().past_retention(),
         ),
-        ("resolved, positions and fees left", Betting::resolved()),
+        (
+            "resolved, positions and fees left",
+            MarketFixture::resolved(),
+        ),
         (
             "resolved, positions left",
-            Betting::resolved().then(&[collect_treasurys, collect_creators]),
+            MarketFixture::resolved().then(&[collect_treasury, collect_creator]),
         ),
         (
             "resolved, fees left",
-            Betting::resolved().then(&[claim_winner, claim_loser]),
+            MarketFixture::resolved().then(&[claim_winner, claim_loser]),
         ),
         (
             "resolved, nothing left",
-            Betting::resolved().then(&[
+            MarketFixture::resolved().then(&[
                 claim_winner,
                 claim_loser,
-                collect_treasurys,
-                collect_creators,
+                collect_treasury,
+                collect_creator,
             ]),
         ),
         (
             "void, never bet on",
-            Betting::opened().measured(1..=3).settled(3),
+            MarketFixture::opened().measured(1..=3).settled(3),
         ),
-        ("void, positions left", Betting::void()),
+        ("void, positions left", MarketFixture::void()),
         (
             "void, nothing left",
-            Betting::void().then(&[claim_winner, claim_loser]),
+            MarketFixture::void().then(&[claim_winner, claim_loser]),
         ),
         (
             "closed",
-            Betting::void().then(&[claim_winner, claim_loser, close]),
+            MarketFixture::void().then(&[claim_winner, claim_loser, close]),
         ),
-        ("cancelled", Betting::opened().then(&[cancel_signed])),
+        ("cancelled", MarketFixture::opened().then(&[cancel_signed])),
     ];
-    check("market", &scenes, STEPS);
+    check("market", &fixtures, STEPS);
 }

@@ -1,4 +1,4 @@
-//! The states of a policy.
+//! States of a policy.
 
 use driftshield_sdk::{
     Event, Policy, PolicyTerms, Receipt, ReceiptState, TokenProgram, address, first_window,
@@ -6,25 +6,27 @@ use driftshield_sdk::{
 };
 use driftshield_tests::{insurance::*, world::*};
 
-use super::{Scene, Step, assert_complete, check};
+use super::{StateFixture, Step, assert_complete, check};
 
 const WINDOWS: u64 = 4;
-/// Half of the cover, and all of it.
+/// Drift that pays half of the cover, in micro-units.
 const PART: u64 = 200_000;
+/// Drift that pays the whole cover, in micro-units.
 const FULL: u64 = 300_000;
 
-/// A policy on four windows that renews by itself.
+/// A policy on four windows, with automatic renewal.
 #[derive(Clone)]
-struct Covered {
+struct PolicyFixture {
     insured: Insured,
     holder: Wallet,
     terms: PolicyTerms,
-    /// As it is made.
-    made: Policy,
-    ended: Option<&'static str>,
+    /// The policy as it is bought: names the accounts of instructions when it does not exist.
+    initial: Policy,
+    /// State after the policy was closed.
+    end_state: Option<&'static str>,
 }
 
-impl Covered {
+impl PolicyFixture {
     fn new() -> Self {
         let mut insured = Insured::new();
         let holder = insured.world.wallet(CAPITAL);
@@ -40,11 +42,11 @@ impl Covered {
         let mut fork = insured.clone();
         fork.buy(&holder, 1, terms).unwrap();
         Self {
-            made: fork.policy(&holder, 1),
+            initial: fork.policy(&holder, 1),
             insured,
             holder,
             terms,
-            ended: None,
+            end_state: None,
         }
     }
 
@@ -52,7 +54,7 @@ impl Covered {
         if self.exists() {
             self.insured.policy(&self.holder, 1)
         } else {
-            self.made
+            self.initial
         }
     }
 
@@ -68,7 +70,7 @@ impl Covered {
         exists.then(|| world.receipt(model, window))
     }
 
-    /// The window of the largest drift that is covered; where none is measured, the last one that is.
+    /// The covered window with the largest drift; the last measured window if none of them is Final.
     fn best_window(&self) -> u64 {
         let policy = self.policy();
         let covered = (policy.first_window..=policy.last_window)
@@ -97,7 +99,7 @@ impl Covered {
         }
     }
 
-    /// What it was paid, and whether it could be paid more.
+    /// Names what the policy was paid, and what it could still be paid.
     fn payment(&self, policy: &Policy) -> String {
         let best = self.receipt(self.best_window());
         let drift = best
@@ -120,21 +122,21 @@ impl Covered {
         format!("{paid}{more}")
     }
 
-    // How a scene comes about.
+    // Fixtures in their states.
 
     fn bought() -> Self {
-        let mut scene = Self::new();
-        buy(&mut scene).unwrap();
-        while scene.insured.window < scene.terms.first_window {
-            scene.insured.measure(CALM_DRIFT);
+        let mut fixture = Self::new();
+        buy(&mut fixture).unwrap();
+        while fixture.insured.window < fixture.terms.first_window {
+            fixture.insured.measure(CALM_DRIFT);
         }
-        scene
+        fixture
     }
 
     fn before() -> Self {
-        let mut scene = Self::new();
-        buy(&mut scene).unwrap();
-        scene
+        let mut fixture = Self::new();
+        buy(&mut fixture).unwrap();
+        fixture
     }
 
     fn measured(mut self, drifts: &[u64]) -> Self {
@@ -146,7 +148,7 @@ impl Covered {
 
     fn then(mut self, step: fn(&mut Self) -> Outcome) -> Self {
         let sent = step(&mut self).unwrap();
-        self.watch(sent.event());
+        self.observe(sent.event());
         self
     }
 
@@ -157,10 +159,10 @@ impl Covered {
     }
 }
 
-impl Scene for Covered {
+impl StateFixture for PolicyFixture {
     fn state(&self) -> String {
         if !self.exists() {
-            return self.ended.unwrap_or("none").into();
+            return self.end_state.unwrap_or("none").into();
         }
         let policy = self.policy();
         let renewed = self.insured.world.now() < policy.previous_term.end;
@@ -168,8 +170,8 @@ impl Scene for Covered {
         format!("{renewed}{}{}", self.phase(&policy), self.payment(&policy))
     }
 
-    fn watch(&mut self, event: &Event) {
-        self.ended = match event {
+    fn observe(&mut self, event: &Event) {
+        self.end_state = match event {
             Event::PolicyClaimed(_) => Some("ended, all paid"),
             Event::PolicyCancelled(_) => Some("ended, cancelled"),
             Event::PolicyExpired(_) => Some("ended, expired"),
@@ -180,7 +182,7 @@ impl Scene for Covered {
 
 // Steps.
 
-fn buy(s: &mut Covered) -> Outcome {
+fn buy(s: &mut PolicyFixture) -> Outcome {
     let (vault, now) = (s.insured.vault(), s.insured.world.now());
     let terms = PolicyTerms {
         first_window: first_window(&vault, &s.insured.model(), now),
@@ -189,39 +191,39 @@ fn buy(s: &mut Covered) -> Outcome {
     s.insured.buy(&s.holder, 1, terms)
 }
 
-fn claim(s: &mut Covered) -> Outcome {
+fn claim(s: &mut PolicyFixture) -> Outcome {
     let claim = instruction::claim_policy(&s.policy(), &s.insured.vault(), s.best_window());
     s.insured.world.send(claim, &[])
 }
 
-fn cancel(s: &mut Covered) -> Outcome {
+fn cancel(s: &mut PolicyFixture) -> Outcome {
     let cancel = instruction::cancel_policy(&s.policy(), &s.insured.vault());
     s.insured.world.send(cancel, &[&s.holder.key])
 }
 
-fn cancel_unsigned(s: &mut Covered) -> Outcome {
+fn cancel_unsigned(s: &mut PolicyFixture) -> Outcome {
     let mut cancel = instruction::cancel_policy(&s.policy(), &s.insured.vault());
     cancel.accounts[0].is_signer = false;
     s.insured.world.send(cancel, &[])
 }
 
-fn renew(s: &mut Covered, signs: bool) -> Outcome {
+fn renew(s: &mut PolicyFixture, signs: bool) -> Outcome {
     let (policy, vault) = (s.policy(), s.insured.vault());
     let renew = instruction::renew_policy(&policy, &vault, s.holder.tokens, signs);
     let signers = if signs { vec![&s.holder.key] } else { vec![] };
     s.insured.world.send(renew, &signers)
 }
 
-fn renew_signed(s: &mut Covered) -> Outcome {
+fn renew_signed(s: &mut PolicyFixture) -> Outcome {
     renew(s, true)
 }
 
-fn expire(s: &mut Covered) -> Outcome {
+fn expire(s: &mut PolicyFixture) -> Outcome {
     let expire = instruction::expire_policy(&s.policy());
     s.insured.world.send(expire, &[])
 }
 
-const STEPS: &[Step<Covered>] = &[
+const STEPS: &[Step<PolicyFixture>] = &[
     ("buy_policy", buy),
     ("claim_policy", claim),
     ("cancel_policy by its holder", cancel),
@@ -232,17 +234,17 @@ const STEPS: &[Step<Covered>] = &[
 ];
 
 #[test]
-fn a_policy_does_in_every_state_what_its_table_says() {
+fn policy_instructions_match_the_state_table() {
     const CALM: u64 = CALM_DRIFT;
     assert_complete(STEPS, |accounts| accounts.contains(&"policy"));
-    let bought = Covered::bought;
+    let bought = PolicyFixture::bought;
     let paid = || bought().measured(&[PART]).then(claim);
-    let scenes = [
-        ("none", Covered::new()),
-        ("before its windows", Covered::before()),
+    let fixtures = [
+        ("none", PolicyFixture::new()),
+        ("before its windows", PolicyFixture::before()),
         (
             "renewed, before its windows",
-            Covered::before().then(renew_signed),
+            PolicyFixture::before().then(renew_signed),
         ),
         ("in its windows", bought().measured(&[CALM])),
         ("in its windows, worth a part", bought().measured(&[PART])),
@@ -296,11 +298,11 @@ fn a_policy_does_in_every_state_what_its_table_says() {
             "ended, all paid",
             bought().measured(&[FULL]).then(claim).measured(&[CALM]),
         ),
-        ("ended, cancelled", Covered::before().then(cancel)),
+        ("ended, cancelled", PolicyFixture::before().then(cancel)),
         (
             "ended, expired",
             bought().measured(&[CALM; 4]).past_grace().then(expire),
         ),
     ];
-    check("policy", &scenes, STEPS);
+    check("policy", &fixtures, STEPS);
 }

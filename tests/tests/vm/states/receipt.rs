@@ -1,57 +1,49 @@
-//! The states of a receipt.
+//! States of a receipt.
 
 use anchor_lang::bytemuck::Zeroable;
 use driftshield_sdk::{
-    Address, ChallengePayee, Event, MarketTerms, Policy, Receipt, ReceiptState, address,
-    instruction,
+    Address, ChallengePayee, Event, Policy, Receipt, ReceiptState, address, instruction,
 };
 use driftshield_tests::{insurance::*, world::*};
 
-use super::{Scene, Step, assert_complete, check};
+use super::{StateFixture, Step, assert_complete, check};
+use crate::stakeholders::Stakeholders;
 
-/// What the oracles find, and what reaches the policy's exhaustion.
+/// Drift that the oracles submit, in micro-units: the policy's exhaustion.
 const DRIFT: u64 = 300_000;
 
-/// A model of which one window is looked at, with a market and a policy that depend on it.
+/// The receipt of one window, with a market and a policy that depend on it.
 #[derive(Clone)]
-struct Window {
+struct ReceiptFixture {
     insured: Insured,
     window: u64,
     challenger: Wallet,
     market: Address,
-    /// As it was bought.
+    /// The policy as it was bought.
     policy: Policy,
-    ended: Option<&'static str>,
+    /// State after the receipt was closed.
+    end_state: Option<&'static str>,
 }
 
-impl Window {
-    /// The window has begun.
+impl ReceiptFixture {
+    /// The window has begun, and those before it are Final.
     fn new() -> Self {
-        let mut insured = Insured::new();
-        let [holder, creator, bettor] = [(); 3].map(|()| insured.world.wallet(CAPITAL));
-        insured.buy(&holder, 1, insured.terms()).unwrap();
-        let policy = insured.policy(&holder, 1);
-        let window = policy.first_window;
-        let terms = MarketTerms {
-            first_window: window,
-            last_window: window,
-            close_ts: insured.model().window_start(window).unwrap(),
-            ..market_terms(&insured.world, &insured.model)
-        };
-        let world = &mut insured.world;
-        let market = world.create_market(&insured.model, &creator, 1, terms);
-        let market = market.unwrap();
-        world.bet(&market, &bettor, 1, TOKEN).unwrap();
-        while insured.window < window {
-            insured.measure(CALM_DRIFT);
-        }
+        let mut stakeholders = Stakeholders::new();
+        stakeholders.measure_history();
+        let Stakeholders {
+            mut insured,
+            holder,
+            market,
+            window,
+            ..
+        } = stakeholders;
         Self {
             challenger: insured.world.wallet(CAPITAL),
+            policy: insured.policy(&holder, 1),
             insured,
             window,
             market,
-            policy,
-            ended: None,
+            end_state: None,
         }
     }
 
@@ -63,7 +55,7 @@ impl Window {
         address::receipt(&self.model(), self.window)
     }
 
-    /// As it is; where there is none, what names it.
+    /// The receipt; if it does not exist, one with the fields that name the accounts of instructions.
     fn receipt(&self) -> Receipt {
         if self.insured.world.exists(&self.address()) {
             return self.insured.world.receipt(&self.model(), self.window);
@@ -76,12 +68,13 @@ impl Window {
         }
     }
 
-    fn tell(&self, receipt: &Receipt) -> String {
+    /// Names the state that `receipt` stores.
+    fn describe(&self, receipt: &Receipt) -> String {
         let state = ReceiptState::from(receipt.state);
-        let somebody = receipt.challenger != Address::default();
+        let has_challenger = receipt.challenger != Address::default();
         let credits = (receipt.challenger_credit, receipt.treasury_credit);
         match state {
-            ReceiptState::Challenged if somebody => "Challenged by somebody".into(),
+            ReceiptState::Challenged if has_challenger => "Challenged by somebody".into(),
             ReceiptState::Challenged => "Challenged by disagreement".into(),
             ReceiptState::Final => match credits {
                 (0, 0) => "Final".into(),
@@ -112,12 +105,12 @@ impl Window {
         }
     }
 
-    // How a scene comes about.
+    // Fixtures in their states.
 
     fn over() -> Self {
-        let scene = Self::new();
-        let end = scene.insured.model().window_end(scene.window).unwrap();
-        scene.at(end)
+        let fixture = Self::new();
+        let end = fixture.insured.model().window_end(fixture.window).unwrap();
+        fixture.at(end)
     }
 
     fn at(mut self, time: i64) -> Self {
@@ -156,7 +149,7 @@ impl Window {
 
     fn then(mut self, step: fn(&mut Self) -> Outcome) -> Self {
         let sent = step(&mut self).unwrap();
-        self.watch(sent.event());
+        self.observe(sent.event());
         self
     }
 
@@ -164,14 +157,15 @@ impl Window {
         Self::over().submitted(&[DRIFT; 3])
     }
 
-    /// Two of three agree on nothing, and time is up.
+    /// The submit period is over, and the only two submissions disagree.
     fn disagreed() -> Self {
         Self::over()
             .submitted(&[DRIFT, DRIFT + 200_000])
             .submit_over()
     }
 
-    /// The third oracle, for which the others wait, asks its bond back.
+    /// The third oracle, which has not submitted, requests its bond, so that the others need not wait for
+    /// it.
     fn without_the_third(mut self) -> Self {
         let (model, oracle) = (self.model(), &self.insured.model.oracles[2]);
         let bonded = self.insured.world.seat(&model, &oracle.address()).bonded;
@@ -181,20 +175,20 @@ impl Window {
     }
 }
 
-impl Scene for Window {
+impl StateFixture for ReceiptFixture {
     fn state(&self) -> String {
         let period = self.period();
         if !self.insured.world.exists(&self.address()) {
-            return match self.ended {
-                Some(ended) => ended.into(),
+            return match self.end_state {
+                Some(state) => state.into(),
                 None => format!("none, {period}"),
             };
         }
         let mut receipt = self.receipt();
-        let mut state = self.tell(&receipt);
+        let mut state = self.describe(&receipt);
         let now = self.insured.world.now();
         if receipt.advance(&mut self.insured.model(), now).unwrap() {
-            state = format!("{state}, due to be {}", self.tell(&receipt));
+            state = format!("{state}, due to be {}", self.describe(&receipt));
             if period == "submit period" {
                 state += " early";
             }
@@ -205,71 +199,71 @@ impl Scene for Window {
         state
     }
 
-    fn watch(&mut self, event: &Event) {
+    fn observe(&mut self, event: &Event) {
         if let Event::ReceiptClosed(_) = event {
-            self.ended = Some("closed");
+            self.end_state = Some("closed");
         }
     }
 }
 
 // Steps.
 
-fn submit(s: &mut Window, oracle: usize, drift: u64) -> Outcome {
+fn submit(s: &mut ReceiptFixture, oracle: usize, drift: u64) -> Outcome {
     let world = &mut s.insured.world;
     world.submit(&s.insured.model, oracle, s.window, &share(drift))
 }
 
-fn challenge(s: &mut Window) -> Outcome {
+fn challenge(s: &mut ReceiptFixture) -> Outcome {
     let world = &mut s.insured.world;
     world.challenge(&s.insured.model, s.window, &s.challenger)
 }
 
-fn rule(s: &mut Window, drift: u64) -> Outcome {
+fn rule(s: &mut ReceiptFixture, drift: u64) -> Outcome {
     let (model, state) = (s.model(), s.insured.model());
     let rule = instruction::rule_receipt(model, &state, &s.receipt(), share(drift).to_vec());
     let arbiter = s.insured.world.arbiter.insecure_clone();
     s.insured.world.send(rule, &[&arbiter])
 }
 
-fn uphold(s: &mut Window) -> Outcome {
+fn uphold(s: &mut ReceiptFixture) -> Outcome {
     rule(s, DRIFT)
 }
 
-fn overrule(s: &mut Window) -> Outcome {
+fn overrule(s: &mut ReceiptFixture) -> Outcome {
     rule(s, CALM_DRIFT)
 }
 
-fn finalize(s: &mut Window) -> Outcome {
+fn finalize(s: &mut ReceiptFixture) -> Outcome {
     let finalize = instruction::finalize_receipt(s.model(), s.window);
     s.insured.world.send(finalize, &[])
 }
 
-fn collect(s: &mut Window, payee: ChallengePayee) -> Outcome {
+fn collect(s: &mut ReceiptFixture, payee: ChallengePayee) -> Outcome {
     let (model, state) = (s.model(), s.insured.model());
     let collect = instruction::collect_challenge(model, &state, &s.receipt(), payee);
     s.insured.world.send(collect, &[])
 }
 
-fn collect_treasurys(s: &mut Window) -> Outcome {
+fn collect_treasury(s: &mut ReceiptFixture) -> Outcome {
     collect(s, ChallengePayee::Treasury)
 }
 
-fn close(s: &mut Window) -> Outcome {
+fn close(s: &mut ReceiptFixture) -> Outcome {
     let close = instruction::close_receipt(&s.receipt());
     s.insured.world.send(close, &[])
 }
 
-fn settle(s: &mut Window) -> Outcome {
+fn settle(s: &mut ReceiptFixture) -> Outcome {
     let market = s.market;
     s.insured.world.settle(&market, 1)
 }
 
-fn claim(s: &mut Window) -> Outcome {
+fn claim(s: &mut ReceiptFixture) -> Outcome {
     let claim = instruction::claim_policy(&s.policy, &s.insured.vault(), s.window);
     s.insured.world.send(claim, &[])
 }
 
-const STEPS: &[Step<Window>] = &[
+const STEPS: &[Step<ReceiptFixture>] = &[
     ("submit_receipt of the first oracle", |s| {
         submit(s, 0, DRIFT)
     }),
@@ -280,7 +274,7 @@ const STEPS: &[Step<Window>] = &[
     ("rule_receipt for the median", uphold),
     ("rule_receipt against the median", overrule),
     ("finalize_receipt", finalize),
-    ("collect_challenge of the treasury", collect_treasurys),
+    ("collect_challenge of the treasury", collect_treasury),
     ("collect_challenge of the challenger", |s| {
         collect(s, ChallengePayee::Challenger)
     }),
@@ -290,16 +284,22 @@ const STEPS: &[Step<Window>] = &[
 ];
 
 #[test]
-fn a_receipt_does_in_every_state_what_its_table_says() {
+fn receipt_instructions_match_the_state_table() {
     assert_complete(STEPS, |accounts| accounts.contains(&"receipt"));
-    let one = || Window::over().submitted(&[DRIFT]);
-    let two = || Window::over().submitted(&[DRIFT; 2]);
-    let challenged = || Window::proposed().then(challenge);
-    let scenes = [
-        ("none, window running", Window::new()),
-        ("none, submit period", Window::over()),
-        ("none, submit period over", Window::over().submit_over()),
-        ("none, retention over", Window::over().retention_over()),
+    let one = || ReceiptFixture::over().submitted(&[DRIFT]);
+    let two = || ReceiptFixture::over().submitted(&[DRIFT; 2]);
+    let challenged = || ReceiptFixture::proposed().then(challenge);
+    let fixtures = [
+        ("none, window running", ReceiptFixture::new()),
+        ("none, submit period", ReceiptFixture::over()),
+        (
+            "none, submit period over",
+            ReceiptFixture::over().submit_over(),
+        ),
+        (
+            "none, retention over",
+            ReceiptFixture::over().retention_over(),
+        ),
         ("Collecting, no quorum", one()),
         ("Collecting, no quorum, due to be Void", one().submit_over()),
         (
@@ -321,20 +321,20 @@ fn a_receipt_does_in_every_state_what_its_table_says() {
         ),
         (
             "Collecting, a quorum, due to be Challenged by disagreement",
-            Window::disagreed(),
+            ReceiptFixture::disagreed(),
         ),
         (
             "Collecting, a quorum, due to be Void",
-            Window::disagreed().ruling_over(),
+            ReceiptFixture::disagreed().ruling_over(),
         ),
-        ("Proposed", Window::proposed()),
+        ("Proposed", ReceiptFixture::proposed()),
         (
             "Proposed, due to be Final",
-            Window::proposed().challenge_over(),
+            ReceiptFixture::proposed().challenge_over(),
         ),
         (
             "Proposed, due to be Final, retention over",
-            Window::proposed().retention_over(),
+            ReceiptFixture::proposed().retention_over(),
         ),
         ("Challenged by somebody", challenged()),
         (
@@ -343,11 +343,11 @@ fn a_receipt_does_in_every_state_what_its_table_says() {
         ),
         (
             "Challenged by disagreement",
-            Window::disagreed().then(finalize),
+            ReceiptFixture::disagreed().then(finalize),
         ),
         (
             "Challenged by disagreement, due to be Void",
-            Window::disagreed().then(finalize).ruling_over(),
+            ReceiptFixture::disagreed().then(finalize).ruling_over(),
         ),
         ("Final, both credits left", challenged().then(overrule)),
         (
@@ -370,10 +370,13 @@ fn a_receipt_does_in_every_state_what_its_table_says() {
             "Final, the treasury's credit left, retention over",
             challenged().then(uphold).retention_over(),
         ),
-        ("Final", Window::proposed().challenge_over().then(finalize)),
+        (
+            "Final",
+            ReceiptFixture::proposed().challenge_over().then(finalize),
+        ),
         (
             "Final, retention over",
-            Window::proposed().retention_over().then(finalize),
+            ReceiptFixture::proposed().retention_over().then(finalize),
         ),
         ("Void", one().submit_over().then(finalize)),
         (
@@ -382,5 +385,5 @@ fn a_receipt_does_in_every_state_what_its_table_says() {
         ),
         ("closed", one().retention_over().then(finalize).then(close)),
     ];
-    check("receipt", &scenes, STEPS);
+    check("receipt", &fixtures, STEPS);
 }

@@ -1,4 +1,4 @@
-//! The states of a vault.
+//! States of a vault.
 
 use driftshield_sdk::{
     Event, ListingTerms, Policy, PolicyTerms, PremiumPayee, Vault, VaultTerms, address,
@@ -6,28 +6,31 @@ use driftshield_sdk::{
 };
 use driftshield_tests::{insurance::*, world::*};
 
-use super::{Scene, Step, assert_complete, check};
+use super::{StateFixture, Step, assert_complete, check};
 
+/// Id of the tested vault. The manager has vault 1 already.
 const ID: u64 = 2;
-/// What the oracles find in windows that cost the vault all of its policies' cover.
+/// Drift that pays the whole cover of the policies, in micro-units.
 const DRIFT: u64 = 300_000;
 
-/// A vault of a manager who has another one, on a model with a history; who puts capital in, and a
-/// holder of one policy.
+/// The second vault of a manager, on a model with a history; two liquidity providers, and the holder of a
+/// policy.
 #[derive(Clone)]
-struct Backing {
+struct VaultFixture {
     insured: Insured,
     terms: VaultTerms,
+    /// A second liquidity provider, who deposits.
     newcomer: Wallet,
     holder: Wallet,
-    /// As it is made.
-    made: Vault,
-    /// As it was bought last, or what would name it.
+    /// The vault as it is created: names the accounts of instructions when it does not exist.
+    initial: Vault,
+    /// The policy as it was last bought: names the accounts of instructions when it does not exist.
     policy: Policy,
-    ended: Option<&'static str>,
+    /// State after the vault was closed.
+    end_state: Option<&'static str>,
 }
 
-impl Backing {
+impl VaultFixture {
     fn new() -> Self {
         Self::with(VaultTerms {
             max_utilisation_bps: 10_000,
@@ -47,19 +50,19 @@ impl Backing {
             ..fork.policy(&holder, 1)
         };
         insured.vault = vault;
-        let mut scene = Self {
-            made: insured.world.vault(&fork.vault),
+        let mut fixture = Self {
+            initial: insured.world.vault(&fork.vault),
             insured,
             terms,
             newcomer,
             holder,
             policy,
-            ended: None,
+            end_state: None,
         };
-        let mut fork = scene.clone();
+        let mut fork = fixture.clone();
         create(&mut fork).unwrap();
-        scene.made = fork.insured.vault();
-        scene
+        fixture.initial = fork.insured.vault();
+        fixture
     }
 
     fn exists(&self) -> bool {
@@ -72,6 +75,7 @@ impl Backing {
         self.insured.world.exists(&address)
     }
 
+    /// Names the state of a vault whose shares are all redeemed or burned.
     fn without_shares(&self, vault: &Vault) -> String {
         let now = self.insured.world.now();
         let mut state = String::new();
@@ -92,6 +96,7 @@ impl Backing {
         state
     }
 
+    /// Names the state of a vault that has shares.
     fn with_shares(&self, vault: &Vault) -> String {
         let owner = self.insured.lp.address();
         let requested = 0 < vault.requests;
@@ -118,7 +123,7 @@ impl Backing {
         format!("{capital}{unlisted}{request}")
     }
 
-    // How a scene comes about.
+    // Fixtures in their states.
 
     fn created() -> Self {
         Self::new().then(create)
@@ -142,7 +147,7 @@ impl Backing {
         Self::funded().then(buy)
     }
 
-    /// Cover for all the capital there is.
+    /// Sells cover for all free capital.
     fn fill(mut self) -> Self {
         let vault = self.insured.vault_now();
         let free = vault.assets - vault.locked;
@@ -155,7 +160,7 @@ impl Backing {
         let vault = if self.exists() {
             self.insured.vault()
         } else {
-            self.made
+            self.initial
         };
         let terms = PolicyTerms {
             cover,
@@ -166,7 +171,7 @@ impl Backing {
             self.holder.address(),
             id,
             self.insured.vault,
-            &self.made,
+            &self.initial,
             self.insured.model.address,
             self.holder.tokens,
             terms,
@@ -181,14 +186,14 @@ impl Backing {
             trigger: self.policy.trigger,
             exhaustion: self.policy.exhaustion,
             persistence: self.policy.persistence,
-            first_window: 0, // by the time of the purchase
+            first_window: 0, // set at the purchase
             windows: self.policy.windows,
             max_premium: u64::MAX,
             auto_renew: false,
         }
     }
 
-    /// Until the request is due, with windows measured on the way.
+    /// Passes `secs`, and finalizes the windows that end meanwhile.
     fn later(mut self, secs: i64) -> Self {
         let until = self.insured.world.now() + secs;
         let model = self.insured.model();
@@ -209,11 +214,11 @@ impl Backing {
 
     fn then(mut self, step: fn(&mut Self) -> Outcome) -> Self {
         let sent = step(&mut self).unwrap();
-        self.watch(sent.event());
+        self.observe(sent.event());
         self
     }
 
-    /// All of the capital is paid to a holder who paid a base unit for it.
+    /// A policy that cost one base unit is paid all of the capital.
     fn wiped_out() -> Self {
         let free = VaultTerms {
             base_bps: 0,
@@ -223,23 +228,23 @@ impl Backing {
             max_utilisation_bps: 10_000,
             ..vault_terms()
         };
-        let mut scene = Self::with(free).then(create).then(list).fund(CAPITAL);
-        scene.policy.cover = CAPITAL;
-        let mut scene = scene.then(buy);
-        while scene.insured.window < scene.policy.first_window {
-            scene.insured.measure(CALM_DRIFT);
+        let mut fixture = Self::with(free).then(create).then(list).fund(CAPITAL);
+        fixture.policy.cover = CAPITAL;
+        let mut fixture = fixture.then(buy);
+        while fixture.insured.window < fixture.policy.first_window {
+            fixture.insured.measure(CALM_DRIFT);
         }
-        scene.insured.measure(DRIFT);
-        scene.policy = scene.insured.policy(&scene.holder, 1);
-        let mut scene = scene.then(claim);
-        scene.insured.measure(CALM_DRIFT);
-        scene
+        fixture.insured.measure(DRIFT);
+        fixture.policy = fixture.insured.policy(&fixture.holder, 1);
+        let mut fixture = fixture.then(claim);
+        fixture.insured.measure(CALM_DRIFT);
+        fixture
     }
 
-    /// Everybody has left after a policy paid the manager.
+    /// All shares are withdrawn after the manager has earned a fee.
     fn deserted() -> Self {
         Self::covered()
-            .then(cancel)
+            .then(cancel_policy)
             .then(request)
             .cooled()
             .then(withdraw)
@@ -265,10 +270,10 @@ impl Backing {
     }
 }
 
-impl Scene for Backing {
+impl StateFixture for VaultFixture {
     fn state(&self) -> String {
         if !self.exists() {
-            return self.ended.unwrap_or("none").into();
+            return self.end_state.unwrap_or("none").into();
         }
         let vault = self.insured.vault_now();
         let supply = self.insured.world.svm.get_account(&vault.share_mint);
@@ -283,9 +288,9 @@ impl Scene for Backing {
         }
     }
 
-    fn watch(&mut self, event: &Event) {
+    fn observe(&mut self, event: &Event) {
         match event {
-            Event::VaultClosed(_) => self.ended = Some("closed"),
+            Event::VaultClosed(_) => self.end_state = Some("closed"),
             Event::PolicyBought(_) => self.policy = self.insured.policy(&self.holder, 1),
             _ => {}
         }
@@ -294,7 +299,7 @@ impl Scene for Backing {
 
 // Steps.
 
-fn create(s: &mut Backing) -> Outcome {
+fn create(s: &mut VaultFixture) -> Outcome {
     let (manager, collateral) = (s.insured.manager.address(), s.insured.world.collateral());
     let create = instruction::create_vault(manager, ID, &collateral, COOLDOWN, 1_000, s.terms);
     let sent = s.insured.world.send(create, &[&s.insured.manager.key])?;
@@ -306,13 +311,13 @@ fn create(s: &mut Backing) -> Outcome {
     Ok(sent)
 }
 
-fn update(s: &mut Backing) -> Outcome {
+fn update(s: &mut VaultFixture) -> Outcome {
     let manager = &s.insured.manager;
     let update = instruction::update_vault(manager.address(), s.insured.vault, s.terms);
     s.insured.world.send(update, &[&manager.key])
 }
 
-fn list(s: &mut Backing) -> Outcome {
+fn list(s: &mut VaultFixture) -> Outcome {
     let terms = ListingTerms {
         model_version: s.policy.model_version,
         cap: 100_000 * TOKEN,
@@ -323,133 +328,133 @@ fn list(s: &mut Backing) -> Outcome {
     s.insured.world.send(list, &[&manager.key])
 }
 
-fn deposit(s: &mut Backing) -> Outcome {
+fn deposit(s: &mut VaultFixture) -> Outcome {
     let (owner, vault) = (&s.newcomer, s.insured.vault);
     let (key, source) = (owner.address(), owner.tokens);
-    let seen = if s.insured.world.exists(&vault) {
+    let state = if s.insured.world.exists(&vault) {
         s.insured.vault()
     } else {
-        s.made
+        s.initial
     };
-    let deposit = instruction::deposit(key, vault, &seen, source, TOKEN, 0);
+    let deposit = instruction::deposit(key, vault, &state, source, TOKEN, 0);
     s.insured.world.send(deposit, &[&owner.key])
 }
 
-/// For all shares of the provider's, or for one where it has none.
-fn request(s: &mut Backing) -> Outcome {
+/// Requests all shares of the provider, or one share if it has none.
+fn request(s: &mut VaultFixture) -> Outcome {
     let owner = s.insured.provider();
-    let account = address::share_account(&owner.address(), &s.made);
+    let account = address::share_account(&owner.address(), &s.initial);
     let shares = s.insured.world.tokens(&account).max(1);
     let vault = s.insured.vault;
-    let request = instruction::request_withdraw(owner.address(), vault, &s.made, shares);
+    let request = instruction::request_withdraw(owner.address(), vault, &s.initial, shares);
     s.insured.world.send(request, &[&owner.key])
 }
 
-fn give_up(s: &mut Backing) -> Outcome {
+fn cancel_request(s: &mut VaultFixture) -> Outcome {
     let (owner, vault) = (s.insured.provider(), s.insured.vault);
-    let cancel = instruction::cancel_withdraw(owner.address(), vault, &s.made);
+    let cancel = instruction::cancel_withdraw(owner.address(), vault, &s.initial);
     s.insured.world.send(cancel, &[&owner.key])
 }
 
-fn withdraw(s: &mut Backing) -> Outcome {
+fn withdraw(s: &mut VaultFixture) -> Outcome {
     let owner = s.insured.lp.address();
-    let withdraw = instruction::withdraw(owner, s.insured.vault, &s.made);
+    let withdraw = instruction::withdraw(owner, s.insured.vault, &s.initial);
     s.insured.world.send(withdraw, &[])
 }
 
-fn collect(s: &mut Backing, payee: PremiumPayee) -> Outcome {
-    let collect = instruction::collect_manager_fees(s.insured.vault, &s.made, payee);
+fn collect(s: &mut VaultFixture, payee: PremiumPayee) -> Outcome {
+    let collect = instruction::collect_manager_fees(s.insured.vault, &s.initial, payee);
     s.insured.world.send(collect, &[])
 }
 
-fn collect_managers(s: &mut Backing) -> Outcome {
+fn collect_manager(s: &mut VaultFixture) -> Outcome {
     collect(s, PremiumPayee::Manager)
 }
 
-fn close_exposure(s: &mut Backing) -> Outcome {
+fn close_exposure(s: &mut VaultFixture) -> Outcome {
     let (vault, model) = (s.insured.vault, s.insured.model.address);
-    let close = instruction::close_exposure(vault, &s.made, model);
+    let close = instruction::close_exposure(vault, &s.initial, model);
     s.insured.world.send(close, &[])
 }
 
-fn close_signed(s: &mut Backing) -> Outcome {
-    let close = instruction::close_vault(s.insured.vault, &s.made, true);
+fn close_signed(s: &mut VaultFixture) -> Outcome {
+    let close = instruction::close_vault(s.insured.vault, &s.initial, true);
     s.insured.world.send(close, &[&s.insured.manager.key])
 }
 
-fn close_unsigned(s: &mut Backing) -> Outcome {
-    let close = instruction::close_vault(s.insured.vault, &s.made, false);
+fn close_unsigned(s: &mut VaultFixture) -> Outcome {
+    let close = instruction::close_vault(s.insured.vault, &s.initial, false);
     s.insured.world.send(close, &[])
 }
 
-fn buy(s: &mut Backing) -> Outcome {
+fn buy(s: &mut VaultFixture) -> Outcome {
     let id = if s.exists_policy() { 3 } else { 1 };
     s.buy(id, s.policy.cover)
 }
 
-fn claim(s: &mut Backing) -> Outcome {
+fn claim(s: &mut VaultFixture) -> Outcome {
     let window: u64 = s.insured.window - 1;
-    let claim = instruction::claim_policy(&s.policy, &s.made, window);
+    let claim = instruction::claim_policy(&s.policy, &s.initial, window);
     s.insured.world.send(claim, &[])
 }
 
-fn cancel(s: &mut Backing) -> Outcome {
-    let cancel = instruction::cancel_policy(&s.policy, &s.made);
+fn cancel_policy(s: &mut VaultFixture) -> Outcome {
+    let cancel = instruction::cancel_policy(&s.policy, &s.initial);
     s.insured.world.send(cancel, &[&s.holder.key])
 }
 
-fn renew(s: &mut Backing) -> Outcome {
-    let renew = instruction::renew_policy(&s.policy, &s.made, s.holder.tokens, true);
+fn renew(s: &mut VaultFixture) -> Outcome {
+    let renew = instruction::renew_policy(&s.policy, &s.initial, s.holder.tokens, true);
     s.insured.world.send(renew, &[&s.holder.key])
 }
 
-fn expire(s: &mut Backing) -> Outcome {
+fn expire(s: &mut VaultFixture) -> Outcome {
     let expire = instruction::expire_policy(&s.policy);
     s.insured.world.send(expire, &[])
 }
 
-const STEPS: &[Step<Backing>] = &[
+const STEPS: &[Step<VaultFixture>] = &[
     ("create_vault", create),
     ("update_vault", update),
     ("list_model", list),
     ("deposit", deposit),
     ("request_withdraw", request),
-    ("cancel_withdraw", give_up),
+    ("cancel_withdraw", cancel_request),
     ("withdraw", withdraw),
     ("collect_manager_fees of the treasury", |s| {
         collect(s, PremiumPayee::Treasury)
     }),
-    ("collect_manager_fees of the manager", collect_managers),
+    ("collect_manager_fees of the manager", collect_manager),
     ("close_exposure", close_exposure),
     ("close_vault by its manager", close_signed),
     ("close_vault by anyone", close_unsigned),
     ("buy_policy", buy),
     ("claim_policy", claim),
-    ("cancel_policy", cancel),
+    ("cancel_policy", cancel_policy),
     ("renew_policy", renew),
     ("expire_policy", expire),
 ];
 
 #[test]
-fn a_vault_does_in_every_state_what_its_table_says() {
-    // A market has a token account of this name.
+fn vault_instructions_match_the_state_table() {
+    // The token account of a market is called `vault` too.
     assert_complete(STEPS, |accounts| {
         accounts.contains(&"vault") && !accounts.contains(&"market")
     });
-    let requested = |scene: Backing| scene.then(request);
-    let unlisted = || Backing::created().fund(CAPITAL);
-    let scenes = [
-        ("none", Backing::new()),
-        ("no shares, in its notice", Backing::created()),
-        ("no shares", Backing::created().after_notice()),
-        ("no shares, listed, in its notice", Backing::listed()),
+    let requested = |fixture: VaultFixture| fixture.then(request);
+    let unlisted = || VaultFixture::created().fund(CAPITAL);
+    let fixtures = [
+        ("none", VaultFixture::new()),
+        ("no shares, in its notice", VaultFixture::created()),
+        ("no shares", VaultFixture::created().after_notice()),
+        ("no shares, listed, in its notice", VaultFixture::listed()),
         (
             "no shares, listed",
-            Backing::created().after_notice().then(list),
+            VaultFixture::created().after_notice().then(list),
         ),
         (
             "no shares, listed long ago",
-            Backing::listed().after_notice(),
+            VaultFixture::listed().after_notice(),
         ),
         ("capital, unlisted", unlisted()),
         (
@@ -460,77 +465,79 @@ fn a_vault_does_in_every_state_what_its_table_says() {
             "capital, unlisted, request due",
             requested(unlisted()).cooled(),
         ),
-        ("capital", Backing::funded()),
+        ("capital", VaultFixture::funded()),
         (
             "capital, request cooling down",
-            requested(Backing::funded()),
+            requested(VaultFixture::funded()),
         ),
         (
             "capital, request due",
-            requested(Backing::funded()).cooled(),
+            requested(VaultFixture::funded()).cooled(),
         ),
-        ("capital and cover", Backing::covered()),
+        ("capital and cover", VaultFixture::covered()),
         (
             "capital and cover, request cooling down",
-            requested(Backing::covered()),
+            requested(VaultFixture::covered()),
         ),
         (
             "capital and cover, request due",
-            requested(Backing::covered()).cooled(),
+            requested(VaultFixture::covered()).cooled(),
         ),
-        ("all capital locked", Backing::covered().fill()),
+        ("all capital locked", VaultFixture::covered().fill()),
         (
             "all capital locked, request cooling down",
-            requested(Backing::covered().fill()),
+            requested(VaultFixture::covered().fill()),
         ),
         (
             "all capital locked, request due",
-            requested(Backing::covered().fill()).cooled().then(withdraw),
+            requested(VaultFixture::covered().fill())
+                .cooled()
+                .then(withdraw),
         ),
-        ("wiped out", Backing::wiped_out()),
+        ("wiped out", VaultFixture::wiped_out()),
         (
             "wiped out, request cooling down",
-            requested(Backing::wiped_out()),
+            requested(VaultFixture::wiped_out()),
         ),
         (
             "wiped out, request due",
-            requested(Backing::wiped_out()).cooled(),
+            requested(VaultFixture::wiped_out()).cooled(),
         ),
         (
             "no shares, listed long ago, fees left",
-            Backing::deserted().after_notice(),
+            VaultFixture::deserted().after_notice(),
         ),
         (
             "no shares, fees left",
-            Backing::deserted().after_notice().then(close_exposure),
+            VaultFixture::deserted().after_notice().then(close_exposure),
         ),
         (
             "no shares, listed, fees left",
-            Backing::deserted()
+            VaultFixture::deserted()
                 .after_notice()
                 .then(close_exposure)
                 .then(list),
         ),
-        ("closed", Backing::created().then(close_signed)),
+        ("closed", VaultFixture::created().then(close_signed)),
         (
             "all shares burned, listed, in its notice",
-            Backing::funded().burned(),
+            VaultFixture::funded().burned(),
         ),
         (
             "all shares burned, listed",
-            Backing::funded().burned().after_notice().then(list),
+            VaultFixture::funded().burned().after_notice().then(list),
         ),
         (
             "all shares burned, listed long ago",
-            Backing::funded().burned().after_notice(),
+            VaultFixture::funded().burned().after_notice(),
         ),
         (
             "all shares burned",
-            Backing::funded()
+            VaultFixture::funded()
                 .burned()
                 .after_notice()
                 .then(close_exposure),
         ),
     ];
-    check("vault", &scenes, STEPS);
+    check("vault", &fixtures, STEPS);
 }

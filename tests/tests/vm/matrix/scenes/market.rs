@@ -1,98 +1,98 @@
-use driftshield_sdk::{FeePayee, Instruction, MarketTerms, instruction};
+//! Scenes of the instructions on markets.
+
+use driftshield_sdk::{FeePayee, Instruction, instruction};
 use driftshield_tests::{insurance::CALM_DRIFT, world::*};
 
-use crate::matrix::town::{FIRST, LAST, Town};
+use crate::{
+    matrix::fixture::{FIRST_WINDOW, Fixture, LAST_WINDOW},
+    stakeholders::market_terms_on,
+};
 
-pub fn create_market(town: &mut Town) -> Instruction {
-    let site = town.here();
-    let state = town.world.model(&site.model.address);
-    let terms = MarketTerms {
-        first_window: 20,
-        last_window: 21,
-        ..market_terms(&town.world, &site.model)
-    };
-    let terms = MarketTerms {
-        close_ts: state.window_start(20).unwrap(),
-        ..terms
-    };
-    instruction::create_market(site.creator.address(), 3, site.model.address, &state, terms)
+pub fn create_market(fixture: &mut Fixture) -> Instruction {
+    let set = fixture.target();
+    let state = fixture.world.model(&set.model.address);
+    let terms = market_terms_on(&fixture.world, &set.model, 20, 21);
+    instruction::create_market(set.creator.address(), 3, set.model.address, &state, terms)
 }
 
-pub fn cancel_market(town: &mut Town) -> Instruction {
-    let market = town.here().idle_market;
-    instruction::cancel_market(market, &town.world.market(&market), true)
+pub fn cancel_market(fixture: &mut Fixture) -> Instruction {
+    let market = fixture.target().idle_market;
+    instruction::cancel_market(market, &fixture.world.market(&market), true)
 }
 
-pub fn cancel_market_by_anyone(town: &mut Town) -> Instruction {
-    let market = town.here().idle_market;
-    let state = town.world.market(&market);
-    town.world.warp_to(state.close_ts);
+pub fn cancel_market_by_anyone(fixture: &mut Fixture) -> Instruction {
+    let market = fixture.target().idle_market;
+    let state = fixture.world.market(&market);
+    fixture.world.warp_to(state.close_ts);
     instruction::cancel_market(market, &state, false)
 }
 
-pub fn place_bet(town: &mut Town) -> Instruction {
-    let (market, bettor) = (town.here().market, &town.here().winner);
-    let state = town.world.market(&market);
+pub fn place_bet(fixture: &mut Fixture) -> Instruction {
+    let (market, bettor) = (fixture.target().market, &fixture.target().winner);
+    let state = fixture.world.market(&market);
     instruction::place_bet(bettor.address(), market, &state, bettor.tokens, 0, TOKEN, 0)
 }
 
-pub fn place_bet_first(town: &mut Town) -> Instruction {
-    let (market, bettor) = (town.here().idle_market, &town.here().winner);
-    let state = town.world.market(&market);
+pub fn place_bet_first(fixture: &mut Fixture) -> Instruction {
+    let (market, bettor) = (fixture.target().idle_market, &fixture.target().winner);
+    let state = fixture.world.market(&market);
     instruction::place_bet(bettor.address(), market, &state, bettor.tokens, 0, TOKEN, 0)
 }
 
-/// By a Final receipt, one that time has made Final, and one that there isn't.
-pub fn settle_market(town: &mut Town) -> Instruction {
-    town.measure_to(FIRST, CALM_DRIFT);
-    town.submit(CALM_DRIFT);
-    let state = town.world.model(&town.here().model.address);
-    town.world.warp_to(state.submit_end(LAST).unwrap());
-    let market = town.here().market;
-    instruction::settle_market(market, &town.world.market(&market), 3)
+/// Settles by three windows: a receipt that is Final, a receipt whose challenge period is over, and a
+/// window without a receipt.
+pub fn settle_market(fixture: &mut Fixture) -> Instruction {
+    fixture.measure_through(FIRST_WINDOW, CALM_DRIFT);
+    fixture.submit(CALM_DRIFT);
+    let state = fixture.world.model(&fixture.target().model.address);
+    fixture
+        .world
+        .warp_to(state.submit_end(LAST_WINDOW).unwrap());
+    let market = fixture.target().market;
+    instruction::settle_market(market, &fixture.world.market(&market), 3)
 }
 
-pub fn claim(town: &mut Town) -> Instruction {
-    town.settle();
-    let site = town.here();
-    let state = town.world.market(&site.market);
-    instruction::claim(site.winner.address(), site.market, &state)
+pub fn claim(fixture: &mut Fixture) -> Instruction {
+    fixture.settle_markets();
+    let set = fixture.target();
+    let state = fixture.world.market(&set.market);
+    instruction::claim(set.winner.address(), set.market, &state)
 }
 
-/// Of a position that is paid nothing.
-pub fn claim_lost(town: &mut Town) -> Instruction {
-    town.settle();
-    let site = town.here();
-    let state = town.world.market(&site.market);
-    instruction::claim(site.loser.address(), site.market, &state)
+/// Claims a losing position, which is paid nothing.
+pub fn claim_lost(fixture: &mut Fixture) -> Instruction {
+    fixture.settle_markets();
+    let set = fixture.target();
+    let state = fixture.world.market(&set.market);
+    instruction::claim(set.loser.address(), set.market, &state)
 }
 
-/// Signed by the owner, who may then be paid anywhere.
-pub fn claim_signed(town: &mut Town) -> Instruction {
-    let mut claim = claim(town);
+/// Signed by the owner, which allows any destination.
+pub fn claim_signed(fixture: &mut Fixture) -> Instruction {
+    let mut claim = claim(fixture);
     claim.accounts[0].is_signer = true;
     claim
 }
 
-fn collect(town: &mut Town, payee: FeePayee) -> Instruction {
-    town.settle();
-    let market = town.here().market;
-    instruction::collect_fees(market, &town.world.market(&market), payee)
+fn collect(fixture: &mut Fixture, payee: FeePayee) -> Instruction {
+    fixture.settle_markets();
+    let market = fixture.target().market;
+    instruction::collect_fees(market, &fixture.world.market(&market), payee)
 }
 
-pub fn collect_fees(town: &mut Town) -> Instruction {
-    collect(town, FeePayee::Creator)
+pub fn collect_fees(fixture: &mut Fixture) -> Instruction {
+    collect(fixture, FeePayee::Creator)
 }
 
-pub fn collect_fees_treasury(town: &mut Town) -> Instruction {
-    collect(town, FeePayee::Treasury)
+pub fn collect_fees_treasury(fixture: &mut Fixture) -> Instruction {
+    collect(fixture, FeePayee::Treasury)
 }
 
-pub fn close_market(town: &mut Town) -> Instruction {
-    town.settle();
-    town.everywhere(|insured, site| {
-        let (world, market) = (&mut insured.world, site.market);
-        for owner in [&site.winner, &site.loser] {
+pub fn close_market(fixture: &mut Fixture) -> Instruction {
+    fixture.settle_markets();
+    fixture.for_each_set(|insured, set| {
+        let (world, market) = (&mut insured.world, set.market);
+        for owner in [&set.winner, &set.loser] {
             world.claim(&market, &owner.address()).unwrap();
         }
         for payee in [FeePayee::Creator, FeePayee::Treasury] {
@@ -100,6 +100,6 @@ pub fn close_market(town: &mut Town) -> Instruction {
             world.send(collect, &[]).unwrap();
         }
     });
-    let market = town.here().market;
-    instruction::close_market(market, &town.world.market(&market))
+    let market = fixture.target().market;
+    instruction::close_market(market, &fixture.world.market(&market))
 }

@@ -1,77 +1,80 @@
+//! Scenes of the instructions on models, their oracles and bonds.
+
 use driftshield_sdk::{Address, Instruction, instruction};
 use driftshield_tests::world::*;
 
-use crate::matrix::town::Town;
+use crate::matrix::fixture::Fixture;
 
-pub fn register_model(town: &mut Town) -> Instruction {
-    let (world, owner) = (&town.world, &town.here().model.owner);
+pub fn register_model(fixture: &mut Fixture) -> Instruction {
+    let (world, owner) = (&fixture.world, &fixture.target().model.owner);
     instruction::register_model(
         owner.address(),
         3,
         &world.collateral(),
         share_spec(world),
-        model_terms(&town.here().model.oracles),
+        model_terms(&fixture.target().model.oracles),
     )
 }
 
-pub fn update_model(town: &mut Town) -> Instruction {
-    let site = town.here();
-    let terms = model_terms(&site.model.oracles);
-    instruction::update_model(site.model.owner.address(), site.idle, terms)
+pub fn update_model(fixture: &mut Fixture) -> Instruction {
+    let set = fixture.target();
+    let terms = model_terms(&set.model.oracles);
+    instruction::update_model(set.model.owner.address(), set.idle_model, terms)
 }
 
-pub fn retire_model(town: &mut Town) -> Instruction {
-    let model = &town.here().model;
+pub fn retire_model(fixture: &mut Fixture) -> Instruction {
+    let model = &fixture.target().model;
     instruction::retire_model(model.owner.address(), model.address)
 }
 
-pub fn bond(town: &mut Town) -> Instruction {
-    bond_on(town, town.here().model.address)
+pub fn bond(fixture: &mut Fixture) -> Instruction {
+    bond_on(fixture, fixture.target().model.address)
 }
 
-pub fn bond_first(town: &mut Town) -> Instruction {
-    bond_on(town, town.here().idle)
+pub fn bond_first(fixture: &mut Fixture) -> Instruction {
+    bond_on(fixture, fixture.target().idle_model)
 }
 
-fn bond_on(town: &Town, model: Address) -> Instruction {
-    let oracle = &town.here().model.oracles[0];
-    let state = town.world.model(&model);
+fn bond_on(fixture: &Fixture, model: Address) -> Instruction {
+    let oracle = &fixture.target().model.oracles[0];
+    let state = fixture.world.model(&model);
     instruction::bond(oracle.address(), model, &state, oracle.tokens, TOKEN)
 }
 
-pub fn request_unbond(town: &mut Town) -> Instruction {
-    let model = &town.here().model;
+pub fn request_unbond(fixture: &mut Fixture) -> Instruction {
+    let model = &fixture.target().model;
     instruction::request_unbond(model.oracles[0].address(), model.address, TOKEN)
 }
 
-/// Every model's first oracle takes `amount` of its bond, or all of it, back.
-fn unbond(town: &mut Town, amount: Option<u64>) {
-    town.everywhere(|insured, site| {
-        let (oracle, model) = (&site.model.oracles[0], site.model.address);
+/// The first oracle of each set requests `amount` of its bond, or all of it if `None`, and waits until
+/// it can be withdrawn.
+fn unbond(fixture: &mut Fixture, amount: Option<u64>) {
+    fixture.for_each_set(|insured, set| {
+        let (oracle, model) = (&set.model.oracles[0], set.model.address);
         let seat = insured.world.seat(&model, &oracle.address());
         let amount = amount.unwrap_or(seat.bonded);
         let request = instruction::request_unbond(oracle.address(), model, amount);
         insured.world.send(request, &[&oracle.key]).unwrap();
     });
-    let model = town.world.model(&town.here().model.address);
-    town.world.pass(model.unbond_secs);
+    let model = fixture.world.model(&fixture.target().model.address);
+    fixture.world.pass(model.unbond_secs);
 }
 
-pub fn withdraw_bond(town: &mut Town) -> Instruction {
-    unbond(town, Some(TOKEN));
-    let model = &town.here().model;
-    let state = town.world.model(&model.address);
+pub fn withdraw_bond(fixture: &mut Fixture) -> Instruction {
+    unbond(fixture, Some(TOKEN));
+    let model = &fixture.target().model;
+    let state = fixture.world.model(&model.address);
     instruction::withdraw_bond(model.oracles[0].address(), model.address, &state)
 }
 
-pub fn close_seat(town: &mut Town) -> Instruction {
-    unbond(town, None);
-    town.everywhere(|insured, site| {
-        let (oracle, model) = (site.model.oracles[0].address(), site.model.address);
+pub fn close_seat(fixture: &mut Fixture) -> Instruction {
+    unbond(fixture, None);
+    fixture.for_each_set(|insured, set| {
+        let (oracle, model) = (set.model.oracles[0].address(), set.model.address);
         let state = insured.world.model(&model);
         let withdraw = instruction::withdraw_bond(oracle, model, &state);
         insured.world.send(withdraw, &[]).unwrap();
     });
-    let model = &town.here().model;
+    let model = &fixture.target().model;
     instruction::close_seat(model.oracles[0].address(), model.address)
 }

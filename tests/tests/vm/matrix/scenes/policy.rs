@@ -1,59 +1,73 @@
+//! Scenes of the instructions on policies.
+
 use driftshield_sdk::{Instruction, Policy, PolicyTerms, instruction};
 use driftshield_tests::insurance::CALM_DRIFT;
 
-use crate::matrix::town::{FIRST, LAST, Town};
+use crate::matrix::fixture::{FIRST_WINDOW, Fixture, LAST_WINDOW};
 
-/// The policy, of a vault that covers a second model.
-fn policy(town: &mut Town) -> Policy {
-    town.list_idle(1);
-    let site = town.here();
-    town.world.policy(&site.vault, &site.holder.address(), 1)
+/// Policy 1 of the holder, in a vault that lists a second model.
+fn policy(fixture: &mut Fixture) -> Policy {
+    fixture.list_idle_models(1);
+    let set = fixture.target();
+    fixture.world.policy(&set.vault, &set.holder.address(), 1)
 }
 
-pub fn buy_policy(town: &mut Town) -> Instruction {
-    town.list_idle(1);
-    let site = town.here();
-    let insured = site.insured(town.world.clone());
+pub fn buy_policy(fixture: &mut Fixture) -> Instruction {
+    fixture.list_idle_models(1);
+    let set = fixture.target();
+    let insured = set.insured(fixture.world.clone());
     let terms: PolicyTerms = insured.terms();
     instruction::buy_policy(
-        site.holder.address(),
+        set.holder.address(),
         2,
-        site.vault,
+        set.vault,
         &insured.vault(),
-        site.model.address,
-        site.holder.tokens,
+        set.model.address,
+        set.holder.tokens,
         terms,
     )
 }
 
-/// By two windows, of a policy that they pay all of.
-pub fn claim_policy(town: &mut Town) -> Instruction {
-    town.measure_to(FIRST - 1, CALM_DRIFT);
-    town.measure_to(LAST, 400_000);
-    let (policy, vault) = (policy(town), town.world.vault(&town.here().vault));
-    instruction::claim_policy(&policy, &vault, FIRST)
+/// Claims by windows whose drift pays the whole cover.
+pub fn claim_policy(fixture: &mut Fixture) -> Instruction {
+    fixture.measure_through(FIRST_WINDOW - 1, CALM_DRIFT);
+    fixture.measure_through(LAST_WINDOW, 400_000);
+    let (policy, vault) = (
+        policy(fixture),
+        fixture.world.vault(&fixture.target().vault),
+    );
+    instruction::claim_policy(&policy, &vault, FIRST_WINDOW)
 }
 
-pub fn cancel_policy(town: &mut Town) -> Instruction {
-    let (policy, vault) = (policy(town), town.world.vault(&town.here().vault));
+pub fn cancel_policy(fixture: &mut Fixture) -> Instruction {
+    let (policy, vault) = (
+        policy(fixture),
+        fixture.world.vault(&fixture.target().vault),
+    );
     instruction::cancel_policy(&policy, &vault)
 }
 
-fn renew(town: &mut Town, signs: bool) -> Instruction {
-    let (policy, vault) = (policy(town), town.world.vault(&town.here().vault));
-    instruction::renew_policy(&policy, &vault, town.here().holder.tokens, signs)
+fn renew(fixture: &mut Fixture, signs: bool) -> Instruction {
+    let (policy, vault) = (
+        policy(fixture),
+        fixture.world.vault(&fixture.target().vault),
+    );
+    instruction::renew_policy(&policy, &vault, fixture.target().holder.tokens, signs)
 }
 
-pub fn renew_policy(town: &mut Town) -> Instruction {
-    renew(town, true)
+pub fn renew_policy(fixture: &mut Fixture) -> Instruction {
+    renew(fixture, true)
 }
 
-pub fn renew_policy_by_anyone(town: &mut Town) -> Instruction {
-    renew(town, false)
+pub fn renew_policy_by_anyone(fixture: &mut Fixture) -> Instruction {
+    renew(fixture, false)
 }
 
-pub fn expire_policy(town: &mut Town) -> Instruction {
-    let (policy, model) = (policy(town), town.world.model(&town.here().model.address));
-    town.world.warp_to(policy.expires_at(&model).unwrap());
+pub fn expire_policy(fixture: &mut Fixture) -> Instruction {
+    let (policy, model) = (
+        policy(fixture),
+        fixture.world.model(&fixture.target().model.address),
+    );
+    fixture.world.warp_to(policy.expires_at(&model).unwrap());
     instruction::expire_policy(&policy)
 }

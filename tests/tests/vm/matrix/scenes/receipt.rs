@@ -1,18 +1,22 @@
+//! Scenes of the instructions on receipts.
+
 use driftshield_sdk::{ChallengePayee, Instruction, Receipt, address, instruction};
 use driftshield_tests::{insurance::CALM_DRIFT, world::*};
 
-use crate::matrix::town::Town;
+use crate::matrix::fixture::Fixture;
 
-/// The window that a scene is about: the next one to measure.
+/// The next window to measure, whose receipt the instructions act on.
 const WINDOW: u64 = driftshield_tests::insurance::HISTORY;
 
-fn receipt(town: &Town) -> Receipt {
-    town.world.receipt(&town.here().model.address, WINDOW)
+fn receipt(fixture: &Fixture) -> Receipt {
+    fixture
+        .world
+        .receipt(&fixture.target().model.address, WINDOW)
 }
 
-pub fn submit_receipt_first(town: &mut Town) -> Instruction {
-    let model = town.here().model.clone();
-    town.world.warp_to_end(&model, WINDOW);
+pub fn submit_receipt_first(fixture: &mut Fixture) -> Instruction {
+    let model = fixture.target().model.clone();
+    fixture.world.warp_to_end(&model, WINDOW);
     instruction::submit_receipt(
         model.oracles[0].address(),
         model.address,
@@ -23,23 +27,23 @@ pub fn submit_receipt_first(town: &mut Town) -> Instruction {
     )
 }
 
-pub fn submit_receipt(town: &mut Town) -> Instruction {
-    let submit = submit_receipt_first(town);
-    town.everywhere(|insured, site| {
+pub fn submit_receipt(fixture: &mut Fixture) -> Instruction {
+    let submit = submit_receipt_first(fixture);
+    fixture.for_each_set(|insured, set| {
         let counts = share(CALM_DRIFT);
         insured
             .world
-            .submit(&site.model, 1, WINDOW, &counts)
+            .submit(&set.model, 1, WINDOW, &counts)
             .unwrap();
     });
-    town.window = WINDOW + 1;
+    fixture.window = WINDOW + 1;
     submit
 }
 
-pub fn challenge_receipt(town: &mut Town) -> Instruction {
-    town.submit(CALM_DRIFT);
-    let (model, challenger) = (town.here().model.address, &town.here().winner);
-    let state = town.world.model(&model);
+pub fn challenge_receipt(fixture: &mut Fixture) -> Instruction {
+    fixture.submit(CALM_DRIFT);
+    let (model, challenger) = (fixture.target().model.address, &fixture.target().winner);
+    let state = fixture.world.model(&model);
     instruction::challenge_receipt(
         challenger.address(),
         model,
@@ -49,64 +53,64 @@ pub fn challenge_receipt(town: &mut Town) -> Instruction {
     )
 }
 
-/// Every model's next receipt is challenged by the winner.
-fn challenge(town: &mut Town) {
-    town.submit(CALM_DRIFT);
-    town.everywhere(|insured, site| {
+/// The winner of each set challenges the next receipt.
+fn challenge(fixture: &mut Fixture) {
+    fixture.submit(CALM_DRIFT);
+    fixture.for_each_set(|insured, set| {
         insured
             .world
-            .challenge(&site.model, WINDOW, &site.winner)
+            .challenge(&set.model, WINDOW, &set.winner)
             .unwrap();
     });
 }
 
-pub fn rule_receipt(town: &mut Town) -> Instruction {
-    challenge(town);
-    let model = town.here().model.address;
-    let state = town.world.model(&model);
+pub fn rule_receipt(fixture: &mut Fixture) -> Instruction {
+    challenge(fixture);
+    let model = fixture.target().model.address;
+    let state = fixture.world.model(&model);
     instruction::rule_receipt(
         model,
         &state,
-        &receipt(town),
+        &receipt(fixture),
         share(2 * CALM_DRIFT).to_vec(),
     )
 }
 
-pub fn finalize_receipt(town: &mut Town) -> Instruction {
-    town.submit(CALM_DRIFT);
-    town.pass_challenge();
-    instruction::finalize_receipt(town.here().model.address, WINDOW)
+pub fn finalize_receipt(fixture: &mut Fixture) -> Instruction {
+    fixture.submit(CALM_DRIFT);
+    fixture.pass_challenge_period();
+    instruction::finalize_receipt(fixture.target().model.address, WINDOW)
 }
 
-/// The challengers were right at every model.
-fn rule(town: &mut Town) {
-    challenge(town);
-    town.everywhere(|insured, site| {
+/// The arbiter rules for the challenger in each set.
+fn rule(fixture: &mut Fixture) {
+    challenge(fixture);
+    fixture.for_each_set(|insured, set| {
         let counts = share(10 * CALM_DRIFT);
-        insured.world.rule(&site.model, WINDOW, &counts).unwrap();
+        insured.world.rule(&set.model, WINDOW, &counts).unwrap();
     });
 }
 
-fn collect(town: &mut Town, payee: ChallengePayee) -> Instruction {
-    rule(town);
-    let model = town.here().model.address;
-    let state = town.world.model(&model);
-    instruction::collect_challenge(model, &state, &receipt(town), payee)
+fn collect(fixture: &mut Fixture, payee: ChallengePayee) -> Instruction {
+    rule(fixture);
+    let model = fixture.target().model.address;
+    let state = fixture.world.model(&model);
+    instruction::collect_challenge(model, &state, &receipt(fixture), payee)
 }
 
-pub fn collect_challenge(town: &mut Town) -> Instruction {
-    collect(town, ChallengePayee::Challenger)
+pub fn collect_challenge(fixture: &mut Fixture) -> Instruction {
+    collect(fixture, ChallengePayee::Challenger)
 }
 
-pub fn collect_challenge_treasury(town: &mut Town) -> Instruction {
-    collect(town, ChallengePayee::Treasury)
+pub fn collect_challenge_treasury(fixture: &mut Fixture) -> Instruction {
+    collect(fixture, ChallengePayee::Treasury)
 }
 
-pub fn close_receipt(town: &mut Town) -> Instruction {
-    let model = town.here().model.address;
-    let state = town.world.model(&model);
+pub fn close_receipt(fixture: &mut Fixture) -> Instruction {
+    let model = fixture.target().model.address;
+    let state = fixture.world.model(&model);
     let window = WINDOW - 1;
-    town.world.warp_to(state.retention_end(window).unwrap());
-    assert!(town.world.exists(&address::receipt(&model, window)));
-    instruction::close_receipt(&town.world.receipt(&model, window))
+    fixture.world.warp_to(state.retention_end(window).unwrap());
+    assert!(fixture.world.exists(&address::receipt(&model, window)));
+    instruction::close_receipt(&fixture.world.receipt(&model, window))
 }

@@ -1,4 +1,5 @@
-//! For each instruction a town in which it succeeds.
+//! Scenes: at least one for each instruction, named after it. A scene's function prepares the fixture and
+//! returns an instruction that succeeds in it.
 
 mod admin;
 pub mod market;
@@ -7,15 +8,17 @@ pub mod policy;
 pub mod receipt;
 pub mod vault;
 
-use super::idl;
+use super::check::{check, instruction_of};
+use crate::committed_idl;
 
-/// A test for each scene, in the name of its instruction and perhaps of what is special.
+/// Declares a test for each scene. The name of a scene is the name of its instruction, with a suffix if
+/// the instruction has several scenes.
 macro_rules! scenes {
     ($($module:ident: $($scene:ident),+;)+) => {
         $($(
             #[test]
             fn $scene() {
-                super::check(stringify!($scene), $module::$scene);
+                check(stringify!($scene), $module::$scene);
             }
         )+)+
 
@@ -39,22 +42,13 @@ scenes! {
         expire_policy;
 }
 
-/// The instruction that a scene is of: the longest whose name the scene's begins with.
-pub fn instruction_of(scene: &str) -> &str {
-    let names = idl::instructions().iter().map(|of| of.name.as_str());
-    let of_scene = names.filter(|name| scene.starts_with(name));
-    of_scene
-        .max_by_key(|name| name.len())
-        .expect("an instruction")
-}
-
 #[test]
 fn every_instruction_has_a_scene() {
-    for instruction in idl::instructions() {
+    for instruction in committed_idl::instructions() {
         let has_scene = NAMES
             .iter()
             .any(|scene| instruction_of(scene) == instruction.name);
-        assert!(has_scene, "{}", instruction.name);
+        assert!(has_scene, "{} has no scene", instruction.name);
     }
 }
 
@@ -64,6 +58,6 @@ fn every_table_has_a_scene() {
     for file in std::fs::read_dir(dir).unwrap() {
         let path = file.unwrap().path();
         let name = path.file_stem().unwrap().to_str().unwrap();
-        assert!(NAMES.contains(&name), "{name}");
+        assert!(NAMES.contains(&name), "{name}.txt has no scene");
     }
 }

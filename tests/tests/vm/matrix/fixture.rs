@@ -1,92 +1,101 @@
-//! Three of everything, so that whatever an instruction names has a genuine double: two sites in
-//! one token and a third in another, each with a model, a market, a vault and a policy, all funded.
+//! The fixture of all scenes: three complete sets of accounts, so that every account of an instruction
+//! has genuine counterparts.
+//!
+//! Each set has a model, a market, a vault and a policy, all of them funded. Sets `a` and `b` use one
+//! mint, set `c` another. A scene's instruction acts on set `a`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use driftshield_sdk::{
-    Address, ID, Instruction, ListingTerms, MarketTerms, TokenProgram, address, instruction,
-};
+use driftshield_sdk::{Address, Instruction, ListingTerms, TokenProgram, address, instruction};
 use driftshield_tests::{insurance::*, world::*};
 use solana_keypair::Keypair;
 use solana_signer::Signer;
 
-/// The market's and the policy's first window.
-pub const FIRST: u64 = 10;
-/// The market's last window; the policy has more.
-pub const LAST: u64 = 12;
+use super::attacker;
+use crate::stakeholders::market_terms_on;
+
+/// First window of the market and of the policy.
+pub const FIRST_WINDOW: u64 = 10;
+/// Last window of the market; the policy ends later.
+pub const LAST_WINDOW: u64 = 12;
+/// Names of the account sets: prefixes of the account names in the tables.
+const SET_NAMES: [&str; 3] = ["a", "b", "c"];
+/// The stake of each bet.
 const STAKE: u64 = 10 * TOKEN;
 /// The bond of each oracle.
 const BOND: u64 = 20_000 * TOKEN;
 
-/// What there is of everything in one token.
+/// A model, a market, a vault and a policy in one mint, and the wallets that use them.
 #[derive(Clone)]
-pub struct Site {
+pub struct AccountSet {
     pub mint: Address,
     pub model: TestModel,
-    /// The owner's second model, without bonds, markets and cover.
-    pub idle: Address,
+    /// A second model of the owner, without bonds, markets and cover.
+    pub idle_model: Address,
     pub creator: Wallet,
-    /// On windows [`FIRST`] to [`LAST`], with a bet on either outcome: the first wins if it is calm.
+    /// On windows [`FIRST_WINDOW`] to [`LAST_WINDOW`], with a bet on each outcome. Outcome 0 wins if the
+    /// model does not drift.
     pub market: Address,
-    /// The creator's second one, without bets.
+    /// A second market of the creator, without bets.
     pub idle_market: Address,
     pub winner: Wallet,
     pub loser: Wallet,
     pub manager: Wallet,
-    /// Covers the model.
+    /// Lists the model.
     pub vault: Address,
-    /// The manager's second one, without shares.
+    /// A second vault of the manager, without shares.
     pub idle_vault: Address,
     pub lp: Wallet,
-    /// Has policy 1.
+    /// Holds policy 1.
     pub holder: Wallet,
 }
 
 #[derive(Clone)]
-pub struct Town {
+pub struct Fixture {
     pub world: World,
-    /// The scene is at the first. The second is in the same token, the third in another.
-    pub sites: [Site; 3],
-    /// Has no part in anything, and tokens of either kind.
+    /// Sets `a`, `b` and `c`.
+    pub sets: [AccountSet; 3],
+    /// The attacker: a wallet with tokens of both mints and no role.
     pub stranger: Wallet,
-    pub stranger_abroad: Address,
+    /// The stranger's token account in the mint of set `c`.
+    pub stranger_tokens_other_mint: Address,
     /// The next window to measure.
     pub window: u64,
 }
 
-impl Town {
+impl Fixture {
     pub fn new() -> Self {
         let mut world = World::with(params(), insurance_terms());
         let mints = [world.mint, world.mint, world.second_collateral()];
-        Malice::deploy(&mut world);
-        let mut sites = vec![];
+        attacker::deploy(&mut world);
+        let mut sets = vec![];
         for mint in mints {
             world.mint = mint;
-            let (site, after) = Site::new(world);
-            world = after;
-            sites.push(site);
+            let (set, world_with_set) = AccountSet::new(world);
+            world = world_with_set;
+            sets.push(set);
         }
-        let stranger_abroad = world.wallet(CAPITAL).tokens;
+        let stranger_tokens_other_mint = world.wallet(CAPITAL).tokens;
         world.mint = mints[0];
         let stranger = world.wallet(CAPITAL);
-        let mut town = Self {
+        let mut fixture = Self {
             world,
-            sites: sites.try_into().unwrap_or_else(|_| unreachable!()),
+            sets: sets.try_into().unwrap_or_else(|_| unreachable!()),
             stranger,
-            stranger_abroad,
+            stranger_tokens_other_mint,
             window: 0,
         };
         for _ in 0..HISTORY {
-            town.measure(CALM_DRIFT);
+            fixture.measure(CALM_DRIFT);
         }
-        town.everywhere(|insured, site| {
+        fixture.for_each_set(|insured, set| {
             let terms = driftshield_sdk::PolicyTerms {
                 persistence: 2,
                 auto_renew: true,
                 ..insured.terms()
             };
-            insured.buy(&site.holder, 1, terms).unwrap();
-            let (mint, key) = (insured.world.mint, &site.holder.key);
+            insured.buy(&set.holder, 1, terms).unwrap();
+            let (mint, key) = (insured.world.mint, &set.holder.key);
             let program = TokenProgram::SplToken;
             let approve = instruction::approve_renewals(&key.pubkey(), &mint, program, CAPITAL);
             insured.world.send(approve, &[key]).unwrap();
@@ -94,126 +103,137 @@ impl Town {
             insured.deposit(&lp, CAPITAL).unwrap();
             insured.request(&lp, CAPITAL).unwrap();
         });
-        town
+        fixture
     }
 
-    pub fn here(&self) -> &Site {
-        &self.sites[0]
+    /// Set `a`, which the scene's instruction acts on.
+    pub fn target(&self) -> &AccountSet {
+        &self.sets[0]
     }
 
-    /// Does the same at each site.
-    pub fn everywhere(&mut self, act: impl Fn(&mut Insured, &Site)) {
+    /// Does the same with each account set.
+    pub fn for_each_set(&mut self, act: impl Fn(&mut Insured, &AccountSet)) {
         let mint = self.world.mint;
-        for site in &self.sites {
-            let mut insured = site.insured(self.world.clone());
-            act(&mut insured, site);
+        for set in &self.sets {
+            let mut insured = set.insured(self.world.clone());
+            act(&mut insured, set);
             self.world = insured.world;
         }
         self.world.mint = mint;
     }
 
-    /// Every vault lists the second model too.
-    pub fn list_idle(&mut self, cap: u64) {
-        self.everywhere(|insured, site| {
-            let (manager, terms) = (&site.manager, site.listing(cap));
-            let list = instruction::list_model(manager.address(), site.vault, site.idle, terms);
+    /// Lists the idle model in the vault of each set.
+    pub fn list_idle_models(&mut self, cap: u64) {
+        self.for_each_set(|insured, set| {
+            let (manager, terms) = (&set.manager, set.listing(cap));
+            let list = instruction::list_model(manager.address(), set.vault, set.idle_model, terms);
             insured.world.send(list, &[&manager.key]).unwrap();
         });
     }
 
-    /// Every model's oracles submit `drift` for the next window.
+    /// All oracles of each set submit `drift` for the next window.
     pub fn submit(&mut self, drift: u64) {
-        for site in &self.sites {
+        for set in &self.sets {
             self.world
-                .submit_all(&site.model, self.window, &share(drift));
+                .submit_all(&set.model, self.window, &share(drift));
         }
         self.window += 1;
     }
 
-    /// The next window of every model becomes Final with `drift`.
+    /// Finalizes the next window of each set with `drift`.
     pub fn measure(&mut self, drift: u64) {
         self.submit(drift);
-        self.pass_challenge();
-        for site in &self.sites {
-            let finalize = instruction::finalize_receipt(site.model.address, self.window - 1);
+        self.pass_challenge_period();
+        for set in &self.sets {
+            let finalize = instruction::finalize_receipt(set.model.address, self.window - 1);
             self.world.send(finalize, &[]).expect("finalize_receipt");
         }
     }
 
-    /// The windows up to `window` become Final with `drift`.
-    pub fn measure_to(&mut self, window: u64, drift: u64) {
+    /// Finalizes all windows up to and including `window` with `drift`.
+    pub fn measure_through(&mut self, window: u64, drift: u64) {
         while self.window <= window {
             self.measure(drift);
         }
     }
 
-    pub fn pass_challenge(&mut self) {
-        let model = self.world.model(&self.here().model.address);
+    pub fn pass_challenge_period(&mut self) {
+        let model = self.world.model(&self.target().model.address);
         self.world.pass(model.challenge_secs);
     }
 
-    /// Every market is resolved: the first outcome has won.
-    pub fn settle(&mut self) {
-        self.measure_to(LAST, CALM_DRIFT);
-        self.everywhere(|insured, site| {
-            insured.world.settle(&site.market, 3).unwrap();
+    /// Resolves the market of each set: outcome 0 wins.
+    pub fn settle_markets(&mut self) {
+        self.measure_through(LAST_WINDOW, CALM_DRIFT);
+        self.for_each_set(|insured, set| {
+            insured.world.settle(&set.market, 3).unwrap();
         });
     }
 
+    /// Sends an instruction with all signatures that it requires.
     pub fn send(&mut self, instruction: Instruction) -> Outcome {
-        let keys = self.keys();
-        let signers = signers(std::slice::from_ref(&instruction), &keys);
-        self.world.send(instruction, &signers)
+        self.send_all(&[instruction])
     }
 
-    /// The keys of everybody who can sign, but for who pays the fees.
+    /// Sends instructions in one transaction with all signatures that they require.
+    pub fn send_all(&mut self, instructions: &[Instruction]) -> Outcome {
+        let keys = self.keys();
+        let signers = signers(instructions, |address| keys.get(address));
+        self.world.send_all(instructions, &signers)
+    }
+
+    /// The keys of all wallets and roles but the fee payer.
     pub fn keys(&self) -> HashMap<Address, Keypair> {
         let world = &self.world;
         let roles = [&world.admin, &world.guardian, &world.arbiter].into_iter();
-        let people = self.people().into_iter().map(|(_, wallet)| &wallet.key);
+        let wallets = self.wallets().into_iter().map(|(_, wallet)| &wallet.key);
         roles
-            .chain(people)
+            .chain(wallets)
             .map(|key| (key.pubkey(), key.insecure_clone()))
             .collect()
     }
 
-    fn people(&self) -> Vec<(String, &Wallet)> {
-        let mut people = vec![("x".to_owned(), &self.stranger)];
-        for (name, site) in ["a", "b", "c"].iter().zip(&self.sites) {
-            let of_site = site.people();
-            people.extend(of_site.map(|(role, wallet)| (format!("{name}.{role}"), wallet)));
+    fn wallets(&self) -> Vec<(String, &Wallet)> {
+        let mut wallets = vec![("stranger".to_owned(), &self.stranger)];
+        for (name, set) in SET_NAMES.iter().zip(&self.sets) {
+            let of_set = set.wallets();
+            wallets.extend(of_set.map(|(role, wallet)| (format!("{name}.{role}"), wallet)));
         }
-        people
+        wallets
     }
 
-    /// The names of all accounts, of some that there aren't yet too: those of a site begin with its
-    /// letter.
-    pub fn cast(&self) -> Vec<(String, Address)> {
+    /// All accounts with their names, including some that do not exist yet. Names of an account set
+    /// start with its letter.
+    pub fn named_accounts(&self) -> Vec<(String, Address)> {
         let world = &self.world;
-        let mut cast = vec![
+        let mut named = vec![
             ("admin".to_owned(), world.admin.pubkey()),
             ("guardian".to_owned(), world.guardian.pubkey()),
             ("arbiter".to_owned(), world.arbiter.pubkey()),
             ("config".to_owned(), address::config()),
             ("program-data".to_owned(), address::program_data()),
-            ("x.tokens-abroad".to_owned(), self.stranger_abroad),
+            (
+                "stranger.tokens-other-mint".to_owned(),
+                self.stranger_tokens_other_mint,
+            ),
         ];
-        for (name, wallet) in self.people() {
-            cast.push((name.clone(), wallet.address()));
-            cast.push((format!("{name}.tokens"), wallet.tokens));
+        for (name, wallet) in self.wallets() {
+            named.push((name.clone(), wallet.address()));
+            named.push((format!("{name}.tokens"), wallet.tokens));
         }
-        for (name, site) in ["a", "b", "c"].iter().zip(&self.sites) {
-            let of_site = site.accounts(self.window);
-            cast.extend(of_site.map(|(role, address)| (format!("{name}.{role}"), address)));
+        for (name, set) in SET_NAMES.iter().zip(&self.sets) {
+            let of_set = set.accounts(self.window);
+            named.extend(of_set.map(|(role, address)| (format!("{name}.{role}"), address)));
         }
-        // Two sites share a token, and what belongs to it.
-        let mut seen = std::collections::HashSet::new();
-        cast.retain(|(_, address)| seen.insert(*address));
-        cast
+        // Sets `a` and `b` share their mint and its collateral: keep the first name of each address.
+        let mut seen = HashSet::new();
+        named.retain(|(_, address)| seen.insert(*address));
+        named
     }
 }
 
-impl Site {
+impl AccountSet {
+    /// Adds a set in the mint of `world`. Returns the set and the world that contains it.
     fn new(mut world: World) -> (Self, World) {
         let spec = share_spec(&world);
         let model = world.model_with(spec.clone(), 3, BOND);
@@ -228,10 +248,15 @@ impl Site {
         world.send(register, &[&owner.key]).unwrap();
         let creator = world.wallet(0);
         let market = world
-            .create_market(&model, &creator, 1, market_on(&world, &model, FIRST, LAST))
+            .create_market(
+                &model,
+                &creator,
+                1,
+                market_terms_on(&world, &model, FIRST_WINDOW, LAST_WINDOW),
+            )
             .unwrap();
         let idle_market = world
-            .create_market(&model, &creator, 2, market_on(&world, &model, 20, 20))
+            .create_market(&model, &creator, 2, market_terms_on(&world, &model, 20, 20))
             .unwrap();
         let [winner, loser] = [(); 2].map(|()| world.wallet(CAPITAL));
         for (bettor, outcome) in [(&winner, 0), (&loser, 1)] {
@@ -251,9 +276,9 @@ impl Site {
             vault_terms(),
         );
         world.send(create, &[&manager.key]).unwrap();
-        let site = Self {
+        let set = Self {
             mint: world.mint,
-            idle: address::model(&model.owner.address(), 2),
+            idle_model: address::model(&model.owner.address(), 2),
             creator,
             market,
             idle_market,
@@ -266,9 +291,10 @@ impl Site {
             holder,
             model,
         };
-        (site, insured.world)
+        (set, insured.world)
     }
 
+    /// An [`Insured`] of this set's model and vault in `world`.
     pub fn insured(&self, mut world: World) -> Insured {
         world.mint = self.mint;
         Insured {
@@ -281,7 +307,7 @@ impl Site {
         }
     }
 
-    /// The terms on which the manager lists a model.
+    /// The manager's terms for listing a model.
     pub fn listing(&self, cap: u64) -> ListingTerms {
         ListingTerms {
             model_version: 1,
@@ -290,7 +316,7 @@ impl Site {
         }
     }
 
-    fn people(&self) -> impl Iterator<Item = (&'static str, &Wallet)> {
+    fn wallets(&self) -> impl Iterator<Item = (&'static str, &Wallet)> {
         [
             ("owner", &self.model.owner),
             ("oracle0", &self.model.oracles[0]),
@@ -306,7 +332,8 @@ impl Site {
         .into_iter()
     }
 
-    fn accounts(&self, windows: u64) -> impl Iterator<Item = (String, Address)> {
+    /// The set's accounts other than wallets, with the receipts of windows around `next_window`.
+    fn accounts(&self, next_window: u64) -> impl Iterator<Item = (String, Address)> {
         let (model, vault) = (self.model.address, self.vault);
         let collateral = address::collateral(&self.mint);
         let mut accounts = vec![
@@ -315,10 +342,10 @@ impl Site {
             ("treasury".to_owned(), address::treasury(&collateral)),
             ("model".to_owned(), model),
             ("model.bonds".to_owned(), address::bond_vault(&model)),
-            ("idle-model".to_owned(), self.idle),
+            ("idle-model".to_owned(), self.idle_model),
             (
                 "idle-model.bonds".to_owned(),
-                address::bond_vault(&self.idle),
+                address::bond_vault(&self.idle_model),
             ),
         ];
         let mut add = |name: &str, address| accounts.push((name.to_owned(), address));
@@ -327,10 +354,10 @@ impl Site {
             add(&format!("seat{index}"), address::seat(&model, &oracle));
             add(
                 &format!("idle-seat{index}"),
-                address::seat(&self.idle, &oracle),
+                address::seat(&self.idle_model, &oracle),
             );
         }
-        for window in windows.saturating_sub(4)..=windows.max(LAST) {
+        for window in next_window.saturating_sub(4)..=next_window.max(LAST_WINDOW) {
             let receipt = address::receipt(&model, window);
             add(&format!("receipt{window}"), receipt);
         }
@@ -352,7 +379,7 @@ impl Site {
         }
         let lp = self.lp.address();
         add("exposure", address::exposure(&vault, &model));
-        add("idle-exposure", address::exposure(&vault, &self.idle));
+        add("idle-exposure", address::exposure(&vault, &self.idle_model));
         add("lp.request", address::withdraw_request(&vault, &lp));
         let share_mint = address::share_mint(&vault);
         let shares = address::token_account(&lp, &share_mint, TokenProgram::SplToken);
@@ -367,57 +394,20 @@ impl Site {
     }
 }
 
-/// Does the largest drift of these windows reach 0.2?
-fn market_on(world: &World, model: &TestModel, first: u64, last: u64) -> MarketTerms {
-    let state = world.model(&model.address);
-    MarketTerms {
-        first_window: first,
-        last_window: last,
-        close_ts: state.window_start(first).unwrap(),
-        ..market_terms(world, model)
-    }
-}
-
-/// The keys that `instructions` are signed with, each once.
+/// The keys of the signers of `instructions`, each once. Skips signers without a key: the fee payer
+/// signs every transaction anyway.
 pub fn signers<'a>(
     instructions: &[Instruction],
-    keys: &'a HashMap<Address, Keypair>,
+    key_of: impl Fn(&Address) -> Option<&'a Keypair>,
 ) -> Vec<&'a Keypair> {
     let mut signers: Vec<&Keypair> = vec![];
-    let accounts = instructions.iter().flat_map(|of| &of.accounts);
+    let accounts = instructions
+        .iter()
+        .flat_map(|instruction| &instruction.accounts);
     for account in accounts.filter(|account| account.is_signer) {
-        let key = &keys[&account.pubkey];
-        if !signers.contains(&key) {
+        if let Some(key) = key_of(&account.pubkey).filter(|key| !signers.contains(key)) {
             signers.push(key);
         }
     }
     signers
-}
-
-/// Programs of an attacker's: a token program's code under another address, our own under another,
-/// and one that does nothing whatever it is asked.
-pub struct Malice;
-
-impl Malice {
-    pub const NOTHING: Address =
-        anchor_lang::address!("ComputeBudget111111111111111111111111111111");
-
-    pub fn token_program() -> Address {
-        key("a token program's double").pubkey()
-    }
-
-    pub fn driftshield() -> Address {
-        key("our double").pubkey()
-    }
-
-    pub fn deploy(world: &mut World) {
-        for (double, original) in [
-            (Self::token_program(), anchor_spl::token::ID),
-            (Self::driftshield(), ID),
-        ] {
-            let code = world.svm.accounts_db().try_program_elf_bytes(&original);
-            let code = code.expect("a program").to_vec();
-            world.svm.add_program(double, &code).expect("it loads");
-        }
-    }
 }

@@ -1,5 +1,7 @@
-//! Capital that cover holds back though it was asked back in time: no purchase holds back any more of it,
-//! so that whoever stole the manager's key sells no cover on it on a listing that took effect later.
+//! Withdrawal requests that are due but blocked by cover: no new purchase may lock the requested capital.
+//!
+//! Otherwise a thief of the manager's key could keep capital in the vault until a listing of the thief's
+//! own takes effect, and sell cover against it.
 
 use driftshield_sdk::{
     DriftShieldError, Instruction, ListingTerms, PolicyTerms, VaultTerms, address, first_window,
@@ -7,18 +9,20 @@ use driftshield_sdk::{
 };
 use driftshield_tests::{insurance::*, world::*};
 
-/// A vault whose provider has asked all shares back, and a model that thieves alone measure, listed at
-/// the same time.
-struct Scene {
+/// A vault whose provider has requested all shares, and a thief's model that was listed at the same time.
+/// Cover still locks a part of the capital after the cooldown.
+struct BlockedWithdrawal {
     insured: Insured,
     provider: Wallet,
+    /// Buys cover for the thief.
     accomplice: Wallet,
+    /// The thief's model: the thief controls its only oracle.
     model: TestModel,
 }
 
-impl Scene {
-    /// The accomplice buys `cover` on the listing that is there, all shares are asked back, and time goes
-    /// on until the thieves' listing takes effect and their model has a history.
+impl BlockedWithdrawal {
+    /// The accomplice buys `cover` on the honest listing, the provider requests all shares, and the thief
+    /// lists its model. The notice of the listing passes, and the thief's model gets a history.
     fn after_the_notice(max_utilisation_bps: u16, cover: u64) -> Self {
         let mut insured = insured(max_utilisation_bps);
         let (provider, accomplice) = (insured.provider(), insured.world.wallet(4 * CAPITAL));
@@ -52,14 +56,14 @@ impl Scene {
             accomplice,
             model,
         };
-        // The provider is paid what is free, and no more until cover ends.
+        // The provider is paid the free capital, and no more until the cover ends.
         scene.insured.withdraw(&scene.provider).unwrap();
         let again = scene.insured.withdraw(&scene.provider);
         assert_refused(again, DriftShieldError::CapitalLocked);
         scene
     }
 
-    /// What else the accomplice does in a transaction, and then buys `cover` on the thieves' model.
+    /// The accomplice sends `first` and buys `cover` on the thief's model in one transaction.
     fn buy_after(&mut self, first: Instruction, cover: u64) -> Outcome {
         let buy = instruction::buy_policy(
             self.accomplice.address(),
@@ -74,10 +78,10 @@ impl Scene {
         world.send_all(&[first, buy], &[&self.accomplice.key])
     }
 
-    /// The accomplice puts `amount` into the vault.
+    /// The accomplice's instruction that deposits `amount`.
     fn deposit(&mut self, amount: u64) -> Instruction {
         let accomplice = self.accomplice.clone();
-        self.insured.deposit(&accomplice, TOKEN).unwrap(); // makes the account of shares
+        self.insured.deposit(&accomplice, TOKEN).unwrap(); // creates the share account
         instruction::deposit(
             accomplice.address(),
             self.insured.vault,
@@ -88,7 +92,7 @@ impl Scene {
         )
     }
 
-    /// The thieves say that their model drifts, and the accomplice is paid.
+    /// The thief reports a drift of its model, and the accomplice claims.
     fn claim(&mut self) {
         let first = self.insured.policy(&self.accomplice, 2).first_window;
         let world = &mut self.insured.world;
@@ -96,21 +100,21 @@ impl Scene {
         self.insured.claim(&self.accomplice, 2, first).unwrap();
     }
 
-    /// The provider is paid what is left of its capital.
+    /// The provider withdraws the rest, and has lost no more than rounding.
     fn assert_paid_in_full(&mut self) {
         self.insured.withdraw(&self.provider).unwrap();
         let request = address::withdraw_request(&self.insured.vault, &self.provider.address());
         assert!(
             !self.insured.world.exists(&request),
-            "it is still held back"
+            "a part of the request is still blocked"
         );
         let held = self.insured.world.tokens(&self.provider.tokens);
         let had = 10 * CAPITAL;
-        assert!(had - held <= 10, "it has lost {}", had - held);
+        assert!(had - held <= 10, "the provider lost {}", had - held);
     }
 }
 
-/// A vault of which so much may be locked.
+/// A vault that may lock at most this share of its capital.
 fn insured(max_utilisation_bps: u16) -> Insured {
     Insured::with(VaultTerms {
         max_utilisation_bps,
@@ -118,7 +122,7 @@ fn insured(max_utilisation_bps: u16) -> Insured {
     })
 }
 
-/// Cover that pays all from a drift of 0.1.
+/// Terms of cover that is paid in full from a drift of 0.1 on.
 fn cover_on(insured: &Insured, model: &TestModel, cover: u64, windows: u64) -> PolicyTerms {
     let state = insured.world.model(&model.address);
     PolicyTerms {
@@ -131,16 +135,16 @@ fn cover_on(insured: &Insured, model: &TestModel, cover: u64, windows: u64) -> P
 }
 
 #[test]
-fn thieves_do_not_hold_capital_back_until_their_listing_takes_effect() {
-    // Given a provider that is held back by cover that an accomplice bought on an honest listing
-    let mut scene = Scene::after_the_notice(9_000, CAPITAL / 10 * 9);
+fn cover_cannot_be_moved_to_a_listing_that_a_due_request_did_not_accept() {
+    // Given a withdrawal that is blocked by cover which an accomplice bought on an honest listing
+    let mut scene = BlockedWithdrawal::after_the_notice(9_000, CAPITAL / 10 * 9);
 
-    // When that gives it up for any cover on the thieves' listing, at once
+    // When the accomplice cancels that cover and buys on the thief's listing in the same transaction
     let policy = scene.insured.policy(&scene.accomplice, 1);
     let cancel = instruction::cancel_policy(&policy, &scene.insured.vault());
     let outcome = scene.buy_after(cancel.clone(), TOKEN);
 
-    // Then it can't, and the provider is paid as soon as the old cover has ended
+    // Then the purchase is refused, and the provider is paid as soon as the old cover ends
     assert_refused(outcome, DriftShieldError::UtilisationTooHigh);
     let accomplice = scene.accomplice.key.insecure_clone();
     scene.insured.world.send(cancel, &[&accomplice]).unwrap();
@@ -148,29 +152,31 @@ fn thieves_do_not_hold_capital_back_until_their_listing_takes_effect() {
 }
 
 #[test]
-fn room_that_a_deposit_makes_belongs_first_to_who_is_held_back() {
-    // Given a provider with half of its capital left, all of it held back by cover: as much cover as half
-    // of that may be locked by
-    let mut scene = Scene::after_the_notice(5_000, CAPITAL / 4);
+fn capacity_from_a_deposit_serves_blocked_requests_first() {
+    // Given a vault that may lock half of its capital, and a provider whose remaining capital is all
+    // blocked: cover locks half of it
+    let mut scene = BlockedWithdrawal::after_the_notice(5_000, CAPITAL / 4);
     let room = CAPITAL / 2;
 
-    // When an accomplice puts as much in and a token more, and buys more cover than half of that token
+    // When an accomplice deposits as much as is blocked and one token more, and buys more cover than half
+    // of that token, then it is refused
     let deposit = scene.deposit(room);
     let outcome = scene.buy_after(deposit, 2 * TOKEN);
     assert_refused(outcome, DriftShieldError::UtilisationTooHigh);
 
-    // When it puts in twice as much more, and buys cover that leaves room for who is held back
+    // When it deposits twice as much, and buys cover that leaves room for the blocked request
     let deposit = scene.deposit(2 * room);
     scene.buy_after(deposit, room / 2).unwrap();
 
-    // Then the provider can be paid in full at once, and bears nothing of what that pays
+    // Then the provider is paid in full before the claim on that cover
     scene.assert_paid_in_full();
     scene.claim();
 }
 
 #[test]
-fn terms_that_are_announced_hold_nobody_back_by_what_is_sold_before() {
-    // Given a vault that may lock all, two providers, and tighter terms that are announced
+fn an_announced_utilisation_limit_applies_to_purchases_at_once() {
+    // Given a vault that may lock all of its capital, a provider that stays and one that has requested all
+    // its shares, and announced terms that lower the utilisation limit to a half
     let mut scene = insured(10_000);
     let (stays, leaves) = (scene.provider(), scene.world.wallet(CAPITAL));
     scene.deposit(&leaves, CAPITAL).unwrap();
@@ -184,7 +190,8 @@ fn terms_that_are_announced_hold_nobody_back_by_what_is_sold_before() {
     let update = instruction::update_vault(manager.address(), scene.vault, tighter);
     scene.world.send(update, &[&manager.key]).unwrap();
 
-    // When somebody buys more than half of what stays, then it is refused; half of it isn't
+    // When somebody buys cover of more than half of the capital that stays, then it is refused; cover of
+    // half is sold
     let holder = scene.world.wallet(CAPITAL);
     let half = CAPITAL / 2;
     let terms = |scene: &Insured, cover| cover_on(scene, &scene.model, cover, 30);
@@ -192,7 +199,7 @@ fn terms_that_are_announced_hold_nobody_back_by_what_is_sold_before() {
     assert_refused(outcome, DriftShieldError::UtilisationTooHigh);
     scene.buy(&holder, 1, terms(&scene, half)).unwrap();
 
-    // And who leaves is paid in full under the new terms
+    // And the leaving provider is paid in full under the new terms
     scene.world.pass(COOLDOWN + DAY);
     let before = scene.world.tokens(&leaves.tokens);
     scene.withdraw(&leaves).unwrap();
@@ -202,8 +209,8 @@ fn terms_that_are_announced_hold_nobody_back_by_what_is_sold_before() {
 }
 
 #[test]
-fn who_asks_capital_back_ends_no_renewals() {
-    // Given cover of half of the capital, and some of the capital asked back
+fn withdrawal_requests_do_not_stop_renewals() {
+    // Given cover of half of the capital, and a request for half of the shares
     let mut scene = insured(5_000);
     let (provider, holder) = (scene.provider(), scene.world.wallet(CAPITAL));
     let terms = cover_on(&scene, &scene.model, CAPITAL / 2, 10);
@@ -211,7 +218,7 @@ fn who_asks_capital_back_ends_no_renewals() {
     let half = scene.shares(&provider) / 2;
     scene.request(&provider, half).unwrap();
 
-    // When its holder renews it, then it may: no more is locked by that. But nothing more is sold
+    // When the holder renews, then it succeeds, as a renewal locks no more; new cover is refused
     scene.renew(&holder, 1, true).unwrap();
     let terms = cover_on(&scene, &scene.model, TOKEN, 10);
     let outcome = scene.buy(&holder, 2, terms);

@@ -1,39 +1,39 @@
-//! A world in which everybody has something to lose, and how they all get it back.
+//! A fixture in which every role has funds at stake, and their orderly exit.
 
 use driftshield_sdk::{
     Account, Address, FeePayee, ID, Instruction, MarketTerms, PremiumPayee, address, instruction,
 };
 use driftshield_tests::{insurance::*, world::*};
 
-/// What the window of the market and the policy drifts to.
+/// Drift of the shared window in [`Stakeholders::redeem`], in micro-units: outcome 1 wins, and half of
+/// the cover is paid.
 const DRIFT: u64 = 200_000;
 
-/// A market with bets, a vault with shares, a policy, bonds, and treasuries that earned something.
+/// A vault with capital and a policy, a market with bets on both outcomes, and bonded oracles. The
+/// market and the policy depend on the same window.
 #[derive(Clone)]
-pub struct Everybody {
+pub struct Stakeholders {
     pub insured: Insured,
     pub creator: Wallet,
+    /// Bets on outcome 1: the drift reaches 0.2.
     pub winner: Wallet,
+    /// Bets on outcome 0.
     pub loser: Wallet,
+    /// Holds policy 1.
     pub holder: Wallet,
     pub market: Address,
+    /// The only window of the market and the first window of the policy.
     pub window: u64,
 }
 
-impl Everybody {
+impl Stakeholders {
     pub fn new() -> Self {
         let mut insured = Insured::new();
         let [creator, winner, loser, holder] =
             [(); 4].map(|()| insured.world.wallet(1_000 * TOKEN));
         insured.buy(&holder, 1, insured.terms()).unwrap();
         let window = insured.policy(&holder, 1).first_window;
-        let terms = MarketTerms {
-            thresholds: vec![DRIFT],
-            first_window: window,
-            last_window: window,
-            close_ts: insured.model().window_start(window).unwrap(),
-            ..market_terms(&insured.world, &insured.model)
-        };
+        let terms = market_terms_on(&insured.world, &insured.model, window, window);
         let world = &mut insured.world;
         let market = world.create_market(&insured.model, &creator, 1, terms);
         let market = market.unwrap();
@@ -50,12 +50,25 @@ impl Everybody {
         }
     }
 
-    /// Every token account of the program's, and what it holds.
+    /// Finalizes the windows before the shared window, without drift.
+    pub fn measure_history(&mut self) {
+        while self.insured.window < self.window {
+            self.insured.measure(CALM_DRIFT);
+        }
+    }
+
+    /// Finalizes the shared window with `drift`, and the windows before it without.
+    pub fn measure(&mut self, drift: u64) {
+        self.measure_history();
+        self.insured.measure(drift);
+    }
+
+    /// All token accounts of the program, with their balances.
     pub fn token_accounts(&self) -> Vec<(Address, u64)> {
         let world = &self.insured.world;
         let mut found = vec![];
-        for (_, bytes) in world.svm.get_program_accounts(&ID) {
-            match Account::decode(&bytes.data).unwrap() {
+        for (_, account) in world.accounts() {
+            match account {
                 Account::Collateral(collateral) => found.push(collateral.treasury),
                 Account::Model(model) => found.push(model.bond_vault),
                 Account::Market(market) => found.push(market.vault),
@@ -63,30 +76,29 @@ impl Everybody {
                 _ => {}
             }
         }
-        found.iter().map(|at| (*at, world.tokens(at))).collect()
+        found
+            .iter()
+            .map(|account| (*account, world.tokens(account)))
+            .collect()
     }
 
     fn send(&mut self, instruction: Instruction) {
         self.insured.world.send(instruction, &[]).unwrap();
     }
 
-    /// The window drifts, and all is settled, paid, collected and closed, by nobody in particular but
-    /// the owners of shares and bonds. Returns what each has in the end.
+    /// Settles, pays, collects and closes everything. Only the owners of shares and of bonds sign.
+    /// Returns the final token balance of every wallet, with its role.
     pub fn redeem(mut self) -> Vec<(&'static str, u64)> {
-        while self.insured.window < self.window {
-            self.insured.measure(CALM_DRIFT);
-        }
-        self.insured.measure(DRIFT);
-        self.end_market();
-        self.insured
-            .claim(&self.holder.clone(), 1, self.window)
-            .unwrap();
-        let policy = self.insured.policy(&self.holder, 1);
+        self.measure(DRIFT);
+        self.close_market();
+        let holder = self.holder.clone();
+        self.insured.claim(&holder, 1, self.window).unwrap();
+        let policy = self.insured.policy(&holder, 1);
         let expires = policy.expires_at(&self.insured.model()).unwrap();
         self.insured.world.warp_to(expires);
         self.send(instruction::expire_policy(&policy));
-        self.end_vault();
-        self.end_bonds();
+        self.close_vault();
+        self.close_seats();
         let world = &self.insured.world;
         let mut all = vec![
             ("winner", &self.winner),
@@ -103,7 +115,7 @@ impl Everybody {
             .collect()
     }
 
-    fn end_market(&mut self) {
+    fn close_market(&mut self) {
         let market = self.market;
         let before = self.insured.world.market(&market);
         self.send(instruction::settle_market(market, &before, 1));
@@ -117,20 +129,20 @@ impl Everybody {
         assert!(!self.insured.world.exists(&market));
     }
 
-    fn end_vault(&mut self) {
+    fn close_vault(&mut self) {
         let provider = self.insured.provider();
         self.insured.leave(&provider);
-        let (at, model) = (self.insured.vault, self.insured.model.address);
+        let (address, model) = (self.insured.vault, self.insured.model.address);
         let vault = self.insured.vault();
         for payee in [PremiumPayee::Treasury, PremiumPayee::Manager] {
-            self.send(instruction::collect_manager_fees(at, &vault, payee));
+            self.send(instruction::collect_manager_fees(address, &vault, payee));
         }
-        self.send(instruction::close_exposure(at, &vault, model));
-        self.send(instruction::close_vault(at, &vault, false));
-        assert!(!self.insured.world.exists(&at));
+        self.send(instruction::close_exposure(address, &vault, model));
+        self.send(instruction::close_vault(address, &vault, false));
+        assert!(!self.insured.world.exists(&address));
     }
 
-    fn end_bonds(&mut self) {
+    fn close_seats(&mut self) {
         let model = self.insured.model.address;
         let state = self.insured.model();
         for oracle in &self.insured.model.oracles {
@@ -149,14 +161,18 @@ impl Everybody {
     }
 }
 
-/// All accounts of the program.
-pub fn accounts(world: &World) -> Vec<(Address, solana_account::Account)> {
-    world.svm.get_program_accounts(&ID)
+/// The terms of [`market_terms`] on windows `first` to `last`; betting closes when the first begins.
+pub fn market_terms_on(world: &World, model: &TestModel, first: u64, last: u64) -> MarketTerms {
+    let state = world.model(&model.address);
+    MarketTerms {
+        first_window: first,
+        last_window: last,
+        close_ts: state.window_start(first).unwrap(),
+        ..market_terms(world, model)
+    }
 }
 
-/// What nothing in the program could bring about: `account` holds `amount`.
-pub fn set_tokens(world: &mut World, account: &Address, amount: u64) {
-    let mut state = world.svm.get_account(account).unwrap();
-    state.data[64..72].copy_from_slice(&amount.to_le_bytes());
-    world.svm.set_account(*account, state).unwrap();
+/// All accounts of the program, undecoded.
+pub fn raw_accounts(world: &World) -> Vec<(Address, solana_account::Account)> {
+    world.svm.get_program_accounts(&ID)
 }
