@@ -154,7 +154,7 @@ fn report(error: &anyhow::Error, json: bool) {
         return;
     }
     let known = match error.downcast_ref() {
-        Some(rpc::Error::Refused(refusal)) => refusal.code().and_then(error::by_code),
+        Some(rpc::Error::TransactionFailed(refusal)) => refusal.code().and_then(error::by_code),
         _ => None,
     };
     let told = match known {

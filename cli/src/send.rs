@@ -12,7 +12,8 @@ use driftshield_sdk::{
     TokenProgram, address, instruction,
     json::{self, Described},
     rpc::{
-        self, Client, Keypair, Refusal, Signature, Signer, TransactionError, VersionedTransaction,
+        self, Client, Keypair, Signature, Signer, TransactionError, TransactionFailure,
+        VersionedTransaction,
     },
 };
 use serde_json::{Value, json};
@@ -159,7 +160,7 @@ impl Session {
         let logs = result.logs.unwrap_or_default();
         let inner = result.inner_instructions.unwrap_or_default();
         let events = inner_events(&inner, transaction.message.static_account_keys());
-        let refusal = result.err.map(|error| Refusal {
+        let refusal = result.err.map(|error| TransactionFailure {
             error: error.into(),
             logs: logs.clone(),
         });
@@ -186,7 +187,7 @@ impl Session {
         });
         self.print(&json, &text)?;
         match refusal {
-            Some(refusal) => Err(rpc::Error::Refused(Box::new(refusal)).into()),
+            Some(refusal) => Err(rpc::Error::TransactionFailed(Box::new(refusal)).into()),
             None => Ok(()),
         }
     }
@@ -271,11 +272,11 @@ fn events_json(events: &[Described]) -> Vec<Value> {
 pub fn program_error(error: anchor_lang::Error) -> anyhow::Error {
     match error {
         anchor_lang::Error::Custom(code) => {
-            let refusal = Refusal {
+            let refusal = TransactionFailure {
                 error: TransactionError::InstructionError(0, InstructionError::Custom(code)),
                 logs: vec![],
             };
-            rpc::Error::Refused(Box::new(refusal)).into()
+            rpc::Error::TransactionFailed(Box::new(refusal)).into()
         }
         error => anyhow::anyhow!("{error:?}"),
     }

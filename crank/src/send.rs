@@ -10,7 +10,10 @@ use anchor_lang::solana_program::instruction::error::InstructionError;
 use anyhow::Result;
 use driftshield_sdk::{
     DriftShieldError, error,
-    rpc::{Blockhash, Client, Error, Keypair, Refusal, Signature, TransactionError, transaction},
+    rpc::{
+        Blockhash, Client, Error, Keypair, Signature, TransactionError, TransactionFailure,
+        transaction,
+    },
 };
 use tokio::{sync::Semaphore, task::JoinSet};
 
@@ -94,7 +97,7 @@ impl Sender {
                 }
                 Some(Err(error)) => {
                     let logs = vec![];
-                    self.note_refusal(key, &Refusal { error, logs });
+                    self.note_refusal(key, &TransactionFailure { error, logs });
                 }
             }
             self.sent.remove(&key);
@@ -179,12 +182,12 @@ impl Sender {
                 };
                 self.sent.insert(key, sent);
             }
-            Err(Error::Refused(refusal)) => self.note_refusal(key, &refusal),
+            Err(Error::TransactionFailed(refusal)) => self.note_refusal(key, &refusal),
             Err(error) => self.note_failure(key, &error),
         }
     }
 
-    fn note_refusal(&mut self, key: Key, refusal: &Refusal) {
+    fn note_refusal(&mut self, key: Key, refusal: &TransactionFailure) {
         let races = self.setbacks.get(&key).map_or(0, |setback| setback.races) + 1;
         if RACES < races || !lost_race(refusal) {
             return self.note_failure(key, refusal);
@@ -214,7 +217,7 @@ impl Sender {
 }
 
 /// Whether the refusal says that somebody else, or time, was faster: the state will show it.
-fn lost_race(refusal: &Refusal) -> bool {
+fn lost_race(refusal: &TransactionFailure) -> bool {
     match &refusal.error {
         // The same transaction is there, or the blockhash is not known here yet.
         TransactionError::AlreadyProcessed | TransactionError::BlockhashNotFound => true,
@@ -271,8 +274,8 @@ fn races() -> [u32; 30] {
 mod tests {
     use super::*;
 
-    fn refused(error: InstructionError) -> Refusal {
-        Refusal {
+    fn refused(error: InstructionError) -> TransactionFailure {
+        TransactionFailure {
             error: TransactionError::InstructionError(0, error),
             logs: vec![],
         }

@@ -40,7 +40,7 @@ pub const TRANSACTION_BYTES: usize = 1_232;
 pub enum Error {
     /// The transaction was refused, in simulation or when it landed.
     #[error("{0}")]
-    Refused(Box<Refusal>),
+    TransactionFailed(Box<TransactionFailure>),
     /// It was sent, and may have landed or land yet.
     #[error(
         "what became of transaction {signature} could not be read: look it up before you send \
@@ -86,7 +86,7 @@ pub enum Error {
 impl From<ClientError> for Error {
     fn from(error: ClientError) -> Self {
         match refusal(&error) {
-            Some(refusal) => Self::Refused(Box::new(refusal)),
+            Some(refusal) => Self::TransactionFailed(Box::new(refusal)),
             None => Self::Rpc(Box::new(error)),
         }
     }
@@ -94,12 +94,12 @@ impl From<ClientError> for Error {
 
 /// A transaction that failed.
 #[derive(Clone, Debug)]
-pub struct Refusal {
+pub struct TransactionFailure {
     pub error: TransactionError,
     pub logs: Vec<String>,
 }
 
-impl Refusal {
+impl TransactionFailure {
     /// The number of the program's error, or of another program's, if one raised it.
     pub fn code(&self) -> Option<u32> {
         use anchor_lang::solana_program::instruction::error::InstructionError;
@@ -110,7 +110,7 @@ impl Refusal {
     }
 }
 
-impl Refusal {
+impl TransactionFailure {
     /// What to do about the commonest failures of other programs.
     fn advice(&self) -> Option<&'static str> {
         match (&self.error, self.code()) {
@@ -125,7 +125,7 @@ impl Refusal {
     }
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for TransactionFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.code().and_then(error::by_code) {
             Some(info) => write!(f, "{} ({}): {}", info.name, info.code, info.message),
@@ -140,7 +140,7 @@ impl fmt::Display for Refusal {
     }
 }
 
-fn refusal(error: &ClientError) -> Option<Refusal> {
+fn refusal(error: &ClientError) -> Option<TransactionFailure> {
     let logs = match error.kind() {
         ErrorKind::RpcError(RpcError::RpcResponseError {
             data: RpcResponseErrorData::SendTransactionPreflightFailure(result),
@@ -149,7 +149,7 @@ fn refusal(error: &ClientError) -> Option<Refusal> {
         _ => vec![],
     };
     let error = error.get_transaction_error()?;
-    Some(Refusal { error, logs })
+    Some(TransactionFailure { error, logs })
 }
 
 /// A blockhash and the last block height that takes transactions with it.
@@ -370,7 +370,7 @@ impl Client {
     /// Sends a transaction and waits until it is confirmed.
     ///
     /// Whoever sends anew what has landed pays twice: so [`Error::Expired`] and
-    /// [`Error::Refused`] alone say that it has not.
+    /// [`Error::TransactionFailed`] alone say that it has not.
     pub async fn send(
         &self,
         instructions: &[Instruction],
@@ -390,7 +390,10 @@ impl Client {
                 Ok(Some(Ok(()))) => return Ok(signature),
                 Ok(Some(Err(error))) => {
                     let logs = vec![];
-                    return Err(Error::Refused(Box::new(Refusal { error, logs })));
+                    return Err(Error::TransactionFailed(Box::new(TransactionFailure {
+                        error,
+                        logs,
+                    })));
                 }
                 Ok(None) => Duration::from_millis(200),
                 Err(Error::Rpc(error)) => {
