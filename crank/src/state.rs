@@ -60,7 +60,7 @@ impl Reader {
             let client = &client;
             async move {
                 let found = match client.find::<Model>(&model).await {
-                    Err(Error::Foreign(_) | Error::OtherKind { .. }) => None,
+                    Err(Error::WrongOwner(_) | Error::WrongType { .. }) => None,
                     found => found.with_context(|| format!("model {model}"))?,
                 };
                 Ok::<_, anyhow::Error>((model, found))

@@ -46,7 +46,7 @@ pub enum Error {
         "what became of transaction {signature} could not be read: look it up before you send \
          anything again: {error}"
     )]
-    Unknown {
+    OutcomeUnknown {
         signature: Signature,
         error: Box<ClientError>,
     },
@@ -58,18 +58,18 @@ pub enum Error {
     #[error("could not sign: {0}")]
     Signer(#[from] solana_signer::SignerError),
     #[error("{0} is no mint: check the address")]
-    NoMint(Address),
+    NotAMint(Address),
     #[error("{0} is no token account: check the address")]
-    NoTokenAccount(Address),
+    NotATokenAccount(Address),
     #[error("account {0} does not exist: check the address and the cluster")]
-    Missing(Address),
+    AccountNotFound(Address),
     #[error("account {0} is not the program's: check the address")]
-    Foreign(Address),
-    #[error("account {address} is a {found}, not a {wanted}: check the address")]
-    OtherKind {
+    WrongOwner(Address),
+    #[error("account {address} is a {found}, not a {expected}: check the address")]
+    WrongType {
         address: Address,
         found: &'static str,
-        wanted: &'static str,
+        expected: &'static str,
     },
     #[error("account {address}: {error}")]
     Decode {
@@ -77,7 +77,7 @@ pub enum Error {
         error: DecodeError,
     },
     #[error("the RPC's answer lacks {0}")]
-    Incomplete(&'static str),
+    IncompleteResponse(&'static str),
     // Not its source: it says all that there is to say.
     #[error("RPC: {0}")]
     Rpc(Box<ClientError>),
@@ -209,7 +209,7 @@ impl Client {
         let account = self.account(address).await?;
         account
             .map(|(_, data)| data)
-            .ok_or(Error::Missing(*address))
+            .ok_or(Error::AccountNotFound(*address))
     }
 
     /// Reads one account of the program; `None` where there is none.
@@ -221,7 +221,7 @@ impl Client {
             return Ok(None);
         };
         if owner != ID {
-            return Err(Error::Foreign(*address));
+            return Err(Error::WrongOwner(*address));
         }
         decode(*address, &data).map(Some)
     }
@@ -231,7 +231,9 @@ impl Client {
     where
         T: AccountDeserialize + Discriminator,
     {
-        self.find(address).await?.ok_or(Error::Missing(*address))
+        self.find(address)
+            .await?
+            .ok_or(Error::AccountNotFound(*address))
     }
 
     /// All accounts of one type whose fields hold the given keys. Fields are told by their offset
@@ -262,7 +264,7 @@ impl Client {
             .into_iter()
             .map(|(address, account)| {
                 let data = account.data.decode();
-                let data = data.ok_or(Error::Incomplete("an account's data"))?;
+                let data = data.ok_or(Error::IncompleteResponse("an account's data"))?;
                 Ok((address, decode(address, &data)?))
             })
             .collect()
@@ -274,7 +276,7 @@ impl Client {
         const OFFSET: usize = 32; // after slot, epoch start, epoch and leader schedule's epoch
         let data = self.data(&CLOCK).await?;
         let bytes = data.get(OFFSET..).and_then(<[u8]>::first_chunk);
-        let bytes = bytes.ok_or(Error::Incomplete("the clock's time"))?;
+        let bytes = bytes.ok_or(Error::IncompleteResponse("the clock's time"))?;
         Ok(i64::from_le_bytes(*bytes))
     }
 
@@ -283,17 +285,17 @@ impl Client {
         const OFFSET: usize = 44; // after the mint's authority and supply
         let data = self.data(mint).await?;
         let decimals = data.get(OFFSET).copied();
-        decimals.ok_or(Error::NoMint(*mint))
+        decimals.ok_or(Error::NotAMint(*mint))
     }
 
     /// The token program that the mint is of.
     pub async fn token_program(&self, mint: &Address) -> Result<TokenProgram, Error> {
         let account = self.account(mint).await?;
-        let (owner, _) = account.ok_or(Error::Missing(*mint))?;
+        let (owner, _) = account.ok_or(Error::AccountNotFound(*mint))?;
         let programs = [TokenProgram::SplToken, TokenProgram::Token2022];
         let mut programs = programs.into_iter();
         let program = programs.find(|program| program.id() == owner);
-        program.ok_or(Error::NoMint(*mint))
+        program.ok_or(Error::NotAMint(*mint))
     }
 
     /// Reads a token account; `None` where there is none.
@@ -302,7 +304,7 @@ impl Client {
             return Ok(None);
         };
         let account = TokenAccount::decode(&data);
-        account.map(Some).ok_or(Error::NoTokenAccount(*address))
+        account.map(Some).ok_or(Error::NotATokenAccount(*address))
     }
 
     /// The base units that a token account holds; 0 where there is none.
@@ -399,7 +401,7 @@ impl Client {
                 Err(Error::Rpc(error)) => {
                     failures += 1;
                     if FAILURES < failures {
-                        return Err(Error::Unknown { signature, error });
+                        return Err(Error::OutcomeUnknown { signature, error });
                     }
                     Duration::from_secs(1)
                 }
@@ -441,7 +443,7 @@ impl Client {
                 .await?;
             let Some(oldest) = page.last() else { break };
             let oldest = oldest.signature.parse();
-            before = Some(oldest.map_err(|_| Error::Incomplete("a signature"))?);
+            before = Some(oldest.map_err(|_| Error::IncompleteResponse("a signature"))?);
             let succeeded = page.into_iter().filter(|status| status.err.is_none());
             signatures.extend(succeeded.map(|status| status.signature));
         }
@@ -460,15 +462,15 @@ impl Client {
         };
         let parsed = signature
             .parse()
-            .map_err(|_| Error::Incomplete("a signature"))?;
+            .map_err(|_| Error::IncompleteResponse("a signature"))?;
         let found = self
             .rpc
             .get_transaction_with_config(&parsed, config)
             .await?;
         let meta = found.transaction.meta;
-        let meta = meta.ok_or(Error::Incomplete("a transaction's meta"))?;
+        let meta = meta.ok_or(Error::IncompleteResponse("a transaction's meta"))?;
         let transaction = found.transaction.transaction.decode();
-        let transaction = transaction.ok_or(Error::Incomplete("a transaction"))?;
+        let transaction = transaction.ok_or(Error::IncompleteResponse("a transaction"))?;
         let keys = transaction.message.static_account_keys();
         let inner = match &meta.inner_instructions {
             OptionSerializer::Some(inner) => &inner[..],
@@ -521,10 +523,10 @@ where
                 json::account_name(&tag),
                 json::account_name(T::DISCRIMINATOR),
             ) {
-                (Some(found), Some(wanted)) => Error::OtherKind {
+                (Some(found), Some(expected)) => Error::WrongType {
                     address,
                     found,
-                    wanted,
+                    expected,
                 },
                 _ => undecodable(DecodeError::Unknown(tag)),
             },
