@@ -64,7 +64,7 @@ async fn show(session: &Session, mint: Address, holder: Option<Address>) -> Resu
     let address = address::token_account(&holder, &mint, program);
     let account = session.client.token_account(&address).await?;
     let account = account.with_context(|| format!("{holder} has no token account {address}"))?;
-    let takeable = account.takeable(&holder, &authority);
+    let takeable = account.allowance(&holder, &authority);
     let json = json!({
         "token_account": address.to_string(),
         "authority": authority.to_string(),

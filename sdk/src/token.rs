@@ -38,7 +38,7 @@ impl TokenAccount {
     }
 
     /// What `authority` can take of `owner`'s account.
-    pub fn takeable(&self, owner: &Address, authority: &Address) -> u64 {
+    pub fn allowance(&self, owner: &Address, authority: &Address) -> u64 {
         let can = self.owner == *owner && self.delegate == Some(*authority) && !self.is_frozen;
         if can {
             self.delegated.min(self.amount)
@@ -81,9 +81,9 @@ mod tests {
         data
     }
 
-    fn takeable(data: &[u8]) -> u64 {
+    fn allowance(data: &[u8]) -> u64 {
         let account = TokenAccount::decode(data).unwrap();
-        account.takeable(&OWNER, &AUTHORITY)
+        account.allowance(&OWNER, &AUTHORITY)
     }
 
     #[test]

@@ -57,7 +57,7 @@ pub fn renewals(state: &State, model: &ModelState) -> Vec<Action> {
         let source = address::token_account(&policy.holder, &mint, vault.token_program.into());
         let authority = address::renewal_authority(&policy.holder);
         let takeable = state.tokens.get(&source)?;
-        let takeable = takeable.takeable(&policy.holder, &authority);
+        let takeable = takeable.allowance(&policy.holder, &authority);
         let spent = spent.entry(source).or_default();
         let total = spent.checked_add(premium)?;
         if takeable < total {
