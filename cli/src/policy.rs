@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use driftshield_sdk::{
     DriftShieldError, Exposure, Model, Policy, PolicyTerms, Quote, Receipt, Vault, address,
-    best_run, first_window, instruction, json::Described, pause, quote, quote_renewal,
+    best_run, first_window, instruction, json::Decoded, pause, quote, quote_renewal,
 };
 use serde_json::{Map, Value, json};
 
@@ -180,7 +180,7 @@ impl Offer {
     }
 
     /// A quote as accounts and events are told.
-    fn describe(&self, quote: &Quote) -> Result<Described> {
+    fn describe(&self, quote: &Quote) -> Result<Decoded> {
         let begins_at = self.model.window_start(quote.first_window);
         let utilisation = |locked| vault::utilisation_bps(locked, self.vault.assets);
         let numbers = [
@@ -206,7 +206,7 @@ impl Offer {
         ] {
             fields.insert(name.to_owned(), utilisation(locked).into());
         }
-        Ok(Described {
+        Ok(Decoded {
             name: "Quote",
             fields,
         })
@@ -221,7 +221,7 @@ impl Offer {
     }
 }
 
-fn quote_text(quote: &Described, decimals: Decimals) -> String {
+fn quote_text(quote: &Decoded, decimals: Decimals) -> String {
     format!("{}\n{}", quote.name, print::fields(quote, decimals))
 }
 

@@ -6,7 +6,7 @@ use anchor_lang::{Address, Discriminator, bytemuck};
 use anyhow::Result;
 use chrono::{DateTime, SecondsFormat};
 use clap::ValueEnum;
-use driftshield_sdk::json::{self, Described};
+use driftshield_sdk::json::{self, Decoded};
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -44,7 +44,7 @@ pub fn out(text: &str) -> Result<()> {
 }
 
 /// An account as [`json::account`] tells it.
-pub fn describe<T>(account: &T) -> Result<Described>
+pub fn describe<T>(account: &T) -> Result<Decoded>
 where
     T: bytemuck::Pod + Discriminator,
 {
@@ -53,21 +53,17 @@ where
 }
 
 /// An account for machines.
-pub fn account_json(address: &Address, account: &Described) -> Value {
+pub fn account_json(address: &Address, account: &Decoded) -> Value {
     json!({ "address": address.to_string(), "name": account.name, "fields": account.fields })
 }
 
 /// An account for people; amounts have `decimals`.
-pub fn account_text(
-    address: &Address,
-    account: &Described,
-    decimals: impl Into<Decimals>,
-) -> String {
+pub fn account_text(address: &Address, account: &Decoded, decimals: impl Into<Decimals>) -> String {
     format!("{} {address}\n{}", account.name, fields(account, decimals))
 }
 
 /// A line for each field, accounts in the order of their fields.
-pub fn fields(described: &Described, decimals: impl Into<Decimals>) -> String {
+pub fn fields(described: &Decoded, decimals: impl Into<Decimals>) -> String {
     let decimals = decimals.into();
     let names = match json::account_fields(described.name) {
         Some(names) => names,
@@ -361,7 +357,7 @@ impl List {
         }
     }
 
-    pub fn push(&mut self, address: &Address, account: &Described, decimals: impl Into<Decimals>) {
+    pub fn push(&mut self, address: &Address, account: &Decoded, decimals: impl Into<Decimals>) {
         let decimals = decimals.into();
         let cells = self.header[1..]
             .iter()
@@ -444,7 +440,7 @@ mod tests {
 
     #[test]
     fn a_struct_is_named_where_its_fields_would_be_mistaken() {
-        let described = Described {
+        let described = Decoded {
             name: "Withdrawn",
             fields: json!({
                 "amount": "1", "totals": { "assets": "2" }, "next": { "assets": "3" },

@@ -10,7 +10,7 @@ use anchor_lang::{
 use anyhow::{Context, Result, bail, ensure};
 use driftshield_sdk::{
     TokenProgram, address, instruction,
-    json::{self, Described},
+    json::{self, Decoded},
     rpc::{
         self, Client, Keypair, Signature, Signer, TransactionError, TransactionFailure,
         VersionedTransaction,
@@ -193,7 +193,7 @@ impl Session {
     }
 
     /// The events of a confirmed transaction.
-    async fn events(&self, signature: &Signature) -> Result<Vec<Described>> {
+    async fn events(&self, signature: &Signature) -> Result<Vec<Decoded>> {
         let config = RpcTransactionConfig {
             encoding: Some(UiTransactionEncoding::Base64),
             commitment: Some(CommitmentConfig::confirmed()),
@@ -251,20 +251,20 @@ fn require_signer(
 }
 
 /// The events in inner instructions.
-fn inner_events(inner: &[UiInnerInstructions], keys: &[Address]) -> Vec<Described> {
+fn inner_events(inner: &[UiInnerInstructions], keys: &[Address]) -> Vec<Decoded> {
     let event = |data: Vec<u8>| json::event(data.strip_prefix(EVENT_IX_TAG_LE)?).ok();
     rpc::own_inner_instructions(inner, keys)
         .filter_map(event)
         .collect()
 }
 
-fn events_text(events: &[Described], decimals: Decimals) -> String {
-    let event = |event: &Described| format!("\n{}\n{}", event.name, print::fields(event, decimals));
+fn events_text(events: &[Decoded], decimals: Decimals) -> String {
+    let event = |event: &Decoded| format!("\n{}\n{}", event.name, print::fields(event, decimals));
     events.iter().map(event).collect()
 }
 
-fn events_json(events: &[Described]) -> Vec<Value> {
-    let event = |event: &Described| json!({ "name": event.name, "fields": event.fields });
+fn events_json(events: &[Decoded]) -> Vec<Value> {
+    let event = |event: &Decoded| json!({ "name": event.name, "fields": event.fields });
     events.iter().map(event).collect()
 }
 

@@ -52,7 +52,7 @@ impl Changes {
 struct Row {
     slot: i64,
     write: AccountWrite,
-    described: Option<json::Described>,
+    described: Option<json::Decoded>,
 }
 
 impl Row {

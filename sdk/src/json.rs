@@ -15,19 +15,19 @@ use crate::{DecodeError, discriminator};
 
 /// An account or an event, told by name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Described {
+pub struct Decoded {
     /// The struct's name: `Market`, `BetPlaced`.
     pub name: &'static str,
     pub fields: Map<String, Value>,
 }
 
 /// Decodes an account that the program owns.
-pub fn account(data: &[u8]) -> Result<Described, DecodeError> {
+pub fn account(data: &[u8]) -> Result<Decoded, DecodeError> {
     describe(&IDL.accounts, data)
 }
 
 /// Decodes an event, `discriminator ‖ body`.
-pub fn event(data: &[u8]) -> Result<Described, DecodeError> {
+pub fn event(data: &[u8]) -> Result<Decoded, DecodeError> {
     describe(&IDL.events, data)
 }
 
@@ -131,7 +131,7 @@ fn fields_of(name: &str) -> &'static [Field] {
     }
 }
 
-fn describe(known: &'static [Discriminated], data: &[u8]) -> Result<Described, DecodeError> {
+fn describe(known: &'static [Discriminated], data: &[u8]) -> Result<Decoded, DecodeError> {
     let tag = discriminator(data)?;
     let name = known
         .iter()
@@ -140,7 +140,7 @@ fn describe(known: &'static [Discriminated], data: &[u8]) -> Result<Described, D
         .ok_or(DecodeError::Unknown(tag))?;
     let mut bytes = Bytes(&data[tag.len()..]);
     match bytes.fields(fields_of(name)) {
-        Some(fields) if bytes.0.is_empty() => Ok(Described { name, fields }),
+        Some(fields) if bytes.0.is_empty() => Ok(Decoded { name, fields }),
         _ => Err(DecodeError::Malformed(name)),
     }
 }
