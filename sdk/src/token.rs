@@ -49,7 +49,7 @@ impl TokenAccount {
 }
 
 /// The base units of a mint that exist. `None` where `data` are too short for a mint.
-pub fn supply(data: &[u8]) -> Option<u64> {
+pub fn mint_supply(data: &[u8]) -> Option<u64> {
     number(data, MINT_SUPPLY)
 }
 
@@ -104,9 +104,9 @@ mod tests {
     #[test]
     fn what_is_too_short_is_none() {
         assert_eq!(TokenAccount::decode(&data()[..128]), None);
-        assert_eq!(supply(&[0; 43]), None);
+        assert_eq!(mint_supply(&[0; 43]), None);
         let mut mint = [0; 82];
         mint[36] = 7;
-        assert_eq!(supply(&mint), Some(7));
+        assert_eq!(mint_supply(&mint), Some(7));
     }
 }

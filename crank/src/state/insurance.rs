@@ -107,7 +107,7 @@ impl Reader {
         let account = |address| Some((address, TokenAccount::decode(&next()?)?));
         self.state.tokens = tokens.into_iter().filter_map(account).collect();
         for of in self.state.vaults.iter_mut().filter(|of| may_end(of)) {
-            let supply = next().and_then(|mint| token::supply(&mint));
+            let supply = next().and_then(|mint| token::mint_supply(&mint));
             let escrow = next().and_then(|escrow| TokenAccount::decode(&escrow));
             let shares = supply.zip(escrow);
             of.in_hands = shares.and_then(|(supply, escrow)| supply.checked_sub(escrow.amount));
