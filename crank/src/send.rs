@@ -87,7 +87,7 @@ impl Sender {
         if keys.is_empty() {
             return Ok(());
         }
-        let outcomes = self.client.outcomes(&signatures).await?;
+        let outcomes = self.client.signature_statuses(&signatures).await?;
         for ((key, signature), outcome) in keys.into_iter().zip(signatures).zip(outcomes) {
             match outcome {
                 None => continue,

@@ -355,7 +355,7 @@ impl Client {
     }
 
     /// What became of transactions, in their order; `None` of those that have not been confirmed.
-    pub async fn outcomes(
+    pub async fn signature_statuses(
         &self,
         signatures: &[Signature],
     ) -> Result<Vec<Option<Result<(), TransactionError>>>, Error> {
@@ -419,7 +419,11 @@ impl Client {
     ) -> Result<Option<Result<(), TransactionError>>, Error> {
         // The height first: once it is past the last valid one, nothing lands between the two.
         let height = self.rpc.get_block_height().await?;
-        let outcome = self.outcomes(&[*signature]).await?.into_iter().next();
+        let outcome = self
+            .signature_statuses(&[*signature])
+            .await?
+            .into_iter()
+            .next();
         match outcome.flatten() {
             None if blockhash.last_valid_height < height => Err(Error::Expired),
             outcome => Ok(outcome),
