@@ -231,7 +231,7 @@ impl Derived {
 
 /// The accounts that the event speaks of, once each, with its number.
 fn counters(event: &Event) -> BTreeSet<(String, u64)> {
-    let counters = event.counters().into_iter();
+    let counters = event.account_seqs().into_iter();
     counters
         .map(|(account, number)| (account.to_string(), number))
         .collect()

@@ -604,7 +604,7 @@ impl Told {
     }
 
     fn accounts_of(&mut self, event: &Event, slot: i64) {
-        for (account, _) in event.counters() {
+        for (account, _) in event.account_seqs() {
             self.closed.insert(account.to_string(), None);
         }
         if let Some(account) = closed_by(event) {

@@ -109,7 +109,7 @@ impl Event {
 
     /// The accounts that the event speaks of, each with its number of this event: the events of
     /// an account are numbered from 1 without gaps.
-    pub fn counters(&self) -> Vec<(Address, u64)> {
+    pub fn account_seqs(&self) -> Vec<(Address, u64)> {
         match self {
             Self::Initialized(e) => vec![(address::config(), e.config_seq)],
             Self::ConfigUpdated(e) => vec![(address::config(), e.config_seq)],
