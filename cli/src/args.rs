@@ -74,7 +74,7 @@ impl fmt::Display for Amount {
 }
 
 impl Amount {
-    /// The amount in base units, of which a token has `10^decimals`.
+    /// The amount in base units; a token has `10^decimals` base units.
     pub fn units(&self, decimals: u8) -> Result<u64, AmountError> {
         let width = usize::from(decimals);
         if width < self.fraction.len() {

@@ -38,7 +38,7 @@ pub enum Command {
     List,
 }
 
-// Amounts of the token.
+/// Terms of a collateral, as amounts of the token.
 #[derive(Args)]
 pub struct TermsArgs {
     /// Smallest bet [register: 1 token]

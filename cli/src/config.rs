@@ -31,7 +31,7 @@ const DEFAULTS: ConfigParams = ConfigParams {
     premium_fee_bps: 500,
 };
 
-// Settings, most of which new models, markets and vaults copy.
+/// The program's settings. New models, markets and vaults copy most of them.
 #[derive(Args)]
 struct ParamsArgs {
     /// Period after a window's end in which oracles may submit [init: 6h]
@@ -56,8 +56,8 @@ struct ParamsArgs {
     /// Minimum time between the purchase of a policy and its first covered window [init: 1d]
     #[arg(long, value_name = "DURATION")]
     waiting: Option<Duration>,
-    /// Length of the buckets that the ends of premium streams are rounded up to; a policy ends at most
-    /// 63 buckets ahead [init: 7d]
+    /// Length of the buckets that the ends of premium streams are rounded up to; a policy ends at
+    /// most 63 buckets ahead [init: 7d]
     #[arg(long, value_name = "DURATION")]
     bucket: Option<Duration>,
     /// Shortest window of a model [init: 1h]

@@ -46,7 +46,7 @@ pub enum Command {
     List { model: Address },
 }
 
-// Identifies a receipt.
+/// Identifies a receipt.
 #[derive(Args)]
 pub struct ReceiptArgs {
     model: Address,

@@ -212,9 +212,9 @@ fn replace_nul(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
 }
 
-/// Escapes the characters of a text from the chain that control a terminal or change the direction
-/// of writing: anyone can put them into a text, to move the cursor or to make it read differently
-/// from what it says.
+/// Escapes control characters and characters that change the writing direction, so that a text from
+/// the chain can be printed to a terminal. Anyone can write such a text to move the cursor or to
+/// disguise its content.
 pub fn printable(text: &str) -> String {
     let misleads = |letter: char| {
         letter.is_control()

@@ -104,7 +104,7 @@ fn quote_text(quote: &Decoded, decimals: Decimals) -> String {
     format!("{}\n{}", quote.name, print::fields(quote, decimals))
 }
 
-// Cover that a holder wants to buy.
+/// Cover that a holder wants to buy.
 #[derive(Args)]
 pub struct CoverArgs {
     pub vault: Address,

@@ -6,7 +6,7 @@ use clap::ValueEnum;
 use super::NONE;
 use crate::args::PauseFlag;
 
-/// `units`, of which `10^decimals` are one, as a decimal number without trailing zeros.
+/// `units / 10^decimals` as an exact decimal number without trailing zeros.
 pub fn scaled(units: u128, decimals: u8) -> String {
     let decimals = usize::from(decimals);
     let digits = format!("{units:0>width$}", width = decimals + 1);

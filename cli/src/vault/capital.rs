@@ -94,7 +94,7 @@ pub async fn cancel(session: &Session, vault: Address) -> Result<()> {
     session.send(&instructions, decimals).await
 }
 
-// Identifies a withdraw request.
+/// Identifies a withdraw request.
 #[derive(Args)]
 pub struct RequestArgs {
     vault: Address,

@@ -14,7 +14,7 @@ use crate::{
     session::Session,
 };
 
-// Identifies an exposure.
+/// Identifies an exposure.
 #[derive(Args)]
 pub struct ExposureArgs {
     vault: Address,

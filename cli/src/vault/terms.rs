@@ -10,7 +10,7 @@ use crate::{
 
 const DAY: i64 = 24 * 60 * 60;
 
-// Prices are per year, in basis points of the cover.
+/// Prices and limits of a vault. Prices are per year, in basis points of the cover.
 #[derive(Args)]
 pub struct TermsArgs {
     /// Smallest cover of a policy [create: 1 token]

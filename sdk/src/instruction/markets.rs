@@ -9,9 +9,11 @@ use driftshield::{FeePayee, ID, Market, MarketTerms, Model, accounts, instructio
 use super::token_program_id;
 use crate::address;
 
-/// Most windows that one `settle_market` transaction can settle. Each window adds its receipt's
-/// address and index, 33 bytes, to the transaction; with 25 receipts and a fee payer that signs alone
-/// the transaction stays below 1,100 of the 1,232 bytes that are allowed.
+/// Maximum number of windows that one `settle_market` transaction can settle.
+///
+/// Each window adds the address and the index of its receipt to the transaction, 33 bytes. With 25
+/// receipts and the fee payer as the only signer, the transaction has just under 1,100 bytes, the
+/// limit that all instructions are tested against; a packet holds 1,232.
 pub const MAX_SETTLE_WINDOWS: u64 = 25;
 
 /// Creates a market. `state` is the model.
@@ -43,8 +45,8 @@ pub fn cancel_market(market: Address, state: &Market, creator_signs: bool) -> In
     instruction
 }
 
-/// Bets `amount` on `outcome`. `source` is the bettor's token account, `min_multiple` is in thousandths
-/// of the stake. Fails if the market's terms are not those in `state`.
+/// Bets `amount` on `outcome`. `source` is the bettor's token account, `min_multiple` is in
+/// thousandths of the stake. Fails if the market's terms differ from those in `state`.
 pub fn place_bet(
     bettor: Address,
     market: Address,
@@ -74,8 +76,8 @@ pub fn place_bet(
     })
 }
 
-/// Settles the next `windows` windows, or all that remain if they are fewer. One transaction takes at
-/// most [`MAX_SETTLE_WINDOWS`].
+/// Settles the next `windows` windows, or all that remain if they are fewer. At most
+/// [`MAX_SETTLE_WINDOWS`] fit into one transaction.
 pub fn settle_market(market: Address, state: &Market, windows: u64) -> Instruction {
     let mut instruction = data::SettleMarket {}.to_instruction(accounts::SettleMarketResolved {
         model: state.model,

@@ -55,8 +55,8 @@ pub fn challenge_receipt(
     })
 }
 
-/// Ends a dispute. `counts` are the correct row counts by bin, as ruled by the arbiter. The accounts
-/// include the seat of every oracle that submitted, which `state` (the model) and `receipt` determine.
+/// Ends a dispute. `counts` are the correct row counts by bin, as ruled by the arbiter. `state` (the
+/// model) and `receipt` determine the seats to pass: those of all oracles that submitted.
 pub fn rule_receipt(
     model: Address,
     state: &Model,

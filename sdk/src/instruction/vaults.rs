@@ -8,7 +8,7 @@ use driftshield::{
 use super::token_program_id;
 use crate::address;
 
-/// Creates a vault that covers in `collateral`.
+/// Creates a vault whose capital and cover are in `collateral`.
 pub fn create_vault(
     manager: Address,
     id: u64,
@@ -60,9 +60,9 @@ pub fn list_model(
     })
 }
 
-/// Deposits `amount` base units from the token account `source`. The shares go to `owner`'s associated
-/// token account for them, which [`create_share_account`](super::create_share_account) creates. Fails
-/// if the vault's listings are not those in `state`.
+/// Deposits `amount` base units from the token account `source`. The shares go to `owner`'s
+/// associated token account for them, which [`create_share_account`](super::create_share_account)
+/// creates. Fails if the vault has listed another model, or on other terms, since `state` was read.
 pub fn deposit(
     owner: Address,
     vault: Address,
@@ -91,8 +91,8 @@ pub fn deposit(
     })
 }
 
-/// Requests the withdrawal of `shares`, which are moved to the escrow from `owner`'s associated token
-/// account for them.
+/// Requests the withdrawal of `shares`. They move from `owner`'s associated token account for them
+/// to the escrow.
 pub fn request_withdraw(owner: Address, vault: Address, state: &Vault, shares: u64) -> Instruction {
     data::RequestWithdraw { shares }.to_instruction(accounts::RequestWithdrawResolved {
         owner,

@@ -101,7 +101,7 @@ pub struct TransactionFailure {
 }
 
 impl TransactionFailure {
-    /// Code of the custom error that a program returned: DriftShield or another program.
+    /// Code of the custom error that DriftShield or another program returned.
     pub fn code(&self) -> Option<u32> {
         match self.error {
             TransactionError::InstructionError(_, InstructionError::Custom(code)) => Some(code),
