@@ -23,29 +23,30 @@ pub enum Command {
     Create(Create),
     /// Bet on an outcome
     Bet(Bet),
-    /// Settle the next windows with their receipts: anyone may
+    /// Settle the next windows with their receipts; callable by anyone
     Settle {
         market: Address,
         /// Number of windows, at most 25 [default: all whose result is final, up to 25]
         #[arg(long, value_parser = clap::value_parser!(u64).range(1..=MAX_SETTLE_WINDOWS))]
         windows: Option<u64>,
     },
-    /// Pay a position of a settled market to its owner and close it: anyone may
+    /// Pay a position of a settled market to its owner and close it; callable by anyone
     Claim {
         market: Address,
         /// Owner of the position [default: the signer]
         #[arg(long, value_name = "KEY")]
         owner: Option<Address>,
     },
-    /// Pay out a fee of a resolved market: anyone may
+    /// Pay out a fee of a resolved market; callable by anyone
     Collect {
         market: Address,
         #[arg(long, value_enum)]
         payee: FeePayeeName,
     },
-    /// Close a settled market without positions and fees: anyone may
+    /// Close a settled market without positions and fees; callable by anyone
     Close { market: Address },
-    /// Cancel a market without bets: its creator or, after betting closes, anyone
+    /// Cancel a market without bets: signed by its creator or, after betting closes, callable by
+    /// anyone
     Cancel { market: Address },
     /// Show a market and the payout of its outcomes
     Show { market: Address },

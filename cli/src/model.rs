@@ -20,7 +20,7 @@ pub enum Command {
     Register(Register),
     /// Change a model's oracles and description: omitted options keep their value
     Update(Update),
-    /// Stop new markets, bets and policies on a model, permanently
+    /// Stop new markets, bets, policies and renewals on a model, permanently
     Retire { model: Address },
     /// Show a model
     Show { model: Address },
@@ -52,8 +52,8 @@ pub struct Register {
     /// 1 to 7 oracles, in order
     #[arg(long = "oracle", value_name = "KEY", required = true, num_args = 1.., value_delimiter = ',')]
     oracles: Vec<Address>,
-    /// Submissions that decide a window: more than half of the oracles, and fewer than all if there
-    /// are three or more
+    /// Number of submissions that a window needs: more than half of the oracles, and fewer than all
+    /// if there are three or more
     #[arg(long)]
     quorum: u8,
     /// Largest difference between submissions that is not disputed

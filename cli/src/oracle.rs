@@ -26,14 +26,14 @@ pub enum Command {
         #[arg(long)]
         amount: Amount,
     },
-    /// Pay an unbonded amount to the oracle's associated token account: anyone may
+    /// Pay an unbonded amount to the oracle's associated token account; callable by anyone
     Withdraw {
         model: Address,
         /// The oracle [default: the signer]
         #[arg(long, value_name = "KEY")]
         oracle: Option<Address>,
     },
-    /// Close an empty seat that nothing depends on: anyone may
+    /// Close an empty seat that nothing depends on; callable by anyone
     CloseSeat {
         model: Address,
         /// The oracle [default: the signer]

@@ -32,7 +32,7 @@ pub enum Command {
     Quote(CoverArgs),
     /// Buy cover on a model: signed by the holder
     Buy(Buy),
-    /// Pay a policy for a run of windows over its trigger: anyone may
+    /// Pay a policy for a run of windows over its trigger; callable by anyone
     Claim {
         policy: Address,
         /// First window of the run [default: of the run that pays most]
@@ -41,7 +41,7 @@ pub enum Command {
     },
     /// Cancel a policy and refund its unused premium, less a fee: signed by the holder
     Cancel { policy: Address },
-    /// Extend a policy by as many windows: the holder or, with auto-renew, anyone
+    /// Extend a policy by another term: signed by the holder or, with auto-renew, callable by anyone
     Renew {
         policy: Address,
         /// The holder's token account that pays [default: its associated token account]
@@ -50,7 +50,7 @@ pub enum Command {
     },
     #[command(flatten)]
     Allowance(AllowanceCommand),
-    /// End a policy that can no longer be claimed: anyone may
+    /// End a policy that can no longer be claimed; callable by anyone
     Expire { policy: Address },
     /// Show a policy
     Show { policy: Address },

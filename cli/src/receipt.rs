@@ -13,7 +13,7 @@ use crate::{args, print::List, session::Session};
 pub enum Command {
     /// Submit the row counts of a window: signed by an oracle of the model
     Submit(Submit),
-    /// Challenge a proposed value by posting a bond: anyone may
+    /// Challenge a proposed value by posting a bond; callable by anyone
     Challenge {
         #[command(flatten)]
         receipt: ReceiptArgs,
@@ -29,16 +29,16 @@ pub enum Command {
         #[arg(long, value_delimiter = ',', required = true)]
         counts: Vec<u32>,
     },
-    /// Advance a receipt whose periods have ended: anyone may
+    /// Advance a receipt whose periods have ended; callable by anyone
     Finalize(ReceiptArgs),
-    /// Pay out a dispute's credit: anyone may
+    /// Pay out a dispute's credit; callable by anyone
     Collect {
         #[command(flatten)]
         receipt: ReceiptArgs,
         #[arg(long, value_enum)]
         payee: ChallengePayeeName,
     },
-    /// Close a receipt whose retention period has ended: anyone may
+    /// Close a receipt whose retention period has ended; callable by anyone
     Close(ReceiptArgs),
     /// Show a receipt
     Show(ReceiptArgs),

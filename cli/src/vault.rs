@@ -47,17 +47,18 @@ pub enum Command {
     },
     /// Cancel a withdraw request and return its shares
     CancelWithdraw { vault: Address },
-    /// Pay a request whose cooldown is over, as far as free capital allows: anyone may
+    /// Pay a request whose cooldown is over, as far as free capital allows; callable by anyone
     Withdraw(capital::RequestArgs),
-    /// Pay out the treasury's or the manager's share of premiums: anyone may
+    /// Pay out the treasury's or the manager's share of premiums; callable by anyone
     Collect {
         vault: Address,
         #[arg(long, value_enum)]
         payee: PremiumPayeeName,
     },
-    /// Close an exposure that nothing depends on: anyone may
+    /// Close an exposure that nothing depends on; callable by anyone
     CloseExposure(exposure::ExposureArgs),
-    /// Close an empty vault: its manager or, a cooldown and a day after its creation, anyone
+    /// Close an empty vault: signed by its manager or, a cooldown and a day after its creation,
+    /// callable by anyone
     Close { vault: Address },
     /// Show a vault, its share price and its utilisation
     Show { vault: Address },

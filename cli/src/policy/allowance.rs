@@ -1,4 +1,4 @@
-//! The token allowance that pays for renewals. A holder's policies in one token share it.
+//! The token allowance that pays for renewals. All policies of a holder in one token share it.
 
 use anchor_lang::Address;
 use anyhow::{Context, Result};
