@@ -66,7 +66,7 @@ struct ParamsArgs {
     /// Longest window of a model, at most 31d [init: 31d]
     #[arg(long, value_name = "DURATION")]
     max_window: Option<Duration>,
-    /// Largest spread between oracles that a model may allow [init: 1.0]
+    /// Largest max-spread that a model may have [init: 1.0]
     #[arg(long, value_name = "DRIFT")]
     max_spread_limit: Option<Drift>,
     /// Maximum stakes and cover at risk on a model, as a multiple of its security [init: 3]

@@ -56,7 +56,7 @@ pub struct Register {
     /// if there are three or more
     #[arg(long)]
     quorum: u8,
-    /// Largest difference between submissions that is not disputed
+    /// Maximum distance of a submission from the median, or from a ruling, to count as in agreement
     #[arg(long, value_name = "DRIFT")]
     max_spread: Drift,
     /// Name, at most 32 bytes
