@@ -264,7 +264,7 @@ async fn claim(session: &Session, market: Address, owner: Option<Address>) -> Re
         bail!("{owner} has no position in this market, or it was claimed already");
     };
     let mut instructions = vec![];
-    // If the position won nothing, no token account is paid.
+    // No token account is needed if nothing is paid.
     if 0 < state.clone().claim(&position).map_err(program_error)? {
         let create = session.create_token_account(&owner, &state.mint, state.token_program)?;
         instructions.push(create);

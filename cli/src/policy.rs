@@ -188,7 +188,7 @@ async fn cancel(session: &Session, address: Address) -> Result<()> {
     let (policy, vault, decimals) = read(session, &address).await?;
     let (mut accrued, now) = vault::accrued(session, &vault).await?;
     let mut instructions = vec![];
-    // If nothing is refunded, no token account is paid.
+    // No token account is needed if nothing is refunded.
     if 0 < policy.cancel(&mut accrued, now) {
         instructions.push(session.create_token_account(
             &policy.holder,

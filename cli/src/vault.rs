@@ -206,12 +206,12 @@ async fn show(session: &Session, address: Address) -> Result<()> {
         account.fields.remove("next_terms"); // they equal the current terms
     }
     let text = print::account_text(&address, &account, decimals);
-    let (now, _) = accrued(session, &state).await?;
+    let (accrued, _) = accrued(session, &state).await?;
     let share = 10u64.checked_pow(state.decimals.saturating_add(math::SHARE_DECIMALS).into());
     let price = share.map_or("too many decimals to compute".to_owned(), |share| {
-        print::scaled(now.worth(share).into(), decimals.tokens)
+        print::scaled(accrued.worth(share).into(), decimals.tokens)
     });
-    let utilisation = print::scaled(utilisation_bps(now.locked, now.assets).into(), 2);
+    let utilisation = print::scaled(utilisation_bps(accrued.locked, accrued.assets).into(), 2);
     let text = format!("{text}share price  {price}\nutilisation  {utilisation}%");
     session.print(&json, &text)
 }

@@ -39,9 +39,11 @@ impl Deposit {
         let min_shares = match &self.min_shares {
             Some(shares) => shares.units(decimals.shares)?,
             None => {
-                let (mut now, _) = accrued(session, &state).await?;
-                let listings = now.listings;
-                let shares = now.deposit(amount, 0, listings).map_err(program_error)?;
+                let (mut accrued, _) = accrued(session, &state).await?;
+                let listings = accrued.listings;
+                let shares = accrued
+                    .deposit(amount, 0, listings)
+                    .map_err(program_error)?;
                 shares - shares.div_ceil(SLIPPAGE_DIVISOR)
             }
         };
@@ -66,15 +68,15 @@ pub async fn request(session: &Session, vault: Address, shares: Option<Amount>) 
     let (state, decimals) = read(session, &vault).await?;
     let owner = session.signer()?;
     let account = address::share_account(&owner, &state);
-    let held = session.client.token_balance(&account).await?;
+    let balance = session.client.token_balance(&account).await?;
     let shares = match shares {
         Some(shares) => shares.units(decimals.shares)?,
-        None => held,
+        None => balance,
     };
     ensure!(
-        0 < held && shares <= held,
+        0 < balance && shares <= balance,
         "insufficient shares: {owner} has {} of this vault in {account}; request at most that many",
-        print::scaled(held.into(), decimals.shares)
+        print::scaled(balance.into(), decimals.shares)
     );
     let request = instruction::request_withdraw(owner, vault, &state, shares);
     session.send(&[request], decimals).await
@@ -118,10 +120,10 @@ impl RequestArgs {
 
     pub async fn withdraw(self, session: &Session) -> Result<()> {
         let (state, mut request, owner, decimals) = self.read(session).await?;
-        let (mut now, time) = accrued(session, &state).await?;
-        let (paid, _) = now.withdraw(&mut request, time).map_err(program_error)?;
+        let (mut accrued, now) = accrued(session, &state).await?;
+        let (paid, _) = accrued.withdraw(&mut request, now).map_err(program_error)?;
         let mut instructions = vec![];
-        // If the shares are worth nothing, no token account is paid.
+        // No token account is needed if nothing is paid.
         if 0 < paid {
             instructions.push(session.create_token_account(
                 &owner,
@@ -138,8 +140,8 @@ impl RequestArgs {
         let address = address::withdraw_request(&self.vault, &owner);
         let account = print::decoded(&request)?;
         let text = print::account_text(&address, &account, decimals);
-        let (now, _) = accrued(session, &state).await?;
-        let value = request.value.min(now.worth(request.shares));
+        let (accrued, _) = accrued(session, &state).await?;
+        let value = request.value.min(accrued.worth(request.shares));
         let value = print::scaled(value.into(), decimals.tokens);
         let json = print::account_json(&address, &account);
         session.print(&json, &format!("{text}current value  {value}"))
