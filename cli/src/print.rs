@@ -2,22 +2,20 @@
 
 mod fields;
 mod format;
+mod table;
 
 use std::io::{ErrorKind, Write};
 
 use anchor_lang::{Address, Discriminator, bytemuck};
 use anyhow::Result;
-use comfy_table::{Table, presets};
 use driftshield_sdk::json::{self, Decoded};
 use serde_json::{Value, json};
 
 pub use self::{
     fields::{Decimals, fields},
-    format::{scaled, time},
+    format::{NONE, scaled, time},
+    table::columns,
 };
-
-/// Printed for a value that is absent or unset.
-pub const NONE: &str = "-";
 
 /// Writes to stdout. A reader that closed the pipe is not an error.
 pub fn to_stdout(text: &str) -> Result<()> {
@@ -44,23 +42,6 @@ pub fn account_json(address: &Address, account: &Decoded) -> Value {
 /// An account as text: a title, and a line for each field.
 pub fn account_text(address: &Address, account: &Decoded, decimals: impl Into<Decimals>) -> String {
     format!("{} {address}\n{}", account.name, fields(account, decimals))
-}
-
-/// Aligned columns without borders, a line for each row.
-pub fn columns<R>(rows: impl IntoIterator<Item = R>) -> String
-where
-    R: IntoIterator<Item = String>,
-{
-    let mut table = Table::new();
-    table.load_preset(presets::NOTHING);
-    table.add_rows(rows);
-    if table.is_empty() {
-        return String::new();
-    }
-    for column in table.column_iter_mut() {
-        column.set_padding((0, 2));
-    }
-    table.trim_fmt() + "\n"
 }
 
 /// A list of accounts of one type: a header, and a row for each account.
@@ -110,24 +91,5 @@ impl List {
         }
         let header = self.header.iter().map(|&name| name.to_owned()).collect();
         columns(std::iter::once(header).chain(self.rows.clone()))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn columns_are_aligned_and_have_no_trailing_spaces() {
-        let rows = [
-            ["outcome", "drift", "pool"],
-            ["0", "", "12.5"],
-            ["1", "0.1 or more", "-"],
-        ];
-        let text = columns(rows.map(|row| row.map(str::to_owned)));
-        assert_eq!(
-            text,
-            "outcome  drift        pool\n0                     12.5\n1        0.1 or more  -\n"
-        );
     }
 }

@@ -15,11 +15,4 @@ mod receipts;
 mod tokens;
 mod vaults;
 
-use anchor_lang::Address;
-use driftshield::TokenProgram;
-
 pub use self::{admin::*, markets::*, models::*, policies::*, receipts::*, tokens::*, vaults::*};
-
-fn token_program_id(program: impl Into<TokenProgram>) -> Address {
-    program.into().id()
-}

@@ -19,7 +19,7 @@ pub use self::{
     client::Client,
     error::{Error, TransactionFailure},
     events::{ChainEvent, event_data},
-    transaction::{Blockhash, TRANSACTION_BYTES, transaction},
+    transaction::{Blockhash, transaction},
 };
 
 /// Reads a keypair file in the format of Solana's tools.

@@ -5,8 +5,8 @@ use driftshield_sdk::json::{self, Decoded};
 use serde_json::{Map, Value};
 
 use super::{
-    NONE, columns,
-    format::{duration, oracles, pause_flags, scaled, time},
+    format::{NONE, duration, oracles, pause_flags, scaled, time},
+    table::columns,
 };
 use crate::args::{DRIFT_DECIMALS, MULTIPLE_DECIMALS};
 

@@ -3,8 +3,10 @@
 use chrono::{DateTime, SecondsFormat};
 use clap::ValueEnum;
 
-use super::NONE;
 use crate::args::PauseFlag;
+
+/// Printed for a value that is absent or unset.
+pub const NONE: &str = "-";
 
 /// `units / 10^decimals` as an exact decimal number without trailing zeros.
 pub fn scaled(units: u128, decimals: u8) -> String {

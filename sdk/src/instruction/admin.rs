@@ -5,7 +5,7 @@ use driftshield::{
     Collateral, CollateralTerms, ConfigParams, ID, TokenProgram, accounts, instruction as data,
 };
 
-use super::token_program_id;
+use super::tokens::token_program_id;
 use crate::address;
 
 /// Sets up the program. `authority` is the program's upgrade authority.

@@ -6,7 +6,7 @@ use anchor_lang::{
 };
 use driftshield::{FeePayee, ID, Market, MarketTerms, Model, accounts, instruction as data};
 
-use super::token_program_id;
+use super::tokens::token_program_id;
 use crate::address;
 
 /// Maximum number of windows that one `settle_market` transaction can settle.

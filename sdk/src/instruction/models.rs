@@ -3,7 +3,7 @@
 use anchor_lang::{Address, solana_program::instruction::Instruction};
 use driftshield::{Collateral, ID, MetricSpec, Model, ModelTerms, accounts, instruction as data};
 
-use super::token_program_id;
+use super::tokens::token_program_id;
 use crate::address;
 
 /// Registers a model. `bonds` is the collateral of its bonds, markets and cover.

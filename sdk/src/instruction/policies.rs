@@ -6,7 +6,7 @@ use anchor_lang::{
 };
 use driftshield::{ID, Policy, PolicyTerms, Vault, accounts, instruction as data};
 
-use super::token_program_id;
+use super::tokens::token_program_id;
 use crate::address;
 
 /// Buys a policy. `source` is the holder's token account; [`crate::quote`] computes the premium.

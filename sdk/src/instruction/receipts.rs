@@ -6,7 +6,7 @@ use anchor_lang::{
 };
 use driftshield::{ChallengePayee, ID, Model, Receipt, accounts, instruction as data};
 
-use super::token_program_id;
+use super::tokens::token_program_id;
 use crate::address;
 
 /// Submits an oracle's `counts`, the number of rows by bin. `evidence_hash` is the SHA-256 of the

@@ -64,3 +64,8 @@ fn token_instruction(
         data: instruction.pack(),
     }
 }
+
+/// Address of the token program that an account's state names.
+pub(super) fn token_program_id(program: impl Into<TokenProgram>) -> Address {
+    program.into().id()
+}

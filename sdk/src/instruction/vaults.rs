@@ -5,7 +5,7 @@ use driftshield::{
     Collateral, ID, ListingTerms, PremiumPayee, Vault, VaultTerms, accounts, instruction as data,
 };
 
-use super::token_program_id;
+use super::tokens::token_program_id;
 use crate::address;
 
 /// Creates a vault whose capital and cover are in `collateral`.
@@ -61,7 +61,7 @@ pub fn list_model(
 }
 
 /// Deposits `amount` base units from the token account `source`. The shares go to `owner`'s
-/// associated token account for them, which [`create_share_account`](super::create_share_account)
+/// associated token account for them, which [`create_share_account`](super::tokens::create_share_account)
 /// creates. Fails if the vault has listed another model, or on other terms, since `state` was read.
 pub fn deposit(
     owner: Address,

@@ -12,7 +12,7 @@ use solana_rpc_client_api::{
     response::UiAccountEncoding,
 };
 
-use super::Error;
+use super::error::Error;
 use crate::{
     DecodeError, ID, TokenProgram, json,
     token::{TokenAccount, mint_decimals},

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use anchor_lang::{Address, solana_program::instruction::error::InstructionError};
+use solana_packet::PACKET_DATA_SIZE;
 use solana_rpc_client_api::{
     client_error::{Error as ClientError, ErrorKind},
     request::{RpcError, RpcResponseErrorData},
@@ -10,7 +11,6 @@ use solana_rpc_client_api::{
 use solana_signature::Signature;
 use solana_transaction_error::TransactionError;
 
-use super::TRANSACTION_BYTES;
 use crate::{DecodeError, error};
 
 /// Why the chain could not be read, or why a transaction did not succeed.
@@ -31,8 +31,9 @@ pub enum Error {
     /// The transaction's blockhash is too old: the transaction cannot land any more.
     #[error("the transaction's blockhash expired before the transaction landed: send it again")]
     Expired,
+    /// The serialized transaction exceeds a packet.
     #[error(
-        "transaction too large: {0} bytes, at most {TRANSACTION_BYTES} fit: pass fewer or shorter \
+        "transaction too large: {0} bytes, at most {PACKET_DATA_SIZE} fit: pass fewer or shorter \
          arguments"
     )]
     TooLarge(usize),

@@ -10,7 +10,7 @@ use solana_rpc_client_api::{
 use solana_signature::Signature;
 use solana_transaction_status_client_types::UiTransactionEncoding;
 
-use super::{Client, Error};
+use super::{client::Client, error::Error};
 use crate::{Event, ID};
 
 /// An event and the transaction that emitted it.

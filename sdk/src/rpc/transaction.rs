@@ -7,6 +7,7 @@ use solana_commitment_config::{CommitmentConfig, CommitmentLevel};
 use solana_hash::Hash;
 use solana_keypair::Keypair;
 use solana_message::{Message, VersionedMessage};
+use solana_packet::PACKET_DATA_SIZE;
 use solana_rpc_client_api::{
     client_error::{Error as ClientError, ErrorKind},
     config::{RpcSendTransactionConfig, RpcSimulateTransactionConfig},
@@ -18,10 +19,10 @@ use solana_transaction::versioned::VersionedTransaction;
 use solana_transaction_error::TransactionError;
 use solana_transaction_status_client_types::{TransactionStatus, UiTransactionEncoding};
 
-use super::{Client, Error, TransactionFailure};
-
-/// Maximum size of a serialized transaction in bytes.
-pub const TRANSACTION_BYTES: usize = 1_232;
+use super::{
+    client::Client,
+    error::{Error, TransactionFailure},
+};
 
 /// Interval between polls of a submitted transaction.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
@@ -48,7 +49,7 @@ pub fn transaction(
     let message = VersionedMessage::Legacy(message);
     let bytes =
         1 + 64 * usize::from(message.header().num_required_signatures) + message.serialize().len();
-    if TRANSACTION_BYTES < bytes {
+    if PACKET_DATA_SIZE < bytes {
         return Err(Error::TooLarge(bytes));
     }
     Ok(VersionedTransaction::try_new(message, signers)?)
