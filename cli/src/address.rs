@@ -1,4 +1,4 @@
-//! Where accounts are.
+//! Addresses of accounts.
 
 use anchor_lang::Address;
 use anyhow::Result;
@@ -6,51 +6,51 @@ use clap::Subcommand;
 use driftshield_sdk::address;
 use serde_json::json;
 
-use crate::send::Session;
+use crate::session::Session;
 
 #[derive(Subcommand)]
 pub enum Command {
-    /// Roles and settings
+    /// The program's roles and settings
     Config,
-    /// A token's terms
+    /// A token's terms as collateral
     Collateral { mint: Address },
-    /// The token account of the protocol's earnings in a token
+    /// Token account of the protocol's earnings in a token
     Treasury { mint: Address },
-    /// A model, by its owner and number
+    /// A model, by its owner and id
     Model { owner: Address, id: u64 },
-    /// The token account of a model's bonds
+    /// Token account of a model's bonds
     BondVault { model: Address },
     /// An oracle's seat on a model
     Seat { model: Address, oracle: Address },
     /// A window's receipt
     Receipt { model: Address, window: u64 },
-    /// A market, by its creator and number
+    /// A market, by its creator and id
     Market { creator: Address, id: u64 },
-    /// The token account of a market's stakes
+    /// Token account of a market's stakes
     MarketVault { market: Address },
     /// An owner's position in a market
     Position { market: Address, owner: Address },
-    /// A vault, by its manager and number
+    /// A vault, by its manager and id
     Vault { manager: Address, id: u64 },
-    /// The token account of a vault's capital and premiums
+    /// Token account of a vault's capital and premiums
     VaultTokens { vault: Address },
-    /// The mint of a vault's shares
+    /// Mint of a vault's shares
     ShareMint { vault: Address },
-    /// The token account of the shares that are asked back of a vault
+    /// Token account of the shares whose withdrawal is requested
     Escrow { vault: Address },
-    /// That a vault covers a model
+    /// A vault's listing of a model
     Exposure { vault: Address, model: Address },
-    /// The shares that an owner has asked back of a vault
+    /// An owner's withdraw request to a vault
     WithdrawRequest { vault: Address, owner: Address },
-    /// A policy, by its vault, holder and number
+    /// A policy, by its vault, holder and id
     Policy {
         vault: Address,
         holder: Address,
         id: u64,
     },
-    /// What a holder lets take the premiums of renewals
+    /// A holder's delegate for the premiums of renewals
     RenewalAuthority { holder: Address },
-    /// An owner's associated token account, where it is paid
+    /// An owner's associated token account, which payouts go to
     TokenAccount { owner: Address, mint: Address },
     /// The signer's own address
     Signer,

@@ -1,19 +1,20 @@
-//! Values as they are written on the command line. Nothing passes through floating point.
+//! Types of command-line values. No value passes through floating point.
 
-use std::{path::Path, str::FromStr};
+use std::{fmt, path::Path, str::FromStr};
 
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
 use chrono::DateTime;
-use driftshield_sdk::{rpc::Client, spec};
+use clap::ValueEnum;
+use driftshield_sdk::{pause, rpc::Client, spec};
 
 /// Decimals of a drift value: 1.0 is 1,000,000 micro-units.
 pub const DRIFT_DECIMALS: u8 = 6;
 /// Decimals of a payout multiple: 1.0 is 1,000 thousandths.
 pub const MULTIPLE_DECIMALS: u8 = 3;
 
-/// A URL, or what Solana's tools call a cluster.
-pub fn url(url: &str) -> String {
-    match url {
+/// Resolves the cluster names of Solana's tools. Any other text is returned as a URL.
+pub fn cluster_url(cluster: &str) -> String {
+    match cluster {
         "localhost" => "http://127.0.0.1:8899",
         "devnet" => "https://api.devnet.solana.com",
         "testnet" => "https://api.testnet.solana.com",
@@ -23,12 +24,23 @@ pub fn url(url: &str) -> String {
     .to_owned()
 }
 
-/// An amount, exact, until the token's decimals are known.
+/// A decimal number of tokens, kept exactly until the token's decimals are known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Amount {
     whole: String,
-    /// Without zeros at the end.
+    /// Without trailing zeros.
     fraction: String,
+}
+
+/// Why an amount cannot be expressed in a token's base units.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AmountError {
+    #[error("{0} is not a whole number")]
+    NotWhole(Amount),
+    #[error("{amount} has more than {decimals} decimals")]
+    TooManyDecimals { amount: Amount, decimals: u8 },
+    #[error("{0} is too large")]
+    TooLarge(Amount),
 }
 
 impl FromStr for Amount {
@@ -36,13 +48,13 @@ impl FromStr for Amount {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let (whole, fraction) = match text.split_once('.') {
-            Some((_, "")) => return Err("write digits behind the point".into()),
+            Some((_, "")) => return Err("digits are missing after the decimal point".into()),
             Some(parts) => parts,
             None => (text, ""),
         };
-        let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
-        if whole.is_empty() || !digits(whole) || !digits(fraction) {
-            return Err("write digits, like 12 or 12.5".into());
+        let is_digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+        if whole.is_empty() || !is_digits(whole) || !is_digits(fraction) {
+            return Err("not a decimal number: write digits, for example 12 or 12.5".into());
         }
         Ok(Self {
             whole: whole.to_owned(),
@@ -51,20 +63,38 @@ impl FromStr for Amount {
     }
 }
 
+impl fmt::Display for Amount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.whole)?;
+        if !self.fraction.is_empty() {
+            write!(f, ".{}", self.fraction)?;
+        }
+        Ok(())
+    }
+}
+
 impl Amount {
-    /// In units of which `10^decimals` make one.
-    pub fn units(&self, decimals: u8) -> Result<u64, String> {
-        let decimals = usize::from(decimals);
-        if decimals < self.fraction.len() {
-            let Self { whole, fraction } = self;
+    /// The amount in base units; a token has `10^decimals` base units.
+    pub fn units(&self, decimals: u8) -> Result<u64, AmountError> {
+        let width = usize::from(decimals);
+        if width < self.fraction.len() {
+            let amount = self.clone();
             return Err(match decimals {
-                0 => format!("{whole}.{fraction}: only whole numbers here"),
-                _ => format!("{whole}.{fraction} has more than {decimals} decimals"),
+                0 => AmountError::NotWhole(amount),
+                _ => AmountError::TooManyDecimals { amount, decimals },
             });
         }
-        format!("{}{:0<decimals$}", self.whole, self.fraction)
+        format!("{}{:0<width$}", self.whole, self.fraction)
             .parse()
-            .map_err(|_| format!("{} is too large", self.whole))
+            .map_err(|_| AmountError::TooLarge(self.clone()))
+    }
+}
+
+/// The amount in base units, or `default` if no amount is given.
+pub fn units_or(amount: &Option<Amount>, default: u64, decimals: u8) -> Result<u64, AmountError> {
+    match amount {
+        Some(amount) => amount.units(decimals),
+        None => Ok(default),
     }
 }
 
@@ -76,8 +106,8 @@ impl FromStr for Drift {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let amount: Amount = text.parse()?;
-        amount.units(DRIFT_DECIMALS).map(Self)
+        let units = text.parse::<Amount>()?.units(DRIFT_DECIMALS);
+        units.map(Self).map_err(|error| error.to_string())
     }
 }
 
@@ -89,12 +119,15 @@ impl FromStr for Multiple {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let amount: Amount = text.parse()?;
-        amount.units(MULTIPLE_DECIMALS).map(Self)
+        let units = text.parse::<Amount>()?.units(MULTIPLE_DECIMALS);
+        units.map(Self).map_err(|error| error.to_string())
     }
 }
 
-/// A duration in seconds.
+/// A duration in seconds, written with the units `s`, `m`, `h` and `d`.
+///
+/// There are no longer units. A month of `M`, as other tools have it, is too easily confused with
+/// a minute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Duration(pub i64);
 
@@ -102,28 +135,28 @@ impl FromStr for Duration {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || "write a duration like 90s, 5m, 12h, 3d, or 1d12h".to_owned();
+        let invalid = || "not a duration: write for example 90s, 5m, 12h, 3d or 1d12h".to_owned();
         let (mut secs, mut rest) = (0i64, text);
         while !rest.is_empty() {
             let at = rest
                 .find(|letter: char| !letter.is_ascii_digit())
-                .ok_or_else(wrong)?;
-            let unit = match rest.as_bytes()[at] {
+                .ok_or_else(invalid)?;
+            let unit_secs = match rest.as_bytes()[at] {
                 b's' => 1,
                 b'm' => 60,
                 b'h' => 60 * 60,
                 b'd' => 24 * 60 * 60,
-                _ => return Err(wrong()),
+                _ => return Err(invalid()),
             };
-            let count: i64 = rest[..at].parse().map_err(|_| wrong())?;
+            let count: i64 = rest[..at].parse().map_err(|_| invalid())?;
             secs = count
-                .checked_mul(unit)
+                .checked_mul(unit_secs)
                 .and_then(|part| secs.checked_add(part))
                 .ok_or_else(|| format!("{text} is too long"))?;
             rest = &rest[at + 1..];
         }
         if text.is_empty() {
-            return Err(wrong());
+            return Err(invalid());
         }
         Ok(Self(secs))
     }
@@ -133,44 +166,46 @@ impl FromStr for Duration {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Time {
     /// Unix seconds.
-    At(i64),
-    /// Seconds ahead of the chain's clock.
-    Ahead(i64),
+    Unix(i64),
+    /// Seconds after the cluster's current time.
+    FromNow(i64),
 }
 
 impl FromStr for Time {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        if let Some(ahead) = text.strip_prefix('+') {
-            return ahead.parse().map(|Duration(secs)| Self::Ahead(secs));
+        if let Some(duration) = text.strip_prefix('+') {
+            return duration.parse().map(|Duration(secs)| Self::FromNow(secs));
         }
         if let Ok(secs) = text.parse() {
-            return Ok(Self::At(secs));
+            return Ok(Self::Unix(secs));
         }
         DateTime::parse_from_rfc3339(text)
-            .map(|time| Self::At(time.timestamp()))
+            .map(|time| Self::Unix(time.timestamp()))
             .map_err(|_| {
-                "write a time like 2026-12-01T00:00:00Z, 1796083200 (unix seconds), or +30s (from the chain's now)".into()
+                "not a time: write for example 2026-12-01T00:00:00Z, 1796083200 (unix seconds) or \
+                 +30s (from now)"
+                    .into()
             })
     }
 }
 
 impl Time {
-    /// Unix seconds.
+    /// The time in unix seconds. Reads the cluster's clock if the time is relative to it.
     pub async fn resolve(self, client: &Client) -> Result<i64> {
         match self {
-            Self::At(secs) => Ok(secs),
-            Self::Ahead(secs) => {
+            Self::Unix(secs) => Ok(secs),
+            Self::FromNow(secs) => {
                 let now = client.unix_timestamp().await?;
                 now.checked_add(secs)
-                    .ok_or_else(|| anyhow::anyhow!("+{secs}s is too far ahead"))
+                    .with_context(|| format!("+{secs}s is too far in the future"))
             }
         }
     }
 }
 
-/// A SHA-256: 64 hexadecimal digits, or the file that is hashed.
+/// A SHA-256, given as 64 hexadecimal digits or as the name of the file to hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hash(pub [u8; 32]);
 
@@ -178,26 +213,47 @@ impl FromStr for Hash {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        if let Some(hash) = hex(text) {
+        if let Ok(hash) = const_hex::decode_to_array(text) {
             return Ok(Self(hash));
         }
         let bytes = std::fs::read(Path::new(text)).map_err(|error| {
-            format!("neither 64 hexadecimal digits nor a file that can be read: {error}")
+            format!("neither 64 hexadecimal digits nor a readable file: {error}")
         })?;
         Ok(Self(spec::sha256(&bytes)))
     }
 }
 
-fn hex(text: &str) -> Option<[u8; 32]> {
-    let digits = |byte: &u8| byte.is_ascii_hexdigit();
-    if text.len() != 64 || !text.as_bytes().iter().all(digits) {
-        return None;
+/// An activity that can be paused.
+#[derive(Clone, Copy, ValueEnum)]
+pub enum PauseFlag {
+    Models,
+    Markets,
+    Bets,
+    Deposits,
+    Policies,
+    Renewals,
+}
+
+impl PauseFlag {
+    /// The bit in [`pause`].
+    pub fn bit(self) -> u8 {
+        match self {
+            Self::Models => pause::MODELS,
+            Self::Markets => pause::MARKETS,
+            Self::Bets => pause::BETS,
+            Self::Deposits => pause::DEPOSITS,
+            Self::Policies => pause::POLICIES,
+            Self::Renewals => pause::RENEWALS,
+        }
     }
-    let mut hash = [0; 32];
-    for (at, byte) in hash.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(&text[2 * at..2 * at + 2], 16).ok()?;
-    }
-    Some(hash)
+}
+
+/// Reads a file that an option names. An empty file is an error.
+pub fn read_file(path: &Path) -> Result<Vec<u8>> {
+    let bytes =
+        std::fs::read(path).with_context(|| format!("could not read {}", path.display()))?;
+    ensure!(!bytes.is_empty(), "{} is empty", path.display());
+    Ok(bytes)
 }
 
 #[cfg(test)]
@@ -205,7 +261,8 @@ mod tests {
     use super::*;
 
     fn units(text: &str, decimals: u8) -> Result<u64, String> {
-        text.parse::<Amount>()?.units(decimals)
+        let units = text.parse::<Amount>()?.units(decimals);
+        units.map_err(|error| error.to_string())
     }
 
     #[test]
@@ -221,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_amount_of_the_token_is_refused() {
+    fn invalid_amounts_are_rejected() {
         assert!(units("0.0000001", 6).is_err());
         assert!(units("1.5", 0).is_err());
         assert!(units("18446744073709.551616", 6).is_err());
@@ -233,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn drift_and_multiples_have_their_decimals() {
+    fn drift_has_six_decimals_and_a_multiple_three() {
         assert_eq!("0.25".parse(), Ok(Drift(250_000)));
         assert_eq!("1.2".parse(), Ok(Multiple(1_200)));
         assert!("0.0000005".parse::<Drift>().is_err());
@@ -241,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn durations_add_up() {
+    fn the_parts_of_a_duration_add_up() {
         assert_eq!("3s".parse(), Ok(Duration(3)));
         assert_eq!("1d12h".parse(), Ok(Duration(129_600)));
         assert_eq!("5m30s".parse(), Ok(Duration(330)));
@@ -261,21 +318,24 @@ mod tests {
     }
 
     #[test]
-    fn times_are_told_in_three_ways() {
-        assert_eq!("1796083200".parse(), Ok(Time::At(1_796_083_200)));
-        assert_eq!("2026-12-01T00:00:00Z".parse(), Ok(Time::At(1_796_083_200)));
+    fn a_time_is_rfc_3339_or_unix_seconds_or_relative() {
+        assert_eq!("1796083200".parse(), Ok(Time::Unix(1_796_083_200)));
+        assert_eq!(
+            "2026-12-01T00:00:00Z".parse(),
+            Ok(Time::Unix(1_796_083_200))
+        );
         assert_eq!(
             "2026-12-01T01:00:00+01:00".parse(),
-            Ok(Time::At(1_796_083_200))
+            Ok(Time::Unix(1_796_083_200))
         );
-        assert_eq!("+30s".parse(), Ok(Time::Ahead(30)));
+        assert_eq!("+30s".parse(), Ok(Time::FromNow(30)));
         for text in ["", "tomorrow", "+30", "2026-12-01", "2026-12-01T00:00:00"] {
             assert!(text.parse::<Time>().is_err(), "{text:?}");
         }
     }
 
     #[test]
-    fn a_hash_is_digits_or_a_file() {
+    fn a_hash_is_hexadecimal_or_computed_from_a_file() {
         let digits = "0123456789abcdefABCDEF000000000000000000000000000000000000000001";
         let Hash(hash) = digits.parse().unwrap();
         assert_eq!((hash[0], hash[1], hash[31]), (0x01, 0x23, 0x01));
@@ -286,8 +346,8 @@ mod tests {
     }
 
     #[test]
-    fn clusters_have_names() {
-        assert_eq!(url("devnet"), "https://api.devnet.solana.com");
-        assert_eq!(url("http://[::1]:1"), "http://[::1]:1");
+    fn cluster_names_become_urls() {
+        assert_eq!(cluster_url("devnet"), "https://api.devnet.solana.com");
+        assert_eq!(cluster_url("http://[::1]:1"), "http://[::1]:1");
     }
 }

@@ -1,4 +1,4 @@
-//! Tokens that markets, cover and bonds settle in, and the treasuries that the protocol earns into.
+//! Tokens that bonds, markets and cover are denominated in, and their treasuries.
 
 use anchor_lang::Address;
 use anyhow::{Context, Result};
@@ -6,7 +6,11 @@ use clap::{Args, Subcommand};
 use driftshield_sdk::{Collateral, CollateralTerms, address, instruction};
 use serde_json::json;
 
-use crate::{args::Amount, print, send::Session};
+use crate::{
+    args::{Amount, AmountError, units_or},
+    print::{self, List},
+    session::Session,
+};
 
 #[derive(Subcommand)]
 pub enum Command {
@@ -14,16 +18,16 @@ pub enum Command {
     Register {
         mint: Address,
         #[command(flatten)]
-        terms: Terms,
+        terms: TermsArgs,
         /// Accept a mint whose issuer can freeze token accounts
         #[arg(long)]
         accept_freeze: bool,
     },
-    /// Change what new models copy, or stop new risk in the token; what isn't given stays
+    /// Change the terms that new models copy, or disable the token: omitted options keep their value
     Update {
         mint: Address,
         #[command(flatten)]
-        terms: Terms,
+        terms: TermsArgs,
         /// Whether new risk may be taken in the token
         #[arg(long)]
         enabled: Option<bool>,
@@ -34,27 +38,31 @@ pub enum Command {
     List,
 }
 
-/// Amounts of the token.
+/// Terms of a collateral, as amounts of the token.
 #[derive(Args)]
-pub struct Terms {
+pub struct TermsArgs {
     /// Smallest bet [register: 1 token]
     #[arg(long, value_name = "AMOUNT")]
     min_bet: Option<Amount>,
-    /// Smallest bond with which an oracle's seat counts [register: 1000 tokens]
+    /// Smallest bond with which an oracle may submit [register: 1000 tokens]
     #[arg(long, value_name = "AMOUNT")]
     min_bond: Option<Amount>,
-    /// What an oracle loses when a ruling proves it wrong [register: 500 tokens]
+    /// Amount that an oracle loses if a ruling proves it wrong [register: 500 tokens]
     #[arg(long, value_name = "AMOUNT")]
     slash_amount: Option<Amount>,
-    /// What a challenger puts up [register: 100 tokens]
+    /// Bond that a challenger posts [register: 100 tokens]
     #[arg(long, value_name = "AMOUNT")]
     challenge_bond: Option<Amount>,
 }
 
-impl Terms {
-    /// `base`, but for what is given.
-    fn over(&self, base: CollateralTerms, decimals: u8) -> Result<CollateralTerms> {
-        let units = |given: &Option<Amount>, kept| units_or(given, kept, decimals);
+impl TermsArgs {
+    /// `base`, with the options that are given.
+    fn apply_to(
+        &self,
+        base: CollateralTerms,
+        decimals: u8,
+    ) -> Result<CollateralTerms, AmountError> {
+        let units = |amount: &Option<Amount>, base| units_or(amount, base, decimals);
         Ok(CollateralTerms {
             min_bet: units(&self.min_bet, base.min_bet)?,
             min_bond: units(&self.min_bond, base.min_bond)?,
@@ -64,30 +72,22 @@ impl Terms {
     }
 }
 
-/// What `register` sets where nothing else is said.
+/// Defaults of `register`.
 fn default_terms(decimals: u8) -> Result<CollateralTerms> {
     Ok(CollateralTerms {
-        min_bet: tokens(1, decimals)?,
-        min_bond: tokens(1_000, decimals)?,
-        slash_amount: tokens(500, decimals)?,
-        challenge_bond: tokens(100, decimals)?,
+        min_bet: whole_tokens(1, decimals)?,
+        min_bond: whole_tokens(1_000, decimals)?,
+        slash_amount: whole_tokens(500, decimals)?,
+        challenge_bond: whole_tokens(100, decimals)?,
     })
 }
 
-/// A default of `count` tokens, in base units.
-pub fn tokens(count: u64, decimals: u8) -> Result<u64> {
+/// `count` tokens in base units, for a default amount.
+pub fn whole_tokens(count: u64, decimals: u8) -> Result<u64> {
     10u64
         .checked_pow(decimals.into())
         .and_then(|token| token.checked_mul(count))
-        .context("the token has so many decimals that its terms have no defaults: name all amounts")
-}
-
-/// The base units that were given, or what is kept.
-pub fn units_or(given: &Option<Amount>, kept: u64, decimals: u8) -> Result<u64> {
-    match given {
-        Some(amount) => amount.units(decimals).map_err(anyhow::Error::msg),
-        None => Ok(kept),
-    }
+        .context("the token has too many decimals for default amounts: pass all amounts")
 }
 
 impl Command {
@@ -99,9 +99,9 @@ impl Command {
                 accept_freeze,
             } => {
                 let decimals = session.decimals(&mint).await?;
-                // Its own decimals also where amounts are given in base units.
+                // Defaults are whole tokens, even if amounts are read in base units.
                 let defaults = default_terms(session.client.decimals(&mint).await?)?;
-                let terms = terms.over(defaults, decimals)?;
+                let terms = terms.apply_to(defaults, decimals)?;
                 let signer = session.signer()?;
                 let program = session.client.token_program(&mint).await?;
                 let register =
@@ -115,7 +115,7 @@ impl Command {
             } => {
                 let state = read(session, &mint).await?;
                 let decimals = session.scale(state.decimals);
-                let terms = terms.over(state.terms, decimals)?;
+                let terms = terms.apply_to(state.terms, decimals)?;
                 let enabled = enabled.unwrap_or(state.enabled.get());
                 let signer = session.signer()?;
                 let update = instruction::update_collateral(signer, mint, terms, enabled);
@@ -130,41 +130,39 @@ impl Command {
 pub async fn read(session: &Session, mint: &Address) -> Result<Collateral> {
     let state = session.client.find(&address::collateral(mint)).await?;
     state.with_context(|| {
-        format!("{mint} is no collateral: the admin allows it by `driftshield collateral register`")
+        format!("{mint} is not registered as collateral: the admin can register it with `driftshield collateral register`")
     })
 }
 
 async fn show(session: &Session, mint: Address) -> Result<()> {
     let address = address::collateral(&mint);
     let state = read(session, &mint).await?;
-    let earned = session.client.token_balance(&state.treasury).await?;
+    let balance = session.client.token_balance(&state.treasury).await?;
     let decimals = session.scale(state.decimals);
-    let account = print::describe(&state)?;
+    let account = print::decoded(&state)?;
     let mut json = print::account_json(&address, &account);
-    json["treasury_balance"] = json!(earned.to_string());
+    json["treasury_balance"] = json!(balance.to_string());
     let text = print::account_text(&address, &account, decimals);
-    let earned = print::scaled(earned.into(), decimals);
-    session.print(&json, &format!("{text}in the treasury  {earned}"))
+    let balance = print::scaled(balance.into(), decimals);
+    session.print(&json, &format!("{text}treasury balance  {balance}"))
 }
 
 async fn list(session: &Session) -> Result<()> {
-    let names = ["mint", "decimals", "enabled", "accepts_freeze", "treasury"];
-    let mut list = print::List::new(&names);
-    for (address, state) in session.client.list::<Collateral>(&[]).await? {
-        let decimals = session.scale(state.decimals);
-        list.push(&address, &print::describe(&state)?, decimals);
+    let mut list = List::new(&["mint", "decimals", "enabled", "accepts_freeze", "treasury"]);
+    for (address, state) in session.list::<Collateral>(&[]).await? {
+        list.push(&address, &state, session.scale(state.decimals))?;
     }
-    session.print(&list.json(), &list.text())
+    session.print_list(&list)
 }
 
 #[derive(Subcommand)]
 pub enum Treasury {
-    /// Pay out of a treasury: signed by the admin
+    /// Withdraw from a treasury: signed by the admin
     Withdraw {
         mint: Address,
         #[arg(long)]
         amount: Amount,
-        /// Token account to pay [default: the admin's associated one]
+        /// Token account to pay [default: the admin's associated token account]
         #[arg(long, value_name = "TOKEN_ACCOUNT")]
         destination: Option<Address>,
     },
@@ -179,7 +177,7 @@ impl Treasury {
         } = self;
         let state = read(session, &mint).await?;
         let decimals = session.scale(state.decimals);
-        let amount = amount.units(decimals).map_err(anyhow::Error::msg)?;
+        let amount = amount.units(decimals)?;
         let admin = session.signer()?;
         let mut instructions = vec![];
         let destination = match destination {

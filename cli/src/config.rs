@@ -1,20 +1,19 @@
-//! The program's set-up, its settings, its admin and what is paused.
+//! Program setup, settings, the admin role and pausing.
 
 use anchor_lang::Address;
 use anyhow::{Context, Result};
-use clap::{Args, Subcommand, ValueEnum};
-use driftshield_sdk::{self as sdk, ConfigParams, address, instruction, pause};
+use clap::{Args, Subcommand};
+use driftshield_sdk::{Config, ConfigParams, address, instruction, pause};
 
 use crate::{
-    args::{Drift, Duration},
-    print,
-    send::Session,
+    args::{Drift, Duration, PauseFlag},
+    session::Session,
 };
 
 const HOUR: i64 = 60 * 60;
 const DAY: i64 = 24 * HOUR;
 
-/// What `init` sets where nothing else is said.
+/// Defaults of `init`.
 const DEFAULTS: ConfigParams = ConfigParams {
     submit_secs: 6 * HOUR,
     challenge_secs: 12 * HOUR,
@@ -32,33 +31,33 @@ const DEFAULTS: ConfigParams = ConfigParams {
     premium_fee_bps: 500,
 };
 
-/// The settings that new models, markets and vaults copy.
+/// The program's settings. New models, markets and vaults copy most of them.
 #[derive(Args)]
-struct Params {
-    /// How long after a window's end oracles may submit [init: 6h]
+struct ParamsArgs {
+    /// Period after a window's end in which oracles may submit [init: 6h]
     #[arg(long, value_name = "DURATION")]
     submit: Option<Duration>,
-    /// How long a proposed value may be challenged [init: 12h]
+    /// Period in which a proposed value may be challenged [init: 12h]
     #[arg(long, value_name = "DURATION")]
     challenge: Option<Duration>,
-    /// How long the arbiter may rule on a dispute [init: 2d]
+    /// Period in which the arbiter may rule on a dispute [init: 2d]
     #[arg(long, value_name = "DURATION")]
     ruling: Option<Duration>,
-    /// How long a bond unbonds: more than submit, challenge and ruling together [init: 3d]
+    /// Unbonding period: longer than submit, challenge and ruling together [init: 3d]
     #[arg(long, value_name = "DURATION")]
     unbond: Option<Duration>,
-    /// How long after its window's end a receipt is kept: 520 days and the three periods at least
-    /// [init: 530d]
+    /// Period after its window's end for which a receipt is kept: at least 520 days plus submit,
+    /// challenge and ruling [init: 530d]
     #[arg(long, value_name = "DURATION")]
     retention: Option<Duration>,
-    /// How long claims may wait after a policy's last receipt [init: 7d]
+    /// Period after a policy's last receipt in which it can be claimed [init: 7d]
     #[arg(long, value_name = "DURATION")]
     claim_grace: Option<Duration>,
-    /// How long before its first covered window a policy is bought at least [init: 1d]
+    /// Minimum time between the purchase of a policy and its first covered window [init: 1d]
     #[arg(long, value_name = "DURATION")]
     waiting: Option<Duration>,
-    /// Length of the buckets at whose ends premium streams end; policies end at most 63 of them
-    /// ahead [init: 7d]
+    /// Length of the buckets that the ends of premium streams are rounded up to; a policy ends at
+    /// most 63 buckets ahead [init: 7d]
     #[arg(long, value_name = "DURATION")]
     bucket: Option<Duration>,
     /// Shortest window of a model [init: 1h]
@@ -67,24 +66,24 @@ struct Params {
     /// Longest window of a model, at most 31d [init: 31d]
     #[arg(long, value_name = "DURATION")]
     max_window: Option<Duration>,
-    /// Largest spread between oracles that a model may allow [init: 1.0]
+    /// Largest max-spread that a model may have [init: 1.0]
     #[arg(long, value_name = "DRIFT")]
     max_spread_limit: Option<Drift>,
-    /// Stakes on a model may reach this many times what its bonds secure [init: 3]
+    /// Maximum stakes and cover at risk on a model, as a multiple of its security [init: 3]
     #[arg(long, value_name = "N")]
     security_multiple: Option<u32>,
-    /// The protocol's share of losing stakes, in hundredths of a percent [init: 200]
+    /// The protocol's share of losing stakes, in basis points [init: 200]
     #[arg(long, value_name = "BPS")]
     protocol_fee_bps: Option<u16>,
-    /// The protocol's share of premiums, in hundredths of a percent [init: 500]
+    /// The protocol's share of premiums, in basis points [init: 500]
     #[arg(long, value_name = "BPS")]
     premium_fee_bps: Option<u16>,
 }
 
-impl Params {
-    /// `base`, but for what is given.
-    fn over(&self, base: ConfigParams) -> ConfigParams {
-        let secs = |given: Option<Duration>, kept| given.map_or(kept, |Duration(secs)| secs);
+impl ParamsArgs {
+    /// `base`, with the options that are given.
+    fn apply_to(&self, base: ConfigParams) -> ConfigParams {
+        let secs = |given: Option<Duration>, base| given.map_or(base, |Duration(secs)| secs);
         ConfigParams {
             submit_secs: secs(self.submit, base.submit_secs),
             challenge_secs: secs(self.challenge, base.challenge_secs),
@@ -108,17 +107,17 @@ impl Params {
 
 #[derive(Args)]
 pub struct Init {
-    /// Sets parameters, allows tokens, withdraws treasuries [default: the signer]
+    /// Key that changes settings, allows tokens and withdraws treasuries [default: the signer]
     #[arg(long, value_name = "KEY")]
     admin: Option<Address>,
-    /// May pause, and nothing else [default: the admin]
+    /// Key that may pause, and nothing else [default: the admin]
     #[arg(long, value_name = "KEY")]
     guardian: Option<Address>,
-    /// Rules on disputes [default: the admin]
+    /// Key that rules on disputes [default: the admin]
     #[arg(long, value_name = "KEY")]
     arbiter: Option<Address>,
     #[command(flatten)]
-    params: Params,
+    params: ParamsArgs,
 }
 
 impl Init {
@@ -130,48 +129,43 @@ impl Init {
             admin,
             self.guardian.unwrap_or(admin),
             self.arbiter.unwrap_or(admin),
-            self.params.over(DEFAULTS),
+            self.params.apply_to(DEFAULTS),
         );
         session.send(&[init], 0).await
     }
 }
 
 #[derive(Subcommand)]
-pub enum Config {
-    /// Show roles, settings and what is paused
+pub enum Command {
+    /// Show roles, settings and pause flags
     Show,
-    /// Change settings for new models and markets; what isn't given stays
+    /// Change settings for new models and markets: omitted options keep their value
     Update(Box<Update>),
 }
 
 #[derive(Args)]
 pub struct Update {
-    /// May pause, and nothing else
+    /// Key that may pause, and nothing else
     #[arg(long, value_name = "KEY")]
     guardian: Option<Address>,
-    /// Rules on disputes of models registered from now on
+    /// Key that rules on disputes of models registered from now on
     #[arg(long, value_name = "KEY")]
     arbiter: Option<Address>,
     #[command(flatten)]
-    params: Params,
+    params: ParamsArgs,
 }
 
-impl Config {
+impl Command {
     pub async fn run(self, session: &Session) -> Result<()> {
         let config = read(session).await?;
         match self {
-            Self::Show => {
-                let address = address::config();
-                let config = print::describe(&config)?;
-                let json = print::account_json(&address, &config);
-                session.print(&json, &print::account_text(&address, &config, 0))
-            }
+            Self::Show => session.print_account(&address::config(), &config, 0),
             Self::Update(update) => {
                 let update = instruction::update_config(
                     session.signer()?,
                     update.guardian.unwrap_or(config.guardian),
                     update.arbiter.unwrap_or(config.arbiter),
-                    update.params.over(config.params),
+                    update.params.apply_to(config.params),
                 );
                 session.send(&[update], 0).await
             }
@@ -179,14 +173,14 @@ impl Config {
     }
 }
 
-pub async fn read(session: &Session) -> Result<sdk::Config> {
+pub async fn read(session: &Session) -> Result<Config> {
     let config = session.client.find(&address::config()).await?;
-    config.context("the program is not set up on this cluster: `driftshield init` does it")
+    config.context("the program is not set up on this cluster: run `driftshield init`")
 }
 
 #[derive(Subcommand)]
 pub enum Admin {
-    /// Offer the role to a key, which takes it by `accept`: signed by the admin
+    /// Propose a key, which takes the role with `accept`: signed by the admin
     Propose { key: Address },
     /// Take the role: signed by the proposed key
     Accept,
@@ -203,38 +197,14 @@ impl Admin {
     }
 }
 
-/// What can be paused.
-#[derive(Clone, Copy, ValueEnum)]
-pub enum Flag {
-    Models,
-    Markets,
-    Bets,
-    Deposits,
-    Policies,
-    Renewals,
-}
-
-impl Flag {
-    pub fn bit(self) -> u8 {
-        match self {
-            Self::Models => pause::MODELS,
-            Self::Markets => pause::MARKETS,
-            Self::Bets => pause::BETS,
-            Self::Deposits => pause::DEPOSITS,
-            Self::Policies => pause::POLICIES,
-            Self::Renewals => pause::RENEWALS,
-        }
-    }
-}
-
 #[derive(Args)]
-pub struct Flags {
-    /// What is meant; all of it if nothing is named
+pub struct PauseArgs {
+    /// Activities to pause or unpause [default: all]
     #[arg(value_enum)]
-    flags: Vec<Flag>,
+    flags: Vec<PauseFlag>,
 }
 
-impl Flags {
+impl PauseArgs {
     fn bits(&self) -> u8 {
         match &self.flags[..] {
             [] => pause::ALL,

@@ -1,11 +1,10 @@
-//! `driftshield`: administers the protocol and takes part in it, from a terminal.
+//! `driftshield`: the command line of the DriftShield protocol.
 
 mod address;
 mod args;
-mod capital;
 mod collateral;
 mod config;
-mod exposure;
+mod error;
 mod market;
 mod model;
 mod oracle;
@@ -13,25 +12,24 @@ mod policy;
 mod position;
 mod print;
 mod receipt;
-mod renewal;
 mod send;
+mod session;
 mod vault;
 
 use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use driftshield_sdk::{error, rpc};
-use serde_json::json;
+use driftshield_sdk::rpc::Client;
 
-use crate::send::Session;
+use crate::session::Session;
 
-const GLOBAL: &str = "Global options";
+const GLOBAL_HEADING: &str = "Global options";
 
-/// Administers the DriftShield protocol and takes part in it.
+/// Administer the DriftShield protocol and take part in it.
 ///
-/// Amounts are in tokens, drift in decimals (0.25), durations like 90s, 12h or 1d12h; times are
-/// RFC 3339, unix seconds, or ahead of the chain's clock (+30s).
+/// Amounts are in tokens, drift values are decimals (0.25), durations are written like 90s, 12h or
+/// 1d12h. Times are RFC 3339, unix seconds, or relative to the cluster's clock (+30s).
 #[derive(Parser)]
 #[command(name = "driftshield", version, arg_required_else_help = true)]
 struct Cli {
@@ -41,21 +39,21 @@ struct Cli {
         short,
         env = "RPC_URL",
         global = true,
-        help_heading = GLOBAL,
+        help_heading = GLOBAL_HEADING,
         default_value = "http://127.0.0.1:8899"
     )]
     url: String,
-    /// Key that signs and pays [default: ~/.config/solana/id.json]
-    #[arg(long, short, global = true, value_name = "FILE", help_heading = GLOBAL)]
+    /// Keypair file of the signer and fee payer [default: ~/.config/solana/id.json]
+    #[arg(long, short, global = true, value_name = "FILE", help_heading = GLOBAL_HEADING)]
     keypair: Option<PathBuf>,
-    /// Only simulate the transaction and tell what it would do
-    #[arg(long, global = true, help_heading = GLOBAL)]
+    /// Only simulate the transaction and print its effects
+    #[arg(long, global = true, help_heading = GLOBAL_HEADING)]
     dry_run: bool,
     /// Print JSON
-    #[arg(long, global = true, help_heading = GLOBAL)]
+    #[arg(long, global = true, help_heading = GLOBAL_HEADING)]
     json: bool,
-    /// Amounts are base units, not tokens: what is given and what is printed
-    #[arg(long, global = true, help_heading = GLOBAL)]
+    /// Read and print amounts in base units instead of tokens
+    #[arg(long, global = true, help_heading = GLOBAL_HEADING)]
     raw: bool,
     #[command(subcommand)]
     command: Command,
@@ -63,19 +61,19 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Set the program up, once: signed by its upgrade authority
+    /// Set up the program, once: signed by its upgrade authority
     Init(config::Init),
     /// Roles and settings
     #[command(subcommand)]
-    Config(config::Config),
-    /// Hand the admin role over, in two steps
+    Config(config::Command),
+    /// Transfer the admin role in two steps
     #[command(subcommand)]
     Admin(config::Admin),
-    /// Stop new risk: the guardian or the admin
-    Pause(config::Flags),
-    /// Allow new risk again: the admin
-    Unpause(config::Flags),
-    /// Tokens that markets, cover and bonds settle in
+    /// Pause new risk: signed by the guardian or the admin
+    Pause(config::PauseArgs),
+    /// Allow new risk again: signed by the admin
+    Unpause(config::PauseArgs),
+    /// Tokens that bonds, markets and cover are denominated in
     #[command(subcommand)]
     Collateral(collateral::Command),
     /// The protocol's earnings
@@ -87,7 +85,7 @@ enum Command {
     /// Oracles' seats and bonds
     #[command(subcommand)]
     Oracle(oracle::Command),
-    /// What oracles counted, window by window
+    /// Drift measurements by window, and their disputes
     #[command(subcommand)]
     Receipt(receipt::Command),
     /// Markets on a model's drift
@@ -99,10 +97,10 @@ enum Command {
     /// Capital that backs policies
     #[command(subcommand)]
     Vault(Box<vault::Command>),
-    /// Cover on a model's drift
+    /// Cover against a model's drift
     #[command(subcommand)]
     Policy(policy::Command),
-    /// Print where an account is, without asking the chain
+    /// Compute the address of an account
     #[command(subcommand)]
     Address(address::Command),
 }
@@ -114,27 +112,32 @@ async fn main() -> ExitCode {
     match run(cli).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            report(&error, json);
+            error::report(&error, json);
             ExitCode::FAILURE
         }
     }
 }
 
 async fn run(cli: Cli) -> anyhow::Result<()> {
-    let keypair = match cli.keypair {
+    let keypair_file = match cli.keypair {
         Some(path) => path,
         None => std::env::home_dir()
-            .context("there is no home directory: name a key with --keypair")?
+            .context("there is no home directory: pass a keypair file with --keypair")?
             .join(".config/solana/id.json"),
     };
-    let url = args::url(&cli.url);
-    let session = &Session::new(url, keypair, cli.dry_run, cli.json, cli.raw);
+    let session = &Session {
+        client: Client::new(args::cluster_url(&cli.url)),
+        keypair_file,
+        dry_run: cli.dry_run,
+        json: cli.json,
+        raw: cli.raw,
+    };
     match cli.command {
         Command::Init(command) => command.run(session).await,
         Command::Config(command) => command.run(session).await,
         Command::Admin(command) => command.run(session).await,
-        Command::Pause(flags) => flags.pause(session).await,
-        Command::Unpause(flags) => flags.unpause(session).await,
+        Command::Pause(args) => args.pause(session).await,
+        Command::Unpause(args) => args.unpause(session).await,
         Command::Collateral(command) => command.run(session).await,
         Command::Treasury(command) => command.run(session).await,
         Command::Model(command) => command.run(session).await,
@@ -148,30 +151,12 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
     }
 }
 
-fn report(error: &anyhow::Error, json: bool) {
-    if !json {
-        eprintln!("error: {error:#}");
-        return;
-    }
-    let known = match error.downcast_ref() {
-        Some(rpc::Error::Refused(refusal)) => refusal.code().and_then(error::by_code),
-        _ => None,
-    };
-    let told = match known {
-        Some(known) => {
-            json!({ "code": known.code, "name": known.name, "message": known.message })
-        }
-        None => json!({ "code": null, "name": null, "message": format!("{error:#}") }),
-    };
-    eprintln!("{}", json!({ "error": told }));
-}
-
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
 
     #[test]
-    fn options_do_not_clash() {
+    fn command_line_definition_is_valid() {
         super::Cli::command().debug_assert();
     }
 }

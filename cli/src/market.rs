@@ -1,4 +1,4 @@
-//! Markets on a model's drift, from opening to closing.
+//! Markets on a model's drift.
 
 use std::mem::offset_of;
 
@@ -7,56 +7,55 @@ use anyhow::{Result, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use driftshield_sdk::{
     Aggregate, FeePayee, Market, MarketState, MarketTerms, Model, Position, Receipt, address,
-    instruction,
+    instruction::{self, MAX_SETTLE_WINDOWS},
 };
 
 use crate::{
     args::{Amount, DRIFT_DECIMALS, Drift, MULTIPLE_DECIMALS, Multiple, Time},
-    print,
-    send::{Session, program_error},
+    error::program_error,
+    print::{self, List},
+    session::Session,
 };
-
-/// The most windows that one transaction settles.
-const MAX_WINDOWS: u64 = 25;
 
 #[derive(Subcommand)]
 pub enum Command {
-    /// Open a market on a model: signed by its creator
+    /// Create a market on a model: signed by its creator
     Create(Create),
     /// Bet on an outcome
     Bet(Bet),
-    /// Settle the next windows by their receipts: anyone
+    /// Settle the next windows with their receipts; callable by anyone
     Settle {
         market: Address,
-        /// How many windows, at most 25 [default: as many as are decided]
-        #[arg(long, value_parser = clap::value_parser!(u64).range(1..=MAX_WINDOWS))]
+        /// Number of windows, at most 25 [default: all whose result is final, up to 25]
+        #[arg(long, value_parser = clap::value_parser!(u64).range(1..=MAX_SETTLE_WINDOWS))]
         windows: Option<u64>,
     },
-    /// Pay a position of a settled market to its owner, and close it: anyone
+    /// Pay a position of a settled market to its owner and close it; callable by anyone
     Claim {
         market: Address,
-        /// [default: the signer]
+        /// Owner of the position [default: the signer]
         #[arg(long, value_name = "KEY")]
         owner: Option<Address>,
     },
-    /// Pay a fee of a resolved market out: anyone
+    /// Pay out a fee of a resolved market; callable by anyone
     Collect {
         market: Address,
         #[arg(long, value_enum)]
-        payee: Payee,
+        payee: FeePayeeName,
     },
-    /// Close a settled market that owes nobody: anyone
+    /// Close a settled market without positions and fees; callable by anyone
     Close { market: Address },
-    /// End a market without bets: its creator, or anyone once betting is closed
+    /// Cancel a market without bets: signed by its creator or, after betting closes, callable by
+    /// anyone
     Cancel { market: Address },
-    /// Show a market and what its outcomes pay
+    /// Show a market and the payout of its outcomes
     Show { market: Address },
     /// List markets
     List {
-        /// Only on this model
+        /// Only markets on this model
         #[arg(long)]
         model: Option<Address>,
-        /// Only this creator's
+        /// Only markets of this creator
         #[arg(long, value_name = "KEY")]
         creator: Option<Address>,
     },
@@ -66,35 +65,36 @@ pub enum Command {
 pub struct Create {
     #[arg(long)]
     model: Address,
-    /// The creator's number of the market
+    /// Id of the market, unique for its creator
     #[arg(long)]
     id: u64,
-    /// At most 128 bytes
+    /// Question, at most 128 bytes
     #[arg(long)]
     question: String,
-    /// 1 to 7 drift values, ascending: they cut the line into outcomes
+    /// 1 to 7 drift values, ascending, which separate the outcomes
     #[arg(long, value_name = "DRIFT,...", value_delimiter = ',', required = true)]
     thresholds: Vec<Drift>,
-    /// How the observed windows make one value
+    /// Function of the observed windows' drift that determines the outcome
     #[arg(long, value_enum)]
     aggregate: AggregateName,
-    /// First window observed
+    /// First observed window
     #[arg(long, value_name = "WINDOW")]
     first: u64,
-    /// Last window observed
+    /// Last observed window
     #[arg(long, value_name = "WINDOW")]
     last: u64,
-    /// When betting closes, no later than the first window begins [default: when it begins]
+    /// End of betting, at or before the start of the first window [default: its start]
     #[arg(long, value_name = "TIME")]
     close: Option<Time>,
-    /// The creator's share of losing stakes, in hundredths of a percent
+    /// The creator's share of losing stakes, in basis points
     #[arg(long, value_name = "BPS", default_value_t = 0)]
     creator_fee_bps: u16,
-    /// Refuse if the model is of another version [default: the one that it is of]
+    /// Fail if the model has another version [default: its current version]
     #[arg(long, value_name = "N")]
     model_version: Option<u32>,
 }
 
+/// [`Aggregate`] as a command-line value.
 #[derive(Clone, Copy, ValueEnum)]
 enum AggregateName {
     Max,
@@ -115,21 +115,22 @@ impl From<AggregateName> for Aggregate {
 #[derive(Args)]
 pub struct Bet {
     market: Address,
-    /// From 0, the lowest bucket
+    /// Index of the outcome; 0 is the lowest drift
     #[arg(long, value_name = "N")]
     outcome: u8,
     #[arg(long)]
     amount: Amount,
-    /// Refuse if the outcome pays less than this many times the stake, as things stand
+    /// Fail if the outcome's current payout is less than this multiple of the stake
     #[arg(long, default_value = "1")]
     min_multiple: Multiple,
-    /// Token account that pays [default: the bettor's associated one]
+    /// Token account that pays [default: the signer's associated token account]
     #[arg(long, value_name = "TOKEN_ACCOUNT")]
     source: Option<Address>,
 }
 
+/// [`FeePayee`] as a command-line value.
 #[derive(Clone, Copy, ValueEnum)]
-pub enum Payee {
+pub enum FeePayeeName {
     Treasury,
     Creator,
 }
@@ -159,7 +160,7 @@ impl Command {
     }
 }
 
-/// The market, and the decimals of its amounts.
+/// Reads a market and the decimals of its amounts.
 pub async fn read(session: &Session, market: &Address) -> Result<(Market, u8)> {
     let state: Market = session.client.get(market).await?;
     let decimals = session.scale(state.decimals);
@@ -195,8 +196,8 @@ impl Create {
 impl Bet {
     async fn run(self, session: &Session) -> Result<()> {
         let (state, decimals) = read(session, &self.market).await?;
-        let amount = self.amount.units(decimals).map_err(anyhow::Error::msg)?;
-        let source = session.source(
+        let amount = self.amount.units(decimals)?;
+        let source = session.source_account(
             self.source,
             &state.mint,
             state.token_program,
@@ -220,29 +221,31 @@ async fn settle(session: &Session, market: Address, windows: Option<u64>) -> Res
     let (state, decimals) = read(session, &market).await?;
     let windows = match windows {
         Some(windows) => windows,
-        // With none decided the program says what is missing.
-        None => decided(session, &state).await?.max(1),
+        // Settle at least one, so that the program reports why it cannot be settled.
+        None => count_final_windows(session, &state).await?.max(1),
     };
     let settle = instruction::settle_market(market, &state, windows);
     session.send(&[settle], decimals).await
 }
 
-/// How many of the next windows time has decided, as many as one transaction settles at most.
-async fn decided(session: &Session, state: &Market) -> Result<u64> {
+/// Number of the next windows whose result is final, up to [`MAX_SETTLE_WINDOWS`].
+async fn count_final_windows(session: &Session, state: &Market) -> Result<u64> {
     let now = session.client.unix_timestamp().await?;
     let mut model: Model = session.client.get(&state.model).await?;
-    let end = state.last_window.min(state.next_window + MAX_WINDOWS - 1);
+    let end = state
+        .last_window
+        .min(state.next_window + MAX_SETTLE_WINDOWS - 1);
     let mut count = 0;
     for window in state.next_window..=end {
         let receipt = address::receipt(&state.model, window);
-        let settled = match session.client.find::<Receipt>(&receipt).await? {
+        let is_final = match session.client.find::<Receipt>(&receipt).await? {
             Some(mut receipt) => {
                 receipt.advance(&mut model, now).map_err(program_error)?;
                 receipt.is_settled()
             }
             None => model.submit_end(window).map_err(program_error)? <= now,
         };
-        if !settled {
+        if !is_final {
             break;
         }
         count += 1;
@@ -261,7 +264,7 @@ async fn claim(session: &Session, market: Address, owner: Option<Address>) -> Re
         bail!("{owner} has no position in this market, or it was claimed already");
     };
     let mut instructions = vec![];
-    // A position that won nothing is closed without a token account.
+    // No token account is needed if nothing is paid.
     if 0 < state.clone().claim(&position).map_err(program_error)? {
         let create = session.create_token_account(&owner, &state.mint, state.token_program)?;
         instructions.push(create);
@@ -270,12 +273,12 @@ async fn claim(session: &Session, market: Address, owner: Option<Address>) -> Re
     session.send(&instructions, decimals).await
 }
 
-async fn collect(session: &Session, market: Address, payee: Payee) -> Result<()> {
+async fn collect(session: &Session, market: Address, payee: FeePayeeName) -> Result<()> {
     let (state, decimals) = read(session, &market).await?;
     let mut instructions = vec![];
     let payee = match payee {
-        Payee::Treasury => FeePayee::Treasury,
-        Payee::Creator => {
+        FeePayeeName::Treasury => FeePayee::Treasury,
+        FeePayeeName::Creator => {
             instructions.push(session.create_token_account(
                 &state.creator,
                 &state.mint,
@@ -290,34 +293,36 @@ async fn collect(session: &Session, market: Address, payee: Payee) -> Result<()>
 
 async fn show(session: &Session, address: Address) -> Result<()> {
     let (state, decimals) = read(session, &address).await?;
-    let mut account = print::describe(&state)?;
+    let mut account = print::decoded(&state)?;
     let json = print::account_json(&address, &account);
     if state.state != MarketState::Resolved {
-        // They say nothing yet.
+        // Both are unset until the market resolves.
         account.fields.remove("outcome");
         account.fields.remove("value");
     }
     let text = print::account_text(&address, &account, decimals);
-    session.print(&json, &format!("{text}\n{}", outcomes(&state, decimals)))
+    session.print(
+        &json,
+        &format!("{text}\n{}", outcomes_text(&state, decimals)),
+    )
 }
 
-/// What each outcome means, holds and pays.
-fn outcomes(state: &Market, decimals: u8) -> String {
-    let rows: Vec<_> = (0..state.outcomes())
-        .map(|outcome| {
-            let pays = match state.pools[outcome] {
-                0 => "-".to_owned(),
-                _ => print::scaled(state.multiple(outcome).into(), MULTIPLE_DECIMALS),
-            };
-            let pool = print::scaled(state.pools[outcome].into(), decimals);
-            vec![outcome.to_string(), bucket(state, outcome), pool, pays]
-        })
-        .collect();
-    print::columns(&["outcome", "drift", "pool", "pays"], &rows)
+/// A row for each outcome: its drift values, its pool, and its payout as a multiple of the stake.
+fn outcomes_text(state: &Market, decimals: u8) -> String {
+    let header = ["outcome", "drift", "pool", "pays"].map(str::to_owned);
+    let rows = (0..state.outcomes()).map(|outcome| {
+        let pays = match state.pools[outcome] {
+            0 => print::NONE.to_owned(),
+            _ => print::scaled(state.multiple(outcome).into(), MULTIPLE_DECIMALS),
+        };
+        let pool = print::scaled(state.pools[outcome].into(), decimals);
+        [outcome.to_string(), drift_range(state, outcome), pool, pays]
+    });
+    print::columns(std::iter::once(header).chain(rows))
 }
 
-/// The values that make `outcome`.
-fn bucket(state: &Market, outcome: usize) -> String {
+/// Drift values for which the market resolves to `outcome`.
+fn drift_range(state: &Market, outcome: usize) -> String {
     let thresholds = &state.thresholds[..usize::from(state.threshold_count)];
     let drift = |value: u64| print::scaled(value.into(), DRIFT_DECIMALS);
     match (outcome.checked_sub(1), thresholds.get(outcome)) {
@@ -331,23 +336,22 @@ fn bucket(state: &Market, outcome: usize) -> String {
 }
 
 async fn list(session: &Session, model: Option<Address>, creator: Option<Address>) -> Result<()> {
-    let model = model.map(|model| (offset_of!(Market, model), model));
-    let creator = creator.map(|creator| (offset_of!(Market, creator), creator));
-    let filters: Vec<_> = model.into_iter().chain(creator).collect();
-    let names = [
+    let keys = [
+        (offset_of!(Market, model), model),
+        (offset_of!(Market, creator), creator),
+    ];
+    let mut markets = session.list::<Market>(&keys).await?;
+    markets.sort_by_key(|(_, market)| market.close_ts);
+    let mut list = List::new(&[
         "state",
         "close_ts",
         "thresholds",
         "total",
         "pools",
         "question",
-    ];
-    let mut list = print::List::new(&names);
-    let mut markets = session.client.list::<Market>(&filters).await?;
-    markets.sort_by_key(|(_, market)| market.close_ts);
+    ]);
     for (address, market) in markets {
-        let decimals = session.scale(market.decimals);
-        list.push(&address, &print::describe(&market)?, decimals);
+        list.push(&address, &market, session.scale(market.decimals))?;
     }
-    session.print(&list.json(), &list.text())
+    session.print_list(&list)
 }

@@ -8,24 +8,25 @@ use clap::{Args, Subcommand};
 use driftshield_sdk::{Model, ModelTerms, instruction, spec::SpecDocument};
 
 use crate::{
-    args::{Drift, Duration, Hash, Time},
-    collateral, print,
-    send::{self, Session},
+    args::{self, Drift, Duration, Hash, Time},
+    collateral,
+    print::{self, List},
+    session::Session,
 };
 
 #[derive(Subcommand)]
 pub enum Command {
-    /// Register a model and pin how its drift is measured: signed by its owner
+    /// Register a model and pin its metric spec: signed by its owner
     Register(Register),
-    /// Change who measures a model and how it is presented; what isn't given stays
+    /// Change a model's oracles and description: omitted options keep their value
     Update(Update),
-    /// End new markets and bets on a model, for good
+    /// Stop new markets, bets, policies and renewals on a model, permanently
     Retire { model: Address },
     /// Show a model
     Show { model: Address },
     /// List models
     List {
-        /// Only this owner's
+        /// Only models of this owner
         #[arg(long, value_name = "KEY")]
         owner: Option<Address>,
     },
@@ -33,40 +34,41 @@ pub enum Command {
 
 #[derive(Args)]
 pub struct Register {
-    /// The owner's number of the model
+    /// Id of the model, unique for its owner
     #[arg(long)]
     id: u64,
-    /// The token of its bonds and markets
+    /// Token of its bonds, markets and cover
     #[arg(long)]
     mint: Address,
     /// The metric-spec document
     #[arg(long, value_name = "FILE")]
     spec: PathBuf,
-    /// When window 0 begins
+    /// Start of window 0
     #[arg(long, value_name = "TIME")]
     genesis: Time,
     /// Length of a window
     #[arg(long, value_name = "DURATION")]
     window: Duration,
-    /// 1 to 7 oracles, in their order
+    /// 1 to 7 oracles, in order
     #[arg(long = "oracle", value_name = "KEY", required = true, num_args = 1.., value_delimiter = ',')]
     oracles: Vec<Address>,
-    /// More than half of the oracles, and fewer than all from three on
+    /// Number of submissions that a window needs: more than half of the oracles, and fewer than all
+    /// if there are three or more
     #[arg(long)]
     quorum: u8,
-    /// How far oracles may lie apart without dispute
+    /// Maximum distance of a submission from the median, or from a ruling, to count as in agreement
     #[arg(long, value_name = "DRIFT")]
     max_spread: Drift,
-    /// At most 32 bytes
+    /// Name, at most 32 bytes
     #[arg(long)]
     name: String,
-    /// Where the model is described, at most 128 bytes
+    /// URI of the model's description, at most 128 bytes
     #[arg(long, default_value = "")]
     uri: String,
-    /// Hash of what the URI points to: 64 hex digits, or the file
+    /// SHA-256 of the document at the URI: 64 hexadecimal digits, or the file to hash
     #[arg(long, value_name = "HASH")]
     metadata: Option<Hash>,
-    /// Hash of the model artifact: 64 hex digits, or the file
+    /// SHA-256 of the model artifact: 64 hexadecimal digits, or the file to hash
     #[arg(long, value_name = "HASH")]
     artifact: Option<Hash>,
 }
@@ -74,7 +76,7 @@ pub struct Register {
 #[derive(Args)]
 pub struct Update {
     model: Address,
-    /// All oracles, in their order
+    /// All oracles, in order: replaces the list
     #[arg(long = "oracle", value_name = "KEY", num_args = 1.., value_delimiter = ',')]
     oracles: Vec<Address>,
     #[arg(long)]
@@ -85,10 +87,10 @@ pub struct Update {
     name: Option<String>,
     #[arg(long)]
     uri: Option<String>,
-    /// 64 hex digits, or the file
+    /// SHA-256 of the document at the URI: 64 hexadecimal digits, or the file to hash
     #[arg(long, value_name = "HASH")]
     metadata: Option<Hash>,
-    /// 64 hex digits, or the file
+    /// SHA-256 of the model artifact: 64 hexadecimal digits, or the file to hash
     #[arg(long, value_name = "HASH")]
     artifact: Option<Hash>,
 }
@@ -110,9 +112,9 @@ impl Command {
 
 impl Register {
     async fn run(self, session: &Session) -> Result<()> {
-        let bytes = send::read(&self.spec)?;
+        let bytes = args::read_file(&self.spec)?;
         let document = SpecDocument::parse(&bytes)
-            .with_context(|| format!("could not use {}", self.spec.display()))?;
+            .with_context(|| format!("invalid metric spec {}", self.spec.display()))?;
         let genesis = self.genesis.resolve(&session.client).await?;
         let Duration(window_secs) = self.window;
         let spec = document.metric_spec(&bytes, genesis, window_secs);
@@ -138,19 +140,19 @@ impl Register {
 impl Update {
     async fn run(self, session: &Session) -> Result<()> {
         let state: Model = session.client.get(&self.model).await?;
-        let terms = self.over(&state);
+        let terms = self.apply_to(&state);
         let update = instruction::update_model(session.signer()?, self.model, terms);
         session
             .send(&[update], session.decimals(&state.bond_mint).await?)
             .await
     }
 
-    /// The model's terms, but for what is given.
-    fn over(&self, state: &Model) -> ModelTerms {
-        let hash = |given: Option<Hash>, kept| given.map_or(kept, |Hash(hash)| hash);
-        let text = |given: &Option<String>, kept: &[u8]| match given {
+    /// The model's terms, with the options that are given.
+    fn apply_to(&self, state: &Model) -> ModelTerms {
+        let hash = |given: Option<Hash>, current| given.map_or(current, |Hash(hash)| hash);
+        let text = |given: &Option<String>, current: &[u8]| match given {
             Some(given) => given.clone(),
-            None => String::from_utf8_lossy(kept)
+            None => String::from_utf8_lossy(current)
                 .trim_end_matches('\0')
                 .to_owned(),
         };
@@ -173,24 +175,21 @@ impl Update {
 
 async fn show(session: &Session, address: Address) -> Result<()> {
     let state: Model = session.client.get(&address).await?;
-    let account = print::describe(&state)?;
+    let account = print::decoded(&state)?;
     let decimals = session.decimals(&state.bond_mint).await?;
     let now = session.client.unix_timestamp().await?;
     let text = print::account_text(&address, &account, decimals);
     let window = match now - state.genesis {
-        ahead if ahead < 0 => "none yet".to_owned(),
+        until_genesis if until_genesis < 0 => "none yet".to_owned(),
         secs => (secs / state.window_secs).to_string(),
     };
     let json = print::account_json(&address, &account);
-    session.print(&json, &format!("{text}window that runs  {window}"))
+    session.print(&json, &format!("{text}current window  {window}"))
 }
 
 async fn list(session: &Session, owner: Option<Address>) -> Result<()> {
-    let filters: Vec<_> = owner
-        .map(|owner| (offset_of!(Model, owner), owner))
-        .into_iter()
-        .collect();
-    let names = [
+    let keys = [(offset_of!(Model, owner), owner)];
+    let mut list = List::new(&[
         "name",
         "metric",
         "status",
@@ -200,11 +199,10 @@ async fn list(session: &Session, owner: Option<Address>) -> Result<()> {
         "security",
         "at_risk",
         "bond_mint",
-    ];
-    let mut list = print::List::new(&names);
-    for (address, state) in session.client.list::<Model>(&filters).await? {
+    ]);
+    for (address, state) in session.list::<Model>(&keys).await? {
         let decimals = session.decimals(&state.bond_mint).await?;
-        list.push(&address, &print::describe(&state)?, decimals);
+        list.push(&address, &state, decimals)?;
     }
-    session.print(&list.json(), &list.text())
+    session.print_list(&list)
 }

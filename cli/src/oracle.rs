@@ -1,4 +1,4 @@
-//! Oracles' seats on models, and the bonds in them.
+//! Oracles' seats on models, and their bonds.
 
 use std::mem::offset_of;
 
@@ -7,52 +7,52 @@ use anyhow::{Context, Result};
 use clap::Subcommand;
 use driftshield_sdk::{Model, Seat, address, instruction};
 
-use crate::{args::Amount, print, send::Session};
+use crate::{args::Amount, print::List, session::Session};
 
 #[derive(Subcommand)]
 pub enum Command {
-    /// Add to the bond on a model; the first takes the seat: signed by the oracle
+    /// Add to the bond on a model; the first bond takes the seat: signed by the oracle
     Bond {
         model: Address,
         #[arg(long)]
         amount: Amount,
-        /// Token account that pays [default: the oracle's associated one]
+        /// Token account that pays [default: the oracle's associated token account]
         #[arg(long, value_name = "TOKEN_ACCOUNT")]
         source: Option<Address>,
     },
-    /// Ask an amount of the bond back: signed by the oracle
+    /// Start unbonding an amount: signed by the oracle
     Unbond {
         model: Address,
         #[arg(long)]
         amount: Amount,
     },
-    /// Pay an oracle what has unbonded, to its associated token account: anyone
+    /// Pay an unbonded amount to the oracle's associated token account; callable by anyone
     Withdraw {
         model: Address,
-        /// [default: the signer]
+        /// The oracle [default: the signer]
         #[arg(long, value_name = "KEY")]
         oracle: Option<Address>,
     },
-    /// Close an empty seat that nothing depends on: anyone
+    /// Close an empty seat that nothing depends on; callable by anyone
     CloseSeat {
         model: Address,
-        /// [default: the signer]
+        /// The oracle [default: the signer]
         #[arg(long, value_name = "KEY")]
         oracle: Option<Address>,
     },
     /// Show a seat
     Show {
         model: Address,
-        /// [default: the signer]
+        /// The oracle [default: the signer]
         #[arg(long, value_name = "KEY")]
         oracle: Option<Address>,
     },
     /// List seats
     List {
-        /// Only on this model
+        /// Only seats on this model
         #[arg(long)]
         model: Option<Address>,
-        /// Only this oracle's
+        /// Only seats of this oracle
         #[arg(long, value_name = "KEY")]
         oracle: Option<Address>,
     },
@@ -68,7 +68,7 @@ impl Command {
             } => bond(session, model, amount, source).await,
             Self::Unbond { model, amount } => {
                 let (_, decimals) = read(session, &model).await?;
-                let amount = amount.units(decimals).map_err(anyhow::Error::msg)?;
+                let amount = amount.units(decimals)?;
                 let oracle = session.signer()?;
                 read_seat(session, &model, &oracle).await?;
                 let unbond = instruction::request_unbond(oracle, model, amount);
@@ -84,17 +84,15 @@ impl Command {
             Self::Show { model, oracle } => {
                 let (_, decimals) = read(session, &model).await?;
                 let oracle = session.or_signer(oracle)?;
-                let address = address::seat(&model, &oracle);
-                let seat = print::describe(&read_seat(session, &model, &oracle).await?)?;
-                let json = print::account_json(&address, &seat);
-                session.print(&json, &print::account_text(&address, &seat, decimals))
+                let seat = read_seat(session, &model, &oracle).await?;
+                session.print_account(&address::seat(&model, &oracle), &seat, decimals)
             }
             Self::List { model, oracle } => list(session, model, oracle).await,
         }
     }
 }
 
-/// The model, and the decimals of its amounts.
+/// Reads a model and the decimals of its amounts.
 async fn read(session: &Session, model: &Address) -> Result<(Model, u8)> {
     let state: Model = session.client.get(model).await?;
     let decimals = session.decimals(&state.bond_mint).await?;
@@ -104,7 +102,7 @@ async fn read(session: &Session, model: &Address) -> Result<(Model, u8)> {
 async fn read_seat(session: &Session, model: &Address, oracle: &Address) -> Result<Seat> {
     let seat = session.client.find(&address::seat(model, oracle)).await?;
     seat.with_context(|| {
-        format!("{oracle} has no seat on this model: it takes one by `driftshield oracle bond`")
+        format!("{oracle} has no seat on this model: take one with `driftshield oracle bond`")
     })
 }
 
@@ -115,11 +113,11 @@ async fn bond(
     source: Option<Address>,
 ) -> Result<()> {
     let (state, decimals) = read(session, &model).await?;
-    let amount = amount.units(decimals).map_err(anyhow::Error::msg)?;
+    let amount = amount.units(decimals)?;
     let oracle = session.signer()?;
     let mint = &state.bond_mint;
     let source = session
-        .source(source, mint, state.token_program, amount, decimals)
+        .source_account(source, mint, state.token_program, amount, decimals)
         .await?;
     let bond = instruction::bond(oracle, model, &state, source, amount);
     session.send(&[bond], decimals).await
@@ -137,10 +135,11 @@ async fn withdraw(session: &Session, model: Address, oracle: Option<Address>) ->
 }
 
 async fn list(session: &Session, model: Option<Address>, oracle: Option<Address>) -> Result<()> {
-    let model = model.map(|model| (offset_of!(Seat, model), model));
-    let oracle = oracle.map(|oracle| (offset_of!(Seat, oracle), oracle));
-    let filters: Vec<_> = model.into_iter().chain(oracle).collect();
-    let names = [
+    let keys = [
+        (offset_of!(Seat, model), model),
+        (offset_of!(Seat, oracle), oracle),
+    ];
+    let mut list = List::new(&[
         "oracle",
         "bonded",
         "unbonding",
@@ -148,11 +147,10 @@ async fn list(session: &Session, model: Option<Address>, oracle: Option<Address>
         "submissions",
         "slashes",
         "model",
-    ];
-    let mut list = print::List::new(&names);
-    for (address, seat) in session.client.list::<Seat>(&filters).await? {
+    ]);
+    for (address, seat) in session.list::<Seat>(&keys).await? {
         let (_, decimals) = read(session, &seat.model).await?;
-        list.push(&address, &print::describe(&seat)?, decimals);
+        list.push(&address, &seat, decimals)?;
     }
-    session.print(&list.json(), &list.text())
+    session.print_list(&list)
 }

@@ -1,15 +1,17 @@
-//! Stakes in markets.
+//! Positions: stakes in markets.
 
 use std::mem::offset_of;
 
 use anchor_lang::Address;
 use anyhow::Result;
 use clap::Subcommand;
-use driftshield_sdk::{Market, Position, address};
+use driftshield_sdk::{Position, address};
 
 use crate::{
-    market, print,
-    send::{Session, program_error},
+    error::program_error,
+    market,
+    print::{self, List},
+    session::Session,
 };
 
 #[derive(Subcommand)]
@@ -17,16 +19,16 @@ pub enum Command {
     /// Show an owner's stakes in a market
     Show {
         market: Address,
-        /// [default: the signer]
+        /// Owner of the position [default: the signer]
         #[arg(long, value_name = "KEY")]
         owner: Option<Address>,
     },
     /// List positions
     List {
-        /// Only in this market
+        /// Only positions in this market
         #[arg(long)]
         market: Option<Address>,
-        /// Only this owner's
+        /// Only positions of this owner
         #[arg(long, value_name = "KEY")]
         owner: Option<Address>,
     },
@@ -48,24 +50,24 @@ async fn show(session: &Session, market: Address, owner: Address) -> Result<()> 
     let (state, decimals) = market::read(session, &market).await?;
     let address = address::position(&market, &owner);
     let position: Position = session.client.get(&address).await?;
-    let account = print::describe(&position)?;
+    let account = print::decoded(&position)?;
     let mut text = print::account_text(&address, &account, decimals);
     if state.is_settled() {
-        let due = state.clone().claim(&position).map_err(program_error)?;
-        text += &format!("to be claimed  {}", print::scaled(due.into(), decimals));
+        let payout = state.clone().claim(&position).map_err(program_error)?;
+        text += &format!("claimable  {}", print::scaled(payout.into(), decimals));
     }
     session.print(&print::account_json(&address, &account), &text)
 }
 
 async fn list(session: &Session, market: Option<Address>, owner: Option<Address>) -> Result<()> {
-    let market = market.map(|market| (offset_of!(Position, market), market));
-    let owner = owner.map(|owner| (offset_of!(Position, owner), owner));
-    let filters: Vec<_> = market.into_iter().chain(owner).collect();
-    let mut list = print::List::new(&["market", "owner", "stakes"]);
-    for (address, position) in session.client.list::<Position>(&filters).await? {
-        let state: Market = session.client.get(&position.market).await?;
-        let decimals = session.scale(state.decimals);
-        list.push(&address, &print::describe(&position)?, decimals);
+    let keys = [
+        (offset_of!(Position, market), market),
+        (offset_of!(Position, owner), owner),
+    ];
+    let mut list = List::new(&["market", "owner", "stakes"]);
+    for (address, position) in session.list::<Position>(&keys).await? {
+        let (_, decimals) = market::read(session, &position.market).await?;
+        list.push(&address, &position, decimals)?;
     }
-    session.print(&list.json(), &list.text())
+    session.print_list(&list)
 }

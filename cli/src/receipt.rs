@@ -1,4 +1,4 @@
-//! What oracles counted in a model's windows, and disputes about it.
+//! Receipts, which record the drift measured in a model's window, and their disputes.
 
 use std::{mem::offset_of, path::PathBuf};
 
@@ -7,51 +7,48 @@ use anyhow::{Result, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use driftshield_sdk::{ChallengePayee, Model, Receipt, address, instruction, spec};
 
-use crate::{
-    print,
-    send::{self, Session},
-};
+use crate::{args, print::List, session::Session};
 
 #[derive(Subcommand)]
 pub enum Command {
-    /// Submit what was counted in a window: signed by an oracle of the model
+    /// Submit the row counts of a window: signed by an oracle of the model
     Submit(Submit),
-    /// Dispute a proposed value with a bond: anyone
+    /// Challenge a proposed value by posting a bond; callable by anyone
     Challenge {
         #[command(flatten)]
-        at: At,
-        /// Token account that pays [default: the signer's associated one]
+        receipt: ReceiptArgs,
+        /// Token account that pays [default: the signer's associated token account]
         #[arg(long, value_name = "TOKEN_ACCOUNT")]
         source: Option<Address>,
     },
-    /// End a dispute by the counts that are right: signed by the model's arbiter
+    /// End a dispute with the correct row counts: signed by the model's arbiter
     Rule {
         #[command(flatten)]
-        at: At,
-        /// Rows by bin
+        receipt: ReceiptArgs,
+        /// Row counts by bin
         #[arg(long, value_delimiter = ',', required = true)]
         counts: Vec<u32>,
     },
-    /// Move a receipt on as far as time has decided it: anyone
-    Finalize(At),
-    /// Pay a dispute's credit out: anyone
+    /// Advance a receipt whose periods have ended; callable by anyone
+    Finalize(ReceiptArgs),
+    /// Pay out a dispute's credit; callable by anyone
     Collect {
         #[command(flatten)]
-        at: At,
+        receipt: ReceiptArgs,
         #[arg(long, value_enum)]
-        payee: Payee,
+        payee: ChallengePayeeName,
     },
-    /// Close a receipt that nobody can need any more: anyone
-    Close(At),
+    /// Close a receipt whose retention period has ended; callable by anyone
+    Close(ReceiptArgs),
     /// Show a receipt
-    Show(At),
+    Show(ReceiptArgs),
     /// List a model's receipts
     List { model: Address },
 }
 
-/// Which receipt.
+/// Identifies a receipt.
 #[derive(Args)]
-pub struct At {
+pub struct ReceiptArgs {
     model: Address,
     window: u64,
 }
@@ -59,20 +56,21 @@ pub struct At {
 #[derive(Args)]
 pub struct Submit {
     #[command(flatten)]
-    at: At,
-    /// Rows by bin
+    receipt: ReceiptArgs,
+    /// Row counts by bin
     #[arg(long, value_delimiter = ',', required = true)]
     counts: Vec<u32>,
-    /// The evidence document, whose SHA-256 is submitted
+    /// Evidence document; its SHA-256 is submitted
     #[arg(long, value_name = "FILE")]
     evidence: PathBuf,
-    /// Where the evidence document can be read, at most 128 bytes
+    /// URI of the evidence document, at most 128 bytes
     #[arg(long, default_value = "")]
     uri: String,
 }
 
+/// [`ChallengePayee`] as a command-line value.
 #[derive(Clone, Copy, ValueEnum)]
-pub enum Payee {
+pub enum ChallengePayeeName {
     Treasury,
     Challenger,
 }
@@ -81,28 +79,22 @@ impl Command {
     pub async fn run(self, session: &Session) -> Result<()> {
         match self {
             Self::Submit(submit) => submit.run(session).await,
-            Self::Challenge { at, source } => at.challenge(session, source).await,
-            Self::Rule { at, counts } => {
-                let (state, receipt, decimals) = at.read(session).await?;
-                let rule = instruction::rule_receipt(at.model, &state, &receipt, counts);
-                session.send(&[rule], decimals).await
-            }
-            Self::Finalize(at) => {
-                let (_, _, decimals) = at.read(session).await?;
-                let finalize = instruction::finalize_receipt(at.model, at.window);
+            Self::Challenge { receipt, source } => receipt.challenge(session, source).await,
+            Self::Rule { receipt, counts } => receipt.rule(session, counts).await,
+            Self::Finalize(receipt) => {
+                let (_, _, decimals) = receipt.read(session).await?;
+                let finalize = instruction::finalize_receipt(receipt.model, receipt.window);
                 session.send(&[finalize], decimals).await
             }
-            Self::Collect { at, payee } => at.collect(session, payee).await,
-            Self::Close(at) => {
-                let (_, receipt, decimals) = at.read(session).await?;
-                let close = instruction::close_receipt(&receipt);
+            Self::Collect { receipt, payee } => receipt.collect(session, payee).await,
+            Self::Close(receipt) => {
+                let (_, state, decimals) = receipt.read(session).await?;
+                let close = instruction::close_receipt(&state);
                 session.send(&[close], decimals).await
             }
-            Self::Show(at) => {
-                let (_, receipt, decimals) = at.read(session).await?;
-                let (address, receipt) = (at.address(), print::describe(&receipt)?);
-                let json = print::account_json(&address, &receipt);
-                session.print(&json, &print::account_text(&address, &receipt, decimals))
+            Self::Show(receipt) => {
+                let (_, state, decimals) = receipt.read(session).await?;
+                session.print_account(&receipt.address(), &state, decimals)
             }
             Self::List { model } => list(session, model).await,
         }
@@ -111,8 +103,8 @@ impl Command {
 
 impl Submit {
     async fn run(self, session: &Session) -> Result<()> {
-        let hash = spec::sha256(&send::read(&self.evidence)?);
-        let At { model, window } = self.at;
+        let hash = spec::sha256(&args::read_file(&self.evidence)?);
+        let ReceiptArgs { model, window } = self.receipt;
         let oracle = session.signer()?;
         let submit =
             instruction::submit_receipt(oracle, model, window, self.counts, hash, self.uri);
@@ -120,18 +112,21 @@ impl Submit {
     }
 }
 
-impl At {
+impl ReceiptArgs {
     fn address(&self) -> Address {
         address::receipt(&self.model, self.window)
     }
 
-    /// The model, the receipt, and the decimals of their amounts.
+    /// Reads the model, the receipt and the decimals of their amounts.
     async fn read(&self, session: &Session) -> Result<(Model, Receipt, u8)> {
         let state: Model = session.client.get(&self.model).await?;
         let decimals = session.decimals(&state.bond_mint).await?;
         match session.client.find(&self.address()).await? {
             Some(receipt) => Ok((state, receipt, decimals)),
-            None => bail!("nobody has submitted for window {}", self.window),
+            None => bail!(
+                "no oracle has submitted for window {}, or its receipt is closed",
+                self.window
+            ),
         }
     }
 
@@ -140,19 +135,25 @@ impl At {
         let challenger = session.signer()?;
         let (mint, bond) = (&state.bond_mint, state.challenge_bond);
         let source = session
-            .source(source, mint, state.token_program, bond, decimals)
+            .source_account(source, mint, state.token_program, bond, decimals)
             .await?;
         let challenge =
             instruction::challenge_receipt(challenger, self.model, &state, self.window, source);
         session.send(&[challenge], decimals).await
     }
 
-    async fn collect(&self, session: &Session, payee: Payee) -> Result<()> {
+    async fn rule(&self, session: &Session, counts: Vec<u32>) -> Result<()> {
+        let (state, receipt, decimals) = self.read(session).await?;
+        let rule = instruction::rule_receipt(self.model, &state, &receipt, counts);
+        session.send(&[rule], decimals).await
+    }
+
+    async fn collect(&self, session: &Session, payee: ChallengePayeeName) -> Result<()> {
         let (state, receipt, decimals) = self.read(session).await?;
         let mut instructions = vec![];
         let payee = match payee {
-            Payee::Treasury => ChallengePayee::Treasury,
-            Payee::Challenger => {
+            ChallengePayeeName::Treasury => ChallengePayee::Treasury,
+            ChallengePayeeName::Challenger => {
                 instructions.push(session.create_token_account(
                     &receipt.challenger,
                     &state.bond_mint,
@@ -169,10 +170,10 @@ impl At {
 }
 
 async fn list(session: &Session, model: Address) -> Result<()> {
-    let filters = [(offset_of!(Receipt, model), model)];
-    let mut receipts = session.client.list::<Receipt>(&filters).await?;
+    let of_model = [(offset_of!(Receipt, model), Some(model))];
+    let mut receipts = session.list::<Receipt>(&of_model).await?;
     receipts.sort_by_key(|(_, receipt)| receipt.window);
-    let names = [
+    let mut list = List::new(&[
         "window",
         "version",
         "state",
@@ -180,10 +181,9 @@ async fn list(session: &Session, model: Address) -> Result<()> {
         "submitted",
         "since",
         "challenger",
-    ];
-    let mut list = print::List::new(&names);
+    ]);
     for (address, receipt) in receipts {
-        list.push(&address, &print::describe(&receipt)?, 0);
+        list.push(&address, &receipt, 0)?;
     }
-    session.print(&list.json(), &list.text())
+    session.print_list(&list)
 }

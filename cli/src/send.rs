@@ -1,122 +1,30 @@
-//! Builds, simulates and sends transactions, and tells the events that came of them.
+//! Sends or simulates transactions and prints the events that they emit.
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::Path, time::Duration};
 
-use anchor_lang::{
-    Address,
-    event::EVENT_IX_TAG_LE,
-    solana_program::instruction::{Instruction, error::InstructionError},
-};
-use anyhow::{Context, Result, bail, ensure};
+use anchor_lang::Address;
+use anyhow::{Result, bail};
+use backon::{ConstantBuilder, Retryable};
 use driftshield_sdk::{
-    TokenProgram, address, instruction,
-    json::{self, Described},
-    rpc::{
-        self, Client, Keypair, Refusal, Signature, Signer, TransactionError, VersionedTransaction,
-    },
+    Instruction,
+    json::{self, Decoded},
+    rpc::{self, Keypair, Signature, Signer, TransactionFailure},
 };
 use serde_json::{Value, json};
-use solana_commitment_config::CommitmentConfig;
-use solana_rpc_client_api::config::RpcTransactionConfig;
-use solana_transaction_status_client_types::{
-    UiInnerInstructions, UiTransactionEncoding, option_serializer::OptionSerializer,
+
+use crate::{
+    print::{self, Decimals},
+    session::Session,
 };
 
-use crate::print::{self, Decimals};
-
-/// How often, and how long apart, a confirmed transaction is asked for before it is given up:
-/// nodes know that it is confirmed a moment before they can show it.
-const READ_ATTEMPTS: usize = 20;
-const READ_PAUSE: Duration = Duration::from_millis(250);
-
-/// What the global options say.
-pub struct Session {
-    pub client: Client,
-    keypair: PathBuf,
-    dry_run: bool,
-    pub json: bool,
-    raw: bool,
-}
+/// Retries of reading a confirmed transaction, and the delay between them: a node reports a
+/// transaction as confirmed a moment before it can return it.
+const READ_RETRIES: usize = 19;
+const READ_RETRY_DELAY: Duration = Duration::from_millis(250);
 
 impl Session {
-    pub fn new(url: String, keypair: PathBuf, dry_run: bool, json: bool, raw: bool) -> Self {
-        Self {
-            client: Client::new(url),
-            keypair,
-            dry_run,
-            json,
-            raw,
-        }
-    }
-
-    fn keypair(&self) -> Result<Keypair> {
-        rpc::read_keypair(&self.keypair).map_err(anyhow::Error::msg)
-    }
-
-    /// Whoever signs.
-    pub fn signer(&self) -> Result<Address> {
-        Ok(self.keypair()?.pubkey())
-    }
-
-    /// `given`, or whoever signs.
-    pub fn or_signer(&self, given: Option<Address>) -> Result<Address> {
-        given.map_or_else(|| self.signer(), Ok)
-    }
-
-    /// `decimals` of a token, or 0 where amounts are base units.
-    pub fn scale(&self, decimals: u8) -> u8 {
-        if self.raw { 0 } else { decimals }
-    }
-
-    /// With how many decimals amounts of `mint` are written.
-    pub async fn decimals(&self, mint: &Address) -> Result<u8> {
-        if self.raw {
-            return Ok(0);
-        }
-        let decimals = self.client.decimals(mint).await;
-        decimals.with_context(|| format!("could not read the mint {mint}"))
-    }
-
-    /// The token account that pays `units` of `mint`: `given`, or the signer's associated one.
-    /// Refuses one that holds less.
-    pub async fn source(
-        &self,
-        given: Option<Address>,
-        mint: &Address,
-        program: impl Into<TokenProgram>,
-        units: u64,
-        decimals: u8,
-    ) -> Result<Address> {
-        let owner = self.signer()?;
-        let source = given.unwrap_or_else(|| address::token_account(&owner, mint, program.into()));
-        let held = self.client.token_balance(&source).await?;
-        ensure!(
-            units <= held,
-            "the token account {source} holds {} and has to pay {}: fund it, or name another with --source",
-            print::scaled(held.into(), decimals),
-            print::scaled(units.into(), decimals),
-        );
-        Ok(source)
-    }
-
-    /// Makes `owner`'s associated token account at the signer's expense, if it is missing.
-    pub fn create_token_account(
-        &self,
-        owner: &Address,
-        mint: &Address,
-        program: impl Into<TokenProgram>,
-    ) -> Result<Instruction> {
-        let signer = self.signer()?;
-        Ok(instruction::create_token_account(
-            &signer,
-            owner,
-            mint,
-            program.into(),
-        ))
-    }
-
-    /// Sends `instructions` in one transaction, or only simulates it, and prints what came of it;
-    /// amounts in the events have `decimals`.
+    /// Sends `instructions` in one transaction, or simulates it with `--dry-run`, and prints the
+    /// result. Amounts in the events have `decimals`.
     pub async fn send(
         &self,
         instructions: &[Instruction],
@@ -124,7 +32,7 @@ impl Session {
     ) -> Result<()> {
         let decimals = decimals.into();
         let keypair = self.keypair()?;
-        require_signer(instructions, &keypair.pubkey(), &self.keypair)?;
+        require_signer(instructions, &keypair.pubkey(), &self.keypair_file)?;
         if self.dry_run {
             return self.simulate(instructions, &keypair, decimals).await;
         }
@@ -158,16 +66,17 @@ impl Session {
 
         let logs = result.logs.unwrap_or_default();
         let inner = result.inner_instructions.unwrap_or_default();
-        let events = inner_events(&inner, transaction.message.static_account_keys());
-        let refusal = result.err.map(|error| Refusal {
+        let event_data = rpc::event_data(&inner, transaction.message.static_account_keys());
+        let events = decode_events(&event_data);
+        let failure = result.err.map(|error| TransactionFailure {
             error: error.into(),
             logs: logs.clone(),
         });
         let units = result.units_consumed;
         let text = format!(
             "outcome  {}\nunits    {}\nlogs\n{}{}",
-            if refusal.is_some() {
-                "refused"
+            if failure.is_some() {
+                "would fail"
             } else {
                 "would succeed"
             },
@@ -178,113 +87,66 @@ impl Session {
             events_text(&events, decimals),
         );
         let json = json!({
-            "success": refusal.is_none(),
-            "error": refusal.as_ref().map(ToString::to_string),
+            "success": failure.is_none(),
+            "error": failure.as_ref().map(ToString::to_string),
             "units": units,
             "logs": logs,
             "events": events_json(&events),
         });
         self.print(&json, &text)?;
-        match refusal {
-            Some(refusal) => Err(rpc::Error::Refused(Box::new(refusal)).into()),
+        match failure {
+            Some(failure) => Err(rpc::Error::from(failure).into()),
             None => Ok(()),
         }
     }
 
-    /// The events of a confirmed transaction.
-    async fn events(&self, signature: &Signature) -> Result<Vec<Described>> {
-        let config = RpcTransactionConfig {
-            encoding: Some(UiTransactionEncoding::Base64),
-            commitment: Some(CommitmentConfig::confirmed()),
-            max_supported_transaction_version: Some(0),
-        };
-        let rpc = self.client.rpc();
-        let mut attempts = 1;
-        let found = loop {
-            match rpc.get_transaction_with_config(signature, config).await {
-                Ok(found) => break found.transaction,
-                Err(error) if attempts == READ_ATTEMPTS => return Err(error.into()),
-                Err(_) => attempts += 1,
-            }
-            tokio::time::sleep(READ_PAUSE).await;
-        };
-        let transaction: Option<VersionedTransaction> = found.transaction.decode();
-        let transaction = transaction.context("the RPC's answer lacks the transaction")?;
-        let Some(OptionSerializer::Some(inner)) = found.meta.map(|meta| meta.inner_instructions)
-        else {
-            bail!("the RPC's answer lacks the inner instructions");
-        };
-        Ok(inner_events(
-            &inner,
-            transaction.message.static_account_keys(),
-        ))
-    }
-
-    /// Prints `json` or `text`, as asked.
-    pub fn print(&self, json: &Value, text: &str) -> Result<()> {
-        match self.json {
-            true => print::out(&format!("{json:#}")),
-            false => print::out(text),
-        }
+    /// Events of a confirmed transaction.
+    async fn events(&self, signature: &Signature) -> Result<Vec<Decoded>> {
+        let read = || self.client.transaction_event_data(signature);
+        let retries = ConstantBuilder::default()
+            .with_delay(READ_RETRY_DELAY)
+            .with_max_times(READ_RETRIES);
+        let (_slot, event_data) = read
+            .retry(retries)
+            .when(|error| matches!(error, rpc::Error::Rpc(_)))
+            .await?;
+        Ok(decode_events(&event_data))
     }
 }
 
-/// Only one key signs. That it is the one which is needed, the program would tell only by failing.
+/// Fails if the instructions need a signature of another key than the only one that signs: the
+/// simulation would fail with a less helpful error.
 fn require_signer(
     instructions: &[Instruction],
     signer: &Address,
-    file: &std::path::Path,
+    keypair_file: &Path,
 ) -> Result<()> {
-    let needed = instructions
+    let missing = instructions
         .iter()
         .flat_map(|instruction| &instruction.accounts)
         .find(|account| account.is_signer && account.pubkey != *signer);
-    if let Some(needed) = needed {
+    if let Some(missing) = missing {
         bail!(
-            "this needs the signature of {}, but {} is the key of {signer}: name the right file with --keypair",
-            needed.pubkey,
-            file.display()
+            "the signature of {} is required, but {} is the keypair of {signer}: pass the right file with --keypair",
+            missing.pubkey,
+            keypair_file.display()
         );
     }
     Ok(())
 }
 
-/// The events in inner instructions.
-fn inner_events(inner: &[UiInnerInstructions], keys: &[Address]) -> Vec<Described> {
-    let event = |data: Vec<u8>| json::event(data.strip_prefix(EVENT_IX_TAG_LE)?).ok();
-    rpc::own_inner_instructions(inner, keys)
-        .filter_map(event)
-        .collect()
+/// Decodes events, each `discriminator ‖ body`. Unknown events are skipped.
+fn decode_events(event_data: &[Vec<u8>]) -> Vec<Decoded> {
+    let events = event_data.iter().map(|data| json::event(data));
+    events.filter_map(Result::ok).collect()
 }
 
-fn events_text(events: &[Described], decimals: Decimals) -> String {
-    let event = |event: &Described| format!("\n{}\n{}", event.name, print::fields(event, decimals));
-    events.iter().map(event).collect()
+fn events_text(events: &[Decoded], decimals: Decimals) -> String {
+    let text = |event: &Decoded| format!("\n{}\n{}", event.name, print::fields(event, decimals));
+    events.iter().map(text).collect()
 }
 
-fn events_json(events: &[Described]) -> Vec<Value> {
-    let event = |event: &Described| json!({ "name": event.name, "fields": event.fields });
-    events.iter().map(event).collect()
-}
-
-/// An error of the program's own rules, run here: told as the program would refuse.
-pub fn program_error(error: anchor_lang::Error) -> anyhow::Error {
-    match error {
-        anchor_lang::Error::Custom(code) => {
-            let refusal = Refusal {
-                error: TransactionError::InstructionError(0, InstructionError::Custom(code)),
-                logs: vec![],
-            };
-            rpc::Error::Refused(Box::new(refusal)).into()
-        }
-        error => anyhow::anyhow!("{error:?}"),
-    }
-}
-
-/// Reads a file that an option names.
-pub fn read(path: &std::path::Path) -> Result<Vec<u8>> {
-    let bytes =
-        std::fs::read(path).with_context(|| format!("could not read {}", path.display()))?;
-    ensure!(!bytes.is_empty(), "{} is empty", path.display());
-    Ok(bytes)
+fn events_json(events: &[Decoded]) -> Vec<Value> {
+    let value = |event: &Decoded| json!({ "name": event.name, "fields": event.fields });
+    events.iter().map(value).collect()
 }

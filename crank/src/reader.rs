@@ -46,7 +46,7 @@ impl SnapshotReader {
             let client = &client;
             async move {
                 let found = match client.find::<Model>(&address).await {
-                    Err(Error::Foreign(_) | Error::OtherKind { .. }) => None,
+                    Err(Error::WrongOwner(_) | Error::WrongType { .. }) => None,
                     found => found.with_context(|| format!("model {address}"))?,
                 };
                 Ok::<_, anyhow::Error>((address, found))

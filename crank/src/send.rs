@@ -11,7 +11,10 @@ use anyhow::Result;
 use backon::ExponentialBackoff;
 use driftshield_sdk::{
     DriftShieldError, error,
-    rpc::{Blockhash, Client, Error, Keypair, Refusal, Signature, TransactionError, transaction},
+    rpc::{
+        Blockhash, Client, Error, Keypair, Signature, TransactionError, TransactionFailure,
+        transaction,
+    },
 };
 use tokio::{
     sync::Semaphore,
@@ -103,7 +106,7 @@ impl Sender {
         if keys.is_empty() {
             return Ok(());
         }
-        let outcomes = self.client.outcomes(&signatures).await?;
+        let outcomes = self.client.signature_statuses(&signatures).await?;
         for ((key, signature), outcome) in keys.into_iter().zip(signatures).zip(outcomes) {
             match outcome {
                 None => continue,
@@ -113,7 +116,7 @@ impl Sender {
                 }
                 Some(Err(error)) => {
                     let logs = vec![];
-                    self.record_refusal(key, &Refusal { error, logs });
+                    self.record_transaction_failure(key, &TransactionFailure { error, logs });
                 }
             }
             self.in_flight.remove(&key);
@@ -205,18 +208,20 @@ impl Sender {
                 };
                 self.in_flight.insert(key, sent);
             }
-            Err(Error::Refused(refusal)) => self.record_refusal(key, &refusal),
+            Err(Error::TransactionFailed(failure)) => {
+                self.record_transaction_failure(key, &failure)
+            }
             Err(error) => self.record_failure(key, &error),
         }
     }
 
-    fn record_refusal(&mut self, key: ActionKey, refusal: &Refusal) {
+    fn record_transaction_failure(&mut self, key: ActionKey, failure: &TransactionFailure) {
         let retry = self.retry_state(key);
-        if MAX_LOST_RACES <= retry.lost_races || !is_lost_race(refusal) {
-            return self.record_failure(key, refusal);
+        if MAX_LOST_RACES <= retry.lost_races || !is_lost_race(failure) {
+            return self.record_failure(key, failure);
         }
         retry.lost_races += 1;
-        tracing::debug!(step = ?key.step, account = %key.account, %refusal, "lost a race");
+        tracing::debug!(step = ?key.step, account = %key.account, %failure, "lost a race");
     }
 
     fn record_failure(&mut self, key: ActionKey, error: &dyn std::fmt::Display) {
@@ -234,8 +239,8 @@ impl Sender {
 
 /// Whether the transaction failed because another one, or the passing of time, took the step first.
 /// The next snapshot shows it.
-fn is_lost_race(refusal: &Refusal) -> bool {
-    match &refusal.error {
+fn is_lost_race(failure: &TransactionFailure) -> bool {
+    match &failure.error {
         // The same transaction has landed, or the node does not know the blockhash yet.
         TransactionError::AlreadyProcessed | TransactionError::BlockhashNotFound => true,
         TransactionError::InstructionError(_, error) => match error {
@@ -292,8 +297,8 @@ fn lost_race_codes() -> [u32; 30] {
 mod tests {
     use super::*;
 
-    fn refused(error: InstructionError) -> Refusal {
-        Refusal {
+    fn failed(error: InstructionError) -> TransactionFailure {
+        TransactionFailure {
             error: TransactionError::InstructionError(0, error),
             logs: vec![],
         }
@@ -310,11 +315,11 @@ mod tests {
             code(DriftShieldError::NothingToFinalize),
             InstructionError::AccountDataTooSmall,
         ] {
-            assert!(is_lost_race(&refused(error)));
+            assert!(is_lost_race(&failed(error)));
         }
         let frozen = InstructionError::Custom(17); // the token program's AccountFrozen
         for error in [frozen, code(DriftShieldError::WrongDestination)] {
-            assert!(!is_lost_race(&refused(error)));
+            assert!(!is_lost_race(&failed(error)));
         }
     }
 
@@ -328,7 +333,7 @@ mod tests {
         };
         let mut waits = vec![];
         for _ in 0..9 {
-            sender.record_refusal(key(1), &refused(InstructionError::Custom(17)));
+            sender.record_transaction_failure(key(1), &failed(InstructionError::Custom(17)));
             waits.push(
                 sender.retries[&key(1)]
                     .retry_at
@@ -340,12 +345,12 @@ mod tests {
         assert!(!sender.can_send(&key(1)));
         assert!(sender.can_send(&key(2)));
 
-        let lost = refused(code(DriftShieldError::NothingToFinalize));
+        let lost = failed(code(DriftShieldError::NothingToFinalize));
         for _ in 0..MAX_LOST_RACES {
-            sender.record_refusal(key(3), &lost);
+            sender.record_transaction_failure(key(3), &lost);
             assert!(sender.can_send(&key(3)));
         }
-        sender.record_refusal(key(3), &lost);
+        sender.record_transaction_failure(key(3), &lost);
         assert!(!sender.can_send(&key(3)));
     }
 }

@@ -60,12 +60,12 @@ struct AccountRow {
     slot: i64,
     write: AccountWrite,
     /// `None` if this version cannot decode the account.
-    described: Option<json::Described>,
+    decoded: Option<json::Decoded>,
 }
 
 impl AccountRow {
     fn new((slot, write): (i64, AccountWrite)) -> Self {
-        let described = json::account(&write.data)
+        let decoded = json::account(&write.data)
             .inspect_err(|error| {
                 let address = &write.address;
                 tracing::error!(address, slot, %error, "account not decoded; stored as bytes only");
@@ -74,7 +74,7 @@ impl AccountRow {
         Self {
             slot,
             write,
-            described,
+            decoded,
         }
     }
 }
@@ -88,12 +88,12 @@ async fn store_rows(connection: &mut PgConnection, rows: &[AccountRow]) -> Resul
         .iter()
         .filter(|row| stored.contains(&row.write.address))
     {
-        if let Some(described) = &row.described {
-            let mut columns = described.fields.clone();
+        if let Some(decoded) = &row.decoded {
+            let mut columns = decoded.fields.clone();
             columns.insert("address".into(), row.write.address.as_str().into());
             columns.insert("slot".into(), row.slot.into());
             columns.insert("write_version".into(), row.write.write_version.into());
-            typed_rows.entry(described.name).or_default().push(columns);
+            typed_rows.entry(decoded.name).or_default().push(columns);
         }
     }
     for (kind, rows) in typed_rows {
@@ -111,9 +111,7 @@ async fn store_bytes(
     connection: &mut PgConnection,
     rows: &[AccountRow],
 ) -> Result<HashSet<String>, sqlx::Error> {
-    let kinds = rows
-        .iter()
-        .map(|row| row.described.as_ref().map(|d| d.name));
+    let kinds = rows.iter().map(|row| row.decoded.as_ref().map(|d| d.name));
     let lamports = rows.iter().map(|row| row.write.lamports.to_string());
     let stored: Vec<String> = sqlx::query_scalar(
         "insert into chain.account as stored

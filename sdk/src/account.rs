@@ -7,17 +7,17 @@ use crate::{
 
 macro_rules! accounts {
     ($($name:ident),* $(,)?) => {
-        /// Any account of the program.
+        /// An account of the program, of any type.
         #[derive(Clone)]
         pub enum Account {
             $($name(Box<$name>),)*
         }
 
         impl Account {
-            /// The names of all account types.
+            /// Names of all account types.
             pub const NAMES: &[&str] = &[$(stringify!($name)),*];
 
-            /// Decodes an account that the program owns.
+            /// Decodes the data of an account that the program owns.
             pub fn decode(data: &[u8]) -> Result<Self, DecodeError> {
                 let discriminator = discriminator(data)?;
                 $(if discriminator == $name::DISCRIMINATOR {
@@ -28,13 +28,14 @@ macro_rules! accounts {
                 Err(DecodeError::Unknown(discriminator))
             }
 
+            /// Name of the account type.
             pub fn name(&self) -> &'static str {
                 match self {
                     $(Self::$name(_) => stringify!($name),)*
                 }
             }
 
-            /// The number of the last event that spoke of the account.
+            /// Sequence number of the last event of the account.
             pub fn seq(&self) -> u64 {
                 match self {
                     $(Self::$name(account) => account.seq,)*

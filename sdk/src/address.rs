@@ -1,21 +1,21 @@
-//! Addresses of the program's accounts.
+//! Addresses of the program's accounts and of the token accounts that it pays.
 
 use anchor_lang::Address;
-use anchor_spl::associated_token;
 use driftshield::{TokenProgram, Vault, accounts};
+use solana_loader_v3_interface::get_program_data_address;
+use spl_associated_token_account_interface::address::get_associated_token_address_with_program_id;
 
-/// Of the only `Config`.
+/// The `Config` account. There is only one.
 pub fn config() -> Address {
     accounts::Initialize::find_config_address().0
 }
 
-/// Where the loader keeps the program's code and upgrade authority.
+/// The account in which the upgradeable loader keeps the program's code and upgrade authority.
 pub fn program_data() -> Address {
-    let loader = anchor_lang::address!("BPFLoaderUpgradeab1e11111111111111111111111");
-    anchor_lang::find_program_address(&[driftshield::ID.as_ref()], &loader).0
+    get_program_data_address(&driftshield::ID)
 }
 
-/// Signs the program's events.
+/// The PDA that signs the program's event instructions.
 pub fn event_authority() -> Address {
     anchor_lang::find_program_address(&[b"__event_authority"], &driftshield::ID).0
 }
@@ -24,7 +24,7 @@ pub fn collateral(mint: &Address) -> Address {
     accounts::RegisterCollateral::find_collateral_address(mint).0
 }
 
-/// The token account of a collateral that holds the protocol's earnings.
+/// The token account that holds the protocol's earnings in a collateral.
 pub fn treasury(collateral: &Address) -> Address {
     token_pda(b"treasury", collateral)
 }
@@ -33,7 +33,7 @@ pub fn model(owner: &Address, id: u64) -> Address {
     accounts::RegisterModel::find_model_address(owner, &id.to_le_bytes()).0
 }
 
-/// The token account that holds a model's bonds.
+/// The token account that holds the bonds of a model.
 pub fn bond_vault(model: &Address) -> Address {
     token_pda(b"bonds", model)
 }
@@ -50,7 +50,7 @@ pub fn market(creator: &Address, id: u64) -> Address {
     accounts::CreateMarket::find_market_address(creator, &id.to_le_bytes()).0
 }
 
-/// The token account that holds a market's stakes.
+/// The token account that holds the stakes of a market.
 pub fn market_vault(market: &Address) -> Address {
     token_pda(b"market_vault", market)
 }
@@ -63,7 +63,7 @@ pub fn vault(manager: &Address, id: u64) -> Address {
     accounts::CreateVault::find_vault_address(manager, &id.to_le_bytes()).0
 }
 
-/// The token account that holds a vault's capital.
+/// The token account that holds the capital of a vault.
 pub fn vault_tokens(vault: &Address) -> Address {
     token_pda(b"vault_tokens", vault)
 }
@@ -73,7 +73,7 @@ pub fn share_mint(vault: &Address) -> Address {
     token_pda(b"shares", vault)
 }
 
-/// The token account that holds the shares that are asked back of a vault.
+/// The token account that holds the shares whose withdrawal from a vault is requested.
 pub fn escrow(vault: &Address) -> Address {
     token_pda(b"escrow", vault)
 }
@@ -90,24 +90,22 @@ pub fn policy(vault: &Address, holder: &Address, id: u64) -> Address {
     accounts::BuyPolicy::find_policy_address(vault, holder, &id.to_le_bytes()).0
 }
 
-/// What a holder delegates the premiums of renewals to.
+/// The PDA that a holder approves as token delegate to pay the premiums of renewals.
 pub fn renewal_authority(holder: &Address) -> Address {
     accounts::RenewPolicy::find_renewal_address(holder).0
 }
 
-/// Where an owner is paid: its associated token account.
+/// The owner's associated token account for `mint`, which payouts go to.
 pub fn token_account(owner: &Address, mint: &Address, program: TokenProgram) -> Address {
-    let seeds = [owner.as_ref(), program.id().as_ref(), mint.as_ref()].map(<[u8]>::to_vec);
-    let seeds: Vec<&[u8]> = seeds.iter().map(Vec::as_slice).collect();
-    anchor_lang::find_program_address(&seeds, &associated_token::ID).0
+    get_associated_token_address_with_program_id(owner, mint, &program.id())
 }
 
-/// Where an owner gets a vault's shares, whose mint is of SPL Token.
+/// The owner's associated token account for a vault's shares. Share mints belong to SPL Token.
 pub fn share_account(owner: &Address, vault: &Vault) -> Address {
     token_account(owner, &vault.share_mint, TokenProgram::SplToken)
 }
 
-/// A token account or mint that serves another account of the program.
+/// A PDA of `seed` and `owner`: a token account or mint that belongs to the account `owner`.
 fn token_pda(seed: &[u8], owner: &Address) -> Address {
     anchor_lang::find_program_address(&[seed, owner.as_ref()], &driftshield::ID).0
 }

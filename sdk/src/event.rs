@@ -4,7 +4,7 @@ use anchor_lang::{
 
 use crate::{DecodeError, address, discriminator};
 
-/// The events' own types.
+/// The struct of each event.
 pub mod events {
     pub use driftshield::{
         AdminAccepted, AdminProposed, BetPlaced, BondWithdrawn, Bonded, ChallengeCollected,
@@ -22,14 +22,14 @@ use events::*;
 
 macro_rules! events {
     ($($name:ident),* $(,)?) => {
-        /// Anything that the program tells: one event for every instruction that succeeds.
+        /// An event of the program. Each successful instruction emits exactly one.
         #[derive(Clone, Debug, PartialEq, Eq)]
         pub enum Event {
             $($name($name),)*
         }
 
         impl Event {
-            /// The names of all events.
+            /// Names of all events.
             pub const NAMES: &[&str] = &[$(stringify!($name)),*];
 
             /// Decodes `discriminator ‖ body`.
@@ -44,6 +44,7 @@ macro_rules! events {
                 Err(DecodeError::Unknown(discriminator))
             }
 
+            /// Name of the event.
             pub fn name(&self) -> &'static str {
                 match self {
                     $(Self::$name(_) => stringify!($name),)*
@@ -100,16 +101,18 @@ events!(
 );
 
 impl Event {
-    /// Decodes the data of an inner instruction that the program sent to itself; `None` where the
-    /// data is no event's. The caller has checked that the program of the inner instruction is
-    /// ours: nobody else can call it with this tag.
+    /// Decodes the data of an inner instruction that the program sent to itself. `None` if the
+    /// data lacks the event tag.
+    ///
+    /// The caller must have checked that the inner instruction calls the DriftShield program: the
+    /// program accepts the event tag only from itself, so no one else can forge an event.
     pub fn decode_inner_instruction(data: &[u8]) -> Option<Result<Self, DecodeError>> {
         data.strip_prefix(EVENT_IX_TAG_LE).map(Self::decode)
     }
 
-    /// The accounts that the event speaks of, each with its number of this event: the events of
-    /// an account are numbered from 1 without gaps.
-    pub fn counters(&self) -> Vec<(Address, u64)> {
+    /// Accounts that the event changes, each with the event's sequence number for that account.
+    /// The events of an account are numbered from 1 without gaps.
+    pub fn account_seqs(&self) -> Vec<(Address, u64)> {
         match self {
             Self::Initialized(e) => vec![(address::config(), e.config_seq)],
             Self::ConfigUpdated(e) => vec![(address::config(), e.config_seq)],
@@ -201,7 +204,7 @@ impl Event {
     }
 }
 
-/// Decodes an event's body, all of it.
+/// Decodes an event's body. `None` unless it uses all of `bytes`.
 fn body<E>(bytes: &[u8]) -> Option<E>
 where
     E: for<'de> wincode::SchemaRead<'de, BorshConfig, Dst = E>,

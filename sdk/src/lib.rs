@@ -1,11 +1,12 @@
-//! The DriftShield program seen from outside: where its accounts are, how to call it, what its
-//! accounts, events and errors say.
+//! Client library of the DriftShield program: account addresses, instruction builders, and
+//! decoders for accounts, events and errors.
 //!
-//! [`json`] tells them as databases and web clients hold them, [`spec`] is the document that says
-//! what a model's drift is measured on, and `rpc` (a feature) reads the chain and sends to it.
+//! [`json`] decodes accounts and events into JSON for databases and web clients. [`spec`] is the
+//! document that defines how a model's drift is measured. `rpc` (a feature) reads the chain and
+//! sends transactions.
 //!
-//! The program crate gives the types and the arithmetic, so a client computes what the program
-//! will: [`math`] is the program's own.
+//! Account types and arithmetic are re-exported from the program crate, so a client computes
+//! exactly what the program computes: [`math`] is the program's own module.
 
 pub mod address;
 pub mod error;
@@ -18,6 +19,7 @@ pub mod token;
 
 mod account;
 mod event;
+mod idl;
 mod run;
 
 pub use account::Account;
@@ -35,10 +37,10 @@ pub use driftshield::{
 pub use event::{Event, events};
 pub use run::{Run, best_run};
 
-/// Why bytes could not be decoded.
+/// Why an account or an event could not be decoded.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum DecodeError {
-    /// An account or event that this version of the program does not know.
+    /// The account or event type does not exist in this version of the program.
     #[error("unknown discriminator {0:02x?}: update the client")]
     Unknown([u8; 8]),
     #[error("too short for a discriminator: {0} bytes")]
@@ -47,7 +49,7 @@ pub enum DecodeError {
     Malformed(&'static str),
 }
 
-/// The discriminator that `bytes` begin with.
+/// Discriminator at the start of `bytes`.
 fn discriminator(bytes: &[u8]) -> Result<[u8; 8], DecodeError> {
     bytes
         .first_chunk()

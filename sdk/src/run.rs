@@ -2,18 +2,18 @@ use std::{cmp::Reverse, collections::BTreeMap};
 
 use crate::{Policy, Receipt};
 
-/// Consecutive windows by whose receipts a policy pays.
+/// Consecutive windows whose receipts a policy is claimed with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Run {
     pub first_window: u64,
-    /// The lowest drift of the run.
+    /// Lowest drift in the run, in micro-units.
     pub value: u64,
-    /// What the policy pays for it beyond what it paid before, in base units.
+    /// What the policy pays for the run in addition to its earlier payments, in base units.
     pub payment: u64,
 }
 
-/// Of `receipts`, in any order, the run that `policy` pays the most for, the earliest of equals.
-/// `None` where it pays nothing more.
+/// Finds the run in `receipts` that `policy` pays most for; the earliest run wins a tie. `receipts`
+/// may be in any order. `None` if no run would be paid anything.
 pub fn best_run<'a>(
     policy: &Policy,
     receipts: impl IntoIterator<Item = &'a Receipt>,
@@ -24,8 +24,9 @@ pub fn best_run<'a>(
     };
     let reached: BTreeMap<u64, u64> = receipts.into_iter().filter_map(reached).collect();
     let lowest = |first: u64| {
-        let windows = first..first + u64::from(policy.persistence); // covered: far from 2⁶⁴
-        // A window that is not there counts as lower than any.
+        // `first` is a covered window, so the addition cannot overflow.
+        let windows = first..first + u64::from(policy.persistence);
+        // A missing window is `None`, which orders below every value.
         windows.map(|window| reached.get(&window)).min().flatten()
     };
     let runs = reached
@@ -48,7 +49,7 @@ mod tests {
     use super::*;
     use crate::ReceiptState;
 
-    /// Of windows 10 to 19, paying from 200 on and all of 1000 at 600.
+    /// A policy on windows 10 to 19 with a cover of 1000, trigger 200 and exhaustion 600.
     fn policy(persistence: u8, paid: u64) -> Policy {
         let mut policy = Policy::zeroed();
         (policy.cover, policy.paid) = (1_000, paid);
@@ -65,7 +66,7 @@ mod tests {
         receipt
     }
 
-    /// The first window and the payment of the best run.
+    /// First window and payment of the best run.
     fn best(policy: &Policy, receipts: &[Receipt]) -> Option<(u64, u64)> {
         let run = best_run(policy, receipts)?;
         Some((run.first_window, run.payment))
@@ -76,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_is_worth_its_lowest_window() {
+    fn the_lowest_window_sets_a_runs_payment() {
         let drift = receipts([(10, 300), (11, 400), (12, 500), (13, 600), (14, 100)]);
         assert_eq!(best(&policy(1, 0), &drift), Some((13, 1_000)));
         assert_eq!(best(&policy(2, 0), &drift), Some((12, 750)));
@@ -85,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_paid_is_not_paid_again() {
+    fn earlier_payments_are_deducted() {
         let drift = receipts([(10, 300), (11, 400)]);
         assert_eq!(best(&policy(1, 250), &drift), Some((11, 250)));
         assert_eq!(best(&policy(1, 500), &drift), None);
@@ -95,14 +96,14 @@ mod tests {
     }
 
     #[test]
-    fn the_earliest_of_equal_runs_is_taken_whatever_the_order() {
+    fn the_earliest_run_wins_a_tie_in_any_receipt_order() {
         let drift = receipts([(14, 300), (12, 300), (11, 300)]);
         assert_eq!(best(&policy(1, 0), &drift), Some((11, 250)));
         assert_eq!(best(&policy(2, 0), &drift), Some((11, 250)));
     }
 
     #[test]
-    fn gaps_and_void_windows_break_a_run() {
+    fn missing_and_non_final_windows_break_a_run() {
         let mut drift = receipts([(10, 600), (11, 600), (12, 600)]);
         assert_eq!(best(&policy(3, 0), &drift), Some((10, 1_000)));
         for state in [ReceiptState::Void, ReceiptState::Proposed] {
@@ -114,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn only_covered_windows_of_the_model_over_the_trigger_count() {
+    fn only_covered_windows_of_the_model_at_or_over_the_trigger_count() {
         let drift = receipts([(9, 600), (10, 199), (20, 600)]);
         assert_eq!(best(&policy(1, 0), &drift), None);
         let edges = receipts([(9, 600), (10, 600), (19, 600), (20, 600)]);

@@ -1,13 +1,13 @@
-//! The metric-spec document: what a model's drift is measured on and how. A model pins its
-//! SHA-256, so that nobody can change it afterwards.
+//! The metric-spec document, which defines how a model's drift is measured. A model pins the
+//! document's SHA-256, so the definition cannot change later.
 
 use driftshield::{MetricSpec, math::Metric};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-/// A metric-spec document, as JSON.
+/// A metric-spec document.
 ///
-/// The model pins the SHA-256 of the document's bytes: keep the file as it was written.
+/// The document is JSON. The model pins the SHA-256 of its bytes, so keep the file unchanged.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SpecDocument {
@@ -15,28 +15,28 @@ pub struct SpecDocument {
     pub version: u32,
     pub metric: MetricName,
     pub measure: Measure,
-    /// Rows of the reference by bin.
+    /// Row counts of the reference data, by bin.
     pub reference: Vec<u32>,
-    /// Fewest rows of a window.
+    /// Minimum number of rows in a window.
     pub min_samples: u64,
-    /// SHA-256 of the reference file, in hexadecimal digits.
+    /// SHA-256 of the reference file, hexadecimal.
     pub reference_sha256: String,
 }
 
-/// What is counted of each row.
+/// How a row is assigned to a bin.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Measure {
-    /// A number, by bins: bin `i` holds the values from `edges[i - 1]` up to, but without, `edges[i]`.
-    /// The first and the last bin are open. Rows whose value is missing (null or not a
-    /// number) are left out.
+    /// By the value of a numeric column. Bin `i` holds the values from `edges[i - 1]` (inclusive)
+    /// to `edges[i]` (exclusive); the first and the last bin are unbounded. Rows whose value is
+    /// missing (null or NaN) are skipped.
     Column { name: String, edges: Vec<f64> },
-    /// Whether `prediction` equals `label`: bin 0 where it does, bin 1 where not. Rows where one
-    /// of them is missing are left out.
+    /// By the correctness of a prediction. Bin 0 holds the rows whose `prediction` equals their
+    /// `label`, bin 1 the other rows. Rows in which either value is missing are skipped.
     Errors { prediction: String, label: String },
 }
 
-/// [`Metric`] by name.
+/// Name of a [`Metric`] in the document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MetricName {
@@ -59,26 +59,28 @@ impl From<MetricName> for Metric {
     }
 }
 
-/// The format that this crate reads and writes.
+/// Version of the document format that this crate reads and writes.
 pub const VERSION: u32 = 1;
 
-/// Why a spec document can't be used.
+/// Why a metric-spec document cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SpecError {
     #[error("not a metric-spec document: {0}")]
     Json(#[from] serde_json::Error),
-    #[error("format version {0} is not known: update the client")]
+    #[error("unknown format version {0}: update the client")]
     Version(u32),
-    #[error("bin edges must be finite and ascending")]
+    #[error("bin edges must be finite and strictly ascending")]
     Edges,
-    #[error("{edges} edges make {} bins, but the reference has {bins}", edges + 1)]
+    #[error("{edges} edges define {} bins, but the reference has {bins}", edges + 1)]
     Bins { edges: usize, bins: usize },
-    #[error("a column takes any metric but error_rate, and errors take only that")]
+    #[error(
+        "measure `column` requires a metric other than error_rate, and measure `errors` requires error_rate"
+    )]
     Metric,
 }
 
 impl SpecDocument {
-    /// Reads and checks a document.
+    /// Parses and validates a document.
     pub fn parse(bytes: &[u8]) -> Result<Self, SpecError> {
         let document: Self = serde_json::from_slice(bytes)?;
         if document.version != VERSION {
@@ -88,7 +90,8 @@ impl SpecDocument {
         Ok(document)
     }
 
-    /// Refuses what can't be counted. The program refuses what no sound value can be computed from.
+    /// Rejects a document whose bins and metric do not match its measure. The program itself rejects
+    /// references from which no sound drift can be computed.
     pub fn validate(&self) -> Result<(), SpecError> {
         let bins = self.reference.len();
         match &self.measure {
@@ -114,14 +117,15 @@ impl SpecDocument {
         Ok(())
     }
 
-    /// The bytes to keep, publish and hash.
+    /// Serialized document: the bytes to store, publish and hash.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = serde_json::to_vec_pretty(self).expect("plain data becomes JSON");
+        let mut bytes = serde_json::to_vec_pretty(self).expect("a document serializes to JSON");
         bytes.push(b'\n');
         bytes
     }
 
-    /// What `register_model` takes. `bytes` are the document's own; times as in [`MetricSpec`].
+    /// The [`MetricSpec`] argument of `register_model`. `bytes` are the document's own bytes;
+    /// `genesis` and `window_secs` have the units of [`MetricSpec`].
     pub fn metric_spec(&self, bytes: &[u8], genesis: i64, window_secs: i64) -> MetricSpec {
         MetricSpec {
             metric: self.metric.into(),

@@ -1,46 +1,42 @@
-//! Token accounts and mints, as far as clients look into them: both token programs hold this much
-//! at the same places.
+//! Token accounts and mints. Both token programs share the layout of SPL Token; the extensions
+//! that Token-2022 appends are ignored.
 
 use anchor_lang::Address;
-
-const MINT_SUPPLY: usize = 36;
-const ACCOUNT_OWNER: usize = 32;
-const ACCOUNT_AMOUNT: usize = 64;
-const ACCOUNT_DELEGATE: usize = 72;
-const ACCOUNT_STATE: usize = 108;
-const ACCOUNT_DELEGATED: usize = 121;
+use solana_program_pack::Pack;
+use spl_token_interface::state::{Account, AccountState, Mint};
 
 /// A token account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TokenAccount {
     pub owner: Address,
-    /// Base units that it holds.
+    /// Balance in base units.
     pub amount: u64,
-    /// Who else may take of it, and how much.
+    /// Key that may transfer tokens out of the account in addition to the owner.
     pub delegate: Option<Address>,
+    /// Base units that the delegate may still transfer.
     pub delegated: u64,
     pub is_frozen: bool,
 }
 
 impl TokenAccount {
-    /// `None` where `data` are too short for a token account.
+    /// `None` if `data` is too short for a token account, or is not one.
     pub fn decode(data: &[u8]) -> Option<Self> {
-        const FROZEN: u8 = 2;
-        let is_delegated = data.get(ACCOUNT_DELEGATE..)?.first_chunk()? == &1u32.to_le_bytes();
-        let delegate = address(data, ACCOUNT_DELEGATE + 4)?;
+        let account: Account = unpack(data)?;
         Some(Self {
-            owner: address(data, ACCOUNT_OWNER)?,
-            amount: number(data, ACCOUNT_AMOUNT)?,
-            delegate: is_delegated.then_some(delegate),
-            delegated: number(data, ACCOUNT_DELEGATED)?,
-            is_frozen: *data.get(ACCOUNT_STATE)? == FROZEN,
+            owner: account.owner,
+            amount: account.amount,
+            delegate: account.delegate.into(),
+            delegated: account.delegated_amount,
+            is_frozen: account.state == AccountState::Frozen,
         })
     }
 
-    /// What `authority` can take of `owner`'s account.
-    pub fn takeable(&self, owner: &Address, authority: &Address) -> u64 {
-        let can = self.owner == *owner && self.delegate == Some(*authority) && !self.is_frozen;
-        if can {
+    /// Base units that `delegate` can transfer out of the account, as far as the balance covers
+    /// them. 0 if the account is frozen, or no longer belongs to `owner`.
+    pub fn allowance(&self, owner: &Address, delegate: &Address) -> u64 {
+        let can_transfer =
+            self.owner == *owner && self.delegate == Some(*delegate) && !self.is_frozen;
+        if can_transfer {
             self.delegated.min(self.amount)
         } else {
             0
@@ -48,19 +44,19 @@ impl TokenAccount {
     }
 }
 
-/// The base units of a mint that exist. `None` where `data` are too short for a mint.
-pub fn supply(data: &[u8]) -> Option<u64> {
-    number(data, MINT_SUPPLY)
+/// Supply of a mint in base units. `None` if `data` is too short for a mint, or is not one.
+pub fn mint_supply(data: &[u8]) -> Option<u64> {
+    unpack::<Mint>(data).map(|mint| mint.supply)
 }
 
-fn number(data: &[u8], at: usize) -> Option<u64> {
-    let bytes = data.get(at..)?.first_chunk()?;
-    Some(u64::from_le_bytes(*bytes))
+/// Decimals of a mint. `None` if `data` is too short for a mint, or is not one.
+pub fn mint_decimals(data: &[u8]) -> Option<u8> {
+    unpack::<Mint>(data).map(|mint| mint.decimals)
 }
 
-fn address(data: &[u8], at: usize) -> Option<Address> {
-    let bytes = data.get(at..)?.first_chunk()?;
-    Some(Address::new_from_array(*bytes))
+/// Decodes the part of an account that both token programs share.
+fn unpack<T: Pack>(data: &[u8]) -> Option<T> {
+    T::unpack_unchecked(data.get(..T::LEN)?).ok()
 }
 
 #[cfg(test)]
@@ -68,7 +64,7 @@ mod tests {
     use super::*;
 
     const OWNER: Address = Address::new_from_array([1; 32]);
-    const AUTHORITY: Address = Address::new_from_array([2; 32]);
+    const DELEGATE: Address = Address::new_from_array([2; 32]);
 
     fn data() -> Vec<u8> {
         let mut data = vec![0; 165];
@@ -81,32 +77,43 @@ mod tests {
         data
     }
 
-    fn takeable(data: &[u8]) -> u64 {
+    fn allowance(data: &[u8]) -> u64 {
         let account = TokenAccount::decode(data).unwrap();
-        account.takeable(&OWNER, &AUTHORITY)
+        account.allowance(&OWNER, &DELEGATE)
     }
 
     #[test]
-    fn what_is_delegated_and_there_can_be_taken() {
-        assert_eq!(takeable(&data()), 30);
+    fn the_allowance_is_limited_by_approval_balance_owner_and_freeze() {
+        assert_eq!(allowance(&data()), 30);
         let change = |at: usize, byte: u8| {
             let mut data = data();
             data[at] = byte;
-            takeable(&data)
+            allowance(&data)
         };
-        assert_eq!(change(64, 20), 20, "less is there");
-        assert_eq!(change(72, 0), 0, "nobody is the delegate");
-        assert_eq!(change(76, 3), 0, "another one is");
-        assert_eq!(change(32, 3), 0, "the account is given away");
+        assert_eq!(change(64, 20), 20, "the balance is lower");
+        assert_eq!(change(72, 0), 0, "there is no delegate");
+        assert_eq!(change(76, 3), 0, "the delegate is another key");
+        assert_eq!(change(32, 3), 0, "the account has another owner");
         assert_eq!(change(108, 2), 0, "the account is frozen");
     }
 
     #[test]
-    fn what_is_too_short_is_none() {
+    fn too_short_data_is_not_decoded() {
         assert_eq!(TokenAccount::decode(&data()[..128]), None);
-        assert_eq!(supply(&[0; 43]), None);
+        assert_eq!(mint_supply(&[0; 43]), None);
         let mut mint = [0; 82];
         mint[36] = 7;
-        assert_eq!(supply(&mint), Some(7));
+        assert_eq!(mint_supply(&mint), Some(7));
+        mint[44] = 6;
+        assert_eq!(mint_decimals(&mint), Some(6));
+    }
+
+    #[test]
+    fn token_2022_extensions_are_ignored() {
+        let extended = [data(), vec![2; 40]].concat();
+        assert_eq!(
+            TokenAccount::decode(&extended),
+            TokenAccount::decode(&data())
+        );
     }
 }

@@ -368,7 +368,7 @@ impl World {
 
     /// The event's counters go on without gaps, and the accounts agree.
     fn count(&mut self, event: &Event) {
-        for (account, seq) in event.counters() {
+        for (account, seq) in event.account_seqs() {
             // A counter restarts with the event that makes the account anew.
             let before = self.counters.insert(account, seq).unwrap_or(0);
             assert!(

@@ -8,9 +8,6 @@ use crate::{
     snapshot::{MarketSnapshot, ModelSnapshot, Snapshot},
 };
 
-/// Maximum number of windows that one transaction settles.
-const MAX_SETTLED_WINDOWS: usize = 20;
-
 pub fn actions(snapshot: &Snapshot, model: &ModelSnapshot) -> Vec<Action> {
     let markets = model.markets.iter();
     markets
@@ -46,7 +43,7 @@ fn settlement(
         1 // past its retention, which makes the market Void whatever the other windows are
     } else {
         (first_window..=market.account.last_window)
-            .take(MAX_SETTLED_WINDOWS)
+            .take(instruction::MAX_SETTLE_WINDOWS as usize)
             .take_while(is_settled)
             .count()
     };

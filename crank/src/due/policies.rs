@@ -67,7 +67,7 @@ pub fn renewals(snapshot: &Snapshot, model: &ModelSnapshot) -> Vec<Action> {
         let source = address::token_account(&policy.holder, &mint, vault.token_program.into());
         let authority = address::renewal_authority(&policy.holder);
         let token_account = snapshot.token_accounts.get(&source)?;
-        let available = token_account.takeable(&policy.holder, &authority);
+        let available = token_account.allowance(&policy.holder, &authority);
         let spent = spent.entry(source).or_default();
         let total = spent.checked_add(premium)?;
         if available < total {

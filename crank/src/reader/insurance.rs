@@ -114,7 +114,7 @@ async fn read_tokens(client: &Client, snapshot: &mut Snapshot, min_slot: u64) ->
     snapshot.token_accounts = token_accounts.into_iter().filter_map(decode).collect();
     let vaults = snapshot.vaults.iter_mut();
     for vault in vaults.filter(|vault| !vault.has_obligations()) {
-        let supply = next().and_then(|mint| token::supply(&mint));
+        let supply = next().and_then(|mint| token::mint_supply(&mint));
         let escrow = next().and_then(|escrow| TokenAccount::decode(&escrow));
         vault.circulating_shares = supply
             .zip(escrow)

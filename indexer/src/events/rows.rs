@@ -137,7 +137,7 @@ impl EventRows {
 /// Accounts whose counters the event advances, each with its new count, without duplicates.
 fn account_counters(event: &Event) -> BTreeSet<(String, u64)> {
     event
-        .counters()
+        .account_seqs()
         .into_iter()
         .map(|(account, number)| (account.to_string(), number))
         .collect()

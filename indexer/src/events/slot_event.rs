@@ -36,13 +36,13 @@ impl SlotEvent {
     /// version cannot decode the event.
     pub fn row(&self, seq: i64) -> Value {
         let emitted = &self.emitted;
-        let described = json::event(&emitted.data)
+        let decoded = json::event(&emitted.data)
             .inspect_err(|error| {
                 let signature = &emitted.signature;
                 tracing::error!(seq, signature, %error, "event not decoded; stored as bytes only");
             })
             .ok();
-        let (name, body) = described.map(|event| (event.name, event.fields)).unzip();
+        let (name, body) = decoded.map(|event| (event.name, event.fields)).unzip();
         json!({
             "seq": seq,
             "slot": self.slot,

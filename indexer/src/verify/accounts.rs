@@ -110,9 +110,9 @@ pub async fn compare_columns(
     let mut rows_by_kind: BTreeMap<&str, TypedRows> =
         Account::NAMES.iter().map(|&name| (name, vec![])).collect();
     for account in &chain.accounts {
-        if let Some(described) = decode(&account.address, &account.data) {
-            let rows = rows_by_kind.entry(described.name).or_default();
-            rows.push(described.fields);
+        if let Some(decoded) = decode(&account.address, &account.data) {
+            let rows = rows_by_kind.entry(decoded.name).or_default();
+            rows.push(decoded.fields);
         }
     }
     for (kind, rows) in rows_by_kind {
@@ -125,10 +125,10 @@ pub async fn compare_columns(
 }
 
 /// Decodes an account and adds its address to its fields. `None` if this version cannot decode it.
-fn decode(address: &str, data: &[u8]) -> Option<json::Described> {
-    let mut described = json::account(data).ok()?;
-    described.fields.insert("address".into(), address.into());
-    Some(described)
+fn decode(address: &str, data: &[u8]) -> Option<json::Decoded> {
+    let mut decoded = json::account(data).ok()?;
+    decoded.fields.insert("address".into(), address.into());
+    Some(decoded)
 }
 
 async fn compare_closed_columns(comparison: &mut Comparison<'_>) -> anyhow::Result<()> {
@@ -148,14 +148,14 @@ async fn compare_closed_columns(comparison: &mut Comparison<'_>) -> anyhow::Resu
         }
         let mut rows_by_kind: BTreeMap<&str, TypedRows> = BTreeMap::new();
         for (address, kind, data) in page {
-            let described = decode(&address, &data);
-            if kind.as_deref() != described.as_ref().map(|described| described.name) {
+            let decoded = decode(&address, &data);
+            if kind.as_deref() != decoded.as_ref().map(|decoded| decoded.name) {
                 comparison
                     .add_difference(format!("account {address}: kind differs from its bytes"));
             }
-            if let Some(described) = described {
-                let rows = rows_by_kind.entry(described.name).or_default();
-                rows.push(described.fields);
+            if let Some(decoded) = decoded {
+                let rows = rows_by_kind.entry(decoded.name).or_default();
+                rows.push(decoded.fields);
             }
         }
         for (kind, rows) in rows_by_kind {

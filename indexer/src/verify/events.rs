@@ -99,7 +99,7 @@ impl EventScan {
     }
 
     fn record_closes(&mut self, event: &Event, slot: i64) {
-        for (account, _) in event.counters() {
+        for (account, _) in event.account_seqs() {
             self.closes.insert(account.to_string(), None);
         }
         if let Some(account) = closed_account(event) {

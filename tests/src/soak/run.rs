@@ -394,7 +394,7 @@ impl Driver {
             self.told.insert(at, check::told(&decoded));
             self.remembered.insert(at, decoded);
         } else if is_tokens && account.data().len() == 82 {
-            let supply = token::supply(account.data()).expect("a mint");
+            let supply = token::mint_supply(account.data()).expect("a mint");
             self.supplies.insert(at, supply.into());
         } else if is_tokens {
             let told = TokenAccount::decode(account.data()).expect("a token account");

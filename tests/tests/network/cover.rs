@@ -219,7 +219,9 @@ impl<'a> Insurance<'a> {
                     return (policy, quote);
                 }
                 // The next window is the first by now.
-                Err(Error::Refused(refusal)) if tokio::time::Instant::now() < patience => {
+                Err(Error::TransactionFailed(refusal))
+                    if tokio::time::Instant::now() < patience =>
+                {
                     let known = refusal.code().and_then(error::by_code);
                     assert_eq!(known.unwrap().name, "WindowsBegan", "{refusal}");
                 }

@@ -358,7 +358,7 @@ fn check_channel(channel: &str, messages: &[Value], events: &[(String, u32, u32,
     let expected: Vec<_> = (1u64..)
         .zip(events)
         .filter(|(seq, (.., event, _))| {
-            let mut accounts = event.counters().into_iter();
+            let mut accounts = event.account_seqs().into_iter();
             let concerned = |key: &String| accounts.any(|(address, _)| address.to_string() == *key);
             since < *seq && key.as_ref().is_none_or(concerned)
         })

@@ -30,7 +30,7 @@ fn an_event_is_decoded_whole_or_not_at_all() {
     // Then they are that event, and neither fewer nor more bytes are
     let decoded = Event::decode(&bytes).unwrap();
     assert_eq!(decoded.name(), "AdminAccepted");
-    assert_eq!(decoded.counters(), [(address::config(), 4)]);
+    assert_eq!(decoded.account_seqs(), [(address::config(), 4)]);
     let malformed = Err(DecodeError::Malformed("AdminAccepted"));
     assert_eq!(Event::decode(&bytes[..bytes.len() - 1]), malformed);
     assert_eq!(Event::decode(&[&bytes[..], &[0]].concat()), malformed);

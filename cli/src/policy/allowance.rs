@@ -1,4 +1,4 @@
-//! What a holder lets be taken for renewals: an allowance that all its policies in a token share.
+//! The token allowance that pays for renewals. All policies of a holder in one token share it.
 
 use anchor_lang::Address;
 use anyhow::{Context, Result};
@@ -6,34 +6,34 @@ use clap::Subcommand;
 use driftshield_sdk::{TokenProgram, address, instruction};
 use serde_json::json;
 
-use crate::{args::Amount, print, send::Session};
+use crate::{args::Amount, print, session::Session};
 
 #[derive(Subcommand)]
-pub enum Renewal {
-    /// Let an amount of the signer's tokens be taken for renewals of its policies
+pub enum AllowanceCommand {
+    /// Approve an amount of the signer's tokens for renewals of its policies
     Approve {
         mint: Address,
-        /// Enough for the renewals to come; it takes the place of what was approved before
+        /// Amount for all future renewals; replaces an earlier approval
         #[arg(long)]
         amount: Amount,
     },
-    /// Let nothing more be taken
+    /// Revoke the approval
     Revoke { mint: Address },
-    /// Show what can still be taken
+    /// Show the approved amount that remains
     Allowance {
         mint: Address,
-        /// [default: the signer]
+        /// The holder [default: the signer]
         #[arg(long, value_name = "KEY")]
         holder: Option<Address>,
     },
 }
 
-impl Renewal {
+impl AllowanceCommand {
     pub async fn run(self, session: &Session) -> Result<()> {
         match self {
             Self::Approve { mint, amount } => {
                 let (program, decimals) = read(session, &mint).await?;
-                let amount = amount.units(decimals).map_err(anyhow::Error::msg)?;
+                let amount = amount.units(decimals)?;
                 let holder = session.signer()?;
                 let instructions = [
                     session.create_token_account(&holder, &mint, program)?,
@@ -51,7 +51,7 @@ impl Renewal {
     }
 }
 
-/// The program of a mint, and the decimals of its amounts.
+/// Reads the token program of a mint and the decimals of its amounts.
 async fn read(session: &Session, mint: &Address) -> Result<(TokenProgram, u8)> {
     let program = session.client.token_program(mint).await?;
     Ok((program, session.decimals(mint).await?))
@@ -63,16 +63,19 @@ async fn show(session: &Session, mint: Address, holder: Option<Address>) -> Resu
     let authority = address::renewal_authority(&holder);
     let address = address::token_account(&holder, &mint, program);
     let account = session.client.token_account(&address).await?;
-    let account = account.with_context(|| format!("{holder} has no token account {address}"))?;
-    let takeable = account.takeable(&holder, &authority);
+    let account =
+        account.with_context(|| format!("token account {address} of {holder} does not exist"))?;
+    let allowance = account.allowance(&holder, &authority);
     let json = json!({
         "token_account": address.to_string(),
         "authority": authority.to_string(),
-        "takeable": takeable.to_string(),
+        "takeable": allowance.to_string(),
     });
-    let takeable = print::scaled(takeable.into(), decimals);
+    let allowance = print::scaled(allowance.into(), decimals);
     session.print(
         &json,
-        &format!("token account  {address}\nauthority      {authority}\ncan be taken   {takeable}"),
+        &format!(
+            "token account  {address}\nauthority      {authority}\nallowance      {allowance}"
+        ),
     )
 }

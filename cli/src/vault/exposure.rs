@@ -1,4 +1,4 @@
-//! Which models a vault covers.
+//! Exposures: a vault's listings of models and the cover sold on them.
 
 use std::mem::offset_of;
 
@@ -7,16 +7,16 @@ use anyhow::{Context, Result};
 use clap::Args;
 use driftshield_sdk::{Exposure, ListingTerms, Model, address, instruction};
 
+use super::state::read;
 use crate::{
     args::{Amount, Drift},
-    print,
-    send::Session,
-    vault,
+    print::List,
+    session::Session,
 };
 
-/// Which exposure.
+/// Identifies an exposure.
 #[derive(Args)]
-pub struct At {
+pub struct ExposureArgs {
     vault: Address,
     model: Address,
 }
@@ -24,29 +24,29 @@ pub struct At {
 #[derive(Args)]
 pub struct ListModel {
     #[command(flatten)]
-    at: At,
-    /// Most cover to sell on the model [default: as listed]
+    exposure: ExposureArgs,
+    /// Maximum cover to sell on the model [default: as listed]
     #[arg(long, value_name = "AMOUNT")]
     cap: Option<Amount>,
-    /// Lowest trigger to sell [default: as listed, at first the model's noise floor]
+    /// Lowest trigger to sell [default: as listed, or the model's noise floor in a first listing]
     #[arg(long, value_name = "DRIFT")]
     lowest_trigger: Option<Drift>,
-    /// Refuse if the model is of another version [default: the one that it is of]
+    /// Fail if the model has another version [default: its current version]
     #[arg(long, value_name = "N")]
     model_version: Option<u32>,
 }
 
 impl ListModel {
     pub async fn run(self, session: &Session) -> Result<()> {
-        let At { vault, model } = self.at;
-        let (_, decimals) = vault::read(session, &vault).await?;
+        let ExposureArgs { vault, model } = self.exposure;
+        let (_, decimals) = read(session, &vault).await?;
         let state: Model = session.client.get(&model).await?;
-        let listed = self.at.find(session).await?;
+        let listed = self.exposure.find(session).await?;
         let cap = match (&self.cap, &listed) {
-            (Some(cap), _) => cap.units(decimals.tokens).map_err(anyhow::Error::msg)?,
+            (Some(cap), _) => cap.units(decimals.tokens)?,
             (None, listed) => {
                 let listed = listed.as_ref().context(
-                    "the vault has not listed this model: say how much cover to sell with --cap",
+                    "the vault has not listed this model: pass the maximum cover to sell with --cap",
                 )?;
                 listed.cap
             }
@@ -62,7 +62,7 @@ impl ListModel {
     }
 }
 
-impl At {
+impl ExposureArgs {
     fn address(&self) -> Address {
         address::exposure(&self.vault, &self.model)
     }
@@ -75,14 +75,14 @@ impl At {
         let found = self.find(session).await?;
         found.with_context(|| {
             format!(
-                "vault {} does not cover model {}: its manager lists it by `driftshield vault list-model`",
+                "vault {} has not listed model {}: its manager can list it with `driftshield vault list-model`",
                 self.vault, self.model
             )
         })
     }
 
     pub async fn unlist(self, session: &Session) -> Result<()> {
-        let (_, decimals) = vault::read(session, &self.vault).await?;
+        let (_, decimals) = read(session, &self.vault).await?;
         let listed = self.read(session).await?;
         let model: Model = session.client.get(&self.model).await?;
         let terms = ListingTerms {
@@ -95,26 +95,25 @@ impl At {
     }
 
     pub async fn close(self, session: &Session) -> Result<()> {
-        let (state, decimals) = vault::read(session, &self.vault).await?;
+        let (state, decimals) = read(session, &self.vault).await?;
         self.read(session).await?;
         let close = instruction::close_exposure(self.vault, &state, self.model);
         session.send(&[close], decimals).await
     }
 
     pub async fn show(self, session: &Session) -> Result<()> {
-        let (_, decimals) = vault::read(session, &self.vault).await?;
-        let account = print::describe(&self.read(session).await?)?;
-        let address = self.address();
-        let json = print::account_json(&address, &account);
-        session.print(&json, &print::account_text(&address, &account, decimals))
+        let (_, decimals) = read(session, &self.vault).await?;
+        let exposure = self.read(session).await?;
+        session.print_account(&self.address(), &exposure, decimals)
     }
 }
 
 pub async fn list(session: &Session, vault: Option<Address>, model: Option<Address>) -> Result<()> {
-    let vault = vault.map(|vault| (offset_of!(Exposure, vault), vault));
-    let model = model.map(|model| (offset_of!(Exposure, model), model));
-    let filters: Vec<_> = vault.into_iter().chain(model).collect();
-    let names = [
+    let keys = [
+        (offset_of!(Exposure, vault), vault),
+        (offset_of!(Exposure, model), model),
+    ];
+    let mut list = List::new(&[
         "vault",
         "model",
         "cap",
@@ -123,11 +122,10 @@ pub async fn list(session: &Session, vault: Option<Address>, model: Option<Addre
         "model_version",
         "active_at",
         "policies",
-    ];
-    let mut list = print::List::new(&names);
-    for (address, exposure) in session.client.list::<Exposure>(&filters).await? {
-        let (_, decimals) = vault::read(session, &exposure.vault).await?;
-        list.push(&address, &print::describe(&exposure)?, decimals);
+    ]);
+    for (address, exposure) in session.list::<Exposure>(&keys).await? {
+        let (_, decimals) = read(session, &exposure.vault).await?;
+        list.push(&address, &exposure, decimals)?;
     }
-    session.print(&list.json(), &list.text())
+    session.print_list(&list)
 }

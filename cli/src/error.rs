@@ -1,0 +1,40 @@
+//! Errors: how they are printed, and the program's own errors raised on the client.
+
+use anchor_lang::solana_program::instruction::error::InstructionError;
+use driftshield_sdk::{
+    error,
+    rpc::{self, TransactionError, TransactionFailure},
+};
+use serde_json::json;
+
+/// Prints an error to stderr.
+pub fn report(error: &anyhow::Error, json: bool) {
+    if !json {
+        eprintln!("error: {error:#}");
+        return;
+    }
+    let program_error = match error.downcast_ref() {
+        Some(rpc::Error::TransactionFailed(failure)) => failure.code().and_then(error::by_code),
+        _ => None,
+    };
+    let error = match program_error {
+        Some(info) => json!({ "code": info.code, "name": info.name, "message": info.message }),
+        None => json!({ "code": null, "name": null, "message": format!("{error:#}") }),
+    };
+    eprintln!("{}", json!({ "error": error }));
+}
+
+/// Converts an error of the program's rules, evaluated on the client, into the failure that the
+/// transaction would end with.
+pub fn program_error(error: anchor_lang::Error) -> anyhow::Error {
+    match error {
+        anchor_lang::Error::Custom(code) => {
+            let failure = TransactionFailure {
+                error: TransactionError::InstructionError(0, InstructionError::Custom(code)),
+                logs: vec![],
+            };
+            rpc::Error::from(failure).into()
+        }
+        error => anyhow::anyhow!("{error:?}"),
+    }
+}

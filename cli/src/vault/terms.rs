@@ -1,0 +1,89 @@
+//! A vault's prices and limits.
+
+use clap::Args;
+use driftshield_sdk::VaultTerms;
+
+use crate::{
+    args::{Amount, AmountError, Duration, units_or},
+    collateral::whole_tokens,
+};
+
+const DAY: i64 = 24 * 60 * 60;
+
+/// Prices and limits of a vault. Prices are per year, in basis points of the cover.
+#[derive(Args)]
+pub struct TermsArgs {
+    /// Smallest cover of a policy [create: 1 token]
+    #[arg(long, value_name = "AMOUNT")]
+    min_cover: Option<Amount>,
+    /// Largest cover of a policy [create: 100000 tokens]
+    #[arg(long, value_name = "AMOUNT")]
+    max_cover: Option<Amount>,
+    /// Shortest time from a purchase to the end of the last covered window [create: 1d]
+    #[arg(long, value_name = "DURATION")]
+    min_duration: Option<Duration>,
+    /// Longest time from a purchase to the end of the last covered window [create: 400d]
+    #[arg(long, value_name = "DURATION")]
+    max_duration: Option<Duration>,
+    /// Base price per year, in basis points of the cover [create: 200]
+    #[arg(long, value_name = "BPS")]
+    base_bps: Option<u16>,
+    /// Price of utilisation at the kink; proportionally less below it [create: 400]
+    #[arg(long, value_name = "BPS")]
+    slope1_bps: Option<u16>,
+    /// Additional price of utilisation at 100%; proportionally less down to the kink [create: 6000]
+    #[arg(long, value_name = "BPS")]
+    slope2_bps: Option<u16>,
+    /// Utilisation above which the price rises by slope 2, 1 to 9999 [create: 8000]
+    #[arg(long, value_name = "BPS")]
+    kink_bps: Option<u16>,
+    /// Price of risk for a drift at the trigger; proportionally less below it [create: 1000]
+    #[arg(long, value_name = "BPS")]
+    risk_slope_bps: Option<u16>,
+    /// Largest part of the capital that policies may lock [create: 9000]
+    #[arg(long, value_name = "BPS")]
+    max_utilisation_bps: Option<u16>,
+    /// Part of the unused premium that is kept when a policy is cancelled [create: 1000]
+    #[arg(long, value_name = "BPS")]
+    cancel_fee_bps: Option<u16>,
+}
+
+impl TermsArgs {
+    /// `base`, with the options that are given.
+    pub fn apply_to(&self, base: VaultTerms, decimals: u8) -> Result<VaultTerms, AmountError> {
+        let secs = |given: Option<Duration>, base| given.map_or(base, |Duration(secs)| secs);
+        Ok(VaultTerms {
+            min_cover: units_or(&self.min_cover, base.min_cover, decimals)?,
+            max_cover: units_or(&self.max_cover, base.max_cover, decimals)?,
+            min_duration_secs: secs(self.min_duration, base.min_duration_secs),
+            max_duration_secs: secs(self.max_duration, base.max_duration_secs),
+            base_bps: self.base_bps.unwrap_or(base.base_bps),
+            slope1_bps: self.slope1_bps.unwrap_or(base.slope1_bps),
+            slope2_bps: self.slope2_bps.unwrap_or(base.slope2_bps),
+            kink_bps: self.kink_bps.unwrap_or(base.kink_bps),
+            risk_slope_bps: self.risk_slope_bps.unwrap_or(base.risk_slope_bps),
+            max_utilisation_bps: self.max_utilisation_bps.unwrap_or(base.max_utilisation_bps),
+            cancel_fee_bps: self.cancel_fee_bps.unwrap_or(base.cancel_fee_bps),
+            ..base
+        })
+    }
+}
+
+/// Defaults of `create`.
+pub fn default_terms(decimals: u8) -> anyhow::Result<VaultTerms> {
+    Ok(VaultTerms {
+        min_cover: whole_tokens(1, decimals)?,
+        // Tokens with many decimals cannot represent the default: no limit then.
+        max_cover: whole_tokens(100_000, decimals).unwrap_or(u64::MAX),
+        min_duration_secs: DAY,
+        max_duration_secs: 400 * DAY,
+        base_bps: 200,
+        slope1_bps: 400,
+        slope2_bps: 6_000,
+        kink_bps: 8_000,
+        risk_slope_bps: 1_000,
+        max_utilisation_bps: 9_000,
+        cancel_fee_bps: 1_000,
+        reserved: [0; 2],
+    })
+}

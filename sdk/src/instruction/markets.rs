@@ -1,0 +1,148 @@
+//! Markets and the positions in them.
+
+use anchor_lang::{
+    Address,
+    solana_program::instruction::{AccountMeta, Instruction},
+};
+use driftshield::{FeePayee, ID, Market, MarketTerms, Model, accounts, instruction as data};
+
+use super::tokens::token_program_id;
+use crate::address;
+
+/// Maximum number of windows that one `settle_market` transaction can settle.
+///
+/// Each window adds the address and the index of its receipt to the transaction, 33 bytes. With 25
+/// receipts and the fee payer as the only signer, the transaction has just under 1,100 bytes, the
+/// limit that all instructions are tested against; a packet holds 1,232.
+pub const MAX_SETTLE_WINDOWS: u64 = 25;
+
+/// Creates a market. `state` is the model.
+pub fn create_market(
+    creator: Address,
+    id: u64,
+    model: Address,
+    state: &Model,
+    terms: MarketTerms,
+) -> Instruction {
+    data::CreateMarket { id, terms }.to_instruction(accounts::CreateMarketResolved {
+        creator,
+        config: address::config(),
+        model,
+        collateral: address::collateral(&state.bond_mint),
+        mint: state.bond_mint,
+        market: address::market(&creator, id),
+        token_program: token_program_id(state.token_program),
+        vault: address::market_vault(&address::market(&creator, id)),
+        program: ID,
+    })
+}
+
+/// Cancels a market without bets. The creator may cancel at any time and must sign; anyone may
+/// cancel after betting closes.
+pub fn cancel_market(market: Address, state: &Market, creator_signs: bool) -> Instruction {
+    let mut instruction = data::CancelMarket {}.to_instruction(close_accounts(market, state));
+    instruction.accounts[0].is_signer = creator_signs;
+    instruction
+}
+
+/// Bets `amount` on `outcome`. `source` is the bettor's token account, `min_multiple` is in
+/// thousandths of the stake. Fails if the market's terms differ from those in `state`.
+pub fn place_bet(
+    bettor: Address,
+    market: Address,
+    state: &Market,
+    source: Address,
+    outcome: u8,
+    amount: u64,
+    min_multiple: u64,
+) -> Instruction {
+    data::PlaceBet {
+        outcome,
+        amount,
+        min_multiple,
+        terms_hash: state.terms_hash,
+    }
+    .to_instruction(accounts::PlaceBetResolved {
+        bettor,
+        config: address::config(),
+        collateral: address::collateral(&state.mint),
+        model: state.model,
+        market,
+        source,
+        vault: state.vault,
+        mint: state.mint,
+        token_program: token_program_id(state.token_program),
+        program: ID,
+    })
+}
+
+/// Settles the next `windows` windows, or all that remain if they are fewer. At most
+/// [`MAX_SETTLE_WINDOWS`] fit into one transaction.
+pub fn settle_market(market: Address, state: &Market, windows: u64) -> Instruction {
+    let mut instruction = data::SettleMarket {}.to_instruction(accounts::SettleMarketResolved {
+        model: state.model,
+        market,
+        program: ID,
+    });
+    let end = state
+        .next_window
+        .saturating_add(windows)
+        .min(state.last_window + 1);
+    let receipts = (state.next_window..end).map(|window| address::receipt(&state.model, window));
+    instruction
+        .accounts
+        .extend(receipts.map(|receipt| AccountMeta::new(receipt, false)));
+    instruction
+}
+
+/// Pays a position to its owner's associated token account.
+pub fn claim(owner: Address, market: Address, state: &Market) -> Instruction {
+    data::Claim {}.to_instruction(accounts::ClaimResolved {
+        owner,
+        market,
+        position: address::position(&market, &owner),
+        vault: state.vault,
+        destination: address::token_account(&owner, &state.mint, state.token_program.into()),
+        mint: state.mint,
+        token_program: token_program_id(state.token_program),
+        program: ID,
+    })
+}
+
+/// Pays a fee to the treasury or to the creator's associated token account.
+pub fn collect_fees(market: Address, state: &Market, payee: FeePayee) -> Instruction {
+    let collateral = address::collateral(&state.mint);
+    data::CollectFees { payee }.to_instruction(accounts::CollectFeesResolved {
+        creator: state.creator,
+        market,
+        collateral,
+        vault: state.vault,
+        destination: match payee {
+            FeePayee::Treasury => address::treasury(&collateral),
+            FeePayee::Creator => {
+                address::token_account(&state.creator, &state.mint, state.token_program.into())
+            }
+        },
+        mint: state.mint,
+        token_program: token_program_id(state.token_program),
+        program: ID,
+    })
+}
+
+pub fn close_market(market: Address, state: &Market) -> Instruction {
+    data::CloseMarket {}.to_instruction(close_accounts(market, state))
+}
+
+fn close_accounts(market: Address, state: &Market) -> accounts::CloseMarketResolved {
+    let collateral = address::collateral(&state.mint);
+    accounts::CloseMarketResolved {
+        creator: state.creator,
+        market,
+        collateral,
+        vault: state.vault,
+        treasury: address::treasury(&collateral),
+        mint: state.mint,
+        token_program: token_program_id(state.token_program),
+        program: ID,
+    }
+}

@@ -1,0 +1,96 @@
+//! Models, and the seats and bonds of their oracles.
+
+use anchor_lang::{Address, solana_program::instruction::Instruction};
+use driftshield::{Collateral, ID, MetricSpec, Model, ModelTerms, accounts, instruction as data};
+
+use super::tokens::token_program_id;
+use crate::address;
+
+/// Registers a model. `bonds` is the collateral of its bonds, markets and cover.
+pub fn register_model(
+    owner: Address,
+    id: u64,
+    bonds: &Collateral,
+    spec: MetricSpec,
+    terms: ModelTerms,
+) -> Instruction {
+    data::RegisterModel { id, spec, terms }.to_instruction(accounts::RegisterModelResolved {
+        owner,
+        config: address::config(),
+        collateral: address::collateral(&bonds.mint),
+        bond_mint: bonds.mint,
+        model: address::model(&owner, id),
+        token_program: token_program_id(bonds.token_program),
+        bond_vault: address::bond_vault(&address::model(&owner, id)),
+        program: ID,
+    })
+}
+
+pub fn update_model(owner: Address, model: Address, terms: ModelTerms) -> Instruction {
+    data::UpdateModel { terms }.to_instruction(accounts::UpdateModelResolved {
+        owner,
+        config: address::config(),
+        model,
+        program: ID,
+    })
+}
+
+pub fn retire_model(owner: Address, model: Address) -> Instruction {
+    data::RetireModel {}.to_instruction(accounts::RetireModelResolved {
+        owner,
+        model,
+        program: ID,
+    })
+}
+
+/// Adds to an oracle's bond. `state` is the model, `source` the token account that pays.
+pub fn bond(
+    oracle: Address,
+    model: Address,
+    state: &Model,
+    source: Address,
+    amount: u64,
+) -> Instruction {
+    data::Bond { amount }.to_instruction(accounts::BondResolved {
+        oracle,
+        model,
+        source,
+        collateral: address::collateral(&state.bond_mint),
+        bond_vault: state.bond_vault,
+        mint: state.bond_mint,
+        token_program: token_program_id(state.token_program),
+        program: ID,
+    })
+}
+
+pub fn request_unbond(oracle: Address, model: Address, amount: u64) -> Instruction {
+    data::RequestUnbond { amount }.to_instruction(accounts::RequestUnbondResolved {
+        oracle,
+        model,
+        seat: address::seat(&model, &oracle),
+        program: ID,
+    })
+}
+
+/// Pays an unbonded amount to `oracle`'s associated token account.
+pub fn withdraw_bond(oracle: Address, model: Address, state: &Model) -> Instruction {
+    data::WithdrawBond {}.to_instruction(accounts::WithdrawBondResolved {
+        oracle,
+        model,
+        seat: address::seat(&model, &oracle),
+        bond_vault: state.bond_vault,
+        destination: address::token_account(&oracle, &state.bond_mint, state.token_program.into()),
+        mint: state.bond_mint,
+        token_program: token_program_id(state.token_program),
+        program: ID,
+    })
+}
+
+pub fn close_seat(oracle: Address, model: Address) -> Instruction {
+    data::CloseSeat {}.to_instruction(accounts::CloseSeatResolved {
+        oracle,
+        model,
+        seat: address::seat(&model, &oracle),
+        program: ID,
+    })
+}

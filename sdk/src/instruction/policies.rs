@@ -1,0 +1,110 @@
+//! Policies.
+
+use anchor_lang::{
+    Address,
+    solana_program::instruction::{AccountMeta, Instruction},
+};
+use driftshield::{ID, Policy, PolicyTerms, Vault, accounts, instruction as data};
+
+use super::tokens::token_program_id;
+use crate::address;
+
+/// Buys a policy. `source` is the holder's token account; [`crate::quote`] computes the premium.
+pub fn buy_policy(
+    holder: Address,
+    id: u64,
+    vault: Address,
+    state: &Vault,
+    model: Address,
+    source: Address,
+    terms: PolicyTerms,
+) -> Instruction {
+    data::BuyPolicy { id, terms }.to_instruction(accounts::BuyPolicyResolved {
+        holder,
+        config: address::config(),
+        collateral: address::collateral(&state.mint),
+        model,
+        vault,
+        exposure: address::exposure(&vault, &model),
+        policy: address::policy(&vault, &holder, id),
+        source,
+        tokens: state.tokens,
+        mint: state.mint,
+        token_program: token_program_id(state.token_program),
+        program: ID,
+    })
+}
+
+/// Claims a policy with the receipts of a run that starts at `first_window` and has as many windows
+/// as the policy's persistence. Pays the holder's associated token account.
+pub fn claim_policy(policy: &Policy, state: &Vault, first_window: u64) -> Instruction {
+    let mut instruction = data::ClaimPolicy {}.to_instruction(claim_accounts(policy, state));
+    let end = first_window.saturating_add(policy.persistence.into());
+    let receipts = (first_window..end).map(|window| address::receipt(&policy.model, window));
+    instruction
+        .accounts
+        .extend(receipts.map(|receipt| AccountMeta::new_readonly(receipt, false)));
+    instruction
+}
+
+/// Cancels a policy. Pays the refund to the holder's associated token account.
+pub fn cancel_policy(policy: &Policy, state: &Vault) -> Instruction {
+    let mut instruction = data::CancelPolicy {}.to_instruction(claim_accounts(policy, state));
+    instruction.accounts[0].is_signer = true;
+    instruction
+}
+
+fn claim_accounts(policy: &Policy, state: &Vault) -> accounts::ClaimPolicyResolved {
+    let holder = policy.holder;
+    accounts::ClaimPolicyResolved {
+        holder,
+        model: policy.model,
+        vault: policy.vault,
+        exposure: address::exposure(&policy.vault, &policy.model),
+        policy: address::policy(&policy.vault, &holder, policy.id),
+        tokens: state.tokens,
+        destination: address::token_account(&holder, &state.mint, state.token_program.into()),
+        mint: state.mint,
+        token_program: token_program_id(state.token_program),
+        program: ID,
+    }
+}
+
+/// Renews a policy. The premium is paid from the holder's token account `source`: by the holder's
+/// signature or, without it, by the holder's approval of [`address::renewal_authority`].
+pub fn renew_policy(
+    policy: &Policy,
+    state: &Vault,
+    source: Address,
+    holder_signs: bool,
+) -> Instruction {
+    let holder = policy.holder;
+    let mut instruction = data::RenewPolicy {}.to_instruction(accounts::RenewPolicyResolved {
+        holder,
+        config: address::config(),
+        collateral: address::collateral(&state.mint),
+        model: policy.model,
+        vault: policy.vault,
+        exposure: address::exposure(&policy.vault, &policy.model),
+        policy: address::policy(&policy.vault, &holder, policy.id),
+        source,
+        tokens: state.tokens,
+        mint: state.mint,
+        token_program: token_program_id(state.token_program),
+        program: ID,
+    });
+    instruction.accounts[0].is_signer = holder_signs;
+    instruction
+}
+
+pub fn expire_policy(policy: &Policy) -> Instruction {
+    let holder = policy.holder;
+    data::ExpirePolicy {}.to_instruction(accounts::ExpirePolicyResolved {
+        holder,
+        model: policy.model,
+        vault: policy.vault,
+        exposure: address::exposure(&policy.vault, &policy.model),
+        policy: address::policy(&policy.vault, &holder, policy.id),
+        program: ID,
+    })
+}

@@ -1,0 +1,172 @@
+//! The client, and what it reads: accounts of the program, mints, token accounts and the clock.
+
+use std::time::Duration;
+
+use anchor_lang::{AccountDeserialize, Address, Discriminator, wincode};
+use solana_clock::Clock;
+use solana_commitment_config::CommitmentConfig;
+use solana_rpc_client::nonblocking::rpc_client::RpcClient;
+use solana_rpc_client_api::{
+    config::{RpcAccountInfoConfig, RpcProgramAccountsConfig},
+    filter::{Memcmp, RpcFilterType},
+    response::UiAccountEncoding,
+};
+
+use super::error::Error;
+use crate::{
+    DecodeError, ID, TokenProgram, json,
+    token::{TokenAccount, mint_decimals},
+};
+
+/// Timeout of one RPC request.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Client of one RPC node.
+pub struct Client {
+    pub(super) rpc: RpcClient,
+}
+
+impl Client {
+    pub fn new(url: String) -> Self {
+        let commitment = CommitmentConfig::confirmed();
+        Self {
+            rpc: RpcClient::new_with_timeout_and_commitment(url, TIMEOUT, commitment),
+        }
+    }
+
+    /// The underlying RPC client, for requests that this type does not cover.
+    pub fn rpc(&self) -> &RpcClient {
+        &self.rpc
+    }
+
+    /// Owner and data of an account; `None` if the account does not exist.
+    async fn account(&self, address: &Address) -> Result<Option<(Address, Vec<u8>)>, Error> {
+        let commitment = CommitmentConfig::confirmed();
+        let response = self
+            .rpc
+            .get_account_with_commitment(address, commitment)
+            .await?;
+        let account = response.value.filter(|account| account.lamports > 0);
+        Ok(account.map(|account| (account.owner, account.data)))
+    }
+
+    async fn existing_account(&self, address: &Address) -> Result<(Address, Vec<u8>), Error> {
+        let account = self.account(address).await?;
+        account.ok_or(Error::AccountNotFound(*address))
+    }
+
+    /// Reads one account of the program; `None` if it does not exist.
+    pub async fn find<T>(&self, address: &Address) -> Result<Option<T>, Error>
+    where
+        T: AccountDeserialize + Discriminator,
+    {
+        let Some((owner, data)) = self.account(address).await? else {
+            return Ok(None);
+        };
+        if owner != ID {
+            return Err(Error::WrongOwner(*address));
+        }
+        decode(*address, &data).map(Some)
+    }
+
+    /// Reads one account of the program.
+    pub async fn get<T>(&self, address: &Address) -> Result<T, Error>
+    where
+        T: AccountDeserialize + Discriminator,
+    {
+        let account = self.find(address).await?;
+        account.ok_or(Error::AccountNotFound(*address))
+    }
+
+    /// Reads all accounts of one type whose fields hold the given keys. A field is identified by
+    /// its offset in the struct, for example `offset_of!(Position, market)`.
+    pub async fn list<T>(&self, keys: &[(usize, Address)]) -> Result<Vec<(Address, T)>, Error>
+    where
+        T: AccountDeserialize + Discriminator,
+    {
+        let memcmp =
+            |offset, bytes: &[u8]| RpcFilterType::Memcmp(Memcmp::new_base58_encoded(offset, bytes));
+        let body = T::DISCRIMINATOR.len();
+        let filters = std::iter::once(memcmp(0, T::DISCRIMINATOR))
+            .chain(keys.iter().map(|(at, key)| memcmp(body + at, key.as_ref())))
+            .collect();
+        let config = RpcProgramAccountsConfig {
+            filters: Some(filters),
+            account_config: RpcAccountInfoConfig {
+                encoding: Some(UiAccountEncoding::Base64),
+                ..Default::default()
+            },
+            ..Default::default()
+        };
+        let accounts = self
+            .rpc
+            .get_program_ui_accounts_with_config(&ID, config)
+            .await?;
+        accounts
+            .into_iter()
+            .map(|(address, account)| {
+                let data = account.data.decode();
+                let data = data.ok_or(Error::IncompleteResponse("an account's data"))?;
+                Ok((address, decode(address, &data)?))
+            })
+            .collect()
+    }
+
+    /// The cluster's time in unix seconds, which the program reads too.
+    pub async fn unix_timestamp(&self) -> Result<i64, Error> {
+        let (_, data) = self.existing_account(&solana_clock::sysvar::ID).await?;
+        let clock: Clock = wincode::deserialize(&data)
+            .map_err(|_| Error::IncompleteResponse("the fields of the clock"))?;
+        Ok(clock.unix_timestamp)
+    }
+
+    /// Decimals of a mint.
+    pub async fn decimals(&self, mint: &Address) -> Result<u8, Error> {
+        let (_, data) = self.existing_account(mint).await?;
+        mint_decimals(&data).ok_or(Error::NotAMint(*mint))
+    }
+
+    /// The token program that owns a mint.
+    pub async fn token_program(&self, mint: &Address) -> Result<TokenProgram, Error> {
+        let (owner, _) = self.existing_account(mint).await?;
+        [TokenProgram::SplToken, TokenProgram::Token2022]
+            .into_iter()
+            .find(|program| program.id() == owner)
+            .ok_or(Error::NotAMint(*mint))
+    }
+
+    /// Reads a token account; `None` if it does not exist.
+    pub async fn token_account(&self, address: &Address) -> Result<Option<TokenAccount>, Error> {
+        let Some((_, data)) = self.account(address).await? else {
+            return Ok(None);
+        };
+        let account = TokenAccount::decode(&data);
+        account.map(Some).ok_or(Error::NotATokenAccount(*address))
+    }
+
+    /// Balance of a token account in base units; 0 if the account does not exist.
+    pub async fn token_balance(&self, token_account: &Address) -> Result<u64, Error> {
+        let account = self.token_account(token_account).await?;
+        Ok(account.map_or(0, |account| account.amount))
+    }
+}
+
+fn decode<T>(address: Address, data: &[u8]) -> Result<T, Error>
+where
+    T: AccountDeserialize + Discriminator,
+{
+    let undecodable = |error| Error::Decode { address, error };
+    let discriminator = crate::discriminator(data).map_err(undecodable)?;
+    if discriminator != T::DISCRIMINATOR {
+        let found = json::account_name(&discriminator);
+        return Err(match (found, json::account_name(T::DISCRIMINATOR)) {
+            (Some(found), Some(expected)) => Error::WrongType {
+                address,
+                found,
+                expected,
+            },
+            _ => undecodable(DecodeError::Unknown(discriminator)),
+        });
+    }
+    T::try_deserialize(&mut &data[..]).map_err(|_| undecodable(DecodeError::Malformed("account")))
+}
