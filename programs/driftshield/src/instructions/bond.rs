@@ -6,19 +6,19 @@ use crate::{open, token, Bonded, Collateral, DriftShieldError, Model, Seat};
 #[event_cpi]
 #[derive(Accounts)]
 pub struct Bond {
-    /// Pays the seat's rent when it takes it.
+    /// Pays the bond, and the rent of a new seat.
     #[account(mut)]
     pub oracle: Signer,
     #[account(mut)]
     pub model: Account<Model>,
-    /// Made with the first bond.
+    /// The oracle's `Seat`. Created by its first bond.
     #[account(
         mut,
         seeds = [b"seat", model.address().as_ref(), oracle.address().as_ref()],
         bump
     )]
     pub seat: UncheckedAccount,
-    /// The oracle's token account, which pays.
+    /// The oracle's token account, from which it pays.
     #[account(mut)]
     pub source: UncheckedAccount,
     #[account(constraint = collateral.mint == model.bond_mint @ DriftShieldError::WrongCollateral)]

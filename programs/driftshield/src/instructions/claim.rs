@@ -6,8 +6,8 @@ use crate::{token, Claimed, DriftShieldError, Market, Position};
 #[event_cpi]
 #[derive(Accounts)]
 pub struct Claim {
-    /// Is paid and gets the rent back; signs where the destination is not its associated token
-    /// account.
+    /// Receives the payout and the position's rent. Must sign unless `destination` is its
+    /// associated token account.
     #[account(mut, address = position.owner @ DriftShieldError::WrongPayee)]
     pub owner: UncheckedAccount,
     #[account(mut, address = position.market @ DriftShieldError::WrongMarket)]
@@ -16,8 +16,8 @@ pub struct Claim {
     pub position: Account<Position>,
     #[account(mut, address = market.vault @ DriftShieldError::WrongVault)]
     pub vault: UncheckedAccount,
-    /// The owner's associated token account, or any that it signs for. Not looked at where nothing
-    /// is paid.
+    /// The owner's associated token account, or any account if the owner signs. Ignored if the
+    /// payout is 0.
     #[account(mut)]
     pub destination: UncheckedAccount,
     #[account(address = market.mint @ DriftShieldError::WrongMint)]

@@ -3,13 +3,13 @@ use anchor_spl::token_interface::TokenInterface;
 
 use crate::{token, DriftShieldError, Exposure, Model, Policy, PolicyClaimed, Receipt, Vault};
 
-/// Of `claim_policy` and `cancel_policy` alike: both pay the holder. Remaining accounts of a claim: as
-/// many Final receipts as the policy's persistence, of consecutive windows in order.
+/// Accounts of `claim_policy` and `cancel_policy`, which both pay the holder. Remaining accounts of
+/// a claim: as many Final receipts as the policy's persistence, of consecutive windows in order.
 #[event_cpi]
 #[derive(Accounts)]
 pub struct ClaimPolicy {
-    /// Is paid and, when the policy ends, gets the rent back; signs to cancel, and where the destination
-    /// is not its associated token account.
+    /// Receives the payment and, when the policy ends, its rent. Must sign to cancel, and to claim
+    /// unless `destination` is its associated token account.
     #[account(mut, address = policy.holder @ DriftShieldError::WrongPayee)]
     pub holder: UncheckedAccount,
     #[account(mut, address = policy.model @ DriftShieldError::WrongModel)]
@@ -26,7 +26,7 @@ pub struct ClaimPolicy {
     pub policy: Account<Policy>,
     #[account(mut, address = vault.tokens @ DriftShieldError::WrongVault)]
     pub tokens: UncheckedAccount,
-    /// The holder's associated token account, or any that it signs for.
+    /// The holder's associated token account, or any account if the holder signs.
     #[account(mut)]
     pub destination: UncheckedAccount,
     #[account(address = vault.mint @ DriftShieldError::WrongMint)]
@@ -91,7 +91,7 @@ impl ClaimPolicy {
         Ok(event)
     }
 
-    /// The first window of the run that the receipts are, and its lowest value.
+    /// Checks the receipts of a run. Returns its first window and its lowest value.
     fn run(&self, receipts: Vec<AccountView>) -> Result<(u64, u64)> {
         require!(
             receipts.len() == usize::from(self.policy.persistence),

@@ -5,7 +5,7 @@ use crate::{token, DriftShieldError, Exposure, ExposureClosed, Model, Vault};
 #[event_cpi]
 #[derive(Accounts)]
 pub struct CloseExposure {
-    /// Paid the rent, and gets it back.
+    /// Paid the exposure's rent and receives it back.
     #[account(mut, address = vault.manager @ DriftShieldError::WrongRentPayer)]
     pub manager: UncheckedAccount,
     #[account(address = exposure.model @ DriftShieldError::WrongModel)]

@@ -6,7 +6,7 @@ use crate::{token, Collateral, DriftShieldError, Vault, VaultClosed};
 #[event_cpi]
 #[derive(Accounts)]
 pub struct CloseVault {
-    /// Paid the rent, and gets it back. Signs to close a vault within its notice.
+    /// Paid the rent and receives it back. Must sign to close the vault during its notice period.
     #[account(mut, address = vault.manager @ DriftShieldError::WrongRentPayer)]
     pub manager: UncheckedAccount,
     #[account(mut, close = manager)]

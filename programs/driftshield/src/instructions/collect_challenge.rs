@@ -3,7 +3,7 @@ use anchor_spl::token_interface::TokenInterface;
 
 use crate::{token, ChallengeCollected, Collateral, DriftShieldError, Model, Receipt};
 
-/// Who a dispute's credit belongs to.
+/// Payee of a dispute's credit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, AnchorSerialize, AnchorDeserialize, IdlType)]
 #[repr(u8)]
 pub enum ChallengePayee {
@@ -14,8 +14,8 @@ pub enum ChallengePayee {
 #[event_cpi]
 #[derive(Accounts)]
 pub struct CollectChallenge {
-    /// All zeros where nobody challenged. Signs where the destination of its own credit is not
-    /// its associated token account.
+    /// All zeros if nobody challenged. Must sign to collect its credit unless `destination` is its
+    /// associated token account.
     #[account(address = receipt.challenger @ DriftShieldError::WrongPayee)]
     pub challenger: UncheckedAccount,
     #[account(mut, address = receipt.model @ DriftShieldError::WrongModel)]
@@ -26,7 +26,8 @@ pub struct CollectChallenge {
     pub collateral: Account<Collateral>,
     #[account(mut, address = model.bond_vault @ DriftShieldError::WrongVault)]
     pub bond_vault: UncheckedAccount,
-    /// The treasury; or the challenger's associated token account, or any that it signs for.
+    /// The treasury if it is paid. Otherwise the challenger's associated token account, or any
+    /// account if the challenger signs.
     #[account(mut)]
     pub destination: UncheckedAccount,
     #[account(address = model.bond_mint @ DriftShieldError::WrongMint)]

@@ -3,7 +3,7 @@ use anchor_spl::token_interface::TokenInterface;
 
 use crate::{token, Collateral, DriftShieldError, FeesCollected, Market};
 
-/// Who a market's fee belongs to.
+/// Payee of a market's fee.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, AnchorSerialize, AnchorDeserialize, IdlType)]
 #[repr(u8)]
 pub enum FeePayee {
@@ -14,7 +14,7 @@ pub enum FeePayee {
 #[event_cpi]
 #[derive(Accounts)]
 pub struct CollectFees {
-    /// Signs where the destination of its own fee is not its associated token account.
+    /// Must sign to collect its fee unless `destination` is its associated token account.
     #[account(address = market.creator @ DriftShieldError::WrongPayee)]
     pub creator: UncheckedAccount,
     #[account(mut)]
@@ -23,7 +23,8 @@ pub struct CollectFees {
     pub collateral: Account<Collateral>,
     #[account(mut, address = market.vault @ DriftShieldError::WrongVault)]
     pub vault: UncheckedAccount,
-    /// The treasury; or the creator's associated token account, or any that it signs for.
+    /// The treasury if it is paid. Otherwise the creator's associated token account, or any account
+    /// if the creator signs.
     #[account(mut)]
     pub destination: UncheckedAccount,
     #[account(address = market.mint @ DriftShieldError::WrongMint)]

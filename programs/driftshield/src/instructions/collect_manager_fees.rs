@@ -3,7 +3,7 @@ use anchor_spl::token_interface::TokenInterface;
 
 use crate::{token, Collateral, DriftShieldError, ManagerFeesCollected, Vault};
 
-/// Who a part of premiums belongs to.
+/// Payee of a part of premiums.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, AnchorSerialize, AnchorDeserialize, IdlType)]
 #[repr(u8)]
 pub enum PremiumPayee {
@@ -14,7 +14,7 @@ pub enum PremiumPayee {
 #[event_cpi]
 #[derive(Accounts)]
 pub struct CollectManagerFees {
-    /// Signs where the destination of its own part is not its associated token account.
+    /// Must sign to collect its part unless `destination` is its associated token account.
     #[account(address = vault.manager @ DriftShieldError::WrongPayee)]
     pub manager: UncheckedAccount,
     #[account(mut)]
@@ -23,7 +23,8 @@ pub struct CollectManagerFees {
     pub collateral: Account<Collateral>,
     #[account(mut, address = vault.tokens @ DriftShieldError::WrongVault)]
     pub tokens: UncheckedAccount,
-    /// The treasury; or the manager's associated token account, or any that it signs for.
+    /// The treasury if it is paid. Otherwise the manager's associated token account, or any account
+    /// if the manager signs.
     #[account(mut)]
     pub destination: UncheckedAccount,
     #[account(address = vault.mint @ DriftShieldError::WrongMint)]

@@ -5,14 +5,14 @@ use crate::{open, DriftShieldError, Exposure, ListingTerms, Model, ModelListed, 
 #[event_cpi]
 #[derive(Accounts)]
 pub struct ListModel {
-    /// Pays the exposure's rent with the first listing.
+    /// Pays the rent of a new exposure.
     #[account(mut, address = vault.manager @ DriftShieldError::NotManager)]
     pub manager: Signer,
     #[account(constraint = model.bond_mint == vault.mint @ DriftShieldError::WrongMint)]
     pub model: Account<Model>,
     #[account(mut)]
     pub vault: Account<Vault>,
-    /// Made with the first listing.
+    /// The vault's `Exposure` to the model. Created by the first listing.
     #[account(
         mut,
         seeds = [b"exposure", vault.address().as_ref(), model.address().as_ref()],
@@ -35,7 +35,7 @@ impl ListModel {
             exposure.vault = vault;
             exposure.model = model;
             exposure.bump = bump;
-            self.vault.exposures += 1; // one an account
+            self.vault.exposures += 1; // once per account
         }
         Ok(ModelListed {
             vault,

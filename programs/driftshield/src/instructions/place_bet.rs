@@ -8,7 +8,7 @@ use crate::{
 #[event_cpi]
 #[derive(Accounts)]
 pub struct PlaceBet {
-    /// Pays the position's rent with the first bet.
+    /// Pays the bet, and the rent of a new position.
     #[account(mut)]
     pub bettor: Signer,
     pub config: Account<Config>,
@@ -18,14 +18,14 @@ pub struct PlaceBet {
     pub model: Account<Model>,
     #[account(mut)]
     pub market: Account<Market>,
-    /// Made with the first bet.
+    /// The bettor's `Position`. Created by its first bet in the market.
     #[account(
         mut,
         seeds = [b"position", market.address().as_ref(), bettor.address().as_ref()],
         bump
     )]
     pub position: UncheckedAccount,
-    /// The bettor's token account, which pays.
+    /// The bettor's token account, from which it pays.
     #[account(mut)]
     pub source: UncheckedAccount,
     #[account(mut, address = market.vault @ DriftShieldError::WrongVault)]
@@ -108,7 +108,7 @@ impl PlaceBet {
         Ok(())
     }
 
-    /// The bettor's position, counted by the market when it is made.
+    /// Loads the bettor's position. A new one is initialized and counted by the market.
     fn position(&mut self, bump: u8) -> Result<Account<Position>> {
         let (market, owner) = (*self.market.address(), *self.bettor.address());
         let seeds = [b"position", market.as_ref(), owner.as_ref(), &[bump]];
@@ -117,7 +117,7 @@ impl PlaceBet {
             position.market = market;
             position.owner = owner;
             position.bump = bump;
-            self.market.positions += 1; // fewer than base units staked
+            self.market.positions += 1; // at most the staked base units
         }
         Ok(position)
     }

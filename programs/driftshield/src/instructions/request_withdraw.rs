@@ -5,19 +5,20 @@ use crate::{open, token, DriftShieldError, Vault, WithdrawRequest, WithdrawReque
 #[event_cpi]
 #[derive(Accounts)]
 pub struct RequestWithdraw {
-    /// Pays the request's rent.
+    /// Pays the rent of a new request.
     #[account(mut)]
     pub owner: Signer,
     #[account(mut)]
     pub vault: Account<Vault>,
-    /// Made with the first shares.
+    /// The owner's `WithdrawRequest`. Created by its first request, or the first after the last one
+    /// was closed.
     #[account(
         mut,
         seeds = [b"withdraw", vault.address().as_ref(), owner.address().as_ref()],
         bump
     )]
     pub request: UncheckedAccount,
-    /// The owner's account of shares.
+    /// The owner's token account of shares.
     #[account(mut)]
     pub source: UncheckedAccount,
     #[account(mut, address = vault.escrow @ DriftShieldError::WrongShares)]
@@ -40,9 +41,9 @@ impl RequestWithdraw {
             request.vault = vault_address;
             request.owner = owner;
             request.bump = bump;
-            vault.requests += 1; // one an account
+            vault.requests += 1; // once per account
         }
-        // First, so that what is counted is there.
+        // The transfer comes first, so that only shares that exist are counted.
         token::transfer(
             self.share_token_program.address(),
             &mut self.source,

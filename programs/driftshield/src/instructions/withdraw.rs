@@ -6,8 +6,8 @@ use crate::{token, DriftShieldError, Vault, WithdrawRequest, Withdrawn};
 #[event_cpi]
 #[derive(Accounts)]
 pub struct Withdraw {
-    /// Is paid and, when nothing is left of the request, gets the rent back; signs where the
-    /// destination is not its associated token account.
+    /// Receives the payment and, once nothing is left of the request, its rent. Must sign unless
+    /// `destination` is its associated token account.
     #[account(mut, address = request.owner @ DriftShieldError::WrongPayee)]
     pub owner: UncheckedAccount,
     #[account(mut, address = request.vault @ DriftShieldError::WrongInsuranceVault)]
@@ -20,8 +20,8 @@ pub struct Withdraw {
     pub share_mint: UncheckedAccount,
     #[account(mut, address = vault.tokens @ DriftShieldError::WrongVault)]
     pub tokens: UncheckedAccount,
-    /// The owner's associated token account, or any that it signs for. Not looked at where nothing
-    /// is paid.
+    /// The owner's associated token account, or any account if the owner signs. Ignored if the
+    /// payment is 0.
     #[account(mut)]
     pub destination: UncheckedAccount,
     #[account(address = vault.mint @ DriftShieldError::WrongMint)]

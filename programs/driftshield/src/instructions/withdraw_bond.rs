@@ -6,7 +6,7 @@ use crate::{token, BondWithdrawn, DriftShieldError, Model, Seat};
 #[event_cpi]
 #[derive(Accounts)]
 pub struct WithdrawBond {
-    /// Is paid; signs where the destination is not its associated token account.
+    /// Receives the payment. Must sign unless `destination` is its associated token account.
     #[account(address = seat.oracle @ DriftShieldError::WrongPayee)]
     pub oracle: UncheckedAccount,
     #[account(mut, address = seat.model @ DriftShieldError::WrongModel)]
@@ -15,7 +15,7 @@ pub struct WithdrawBond {
     pub seat: Account<Seat>,
     #[account(mut, address = model.bond_vault @ DriftShieldError::WrongVault)]
     pub bond_vault: UncheckedAccount,
-    /// The oracle's associated token account, or any that it signs for.
+    /// The oracle's associated token account, or any account if the oracle signs.
     #[account(mut)]
     pub destination: UncheckedAccount,
     #[account(address = model.bond_mint @ DriftShieldError::WrongMint)]

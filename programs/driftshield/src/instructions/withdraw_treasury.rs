@@ -13,7 +13,7 @@ pub struct WithdrawTreasury {
     pub collateral: Account<Collateral>,
     #[account(mut, address = collateral.treasury @ DriftShieldError::WrongTreasury)]
     pub treasury: UncheckedAccount,
-    /// Where the admin says.
+    /// Any token account, chosen by the admin.
     #[account(mut)]
     pub destination: UncheckedAccount,
     #[account(address = collateral.mint @ DriftShieldError::WrongMint)]

@@ -1,4 +1,4 @@
-//! One file an account: its address, its layout, its rules.
+//! The program's accounts, one per file: address, layout and rules.
 
 mod collateral;
 mod config;
@@ -23,13 +23,13 @@ use anchor_lang::prelude::*;
 
 use crate::DriftShieldError;
 
-/// The number of the account's next event, counted from 1.
+/// Returns the number of the account's next event, counted from 1.
 pub(crate) fn next(seq: &mut u64) -> u64 {
-    *seq = seq.wrapping_add(1); // one a transaction: 2⁶⁴ are never reached
+    *seq = seq.wrapping_add(1); // once per transaction: 2⁶⁴ is never reached
     *seq
 }
 
-/// Texts are bounded, and end where the zeros that pad them begin.
+/// Refuses a text that is too long for its field, or contains the NUL that pads fields.
 pub(crate) fn require_text(text: &str, max_bytes: usize) -> Result<()> {
     require!(
         text.len() <= max_bytes && !text.as_bytes().contains(&0),
@@ -38,7 +38,7 @@ pub(crate) fn require_text(text: &str, max_bytes: usize) -> Result<()> {
     Ok(())
 }
 
-/// `text` as a field of `N` bytes, padded with zeros.
+/// Converts `text` to a field of `N` bytes, padded with zeros.
 pub(crate) fn text<const N: usize>(text: &str) -> Result<[u8; N]> {
     require_text(text, N)?;
     let bytes = text.as_bytes();
@@ -47,8 +47,8 @@ pub(crate) fn text<const N: usize>(text: &str) -> Result<[u8; N]> {
     Ok(field)
 }
 
-/// The seeds of an account that is named by an owner and an id, apart from the account itself,
-/// which is lent to the call that the seeds sign.
+/// Seeds of a PDA that is derived from an owner and an id. They are copied from the account, so
+/// that it can be borrowed by the call that they sign.
 pub struct PdaSigner {
     prefix: &'static [u8],
     owner: Address,
