@@ -42,7 +42,7 @@ mod program {
     }
 
     /// Applies `operation` to each record's operands and writes its result.
-    fn each(records: &mut [Record], operation: impl Fn(u128, u128) -> u128) {
+    fn apply(records: &mut [Record], operation: impl Fn(u128, u128) -> u128) {
         for record in records {
             // SAFETY: the pointers come from references. The accesses are volatile so that their
             // cost is the same for every operation.
@@ -71,33 +71,33 @@ mod program {
             )
         };
         match header.operation {
-            0 => each(records, |a, b| a.wrapping_mul(b)),
-            1 => each(records, |a, b| a / b),
-            2 => each(records, |a, b| a % b),
-            3 => each(records, |a, b| (a as i128 / b as i128) as u128),
-            4 => each(records, |a, b| (a as i128 % b as i128) as u128),
-            5 => each(records, |a, b| a << (b as u32 % 128)),
-            6 => each(records, |a, b| a >> (b as u32 % 128)),
-            7 => each(records, |a, b| (a as i128 >> (b as u32 % 128)) as u128),
-            8 => each(records, |a, b| a.checked_mul(b).unwrap_or(u128::MAX)),
-            9 => each(records, |a, b| {
+            0 => apply(records, |a, b| a.wrapping_mul(b)),
+            1 => apply(records, |a, b| a / b),
+            2 => apply(records, |a, b| a % b),
+            3 => apply(records, |a, b| (a as i128 / b as i128) as u128),
+            4 => apply(records, |a, b| (a as i128 % b as i128) as u128),
+            5 => apply(records, |a, b| a << (b as u32 % 128)),
+            6 => apply(records, |a, b| a >> (b as u32 % 128)),
+            7 => apply(records, |a, b| (a as i128 >> (b as u32 % 128)) as u128),
+            8 => apply(records, |a, b| a.checked_mul(b).unwrap_or(u128::MAX)),
+            9 => apply(records, |a, b| {
                 (a as i128).checked_mul(b as i128).unwrap_or(i128::MIN) as u128
             }),
             // 32-bit arithmetic, widened: SBPF's 32-bit instructions extend the sign.
-            10 => each(records, |a, b| {
+            10 => apply(records, |a, b| {
                 u128::from((a as u32).wrapping_add(b as u32)) << 64
                     | u128::from((a as u32).wrapping_mul(b as u32))
             }),
-            11 => each(records, |a, b| {
+            11 => apply(records, |a, b| {
                 u128::from((a as u32).wrapping_sub(b as u32)) << 64
                     | (a as i32).wrapping_add(b as i32) as u128
             }),
-            12 => each(records, |a, b| a ^ b), // baseline for the costs of the others
+            12 => apply(records, |a, b| a ^ b), // baseline for the costs of the others
             // SAFETY: the test chooses operands within the buffer, and ranges that don't overlap
             // for `memcpy`.
             operation => unsafe {
                 let base = header.buffer.as_mut_ptr();
-                each(records, |a, b| {
+                apply(records, |a, b| {
                     let [to, from] = split(a).map(|at| base.add(at as usize));
                     let [n, byte] = split(b);
                     let n = n as usize;
