@@ -1,4 +1,4 @@
-//! Tokens: which mints are accepted, calls of the token programs, and the destinations of payouts.
+//! Tokens: which mints are accepted, and calls of the token programs.
 //!
 //! A token account or mint whose address is pinned by another account is not validated when it is
 //! loaded. It was validated when it was pinned, and no other account can have its address.
@@ -7,7 +7,11 @@ use anchor_lang::{
     pinocchio::instruction::InstructionAccount, prelude::*, unchecked_invoke_signed_fixed,
 };
 
-use crate::{Collateral, DriftShieldError, Vault};
+use crate::DriftShieldError;
+
+mod payout;
+
+pub use payout::*;
 
 /// Token program of a mint.
 #[pod_wrapper]
@@ -253,32 +257,6 @@ pub fn transfer(
     Ok(())
 }
 
-/// Transfers `amount`, which the vault no longer owes, out of the vault's token account.
-#[inline(never)] // one copy keeps the binary small
-pub fn pay(
-    vault: &Account<Vault>,
-    program: &Address,
-    tokens: &mut UncheckedAccount,
-    mint: &UncheckedAccount,
-    destination: &mut UncheckedAccount,
-    amount: u64,
-) -> Result<()> {
-    if 0 < amount {
-        let (authority, signer) = (vault.cpi_handle(), vault.signer());
-        let seeds = signer.seeds();
-        transfer(
-            program,
-            tokens,
-            mint,
-            destination,
-            authority,
-            &seeds,
-            amount,
-        )?;
-    }
-    vault.invariant(self::amount(tokens)?)
-}
-
 /// Mints `amount` shares.
 pub fn mint_to(
     mint: &mut UncheckedAccount,
@@ -349,60 +327,4 @@ fn invoke<const N: usize>(
     let signers = [seeds];
     let signers = if seeds.is_empty() { &[][..] } else { &signers };
     unchecked_invoke_signed_fixed(program, data, accounts, handles, signers);
-}
-
-/// Checks the destination of a payout: any account if the payee signs, else the payee's associated
-/// token account, as long as the payee owns it. The token program checks on transfer that the
-/// destination is a token account of the mint.
-pub fn require_destination(
-    payee: &UncheckedAccount,
-    destination: &UncheckedAccount,
-    program: &Address,
-    mint: &UncheckedAccount,
-) -> Result<()> {
-    if payee.account().is_signer() {
-        return Ok(());
-    }
-    let seeds = [
-        payee.address().as_ref(),
-        program.as_ref(),
-        mint.address().as_ref(),
-    ];
-    anchor_lang::find_and_verify_program_address(
-        &seeds,
-        &anchor_spl::associated_token::ID,
-        destination.address(),
-    )
-    .map_err(|_| DriftShieldError::WrongDestination)?;
-    // The owner of an associated token account can transfer its ownership.
-    let data = destination.account().try_borrow()?;
-    let owner = data.get(ACCOUNT_OWNER);
-    require!(
-        owner == Some(payee.address().as_ref()),
-        DriftShieldError::WrongDestination
-    );
-    Ok(())
-}
-
-/// Takes all of a credit, to pay it where a payout to its payee may go, and to the treasury where
-/// nobody is its payee.
-pub fn collect(
-    credit: &mut u64,
-    payee: Option<&UncheckedAccount>,
-    collateral: &Collateral,
-    destination: &UncheckedAccount,
-    program: &Address,
-    mint: &UncheckedAccount,
-) -> Result<u64> {
-    require!(0 < *credit, DriftShieldError::NothingToCollect);
-    match payee {
-        Some(payee) => require_destination(payee, destination, program, mint)?,
-        None => {
-            require!(
-                *destination.address() == collateral.treasury,
-                DriftShieldError::WrongTreasury
-            );
-        }
-    }
-    Ok(core::mem::take(credit))
 }

@@ -1,7 +1,7 @@
 use anchor_lang::prelude::*;
 use anchor_spl::token_interface::TokenInterface;
 
-use crate::{open, token, Bonded, Collateral, DriftShieldError, Model, Seat};
+use crate::{open, token, Bonded, Collateral, DriftShieldError, Model, Seat, TokenOwner};
 
 #[event_cpi]
 #[derive(Accounts)]

@@ -3,7 +3,7 @@ use anchor_spl::token_interface::TokenInterface;
 
 use crate::{
     pause, quote, token, Collateral, Config, DriftShieldError, Exposure, Model, Policy,
-    PolicyBought, PolicyTerms, Quote, Stream, Vault,
+    PolicyBought, PolicyTerms, Quote, Stream, TokenOwner, Vault,
 };
 
 #[event_cpi]

@@ -1,6 +1,6 @@
 use anchor_lang::prelude::*;
 
-use crate::{token, DriftShieldError, Vault, WithdrawCancelled, WithdrawRequest};
+use crate::{token, DriftShieldError, TokenOwner, Vault, WithdrawCancelled, WithdrawRequest};
 
 #[event_cpi]
 #[derive(Accounts)]

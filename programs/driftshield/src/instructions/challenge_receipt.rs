@@ -1,7 +1,7 @@
 use anchor_lang::prelude::*;
 use anchor_spl::token_interface::TokenInterface;
 
-use crate::{token, Collateral, DriftShieldError, Model, Receipt, ReceiptChallenged};
+use crate::{token, Collateral, DriftShieldError, Model, Receipt, ReceiptChallenged, TokenOwner};
 
 #[event_cpi]
 #[derive(Accounts)]

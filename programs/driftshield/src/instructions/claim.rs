@@ -1,7 +1,10 @@
 use anchor_lang::prelude::*;
 use anchor_spl::token_interface::TokenInterface;
 
-use crate::{token, Claimed, DriftShieldError, Market, Position};
+use crate::{
+    token::{self, Recipient},
+    Claimed, DriftShieldError, Market, Position,
+};
 
 #[event_cpi]
 #[derive(Accounts)]
@@ -28,24 +31,15 @@ pub struct Claim {
 impl Claim {
     pub fn claim(&mut self) -> Result<Claimed> {
         let paid = self.market.claim(&self.position)?;
-        if 0 < paid {
-            token::require_destination(
-                &self.owner,
-                &self.destination,
-                self.token_program.address(),
-                &self.mint,
-            )?;
-            token::transfer(
-                self.token_program.address(),
-                &mut self.vault,
-                &self.mint,
-                &mut self.destination,
-                self.market.cpi_handle(),
-                &self.market.signer().seeds(),
-                paid,
-            )?;
-        }
-        self.market.invariant(token::amount(&self.vault)?)?;
+        token::pay_to(
+            Recipient::Payee(&self.owner),
+            &self.market,
+            self.token_program.address(),
+            &mut self.vault,
+            &self.mint,
+            &mut self.destination,
+            paid,
+        )?;
         Ok(Claimed {
             market: *self.market.address(),
             market_seq: self.market.next_seq(),

@@ -1,7 +1,10 @@
 use anchor_lang::{prelude::*, AccountClose};
 use anchor_spl::token_interface::TokenInterface;
 
-use crate::{token, DriftShieldError, Exposure, Model, Policy, PolicyClaimed, Receipt, Vault};
+use crate::{
+    token::{self, Recipient},
+    DriftShieldError, Exposure, Model, Policy, PolicyClaimed, Receipt, Vault,
+};
 
 /// Accounts of `claim_policy` and `cancel_policy`, which both pay the holder. Remaining accounts of
 /// a claim: as many Final receipts as the policy's persistence, of consecutive windows in order.
@@ -50,13 +53,8 @@ impl ClaimPolicy {
             self.policy
                 .end(&mut self.vault, &mut self.exposure, &mut self.model);
         }
-        token::require_destination(
-            &self.holder,
-            &self.destination,
-            self.token_program.address(),
-            &self.mint,
-        )?;
-        token::pay(
+        token::pay_to(
+            Recipient::Payee(&self.holder),
             &self.vault,
             self.token_program.address(),
             &mut self.tokens,

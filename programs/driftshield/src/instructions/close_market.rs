@@ -58,26 +58,13 @@ impl CloseMarket {
 
     /// Sweeps the vault's balance (dust and donations) to the treasury, and closes the vault.
     fn empty_vault(&mut self) -> Result<u64> {
-        let signer = self.market.signer();
-        let swept = token::amount(&self.vault)?;
-        if 0 < swept {
-            token::transfer(
-                self.token_program.address(),
-                &mut self.vault,
-                &self.mint,
-                &mut self.treasury,
-                self.market.cpi_handle(),
-                &signer.seeds(),
-                swept,
-            )?;
-        }
-        token::close(
+        token::sweep(
+            &self.market,
             self.token_program.address(),
             &mut self.vault,
+            &self.mint,
+            &mut self.treasury,
             &mut self.creator,
-            self.market.cpi_handle(),
-            &signer.seeds(),
-        );
-        Ok(swept)
+        )
     }
 }

@@ -1,7 +1,7 @@
 use anchor_lang::prelude::*;
 use anchor_spl::token_interface::TokenInterface;
 
-use crate::{token, Collateral, DriftShieldError, Vault, VaultClosed};
+use crate::{token, Collateral, DriftShieldError, TokenOwner, Vault, VaultClosed};
 
 #[event_cpi]
 #[derive(Accounts)]
@@ -48,30 +48,21 @@ impl CloseVault {
                 donated,
             );
         }
-        let swept = token::amount(&self.tokens)?;
-        if 0 < swept {
-            token::transfer(
-                self.token_program.address(),
-                &mut self.tokens,
-                &self.mint,
-                &mut self.treasury,
-                self.vault.cpi_handle(),
-                &signer.seeds(),
-                swept,
-            )?;
-        }
-        for (program, account) in [
-            (self.token_program.address(), &mut self.tokens),
-            (self.share_token_program.address(), &mut self.escrow),
-        ] {
-            token::close(
-                program,
-                account,
-                &mut self.manager,
-                self.vault.cpi_handle(),
-                &signer.seeds(),
-            );
-        }
+        let swept = token::sweep(
+            &self.vault,
+            self.token_program.address(),
+            &mut self.tokens,
+            &self.mint,
+            &mut self.treasury,
+            &mut self.manager,
+        )?;
+        token::close(
+            self.share_token_program.address(),
+            &mut self.escrow,
+            &mut self.manager,
+            self.vault.cpi_handle(),
+            &signer.seeds(),
+        );
         Ok(VaultClosed {
             vault: *self.vault.address(),
             vault_seq: self.vault.next_seq(),

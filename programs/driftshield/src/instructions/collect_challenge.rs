@@ -1,7 +1,10 @@
 use anchor_lang::prelude::*;
 use anchor_spl::token_interface::TokenInterface;
 
-use crate::{token, ChallengeCollected, Collateral, DriftShieldError, Model, Receipt};
+use crate::{
+    token::{self, Recipient},
+    ChallengeCollected, Collateral, DriftShieldError, Model, Receipt,
+};
 
 /// Payee of a dispute's credit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, AnchorSerialize, AnchorDeserialize, IdlType)]
@@ -37,31 +40,27 @@ pub struct CollectChallenge {
 
 impl CollectChallenge {
     pub fn collect_challenge(&mut self, payee: ChallengePayee) -> Result<ChallengeCollected> {
-        let (credit, payee_account) = match payee {
-            ChallengePayee::Treasury => (&mut self.receipt.treasury_credit, None),
-            ChallengePayee::Challenger => {
-                (&mut self.receipt.challenger_credit, Some(&self.challenger))
-            }
+        let (credit, recipient) = match payee {
+            ChallengePayee::Treasury => (
+                &mut self.receipt.treasury_credit,
+                Recipient::Treasury(&self.collateral.treasury),
+            ),
+            ChallengePayee::Challenger => (
+                &mut self.receipt.challenger_credit,
+                Recipient::Payee(&self.challenger),
+            ),
         };
-        let amount = token::collect(
-            credit,
-            payee_account,
-            &self.collateral,
-            &self.destination,
-            self.token_program.address(),
-            &self.mint,
-        )?;
+        let amount = token::take_credit(credit)?;
         self.model.let_go(amount);
-        token::transfer(
+        token::pay_to(
+            recipient,
+            &self.model,
             self.token_program.address(),
             &mut self.bond_vault,
             &self.mint,
             &mut self.destination,
-            self.model.cpi_handle(),
-            &self.model.signer().seeds(),
             amount,
         )?;
-        self.model.invariant(token::amount(&self.bond_vault)?)?;
         Ok(ChallengeCollected {
             model: *self.model.address(),
             model_seq: self.model.next_seq(),

@@ -1,7 +1,10 @@
 use anchor_lang::prelude::*;
 use anchor_spl::token_interface::TokenInterface;
 
-use crate::{token, Collateral, DriftShieldError, FeesCollected, Market};
+use crate::{
+    token::{self, Recipient},
+    Collateral, DriftShieldError, FeesCollected, Market,
+};
 
 /// Payee of a market's fee.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, AnchorSerialize, AnchorDeserialize, IdlType)]
@@ -35,29 +38,27 @@ pub struct CollectFees {
 impl CollectFees {
     pub fn collect_fees(&mut self, payee: FeePayee) -> Result<FeesCollected> {
         self.market.require_settled()?;
-        let (credit, payee_account) = match payee {
-            FeePayee::Treasury => (&mut self.market.protocol_credit, None),
-            FeePayee::Creator => (&mut self.market.creator_credit, Some(&self.creator)),
+        let (credit, recipient) = match payee {
+            FeePayee::Treasury => (
+                &mut self.market.protocol_credit,
+                Recipient::Treasury(&self.collateral.treasury),
+            ),
+            FeePayee::Creator => (
+                &mut self.market.creator_credit,
+                Recipient::Payee(&self.creator),
+            ),
         };
-        let amount = token::collect(
-            credit,
-            payee_account,
-            &self.collateral,
-            &self.destination,
-            self.token_program.address(),
-            &self.mint,
-        )?;
+        let amount = token::take_credit(credit)?;
         self.market.pay(amount);
-        token::transfer(
+        token::pay_to(
+            recipient,
+            &self.market,
             self.token_program.address(),
             &mut self.vault,
             &self.mint,
             &mut self.destination,
-            self.market.cpi_handle(),
-            &self.market.signer().seeds(),
             amount,
         )?;
-        self.market.invariant(token::amount(&self.vault)?)?;
         Ok(FeesCollected {
             market: *self.market.address(),
             market_seq: self.market.next_seq(),

@@ -1,7 +1,10 @@
 use anchor_lang::prelude::*;
 use anchor_spl::token_interface::TokenInterface;
 
-use crate::{token, Collateral, DriftShieldError, ManagerFeesCollected, Vault};
+use crate::{
+    token::{self, Recipient},
+    Collateral, DriftShieldError, ManagerFeesCollected, Vault,
+};
 
 /// Payee of a part of premiums.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, AnchorSerialize, AnchorDeserialize, IdlType)]
@@ -35,19 +38,19 @@ pub struct CollectManagerFees {
 impl CollectManagerFees {
     pub fn collect_manager_fees(&mut self, payee: PremiumPayee) -> Result<ManagerFeesCollected> {
         self.vault.accrue(Clock::get()?.unix_timestamp);
-        let (credit, payee_account) = match payee {
-            PremiumPayee::Treasury => (&mut self.vault.protocol_credit, None),
-            PremiumPayee::Manager => (&mut self.vault.manager_credit, Some(&self.manager)),
+        let (credit, recipient) = match payee {
+            PremiumPayee::Treasury => (
+                &mut self.vault.protocol_credit,
+                Recipient::Treasury(&self.collateral.treasury),
+            ),
+            PremiumPayee::Manager => (
+                &mut self.vault.manager_credit,
+                Recipient::Payee(&self.manager),
+            ),
         };
-        let amount = token::collect(
-            credit,
-            payee_account,
-            &self.collateral,
-            &self.destination,
-            self.token_program.address(),
-            &self.mint,
-        )?;
-        token::pay(
+        let amount = token::take_credit(credit)?;
+        token::pay_to(
+            recipient,
             &self.vault,
             self.token_program.address(),
             &mut self.tokens,

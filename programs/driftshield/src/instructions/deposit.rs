@@ -1,7 +1,7 @@
 use anchor_lang::prelude::*;
 use anchor_spl::token_interface::TokenInterface;
 
-use crate::{pause, token, Collateral, Config, Deposited, DriftShieldError, Vault};
+use crate::{pause, token, Collateral, Config, Deposited, DriftShieldError, TokenOwner, Vault};
 
 #[event_cpi]
 #[derive(Accounts)]

@@ -3,6 +3,7 @@ use anchor_spl::token_interface::TokenInterface;
 
 use crate::{
     open, pause, token, BetPlaced, Collateral, Config, DriftShieldError, Market, Model, Position,
+    TokenOwner,
 };
 
 #[event_cpi]

@@ -3,7 +3,7 @@ use anchor_spl::token_interface::TokenInterface;
 
 use crate::{
     pause, quote_renewal, token, Collateral, Config, DriftShieldError, Exposure, Model, Policy,
-    PolicyRenewed, Vault,
+    PolicyRenewed, TokenOwner, Vault,
 };
 
 #[event_cpi]

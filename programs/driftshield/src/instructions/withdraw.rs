@@ -1,7 +1,10 @@
 use anchor_lang::{prelude::*, AccountClose};
 use anchor_spl::token_interface::TokenInterface;
 
-use crate::{token, DriftShieldError, Vault, WithdrawRequest, Withdrawn};
+use crate::{
+    token::{self, Recipient},
+    DriftShieldError, TokenOwner, Vault, WithdrawRequest, Withdrawn,
+};
 
 #[event_cpi]
 #[derive(Accounts)]
@@ -44,15 +47,8 @@ impl Withdraw {
             &signer.seeds(),
             shares,
         );
-        if 0 < amount {
-            token::require_destination(
-                &self.owner,
-                &self.destination,
-                self.token_program.address(),
-                &self.mint,
-            )?;
-        }
-        token::pay(
+        token::pay_to(
+            Recipient::Payee(&self.owner),
             vault,
             self.token_program.address(),
             &mut self.tokens,

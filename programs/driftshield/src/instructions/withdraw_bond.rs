@@ -33,16 +33,14 @@ impl WithdrawBond {
         )?;
         let amount = self.seat.release(Clock::get()?.unix_timestamp)?;
         self.model.let_go(amount);
-        token::transfer(
+        token::pay(
+            &self.model,
             self.token_program.address(),
             &mut self.bond_vault,
             &self.mint,
             &mut self.destination,
-            self.model.cpi_handle(),
-            &self.model.signer().seeds(),
             amount,
         )?;
-        self.model.invariant(token::amount(&self.bond_vault)?)?;
         Ok(BondWithdrawn {
             model: *self.model.address(),
             model_seq: self.model.next_seq(),

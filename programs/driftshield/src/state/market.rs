@@ -2,7 +2,7 @@ use anchor_lang::{prelude::*, wincode, BORSH_CONFIG};
 
 use crate::{
     math, token::PodTokenProgram, DriftShieldError, Model, PdaSigner, Position, ReceiptState,
-    MAX_FEES_BPS, MAX_HORIZON_SECS,
+    TokenOwner, MAX_FEES_BPS, MAX_HORIZON_SECS,
 };
 
 pub const MAX_THRESHOLDS: usize = 7;
@@ -293,19 +293,18 @@ impl Market {
         self.owed -= amount;
     }
 
-    /// Refuses a vault that holds less than the market owes. It may hold more: anyone can send it
-    /// tokens.
-    pub fn invariant(&self, vault_amount: u64) -> Result<()> {
-        require!(self.owed <= vault_amount, DriftShieldError::Insolvent);
-        Ok(())
-    }
-
     pub fn next_seq(&mut self) -> u64 {
         super::next(&mut self.seq)
     }
+}
 
-    /// Returns the seeds that sign for the market, the owner of its token account.
-    pub fn signer(&self) -> PdaSigner {
+impl TokenOwner for Market {
+    fn signer(&self) -> PdaSigner {
         PdaSigner::new(b"market", &self.creator, self.id, self.bump)
+    }
+
+    fn invariant(&self, balance: u64) -> Result<()> {
+        require!(self.owed <= balance, DriftShieldError::Insolvent);
+        Ok(())
     }
 }

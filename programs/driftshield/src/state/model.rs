@@ -3,7 +3,7 @@ use anchor_lang::prelude::*;
 use crate::{
     math::{Metric, PodMetric},
     token::PodTokenProgram,
-    DriftShieldError, PdaSigner, MAX_HORIZON_SECS,
+    DriftShieldError, PdaSigner, TokenOwner, MAX_HORIZON_SECS,
 };
 
 pub const MAX_ORACLES: usize = 7;
@@ -418,13 +418,6 @@ impl Model {
         self.held -= amount;
     }
 
-    /// Refuses a bond vault that holds less than it owes. It may hold more: anyone can send it
-    /// tokens.
-    pub fn invariant(&self, bond_vault_amount: u64) -> Result<()> {
-        require!(self.held <= bond_vault_amount, DriftShieldError::Insolvent);
-        Ok(())
-    }
-
     /// Records a proposed or ruled value of `window`, unless a later window has one already.
     pub fn record_latest(&mut self, window: u64, value: u64) {
         if self.latest_window <= window {
@@ -454,9 +447,15 @@ impl Model {
     pub fn next_seq(&mut self) -> u64 {
         super::next(&mut self.seq)
     }
+}
 
-    /// Returns the seeds that sign for the model, the owner of its token account.
-    pub fn signer(&self) -> PdaSigner {
+impl TokenOwner for Model {
+    fn signer(&self) -> PdaSigner {
         PdaSigner::new(b"model", &self.owner, self.id, self.bump)
+    }
+
+    fn invariant(&self, balance: u64) -> Result<()> {
+        require!(self.held <= balance, DriftShieldError::Insolvent);
+        Ok(())
     }
 }

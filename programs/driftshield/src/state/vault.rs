@@ -3,8 +3,8 @@ use anchor_lang::{bytemuck, prelude::*};
 use crate::{
     math::{self, Curve, BPS},
     token::PodTokenProgram,
-    DriftShieldError, Model, PdaSigner, Stream, WithdrawRequest, DAY_SECS, MAX_FEES_BPS,
-    MAX_PERIOD_SECS,
+    DriftShieldError, Model, PdaSigner, Stream, TokenOwner, WithdrawRequest, DAY_SECS,
+    MAX_FEES_BPS, MAX_PERIOD_SECS,
 };
 
 /// Number of buckets in a vault's ring. A premium stream ends at the end of a bucket.
@@ -558,24 +558,23 @@ impl Vault {
             .ok_or(DriftShieldError::Overflow.into())
     }
 
-    /// Refuses a vault that has locked more than its capital, or whose token account holds less
-    /// than it owes. It may hold more: anyone can send it tokens.
-    #[inline(never)] // one copy keeps the binary small
-    pub fn invariant(&self, tokens_amount: u64) -> Result<()> {
-        require!(
-            self.locked <= self.assets && self.owed()? <= tokens_amount,
-            DriftShieldError::Insolvent
-        );
-        Ok(())
-    }
-
     pub fn next_seq(&mut self) -> u64 {
         super::next(&mut self.seq)
     }
+}
 
-    /// Returns the seeds that sign for the vault, the owner of its token accounts and mint
-    /// authority of its shares.
-    pub fn signer(&self) -> PdaSigner {
+impl TokenOwner for Vault {
+    fn signer(&self) -> PdaSigner {
         PdaSigner::new(b"vault", &self.manager, self.id, self.bump)
+    }
+
+    /// Refuses, moreover, a vault that has locked more than its capital.
+    #[inline(never)] // one copy keeps the binary small
+    fn invariant(&self, balance: u64) -> Result<()> {
+        require!(
+            self.locked <= self.assets && self.owed()? <= balance,
+            DriftShieldError::Insolvent
+        );
+        Ok(())
     }
 }
