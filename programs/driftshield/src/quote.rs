@@ -254,7 +254,7 @@ impl Request<'_> {
         require!(0 < vault.assets, DriftShieldError::NoCapital);
         let locked_after = locked_before.saturating_add(cover); // a saturated sum is refused next
         require!(
-            vault.bears(locked_after),
+            vault.can_lock(locked_after),
             DriftShieldError::UtilisationTooHigh
         );
         let at_risk = self.model.at_risk.saturating_sub(self.released);

@@ -120,7 +120,7 @@ fn extensions(mint: &[u8]) -> Option<u32> {
     Some(found)
 }
 
-fn number(data: &[u8], offset: usize) -> u64 {
+fn read_u64(data: &[u8], offset: usize) -> u64 {
     data.get(offset..)
         .and_then(|data| data.first_chunk())
         .map_or(0, |bytes| u64::from_le_bytes(*bytes))
@@ -128,12 +128,12 @@ fn number(data: &[u8], offset: usize) -> u64 {
 
 /// Returns the balance of a pinned token account, in base units.
 pub fn amount(account: &UncheckedAccount) -> Result<u64> {
-    Ok(number(&account.account().try_borrow()?, ACCOUNT_AMOUNT))
+    Ok(read_u64(&account.account().try_borrow()?, ACCOUNT_AMOUNT))
 }
 
 /// Returns the number of shares that exist outside of the vault's escrow. Both accounts are pinned.
-pub fn in_hands(share_mint: &UncheckedAccount, escrow: &UncheckedAccount) -> Result<u64> {
-    let supply = number(&share_mint.account().try_borrow()?, MINT_SUPPLY);
+pub fn circulating_shares(share_mint: &UncheckedAccount, escrow: &UncheckedAccount) -> Result<u64> {
+    let supply = read_u64(&share_mint.account().try_borrow()?, MINT_SUPPLY);
     Ok(supply - amount(escrow)?) // never below 0: the balance is part of the supply
 }
 
@@ -146,7 +146,7 @@ pub fn delegated(source: &UncheckedAccount, owner: &Address, authority: &Address
     let delegate = data.get(ACCOUNT_DELEGATE).unwrap_or_default();
     let is_delegate = delegate.starts_with(&SOME) && delegate.ends_with(authority.as_ref());
     Ok(if is_owners && is_delegate {
-        number(&data, ACCOUNT_DELEGATED)
+        read_u64(&data, ACCOUNT_DELEGATED)
     } else {
         0
     })

@@ -1,7 +1,7 @@
 use anchor_lang::prelude::*;
 use anchor_spl::token_interface::TokenInterface;
 
-use crate::{open, token, Bonded, Collateral, DriftShieldError, Model, Seat, TokenOwner};
+use crate::{load_or_create, token, Bonded, Collateral, DriftShieldError, Model, Seat, TokenOwner};
 
 #[event_cpi]
 #[derive(Accounts)]
@@ -41,13 +41,13 @@ impl Bond {
         self.collateral.require_accepted(self.mint.account())?;
         let (model, oracle) = (*self.model.address(), *self.oracle.address());
         let seeds = [b"seat", model.as_ref(), oracle.as_ref(), &[bump]];
-        let mut seat: Account<Seat> = open(self.oracle.account(), &self.seat, &seeds)?;
+        let mut seat: Account<Seat> = load_or_create(self.oracle.account(), &self.seat, &seeds)?;
         if seat.seq == 0 {
             seat.model = model;
             seat.oracle = oracle;
             seat.bump = bump;
         }
-        self.model.hold(amount)?;
+        self.model.increase_held(amount)?;
         seat.add(amount);
         self.model.set_bond(index, seat.active());
 

@@ -30,7 +30,7 @@ impl ChallengeReceipt {
         self.receipt.challenge(self.challenger.address(), now)?;
         self.collateral.require_accepted(self.mint.account())?;
         let bond = self.model.challenge_bond;
-        self.model.hold(bond)?;
+        self.model.increase_held(bond)?;
         token::transfer(
             self.token_program.address(),
             &mut self.source,

@@ -43,9 +43,9 @@ impl ClaimPolicy {
             Clock::get()?.unix_timestamp < self.policy.expires_at(&self.model)?,
             DriftShieldError::PolicyExpired
         );
-        let (first_window, lowest) = self.run(receipts)?;
+        let (first_window, lowest) = self.check_run(receipts)?;
         let amount = self.policy.claim(lowest)?;
-        self.vault.lose(amount);
+        self.vault.pay_claim(amount);
         self.exposure.release(amount);
         self.model.lower_risk(amount);
         let is_over = self.policy.open_cover() == 0;
@@ -90,7 +90,7 @@ impl ClaimPolicy {
     }
 
     /// Checks the receipts of a run. Returns its first window and its lowest value.
-    fn run(&self, receipts: Vec<AccountView>) -> Result<(u64, u64)> {
+    fn check_run(&self, receipts: Vec<AccountView>) -> Result<(u64, u64)> {
         require!(
             receipts.len() == usize::from(self.policy.persistence),
             DriftShieldError::WrongRunLength

@@ -30,9 +30,9 @@ pub struct CloseVault {
 impl CloseVault {
     pub fn close_vault(&mut self) -> Result<VaultClosed> {
         let donated = token::amount(&self.escrow)?;
-        let in_hands = token::in_hands(&self.share_mint, &self.escrow)?;
+        let circulating = token::circulating_shares(&self.share_mint, &self.escrow)?;
         require!(
-            self.vault.is_empty(in_hands)
+            self.vault.is_empty(circulating)
                 && (self.manager.account().is_signer()
                     || self.vault.is_over(Clock::get()?.unix_timestamp)),
             DriftShieldError::VaultInUse

@@ -51,7 +51,7 @@ impl CollectChallenge {
             ),
         };
         let amount = token::take_credit(credit)?;
-        self.model.let_go(amount);
+        self.model.decrease_held(amount);
         token::pay_to(
             recipient,
             &self.model,

@@ -49,7 +49,7 @@ impl CollectFees {
             ),
         };
         let amount = token::take_credit(credit)?;
-        self.market.pay(amount);
+        self.market.decrease_owed(amount);
         token::pay_to(
             recipient,
             &self.market,

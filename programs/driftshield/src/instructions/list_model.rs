@@ -1,6 +1,6 @@
 use anchor_lang::prelude::*;
 
-use crate::{open, DriftShieldError, Exposure, ListingTerms, Model, ModelListed, Vault};
+use crate::{load_or_create, DriftShieldError, Exposure, ListingTerms, Model, ModelListed, Vault};
 
 #[event_cpi]
 #[derive(Accounts)]
@@ -28,7 +28,8 @@ impl ListModel {
         let now = Clock::get()?.unix_timestamp;
         let (vault, model) = (*self.vault.address(), *self.model.address());
         let seeds = [b"exposure", vault.as_ref(), model.as_ref(), &[bump]];
-        let mut exposure: Account<Exposure> = open(self.manager.account(), &self.exposure, &seeds)?;
+        let mut exposure: Account<Exposure> =
+            load_or_create(self.manager.account(), &self.exposure, &seeds)?;
         exposure.list(&self.vault, &self.model, &terms, now)?;
         self.vault.listings = self.vault.listings.wrapping_add(1);
         if exposure.is_new() {

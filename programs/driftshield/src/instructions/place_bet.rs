@@ -2,8 +2,8 @@ use anchor_lang::prelude::*;
 use anchor_spl::token_interface::TokenInterface;
 
 use crate::{
-    open, pause, token, BetPlaced, Collateral, Config, DriftShieldError, Market, Model, Position,
-    TokenOwner,
+    load_or_create, pause, token, BetPlaced, Collateral, Config, DriftShieldError, Market, Model,
+    Position, TokenOwner,
 };
 
 #[event_cpi]
@@ -113,7 +113,8 @@ impl PlaceBet {
     fn position(&mut self, bump: u8) -> Result<Account<Position>> {
         let (market, owner) = (*self.market.address(), *self.bettor.address());
         let seeds = [b"position", market.as_ref(), owner.as_ref(), &[bump]];
-        let mut position: Account<Position> = open(self.bettor.account(), &self.position, &seeds)?;
+        let mut position: Account<Position> =
+            load_or_create(self.bettor.account(), &self.position, &seeds)?;
         if position.is_new() {
             position.market = market;
             position.owner = owner;

@@ -1,6 +1,6 @@
 use anchor_lang::prelude::*;
 
-use crate::{open, token, DriftShieldError, Vault, WithdrawRequest, WithdrawRequested};
+use crate::{load_or_create, token, DriftShieldError, Vault, WithdrawRequest, WithdrawRequested};
 
 #[event_cpi]
 #[derive(Accounts)]
@@ -35,7 +35,7 @@ impl RequestWithdraw {
         let (vault_address, owner) = (*vault.address(), *self.owner.address());
         let seeds = [b"withdraw", vault_address.as_ref(), owner.as_ref(), &[bump]];
         let mut request: Account<WithdrawRequest> =
-            open(self.owner.account(), &self.request, &seeds)?;
+            load_or_create(self.owner.account(), &self.request, &seeds)?;
         vault.accrue(Clock::get()?.unix_timestamp);
         if request.is_new() {
             request.vault = vault_address;

@@ -1,7 +1,7 @@
 use anchor_lang::prelude::*;
 
 use crate::{
-    open, require_text, DriftShieldError, Model, ModelStatus, Receipt, ReceiptState,
+    load_or_create, require_text, DriftShieldError, Model, ModelStatus, Receipt, ReceiptState,
     ReceiptSubmitted, Seat, URI_BYTES,
 };
 
@@ -90,7 +90,8 @@ impl SubmitReceipt {
     fn receipt(&mut self, window: u64, bump: u8) -> Result<Account<Receipt>> {
         let (model, payer) = (*self.model.address(), *self.oracle.address());
         let seeds = [b"receipt", model.as_ref(), &window.to_le_bytes(), &[bump]];
-        let mut receipt: Account<Receipt> = open(self.oracle.account(), &self.receipt, &seeds)?;
+        let mut receipt: Account<Receipt> =
+            load_or_create(self.oracle.account(), &self.receipt, &seeds)?;
         if receipt.is_new() {
             require!(
                 self.model.status == ModelStatus::Active || 0 < self.model.exposure,

@@ -32,7 +32,7 @@ impl WithdrawBond {
             &self.mint,
         )?;
         let amount = self.seat.release(Clock::get()?.unix_timestamp)?;
-        self.model.let_go(amount);
+        self.model.decrease_held(amount);
         token::pay(
             &self.model,
             self.token_program.address(),

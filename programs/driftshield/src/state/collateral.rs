@@ -94,7 +94,7 @@ impl Collateral {
     }
 
     pub fn next_seq(&mut self) -> u64 {
-        super::next(&mut self.seq)
+        super::next_seq(&mut self.seq)
     }
 
     /// Returns the seeds that sign for the collateral, the owner of its treasury.

@@ -117,14 +117,14 @@ impl Exposure {
     /// Whether no cover can be sold on the listing any more, or no shareholder is left whose
     /// capital could back it. `circulating` is the number of the vault's shares outside of its
     /// escrow.
-    pub fn is_dead(&self, vault: &Vault, model: &Model, in_hands: u64, now: i64) -> bool {
+    pub fn is_dead(&self, vault: &Vault, model: &Model, circulating: u64, now: i64) -> bool {
         self.cap == 0
             || model.status == ModelStatus::Retired
             || model.version != self.model_version
-            || vault.is_abandoned(in_hands, self.listed_at, now)
+            || vault.is_abandoned(circulating, self.listed_at, now)
     }
 
     pub fn next_seq(&mut self) -> u64 {
-        super::next(&mut self.seq)
+        super::next_seq(&mut self.seq)
     }
 }

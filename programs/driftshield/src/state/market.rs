@@ -283,18 +283,18 @@ impl Market {
             math::payout(position.stakes[outcome], self.pools[outcome], self.winnings)
                 .ok_or(DriftShieldError::Overflow)?
         };
-        self.pay(payout);
+        self.decrease_owed(payout);
         self.positions -= 1;
         Ok(payout)
     }
 
     /// Subtracts `amount`, which is about to leave the vault, from what the market owes.
-    pub fn pay(&mut self, amount: u64) {
+    pub fn decrease_owed(&mut self, amount: u64) {
         self.owed -= amount;
     }
 
     pub fn next_seq(&mut self) -> u64 {
-        super::next(&mut self.seq)
+        super::next_seq(&mut self.seq)
     }
 }
 

@@ -3,9 +3,9 @@
 mod collateral;
 mod config;
 mod exposure;
+mod load_or_create;
 mod market;
 mod model;
-mod open;
 mod policy;
 mod position;
 mod receipt;
@@ -13,7 +13,7 @@ mod seat;
 mod vault;
 mod withdraw_request;
 
-pub(crate) use open::open;
+pub(crate) use load_or_create::load_or_create;
 pub use {
     collateral::*, config::*, exposure::*, market::*, model::*, policy::*, position::*, receipt::*,
     seat::*, vault::*, withdraw_request::*,
@@ -24,7 +24,7 @@ use anchor_lang::{accounts::SlabSchema, bytemuck::Pod, prelude::*};
 use crate::DriftShieldError;
 
 /// Returns the number of the account's next event, counted from 1.
-pub(crate) fn next(seq: &mut u64) -> u64 {
+pub(crate) fn next_seq(seq: &mut u64) -> u64 {
     *seq = seq.wrapping_add(1); // once per transaction: 2⁶⁴ is never reached
     *seq
 }

@@ -405,7 +405,7 @@ impl Model {
     }
 
     /// Adds `amount`, which enters the bond vault, to what the vault owes.
-    pub fn hold(&mut self, amount: u64) -> Result<()> {
+    pub fn increase_held(&mut self, amount: u64) -> Result<()> {
         self.held = self
             .held
             .checked_add(amount)
@@ -414,7 +414,7 @@ impl Model {
     }
 
     /// Subtracts `amount`, which is about to leave the bond vault, from what the vault owes.
-    pub fn let_go(&mut self, amount: u64) {
+    pub fn decrease_held(&mut self, amount: u64) {
         self.held -= amount;
     }
 
@@ -445,7 +445,7 @@ impl Model {
     }
 
     pub fn next_seq(&mut self) -> u64 {
-        super::next(&mut self.seq)
+        super::next_seq(&mut self.seq)
     }
 }
 

@@ -32,6 +32,6 @@ impl Position {
     }
 
     pub fn next_seq(&mut self) -> u64 {
-        super::next(&mut self.seq)
+        super::next_seq(&mut self.seq)
     }
 }

@@ -311,6 +311,6 @@ impl Receipt {
     }
 
     pub fn next_seq(&mut self) -> u64 {
-        super::next(&mut self.seq)
+        super::next_seq(&mut self.seq)
     }
 }

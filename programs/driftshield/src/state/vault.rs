@@ -380,7 +380,7 @@ impl Vault {
     /// Whether cover may lock `locked` in total. If that is more than now, the limit applies to the
     /// capital without pending withdrawals, and an announced limit applies too if it is lower: a
     /// purchase never delays a withdrawal that was requested before it.
-    pub fn bears(&self, locked: u64) -> bool {
+    pub fn can_lock(&self, locked: u64) -> bool {
         let mut assets = self.assets;
         let mut max_utilisation_bps = self.terms.max_utilisation_bps;
         if self.locked < locked {
@@ -407,11 +407,11 @@ impl Vault {
     /// Unlocks `cover` that was paid, or that an ended policy no longer needs.
     pub fn unlock(&mut self, cover: u64) {
         self.locked -= cover;
-        self.release_orphans();
+        self.release_orphaned_assets();
     }
 
     /// Pays a claim of `amount`, which is locked, out of the capital.
-    pub fn lose(&mut self, amount: u64) {
+    pub fn pay_claim(&mut self, amount: u64) {
         self.assets -= amount;
         self.unlock(amount);
     }
@@ -478,7 +478,7 @@ impl Vault {
         let (paid, shares) = if value <= free {
             (value, request.shares)
         } else {
-            Self::part_of(value, request.shares, free)?
+            Self::partial_payment(value, request.shares, free)?
         };
         let left = request.shares - shares;
         // Rounded up: the rest and the payment together are at most the value. The request has
@@ -489,14 +489,14 @@ impl Vault {
         request.shares = left;
         self.assets -= paid; // at most the free capital
         self.end_escrow(shares, shares);
-        self.release_orphans();
+        self.release_orphaned_assets();
         Ok((paid, shares))
     }
 
     /// Returns the largest payment for a whole number of `shares` that is at most `free`, which is
     /// less than `value`, and the fewest shares that yield it. Each of many small payments thereby
     /// costs the owner less than one share and one base unit.
-    fn part_of(value: u64, shares: u64, free: u64) -> Result<(u64, u64)> {
+    fn partial_payment(value: u64, shares: u64, free: u64) -> Result<(u64, u64)> {
         let overflow = DriftShieldError::Overflow;
         let most = math::mul_div(shares, free, value).ok_or(overflow)?;
         let paid = math::mul_div(value, most, shares).ok_or(overflow)?;
@@ -513,7 +513,7 @@ impl Vault {
 
     /// Credits the remaining assets to the treasury once there are no shares and nothing is locked.
     /// They are profits in which the withdrawn shares had no part.
-    fn release_orphans(&mut self) {
+    fn release_orphaned_assets(&mut self) {
         if self.shares == 0 && self.locked == 0 {
             self.protocol_credit += core::mem::take(&mut self.assets); // parts of one balance
         }
@@ -529,19 +529,19 @@ impl Vault {
     /// Whether nobody has a claim on the vault's capital. `circulating` is the number of shares
     /// outside of the escrow. It can be lower than the vault's own count: holders may burn shares,
     /// or send them to the escrow without a request.
-    fn is_nobodys(&self, in_hands: u64) -> bool {
-        in_hands == 0 && self.requests == 0
+    fn is_unowned(&self, circulating: u64) -> bool {
+        circulating == 0 && self.requests == 0
     }
 
     /// Whether nobody has a claim on the vault's capital at `now`, although the manager has had the
     /// notice period since `since` to attract deposits.
-    pub fn is_abandoned(&self, in_hands: u64, since: i64, now: i64) -> bool {
-        self.is_nobodys(in_hands) && self.notice_end(since) <= now
+    pub fn is_abandoned(&self, circulating: u64, since: i64, now: i64) -> bool {
+        self.is_unowned(circulating) && self.notice_end(since) <= now
     }
 
     /// Whether nothing depends on the vault.
-    pub fn is_empty(&self, in_hands: u64) -> bool {
-        self.is_nobodys(in_hands) && self.exposures == 0 && self.policies == 0
+    pub fn is_empty(&self, circulating: u64) -> bool {
+        self.is_unowned(circulating) && self.exposures == 0 && self.policies == 0
     }
 
     /// Whether the notice period since the vault's creation is over, so that anyone may close it if
@@ -559,7 +559,7 @@ impl Vault {
     }
 
     pub fn next_seq(&mut self) -> u64 {
-        super::next(&mut self.seq)
+        super::next_seq(&mut self.seq)
     }
 }
 

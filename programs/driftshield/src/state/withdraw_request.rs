@@ -29,6 +29,6 @@ impl WithdrawRequest {
     }
 
     pub fn next_seq(&mut self) -> u64 {
-        super::next(&mut self.seq)
+        super::next_seq(&mut self.seq)
     }
 }

@@ -7,7 +7,7 @@ use anchor_lang::{accounts::SlabSchema, bytemuck::Pod, prelude::*, Discriminator
 
 /// Loads the account at `account`, whose seeds and bump are already verified. Creates it, filled
 /// with zeros, at `payer`'s expense if it doesn't exist.
-pub fn open<T: Pod + SlabSchema + Discriminator>(
+pub fn load_or_create<T: Pod + SlabSchema + Discriminator>(
     payer: &AccountView,
     account: &UncheckedAccount,
     seeds: &[&[u8]],
