@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn beyond_the_kink_the_mean_is_taken_of_two_pieces() {
+    fn beyond_the_kink_both_slopes_are_charged() {
         // Given a year, no other cost, and cover of the whole capital
         let whole = Premium {
             base_bps: 0,
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_split_purchase_costs_the_same_but_for_rounding() {
+    fn a_split_purchase_costs_the_same_except_for_rounding() {
         let whole = premium(900_000_000, 50_000_000).charge().unwrap();
         let parts: u64 = (0..100)
             .map(|part| {
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn the_largest_numbers_fit_or_are_refused() {
+    fn the_largest_numbers_fit_or_are_none() {
         let largest = Premium {
             cover: u64::MAX,
             base_bps: u16::MAX,
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn a_drift_beyond_all_metrics_is_refused() {
+    fn a_drift_beyond_all_metrics_is_none() {
         let beyond = Premium {
             risk_slope_bps: u16::MAX,
             drift: u64::MAX,
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_free() {
+    fn a_premium_is_at_least_one_base_unit() {
         let least = Premium {
             cover: 1,
             base_bps: 0,
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn cover_is_worth_at_least_a_unit_and_at_most_all_of_it() {
+    fn a_policy_is_worth_at_least_one_base_unit_and_at_most_its_cover() {
         assert_eq!(worth(1_000, 200, 600, 200), 1);
         assert_eq!(worth(1_000, 200, 600, 599), 997);
         assert_eq!(worth(1_000, 200, 600, 600), 1_000);

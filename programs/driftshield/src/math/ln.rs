@@ -15,8 +15,8 @@ const LN_2: u64 = ln_fraction(2, 1);
 const CELL_BITS: u32 = 7;
 const CELLS: usize = 1 << CELL_BITS;
 /// Low bits of a Q29 number in [1, 2): its offset inside its cell.
-const PLACE_BITS: u32 = BITS - CELL_BITS;
-const HALF_CELL: i64 = 1 << (PLACE_BITS - 1);
+const OFFSET_BITS: u32 = BITS - CELL_BITS;
+const HALF_CELL: i64 = 1 << (OFFSET_BITS - 1);
 
 /// Constants of a cell: its centre's logarithm (Q29) and reciprocal (Q30).
 #[derive(Clone, Copy)]
@@ -65,10 +65,10 @@ pub fn ln_ratio(high: u64, low: u64) -> u64 {
 /// 2⁻⁸, the omitted cubic term is below 2·10⁻⁸; three roundings add 5·10⁻⁹.
 #[inline(always)]
 pub fn ln(x: u64) -> u64 {
-    let cell = TABLE[(x >> PLACE_BITS) as usize % CELLS];
-    let place = (x & ((1 << PLACE_BITS) - 1)) as i64 - HALF_CELL;
+    let cell = TABLE[(x >> OFFSET_BITS) as usize % CELLS];
+    let offset = (x & ((1 << OFFSET_BITS) - 1)) as i64 - HALF_CELL;
     // abs(offset) ≤ 2²¹ and the inverse is below 2³⁰, so abs(u) ≤ 2²¹.
-    let u = place.wrapping_mul(i64::from(cell.inverse)) >> 30;
+    let u = offset.wrapping_mul(i64::from(cell.inverse)) >> 30;
     let half_square = u.wrapping_mul(u) >> (BITS + 1);
     // Never negative, although ln 1 is 0: to the left of a centre the omitted cubic term is
     // negative, so ln 1 evaluates to 2·10⁻⁸.

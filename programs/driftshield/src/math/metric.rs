@@ -230,10 +230,10 @@ const CHI_SQUARED: [u64; 15] = [
 const Z_SQUARED: u64 = 13_245_575_286;
 
 /// ln(2 · 366 / 0.05) / 2, in units of 10⁻⁹, rounded up.
-const KOLMOGOROV: u64 = 4_795_756_394;
+const KOLMOGOROV_SMIRNOV_FACTOR: u64 = 4_795_756_394;
 
 /// 1 / (8 ln 2), in units of 10⁻⁹, rounded up.
-const EIGHTH_OF_A_BIT: u64 = 180_336_881;
+const INVERSE_8_LN_2: u64 = 180_336_881;
 
 /// Returns the noise floor in micro-units: the smallest drift that is distinguished from sampling
 /// noise, where `min_samples` rows are drawn from the distribution of `reference`. `min_samples` is
@@ -248,8 +248,8 @@ pub fn noise_floor(metric: Metric, reference: &[u32], min_samples: u64) -> u64 {
     // In units of 10⁻¹², whose root is a micro-unit.
     let factor = match metric {
         Metric::Psi => chi_squared * 1_000,
-        Metric::JensenShannon => (chi_squared * EIGHTH_OF_A_BIT).div_ceil(MICRO),
-        Metric::KolmogorovSmirnov => KOLMOGOROV * 1_000,
+        Metric::JensenShannon => (chi_squared * INVERSE_8_LN_2).div_ceil(MICRO),
+        Metric::KolmogorovSmirnov => KOLMOGOROV_SMIRNOV_FACTOR * 1_000,
         Metric::TotalVariation => chi_squared * 1_000 / 4,
         Metric::ErrorRate => error_variance(reference[1].into(), m, min_samples),
     };
@@ -265,18 +265,19 @@ pub fn noise_floor(metric: Metric, reference: &[u32], min_samples: u64) -> u64 {
 /// predictions, but at least min(20/`min_samples`, ½).
 fn error_variance(wrong: u64, m: u64, min_samples: u64) -> u64 {
     let (wrong, m, min_samples) = (u128::from(wrong), u128::from(m), u128::from(min_samples));
-    let (least, of) = if min_samples < 40 {
+    // p as a fraction.
+    let (least, least_of) = if min_samples < 40 {
         (1, 2)
     } else {
         (20, min_samples)
     };
-    let (p, of) = if wrong * of < least * m {
-        (least, of)
+    let (p, whole) = if wrong * least_of < least * m {
+        (least, least_of)
     } else {
         (wrong, m)
     };
-    // z² is below 2³⁴, p below 2³², the denominator at most 2³⁶.
-    let variance = (u128::from(Z_SQUARED) * 1_000 * p * (of - p)).div_ceil(of * of);
+    // z² is below 2³⁴, p below 2³², `whole` at most 2³⁶.
+    let variance = (u128::from(Z_SQUARED) * 1_000 * p * (whole - p)).div_ceil(whole * whole);
     variance as u64 // at most z²/4
 }
 
@@ -331,7 +332,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn equal_shares_do_not_drift() {
+    fn equal_shares_have_no_drift() {
         for metric in [
             Metric::Psi,
             Metric::JensenShannon,
@@ -344,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn shares_that_a_reader_can_check() {
+    fn drift_equals_values_worked_out_by_hand() {
         // From 50:50 to 75:25.
         let (reference, current) = ([50, 50], [300, 100]);
         assert_eq!(drift(Metric::Psi, &reference, &current), 274_653); // ln 3 / 4

@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_fee_is_the_floored_share_of_any_amount() {
+    fn a_fee_is_rounded_down_for_any_amount() {
         for amount in [0, 1, 49, 50, 9_999, 10_000, 10_001, u64::MAX - 1, u64::MAX] {
             for bps in [0, 1, 200, 1_999, 2_000, 10_000] {
                 let exact = u128::from(amount) * u128::from(bps) / 10_000;
@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_told() {
+    fn overflow_is_none_and_a_multiple_saturates() {
         assert_eq!(mul_div(u64::MAX, u64::MAX, u64::MAX), Some(u64::MAX));
         assert_eq!(mul_div(u64::MAX, 2, 1), None);
         assert_eq!(mul_div(1, 1, 0), None);

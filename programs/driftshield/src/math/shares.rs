@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_deposit_is_never_worth_more_than_it_was() {
+    fn a_deposit_never_gains_value() {
         let amounts = [1, 2, 999, 1_000_000, 1 << 40, (1 << 53) - 1];
         for supply in [0, 1, 1_000, 999_999_937, 1 << 50] {
             for assets in [0, 1, 7, 1_000_003, 1 << 40] {
@@ -55,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn the_largest_numbers_are_told_or_refused() {
+    fn the_largest_numbers_are_exact_or_none() {
         assert_eq!(shares_for(u64::MAX, u64::MAX, 0), None);
         assert_eq!(shares_for(u64::MAX, u64::MAX, u64::MAX), None);
         assert_eq!(shares_for(u64::MAX, 0, u64::MAX), Some(999));
