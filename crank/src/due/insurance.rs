@@ -188,7 +188,7 @@ fn fees(state: &State, of: &VaultState) -> Vec<Action> {
 fn closure(state: &State, of: &VaultState) -> Option<Action> {
     let vault = &of.vault;
     let is_due = vault.is_empty(of.in_hands?)
-        && vault.is_over(state.now)
+        && vault.is_notice_over(state.now)
         && vault.protocol_credit == 0
         && vault.manager_credit == 0;
     let close = || instruction::close_vault(of.address, vault, false);

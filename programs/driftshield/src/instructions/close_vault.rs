@@ -34,7 +34,7 @@ impl CloseVault {
         require!(
             self.vault.is_empty(circulating)
                 && (self.manager.account().is_signer()
-                    || self.vault.is_over(Clock::get()?.unix_timestamp)),
+                    || self.vault.is_notice_over(Clock::get()?.unix_timestamp)),
             DriftShieldError::VaultInUse
         );
         require!(self.vault.manager_credit == 0, DriftShieldError::FeesLeft);

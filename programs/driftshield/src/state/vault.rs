@@ -546,7 +546,7 @@ impl Vault {
 
     /// Whether the notice period since the vault's creation is over, so that anyone may close it if
     /// it is empty.
-    pub fn is_over(&self, now: i64) -> bool {
+    pub fn is_notice_over(&self, now: i64) -> bool {
         self.notice_end(self.created_at) <= now
     }
 

@@ -86,7 +86,7 @@ impl Backing {
         if 0 < vault.manager_credit {
             state += ", fees left";
         }
-        if !vault.is_over(now) {
+        if !vault.is_notice_over(now) {
             state += ", in its notice";
         }
         state
