@@ -166,7 +166,7 @@ fn windows_until(model: &Model, time: i64) -> u64 {
 pub fn awaited(state: &ModelState, oracle: &Address, now: i64) -> Vec<u64> {
     let model = &state.model;
     let index = model.oracle_index(oracle);
-    let Some(index) = index.filter(|&index| model.counts(index)) else {
+    let Some(index) = index.filter(|&index| model.seat_counts(index)) else {
         return vec![];
     };
     let opens = model.status == ModelStatus::Active || 0 < model.exposure;

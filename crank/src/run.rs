@@ -254,7 +254,7 @@ impl Oracle {
         let (model, address) = (&state.model, state.address);
         let standing = match model.oracle_index(key) {
             None => Standing::NotListed,
-            Some(index) if model.counts(index) => Standing::Counts,
+            Some(index) if model.seat_counts(index) => Standing::Counts,
             Some(_) => Standing::Unbonded,
         };
         if self.standing.replace(standing) == Some(standing) {

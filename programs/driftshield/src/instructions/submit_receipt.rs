@@ -51,7 +51,10 @@ impl SubmitReceipt {
             DriftShieldError::ReceiptNotCollecting
         );
         self.require_submit_period(window, now)?;
-        require!(self.model.counts(index), DriftShieldError::SeatDoesNotCount);
+        require!(
+            self.model.seat_counts(index),
+            DriftShieldError::SeatDoesNotCount
+        );
         let mut seat = self.seat()?;
 
         let (submission, samples) = self.model.drift(&counts, self.model.min_samples)?;

@@ -331,7 +331,7 @@ impl Model {
 
     /// Whether the seat of the oracle at `index` counts: its bond, less what is unbonding, is at
     /// least `min_bond`.
-    pub fn counts(&self, index: usize) -> bool {
+    pub fn seat_counts(&self, index: usize) -> bool {
         self.min_bond <= self.bonds[index]
     }
 
@@ -347,7 +347,7 @@ impl Model {
         let mut counting = [0; MAX_ORACLES];
         let mut seats = 0;
         for index in 0..usize::from(self.oracle_count) {
-            if self.counts(index) {
+            if self.seat_counts(index) {
                 counting[seats] = self.bonds[index].min(self.slash_amount);
                 seats += 1;
             }

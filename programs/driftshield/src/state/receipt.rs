@@ -135,7 +135,7 @@ impl Receipt {
 
     /// Whether a quorum has submitted, and so has every seat that counts.
     fn is_complete(&self, model: &Model) -> bool {
-        let awaited = |oracle: usize| model.counts(oracle) && !self.has_submitted(oracle);
+        let awaited = |oracle: usize| model.seat_counts(oracle) && !self.has_submitted(oracle);
         self.has_quorum(model) && !(0..usize::from(model.oracle_count)).any(awaited)
     }
 
