@@ -177,8 +177,8 @@ pub fn open(
     Ok(())
 }
 
-/// Creates the SPL Token mint at the PDA of `[seed, authority]`. `authority` is its mint authority;
-/// it has no freeze authority.
+/// Creates the SPL Token mint at the PDA of `[seed, authority]`, with `authority` as mint authority
+/// and no freeze authority.
 pub fn open_mint(
     payer: &AccountView,
     mint: &mut UncheckedAccount,

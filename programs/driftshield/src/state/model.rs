@@ -358,8 +358,8 @@ impl Model {
         }
         let counting = &mut counting[..seats];
         counting.sort_unstable();
-        let bending = usize::from(self.quorum).div_ceil(2);
-        let cost: u128 = counting[..bending]
+        let decisive = usize::from(self.quorum).div_ceil(2);
+        let cost: u128 = counting[..decisive]
             .iter()
             .map(|&bond| u128::from(bond))
             .sum();

@@ -146,7 +146,7 @@ impl Policy {
 
     /// Takes the refund of a cancellation out of the streams and returns it: what is unused, less
     /// the cancel fee, less what the policy was paid. A payment reduces the refund rather than
-    /// excluding it: otherwise anyone could void a refund by claiming a single base unit.
+    /// voiding it: otherwise anyone could void it by claiming a single base unit.
     pub fn cancel(&self, vault: &mut Vault, now: i64) -> u64 {
         let kept_bps = math::BPS as u16 - self.cancel_fee_bps;
         let mut refund = 0;

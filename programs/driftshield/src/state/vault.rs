@@ -1,18 +1,20 @@
+mod streams;
+
 use anchor_lang::{bytemuck, prelude::*};
 
 use crate::{
     math::{self, Curve, BPS},
     token::PodTokenProgram,
-    DriftShieldError, Model, PdaSigner, Stream, TokenOwner, WithdrawRequest, DAY_SECS,
-    MAX_FEES_BPS, MAX_PERIOD_SECS,
+    DriftShieldError, Model, PdaSigner, TokenOwner, WithdrawRequest, DAY_SECS, MAX_FEES_BPS,
+    MAX_PERIOD_SECS,
 };
 
 /// Number of buckets in a vault's ring. A premium stream ends at the end of a bucket.
 pub const BUCKETS: usize = 64;
 /// Longest cooldown: fits a model with the longest window and the longest periods.
 pub const MAX_COOLDOWN_SECS: i64 = 31 * DAY_SECS + 3 * MAX_PERIOD_SECS;
-/// Time after the cooldown until changed terms and listings take effect, in seconds. Whoever
-/// disagrees can leave before.
+/// Time after the cooldown until changed terms and listings take effect, in seconds. Liquidity
+/// providers who disagree can leave before.
 pub const NOTICE_SECS: i64 = DAY_SECS;
 /// Smallest `max_utilisation_bps` of a vault.
 const MIN_MAX_UTILISATION_BPS: u16 = 5_000;
@@ -133,14 +135,13 @@ pub struct VaultTerms {
     pub max_duration_secs: i64,
     /// Rate that is charged at any utilisation and drift.
     pub base_bps: u16,
-    /// Additional rate at the kink; below it in proportion.
+    /// Rate added at the kink, in proportion below it.
     pub slope1_bps: u16,
-    /// Further rate at full utilisation, in addition to `slope1_bps`; between the kink and there in
-    /// proportion.
+    /// Rate added at full utilisation on top of `slope1_bps`, in proportion above the kink.
     pub slope2_bps: u16,
     /// Utilisation at which the slope changes, above 0 and below 10 000.
     pub kink_bps: u16,
-    /// Additional rate if the model has drifted to the trigger; below it in proportion.
+    /// Rate added if the model has drifted to the trigger, in proportion below it.
     pub risk_slope_bps: u16,
     /// Largest part of the capital that cover may lock, 5 000 to 10 000. The lower bound limits how
     /// much capital cover can hold back from liquidity providers who leave: at most twice the
@@ -251,120 +252,7 @@ impl Vault {
         Ok(())
     }
 
-    // Streams.
-
-    /// Accrues the vault up to `now`: streamed premium becomes capital, or the treasury's credit if
-    /// there are no shares; announced terms take effect when due.
-    pub fn accrue(&mut self, now: i64) {
-        let now = now.max(self.accrued_at); // never back in time
-        if 0 < self.terms_at && self.terms_at <= now {
-            self.terms = self.next_terms;
-            self.terms_at = 0;
-        }
-        let (streamed, rate) = self.stream_until(now);
-        self.accrued_at = now;
-        let mut earned = self.unearned; // includes rounding remainders once all streams have ended
-        self.fraction = 0;
-        if 0 < rate {
-            // Streams never yield more than was paid for them.
-            earned = earned.min((streamed >> RATE_BITS) as u64);
-            self.fraction = streamed as u32;
-        }
-        self.unearned -= earned;
-        // Sums of parts of the token account's balance.
-        if self.shares == 0 {
-            self.protocol_credit += earned;
-        } else {
-            self.assets += earned;
-        }
-    }
-
-    /// Ends streams bucket by bucket up to `now`. Returns what has streamed, in 2⁻³² base units,
-    /// and the rate at `now`.
-    fn stream_until(&mut self, now: i64) -> (u128, u128) {
-        let mut streamed = u128::from(self.fraction);
-        let mut rate = self.rate.get();
-        let mut at = self.accrued_at;
-        let mut bucket = self.bucket(at) + 1;
-        // Every stream ends within the ring, so the rate reaches 0 after at most one round.
-        while 0 < rate && at < now {
-            let end = bucket * self.bucket_secs;
-            let until = end.min(now);
-            streamed += rate * (until - at) as u128; // below the unearned premium, scaled
-            at = until;
-            if end <= now {
-                let ends = &mut self.ends[bucket as usize % BUCKETS];
-                rate = rate.saturating_sub(ends.get());
-                *ends = PodU128::ZERO;
-                bucket += 1;
-            }
-        }
-        self.rate = rate.into();
-        (streamed, rate)
-    }
-
-    /// Returns the number of the bucket in which `at` lies. Divides unsigned numbers, as SBPF has
-    /// no signed division; neither number is negative.
-    fn bucket(&self, at: i64) -> i64 {
-        (at as u64 / self.bucket_secs as u64) as i64
-    }
-
-    /// Returns the end of the bucket in which `end` lies. The stream of a term that ends at `end`
-    /// runs until then.
-    pub fn stream_end(&self, end: i64) -> i64 {
-        (self.bucket(end) + 1) * self.bucket_secs
-    }
-
-    /// Whether the stream of a term until `end` fits the ring at `now`.
-    pub fn has_bucket(&self, end: i64, now: i64) -> bool {
-        self.bucket(end) + 1 - self.bucket(now) <= BUCKETS as i64
-    }
-
-    /// Starts to stream `part` of a premium over a term that ends at `end`. The vault must be
-    /// accrued.
-    fn begin_stream(&mut self, part: u64, end: i64) -> Stream {
-        let start = self.accrued_at;
-        let stream_end = self.stream_end(end);
-        let rate = (u128::from(part) << RATE_BITS) / (stream_end - start) as u128;
-        self.unearned += part;
-        self.rate += rate;
-        let ends = &mut self.ends[self.bucket(stream_end) as usize % BUCKETS];
-        *ends += rate;
-        Stream {
-            rate: rate.into(),
-            part,
-            start,
-            end,
-        }
-    }
-
-    /// Takes `refund` out of what is left of `stream`. The vault must be accrued.
-    pub fn cut_stream(&mut self, stream: &Stream, refund: u64) {
-        let stream_end = self.stream_end(stream.end);
-        let left = (stream_end - self.accrued_at) as u128; // above 0: there is something to refund
-        let cut = (u128::from(refund) << RATE_BITS)
-            .div_ceil(left)
-            .min(stream.rate.get());
-        self.unearned -= refund; // part of it
-        self.rate -= cut;
-        let ends = &mut self.ends[self.bucket(stream_end) as usize % BUCKETS];
-        *ends -= cut;
-    }
-
-    /// Splits a premium into the protocol's part, the manager's part, and the rest, which streams.
-    pub fn split_premium(&self, premium: u64) -> (u64, u64, u64) {
-        let protocol = math::fee(premium, self.protocol_fee_bps);
-        let manager = math::fee(premium, self.manager_fee_bps);
-        (protocol, manager, premium - protocol - manager)
-    }
-
-    /// Accounts for the parts of a paid premium: credits the protocol's and the manager's, and
-    /// streams the rest over a term until `end`.
-    pub fn sell(&mut self, protocol: u64, manager: u64, streamed: u64, end: i64) -> Stream {
-        self.protocol_credit += protocol;
-        self.manager_credit += manager;
-        self.begin_stream(streamed, end)
-    }
+    // Capital.
 
     /// Refuses a buyer who is an insider of the model or the vault's manager.
     pub fn require_outsider(&self, holder: &Address, model: &Model) -> Result<()> {
@@ -374,8 +262,6 @@ impl Vault {
         );
         Ok(())
     }
-
-    // Capital.
 
     /// Whether cover may lock `locked` in total. If that is more than now, the limit applies to the
     /// capital without pending withdrawals, and an announced limit applies too if it is lower: a
@@ -568,7 +454,7 @@ impl TokenOwner for Vault {
         PdaSigner::new(b"vault", &self.manager, self.id, self.bump)
     }
 
-    /// Refuses, moreover, a vault that has locked more than its capital.
+    /// Also refuses a vault that has locked more than its capital.
     #[inline(never)] // one copy keeps the binary small
     fn invariant(&self, balance: u64) -> Result<()> {
         require!(
