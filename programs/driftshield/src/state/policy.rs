@@ -145,8 +145,8 @@ impl Policy {
     // Ends.
 
     /// Takes the refund of a cancellation out of the streams and returns it: what is unused, less
-    /// the cancel fee, less what the policy was paid. A payment reduces the refund rather than
-    /// voiding it: otherwise anyone could void it by claiming a single base unit.
+    /// the cancel fee, less what the policy was paid. A payment only reduces the refund: if it ruled
+    /// out a refund, anyone could do so by claiming a single base unit.
     pub fn cancel(&self, vault: &mut Vault, now: i64) -> u64 {
         let kept_bps = math::BPS as u16 - self.cancel_fee_bps;
         let mut refund = 0;
