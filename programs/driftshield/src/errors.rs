@@ -32,16 +32,14 @@ pub enum DriftShieldError {
     CollateralDisabled,
 
     // Accounts that don't match.
-    #[msg(
-        "The collateral account does not belong to this mint: pass the mint's collateral account"
-    )]
+    #[msg("The collateral account belongs to another mint: pass the collateral account of the mint in use")]
     WrongCollateral,
-    #[msg("The mint is not the one that this account settles in: pass that mint")]
+    #[msg("The mint does not match the other accounts: pass the mint in which they settle")]
     WrongMint,
-    #[msg("The token account does not belong to this account: pass the address that the account names")]
+    #[msg("The token account is not the one recorded in the model, market or vault: pass the recorded address")]
     WrongVault,
     #[msg(
-        "The treasury does not belong to this collateral: pass the address in Collateral.treasury"
+        "The treasury does not belong to the collateral: pass the address in Collateral.treasury"
     )]
     WrongTreasury,
     #[msg("The model does not match the other accounts: pass the model that they belong to")]
@@ -54,11 +52,9 @@ pub enum DriftShieldError {
     WrongSeat,
     #[msg("The account is not a receipt of this model: pass a receipt of the model")]
     WrongReceipt,
-    #[msg(
-        "The payee is not the one that this account pays: pass the payee that the account names"
-    )]
+    #[msg("The payee is not the one recorded in the account that pays: pass the recorded address")]
     WrongPayee,
-    #[msg("The rent does not go back to this account: pass the account that paid it")]
+    #[msg("The rent would go to another account than the one that paid it: pass the payer recorded in the closed account")]
     WrongRentPayer,
     #[msg("The payee has not signed and the destination is not its associated token account: pay to that account (create it if it is missing) or have the payee sign")]
     WrongDestination,
@@ -72,7 +68,7 @@ pub enum DriftShieldError {
     InvalidBins,
     #[msg("The reference has fewer rows than min_samples, or min_samples is 0: add rows or change min_samples")]
     ReferenceTooSmall,
-    #[msg("The reference is too sparse: min_samples times its smallest share must be at least 20")]
+    #[msg("The reference is too sparse: raise min_samples or merge bins until min_samples times the smallest share is at least 20")]
     SparseReference,
     #[msg("The window length is outside the limits: see min_window_secs and max_window_secs in Config")]
     InvalidWindowLength,
@@ -90,7 +86,7 @@ pub enum DriftShieldError {
     ModelExposed,
     #[msg("A receipt of the model is open: wait until all its receipts are Final or Void")]
     ReceiptOpen,
-    #[msg("The model has another version: read the model again and decide again")]
+    #[msg("The model's version differs from the expected one: read the model again")]
     VersionMismatch,
 
     // Bonds.
@@ -264,7 +260,7 @@ pub enum DriftShieldError {
     EndTooFar,
     #[msg("The vault has no capital: wait for a deposit")]
     NoCapital,
-    #[msg("The cover would exceed max_utilisation, current or announced, of the capital without pending withdrawals: use less cover or wait for capital")]
+    #[msg("The cover would exceed the vault's utilisation limit, current or announced: use less cover or wait for capital (capital with a pending withdrawal does not count)")]
     UtilisationTooHigh,
     #[msg("The cover would exceed the vault's cap for this model: use less cover or wait until policies end")]
     ExposureFull,
