@@ -11,7 +11,7 @@ use crate::{
 /// Fewest Final receipts of a model's version before cover on it is sold.
 pub const MIN_HISTORY: u64 = 8;
 
-/// What a holder asks for when buying a policy. Drift is in micro-units, amounts are in base units.
+/// Terms of a policy that a holder buys. Drift is in micro-units, amounts are in base units.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, AnchorSerialize, AnchorDeserialize, IdlType)]
 pub struct PolicyTerms {
     /// Version of the model that the holder has read.

@@ -61,8 +61,8 @@ pub fn ln_ratio(high: u64, low: u64) -> u64 {
 
 /// Returns ln(`x`) in Q29 of a Q29 number in [1, 2), within 2.5 · 10⁻⁸.
 ///
-/// With c the centre of the cell of x and u = (x − c)/c, ln x = ln c + u − u²/2 + … As abs(u) ≤
-/// 2⁻⁸, the omitted cubic term is below 2·10⁻⁸; three roundings add 5·10⁻⁹.
+/// With c the centre of the cell of x and u = (x − c)/c, it is ln c + u − u²/2 + …
+/// As abs(u) ≤ 2⁻⁸, the omitted cubic term is below 2·10⁻⁸; three roundings add 5·10⁻⁹.
 #[inline(always)]
 pub fn ln(x: u64) -> u64 {
     let cell = TABLE[(x >> OFFSET_BITS) as usize % CELLS];

@@ -53,11 +53,11 @@ pub fn drift(metric: Metric, reference: &[u32], current: &[u32]) -> u64 {
     }
 }
 
-/// Returns Σ (q − p) · ln(q / p). Each term is computed as (larger − smaller) · ln(larger /
-/// smaller) ≥ 0.
+/// Returns Σ (q − p) · ln(q / p).
 ///
-/// Bound of the error in micro-units, for at most 16 bins, with Σ abs(q − p) ≤ 2 and the logarithm
-/// ≤ 9.22:
+/// Each term is computed as (larger − smaller) · ln(larger / smaller) ≥ 0.
+/// Bound of the error in micro-units, for at most 16 bins, with Σ abs(q − p) ≤ 2 and
+/// the logarithm ≤ 9.22:
 ///
 /// - shares: 2⁻²⁷ · (9.22 + 2) < 0.1
 /// - logarithm: 9·10⁻⁸ · 2 < 0.2
@@ -77,9 +77,10 @@ fn psi(reference: &[u32], current: &[u32]) -> u64 {
 
 /// Returns √(½ Σ [p·log₂(p/s) + q·log₂(q/s)]) with s = (p + q)/2.
 ///
-/// With δ = abs(q − p)/(q + p), a bin's term is (p + q)·h(δ) / (4 ln 2), where h(δ) = (1 + δ)·ln(1
-/// + δ) + (1 − δ)·ln(1 − δ) ≥ 0. No term is negative, so none cancels another, and a small
-/// divergence keeps the relative precision that the root needs.
+/// With δ = abs(q − p)/(q + p), a bin's term is (p + q)·h(δ) / (4 ln 2), where
+/// h(δ) = (1 + δ)·ln(1 + δ) + (1 − δ)·ln(1 − δ) ≥ 0.
+/// No term is negative, so none cancels another, and a small divergence keeps the relative
+/// precision that the root needs.
 ///
 /// To first order the root is the norm of δ with weights (p + q)/(4 ln 2). Bound of the error in
 /// micro-units:
@@ -119,8 +120,8 @@ fn divergence(difference: u64, sum: u64) -> u64 {
         let leading = difference.wrapping_mul(delta);
         leading.wrapping_add((leading >> ln::BITS).wrapping_mul(series))
     } else {
-        // ln(1 − δ) = ln(1 + δ) − ln((1 + δ)/(1 − δ)), so h = 2·ln(1 + δ) − (1 − δ)·ln((1 + δ)/(1 −
-        // δ)).
+        // ln(1 − δ) = ln(1 + δ) − ln((1 + δ)/(1 − δ)), so
+        // h = 2·ln(1 + δ) − (1 − δ)·ln((1 + δ)/(1 − δ)).
         let (more, less) = (ln::ONE + delta, ln::ONE - delta);
         let ratio = ln_ratio(more << 33, less << 33); // as Q62
         let h = 2 * ln(more) - (less.wrapping_mul(ratio) >> ln::BITS); // 2²⁹ · 2³³

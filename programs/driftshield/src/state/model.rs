@@ -125,7 +125,7 @@ pub struct Model {
     pub bins: u8,
     /// Number of oracles, 1 to 7.
     pub oracle_count: u8,
-    /// Fewest submissions that make a value.
+    /// Fewest submissions from which a value is proposed.
     pub quorum: u8,
     pub status: PodModelStatus,
     pub bump: u8,
