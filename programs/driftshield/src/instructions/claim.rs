@@ -33,11 +33,11 @@ impl Claim {
         let paid = self.market.claim(&self.position)?;
         token::pay_to(
             Recipient::Payee(&self.owner),
-            &self.market,
             self.token_program.address(),
             &mut self.vault,
             &self.mint,
             &mut self.destination,
+            &self.market,
             paid,
         )?;
         Ok(Claimed {

@@ -55,11 +55,11 @@ impl ClaimPolicy {
         }
         token::pay_to(
             Recipient::Payee(&self.holder),
-            &self.vault,
             self.token_program.address(),
             &mut self.tokens,
             &self.mint,
             &mut self.destination,
+            &self.vault,
             amount,
         )?;
         let event = PolicyClaimed {

@@ -59,11 +59,11 @@ impl CloseMarket {
     /// Sweeps the vault's balance (dust and donations) to the treasury, and closes the vault.
     fn empty_vault(&mut self) -> Result<u64> {
         token::sweep(
-            &self.market,
             self.token_program.address(),
             &mut self.vault,
             &self.mint,
             &mut self.treasury,
+            &self.market,
             &mut self.creator,
         )
     }

@@ -49,11 +49,11 @@ impl CloseVault {
             );
         }
         let swept = token::sweep(
-            &self.vault,
             self.token_program.address(),
             &mut self.tokens,
             &self.mint,
             &mut self.treasury,
+            &self.vault,
             &mut self.manager,
         )?;
         token::close(

@@ -54,11 +54,11 @@ impl CollectChallenge {
         self.model.decrease_held(amount);
         token::pay_to(
             recipient,
-            &self.model,
             self.token_program.address(),
             &mut self.bond_vault,
             &self.mint,
             &mut self.destination,
+            &self.model,
             amount,
         )?;
         Ok(ChallengeCollected {

@@ -52,11 +52,11 @@ impl CollectFees {
         self.market.decrease_owed(amount);
         token::pay_to(
             recipient,
-            &self.market,
             self.token_program.address(),
             &mut self.vault,
             &self.mint,
             &mut self.destination,
+            &self.market,
             amount,
         )?;
         Ok(FeesCollected {

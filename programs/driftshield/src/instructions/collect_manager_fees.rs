@@ -51,11 +51,11 @@ impl CollectManagerFees {
         let amount = token::take_credit(credit)?;
         token::pay_to(
             recipient,
-            &self.vault,
             self.token_program.address(),
             &mut self.tokens,
             &self.mint,
             &mut self.destination,
+            &self.vault,
             amount,
         )?;
         Ok(ManagerFeesCollected {

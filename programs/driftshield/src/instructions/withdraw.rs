@@ -49,11 +49,11 @@ impl Withdraw {
         );
         token::pay_to(
             Recipient::Payee(&self.owner),
-            vault,
             self.token_program.address(),
             &mut self.tokens,
             &self.mint,
             &mut self.destination,
+            vault,
             amount,
         )?;
         let requested = self.request.shares;

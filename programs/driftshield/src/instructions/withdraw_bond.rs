@@ -34,11 +34,11 @@ impl WithdrawBond {
         let amount = self.seat.release(Clock::get()?.unix_timestamp)?;
         self.model.decrease_held(amount);
         token::pay(
-            &self.model,
             self.token_program.address(),
             &mut self.bond_vault,
             &self.mint,
             &mut self.destination,
+            &self.model,
             amount,
         )?;
         Ok(BondWithdrawn {

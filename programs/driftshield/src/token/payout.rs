@@ -70,11 +70,11 @@ pub fn require_destination(
 /// Pays `amount`, which `owner` no longer owes, out of its token account `tokens`.
 #[inline(never)] // one copy per type of owner keeps the binary small
 pub fn pay<T: TokenOwner>(
-    owner: &Account<T>,
     program: &Address,
     tokens: &mut UncheckedAccount,
     mint: &UncheckedAccount,
     destination: &mut UncheckedAccount,
+    owner: &Account<T>,
     amount: u64,
 ) -> Result<()> {
     if 0 < amount {
@@ -97,17 +97,17 @@ pub fn pay<T: TokenOwner>(
 /// no destination.
 pub fn pay_to<T: TokenOwner>(
     recipient: Recipient,
-    owner: &Account<T>,
     program: &Address,
     tokens: &mut UncheckedAccount,
     mint: &UncheckedAccount,
     destination: &mut UncheckedAccount,
+    owner: &Account<T>,
     amount: u64,
 ) -> Result<()> {
     if 0 < amount {
         recipient.require_destination(destination, program, mint)?;
     }
-    pay(owner, program, tokens, mint, destination, amount)
+    pay(program, tokens, mint, destination, owner, amount)
 }
 
 /// Takes the whole of `credit`, to pay it.
@@ -119,11 +119,11 @@ pub fn take_credit(credit: &mut u64) -> Result<u64> {
 /// Sweeps the balance of `owner`'s token account `tokens` to the treasury and closes the account.
 /// Its rent goes to `rent_payer`. Returns the swept amount.
 pub fn sweep<T: TokenOwner>(
-    owner: &Account<T>,
     program: &Address,
     tokens: &mut UncheckedAccount,
     mint: &UncheckedAccount,
     treasury: &mut UncheckedAccount,
+    owner: &Account<T>,
     rent_payer: &mut UncheckedAccount,
 ) -> Result<u64> {
     let signer = owner.signer();
