@@ -145,7 +145,7 @@ impl Oracle {
         let (account, address) = (&model.account, model.address);
         let status = match account.oracle_index(key) {
             None => SeatStatus::NotListed,
-            Some(index) if account.counts(index) => SeatStatus::Counts,
+            Some(index) if account.seat_counts(index) => SeatStatus::Counts,
             Some(_) => SeatStatus::Unbonded,
         };
         if self.seat_status.replace(status) == Some(status) {

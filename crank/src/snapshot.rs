@@ -77,7 +77,7 @@ impl ModelSnapshot {
     pub fn windows_to_submit(&self, oracle: &Address, now: i64) -> Vec<u64> {
         let model = &self.account;
         let index = model.oracle_index(oracle);
-        let Some(index) = index.filter(|&index| model.counts(index)) else {
+        let Some(index) = index.filter(|&index| model.seat_counts(index)) else {
             return vec![];
         };
         let accepts_new_receipts = model.status == ModelStatus::Active || 0 < model.exposure;

@@ -1,11 +1,11 @@
 /* Compiler builtins for SBPF.
  *
- * LLVM lowers 128-bit multiply and divide, and bulk memory operations, to calls
- * of these names. They are C because clang returns a 128-bit scalar in r0:r2, as
- * LLVM's BPF backend expects of a libcall; rustc 1.96 returns it through memory.
- * The linker drops those that a program does not reach.
+ * LLVM lowers 128-bit multiplication and division, and bulk memory operations, to
+ * calls of these functions. They are written in C because clang returns a 128-bit
+ * scalar in r0:r2, as LLVM's BPF backend expects of a libcall; rustc 1.96 returns
+ * it through memory. The linker drops functions that a program does not call.
  *
- * tests/tests/vm/builtins.rs compares them with the host's.
+ * tests/tests/vm/builtins.rs compares their results with the host's.
  */
 typedef unsigned long long u64;
 typedef unsigned __int128 u128;
@@ -26,7 +26,7 @@ u128 __multi3(u128 a, u128 b) {
   return join(high, (mid2 << 32) | low32(low));
 }
 
-/* Of a non-zero number. There is no such instruction. */
+/* Counts the leading zeros of a non-zero number. SBPF has no instruction for it. */
 INLINE int leading_zeros(u64 x) {
   int zeros = 0;
   if (!(x >> 32)) zeros += 32, x <<= 32;
@@ -37,13 +37,13 @@ INLINE int leading_zeros(u64 x) {
   return zeros + !(x >> 63);
 }
 
-/* One 32-bit digit of a quotient: (high:next) / d, where d has its top bit set and
- * high < d. Knuth's algorithm D: an estimate from d's upper half is 0, 1 or 2 too
- * large; d's lower half shows by how much. */
+/* Returns one 32-bit digit of a quotient: (high:next) / d, where d has its top bit
+ * set and high < d. Knuth's algorithm D: the estimate from d's upper half is too
+ * large by 0, 1 or 2, and d's lower half corrects it. */
 INLINE u64 digit(u64 high, u64 next, u64 d, u64 *rem) {
   u64 d1 = d >> 32, d0 = low32(d);
   u64 q = high / d1, r = high - q * d1;
-  /* While `r` is a single digit; beyond, the estimate cannot be too large. */
+  /* Once `r` exceeds one digit, the estimate cannot be too large. */
   while (q >> 32 || q * d0 > ((r << 32) | next)) {
     q--;
     r += d1;
@@ -53,7 +53,7 @@ INLINE u64 digit(u64 high, u64 next, u64 d, u64 *rem) {
   return q;
 }
 
-/* n / d, where n / 2^64 < d, so that the quotient has 64 bits; d is at least 2^32. */
+/* Returns n / d, where n / 2^64 < d, so that the quotient fits 64 bits. d is at least 2^32. */
 INLINE u64 divide_by_64(u64 high, u64 low, u64 d, u64 *rem) {
   int shift = leading_zeros(d);
   if (shift) {
@@ -67,9 +67,10 @@ INLINE u64 divide_by_64(u64 high, u64 low, u64 d, u64 *rem) {
   return (q1 << 32) | q0;
 }
 
-/* One 32-bit digit of a quotient: n / d, where d is at least 2^64 and has `shift`
- * leading zeros, and n / d < 2^32. The upper bits of both, cut so that d keeps 32, give
- * an estimate 0, 1 or 2 too large; from 2 below it, the remainder leads up to the digit. */
+/* Returns one 32-bit digit of a quotient: n / d, where d is at least 2^64 and has
+ * `shift` leading zeros, and n / d < 2^32. The upper bits of both, truncated so that d
+ * keeps 32, give an estimate that is too large by 0, 1 or 2. The search starts at the
+ * estimate less 2 and increments it while the remainder allows. */
 INLINE u64 wide_digit(u128 n, u128 d, int shift, u128 *rem) {
   int cut = 96 - shift;
   u64 q = (u64)(n >> cut) / (u64)(d >> cut);
@@ -84,7 +85,7 @@ INLINE u64 wide_digit(u128 n, u128 d, int shift, u128 *rem) {
   return q;
 }
 
-/* Division by zero is refused by the machine, at the first division. */
+/* The virtual machine aborts a division by zero at the first division instruction. */
 INLINE u128 divide(u128 n, u128 d, u128 *rem) {
   u64 n1 = (u64)(n >> 64), n0 = (u64)n, d1 = (u64)(d >> 64), d0 = (u64)d;
   if (!d1) {
@@ -132,7 +133,7 @@ u128 __umodti3(u128 a, u128 b) {
 
 INLINE u128 magnitude(i128 a) { return a < 0 ? -(u128)a : (u128)a; }
 
-/* Towards zero; the remainder has the sign of `a`. */
+/* Rounds towards zero. The remainder has the sign of `a`. */
 i128 __divti3(i128 a, i128 b) {
   u128 q = __udivti3(magnitude(a), magnitude(b));
   return (i128)((a < 0) != (b < 0) ? -q : q);
@@ -143,7 +144,7 @@ i128 __modti3(i128 a, i128 b) {
   return (i128)(a < 0 ? -r : r);
 }
 
-/* Memory operations go to the runtime's syscalls (numbers: murmur3 of the name). */
+/* Memory operations call the runtime's syscalls. A syscall's number is the murmur3 hash of its name. */
 static void (*const sol_memmove)(void *, const void *, u64) = (void *)0x434371f8;
 static void (*const sol_memset)(void *, unsigned char, u64) = (void *)0x3770fb22;
 static void (*const sol_memcmp)(const void *, const void *, u64, int *) = (void *)0x5fdcde31;
@@ -153,8 +154,8 @@ void *memmove(void *to, const void *from, u64 n) {
   return to;
 }
 
-/* Compilers may copy a value onto itself, which sol_memcpy refuses as an overlap;
- * sol_memmove costs the same. */
+/* Compilers may copy a value onto itself. sol_memcpy refuses that as an overlap;
+ * sol_memmove accepts it and costs the same. */
 void *memcpy(void *to, const void *from, u64 n) { return memmove(to, from, n); }
 
 void *memset(void *to, int byte, u64 n) {

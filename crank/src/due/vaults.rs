@@ -84,7 +84,7 @@ fn fee_collections(snapshot: &Snapshot, vault: &VaultSnapshot) -> Vec<Action> {
 fn closure(snapshot: &Snapshot, vault: &VaultSnapshot) -> Option<Action> {
     let account = &vault.account;
     let is_due = account.is_empty(vault.circulating_shares?)
-        && account.is_over(snapshot.now)
+        && account.is_notice_over(snapshot.now)
         && account.protocol_credit == 0
         && account.manager_credit == 0;
     let close = || instruction::close_vault(vault.address, account, false);

@@ -1,229 +1,236 @@
 use anchor_lang::prelude::*;
 
-/// Codes 6000 onward, in this order: append only, clients match on the number.
+/// The program's errors, numbered from 6000 in this order. Append only: clients match on the
+/// number. A message says what happened, then what to do.
 #[error_code]
 #[derive(Debug, PartialEq, Eq)]
 pub enum DriftShieldError {
-    // Roles and settings
-    #[msg("Only the program's upgrade authority may initialize: sign with it")]
+    // Roles and parameters.
+    #[msg("Only the program's upgrade authority may initialize: sign with that key")]
     NotUpgradeAuthority,
     #[msg("Only the admin may do this: sign with the key in Config.admin")]
     NotAdmin,
     #[msg("Only the proposed admin may accept: sign with the key in Config.pending_admin")]
     NotPendingAdmin,
-    #[msg("Only the guardian or the admin may pause")]
+    #[msg("Only the guardian or the admin may pause: sign with one of these keys")]
     NotGuardian,
-    #[msg("Only the admin may unpause; the guardian can add flags but not remove them")]
+    #[msg("The guardian cannot remove pause flags: have the admin unpause")]
     GuardianCannotUnpause,
-    #[msg("Unknown pause flag: use the bits documented on set_pause")]
+    #[msg("Unknown pause flag: use the flags documented at set_pause")]
     UnknownPauseFlag,
-    #[msg("This action is paused: wait for the admin to unpause it")]
+    #[msg("This action is paused: wait until the admin unpauses it")]
     Paused,
-    #[msg("A setting is out of its range: see the limits on ConfigParams")]
+    #[msg("A parameter is out of range: see the limits at ConfigParams")]
     InvalidConfig,
-    #[msg("A collateral term is out of its range: see the limits on CollateralTerms")]
+    #[msg("A collateral term is out of range: see the limits at CollateralTerms")]
     InvalidCollateralTerms,
-    #[msg("The mint is not supported as collateral: use one of SPL Token, or of Token-2022 with no extensions but metadata, group, member and their pointers")]
+    #[msg("The mint is not supported as collateral: use a mint of SPL Token, or of Token-2022 with no extensions other than metadata, group, member and their pointers")]
     UnsupportedMint,
-    #[msg("The mint has a freeze authority: the admin must accept it explicitly")]
+    #[msg("The mint has a freeze authority: set accepts_freeze to accept it")]
     FreezeAuthorityNotAccepted,
-    #[msg("This collateral is disabled: use another one for new risk")]
+    #[msg("The collateral is disabled for new risk: use another collateral")]
     CollateralDisabled,
 
-    // Wrong accounts
-    #[msg("The collateral account is not the one of this mint")]
+    // Accounts that don't match.
+    #[msg("The collateral account belongs to another mint: pass the collateral account of the mint in use")]
     WrongCollateral,
-    #[msg("The mint is not the one this account settles in")]
+    #[msg("The mint does not match the other accounts: pass the mint in which they settle")]
     WrongMint,
-    #[msg("The token account is not the one this account owns")]
+    #[msg("The token account is not the one recorded in the model, market or vault: pass the recorded address")]
     WrongVault,
-    #[msg("The treasury is not the one of this collateral")]
+    #[msg(
+        "The treasury does not belong to the collateral: pass the address in Collateral.treasury"
+    )]
     WrongTreasury,
-    #[msg("The model is not the one this account belongs to")]
+    #[msg("The model does not match the other accounts: pass the model that they belong to")]
     WrongModel,
-    #[msg("The market is not the one this account belongs to")]
+    #[msg("The market does not match the position: pass the address in Position.market")]
     WrongMarket,
-    #[msg("The seat is not the one of this model and oracle")]
+    #[msg(
+        "The seat does not belong to this model and oracle: pass the oracle's seat on the model"
+    )]
     WrongSeat,
-    #[msg("The receipt is not the one of this model and window")]
+    #[msg("The account is not a receipt of this model: pass a receipt of the model")]
     WrongReceipt,
-    #[msg("The payee is not the one this account pays")]
+    #[msg("The payee is not the one recorded in the account that pays: pass the recorded address")]
     WrongPayee,
-    #[msg("The rent goes back to whoever paid it: pass that account")]
+    #[msg("The rent would go to another account than the one that paid it: pass the payer recorded in the closed account")]
     WrongRentPayer,
-    #[msg("Pay to the payee's associated token account (create it where it is missing), or have the payee sign")]
+    #[msg("The payee has not signed and the destination is not its associated token account: pay to that account (create it if it is missing) or have the payee sign")]
     WrongDestination,
 
-    // Models
-    #[msg("Only the model's owner may do this")]
+    // Models.
+    #[msg("Only the model's owner may do this: sign with the key in Model.owner")]
     NotModelOwner,
-    #[msg("A text is too long, or holds a NUL character: see the account's limits")]
+    #[msg("A text is too long or contains a NUL character: see the limits of the argument")]
     InvalidText,
-    #[msg("Use 2 to 16 bins, and exactly 2 for the error rate")]
+    #[msg("The reference has an invalid number of bins: use 2 to 16, and exactly 2 for the error rate")]
     InvalidBins,
-    #[msg("The reference is too small: its rows must be at least min_samples")]
+    #[msg("The reference has fewer rows than min_samples, or min_samples is 0: add rows or change min_samples")]
     ReferenceTooSmall,
-    #[msg("The reference is too sparse: min_samples times its smallest share must be at least 20")]
+    #[msg("The reference is too sparse: raise min_samples or merge bins until min_samples times the smallest share is at least 20")]
     SparseReference,
-    #[msg("The window length is outside the limits in Config")]
+    #[msg("The window length is outside the limits: see min_window_secs and max_window_secs in Config")]
     InvalidWindowLength,
-    #[msg("Genesis may not lie in the past, nor more than 31 days ahead")]
+    #[msg("Genesis is in the past or more than 31 days ahead: choose a time in between")]
     InvalidGenesis,
-    #[msg("List 1 to 7 distinct oracles")]
+    #[msg("The list of oracles is invalid: list 1 to 7 distinct keys")]
     InvalidOracles,
-    #[msg("The quorum must be more than half of the oracles, and fewer than all from three on")]
+    #[msg("The quorum is invalid: use more than half of the oracles, and fewer than all of them if there are three or more")]
     InvalidQuorum,
-    #[msg("The spread is above the limit in Config")]
+    #[msg("The spread is above the limit: use at most max_spread_limit in Config")]
     InvalidSpread,
-    #[msg("The model is retired: no new risk can be taken on it")]
+    #[msg("The model is retired and takes no new risk: choose another model")]
     ModelRetired,
     #[msg("The model has exposure: wait until its markets and policies have ended")]
     ModelExposed,
-    #[msg("A receipt of the model is open: finalize it first")]
+    #[msg("A receipt of the model is open: wait until all its receipts are Final or Void")]
     ReceiptOpen,
-    #[msg("The model's version is another one: read it again and decide anew")]
+    #[msg("The model's version differs from the expected one: read the model again")]
     VersionMismatch,
 
-    // Bonds
-    #[msg("This key is not among the model's oracles")]
+    // Bonds.
+    #[msg("The signer is not one of the model's oracles, or not the oracle of the seat: sign with that oracle's key")]
     NotAnOracle,
-    #[msg("The amount must be greater than zero")]
+    #[msg("The amount is zero: use a greater amount")]
     ZeroAmount,
-    #[msg("The seat holds less than this beside what is unbonding already")]
+    #[msg("The seat's bond less its unbonding amount is smaller than the amount: request less")]
     BondTooSmall,
-    #[msg("Unbonding this would leave the model's open risk without enough security")]
+    #[msg("The remaining bonds would not secure the model's open risk: unbond less or wait until risk has ended")]
     SecurityNeeded,
-    #[msg("Nothing is unbonding: request it first")]
+    #[msg("Nothing is unbonding: call request_unbond first")]
     NothingUnbonding,
-    #[msg("The bond is still unbonding: wait until the seat's release time")]
+    #[msg("The bond is still unbonding: wait until the seat's release_at")]
     StillUnbonding,
-    #[msg("The seat is still needed: withdraw its bond, and leave the list or wait until no receipt is open")]
+    #[msg("The seat is still needed: withdraw its bond, and wait until the model has no open receipt or no longer lists the oracle")]
     SeatInUse,
 
-    // Receipts
-    #[msg("Count every bin: as many counts as the metric spec has bins")]
+    // Receipts.
+    #[msg("The number of counts differs from the model's number of bins: submit one count for each bin")]
     WrongBinCount,
-    #[msg("There are fewer samples than the metric spec asks for")]
+    #[msg("The counts have too few rows: submit at least the model's min_samples")]
     TooFewSamples,
-    #[msg("The window index is out of range")]
+    #[msg("The window index is too large: use a smaller one")]
     WindowOutOfRange,
-    #[msg("The window is not over yet")]
+    #[msg("The window is not over: wait until its end")]
     WindowNotOver,
-    #[msg("The window's submit period is over")]
+    #[msg("The window's submit period is over: submit for a later window")]
     SubmitPeriodOver,
-    #[msg("The seat's bond is below the minimum beside what is unbonding: bond more")]
+    #[msg("The seat's bond less its unbonding amount is below the model's min_bond: bond more")]
     SeatDoesNotCount,
-    #[msg("This oracle has submitted for this window already")]
+    #[msg("This oracle has already submitted for this window: nothing is left to do")]
     AlreadySubmitted,
     #[msg("The receipt is past Collecting: this window needs no more submissions")]
     ReceiptNotCollecting,
     #[msg("The receipt is not Proposed: only a proposed value can be challenged")]
     ReceiptNotProposed,
-    #[msg("The challenge period is over")]
+    #[msg("The challenge period is over: the value is Final")]
     ChallengePeriodOver,
-    #[msg("The receipt is not in dispute, or its ruling period is over")]
+    #[msg("The receipt is not Challenged: it has no dispute, or the ruling period is over")]
     ReceiptNotChallenged,
-    #[msg("Only the model's arbiter may rule")]
+    #[msg("Only the model's arbiter may rule: sign with the key in Model.arbiter")]
     NotArbiter,
-    #[msg("Pass the seats of all who submitted, in the model's order of oracles")]
+    #[msg("The seats do not match the submitters: pass the seats of all submitters in the order of the model's oracles")]
     WrongSeats,
-    #[msg("Time has not decided this receipt yet")]
+    #[msg("No step of this receipt is due: wait until its current period is over")]
     NothingToFinalize,
-    #[msg("There is nothing to collect")]
+    #[msg("There is nothing to collect: the credit is zero")]
     NothingToCollect,
     #[msg("The receipt still owes a credit: collect it first")]
     CreditLeft,
-    #[msg("The receipt may still be needed: it can be closed when its retention is over")]
+    #[msg(
+        "The receipt may still be needed: close it once it is settled and its retention is over"
+    )]
     ReceiptStillNeeded,
 
-    // Markets
-    #[msg("Give 1 to 7 thresholds in ascending order")]
+    // Markets.
+    #[msg("The thresholds are invalid: use 1 to 7 in ascending order")]
     InvalidThresholds,
-    #[msg("A threshold or trigger lies under the model's noise floor: nobody may bet on sampling noise")]
+    #[msg("A threshold or trigger is below the model's noise floor, which sampling noise alone can reach: choose a higher one")]
     BelowNoiseFloor,
-    #[msg("Observe 1 to 366 windows that end within 400 days")]
+    #[msg("The observed windows are invalid: use 1 to 366 windows that end within 400 days")]
     InvalidWindows,
-    #[msg("Betting must close in the future and no later than the first observed window begins")]
+    #[msg("The close time is invalid: choose one in the future, no later than the start of the first observed window")]
     InvalidCloseTime,
-    #[msg("The protocol's part and the creator's or manager's may be 20% together at most")]
+    #[msg("The fees are too high: the protocol's and the creator's or manager's may be at most 2000 bps together")]
     FeesTooHigh,
-    #[msg("Betting is closed")]
+    #[msg("Betting is closed: choose another market")]
     BettingClosed,
-    #[msg("There is no such outcome in this market")]
+    #[msg("The market has no such outcome: use an index below its number of outcomes")]
     NoSuchOutcome,
-    #[msg("The bet is below the collateral's minimum")]
+    #[msg("The bet is below the collateral's min_bet: bet more")]
     BetTooSmall,
-    #[msg("A model's oracles and its owner may not bet on it or buy its cover, nor a manager its own vault's")]
+    #[msg("Insiders are refused: a model's owner and oracles may not bet on it or buy its cover, nor a manager cover of its own vault")]
     Insider,
-    #[msg("This would pass what the oracles' bonds secure: take less or wait for more bonds")]
+    #[msg(
+        "The amount would exceed what the oracles' bonds secure: use less or wait for more bonds"
+    )]
     AboveSecurityLimit,
-    #[msg("The payout multiple has fallen under min_multiple: read the odds again")]
+    #[msg("The payout multiple is below min_multiple: read the odds again")]
     MultipleTooLow,
-    #[msg("The market's terms are not those that the bet names: read the market again")]
+    #[msg("The market's terms differ from terms_hash: read the market again")]
     TermsMismatch,
-    #[msg("The market is settled already")]
+    #[msg("The market is already settled: claim its positions")]
     MarketSettled,
-    #[msg("The market is not settled yet")]
+    #[msg("The market is not settled: settle it first")]
     MarketNotSettled,
-    #[msg("Settle the windows in order, beginning with the market's next_window")]
+    #[msg("The windows are out of order: pass the receipts in order, starting with the market's next_window")]
     SettleOutOfOrder,
-    #[msg("A receipt is not final yet: settle its window later")]
+    #[msg("A receipt is not final yet: try again once it is")]
     ReceiptNotFinal,
-    #[msg("Pass at least one receipt")]
+    #[msg("No receipt was passed: pass at least one")]
     NoReceipts,
-    #[msg("The market has bets: it can no longer be cancelled")]
+    #[msg("The market has bets and cannot be cancelled: settle it instead")]
     MarketHasBets,
-    #[msg("Only the creator may cancel before betting closes")]
+    #[msg("Only the creator may cancel before betting closes: have the creator sign or wait")]
     NotCreator,
-    #[msg("Positions are left: claim them first")]
+    #[msg("The market has unclaimed positions: claim them first")]
     PositionsLeft,
-    #[msg("Fees are left: collect them first")]
+    #[msg("Fees are not collected: collect them first")]
     FeesLeft,
 
-    // Arithmetic
+    // Arithmetic and solvency.
     #[msg("A total does not fit its type: use smaller amounts")]
     Overflow,
-    #[msg("The token account holds less than is owed: this is a bug, please report it")]
+    #[msg("The token account holds less than it owes: this is a bug, please report it")]
     Insolvent,
 
-    // Mints
-    #[msg("The mint is no longer what was accepted as collateral: no money is taken in it")]
+    // Mints.
+    #[msg("The mint differs from the accepted collateral and takes no deposits: use another collateral")]
     MintChanged,
 
-    // Vaults
-    #[msg("A price or limit is out of its range: see the limits on VaultTerms")]
+    // Vaults.
+    #[msg("A price or limit is out of range: see the limits at VaultTerms")]
     InvalidVaultTerms,
-    #[msg("The cooldown must be 1 second to 121 days")]
+    #[msg("The cooldown is out of range: use 1 second to 121 days")]
     InvalidCooldown,
-    #[msg("Only the vault's manager may do this")]
+    #[msg("Only the vault's manager may do this: sign with the key in Vault.manager")]
     NotManager,
-    #[msg("The vault is not the one this account belongs to")]
+    #[msg("The vault does not match the other accounts: pass the vault that they belong to")]
     WrongInsuranceVault,
-    #[msg("The share mint or the escrow is not the one of this vault")]
+    #[msg("The share mint or escrow does not belong to this vault: pass the addresses in Vault.share_mint and Vault.escrow")]
     WrongShares,
-    #[msg("The model is measured more slowly than the vault's cooldown: its window plus submit, challenge and ruling must fit in it")]
+    #[msg("The model settles too slowly for this vault: a window plus the submit, challenge and ruling periods must fit into the cooldown")]
     ModelTooSlow,
-    #[msg("The vault has been wiped out: it takes no deposits any more")]
+    #[msg("The vault was wiped out and takes no more deposits: choose another vault")]
     VaultWipedOut,
-    #[msg("The amount buys less than a share: deposit more")]
+    #[msg("The amount buys less than one share: deposit more")]
     ZeroShares,
     #[msg("The deposit would buy fewer shares than min_shares: read the vault again")]
     TooFewShares,
-    #[msg("Only the owner of these shares may do this")]
+    #[msg("Only the owner of the requested shares may do this: sign with the key in WithdrawRequest.owner")]
     NotShareOwner,
-    #[msg("The shares are still in their cooldown: wait until the request's unlock time")]
+    #[msg("The shares are still in their cooldown: wait until the request's unlock_at")]
     StillCoolingDown,
-    #[msg("The capital backs policies: withdraw when some have ended or more was deposited")]
+    #[msg("The capital backs policies and too little is free: withdraw once policies have ended or more is deposited")]
     CapitalLocked,
-    #[msg("The vault is in use: its shares, requests, exposures and policies must have ended first, and without its manager's signature its notice too")]
+    #[msg("The vault is in use: wait until its shares, requests, exposures and policies have ended, and without the manager's signature also its notice period")]
     VaultInUse,
-    #[msg(
-        "The exposure is in use: its policies must have ended, and it must be off the list or dead"
-    )]
+    #[msg("The exposure is in use: wait until its policies have ended and the model is unlisted, retired or changed")]
     ExposureInUse,
 
-    // Policies
-    #[msg("The vault does not cover this model: have its manager list it")]
+    // Policies.
+    #[msg("The vault does not list this model: have its manager list it")]
     ModelNotListed,
     #[msg("The listing has not taken effect: wait until the exposure's active_at")]
     ListingNotActive,
@@ -231,17 +238,17 @@ pub enum DriftShieldError {
     TooLittleHistory,
     #[msg("The model's newest Final receipt is too old: wait for a new one")]
     StaleHistory,
-    #[msg("The exhaustion must not lie under the trigger")]
+    #[msg("The exhaustion is below the trigger: use at least the trigger")]
     InvalidExhaustion,
-    #[msg("The trigger lies under the lowest that the vault sells on this model")]
+    #[msg("The trigger is below the listing's lowest_trigger: choose a higher one")]
     TriggerTooLow,
-    #[msg("The model has drifted to the trigger already: choose a higher one")]
+    #[msg("The model's drift has already reached the trigger: choose a higher one")]
     TriggerReached,
-    #[msg("Choose a persistence of 1 to 4 windows, and at least as many windows")]
+    #[msg("The persistence is invalid: use 1 to 4, and at most the number of windows")]
     InvalidPersistence,
-    #[msg("The first window has begun or begins too soon: read the vault and the clock again")]
+    #[msg("The first window begins too soon: choose the first that begins at least the vault's waiting_secs from now")]
     WindowsBegan,
-    #[msg("Cover begins with the first window that can be covered: choose an earlier one")]
+    #[msg("The first window is later than the first that can be covered: choose an earlier one")]
     WindowsTooLate,
     #[msg("The cover is outside the vault's limits: see min_cover and max_cover")]
     CoverOutOfLimits,
@@ -249,44 +256,42 @@ pub enum DriftShieldError {
         "The duration is outside the vault's limits: see min_duration_secs and max_duration_secs"
     )]
     DurationOutOfLimits,
-    #[msg("The last window ends too far ahead: within 400 days, and 63 of the vault's buckets")]
+    #[msg("The last window ends too late: choose one that ends within 400 days and 63 of the vault's buckets")]
     EndTooFar,
     #[msg("The vault has no capital: wait for a deposit")]
     NoCapital,
-    #[msg(
-        "Beyond the vault's max_utilisation, or one that is announced, of the capital that nobody has asked back: cover less or wait for capital"
-    )]
+    #[msg("The cover would exceed the vault's utilisation limit, current or announced: use less cover or wait for capital (capital with a pending withdrawal does not count)")]
     UtilisationTooHigh,
-    #[msg("The vault's cap for this model would be passed: buy less or wait until policies end")]
+    #[msg("The cover would exceed the vault's cap for this model: use less cover or wait until policies end")]
     ExposureFull,
     #[msg("The premium is above max_premium: read the vault again")]
     PremiumTooHigh,
-    #[msg("Pass as many receipts as the policy's persistence, of consecutive windows in order")]
+    #[msg("The number of receipts differs from the policy's persistence: pass one receipt for each window of the run")]
     WrongRunLength,
-    #[msg("The window is not one that the policy covers")]
+    #[msg("The policy does not cover this window: pass receipts of covered windows")]
     WindowNotCovered,
-    #[msg("The windows are not consecutive, or one has no value: a run must be whole")]
+    #[msg("The windows are not consecutive, or one is Void: pass an unbroken run in order")]
     BrokenRun,
-    #[msg("The drift of a window lies under the policy's trigger")]
+    #[msg("The drift of a window is below the policy's trigger: pass windows at or above it")]
     BelowTrigger,
-    #[msg("The policy was paid this much already")]
+    #[msg("The policy was already paid at least this much: claim with a run of higher drift")]
     AlreadyPaid,
-    #[msg("The policy has expired: it can no longer be claimed or renewed")]
+    #[msg("The policy has expired and can no longer be claimed: call expire_policy to close it")]
     PolicyExpired,
-    #[msg("The policy can still be claimed: expire it when its grace is over")]
+    #[msg("The policy can still be claimed: expire it once its claim grace is over")]
     PolicyNotExpired,
-    #[msg("Only the policy's holder may do this")]
+    #[msg("Only the policy's holder may do this: sign with the key in Policy.holder")]
     NotHolder,
-    #[msg("The policy is not set to renew by itself: have its holder sign")]
+    #[msg("The policy has no auto_renew: have its holder sign")]
     NotAutoRenewed,
-    #[msg("The policy was renewed in this term already: renew it again when the term has begun")]
+    #[msg("The policy was already renewed in this term: renew it again in the next term")]
     AlreadyRenewed,
-    #[msg("The policy has been paid: it can no longer be renewed")]
+    #[msg("The policy was paid and can no longer be renewed: buy a new one")]
     PolicyPaid,
-    #[msg("The holder's token account delegates less than the premium to its renewal authority: approve more")]
+    #[msg("The holder's token account delegates less than the premium to the renewal authority: approve more")]
     TooLittleDelegated,
 
-    // Vaults, later
-    #[msg("The vault has listed a model since its count of listings was read: read the vault and its exposures again")]
+    // Vaults, appended later.
+    #[msg("The manager has changed a listing since the vault was read: read the vault and its exposures again")]
     ListingsChanged,
 }

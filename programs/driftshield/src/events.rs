@@ -1,7 +1,8 @@
-//! What the program tells: one event an instruction, by a call to itself.
+//! The program's events: one per instruction, emitted by self-CPI.
 //!
-//! An event carries the `seq` of every account whose counter it advances, and the totals after
-//! the change: history can be rebuilt from events alone, and a gap in it shows.
+//! An event carries the sequence number (`…_seq`) of every account that it concerns, and the totals
+//! after the change. History can therefore be rebuilt from events alone, and a missing event leaves
+//! a gap in a sequence.
 
 use anchor_lang::{
     pinocchio::instruction::InstructionAccount, prelude::*, unchecked_invoke_signed_fixed,
@@ -13,11 +14,11 @@ use crate::{
     VaultTerms, VaultTotals,
 };
 
-/// Emits an event, as its `data()`, by a call of the program to itself: unlike a log it can't be
-/// cut off.
+/// Emits an encoded event (the result of `Event::data`) by self-CPI. Unlike a log, it is never
+/// truncated.
 ///
-/// The same bytes as Anchor's `emit_cpi!`, built in place for a fraction of its units. One copy
-/// for all events keeps the binary small.
+/// Produces the same bytes as Anchor's `emit_cpi!`, built in place for a fraction of the compute
+/// units. Not inlined: one copy for all events keeps the binary small.
 #[inline(never)]
 pub fn emit_by_cpi(event_authority: &UncheckedAccount, bump: u8, event: &[u8]) {
     let mut data = Vec::with_capacity(8 + event.len());
@@ -48,28 +49,32 @@ macro_rules! emit_event {
 }
 pub(crate) use emit_event;
 
-/// A submitter's seat after a ruling.
+/// State of a submitter's seat after a ruling.
 #[derive(AnchorSerialize, AnchorDeserialize, IdlType, Clone, Debug, PartialEq, Eq)]
 pub struct SeatRuled {
     pub seat: Address,
     pub seat_seq: u64,
     pub oracle: Address,
+    /// The seat's whole bond, including what is unbonding, in base units.
     pub bonded: u64,
+    /// Part of the bond that is unbonding, in base units.
     pub unbonding: u64,
 }
 
-/// A receipt that a settlement finalized on its way.
+/// A receipt that `settle_market` finalized.
 #[derive(AnchorSerialize, AnchorDeserialize, IdlType, Clone, Debug, PartialEq, Eq)]
 pub struct ReceiptSettled {
     pub receipt: Address,
     pub receipt_seq: u64,
     pub window: u64,
     pub state: ReceiptState,
+    /// The receipt's value, in micro-units.
     pub value: u64,
+    /// Amount that the challenger can collect, in base units.
     pub challenger_credit: u64,
 }
 
-/// The program was set up.
+/// The program was initialized.
 #[event]
 #[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
 pub struct Initialized {
@@ -80,7 +85,7 @@ pub struct Initialized {
     pub params: ConfigParams,
 }
 
-/// The admin changed what new objects copy.
+/// The admin replaced the parameters, the guardian and the arbiter.
 #[event]
 #[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
 pub struct ConfigUpdated {
@@ -90,7 +95,7 @@ pub struct ConfigUpdated {
     pub params: ConfigParams,
 }
 
-/// The admin offered its role.
+/// The admin proposed a successor.
 #[event]
 #[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
 pub struct AdminProposed {
@@ -99,7 +104,7 @@ pub struct AdminProposed {
     pub pending_admin: Address,
 }
 
-/// The proposed admin took the role.
+/// The proposed admin accepted the role.
 #[event]
 #[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
 pub struct AdminAccepted {
@@ -107,17 +112,17 @@ pub struct AdminAccepted {
     pub admin: Address,
 }
 
-/// New risk was stopped or allowed.
+/// The pause flags were set.
 #[event]
 #[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
 pub struct PauseSet {
     pub config_seq: u64,
     pub authority: Address,
-    /// What is paused, added up: 1 models, 2 markets, 4 bets, 8 deposits, 16 policies, 32 renewals.
+    /// Sum of the pause flags: 1 models, 2 markets, 4 bets, 8 deposits, 16 policies, 32 renewals.
     pub paused: u8,
 }
 
-/// A token may settle markets, cover and bonds.
+/// A token was registered as collateral.
 #[event]
 #[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
 pub struct CollateralRegistered {
@@ -125,7 +130,7 @@ pub struct CollateralRegistered {
     pub collateral_seq: u64,
     pub mint: Address,
     pub token_program: TokenProgram,
-    /// Bits by Token-2022's numbers of the types.
+    /// The mint's Token-2022 extensions: bit `n` is set for extension type `n`.
     pub extensions: u32,
     pub treasury: Address,
     pub decimals: u8,
@@ -133,7 +138,7 @@ pub struct CollateralRegistered {
     pub terms: CollateralTerms,
 }
 
-/// The terms of a token changed for new objects.
+/// The admin replaced a collateral's terms, or enabled or disabled it.
 #[event]
 #[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
 pub struct CollateralUpdated {
@@ -144,7 +149,7 @@ pub struct CollateralUpdated {
     pub terms: CollateralTerms,
 }
 
-/// The admin took out the protocol's earnings.
+/// The admin withdrew from a treasury.
 #[event]
 #[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
 pub struct TreasuryWithdrawn {
@@ -152,11 +157,13 @@ pub struct TreasuryWithdrawn {
     pub collateral_seq: u64,
     pub mint: Address,
     pub destination: Address,
+    /// In base units.
     pub amount: u64,
+    /// The treasury's balance after the withdrawal, in base units.
     pub remaining: u64,
 }
 
-/// A model and its measure were pinned.
+/// A model was registered.
 #[event]
 #[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
 pub struct ModelRegistered {
@@ -166,13 +173,14 @@ pub struct ModelRegistered {
     pub id: u64,
     pub bond_mint: Address,
     pub arbiter: Address,
+    /// Lowest threshold of a market and trigger of a policy, in micro-units.
     pub noise_floor: u64,
     pub version: u32,
     pub spec: MetricSpec,
     pub terms: ModelTerms,
 }
 
-/// An owner changed who measures its model or how it is presented.
+/// A model's owner replaced its terms and started a new version.
 #[event]
 #[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
 pub struct ModelUpdated {
@@ -180,11 +188,12 @@ pub struct ModelUpdated {
     pub model_seq: u64,
     pub owner: Address,
     pub version: u32,
+    /// The model's security, in base units.
     pub security: u64,
     pub terms: ModelTerms,
 }
 
-/// A model takes no new risk any more.
+/// A model was retired.
 #[event]
 #[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
 pub struct ModelRetired {
@@ -193,7 +202,7 @@ pub struct ModelRetired {
     pub owner: Address,
 }
 
-/// An oracle put up a bond.
+/// An oracle added to its bond.
 #[event]
 #[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
 pub struct Bonded {
@@ -202,14 +211,19 @@ pub struct Bonded {
     pub seat: Address,
     pub seat_seq: u64,
     pub oracle: Address,
+    /// In base units.
     pub amount: u64,
+    /// The seat's whole bond, including what is unbonding, in base units.
     pub bonded: u64,
+    /// Part of the bond that is unbonding, in base units.
     pub unbonding: u64,
+    /// The model's security, in base units.
     pub security: u64,
+    /// Amount that the model's bond vault owes, in base units.
     pub held: u64,
 }
 
-/// An oracle asked a part of its bond back.
+/// An oracle started to unbond a part of its bond.
 #[event]
 #[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
 pub struct UnbondRequested {
@@ -218,14 +232,19 @@ pub struct UnbondRequested {
     pub seat: Address,
     pub seat_seq: u64,
     pub oracle: Address,
+    /// In base units.
     pub amount: u64,
+    /// The seat's whole bond, including what is unbonding, in base units.
     pub bonded: u64,
+    /// Part of the bond that is unbonding, in base units.
     pub unbonding: u64,
+    /// Unix time from which the unbonding amount can be withdrawn.
     pub release_at: i64,
+    /// The model's security, in base units.
     pub security: u64,
 }
 
-/// What had unbonded was paid to the oracle.
+/// An unbonded amount was paid to its oracle.
 #[event]
 #[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
 pub struct BondWithdrawn {
@@ -235,8 +254,11 @@ pub struct BondWithdrawn {
     pub seat_seq: u64,
     pub oracle: Address,
     pub destination: Address,
+    /// In base units.
     pub amount: u64,
+    /// The seat's whole bond, including what is unbonding, in base units.
     pub bonded: u64,
+    /// Amount that the model's bond vault owes, in base units.
     pub held: u64,
 }
 
@@ -250,7 +272,7 @@ pub struct SeatClosed {
     pub oracle: Address,
 }
 
-/// An oracle counted a window. The first submission makes the receipt.
+/// An oracle submitted its counts of a window. The first submission creates the receipt.
 #[event]
 #[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
 pub struct ReceiptSubmitted {
@@ -262,22 +284,27 @@ pub struct ReceiptSubmitted {
     pub seat: Address,
     pub seat_seq: u64,
     pub oracle: Address,
+    /// Version of the model.
     pub version: u32,
     /// Rows by bin.
     pub counts: Vec<u32>,
+    /// Number of counted rows.
     pub samples: u64,
-    /// The drift of these counts.
+    /// Drift of these counts, in micro-units.
     pub submission: u64,
+    /// SHA-256 of the evidence document.
     pub evidence_hash: [u8; 32],
+    /// Location of the evidence document.
     pub evidence_uri: String,
+    /// State after this submission.
     pub state: ReceiptState,
-    /// The median of all submissions so far.
+    /// Median of all submissions so far, in micro-units.
     pub value: u64,
-    /// Bit `i` is set once oracle `i` has submitted.
+    /// Bit `i` is set if oracle `i` has submitted.
     pub submitted: u8,
 }
 
-/// Somebody put up a bond against a proposed value.
+/// A proposed value was challenged.
 #[event]
 #[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
 pub struct ReceiptChallenged {
@@ -287,8 +314,11 @@ pub struct ReceiptChallenged {
     pub receipt_seq: u64,
     pub window: u64,
     pub challenger: Address,
+    /// The challenger's bond, in base units.
     pub bond: u64,
+    /// The challenged value, in micro-units.
     pub value: u64,
+    /// Amount that the model's bond vault owes, in base units.
     pub held: u64,
 }
 
@@ -302,22 +332,30 @@ pub struct ReceiptRuled {
     pub receipt_seq: u64,
     pub window: u64,
     pub arbiter: Address,
+    /// The arbiter's counts, in rows by bin.
     pub counts: Vec<u32>,
+    /// Drift of the arbiter's counts, in micro-units.
     pub value: u64,
-    /// Whether the median was within the model's spread of the ruling.
+    /// Whether the median was within the model's `max_spread` of the ruling.
     pub upheld: bool,
+    /// Slashed from the submitters' seats, in base units.
     pub slashed: u64,
-    /// Paid into each submitter's seat.
+    /// Paid into each submitter's seat, in base units.
     pub reward: u64,
+    /// Amount that the challenger can collect, in base units.
     pub challenger_credit: u64,
+    /// Amount that the treasury can collect, in base units.
     pub treasury_credit: u64,
+    /// The model's security, in base units.
     pub security: u64,
+    /// Head of the model's receipt chain.
     pub chain: [u8; 32],
-    /// Of the submitters, in the model's order.
+    /// Seats of the submitters, in the order of the model's oracles.
     pub seats: Vec<SeatRuled>,
 }
 
-/// Time moved a receipt on.
+/// A receipt advanced to another state because a period ended, or because no further submission was
+/// awaited.
 #[event]
 #[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
 pub struct ReceiptFinalized {
@@ -327,12 +365,15 @@ pub struct ReceiptFinalized {
     pub receipt_seq: u64,
     pub window: u64,
     pub state: ReceiptState,
+    /// The receipt's value, in micro-units.
     pub value: u64,
+    /// Amount that the challenger can collect, in base units.
     pub challenger_credit: u64,
+    /// Head of the model's receipt chain.
     pub chain: [u8; 32],
 }
 
-/// A dispute's credit was paid out.
+/// A dispute's credit was paid.
 #[event]
 #[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
 pub struct ChallengeCollected {
@@ -343,11 +384,13 @@ pub struct ChallengeCollected {
     pub window: u64,
     pub payee: ChallengePayee,
     pub destination: Address,
+    /// In base units.
     pub amount: u64,
+    /// Amount that the model's bond vault owes, in base units.
     pub held: u64,
 }
 
-/// A receipt that nobody can need any more was closed.
+/// A receipt was closed after its retention.
 #[event]
 #[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
 pub struct ReceiptClosed {
@@ -355,10 +398,11 @@ pub struct ReceiptClosed {
     pub receipt: Address,
     pub receipt_seq: u64,
     pub window: u64,
+    /// Paid the receipt's rent and received it back.
     pub payer: Address,
 }
 
-/// A market opened.
+/// A market was opened.
 #[event]
 #[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
 pub struct MarketCreated {
@@ -369,6 +413,7 @@ pub struct MarketCreated {
     pub model: Address,
     pub mint: Address,
     pub protocol_fee_bps: u16,
+    /// SHA-256 of the terms in Borsh and the protocol's fee (u16, little-endian).
     pub terms_hash: [u8; 32],
     pub terms: MarketTerms,
 }
@@ -380,11 +425,11 @@ pub struct MarketCancelled {
     pub market: Address,
     pub market_seq: u64,
     pub creator: Address,
-    /// Donations, to the treasury.
+    /// Donations moved from the market's vault to the treasury, in base units.
     pub swept: u64,
 }
 
-/// Somebody bet. The first bet makes the position.
+/// A bet was placed. The owner's first bet in a market creates the position.
 #[event]
 #[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
 pub struct BetPlaced {
@@ -396,19 +441,23 @@ pub struct BetPlaced {
     pub model_seq: u64,
     pub owner: Address,
     pub outcome: u8,
+    /// In base units.
     pub amount: u64,
-    /// The owner's, on this outcome.
+    /// The owner's stake on this outcome, in base units.
     pub stake: u64,
-    /// Everybody's, on this outcome.
+    /// All stakes on this outcome, in base units.
     pub pool: u64,
+    /// All stakes in the market, in base units.
     pub total: u64,
-    /// Payout of this outcome as things stand, in thousandths of a stake.
+    /// Payout multiple of this outcome after the bet, in thousandths of the stake.
     pub multiple: u64,
+    /// The model's unsettled stakes and open cover, in base units.
     pub at_risk: u64,
+    /// Number of the model's unsettled markets with a bet and open policies.
     pub exposure: u64,
 }
 
-/// Windows of a market were settled, the last one with the market.
+/// Windows of a market were settled. The last window resolved the market.
 #[event]
 #[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
 pub struct MarketSettled {
@@ -416,19 +465,30 @@ pub struct MarketSettled {
     pub market_seq: u64,
     pub model: Address,
     pub model_seq: u64,
+    /// Next window to settle.
     pub next_window: u64,
+    /// Number of settled windows with a Final receipt.
     pub observed: u64,
+    /// Largest, latest, or sum of the observed values, by the market's aggregate.
     pub accumulator: u64,
     pub state: MarketState,
+    /// The winning outcome, if the market is resolved.
     pub outcome: Option<u8>,
+    /// Aggregate of the observed values, once resolved, in micro-units.
     pub value: u64,
+    /// The protocol's fee, once resolved, in base units.
     pub protocol_fee: u64,
+    /// The creator's fee, once resolved, in base units.
     pub creator_fee: u64,
+    /// The losing stakes less fees, once resolved, in base units.
     pub winnings: u64,
+    /// The model's unsettled stakes and open cover, in base units.
     pub at_risk: u64,
+    /// Number of the model's unsettled markets with a bet and open policies.
     pub exposure: u64,
+    /// Head of the model's receipt chain.
     pub chain: [u8; 32],
-    /// Those that time had decided but nobody had finalized.
+    /// Receipts that this instruction finalized because a step was due.
     pub receipts: Vec<ReceiptSettled>,
 }
 
@@ -442,12 +502,15 @@ pub struct Claimed {
     pub position_seq: u64,
     pub owner: Address,
     pub destination: Address,
+    /// Payout in base units; 0 if the position won nothing.
     pub paid: u64,
+    /// What the market still owes, in base units.
     pub owed: u64,
+    /// Number of positions left in the market.
     pub positions: u64,
 }
 
-/// A fee was paid out.
+/// A market's fee was paid.
 #[event]
 #[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
 pub struct FeesCollected {
@@ -455,24 +518,26 @@ pub struct FeesCollected {
     pub market_seq: u64,
     pub payee: FeePayee,
     pub destination: Address,
+    /// In base units.
     pub amount: u64,
+    /// What the market still owes, in base units.
     pub owed: u64,
 }
 
-/// A market that owes nothing any more was closed.
+/// A settled market was closed.
 #[event]
 #[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
 pub struct MarketClosed {
     pub market: Address,
     pub market_seq: u64,
     pub creator: Address,
-    /// Dust and donations, to the treasury.
+    /// Dust and donations moved from the market's vault to the treasury, in base units.
     pub swept: u64,
 }
 
-// Vaults and policies. `totals` is the vault's money after the change.
+// Vaults and policies. `totals` are the vault's balances after the change.
 
-/// A vault opened.
+/// A vault was opened.
 #[event]
 #[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
 pub struct VaultCreated {
@@ -491,7 +556,7 @@ pub struct VaultCreated {
     pub terms: VaultTerms,
 }
 
-/// A manager announced other terms.
+/// A manager announced new terms.
 #[event]
 #[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
 pub struct VaultUpdated {
@@ -499,12 +564,13 @@ pub struct VaultUpdated {
     pub vault_seq: u64,
     pub manager: Address,
     pub terms: VaultTerms,
-    /// When they take effect.
+    /// Unix time at which the terms take effect.
     pub terms_at: i64,
+    /// The vault's balances after the change.
     pub totals: VaultTotals,
 }
 
-/// A manager listed a model, or changed on what terms.
+/// A manager listed a model, or changed the terms of its listing.
 #[event]
 #[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
 pub struct ModelListed {
@@ -515,24 +581,26 @@ pub struct ModelListed {
     pub manager: Address,
     pub model: Address,
     pub terms: ListingTerms,
-    /// No cover is sold earlier.
+    /// Unix time from which cover is sold.
     pub active_at: i64,
 }
 
-/// Somebody put up capital.
+/// A liquidity provider deposited capital.
 #[event]
 #[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
 pub struct Deposited {
     pub vault: Address,
     pub vault_seq: u64,
     pub owner: Address,
+    /// In base units.
     pub amount: u64,
-    /// Made for it.
+    /// Shares minted for the deposit.
     pub shares: u64,
+    /// The vault's balances after the change.
     pub totals: VaultTotals,
 }
 
-/// Shares were asked back.
+/// A liquidity provider requested a withdrawal of shares.
 #[event]
 #[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
 pub struct WithdrawRequested {
@@ -541,15 +609,19 @@ pub struct WithdrawRequested {
     pub request: Address,
     pub request_seq: u64,
     pub owner: Address,
+    /// Shares added to the request.
     pub shares: u64,
-    /// All shares of the request, and what they are worth at most.
+    /// All shares of the request.
     pub requested: u64,
+    /// The most that the request is paid, in base units.
     pub value: u64,
+    /// Unix time from which the request can be paid.
     pub unlock_at: i64,
+    /// The vault's balances after the change.
     pub totals: VaultTotals,
 }
 
-/// A request was given up.
+/// A withdraw request was cancelled.
 #[event]
 #[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
 pub struct WithdrawCancelled {
@@ -558,13 +630,15 @@ pub struct WithdrawCancelled {
     pub request: Address,
     pub request_seq: u64,
     pub owner: Address,
+    /// All shares of the request.
     pub shares: u64,
-    /// Of these, what the owner got back.
+    /// Shares that the owner got back; the others were burned.
     pub returned: u64,
+    /// The vault's balances after the change.
     pub totals: VaultTotals,
 }
 
-/// Shares were paid out.
+/// A withdraw request was paid, fully or in part.
 #[event]
 #[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
 pub struct Withdrawn {
@@ -574,15 +648,19 @@ pub struct Withdrawn {
     pub request_seq: u64,
     pub owner: Address,
     pub destination: Address,
+    /// Shares burned for the payment.
     pub shares: u64,
+    /// In base units.
     pub amount: u64,
-    /// What is left of the request, which is closed when nothing is.
+    /// Shares left in the request; at 0 the request is closed.
     pub requested: u64,
+    /// The most that the rest of the request is paid, in base units.
     pub value: u64,
+    /// The vault's balances after the change.
     pub totals: VaultTotals,
 }
 
-/// The protocol's or the manager's part of premiums was paid out.
+/// The protocol's or the manager's part of premiums was paid.
 #[event]
 #[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
 pub struct ManagerFeesCollected {
@@ -590,11 +668,13 @@ pub struct ManagerFeesCollected {
     pub vault_seq: u64,
     pub payee: PremiumPayee,
     pub destination: Address,
+    /// In base units.
     pub amount: u64,
+    /// The vault's balances after the change.
     pub totals: VaultTotals,
 }
 
-/// A model went off a vault's list.
+/// An exposure was closed: the vault no longer lists the model.
 #[event]
 #[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
 pub struct ExposureClosed {
@@ -606,18 +686,18 @@ pub struct ExposureClosed {
     pub manager: Address,
 }
 
-/// A vault that owes nothing any more was closed.
+/// A vault was closed.
 #[event]
 #[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
 pub struct VaultClosed {
     pub vault: Address,
     pub vault_seq: u64,
     pub manager: Address,
-    /// Residue and donations, to the treasury.
+    /// Residue and donations moved from the vault to the treasury, in base units.
     pub swept: u64,
 }
 
-/// Somebody bought cover.
+/// A holder bought a policy.
 #[event]
 #[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
 pub struct PolicyBought {
@@ -632,23 +712,29 @@ pub struct PolicyBought {
     pub holder: Address,
     pub id: u64,
     pub terms: PolicyTerms,
+    /// Last covered window.
     pub last_window: u64,
-    /// When the last window ends.
+    /// Unix time at which the last covered window ends.
     pub end: i64,
+    /// Paid by the holder, in base units.
     pub premium: u64,
+    /// The protocol's part of the premium, in base units.
     pub protocol_part: u64,
+    /// The manager's part of the premium, in base units.
     pub manager_part: u64,
-    /// Streams to the vault.
+    /// Part of the premium that streams to the vault, in base units.
     pub streamed_part: u64,
+    /// The vault's balances after the change.
     pub totals: VaultTotals,
-    /// The exposure's cover.
+    /// Cover of all open policies of the exposure, in base units.
     pub exposure_cover: u64,
+    /// The model's unsettled stakes and open cover, in base units.
     pub at_risk: u64,
-    /// The model's unsettled markets and open policies.
+    /// Number of the model's unsettled markets with a bet and open policies.
     pub model_exposure: u64,
 }
 
-/// A policy was paid. It is closed when all of its cover was.
+/// A policy was paid. It is closed once its whole cover is paid.
 #[event]
 #[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
 pub struct PolicyClaimed {
@@ -662,21 +748,27 @@ pub struct PolicyClaimed {
     pub model_seq: u64,
     pub holder: Address,
     pub destination: Address,
-    /// The first window of the run.
+    /// First window of the run.
     pub first_window: u64,
-    /// The lowest value of the run.
+    /// Lowest value of the run, in micro-units.
     pub value: u64,
+    /// In base units.
     pub amount: u64,
-    /// All that was paid so far.
+    /// All that the policy was paid so far, in base units.
     pub paid: u64,
+    /// The most that the policy pays, in base units.
     pub cover: u64,
+    /// The vault's balances after the change.
     pub totals: VaultTotals,
+    /// Cover of all open policies of the exposure, in base units.
     pub exposure_cover: u64,
+    /// The model's unsettled stakes and open cover, in base units.
     pub at_risk: u64,
+    /// Number of the model's unsettled markets with a bet and open policies.
     pub model_exposure: u64,
 }
 
-/// A holder gave a policy up.
+/// A holder cancelled a policy.
 #[event]
 #[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
 pub struct PolicyCancelled {
@@ -690,15 +782,21 @@ pub struct PolicyCancelled {
     pub model_seq: u64,
     pub holder: Address,
     pub destination: Address,
+    /// Refunded to the holder, in base units.
     pub refund: u64,
+    /// All that the policy was paid, in base units.
     pub paid: u64,
+    /// The vault's balances after the change.
     pub totals: VaultTotals,
+    /// Cover of all open policies of the exposure, in base units.
     pub exposure_cover: u64,
+    /// The model's unsettled stakes and open cover, in base units.
     pub at_risk: u64,
+    /// Number of the model's unsettled markets with a bet and open policies.
     pub model_exposure: u64,
 }
 
-/// A policy got as many windows more.
+/// A policy was renewed by another term of windows.
 #[event]
 #[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
 pub struct PolicyRenewed {
@@ -711,18 +809,23 @@ pub struct PolicyRenewed {
     pub model: Address,
     pub model_seq: u64,
     pub holder: Address,
+    /// Last covered window.
     pub last_window: u64,
-    /// When the last window ends.
+    /// Unix time at which the last covered window ends.
     pub end: i64,
+    /// Paid by the holder, in base units.
     pub premium: u64,
+    /// The protocol's part of the premium, in base units.
     pub protocol_part: u64,
+    /// The manager's part of the premium, in base units.
     pub manager_part: u64,
-    /// Streams to the vault.
+    /// Part of the premium that streams to the vault, in base units.
     pub streamed_part: u64,
+    /// The vault's balances after the change.
     pub totals: VaultTotals,
 }
 
-/// A policy ended without another payment.
+/// A policy ended because it can no longer be claimed.
 #[event]
 #[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
 pub struct PolicyExpired {
@@ -735,9 +838,14 @@ pub struct PolicyExpired {
     pub model: Address,
     pub model_seq: u64,
     pub holder: Address,
+    /// All that the policy was paid, in base units.
     pub paid: u64,
+    /// The vault's balances after the change.
     pub totals: VaultTotals,
+    /// Cover of all open policies of the exposure, in base units.
     pub exposure_cover: u64,
+    /// The model's unsettled stakes and open cover, in base units.
     pub at_risk: u64,
+    /// Number of the model's unsettled markets with a bet and open policies.
     pub model_exposure: u64,
 }

@@ -1,7 +1,8 @@
-//! Markets and cover on the drift of machine-learning models.
+//! Prediction markets and insurance on the drift of machine-learning models.
 //!
-//! Oracles count a model's outputs by bin, window by window; the program computes the drift from
-//! the counts, and everything settles on the receipts of that.
+//! In each window, oracles count a model's outputs by bin and submit the counts. The program
+//! computes the drift from the counts and records it in a receipt. Markets and policies settle by
+//! receipts.
 
 use anchor_lang::prelude::*;
 
@@ -34,9 +35,9 @@ solana_security_txt::security_txt! {
 pub mod driftshield {
     use super::*;
 
-    // Admin and collateral.
+    // Administration and collateral.
 
-    /// Sets the program up, once. Signed by its upgrade authority.
+    /// Creates the program's `Config`, once. Signed by the program's upgrade authority.
     #[discrim = 0]
     pub fn initialize(
         ctx: &mut Context<Initialize>,
@@ -52,7 +53,8 @@ pub mod driftshield {
         )
     }
 
-    /// Changes what new models and markets copy, the guardian and the arbiter. Signed by the admin.
+    /// Replaces the parameters, the guardian and the arbiter. Existing models, markets and vaults
+    /// keep the values that they copied. Signed by the admin.
     #[discrim = 1]
     pub fn update_config(
         ctx: &mut Context<UpdateConfig>,
@@ -63,28 +65,29 @@ pub mod driftshield {
         emit_event!(ctx, ctx.accounts.update_config(guardian, arbiter, params)?)
     }
 
-    /// Offers the admin role to a key, which takes it by `accept_admin`. Signed by the admin.
+    /// Proposes a key as the next admin. The role changes hands when that key calls `accept_admin`.
+    /// Signed by the admin.
     #[discrim = 2]
     pub fn propose_admin(ctx: &mut Context<ProposeAdmin>, pending_admin: Address) -> Result<()> {
         emit_event!(ctx, ctx.accounts.propose_admin(pending_admin)?)
     }
 
-    /// Takes the admin role. Signed by the proposed key.
+    /// Transfers the admin role to the proposed key. Signed by the proposed key.
     #[discrim = 3]
     pub fn accept_admin(ctx: &mut Context<AcceptAdmin>) -> Result<()> {
         emit_event!(ctx, ctx.accounts.accept_admin()?)
     }
 
-    /// Stops or allows new risk: 1 models, 2 markets, 4 bets, 8 deposits, 16 policies, 32 renewals,
-    /// added up. The guardian can only add flags;
-    /// the admin sets any.
+    /// Sets the pause flags, a sum of: 1 models, 2 markets, 4 bets, 8 deposits, 16 policies, 32
+    /// renewals. A flag stops new risk of its kind. The guardian can only add flags; the admin sets
+    /// any.
     #[discrim = 4]
     pub fn set_pause(ctx: &mut Context<SetPause>, paused: u8) -> Result<()> {
         emit_event!(ctx, ctx.accounts.set_pause(paused)?)
     }
 
-    /// Allows a token for markets, cover and bonds. Signed by the admin, who says whether a freeze
-    /// authority is accepted.
+    /// Registers a token as collateral for bonds, markets and vaults. `accepts_freeze` allows a
+    /// mint that has a freeze authority. Signed by the admin.
     #[discrim = 5]
     pub fn register_collateral(
         ctx: &mut Context<RegisterCollateral>,
@@ -98,7 +101,8 @@ pub mod driftshield {
         )
     }
 
-    /// Changes what new objects copy of a token, or stops new risk in it. Signed by the admin.
+    /// Replaces a collateral's terms, and enables or disables it for new risk. Existing models keep
+    /// the terms that they copied. Signed by the admin.
     #[discrim = 6]
     pub fn update_collateral(
         ctx: &mut Context<UpdateCollateral>,
@@ -108,7 +112,7 @@ pub mod driftshield {
         emit_event!(ctx, ctx.accounts.update_collateral(terms, enabled)?)
     }
 
-    /// Pays `amount` base units of a treasury where the admin says.
+    /// Withdraws `amount` base units from a treasury to any token account. Signed by the admin.
     #[discrim = 7]
     pub fn withdraw_treasury(ctx: &mut Context<WithdrawTreasury>, amount: u64) -> Result<()> {
         emit_event!(ctx, ctx.accounts.withdraw_treasury(amount)?)
@@ -116,7 +120,7 @@ pub mod driftshield {
 
     // Models and bonds.
 
-    /// Registers the owner's model `id` and pins how its drift is measured.
+    /// Registers the owner's model `id` and fixes how its drift is measured. Signed by the owner.
     #[discrim = 8]
     pub fn register_model(
         ctx: &mut Context<RegisterModel>,
@@ -131,38 +135,40 @@ pub mod driftshield {
         )
     }
 
-    /// Changes who measures a model and how it is presented, while nothing depends on it. Begins a
-    /// new version. Signed by the owner.
+    /// Replaces a model's oracles, quorum, spread and texts, and starts a new version. Refused
+    /// while the model has exposure or an open receipt. Signed by the owner.
     #[discrim = 9]
     pub fn update_model(ctx: &mut Context<UpdateModel>, terms: ModelTerms) -> Result<()> {
         emit_event!(ctx, ctx.accounts.update_model(terms)?)
     }
 
-    /// Ends new risk on a model for good. Signed by the owner.
+    /// Retires a model: it takes no new risk, permanently. Signed by the owner.
     #[discrim = 10]
     pub fn retire_model(ctx: &mut Context<RetireModel>) -> Result<()> {
         emit_event!(ctx, ctx.accounts.retire_model()?)
     }
 
-    /// Adds `amount` base units to the signing oracle's bond; the first takes its seat.
+    /// Adds `amount` base units to the bond of the signing oracle. The oracle's first bond creates
+    /// its seat.
     #[discrim = 11]
     pub fn bond(ctx: &mut Context<Bond>, amount: u64) -> Result<()> {
         emit_event!(ctx, ctx.accounts.bond(amount, ctx.bumps.seat)?)
     }
 
-    /// Asks `amount` base units of a bond back; all that is asked back waits from now on.
+    /// Starts to unbond `amount` base units of a bond. The unbonding period of the whole unbonding
+    /// amount restarts. Signed by the oracle.
     #[discrim = 12]
     pub fn request_unbond(ctx: &mut Context<RequestUnbond>, amount: u64) -> Result<()> {
         emit_event!(ctx, ctx.accounts.request_unbond(amount)?)
     }
 
-    /// Pays the oracle what has unbonded. Anyone may call it.
+    /// Pays the unbonded amount to the oracle. Anyone may call it.
     #[discrim = 13]
     pub fn withdraw_bond(ctx: &mut Context<WithdrawBond>) -> Result<()> {
         emit_event!(ctx, ctx.accounts.withdraw_bond()?)
     }
 
-    /// Closes an empty seat that nothing depends on. Anyone may call it.
+    /// Closes an empty seat that no open receipt needs. Anyone may call it.
     #[discrim = 14]
     pub fn close_seat(ctx: &mut Context<CloseSeat>) -> Result<()> {
         emit_event!(ctx, ctx.accounts.close_seat()?)
@@ -170,8 +176,8 @@ pub mod driftshield {
 
     // Receipts.
 
-    /// Submits what the signing oracle counted in `window`, rows by bin, with the SHA-256 of the
-    /// evidence document and where it can be read (at most 128 bytes).
+    /// Submits the signing oracle's counts of `window`, in rows by bin. `evidence_hash` is the
+    /// SHA-256 of the evidence document; `evidence_uri` is its location, at most 128 bytes.
     #[discrim = 16]
     pub fn submit_receipt(
         ctx: &mut Context<SubmitReceipt>,
@@ -192,21 +198,22 @@ pub mod driftshield {
         )
     }
 
-    /// Disputes a proposed value with a bond. Anyone may.
+    /// Challenges a proposed value with a bond. Anyone may call it.
     #[discrim = 17]
     pub fn challenge_receipt(ctx: &mut Context<ChallengeReceipt>) -> Result<()> {
         emit_event!(ctx, ctx.accounts.challenge_receipt()?)
     }
 
-    /// Ends a dispute by the counts that the arbiter finds right.
-    /// Remaining accounts: the seats of all who submitted, writable, in the model's order.
+    /// Ends a dispute by the arbiter's counts. Signed by the arbiter.
+    /// Remaining accounts: the seats of all submitters, writable, in the order of the model's
+    /// oracles.
     #[discrim = 18]
     pub fn rule_receipt(ctx: &mut Context<RuleReceipt>, counts: Vec<u32>) -> Result<()> {
         let seats = ctx.remaining_accounts()?;
         emit_event!(ctx, ctx.accounts.rule_receipt(counts, seats)?)
     }
 
-    /// Moves a receipt on as far as time has decided it. Anyone may call it.
+    /// Advances a receipt through every step that is due. Anyone may call it.
     #[discrim = 19]
     pub fn finalize_receipt(ctx: &mut Context<FinalizeReceipt>) -> Result<()> {
         emit_event!(ctx, ctx.accounts.finalize_receipt()?)
@@ -221,7 +228,8 @@ pub mod driftshield {
         emit_event!(ctx, ctx.accounts.collect_challenge(payee)?)
     }
 
-    /// Closes a receipt that nobody can need any more. Anyone may call it.
+    /// Closes a settled receipt after its retention, once its credits are collected. Anyone may
+    /// call it.
     #[discrim = 21]
     pub fn close_receipt(ctx: &mut Context<CloseReceipt>) -> Result<()> {
         emit_event!(ctx, ctx.accounts.close_receipt()?)
@@ -229,7 +237,7 @@ pub mod driftshield {
 
     // Markets.
 
-    /// Opens the creator's market `id` on a model.
+    /// Opens the creator's market `id` on a model. Signed by the creator.
     #[discrim = 24]
     pub fn create_market(
         ctx: &mut Context<CreateMarket>,
@@ -242,14 +250,16 @@ pub mod driftshield {
         )
     }
 
-    /// Ends a market without bets: its creator at any time, anyone once betting is closed.
+    /// Closes a market without bets: its creator at any time, anyone once betting is closed. What
+    /// is left in its vault goes to the treasury.
     #[discrim = 25]
     pub fn cancel_market(ctx: &mut Context<CloseMarket>) -> Result<()> {
         emit_event!(ctx, ctx.accounts.cancel_market()?)
     }
 
-    /// Bets `amount` base units on `outcome`, if that then pays at least `min_multiple` thousandths of
-    /// a stake, in a market of the terms that `terms_hash` names (`Market.terms_hash`).
+    /// Bets `amount` base units on `outcome`. Refused if the payout multiple after the bet is below
+    /// `min_multiple` thousandths of the stake, or if `terms_hash` differs from
+    /// `Market.terms_hash`.
     #[discrim = 26]
     pub fn place_bet(
         ctx: &mut Context<PlaceBet>,
@@ -266,27 +276,30 @@ pub mod driftshield {
         )
     }
 
-    /// Settles the next windows of a market by their receipts, and the market with the last one.
-    /// Anyone may call it. Remaining accounts: the receipts in order, writable where not finalized.
+    /// Settles the next windows of a market by their receipts. The last window resolves the market.
+    /// Anyone may call it.
+    /// Remaining accounts: the receipts in order of their windows, writable unless Final or Void.
     #[discrim = 27]
     pub fn settle_market(ctx: &mut Context<SettleMarket>) -> Result<()> {
         let receipts = ctx.remaining_accounts()?;
         emit_event!(ctx, ctx.accounts.settle_market(receipts)?)
     }
 
-    /// Pays a position of a settled market to its owner and closes it. Anyone may call it.
+    /// Pays a position of a settled market to its owner and closes the position. Anyone may call
+    /// it.
     #[discrim = 28]
     pub fn claim(ctx: &mut Context<Claim>) -> Result<()> {
         emit_event!(ctx, ctx.accounts.claim()?)
     }
 
-    /// Pays the treasury's or the creator's fee of a resolved market. Anyone may call it.
+    /// Pays a resolved market's fee to the treasury or the creator. Anyone may call it.
     #[discrim = 29]
     pub fn collect_fees(ctx: &mut Context<CollectFees>, payee: FeePayee) -> Result<()> {
         emit_event!(ctx, ctx.accounts.collect_fees(payee)?)
     }
 
-    /// Closes a settled market that owes nobody: dust to the treasury. Anyone may call it.
+    /// Closes a settled market once its positions are claimed and its fees are collected. What is
+    /// left in its vault goes to the treasury. Anyone may call it.
     #[discrim = 30]
     pub fn close_market(ctx: &mut Context<CloseMarket>) -> Result<()> {
         emit_event!(ctx, ctx.accounts.close_market()?)
@@ -294,8 +307,9 @@ pub mod driftshield {
 
     // Vaults.
 
-    /// Opens the manager's vault `id`. The cooldown (1 second to 121 days) and the manager's part of
-    /// premiums (at most 2000 bps with the protocol's) never change.
+    /// Opens the manager's vault `id`. The cooldown (1 second to 121 days) and the manager's part
+    /// of premiums (at most 2000 bps together with the protocol's) never change. Signed by the
+    /// manager.
     #[discrim = 32]
     pub fn create_vault(
         ctx: &mut Context<CreateVault>,
@@ -312,21 +326,23 @@ pub mod driftshield {
         )
     }
 
-    /// Announces other terms, which take effect after the cooldown and a day. Signed by the manager.
+    /// Announces new terms, which take effect after the vault's cooldown plus one day. Signed by
+    /// the manager.
     #[discrim = 33]
     pub fn update_vault(ctx: &mut Context<UpdateVault>, terms: VaultTerms) -> Result<()> {
         emit_event!(ctx, ctx.accounts.update_vault(terms)?)
     }
 
-    /// Lists a model, or changes on what terms. Signed by the manager. A listing that lets more risk
-    /// in takes effect after the cooldown and a day, unless there are no shares.
+    /// Lists a model, or changes the terms of its listing. A listing that admits more risk takes
+    /// effect after the vault's cooldown plus one day, or at once if the vault has no shares.
+    /// Signed by the manager.
     #[discrim = 34]
     pub fn list_model(ctx: &mut Context<ListModel>, terms: ListingTerms) -> Result<()> {
         emit_event!(ctx, ctx.accounts.list_model(terms, ctx.bumps.exposure)?)
     }
 
-    /// Puts `amount` base units into a vault for at least `min_shares` shares, if it has listed no
-    /// model since it had `listings` (`Vault.listings`).
+    /// Deposits `amount` base units for at least `min_shares` shares. Refused if `listings` differs
+    /// from `Vault.listings`: the manager has changed a listing since the depositor read the vault.
     #[discrim = 35]
     pub fn deposit(
         ctx: &mut Context<Deposit>,
@@ -337,8 +353,8 @@ pub mod driftshield {
         emit_event!(ctx, ctx.accounts.deposit(amount, min_shares, listings)?)
     }
 
-    /// Asks `shares` back; all that is asked back waits for the cooldown from now on, bears losses
-    /// and earns nothing.
+    /// Requests the withdrawal of `shares`. The cooldown of all requested shares restarts.
+    /// Requested shares bear losses and earn nothing.
     #[discrim = 36]
     pub fn request_withdraw(ctx: &mut Context<RequestWithdraw>, shares: u64) -> Result<()> {
         emit_event!(
@@ -347,20 +363,22 @@ pub mod driftshield {
         )
     }
 
-    /// Gives a request up: its owner gets the shares back that are worth the lower of their value
-    /// then and now.
+    /// Cancels a withdraw request. The owner gets back as many shares as the lower of the request's
+    /// value and the current value of its shares buys.
     #[discrim = 37]
     pub fn cancel_withdraw(ctx: &mut Context<CancelWithdraw>) -> Result<()> {
         emit_event!(ctx, ctx.accounts.cancel_withdraw()?)
     }
 
-    /// Pays a request whose cooldown is over, as far as free capital reaches. Anyone may call it.
+    /// Pays a withdraw request after its cooldown, as far as free capital suffices. Anyone may call
+    /// it.
     #[discrim = 38]
     pub fn withdraw(ctx: &mut Context<Withdraw>) -> Result<()> {
         emit_event!(ctx, ctx.accounts.withdraw()?)
     }
 
-    /// Pays the treasury's or the manager's part of premiums. Anyone may call it.
+    /// Pays the protocol's or the manager's part of premiums to the treasury or the manager. Anyone
+    /// may call it.
     #[discrim = 39]
     pub fn collect_manager_fees(
         ctx: &mut Context<CollectManagerFees>,
@@ -369,14 +387,17 @@ pub mod driftshield {
         emit_event!(ctx, ctx.accounts.collect_manager_fees(payee)?)
     }
 
-    /// Closes an exposure that nothing depends on: off the list, of a retired or changed model, or of
-    /// a vault without shares. Anyone may call it.
+    /// Closes an exposure without policies if its cap is 0, its model is retired or has another
+    /// version, or its vault has neither shares nor requests and the notice period since the
+    /// listing is over. Anyone may call it.
     #[discrim = 40]
     pub fn close_exposure(ctx: &mut Context<CloseExposure>) -> Result<()> {
         emit_event!(ctx, ctx.accounts.close_exposure()?)
     }
 
-    /// Closes a vault that owes nobody: residue to the treasury. Anyone may call it.
+    /// Closes a vault without shares, requests, exposures and policies, once its manager's part of
+    /// premiums is collected. What is left in it goes to the treasury. Its manager may call it at
+    /// any time, anyone once the vault's notice period is over.
     #[discrim = 41]
     pub fn close_vault(ctx: &mut Context<CloseVault>) -> Result<()> {
         emit_event!(ctx, ctx.accounts.close_vault()?)
@@ -384,34 +405,37 @@ pub mod driftshield {
 
     // Policies.
 
-    /// Buys the holder's policy `id` on a model that the vault has listed.
+    /// Buys the holder's policy `id` on a model that the vault has listed. Signed by the holder.
     #[discrim = 44]
     pub fn buy_policy(ctx: &mut Context<BuyPolicy>, id: u64, terms: PolicyTerms) -> Result<()> {
         emit_event!(ctx, ctx.accounts.buy_policy(id, terms, ctx.bumps.policy)?)
     }
 
-    /// Pays a policy by a run of receipts at or over its trigger, and closes it when all cover is
-    /// paid. Anyone may call it. Remaining accounts: the receipts.
+    /// Pays a policy for a run of receipts at or above its trigger, and closes it once its whole
+    /// cover is paid. Anyone may call it.
+    /// Remaining accounts: the receipts of the run.
     #[discrim = 45]
     pub fn claim_policy(ctx: &mut Context<ClaimPolicy>) -> Result<()> {
         let receipts = ctx.remaining_accounts()?;
         emit_event!(ctx, ctx.accounts.claim_policy(receipts)?)
     }
 
-    /// Ends a policy, and gives what is unused of the premium back, less a fee. Signed by the holder.
+    /// Cancels a policy and refunds the unused part of its premiums, less the cancel fee. Signed by
+    /// the holder.
     #[discrim = 46]
     pub fn cancel_policy(ctx: &mut Context<ClaimPolicy>) -> Result<()> {
         emit_event!(ctx, ctx.accounts.cancel_policy()?)
     }
 
-    /// Buys as many windows more for a policy. Signed by the holder, or by nobody where the policy
-    /// renews by itself and the holder's token account delegates the premium.
+    /// Renews a policy by another term of as many windows. Signed by the holder; or by nobody, if
+    /// the policy has `auto_renew` and the holder's token account delegates the premium to the
+    /// renewal authority.
     #[discrim = 47]
     pub fn renew_policy(ctx: &mut Context<RenewPolicy>) -> Result<()> {
         emit_event!(ctx, ctx.accounts.renew_policy(ctx.bumps.renewal)?)
     }
 
-    /// Ends a policy that can no longer be claimed. Anyone may call it.
+    /// Closes a policy that can no longer be claimed. Anyone may call it.
     #[discrim = 48]
     pub fn expire_policy(ctx: &mut Context<ExpirePolicy>) -> Result<()> {
         emit_event!(ctx, ctx.accounts.expire_policy()?)

@@ -1,5 +1,5 @@
-//! What a policy costs, and why it is refused: the same function for a purchase on chain and for a
-//! quote off chain.
+//! Price of a policy, and the reasons to refuse it. The program charges by these functions; clients
+//! call the same ones for quotes.
 
 use anchor_lang::prelude::*;
 
@@ -8,50 +8,57 @@ use crate::{
     MAX_PERSISTENCE,
 };
 
-/// Fewest Final receipts of a model's version that cover is sold on.
+/// Fewest Final receipts of a model's version before cover on it is sold.
 pub const MIN_HISTORY: u64 = 8;
 
-/// What a holder asks for. Drift is in micro-units, amounts in base units.
+/// Terms of a policy that a holder buys. Drift is in micro-units, amounts are in base units.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, AnchorSerialize, AnchorDeserialize, IdlType)]
 pub struct PolicyTerms {
-    /// The model's version that the holder has seen.
+    /// Version of the model that the holder has read.
     pub model_version: u32,
+    /// The most that the policy pays.
     pub cover: u64,
-    /// Above the model's last and latest value, not under its noise floor nor the lowest listed.
+    /// Drift from which the policy pays. Above the model's last and latest value, and at least its
+    /// noise floor and the listing's lowest trigger.
     pub trigger: u64,
-    /// At least the trigger.
+    /// Drift from which the policy pays its whole cover; at least `trigger`.
     pub exhaustion: u64,
-    /// 1 to 4 windows in a row.
+    /// Number of consecutive windows that must reach the trigger, 1 to 4.
     pub persistence: u8,
-    /// The first window that begins at least the vault's `waiting_secs` after the purchase.
+    /// First covered window: the first one that begins at least the vault's `waiting_secs` after
+    /// the purchase.
     pub first_window: u64,
-    /// At least `persistence`.
+    /// Number of covered windows, at least `persistence`.
     pub windows: u64,
-    /// The most that the purchase, and each renewal, may cost.
+    /// Most that the purchase, and each renewal, may cost.
     pub max_premium: u64,
     /// Whether anyone may renew the policy at the holder's expense.
     pub auto_renew: bool,
 }
 
-/// What a purchase or a renewal comes to.
+/// Price and terms of a purchase or a renewal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quote {
-    /// What the holder pays, in base units.
+    /// Amount that the holder pays, in base units.
     pub premium: u64,
-    /// Parts of the premium: the protocol's, the manager's, and what streams to the vault.
+    /// The protocol's part of the premium, in base units.
     pub protocol_part: u64,
+    /// The manager's part of the premium, in base units.
     pub manager_part: u64,
+    /// Part of the premium that streams to the vault, in base units.
     pub streamed_part: u64,
     pub first_window: u64,
     pub last_window: u64,
-    /// When the last window ends, unix seconds.
+    /// Unix time at which the last window ends.
     pub end: i64,
-    /// What the vault has locked before and after, the renewed cover aside before.
+    /// The vault's locked capital before the purchase, in base units, without the cover of a policy
+    /// that is renewed.
     pub locked_before: u64,
+    /// The vault's locked capital after the purchase, in base units.
     pub locked_after: u64,
 }
 
-/// The first window that a policy bought at `now` covers.
+/// Returns the first window that a policy bought at `now` covers.
 pub fn first_window(vault: &Vault, model: &Model, now: i64) -> u64 {
     let wait = (now + vault.waiting_secs)
         .saturating_sub(model.genesis)
@@ -59,10 +66,11 @@ pub fn first_window(vault: &Vault, model: &Model, now: i64) -> u64 {
     (wait as u64).div_ceil(model.window_secs as u64)
 }
 
-/// What `buy_policy` charges at `now`, or why it refuses. Brings `vault` to `now`.
+/// Returns what `buy_policy` charges at `now`, or the reason why it refuses. Accrues `vault` up to
+/// `now`.
 ///
-/// What the accounts don't say it doesn't see: pauses, disabled collateral, who buys, and what the
-/// buyer's token account holds.
+/// Doesn't check what these accounts don't hold: pause flags, whether the collateral is enabled,
+/// who buys, and the balance of the buyer's token account.
 pub fn quote(
     vault: &mut Vault,
     exposure: &Exposure,
@@ -88,10 +96,11 @@ pub fn quote(
     .quote(now)
 }
 
-/// What `renew_policy` charges at `now`, or why it refuses. Brings `vault` to `now`.
+/// Returns what `renew_policy` charges at `now`, or the reason why it refuses. Accrues `vault` up
+/// to `now`.
 ///
-/// It is a purchase of as many windows after the last one, priced as if the cover were released
-/// first, over the time from the end of the windows that are paid for.
+/// A renewal is a purchase of as many windows after the last one. It is priced as if the cover were
+/// released first, over the time from the end of the last paid window.
 pub fn quote_renewal(
     vault: &mut Vault,
     exposure: &Exposure,
@@ -118,14 +127,14 @@ pub fn quote_renewal(
 }
 
 struct Request<'a> {
-    /// At `now`.
+    /// Accrued up to `now`.
     vault: &'a Vault,
     exposure: &'a Exposure,
     model: &'a Model,
     terms: &'a PolicyTerms,
-    /// Cover that the purchase takes the place of.
+    /// Cover that the purchase replaces: 0, or the cover of the renewed policy.
     released: u64,
-    /// What is paid for begins here.
+    /// Unix time from which the premium pays.
     begins_at: i64,
 }
 
@@ -139,7 +148,8 @@ impl Request<'_> {
         let duration = self.duration(end, now)?;
         self.exposure
             .require_sells(terms.cover, self.released, terms.trigger, now)?;
-        let locked_before = self.vault.locked.saturating_sub(self.released); // part of it
+        // `released` is part of `locked`.
+        let locked_before = self.vault.locked.saturating_sub(self.released);
         let locked_after = self.require_capital(locked_before)?;
 
         let pricing = &self.vault.terms;
@@ -173,7 +183,7 @@ impl Request<'_> {
         })
     }
 
-    /// How far the model has drifted at its last Final and its latest proposed window.
+    /// The model's drift: the higher of its last Final and its latest proposed value.
     fn drift(&self) -> u64 {
         self.model.last_value.max(self.model.latest)
     }
@@ -217,7 +227,7 @@ impl Request<'_> {
 
     fn last_window(&self) -> Result<u64> {
         let after = self.terms.first_window.checked_add(self.terms.windows);
-        Ok(after.ok_or(DriftShieldError::WindowOutOfRange)? - 1) // windows are at least 1
+        Ok(after.ok_or(DriftShieldError::WindowOutOfRange)? - 1) // `windows` is at least 1
     }
 
     fn duration(&self, end: i64, now: i64) -> Result<u64> {
@@ -234,7 +244,7 @@ impl Request<'_> {
         Ok(duration as u64)
     }
 
-    /// What is locked after the purchase.
+    /// Checks cover and capital limits. Returns the vault's locked capital after the purchase.
     fn require_capital(&self, locked_before: u64) -> Result<u64> {
         let (vault, cover) = (self.vault, self.terms.cover);
         require!(
@@ -242,13 +252,13 @@ impl Request<'_> {
             DriftShieldError::CoverOutOfLimits
         );
         require!(0 < vault.assets, DriftShieldError::NoCapital);
-        let locked_after = locked_before.saturating_add(cover); // which nothing bears
+        let locked_after = locked_before.saturating_add(cover); // a saturated sum is refused next
         require!(
-            vault.bears(locked_after),
+            vault.can_lock(locked_after),
             DriftShieldError::UtilisationTooHigh
         );
         let at_risk = self.model.at_risk.saturating_sub(self.released);
-        let at_risk = at_risk.saturating_add(cover); // more than the capital that there is
+        let at_risk = at_risk.saturating_add(cover); // a saturated sum is refused next
         require!(
             self.model.secures(at_risk),
             DriftShieldError::AboveSecurityLimit

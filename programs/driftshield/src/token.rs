@@ -1,15 +1,19 @@
-//! Tokens: which mints are taken, what the token programs are called for, and where payouts may go.
+//! Tokens: which mints are accepted, and calls of the token programs.
 //!
-//! A token account or mint whose address another account pins is not looked into when it is loaded:
-//! what it is, was checked when it was pinned, and nothing can take its place.
+//! A token account or mint whose address is pinned by another account is not validated when it is
+//! loaded. It was validated when it was pinned, and no other account can have its address.
 
 use anchor_lang::{
     pinocchio::instruction::InstructionAccount, prelude::*, unchecked_invoke_signed_fixed,
 };
 
-use crate::{Collateral, DriftShieldError, Vault};
+use crate::DriftShieldError;
 
-/// A token program that collateral may belong to.
+mod payout;
+
+pub use payout::*;
+
+/// Token program of a mint.
 #[pod_wrapper]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, AnchorSerialize, AnchorDeserialize, IdlType)]
 #[repr(u8)]
@@ -27,7 +31,7 @@ impl TokenProgram {
     }
 }
 
-// Instructions of either token program.
+// Instruction numbers, the same in both token programs.
 const MINT_TO: u8 = 7;
 const BURN: u8 = 8;
 const CLOSE_ACCOUNT: u8 = 9;
@@ -35,7 +39,7 @@ const TRANSFER_CHECKED: u8 = 12;
 const INITIALIZE_ACCOUNT_3: u8 = 18;
 const INITIALIZE_MINT_2: u8 = 20;
 
-// Where both token programs hold what is read here.
+// Offsets of the fields that are read, the same in both token programs.
 const MINT_SUPPLY: usize = 36;
 const MINT_DECIMALS: usize = 44;
 const MINT_BYTES: usize = 82;
@@ -43,27 +47,28 @@ const ACCOUNT_OWNER: core::ops::Range<usize> = 32..64;
 const ACCOUNT_AMOUNT: usize = 64;
 const ACCOUNT_DELEGATE: core::ops::Range<usize> = 72..108;
 const ACCOUNT_DELEGATED: usize = 121;
-/// Token-2022 pads a mint with extensions to the length of a token account.
+/// Size of a token account. Token-2022 pads a mint with extensions to this size.
 const ACCOUNT_BYTES: usize = 165;
-/// What follows then, ahead of the extensions: that it is a mint.
+/// Account-type byte that follows the padding and precedes the extensions: a mint.
 const MINT_TAG: u8 = 1;
 
-/// Extensions of a mint that move no money and refuse none: pointers to metadata, to a group and
-/// to a member, and the three themselves. Bits by Token-2022's numbers of the types.
+/// Mint extensions that can neither move nor block tokens: metadata, group, member, and the
+/// pointers to each. Bit `n` stands for Token-2022's extension type `n`.
 pub const ALLOWED_EXTENSIONS: u32 = 0b11_1111 << 18;
 
-/// What a mint is, as far as it decides whether it can be trusted with money.
+/// Properties of a mint that decide whether it is accepted as collateral.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MintProfile {
     pub program: TokenProgram,
     pub decimals: u8,
-    /// Bits by Token-2022's numbers of the types; all of them allowed ones.
+    /// Bit `n` is set for Token-2022's extension type `n`. Only allowed extensions occur.
     pub extensions: u32,
     pub has_freeze_authority: bool,
 }
 
 impl MintProfile {
-    /// Refuses what is no mint, and a mint with an extension that isn't allowed.
+    /// Reads a mint's profile. Refuses an account that is not a mint, and a mint with an extension
+    /// that is not allowed.
     pub fn read(mint: &AccountView) -> Result<Self> {
         let program = if mint.owned_by(&anchor_spl::token::ID) {
             TokenProgram::SplToken
@@ -83,7 +88,8 @@ impl MintProfile {
     }
 }
 
-/// The extensions of a mint, as bits. `None` where one is not allowed, and for what is no mint.
+/// Returns the extensions of a mint as bits. `None` if one is not allowed, or if the data are not
+/// those of a mint.
 fn extensions(mint: &[u8]) -> Option<u32> {
     const INITIALIZED: usize = MINT_DECIMALS + 1;
     if mint.len() < MINT_BYTES || mint[INITIALIZED] != 1 {
@@ -97,11 +103,11 @@ fn extensions(mint: &[u8]) -> Option<u32> {
         return None;
     }
     let mut found = 0;
-    // Each entry is its type and its length, two bytes each, and as many bytes of content.
+    // An entry is its type (two bytes), its length (two bytes), and as many bytes of content.
     while let [low, high, rest @ ..] = entries {
         let kind = u32::from(u16::from_le_bytes([*low, *high]));
         if kind == 0 {
-            break; // room that is not used
+            break; // unused space
         }
         let bit = 1u32.checked_shl(kind)?;
         if bit & ALLOWED_EXTENSIONS == 0 {
@@ -114,24 +120,25 @@ fn extensions(mint: &[u8]) -> Option<u32> {
     Some(found)
 }
 
-fn number(data: &[u8], offset: usize) -> u64 {
+fn read_u64(data: &[u8], offset: usize) -> u64 {
     data.get(offset..)
         .and_then(|data| data.first_chunk())
         .map_or(0, |bytes| u64::from_le_bytes(*bytes))
 }
 
-/// The base units that a pinned token account holds.
+/// Returns the balance of a pinned token account, in base units.
 pub fn amount(account: &UncheckedAccount) -> Result<u64> {
-    Ok(number(&account.account().try_borrow()?, ACCOUNT_AMOUNT))
+    Ok(read_u64(&account.account().try_borrow()?, ACCOUNT_AMOUNT))
 }
 
-/// The shares of a pinned mint that exist outside of the pinned `escrow`.
-pub fn in_hands(share_mint: &UncheckedAccount, escrow: &UncheckedAccount) -> Result<u64> {
-    let supply = number(&share_mint.account().try_borrow()?, MINT_SUPPLY);
-    Ok(supply - amount(escrow)?) // part of the supply
+/// Returns the number of shares that exist outside of the vault's escrow. Both accounts are pinned.
+pub fn circulating_shares(share_mint: &UncheckedAccount, escrow: &UncheckedAccount) -> Result<u64> {
+    let supply = read_u64(&share_mint.account().try_borrow()?, MINT_SUPPLY);
+    Ok(supply - amount(escrow)?) // never below 0: the balance is part of the supply
 }
 
-/// What `authority` may take of `owner`'s token account `source`.
+/// Returns the amount that `authority` may transfer from `owner`'s token account `source`; 0 if
+/// `source` has another owner or another delegate.
 pub fn delegated(source: &UncheckedAccount, owner: &Address, authority: &Address) -> Result<u64> {
     const SOME: [u8; 4] = [1, 0, 0, 0];
     let data = source.account().try_borrow()?;
@@ -139,16 +146,16 @@ pub fn delegated(source: &UncheckedAccount, owner: &Address, authority: &Address
     let delegate = data.get(ACCOUNT_DELEGATE).unwrap_or_default();
     let is_delegate = delegate.starts_with(&SOME) && delegate.ends_with(authority.as_ref());
     Ok(if is_owners && is_delegate {
-        number(&data, ACCOUNT_DELEGATED)
+        read_u64(&data, ACCOUNT_DELEGATED)
     } else {
         0
     })
 }
 
-/// Makes the token account at the PDA of `[seed, owner]`, owned by `owner`.
+/// Creates the token account at the PDA of `[seed, owner]`, owned by `owner`.
 ///
-/// No mint that is taken asks for more room in its accounts. One copy for all accounts, instead of
-/// Anchor's `init` at each, keeps the binary small.
+/// No accepted mint needs extensions in its token accounts. Not inlined: one copy for all accounts,
+/// instead of Anchor's `init` at each, keeps the binary small.
 #[inline(never)]
 pub fn open(
     payer: &AccountView,
@@ -170,8 +177,8 @@ pub fn open(
     Ok(())
 }
 
-/// Makes the mint of SPL Token at the PDA of `[seed, authority]`, with `authority` for its own and
-/// nobody to freeze.
+/// Creates the SPL Token mint at the PDA of `[seed, authority]`, with `authority` as mint authority
+/// and no freeze authority.
 pub fn open_mint(
     payer: &AccountView,
     mint: &mut UncheckedAccount,
@@ -181,7 +188,7 @@ pub fn open_mint(
 ) -> Result<()> {
     let program = anchor_spl::token::ID;
     create(payer, mint, seed, authority, MINT_BYTES, &program)?;
-    let mut data = [0; 35]; // ends with the tag of no freeze authority
+    let mut data = [0; 35]; // the last byte, 0, is the tag of no freeze authority
     data[0] = INITIALIZE_MINT_2;
     data[1] = decimals;
     data[2..34].copy_from_slice(authority.as_ref());
@@ -191,7 +198,7 @@ pub fn open_mint(
     Ok(())
 }
 
-/// Makes `bytes` of zeros at the PDA of `[seed, owner]`, which belong to `program`.
+/// Allocates `bytes` zeros at the PDA of `[seed, owner]`, owned by `program`.
 #[inline(never)]
 fn create(
     payer: &AccountView,
@@ -213,7 +220,8 @@ fn create(
     )
 }
 
-/// Moves `amount` base units. `seeds` sign for an authority that is the program's own.
+/// Transfers `amount` base units. `seeds` sign if the authority is an address of this program, and
+/// are empty otherwise.
 pub fn transfer(
     program: &Address,
     from: &mut UncheckedAccount,
@@ -226,7 +234,7 @@ pub fn transfer(
     let mut data = [0; 10];
     data[0] = TRANSFER_CHECKED;
     data[1..9].copy_from_slice(&amount.to_le_bytes());
-    // The program compares it with the mint's.
+    // The token program compares this byte with the mint's decimals.
     data[9] = mint
         .account()
         .try_borrow()?
@@ -249,33 +257,7 @@ pub fn transfer(
     Ok(())
 }
 
-/// Pays `amount` of what a vault no longer owes out of its token account.
-#[inline(never)] // one copy keeps the binary small
-pub fn pay(
-    vault: &Account<Vault>,
-    program: &Address,
-    tokens: &mut UncheckedAccount,
-    mint: &UncheckedAccount,
-    destination: &mut UncheckedAccount,
-    amount: u64,
-) -> Result<()> {
-    if 0 < amount {
-        let (authority, signer) = (vault.cpi_handle(), vault.signer());
-        let seeds = signer.seeds();
-        transfer(
-            program,
-            tokens,
-            mint,
-            destination,
-            authority,
-            &seeds,
-            amount,
-        )?;
-    }
-    vault.invariant(self::amount(tokens)?)
-}
-
-/// Makes `amount` new shares.
+/// Mints `amount` shares.
 pub fn mint_to(
     mint: &mut UncheckedAccount,
     to: &mut UncheckedAccount,
@@ -287,7 +269,7 @@ pub fn mint_to(
     change_supply(MINT_TO, [mint, to, authority], seeds, amount);
 }
 
-/// Ends `amount` shares.
+/// Burns `amount` shares.
 pub fn burn(
     from: &mut UncheckedAccount,
     mint: &mut UncheckedAccount,
@@ -310,7 +292,7 @@ fn change_supply(instruction: u8, handles: [CpiHandle; 3], seeds: &[&[u8]], amou
     invoke(&anchor_spl::token::ID, &data, &accounts, &handles, seeds);
 }
 
-/// Closes an empty token account of the program's, its rent to `rent_payer`.
+/// Closes an empty token account of the program. Its rent goes to `rent_payer`.
 pub fn close(
     program: &Address,
     account: &mut UncheckedAccount,
@@ -331,8 +313,9 @@ pub fn close(
     invoke(program, &[CLOSE_ACCOUNT], &accounts, &handles, seeds);
 }
 
-/// Built in place: the allocating helpers of `anchor-spl` cost several thousand units more.
-/// One copy for each number of accounts keeps the binary small.
+/// Invokes a token program with instruction data built in place: the allocating helpers of
+/// `anchor-spl` cost several thousand compute units more. Not inlined: one copy for each number of
+/// accounts keeps the binary small.
 #[inline(never)]
 fn invoke<const N: usize>(
     program: &Address,
@@ -344,60 +327,4 @@ fn invoke<const N: usize>(
     let signers = [seeds];
     let signers = if seeds.is_empty() { &[][..] } else { &signers };
     unchecked_invoke_signed_fixed(program, data, accounts, handles, signers);
-}
-
-/// A payout goes to the payee's associated token account, while that is the payee's, or wherever
-/// the payee says by signing. That it is a token account of the mint, the token program checks
-/// when it pays.
-pub fn require_destination(
-    payee: &UncheckedAccount,
-    destination: &UncheckedAccount,
-    program: &Address,
-    mint: &UncheckedAccount,
-) -> Result<()> {
-    if payee.account().is_signer() {
-        return Ok(());
-    }
-    let seeds = [
-        payee.address().as_ref(),
-        program.as_ref(),
-        mint.address().as_ref(),
-    ];
-    anchor_lang::find_and_verify_program_address(
-        &seeds,
-        &anchor_spl::associated_token::ID,
-        destination.address(),
-    )
-    .map_err(|_| DriftShieldError::WrongDestination)?;
-    // A wallet can give its associated token account away.
-    let data = destination.account().try_borrow()?;
-    let owner = data.get(ACCOUNT_OWNER);
-    require!(
-        owner == Some(payee.address().as_ref()),
-        DriftShieldError::WrongDestination
-    );
-    Ok(())
-}
-
-/// Takes all of a credit, to pay it where a payout to its payee may go, and to the treasury where
-/// nobody is its payee.
-pub fn collect(
-    credit: &mut u64,
-    payee: Option<&UncheckedAccount>,
-    collateral: &Collateral,
-    destination: &UncheckedAccount,
-    program: &Address,
-    mint: &UncheckedAccount,
-) -> Result<u64> {
-    require!(0 < *credit, DriftShieldError::NothingToCollect);
-    match payee {
-        Some(payee) => require_destination(payee, destination, program, mint)?,
-        None => {
-            require!(
-                *destination.address() == collateral.treasury,
-                DriftShieldError::WrongTreasury
-            );
-        }
-    }
-    Ok(core::mem::take(credit))
 }

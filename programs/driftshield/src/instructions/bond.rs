@@ -1,24 +1,24 @@
 use anchor_lang::prelude::*;
 use anchor_spl::token_interface::TokenInterface;
 
-use crate::{open, token, Bonded, Collateral, DriftShieldError, Model, Seat};
+use crate::{load_or_create, token, Bonded, Collateral, DriftShieldError, Model, Seat, TokenOwner};
 
 #[event_cpi]
 #[derive(Accounts)]
 pub struct Bond {
-    /// Pays the seat's rent when it takes it.
+    /// Pays the bond, and the rent of a new seat.
     #[account(mut)]
     pub oracle: Signer,
     #[account(mut)]
     pub model: Account<Model>,
-    /// Made with the first bond.
+    /// The oracle's `Seat`. Created by its first bond.
     #[account(
         mut,
         seeds = [b"seat", model.address().as_ref(), oracle.address().as_ref()],
         bump
     )]
     pub seat: UncheckedAccount,
-    /// The oracle's token account, which pays.
+    /// The oracle's token account, from which it pays.
     #[account(mut)]
     pub source: UncheckedAccount,
     #[account(constraint = collateral.mint == model.bond_mint @ DriftShieldError::WrongCollateral)]
@@ -41,13 +41,13 @@ impl Bond {
         self.collateral.require_accepted(self.mint.account())?;
         let (model, oracle) = (*self.model.address(), *self.oracle.address());
         let seeds = [b"seat", model.as_ref(), oracle.as_ref(), &[bump]];
-        let mut seat: Account<Seat> = open(self.oracle.account(), &self.seat, &seeds)?;
+        let mut seat: Account<Seat> = load_or_create(self.oracle.account(), &self.seat, &seeds)?;
         if seat.seq == 0 {
             seat.model = model;
             seat.oracle = oracle;
             seat.bump = bump;
         }
-        self.model.hold(amount)?;
+        self.model.increase_held(amount)?;
         seat.add(amount);
         self.model.set_bond(index, seat.active());
 

@@ -3,14 +3,14 @@ use anchor_spl::token_interface::TokenInterface;
 
 use crate::{
     pause, quote, token, Collateral, Config, DriftShieldError, Exposure, Model, Policy,
-    PolicyBought, PolicyTerms, Quote, Stream, Vault,
+    PolicyBought, PolicyTerms, Quote, Stream, TokenOwner, Vault,
 };
 
 #[event_cpi]
 #[derive(Accounts)]
 #[instruction(id: u64)]
 pub struct BuyPolicy {
-    /// Pays the policy's rent.
+    /// Pays the premium and the policy's rent.
     #[account(mut)]
     pub holder: Signer,
     pub config: Account<Config>,
@@ -20,8 +20,8 @@ pub struct BuyPolicy {
     pub model: Account<Model>,
     #[account(mut)]
     pub vault: Account<Vault>,
-    /// The `Exposure` of vault and model: PDA of `["exposure", vault, model]`. Where there is none, the
-    /// vault doesn't cover the model.
+    /// The vault's `Exposure` to the model: PDA of `["exposure", vault, model]`. If it doesn't
+    /// exist, the vault doesn't list the model.
     #[account(mut)]
     pub exposure: UncheckedAccount,
     #[account(
@@ -31,7 +31,7 @@ pub struct BuyPolicy {
         bump
     )]
     pub policy: Account<Policy>,
-    /// The holder's token account, which pays.
+    /// The holder's token account, from which it pays.
     #[account(mut)]
     pub source: UncheckedAccount,
     #[account(mut, address = vault.tokens @ DriftShieldError::WrongVault)]
@@ -55,7 +55,7 @@ impl BuyPolicy {
             quote.end,
         );
         self.vault.lock(terms.cover);
-        self.vault.policies += 1; // each covers a base unit at least
+        self.vault.policies += 1; // each covers at least a base unit
         exposure.sell(terms.cover);
         self.model.take_risk(terms.cover)?;
         self.model.expose();

@@ -14,11 +14,11 @@ impl ClaimPolicy {
         self.policy
             .end(&mut self.vault, &mut self.exposure, &mut self.model);
         token::pay(
-            &self.vault,
             self.token_program.address(),
             &mut self.tokens,
             &self.mint,
             &mut self.destination,
+            &self.vault,
             refund,
         )?;
         let event = PolicyCancelled {

@@ -1,11 +1,11 @@
 use anchor_lang::prelude::*;
 
-use crate::{token, DriftShieldError, Vault, WithdrawCancelled, WithdrawRequest};
+use crate::{token, DriftShieldError, TokenOwner, Vault, WithdrawCancelled, WithdrawRequest};
 
 #[event_cpi]
 #[derive(Accounts)]
 pub struct CancelWithdraw {
-    /// Gets the rent back.
+    /// Receives the request's rent.
     #[account(mut, address = request.owner @ DriftShieldError::NotShareOwner)]
     pub owner: Signer,
     #[account(mut, address = request.vault @ DriftShieldError::WrongInsuranceVault)]
@@ -16,7 +16,7 @@ pub struct CancelWithdraw {
     pub escrow: UncheckedAccount,
     #[account(mut, address = vault.share_mint @ DriftShieldError::WrongShares)]
     pub share_mint: UncheckedAccount,
-    /// Where the owner wants the shares.
+    /// Token account that receives the returned shares, chosen by the owner.
     #[account(mut)]
     pub destination: UncheckedAccount,
     pub share_token_program: Program<Token>,

@@ -1,7 +1,7 @@
 use anchor_lang::prelude::*;
 use anchor_spl::token_interface::TokenInterface;
 
-use crate::{token, Collateral, DriftShieldError, Model, Receipt, ReceiptChallenged};
+use crate::{token, Collateral, DriftShieldError, Model, Receipt, ReceiptChallenged, TokenOwner};
 
 #[event_cpi]
 #[derive(Accounts)]
@@ -11,7 +11,7 @@ pub struct ChallengeReceipt {
     pub model: Account<Model>,
     #[account(mut)]
     pub receipt: Account<Receipt>,
-    /// The challenger's token account, which pays.
+    /// The challenger's token account, from which it pays.
     #[account(mut)]
     pub source: UncheckedAccount,
     #[account(constraint = collateral.mint == model.bond_mint @ DriftShieldError::WrongCollateral)]
@@ -30,7 +30,7 @@ impl ChallengeReceipt {
         self.receipt.challenge(self.challenger.address(), now)?;
         self.collateral.require_accepted(self.mint.account())?;
         let bond = self.model.challenge_bond;
-        self.model.hold(bond)?;
+        self.model.increase_held(bond)?;
         token::transfer(
             self.token_program.address(),
             &mut self.source,

@@ -1,13 +1,16 @@
 use anchor_lang::prelude::*;
 use anchor_spl::token_interface::TokenInterface;
 
-use crate::{token, Claimed, DriftShieldError, Market, Position};
+use crate::{
+    token::{self, Recipient},
+    Claimed, DriftShieldError, Market, Position,
+};
 
 #[event_cpi]
 #[derive(Accounts)]
 pub struct Claim {
-    /// Is paid and gets the rent back; signs where the destination is not its associated token
-    /// account.
+    /// Receives the payout and the position's rent. Must sign unless `destination` is its
+    /// associated token account.
     #[account(mut, address = position.owner @ DriftShieldError::WrongPayee)]
     pub owner: UncheckedAccount,
     #[account(mut, address = position.market @ DriftShieldError::WrongMarket)]
@@ -16,8 +19,8 @@ pub struct Claim {
     pub position: Account<Position>,
     #[account(mut, address = market.vault @ DriftShieldError::WrongVault)]
     pub vault: UncheckedAccount,
-    /// The owner's associated token account, or any that it signs for. Not looked at where nothing
-    /// is paid.
+    /// The owner's associated token account, or any account if the owner signs. Ignored if the
+    /// payout is 0.
     #[account(mut)]
     pub destination: UncheckedAccount,
     #[account(address = market.mint @ DriftShieldError::WrongMint)]
@@ -28,24 +31,15 @@ pub struct Claim {
 impl Claim {
     pub fn claim(&mut self) -> Result<Claimed> {
         let paid = self.market.claim(&self.position)?;
-        if 0 < paid {
-            token::require_destination(
-                &self.owner,
-                &self.destination,
-                self.token_program.address(),
-                &self.mint,
-            )?;
-            token::transfer(
-                self.token_program.address(),
-                &mut self.vault,
-                &self.mint,
-                &mut self.destination,
-                self.market.cpi_handle(),
-                &self.market.signer().seeds(),
-                paid,
-            )?;
-        }
-        self.market.invariant(token::amount(&self.vault)?)?;
+        token::pay_to(
+            Recipient::Payee(&self.owner),
+            self.token_program.address(),
+            &mut self.vault,
+            &self.mint,
+            &mut self.destination,
+            &self.market,
+            paid,
+        )?;
         Ok(Claimed {
             market: *self.market.address(),
             market_seq: self.market.next_seq(),

@@ -1,15 +1,18 @@
 use anchor_lang::{prelude::*, AccountClose};
 use anchor_spl::token_interface::TokenInterface;
 
-use crate::{token, DriftShieldError, Exposure, Model, Policy, PolicyClaimed, Receipt, Vault};
+use crate::{
+    token::{self, Recipient},
+    DriftShieldError, Exposure, Model, Policy, PolicyClaimed, Receipt, Vault,
+};
 
-/// Of `claim_policy` and `cancel_policy` alike: both pay the holder. Remaining accounts of a claim: as
-/// many Final receipts as the policy's persistence, of consecutive windows in order.
+/// Accounts of `claim_policy` and `cancel_policy`, which both pay the holder. Remaining accounts of
+/// a claim: as many Final receipts as the policy's persistence, of consecutive windows in order.
 #[event_cpi]
 #[derive(Accounts)]
 pub struct ClaimPolicy {
-    /// Is paid and, when the policy ends, gets the rent back; signs to cancel, and where the destination
-    /// is not its associated token account.
+    /// Receives the payment and, when the policy ends, its rent. Must sign to cancel, and to claim
+    /// unless `destination` is its associated token account.
     #[account(mut, address = policy.holder @ DriftShieldError::WrongPayee)]
     pub holder: UncheckedAccount,
     #[account(mut, address = policy.model @ DriftShieldError::WrongModel)]
@@ -26,7 +29,7 @@ pub struct ClaimPolicy {
     pub policy: Account<Policy>,
     #[account(mut, address = vault.tokens @ DriftShieldError::WrongVault)]
     pub tokens: UncheckedAccount,
-    /// The holder's associated token account, or any that it signs for.
+    /// The holder's associated token account, or any account if the holder signs.
     #[account(mut)]
     pub destination: UncheckedAccount,
     #[account(address = vault.mint @ DriftShieldError::WrongMint)]
@@ -40,9 +43,9 @@ impl ClaimPolicy {
             Clock::get()?.unix_timestamp < self.policy.expires_at(&self.model)?,
             DriftShieldError::PolicyExpired
         );
-        let (first_window, lowest) = self.run(receipts)?;
+        let (first_window, lowest) = self.check_run(receipts)?;
         let amount = self.policy.claim(lowest)?;
-        self.vault.lose(amount);
+        self.vault.pay_claim(amount);
         self.exposure.release(amount);
         self.model.lower_risk(amount);
         let is_over = self.policy.open_cover() == 0;
@@ -50,18 +53,13 @@ impl ClaimPolicy {
             self.policy
                 .end(&mut self.vault, &mut self.exposure, &mut self.model);
         }
-        token::require_destination(
-            &self.holder,
-            &self.destination,
-            self.token_program.address(),
-            &self.mint,
-        )?;
-        token::pay(
-            &self.vault,
+        token::pay_to(
+            Recipient::Payee(&self.holder),
             self.token_program.address(),
             &mut self.tokens,
             &self.mint,
             &mut self.destination,
+            &self.vault,
             amount,
         )?;
         let event = PolicyClaimed {
@@ -91,8 +89,8 @@ impl ClaimPolicy {
         Ok(event)
     }
 
-    /// The first window of the run that the receipts are, and its lowest value.
-    fn run(&self, receipts: Vec<AccountView>) -> Result<(u64, u64)> {
+    /// Checks the receipts of a run. Returns its first window and its lowest value.
+    fn check_run(&self, receipts: Vec<AccountView>) -> Result<(u64, u64)> {
         require!(
             receipts.len() == usize::from(self.policy.persistence),
             DriftShieldError::WrongRunLength

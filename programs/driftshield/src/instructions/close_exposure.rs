@@ -5,7 +5,7 @@ use crate::{token, DriftShieldError, Exposure, ExposureClosed, Model, Vault};
 #[event_cpi]
 #[derive(Accounts)]
 pub struct CloseExposure {
-    /// Paid the rent, and gets it back.
+    /// Paid the exposure's rent and receives it back.
     #[account(mut, address = vault.manager @ DriftShieldError::WrongRentPayer)]
     pub manager: UncheckedAccount,
     #[account(address = exposure.model @ DriftShieldError::WrongModel)]
@@ -23,10 +23,10 @@ pub struct CloseExposure {
 impl CloseExposure {
     pub fn close_exposure(&mut self) -> Result<ExposureClosed> {
         let now = Clock::get()?.unix_timestamp;
-        let in_hands = token::in_hands(&self.share_mint, &self.escrow)?;
+        let circulating = token::circulating_shares(&self.share_mint, &self.escrow)?;
         let is_dead = self
             .exposure
-            .is_dead(&self.vault, &self.model, in_hands, now);
+            .is_dead(&self.vault, &self.model, circulating, now);
         require!(
             self.exposure.policies == 0 && is_dead,
             DriftShieldError::ExposureInUse

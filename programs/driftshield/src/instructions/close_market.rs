@@ -3,11 +3,11 @@ use anchor_spl::token_interface::TokenInterface;
 
 use crate::{token, Collateral, DriftShieldError, Market, MarketCancelled, MarketClosed};
 
-/// Of `close_market` and `cancel_market` alike: both end the market and its vault.
+/// Accounts of `close_market` and `cancel_market`, which both close the market and its vault.
 #[event_cpi]
 #[derive(Accounts)]
 pub struct CloseMarket {
-    /// Paid the rent, and gets it back. Signs to cancel before betting closes.
+    /// Paid the rent and receives it back. Must sign to cancel before betting closes.
     #[account(mut, address = market.creator @ DriftShieldError::WrongRentPayer)]
     pub creator: UncheckedAccount,
     #[account(mut, close = creator)]
@@ -56,28 +56,15 @@ impl CloseMarket {
         })
     }
 
-    /// Sweeps all that is left in the vault, dust and donations, to the treasury, and closes it.
+    /// Sweeps the vault's balance (dust and donations) to the treasury, and closes the vault.
     fn empty_vault(&mut self) -> Result<u64> {
-        let signer = self.market.signer();
-        let swept = token::amount(&self.vault)?;
-        if 0 < swept {
-            token::transfer(
-                self.token_program.address(),
-                &mut self.vault,
-                &self.mint,
-                &mut self.treasury,
-                self.market.cpi_handle(),
-                &signer.seeds(),
-                swept,
-            )?;
-        }
-        token::close(
+        token::sweep(
             self.token_program.address(),
             &mut self.vault,
+            &self.mint,
+            &mut self.treasury,
+            &self.market,
             &mut self.creator,
-            self.market.cpi_handle(),
-            &signer.seeds(),
-        );
-        Ok(swept)
+        )
     }
 }

@@ -5,7 +5,7 @@ use crate::{DriftShieldError, Model, Seat, SeatClosed};
 #[event_cpi]
 #[derive(Accounts)]
 pub struct CloseSeat {
-    /// Paid the rent, and gets it back.
+    /// Paid the seat's rent and receives it back.
     #[account(mut, address = seat.oracle @ DriftShieldError::WrongRentPayer)]
     pub oracle: UncheckedAccount,
     #[account(address = seat.model @ DriftShieldError::WrongModel)]
@@ -16,8 +16,8 @@ pub struct CloseSeat {
 
 impl CloseSeat {
     pub fn close_seat(&mut self) -> Result<SeatClosed> {
-        // A ruling on an open receipt needs the seats of all who submitted to it. Those are listed,
-        // as the list does not change while a receipt is open.
+        // A ruling on an open receipt needs the seats of its submitters. They are all listed, as
+        // the model's oracles can't change while a receipt is open.
         let needed =
             self.model.oracle_index(&self.seat.oracle).is_some() && 0 < self.model.open_receipts;
         require!(

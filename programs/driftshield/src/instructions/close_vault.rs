@@ -1,12 +1,12 @@
 use anchor_lang::prelude::*;
 use anchor_spl::token_interface::TokenInterface;
 
-use crate::{token, Collateral, DriftShieldError, Vault, VaultClosed};
+use crate::{token, Collateral, DriftShieldError, TokenOwner, Vault, VaultClosed};
 
 #[event_cpi]
 #[derive(Accounts)]
 pub struct CloseVault {
-    /// Paid the rent, and gets it back. Signs to close a vault within its notice.
+    /// Paid the rent and receives it back. Must sign to close the vault during its notice period.
     #[account(mut, address = vault.manager @ DriftShieldError::WrongRentPayer)]
     pub manager: UncheckedAccount,
     #[account(mut, close = manager)]
@@ -30,11 +30,11 @@ pub struct CloseVault {
 impl CloseVault {
     pub fn close_vault(&mut self) -> Result<VaultClosed> {
         let donated = token::amount(&self.escrow)?;
-        let in_hands = token::in_hands(&self.share_mint, &self.escrow)?;
+        let circulating = token::circulating_shares(&self.share_mint, &self.escrow)?;
         require!(
-            self.vault.is_empty(in_hands)
+            self.vault.is_empty(circulating)
                 && (self.manager.account().is_signer()
-                    || self.vault.is_over(Clock::get()?.unix_timestamp)),
+                    || self.vault.is_notice_over(Clock::get()?.unix_timestamp)),
             DriftShieldError::VaultInUse
         );
         require!(self.vault.manager_credit == 0, DriftShieldError::FeesLeft);
@@ -48,30 +48,21 @@ impl CloseVault {
                 donated,
             );
         }
-        let swept = token::amount(&self.tokens)?;
-        if 0 < swept {
-            token::transfer(
-                self.token_program.address(),
-                &mut self.tokens,
-                &self.mint,
-                &mut self.treasury,
-                self.vault.cpi_handle(),
-                &signer.seeds(),
-                swept,
-            )?;
-        }
-        for (program, account) in [
-            (self.token_program.address(), &mut self.tokens),
-            (self.share_token_program.address(), &mut self.escrow),
-        ] {
-            token::close(
-                program,
-                account,
-                &mut self.manager,
-                self.vault.cpi_handle(),
-                &signer.seeds(),
-            );
-        }
+        let swept = token::sweep(
+            self.token_program.address(),
+            &mut self.tokens,
+            &self.mint,
+            &mut self.treasury,
+            &self.vault,
+            &mut self.manager,
+        )?;
+        token::close(
+            self.share_token_program.address(),
+            &mut self.escrow,
+            &mut self.manager,
+            self.vault.cpi_handle(),
+            &signer.seeds(),
+        );
         Ok(VaultClosed {
             vault: *self.vault.address(),
             vault_seq: self.vault.next_seq(),

@@ -1,9 +1,12 @@
 use anchor_lang::prelude::*;
 use anchor_spl::token_interface::TokenInterface;
 
-use crate::{token, ChallengeCollected, Collateral, DriftShieldError, Model, Receipt};
+use crate::{
+    token::{self, Recipient},
+    ChallengeCollected, Collateral, DriftShieldError, Model, Receipt,
+};
 
-/// Who a dispute's credit belongs to.
+/// Payee of a dispute's credit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, AnchorSerialize, AnchorDeserialize, IdlType)]
 #[repr(u8)]
 pub enum ChallengePayee {
@@ -14,8 +17,8 @@ pub enum ChallengePayee {
 #[event_cpi]
 #[derive(Accounts)]
 pub struct CollectChallenge {
-    /// All zeros where nobody challenged. Signs where the destination of its own credit is not
-    /// its associated token account.
+    /// All zeros if nobody challenged. Must sign to collect its credit unless `destination` is its
+    /// associated token account.
     #[account(address = receipt.challenger @ DriftShieldError::WrongPayee)]
     pub challenger: UncheckedAccount,
     #[account(mut, address = receipt.model @ DriftShieldError::WrongModel)]
@@ -26,7 +29,8 @@ pub struct CollectChallenge {
     pub collateral: Account<Collateral>,
     #[account(mut, address = model.bond_vault @ DriftShieldError::WrongVault)]
     pub bond_vault: UncheckedAccount,
-    /// The treasury; or the challenger's associated token account, or any that it signs for.
+    /// The treasury if it is paid. Otherwise the challenger's associated token account, or any
+    /// account if the challenger signs.
     #[account(mut)]
     pub destination: UncheckedAccount,
     #[account(address = model.bond_mint @ DriftShieldError::WrongMint)]
@@ -36,31 +40,27 @@ pub struct CollectChallenge {
 
 impl CollectChallenge {
     pub fn collect_challenge(&mut self, payee: ChallengePayee) -> Result<ChallengeCollected> {
-        let (credit, payee_account) = match payee {
-            ChallengePayee::Treasury => (&mut self.receipt.treasury_credit, None),
-            ChallengePayee::Challenger => {
-                (&mut self.receipt.challenger_credit, Some(&self.challenger))
-            }
+        let (credit, recipient) = match payee {
+            ChallengePayee::Treasury => (
+                &mut self.receipt.treasury_credit,
+                Recipient::Treasury(&self.collateral.treasury),
+            ),
+            ChallengePayee::Challenger => (
+                &mut self.receipt.challenger_credit,
+                Recipient::Payee(&self.challenger),
+            ),
         };
-        let amount = token::collect(
-            credit,
-            payee_account,
-            &self.collateral,
-            &self.destination,
-            self.token_program.address(),
-            &self.mint,
-        )?;
-        self.model.let_go(amount);
-        token::transfer(
+        let amount = token::take_credit(credit)?;
+        self.model.decrease_held(amount);
+        token::pay_to(
+            recipient,
             self.token_program.address(),
             &mut self.bond_vault,
             &self.mint,
             &mut self.destination,
-            self.model.cpi_handle(),
-            &self.model.signer().seeds(),
+            &self.model,
             amount,
         )?;
-        self.model.invariant(token::amount(&self.bond_vault)?)?;
         Ok(ChallengeCollected {
             model: *self.model.address(),
             model_seq: self.model.next_seq(),

@@ -1,9 +1,12 @@
 use anchor_lang::prelude::*;
 use anchor_spl::token_interface::TokenInterface;
 
-use crate::{token, Collateral, DriftShieldError, FeesCollected, Market};
+use crate::{
+    token::{self, Recipient},
+    Collateral, DriftShieldError, FeesCollected, Market,
+};
 
-/// Who a market's fee belongs to.
+/// Payee of a market's fee.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, AnchorSerialize, AnchorDeserialize, IdlType)]
 #[repr(u8)]
 pub enum FeePayee {
@@ -14,7 +17,7 @@ pub enum FeePayee {
 #[event_cpi]
 #[derive(Accounts)]
 pub struct CollectFees {
-    /// Signs where the destination of its own fee is not its associated token account.
+    /// Must sign to collect its fee unless `destination` is its associated token account.
     #[account(address = market.creator @ DriftShieldError::WrongPayee)]
     pub creator: UncheckedAccount,
     #[account(mut)]
@@ -23,7 +26,8 @@ pub struct CollectFees {
     pub collateral: Account<Collateral>,
     #[account(mut, address = market.vault @ DriftShieldError::WrongVault)]
     pub vault: UncheckedAccount,
-    /// The treasury; or the creator's associated token account, or any that it signs for.
+    /// The treasury if it is paid. Otherwise the creator's associated token account, or any account
+    /// if the creator signs.
     #[account(mut)]
     pub destination: UncheckedAccount,
     #[account(address = market.mint @ DriftShieldError::WrongMint)]
@@ -34,29 +38,27 @@ pub struct CollectFees {
 impl CollectFees {
     pub fn collect_fees(&mut self, payee: FeePayee) -> Result<FeesCollected> {
         self.market.require_settled()?;
-        let (credit, payee_account) = match payee {
-            FeePayee::Treasury => (&mut self.market.protocol_credit, None),
-            FeePayee::Creator => (&mut self.market.creator_credit, Some(&self.creator)),
+        let (credit, recipient) = match payee {
+            FeePayee::Treasury => (
+                &mut self.market.protocol_credit,
+                Recipient::Treasury(&self.collateral.treasury),
+            ),
+            FeePayee::Creator => (
+                &mut self.market.creator_credit,
+                Recipient::Payee(&self.creator),
+            ),
         };
-        let amount = token::collect(
-            credit,
-            payee_account,
-            &self.collateral,
-            &self.destination,
-            self.token_program.address(),
-            &self.mint,
-        )?;
-        self.market.pay(amount);
-        token::transfer(
+        let amount = token::take_credit(credit)?;
+        self.market.decrease_owed(amount);
+        token::pay_to(
+            recipient,
             self.token_program.address(),
             &mut self.vault,
             &self.mint,
             &mut self.destination,
-            self.market.cpi_handle(),
-            &self.market.signer().seeds(),
+            &self.market,
             amount,
         )?;
-        self.market.invariant(token::amount(&self.vault)?)?;
         Ok(FeesCollected {
             market: *self.market.address(),
             market_seq: self.market.next_seq(),

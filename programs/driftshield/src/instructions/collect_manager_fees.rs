@@ -1,9 +1,12 @@
 use anchor_lang::prelude::*;
 use anchor_spl::token_interface::TokenInterface;
 
-use crate::{token, Collateral, DriftShieldError, ManagerFeesCollected, Vault};
+use crate::{
+    token::{self, Recipient},
+    Collateral, DriftShieldError, ManagerFeesCollected, Vault,
+};
 
-/// Who a part of premiums belongs to.
+/// Payee of a part of premiums.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, AnchorSerialize, AnchorDeserialize, IdlType)]
 #[repr(u8)]
 pub enum PremiumPayee {
@@ -14,7 +17,7 @@ pub enum PremiumPayee {
 #[event_cpi]
 #[derive(Accounts)]
 pub struct CollectManagerFees {
-    /// Signs where the destination of its own part is not its associated token account.
+    /// Must sign to collect its part unless `destination` is its associated token account.
     #[account(address = vault.manager @ DriftShieldError::WrongPayee)]
     pub manager: UncheckedAccount,
     #[account(mut)]
@@ -23,7 +26,8 @@ pub struct CollectManagerFees {
     pub collateral: Account<Collateral>,
     #[account(mut, address = vault.tokens @ DriftShieldError::WrongVault)]
     pub tokens: UncheckedAccount,
-    /// The treasury; or the manager's associated token account, or any that it signs for.
+    /// The treasury if it is paid. Otherwise the manager's associated token account, or any account
+    /// if the manager signs.
     #[account(mut)]
     pub destination: UncheckedAccount,
     #[account(address = vault.mint @ DriftShieldError::WrongMint)]
@@ -34,24 +38,24 @@ pub struct CollectManagerFees {
 impl CollectManagerFees {
     pub fn collect_manager_fees(&mut self, payee: PremiumPayee) -> Result<ManagerFeesCollected> {
         self.vault.accrue(Clock::get()?.unix_timestamp);
-        let (credit, payee_account) = match payee {
-            PremiumPayee::Treasury => (&mut self.vault.protocol_credit, None),
-            PremiumPayee::Manager => (&mut self.vault.manager_credit, Some(&self.manager)),
+        let (credit, recipient) = match payee {
+            PremiumPayee::Treasury => (
+                &mut self.vault.protocol_credit,
+                Recipient::Treasury(&self.collateral.treasury),
+            ),
+            PremiumPayee::Manager => (
+                &mut self.vault.manager_credit,
+                Recipient::Payee(&self.manager),
+            ),
         };
-        let amount = token::collect(
-            credit,
-            payee_account,
-            &self.collateral,
-            &self.destination,
-            self.token_program.address(),
-            &self.mint,
-        )?;
-        token::pay(
-            &self.vault,
+        let amount = token::take_credit(credit)?;
+        token::pay_to(
+            recipient,
             self.token_program.address(),
             &mut self.tokens,
             &self.mint,
             &mut self.destination,
+            &self.vault,
             amount,
         )?;
         Ok(ManagerFeesCollected {

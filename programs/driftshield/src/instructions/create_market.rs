@@ -25,7 +25,7 @@ pub struct CreateMarket {
         bump
     )]
     pub market: Account<Market>,
-    /// Made here: PDA of `["market_vault", market]`.
+    /// Token account of the stakes. Created here: PDA of `["market_vault", market]`.
     #[account(mut)]
     pub vault: UncheckedAccount,
     pub token_program: Interface<'static, TokenInterface>,

@@ -20,13 +20,14 @@ pub struct CreateVault {
         bump
     )]
     pub vault: Account<Vault>,
-    /// Made here: PDA of `["vault_tokens", vault]`.
+    /// Token account of the capital. Created here: PDA of `["vault_tokens", vault]`.
     #[account(mut)]
     pub tokens: UncheckedAccount,
-    /// Made here: PDA of `["shares", vault]`.
+    /// Mint of the shares. Created here: PDA of `["shares", vault]`.
     #[account(mut)]
     pub share_mint: UncheckedAccount,
-    /// Made here: PDA of `["escrow", vault]`.
+    /// Token account of shares that are requested for withdrawal. Created here: PDA of
+    /// `["escrow", vault]`.
     #[account(mut)]
     pub escrow: UncheckedAccount,
     pub token_program: Interface<'static, TokenInterface>,
@@ -48,7 +49,7 @@ impl CreateVault {
         self.open_tokens()?;
         let now = Clock::get()?.unix_timestamp;
         let params = &self.config.params;
-        let vault = &mut *self.vault; // all zeros: too large to be built elsewhere and copied
+        let vault = &mut *self.vault; // all zeros, and too large to be built on the stack
         vault.manager = *self.manager.address();
         vault.mint = *self.mint.address();
         vault.tokens = *self.tokens.address();

@@ -1,7 +1,7 @@
 use anchor_lang::prelude::*;
 use anchor_spl::token_interface::TokenInterface;
 
-use crate::{pause, token, Collateral, Config, Deposited, DriftShieldError, Vault};
+use crate::{pause, token, Collateral, Config, Deposited, DriftShieldError, TokenOwner, Vault};
 
 #[event_cpi]
 #[derive(Accounts)]
@@ -12,7 +12,7 @@ pub struct Deposit {
     pub collateral: Account<Collateral>,
     #[account(mut)]
     pub vault: Account<Vault>,
-    /// The owner's token account, which pays.
+    /// The owner's token account, from which it pays.
     #[account(mut)]
     pub source: UncheckedAccount,
     #[account(mut, address = vault.tokens @ DriftShieldError::WrongVault)]
@@ -21,7 +21,7 @@ pub struct Deposit {
     pub mint: UncheckedAccount,
     #[account(mut, address = vault.share_mint @ DriftShieldError::WrongShares)]
     pub share_mint: UncheckedAccount,
-    /// Where the owner wants the shares.
+    /// Token account that receives the shares, chosen by the owner.
     #[account(mut)]
     pub destination: UncheckedAccount,
     pub token_program: Interface<'static, TokenInterface>,

@@ -5,7 +5,7 @@ use crate::{DriftShieldError, Exposure, Model, Policy, PolicyExpired, Vault};
 #[event_cpi]
 #[derive(Accounts)]
 pub struct ExpirePolicy {
-    /// Gets the rent back.
+    /// Receives the policy's rent.
     #[account(mut, address = policy.holder @ DriftShieldError::WrongRentPayer)]
     pub holder: UncheckedAccount,
     #[account(mut, address = policy.model @ DriftShieldError::WrongModel)]

@@ -3,15 +3,15 @@ use anchor_lang::prelude::*;
 use crate::{Config, ConfigParams, DriftShieldError, Initialized};
 
 const LOADER: Address = anchor_lang::address!("BPFLoaderUpgradeab1e11111111111111111111111");
-/// The loader's `ProgramData`: a tag (u32), the slot (u64), and the upgrade authority if there
-/// is one (a byte that says so, and the key).
+/// The loader's `ProgramData`: a tag (u32), the slot (u64), and the upgrade authority as an option
+/// (one byte, 1 if there is one, then the key).
 const PROGRAM_DATA_TAG: [u8; 4] = 3u32.to_le_bytes();
 const AUTHORITY: core::ops::Range<usize> = 12..45;
 
 #[event_cpi]
 #[derive(Accounts)]
 pub struct Initialize {
-    /// The program's upgrade authority; pays the rent.
+    /// The program's upgrade authority. Pays the rent.
     #[account(mut)]
     pub authority: Signer,
     #[account(init, payer = authority, seeds = [b"config"], bump)]
@@ -60,7 +60,7 @@ impl Initialize {
             DriftShieldError::NotUpgradeAuthority
         );
         let data = account.try_borrow()?;
-        let mut expected = [1; 33]; // there is one, and it is this one
+        let mut expected = [1; 33]; // the option's tag 1, then the key
         expected[1..].copy_from_slice(self.authority.address().as_ref());
         require!(
             data.get(..4) == Some(&PROGRAM_DATA_TAG[..])

@@ -1,18 +1,18 @@
 use anchor_lang::prelude::*;
 
-use crate::{open, DriftShieldError, Exposure, ListingTerms, Model, ModelListed, Vault};
+use crate::{load_or_create, DriftShieldError, Exposure, ListingTerms, Model, ModelListed, Vault};
 
 #[event_cpi]
 #[derive(Accounts)]
 pub struct ListModel {
-    /// Pays the exposure's rent with the first listing.
+    /// Pays the rent of a new exposure.
     #[account(mut, address = vault.manager @ DriftShieldError::NotManager)]
     pub manager: Signer,
     #[account(constraint = model.bond_mint == vault.mint @ DriftShieldError::WrongMint)]
     pub model: Account<Model>,
     #[account(mut)]
     pub vault: Account<Vault>,
-    /// Made with the first listing.
+    /// The vault's `Exposure` to the model. Created by the first listing.
     #[account(
         mut,
         seeds = [b"exposure", vault.address().as_ref(), model.address().as_ref()],
@@ -28,14 +28,15 @@ impl ListModel {
         let now = Clock::get()?.unix_timestamp;
         let (vault, model) = (*self.vault.address(), *self.model.address());
         let seeds = [b"exposure", vault.as_ref(), model.as_ref(), &[bump]];
-        let mut exposure: Account<Exposure> = open(self.manager.account(), &self.exposure, &seeds)?;
+        let mut exposure: Account<Exposure> =
+            load_or_create(self.manager.account(), &self.exposure, &seeds)?;
         exposure.list(&self.vault, &self.model, &terms, now)?;
         self.vault.listings = self.vault.listings.wrapping_add(1);
         if exposure.is_new() {
             exposure.vault = vault;
             exposure.model = model;
             exposure.bump = bump;
-            self.vault.exposures += 1; // one an account
+            self.vault.exposures += 1; // once per account
         }
         Ok(ModelListed {
             vault,

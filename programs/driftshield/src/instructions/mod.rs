@@ -1,8 +1,9 @@
-//! One file an instruction: its accounts, and the method that carries it out and returns its event.
+//! The program's instructions, one per file: its accounts, and the method that executes it and
+//! returns its event.
 
 mod accept_admin;
 mod bond;
-#[allow(unused_variables)] // `derive(Accounts)` binds the instruction's arguments once too often
+#[allow(unused_variables)] // `derive(Accounts)` binds the arguments a second time
 mod buy_policy;
 mod cancel_policy;
 mod cancel_withdraw;
@@ -17,9 +18,9 @@ mod close_vault;
 mod collect_challenge;
 mod collect_fees;
 mod collect_manager_fees;
-#[allow(unused_variables)] // `derive(Accounts)` binds the instruction's arguments once too often
+#[allow(unused_variables)] // `derive(Accounts)` binds the arguments a second time
 mod create_market;
-#[allow(unused_variables)] // `derive(Accounts)` binds the instruction's arguments once too often
+#[allow(unused_variables)] // `derive(Accounts)` binds the arguments a second time
 mod create_vault;
 mod deposit;
 mod expire_policy;
@@ -29,7 +30,7 @@ mod list_model;
 mod place_bet;
 mod propose_admin;
 mod register_collateral;
-#[allow(unused_variables)] // `derive(Accounts)` binds the instruction's arguments once too often
+#[allow(unused_variables)] // `derive(Accounts)` binds the arguments a second time
 mod register_model;
 mod renew_policy;
 mod request_unbond;
@@ -38,7 +39,7 @@ mod retire_model;
 mod rule_receipt;
 mod set_pause;
 mod settle_market;
-#[allow(unused_variables)] // `derive(Accounts)` binds the instruction's arguments once too often
+#[allow(unused_variables)] // `derive(Accounts)` binds the arguments a second time
 mod submit_receipt;
 mod update_collateral;
 mod update_config;

@@ -2,13 +2,14 @@ use anchor_lang::prelude::*;
 use anchor_spl::token_interface::TokenInterface;
 
 use crate::{
-    open, pause, token, BetPlaced, Collateral, Config, DriftShieldError, Market, Model, Position,
+    load_or_create, pause, token, BetPlaced, Collateral, Config, DriftShieldError, Market, Model,
+    Position, TokenOwner,
 };
 
 #[event_cpi]
 #[derive(Accounts)]
 pub struct PlaceBet {
-    /// Pays the position's rent with the first bet.
+    /// Pays the bet, and the rent of a new position.
     #[account(mut)]
     pub bettor: Signer,
     pub config: Account<Config>,
@@ -18,14 +19,14 @@ pub struct PlaceBet {
     pub model: Account<Model>,
     #[account(mut)]
     pub market: Account<Market>,
-    /// Made with the first bet.
+    /// The bettor's `Position`. Created by its first bet in the market.
     #[account(
         mut,
         seeds = [b"position", market.address().as_ref(), bettor.address().as_ref()],
         bump
     )]
     pub position: UncheckedAccount,
-    /// The bettor's token account, which pays.
+    /// The bettor's token account, from which it pays.
     #[account(mut)]
     pub source: UncheckedAccount,
     #[account(mut, address = market.vault @ DriftShieldError::WrongVault)]
@@ -108,16 +109,17 @@ impl PlaceBet {
         Ok(())
     }
 
-    /// The bettor's position, counted by the market when it is made.
+    /// Loads the bettor's position. A new one is initialized and counted by the market.
     fn position(&mut self, bump: u8) -> Result<Account<Position>> {
         let (market, owner) = (*self.market.address(), *self.bettor.address());
         let seeds = [b"position", market.as_ref(), owner.as_ref(), &[bump]];
-        let mut position: Account<Position> = open(self.bettor.account(), &self.position, &seeds)?;
+        let mut position: Account<Position> =
+            load_or_create(self.bettor.account(), &self.position, &seeds)?;
         if position.is_new() {
             position.market = market;
             position.owner = owner;
             position.bump = bump;
-            self.market.positions += 1; // fewer than base units staked
+            self.market.positions += 1; // at most the staked base units
         }
         Ok(position)
     }

@@ -12,7 +12,7 @@ pub struct RegisterCollateral {
     #[account(mut, address = config.admin @ DriftShieldError::NotAdmin)]
     pub admin: Signer,
     pub config: Account<Config>,
-    /// Looked into by `MintProfile`.
+    /// Validated by `MintProfile`.
     pub mint: UncheckedAccount,
     #[account(
         init,
@@ -21,7 +21,7 @@ pub struct RegisterCollateral {
         bump
     )]
     pub collateral: Account<Collateral>,
-    /// Made here: PDA of `["treasury", collateral]`.
+    /// Token account of the protocol's earnings. Created here: PDA of `["treasury", collateral]`.
     #[account(mut)]
     pub treasury: UncheckedAccount,
     pub token_program: Interface<'static, TokenInterface>,

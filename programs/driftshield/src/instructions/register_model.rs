@@ -23,7 +23,7 @@ pub struct RegisterModel {
         bump
     )]
     pub model: Account<Model>,
-    /// Made here: PDA of `["bonds", model]`.
+    /// Token account of all bonds. Created here: PDA of `["bonds", model]`.
     #[account(mut)]
     pub bond_vault: UncheckedAccount,
     pub token_program: Interface<'static, TokenInterface>,
@@ -82,7 +82,7 @@ impl RegisterModel {
         Ok(())
     }
 
-    /// Writes what never changes, and copies what Config and Collateral say today.
+    /// Writes the fields that never change, and those that are copied from Config and Collateral.
     fn pin(&mut self, id: u64, spec: &MetricSpec, bump: u8) {
         let params = &self.config.params;
         let bonds = &self.collateral.terms;

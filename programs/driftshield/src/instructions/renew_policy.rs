@@ -3,16 +3,17 @@ use anchor_spl::token_interface::TokenInterface;
 
 use crate::{
     pause, quote_renewal, token, Collateral, Config, DriftShieldError, Exposure, Model, Policy,
-    PolicyRenewed, Vault,
+    PolicyRenewed, TokenOwner, Vault,
 };
 
 #[event_cpi]
 #[derive(Accounts)]
 pub struct RenewPolicy {
-    /// Pays. Signs unless the policy renews by itself.
+    /// Pays the premium. Must sign unless the policy has `auto_renew`.
     #[account(address = policy.holder @ DriftShieldError::NotHolder)]
     pub holder: UncheckedAccount,
-    /// What the holder delegates premiums to, for all its policies.
+    /// The holder's renewal authority, to which the holder delegates premiums. One for all of the
+    /// holder's policies.
     #[account(seeds = [b"renewal", holder.address().as_ref()], bump)]
     pub renewal: UncheckedAccount,
     pub config: Account<Config>,
@@ -30,7 +31,7 @@ pub struct RenewPolicy {
     pub exposure: Account<Exposure>,
     #[account(mut)]
     pub policy: Account<Policy>,
-    /// The holder's token account, which pays.
+    /// The holder's token account, from which it pays.
     #[account(mut)]
     pub source: UncheckedAccount,
     #[account(mut, address = vault.tokens @ DriftShieldError::WrongVault)]
@@ -82,7 +83,8 @@ impl RenewPolicy {
         })
     }
 
-    /// By the holder's signature or, where there is none, by what it delegated.
+    /// Transfers the premium: signed by the holder, or else by the renewal authority as the
+    /// holder's delegate.
     fn pay(&mut self, premium: u64, renewal_bump: u8) -> Result<()> {
         let holder = *self.holder.address();
         let bump = [renewal_bump];

@@ -17,13 +17,14 @@ impl RequestUnbond {
     pub fn request_unbond(&mut self, amount: u64) -> Result<UnbondRequested> {
         let (model, seat) = (&mut self.model, &mut self.seat);
         seat.unbond(amount, Clock::get()?.unix_timestamp + model.unbond_secs)?;
-        // An oracle that is no longer listed secures nothing.
+        // The seat of an oracle that is no longer listed secures nothing.
         if let Some(index) = model.oracle_index(&seat.oracle) {
             let before = model.security;
-            // Never more than it was: an oracle that came back takes its seat by `bond` alone.
+            // Never more than before: a returning oracle takes its seat again by `bond` only.
             let bond = seat.active().min(model.bonds[index]);
             model.set_bond(index, bond);
-            // What takes no security away may go, even where a slash has left too little.
+            // An unbonding that doesn't lower the security is allowed even if a slash has left too
+            // little of it.
             require!(
                 before <= model.security || model.is_secure(),
                 DriftShieldError::SecurityNeeded

@@ -1,23 +1,24 @@
 use anchor_lang::prelude::*;
 
-use crate::{open, token, DriftShieldError, Vault, WithdrawRequest, WithdrawRequested};
+use crate::{load_or_create, token, DriftShieldError, Vault, WithdrawRequest, WithdrawRequested};
 
 #[event_cpi]
 #[derive(Accounts)]
 pub struct RequestWithdraw {
-    /// Pays the request's rent.
+    /// Pays the rent of a new request.
     #[account(mut)]
     pub owner: Signer,
     #[account(mut)]
     pub vault: Account<Vault>,
-    /// Made with the first shares.
+    /// The owner's `WithdrawRequest`. Created by its first request, or the first after the last one
+    /// was closed.
     #[account(
         mut,
         seeds = [b"withdraw", vault.address().as_ref(), owner.address().as_ref()],
         bump
     )]
     pub request: UncheckedAccount,
-    /// The owner's account of shares.
+    /// The owner's token account of shares.
     #[account(mut)]
     pub source: UncheckedAccount,
     #[account(mut, address = vault.escrow @ DriftShieldError::WrongShares)]
@@ -34,15 +35,15 @@ impl RequestWithdraw {
         let (vault_address, owner) = (*vault.address(), *self.owner.address());
         let seeds = [b"withdraw", vault_address.as_ref(), owner.as_ref(), &[bump]];
         let mut request: Account<WithdrawRequest> =
-            open(self.owner.account(), &self.request, &seeds)?;
+            load_or_create(self.owner.account(), &self.request, &seeds)?;
         vault.accrue(Clock::get()?.unix_timestamp);
         if request.is_new() {
             request.vault = vault_address;
             request.owner = owner;
             request.bump = bump;
-            vault.requests += 1; // one an account
+            vault.requests += 1; // once per account
         }
-        // First, so that what is counted is there.
+        // The transfer comes first, so that only shares that exist are counted.
         token::transfer(
             self.share_token_program.address(),
             &mut self.source,

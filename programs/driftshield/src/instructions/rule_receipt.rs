@@ -2,7 +2,8 @@ use anchor_lang::prelude::*;
 
 use crate::{DriftShieldError, Model, Receipt, ReceiptRuled, Seat, SeatRuled};
 
-/// Remaining accounts: the `Seat`s of all who submitted, writable, in the model's order.
+/// Remaining accounts: the `Seat`s of all submitters, writable, in the order of the model's
+/// oracles.
 #[event_cpi]
 #[derive(Accounts)]
 pub struct RuleReceipt {
@@ -22,7 +23,7 @@ impl RuleReceipt {
     ) -> Result<ReceiptRuled> {
         let now = Clock::get()?.unix_timestamp;
         self.receipt.advance(&mut self.model, now)?;
-        // Fewer rows than a submission needs will do: a window may have had no more.
+        // A ruling may have fewer rows than a submission needs, as the window may have too few.
         let (value, _) = self.model.drift(&counts, 1)?;
         let mut seats = self.seats(seats)?;
         let ruling = self.receipt.rule(&mut self.model, &mut seats, value, now)?;
@@ -56,7 +57,8 @@ impl RuleReceipt {
         })
     }
 
-    /// The submitters' seats, all of them and in the model's order: so none comes twice.
+    /// Loads the seats of all submitters, in the order of the model's oracles. The order excludes
+    /// duplicates.
     fn seats(&self, views: Vec<AccountView>) -> Result<Vec<Account<Seat>>> {
         require!(
             views.len() == self.receipt.submissions(),
@@ -64,7 +66,7 @@ impl RuleReceipt {
         );
         let mut seats = Vec::with_capacity(views.len());
         for (oracle, view) in self.receipt.submitters().zip(views) {
-            // SAFETY: each of these seats is loaded once, as each is of another oracle.
+            // SAFETY: the seats belong to different oracles, so each is loaded once.
             let seat = unsafe { Account::<Seat>::load_mut(view) }
                 .map_err(|_| DriftShieldError::WrongSeats)?;
             require!(

@@ -5,8 +5,8 @@ use crate::{
     ReceiptState,
 };
 
-/// Remaining accounts: the receipts of the next windows, in order, writable where one is not
-/// finalized yet. A receipt that was never made is passed by its address.
+/// Remaining accounts: the receipts of the next windows in order, writable unless Final or Void.
+/// For a receipt that was never created, its address.
 #[event_cpi]
 #[derive(Accounts)]
 pub struct SettleMarket {
@@ -21,7 +21,8 @@ impl SettleMarket {
         require!(!self.market.is_settled(), DriftShieldError::MarketSettled);
         let now = Clock::get()?.unix_timestamp;
         let mut finalized = Vec::new();
-        // Later windows are kept longer: what holds of the next holds of all in the batch.
+        // Later windows have later retention ends, so a check of the next window holds for the
+        // whole batch.
         if self.is_too_late(now)? {
             self.market.void();
         } else {
@@ -29,7 +30,7 @@ impl SettleMarket {
         }
         for receipt in receipts {
             if self.market.is_settled() {
-                break; // decided early: the rest of the batch is not needed
+                break; // resolved early: the rest of the batch isn't needed
             }
             let (state, value) = self.observe(receipt, now, &mut finalized)?;
             self.market.settle(state, value);
@@ -40,13 +41,14 @@ impl SettleMarket {
         Ok(self.event(finalized))
     }
 
-    /// From here on a receipt of the next window may have been closed: that there is none no
-    /// longer tells anything.
+    /// Whether the retention of the next window is over. From then on its receipt may have been
+    /// closed, so that a missing receipt proves nothing.
     fn is_too_late(&self, now: i64) -> Result<bool> {
         Ok(self.model.retention_end(self.market.next_window)? <= now)
     }
 
-    /// What the account says of the market's next window.
+    /// Returns state and value of the next window's receipt. Finalizes the receipt if a step is
+    /// due.
     fn observe(
         &mut self,
         view: AccountView,
@@ -70,7 +72,7 @@ impl SettleMarket {
         }
         drop(receipt);
 
-        // SAFETY: the shared view of it was dropped, and no other field is a receipt.
+        // SAFETY: the shared reference was dropped, and no other field is a receipt.
         let mut receipt = unsafe { Account::<Receipt>::load_mut(view)? };
         receipt.advance(&mut self.model, now)?;
         require!(receipt.is_settled(), DriftShieldError::ReceiptNotFinal);
@@ -86,7 +88,7 @@ impl SettleMarket {
         Ok((state, receipt.value))
     }
 
-    /// That nobody submitted in time counts as Void.
+    /// Treats a missing receipt as Void, once the window's submit period is over.
     fn observe_missing(&self, view: &AccountView, now: i64) -> Result<(ReceiptState, u64)> {
         let window = self.market.next_window;
         let window_seed = window.to_le_bytes();

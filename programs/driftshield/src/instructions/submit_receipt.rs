@@ -1,7 +1,7 @@
 use anchor_lang::prelude::*;
 
 use crate::{
-    open, require_text, DriftShieldError, Model, ModelStatus, Receipt, ReceiptState,
+    load_or_create, require_text, DriftShieldError, Model, ModelStatus, Receipt, ReceiptState,
     ReceiptSubmitted, Seat, URI_BYTES,
 };
 
@@ -9,16 +9,17 @@ use crate::{
 #[derive(Accounts)]
 #[instruction(window: u64)]
 pub struct SubmitReceipt {
-    /// Pays the receipt's rent if it is the first to submit.
+    /// Pays the rent of a new receipt.
     #[account(mut)]
     pub oracle: Signer,
     #[account(mut)]
     pub model: Account<Model>,
-    /// The oracle's `Seat`: PDA of `["seat", model, oracle]`. Read once the oracle is known to be
-    /// listed, so that a stranger, who has none, is told so.
+    /// The oracle's `Seat`: PDA of `["seat", model, oracle]`. Unchecked, and loaded after the check
+    /// that the oracle is listed: an unlisted signer gets `NotAnOracle` rather than a
+    /// missing-account error.
     #[account(mut)]
     pub seat: UncheckedAccount,
-    /// Made with the first submission.
+    /// The window's `Receipt`. Created by its first submission.
     #[account(
         mut,
         seeds = [b"receipt", model.address().as_ref(), &window.to_le_bytes()],
@@ -44,13 +45,16 @@ impl SubmitReceipt {
             .ok_or(DriftShieldError::NotAnOracle)?;
         require_text(&evidence_uri, URI_BYTES)?;
         let mut receipt = self.receipt(window, bump)?;
-        // Past Collecting comes first: a crank takes that for done, whatever the time.
+        // This check comes first: a crank treats a receipt past Collecting as done, at any time.
         require!(
             receipt.state == ReceiptState::Collecting,
             DriftShieldError::ReceiptNotCollecting
         );
         self.require_submit_period(window, now)?;
-        require!(self.model.counts(index), DriftShieldError::SeatDoesNotCount);
+        require!(
+            self.model.seat_counts(index),
+            DriftShieldError::SeatDoesNotCount
+        );
         let mut seat = self.seat()?;
 
         let (submission, samples) = self.model.drift(&counts, self.model.min_samples)?;
@@ -62,7 +66,7 @@ impl SubmitReceipt {
             evidence_hash,
             now,
         )?;
-        seat.submissions = seat.submissions.wrapping_add(1); // one a window
+        seat.submissions = seat.submissions.wrapping_add(1); // once per window
         Ok(ReceiptSubmitted {
             model: *self.model.address(),
             model_seq: self.model.next_seq(),
@@ -84,18 +88,20 @@ impl SubmitReceipt {
         })
     }
 
-    /// The window's receipt. The first submission makes it, while anything depends on the model.
+    /// Loads the window's receipt. A new one is initialized, as long as the model isn't retired or
+    /// something depends on it.
     fn receipt(&mut self, window: u64, bump: u8) -> Result<Account<Receipt>> {
         let (model, payer) = (*self.model.address(), *self.oracle.address());
         let seeds = [b"receipt", model.as_ref(), &window.to_le_bytes(), &[bump]];
-        let mut receipt: Account<Receipt> = open(self.oracle.account(), &self.receipt, &seeds)?;
+        let mut receipt: Account<Receipt> =
+            load_or_create(self.oracle.account(), &self.receipt, &seeds)?;
         if receipt.is_new() {
             require!(
                 self.model.status == ModelStatus::Active || 0 < self.model.exposure,
                 DriftShieldError::ModelRetired
             );
-            self.model.open_receipts += 1; // one an account
-            receipt.model = model; // all else is zero
+            self.model.open_receipts += 1; // once per account
+            receipt.model = model; // all other fields are zero
             receipt.payer = payer;
             receipt.window = window;
             receipt.version = self.model.version;
@@ -117,7 +123,8 @@ impl SubmitReceipt {
     }
 
     fn seat(&self) -> Result<Account<Seat>> {
-        // SAFETY: no other field is a seat, and the derive refuses the same account twice.
+        // SAFETY: no other field is a seat, and `derive(Accounts)` refuses an account that is
+        // passed twice.
         let seat = unsafe { Account::<Seat>::load_mut(*self.seat.account()) }
             .map_err(|_| DriftShieldError::WrongSeat)?;
         require!(

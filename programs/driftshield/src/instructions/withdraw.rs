@@ -1,13 +1,16 @@
 use anchor_lang::{prelude::*, AccountClose};
 use anchor_spl::token_interface::TokenInterface;
 
-use crate::{token, DriftShieldError, Vault, WithdrawRequest, Withdrawn};
+use crate::{
+    token::{self, Recipient},
+    DriftShieldError, TokenOwner, Vault, WithdrawRequest, Withdrawn,
+};
 
 #[event_cpi]
 #[derive(Accounts)]
 pub struct Withdraw {
-    /// Is paid and, when nothing is left of the request, gets the rent back; signs where the
-    /// destination is not its associated token account.
+    /// Receives the payment and, once nothing is left of the request, its rent. Must sign unless
+    /// `destination` is its associated token account.
     #[account(mut, address = request.owner @ DriftShieldError::WrongPayee)]
     pub owner: UncheckedAccount,
     #[account(mut, address = request.vault @ DriftShieldError::WrongInsuranceVault)]
@@ -20,8 +23,8 @@ pub struct Withdraw {
     pub share_mint: UncheckedAccount,
     #[account(mut, address = vault.tokens @ DriftShieldError::WrongVault)]
     pub tokens: UncheckedAccount,
-    /// The owner's associated token account, or any that it signs for. Not looked at where nothing
-    /// is paid.
+    /// The owner's associated token account, or any account if the owner signs. Ignored if the
+    /// payment is 0.
     #[account(mut)]
     pub destination: UncheckedAccount,
     #[account(address = vault.mint @ DriftShieldError::WrongMint)]
@@ -44,20 +47,13 @@ impl Withdraw {
             &signer.seeds(),
             shares,
         );
-        if 0 < amount {
-            token::require_destination(
-                &self.owner,
-                &self.destination,
-                self.token_program.address(),
-                &self.mint,
-            )?;
-        }
-        token::pay(
-            vault,
+        token::pay_to(
+            Recipient::Payee(&self.owner),
             self.token_program.address(),
             &mut self.tokens,
             &self.mint,
             &mut self.destination,
+            vault,
             amount,
         )?;
         let requested = self.request.shares;

@@ -6,7 +6,7 @@ use crate::{token, BondWithdrawn, DriftShieldError, Model, Seat};
 #[event_cpi]
 #[derive(Accounts)]
 pub struct WithdrawBond {
-    /// Is paid; signs where the destination is not its associated token account.
+    /// Receives the payment. Must sign unless `destination` is its associated token account.
     #[account(address = seat.oracle @ DriftShieldError::WrongPayee)]
     pub oracle: UncheckedAccount,
     #[account(mut, address = seat.model @ DriftShieldError::WrongModel)]
@@ -15,7 +15,7 @@ pub struct WithdrawBond {
     pub seat: Account<Seat>,
     #[account(mut, address = model.bond_vault @ DriftShieldError::WrongVault)]
     pub bond_vault: UncheckedAccount,
-    /// The oracle's associated token account, or any that it signs for.
+    /// The oracle's associated token account, or any account if the oracle signs.
     #[account(mut)]
     pub destination: UncheckedAccount,
     #[account(address = model.bond_mint @ DriftShieldError::WrongMint)]
@@ -32,17 +32,15 @@ impl WithdrawBond {
             &self.mint,
         )?;
         let amount = self.seat.release(Clock::get()?.unix_timestamp)?;
-        self.model.let_go(amount);
-        token::transfer(
+        self.model.decrease_held(amount);
+        token::pay(
             self.token_program.address(),
             &mut self.bond_vault,
             &self.mint,
             &mut self.destination,
-            self.model.cpi_handle(),
-            &self.model.signer().seeds(),
+            &self.model,
             amount,
         )?;
-        self.model.invariant(token::amount(&self.bond_vault)?)?;
         Ok(BondWithdrawn {
             model: *self.model.address(),
             model_seq: self.model.next_seq(),

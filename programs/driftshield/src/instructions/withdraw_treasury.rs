@@ -13,7 +13,7 @@ pub struct WithdrawTreasury {
     pub collateral: Account<Collateral>,
     #[account(mut, address = collateral.treasury @ DriftShieldError::WrongTreasury)]
     pub treasury: UncheckedAccount,
-    /// Where the admin says.
+    /// Any token account, chosen by the admin.
     #[account(mut)]
     pub destination: UncheckedAccount,
     #[account(address = collateral.mint @ DriftShieldError::WrongMint)]
@@ -24,20 +24,19 @@ pub struct WithdrawTreasury {
 impl WithdrawTreasury {
     pub fn withdraw_treasury(&mut self, amount: u64) -> Result<TreasuryWithdrawn> {
         require!(0 < amount, DriftShieldError::ZeroAmount);
-        let (mint, bump) = (self.collateral.mint, [self.collateral.bump]);
         token::transfer(
             self.token_program.address(),
             &mut self.treasury,
             &self.mint,
             &mut self.destination,
             self.collateral.cpi_handle(),
-            &[b"collateral", mint.as_ref(), &bump],
+            &self.collateral.signer_seeds(),
             amount,
         )?;
         Ok(TreasuryWithdrawn {
             collateral: *self.collateral.address(),
             collateral_seq: self.collateral.next_seq(),
-            mint,
+            mint: self.collateral.mint,
             destination: *self.destination.address(),
             amount,
             remaining: token::amount(&self.treasury)?,

@@ -1,13 +1,13 @@
-//! What cover costs, and what it is worth.
+//! Premiums and payouts of policies.
 
 use super::BPS;
 
-/// Annual rates are over this many seconds.
+/// Seconds of a year, the period of annual rates.
 pub const YEAR_SECS: u64 = 365 * 24 * 60 * 60;
-/// Costs are computed in 2⁻³² of a base unit.
+/// Fraction bits of costs: they are computed in 2⁻³² of a base unit.
 const SCALE_BITS: u32 = 32;
 
-/// The curve of a vault's annual rate over its utilisation, in bps.
+/// A vault's annual rate as a function of its utilisation, in bps.
 ///
 /// `curve(u) = u ≤ kink ? slope1 · u / kink : slope1 + slope2 · (u − kink) / (1 − kink)`
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,13 +19,15 @@ pub struct Curve {
 }
 
 impl Curve {
-    /// `assets · ∫ curve(u) du` from 0 to `locked / assets`, in 2⁻³² of a base unit and bps:
-    /// what the first `locked` base units of cover cost a year.
+    /// Returns `assets · ∫ curve(u) du` from 0 to `locked / assets`: the annual cost of the first
+    /// `locked` base units of cover, in bps of 2⁻³² of a base unit.
     ///
-    /// With x = locked, A = assets and k = kink, up to the kink
-    /// `slope1 · x² / (2 · A · k)`, and beyond it
-    /// `slope1 · (x − A·k/2) + slope2 · (x²/A − 2·k·x + k²·A) / (2 · (1 − k))`.
-    /// `locked` is at most `assets`, which is above 0. Everything stays below 2¹²⁷.
+    /// With x = locked, A = assets and k = kink, the integral is
+    ///
+    /// - up to the kink `slope1 · x² / (2 · A · k)`,
+    /// - beyond it `slope1 · (x − A·k/2) + slope2 · (x²/A − 2·k·x + k²·A) / (2 · (1 − k))`.
+    ///
+    /// `locked` is at most `assets`, which is above 0. All intermediate results are below 2¹²⁷.
     fn integral(&self, locked: u64, assets: u64) -> u128 {
         let (slope1, slope2) = (u128::from(self.slope1_bps), u128::from(self.slope2_bps));
         let (kink, bps) = (u128::from(self.kink_bps), u128::from(BPS));
@@ -37,36 +39,37 @@ impl Curve {
         }
         let first = slope1 * ((x << SCALE_BITS) - ((a * kink) << SCALE_BITS) / (2 * bps));
         let above = (bps * square + ((kink * kink * a) << SCALE_BITS) / bps)
-            .saturating_sub((2 * kink * x) << SCALE_BITS); // 0 but for rounding right at the kink
+            .saturating_sub((2 * kink * x) << SCALE_BITS); // negative only by rounding, at the kink
         first + slope2 * above / (2 * (bps - kink))
     }
 }
 
-/// All that a premium depends on.
+/// Inputs of a premium.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Premium {
     pub cover: u64,
     pub base_bps: u16,
     pub curve: Curve,
     pub risk_slope_bps: u16,
-    /// How far the model has drifted, in the unit of `trigger`.
+    /// Current drift of the model, in the unit of `trigger`.
     pub drift: u64,
     /// Above 0.
     pub trigger: u64,
     /// The vault's capital, at least `locked + cover` and above 0.
     pub assets: u64,
-    /// What is locked before.
+    /// Locked capital before the purchase.
     pub locked: u64,
     pub duration_secs: u64,
 }
 
 impl Premium {
-    /// `⌈cover · (base + utilisation + risk) · duration / (10 000 · 365 days)⌉`, at least 1, where
+    /// Returns the premium,
+    /// `⌈cover · (base + utilisation + risk) · duration / (10 000 · 365 days)⌉` and at least 1.
     /// `utilisation` is the mean of the curve from `locked` to `locked + cover`, and
     /// `risk = risk_slope · min(1, drift / trigger)`.
     ///
-    /// The sum that is rounded up is within 2⁻¹⁶ of a base unit of the exact one a year, and adds
-    /// up however a purchase is split. `None` where the premium doesn't fit 64 bits.
+    /// The sum before rounding up is within 2⁻¹⁶ of a base unit per year of the exact one, and is
+    /// the same however a purchase is split. `None` if the premium doesn't fit 64 bits.
     ///
     /// ```
     /// use driftshield::math::{Curve, Premium, YEAR_SECS};
@@ -94,7 +97,7 @@ impl Premium {
         let base = (cover * u128::from(self.base_bps)) << SCALE_BITS;
         let annual = base + utilisation + self.risk()?; // below 2⁹⁸, in bps
 
-        // annual · duration / year, in two parts that both fit.
+        // annual · duration / year, split into quotient and remainder so that both products fit.
         let year = u128::from(BPS) * u128::from(YEAR_SECS);
         let duration = u128::from(self.duration_secs);
         let rest = annual % year * duration;
@@ -104,7 +107,7 @@ impl Premium {
         u64::try_from(premium.max(1)).ok()
     }
 
-    /// `cover · risk_slope · min(1, drift / trigger)`, scaled, in bps.
+    /// Returns `cover · risk_slope · min(1, drift / trigger)`, scaled, in bps.
     fn risk(&self) -> Option<u128> {
         let trigger = u128::from(self.trigger);
         let drift = u128::from(self.drift).min(trigger);
@@ -114,9 +117,9 @@ impl Premium {
     }
 }
 
-/// What `cover` is worth when the drift has come to `value`, which is at or over `trigger`:
-/// `cover · min(1, (value − trigger) / (exhaustion − trigger))`, rounded down, at least 1; all of it
-/// where `exhaustion` equals `trigger`.
+/// Returns what a policy of `cover` is worth at a drift of `value`, which is at or above `trigger`:
+/// `cover · min(1, (value − trigger) / (exhaustion − trigger))`, rounded down, at least 1. All of
+/// `cover` if `exhaustion` equals `trigger`.
 ///
 /// ```
 /// assert_eq!(driftshield::math::worth(1_000, 200, 600, 300), 250);
@@ -127,7 +130,7 @@ pub fn worth(cover: u64, trigger: u64, exhaustion: u64, value: u64) -> u64 {
         return cover;
     }
     super::mul_div(cover, value.saturating_sub(trigger), exhaustion - trigger)
-        .unwrap_or(cover) // never: the quotient is below 1
+        .unwrap_or(cover) // unreachable: the fraction is below 1
         .max(1)
 }
 
@@ -156,20 +159,20 @@ mod tests {
     }
 
     #[test]
-    fn beyond_the_kink_the_mean_is_taken_of_two_pieces() {
-        // Given no other cost, a year, and cover from nothing to all of the capital
+    fn beyond_the_kink_both_slopes_are_charged() {
+        // Given a year, no other cost, and cover of the whole capital
         let whole = Premium {
             base_bps: 0,
             risk_slope_bps: 0,
             duration_secs: YEAR_SECS,
             ..premium(1_000_000_000, 0)
         };
-        // 80% at a mean of 2%, and 20% at 4% and half of 60% more.
+        // 80% at a mean of 2%, and 20% at 4% plus half of 60%.
         assert_eq!(whole.charge(), Some(16_000_000 + 8_000_000 + 60_000_000));
     }
 
     #[test]
-    fn a_split_purchase_costs_the_same_but_for_rounding() {
+    fn a_split_purchase_costs_the_same_except_for_rounding() {
         let whole = premium(900_000_000, 50_000_000).charge().unwrap();
         let parts: u64 = (0..100)
             .map(|part| {
@@ -182,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn the_largest_numbers_fit_or_are_refused() {
+    fn the_largest_numbers_fit_or_are_none() {
         let largest = Premium {
             cover: u64::MAX,
             base_bps: u16::MAX,
@@ -214,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn a_drift_beyond_all_metrics_is_refused() {
+    fn a_drift_beyond_all_metrics_is_none() {
         let beyond = Premium {
             risk_slope_bps: u16::MAX,
             drift: u64::MAX,
@@ -225,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_free() {
+    fn a_premium_is_at_least_one_base_unit() {
         let least = Premium {
             cover: 1,
             base_bps: 0,
@@ -237,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn cover_is_worth_at_least_a_unit_and_at_most_all_of_it() {
+    fn a_policy_is_worth_at_least_one_base_unit_and_at_most_its_cover() {
         assert_eq!(worth(1_000, 200, 600, 200), 1);
         assert_eq!(worth(1_000, 200, 600, 599), 997);
         assert_eq!(worth(1_000, 200, 600, 600), 1_000);

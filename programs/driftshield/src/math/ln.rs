@@ -1,8 +1,8 @@
 //! Natural logarithms in fixed point.
 //!
-//! `Q29` is the format of this file and of its callers: the value times 2²⁹, in a `u64`.
-//! Multiplications are `wrapping_mul` because a checked one costs a 128-bit multiplication
-//! on SBPF; each has its bound beside it.
+//! `Q29` is the number format of this file and of its callers: the value times 2²⁹, in a `u64`.
+//! Multiplications are `wrapping_mul`, because a checked one costs a 128-bit multiplication on
+//! SBPF. A comment next to each gives its bound.
 
 /// Fraction bits of a Q29 number.
 pub const BITS: u32 = 29;
@@ -11,21 +11,21 @@ pub const ONE: u64 = 1 << BITS;
 
 const LN_2: u64 = ln_fraction(2, 1);
 
-/// The interval [1, 2) is cut into 2⁷ cells.
+/// Binary logarithm of the number of cells: the interval [1, 2) is divided into 2⁷ cells.
 const CELL_BITS: u32 = 7;
 const CELLS: usize = 1 << CELL_BITS;
-/// What of a Q29 number in [1, 2) is the place inside its cell.
-const PLACE_BITS: u32 = BITS - CELL_BITS;
-const HALF_CELL: i64 = 1 << (PLACE_BITS - 1);
+/// Low bits of a Q29 number in [1, 2): its offset inside its cell.
+const OFFSET_BITS: u32 = BITS - CELL_BITS;
+const HALF_CELL: i64 = 1 << (OFFSET_BITS - 1);
 
-/// What the logarithm needs to know of a cell: its centre's logarithm (Q29) and reciprocal (Q30).
+/// Constants of a cell: its centre's logarithm (Q29) and reciprocal (Q30).
 #[derive(Clone, Copy)]
 struct Cell {
     ln: u32,
     inverse: u32,
 }
 
-/// Cell `i` has its centre at 1 + (i + ½)/128 = (257 + 2i)/256.
+/// The cells. Cell `i` has its centre at 1 + (i + ½)/128 = (257 + 2i)/256.
 static TABLE: [Cell; CELLS] = {
     let mut table = [Cell { ln: 0, inverse: 0 }; CELLS];
     let mut i = 0;
@@ -40,13 +40,14 @@ static TABLE: [Cell; CELLS] = {
     table
 };
 
-/// ln(`high` / `low`) in Q29, for `low` ≤ `high` < 2¹⁵ · `low` and 2⁴⁹ ≤ `low`.
-/// Its error is below 2²⁵/`low` (`low` cut to the bits that the division leaves room
-/// for) + 2⁻²⁵ (the quotient's last bit) + that of [`ln`].
+/// Returns ln(`high` / `low`) in Q29, for `low` ≤ `high` < 2¹⁵ · `low` and 2⁴⁹ ≤ `low`.
+///
+/// The error is below the sum of 2²⁵/`low` (from truncating `low` to the bits that the division
+/// leaves room for), 2⁻²⁵ (the quotient's last bit), and the error of [`ln`].
 #[inline(always)]
 pub fn ln_ratio(high: u64, low: u64) -> u64 {
-    // Division first to 25 bits, which leaves 24 of the smallest `low`; the shift to Q29
-    // keeps the bits that halving would lose.
+    // Divides to 25 fraction bits first, which leaves 24 bits of the smallest `low`. The shift to
+    // Q29 keeps the bits that the halving below would lose.
     let mut mantissa = (high / (low >> 25)) << (BITS - 25);
     let mut exponents = 0;
     for shift in [8, 4, 2, 1] {
@@ -58,22 +59,26 @@ pub fn ln_ratio(high: u64, low: u64) -> u64 {
     exponents + ln(mantissa)
 }
 
-/// ln(`x`) in Q29 of a Q29 number in [1, 2), within 2.5 · 10⁻⁸:
-/// with c the centre of its cell and u = (x − c)/c, ln x = ln c + u − u²/2 + …
-/// As abs(u) ≤ 2⁻⁸, the cubic term left out is under 2·10⁻⁸; three roundings add 5·10⁻⁹.
+/// Returns ln(`x`) in Q29 of a Q29 number in [1, 2), within 2.5 · 10⁻⁸.
+///
+/// With c the centre of the cell of x and u = (x − c)/c, it is ln c + u − u²/2 + …
+/// As abs(u) ≤ 2⁻⁸, the omitted cubic term is below 2·10⁻⁸; three roundings add 5·10⁻⁹.
 #[inline(always)]
 pub fn ln(x: u64) -> u64 {
-    let cell = TABLE[(x >> PLACE_BITS) as usize % CELLS];
-    let place = (x & ((1 << PLACE_BITS) - 1)) as i64 - HALF_CELL;
-    // abs(place) ≤ 2²¹ and the inverse is below 2³⁰; abs(u) ≤ 2²¹.
-    let u = place.wrapping_mul(i64::from(cell.inverse)) >> 30;
+    let cell = TABLE[(x >> OFFSET_BITS) as usize % CELLS];
+    let offset = (x & ((1 << OFFSET_BITS) - 1)) as i64 - HALF_CELL;
+    // abs(offset) ≤ 2²¹ and the inverse is below 2³⁰, so abs(u) ≤ 2²¹.
+    let u = offset.wrapping_mul(i64::from(cell.inverse)) >> 30;
     let half_square = u.wrapping_mul(u) >> (BITS + 1);
-    // Never negative: left of a centre the cubic term left out is, so ln 1 comes out at 2·10⁻⁸.
+    // Never negative, although ln 1 is 0: to the left of a centre the omitted cubic term is
+    // negative, so ln 1 evaluates to 2·10⁻⁸.
     (i64::from(cell.ln) + u - half_square) as u64
 }
 
-/// ln(`numerator` / `denominator`) in Q29, to the nearest, for a fraction in [1, 2], at compile
-/// time: 2·artanh z = 2·(z + z³/3 + z⁵/5 + …) with z = (n − d)/(n + d) ≤ ⅓, in Q60.
+/// Returns ln(`numerator` / `denominator`) in Q29, to the nearest, of a fraction in [1, 2]. Runs at
+/// compile time.
+///
+/// Computes 2·artanh z = 2·(z + z³/3 + z⁵/5 + …) with z = (n − d)/(n + d) ≤ ⅓, in Q60.
 const fn ln_fraction(numerator: u64, denominator: u64) -> u64 {
     const ONE: u128 = 1 << 60;
     let z = (numerator - denominator) as u128 * ONE / (numerator + denominator) as u128;

@@ -1,9 +1,9 @@
-//! Drift: how far the counts of a window are from the counts that the model was validated on.
+//! Drift metrics: the distance of a window's counts from the reference counts of the model.
 //!
-//! Everything is a fixed-point number in a `u64`. A share is Q63: `count · ⌊2⁶³ / sum⌋`, one
-//! multiplication each. As a sum is below 2³⁶, a share is short by at most 2⁻²⁷ = 7·10⁻⁹ of
-//! itself. Where a bin's arithmetic wraps, its bound is beside it: a check would cost four more
-//! instructions with each sum on SBPF, and a 128-bit multiplication with each product.
+//! All numbers are fixed-point in a `u64`. A share is Q63: `count · ⌊2⁶³ / sum⌋`, a single
+//! multiplication. As a sum is below 2³⁶, a share is too small by at most 2⁻²⁷ = 7·10⁻⁹ of itself.
+//! Arithmetic per bin wraps, and a comment next to it gives its bound: on SBPF a check would cost
+//! four more instructions with each sum, and a 128-bit multiplication with each product.
 
 use core::iter::zip;
 
@@ -34,13 +34,14 @@ const MICRO: u64 = 1_000_000;
 /// 1.0 as a share (Q63).
 const WHOLE: u64 = 1 << 63;
 
-/// PSI and Jensen-Shannon take no share for smaller than 0.0001.
+/// Floor of the shares in PSI and Jensen-Shannon: 0.0001.
 const SMALLEST_SHARE: u64 = WHOLE / 10_000;
 
-/// Drift in micro-units, to the nearest, of `current` counts against `reference` counts, by bin.
+/// Returns the drift of `current` counts from `reference` counts, by bin, in micro-units, to the
+/// nearest.
 ///
-/// Both have the same 2 to 16 bins (2 for the error rate) and neither is all zeros.
-/// It is within 1 micro-unit of the exact value, and equals it for the last three metrics where
+/// Both have the same 2 to 16 bins (2 for the error rate) and neither is all zeros. The result is
+/// within 1 micro-unit of the exact value. For the last three metrics it equals the exact value if
 /// that is a whole number: their error before rounding is below 0.02.
 pub fn drift(metric: Metric, reference: &[u32], current: &[u32]) -> u64 {
     match metric {
@@ -52,11 +53,16 @@ pub fn drift(metric: Metric, reference: &[u32], current: &[u32]) -> u64 {
     }
 }
 
-/// Σ (q − p) · ln(q / p), each term taken as (larger − smaller) · ln(larger / smaller) ≥ 0.
+/// Returns Σ (q − p) · ln(q / p).
 ///
-/// Error, in micro-units, of at most 16 bins, where Σ abs(q − p) ≤ 2 and the logarithm ≤ 9.22:
-/// shares 2⁻²⁷ · (9.22 + 2) < 0.1; the logarithm 9·10⁻⁸ · 2 < 0.2;
-/// differences cut to Q30, 2⁻³⁰ · 9.22 · 16 < 0.14; to the nearest 0.5.
+/// Each term is computed as (larger − smaller) · ln(larger / smaller) ≥ 0.
+/// Bound of the error in micro-units, for at most 16 bins, with Σ abs(q − p) ≤ 2 and
+/// the logarithm ≤ 9.22:
+///
+/// - shares: 2⁻²⁷ · (9.22 + 2) < 0.1
+/// - logarithm: 9·10⁻⁸ · 2 < 0.2
+/// - differences truncated to Q30: 2⁻³⁰ · 9.22 · 16 < 0.14
+/// - rounding to the nearest: 0.5
 fn psi(reference: &[u32], current: &[u32]) -> u64 {
     let mut sum = 0_u64; // Q59: at most 18.5 of the 32 that fit
     for (p, q) in shares(reference, current, SMALLEST_SHARE) {
@@ -69,16 +75,21 @@ fn psi(reference: &[u32], current: &[u32]) -> u64 {
     round(micro_q39, 39)
 }
 
-/// √(½ Σ [p·log₂(p/s) + q·log₂(q/s)]) with s = (p + q)/2.
+/// Returns √(½ Σ [p·log₂(p/s) + q·log₂(q/s)]) with s = (p + q)/2.
 ///
 /// With δ = abs(q − p)/(q + p), a bin's term is (p + q)·h(δ) / (4 ln 2), where
-/// h(δ) = (1 + δ)·ln(1 + δ) + (1 − δ)·ln(1 − δ) ≥ 0: no term is negative, and none cancels another, so that
-/// a small divergence keeps its relative precision, which is what the root needs.
+/// h(δ) = (1 + δ)·ln(1 + δ) + (1 − δ)·ln(1 − δ) ≥ 0.
+/// No term is negative, so none cancels another, and a small divergence keeps the relative
+/// precision that the root needs.
 ///
-/// To first order the root is the norm of δ with weights (p + q)/(4 ln 2), so errors of δ, below
-/// 2⁻²⁷ from the shares' reciprocals, 2⁻³³/(p + q) from their cut to Q33 and 2⁻²⁹ from the division,
-/// move it by at most 0.02 micro-units; the relative error of h, 2·10⁻⁶ at worst (at δ = ¼,
-/// where the root is below 0.25), by 0.25; the root's own by 0.001; to the nearest by 0.5.
+/// To first order the root is the norm of δ with weights (p + q)/(4 ln 2). Bound of the error in
+/// micro-units:
+///
+/// - errors of δ: 0.02. They are below 2⁻²⁷ from the shares' reciprocals, 2⁻³³/(p + q) from
+///   truncating the shares to Q33, and 2⁻²⁹ from the division.
+/// - relative error of h: 0.25. It is 2·10⁻⁶ at worst, at δ = ¼, where the root is below 0.25.
+/// - error of the root: 0.001
+/// - rounding to the nearest: 0.5
 fn jensen_shannon(reference: &[u32], current: &[u32]) -> u64 {
     /// 1 / √(4 ln 2) in micro-units, Q8.
     const SCALE: u64 = 153_743_668;
@@ -91,7 +102,7 @@ fn jensen_shannon(reference: &[u32], current: &[u32]) -> u64 {
     round(isqrt(sum).wrapping_mul(SCALE), 31 + 8) // the root is Q31, below 2³²
 }
 
-/// (p + q) · h(δ) in Q62, of abs(q − p) and p + q in Q33.
+/// Returns (p + q) · h(δ) in Q62, from abs(q − p) and p + q in Q33.
 #[inline(always)]
 fn divergence(difference: u64, sum: u64) -> u64 {
     const SIXTH: u64 = (ln::ONE + 3) / 6;
@@ -100,8 +111,8 @@ fn divergence(difference: u64, sum: u64) -> u64 {
 
     let delta = (difference << ln::BITS) / sum; // the difference is below 2³³; δ < 1 − 0.0001
     if delta < ln::ONE / 4 {
-        // h = δ² · (1 + δ²/6 + δ⁴/15 + δ⁶/28 + δ⁸/45 + …); what is left out is under 4·10⁻⁷ of it.
-        // (p + q)·δ² = abs(q − p)·δ keeps all its 62 bits. All factors in Q29 are below 2²⁹.
+        // h = δ² · (1 + δ²/6 + δ⁴/15 + δ⁶/28 + δ⁸/45 + …); the omitted terms are below 4·10⁻⁷ of
+        // it. (p + q)·δ² = abs(q − p)·δ keeps all its 62 bits. All factors in Q29 are below 2²⁹.
         let square = delta.wrapping_mul(delta) >> ln::BITS;
         let series = FIFTEENTH + (square.wrapping_mul(TWENTY_EIGHTH) >> ln::BITS);
         let series = SIXTH + (square.wrapping_mul(series) >> ln::BITS);
@@ -109,7 +120,8 @@ fn divergence(difference: u64, sum: u64) -> u64 {
         let leading = difference.wrapping_mul(delta);
         leading.wrapping_add((leading >> ln::BITS).wrapping_mul(series))
     } else {
-        // ln(1 − δ) = ln(1 + δ) − ln((1 + δ)/(1 − δ)), so h = 2·ln(1 + δ) − (1 − δ)·ln((1 + δ)/(1 − δ)).
+        // ln(1 − δ) = ln(1 + δ) − ln((1 + δ)/(1 − δ)), so
+        // h = 2·ln(1 + δ) − (1 − δ)·ln((1 + δ)/(1 − δ)).
         let (more, less) = (ln::ONE + delta, ln::ONE - delta);
         let ratio = ln_ratio(more << 33, less << 33); // as Q62
         let h = 2 * ln(more) - (less.wrapping_mul(ratio) >> ln::BITS); // 2²⁹ · 2³³
@@ -117,7 +129,7 @@ fn divergence(difference: u64, sum: u64) -> u64 {
     }
 }
 
-/// The largest of abs(P − Q), where P and Q are the running sums of the shares.
+/// Returns the largest abs(P − Q), where P and Q are the cumulative shares.
 fn kolmogorov_smirnov(reference: &[u32], current: &[u32]) -> u64 {
     let (mut p_sum, mut q_sum, mut largest) = (0_u64, 0_u64, 0); // at most 1.0
     for (p, q) in shares(reference, current, 0) {
@@ -128,7 +140,8 @@ fn kolmogorov_smirnov(reference: &[u32], current: &[u32]) -> u64 {
     micro_units(largest)
 }
 
-/// ½ Σ abs(q − p) = Σ max(q − p, 0), for both shares sum to 1.
+/// Returns ½ Σ abs(q − p), computed as Σ max(q − p, 0): the two are equal because both shares sum
+/// to 1.
 fn total_variation(reference: &[u32], current: &[u32]) -> u64 {
     let mut excess = 0_u64; // at most 1.0
     for (p, q) in shares(reference, current, 0) {
@@ -139,13 +152,13 @@ fn total_variation(reference: &[u32], current: &[u32]) -> u64 {
     micro_units(excess)
 }
 
-/// Bin 1 counts what the model got wrong.
+/// Returns the increase of the share of wrong predictions, which bin 1 counts.
 fn error_rate(reference: &[u32], current: &[u32]) -> u64 {
     let wrong = |counts: &[u32]| inverse(total(counts)).wrapping_mul(counts[1].into());
     micro_units(wrong(current).saturating_sub(wrong(reference)))
 }
 
-/// The shares (p, q) of each bin in Q63, none below `smallest`.
+/// Iterates over the shares (p, q) of the bins in Q63, none below `smallest`.
 #[inline(always)]
 fn shares<'a>(
     reference: &'a [u32],
@@ -164,7 +177,7 @@ fn inverse(sum: u64) -> u64 {
     WHOLE / sum
 }
 
-/// At most 16 counts of 32 bits.
+/// Returns the sum of `counts`. It fits: there are at most 16 counts of 32 bits.
 #[inline(always)]
 fn total(counts: &[u32]) -> u64 {
     counts
@@ -181,20 +194,20 @@ fn ordered(a: u64, b: u64) -> (u64, u64) {
     }
 }
 
-/// A Q63 share, at most 1.0, in micro-units.
+/// Converts a Q63 share, at most 1.0, to micro-units.
 #[inline(always)]
 fn micro_units(share: u64) -> u64 {
     round((share >> 20).wrapping_mul(MICRO), 43)
 }
 
-/// `value` / 2^`bits` to the nearest integer.
+/// Returns `value` / 2^`bits`, rounded to the nearest integer.
 #[inline(always)]
 fn round(value: u64, bits: u32) -> u64 {
     ((value >> (bits - 1)) + 1) >> 1
 }
 
-/// Quantiles 1 − 0.05/366 of the chi-squared distribution of 1 to 15 degrees of freedom,
-/// in units of 10⁻⁹, rounded up: so that a year of daily windows stays under them 95 times in 100.
+/// Quantiles 1 − 0.05/366 of the chi-squared distribution of 1 to 15 degrees of freedom, in units
+/// of 10⁻⁹, rounded up. A year of daily windows stays below them with a probability of 95%.
 const CHI_SQUARED: [u64; 15] = [
     14_548_297_754,
     17_796_731_214,
@@ -213,28 +226,31 @@ const CHI_SQUARED: [u64; 15] = [
     43_396_509_915,
 ];
 
-/// The square of the normal distribution's one-sided quantile of the same level, likewise.
+/// Square of the normal distribution's one-sided quantile 1 − 0.05/366, in units of 10⁻⁹, rounded
+/// up.
 const Z_SQUARED: u64 = 13_245_575_286;
 
-/// ln(2 · 366 / 0.05) / 2, likewise.
-const KOLMOGOROV: u64 = 4_795_756_394;
+/// ln(2 · 366 / 0.05) / 2, in units of 10⁻⁹, rounded up.
+const KOLMOGOROV_SMIRNOV_FACTOR: u64 = 4_795_756_394;
 
-/// 1 / (8 ln 2), likewise.
-const EIGHTH_OF_A_BIT: u64 = 180_336_881;
+/// 1 / (8 ln 2), in units of 10⁻⁹, rounded up.
+const INVERSE_8_LN_2: u64 = 180_336_881;
 
-/// The smallest drift in micro-units that is told from sampling noise, where `min_samples`
-/// (at least 1 and at most the sum of `reference`) are drawn from what `reference` was drawn from.
+/// Returns the noise floor in micro-units: the smallest drift that is distinguished from sampling
+/// noise, where `min_samples` rows are drawn from the distribution of `reference`. `min_samples` is
+/// at least 1 and at most the sum of `reference`.
 ///
-/// It is factor · (1/`min_samples` + 1/m), and the root of that for all but PSI. Every step
-/// rounds up, by less than 2 micro-units in all, and the result is at least 1.
+/// The floor is factor · (1/`min_samples` + 1/m) for PSI and the root of that for the other
+/// metrics, with m the sum of `reference`. Every step rounds up, by less than 2 micro-units in all,
+/// and the result is at least 1.
 pub fn noise_floor(metric: Metric, reference: &[u32], min_samples: u64) -> u64 {
     let m = total(reference);
     let chi_squared = CHI_SQUARED[reference.len() - 2];
     // In units of 10⁻¹², whose root is a micro-unit.
     let factor = match metric {
         Metric::Psi => chi_squared * 1_000,
-        Metric::JensenShannon => (chi_squared * EIGHTH_OF_A_BIT).div_ceil(MICRO),
-        Metric::KolmogorovSmirnov => KOLMOGOROV * 1_000,
+        Metric::JensenShannon => (chi_squared * INVERSE_8_LN_2).div_ceil(MICRO),
+        Metric::KolmogorovSmirnov => KOLMOGOROV_SMIRNOV_FACTOR * 1_000,
         Metric::TotalVariation => chi_squared * 1_000 / 4,
         Metric::ErrorRate => error_variance(reference[1].into(), m, min_samples),
     };
@@ -246,22 +262,23 @@ pub fn noise_floor(metric: Metric, reference: &[u32], min_samples: u64) -> u64 {
     floor.max(1)
 }
 
-/// z²·p(1 − p) in units of 10⁻¹², rounded up, where p is the reference's share of wrong
-/// predictions, but at least 20/`min_samples`, or ½ where that is more than ½.
+/// Returns z²·p(1 − p) in units of 10⁻¹², rounded up. p is the reference's share of wrong
+/// predictions, but at least min(20/`min_samples`, ½).
 fn error_variance(wrong: u64, m: u64, min_samples: u64) -> u64 {
     let (wrong, m, min_samples) = (u128::from(wrong), u128::from(m), u128::from(min_samples));
-    let (least, of) = if min_samples < 40 {
+    // p as a fraction.
+    let (least, least_of) = if min_samples < 40 {
         (1, 2)
     } else {
         (20, min_samples)
     };
-    let (p, of) = if wrong * of < least * m {
-        (least, of)
+    let (p, whole) = if wrong * least_of < least * m {
+        (least, least_of)
     } else {
         (wrong, m)
     };
-    // z² is below 2³⁴, p below 2³², `of` at most 2³⁶.
-    let variance = (u128::from(Z_SQUARED) * 1_000 * p * (of - p)).div_ceil(of * of);
+    // z² is below 2³⁴, p below 2³², `whole` at most 2³⁶.
+    let variance = (u128::from(Z_SQUARED) * 1_000 * p * (whole - p)).div_ceil(whole * whole);
     variance as u64 // at most z²/4
 }
 
@@ -274,12 +291,14 @@ fn root_rounded_up(value: u64) -> u64 {
     }
 }
 
-/// ⌊√`value`⌋ by Newton's method, a third of the library's steps on SBPF.
+/// Returns ⌊√`value`⌋ by Newton's method, in a third of the instructions of the standard library's
+/// on SBPF.
 fn isqrt(value: u64) -> u64 {
     if value == 0 {
         return 0;
     }
-    // From a power of two in (√value, 2·√value] it falls, five or six times, until it is there.
+    // Starts from a power of two in (√value, 2·√value] and decreases to the root in five or six
+    // steps.
     let (mut root, mut rest) = (2_u64, value);
     for bits in [16, 8, 4, 2, 1] {
         if rest >> (2 * bits) != 0 {
@@ -296,9 +315,9 @@ fn isqrt(value: u64) -> u64 {
     }
 }
 
-/// The median of 1 to 7 values, the lower of the middle two where their number is even.
+/// Returns the median of 1 to 7 values; of an even number, the lower of the middle two.
 pub fn median(values: &mut [u64]) -> u64 {
-    // By insertion: the library's sort would be several kilobytes of program.
+    // Insertion sort: the standard library's sort would add several kilobytes to the program.
     for sorted in 1..values.len() {
         let mut i = sorted;
         while i > 0 && values[i] < values[i - 1] {
@@ -314,7 +333,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn equal_shares_do_not_drift() {
+    fn equal_shares_have_no_drift() {
         for metric in [
             Metric::Psi,
             Metric::JensenShannon,
@@ -327,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn shares_that_a_reader_can_check() {
+    fn drift_equals_values_worked_out_by_hand() {
         // From 50:50 to 75:25.
         let (reference, current) = ([50, 50], [300, 100]);
         assert_eq!(drift(Metric::Psi, &reference, &current), 274_653); // ln 3 / 4

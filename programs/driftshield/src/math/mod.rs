@@ -1,4 +1,4 @@
-//! The protocol's pure arithmetic: integers in, integers out, no accounts.
+//! The protocol's pure arithmetic on integers, independent of accounts.
 
 mod cover;
 mod ln;

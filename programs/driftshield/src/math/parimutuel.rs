@@ -1,36 +1,36 @@
 //! Fees, payouts and odds of a parimutuel pool, in base units.
 
-/// Basis points in a whole.
+/// 100% in basis points.
 pub const BPS: u64 = 10_000;
-/// Payout multiples are in thousandths of the stake.
+/// A payout multiple of 1: multiples are in thousandths of the stake.
 pub const MULTIPLE_ONE: u64 = 1_000;
 
-/// `a · b / c`, rounded down. `None` where it does not fit 64 bits or `c` is 0.
+/// Returns `a · b / c`, rounded down. `None` if it doesn't fit 64 bits or `c` is 0.
 pub fn mul_div(a: u64, b: u64, c: u64) -> Option<u64> {
     let product = u128::from(a) * u128::from(b);
     u64::try_from(product.checked_div(u128::from(c))?).ok()
 }
 
-/// The share `bps` of `amount`, rounded down; `bps` is at most a whole.
+/// Returns the share `bps` of `amount`, rounded down. `bps` is at most 10 000.
 pub fn fee(amount: u64, bps: u16) -> u64 {
-    // amount / 10⁴ · bps, exactly, without 128 bits.
+    // amount / 10⁴ · bps, exactly, without 128-bit arithmetic.
     let bps = u64::from(bps);
     amount / BPS * bps + amount % BPS * bps / BPS
 }
 
-/// What a winner of `stake` is paid: the stake, and its share of what the losers
-/// leave after fees, rounded down.
+/// Returns the payout of a winning `stake`: the stake plus its share of the losing stakes less
+/// fees, rounded down.
 ///
 /// ```
-/// // 30 of 40 winning units share 100 that the losers leave.
+/// // 30 of 40 winning units share 100 of losing stakes less fees.
 /// assert_eq!(driftshield::math::payout(30, 40, 100), Some(30 + 75));
 /// ```
 pub fn payout(stake: u64, winning: u64, losing_less_fees: u64) -> Option<u64> {
     stake.checked_add(mul_div(stake, losing_less_fees, winning)?)
 }
 
-/// The payout multiple of an outcome in thousandths: 1000 + ⌊1000 · (losing − fees) / winning⌋,
-/// at most what 64 bits hold. `winning` is above 0.
+/// Returns an outcome's payout multiple in thousandths: 1000 + ⌊1000 · (losing − fees) / winning⌋,
+/// at most the largest u64. `winning` is above 0.
 pub fn multiple(winning: u64, losing_less_fees: u64) -> u64 {
     mul_div(MULTIPLE_ONE, losing_less_fees, winning)
         .and_then(|profit| profit.checked_add(MULTIPLE_ONE))
@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_fee_is_the_floored_share_of_any_amount() {
+    fn a_fee_is_rounded_down_for_any_amount() {
         for amount in [0, 1, 49, 50, 9_999, 10_000, 10_001, u64::MAX - 1, u64::MAX] {
             for bps in [0, 1, 200, 1_999, 2_000, 10_000] {
                 let exact = u128::from(amount) * u128::from(bps) / 10_000;
@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_told() {
+    fn overflow_is_none_and_a_multiple_saturates() {
         assert_eq!(mul_div(u64::MAX, u64::MAX, u64::MAX), Some(u64::MAX));
         assert_eq!(mul_div(u64::MAX, 2, 1), None);
         assert_eq!(mul_div(1, 1, 0), None);

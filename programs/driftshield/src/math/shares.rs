@@ -1,17 +1,18 @@
-//! Shares of a vault, and what they are worth in base units.
+//! Shares of a vault, and their value in base units.
 //!
-//! A share's price is `(assets + 1) / (supply + 1000)`: as if a base unit and a thousand shares were
-//! there that nobody owns. So the first to come can't make shares so dear that the next one's
-//! deposit rounds away.
+//! A share's price is `(assets + 1) / (supply + 1000)`, as if there were one base unit and a
+//! thousand shares that nobody owns. A first depositor therefore can't raise the price of a share
+//! so far that the next deposit rounds down to nothing.
 
-/// A share has so many decimals more than the token: a base unit buys a thousand at first.
+/// Decimals of a share beyond those of the token: initially a base unit buys a thousand shares.
 pub const SHARE_DECIMALS: u8 = 3;
-/// Shares that nobody owns.
+/// Virtual shares, which nobody owns.
 pub const VIRTUAL_SHARES: u64 = 1_000;
-/// Base units that nobody owns.
+/// Virtual base units, which nobody owns.
 pub const VIRTUAL_ASSETS: u64 = 1;
 
-/// The shares that `amount` base units buy, rounded down. `None` where they don't fit 64 bits.
+/// Returns the number of shares that `amount` base units buy, rounded down. `None` if it doesn't
+/// fit 64 bits.
 ///
 /// ```
 /// assert_eq!(driftshield::math::shares_for(5, 0, 0), Some(5_000));
@@ -22,10 +23,11 @@ pub fn shares_for(amount: u64, supply: u64, assets: u64) -> Option<u64> {
     u64::try_from(u128::from(amount).checked_mul(supply)? / assets).ok()
 }
 
-/// The base units that `shares` of `supply` are worth, rounded down: never more than `assets`.
+/// Returns the value of `shares` of `supply` in base units, rounded down, and never more than
+/// `assets`.
 pub fn assets_for(shares: u64, supply: u64, assets: u64) -> u64 {
     let supply = u128::from(supply) + u128::from(VIRTUAL_SHARES);
-    // (2⁶⁴ − 1) · 2⁶⁴ at most.
+    // At most (2⁶⁴ − 1) · 2⁶⁴.
     let value = u128::from(shares) * (u128::from(assets) + u128::from(VIRTUAL_ASSETS)) / supply;
     u64::try_from(value).unwrap_or(u64::MAX).min(assets)
 }
@@ -35,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_deposit_is_never_worth_more_than_it_was() {
+    fn a_deposit_never_gains_value() {
         let amounts = [1, 2, 999, 1_000_000, 1 << 40, (1 << 53) - 1];
         for supply in [0, 1, 1_000, 999_999_937, 1 << 50] {
             for assets in [0, 1, 7, 1_000_003, 1 << 40] {
@@ -53,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn the_largest_numbers_are_told_or_refused() {
+    fn the_largest_numbers_are_exact_or_none() {
         assert_eq!(shares_for(u64::MAX, u64::MAX, 0), None);
         assert_eq!(shares_for(u64::MAX, u64::MAX, u64::MAX), None);
         assert_eq!(shares_for(u64::MAX, 0, u64::MAX), Some(999));

@@ -5,25 +5,24 @@ use crate::{
     DriftShieldError,
 };
 
-/// A token that markets, cover and bonds may settle in.
+/// A token that markets, vaults and bonds may settle in.
 ///
 /// Address: PDA of `["collateral", mint]`.
 #[account]
 pub struct Collateral {
     pub mint: Address,
-    /// Token account that the protocol's part goes to: PDA of `["treasury", collateral]`.
+    /// Token account of the protocol's earnings: PDA of `["treasury", collateral]`.
     pub treasury: Address,
-    /// Number of events that spoke of this account.
+    /// Sequence number of this account's latest event, counted from 1.
     pub seq: u64,
     pub terms: CollateralTerms,
-    /// Token-2022 extensions of the mint when it was accepted: bits by Token-2022's numbers of the
-    /// types.
+    /// The mint's Token-2022 extensions at registration: bit `n` is set for extension type `n`.
     pub extensions: u32,
-    /// The token program of the mint when it was accepted.
+    /// The mint's token program at registration.
     pub token_program: PodTokenProgram,
-    /// The mint's decimals when it was accepted.
+    /// The mint's decimals at registration.
     pub decimals: u8,
-    /// Whether the admin accepted a mint that has a freeze authority.
+    /// Whether the admin accepted that the mint has a freeze authority.
     pub accepts_freeze: PodBool,
     /// Whether new risk may be taken in this token.
     pub enabled: PodBool,
@@ -33,8 +32,8 @@ pub struct Collateral {
 
 const _: () = assert!(core::mem::size_of::<Collateral>() == 2 * 32 + 8 + 32 + 16);
 
-/// Amounts in base units of the mint. New models copy them but for `min_bet`, which holds for every
-/// bet from when it is set.
+/// Amounts of a collateral, in base units of the mint. New models copy all but `min_bet`, which
+/// applies to every bet as soon as it is set.
 #[derive(
     Clone,
     Copy,
@@ -54,9 +53,9 @@ pub struct CollateralTerms {
     pub min_bet: u64,
     /// Smallest bond with which a seat counts, at least `slash_amount`.
     pub min_bond: u64,
-    /// What an oracle loses when a ruling proves it wrong, at least 2.
+    /// Amount that an oracle loses when a ruling proves it wrong, at least 2.
     pub slash_amount: u64,
-    /// What a challenger puts up, at least 1.
+    /// Bond that a challenger puts up, at least 1.
     pub challenge_bond: u64,
 }
 
@@ -79,8 +78,8 @@ impl Collateral {
         Ok(())
     }
 
-    /// Refuses money in a mint that is no longer what was accepted. Metadata may have been added
-    /// and a freeze authority given up since.
+    /// Refuses deposits in a mint that differs from the registered one. The mint may have gained
+    /// allowed extensions and given up its freeze authority since.
     #[inline(never)] // one copy keeps the binary small
     pub fn require_accepted(&self, mint: &AccountView) -> Result<()> {
         let profile = MintProfile::read(mint).map_err(|_| DriftShieldError::MintChanged)?;
@@ -95,10 +94,10 @@ impl Collateral {
     }
 
     pub fn next_seq(&mut self) -> u64 {
-        super::next(&mut self.seq)
+        super::next_seq(&mut self.seq)
     }
 
-    /// Seeds with which the program signs for the collateral, owner of its treasury.
+    /// Returns the seeds that sign for the collateral, the owner of its treasury.
     pub fn signer_seeds(&self) -> [&[u8]; 3] {
         [
             b"collateral",

@@ -2,7 +2,7 @@ use anchor_lang::{bytemuck, prelude::*};
 
 use crate::DriftShieldError;
 
-/// What `Config.paused` stops, a bit each: new risk only, never an exit.
+/// Flags of `Config.paused`. Each stops one kind of new risk; none stops an exit.
 pub mod pause {
     pub const MODELS: u8 = 1 << 0;
     pub const MARKETS: u8 = 1 << 1;
@@ -14,36 +14,36 @@ pub mod pause {
 }
 
 pub const DAY_SECS: i64 = 24 * 60 * 60;
-/// A market's or a policy's last window ends at most this far ahead.
+/// A market's or a policy's last window ends at most this many seconds ahead.
 pub const MAX_HORIZON_SECS: i64 = 400 * DAY_SECS;
-/// A receipt outlives all that could need it by at least this much.
+/// A receipt is kept at least this many seconds longer than any market or policy can need it.
 pub const RETENTION_MARGIN_SECS: i64 = 90 * DAY_SECS;
-/// Submit, challenge, ruling and grace period, each: so that a receipt's
-/// retention, fixed with its model, covers a grace that is set later.
+/// Longest submit, challenge, ruling and claim-grace period, each, in seconds. The bound lets a
+/// receipt's retention, which is fixed with its model, cover a claim grace that is set later.
 pub const MAX_PERIOD_SECS: i64 = 30 * DAY_SECS;
-/// A value above this is no drift that any metric gives: 100.0 in micro-units.
+/// Largest `max_spread_limit`: 100.0 in micro-units. No metric yields a greater value.
 pub const MAX_SPREAD_LIMIT: u64 = 100_000_000;
-/// The protocol's and the creator's fee together, in bps.
+/// Largest sum of the protocol's fee and the creator's or manager's, in bps.
 pub const MAX_FEES_BPS: u16 = 2_000;
 
-/// Roles, pause flags, and the settings that new objects copy.
+/// Roles, pause flags, and the parameters that new models, markets and vaults copy.
 ///
 /// Address: PDA of `["config"]`.
 #[account]
 pub struct Config {
-    /// May set parameters, register collateral, withdraw treasuries, pause and unpause, and offer
-    /// its role to another key.
+    /// May set parameters, register and change collateral, withdraw treasuries, pause and unpause,
+    /// and propose another admin.
     pub admin: Address,
-    /// Becomes the admin by accepting; all zeros when nobody is proposed.
+    /// Becomes the admin by `accept_admin`; all zeros if nobody is proposed.
     pub pending_admin: Address,
-    /// May pause, and nothing else.
+    /// May add pause flags, nothing else.
     pub guardian: Address,
-    /// Rules on disputes of models registered from now on.
+    /// Rules on disputes of models that are registered from now on.
     pub arbiter: Address,
-    /// Number of events that spoke of this account.
+    /// Sequence number of this account's latest event, counted from 1.
     pub seq: u64,
     pub params: ConfigParams,
-    /// What is paused, added up: 1 models, 2 markets, 4 bets, 8 deposits, 16 policies, 32 renewals.
+    /// Sum of the pause flags: 1 models, 2 markets, 4 bets, 8 deposits, 16 policies, 32 renewals.
     pub paused: u8,
     pub bump: u8,
     pub reserved: [u8; 6],
@@ -51,7 +51,7 @@ pub struct Config {
 
 const _: () = assert!(core::mem::size_of::<Config>() == 4 * 32 + 8 + 96 + 8);
 
-/// The settings that new models, markets and vaults copy. Times are in seconds.
+/// Parameters that new models, markets and vaults copy. Times are in seconds.
 #[derive(
     Clone,
     Copy,
@@ -67,23 +67,27 @@ const _: () = assert!(core::mem::size_of::<Config>() == 4 * 32 + 8 + 96 + 8);
 #[bytemuck(crate = "anchor_lang::bytemuck")]
 #[repr(C)]
 pub struct ConfigParams {
-    /// How long after a window's end oracles may submit: 1 second to 30 days.
+    /// How long oracles may submit after a window's end: 1 second to 30 days.
     pub submit_secs: i64,
     /// How long a proposed value may be challenged: 1 second to 30 days.
     pub challenge_secs: i64,
     /// How long the arbiter may rule on a dispute: 1 second to 30 days.
     pub ruling_secs: i64,
-    /// How long a bond unbonds: more than submit, challenge and ruling together.
+    /// Unbonding period: longer than submit, challenge and ruling period together, at most 400
+    /// days.
     pub unbond_secs: i64,
-    /// How long after its window's end a receipt is kept: at least 400 days plus submit, challenge
-    /// and ruling, plus 30 days (the longest grace) and 90 days.
+    /// How long a receipt is kept after its window's end: at least 400 days, plus the submit,
+    /// challenge and ruling periods, plus 30 days (the longest claim grace), plus 90 days; at most
+    /// 4000 days.
     pub retention_secs: i64,
-    /// How long claims may wait after a policy's last receipt: 1 second to 30 days.
+    /// How long a policy can be claimed after its last receipt could become Final: 1 second to 30
+    /// days.
     pub claim_grace_secs: i64,
-    /// How long before its first covered window a policy is bought at least: 1 second to 30 days.
+    /// Shortest time between the purchase of a policy and its first covered window: 1 second to 30
+    /// days.
     pub waiting_secs: i64,
-    /// Length of the buckets at whose ends premium streams end: 1 second to 31 days. A policy may end
-    /// 63 buckets ahead.
+    /// Length of a vault's buckets, at whose ends premium streams end: 1 second to 31 days. A
+    /// policy may end at most 63 buckets ahead.
     pub bucket_secs: i64,
     /// Shortest window of a model, at least 1 second.
     pub min_window_secs: i64,
@@ -91,11 +95,11 @@ pub struct ConfigParams {
     pub max_window_secs: i64,
     /// Largest `max_spread` of a model, in micro-units, at most 100.0.
     pub max_spread_limit: u64,
-    /// Stakes and cover on a model may reach this many times its security, at least 1.
+    /// Stakes and cover on a model may reach this multiple of its security, at least 1.
     pub security_multiple: u32,
-    /// The protocol's share of a market's losing stakes, in bps, at most 2000.
+    /// The protocol's fee on a market's losing stakes, in bps, at most 2000.
     pub protocol_fee_bps: u16,
-    /// The protocol's share of a premium, in bps, at most 2000.
+    /// The protocol's part of a premium, in bps, at most 2000.
     pub premium_fee_bps: u16,
 }
 
@@ -116,7 +120,7 @@ impl ConfigParams {
         let dispute_secs = self.submit_secs + self.challenge_secs + self.ruling_secs;
         let longest_need =
             MAX_HORIZON_SECS + dispute_secs + MAX_PERIOD_SECS + RETENTION_MARGIN_SECS;
-        // Upper bounds keep every sum of times far inside an i64.
+        // The upper bounds keep every sum of times far below the limit of an i64.
         require!(
             dispute_secs < self.unbond_secs
                 && self.unbond_secs <= MAX_HORIZON_SECS
@@ -140,13 +144,13 @@ impl ConfigParams {
 }
 
 impl Config {
-    /// Refuses what `flag` of [`pause`] stops.
+    /// Refuses an action while `flag`, one of [`pause`], is set.
     pub fn require_running(&self, flag: u8) -> Result<()> {
         require!(self.paused & flag == 0, DriftShieldError::Paused);
         Ok(())
     }
 
     pub fn next_seq(&mut self) -> u64 {
-        super::next(&mut self.seq)
+        super::next_seq(&mut self.seq)
     }
 }

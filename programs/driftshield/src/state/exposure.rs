@@ -2,7 +2,7 @@ use anchor_lang::prelude::*;
 
 use crate::{DriftShieldError, Model, ModelStatus, Vault};
 
-/// That a vault covers a model.
+/// A vault's listing of a model, and the cover that the vault has sold on it.
 ///
 /// Address: PDA of `["exposure", vault, model]`.
 /// Amounts are in base units of the vault's mint, drift in micro-units.
@@ -10,20 +10,21 @@ use crate::{DriftShieldError, Model, ModelStatus, Vault};
 pub struct Exposure {
     pub vault: Address,
     pub model: Address,
-    /// Number of events that spoke of this account.
+    /// Sequence number of this account's latest event, counted from 1.
     pub seq: u64,
-    /// `cover` may reach it.
+    /// Largest `cover`; 0 if the model is unlisted.
     pub cap: u64,
-    /// No trigger lies under it.
+    /// Lowest trigger of a policy.
     pub lowest_trigger: u64,
     /// Cover of open policies, less what they were paid.
     pub cover: u64,
-    /// Open policies.
+    /// Number of open policies.
     pub policies: u64,
+    /// Unix time of the latest listing.
     pub listed_at: i64,
-    /// No cover is sold earlier.
+    /// Unix time from which cover is sold.
     pub active_at: i64,
-    /// The only version of the model that is covered.
+    /// The only version of the model on which cover is sold.
     pub model_version: u32,
     pub bump: u8,
     pub reserved: [u8; 3],
@@ -31,25 +32,25 @@ pub struct Exposure {
 
 const _: () = assert!(core::mem::size_of::<Exposure>() == 2 * 32 + 7 * 8 + 8);
 
-/// On what terms a manager lists a model.
+/// Terms on which a manager lists a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, AnchorSerialize, AnchorDeserialize, IdlType)]
 pub struct ListingTerms {
-    /// The model's version that the manager has seen.
+    /// Version of the model that the manager has read.
     pub model_version: u32,
-    /// Most cover to sell, in base units; 0 takes the model off the list.
+    /// Largest cover to sell, in base units; 0 unlists the model.
     pub cap: u64,
-    /// Lowest trigger to sell, in micro-units, not under the model's noise floor.
+    /// Lowest trigger to sell, in micro-units, at least the model's noise floor.
     pub lowest_trigger: u64,
 }
 
 impl Exposure {
-    /// Whether the account was made by the running instruction.
+    /// Whether the running instruction created the account.
     pub fn is_new(&self) -> bool {
         self.seq == 0
     }
 
-    /// Lists the model on `terms`. Whoever provides liquidity can leave before a listing takes
-    /// effect that lets more risk in than the one before.
+    /// Lists the model on `terms`. A listing that admits more risk than the one before takes effect
+    /// after the vault's notice period, so that liquidity providers can leave first.
     pub fn list(
         &mut self,
         vault: &Vault,
@@ -81,7 +82,8 @@ impl Exposure {
         Ok(())
     }
 
-    /// Refuses to sell `cover` at `trigger`, `released` of the cover that is sold aside.
+    /// Refuses to sell `cover` at `trigger` beyond the listing. `released` is the part of the sold
+    /// cover that the purchase replaces.
     pub fn require_sells(&self, cover: u64, released: u64, trigger: u64, now: i64) -> Result<()> {
         require!(self.active_at <= now, DriftShieldError::ListingNotActive);
         require!(
@@ -96,32 +98,33 @@ impl Exposure {
         Ok(())
     }
 
-    /// A policy of `cover` was sold, within the cap.
+    /// Adds a sold policy of `cover`, which is within the cap.
     pub fn sell(&mut self, cover: u64) {
         self.cover += cover;
         self.policies += 1;
     }
 
-    /// A policy no longer needs `cover`.
+    /// Releases `cover` that a policy no longer needs.
     pub fn release(&mut self, cover: u64) {
         self.cover -= cover;
     }
 
-    /// A policy has ended.
+    /// Removes a policy that has ended.
     pub fn end_policy(&mut self) {
         self.policies -= 1;
     }
 
-    /// Whether no cover can be sold on it any more, or nobody is left whose capital could back it.
-    /// `in_hands` are the vault's shares that somebody holds.
-    pub fn is_dead(&self, vault: &Vault, model: &Model, in_hands: u64, now: i64) -> bool {
+    /// Whether no cover can be sold on the listing any more, or no shareholder is left whose
+    /// capital could back it. `circulating` is the number of the vault's shares outside of its
+    /// escrow.
+    pub fn is_dead(&self, vault: &Vault, model: &Model, circulating: u64, now: i64) -> bool {
         self.cap == 0
             || model.status == ModelStatus::Retired
             || model.version != self.model_version
-            || vault.is_abandoned(in_hands, self.listed_at, now)
+            || vault.is_abandoned(circulating, self.listed_at, now)
     }
 
     pub fn next_seq(&mut self) -> u64 {
-        super::next(&mut self.seq)
+        super::next_seq(&mut self.seq)
     }
 }

@@ -2,7 +2,7 @@ use anchor_lang::{prelude::*, wincode, BORSH_CONFIG};
 
 use crate::{
     math, token::PodTokenProgram, DriftShieldError, Model, PdaSigner, Position, ReceiptState,
-    MAX_FEES_BPS, MAX_HORIZON_SECS,
+    TokenOwner, MAX_FEES_BPS, MAX_HORIZON_SECS,
 };
 
 pub const MAX_THRESHOLDS: usize = 7;
@@ -10,14 +10,14 @@ pub const MAX_OUTCOMES: usize = MAX_THRESHOLDS + 1;
 pub const MAX_WINDOWS: u64 = 366;
 pub const QUESTION_BYTES: usize = 128;
 
-/// How the observed windows make one value.
+/// How the observed windows are aggregated to one value.
 #[pod_wrapper]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, AnchorSerialize, AnchorDeserialize, IdlType)]
 #[repr(u8)]
 pub enum Aggregate {
-    /// The largest.
+    /// The largest value.
     Max = 0,
-    /// The latest observed.
+    /// The latest value.
     Last = 1,
     /// The mean, rounded down.
     Mean = 2,
@@ -27,7 +27,7 @@ pub enum Aggregate {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, AnchorSerialize, AnchorDeserialize, IdlType)]
 #[repr(u8)]
 pub enum MarketState {
-    /// Bets are taken until `close_ts`, then windows are settled.
+    /// Accepts bets until `close_ts`; then its windows are settled.
     Open = 0,
     /// `outcome` has won.
     Resolved = 1,
@@ -35,7 +35,7 @@ pub enum MarketState {
     Void = 2,
 }
 
-/// A parimutuel market on the bucket that a model's drift will fall in.
+/// A parimutuel market on the bucket that a model's drift falls in.
 ///
 /// Address: PDA of `["market", creator, id (u64 LE)]`.
 /// Amounts are in base units of `mint`, drift in micro-units.
@@ -44,52 +44,62 @@ pub struct Market {
     pub creator: Address,
     pub model: Address,
     pub mint: Address,
-    /// Holds all stakes: PDA of `["market_vault", market]`.
+    /// Token account of all stakes: PDA of `["market_vault", market]`.
     pub vault: Address,
-    /// SHA-256 of the serialized terms and the protocol's fee (u16, little-endian). A bet names it,
-    /// so that it can't land on another market that took the address of a cancelled one.
+    /// SHA-256 of the terms in Borsh and the protocol's fee (u16, little-endian). A bet names it,
+    /// so that it can't land on another market at the address of a cancelled one.
     pub terms_hash: [u8; 32],
+    /// Chosen by the creator.
     pub id: u64,
-    /// Number of events that spoke of this account.
+    /// Sequence number of this account's latest event, counted from 1.
     pub seq: u64,
-    /// Ascending; the first `threshold_count` cut the line into outcomes.
+    /// Ascending thresholds; the first `threshold_count` separate the outcomes.
     pub thresholds: [u64; MAX_THRESHOLDS],
     /// Stakes by outcome.
     pub pools: [u64; MAX_OUTCOMES],
-    /// All stakes ever bet.
+    /// All stakes ever placed.
     pub total: u64,
-    /// What the vault owes: stakes, then what is neither paid nor collected.
+    /// What the vault owes: all stakes while the market is open, then payouts and fees that are
+    /// neither paid nor collected.
     pub owed: u64,
-    /// No bets from here on; at the latest when the first window begins.
+    /// Unix time from which bets are refused, no later than the start of the first window.
     pub close_ts: i64,
+    /// First observed window.
     pub first_window: u64,
+    /// Last observed window.
     pub last_window: u64,
-    /// The next window to settle.
+    /// Next window to settle.
     pub next_window: u64,
-    /// Windows with a Final receipt so far.
+    /// Number of settled windows with a Final receipt.
     pub observed: u64,
-    /// The largest, the latest, or the sum of the observed values.
+    /// Largest, latest, or sum of the observed values, by `aggregate`.
     pub accumulator: u64,
-    /// What the observed windows make of it, once resolved.
+    /// Aggregate of the observed values, once resolved.
     pub value: u64,
-    /// The losers' stakes less fees, once resolved.
+    /// The losing stakes less fees, once resolved.
     pub winnings: u64,
-    /// Fees not collected yet.
+    /// The protocol's fee, not collected yet.
     pub protocol_credit: u64,
+    /// The creator's fee, not collected yet.
     pub creator_credit: u64,
-    /// Positions not claimed yet.
+    /// Number of positions that are not claimed yet.
     pub positions: u64,
+    /// Version of the model on which bets are placed.
     pub model_version: u32,
+    /// The protocol's fee on the losing stakes, in bps. Copied from Config.
     pub protocol_fee_bps: u16,
+    /// The creator's fee on the losing stakes, in bps.
     pub creator_fee_bps: u16,
+    /// Number of thresholds, 1 to 7.
     pub threshold_count: u8,
     pub aggregate: PodAggregate,
     pub state: PodMarketState,
     /// The winning outcome, once resolved.
     pub outcome: u8,
+    /// Decimals of `mint`.
     pub decimals: u8,
     pub bump: u8,
-    /// The program of `mint`.
+    /// Token program of `mint`.
     pub token_program: PodTokenProgram,
     pub reserved: [u8; 1],
     /// UTF-8, padded with zeros.
@@ -98,27 +108,28 @@ pub struct Market {
 
 const _: () = assert!(core::mem::size_of::<Market>() == 5 * 32 + 30 * 8 + 16 + 128);
 
-/// What a creator decides; nothing of it changes later.
+/// Terms that a market's creator sets. They never change.
 #[derive(Clone, Debug, PartialEq, Eq, AnchorSerialize, AnchorDeserialize, IdlType)]
 pub struct MarketTerms {
-    /// The model's version that the creator has seen.
+    /// Version of the model that the creator has read.
     pub model_version: u32,
-    /// 1 to 7, ascending, none under the model's noise floor; micro-units.
+    /// 1 to 7 ascending thresholds in micro-units, none below the model's noise floor.
     pub thresholds: Vec<u64>,
     pub aggregate: Aggregate,
+    /// First observed window.
     pub first_window: u64,
-    /// At most 366 windows, ending within 400 days.
+    /// Last observed window. There are at most 366, and they end within 400 days.
     pub last_window: u64,
-    /// Unix seconds, no later than the start of the first window.
+    /// Unix time from which bets are refused, no later than the start of the first window.
     pub close_ts: i64,
-    /// The creator's share of the losing stakes, in bps; at most 2000 with the protocol's.
+    /// The creator's fee on the losing stakes, in bps, at most 2000 together with the protocol's.
     pub creator_fee_bps: u16,
-    /// At most 128 bytes.
+    /// UTF-8, at most 128 bytes.
     pub question: String,
 }
 
 impl MarketTerms {
-    /// SHA-256 of the terms, serialized, and the protocol's fee (u16, little-endian).
+    /// Returns the SHA-256 of the terms in Borsh and the protocol's fee (u16, little-endian).
     pub fn hash(&self, protocol_fee_bps: u16) -> Result<[u8; 32]> {
         let mut bytes = wincode::config::serialize(self, BORSH_CONFIG)
             .map_err(|_| DriftShieldError::Overflow)?;
@@ -171,7 +182,7 @@ impl Market {
         Ok(())
     }
 
-    /// The outcome that `value` falls in: the number of thresholds at or under it.
+    /// Returns the outcome of `value`: the number of thresholds at or below it.
     fn outcome_of(&self, value: u64) -> usize {
         self.thresholds[..usize::from(self.threshold_count)]
             .iter()
@@ -179,7 +190,7 @@ impl Market {
             .count()
     }
 
-    /// The protocol's and the creator's fee on `losing` stakes.
+    /// Returns the protocol's and the creator's fee on `losing` stakes.
     fn fees(&self, losing: u64) -> (u64, u64) {
         (
             math::fee(losing, self.protocol_fee_bps),
@@ -187,7 +198,8 @@ impl Market {
         )
     }
 
-    /// The payout multiple of `outcome`, which has stakes, in thousandths, as things stand.
+    /// Returns the payout multiple of `outcome` at the current stakes, in thousandths. The outcome
+    /// must have stakes.
     pub fn multiple(&self, outcome: usize) -> u64 {
         let winning = self.pools[outcome];
         let losing = self.total - winning;
@@ -195,8 +207,8 @@ impl Market {
         math::multiple(winning, losing - protocol - creator)
     }
 
-    /// Takes a bet of `amount` on `outcome`, if it then multiplies by `min_multiple` thousandths.
-    /// Returns what it multiplies by.
+    /// Adds a bet of `amount` on `outcome` and returns the payout multiple after it, in
+    /// thousandths. Refuses a multiple below `min_multiple`.
     pub fn bet(&mut self, outcome: usize, amount: u64, min_multiple: u64, now: i64) -> Result<u64> {
         require!(
             !self.is_settled() && now < self.close_ts,
@@ -208,14 +220,14 @@ impl Market {
             .checked_add(amount)
             .ok_or(DriftShieldError::Overflow)?;
         self.pools[outcome] += amount; // part of the total
-        self.owed = self.total; // nothing leaves before settlement
+        self.owed = self.total; // nothing is paid before settlement
         let multiple = self.multiple(outcome);
         require!(min_multiple <= multiple, DriftShieldError::MultipleTooLow);
         Ok(multiple)
     }
 
-    /// Settles the next window by its receipt: Final is observed, Void is skipped.
-    /// Resolves after the last one, or as soon as nothing can change the outcome.
+    /// Settles the next window by its receipt: a Final value is observed, a Void one skipped.
+    /// Resolves the market after the last window, or as soon as nothing can change the outcome.
     pub fn settle(&mut self, state: ReceiptState, value: u64) {
         let mut decided = self.next_window == self.last_window;
         if state == ReceiptState::Final {
@@ -223,7 +235,7 @@ impl Market {
             self.accumulator = match self.aggregate.into() {
                 Aggregate::Max => self.accumulator.max(value),
                 Aggregate::Last => value,
-                Aggregate::Mean => self.accumulator + value, // no value reaches 2⁵⁰
+                Aggregate::Mean => self.accumulator + value, // values are below 2⁵⁰
             };
             decided |= self.aggregate == Aggregate::Max
                 && self.outcome_of(value) == usize::from(self.threshold_count);
@@ -256,12 +268,12 @@ impl Market {
         self.winnings = losing - protocol - creator;
     }
 
-    /// Every stake is refunded.
+    /// Makes the market Void: every stake is refunded.
     pub fn void(&mut self) {
         self.state = MarketState::Void.into();
     }
 
-    /// What `position` is paid, and takes it off what is owed.
+    /// Returns the payout of `position`, which the market then no longer owes.
     pub fn claim(&mut self, position: &Position) -> Result<u64> {
         self.require_settled()?;
         let payout = if self.state == MarketState::Void {
@@ -271,28 +283,28 @@ impl Market {
             math::payout(position.stakes[outcome], self.pools[outcome], self.winnings)
                 .ok_or(DriftShieldError::Overflow)?
         };
-        self.pay(payout);
+        self.decrease_owed(payout);
         self.positions -= 1;
         Ok(payout)
     }
 
-    /// Takes `amount`, about to leave the vault, off what is owed.
-    pub fn pay(&mut self, amount: u64) {
+    /// Subtracts `amount`, which is about to leave the vault, from what the market owes.
+    pub fn decrease_owed(&mut self, amount: u64) {
         self.owed -= amount;
     }
 
-    /// What must hold of the vault after every instruction. Anyone can send it more.
-    pub fn invariant(&self, vault_amount: u64) -> Result<()> {
-        require!(self.owed <= vault_amount, DriftShieldError::Insolvent);
-        Ok(())
-    }
-
     pub fn next_seq(&mut self) -> u64 {
-        super::next(&mut self.seq)
+        super::next_seq(&mut self.seq)
+    }
+}
+
+impl TokenOwner for Market {
+    fn signer(&self) -> PdaSigner {
+        PdaSigner::new(b"market", &self.creator, self.id, self.bump)
     }
 
-    /// With this the program signs for the market, owner of its token account.
-    pub fn signer(&self) -> PdaSigner {
-        PdaSigner::new(b"market", &self.creator, self.id, self.bump)
+    fn invariant(&self, balance: u64) -> Result<()> {
+        require!(self.owed <= balance, DriftShieldError::Insolvent);
+        Ok(())
     }
 }

@@ -1,11 +1,11 @@
-//! One file an account: its address, its layout, its rules.
+//! The program's accounts, one per file: address, layout and rules.
 
 mod collateral;
 mod config;
 mod exposure;
+mod load_or_create;
 mod market;
 mod model;
-mod open;
 mod policy;
 mod position;
 mod receipt;
@@ -13,23 +13,23 @@ mod seat;
 mod vault;
 mod withdraw_request;
 
-pub(crate) use open::open;
+pub(crate) use load_or_create::load_or_create;
 pub use {
     collateral::*, config::*, exposure::*, market::*, model::*, policy::*, position::*, receipt::*,
     seat::*, vault::*, withdraw_request::*,
 };
 
-use anchor_lang::prelude::*;
+use anchor_lang::{accounts::SlabSchema, bytemuck::Pod, prelude::*};
 
 use crate::DriftShieldError;
 
-/// The number of the account's next event, counted from 1.
-pub(crate) fn next(seq: &mut u64) -> u64 {
-    *seq = seq.wrapping_add(1); // one a transaction: 2⁶⁴ are never reached
+/// Returns the number of the account's next event, counted from 1.
+pub(crate) fn next_seq(seq: &mut u64) -> u64 {
+    *seq = seq.wrapping_add(1); // once per transaction: 2⁶⁴ is never reached
     *seq
 }
 
-/// Texts are bounded, and end where the zeros that pad them begin.
+/// Refuses a text that is too long for its field, or contains the NUL that pads fields.
 pub(crate) fn require_text(text: &str, max_bytes: usize) -> Result<()> {
     require!(
         text.len() <= max_bytes && !text.as_bytes().contains(&0),
@@ -38,7 +38,7 @@ pub(crate) fn require_text(text: &str, max_bytes: usize) -> Result<()> {
     Ok(())
 }
 
-/// `text` as a field of `N` bytes, padded with zeros.
+/// Converts `text` to a field of `N` bytes, padded with zeros.
 pub(crate) fn text<const N: usize>(text: &str) -> Result<[u8; N]> {
     require_text(text, N)?;
     let bytes = text.as_bytes();
@@ -47,8 +47,18 @@ pub(crate) fn text<const N: usize>(text: &str) -> Result<[u8; N]> {
     Ok(field)
 }
 
-/// The seeds of an account that is named by an owner and an id, apart from the account itself,
-/// which is lent to the call that the seeds sign.
+/// An account that owns token accounts and records what they owe.
+pub trait TokenOwner: Pod + SlabSchema {
+    /// Returns the seeds that sign for the account.
+    fn signer(&self) -> PdaSigner;
+
+    /// Refuses a token account whose `balance` is less than it owes. A greater balance is fine:
+    /// anyone can send it tokens.
+    fn invariant(&self, balance: u64) -> Result<()>;
+}
+
+/// Seeds of a PDA that is derived from an owner and an id. They are copied from the account, so
+/// that it can be borrowed by the call that they sign.
 pub struct PdaSigner {
     prefix: &'static [u8],
     owner: Address,

@@ -3,16 +3,16 @@ use anchor_lang::prelude::*;
 use crate::{
     math::{Metric, PodMetric},
     token::PodTokenProgram,
-    DriftShieldError, PdaSigner, MAX_HORIZON_SECS,
+    DriftShieldError, PdaSigner, TokenOwner, MAX_HORIZON_SECS,
 };
 
 pub const MAX_ORACLES: usize = 7;
 pub const MAX_BINS: usize = 16;
 pub const NAME_BYTES: usize = 32;
 pub const URI_BYTES: usize = 128;
-/// Genesis lies at most this far ahead.
+/// Genesis lies at most this many seconds ahead.
 pub const MAX_GENESIS_SECS: i64 = 31 * crate::DAY_SECS;
-/// Fewest rows that the rarest bin of the reference must stand for in a window of `min_samples`.
+/// Fewest rows expected in the reference's rarest bin, in a window of `min_samples` rows.
 pub const MIN_EXPECTED_ROWS: u64 = 20;
 
 /// Whether a model takes new risk.
@@ -21,92 +21,111 @@ pub const MIN_EXPECTED_ROWS: u64 = 20;
 #[repr(u8)]
 pub enum ModelStatus {
     Active = 0,
-    /// No new markets, bets or cover; receipts go on while anything depends on them.
+    /// Takes no new markets, bets or cover. Receipts continue while a market with bets or a policy
+    /// depends on the model.
     Retired = 1,
 }
 
-/// A machine-learning model, how its drift is measured and by whom. Never closed.
+/// A machine-learning model: how its drift is measured, and by whom. Never closed.
 ///
 /// Address: PDA of `["model", owner, id (u64 LE)]`.
 /// Amounts are in base units of `bond_mint`, drift in micro-units, times in seconds.
 #[account]
 pub struct Model {
     pub owner: Address,
-    /// The only token of its bonds, markets and cover.
+    /// The only token of the model's bonds, markets and cover.
     pub bond_mint: Address,
-    /// Holds all bonds: PDA of `["bonds", model]`.
+    /// Token account of all bonds: PDA of `["bonds", model]`.
     pub bond_vault: Address,
-    /// Rules on disputed receipts; copied from Config.
+    /// Rules on disputed receipts. Copied from Config.
     pub arbiter: Address,
-    /// SHA-256 of what `uri` points to.
+    /// SHA-256 of the document at `uri`.
     pub metadata_hash: [u8; 32],
     /// Hash of the model artifact.
     pub artifact_hash: [u8; 32],
     /// SHA-256 of the metric-spec document.
     pub spec_hash: [u8; 32],
-    /// Head of the receipt chain, which every receipt extends when it becomes Final or Void: SHA-256
+    /// Head of the receipt chain. Every receipt extends it when it becomes Final or Void: SHA-256
     /// of head, window, state, value, total samples and the seven evidence hashes.
     pub chain: [u8; 32],
-    /// The first `oracle_count` are listed.
+    /// The first `oracle_count` entries are the model's oracles.
     pub oracles: [Address; MAX_ORACLES],
 
+    /// Chosen by the owner.
     pub id: u64,
-    /// Number of events that spoke of this account.
+    /// Sequence number of this account's latest event, counted from 1.
     pub seq: u64,
-    /// When window 0 begins.
+    /// Unix time at which window 0 begins.
     pub genesis: i64,
+    /// Length of a window.
     pub window_secs: i64,
     /// Fewest rows of a submission.
     pub min_samples: u64,
-    /// No threshold and no trigger lies under it.
+    /// Lowest threshold of a market and trigger of a policy.
     pub noise_floor: u64,
-    /// Furthest that a submission may lie from the median, or from a ruling, without dispute.
+    /// Largest distance of a submission from the median, or from a ruling, without a dispute.
     pub max_spread: u64,
 
-    // Copied from Collateral and Config when the model was registered.
+    /// Smallest bond with which a seat counts. Copied from Collateral.
     pub min_bond: u64,
+    /// Amount that an oracle loses when a ruling proves it wrong. Copied from Collateral.
     pub slash_amount: u64,
+    /// Bond that a challenger puts up. Copied from Collateral.
     pub challenge_bond: u64,
+    /// How long oracles may submit after a window's end. Copied from Config.
     pub submit_secs: i64,
+    /// How long a proposed value may be challenged. Copied from Config.
     pub challenge_secs: i64,
+    /// How long the arbiter may rule on a dispute. Copied from Config.
     pub ruling_secs: i64,
+    /// Unbonding period. Copied from Config.
     pub unbond_secs: i64,
+    /// How long a receipt is kept after its window's end. Copied from Config.
     pub retention_secs: i64,
 
-    /// By oracle: its seat's bond beside what is unbonding.
+    /// Bond of each oracle's seat, less what is unbonding.
     pub bonds: [u64; MAX_ORACLES],
-    /// What the bond vault owes: bonds, challenge bonds and what was slashed but not collected.
+    /// What the bond vault owes: bonds, challenge bonds, and slashed amounts that are not
+    /// collected.
     pub held: u64,
-    /// What bending the median costs at least.
+    /// Least cost of moving the median: half the sum of min(bond, `slash_amount`) over the
+    /// ⌈quorum/2⌉ smallest seats that count, or 0 if fewer than a quorum count.
     pub security: u64,
-    /// Unsettled stakes and cover.
+    /// Unsettled stakes and open cover.
     pub at_risk: u64,
-    /// Unsettled markets with a bet, and policies that haven't ended.
+    /// Number of unsettled markets with a bet and open policies.
     pub exposure: u64,
-    /// Receipts that are neither Final nor Void.
+    /// Number of receipts that are neither Final nor Void.
     pub open_receipts: u64,
 
-    // Statistics of this version's Final receipts.
+    /// Number of Final receipts of this version.
     pub final_count: u64,
-    /// Value of the latest Final window, and which it is.
+    /// Value of the latest Final window of this version.
     pub last_value: u64,
+    /// Latest Final window of this version.
     pub last_window: u64,
-    /// Value of the latest window proposed or ruled on, and which it is.
+    /// Value of the latest window of this version that was proposed or ruled on.
     pub latest: u64,
+    /// Latest window of this version that was proposed or ruled on.
     pub latest_window: u64,
+    /// Largest Final value of this version.
     pub max_value: u64,
-    /// Exponentially weighted mean: an eighth of each new value.
+    /// Exponentially weighted mean of this version's Final values: `⌊(7 · ewma + value) / 8⌋`,
+    /// started by the first value.
     pub ewma: u64,
 
-    /// Rows of the reference by bin; the first `bins` count.
+    /// Rows of the reference by bin; the first `bins` entries are used.
     pub reference: [u32; MAX_BINS],
-    /// Raised by each update.
+    /// Starts at 1; each update increments it.
     pub version: u32,
-    /// `at_risk` may reach this many times `security`.
+    /// `at_risk` may reach this multiple of `security`.
     pub security_multiple: u32,
     pub metric: PodMetric,
+    /// Number of bins, 2 to 16.
     pub bins: u8,
+    /// Number of oracles, 1 to 7.
     pub oracle_count: u8,
+    /// Fewest submissions from which a value is proposed.
     pub quorum: u8,
     pub status: PodModelStatus,
     pub bump: u8,
@@ -114,33 +133,34 @@ pub struct Model {
     pub name: [u8; NAME_BYTES],
     /// UTF-8, padded with zeros.
     pub uri: [u8; URI_BYTES],
-    /// The program of `bond_mint`.
+    /// Token program of `bond_mint`.
     pub token_program: PodTokenProgram,
     pub reserved: [u8; 1],
 }
 
 const _: () = assert!(core::mem::size_of::<Model>() == 8 * 32 + 224 + 34 * 8 + 64 + 8 + 168);
 
-/// What an owner may change between risks: who measures, and how the model is presented.
+/// Terms that an owner may change while nothing depends on the model: who measures it, and how it
+/// is presented.
 #[derive(Clone, Debug, PartialEq, Eq, AnchorSerialize, AnchorDeserialize, IdlType)]
 pub struct ModelTerms {
     /// 1 to 7 distinct keys.
     pub oracles: Vec<Address>,
-    /// More than half of the oracles, fewer than all from three on.
+    /// More than half of the oracles; with three or more oracles, fewer than all of them.
     pub quorum: u8,
-    /// In micro-units, at most Config's limit.
+    /// In micro-units, at most `max_spread_limit` in Config.
     pub max_spread: u64,
-    /// At most 32 bytes.
+    /// UTF-8, at most 32 bytes.
     pub name: String,
-    /// At most 128 bytes.
+    /// UTF-8, at most 128 bytes.
     pub uri: String,
-    /// SHA-256 of what `uri` points to.
+    /// SHA-256 of the document at `uri`.
     pub metadata_hash: [u8; 32],
     /// Hash of the model artifact.
     pub artifact_hash: [u8; 32],
 }
 
-/// How drift is measured: fixed for the model's life.
+/// How a model's drift is measured. It never changes.
 #[derive(Clone, Debug, PartialEq, Eq, AnchorSerialize, AnchorDeserialize, IdlType)]
 pub struct MetricSpec {
     pub metric: Metric,
@@ -148,16 +168,16 @@ pub struct MetricSpec {
     pub reference: Vec<u32>,
     /// Fewest rows of a submission.
     pub min_samples: u64,
-    /// SHA-256 of the spec document: feature or score, bin edges, rule for missing values.
+    /// SHA-256 of the metric-spec document: feature or score, bin edges, rule for missing values.
     pub spec_hash: [u8; 32],
-    /// When window 0 begins, unix seconds.
+    /// Unix time at which window 0 begins.
     pub genesis: i64,
     /// Length of a window in seconds.
     pub window_secs: i64,
 }
 
 impl MetricSpec {
-    /// Refuses what no sound number could be computed from.
+    /// Refuses a spec from which no sound value can be computed.
     pub fn validate(&self) -> Result<()> {
         let bins = self.reference.len();
         let two = self.metric == Metric::ErrorRate;
@@ -181,7 +201,7 @@ impl MetricSpec {
 }
 
 impl Model {
-    /// Replaces what [`ModelTerms`] holds. Bonds follow the oracles that stay.
+    /// Replaces the fields of [`ModelTerms`]. Oracles that stay keep their bonds.
     pub fn set_terms(&mut self, terms: &ModelTerms, max_spread_limit: u64) -> Result<()> {
         let count = terms.oracles.len();
         let distinct = (1..count).all(|i| !terms.oracles[..i].contains(&terms.oracles[i]));
@@ -201,7 +221,7 @@ impl Model {
 
         let mut bonds = [0; MAX_ORACLES];
         for (bond, oracle) in bonds.iter_mut().zip(&terms.oracles) {
-            // An oracle that comes back takes its seat again by `bond`.
+            // A returning oracle takes its seat again by `bond`.
             *bond = self
                 .oracle_index(oracle)
                 .map_or(0, |index| self.bonds[index]);
@@ -220,7 +240,7 @@ impl Model {
         Ok(())
     }
 
-    /// Begins a new version: its statistics are its own.
+    /// Starts a new version and resets the statistics.
     pub fn begin_version(&mut self) {
         self.version += 1;
         self.final_count = 0;
@@ -238,7 +258,8 @@ impl Model {
             .position(|oracle| anchor_lang::address_eq(oracle, key))
     }
 
-    /// Neither oracles nor the owner may bet or buy cover on their own model.
+    /// Whether `key` is the model's owner or one of its oracles, who may neither bet on it nor buy
+    /// its cover.
     #[inline(never)] // one copy keeps the binary small
     pub fn is_insider(&self, key: &Address) -> bool {
         anchor_lang::address_eq(&self.owner, key) || self.oracle_index(key).is_some()
@@ -257,12 +278,13 @@ impl Model {
         Ok(())
     }
 
-    /// The reference counts, by bin.
+    /// Returns the reference counts by bin.
     pub fn reference(&self) -> &[u32] {
         &self.reference[..usize::from(self.bins)]
     }
 
-    /// The drift of `counts`, by bin, against the reference: micro-units, and the rows counted.
+    /// Returns the drift of `counts`, by bin, from the reference in micro-units, and the number of
+    /// counted rows. Refuses fewer than `min_samples` rows.
     pub fn drift(&self, counts: &[u32], min_samples: u64) -> Result<(u64, u64)> {
         require!(
             counts.len() == usize::from(self.bins),
@@ -274,7 +296,7 @@ impl Model {
         Ok((value, samples))
     }
 
-    /// When `window` is over.
+    /// Returns the Unix time at which `window` ends.
     pub fn window_end(&self, window: u64) -> Result<i64> {
         let end = |window: u64| {
             let index = i64::try_from(window.checked_add(1)?).ok()?;
@@ -282,7 +304,7 @@ impl Model {
                 .window_secs
                 .checked_mul(index)?
                 .checked_add(self.genesis)?;
-            // Room for every period that is added to it.
+            // Leaves room for every period that is added to it.
             (end <= i64::MAX - 100 * MAX_HORIZON_SECS).then_some(end)
         };
         Ok(end(window).ok_or(DriftShieldError::WindowOutOfRange)?)
@@ -292,39 +314,40 @@ impl Model {
         Ok(self.window_end(window)? - self.window_secs)
     }
 
-    /// Until when `window` takes submissions.
+    /// Returns the Unix time at which submissions for `window` end.
     pub fn submit_end(&self, window: u64) -> Result<i64> {
         Ok(self.window_end(window)? + self.submit_secs)
     }
 
-    /// Until when the receipt of `window` can't be closed.
+    /// Returns the Unix time from which the receipt of `window` can be closed.
     pub fn retention_end(&self, window: u64) -> Result<i64> {
         Ok(self.window_end(window)? + self.retention_secs)
     }
 
-    /// How long after its window's end a receipt can still become Final.
+    /// Returns the longest time after a window's end in which its receipt can still become Final.
     pub fn dispute_secs(&self) -> i64 {
         self.submit_secs + self.challenge_secs + self.ruling_secs
     }
 
-    /// Whether the seat of the oracle at `index` counts.
-    pub fn counts(&self, index: usize) -> bool {
+    /// Whether the seat of the oracle at `index` counts: its bond, less what is unbonding, is at
+    /// least `min_bond`.
+    pub fn seat_counts(&self, index: usize) -> bool {
         self.min_bond <= self.bonds[index]
     }
 
-    /// Records the bond, beside what is unbonding, of the oracle at `index`.
+    /// Sets the bond, less what is unbonding, of the oracle at `index`, and updates the security.
     pub fn set_bond(&mut self, index: usize, bond: u64) {
         self.bonds[index] = bond;
         self.refresh_security();
     }
 
-    /// ½ Σ min(bond, slash_amount) over the ⌈quorum/2⌉ smallest seats that count,
-    /// 0 if fewer than a quorum do.
+    /// Sets the security to ½ Σ min(bond, `slash_amount`) over the ⌈quorum/2⌉ smallest seats that
+    /// count, or to 0 if fewer than a quorum count.
     fn refresh_security(&mut self) {
         let mut counting = [0; MAX_ORACLES];
         let mut seats = 0;
         for index in 0..usize::from(self.oracle_count) {
-            if self.counts(index) {
+            if self.seat_counts(index) {
                 counting[seats] = self.bonds[index].min(self.slash_amount);
                 seats += 1;
             }
@@ -335,26 +358,26 @@ impl Model {
         }
         let counting = &mut counting[..seats];
         counting.sort_unstable();
-        let bending = usize::from(self.quorum).div_ceil(2);
-        let cost: u128 = counting[..bending]
+        let decisive = usize::from(self.quorum).div_ceil(2);
+        let cost: u128 = counting[..decisive]
             .iter()
             .map(|&bond| u128::from(bond))
             .sum();
-        // Half of four bonds at most; a total past 64 bits secures as much as 64 bits can say.
+        // Half the sum of at most four bonds, capped at the largest u64.
         self.security = u64::try_from(cost / 2).unwrap_or(u64::MAX);
     }
 
-    /// Whether the security bears `at_risk`.
+    /// Whether the bonds secure `at_risk`.
     pub fn secures(&self, at_risk: u64) -> bool {
         u128::from(at_risk) <= u128::from(self.security) * u128::from(self.security_multiple)
     }
 
-    /// Whether the security bears what is at risk.
+    /// Whether the bonds secure the current risk.
     pub fn is_secure(&self) -> bool {
         self.secures(self.at_risk)
     }
 
-    /// Takes `amount` more at risk, within what the bonds secure.
+    /// Adds `amount` to the risk. Refuses more than the bonds secure.
     pub fn take_risk(&mut self, amount: u64) -> Result<()> {
         self.at_risk = self
             .at_risk
@@ -364,24 +387,25 @@ impl Model {
         Ok(())
     }
 
-    /// A market got its first bet, or a policy began.
+    /// Adds a market with its first bet, or a new policy, to the exposure.
     pub fn expose(&mut self) {
         self.exposure += 1;
     }
 
-    /// `amount` is no longer at risk.
+    /// Subtracts `amount`, which is no longer at risk.
     pub fn lower_risk(&mut self, amount: u64) {
         self.at_risk -= amount;
     }
 
-    /// An object of which `at_risk` was at risk has ended.
+    /// Removes an ended market or policy from the exposure, and the `at_risk` that was left of it
+    /// from the risk.
     pub fn release_risk(&mut self, at_risk: u64) {
         self.lower_risk(at_risk);
         self.exposure -= 1;
     }
 
-    /// Tokens came into the bond vault.
-    pub fn hold(&mut self, amount: u64) -> Result<()> {
+    /// Adds `amount`, which enters the bond vault, to what the vault owes.
+    pub fn increase_held(&mut self, amount: u64) -> Result<()> {
         self.held = self
             .held
             .checked_add(amount)
@@ -389,18 +413,12 @@ impl Model {
         Ok(())
     }
 
-    /// Tokens are about to leave the bond vault.
-    pub fn let_go(&mut self, amount: u64) {
+    /// Subtracts `amount`, which is about to leave the bond vault, from what the vault owes.
+    pub fn decrease_held(&mut self, amount: u64) {
         self.held -= amount;
     }
 
-    /// What must hold of the bond vault after every instruction. Anyone can send it more.
-    pub fn invariant(&self, bond_vault_amount: u64) -> Result<()> {
-        require!(self.held <= bond_vault_amount, DriftShieldError::Insolvent);
-        Ok(())
-    }
-
-    /// A value of `window` was proposed or ruled. An earlier window, told late, hides no later one.
+    /// Records a proposed or ruled value of `window`, unless a later window has one already.
     pub fn record_latest(&mut self, window: u64, value: u64) {
         if self.latest_window <= window {
             self.latest_window = window;
@@ -408,10 +426,11 @@ impl Model {
         }
     }
 
-    /// A receipt of `window` became Final.
+    /// Records the Final value of `window` in the statistics. A late value of an earlier window
+    /// changes the count and the maximum only.
     pub fn record_final(&mut self, window: u64, value: u64) {
         let first = self.final_count == 0;
-        self.final_count = self.final_count.wrapping_add(1); // one a receipt
+        self.final_count = self.final_count.wrapping_add(1); // once per receipt
         self.max_value = self.max_value.max(value);
         if first || self.last_window < window {
             self.last_window = window;
@@ -426,11 +445,17 @@ impl Model {
     }
 
     pub fn next_seq(&mut self) -> u64 {
-        super::next(&mut self.seq)
+        super::next_seq(&mut self.seq)
+    }
+}
+
+impl TokenOwner for Model {
+    fn signer(&self) -> PdaSigner {
+        PdaSigner::new(b"model", &self.owner, self.id, self.bump)
     }
 
-    /// With this the program signs for the model, owner of its token account.
-    pub fn signer(&self) -> PdaSigner {
-        PdaSigner::new(b"model", &self.owner, self.id, self.bump)
+    fn invariant(&self, balance: u64) -> Result<()> {
+        require!(self.held <= balance, DriftShieldError::Insolvent);
+        Ok(())
     }
 }

@@ -4,49 +4,54 @@ use crate::{
     math, DriftShieldError, Exposure, Model, PolicyTerms, Quote, Receipt, ReceiptState, Vault,
 };
 
-/// Most windows in a row that a trigger has to hold for.
+/// Largest number of consecutive windows that must reach a policy's trigger.
 pub const MAX_PERSISTENCE: u8 = 4;
 
 /// Cover that a holder bought on a model.
 ///
-/// Address: PDA of `["policy", vault, holder, id (u64 LE)]`. Closed when it ends.
+/// Address: PDA of `["policy", vault, holder, id (u64 LE)]`. Closed when the policy ends.
 /// Amounts are in base units of the vault's mint, drift in micro-units, times in seconds.
 #[account]
 pub struct Policy {
     pub vault: Address,
     pub model: Address,
-    /// Is paid, and gets the account's rent back.
+    /// Receives payments and refunds, and the account's rent.
     pub holder: Address,
+    /// Chosen by the holder.
     pub id: u64,
-    /// Number of events that spoke of this account.
+    /// Sequence number of this account's latest event, counted from 1.
     pub seq: u64,
-    /// The most that it pays.
+    /// The most that the policy pays.
     pub cover: u64,
+    /// Paid so far.
     pub paid: u64,
-    /// Drift from which on it pays.
+    /// Drift from which the policy pays.
     pub trigger: u64,
-    /// Drift from which on it pays all of its cover.
+    /// Drift from which the policy pays its whole cover.
     pub exhaustion: u64,
-    /// All premiums paid.
+    /// All premiums paid so far.
     pub premium: u64,
-    /// No renewal costs more.
+    /// Highest premium of a renewal.
     pub max_premium: u64,
+    /// First covered window.
     pub first_window: u64,
+    /// Last covered window.
     pub last_window: u64,
-    /// Windows of a term.
+    /// Number of windows of a term.
     pub windows: u64,
-    /// How long it can be claimed after its last receipt could become Final.
+    /// How long the policy can be claimed after its last receipt could become Final.
     pub claim_grace_secs: i64,
-    /// What streams of the last purchase or renewal.
+    /// Premium stream of the latest purchase or renewal.
     pub term: Stream,
-    /// What streams of the one before; all zeros where there was none.
+    /// Premium stream of the term before; all zeros if there was none.
     pub previous_term: Stream,
+    /// Version of the model.
     pub model_version: u32,
-    /// Part of what a cancellation would give back that it doesn't, in bps.
+    /// Part of the unused premium that a cancellation withholds, in bps.
     pub cancel_fee_bps: u16,
-    /// Windows in a row that the trigger has to hold for.
+    /// Number of consecutive windows that must reach the trigger.
     pub persistence: u8,
-    /// Whether anyone may renew it at the holder's expense.
+    /// Whether anyone may renew the policy at the holder's expense.
     pub auto_renew: PodBool,
     pub bump: u8,
     pub reserved: [u8; 7],
@@ -54,18 +59,19 @@ pub struct Policy {
 
 const _: () = assert!(core::mem::size_of::<Policy>() == 3 * 32 + 12 * 8 + 2 * 40 + 16);
 
-/// A part of a premium that streams to the vault.
+/// A premium's stream to the vault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, IdlType, bytemuck::Pod, bytemuck::Zeroable)]
 #[bytemuck(crate = "anchor_lang::bytemuck")]
 #[repr(C)]
 pub struct Stream {
-    /// In 2⁻³² of a base unit a second.
+    /// Rate, in 2⁻³² base units per second.
     pub rate: PodU128,
-    /// The premium less the protocol's and the manager's part.
+    /// Streamed amount: the premium less the protocol's and the manager's part.
     pub part: u64,
-    /// When it was paid.
+    /// Unix time of the payment.
     pub start: i64,
-    /// When the last window that it pays for ends; it streams to the end of the bucket.
+    /// Unix time at which the last paid window ends. The stream itself ends with the bucket in
+    /// which this time lies.
     pub end: i64,
 }
 
@@ -77,7 +83,7 @@ impl Stream {
         end: 0,
     };
 
-    /// `⌊part · (end − now) / (end − start)⌋`, nothing once it has ended.
+    /// Returns `⌊part · (end − now) / (end − start)⌋`, or 0 after the end.
     fn unused(&self, now: i64) -> u64 {
         if self.end <= now {
             return 0;
@@ -88,21 +94,22 @@ impl Stream {
 }
 
 impl Policy {
-    /// Cover that can still be paid.
+    /// Returns the cover that can still be paid.
     pub fn open_cover(&self) -> u64 {
-        self.cover - self.paid // never below: see `claim`
+        self.cover - self.paid // never below 0: see `claim`
     }
 
     // Claims.
 
-    /// From when on the policy can no longer be claimed: the grace after its last window's receipt
-    /// could still become Final.
+    /// Returns the Unix time from which the policy can no longer be claimed: the claim grace after
+    /// its last window's receipt could become Final.
     pub fn expires_at(&self, model: &Model) -> Result<i64> {
         Ok(model.window_end(self.last_window)? + model.dispute_secs() + self.claim_grace_secs)
     }
 
-    /// The drift of `receipt`, if it is one of a run of consecutive covered windows at or over the
-    /// trigger. `next` is the window that the run has come to, `None` before the first.
+    /// Returns the drift of `receipt`. Refuses a receipt that doesn't continue a run of consecutive
+    /// covered windows at or above the trigger. `next` is the next window of the run, `None` before
+    /// the first.
     pub fn require_in_run(&self, receipt: &Receipt, next: Option<u64>) -> Result<u64> {
         require!(receipt.model == self.model, DriftShieldError::WrongReceipt);
         let window = receipt.window;
@@ -125,8 +132,8 @@ impl Policy {
         Ok(receipt.value)
     }
 
-    /// What the policy pays for a run whose lowest value is `lowest`: what it is worth then less
-    /// what it paid before.
+    /// Returns the payment for a run with the lowest value `lowest`: what the policy is worth at
+    /// that value, less what it was paid before.
     pub fn claim(&mut self, lowest: u64) -> Result<u64> {
         let worth = math::worth(self.cover, self.trigger, self.exhaustion, lowest);
         let payment = worth.saturating_sub(self.paid);
@@ -137,8 +144,9 @@ impl Policy {
 
     // Ends.
 
-    /// Takes what a cancellation gives back out of the streams: what is unused, less the fee, and
-    /// less what was paid. Anyone may claim, and could else end a refund by the claim of a base unit.
+    /// Takes the refund of a cancellation out of the streams and returns it: what is unused, less
+    /// the cancel fee, less what the policy was paid. A payment only reduces the refund: if it ruled
+    /// out a refund, anyone could do so by claiming a single base unit.
     pub fn cancel(&self, vault: &mut Vault, now: i64) -> u64 {
         let kept_bps = math::BPS as u16 - self.cancel_fee_bps;
         let mut refund = 0;
@@ -149,13 +157,13 @@ impl Policy {
             paid -= unused - part;
             if 0 < part {
                 vault.cut_stream(stream, part);
-                refund += part; // of what the token account holds
+                refund += part; // part of the token account's balance
             }
         }
         refund
     }
 
-    /// The policy ends: vault, exposure and model no longer stand for what it could be paid.
+    /// Ends the policy: releases its open cover from vault, exposure and model.
     #[inline(never)] // one copy keeps the binary small
     pub fn end(&self, vault: &mut Vault, exposure: &mut Exposure, model: &mut Model) {
         let open = self.open_cover();
@@ -168,7 +176,7 @@ impl Policy {
 
     // Renewals.
 
-    /// Renewed once a term, and never after a payment.
+    /// Refuses a second renewal in a term, and a renewal after a payment.
     pub fn require_renewable(&self, now: i64) -> Result<()> {
         require!(self.paid == 0, DriftShieldError::PolicyPaid);
         require!(
@@ -178,7 +186,7 @@ impl Policy {
         Ok(())
     }
 
-    /// What a renewal buys: as much again, in the windows that follow.
+    /// Returns the terms of a renewal: the same cover for as many windows after the last one.
     pub fn renewal_terms(&self) -> PolicyTerms {
         PolicyTerms {
             model_version: self.model_version,
@@ -193,14 +201,14 @@ impl Policy {
         }
     }
 
-    /// Appends the windows that `quote` is for.
+    /// Appends the windows of `quote`.
     pub fn renew(&mut self, quote: &Quote, term: Stream) {
         self.last_window = quote.last_window;
-        self.premium += quote.premium; // each was paid
+        self.premium += quote.premium; // sum of paid amounts
         self.previous_term = core::mem::replace(&mut self.term, term);
     }
 
     pub fn next_seq(&mut self) -> u64 {
-        super::next(&mut self.seq)
+        super::next_seq(&mut self.seq)
     }
 }

@@ -8,11 +8,11 @@ use crate::MAX_OUTCOMES;
 #[account]
 pub struct Position {
     pub market: Address,
-    /// Is paid, and gets the account's rent back.
+    /// Receives the payout and the account's rent.
     pub owner: Address,
-    /// Number of events that spoke of this account.
+    /// Sequence number of this account's latest event, counted from 1.
     pub seq: u64,
-    /// By outcome, in base units.
+    /// Stakes by outcome, in base units.
     pub stakes: [u64; MAX_OUTCOMES],
     pub bump: u8,
     pub reserved: [u8; 7],
@@ -21,17 +21,17 @@ pub struct Position {
 const _: () = assert!(core::mem::size_of::<Position>() == 2 * 32 + 8 + 64 + 8);
 
 impl Position {
-    /// Whether the account was made by the running instruction.
+    /// Whether the running instruction created the account.
     pub fn is_new(&self) -> bool {
         self.seq == 0
     }
 
-    /// All stakes: their sum is part of the market's total, which fits 64 bits.
+    /// Returns the sum of all stakes. It is part of the market's total, which fits 64 bits.
     pub fn total(&self) -> u64 {
         self.stakes.iter().sum()
     }
 
     pub fn next_seq(&mut self) -> u64 {
-        super::next(&mut self.seq)
+        super::next_seq(&mut self.seq)
     }
 }

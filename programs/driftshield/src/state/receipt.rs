@@ -8,49 +8,50 @@ use crate::{math, DriftShieldError, Model, Seat, MAX_ORACLES};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, AnchorSerialize, AnchorDeserialize, IdlType)]
 #[repr(u8)]
 pub enum ReceiptState {
-    /// Takes submissions.
+    /// Accepts submissions.
     Collecting = 0,
     /// Has a value that can be challenged.
     Proposed = 1,
     /// In dispute, by a challenge or because too few submissions agree.
     Challenged = 2,
-    /// Its value stands.
+    /// Its value is final.
     Final = 3,
     /// Has no value.
     Void = 4,
 }
 
-/// What the oracles counted in one window of a model, and the drift that follows from it.
+/// The oracles' submissions for one window of a model, and the drift computed from them.
 ///
 /// Address: PDA of `["receipt", model, window (u64 LE)]`.
-/// Arrays are by oracle, in the model's order; drift is in micro-units.
+/// Arrays are by oracle, in the model's order. Drift is in micro-units.
 #[account]
 pub struct Receipt {
     pub model: Address,
-    /// Paid the rent, and gets it back.
+    /// Paid the account's rent and receives it back.
     pub payer: Address,
-    /// All zeros when nobody has challenged.
+    /// All zeros if nobody has challenged.
     pub challenger: Address,
-    /// SHA-256 of the evidence documents; all zeros where none was submitted.
+    /// SHA-256 of each oracle's evidence document; all zeros if it has not submitted.
     pub evidence: [[u8; 32]; MAX_ORACLES],
+    /// Index of the window.
     pub window: u64,
-    /// Number of events that spoke of this account.
+    /// Sequence number of this account's latest event, counted from 1.
     pub seq: u64,
-    /// The drift that the program computed from each oracle's counts.
+    /// Drift that the program computed from each oracle's counts.
     pub values: [u64; MAX_ORACLES],
-    /// Rows that each oracle counted.
+    /// Number of rows that each oracle counted.
     pub samples: [u64; MAX_ORACLES],
-    /// The median of the submissions, or the ruling's value.
+    /// Median of the submissions, or the ruling's value.
     pub value: u64,
-    /// When the present state began.
+    /// Unix time at which the current state began.
     pub since: i64,
-    /// What a challenger can collect.
+    /// Amount that the challenger can collect, in base units of the bond mint.
     pub challenger_credit: u64,
-    /// What the treasury can collect.
+    /// Amount that the treasury can collect, in base units of the bond mint.
     pub treasury_credit: u64,
-    /// The model's version.
+    /// Version of the model.
     pub version: u32,
-    /// Bit `i` is set once oracle `i` has submitted.
+    /// Bit `i` is set if oracle `i` has submitted.
     pub submitted: u8,
     pub state: PodReceiptState,
     pub bump: u8,
@@ -59,10 +60,10 @@ pub struct Receipt {
 
 const _: () = assert!(core::mem::size_of::<Receipt>() == 3 * 32 + 224 + 20 * 8 + 8);
 
-/// What a ruling moves, in base units of the bond mint.
+/// Effects of a ruling, in base units of the bond mint.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ruling {
-    /// Taken from the seats of oracles that were wrong.
+    /// Slashed from the seats of oracles that were wrong.
     pub slashed: u64,
     /// Paid into the seat of each submitter.
     pub reward: u64,
@@ -71,7 +72,7 @@ pub struct Ruling {
 }
 
 impl Receipt {
-    /// Whether the account was made by the running instruction.
+    /// Whether the running instruction created the account.
     pub fn is_new(&self) -> bool {
         self.seq == 0
     }
@@ -84,18 +85,19 @@ impl Receipt {
         self.submitted.count_ones() as usize
     }
 
-    /// The indices of the oracles that have submitted.
+    /// Returns the indices of the oracles that have submitted.
     pub fn submitters(&self) -> impl Iterator<Item = usize> + '_ {
         (0..MAX_ORACLES).filter(|&oracle| self.has_submitted(oracle))
     }
 
-    /// Final or Void: nothing about its value changes any more.
+    /// Whether the receipt is Final or Void, so that its value can't change any more.
     pub fn is_settled(&self) -> bool {
         self.state == ReceiptState::Final || self.state == ReceiptState::Void
     }
 
-    /// Records what the oracle at index `oracle` counted, and the median of all so far. Submissions
-    /// are still collected.
+    /// Records the submission of the oracle at index `oracle`, and the median of all submissions so
+    /// far. Proposes the median once no further submission is awaited. The receipt must be
+    /// Collecting.
     pub fn submit(
         &mut self,
         model: &mut Model,
@@ -120,7 +122,7 @@ impl Receipt {
         Ok(())
     }
 
-    /// The median of all submissions, of which there is at least one.
+    /// Returns the median of all submissions. There must be at least one.
     fn median(&self) -> u64 {
         let mut values = [0; MAX_ORACLES];
         let mut count = 0;
@@ -131,9 +133,9 @@ impl Receipt {
         math::median(&mut values[..count])
     }
 
-    /// A quorum has submitted, and so has every seat that counts.
+    /// Whether a quorum has submitted, and so has every seat that counts.
     fn is_complete(&self, model: &Model) -> bool {
-        let awaited = |oracle: usize| model.counts(oracle) && !self.has_submitted(oracle);
+        let awaited = |oracle: usize| model.seat_counts(oracle) && !self.has_submitted(oracle);
         self.has_quorum(model) && !(0..usize::from(model.oracle_count)).any(awaited)
     }
 
@@ -141,7 +143,7 @@ impl Receipt {
         usize::from(model.quorum) <= self.submissions()
     }
 
-    /// Whether a quorum lies within `max_spread` of the median.
+    /// Whether a quorum of submissions lies within `max_spread` of the median.
     fn agrees(&self, model: &Model) -> bool {
         let near = |oracle: &usize| self.values[*oracle].abs_diff(self.value) <= model.max_spread;
         usize::from(model.quorum) <= self.submitters().filter(near).count()
@@ -157,8 +159,8 @@ impl Receipt {
         }
     }
 
-    /// Takes every step that time has decided by `now`, each as of the moment that decided it,
-    /// so that nobody gains by a late call. Returns whether there was any.
+    /// Takes every step that is due by `now`, each as of the time at which it fell due, so that
+    /// nobody gains by a late call. Returns whether the state changed.
     pub fn advance(&mut self, model: &mut Model, now: i64) -> Result<bool> {
         let before = self.state;
         if self.state == ReceiptState::Collecting {
@@ -170,7 +172,7 @@ impl Receipt {
                     self.settle(model, ReceiptState::Void, submit_end);
                 }
             } else if self.is_complete(model) {
-                // The last seat that was waited for stopped counting.
+                // The last awaited seat stopped counting.
                 self.propose(model, now);
             }
         }
@@ -188,7 +190,7 @@ impl Receipt {
         Ok(self.state != before)
     }
 
-    /// The dispute ended without a ruling.
+    /// Settles a dispute on which the arbiter has not ruled in time.
     fn lapse(&mut self, model: &mut Model, decided: i64) {
         if self.is_challenged_by_someone() {
             self.challenger_credit = model.challenge_bond;
@@ -205,7 +207,8 @@ impl Receipt {
         self.challenger != Address::default()
     }
 
-    /// Somebody disputes the value. `advance` has made the receipt Final where that is too late.
+    /// Challenges the value. Call `advance` first: it makes the receipt Final if the challenge is
+    /// too late.
     pub fn challenge(&mut self, challenger: &Address, now: i64) -> Result<()> {
         require!(
             self.state != ReceiptState::Final,
@@ -221,7 +224,8 @@ impl Receipt {
         Ok(())
     }
 
-    /// Settles a dispute by the arbiter's `value`. `seats` are the submitters', in their order.
+    /// Settles a dispute by the arbiter's `value`. `seats` are the submitters' seats, in the order
+    /// of the oracles.
     pub fn rule<S: DerefMut<Target = Seat>>(
         &mut self,
         model: &mut Model,
@@ -239,14 +243,14 @@ impl Receipt {
 
         let mut reward = 0;
         if challenged && upheld {
-            // Half of the challenger's bond to the submitters, in equal parts.
+            // Half of the challenger's bond goes to the submitters in equal parts.
             reward = model.challenge_bond / 2 / seats.len() as u64;
             for seat in seats.iter_mut() {
                 seat.add(reward);
             }
             let rewards = reward * seats.len() as u64; // at most half of the bond
             self.challenger_credit = slashed / 2;
-            // Both are in the bond vault.
+            // Both terms are part of the bond vault's balance.
             self.treasury_credit = (slashed - slashed / 2) + (model.challenge_bond - rewards);
         } else if challenged {
             self.challenger_credit = slashed / 2 + model.challenge_bond;
@@ -268,31 +272,31 @@ impl Receipt {
         })
     }
 
-    /// Slashes each submitter further than `max_spread` from `value`. Returns the sum.
+    /// Slashes each submitter that is further than `max_spread` from `value`. Returns the sum.
     fn slash<S: DerefMut<Target = Seat>>(&self, model: &Model, seats: &mut [S], value: u64) -> u64 {
         let mut slashed = 0;
         for (oracle, seat) in self.submitters().zip(seats) {
             if model.max_spread < self.values[oracle].abs_diff(value) {
-                slashed += seat.slash(model.slash_amount); // parts of the bond vault
+                slashed += seat.slash(model.slash_amount); // parts of the bond vault's balance
             }
         }
         slashed
     }
 
-    /// Final or Void: the model counts it and chains it.
+    /// Makes the receipt Final or Void: records it in the model's statistics and chain.
     fn settle(&mut self, model: &mut Model, state: ReceiptState, since: i64) {
         self.state = state.into();
         self.since = since;
         if state == ReceiptState::Final {
             model.record_final(self.window, self.value);
         }
-        model.open_receipts = model.open_receipts.saturating_sub(1); // it was counted when it opened
+        model.open_receipts = model.open_receipts.saturating_sub(1); // it was counted at creation
         model.chain = self.extend_chain(&model.chain);
     }
 
-    /// The next head of the receipt chain: SHA-256 of head ‖ window ‖ state ‖ value ‖ total
-    /// samples ‖ the seven evidence hashes by oracle (zeros where none), numbers as u64 and
-    /// the state as u8, little-endian.
+    /// Returns the next head of the receipt chain: SHA-256 of head ‖ window ‖ state ‖ value ‖ total
+    /// samples ‖ the seven evidence hashes by oracle (zeros if none). Numbers are u64 and the state
+    /// is u8, little-endian.
     pub fn extend_chain(&self, head: &[u8; 32]) -> [u8; 32] {
         let samples: u64 = self.samples.iter().sum();
         let mut link = [0; 32 + 8 + 1 + 8 + 8 + 32 * MAX_ORACLES];
@@ -307,6 +311,6 @@ impl Receipt {
     }
 
     pub fn next_seq(&mut self) -> u64 {
-        super::next(&mut self.seq)
+        super::next_seq(&mut self.seq)
     }
 }

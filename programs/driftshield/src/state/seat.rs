@@ -10,17 +10,17 @@ use crate::DriftShieldError;
 pub struct Seat {
     pub model: Address,
     pub oracle: Address,
-    /// Number of events that spoke of this account.
+    /// Sequence number of this account's latest event, counted from 1.
     pub seq: u64,
-    /// All that the seat holds, with what is unbonding.
+    /// The seat's whole bond, including what is unbonding.
     pub bonded: u64,
-    /// Asked back; slashable until it is withdrawn.
+    /// Amount that is unbonding. It can be slashed until it is withdrawn.
     pub unbonding: u64,
-    /// When `unbonding` can be withdrawn; 0 where nothing is unbonding.
+    /// Unix time from which `unbonding` can be withdrawn; 0 if nothing is unbonding.
     pub release_at: i64,
-    /// Submissions ever made.
+    /// Number of submissions ever made.
     pub submissions: u64,
-    /// Rulings that slashed this seat.
+    /// Number of rulings that slashed this seat.
     pub slashes: u64,
     pub bump: u8,
     pub reserved: [u8; 7],
@@ -29,17 +29,17 @@ pub struct Seat {
 const _: () = assert!(core::mem::size_of::<Seat>() == 2 * 32 + 6 * 8 + 8);
 
 impl Seat {
-    /// The bond beside what is unbonding: what decides whether the seat counts.
+    /// Returns the bond less what is unbonding. It decides whether the seat counts.
     pub fn active(&self) -> u64 {
-        self.bonded.saturating_sub(self.unbonding) // never below: see `slash`
+        self.bonded.saturating_sub(self.unbonding) // never below 0: see `slash`
     }
 
-    /// Adds `amount`, which the model holds.
+    /// Adds `amount`, which the model's bond vault holds.
     pub fn add(&mut self, amount: u64) {
         self.bonded += amount;
     }
 
-    /// Asks `amount` back, beside what was asked before; all of it waits until `release_at`.
+    /// Starts to unbond `amount`. The whole unbonding amount can be withdrawn from `release_at`.
     pub fn unbond(&mut self, amount: u64, release_at: i64) -> Result<()> {
         require!(0 < amount, DriftShieldError::ZeroAmount);
         require!(amount <= self.active(), DriftShieldError::BondTooSmall);
@@ -48,27 +48,28 @@ impl Seat {
         Ok(())
     }
 
-    /// Takes out what has unbonded by `now`.
+    /// Removes the unbonding amount and returns it. Refused before `release_at`.
     pub fn release(&mut self, now: i64) -> Result<u64> {
         let amount = self.unbonding;
         require!(0 < amount, DriftShieldError::NothingUnbonding);
         require!(self.release_at <= now, DriftShieldError::StillUnbonding);
-        self.bonded -= amount; // of which it is a part
+        self.bonded -= amount; // part of `bonded`
         self.unbonding = 0;
         self.release_at = 0;
         Ok(amount)
     }
 
-    /// Takes `amount`, or all that there is, from the bond and at last from what is unbonding.
+    /// Slashes `amount`, or the whole bond if that is less, and returns the slashed amount. What is
+    /// unbonding is slashed last.
     pub fn slash(&mut self, amount: u64) -> u64 {
         let taken = amount.min(self.bonded);
         self.bonded -= taken;
         self.unbonding = self.unbonding.min(self.bonded);
-        self.slashes = self.slashes.wrapping_add(1); // one a ruling
+        self.slashes = self.slashes.wrapping_add(1); // once per ruling
         taken
     }
 
     pub fn next_seq(&mut self) -> u64 {
-        super::next(&mut self.seq)
+        super::next_seq(&mut self.seq)
     }
 }

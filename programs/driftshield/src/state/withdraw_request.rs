@@ -1,20 +1,20 @@
 use anchor_lang::prelude::*;
 
-/// Shares that a liquidity provider asks the vault to pay out.
+/// A liquidity provider's request to withdraw shares from a vault.
 ///
 /// Address: PDA of `["withdraw", vault, owner]`.
 #[account]
 pub struct WithdrawRequest {
     pub vault: Address,
-    /// Is paid, and gets the account's rent back.
+    /// Receives the payment and the account's rent.
     pub owner: Address,
-    /// Number of events that spoke of this account.
+    /// Sequence number of this account's latest event, counted from 1.
     pub seq: u64,
-    /// In the vault's escrow.
+    /// Number of requested shares, held in the vault's escrow.
     pub shares: u64,
-    /// What they were worth when they were asked back, in base units: the most that is paid.
+    /// Value of the shares when they were requested, in base units: the most that they are paid.
     pub value: u64,
-    /// When they can be paid.
+    /// Unix time from which the shares can be paid.
     pub unlock_at: i64,
     pub bump: u8,
     pub reserved: [u8; 7],
@@ -23,12 +23,12 @@ pub struct WithdrawRequest {
 const _: () = assert!(core::mem::size_of::<WithdrawRequest>() == 2 * 32 + 4 * 8 + 8);
 
 impl WithdrawRequest {
-    /// Whether the account was made by the running instruction.
+    /// Whether the running instruction created the account.
     pub fn is_new(&self) -> bool {
         self.seq == 0
     }
 
     pub fn next_seq(&mut self) -> u64 {
-        super::next(&mut self.seq)
+        super::next_seq(&mut self.seq)
     }
 }

@@ -1,8 +1,8 @@
-//! Runs the operations that compile to calls of `scripts/sbf/builtins.c`, on operands
-//! from an account, and writes the results next to them. Nothing off chain.
+//! Runs the operations that compile to calls of `scripts/sbf/builtins.c`, on operands from an
+//! account, and writes the results next to the operands. Empty off chain.
 //!
-//! The account, the only one: an operation (u64), a buffer for the memory operations,
-//! then records of `a`, `b` and the result, 16 bytes each.
+//! The only account holds an operation (u64), a buffer for the memory operations, then records of
+//! `a`, `b` and the result, 16 bytes each.
 #![cfg_attr(target_os = "solana", no_std)]
 
 #[cfg(target_os = "solana")]
@@ -41,10 +41,11 @@ mod program {
         [x as u64, (x >> 64) as u64]
     }
 
-    /// Puts `operation` of each record's operands in its result.
-    fn each(records: &mut [Record], operation: impl Fn(u128, u128) -> u128) {
+    /// Applies `operation` to each record's operands and writes its result.
+    fn apply(records: &mut [Record], operation: impl Fn(u128, u128) -> u128) {
         for record in records {
-            // SAFETY: references. Volatile, so that every operation does the same besides.
+            // SAFETY: the pointers come from references. The accesses are volatile so that their
+            // cost is the same for every operation.
             unsafe {
                 let a = join(read_volatile(&record.a));
                 let b = join(read_volatile(&record.b));
@@ -54,11 +55,11 @@ mod program {
     }
 
     /// # Safety
-    /// `input` is what the runtime passes to a program with one account of the layout above.
+    /// `input` must be the runtime's input for a program with one account of the layout above.
     #[unsafe(no_mangle)]
     pub unsafe extern "C" fn entrypoint(input: *mut u8) -> u64 {
-        // SAFETY: the account's data follow their length, which follows the count of
-        // accounts (8), flags (8), two addresses (32 each) and the lamports (8).
+        // SAFETY: the account's data follow their length, which follows the number of accounts (8),
+        // flags (8), two addresses (32 each) and the lamports (8).
         let (header, records) = unsafe {
             let len = *input.add(88).cast::<u64>() as usize;
             let data = input.add(96);
@@ -70,32 +71,33 @@ mod program {
             )
         };
         match header.operation {
-            0 => each(records, |a, b| a.wrapping_mul(b)),
-            1 => each(records, |a, b| a / b),
-            2 => each(records, |a, b| a % b),
-            3 => each(records, |a, b| (a as i128 / b as i128) as u128),
-            4 => each(records, |a, b| (a as i128 % b as i128) as u128),
-            5 => each(records, |a, b| a << (b as u32 % 128)),
-            6 => each(records, |a, b| a >> (b as u32 % 128)),
-            7 => each(records, |a, b| (a as i128 >> (b as u32 % 128)) as u128),
-            8 => each(records, |a, b| a.checked_mul(b).unwrap_or(u128::MAX)),
-            9 => each(records, |a, b| {
+            0 => apply(records, |a, b| a.wrapping_mul(b)),
+            1 => apply(records, |a, b| a / b),
+            2 => apply(records, |a, b| a % b),
+            3 => apply(records, |a, b| (a as i128 / b as i128) as u128),
+            4 => apply(records, |a, b| (a as i128 % b as i128) as u128),
+            5 => apply(records, |a, b| a << (b as u32 % 128)),
+            6 => apply(records, |a, b| a >> (b as u32 % 128)),
+            7 => apply(records, |a, b| (a as i128 >> (b as u32 % 128)) as u128),
+            8 => apply(records, |a, b| a.checked_mul(b).unwrap_or(u128::MAX)),
+            9 => apply(records, |a, b| {
                 (a as i128).checked_mul(b as i128).unwrap_or(i128::MIN) as u128
             }),
-            // Narrow arithmetic widened: SBPF's 32-bit instructions extend the sign.
-            10 => each(records, |a, b| {
+            // 32-bit arithmetic, widened: SBPF's 32-bit instructions extend the sign.
+            10 => apply(records, |a, b| {
                 u128::from((a as u32).wrapping_add(b as u32)) << 64
                     | u128::from((a as u32).wrapping_mul(b as u32))
             }),
-            11 => each(records, |a, b| {
+            11 => apply(records, |a, b| {
                 u128::from((a as u32).wrapping_sub(b as u32)) << 64
                     | (a as i32).wrapping_add(b as i32) as u128
             }),
-            12 => each(records, |a, b| a ^ b), // what the others' costs are told against
-            // SAFETY: the operands are chosen within the buffer, apart for `memcpy`.
+            12 => apply(records, |a, b| a ^ b), // baseline for the costs of the others
+            // SAFETY: the test chooses operands within the buffer, and ranges that don't overlap
+            // for `memcpy`.
             operation => unsafe {
                 let base = header.buffer.as_mut_ptr();
-                each(records, |a, b| {
+                apply(records, |a, b| {
                     let [to, from] = split(a).map(|at| base.add(at as usize));
                     let [n, byte] = split(b);
                     let n = n as usize;
@@ -105,7 +107,7 @@ mod program {
                         18 => memset(to, byte as i32, n),
                         19 => return memcmp(to, from, n) as i128 as u128,
                         20 => return bcmp(to, from, n) as i128 as u128,
-                        // Nothing, nowhere: what an empty slice is.
+                        // Zero bytes at a dangling address, as for an empty slice.
                         21 => memmove(1 as _, memcpy(1 as _, memset(1 as _, 0, n), n), n),
                         _ => base,
                     };

@@ -90,7 +90,7 @@ impl VaultFixture {
         if 0 < vault.manager_credit {
             state += ", fees left";
         }
-        if !vault.is_over(now) {
+        if !vault.is_notice_over(now) {
             state += ", in its notice";
         }
         state

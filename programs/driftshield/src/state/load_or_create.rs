@@ -1,13 +1,13 @@
-//! Accounts that the first instruction to speak of them makes.
+//! Creation of accounts by the first instruction that uses them.
 //!
-//! One copy that makes all of them, instead of Anchor's `init_if_needed` at each, keeps the binary
+//! One function for all of them, instead of Anchor's `init_if_needed` at each, keeps the binary
 //! small.
 
 use anchor_lang::{accounts::SlabSchema, bytemuck::Pod, prelude::*, Discriminator};
 
-/// The account at `account`, whose seeds and bump have been checked, made of zeros at `payer`'s
-/// expense where it is missing.
-pub fn open<T: Pod + SlabSchema + Discriminator>(
+/// Loads the account at `account`, whose seeds and bump are already verified. Creates it, filled
+/// with zeros, at `payer`'s expense if it doesn't exist.
+pub fn load_or_create<T: Pod + SlabSchema + Discriminator>(
     payer: &AccountView,
     account: &UncheckedAccount,
     seeds: &[&[u8]],
@@ -16,7 +16,7 @@ pub fn open<T: Pod + SlabSchema + Discriminator>(
     if view.owned_by(&System::id()) {
         create(payer, view, seeds, T::DISCRIMINATOR, size_of::<T>())?;
     }
-    // SAFETY: the field is unchecked, so nothing else has loaded it.
+    // SAFETY: the field is an unchecked account, so no other reference to its data exists.
     unsafe { Account::load_mut(view) }
 }
 

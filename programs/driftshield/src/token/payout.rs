@@ -1,0 +1,138 @@
+//! Payouts: who may be paid where, and the transfer out of a token account of the program.
+
+use anchor_lang::prelude::*;
+
+use super::{close, transfer, ACCOUNT_OWNER};
+use crate::{DriftShieldError, TokenOwner};
+
+/// Recipient of a payout.
+#[derive(Clone, Copy)]
+pub enum Recipient<'a> {
+    /// Is paid to its associated token account, or to any account if it signs.
+    Payee(&'a UncheckedAccount),
+    /// The treasury at this address.
+    Treasury(&'a Address),
+}
+
+impl Recipient<'_> {
+    fn require_destination(
+        self,
+        destination: &UncheckedAccount,
+        program: &Address,
+        mint: &UncheckedAccount,
+    ) -> Result<()> {
+        match self {
+            Self::Payee(payee) => require_destination(payee, destination, program, mint)?,
+            Self::Treasury(treasury) => {
+                require!(
+                    destination.address() == treasury,
+                    DriftShieldError::WrongTreasury
+                );
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Checks the destination of a payout: any account if the payee signs, else the payee's associated
+/// token account, as long as the payee owns it. The token program checks on transfer that the
+/// destination is a token account of the mint.
+pub fn require_destination(
+    payee: &UncheckedAccount,
+    destination: &UncheckedAccount,
+    program: &Address,
+    mint: &UncheckedAccount,
+) -> Result<()> {
+    if payee.account().is_signer() {
+        return Ok(());
+    }
+    let seeds = [
+        payee.address().as_ref(),
+        program.as_ref(),
+        mint.address().as_ref(),
+    ];
+    anchor_lang::find_and_verify_program_address(
+        &seeds,
+        &anchor_spl::associated_token::ID,
+        destination.address(),
+    )
+    .map_err(|_| DriftShieldError::WrongDestination)?;
+    // The owner of an associated token account can transfer its ownership.
+    let data = destination.account().try_borrow()?;
+    let owner = data.get(ACCOUNT_OWNER);
+    require!(
+        owner == Some(payee.address().as_ref()),
+        DriftShieldError::WrongDestination
+    );
+    Ok(())
+}
+
+/// Pays `amount`, which `owner` no longer owes, out of its token account `tokens`.
+#[inline(never)] // one copy per type of owner keeps the binary small
+pub fn pay<T: TokenOwner>(
+    program: &Address,
+    tokens: &mut UncheckedAccount,
+    mint: &UncheckedAccount,
+    destination: &mut UncheckedAccount,
+    owner: &Account<T>,
+    amount: u64,
+) -> Result<()> {
+    if 0 < amount {
+        let (authority, signer) = (owner.cpi_handle(), owner.signer());
+        let seeds = signer.seeds();
+        transfer(
+            program,
+            tokens,
+            mint,
+            destination,
+            authority,
+            &seeds,
+            amount,
+        )?;
+    }
+    owner.invariant(super::amount(tokens)?)
+}
+
+/// Pays like [`pay`], after a check of the destination. With `amount` 0 it pays nothing and checks
+/// no destination.
+pub fn pay_to<T: TokenOwner>(
+    recipient: Recipient,
+    program: &Address,
+    tokens: &mut UncheckedAccount,
+    mint: &UncheckedAccount,
+    destination: &mut UncheckedAccount,
+    owner: &Account<T>,
+    amount: u64,
+) -> Result<()> {
+    if 0 < amount {
+        recipient.require_destination(destination, program, mint)?;
+    }
+    pay(program, tokens, mint, destination, owner, amount)
+}
+
+/// Takes the whole of `credit`, to pay it.
+pub fn take_credit(credit: &mut u64) -> Result<u64> {
+    require!(0 < *credit, DriftShieldError::NothingToCollect);
+    Ok(core::mem::take(credit))
+}
+
+/// Sweeps the balance of `owner`'s token account `tokens` to the treasury and closes the account.
+/// Its rent goes to `rent_payer`. Returns the swept amount.
+pub fn sweep<T: TokenOwner>(
+    program: &Address,
+    tokens: &mut UncheckedAccount,
+    mint: &UncheckedAccount,
+    treasury: &mut UncheckedAccount,
+    owner: &Account<T>,
+    rent_payer: &mut UncheckedAccount,
+) -> Result<u64> {
+    let signer = owner.signer();
+    let seeds = signer.seeds();
+    let swept = super::amount(tokens)?;
+    if 0 < swept {
+        let authority = owner.cpi_handle();
+        transfer(program, tokens, mint, treasury, authority, &seeds, swept)?;
+    }
+    close(program, tokens, rent_payer, owner.cpi_handle(), &seeds);
+    Ok(swept)
+}
