@@ -117,17 +117,17 @@ impl<S: Sync, F: DeserializeOwned + IntoParams> FromRequestParts<S> for ListQuer
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let accepted = names::<F>();
-        let paging = names::<Paging>();
+        let (filter_names, paging_names) = (names::<F>(), names::<Paging>());
         let (mut filter_pairs, mut paging_pairs) = (Vec::new(), Vec::new());
         for pair in query(&parts.uri).split('&') {
             let name = name(pair);
-            if paging.iter().any(|paging| *paging == name) {
-                paging_pairs.push(pair);
-            } else if accepted.iter().any(|accepted| *accepted == name) {
+            let is_one_of = |names: &[String]| names.iter().any(|known| *known == name);
+            if is_one_of(&filter_names) {
                 filter_pairs.push(pair);
-            } else if !name.is_empty() && name != "min_slot" {
-                let accepted = [accepted, paging, names::<MinSlot>()].concat();
+            } else if is_one_of(&paging_names) {
+                paging_pairs.push(pair);
+            } else if !pair.is_empty() && name != "min_slot" {
+                let accepted = [filter_names, paging_names, names::<MinSlot>()].concat();
                 return Err(Problem::BadRequest(format!(
                     "unknown parameter `{name}`; accepted are {}",
                     accepted.join(", ")
@@ -141,11 +141,13 @@ impl<S: Sync, F: DeserializeOwned + IntoParams> FromRequestParts<S> for ListQuer
     }
 }
 
+/// Names of the parameters in the OpenAPI document.
 fn names<P: IntoParams>() -> Vec<String> {
     let parameters = P::into_params(|| None).into_iter();
     parameters.map(|parameter| parameter.name).collect()
 }
 
+/// Decoded name of a `name=value` pair.
 fn name(pair: &str) -> Cow<'_, str> {
     let mut pairs = form_urlencoded::parse(pair.as_bytes());
     pairs.next().map(|(name, _)| name).unwrap_or_default()
@@ -196,7 +198,7 @@ mod tests {
             unknown.to_string(),
             "unknown parameter `colour`; accepted are owner, cursor, limit, min_slot"
         );
-        for query in ["limit=0", "limit=1&limit=2", "owner=a&owner=b"] {
+        for query in ["limit=0", "limit=1&limit=2", "owner=a&owner=b", "=x"] {
             assert!(list_query(query).await.is_err(), "{query}");
         }
     }

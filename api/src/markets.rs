@@ -182,7 +182,7 @@ async fn list(
     snapshot.reply(page).await
 }
 
-/// Reads the market at an address. If the address was created again, it is the latest market.
+/// Reads the latest market at an address. The address of a closed market can be used again.
 pub async fn find(db: &mut PgConnection, key: &Key) -> Result<Option<Market>, sqlx::Error> {
     sqlx::query_as(&format!("{} and m.address = $1", select(CREATED_SEQ)))
         .bind(key.as_str())

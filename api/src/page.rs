@@ -83,7 +83,7 @@ impl<F: IntoParams> IntoParams for ListQuery<F> {
 }
 
 impl<F: Serialize> ListQuery<F> {
-    /// Pager of the list that `list` names; of a sub-list, with its parent's key.
+    /// Pager of a list. `list` identifies it: its name, and the key of its parent if it has one.
     pub fn pager(&self, list: impl Serialize) -> Pager {
         Pager {
             fingerprint: fingerprint(&(list, &self.filter)),
@@ -111,7 +111,8 @@ pub struct Page<T> {
     pub next_cursor: Option<String>,
 }
 
-/// Sort key of an item, up to the tie-break. A cursor holds that of the last item on its page.
+/// Sort key of an item, including the tie-break. A cursor holds the sort key of the last item on its
+/// page.
 pub trait SortKey: Serialize + DeserializeOwned + Send {
     /// Appends the key's values, separated by commas.
     fn push(self, sql: &mut QueryBuilder<'_, Postgres>);
@@ -214,7 +215,8 @@ impl Order {
     }
 }
 
-/// Reads one page of one list. It accepts only cursors of that list, with the same filter.
+/// Reads one page of one list. It rejects cursors of other lists, and of the same list with another
+/// filter.
 pub struct Pager {
     fingerprint: [u8; 8],
     cursor: Option<String>,
@@ -239,8 +241,8 @@ impl Pager {
             .map_err(|_| Problem::BadCursor)
     }
 
-    /// Runs `sql`, which ends in a `where` clause, for the items of the page. `key` is an item's
-    /// sort key by `order`.
+    /// Reads the page with `sql`, a query that ends in its `where` clause. `key` returns the sort key
+    /// of an item, with the values of the columns in `order`.
     pub async fn fetch<T, K: SortKey>(
         &self,
         db: &mut PgConnection,

@@ -304,7 +304,7 @@ impl FromRow<'_, PgRow> for PolicyPayout {
     }
 }
 
-/// Reads the policy at an address. If the address was created again, it is the latest policy.
+/// Reads the latest policy at an address. The address of a closed policy can be used again.
 pub async fn find(
     db: &mut PgConnection,
     key: &Key,
@@ -316,7 +316,7 @@ pub async fn find(
     let Some(policy) = policy else {
         return Ok(None);
     };
-    // At most one payout per window, so the list needs no paging.
+    // There is at most one payout per window, so the list is short and needs no paging.
     let payouts = sqlx::query_as(
         "select p.*, v.decimals
          from chain.policy_payout p join chain.vault v on v.address = p.vault

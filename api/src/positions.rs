@@ -73,8 +73,8 @@ impl FromRow<'_, PgRow> for Position {
     }
 }
 
-/// Query for positions as `m`, closed ones with their latest payout. An address can be created again
-/// after its position was paid; an open position therefore has no payout.
+/// Query for positions as `m`, closed ones with their latest payout. The address of a closed position
+/// can be used again, so an open position may have payouts of an earlier one; these don't count.
 const SELECT: &str = "select m.*, market.decimals, market.threshold_count,
            paid.paid, paid.block_time as paid_at, paid.destination
     from chain.position m

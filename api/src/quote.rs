@@ -195,23 +195,10 @@ impl PurchaseAccounts {
         time: DateTime<Utc>,
         slot: i64,
     ) -> Result<Quote, Problem> {
+        self.check_parties(request)?;
         let now = time.timestamp();
         let (model, vault) = (&*self.model, &mut *self.vault);
-        if model.bond_mint != vault.mint {
-            return Err(program_error(error::code(DriftShieldError::ModelNotListed)));
-        }
-        self.config
-            .require_running(pause::POLICIES)
-            .map_err(program_error)?;
-        self.collateral.require_enabled().map_err(program_error)?;
-        if let Some(holder) = &request.holder {
-            vault
-                .require_outsider(&holder.address(), model)
-                .map_err(program_error)?;
-        }
-        let exposure = self
-            .exposure
-            .ok_or_else(|| program_error(error::code(DriftShieldError::ModelNotListed)))?;
+        let exposure = self.exposure.ok_or_else(not_listed)?;
         let first_window = request
             .first_window
             .map_or_else(|| first_window(vault, model, now), |U64(window)| window);
@@ -254,6 +241,23 @@ impl PurchaseAccounts {
             utilisation_after: ratio(quote.locked_after, vault.assets),
         })
     }
+
+    /// Makes the checks of `buy_policy` that do not depend on the terms of the policy.
+    fn check_parties(&self, request: &QuoteRequest) -> Result<(), Problem> {
+        if self.model.bond_mint != self.vault.mint {
+            return Err(not_listed());
+        }
+        self.config
+            .require_running(pause::POLICIES)
+            .map_err(program_error)?;
+        self.collateral.require_enabled().map_err(program_error)?;
+        if let Some(holder) = &request.holder {
+            self.vault
+                .require_outsider(&holder.address(), &self.model)
+                .map_err(program_error)?;
+        }
+        Ok(())
+    }
 }
 
 /// Reads an account from its bytes on chain; `None` if there is no open account at the address.
@@ -267,6 +271,10 @@ async fn account(db: &mut PgConnection, address: &Address) -> Result<Option<Acco
     data.map(|data| Account::decode(&data))
         .transpose()
         .map_err(|error| sqlx::Error::Decode(error.into()))
+}
+
+fn not_listed() -> Problem {
+    program_error(error::code(DriftShieldError::ModelNotListed))
 }
 
 /// The problem for an error number of the program.

@@ -2,8 +2,8 @@
 
 use sqlx::{Encode, Postgres, QueryBuilder, Type};
 
-/// Joins `creation`, the event that created the account `m`. After an address was closed and
-/// created again, its events are numbered from 1 again; this is the latest creation.
+/// Joins `creation`, the event that created the account `m`. The address of a closed account can be
+/// used again, and its events are then numbered from 1 again; this is the latest creation.
 pub const JOIN_CREATION: &str = " left join lateral (
     select e.seq, e.slot, e.block_time
     from chain.event_account a join chain.event e on e.seq = a.seq

@@ -13,7 +13,8 @@ use sqlx::{
 };
 use utoipa::ToSchema;
 
-/// Unsigned 64-bit integer, as a decimal string. The mirror holds it as `numeric(20)`.
+/// Unsigned 64-bit integer, as a decimal string.
+// The mirror holds it as `numeric(20)`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, ToSchema)]
 #[schema(value_type = String, example = "1500000", pattern = "^[0-9]+$")]
 pub struct U64(pub u64);

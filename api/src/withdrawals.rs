@@ -95,8 +95,8 @@ impl FromRow<'_, PgRow> for Withdrawal {
     }
 }
 
-/// Query for requests as `m`, each with its payments. An address can be created again; payments of
-/// an earlier request at the address don't count.
+/// Query for requests as `m`, each with its payments. The address of a closed request can be used
+/// again; payments of an earlier request at the address don't count.
 fn select() -> String {
     format!(
         "select m.*, v.decimals,
