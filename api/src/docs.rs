@@ -1,4 +1,4 @@
-//! The OpenAPI document, and a page that needs no network to show it.
+//! OpenAPI document, and an HTML page of it that loads nothing from other servers.
 
 use std::{fmt::Write, sync::Arc};
 
@@ -6,27 +6,28 @@ use axum::{Router, http::header, response::Html, routing::get};
 use serde_json::Value;
 use utoipa::OpenApi;
 
-use crate::{AppState, page::Limit, values::Key};
+use crate::{page::Limit, state::AppState, values::Key};
 
-/// What the document says beside its paths and schemas.
+/// Parts of the document that do not come from the routes.
 #[derive(OpenApi)]
 #[openapi(
     info(
         title = "DriftShield API",
-        description = "Reads the mirror of the chain. Numbers of 64 bits are decimal strings, keys base58, \
-            times RFC 3339; `seq`, `slot` and other positions are numbers. Every answer is of one moment, \
-            which the headers X-Slot, X-Finalized-Slot, X-Seq and X-Data-Age-Ms name. Changes come over the \
-            WebSocket /api/v1/ws: docs/websocket.md."
+        description = "Read-only access to a mirror of the program's accounts and events. 64-bit integers \
+            are decimal strings, keys are base58, hashes are hex, times are RFC 3339; `seq`, `slot` and \
+            other positions are JSON numbers. Each answer is read from one snapshot of the mirror, which \
+            the headers X-Slot, X-Finalized-Slot, X-Seq and X-Data-Age-Ms identify. The WebSocket \
+            /api/v1/ws pushes changes; docs/websocket.md describes it."
     ),
     components(schemas(Key, Limit)),
     tags(
-        (name = "models", description = "What is measured, how and by whom"),
-        (name = "receipts", description = "Drift, window by window"),
-        (name = "markets", description = "What is bet on drift"),
-        (name = "positions", description = "Who has bet"),
-        (name = "insurance", description = "What vaults cover, at what price, and what policies came to"),
-        (name = "events", description = "What happened, in order"),
-        (name = "health", description = "How the service is"),
+        (name = "models", description = "Models: metric, oracles, statistics"),
+        (name = "receipts", description = "Receipts: the drift of a model in one window"),
+        (name = "markets", description = "Markets: bets on the drift of a model"),
+        (name = "positions", description = "Positions: the stakes of an owner in a market"),
+        (name = "insurance", description = "Vaults, policies, quotes and withdrawals"),
+        (name = "events", description = "Events of the program, in order"),
+        (name = "health", description = "Health and metrics of the service"),
     )
 )]
 struct Document;
@@ -36,9 +37,9 @@ pub fn info() -> utoipa::openapi::OpenApi {
 }
 
 pub fn router(document: &utoipa::openapi::OpenApi) -> Router<AppState> {
-    let value = serde_json::to_value(document).expect("keys are strings");
+    let value = serde_json::to_value(document).expect("the document serialises to JSON");
     let json: Arc<str> = value.to_string().into();
-    let page: Arc<str> = page(&value).into();
+    let page: Arc<str> = html(&value).into();
     let json = move || async move {
         (
             [(header::CONTENT_TYPE, "application/json")],
@@ -53,8 +54,8 @@ pub fn router(document: &utoipa::openapi::OpenApi) -> Router<AppState> {
         .route("/api-docs/openapi.json", get(json))
 }
 
-/// The operations, by path.
-fn page(document: &Value) -> String {
+/// HTML page of the operations, by path.
+fn html(document: &Value) -> String {
     let mut html = String::from(
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>DriftShield API</title><style>\
          body{font:16px/1.5 sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}\

@@ -1,4 +1,4 @@
-//! Events: what happened, in the order in which it was applied.
+//! Events of the program, in the order in which they were applied.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -8,10 +8,13 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    AppState,
-    page::{self, Limit, List, Page},
+    extract::{InPath, MinSlot},
+    mirror::Snapshot,
+    page::{ListQuery, Order, Page, Pager},
     problem::{Problem, ProblemBody},
-    read::{InPath, InQuery, MinSlot, Read, Reply},
+    reply::Reply,
+    sql::push_equals,
+    state::AppState,
     values::Key,
 };
 
@@ -21,17 +24,17 @@ pub fn router() -> OpenApiRouter<AppState> {
         .routes(routes!(one))
 }
 
-/// Something that the program told.
+/// Event of the program.
 #[derive(Clone, FromRow, Serialize, ToSchema)]
 pub struct Event {
-    /// Its number among all events: without gaps, in the order of the chain.
+    /// Sequence number among all events: without gaps, in the order of the chain.
     pub seq: i64,
     pub slot: i64,
-    /// When its block was made.
+    /// Time of the event's block.
     #[serde(rename = "time")]
     #[sqlx(rename = "block_time")]
     pub time: Option<DateTime<Utc>>,
-    /// Of the transaction.
+    /// Signature of the transaction.
     pub signature: String,
     /// Position of the transaction in its block.
     pub transaction_index: i64,
@@ -39,26 +42,27 @@ pub struct Event {
     pub instruction_index: i32,
     /// Position of the event in the instruction.
     pub event_index: i32,
-    /// Null, like the body, where this version doesn't know the event.
+    /// Name of the event. It and `body` are null if this version of the API does not know the event.
     #[schema(example = "BetPlaced")]
     pub name: Option<String>,
-    /// The accounts that it speaks of.
-    #[schema(value_type = Vec<Numbered>)]
-    pub accounts: Json<Vec<Numbered>>,
-    /// Its fields: docs/events.md says what each is.
+    /// Accounts that the event references: those whose event counter it advances.
+    #[schema(value_type = Vec<EventAccount>)]
+    pub accounts: Json<Vec<EventAccount>>,
+    /// Fields of the event, described in docs/events.md.
     pub body: Option<Value>,
 }
 
-/// An account that an event speaks of.
+/// Account that an event references.
 #[derive(Clone, Serialize, Deserialize, ToSchema)]
-pub struct Numbered {
+#[schema(as = Numbered)]
+pub struct EventAccount {
     pub account: String,
-    /// Number of the event among those of the account: from 1, without gaps.
+    /// Number of the event among the events of the account: from 1, without gaps.
     #[schema(example = "7")]
     pub number: String,
 }
 
-/// The columns of an [`Event`], of `chain.event` as `e`.
+/// Columns of an [`Event`], for `chain.event` as `e`.
 pub const COLUMNS: &str = "e.seq, e.slot, e.block_time, e.signature, e.transaction_index,
     e.instruction_index, e.event_index, e.name, e.body,
     (select coalesce(
@@ -68,131 +72,101 @@ pub const COLUMNS: &str = "e.seq, e.slot, e.block_time, e.signature, e.transacti
 
 #[derive(Deserialize, Serialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-pub struct ListQuery {
-    /// Only events of this name, such as `BetPlaced`.
+struct EventFilter {
+    /// Only events with this name, such as `BetPlaced`.
     name: Option<String>,
-    /// Only events that speak of this account.
+    /// Only events that reference this account.
     account: Option<Key>,
-    /// Where the last page ended.
-    #[serde(serialize_with = "page::unnamed")]
-    cursor: Option<String>,
-    #[serde(serialize_with = "page::unnamed", default)]
-    #[param(value_type = Option<Limit>)]
-    limit: Limit,
 }
 
-/// All events, the newest first.
+/// All events, newest first.
 #[utoipa::path(
     get,
     path = "/events",
     tag = "events",
-    params(ListQuery, MinSlot),
+    params(ListQuery<EventFilter>, MinSlot),
     responses(
         (status = 200, body = Page<Event>),
         (status = "default", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
 async fn list(
-    InQuery(query): InQuery<ListQuery>,
-    mut read: Read,
+    query: ListQuery<EventFilter>,
+    mut snapshot: Snapshot,
 ) -> Result<Reply<Page<Event>>, Problem> {
-    let known = |name: &str| driftshield_sdk::Event::NAMES.contains(&name);
-    if let Some(name) = query.name.as_deref().filter(|name| !known(name)) {
+    let EventFilter { name, account } = &query.filter;
+    if let Some(name) = name
+        && !driftshield_sdk::Event::NAMES.contains(&name.as_str())
+    {
         return Err(Problem::BadRequest(format!(
-            "there is no event `{name}`: docs/events.md names them all"
+            "unknown event `{name}`; docs/events.md lists all events"
         )));
     }
-    let list = List::new("events", &query);
-    let after = list.key(query.cursor.as_deref())?;
-    let mut sql = QueryBuilder::new("");
-    select(&mut sql, query.account.as_ref().map(Key::as_str), after);
-    if let Some(name) = &query.name {
-        sql.push(" and e.name = ").push_bind(name);
-    }
-    let page = page(&mut read.tx, sql, &list, query.limit).await?;
-    read.reply(page).await
+    let pager = query.pager("events");
+    let mut sql = select(account.as_ref(), pager.after()?);
+    push_equals(&mut sql, "e.name", name.as_ref());
+    let page = page(&mut snapshot.tx, sql, &pager).await?;
+    snapshot.reply(page).await
 }
 
-/// One event by its number.
+/// The event with a sequence number.
 #[utoipa::path(
     get,
     path = "/events/{seq}",
     tag = "events",
-    params(("seq" = i64, Path, description = "The event's number"), MinSlot),
+    params(("seq" = i64, Path, description = "Sequence number of the event"), MinSlot),
     responses(
         (status = 200, body = Event),
         (status = "default", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
-async fn one(InPath(seq): InPath<i64>, mut read: Read) -> Result<Reply<Event>, Problem> {
+async fn one(InPath(seq): InPath<i64>, mut snapshot: Snapshot) -> Result<Reply<Event>, Problem> {
     let event = sqlx::query_as(&format!(
         "select {COLUMNS} from chain.event e where e.seq = $1"
     ))
     .bind(seq)
-    .fetch_optional(&mut *read.tx)
+    .fetch_optional(&mut *snapshot.tx)
     .await?
     .ok_or_else(|| Problem::NotFound {
-        what: "event",
+        kind: "event",
         key: seq.to_string(),
     })?;
-    read.reply(event).await
+    snapshot.reply(event).await
 }
 
-/// Where in a history to go on.
-#[derive(Deserialize, Serialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-pub struct HistoryQuery {
-    /// Where the last page ended.
-    #[serde(serialize_with = "page::unnamed")]
-    pub cursor: Option<String>,
-    #[serde(serialize_with = "page::unnamed", default)]
-    #[param(value_type = Option<Limit>)]
-    pub limit: Limit,
-}
-
-/// The events that speak of `account`, the newest first.
-pub async fn history(
+/// Events that reference `account`, newest first.
+pub async fn of_account(
     db: &mut PgConnection,
     account: &Key,
-    query: &HistoryQuery,
+    query: &ListQuery,
 ) -> Result<Page<Event>, Problem> {
-    let list = List::new("history", &account);
-    let after = list.key(query.cursor.as_deref())?;
-    let mut sql = QueryBuilder::new("");
-    select(&mut sql, Some(account.as_str()), after);
-    page(db, sql, &list, query.limit).await
+    let pager = query.pager(("history", account));
+    let sql = select(Some(account), pager.after()?);
+    page(db, sql, &pager).await
 }
 
-/// Events before `after`, and of `account` alone where one is given.
-fn select<'a>(sql: &mut QueryBuilder<'a, Postgres>, account: Option<&'a str>, after: Option<i64>) {
-    sql.push("select ").push(COLUMNS);
-    if let Some(account) = account {
-        sql.push(
-            " from chain.event_account o join chain.event e on e.seq = o.seq where o.account = ",
-        )
-        .push_bind(account);
-    } else {
+/// Query for events, up to conditions of its `where` clause: only those that reference `account`, if
+/// one is given. `after` is the last event of the previous page.
+fn select<'a>(account: Option<&'a Key>, after: Option<i64>) -> QueryBuilder<'a, Postgres> {
+    let mut sql = QueryBuilder::new(format!("select {COLUMNS}"));
+    let Some(account) = account else {
         sql.push(" from chain.event e where true");
-    }
+        return sql;
+    };
+    sql.push(" from chain.event_account o join chain.event e on e.seq = o.seq where o.account = ")
+        .push_bind(account.as_str());
     if let Some(after) = after {
-        sql.push(" and e.seq < ").push_bind(after);
-        if account.is_some() {
-            // Postgres doesn't conclude it, and would read the account's later events as well.
-            sql.push(" and o.seq < ").push_bind(after);
-        }
+        // Postgres does not infer this from the join, and would read the account's later events too.
+        sql.push(" and o.seq < ").push_bind(after);
     }
+    sql
 }
 
 async fn page(
     db: &mut PgConnection,
-    mut sql: QueryBuilder<'_, Postgres>,
-    list: &List,
-    limit: Limit,
+    sql: QueryBuilder<'_, Postgres>,
+    pager: &Pager,
 ) -> Result<Page<Event>, Problem> {
-    sql.push(" order by e.seq desc limit ")
-        .push_bind(limit.rows());
-    let events: Vec<Event> = sql.build_query_as().fetch_all(db).await?;
-    Ok(Page::new(events, limit, list, |event| event.seq))
+    let order = Order::descending(&["e.seq"]);
+    pager.fetch(db, sql, order, |event: &Event| event.seq).await
 }

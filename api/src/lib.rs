@@ -1,27 +1,37 @@
 //! Serves the mirror of the chain: reads over REST, changes over a WebSocket.
 //!
-//! It holds no key and signs nothing. Its database role reads schema `chain` and can't write it,
-//! and what it serves says which slot it is from: only the chain is authoritative.
+//! The API holds no key and signs nothing. Its database role can read the schema `chain`, but not
+//! write it. Each answer names the slot that it is from; only the chain is authoritative.
 
+mod columns;
+mod counters;
 mod docs;
 mod events;
+mod extract;
 mod feed;
 mod health;
 mod markets;
+mod metrics;
+mod mirror;
 mod models;
+mod odds;
 mod page;
 mod policies;
 mod positions;
 mod problem;
 mod quote;
-mod read;
 mod receipts;
+mod reply;
 mod socket;
+mod sql;
+mod state;
+mod tail;
+mod updates;
 mod values;
 mod vaults;
 mod withdrawals;
 
-use std::{str::FromStr, sync::Arc, time::Duration};
+use std::{str::FromStr, time::Duration};
 
 use axum::{
     Router,
@@ -35,10 +45,9 @@ use sqlx::{
 };
 use tokio::{
     net::TcpListener,
-    sync::Semaphore,
     time::{sleep, timeout},
 };
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::sync::CancellationToken;
 use tower_http::{
     compression::CompressionLayer,
     cors::{Any, CorsLayer},
@@ -47,44 +56,19 @@ use tower_http::{
 };
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::{feed::Feed, health::Metrics, problem::Problem};
+use crate::{problem::Problem, state::AppState};
 
-/// How long open requests get to end when the process ends, and then open sockets.
-const GOODBYE: Duration = Duration::from_secs(5);
+/// Time limit for open requests to finish at shutdown, and after that for open sockets to close.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What all handlers share.
-#[derive(Clone)]
-pub struct AppState {
-    db: PgPool,
-    feed: Arc<Feed>,
-    metrics: Arc<Metrics>,
-    turns: Arc<Semaphore>,
-    sockets: TaskTracker,
-    stop: CancellationToken,
-}
-
-impl AppState {
-    /// `stop` ends the sockets.
-    pub fn new(db: PgPool, stop: CancellationToken) -> Self {
-        Self {
-            db,
-            feed: Arc::new(Feed::new()),
-            metrics: Arc::default(),
-            turns: Arc::new(Semaphore::new(read::TURNS)),
-            sockets: TaskTracker::new(),
-            stop,
-        }
-    }
-}
-
-/// A pool whose connections can only read, and take the role that has no right to do more.
+/// Pool of read-only connections, with the privileges of the role `driftshield_api`.
 ///
-/// It connects when it is first used: the process starts before its database, and outlives its
-/// restarts.
+/// Connections are opened on first use, so that the process can start before its database, and
+/// survives the database's restarts.
 ///
 /// # Errors
 ///
-/// Where `url` is no Postgres URL.
+/// If `url` is not a Postgres URL.
 pub fn connect(url: &str) -> Result<PgPool, sqlx::Error> {
     let options = PgConnectOptions::from_str(url)?
         .application_name("driftshield-api")
@@ -100,46 +84,50 @@ pub fn connect(url: &str) -> Result<PgPool, sqlx::Error> {
         .connect_lazy_with(options))
 }
 
-/// Serves until `stop`.
+/// Serves until `shutdown` is cancelled.
 ///
 /// # Errors
 ///
-/// Where the listener fails.
+/// If the listener fails.
 pub async fn serve(
     listener: TcpListener,
     db: PgPool,
-    stop: CancellationToken,
+    shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
-    let state = AppState::new(db, stop.clone());
-    let tailing = tokio::spawn(feed::tail(state.clone()));
+    let state = AppState::new(db, shutdown.clone());
+    let tail = tokio::spawn(tail::tail(state.clone()));
     tracing::info!(address = %listener.local_addr()?, "listening");
 
     let serving = axum::serve(listener, app(state.clone()))
-        .with_graceful_shutdown(stop.clone().cancelled_owned());
-    // No client keeps the process up by not ending its request, or by not reading the answer.
-    let overtime = async {
-        stop.cancelled().await;
-        sleep(GOODBYE).await;
+        .with_graceful_shutdown(shutdown.clone().cancelled_owned());
+    // A client that never completes its request, or never reads the response, must not keep the
+    // process running.
+    let deadline = async {
+        shutdown.cancelled().await;
+        sleep(SHUTDOWN_TIMEOUT).await;
     };
     tokio::select! {
         served = serving.into_future() => served?,
-        () = overtime => tracing::warn!("connections did not end in time"),
+        () = deadline => tracing::warn!("dropped connections that did not end in time"),
     }
-    stop.cancel();
+    shutdown.cancel();
     state.sockets.close();
-    if timeout(GOODBYE, state.sockets.wait()).await.is_err() {
+    if timeout(SHUTDOWN_TIMEOUT, state.sockets.wait())
+        .await
+        .is_err()
+    {
         tracing::warn!(
             sockets = state.sockets.len(),
-            "sockets did not close in time"
+            "dropped sockets that did not close in time"
         );
     }
-    tailing.await?;
+    tail.await?;
     tracing::info!("stopped");
     Ok(())
 }
 
-/// All routes. What the sockets tell comes from [`serve`]'s tailing of the mirror.
-pub fn app(state: AppState) -> Router {
+/// All routes. Sockets get updates only while [`tail::tail`] runs.
+fn app(state: AppState) -> Router {
     let resources = OpenApiRouter::new()
         .merge(models::router())
         .merge(receipts::router())
@@ -149,27 +137,34 @@ pub fn app(state: AppState) -> Router {
         .merge(policies::router())
         .merge(withdrawals::router())
         .merge(events::router())
-        .route_layer(from_fn_with_state(state.clone(), read::not_modified))
-        // What depends on the time is never not modified.
+        .route_layer(from_fn_with_state(state.clone(), reply::not_modified))
+        // Quotes depend on the time, so they are not cached.
         .merge(quote::router());
     let (router, document) = OpenApiRouter::with_openapi(docs::info())
         .nest("/api/v1", resources)
         .merge(health::router())
+        .merge(metrics::router())
         .split_for_parts();
 
     router
         .route("/api/v1/ws", get(socket::upgrade))
         .merge(docs::router(&document))
         .fallback(|uri: Uri| async move { Problem::NoRoute(uri.path().to_owned()) })
-        .method_not_allowed_fallback(|method: Method| async move { Problem::Method(method) })
-        .layer(from_fn(problem::complete))
-        .layer(from_fn_with_state(state.clone(), health::count))
+        .method_not_allowed_fallback(
+            |method: Method| async move { Problem::MethodNotAllowed(method) },
+        )
+        .layer(from_fn(problem::limit_time))
+        .layer(from_fn(problem::write_body))
+        .layer(from_fn_with_state(
+            state.counters.clone(),
+            counters::count_requests,
+        ))
         .layer(cors())
         .layer(CompressionLayer::new())
         .layer(
             TraceLayer::new_for_http()
                 .make_span_with(span)
-                .on_failure(()), // problems are logged where they are written out
+                .on_failure(()), // `write_body` logs failures
         )
         .layer(PropagateRequestIdLayer::new(problem::REQUEST_ID))
         .layer(SetRequestIdLayer::new(problem::REQUEST_ID, MakeRequestUuid))
@@ -177,13 +172,14 @@ pub fn app(state: AppState) -> Router {
 }
 
 fn cors() -> CorsLayer {
-    let told = read::HEADERS.map(HeaderName::from_static);
+    let snapshot_headers = reply::SNAPSHOT_HEADERS.map(HeaderName::from_static);
     CorsLayer::new()
         .allow_origin(Any)
         .allow_methods([Method::GET, Method::HEAD, Method::POST])
         .allow_headers(Any)
         .expose_headers(
-            told.into_iter()
+            snapshot_headers
+                .into_iter()
                 .chain([axum::http::header::ETAG, problem::REQUEST_ID])
                 .collect::<Vec<_>>(),
         )
@@ -212,11 +208,11 @@ mod tests {
     const KEY: &str = "DriftSh1e1d11111111111111111111111111111111";
 
     async fn get(path: &str) -> (StatusCode, Value) {
-        answer(Request::get(path).body(Body::empty()).unwrap()).await
+        send(Request::get(path).body(Body::empty()).unwrap()).await
     }
 
-    /// Of an app whose database is not there.
-    async fn answer(request: Request<Body>) -> (StatusCode, Value) {
+    /// Sends a request to an app whose database is unreachable.
+    async fn send(request: Request<Body>) -> (StatusCode, Value) {
         let db = connect("postgres://nobody@localhost:1/nothing").unwrap();
         let app = app(AppState::new(db, CancellationToken::new()));
         let response = app.oneshot(request).await.unwrap();
@@ -226,7 +222,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_cannot_be_asked_is_a_problem() {
+    async fn invalid_requests_get_a_problem() {
         for (path, status, kind) in [
             ("/nowhere", 404, "no-such-route"),
             ("/api/v1/models/abc", 400, "bad-request"),
@@ -258,7 +254,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_quote_is_asked_in_json() {
+    async fn a_quote_request_is_json() {
         let whole = format!(
             r#"{{"vault":"{KEY}","model":"{KEY}","cover":"1","trigger":"1","exhaustion":"1",
                 "persistence":1,"windows":"1"}}"#
@@ -273,13 +269,13 @@ mod tests {
                 .header("content-type", kind)
                 .body(Body::from(body.to_owned()))
                 .unwrap();
-            let (got, problem) = answer(request).await;
+            let (got, problem) = send(request).await;
             assert_eq!(got.as_u16(), status, "{kind} {body}: {problem}");
         }
     }
 
     #[tokio::test]
-    async fn without_a_database_it_lives_but_is_not_ready() {
+    async fn without_a_database_the_api_is_live_but_not_ready() {
         let (status, problem) = get("/api/v1/models").await;
         assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(problem["type"], "/problems/unavailable");
@@ -290,7 +286,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn half_a_request_does_not_keep_the_process() {
+    async fn an_incomplete_request_does_not_block_the_shutdown() {
         use tokio::{io::AsyncWriteExt, net::TcpStream};
 
         let db = connect("postgres://nobody@localhost:1/nothing").unwrap();
@@ -298,12 +294,12 @@ mod tests {
         let mut client = TcpStream::connect(listener.local_addr().unwrap())
             .await
             .unwrap();
-        let stop = CancellationToken::new();
-        let serving = tokio::spawn(serve(listener, db, stop.clone()));
+        let shutdown = CancellationToken::new();
+        let serving = tokio::spawn(serve(listener, db, shutdown.clone()));
         client.write_all(b"GET / HTTP/1.1\r\n").await.unwrap();
         sleep(Duration::from_millis(200)).await;
-        stop.cancel();
-        timeout(4 * GOODBYE, serving)
+        shutdown.cancel();
+        timeout(4 * SHUTDOWN_TIMEOUT, serving)
             .await
             .unwrap()
             .unwrap()
@@ -311,7 +307,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_document_defines_what_it_refers_to() {
+    async fn all_references_of_the_document_resolve() {
         let (_, document) = get("/api-docs/openapi.json").await;
         let mut references = Vec::new();
         collect_references(&document, &mut references);

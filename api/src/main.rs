@@ -9,14 +9,15 @@ use tokio::{net::TcpListener, signal::unix};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
-/// Serves the mirror over REST and WebSocket.
+/// Serves the mirror of the chain over REST and WebSocket.
 #[derive(Parser)]
 #[command(name = "api", version)]
 struct Options {
-    /// Address to serve on; port 0 takes a free one, told in the log.
+    /// Address to listen on; with port 0, a free port, which the log reports.
     #[arg(long, env = "LISTEN", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
-    /// Postgres that the indexer writes; the login has to be a member of driftshield_api.
+    /// URL of the Postgres database that the indexer writes; its login must be a member of the role
+    /// driftshield_api.
     #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
     database_url: String,
 }
@@ -32,19 +33,20 @@ async fn main() -> anyhow::Result<()> {
     let options = Options::parse();
 
     let db = driftshield_api::connect(&options.database_url)
-        .context("--database-url is no Postgres URL")?;
+        .context("--database-url is not a Postgres URL; give postgres://USER@HOST/DATABASE")?;
     let listener = TcpListener::bind(options.listen).await.with_context(|| {
         format!(
-            "cannot listen on {}: choose another --listen",
+            "cannot listen on {}; choose another --listen",
             options.listen
         )
     })?;
-    let stop = CancellationToken::new();
-    stop_on_signals(stop.clone())?;
-    driftshield_api::serve(listener, db, stop).await
+    let shutdown = CancellationToken::new();
+    cancel_on_signals(shutdown.clone())?;
+    driftshield_api::serve(listener, db, shutdown).await
 }
 
-fn stop_on_signals(stop: CancellationToken) -> anyhow::Result<()> {
+/// Cancels `shutdown` on SIGINT or SIGTERM.
+fn cancel_on_signals(shutdown: CancellationToken) -> anyhow::Result<()> {
     let mut interrupt = unix::signal(unix::SignalKind::interrupt())?;
     let mut terminate = unix::signal(unix::SignalKind::terminate())?;
     tokio::spawn(async move {
@@ -52,7 +54,7 @@ fn stop_on_signals(stop: CancellationToken) -> anyhow::Result<()> {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
         }
-        stop.cancel();
+        shutdown.cancel();
     });
     Ok(())
 }

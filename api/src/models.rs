@@ -1,20 +1,24 @@
-//! Models: what is measured, how, by whom and with what result.
+//! Models: how each is measured and by which oracles, and its statistics.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use sqlx::{FromRow, PgConnection, QueryBuilder, Row, postgres::PgRow};
+use sqlx::{FromRow, PgConnection, QueryBuilder, postgres::PgRow};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    AppState,
-    events::{self, Event, HistoryQuery},
-    markets::{self, Market},
-    page::{self, Limit, List, Page},
+    columns::{Columns, none_if_zeros},
+    events::{self, Event},
+    extract::{ExpensiveQueryPermit, InPath, MinSlot},
+    markets::{self, Market, MarketFilter},
+    mirror::Snapshot,
+    page::{ListQuery, Order, Page},
     problem::{Problem, ProblemBody},
-    read::{InPath, InQuery, MinSlot, Read, Reply, Turn},
-    receipts::{self, Receipt},
-    values::{Columns, Key, Scaled, U64, unless_zeros},
+    receipts::{self, Receipt, ReceiptFilter},
+    reply::Reply,
+    sql::{CREATED_SEQ, JOIN_CREATION, push_equals},
+    state::AppState,
+    values::{Key, Scaled, U64},
 };
 
 pub fn router() -> OpenApiRouter<AppState> {
@@ -26,98 +30,112 @@ pub fn router() -> OpenApiRouter<AppState> {
         .routes(routes!(history))
 }
 
-/// A machine-learning model whose drift is measured. Amounts are in its bond mint.
+/// Machine-learning model whose drift is measured. Amounts are in its bond mint.
 #[derive(Serialize, ToSchema)]
 pub struct Model {
+    /// Address of the model's account.
     pub key: String,
     pub owner: String,
-    /// Number that the owner gave it.
+    /// Number chosen by the owner.
     pub id: U64,
     pub name: String,
+    /// URI of the metadata document.
     pub uri: String,
-    /// SHA-256 of what `uri` points to.
+    /// SHA-256 of the document at `uri`; null if not set.
     pub metadata_hash: Option<String>,
-    /// Hash of the model artifact.
+    /// Hash of the model artifact; null if not set.
     pub artifact_hash: Option<String>,
     /// SHA-256 of the metric-spec document.
     pub spec_hash: String,
-    /// Head of the receipt chain.
+    /// Head of the hash chain of receipts.
     pub chain: String,
     #[schema(example = "active")]
     pub status: String,
-    /// Raised by each update of the model.
+    /// Version, incremented by each update of the model.
     pub version: i64,
+    /// Metric that measures drift.
     #[schema(example = "psi")]
     pub metric: String,
-    /// Rows of the reference by bin.
+    /// Reference row counts by bin.
     pub reference: Vec<i64>,
     pub oracles: Vec<Oracle>,
-    /// How many oracles have to submit.
+    /// Number of oracles that have to submit.
     pub quorum: i16,
-    /// When window 0 begins.
+    /// Start of window 0.
     pub genesis: Option<DateTime<Utc>>,
+    /// Length of a window.
     pub window_secs: i64,
-    /// Fewest rows of a submission.
+    /// Minimum number of rows in a submission.
     pub min_samples: U64,
-    /// No threshold lies under it.
+    /// Minimum of market thresholds and policy triggers.
     pub noise_floor: Scaled,
-    /// Furthest that a submission may lie from the median, or from a ruling, without dispute.
+    /// Maximum distance of a submission from the median, or from a ruling, without a dispute.
     pub max_spread: Scaled,
     pub bond_mint: String,
-    /// Of the bond mint.
+    /// Decimals of the bond mint.
     pub decimals: u8,
+    /// Token account that holds the bonds.
     pub bond_vault: String,
-    /// Rules on disputes.
+    /// Key that rules on disputes.
     pub arbiter: String,
+    /// Minimum bond with which an oracle's seat counts.
     pub min_bond: Scaled,
+    /// Amount that an oracle loses if a ruling proves it wrong.
     pub slash_amount: Scaled,
+    /// Bond of a challenger.
     pub challenge_bond: Scaled,
+    /// Submit period, from the end of a window.
     pub submit_secs: i64,
+    /// Challenge period of a proposed receipt.
     pub challenge_secs: i64,
+    /// Ruling period of a challenged receipt.
     pub ruling_secs: i64,
+    /// Waiting time of a bond withdrawal.
     pub unbond_secs: i64,
+    /// Time from the end of a window for which its receipt is kept at least.
     pub retention_secs: i64,
-    /// What the bond vault owes.
+    /// Amount that the bond vault owes.
     pub held: Scaled,
-    /// What bending the median costs at least.
+    /// Minimum cost of manipulating a median.
     pub security: Scaled,
-    /// `at_risk` may reach this many times `security`.
+    /// Maximum of `at_risk`, as a multiple of `security`.
     pub security_multiple: i64,
-    /// Unsettled stakes, and cover of open policies.
+    /// Unsettled stakes and cover of open policies.
     pub at_risk: Scaled,
-    /// Unsettled markets with a bet, and open policies.
+    /// Number of unsettled markets with a bet, and of open policies.
     pub exposure: U64,
-    /// Receipts that are neither final nor void.
+    /// Number of receipts that are neither final nor void.
     pub open_receipts: U64,
-    /// Final receipts of this version.
+    /// Number of final receipts of this version.
     pub final_count: U64,
-    /// Of the latest final window of this version; null where there is none.
+    /// Latest window of this version with a final receipt; null if there is none.
     pub last: Option<WindowValue>,
-    /// Of the latest window of this version that was proposed or ruled on; null where there is none.
+    /// Latest window of this version that was proposed or ruled on; null if there is none.
     pub latest: Option<WindowValue>,
-    /// The largest final value of this version; null where there is none.
+    /// Largest final value of this version; null if there is none.
     pub max_value: Option<Scaled>,
-    /// Exponentially weighted mean of this version's final values; null where there is none.
+    /// Exponentially weighted moving average of this version's final values; null if there is none.
     pub ewma: Option<Scaled>,
-    /// Number of events that spoke of it.
+    /// Number of events that reference the model.
     pub event_count: U64,
-    /// When it was registered; null where the history doesn't reach back so far.
+    /// Time of the registration; null if it is older than the mirror's history.
     pub created_at: Option<DateTime<Utc>>,
     pub created_slot: Option<i64>,
-    /// The slot that this state is from.
+    /// Slot of this state.
     pub slot: i64,
     #[serde(skip)]
     created_seq: i64,
 }
 
-/// Who counts, and what it has put up.
+/// Oracle of a model.
 #[derive(Serialize, ToSchema)]
 pub struct Oracle {
     pub oracle: String,
-    /// Beside what is unbonding.
+    /// Bond, without the part that is unbonding.
     pub bond: Scaled,
 }
 
+/// Drift measured in a window.
 #[derive(Serialize, ToSchema)]
 pub struct WindowValue {
     pub window: U64,
@@ -131,24 +149,24 @@ impl FromRow<'_, PgRow> for Model {
         let oracles: Vec<String> = model.get("oracles")?;
         let bonds = model.amounts("bonds", oracle_count)?;
         let reference: Vec<i64> = model.get("reference")?;
-        let measured = model.get::<U64>("final_count")? != U64(0);
-        let seen = |window, value| {
+        let has_final = model.get::<U64>("final_count")? != U64(0);
+        let window_value = |window, value| {
             let window_value = WindowValue {
                 window: model.get(window)?,
                 value: model.drift(value)?,
             };
-            let any = window_value.window != U64(0) || window_value.value.raw != U64(0);
-            Ok::<_, sqlx::Error>((measured || any).then_some(window_value))
+            let is_set = window_value.window != U64(0) || window_value.value.raw != U64(0);
+            Ok::<_, sqlx::Error>((has_final || is_set).then_some(window_value))
         };
-        let final_drift = |name| Ok::<_, sqlx::Error>(measured.then_some(model.drift(name)?));
+        let final_drift = |name| Ok::<_, sqlx::Error>(has_final.then_some(model.drift(name)?));
         Ok(Self {
             key: model.get("address")?,
             owner: model.get("owner")?,
             id: model.get("id")?,
             name: model.get("name")?,
             uri: model.get("uri")?,
-            metadata_hash: unless_zeros(model.get("metadata_hash")?),
-            artifact_hash: unless_zeros(model.get("artifact_hash")?),
+            metadata_hash: none_if_zeros(model.get("metadata_hash")?),
+            artifact_hash: none_if_zeros(model.get("artifact_hash")?),
             spec_hash: model.get("spec_hash")?,
             chain: model.get("chain")?,
             status: model.get("status")?,
@@ -183,60 +201,46 @@ impl FromRow<'_, PgRow> for Model {
             exposure: model.get("exposure")?,
             open_receipts: model.get("open_receipts")?,
             final_count: model.get("final_count")?,
-            last: measured
-                .then_some(seen("last_window", "last_value")?)
+            last: has_final
+                .then_some(window_value("last_window", "last_value")?)
                 .flatten(),
-            latest: seen("latest_window", "latest")?,
+            latest: window_value("latest_window", "latest")?,
             max_value: final_drift("max_value")?,
             ewma: final_drift("ewma")?,
             event_count: model.get("seq")?,
             created_at: model.get("created_at")?,
             created_slot: model.get("created_slot")?,
             slot: model.get("slot")?,
-            created_seq: row.try_get("created_seq")?,
+            created_seq: model.get("created_seq")?,
         })
     }
 }
 
-/// Joins `life`, the event that made the account `m` as it is now: an address can be closed and
-/// made again, and then its events are numbered from 1 again.
-pub const LIFE: &str = " left join lateral (
-    select e.seq, e.slot, e.block_time
-    from chain.event_account a join chain.event e on e.seq = a.seq
-    where a.account = m.address and a.number = 1
-    order by a.seq desc limit 1) life on true ";
-
 fn select() -> String {
     format!(
-        "select m.*, c.decimals, coalesce(life.seq, 0) as created_seq,
-                life.slot as created_slot, life.block_time as created_at
-         from chain.model m join chain.collateral c on c.mint = m.bond_mint {LIFE} where true"
+        "select m.*, c.decimals, {CREATED_SEQ} as created_seq,
+                creation.slot as created_slot, creation.block_time as created_at
+         from chain.model m join chain.collateral c on c.mint = m.bond_mint {JOIN_CREATION}
+         where true"
     )
 }
 
 #[derive(Deserialize, Serialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-struct ListQuery {
+struct ModelFilter {
     owner: Option<Key>,
     #[param(inline)]
-    metric: Option<Metric>,
+    metric: Option<DriftMetric>,
     #[param(inline)]
-    status: Option<Status>,
-    /// A part of the name, in any case.
+    status: Option<ModelStatus>,
+    /// Part of the name, case-insensitive.
     text: Option<String>,
-    /// Where the last page ended.
-    #[serde(serialize_with = "page::unnamed")]
-    cursor: Option<String>,
-    #[serde(serialize_with = "page::unnamed", default)]
-    #[param(value_type = Option<Limit>)]
-    limit: Limit,
 }
 
 #[derive(Clone, Copy, Deserialize, Serialize, ToSchema, sqlx::Type)]
 #[serde(rename_all = "snake_case")]
 #[sqlx(type_name = "text", rename_all = "snake_case")]
-enum Metric {
+enum DriftMetric {
     Psi,
     JensenShannon,
     KolmogorovSmirnov,
@@ -247,60 +251,48 @@ enum Metric {
 #[derive(Clone, Copy, Deserialize, Serialize, ToSchema, sqlx::Type)]
 #[serde(rename_all = "snake_case")]
 #[sqlx(type_name = "text", rename_all = "snake_case")]
-enum Status {
+enum ModelStatus {
     Active,
     Retired,
 }
 
-/// Models, the newest first.
+/// Models, newest first.
 #[utoipa::path(
     get,
     path = "/models",
     tag = "models",
-    params(ListQuery, MinSlot),
+    params(ListQuery<ModelFilter>, MinSlot),
     responses(
         (status = 200, body = Page<Model>),
         (status = "default", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
 async fn list(
-    InQuery(query): InQuery<ListQuery>,
-    _turn: Turn,
-    mut read: Read,
+    query: ListQuery<ModelFilter>,
+    _permit: ExpensiveQueryPermit,
+    mut snapshot: Snapshot,
 ) -> Result<Reply<Page<Model>>, Problem> {
-    let list = List::new("models", &query);
+    let filter = &query.filter;
     let mut sql = QueryBuilder::new(select());
-    if let Some(owner) = &query.owner {
-        sql.push(" and m.owner = ").push_bind(owner.as_str());
-    }
-    if let Some(metric) = query.metric {
-        sql.push(" and m.metric = ").push_bind(metric);
-    }
-    if let Some(status) = query.status {
-        sql.push(" and m.status = ").push_bind(status);
-    }
-    if let Some(text) = &query.text {
+    push_equals(&mut sql, "m.owner", filter.owner.as_ref().map(Key::as_str));
+    push_equals(&mut sql, "m.metric", filter.metric);
+    push_equals(&mut sql, "m.status", filter.status);
+    if let Some(text) = &filter.text {
         sql.push(" and strpos(lower(m.name), lower(")
             .push_bind(text)
             .push(")) > 0");
     }
-    if let Some((seq, key)) = list.key::<(i64, String)>(query.cursor.as_deref())? {
-        sql.push(" and (coalesce(life.seq, 0), m.address) < (")
-            .push_bind(seq)
-            .push(", ")
-            .push_bind(key)
-            .push(")");
-    }
-    sql.push(" order by created_seq desc, m.address desc limit ")
-        .push_bind(query.limit.rows());
-    let models: Vec<Model> = sql.build_query_as().fetch_all(&mut *read.tx).await?;
-    let page = Page::new(models, query.limit, &list, |model| {
-        (model.created_seq, model.key.clone())
-    });
-    read.reply(page).await
+    let order = Order::descending(&[CREATED_SEQ, "m.address"]);
+    let page = query
+        .pager("models")
+        .fetch(&mut snapshot.tx, sql, order, |model: &Model| {
+            (model.created_seq, model.key.clone())
+        })
+        .await?;
+    snapshot.reply(page).await
 }
 
-/// The model at an address.
+/// Reads the model at an address.
 pub async fn find(db: &mut PgConnection, key: &Key) -> Result<Option<Model>, sqlx::Error> {
     sqlx::query_as(&format!("{} and m.address = $1", select()))
         .bind(key.as_str())
@@ -311,31 +303,35 @@ pub async fn find(db: &mut PgConnection, key: &Key) -> Result<Option<Model>, sql
 async fn require(db: &mut PgConnection, key: &Key) -> Result<Model, Problem> {
     find(db, key)
         .await?
-        .ok_or_else(|| Problem::missing("model", key))
+        .ok_or_else(|| Problem::not_found("model", key))
 }
 
-/// One model.
+/// The model at an address.
 #[utoipa::path(
     get,
     path = "/models/{model}",
     tag = "models",
-    params(("model" = Key, Path, description = "Its address"), MinSlot),
+    params(("model" = Key, Path, description = "Address of the model"), MinSlot),
     responses(
         (status = 200, body = Model),
         (status = "default", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
-async fn one(InPath(key): InPath<Key>, mut read: Read) -> Result<Reply<Model>, Problem> {
-    let model = require(&mut read.tx, &key).await?;
-    read.reply(model).await
+async fn one(InPath(key): InPath<Key>, mut snapshot: Snapshot) -> Result<Reply<Model>, Problem> {
+    let model = require(&mut snapshot.tx, &key).await?;
+    snapshot.reply(model).await
 }
 
-/// The receipts of a model, the latest window first.
+/// Receipts of a model, latest window first.
 #[utoipa::path(
     get,
     path = "/models/{model}/receipts",
     tag = "models",
-    params(("model" = Key, Path, description = "Its address"), receipts::ListQuery, MinSlot),
+    params(
+        ("model" = Key, Path, description = "Address of the model"),
+        ListQuery<ReceiptFilter>,
+        MinSlot
+    ),
     responses(
         (status = 200, body = Page<Receipt>),
         (status = "default", body = ProblemBody, content_type = "application/problem+json"),
@@ -343,20 +339,20 @@ async fn one(InPath(key): InPath<Key>, mut read: Read) -> Result<Reply<Model>, P
 )]
 async fn receipts(
     InPath(key): InPath<Key>,
-    InQuery(query): InQuery<receipts::ListQuery>,
-    mut read: Read,
+    query: ListQuery<ReceiptFilter>,
+    mut snapshot: Snapshot,
 ) -> Result<Reply<Page<Receipt>>, Problem> {
-    require(&mut read.tx, &key).await?;
-    let page = receipts::of_model(&mut read.tx, &key, &query).await?;
-    read.reply(page).await
+    require(&mut snapshot.tx, &key).await?;
+    let page = receipts::of_model(&mut snapshot.tx, &key, &query).await?;
+    snapshot.reply(page).await
 }
 
-/// The markets on a model, the newest first.
+/// Markets on a model, newest first.
 #[utoipa::path(
     get,
     path = "/models/{model}/markets",
     tag = "models",
-    params(("model" = Key, Path, description = "Its address"), HistoryQuery, MinSlot),
+    params(("model" = Key, Path, description = "Address of the model"), ListQuery, MinSlot),
     responses(
         (status = 200, body = Page<Market>),
         (status = "default", body = ProblemBody, content_type = "application/problem+json"),
@@ -364,22 +360,25 @@ async fn receipts(
 )]
 async fn markets(
     InPath(key): InPath<Key>,
-    InQuery(query): InQuery<HistoryQuery>,
-    _turn: Turn,
-    mut read: Read,
+    query: ListQuery,
+    _permit: ExpensiveQueryPermit,
+    mut snapshot: Snapshot,
 ) -> Result<Reply<Page<Market>>, Problem> {
-    require(&mut read.tx, &key).await?;
-    let query = markets::ListQuery::of_model(key, query.cursor, query.limit);
-    let page = markets::page(&mut read, &query).await?;
-    read.reply(page).await
+    require(&mut snapshot.tx, &key).await?;
+    let query = ListQuery {
+        filter: MarketFilter::of_model(key),
+        paging: query.paging,
+    };
+    let page = markets::page(&mut snapshot, &query).await?;
+    snapshot.reply(page).await
 }
 
-/// The events of a model, the newest first.
+/// Events of a model, newest first.
 #[utoipa::path(
     get,
     path = "/models/{model}/history",
     tag = "models",
-    params(("model" = Key, Path, description = "Its address"), HistoryQuery, MinSlot),
+    params(("model" = Key, Path, description = "Address of the model"), ListQuery, MinSlot),
     responses(
         (status = 200, body = Page<Event>),
         (status = "default", body = ProblemBody, content_type = "application/problem+json"),
@@ -387,10 +386,10 @@ async fn markets(
 )]
 async fn history(
     InPath(key): InPath<Key>,
-    InQuery(query): InQuery<HistoryQuery>,
-    mut read: Read,
+    query: ListQuery,
+    mut snapshot: Snapshot,
 ) -> Result<Reply<Page<Event>>, Problem> {
-    require(&mut read.tx, &key).await?;
-    let page = events::history(&mut read.tx, &key, &query).await?;
-    read.reply(page).await
+    require(&mut snapshot.tx, &key).await?;
+    let page = events::of_account(&mut snapshot.tx, &key, &query).await?;
+    snapshot.reply(page).await
 }

@@ -1,28 +1,58 @@
-//! Lists by pages: keyset cursors, so that a page neither misses nor repeats what stays in place.
+//! Paged lists with keyset cursors: while items keep their place in the list, no page skips or
+//! repeats one.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{
-    Deserialize, Deserializer, Serialize, Serializer,
+    Deserialize, Deserializer, Serialize,
     de::{DeserializeOwned, Error as _},
 };
 use sha2::{Digest, Sha256};
-use sqlx::{Postgres, QueryBuilder};
-use utoipa::ToSchema;
+use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder, postgres::PgRow};
+use utoipa::{
+    IntoParams, ToSchema,
+    openapi::path::{Parameter, ParameterIn},
+};
 
-use crate::problem::Problem;
+use crate::{problem::Problem, values::U64};
 
-/// How many items a page has at most: 1 to 500.
+/// Query parameters of a list: its filter, and which page to return.
+pub struct ListQuery<F = NoFilter> {
+    pub filter: F,
+    pub paging: Paging,
+}
+
+/// Filter of a list that returns all of its items.
+#[derive(Deserialize, Serialize, IntoParams)]
+pub struct NoFilter {}
+
+/// Which page to return.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct Paging {
+    /// The `next_cursor` of the previous page; omit it for the first page.
+    pub cursor: Option<String>,
+    #[serde(default)]
+    #[param(value_type = Option<Limit>)]
+    limit: Limit,
+}
+
+impl Paging {
+    /// The first page of the maximum size.
+    pub fn largest_page() -> Self {
+        Self {
+            cursor: None,
+            limit: Limit::MAX,
+        }
+    }
+}
+
+/// Maximum number of items on a page: 1 to 500.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ToSchema)]
 #[schema(value_type = u16, minimum = 1, maximum = 500, default = 50)]
 pub struct Limit(u16);
 
 impl Limit {
-    pub const MAX: Self = Self(500);
-
-    /// One row more than the page tells whether another page follows.
-    pub fn rows(self) -> i64 {
-        i64::from(self.0) + 1
-    }
+    const MAX: Self = Self(500);
 }
 
 impl Default for Limit {
@@ -37,145 +67,278 @@ impl<'de> Deserialize<'de> for Limit {
         if (1..=Self::MAX.0).contains(&limit) {
             Ok(Self(limit))
         } else {
-            Err(D::Error::custom("`limit` is 1 to 500"))
+            Err(D::Error::custom(format!(
+                "`limit` is {limit}; give 1 to 500"
+            )))
         }
     }
 }
 
-/// A part of a list.
+impl<F: IntoParams> IntoParams for ListQuery<F> {
+    fn into_params(parameter_in: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let mut parameters = F::into_params(&parameter_in);
+        parameters.extend(Paging::into_params(parameter_in));
+        parameters
+    }
+}
+
+impl<F: Serialize> ListQuery<F> {
+    /// Pager of a list. `list` identifies it: its name, and the key of its parent if it has one.
+    pub fn pager(&self, list: impl Serialize) -> Pager {
+        Pager {
+            fingerprint: fingerprint(&(list, &self.filter)),
+            cursor: self.paging.cursor.clone(),
+            limit: self.paging.limit,
+        }
+    }
+}
+
+/// Truncated SHA-256 of a list's name and filter.
+fn fingerprint(list: &impl Serialize) -> [u8; 8] {
+    let list = serde_json::to_vec(list).expect("names and filters serialise to JSON");
+    let hash = Sha256::digest(list);
+    let mut fingerprint = [0; 8];
+    fingerprint.copy_from_slice(&hash[..8]);
+    fingerprint
+}
+
+/// One page of a list.
 #[derive(Serialize, ToSchema)]
 pub struct Page<T> {
     pub items: Vec<T>,
-    /// Give it as `cursor`, beside the same parameters, for the next page; null at the end.
+    /// Pass it as `cursor`, with the same other parameters, to get the next page; null on the last
+    /// page.
     pub next_cursor: Option<String>,
 }
 
-impl<T> Page<T> {
-    /// Of the [`Limit::rows`] that were read. `key` is what the list is sorted by, to the tie-break.
-    pub fn new<K: Serialize>(
-        mut items: Vec<T>,
-        limit: Limit,
-        list: &List,
-        key: impl Fn(&T) -> K,
-    ) -> Self {
-        let full = usize::from(limit.0) < items.len();
-        items.truncate(usize::from(limit.0));
-        let next_cursor = items
-            .last()
-            .filter(|_| full)
-            .map(|last| list.cursor(&key(last)));
-        Self { items, next_cursor }
+/// Sort key of an item, including the tie-break. A cursor holds the sort key of the last item on its
+/// page.
+pub trait SortKey: Serialize + DeserializeOwned + Send {
+    /// Appends the key's values, separated by commas.
+    fn push(self, sql: &mut QueryBuilder<'_, Postgres>);
+}
+
+/// An event's sequence number.
+impl SortKey for i64 {
+    fn push(self, sql: &mut QueryBuilder<'_, Postgres>) {
+        sql.push_bind(self);
     }
 }
 
-/// Which list it is, by its name and parameters: a cursor belongs to one.
-pub struct List([u8; 8]);
+/// An address.
+impl SortKey for String {
+    fn push(self, sql: &mut QueryBuilder<'_, Postgres>) {
+        sql.push_bind(self);
+    }
+}
 
-impl List {
-    /// `parameters` with `cursor` and `limit` [`unnamed`].
-    pub fn new(name: &str, parameters: &impl Serialize) -> Self {
-        let parameters = serde_json::to_vec(parameters).unwrap_or_default();
-        let hash = Sha256::new()
-            .chain_update(name)
-            .chain_update([0])
-            .chain_update(parameters)
-            .finalize();
-        let mut tag = [0; 8];
-        tag.copy_from_slice(&hash[..8]);
-        Self(tag)
+/// A window's number.
+impl SortKey for U64 {
+    fn push(self, sql: &mut QueryBuilder<'_, Postgres>) {
+        sql.push_bind(self);
+    }
+}
+
+/// A sequence number, and the address as tie-break.
+impl SortKey for (i64, String) {
+    fn push(self, sql: &mut QueryBuilder<'_, Postgres>) {
+        let (seq, address) = self;
+        sql.push_bind(seq).push(", ").push_bind(address);
+    }
+}
+
+/// Sort key of a list whose order is chosen by a parameter.
+#[derive(Serialize, Deserialize)]
+pub struct ChosenKey {
+    /// Sort value in decimal digits, and the address as tie-break.
+    pub value: String,
+    pub address: String,
+    /// Sequence number of the event as of which the list is sorted. It stays the same from page to
+    /// page.
+    pub as_of: i64,
+}
+
+impl ChosenKey {
+    pub const ASCENDING: Order = Order::ascending(&Self::COLUMNS);
+    pub const DESCENDING: Order = Order::descending(&Self::COLUMNS);
+    const COLUMNS: [&'static str; 2] = ["m.sort_key", "m.address"];
+}
+
+impl SortKey for ChosenKey {
+    fn push(self, sql: &mut QueryBuilder<'_, Postgres>) {
+        sql.push_bind(self.value)
+            .push("::numeric, ")
+            .push_bind(self.address);
+    }
+}
+
+/// Order of a list: the SQL expressions of its sort key, all in one direction.
+#[derive(Clone, Copy)]
+pub struct Order {
+    columns: &'static [&'static str],
+    comparison: &'static str,
+    direction: &'static str,
+}
+
+impl Order {
+    pub const fn ascending(columns: &'static [&'static str]) -> Self {
+        Self {
+            columns,
+            comparison: ">",
+            direction: "asc",
+        }
     }
 
-    fn cursor(&self, key: &impl Serialize) -> String {
-        let mut bytes = self.0.to_vec();
-        bytes.extend(serde_json::to_vec(key).unwrap_or_default());
-        URL_SAFE_NO_PAD.encode(bytes)
+    pub const fn descending(columns: &'static [&'static str]) -> Self {
+        Self {
+            columns,
+            comparison: "<",
+            direction: "desc",
+        }
     }
 
-    /// What the last page ended with.
-    pub fn key<K: DeserializeOwned>(&self, cursor: Option<&str>) -> Result<Option<K>, Problem> {
-        let Some(cursor) = cursor else {
+    /// Appends the condition that selects the items after `key`.
+    fn push_after(self, sql: &mut QueryBuilder<'_, Postgres>, key: impl SortKey) {
+        let columns = self.columns.join(", ");
+        sql.push(format!(" and ({columns}) {} (", self.comparison));
+        key.push(sql);
+        sql.push(")");
+    }
+
+    /// Appends the `order by` clause.
+    fn push(self, sql: &mut QueryBuilder<'_, Postgres>) {
+        let columns = self.columns.iter();
+        let columns: Vec<_> = columns
+            .map(|column| format!("{column} {}", self.direction))
+            .collect();
+        sql.push(format!(" order by {}", columns.join(", ")));
+    }
+}
+
+/// Reads one page of one list. It rejects cursors of other lists, and of the same list with another
+/// filter.
+pub struct Pager {
+    fingerprint: [u8; 8],
+    cursor: Option<String>,
+    limit: Limit,
+}
+
+impl Pager {
+    /// Sort key of the last item on the previous page; `None` on the first page.
+    pub fn after<K: DeserializeOwned>(&self) -> Result<Option<K>, Problem> {
+        let Some(cursor) = &self.cursor else {
             return Ok(None);
         };
         let bytes = URL_SAFE_NO_PAD
             .decode(cursor)
             .map_err(|_| Problem::BadCursor)?;
-        let (tag, key) = bytes.split_first_chunk::<8>().ok_or(Problem::BadCursor)?;
-        if *tag != self.0 {
+        let (fingerprint, key) = bytes.split_first_chunk::<8>().ok_or(Problem::BadCursor)?;
+        if *fingerprint != self.fingerprint {
             return Err(Problem::CursorMismatch);
         }
         serde_json::from_slice(key)
             .map(Some)
             .map_err(|_| Problem::BadCursor)
     }
-}
 
-/// Where a page of a list that is sorted by a number ended: the number and the address.
-pub type End = (String, String);
-
-#[derive(Clone, Copy)]
-pub enum Order {
-    Ascending,
-    Descending,
-}
-
-/// Has a statement give a page of rows `m` after `end`, sorted by `sort_key`, a number, and the
-/// address.
-pub fn push_after(
-    sql: &mut QueryBuilder<'_, Postgres>,
-    end: Option<End>,
-    order: Order,
-    limit: Limit,
-) {
-    let (after, order) = match order {
-        Order::Ascending => (">", "asc"),
-        Order::Descending => ("<", "desc"),
-    };
-    if let Some((key, address)) = end {
-        sql.push(format!(" and (m.sort_key, m.address) {after} ("))
-            .push_bind(key)
-            .push("::numeric, ")
-            .push_bind(address)
-            .push(")");
+    /// Reads the page with `sql`, a query that ends in its `where` clause. `key` returns the sort key
+    /// of an item, with the values of the columns in `order`.
+    pub async fn fetch<T, K: SortKey>(
+        &self,
+        db: &mut PgConnection,
+        mut sql: QueryBuilder<'_, Postgres>,
+        order: Order,
+        key: impl Fn(&T) -> K + Send,
+    ) -> Result<Page<T>, Problem>
+    where
+        T: for<'r> FromRow<'r, PgRow> + Send + Unpin,
+    {
+        if let Some(after) = self.after::<K>()? {
+            order.push_after(&mut sql, after);
+        }
+        order.push(&mut sql);
+        // One row more than the limit shows whether another page follows.
+        sql.push(" limit ").push_bind(i64::from(self.limit.0) + 1);
+        let rows = sql.build_query_as().fetch_all(db).await?;
+        Ok(self.page(rows, key))
     }
-    sql.push(format!(
-        " order by m.sort_key {order}, m.address {order} limit "
-    ))
-    .push_bind(limit.rows());
-}
 
-/// Keeps a parameter out of what names a list.
-pub fn unnamed<T, S: Serializer>(_: &T, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_unit()
+    fn page<T, K: Serialize>(&self, mut rows: Vec<T>, key: impl Fn(&T) -> K) -> Page<T> {
+        let limit = usize::from(self.limit.0);
+        let another_follows = limit < rows.len();
+        rows.truncate(limit);
+        let next_cursor = rows
+            .last()
+            .filter(|_| another_follows)
+            .map(|last| self.cursor(&key(last)));
+        Page {
+            items: rows,
+            next_cursor,
+        }
+    }
+
+    fn cursor(&self, key: &impl Serialize) -> String {
+        let mut bytes = self.fingerprint.to_vec();
+        bytes.extend(serde_json::to_vec(key).expect("sort keys serialise to JSON"));
+        URL_SAFE_NO_PAD.encode(bytes)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn pager(filter: &str, cursor: Option<String>) -> Pager {
+        let query = ListQuery {
+            filter: filter.to_owned(),
+            paging: Paging {
+                cursor,
+                limit: Limit::default(),
+            },
+        };
+        query.pager("models")
+    }
+
     #[test]
-    fn a_cursor_leads_to_where_its_page_ended() {
-        let list = List::new("models", &[("owner", "a")]);
-        let page = Page::new((0..=50).collect(), Limit::default(), &list, |&n| (n, "tie"));
+    fn a_cursor_holds_the_sort_key_of_the_last_item() {
+        let page = pager("a", None).page((0..=50).collect(), |&n| (n, "tie".to_owned()));
         assert_eq!(page.items.len(), 50);
-        let key: Option<(i32, String)> = list.key(page.next_cursor.as_deref()).unwrap();
+        let key: Option<(i64, String)> = pager("a", page.next_cursor).after().unwrap();
         assert_eq!(key, Some((49, "tie".to_owned())));
     }
 
     #[test]
     fn the_last_page_has_no_cursor() {
-        let list = List::new("models", &());
-        let page = Page::new((0..50).collect(), Limit::default(), &list, |&n: &i32| n);
+        let page = pager("a", None).page((0..50).collect(), |&n: &i64| n);
         assert_eq!((page.items.len(), page.next_cursor), (50, None));
     }
 
     #[test]
-    fn a_cursor_of_another_list_is_refused() {
-        let cursor = List::new("models", &"a").cursor(&1);
-        let other = List::new("models", &"b").key::<i32>(Some(&cursor));
+    fn a_cursor_of_another_list_is_rejected() {
+        let cursor = pager("a", None).cursor(&1);
+        let other = pager("b", Some(cursor)).after::<i64>();
         assert!(matches!(other, Err(Problem::CursorMismatch)));
         for broken in ["", "!", "AAAA"] {
-            let key = List::new("models", &"a").key::<i32>(Some(broken));
+            let key = pager("a", Some(broken.to_owned())).after::<i64>();
             assert!(matches!(key, Err(Problem::BadCursor)), "{broken}");
         }
+    }
+
+    #[test]
+    fn a_page_starts_after_the_sort_key() {
+        let order = ChosenKey::DESCENDING;
+        let mut sql = QueryBuilder::new("where true");
+        let key = ChosenKey {
+            value: "1.5".to_owned(),
+            address: "a".to_owned(),
+            as_of: 7,
+        };
+        order.push_after(&mut sql, key);
+        order.push(&mut sql);
+        assert_eq!(
+            sql.sql(),
+            "where true and (m.sort_key, m.address) < ($1::numeric, $2) \
+             order by m.sort_key desc, m.address desc"
+        );
     }
 }

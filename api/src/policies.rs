@@ -1,4 +1,4 @@
-//! Policies: cover that somebody bought on a model, what it was paid, and how it ended.
+//! Policies: cover on a model, its payouts, and its end.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
@@ -7,12 +7,15 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    AppState,
-    models::LIFE,
-    page::{self, Limit, List, Order, Page},
+    columns::Columns,
+    extract::{ExpensiveQueryPermit, InPath, MinSlot},
+    mirror::Snapshot,
+    page::{ListQuery, Order, Page},
     problem::{Problem, ProblemBody},
-    read::{InPath, InQuery, MinSlot, Read, Reply, Turn},
-    values::{Columns, Key, Scaled, U64, from_text},
+    reply::Reply,
+    sql::{CREATED_SEQ, JOIN_CREATION, push_equals},
+    state::AppState,
+    values::{Key, Scaled, U64, from_decimal_string},
 };
 
 pub fn router() -> OpenApiRouter<AppState> {
@@ -24,109 +27,110 @@ pub fn router() -> OpenApiRouter<AppState> {
 /// Cover on a model. Amounts are in the vault's mint.
 #[derive(Serialize, ToSchema)]
 pub struct Policy {
+    /// Address of the policy's account.
     pub key: String,
     pub vault: String,
     pub model: String,
-    /// The model's version when it was bought.
+    /// Version of the model when the policy was bought.
     pub model_version: i64,
     pub holder: String,
-    /// Number that the holder gave it.
+    /// Number chosen by the holder.
     pub id: U64,
     pub mint: String,
+    /// Decimals of the mint.
     pub decimals: u8,
-    pub state: State,
-    /// The most that it pays.
+    pub state: PolicyState,
+    /// Maximum of all payouts together.
     pub cover: Scaled,
-    /// All that it was paid.
+    /// Sum of all payouts.
     pub paid: Scaled,
-    /// What came back of its premiums; null unless it was cancelled.
+    /// Refunded premium; null unless the policy was cancelled.
     pub refund: Option<Scaled>,
-    /// Drift from which on it pays.
+    /// Drift from which the policy pays.
     pub trigger: Scaled,
-    /// Drift from which on it pays all of its cover.
+    /// Drift from which the policy pays all of its cover.
     pub exhaustion: Scaled,
-    /// Windows in a row that the trigger has to hold for.
+    /// Number of consecutive windows in which drift has to reach the trigger.
     pub persistence: i16,
+    /// First covered window.
     pub first_window: U64,
+    /// Last covered window.
     pub last_window: U64,
-    /// When the first covered window begins.
+    /// Start of the first covered window.
     pub covered_from: Option<DateTime<Utc>>,
-    /// When the last covered window ends.
+    /// End of the last covered window.
     pub covered_until: Option<DateTime<Utc>>,
-    /// From when on it can no longer be claimed.
+    /// Time from which the policy can no longer be claimed.
     pub expires_at: Option<DateTime<Utc>>,
-    /// Windows of a term.
+    /// Number of windows in a term.
     pub windows: U64,
-    /// All premiums paid.
+    /// Sum of all premiums paid.
     pub premium: Scaled,
-    /// What streams of the last purchase or renewal.
-    pub term: Term,
-    /// What streams of the one before; null where there was none.
-    pub previous_term: Option<Term>,
-    /// Whether anyone may renew it at the holder's expense.
+    /// Term of the latest purchase or renewal.
+    pub term: PolicyTerm,
+    /// Term before `term`; null if the policy was never renewed.
+    pub previous_term: Option<PolicyTerm>,
+    /// Whether anyone may renew the policy at the holder's expense.
     pub auto_renew: bool,
-    /// No renewal costs more.
+    /// Maximum premium of a renewal.
     pub max_premium: Scaled,
-    /// Part of what a cancellation would give back that it doesn't.
+    /// Part of a cancellation's refund that the vault keeps.
     pub cancel_fee_bps: i32,
-    /// Number of events that spoke of it.
+    /// Number of events that reference the policy.
     pub event_count: U64,
-    /// When it was bought; null where the history doesn't reach back so far.
+    /// Time of the purchase; null if it is older than the mirror's history.
     pub created_at: Option<DateTime<Utc>>,
     pub created_slot: Option<i64>,
+    /// Time at which the policy was paid in full, cancelled or expired; null before.
     pub ended_at: Option<DateTime<Utc>>,
     pub ended_slot: Option<i64>,
-    /// Whether the account is gone from the chain: `state`, `paid` and `refund` are what it came to,
-    /// the rest is how it was last seen.
+    /// Whether the account is closed on chain. If so, `state`, `paid` and `refund` are final, and
+    /// the other fields are from before the closure.
     pub closed: bool,
     pub closed_slot: Option<i64>,
-    /// The slot that this state is from.
+    /// Slot of this state.
     pub slot: i64,
-    /// The event that made it; 0 where the history doesn't reach back so far.
+    /// Sequence number of the purchase; 0 if it is older than the mirror's history.
     #[serde(skip)]
     created_seq: i64,
-    #[serde(skip)]
-    sort_key: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, ToSchema, sqlx::Type)]
 #[serde(rename_all = "snake_case")]
 #[sqlx(type_name = "text", rename_all = "snake_case")]
-#[schema(as = PolicyState)]
-pub enum State {
-    /// Can be claimed.
+pub enum PolicyState {
+    /// The policy can be claimed.
     Open,
-    /// All of its cover was paid.
+    /// All cover was paid.
     Paid,
-    /// The holder gave it up.
+    /// The holder cancelled the policy.
     Cancelled,
-    /// It ended with cover left.
+    /// The policy ended with cover left.
     Expired,
 }
 
-/// The vault's part of a premium, and the time that it was paid for.
+/// Vault's part of a premium, and the time over which it streams to the vault.
 #[derive(Serialize, ToSchema)]
-#[schema(as = PolicyTerm)]
-pub struct Term {
+pub struct PolicyTerm {
     pub streamed: Scaled,
     pub start: Option<DateTime<Utc>>,
-    /// When the last window that it pays for ends.
+    /// End of the last window that the premium pays for.
     pub end: Option<DateTime<Utc>>,
 }
 
-/// As the mirror holds it.
+/// A term as the mirror holds it.
 #[derive(Deserialize)]
 struct MirroredTerm {
     part: U64,
-    #[serde(deserialize_with = "from_text")]
+    #[serde(deserialize_with = "from_decimal_string")]
     start: i64,
-    #[serde(deserialize_with = "from_text")]
+    #[serde(deserialize_with = "from_decimal_string")]
     end: i64,
 }
 
-impl Term {
-    /// `None` for all zeros.
-    fn of(row: &Columns, name: &str) -> Result<Option<Self>, sqlx::Error> {
+impl PolicyTerm {
+    /// `None` if the term is unset: all zeros.
+    fn from_column(row: &Columns, name: &str) -> Result<Option<Self>, sqlx::Error> {
         let term: MirroredTerm = row.nested(name)?;
         Ok((term.end != 0).then(|| Self {
             streamed: Scaled::new(term.part.0, row.decimals),
@@ -139,12 +143,12 @@ impl Term {
 impl FromRow<'_, PgRow> for Policy {
     fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
         let policy = Columns::new(row)?;
-        let state: State = policy.get("final_state")?;
+        let state: PolicyState = policy.get("final_state")?;
         let (first_window, last_window): (U64, U64) =
             (policy.get("first_window")?, policy.get("last_window")?);
         let covered_until = policy.window_start(last_window.0.checked_add(1))?;
         let claimable = TimeDelta::try_seconds(policy.get("claimable_secs")?);
-        let term = Term::of(&policy, "term")?;
+        let term = PolicyTerm::from_column(&policy, "term")?;
         Ok(Self {
             key: policy.get("address")?,
             vault: policy.get("vault")?,
@@ -157,7 +161,7 @@ impl FromRow<'_, PgRow> for Policy {
             state,
             cover: policy.amount("cover")?,
             paid: policy.amount("final_paid")?,
-            refund: (state == State::Cancelled)
+            refund: (state == PolicyState::Cancelled)
                 .then(|| policy.amount("refund"))
                 .transpose()?,
             trigger: policy.drift("trigger")?,
@@ -173,7 +177,7 @@ impl FromRow<'_, PgRow> for Policy {
             windows: policy.get("windows")?,
             premium: policy.amount("premium")?,
             term: term.ok_or_else(|| sqlx::Error::ColumnNotFound("term".to_owned()))?,
-            previous_term: Term::of(&policy, "previous_term")?,
+            previous_term: PolicyTerm::from_column(&policy, "previous_term")?,
             auto_renew: policy.get("auto_renew")?,
             max_premium: policy.amount("max_premium")?,
             cancel_fee_bps: policy.get("cancel_fee_bps")?,
@@ -182,34 +186,33 @@ impl FromRow<'_, PgRow> for Policy {
             created_slot: policy.get("created_slot")?,
             ended_at: policy.get("ended_at")?,
             ended_slot: policy.get("ended_slot")?,
-            closed: policy.closed()?,
+            closed: policy.is_closed()?,
             closed_slot: policy.get("closed_slot")?,
             slot: policy.get("slot")?,
             created_seq: policy.get("created_seq")?,
-            sort_key: policy.get("sort_text")?,
         })
     }
 }
 
-/// Policies as `m`, each with how it ended: an account that is closed in the slot in which it is
-/// paid is never seen paid.
+/// Query for policies as `m`, each with its end. The end is taken from the event: if an account is
+/// paid in full and closed in the same slot, the mirror never sees it as paid.
 fn select() -> String {
     format!(
-        "select m.*, m.sort_key::text as sort_text from (
+        "select m.* from (
            select m.*, v.mint, v.decimals, k.genesis, k.window_secs,
                   k.submit_secs + k.challenge_secs + k.ruling_secs + m.claim_grace_secs
                     as claimable_secs,
-                  coalesce(life.seq, 0) as created_seq, coalesce(life.seq, 0)::numeric as sort_key,
-                  life.slot as created_slot, life.block_time as created_at,
+                  {CREATED_SEQ} as created_seq,
+                  creation.slot as created_slot, creation.block_time as created_at,
                   e.slot as ended_slot, e.block_time as ended_at, e.refund,
                   coalesce(e.state, 'open') as final_state,
                   coalesce(e.paid, m.paid) as final_paid
            from chain.policy m
            join chain.vault v on v.address = m.vault
-           join chain.model k on k.address = m.model {LIFE}
+           join chain.model k on k.address = m.model {JOIN_CREATION}
            left join lateral (
              select * from chain.policy_end e
-             where e.policy = m.address and e.seq >= coalesce(life.seq, 0)
+             where e.policy = m.address and e.seq >= {CREATED_SEQ}
              order by e.seq desc limit 1) e on true
          ) m where true"
     )
@@ -217,88 +220,76 @@ fn select() -> String {
 
 #[derive(Deserialize, Serialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-struct ListQuery {
+struct PolicyFilter {
     holder: Option<Key>,
     vault: Option<Key>,
     model: Option<Key>,
     #[param(inline)]
-    state: Option<State>,
-    /// Where the last page ended.
-    #[serde(serialize_with = "page::unnamed")]
-    cursor: Option<String>,
-    #[serde(serialize_with = "page::unnamed", default)]
-    #[param(value_type = Option<Limit>)]
-    limit: Limit,
+    state: Option<PolicyState>,
 }
 
-/// Policies, the newest first.
+/// Policies, newest first.
 #[utoipa::path(
     get,
     path = "/insurance/policies",
     tag = "insurance",
-    params(ListQuery, MinSlot),
+    params(ListQuery<PolicyFilter>, MinSlot),
     responses(
         (status = 200, body = Page<Policy>),
         (status = "default", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
 async fn list(
-    InQuery(query): InQuery<ListQuery>,
-    _turn: Turn,
-    mut read: Read,
+    query: ListQuery<PolicyFilter>,
+    _permit: ExpensiveQueryPermit,
+    mut snapshot: Snapshot,
 ) -> Result<Reply<Page<Policy>>, Problem> {
-    let list = List::new("policies", &query);
+    let filter = &query.filter;
     let mut sql = QueryBuilder::new(select());
     for (column, key) in [
-        ("holder", &query.holder),
-        ("vault", &query.vault),
-        ("model", &query.model),
+        ("m.holder", &filter.holder),
+        ("m.vault", &filter.vault),
+        ("m.model", &filter.model),
     ] {
-        if let Some(key) = key {
-            sql.push(format!(" and m.{column} = "))
-                .push_bind(key.as_str());
-        }
+        push_equals(&mut sql, column, key.as_ref().map(Key::as_str));
     }
-    if let Some(state) = query.state {
-        sql.push(" and m.final_state = ").push_bind(state);
-    }
-    let end = list.key(query.cursor.as_deref())?;
-    page::push_after(&mut sql, end, Order::Descending, query.limit);
-    let policies: Vec<Policy> = sql.build_query_as().fetch_all(&mut *read.tx).await?;
-    let page = Page::new(policies, query.limit, &list, |policy| {
-        (policy.sort_key.clone(), policy.key.clone())
-    });
-    read.reply(page).await
+    push_equals(&mut sql, "m.final_state", filter.state);
+    let order = Order::descending(&["m.created_seq", "m.address"]);
+    let page = query
+        .pager("policies")
+        .fetch(&mut snapshot.tx, sql, order, |policy: &Policy| {
+            (policy.created_seq, policy.key.clone())
+        })
+        .await?;
+    snapshot.reply(page).await
 }
 
-/// A policy with what it was paid.
+/// Policy with its payouts.
 #[derive(Serialize, ToSchema)]
 pub struct PolicyWithPayouts {
     #[serde(flatten)]
     policy: Policy,
-    /// In their order.
-    payouts: Vec<Payout>,
+    /// Payouts, oldest first.
+    payouts: Vec<PolicyPayout>,
 }
 
-/// Paid for a run of windows at or over the trigger.
+/// Payout for a run of consecutive windows in which drift reached the trigger.
 #[derive(Serialize, ToSchema)]
-#[schema(as = PolicyPayout)]
-struct Payout {
+struct PolicyPayout {
     amount: Scaled,
-    /// The first window of the run.
+    /// First window of the run.
     first_window: U64,
-    /// The lowest drift of the run.
+    /// Lowest drift of the run.
     value: Scaled,
-    /// The token account that was paid.
+    /// Token account that received the payout.
     destination: String,
-    /// Of the event.
+    /// Sequence number of the event.
     seq: i64,
     slot: i64,
     time: Option<DateTime<Utc>>,
 }
 
-impl FromRow<'_, PgRow> for Payout {
+impl FromRow<'_, PgRow> for PolicyPayout {
     fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
         let payout = Columns::new(row)?;
         Ok(Self {
@@ -313,7 +304,7 @@ impl FromRow<'_, PgRow> for Payout {
     }
 }
 
-/// The policy at an address: the latest where there were several.
+/// Reads the latest policy at an address. The address of a closed policy can be used again.
 pub async fn find(
     db: &mut PgConnection,
     key: &Key,
@@ -325,7 +316,7 @@ pub async fn find(
     let Some(policy) = policy else {
         return Ok(None);
     };
-    // Each is of a window that no other is of, so that they are few.
+    // There is at most one payout per window, so the list is short and needs no paging.
     let payouts = sqlx::query_as(
         "select p.*, v.decimals
          from chain.policy_payout p join chain.vault v on v.address = p.vault
@@ -339,12 +330,12 @@ pub async fn find(
     Ok(Some(PolicyWithPayouts { policy, payouts }))
 }
 
-/// One policy, with what it was paid.
+/// The policy at an address, with its payouts.
 #[utoipa::path(
     get,
     path = "/insurance/policies/{policy}",
     tag = "insurance",
-    params(("policy" = Key, Path, description = "Its address"), MinSlot),
+    params(("policy" = Key, Path, description = "Address of the policy"), MinSlot),
     responses(
         (status = 200, body = PolicyWithPayouts),
         (status = "default", body = ProblemBody, content_type = "application/problem+json"),
@@ -352,10 +343,10 @@ pub async fn find(
 )]
 async fn one(
     InPath(key): InPath<Key>,
-    mut read: Read,
+    mut snapshot: Snapshot,
 ) -> Result<Reply<PolicyWithPayouts>, Problem> {
-    let policy = find(&mut read.tx, &key)
+    let policy = find(&mut snapshot.tx, &key)
         .await?
-        .ok_or_else(|| Problem::missing("policy", &key))?;
-    read.reply(policy).await
+        .ok_or_else(|| Problem::not_found("policy", &key))?;
+    snapshot.reply(policy).await
 }

@@ -1,46 +1,51 @@
-//! Positions: what somebody has bet on a market.
+//! Positions: the stakes of one owner in one market.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use sqlx::{FromRow, PgConnection, QueryBuilder, postgres::PgRow};
+use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder, postgres::PgRow};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    AppState,
-    events::HistoryQuery,
-    markets::Market,
-    page::{self, Limit, List, Page},
+    columns::Columns,
+    extract::MinSlot,
+    mirror::Snapshot,
+    odds,
+    page::{ListQuery, Order, Page, Pager},
     problem::{Problem, ProblemBody},
-    read::{InQuery, MinSlot, Read, Reply},
-    values::{Columns, Key, Scaled, U64},
+    reply::Reply,
+    sql::{IS_CLOSED, push_equals},
+    state::AppState,
+    values::{Key, Scaled, U64},
 };
 
 pub fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(list))
 }
 
-/// Somebody's stakes in a market. Amounts are in the market's mint.
+/// Stakes of one owner in one market. Amounts are in the market's mint.
 #[derive(Serialize, ToSchema)]
 pub struct Position {
+    /// Address of the position's account.
     pub key: String,
     pub market: String,
     pub owner: String,
-    /// By outcome.
+    /// Stakes by outcome.
     pub stakes: Vec<Scaled>,
-    /// All stakes.
+    /// Sum of the stakes.
     pub total: Scaled,
-    /// What it was paid; null until it is claimed.
+    /// Payout; null until the position is claimed.
     pub paid: Option<Scaled>,
     pub paid_at: Option<DateTime<Utc>>,
-    /// The token account that was paid.
+    /// Token account that received the payout.
     pub destination: Option<String>,
-    /// Number of events that spoke of it.
+    /// Number of events that reference the position.
     pub event_count: U64,
-    /// Whether the account is gone from the chain: this is how it was last seen.
+    /// Whether the account is closed on chain. If so, `stakes` and `total` are from before the
+    /// closure.
     pub closed: bool,
     pub closed_slot: Option<i64>,
-    /// The slot that this state is from.
+    /// Slot of this state.
     pub slot: i64,
 }
 
@@ -49,10 +54,7 @@ impl FromRow<'_, PgRow> for Position {
         let position = Columns::new(row)?;
         let outcomes = position.count("threshold_count")? + 1;
         let stakes = position.amounts("stakes", outcomes)?;
-        // Part of the market's total, which fits 64 bits.
-        let total = stakes
-            .iter()
-            .fold(0, |sum: u64, stake| sum.saturating_add(stake.raw.0));
+        let total = odds::sum(stakes.iter().map(|stake| stake.raw.0));
         let paid: Option<U64> = position.get("paid")?;
         Ok(Self {
             key: position.get("address")?,
@@ -64,99 +66,81 @@ impl FromRow<'_, PgRow> for Position {
             paid_at: position.get("paid_at")?,
             destination: position.get("destination")?,
             event_count: position.get("seq")?,
-            closed: position.closed()?,
+            closed: position.is_closed()?,
             closed_slot: position.get("closed_slot")?,
             slot: position.get("slot")?,
         })
     }
 }
 
-/// Positions with what they were paid, if they are closed: an address can be made again.
-const SELECT: &str = "select p.*, m.decimals, m.threshold_count,
+/// Query for positions as `m`, closed ones with their latest payout. The address of a closed position
+/// can be used again, so an open position may have payouts of an earlier one; these don't count.
+const SELECT: &str = "select m.*, market.decimals, market.threshold_count,
            paid.paid, paid.block_time as paid_at, paid.destination
-    from chain.position p
-    join chain.market m on m.address = p.market
+    from chain.position m
+    join chain.market market on market.address = m.market
     left join lateral (
       select * from chain.payout o
-      where o.position = p.address and p.closed_slot is not null
+      where o.position = m.address and m.closed_slot is not null
       order by o.seq desc limit 1) paid on true
     where ";
 
 #[derive(Deserialize, Serialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-struct ListQuery {
-    /// Whose.
+struct PositionFilter {
+    /// Only positions of this owner.
     owner: Key,
-    /// Whether they are claimed.
+    /// Only claimed positions (true), or only unclaimed ones (false).
     closed: Option<bool>,
-    /// Where the last page ended.
-    #[serde(serialize_with = "page::unnamed")]
-    cursor: Option<String>,
-    #[serde(serialize_with = "page::unnamed", default)]
-    #[param(value_type = Option<Limit>)]
-    limit: Limit,
 }
 
-/// Somebody's positions, by address.
+/// Positions of an owner, by address.
 #[utoipa::path(
     get,
     path = "/positions",
     tag = "positions",
-    params(ListQuery, MinSlot),
+    params(ListQuery<PositionFilter>, MinSlot),
     responses(
         (status = 200, body = Page<Position>),
         (status = "default", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
 async fn list(
-    InQuery(query): InQuery<ListQuery>,
-    mut read: Read,
+    query: ListQuery<PositionFilter>,
+    mut snapshot: Snapshot,
 ) -> Result<Reply<Page<Position>>, Problem> {
-    let list = List::new("positions", &query);
     let mut sql = QueryBuilder::new(SELECT);
-    sql.push("p.owner = ").push_bind(query.owner.as_str());
-    if let Some(closed) = query.closed {
-        sql.push(" and (p.closed_slot is not null) = ")
-            .push_bind(closed);
-    }
-    let after = list.key(query.cursor.as_deref())?;
-    let page = page(&mut read.tx, sql, after, &list, query.limit).await?;
-    read.reply(page).await
+    sql.push("m.owner = ")
+        .push_bind(query.filter.owner.as_str());
+    push_equals(&mut sql, IS_CLOSED, query.filter.closed);
+    let page = page(&mut snapshot.tx, sql, &query.pager("positions")).await?;
+    snapshot.reply(page).await
 }
 
-/// The positions of `market`, by address.
+/// Positions in the market at `key` that was created in `created_slot`, by address.
 pub async fn of_market(
     db: &mut PgConnection,
     key: &Key,
-    market: &Market,
-    query: &HistoryQuery,
+    created_slot: i64,
+    query: &ListQuery,
 ) -> Result<Page<Position>, Problem> {
-    let list = List::new("market positions", key);
     let mut sql = QueryBuilder::new(SELECT);
-    sql.push("p.market = ").push_bind(key.as_str());
-    // Those of an earlier market at this address have been paid before this one was made.
-    sql.push(" and (p.closed_slot is null or p.closed_slot > ")
-        .push_bind(market.created_slot.unwrap_or(0))
+    sql.push("m.market = ").push_bind(key.as_str());
+    // Positions in an earlier market at this address were paid and closed before this market was
+    // created.
+    sql.push(" and (m.closed_slot is null or m.closed_slot > ")
+        .push_bind(created_slot)
         .push(")");
-    let after = list.key(query.cursor.as_deref())?;
-    page(db, sql, after, &list, query.limit).await
+    page(db, sql, &query.pager(("market positions", key))).await
 }
 
 async fn page(
     db: &mut PgConnection,
-    mut sql: QueryBuilder<'_, sqlx::Postgres>,
-    after: Option<String>,
-    list: &List,
-    limit: Limit,
+    sql: QueryBuilder<'_, Postgres>,
+    pager: &Pager,
 ) -> Result<Page<Position>, Problem> {
-    if let Some(after) = after {
-        sql.push(" and p.address > ").push_bind(after);
-    }
-    sql.push(" order by p.address limit ")
-        .push_bind(limit.rows());
-    let positions: Vec<Position> = sql.build_query_as().fetch_all(db).await?;
-    Ok(Page::new(positions, limit, list, |position| {
-        position.key.clone()
-    }))
+    let order = Order::ascending(&["m.address"]);
+    pager
+        .fetch(db, sql, order, |position: &Position| position.key.clone())
+        .await
 }

@@ -18,46 +18,49 @@ use crate::values::Key;
 
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// No answer takes longer: waiting for a slot, a connection and a statement together.
+/// Time limit of a request: the waits for its slot, its connection and its statements together.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Why a request has no answer. Its message is what the client reads.
+/// Why a request failed. The message is the `detail` that the client reads.
 #[derive(Debug, thiserror::Error)]
 pub enum Problem {
     #[error("{0}")]
     BadRequest(String),
-    #[error("the cursor cannot be read: begin again without `cursor`")]
+    #[error("cursor is invalid; start again without `cursor`")]
     BadCursor,
-    #[error("the cursor is of another list: use it with the path and the parameters that gave it")]
+    #[error(
+        "cursor belongs to another list; use it with the path and parameters that returned it, or \
+         start again without `cursor`"
+    )]
     CursorMismatch,
-    #[error("the mirror holds no {what} {key}; if it was made just now, ask with `min_slot`")]
-    NotFound { what: &'static str, key: String },
-    #[error("nothing is served at {0}: /api-docs lists what is")]
+    #[error("{kind} {key} is not in the mirror; if it was created just now, retry with `min_slot`")]
+    NotFound { kind: &'static str, key: String },
+    #[error("no route {0}; see /api-docs for all routes")]
     NoRoute(String),
-    #[error("{0} is not served here: /api-docs lists what is")]
-    Method(Method),
-    #[error("the mirror has reached slot {slot}, not {min_slot} yet: ask again")]
-    NotYet { min_slot: i64, slot: i64 },
-    #[error("the program would refuse it: {}", .0.message)]
-    Refused(&'static ErrorInfo),
-    #[error("the answer took too long: ask again, or for less")]
+    #[error("method {0} is not allowed on this route; see /api-docs for all routes")]
+    MethodNotAllowed(Method),
+    #[error("mirror is at slot {slot}, behind `min_slot` {min_slot}; retry")]
+    SlotNotReached { min_slot: i64, slot: i64 },
+    #[error("program would refuse the transaction: {}", .0.message)]
+    ProgramError(&'static ErrorInfo),
+    #[error("request timed out; retry, or request less")]
     Timeout,
-    #[error("the database cannot be reached or is not set up: ask again soon")]
+    #[error("database is unreachable or not migrated; retry in a few seconds")]
     Unavailable(#[source] sqlx::Error),
-    #[error("something went wrong here: tell us the request id")]
+    #[error("internal error; report it with the request id")]
     Internal(#[source] sqlx::Error),
 }
 
 impl Problem {
-    /// That the mirror holds no account of this type at `key`.
-    pub fn missing(what: &'static str, key: &Key) -> Self {
+    /// The mirror has no account of type `kind` at `key`.
+    pub fn not_found(kind: &'static str, key: &Key) -> Self {
         Self::NotFound {
-            what,
+            kind,
             key: key.as_str().to_owned(),
         }
     }
 
-    /// Status, the end of `type`, and title.
+    /// HTTP status, last segment of the problem's `type`, and title.
     fn kind(&self) -> (StatusCode, &'static str, &'static str) {
         match self {
             Self::BadRequest(_) => (StatusCode::BAD_REQUEST, "bad-request", "Bad request"),
@@ -69,17 +72,17 @@ impl Problem {
             ),
             Self::NotFound { .. } => (StatusCode::NOT_FOUND, "not-found", "Not found"),
             Self::NoRoute(_) => (StatusCode::NOT_FOUND, "no-such-route", "No such route"),
-            Self::Method(_) => (
+            Self::MethodNotAllowed(_) => (
                 StatusCode::METHOD_NOT_ALLOWED,
                 "method-not-allowed",
                 "Method not allowed",
             ),
-            Self::NotYet { .. } => (
+            Self::SlotNotReached { .. } => (
                 StatusCode::TOO_EARLY,
                 "slot-not-reached",
                 "Slot not reached",
             ),
-            Self::Refused(_) => (
+            Self::ProgramError(_) => (
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "program-error",
                 "Refused by the program",
@@ -98,7 +101,7 @@ impl Problem {
         }
     }
 
-    /// The end of the problem's `type`.
+    /// Last segment of the problem's `type`.
     pub fn code(&self) -> &'static str {
         self.kind().1
     }
@@ -106,11 +109,11 @@ impl Problem {
     fn body(&self, request_id: &str) -> ProblemBody {
         let (status, code, title) = self.kind();
         let slot = match self {
-            Self::NotYet { slot, .. } => Some(*slot),
+            Self::SlotNotReached { slot, .. } => Some(*slot),
             _ => None,
         };
         let program_error = match self {
-            Self::Refused(error) => Some(ProgramError {
+            Self::ProgramError(error) => Some(ProgramError {
                 number: error.code,
                 name: &error.name,
                 message: &error.message,
@@ -138,9 +141,9 @@ impl From<sqlx::Error> for Problem {
             .unwrap_or_default()
             .into_owned();
         match (&error, state.as_str()) {
-            // No schema, table, right or role: the migration has still to run.
+            // A schema, table, privilege or role is missing: the migrations have not run yet.
             (_, "3F000" | "42P01" | "42501" | "22023" | "42704") => Self::Unavailable(error),
-            // Connection lost, no room, server going down.
+            // Connection failure, insufficient resources, server shutdown.
             (_, state)
                 if ["08", "53", "57P"]
                     .iter()
@@ -148,10 +151,12 @@ impl From<sqlx::Error> for Problem {
             {
                 Self::Unavailable(error)
             }
+            // Statement timeout.
             (_, "57014") => Self::Timeout,
-            // A zero byte, or a number in a cursor that somebody made up.
+            // Data exception: a zero byte in a parameter, or a number in a forged cursor.
             (_, state) if state.starts_with("22") => Self::BadRequest(
-                "a parameter or the cursor holds what no database can read".to_owned(),
+                "a parameter or the cursor has a value that the database cannot read; correct it"
+                    .to_owned(),
             ),
             (Io(_) | Tls(_) | PoolTimedOut | PoolClosed, _) => Self::Unavailable(error),
             _ => Self::Internal(error),
@@ -159,39 +164,40 @@ impl From<sqlx::Error> for Problem {
     }
 }
 
-/// Why a request has no answer, by RFC 9457.
+/// Why a request failed, as a problem of RFC 9457.
 #[derive(Serialize, ToSchema)]
 pub struct ProblemBody {
-    /// What to tell problems apart by; it never changes.
+    /// Stable identifier of the kind of problem.
     #[serde(rename = "type")]
     #[schema(example = "/problems/not-found")]
     kind: String,
     title: &'static str,
+    /// HTTP status.
     status: u16,
-    /// What went wrong and what to do.
+    /// What went wrong, and what to do.
     detail: String,
-    /// Names the request in the logs.
+    /// Identifies the request in the server's logs.
     request_id: String,
-    /// With `slot-not-reached`: the slot that the mirror has reached.
+    /// Slot that the mirror has reached; only with `slot-not-reached`.
     #[serde(skip_serializing_if = "Option::is_none")]
     slot: Option<i64>,
-    /// With `program-error`: why the program would refuse.
+    /// Error that the program would return; only with `program-error`.
     #[serde(skip_serializing_if = "Option::is_none")]
     program_error: Option<ProgramError>,
 }
 
-/// An error of the program: docs/errors.md lists them.
+/// An error of the program. docs/errors.md lists all of them.
 #[derive(Serialize, ToSchema)]
 struct ProgramError {
-    /// What a failed transaction shows.
+    /// Error number, as in a failed transaction.
     number: u32,
     name: &'static str,
-    /// What is wrong and what to do.
+    /// What is wrong, and what to do.
     message: &'static str,
 }
 
 impl IntoResponse for Problem {
-    /// Leaves the body to [`complete`], which knows the request.
+    /// Leaves the body to [`write_body`], which knows the request's id.
     fn into_response(self) -> Response {
         let mut response = self.kind().0.into_response();
         response.extensions_mut().insert(Arc::new(self));
@@ -199,13 +205,18 @@ impl IntoResponse for Problem {
     }
 }
 
-/// Bounds the time of each request, writes problems out, and logs what is our own fault.
-pub async fn complete(request: Request, next: Next) -> Response {
-    let id = request_id(request.headers()).to_owned();
-    let mut response = match timeout(REQUEST_TIMEOUT, next.run(request)).await {
+/// Ends each request after [`REQUEST_TIMEOUT`].
+pub async fn limit_time(request: Request, next: Next) -> Response {
+    match timeout(REQUEST_TIMEOUT, next.run(request)).await {
         Ok(response) => response,
         Err(_) => Problem::Timeout.into_response(),
-    };
+    }
+}
+
+/// Writes the body of each problem, and logs server errors.
+pub async fn write_body(request: Request, next: Next) -> Response {
+    let id = request_id(request.headers()).to_owned();
+    let mut response = next.run(request).await;
     let Some(problem) = response.extensions_mut().remove::<Arc<Problem>>() else {
         return response;
     };
@@ -231,7 +242,7 @@ pub async fn complete(request: Request, next: Next) -> Response {
     response
 }
 
-/// The id that the request came with or was given.
+/// The request's id: the client's own, or the one that the server assigned.
 pub fn request_id(headers: &HeaderMap) -> &str {
     headers
         .get(REQUEST_ID)

@@ -1,4 +1,4 @@
-//! What a policy would cost: the program's own function on the accounts that the mirror has.
+//! Quotes: the price of a policy, computed by the program's own function from the mirrored accounts.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use driftshield_sdk::{
@@ -11,9 +11,10 @@ use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    AppState,
+    extract::{JsonRequest, MinSlot},
     problem::{Problem, ProblemBody},
-    read::{Asked, MinSlot, Reply},
+    reply::Reply,
+    state::AppState,
     values::{Key, Scaled, U64, ratio},
 };
 
@@ -21,72 +22,85 @@ pub fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(quote))
 }
 
-/// The policy to quote. Amounts are in base units of the vault's mint, drift in micro-units.
+/// Longest time after the mirror's latest block for which a quote is given.
+const MAX_LOOKAHEAD: TimeDelta = TimeDelta::days(1);
+
+/// Policy to quote. Amounts are in base units of the vault's mint, drift is in micro-units.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct QuoteRequest {
     vault: Key,
     model: Key,
     cover: U64,
-    /// Drift from which on it pays.
+    /// Drift from which the policy pays.
     trigger: U64,
-    /// Drift from which on it pays all of its cover: at least the trigger.
+    /// Drift from which the policy pays all of its cover; at least `trigger`.
     exhaustion: U64,
-    /// Windows in a row that the trigger has to hold for: 1 to 4.
+    /// Number of consecutive windows in which drift has to reach the trigger: 1 to 4.
     persistence: u8,
-    /// How many windows are covered: at least `persistence`.
+    /// Number of covered windows; at least `persistence`.
     windows: U64,
-    /// The first that begins at least the vault's `waiting_secs` after the purchase. The program
-    /// takes no other; without it the quote says which it is.
+    /// First covered window. The program accepts only the first window that begins at least the
+    /// vault's `waiting_secs` after the purchase; the quote is for that window if this is omitted.
     first_window: Option<U64>,
-    /// Who would buy: the program refuses who knows the model from inside, and the vault's manager.
+    /// Buyer. If given, the quote fails for buyers that the program refuses: the vault's manager,
+    /// and the model's owner and oracles.
     holder: Option<Key>,
-    /// When it would be bought (RFC 3339): at the time of the mirror's last block, as without it, or
-    /// up to a day later. What happens to the accounts until then isn't foreseen.
+    /// Time of the purchase (RFC 3339), from the time of the mirror's latest block, which is the
+    /// default, to one day later. The quote assumes that the accounts don't change until then.
     time: Option<DateTime<Utc>>,
 }
 
-/// What `buy_policy` charges on the accounts as they are at a slot. Amounts are in the vault's mint.
+/// Price of a policy, as `buy_policy` charges it if the accounts don't change. Amounts are in the
+/// vault's mint.
 #[derive(Serialize, ToSchema)]
 struct Quote {
-    /// The slot that the accounts are from.
+    /// Slot of the accounts that the quote was computed from.
     slot: i64,
-    /// When it would be bought: a premium is for the time from then on, and until then what others
-    /// paid streams to the vault.
+    /// Time of the purchase. The premium pays for the time from then on; premiums of other policies
+    /// stream to the vault until then.
     time: DateTime<Utc>,
     vault: String,
     model: String,
-    /// The model's version, to name in the purchase.
+    /// Version of the model, to pass to `buy_policy`.
     model_version: u32,
     mint: String,
+    /// Decimals of the mint.
     decimals: u8,
-    /// What the holder pays.
+    /// Premium that the holder pays.
     premium: Scaled,
-    /// The parts of it: the protocol's, the manager's, and what streams to the vault.
+    /// Protocol's part of the premium.
     protocol_part: Scaled,
+    /// Manager's part of the premium.
     manager_part: Scaled,
+    /// Part of the premium that streams to the vault.
     streamed_part: Scaled,
-    /// The first covered window, to name in the purchase.
+    /// First covered window, to pass to `buy_policy`.
     first_window: U64,
+    /// Last covered window.
     last_window: U64,
-    /// When the first covered window begins.
+    /// Start of the first covered window.
     covered_from: Option<DateTime<Utc>>,
-    /// When the last covered window ends.
+    /// End of the last covered window.
     covered_until: Option<DateTime<Utc>>,
-    /// The vault's capital.
+    /// Capital of the vault.
     assets: Scaled,
+    /// Locked capital before the purchase.
     locked_before: Scaled,
+    /// Locked capital after the purchase.
     locked_after: Scaled,
-    /// What is locked by the capital, to six places.
+    /// `locked_before` divided by `assets`, to six decimal places; null if there are no assets.
     #[schema(example = "0.25")]
     utilisation_before: Option<String>,
+    /// `locked_after` divided by `assets`, to six decimal places; null if there are no assets.
     utilisation_after: Option<String>,
 }
 
-/// What a policy would cost, by the program's own arithmetic on the accounts that the mirror has.
+/// Price of a policy, by the program's own arithmetic on the mirrored accounts.
 ///
-/// What the program would refuse is a problem of type `/problems/program-error`. The mirror sees
-/// neither what the holder's token account holds nor whether the mint changed since it was accepted.
+/// If the program would refuse the purchase, the answer is a problem of type
+/// `/problems/program-error`. The quote checks neither the balance of the holder's token account nor
+/// whether the mint has changed since it was registered.
 #[utoipa::path(
     post,
     path = "/insurance/quote",
@@ -98,60 +112,60 @@ struct Quote {
         (status = "default", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
-async fn quote(asked: Asked<QuoteRequest>) -> Result<Reply<Quote>, Problem> {
-    let Asked {
+async fn quote(request: JsonRequest<QuoteRequest>) -> Result<Reply<Quote>, Problem> {
+    let JsonRequest {
         body: request,
-        mut read,
-    } = asked;
-    let mirror = read
+        mut snapshot,
+    } = request;
+    let mirror = snapshot
         .mirror
         .and_then(|mirror| mirror.block_time.map(|time| (mirror.slot, time)));
-    // While the mirror is empty there is nothing to quote, and no time to quote it for.
+    // An empty mirror has neither accounts nor a time to quote for.
     let (slot, block_time) = mirror.ok_or(Problem::Unavailable(sqlx::Error::RowNotFound))?;
-    let time = time(request.time, block_time)?;
-    let accounts = Accounts::read(&mut read.tx, &request).await?;
+    let time = purchase_time(request.time, block_time)?;
+    let accounts = PurchaseAccounts::read(&mut snapshot.tx, &request).await?;
     let quote = accounts.quote(&request, time, slot)?;
-    Ok(read.reply(quote).await?.untagged())
+    Ok(snapshot.reply(quote).await?.untagged())
 }
 
-/// How far ahead of the mirror may be quoted.
-const AHEAD: TimeDelta = TimeDelta::days(1);
-
-/// The program sees the time of the block that a purchase lands in, which is later than the mirror's
-/// last one, but by how much nobody knows: who knows better says it.
-fn time(
-    wanted: Option<DateTime<Utc>>,
+/// Time to quote for: the requested one, or that of the mirror's latest block. The program uses the
+/// time of the block in which the purchase lands, which only the client can estimate.
+fn purchase_time(
+    requested: Option<DateTime<Utc>>,
     block_time: DateTime<Utc>,
 ) -> Result<DateTime<Utc>, Problem> {
-    let time = wanted.unwrap_or(block_time);
-    if (block_time..=block_time + AHEAD).contains(&time) {
+    let time = requested.unwrap_or(block_time);
+    let latest = block_time + MAX_LOOKAHEAD;
+    if (block_time..=latest).contains(&time) {
         Ok(time)
     } else {
         Err(Problem::BadRequest(format!(
-            "`time` is that of the mirror's last block, {}, or up to a day later",
-            block_time.to_rfc3339()
+            "`time` is {}; give a time from the mirror's latest block, {}, to one day later, {}",
+            time.to_rfc3339(),
+            block_time.to_rfc3339(),
+            latest.to_rfc3339(),
         )))
     }
 }
 
-/// What a purchase reads.
-struct Accounts {
+/// Accounts that a purchase reads.
+struct PurchaseAccounts {
     config: Box<Config>,
     collateral: Box<Collateral>,
     model: Box<Model>,
     vault: Box<Vault>,
-    /// `None` where the vault doesn't cover the model.
+    /// `None` if the vault does not list the model.
     exposure: Option<Box<Exposure>>,
 }
 
-impl Accounts {
+impl PurchaseAccounts {
     async fn read(db: &mut PgConnection, request: &QuoteRequest) -> Result<Self, Problem> {
         let (vault_key, model_key) = (request.vault.address(), request.model.address());
         let Some(Account::Vault(vault)) = account(db, &vault_key).await? else {
-            return Err(Problem::missing("vault", &request.vault));
+            return Err(Problem::not_found("vault", &request.vault));
         };
         let Some(Account::Model(model)) = account(db, &model_key).await? else {
-            return Err(Problem::missing("model", &request.model));
+            return Err(Problem::not_found("model", &request.model));
         };
         let exposure = match account(db, &address::exposure(&vault_key, &model_key)).await? {
             Some(Account::Exposure(exposure)) => Some(exposure),
@@ -159,7 +173,7 @@ impl Accounts {
         };
         let config = account(db, &address::config()).await?;
         let collateral = account(db, &address::collateral(&vault.mint)).await?;
-        // They are made before any vault is and never closed.
+        // Both are created before any vault, and never closed.
         let (Some(Account::Config(config)), Some(Account::Collateral(collateral))) =
             (config, collateral)
         else {
@@ -174,30 +188,17 @@ impl Accounts {
         })
     }
 
-    /// Asks what `buy_policy` asks, in its order.
+    /// Makes the checks of `buy_policy`, in the same order, and computes the price.
     fn quote(
         mut self,
         request: &QuoteRequest,
         time: DateTime<Utc>,
         slot: i64,
     ) -> Result<Quote, Problem> {
+        self.check_parties(request)?;
         let now = time.timestamp();
         let (model, vault) = (&*self.model, &mut *self.vault);
-        if model.bond_mint != vault.mint {
-            return Err(refused(error::code(DriftShieldError::ModelNotListed)));
-        }
-        self.config
-            .require_running(pause::POLICIES)
-            .map_err(refused)?;
-        self.collateral.require_enabled().map_err(refused)?;
-        if let Some(holder) = &request.holder {
-            vault
-                .require_outsider(&holder.address(), model)
-                .map_err(refused)?;
-        }
-        let exposure = self
-            .exposure
-            .ok_or_else(|| refused(error::code(DriftShieldError::ModelNotListed)))?;
+        let exposure = self.exposure.ok_or_else(not_listed)?;
         let first_window = request
             .first_window
             .map_or_else(|| first_window(vault, model, now), |U64(window)| window);
@@ -213,10 +214,10 @@ impl Accounts {
             auto_renew: false,
         };
         let quote =
-            driftshield_sdk::quote(vault, &exposure, model, &terms, now).map_err(refused)?;
+            driftshield_sdk::quote(vault, &exposure, model, &terms, now).map_err(program_error)?;
 
         let amount = |raw| Scaled::new(raw, vault.decimals);
-        let starts_at = model.window_start(first_window).map_err(refused)?;
+        let starts_at = model.window_start(first_window).map_err(program_error)?;
         Ok(Quote {
             slot,
             time,
@@ -240,9 +241,26 @@ impl Accounts {
             utilisation_after: ratio(quote.locked_after, vault.assets),
         })
     }
+
+    /// Makes the checks of `buy_policy` that do not depend on the terms of the policy.
+    fn check_parties(&self, request: &QuoteRequest) -> Result<(), Problem> {
+        if self.model.bond_mint != self.vault.mint {
+            return Err(not_listed());
+        }
+        self.config
+            .require_running(pause::POLICIES)
+            .map_err(program_error)?;
+        self.collateral.require_enabled().map_err(program_error)?;
+        if let Some(holder) = &request.holder {
+            self.vault
+                .require_outsider(&holder.address(), &self.model)
+                .map_err(program_error)?;
+        }
+        Ok(())
+    }
 }
 
-/// An account of the program as its bytes are on chain; `None` where there is none.
+/// Reads an account from its bytes on chain; `None` if there is no open account at the address.
 async fn account(db: &mut PgConnection, address: &Address) -> Result<Option<Account>, sqlx::Error> {
     let data: Option<Vec<u8>> = sqlx::query_scalar(
         "select data from chain.account where address = $1 and closed_slot is null",
@@ -255,14 +273,18 @@ async fn account(db: &mut PgConnection, address: &Address) -> Result<Option<Acco
         .map_err(|error| sqlx::Error::Decode(error.into()))
 }
 
-/// Why the program refuses, by its error's number.
-fn refused(number: impl Into<u64>) -> Problem {
+fn not_listed() -> Problem {
+    program_error(error::code(DriftShieldError::ModelNotListed))
+}
+
+/// The problem for an error number of the program.
+fn program_error(number: impl Into<u64>) -> Problem {
     let number = number.into();
     let known = u32::try_from(number).ok().and_then(error::by_code);
     match known {
-        Some(error) => Problem::Refused(error),
+        Some(error) => Problem::ProgramError(error),
         None => Problem::Internal(sqlx::Error::Decode(
-            format!("the program gives error {number}, which its IDL has not").into(),
+            format!("program error {number} is not in the IDL").into(),
         )),
     }
 }
@@ -276,37 +298,40 @@ mod tests {
     }
 
     #[test]
-    fn a_quote_is_of_the_last_block_or_a_day_later_at_most() {
-        let day = AHEAD.num_seconds();
-        assert_eq!(time(None, at(7)).unwrap(), at(7));
-        assert_eq!(time(Some(at(7)), at(7)).unwrap(), at(7));
-        assert_eq!(time(Some(at(7 + day)), at(7)).unwrap(), at(7 + day));
-        for wanted in [at(6), at(8 + day)] {
-            let refused = time(Some(wanted), at(7));
-            assert!(matches!(refused, Err(Problem::BadRequest(_))));
+    fn a_quote_is_for_the_latest_block_or_at_most_a_day_later() {
+        let day = MAX_LOOKAHEAD.num_seconds();
+        assert_eq!(purchase_time(None, at(7)).unwrap(), at(7));
+        assert_eq!(purchase_time(Some(at(7)), at(7)).unwrap(), at(7));
+        assert_eq!(
+            purchase_time(Some(at(7 + day)), at(7)).unwrap(),
+            at(7 + day)
+        );
+        for requested in [at(6), at(8 + day)] {
+            let time = purchase_time(Some(requested), at(7));
+            assert!(matches!(time, Err(Problem::BadRequest(_))));
         }
     }
 
     #[test]
-    fn a_refusal_has_the_name_of_the_programs_error() {
-        let refused = refused(error::code(DriftShieldError::ExposureFull));
-        let Problem::Refused(error) = refused else {
-            panic!("{refused:?}");
+    fn a_program_error_has_its_name_in_the_program() {
+        let problem = program_error(error::code(DriftShieldError::ExposureFull));
+        let Problem::ProgramError(error) = problem else {
+            panic!("{problem:?}");
         };
         assert_eq!(error.name, "ExposureFull");
-        assert!(matches!(super::refused(1_u32), Problem::Internal(_)));
+        assert!(matches!(program_error(1_u32), Problem::Internal(_)));
     }
 
     #[test]
-    fn numbers_of_64_bits_are_asked_for_as_strings() {
+    fn numbers_of_64_bits_are_strings_in_a_request() {
         let key = driftshield_sdk::ID.to_string();
-        let asked = |cover: &str| {
+        let request = |cover: &str| {
             serde_json::from_str::<QuoteRequest>(&format!(
                 r#"{{"vault":"{key}","model":"{key}","cover":{cover},"trigger":"200000",
                     "exhaustion":"400000","persistence":1,"windows":"3"}}"#
             ))
         };
-        assert_eq!(asked("\"1500000\"").unwrap().cover, U64(1_500_000));
-        assert!(asked("1500000").is_err());
+        assert_eq!(request("\"1500000\"").unwrap().cover, U64(1_500_000));
+        assert!(request("1500000").is_err());
     }
 }

@@ -1,4 +1,4 @@
-//! Receipts: what was counted in one window of a model, and the drift that follows.
+//! Receipts: the row counts of one window of a model, and the drift computed from them.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -7,76 +7,85 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    AppState,
-    page::{self, Limit, List, Page},
+    columns::{Columns, none_if_zeros},
+    extract::{InPath, MinSlot},
+    mirror::Snapshot,
+    page::{ListQuery, Order, Page},
     problem::{Problem, ProblemBody},
-    read::{InPath, MinSlot, Read, Reply},
-    values::{Columns, Key, Scaled, U64, unless_zeros},
+    reply::Reply,
+    sql::push_equals,
+    state::AppState,
+    values::{Key, Scaled, U64},
 };
 
 pub fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(one))
 }
 
-/// The measurement of one window. Amounts are in the model's bond mint.
+/// Measurement of one window. Amounts are in the model's bond mint.
 #[derive(Serialize, ToSchema)]
 pub struct Receipt {
+    /// Address of the receipt's account.
     pub key: String,
     pub model: String,
     pub window: U64,
     pub window_start: Option<DateTime<Utc>>,
     pub window_end: Option<DateTime<Utc>>,
-    /// The model's version when the receipt was made.
+    /// Version of the model when the receipt was created.
     pub version: i64,
     /// `collecting`, `proposed`, `challenged`, `final` or `void`.
     #[schema(example = "final")]
     pub state: String,
-    /// When the state began.
+    /// Time at which the receipt entered its state.
     pub since: Option<DateTime<Utc>>,
-    /// The median of the submissions, or the ruling's value; null where the receipt is void.
+    /// Median of the submissions, or value of the ruling; null if the receipt is void.
     pub value: Option<Scaled>,
-    /// One an oracle that has submitted, in the model's order.
+    /// Submissions, in the model's order of oracles.
     pub submissions: Vec<Submission>,
-    /// Who put up a bond against the value; null where nobody did.
+    /// Key that challenged the value with a bond; null if nobody did.
     pub challenger: Option<String>,
-    /// What the challenger can collect.
+    /// Amount that the challenger can collect.
     pub challenger_credit: Scaled,
-    /// What the treasury can collect.
+    /// Amount that the treasury can collect.
     pub treasury_credit: Scaled,
-    /// Paid the rent.
+    /// Key that paid the rent.
     pub payer: String,
-    /// Number of events that spoke of it.
+    /// Number of events that reference the receipt.
     pub event_count: U64,
-    /// Whether the account is gone from the chain: this is how it was last seen.
+    /// Whether the account is closed on chain. If so, the other fields are from before the closure.
     pub closed: bool,
     pub closed_slot: Option<i64>,
-    /// The slot that this state is from.
+    /// Slot of this state.
     pub slot: i64,
 }
 
-/// What one oracle counted.
+/// Submission of one oracle.
 #[derive(Serialize, ToSchema)]
 pub struct Submission {
-    /// Position of the oracle in the model of the receipt's version.
+    /// Index of the oracle in the model, as of the receipt's version.
     pub index: u8,
-    /// The drift that the program computed from the counts.
+    /// Drift that the program computed from the counts.
     pub value: Scaled,
-    /// Rows counted.
+    /// Number of rows counted.
     pub samples: U64,
-    /// SHA-256 of the evidence document; null where there is none.
+    /// SHA-256 of the evidence document; null if there is none.
     pub evidence_hash: Option<String>,
-    /// What the oracle told. Null in lists, and where the history doesn't reach back so far.
-    pub told: Option<Told>,
+    /// Event of the submission; null in lists, and if it is older than the mirror's history.
+    #[serde(rename = "told")]
+    pub event: Option<SubmissionEvent>,
 }
 
-/// Of an event `ReceiptSubmitted`.
+/// Fields of an event `ReceiptSubmitted`.
 #[derive(Serialize, ToSchema)]
-pub struct Told {
+#[schema(as = Told)]
+pub struct SubmissionEvent {
     pub oracle: String,
-    /// Rows by bin.
+    /// Row counts by bin.
     pub counts: Vec<i64>,
     pub evidence_uri: String,
+    /// Signature of the transaction.
     pub signature: String,
+    /// Sequence number of the event.
     pub seq: i64,
     pub slot: i64,
     pub time: Option<DateTime<Utc>>,
@@ -99,12 +108,12 @@ impl FromRow<'_, PgRow> for Receipt {
             value: (state != "void").then_some(value),
             state,
             submissions: submissions(&receipt)?,
-            challenger: unless_zeros(receipt.get("challenger")?),
+            challenger: none_if_zeros(receipt.get("challenger")?),
             challenger_credit: receipt.amount("challenger_credit")?,
             treasury_credit: receipt.amount("treasury_credit")?,
             payer: receipt.get("payer")?,
             event_count: receipt.get("seq")?,
-            closed: receipt.closed()?,
+            closed: receipt.is_closed()?,
             closed_slot: receipt.get("closed_slot")?,
             slot: receipt.get("slot")?,
         })
@@ -124,8 +133,8 @@ fn submissions(receipt: &Columns) -> Result<Vec<Submission>, sqlx::Error> {
             index,
             value: Scaled::drift(value),
             samples,
-            evidence_hash: hash.bytes().any(|digit| digit != b'0').then_some(hash),
-            told: None,
+            evidence_hash: none_if_zeros(hash),
+            event: None,
         })
         .collect())
 }
@@ -138,22 +147,15 @@ const SELECT: &str = "select r.*, m.genesis, m.window_secs, c.decimals
 
 #[derive(Deserialize, Serialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-pub struct ListQuery {
+pub struct ReceiptFilter {
     #[param(inline)]
-    state: Option<State>,
-    /// Where the last page ended.
-    #[serde(serialize_with = "page::unnamed")]
-    cursor: Option<String>,
-    #[serde(serialize_with = "page::unnamed", default)]
-    #[param(value_type = Option<Limit>)]
-    limit: Limit,
+    state: Option<ReceiptState>,
 }
 
 #[derive(Clone, Copy, Deserialize, Serialize, ToSchema, sqlx::Type)]
 #[serde(rename_all = "snake_case")]
 #[sqlx(type_name = "text", rename_all = "snake_case")]
-enum State {
+enum ReceiptState {
     Collecting,
     Proposed,
     Challenged,
@@ -161,57 +163,50 @@ enum State {
     Void,
 }
 
-/// The receipts of `model`, the latest window first.
+/// Receipts of `model`, latest window first.
 pub async fn of_model(
     db: &mut PgConnection,
     model: &Key,
-    query: &ListQuery,
+    query: &ListQuery<ReceiptFilter>,
 ) -> Result<Page<Receipt>, Problem> {
-    let list = List::new("receipts", &(model, query));
     let mut sql = QueryBuilder::new(SELECT);
     sql.push("r.model = ").push_bind(model.as_str());
-    if let Some(state) = query.state {
-        sql.push(" and r.state = ").push_bind(state);
-    }
-    if let Some(window) = list.key::<u64>(query.cursor.as_deref())? {
-        sql.push(" and r.\"window\" < ").push_bind(U64(window));
-    }
-    sql.push(" order by r.\"window\" desc limit ")
-        .push_bind(query.limit.rows());
-    let receipts: Vec<Receipt> = sql.build_query_as().fetch_all(db).await?;
-    Ok(Page::new(receipts, query.limit, &list, |receipt| {
-        receipt.window.0
-    }))
+    push_equals(&mut sql, "r.state", query.filter.state);
+    let order = Order::descending(&["r.\"window\""]);
+    let pager = query.pager(("receipts", model));
+    pager
+        .fetch(db, sql, order, |receipt: &Receipt| receipt.window)
+        .await
 }
 
-/// One receipt, with what each oracle told.
+/// The receipt at an address, with the event of each submission.
 #[utoipa::path(
     get,
     path = "/receipts/{receipt}",
     tag = "receipts",
-    params(("receipt" = Key, Path, description = "Its address"), MinSlot),
+    params(("receipt" = Key, Path, description = "Address of the receipt"), MinSlot),
     responses(
         (status = 200, body = Receipt),
         (status = "default", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
-async fn one(InPath(key): InPath<Key>, mut read: Read) -> Result<Reply<Receipt>, Problem> {
+async fn one(InPath(key): InPath<Key>, mut snapshot: Snapshot) -> Result<Reply<Receipt>, Problem> {
     let mut receipt: Receipt = sqlx::query_as(&format!("{SELECT} r.address = $1"))
         .bind(key.as_str())
-        .fetch_optional(&mut *read.tx)
+        .fetch_optional(&mut *snapshot.tx)
         .await?
-        .ok_or_else(|| Problem::missing("receipt", &key))?;
-    for (index, told) in told(&mut read.tx, &key).await? {
-        let of_oracle = |submission: &&mut Submission| submission.index == index;
-        if let Some(submission) = receipt.submissions.iter_mut().find(of_oracle) {
-            submission.told = Some(told);
+        .ok_or_else(|| Problem::not_found("receipt", &key))?;
+    for (index, event) in submission_events(&mut snapshot.tx, &key).await? {
+        let is_of_oracle = |submission: &&mut Submission| submission.index == index;
+        if let Some(submission) = receipt.submissions.iter_mut().find(is_of_oracle) {
+            submission.event = Some(event);
         }
     }
-    read.reply(receipt).await
+    snapshot.reply(receipt).await
 }
 
 #[derive(FromRow)]
-struct Submitted {
+struct SubmissionRow {
     seq: i64,
     slot: i64,
     block_time: Option<DateTime<Utc>>,
@@ -222,9 +217,12 @@ struct Submitted {
     submitted: i32,
 }
 
-/// What oracles told of a receipt, by the index of the oracle.
-async fn told(db: &mut PgConnection, receipt: &Key) -> Result<Vec<(u8, Told)>, sqlx::Error> {
-    let submitted: Vec<Submitted> = sqlx::query_as(
+/// Reads the events of a receipt's submissions, each with the index of its oracle.
+async fn submission_events(
+    db: &mut PgConnection,
+    receipt: &Key,
+) -> Result<Vec<(u8, SubmissionEvent)>, sqlx::Error> {
+    let rows: Vec<SubmissionRow> = sqlx::query_as(
         "select e.seq, e.slot, e.block_time, e.signature, e.body->>'oracle' as oracle,
                 array(select jsonb_array_elements_text(e.body->'counts')::bigint) as counts,
                 e.body->>'evidence_uri' as evidence_uri, (e.body->>'submitted')::int as submitted
@@ -235,23 +233,24 @@ async fn told(db: &mut PgConnection, receipt: &Key) -> Result<Vec<(u8, Told)>, s
     .bind(receipt.as_str())
     .fetch_all(db)
     .await?;
-    // An event has all bits so far: the oracle's own is the one that it adds.
-    let mut before = 0;
-    Ok(submitted
+    // `submitted` is the bit set of all oracles so far: the oracle of an event is the bit that the
+    // event adds.
+    let mut submitted_before = 0;
+    Ok(rows
         .into_iter()
-        .filter_map(|event| {
-            let added = event.submitted & !std::mem::replace(&mut before, event.submitted);
+        .filter_map(|row| {
+            let added = row.submitted & !std::mem::replace(&mut submitted_before, row.submitted);
             let index = u8::try_from(added.trailing_zeros()).ok()?;
             (added.count_ones() == 1).then_some((
                 index,
-                Told {
-                    oracle: event.oracle,
-                    counts: event.counts,
-                    evidence_uri: event.evidence_uri,
-                    signature: event.signature,
-                    seq: event.seq,
-                    slot: event.slot,
-                    time: event.block_time,
+                SubmissionEvent {
+                    oracle: row.oracle,
+                    counts: row.counts,
+                    evidence_uri: row.evidence_uri,
+                    signature: row.signature,
+                    seq: row.seq,
+                    slot: row.slot,
+                    time: row.block_time,
                 },
             ))
         })

@@ -1,21 +1,30 @@
-//! Vaults: the capital behind policies, at what price it is lent, and what it earned.
+//! Vaults: the capital that backs policies, its price, and the models that it covers.
+
+mod capital;
+mod exposures;
+mod terms;
 
 use chrono::{DateTime, Utc};
-use driftshield_sdk::math;
 use serde::{Deserialize, Serialize};
 use sqlx::{FromRow, PgConnection, QueryBuilder, postgres::PgRow};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    AppState,
-    events::HistoryQuery,
-    models::LIFE,
-    page::{self, Limit, List, Order, Page},
+    columns::Columns,
+    extract::{ExpensiveQueryPermit, InPath, MinSlot},
+    mirror::Snapshot,
+    page::{ChosenKey, ListQuery, Page},
     problem::{Problem, ProblemBody},
-    read::{InPath, InQuery, MinSlot, Read, Reply, Turn},
-    values::{Columns, Key, Scaled, U64, from_text, ratio, scaled},
+    reply::Reply,
+    sql::{CREATED_SEQ, IS_CLOSED, JOIN_CREATION, push_equals},
+    state::AppState,
+    values::{Key, U64},
 };
+
+use capital::{Capital, CapitalPoint};
+use exposures::Exposure;
+use terms::VaultTerms;
 
 pub fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
@@ -25,191 +34,73 @@ pub fn router() -> OpenApiRouter<AppState> {
         .routes(routes!(exposures))
 }
 
-/// Capital that backs policies. Amounts are in its mint; its money is as of `accrued_at`.
+/// Vault: capital that backs policies. Amounts are in its mint; its money is as of `accrued_at`.
 #[derive(Serialize, ToSchema)]
 pub struct Vault {
+    /// Address of the vault's account.
     pub key: String,
     pub manager: String,
-    /// Number that the manager gave it.
+    /// Number chosen by the manager.
     pub id: U64,
     pub mint: String,
+    /// Decimals of the mint.
     pub decimals: u8,
-    /// Holds capital, premiums and credits.
+    /// Token account that holds capital, premiums and credits.
     pub tokens: String,
     pub share_mint: String,
-    /// Holds the shares that are asked back.
+    /// Token account that holds the shares of requested withdrawals.
     pub escrow: String,
     #[serde(flatten)]
     pub capital: Capital,
-    /// Until when premium has streamed to it: after that it streams on, second by second.
+    /// Time up to which premiums have streamed into the vault's money. They keep streaming, second
+    /// by second.
     pub accrued_at: Option<DateTime<Utc>>,
-    pub terms: Terms,
-    /// In force from `terms_at` on, also where `terms` doesn't show it yet; null where none are
-    /// announced.
-    pub next_terms: Option<Terms>,
+    pub terms: VaultTerms,
+    /// Announced terms, in force from `terms_at` on; null if there are none. After `terms_at` they
+    /// apply even if `terms` does not show them yet.
+    pub next_terms: Option<VaultTerms>,
     pub terms_at: Option<DateTime<Utc>>,
-    /// How long shares that are asked back stay in escrow.
+    /// Time for which the shares of a requested withdrawal stay in escrow.
     pub cooldown_secs: i64,
-    /// How long before its first covered window a policy is bought at least.
+    /// Minimum time between the purchase of a policy and its first covered window.
     pub waiting_secs: i64,
-    /// How long a policy can be claimed after its last receipt.
+    /// Time for which a policy can be claimed after its last receipt.
     pub claim_grace_secs: i64,
-    /// Premium streams to the end of one of these.
+    /// Length of a bucket. A premium streams until the end of a bucket.
     pub bucket_secs: i64,
-    /// The protocol's part of a premium.
+    /// Protocol's part of a premium.
     pub protocol_fee_bps: i32,
-    /// The manager's part of a premium.
+    /// Manager's part of a premium.
     pub manager_fee_bps: i32,
-    /// Open policies.
+    /// Number of open policies.
     pub policies: U64,
-    /// Models that are listed.
+    /// Number of listed models.
     pub exposures: U64,
-    /// Open withdraw requests.
+    /// Number of open withdraw requests.
     pub requests: U64,
-    /// How often its manager has listed a model, or changed on what terms: a deposit names it.
+    /// Number of times that the manager has listed a model or changed a listing, to pass to
+    /// `deposit`.
     pub listings: i64,
-    /// Number of events that spoke of it.
+    /// Number of events that reference the vault.
     pub event_count: U64,
     pub created_at: Option<DateTime<Utc>>,
-    /// Null where the history doesn't reach back so far.
+    /// Slot of creation; null if it is older than the mirror's history.
     pub created_slot: Option<i64>,
-    /// Whether the account is gone from the chain.
+    /// Whether the account is closed on chain.
     pub closed: bool,
     pub closed_slot: Option<i64>,
-    /// The slot that this state is from.
+    /// Slot of this state.
     pub slot: i64,
+    /// Value that the list is sorted by, in decimal digits.
     #[serde(skip)]
     sort_key: String,
-}
-
-/// The money of a vault. Shares have three decimals more than the mint.
-#[derive(Serialize, ToSchema)]
-pub struct Capital {
-    /// Earned capital: what the shares are worth together.
-    pub assets: Scaled,
-    /// Cover of open policies, less what they were paid.
-    pub locked: Scaled,
-    /// `locked` by `assets`, to six places; null where there are no assets.
-    #[schema(example = "0.25")]
-    pub utilisation: Option<String>,
-    /// Premium that has not streamed yet.
-    pub unearned: Scaled,
-    pub shares: Scaled,
-    /// Shares that are asked back.
-    pub escrowed: Scaled,
-    /// Tokens for a share, to nine places.
-    #[schema(example = "1.023")]
-    pub share_price: String,
-    /// Not collected yet.
-    pub protocol_credit: Scaled,
-    pub manager_credit: Scaled,
-}
-
-impl Capital {
-    /// Of a row, whose amounts `amount` gives by name.
-    fn of(
-        row: &Columns,
-        amount: impl Fn(&str) -> Result<U64, sqlx::Error>,
-    ) -> Result<Self, sqlx::Error> {
-        let tokens = |name| amount(name).map(|U64(raw)| Scaled::new(raw, row.decimals));
-        let shares = |name| amount(name).map(|raw| self::shares(raw, row.decimals));
-        let (assets, locked) = (tokens("assets")?, tokens("locked")?);
-        let all_shares = shares("shares")?;
-        Ok(Self {
-            utilisation: ratio(locked.raw.0, assets.raw.0),
-            share_price: share_price(assets.raw.0, all_shares.raw.0),
-            assets,
-            locked,
-            unearned: tokens("unearned")?,
-            shares: all_shares,
-            escrowed: shares("escrowed")?,
-            protocol_credit: tokens("protocol_credit")?,
-            manager_credit: tokens("manager_credit")?,
-        })
-    }
-}
-
-/// Shares of a vault whose mint has `decimals`.
-pub fn shares(U64(raw): U64, decimals: u8) -> Scaled {
-    Scaled::new(raw, decimals.saturating_add(math::SHARE_DECIMALS))
-}
-
-/// What the program takes a whole share for, in whole tokens.
-fn share_price(assets: u64, shares: u64) -> String {
-    const PLACES: u8 = 9;
-    let unit = 10_u128.pow((math::SHARE_DECIMALS + PLACES).into());
-    let assets = u128::from(assets) + u128::from(math::VIRTUAL_ASSETS);
-    let shares = u128::from(shares) + u128::from(math::VIRTUAL_SHARES);
-    scaled(assets * unit / shares, PLACES) // below 2¹⁰⁵
-}
-
-/// How a vault prices cover, and how much of it it sells. Rates are annual.
-#[derive(Serialize, ToSchema)]
-#[schema(as = VaultTerms)]
-pub struct Terms {
-    pub min_cover: Scaled,
-    pub max_cover: Scaled,
-    /// From a purchase to the end of the last window.
-    pub min_duration_secs: i64,
-    pub max_duration_secs: i64,
-    /// Charged whatever the utilisation and the drift.
-    pub base_bps: u16,
-    /// Charged at the kink; in proportion below it.
-    pub slope1_bps: u16,
-    /// Charged beside `slope1_bps` at full utilisation; in proportion above the kink.
-    pub slope2_bps: u16,
-    /// Utilisation at which the slope changes.
-    pub kink_bps: u16,
-    /// Charged where the model has drifted to the trigger; in proportion below it.
-    pub risk_slope_bps: u16,
-    /// How much of the capital may be locked.
-    pub max_utilisation_bps: u16,
-    /// Part of what a cancelled policy would get back that it doesn't.
-    pub cancel_fee_bps: u16,
-}
-
-/// As the mirror holds them.
-#[derive(Deserialize)]
-struct MirroredTerms {
-    min_cover: U64,
-    max_cover: U64,
-    #[serde(deserialize_with = "from_text")]
-    min_duration_secs: i64,
-    #[serde(deserialize_with = "from_text")]
-    max_duration_secs: i64,
-    base_bps: u16,
-    slope1_bps: u16,
-    slope2_bps: u16,
-    kink_bps: u16,
-    risk_slope_bps: u16,
-    max_utilisation_bps: u16,
-    cancel_fee_bps: u16,
-}
-
-impl Terms {
-    fn of(row: &Columns, name: &str) -> Result<Self, sqlx::Error> {
-        let terms: MirroredTerms = row.nested(name)?;
-        Ok(Self {
-            min_cover: Scaled::new(terms.min_cover.0, row.decimals),
-            max_cover: Scaled::new(terms.max_cover.0, row.decimals),
-            min_duration_secs: terms.min_duration_secs,
-            max_duration_secs: terms.max_duration_secs,
-            base_bps: terms.base_bps,
-            slope1_bps: terms.slope1_bps,
-            slope2_bps: terms.slope2_bps,
-            kink_bps: terms.kink_bps,
-            risk_slope_bps: terms.risk_slope_bps,
-            max_utilisation_bps: terms.max_utilisation_bps,
-            cancel_fee_bps: terms.cancel_fee_bps,
-        })
-    }
 }
 
 impl FromRow<'_, PgRow> for Vault {
     fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
         let vault = Columns::new(row)?;
         let terms_at: i64 = vault.get("terms_at")?;
-        let is_announced = terms_at != 0;
+        let has_next_terms = terms_at != 0;
         Ok(Self {
             key: vault.get("address")?,
             manager: vault.get("manager")?,
@@ -219,13 +110,13 @@ impl FromRow<'_, PgRow> for Vault {
             tokens: vault.get("tokens")?,
             share_mint: vault.get("share_mint")?,
             escrow: vault.get("escrow")?,
-            capital: Capital::of(&vault, |name| vault.left(name))?,
+            capital: Capital::from_columns(&vault, |name| vault.u64_unless_closed(name))?,
             accrued_at: vault.time("accrued_at")?,
-            terms: Terms::of(&vault, "terms")?,
-            next_terms: is_announced
-                .then(|| Terms::of(&vault, "next_terms"))
+            terms: VaultTerms::from_column(&vault, "terms")?,
+            next_terms: has_next_terms
+                .then(|| VaultTerms::from_column(&vault, "next_terms"))
                 .transpose()?,
-            terms_at: is_announced
+            terms_at: has_next_terms
                 .then(|| vault.time("terms_at"))
                 .transpose()?
                 .flatten(),
@@ -235,14 +126,14 @@ impl FromRow<'_, PgRow> for Vault {
             bucket_secs: vault.get("bucket_secs")?,
             protocol_fee_bps: vault.get("protocol_fee_bps")?,
             manager_fee_bps: vault.get("manager_fee_bps")?,
-            policies: vault.left("policies")?,
-            exposures: vault.left("exposures")?,
-            requests: vault.left("requests")?,
+            policies: vault.u64_unless_closed("policies")?,
+            exposures: vault.u64_unless_closed("exposures")?,
+            requests: vault.u64_unless_closed("requests")?,
             listings: vault.get("listings")?,
             event_count: vault.get("seq")?,
             created_at: vault.time("created_at")?,
             created_slot: vault.get("created_slot")?,
-            closed: vault.closed()?,
+            closed: vault.is_closed()?,
             closed_slot: vault.get("closed_slot")?,
             slot: vault.get("slot")?,
             sort_key: vault.get("sort_text")?,
@@ -250,95 +141,87 @@ impl FromRow<'_, PgRow> for Vault {
     }
 }
 
-/// Vaults as `m`.
+/// Query for vaults as `m`.
 fn select(sort_key: &str) -> String {
     format!(
         "select m.*, m.sort_key::text as sort_text from (
-           select m.*, coalesce(life.seq, 0) as created_seq, life.slot as created_slot,
+           select m.*, {CREATED_SEQ} as created_seq, creation.slot as created_slot,
                   ({sort_key})::numeric as sort_key
-           from chain.vault m {LIFE}
+           from chain.vault m {JOIN_CREATION}
          ) m where true"
     )
 }
 
-const NEWEST: &str = "coalesce(life.seq, 0)";
-
-/// The capital by the time of an event, in whole tokens. Where the history doesn't tell it, as it
-/// is now.
+/// SQL expression for the capital of a vault as of the event `as_of`, in whole tokens. If the
+/// history has no capital up to then and does not reach back to the vault's creation, this is the
+/// current capital.
 fn assets(as_of: i64) -> String {
     format!(
         "coalesce(
            (select h.assets from chain.capital h
             where h.vault = m.address and h.seq <= {as_of}
             order by h.seq desc limit 1),
-           case when life.seq is null then m.assets else 0 end
+           case when creation.seq is null then m.assets else 0 end
          ) / power(10::numeric, m.decimals)"
     )
 }
 
 #[derive(Deserialize, Serialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-struct ListQuery {
+struct VaultFilter {
     manager: Option<Key>,
-    /// Only those that list this model.
+    /// Only vaults that list this model.
     model: Option<Key>,
     mint: Option<Key>,
-    /// Whether they are gone from the chain.
+    /// Only vaults that are closed on chain (true), or only open ones (false).
     closed: Option<bool>,
     #[serde(default)]
-    #[param(inline, value_type = Option<Sort>)]
-    sort: Sort,
-    /// Where the last page ended.
-    #[serde(serialize_with = "page::unnamed")]
-    cursor: Option<String>,
-    #[serde(serialize_with = "page::unnamed", default)]
-    #[param(value_type = Option<Limit>)]
-    limit: Limit,
+    #[param(inline, value_type = Option<VaultSort>)]
+    sort: VaultSort,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-#[schema(as = VaultSort)]
-enum Sort {
-    /// The newest first.
+enum VaultSort {
+    /// Newest first.
     #[default]
     Newest,
-    /// Most capital first, as of the first page's `seq`: a deposit between two pages moves nothing.
+    /// Most capital first, as of the `seq` of the first page: deposits between two pages do not
+    /// change the order.
     Assets,
 }
 
-/// Vaults. Rows are as they are now; sorted by capital, their order is that of the first page.
+/// Vaults in their current state. With `sort=assets`, the order of all pages is that of the first
+/// page.
 #[utoipa::path(
     get,
     path = "/insurance/vaults",
     tag = "insurance",
-    params(ListQuery, MinSlot),
+    params(ListQuery<VaultFilter>, MinSlot),
     responses(
         (status = 200, body = Page<Vault>),
         (status = "default", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
 async fn list(
-    InQuery(query): InQuery<ListQuery>,
-    _turn: Turn,
-    mut read: Read,
+    query: ListQuery<VaultFilter>,
+    _permit: ExpensiveQueryPermit,
+    mut snapshot: Snapshot,
 ) -> Result<Reply<Page<Vault>>, Problem> {
-    let list = List::new("vaults", &query);
-    // With the event as of which the list is sorted.
-    let end: Option<(page::End, i64)> = list.key(query.cursor.as_deref())?;
-    let as_of = end.as_ref().map_or(read.seq(), |(_, as_of)| *as_of);
-    let mut sql = QueryBuilder::new(match query.sort {
-        Sort::Newest => select(NEWEST),
-        Sort::Assets => select(&assets(as_of)),
+    let filter = &query.filter;
+    let pager = query.pager("vaults");
+    let after: Option<ChosenKey> = pager.after()?;
+    let as_of = after.map_or(snapshot.seq(), |after| after.as_of);
+    let mut sql = QueryBuilder::new(match filter.sort {
+        VaultSort::Newest => select(CREATED_SEQ),
+        VaultSort::Assets => select(&assets(as_of)),
     });
-    if query.sort == Sort::Assets {
+    if filter.sort == VaultSort::Assets {
         sql.push(" and m.created_seq <= ").push_bind(as_of);
     }
-    if let Some(manager) = &query.manager {
-        sql.push(" and m.manager = ").push_bind(manager.as_str());
-    }
-    if let Some(model) = &query.model {
+    let manager = filter.manager.as_ref().map(Key::as_str);
+    push_equals(&mut sql, "m.manager", manager);
+    if let Some(model) = &filter.model {
         sql.push(
             " and exists (select from chain.exposure x
                 where x.vault = m.address and x.closed_slot is null and x.model = ",
@@ -346,29 +229,26 @@ async fn list(
         .push_bind(model.as_str())
         .push(")");
     }
-    if let Some(mint) = &query.mint {
-        sql.push(" and m.mint = ").push_bind(mint.as_str());
-    }
-    if let Some(closed) = query.closed {
-        sql.push(" and (m.closed_slot is not null) = ")
-            .push_bind(closed);
-    }
-    page::push_after(
-        &mut sql,
-        end.map(|(end, _)| end),
-        Order::Descending,
-        query.limit,
-    );
-    let vaults: Vec<Vault> = sql.build_query_as().fetch_all(&mut *read.tx).await?;
-    let page = Page::new(vaults, query.limit, &list, |vault| {
-        ((vault.sort_key.clone(), vault.key.clone()), as_of)
-    });
-    read.reply(page).await
+    push_equals(&mut sql, "m.mint", filter.mint.as_ref().map(Key::as_str));
+    push_equals(&mut sql, IS_CLOSED, filter.closed);
+    let page = pager
+        .fetch(
+            &mut snapshot.tx,
+            sql,
+            ChosenKey::DESCENDING,
+            |vault: &Vault| ChosenKey {
+                value: vault.sort_key.clone(),
+                address: vault.key.clone(),
+                as_of,
+            },
+        )
+        .await?;
+    snapshot.reply(page).await
 }
 
-/// The vault at an address.
+/// Reads the vault at an address.
 pub async fn find(db: &mut PgConnection, key: &Key) -> Result<Option<Vault>, sqlx::Error> {
-    sqlx::query_as(&format!("{} and m.address = $1", select(NEWEST)))
+    sqlx::query_as(&format!("{} and m.address = $1", select(CREATED_SEQ)))
         .bind(key.as_str())
         .fetch_optional(db)
         .await
@@ -377,138 +257,52 @@ pub async fn find(db: &mut PgConnection, key: &Key) -> Result<Option<Vault>, sql
 async fn require(db: &mut PgConnection, key: &Key) -> Result<Vault, Problem> {
     find(db, key)
         .await?
-        .ok_or_else(|| Problem::missing("vault", key))
+        .ok_or_else(|| Problem::not_found("vault", key))
 }
 
-/// One vault.
+/// The vault at an address.
 #[utoipa::path(
     get,
     path = "/insurance/vaults/{vault}",
     tag = "insurance",
-    params(("vault" = Key, Path, description = "Its address"), MinSlot),
+    params(("vault" = Key, Path, description = "Address of the vault"), MinSlot),
     responses(
         (status = 200, body = Vault),
         (status = "default", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
-async fn one(InPath(key): InPath<Key>, mut read: Read) -> Result<Reply<Vault>, Problem> {
-    let vault = require(&mut read.tx, &key).await?;
-    read.reply(vault).await
+async fn one(InPath(key): InPath<Key>, mut snapshot: Snapshot) -> Result<Reply<Vault>, Problem> {
+    let vault = require(&mut snapshot.tx, &key).await?;
+    snapshot.reply(vault).await
 }
 
-/// The money of a vault after an event.
-#[derive(Serialize, ToSchema)]
-struct PastCapital {
-    /// Of the event.
-    seq: i64,
-    slot: i64,
-    time: Option<DateTime<Utc>>,
-    #[serde(flatten)]
-    capital: Capital,
-}
-
-impl FromRow<'_, PgRow> for PastCapital {
-    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
-        let columns = Columns::new(row)?;
-        Ok(Self {
-            seq: columns.get("seq")?,
-            slot: columns.get("slot")?,
-            time: columns.get("block_time")?,
-            capital: Capital::of(&columns, |name| columns.get(name))?,
-        })
-    }
-}
-
-/// Capital and share price of a vault after each event that moved them, the newest first.
+/// Capital and share price of a vault after each event that changed them, newest first.
 #[utoipa::path(
     get,
     path = "/insurance/vaults/{vault}/history",
     tag = "insurance",
-    params(("vault" = Key, Path, description = "Its address"), HistoryQuery, MinSlot),
+    params(("vault" = Key, Path, description = "Address of the vault"), ListQuery, MinSlot),
     responses(
-        (status = 200, body = Page<PastCapital>),
+        (status = 200, body = Page<CapitalPoint>),
         (status = "default", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
 async fn history(
     InPath(key): InPath<Key>,
-    InQuery(query): InQuery<HistoryQuery>,
-    mut read: Read,
-) -> Result<Reply<Page<PastCapital>>, Problem> {
-    require(&mut read.tx, &key).await?;
-    let list = List::new("capital", &key);
-    let before = list.key(query.cursor.as_deref())?;
-    let past: Vec<PastCapital> = sqlx::query_as(
-        "select h.*, m.decimals
-         from chain.capital h join chain.vault m on m.address = h.vault
-         where h.vault = $1 and h.seq < $2
-         order by h.seq desc limit $3",
-    )
-    .bind(key.as_str())
-    .bind(before.unwrap_or(i64::MAX))
-    .bind(query.limit.rows())
-    .fetch_all(&mut *read.tx)
-    .await?;
-    let page = Page::new(past, query.limit, &list, |past| past.seq);
-    read.reply(page).await
+    query: ListQuery,
+    mut snapshot: Snapshot,
+) -> Result<Reply<Page<CapitalPoint>>, Problem> {
+    require(&mut snapshot.tx, &key).await?;
+    let page = capital::of_vault(&mut snapshot.tx, &key, &query).await?;
+    snapshot.reply(page).await
 }
 
-/// That a vault covers a model. Amounts are in the vault's mint.
-#[derive(Serialize, ToSchema)]
-struct Exposure {
-    key: String,
-    vault: String,
-    model: String,
-    /// The only version of the model that is covered.
-    model_version: i64,
-    /// `cover` may reach it; 0 where nothing is sold any more.
-    cap: Scaled,
-    /// No trigger lies under it.
-    lowest_trigger: Scaled,
-    /// Cover of open policies, less what they were paid.
-    cover: Scaled,
-    /// Open policies.
-    policies: U64,
-    listed_at: Option<DateTime<Utc>>,
-    /// No cover is sold earlier.
-    active_at: Option<DateTime<Utc>>,
-    /// Number of events that spoke of it.
-    event_count: U64,
-    /// Whether the account is gone from the chain.
-    closed: bool,
-    closed_slot: Option<i64>,
-    /// The slot that this state is from.
-    slot: i64,
-}
-
-impl FromRow<'_, PgRow> for Exposure {
-    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
-        let exposure = Columns::new(row)?;
-        Ok(Self {
-            key: exposure.get("address")?,
-            vault: exposure.get("vault")?,
-            model: exposure.get("model")?,
-            model_version: exposure.get("model_version")?,
-            cap: exposure.amount_left("cap")?,
-            lowest_trigger: exposure.drift("lowest_trigger")?,
-            cover: exposure.amount_left("cover")?,
-            policies: exposure.left("policies")?,
-            listed_at: exposure.time("listed_at")?,
-            active_at: exposure.time("active_at")?,
-            event_count: exposure.get("seq")?,
-            closed: exposure.closed()?,
-            closed_slot: exposure.get("closed_slot")?,
-            slot: exposure.get("slot")?,
-        })
-    }
-}
-
-/// The models that a vault covers or covered, by address.
+/// Models that a vault covers or covered, by address of the exposure.
 #[utoipa::path(
     get,
     path = "/insurance/vaults/{vault}/exposures",
     tag = "insurance",
-    params(("vault" = Key, Path, description = "Its address"), HistoryQuery, MinSlot),
+    params(("vault" = Key, Path, description = "Address of the vault"), ListQuery, MinSlot),
     responses(
         (status = 200, body = Page<Exposure>),
         (status = "default", body = ProblemBody, content_type = "application/problem+json"),
@@ -516,60 +310,10 @@ impl FromRow<'_, PgRow> for Exposure {
 )]
 async fn exposures(
     InPath(key): InPath<Key>,
-    InQuery(query): InQuery<HistoryQuery>,
-    mut read: Read,
+    query: ListQuery,
+    mut snapshot: Snapshot,
 ) -> Result<Reply<Page<Exposure>>, Problem> {
-    require(&mut read.tx, &key).await?;
-    let list = List::new("exposures", &key);
-    let after: Option<String> = list.key(query.cursor.as_deref())?;
-    let exposures: Vec<Exposure> = sqlx::query_as(
-        "select x.*, m.decimals
-         from chain.exposure x join chain.vault m on m.address = x.vault
-         where x.vault = $1 and $2 < x.address
-         order by x.address limit $3",
-    )
-    .bind(key.as_str())
-    .bind(after.unwrap_or_default())
-    .bind(query.limit.rows())
-    .fetch_all(&mut *read.tx)
-    .await?;
-    let page = Page::new(exposures, query.limit, &list, |exposure| {
-        exposure.key.clone()
-    });
-    read.reply(page).await
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_share_costs_what_the_program_takes_for_it() {
-        // Nobody has any yet, a vault doubled, and one was wiped out.
-        assert_eq!(share_price(0, 0), "1");
-        assert_eq!(share_price(1_999_999, 999_999_000), "2");
-        assert_eq!(share_price(0, 999_999_000), "0.000001");
-        let share = 1_000_000_000; // of a mint of six decimals
-        let worth = math::assets_for(share, 5 * share, 7_000_000);
-        let price: f64 = share_price(7_000_000, 5 * share).parse().unwrap();
-        assert_eq!((price * 1e6).floor(), worth as f64);
-    }
-
-    #[test]
-    fn the_largest_vault_has_a_price() {
-        assert_eq!(share_price(u64::MAX, 0), "18446744073709551616");
-        assert_eq!(share_price(0, u64::MAX), "0");
-    }
-
-    #[test]
-    fn terms_are_read_as_the_mirror_holds_them() {
-        let terms: MirroredTerms = serde_json::from_str(
-            r#"{"min_cover":"1","max_cover":"18446744073709551615","min_duration_secs":"1",
-                "max_duration_secs":"34560000","base_bps":100,"slope1_bps":200,"slope2_bps":3000,
-                "kink_bps":8000,"risk_slope_bps":500,"max_utilisation_bps":9000,"cancel_fee_bps":0}"#,
-        )
-        .unwrap();
-        assert_eq!(terms.max_cover, U64(u64::MAX));
-        assert_eq!(terms.max_duration_secs, 34_560_000);
-    }
+    require(&mut snapshot.tx, &key).await?;
+    let page = exposures::of_vault(&mut snapshot.tx, &key, &query).await?;
+    snapshot.reply(page).await
 }

@@ -1,4 +1,4 @@
-//! Withdrawals: shares that were asked back of vaults, and what became of them.
+//! Withdrawals: requests for shares of a vault to be paid out.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -7,76 +7,79 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    AppState,
-    models::LIFE,
-    page::{self, Limit, List, Page},
+    columns::Columns,
+    extract::MinSlot,
+    mirror::Snapshot,
+    page::{ListQuery, Order, Page},
     problem::{Problem, ProblemBody},
-    read::{InQuery, MinSlot, Read, Reply},
-    values::{Columns, Key, Scaled, U64},
-    vaults,
+    reply::Reply,
+    sql::{CREATED_SEQ, IS_CLOSED, JOIN_CREATION, push_equals},
+    state::AppState,
+    values::{Key, Scaled, U64},
 };
 
 pub fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(list))
 }
 
-/// Somebody's latest request for shares of a vault to be paid out. Amounts are in the vault's mint;
-/// shares have three decimals more.
+/// Latest request of an owner to withdraw from a vault. Amounts are in the vault's mint; shares have
+/// three decimals more.
 #[derive(Serialize, ToSchema)]
 struct Withdrawal {
+    /// Address of the request's account.
     key: String,
     vault: String,
     owner: String,
-    state: State,
-    /// Still asked back, in the vault's escrow.
+    state: WithdrawalState,
+    /// Shares that are still requested. The vault's escrow holds them.
     shares: Scaled,
-    /// The most that is paid for them.
+    /// Maximum amount to be paid for `shares`.
     value: Scaled,
-    /// When they can be paid.
+    /// Time from which the shares can be paid.
     unlock_at: Option<DateTime<Utc>>,
-    /// What the request was paid so far, and for how many shares.
+    /// Amount paid so far.
     paid: Scaled,
+    /// Shares paid for so far.
     paid_shares: Scaled,
-    /// Shares that a cancellation gave back.
+    /// Shares that a cancellation returned to the owner.
     returned_shares: Scaled,
-    /// When it was last paid, or cancelled; null before.
+    /// Time of the latest payment or the cancellation; null before either.
     settled_at: Option<DateTime<Utc>>,
-    /// Number of events that spoke of it.
+    /// Number of events that reference the request.
     event_count: U64,
-    /// When it was made; null where the history doesn't reach back so far.
+    /// Time of creation; null if it is older than the mirror's history.
     created_at: Option<DateTime<Utc>>,
     created_slot: Option<i64>,
-    /// Whether the account is gone from the chain.
+    /// Whether the account is closed on chain.
     closed: bool,
     closed_slot: Option<i64>,
-    /// The slot that this state is from.
+    /// Slot of this state.
     slot: i64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, ToSchema, sqlx::Type)]
 #[serde(rename_all = "snake_case")]
 #[sqlx(type_name = "text", rename_all = "snake_case")]
-#[schema(as = WithdrawalState)]
-enum State {
-    /// Shares wait in escrow.
+enum WithdrawalState {
+    /// The escrow holds shares of the request.
     Open,
-    /// All was paid out.
+    /// All shares were paid.
     Paid,
-    /// The owner gave it up.
+    /// The owner cancelled the request.
     Cancelled,
 }
 
 impl FromRow<'_, PgRow> for Withdrawal {
     fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
         let request = Columns::new(row)?;
-        let shares = |raw| vaults::shares(raw, request.decimals);
+        let shares = |U64(raw)| Scaled::shares(raw, request.decimals);
         Ok(Self {
             key: request.get("address")?,
             vault: request.get("vault")?,
             owner: request.get("owner")?,
             state: request.get("state")?,
-            shares: shares(request.left("shares")?),
-            value: request.amount_left("value")?,
+            shares: shares(request.u64_unless_closed("shares")?),
+            value: request.amount_unless_closed("value")?,
             unlock_at: request.time("unlock_at")?,
             paid: request.amount("paid")?,
             paid_shares: shares(request.get("paid_shares")?),
@@ -85,23 +88,25 @@ impl FromRow<'_, PgRow> for Withdrawal {
             event_count: request.get("seq")?,
             created_at: request.get("created_at")?,
             created_slot: request.get("created_slot")?,
-            closed: request.closed()?,
+            closed: request.is_closed()?,
             closed_slot: request.get("closed_slot")?,
             slot: request.get("slot")?,
         })
     }
 }
 
-/// Requests as `m`, each with what was paid since it was made: an address can be made again.
+/// Query for requests as `m`, each with its payments. The address of a closed request can be used
+/// again; payments of an earlier request at the address don't count.
 fn select() -> String {
     format!(
-        "select m.*, v.decimals, life.slot as created_slot, life.block_time as created_at,
+        "select m.*, v.decimals,
+                creation.slot as created_slot, creation.block_time as created_at,
                 w.paid, w.paid_shares, w.returned_shares, w.settled_at,
                 case when m.closed_slot is null then 'open'
                      when w.cancelled then 'cancelled'
                      else 'paid' end as state
          from chain.withdraw_request m
-         join chain.vault v on v.address = m.vault {LIFE}
+         join chain.vault v on v.address = m.vault {JOIN_CREATION}
          cross join lateral (
            select coalesce(sum(w.amount), 0) as paid,
                   coalesce(sum(w.shares) filter (where w.state = 'paid'), 0) as paid_shares,
@@ -109,61 +114,47 @@ fn select() -> String {
                   coalesce(bool_or(w.state = 'cancelled'), false) as cancelled,
                   max(w.block_time) as settled_at
            from chain.withdrawal w
-           where w.request = m.address and w.seq >= coalesce(life.seq, 0)) w
+           where w.request = m.address and w.seq >= {CREATED_SEQ}) w
          where true"
     )
 }
 
 #[derive(Deserialize, Serialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-struct ListQuery {
-    /// Whose.
+struct WithdrawalFilter {
+    /// Only requests of this owner.
     owner: Option<Key>,
     vault: Option<Key>,
-    /// Whether they are paid or cancelled.
+    /// Only paid and cancelled requests (true), or only open ones (false).
     closed: Option<bool>,
-    /// Where the last page ended.
-    #[serde(serialize_with = "page::unnamed")]
-    cursor: Option<String>,
-    #[serde(serialize_with = "page::unnamed", default)]
-    #[param(value_type = Option<Limit>)]
-    limit: Limit,
 }
 
-/// Withdraw requests, by address: of each owner and vault the latest.
+/// Latest withdraw request of each owner and vault, by address.
 #[utoipa::path(
     get,
     path = "/insurance/withdrawals",
     tag = "insurance",
-    params(ListQuery, MinSlot),
+    params(ListQuery<WithdrawalFilter>, MinSlot),
     responses(
         (status = 200, body = Page<Withdrawal>),
         (status = "default", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
 async fn list(
-    InQuery(query): InQuery<ListQuery>,
-    mut read: Read,
+    query: ListQuery<WithdrawalFilter>,
+    mut snapshot: Snapshot,
 ) -> Result<Reply<Page<Withdrawal>>, Problem> {
-    let list = List::new("withdrawals", &query);
+    let filter = &query.filter;
     let mut sql = QueryBuilder::new(select());
-    for (column, key) in [("owner", &query.owner), ("vault", &query.vault)] {
-        if let Some(key) = key {
-            sql.push(format!(" and m.{column} = "))
-                .push_bind(key.as_str());
-        }
-    }
-    if let Some(closed) = query.closed {
-        sql.push(" and (m.closed_slot is not null) = ")
-            .push_bind(closed);
-    }
-    if let Some(after) = list.key::<String>(query.cursor.as_deref())? {
-        sql.push(" and m.address > ").push_bind(after);
-    }
-    sql.push(" order by m.address limit ")
-        .push_bind(query.limit.rows());
-    let requests: Vec<Withdrawal> = sql.build_query_as().fetch_all(&mut *read.tx).await?;
-    let page = Page::new(requests, query.limit, &list, |request| request.key.clone());
-    read.reply(page).await
+    push_equals(&mut sql, "m.owner", filter.owner.as_ref().map(Key::as_str));
+    push_equals(&mut sql, "m.vault", filter.vault.as_ref().map(Key::as_str));
+    push_equals(&mut sql, IS_CLOSED, filter.closed);
+    let order = Order::ascending(&["m.address"]);
+    let page = query
+        .pager("withdrawals")
+        .fetch(&mut snapshot.tx, sql, order, |request: &Withdrawal| {
+            request.key.clone()
+        })
+        .await?;
+    snapshot.reply(page).await
 }

@@ -1,0 +1,115 @@
+//! Odds: what the stakes on the outcomes of a market pay.
+
+use driftshield_sdk::math;
+use serde::Serialize;
+use sqlx::{FromRow, postgres::PgRow};
+use utoipa::ToSchema;
+
+use crate::{
+    columns::Columns,
+    values::{Scaled, U64, ratio},
+};
+
+/// Stakes on an outcome, and what they would pay if betting closed now.
+#[derive(Serialize, ToSchema)]
+pub struct Odds {
+    /// Index of the outcome.
+    pub outcome: u8,
+    /// All stakes on the outcome.
+    pub pool: Scaled,
+    /// `pool` divided by the market's total, to six decimal places; null if nothing is staked.
+    #[schema(example = "0.25")]
+    pub share: Option<String>,
+    /// Payout per stake if the outcome wins; null if nothing is staked on it.
+    pub multiple: Option<Scaled>,
+}
+
+/// Stakes on each outcome of a market, and its fees.
+pub struct Pools {
+    by_outcome: Vec<u64>,
+    decimals: u8,
+    protocol_fee_bps: u16,
+    creator_fee_bps: u16,
+}
+
+impl FromRow<'_, PgRow> for Pools {
+    /// The row has `pools` and the market's columns.
+    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        let columns = Columns::new(row)?;
+        let pools: Vec<U64> = columns.get("pools")?;
+        let outcomes = columns.count("threshold_count")? + 1;
+        Ok(Self {
+            by_outcome: pools.iter().map(|pool| pool.0).take(outcomes).collect(),
+            decimals: columns.decimals,
+            protocol_fee_bps: columns.basis_points("protocol_fee_bps")?,
+            creator_fee_bps: columns.basis_points("creator_fee_bps")?,
+        })
+    }
+}
+
+impl Pools {
+    /// Sum of all stakes.
+    pub fn total(&self) -> Scaled {
+        Scaled::new(sum(self.by_outcome.iter().copied()), self.decimals)
+    }
+
+    /// Odds by outcome, in the program's own arithmetic.
+    pub fn odds(&self) -> Vec<Odds> {
+        let total = sum(self.by_outcome.iter().copied());
+        (0..)
+            .zip(&self.by_outcome)
+            .map(|(outcome, &pool)| Odds {
+                outcome,
+                pool: Scaled::new(pool, self.decimals),
+                share: ratio(pool, total),
+                multiple: (pool != 0).then(|| self.multiple(pool, total - pool)),
+            })
+            .collect()
+    }
+
+    /// Payout per stake of a pool that wins `losing`.
+    fn multiple(&self, winning: u64, losing: u64) -> Scaled {
+        let fees = math::fee(losing, self.protocol_fee_bps)
+            .saturating_add(math::fee(losing, self.creator_fee_bps));
+        Scaled::multiple(math::multiple(winning, losing.saturating_sub(fees)))
+    }
+}
+
+/// Sum of stakes in one market. It fits 64 bits, as the market's total does.
+pub fn sum(stakes: impl Iterator<Item = u64>) -> u64 {
+    stakes.fold(0, u64::saturating_add)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pools(by_outcome: &[u64]) -> Pools {
+        Pools {
+            by_outcome: by_outcome.to_vec(),
+            decimals: 6,
+            protocol_fee_bps: 200,
+            creator_fee_bps: 100,
+        }
+    }
+
+    #[test]
+    fn odds_are_those_that_the_program_pays() {
+        let odds = pools(&[3_000_000, 1_000_000, 0]).odds();
+        let multiples = odds.iter().map(|odds| odds.multiple.as_ref());
+        let multiples: Vec<_> = multiples.map(|m| m.map(|m| m.scaled.as_str())).collect();
+        // Outcome 1: 3.0 of 4.0 lose, 3% of that are fees, and stakes of 1.0 win 2.91.
+        assert_eq!(multiples, [Some("1.323"), Some("3.91"), None]);
+        let shares: Vec<_> = odds.iter().map(|odds| odds.share.as_deref()).collect();
+        assert_eq!(shares, [Some("0.75"), Some("0.25"), Some("0")]);
+    }
+
+    #[test]
+    fn a_market_without_bets_has_no_shares() {
+        let odds = pools(&[0, 0]).odds();
+        assert!(
+            odds.iter()
+                .all(|odds| odds.share.is_none() && odds.multiple.is_none())
+        );
+    }
+}

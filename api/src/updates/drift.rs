@@ -1,0 +1,135 @@
+//! Drift detection: compares the final receipts of an event with what was open on the model.
+
+use serde_json::{Value, json};
+use sqlx::PgConnection;
+
+use crate::{
+    events::Event,
+    feed::DerivedState,
+    sql::{CREATED_SEQ, JOIN_CREATION},
+    values::{Scaled, U64},
+};
+
+/// A receipt that became final.
+pub struct FinalReceipt<'a> {
+    receipt: &'a Value,
+    window: &'a Value,
+    value: u64,
+}
+
+/// The receipts that an event made final.
+pub fn final_receipts<'a>(name: &str, body: &'a Value) -> Vec<FinalReceipt<'a>> {
+    let parse = |receipt: &'a Value| {
+        Some(FinalReceipt {
+            receipt: &receipt["receipt"],
+            window: &receipt["window"],
+            value: receipt["value"].as_str()?.parse().ok()?,
+        })
+    };
+    let is_final = |receipt: &&Value| receipt["state"] == "final";
+    match name {
+        "ReceiptRuled" => parse(body).into_iter().collect(),
+        "ReceiptFinalized" => Some(body)
+            .filter(is_final)
+            .and_then(parse)
+            .into_iter()
+            .collect(),
+        "MarketSettled" => {
+            let receipts = body["receipts"].as_array();
+            let receipts = receipts.into_iter().flatten();
+            receipts.filter(is_final).filter_map(parse).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// The state `model:drift_detected`, if the receipt's value counts as drift.
+///
+/// It does if it reaches the lowest of the thresholds of the model's unsettled markets and the
+/// triggers of its open policies. If the model had neither before the event, it does if it exceeds
+/// the noise floor.
+pub async fn detected(
+    db: &mut PgConnection,
+    model: &str,
+    receipt: FinalReceipt<'_>,
+    event: &Event,
+) -> Result<Option<DerivedState>, sqlx::Error> {
+    let limits: Option<(U64, Option<U64>)> = sqlx::query_as(&limits_query())
+        .bind(model)
+        .bind(event.seq)
+        .bind(event.slot)
+        .fetch_optional(db)
+        .await?;
+    let Some((U64(noise_floor), threshold)) = limits else {
+        return Ok(None);
+    };
+    let is_drift = threshold.map_or(noise_floor < receipt.value, |U64(threshold)| {
+        threshold <= receipt.value
+    });
+    let state = || DerivedState {
+        kind: "model:drift_detected",
+        channels: vec![format!("model:{model}")],
+        json: json!({
+            "model": model,
+            "receipt": receipt.receipt,
+            "window": receipt.window,
+            "value": Scaled::drift(receipt.value),
+            "threshold": threshold.map(|U64(threshold)| Scaled::drift(threshold)),
+            "noise_floor": Scaled::drift(noise_floor),
+        })
+        .to_string(),
+    };
+    Ok(is_drift.then(state))
+}
+
+/// Query for the noise floor of model `$1`, and the lowest of the thresholds of its unsettled
+/// markets and the triggers of its open policies, as of before the event `$2` in slot `$3`.
+///
+/// It derives from the history what was open then, so that a client that resumes gets the same
+/// state as one that was connected.
+fn limits_query() -> String {
+    format!(
+        "select k.noise_floor, least((
+           select min(m.thresholds[1])
+           from chain.market m {JOIN_CREATION}
+           left join lateral (
+             select s.seq from chain.settlement s
+             where s.market = m.address and s.seq >= {CREATED_SEQ}
+               and s.state in ('resolved', 'void')
+             order by s.seq limit 1) s on true
+           where m.model = k.address
+             and {CREATED_SEQ} < $2
+             and case when s.seq is not null then s.seq >= $2
+                      else m.state = 'open' and (m.closed_slot is null or m.closed_slot > $3) end
+         ), (
+           select min(m.trigger)
+           from chain.policy m {JOIN_CREATION}
+           left join chain.policy_end e
+             on e.policy = m.address and e.seq >= {CREATED_SEQ}
+           where m.model = k.address
+             and {CREATED_SEQ} < $2
+             and coalesce(e.seq >= $2, true)
+         ))
+         from chain.model k where k.address = $1"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_settlement_names_the_receipts_that_it_made_final() {
+        let body = json!({
+            "receipts": [
+                { "receipt": "a", "window": "1", "state": "final", "value": "70" },
+                { "receipt": "b", "window": "2", "state": "void", "value": "90" },
+            ],
+        });
+        let values: Vec<_> = final_receipts("MarketSettled", &body)
+            .iter()
+            .map(|receipt| receipt.value)
+            .collect();
+        assert_eq!(values, [70]);
+    }
+}

@@ -1,0 +1,139 @@
+//! Capital of a vault: now, and after each event that changed it.
+
+use chrono::{DateTime, Utc};
+use driftshield_sdk::math;
+use serde::Serialize;
+use sqlx::{FromRow, PgConnection, QueryBuilder, postgres::PgRow};
+use utoipa::ToSchema;
+
+use crate::{
+    columns::Columns,
+    page::{ListQuery, Order, Page},
+    problem::Problem,
+    values::{Key, Scaled, U64, ratio, scaled},
+};
+
+/// Money of a vault. Shares have three decimals more than the mint.
+#[derive(Serialize, ToSchema)]
+pub struct Capital {
+    /// Earned capital: the value of all shares together.
+    pub assets: Scaled,
+    /// Cover of open policies, less what they were paid.
+    pub locked: Scaled,
+    /// `locked` divided by `assets`, to six decimal places; null if there are no assets.
+    #[schema(example = "0.25")]
+    pub utilisation: Option<String>,
+    /// Premiums that have not streamed to the vault yet.
+    pub unearned: Scaled,
+    /// All shares.
+    pub shares: Scaled,
+    /// Shares in escrow, for requested withdrawals.
+    pub escrowed: Scaled,
+    /// Price of a share in tokens, to nine decimal places.
+    #[schema(example = "1.023")]
+    pub share_price: String,
+    /// Protocol's part of premiums that is not collected yet.
+    pub protocol_credit: Scaled,
+    /// Manager's part of premiums that is not collected yet.
+    pub manager_credit: Scaled,
+}
+
+impl Capital {
+    /// Reads the money with `number`, which returns a column by name.
+    pub fn from_columns(
+        columns: &Columns,
+        number: impl Fn(&str) -> Result<U64, sqlx::Error>,
+    ) -> Result<Self, sqlx::Error> {
+        let tokens = |name| number(name).map(|U64(raw)| Scaled::new(raw, columns.decimals));
+        let shares = |name| number(name).map(|U64(raw)| Scaled::shares(raw, columns.decimals));
+        let (assets, locked) = (tokens("assets")?, tokens("locked")?);
+        let all_shares = shares("shares")?;
+        Ok(Self {
+            utilisation: ratio(locked.raw.0, assets.raw.0),
+            share_price: share_price(assets.raw.0, all_shares.raw.0),
+            assets,
+            locked,
+            unearned: tokens("unearned")?,
+            shares: all_shares,
+            escrowed: shares("escrowed")?,
+            protocol_credit: tokens("protocol_credit")?,
+            manager_credit: tokens("manager_credit")?,
+        })
+    }
+}
+
+/// Price of a whole share in whole tokens, by the program's formula: to nine decimal places, rounded
+/// down.
+fn share_price(assets: u64, shares: u64) -> String {
+    const PLACES: u8 = 9;
+    let unit = 10_u128.pow((math::SHARE_DECIMALS + PLACES).into());
+    let assets = u128::from(assets) + u128::from(math::VIRTUAL_ASSETS);
+    let shares = u128::from(shares) + u128::from(math::VIRTUAL_SHARES);
+    scaled(assets * unit / shares, PLACES) // `assets * unit` is below 2¹⁰⁵
+}
+
+/// Money of a vault right after an event.
+#[derive(Serialize, ToSchema)]
+#[schema(as = PastCapital)]
+pub struct CapitalPoint {
+    /// Sequence number of the event.
+    seq: i64,
+    slot: i64,
+    time: Option<DateTime<Utc>>,
+    #[serde(flatten)]
+    capital: Capital,
+}
+
+impl FromRow<'_, PgRow> for CapitalPoint {
+    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        let columns = Columns::new(row)?;
+        Ok(Self {
+            seq: columns.get("seq")?,
+            slot: columns.get("slot")?,
+            time: columns.get("block_time")?,
+            capital: Capital::from_columns(&columns, |name| columns.get(name))?,
+        })
+    }
+}
+
+/// Money of a vault after each event that changed it, newest first.
+pub async fn of_vault(
+    db: &mut PgConnection,
+    vault: &Key,
+    query: &ListQuery,
+) -> Result<Page<CapitalPoint>, Problem> {
+    let mut sql = QueryBuilder::new(
+        "select h.*, m.decimals
+         from chain.capital h join chain.vault m on m.address = h.vault
+         where h.vault = ",
+    );
+    sql.push_bind(vault.as_str());
+    let order = Order::descending(&["h.seq"]);
+    query
+        .pager(("capital", vault))
+        .fetch(db, sql, order, |point: &CapitalPoint| point.seq)
+        .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_share_price_is_that_of_the_program() {
+        // No shares yet, capital that has doubled, and capital that was wiped out.
+        assert_eq!(share_price(0, 0), "1");
+        assert_eq!(share_price(1_999_999, 999_999_000), "2");
+        assert_eq!(share_price(0, 999_999_000), "0.000001");
+        let share = 1_000_000_000; // of a mint of six decimals
+        let worth = math::assets_for(share, 5 * share, 7_000_000);
+        let price: f64 = share_price(7_000_000, 5 * share).parse().unwrap();
+        assert_eq!((price * 1e6).floor(), worth as f64);
+    }
+
+    #[test]
+    fn the_largest_vault_has_a_price() {
+        assert_eq!(share_price(u64::MAX, 0), "18446744073709551616");
+        assert_eq!(share_price(0, u64::MAX), "0");
+    }
+}
