@@ -2,7 +2,7 @@
 //! that was killed.
 //!
 //! Each line is `process PID START NAME` or `folder PATH`. `START` is the process's start time in
-//! clock ticks since boot: it tells the process from a later one with the same PID.
+//! clock ticks since boot: it distinguishes the process from a later one with the same PID.
 
 use std::{
     fs::{self, File, OpenOptions},

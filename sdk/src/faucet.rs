@@ -33,8 +33,7 @@ impl<'a> Faucet<'a> {
             .await?;
         let (authority, address) = (payer.pubkey(), mint.pubkey());
         let program = &spl_token_interface::ID;
-        let create =
-            system::create_account(&authority, &address, rent, MINT_BYTES as u64, program);
+        let create = system::create_account(&authority, &address, rent, MINT_BYTES as u64, program);
         let initialize =
             token::initialize_mint2(program, &address, &authority, None, Self::DECIMALS)
                 .expect("the program id is the token program's");

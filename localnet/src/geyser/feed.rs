@@ -18,7 +18,7 @@ const REPLAY_SLOTS: usize = 512;
 /// Number of events that a subscriber may fall behind. Each slot causes two events.
 const LIVE_QUEUE: usize = 512;
 
-/// A slot with a block: its content is final.
+/// A complete slot, whose content does not change any more.
 #[derive(Debug)]
 pub struct SealedSlot {
     pub slot: u64,
@@ -51,6 +51,7 @@ pub struct SlotTooOld {
     pub first_available: u64,
 }
 
+/// The validator's sealed slots: the recent ones for replay, and new ones as they are sealed.
 #[derive(Debug)]
 pub struct Feed {
     recent: Mutex<RecentSlots>,

@@ -239,7 +239,7 @@ impl ClientStream {
         loop {
             tokio::select! {
                 () = self.updates.closed() => return Err(StreamEnd::Disconnected),
-                _ = ping.tick() => self.send(unfiltered(UpdateOneof::Ping(SubscribeUpdatePing {}))).await?,
+                _ = ping.tick() => self.send_ping().await?,
                 request = requests.message(), if requests_open => match request {
                     Ok(Some(request)) => self.handle_request(request).await?,
                     Ok(None) => requests_open = false,
@@ -293,6 +293,11 @@ impl ClientStream {
             None => Vec::new(),
         };
         self.send_all(updates).await
+    }
+
+    async fn send_ping(&self) -> Result<(), StreamEnd> {
+        let ping = UpdateOneof::Ping(SubscribeUpdatePing {});
+        self.send(unfiltered(ping)).await
     }
 
     async fn send_all(&self, updates: Vec<SubscribeUpdate>) -> Result<(), StreamEnd> {
