@@ -74,7 +74,7 @@ async fn run_until_settled(example: &mut Example<'_>) -> anyhow::Result<()> {
         if last_progress != progress {
             last_progress = progress;
             print_line(&format!(
-                "{settled} of {} windows settled, {open_markets} of {} markets and {} policies open",
+                "{settled} of {} windows settled; open: {open_markets} of {} markets, {} policies",
                 example.windows,
                 example.markets.len(),
                 vault.policies

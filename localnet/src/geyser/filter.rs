@@ -1,8 +1,8 @@
 //! Filters of a subscription: which updates of a slot a client gets.
 //!
 //! A filter matches if all its conditions hold. A condition with a list holds if one member of the
-//! list matches, or if the list is empty. An account filter by owner misses the write that closes an
-//! account, because that write assigns the account to the system program.
+//! list matches, or if the list is empty. An account filter by owner misses the write that closes
+//! an account, because that write assigns the account to the system program.
 
 mod account;
 mod parse;
@@ -29,7 +29,8 @@ use super::feed::{SealedSlot, SlotEvent};
 pub struct SubscriptionFilter {
     /// Whether the subscription is at `finalized`. Otherwise it is at `confirmed`.
     finalized: bool,
-    from_slot: Option<u64>,
+    /// First slot to send: `from_slot` of the request.
+    start_slot: Option<u64>,
     accounts: NamedFilters<AccountFilter>,
     slots: NamedFilters<SlotFilter>,
     transactions: NamedFilters<TransactionFilter>,
@@ -86,7 +87,7 @@ impl SubscriptionFilter {
         blocks_meta.sort();
         Ok(Self {
             finalized: commitment == CommitmentLevel::Finalized,
-            from_slot: request.from_slot,
+            start_slot: request.from_slot,
             accounts: NamedFilters::parse(request.accounts, AccountFilter::parse)?,
             slots: NamedFilters::parse(request.slots, |slots| Ok(SlotFilter::parse(slots)))?,
             transactions: NamedFilters::parse(request.transactions, TransactionFilter::parse)?,
@@ -103,8 +104,8 @@ impl SubscriptionFilter {
         })
     }
 
-    pub fn from_slot(&self) -> Option<u64> {
-        self.from_slot
+    pub fn start_slot(&self) -> Option<u64> {
+        self.start_slot
     }
 
     /// The updates that the client gets for an event, in order.
@@ -136,7 +137,7 @@ impl SubscriptionFilter {
     }
 
     fn is_before_start(&self, slot: &SealedSlot) -> bool {
-        self.from_slot.is_some_and(|first| slot.slot < first)
+        self.start_slot.is_some_and(|first| slot.slot < first)
     }
 
     /// Adds the matching accounts, transactions and block metadata of a slot.

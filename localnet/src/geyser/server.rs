@@ -259,14 +259,14 @@ impl ClientStream {
         let filter = SubscriptionFilter::parse(request)?;
         // New filters keep the position in the feed, unless the client sets `from_slot`.
         if let Some(active) = &mut self.subscription
-            && filter.from_slot().is_none()
+            && filter.start_slot().is_none()
         {
             active.filter = filter;
             return Ok(());
         }
         let subscription = self
             .feed
-            .subscribe(filter.from_slot())
+            .subscribe(filter.start_slot())
             .map_err(|error| Status::out_of_range(error.to_string()))?;
         for event in &subscription.replay {
             self.send_all(filter.updates(event)).await?;

@@ -103,8 +103,8 @@ pub fn print_policies(
     Ok(())
 }
 
-/// Prints the vaults. Fails if a vault's token account does not hold exactly what the vault owes, or
-/// if its locked assets differ from the cover of its open policies.
+/// Prints the vaults. Fails if a vault's token account does not hold exactly what the vault owes,
+/// or if its locked assets differ from the cover of its open policies.
 pub async fn print_vaults(
     example: &Example<'_>,
     vaults: &[VaultSummary],

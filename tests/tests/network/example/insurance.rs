@@ -257,7 +257,8 @@ fn bonded_oracle(event: &Event) -> Option<String> {
     }
 }
 
-/// Possible values of the chain's clock in a block: it may differ from the block's time by a second.
+/// Possible values of the chain's clock in a block, which may differ from the block's time by a
+/// second.
 fn possible_times(time: i64) -> RangeInclusive<i64> {
     time - 1..=time + 1
 }
