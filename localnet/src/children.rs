@@ -1,8 +1,12 @@
-//! The other programs, run as child processes.
+//! Child processes: their output goes to log files, and all of them end with localnet.
 //!
-//! Each is in a process group of its own, so that a terminal's Ctrl-C reaches localnet alone,
-//! which then ends them in order. Where `setpriv` (util-linux) is installed, the kernel ends them
-//! if localnet is killed; elsewhere the next start does, by the [`Record`].
+//! Each child runs in its own process group, so Ctrl-C in a terminal reaches only localnet, which
+//! then stops the children in reverse order of their start.
+//!
+//! If localnet is killed, the kernel signals its children. `setpriv` (util-linux) asks the kernel
+//! for that (`PR_SET_PDEATHSIG`): the call belongs between `fork` and `exec`, where Rust code is
+//! `unsafe`, which this workspace forbids. Without `setpriv`, the next localnet stops the children
+//! that the [`PidFile`] lists.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -15,7 +19,10 @@ use std::{
 };
 
 use anyhow::{Context, anyhow, bail};
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use nix::{
+    sys::signal::{Signal, kill, killpg},
+    unistd::{Pid, User},
+};
 use tempfile::TempDir;
 use tokio::{
     process::{Child, Command},
@@ -24,130 +31,117 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::record::Record;
+use crate::pid_file::PidFile;
 
-const PATIENCE: Duration = Duration::from_secs(5);
-const TOLD_LINES: usize = 20;
+/// Time between the stop signal and SIGKILL.
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+/// Number of output lines that an error quotes.
+const QUOTED_LINES: usize = 20;
 
-/// A user to run a program as.
-#[derive(Debug, Clone, Copy)]
-pub struct User {
-    pub uid: u32,
-    pub gid: u32,
-}
-
-/// How a program is asked to end.
-#[derive(Debug, Clone, Copy)]
-pub enum Ask {
-    Terminate,
-    /// What Postgres takes for a fast shutdown.
-    Interrupt,
-}
-
-impl Ask {
-    fn signal(self) -> Signal {
-        match self {
-            Self::Terminate => Signal::TERM,
-            Self::Interrupt => Signal::INT,
-        }
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Terminate => "TERM",
-            Self::Interrupt => "INT",
-        }
-    }
-}
-
+/// The children of this process. Clones share them.
 #[derive(Debug, Clone)]
 pub struct Children(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
     logs: PathBuf,
-    record: Record,
+    pid_file: PidFile,
     failures: mpsc::UnboundedSender<anyhow::Error>,
-    /// In the order of their starts.
-    running: Mutex<Vec<Running>>,
-    /// Removed when all children have ended.
-    folders: Mutex<Vec<TempDir>>,
+    /// In the order of their start.
+    running: Mutex<Vec<RunningChild>>,
+    /// Removed after all children have ended.
+    temporary_directories: Mutex<Vec<TempDir>>,
 }
 
 #[derive(Debug)]
-struct Running {
+struct RunningChild {
     name: String,
     stop: CancellationToken,
-    ended: JoinHandle<()>,
+    /// Finishes when the child has ended.
+    supervisor: JoinHandle<()>,
 }
 
 impl Children {
-    /// A child that ends without being asked to is told to `failures`.
+    /// `failures` receives an error for each child that ends before [`Self::shutdown`].
     pub fn new(
         logs: PathBuf,
-        record: Record,
+        pid_file: PidFile,
         failures: mpsc::UnboundedSender<anyhow::Error>,
     ) -> anyhow::Result<Self> {
-        fs::create_dir_all(&logs).with_context(|| format!("making {}", logs.display()))?;
+        fs::create_dir_all(&logs).with_context(|| format!("creating {}", logs.display()))?;
         Ok(Self(Arc::new(Inner {
             logs,
-            record,
+            pid_file,
             failures,
             running: Mutex::default(),
-            folders: Mutex::default(),
+            temporary_directories: Mutex::default(),
         })))
     }
 
-    /// Starts a program that runs until localnet ends; what it says goes to `NAME.log`.
+    /// Starts a program that runs until [`Self::shutdown`], with its output in `NAME.log`.
+    /// `stop_signal` asks it to end.
     pub fn spawn(
         &self,
         name: &str,
         command: &Command,
-        user: Option<User>,
-        ask: Ask,
+        user: Option<&User>,
+        stop_signal: Signal,
     ) -> anyhow::Result<()> {
         let log = self.log(name);
-        let child = start(command, user, ask, File::create(&log), &log)?;
+        let child = start(command, user, stop_signal, File::create(&log), &log)?;
         if let Some(pid) = child.id() {
-            self.0.record.add_process(pid, name)?;
+            self.0.pid_file.add_process(pid, name)?;
         }
         let stop = CancellationToken::new();
-        let failures = self.0.failures.clone();
-        let watch = watch(child, name.to_owned(), log, ask, stop.clone(), failures);
-        lock(&self.0.running).push(Running {
+        let supervisor = supervise(
+            child,
+            name.to_owned(),
+            log,
+            stop_signal,
+            stop.clone(),
+            self.0.failures.clone(),
+        );
+        lock(&self.0.running).push(RunningChild {
             name: name.to_owned(),
             stop,
-            ended: tokio::spawn(watch),
+            supervisor: tokio::spawn(supervisor),
         });
         Ok(())
     }
 
-    /// Runs a program to its end and returns what it said, which is added to `LOG.log` too.
-    /// Anything but success is an error that tells its last lines.
+    /// Runs a program to its end, returns its output and appends it to `LOG.log`. Any exit status
+    /// but success is an error that quotes the last lines of the output.
     pub async fn run(
         &self,
         log: &str,
         command: &Command,
-        user: Option<User>,
+        user: Option<&User>,
     ) -> anyhow::Result<String> {
         let program = Path::new(command.as_std().get_program());
         let name = program.file_name().unwrap_or_default().to_string_lossy();
-        let own = tempfile::NamedTempFile::new_in(&self.0.logs).context("making a log")?;
-        let mut child = start(command, user, Ask::Terminate, own.reopen(), own.path())?;
+        let output = tempfile::NamedTempFile::new_in(&self.0.logs).context("creating a log")?;
+        let mut child = start(
+            command,
+            user,
+            Signal::SIGTERM,
+            output.reopen(),
+            output.path(),
+        )?;
         let status = child.wait().await.with_context(|| name.to_string())?;
         let log = self.log(log);
-        add_to(&log, command, own.path()).with_context(|| format!("writing {}", log.display()))?;
+        append_to_log(&log, command, output.path())
+            .with_context(|| format!("writing {}", log.display()))?;
         match status.success() {
-            true => Ok(fs::read_to_string(own.path())?),
-            false => Err(ended(&name, status, own.path(), &log)),
+            true => Ok(fs::read_to_string(output.path())?),
+            false => Err(exit_error(&name, status, output.path(), &log)),
         }
     }
 
-    /// Fails where a program has ended that should not.
-    pub fn check(&self) -> anyhow::Result<()> {
+    /// Fails if a child that [`Self::spawn`] started has ended.
+    pub fn check_running(&self) -> anyhow::Result<()> {
         match lock(&self.0.running)
             .iter()
-            .find(|child| child.ended.is_finished())
+            .find(|child| child.supervisor.is_finished())
         {
             Some(child) => bail!(
                 "{} has ended: see {}",
@@ -162,29 +156,29 @@ impl Children {
         self.0.logs.join(format!("{name}.log"))
     }
 
-    /// Removes a folder when all children have ended.
-    pub fn keep(&self, folder: TempDir) -> anyhow::Result<()> {
-        self.0.record.add_folder(folder.path())?;
-        lock(&self.0.folders).push(folder);
+    /// Keeps a directory until all children have ended, then removes it.
+    pub fn keep_directory(&self, directory: TempDir) -> anyhow::Result<()> {
+        self.0.pid_file.add_directory(directory.path())?;
+        lock(&self.0.temporary_directories).push(directory);
         Ok(())
     }
 
-    /// Ends all children, the last one first.
+    /// Stops all children, the last started first, and removes the temporary directories.
     pub async fn shutdown(&self) {
         let running = std::mem::take(&mut *lock(&self.0.running));
         for child in running.into_iter().rev() {
             child.stop.cancel();
-            let _ = child.ended.await;
+            let _ = child.supervisor.await;
         }
-        lock(&self.0.folders).clear();
-        self.0.record.end();
+        lock(&self.0.temporary_directories).clear();
+        self.0.pid_file.remove();
     }
 }
 
 fn start(
     command: &Command,
-    user: Option<User>,
-    ask: Ask,
+    user: Option<&User>,
+    stop_signal: Signal,
     log: io::Result<File>,
     log_path: &Path,
 ) -> anyhow::Result<Child> {
@@ -192,123 +186,125 @@ fn start(
     let program = Path::new(command.get_program());
     if program.is_absolute() && !program.exists() {
         bail!(
-            "{} is not there: build it with `cargo build --workspace`",
+            "{} does not exist: build it with scripts/build-services",
             program.display()
         );
     }
-    let (out, error) = log
+    let (stdout, stderr) = log
         .and_then(|file| Ok((file.try_clone()?, file)))
         .with_context(|| format!("writing {}", log_path.display()))?;
-    Command::from(bound_to_us(command, user, ask))
+    Command::from(wrap(command, user, stop_signal))
         .stdin(Stdio::null())
-        .stdout(out)
-        .stderr(error)
+        .stdout(stdout)
+        .stderr(stderr)
         .process_group(0)
         .kill_on_drop(true)
         .spawn()
         .with_context(|| format!("starting {}", program.display()))
 }
 
-/// The command, as the user, and ended by the kernel if we are.
-fn bound_to_us(command: &process::Command, user: Option<User>, ask: Ask) -> process::Command {
+/// Returns the command run as `user`, and signalled by the kernel if this process dies.
+fn wrap(command: &process::Command, user: Option<&User>, death_signal: Signal) -> process::Command {
     let setpriv = Path::new("/usr/bin/setpriv");
-    let mut bound = if setpriv.exists() {
-        let mut bound = process::Command::new(setpriv);
-        bound.args(["--pdeathsig", ask.name()]);
-        if let Some(User { uid, gid }) = user {
-            bound.arg(format!("--reuid={uid}"));
-            bound.arg(format!("--regid={gid}"));
-            bound.arg("--clear-groups");
+    let mut wrapped = if setpriv.exists() {
+        let mut wrapped = process::Command::new(setpriv);
+        wrapped.args(["--pdeathsig", death_signal.as_str()]);
+        if let Some(user) = user {
+            wrapped.arg(format!("--reuid={}", user.uid));
+            wrapped.arg(format!("--regid={}", user.gid));
+            wrapped.arg("--clear-groups");
         }
-        bound.arg(command.get_program());
-        bound
+        wrapped.arg(command.get_program());
+        wrapped
     } else {
-        let mut bound = process::Command::new(command.get_program());
-        if let Some(User { uid, gid }) = user {
-            bound.uid(uid).gid(gid);
+        let mut wrapped = process::Command::new(command.get_program());
+        if let Some(user) = user {
+            wrapped.uid(user.uid.as_raw()).gid(user.gid.as_raw());
         }
-        bound
+        wrapped
     };
-    bound.args(command.get_args());
+    wrapped.args(command.get_args());
     for (name, value) in command.get_envs() {
         match value {
-            Some(value) => bound.env(name, value),
-            None => bound.env_remove(name),
+            Some(value) => wrapped.env(name, value),
+            None => wrapped.env_remove(name),
         };
     }
-    if let Some(dir) = command.get_current_dir() {
-        bound.current_dir(dir);
+    if let Some(directory) = command.get_current_dir() {
+        wrapped.current_dir(directory);
     }
-    bound
+    wrapped
 }
 
-/// Waits for the child to end, or ends it.
-async fn watch(
+/// Waits until the child ends, which is a failure, or stops it once `stop` is cancelled.
+async fn supervise(
     mut child: Child,
     name: String,
     log: PathBuf,
-    ask: Ask,
+    stop_signal: Signal,
     stop: CancellationToken,
     failures: mpsc::UnboundedSender<anyhow::Error>,
 ) {
-    let unasked = tokio::select! {
+    let unexpected_end = tokio::select! {
         status = child.wait() => Some(status),
         () = stop.cancelled() => None,
     };
-    match unasked {
+    match unexpected_end {
         Some(Ok(status)) => {
-            let _ = failures.send(ended(&name, status, &log, &log));
+            let _ = failures.send(exit_error(&name, status, &log, &log));
         }
         Some(Err(error)) => {
             let _ = failures.send(anyhow!(error).context(name));
         }
-        None => end(&mut child, ask).await,
+        None => stop_child(&mut child, stop_signal).await,
     }
 }
 
-async fn end(child: &mut Child, ask: Ask) {
-    let pid = child
-        .id()
-        .and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
-    let Some(pid) = pid else {
+/// Signals the child, and kills its process group if it still runs after [`STOP_TIMEOUT`].
+async fn stop_child(child: &mut Child, stop_signal: Signal) {
+    let pid = child.id().and_then(|pid| i32::try_from(pid).ok());
+    let Some(pid) = pid.map(Pid::from_raw) else {
         return;
     };
-    let _ = kill_process(pid, ask.signal());
-    if tokio::time::timeout(PATIENCE, child.wait()).await.is_err() {
-        let _ = kill_process_group(pid, Signal::KILL);
+    let _ = kill(pid, stop_signal);
+    if tokio::time::timeout(STOP_TIMEOUT, child.wait())
+        .await
+        .is_err()
+    {
+        let _ = killpg(pid, Signal::SIGKILL);
         let _ = child.wait().await;
     }
 }
 
-/// Adds what a command said to a log that it shares with others.
-fn add_to(log: &Path, command: &Command, said: &Path) -> io::Result<()> {
-    let said = fs::read(said)?;
-    // Not its environment: a database's URL may hold a password.
+/// Appends a command line and its output to a log of several commands.
+fn append_to_log(log: &Path, command: &Command, output: &Path) -> io::Result<()> {
+    let output = fs::read(output)?;
+    // Without the environment: a database URL may contain a password.
     let command = command.as_std();
     let words = [command.get_program()]
         .into_iter()
         .chain(command.get_args());
     let words: Vec<_> = words.map(|word| word.to_string_lossy()).collect();
     let mut entry = format!("$ {}\n", words.join(" ")).into_bytes();
-    entry.extend(said);
+    entry.extend(output);
     let mut log = OpenOptions::new().create(true).append(true).open(log)?;
     log.write_all(&entry)
 }
 
-/// Tells the last lines of what a program `said`, and the log where all of it is.
-fn ended(name: &str, status: ExitStatus, said: &Path, log: &Path) -> anyhow::Error {
-    let text = fs::read(said).unwrap_or_default();
+/// An error that quotes the last lines of a program's output and names its log.
+fn exit_error(name: &str, status: ExitStatus, output: &Path, log: &Path) -> anyhow::Error {
+    let text = fs::read(output).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
     let lines: Vec<&str> = text.lines().collect();
-    let last = &lines[lines.len().saturating_sub(TOLD_LINES)..];
+    let last = &lines[lines.len().saturating_sub(QUOTED_LINES)..];
     anyhow!(
-        "{name} ended with {status}; the end of {}:\n{}",
+        "{name} ended with {status}; last lines of {}:\n{}",
         log.display(),
         last.join("\n")
     )
 }
 
-/// Nothing that holds these locks leaves things half changed, so a panic does not matter.
+/// Locks despite poisoning: no code panics halfway through a change to these lists.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -317,26 +313,29 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use super::*;
 
-    struct Nursery {
+    struct Fixture {
         children: Children,
         failures: mpsc::UnboundedReceiver<anyhow::Error>,
-        dir: TempDir,
+        directory: TempDir,
     }
 
-    fn nursery() -> Nursery {
-        let dir = tempfile::tempdir().unwrap();
-        let (sender, failures) = mpsc::unbounded_channel();
-        let record = Record::begin(dir.path()).unwrap();
-        Nursery {
-            children: Children::new(dir.path().join("logs"), record, sender).unwrap(),
-            failures,
-            dir,
+    impl Fixture {
+        fn new() -> Self {
+            let directory = tempfile::tempdir().unwrap();
+            let (sender, failures) = mpsc::unbounded_channel();
+            let pid_file = PidFile::create(directory.path()).unwrap();
+            Self {
+                children: Children::new(directory.path().join("logs"), pid_file, sender).unwrap(),
+                failures,
+                directory,
+            }
         }
-    }
 
-    fn spawn(nursery: &Nursery, name: &str, command: &Command) {
-        let spawned = nursery.children.spawn(name, command, None, Ask::Terminate);
-        spawned.unwrap();
+        fn spawn(&self, name: &str, command: &Command) {
+            self.children
+                .spawn(name, command, None, Signal::SIGTERM)
+                .unwrap();
+        }
     }
 
     fn shell(script: &str) -> Command {
@@ -346,51 +345,51 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_child_that_dies_is_named_with_its_last_lines() {
-        let mut nursery = nursery();
+    async fn an_unexpected_end_is_reported_with_the_last_lines_of_output() {
+        let mut fixture = Fixture::new();
         let script = shell("seq 30; echo oh >&2; exit 3");
-        spawn(&nursery, "counter", &script);
-        let failure = nursery.failures.recv().await.unwrap().to_string();
+        fixture.spawn("counter", &script);
+        let failure = fixture.failures.recv().await.unwrap().to_string();
         assert!(failure.starts_with("counter ended with exit status: 3"));
         assert!(failure.ends_with("29\n30\noh"));
         assert!(!failure.contains("\n11\n"));
     }
 
     #[tokio::test]
-    async fn shutdown_asks_the_last_one_first_and_removes_folders() {
-        let mut nursery = nursery();
-        let order = nursery.dir.path().join("order");
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().to_owned();
-        nursery.children.keep(folder).unwrap();
+    async fn shutdown_stops_the_last_child_first_and_removes_directories() {
+        let mut fixture = Fixture::new();
+        let order = fixture.directory.path().join("order");
+        let temporary = tempfile::tempdir().unwrap();
+        let temporary_path = temporary.path().to_owned();
+        fixture.children.keep_directory(temporary).unwrap();
         for name in ["first", "second"] {
-            let said = nursery.dir.path().join(name);
+            let started = fixture.directory.path().join(name);
             let script = format!(
                 "trap 'echo {name} >> {}; exit 0' TERM; touch {}; while :; do sleep 0.05; done",
                 order.display(),
-                said.display()
+                started.display()
             );
-            spawn(&nursery, name, &shell(&script));
-            while !said.exists() {
+            fixture.spawn(name, &shell(&script));
+            while !started.exists() {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         }
-        nursery.children.shutdown().await;
+        fixture.children.shutdown().await;
         assert_eq!(fs::read_to_string(order).unwrap(), "second\nfirst\n");
-        assert!(!path.exists());
-        assert!(nursery.failures.try_recv().is_err());
+        assert!(!temporary_path.exists());
+        assert!(fixture.failures.try_recv().is_err());
     }
 
     #[tokio::test]
-    async fn what_fails_to_run_tells_why() {
-        let nursery = nursery();
+    async fn a_failed_run_reports_the_output_or_the_missing_program() {
+        let fixture = Fixture::new();
         let script = shell("echo no; exit 1");
-        let failed = nursery.children.run("once", &script, None).await;
-        let failed = failed.unwrap_err().to_string();
-        assert!(failed.ends_with("once.log:\nno"), "{failed}");
+        let error = fixture.children.run("once", &script, None).await;
+        let error = error.unwrap_err().to_string();
+        assert!(error.ends_with("once.log:\nno"), "{error}");
         let missing = Command::new("/no/such");
-        let missing = nursery.children.run("gone", &missing, None).await;
-        let missing = missing.unwrap_err().to_string();
-        assert!(missing.starts_with("/no/such is not there"));
+        let error = fixture.children.run("gone", &missing, None).await;
+        let error = error.unwrap_err().to_string();
+        assert!(error.starts_with("/no/such does not exist"));
     }
 }

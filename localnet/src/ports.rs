@@ -1,40 +1,78 @@
-//! Ports of this machine's loopback address.
+//! Ports of the loopback address, reserved before the parts that listen on them start.
 
 use std::{
-    fs,
     io::ErrorKind,
     net::{Ipv4Addr, SocketAddr, TcpListener},
 };
 
 use anyhow::{Context, bail};
+use procfs::{
+    net::TcpState,
+    process::{FDTarget, Process},
+};
 
-/// A port that is ours until this is dropped.
+use crate::options::Options;
+
+/// The ports of all parts.
+///
+/// All of them are reserved before any is released, so no two parts get the same port.
+pub struct Ports {
+    pub rpc: Port,
+    pub ws: Port,
+    pub grpc: Port,
+    /// `None` with `--bare`.
+    api: Option<Port>,
+}
+
+impl Ports {
+    pub fn reserve(options: &Options) -> anyhow::Result<Self> {
+        Ok(Self {
+            rpc: Port::reserve(options.rpc_port, "--rpc-port")?,
+            ws: Port::reserve(options.ws_port, "--ws-port")?,
+            grpc: Port::reserve(options.grpc_port, "--grpc-port")?,
+            api: match options.bare {
+                true => None,
+                false => Some(Port::reserve(options.api_port, "--api-port")?),
+            },
+        })
+    }
+
+    /// Releases all ports but gRPC, which this process serves itself. Returns the gRPC port, still
+    /// reserved, and the address for `api`.
+    pub fn release(self) -> anyhow::Result<(Port, Option<SocketAddr>)> {
+        let api = self.api.map(|api| api.address()).transpose()?;
+        Ok((self.grpc, api))
+    }
+}
+
+/// A port that no other process can take until this is dropped.
 #[derive(Debug)]
 pub struct Port(TcpListener);
 
 impl Port {
-    /// Takes a port, `0` for any that is free; `flag` is what chooses another.
-    pub fn take(port: u16, flag: &str) -> anyhow::Result<Self> {
+    /// Reserves a port, or any free port for `0`. `flag` is the option that errors suggest for
+    /// choosing another port.
+    pub fn reserve(port: u16, flag: &str) -> anyhow::Result<Self> {
         match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
             Ok(listener) => Ok(Self(listener)),
             Err(error) if error.kind() == ErrorKind::AddrInUse => {
-                let user = user_of(port).unwrap_or_else(|| "another process".to_owned());
-                bail!("port {port} is in use, by {user}: end it or pass {flag}")
+                let owner = owner_of(port).unwrap_or_else(|| "another process".to_owned());
+                bail!("port {port} is in use by {owner}: stop it or pass {flag}")
             }
-            Err(error) => Err(error).with_context(|| format!("taking port {port} ({flag})")),
+            Err(error) => Err(error).with_context(|| format!("reserving port {port} ({flag})")),
         }
     }
 
     pub fn address(&self) -> anyhow::Result<SocketAddr> {
-        self.0.local_addr().context("reading a port's number")
+        self.0.local_addr().context("reading a port's address")
     }
 
-    pub fn port(&self) -> anyhow::Result<u16> {
+    pub fn number(&self) -> anyhow::Result<u16> {
         Ok(self.address()?.port())
     }
 
-    /// What clients connect to.
-    pub fn listener(self) -> anyhow::Result<tokio::net::TcpListener> {
+    /// The listener that reserved the port.
+    pub fn into_listener(self) -> anyhow::Result<tokio::net::TcpListener> {
         self.0
             .set_nonblocking(true)
             .and_then(|()| tokio::net::TcpListener::from_std(self.0))
@@ -42,41 +80,31 @@ impl Port {
     }
 }
 
-/// Name and number of the process that listens on a port, where it can be seen.
-fn user_of(port: u16) -> Option<String> {
-    let tables = ["/proc/net/tcp", "/proc/net/tcp6"];
-    let inode = tables
-        .iter()
-        .filter_map(|path| fs::read_to_string(path).ok())
-        .find_map(|table| listening_inode(&table, port))?;
-    let socket = format!("socket:[{inode}]");
-    let processes = fs::read_dir("/proc").ok()?.flatten();
-    let pid = processes
-        .filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok())
-        .find(|pid| has_open(*pid, &socket))?;
-    let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
-    Some(format!("{} (process {pid})", name.trim()))
+/// Returns the number of a free port.
+pub fn free_port() -> anyhow::Result<u16> {
+    Port::reserve(0, "")?.number()
 }
 
-/// The inode of the socket that listens on a port, from the kernel's table of sockets.
-fn listening_inode(table: &str, port: u16) -> Option<String> {
-    const LISTEN: &str = "0A";
-    let local = format!(":{port:04X}");
-    table.lines().find_map(|line| {
-        let fields: Vec<&str> = line.split_whitespace().collect();
-        let listens = fields.get(1)?.ends_with(&local) && *fields.get(3)? == LISTEN;
-        listens.then(|| fields.get(9).map(|inode| (*inode).to_owned()))?
-    })
-}
-
-fn has_open(pid: u32, socket: &str) -> bool {
-    let Ok(files) = fs::read_dir(format!("/proc/{pid}/fd")) else {
-        return false;
-    };
-    files
+/// Name and PID of the process that listens on a port; `None` if this user may not see it.
+fn owner_of(port: u16) -> Option<String> {
+    let sockets = [procfs::net::tcp(), procfs::net::tcp6()];
+    let listener =
+        sockets.into_iter().flatten().flatten().find(|socket| {
+            socket.state == TcpState::Listen && socket.local_address.port() == port
+        })?;
+    let owner = procfs::process::all_processes()
+        .ok()?
         .flatten()
-        .filter_map(|file| fs::read_link(file.path()).ok())
-        .any(|target| target.as_os_str() == socket)
+        .find(|process| has_open_socket(process, listener.inode))?;
+    let name = owner.stat().ok()?.comm;
+    Some(format!("{name} (process {})", owner.pid))
+}
+
+fn has_open_socket(process: &Process, inode: u64) -> bool {
+    let files = process.fd().into_iter().flatten().flatten();
+    files
+        .into_iter()
+        .any(|file| matches!(file.target, FDTarget::Socket(socket) if socket == inode))
 }
 
 #[cfg(test)]
@@ -84,12 +112,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_port_in_use_is_named_with_its_user() {
-        let taken = Port::take(0, "--rpc-port").unwrap();
-        let port = taken.port().unwrap();
-        let error = Port::take(port, "--rpc-port").unwrap_err().to_string();
-        assert!(error.starts_with(&format!("port {port} is in use, by ")));
+    fn error_names_the_owner_of_a_port_in_use() {
+        let reserved = Port::reserve(0, "--rpc-port").unwrap();
+        let port = reserved.number().unwrap();
+        let error = Port::reserve(port, "--rpc-port").unwrap_err().to_string();
+        assert!(error.starts_with(&format!("port {port} is in use by ")));
         assert!(error.contains(&format!("(process {})", std::process::id())));
-        assert!(error.ends_with("end it or pass --rpc-port"));
+        assert!(error.ends_with("stop it or pass --rpc-port"));
     }
 }

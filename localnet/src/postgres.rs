@@ -1,53 +1,60 @@
-//! A Postgres of our own, on a unix socket.
+//! A temporary Postgres server on a Unix socket.
 //!
-//! It keeps nothing safe from a crash of the machine: the chain it mirrors lives in memory.
+//! Its data does not survive a crash of the machine. It need not: the database mirrors a chain that
+//! exists only in memory.
 
 use std::{
     fs::Permissions,
     os::unix::fs::{PermissionsExt, chown},
     path::{Path, PathBuf},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use anyhow::{Context, bail};
+use backon::Retryable;
+use nix::{
+    sys::signal::Signal,
+    unistd::{Uid, User},
+};
 use sqlx::{Connection, Executor, PgConnection};
 use tokio::process::Command;
 
-use crate::{
-    children::{Ask, Children, User},
-    record::FOLDER_PREFIX,
-};
+use crate::{children::Children, pid_file::DIRECTORY_PREFIX, poll};
 
 const DATABASE: &str = "driftshield";
 const SUPERUSER: &str = "postgres";
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Makes Postgres abort open transactions and shut down ("fast shutdown").
+const STOP_SIGNAL: Signal = Signal::SIGINT;
+const START_TIMEOUT: Duration = Duration::from_secs(30);
 
 struct Programs {
     initdb: PathBuf,
     postgres: PathBuf,
 }
 
-/// Starts it, with an empty database, and returns that database's URL.
+/// Starts Postgres with an empty database; returns the URL of that database.
 pub async fn start(children: &Children) -> anyhow::Result<String> {
     let programs = find_programs()?;
-    let user = unprivileged_user()?;
-    // Not below a home folder: the user may not be let in. A socket's path has to be short.
-    let folder = tempfile::Builder::new()
-        .prefix(FOLDER_PREFIX)
+    let user = server_user()?;
+    // In /tmp, because the server's user may have no access to a home directory, and because the
+    // path of a Unix socket must be short.
+    let directory = tempfile::Builder::new()
+        .prefix(DIRECTORY_PREFIX)
         .permissions(Permissions::from_mode(0o700))
         .tempdir_in("/tmp")
-        .context("making a folder for Postgres in /tmp")?;
-    let path = folder.path().to_owned();
-    if let Some(User { uid, gid }) = user {
-        chown(&path, Some(uid), Some(gid)).context("handing Postgres its folder")?;
+        .context("creating a directory for Postgres in /tmp")?;
+    let path = directory.path().to_owned();
+    if let Some(user) = &user {
+        chown(&path, Some(user.uid.as_raw()), Some(user.gid.as_raw()))
+            .with_context(|| format!("giving {} to user {}", path.display(), user.name))?;
     }
-    children.keep(folder)?;
+    children.keep_directory(directory)?;
     let data = path.join("data");
     children
-        .run("initdb", &initdb(&programs, &data), user)
+        .run("initdb", &initdb(&programs, &data), user.as_ref())
         .await?;
     let server = server(&programs, &data, &path);
-    children.spawn("postgres", &server, user, Ask::Interrupt)?;
+    children.spawn("postgres", &server, user.as_ref(), STOP_SIGNAL)?;
     create_database(&path).await?;
     Ok(url(&path, DATABASE))
 }
@@ -58,7 +65,7 @@ fn initdb(programs: &Programs, data: &Path) -> Command {
         .arg("--pgdata")
         .arg(data)
         .args(["--username", SUPERUSER])
-        // Who may open the socket is what its folder says.
+        // Access is limited by the permissions of the socket's directory.
         .args(["--auth", "trust"])
         .args(["--encoding", "UTF8", "--locale", "C"])
         .arg("--no-sync")
@@ -66,13 +73,13 @@ fn initdb(programs: &Programs, data: &Path) -> Command {
     command
 }
 
-fn server(programs: &Programs, data: &Path, socket_folder: &Path) -> Command {
+fn server(programs: &Programs, data: &Path, socket_directory: &Path) -> Command {
     let mut command = Command::new(&programs.postgres);
     command
         .arg("-D")
         .arg(data)
         .arg("-k")
-        .arg(socket_folder)
+        .arg(socket_directory)
         .current_dir("/");
     for setting in [
         "listen_addresses=",
@@ -87,34 +94,32 @@ fn server(programs: &Programs, data: &Path, socket_folder: &Path) -> Command {
     command
 }
 
-fn url(socket_folder: &Path, database: &str) -> String {
+fn url(socket_directory: &Path, database: &str) -> String {
     format!(
         "postgres://{SUPERUSER}@localhost/{database}?host={}",
-        socket_folder.display()
+        socket_directory.display()
     )
 }
 
-async fn create_database(socket_folder: &Path) -> anyhow::Result<()> {
-    let url = url(socket_folder, "postgres");
-    let since = Instant::now();
-    let mut connection = loop {
-        match PgConnection::connect(&url).await {
-            Ok(connection) => break connection,
-            Err(error) if since.elapsed() > PATIENCE => {
-                return Err(error).context("Postgres does not answer: see postgres.log");
-            }
-            Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
-        }
-    };
+/// Waits until the server accepts connections and creates the database.
+async fn create_database(socket_directory: &Path) -> anyhow::Result<()> {
+    let url = url(socket_directory, "postgres");
+    let mut connection = (|| PgConnection::connect(&url))
+        .retry(poll::schedule(START_TIMEOUT))
+        .await
+        .context("Postgres does not answer: see postgres.log")?;
     let create = format!("create database {DATABASE}");
     connection
         .execute(create.as_str())
         .await
-        .context("making the database")?;
-    connection.close().await.context("leaving Postgres")
+        .context("creating the database")?;
+    connection
+        .close()
+        .await
+        .context("disconnecting from Postgres")
 }
 
-/// The newest of Debian's versions, else what is on the PATH.
+/// Finds the newest version that Debian's packages installed, or the programs on the PATH.
 fn find_programs() -> anyhow::Result<Programs> {
     let mut versions: Vec<(u32, PathBuf)> = std::fs::read_dir("/usr/lib/postgresql")
         .into_iter()
@@ -127,12 +132,12 @@ fn find_programs() -> anyhow::Result<Programs> {
         .collect();
     versions.sort();
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let folders = versions.into_iter().rev().map(|(_, folder)| folder);
-    folders
+    let directories = versions.into_iter().rev().map(|(_, directory)| directory);
+    directories
         .chain(std::env::split_paths(&path))
-        .map(|folder| Programs {
-            initdb: folder.join("initdb"),
-            postgres: folder.join("postgres"),
+        .map(|directory| Programs {
+            initdb: directory.join("initdb"),
+            postgres: directory.join("postgres"),
         })
         .find(|programs| programs.initdb.is_file() && programs.postgres.is_file())
         .context(
@@ -141,25 +146,19 @@ fn find_programs() -> anyhow::Result<Programs> {
         )
 }
 
-/// Postgres does not run as root. Everybody else runs it as themselves.
-fn unprivileged_user() -> anyhow::Result<Option<User>> {
-    if id("-u", None) != Some(0) {
+/// The user to run Postgres as; `None` for the current user. Postgres refuses to run as root.
+fn server_user() -> anyhow::Result<Option<User>> {
+    if !Uid::effective().is_root() {
         return Ok(None);
     }
     for name in ["postgres", "nobody"] {
-        if let (Some(uid), Some(gid)) = (id("-u", Some(name)), id("-g", Some(name))) {
-            return Ok(Some(User { uid, gid }));
+        let user = User::from_name(name).with_context(|| format!("looking up user {name}"))?;
+        if user.is_some() {
+            return Ok(user);
         }
     }
-    bail!("Postgres does not run as root, and there is neither a user `postgres` nor `nobody`")
-}
-
-/// What `id` says of a user, or of us.
-fn id(which: &str, name: Option<&str>) -> Option<u32> {
-    let output = std::process::Command::new("id")
-        .arg(which)
-        .args(name)
-        .output()
-        .ok()?;
-    String::from_utf8(output.stdout).ok()?.trim().parse().ok()
+    bail!(
+        "Postgres does not run as root, and the users `postgres` and `nobody` do not exist: \
+         create one of them, or pass --database-url"
+    )
 }

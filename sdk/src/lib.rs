@@ -10,6 +10,8 @@
 
 pub mod address;
 pub mod error;
+#[cfg(feature = "faucet")]
+pub mod faucet;
 pub mod instruction;
 pub mod json;
 #[cfg(feature = "rpc")]

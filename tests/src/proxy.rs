@@ -1,4 +1,4 @@
-//! What a process sends to an RPC node, seen on its way.
+//! A proxy in front of an RPC node that records the transactions sent through it.
 
 use std::sync::{Arc, Mutex};
 
@@ -15,23 +15,23 @@ use serde_json::Value;
 use solana_transaction_status_client_types::{EncodedTransaction, TransactionBinaryEncoding};
 use tokio::net::TcpListener;
 
-use crate::network::{Signed, writable};
+use crate::network::observer::{SignedTransaction, writable_keys};
 
-/// Hands every request on to a node, and keeps the transactions that are sent.
+/// Forwards every request to a node and records each transaction that is sent.
 #[derive(Clone)]
 pub struct Proxy {
     pub url: String,
-    node: String,
+    node_url: String,
     client: reqwest::Client,
-    sent: Arc<Mutex<Vec<Signed>>>,
+    sent: Arc<Mutex<Vec<SignedTransaction>>>,
 }
 
 impl Proxy {
-    pub async fn start(node: &str) -> Self {
+    pub async fn start(node_url: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let proxy = Self {
             url: format!("http://{}", listener.local_addr().unwrap()),
-            node: node.to_owned(),
+            node_url: node_url.to_owned(),
             client: reqwest::Client::new(),
             sent: Arc::default(),
         };
@@ -42,18 +42,18 @@ impl Proxy {
         proxy
     }
 
-    /// All transactions that were sent, whatever became of them.
-    pub fn sent(&self) -> Vec<Signed> {
+    /// All transactions that were sent, whether they landed or not.
+    pub fn sent(&self) -> Vec<SignedTransaction> {
         self.sent.lock().unwrap().clone()
     }
 }
 
 async fn forward(State(proxy): State<Proxy>, body: Bytes) -> impl IntoResponse {
-    if let Some(transaction) = transaction(&body) {
+    if let Some(transaction) = sent_transaction(&body) {
         proxy.sent.lock().unwrap().push(transaction);
     }
-    let request = proxy.client.post(&proxy.node).body(body);
-    let answer = match request
+    let request = proxy.client.post(&proxy.node_url).body(body);
+    let response = match request
         .header(CONTENT_TYPE, "application/json")
         .send()
         .await
@@ -61,14 +61,14 @@ async fn forward(State(proxy): State<Proxy>, body: Bytes) -> impl IntoResponse {
         Ok(response) => response.bytes().await,
         Err(error) => Err(error),
     };
-    match answer {
+    match response {
         Ok(bytes) => (StatusCode::OK, [(CONTENT_TYPE, "application/json")], bytes).into_response(),
         Err(error) => (StatusCode::BAD_GATEWAY, error.to_string()).into_response(),
     }
 }
 
-/// The transaction of a `sendTransaction` request.
-fn transaction(body: &[u8]) -> Option<Signed> {
+/// The transaction of a `sendTransaction` request; `None` for other requests.
+fn sent_transaction(body: &[u8]) -> Option<SignedTransaction> {
     let request: Value = serde_json::from_slice(body).ok()?;
     if request["method"] != "sendTransaction" {
         return None;
@@ -80,11 +80,11 @@ fn transaction(body: &[u8]) -> Option<Signed> {
     let header = message.header();
     let keys = message.static_account_keys();
     let keys: Vec<_> = keys.iter().map(|key| key.to_string()).collect();
-    Some(Signed {
+    Some(SignedTransaction {
         signature: transaction.signatures[0].to_string(),
         blockhash: message.recent_blockhash().to_string(),
-        payer: keys[0].clone(),
-        writable: writable(
+        fee_payer: keys[0].clone(),
+        writable: writable_keys(
             &keys,
             header.num_required_signatures.into(),
             header.num_readonly_signed_accounts.into(),

@@ -1,4 +1,4 @@
-//! Insurance on the example's model: a vault, who puts capital into it, and who buys its cover.
+//! Insurance of the example's model: the vault, the liquidity providers and the policy holders.
 
 use driftshield_sdk::{
     DriftShieldError, MIN_HISTORY, Model, Policy, Vault, address, first_window, rpc::Signer,
@@ -6,15 +6,19 @@ use driftshield_sdk::{
 use futures::future::try_join_all;
 
 use super::{
-    CHALLENGE_SECS, Example, RULING_SECS, SUBMIT_SECS,
-    scenario::{Act, Cover, MANAGER, PLANS, Plan},
+    scenario::{
+        CHALLENGE_SECS, MANAGER, PolicyOrder, RULING_SECS, SUBMIT_SECS, VAULT_PLANS, VaultAction,
+        VaultPlan,
+    },
+    state::Example,
 };
-use crate::Localnet;
+use crate::console::print_line;
 
-/// Each holder's number of its policy.
+/// The id that each holder gives to its policy.
 const POLICY_ID: u64 = 1;
-/// A year's prices, as high as they go: of a minute's cover nobody would see others.
-const TERMS: [&str; 6] = [
+/// Prices per year, at their upper limits: the example's policies last about a minute, and at usual
+/// prices their premiums would be too small to see.
+const PRICES: [&str; 6] = [
     "--min-duration=1s",
     "--base-bps=60000",
     "--slope1-bps=10000",
@@ -22,22 +26,24 @@ const TERMS: [&str; 6] = [
     "--risk-slope-bps=60000",
     "--manager-fee-bps=1000",
 ];
-/// What a purchase and each renewal may cost where they are to happen unattended.
+/// Upper limit of the premium for the purchase and for each automatic renewal, in tokens.
 const MAX_PREMIUM: &str = "1";
 
-/// Refusals of a purchase that are over soon: it came a moment late, or others came first.
-const RACES: [DriftShieldError; 4] = [
+/// Errors of a purchase that was overtaken by a new window or by other purchases. A retry may
+/// succeed.
+const RETRYABLE_ERRORS: [DriftShieldError; 4] = [
     DriftShieldError::WindowsBegan,
     DriftShieldError::PremiumTooHigh,
     DriftShieldError::TriggerReached,
     DriftShieldError::StaleHistory,
 ];
 
-impl Example {
-    /// Opens the vault and lists the model, before anybody has shares: it is covered at once.
-    pub(super) async fn open_vault(&mut self, localnet: &Localnet) -> anyhow::Result<()> {
-        self.vault = address::vault(&self.person(MANAGER).key.pubkey(), 1);
-        let manager = self.person(MANAGER);
+impl Example<'_> {
+    /// Creates the vault and lists the model. The vault has no shares yet, so the listing takes
+    /// effect at once.
+    pub async fn open_vault(&mut self) -> anyhow::Result<()> {
+        self.vault = address::vault(&self.participant(MANAGER).key.pubkey(), 1);
+        let manager = self.participant(MANAGER);
         let cooldown = self.window_secs as i64 + SUBMIT_SECS + CHALLENGE_SECS + RULING_SECS;
         let mut create = vec![
             "vault".into(),
@@ -46,8 +52,8 @@ impl Example {
             format!("--mint={}", self.mint),
             format!("--cooldown={cooldown}s"),
         ];
-        create.extend(TERMS.map(String::from));
-        self.driftshield(localnet, &manager.file, &create).await?;
+        create.extend(PRICES.map(String::from));
+        self.driftshield(&manager.key_file, &create).await?;
         let list = [
             "vault".into(),
             "list-model".into(),
@@ -56,31 +62,29 @@ impl Example {
             "--cap=9000".into(),
             "--lowest-trigger=0.02".into(),
         ];
-        self.driftshield(localnet, &manager.file, &list).await
+        self.driftshield(&manager.key_file, &list).await
     }
 
-    /// Takes the steps that are due once `percent` of the data have been measured, as far as they
-    /// are possible by now.
-    pub(super) async fn insure(&mut self, localnet: &Localnet, percent: u64) -> anyhow::Result<()> {
-        let each = PLANS
-            .iter()
-            .zip(self.taken)
-            .map(|(plan, taken)| self.go_on(localnet, plan, taken, percent));
-        let taken = try_join_all(each).await?;
-        self.taken.copy_from_slice(&taken);
+    /// Takes the steps of all plans that are due once `percent` of the data are measured. A step
+    /// that is not possible yet delays the rest of its plan.
+    pub async fn take_vault_steps(&mut self, percent: u64) -> anyhow::Result<()> {
+        let plans = VAULT_PLANS.iter().zip(self.steps_taken);
+        let advanced = plans.map(|(plan, taken)| self.advance_plan(plan, taken, percent));
+        let steps_taken = try_join_all(advanced).await?;
+        self.steps_taken.copy_from_slice(&steps_taken);
         Ok(())
     }
 
-    /// Returns how many steps of the plan have been taken.
-    async fn go_on(
+    /// Returns the number of steps of the plan that are now taken.
+    async fn advance_plan(
         &self,
-        localnet: &Localnet,
-        plan: &Plan,
+        plan: &VaultPlan,
         mut taken: usize,
         percent: u64,
     ) -> anyhow::Result<usize> {
         for step in &plan.steps[taken..] {
-            if percent < step.at || !self.act(localnet, plan.person, &step.act).await? {
+            let is_due = step.due_percent <= percent;
+            if !is_due || !self.perform(plan.participant, &step.action).await? {
                 break;
             }
             taken += 1;
@@ -88,76 +92,80 @@ impl Example {
         Ok(taken)
     }
 
-    /// Returns whether it is done; else it is to be tried again.
-    async fn act(&self, localnet: &Localnet, name: &str, act: &Act) -> anyhow::Result<bool> {
+    /// Returns `false` if the action has to be retried later.
+    async fn perform(&self, name: &str, action: &VaultAction) -> anyhow::Result<bool> {
         let (vault, mint) = (self.vault.to_string(), self.mint.to_string());
-        let command = match act {
-            Act::Buy(cover) => return self.buy(localnet, name, cover).await,
-            Act::Cancel => return self.cancel(localnet, name).await,
-            Act::Deposit(amount) => vec!["vault", "deposit", &vault, "--amount", amount],
-            Act::Leave => vec!["vault", "request-withdraw", &vault],
-            Act::Approve(amount) => vec!["policy", "approve", &mint, "--amount", amount],
-            Act::Revoke => vec!["policy", "revoke", &mint],
+        let command = match action {
+            VaultAction::Buy(order) => return self.buy(name, order).await,
+            VaultAction::CancelPolicy => return self.cancel_policy(name).await,
+            VaultAction::Deposit(amount) => vec!["vault", "deposit", &vault, "--amount", amount],
+            VaultAction::RequestWithdrawal => vec!["vault", "request-withdraw", &vault],
+            VaultAction::ApproveRenewals(amount) => {
+                vec!["policy", "approve", &mint, "--amount", amount]
+            }
+            VaultAction::RevokeRenewals => vec!["policy", "revoke", &mint],
         };
         let command: Vec<_> = command.into_iter().map(String::from).collect();
-        let file = &self.person(name).file;
-        self.driftshield(localnet, file, &command).await?;
+        let key_file = &self.participant(name).key_file;
+        self.driftshield(key_file, &command).await?;
         Ok(true)
     }
 
-    async fn buy(&self, localnet: &Localnet, name: &str, cover: &Cover) -> anyhow::Result<bool> {
+    async fn buy(&self, name: &str, order: &PolicyOrder) -> anyhow::Result<bool> {
         let model: Model = self.client.get(&self.model).await?;
         if model.final_count < MIN_HISTORY {
             return Ok(false);
         }
         let vault: Vault = self.client.get(&self.vault).await?;
         let first = first_window(&vault, &model, self.client.unix_timestamp().await?);
-        // None that nobody can count, but as many as a policy needs.
-        let windows = cover.windows.min(self.windows.saturating_sub(first));
-        let windows = windows.max(cover.persistence.into());
+        // Only windows with data, but at least as many as the policy needs in a row.
+        let windows = order.windows.min(self.windows.saturating_sub(first));
+        let windows = windows.max(order.persistence.into());
         let mut buy = vec![
             "policy".into(),
             "buy".into(),
             self.vault.to_string(),
             self.model.to_string(),
             format!("--id={POLICY_ID}"),
-            format!("--cover={}", cover.amount),
-            format!("--trigger={}", cover.trigger),
-            format!("--exhaustion={}", cover.exhaustion),
-            format!("--persistence={}", cover.persistence),
+            format!("--cover={}", order.cover),
+            format!("--trigger={}", order.trigger),
+            format!("--exhaustion={}", order.exhaustion),
+            format!("--persistence={}", order.persistence),
             format!("--windows={windows}"),
         ];
-        if cover.auto_renew {
+        if order.auto_renew {
             buy.extend([
                 "--auto-renew".into(),
                 format!("--max-premium={MAX_PREMIUM}"),
             ]);
         }
-        let bought = self.driftshield(localnet, &self.person(name).file, &buy);
-        match bought.await {
-            Ok(()) => Ok(true),
-            Err(error) => {
-                let told = format!("{error:#}");
-                let mut races = RACES.iter().map(|race| format!("{race:?}"));
-                let race = races.find(|race| told.contains(&format!("{race} (")));
-                let race = race.ok_or(error)?;
-                localnet.say(&format!("  {name} tries again: {race}"));
-                Ok(false)
-            }
-        }
+        let key_file = &self.participant(name).key_file;
+        let Err(error) = self.driftshield(key_file, &buy).await else {
+            return Ok(true);
+        };
+        let message = format!("{error:#}");
+        let retryable = RETRYABLE_ERRORS.map(|error| format!("{error:?}"));
+        let Some(cause) = retryable
+            .iter()
+            .find(|name| message.contains(&format!("{name} (")))
+        else {
+            return Err(error);
+        };
+        print_line(&format!("  {name} retries later: {cause}"));
+        Ok(false)
     }
 
-    /// Gives the policy up, unless it is over.
-    async fn cancel(&self, localnet: &Localnet, name: &str) -> anyhow::Result<bool> {
-        let holder = self.person(name);
+    /// Cancels the participant's policy, unless the policy has already ended.
+    async fn cancel_policy(&self, name: &str) -> anyhow::Result<bool> {
+        let holder = self.participant(name);
         let policy = address::policy(&self.vault, &holder.key.pubkey(), POLICY_ID);
         let is_open = async || anyhow::Ok(self.client.find::<Policy>(&policy).await?.is_some());
         if is_open().await? {
             let cancel = ["policy".into(), "cancel".into(), policy.to_string()];
-            let cancelled = self.driftshield(localnet, &holder.file, &cancel).await;
-            // All of its cover may have been paid in the meantime.
-            if cancelled.is_err() && is_open().await? {
-                cancelled?;
+            let result = self.driftshield(&holder.key_file, &cancel).await;
+            // A claim may have paid all of the cover and closed the policy in the meantime.
+            if result.is_err() && is_open().await? {
+                result?;
             }
         }
         Ok(true)

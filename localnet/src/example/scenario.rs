@@ -1,12 +1,29 @@
-//! Who takes part in the example, what they bet on and cover, and when.
+//! The scenario of the example: its participants, markets, bets and policies, and when they act.
 
-/// Rows of a window: the analysis is cut into windows of as many rows, in order of `id`.
+/// Rows per window. The analysis data are cut into windows in the order of [`ORDER_COLUMN`].
 pub const WINDOW_ROWS: u64 = 5_000;
-/// Fewest scores that a window's value stands on: some may be missing.
+/// Minimum number of scores in a window. A window may have fewer scores than rows, because scores
+/// may be missing.
 pub const MIN_SAMPLES: u64 = 4_500;
 pub const BINS: usize = 10;
 pub const COLUMN: &str = "score";
-pub const ORDER: &str = "id";
+pub const ORDER_COLUMN: &str = "id";
+
+/// Time between the registration of the model and its first window. Bonding, creating the markets
+/// and placing the first bets must fit in.
+pub const LEAD_SECS: i64 = 25;
+/// Periods for submissions, challenges and rulings, short enough for a demonstration.
+pub const SUBMIT_SECS: i64 = 10;
+pub const CHALLENGE_SECS: i64 = 3;
+pub const RULING_SECS: i64 = 3;
+/// Time between the purchase of a policy and the first window that it may cover.
+pub const WAITING_SECS: i64 = 3;
+/// Time between the last moment at which a receipt of a covered window can become final and the end
+/// of the policy.
+pub const CLAIM_GRACE_SECS: i64 = 5;
+/// Length of a bucket, in windows. A premium streams until the end of a bucket, and the program
+/// keeps 63 buckets: enough for the longest policy.
+pub const BUCKET_WINDOWS: u64 = 2;
 
 /// Tokens that each oracle bonds on the model.
 pub const BOND: u64 = 20_000;
@@ -18,31 +35,31 @@ pub const MANAGER: &str = "manager";
 /// A market of the example.
 pub struct Market {
     pub question: &'static str,
-    /// Drift as a decimal number, ascending.
+    /// Drift as decimal numbers, ascending.
     pub thresholds: &'static [&'static str],
     pub aggregate: &'static str,
-    pub windows: Windows,
+    pub windows: ObservedWindows,
     pub bets: &'static [Bet],
 }
 
-/// Which windows a market observes.
+/// The windows that a market observes.
 #[derive(Clone, Copy)]
-pub enum Windows {
-    /// All that there is data for.
+pub enum ObservedWindows {
+    /// All windows with data.
     All,
-    /// The last that there is data for.
+    /// The last window with data.
     Last,
-    /// Those after it: nobody can count them.
-    Beyond,
+    /// Two windows after the data end, for which no oracle can submit a receipt.
+    AfterData,
 }
 
-impl Windows {
-    /// The first and the last of the market, of a model with data for `count` windows.
-    pub fn range(self, count: u64) -> (u64, u64) {
+impl ObservedWindows {
+    /// First and last observed window if there are data for `count` windows.
+    pub fn bounds(self, count: u64) -> (u64, u64) {
         match self {
             Self::All => (0, count - 1),
             Self::Last => (count - 1, count - 1),
-            Self::Beyond => (count, count + 1),
+            Self::AfterData => (count, count + 1),
         }
     }
 }
@@ -52,17 +69,17 @@ pub struct Bet {
     pub outcome: u8,
     /// Tokens, as a decimal number.
     pub amount: &'static str,
-    /// How much of the data has been measured when the bet is placed, in percent; 0 is before the
-    /// first window begins.
-    pub at: u64,
+    /// Percentage of the data that must be measured before the bet is placed. 0 is before the first
+    /// window begins.
+    pub due_percent: u64,
 }
 
-const fn bet(bettor: &'static str, outcome: u8, amount: &'static str, at: u64) -> Bet {
+const fn bet(bettor: &'static str, outcome: u8, amount: &'static str, due_percent: u64) -> Bet {
     Bet {
         bettor,
         outcome,
         amount,
-        at,
+        due_percent,
     }
 }
 
@@ -71,7 +88,7 @@ pub const MARKETS: [Market; 4] = [
         question: "Will the score's PSI reach 0.25 in any window?",
         thresholds: &["0.25"],
         aggregate: "max",
-        windows: Windows::All,
+        windows: ObservedWindows::All,
         bets: &[
             bet("ada", 0, "400", 0),
             bet("ben", 1, "250.5", 0),
@@ -84,7 +101,7 @@ pub const MARKETS: [Market; 4] = [
         question: "Where will the mean PSI of all windows lie?",
         thresholds: &["0.02", "0.05", "0.1"],
         aggregate: "mean",
-        windows: Windows::All,
+        windows: ObservedWindows::All,
         bets: &[
             bet("ben", 0, "75", 0),
             bet("cleo", 1, "60.25", 0),
@@ -98,7 +115,7 @@ pub const MARKETS: [Market; 4] = [
         question: "Will the last window's PSI be at 0.02 or above?",
         thresholds: &["0.02"],
         aggregate: "last",
-        windows: Windows::Last,
+        windows: ObservedWindows::Last,
         bets: &[
             bet("ada", 0, "20", 0),
             bet("eve", 1, "35", 10),
@@ -111,7 +128,7 @@ pub const MARKETS: [Market; 4] = [
         question: "Will the PSI reach 0.1 after the data end?",
         thresholds: &["0.1"],
         aggregate: "max",
-        windows: Windows::Beyond,
+        windows: ObservedWindows::AfterData,
         bets: &[
             bet("ada", 0, "5", 0),
             bet("eve", 1, "7.000007", 20),
@@ -121,52 +138,53 @@ pub const MARKETS: [Market; 4] = [
     },
 ];
 
-/// What somebody does with the vault, one step after the other.
-pub struct Plan {
-    pub person: &'static str,
-    pub steps: &'static [Step],
+/// The steps of one participant with the vault, in order.
+pub struct VaultPlan {
+    pub participant: &'static str,
+    pub steps: &'static [VaultStep],
 }
 
-pub struct Step {
-    /// How much of the data has been measured when it is due, in percent.
-    pub at: u64,
-    pub act: Act,
+pub struct VaultStep {
+    /// Percentage of the data that must be measured before the step.
+    pub due_percent: u64,
+    pub action: VaultAction,
 }
 
 /// Amounts are tokens, as decimal numbers.
-pub enum Act {
+pub enum VaultAction {
     Deposit(&'static str),
-    /// Asks all shares back.
-    Leave,
-    Buy(Cover),
-    Cancel,
-    /// Lets so much be taken for renewals.
-    Approve(&'static str),
-    /// Lets nothing more be taken.
-    Revoke,
+    /// Requests the withdrawal of all shares.
+    RequestWithdrawal,
+    Buy(PolicyOrder),
+    CancelPolicy,
+    /// Approves this amount for the premiums of renewals.
+    ApproveRenewals(&'static str),
+    /// Revokes the approval.
+    RevokeRenewals,
 }
 
-/// A policy of the example. Drift is a decimal number.
-pub struct Cover {
-    pub amount: &'static str,
+/// The policy to buy. Drift is a decimal number.
+pub struct PolicyOrder {
+    /// Tokens, as a decimal number.
+    pub cover: &'static str,
     pub trigger: &'static str,
     pub exhaustion: &'static str,
     pub persistence: u8,
-    /// At most: fewer where the data end before.
+    /// Upper limit: the policy is shorter if the data end earlier.
     pub windows: u64,
-    /// Whether it is renewed by whoever comes.
     pub auto_renew: bool,
 }
 
-impl Cover {
-    const fn of(
-        amount: &'static str,
+impl PolicyOrder {
+    /// A policy that triggers on a single window and does not renew.
+    const fn new(
+        cover: &'static str,
         trigger: &'static str,
         exhaustion: &'static str,
         windows: u64,
     ) -> Self {
         Self {
-            amount,
+            cover,
             trigger,
             exhaustion,
             persistence: 1,
@@ -176,72 +194,93 @@ impl Cover {
     }
 }
 
-const fn step(at: u64, act: Act) -> Step {
-    Step { at, act }
+const fn step(due_percent: u64, action: VaultAction) -> VaultStep {
+    VaultStep {
+        due_percent,
+        action,
+    }
 }
 
-/// The first three put up the capital, the others buy cover of it: no more than what the first one bears
-/// alone when the other two have asked theirs back.
-pub const PLANS: [Plan; 9] = [
-    Plan {
-        person: "gus",
-        steps: &[step(0, Act::Deposit("9000"))],
+/// The plans of three liquidity providers, then of six policy holders. The capital of the first
+/// provider alone backs all policies, so the other two can withdraw while the policies are open.
+pub const VAULT_PLANS: [VaultPlan; 9] = [
+    VaultPlan {
+        participant: "gus",
+        steps: &[step(0, VaultAction::Deposit("9000"))],
     },
-    Plan {
-        person: "hana",
-        steps: &[step(0, Act::Deposit("3000.5")), step(40, Act::Leave)],
+    VaultPlan {
+        participant: "hana",
+        steps: &[
+            step(0, VaultAction::Deposit("3000.5")),
+            step(40, VaultAction::RequestWithdrawal),
+        ],
     },
-    Plan {
-        person: "ivo",
-        steps: &[step(30, Act::Deposit("4000")), step(80, Act::Leave)],
+    VaultPlan {
+        participant: "ivo",
+        steps: &[
+            step(30, VaultAction::Deposit("4000")),
+            step(80, VaultAction::RequestWithdrawal),
+        ],
     },
-    // All of the cover, as soon as the trigger is reached.
-    Plan {
-        person: "jill",
-        steps: &[step(20, Act::Buy(Cover::of("1500", "0.25", "0.25", 18)))],
-    },
-    // A part of it, the larger the further the drift goes.
-    Plan {
-        person: "kai",
-        steps: &[step(20, Act::Buy(Cover::of("2000", "0.5", "5", 18)))],
-    },
-    // Two windows in a row; two runs that overlap pay one after the other.
-    Plan {
-        person: "lou",
+    // Pays all of the cover once the trigger is reached.
+    VaultPlan {
+        participant: "jill",
         steps: &[step(
             20,
-            Act::Buy(Cover {
+            VaultAction::Buy(PolicyOrder::new("1500", "0.25", "0.25", 18)),
+        )],
+    },
+    // Pays a part of the cover, which grows with the drift.
+    VaultPlan {
+        participant: "kai",
+        steps: &[step(
+            20,
+            VaultAction::Buy(PolicyOrder::new("2000", "0.5", "5", 18)),
+        )],
+    },
+    // Needs two windows in a row. Two overlapping runs cause two claims.
+    VaultPlan {
+        participant: "lou",
+        steps: &[step(
+            20,
+            VaultAction::Buy(PolicyOrder {
                 persistence: 2,
-                ..Cover::of("1200", "0.05", "1", 20)
+                ..PolicyOrder::new("1200", "0.05", "1", 20)
             }),
         )],
     },
-    // A trigger too far off.
-    Plan {
-        person: "mia",
-        steps: &[step(20, Act::Buy(Cover::of("800", "3.5", "4", 20)))],
+    // Expires: the drift stays below the trigger.
+    VaultPlan {
+        participant: "mia",
+        steps: &[step(
+            20,
+            VaultAction::Buy(PolicyOrder::new("800", "3.5", "4", 20)),
+        )],
     },
-    // Short terms, as many as there is an allowance for, and none once it is taken back.
-    Plan {
-        person: "noor",
+    // Renews its short term from the approved amount, until the approval is revoked.
+    VaultPlan {
+        participant: "noor",
         steps: &[
-            step(20, Act::Approve("10")),
+            step(20, VaultAction::ApproveRenewals("10")),
             step(
                 20,
-                Act::Buy(Cover {
+                VaultAction::Buy(PolicyOrder {
                     auto_renew: true,
-                    ..Cover::of("1000", "0.1", "4", 4)
+                    ..PolicyOrder::new("1000", "0.1", "4", 4)
                 }),
             ),
-            step(55, Act::Revoke),
+            step(55, VaultAction::RevokeRenewals),
         ],
     },
-    // Given up half-way.
-    Plan {
-        person: "omar",
+    // Cancelled halfway through its term.
+    VaultPlan {
+        participant: "omar",
         steps: &[
-            step(20, Act::Buy(Cover::of("600", "0.03", "0.3", 18))),
-            step(45, Act::Cancel),
+            step(
+                20,
+                VaultAction::Buy(PolicyOrder::new("600", "0.03", "0.3", 18)),
+            ),
+            step(45, VaultAction::CancelPolicy),
         ],
     },
 ];

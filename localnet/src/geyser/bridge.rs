@@ -1,4 +1,4 @@
-//! Geyser events in, sealed slots out.
+//! Collects Geyser events into sealed slots.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -20,8 +20,10 @@ use super::{
     feed::{Feed, SealedSlot},
 };
 
-/// Takes events until Surfpool ends. Surfpool stops while its channel is full, so this waits for
-/// nobody: the feed drops slow subscribers instead.
+/// Processes events until Surfpool ends.
+///
+/// Surfpool blocks while its channel is full, so this never waits for subscribers: the feed drops
+/// slow ones instead.
 pub fn run(events: Receiver<GeyserEvent>, feed: &Arc<Feed>) {
     let mut bridge = Bridge::default();
     for event in events {
@@ -31,10 +33,12 @@ pub fn run(events: Receiver<GeyserEvent>, feed: &Arc<Feed>) {
 
 #[derive(Default)]
 struct Bridge {
-    /// What has come of slots that are not sealed.
+    /// Content of slots that are not sealed yet, by slot.
     open: BTreeMap<u64, OpenSlot>,
-    last: Option<Sealed>,
-    banks: u64,
+    /// Parent of the next sealed slot.
+    last_block: Option<Block>,
+    /// Number of sealed slots, which serves as bank id.
+    bank_id: u64,
 }
 
 #[derive(Default)]
@@ -43,7 +47,7 @@ struct OpenSlot {
     transactions: Vec<SubscribeUpdateTransactionInfo>,
 }
 
-struct Sealed {
+struct Block {
     slot: u64,
     blockhash: String,
 }
@@ -62,7 +66,7 @@ impl Bridge {
                         let open = self.open.entry(slot).or_default();
                         open.transactions.push(transaction);
                     }
-                    Err(error) => tracing::error!(slot, %error, "transaction left out"),
+                    Err(error) => tracing::error!(slot, %error, "transaction skipped"),
                 }
             }
             GeyserEvent::NotifyBlockMetadata(block) => {
@@ -74,8 +78,8 @@ impl Bridge {
                 status: GeyserSlotStatus::Rooted,
                 ..
             } => feed.finalize(slot),
-            // `Confirmed` comes just before the block metadata, which seals the slot; nothing is
-            // loaded at start.
+            // The status `Confirmed` adds nothing: the block metadata, which follows it, seals the
+            // slot. There are no startup events, because Surfpool starts with an empty chain.
             GeyserEvent::UpdateSlotStatus { .. }
             | GeyserEvent::StartupAccountUpdate(_)
             | GeyserEvent::EndOfStartup
@@ -87,10 +91,11 @@ impl Bridge {
         let open = self.open.remove(&block.slot).unwrap_or_default();
         let later = self.open.split_off(&block.slot);
         for slot in std::mem::replace(&mut self.open, later).into_keys() {
-            tracing::error!(slot, "left out: content of a slot without a block");
+            tracing::error!(slot, "slot skipped: it has content but no block");
         }
-        // A chain is what its links say: the parent is the slot that was sealed last.
-        let parent = self.last.replace(Sealed {
+        // Not `block.parent_slot`, which may be a slot without a block: the parent is the slot that
+        // was sealed last.
+        let parent = self.last_block.replace(Block {
             slot: block.slot,
             blockhash: block.blockhash.clone(),
         });
@@ -98,7 +103,7 @@ impl Bridge {
             Some(parent) => (parent.slot, parent.blockhash),
             None => (block.parent_slot, block.parent_blockhash),
         };
-        self.banks += 1;
+        self.bank_id += 1;
         SealedSlot {
             slot: block.slot,
             accounts: last_writes(open.accounts),
@@ -117,14 +122,14 @@ impl Bridge {
                 parent_blockhash,
                 executed_transaction_count: block.executed_transaction_count,
                 entries_count: block.entry_count,
-                bank_id: self.banks,
+                bank_id: self.bank_id,
             },
             created_at: SystemTime::now().into(),
         }
     }
 }
 
-/// The last write of each account, in the order of the writes.
+/// Returns the last write of each account, ordered by write version.
 fn last_writes(writes: Vec<SubscribeUpdateAccountInfo>) -> Vec<SubscribeUpdateAccountInfo> {
     let mut last: HashMap<Vec<u8>, SubscribeUpdateAccountInfo> = HashMap::new();
     for write in writes {
@@ -143,7 +148,7 @@ fn last_writes(writes: Vec<SubscribeUpdateAccountInfo>) -> Vec<SubscribeUpdateAc
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::geyser::test_data::account;
+    use crate::geyser::{feed::SlotEvent, test_data::account};
 
     fn block(slot: u64, parent_slot: u64) -> GeyserEvent {
         GeyserEvent::NotifyBlockMetadata(GeyserBlockMetadata {
@@ -159,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_last_write_of_an_account_remains() {
+    fn only_the_last_write_of_an_account_is_kept() {
         let writes = [(1, 1), (2, 2), (1, 3), (3, 4)];
         let writes = writes.map(|(key, version)| SubscribeUpdateAccountInfo {
             write_version: version,
@@ -173,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn the_parent_is_the_slot_sealed_last() {
+    fn the_parent_is_the_last_sealed_slot() {
         let (mut bridge, feed) = (Bridge::default(), Feed::default());
         bridge.apply(block(31, 30), &feed);
         bridge.apply(block(50, 49), &feed);
@@ -184,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn what_belongs_to_a_slot_comes_with_its_block() {
+    fn the_content_of_a_slot_is_sealed_with_its_block() {
         let (mut bridge, feed) = (Bridge::default(), Feed::default());
         let open = bridge.open.entry(31).or_default();
         open.accounts.push(account(1, 9));
@@ -192,8 +197,8 @@ mod tests {
         bridge.apply(block(32, 31), &feed);
         let replay = feed.subscribe(Some(31)).unwrap().replay;
         let accounts = replay.iter().map(|event| match event {
-            crate::geyser::feed::Event::Confirmed(slot) => slot.accounts.len(),
-            crate::geyser::feed::Event::Finalized(_) => 0,
+            SlotEvent::Confirmed(slot) => slot.accounts.len(),
+            SlotEvent::Finalized(_) => 0,
         });
         assert_eq!(accounts.collect::<Vec<_>>(), [1, 0]);
     }

@@ -1,7 +1,11 @@
-//! Surfpool's Geyser events as Yellowstone's messages.
+//! Conversion of Surfpool's Geyser events to Yellowstone messages.
 
 use anyhow::Context;
 use solana_message::VersionedMessage;
+use solana_transaction::{
+    simple_vote_transaction_checker::is_simple_vote_transaction_impl,
+    versioned::VersionedTransaction,
+};
 use solana_transaction_error::TransactionError;
 use solana_transaction_status_client_types::{TransactionStatusMeta, TransactionTokenBalance};
 use surfpool_core::{surfnet::GeyserTransactionEvent, types::GeyserAccountUpdate};
@@ -9,8 +13,6 @@ use yellowstone_grpc_proto::{
     geyser::{SubscribeUpdateAccountInfo, SubscribeUpdateTransactionInfo},
     solana::storage::confirmed_block as storage,
 };
-
-const VOTE_PROGRAM: &str = "Vote111111111111111111111111111111111111111";
 
 pub fn account(update: GeyserAccountUpdate) -> SubscribeUpdateAccountInfo {
     SubscribeUpdateAccountInfo {
@@ -27,7 +29,7 @@ pub fn account(update: GeyserAccountUpdate) -> SubscribeUpdateAccountInfo {
     }
 }
 
-/// Fails where the transaction's error cannot be written.
+/// Fails if the transaction's error cannot be encoded.
 pub fn transaction(
     event: &GeyserTransactionEvent,
 ) -> anyhow::Result<SubscribeUpdateTransactionInfo> {
@@ -41,7 +43,7 @@ pub fn transaction(
         .collect();
     Ok(SubscribeUpdateTransactionInfo {
         signature: signatures.first().cloned().unwrap_or_default(),
-        is_vote: is_vote(message),
+        is_vote: is_vote(&executed.transaction),
         transaction: Some(storage::Transaction {
             signatures,
             message: Some(self::message(message)),
@@ -51,15 +53,15 @@ pub fn transaction(
     })
 }
 
-/// As a validator tells votes: a single instruction, for the vote program.
-fn is_vote(message: &VersionedMessage) -> bool {
-    let [instruction] = message.instructions() else {
-        return false;
-    };
-    message
-        .static_account_keys()
-        .get(usize::from(instruction.program_id_index))
-        .is_some_and(|program| program.to_string() == VOTE_PROGRAM)
+fn is_vote(transaction: &VersionedTransaction) -> bool {
+    let message = &transaction.message;
+    let keys = message.static_account_keys();
+    let programs = message.instructions().iter();
+    is_simple_vote_transaction_impl(
+        &transaction.signatures,
+        matches!(message, VersionedMessage::Legacy(_)),
+        programs.filter_map(|instruction| keys.get(usize::from(instruction.program_id_index))),
+    )
 }
 
 fn message(message: &VersionedMessage) -> storage::Message {
@@ -137,7 +139,7 @@ fn meta(meta: &TransactionStatusMeta) -> anyhow::Result<storage::TransactionStat
         log_messages_none: meta.log_messages.is_none(),
         pre_token_balances: token_balances(meta.pre_token_balances.as_deref()),
         post_token_balances: token_balances(meta.post_token_balances.as_deref()),
-        // Rewards belong to blocks; no transaction has any.
+        // Only blocks have rewards.
         rewards: Vec::new(),
         loaded_writable_addresses: meta
             .loaded_addresses
@@ -162,7 +164,7 @@ fn meta(meta: &TransactionStatusMeta) -> anyhow::Result<storage::TransactionStat
 }
 
 fn error(error: &TransactionError) -> anyhow::Result<storage::TransactionError> {
-    let err = bincode::serialize(error).context("writing a transaction's error")?;
+    let err = bincode::serialize(error).context("encoding a transaction's error")?;
     Ok(storage::TransactionError { err })
 }
 

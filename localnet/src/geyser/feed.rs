@@ -1,4 +1,4 @@
-//! The last slots, for replay, and the live ones, for everybody.
+//! Recent slots for replay, and live slots for all subscribers.
 
 use std::{
     collections::VecDeque,
@@ -13,93 +13,100 @@ use yellowstone_grpc_proto::{
     prost_types::Timestamp,
 };
 
-/// How many slots can be replayed: 3 minutes and 24 seconds at 400 ms.
-const RING_SLOTS: usize = 512;
-/// How many events a subscriber may be behind: each slot makes two.
-const LIVE_EVENTS: usize = 512;
+/// Number of slots kept for replay: 3 minutes and 24 seconds at 400 ms.
+const REPLAY_SLOTS: usize = 512;
+/// Number of events that a subscriber may fall behind. Each slot causes two events.
+const LIVE_QUEUE: usize = 512;
 
-/// A slot that will not change any more.
+/// A complete slot, whose content does not change any more.
 #[derive(Debug)]
 pub struct SealedSlot {
     pub slot: u64,
-    /// One of each account: its last write in the slot.
+    /// The last write of each account in the slot.
     pub accounts: Vec<SubscribeUpdateAccountInfo>,
     pub transactions: Vec<SubscribeUpdateTransactionInfo>,
     pub meta: SubscribeUpdateBlockMeta,
     pub created_at: Timestamp,
 }
 
+/// A commitment level that a slot has reached.
 #[derive(Debug, Clone)]
-pub enum Event {
+pub enum SlotEvent {
     Confirmed(Arc<SealedSlot>),
     Finalized(Arc<SealedSlot>),
 }
 
-/// A place in the feed: what is to be replayed first, then what comes.
+/// A position in the feed: the events to replay, and a receiver of the events after them.
 #[derive(Debug)]
 pub struct Subscription {
-    pub replay: Vec<Event>,
-    pub live: broadcast::Receiver<Event>,
+    pub replay: Vec<SlotEvent>,
+    pub live: broadcast::Receiver<SlotEvent>,
 }
 
+/// The feed no longer has the slot that a replay should start with.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("from_slot {from_slot} is too old: first available slot is {first_available}")]
-pub struct OutOfRange {
+pub struct SlotTooOld {
     pub from_slot: u64,
     pub first_available: u64,
 }
 
+/// The validator's sealed slots: the recent ones for replay, and new ones as they are sealed.
 #[derive(Debug)]
 pub struct Feed {
-    slots: Mutex<Slots>,
-    live: broadcast::Sender<Event>,
+    recent: Mutex<RecentSlots>,
+    live: broadcast::Sender<SlotEvent>,
 }
 
 #[derive(Debug, Default)]
-struct Slots {
-    ring: VecDeque<Arc<SealedSlot>>,
+struct RecentSlots {
+    /// In ascending order, at most [`REPLAY_SLOTS`].
+    slots: VecDeque<Arc<SealedSlot>>,
+    /// The latest finalized slot; 0 if there is none.
     finalized: u64,
 }
 
 impl Default for Feed {
     fn default() -> Self {
         Self {
-            slots: Mutex::default(),
-            live: broadcast::Sender::new(LIVE_EVENTS),
+            recent: Mutex::default(),
+            live: broadcast::Sender::new(LIVE_QUEUE),
         }
     }
 }
 
 impl Feed {
+    /// Adds a slot and sends it to all subscribers.
     pub fn confirm(&self, slot: SealedSlot) {
         let slot = Arc::new(slot);
-        let mut slots = self.slots();
-        if slots.ring.len() == RING_SLOTS {
-            slots.ring.pop_front();
+        let mut recent = self.recent();
+        if recent.slots.len() == REPLAY_SLOTS {
+            recent.slots.pop_front();
         }
-        slots.ring.push_back(Arc::clone(&slot));
-        // Sent under the lock: a subscriber has the slot either in its replay or live.
-        let _ = self.live.send(Event::Confirmed(slot));
+        recent.slots.push_back(Arc::clone(&slot));
+        // Send while holding the lock: a concurrent subscriber then gets the slot exactly once,
+        // either replayed or live.
+        let _ = self.live.send(SlotEvent::Confirmed(slot));
     }
 
     /// Finalizes `root` and every slot before it.
     pub fn finalize(&self, root: u64) {
-        let mut slots = self.slots();
-        for slot in &slots.ring {
-            if slots.finalized < slot.slot && slot.slot <= root {
-                let _ = self.live.send(Event::Finalized(Arc::clone(slot)));
+        let mut recent = self.recent();
+        for slot in &recent.slots {
+            if recent.finalized < slot.slot && slot.slot <= root {
+                let _ = self.live.send(SlotEvent::Finalized(Arc::clone(slot)));
             }
         }
-        slots.finalized = slots.finalized.max(root);
+        recent.finalized = recent.finalized.max(root);
     }
 
-    /// With `from_slot`, that slot is the first to be replayed. One that is not there yet has
-    /// nothing to replay.
-    pub fn subscribe(&self, from_slot: Option<u64>) -> Result<Subscription, OutOfRange> {
-        let slots = self.slots();
+    /// Subscribes to live events. With `from_slot`, the replay starts with that slot; it is empty
+    /// if the slot is in the future.
+    pub fn subscribe(&self, from_slot: Option<u64>) -> Result<Subscription, SlotTooOld> {
+        let recent = self.recent();
         let replay = match from_slot {
             None => Vec::new(),
-            Some(from_slot) => slots.replay(from_slot)?,
+            Some(from_slot) => recent.replay(from_slot)?,
         };
         Ok(Subscription {
             replay,
@@ -107,53 +114,54 @@ impl Feed {
         })
     }
 
+    /// The oldest slot that can be replayed.
     pub fn first_available(&self) -> Option<u64> {
-        self.slots().ring.front().map(|slot| slot.slot)
+        self.recent().slots.front().map(|slot| slot.slot)
     }
 
     pub fn last_confirmed(&self) -> Option<Arc<SealedSlot>> {
-        self.slots().ring.back().cloned()
+        self.recent().slots.back().cloned()
     }
 
     pub fn last_finalized(&self) -> Option<Arc<SealedSlot>> {
-        let slots = self.slots();
-        let mut from_the_last = slots.ring.iter().rev();
-        from_the_last
-            .find(|slot| slot.slot <= slots.finalized)
+        let recent = self.recent();
+        let mut newest_first = recent.slots.iter().rev();
+        newest_first
+            .find(|slot| slot.slot <= recent.finalized)
             .cloned()
     }
 
-    /// The slot among those kept whose block has this hash.
+    /// Finds the slot with this blockhash among the recent slots.
     pub fn by_blockhash(&self, blockhash: &str) -> Option<Arc<SealedSlot>> {
-        let slots = self.slots();
-        let mut from_the_last = slots.ring.iter().rev();
-        from_the_last
+        let recent = self.recent();
+        let mut newest_first = recent.slots.iter().rev();
+        newest_first
             .find(|slot| slot.meta.blockhash == blockhash)
             .cloned()
     }
 
-    /// Nothing that holds the lock leaves the slots half changed, so a panic does not matter.
-    fn slots(&self) -> MutexGuard<'_, Slots> {
-        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Locks despite poisoning: no code panics halfway through a change to the slots.
+    fn recent(&self) -> MutexGuard<'_, RecentSlots> {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Slots {
-    fn replay(&self, from_slot: u64) -> Result<Vec<Event>, OutOfRange> {
-        if let Some(first) = self.ring.front()
+impl RecentSlots {
+    fn replay(&self, from_slot: u64) -> Result<Vec<SlotEvent>, SlotTooOld> {
+        if let Some(first) = self.slots.front()
             && from_slot < first.slot
         {
-            return Err(OutOfRange {
+            return Err(SlotTooOld {
                 from_slot,
                 first_available: first.slot,
             });
         }
-        let wanted = self.ring.iter().filter(|slot| slot.slot >= from_slot);
+        let wanted = self.slots.iter().filter(|slot| slot.slot >= from_slot);
         Ok(wanted
             .flat_map(|slot| {
-                let confirmed = Event::Confirmed(Arc::clone(slot));
+                let confirmed = SlotEvent::Confirmed(Arc::clone(slot));
                 let finalized = slot.slot <= self.finalized;
-                let finalized = finalized.then(|| Event::Finalized(Arc::clone(slot)));
+                let finalized = finalized.then(|| SlotEvent::Finalized(Arc::clone(slot)));
                 [Some(confirmed), finalized].into_iter().flatten()
             })
             .collect())
@@ -163,62 +171,63 @@ impl Slots {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::geyser::test_data::sealed;
+    use crate::geyser::test_data::sealed_slot;
 
     fn feed(slots: std::ops::RangeInclusive<u64>) -> Feed {
         let feed = Feed::default();
-        slots.for_each(|slot| feed.confirm(sealed(slot)));
+        slots.for_each(|slot| feed.confirm(sealed_slot(slot)));
         feed
     }
 
-    fn tell(events: &[Event]) -> Vec<(char, u64)> {
+    /// `c` or `f` for confirmed or finalized, and the slot.
+    fn summary(events: &[SlotEvent]) -> Vec<(char, u64)> {
         events
             .iter()
             .map(|event| match event {
-                Event::Confirmed(slot) => ('c', slot.slot),
-                Event::Finalized(slot) => ('f', slot.slot),
+                SlotEvent::Confirmed(slot) => ('c', slot.slot),
+                SlotEvent::Finalized(slot) => ('f', slot.slot),
             })
             .collect()
     }
 
-    fn drain(live: &mut broadcast::Receiver<Event>) -> Vec<Event> {
+    fn drain(live: &mut broadcast::Receiver<SlotEvent>) -> Vec<SlotEvent> {
         std::iter::from_fn(|| live.try_recv().ok()).collect()
     }
 
     #[test]
-    fn replay_begins_with_the_slot_asked_for_and_live_goes_on_from_it() {
+    fn replay_starts_at_the_requested_slot_and_live_events_follow_it() {
         let feed = feed(10..=14);
         let mut subscription = feed.subscribe(Some(13)).unwrap();
-        feed.confirm(sealed(15));
-        assert_eq!(tell(&subscription.replay), [('c', 13), ('c', 14)]);
-        assert_eq!(tell(&drain(&mut subscription.live)), [('c', 15)]);
+        feed.confirm(sealed_slot(15));
+        assert_eq!(summary(&subscription.replay), [('c', 13), ('c', 14)]);
+        assert_eq!(summary(&drain(&mut subscription.live)), [('c', 15)]);
     }
 
     #[test]
-    fn replay_tells_which_slots_are_final() {
+    fn replay_includes_finalized_events() {
         let feed = feed(10..=12);
         feed.finalize(11);
         let replay = feed.subscribe(Some(11)).unwrap().replay;
-        assert_eq!(tell(&replay), [('c', 11), ('f', 11), ('c', 12)]);
+        assert_eq!(summary(&replay), [('c', 11), ('f', 11), ('c', 12)]);
     }
 
     #[test]
-    fn a_slot_to_come_is_no_error() {
+    fn a_future_slot_has_an_empty_replay() {
         let subscription = feed(10..=12).subscribe(Some(20)).unwrap();
-        assert_eq!(tell(&subscription.replay), []);
+        assert_eq!(summary(&subscription.replay), []);
     }
 
     #[test]
-    fn a_slot_that_is_gone_is_refused_with_the_first_that_is_there() {
-        let last = 10 + RING_SLOTS as u64;
+    fn an_expired_slot_is_refused_with_the_first_available_slot() {
+        let last = 10 + REPLAY_SLOTS as u64;
         let feed = feed(10..=last);
-        let refused = feed.subscribe(Some(10)).unwrap_err();
-        assert_eq!(refused.first_available, 11);
+        let error = feed.subscribe(Some(10)).unwrap_err();
+        assert_eq!(error.first_available, 11);
         assert_eq!(
-            refused.to_string(),
+            error.to_string(),
             "from_slot 10 is too old: first available slot is 11"
         );
-        assert_eq!(feed.subscribe(Some(11)).unwrap().replay.len(), RING_SLOTS);
+        assert_eq!(feed.subscribe(Some(11)).unwrap().replay.len(), REPLAY_SLOTS);
     }
 
     #[test]
@@ -228,8 +237,8 @@ mod tests {
         feed.finalize(11);
         feed.finalize(11);
         feed.finalize(13);
-        let told = tell(&drain(&mut live));
-        assert_eq!(told, [('f', 10), ('f', 11), ('f', 12), ('f', 13)]);
+        let events = summary(&drain(&mut live));
+        assert_eq!(events, [('f', 10), ('f', 11), ('f', 12), ('f', 13)]);
         assert_eq!(feed.last_finalized().unwrap().slot, 13);
         assert_eq!(feed.last_confirmed().unwrap().slot, 14);
     }

@@ -1,4 +1,4 @@
-//! The gRPC service.
+//! The Yellowstone gRPC service.
 
 use std::{sync::Arc, time::Duration};
 
@@ -22,17 +22,17 @@ use yellowstone_grpc_proto::geyser::{
 };
 
 use super::{
-    feed::{Event, Feed, SealedSlot},
-    filter::Filter,
+    feed::{Feed, SealedSlot, SlotEvent},
+    filter::SubscriptionFilter,
 };
 
 const PING_INTERVAL: Duration = Duration::from_secs(10);
-/// Updates that wait for a client to read them; the feed's own limit comes on top.
+/// Number of updates queued for a client that reads slowly, in addition to the feed's queue.
 const CLIENT_QUEUE: usize = 256;
-/// How many blocks a blockhash is good for.
-const BLOCKHASH_BLOCKS: u64 = 150;
+/// Number of blocks after which a blockhash expires.
+const BLOCKHASH_LIFETIME: u64 = 150;
 
-/// Serves until `stop`.
+/// Serves until `stop` is cancelled.
 pub async fn run(
     listener: TcpListener,
     feed: Arc<Feed>,
@@ -62,7 +62,8 @@ struct Service {
 }
 
 impl Service {
-    fn at(&self, commitment: Option<i32>) -> Result<Arc<SealedSlot>, Status> {
+    /// The latest slot at a commitment level.
+    fn latest_slot(&self, commitment: Option<i32>) -> Result<Arc<SealedSlot>, Status> {
         let slot = match commitment.map(CommitmentLevel::try_from) {
             Some(Ok(CommitmentLevel::Finalized)) => self.feed.last_finalized(),
             Some(Ok(CommitmentLevel::Processed | CommitmentLevel::Confirmed)) | None => {
@@ -70,11 +71,12 @@ impl Service {
             }
             Some(Err(_)) => return Err(Status::invalid_argument("unknown commitment")),
         };
-        slot.ok_or_else(|| Status::unavailable("no slot yet: try again"))
+        slot.ok_or_else(|| Status::unavailable("no slot has this commitment yet: try again"))
     }
 }
 
-fn height(slot: &SealedSlot) -> u64 {
+/// Block height of a slot, or the slot's number if its block has no height.
+fn block_height(slot: &SealedSlot) -> u64 {
     let height = slot.meta.block_height.as_ref();
     height.map_or(slot.slot, |height| height.block_height)
 }
@@ -89,19 +91,19 @@ impl Geyser for Service {
         &self,
         request: Request<Streaming<SubscribeRequest>>,
     ) -> Result<Response<Self::SubscribeStream>, Status> {
-        let (updates, stream) = mpsc::channel(CLIENT_QUEUE);
-        let client = Client {
+        let (updates, receiver) = mpsc::channel(CLIENT_QUEUE);
+        let stream = ClientStream {
             feed: Arc::clone(&self.feed),
             updates,
-            subscribed: None,
+            subscription: None,
         };
         let stop = self.stop.clone();
         tokio::spawn(async move {
             let _ = stop
-                .run_until_cancelled(client.run(request.into_inner()))
+                .run_until_cancelled(stream.run(request.into_inner()))
                 .await;
         });
-        Ok(Response::new(ReceiverStream::new(stream)))
+        Ok(Response::new(ReceiverStream::new(receiver)))
     }
 
     async fn subscribe_deshred(
@@ -136,11 +138,11 @@ impl Geyser for Service {
         &self,
         request: Request<GetLatestBlockhashRequest>,
     ) -> Result<Response<GetLatestBlockhashResponse>, Status> {
-        let slot = self.at(request.into_inner().commitment)?;
+        let slot = self.latest_slot(request.into_inner().commitment)?;
         Ok(Response::new(GetLatestBlockhashResponse {
             slot: slot.slot,
             blockhash: slot.meta.blockhash.clone(),
-            last_valid_block_height: height(&slot) + BLOCKHASH_BLOCKS,
+            last_valid_block_height: block_height(&slot) + BLOCKHASH_LIFETIME,
         }))
     }
 
@@ -148,9 +150,9 @@ impl Geyser for Service {
         &self,
         request: Request<GetBlockHeightRequest>,
     ) -> Result<Response<GetBlockHeightResponse>, Status> {
-        let slot = self.at(request.into_inner().commitment)?;
+        let slot = self.latest_slot(request.into_inner().commitment)?;
         Ok(Response::new(GetBlockHeightResponse {
-            block_height: height(&slot),
+            block_height: block_height(&slot),
         }))
     }
 
@@ -158,7 +160,7 @@ impl Geyser for Service {
         &self,
         request: Request<GetSlotRequest>,
     ) -> Result<Response<GetSlotResponse>, Status> {
-        let slot = self.at(request.into_inner().commitment)?.slot;
+        let slot = self.latest_slot(request.into_inner().commitment)?.slot;
         Ok(Response::new(GetSlotResponse { slot }))
     }
 
@@ -167,10 +169,11 @@ impl Geyser for Service {
         request: Request<IsBlockhashValidRequest>,
     ) -> Result<Response<IsBlockhashValidResponse>, Status> {
         let request = request.into_inner();
-        let head = self.at(request.commitment)?;
+        let head = self.latest_slot(request.commitment)?;
         let block = self.feed.by_blockhash(&request.blockhash);
         let valid = block.is_some_and(|block| {
-            block.slot <= head.slot && height(&head) - height(&block) <= BLOCKHASH_BLOCKS
+            block.slot <= head.slot
+                && block_height(&head) - block_height(&block) <= BLOCKHASH_LIFETIME
         });
         Ok(Response::new(IsBlockhashValidResponse {
             slot: head.slot,
@@ -194,123 +197,136 @@ impl Geyser for Service {
     }
 }
 
-/// One open stream.
-struct Client {
+/// The open stream of one client.
+struct ClientStream {
     feed: Arc<Feed>,
     updates: mpsc::Sender<Result<SubscribeUpdate, Status>>,
-    subscribed: Option<Subscribed>,
+    /// `None` until the client has sent its first filter.
+    subscription: Option<ActiveSubscription>,
 }
 
-struct Subscribed {
-    filter: Filter,
-    live: broadcast::Receiver<Event>,
+struct ActiveSubscription {
+    filter: SubscriptionFilter,
+    live: broadcast::Receiver<SlotEvent>,
 }
 
-/// Why a stream ends.
-enum End {
-    /// The client is gone.
-    Gone,
-    /// The client is told why.
-    Refused(Status),
+/// The reason why a stream ends.
+enum StreamEnd {
+    /// The client has disconnected.
+    Disconnected,
+    /// The server ends the stream with this status.
+    Status(Status),
 }
 
-impl From<Status> for End {
+impl From<Status> for StreamEnd {
     fn from(status: Status) -> Self {
-        Self::Refused(status)
+        Self::Status(status)
     }
 }
 
-impl Client {
+impl ClientStream {
     async fn run(mut self, requests: Streaming<SubscribeRequest>) {
-        if let Err(End::Refused(status)) = self.serve(requests).await {
+        if let Err(StreamEnd::Status(status)) = self.serve(requests).await {
             tracing::info!(code = ?status.code(), reason = status.message(), "stream ended");
             let _ = self.updates.send(Err(status)).await;
         }
     }
 
-    async fn serve(&mut self, mut requests: Streaming<SubscribeRequest>) -> Result<(), End> {
+    async fn serve(&mut self, mut requests: Streaming<SubscribeRequest>) -> Result<(), StreamEnd> {
         let mut ping = tokio::time::interval(PING_INTERVAL);
-        // A client that has said all it will still listens.
-        let mut asking = true;
+        // A client may close its side of the stream and still receive updates.
+        let mut requests_open = true;
         loop {
             tokio::select! {
-                () = self.updates.closed() => return Err(End::Gone),
-                _ = ping.tick() => self.send(sign(UpdateOneof::Ping(SubscribeUpdatePing {}))).await?,
-                request = requests.message(), if asking => match request {
-                    Ok(Some(request)) => self.request(request).await?,
-                    Ok(None) => asking = false,
-                    Err(_) => return Err(End::Gone),
+                () = self.updates.closed() => return Err(StreamEnd::Disconnected),
+                _ = ping.tick() => self.send_ping().await?,
+                request = requests.message(), if requests_open => match request {
+                    Ok(Some(request)) => self.handle_request(request).await?,
+                    Ok(None) => requests_open = false,
+                    Err(_) => return Err(StreamEnd::Disconnected),
                 },
-                event = next(&mut self.subscribed) => self.event(event).await?,
+                event = next_event(&mut self.subscription) => self.handle_event(event).await?,
             }
         }
     }
 
-    async fn request(&mut self, request: SubscribeRequest) -> Result<(), End> {
+    /// Answers a ping, or subscribes with the filters of the request.
+    async fn handle_request(&mut self, request: SubscribeRequest) -> Result<(), StreamEnd> {
         if let Some(ping) = request.ping {
             let pong = SubscribeUpdatePong { id: ping.id };
-            return self.send(sign(UpdateOneof::Pong(pong))).await;
+            return self.send(unfiltered(UpdateOneof::Pong(pong))).await;
         }
-        let filter = Filter::parse(request)?;
-        // The place in the feed is kept, unless the client names another.
-        if let Some(subscribed) = &mut self.subscribed
-            && filter.from_slot().is_none()
+        let filter = SubscriptionFilter::parse(request)?;
+        // New filters keep the position in the feed, unless the client sets `from_slot`.
+        if let Some(active) = &mut self.subscription
+            && filter.start_slot().is_none()
         {
-            subscribed.filter = filter;
+            active.filter = filter;
             return Ok(());
         }
         let subscription = self
             .feed
-            .subscribe(filter.from_slot())
+            .subscribe(filter.start_slot())
             .map_err(|error| Status::out_of_range(error.to_string()))?;
         for event in &subscription.replay {
             self.send_all(filter.updates(event)).await?;
         }
-        self.subscribed = Some(Subscribed {
+        self.subscription = Some(ActiveSubscription {
             filter,
             live: subscription.live,
         });
         Ok(())
     }
 
-    async fn event(
+    async fn handle_event(
         &mut self,
-        event: Result<Event, broadcast::error::RecvError>,
-    ) -> Result<(), End> {
+        event: Result<SlotEvent, broadcast::error::RecvError>,
+    ) -> Result<(), StreamEnd> {
         let event = event.map_err(|error| match error {
             broadcast::error::RecvError::Lagged(events) => Status::data_loss(format!(
-                "too slow, {events} events were lost: subscribe again with from_slot"
+                "client too slow: {events} events were dropped; subscribe again with from_slot"
             )),
             broadcast::error::RecvError::Closed => Status::unavailable("the validator ended"),
         })?;
-        let updates = match &self.subscribed {
-            Some(subscribed) => subscribed.filter.updates(&event),
+        let updates = match &self.subscription {
+            Some(active) => active.filter.updates(&event),
             None => Vec::new(),
         };
         self.send_all(updates).await
     }
 
-    async fn send_all(&self, updates: Vec<SubscribeUpdate>) -> Result<(), End> {
+    async fn send_ping(&self) -> Result<(), StreamEnd> {
+        let ping = UpdateOneof::Ping(SubscribeUpdatePing {});
+        self.send(unfiltered(ping)).await
+    }
+
+    async fn send_all(&self, updates: Vec<SubscribeUpdate>) -> Result<(), StreamEnd> {
         for update in updates {
             self.send(update).await?;
         }
         Ok(())
     }
 
-    async fn send(&self, update: SubscribeUpdate) -> Result<(), End> {
-        self.updates.send(Ok(update)).await.map_err(|_| End::Gone)
+    async fn send(&self, update: SubscribeUpdate) -> Result<(), StreamEnd> {
+        self.updates
+            .send(Ok(update))
+            .await
+            .map_err(|_| StreamEnd::Disconnected)
     }
 }
 
-/// The next live event; never where nothing is subscribed to.
-async fn next(subscribed: &mut Option<Subscribed>) -> Result<Event, broadcast::error::RecvError> {
-    match subscribed {
-        Some(subscribed) => subscribed.live.recv().await,
+/// Waits for the next live event, or forever without a subscription.
+async fn next_event(
+    subscription: &mut Option<ActiveSubscription>,
+) -> Result<SlotEvent, broadcast::error::RecvError> {
+    match subscription {
+        Some(active) => active.live.recv().await,
         None => std::future::pending().await,
     }
 }
 
-fn sign(update: UpdateOneof) -> SubscribeUpdate {
+/// A ping or pong, which belongs to no filter.
+fn unfiltered(update: UpdateOneof) -> SubscribeUpdate {
     SubscribeUpdate {
         filters: Vec::new(),
         created_at: Some(std::time::SystemTime::now().into()),

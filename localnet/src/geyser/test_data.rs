@@ -1,4 +1,4 @@
-//! Made-up slots for the tests of this module.
+//! Slots for tests.
 
 use yellowstone_grpc_proto::{
     geyser::{
@@ -10,14 +10,17 @@ use yellowstone_grpc_proto::{
 
 use super::feed::SealedSlot;
 
+/// An address that consists of one repeated byte.
 pub fn key(byte: u8) -> Vec<u8> {
     vec![byte; 32]
 }
 
+/// [`key`] in base58.
 pub fn base58(byte: u8) -> String {
     bs58::encode(key(byte)).into_string()
 }
 
+/// An account with 10 lamports and the data `[1, 2, 3, 4]`.
 pub fn account(pubkey: u8, owner: u8) -> SubscribeUpdateAccountInfo {
     SubscribeUpdateAccountInfo {
         pubkey: key(pubkey),
@@ -30,7 +33,7 @@ pub fn account(pubkey: u8, owner: u8) -> SubscribeUpdateAccountInfo {
     }
 }
 
-/// A transaction with these static keys and these loaded from a table.
+/// A transaction with static account keys, and keys loaded from an address lookup table.
 pub fn transaction(keys: &[u8], loaded: &[u8]) -> SubscribeUpdateTransactionInfo {
     SubscribeUpdateTransactionInfo {
         signature: vec![7; 64],
@@ -50,7 +53,8 @@ pub fn transaction(keys: &[u8], loaded: &[u8]) -> SubscribeUpdateTransactionInfo
     }
 }
 
-pub fn sealed(slot: u64) -> SealedSlot {
+/// A slot with account 1 of owner 9, and a transaction with the keys 1, 2 and 3.
+pub fn sealed_slot(slot: u64) -> SealedSlot {
     SealedSlot {
         slot,
         accounts: vec![account(1, 9)],

@@ -1,33 +1,38 @@
-//! The example on real data, from the files to the payouts, seen live.
+//! The example of `localnet`: its payouts are recomputed from the data, and its events are compared
+//! with the messages of the socket.
 
 mod insurance;
 
 use std::{fs, path::Path, time::Duration};
 
 use driftshield_sdk::{Event, json};
-use driftshield_tests::network::{Heard, Network, listen, repository, wait_for};
-use futures::{SinkExt, StreamExt};
+use driftshield_tests::network::{
+    Network,
+    observer::{ObservedChain, observe},
+    repository, wait_for,
+};
 use parquet::{
     file::reader::{FileReader, SerializedFileReader},
     record::RowAccessor,
 };
 use serde::Deserialize;
-use serde_json::{Value, json};
-use tokio::sync::watch;
-use tokio_tungstenite::tungstenite::Message;
+use serde_json::Value;
+
+use crate::socket::record_messages;
 
 const WINDOW_ROWS: usize = 5_000;
 
+/// The fields of `summary.json` that the tests check.
 #[derive(Deserialize)]
 struct Summary {
-    windows: Vec<Window>,
-    markets: Vec<Market>,
-    policies: Vec<insurance::Policy>,
-    vaults: Vec<insurance::Vault>,
+    windows: Vec<WindowSummary>,
+    markets: Vec<MarketSummary>,
+    policies: Vec<insurance::PolicySummary>,
+    vaults: Vec<insurance::VaultSummary>,
 }
 
 #[derive(Deserialize)]
-struct Window {
+struct WindowSummary {
     window: u64,
     counts: Vec<u32>,
     value_micro: u64,
@@ -35,23 +40,31 @@ struct Window {
 }
 
 #[derive(Deserialize)]
-struct Market {
+struct MarketSummary {
     thresholds_micro: Vec<u64>,
     stakes: Vec<u64>,
     state: String,
     outcome: Option<usize>,
     fees: u64,
     dust: u64,
-    payouts: Vec<Payout>,
+    payouts: Vec<PayoutSummary>,
 }
 
 #[derive(Deserialize)]
-struct Payout {
+struct PayoutSummary {
     stakes: Vec<u64>,
     paid: u64,
 }
 
-/// `score` in order of `id`.
+impl Summary {
+    /// Drift of each window.
+    fn values(&self) -> Vec<u64> {
+        let windows = self.windows.iter();
+        windows.map(|window| window.value_micro).collect()
+    }
+}
+
+/// The `score` column of a Parquet file, in the order of `id`.
 fn scores(file: &Path) -> Vec<f64> {
     let reader = SerializedFileReader::new(fs::File::open(file).unwrap()).unwrap();
     let names: Vec<_> = reader
@@ -62,8 +75,8 @@ fn scores(file: &Path) -> Vec<f64> {
         .iter()
         .map(|field| field.name().to_owned())
         .collect();
-    let at = |name| names.iter().position(|known| known == name).unwrap();
-    let (id, score) = (at("id"), at("score"));
+    let column = |name| names.iter().position(|known| known == name).unwrap();
+    let (id, score) = (column("id"), column("score"));
     let mut rows: Vec<(i64, f64)> = reader
         .get_row_iter(None)
         .unwrap()
@@ -76,18 +89,19 @@ fn scores(file: &Path) -> Vec<f64> {
     rows.into_iter().map(|(_, score)| score).collect()
 }
 
-/// Deciles, by linear interpolation.
+/// The nine deciles, with linear interpolation.
 fn deciles(mut values: Vec<f64>) -> Vec<f64> {
     values.sort_by(f64::total_cmp);
     (1..10)
         .map(|k| {
-            let at = (values.len() - 1) as f64 * f64::from(k) / 10.0;
-            let (below, part) = (values[at as usize], at.fract());
-            below + part * (values[at as usize + 1] - below)
+            let position = (values.len() - 1) as f64 * f64::from(k) / 10.0;
+            let (below, above) = (values[position as usize], values[position as usize + 1]);
+            below + position.fract() * (above - below)
         })
         .collect()
 }
 
+/// Number of scores per bin. A score that equals an edge belongs to the bin above it.
 fn counts(edges: &[f64], scores: &[f64]) -> Vec<u32> {
     let mut counts = vec![0; edges.len() + 1];
     for score in scores {
@@ -96,6 +110,7 @@ fn counts(edges: &[f64], scores: &[f64]) -> Vec<u32> {
     counts
 }
 
+/// Population stability index of two histograms. Shares below 0.0001 count as 0.0001.
 fn psi(reference: &[u32], current: &[u32]) -> f64 {
     let shares = |counts: &[u32]| {
         let sum = f64::from(counts.iter().sum::<u32>());
@@ -106,45 +121,36 @@ fn psi(reference: &[u32], current: &[u32]) -> f64 {
     p.iter().zip(&q).map(|(p, q)| (q - p) * (q / p).ln()).sum()
 }
 
-/// Every event so far, in the order of the chain: where it is, and its body.
-fn events(heard: &Heard) -> Vec<(String, u32, u32, Event, Value)> {
-    let succeeded = heard.transactions.iter().filter(|landed| !landed.failed);
+/// An event on chain with its position in the transaction.
+struct ChainEvent {
+    signature: String,
+    instruction_index: u32,
+    event_index: u32,
+    event: Event,
+    body: Value,
+}
+
+/// The events so far, in the order of the chain.
+fn events(chain: &ObservedChain) -> Vec<ChainEvent> {
+    let succeeded = chain.transactions.iter().filter(|landed| !landed.failed);
     succeeded
         .flat_map(|landed| {
-            landed.inner.iter().filter_map(|(outer, inner, data)| {
-                let event = Event::decode_inner_instruction(data)?.unwrap();
-                let body = json::event(&data[8..]).unwrap().fields;
-                let signature = landed.signed.signature.clone();
-                Some((signature, *outer, *inner, event, Value::Object(body)))
+            landed.inner_instructions.iter().filter_map(|inner| {
+                Some(ChainEvent {
+                    signature: landed.signed.signature.clone(),
+                    instruction_index: inner.outer_index,
+                    event_index: inner.inner_index,
+                    event: Event::decode_inner_instruction(&inner.data)?.unwrap(),
+                    body: Value::Object(json::event(&inner.data[8..]).unwrap().fields),
+                })
             })
         })
         .collect()
 }
 
-/// Collects everything that a socket says about `channels` until it is closed.
-pub fn watch_socket(api_url: &str, channels: Vec<String>) -> watch::Receiver<Vec<Value>> {
-    let url = api_url.replacen("http", "ws", 1) + "/api/v1/ws";
-    let (sender, receiver) = watch::channel(vec![]);
-    tokio::spawn(async move {
-        let (mut socket, _) = tokio_tungstenite::connect_async(url).await.unwrap();
-        for (id, channel) in channels.iter().enumerate() {
-            let subscribe = json!({"op": "subscribe", "id": id, "channel": channel});
-            let text = Message::text(subscribe.to_string());
-            socket.send(text).await.unwrap();
-        }
-        while let Some(Ok(message)) = socket.next().await {
-            if let Message::Text(text) = message {
-                let value = serde_json::from_str(&text).unwrap();
-                sender.send_modify(|messages| messages.push(value));
-            }
-        }
-    });
-    receiver
-}
-
 #[tokio::test(flavor = "multi_thread")]
-async fn the_example_pays_what_the_data_say_and_everybody_can_watch() {
-    // Given the example on a network of its own, and somebody who listens to the validator
+async fn payouts_match_the_data_and_the_socket_reports_every_event() {
+    // Given the example on a network of its own, and an observer of the chain
     let data = repository().join("examples/employment-ma/data");
     let mut network = Network::start(&[
         "--once",
@@ -155,15 +161,49 @@ async fn the_example_pays_what_the_data_say_and_everybody_can_watch() {
     ])
     .await;
     let api_url = network.addresses.api_url.clone().unwrap();
-    let heard = listen(&network.addresses.grpc_url);
+    let observer = observe(&network.addresses.grpc_url);
 
-    // When somebody opens a socket in mid-run
+    // When a socket is opened in the middle of the run
+    let channels = wait_for_channels(&mut network, &api_url).await;
+    let messages = record_messages(&api_url, channels.clone());
+
+    // Then the example ends with success
+    let code = network.localnet.exit_code(Duration::from_secs(400)).await;
+    let output = network.localnet.output();
+    assert_eq!(code, 0, "{output}");
+    assert!(output.contains(" differences 0."), "{output}");
+
+    // and its summary matches the data
+    let summary = fs::read(network.directory.path().join("summary.json")).unwrap();
+    let summary: Summary = serde_json::from_slice(&summary).unwrap();
+    check_windows(&summary.windows, &data);
+    check_markets(&summary);
+    let values = summary.values();
+    assert!(2_000_000 < *values.iter().max().unwrap());
+    assert!(values.len() / 2 < values.iter().filter(|value| **value < 20_000).count());
+
+    // and its policies match the events: some are paid, one is renewed, one is cancelled
+    let log = insurance::EventLog::new(&observer.borrow());
+    log.check(&summary);
+    let in_state = |state| summary.policies.iter().filter(move |p| p.state == state);
+    assert!(in_state("paid").count() > 0);
+    assert!(in_state("cancelled").count() > 0);
+    assert!(in_state("expired").any(|policy| 0 < policy.paid));
+    assert!(in_state("expired").any(|policy| policy.paid == 0));
+    assert!(log.count_renewals() > 0);
+
+    // and the socket reported every event once, in the order of the chain
+    let events = events(&observer.borrow());
+    for channel in channels {
+        check_channel(&channel, &messages.borrow(), &events);
+    }
+}
+
+/// Waits until a few windows are settled and the vault is open. Returns the channels of the model,
+/// the vault and all markets, and the channel of all events.
+async fn wait_for_channels(network: &mut Network, api_url: &str) -> Vec<String> {
     let model = wait_for("the first windows", Duration::from_secs(240), async || {
-        assert!(
-            network.localnet.is_running(),
-            "{}",
-            network.localnet.output()
-        );
+        network.localnet.assert_running();
         let models = get(&format!("{api_url}/api/v1/models")).await?;
         let address = models["items"][0]["key"].as_str()?.to_owned();
         let receipts = get(&format!("{api_url}/api/v1/models/{address}/receipts")).await?;
@@ -183,79 +223,40 @@ async fn the_example_pays_what_the_data_say_and_everybody_can_watch() {
     let vault = vaults["items"][0]["key"].as_str().unwrap();
     channels.push(format!("vault:{vault}"));
     channels.push("events".into());
-    let messages = watch_socket(&api_url, channels.clone());
-
-    // Then the example comes to its end
-    let code = network.localnet.exit_code(Duration::from_secs(400)).await;
-    assert_eq!(code, 0, "{}", network.localnet.output());
-    let output = network.localnet.output();
-    assert!(output.contains(" differences 0."), "{output}");
-
-    // and what it tells is what the data say
-    let summary = fs::read(network.dir.path().join("summary.json")).unwrap();
-    let summary: Summary = serde_json::from_slice(&summary).unwrap();
-    check_windows(&summary.windows, &data);
-    check_markets(&summary);
-    let values: Vec<u64> = summary
-        .windows
-        .iter()
-        .map(|window| window.value_micro)
-        .collect();
-    assert!(2_000_000 < *values.iter().max().unwrap());
-    assert!(values.len() / 2 < values.iter().filter(|value| **value < 20_000).count());
-
-    // and so is what policies came to: some paid, one renewed, one given up
-    let told = insurance::Told::of(&heard.borrow());
-    told.check(&summary);
-    let states = |state| summary.policies.iter().filter(move |p| p.state == state);
-    assert!(states("paid").count() > 0);
-    assert!(states("cancelled").count() > 0);
-    assert!(states("expired").any(|policy| 0 < policy.paid));
-    assert!(states("expired").any(|policy| policy.paid == 0));
-    assert!(told.renewals() > 0);
-
-    // and the socket told every event once, in the order of the chain
-    let events = events(&heard.borrow());
-    for channel in channels {
-        check_channel(&channel, &messages.borrow(), &events);
-    }
+    channels
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_example_runs_on_other_data_and_then_the_network_stays_up() {
-    // Given other data: those of the reference, which can't drift from themselves
-    let other = tempfile::tempdir().unwrap();
+async fn the_example_runs_on_other_data_and_the_network_stays_up() {
+    // Given the reference data as analysis data, so that nothing drifts
+    let data = tempfile::tempdir().unwrap();
     let reference = repository().join("examples/employment-ma/data/reference.parquet");
     for name in ["reference.parquet", "analysis.parquet"] {
-        fs::copy(&reference, other.path().join(name)).unwrap();
+        fs::copy(&reference, data.path().join(name)).unwrap();
     }
 
-    // When the example runs on them
-    let data = other.path().to_str().unwrap();
-    let mut network = Network::start(&["--window-secs", "2", "--data", data]).await;
-    let heard = listen(&network.addresses.grpc_url);
-    let file = network.dir.path().join("summary.json");
-    let patience = Duration::from_secs(240);
-    let summary: Summary = wait_for("the example's end", patience, async || {
-        assert!(
-            network.localnet.is_running(),
-            "{}",
-            network.localnet.output()
-        );
+    // When the example runs on these data
+    let arguments = [
+        "--window-secs",
+        "2",
+        "--data",
+        data.path().to_str().unwrap(),
+    ];
+    let mut network = Network::start(&arguments).await;
+    let observer = observe(&network.addresses.grpc_url);
+    let file = network.directory.path().join("summary.json");
+    let timeout = Duration::from_secs(240);
+    let summary: Summary = wait_for("the end of the example", timeout, async || {
+        network.localnet.assert_running();
         serde_json::from_slice(&fs::read(&file).ok()?).ok()
     })
     .await;
 
-    // Then nothing drifted, the books balance, and everything goes on until it is told to end
-    check_windows(&summary.windows, other.path());
-    assert!(
-        summary
-            .windows
-            .iter()
-            .all(|window| window.value_micro < 20_000)
-    );
+    // Then nothing drifted, all amounts add up, and the network stays up until SIGTERM
+    check_windows(&summary.windows, data.path());
+    assert!(summary.values().iter().all(|value| *value < 20_000));
     check_markets(&summary);
-    insurance::Told::of(&heard.borrow()).check(&summary);
+    insurance::EventLog::new(&observer.borrow()).check(&summary);
     assert!(!summary.policies.is_empty());
     assert!(summary.policies.iter().all(|policy| policy.paid == 0));
     insurance::check_mirror(&network.database().await, &summary.policies).await;
@@ -263,7 +264,7 @@ async fn the_example_runs_on_other_data_and_then_the_network_stays_up() {
     let api_url = network.addresses.api_url.clone().unwrap();
     let health = get(&format!("{api_url}/health")).await.unwrap();
     assert_eq!(health["status"], "ok");
-    assert!(network.localnet.end(), "{}", network.localnet.output());
+    assert!(network.localnet.stop(), "{}", network.localnet.output());
 }
 
 async fn get(url: &str) -> Option<Value> {
@@ -271,7 +272,8 @@ async fn get(url: &str) -> Option<Value> {
     response.json().await.ok()
 }
 
-fn check_windows(windows: &[Window], data: &Path) {
+/// Recomputes all windows from the data.
+fn check_windows(windows: &[WindowSummary], data: &Path) {
     let reference = scores(&data.join("reference.parquet"));
     let analysis = scores(&data.join("analysis.parquet"));
     let edges = deciles(reference.clone());
@@ -290,12 +292,9 @@ fn check_windows(windows: &[Window], data: &Path) {
     }
 }
 
+/// Recomputes outcomes, fees and payouts from the windows and the stakes.
 fn check_markets(summary: &Summary) {
-    let values: Vec<u64> = summary
-        .windows
-        .iter()
-        .map(|window| window.value_micro)
-        .collect();
+    let values = summary.values();
     let mean = values.iter().sum::<u64>() / values.len() as u64;
     let settled_at = [values.iter().max(), Some(&mean), values.last(), None];
     assert_eq!(summary.markets.len(), settled_at.len());
@@ -307,7 +306,8 @@ fn check_markets(summary: &Summary) {
         let Some(value) = value else {
             assert_eq!((market.state.as_str(), market.outcome), ("void", None));
             assert_eq!((market.fees, market.dust), (0, 0));
-            let refunded = |payout: &Payout| payout.paid == payout.stakes.iter().sum::<u64>();
+            let refunded =
+                |payout: &PayoutSummary| payout.paid == payout.stakes.iter().sum::<u64>();
             assert!(market.payouts.iter().all(refunded));
             continue;
         };
@@ -333,8 +333,9 @@ fn check_markets(summary: &Summary) {
     }
 }
 
-/// The messages of a subscription against the events of the chain.
-fn check_channel(channel: &str, messages: &[Value], events: &[(String, u32, u32, Event, Value)]) {
+/// Checks that a channel's messages report, after its snapshot, exactly the channel's events on
+/// chain.
+fn check_channel(channel: &str, messages: &[Value], events: &[ChainEvent]) {
     let own: Vec<_> = messages
         .iter()
         .filter(|message| message["channel"] == channel)
@@ -342,7 +343,7 @@ fn check_channel(channel: &str, messages: &[Value], events: &[(String, u32, u32,
     assert_eq!(own[0]["type"], "snapshot", "{channel}");
     let since = own[0]["seq"].as_u64().unwrap();
     let mut last = since;
-    let told: Vec<_> = own[1..]
+    let reports: Vec<_> = own[1..]
         .iter()
         .inspect(|message| {
             assert_eq!(
@@ -357,21 +358,27 @@ fn check_channel(channel: &str, messages: &[Value], events: &[(String, u32, u32,
     let key = channel.split_once(':').map(|(_, key)| key.to_owned());
     let expected: Vec<_> = (1u64..)
         .zip(events)
-        .filter(|(seq, (.., event, _))| {
-            let mut accounts = event.account_seqs().into_iter();
+        .filter(|(seq, expected)| {
+            let mut accounts = expected.event.account_seqs().into_iter();
             let concerned = |key: &String| accounts.any(|(address, _)| address.to_string() == *key);
             since < *seq && key.as_ref().is_none_or(concerned)
         })
         .collect();
     assert!(!expected.is_empty(), "{channel}");
-    assert_eq!(told.len(), expected.len(), "{channel}");
-    for (message, (seq, (signature, outer, inner, event, body))) in told.iter().zip(expected) {
-        let told = &message["event"];
+    assert_eq!(reports.len(), expected.len(), "{channel}");
+    for (message, (seq, expected)) in reports.iter().zip(expected) {
+        let reported = &message["event"];
         assert_eq!(message["seq"].as_u64(), Some(seq), "{channel}");
-        assert_eq!(told["name"], event.name());
-        assert_eq!(told["signature"], *signature);
-        assert_eq!(told["instruction_index"].as_u64(), Some(u64::from(*outer)));
-        assert_eq!(told["event_index"].as_u64(), Some(u64::from(*inner)));
-        assert_eq!(told["body"], *body);
+        assert_eq!(reported["name"], expected.event.name());
+        assert_eq!(reported["signature"], expected.signature);
+        assert_eq!(
+            reported["instruction_index"].as_u64(),
+            Some(expected.instruction_index.into())
+        );
+        assert_eq!(
+            reported["event_index"].as_u64(),
+            Some(expected.event_index.into())
+        );
+        assert_eq!(reported["body"], expected.body);
     }
 }

@@ -1,7 +1,10 @@
-//! Tests of the whole system: the services as processes, on a local network of their own.
+//! Tests of the whole system: the services run as processes on a local network of their own.
 
 mod api;
-mod cover;
+mod api_fixture;
 mod example;
+mod fixture;
+mod insurance;
+mod mirror;
 mod restarts;
-mod scene;
+mod socket;

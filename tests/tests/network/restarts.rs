@@ -1,100 +1,111 @@
-//! Processes killed at any moment lose nothing and do nothing twice.
+//! Processes that are killed at random moments lose no data and repeat no work.
 
 use std::{fs, time::Duration};
 
 use driftshield_sdk::Market;
-use driftshield_tests::network::{Heard, Landed, Signed, listen, wait_for};
+use driftshield_tests::network::{
+    observer::{LandedTransaction, ObservedChain, SignedTransaction, observe},
+    wait_for,
+};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use sqlx::PgPool;
 
-use crate::scene::{BETTORS, Scene, WINDOWS};
+use crate::{
+    fixture::{BETTORS, Fixture, WINDOWS},
+    mirror,
+};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn killed_at_random_nothing_is_lost_and_nothing_done_twice() {
-    // Given two cranks on one key, an indexer, and bets that go on
-    let scene = Scene::new().await;
-    let heard = listen(&scene.network.addresses.grpc_url);
-    let mut indexer = scene.start_indexer();
-    let mut cranks = ["crank-a", "crank-b"].map(|name| scene.start_crank(name));
+async fn random_kills_lose_no_data_and_repeat_no_work() {
+    // Given two cranks with the same key, an indexer, and bets during the whole run
+    let fixture = Fixture::start().await;
+    let observer = observe(&fixture.network.addresses.grpc_url);
+    let mut indexer = fixture.start_indexer();
+    let mut cranks = ["crank-a", "crank-b"].map(|name| fixture.start_crank(name));
 
-    // When all of them are killed over and over, at random
+    // When all of them are killed repeatedly at random
     let mut random = StdRng::seed_from_u64(11);
     let mut kills = 0;
-    let patience = tokio::time::Instant::now() + Duration::from_secs(240);
-    while !scene.is_over().await {
-        assert!(tokio::time::Instant::now() < patience, "not over in time");
-        let now = scene.network.client.unix_timestamp().await.unwrap();
-        let open = scene
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(240);
+    while !fixture.is_settled().await {
+        assert!(
+            tokio::time::Instant::now() < deadline,
+            "not settled after 240 s"
+        );
+        let now = fixture.network.client.unix_timestamp().await.unwrap();
+        let open = fixture
             .network
             .client
-            .find::<Market>(&scene.markets[1])
+            .find::<Market>(&fixture.markets[1])
             .await
             .unwrap();
         if open.is_some_and(|market| now + 3 < market.close_ts) {
             let (index, outcome) = (random.random_range(0..BETTORS), random.random_range(0..3));
-            scene.bet(1, index, outcome).await;
+            fixture.place_bet(1, index, outcome).await;
             if kills < 5 && random.random_ratio(1, 3) {
                 indexer.kill();
-                indexer = scene.start_indexer();
+                indexer = fixture.start_indexer();
                 kills += 1;
             }
         }
         if random.random_ratio(1, 4) {
             let victim = random.random_range(0..2);
             cranks[victim].kill();
-            cranks[victim] = scene.start_crank(["crank-a", "crank-b"][victim]);
+            cranks[victim] = fixture.start_crank(["crank-a", "crank-b"][victim]);
         }
         let pause = random.random_range(100..900);
         tokio::time::sleep(Duration::from_millis(pause)).await;
     }
     assert_eq!(kills, 5);
-    anybody_can_check_what_was_submitted(&scene);
+    anybody_can_check_submitted_receipts(&fixture);
     for crank in &mut cranks {
-        assert!(crank.end(), "{}", crank.output());
+        assert!(crank.stop(), "{}", crank.output());
     }
 
-    // Then whatever they sent that did not succeed lost a race
-    let slot = scene.network.client.rpc().get_slot().await.unwrap();
-    let heard = wait_for("the last slots", Duration::from_secs(20), async || {
-        let heard = heard.borrow().clone();
-        (slot < heard.last_slot).then_some(heard)
+    // Then every sent transaction that did not succeed lost a race
+    let slot = fixture.network.client.rpc().get_slot().await.unwrap();
+    let chain = wait_for("the last slots", Duration::from_secs(20), async || {
+        let chain = observer.borrow().clone();
+        (slot < chain.last_slot).then_some(chain)
     })
     .await;
-    let landed: Vec<_> = heard.transactions.iter().filter(|l| !l.failed).collect();
-    let sent = scene.proxy.sent();
+    let landed: Vec<_> = chain.transactions.iter().filter(|l| !l.failed).collect();
+    let sent = fixture.proxy.sent();
     assert!((2 * WINDOWS) as usize <= sent.len(), "{} sent", sent.len());
     for signed in &sent {
         let succeeded = landed
             .iter()
             .any(|l| l.signed.signature == signed.signature);
         assert!(
-            succeeded || lost_a_race(signed, &landed, &heard),
-            "sent for what was done: {signed:?}"
+            succeeded || lost_a_race(signed, &landed, &chain),
+            "sent although its work was already done: {signed:?}"
         );
     }
 
-    // and the mirror is the chain
-    let pool = scene.network.database().await;
-    let (accounts, events) = verify(&scene, &pool, slot).await;
-    assert!(0 < accounts && 0 < events);
+    // and the mirror matches the chain
+    let pool = fixture.network.database().await;
+    mirror::wait_for_slot(&pool, slot).await;
+    let totals = mirror::assert_matches_chain(&fixture.network);
+    assert!(0 < totals.accounts && 0 < totals.events);
 
-    // A second indexer waits while the first one works, and takes over when it is gone.
-    let mut standby = scene.network.service("standby", "indexer", &["run"]);
+    // A second indexer waits while the first one runs, and takes over when the first one stops.
+    let mut standby = fixture.network.service("standby", "indexer", &["run"]);
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert!(indexer.is_running() && standby.is_running());
-    assert!(indexer.end(), "{}", indexer.output());
-    let slot = scene.network.client.rpc().get_slot().await.unwrap();
-    assert_eq!(verify(&scene, &pool, slot).await, (accounts, events));
+    assert!(indexer.stop(), "{}", indexer.output());
+    let slot = fixture.network.client.rpc().get_slot().await.unwrap();
+    mirror::wait_for_slot(&pool, slot).await;
+    assert_eq!(mirror::assert_matches_chain(&fixture.network), totals);
 
-    differences_are_named(&scene, &pool).await;
-    assert!(standby.end(), "{}", standby.output());
+    verify_names_every_difference(&fixture, &pool).await;
+    assert!(standby.stop(), "{}", standby.output());
 }
 
-/// `crank check` agrees on the same data, and says to challenge on others.
-fn anybody_can_check_what_was_submitted(scene: &Scene) {
-    let dir = scene.network.dir.path();
+/// `crank check` agrees with a receipt on the same data, and advises a challenge on other data.
+fn anybody_can_check_submitted_receipts(fixture: &Fixture) {
+    let dir = fixture.network.directory.path();
     let data = fs::read_to_string(dir.join("analysis.csv")).unwrap();
-    // Of window 5, the first ten scores.
+    // Change the first ten scores of window 5.
     let tampered: Vec<_> = data
         .lines()
         .map(|line| match line.split_once(',') {
@@ -106,8 +117,8 @@ fn anybody_can_check_what_was_submitted(scene: &Scene) {
         .collect();
     fs::write(dir.join("tampered.csv"), tampered.join("\n")).unwrap();
     let check = |data, window| {
-        let config = scene.crank_config("auditor", data);
-        let model = scene.model.to_string();
+        let config = fixture.crank_config("auditor", data);
+        let model = fixture.model.to_string();
         let arguments = [
             "check",
             &model,
@@ -115,7 +126,7 @@ fn anybody_can_check_what_was_submitted(scene: &Scene) {
             "--config",
             config.to_str().unwrap(),
         ];
-        scene.network.run("crank", &arguments)
+        fixture.network.run("crank", &arguments)
     };
     for (data, window, expected) in [
         ("analysis.csv", "5", 0),
@@ -127,81 +138,42 @@ fn anybody_can_check_what_was_submitted(scene: &Scene) {
     }
 }
 
-/// Whether something that the transaction would have written was written by one that landed after
-/// its blockhash was taken: then whoever sent it could not have known.
-fn lost_a_race(signed: &Signed, landed: &[&Landed], heard: &Heard) -> bool {
-    let Some(taken) = heard.slots.get(&signed.blockhash) else {
+/// Whether another transaction wrote to one of the same accounts after the transaction's blockhash
+/// was fetched. The sender could not have seen that write.
+fn lost_a_race(
+    signed: &SignedTransaction,
+    landed: &[&LandedTransaction],
+    chain: &ObservedChain,
+) -> bool {
+    let Some(blockhash_slot) = chain.blockhash_slots.get(&signed.blockhash) else {
         return false;
     };
     landed.iter().any(|winner| {
-        let shared = |key: &String| *key != signed.payer && winner.signed.writable.contains(key);
-        *taken <= winner.slot && signed.writable.iter().any(shared)
+        let shared =
+            |key: &String| *key != signed.fee_payer && winner.signed.writable.contains(key);
+        *blockhash_slot <= winner.slot && signed.writable.iter().any(shared)
     })
 }
 
-/// Waits until the mirror has reached `slot`, and compares it with the chain: accounts and events.
-async fn verify(scene: &Scene, pool: &PgPool, slot: u64) -> (u64, u64) {
-    wait_for("the mirror", Duration::from_secs(30), async || {
-        let reached: i64 = sqlx::query_scalar("select slot from chain.cursor")
-            .fetch_one(pool)
-            .await
-            .ok()?;
-        (slot as i64 <= reached).then_some(())
-    })
-    .await;
-    let (code, output) = scene.network.run("indexer", &["verify"]);
-    assert_eq!(code, 0, "{output}");
-    let (accounts, events, differences) = totals(&output);
-    assert_eq!(differences, 0, "{output}");
-    (accounts, events)
-}
-
-/// The numbers of `accounts N events M differences D`.
-fn totals(output: &str) -> (u64, u64, u64) {
-    let line = output
-        .lines()
-        .rev()
-        .find(|line| line.starts_with("accounts "));
-    let words: Vec<_> = line.expect(output).split(' ').collect();
-    assert_eq!(
-        (words[0], words[2], words[4]),
-        ("accounts", "events", "differences")
-    );
-    let number = |at: usize| words[at].parse().unwrap();
-    (number(1), number(3), number(5))
-}
-
-/// A byte flipped, a row gone, an event gone: each is told by name.
-async fn differences_are_named(scene: &Scene, pool: &PgPool) {
-    let damaged = |output: &str| -> Vec<String> {
-        let lines = output.lines().map(str::to_owned);
-        lines
-            .filter(|line| !line.starts_with("accounts "))
-            .collect()
-    };
-    let named = async |statement: &str| {
-        let name: String = sqlx::query_scalar(statement).fetch_one(pool).await.unwrap();
-        let (code, output) = scene.network.run("indexer", &["verify"]);
-        assert_eq!(code, 1, "{output}");
-        assert!(0 < totals(&output).2);
-        let told = damaged(&output);
-        assert!(
-            told.iter().any(|line| line.contains(&name)),
-            "{name} is not in {told:?}"
-        );
+/// Damages the mirror in several ways and asserts that `indexer verify` names each damage.
+async fn verify_names_every_difference(fixture: &Fixture, pool: &PgPool) {
+    let assert_named = async |statement: &str| {
+        let name = mirror::damage(pool, statement).await;
+        let differences = mirror::differences(&fixture.network);
+        mirror::assert_reported(&differences, &name);
     };
 
-    named(
+    assert_named(
         "update chain.account set data = set_byte(data, 200, get_byte(data, 200) # 1)
          where kind = 'Model' returning address",
     )
     .await;
-    named(
+    assert_named(
         "delete from chain.account where address =
            (select address from chain.receipt order by \"window\" limit 1) returning address",
     )
     .await;
-    // What is derived from events is told by the event.
+    // Differences in tables that are derived from events are reported by event.
     for statement in [
         "update chain.odds set pools[1] = pools[1] + 1
          where seq = (select max(seq) from chain.odds) returning 'event ' || seq",
@@ -210,9 +182,9 @@ async fn differences_are_named(scene: &Scene, pool: &PgPool) {
         "update chain.settlement set winnings = winnings + 1
          where seq = (select max(seq) from chain.settlement) returning 'event ' || seq",
     ] {
-        named(statement).await;
+        assert_named(statement).await;
     }
-    named(
+    assert_named(
         "delete from chain.event where seq =
            (select seq from chain.event where name = 'ReceiptFinalized' or name = 'BetPlaced'
             order by seq desc limit 1)

@@ -1,23 +1,23 @@
-//! What policies and the vault came to, counted again from the windows' drift and from the events as
-//! the validator told them.
+//! Policies and the vault, recomputed from the windows' drift and from the events on chain.
 
 use std::{collections::BTreeSet, ops::RangeInclusive};
 
 use driftshield_sdk::{Address, Event, PolicyTerms};
-use driftshield_tests::network::Heard;
+use driftshield_tests::network::observer::ObservedChain;
 use serde::Deserialize;
 use sqlx::PgPool;
 
-use super::{Summary, Window};
+use super::{Summary, WindowSummary};
 
 const PROTOCOL_BPS: u64 = 500;
 const MANAGER_BPS: u64 = 1_000;
-/// Of what is unused, what a cancellation gives back.
-const KEPT_BPS: u64 = 9_000;
+/// Part of the unused premium that a cancellation refunds.
+const REFUND_BPS: u64 = 9_000;
 const BPS: u64 = 10_000;
 
+/// A policy in `summary.json`.
 #[derive(Deserialize)]
-pub struct Policy {
+pub struct PolicySummary {
     pub policy: String,
     trigger_micro: u64,
     exhaustion_micro: u64,
@@ -27,8 +27,9 @@ pub struct Policy {
     pub paid: u64,
 }
 
+/// A vault in `summary.json`.
 #[derive(Deserialize)]
-pub struct Vault {
+pub struct VaultSummary {
     vault: String,
     assets: u64,
     locked: u64,
@@ -36,11 +37,19 @@ pub struct Vault {
     shares: u64,
 }
 
-/// Every event so far: when, who paid for its transaction, and what it says.
-pub struct Told(Vec<(i64, String, Event)>);
+/// The events on chain, in order.
+pub struct EventLog(Vec<LoggedEvent>);
 
-/// What the events say of a policy.
-struct Account {
+struct LoggedEvent {
+    /// Unix timestamp of the block.
+    time: i64,
+    /// Fee payer of the transaction.
+    fee_payer: String,
+    event: Event,
+}
+
+/// The state of a policy according to the events.
+struct PolicyHistory {
     address: Address,
     terms: PolicyTerms,
     last_window: u64,
@@ -49,58 +58,60 @@ struct Account {
     state: &'static str,
 }
 
-impl Told {
-    pub fn of(heard: &Heard) -> Self {
-        let succeeded = heard.transactions.iter().filter(|landed| !landed.failed);
+impl EventLog {
+    pub fn new(chain: &ObservedChain) -> Self {
+        let succeeded = chain.transactions.iter().filter(|landed| !landed.failed);
         let events = succeeded.flat_map(|landed| {
-            landed.inner.iter().filter_map(|(.., data)| {
-                let event = Event::decode_inner_instruction(data)?.unwrap();
-                let time = heard.times[&landed.slot];
-                Some((time, landed.signed.payer.clone(), event))
+            landed.inner_instructions.iter().filter_map(|inner| {
+                Some(LoggedEvent {
+                    time: chain.block_times[&landed.slot],
+                    fee_payer: landed.signed.fee_payer.clone(),
+                    event: Event::decode_inner_instruction(&inner.data)?.unwrap(),
+                })
             })
         });
         Self(events.collect())
     }
 
     fn events(&self) -> impl Iterator<Item = &Event> {
-        self.0.iter().map(|(.., event)| event)
+        self.0.iter().map(|logged| &logged.event)
     }
 
-    pub fn renewals(&self) -> usize {
-        let renewed = |event: &&Event| matches!(event, Event::PolicyRenewed(_));
-        self.events().filter(renewed).count()
+    pub fn count_renewals(&self) -> usize {
+        let is_renewal = |event: &&Event| matches!(event, Event::PolicyRenewed(_));
+        self.events().filter(is_renewal).count()
     }
 
-    /// Holds the summary's policies and vault against the events and the windows' drift.
+    /// Checks the summary's policies and vault against the events and the windows' drift.
     pub fn check(&self, summary: &Summary) {
         self.check_keepers();
         self.check_premiums();
         self.check_refunds();
         self.check_vault(&summary.vaults);
-        let accounts = self.accounts();
-        assert_eq!(accounts.len(), summary.policies.len());
-        for (account, policy) in accounts.iter().zip(&summary.policies) {
-            let terms = &account.terms;
-            assert_eq!(account.address.to_string(), policy.policy);
+        let histories = self.policy_histories();
+        assert_eq!(histories.len(), summary.policies.len());
+        for (history, policy) in histories.iter().zip(&summary.policies) {
+            let terms = &history.terms;
+            assert_eq!(history.address.to_string(), policy.policy);
             assert_eq!(
                 (terms.trigger, terms.exhaustion, terms.cover),
                 (policy.trigger_micro, policy.exhaustion_micro, policy.cover)
             );
             assert_eq!(
-                (account.premium, account.state, account.paid),
+                (history.premium, history.state, history.paid),
                 (policy.premium, policy.state.as_str(), policy.paid)
             );
-            if account.state != "cancelled" {
-                assert_eq!(account.paid, account.worth(&summary.windows));
+            if history.state != "cancelled" {
+                assert_eq!(history.paid, history.claim_value(&summary.windows));
             }
         }
     }
 
-    fn accounts(&self) -> Vec<Account> {
-        let mut accounts: Vec<Account> = vec![];
+    fn policy_histories(&self) -> Vec<PolicyHistory> {
+        let mut histories: Vec<PolicyHistory> = vec![];
         for event in self.events() {
             match event {
-                Event::PolicyBought(event) => accounts.push(Account {
+                Event::PolicyBought(event) => histories.push(PolicyHistory {
                     address: event.policy,
                     terms: event.terms,
                     last_window: event.last_window,
@@ -109,34 +120,39 @@ impl Told {
                     state: "open",
                 }),
                 Event::PolicyRenewed(event) => {
-                    let account = find(&mut accounts, &event.policy);
-                    account.last_window += account.terms.windows;
-                    account.premium += event.premium;
-                    assert_eq!(account.last_window, event.last_window);
-                    assert!(event.premium <= account.terms.max_premium);
+                    let history = find(&mut histories, &event.policy);
+                    history.last_window += history.terms.windows;
+                    history.premium += event.premium;
+                    assert_eq!(history.last_window, event.last_window);
+                    assert!(event.premium <= history.terms.max_premium);
                 }
                 Event::PolicyClaimed(event) => {
-                    let account = find(&mut accounts, &event.policy);
-                    account.paid += event.amount;
-                    if account.paid == account.terms.cover {
-                        account.state = "paid";
+                    let history = find(&mut histories, &event.policy);
+                    history.paid += event.amount;
+                    if history.paid == history.terms.cover {
+                        history.state = "paid";
                     }
                 }
                 Event::PolicyCancelled(event) => {
-                    find(&mut accounts, &event.policy).state = "cancelled"
+                    find(&mut histories, &event.policy).state = "cancelled"
                 }
-                Event::PolicyExpired(event) => find(&mut accounts, &event.policy).state = "expired",
+                Event::PolicyExpired(event) => {
+                    find(&mut histories, &event.policy).state = "expired"
+                }
                 _ => {}
             }
         }
-        accounts
+        histories
     }
 
-    /// Nobody but the oracles' cranks took the steps that anybody may take.
+    /// Checks that the oracles' cranks took all steps that anybody may take.
     fn check_keepers(&self) {
-        let oracles: BTreeSet<_> = self.events().filter_map(oracle).collect();
-        for (_, payer, event) in &self.0 {
-            let is_step = matches!(
+        let oracles: BTreeSet<_> = self.events().filter_map(bonded_oracle).collect();
+        for LoggedEvent {
+            fee_payer, event, ..
+        } in &self.0
+        {
+            let is_keeper_step = matches!(
                 event,
                 Event::PolicyClaimed(_)
                     | Event::PolicyRenewed(_)
@@ -144,10 +160,14 @@ impl Told {
                     | Event::Withdrawn(_)
                     | Event::ManagerFeesCollected(_)
             );
-            assert!(!is_step || oracles.contains(payer), "{payer}: {event:?}");
+            assert!(
+                !is_keeper_step || oracles.contains(fee_payer),
+                "{fee_payer}: {event:?}"
+            );
         }
     }
 
+    /// Checks how each premium is split.
     fn check_premiums(&self) {
         for event in self.events() {
             let (premium, protocol, manager, streamed) = match event {
@@ -165,25 +185,25 @@ impl Told {
         }
     }
 
-    /// What came back is what was unused at some second of the slot in which it was given up.
+    /// Checks that each refund is computed from the premium that was unused at the cancellation.
     fn check_refunds(&self) {
-        for (cancelled_at, _, event) in &self.0 {
-            let Event::PolicyCancelled(cancelled) = event else {
+        for logged in &self.0 {
+            let Event::PolicyCancelled(cancelled) = &logged.event else {
                 continue;
             };
-            let bought = self.0.iter().find_map(|(at, _, event)| match event {
+            let bought = self.0.iter().find_map(|logged| match &logged.event {
                 Event::PolicyBought(bought) if bought.policy == cancelled.policy => {
-                    Some((*at, bought))
+                    Some((logged.time, bought))
                 }
                 _ => None,
             });
-            let (bought_at, bought) = bought.expect("a policy that was bought");
+            let (bought_at, bought) = bought.expect("a cancelled policy was bought");
             let refund = |start: i64, now: i64| {
                 let (left, whole) = ((bought.end - now) as u64, (bought.end - start) as u64);
-                bought.streamed_part * left / whole * KEPT_BPS / BPS
+                bought.streamed_part * left / whole * REFUND_BPS / BPS
             };
-            let mut refunds = about(bought_at)
-                .flat_map(|start| about(*cancelled_at).map(move |now| refund(start, now)));
+            let mut refunds = possible_times(bought_at)
+                .flat_map(|start| possible_times(logged.time).map(move |now| refund(start, now)));
             assert!(0 < cancelled.refund);
             assert!(
                 refunds.any(|refund| refund == cancelled.refund),
@@ -192,10 +212,11 @@ impl Told {
         }
     }
 
-    /// The only vault has what went in and not out, and stands for nothing any more.
-    fn check_vault(&self, vaults: &[Vault]) {
+    /// Checks that the only vault holds all payments to it minus all payments from it, and that no
+    /// capital is locked any more.
+    fn check_vault(&self, vaults: &[VaultSummary]) {
         let [vault] = vaults else {
-            panic!("{} vaults", vaults.len());
+            panic!("expected one vault, found {}", vaults.len());
         };
         let (mut tokens, mut shares) = (0, 0);
         for event in self.events() {
@@ -222,28 +243,30 @@ impl Told {
     }
 }
 
-fn find<'a>(accounts: &'a mut [Account], policy: &Address) -> &'a mut Account {
-    let mut accounts = accounts.iter_mut();
-    let found = accounts.find(|account| account.address == *policy);
-    found.expect("a policy that was bought")
+fn find<'a>(histories: &'a mut [PolicyHistory], policy: &Address) -> &'a mut PolicyHistory {
+    let mut histories = histories.iter_mut();
+    let found = histories.find(|history| history.address == *policy);
+    found.expect("the policy was bought before")
 }
 
-fn oracle(event: &Event) -> Option<String> {
+/// The oracle of a `Bonded` event.
+fn bonded_oracle(event: &Event) -> Option<String> {
     match event {
         Event::Bonded(event) => Some(event.oracle.to_string()),
         _ => None,
     }
 }
 
-/// The chain's clock may be a second off a block's time.
-fn about(time: i64) -> RangeInclusive<i64> {
+/// Possible values of the chain's clock in a block, which may differ from the block's time by a
+/// second.
+fn possible_times(time: i64) -> RangeInclusive<i64> {
     time - 1..=time + 1
 }
 
-impl Account {
-    /// Cover · min(1, (v − trigger) / (exhaustion − trigger)), with v the lowest drift of as many
-    /// covered windows in a row as are needed, the highest of these.
-    fn worth(&self, windows: &[Window]) -> u64 {
+impl PolicyHistory {
+    /// Cover · min(1, (v − trigger) / (exhaustion − trigger)), or 0 if v is below the trigger. Each
+    /// run of `persistence` covered windows has a lowest drift; v is the highest of these.
+    fn claim_value(&self, windows: &[WindowSummary]) -> u64 {
         let terms = &self.terms;
         let covered = windows
             .iter()
@@ -255,16 +278,16 @@ impl Account {
             Some(drift) if terms.exhaustion <= drift && terms.trigger <= drift => terms.cover,
             Some(drift) if terms.trigger <= drift => {
                 let (over, whole) = (drift - terms.trigger, terms.exhaustion - terms.trigger);
-                let worth = u128::from(terms.cover) * u128::from(over) / u128::from(whole);
-                u64::try_from(worth).unwrap().max(1)
+                let value = u128::from(terms.cover) * u128::from(over) / u128::from(whole);
+                u64::try_from(value).unwrap().max(1)
             }
             _ => 0,
         }
     }
 }
 
-/// The mirror's own account of how policies ended.
-pub async fn check_mirror(database: &PgPool, policies: &[Policy]) {
+/// Checks the ends of policies that the mirror derived from events.
+pub async fn check_mirror(database: &PgPool, policies: &[PolicySummary]) {
     let ends: Vec<(String, String, String)> =
         sqlx::query_as("select policy, state, paid::text from chain.policy_end order by policy")
             .fetch_all(database)

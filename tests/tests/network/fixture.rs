@@ -1,30 +1,31 @@
-//! A model, its data, markets and bettors on a network of their own.
+//! A network with a model, its data, markets and bettors.
 
 use std::{fmt::Write, fs, mem::offset_of, path::PathBuf};
 
 use driftshield_sdk::{
-    Address, Aggregate, Collateral, Instruction, Market, MarketTerms, Model, ModelTerms, Receipt,
-    TokenProgram, address, instruction,
-    rpc::{Client, Keypair, Signer},
+    Address, Aggregate, Collateral, Market, MarketTerms, Model, ModelTerms, Receipt, TokenProgram,
+    address,
+    faucet::Faucet,
+    instruction,
+    rpc::{Keypair, Signer},
     spec::SpecDocument,
 };
 use driftshield_tests::{
-    network::{Network, Service},
+    network::{Network, Service, free_address},
     proxy::Proxy,
     world::{TOKEN, params, terms},
 };
 use rand::{Rng, SeedableRng, rngs::StdRng};
-use solana_system_interface::instruction as system;
-use spl_token_interface::instruction as token;
 
 pub const WINDOWS: u64 = 24;
 const WINDOW_ROWS: usize = 200;
+const SOL: u64 = 1_000_000_000;
 pub const BETTORS: usize = 4;
 
-/// A model, its data, markets and bettors on a bare network.
-pub struct Scene {
+/// A model, its data, markets and bettors on a network without indexer and API.
+pub struct Fixture {
     pub network: Network,
-    /// What the cranks reach the validator by.
+    /// RPC proxy that the cranks use.
     pub proxy: Proxy,
     pub oracle: Keypair,
     pub bettors: Vec<Keypair>,
@@ -32,15 +33,19 @@ pub struct Scene {
     pub markets: Vec<Address>,
 }
 
-impl Scene {
-    pub async fn new() -> Self {
+impl Fixture {
+    pub async fn start() -> Self {
         let network = Network::start(&["--bare"]).await;
         let (client, payer) = (&network.client, &network.payer);
-        let mint = make_mint(client, payer).await;
+        let faucet = Faucet::create(client, payer).await.unwrap();
+        let mint = faucet.mint;
         let [owner, creator, oracle] = [(); 3].map(|()| Keypair::new());
         let bettors: Vec<_> = (0..BETTORS).map(|_| Keypair::new()).collect();
         for key in [&owner, &creator, &oracle].into_iter().chain(&bettors) {
-            fund(client, payer, &mint, &key.pubkey()).await;
+            faucet
+                .fund(&key.pubkey(), 10 * SOL, 100_000 * TOKEN)
+                .await
+                .unwrap();
         }
 
         let admin = payer.pubkey();
@@ -82,7 +87,8 @@ impl Scene {
         client.send(&[bond], &[&oracle]).await.unwrap();
 
         let mut markets = vec![];
-        // One that closes when the first window begins, one that takes bets nearly to the end.
+        // The first market closes when the first window begins; the second accepts bets until the
+        // last two windows.
         for (id, first) in [(1, 0), (2, WINDOWS - 2)] {
             let terms = MarketTerms {
                 model_version: state.version,
@@ -99,7 +105,7 @@ impl Scene {
             markets.push(address::market(&creator.pubkey(), id));
         }
         let proxy = Proxy::start(&network.addresses.rpc_url).await;
-        let scene = Self {
+        let fixture = Self {
             network,
             proxy,
             oracle,
@@ -108,15 +114,15 @@ impl Scene {
             markets,
         };
         for outcome in 0..BETTORS {
-            scene.bet(0, outcome, (outcome % 3) as u8).await;
+            fixture.place_bet(0, outcome, (outcome % 3) as u8).await;
         }
-        scene
+        fixture
     }
 
-    /// A bet of the bettor at `index` on the market at `market`.
-    pub async fn bet(&self, market: usize, index: usize, outcome: u8) {
+    /// Bets one token. `market` and `bettor` are indexes into the fixture's lists.
+    pub async fn place_bet(&self, market: usize, bettor: usize, outcome: u8) {
         let client = &self.network.client;
-        let (bettor, market) = (&self.bettors[index], self.markets[market]);
+        let (bettor, market) = (&self.bettors[bettor], self.markets[market]);
         let state: Market = client.get(&market).await.unwrap();
         let source = address::token_account(&bettor.pubkey(), &state.mint, TokenProgram::SplToken);
         let bet =
@@ -124,18 +130,18 @@ impl Scene {
         client.send(&[bet], &[bettor]).await.unwrap();
     }
 
-    /// The configuration of a crank with the oracle's key, for a data file in the network's folder.
+    /// Writes the configuration of a crank that has the oracle's key. `data` is a file in the
+    /// network's directory. Returns the configuration file.
     pub fn crank_config(&self, name: &str, data: &str) -> PathBuf {
-        let dir = self.network.dir.path();
-        let key = dir.join("oracle.json");
+        let directory = self.network.directory.path();
+        let key = directory.join("oracle.json");
         fs::write(&key, format!("{:?}", self.oracle.to_bytes())).unwrap();
-        // Evidence stays where the chain says that it is, also after a restart.
-        let port = dir.join(format!("{name}.port"));
-        if !port.exists() {
-            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-            fs::write(&port, listener.local_addr().unwrap().port().to_string()).unwrap();
+        // A restarted crank keeps its port: receipts on chain contain the URL of their evidence.
+        let port_file = directory.join(format!("{name}.port"));
+        if !port_file.exists() {
+            fs::write(&port_file, free_address().port().to_string()).unwrap();
         }
-        let port = fs::read_to_string(port).unwrap();
+        let port = fs::read_to_string(port_file).unwrap();
         let config = format!(
             r#"rpc_url = "{}"
 keypair = "oracle.json"
@@ -157,7 +163,7 @@ rows = {WINDOW_ROWS}
 "#,
             self.proxy.url, self.model
         );
-        let file = dir.join(format!("{name}.toml"));
+        let file = directory.join(format!("{name}.toml"));
         fs::write(&file, config).unwrap();
         file
     }
@@ -178,8 +184,8 @@ rows = {WINDOW_ROWS}
         receipts.into_iter().map(|(_, receipt)| receipt).collect()
     }
 
-    /// Whether every window is settled and every market closed.
-    pub async fn is_over(&self) -> bool {
+    /// Whether every window is settled and every market is closed.
+    pub async fn is_settled(&self) -> bool {
         let receipts = self.receipts().await;
         let settled = receipts
             .iter()
@@ -195,49 +201,23 @@ rows = {WINDOW_ROWS}
     }
 }
 
-async fn make_mint(client: &Client, payer: &Keypair) -> Address {
-    let mint = Keypair::new();
-    let rent = client.rpc().get_minimum_balance_for_rent_exemption(82);
-    let rent = rent.await.unwrap();
-    let (from, to) = (payer.pubkey(), mint.pubkey());
-    let instructions = [
-        system::create_account(&from, &to, rent, 82, &spl_token_interface::ID),
-        token::initialize_mint2(&spl_token_interface::ID, &to, &from, None, 6).unwrap(),
-    ];
-    client.send(&instructions, &[payer, &mint]).await.unwrap();
-    to
-}
-
-/// A hundred thousand tokens and ten SOL.
-async fn fund(client: &Client, payer: &Keypair, mint: &Address, owner: &Address) {
-    let from = payer.pubkey();
-    let account = address::token_account(owner, mint, TokenProgram::SplToken);
-    let amount = 100_000 * TOKEN;
-    let program = &spl_token_interface::ID;
-    let instructions: [Instruction; 3] = [
-        system::transfer(&from, owner, 10_000_000_000),
-        instruction::create_token_account(&from, owner, mint, TokenProgram::SplToken),
-        token::mint_to(program, mint, &account, &from, &[], amount).unwrap(),
-    ];
-    client.send(&instructions, &[payer]).await.unwrap();
-}
-
-/// Writes a reference and data that drift more and more; returns the spec document's file.
+/// Writes reference data, and analysis data whose drift grows with time. Returns the file of the
+/// spec document.
 fn write_data(network: &Network) -> PathBuf {
     let mut random = StdRng::seed_from_u64(7);
-    let dir = network.dir.path();
-    let mut file = |name: &str, rows: usize, shift: f64| {
+    let directory = network.directory.path();
+    let mut write_csv = |name: &str, rows: usize, shift: f64| {
         let mut csv = String::from("id,score\n");
         for id in 0..rows {
             let drift = shift * id as f64 / rows as f64;
             let score = random.random::<f64>() + drift;
             writeln!(csv, "{id},{score}").unwrap();
         }
-        fs::write(dir.join(name), csv).unwrap();
+        fs::write(directory.join(name), csv).unwrap();
     };
-    file("reference.csv", 4_000, 0.0);
-    file("analysis.csv", WINDOWS as usize * WINDOW_ROWS, 0.5);
-    let (reference, spec) = (dir.join("reference.csv"), dir.join("spec.json"));
+    write_csv("reference.csv", 4_000, 0.0);
+    write_csv("analysis.csv", WINDOWS as usize * WINDOW_ROWS, 0.5);
+    let (reference, spec) = (directory.join("reference.csv"), directory.join("spec.json"));
     let (code, output) = network.run(
         "crank",
         &[

@@ -1,0 +1,158 @@
+//! `summary.json`: the results of the example, read from the mirror.
+
+use anyhow::Context;
+use driftshield_sdk::Address;
+use serde::Serialize;
+use serde_json::Value;
+use sqlx::{PgPool, Row, postgres::PgRow};
+
+use super::api::{PolicySummary, VaultSummary};
+
+/// Content of `summary.json`. Amounts are in base units and drift is in micro-units. Stakes are
+/// listed by outcome.
+#[derive(Serialize)]
+pub struct Summary {
+    pub windows: Vec<WindowSummary>,
+    pub markets: Vec<MarketSummary>,
+    pub policies: Vec<PolicySummary>,
+    pub vaults: Vec<VaultSummary>,
+}
+
+#[derive(Serialize)]
+pub struct WindowSummary {
+    pub model: String,
+    pub window: u64,
+    /// Rows by bin, in the submission whose value became the window's.
+    pub counts: Vec<u32>,
+    pub value_micro: u64,
+    pub state: String,
+}
+
+#[derive(Serialize)]
+pub struct MarketSummary {
+    pub market: String,
+    #[serde(skip)]
+    pub question: String,
+    pub thresholds_micro: Vec<u64>,
+    pub stakes: Vec<u64>,
+    pub state: String,
+    pub outcome: Option<u8>,
+    #[serde(skip)]
+    pub value_micro: u64,
+    /// Fees of the protocol and the creator.
+    pub fees: u64,
+    /// Rounding remainder of the payouts, which goes to the treasury.
+    pub dust: u64,
+    pub payouts: Vec<PayoutSummary>,
+}
+
+#[derive(Serialize)]
+pub struct PayoutSummary {
+    pub owner: String,
+    pub stakes: Vec<u64>,
+    pub paid: u64,
+}
+
+/// The model's windows, in ascending order.
+pub async fn windows(pool: &PgPool, model: &Address) -> anyhow::Result<Vec<WindowSummary>> {
+    let rows = sqlx::query(
+        r#"select r.model, r."window"::text as w, r.value::text as value, r.state,
+             (select e.body -> 'counts'
+              from chain.event_account a join chain.event e using (seq)
+              where a.account = r.address and e.name = 'ReceiptSubmitted'
+                and e.body ->> 'submission' = r.value::text
+              order by seq limit 1) as counts
+           from chain.receipt r where r.model = $1 order by r."window""#,
+    )
+    .bind(model.to_string())
+    .fetch_all(pool)
+    .await?;
+    rows.iter()
+        .map(|row| {
+            let counts: Option<Value> = row.try_get("counts")?;
+            Ok(WindowSummary {
+                model: row.try_get("model")?,
+                window: number(row, "w")?,
+                counts: counts
+                    .map(serde_json::from_value)
+                    .transpose()?
+                    .unwrap_or_default(),
+                value_micro: number(row, "value")?,
+                state: row.try_get("state")?,
+            })
+        })
+        .collect()
+}
+
+pub async fn markets(pool: &PgPool, addresses: &[Address]) -> anyhow::Result<Vec<MarketSummary>> {
+    let mut markets = vec![];
+    for address in addresses {
+        let row = sqlx::query(
+            "select m.question, m.thresholds[:m.threshold_count]::text[] as thresholds,
+               m.pools[:m.threshold_count + 1]::text[] as pools, s.state, s.outcome,
+               s.value::text as value, (s.protocol_fee + s.creator_fee)::text as fees,
+               (select e.body ->> 'swept'
+                from chain.event_account a join chain.event e using (seq)
+                where a.account = m.address and e.name = 'MarketClosed') as dust
+             from chain.market m join chain.settlement s on s.market = m.address
+             where m.address = $1",
+        )
+        .bind(address.to_string())
+        .fetch_one(pool)
+        .await
+        .with_context(|| format!("market {address} in the mirror"))?;
+        markets.push(MarketSummary {
+            market: address.to_string(),
+            question: row.try_get("question")?,
+            thresholds_micro: numbers(&row, "thresholds")?,
+            stakes: numbers(&row, "pools")?,
+            state: row.try_get("state")?,
+            outcome: row
+                .try_get::<Option<i16>, _>("outcome")?
+                .map(u8::try_from)
+                .transpose()?,
+            value_micro: number(&row, "value")?,
+            fees: number(&row, "fees")?,
+            dust: number(&row, "dust")?,
+            payouts: payouts(pool, address).await?,
+        });
+    }
+    Ok(markets)
+}
+
+async fn payouts(pool: &PgPool, market: &Address) -> anyhow::Result<Vec<PayoutSummary>> {
+    let rows = sqlx::query(
+        "select p.owner, p.stakes[:m.threshold_count + 1]::text[] as stakes, y.paid::text as paid
+         from chain.position p
+         join chain.market m on m.address = p.market
+         join chain.payout y on y.position = p.address
+         where p.market = $1 order by y.seq",
+    )
+    .bind(market.to_string())
+    .fetch_all(pool)
+    .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(PayoutSummary {
+                owner: row.try_get("owner")?,
+                stakes: numbers(row, "stakes")?,
+                paid: number(row, "paid")?,
+            })
+        })
+        .collect()
+}
+
+/// A number from a text column.
+pub fn number(row: &PgRow, column: &str) -> anyhow::Result<u64> {
+    let text: String = row.try_get(column)?;
+    text.parse().with_context(|| format!("{column}: {text}"))
+}
+
+/// Numbers from a column with an array of texts.
+fn numbers(row: &PgRow, column: &str) -> anyhow::Result<Vec<u64>> {
+    let texts: Vec<String> = row.try_get(column)?;
+    let parsed = texts.iter().map(|text| text.parse());
+    parsed
+        .collect::<Result<_, _>>()
+        .with_context(|| format!("{column}: {texts:?}"))
+}

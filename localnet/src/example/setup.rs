@@ -1,0 +1,89 @@
+//! Initializes the protocol and registers the model with its bonded oracles.
+
+use driftshield_sdk::{address, rpc::Signer};
+use futures::future::try_join_all;
+
+use super::{
+    scenario::{
+        BINS, BOND, BUCKET_WINDOWS, CHALLENGE_SECS, CLAIM_GRACE_SECS, COLUMN, LEAD_SECS,
+        MIN_SAMPLES, ORACLES, QUORUM, RULING_SECS, SUBMIT_SECS, WAITING_SECS,
+    },
+    state::Example,
+};
+
+impl Example<'_> {
+    pub async fn set_up_protocol(&self) -> anyhow::Result<()> {
+        let admin = &self.localnet.payer_file;
+        let init = [
+            "init".into(),
+            "--min-window=1s".into(),
+            format!("--submit={SUBMIT_SECS}s"),
+            format!("--challenge={CHALLENGE_SECS}s"),
+            format!("--ruling={RULING_SECS}s"),
+            format!("--waiting={WAITING_SECS}s"),
+            format!("--claim-grace={CLAIM_GRACE_SECS}s"),
+            format!("--bucket={}s", BUCKET_WINDOWS * self.window_secs),
+        ];
+        self.driftshield(admin, &init).await?;
+        // The bonds secure stakes and cover up to three times half the slash amount. That suffices
+        // for all bets and policies of the scenario.
+        let register_collateral = [
+            "collateral".into(),
+            "register".into(),
+            self.mint.to_string(),
+            "--min-bet=0.01".into(),
+            "--min-bond=10000".into(),
+            "--slash-amount=10000".into(),
+            "--challenge-bond=100".into(),
+        ];
+        self.driftshield(admin, &register_collateral).await
+    }
+
+    pub async fn register_model(&mut self) -> anyhow::Result<()> {
+        let spec = self.directory.join("spec.json");
+        let mut cut_bins = self.localnet.command("crank");
+        cut_bins
+            .arg("spec")
+            .arg("--reference")
+            .arg(self.data.join("reference.parquet"))
+            .args(["--column", COLUMN])
+            .args(["--bins", &BINS.to_string()])
+            .args(["--min-samples", &MIN_SAMPLES.to_string()])
+            .arg("--out")
+            .arg(&spec);
+        self.run(cut_bins).await?;
+
+        self.model = address::model(&self.participant("owner").key.pubkey(), 1);
+        let owner = self.participant("owner");
+        let mut register: Vec<String> = vec![
+            "model".into(),
+            "register".into(),
+            "--id=1".into(),
+            format!("--mint={}", self.mint),
+            format!("--spec={}", spec.display()),
+            format!("--genesis=+{LEAD_SECS}s"),
+            format!("--window={}s", self.window_secs),
+            format!("--quorum={QUORUM}"),
+            "--max-spread=0.001".into(),
+            "--name=employment-ma".into(),
+            "--uri=https://github.com/NannyML/nannyml".into(),
+        ];
+        let oracles =
+            ORACLES.map(|name| format!("--oracle={}", self.participant(name).key.pubkey()));
+        register.extend(oracles);
+        self.driftshield(&owner.key_file, &register).await?;
+        try_join_all(ORACLES.map(|name| self.bond(name))).await?;
+        Ok(())
+    }
+
+    async fn bond(&self, oracle: &str) -> anyhow::Result<()> {
+        let bond = [
+            "oracle".into(),
+            "bond".into(),
+            self.model.to_string(),
+            format!("--amount={BOND}"),
+        ];
+        let key_file = &self.participant(oracle).key_file;
+        self.driftshield(key_file, &bond).await
+    }
+}

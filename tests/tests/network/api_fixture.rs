@@ -1,0 +1,56 @@
+//! A [`Fixture`] with an indexer and an API.
+
+use std::time::Duration;
+
+use driftshield_tests::network::{Service, free_address, wait_for};
+use reqwest::StatusCode;
+use serde_json::Value;
+
+use crate::fixture::Fixture;
+
+pub struct ApiFixture {
+    pub fixture: Fixture,
+    /// Base URL of the API.
+    pub url: String,
+    _services: [Service; 2],
+}
+
+impl ApiFixture {
+    pub async fn start() -> Self {
+        let fixture = Fixture::start().await;
+        let listen = free_address().to_string();
+        let indexer = fixture.start_indexer();
+        let api = fixture
+            .network
+            .service("api", "api", &["--listen", &listen]);
+        let url = format!("http://{listen}");
+        wait_for("the API", Duration::from_secs(30), async || {
+            let response = reqwest::get(format!("{url}/health/readiness")).await;
+            (response.ok()?.status() == StatusCode::OK).then_some(())
+        })
+        .await;
+        Self {
+            fixture,
+            url,
+            _services: [indexer, api],
+        }
+    }
+
+    /// Requests a path. Returns the status and the JSON body, or `null` for another body.
+    pub async fn get(&self, path: &str) -> (StatusCode, Value) {
+        let response = reqwest::get(format!("{}{path}", self.url)).await.unwrap();
+        (response.status(), response.json().await.unwrap_or_default())
+    }
+
+    /// Requests a path that must return `200 OK`.
+    pub async fn get_ok(&self, path: &str) -> Value {
+        let (status, body) = self.get(path).await;
+        assert_eq!(status, StatusCode::OK, "{path}: {body}");
+        body
+    }
+
+    /// Current slot of the chain.
+    pub async fn current_slot(&self) -> u64 {
+        self.fixture.network.client.rpc().get_slot().await.unwrap()
+    }
+}
