@@ -1,48 +1,63 @@
-//! A property test of the whole program: random calls by many actors, honest and hostile, run on the
-//! built program and in the [`books`], an independent account of what everybody has and is owed.
+//! A model-based test of the whole program. Random calls of many actors, honest and hostile, run on the
+//! built program and in the [`books`], an independent reference implementation of the protocol.
 //!
-//! After each step everything that the chain tells is compared with what the books tell, and what must
-//! always hold is looked for. A sequence of [`action`]s replays exactly, and [`shrink`] finds a small
-//! part of it that still goes wrong.
+//! After each step, every account on chain is compared with the books, and the [`invariants`] are
+//! checked. A sequence of [`action`]s replays exactly; [`shrink`] reduces a failing sequence to a small
+//! part that still fails.
 
 pub mod action;
+pub mod actors;
+pub mod attackers;
 pub mod books;
 pub mod call;
-pub mod cast;
-pub mod check;
-pub mod hostile;
-pub mod leave;
 pub mod report;
-pub mod run;
 pub mod shrink;
+pub mod wind_down;
 
-mod choose;
+mod compare;
+mod driver;
+mod generate;
 mod invariants;
-mod prelude;
-mod twist;
+mod run;
+mod setup;
+mod snapshot;
+mod step;
+mod tamper;
+mod terms;
 
 pub use action::{Action, actions};
-pub use run::{Driver, Violation};
+pub use driver::Driver;
+pub use step::{Checked, Step, Violation};
 
-/// The world, everybody in it and the books after `steps` actions of a seed. Nothing may have gone
-/// wrong on the way.
-pub fn reach(seed: u64, steps: usize) -> Driver {
+/// The driver after the first `steps` actions of a seed.
+///
+/// # Panics
+///
+/// If an action causes a violation.
+pub fn driver_after(seed: u64, steps: usize) -> Driver {
     let mut driver = Driver::new();
-    if let Err(violation) = driver.run(&actions(seed, steps)) {
-        panic!("seed {seed}: {}\n{}", violation.0, driver.tell());
-    }
+    run_or_panic(&mut driver, seed, &actions(seed, steps));
     driver
 }
 
-/// The states that a seed comes to after each `every` actions, `count` of them, with the number of actions.
-pub fn stops(seed: u64, every: usize, count: usize) -> impl Iterator<Item = (usize, Driver)> {
+/// Forks of the driver of a seed, one after each `every` actions, `count` of them, each with the number
+/// of actions before it.
+///
+/// # Panics
+///
+/// If an action causes a violation.
+pub fn checkpoints(seed: u64, every: usize, count: usize) -> impl Iterator<Item = (usize, Driver)> {
     let actions = actions(seed, every * count);
     let mut driver = Driver::new();
-    (0..count).map(move |stop| {
-        let (from, steps) = (stop * every, (stop + 1) * every);
-        if let Err(violation) = driver.run(&actions[from..steps]) {
-            panic!("seed {seed}: {}\n{}", violation.0, driver.tell());
-        }
+    (0..count).map(move |checkpoint| {
+        let (from, steps) = (checkpoint * every, (checkpoint + 1) * every);
+        run_or_panic(&mut driver, seed, &actions[from..steps]);
         (steps, driver.fork())
     })
+}
+
+fn run_or_panic(driver: &mut Driver, seed: u64, actions: &[Action]) {
+    if let Err(violation) = driver.run(actions) {
+        panic!("seed {seed}: {}\n{}", violation.0, driver.transcript());
+    }
 }

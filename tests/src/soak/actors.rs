@@ -1,18 +1,16 @@
-//! Everybody who plays: their keys, and what they have at first.
+//! The actors: their keys, and the lamports and tokens that they start with.
 
 use std::collections::HashMap;
 
 use driftshield_sdk::{Address, TokenProgram, address};
-use solana_account::Account;
 use solana_keypair::Keypair;
 use solana_signer::Signer;
 
 use super::books::{Books, Tokens};
-use crate::world::{World, key};
+use crate::world::{self, World, key};
 
-/// Two models' owners, six oracles, two creators, two managers, four providers, four holders, four
-/// bettors and two strangers, after the three who hold the program's roles.
-const NAMES: [(&str, usize); 8] = [
+/// How many actors there are of each role. The admin, the guardian and the arbiter come before them.
+const ROLES: [(&str, usize); 8] = [
     ("owner", 2),
     ("oracle", 6),
     ("creator", 2),
@@ -24,46 +22,47 @@ const NAMES: [(&str, usize); 8] = [
 ];
 
 pub struct Actor {
+    /// The role, and for those of [`ROLES`] a number: `oracle 3`.
     pub name: String,
     pub key: Keypair,
 }
 
-/// A token that they have.
+/// A token of which every actor has some.
 #[derive(Clone, Copy, Debug)]
 pub struct Token {
     pub mint: Address,
     pub program: TokenProgram,
-    /// What everybody begins with.
+    /// Base units that each actor starts with.
     pub wealth: u64,
 }
 
-pub struct Cast {
-    pub actors: Vec<Actor>,
-    places: HashMap<Address, usize>,
-    /// The first two are collateral from the beginning; the last can be frozen by its issuer.
+pub struct Actors {
+    all: Vec<Actor>,
+    indices: HashMap<Address, usize>,
+    /// The first two are registered as collateral at the start; the issuer of the last can freeze it.
     pub tokens: [Token; 3],
 }
 
-impl Cast {
+impl Actors {
     pub fn new(world: &World) -> Self {
-        let roles = [
+        let privileged = [
             ("admin", &world.admin),
             ("guardian", &world.guardian),
             ("arbiter", &world.arbiter),
         ];
-        let roles = roles.map(|(name, key)| Actor {
+        let privileged = privileged.map(|(name, key)| Actor {
             name: name.into(),
             key: key.insecure_clone(),
         });
-        let others = NAMES.into_iter().flat_map(|(name, count)| {
+        let others = ROLES.into_iter().flat_map(|(name, count)| {
             (0..count).map(move |number| Actor {
                 name: format!("{name} {number}"),
                 key: key(&format!("soak {name} {number}")),
             })
         });
-        let actors: Vec<Actor> = roles.into_iter().chain(others).collect();
-        let places = actors.iter().enumerate();
-        let places = places.map(|(at, actor)| (actor.key.pubkey(), at)).collect();
+        let all: Vec<Actor> = privileged.into_iter().chain(others).collect();
+        let indices = all.iter().enumerate();
+        let indices = indices.map(|(index, actor)| (actor.key.pubkey(), index));
         let token = |name: &str, program, wealth| Token {
             mint: key(&format!("soak {name}")).pubkey(),
             program,
@@ -73,33 +72,34 @@ impl Cast {
             mint: world.mint,
             ..token("small", TokenProgram::SplToken, 1_000_000_000_000)
         };
-        let tokens = [
-            small,
-            token("large", TokenProgram::Token2022, 1 << 58),
-            token("freezable", TokenProgram::SplToken, 1_000_000),
-        ];
         Self {
-            actors,
-            places,
-            tokens,
+            indices: indices.collect(),
+            all,
+            tokens: [
+                small,
+                token("large", TokenProgram::Token2022, 1 << 58),
+                token("freezable", TokenProgram::SplToken, 1_000_000),
+            ],
         }
     }
 
-    pub fn address(&self, actor: usize) -> Address {
-        self.actors[actor].key.pubkey()
+    pub fn address(&self, index: usize) -> Address {
+        self.all[index].key.pubkey()
     }
 
     pub fn addresses(&self) -> Vec<Address> {
-        (0..self.actors.len()).map(|at| self.address(at)).collect()
+        (0..self.all.len())
+            .map(|index| self.address(index))
+            .collect()
     }
 
     pub fn key(&self, address: &Address) -> Option<&Keypair> {
-        self.places.get(address).map(|&at| &self.actors[at].key)
+        self.indices.get(address).map(|&index| &self.all[index].key)
     }
 
-    /// Those whose name begins with `role`.
-    pub fn of(&self, role: &str) -> Vec<Address> {
-        let actors = self.actors.iter();
+    /// The addresses of the actors of a role.
+    pub fn with_role(&self, role: &str) -> Vec<Address> {
+        let actors = self.all.iter();
         actors
             .filter(|actor| actor.name.starts_with(role))
             .map(|actor| actor.key.pubkey())
@@ -107,30 +107,37 @@ impl Cast {
     }
 
     pub fn name(&self, address: &Address) -> Option<&str> {
-        let at = self.places.get(address)?;
-        Some(&self.actors[*at].name)
+        let index = self.indices.get(address)?;
+        Some(&self.all[*index].name)
     }
 
-    /// Gives everybody lamports and tokens, and enters them into the books.
-    pub fn provide(&self, world: &mut World, books: &mut Books) {
+    /// Gives every actor lamports and tokens, and enters the tokens into the books.
+    pub fn fund(&self, world: &mut World, books: &mut Books) {
         for token in &self.tokens {
-            let freezes = token.mint == self.tokens[2].mint;
-            let supply = token.wealth * self.actors.len() as u64;
-            set_mint(world, token, supply, freezes);
+            let is_freezable = token.mint == self.tokens[2].mint;
+            let supply = token.wealth * self.all.len() as u64;
+            set_mint(world, token, supply, is_freezable);
             books.supplies.insert(token.mint, supply.into());
-            if freezes {
+            if is_freezable {
                 books.freezable = Some(token.mint);
             }
             for owner in self.addresses() {
                 let at = address::token_account(&owner, &token.mint, token.program);
-                set_tokens(world, token, &at, &owner);
+                world::set_token_account(
+                    &mut world.svm,
+                    &at,
+                    token.program,
+                    &token.mint,
+                    &owner,
+                    token.wealth,
+                );
                 let tokens = Tokens {
                     mint: token.mint,
                     owner,
                     amount: token.wealth.into(),
                     delegate: None,
                     donated: 0,
-                    is_programs: false,
+                    owned_by_program: false,
                 };
                 books.tokens.insert(at, tokens);
             }
@@ -144,28 +151,13 @@ impl Cast {
     }
 }
 
-fn set_mint(world: &mut World, token: &Token, supply: u64, freezes: bool) {
+/// Creates the token's mint, with a supply that is not in any account yet.
+fn set_mint(world: &mut World, token: &Token, supply: u64, is_freezable: bool) {
     let authority = world.payer.pubkey();
-    let freezer = freezes.then_some(&authority);
-    crate::world::set_mint(&mut world.svm, &token.mint, &authority, freezer);
+    let freeze_authority = is_freezable.then_some(&authority);
+    world::set_mint(&mut world.svm, &token.mint, &authority, freeze_authority);
     let mut account = world.svm.get_account(&token.mint).expect("a mint");
     account.data[36..44].copy_from_slice(&supply.to_le_bytes());
     account.owner = token.program.id();
     world.svm.set_account(token.mint, account).expect("a mint");
-}
-
-fn set_tokens(world: &mut World, token: &Token, at: &Address, owner: &Address) {
-    let mut data = vec![0; 165];
-    data[..32].copy_from_slice(token.mint.as_ref());
-    data[32..64].copy_from_slice(owner.as_ref());
-    data[64..72].copy_from_slice(&token.wealth.to_le_bytes());
-    data[108] = 1; // initialized
-    let account = Account {
-        lamports: world.svm.minimum_balance_for_rent_exemption(data.len()),
-        data,
-        owner: token.program.id(),
-        executable: false,
-        rent_epoch: u64::MAX,
-    };
-    world.svm.set_account(*at, account).expect("tokens");
 }

@@ -1,6 +1,6 @@
-//! Every privileged key is stolen, but for the upgrade authority's, and does its worst: the admin's,
-//! the guardian's, the arbiter's, those of owners, creators and managers, and of as many oracles of a
-//! model as are no quorum. Two accomplices bet, buy cover and provide capital as anybody may.
+//! Attackers with every privileged key except the upgrade authority's: those of the admin, the guardian,
+//! the arbiter, all owners, creators and managers, and, of each model, all oracles but an honest quorum.
+//! Two accomplices bet, buy cover and provide capital, as anybody may.
 
 mod markets;
 mod models;
@@ -21,16 +21,16 @@ pub use vaults::listing;
 use super::{
     books::Books,
     call::Call,
-    leave::{self, Holding, Payouts},
-    run::{Checked, Driver},
+    driver::Driver,
+    step::Checked,
+    wind_down::{self, Holding, Payouts},
 };
 
-/// The id of what thieves make.
+/// The id of models, markets and vaults that attackers create.
 pub const ID: u64 = 90;
-const HOUR: i64 = 60 * 60;
 
-/// All that thieves try, by instruction.
-const TRICKS: [&str; 43] = [
+/// All attacks, by instruction.
+const ATTACKS: [&str; 43] = [
     "initialize",
     "update_config",
     "propose_admin",
@@ -76,113 +76,114 @@ const TRICKS: [&str; 43] = [
     "expire_policy",
 ];
 
-/// Cover that was sold to an accomplice, or renewed by one.
+/// A purchase or a renewal of cover by the attackers.
 #[derive(Clone, Debug)]
 pub struct Sale {
     pub vault: Address,
     pub model: Address,
     pub policy: Address,
     pub at: i64,
-    /// Whether the listing was made, or loosened, with a stolen key.
-    pub is_theirs: bool,
+    /// Whether the listing was created or loosened with a stolen key.
+    pub on_stolen_listing: bool,
 }
 
-pub struct Thieves {
-    dice: StdRng,
+pub struct Attackers {
+    rng: StdRng,
     /// When the keys were stolen.
     since: i64,
-    /// Everybody who acts with them.
+    /// The owners of stolen keys, and the accomplices.
     pub keys: BTreeSet<Address>,
-    /// Buys and bets, but never measures.
+    /// Bets, buys cover and provides capital.
     pub accomplice: Address,
-    /// Measures models that thieves make.
-    pub tool: Address,
-    /// Oracles that tell the truth, by model; all others are stolen.
+    /// Is the oracle of models that the attackers register.
+    pub puppet_oracle: Address,
+    /// The honest oracles of each model. The keys of all other oracles are stolen.
     pub honest: BTreeMap<Address, Vec<Address>>,
-    /// Whether the arbiter's key rules on what is in dispute.
-    pub rules: bool,
-    /// A model of their own, which they let alone.
+    /// Whether the arbiter's key rules on disputed receipts.
+    pub arbiter_rules: bool,
+    /// A model that the attackers have registered, and do not attack.
     pub own_model: Option<Address>,
-    left: Vec<&'static str>,
-    /// How often each was tried and succeeded.
-    pub tried: BTreeMap<&'static str, (u64, u64)>,
-    /// Models on which a receipt was ruled on.
-    pub ruled: BTreeSet<Address>,
+    /// Attacks that are left of the current round.
+    remaining: Vec<&'static str>,
+    /// By attack, how often it was tried, and how often it succeeded.
+    pub attempts: BTreeMap<&'static str, (u64, u64)>,
+    /// Models of which the arbiter's key has ruled on a receipt.
+    pub ruled_models: BTreeSet<Address>,
     pub sales: Vec<Sale>,
 }
 
-impl Thieves {
-    pub fn new(driver: &Driver, seed: u64, rules: bool) -> Self {
-        let strangers = driver.cast.of("stranger");
+impl Attackers {
+    pub fn new(driver: &Driver, seed: u64, arbiter_rules: bool) -> Self {
+        let strangers = driver.actors.with_role("stranger");
         let books = &driver.books;
         let honest = books.models.iter().map(|(at, model)| {
             let counting = model.oracles.iter().filter(|oracle| model.counts(oracle));
             (*at, counting.take(model.quorum).copied().collect())
         });
         let honest: BTreeMap<Address, Vec<Address>> = honest.collect();
-        let config = books.config.as_ref().expect("is set up");
+        let config = books.config.as_ref().expect("initialized");
         let mut keys: BTreeSet<Address> = strangers.iter().copied().collect();
         keys.extend([config.admin, config.guardian, config.arbiter]);
         for role in [
             "admin", "guardian", "arbiter", "owner", "creator", "manager",
         ] {
-            keys.extend(driver.cast.of(role));
+            keys.extend(driver.actors.with_role(role));
         }
         keys.extend(books.models.values().map(|model| model.owner));
         keys.extend(books.markets.values().map(|market| market.creator));
         keys.extend(books.vaults.values().map(|vault| vault.manager));
-        keys.extend(driver.cast.of("oracle"));
+        keys.extend(driver.actors.with_role("oracle"));
         Self {
-            dice: StdRng::seed_from_u64(seed),
+            rng: StdRng::seed_from_u64(seed),
             since: books.now,
             keys,
             accomplice: strangers[0],
-            tool: strangers[1],
+            puppet_oracle: strangers[1],
             honest,
-            rules,
+            arbiter_rules,
             own_model: None,
-            left: vec![],
-            tried: BTreeMap::new(),
-            ruled: BTreeSet::new(),
+            remaining: vec![],
+            attempts: BTreeMap::new(),
+            ruled_models: BTreeSet::new(),
             sales: vec![],
         }
     }
 
-    /// So many more of their tricks, each in its turn.
-    pub fn strike(&mut self, driver: &mut Driver, tricks: usize, paid: &mut Payouts) -> Checked {
-        for _ in 0..tricks {
-            if self.left.is_empty() {
-                self.left = TRICKS.to_vec();
-                self.left.shuffle(&mut self.dice);
+    /// Runs `count` more attacks. Each kind runs once in every round, in random order.
+    pub fn attack(&mut self, driver: &mut Driver, count: usize, paid: &mut Payouts) -> Checked {
+        for _ in 0..count {
+            if self.remaining.is_empty() {
+                self.remaining = ATTACKS.to_vec();
+                self.remaining.shuffle(&mut self.rng);
             }
-            let name = self.left.pop().expect("tricks");
-            if let Some(call) = self.trick(driver, name) {
-                self.carry_out(driver, call, paid)?;
+            let name = self.remaining.pop().expect("attacks");
+            if let Some(call) = self.attack_call(driver, name) {
+                self.execute(driver, call, paid)?;
             }
         }
         Ok(())
     }
 
-    /// One call of theirs.
-    pub fn carry_out(
+    /// Runs a call of the attackers, and records it.
+    pub fn execute(
         &mut self,
         driver: &mut Driver,
         call: Call,
         paid: &mut Payouts,
     ) -> Checked<bool> {
         let name = call.name();
-        let name = TRICKS.iter().find(|trick| **trick == name);
-        let name = *name.expect("a trick");
-        let succeeded = leave::carry_out(driver, call.clone(), paid)?;
-        let tried = self.tried.entry(name).or_default();
-        tried.0 += 1;
-        tried.1 += u64::from(succeeded);
+        let name = ATTACKS.iter().find(|attack| **attack == name);
+        let name = *name.expect("an attack");
+        let succeeded = wind_down::execute(driver, call.clone(), paid)?;
+        let attempts = self.attempts.entry(name).or_default();
+        attempts.0 += 1;
+        attempts.1 += u64::from(succeeded);
         if !succeeded {
             return Ok(false);
         }
         let sold = match call {
             Call::RuleReceipt { model, .. } => {
-                self.ruled.insert(model);
+                self.ruled_models.insert(model);
                 None
             }
             Call::BuyPolicy { vault, who, id, .. } => Some(address::policy(&vault, &who, id)),
@@ -198,20 +199,20 @@ impl Thieves {
                 model: policy.model,
                 policy: at,
                 at: books.now,
-                is_theirs: self.since < exposure.active_at,
+                on_stolen_listing: self.since < exposure.active_at,
             });
         }
         Ok(true)
     }
 
-    /// Whether a holding may be paid less for what they did: it depends on a receipt that the arbiter's key
-    /// ruled on, or they bought cover as anybody could.
+    /// Whether the attackers may have lowered the payout of a holding: it depends on a receipt that the
+    /// arbiter's key ruled on, or they bought cover from its vault as anybody could.
     pub fn may_lower(&self, before: &Books, holding: &Holding) -> bool {
         let models = models_of(before, holding);
-        let ruled = models.iter().any(|model| self.ruled.contains(model));
+        let ruled = models.iter().any(|model| self.ruled_models.contains(model));
         let sold = |vault: &Address| {
             let mut sales = self.sales.iter();
-            sales.any(|sale| sale.vault == *vault && !sale.is_theirs)
+            sales.any(|sale| sale.vault == *vault && !sale.on_stolen_listing)
         };
         ruled
             || match holding {
@@ -220,25 +221,26 @@ impl Thieves {
             }
     }
 
-    // Choices.
+    // Random choices.
 
     fn pick<T: Clone>(&mut self, from: impl IntoIterator<Item = T>) -> Option<T> {
         let all: Vec<T> = from.into_iter().collect();
-        all.choose(&mut self.dice).cloned()
+        all.choose(&mut self.rng).cloned()
     }
 
     fn chance(&mut self, percent: u32) -> bool {
-        self.dice.random_ratio(percent, 100)
+        self.rng.random_ratio(percent, 100)
     }
 
-    /// Where a payout goes: mostly to a thief, who signs if the payee's key is stolen.
+    /// The account that a payout goes to, usually an accomplice's, and whether the payee signs, which
+    /// requires a stolen key.
     fn divert(&mut self, books: &Books, payee: &Address, mint: &Address) -> (Address, bool) {
-        let thief = if self.chance(70) {
+        let recipient = if self.chance(70) {
             self.accomplice
         } else {
             *payee
         };
-        let at = books.own_account(&thief, mint);
+        let at = books.own_account(&recipient, mint);
         (at, self.keys.contains(payee) && !self.is_honest(payee))
     }
 
@@ -254,8 +256,8 @@ impl Thieves {
         }
     }
 
-    /// Stolen seats of a model's: model, oracle.
-    fn seats(&self, books: &Books) -> Vec<(Address, Address)> {
+    /// Model and oracle of all seats with stolen keys.
+    fn stolen_seats(&self, books: &Books) -> Vec<(Address, Address)> {
         let listed = books
             .models
             .iter()
@@ -270,31 +272,32 @@ impl Thieves {
         stolen.collect()
     }
 
-    /// Whether nobody but an accomplice has shares of a vault.
-    fn has_alone(&self, books: &Books, vault: &Address) -> bool {
+    /// Whether nobody but the accomplice has shares of a vault.
+    fn is_sole_provider(&self, books: &Books, vault: &Address) -> bool {
         let is_others = |holding: &Holding| match holding {
-            Holding::Shares(of, owner) => of == vault && *owner != self.accomplice,
+            Holding::Shares(shares_of, owner) => shares_of == vault && *owner != self.accomplice,
             _ => false,
         };
-        !leave::holdings(books).iter().any(is_others)
+        !wind_down::holdings(books).iter().any(is_others)
     }
 
-    /// Whether as many oracles tell the truth as make a quorum.
-    fn is_measured(&self, books: &Books, model: &Address) -> bool {
+    /// Whether the honest oracles of a model are a quorum.
+    fn has_honest_quorum(&self, books: &Books, model: &Address) -> bool {
         let honest = self.honest.get(model);
         honest.is_none_or(|honest| honest.len() == books.models[model].quorum)
     }
 
-    // Tricks.
+    // Attacks.
 
-    fn trick(&mut self, driver: &Driver, name: &str) -> Option<Call> {
-        self.of_roles(driver, name)
-            .or_else(|| self.of_models(&driver.books, name))
-            .or_else(|| self.of_receipts(driver, name))
-            .or_else(|| self.of_markets(&driver.books, name))
-            .or_else(|| self.of_vaults(&driver.books, name))
-            .or_else(|| self.of_shares(&driver.books, name))
-            .or_else(|| self.of_policies(&driver.books, name))
+    /// The call of an attack; `None` if the state has no account for it.
+    fn attack_call(&mut self, driver: &Driver, name: &str) -> Option<Call> {
+        self.role_attack(driver, name)
+            .or_else(|| self.model_attack(&driver.books, name))
+            .or_else(|| self.receipt_attack(driver, name))
+            .or_else(|| self.market_attack(&driver.books, name))
+            .or_else(|| self.vault_attack(&driver.books, name))
+            .or_else(|| self.share_attack(&driver.books, name))
+            .or_else(|| self.policy_attack(&driver.books, name))
     }
 }
 

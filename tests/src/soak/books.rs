@@ -1,12 +1,13 @@
-//! The books: what everybody has and is owed, by the protocol's page.
+//! The books: a reference implementation of the whole protocol, written from `docs/protocol.md`.
 //!
-//! An independent account of the whole program. It takes nothing from it but addresses and the plain
-//! data of arguments, keeps amounts in wide integers, and derives what the page defines as a sum
-//! (`held`, `locked`, `at_risk`, `security`, …) from its parts each time it is asked.
+//! It is independent of the program: it shares only addresses and plain argument types with it. It keeps
+//! amounts in wide integers, and recomputes every value that the protocol defines as a sum (`held`,
+//! `locked`, `at_risk`, `security`, …) from its parts whenever the value is needed.
 
 mod bonds;
 mod fraction;
 mod limits;
+mod liquidity;
 mod markets;
 mod policies;
 mod receipts;
@@ -21,48 +22,51 @@ use driftshield_sdk::Address;
 pub use bonds::{Model, Seat};
 pub use fraction::Fraction;
 pub use markets::{Market, MarketEnd, Position};
-pub use policies::{Paid, Policy};
-pub use receipts::{Receipt, State};
+pub use policies::{Policy, PremiumQuote};
+pub use receipts::{Receipt, ReceiptState};
 pub use roles::{Collateral, Config};
 pub use tokens::Tokens;
 pub use vaults::{Exposure, Request, Stream, VIRTUAL_ASSETS, VIRTUAL_SHARES, Vault};
 
 use super::call::Call;
 
-/// Base units, shares, drift: wide enough that no sum or product of two overflows.
+/// An amount of base units or shares, or a drift; wide enough for any sum or product of two.
 pub type Amount = u128;
 
 pub const BPS: Amount = 10_000;
 pub const DAY: i64 = 24 * 60 * 60;
-/// A market's or a policy's last window ends at most so far ahead.
+/// Maximum time in seconds until the end of the last window of a market or a policy.
 pub const HORIZON: i64 = 400 * DAY;
 
-/// Why the page refuses a call.
+/// Why the protocol refuses a call.
 pub type Refusal = &'static str;
-pub type Ruled<T = ()> = Result<T, Refusal>;
+pub type Verdict<T = ()> = Result<T, Refusal>;
 
-pub fn require(holds: bool, otherwise: Refusal) -> Ruled {
-    if holds { Ok(()) } else { Err(otherwise) }
+pub fn require(holds: bool, refusal: Refusal) -> Verdict {
+    if holds { Ok(()) } else { Err(refusal) }
 }
 
-/// Amounts on chain have 64 bits.
-pub fn fits(amount: Amount) -> Ruled<Amount> {
-    require(amount <= Amount::from(u64::MAX), "does not fit 64 bits")?;
+/// Refuses an amount that does not fit the 64 bits of amounts on chain.
+pub fn fits(amount: Amount) -> Verdict<Amount> {
+    require(
+        amount <= Amount::from(u64::MAX),
+        "an amount does not fit 64 bits",
+    )?;
     Ok(amount)
 }
 
-/// What the page leaves open, as the chain has decided it: a drift and a premium within their
-/// tolerances, and numbers that other tests compute.
+/// Values of an accepted call that the books take from its event: the drift and the premium, for which
+/// the protocol allows a tolerance, and the noise floor, which other tests compute.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Seen {
+pub struct EventValues {
     pub drift: Option<u64>,
     pub premium: Option<u64>,
     pub noise_floor: Option<u64>,
 }
 
-/// What happened so far, of which every run should see something.
+/// Counters of events that are rare in random runs. All must occur for a test to be meaningful.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Happened {
+pub struct RareEvents {
     pub policies_paid: u64,
     pub policies_ended_by_payment: u64,
     pub receipts_voided: u64,
@@ -75,7 +79,7 @@ pub struct Happened {
     pub renewed_by_anyone: u64,
 }
 
-impl Happened {
+impl RareEvents {
     pub fn add(&mut self, other: &Self) {
         self.policies_paid += other.policies_paid;
         self.policies_ended_by_payment += other.policies_ended_by_payment;
@@ -107,17 +111,17 @@ pub struct Books {
     pub policies: BTreeMap<Address, Policy>,
     /// All token accounts, the program's and the actors'.
     pub tokens: BTreeMap<Address, Tokens>,
-    /// The mint that its issuer can freeze.
+    /// The mint with a freeze authority.
     pub freezable: Option<Address>,
-    /// All mints, those of shares as well: what exists of each.
+    /// The supply of every mint, shares included.
     pub supplies: BTreeMap<Address, Amount>,
-    pub happened: Happened,
+    pub rare_events: RareEvents,
 }
 
 impl Books {
-    /// Carries the call out at `now`, or says why it is refused. A refusal may leave the books in the
-    /// middle of it: call it on a copy.
-    pub fn carry_out(&mut self, call: &Call, seen: &Seen) -> Ruled {
+    /// Applies a call at the time `now`, or returns why the protocol refuses it. A refused call may have
+    /// been applied in part: call this on a copy.
+    pub fn apply(&mut self, call: &Call, values: &EventValues) -> Verdict {
         match call {
             Call::Initialize { who, params } => self.initialize(who, params),
             Call::UpdateConfig {
@@ -155,7 +159,7 @@ impl Books {
                 mint,
                 spec,
                 terms,
-            } => self.register_model(who, *id, mint, spec, terms, seen),
+            } => self.register_model(who, *id, mint, spec, terms, values),
             Call::UpdateModel { who, model, terms } => self.update_model(who, model, terms),
             Call::RetireModel { who, model } => self.retire_model(who, model),
             Call::Bond {
@@ -180,7 +184,7 @@ impl Books {
                 counts,
                 evidence,
                 uri,
-            } => self.submit_receipt(who, model, *window, counts, evidence, uri, seen),
+            } => self.submit_receipt(who, model, *window, counts, evidence, uri, values),
             Call::ChallengeReceipt {
                 who,
                 model,
@@ -193,7 +197,7 @@ impl Books {
                 window,
                 counts,
                 seats,
-            } => self.rule_receipt(who, model, *window, counts, seats, seen),
+            } => self.rule_receipt(who, model, *window, counts, seats, values),
             Call::FinalizeReceipt { model, window } => self.finalize_receipt(model, *window),
             Call::CollectChallenge {
                 model,
@@ -220,7 +224,7 @@ impl Books {
                 min_multiple,
                 stale,
             } => {
-                require(!stale, "the bet names other terms")?;
+                require(!stale, "the bet names the terms of another market")?;
                 self.place_bet(who, market, source, *outcome, *amount, *min_multiple)
             }
             Call::SettleMarket { market, receipts } => self.settle_market(market, receipts),
@@ -294,7 +298,7 @@ impl Books {
                 model,
                 source,
                 terms,
-            } => self.buy_policy(who, *id, vault, model, source, terms, seen),
+            } => self.buy_policy(who, *id, vault, model, source, terms, values),
             Call::ClaimPolicy {
                 policy,
                 receipts,
@@ -309,7 +313,7 @@ impl Books {
                 policy,
                 source,
                 signed,
-            } => self.renew_policy(policy, source, *signed, seen),
+            } => self.renew_policy(policy, source, *signed, values),
             Call::ExpirePolicy { policy } => self.expire_policy(policy),
 
             Call::OpenShares { who, vault } => self.open_shares(who, vault),
@@ -318,7 +322,7 @@ impl Books {
                 source,
                 destination,
                 amount,
-            } => self.donate(who, source, destination, *amount),
+            } => self.send(who, source, destination, *amount),
             Call::Burn {
                 who,
                 source,

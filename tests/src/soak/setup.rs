@@ -1,98 +1,46 @@
-//! How every run begins: two models with a history, vaults that list them, and capital.
+//! The state that every run starts from: two models with a history, four vaults that list them, and
+//! capital in each.
 
-use driftshield_sdk::{
-    Address, CollateralTerms, ConfigParams, ListingTerms, Metric, MetricSpec, ModelTerms,
-    VaultTerms, address,
-};
+use driftshield_sdk::{Address, ListingTerms, Metric, VaultTerms, address};
 use rand::{SeedableRng, rngs::StdRng};
 
 use super::{
     call::Call,
-    choose::Chooser,
-    run::{Driver, Step},
+    driver::Driver,
+    generate::Generator,
+    step::Step,
+    terms::{COOLDOWN, MINUTE, collateral_terms, model_terms, params, spec, vault_terms},
 };
-use crate::world::{DAY, HOUR};
+use crate::world::HOUR;
 
-const MINUTE: i64 = 60;
-/// How long a vault's shares wait: longer than a window and its dispute.
-pub const COOLDOWN: i64 = 3 * HOUR;
+/// Final windows of each model.
+const HISTORY: usize = 8;
 
-/// Short periods, so that a day sees whole lives of everything.
-pub fn params() -> ConfigParams {
-    ConfigParams {
-        submit_secs: 30 * MINUTE,
-        challenge_secs: 20 * MINUTE,
-        ruling_secs: 30 * MINUTE,
-        unbond_secs: 2 * HOUR,
-        retention_secs: 521 * DAY,
-        claim_grace_secs: HOUR,
-        waiting_secs: 30 * MINUTE,
-        bucket_secs: 6 * HOUR,
-        min_window_secs: MINUTE,
-        max_window_secs: DAY,
-        max_spread_limit: 1_000_000,
-        security_multiple: 3,
-        protocol_fee_bps: 200,
-        premium_fee_bps: 500,
+impl Driver {
+    /// A driver at the start of a run.
+    pub fn new() -> Self {
+        let mut driver = Self::uninitialized();
+        initialize(&mut driver);
+        let models = register_models(&mut driver);
+        open_vaults(&mut driver, models);
+        for _ in 0..HISTORY {
+            for model in models {
+                measure(&mut driver, &model);
+            }
+        }
+        driver
     }
 }
 
-/// Of a token whose holders begin with `wealth`.
-pub fn collateral_terms(wealth: u64) -> CollateralTerms {
-    CollateralTerms {
-        min_bet: wealth / 100_000_000,
-        min_bond: wealth / 100,
-        slash_amount: wealth / 100,
-        challenge_bond: wealth / 10_000 + 1,
+impl Default for Driver {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
-pub fn vault_terms(max_utilisation_bps: u16) -> VaultTerms {
-    VaultTerms {
-        min_cover: 1,
-        max_cover: u64::MAX,
-        min_duration_secs: MINUTE,
-        max_duration_secs: 400 * DAY,
-        base_bps: 100,
-        slope1_bps: 400,
-        slope2_bps: 6_000,
-        kink_bps: 8_000,
-        risk_slope_bps: 1_000,
-        max_utilisation_bps,
-        cancel_fee_bps: 1_000,
-        reserved: [0; 2],
-    }
-}
-
-pub fn model_terms(oracles: Vec<Address>) -> ModelTerms {
-    ModelTerms {
-        quorum: (oracles.len() / 2 + 1) as u8,
-        oracles,
-        max_spread: 10_000,
-        name: "soaked".into(),
-        uri: "https://models.example/soaked".into(),
-        metadata_hash: [1; 32],
-        artifact_hash: [2; 32],
-    }
-}
-
-pub fn spec(metric: Metric, genesis: i64, window_secs: i64) -> MetricSpec {
-    MetricSpec {
-        metric,
-        reference: match metric {
-            Metric::ErrorRate => vec![1_000_000, 0],
-            _ => vec![10_000; 10],
-        },
-        min_samples: 1_000,
-        spec_hash: [7; 32],
-        genesis,
-        window_secs,
-    }
-}
-
-pub fn play(driver: &mut Driver) {
-    let (admin, arbiter) = (driver.cast.address(0), driver.cast.address(2));
-    let tokens = driver.cast.tokens;
+/// Initializes the program, and registers the first two tokens as collateral.
+fn initialize(driver: &mut Driver) {
+    let [admin, guardian, arbiter] = [0, 1, 2].map(|actor| driver.actors.address(actor));
     let mut calls = vec![
         Call::Initialize {
             who: admin,
@@ -100,12 +48,12 @@ pub fn play(driver: &mut Driver) {
         },
         Call::UpdateConfig {
             who: admin,
-            guardian: driver.cast.address(1),
+            guardian,
             arbiter,
             params: params(),
         },
     ];
-    for token in &tokens[..2] {
+    for token in &driver.actors.tokens[..2] {
         calls.push(Call::RegisterCollateral {
             who: admin,
             mint: token.mint,
@@ -115,13 +63,20 @@ pub fn play(driver: &mut Driver) {
         });
     }
     call_all(driver, calls);
+}
 
-    let (owners, oracles) = (driver.cast.of("owner"), driver.cast.of("oracle"));
+/// Registers a model in each collateral, and bonds its oracles.
+fn register_models(driver: &mut Driver) -> [Address; 2] {
+    let tokens = driver.actors.tokens;
+    let (owners, oracles) = (
+        driver.actors.with_role("owner"),
+        driver.actors.with_role("oracle"),
+    );
     let models = [
         (owners[0], Metric::ErrorRate, tokens[0], &oracles[..3]),
         (owners[1], Metric::Psi, tokens[1], &oracles[1..]),
     ];
-    for (owner, metric, token, oracles) in models {
+    models.map(|(owner, metric, token, oracles)| {
         let register = Call::RegisterModel {
             who: owner,
             id: 0,
@@ -138,11 +93,14 @@ pub fn play(driver: &mut Driver) {
         });
         let calls = std::iter::once(register).chain(bonds).collect();
         call_all(driver, calls);
-    }
+        model
+    })
+}
 
-    let managers = driver.cast.of("manager");
-    let [first, second] = [address::model(&owners[0], 0), address::model(&owners[1], 0)];
-    // The last two sell all of their capital for next to nothing, and are soon wiped out.
+/// Opens two vaults on each model: a usual one, and one that sells all of its small capital as almost
+/// free cover, so that it is soon wiped out.
+fn open_vaults(driver: &mut Driver, [first, second]: [Address; 2]) {
+    let managers = driver.actors.with_role("manager");
     let reckless = VaultTerms {
         base_bps: 0,
         slope1_bps: 0,
@@ -150,31 +108,19 @@ pub fn play(driver: &mut Driver) {
         risk_slope_bps: 0,
         ..vault_terms(10_000)
     };
-    let [small, large] = [tokens[0].wealth, tokens[1].wealth];
-    open_vault(
-        driver,
-        (managers[0], 0),
-        first,
-        vault_terms(9_000),
-        small / 100,
-    );
-    open_vault(
-        driver,
-        (managers[1], 0),
-        second,
-        vault_terms(8_000),
-        large / 100,
-    );
-    open_vault(driver, (managers[0], 1), first, reckless, small / 100_000);
-    open_vault(driver, (managers[1], 1), second, reckless, large / 100_000);
-    for _ in 0..8 {
-        for model in [first, second] {
-            measure(driver, &model);
-        }
+    let (first_terms, second_terms) = (vault_terms(9_000), vault_terms(8_000));
+    let [small, large] = [0, 1].map(|token| driver.actors.tokens[token].wealth);
+    for (manager, id, model, terms, capital) in [
+        (managers[0], 0, first, first_terms, small / 100),
+        (managers[1], 0, second, second_terms, large / 100),
+        (managers[0], 1, first, reckless, small / 100_000),
+        (managers[1], 1, second, reckless, large / 100_000),
+    ] {
+        open_vault(driver, (manager, id), model, terms, capital);
     }
 }
 
-/// A vault that lists a model, and somebody who provides `capital`.
+/// Creates a vault that lists a model, and deposits `capital`.
 fn open_vault(
     driver: &mut Driver,
     (manager, id): (Address, u64),
@@ -185,7 +131,7 @@ fn open_vault(
     let vault = address::vault(&manager, id);
     let listed = &driver.books.models[&model];
     let mint = listed.mint;
-    let provider = driver.cast.of("provider")[id as usize];
+    let provider = driver.actors.with_role("provider")[id as usize];
     let calls = vec![
         Call::CreateVault {
             who: manager,
@@ -221,12 +167,12 @@ fn open_vault(
     call_all(driver, calls);
 }
 
-/// The next window becomes Final, with little drift.
+/// Makes the model's next window Final, with little drift.
 fn measure(driver: &mut Driver, model: &Address) {
-    let mut dice = StdRng::seed_from_u64(0);
-    let steps = Chooser::new(driver, &mut dice).measure_calmly(model);
+    let mut rng = StdRng::seed_from_u64(0);
+    let steps = Generator::new(driver, &mut rng).calm_measurement(model);
     for step in steps {
-        driver.step(step).expect("a model is measured");
+        driver.step(step).expect("no violation");
     }
 }
 
@@ -235,8 +181,12 @@ fn call_all(driver: &mut Driver, calls: Vec<Call>) {
         let name = call.name();
         let succeeded = driver.tally.succeeded();
         if let Err(violation) = driver.step(Step::Call(call)) {
-            panic!("{name}: {}\n{}", violation.0, driver.tell());
+            panic!("{name}: {}\n{}", violation.0, driver.transcript());
         }
-        assert!(succeeded < driver.tally.succeeded(), "{}", driver.tell());
+        assert!(
+            succeeded < driver.tally.succeeded(),
+            "{}",
+            driver.transcript()
+        );
     }
 }

@@ -1,31 +1,32 @@
-//! Bends a call into one that nobody may make: by whoever signs, and whatever accounts are passed.
+//! Tampers with the signers and accounts of a call's instruction, so that the program has to refuse it.
 
-use driftshield_sdk::{Address, Instruction};
+use driftshield_sdk::{AccountMeta, Address, Instruction};
 use rand::{Rng, rngs::StdRng, seq::IndexedRandom};
 
-use super::{action::Twist, books::Books, call::Call, run::Driver};
+use super::{action::Tampering, books::Books, call::Call, driver::Driver};
 
-/// Bends the instruction of `call`, and says how; `None` where that bends nothing.
+/// Tampers with the instruction of `call`, and describes how. Returns `None`, and leaves the instruction
+/// as it is, if the tampering does not apply or would be accepted.
 pub fn apply(
     driver: &Driver,
     call: &Call,
     instruction: &mut Instruction,
-    twist: Twist,
-    dice: &mut StdRng,
+    tampering: Tampering,
+    rng: &mut StdRng,
 ) -> Option<String> {
     if instruction.program_id != driftshield_sdk::ID {
         return None;
     }
-    match twist {
-        Twist::Impostor => impostor(driver, call, instruction, dice),
-        Twist::Unsigned => unsigned(call, instruction),
-        Twist::Swapped => swap(driver, call, instruction, dice),
-        Twist::ReadOnly => read_only(call, instruction, dice),
+    match tampering {
+        Tampering::Impostor => impostor(driver, call, instruction, rng),
+        Tampering::Unsigned => unsigned(call, instruction),
+        Tampering::Swapped => swap_account(driver, call, instruction, rng),
+        Tampering::ReadOnly => read_only(driver, call, instruction, rng),
     }
 }
 
-/// Who signs because it has to, not because it wants to be paid elsewhere.
-fn has_to_sign(call: &Call) -> bool {
+/// Whether the call needs a signature, rather than accepts one to pay to another account or to act early.
+fn requires_signature(call: &Call) -> bool {
     !matches!(
         call,
         Call::WithdrawBond { .. }
@@ -41,8 +42,9 @@ fn has_to_sign(call: &Call) -> bool {
     )
 }
 
-/// The only one who may make a call, where that isn't whoever makes it.
-fn only_signer(books: &Books, call: &Call) -> Option<Address> {
+/// The only actor whom the books allow to sign the call; `None` if there is none, or if the signer's
+/// address also selects the accounts, so that another signer would always be refused.
+fn authorized_signer(books: &Books, call: &Call) -> Option<Address> {
     let model = |at| books.models.get(at);
     let vault = |at| books.vaults.get(at);
     match call {
@@ -52,7 +54,7 @@ fn only_signer(books: &Books, call: &Call) -> Option<Address> {
         | Call::UpdateCollateral { .. }
         | Call::WithdrawTreasury { .. } => Some(books.config.as_ref()?.admin),
         Call::AcceptAdmin { .. } => books.config.as_ref()?.pending_admin,
-        // Whoever the account belongs to that pays: it may have been given away.
+        // The owner of the paying account, which may have been given to another actor.
         Call::Deposit { source, .. } | Call::ChallengeReceipt { source, .. } => {
             Some(books.tokens.get(source)?.owner)
         }
@@ -71,18 +73,18 @@ fn impostor(
     driver: &Driver,
     call: &Call,
     instruction: &mut Instruction,
-    dice: &mut StdRng,
+    rng: &mut StdRng,
 ) -> Option<String> {
-    // The admin may pause as the guardian may.
-    if matches!(call, Call::SetPause { .. }) || !has_to_sign(call) {
+    // Both the admin and the guardian may pause.
+    if matches!(call, Call::SetPause { .. }) || !requires_signature(call) {
         return None;
     }
-    let impostor = *driver.cast.addresses().choose(dice)?;
+    let impostor = *driver.actors.addresses().choose(rng)?;
     let signer = instruction
         .accounts
         .iter_mut()
         .find(|account| account.is_signer)?;
-    if signer.pubkey == impostor || only_signer(&driver.books, call) == Some(impostor) {
+    if signer.pubkey == impostor || authorized_signer(&driver.books, call) == Some(impostor) {
         return None;
     }
     signer.pubkey = impostor;
@@ -90,7 +92,7 @@ fn impostor(
 }
 
 fn unsigned(call: &Call, instruction: &mut Instruction) -> Option<String> {
-    if !has_to_sign(call) {
+    if !requires_signature(call) {
         return None;
     }
     let mut signers = instruction.accounts.iter_mut();
@@ -99,34 +101,43 @@ fn unsigned(call: &Call, instruction: &mut Instruction) -> Option<String> {
     Some("nobody signs".into())
 }
 
-fn swap(
+fn swap_account(
     driver: &Driver,
     call: &Call,
     instruction: &mut Instruction,
-    dice: &mut StdRng,
+    rng: &mut StdRng,
 ) -> Option<String> {
-    let declared = instruction.accounts.len() - call.remaining();
-    let place = dice.random_range(0..declared);
-    let account = &mut instruction.accounts[place];
+    let account = declared_account(call, instruction, rng);
     let old = account.pubkey;
-    if account.is_signer || call.chosen().contains(&old) {
+    if account.is_signer || call.chosen_accounts().contains(&old) {
         return None;
     }
-    let new = other(driver, &old, dice)?;
+    let new = replacement(driver, &old, rng)?;
     let same_kind = kind(&driver.books, &old) == kind(&driver.books, &new);
     if new == old || (call.subject() == Some(old) && same_kind) {
         return None;
     }
     account.pubkey = new;
     Some(format!(
-        "{} in the place of {}",
+        "{} replaces {}",
         driver.name(&new),
         driver.name(&old)
     ))
 }
 
-/// An account for the place of another, mostly of the same kind.
-fn other(driver: &Driver, old: &Address, dice: &mut StdRng) -> Option<Address> {
+/// A random account of those that the instruction declares: remaining accounts are excluded.
+fn declared_account<'a>(
+    call: &Call,
+    instruction: &'a mut Instruction,
+    rng: &mut StdRng,
+) -> &'a mut AccountMeta {
+    let declared = instruction.accounts.len() - call.remaining_accounts();
+    let index = rng.random_range(0..declared);
+    &mut instruction.accounts[index]
+}
+
+/// A random account to replace `old`, usually of the same kind.
+fn replacement(driver: &Driver, old: &Address, rng: &mut StdRng) -> Option<Address> {
     let books = &driver.books;
     let kinds: [Vec<Address>; 11] = [
         books.models.keys().copied().collect(),
@@ -139,16 +150,17 @@ fn other(driver: &Driver, old: &Address, dice: &mut StdRng) -> Option<Address> {
         books.requests.keys().copied().collect(),
         books.policies.keys().copied().collect(),
         books.tokens.keys().copied().collect(),
-        driver.cast.addresses(),
+        driver.actors.addresses(),
     ];
     let own = kinds.iter().find(|kind| kind.contains(old));
     let from = match own {
-        Some(own) if dice.random_ratio(3, 4) => own,
-        _ => kinds.choose(dice)?,
+        Some(own) if rng.random_ratio(3, 4) => own,
+        _ => kinds.choose(rng)?,
     };
-    from.choose(dice).copied()
+    from.choose(rng).copied()
 }
 
+/// The kind of an account, as an index: `None` for kinds of which no call can choose another.
 fn kind(books: &Books, at: &Address) -> Option<usize> {
     [
         books
@@ -165,13 +177,16 @@ fn kind(books: &Books, at: &Address) -> Option<usize> {
     .position(|is| *is)
 }
 
-fn read_only(call: &Call, instruction: &mut Instruction, dice: &mut StdRng) -> Option<String> {
-    let declared = instruction.accounts.len() - call.remaining();
-    let place = dice.random_range(0..declared);
-    let account = &mut instruction.accounts[place];
+fn read_only(
+    driver: &Driver,
+    call: &Call,
+    instruction: &mut Instruction,
+    rng: &mut StdRng,
+) -> Option<String> {
+    let account = declared_account(call, instruction, rng);
     if !account.is_writable {
         return None;
     }
     account.is_writable = false;
-    Some(format!("account {place} is read-only"))
+    Some(format!("{} is read-only", driver.name(&account.pubkey)))
 }

@@ -15,13 +15,12 @@ use driftshield_sdk::{Address, address};
 use driftshield_tests::{
     idl,
     soak::{
-        Driver,
+        Driver, Step,
+        attackers::{self, Attackers},
         books::{Amount, Books, DAY},
         call::Call,
-        hostile::{self, Thieves},
-        leave::{self, Holding, Payouts},
-        run::Step,
-        stops,
+        checkpoints,
+        wind_down::{self, Holding, Payouts},
     },
 };
 use rand::{Rng, SeedableRng, rngs::StdRng};
@@ -64,7 +63,7 @@ struct Future<'a> {
     /// Who tells the truth, by model that something depends on, and the windows that they will measure.
     honest: BTreeMap<Address, Vec<Address>>,
     windows: BTreeMap<Address, Vec<u64>>,
-    thieves: Option<Thieves>,
+    thieves: Option<Attackers>,
     /// Whether they sell cover on a model of their own.
     sells: bool,
     /// The thieves' own model, which they measure as they like.
@@ -81,7 +80,7 @@ fn seed_of(seed: u64, of: &Address, window: u64) -> u64 {
 impl<'a> Future<'a> {
     fn new(driver: &'a mut Driver, seed: u64, plan: Option<Plan>) -> Self {
         let Plan { sells, rules } = plan.unwrap_or_default();
-        let thieves = Thieves::new(driver, seed, rules);
+        let thieves = Attackers::new(driver, seed, rules);
         let books = &driver.books;
         let needed = books.models.iter().filter(|(at, model)| {
             0 < books.exposure_of(at) && thieves.honest[*at].len() == model.quorum
@@ -94,7 +93,7 @@ impl<'a> Future<'a> {
         Self {
             seed,
             since: books.now,
-            owned: leave::holdings(books),
+            owned: wind_down::holdings(books),
             payouts: Payouts::new(),
             honest: thieves.honest.clone(),
             windows,
@@ -110,8 +109,8 @@ impl<'a> Future<'a> {
         &self.driver.books
     }
 
-    fn told<T>(&self, checked: driftshield_tests::soak::run::Checked<T>) -> T {
-        checked.unwrap_or_else(|violation| panic!("{}\n{}", violation.0, self.driver.tell()))
+    fn told<T>(&self, checked: driftshield_tests::soak::Checked<T>) -> T {
+        checked.unwrap_or_else(|violation| panic!("{}\n{}", violation.0, self.driver.transcript()))
     }
 
     /// Everybody leaves, whatever the thieves do.
@@ -121,7 +120,7 @@ impl<'a> Future<'a> {
         self.leave();
         self.begin_theft();
         self.strike(14);
-        for call in leave::asked_back(self.books()) {
+        for call in wind_down::withdrawal_requests(self.books()) {
             if let Call::RequestWithdraw { who, vault, .. } = &call
                 && self.owned.contains(&Holding::Shares(*vault, *who))
             {
@@ -154,25 +153,25 @@ impl<'a> Future<'a> {
             let model = &books.models[&at];
             OWN_WINDOWS.map(|window| model.window_end(window).unwrap())
         });
-        let due = leave::next_due_but_receipts(books);
+        let due = wind_down::next_due_before_retention(books);
         let all = ends.chain(own).chain(due);
         all.filter(|at| books.now < *at).min()
     }
 
     fn carry_out(&mut self, call: Call) -> bool {
-        let done = leave::carry_out(self.driver, call, &mut self.payouts);
+        let done = wind_down::execute(self.driver, call, &mut self.payouts);
         self.told(done)
     }
 
     /// What is due is paid, and bonds are asked back once nothing depends on them.
     fn leave(&mut self) {
         let kinds = [
-            leave::decided,
-            leave::settled,
-            leave::of_markets,
-            leave::of_policies,
-            leave::of_vaults,
-            leave::of_models,
+            wind_down::finalizations,
+            wind_down::settlements,
+            wind_down::market_payouts,
+            wind_down::policy_payouts,
+            wind_down::vault_payouts,
+            wind_down::model_payouts,
         ];
         for _ in 0..2 {
             for kind in kinds {
@@ -181,7 +180,7 @@ impl<'a> Future<'a> {
                 }
             }
         }
-        for call in leave::bonds_asked_back(self.books()) {
+        for call in wind_down::unbond_requests(self.books()) {
             if let Call::RequestUnbond { who, model, .. } = &call {
                 let measures = self.windows.get(model).is_some_and(|windows| {
                     let last = windows.last().unwrap();
@@ -211,7 +210,7 @@ impl<'a> Future<'a> {
                     dice.random_range(20_000..600_000)
                 };
                 for oracle in &self.honest[at] {
-                    let mut thieves = Thieves::new(self.driver, self.seed, false);
+                    let mut thieves = Attackers::new(self.driver, self.seed, false);
                     calls.push(thieves.submission(self.driver, *oracle, *at, window, value));
                 }
             }
@@ -227,7 +226,7 @@ impl<'a> Future<'a> {
         let Some(mut thieves) = self.thieves.take() else {
             return;
         };
-        let struck = thieves.strike(self.driver, tricks, &mut self.payouts);
+        let struck = thieves.attack(self.driver, tricks, &mut self.payouts);
         self.thieves = Some(thieves);
         self.told(struck);
         self.look_at_sales();
@@ -237,7 +236,7 @@ impl<'a> Future<'a> {
         let Some(mut thieves) = self.thieves.take() else {
             return false;
         };
-        let done = thieves.carry_out(self.driver, call, &mut self.payouts);
+        let done = thieves.execute(self.driver, call, &mut self.payouts);
         self.thieves = Some(thieves);
         let done = self.told(done);
         self.look_at_sales();
@@ -251,7 +250,7 @@ impl<'a> Future<'a> {
         let new = thieves.sales[self.looked_at..].to_vec();
         self.looked_at = thieves.sales.len();
         let books = &self.driver.books;
-        for sale in new.into_iter().filter(|sale| sale.is_theirs) {
+        for sale in new.into_iter().filter(|sale| sale.on_stolen_listing) {
             let requests = books.requests_of(&sale.vault);
             let owned: Vec<_> = requests
                 .filter(|request| {
@@ -265,9 +264,9 @@ impl<'a> Future<'a> {
                 .map(|request| request.value.min(vault.worth(request.shares)));
             assert!(
                 owned.iter().all(|request| request.unlock_at <= sale.at)
-                    && values.sum::<Amount>() <= vault.free(books.locked(&sale.vault)),
+                    && values.sum::<Amount>() <= vault.free_assets(books.locked(&sale.vault)),
                 "{sale:?} is borne by one of {owned:?}, which could not leave\n{}",
-                self.driver.tell()
+                self.driver.transcript()
             );
         }
     }
@@ -288,7 +287,7 @@ impl<'a> Future<'a> {
         self.allow_risk(&mint);
         let terms = self.books().collaterals[&mint].terms;
         let thieves = self.thieves.as_ref().unwrap();
-        let tool = thieves.tool;
+        let tool = thieves.puppet_oracle;
         let register = thieves.register_model(self.books(), mint);
         let Call::RegisterModel { who, id, .. } = &register else {
             unreachable!()
@@ -310,7 +309,7 @@ impl<'a> Future<'a> {
         let vaults = vaults.filter(|(_, vault)| vault.mint == mint);
         let vaults: Vec<Address> = vaults.map(|(at, _)| *at).collect();
         for vault in vaults {
-            let list = hostile::listing(self.books(), &vault, &model);
+            let list = attackers::listing(self.books(), &vault, &model);
             self.steal(list);
         }
     }
@@ -360,7 +359,7 @@ impl<'a> Future<'a> {
         let is_sold = self.books().policies.values().any(|of| of.model == model);
         let mut thieves = self.thieves.take().unwrap();
         let value = if is_sold { 900_000 } else { 0 };
-        let submit = thieves.submission(self.driver, thieves.tool, model, window, value);
+        let submit = thieves.submission(self.driver, thieves.puppet_oracle, model, window, value);
         self.thieves = Some(thieves);
         self.steal(submit);
     }
@@ -378,7 +377,7 @@ struct Seen {
 fn nothing_is_worth_less(seed: u64, step: usize, driver: &Driver, plan: Plan, seen: &mut Seen) {
     let whence = format!("seed {seed}, step {step}");
     // Given a state, and what everybody is paid who leaves it while nothing else happens
-    let number = seed_of(seed, &driver.cast.address(0), step as u64);
+    let number = seed_of(seed, &driver.actors.address(0), step as u64);
     let mut calm = driver.fork();
     let mut without = Future::new(&mut calm, number, None);
     without.run();
@@ -407,11 +406,15 @@ fn nothing_is_worth_less(seed: u64, step: usize, driver: &Driver, plan: Plan, se
         assert!(
             was <= is + rounding,
             "{whence}: {holding:?} paid {is} instead of {was}\n{}",
-            troubled.tell()
+            troubled.transcript()
         );
     }
-    seen.sold += thieves.sales.iter().filter(|sale| sale.is_theirs).count() as u64;
-    for (name, (tried, succeeded)) in thieves.tried {
+    seen.sold += thieves
+        .sales
+        .iter()
+        .filter(|sale| sale.on_stolen_listing)
+        .count() as u64;
+    for (name, (tried, succeeded)) in thieves.attempts {
         let all = seen.tried.entry(name).or_default();
         all.0 += tried;
         all.1 += succeeded;
@@ -421,7 +424,7 @@ fn nothing_is_worth_less(seed: u64, step: usize, driver: &Driver, plan: Plan, se
 fn thieves_strike(seeds: &[(u64, usize)], rules: bool) {
     let mut seen = Seen::default();
     for &(seed, every) in seeds {
-        for (step, driver) in stops(seed, every, STOPS) {
+        for (step, driver) in checkpoints(seed, every, STOPS) {
             let sells = step / every % 4 == 0;
             let plan = Plan { sells, rules };
             nothing_is_worth_less(seed, step, &driver, plan, &mut seen);

@@ -5,12 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use driftshield_sdk::{Account, Address, CollateralTerms, address, token::TokenAccount};
 use driftshield_tests::soak::{
-    Driver,
+    Driver, Step,
     books::Books,
     call::Call,
-    leave::{Holding, Leaving, asked_back, closable, holdings},
-    run::Step,
-    stops,
+    checkpoints,
+    wind_down::{Holding, WindDown, closures, holdings, withdrawal_requests},
 };
 
 /// States of a run that everybody leaves from.
@@ -35,7 +34,7 @@ const PLIGHTS: [Plight; 4] = [
 fn done(driver: &mut Driver, call: Call) {
     let before = driver.tally.succeeded();
     driver.step(Step::Call(call)).unwrap();
-    assert!(before < driver.tally.succeeded(), "{}", driver.tell());
+    assert!(before < driver.tally.succeeded(), "{}", driver.transcript());
 }
 
 impl Plight {
@@ -99,7 +98,7 @@ fn rent_owed(driver: &Driver) -> BTreeMap<Address, u64> {
         }
     }
     // Somebody may have sent lamports to where a request will be made: they are its owner's.
-    for call in asked_back(&driver.books) {
+    for call in withdrawal_requests(&driver.books) {
         if let Call::RequestWithdraw { who, vault, .. } = call {
             let request = address::withdraw_request(&vault, &who);
             if !driver.books.requests.contains_key(&request) {
@@ -111,7 +110,7 @@ fn rent_owed(driver: &Driver) -> BTreeMap<Address, u64> {
 }
 
 fn lamports(driver: &Driver) -> BTreeMap<Address, u64> {
-    let actors = driver.cast.addresses().into_iter();
+    let actors = driver.actors.addresses().into_iter();
     actors
         .map(|actor| (actor, driver.world.lamports(&actor)))
         .collect()
@@ -132,7 +131,12 @@ fn left(driver: &mut Driver) -> Vec<String> {
         }
     }
     for (at, tokens) in token_accounts(driver) {
-        let Some(held) = driver.books.tokens.get(&at).filter(|held| held.is_programs) else {
+        let Some(held) = driver
+            .books
+            .tokens
+            .get(&at)
+            .filter(|held| held.owned_by_program)
+        else {
             continue;
         };
         let kept = if driver.books.models.contains_key(&held.owner) {
@@ -146,10 +150,10 @@ fn left(driver: &mut Driver) -> Vec<String> {
         }
     }
     if !left.is_empty() {
-        for call in closable(&driver.books) {
+        for call in closures(&driver.books) {
             let told = format!("{call:?}");
             driver.step(Step::Call(call)).unwrap();
-            left.push(format!("{told}: {:?}", driver.story.last()));
+            left.push(format!("{told}: {:?}", driver.log.last()));
         }
     }
     left
@@ -192,8 +196,8 @@ fn require_emptied(driver: &mut Driver, whence: &str) {
     for (actor, rent) in rent_owed(driver) {
         *expected.get_mut(&actor).unwrap() += rent;
     }
-    if let Err(violation) = Leaving::new(driver).all() {
-        panic!("{whence}: {}\n{}", violation.0, driver.tell());
+    if let Err(violation) = WindDown::new(driver).all() {
+        panic!("{whence}: {}\n{}", violation.0, driver.transcript());
     }
     take_treasuries(driver);
     let left = left(driver);
@@ -201,7 +205,7 @@ fn require_emptied(driver: &mut Driver, whence: &str) {
         left.is_empty(),
         "{whence}: {}\n{}",
         left.join("\n"),
-        driver.tell()
+        driver.transcript()
     );
     for (actor, lamports) in lamports(driver) {
         let name = driver.name(&actor);
@@ -210,7 +214,7 @@ fn require_emptied(driver: &mut Driver, whence: &str) {
 }
 
 fn everybody_leaves(seed: u64, every: usize) {
-    for (step, mut driver) in stops(seed, every, STOPS) {
+    for (step, mut driver) in checkpoints(seed, every, STOPS) {
         // Given a state, with no privileged key, and perhaps worse
         let plight = PLIGHTS[step / every % PLIGHTS.len()];
         plight.befall(&mut driver);
@@ -309,7 +313,7 @@ fn require_only_its(books: &Books, victim: &Address, whence: &str) {
 fn held_by_others(books: &Books, frozen: &BTreeSet<Address>) -> BTreeMap<Address, u128> {
     let tokens = books.tokens.iter();
     tokens
-        .filter(|(at, tokens)| !tokens.is_programs && !frozen.contains(at))
+        .filter(|(at, tokens)| !tokens.owned_by_program && !frozen.contains(at))
         .map(|(at, tokens)| (*at, tokens.amount))
         .collect()
 }
@@ -317,7 +321,7 @@ fn held_by_others(books: &Books, frozen: &BTreeSet<Address>) -> BTreeMap<Address
 #[test]
 fn a_frozen_token_account_keeps_its_own_payout_waiting_and_nobody_elses() {
     let mut waited = 0;
-    for (step, driver) in stops(109, 10, STOPS) {
+    for (step, driver) in checkpoints(109, 10, STOPS) {
         // Given a state, and somebody whose token accounts are all frozen
         let whence = format!("step {step}");
         let Some(victim) = richest(&driver.books) else {
@@ -331,16 +335,16 @@ fn a_frozen_token_account_keeps_its_own_payout_waiting_and_nobody_elses() {
         set_frozen(&mut driver, &frozen, true);
 
         // When everybody leaves
-        let mut leaving = Leaving::new(&mut driver);
+        let mut leaving = WindDown::new(&mut driver);
         leaving.frozen = frozen.clone();
         if let Err(violation) = leaving.all() {
-            panic!("{whence}: {}\n{}", violation.0, driver.tell());
+            panic!("{whence}: {}\n{}", violation.0, driver.transcript());
         }
         waited += leaving.waiting.len();
 
         // Then only the owner of these waits, and the others have what they would have had
         require_only_its(&driver.books, &victim, &whence);
-        Leaving::new(&mut free).all().unwrap();
+        WindDown::new(&mut free).all().unwrap();
         let [expected, found] = [&free, &driver].map(|of| held_by_others(&of.books, &frozen));
         assert!(
             found == expected,

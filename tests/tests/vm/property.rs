@@ -8,9 +8,9 @@ use driftshield_tests::{
     idl,
     insurance::Insured,
     soak::{
-        Driver, Violation, actions, reach,
+        Driver, Violation, actions, driver_after,
         report::Tally,
-        shrink::{goes_wrong, shrink},
+        shrink::{find_violation, shrink},
     },
 };
 use solana_instruction_error::InstructionError;
@@ -32,7 +32,7 @@ fn run(seed: u64) -> Tally {
             panic!(
                 "seed {seed}: {}\n{}replay: scripts/soak --seed {seed} --steps {ACTIONS} --keep {}",
                 shrunk.violation.0,
-                shrunk.story,
+                shrunk.transcript,
                 kept.join(",")
             );
         }
@@ -74,7 +74,7 @@ fn thousands_of_calls_go_as_the_books_say() {
         );
     }
     // And everything that a run is for came about
-    let happened = tally.happened;
+    let happened = tally.rare_events;
     let counts = [
         happened.policies_paid,
         happened.policies_ended_by_payment,
@@ -92,8 +92,8 @@ fn thousands_of_calls_go_as_the_books_say() {
 
 #[test]
 fn a_seed_reaches_the_same_state_again() {
-    let [first, second] = [(); 2].map(|()| reach(7, 150));
-    assert_eq!(first.tell(), second.tell());
+    let [first, second] = [(); 2].map(|()| driver_after(7, 150));
+    assert_eq!(first.transcript(), second.transcript());
     assert_eq!(first.tally.table(), second.tally.table());
 }
 
@@ -119,7 +119,7 @@ fn a_unit_that_is_missing_is_named() {
     let mut forgetful = driver.fork();
     damage(&mut forgetful, &vault, 8 + offset_of!(Vault, assets));
     let expected = format!(
-        "{}: assets should be Number({assets}), and is Number({})",
+        "{}: assets should be Number({assets}), but is Number({})",
         driver.name(&vault),
         assets - 1
     );
@@ -147,10 +147,10 @@ fn what_goes_wrong_is_found_shrunk_and_seen_again() {
     let violation = found.unwrap_err();
     let shrunk = shrink(&start, &sequence, violation.clone());
     assert_eq!(shrunk.violation, violation);
-    assert_eq!(shrunk.kept.len(), 1, "{}", shrunk.story);
-    let again = goes_wrong(&start, &sequence, &shrunk.kept).unwrap();
+    assert_eq!(shrunk.kept.len(), 1, "{}", shrunk.transcript);
+    let again = find_violation(&start, &sequence, &shrunk.kept).unwrap();
     assert_eq!(again.violation, violation);
-    assert!(goes_wrong(&Driver::new(), &sequence, &shrunk.kept).is_none());
+    assert!(find_violation(&Driver::new(), &sequence, &shrunk.kept).is_none());
 }
 
 #[test]

@@ -1,13 +1,13 @@
-//! What a creator's key can do, and an accomplice who bets.
+//! Attacks with the keys of creators, and by an accomplice who bets.
 
 use driftshield_sdk::{Address, Aggregate, FeePayee, MarketTerms, address};
 use rand::Rng;
 
-use super::{ID, Thieves};
+use super::{Attackers, ID};
 use crate::soak::{books::Books, call::Call};
 
-impl Thieves {
-    pub(super) fn of_markets(&mut self, books: &Books, name: &str) -> Option<Call> {
+impl Attackers {
+    pub(super) fn market_attack(&mut self, books: &Books, name: &str) -> Option<Call> {
         let market = self.pick(books.markets.iter());
         let position = self.pick(books.positions.values());
         Some(match name {
@@ -17,7 +17,7 @@ impl Thieves {
                 signed: true,
             },
             "place_bet" => {
-                // Of anybody's market a bet changes the odds: only of those of their own.
+                // A bet lowers the payouts of others' bets, as anybody's does: only bet in own markets.
                 let own = books.markets.iter().filter(|(_, market)| market.id == ID);
                 let (at, market) = self.pick(own)?;
                 let mint = market.mint;
@@ -25,7 +25,7 @@ impl Thieves {
                     who: self.accomplice,
                     market: *at,
                     source: books.own_account(&self.accomplice, &mint),
-                    outcome: self.dice.random_range(0..2),
+                    outcome: self.rng.random_range(0..2),
                     amount: books.collaterals[&mint].terms.min_bet,
                     min_multiple: 0,
                     stale: false,
@@ -73,12 +73,12 @@ impl Thieves {
         })
     }
 
-    /// With fees as high as they may be.
+    /// Creates a market with the highest allowed fees.
     fn create_market(&mut self, books: &Books) -> Option<Call> {
         let active = books.models.iter().filter(|(_, model)| !model.is_retired);
         let (at, model) = self.pick(active)?;
         let creators = books.markets.values().map(|market| market.creator);
-        let creators: Vec<Address> = creators.chain([self.tool]).collect();
+        let creators: Vec<Address> = creators.chain([self.puppet_oracle]).collect();
         let first_window = model.window_from(books.now + 600);
         let fee = books.config.as_ref()?.params.protocol_fee_bps;
         Some(Call::CreateMarket {

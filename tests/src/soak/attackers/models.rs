@@ -1,18 +1,21 @@
-//! What the keys of owners, oracles and the arbiter can do.
+//! Attacks with the keys of owners, oracles and the arbiter.
 
 use driftshield_sdk::{Address, ChallengePayee, Metric, address};
 
-use super::{HOUR, ID, Thieves};
-use crate::soak::{
-    books::{Books, State},
-    call::Call,
-    choose::Chooser,
-    prelude,
-    run::Driver,
+use super::{Attackers, ID};
+use crate::{
+    soak::{
+        books::{Books, ReceiptState},
+        call::Call,
+        driver::Driver,
+        generate::Generator,
+        terms,
+    },
+    world,
 };
 
-impl Thieves {
-    pub(super) fn of_models(&mut self, books: &Books, name: &str) -> Option<Call> {
+impl Attackers {
+    pub(super) fn model_attack(&mut self, books: &Books, name: &str) -> Option<Call> {
         let own = self.own_model;
         let others = books.models.iter().filter(|(at, _)| Some(**at) != own);
         let (at, model) = self.pick(others)?;
@@ -21,14 +24,14 @@ impl Thieves {
             "update_model" => Call::UpdateModel {
                 who: model.owner,
                 model: *at,
-                terms: prelude::model_terms(vec![self.tool]),
+                terms: terms::model_terms(vec![self.puppet_oracle]),
             },
             "retire_model" => Call::RetireModel {
                 who: model.owner,
                 model: *at,
             },
             "bond" => {
-                let (model, who) = self.pick(self.seats(books))?;
+                let (model, who) = self.pick(self.stolen_seats(books))?;
                 let mint = books.models[&model].mint;
                 Call::Bond {
                     who,
@@ -38,7 +41,7 @@ impl Thieves {
                 }
             }
             "request_unbond" => {
-                let (model, who) = self.pick(self.seats(books))?;
+                let (model, who) = self.pick(self.stolen_seats(books))?;
                 let seat = books.seats.get(&address::seat(&model, &who));
                 Call::RequestUnbond {
                     who,
@@ -68,26 +71,26 @@ impl Thieves {
         })
     }
 
-    /// A model of their own, which one of them measures.
+    /// Registers a model that only the puppet oracle measures.
     pub fn register_model(&self, books: &Books, mint: Address) -> Call {
         let owners: Vec<Address> = books.models.values().map(|model| model.owner).collect();
         Call::RegisterModel {
             who: owners[0],
             id: ID,
             mint,
-            spec: prelude::spec(Metric::ErrorRate, books.now + 60, HOUR),
-            terms: prelude::model_terms(vec![self.tool]),
+            spec: terms::spec(Metric::ErrorRate, books.now + terms::MINUTE, world::HOUR),
+            terms: terms::model_terms(vec![self.puppet_oracle]),
         }
     }
 
-    pub(super) fn of_receipts(&mut self, driver: &Driver, name: &str) -> Option<Call> {
+    pub(super) fn receipt_attack(&mut self, driver: &Driver, name: &str) -> Option<Call> {
         let books = &driver.books;
         let receipt = self.pick(books.receipts.values());
         Some(match name {
-            "submit_receipt" => return self.lie(driver),
+            "submit_receipt" => return self.submit_false_drift(driver),
             "challenge_receipt" => {
                 let proposed = books.receipts.values();
-                let proposed = proposed.filter(|receipt| receipt.state == State::Proposed);
+                let proposed = proposed.filter(|receipt| receipt.state == ReceiptState::Proposed);
                 let receipt = self.pick(proposed).or(receipt)?;
                 let mint = books.models[&receipt.model].mint;
                 Call::ChallengeReceipt {
@@ -125,18 +128,19 @@ impl Thieves {
         })
     }
 
-    /// A stolen oracle tells a drift that is none, where others tell the truth.
-    fn lie(&mut self, driver: &Driver) -> Option<Call> {
+    /// Submits a false drift with the key of a stolen oracle, for a model with an honest quorum.
+    fn submit_false_drift(&mut self, driver: &Driver) -> Option<Call> {
         let books = &driver.books;
-        let seats = self.seats(books).into_iter();
-        let open = seats.filter(|(at, _)| self.is_measured(books, at));
+        let seats = self.stolen_seats(books).into_iter();
+        let open = seats.filter(|(at, _)| self.has_honest_quorum(books, at));
         let open: Vec<(Address, Address)> = open.collect();
         let (at, who) = self.pick(open)?;
         let model = &books.models[&at];
-        let running = ((books.now - model.genesis).max(0) / model.window_secs) as u64;
+        let running = model.running_window(books.now);
         Some(self.submission(driver, who, at, running.saturating_sub(1), 600_000))
     }
 
+    /// A submission of a drift of about `value` micro-units.
     pub fn submission(
         &mut self,
         driver: &Driver,
@@ -150,32 +154,33 @@ impl Thieves {
             who,
             model,
             window,
-            counts: Chooser::new(driver, &mut self.dice).counts(state, value),
+            counts: Generator::new(driver, &mut self.rng).counts(state, value),
             evidence: [9; 32],
             uri: "https://evidence.example/9".into(),
         }
     }
 
-    /// The arbiter's key rules: on what is in dispute, or where it may not.
+    /// Rules with the arbiter's key: on a disputed receipt if `arbiter_rules`, otherwise on one that is
+    /// settled, which the program refuses.
     fn rule(&mut self, driver: &Driver) -> Option<Call> {
         let books = &driver.books;
         let receipts = books.receipts.values();
-        let rules = self.rules;
-        let receipts = receipts.filter(|receipt| rules || receipt.is_settled());
+        let arbiter_rules = self.arbiter_rules;
+        let receipts = receipts.filter(|receipt| arbiter_rules || receipt.is_settled());
         let disputed = receipts
             .clone()
-            .filter(|receipt| receipt.state == State::Challenged);
+            .filter(|receipt| receipt.state == ReceiptState::Challenged);
         let receipt = self.pick(disputed).or_else(|| self.pick(receipts))?;
         let model = &books.models[&receipt.model];
         let submitters = receipt.submissions.keys();
-        let oracles = submitters.filter_map(|&place| model.oracles.get(place));
+        let oracles = submitters.filter_map(|&index| model.oracles.get(index));
         let seats = oracles.map(|oracle| address::seat(&receipt.model, oracle));
         Some(Call::RuleReceipt {
             who: model.arbiter,
             model: receipt.model,
             window: receipt.window,
             seats: seats.collect(),
-            counts: Chooser::new(driver, &mut self.dice).counts(model, 900_000),
+            counts: Generator::new(driver, &mut self.rng).counts(model, 900_000),
         })
     }
 }

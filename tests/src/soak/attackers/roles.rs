@@ -1,12 +1,12 @@
-//! What the admin's and the guardian's keys can do.
+//! Attacks with the keys of the admin and the guardian.
 
 use driftshield_sdk::{CollateralTerms, ConfigParams, TokenProgram};
 
-use super::Thieves;
-use crate::soak::{books::DAY, call::Call, prelude, run::Driver};
+use super::Attackers;
+use crate::soak::{books::DAY, call::Call, driver::Driver, terms};
 
-impl Thieves {
-    pub(super) fn of_roles(&mut self, driver: &Driver, name: &str) -> Option<Call> {
+impl Attackers {
+    pub(super) fn role_attack(&mut self, driver: &Driver, name: &str) -> Option<Call> {
         let books = &driver.books;
         let config = books.config.as_ref()?;
         let (admin, guardian) = (config.admin, config.guardian);
@@ -18,16 +18,16 @@ impl Thieves {
             },
             "update_config" => Call::UpdateConfig {
                 who: admin,
-                guardian: self.tool,
-                arbiter: self.tool,
+                guardian: self.puppet_oracle,
+                arbiter: self.puppet_oracle,
                 params: worst_params(),
             },
             "propose_admin" => Call::ProposeAdmin {
                 who: admin,
-                to: self.tool,
+                to: self.puppet_oracle,
             },
             "accept_admin" => Call::AcceptAdmin {
-                who: config.pending_admin.unwrap_or(self.tool),
+                who: config.pending_admin.unwrap_or(self.puppet_oracle),
             },
             "set_pause" => Call::SetPause {
                 who: if self.chance(50) { guardian } else { admin },
@@ -35,7 +35,7 @@ impl Thieves {
             },
             "register_collateral" => Call::RegisterCollateral {
                 who: admin,
-                mint: driver.cast.tokens[2].mint,
+                mint: driver.actors.tokens[2].mint,
                 program: TokenProgram::SplToken,
                 terms: worst_collateral(),
                 accepts_freeze: true,
@@ -57,7 +57,7 @@ impl Thieves {
     }
 }
 
-/// As short, as dear and as insecure as may be.
+/// The shortest periods, the highest fees and the weakest security that the program allows.
 fn worst_params() -> ConfigParams {
     ConfigParams {
         submit_secs: 1,
@@ -71,7 +71,7 @@ fn worst_params() -> ConfigParams {
         security_multiple: u32::MAX,
         protocol_fee_bps: 2_000,
         premium_fee_bps: 2_000,
-        ..prelude::params()
+        ..terms::params()
     }
 }
 

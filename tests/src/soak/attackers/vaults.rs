@@ -1,17 +1,13 @@
-//! What a manager's key can do, and an accomplice who provides capital and buys cover.
+//! Attacks with the keys of managers, and by an accomplice who provides capital and buys cover.
 
 use driftshield_sdk::{Address, ListingTerms, PolicyTerms, PremiumPayee, VaultTerms, address};
 use rand::Rng;
 
-use super::{ID, Thieves};
-use crate::soak::{
-    books::{Amount, Books, Policy},
-    call::Call,
-    prelude,
-};
+use super::{Attackers, ID};
+use crate::soak::{books::Books, call::Call, terms};
 
-impl Thieves {
-    pub(super) fn of_vaults(&mut self, books: &Books, name: &str) -> Option<Call> {
+impl Attackers {
+    pub(super) fn vault_attack(&mut self, books: &Books, name: &str) -> Option<Call> {
         let (at, vault) = self.pick(books.vaults.iter())?;
         let own = books.own_account(&self.accomplice, &vault.mint);
         Some(match name {
@@ -19,7 +15,7 @@ impl Thieves {
                 who: vault.manager,
                 id: ID,
                 mint: vault.mint,
-                cooldown_secs: prelude::COOLDOWN,
+                cooldown_secs: terms::COOLDOWN,
                 manager_fee_bps: 2_000u16
                     .saturating_sub(books.config.as_ref()?.params.premium_fee_bps),
                 terms: worst_terms(),
@@ -68,18 +64,19 @@ impl Thieves {
         })
     }
 
-    /// An accomplice provides capital and asks it back, as anybody may.
-    pub(super) fn of_shares(&mut self, books: &Books, name: &str) -> Option<Call> {
+    /// Deposits and withdrawals of an accomplice, as anybody may make them.
+    pub(super) fn share_attack(&mut self, books: &Books, name: &str) -> Option<Call> {
         let (at, _) = self.pick(books.vaults.iter())?;
         let shares = books.share_account(&self.accomplice, at);
         let held = books.tokens.get(&shares).map_or(0, |tokens| tokens.amount);
         Some(match name {
             "deposit" => {
-                // Whoever provides capital shares in the premiums that stream: only where nobody else does.
+                // A new provider takes a share of the streaming premiums, as anybody does: only deposit
+                // where nobody else has shares.
                 let abandoned = books
                     .vaults
                     .iter()
-                    .filter(|(at, _)| self.has_alone(books, at));
+                    .filter(|(at, _)| self.is_sole_provider(books, at));
                 let (at, vault) = self.pick(abandoned.collect::<Vec<_>>())?;
                 let wealth = books.tokens[&books.own_account(&self.accomplice, &vault.mint)].amount;
                 Call::Deposit {
@@ -117,7 +114,7 @@ impl Thieves {
         })
     }
 
-    pub(super) fn of_policies(&mut self, books: &Books, name: &str) -> Option<Call> {
+    pub(super) fn policy_attack(&mut self, books: &Books, name: &str) -> Option<Call> {
         let policy = self.pick(books.policies.iter());
         let accomplice = self.accomplice;
         Some(match name {
@@ -131,7 +128,7 @@ impl Thieves {
                 let (destination, signed) = self.divert(books, &policy.holder, &mint);
                 let length = u64::from(policy.terms.persistence);
                 let first = self
-                    .dice
+                    .rng
                     .random_range(policy.first_window..=policy.last_window);
                 let windows = first..first + length;
                 Call::ClaimPolicy {
@@ -167,28 +164,19 @@ impl Thieves {
         })
     }
 
-    /// As much cover as there is to buy on a listing, by an accomplice.
+    /// Buys all available cover of a listing, at the lowest trigger.
     pub fn buy(&mut self, books: &Books, vault_at: &Address, model_at: &Address) -> Option<Call> {
         let exposure = books
             .exposures
             .get(&address::exposure(vault_at, model_at))?;
         let (vault, model) = (&books.vaults[vault_at], &books.models[model_at]);
-        let latest = model.latest.map_or(0, |(_, value)| value);
-        let trigger = exposure
-            .lowest_trigger
-            .max(model.noise_floor)
-            .max(model.statistics().last.max(latest) + 1);
-        let sold = books.policies_of(vault_at, Some(model_at));
-        let sold: Amount = sold.map(Policy::open_cover).sum();
-        let bearable = vault.most_locked(books.escrowed(vault_at));
-        let secured = model.security() * Amount::from(model.periods.security_multiple);
-        let cover = bearable
-            .saturating_sub(books.locked(vault_at))
-            .min(exposure.cap.saturating_sub(sold))
-            .min(secured.saturating_sub(books.at_risk(model_at)));
+        let trigger = exposure.lowest_trigger.max(model.lowest_trigger());
+        let sold = books.cover_sold(vault_at, model_at);
+        let under_cap = exposure.cap.saturating_sub(sold);
+        let cover = under_cap.min(books.affordable_cover(vault_at, model_at));
         Some(Call::BuyPolicy {
             who: self.accomplice,
-            id: self.dice.random(),
+            id: self.rng.random(),
             vault: *vault_at,
             model: *model_at,
             source: books.own_account(&self.accomplice, &vault.mint),
@@ -207,7 +195,7 @@ impl Thieves {
     }
 }
 
-/// A listing that lets as much risk in as may be.
+/// Lists a model without a cap, at the lowest trigger that the program allows.
 pub fn listing(books: &Books, vault: &Address, model: &Address) -> Call {
     Call::ListModel {
         who: books.vaults[vault].manager,
@@ -221,7 +209,7 @@ pub fn listing(books: &Books, vault: &Address, model: &Address) -> Call {
     }
 }
 
-/// Cover for next to nothing, on all of the capital, that gives nothing back.
+/// Almost free cover on all of the capital, without refunds.
 fn worst_terms() -> VaultTerms {
     VaultTerms {
         base_bps: 0,
@@ -229,6 +217,6 @@ fn worst_terms() -> VaultTerms {
         slope2_bps: 0,
         risk_slope_bps: 0,
         cancel_fee_bps: 10_000,
-        ..prelude::vault_terms(10_000)
+        ..terms::vault_terms(10_000)
     }
 }

@@ -3,10 +3,10 @@
 use driftshield_sdk::{Address, Aggregate, FeePayee, MarketTerms, address};
 use rand::Rng;
 
-use super::Chooser;
+use super::Generator;
 use crate::soak::{books::Market, call::Call};
 
-impl Chooser<'_> {
+impl Generator<'_> {
     fn market(&mut self, likely: impl Fn(&Address, &Market) -> bool) -> Option<Address> {
         let markets = self.books.markets.iter();
         let all: Vec<Address> = self.books.markets.keys().copied().collect();
@@ -14,7 +14,7 @@ impl Chooser<'_> {
             .filter(|(at, market)| likely(at, market))
             .map(|(at, _)| *at)
             .collect();
-        self.mostly(&likely, &all)
+        self.prefer(&likely, &all)
     }
 
     pub(super) fn create_market(&mut self) -> Option<Call> {
@@ -27,15 +27,15 @@ impl Chooser<'_> {
             .map(|(at, _)| *at)
             .collect();
         let all: Vec<Address> = self.books.models.keys().copied().collect();
-        let at = self.mostly(&active, &all)?;
+        let at = self.prefer(&active, &all)?;
         let model = &self.books.models[&at];
-        let soon = self.dice.random_range(10..=4 * 3_600);
+        let soon = self.rng.random_range(10..=4 * 3_600);
         let first_window = model.window_from(self.books.now + soon);
         let start = model.window_start(first_window).ok()?;
         let lowest = model.noise_floor;
         let mut threshold = lowest;
         let thresholds = (0..=self.up_to(2)).map(|_| {
-            threshold += self.dice.random_range(1..=100_000);
+            threshold += self.rng.random_range(1..=100_000);
             threshold
         });
         let thresholds: Vec<u64> = thresholds.collect();
@@ -48,7 +48,7 @@ impl Chooser<'_> {
             last_window: first_window + self.up_to(2),
             close_ts: start - self.up_to(600) as i64,
             creator_fee_bps: self.up_to(500) as u16,
-            question: "Does it drift?".into(),
+            question: "ActionKind it drift?".into(),
         };
         if self.chance(15) {
             match self.up_to(7) {
@@ -65,7 +65,7 @@ impl Chooser<'_> {
         Some(Call::CreateMarket {
             who,
             id: if self.chance(85) {
-                self.dice.random()
+                self.rng.random()
             } else {
                 self.up_to(3)
             },
@@ -82,17 +82,17 @@ impl Chooser<'_> {
         })
     }
 
-    /// Markets that take bets.
+    /// Markets that accept bets.
     pub(super) fn open_markets(&self) -> Vec<Address> {
         let (books, now) = (self.books, self.books.now);
-        let takes = |market: &Market| {
+        let is_open = |market: &Market| {
             let model = &books.models[&market.model];
-            let accepts = !model.is_retired && model.version == market.terms.model_version;
-            accepts && market.end.is_none() && now < market.terms.close_ts
+            let is_current = !model.is_retired && model.version == market.terms.model_version;
+            is_current && market.end.is_none() && now < market.terms.close_ts
         };
         let markets = books.markets.iter();
         markets
-            .filter(|(_, market)| takes(market))
+            .filter(|(_, market)| is_open(market))
             .map(|(at, _)| *at)
             .collect()
     }
@@ -131,13 +131,13 @@ impl Chooser<'_> {
         })
     }
 
-    /// The receipts of the next windows.
+    /// Settles up to three of a market's next windows.
     pub(super) fn settle_market(&mut self) -> Option<Call> {
         let books = self.books;
         let market = self.market(|_, market| {
             let model = &books.models[&market.model];
-            let over = model.submit_end(market.next_window);
-            market.end.is_none() && over.is_ok_and(|over| over <= books.now)
+            let submit_end = model.submit_end(market.next_window);
+            market.end.is_none() && submit_end.is_ok_and(|end| end <= books.now)
         })?;
         let state = &self.books.markets[&market];
         let first = state.next_window + u64::from(self.chance(4));
@@ -160,7 +160,7 @@ impl Chooser<'_> {
             .filter(|(market, _)| self.books.markets[market].end.is_some())
             .copied()
             .collect();
-        let (market, owner) = self.mostly(&settled, &all)?;
+        let (market, owner) = self.prefer(&settled, &all)?;
         let (destination, signed) = self.destination(&owner, &self.books.markets[&market].mint);
         Some(Call::Claim {
             market,
@@ -190,8 +190,8 @@ impl Chooser<'_> {
     pub(super) fn close_market(&mut self) -> Option<Call> {
         let books = self.books;
         let market = self.market(|at, market| {
-            let is_over = market.end.is_some() && books.positions_of(at).next().is_none();
-            is_over && market.protocol_credit + market.creator_credit == 0
+            let is_claimed = market.end.is_some() && books.positions_of(at).next().is_none();
+            is_claimed && market.protocol_credit + market.creator_credit == 0
         })?;
         Some(Call::CloseMarket { market })
     }

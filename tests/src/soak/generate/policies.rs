@@ -3,25 +3,25 @@
 use driftshield_sdk::{Address, PolicyTerms, address};
 use rand::Rng;
 
-use super::Chooser;
+use super::Generator;
 use crate::soak::{
-    books::{Amount, Exposure, Policy, State},
+    books::{Exposure, Policy, ReceiptState},
     call::Call,
 };
 
-impl Chooser<'_> {
-    /// Whether cover can be bought on a listing.
-    fn sells(&self, exposure: &Exposure) -> bool {
+impl Generator<'_> {
+    /// Whether a listing sells cover now.
+    fn sells_cover(&self, exposure: &Exposure) -> bool {
         let (books, now) = (self.books, self.books.now);
         let model = &books.models[&exposure.model];
         let history = model.statistics();
-        let fresh = model.window_end(history.last_window).unwrap_or(0)
+        let fresh_until = model.window_end(history.last_window).unwrap_or(0)
             + 2 * model.window_secs
             + model.dispute_secs();
-        let listed = exposure.active_at <= now && model.version == exposure.version;
-        let measured = 8 <= history.count && now <= fresh;
-        listed
-            && measured
+        let is_active = exposure.active_at <= now && model.version == exposure.version;
+        let has_fresh_history = 8 <= history.count && now <= fresh_until;
+        is_active
+            && has_fresh_history
             && 0 < exposure.cap
             && !model.is_retired
             && 0 < books.vaults[&exposure.vault].assets
@@ -29,38 +29,42 @@ impl Chooser<'_> {
 
     pub(super) fn can_sell(&self) -> bool {
         let mut exposures = self.books.exposures.values();
-        exposures.any(|exposure| self.sells(exposure))
+        exposures.any(|exposure| self.sells_cover(exposure))
     }
 
     pub(super) fn buy_policy(&mut self) -> Option<Call> {
         let books = self.books;
         let exposures = books.exposures.values();
-        let named = |exposure: &Exposure| (exposure.vault, exposure.model);
+        let id = |exposure: &Exposure| (exposure.vault, exposure.model);
         let likely: Vec<_> = exposures
             .clone()
-            .filter(|exposure| self.sells(exposure))
-            .map(named)
+            .filter(|exposure| self.sells_cover(exposure))
+            .map(id)
             .collect();
-        let all: Vec<(Address, Address)> = exposures.map(named).collect();
-        let (vault, mut model) = self.mostly(&likely, &all)?;
+        let all: Vec<(Address, Address)> = exposures.map(id).collect();
+        let (vault, mut model) = self.prefer(&likely, &all)?;
         if self.chance(3) {
             let models: Vec<Address> = books.models.keys().copied().collect();
-            model = self.pick(&models)?; // mostly one that is not listed
+            model = self.pick(&models)?; // usually not listed
         }
         let who = self.actor("holder");
         let mut terms = self.policy_terms(&vault, &model)?;
-        // What it costs exactly is enough, and a unit less is not.
-        if let Ok(paid) = books.price(&vault, &model, &terms)
+        // A maximum of exactly the premium is enough, a unit less is not.
+        if let Ok(quote) = books.price(&vault, &model, &terms)
             && self.chance(30)
         {
-            let exact = self.chance(60);
-            let most = if exact { paid.most } else { paid.least - 1 };
-            terms.max_premium = most as u64;
+            let is_enough = self.chance(60);
+            let max_premium = if is_enough {
+                quote.most
+            } else {
+                quote.least - 1
+            };
+            terms.max_premium = max_premium as u64;
         }
         Some(Call::BuyPolicy {
             who,
             id: if self.chance(85) {
-                self.dice.random()
+                self.rng.random()
             } else {
                 self.up_to(2)
             },
@@ -75,12 +79,8 @@ impl Chooser<'_> {
         let books = self.books;
         let (vault, model) = (&books.vaults[vault_at], &books.models[model_at]);
         let exposure = books.exposures.get(&address::exposure(vault_at, model_at));
-        let latest = model.latest.map_or(0, |(_, value)| value);
-        let drift = model.statistics().last.max(latest);
-        let lowest = exposure
-            .map_or(0, |exposure| exposure.lowest_trigger)
-            .max(model.noise_floor)
-            .max(drift + 1);
+        let listed_lowest = exposure.map_or(0, |exposure| exposure.lowest_trigger);
+        let lowest = listed_lowest.max(model.lowest_trigger());
         let trigger = match self.up_to(9) {
             0 => lowest,
             1 => lowest - 1,
@@ -95,20 +95,13 @@ impl Chooser<'_> {
         let persistence = if self.chance(70) {
             1
         } else {
-            self.dice.random_range(1..=4)
+            self.rng.random_range(1..=4)
         };
         let windows = u64::from(persistence) + self.up_to(6);
         let first_window = model.window_from(books.now + vault.waiting_secs);
-        let sold: Amount = books
-            .policies_of(vault_at, Some(model_at))
-            .map(Policy::open_cover)
-            .sum();
-        let bearable = vault.most_locked(books.escrowed(vault_at));
-        let secured = model.security() * Amount::from(model.periods.security_multiple);
-        let most = bearable
-            .saturating_sub(books.locked(vault_at))
-            .min(exposure.map_or(1_000, |exposure| exposure.cap.saturating_sub(sold)))
-            .min(secured.saturating_sub(books.at_risk(model_at)));
+        let sold = books.cover_sold(vault_at, model_at);
+        let under_cap = exposure.map_or(1_000, |exposure| exposure.cap.saturating_sub(sold));
+        let most = under_cap.min(books.affordable_cover(vault_at, model_at));
         let cover = match self.up_to(9) {
             0..5 => most as u64,
             5 => most as u64 + 1,
@@ -128,13 +121,13 @@ impl Chooser<'_> {
         Some(if self.chance(88) {
             terms
         } else {
-            self.odd_terms(terms)
+            self.boundary_terms(terms)
         })
     }
 
-    /// Terms at an edge, or beyond it.
-    fn odd_terms(&mut self, terms: PolicyTerms) -> PolicyTerms {
-        let odd = [
+    /// Terms at a limit, or beyond it.
+    fn boundary_terms(&mut self, terms: PolicyTerms) -> PolicyTerms {
+        let terms = [
             PolicyTerms {
                 exhaustion: terms.trigger.saturating_sub(1),
                 ..terms
@@ -151,9 +144,9 @@ impl Chooser<'_> {
                 windows: u64::from(terms.persistence) - 1,
                 ..terms
             },
-            // About as many buckets ahead as fit.
+            // Ends about as far ahead as the ring of buckets allows.
             PolicyTerms {
-                windows: self.dice.random_range(370..390),
+                windows: self.rng.random_range(370..390),
                 ..terms
             },
             PolicyTerms {
@@ -162,7 +155,7 @@ impl Chooser<'_> {
             },
             PolicyTerms { cover: 1, ..terms },
         ];
-        self.pick(&odd).expect("some")
+        self.pick(&terms).expect("some")
     }
 
     fn policy(&mut self, likely: impl Fn(&Policy) -> bool) -> Option<Address> {
@@ -172,16 +165,16 @@ impl Chooser<'_> {
             .filter(|(_, policy)| likely(policy))
             .map(|(at, _)| *at)
             .collect();
-        self.mostly(&likely, &all)
+        self.prefer(&likely, &all)
     }
 
-    /// The first windows of runs that a policy pays for.
-    fn runs(&self, policy: &Policy) -> Vec<u64> {
+    /// The first windows of the runs that a policy pays for.
+    fn paying_runs(&self, policy: &Policy) -> Vec<u64> {
         let length = u64::from(policy.terms.persistence);
         let pays = |window: u64| {
             let at = address::receipt(&policy.model, window);
             self.books.receipts.get(&at).is_some_and(|receipt| {
-                receipt.state == State::Final && policy.terms.trigger <= receipt.value
+                receipt.state == ReceiptState::Final && policy.terms.trigger <= receipt.value
             })
         };
         let last = policy.last_window.min(policy.first_window + 40);
@@ -193,7 +186,8 @@ impl Chooser<'_> {
     pub(super) fn claim_policy(&mut self) -> Option<Call> {
         let mut paying: Vec<(Address, u64)> = Vec::new();
         for (at, policy) in &self.books.policies {
-            paying.extend(self.runs(policy).into_iter().map(|first| (*at, first)));
+            let runs = self.paying_runs(policy).into_iter();
+            paying.extend(runs.map(|first| (*at, first)));
         }
         let all: Vec<(Address, u64)> = self
             .books
@@ -201,7 +195,7 @@ impl Chooser<'_> {
             .iter()
             .map(|(at, policy)| (*at, policy.first_window))
             .collect();
-        let (at, first) = self.mostly(&paying, &all)?;
+        let (at, first) = self.prefer(&paying, &all)?;
         let policy = &self.books.policies[&at];
         let length = u64::from(policy.terms.persistence) + u64::from(self.chance(3));
         let mut receipts: Vec<Address> = (first..first + length)

@@ -1,34 +1,34 @@
-//! Calls of those who hold the program's roles.
+//! Calls of the admin and the guardian.
 
 use driftshield_sdk::{Address, CollateralTerms, ConfigParams, TokenProgram};
 use rand::Rng;
 
-use super::{super::prelude, Chooser};
-use crate::soak::call::Call;
+use super::Generator;
+use crate::soak::{call::Call, terms};
 
-impl Chooser<'_> {
+impl Generator<'_> {
     fn admin(&mut self) -> Address {
         let admin = self.books.config.as_ref().map(|config| config.admin);
-        self.mostly_by(admin.unwrap_or_default())
+        self.usually(admin.unwrap_or_default())
     }
 
     pub(super) fn initialize(&mut self) -> Option<Call> {
         Some(Call::Initialize {
             who: self.admin(),
-            params: prelude::params(),
+            params: terms::params(),
         })
     }
 
     pub(super) fn update_config(&mut self) -> Option<Call> {
         let config = self.books.config.as_ref()?;
         let valid = ConfigParams {
-            protocol_fee_bps: self.dice.random_range(0..=1_000),
-            premium_fee_bps: self.dice.random_range(0..=1_000),
-            security_multiple: self.dice.random_range(1..=5),
-            waiting_secs: self.dice.random_range(60..=3_600),
-            claim_grace_secs: self.dice.random_range(60..=7_200),
-            bucket_secs: self.dice.random_range(3_600..=43_200),
-            ..prelude::params()
+            protocol_fee_bps: self.rng.random_range(0..=1_000),
+            premium_fee_bps: self.rng.random_range(0..=1_000),
+            security_multiple: self.rng.random_range(1..=5),
+            waiting_secs: self.rng.random_range(60..=3_600),
+            claim_grace_secs: self.rng.random_range(60..=7_200),
+            bucket_secs: self.rng.random_range(3_600..=43_200),
+            ..terms::params()
         };
         let params = if self.chance(80) {
             valid
@@ -70,7 +70,7 @@ impl Chooser<'_> {
     }
 
     pub(super) fn propose_admin(&mut self) -> Option<Call> {
-        let all = self.driver.cast.addresses();
+        let all = self.driver.actors.addresses();
         let to = self.pick(&all)?;
         Some(Call::ProposeAdmin {
             who: self.admin(),
@@ -82,11 +82,11 @@ impl Chooser<'_> {
         let stranger = self.actor("stranger");
         let pending = self.books.config.as_ref()?.pending_admin;
         Some(Call::AcceptAdmin {
-            who: self.mostly_by(pending.unwrap_or(stranger)),
+            who: self.usually(pending.unwrap_or(stranger)),
         })
     }
 
-    /// What is paused is mostly not so for long.
+    /// Sets pause flags, or usually clears them if any is set, so that pauses stay short.
     pub(super) fn set_pause(&mut self) -> Option<Call> {
         let config = self.books.config.as_ref()?;
         if 0 < config.paused && self.chance(85) {
@@ -96,7 +96,7 @@ impl Chooser<'_> {
         if self.chance(60) {
             return None;
         }
-        let (admin, guardian) = (self.admin(), self.mostly_by(config.guardian));
+        let (admin, guardian) = (self.admin(), self.usually(config.guardian));
         let flag = 1 << self.up_to(6);
         Some(Call::SetPause {
             who: if self.chance(50) { admin } else { guardian },
@@ -109,7 +109,7 @@ impl Chooser<'_> {
     }
 
     pub(super) fn register_collateral(&mut self) -> Option<Call> {
-        let tokens = self.driver.cast.tokens;
+        let tokens = self.driver.actors.tokens;
         let token = self.pick(&tokens)?;
         let stranger = self.actor("stranger");
         Some(Call::RegisterCollateral {
@@ -126,10 +126,10 @@ impl Chooser<'_> {
     }
 
     fn collateral_terms(&mut self, wealth: u64) -> CollateralTerms {
-        let terms = prelude::collateral_terms(wealth);
+        let terms = terms::collateral_terms(wealth);
         if self.chance(85) {
             return CollateralTerms {
-                min_bet: self.dice.random_range(1..=terms.min_bet.max(1) * 2),
+                min_bet: self.rng.random_range(1..=terms.min_bet.max(1) * 2),
                 ..terms
             };
         }
@@ -139,7 +139,7 @@ impl Chooser<'_> {
         }
     }
 
-    /// What is disabled mostly isn't so for long.
+    /// Updates a collateral; usually enables one that is disabled, so that it is disabled only briefly.
     pub(super) fn update_collateral(&mut self) -> Option<Call> {
         let disabled: Vec<Address> = self
             .books
@@ -149,8 +149,8 @@ impl Chooser<'_> {
             .map(|(mint, _)| *mint)
             .collect();
         let all: Vec<Address> = self.books.collaterals.keys().copied().collect();
-        let mint = self.mostly(&disabled, &all)?;
-        let tokens = self.driver.cast.tokens;
+        let mint = self.prefer(&disabled, &all)?;
+        let tokens = self.driver.actors.tokens;
         let wealth = tokens.iter().find(|token| token.mint == mint)?.wealth;
         Some(Call::UpdateCollateral {
             who: self.admin(),

@@ -1,35 +1,35 @@
-//! How far the clock goes on.
+//! The times that a run waits for.
 
 use rand::Rng;
 
-use super::Chooser;
-use crate::soak::books::{DAY, State};
+use super::Generator;
+use crate::soak::books::{DAY, ReceiptState};
 
-impl Chooser<'_> {
-    /// Mostly a little, or to the edge of what falls due next; sometimes days, rarely more than a year.
-    pub(super) fn later(&mut self) -> i64 {
+impl Generator<'_> {
+    /// Usually minutes ahead, or around one of the next deadlines; sometimes days, rarely more than a year.
+    pub(super) fn next_time(&mut self) -> i64 {
         let now = self.books.now;
         match self.up_to(999) {
-            0..550 => now + self.dice.random_range(1..=600),
+            0..550 => now + self.rng.random_range(1..=600),
             550..975 => {
                 let due = self.deadlines();
-                let near = self.up_to(8).min(self.up_to(8)) as usize;
-                let Some(at) = due.get(near.min(due.len().saturating_sub(1))) else {
+                let index = self.up_to(8).min(self.up_to(8)) as usize;
+                let Some(at) = due.get(index.min(due.len().saturating_sub(1))) else {
                     return now + 1;
                 };
-                (at + self.dice.random_range(-1..=1)).max(now)
+                (at + self.rng.random_range(-1..=1)).max(now)
             }
-            975..996 => now + self.dice.random_range(DAY / 4..=2 * DAY),
+            975..996 => now + self.rng.random_range(DAY / 4..=2 * DAY),
             _ => now + 530 * DAY,
         }
     }
 
-    /// When something becomes possible, or no longer is, from the next on.
+    /// All times ahead at which a call becomes possible or impossible, in ascending order.
     fn deadlines(&self) -> Vec<i64> {
         let (books, now) = (self.books, self.books.now);
         let mut due = Vec::new();
         for model in books.models.values() {
-            let running = ((now - model.genesis).max(0) / model.window_secs) as u64;
+            let running = model.running_window(now);
             for window in [running.saturating_sub(1), running] {
                 due.extend(model.window_end(window));
                 due.extend(model.submit_end(window));
@@ -38,8 +38,8 @@ impl Chooser<'_> {
         for receipt in books.receipts.values() {
             let periods = books.models[&receipt.model].periods;
             match receipt.state {
-                State::Proposed => due.push(receipt.since + periods.challenge_secs),
-                State::Challenged => due.push(receipt.since + periods.ruling_secs),
+                ReceiptState::Proposed => due.push(receipt.since + periods.challenge_secs),
+                ReceiptState::Challenged => due.push(receipt.since + periods.ruling_secs),
                 _ => {}
             }
         }

@@ -3,14 +3,15 @@
 use driftshield_sdk::{Address, ListingTerms, PremiumPayee, VaultTerms, address};
 use rand::Rng;
 
-use super::{super::prelude, Chooser};
+use super::Generator;
 use crate::soak::{
     books::{Request, Vault},
     call::Call,
-    run::Step,
+    step::Step,
+    terms,
 };
 
-impl Chooser<'_> {
+impl Generator<'_> {
     fn vault(&mut self, likely: impl Fn(&Address, &Vault) -> bool) -> Option<Address> {
         let vaults = self.books.vaults.iter();
         let all: Vec<Address> = self.books.vaults.keys().copied().collect();
@@ -18,22 +19,22 @@ impl Chooser<'_> {
             .filter(|(at, vault)| likely(at, vault))
             .map(|(at, _)| *at)
             .collect();
-        self.mostly(&likely, &all)
+        self.prefer(&likely, &all)
     }
 
     fn vault_terms(&mut self) -> VaultTerms {
-        let most = [5_000, 8_000, 9_000, 10_000];
-        let max_utilisation_bps = self.pick(&most).expect("some");
+        let utilisations = [5_000, 8_000, 9_000, 10_000];
+        let max_utilisation_bps = self.pick(&utilisations).expect("some");
         let terms = VaultTerms {
             base_bps: self.up_to(1_000) as u16,
             slope1_bps: self.up_to(2_000) as u16,
             slope2_bps: self.up_to(20_000) as u16,
-            kink_bps: self.dice.random_range(1..10_000),
+            kink_bps: self.rng.random_range(1..10_000),
             risk_slope_bps: self.up_to(5_000) as u16,
             cancel_fee_bps: self.up_to(10_000) as u16,
             min_cover: if self.chance(80) { 1 } else { 100_000 },
             min_duration_secs: if self.chance(80) { 60 } else { 4 * 3_600 },
-            ..prelude::vault_terms(max_utilisation_bps)
+            ..terms::vault_terms(max_utilisation_bps)
         };
         if self.chance(90) {
             return terms;
@@ -61,8 +62,8 @@ impl Chooser<'_> {
 
     pub(super) fn create_vault(&mut self) -> Option<Call> {
         let who = self.actor("manager");
-        let tokens = self.driver.cast.tokens;
-        let token = self.mostly(&tokens[..2], &tokens)?;
+        let tokens = self.driver.actors.tokens;
+        let token = self.prefer(&tokens[..2], &tokens)?;
         Some(Call::CreateVault {
             who,
             id: self.up_to(9),
@@ -71,7 +72,7 @@ impl Chooser<'_> {
                 0 => 0,
                 1 => 121 * 24 * 3_600 + 1,
                 2 => self.up_to(3_600) as i64,
-                _ => prelude::COOLDOWN,
+                _ => terms::COOLDOWN,
             },
             manager_fee_bps: self.up_to(1_600) as u16,
             terms: self.vault_terms(),
@@ -81,7 +82,7 @@ impl Chooser<'_> {
     pub(super) fn update_vault(&mut self) -> Option<Call> {
         let vault = self.vault(|_, _| true)?;
         Some(Call::UpdateVault {
-            who: self.mostly_by(self.books.vaults[&vault].manager),
+            who: self.usually(self.books.vaults[&vault].manager),
             vault,
             terms: self.vault_terms(),
         })
@@ -113,11 +114,11 @@ impl Chooser<'_> {
         } else {
             &unlisted
         };
-        let at = self.mostly(likely, &all)?;
+        let at = self.prefer(likely, &all)?;
         let before = listed(&at);
         let model = &self.books.models[&at];
         let floor = model.noise_floor;
-        // A listing that changes is mostly a tighter one: a looser one takes more than a day.
+        // Usually tighten an existing listing, which takes effect at once; loosening takes more than a day.
         let (cap, lowest_trigger) = match before {
             Some(before) if self.chance(60) => (
                 (before.cap as u64).saturating_sub(self.up_to(1_000)),
@@ -125,21 +126,20 @@ impl Chooser<'_> {
             ),
             _ if self.chance(60) => (u64::MAX, floor),
             _ => {
-                let sold = self.books.policies_of(&vault_at, Some(&at));
-                let sold: u128 = sold.map(|policy| policy.open_cover()).sum();
+                let sold = self.books.cover_sold(&vault_at, &at);
                 let more = self.up_to(vault.assets as u64 / 2);
                 (sold as u64 + more, floor + self.up_to(20_000))
             }
         };
-        let rarely = self.up_to(99);
+        let percentile = self.up_to(99);
         Some(Call::ListModel {
-            who: self.mostly_by(vault.manager),
+            who: self.usually(vault.manager),
             vault: vault_at,
             model: at,
             terms: ListingTerms {
-                model_version: model.version + u32::from(rarely < 3),
-                cap: if rarely < 15 { 0 } else { cap },
-                lowest_trigger: if rarely == 99 {
+                model_version: model.version + u32::from(percentile < 3),
+                cap: if percentile < 15 { 0 } else { cap },
+                lowest_trigger: if percentile == 99 {
                     floor - 1
                 } else {
                     lowest_trigger
@@ -148,7 +148,7 @@ impl Chooser<'_> {
         })
     }
 
-    /// The provider gets an account for the shares first.
+    /// Deposits capital. An account for the shares is created first if necessary.
     pub(super) fn deposit(&mut self) -> Vec<Step> {
         let Some(vault) = self.vault(|_, vault| 0 < vault.shares) else {
             return vec![];
@@ -189,7 +189,7 @@ impl Chooser<'_> {
     }
 
     pub(super) fn request_withdraw(&mut self) -> Option<Call> {
-        let holdings = self.holdings();
+        let holdings = self.share_holdings();
         let (who, vault, source) = self.pick(&holdings)?;
         let all = self.tokens(&source);
         Some(Call::RequestWithdraw {
@@ -202,18 +202,15 @@ impl Chooser<'_> {
 
     fn request(&mut self, likely: impl Fn(&Request) -> bool) -> Option<(Address, Address)> {
         let requests = self.books.requests.values();
-        let named = |request: &Request| (request.vault, request.owner);
-        let all: Vec<(Address, Address)> = requests.clone().map(named).collect();
-        let likely: Vec<_> = requests
-            .filter(|request| likely(request))
-            .map(named)
-            .collect();
-        self.mostly(&likely, &all)
+        let id = |request: &Request| (request.vault, request.owner);
+        let all: Vec<(Address, Address)> = requests.clone().map(id).collect();
+        let likely: Vec<_> = requests.filter(|request| likely(request)).map(id).collect();
+        self.prefer(&likely, &all)
     }
 
     pub(super) fn cancel_withdraw(&mut self) -> Option<Call> {
         let (vault, owner) = self.request(|_| true)?;
-        let who = self.mostly_by(owner);
+        let who = self.usually(owner);
         Some(Call::CancelWithdraw {
             who,
             vault,
@@ -258,7 +255,7 @@ impl Chooser<'_> {
     pub(super) fn close_exposure(&mut self) -> Option<Call> {
         let books = self.books;
         let exposures = books.exposures.values();
-        let dead: Vec<(Address, Address)> = exposures
+        let closable: Vec<(Address, Address)> = exposures
             .clone()
             .filter(|exposure| {
                 let model = &books.models[&exposure.model];
@@ -269,7 +266,7 @@ impl Chooser<'_> {
         let all: Vec<_> = exposures
             .map(|exposure| (exposure.vault, exposure.model))
             .collect();
-        let (vault, model) = self.mostly(&dead, &all)?;
+        let (vault, model) = self.prefer(&closable, &all)?;
         Some(Call::CloseExposure { vault, model })
     }
 
