@@ -1,6 +1,6 @@
-//! The program with one of its checks taken away, again and again: for each, a test has to fail.
+//! Mutation testing of the program: each of its checks is removed in turn, and a test has to fail.
 
-pub mod order;
+pub mod ranking;
 pub mod record;
 pub mod sites;
 
@@ -11,12 +11,12 @@ use std::{
 
 use anyhow::{Context, Result};
 
-/// Where the program's source is, under the root of the repository.
+/// The program's source folder, relative to the root of the repository.
 pub const SOURCE: &str = "programs/driftshield/src";
-/// What became of its mutants, likewise.
+/// The file with the results, relative to the root of the repository.
 pub const RECORD: &str = "tests/mutants.tsv";
 
-/// All Rust files under `folder`, in the order of their names.
+/// All Rust files in `folder` and its subfolders, sorted by path.
 pub fn rust_files(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder).with_context(|| folder.display().to_string())? {

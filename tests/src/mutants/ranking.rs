@@ -1,5 +1,5 @@
-//! Which tests to run first: those that name the error, then those that are fewest calls away from
-//! the function in which a check is gone.
+//! Ranks tests by how likely they kill a mutant: first those that name the error of the removed check,
+//! then those that are the fewest calls away from the mutated function.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -8,45 +8,53 @@ use std::{
 };
 
 use anyhow::Result;
+use heck::ToSnakeCase;
 use proc_macro2::{TokenStream, TokenTree};
 use quote::ToTokens;
 use syn::visit::{self, Visit};
 
 use super::sites::Site;
 
-/// Further calls away is as good as anywhere.
-const FARTHEST: usize = 6;
+/// Maximum number of calls to follow.
+const MAX_DISTANCE: usize = 6;
 
-/// What the functions of the program and of its tests mention, by name alone: functions of the same
-/// name are one.
-pub struct Calls {
+/// An approximate call graph of the program and its tests. Functions are identified by their name alone:
+/// functions of the same name are one.
+pub struct CallGraph {
+    /// The identifiers in each function.
     mentions: HashMap<String, HashSet<String>>,
-    /// The errors that functions of the program give themselves.
-    refusals: HashMap<String, HashSet<String>>,
+    /// The program's errors that each function names.
+    errors: HashMap<String, HashSet<String>>,
 }
 
-impl Calls {
-    /// Of the repository at `root`.
+impl CallGraph {
+    /// Reads the sources of the repository at `root`.
     pub fn read(root: &Path) -> Result<Self> {
-        let mut calls = Self {
+        let mut graph = Self {
             mentions: HashMap::new(),
-            refusals: HashMap::new(),
+            errors: HashMap::new(),
         };
         for folder in [super::SOURCE, "tests/src", "tests/tests", "sdk/src"] {
             for path in super::rust_files(&root.join(folder))? {
-                calls.visit_file(&syn::parse_file(&fs::read_to_string(path)?)?);
+                graph.visit_file(&syn::parse_file(&fs::read_to_string(path)?)?);
             }
         }
-        Ok(calls)
+        Ok(graph)
     }
 
-    /// `tests`, those most likely to fail without `site` first.
-    pub fn order(&self, site: &Site, tests: &[String]) -> Vec<String> {
+    /// `tests`, sorted by how likely they kill the mutant of `site`.
+    pub fn rank(&self, site: &Site, tests: &[String]) -> Vec<String> {
+        // The handler of an account struct has its name in snake case.
         let target = match site.item.rsplit_once("::") {
             Some((_, function)) => function.to_owned(),
-            None => snake_case(site.item.split('.').next().unwrap_or(&site.item)),
+            None => site
+                .item
+                .split('.')
+                .next()
+                .unwrap_or_default()
+                .to_snake_case(),
         };
-        let errors = self.errors(site);
+        let errors = self.errors_of(site);
         let mut ranked: Vec<_> = tests
             .iter()
             .map(|test| {
@@ -62,25 +70,25 @@ impl Calls {
         ranked.into_iter().map(|(.., test)| test.clone()).collect()
     }
 
-    /// The errors that a check gives: its own, or else those of the functions that it calls.
-    fn errors(&self, site: &Site) -> Vec<String> {
+    /// The errors that a check may return: its own, or those of the functions that it calls.
+    fn errors_of(&self, site: &Site) -> Vec<String> {
         if let Some(error) = site.error() {
             return vec![error.to_owned()];
         }
         let words = site.text.split(|c: char| !c.is_alphanumeric() && c != '_');
         let called = words.filter(|word| word.starts_with(char::is_lowercase));
         called
-            .filter_map(|word| self.refusals.get(word))
+            .filter_map(|word| self.errors.get(word))
             .flatten()
             .cloned()
             .collect()
     }
 
-    /// How many calls lie between the functions `from` and `to`.
+    /// The number of calls from the function `from` to `to`, at most [`MAX_DISTANCE`].
     fn distance(&self, from: &str, to: &str) -> usize {
         let mut seen: HashSet<&str> = HashSet::from([from]);
         let mut reached = vec![from];
-        for distance in 0..FARTHEST {
+        for distance in 0..MAX_DISTANCE {
             if reached.contains(&to) {
                 return distance;
             }
@@ -93,26 +101,26 @@ impl Calls {
                 .collect();
             reached = next;
         }
-        FARTHEST
+        MAX_DISTANCE
     }
 
     fn add(&mut self, name: String, body: TokenStream) {
         let text = body.to_string();
         let errors = text.split("DriftShieldError :: ").skip(1);
         let errors = errors.filter_map(|rest| rest.split(|c: char| !c.is_alphanumeric()).next());
-        let refusals = self.refusals.entry(name.clone()).or_default();
-        refusals.extend(errors.map(str::to_owned));
-        collect(body, self.mentions.entry(name).or_default());
+        let named = self.errors.entry(name.clone()).or_default();
+        named.extend(errors.map(str::to_owned));
+        collect_identifiers(body, self.mentions.entry(name).or_default());
     }
 }
 
-impl<'ast> Visit<'ast> for Calls {
+impl<'ast> Visit<'ast> for CallGraph {
     fn visit_item_fn(&mut self, item: &'ast syn::ItemFn) {
         self.add(item.sig.ident.to_string(), item.block.to_token_stream());
     }
 
     fn visit_impl_item_fn(&mut self, item: &'ast syn::ImplItemFn) {
-        // Every type has one: it would connect everything with everything.
+        // Every type has a `new`, which would connect all functions with each other.
         if item.sig.ident != "new" {
             self.add(item.sig.ident.to_string(), item.block.to_token_stream());
         }
@@ -120,25 +128,14 @@ impl<'ast> Visit<'ast> for Calls {
     }
 }
 
-fn collect(tokens: TokenStream, names: &mut HashSet<String>) {
+fn collect_identifiers(tokens: TokenStream, names: &mut HashSet<String>) {
     for token in tokens {
         match token {
             TokenTree::Ident(name) => {
                 names.insert(name.to_string());
             }
-            TokenTree::Group(group) => collect(group.stream(), names),
+            TokenTree::Group(group) => collect_identifiers(group.stream(), names),
             _ => {}
         }
     }
-}
-
-fn snake_case(name: &str) -> String {
-    let mut snake = String::new();
-    for letter in name.chars() {
-        if letter.is_uppercase() && !snake.is_empty() {
-            snake.push('_');
-        }
-        snake.extend(letter.to_lowercase());
-    }
-    snake
 }
