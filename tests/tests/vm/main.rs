@@ -5,7 +5,6 @@ mod attacks;
 mod bonds;
 mod builtins;
 mod dispute;
-mod errors;
 mod harmlessness;
 mod insiders;
 mod insolvency;

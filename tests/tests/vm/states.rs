@@ -9,15 +9,12 @@ mod policy;
 mod receipt;
 mod vault;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt::Write,
-    fs,
-};
+use std::{collections::BTreeSet, fmt::Write, fs};
 
 use anchor_lang_idl::types::{Idl, IdlInstruction, IdlInstructionAccountItem};
 use driftshield_sdk::{Event, error};
-use driftshield_tests::{idl, world::*};
+pub use driftshield_tests::states::table;
+use driftshield_tests::{idl, states::Cells, world::*};
 use solana_instruction_error::InstructionError;
 use solana_transaction_error::TransactionError;
 
@@ -33,9 +30,6 @@ trait Scene: Clone {
 /// An instruction and, where it matters, who sends it or with what. The name begins with the
 /// instruction's.
 type Step<S> = (&'static str, fn(&mut S) -> Outcome);
-
-/// By state and step, what comes of it.
-pub type Cells = BTreeMap<(String, String), String>;
 
 /// Carries out all `steps` in all `scenes`, each named by its state, and compares what comes of them
 /// with the account's table.
@@ -63,12 +57,6 @@ fn check<S: Scene>(account: &str, scenes: &[(&str, S)], steps: &[Step<S>]) {
     );
 }
 
-/// The table of an account, which a test of it compares with what the program does.
-pub fn table(account: &str) -> Cells {
-    let file = idl::root().join(format!("tests/states/{account}.txt"));
-    parse(&fs::read_to_string(file).unwrap_or_default())
-}
-
 fn carry_out<S: Scene>(scene: &S, send: fn(&mut S) -> Outcome) -> String {
     let mut fork = scene.clone();
     match send(&mut fork) {
@@ -84,23 +72,6 @@ fn carry_out<S: Scene>(scene: &S, send: fn(&mut S) -> Outcome) -> String {
             error => panic!("the transaction itself was refused: {error:?}"),
         },
     }
-}
-
-/// `[state]`, and a line a step. Lines that begin with `#` are remarks.
-fn parse(table: &str) -> Cells {
-    let mut cells = Cells::new();
-    let mut state = "";
-    let lines = table.lines().map(str::trim);
-    for line in lines.filter(|line| !line.is_empty() && !line.starts_with('#')) {
-        if let Some(name) = line.strip_prefix('[') {
-            state = name.strip_suffix(']').expect("a state in brackets");
-            continue;
-        }
-        let (step, result) = line.split_once("  ").expect("a step and what comes of it");
-        let before = cells.insert((state.into(), step.into()), result.trim().into());
-        assert_eq!(before, None, "{state}, {step} comes twice");
-    }
-    cells
 }
 
 fn differences(expected: &Cells, actual: &Cells) -> String {
