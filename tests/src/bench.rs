@@ -378,6 +378,18 @@ fn vaults(keys: &str, units: &mut Units) {
     scene.vault = first_vault;
     scene.manager = first_manager;
 
+    liquidity(&mut scene, units);
+
+    let mut scene = largest_insured(keys);
+    let holder = scene.world.wallet(CAPITAL);
+    let_53_buckets_pass(&mut scene, &holder);
+    let owner = scene.world.wallet(CAPITAL);
+    let sent = scene.deposit(&owner, TOKEN).expect("deposit");
+    units.push(("deposit_after_53_buckets", sent.units));
+}
+
+/// Deposits and withdraws, and collects the fees of a vault.
+fn liquidity(scene: &mut Insured, units: &mut Units) {
     let owner = scene.world.wallet(CAPITAL);
     scene.deposit(&owner, TOKEN).expect("deposit");
     let sent = scene.deposit(&owner, TOKEN).expect("deposit");
@@ -409,13 +421,6 @@ fn vaults(keys: &str, units: &mut Units) {
             units.push(("collect_manager_fees", sent.units));
         }
     }
-
-    let mut scene = largest_insured(keys);
-    let holder = scene.world.wallet(CAPITAL);
-    let_53_buckets_pass(&mut scene, &holder);
-    let owner = scene.world.wallet(CAPITAL);
-    let sent = scene.deposit(&owner, TOKEN).expect("deposit");
-    units.push(("deposit_after_53_buckets", sent.units));
 }
 
 fn policies(keys: &str, units: &mut Units) {

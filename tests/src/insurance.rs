@@ -101,7 +101,7 @@ impl Insured {
         insured
     }
 
-    /// A vault without capital that lists `model`, of which no window is measured.
+    /// A vault without capital that lists `model`. Measures no window.
     pub fn around(mut world: World, model: TestModel, terms: VaultTerms) -> Self {
         let manager = world.wallet(0);
         let create = instruction::create_vault(

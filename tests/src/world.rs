@@ -185,7 +185,7 @@ impl World {
             .expect("program data is set");
     }
 
-    /// Registers a second collateral with a new mint, of which no tokens exist yet.
+    /// Registers a second collateral with a new mint, whose supply is 0.
     pub fn second_collateral(&mut self) -> Address {
         let mint = key(&format!("{} second mint", self.name)).pubkey();
         set_mint(&mut self.svm, &mint, &self.payer.pubkey(), None);

@@ -27,7 +27,7 @@ pub struct Actor {
     pub key: Keypair,
 }
 
-/// A token of which every actor has some.
+/// A token that every actor has.
 #[derive(Clone, Copy, Debug)]
 pub struct Token {
     pub mint: Address,

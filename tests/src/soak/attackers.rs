@@ -107,7 +107,7 @@ pub struct Attackers {
     remaining: Vec<&'static str>,
     /// By attack, how often it was tried, and how often it succeeded.
     pub attempts: BTreeMap<&'static str, (u64, u64)>,
-    /// Models of which the arbiter's key has ruled on a receipt.
+    /// Models with a receipt on which the arbiter's key has ruled.
     pub ruled_models: BTreeSet<Address>,
     pub sales: Vec<Sale>,
 }
@@ -186,7 +186,9 @@ impl Attackers {
                 self.ruled_models.insert(model);
                 None
             }
-            Call::BuyPolicy { vault, who, id, .. } => Some(address::policy(&vault, &who, id)),
+            Call::BuyPolicy {
+                vault, signer, id, ..
+            } => Some(address::policy(&vault, &signer, id)),
             Call::RenewPolicy { policy, .. } => Some(policy),
             _ => None,
         };
@@ -244,8 +246,8 @@ impl Attackers {
         (at, self.keys.contains(payee) && !self.is_honest(payee))
     }
 
-    fn is_honest(&self, who: &Address) -> bool {
-        self.honest.values().any(|oracles| oracles.contains(who))
+    fn is_honest(&self, actor: &Address) -> bool {
+        self.honest.values().any(|oracles| oracles.contains(actor))
     }
 
     fn treasury_or_own(&mut self, books: &Books, mint: &Address) -> Address {

@@ -123,52 +123,60 @@ impl Books {
     /// been applied in part: call this on a copy.
     pub fn apply(&mut self, call: &Call, values: &EventValues) -> Verdict {
         match call {
-            Call::Initialize { who, params } => self.initialize(who, params),
+            Call::Initialize { signer, params } => self.initialize(signer, params),
             Call::UpdateConfig {
-                who,
+                signer,
                 guardian,
                 arbiter,
                 params,
-            } => self.update_config(who, guardian, arbiter, params),
-            Call::ProposeAdmin { who, to } => self.propose_admin(who, to),
-            Call::AcceptAdmin { who } => self.accept_admin(who),
-            Call::SetPause { who, flags } => self.set_pause(who, *flags),
+            } => self.update_config(signer, guardian, arbiter, params),
+            Call::ProposeAdmin { signer, to } => self.propose_admin(signer, to),
+            Call::AcceptAdmin { signer } => self.accept_admin(signer),
+            Call::SetPause { signer, flags } => self.set_pause(signer, *flags),
             Call::RegisterCollateral {
-                who,
+                signer,
                 mint,
                 program,
                 terms,
                 accepts_freeze,
-            } => self.register_collateral(who, mint, *program, terms, *accepts_freeze),
+            } => self.register_collateral(signer, mint, *program, terms, *accepts_freeze),
             Call::UpdateCollateral {
-                who,
+                signer,
                 mint,
                 terms,
                 enabled,
-            } => self.update_collateral(who, mint, terms, *enabled),
+            } => self.update_collateral(signer, mint, terms, *enabled),
             Call::WithdrawTreasury {
-                who,
+                signer,
                 mint,
                 destination,
                 amount,
-            } => self.withdraw_treasury(who, mint, destination, *amount),
+            } => self.withdraw_treasury(signer, mint, destination, *amount),
 
             Call::RegisterModel {
-                who,
+                signer,
                 id,
                 mint,
                 spec,
                 terms,
-            } => self.register_model(who, *id, mint, spec, terms, values),
-            Call::UpdateModel { who, model, terms } => self.update_model(who, model, terms),
-            Call::RetireModel { who, model } => self.retire_model(who, model),
+            } => self.register_model(signer, *id, mint, spec, terms, values),
+            Call::UpdateModel {
+                signer,
+                model,
+                terms,
+            } => self.update_model(signer, model, terms),
+            Call::RetireModel { signer, model } => self.retire_model(signer, model),
             Call::Bond {
-                who,
+                signer,
                 model,
                 source,
                 amount,
-            } => self.bond(who, model, source, *amount),
-            Call::RequestUnbond { who, model, amount } => self.request_unbond(who, model, *amount),
+            } => self.bond(signer, model, source, *amount),
+            Call::RequestUnbond {
+                signer,
+                model,
+                amount,
+            } => self.request_unbond(signer, model, *amount),
             Call::WithdrawBond {
                 oracle,
                 model,
@@ -178,26 +186,26 @@ impl Books {
             Call::CloseSeat { oracle, model } => self.close_seat(oracle, model),
 
             Call::SubmitReceipt {
-                who,
+                signer,
                 model,
                 window,
                 counts,
                 evidence,
                 uri,
-            } => self.submit_receipt(who, model, *window, counts, evidence, uri, values),
+            } => self.submit_receipt(signer, model, *window, counts, evidence, uri, values),
             Call::ChallengeReceipt {
-                who,
+                signer,
                 model,
                 window,
                 source,
-            } => self.challenge_receipt(who, model, *window, source),
+            } => self.challenge_receipt(signer, model, *window, source),
             Call::RuleReceipt {
-                who,
+                signer,
                 model,
                 window,
                 counts,
                 seats,
-            } => self.rule_receipt(who, model, *window, counts, seats, values),
+            } => self.rule_receipt(signer, model, *window, counts, seats, values),
             Call::FinalizeReceipt { model, window } => self.finalize_receipt(model, *window),
             Call::CollectChallenge {
                 model,
@@ -209,14 +217,14 @@ impl Books {
             Call::CloseReceipt { model, window } => self.close_receipt(model, *window),
 
             Call::CreateMarket {
-                who,
+                signer,
                 id,
                 model,
                 terms,
-            } => self.create_market(who, *id, model, terms),
+            } => self.create_market(signer, *id, model, terms),
             Call::CancelMarket { market, signed } => self.cancel_market(market, *signed),
             Call::PlaceBet {
-                who,
+                signer,
                 market,
                 source,
                 outcome,
@@ -225,7 +233,7 @@ impl Books {
                 stale,
             } => {
                 require(!stale, "the bet names the terms of another market")?;
-                self.place_bet(who, market, source, *outcome, *amount, *min_multiple)
+                self.place_bet(signer, market, source, *outcome, *amount, *min_multiple)
             }
             Call::SettleMarket { market, receipts } => self.settle_market(market, receipts),
             Call::Claim {
@@ -243,39 +251,43 @@ impl Books {
             Call::CloseMarket { market } => self.close_market(market),
 
             Call::CreateVault {
-                who,
+                signer,
                 id,
                 mint,
                 cooldown_secs,
                 manager_fee_bps,
                 terms,
-            } => self.create_vault(who, *id, mint, *cooldown_secs, *manager_fee_bps, terms),
-            Call::UpdateVault { who, vault, terms } => self.update_vault(who, vault, terms),
+            } => self.create_vault(signer, *id, mint, *cooldown_secs, *manager_fee_bps, terms),
+            Call::UpdateVault {
+                signer,
+                vault,
+                terms,
+            } => self.update_vault(signer, vault, terms),
             Call::ListModel {
-                who,
+                signer,
                 vault,
                 model,
                 terms,
-            } => self.list_model(who, vault, model, terms),
+            } => self.list_model(signer, vault, model, terms),
             Call::Deposit {
-                who,
+                signer,
                 vault,
                 source,
                 destination,
                 amount,
                 min_shares,
-            } => self.deposit(who, vault, source, destination, *amount, *min_shares),
+            } => self.deposit(signer, vault, source, destination, *amount, *min_shares),
             Call::RequestWithdraw {
-                who,
+                signer,
                 vault,
                 source,
                 shares,
-            } => self.request_withdraw(who, vault, source, *shares),
+            } => self.request_withdraw(signer, vault, source, *shares),
             Call::CancelWithdraw {
-                who,
+                signer,
                 vault,
                 destination,
-            } => self.cancel_withdraw(who, vault, destination),
+            } => self.cancel_withdraw(signer, vault, destination),
             Call::Withdraw {
                 owner,
                 vault,
@@ -292,13 +304,13 @@ impl Books {
             Call::CloseVault { vault, signed } => self.close_vault(vault, *signed),
 
             Call::BuyPolicy {
-                who,
+                signer,
                 id,
                 vault,
                 model,
                 source,
                 terms,
-            } => self.buy_policy(who, *id, vault, model, source, terms, values),
+            } => self.buy_policy(signer, *id, vault, model, source, terms, values),
             Call::ClaimPolicy {
                 policy,
                 receipts,
@@ -316,25 +328,29 @@ impl Books {
             } => self.renew_policy(policy, source, *signed, values),
             Call::ExpirePolicy { policy } => self.expire_policy(policy),
 
-            Call::OpenShares { who, vault } => self.open_shares(who, vault),
+            Call::OpenShares { signer, vault } => self.open_shares(signer, vault),
             Call::Send {
-                who,
+                signer,
                 source,
                 destination,
                 amount,
-            } => self.send(who, source, destination, *amount),
+            } => self.send(signer, source, destination, *amount),
             Call::Burn {
-                who,
+                signer,
                 source,
                 amount,
-            } => self.burn_own(who, source, *amount),
+            } => self.burn_own(signer, source, *amount),
             Call::Approve {
-                who,
+                signer,
                 source,
                 amount,
-            } => self.approve(who, source, *amount),
-            Call::Revoke { who, source } => self.revoke(who, source),
-            Call::GiveAway { who, account, to } => self.give_away(who, account, to),
+            } => self.approve(signer, source, *amount),
+            Call::Revoke { signer, source } => self.revoke(signer, source),
+            Call::GiveAway {
+                signer,
+                account,
+                to,
+            } => self.give_away(signer, account, to),
             Call::SendLamports { .. } => Ok(()),
         }
     }

@@ -11,74 +11,74 @@ use driftshield_sdk::{
 };
 use heck::ToSnakeCase;
 
-/// An instruction with its arguments and signers. `who` has to sign. `signed` tells whether the payee
+/// An instruction with its arguments and signers. `signer` has to sign. `signed` tells whether the payee
 /// signs where a signature is optional.
 #[derive(Clone, Debug)]
 pub enum Call {
     Initialize {
-        who: Address,
+        signer: Address,
         params: ConfigParams,
     },
     UpdateConfig {
-        who: Address,
+        signer: Address,
         guardian: Address,
         arbiter: Address,
         params: ConfigParams,
     },
     ProposeAdmin {
-        who: Address,
+        signer: Address,
         to: Address,
     },
     AcceptAdmin {
-        who: Address,
+        signer: Address,
     },
     SetPause {
-        who: Address,
+        signer: Address,
         flags: u8,
     },
     RegisterCollateral {
-        who: Address,
+        signer: Address,
         mint: Address,
         program: TokenProgram,
         terms: CollateralTerms,
         accepts_freeze: bool,
     },
     UpdateCollateral {
-        who: Address,
+        signer: Address,
         mint: Address,
         terms: CollateralTerms,
         enabled: bool,
     },
     WithdrawTreasury {
-        who: Address,
+        signer: Address,
         mint: Address,
         destination: Address,
         amount: u64,
     },
     RegisterModel {
-        who: Address,
+        signer: Address,
         id: u64,
         mint: Address,
         spec: MetricSpec,
         terms: ModelTerms,
     },
     UpdateModel {
-        who: Address,
+        signer: Address,
         model: Address,
         terms: ModelTerms,
     },
     RetireModel {
-        who: Address,
+        signer: Address,
         model: Address,
     },
     Bond {
-        who: Address,
+        signer: Address,
         model: Address,
         source: Address,
         amount: u64,
     },
     RequestUnbond {
-        who: Address,
+        signer: Address,
         model: Address,
         amount: u64,
     },
@@ -93,7 +93,7 @@ pub enum Call {
         model: Address,
     },
     SubmitReceipt {
-        who: Address,
+        signer: Address,
         model: Address,
         window: u64,
         counts: Vec<u32>,
@@ -101,13 +101,13 @@ pub enum Call {
         uri: String,
     },
     ChallengeReceipt {
-        who: Address,
+        signer: Address,
         model: Address,
         window: u64,
         source: Address,
     },
     RuleReceipt {
-        who: Address,
+        signer: Address,
         model: Address,
         window: u64,
         counts: Vec<u32>,
@@ -129,7 +129,7 @@ pub enum Call {
         window: u64,
     },
     CreateMarket {
-        who: Address,
+        signer: Address,
         id: u64,
         model: Address,
         terms: MarketTerms,
@@ -139,7 +139,7 @@ pub enum Call {
         signed: bool,
     },
     PlaceBet {
-        who: Address,
+        signer: Address,
         market: Address,
         source: Address,
         outcome: u8,
@@ -168,7 +168,7 @@ pub enum Call {
         market: Address,
     },
     CreateVault {
-        who: Address,
+        signer: Address,
         id: u64,
         mint: Address,
         cooldown_secs: i64,
@@ -176,18 +176,18 @@ pub enum Call {
         terms: VaultTerms,
     },
     UpdateVault {
-        who: Address,
+        signer: Address,
         vault: Address,
         terms: VaultTerms,
     },
     ListModel {
-        who: Address,
+        signer: Address,
         vault: Address,
         model: Address,
         terms: ListingTerms,
     },
     Deposit {
-        who: Address,
+        signer: Address,
         vault: Address,
         source: Address,
         destination: Address,
@@ -195,13 +195,13 @@ pub enum Call {
         min_shares: u64,
     },
     RequestWithdraw {
-        who: Address,
+        signer: Address,
         vault: Address,
         source: Address,
         shares: u64,
     },
     CancelWithdraw {
-        who: Address,
+        signer: Address,
         vault: Address,
         destination: Address,
     },
@@ -226,7 +226,7 @@ pub enum Call {
         signed: bool,
     },
     BuyPolicy {
-        who: Address,
+        signer: Address,
         id: u64,
         vault: Address,
         model: Address,
@@ -255,33 +255,33 @@ pub enum Call {
     // Instructions of other programs.
     /// Creates the token account for a vault's shares.
     OpenShares {
-        who: Address,
+        signer: Address,
         vault: Address,
     },
     Send {
-        who: Address,
+        signer: Address,
         source: Address,
         destination: Address,
         amount: u64,
     },
     Burn {
-        who: Address,
+        signer: Address,
         source: Address,
         amount: u64,
     },
-    /// Delegates `amount` to the renewal authority of `who`.
+    /// Delegates `amount` to the renewal authority of `signer`.
     Approve {
-        who: Address,
+        signer: Address,
         source: Address,
         amount: u64,
     },
     Revoke {
-        who: Address,
+        signer: Address,
         source: Address,
     },
     /// Transfers the ownership of a token account.
     GiveAway {
-        who: Address,
+        signer: Address,
         account: Address,
         to: Address,
     },
@@ -377,7 +377,9 @@ impl Call {
             Self::CancelMarket { market, .. } | Self::CloseMarket { market } => Some(*market),
             Self::Claim { market, owner, .. } => Some(address::position(market, owner)),
             Self::CancelWithdraw {
-                who: owner, vault, ..
+                signer: owner,
+                vault,
+                ..
             }
             | Self::Withdraw { owner, vault, .. } => Some(address::withdraw_request(vault, owner)),
             Self::CloseExposure { vault, model } => Some(address::exposure(vault, model)),

@@ -158,11 +158,11 @@ impl<'a> Generator<'a> {
         self.prefer(&likely, &all).expect("actors")
     }
 
-    /// Usually `who`, otherwise any actor.
-    fn usually(&mut self, who: Address) -> Address {
+    /// Usually `actor`, otherwise any actor.
+    fn usually(&mut self, actor: Address) -> Address {
         let all = self.driver.actors.addresses();
         if self.chance(94) {
-            who
+            actor
         } else {
             self.pick(&all).expect("actors")
         }

@@ -79,39 +79,29 @@ pub fn check_step(before: &Books, after: &Books, call: &Call) -> Checked {
         let Some(was) = before.vaults.get(at) else {
             continue;
         };
-        let both = 0 < was.shares && 0 < vault.shares;
-        ensure(is_claim || !both || price_not_lower(was, vault), || {
+        let both = 0 < was.shares && 0 < vault.shares; // the price starts over in a vault without shares
+        let fell = || !share_price(was).is_at_most(&share_price(vault));
+        ensure(is_claim || !both || !fell(), || {
             format!("the price of a share fell: {was:?} {vault:?}")
         })?;
     }
     match call {
-        Call::Deposit { who, vault, .. }
-        | Call::RequestWithdraw { who, vault, .. }
-        | Call::CancelWithdraw { who, vault, .. }
-        | Call::Withdraw {
-            owner: who, vault, ..
-        } => providers_gain_nothing(before, after, who, vault),
+        Call::Deposit { vault, .. }
+        | Call::RequestWithdraw { vault, .. }
+        | Call::CancelWithdraw { vault, .. }
+        | Call::Withdraw { vault, .. } => check_no_gain(before, after, vault),
         _ => Ok(()),
     }
 }
 
-fn price_not_lower(before: &Vault, after: &Vault) -> bool {
-    let assets = |vault: &Vault| vault.assets + VIRTUAL_ASSETS;
-    let shares = |vault: &Vault| vault.shares + VIRTUAL_SHARES;
-    let [old, new] = [(before, after), (after, before)]
-        .map(|(of, other)| Fraction::new(assets(of), 1).times(shares(other)));
-    old.is_at_most(&new)
+fn share_price(vault: &Vault) -> Fraction {
+    Fraction::new(vault.assets + VIRTUAL_ASSETS, vault.shares + VIRTUAL_SHARES)
 }
 
 /// Checks that a deposit or withdrawal does not increase the wealth of all providers together: their
 /// tokens, and their shares at the price before and after. No share loses value by the call either, so no
 /// group of providers gains that includes the caller.
-fn providers_gain_nothing(
-    before: &Books,
-    after: &Books,
-    who: &Address,
-    vault_at: &Address,
-) -> Checked {
+fn check_no_gain(before: &Books, after: &Books, vault_at: &Address) -> Checked {
     let mut was = before.vaults[vault_at].clone();
     was.accrue(after.now); // premium earned before the call is no gain from it
     let is = &after.vaults[vault_at];
@@ -122,14 +112,11 @@ fn providers_gain_nothing(
             .map(|tokens| tokens.amount)
             .sum()
     };
-    let worth = |vault: &Vault| {
-        let price = Fraction::new(vault.assets + VIRTUAL_ASSETS, vault.shares + VIRTUAL_SHARES);
-        price.times(vault.shares)
-    };
+    let worth = |vault: &Vault| share_price(vault).times(vault.shares);
     let had = Fraction::whole(tokens(before)).plus(&worth(&was));
     let has = Fraction::whole(tokens(after)).plus(&worth(is));
     ensure(has.is_at_most(&had), || {
-        format!("{who} gained by a deposit or a withdrawal: {was:?} {is:?}")
+        format!("the providers gained by a deposit or a withdrawal: {was:?} {is:?}")
     })
 }
 

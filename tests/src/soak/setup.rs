@@ -43,11 +43,11 @@ fn initialize(driver: &mut Driver) {
     let [admin, guardian, arbiter] = [0, 1, 2].map(|actor| driver.actors.address(actor));
     let mut calls = vec![
         Call::Initialize {
-            who: admin,
+            signer: admin,
             params: params(),
         },
         Call::UpdateConfig {
-            who: admin,
+            signer: admin,
             guardian,
             arbiter,
             params: params(),
@@ -55,7 +55,7 @@ fn initialize(driver: &mut Driver) {
     ];
     for token in &driver.actors.tokens[..2] {
         calls.push(Call::RegisterCollateral {
-            who: admin,
+            signer: admin,
             mint: token.mint,
             program: token.program,
             terms: collateral_terms(token.wealth),
@@ -78,7 +78,7 @@ fn register_models(driver: &mut Driver) -> [Address; 2] {
     ];
     models.map(|(owner, metric, token, oracles)| {
         let register = Call::RegisterModel {
-            who: owner,
+            signer: owner,
             id: 0,
             mint: token.mint,
             spec: spec(metric, driver.books.now + MINUTE, HOUR),
@@ -86,7 +86,7 @@ fn register_models(driver: &mut Driver) -> [Address; 2] {
         };
         let model = address::model(&owner, 0);
         let bonds = oracles.iter().map(|oracle| Call::Bond {
-            who: *oracle,
+            signer: *oracle,
             model,
             source: driver.books.own_account(oracle, &token.mint),
             amount: 3 * collateral_terms(token.wealth).min_bond,
@@ -134,7 +134,7 @@ fn open_vault(
     let provider = driver.actors.with_role("provider")[id as usize];
     let calls = vec![
         Call::CreateVault {
-            who: manager,
+            signer: manager,
             id,
             mint,
             cooldown_secs: COOLDOWN,
@@ -142,7 +142,7 @@ fn open_vault(
             terms,
         },
         Call::ListModel {
-            who: manager,
+            signer: manager,
             vault,
             model,
             terms: ListingTerms {
@@ -152,11 +152,11 @@ fn open_vault(
             },
         },
         Call::OpenShares {
-            who: provider,
+            signer: provider,
             vault,
         },
         Call::Deposit {
-            who: provider,
+            signer: provider,
             vault,
             source: driver.books.own_account(&provider, &mint),
             destination: driver.books.share_account(&provider, &vault),

@@ -160,7 +160,7 @@ fn replacement(driver: &Driver, old: &Address, rng: &mut StdRng) -> Option<Addre
     from.choose(rng).copied()
 }
 
-/// The kind of an account, as an index: `None` for kinds of which no call can choose another.
+/// The kind of an account, as an index. `None` for kinds that are never a call's [`Call::subject`].
 fn kind(books: &Books, at: &Address) -> Option<usize> {
     [
         books

@@ -30,7 +30,7 @@ pub fn params() -> ConfigParams {
     }
 }
 
-/// Terms for a token of which each actor starts with `wealth` base units.
+/// Terms for a collateral if each actor starts with `wealth` base units of it.
 pub fn collateral_terms(wealth: u64) -> CollateralTerms {
     CollateralTerms {
         min_bet: wealth / 100_000_000,

@@ -93,7 +93,7 @@ pub fn program_file(name: &str) -> PathBuf {
     file
 }
 
-/// Creates an SPL Token mint of six decimals, of which no tokens exist. Returns its address.
+/// Creates an SPL Token mint with six decimals and a supply of 0. Returns its address.
 pub fn set_mint(
     svm: &mut LiteSVM,
     mint: &Address,

@@ -121,7 +121,9 @@ impl<'a> Future<'a> {
         self.begin_theft();
         self.strike(14);
         for call in wind_down::withdrawal_requests(self.books()) {
-            if let Call::RequestWithdraw { who, vault, .. } = &call
+            if let Call::RequestWithdraw {
+                signer: who, vault, ..
+            } = &call
                 && self.owned.contains(&Holding::Shares(*vault, *who))
             {
                 self.carry_out(call);
@@ -181,7 +183,10 @@ impl<'a> Future<'a> {
             }
         }
         for call in wind_down::unbond_requests(self.books()) {
-            if let Call::RequestUnbond { who, model, .. } = &call {
+            if let Call::RequestUnbond {
+                signer: who, model, ..
+            } = &call
+            {
                 let measures = self.windows.get(model).is_some_and(|windows| {
                     let last = windows.last().unwrap();
                     self.books().now < self.books().models[model].submit_end(*last).unwrap()
@@ -277,7 +282,7 @@ impl<'a> Future<'a> {
         let who = thieves.accomplice;
         let vaults: Vec<Address> = self.books().vaults.keys().copied().collect();
         for vault in vaults {
-            self.carry_out(Call::OpenShares { who, vault });
+            self.carry_out(Call::OpenShares { signer: who, vault });
         }
         if !self.sells {
             return;
@@ -289,7 +294,10 @@ impl<'a> Future<'a> {
         let thieves = self.thieves.as_ref().unwrap();
         let tool = thieves.puppet_oracle;
         let register = thieves.register_model(self.books(), mint);
-        let Call::RegisterModel { who, id, .. } = &register else {
+        let Call::RegisterModel {
+            signer: who, id, ..
+        } = &register
+        else {
             unreachable!()
         };
         let model = address::model(who, *id);
@@ -300,7 +308,7 @@ impl<'a> Future<'a> {
         self.thieves.as_mut().unwrap().own_model = Some(model);
         let source = self.books().own_account(&tool, &mint);
         self.steal(Call::Bond {
-            who: tool,
+            signer: tool,
             model,
             source,
             amount: terms.min_bond,
@@ -319,7 +327,7 @@ impl<'a> Future<'a> {
         let admin = self.books().config.as_ref().unwrap().admin;
         let collateral = &self.books().collaterals[mint];
         let enable = Call::UpdateCollateral {
-            who: admin,
+            signer: admin,
             mint: *mint,
             terms: collateral.terms,
             enabled: true,
@@ -327,7 +335,7 @@ impl<'a> Future<'a> {
         let is_enabled = collateral.enabled;
         if self.books().config.as_ref().unwrap().paused != 0 {
             self.steal(Call::SetPause {
-                who: admin,
+                signer: admin,
                 flags: 0,
             });
         }

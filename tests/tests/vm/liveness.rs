@@ -48,7 +48,7 @@ impl Plight {
         };
         if paused {
             let pause = Call::SetPause {
-                who: config.admin,
+                signer: config.admin,
                 flags: 63,
             };
             done(driver, pause);
@@ -61,7 +61,7 @@ impl Plight {
             .collect();
         for (mint, terms) in all.into_iter().filter(|_| disabled) {
             let disable = Call::UpdateCollateral {
-                who: config.admin,
+                signer: config.admin,
                 mint,
                 terms,
                 enabled: false,
@@ -99,7 +99,10 @@ fn rent_owed(driver: &Driver) -> BTreeMap<Address, u64> {
     }
     // Somebody may have sent lamports to where a request will be made: they are its owner's.
     for call in withdrawal_requests(&driver.books) {
-        if let Call::RequestWithdraw { who, vault, .. } = call {
+        if let Call::RequestWithdraw {
+            signer: who, vault, ..
+        } = call
+        {
             let request = address::withdraw_request(&vault, &who);
             if !driver.books.requests.contains_key(&request) {
                 owe(who, &[request]);
@@ -178,7 +181,7 @@ fn take_treasuries(driver: &mut Driver) {
         let amount = driver.books.tokens[&treasury].amount as u64;
         if 0 < amount {
             let withdraw = Call::WithdrawTreasury {
-                who: admin,
+                signer: admin,
                 mint,
                 destination: driver.books.own_account(&admin, &mint),
                 amount,

@@ -40,22 +40,22 @@ impl<'a> Finder<'a> {
     }
 
     /// Adds a check of the current item.
-    fn add(&mut self, kind: Kind, what: &dyn ToTokens, edits: Vec<(Range<usize>, String)>) {
-        self.add_named(kind, self.item.clone(), what, edits);
+    fn add(&mut self, kind: Kind, code: &dyn ToTokens, edits: Vec<(Range<usize>, String)>) {
+        self.add_named(kind, self.item.clone(), code, edits);
     }
 
     fn add_named(
         &mut self,
         kind: Kind,
         item: String,
-        what: &dyn ToTokens,
+        code: &dyn ToTokens,
         edits: Vec<(Range<usize>, String)>,
     ) {
-        let tokens = what.to_token_stream();
+        let tokens = code.to_token_stream();
         let text = tokens.to_string().replace('\n', " ");
         let same = |site: &&Site| site.kind == kind && site.item == item && site.text == text;
         let ordinal = self.sites.iter().filter(same).count();
-        let what = [
+        let hashed = [
             self.file,
             &item,
             kind.name(),
@@ -63,7 +63,7 @@ impl<'a> Finder<'a> {
             &ordinal.to_string(),
             &self.item_code,
         ];
-        let key = const_hex::encode(&Sha256::digest(what.join("\0"))[..6]);
+        let key = const_hex::encode(&Sha256::digest(hashed.join("\0"))[..6]);
         let line = tokens.span().start().line;
         self.sites.push(Site {
             kind,

@@ -22,7 +22,7 @@ impl Attackers {
                 let (at, market) = self.pick(own)?;
                 let mint = market.mint;
                 Call::PlaceBet {
-                    who: self.accomplice,
+                    signer: self.accomplice,
                     market: *at,
                     source: books.own_account(&self.accomplice, &mint),
                     outcome: self.rng.random_range(0..2),
@@ -82,7 +82,7 @@ impl Attackers {
         let first_window = model.window_from(books.now + 600);
         let fee = books.config.as_ref()?.params.protocol_fee_bps;
         Some(Call::CreateMarket {
-            who: creators[0],
+            signer: creators[0],
             id: ID,
             model: *at,
             terms: MarketTerms {

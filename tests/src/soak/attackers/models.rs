@@ -22,29 +22,29 @@ impl Attackers {
         Some(match name {
             "register_model" => return Some(self.register_model(books, model.mint)),
             "update_model" => Call::UpdateModel {
-                who: model.owner,
+                signer: model.owner,
                 model: *at,
                 terms: terms::model_terms(vec![self.puppet_oracle]),
             },
             "retire_model" => Call::RetireModel {
-                who: model.owner,
+                signer: model.owner,
                 model: *at,
             },
             "bond" => {
-                let (model, who) = self.pick(self.stolen_seats(books))?;
+                let (model, signer) = self.pick(self.stolen_seats(books))?;
                 let mint = books.models[&model].mint;
                 Call::Bond {
-                    who,
+                    signer,
                     model,
-                    source: books.own_account(&who, &mint),
+                    source: books.own_account(&signer, &mint),
                     amount: books.models[&model].min_bond as u64,
                 }
             }
             "request_unbond" => {
-                let (model, who) = self.pick(self.stolen_seats(books))?;
-                let seat = books.seats.get(&address::seat(&model, &who));
+                let (model, signer) = self.pick(self.stolen_seats(books))?;
+                let seat = books.seats.get(&address::seat(&model, &signer));
                 Call::RequestUnbond {
-                    who,
+                    signer,
                     model,
                     amount: seat.map_or(1, |seat| seat.active().max(1)) as u64,
                 }
@@ -75,7 +75,7 @@ impl Attackers {
     pub fn register_model(&self, books: &Books, mint: Address) -> Call {
         let owners: Vec<Address> = books.models.values().map(|model| model.owner).collect();
         Call::RegisterModel {
-            who: owners[0],
+            signer: owners[0],
             id: ID,
             mint,
             spec: terms::spec(Metric::ErrorRate, books.now + terms::MINUTE, world::HOUR),
@@ -94,7 +94,7 @@ impl Attackers {
                 let receipt = self.pick(proposed).or(receipt)?;
                 let mint = books.models[&receipt.model].mint;
                 Call::ChallengeReceipt {
-                    who: self.accomplice,
+                    signer: self.accomplice,
                     model: receipt.model,
                     window: receipt.window,
                     source: books.own_account(&self.accomplice, &mint),
@@ -134,24 +134,24 @@ impl Attackers {
         let seats = self.stolen_seats(books).into_iter();
         let open = seats.filter(|(at, _)| self.has_honest_quorum(books, at));
         let open: Vec<(Address, Address)> = open.collect();
-        let (at, who) = self.pick(open)?;
+        let (at, signer) = self.pick(open)?;
         let model = &books.models[&at];
         let running = model.running_window(books.now);
-        Some(self.submission(driver, who, at, running.saturating_sub(1), 600_000))
+        Some(self.submission(driver, signer, at, running.saturating_sub(1), 600_000))
     }
 
     /// A submission of a drift of about `value` micro-units.
     pub fn submission(
         &mut self,
         driver: &Driver,
-        who: Address,
+        signer: Address,
         model: Address,
         window: u64,
         value: u64,
     ) -> Call {
         let state = &driver.books.models[&model];
         Call::SubmitReceipt {
-            who,
+            signer,
             model,
             window,
             counts: Generator::new(driver, &mut self.rng).counts(state, value),
@@ -176,7 +176,7 @@ impl Attackers {
         let oracles = submitters.filter_map(|&index| model.oracles.get(index));
         let seats = oracles.map(|oracle| address::seat(&receipt.model, oracle));
         Some(Call::RuleReceipt {
-            who: model.arbiter,
+            signer: model.arbiter,
             model: receipt.model,
             window: receipt.window,
             seats: seats.collect(),

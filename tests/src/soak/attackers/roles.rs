@@ -13,41 +13,41 @@ impl Attackers {
         let mint = self.pick(books.collaterals.keys().copied())?;
         Some(match name {
             "initialize" => Call::Initialize {
-                who: admin,
+                signer: admin,
                 params: worst_params(),
             },
             "update_config" => Call::UpdateConfig {
-                who: admin,
+                signer: admin,
                 guardian: self.puppet_oracle,
                 arbiter: self.puppet_oracle,
                 params: worst_params(),
             },
             "propose_admin" => Call::ProposeAdmin {
-                who: admin,
+                signer: admin,
                 to: self.puppet_oracle,
             },
             "accept_admin" => Call::AcceptAdmin {
-                who: config.pending_admin.unwrap_or(self.puppet_oracle),
+                signer: config.pending_admin.unwrap_or(self.puppet_oracle),
             },
             "set_pause" => Call::SetPause {
-                who: if self.chance(50) { guardian } else { admin },
+                signer: if self.chance(50) { guardian } else { admin },
                 flags: 63,
             },
             "register_collateral" => Call::RegisterCollateral {
-                who: admin,
+                signer: admin,
                 mint: driver.actors.tokens[2].mint,
                 program: TokenProgram::SplToken,
                 terms: worst_collateral(),
                 accepts_freeze: true,
             },
             "update_collateral" => Call::UpdateCollateral {
-                who: admin,
+                signer: admin,
                 mint,
                 terms: worst_collateral(),
                 enabled: self.chance(30),
             },
             "withdraw_treasury" => Call::WithdrawTreasury {
-                who: admin,
+                signer: admin,
                 mint,
                 destination: books.own_account(&admin, &mint),
                 amount: books.tokens[&books.collaterals[&mint].treasury].amount as u64,

@@ -12,7 +12,7 @@ impl Attackers {
         let own = books.own_account(&self.accomplice, &vault.mint);
         Some(match name {
             "create_vault" => Call::CreateVault {
-                who: vault.manager,
+                signer: vault.manager,
                 id: ID,
                 mint: vault.mint,
                 cooldown_secs: terms::COOLDOWN,
@@ -21,7 +21,7 @@ impl Attackers {
                 terms: worst_terms(),
             },
             "update_vault" => Call::UpdateVault {
-                who: vault.manager,
+                signer: vault.manager,
                 vault: *at,
                 terms: worst_terms(),
             },
@@ -80,7 +80,7 @@ impl Attackers {
                 let (at, vault) = self.pick(abandoned.collect::<Vec<_>>())?;
                 let wealth = books.tokens[&books.own_account(&self.accomplice, &vault.mint)].amount;
                 Call::Deposit {
-                    who: self.accomplice,
+                    signer: self.accomplice,
                     vault: *at,
                     source: books.own_account(&self.accomplice, &vault.mint),
                     destination: books.share_account(&self.accomplice, at),
@@ -89,13 +89,13 @@ impl Attackers {
                 }
             }
             "request_withdraw" => Call::RequestWithdraw {
-                who: self.accomplice,
+                signer: self.accomplice,
                 vault: *at,
                 source: shares,
                 shares: (held / 2).max(1) as u64,
             },
             "cancel_withdraw" => Call::CancelWithdraw {
-                who: self.accomplice,
+                signer: self.accomplice,
                 vault: *at,
                 destination: shares,
             },
@@ -175,7 +175,7 @@ impl Attackers {
         let under_cap = exposure.cap.saturating_sub(sold);
         let cover = under_cap.min(books.affordable_cover(vault_at, model_at));
         Some(Call::BuyPolicy {
-            who: self.accomplice,
+            signer: self.accomplice,
             id: self.rng.random(),
             vault: *vault_at,
             model: *model_at,
@@ -198,7 +198,7 @@ impl Attackers {
 /// Lists a model without a cap, at the lowest trigger that the program allows.
 pub fn listing(books: &Books, vault: &Address, model: &Address) -> Call {
     Call::ListModel {
-        who: books.vaults[vault].manager,
+        signer: books.vaults[vault].manager,
         vault: *vault,
         model: *model,
         terms: ListingTerms {

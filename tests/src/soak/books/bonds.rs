@@ -74,8 +74,8 @@ impl Model {
         self.oracles.iter().position(|listed| listed == oracle)
     }
 
-    pub fn is_insider(&self, who: &Address) -> bool {
-        self.owner == *who || self.oracles.contains(who)
+    pub fn is_insider(&self, address: &Address) -> bool {
+        self.owner == *address || self.oracles.contains(address)
     }
 
     /// Whether the seat of a listed oracle counts: its active bond reaches the minimum.
@@ -232,7 +232,7 @@ impl Books {
 
     pub(super) fn register_model(
         &mut self,
-        who: &Address,
+        signer: &Address,
         id: u64,
         mint: &Address,
         spec: &MetricSpec,
@@ -255,10 +255,10 @@ impl Books {
             (0..=i128::from(31 * DAY)).contains(&ahead),
             "genesis is in the past or too far ahead",
         )?;
-        let at = address::model(who, id);
+        let at = address::model(signer, id);
         require(!self.models.contains_key(&at), "the model exists already")?;
         let model = Model {
-            owner: *who,
+            owner: *signer,
             id,
             mint: *mint,
             arbiter,
@@ -288,13 +288,13 @@ impl Books {
 
     pub(super) fn update_model(
         &mut self,
-        who: &Address,
+        signer: &Address,
         at: &Address,
         terms: &ModelTerms,
     ) -> Verdict {
         let limit = self.config()?.params.max_spread_limit;
         require(
-            self.model(at)?.owner == *who,
+            self.model(at)?.owner == *signer,
             "only the owner may update it",
         )?;
         require(self.exposure_of(at) == 0, "the model has exposure")?;
@@ -314,9 +314,9 @@ impl Books {
         Ok(())
     }
 
-    pub(super) fn retire_model(&mut self, who: &Address, at: &Address) -> Verdict {
+    pub(super) fn retire_model(&mut self, signer: &Address, at: &Address) -> Verdict {
         let model = self.model_mut(at)?;
-        require(model.owner == *who, "only the owner may retire it")?;
+        require(model.owner == *signer, "only the owner may retire it")?;
         require(!model.is_retired, "the model is retired already")?;
         model.is_retired = true;
         Ok(())
@@ -326,36 +326,41 @@ impl Books {
 
     pub(super) fn bond(
         &mut self,
-        who: &Address,
+        signer: &Address,
         at: &Address,
         source: &Address,
         amount: u64,
     ) -> Verdict {
         let model = self.model(at)?;
-        require(model.index(who).is_some(), "the oracle is not listed")?;
+        require(model.index(signer).is_some(), "the oracle is not listed")?;
         require(0 < amount, "the amount is 0")?;
         let (mint, vault) = (model.mint, address::bond_vault(at));
-        self.transfer(who, source, &vault, &mint, amount.into())?;
+        self.transfer(signer, source, &vault, &mint, amount.into())?;
         let new = Seat {
             model: *at,
-            oracle: *who,
+            oracle: *signer,
             bonded: 0,
             unbonding: 0,
             release_at: 0,
             submissions: 0,
             slashes: 0,
         };
-        let seat = self.seats.entry(address::seat(at, who)).or_insert(new);
+        let seat = self.seats.entry(address::seat(at, signer)).or_insert(new);
         seat.bonded = fits(seat.bonded + Amount::from(amount))?;
         let active = seat.active();
-        self.model_mut(at)?.active_bonds.insert(*who, active);
+        self.model_mut(at)?.active_bonds.insert(*signer, active);
         fits(self.held(at))?;
         Ok(())
     }
 
-    pub(super) fn request_unbond(&mut self, who: &Address, at: &Address, amount: u64) -> Verdict {
+    pub(super) fn request_unbond(
+        &mut self,
+        signer: &Address,
+        at: &Address,
+        amount: u64,
+    ) -> Verdict {
         let release_at = self.now + self.model(at)?.periods.unbond_secs;
-        let seat = self.seats.get_mut(&address::seat(at, who));
+        let seat = self.seats.get_mut(&address::seat(at, signer));
         let seat = seat.ok_or("the oracle has no seat")?;
         require(0 < amount, "the amount is 0")?;
         require(
@@ -368,7 +373,7 @@ impl Books {
         let at_risk = self.at_risk(at);
         let model = self.model_mut(at)?;
         let before = model.security();
-        if let Some(active_bonds) = model.active_bonds.get_mut(who) {
+        if let Some(active_bonds) = model.active_bonds.get_mut(signer) {
             *active_bonds = active.min(*active_bonds);
         }
         require(

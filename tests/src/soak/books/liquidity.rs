@@ -13,7 +13,7 @@ const NO_REQUEST: Refusal = "the owner has requested no withdrawal";
 impl Books {
     pub(super) fn deposit(
         &mut self,
-        who: &Address,
+        signer: &Address,
         at: &Address,
         source: &Address,
         destination: &Address,
@@ -39,7 +39,7 @@ impl Books {
         vault.assets = fits(vault.assets + amount)?;
         vault.shares = fits(vault.shares + shares)?;
         fits(vault.owed())?;
-        self.transfer(who, source, &address::vault_tokens(at), &mint, amount)?;
+        self.transfer(signer, source, &address::vault_tokens(at), &mint, amount)?;
         self.mint(destination, &address::share_mint(at), shares)?;
         self.record_donation(destination, shares);
         Ok(())
@@ -47,7 +47,7 @@ impl Books {
 
     pub(super) fn request_withdraw(
         &mut self,
-        who: &Address,
+        signer: &Address,
         at: &Address,
         source: &Address,
         shares: u64,
@@ -58,29 +58,29 @@ impl Books {
         let shares = Amount::from(shares);
         let new = Request {
             vault: *at,
-            owner: *who,
+            owner: *signer,
             shares: 0,
             value: 0,
             unlock_at: 0,
         };
-        let request_at = address::withdraw_request(at, who);
+        let request_at = address::withdraw_request(at, signer);
         let request = self.requests.entry(request_at).or_insert(new);
         request.value = request.value.min(vault.worth(request.shares)) + vault.worth(shares);
         request.shares += shares;
         request.unlock_at = now + vault.cooldown_secs;
         let mint = address::share_mint(at);
-        self.transfer(who, source, &address::escrow(at), &mint, shares)
+        self.transfer(signer, source, &address::escrow(at), &mint, shares)
     }
 
     /// Returns shares worth the lower one of the request's value when it was made and now, and burns the
     /// other shares.
     pub(super) fn cancel_withdraw(
         &mut self,
-        who: &Address,
+        signer: &Address,
         at: &Address,
         destination: &Address,
     ) -> Verdict {
-        let request = self.requests.remove(&address::withdraw_request(at, who));
+        let request = self.requests.remove(&address::withdraw_request(at, signer));
         let request = request.ok_or(NO_REQUEST)?;
         let vault = self.vault_now(at)?;
         let mut returned = request.shares;

@@ -161,7 +161,7 @@ impl Books {
 
     pub(super) fn create_market(
         &mut self,
-        who: &Address,
+        signer: &Address,
         id: u64,
         at: &Address,
         terms: &MarketTerms,
@@ -199,13 +199,13 @@ impl Books {
         let fees = u32::from(protocol_fee_bps) + u32::from(terms.creator_fee_bps);
         require(fees <= MAX_FEES_BPS.into(), "the fees are too high")?;
         check_text(&terms.question, 128)?;
-        let market_at = address::market(who, id);
+        let market_at = address::market(signer, id);
         require(
             !self.markets.contains_key(&market_at),
             "the market exists already",
         )?;
         let market = Market {
-            creator: *who,
+            creator: *signer,
             id,
             model: *at,
             mint,
@@ -237,7 +237,7 @@ impl Books {
 
     pub(super) fn place_bet(
         &mut self,
-        who: &Address,
+        signer: &Address,
         at: &Address,
         source: &Address,
         outcome: u8,
@@ -255,7 +255,7 @@ impl Books {
             model.version == market.terms.model_version,
             "the model has another version",
         )?;
-        require(!model.is_insider(who), "the bettor is an insider")?;
+        require(!model.is_insider(signer), "the bettor is an insider")?;
         require(min_bet <= amount, "the amount is under the minimum bet")?;
         require(
             market.end.is_none() && now < market.terms.close_ts,
@@ -280,15 +280,15 @@ impl Books {
         )?;
         let new = Position {
             market: *at,
-            owner: *who,
+            owner: *signer,
             stakes: vec![0; outcomes],
         };
         let position = self
             .positions
-            .entry(address::position(at, who))
+            .entry(address::position(at, signer))
             .or_insert(new);
         position.stakes[outcome] += amount;
-        self.transfer(who, source, &address::market_vault(at), &mint, amount)
+        self.transfer(signer, source, &address::market_vault(at), &mint, amount)
     }
 
     pub(super) fn settle_market(&mut self, at: &Address, receipts: &[Address]) -> Verdict {

@@ -186,9 +186,9 @@ impl Books {
     // Purchases.
 
     /// Refuses the model's owner and oracles, and the vault's manager.
-    fn require_outsider(&self, who: &Address, vault: &Address, model: &Address) -> Verdict {
+    fn require_outsider(&self, buyer: &Address, vault: &Address, model: &Address) -> Verdict {
         let vault = self.vaults.get(vault).ok_or("there is no such vault")?;
-        let is_insider = self.model(model)?.is_insider(who) || vault.manager == *who;
+        let is_insider = self.model(model)?.is_insider(buyer) || vault.manager == *buyer;
         require(!is_insider, "the buyer is an insider")
     }
 
@@ -334,7 +334,7 @@ impl Books {
     )]
     pub(super) fn buy_policy(
         &mut self,
-        who: &Address,
+        signer: &Address,
         id: u64,
         vault_at: &Address,
         model_at: &Address,
@@ -343,7 +343,7 @@ impl Books {
         values: &EventValues,
     ) -> Verdict {
         self.require_running(flag::POLICIES)?;
-        self.require_outsider(who, vault_at, model_at)?;
+        self.require_outsider(signer, vault_at, model_at)?;
         let vault = self.vault_now(vault_at)?;
         let (mint, waiting) = (vault.mint, vault.waiting_secs);
         self.enabled(&mint)?;
@@ -359,7 +359,7 @@ impl Books {
             starts_at: self.now,
         })?;
         let premium = Self::charge(&quote, terms, values)?;
-        let policy_at = address::policy(vault_at, who, id);
+        let policy_at = address::policy(vault_at, signer, id);
         require(
             !self.policies.contains_key(&policy_at),
             "the policy exists already",
@@ -370,7 +370,7 @@ impl Books {
         let policy = Policy {
             vault: *vault_at,
             model: *model_at,
-            holder: *who,
+            holder: *signer,
             id,
             terms: *terms,
             cover: terms.cover.into(),
@@ -385,7 +385,7 @@ impl Books {
         };
         self.policies.insert(policy_at, policy);
         let tokens = address::vault_tokens(vault_at);
-        self.transfer(who, source, &tokens, &mint, premium)
+        self.transfer(signer, source, &tokens, &mint, premium)
     }
 
     pub(super) fn renew_policy(

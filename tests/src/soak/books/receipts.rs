@@ -258,7 +258,7 @@ impl Books {
     )]
     pub(super) fn submit_receipt(
         &mut self,
-        who: &Address,
+        signer: &Address,
         at: &Address,
         window: u64,
         counts: &[u32],
@@ -270,10 +270,10 @@ impl Books {
         limits::check_text(uri, 128)?;
         let exposure = self.exposure_of(at);
         let model = self.models.get_mut(at).ok_or("there is no such model")?;
-        let oracle = model.index(who).ok_or("the oracle is not listed")?;
+        let oracle = model.index(signer).ok_or("the oracle is not listed")?;
         require(model.window_end(window)? <= now, "the window is not over")?;
         require(now < model.submit_end(window)?, "the submit period is over")?;
-        require(model.counts(who), "the seat does not count")?;
+        require(model.counts(signer), "the seat does not count")?;
         let receipt_at = address::receipt(at, window);
         let is_needed = !model.is_retired || 0 < exposure;
         require(
@@ -283,7 +283,7 @@ impl Books {
         let new = Receipt {
             model: *at,
             window,
-            payer: *who,
+            payer: *signer,
             version: model.version,
             submissions: BTreeMap::new(),
             state: ReceiptState::Collecting,
@@ -312,14 +312,14 @@ impl Books {
         if receipt.is_complete(model) {
             model.propose(receipt, now);
         }
-        let seat = self.seats.get_mut(&address::seat(at, who));
+        let seat = self.seats.get_mut(&address::seat(at, signer));
         seat.ok_or("the oracle has no seat")?.submissions += 1;
         Ok(())
     }
 
     pub(super) fn challenge_receipt(
         &mut self,
-        who: &Address,
+        signer: &Address,
         at: &Address,
         window: u64,
         source: &Address,
@@ -334,22 +334,25 @@ impl Books {
         )?;
         receipt.state = ReceiptState::Challenged;
         receipt.since = now;
-        receipt.challenger = Some(*who);
+        receipt.challenger = Some(*signer);
         let model = self.model(at)?;
         let (mint, bond) = (model.mint, model.challenge_bond);
-        self.transfer(who, source, &address::bond_vault(at), &mint, bond)
+        self.transfer(signer, source, &address::bond_vault(at), &mint, bond)
     }
 
     pub(super) fn rule_receipt(
         &mut self,
-        who: &Address,
+        signer: &Address,
         at: &Address,
         window: u64,
         counts: &[u32],
         seats: &[Address],
         values: &EventValues,
     ) -> Verdict {
-        require(self.model(at)?.arbiter == *who, "only the arbiter may rule")?;
+        require(
+            self.model(at)?.arbiter == *signer,
+            "only the arbiter may rule",
+        )?;
         let receipt_at = address::receipt(at, window);
         self.advance(&receipt_at)?;
         let now = self.now;

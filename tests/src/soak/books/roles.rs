@@ -40,12 +40,12 @@ impl Books {
         self.config.as_ref().ok_or("the program is not initialized")
     }
 
-    fn config_for_admin(&mut self, who: &Address) -> Verdict<&mut Config> {
+    fn config_for_admin(&mut self, signer: &Address) -> Verdict<&mut Config> {
         let config = self
             .config
             .as_mut()
             .ok_or("the program is not initialized")?;
-        require(config.admin == *who, "only the admin may do this")?;
+        require(config.admin == *signer, "only the admin may do this")?;
         Ok(config)
     }
 
@@ -74,14 +74,14 @@ impl Books {
     }
 
     /// The signer need not be checked: the setup of a run initializes the program as the upgrade authority.
-    pub(super) fn initialize(&mut self, who: &Address, params: &ConfigParams) -> Verdict {
+    pub(super) fn initialize(&mut self, signer: &Address, params: &ConfigParams) -> Verdict {
         require(self.config.is_none(), "the program is initialized already")?;
         limits::check_params(params)?;
         self.config = Some(Config {
-            admin: *who,
+            admin: *signer,
             pending_admin: None,
-            guardian: *who,
-            arbiter: *who,
+            guardian: *signer,
+            arbiter: *signer,
             params: *params,
             paused: 0,
         });
@@ -90,12 +90,12 @@ impl Books {
 
     pub(super) fn update_config(
         &mut self,
-        who: &Address,
+        signer: &Address,
         guardian: &Address,
         arbiter: &Address,
         params: &ConfigParams,
     ) -> Verdict {
-        let config = self.config_for_admin(who)?;
+        let config = self.config_for_admin(signer)?;
         limits::check_params(params)?;
         config.guardian = *guardian;
         config.arbiter = *arbiter;
@@ -103,33 +103,33 @@ impl Books {
         Ok(())
     }
 
-    pub(super) fn propose_admin(&mut self, who: &Address, to: &Address) -> Verdict {
-        self.config_for_admin(who)?.pending_admin = Some(*to);
+    pub(super) fn propose_admin(&mut self, signer: &Address, to: &Address) -> Verdict {
+        self.config_for_admin(signer)?.pending_admin = Some(*to);
         Ok(())
     }
 
-    pub(super) fn accept_admin(&mut self, who: &Address) -> Verdict {
+    pub(super) fn accept_admin(&mut self, signer: &Address) -> Verdict {
         let config = self
             .config
             .as_mut()
             .ok_or("the program is not initialized")?;
         require(
-            config.pending_admin == Some(*who),
+            config.pending_admin == Some(*signer),
             "the signer is not the proposed admin",
         )?;
-        config.admin = *who;
+        config.admin = *signer;
         config.pending_admin = None;
         Ok(())
     }
 
-    pub(super) fn set_pause(&mut self, who: &Address, flags: u8) -> Verdict {
+    pub(super) fn set_pause(&mut self, signer: &Address, flags: u8) -> Verdict {
         let config = self
             .config
             .as_mut()
             .ok_or("the program is not initialized")?;
         require(flags < 64, "a flag is unknown")?;
         let only_adds = config.paused & flags == config.paused;
-        let may = *who == config.admin || (*who == config.guardian && only_adds);
+        let may = *signer == config.admin || (*signer == config.guardian && only_adds);
         require(may, "the signer may not set these flags")?;
         config.paused = flags;
         Ok(())
@@ -138,13 +138,13 @@ impl Books {
     /// The mints of the actors have no extensions; one has a freeze authority.
     pub(super) fn register_collateral(
         &mut self,
-        who: &Address,
+        signer: &Address,
         mint: &Address,
         program: TokenProgram,
         terms: &CollateralTerms,
         accepts_freeze: bool,
     ) -> Verdict {
-        self.config_for_admin(who)?;
+        self.config_for_admin(signer)?;
         require(
             !self.collaterals.contains_key(mint),
             "the collateral exists already",
@@ -172,12 +172,12 @@ impl Books {
 
     pub(super) fn update_collateral(
         &mut self,
-        who: &Address,
+        signer: &Address,
         mint: &Address,
         terms: &CollateralTerms,
         enabled: bool,
     ) -> Verdict {
-        self.config_for_admin(who)?;
+        self.config_for_admin(signer)?;
         limits::check_collateral(terms)?;
         let collateral = self
             .collaterals
@@ -190,12 +190,12 @@ impl Books {
 
     pub(super) fn withdraw_treasury(
         &mut self,
-        who: &Address,
+        signer: &Address,
         mint: &Address,
         destination: &Address,
         amount: u64,
     ) -> Verdict {
-        self.config_for_admin(who)?;
+        self.config_for_admin(signer)?;
         require(0 < amount, "the amount is 0")?;
         let treasury = self.treasury(mint)?;
         let owner = self.collaterals[mint].address;

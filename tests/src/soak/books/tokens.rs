@@ -52,10 +52,10 @@ impl Books {
         Ok(())
     }
 
-    /// Transfers `amount` with the signature of `who`, the owner or the delegate of `source`.
+    /// Transfers `amount` with the signature of `signer`, the owner or the delegate of `source`.
     pub(super) fn transfer(
         &mut self,
-        who: &Address,
+        signer: &Address,
         source: &Address,
         destination: &Address,
         mint: &Address,
@@ -65,9 +65,9 @@ impl Books {
         let from = self.tokens.get_mut(source).ok_or(NO_SOURCE)?;
         require(from.mint == *mint, "the source has another mint")?;
         require(amount <= from.amount, "the balance is too low")?;
-        if from.owner != *who {
+        if from.owner != *signer {
             let (delegate, delegated) = from.delegate.ok_or(NOT_OWNER)?;
-            require(delegate == *who, NOT_OWNER)?;
+            require(delegate == *signer, NOT_OWNER)?;
             require(amount <= delegated, "the delegated amount is too low")?;
             let left = delegated - amount;
             from.delegate = (0 < left).then_some((delegate, left));
@@ -139,7 +139,7 @@ impl Books {
 
     pub(super) fn send(
         &mut self,
-        who: &Address,
+        signer: &Address,
         source: &Address,
         destination: &Address,
         amount: u64,
@@ -151,15 +151,15 @@ impl Books {
                 Amount::from(amount) <= from.amount,
                 "the balance is too low",
             )?;
-            return require(from.owner == *who, NOT_OWNER);
+            return require(from.owner == *signer, NOT_OWNER);
         }
-        self.transfer(who, source, destination, &mint, amount.into())?;
+        self.transfer(signer, source, destination, &mint, amount.into())?;
         self.record_donation(destination, amount.into());
         Ok(())
     }
 
-    pub(super) fn burn_own(&mut self, who: &Address, source: &Address, amount: u64) -> Verdict {
-        self.owned_tokens(who, source)?;
+    pub(super) fn burn_own(&mut self, signer: &Address, source: &Address, amount: u64) -> Verdict {
+        self.owned_tokens(signer, source)?;
         self.burn(source, amount.into())
     }
 
@@ -185,40 +185,45 @@ impl Books {
         Ok(())
     }
 
-    pub(super) fn approve(&mut self, who: &Address, source: &Address, amount: u64) -> Verdict {
-        let delegate = address::renewal_authority(who);
-        self.owned_tokens(who, source)?.delegate = Some((delegate, amount.into()));
+    pub(super) fn approve(&mut self, signer: &Address, source: &Address, amount: u64) -> Verdict {
+        let delegate = address::renewal_authority(signer);
+        self.owned_tokens(signer, source)?.delegate = Some((delegate, amount.into()));
         Ok(())
     }
 
-    pub(super) fn revoke(&mut self, who: &Address, source: &Address) -> Verdict {
-        self.owned_tokens(who, source)?.delegate = None;
+    pub(super) fn revoke(&mut self, signer: &Address, source: &Address) -> Verdict {
+        self.owned_tokens(signer, source)?.delegate = None;
         Ok(())
     }
 
-    pub(super) fn give_away(&mut self, who: &Address, account: &Address, to: &Address) -> Verdict {
-        let tokens = self.owned_tokens(who, account)?;
+    pub(super) fn give_away(
+        &mut self,
+        signer: &Address,
+        account: &Address,
+        to: &Address,
+    ) -> Verdict {
+        let tokens = self.owned_tokens(signer, account)?;
         tokens.owner = *to;
         tokens.delegate = None;
         Ok(())
     }
 
-    fn owned_tokens(&mut self, who: &Address, account: &Address) -> Verdict<&mut Tokens> {
+    fn owned_tokens(&mut self, signer: &Address, account: &Address) -> Verdict<&mut Tokens> {
         let tokens = self.tokens.get_mut(account).ok_or(NO_SOURCE)?;
-        require(tokens.owner == *who, NOT_OWNER)?;
+        require(tokens.owner == *signer, NOT_OWNER)?;
         Ok(tokens)
     }
 
-    pub(super) fn open_shares(&mut self, who: &Address, vault: &Address) -> Verdict {
+    pub(super) fn open_shares(&mut self, signer: &Address, vault: &Address) -> Verdict {
         let mint = address::share_mint(vault);
         require(
             self.supplies.contains_key(&mint),
             "no vault ever existed at the address",
         )?;
-        let account = address::token_account(who, &mint, TokenProgram::SplToken);
+        let account = address::token_account(signer, &mint, TokenProgram::SplToken);
         let tokens = Tokens {
             mint,
-            owner: *who,
+            owner: *signer,
             amount: 0,
             delegate: None,
             donated: 0,

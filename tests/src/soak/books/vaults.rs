@@ -251,7 +251,7 @@ impl Books {
 
     pub(super) fn create_vault(
         &mut self,
-        who: &Address,
+        signer: &Address,
         id: u64,
         mint: &Address,
         cooldown_secs: i64,
@@ -267,14 +267,14 @@ impl Books {
         let params = self.config()?.params;
         let fees = u32::from(params.premium_fee_bps) + u32::from(manager_fee_bps);
         require(fees <= MAX_FEES_BPS.into(), "the fees are too high")?;
-        let at = address::vault(who, id);
+        let at = address::vault(signer, id);
         let share_mint = address::share_mint(&at);
         require(
             !self.supplies.contains_key(&share_mint),
             "a vault exists or existed at the address",
         )?;
         let vault = Vault {
-            manager: *who,
+            manager: *signer,
             id,
             mint: *mint,
             cooldown_secs,
@@ -304,12 +304,12 @@ impl Books {
 
     pub(super) fn update_vault(
         &mut self,
-        who: &Address,
+        signer: &Address,
         at: &Address,
         terms: &VaultTerms,
     ) -> Verdict {
         require(
-            self.vault(at)?.manager == *who,
+            self.vault(at)?.manager == *signer,
             "only the manager may update it",
         )?;
         limits::check_vault(terms)?;
@@ -321,13 +321,13 @@ impl Books {
 
     pub(super) fn list_model(
         &mut self,
-        who: &Address,
+        signer: &Address,
         at: &Address,
         model_at: &Address,
         terms: &ListingTerms,
     ) -> Verdict {
         let (vault, model) = (self.vault(at)?, self.model(model_at)?);
-        require(vault.manager == *who, "only the manager may list models")?;
+        require(vault.manager == *signer, "only the manager may list models")?;
         require(
             model.mint == vault.mint,
             "the model settles in another token",

@@ -46,47 +46,51 @@ impl Call {
     ) -> Option<Instruction> {
         self.role_instruction(known)
             .or_else(|| self.model_instruction(known))
+            .or_else(|| self.receipt_instruction(known))
             .or_else(|| self.market_instruction(known))
             .or_else(|| self.vault_instruction(known))
+            .or_else(|| self.liquidity_instruction(known))
             .or_else(|| self.policy_instruction(known))
             .or_else(|| self.token_instruction(known, payer, tokens))
     }
 
     fn role_instruction(&self, known: &KnownAccounts) -> Option<Instruction> {
         Some(match self {
-            Self::Initialize { who, params } => {
-                instruction::initialize(*who, *who, *who, *who, *params)
+            Self::Initialize { signer, params } => {
+                instruction::initialize(*signer, *signer, *signer, *signer, *params)
             }
             Self::UpdateConfig {
-                who,
+                signer,
                 guardian,
                 arbiter,
                 params,
-            } => instruction::update_config(*who, *guardian, *arbiter, *params),
-            Self::ProposeAdmin { who, to } => instruction::propose_admin(*who, *to),
-            Self::AcceptAdmin { who } => instruction::accept_admin(*who),
-            Self::SetPause { who, flags } => instruction::set_pause(*who, *flags),
+            } => instruction::update_config(*signer, *guardian, *arbiter, *params),
+            Self::ProposeAdmin { signer, to } => instruction::propose_admin(*signer, *to),
+            Self::AcceptAdmin { signer } => instruction::accept_admin(*signer),
+            Self::SetPause { signer, flags } => instruction::set_pause(*signer, *flags),
             Self::RegisterCollateral {
-                who,
+                signer,
                 mint,
                 program,
                 terms,
                 accepts_freeze,
-            } => instruction::register_collateral(*who, *mint, *program, *terms, *accepts_freeze),
+            } => {
+                instruction::register_collateral(*signer, *mint, *program, *terms, *accepts_freeze)
+            }
             Self::UpdateCollateral {
-                who,
+                signer,
                 mint,
                 terms,
                 enabled,
-            } => instruction::update_collateral(*who, *mint, *terms, *enabled),
+            } => instruction::update_collateral(*signer, *mint, *terms, *enabled),
             Self::WithdrawTreasury {
-                who,
+                signer,
                 mint,
                 destination,
                 amount,
             } => {
                 let state = collateral(known, &address::collateral(mint))?;
-                instruction::withdraw_treasury(*who, state, *destination, *amount)
+                instruction::withdraw_treasury(*signer, state, *destination, *amount)
             }
             _ => return None,
         })
@@ -95,28 +99,32 @@ impl Call {
     fn model_instruction(&self, known: &KnownAccounts) -> Option<Instruction> {
         Some(match self {
             Self::RegisterModel {
-                who,
+                signer,
                 id,
                 mint,
                 spec,
                 terms,
             } => {
                 let bonds = collateral(known, &address::collateral(mint))?;
-                instruction::register_model(*who, *id, bonds, spec.clone(), terms.clone())
+                instruction::register_model(*signer, *id, bonds, spec.clone(), terms.clone())
             }
-            Self::UpdateModel { who, model, terms } => {
-                instruction::update_model(*who, *model, terms.clone())
-            }
-            Self::RetireModel { who, model } => instruction::retire_model(*who, *model),
+            Self::UpdateModel {
+                signer,
+                model,
+                terms,
+            } => instruction::update_model(*signer, *model, terms.clone()),
+            Self::RetireModel { signer, model } => instruction::retire_model(*signer, *model),
             Self::Bond {
-                who,
+                signer,
                 model: at,
                 source,
                 amount,
-            } => instruction::bond(*who, *at, model(known, at)?, *source, *amount),
-            Self::RequestUnbond { who, model, amount } => {
-                instruction::request_unbond(*who, *model, *amount)
-            }
+            } => instruction::bond(*signer, *at, model(known, at)?, *source, *amount),
+            Self::RequestUnbond {
+                signer,
+                model,
+                amount,
+            } => instruction::request_unbond(*signer, *model, *amount),
             Self::WithdrawBond {
                 oracle,
                 model: at,
@@ -129,15 +137,21 @@ impl Call {
                 paying(withdraw, &own, destination, oracle, *signed)
             }
             Self::CloseSeat { oracle, model } => instruction::close_seat(*oracle, *model),
+            _ => return None,
+        })
+    }
+
+    fn receipt_instruction(&self, known: &KnownAccounts) -> Option<Instruction> {
+        Some(match self {
             Self::SubmitReceipt {
-                who,
+                signer,
                 model,
                 window,
                 counts,
                 evidence,
                 uri,
             } => instruction::submit_receipt(
-                *who,
+                *signer,
                 *model,
                 *window,
                 counts.clone(),
@@ -145,13 +159,13 @@ impl Call {
                 uri.clone(),
             ),
             Self::ChallengeReceipt {
-                who,
+                signer,
                 model: at,
                 window,
                 source,
-            } => instruction::challenge_receipt(*who, *at, model(known, at)?, *window, *source),
+            } => instruction::challenge_receipt(*signer, *at, model(known, at)?, *window, *source),
             Self::RuleReceipt {
-                who,
+                signer,
                 model: at,
                 window,
                 counts,
@@ -164,7 +178,7 @@ impl Call {
                 rule.accounts.truncate(rule.accounts.len() - expected_seats);
                 let seats = seats.iter().map(|seat| AccountMeta::new(*seat, false));
                 rule.accounts.extend(seats);
-                swapped(rule, &state.arbiter, who)
+                swapped(rule, &state.arbiter, signer)
             }
             Self::FinalizeReceipt { model, window } => {
                 instruction::finalize_receipt(*model, *window)
@@ -201,16 +215,16 @@ impl Call {
     fn market_instruction(&self, known: &KnownAccounts) -> Option<Instruction> {
         Some(match self {
             Self::CreateMarket {
-                who,
+                signer,
                 id,
                 model: at,
                 terms,
-            } => instruction::create_market(*who, *id, *at, model(known, at)?, terms.clone()),
+            } => instruction::create_market(*signer, *id, *at, model(known, at)?, terms.clone()),
             Self::CancelMarket { market: at, signed } => {
                 instruction::cancel_market(*at, market(known, at)?, *signed)
             }
             Self::PlaceBet {
-                who,
+                signer,
                 market: at,
                 source,
                 outcome,
@@ -220,7 +234,15 @@ impl Call {
             } => {
                 let mut state = *market(known, at)?;
                 state.terms_hash[0] ^= u8::from(*stale);
-                instruction::place_bet(*who, *at, &state, *source, *outcome, *amount, *min_multiple)
+                instruction::place_bet(
+                    *signer,
+                    *at,
+                    &state,
+                    *source,
+                    *outcome,
+                    *amount,
+                    *min_multiple,
+                )
             }
             Self::SettleMarket {
                 market: at,
@@ -266,7 +288,7 @@ impl Call {
     fn vault_instruction(&self, known: &KnownAccounts) -> Option<Instruction> {
         Some(match self {
             Self::CreateVault {
-                who,
+                signer,
                 id,
                 mint,
                 cooldown_secs,
@@ -275,7 +297,7 @@ impl Call {
             } => {
                 let state = collateral(known, &address::collateral(mint))?;
                 instruction::create_vault(
-                    *who,
+                    *signer,
                     *id,
                     state,
                     *cooldown_secs,
@@ -283,17 +305,31 @@ impl Call {
                     *terms,
                 )
             }
-            Self::UpdateVault { who, vault, terms } => {
-                instruction::update_vault(*who, *vault, *terms)
-            }
+            Self::UpdateVault {
+                signer,
+                vault,
+                terms,
+            } => instruction::update_vault(*signer, *vault, *terms),
             Self::ListModel {
-                who,
+                signer,
                 vault,
                 model,
                 terms,
-            } => instruction::list_model(*who, *vault, *model, *terms),
+            } => instruction::list_model(*signer, *vault, *model, *terms),
+            Self::CloseExposure { vault: at, model } => {
+                instruction::close_exposure(*at, vault(known, at)?, *model)
+            }
+            Self::CloseVault { vault: at, signed } => {
+                instruction::close_vault(*at, vault(known, at)?, *signed)
+            }
+            _ => return None,
+        })
+    }
+
+    fn liquidity_instruction(&self, known: &KnownAccounts) -> Option<Instruction> {
+        Some(match self {
             Self::Deposit {
-                who,
+                signer,
                 vault: at,
                 source,
                 destination,
@@ -301,27 +337,28 @@ impl Call {
                 min_shares,
             } => {
                 let state = vault(known, at)?;
-                let deposit = instruction::deposit(*who, *at, state, *source, *amount, *min_shares);
-                swapped(deposit, &address::share_account(who, state), destination)
+                let deposit =
+                    instruction::deposit(*signer, *at, state, *source, *amount, *min_shares);
+                swapped(deposit, &address::share_account(signer, state), destination)
             }
             Self::RequestWithdraw {
-                who,
+                signer,
                 vault: at,
                 source,
                 shares,
             } => {
                 let state = vault(known, at)?;
-                let request = instruction::request_withdraw(*who, *at, state, *shares);
-                swapped(request, &address::share_account(who, state), source)
+                let request = instruction::request_withdraw(*signer, *at, state, *shares);
+                swapped(request, &address::share_account(signer, state), source)
             }
             Self::CancelWithdraw {
-                who,
+                signer,
                 vault: at,
                 destination,
             } => {
                 let state = vault(known, at)?;
-                let cancel = instruction::cancel_withdraw(*who, *at, state);
-                swapped(cancel, &address::share_account(who, state), destination)
+                let cancel = instruction::cancel_withdraw(*signer, *at, state);
+                swapped(cancel, &address::share_account(signer, state), destination)
             }
             Self::Withdraw {
                 owner,
@@ -350,12 +387,6 @@ impl Call {
                 let collect = instruction::collect_manager_fees(*at, state, *payee);
                 paying(collect, &default, destination, &state.manager, *signed)
             }
-            Self::CloseExposure { vault: at, model } => {
-                instruction::close_exposure(*at, vault(known, at)?, *model)
-            }
-            Self::CloseVault { vault: at, signed } => {
-                instruction::close_vault(*at, vault(known, at)?, *signed)
-            }
             _ => return None,
         })
     }
@@ -363,7 +394,7 @@ impl Call {
     fn policy_instruction(&self, known: &KnownAccounts) -> Option<Instruction> {
         Some(match self {
             Self::BuyPolicy {
-                who,
+                signer,
                 id,
                 vault: at,
                 model,
@@ -371,7 +402,7 @@ impl Call {
                 terms,
             } => {
                 let state = vault(known, at)?;
-                instruction::buy_policy(*who, *id, *at, state, *model, *source, *terms)
+                instruction::buy_policy(*signer, *id, *at, state, *model, *source, *terms)
             }
             Self::ClaimPolicy {
                 policy: at,
@@ -421,11 +452,11 @@ impl Call {
         tokens: impl Fn(&Address) -> Option<TokenInfo>,
     ) -> Option<Instruction> {
         Some(match self {
-            Self::OpenShares { who, vault: at } => {
-                instruction::create_share_account(payer, who, vault(known, at)?)
+            Self::OpenShares { signer, vault: at } => {
+                instruction::create_share_account(payer, signer, vault(known, at)?)
             }
             Self::Send {
-                who,
+                signer,
                 source,
                 destination,
                 amount,
@@ -439,7 +470,7 @@ impl Call {
                         source,
                         mint,
                         destination,
-                        who,
+                        signer,
                         &[],
                         *amount,
                         decimals,
@@ -447,30 +478,34 @@ impl Call {
                 )
             }
             Self::Burn {
-                who,
+                signer,
                 source,
                 amount,
             } => {
                 let info = tokens(source)?;
-                let burn = token::burn(&SPL_TOKEN, source, &info.mint, who, &[], *amount);
+                let burn = token::burn(&SPL_TOKEN, source, &info.mint, signer, &[], *amount);
                 for_program(info.program, burn)
             }
             Self::Approve {
-                who,
+                signer,
                 source,
                 amount,
             } => {
-                let delegate = address::renewal_authority(who);
-                let approve = token::approve(&SPL_TOKEN, source, &delegate, who, &[], *amount);
+                let delegate = address::renewal_authority(signer);
+                let approve = token::approve(&SPL_TOKEN, source, &delegate, signer, &[], *amount);
                 for_program(tokens(source)?.program, approve)
             }
-            Self::Revoke { who, source } => {
-                let revoke = token::revoke(&SPL_TOKEN, source, who, &[]);
+            Self::Revoke { signer, source } => {
+                let revoke = token::revoke(&SPL_TOKEN, source, signer, &[]);
                 for_program(tokens(source)?.program, revoke)
             }
-            Self::GiveAway { who, account, to } => {
+            Self::GiveAway {
+                signer,
+                account,
+                to,
+            } => {
                 let owner = AuthorityType::AccountOwner;
-                let give = token::set_authority(&SPL_TOKEN, account, Some(to), owner, who, &[]);
+                let give = token::set_authority(&SPL_TOKEN, account, Some(to), owner, signer, &[]);
                 for_program(tokens(account)?.program, give)
             }
             Self::SendLamports { to } => {

@@ -18,7 +18,7 @@ impl Generator<'_> {
     }
 
     pub(super) fn create_market(&mut self) -> Option<Call> {
-        let who = self.actor("creator");
+        let signer = self.actor("creator");
         let active: Vec<Address> = self
             .books
             .models
@@ -63,7 +63,7 @@ impl Generator<'_> {
             }
         }
         Some(Call::CreateMarket {
-            who,
+            signer,
             id: if self.chance(85) {
                 self.rng.random()
             } else {
@@ -101,8 +101,8 @@ impl Generator<'_> {
         let open = self.open_markets();
         let at = self.market(|at, _| open.contains(at))?;
         let market = &self.books.markets[&at];
-        let who = self.actor("bettor");
-        let source = self.source(&who, &market.mint);
+        let signer = self.actor("bettor");
+        let source = self.source(&signer, &market.mint);
         let all = self.tokens(&source);
         let outcomes = market.pools.len() as u64;
         let outcome = if self.chance(95) {
@@ -117,7 +117,7 @@ impl Generator<'_> {
             _ => self.amount(all / 20_000, all).max(least),
         };
         Some(Call::PlaceBet {
-            who,
+            signer,
             market: at,
             source,
             outcome: outcome as u8,

@@ -8,7 +8,7 @@ use crate::soak::{call::Call, terms};
 
 impl Generator<'_> {
     pub(super) fn register_model(&mut self) -> Option<Call> {
-        let who = self.actor("owner");
+        let signer = self.actor("owner");
         let tokens = self.driver.actors.tokens;
         let token = self.prefer(&tokens[..2], &tokens)?;
         let metrics = [
@@ -31,7 +31,7 @@ impl Generator<'_> {
             }
         }
         Some(Call::RegisterModel {
-            who,
+            signer,
             id: self.up_to(3),
             mint: token.mint,
             spec,
@@ -67,7 +67,7 @@ impl Generator<'_> {
         let all: Vec<Address> = books.models.keys().copied().collect();
         let model = self.prefer(&idle, &all)?;
         Some(Call::UpdateModel {
-            who: self.usually(books.models[&model].owner),
+            signer: self.usually(books.models[&model].owner),
             model,
             terms: self.model_terms(),
         })
@@ -84,7 +84,7 @@ impl Generator<'_> {
             .collect();
         let model = self.pick(&later)?;
         Some(Call::RetireModel {
-            who: self.usually(self.books.models[&model].owner),
+            signer: self.usually(self.books.models[&model].owner),
             model,
         })
     }
@@ -102,9 +102,9 @@ impl Generator<'_> {
             }
         }
         let (model, oracle) = self.prefer(&weak, &all)?;
-        let who = self.usually(oracle);
+        let signer = self.usually(oracle);
         let state = &books.models[&model];
-        let source = self.source(&who, &state.mint);
+        let source = self.source(&signer, &state.mint);
         let all = self.tokens(&source);
         let amount = if self.chance(70) {
             state.min_bond as u64
@@ -112,7 +112,7 @@ impl Generator<'_> {
             self.amount(2 * state.min_bond, all)
         };
         Some(Call::Bond {
-            who,
+            signer,
             model,
             source,
             amount,
@@ -126,11 +126,11 @@ impl Generator<'_> {
             .values()
             .map(|seat| (seat.model, seat.oracle))
             .collect();
-        let (model, who) = self.pick(&seats)?;
-        let active = self.books.seats[&address::seat(&model, &who)].active();
+        let (model, signer) = self.pick(&seats)?;
+        let active = self.books.seats[&address::seat(&model, &signer)].active();
         let all = self.chance(50);
         Some(Call::RequestUnbond {
-            who,
+            signer,
             model,
             amount: if all {
                 active as u64

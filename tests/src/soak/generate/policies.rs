@@ -47,7 +47,7 @@ impl Generator<'_> {
             let models: Vec<Address> = books.models.keys().copied().collect();
             model = self.pick(&models)?; // usually not listed
         }
-        let who = self.actor("holder");
+        let signer = self.actor("holder");
         let mut terms = self.policy_terms(&vault, &model)?;
         // A maximum of exactly the premium is enough, a unit less is not.
         if let Ok(quote) = books.price(&vault, &model, &terms)
@@ -62,7 +62,7 @@ impl Generator<'_> {
             terms.max_premium = max_premium as u64;
         }
         Some(Call::BuyPolicy {
-            who,
+            signer,
             id: if self.chance(85) {
                 self.rng.random()
             } else {
@@ -70,7 +70,7 @@ impl Generator<'_> {
             },
             vault,
             model,
-            source: self.source(&who, &books.vaults[&vault].mint),
+            source: self.source(&signer, &books.vaults[&vault].mint),
             terms,
         })
     }

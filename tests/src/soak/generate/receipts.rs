@@ -117,14 +117,14 @@ impl Generator<'_> {
         submitters.shuffle(self.rng);
         submitters.truncate(submitters.len().saturating_sub(absent));
         let mut steps = vec![Step::Until(start)];
-        for who in submitters {
+        for signer in submitters {
             let offset = if disagree && self.chance(50) {
                 150_000
             } else {
                 0
             };
             let counts = self.counts(model, value + offset);
-            steps.push(Step::Call(self.submission(who, *at, window, counts)));
+            steps.push(Step::Call(self.submission(signer, *at, window, counts)));
         }
         if finalize {
             // An incomplete receipt is proposed at the end of the submit period.
@@ -139,11 +139,17 @@ impl Generator<'_> {
         steps
     }
 
-    fn submission(&mut self, who: Address, model: Address, window: u64, counts: Vec<u32>) -> Call {
+    fn submission(
+        &mut self,
+        signer: Address,
+        model: Address,
+        window: u64,
+        counts: Vec<u32>,
+    ) -> Call {
         let mut evidence = [0; 32];
         self.rng.fill(&mut evidence);
         Call::SubmitReceipt {
-            who,
+            signer,
             model,
             window,
             counts,
@@ -167,8 +173,8 @@ impl Generator<'_> {
             receipt.submissions.keys().copied().collect()
         });
         for step in &steps {
-            if let Step::Call(Call::SubmitReceipt { who, .. }) = step {
-                submitters.extend(model.index(who));
+            if let Step::Call(Call::SubmitReceipt { signer, .. }) = step {
+                submitters.extend(model.index(signer));
             }
         }
         submitters.sort();
@@ -176,17 +182,17 @@ impl Generator<'_> {
             .iter()
             .map(|&index| address::seat(&at, &model.oracles[index]));
         let seats = seats.collect();
-        let who = self.actor("stranger");
+        let signer = self.actor("stranger");
         steps.push(Step::Call(Call::ChallengeReceipt {
-            who,
+            signer,
             model: at,
             window,
-            source: self.source(&who, &model.mint),
+            source: self.source(&signer, &model.mint),
         }));
         if self.chance(70) {
             let value = if self.chance(40) { value } else { other_value };
             steps.push(Step::Call(Call::RuleReceipt {
-                who: model.arbiter,
+                signer: model.arbiter,
                 model: at,
                 window,
                 counts: self.counts(model, value),
@@ -256,7 +262,7 @@ impl Generator<'_> {
         let at = self.any_model()?;
         let model = &self.books.models[&at];
         let oracle = self.pick(&model.oracles)?;
-        let who = self.usually(oracle);
+        let signer = self.usually(oracle);
         let running = model.running_window(self.books.now);
         let windows = [running.saturating_sub(1), running, running + 1, 0, u64::MAX];
         let window = self.prefer(&windows[..1], &windows)?;
@@ -267,7 +273,7 @@ impl Generator<'_> {
         } else if self.chance(4) {
             counts.fill(1);
         }
-        Some(self.submission(who, at, window, counts))
+        Some(self.submission(signer, at, window, counts))
     }
 
     fn receipt(&mut self, likely: impl Fn(&Receipt) -> bool) -> Option<(Address, u64)> {
@@ -280,13 +286,13 @@ impl Generator<'_> {
 
     pub(super) fn challenge_receipt(&mut self) -> Option<Call> {
         let (model, window) = self.receipt(|receipt| receipt.state == ReceiptState::Proposed)?;
-        let who = self.actor("stranger");
+        let signer = self.actor("stranger");
         let mint = self.books.models[&model].mint;
         Some(Call::ChallengeReceipt {
-            who,
+            signer,
             model,
             window,
-            source: self.source(&who, &mint),
+            source: self.source(&signer, &mint),
         })
     }
 
@@ -311,7 +317,7 @@ impl Generator<'_> {
             seats.reverse();
         }
         Some(Call::RuleReceipt {
-            who: self.usually(model.arbiter),
+            signer: self.usually(model.arbiter),
             model: at,
             window,
             counts: self.counts(model, value),

@@ -14,7 +14,7 @@ impl Generator<'_> {
 
     pub(super) fn initialize(&mut self) -> Option<Call> {
         Some(Call::Initialize {
-            who: self.admin(),
+            signer: self.admin(),
             params: terms::params(),
         })
     }
@@ -36,7 +36,7 @@ impl Generator<'_> {
             self.bad_params(valid)
         };
         Some(Call::UpdateConfig {
-            who: self.admin(),
+            signer: self.admin(),
             guardian: config.guardian,
             arbiter: config.arbiter,
             params,
@@ -73,7 +73,7 @@ impl Generator<'_> {
         let all = self.driver.actors.addresses();
         let to = self.pick(&all)?;
         Some(Call::ProposeAdmin {
-            who: self.admin(),
+            signer: self.admin(),
             to,
         })
     }
@@ -82,7 +82,7 @@ impl Generator<'_> {
         let stranger = self.actor("stranger");
         let pending = self.books.config.as_ref()?.pending_admin;
         Some(Call::AcceptAdmin {
-            who: self.usually(pending.unwrap_or(stranger)),
+            signer: self.usually(pending.unwrap_or(stranger)),
         })
     }
 
@@ -90,8 +90,8 @@ impl Generator<'_> {
     pub(super) fn set_pause(&mut self) -> Option<Call> {
         let config = self.books.config.as_ref()?;
         if 0 < config.paused && self.chance(85) {
-            let who = self.admin();
-            return Some(Call::SetPause { who, flags: 0 });
+            let signer = self.admin();
+            return Some(Call::SetPause { signer, flags: 0 });
         }
         if self.chance(60) {
             return None;
@@ -99,7 +99,7 @@ impl Generator<'_> {
         let (admin, guardian) = (self.admin(), self.usually(config.guardian));
         let flag = 1 << self.up_to(6);
         Some(Call::SetPause {
-            who: if self.chance(50) { admin } else { guardian },
+            signer: if self.chance(50) { admin } else { guardian },
             flags: if self.chance(80) {
                 config.paused | flag
             } else {
@@ -113,7 +113,7 @@ impl Generator<'_> {
         let token = self.pick(&tokens)?;
         let stranger = self.actor("stranger");
         Some(Call::RegisterCollateral {
-            who: self.admin(),
+            signer: self.admin(),
             mint: if self.chance(90) {
                 token.mint
             } else {
@@ -153,7 +153,7 @@ impl Generator<'_> {
         let tokens = self.driver.actors.tokens;
         let wealth = tokens.iter().find(|token| token.mint == mint)?.wealth;
         Some(Call::UpdateCollateral {
-            who: self.admin(),
+            signer: self.admin(),
             mint,
             terms: self.collateral_terms(wealth),
             enabled: !disabled.is_empty() || self.chance(70),
@@ -164,10 +164,10 @@ impl Generator<'_> {
         let all: Vec<Address> = self.books.collaterals.keys().copied().collect();
         let mint = self.pick(&all)?;
         let held = self.tokens(&self.books.collaterals[&mint].treasury);
-        let who = self.admin();
-        let (destination, _) = self.destination(&who, &mint);
+        let signer = self.admin();
+        let (destination, _) = self.destination(&signer, &mint);
         Some(Call::WithdrawTreasury {
-            who,
+            signer,
             mint,
             destination,
             amount: self.amount(held, held),

@@ -19,15 +19,15 @@ impl Generator<'_> {
             .share_holdings()
             .into_iter()
             .find(|(_, vault, _)| address::share_mint(vault) == mint);
-        let who = match share {
+        let signer = match share {
             Some((owner, _, _)) => owner,
             None => self.actor("stranger"),
         };
-        let source = share.map_or_else(|| self.books.own_account(&who, &mint), |share| share.2);
+        let source = share.map_or_else(|| self.books.own_account(&signer, &mint), |share| share.2);
         let all = self.tokens(&source);
         self.books.tokens.get(&source)?;
         Some(Call::Send {
-            who,
+            signer,
             source,
             destination,
             amount: self.amount(all / 1_000, all),
@@ -36,10 +36,10 @@ impl Generator<'_> {
 
     pub(super) fn burn_shares(&mut self) -> Option<Call> {
         let holdings = self.share_holdings();
-        let (who, _, source) = self.pick(&holdings)?;
+        let (signer, _, source) = self.pick(&holdings)?;
         let all = self.tokens(&source);
         Some(Call::Burn {
-            who,
+            signer,
             source,
             amount: self.amount(all / 10, all),
         })
@@ -48,7 +48,7 @@ impl Generator<'_> {
     /// Sends shares from one provider to another, for whom an account is created first if necessary.
     pub(super) fn move_shares(&mut self) -> Vec<Step> {
         let holdings = self.share_holdings();
-        let Some((who, vault, source)) = self.pick(&holdings) else {
+        let Some((signer, vault, source)) = self.pick(&holdings) else {
             return vec![];
         };
         let to = self.actor("provider");
@@ -56,10 +56,10 @@ impl Generator<'_> {
         let all = self.tokens(&source);
         let mut steps = Vec::new();
         if !self.books.tokens.contains_key(&destination) {
-            steps.push(Step::Call(Call::OpenShares { who: to, vault }));
+            steps.push(Step::Call(Call::OpenShares { signer: to, vault }));
         }
         steps.push(Step::Call(Call::Send {
-            who,
+            signer,
             source,
             destination,
             amount: self.amount(all, all),
@@ -68,23 +68,23 @@ impl Generator<'_> {
     }
 
     pub(super) fn approve(&mut self) -> Option<Call> {
-        let who = self.actor("holder");
+        let signer = self.actor("holder");
         let tokens = self.driver.actors.tokens;
         let token = self.pick(&tokens[..2])?;
         Some(Call::Approve {
-            who,
-            source: self.books.own_account(&who, &token.mint),
+            signer,
+            source: self.books.own_account(&signer, &token.mint),
             amount: self.amount(token.wealth, token.wealth.into()),
         })
     }
 
     pub(super) fn revoke(&mut self) -> Option<Call> {
-        let who = self.actor("holder");
+        let signer = self.actor("holder");
         let tokens = self.driver.actors.tokens;
         let token = self.pick(&tokens[..2])?;
         Some(Call::Revoke {
-            who,
-            source: self.books.own_account(&who, &token.mint),
+            signer,
+            source: self.books.own_account(&signer, &token.mint),
         })
     }
 
@@ -103,8 +103,12 @@ impl Generator<'_> {
             .filter(|(of, _, by)| of != by)
             .collect();
         if !given.is_empty() && self.chance(60) {
-            let (to, account, who) = self.pick(&given)?;
-            return Some(Call::GiveAway { who, account, to });
+            let (to, account, signer) = self.pick(&given)?;
+            return Some(Call::GiveAway {
+                signer,
+                account,
+                to,
+            });
         }
         let positions = books.positions.values();
         let bettors =
@@ -114,10 +118,10 @@ impl Generator<'_> {
         let requests = books.requests.values();
         let leavers = requests.map(|request| (request.owner, books.vaults[&request.vault].mint));
         let owed: Vec<(Address, Address)> = bettors.chain(holders).chain(leavers).collect();
-        let (who, mint) = self.pick(&owed)?;
+        let (signer, mint) = self.pick(&owed)?;
         Some(Call::GiveAway {
-            who: self.usually(who),
-            account: books.own_account(&who, &mint),
+            signer: self.usually(signer),
+            account: books.own_account(&signer, &mint),
             to: self.actor("stranger"),
         })
     }

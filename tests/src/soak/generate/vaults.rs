@@ -61,11 +61,11 @@ impl Generator<'_> {
     }
 
     pub(super) fn create_vault(&mut self) -> Option<Call> {
-        let who = self.actor("manager");
+        let signer = self.actor("manager");
         let tokens = self.driver.actors.tokens;
         let token = self.prefer(&tokens[..2], &tokens)?;
         Some(Call::CreateVault {
-            who,
+            signer,
             id: self.up_to(9),
             mint: token.mint,
             cooldown_secs: match self.up_to(29) {
@@ -82,7 +82,7 @@ impl Generator<'_> {
     pub(super) fn update_vault(&mut self) -> Option<Call> {
         let vault = self.vault(|_, _| true)?;
         Some(Call::UpdateVault {
-            who: self.usually(self.books.vaults[&vault].manager),
+            signer: self.usually(self.books.vaults[&vault].manager),
             vault,
             terms: self.vault_terms(),
         })
@@ -133,7 +133,7 @@ impl Generator<'_> {
         };
         let percentile = self.up_to(99);
         Some(Call::ListModel {
-            who: self.usually(vault.manager),
+            signer: self.usually(vault.manager),
             vault: vault_at,
             model: at,
             terms: ListingTerms {
@@ -153,14 +153,14 @@ impl Generator<'_> {
         let Some(vault) = self.vault(|_, vault| 0 < vault.shares) else {
             return vec![];
         };
-        let who = self.actor("provider");
+        let signer = self.actor("provider");
         let mint = self.books.vaults[&vault].mint;
-        let own = self.books.share_account(&who, &vault);
+        let own = self.books.share_account(&signer, &vault);
         let mut steps = Vec::new();
         if !self.books.tokens.contains_key(&own) {
-            steps.push(Step::Call(Call::OpenShares { who, vault }));
+            steps.push(Step::Call(Call::OpenShares { signer, vault }));
         }
-        let source = self.source(&who, &mint);
+        let source = self.source(&signer, &mint);
         let all = self.tokens(&source);
         let assets = self.books.vaults[&vault].assets;
         let usual = if self.chance(70) {
@@ -169,7 +169,7 @@ impl Generator<'_> {
             all / 1_000
         };
         let deposit = Call::Deposit {
-            who,
+            signer,
             vault,
             source,
             destination: if self.chance(97) {
@@ -190,10 +190,10 @@ impl Generator<'_> {
 
     pub(super) fn request_withdraw(&mut self) -> Option<Call> {
         let holdings = self.share_holdings();
-        let (who, vault, source) = self.pick(&holdings)?;
+        let (signer, vault, source) = self.pick(&holdings)?;
         let all = self.tokens(&source);
         Some(Call::RequestWithdraw {
-            who,
+            signer,
             vault,
             source,
             shares: self.amount(all / 2, all),
@@ -210,12 +210,12 @@ impl Generator<'_> {
 
     pub(super) fn cancel_withdraw(&mut self) -> Option<Call> {
         let (vault, owner) = self.request(|_| true)?;
-        let who = self.usually(owner);
+        let signer = self.usually(owner);
         Some(Call::CancelWithdraw {
-            who,
+            signer,
             vault,
             destination: if self.chance(96) {
-                self.books.share_account(&who, &vault)
+                self.books.share_account(&signer, &vault)
             } else {
                 self.any_tokens()
             },

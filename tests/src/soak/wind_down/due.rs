@@ -47,8 +47,8 @@ fn notice_end(books: &Books, vault: &Address, since: i64) -> i64 {
 /// Requests the withdrawal of all shares.
 pub fn withdrawal_requests(books: &Books) -> Vec<Call> {
     let shares =
-        circulating_shares(books).map(|(vault, who, source, shares)| Call::RequestWithdraw {
-            who,
+        circulating_shares(books).map(|(vault, signer, source, shares)| Call::RequestWithdraw {
+            signer,
             vault,
             source,
             shares: shares as u64,
@@ -61,14 +61,14 @@ pub fn unbond_requests(books: &Books) -> Vec<Call> {
     let seats = books.seats.values();
     let idle = seats.filter(|seat| 0 < seat.active() && books.exposure_of(&seat.model) == 0);
     let requests = idle.map(|seat| Call::RequestUnbond {
-        who: seat.oracle,
+        signer: seat.oracle,
         model: seat.model,
         amount: seat.active() as u64,
     });
     requests.collect()
 }
 
-/// Finalizes receipts of which a state transition is due.
+/// Finalizes receipts with a state transition that is due.
 pub fn finalizations(books: &Books) -> Vec<Call> {
     let is_due = |receipt: &&Receipt| {
         let decided_at = books.decided_at(receipt);
@@ -181,7 +181,7 @@ fn best_run(books: &Books, policy: &Policy) -> Option<(u64, Vec<Address>)> {
     runs.max_by_key(|run: &(u64, Vec<Address>)| run.0)
 }
 
-/// Claims what policies pay, and expires policies that can't be claimed any more.
+/// Claims all payouts of policies, and expires policies that can't be claimed any more.
 pub fn policy_payouts(books: &Books) -> Vec<Call> {
     let mut due = Vec::new();
     for (at, policy) in &books.policies {
