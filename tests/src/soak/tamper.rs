@@ -25,7 +25,8 @@ pub fn apply(
     }
 }
 
-/// Whether the call needs a signature, rather than accepts one to pay to another account or to act early.
+/// Whether the call needs a signature. The others accept an optional one, which allows the signer to be paid
+/// to another account, or to act earlier.
 fn requires_signature(call: &Call) -> bool {
     !matches!(
         call,
@@ -42,8 +43,8 @@ fn requires_signature(call: &Call) -> bool {
     )
 }
 
-/// The only actor whom the books allow to sign the call; `None` if there is none, or if the signer's
-/// address also selects the accounts, so that another signer would always be refused.
+/// The only address that may sign the call. `None` for calls whose accounts are derived from the signer's
+/// address: any other signer is refused.
 fn authorized_signer(books: &Books, call: &Call) -> Option<Address> {
     let model = |at| books.models.get(at);
     let vault = |at| books.vaults.get(at);

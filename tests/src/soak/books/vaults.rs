@@ -6,8 +6,8 @@ use super::{Amount, BPS, Books, DAY, Verdict, limits, limits::MAX_FEES_BPS, requ
 
 /// Time in addition to the cooldown before new terms and listings take effect.
 const NOTICE: i64 = DAY;
-/// Shares and assets that are added to the real ones in the price of a share, so that a donation can't
-/// make shares too expensive.
+/// Shares and assets that are added to the real ones in the price of a share. They keep shares from becoming
+/// too expensive.
 pub const VIRTUAL_SHARES: Amount = 1_000;
 pub const VIRTUAL_ASSETS: Amount = 1;
 
