@@ -1,4 +1,4 @@
-//! The costliest path of every instruction, run in a world of its own keys.
+//! Compute units of the most expensive path of every instruction.
 
 use driftshield_sdk::{
     ChallengePayee, FeePayee, Market, MetricSpec, PolicyTerms, PremiumPayee, TokenProgram, address,
@@ -7,7 +7,8 @@ use driftshield_sdk::{
 
 use crate::{insurance::*, world::*};
 
-/// Compute units of every instruction's costliest path, by name, with the keys of `keys`.
+/// Name and compute units of the most expensive path of every instruction, in a world with the keys of
+/// `keys`.
 pub fn compute(keys: &str) -> Vec<(&'static str, u64)> {
     let mut units = Vec::new();
     admin(keys, &mut units);
@@ -26,8 +27,8 @@ fn admin(keys: &str, units: &mut Units) {
     let mut world = World::named(keys);
     let admin = world.admin.insecure_clone();
     let (guardian, arbiter) = (world.guardian.insecure_clone(), key("arbiter"));
-    let who = [&admin, &admin, &guardian, &arbiter].map(solana_signer::Signer::pubkey);
-    let [authority, admin_key, guardian_key, arbiter_key] = who;
+    let keys = [&admin, &admin, &guardian, &arbiter].map(solana_signer::Signer::pubkey);
+    let [authority, admin_key, guardian_key, arbiter_key] = keys;
     let mut run = |name, world: &mut World, instruction, signer| {
         units.push((name, world.send(instruction, &[signer]).expect(name).units));
     };
@@ -61,7 +62,7 @@ fn admin(keys: &str, units: &mut Units) {
     run("withdraw_treasury", &mut world, withdraw, &guardian);
 }
 
-/// Sixteen bins and seven oracles: the largest model.
+/// A spec with sixteen bins, the maximum.
 fn largest_spec(world: &World) -> MetricSpec {
     MetricSpec {
         metric: driftshield_sdk::Metric::JensenShannon,
@@ -125,7 +126,7 @@ fn receipts(keys: &str, units: &mut Units) {
     let mut world = World::with_keys_of(keys);
     let model = world.default_model();
     world.warp_to_end(&model, 0);
-    // Ten bins, PSI; the last of three submissions proposes.
+    // The last of three submissions proposes.
     for (oracle, name) in ["submit_receipt_first", "submit_receipt", "submit_receipt"]
         .into_iter()
         .enumerate()
@@ -170,7 +171,7 @@ fn disputes(keys: &str, units: &mut Units) {
             .submit(&model, oracle, 0, &counts)
             .expect("submit_receipt");
     }
-    // The seventh stays away: time proposes, the challenge does so on its way.
+    // The seventh oracle does not submit: the challenge proposes the receipt first.
     world.pass(params().submit_secs);
     let challenger = world.wallet(1_000 * TOKEN);
     let sent = world
@@ -226,10 +227,7 @@ fn markets(keys: &str, units: &mut Units) {
         .expect("place_bet");
     units.push(("place_bet", bet.units));
     let position = address::position(&market, &loser.address());
-    world
-        .svm
-        .airdrop(&position, 1_000_000)
-        .expect("lamports ahead of the account");
+    world.svm.airdrop(&position, 1_000_000).expect("lamports");
     let prefunded = world
         .bet(&market, &loser, 0, 7 * TOKEN)
         .expect("place_bet_first");
@@ -237,14 +235,14 @@ fn markets(keys: &str, units: &mut Units) {
 
     world.submit_all(&model, 1, &DRIFTED);
     world.pass(params().challenge_secs);
-    // Finalizes the receipt on its way, and resolves.
+    // Finalizes the receipt, and resolves the market.
     let sent = world.settle(&market, 1).expect("settle_market");
     units.push(("settle_market", sent.units));
     finish(&mut world, market, &winner, &loser, units);
     settle_many(&mut world, &model, &creator, units);
 }
 
-/// Twenty windows at once: with a receipt each, and without.
+/// Settles twenty windows at once: of one market with receipts, of another without.
 fn settle_many(world: &mut World, model: &TestModel, creator: &Wallet, units: &mut Units) {
     let bettor = world.wallet(1_000 * TOKEN);
     let mut terms = market_terms(world, model);
@@ -275,7 +273,7 @@ fn settle_many(world: &mut World, model: &TestModel, creator: &Wallet, units: &m
     }
 }
 
-/// Pays and closes a market that has been resolved.
+/// Pays and closes a resolved market.
 fn finish(
     world: &mut World,
     market: anchor_lang::Address,
@@ -300,7 +298,7 @@ fn finish(
     units.push(("close_market", sent.units));
 }
 
-/// A vault around the largest model, with its history and with capital.
+/// A vault with capital that lists a model of the largest size with a history.
 pub fn largest_insured(keys: &str) -> Insured {
     let mut world = World::named(keys).set_up(params(), insurance_terms());
     let spec = largest_spec(&world);
@@ -312,7 +310,7 @@ pub fn largest_insured(keys: &str) -> Insured {
     scene.with_capital(CAPITAL)
 }
 
-/// The next window of the largest model, with or without drift.
+/// Measures the next window of the largest model, with or without drift.
 pub fn measure_largest(scene: &mut Insured, drifted: bool) {
     let mut counts = vec![1_000; 16];
     if drifted {
@@ -324,8 +322,8 @@ pub fn measure_largest(scene: &mut Insured, drifted: bool) {
     scene.window += 1;
 }
 
-/// A premium that streams for a year, of which 53 buckets have passed.
-fn a_year_later(scene: &mut Insured, holder: &Wallet) {
+/// Sells a policy of almost a year, and lets 53 buckets pass.
+fn let_53_buckets_pass(scene: &mut Insured, holder: &Wallet) {
     let terms = PolicyTerms {
         windows: 360,
         ..scene.terms()
@@ -361,8 +359,8 @@ fn vaults(keys: &str, units: &mut Units) {
         .send(update, &[&manager.key])
         .expect("update_vault");
     units.push(("update_vault", sent.units));
-    let ours = std::mem::replace(&mut scene.vault, vault);
-    let our_manager = std::mem::replace(&mut scene.manager, manager);
+    let first_vault = std::mem::replace(&mut scene.vault, vault);
+    let first_manager = std::mem::replace(&mut scene.manager, manager);
     let lowest = scene.model().noise_floor;
     let first = scene.list(TOKEN, lowest).expect("list_model_first");
     units.push(("list_model_first", first.units));
@@ -377,9 +375,21 @@ fn vaults(keys: &str, units: &mut Units) {
     let key = scene.manager.key.insecure_clone();
     let sent = scene.world.send(close, &[&key]).expect("close_vault");
     units.push(("close_vault", sent.units));
-    scene.vault = ours;
-    scene.manager = our_manager;
+    scene.vault = first_vault;
+    scene.manager = first_manager;
 
+    liquidity(&mut scene, units);
+
+    let mut scene = largest_insured(keys);
+    let holder = scene.world.wallet(CAPITAL);
+    let_53_buckets_pass(&mut scene, &holder);
+    let owner = scene.world.wallet(CAPITAL);
+    let sent = scene.deposit(&owner, TOKEN).expect("deposit");
+    units.push(("deposit_after_53_buckets", sent.units));
+}
+
+/// Deposits and withdraws, and collects the fees of a vault.
+fn liquidity(scene: &mut Insured, units: &mut Units) {
     let owner = scene.world.wallet(CAPITAL);
     scene.deposit(&owner, TOKEN).expect("deposit");
     let sent = scene.deposit(&owner, TOKEN).expect("deposit");
@@ -411,13 +421,6 @@ fn vaults(keys: &str, units: &mut Units) {
             units.push(("collect_manager_fees", sent.units));
         }
     }
-
-    let mut scene = largest_insured(keys);
-    let holder = scene.world.wallet(CAPITAL);
-    a_year_later(&mut scene, &holder);
-    let owner = scene.world.wallet(CAPITAL);
-    let sent = scene.deposit(&owner, TOKEN).expect("deposit");
-    units.push(("deposit_after_53_buckets", sent.units));
 }
 
 fn policies(keys: &str, units: &mut Units) {

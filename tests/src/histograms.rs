@@ -1,11 +1,11 @@
-//! Random histograms, of every kind that a metric may meet.
+//! Random histograms of every kind that a metric has to handle.
 
 use driftshield::math::Metric;
 use rand::Rng;
 
 const MAX_BINS: usize = 16;
 
-/// Counts of a reference and of a window, by bin.
+/// The counts of a reference and of a window.
 pub type Case = (Vec<u32>, Vec<u32>);
 
 /// A reference and a window that `metric` is defined for.
@@ -16,8 +16,8 @@ pub fn random_case(rng: &mut impl Rng, metric: Metric) -> Case {
     (reference, current)
 }
 
-/// Likewise, but one that can be registered and submitted, and its `min_samples`:
-/// at most the reference's and the window's sum, and 20 at the smallest reference share.
+/// A reference and a window that a model of `metric` accepts, and its `min_samples`: no more than the sum
+/// of either, and enough for 20 expected rows in the rarest bin.
 pub fn random_registrable_case(rng: &mut impl Rng, metric: Metric) -> (Case, u64) {
     let smallest = log_uniform(rng, 20, 1 << 27) as f64;
     let reference: Vec<u32> = (0..random_bins(rng, metric))
@@ -34,11 +34,12 @@ pub fn random_registrable_case(rng: &mut impl Rng, metric: Metric) -> (Case, u64
     ((reference, current), min_samples)
 }
 
+/// The number of rows.
 pub fn total(counts: &[u32]) -> u64 {
     counts.iter().copied().map(u64::from).sum()
 }
 
-/// An integer whose order of magnitude is uniform.
+/// A random integer whose logarithm is uniform.
 pub fn log_uniform(rng: &mut impl Rng, low: u64, high: u64) -> u64 {
     let (low_log, high_log) = ((low as f64).ln(), (high as f64).ln());
     (rng.random_range(low_log..=high_log).exp() as u64).clamp(low, high)
@@ -53,16 +54,17 @@ fn random_bins(rng: &mut impl Rng, metric: Metric) -> usize {
     }
 }
 
-/// Unrelated to `reference`, or so near to it that only a few rows changed bins.
+/// A window that is similar to `reference` or unrelated to it.
 fn random_window(rng: &mut impl Rng, reference: &[u32]) -> Vec<u32> {
     match rng.random_range(0..4) {
-        0 => nearly(rng, reference),
+        0 => slightly_changed(rng, reference),
         1 => rescaled(rng, reference),
         _ => random_histogram(rng, reference.len()),
     }
 }
 
-fn nearly(rng: &mut impl Rng, counts: &[u32]) -> Vec<u32> {
+/// The counts with changes to up to three bins.
+fn slightly_changed(rng: &mut impl Rng, counts: &[u32]) -> Vec<u32> {
     let mut counts = counts.to_vec();
     let largest_change = log_uniform(rng, 1, 1 << 20) as u32;
     for _ in 0..rng.random_range(0..=3) {
@@ -77,7 +79,7 @@ fn nearly(rng: &mut impl Rng, counts: &[u32]) -> Vec<u32> {
     with_a_row(rng, counts)
 }
 
-/// The same shares, up to rounding and a jitter of any size, of another number of rows.
+/// About the same shares of another number of rows, with a random relative jitter.
 fn rescaled(rng: &mut impl Rng, counts: &[u32]) -> Vec<u32> {
     let factor = rng.random_range(-5.0..5.0_f64).exp();
     let jitter = rng.random_range(-20.0..0.0_f64).exp();
@@ -97,9 +99,9 @@ fn random_histogram(rng: &mut impl Rng, bins: usize) -> Vec<u32> {
         .map(|bin| match kind {
             0 => f64::from(u8::from(bin == full)),
             1 => 1.0,
-            // Some bins empty.
+            // Some bins are empty.
             2 if rng.random() => 0.0,
-            // Shares of very different sizes: powers of exponentially distributed numbers.
+            // Shares differ widely: they are powers of exponentially distributed numbers.
             _ => (-(1.0 - rng.random::<f64>()).ln()).powf(concentration),
         })
         .collect();
@@ -107,7 +109,7 @@ fn random_histogram(rng: &mut impl Rng, bins: usize) -> Vec<u32> {
     let counts = weights
         .into_iter()
         .map(|weight| match kind {
-            // As large as counts get.
+            // Counts are close to the maximum.
             5 => u32::MAX - rng.random_range(0..1_000),
             _ => (rows * weight / sum) as u32,
         })
@@ -115,7 +117,7 @@ fn random_histogram(rng: &mut impl Rng, bins: usize) -> Vec<u32> {
     with_a_row(rng, counts)
 }
 
-/// At least one row.
+/// The counts, with a row in a random bin if all are empty.
 fn with_a_row(rng: &mut impl Rng, mut counts: Vec<u32>) -> Vec<u32> {
     if total(&counts) == 0 {
         let bin = rng.random_range(0..counts.len());

@@ -1,21 +1,21 @@
-//! Vaults and policies in the virtual machine: what must hold of them after every transaction, and
-//! a world that has both.
+//! A world with a vault that sells cover on a model.
 
 use anchor_lang::Address;
 use driftshield_sdk::{
-    Account, CollateralTerms, Exposure, ListingTerms, Model, Policy, PolicyTerms, Quote, Vault,
-    VaultTerms, WithdrawRequest, address, first_window, instruction, quote,
+    CollateralTerms, Exposure, ListingTerms, Model, Policy, PolicyTerms, Quote, Vault, VaultTerms,
+    WithdrawRequest, address, first_window, instruction, quote,
 };
+use solana_signer::Signer;
 
 use crate::world::*;
 
-/// A vault's cooldown: longer than it takes to measure a window a day.
+/// The vault's cooldown: longer than a window of a day and its dispute.
 pub const COOLDOWN: i64 = 4 * DAY;
-/// What a scene's liquidity provider puts up.
+/// The deposit of the liquidity provider, in base units.
 pub const CAPITAL: u64 = 10_000 * TOKEN;
-/// The drift of the windows that a scene begins with.
+/// The drift of the windows before the scene, in micro-units.
 pub const CALM_DRIFT: u64 = 10_000;
-/// How many windows a scene begins with.
+/// The number of windows before the scene.
 pub const HISTORY: u64 = 8;
 
 impl World {
@@ -34,104 +34,6 @@ impl World {
     pub fn request(&self, vault: &Address, owner: &Address) -> WithdrawRequest {
         self.read(&address::withdraw_request(vault, owner))
     }
-
-    /// `at_risk` and `exposure` are those of unsettled markets and open policies.
-    pub(crate) fn check_risk(&self, at: &Address, model: &Model, accounts: &[(Address, Account)]) {
-        let of_model = accounts.iter().filter_map(|(_, account)| match account {
-            Account::Market(market) if market.model == *at && !market.is_settled() => {
-                Some(market.total)
-            }
-            Account::Policy(policy) if policy.model == *at => Some(policy.open_cover()),
-            _ => None,
-        });
-        let risks: Vec<u64> = of_model.filter(|&risk| 0 < risk).collect();
-        assert_eq!(model.at_risk, risks.iter().sum::<u64>(), "at risk on {at}");
-        assert_eq!(model.exposure, risks.len() as u64, "exposure of {at}");
-    }
-
-    /// A vault holds what it owes, has locked what its policies and exposures say, and streams no
-    /// more than it was paid.
-    pub(crate) fn check_vault(
-        &self,
-        address: &Address,
-        vault: &Vault,
-        accounts: &[(Address, Account)],
-    ) {
-        let policies: Vec<&Policy> = accounts
-            .iter()
-            .filter_map(|(_, account)| match account {
-                Account::Policy(policy) if policy.vault == *address => Some(&**policy),
-                _ => None,
-            })
-            .collect();
-        let exposures: Vec<&Exposure> = accounts
-            .iter()
-            .filter_map(|(_, account)| match account {
-                Account::Exposure(exposure) if exposure.vault == *address => Some(&**exposure),
-                _ => None,
-            })
-            .collect();
-        let requests: Vec<&WithdrawRequest> = accounts
-            .iter()
-            .filter_map(|(_, account)| match account {
-                Account::WithdrawRequest(request) if request.vault == *address => Some(&**request),
-                _ => None,
-            })
-            .collect();
-
-        assert!(vault.owed().unwrap() <= self.tokens(&vault.tokens));
-        assert!(vault.locked <= vault.assets);
-        let open: u64 = policies.iter().map(|policy| policy.open_cover()).sum();
-        assert_eq!(vault.locked, open, "locked for policies");
-        let covered: u64 = exposures.iter().map(|exposure| exposure.cover).sum();
-        assert_eq!(vault.locked, covered, "locked for exposures");
-        for exposure in &exposures {
-            let own = policies
-                .iter()
-                .filter(|policy| policy.model == exposure.model);
-            assert_eq!(exposure.policies, own.clone().count() as u64);
-            assert_eq!(
-                exposure.cover,
-                own.map(|policy| policy.open_cover()).sum::<u64>()
-            );
-        }
-        assert_eq!(vault.policies, policies.len() as u64);
-        assert_eq!(vault.exposures, exposures.len() as u64);
-        assert_eq!(vault.requests, requests.len() as u64);
-
-        let escrowed: u64 = requests.iter().map(|request| request.shares).sum();
-        assert_eq!(vault.escrowed, escrowed);
-        assert!(escrowed <= self.tokens(&vault.escrow));
-        let supply = self
-            .svm
-            .get_account(&vault.share_mint)
-            .expect("a mint")
-            .data;
-        let supply = u64::from_le_bytes(supply[36..44].try_into().expect("eight bytes"));
-        assert!(
-            supply <= vault.shares,
-            "{supply} shares of {}",
-            vault.shares
-        );
-
-        check_streams(vault);
-    }
-}
-
-/// The rate is the sum of what the ends of streams take off it, and all of them together give no
-/// more than is unearned.
-fn check_streams(vault: &Vault) {
-    let bucket = vault.accrued_at / vault.bucket_secs;
-    let mut rate = 0;
-    let mut streams = u128::from(vault.fraction);
-    for ahead in 1..=vault.ends.len() as i64 {
-        let end = bucket + ahead;
-        let off = vault.ends[end as usize % vault.ends.len()].get();
-        rate += off;
-        streams += off * (end * vault.bucket_secs - vault.accrued_at) as u128;
-    }
-    assert_eq!(vault.rate.get(), rate);
-    assert!(streams <= u128::from(vault.unearned) << driftshield::RATE_BITS);
 }
 
 pub fn vault_terms() -> VaultTerms {
@@ -151,7 +53,7 @@ pub fn vault_terms() -> VaultTerms {
     }
 }
 
-/// Bonds that secure thousands of tokens of cover.
+/// Terms with bonds that secure thousands of tokens of cover.
 pub fn insurance_terms() -> CollateralTerms {
     CollateralTerms {
         min_bond: 10_000 * TOKEN,
@@ -160,19 +62,21 @@ pub fn insurance_terms() -> CollateralTerms {
     }
 }
 
-/// A model with a history, a vault that lists it, and somebody who put capital in.
+/// A model with a history, a vault that lists it, and a liquidity provider.
 #[derive(Clone)]
 pub struct Insured {
     pub world: World,
     pub model: TestModel,
     pub manager: Wallet,
     pub vault: Address,
+    /// The liquidity provider.
     pub lp: Wallet,
     /// The next window to measure.
     pub window: u64,
 }
 
 impl Insured {
+    /// A vault with capital, in a new world.
     pub fn new() -> Self {
         Self::with(vault_terms())
     }
@@ -181,11 +85,12 @@ impl Insured {
         Self::on(World::with(params(), insurance_terms()), terms)
     }
 
+    /// A vault with capital, in `world`.
     pub fn on(world: World, terms: VaultTerms) -> Self {
         Self::empty(world, terms).with_capital(CAPITAL)
     }
 
-    /// Without capital.
+    /// A vault without capital, in `world`.
     pub fn empty(mut world: World, terms: VaultTerms) -> Self {
         let spec = share_spec(&world);
         let model = world.model_with(spec, 3, 10_000 * TOKEN);
@@ -196,7 +101,7 @@ impl Insured {
         insured
     }
 
-    /// A vault that lists `model`, without capital and history.
+    /// A vault without capital that lists `model`. Measures no window.
     pub fn around(mut world: World, model: TestModel, terms: VaultTerms) -> Self {
         let manager = world.wallet(0);
         let create = instruction::create_vault(
@@ -223,13 +128,14 @@ impl Insured {
         insured
     }
 
+    /// Deposits `capital` base units of the liquidity provider.
     pub fn with_capital(mut self, capital: u64) -> Self {
         let provider = self.provider();
         self.deposit(&provider, capital).expect("deposit");
         self
     }
 
-    /// Who put capital in.
+    /// The liquidity provider.
     pub fn provider(&self) -> Wallet {
         self.lp.clone()
     }
@@ -238,7 +144,7 @@ impl Insured {
         self.world.vault(&self.vault)
     }
 
-    /// As it would be now.
+    /// The vault, with premium accrued up to now.
     pub fn vault_now(&self) -> Vault {
         let mut vault = self.vault();
         vault.accrue(self.world.now());
@@ -253,14 +159,14 @@ impl Insured {
         self.world.exposure(&self.vault, &self.model.address)
     }
 
-    /// The next window becomes Final with `drift`.
+    /// Makes the next window Final with `drift` micro-units.
     pub fn measure(&mut self, drift: u64) {
         self.world
             .finalize_with(&self.model, self.window, &share(drift));
         self.window += 1;
     }
 
-    /// The next window is measured by nobody.
+    /// Leaves the next window unmeasured.
     pub fn skip_window(&mut self) {
         self.window += 1;
     }
@@ -278,7 +184,7 @@ impl Insured {
 
     // Liquidity.
 
-    /// The account of the vault's shares, made if it is missing, and its balance.
+    /// The balance of the owner's share account.
     pub fn shares(&self, owner: &Wallet) -> u64 {
         let account = address::share_account(&owner.address(), &self.vault());
         self.world.tokens(&account)
@@ -288,11 +194,12 @@ impl Insured {
         self.deposit_for(owner, amount, 0)
     }
 
+    /// Deposits `amount` for at least `min_shares`. Creates the share account first.
     pub fn deposit_for(&mut self, owner: &Wallet, amount: u64, min_shares: u64) -> Outcome {
         let state = self.vault();
-        let payer = solana_signer::Signer::pubkey(&self.world.payer);
+        let payer = self.world.payer.pubkey();
         let account = instruction::create_share_account(&payer, &owner.address(), &state);
-        self.world.send(account, &[]).expect("an account of shares");
+        self.world.send(account, &[]).expect("create_share_account");
         let deposit = instruction::deposit(
             owner.address(),
             self.vault,
@@ -304,6 +211,7 @@ impl Insured {
         self.world.send(deposit, &[&owner.key])
     }
 
+    /// Requests a withdrawal.
     pub fn request(&mut self, owner: &Wallet, shares: u64) -> Outcome {
         let state = self.vault();
         let request = instruction::request_withdraw(owner.address(), self.vault, &state, shares);
@@ -316,14 +224,15 @@ impl Insured {
         self.world.send(cancel, &[&owner.key])
     }
 
-    /// Signed by nobody.
+    /// Withdraws without a signature.
     pub fn withdraw(&mut self, owner: &Wallet) -> Outcome {
         let state = self.vault();
         let withdraw = instruction::withdraw(owner.address(), self.vault, &state);
         self.world.send(withdraw, &[])
     }
 
-    /// All shares of `owner` leave, after the cooldown. Returns what they paid.
+    /// Withdraws all shares of `owner`: requests it, waits for the cooldown, and withdraws. Returns the
+    /// amount paid.
     pub fn leave(&mut self, owner: &Wallet) -> u64 {
         let before = self.world.tokens(&owner.tokens);
         let shares = self.shares(owner);
@@ -335,7 +244,7 @@ impl Insured {
 
     // Policies.
 
-    /// A hundred tokens of cover on the next ten windows, from a drift of 0.1 to one of 0.3.
+    /// A hundred tokens of cover on the next ten windows, with trigger 0.1 and exhaustion 0.3.
     pub fn terms(&self) -> PolicyTerms {
         PolicyTerms {
             model_version: 1,
@@ -350,7 +259,7 @@ impl Insured {
         }
     }
 
-    /// What `terms` cost now.
+    /// The price of `terms` now.
     pub fn quote(&self, terms: &PolicyTerms) -> anchor_lang::Result<Quote> {
         let (exposure, model) = (self.exposure(), self.model());
         quote(
@@ -379,7 +288,7 @@ impl Insured {
         self.world.policy(&self.vault, &holder.address(), id)
     }
 
-    /// By the receipts from `first_window` on; signed by nobody.
+    /// Claims with the run of receipts that starts at `first_window`, without a signature.
     pub fn claim(&mut self, holder: &Wallet, id: u64, first_window: u64) -> Outcome {
         let policy = self.policy(holder, id);
         let claim = instruction::claim_policy(&policy, &self.vault(), first_window);
@@ -396,7 +305,7 @@ impl Insured {
         self.world.send(expire, &[])
     }
 
-    /// Signed by the holder, or by nobody.
+    /// Renews a policy, signed by the holder if `signs`.
     pub fn renew(&mut self, holder: &Wallet, id: u64, signs: bool) -> Outcome {
         let policy = self.policy(holder, id);
         let renew = instruction::renew_policy(&policy, &self.vault(), holder.tokens, signs);

@@ -1,4 +1,4 @@
-//! What the tests share.
+//! Shared code of the tests, and the tools of `scripts` that measure and check the program.
 
 pub mod bench;
 pub mod histograms;
@@ -6,6 +6,8 @@ pub mod idl;
 pub mod insurance;
 pub mod mutants;
 pub mod network;
+pub mod paths;
 pub mod proxy;
 pub mod soak;
+pub mod states;
 pub mod world;

@@ -1,4 +1,4 @@
-//! `bench compute`, `bench rent`: what the program costs, measured in the real virtual machine.
+//! `bench compute`, `bench rent`: compute units and rent of the program, measured in the virtual machine.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use driftshield_sdk::{
 };
 use driftshield_tests::bench;
 
-/// Sets of random keys that the address search is averaged over.
+/// Sets of random keys over which the cost of finding bumps is averaged.
 const KEYS: usize = 100;
 
 fn main() {
@@ -22,7 +22,7 @@ fn main() {
     }
 }
 
-/// A line an instruction: units at the mean address search, and at the dearest.
+/// Prints a line per instruction: its mean and its maximum compute units over all sets of keys.
 fn compute() {
     let mut runs: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
     for keys in 0..KEYS {
@@ -39,7 +39,7 @@ fn compute() {
     }
 }
 
-/// A line an account: bytes with the discriminator, and the lamports that they keep.
+/// Prints a line per account type: its size with the discriminator, and the rent in lamports.
 fn rent() {
     let svm = litesvm::LiteSVM::new();
     println!("account bytes lamports");

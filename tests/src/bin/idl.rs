@@ -1,14 +1,14 @@
-//! `idl`: writes the program's IDL and the reference pages made of it.
-//! `idl --check`: fails where those that are there are others.
+//! `idl`: writes the program's IDL and the reference pages generated from it.
+//! `idl --check`: fails if the committed files differ from the generated ones.
 
 use std::{
     env, fs,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Command, ExitCode},
 };
 
 use anyhow::{Context, Result};
-use driftshield_tests::idl;
+use driftshield_tests::{idl, paths};
 
 fn main() -> Result<ExitCode> {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -21,17 +21,20 @@ fn main() -> Result<ExitCode> {
         }
     };
     if env::var_os("RUSTUP_TOOLCHAIN").is_some() {
-        return again(&arguments);
+        return run_without_rustup(&arguments);
     }
 
     let mut stale = false;
-    for (path, content) in idl::generate(&target_dir())? {
-        let file = idl::root().join(path);
+    // A separate target folder: the builder's flags differ from those of other builds, so sharing a folder
+    // would rebuild everything each time.
+    let target_dir = paths::target_dir().join("idl");
+    for (path, content) in idl::generate(&target_dir)? {
+        let file = paths::root().join(path);
         if fs::read_to_string(&file).is_ok_and(|old| old == content) {
             continue;
         }
         if check {
-            eprintln!("{path} is not what the program says: run scripts/idl");
+            eprintln!("{path} is out of date; run scripts/idl");
             stale = true;
         } else {
             fs::write(&file, content).with_context(|| path.to_owned())?;
@@ -45,9 +48,9 @@ fn main() -> Result<ExitCode> {
     })
 }
 
-/// Runs anew as if called without rustup, which the IDL's builder can't bear, with the same
-/// toolchain first on the path.
-fn again(arguments: &[String]) -> Result<ExitCode> {
+/// Runs this command again without `RUSTUP_TOOLCHAIN`, which the IDL builder misreads. The same toolchain
+/// is first on the path instead.
+fn run_without_rustup(arguments: &[String]) -> Result<ExitCode> {
     let mut command = Command::new(env::current_exe()?);
     command.args(arguments).env_remove("RUSTUP_TOOLCHAIN");
     if let Some(toolchain) = env::var_os("CARGO")
@@ -66,12 +69,4 @@ fn again(arguments: &[String]) -> Result<ExitCode> {
     } else {
         ExitCode::FAILURE
     })
-}
-
-/// A folder of its own: with other flags than the workspace's, cargo would build all anew each time.
-fn target_dir() -> PathBuf {
-    let target = env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
-    target
-        .unwrap_or_else(|| idl::root().join("target"))
-        .join("idl")
 }

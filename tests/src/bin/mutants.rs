@@ -1,51 +1,53 @@
-//! `mutants`: builds the program without one of its checks after the other, and expects a test to
-//! fail.
+//! `mutants`: mutation testing of the program. Removes each of its checks in turn, rebuilds the program,
+//! and expects a test to fail.
 
 use std::{
-    env, fs,
+    fs,
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
     process::{Command, Stdio},
     time::Instant,
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
 use driftshield_tests::{
-    idl::root,
     mutants::{
         RECORD, SOURCE,
-        order::Calls,
-        record::{Fate, Record},
+        ranking::CallGraph,
+        record::{Record, Status},
         sites::{self, Site},
     },
+    paths::{root, target_dir},
 };
 
-/// Tests that run before the rest of the suite does.
-const NEAREST: usize = 24;
+/// The number of highest-ranked tests that run first.
+const FIRST_TESTS: usize = 24;
+/// The module of tests that do not run the program.
+const OTHER_TESTS: &str = "builtins::";
 
-/// Takes the program's checks away one at a time, and sees that a test fails for each.
+/// Mutation testing of the program: removes its checks one at a time, and expects a test to fail.
 #[derive(Parser)]
 struct Options {
-    /// Runs the i-th of n parts, `i/n`: several can run at once.
-    #[arg(long, default_value = "1/1", value_parser = shard)]
+    /// Runs the I-th of N parts; several parts can run at once.
+    #[arg(long, value_name = "I/N", default_value = "1/1", value_parser = shard)]
     shard: (usize, usize),
-    /// Runs those again that survived.
+    /// Runs the mutants that survived again.
     #[arg(long)]
     survivors: bool,
-    /// Only checks whose place or text holds this.
-    #[arg(long)]
+    /// Runs only checks whose location or code contains TEXT.
+    #[arg(long, value_name = "TEXT")]
     only: Option<String>,
-    /// Prints what is recorded, and runs nothing.
+    /// Prints the record, and runs nothing.
     #[arg(long)]
     report: bool,
-    /// The test binary.
+    /// The binary of the tests in the virtual machine.
     #[arg(long, required_unless_present = "report")]
     tests: Option<PathBuf>,
 }
 
 fn shard(text: &str) -> Result<(usize, usize)> {
-    let (i, n) = text.split_once('/').context("write i/n")?;
+    let (i, n) = text.split_once('/').context("expected I/N")?;
     let (i, n) = (i.parse()?, n.parse()?);
     ensure!(0 < i && i <= n, "there is no part {i} of {n}");
     Ok((i, n))
@@ -55,103 +57,115 @@ fn main() -> Result<()> {
     let options = Options::parse();
     let sites = sites::find(&root().join(SOURCE))?;
     let mut record = Record::read(&root().join(RECORD))?;
+    record.prune(&sites)?;
     let Some(tests) = options.tests.as_ref().filter(|_| !options.report) else {
         println!("{}", record.report(&sites));
         return Ok(());
     };
-    let bench = Bench::new(tests, options.shard)?;
-    let wanted: Vec<&Site> = sites
+    let runner = Runner::new(tests, options.shard)?;
+    let selected: Vec<&Site> = sites
         .iter()
         .skip(options.shard.0 - 1)
         .step_by(options.shard.1)
-        .filter(|site| match record.fate(site) {
+        .filter(|site| match record.status(site) {
             None => true,
-            Some(fate) => options.survivors && *fate == Fate::Survived,
+            Some(status) => options.survivors && *status == Status::Survived,
         })
         .filter(|site| {
             let only = options.only.as_deref().unwrap_or_default();
             site.to_string().contains(only)
         })
         .collect();
-    for (at, site) in wanted.iter().enumerate() {
+    for (done, site) in selected.iter().enumerate() {
         let start = Instant::now();
-        let fate = bench.run(site)?;
+        let status = runner.run(site)?;
         let secs = start.elapsed().as_secs();
-        eprintln!("{}/{} {site}: {fate} ({secs} s)", at + 1, wanted.len());
-        record.add(site, fate)?;
+        eprintln!(
+            "{}/{} {site}: {status} ({secs} s)",
+            done + 1,
+            selected.len()
+        );
+        record.set(site, status)?;
     }
     println!("{}", record.report(&sites));
     Ok(())
 }
 
-/// A copy of the repository that is built and tested with one check less.
-struct Bench {
+/// Builds and tests mutants in a copy of the repository.
+struct Runner {
+    /// The copy.
     tree: PathBuf,
     target: PathBuf,
+    /// The test binary, and the names of its tests that run the program.
     binary: PathBuf,
     tests: Vec<String>,
-    calls: Calls,
+    calls: CallGraph,
 }
 
-impl Bench {
+impl Runner {
+    /// Copies the repository. Fails unless the unchanged program builds and passes all tests.
     fn new(binary: &Path, shard: (usize, usize)) -> Result<Self> {
-        let home = env::var_os("CARGO_TARGET_DIR")
-            .map_or_else(|| root().join("target"), PathBuf::from)
-            .join(format!("mutants/{}-of-{}", shard.0, shard.1));
+        let home = target_dir().join(format!("mutants/{}-of-{}", shard.0, shard.1));
         let tree = home.join("tree");
         if tree.exists() {
             fs::remove_dir_all(&tree)?;
         }
         fs::create_dir_all(&tree)?;
         copy_repository(&tree)?;
-        let bench = Self {
+        let runner = Self {
             tree,
             target: home.join("target"),
             binary: fs::canonicalize(binary)?,
-            tests: tests_in_the_machine(binary)?,
-            calls: Calls::read(root())?,
+            tests: program_tests(binary)?,
+            calls: CallGraph::read(root())?,
         };
-        eprintln!("the program as it is, and {} tests", bench.tests.len());
-        ensure!(bench.build()?, "the program does not build");
-        let failed = bench.first_failure(&bench.tests)?;
-        ensure!(
-            failed.is_none(),
-            "{failed:?} fails with the program as it is"
+        eprintln!(
+            "running {} tests on the unchanged program",
+            runner.tests.len()
         );
-        Ok(bench)
+        ensure!(runner.build()?, "the unchanged program does not build");
+        if let Some(test) = runner.first_failure(&runner.tests)? {
+            bail!("{test} fails on the unchanged program");
+        }
+        Ok(runner)
     }
 
-    fn run(&self, site: &Site) -> Result<Fate> {
+    /// Tests the mutant of a site, and restores the source.
+    fn run(&self, site: &Site) -> Result<Status> {
         let file = self.tree.join(SOURCE).join(&site.file);
         let library = self.tree.join(SOURCE).join("lib.rs");
-        ensure!(file != library, "{site}: no check is expected there");
+        ensure!(
+            file != library,
+            "{site}: checks in lib.rs are not supported"
+        );
         let (source, main) = (fs::read_to_string(&file)?, fs::read_to_string(&library)?);
-        fs::write(&library, site.library(&main))?;
-        fs::write(&file, site.taken_from(&source))?;
-        let fate = self.fate(site);
+        fs::write(&library, site.mutate_library(&main))?;
+        fs::write(&file, site.mutate(&source))?;
+        let status = self.test(site);
         fs::write(&file, source)?;
         fs::write(&library, main)?;
-        fate
+        status
     }
 
-    fn fate(&self, site: &Site) -> Result<Fate> {
+    /// Builds the tree, which has the mutant of `site`, and runs tests until one fails.
+    fn test(&self, site: &Site) -> Result<Status> {
         if !self.build()? {
-            return Ok(Fate::Unbuildable);
+            return Ok(Status::Unbuildable);
         }
-        let tests = self.calls.order(site, &self.tests);
-        let (nearest, others) = tests.split_at(NEAREST.min(tests.len()));
-        for tests in [nearest, others] {
+        let tests = self.calls.rank(site, &self.tests);
+        let (first, others) = tests.split_at(FIRST_TESTS.min(tests.len()));
+        for tests in [first, others] {
             if let Some(test) = self.first_failure(tests)? {
-                return Ok(Fate::Killed(test));
+                return Ok(Status::Killed(test));
             }
         }
         Ok(match self.unit_test_failure()? {
-            Some(test) => Fate::Killed(test),
-            None => Fate::Survived,
+            Some(test) => Status::Killed(test),
+            None => Status::Survived,
         })
     }
 
-    /// Whether the program can be built.
+    /// Builds the program. Returns whether that succeeds.
     fn build(&self) -> Result<bool> {
         let status = Command::new(self.tree.join("scripts/build-program"))
             .env("CARGO_TARGET_DIR", &self.target)
@@ -161,7 +175,7 @@ impl Bench {
         Ok(status.success())
     }
 
-    /// Runs `tests` in the virtual machine until one fails.
+    /// Runs `tests` in the virtual machine. Returns the name of the first one that fails.
     fn first_failure(&self, tests: &[String]) -> Result<Option<String>> {
         let mut command = Command::new(&self.binary);
         command
@@ -172,7 +186,7 @@ impl Bench {
         first_failure(command)
     }
 
-    /// Runs the program's own tests, of its arithmetic.
+    /// Runs the program's unit tests. Returns the name of the first one that fails.
     fn unit_test_failure(&self) -> Result<Option<String>> {
         let mut command = Command::new("cargo");
         command
@@ -190,12 +204,13 @@ impl Bench {
     }
 }
 
+/// Runs a test binary until a test fails, and returns the name of that test.
 fn first_failure(mut command: Command) -> Result<Option<String>> {
     let mut running = command
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()?;
-    let output = running.stdout.take().context("its output")?;
+    let output = running.stdout.take().context("no standard output")?;
     for line in BufReader::new(output).lines() {
         let line = line?;
         let failed = line
@@ -208,36 +223,25 @@ fn first_failure(mut command: Command) -> Result<Option<String>> {
         }
     }
     let status = running.wait()?;
-    // A process that ends otherwise has found something too.
+    // The process may also abort.
     Ok((!status.success()).then(|| "the test process".to_owned()))
 }
 
-/// The names of the tests that run the program in the virtual machine.
-fn tests_in_the_machine(binary: &Path) -> Result<Vec<String>> {
-    let mut modules = Vec::new();
-    let folder = root().join("tests/tests/vm");
-    for path in driftshield_tests::mutants::rust_files(&folder)? {
-        let source = fs::read_to_string(&path)?;
-        // Those of networks run the services; they take minutes.
-        if source.contains("World") || source.contains("Insured") {
-            let module = path.strip_prefix(&folder)?.with_extension("");
-            let module = module.display().to_string().replace('/', "::");
-            modules.push(module.trim_end_matches("::mod").to_owned() + "::");
-        }
-    }
+/// The names of all tests in the binary that run the program.
+fn program_tests(binary: &Path) -> Result<Vec<String>> {
     let list = Command::new(binary)
         .args(["--list", "--format=terse"])
         .output()?;
     let tests = String::from_utf8(list.stdout)?
         .lines()
         .filter_map(|line| line.strip_suffix(": test"))
-        .filter(|test| modules.iter().any(|module| test.starts_with(module)))
+        .filter(|test| !test.starts_with(OTHER_TESTS))
         .map(str::to_owned)
         .collect();
     Ok(tests)
 }
 
-/// Copies what git would commit.
+/// Copies all files that are not ignored by git.
 fn copy_repository(to: &Path) -> Result<()> {
     let list = Command::new("git")
         .args(["ls-files", "--cached", "--others", "--exclude-standard"])
@@ -246,7 +250,7 @@ fn copy_repository(to: &Path) -> Result<()> {
     for file in String::from_utf8(list.stdout)?.lines() {
         let (from, to) = (root().join(file), to.join(file));
         if from.is_file() {
-            fs::create_dir_all(to.parent().context("a folder")?)?;
+            fs::create_dir_all(to.parent().context("the file has no folder")?)?;
             fs::copy(from, to)?;
         }
     }

@@ -1,4 +1,4 @@
-//! Runs random sequences on the program and in the books, as long as one likes.
+//! `soak`: runs random sequences on the built program and in the books for a given time.
 
 use std::{
     process::ExitCode,
@@ -9,33 +9,33 @@ use clap::Parser;
 use driftshield_tests::soak::{
     Action, Driver, Violation, actions,
     report::Tally,
-    shrink::{goes_wrong, shrink},
+    shrink::{find_violation, shrink},
 };
 
-/// Runs random sequences on the program and in the books: fresh seeds, or with `--seed` and no
-/// `--minutes` that seed alone.
+/// Runs random sequences on the built program and in the books: fresh seeds, or, with `--seed` and
+/// without `--minutes`, that seed alone.
 #[derive(Parser)]
 struct Options {
-    /// How long to go on with further seeds; 1 unless said otherwise.
+    /// Minutes to run further seeds for [default: 1].
     #[arg(long)]
     minutes: Option<f64>,
     /// The first seed.
     #[arg(long)]
     seed: Option<u64>,
-    /// Actions of a seed.
+    /// Actions per seed.
     #[arg(long, default_value_t = 1_000)]
     steps: usize,
     /// Runs only these actions of the seed.
     #[arg(long, value_delimiter = ',', requires = "seed")]
     keep: Option<Vec<usize>>,
-    /// Prints what was done.
+    /// Prints a transcript of each seed.
     #[arg(long)]
     tell: bool,
 }
 
 fn main() -> ExitCode {
     let options = Options::parse();
-    std::panic::set_hook(Box::new(|_| {})); // they are told as violations
+    std::panic::set_hook(Box::new(|_| {})); // panics are reported as violations
     let start = Driver::new();
     match &options.keep {
         Some(keep) => replay(&start, &options, keep),
@@ -44,10 +44,10 @@ fn main() -> ExitCode {
 }
 
 fn soak(start: &Driver, options: &Options) -> ExitCode {
-    let begun = Instant::now();
+    let start_time = Instant::now();
     let fresh = rand::random::<u32>().into();
     let only_one = options.seed.is_some() && options.minutes.is_none();
-    let until = Duration::from_secs_f64(60.0 * options.minutes.unwrap_or(1.0));
+    let limit = Duration::from_secs_f64(60.0 * options.minutes.unwrap_or(1.0));
     let mut tally = Tally::default();
     for seed in options.seed.unwrap_or(fresh).. {
         let sequence = actions(seed, options.steps);
@@ -60,18 +60,18 @@ fn soak(start: &Driver, options: &Options) -> ExitCode {
         });
         tally.add(&driver.tally);
         if options.tell {
-            println!("{}", driver.tell());
+            println!("{}", driver.transcript());
         }
         if let Err(violation) = outcome {
             println!("seed {seed}: {}", violation.0);
-            return tell(start, options, seed, &sequence[..done], violation);
+            return report_violation(start, options, seed, &sequence[..done], violation);
         }
-        let (steps, secs) = (tally.steps(), begun.elapsed().as_secs_f64());
+        let (steps, secs) = (tally.steps(), start_time.elapsed().as_secs_f64());
         eprint!(
             "\rseed {seed}: {steps} steps, {:.0} a second ",
             steps as f64 / secs
         );
-        if only_one || until <= begun.elapsed() {
+        if only_one || limit <= start_time.elapsed() {
             break;
         }
     }
@@ -81,7 +81,8 @@ fn soak(start: &Driver, options: &Options) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn tell(
+/// Shrinks the sequence that ends in `violation`, and prints how to replay it.
+fn report_violation(
     start: &Driver,
     options: &Options,
     seed: u64,
@@ -90,7 +91,7 @@ fn tell(
 ) -> ExitCode {
     let shrunk = shrink(start, sequence, violation);
     let kept: Vec<String> = shrunk.kept.iter().map(usize::to_string).collect();
-    println!("{}\n{}", shrunk.story, shrunk.violation.0);
+    println!("{}\n{}", shrunk.transcript, shrunk.violation.0);
     println!(
         "replay: scripts/soak --seed {seed} --steps {} --keep {}",
         options.steps,
@@ -101,13 +102,14 @@ fn tell(
 
 fn replay(start: &Driver, options: &Options, keep: &[usize]) -> ExitCode {
     let sequence = actions(options.seed.unwrap_or_default(), options.steps);
-    if keep.iter().any(|&place| sequence.len() <= place) {
-        eprintln!("the seed has {} actions: pass --steps", sequence.len());
+    if keep.iter().any(|&index| sequence.len() <= index) {
+        let steps = sequence.len();
+        eprintln!("an index of --keep is over the {steps} actions of the seed; raise --steps");
         return ExitCode::from(2);
     }
-    match goes_wrong(start, &sequence, keep) {
+    match find_violation(start, &sequence, keep) {
         Some(shrunk) => {
-            println!("{}\n{}", shrunk.story, shrunk.violation.0);
+            println!("{}\n{}", shrunk.transcript, shrunk.violation.0);
             ExitCode::FAILURE
         }
         None => {

@@ -1,47 +1,49 @@
-//! What happens next, as plain data: a kind and dice. What it comes to is found out when it runs, from
-//! the state that it finds; so a sequence replays exactly, and any part of one is a sequence.
+//! Actions: what a run does next, as plain data.
+//!
+//! An action is a kind and a random seed. The state in which it runs decides which calls it results in.
+//! So a sequence of actions replays exactly, and any subsequence of it can run as well.
 
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Action {
-    pub does: Does,
-    pub dice: u64,
-    pub twist: Option<Twist>,
+    pub kind: ActionKind,
+    pub seed: u64,
+    pub tampering: Option<Tampering>,
 }
 
-/// How a call is bent into one that has to be refused.
+/// A way to change a call so that the program has to refuse it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Twist {
-    /// Somebody else signs.
+pub enum Tampering {
+    /// Another actor signs.
     Impostor,
-    /// Who has to sign doesn't.
+    /// The required signature is missing.
     Unsigned,
-    /// Another account is in the place of one.
+    /// An account is replaced by another.
     Swapped,
-    /// An account that changes is passed as one that doesn't.
+    /// A writable account is passed as read-only.
     ReadOnly,
 }
 
-const TWISTS: [Twist; 4] = [
-    Twist::Impostor,
-    Twist::Unsigned,
-    Twist::Swapped,
-    Twist::ReadOnly,
+const TAMPERINGS: [Tampering; 4] = [
+    Tampering::Impostor,
+    Tampering::Unsigned,
+    Tampering::Swapped,
+    Tampering::ReadOnly,
 ];
-/// One call in so many is twisted.
-const TWISTED: u32 = 9;
+/// One action in this many is tampered with.
+const TAMPERED_ONE_IN: u32 = 9;
 
 macro_rules! kinds {
     ($($name:ident $weight:literal)*) => {
         /// A kind of action.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum Does {
+        pub enum ActionKind {
             $($name,)*
         }
 
-        /// How often each kind comes.
-        const WEIGHTS: &[(Does, u32)] = &[$((Does::$name, $weight),)*];
+        /// The relative frequency of each kind.
+        const WEIGHTS: &[(ActionKind, u32)] = &[$((ActionKind::$name, $weight),)*];
     };
 }
 
@@ -49,7 +51,7 @@ kinds! {
     Pass 110
     Measure 60
     Dispute 14
-    Strike 30
+    TriggerPolicy 30
 
     Initialize 2
     UpdateConfig 6
@@ -111,16 +113,16 @@ kinds! {
 
 /// The actions of a seed.
 pub fn actions(seed: u64, count: usize) -> Vec<Action> {
-    let mut dice = StdRng::seed_from_u64(seed);
+    let mut rng = StdRng::seed_from_u64(seed);
     let next = |_| Action {
-        does: WEIGHTS
-            .choose_weighted(&mut dice, |kind| kind.1)
+        kind: WEIGHTS
+            .choose_weighted(&mut rng, |kind| kind.1)
             .expect("weights")
             .0,
-        dice: dice.random(),
-        twist: dice
-            .random_ratio(1, TWISTED)
-            .then(|| *TWISTS.choose(&mut dice).expect("some")),
+        seed: rng.random(),
+        tampering: rng
+            .random_ratio(1, TAMPERED_ONE_IN)
+            .then(|| *TAMPERINGS.choose(&mut rng).expect("some")),
     };
     (0..count).map(next).collect()
 }

@@ -1,4 +1,4 @@
-//! What must always hold, told of the books; the chain was found to agree with them.
+//! Invariants of the protocol, checked on the books, which equal the chain after each step.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,45 +7,53 @@ use driftshield_sdk::{Address, address};
 use super::{
     books::{Amount, Books, Fraction, Tokens, VIRTUAL_ASSETS, VIRTUAL_SHARES, Vault},
     call::Call,
-    run::{Checked, hold},
+    step::{Checked, ensure},
 };
 
-/// Of every state.
-pub fn of_state(books: &Books) -> Checked {
-    // Each of the program's token accounts holds what is owed, and what was given to it.
-    for tokens in books.tokens.values().filter(|tokens| tokens.is_programs) {
+/// Checks a state: solvency of every account, and conservation of tokens.
+pub fn check_state(books: &Books) -> Checked {
+    // Each token account of the program holds what it owes plus donations.
+    for tokens in books
+        .tokens
+        .values()
+        .filter(|tokens| tokens.owned_by_program)
+    {
         let Some(owed) = owed(books, tokens) else {
-            continue; // a treasury owes nobody
+            continue; // a treasury owes nothing
         };
-        hold(tokens.amount == owed + tokens.donated, || {
+        ensure(tokens.amount == owed + tokens.donated, || {
             let (donated, holds) = (tokens.donated, tokens.amount);
             format!(
-                "{} owes {owed}, was given {donated}, and holds {holds}",
+                "the token account of {} owes {owed} and got {donated} of donations, but holds {holds}",
                 tokens.owner
             )
         })?;
     }
     for (at, vault) in &books.vaults {
         let (locked, requested) = (books.locked(at), books.escrowed(at));
-        hold(locked <= vault.assets, || {
-            format!("{locked} locked of {} of capital", vault.assets)
+        ensure(locked <= vault.assets, || {
+            format!("{locked} of {} assets are locked", vault.assets)
         })?;
-        hold(requested <= vault.shares, || {
-            "more is asked back than there is".into()
+        ensure(requested <= vault.shares, || {
+            let shares = vault.shares;
+            format!("withdrawals of {requested} shares are requested, but {shares} exist")
         })?;
     }
-    // Tokens are neither made nor lost.
+    // The balances of each mint add up to its supply.
     let mut sums: BTreeMap<Address, Amount> =
         books.supplies.keys().map(|mint| (*mint, 0)).collect();
     for tokens in books.tokens.values() {
         *sums.entry(tokens.mint).or_default() += tokens.amount;
     }
-    hold(sums == books.supplies, || {
-        format!("all accounts hold {sums:?} of {:?}", books.supplies)
+    ensure(sums == books.supplies, || {
+        format!(
+            "balances add up to {sums:?}, supplies are {:?}",
+            books.supplies
+        )
     })
 }
 
-/// What one of the program's token accounts owes, by whose it is.
+/// The amount that a token account of the program owes, which depends on its owner; `None` for a treasury.
 fn owed(books: &Books, tokens: &Tokens) -> Option<Amount> {
     let owner = &tokens.owner;
     if books.models.contains_key(owner) {
@@ -63,78 +71,67 @@ fn owed(books: &Books, tokens: &Tokens) -> Option<Amount> {
     })
 }
 
-/// Of every step.
-pub fn of_step(before: &Books, after: &Books, call: &Call) -> Checked {
+/// Checks an accepted call: only a claim lowers the price of a share, and no deposit or withdrawal is a
+/// gain for the providers.
+pub fn check_step(before: &Books, after: &Books, call: &Call) -> Checked {
     let is_claim = matches!(call, Call::ClaimPolicy { .. });
     for (at, vault) in &after.vaults {
         let Some(was) = before.vaults.get(at) else {
             continue;
         };
-        let both = 0 < was.shares && 0 < vault.shares;
-        hold(is_claim || !both || price_holds(was, vault), || {
-            format!("a share's price fell: {was:?} {vault:?}")
+        let both = 0 < was.shares && 0 < vault.shares; // the price starts over in a vault without shares
+        let fell = || !share_price(was).is_at_most(&share_price(vault));
+        ensure(is_claim || !both || !fell(), || {
+            format!("the price of a share fell: {was:?} {vault:?}")
         })?;
     }
     match call {
-        Call::Deposit { who, vault, .. }
-        | Call::RequestWithdraw { who, vault, .. }
-        | Call::CancelWithdraw { who, vault, .. }
-        | Call::Withdraw {
-            owner: who, vault, ..
-        } => providers_gain_nothing(before, after, who, vault),
+        Call::Deposit { vault, .. }
+        | Call::RequestWithdraw { vault, .. }
+        | Call::CancelWithdraw { vault, .. }
+        | Call::Withdraw { vault, .. } => check_no_gain(before, after, vault),
         _ => Ok(()),
     }
 }
 
-fn price_holds(before: &Vault, after: &Vault) -> bool {
-    let assets = |vault: &Vault| vault.assets + VIRTUAL_ASSETS;
-    let shares = |vault: &Vault| vault.shares + VIRTUAL_SHARES;
-    // Both products are below 2¹²⁸: each factor is about 2⁶⁴ at most.
-    let [old, new] = [(before, after), (after, before)]
-        .map(|(of, other)| Fraction::new(assets(of), 1).times(shares(other)));
-    old.is_at_most(&new)
+fn share_price(vault: &Vault) -> Fraction {
+    Fraction::new(vault.assets + VIRTUAL_ASSETS, vault.shares + VIRTUAL_SHARES)
 }
 
-/// By no deposit and no withdrawal do all providers together have more than before, at the price of
-/// shares then and now. As nobody's share loses by it, no group has that the actor is in.
-fn providers_gain_nothing(
-    before: &Books,
-    after: &Books,
-    who: &Address,
-    vault_at: &Address,
-) -> Checked {
+/// Checks that a deposit or withdrawal does not increase the wealth of all providers together: their
+/// tokens, and their shares at the price before and after. No share loses value by the call either, so no
+/// group of providers gains that includes the caller.
+fn check_no_gain(before: &Books, after: &Books, vault_at: &Address) -> Checked {
     let mut was = before.vaults[vault_at].clone();
-    was.accrue(after.now); // what had been earned until then
+    was.accrue(after.now); // premium earned before the call is no gain from it
     let is = &after.vaults[vault_at];
     let mint = was.mint;
     let tokens = |books: &Books| -> Amount {
         let all = books.tokens.values();
-        all.filter(|tokens| tokens.mint == mint && !tokens.is_programs)
+        all.filter(|tokens| tokens.mint == mint && !tokens.owned_by_program)
             .map(|tokens| tokens.amount)
             .sum()
     };
-    let worth = |vault: &Vault| {
-        let price = Fraction::new(vault.assets + VIRTUAL_ASSETS, vault.shares + VIRTUAL_SHARES);
-        price.times(vault.shares)
-    };
+    let worth = |vault: &Vault| share_price(vault).times(vault.shares);
     let had = Fraction::whole(tokens(before)).plus(&worth(&was));
     let has = Fraction::whole(tokens(after)).plus(&worth(is));
-    hold(has.is_at_most(&had), || {
-        format!("{who} gained by moving its own money: {was:?} {is:?}")
+    ensure(has.is_at_most(&had), || {
+        format!("the providers gained by a deposit or a withdrawal: {was:?} {is:?}")
     })
 }
 
-/// Whoever didn't sign has lost nothing, unless it had delegated that.
-pub fn of_owners(
+/// Checks that owners lose tokens only if they sign, or to a renewal within the amount that they have
+/// delegated.
+pub fn check_losses(
     before: &BTreeMap<Address, Tokens>,
     after: &BTreeMap<Address, Tokens>,
     signers: &BTreeSet<Address>,
     call: &Call,
-    programs: impl Fn(&Address) -> bool,
+    is_programs: impl Fn(&Address) -> bool,
 ) -> Checked {
     for (at, was) in before {
         let left = after.get(at).map_or(0, |tokens| tokens.amount);
-        if was.amount <= left || programs(at) || signers.contains(&was.owner) {
+        if was.amount <= left || is_programs(at) || signers.contains(&was.owner) {
             continue;
         }
         let renews = matches!(call, Call::RenewPolicy { signed: false, .. });
@@ -142,12 +139,8 @@ pub fn of_owners(
         let delegated = was
             .delegate
             .is_some_and(|(delegate, most)| delegate == renewal && was.amount - left <= most);
-        hold(renews && delegated, || {
-            format!(
-                "{} lost {} and signed nothing",
-                was.owner,
-                was.amount - left
-            )
+        ensure(renews && delegated, || {
+            format!("{} lost {} without signing", was.owner, was.amount - left)
         })?;
     }
     Ok(())

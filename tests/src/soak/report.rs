@@ -1,29 +1,36 @@
-//! What happened, in words and numbers.
+//! The log of a run, and its statistics.
 
 use std::{collections::BTreeMap, fmt::Write};
 
-use driftshield_sdk::{Address, address, error};
+use driftshield_sdk::error;
 use solana_instruction_error::InstructionError;
 use solana_transaction_error::TransactionError;
 
-use super::{books::Happened, call::Call, run::Driver};
+use super::{books::RareEvents, call::Call};
 use crate::world::Outcome;
 
-/// A step of a story.
+/// A step that was run.
 #[derive(Clone, Debug)]
-pub enum Told {
-    /// Seconds went by.
-    Passed(i64),
-    /// Somebody called; how the call was bent, and why it was refused.
-    Called(Box<Call>, Option<String>, Option<String>),
+pub enum LogEntry {
+    /// Seconds of waiting.
+    Waited(i64),
+    Called {
+        call: Box<Call>,
+        /// How the call was tampered with, if it was.
+        tampering: Option<String>,
+        /// Why the program refused it, if it did.
+        refusal: Option<String>,
+    },
 }
 
-/// How often each call succeeded and was refused, and by which errors.
+/// Counters of calls, errors and rare events.
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
+    /// By instruction, how often it succeeded and how often it was refused.
     pub calls: BTreeMap<String, (u64, u64)>,
+    /// By error, how many calls it refused.
     pub errors: BTreeMap<String, u64>,
-    pub happened: Happened,
+    pub rare_events: RareEvents,
 }
 
 impl Tally {
@@ -33,7 +40,7 @@ impl Tally {
             Ok(_) => *succeeded += 1,
             Err(failed) => {
                 *refused += 1;
-                *self.errors.entry(name_of(&failed.err)).or_default() += 1;
+                *self.errors.entry(error_name(&failed.err)).or_default() += 1;
             }
         }
     }
@@ -47,7 +54,7 @@ impl Tally {
         for (error, count) in &other.errors {
             *self.errors.entry(error.clone()).or_default() += count;
         }
-        self.happened.add(&other.happened);
+        self.rare_events.add(&other.rare_events);
     }
 
     pub fn succeeded(&self) -> u64 {
@@ -62,7 +69,7 @@ impl Tally {
         self.succeeded() + self.refused()
     }
 
-    /// A line a call, a line an error, and what happened.
+    /// A table of calls, a table of errors, and the rare events, as text.
     pub fn table(&self) -> String {
         let mut table = format!("{:<22} {:>9} {:>9}\n", "call", "succeeded", "refused");
         for (call, (succeeded, refused)) in &self.calls {
@@ -77,65 +84,18 @@ impl Tally {
         let never: Vec<&str> = never
             .filter(|name| !self.errors.contains_key(*name))
             .collect();
-        writeln!(table, "\nnever refused by: {}", never.join(", ")).expect("a string");
-        write!(table, "\n{:#?}", self.happened).expect("a string");
+        writeln!(table, "\nerrors that never occurred: {}", never.join(", ")).expect("a string");
+        write!(table, "\n{:#?}", self.rare_events).expect("a string");
         table
     }
 }
 
-fn name_of(failed: &TransactionError) -> String {
+fn error_name(failed: &TransactionError) -> String {
     match failed {
         TransactionError::InstructionError(_, InstructionError::Custom(code)) => {
             error::by_code(*code)
                 .map_or_else(|| format!("custom {code}"), |error| error.name.clone())
         }
         other => other.to_string(),
-    }
-}
-
-impl Driver {
-    /// The story so far, a line a step.
-    pub fn tell(&self) -> String {
-        let names = self.names();
-        let mut told = String::new();
-        for step in &self.story {
-            match step {
-                Told::Passed(secs) => writeln!(told, "  {secs} s pass"),
-                Told::Called(call, bent, refused) => {
-                    let mut line = format!("{call:?}");
-                    for (address, name) in &names {
-                        line = line.replace(&format!("{address:?}"), name);
-                    }
-                    let bent = bent
-                        .as_ref()
-                        .map_or(String::new(), |how| format!(", but {how}"));
-                    let refused = refused
-                        .as_ref()
-                        .map_or(String::new(), |why| format!(": refused, {why}"));
-                    writeln!(told, "  {line}{bent}{refused}")
-                }
-            }
-            .expect("a string");
-        }
-        told
-    }
-
-    pub fn name(&self, at: &Address) -> String {
-        self.names().remove(at).unwrap_or_else(|| at.to_string())
-    }
-
-    fn names(&self) -> BTreeMap<Address, String> {
-        let mut names = BTreeMap::new();
-        for actor in self.cast.addresses() {
-            names.insert(actor, self.cast.name(&actor).expect("an actor").into());
-            for (token, size) in self.cast.tokens.iter().zip(["small", "large", "freezable"]) {
-                let own = address::token_account(&actor, &token.mint, token.program);
-                names.insert(own, format!("{}'s {size}", names[&actor]));
-            }
-        }
-        for (at, account) in &self.remembered {
-            names.insert(*at, format!("{} {}", account.name(), &at.to_string()[..4]));
-        }
-        names
     }
 }

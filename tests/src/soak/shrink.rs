@@ -1,23 +1,21 @@
-//! Finds a small part of a sequence that still goes wrong.
+//! Shrinks a sequence that causes a violation.
 
-use super::{
-    action::Action,
-    run::{Driver, Violation},
-};
+use super::{action::Action, driver::Driver, step::Violation};
 
-/// Which actions of a sequence are left, and what goes wrong by them.
+/// A subsequence that causes a violation.
 pub struct Shrunk {
+    /// Indices of its actions in the original sequence.
     pub kept: Vec<usize>,
     pub violation: Violation,
-    /// The steps, in words.
-    pub story: String,
+    pub transcript: String,
 }
 
-/// Removes chunks of `actions`, which end in a violation, as long as there is one.
+/// Removes ever smaller chunks of `actions`, whose last causes `violation`, as long as the rest still
+/// causes some violation.
 pub fn shrink(start: &Driver, actions: &[Action], violation: Violation) -> Shrunk {
     let mut kept: Vec<usize> = (0..actions.len()).collect();
     let mut shrunk = Shrunk {
-        story: String::new(),
+        transcript: String::new(),
         kept: kept.clone(),
         violation,
     };
@@ -27,7 +25,7 @@ pub fn shrink(start: &Driver, actions: &[Action], violation: Violation) -> Shrun
         while at < kept.len() {
             let mut fewer = kept.clone();
             fewer.drain(at..(at + chunk).min(kept.len()));
-            if let Some(smaller) = goes_wrong(start, actions, &fewer) {
+            if let Some(smaller) = find_violation(start, actions, &fewer) {
                 kept.clone_from(&smaller.kept);
                 shrunk = smaller;
             } else {
@@ -39,22 +37,23 @@ pub fn shrink(start: &Driver, actions: &[Action], violation: Violation) -> Shrun
         }
         chunk = chunk.div_ceil(2);
     }
-    if shrunk.story.is_empty() {
-        shrunk = goes_wrong(start, actions, &kept).unwrap_or(shrunk);
+    if shrunk.transcript.is_empty() {
+        // Nothing could be removed.
+        shrunk = find_violation(start, actions, &kept).unwrap_or(shrunk);
     }
     shrunk
 }
 
-/// Runs the actions at `kept`; what goes wrong, if anything does.
-pub fn goes_wrong(start: &Driver, actions: &[Action], kept: &[usize]) -> Option<Shrunk> {
+/// Runs the actions at the indices `kept` until one causes a violation.
+pub fn find_violation(start: &Driver, actions: &[Action], kept: &[usize]) -> Option<Shrunk> {
     let mut driver = start.fork();
-    driver.story.clear();
+    driver.log.clear();
     for (done, &at) in kept.iter().enumerate() {
         if let Err(violation) = driver.act(&actions[at]) {
             return Some(Shrunk {
                 kept: kept[..=done].to_vec(),
                 violation,
-                story: driver.tell(),
+                transcript: driver.transcript(),
             });
         }
     }

@@ -1,35 +1,31 @@
-//! What must never change once the program is deployed, against `tests/frozen.txt`.
+//! Layouts, numbers and addresses that must never change once the program is deployed, compared with
+//! `tests/frozen.txt`.
 
 use std::{collections::BTreeSet, fs};
 
-use anchor_lang_idl::types::{Idl, IdlInstructionAccountItem};
+use anchor_lang_idl::types::IdlInstructionAccountItem;
 use driftshield_sdk::{Address, ID, address};
 use driftshield_tests::{idl, world::key};
 use solana_signer::Signer;
 
-/// The lines of the list but for remarks: of addresses, and all others.
-fn list() -> (Vec<String>, Vec<String>) {
+/// The lines of the list without comments: those of addresses, and all others.
+fn frozen_lines() -> (Vec<String>, Vec<String>) {
     let file = fs::read_to_string(idl::root().join("tests/frozen.txt")).unwrap();
     let lines = file.lines().map(str::to_owned);
     let lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
     lines.partition(|line| line.starts_with("address "))
 }
 
-fn idl() -> Idl {
-    let file = fs::read_to_string(idl::root().join("idl/driftshield.json")).unwrap();
-    serde_json::from_str(&file).unwrap()
-}
-
 #[test]
-fn nothing_changes_that_is_listed_and_all_is_listed() {
-    // Given what is listed, and what the program says
-    let listed: BTreeSet<_> = list().1.into_iter().collect();
-    let lines = idl::frozen(&idl()).unwrap();
+fn no_listed_layout_or_number_changes_and_all_are_listed() {
+    // Given the list, and the same lines from the IDL
+    let listed: BTreeSet<_> = frozen_lines().1.into_iter().collect();
+    let lines = idl::frozen(&idl::committed().unwrap()).unwrap();
     let present: BTreeSet<_> = lines.iter().cloned().collect();
 
-    // Then all that is listed is so, and what is new only has to be listed too
+    // Then no listed line has changed, and new lines are listed as well
     let changed: Vec<_> = listed.difference(&present).collect();
-    assert!(changed.is_empty(), "these may never change: {changed:#?}");
+    assert!(changed.is_empty(), "these must never change: {changed:#?}");
     let new: Vec<_> = lines
         .into_iter()
         .filter(|line| !listed.contains(line))
@@ -41,15 +37,15 @@ fn nothing_changes_that_is_listed_and_all_is_listed() {
     );
 }
 
-/// The number that the test gives to an id or a window.
+/// The value of the seeds `id` and `window`.
 const NUMBER: u64 = 7;
 
-/// The key that the test gives to whom or what a seed names.
+/// The value of any other seed: an address that is derived from the seed's name.
 fn named(name: &str) -> Address {
     key(name).pubkey()
 }
 
-/// The address of `seeds`: texts in quotes, numbers, and names of keys.
+/// The address derived from listed `seeds`: quoted texts, numbers, and names of addresses.
 fn derive(seeds: &str) -> Address {
     let seeds: Vec<Vec<u8>> = seeds
         .split(", ")
@@ -64,7 +60,7 @@ fn derive(seeds: &str) -> Address {
 }
 
 #[test]
-fn no_account_moves_to_another_address() {
+fn no_derived_address_changes_and_all_are_listed() {
     // Given every address that the program derives
     let addresses = [
         ("collateral", address::collateral(&named("mint"))),
@@ -92,7 +88,7 @@ fn no_account_moves_to_another_address() {
         ),
         ("seat", address::seat(&named("model"), &named("oracle"))),
         ("vault", address::vault(&named("manager"), NUMBER)),
-        // Token accounts and mints, which the IDL does not derive.
+        // Token accounts and mints, whose seeds are not in the IDL.
         ("bond_vault", address::bond_vault(&named("model"))),
         ("escrow", address::escrow(&named("vault"))),
         ("market_vault", address::market_vault(&named("market"))),
@@ -101,8 +97,8 @@ fn no_account_moves_to_another_address() {
         ("vault_tokens", address::vault_tokens(&named("vault"))),
     ];
 
-    // Then each is of the seeds that are listed
-    let listed = list().0;
+    // Then each is derived from the listed seeds
+    let listed = frozen_lines().0;
     for (name, address) in addresses {
         let line = listed.iter();
         let mut line = line.filter_map(|line| line.strip_prefix(&format!("address {name} of ")));
@@ -113,15 +109,15 @@ fn no_account_moves_to_another_address() {
     }
     assert_eq!(listed.len(), addresses.len());
 
-    // And none that the IDL derives is missing
-    let idl = idl();
+    // And every derived address in the IDL is listed
+    let idl = idl::committed().unwrap();
     let items = idl.instructions.iter().flat_map(|i| &i.accounts);
     for item in items {
         if let IdlInstructionAccountItem::Single(account) = item
             && account.pda.is_some()
         {
             let known = addresses.iter().any(|(name, _)| *name == account.name);
-            assert!(known, "{}", account.name);
+            assert!(known, "{} is not listed", account.name);
         }
     }
 }

@@ -1,8 +1,7 @@
-//! The committed IDL and reference pages, and the error messages that the SDK takes from them.
+//! The committed IDL and reference pages, and the error messages that the SDK reads from the IDL.
 
-use std::{collections::BTreeMap, fs, process::Command};
+use std::{collections::BTreeMap, process::Command};
 
-use anchor_lang_idl::types::Idl;
 use driftshield_sdk::{
     Collateral, Config, DriftShieldError, Exposure, Market, Model, Policy, Position, Receipt, Seat,
     Vault, WithdrawRequest, error,
@@ -10,7 +9,7 @@ use driftshield_sdk::{
 use driftshield_tests::idl;
 
 #[test]
-fn what_is_committed_is_what_the_program_says() {
+fn generated_files_are_up_to_date() {
     let output = Command::new(env!("CARGO_BIN_EXE_idl"))
         .arg("--check")
         .output()
@@ -20,9 +19,7 @@ fn what_is_committed_is_what_the_program_says() {
 }
 
 #[test]
-fn accounts_are_as_large_as_the_idl_says() {
-    let file = fs::read_to_string(idl::root().join("idl/driftshield.json")).unwrap();
-    let idl: Idl = serde_json::from_str(&file).unwrap();
+fn account_sizes_in_the_idl_are_those_of_the_types() {
     macro_rules! sizes {
         ($($name:ident),* $(,)?) => {
             BTreeMap::from([$((stringify!($name).to_owned(), 8 + size_of::<$name>())),*])
@@ -41,11 +38,12 @@ fn accounts_are_as_large_as_the_idl_says() {
         Vault,
         WithdrawRequest,
     );
+    let idl = idl::committed().unwrap();
     assert_eq!(idl::account_sizes(&idl).unwrap(), sizes);
 }
 
 #[test]
-fn the_sdk_names_errors_by_their_codes() {
+fn the_sdk_finds_errors_by_their_codes() {
     for error in [
         DriftShieldError::NotUpgradeAuthority,
         DriftShieldError::WrongDestination,

@@ -1,5 +1,6 @@
-//! Tests of the source, the IDL and pure functions: they need nothing that is built for them.
+//! Tests of the source, the IDL and pure functions. They need no built program and no services.
 
+mod errors;
 mod frozen;
 mod idl;
 mod metric;

@@ -1,4 +1,4 @@
-//! The program's integer arithmetic against the formulas in floating point.
+//! The program's integer arithmetic of drift, compared with the formulas in floating point.
 
 use driftshield::math::{Metric, drift, noise_floor};
 use driftshield_tests::histograms::{
@@ -6,7 +6,7 @@ use driftshield_tests::histograms::{
 };
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
-/// The protocol allows 2.
+/// Maximum error in micro-units. The protocol allows 2.
 const TOLERANCE_MICRO: f64 = 1.0;
 const MICRO: f64 = 1e6;
 
@@ -19,7 +19,7 @@ const METRICS: [Metric; 5] = [
 ];
 
 #[test]
-fn drift_is_that_of_floating_point() {
+fn drift_equals_the_formula() {
     for metric in METRICS {
         let mut worst = 0.0_f64;
         for seed in 0..20_000 {
@@ -32,7 +32,7 @@ fn drift_is_that_of_floating_point() {
             let error = error_of(metric, &reference, &current);
             assert!(
                 error < TOLERANCE_MICRO,
-                "{metric:?} is off by {error} micro-units for seed {seed}: {reference:?} {current:?}",
+                "{metric:?} is off by {error} micro-units with seed {seed}: {reference:?} {current:?}",
             );
             worst = worst.max(error);
         }
@@ -40,10 +40,10 @@ fn drift_is_that_of_floating_point() {
     }
 }
 
-/// What random histograms would seldom hit: shares about the floor and full bins, each
-/// against each, of the smallest and the largest sums.
+/// Covers pairs of histograms that random ones seldom hit: shares around the floor, full and empty bins,
+/// and the smallest and largest sums.
 #[test]
-fn drift_holds_at_the_edges() {
+fn drift_equals_the_formula_at_the_limits() {
     const MAX: u32 = u32::MAX;
     for bins in [2, 3, 10, 16] {
         let mut histograms = vec![vec![1; bins], vec![MAX; bins]];
@@ -63,7 +63,7 @@ fn drift_holds_at_the_edges() {
                 histograms.push(histogram);
             }
         }
-        // A count just under, at and just over a share of 0.0001.
+        // Shares just under, at and just over the floor of 0.0001.
         for count in [99_998, 99_999, 100_000, 100_001] {
             let mut histogram = vec![0; bins];
             (histogram[0], histogram[1]) = (1_000_000_000 - count, count);
@@ -77,16 +77,16 @@ fn drift_holds_at_the_edges() {
                 let error = error_of(metric, &reference, &current);
                 assert!(
                     error < TOLERANCE_MICRO,
-                    "{metric:?} is off by {error}: {reference:?} {current:?}"
+                    "{metric:?} is off by {error} micro-units: {reference:?} {current:?}"
                 );
             }
         }
     }
 }
 
-/// A threshold such as 0.05 is met by a drift of exactly 0.05.
+/// A drift of exactly 0.05 has to reach a threshold of 0.05.
 #[test]
-fn whole_micro_units_come_out_exactly() {
+fn drifts_of_whole_micro_units_are_exact() {
     let mut rng = StdRng::seed_from_u64(1);
     for _ in 0..10_000 {
         let rows = [1_u32, 2, 10, 64, 1_000, 125_000, 1_000_000];
@@ -113,10 +113,10 @@ fn whole_micro_units_come_out_exactly() {
     }
 }
 
-/// Wherever it falls, one row in five thousand may not decide a market: unless its bin was
-/// empty, which no honest window of a bin with a tenth of the reference is.
+/// A single row in 5,000 must not decide a market, whatever its bin. Bins that were empty are an exception,
+/// but a bin with a tenth of the reference is never empty in an honest window.
 #[test]
-fn an_outlier_hardly_moves_the_index() {
+fn an_outlier_hardly_changes_psi() {
     let mut rng = StdRng::seed_from_u64(2);
     let reference = [500; 10];
     for _ in 0..1_000 {
@@ -132,7 +132,7 @@ fn an_outlier_hardly_moves_the_index() {
             let after = drift(Metric::Psi, &reference, &with_outlier);
             assert!(
                 after.abs_diff(before) < 10_000,
-                "{before} became {after}: {window:?}, row in bin {bin}"
+                "an outlier in bin {bin} changes PSI from {before} to {after}: {window:?}"
             );
         }
     }
@@ -156,24 +156,25 @@ fn noise_floor_is_the_formula_rounded_up() {
             let formula = quantiles.noise_floor(metric, &reference, min_samples);
             assert!(
                 formula <= floor && floor <= formula.ceil().max(1.0) + 2.0,
-                "{metric:?}: {floor} for {formula}, seed {seed}: {min_samples} of {reference:?}",
+                "{metric:?} with seed {seed}: floor {floor}, formula {formula}, \
+                 min_samples {min_samples}, reference {reference:?}",
             );
         }
     }
 }
 
-/// No drift at all stays under the floor: windows drawn from the reference itself.
+/// Windows drawn from the reference distribution have no drift: noise alone must not reach the floor.
 #[test]
-fn noise_stays_under_its_floor() {
+fn noise_stays_under_the_noise_floor() {
     let mut rng = StdRng::seed_from_u64(3);
     let shares = [0.04, 0.06, 0.1, 0.1, 0.2, 0.2, 0.1, 0.1, 0.06, 0.04];
     let draw = |rng: &mut StdRng, rows: u32| {
         let mut counts = [0_u32; 10];
         for _ in 0..rows {
-            let mut at: f64 = rng.random();
+            let mut quantile: f64 = rng.random();
             let bin = shares.iter().position(|share| {
-                at -= share;
-                at < 0.0
+                quantile -= share;
+                quantile < 0.0
             });
             counts[bin.unwrap_or(9)] += 1;
         }
@@ -195,10 +196,10 @@ fn noise_stays_under_its_floor() {
                 drift(metric, &reference, &window) >= noise_floor(metric, &reference, 1_000),
             );
         }
-        // Once in a year has a probability of 0.05, twice 0.001.
+        // In a year, one window reaches the floor with a probability of 0.05, two with 0.001.
         assert!(
             over < 2,
-            "{metric:?}: {over} of 366 windows without drift are over the noise floor"
+            "{metric:?}: {over} of 366 windows without drift reach the noise floor"
         );
     }
 }
@@ -209,17 +210,18 @@ fn pairs(histograms: &[Vec<u32>]) -> impl Iterator<Item = Case> {
         .flat_map(move |a| histograms.iter().map(move |b| (a.clone(), b.clone())))
 }
 
-/// In micro-units.
+/// The absolute error of the program's drift, in micro-units.
 fn error_of(metric: Metric, reference: &[u32], current: &[u32]) -> f64 {
     let value = drift(metric, reference, current) as f64;
     (value - MICRO * drift_f64(metric, reference, current)).abs()
 }
 
-/// The page's formulas, word for word.
+/// The formulas of `docs/protocol.md`, literally.
 ///
-/// All are within 10⁻⁹ of the exact value but Jensen-Shannon, whose terms cancel where the shares
-/// are nearly equal. There each is p·log₂(1 + small): the quotient's rounding costs p · 2⁻⁵² / ln 2
-/// at most, so that all of them are within 7 · 10⁻¹⁶ and the root, even at 0, within 0.03 micro-units.
+/// All results are within 10⁻⁹ of the exact value, except those of Jensen-Shannon, whose terms cancel if
+/// the shares are nearly equal. Each term is then p·log₂(1 + small), and rounding the quotient adds an
+/// error of at most p · 2⁻⁵² / ln 2. So the sum of all terms is within 7 · 10⁻¹⁶, and its root, even at 0,
+/// within 0.03 micro-units.
 fn drift_f64(metric: Metric, reference: &[u32], current: &[u32]) -> f64 {
     let (m, n) = (total(reference) as f64, total(current) as f64);
     let unfloored: Vec<(f64, f64)> = std::iter::zip(reference, current)
@@ -252,9 +254,11 @@ fn drift_f64(metric: Metric, reference: &[u32], current: &[u32]) -> f64 {
     }
 }
 
-/// Of the level 1 − 0.05/366: chi-squared of 1 to 15 degrees of freedom, and normal.
+/// Quantiles at level 1 − 0.05/366.
 struct Quantiles {
+    /// Of the chi-squared distribution, for 1 to 15 degrees of freedom.
     chi_squared: Vec<f64>,
+    /// Of the normal distribution.
     z: f64,
 }
 
@@ -265,12 +269,12 @@ impl Quantiles {
             chi_squared: (1..=15)
                 .map(|degrees| chi_squared_quantile(degrees, TAIL))
                 .collect(),
-            // A normal variable is over z half as often as its square over z².
+            // A normal variable exceeds z half as often as its square exceeds z².
             z: chi_squared_quantile(1, 2.0 * TAIL).sqrt(),
         }
     }
 
-    /// In micro-units, before rounding.
+    /// The noise floor in micro-units, before rounding.
     fn noise_floor(&self, metric: Metric, reference: &[u32], min_samples: u64) -> f64 {
         let chi_squared = self.chi_squared[reference.len() - 2];
         let m = total(reference) as f64;
@@ -290,7 +294,7 @@ impl Quantiles {
     }
 }
 
-/// What a chi-squared variable exceeds with probability `tail`, by bisection.
+/// The value that a chi-squared variable exceeds with probability `tail`, found by bisection.
 fn chi_squared_quantile(degrees: u32, tail: f64) -> f64 {
     let (mut low, mut high) = (10.0, 100.0);
     for _ in 0..100 {
@@ -304,8 +308,8 @@ fn chi_squared_quantile(degrees: u32, tail: f64) -> f64 {
     high
 }
 
-/// The regularised upper incomplete gamma function Q(a, x) for a multiple of ½, from Q(½, x) = erfc √x
-/// or Q(1, x) = e⁻ˣ upwards by Q(a + 1, x) = Q(a, x) + xᵃ·e⁻ˣ / Γ(a + 1).
+/// The regularised upper incomplete gamma function Q(a, x), for `a` a multiple of ½. Starts with
+/// Q(½, x) = erfc √x or Q(1, x) = e⁻ˣ, and applies Q(a + 1, x) = Q(a, x) + xᵃ·e⁻ˣ / Γ(a + 1).
 fn upper_gamma(a: f64, x: f64) -> f64 {
     let (mut at, mut q) = if a.fract() == 0.0 {
         (1.0, (-x).exp())
@@ -325,7 +329,7 @@ fn upper_gamma(a: f64, x: f64) -> f64 {
     q
 }
 
-/// By its continued fraction, which converges fast for x over 2.
+/// The complementary error function, by its continued fraction, which converges fast for x over 2.
 fn erfc(x: f64) -> f64 {
     let fraction = (1..200)
         .rev()

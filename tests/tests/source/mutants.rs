@@ -1,24 +1,47 @@
-//! What `scripts/mutants` has recorded.
+//! The record of `scripts/mutants`.
 
-use std::fs;
+use std::{collections::HashSet, fs};
 
 use driftshield_tests::{
     idl::root,
     mutants::{
         RECORD, SOURCE,
-        record::{Fate, Record},
-        sites,
+        record::{Record, Status},
+        sites::{self, Site},
     },
 };
 
+fn sites() -> Vec<Site> {
+    sites::find(&root().join(SOURCE)).expect("the program's source")
+}
+
+fn record() -> Record {
+    Record::read(&root().join(RECORD)).expect("the record")
+}
+
 #[test]
-fn every_check_that_no_test_misses_is_explained() {
-    let page = fs::read_to_string(root().join("SECURITY.md")).expect("the page");
-    let record = Record::read(&root().join(RECORD)).expect("the record");
-    for site in sites::find(&root().join(SOURCE)).expect("the program's source") {
-        if record.fate(&site) == Some(&Fate::Survived) {
+fn every_surviving_mutant_is_explained() {
+    let page = fs::read_to_string(root().join("SECURITY.md")).expect("SECURITY.md");
+    let record = record();
+    for site in sites() {
+        if record.status(&site) == Some(&Status::Survived) {
             let key = &site.key;
-            assert!(page.contains(key), "say why in SECURITY.md: {key} {site}");
+            assert!(
+                page.contains(key),
+                "no test fails without {site}; explain {key} in SECURITY.md"
+            );
         }
+    }
+}
+
+#[test]
+fn every_row_is_the_only_one_of_an_existing_check() {
+    let sites = sites();
+    let mut expected: HashSet<&str> = sites.iter().map(|site| site.key.as_str()).collect();
+    for key in record().keys() {
+        assert!(
+            expected.remove(key),
+            "{key} is stale or repeated in {RECORD}; run scripts/mutants --report to drop such rows"
+        );
     }
 }

@@ -1,49 +1,49 @@
-//! The arithmetic of money, for every number of small domains, against fractions that share no code
-//! with it.
+//! The program's arithmetic of amounts, tested exhaustively over small domains, against independent
+//! formulas in exact fractions.
 
 use driftshield::math::{
     BPS, Curve, Premium, YEAR_SECS, assets_for, fee, payout, shares_for, worth,
 };
 
-/// `⌈a / b⌉` of what may be negative.
+/// `⌈a / b⌉`, also of a negative `a`.
 fn ceil(a: i128, b: i128) -> i128 {
     a.div_euclid(b) + i128::from(a.rem_euclid(b) != 0)
 }
 
 #[test]
-fn payouts_fees_and_dust_are_the_stakes() {
-    // Given every pool of up to five winners of up to eight units each, and up to 48 lost
+fn payouts_fees_and_dust_add_up_to_the_stakes() {
+    // Given every set of up to five winning stakes of 1 to 8 units, and losing stakes of 0 to 48
     for winners in stakes(5, 8) {
         let winning: u64 = winners.iter().sum();
         for losing in 0..=48 {
             for bps in [0, 1, 416, 2_000] {
-                // When it pays all of them
-                let left = losing - fee(losing, bps);
+                // When all winners are paid
+                let winnings = losing - fee(losing, bps);
                 let payouts = winners
                     .iter()
-                    .map(|&stake| payout(stake, winning, left).expect("it fits"));
-                // Then nobody gets less than the stake, and dust is below a unit a winner.
+                    .map(|&stake| payout(stake, winning, winnings).expect("no overflow"));
+                // Then nobody gets less than the stake, and dust is less than a unit per winner
                 let mut paid = 0;
                 for (payout, stake) in payouts.zip(&winners) {
                     assert!(*stake <= payout);
                     paid += payout;
                 }
-                let dust = winning + left - paid;
+                let dust = winning + winnings - paid;
                 assert!(dust < winners.len() as u64, "{winners:?} {losing} {bps}");
             }
         }
     }
 }
 
-/// All sets of one to `most` stakes of 1 to `largest`, in ascending order.
-fn stakes(most: usize, largest: u64) -> Vec<Vec<u64>> {
+/// All multisets of 1 to `max_count` stakes of 1 to `largest`, each in ascending order.
+fn stakes(max_count: usize, largest: u64) -> Vec<Vec<u64>> {
     let mut all: Vec<Vec<u64>> = (1..=largest).map(|stake| vec![stake]).collect();
     let mut longest = all.clone();
-    for _ in 1..most {
+    for _ in 1..max_count {
         longest = longest
             .iter()
             .flat_map(|stakes| {
-                let least = *stakes.last().expect("one at least");
+                let least = *stakes.last().expect("never empty");
                 (least..=largest).map(|stake| [&stakes[..], &[stake]].concat())
             })
             .collect();
@@ -53,8 +53,8 @@ fn stakes(most: usize, largest: u64) -> Vec<Vec<u64>> {
 }
 
 #[test]
-fn no_deposit_and_no_withdrawal_lowers_the_price_of_a_share() {
-    // The price is (assets + 1) / (supply + 1000).
+fn no_deposit_or_withdrawal_lowers_the_price_of_a_share() {
+    // The price of a share is (assets + 1) / (supply + 1000).
     let not_lower = |before: (u64, u64), after: (u64, u64)| {
         let [before, after] = [before, after]
             .map(|(assets, supply)| (u128::from(assets) + 1, u128::from(supply) + 1_000));
@@ -63,19 +63,22 @@ fn no_deposit_and_no_withdrawal_lowers_the_price_of_a_share() {
     for assets in 0..=12 {
         for supply in (0..=14_000).step_by(499) {
             for amount in 1..=12 {
-                let bought = shares_for(amount, supply, assets).expect("it fits");
+                let bought = shares_for(amount, supply, assets).expect("no overflow");
                 let (assets_now, supply_now) = (assets + amount, supply + bought);
                 assert!(not_lower((assets, supply), (assets_now, supply_now)));
-                // Who leaves at once, in one part or in two, gains nothing.
+                // Withdrawing at once, in one part or in two, is no gain.
                 for first in (0..=bought).step_by(bought.div_ceil(5).max(1) as usize) {
-                    let one = assets_for(first, supply_now, assets_now);
-                    let (assets_left, supply_left) = (assets_now - one, supply_now - first);
+                    let first_part = assets_for(first, supply_now, assets_now);
+                    let (assets_left, supply_left) = (assets_now - first_part, supply_now - first);
                     assert!(not_lower(
                         (assets_now, supply_now),
                         (assets_left, supply_left)
                     ));
-                    let other = assets_for(bought - first, supply_left, assets_left);
-                    assert!(one + other <= amount, "{assets} {supply} {amount} {first}");
+                    let second_part = assets_for(bought - first, supply_left, assets_left);
+                    assert!(
+                        first_part + second_part <= amount,
+                        "{assets} {supply} {amount} {first}"
+                    );
                 }
             }
         }
@@ -83,21 +86,24 @@ fn no_deposit_and_no_withdrawal_lowers_the_price_of_a_share() {
 }
 
 #[test]
-fn cover_is_worth_the_floored_share_and_a_unit_at_least() {
+fn cover_is_worth_its_floored_share_but_at_least_a_unit() {
     for cover in 1..=30u64 {
         for trigger in 1..=9u64 {
             for exhaustion in trigger..=trigger + 12 {
                 let mut least = 1;
                 for value in trigger..=exhaustion + 1 {
-                    let whole = exhaustion <= value;
-                    let share = if whole {
+                    let is_exhausted = exhaustion <= value;
+                    let share = if is_exhausted {
                         cover
                     } else {
                         cover * (value - trigger) / (exhaustion - trigger)
                     };
                     let worth = worth(cover, trigger, exhaustion, value);
                     assert_eq!(worth, share.max(1));
-                    assert!(least <= worth && worth <= cover, "it grows with the drift");
+                    assert!(
+                        least <= worth && worth <= cover,
+                        "the worth falls as the drift grows"
+                    );
                     least = worth;
                 }
             }
@@ -106,7 +112,7 @@ fn cover_is_worth_the_floored_share_and_a_unit_at_least() {
 }
 
 #[test]
-fn premiums_are_the_formulas_rounded_up() {
+fn premiums_equal_the_formula_rounded_up() {
     let mut curves = Vec::new();
     for kink_bps in [1, 3_333, 8_000, 9_999] {
         for (slope1_bps, slope2_bps) in [(0, 0), (400, 6_000), (0, u16::MAX), (u16::MAX, 1)] {
@@ -128,7 +134,7 @@ fn premiums_are_the_formulas_rounded_up() {
     }
 }
 
-/// For a few rates, drifts and durations of up to a year.
+/// Checks premiums for a few rates, drifts and durations of up to a year.
 fn check_premiums(assets: u64, locked: u64, cover: u64, curve: Curve) {
     for (base_bps, risk_slope_bps) in [(0, 0), (100, 0), (65_535, 1_000)] {
         for (drift, trigger) in [(0, 1), (1, 3), (4, 3)] {
@@ -145,21 +151,21 @@ fn check_premiums(assets: u64, locked: u64, cover: u64, curve: Curve) {
                     duration_secs,
                 };
                 let (numerator, denominator) = exact(&premium);
-                // It is exact to 2⁻¹⁶ of a unit before it is rounded up.
+                // The premium is within 2⁻¹⁶ units of the formula before it is rounded up.
                 let scaled = numerator << 16;
                 let bounds = [scaled - denominator, scaled + denominator]
                     .map(|scaled| ceil(scaled, denominator << 16).max(1));
-                let charged = i128::from(premium.charge().expect("it fits"));
+                let charged = i128::from(premium.charge().expect("no overflow"));
                 assert!(
                     (bounds[0]..=bounds[1]).contains(&charged),
-                    "{premium:?}: {charged}, not {bounds:?}"
+                    "{premium:?} costs {charged}, not {bounds:?}"
                 );
             }
         }
     }
 }
 
-/// `cover · (base + utilisation + risk) · duration / (10 000 · 365 days)` as a fraction.
+/// `cover · (base + utilisation + risk) · duration / (10 000 · 365 days)` as numerator and denominator.
 fn exact(premium: &Premium) -> (i128, i128) {
     let wide = |number: u64| i128::from(number);
     let (bps, kink) = (wide(BPS), i128::from(premium.curve.kink_bps));
@@ -169,7 +175,7 @@ fn exact(premium: &Premium) -> (i128, i128) {
         wide(premium.drift.min(premium.trigger)),
     );
     let denominator = 2 * assets * bps * kink * (bps - kink);
-    // assets · ∫ curve from 0 to locked / assets, over that denominator.
+    // The numerator of assets · ∫ curve from 0 to locked / assets.
     let integral = |locked: u64| {
         let locked = wide(locked);
         let slope1 = i128::from(premium.curve.slope1_bps) * (bps - kink);

@@ -1,4 +1,4 @@
-//! The metric-spec document: what a model's drift is measured on.
+//! The spec document, which defines how a model's drift is measured.
 
 use driftshield_sdk::spec::{Measure, MetricName, SpecDocument, SpecError, sha256};
 use rand::{Rng, SeedableRng, rngs::StdRng};
@@ -18,8 +18,8 @@ fn document(edges: Vec<f64>) -> SpecDocument {
 }
 
 #[test]
-fn edges_come_back_to_the_bit() {
-    // A score may equal an edge: an edge that is off by its last bit moves it to another bin.
+fn edges_survive_a_round_trip_exactly() {
+    // A score may equal an edge. An edge that is off by its last bit would move the score to another bin.
     let mut random = StdRng::seed_from_u64(3);
     for _ in 0..2_000 {
         let mut edges: Vec<f64> = (0..9).map(|_| random.random()).collect();
@@ -30,7 +30,7 @@ fn edges_come_back_to_the_bit() {
 }
 
 #[test]
-fn a_model_pins_the_documents_bytes() {
+fn a_metric_spec_has_the_hash_of_the_document() {
     let document = document(vec![0.25, 0.5]);
     let bytes = document.to_bytes();
     let spec = document.metric_spec(&bytes, 1_000, 60);
@@ -43,7 +43,7 @@ fn a_model_pins_the_documents_bytes() {
 }
 
 #[test]
-fn what_cannot_be_counted_is_refused() {
+fn invalid_documents_are_refused() {
     let refusal = |document: &SpecDocument| SpecDocument::parse(&document.to_bytes()).unwrap_err();
     let descending = document(vec![0.5, 0.25]);
     assert!(matches!(refusal(&descending), SpecError::Edges));

@@ -9,13 +9,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use driftshield_sdk::{Address, address};
 use driftshield_tests::soak::{
-    Driver,
+    Driver, Step,
+    attackers::{self, Attackers},
     books::{Amount, Books, DAY},
     call::Call,
-    hostile::{self, Thieves},
-    leave::{self, Holding, Payouts},
-    run::Step,
-    stops,
+    checkpoints,
+    wind_down::{self, Holding, Payouts},
 };
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
@@ -64,7 +63,7 @@ struct ExitRun<'a> {
     /// Windows that the honest oracles measure, by each model that a market or a policy depends on.
     windows: BTreeMap<Address, Vec<u64>>,
     /// `None` in the run without thieves.
-    thieves: Option<Thieves>,
+    thieves: Option<Attackers>,
     /// Whether the thieves sell cover on a model of their own.
     sells: bool,
     /// The thieves' own model, for which they submit any value.
@@ -82,7 +81,7 @@ fn seed_of(seed: u64, of: &Address, window: u64) -> u64 {
 impl<'a> ExitRun<'a> {
     fn new(driver: &'a mut Driver, seed: u64, plan: Option<AttackPlan>) -> Self {
         let AttackPlan { sells, rules } = plan.unwrap_or_default();
-        let thieves = Thieves::new(driver, seed, rules);
+        let thieves = Attackers::new(driver, seed, rules);
         let books = &driver.books;
         let needed = books.models.iter().filter(|(at, model)| {
             0 < books.exposure_of(at) && thieves.honest[*at].len() == model.quorum
@@ -95,7 +94,7 @@ impl<'a> ExitRun<'a> {
         Self {
             seed,
             since: books.now,
-            owned: leave::holdings(books),
+            owned: wind_down::holdings(books),
             payouts: Payouts::new(),
             honest: thieves.honest.clone(),
             windows,
@@ -112,8 +111,8 @@ impl<'a> ExitRun<'a> {
     }
 
     /// Panics at a violation, with the story of the run.
-    fn expect<T>(&self, checked: driftshield_tests::soak::run::Checked<T>) -> T {
-        checked.unwrap_or_else(|violation| panic!("{}\n{}", violation.0, self.driver.tell()))
+    fn expect<T>(&self, checked: driftshield_tests::soak::Checked<T>) -> T {
+        checked.unwrap_or_else(|violation| panic!("{}\n{}", violation.0, self.driver.transcript()))
     }
 
     /// Everybody leaves, whatever the thieves do.
@@ -123,8 +122,10 @@ impl<'a> ExitRun<'a> {
         self.leave();
         self.prepare_theft();
         self.strike(14);
-        for call in leave::asked_back(self.books()) {
-            if let Call::RequestWithdraw { who, vault, .. } = &call
+        for call in wind_down::withdrawal_requests(self.books()) {
+            if let Call::RequestWithdraw {
+                signer: who, vault, ..
+            } = &call
                 && self.owned.contains(&Holding::Shares(*vault, *who))
             {
                 self.carry_out(call);
@@ -156,25 +157,25 @@ impl<'a> ExitRun<'a> {
             let model = &books.models[&at];
             OWN_WINDOWS.map(|window| model.window_end(window).unwrap())
         });
-        let due = leave::next_due_but_receipts(books);
+        let due = wind_down::next_due_before_retention(books);
         let all = ends.chain(own).chain(due);
         all.filter(|at| books.now < *at).min()
     }
 
     fn carry_out(&mut self, call: Call) -> bool {
-        let done = leave::carry_out(self.driver, call, &mut self.payouts);
+        let done = wind_down::execute(self.driver, call, &mut self.payouts);
         self.expect(done)
     }
 
     /// Pays everything that is due, and requests bonds whose oracles have nothing left to measure.
     fn leave(&mut self) {
         let kinds = [
-            leave::decided,
-            leave::settled,
-            leave::of_markets,
-            leave::of_policies,
-            leave::of_vaults,
-            leave::of_models,
+            wind_down::finalizations,
+            wind_down::settlements,
+            wind_down::market_payouts,
+            wind_down::policy_payouts,
+            wind_down::vault_payouts,
+            wind_down::model_payouts,
         ];
         for _ in 0..2 {
             for kind in kinds {
@@ -183,8 +184,11 @@ impl<'a> ExitRun<'a> {
                 }
             }
         }
-        for call in leave::bonds_asked_back(self.books()) {
-            if let Call::RequestUnbond { who, model, .. } = &call {
+        for call in wind_down::unbond_requests(self.books()) {
+            if let Call::RequestUnbond {
+                signer: who, model, ..
+            } = &call
+            {
                 let is_needed = self.windows.get(model).is_some_and(|windows| {
                     let last = windows.last().unwrap();
                     self.books().now < self.books().models[model].submit_end(*last).unwrap()
@@ -213,7 +217,7 @@ impl<'a> ExitRun<'a> {
                     dice.random_range(20_000..600_000)
                 };
                 for oracle in &self.honest[at] {
-                    let mut thieves = Thieves::new(self.driver, self.seed, false);
+                    let mut thieves = Attackers::new(self.driver, self.seed, false);
                     calls.push(thieves.submission(self.driver, *oracle, *at, window, value));
                 }
             }
@@ -230,7 +234,7 @@ impl<'a> ExitRun<'a> {
         let Some(mut thieves) = self.thieves.take() else {
             return;
         };
-        let struck = thieves.strike(self.driver, tricks, &mut self.payouts);
+        let struck = thieves.attack(self.driver, tricks, &mut self.payouts);
         self.thieves = Some(thieves);
         self.expect(struck);
         self.check_sales();
@@ -241,7 +245,7 @@ impl<'a> ExitRun<'a> {
         let Some(mut thieves) = self.thieves.take() else {
             return false;
         };
-        let done = thieves.carry_out(self.driver, call, &mut self.payouts);
+        let done = thieves.execute(self.driver, call, &mut self.payouts);
         self.thieves = Some(thieves);
         let done = self.expect(done);
         self.check_sales();
@@ -255,7 +259,7 @@ impl<'a> ExitRun<'a> {
         let new = thieves.sales[self.checked_sales..].to_vec();
         self.checked_sales = thieves.sales.len();
         let books = &self.driver.books;
-        for sale in new.into_iter().filter(|sale| sale.is_theirs) {
+        for sale in new.into_iter().filter(|sale| sale.on_stolen_listing) {
             let requests = books.requests_of(&sale.vault);
             let owned: Vec<_> = requests
                 .filter(|request| {
@@ -269,9 +273,9 @@ impl<'a> ExitRun<'a> {
                 .map(|request| request.value.min(vault.worth(request.shares)));
             assert!(
                 owned.iter().all(|request| request.unlock_at <= sale.at)
-                    && values.sum::<Amount>() <= vault.free(books.locked(&sale.vault)),
+                    && values.sum::<Amount>() <= vault.free_assets(books.locked(&sale.vault)),
                 "{sale:?} is borne by one of {owned:?}, which could not be withdrawn before\n{}",
-                self.driver.tell()
+                self.driver.transcript()
             );
         }
     }
@@ -283,7 +287,7 @@ impl<'a> ExitRun<'a> {
         let who = thieves.accomplice;
         let vaults: Vec<Address> = self.books().vaults.keys().copied().collect();
         for vault in vaults {
-            self.carry_out(Call::OpenShares { who, vault });
+            self.carry_out(Call::OpenShares { signer: who, vault });
         }
         if !self.sells {
             return;
@@ -293,9 +297,12 @@ impl<'a> ExitRun<'a> {
         self.allow_risk(&mint);
         let terms = self.books().collaterals[&mint].terms;
         let thieves = self.thieves.as_ref().unwrap();
-        let tool = thieves.tool;
+        let tool = thieves.puppet_oracle;
         let register = thieves.register_model(self.books(), mint);
-        let Call::RegisterModel { who, id, .. } = &register else {
+        let Call::RegisterModel {
+            signer: who, id, ..
+        } = &register
+        else {
             unreachable!()
         };
         let model = address::model(who, *id);
@@ -306,7 +313,7 @@ impl<'a> ExitRun<'a> {
         self.thieves.as_mut().unwrap().own_model = Some(model);
         let source = self.books().own_account(&tool, &mint);
         self.steal(Call::Bond {
-            who: tool,
+            signer: tool,
             model,
             source,
             amount: terms.min_bond,
@@ -315,7 +322,7 @@ impl<'a> ExitRun<'a> {
         let vaults = vaults.filter(|(_, vault)| vault.mint == mint);
         let vaults: Vec<Address> = vaults.map(|(at, _)| *at).collect();
         for vault in vaults {
-            let list = hostile::listing(self.books(), &vault, &model);
+            let list = attackers::listing(self.books(), &vault, &model);
             self.steal(list);
         }
     }
@@ -325,7 +332,7 @@ impl<'a> ExitRun<'a> {
         let admin = self.books().config.as_ref().unwrap().admin;
         let collateral = &self.books().collaterals[mint];
         let enable = Call::UpdateCollateral {
-            who: admin,
+            signer: admin,
             mint: *mint,
             terms: collateral.terms,
             enabled: true,
@@ -333,7 +340,7 @@ impl<'a> ExitRun<'a> {
         let is_enabled = collateral.enabled;
         if self.books().config.as_ref().unwrap().paused != 0 {
             self.steal(Call::SetPause {
-                who: admin,
+                signer: admin,
                 flags: 0,
             });
         }
@@ -365,7 +372,7 @@ impl<'a> ExitRun<'a> {
         let is_sold = self.books().policies.values().any(|of| of.model == model);
         let mut thieves = self.thieves.take().unwrap();
         let value = if is_sold { 900_000 } else { 0 };
-        let submit = thieves.submission(self.driver, thieves.tool, model, window, value);
+        let submit = thieves.submission(self.driver, thieves.puppet_oracle, model, window, value);
         self.thieves = Some(thieves);
         self.steal(submit);
     }
@@ -383,7 +390,7 @@ struct Statistics {
     /// Sales of cover on the thieves' listings.
     sold: u64,
     /// How often each instruction was tried by thieves, and how often it succeeded.
-    tried: BTreeMap<&'static str, (u64, u64)>,
+    attempts: BTreeMap<&'static str, (u64, u64)>,
 }
 
 impl Statistics {
@@ -392,7 +399,7 @@ impl Statistics {
     fn assert_meaningful(&self, rules: bool) {
         for instruction in committed_idl::instructions() {
             let (tried, succeeded) = self
-                .tried
+                .attempts
                 .get(&*instruction.name)
                 .copied()
                 .unwrap_or((0, 0));
@@ -408,8 +415,11 @@ impl Statistics {
                 "thieves succeeded {succeeded} times in {name}"
             );
         }
-        let successful = self.tried.values().filter(|(_, succeeded)| 0 < *succeeded);
-        assert!(30 <= successful.count(), "{:?}", self.tried);
+        let successful = self
+            .attempts
+            .values()
+            .filter(|(_, succeeded)| 0 < *succeeded);
+        assert!(30 <= successful.count(), "{:?}", self.attempts);
         let (compared, paid, excused) = (self.compared, self.paid, self.excused);
         assert!(
             compared < 2 * paid,
@@ -433,7 +443,7 @@ fn assert_no_holding_loses_value(
 ) {
     let context = format!("seed {seed}, step {step}");
     // Given a state, and what every holding is paid in a run without thieves
-    let run_seed = seed_of(seed, &driver.cast.address(0), step as u64);
+    let run_seed = seed_of(seed, &driver.actors.address(0), step as u64);
     let mut calm = driver.fork();
     let mut calm_run = ExitRun::new(&mut calm, run_seed, None);
     calm_run.run();
@@ -462,12 +472,16 @@ fn assert_no_holding_loses_value(
         assert!(
             without <= with + tolerance,
             "{context}: {holding:?} was paid {with} instead of {without}\n{}",
-            attacked.tell()
+            attacked.transcript()
         );
     }
-    statistics.sold += thieves.sales.iter().filter(|sale| sale.is_theirs).count() as u64;
-    for (name, (tried, succeeded)) in thieves.tried {
-        let all = statistics.tried.entry(name).or_default();
+    statistics.sold += thieves
+        .sales
+        .iter()
+        .filter(|sale| sale.on_stolen_listing)
+        .count() as u64;
+    for (name, (tried, succeeded)) in thieves.attempts {
+        let all = statistics.attempts.entry(name).or_default();
         all.0 += tried;
         all.1 += succeeded;
     }
@@ -477,7 +491,7 @@ fn assert_no_holding_loses_value(
 fn assert_harmless(seeds: &[(u64, usize)], rules: bool) {
     let mut statistics = Statistics::default();
     for &(seed, every) in seeds {
-        for (step, driver) in stops(seed, every, STOPS) {
+        for (step, driver) in checkpoints(seed, every, STOPS) {
             let sells = step / every % 4 == 0;
             let plan = AttackPlan { sells, rules };
             assert_no_holding_loses_value(seed, step, &driver, plan, &mut statistics);

@@ -5,12 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use driftshield_sdk::{Account, Address, CollateralTerms, address, token::TokenAccount};
 use driftshield_tests::soak::{
-    Driver,
+    Driver, Step,
     books::Books,
     call::Call,
-    leave::{Holding, Leaving, asked_back, closable, holdings},
-    run::Step,
-    stops,
+    checkpoints,
+    wind_down::{Holding, WindDown, closures, holdings, withdrawal_requests},
 };
 
 use crate::tampering::set_frozen;
@@ -40,7 +39,7 @@ const RESTRICTIONS: [Restriction; 4] = [
 fn must_succeed(driver: &mut Driver, call: Call) {
     let before = driver.tally.succeeded();
     driver.step(Step::Call(call)).unwrap();
-    assert!(before < driver.tally.succeeded(), "{}", driver.tell());
+    assert!(before < driver.tally.succeeded(), "{}", driver.transcript());
 }
 
 impl Restriction {
@@ -54,7 +53,7 @@ impl Restriction {
         };
         if paused {
             let pause = Call::SetPause {
-                who: config.admin,
+                signer: config.admin,
                 flags: 63,
             };
             must_succeed(driver, pause);
@@ -67,7 +66,7 @@ impl Restriction {
             .collect();
         for (mint, terms) in all.into_iter().filter(|_| disabled) {
             let disable = Call::UpdateCollateral {
-                who: config.admin,
+                signer: config.admin,
                 mint,
                 terms,
                 enabled: false,
@@ -104,8 +103,11 @@ fn rent_owed(driver: &Driver) -> BTreeMap<Address, u64> {
         }
     }
     // Lamports sent to the address of a future withdrawal request belong to the owner of that request.
-    for call in asked_back(&driver.books) {
-        if let Call::RequestWithdraw { who, vault, .. } = call {
+    for call in withdrawal_requests(&driver.books) {
+        if let Call::RequestWithdraw {
+            signer: who, vault, ..
+        } = call
+        {
             let request = address::withdraw_request(&vault, &who);
             if !driver.books.requests.contains_key(&request) {
                 owe(who, &[request]);
@@ -116,7 +118,7 @@ fn rent_owed(driver: &Driver) -> BTreeMap<Address, u64> {
 }
 
 fn lamports(driver: &Driver) -> BTreeMap<Address, u64> {
-    let actors = driver.cast.addresses().into_iter();
+    let actors = driver.actors.addresses().into_iter();
     actors
         .map(|actor| (actor, driver.world.lamports(&actor)))
         .collect()
@@ -137,7 +139,12 @@ fn remains(driver: &mut Driver) -> Vec<String> {
         }
     }
     for (at, tokens) in token_accounts(driver) {
-        let Some(held) = driver.books.tokens.get(&at).filter(|held| held.is_programs) else {
+        let Some(held) = driver
+            .books
+            .tokens
+            .get(&at)
+            .filter(|held| held.owned_by_program)
+        else {
             continue;
         };
         let kept = if driver.books.models.contains_key(&held.owner) {
@@ -151,10 +158,10 @@ fn remains(driver: &mut Driver) -> Vec<String> {
         }
     }
     if !remains.is_empty() {
-        for call in closable(&driver.books) {
+        for call in closures(&driver.books) {
             let description = format!("{call:?}");
             driver.step(Step::Call(call)).unwrap();
-            remains.push(format!("{description}: {:?}", driver.story.last()));
+            remains.push(format!("{description}: {:?}", driver.log.last()));
         }
     }
     remains
@@ -179,7 +186,7 @@ fn withdraw_treasuries(driver: &mut Driver) {
         let amount = driver.books.tokens[&treasury].amount as u64;
         if 0 < amount {
             let withdraw = Call::WithdrawTreasury {
-                who: admin,
+                signer: admin,
                 mint,
                 destination: driver.books.own_account(&admin, &mint),
                 amount,
@@ -197,8 +204,8 @@ fn assert_emptied(driver: &mut Driver, context: &str) {
     for (actor, rent) in rent_owed(driver) {
         *expected.get_mut(&actor).unwrap() += rent;
     }
-    if let Err(violation) = Leaving::new(driver).all() {
-        panic!("{context}: {}\n{}", violation.0, driver.tell());
+    if let Err(violation) = WindDown::new(driver).all() {
+        panic!("{context}: {}\n{}", violation.0, driver.transcript());
     }
     withdraw_treasuries(driver);
     let remains = remains(driver);
@@ -206,7 +213,7 @@ fn assert_emptied(driver: &mut Driver, context: &str) {
         remains.is_empty(),
         "{context}: {}\n{}",
         remains.join("\n"),
-        driver.tell()
+        driver.transcript()
     );
     for (actor, lamports) in lamports(driver) {
         let name = driver.name(&actor);
@@ -216,7 +223,7 @@ fn assert_emptied(driver: &mut Driver, context: &str) {
 
 /// Everybody leaves from [`STOPS`] states of a run, which are `every` steps apart.
 fn assert_emptied_along_run(seed: u64, every: usize) {
-    for (step, mut driver) in stops(seed, every, STOPS) {
+    for (step, mut driver) in checkpoints(seed, every, STOPS) {
         // Given a state of the run, perhaps with a restriction, and no privileged key
         let restriction = RESTRICTIONS[step / every % RESTRICTIONS.len()];
         restriction.apply(&mut driver);
@@ -316,7 +323,7 @@ fn assert_only_victim_waits(books: &Books, victim: &Address, context: &str) {
 fn held_by_others(books: &Books, frozen: &BTreeSet<Address>) -> BTreeMap<Address, u128> {
     let tokens = books.tokens.iter();
     tokens
-        .filter(|(at, tokens)| !tokens.is_programs && !frozen.contains(at))
+        .filter(|(at, tokens)| !tokens.owned_by_program && !frozen.contains(at))
         .map(|(at, tokens)| (*at, tokens.amount))
         .collect()
 }
@@ -324,7 +331,7 @@ fn held_by_others(books: &Books, frozen: &BTreeSet<Address>) -> BTreeMap<Address
 #[test]
 fn frozen_token_accounts_block_only_payouts_to_their_owner() {
     let mut waited = 0;
-    for (step, driver) in stops(109, 10, STOPS) {
+    for (step, driver) in checkpoints(109, 10, STOPS) {
         // Given a state of the run, and an owner whose token accounts are all frozen
         let context = format!("step {step}");
         let Some(victim) = richest(&driver.books) else {
@@ -338,16 +345,16 @@ fn frozen_token_accounts_block_only_payouts_to_their_owner() {
         set_all_frozen(&mut driver, &frozen, true);
 
         // When everybody leaves
-        let mut leaving = Leaving::new(&mut driver);
+        let mut leaving = WindDown::new(&mut driver);
         leaving.frozen = frozen.clone();
         if let Err(violation) = leaving.all() {
-            panic!("{context}: {}\n{}", violation.0, driver.tell());
+            panic!("{context}: {}\n{}", violation.0, driver.transcript());
         }
         waited += leaving.waiting.len();
 
         // Then only that owner waits, and the others have what they would have without the freeze
         assert_only_victim_waits(&driver.books, &victim, &context);
-        Leaving::new(&mut free).all().unwrap();
+        WindDown::new(&mut free).all().unwrap();
         let [expected, found] = [&free, &driver].map(|of| held_by_others(&of.books, &frozen));
         assert!(
             found == expected,

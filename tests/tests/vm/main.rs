@@ -6,7 +6,6 @@ mod bonds;
 mod builtins;
 mod committed_idl;
 mod dispute;
-mod errors;
 mod harmlessness;
 mod insiders;
 mod insolvency;

@@ -6,9 +6,9 @@ use driftshield_sdk::{Address, Vault};
 use driftshield_tests::{
     insurance::Insured,
     soak::{
-        Driver, Violation, actions, reach,
+        Driver, Violation, actions, driver_after,
         report::Tally,
-        shrink::{goes_wrong, shrink},
+        shrink::{find_violation, shrink},
     },
 };
 use solana_instruction_error::InstructionError;
@@ -33,7 +33,7 @@ fn run(seed: u64) -> Tally {
             panic!(
                 "seed {seed}: {}\n{}replay: scripts/soak --seed {seed} --steps {ACTIONS} --keep {}",
                 shrunk.violation.0,
-                shrunk.story,
+                shrunk.transcript,
                 kept.join(",")
             );
         }
@@ -71,7 +71,7 @@ fn random_calls_match_the_books() {
         );
     }
     // And each of these rarer events happened
-    let happened = tally.happened;
+    let happened = tally.rare_events;
     let counts = [
         happened.policies_paid,
         happened.policies_ended_by_payment,
@@ -89,8 +89,8 @@ fn random_calls_match_the_books() {
 
 #[test]
 fn a_seed_determines_the_state() {
-    let [first, second] = [(); 2].map(|()| reach(7, 150));
-    assert_eq!(first.tell(), second.tell());
+    let [first, second] = [(); 2].map(|()| driver_after(7, 150));
+    assert_eq!(first.transcript(), second.transcript());
     assert_eq!(first.tally.table(), second.tally.table());
 }
 
@@ -116,7 +116,7 @@ fn a_missing_unit_is_reported() {
     let mut wrong_record = driver.fork();
     decrement(&mut wrong_record, &vault, 8 + offset_of!(Vault, assets));
     let expected = format!(
-        "{}: assets should be Number({assets}), and is Number({})",
+        "{}: assets should be Number({assets}), but is Number({})",
         driver.name(&vault),
         assets - 1
     );
@@ -146,10 +146,10 @@ fn a_violation_is_found_shrunk_and_reproduced() {
     let violation = found.unwrap_err();
     let shrunk = shrink(&start, &sequence, violation.clone());
     assert_eq!(shrunk.violation, violation);
-    assert_eq!(shrunk.kept.len(), 1, "{}", shrunk.story);
-    let again = goes_wrong(&start, &sequence, &shrunk.kept).unwrap();
+    assert_eq!(shrunk.kept.len(), 1, "{}", shrunk.transcript);
+    let again = find_violation(&start, &sequence, &shrunk.kept).unwrap();
     assert_eq!(again.violation, violation);
-    assert!(goes_wrong(&Driver::new(), &sequence, &shrunk.kept).is_none());
+    assert!(find_violation(&Driver::new(), &sequence, &shrunk.kept).is_none());
 }
 
 #[test]

@@ -9,15 +9,12 @@ mod policy;
 mod receipt;
 mod vault;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt::Write,
-    fs,
-};
+use std::{collections::BTreeSet, fmt::Write};
 
 use anchor_lang_idl::types::IdlInstruction;
 use driftshield_sdk::{Event, error};
-use driftshield_tests::{idl, world::*};
+pub use driftshield_tests::states::table;
+use driftshield_tests::{states::Table, world::*};
 use solana_instruction_error::InstructionError;
 use solana_transaction_error::TransactionError;
 
@@ -35,9 +32,6 @@ trait StateFixture: Clone {
 /// An instruction with its sender or arguments where these matter. The name starts with the name of
 /// the instruction.
 type Step<S> = (&'static str, fn(&mut S) -> Outcome);
-
-/// Results by state and step: `-> ` with the next state, or the name of an error.
-pub type Table = BTreeMap<(String, String), String>;
 
 /// Runs all `steps` from all `fixtures`, which are named by their states, and compares the results
 /// with the account's table.
@@ -66,12 +60,6 @@ fn check<S: StateFixture>(account: &str, fixtures: &[(&str, S)], steps: &[Step<S
     );
 }
 
-/// The table of an account as committed.
-pub fn table(account: &str) -> Table {
-    let file = idl::root().join(format!("tests/states/{account}.txt"));
-    parse(&fs::read_to_string(file).unwrap_or_default())
-}
-
 fn run_step<S: StateFixture>(fixture: &S, send: fn(&mut S) -> Outcome) -> String {
     let mut fork = fixture.clone();
     match send(&mut fork) {
@@ -87,23 +75,6 @@ fn run_step<S: StateFixture>(fixture: &S, send: fn(&mut S) -> Outcome) -> String
             error => panic!("the runtime refused the transaction: {error:?}"),
         },
     }
-}
-
-/// Parses a table: a line `[state]`, then a line for each step. Lines that start with `#` are comments.
-fn parse(text: &str) -> Table {
-    let mut table = Table::new();
-    let mut state = "";
-    let lines = text.lines().map(str::trim);
-    for line in lines.filter(|line| !line.is_empty() && !line.starts_with('#')) {
-        if let Some(name) = line.strip_prefix('[') {
-            state = name.strip_suffix(']').expect("a state in brackets");
-            continue;
-        }
-        let (step, result) = line.split_once("  ").expect("a step and its result");
-        let duplicate = table.insert((state.into(), step.into()), result.trim().into());
-        assert_eq!(duplicate, None, "{state}, {step} has two rows");
-    }
-    table
 }
 
 fn differences(expected: &Table, actual: &Table) -> String {

@@ -1,10 +1,12 @@
-//! Models, and the bonds of those who measure them.
+//! Models, and the bonds of their oracles.
 
 use std::collections::BTreeMap;
 
 use driftshield_sdk::{Address, ConfigParams, Metric, MetricSpec, ModelTerms, address};
 
-use super::{Amount, Books, DAY, HORIZON, Ruled, Seen, State, fits, limits, require, roles::flag};
+use super::{
+    Amount, Books, DAY, EventValues, HORIZON, Verdict, fits, limits, require, roles::flag,
+};
 
 #[derive(Clone, Debug)]
 pub struct Model {
@@ -24,17 +26,17 @@ pub struct Model {
     pub version: u32,
     pub is_retired: bool,
 
-    // Copied when it was registered.
+    // Copied at registration from the config and the collateral.
     pub periods: ConfigParams,
     pub min_bond: Amount,
     pub slash_amount: Amount,
     pub challenge_bond: Amount,
 
-    /// Of every listed oracle, the bond that it stands for beside what is unbonding.
-    pub standing: BTreeMap<Address, Amount>,
-    /// This version's Final receipts, window and value, as they became so.
-    pub finals: Vec<(u64, u64)>,
-    /// The latest window proposed or ruled on, and its value.
+    /// The bond of each listed oracle, without what is unbonding.
+    pub active_bonds: BTreeMap<Address, Amount>,
+    /// Window and value of this version's Final receipts, in the order in which they became Final.
+    pub final_receipts: Vec<(u64, u64)>,
+    /// The latest window that was proposed or ruled on, and its value.
     pub latest: Option<(u64, u64)>,
     /// Head of the receipt chain.
     pub chain: [u8; 32],
@@ -57,7 +59,7 @@ impl Seat {
     }
 }
 
-/// Statistics of Final receipts, told from the first to the last.
+/// Statistics of a model's Final receipts.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Statistics {
     pub count: usize,
@@ -72,13 +74,13 @@ impl Model {
         self.oracles.iter().position(|listed| listed == oracle)
     }
 
-    pub fn is_insider(&self, who: &Address) -> bool {
-        self.owner == *who || self.oracles.contains(who)
+    pub fn is_insider(&self, address: &Address) -> bool {
+        self.owner == *address || self.oracles.contains(address)
     }
 
-    /// Whether the seat of a listed oracle counts.
+    /// Whether the seat of a listed oracle counts: its active bond reaches the minimum.
     pub fn counts(&self, oracle: &Address) -> bool {
-        self.standing
+        self.active_bonds
             .get(oracle)
             .is_some_and(|bond| self.min_bond <= *bond)
     }
@@ -87,7 +89,7 @@ impl Model {
     pub fn security(&self) -> Amount {
         let counting = self.oracles.iter().filter(|oracle| self.counts(oracle));
         let mut costs: Vec<Amount> = counting
-            .map(|oracle| self.standing[oracle].min(self.slash_amount))
+            .map(|oracle| self.active_bonds[oracle].min(self.slash_amount))
             .collect();
         if costs.len() < self.quorum {
             return 0;
@@ -103,52 +105,70 @@ impl Model {
     }
 
     pub fn statistics(&self) -> Statistics {
-        let mut told = Statistics::default();
-        for &(window, value) in &self.finals {
-            told.max = told.max.max(value);
-            if told.count == 0 {
-                told.ewma = value;
-            } else if told.last_window < window {
-                told.ewma = (7 * told.ewma + value) / 8;
+        let mut statistics = Statistics::default();
+        for &(window, value) in &self.final_receipts {
+            let is_first = statistics.count == 0;
+            let is_later = is_first || statistics.last_window < window;
+            statistics.max = statistics.max.max(value);
+            if is_first {
+                statistics.ewma = value;
+            } else if is_later {
+                statistics.ewma = (7 * statistics.ewma + value) / 8;
             }
-            if told.count == 0 || told.last_window < window {
-                (told.last_window, told.last) = (window, value);
+            if is_later {
+                (statistics.last_window, statistics.last) = (window, value);
             }
-            told.count += 1;
+            statistics.count += 1;
         }
-        told
+        statistics
     }
 
-    /// How long after its window's end a receipt can still become Final.
+    /// The higher of the last Final value and the latest proposed or ruled one.
+    pub fn current_drift(&self) -> u64 {
+        let latest = self.latest.map_or(0, |(_, value)| value);
+        self.statistics().last.max(latest)
+    }
+
+    /// The lowest trigger of cover on the model now.
+    pub fn lowest_trigger(&self) -> u64 {
+        self.noise_floor.max(self.current_drift() + 1)
+    }
+
+    /// The window that contains `now`, or the first one before genesis.
+    pub fn running_window(&self, now: i64) -> u64 {
+        ((now - self.genesis).max(0) / self.window_secs) as u64
+    }
+
+    /// Maximum seconds from the end of a window until its receipt is Final.
     pub fn dispute_secs(&self) -> i64 {
         self.periods.submit_secs + self.periods.challenge_secs + self.periods.ruling_secs
     }
 
-    pub fn window_end(&self, window: u64) -> Ruled<i64> {
+    pub fn window_end(&self, window: u64) -> Verdict<i64> {
         let end = i128::from(self.genesis)
             + (i128::from(window) + 1).saturating_mul(self.window_secs.into());
-        let most = i64::MAX - 100 * HORIZON; // there is room for every period after it
-        require(end <= i128::from(most), "a window out of range")?;
+        let latest = i64::MAX - 100 * HORIZON; // leaves room for every period after it
+        require(end <= i128::from(latest), "the window is out of range")?;
         require(
             i64::try_from(window).is_ok_and(|w| w < i64::MAX),
-            "a window out of range",
+            "the window is out of range",
         )?;
         Ok(end as i64)
     }
 
-    pub fn window_start(&self, window: u64) -> Ruled<i64> {
+    pub fn window_start(&self, window: u64) -> Verdict<i64> {
         Ok(self.window_end(window)? - self.window_secs)
     }
 
-    pub fn submit_end(&self, window: u64) -> Ruled<i64> {
+    pub fn submit_end(&self, window: u64) -> Verdict<i64> {
         Ok(self.window_end(window)? + self.periods.submit_secs)
     }
 
-    pub fn retention_end(&self, window: u64) -> Ruled<i64> {
+    pub fn retention_end(&self, window: u64) -> Verdict<i64> {
         Ok(self.window_end(window)? + self.periods.retention_secs)
     }
 
-    /// The first window that begins at `at` or later.
+    /// The first window that starts at `at` or later.
     pub fn window_from(&self, at: i64) -> u64 {
         let ahead = (at - self.genesis).max(0) as u64;
         ahead.div_ceil(self.window_secs as u64)
@@ -156,22 +176,22 @@ impl Model {
 }
 
 impl Books {
-    pub(super) fn model(&self, model: &Address) -> Ruled<&Model> {
-        self.models.get(model).ok_or("is no model")
+    pub(super) fn model(&self, model: &Address) -> Verdict<&Model> {
+        self.models.get(model).ok_or("there is no such model")
     }
 
-    pub(super) fn model_mut(&mut self, model: &Address) -> Ruled<&mut Model> {
-        self.models.get_mut(model).ok_or("is no model")
+    pub(super) fn model_mut(&mut self, model: &Address) -> Verdict<&mut Model> {
+        self.models.get_mut(model).ok_or("there is no such model")
     }
 
-    // What the page defines as sums.
+    // Values that the protocol defines as sums.
 
-    /// Unsettled stakes, and cover less what it was paid.
+    /// Stakes in unsettled markets, plus open cover.
     pub fn at_risk(&self, model: &Address) -> Amount {
         self.risks(model).sum()
     }
 
-    /// Unsettled markets with a bet, and policies that haven't ended.
+    /// The number of unsettled markets with a bet, and of open policies.
     pub fn exposure_of(&self, model: &Address) -> usize {
         self.risks(model).count()
     }
@@ -185,7 +205,7 @@ impl Books {
         let policies = self.policies.values();
         let cover = policies
             .filter(move |policy| policy.model == *model)
-            .map(|policy| policy.cover - policy.paid);
+            .map(|policy| policy.open_cover());
         stakes.chain(cover)
     }
 
@@ -196,7 +216,7 @@ impl Books {
             .count()
     }
 
-    /// Bonds, challenge bonds, and what is credited but not collected.
+    /// Bonds, challenge bonds, and uncollected credits.
     pub fn held(&self, model: &Address) -> Amount {
         let seats = self.seats.values().filter(|seat| seat.model == *model);
         let bonds: Amount = seats.map(|seat| seat.bonded).sum();
@@ -204,11 +224,7 @@ impl Books {
         let receipts = self.receipts.values();
         let disputes = receipts
             .filter(|receipt| receipt.model == *model)
-            .map(|receipt| {
-                let disputed = receipt.state == State::Challenged && receipt.challenger.is_some();
-                let bond = if disputed { challenge_bond } else { 0 };
-                bond + receipt.challenger_credit + receipt.treasury_credit
-            });
+            .map(|receipt| receipt.held(challenge_bond));
         bonds + disputes.sum::<Amount>()
     }
 
@@ -216,33 +232,33 @@ impl Books {
 
     pub(super) fn register_model(
         &mut self,
-        who: &Address,
+        signer: &Address,
         id: u64,
         mint: &Address,
         spec: &MetricSpec,
         terms: &ModelTerms,
-        seen: &Seen,
-    ) -> Ruled {
+        values: &EventValues,
+    ) -> Verdict {
         self.require_running(flag::MODELS)?;
         let bonds = self.enabled(mint)?.terms;
         let config = self.config()?;
         let periods = config.params;
         let arbiter = config.arbiter;
-        limits::of_spec(spec)?;
-        limits::of_model(terms, periods.max_spread_limit)?;
+        limits::check_spec(spec)?;
+        limits::check_model(terms, periods.max_spread_limit)?;
         require(
             (periods.min_window_secs..=periods.max_window_secs).contains(&spec.window_secs),
-            "the window's length is out of range",
+            "the window length is out of range",
         )?;
         let ahead = i128::from(spec.genesis) - i128::from(self.now);
         require(
             (0..=i128::from(31 * DAY)).contains(&ahead),
-            "genesis is past or too far ahead",
+            "genesis is in the past or too far ahead",
         )?;
-        let at = address::model(who, id);
-        require(!self.models.contains_key(&at), "exists already")?;
+        let at = address::model(signer, id);
+        require(!self.models.contains_key(&at), "the model exists already")?;
         let model = Model {
-            owner: *who,
+            owner: *signer,
             id,
             mint: *mint,
             arbiter,
@@ -251,7 +267,7 @@ impl Books {
             min_samples: spec.min_samples,
             genesis: spec.genesis,
             window_secs: spec.window_secs,
-            noise_floor: seen.noise_floor.unwrap_or(1),
+            noise_floor: values.noise_floor.unwrap_or(1),
             oracles: terms.oracles.clone(),
             quorum: terms.quorum.into(),
             max_spread: terms.max_spread,
@@ -261,43 +277,47 @@ impl Books {
             min_bond: bonds.min_bond.into(),
             slash_amount: bonds.slash_amount.into(),
             challenge_bond: bonds.challenge_bond.into(),
-            standing: terms.oracles.iter().map(|oracle| (*oracle, 0)).collect(),
-            finals: vec![],
+            active_bonds: terms.oracles.iter().map(|oracle| (*oracle, 0)).collect(),
+            final_receipts: vec![],
             latest: None,
             chain: [0; 32],
         };
         self.models.insert(at, model);
-        self.open(address::bond_vault(&at), mint, &at)
+        self.open_account(address::bond_vault(&at), mint, &at)
     }
 
     pub(super) fn update_model(
         &mut self,
-        who: &Address,
+        signer: &Address,
         at: &Address,
         terms: &ModelTerms,
-    ) -> Ruled {
+    ) -> Verdict {
         let limit = self.config()?.params.max_spread_limit;
-        require(self.model(at)?.owner == *who, "only the owner may")?;
+        require(
+            self.model(at)?.owner == *signer,
+            "only the owner may update it",
+        )?;
         require(self.exposure_of(at) == 0, "the model has exposure")?;
         require(self.open_receipts(at) == 0, "a receipt is open")?;
-        limits::of_model(terms, limit)?;
+        limits::check_model(terms, limit)?;
         let model = self.model_mut(at)?;
-        model.version = model.version.checked_add(1).ok_or("does not fit")?;
-        let before = &model.standing;
+        let version = model.version.checked_add(1);
+        model.version = version.ok_or("the version overflows")?;
+        let before = &model.active_bonds;
         let keeps = |oracle: &Address| (*oracle, before.get(oracle).copied().unwrap_or(0));
-        model.standing = terms.oracles.iter().map(keeps).collect();
+        model.active_bonds = terms.oracles.iter().map(keeps).collect();
         model.oracles = terms.oracles.clone();
         model.quorum = terms.quorum.into();
         model.max_spread = terms.max_spread;
-        model.finals.clear();
+        model.final_receipts.clear();
         model.latest = None;
         Ok(())
     }
 
-    pub(super) fn retire_model(&mut self, who: &Address, at: &Address) -> Ruled {
+    pub(super) fn retire_model(&mut self, signer: &Address, at: &Address) -> Verdict {
         let model = self.model_mut(at)?;
-        require(model.owner == *who, "only the owner may")?;
-        require(!model.is_retired, "is retired already")?;
+        require(model.owner == *signer, "only the owner may retire it")?;
+        require(!model.is_retired, "the model is retired already")?;
         model.is_retired = true;
         Ok(())
     }
@@ -306,51 +326,59 @@ impl Books {
 
     pub(super) fn bond(
         &mut self,
-        who: &Address,
+        signer: &Address,
         at: &Address,
         source: &Address,
         amount: u64,
-    ) -> Ruled {
+    ) -> Verdict {
         let model = self.model(at)?;
-        require(model.index(who).is_some(), "is not listed")?;
-        require(0 < amount, "is nothing")?;
+        require(model.index(signer).is_some(), "the oracle is not listed")?;
+        require(0 < amount, "the amount is 0")?;
         let (mint, vault) = (model.mint, address::bond_vault(at));
-        self.transfer(who, source, &vault, &mint, amount.into())?;
+        self.transfer(signer, source, &vault, &mint, amount.into())?;
         let new = Seat {
             model: *at,
-            oracle: *who,
+            oracle: *signer,
             bonded: 0,
             unbonding: 0,
             release_at: 0,
             submissions: 0,
             slashes: 0,
         };
-        let seat = self.seats.entry(address::seat(at, who)).or_insert(new);
+        let seat = self.seats.entry(address::seat(at, signer)).or_insert(new);
         seat.bonded = fits(seat.bonded + Amount::from(amount))?;
         let active = seat.active();
-        self.model_mut(at)?.standing.insert(*who, active);
+        self.model_mut(at)?.active_bonds.insert(*signer, active);
         fits(self.held(at))?;
         Ok(())
     }
 
-    pub(super) fn request_unbond(&mut self, who: &Address, at: &Address, amount: u64) -> Ruled {
+    pub(super) fn request_unbond(
+        &mut self,
+        signer: &Address,
+        at: &Address,
+        amount: u64,
+    ) -> Verdict {
         let release_at = self.now + self.model(at)?.periods.unbond_secs;
-        let seat = self.seats.get_mut(&address::seat(at, who));
-        let seat = seat.ok_or("has no seat")?;
-        require(0 < amount, "is nothing")?;
-        require(Amount::from(amount) <= seat.active(), "bonds less")?;
+        let seat = self.seats.get_mut(&address::seat(at, signer));
+        let seat = seat.ok_or("the oracle has no seat")?;
+        require(0 < amount, "the amount is 0")?;
+        require(
+            Amount::from(amount) <= seat.active(),
+            "the active bond is lower",
+        )?;
         seat.unbonding += Amount::from(amount);
         seat.release_at = release_at;
         let active = seat.active();
         let at_risk = self.at_risk(at);
         let model = self.model_mut(at)?;
         let before = model.security();
-        if let Some(standing) = model.standing.get_mut(who) {
-            *standing = active.min(*standing);
+        if let Some(active_bonds) = model.active_bonds.get_mut(signer) {
+            *active_bonds = active.min(*active_bonds);
         }
         require(
             before <= model.security() || model.secures(at_risk),
-            "the bond secures what is at risk",
+            "the bond is needed to secure what is at risk",
         )
     }
 
@@ -360,13 +388,13 @@ impl Books {
         at: &Address,
         destination: &Address,
         signed: bool,
-    ) -> Ruled {
+    ) -> Verdict {
         let now = self.now;
         let seat = self.seats.get_mut(&address::seat(at, oracle));
-        let seat = seat.ok_or("has no seat")?;
+        let seat = seat.ok_or("the oracle has no seat")?;
         let amount = seat.unbonding;
         require(0 < amount, "nothing is unbonding")?;
-        require(seat.release_at <= now, "is still unbonding")?;
+        require(seat.release_at <= now, "the unbonding period is not over")?;
         seat.bonded -= amount;
         seat.unbonding = 0;
         seat.release_at = 0;
@@ -379,14 +407,14 @@ impl Books {
         )
     }
 
-    pub(super) fn close_seat(&mut self, oracle: &Address, at: &Address) -> Ruled {
+    pub(super) fn close_seat(&mut self, oracle: &Address, at: &Address) -> Verdict {
         let seat_at = address::seat(at, oracle);
-        let seat = self.seats.get(&seat_at).ok_or("has no seat")?;
-        require(seat.bonded == 0, "has a bond")?;
+        let seat = self.seats.get(&seat_at).ok_or("the oracle has no seat")?;
+        require(seat.bonded == 0, "the seat has a bond")?;
         let is_listed = self.model(at)?.index(oracle).is_some();
         require(
             !is_listed || self.open_receipts(at) == 0,
-            "an open receipt may need it",
+            "an open receipt may need the seat",
         )?;
         self.seats.remove(&seat_at);
         Ok(())

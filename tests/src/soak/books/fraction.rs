@@ -4,18 +4,18 @@ use std::ops::{Add, Div, Mul, Sub};
 
 use num_bigint::BigInt;
 
-/// A fraction, not reduced. The denominator is above 0.
+/// An exact fraction that is not reduced. The denominator is positive.
 #[derive(Clone, Debug)]
 pub struct Fraction {
-    over: BigInt,
-    under: BigInt,
+    numerator: BigInt,
+    denominator: BigInt,
 }
 
 impl Fraction {
-    pub fn new(over: impl Into<BigInt>, under: impl Into<BigInt>) -> Self {
+    pub fn new(numerator: impl Into<BigInt>, denominator: impl Into<BigInt>) -> Self {
         Self {
-            over: over.into(),
-            under: under.into(),
+            numerator: numerator.into(),
+            denominator: denominator.into(),
         }
     }
 
@@ -32,20 +32,21 @@ impl Fraction {
     }
 
     pub fn is_at_most(&self, other: &Self) -> bool {
-        &self.over * &other.under <= &other.over * &self.under
+        &self.numerator * &other.denominator <= &other.numerator * &self.denominator
     }
 
-    pub fn at_most(self, other: Self) -> Self {
+    pub fn min(self, other: Self) -> Self {
         if self.is_at_most(&other) { self } else { other }
     }
 
-    /// The smallest whole number at or above, 0 where that is negative, and `None` past 128 bits.
+    /// The fraction rounded up to an integer. Returns 0 for negative fractions, and `None` if the result
+    /// does not fit 128 bits.
     pub fn ceil(&self) -> Option<u128> {
         let zero = BigInt::from(0);
-        if self.over <= zero {
+        if self.numerator <= zero {
             return Some(0);
         }
-        u128::try_from((&self.over + &self.under - 1) / &self.under).ok()
+        u128::try_from((&self.numerator + &self.denominator - 1) / &self.denominator).ok()
     }
 }
 
@@ -54,8 +55,8 @@ impl Add for &Fraction {
 
     fn add(self, other: Self) -> Fraction {
         Fraction {
-            over: &self.over * &other.under + &other.over * &self.under,
-            under: &self.under * &other.under,
+            numerator: &self.numerator * &other.denominator + &other.numerator * &self.denominator,
+            denominator: &self.denominator * &other.denominator,
         }
     }
 }
@@ -65,8 +66,8 @@ impl Sub for &Fraction {
 
     fn sub(self, other: Self) -> Fraction {
         Fraction {
-            over: &self.over * &other.under - &other.over * &self.under,
-            under: &self.under * &other.under,
+            numerator: &self.numerator * &other.denominator - &other.numerator * &self.denominator,
+            denominator: &self.denominator * &other.denominator,
         }
     }
 }
@@ -76,20 +77,20 @@ impl Mul for &Fraction {
 
     fn mul(self, other: Self) -> Fraction {
         Fraction {
-            over: &self.over * &other.over,
-            under: &self.under * &other.under,
+            numerator: &self.numerator * &other.numerator,
+            denominator: &self.denominator * &other.denominator,
         }
     }
 }
 
-/// By a number above 0.
+/// Requires a positive divisor.
 impl Div for &Fraction {
     type Output = Fraction;
 
     fn div(self, other: Self) -> Fraction {
         Fraction {
-            over: &self.over * &other.under,
-            under: &self.under * &other.over,
+            numerator: &self.numerator * &other.denominator,
+            denominator: &self.denominator * &other.numerator,
         }
     }
 }

@@ -1,13 +1,13 @@
-//! The ranges of settings and terms.
+//! The allowed ranges of settings and terms.
 
 use driftshield_sdk::{CollateralTerms, ConfigParams, Metric, MetricSpec, ModelTerms, VaultTerms};
 
-use super::{DAY, HORIZON, Ruled, require};
+use super::{DAY, HORIZON, Verdict, require};
 
-/// The protocol's part and the creator's or manager's together, in bps.
-pub const MOST_FEES_BPS: u16 = 2_000;
+/// Maximum sum of the protocol's fee and the creator's or manager's, in basis points.
+pub const MAX_FEES_BPS: u16 = 2_000;
 
-pub fn of_params(params: &ConfigParams) -> Ruled {
+pub fn check_params(params: &ConfigParams) -> Verdict {
     let periods = [
         params.submit_secs,
         params.challenge_secs,
@@ -23,34 +23,34 @@ pub fn of_params(params: &ConfigParams) -> Ruled {
     let dispute = params.submit_secs + params.challenge_secs + params.ruling_secs;
     require(
         dispute < params.unbond_secs && params.unbond_secs <= HORIZON,
-        "bonds unbond too soon or too late",
+        "the unbonding period is too short or too long",
     )?;
-    let needed = HORIZON + dispute + 30 * DAY + 90 * DAY;
+    let shortest = HORIZON + dispute + 30 * DAY + 90 * DAY;
     require(
-        (needed..=10 * HORIZON).contains(&params.retention_secs),
-        "receipts are kept too short or too long",
+        (shortest..=10 * HORIZON).contains(&params.retention_secs),
+        "the retention period is too short or too long",
     )?;
-    let window = 1 <= params.min_window_secs
+    let windows_fit = 1 <= params.min_window_secs
         && params.min_window_secs <= params.max_window_secs
         && params.max_window_secs <= 31 * DAY;
-    let rest = (1..=31 * DAY).contains(&params.bucket_secs)
+    let others_fit = (1..=31 * DAY).contains(&params.bucket_secs)
         && params.max_spread_limit <= 100_000_000
         && 1 <= params.security_multiple
-        && params.protocol_fee_bps <= MOST_FEES_BPS
-        && params.premium_fee_bps <= MOST_FEES_BPS;
-    require(window && rest, "a setting is out of range")
+        && params.protocol_fee_bps <= MAX_FEES_BPS
+        && params.premium_fee_bps <= MAX_FEES_BPS;
+    require(windows_fit && others_fit, "a setting is out of range")
 }
 
-pub fn of_collateral(terms: &CollateralTerms) -> Ruled {
-    let holds = 1 <= terms.min_bet
+pub fn check_collateral(terms: &CollateralTerms) -> Verdict {
+    let in_range = 1 <= terms.min_bet
         && 2 <= terms.slash_amount
         && terms.slash_amount <= terms.min_bond
         && 1 <= terms.challenge_bond;
-    require(holds, "a term is out of range")
+    require(in_range, "a term is out of range")
 }
 
-pub fn of_vault(terms: &VaultTerms) -> Ruled {
-    let holds = 1 <= terms.min_cover
+pub fn check_vault(terms: &VaultTerms) -> Verdict {
+    let in_range = 1 <= terms.min_cover
         && terms.min_cover <= terms.max_cover
         && 1 <= terms.min_duration_secs
         && terms.min_duration_secs <= terms.max_duration_secs
@@ -58,25 +58,31 @@ pub fn of_vault(terms: &VaultTerms) -> Ruled {
         && (5_000..=10_000).contains(&terms.max_utilisation_bps)
         && terms.cancel_fee_bps <= 10_000
         && terms.reserved == [0; 2];
-    require(holds, "a term is out of range")
+    require(in_range, "a term is out of range")
 }
 
-pub fn of_spec(spec: &MetricSpec) -> Ruled {
+pub fn check_spec(spec: &MetricSpec) -> Verdict {
     let bins = spec.reference.len();
     let is_error_rate = spec.metric == Metric::ErrorRate;
-    require((2..=16).contains(&bins), "too few or too many bins")?;
-    require(!is_error_rate || bins == 2, "an error rate has two bins")?;
+    require(
+        (2..=16).contains(&bins),
+        "there are too few or too many bins",
+    )?;
+    require(!is_error_rate || bins == 2, "an error rate needs two bins")?;
     let rows: u128 = spec.reference.iter().map(|&rows| u128::from(rows)).sum();
     let samples = u128::from(spec.min_samples);
-    require(1 <= samples && samples <= rows, "the reference is small")?;
+    require(
+        1 <= samples && samples <= rows,
+        "the reference is too small",
+    )?;
     let rarest = u128::from(*spec.reference.iter().min().expect("a bin"));
     require(
         is_error_rate || 20 * rows <= samples * rarest,
-        "the reference is sparse",
+        "the reference is too sparse",
     )
 }
 
-pub fn of_model(terms: &ModelTerms, max_spread_limit: u64) -> Ruled {
+pub fn check_model(terms: &ModelTerms, max_spread_limit: u64) -> Verdict {
     let oracles = &terms.oracles;
     let mut distinct = oracles.clone();
     distinct.sort();
@@ -84,21 +90,24 @@ pub fn of_model(terms: &ModelTerms, max_spread_limit: u64) -> Ruled {
     let count = oracles.len();
     require(
         (1..=7).contains(&count) && distinct.len() == count,
-        "one to seven distinct oracles",
+        "there must be one to seven distinct oracles",
     )?;
     let quorum = usize::from(terms.quorum);
     require(
         count < 2 * quorum && quorum <= count && (count < 3 || quorum < count),
-        "no such quorum",
+        "the quorum is out of range",
     )?;
-    require(terms.max_spread <= max_spread_limit, "too large a spread")?;
-    of_text(&terms.name, 32)?;
-    of_text(&terms.uri, 128)
+    require(
+        terms.max_spread <= max_spread_limit,
+        "the spread is over the limit",
+    )?;
+    check_text(&terms.name, 32)?;
+    check_text(&terms.uri, 128)
 }
 
-pub fn of_text(text: &str, most: usize) -> Ruled {
+pub fn check_text(text: &str, max_bytes: usize) -> Verdict {
     require(
-        text.len() <= most && !text.contains('\0'),
-        "a text is too long, or holds a NUL",
+        text.len() <= max_bytes && !text.contains('\0'),
+        "a text is too long, or contains a NUL",
     )
 }

@@ -3,8 +3,8 @@
 use driftshield_sdk::{Address, Aggregate, FeePayee, MarketTerms, address};
 
 use super::{
-    Amount, BPS, Books, HORIZON, Ruled, State, fits, limits::MOST_FEES_BPS, limits::of_text,
-    require, roles::flag,
+    Amount, BPS, Books, HORIZON, ReceiptState, Verdict, fits, limits::MAX_FEES_BPS,
+    limits::check_text, require, roles::flag,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,7 +13,7 @@ pub enum MarketEnd {
         outcome: usize,
         value: u64,
     },
-    /// Nobody had bet on what the windows made, if they made anything.
+    /// Nobody bet on the outcome, or no window was observed.
     Void {
         value: u64,
     },
@@ -35,9 +35,9 @@ pub struct Market {
     pub end: Option<MarketEnd>,
     pub protocol_credit: Amount,
     pub creator_credit: Amount,
-    /// Payouts and collected fees.
+    /// Payouts and collected fees so far.
     pub paid: Amount,
-    /// Positions that had a stake on the outcome that came.
+    /// Positions with a stake on the resolved outcome.
     pub winners: usize,
 }
 
@@ -57,39 +57,41 @@ impl Market {
         self.pools.iter().sum()
     }
 
-    /// What its vault owes.
+    /// The amount that the market's vault owes.
     pub fn owed(&self) -> Amount {
         self.total() - self.paid
     }
 
     fn outcome_of(&self, value: u64) -> usize {
-        let under = |threshold: &&u64| **threshold <= value;
-        self.terms.thresholds.iter().filter(under).count()
+        let is_reached = |threshold: &&u64| **threshold <= value;
+        self.terms.thresholds.iter().filter(is_reached).count()
     }
 
-    /// The protocol's and the creator's fee on what the losers of `outcome` lose, and the rest of it.
-    fn shares(&self, outcome: usize) -> (Amount, Amount, Amount) {
+    /// The division of the losing stakes if `outcome` wins: the protocol's fee, the creator's fee, and the
+    /// winnings.
+    fn divide_losing_stakes(&self, outcome: usize) -> (Amount, Amount, Amount) {
         let losing = self.total() - self.pools[outcome];
         let protocol = bps(losing, self.protocol_fee_bps);
         let creator = bps(losing, self.terms.creator_fee_bps);
         (protocol, creator, losing - protocol - creator)
     }
 
+    /// The payout of a stake on `outcome` at the current odds, in thousandths of the stake.
     fn multiple(&self, outcome: usize) -> Amount {
-        let (_, _, winnings) = self.shares(outcome);
+        let (_, _, winnings) = self.divide_losing_stakes(outcome);
         1_000 + 1_000 * winnings / self.pools[outcome]
     }
 
-    /// What a resolved market leaves to its winners beside their stakes.
+    /// The amount that the winners share in addition to their stakes.
     pub fn winnings(&self) -> Amount {
         match self.end {
-            Some(MarketEnd::Resolved { outcome, .. }) => self.shares(outcome).2,
+            Some(MarketEnd::Resolved { outcome, .. }) => self.divide_losing_stakes(outcome).2,
             _ => 0,
         }
     }
 
-    fn payout(&self, position: &Position) -> Ruled<Amount> {
-        Ok(match self.end.ok_or("is not settled")? {
+    fn payout(&self, position: &Position) -> Verdict<Amount> {
+        Ok(match self.end.ok_or("the market is not settled")? {
             MarketEnd::Void { .. } => position.stakes.iter().sum(),
             MarketEnd::Resolved { outcome, .. } => {
                 let stake = position.stakes[outcome];
@@ -98,7 +100,7 @@ impl Market {
         })
     }
 
-    /// The next window was observed with `value`, or skipped.
+    /// Settles the next window: observed with `value`, or skipped.
     fn settle(&mut self, value: Option<u64>) {
         let mut decided = self.next_window == self.terms.last_window;
         if let Some(value) = value {
@@ -111,11 +113,11 @@ impl Market {
             self.end = Some(self.resolution());
         }
         if let Some(MarketEnd::Resolved { outcome, .. }) = self.end {
-            (self.protocol_credit, self.creator_credit, _) = self.shares(outcome);
+            (self.protocol_credit, self.creator_credit, _) = self.divide_losing_stakes(outcome);
         }
     }
 
-    /// What the observed windows make, `None` where there were none.
+    /// The aggregate of the observed windows; `None` if there are none.
     pub fn value(&self) -> Option<u64> {
         let windows = self.observed.len() as Amount;
         let value = match self.terms.aggregate {
@@ -136,7 +138,7 @@ impl Market {
         MarketEnd::Resolved { outcome, value }
     }
 
-    /// The largest, the latest, or the sum of the observed values.
+    /// The largest, the last, or the sum of the observed values, depending on the aggregate.
     pub fn accumulator(&self) -> Amount {
         let mut values = self.observed.iter().map(|&value| Amount::from(value));
         match self.terms.aggregate {
@@ -148,8 +150,8 @@ impl Market {
 }
 
 impl Books {
-    fn market(&self, market: &Address) -> Ruled<&Market> {
-        self.markets.get(market).ok_or("is no market")
+    fn market(&self, market: &Address) -> Verdict<&Market> {
+        self.markets.get(market).ok_or("there is no such market")
     }
 
     pub fn positions_of(&self, market: &Address) -> impl Iterator<Item = &Position> {
@@ -159,42 +161,51 @@ impl Books {
 
     pub(super) fn create_market(
         &mut self,
-        who: &Address,
+        signer: &Address,
         id: u64,
         at: &Address,
         terms: &MarketTerms,
-    ) -> Ruled {
+    ) -> Verdict {
         self.require_running(flag::MARKETS)?;
         let model = self.model(at)?;
         let mint = model.mint;
         self.enabled(&mint)?;
         require(!model.is_retired, "the model is retired")?;
-        require(model.version == terms.model_version, "another version")?;
+        require(
+            model.version == terms.model_version,
+            "the model has another version",
+        )?;
         let thresholds = &terms.thresholds;
         require(
             (1..=7).contains(&thresholds.len()) && thresholds.is_sorted_by(|a, b| a < b),
-            "one to seven ascending thresholds",
+            "there must be one to seven ascending thresholds",
         )?;
-        require(model.noise_floor <= thresholds[0], "under the noise floor")?;
+        require(
+            model.noise_floor <= thresholds[0],
+            "a threshold is under the noise floor",
+        )?;
         require(
             terms.first_window <= terms.last_window
                 && terms.last_window - terms.first_window < 366
                 && model.window_end(terms.last_window)? <= self.now + HORIZON,
-            "no such windows",
+            "the windows are out of range",
         )?;
         require(
             self.now < terms.close_ts
                 && terms.close_ts <= model.window_start(terms.first_window)?,
-            "betting closes in the future, before the first window",
+            "betting must close in the future, before the first window",
         )?;
         let protocol_fee_bps = self.config()?.params.protocol_fee_bps;
         let fees = u32::from(protocol_fee_bps) + u32::from(terms.creator_fee_bps);
-        require(fees <= MOST_FEES_BPS.into(), "the fees are too high")?;
-        of_text(&terms.question, 128)?;
-        let market_at = address::market(who, id);
-        require(!self.markets.contains_key(&market_at), "exists already")?;
+        require(fees <= MAX_FEES_BPS.into(), "the fees are too high")?;
+        check_text(&terms.question, 128)?;
+        let market_at = address::market(signer, id);
+        require(
+            !self.markets.contains_key(&market_at),
+            "the market exists already",
+        )?;
         let market = Market {
-            creator: *who,
+            creator: *signer,
             id,
             model: *at,
             mint,
@@ -210,15 +221,15 @@ impl Books {
             winners: 0,
         };
         self.markets.insert(market_at, market);
-        self.open(address::market_vault(&market_at), &mint, &market_at)
+        self.open_account(address::market_vault(&market_at), &mint, &market_at)
     }
 
-    pub(super) fn cancel_market(&mut self, at: &Address, signed: bool) -> Ruled {
+    pub(super) fn cancel_market(&mut self, at: &Address, signed: bool) -> Verdict {
         let market = self.market(at)?;
-        require(market.total() == 0, "has bets")?;
+        require(market.total() == 0, "the market has bets")?;
         require(
             signed || market.terms.close_ts <= self.now,
-            "only the creator may",
+            "only the creator may cancel the market before betting closes",
         )?;
         self.markets.remove(at);
         self.sweep(&address::market_vault(at))
@@ -226,13 +237,13 @@ impl Books {
 
     pub(super) fn place_bet(
         &mut self,
-        who: &Address,
+        signer: &Address,
         at: &Address,
         source: &Address,
         outcome: u8,
         amount: u64,
         min_multiple: u64,
-    ) -> Ruled {
+    ) -> Verdict {
         self.require_running(flag::BETS)?;
         let now = self.now;
         let market = self.market(at)?;
@@ -242,16 +253,16 @@ impl Books {
         require(!model.is_retired, "the model is retired")?;
         require(
             model.version == market.terms.model_version,
-            "another version",
+            "the model has another version",
         )?;
-        require(!model.is_insider(who), "is an insider")?;
-        require(min_bet <= amount, "is less than the smallest bet")?;
+        require(!model.is_insider(signer), "the bettor is an insider")?;
+        require(min_bet <= amount, "the amount is under the minimum bet")?;
         require(
             market.end.is_none() && now < market.terms.close_ts,
             "betting is closed",
         )?;
         let outcome = usize::from(outcome);
-        require(outcome < market.pools.len(), "no such outcome")?;
+        require(outcome < market.pools.len(), "there is no such outcome")?;
 
         let amount = Amount::from(amount);
         let market = self.markets.get_mut(at).expect("read");
@@ -260,35 +271,36 @@ impl Books {
         let outcomes = market.pools.len();
         require(
             Amount::from(min_multiple) <= market.multiple(outcome),
-            "the multiple has fallen",
+            "the multiple is under the bettor's minimum",
         )?;
         let at_risk = fits(self.at_risk(&model_at))?;
         require(
             self.model(&model_at)?.secures(at_risk),
-            "the bonds don't secure it",
+            "the bonds do not secure the bet",
         )?;
         let new = Position {
             market: *at,
-            owner: *who,
+            owner: *signer,
             stakes: vec![0; outcomes],
         };
         let position = self
             .positions
-            .entry(address::position(at, who))
+            .entry(address::position(at, signer))
             .or_insert(new);
         position.stakes[outcome] += amount;
-        self.transfer(who, source, &address::market_vault(at), &mint, amount)
+        self.transfer(signer, source, &address::market_vault(at), &mint, amount)
     }
 
-    pub(super) fn settle_market(&mut self, at: &Address, receipts: &[Address]) -> Ruled {
+    pub(super) fn settle_market(&mut self, at: &Address, receipts: &[Address]) -> Verdict {
         let market = self.market(at)?;
-        require(market.end.is_none(), "is settled already")?;
+        require(market.end.is_none(), "the market is settled already")?;
         let model_at = market.model;
-        let too_late = self.model(&model_at)?.retention_end(market.next_window)?;
-        if too_late <= self.now {
+        let retention_end = self.model(&model_at)?.retention_end(market.next_window)?;
+        if retention_end <= self.now {
+            // The receipt may have been closed.
             self.markets.get_mut(at).expect("read").end = Some(MarketEnd::Void { value: 0 });
         } else {
-            require(!receipts.is_empty(), "no receipts")?;
+            require(!receipts.is_empty(), "no receipt is passed")?;
             for receipt in receipts {
                 let market = self.market(at)?;
                 if market.end.is_some() {
@@ -306,29 +318,34 @@ impl Books {
                     .filter(|p| 0 < p.stakes[outcome])
                     .count();
                 self.markets.get_mut(at).expect("read").winners = winners;
-                self.happened.markets_resolved += 1;
+                self.rare_events.markets_resolved += 1;
             }
-            Some(MarketEnd::Void { .. }) => self.happened.markets_voided += 1,
+            Some(MarketEnd::Void { .. }) => self.rare_events.markets_voided += 1,
             None => {}
         }
         Ok(())
     }
 
-    /// The value of the model's `window`, `None` where it has none, if that is decided.
-    fn observe(&mut self, model: &Address, window: u64, named: &Address) -> Ruled<Option<u64>> {
+    /// The value of a settled window; `None` if its receipt is Void or missing.
+    fn observe(
+        &mut self,
+        model: &Address,
+        window: u64,
+        receipt_at: &Address,
+    ) -> Verdict<Option<u64>> {
         require(
-            *named == address::receipt(model, window),
-            "is not the next window's receipt",
+            *receipt_at == address::receipt(model, window),
+            "an account is not the receipt of the next window",
         )?;
-        if !self.receipts.contains_key(named) {
-            let over = self.model(model)?.submit_end(window)? <= self.now;
-            require(over, "may still be submitted")?;
+        if !self.receipts.contains_key(receipt_at) {
+            let is_over = self.model(model)?.submit_end(window)? <= self.now;
+            require(is_over, "the window may still be submitted")?;
             return Ok(None);
         }
-        self.advance(named)?;
-        let receipt = &self.receipts[named];
-        require(receipt.is_settled(), "is not final")?;
-        Ok((receipt.state == State::Final).then_some(receipt.value))
+        self.advance(receipt_at)?;
+        let receipt = &self.receipts[receipt_at];
+        require(receipt.is_settled(), "a receipt is not settled")?;
+        Ok((receipt.state == ReceiptState::Final).then_some(receipt.value))
     }
 
     pub(super) fn claim(
@@ -337,17 +354,18 @@ impl Books {
         owner: &Address,
         destination: &Address,
         signed: bool,
-    ) -> Ruled {
+    ) -> Verdict {
         let position_at = address::position(at, owner);
-        let position = self.positions.get(&position_at).ok_or("is no position")?;
+        let position = self.positions.get(&position_at);
+        let position = position.ok_or("there is no such position")?;
         let market = self.market(at)?;
         let payout = fits(market.payout(position)?)?;
         let vault = address::market_vault(at);
         self.markets.get_mut(at).expect("read").paid += payout;
         self.positions.remove(&position_at);
-        require(*destination != vault, "an account is named twice")?;
+        require(*destination != vault, "an account is passed twice")?;
         if payout == 0 {
-            return Ok(()); // where it would be paid is not looked at
+            return Ok(()); // the destination is not checked
         }
         self.pay(&vault, owner, signed, destination, payout)
     }
@@ -358,9 +376,10 @@ impl Books {
         payee: FeePayee,
         destination: &Address,
         signed: bool,
-    ) -> Ruled {
-        let market = self.markets.get_mut(at).ok_or("is no market")?;
-        require(market.end.is_some(), "is not settled")?;
+    ) -> Verdict {
+        let market = self.markets.get_mut(at);
+        let market = market.ok_or("there is no such market")?;
+        require(market.end.is_some(), "the market is not settled")?;
         let credit = match payee {
             FeePayee::Treasury => &mut market.protocol_credit,
             FeePayee::Creator => &mut market.creator_credit,
@@ -375,16 +394,19 @@ impl Books {
         }
     }
 
-    pub(super) fn close_market(&mut self, at: &Address) -> Ruled {
+    pub(super) fn close_market(&mut self, at: &Address) -> Verdict {
         let market = self.market(at)?;
-        require(market.end.is_some(), "is not settled")?;
-        require(self.positions_of(at).next().is_none(), "positions are left")?;
+        require(market.end.is_some(), "the market is not settled")?;
+        require(
+            self.positions_of(at).next().is_none(),
+            "a position is not claimed",
+        )?;
         require(
             market.protocol_credit == 0 && market.creator_credit == 0,
-            "fees are left",
+            "a fee is not collected",
         )?;
         let (dust, winners) = (market.owed(), market.winners as Amount);
-        require(dust == 0 || dust < winners, "more is left than dust")?;
+        require(dust == 0 || dust < winners, "more than dust is left")?;
         self.markets.remove(at);
         self.sweep(&address::market_vault(at))
     }

@@ -1,18 +1,18 @@
-//! Policies: what they cost, what they pay, and how they end.
+//! Policies: purchase, renewal, claims and end.
 
 use driftshield_sdk::{Address, PolicyTerms, VaultTerms, address};
 
 use super::{
-    Amount, BPS, Books, HORIZON, Model, Ruled, Seen, State, fits,
+    Amount, BPS, Books, EventValues, HORIZON, Model, ReceiptState, Verdict, fits,
     fraction::Fraction,
     require,
     roles::flag,
-    vaults::{Stream, Vault},
+    vaults::{Exposure, Stream, Vault},
 };
 
-/// Annual rates are over so many seconds.
+/// Seconds of the year that annual rates refer to.
 const YEAR: i64 = 365 * 24 * 60 * 60;
-/// Cover is sold on so many Final receipts at least.
+/// Minimum number of Final receipts of a model before cover on it is sold.
 const MIN_HISTORY: usize = 8;
 
 #[derive(Clone, Debug)]
@@ -24,24 +24,25 @@ pub struct Policy {
     pub terms: PolicyTerms,
     pub cover: Amount,
     pub paid: Amount,
-    /// All premiums paid.
+    /// The sum of all premiums paid.
     pub premium: Amount,
     pub first_window: u64,
     pub last_window: u64,
     pub claim_grace_secs: i64,
     pub cancel_fee_bps: u16,
-    /// What streams of the last purchase or renewal, and of the one before.
+    /// The premium streams of the last purchase or renewal, and of the one before.
     pub term: Stream,
     pub previous_term: Option<Stream>,
 }
 
-/// A premium within its tolerance, and what a purchase comes to.
+/// The price and the term of a purchase or a renewal.
 #[derive(Clone, Copy, Debug)]
-pub struct Paid {
-    /// The premium lies in this range; nearly always one number.
+pub struct PremiumQuote {
+    /// The lowest premium within the protocol's tolerance, usually equal to `most`.
     pub least: Amount,
     pub most: Amount,
     pub last_window: u64,
+    /// When the last window ends.
     pub end: i64,
 }
 
@@ -50,23 +51,23 @@ impl Policy {
         self.cover - self.paid
     }
 
-    /// What the policy is worth for a run whose lowest value is `value`.
+    /// The total payout of the policy for a run whose lowest value is `value`.
     pub fn worth(&self, value: u64) -> Amount {
         let (trigger, exhaustion) = (self.terms.trigger, self.terms.exhaustion);
         if exhaustion <= value {
             return self.cover;
         }
-        let (over, whole) = (value - trigger, exhaustion - trigger);
-        (self.cover * Amount::from(over) / Amount::from(whole)).max(1)
+        let (excess, range) = (value - trigger, exhaustion - trigger);
+        (self.cover * Amount::from(excess) / Amount::from(range)).max(1)
     }
 
-    /// From when on it can no longer be claimed.
-    pub fn expires_at(&self, model: &Model) -> Ruled<i64> {
+    /// The time from which on the policy can't be claimed any more.
+    pub fn expires_at(&self, model: &Model) -> Verdict<i64> {
         Ok(model.window_end(self.last_window)? + model.dispute_secs() + self.claim_grace_secs)
     }
 }
 
-/// `∫ curve` from 0 to `u`, in bps.
+/// The integral of the utilisation curve from 0 to `u`, in basis points.
 fn integral(terms: &VaultTerms, u: &Fraction) -> Fraction {
     let [slope1, slope2] = [terms.slope1_bps, terms.slope2_bps].map(Fraction::whole);
     let kink = Fraction::new(terms.kink_bps, BPS);
@@ -75,12 +76,13 @@ fn integral(terms: &VaultTerms, u: &Fraction) -> Fraction {
         return &(&slope1 * &(u * u)) / &(&two * &kink);
     }
     let above = u - &kink;
-    let first = &(&slope1 * &kink) / &two;
+    let up_to_kink = &(&slope1 * &kink) / &two;
     let beyond = &(&slope2 * &(&above * &above)) / &(&two * &(&one - &kink));
-    &(&first + &(&slope1 * &above)) + &beyond
+    &(&up_to_kink + &(&slope1 * &above)) + &beyond
 }
 
-/// The range of a premium: what is rounded up is within 2⁻¹⁶ of a base unit of the exact sum a year.
+/// The lowest and the highest premium within the protocol's tolerance: before it is rounded up, the
+/// premium is within 2⁻¹⁶ base units a year of the exact formula.
 fn premium(
     terms: &VaultTerms,
     cover: Amount,
@@ -89,12 +91,12 @@ fn premium(
     drift: u64,
     trigger: u64,
     duration: i64,
-) -> Ruled<(Amount, Amount)> {
+) -> Verdict<(Amount, Amount)> {
     let utilisation = |locked: Amount| Fraction::new(locked, assets);
     let (before, after) = (utilisation(locked), utilisation(locked + cover));
     let area = &integral(terms, &after) - &integral(terms, &before);
     let mean = &area / &(&after - &before);
-    let reached = Fraction::new(drift, trigger).at_most(Fraction::whole(1));
+    let reached = Fraction::new(drift, trigger).min(Fraction::whole(1));
     let risk = &Fraction::whole(terms.risk_slope_bps) * &reached;
     let rate = &(&Fraction::whole(terms.base_bps) + &mean) + &risk;
 
@@ -102,35 +104,101 @@ fn premium(
     let annual = &(&Fraction::whole(cover) * &rate) / &Fraction::whole(BPS);
     let exact = &annual * &years;
     let tolerance = &Fraction::new(1, 1 << 16) * &years;
-    let least = (&exact - &tolerance).ceil().ok_or("does not fit")?.max(1);
-    let most = (&exact + &tolerance).ceil().ok_or("does not fit")?.max(1);
+    let overflow = "the premium overflows";
+    let least = (&exact - &tolerance).ceil().ok_or(overflow)?.max(1);
+    let most = (&exact + &tolerance).ceil().ok_or(overflow)?.max(1);
     Ok((least, fits(most)?))
 }
 
-/// A purchase, or a renewal: `released` of the cover is thought away first, and what is paid for
-/// begins at `begins_at`.
+fn check_trigger(model: &Model, exposure: &Exposure, terms: &PolicyTerms) -> Verdict {
+    require(
+        terms.trigger <= terms.exhaustion,
+        "the exhaustion is under the trigger",
+    )?;
+    require(
+        model.noise_floor <= terms.trigger,
+        "the trigger is under the noise floor",
+    )?;
+    require(
+        exposure.lowest_trigger <= terms.trigger,
+        "the trigger is under the lowest of the listing",
+    )?;
+    require(
+        model.current_drift() < terms.trigger,
+        "the drift has reached the trigger",
+    )?;
+    require(
+        (1..=4).contains(&terms.persistence) && u64::from(terms.persistence) <= terms.windows,
+        "the persistence is out of range",
+    )
+}
+
+/// A purchase or a renewal.
 struct Purchase<'a> {
     vault: &'a Address,
     model: &'a Address,
     terms: &'a PolicyTerms,
+    /// The cover of the policy that is renewed; 0 for a purchase.
     released: Amount,
-    begins_at: i64,
+    /// Start of the new term.
+    starts_at: i64,
 }
 
 impl Books {
-    fn policy(&self, policy: &Address) -> Ruled<&Policy> {
-        self.policies.get(policy).ok_or("is no policy")
+    fn policy(&self, policy: &Address) -> Verdict<&Policy> {
+        self.policies.get(policy).ok_or("there is no such policy")
     }
 
-    /// Neither who knows a model from inside nor the manager buys cover.
-    fn require_outsider(&self, who: &Address, vault: &Address, model: &Address) -> Ruled {
-        let manager = self.vaults.get(vault).ok_or("is no vault")?.manager;
-        let is_insider = self.model(model)?.is_insider(who) || manager == *who;
-        require(!is_insider, "is an insider")
+    // Values that the protocol defines as sums.
+
+    pub fn policies_of<'a>(
+        &'a self,
+        vault: &'a Address,
+        model: Option<&'a Address>,
+    ) -> impl Iterator<Item = &'a Policy> {
+        let policies = self.policies.values();
+        policies.filter(move |policy| {
+            policy.vault == *vault && model.is_none_or(|model| policy.model == *model)
+        })
     }
 
-    /// What a purchase of `terms` would cost now.
-    pub fn price(&self, vault: &Address, model: &Address, terms: &PolicyTerms) -> Ruled<Paid> {
+    /// The open cover of a vault's policies.
+    pub fn locked(&self, vault: &Address) -> Amount {
+        self.policies_of(vault, None).map(Policy::open_cover).sum()
+    }
+
+    /// The open cover that a vault has sold on a model.
+    pub fn cover_sold(&self, vault: &Address, model: &Address) -> Amount {
+        let policies = self.policies_of(vault, Some(model));
+        policies.map(Policy::open_cover).sum()
+    }
+
+    /// The cover on a model that the vault's capital and the model's bonds allow to sell in addition.
+    pub fn affordable_cover(&self, vault_at: &Address, model_at: &Address) -> Amount {
+        let (vault, model) = (&self.vaults[vault_at], &self.models[model_at]);
+        let max_locked = vault.max_locked(self.escrowed(vault_at));
+        let secured = model.security() * Amount::from(model.periods.security_multiple);
+        max_locked
+            .saturating_sub(self.locked(vault_at))
+            .min(secured.saturating_sub(self.at_risk(model_at)))
+    }
+
+    // Purchases.
+
+    /// Refuses the model's owner and oracles, and the vault's manager.
+    fn require_outsider(&self, buyer: &Address, vault: &Address, model: &Address) -> Verdict {
+        let vault = self.vaults.get(vault).ok_or("there is no such vault")?;
+        let is_insider = self.model(model)?.is_insider(buyer) || vault.manager == *buyer;
+        require(!is_insider, "the buyer is an insider")
+    }
+
+    /// The price of a purchase now.
+    pub fn price(
+        &self,
+        vault: &Address,
+        model: &Address,
+        terms: &PolicyTerms,
+    ) -> Verdict<PremiumQuote> {
         let mut books = self.clone();
         books.vault_now(vault)?;
         let purchase = Purchase {
@@ -138,109 +206,34 @@ impl Books {
             model,
             terms,
             released: 0,
-            begins_at: books.now,
+            starts_at: books.now,
         };
         books.quote(&purchase)
     }
 
-    fn quote(&self, purchase: &Purchase) -> Ruled<Paid> {
+    fn quote(&self, purchase: &Purchase) -> Verdict<PremiumQuote> {
         let (vault, model) = (&self.vaults[purchase.vault], self.model(purchase.model)?);
         let terms = purchase.terms;
         let exposure_at = address::exposure(purchase.vault, purchase.model);
-        let exposure = self.exposures.get(&exposure_at).ok_or("is not listed")?;
-        let history = model.statistics();
+        let exposure = self.exposures.get(&exposure_at);
+        let exposure = exposure.ok_or("the model is not listed")?;
 
-        // The model.
-        require(!model.is_retired, "the model is retired")?;
-        require(
-            model.version == terms.model_version && model.version == exposure.version,
-            "another version",
-        )?;
-        require(MIN_HISTORY <= history.count, "too little history")?;
-        let fresh =
-            model.window_end(history.last_window)? + 2 * model.window_secs + model.dispute_secs();
-        require(self.now <= fresh, "the history is old")?;
-
-        // The trigger.
-        let latest = model.latest.map_or(0, |(_, value)| value);
-        let drift = history.last.max(latest);
-        require(
-            terms.trigger <= terms.exhaustion,
-            "exhausted before it triggers",
-        )?;
-        require(model.noise_floor <= terms.trigger, "under the noise floor")?;
-        require(
-            exposure.lowest_trigger <= terms.trigger,
-            "under the lowest trigger",
-        )?;
-        require(drift < terms.trigger, "the trigger is reached")?;
-        require(
-            (1..=4).contains(&terms.persistence) && u64::from(terms.persistence) <= terms.windows,
-            "no such persistence",
-        )?;
-
-        // Times.
-        let after = terms.first_window.checked_add(terms.windows);
-        let last_window = after.ok_or("a window out of range")? - 1;
-        let end = model.window_end(last_window)?;
-        let duration = end - purchase.begins_at;
-        let pricing = &vault.terms;
-        require(
-            (pricing.min_duration_secs..=pricing.max_duration_secs).contains(&duration),
-            "no such duration",
-        )?;
-        require(
-            end <= self.now + HORIZON && vault.has_bucket(end),
-            "it ends too late",
-        )?;
+        self.check_history(purchase, exposure)?;
+        check_trigger(model, exposure, terms)?;
         require(exposure.active_at <= self.now, "the listing is not active")?;
+        let (last_window, end) = self.check_duration(purchase)?;
+        let locked = self.check_cover(purchase, exposure)?;
 
-        // Amounts.
-        let cover = Amount::from(terms.cover);
-        let sold: Amount = self
-            .policies_of(purchase.vault, Some(purchase.model))
-            .map(Policy::open_cover)
-            .sum();
-        require(
-            (pricing.min_cover..=pricing.max_cover).contains(&terms.cover),
-            "no such cover",
-        )?;
-        require(
-            sold - purchase.released + cover <= exposure.cap,
-            "over the cap",
-        )?;
-        require(0 < vault.assets, "the vault has no capital")?;
-        let locked = self.locked(purchase.vault) - purchase.released;
-        let is_more = self.locked(purchase.vault) < locked + cover;
-        let most = if is_more {
-            vault.most_locked(self.escrowed(purchase.vault))
-        } else {
-            vault.assets * Amount::from(pricing.max_utilisation_bps) / BPS
-        };
-        require(locked + cover <= most, "too much would be locked")?;
-        if is_more {
-            // What that is for.
-            let requests = self.requests_of(purchase.vault);
-            let values = requests.map(|request| request.value.min(vault.worth(request.shares)));
-            assert!(
-                values.sum::<Amount>() <= vault.free(locked + cover),
-                "a purchase holds back who asked before it"
-            );
-        }
-        let at_risk = fits(self.at_risk(purchase.model) - purchase.released + cover)?;
-        require(model.secures(at_risk), "the bonds don't secure it")?;
-
-        let drift = drift.max(history.ewma);
         let (least, most) = premium(
-            pricing,
-            cover,
+            &vault.terms,
+            terms.cover.into(),
             vault.assets,
             locked,
-            drift,
+            model.current_drift().max(model.statistics().ewma),
             terms.trigger,
-            duration,
+            end - purchase.starts_at,
         )?;
-        Ok(Paid {
+        Ok(PremiumQuote {
             least,
             most,
             last_window,
@@ -248,61 +241,143 @@ impl Books {
         })
     }
 
-    /// The premium as the chain has told it, within its range and what the holder pays at most.
-    fn charge(paid: &Paid, terms: &PolicyTerms, seen: &Seen) -> Ruled<Amount> {
-        let told = seen.premium.map_or(paid.most, Amount::from);
+    fn check_history(&self, purchase: &Purchase, exposure: &Exposure) -> Verdict {
+        let model = self.model(purchase.model)?;
+        let history = model.statistics();
+        require(!model.is_retired, "the model is retired")?;
         require(
-            (paid.least..=paid.most).contains(&told),
-            "the premium is another",
+            model.version == purchase.terms.model_version && model.version == exposure.version,
+            "the model has another version",
         )?;
-        require(told <= terms.max_premium.into(), "costs too much")?;
-        Ok(told)
+        require(MIN_HISTORY <= history.count, "the history is too short")?;
+        let fresh_until =
+            model.window_end(history.last_window)? + 2 * model.window_secs + model.dispute_secs();
+        require(self.now <= fresh_until, "the history is too old")
     }
 
-    #[expect(clippy::too_many_arguments, reason = "what a holder says")]
+    /// Checks the duration. Returns the last window, and when it ends.
+    fn check_duration(&self, purchase: &Purchase) -> Verdict<(u64, i64)> {
+        let (vault, model) = (&self.vaults[purchase.vault], self.model(purchase.model)?);
+        let first_window_after = purchase
+            .terms
+            .first_window
+            .checked_add(purchase.terms.windows);
+        let last_window = first_window_after.ok_or("a window is out of range")? - 1;
+        let end = model.window_end(last_window)?;
+        let allowed = vault.terms.min_duration_secs..=vault.terms.max_duration_secs;
+        require(
+            allowed.contains(&(end - purchase.starts_at)),
+            "the duration is out of range",
+        )?;
+        require(
+            end <= self.now + HORIZON && vault.has_bucket(end),
+            "the cover ends too late",
+        )?;
+        Ok((last_window, end))
+    }
+
+    /// Checks the cover against the limits of the listing, the vault and the bonds. Returns the amount that
+    /// the vault's other policies lock.
+    fn check_cover(&self, purchase: &Purchase, exposure: &Exposure) -> Verdict<Amount> {
+        let (vault, model) = (&self.vaults[purchase.vault], self.model(purchase.model)?);
+        let (pricing, cover) = (&vault.terms, purchase.terms.cover);
+        require(
+            (pricing.min_cover..=pricing.max_cover).contains(&cover),
+            "the cover is out of range",
+        )?;
+        let cover = Amount::from(cover);
+        let sold = self.cover_sold(purchase.vault, purchase.model);
+        require(
+            sold - purchase.released + cover <= exposure.cap,
+            "the cover is over the cap",
+        )?;
+        require(0 < vault.assets, "the vault has no capital")?;
+        let locked = self.locked(purchase.vault) - purchase.released;
+        let locks_more = purchase.released < cover;
+        let max_locked = if locks_more {
+            vault.max_locked(self.escrowed(purchase.vault))
+        } else {
+            vault.assets * Amount::from(pricing.max_utilisation_bps) / BPS
+        };
+        require(locked + cover <= max_locked, "too much would be locked")?;
+        if locks_more {
+            // The reason for `max_locked`: all requested withdrawals can still be paid.
+            let requests = self.requests_of(purchase.vault);
+            let values = requests.map(|request| request.value.min(vault.worth(request.shares)));
+            assert!(
+                values.sum::<Amount>() <= vault.free_assets(locked + cover),
+                "a purchase locks capital whose withdrawal was requested before"
+            );
+        }
+        let at_risk = fits(self.at_risk(purchase.model) - purchase.released + cover)?;
+        require(model.secures(at_risk), "the bonds do not secure the cover")?;
+        Ok(locked)
+    }
+
+    /// The premium on chain, if the quote and the holder's maximum allow it.
+    fn charge(quote: &PremiumQuote, terms: &PolicyTerms, values: &EventValues) -> Verdict<Amount> {
+        let premium = values.premium.map_or(quote.most, Amount::from);
+        require(
+            (quote.least..=quote.most).contains(&premium),
+            "the premium is wrong",
+        )?;
+        require(
+            premium <= terms.max_premium.into(),
+            "the premium is over the holder's maximum",
+        )?;
+        Ok(premium)
+    }
+
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the arguments of the instruction"
+    )]
     pub(super) fn buy_policy(
         &mut self,
-        who: &Address,
+        signer: &Address,
         id: u64,
         vault_at: &Address,
         model_at: &Address,
         source: &Address,
         terms: &PolicyTerms,
-        seen: &Seen,
-    ) -> Ruled {
+        values: &EventValues,
+    ) -> Verdict {
         self.require_running(flag::POLICIES)?;
-        self.require_outsider(who, vault_at, model_at)?;
+        self.require_outsider(signer, vault_at, model_at)?;
         let vault = self.vault_now(vault_at)?;
         let (mint, waiting) = (vault.mint, vault.waiting_secs);
         self.enabled(&mint)?;
         let model = self.model(model_at)?;
-        require(model.mint == mint, "settles in another token")?;
+        require(model.mint == mint, "the model settles in another token")?;
         let first = model.window_from(self.now + waiting);
-        require(terms.first_window == first, "covers other windows")?;
-        let paid = self.quote(&Purchase {
+        require(terms.first_window == first, "the first window is wrong")?;
+        let quote = self.quote(&Purchase {
             vault: vault_at,
             model: model_at,
             terms,
             released: 0,
-            begins_at: self.now,
+            starts_at: self.now,
         })?;
-        let premium = Self::charge(&paid, terms, seen)?;
-        let policy_at = address::policy(vault_at, who, id);
-        require(!self.policies.contains_key(&policy_at), "exists already")?;
+        let premium = Self::charge(&quote, terms, values)?;
+        let policy_at = address::policy(vault_at, signer, id);
+        require(
+            !self.policies.contains_key(&policy_at),
+            "the policy exists already",
+        )?;
 
         let vault = self.vaults.get_mut(vault_at).expect("read");
-        let term = vault.sell(premium, paid.end);
+        let term = vault.sell(premium, quote.end);
         let policy = Policy {
             vault: *vault_at,
             model: *model_at,
-            holder: *who,
+            holder: *signer,
             id,
             terms: *terms,
             cover: terms.cover.into(),
             paid: 0,
             premium,
             first_window: first,
-            last_window: paid.last_window,
+            last_window: quote.last_window,
             claim_grace_secs: vault.claim_grace_secs,
             cancel_fee_bps: vault.terms.cancel_fee_bps,
             term,
@@ -310,7 +385,7 @@ impl Books {
         };
         self.policies.insert(policy_at, policy);
         let tokens = address::vault_tokens(vault_at);
-        self.transfer(who, source, &tokens, &mint, premium)
+        self.transfer(signer, source, &tokens, &mint, premium)
     }
 
     pub(super) fn renew_policy(
@@ -318,8 +393,8 @@ impl Books {
         at: &Address,
         source: &Address,
         signed: bool,
-        seen: &Seen,
-    ) -> Ruled {
+        values: &EventValues,
+    ) -> Verdict {
         self.require_running(flag::RENEWALS)?;
         let policy = self.policy(at)?.clone();
         let (holder, vault_at, model_at) = (policy.holder, policy.vault, policy.model);
@@ -327,33 +402,36 @@ impl Books {
         let vault = self.vault_now(&vault_at)?;
         let (mint, waiting) = (vault.mint, vault.waiting_secs);
         self.enabled(&mint)?;
-        require(policy.paid == 0, "was paid")?;
+        require(policy.paid == 0, "the policy has paid")?;
         let in_term = policy
             .previous_term
             .is_some_and(|term| self.now < term.term_end);
-        require(!in_term, "was renewed in this term")?;
+        require(!in_term, "the policy was renewed in this term already")?;
         let terms = PolicyTerms {
             first_window: policy.last_window + 1,
             ..policy.terms
         };
         let first = self.model(&model_at)?.window_from(self.now + waiting);
-        require(first <= terms.first_window, "the windows began")?;
-        let paid = self.quote(&Purchase {
+        require(
+            first <= terms.first_window,
+            "it is too late for the next windows",
+        )?;
+        let quote = self.quote(&Purchase {
             vault: &vault_at,
             model: &model_at,
             terms: &terms,
             released: policy.cover,
-            begins_at: policy.term.term_end,
+            starts_at: policy.term.term_end,
         })?;
-        let premium = Self::charge(&paid, &terms, seen)?;
+        let premium = Self::charge(&quote, &terms, values)?;
 
         let term = self
             .vaults
             .get_mut(&vault_at)
             .expect("read")
-            .sell(premium, paid.end);
+            .sell(premium, quote.end);
         let renewed = self.policies.get_mut(at).expect("read");
-        renewed.last_window = paid.last_window;
+        renewed.last_window = quote.last_window;
         renewed.premium = fits(renewed.premium + premium)?;
         renewed.previous_term = Some(policy.term);
         renewed.term = term;
@@ -361,37 +439,52 @@ impl Books {
         let payer = if signed {
             holder
         } else {
-            require(policy.terms.auto_renew, "does not renew by itself")?;
-            let from = self.tokens.get(source).ok_or("pays from no account")?;
-            require(from.owner == holder, "pays from somebody else's account")?;
-            self.happened.renewed_by_anyone += 1;
+            require(policy.terms.auto_renew, "the policy does not auto-renew")?;
+            let from = self.tokens.get(source);
+            let from = from.ok_or("the source account does not exist")?;
+            require(
+                from.owner == holder,
+                "the source account is not the holder's",
+            )?;
+            self.rare_events.renewed_by_anyone += 1;
             address::renewal_authority(&holder)
         };
         let tokens = address::vault_tokens(&vault_at);
         self.transfer(&payer, source, &tokens, &mint, premium)
     }
 
-    /// The lowest value of the receipts, if they are a run that the policy pays for.
-    fn lowest_of_run(&self, policy: &Policy, receipts: &[Address]) -> Ruled<u64> {
+    // Claims, and the end.
+
+    /// The lowest value of `receipts`, if they are a run that the policy pays for.
+    fn lowest_of_run(&self, policy: &Policy, receipts: &[Address]) -> Verdict<u64> {
         require(
             receipts.len() == usize::from(policy.terms.persistence),
-            "another number of receipts",
+            "the number of receipts is wrong",
         )?;
         let mut lowest = u64::MAX;
         let mut next = None;
         for at in receipts {
-            let receipt = self.receipts.get(at).ok_or("is no receipt")?;
-            require(receipt.model == policy.model, "another model's")?;
+            let receipt = self.receipts.get(at).ok_or("there is no such receipt")?;
+            require(
+                receipt.model == policy.model,
+                "a receipt is of another model",
+            )?;
             let window = receipt.window;
             require(
                 (policy.first_window..=policy.last_window).contains(&window),
-                "is not covered",
+                "a window is not covered",
             )?;
-            require(next.is_none_or(|next| next == window), "is not consecutive")?;
-            require(receipt.state == State::Final, "is not final")?;
+            require(
+                next.is_none_or(|next| next == window),
+                "the windows are not consecutive",
+            )?;
+            require(
+                receipt.state == ReceiptState::Final,
+                "a receipt is not Final",
+            )?;
             require(
                 policy.terms.trigger <= receipt.value,
-                "is under the trigger",
+                "a value is under the trigger",
             )?;
             lowest = lowest.min(receipt.value);
             next = Some(window + 1);
@@ -405,65 +498,67 @@ impl Books {
         receipts: &[Address],
         destination: &Address,
         signed: bool,
-    ) -> Ruled {
+    ) -> Verdict {
         let policy = self.policy(at)?.clone();
         let expires_at = policy.expires_at(self.model(&policy.model)?)?;
-        require(self.now < expires_at, "has expired")?;
+        require(self.now < expires_at, "the policy has expired")?;
         let worth = policy.worth(self.lowest_of_run(&policy, receipts)?);
-        require(policy.paid < worth, "was paid as much")?;
+        require(policy.paid < worth, "the policy has paid as much already")?;
         let payment = worth - policy.paid;
         let vault = self.vaults.get_mut(&policy.vault).expect("has a policy");
         vault.assets -= payment;
-        self.happened.policies_paid += 1;
+        self.rare_events.policies_paid += 1;
         if 1_000_000_000 * vault.assets < vault.shares {
-            self.happened.vaults_wiped_out += 1;
+            self.rare_events.vaults_wiped_out += 1;
         }
         self.policies.get_mut(at).expect("read").paid = worth;
         if worth == policy.cover {
             self.policies.remove(at);
-            self.happened.policies_ended_by_payment += 1;
+            self.rare_events.policies_ended_by_payment += 1;
         }
-        self.release_orphans(&policy.vault);
+        self.sweep_orphaned_assets(&policy.vault);
         let tokens = address::vault_tokens(&policy.vault);
         self.pay(&tokens, &policy.holder, signed, destination, payment)
     }
 
-    pub(super) fn cancel_policy(&mut self, at: &Address, destination: &Address) -> Ruled {
-        let policy = self.policies.remove(at).ok_or("is no policy")?;
+    pub(super) fn cancel_policy(&mut self, at: &Address, destination: &Address) -> Verdict {
+        let policy = self.policies.remove(at);
+        let policy = policy.ok_or("there is no such policy")?;
         let now = self.now;
         let vault: &mut Vault = self.vault_now(&policy.vault)?;
-        let kept = BPS - Amount::from(policy.cancel_fee_bps);
-        // What was paid is taken off what would come back.
-        let (mut paid, mut refund) = (policy.paid, 0);
+        let refunded_bps = BPS - Amount::from(policy.cancel_fee_bps);
+        // Payouts so far are deducted from the refund.
+        let (mut deduction, mut refund) = (policy.paid, 0);
         for stream in [Some(policy.term), policy.previous_term]
             .into_iter()
             .flatten()
         {
             let left = (stream.term_end - now).max(0) as Amount;
-            let whole = (stream.term_end - stream.start) as Amount;
-            let unused = stream.part * left / whole * kept / BPS;
-            let back = unused.saturating_sub(paid);
-            paid -= unused - back;
-            refund += back;
-            if 0 < back {
-                vault.cut(&stream, back);
+            let duration = (stream.term_end - stream.start) as Amount;
+            let unused = stream.part * left / duration * refunded_bps / BPS;
+            let part = unused.saturating_sub(deduction);
+            deduction -= unused - part;
+            refund += part;
+            if 0 < part {
+                vault.reduce_stream(&stream, part);
             }
         }
-        self.release_orphans(&policy.vault);
+        self.sweep_orphaned_assets(&policy.vault);
         let tokens = address::vault_tokens(&policy.vault);
-        require(*destination != tokens, "an account is named twice")?;
+        require(*destination != tokens, "an account is passed twice")?;
         if refund == 0 {
-            return Ok(()); // where it would be paid is not looked at
+            return Ok(()); // the destination is not checked
         }
         self.pay(&tokens, &policy.holder, true, destination, refund)
     }
 
-    pub(super) fn expire_policy(&mut self, at: &Address) -> Ruled {
-        let policy = self.policies.remove(at).ok_or("is no policy")?;
+    pub(super) fn expire_policy(&mut self, at: &Address) -> Verdict {
+        let policy = self.policies.remove(at);
+        let policy = policy.ok_or("there is no such policy")?;
         let expires_at = policy.expires_at(self.model(&policy.model)?)?;
-        require(expires_at <= self.now, "can still be claimed")?;
+        require(expires_at <= self.now, "the policy can still be claimed")?;
         self.vault_now(&policy.vault)?;
-        self.release_orphans(&policy.vault);
+        self.sweep_orphaned_assets(&policy.vault);
         Ok(())
     }
 }

@@ -1,14 +1,14 @@
-//! Receipts: what the oracles counted, the drift that follows, and disputes about it.
+//! Receipts: submissions of the oracles, the drift that follows from them, and disputes.
 
 use std::collections::BTreeMap;
 
 use driftshield_sdk::{Address, ChallengePayee, Metric, address};
 use sha2::{Digest, Sha256};
 
-use super::{Amount, Books, Model, Ruled, Seen, limits, require};
+use super::{Amount, Books, EventValues, Model, Verdict, limits, require};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
+pub enum ReceiptState {
     Collecting,
     Proposed,
     Challenged,
@@ -29,12 +29,12 @@ pub struct Receipt {
     pub window: u64,
     pub payer: Address,
     pub version: u32,
-    /// By the oracle's place in the model's list.
+    /// By the oracle's index in the model's list.
     pub submissions: BTreeMap<usize, Submission>,
-    pub state: State,
+    pub state: ReceiptState,
     /// When the state began.
     pub since: i64,
-    /// The median, or the ruling's value.
+    /// The median of the submissions, or the value of the ruling.
     pub value: u64,
     pub challenger: Option<Address>,
     pub challenger_credit: Amount,
@@ -43,10 +43,17 @@ pub struct Receipt {
 
 impl Receipt {
     pub fn is_settled(&self) -> bool {
-        matches!(self.state, State::Final | State::Void)
+        matches!(self.state, ReceiptState::Final | ReceiptState::Void)
     }
 
-    /// The lower of the middle two.
+    /// The amount that the model's bond vault holds for the receipt.
+    pub(super) fn held(&self, challenge_bond: Amount) -> Amount {
+        let is_challenged = self.state == ReceiptState::Challenged && self.challenger.is_some();
+        let bond = if is_challenged { challenge_bond } else { 0 };
+        bond + self.challenger_credit + self.treasury_credit
+    }
+
+    /// The median; the lower one of two.
     fn median(&self) -> u64 {
         let values = self.submissions.values();
         let mut values: Vec<u64> = values.map(|submission| submission.value).collect();
@@ -58,14 +65,14 @@ impl Receipt {
         model.quorum <= self.submissions.len()
     }
 
-    /// A quorum has submitted, and so has every seat that counts.
+    /// Whether a quorum has submitted, and every seat that counts.
     fn is_complete(&self, model: &Model) -> bool {
-        let has = |oracle| self.submissions.contains_key(&oracle);
+        let has_submitted = |oracle| self.submissions.contains_key(&oracle);
         let mut counting = (0..model.oracles.len()).filter(|&i| model.counts(&model.oracles[i]));
-        self.has_quorum(model) && counting.all(has)
+        self.has_quorum(model) && counting.all(has_submitted)
     }
 
-    /// A quorum lies within `max_spread` of the median.
+    /// Whether a quorum lies within `max_spread` of the receipt's value.
     fn agrees(&self, model: &Model) -> bool {
         let near =
             |submission: &&Submission| submission.value.abs_diff(self.value) <= model.max_spread;
@@ -73,16 +80,17 @@ impl Receipt {
     }
 }
 
-/// The range that the drift of `counts` may be told in: exact where it is a whole number by a metric
-/// of sums, within 2 of floating point elsewhere.
+/// The lowest and the highest drift, in micro-units, that the protocol allows for `counts`. For PSI and
+/// Jensen-Shannon, both are within 2 of the result in floating point. For the other metrics, the drift is
+/// a rational number: both equal it if it is an integer, and are its neighbouring integers otherwise.
 pub fn drift(metric: Metric, reference: &[u32], counts: &[u32]) -> (u64, u64) {
     let total = |counts: &[u32]| counts.iter().map(|&count| i128::from(count)).sum::<i128>();
     let (m, n) = (total(reference), total(counts));
-    // Differences of shares, times m · n: exact.
+    // Differences of shares times m · n, which are integers.
     let gaps = std::iter::zip(reference, counts)
         .map(|(&p, &q)| i128::from(q) * m - i128::from(p) * n)
         .collect::<Vec<_>>();
-    let (over, under) = match metric {
+    let (numerator, denominator) = match metric {
         Metric::ErrorRate => (gaps[1].max(0), m * n),
         Metric::TotalVariation => (gaps.iter().map(|gap| gap.abs()).sum(), 2 * m * n),
         Metric::KolmogorovSmirnov => {
@@ -97,11 +105,13 @@ pub fn drift(metric: Metric, reference: &[u32], counts: &[u32]) -> (u64, u64) {
             return ((value - 2.0).max(0.0).ceil() as u64, (value + 2.0) as u64);
         }
     };
-    let micro = over * 1_000_000;
-    let (floor, is_whole) = ((micro / under) as u64, micro % under == 0);
-    (floor, if is_whole { floor } else { floor + 1 })
+    let micro = numerator * 1_000_000;
+    let floor = (micro / denominator) as u64;
+    let is_integer = micro % denominator == 0;
+    (floor, if is_integer { floor } else { floor + 1 })
 }
 
+/// PSI or the Jensen-Shannon distance, in micro-units.
 fn logarithmic(metric: Metric, reference: &[u32], counts: &[u32]) -> f64 {
     let shares = |counts: &[u32]| {
         let total: f64 = counts.iter().map(|&count| f64::from(count)).sum();
@@ -122,31 +132,31 @@ fn logarithmic(metric: Metric, reference: &[u32], counts: &[u32]) -> f64 {
 }
 
 impl Model {
-    /// The drift of `counts`, as the chain has told it where the page allows that.
-    fn drift(&self, counts: &[u32], least: u64, seen: &Seen) -> Ruled<u64> {
+    /// The drift of `counts` on chain, if the protocol allows it for at least `min_rows` rows.
+    fn drift(&self, counts: &[u32], min_rows: u64, values: &EventValues) -> Verdict<u64> {
         require(
             counts.len() == self.reference.len(),
-            "another number of bins",
+            "the number of bins is wrong",
         )?;
         let rows: u64 = counts.iter().map(|&count| u64::from(count)).sum();
-        require(least <= rows, "too few rows")?;
+        require(min_rows <= rows, "there are too few rows")?;
         let (low, high) = drift(self.metric, &self.reference, counts);
-        let value = seen.drift.unwrap_or(low);
-        require((low..=high).contains(&value), "the drift is another")?;
+        let value = values.drift.unwrap_or(low);
+        require((low..=high).contains(&value), "the drift is wrong")?;
         Ok(value)
     }
 
     fn propose(&mut self, receipt: &mut Receipt, since: i64) {
         receipt.since = since;
         receipt.state = if receipt.agrees(self) {
-            self.note_latest(receipt);
-            State::Proposed
+            self.update_latest(receipt);
+            ReceiptState::Proposed
         } else {
-            State::Challenged
+            ReceiptState::Challenged
         };
     }
 
-    fn note_latest(&mut self, receipt: &Receipt) {
+    fn update_latest(&mut self, receipt: &Receipt) {
         if self
             .latest
             .is_none_or(|(window, _)| window <= receipt.window)
@@ -155,19 +165,19 @@ impl Model {
         }
     }
 
-    /// Final or Void: counted, and chained.
-    fn settle(&mut self, receipt: &mut Receipt, state: State, since: i64) {
+    /// Makes a receipt Final or Void, and appends it to the receipt chain.
+    fn settle(&mut self, receipt: &mut Receipt, state: ReceiptState, since: i64) {
         receipt.state = state;
         receipt.since = since;
-        if state == State::Final {
-            self.finals.push((receipt.window, receipt.value));
+        if state == ReceiptState::Final {
+            self.final_receipts.push((receipt.window, receipt.value));
         }
         let submissions = receipt.submissions.values();
         let samples: u64 = submissions.map(|submission| submission.samples).sum();
         let mut link = Sha256::new();
         link.update(self.chain);
         link.update(receipt.window.to_le_bytes());
-        link.update([if state == State::Final { 3 } else { 4 }]);
+        link.update([if state == ReceiptState::Final { 3 } else { 4 }]);
         link.update(receipt.value.to_le_bytes());
         link.update(samples.to_le_bytes());
         for oracle in 0..7 {
@@ -177,29 +187,34 @@ impl Model {
         self.chain = link.finalize().into();
     }
 
-    /// Every step that time has decided by `now`, each as of the moment that decided it.
-    fn advance(&mut self, receipt: &mut Receipt, now: i64) -> Ruled<bool> {
+    /// Applies all state transitions that are due by `now`, each as of the time at which it became due.
+    /// Returns whether the state changed.
+    fn advance(&mut self, receipt: &mut Receipt, now: i64) -> Verdict<bool> {
         let before = receipt.state;
-        if receipt.state == State::Collecting {
+        if receipt.state == ReceiptState::Collecting {
             let end = self.submit_end(receipt.window)?;
             if end <= now && receipt.has_quorum(self) {
                 self.propose(receipt, end);
             } else if end <= now {
-                self.settle(receipt, State::Void, end);
+                self.settle(receipt, ReceiptState::Void, end);
             } else if receipt.is_complete(self) {
                 self.propose(receipt, now);
             }
         }
         let challenge_end = receipt.since + self.periods.challenge_secs;
         let ruling_end = receipt.since + self.periods.ruling_secs;
-        if receipt.state == State::Proposed && challenge_end <= now {
-            self.settle(receipt, State::Final, challenge_end);
-        } else if receipt.state == State::Challenged && ruling_end <= now {
+        if receipt.state == ReceiptState::Proposed && challenge_end <= now {
+            self.settle(receipt, ReceiptState::Final, challenge_end);
+        } else if receipt.state == ReceiptState::Challenged && ruling_end <= now {
             if receipt.challenger.is_some() {
                 receipt.challenger_credit = self.challenge_bond;
             }
             let stands = receipt.agrees(self);
-            let state = if stands { State::Final } else { State::Void };
+            let state = if stands {
+                ReceiptState::Final
+            } else {
+                ReceiptState::Void
+            };
             self.settle(receipt, state, ruling_end);
         }
         Ok(receipt.state != before)
@@ -207,50 +222,71 @@ impl Model {
 }
 
 impl Books {
-    /// Lets time decide on a receipt.
-    pub(super) fn advance(&mut self, at: &Address) -> Ruled<bool> {
+    /// The time at which an open receipt changes its state by itself; `None` if it is settled.
+    pub fn decided_at(&self, receipt: &Receipt) -> Option<i64> {
+        let model = &self.models[&receipt.model];
+        match receipt.state {
+            ReceiptState::Collecting => {
+                let end = model.submit_end(receipt.window);
+                Some(end.expect("in range, as the receipt exists"))
+            }
+            ReceiptState::Proposed => Some(receipt.since + model.periods.challenge_secs),
+            ReceiptState::Challenged => Some(receipt.since + model.periods.ruling_secs),
+            ReceiptState::Final | ReceiptState::Void => None,
+        }
+    }
+
+    /// Applies the state transitions of a receipt that are due. Returns whether the state changed.
+    pub(super) fn advance(&mut self, at: &Address) -> Verdict<bool> {
         let now = self.now;
-        let receipt = self.receipts.get_mut(at).ok_or("is no receipt")?;
-        let model = self.models.get_mut(&receipt.model).expect("never closed");
+        let receipt = self
+            .receipts
+            .get_mut(at)
+            .ok_or("there is no such receipt")?;
+        let model = self.models.get_mut(&receipt.model);
+        let model = model.expect("models are never closed");
         let moved = model.advance(receipt, now)?;
-        if moved && receipt.state == State::Void {
-            self.happened.receipts_voided += 1;
+        if moved && receipt.state == ReceiptState::Void {
+            self.rare_events.receipts_voided += 1;
         }
         Ok(moved)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "what an oracle says")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the arguments of the instruction"
+    )]
     pub(super) fn submit_receipt(
         &mut self,
-        who: &Address,
+        signer: &Address,
         at: &Address,
         window: u64,
         counts: &[u32],
         evidence: &[u8; 32],
         uri: &str,
-        seen: &Seen,
-    ) -> Ruled {
+        values: &EventValues,
+    ) -> Verdict {
         let now = self.now;
-        limits::of_text(uri, 128)?;
+        limits::check_text(uri, 128)?;
         let exposure = self.exposure_of(at);
-        let model = self.models.get_mut(at).ok_or("is no model")?;
-        let oracle = model.index(who).ok_or("is not listed")?;
+        let model = self.models.get_mut(at).ok_or("there is no such model")?;
+        let oracle = model.index(signer).ok_or("the oracle is not listed")?;
         require(model.window_end(window)? <= now, "the window is not over")?;
         require(now < model.submit_end(window)?, "the submit period is over")?;
-        require(model.counts(who), "the seat does not count")?;
+        require(model.counts(signer), "the seat does not count")?;
         let receipt_at = address::receipt(at, window);
         let is_needed = !model.is_retired || 0 < exposure;
         require(
             is_needed || self.receipts.contains_key(&receipt_at),
-            "nothing depends on the model",
+            "the model is retired and nothing depends on it",
         )?;
         let new = Receipt {
             model: *at,
             window,
-            payer: *who,
+            payer: *signer,
             version: model.version,
             submissions: BTreeMap::new(),
-            state: State::Collecting,
+            state: ReceiptState::Collecting,
             since: 0,
             value: 0,
             challenger: None,
@@ -258,13 +294,16 @@ impl Books {
             treasury_credit: 0,
         };
         let receipt = self.receipts.entry(receipt_at).or_insert(new);
-        require(receipt.state == State::Collecting, "is past Collecting")?;
+        require(
+            receipt.state == ReceiptState::Collecting,
+            "the receipt is past Collecting",
+        )?;
         require(
             !receipt.submissions.contains_key(&oracle),
-            "has submitted already",
+            "the oracle has submitted already",
         )?;
         let submission = Submission {
-            value: model.drift(counts, model.min_samples, seen)?,
+            value: model.drift(counts, model.min_samples, values)?,
             samples: counts.iter().map(|&count| u64::from(count)).sum(),
             evidence: *evidence,
         };
@@ -273,99 +312,111 @@ impl Books {
         if receipt.is_complete(model) {
             model.propose(receipt, now);
         }
-        let seat = self.seats.get_mut(&address::seat(at, who));
-        seat.ok_or("has no seat")?.submissions += 1;
+        let seat = self.seats.get_mut(&address::seat(at, signer));
+        seat.ok_or("the oracle has no seat")?.submissions += 1;
         Ok(())
     }
 
     pub(super) fn challenge_receipt(
         &mut self,
-        who: &Address,
+        signer: &Address,
         at: &Address,
         window: u64,
         source: &Address,
-    ) -> Ruled {
+    ) -> Verdict {
         let receipt_at = address::receipt(at, window);
         self.advance(&receipt_at)?;
         let now = self.now;
         let receipt = self.receipts.get_mut(&receipt_at).expect("advanced");
-        require(receipt.state == State::Proposed, "is not proposed")?;
-        receipt.state = State::Challenged;
+        require(
+            receipt.state == ReceiptState::Proposed,
+            "the receipt is not Proposed",
+        )?;
+        receipt.state = ReceiptState::Challenged;
         receipt.since = now;
-        receipt.challenger = Some(*who);
+        receipt.challenger = Some(*signer);
         let model = self.model(at)?;
         let (mint, bond) = (model.mint, model.challenge_bond);
-        self.transfer(who, source, &address::bond_vault(at), &mint, bond)
+        self.transfer(signer, source, &address::bond_vault(at), &mint, bond)
     }
 
     pub(super) fn rule_receipt(
         &mut self,
-        who: &Address,
+        signer: &Address,
         at: &Address,
         window: u64,
         counts: &[u32],
         seats: &[Address],
-        seen: &Seen,
-    ) -> Ruled {
-        require(self.model(at)?.arbiter == *who, "only the arbiter may")?;
+        values: &EventValues,
+    ) -> Verdict {
+        require(
+            self.model(at)?.arbiter == *signer,
+            "only the arbiter may rule",
+        )?;
         let receipt_at = address::receipt(at, window);
         self.advance(&receipt_at)?;
         let now = self.now;
         let model = self.models.get_mut(at).expect("read");
         let receipt = self.receipts.get_mut(&receipt_at).expect("advanced");
-        require(receipt.state == State::Challenged, "is not in dispute")?;
-        let value = model.drift(counts, 1, seen)?;
+        require(
+            receipt.state == ReceiptState::Challenged,
+            "the receipt is not Challenged",
+        )?;
+        let value = model.drift(counts, 1, values)?;
         let submitters = receipt.submissions.keys();
-        let needed: Vec<Address> = submitters
+        let expected: Vec<Address> = submitters
             .map(|&oracle| address::seat(at, &model.oracles[oracle]))
             .collect();
-        require(seats == needed, "the seats are others")?;
+        require(
+            seats == expected,
+            "the seats are not those of the submitters",
+        )?;
 
-        // Each submitter further off than `max_spread` loses `slash_amount`, at most its bond.
+        // Each submitter who is off by more than `max_spread` loses `slash_amount`, at most its bond.
         let mut slashed = 0;
-        for submission in std::iter::zip(receipt.submissions.values(), &needed) {
-            let (submission, seat) = submission;
+        for (submission, seat) in std::iter::zip(receipt.submissions.values(), seats) {
             if model.max_spread < submission.value.abs_diff(value) {
-                let seat = self.seats.get_mut(seat).ok_or("has no seat")?;
+                let seat = self.seats.get_mut(seat).ok_or("the oracle has no seat")?;
                 let taken = model.slash_amount.min(seat.bonded);
                 seat.bonded -= taken;
                 seat.unbonding = seat.unbonding.min(seat.bonded);
                 seat.slashes += 1;
                 slashed += taken;
-                self.happened.oracles_slashed += 1;
+                self.rare_events.oracles_slashed += 1;
             }
         }
-        // Of what is slashed half goes to the challenger; all remainders to the treasury.
+        // Half of the slashed amount goes to the challenger, all remainders to the treasury.
         let upheld = receipt.value.abs_diff(value) <= model.max_spread;
         let bond = model.challenge_bond;
         if receipt.challenger.is_none() {
             receipt.treasury_credit = slashed;
         } else if upheld {
-            let reward = bond / 2 / needed.len() as Amount;
-            for seat in &needed {
-                self.seats.get_mut(seat).ok_or("has no seat")?.bonded += reward;
+            let reward = bond / 2 / seats.len() as Amount;
+            for seat in seats {
+                let seat = self.seats.get_mut(seat);
+                seat.ok_or("the oracle has no seat")?.bonded += reward;
             }
-            let rewards = reward * needed.len() as Amount;
+            let rewards = reward * seats.len() as Amount;
             receipt.challenger_credit = slashed / 2;
             receipt.treasury_credit = slashed - slashed / 2 + bond - rewards;
         } else {
             receipt.challenger_credit = slashed / 2 + bond;
             receipt.treasury_credit = slashed - slashed / 2;
         }
-        for seat in &needed {
+        for seat in seats {
             let seat = &self.seats[seat];
-            model.standing.insert(seat.oracle, seat.active());
+            model.active_bonds.insert(seat.oracle, seat.active());
         }
         receipt.value = value;
-        model.note_latest(receipt);
-        model.settle(receipt, State::Final, now);
-        self.happened.disputes_ruled += 1;
+        model.update_latest(receipt);
+        model.settle(receipt, ReceiptState::Final, now);
+        self.rare_events.disputes_ruled += 1;
         Ok(())
     }
 
-    pub(super) fn finalize_receipt(&mut self, at: &Address, window: u64) -> Ruled {
+    pub(super) fn finalize_receipt(&mut self, at: &Address, window: u64) -> Verdict {
         let moved = self.advance(&address::receipt(at, window))?;
-        require(moved, "time has not decided it")
+        require(moved, "no state transition is due")
     }
 
     pub(super) fn collect_challenge(
@@ -375,11 +426,11 @@ impl Books {
         payee: ChallengePayee,
         destination: &Address,
         signed: bool,
-    ) -> Ruled {
+    ) -> Verdict {
         let model = self.model(at)?;
         let (mint, vault) = (model.mint, address::bond_vault(at));
         let receipt = self.receipts.get_mut(&address::receipt(at, window));
-        let receipt = receipt.ok_or("is no receipt")?;
+        let receipt = receipt.ok_or("there is no such receipt")?;
         let challenger = receipt.challenger.unwrap_or_default();
         let credit = match payee {
             ChallengePayee::Treasury => &mut receipt.treasury_credit,
@@ -395,27 +446,18 @@ impl Books {
         }
     }
 
-    /// The program pays the treasury its part.
-    pub(super) fn pay_treasury(
-        &mut self,
-        source: &Address,
-        mint: &Address,
-        destination: &Address,
-        amount: Amount,
-    ) -> Ruled {
-        require(*destination == self.treasury(mint)?, "is not the treasury")?;
-        let owner = self.tokens.get(source).ok_or("pays from no account")?.owner;
-        self.transfer(&owner, source, destination, mint, amount)
-    }
-
-    pub(super) fn close_receipt(&mut self, at: &Address, window: u64) -> Ruled {
+    pub(super) fn close_receipt(&mut self, at: &Address, window: u64) -> Verdict {
         let until = self.model(at)?.retention_end(window)?;
         let receipt_at = address::receipt(at, window);
-        let receipt = self.receipts.get(&receipt_at).ok_or("is no receipt")?;
-        require(receipt.is_settled() && until <= self.now, "may be needed")?;
+        let receipt = self.receipts.get(&receipt_at);
+        let receipt = receipt.ok_or("there is no such receipt")?;
+        require(
+            receipt.is_settled() && until <= self.now,
+            "the receipt may still be needed",
+        )?;
         require(
             receipt.challenger_credit == 0 && receipt.treasury_credit == 0,
-            "owes a credit",
+            "a credit is not collected",
         )?;
         self.receipts.remove(&receipt_at);
         Ok(())

@@ -1,8 +1,8 @@
-//! Roles, pauses, settings, and the tokens that are taken.
+//! Roles, pause flags, settings and collateral.
 
 use driftshield_sdk::{Address, CollateralTerms, ConfigParams, TokenProgram, address};
 
-use super::{Books, Ruled, limits, require};
+use super::{Books, Verdict, limits, require};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -11,7 +11,7 @@ pub struct Config {
     pub guardian: Address,
     pub arbiter: Address,
     pub params: ConfigParams,
-    /// 1 models, 2 markets, 4 bets, 8 deposits, 16 policies, 32 renewals.
+    /// A bit mask of [`flag`]s.
     pub paused: u8,
 }
 
@@ -25,7 +25,7 @@ pub struct Collateral {
     pub enabled: bool,
 }
 
-/// What a pause flag stops.
+/// Pause flags, by what they stop.
 pub mod flag {
     pub const MODELS: u8 = 1;
     pub const MARKETS: u8 = 2;
@@ -36,40 +36,52 @@ pub mod flag {
 }
 
 impl Books {
-    pub(super) fn config(&self) -> Ruled<&Config> {
-        self.config.as_ref().ok_or("is not set up")
+    pub(super) fn config(&self) -> Verdict<&Config> {
+        self.config.as_ref().ok_or("the program is not initialized")
     }
 
-    fn config_of_admin(&mut self, who: &Address) -> Ruled<&mut Config> {
-        let config = self.config.as_mut().ok_or("is not set up")?;
-        require(config.admin == *who, "only the admin may")?;
+    fn config_for_admin(&mut self, signer: &Address) -> Verdict<&mut Config> {
+        let config = self
+            .config
+            .as_mut()
+            .ok_or("the program is not initialized")?;
+        require(config.admin == *signer, "only the admin may do this")?;
         Ok(config)
     }
 
-    pub(super) fn require_running(&self, flag: u8) -> Ruled {
-        require(self.config()?.paused & flag == 0, "is paused")
+    pub(super) fn require_running(&self, flag: u8) -> Verdict {
+        require(
+            self.config()?.paused & flag == 0,
+            "the instruction is paused",
+        )
     }
 
-    pub(super) fn enabled(&self, mint: &Address) -> Ruled<&Collateral> {
-        let collateral = self.collaterals.get(mint).ok_or("is no collateral")?;
+    pub(super) fn enabled(&self, mint: &Address) -> Verdict<&Collateral> {
+        let collateral = self
+            .collaterals
+            .get(mint)
+            .ok_or("the mint is no collateral")?;
         require(collateral.enabled, "the collateral is disabled")?;
         Ok(collateral)
     }
 
-    pub(super) fn treasury(&self, mint: &Address) -> Ruled<Address> {
-        let collateral = self.collaterals.get(mint).ok_or("is no collateral")?;
+    pub(super) fn treasury(&self, mint: &Address) -> Verdict<Address> {
+        let collateral = self
+            .collaterals
+            .get(mint)
+            .ok_or("the mint is no collateral")?;
         Ok(collateral.treasury)
     }
 
-    /// `who` is the upgrade authority: nobody else of the cast calls it before it was done.
-    pub(super) fn initialize(&mut self, who: &Address, params: &ConfigParams) -> Ruled {
-        require(self.config.is_none(), "is set up already")?;
-        limits::of_params(params)?;
+    /// The signer need not be checked: the setup of a run initializes the program as the upgrade authority.
+    pub(super) fn initialize(&mut self, signer: &Address, params: &ConfigParams) -> Verdict {
+        require(self.config.is_none(), "the program is initialized already")?;
+        limits::check_params(params)?;
         self.config = Some(Config {
-            admin: *who,
+            admin: *signer,
             pending_admin: None,
-            guardian: *who,
-            arbiter: *who,
+            guardian: *signer,
+            arbiter: *signer,
             params: *params,
             paused: 0,
         });
@@ -78,57 +90,72 @@ impl Books {
 
     pub(super) fn update_config(
         &mut self,
-        who: &Address,
+        signer: &Address,
         guardian: &Address,
         arbiter: &Address,
         params: &ConfigParams,
-    ) -> Ruled {
-        let config = self.config_of_admin(who)?;
-        limits::of_params(params)?;
+    ) -> Verdict {
+        let config = self.config_for_admin(signer)?;
+        limits::check_params(params)?;
         config.guardian = *guardian;
         config.arbiter = *arbiter;
         config.params = *params;
         Ok(())
     }
 
-    pub(super) fn propose_admin(&mut self, who: &Address, to: &Address) -> Ruled {
-        self.config_of_admin(who)?.pending_admin = Some(*to);
+    pub(super) fn propose_admin(&mut self, signer: &Address, to: &Address) -> Verdict {
+        self.config_for_admin(signer)?.pending_admin = Some(*to);
         Ok(())
     }
 
-    pub(super) fn accept_admin(&mut self, who: &Address) -> Ruled {
-        let config = self.config.as_mut().ok_or("is not set up")?;
-        require(config.pending_admin == Some(*who), "nobody proposed it")?;
-        config.admin = *who;
+    pub(super) fn accept_admin(&mut self, signer: &Address) -> Verdict {
+        let config = self
+            .config
+            .as_mut()
+            .ok_or("the program is not initialized")?;
+        require(
+            config.pending_admin == Some(*signer),
+            "the signer is not the proposed admin",
+        )?;
+        config.admin = *signer;
         config.pending_admin = None;
         Ok(())
     }
 
-    pub(super) fn set_pause(&mut self, who: &Address, flags: u8) -> Ruled {
-        let config = self.config.as_mut().ok_or("is not set up")?;
-        require(flags < 64, "an unknown flag")?;
+    pub(super) fn set_pause(&mut self, signer: &Address, flags: u8) -> Verdict {
+        let config = self
+            .config
+            .as_mut()
+            .ok_or("the program is not initialized")?;
+        require(flags < 64, "a flag is unknown")?;
         let only_adds = config.paused & flags == config.paused;
-        let may = *who == config.admin || (*who == config.guardian && only_adds);
-        require(may, "only the admin may, or the guardian add")?;
+        let may = *signer == config.admin || (*signer == config.guardian && only_adds);
+        require(may, "the signer may not set these flags")?;
         config.paused = flags;
         Ok(())
     }
 
-    /// The cast's mints have no extensions; one has a freeze authority.
+    /// The mints of the actors have no extensions; one has a freeze authority.
     pub(super) fn register_collateral(
         &mut self,
-        who: &Address,
+        signer: &Address,
         mint: &Address,
         program: TokenProgram,
         terms: &CollateralTerms,
         accepts_freeze: bool,
-    ) -> Ruled {
-        self.config_of_admin(who)?;
-        require(!self.collaterals.contains_key(mint), "exists already")?;
-        require(self.supplies.contains_key(mint), "is no mint")?;
-        let may_freeze = self.freezable == Some(*mint);
-        require(!may_freeze || accepts_freeze, "could be frozen")?;
-        limits::of_collateral(terms)?;
+    ) -> Verdict {
+        self.config_for_admin(signer)?;
+        require(
+            !self.collaterals.contains_key(mint),
+            "the collateral exists already",
+        )?;
+        require(self.supplies.contains_key(mint), "there is no such mint")?;
+        let is_freezable = self.freezable == Some(*mint);
+        require(
+            !is_freezable || accepts_freeze,
+            "the mint has a freeze authority",
+        )?;
+        limits::check_collateral(terms)?;
         let address = address::collateral(mint);
         let treasury = address::treasury(&address);
         let collateral = Collateral {
@@ -140,19 +167,22 @@ impl Books {
             enabled: true,
         };
         self.collaterals.insert(*mint, collateral);
-        self.open(treasury, mint, &address)
+        self.open_account(treasury, mint, &address)
     }
 
     pub(super) fn update_collateral(
         &mut self,
-        who: &Address,
+        signer: &Address,
         mint: &Address,
         terms: &CollateralTerms,
         enabled: bool,
-    ) -> Ruled {
-        self.config_of_admin(who)?;
-        limits::of_collateral(terms)?;
-        let collateral = self.collaterals.get_mut(mint).ok_or("is no collateral")?;
+    ) -> Verdict {
+        self.config_for_admin(signer)?;
+        limits::check_collateral(terms)?;
+        let collateral = self
+            .collaterals
+            .get_mut(mint)
+            .ok_or("the mint is no collateral")?;
         collateral.terms = *terms;
         collateral.enabled = enabled;
         Ok(())
@@ -160,17 +190,17 @@ impl Books {
 
     pub(super) fn withdraw_treasury(
         &mut self,
-        who: &Address,
+        signer: &Address,
         mint: &Address,
         destination: &Address,
         amount: u64,
-    ) -> Ruled {
-        self.config_of_admin(who)?;
-        require(0 < amount, "is nothing")?;
+    ) -> Verdict {
+        self.config_for_admin(signer)?;
+        require(0 < amount, "the amount is 0")?;
         let treasury = self.treasury(mint)?;
         let owner = self.collaterals[mint].address;
         self.transfer(&owner, &treasury, destination, mint, amount.into())?;
-        self.note_donation(destination, amount.into());
+        self.record_donation(destination, amount.into());
         Ok(())
     }
 }

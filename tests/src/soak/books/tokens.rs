@@ -1,19 +1,23 @@
-//! Token accounts: who owns them, what they hold, and who else may take of it.
+//! Token accounts: owners, balances and delegates.
 
 use driftshield_sdk::{Address, TokenProgram, address};
 
-use super::{Amount, Books, Ruled, fits, require};
+use super::{Amount, Books, Refusal, Verdict, fits, require};
+
+const NO_SOURCE: Refusal = "the source account does not exist";
+const NO_DESTINATION: Refusal = "the destination account does not exist";
+const NOT_OWNER: Refusal = "the signer neither owns the account nor is its delegate";
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tokens {
     pub mint: Address,
     pub owner: Address,
     pub amount: Amount,
+    /// The delegate, and the amount delegated to it.
     pub delegate: Option<(Address, Amount)>,
-    /// What somebody sent here though nothing of the program's asked for it.
+    /// Tokens in an account of the program that are donations: the program's accounts don't count them.
     pub donated: Amount,
-    /// Whether it is one of the program's.
-    pub is_programs: bool,
+    pub owned_by_program: bool,
 }
 
 impl Books {
@@ -25,53 +29,58 @@ impl Books {
         address::token_account(owner, mint, program)
     }
 
-    /// The program opens a token account.
-    pub(super) fn open(&mut self, account: Address, mint: &Address, owner: &Address) -> Ruled {
-        require(!self.tokens.contains_key(&account), "exists already")?;
+    /// Opens a token account of the program.
+    pub(super) fn open_account(
+        &mut self,
+        account: Address,
+        mint: &Address,
+        owner: &Address,
+    ) -> Verdict {
+        require(
+            !self.tokens.contains_key(&account),
+            "the token account exists already",
+        )?;
         let tokens = Tokens {
             mint: *mint,
             owner: *owner,
             amount: 0,
             delegate: None,
             donated: 0,
-            is_programs: true,
+            owned_by_program: true,
         };
         self.tokens.insert(account, tokens);
         Ok(())
     }
 
-    /// `who` signs for `amount` of `source` to go to `destination`.
+    /// Transfers `amount` with the signature of `signer`, the owner or the delegate of `source`.
     pub(super) fn transfer(
         &mut self,
-        who: &Address,
+        signer: &Address,
         source: &Address,
         destination: &Address,
         mint: &Address,
         amount: Amount,
-    ) -> Ruled {
-        require(source != destination, "an account is named twice")?;
-        let from = self.tokens.get_mut(source).ok_or("pays from no account")?;
-        require(from.mint == *mint, "pays in another token")?;
-        require(amount <= from.amount, "holds less")?;
-        if from.owner != *who {
-            let (delegate, most) = from.delegate.ok_or("pays from somebody else's account")?;
-            require(delegate == *who, "pays from somebody else's account")?;
-            require(amount <= most, "less is delegated")?;
-            let left = most - amount;
+    ) -> Verdict {
+        require(source != destination, "an account is passed twice")?;
+        let from = self.tokens.get_mut(source).ok_or(NO_SOURCE)?;
+        require(from.mint == *mint, "the source has another mint")?;
+        require(amount <= from.amount, "the balance is too low")?;
+        if from.owner != *signer {
+            let (delegate, delegated) = from.delegate.ok_or(NOT_OWNER)?;
+            require(delegate == *signer, NOT_OWNER)?;
+            require(amount <= delegated, "the delegated amount is too low")?;
+            let left = delegated - amount;
             from.delegate = (0 < left).then_some((delegate, left));
         }
         from.amount -= amount;
-        let to = self
-            .tokens
-            .get_mut(destination)
-            .ok_or("pays to no account")?;
-        require(to.mint == *mint, "pays in another token")?;
+        let to = self.tokens.get_mut(destination).ok_or(NO_DESTINATION)?;
+        require(to.mint == *mint, "the destination has another mint")?;
         to.amount = fits(to.amount + amount)?;
         Ok(())
     }
 
-    /// The program pays `amount` to `payee`: to its associated token account while that is its own, or
-    /// wherever it says by signing.
+    /// Pays `amount` from the program to `payee`: to its associated token account, if the payee still owns
+    /// that, or to any account if the payee signs.
     pub(super) fn pay(
         &mut self,
         source: &Address,
@@ -79,113 +88,146 @@ impl Books {
         signed: bool,
         destination: &Address,
         amount: Amount,
-    ) -> Ruled {
-        let from = self
-            .tokens
-            .get(source)
-            .ok_or("pays from no account")?
-            .clone();
-        let to = self.tokens.get(destination).ok_or("pays to no account")?;
+    ) -> Verdict {
+        let from = self.tokens.get(source).ok_or(NO_SOURCE)?.clone();
+        let to = self.tokens.get(destination).ok_or(NO_DESTINATION)?;
         let is_own = *destination == self.own_account(payee, &from.mint) && to.owner == *payee;
-        require(signed || is_own, "pays where the payee did not say")?;
+        require(
+            signed || is_own,
+            "the destination is not the payee's own account, and the payee does not sign",
+        )?;
         self.transfer(&from.owner, source, destination, &from.mint, amount)?;
-        self.note_donation(destination, amount);
+        self.record_donation(destination, amount);
         Ok(())
     }
 
-    /// Whoever has tokens sent to an account of the program's gives them away.
-    pub(super) fn note_donation(&mut self, destination: &Address, amount: Amount) {
-        let to = self.tokens.get_mut(destination).expect("was paid");
-        if to.is_programs {
+    /// Pays `amount` from the program to the treasury of `mint`.
+    pub(super) fn pay_treasury(
+        &mut self,
+        source: &Address,
+        mint: &Address,
+        destination: &Address,
+        amount: Amount,
+    ) -> Verdict {
+        require(
+            *destination == self.treasury(mint)?,
+            "the destination is not the treasury",
+        )?;
+        let owner = self.tokens.get(source).ok_or(NO_SOURCE)?.owner;
+        self.transfer(&owner, source, destination, mint, amount)
+    }
+
+    /// Counts a transfer as a donation if its destination is an account of the program.
+    pub(super) fn record_donation(&mut self, destination: &Address, amount: Amount) {
+        let to = self.tokens.get_mut(destination);
+        let to = to.expect("the transfer succeeded");
+        if to.owned_by_program {
             to.donated += amount;
         }
     }
 
-    /// All of one of the program's accounts goes to the treasury, and the account is closed.
-    pub(super) fn sweep(&mut self, account: &Address) -> Ruled {
-        let from = self.tokens.get(account).ok_or("is gone")?.clone();
+    /// Transfers the balance of a token account of the program to the treasury, and closes the account.
+    pub(super) fn sweep(&mut self, account: &Address) -> Verdict {
+        let from = self.tokens.get(account).ok_or(NO_SOURCE)?.clone();
         let treasury = self.treasury(&from.mint)?;
         self.transfer(&from.owner, account, &treasury, &from.mint, from.amount)?;
         self.tokens.remove(account);
         Ok(())
     }
 
-    // What anybody can do with tokens.
+    // Instructions of the token programs.
 
-    pub(super) fn donate(
+    pub(super) fn send(
         &mut self,
-        who: &Address,
+        signer: &Address,
         source: &Address,
         destination: &Address,
         amount: u64,
-    ) -> Ruled {
-        let from = self.tokens.get(source).ok_or("is gone")?;
+    ) -> Verdict {
+        let from = self.tokens.get(source).ok_or(NO_SOURCE)?;
         let mint = from.mint;
         if source == destination {
-            require(Amount::from(amount) <= from.amount, "holds less")?;
-            return require(from.owner == *who, "is somebody else's");
+            require(
+                Amount::from(amount) <= from.amount,
+                "the balance is too low",
+            )?;
+            return require(from.owner == *signer, NOT_OWNER);
         }
-        self.transfer(who, source, destination, &mint, amount.into())?;
-        self.note_donation(destination, amount.into());
+        self.transfer(signer, source, destination, &mint, amount.into())?;
+        self.record_donation(destination, amount.into());
         Ok(())
     }
 
-    pub(super) fn burn_own(&mut self, who: &Address, source: &Address, amount: u64) -> Ruled {
-        let from = self.tokens.get(source).ok_or("is gone")?;
-        require(from.owner == *who, "is somebody else's")?;
+    pub(super) fn burn_own(&mut self, signer: &Address, source: &Address, amount: u64) -> Verdict {
+        self.owned_tokens(signer, source)?;
         self.burn(source, amount.into())
     }
 
-    pub(super) fn burn(&mut self, source: &Address, amount: Amount) -> Ruled {
-        let from = self.tokens.get_mut(source).ok_or("is gone")?;
-        require(amount <= from.amount, "holds less")?;
+    pub(super) fn burn(&mut self, source: &Address, amount: Amount) -> Verdict {
+        let from = self.tokens.get_mut(source).ok_or(NO_SOURCE)?;
+        require(amount <= from.amount, "the balance is too low")?;
         from.amount -= amount;
         *self.supplies.get_mut(&from.mint).expect("a mint") -= amount;
         Ok(())
     }
 
-    pub(super) fn mint(&mut self, destination: &Address, mint: &Address, amount: Amount) -> Ruled {
-        let to = self.tokens.get_mut(destination).ok_or("is gone")?;
-        require(to.mint == *mint, "holds another token")?;
+    pub(super) fn mint(
+        &mut self,
+        destination: &Address,
+        mint: &Address,
+        amount: Amount,
+    ) -> Verdict {
+        let to = self.tokens.get_mut(destination).ok_or(NO_DESTINATION)?;
+        require(to.mint == *mint, "the destination has another mint")?;
         to.amount = fits(to.amount + amount)?;
         let supply = self.supplies.get_mut(mint).expect("a mint");
         *supply = fits(*supply + amount)?;
         Ok(())
     }
 
-    pub(super) fn approve(&mut self, who: &Address, source: &Address, amount: u64) -> Ruled {
-        let from = self.tokens.get_mut(source).ok_or("is gone")?;
-        require(from.owner == *who, "is somebody else's")?;
-        from.delegate = Some((address::renewal_authority(who), amount.into()));
+    pub(super) fn approve(&mut self, signer: &Address, source: &Address, amount: u64) -> Verdict {
+        let delegate = address::renewal_authority(signer);
+        self.owned_tokens(signer, source)?.delegate = Some((delegate, amount.into()));
         Ok(())
     }
 
-    pub(super) fn revoke(&mut self, who: &Address, source: &Address) -> Ruled {
-        let from = self.tokens.get_mut(source).ok_or("is gone")?;
-        require(from.owner == *who, "is somebody else's")?;
-        from.delegate = None;
+    pub(super) fn revoke(&mut self, signer: &Address, source: &Address) -> Verdict {
+        self.owned_tokens(signer, source)?.delegate = None;
         Ok(())
     }
 
-    pub(super) fn give_away(&mut self, who: &Address, account: &Address, to: &Address) -> Ruled {
-        let tokens = self.tokens.get_mut(account).ok_or("is gone")?;
-        require(tokens.owner == *who, "is somebody else's")?;
+    pub(super) fn give_away(
+        &mut self,
+        signer: &Address,
+        account: &Address,
+        to: &Address,
+    ) -> Verdict {
+        let tokens = self.owned_tokens(signer, account)?;
         tokens.owner = *to;
         tokens.delegate = None;
         Ok(())
     }
 
-    pub(super) fn open_shares(&mut self, who: &Address, vault: &Address) -> Ruled {
+    fn owned_tokens(&mut self, signer: &Address, account: &Address) -> Verdict<&mut Tokens> {
+        let tokens = self.tokens.get_mut(account).ok_or(NO_SOURCE)?;
+        require(tokens.owner == *signer, NOT_OWNER)?;
+        Ok(tokens)
+    }
+
+    pub(super) fn open_shares(&mut self, signer: &Address, vault: &Address) -> Verdict {
         let mint = address::share_mint(vault);
-        require(self.supplies.contains_key(&mint), "no vault was here")?;
-        let account = address::token_account(who, &mint, TokenProgram::SplToken);
+        require(
+            self.supplies.contains_key(&mint),
+            "no vault ever existed at the address",
+        )?;
+        let account = address::token_account(signer, &mint, TokenProgram::SplToken);
         let tokens = Tokens {
             mint,
-            owner: *who,
+            owner: *signer,
             amount: 0,
             delegate: None,
             donated: 0,
-            is_programs: false,
+            owned_by_program: false,
         };
         self.tokens.entry(account).or_insert(tokens);
         Ok(())

@@ -1,15 +1,13 @@
-//! Vaults: capital, shares, who leaves, listings, and premiums that stream.
+//! Vaults: capital and shares, streams of premium, terms and listings.
 
-use driftshield_sdk::{Address, ListingTerms, PremiumPayee, TokenProgram, VaultTerms, address};
+use driftshield_sdk::{Address, ListingTerms, VaultTerms, address};
 
-use super::{
-    Amount, BPS, Books, DAY, Policy, Ruled, fits, limits, limits::MOST_FEES_BPS, require,
-    roles::flag,
-};
+use super::{Amount, BPS, Books, DAY, Verdict, limits, limits::MAX_FEES_BPS, require};
 
-/// Beside the cooldown, how long before changed terms and listings take effect.
+/// Time in addition to the cooldown before new terms and listings take effect.
 const NOTICE: i64 = DAY;
-/// Nobody's: as if they were there, so that no share becomes too dear.
+/// Shares and assets that are added to the real ones in the price of a share. They keep shares from becoming
+/// too expensive.
 pub const VIRTUAL_SHARES: Amount = 1_000;
 pub const VIRTUAL_ASSETS: Amount = 1;
 
@@ -22,7 +20,7 @@ pub struct Vault {
     pub created_at: i64,
     pub manager_fee_bps: u16,
 
-    // Copied from Config.
+    // Copied from the config at creation.
     pub waiting_secs: i64,
     pub claim_grace_secs: i64,
     pub bucket_secs: i64,
@@ -38,26 +36,27 @@ pub struct Vault {
     pub protocol_credit: Amount,
     pub manager_credit: Amount,
 
-    /// Until when premium has streamed.
+    /// The time up to which streamed premium is added to the assets.
     pub accrued_at: i64,
-    /// What has streamed beyond whole units, in 2⁻³².
+    /// The streamed fraction of a base unit, in units of 2⁻³².
     pub fraction: Amount,
     pub streams: Vec<Stream>,
-    /// Streams that ever were.
-    pub sold: u64,
+    /// The number of streams created so far.
+    pub streams_created: u64,
 }
 
 /// A part of a premium that becomes capital, second by second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stream {
     pub number: u64,
-    /// In 2⁻³² of a base unit a second.
+    /// Per second, in units of 2⁻³² base units.
     pub rate: Amount,
+    /// The streamed part of the premium: the premium without fees.
     pub part: Amount,
     pub start: i64,
-    /// When the term that it pays for ends.
+    /// The end of the term that the premium pays for.
     pub term_end: i64,
-    /// When it ends: with the bucket that the term's end lies in.
+    /// The end of the stream: the end of the bucket that contains `term_end`.
     pub end: i64,
 }
 
@@ -77,25 +76,26 @@ pub struct Request {
     pub vault: Address,
     pub owner: Address,
     pub shares: Amount,
-    /// What they were worth when they were asked back.
+    /// The value of the shares when their withdrawal was requested.
     pub value: Amount,
     pub unlock_at: i64,
 }
 
 impl Vault {
-    fn notice_end(&self, since: i64) -> i64 {
+    /// The end of the notice period of a change made at `since`.
+    pub fn notice_end(&self, since: i64) -> i64 {
         since + self.cooldown_secs + NOTICE
     }
 
-    /// What the token account owes.
+    /// The amount that the vault's token account owes.
     pub fn owed(&self) -> Amount {
         self.assets + self.unearned + self.protocol_credit + self.manager_credit
     }
 
     // Streams.
 
-    /// Premium that streamed since becomes capital, the treasury's while there are no shares; and
-    /// announced terms take effect.
+    /// Brings the vault up to `now`: streamed premium becomes capital, or a credit of the treasury while
+    /// there are no shares, and announced terms take effect when due.
     pub fn accrue(&mut self, now: i64) {
         if let Some((terms, at)) = self.next_terms
             && at <= now
@@ -112,7 +112,7 @@ impl Vault {
         self.accrued_at = now;
         let earned = if self.rate() == 0 {
             self.fraction = 0;
-            self.unearned // all streams have ended: what their rounding left too
+            self.unearned // all streams have ended: includes what their rounding left
         } else {
             self.fraction = streamed % (1 << 32);
             self.unearned.min(streamed >> 32)
@@ -133,13 +133,12 @@ impl Vault {
         at.div_euclid(self.bucket_secs)
     }
 
-    /// Whether a term that ends at `end` ends early enough for the ring of 64 buckets.
+    /// Whether the ring of 64 buckets reaches as far as `end`.
     pub(super) fn has_bucket(&self, end: i64) -> bool {
         self.bucket(end) + 1 - self.bucket(self.accrued_at) <= 64
     }
 
-    /// Credits the protocol's and the manager's part of a premium, and streams the rest over a term
-    /// that ends at `term_end`.
+    /// Credits the fees on a premium, and streams the rest until `term_end`.
     pub(super) fn sell(&mut self, premium: Amount, term_end: i64) -> Stream {
         let share = |bps: u16| premium * Amount::from(bps) / BPS;
         let (protocol, manager) = (share(self.protocol_fee_bps), share(self.manager_fee_bps));
@@ -147,11 +146,11 @@ impl Vault {
         self.protocol_credit += protocol;
         self.manager_credit += manager;
         self.unearned += part;
-        self.sold += 1;
+        self.streams_created += 1;
         let start = self.accrued_at;
         let end = (self.bucket(term_end) + 1) * self.bucket_secs;
         let stream = Stream {
-            number: self.sold,
+            number: self.streams_created,
             rate: (part << 32) / (end - start) as Amount,
             part,
             start,
@@ -162,28 +161,29 @@ impl Vault {
         stream
     }
 
-    /// Takes `refund` out of what a stream has left; the rest keeps streaming.
-    pub(super) fn cut(&mut self, stream: &Stream, refund: Amount) {
+    /// Deducts `refund` from the rest of a stream.
+    pub(super) fn reduce_stream(&mut self, stream: &Stream, refund: Amount) {
         let left = (stream.end - self.accrued_at) as Amount;
         self.unearned -= refund;
         let own = self
             .streams
             .iter_mut()
             .find(|own| own.number == stream.number);
-        let own = own.expect("it streams until after its term");
+        let own = own.expect("a stream ends after its term");
         own.rate -= (refund << 32).div_ceil(left).min(own.rate);
     }
 
     // Shares.
 
+    /// The value of `shares`.
     pub fn worth(&self, shares: Amount) -> Amount {
         let value = shares * (self.assets + VIRTUAL_ASSETS) / (self.shares + VIRTUAL_SHARES);
         value.min(self.assets)
     }
 
-    /// What cover may lock when more of it is sold: of what is left without the shares that are asked back,
-    /// by the terms and by those that are announced.
-    pub fn most_locked(&self, escrowed: Amount) -> Amount {
+    /// The highest amount that may be locked after a purchase: the maximum utilisation of the assets
+    /// without those of `escrowed` shares. The lower one of the current and the announced terms applies.
+    pub fn max_locked(&self, escrowed: Amount) -> Amount {
         let announced = self.next_terms.iter().map(|(terms, _)| terms);
         let terms = announced.chain([&self.terms]);
         let utilisation = terms.map(|terms| terms.max_utilisation_bps).min();
@@ -191,48 +191,33 @@ impl Vault {
         staying * Amount::from(utilisation.expect("terms")) / BPS
     }
 
-    /// What can leave while as much stays as cover needs.
-    pub fn free(&self, locked: Amount) -> Amount {
+    /// The assets that can be withdrawn while `locked` stays within the maximum utilisation.
+    pub fn free_assets(&self, locked: Amount) -> Amount {
         let needed = (locked * BPS).div_ceil(self.terms.max_utilisation_bps.into());
         self.assets.saturating_sub(needed)
     }
 }
 
-/// The shares that `amount` buys of `supply` and `assets`.
-fn bought(amount: Amount, supply: Amount, assets: Amount) -> Amount {
+/// The shares for a deposit of `amount` into a vault with `supply` shares and `assets`.
+pub(super) fn shares_for(amount: Amount, supply: Amount, assets: Amount) -> Amount {
     amount * (supply + VIRTUAL_SHARES) / (assets + VIRTUAL_ASSETS)
 }
 
 impl Books {
-    fn vault(&self, vault: &Address) -> Ruled<&Vault> {
-        self.vaults.get(vault).ok_or("is no vault")
+    fn vault(&self, vault: &Address) -> Verdict<&Vault> {
+        self.vaults.get(vault).ok_or("there is no such vault")
     }
 
-    /// The vault, brought to now.
-    pub(super) fn vault_now(&mut self, vault: &Address) -> Ruled<&mut Vault> {
+    /// The vault, accrued up to now.
+    pub(super) fn vault_now(&mut self, vault: &Address) -> Verdict<&mut Vault> {
         let now = self.now;
-        let vault = self.vaults.get_mut(vault).ok_or("is no vault")?;
+        let vault = self.vaults.get_mut(vault);
+        let vault = vault.ok_or("there is no such vault")?;
         vault.accrue(now);
         Ok(vault)
     }
 
-    // What the page defines as sums.
-
-    /// Cover of open policies, less what they were paid.
-    pub fn locked(&self, vault: &Address) -> Amount {
-        self.policies_of(vault, None).map(Policy::open_cover).sum()
-    }
-
-    pub fn policies_of<'a>(
-        &'a self,
-        vault: &'a Address,
-        model: Option<&'a Address>,
-    ) -> impl Iterator<Item = &'a Policy> {
-        let policies = self.policies.values();
-        policies.filter(move |policy| {
-            policy.vault == *vault && model.is_none_or(|model| policy.model == *model)
-        })
-    }
+    // Values that the protocol defines as sums.
 
     pub fn requests_of(&self, vault: &Address) -> impl Iterator<Item = &Request> {
         let requests = self.requests.values();
@@ -243,21 +228,21 @@ impl Books {
         self.requests_of(vault).map(|request| request.shares).sum()
     }
 
-    /// Shares that exist outside of the escrow.
-    fn in_hands(&self, vault: &Address) -> Amount {
+    /// The shares outside of the escrow.
+    fn circulating_shares(&self, vault: &Address) -> Amount {
         let supply = self.supplies[&address::share_mint(vault)];
         supply - self.tokens[&address::escrow(vault)].amount
     }
 
-    fn is_nobodys(&self, vault: &Address) -> bool {
-        self.in_hands(vault) == 0 && self.requests_of(vault).next().is_none()
+    fn has_no_holders(&self, vault: &Address) -> bool {
+        self.circulating_shares(vault) == 0 && self.requests_of(vault).next().is_none()
     }
 
-    /// What is left when the last share has gone and nothing is covered is the treasury's.
-    pub(super) fn release_orphans(&mut self, at: &Address) {
-        let is_covering = 0 < self.locked(at);
+    /// Credits the assets of a vault without shares and cover to the treasury.
+    pub(super) fn sweep_orphaned_assets(&mut self, at: &Address) {
+        let has_cover = 0 < self.locked(at);
         let vault = self.vaults.get_mut(at).expect("a vault");
-        if vault.shares == 0 && !is_covering {
+        if vault.shares == 0 && !has_cover {
             vault.protocol_credit += std::mem::take(&mut vault.assets);
         }
     }
@@ -266,27 +251,30 @@ impl Books {
 
     pub(super) fn create_vault(
         &mut self,
-        who: &Address,
+        signer: &Address,
         id: u64,
         mint: &Address,
         cooldown_secs: i64,
         manager_fee_bps: u16,
         terms: &VaultTerms,
-    ) -> Ruled {
+    ) -> Verdict {
         self.enabled(mint)?;
-        limits::of_vault(terms)?;
-        require((1..=121 * DAY).contains(&cooldown_secs), "no such cooldown")?;
+        limits::check_vault(terms)?;
+        require(
+            (1..=121 * DAY).contains(&cooldown_secs),
+            "the cooldown is out of range",
+        )?;
         let params = self.config()?.params;
         let fees = u32::from(params.premium_fee_bps) + u32::from(manager_fee_bps);
-        require(fees <= MOST_FEES_BPS.into(), "the fees are too high")?;
-        let at = address::vault(who, id);
+        require(fees <= MAX_FEES_BPS.into(), "the fees are too high")?;
+        let at = address::vault(signer, id);
         let share_mint = address::share_mint(&at);
         require(
             !self.supplies.contains_key(&share_mint),
-            "a vault is or was here",
+            "a vault exists or existed at the address",
         )?;
         let vault = Vault {
-            manager: *who,
+            manager: *signer,
             id,
             mint: *mint,
             cooldown_secs,
@@ -306,22 +294,25 @@ impl Books {
             accrued_at: self.now,
             fraction: 0,
             streams: vec![],
-            sold: 0,
+            streams_created: 0,
         };
         self.vaults.insert(at, vault);
         self.supplies.insert(share_mint, 0);
-        self.open(address::vault_tokens(&at), mint, &at)?;
-        self.open(address::escrow(&at), &share_mint, &at)
+        self.open_account(address::vault_tokens(&at), mint, &at)?;
+        self.open_account(address::escrow(&at), &share_mint, &at)
     }
 
     pub(super) fn update_vault(
         &mut self,
-        who: &Address,
+        signer: &Address,
         at: &Address,
         terms: &VaultTerms,
-    ) -> Ruled {
-        require(self.vault(at)?.manager == *who, "only the manager may")?;
-        limits::of_vault(terms)?;
+    ) -> Verdict {
+        require(
+            self.vault(at)?.manager == *signer,
+            "only the manager may update it",
+        )?;
+        limits::check_vault(terms)?;
         let now = self.now;
         let vault = self.vault_now(at)?;
         vault.next_terms = Some((*terms, vault.notice_end(now)));
@@ -330,33 +321,39 @@ impl Books {
 
     pub(super) fn list_model(
         &mut self,
-        who: &Address,
+        signer: &Address,
         at: &Address,
         model_at: &Address,
         terms: &ListingTerms,
-    ) -> Ruled {
+    ) -> Verdict {
         let (vault, model) = (self.vault(at)?, self.model(model_at)?);
-        require(vault.manager == *who, "only the manager may")?;
-        require(model.mint == vault.mint, "settles in another token")?;
+        require(vault.manager == *signer, "only the manager may list models")?;
+        require(
+            model.mint == vault.mint,
+            "the model settles in another token",
+        )?;
         require(!model.is_retired, "the model is retired")?;
-        require(model.version == terms.model_version, "another version")?;
+        require(
+            model.version == terms.model_version,
+            "the model has another version",
+        )?;
         require(
             model.window_secs + model.dispute_secs() <= vault.cooldown_secs,
-            "the model is measured too slowly",
+            "a window and its dispute take longer than the cooldown",
         )?;
         require(
             model.noise_floor <= terms.lowest_trigger,
-            "under the noise floor",
+            "the lowest trigger is under the noise floor",
         )?;
         let exposure_at = address::exposure(at, model_at);
         let before = self.exposures.get(&exposure_at);
         let cap = Amount::from(terms.cap);
-        let tighter = before.filter(|before| {
+        let tightened = before.filter(|before| {
             cap <= before.cap
                 && before.lowest_trigger <= terms.lowest_trigger
                 && before.version == terms.model_version
         });
-        let active_at = match tighter {
+        let active_at = match tightened {
             Some(before) => before.active_at,
             None if vault.shares == 0 => self.now,
             None => vault.notice_end(self.now),
@@ -374,23 +371,27 @@ impl Books {
         Ok(())
     }
 
-    pub(super) fn close_exposure(&mut self, at: &Address, model_at: &Address) -> Ruled {
+    pub(super) fn close_exposure(&mut self, at: &Address, model_at: &Address) -> Verdict {
         let (vault, model) = (self.vault(at)?, self.model(model_at)?);
         let exposure_at = address::exposure(at, model_at);
-        let exposure = self.exposures.get(&exposure_at).ok_or("is not listed")?;
+        let exposure = self.exposures.get(&exposure_at);
+        let exposure = exposure.ok_or("the model is not listed")?;
         require(
             self.policies_of(at, Some(model_at)).next().is_none(),
-            "policies are open",
+            "a policy is open",
         )?;
-        let abandoned = self.is_nobodys(at) && vault.notice_end(exposure.listed_at) <= self.now;
-        let is_dead =
-            exposure.cap == 0 || model.is_retired || model.version != exposure.version || abandoned;
-        require(is_dead, "cover can be sold on it")?;
+        let is_abandoned =
+            self.has_no_holders(at) && vault.notice_end(exposure.listed_at) <= self.now;
+        let can_sell = exposure.cap != 0 && !model.is_retired && model.version == exposure.version;
+        require(
+            is_abandoned || !can_sell,
+            "cover can be sold on the listing",
+        )?;
         self.exposures.remove(&exposure_at);
         Ok(())
     }
 
-    pub(super) fn close_vault(&mut self, at: &Address, signed: bool) -> Ruled {
+    pub(super) fn close_vault(&mut self, at: &Address, signed: bool) -> Verdict {
         let vault = self.vault(at)?;
         let is_listed = self
             .exposures
@@ -398,174 +399,22 @@ impl Books {
             .any(|exposure| exposure.vault == *at);
         let covers = self.policies_of(at, None).next().is_some();
         require(
-            self.is_nobodys(at) && !is_listed && !covers,
-            "something depends on it",
+            self.has_no_holders(at) && !is_listed && !covers,
+            "shares, a listing or a policy depend on the vault",
         )?;
         let is_over = vault.notice_end(vault.created_at) <= self.now;
-        require(signed || is_over, "is within its notice")?;
-        require(vault.manager_credit == 0, "the manager is owed")?;
+        require(
+            signed || is_over,
+            "only the manager may close the vault within its notice",
+        )?;
+        require(
+            vault.manager_credit == 0,
+            "the manager's fees are not collected",
+        )?;
         let escrow = address::escrow(at);
         self.burn(&escrow, self.tokens[&escrow].amount)?;
         self.tokens.remove(&escrow);
         self.vaults.remove(at);
         self.sweep(&address::vault_tokens(at))
-    }
-
-    // Liquidity.
-
-    pub(super) fn deposit(
-        &mut self,
-        who: &Address,
-        at: &Address,
-        source: &Address,
-        destination: &Address,
-        amount: u64,
-        min_shares: u64,
-    ) -> Ruled {
-        self.require_running(flag::DEPOSITS)?;
-        let mint = self.vault(at)?.mint;
-        self.enabled(&mint)?;
-        let vault = self.vault_now(at)?;
-        require(0 < amount, "is nothing")?;
-        require(
-            vault.shares <= 1_000_000_000 * vault.assets,
-            "the vault was wiped out",
-        )?;
-        let amount = Amount::from(amount);
-        let shares = fits(bought(amount, vault.shares, vault.assets))?;
-        require(0 < shares, "buys no share")?;
-        require(Amount::from(min_shares) <= shares, "buys too few shares")?;
-        vault.assets = fits(vault.assets + amount)?;
-        vault.shares = fits(vault.shares + shares)?;
-        fits(vault.owed())?;
-        self.transfer(who, source, &address::vault_tokens(at), &mint, amount)?;
-        self.mint(destination, &address::share_mint(at), shares)?;
-        self.note_donation(destination, shares);
-        Ok(())
-    }
-
-    pub(super) fn request_withdraw(
-        &mut self,
-        who: &Address,
-        at: &Address,
-        source: &Address,
-        shares: u64,
-    ) -> Ruled {
-        let now = self.now;
-        let vault = self.vault_now(at)?.clone();
-        require(0 < shares, "is nothing")?;
-        let shares = Amount::from(shares);
-        let new = Request {
-            vault: *at,
-            owner: *who,
-            shares: 0,
-            value: 0,
-            unlock_at: 0,
-        };
-        let request_at = address::withdraw_request(at, who);
-        let request = self.requests.entry(request_at).or_insert(new);
-        request.value = request.value.min(vault.worth(request.shares)) + vault.worth(shares);
-        request.shares += shares;
-        request.unlock_at = now + vault.cooldown_secs;
-        let mint = address::share_mint(at);
-        self.transfer(who, source, &address::escrow(at), &mint, shares)
-    }
-
-    /// The lower of the request's value then and now, in shares.
-    pub(super) fn cancel_withdraw(
-        &mut self,
-        who: &Address,
-        at: &Address,
-        destination: &Address,
-    ) -> Ruled {
-        let request = self.requests.remove(&address::withdraw_request(at, who));
-        let request = request.ok_or("asked nothing back")?;
-        let vault = self.vault_now(at)?;
-        let mut returned = request.shares;
-        if request.value < vault.worth(request.shares) {
-            let (supply, assets) = (vault.shares - returned, vault.assets - request.value);
-            returned = returned.min(bought(request.value, supply, assets));
-        }
-        let ended = request.shares - returned;
-        vault.shares -= ended;
-        let (escrow, mint) = (address::escrow(at), address::share_mint(at));
-        self.transfer(at, &escrow, destination, &mint, returned)?;
-        self.note_donation(destination, returned);
-        self.burn(&escrow, ended)
-    }
-
-    pub(super) fn withdraw(
-        &mut self,
-        owner: &Address,
-        at: &Address,
-        destination: &Address,
-        signed: bool,
-    ) -> Ruled {
-        let now = self.now;
-        let locked = self.locked(at);
-        let request_at = address::withdraw_request(at, owner);
-        let mut request = self
-            .requests
-            .get(&request_at)
-            .ok_or("asked nothing back")?
-            .clone();
-        let vault = self.vault_now(at)?;
-        require(request.unlock_at <= now, "is cooling down")?;
-        let value = request.value.min(vault.worth(request.shares));
-        let free = vault.free(locked);
-        let (mut paid, mut shares) = (value, request.shares);
-        if free < value {
-            // As much as whole shares make of what is free, for as few of them as make it.
-            paid = value * (request.shares * free / value) / request.shares;
-            require(0 < paid, "the capital backs policies")?;
-            shares = (paid * request.shares).div_ceil(value);
-            self.happened.partly_withdrawn += 1;
-        }
-        let vault = self.vaults.get_mut(at).expect("read");
-        let left = request.shares - shares;
-        request.value = (request.value * left).div_ceil(request.shares);
-        request.shares = left;
-        vault.assets -= paid;
-        vault.shares -= shares;
-        self.burn(&address::escrow(at), shares)?;
-        if left == 0 {
-            self.requests.remove(&request_at);
-        } else {
-            self.requests.insert(request_at, request);
-        }
-        self.release_orphans(at);
-        let tokens = address::vault_tokens(at);
-        let twice = [tokens, address::escrow(at)].contains(destination);
-        require(!twice, "an account is named twice")?;
-        if paid == 0 {
-            return Ok(()); // where it would be paid is not looked at
-        }
-        self.pay(&tokens, owner, signed, destination, paid)
-    }
-
-    pub(super) fn collect_manager_fees(
-        &mut self,
-        at: &Address,
-        payee: PremiumPayee,
-        destination: &Address,
-        signed: bool,
-    ) -> Ruled {
-        let vault = self.vault_now(at)?;
-        let (mint, manager, tokens) = (vault.mint, vault.manager, address::vault_tokens(at));
-        let credit = match payee {
-            PremiumPayee::Treasury => &mut vault.protocol_credit,
-            PremiumPayee::Manager => &mut vault.manager_credit,
-        };
-        let amount = std::mem::take(credit);
-        require(0 < amount, "there is nothing to collect")?;
-        match payee {
-            PremiumPayee::Treasury => self.pay_treasury(&tokens, &mint, destination, amount),
-            PremiumPayee::Manager => self.pay(&tokens, &manager, signed, destination, amount),
-        }
-    }
-
-    /// Where an owner gets a vault's shares.
-    pub fn share_account(&self, owner: &Address, vault: &Address) -> Address {
-        address::token_account(owner, &address::share_mint(vault), TokenProgram::SplToken)
     }
 }

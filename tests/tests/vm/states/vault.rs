@@ -278,10 +278,10 @@ impl StateFixture for VaultFixture {
         let vault = self.insured.vault_now();
         let supply = self.insured.world.svm.get_account(&vault.share_mint);
         let supply = u64::from_le_bytes(supply.unwrap().data[36..44].try_into().unwrap());
-        let in_hands = supply - self.insured.world.tokens(&vault.escrow);
+        let circulating = supply - self.insured.world.tokens(&vault.escrow);
         if vault.shares == 0 {
             format!("no shares{}", self.without_shares(&vault))
-        } else if in_hands == 0 && vault.requests == 0 && vault.locked == 0 {
+        } else if circulating == 0 && vault.requests == 0 && vault.locked == 0 {
             format!("all shares burned{}", self.without_shares(&vault))
         } else {
             self.with_shares(&vault)

@@ -1,0 +1,94 @@
+//! Sizes of accounts, and the numbers and layouts that must never change.
+
+use std::collections::BTreeMap;
+
+use anchor_lang_idl::types::{Idl, IdlType, IdlTypeDef, IdlTypeDefTy};
+use anyhow::{Context, Result};
+
+use super::types::{by_number, enum_name, fields, find, hex, size, type_name};
+
+/// The size of the discriminator that every account starts with.
+pub const DISCRIMINATOR_BYTES: usize = 8;
+
+/// The size of each account in bytes, discriminator included.
+pub fn account_sizes(idl: &Idl) -> Result<BTreeMap<String, usize>> {
+    idl.accounts
+        .iter()
+        .map(|account| {
+            let ty = IdlType::Defined {
+                name: account.name.clone(),
+                generics: Vec::new(),
+            };
+            let body = size(idl, &ty);
+            let body = body.with_context(|| format!("the size of {} varies", account.name))?;
+            Ok((account.name.clone(), DISCRIMINATOR_BYTES + body))
+        })
+        .collect()
+}
+
+/// Everything in the IDL that clients and existing accounts depend on, one line each: sizes of accounts,
+/// offsets of their fields, and the numbers of instructions, accounts, events, enum variants and errors.
+/// The program's accounts have no gaps: a field starts where the previous one ends.
+pub fn frozen(idl: &Idl) -> Result<Vec<String>> {
+    let mut lines = Vec::new();
+    let sizes = account_sizes(idl)?;
+    for account in &idl.accounts {
+        let (name, tag) = (&account.name, hex(&account.discriminator));
+        lines.push(format!("account {name} {tag}, {} bytes", sizes[name]));
+        frozen_fields(&mut lines, idl, name, find(idl, name)?, DISCRIMINATOR_BYTES)?;
+    }
+    for instruction in by_number(idl) {
+        let (name, number) = (&instruction.name, instruction.discriminator[0]);
+        lines.push(format!("instruction {number} {name}"));
+    }
+    for event in &idl.events {
+        lines.push(format!(
+            "event {} {}",
+            event.name,
+            hex(&event.discriminator)
+        ));
+    }
+    for definition in &idl.types {
+        if let IdlTypeDefTy::Enum { variants } = &definition.ty {
+            for (number, variant) in variants.iter().enumerate() {
+                lines.push(format!(
+                    "enum {} {number} {}",
+                    definition.name, variant.name
+                ));
+            }
+        }
+    }
+    let errors = idl.errors.iter();
+    lines.extend(errors.map(|error| format!("error {} {}", error.code, error.name)));
+    Ok(lines)
+}
+
+/// Appends a line for every field, except reserved bytes. Fields that are structs are replaced by their
+/// fields.
+fn frozen_fields(
+    lines: &mut Vec<String>,
+    idl: &Idl,
+    name: &str,
+    definition: &IdlTypeDef,
+    mut offset: usize,
+) -> Result<()> {
+    for field in fields(definition) {
+        let name = format!("{name}.{}", field.name);
+        let size = size(idl, &field.ty).with_context(|| format!("the size of {name} varies"))?;
+        let defined = match &field.ty {
+            IdlType::Defined { name, .. } => Some(find(idl, name)?),
+            _ => None,
+        };
+        if let Some(inner) = defined.filter(|inner| !fields(inner).is_empty()) {
+            frozen_fields(lines, idl, &name, inner, offset)?;
+        } else if field.name != "reserved" {
+            let ty = defined.map_or_else(
+                || type_name(&field.ty),
+                |definition| enum_name(&definition.name).into(),
+            );
+            lines.push(format!("field {name} at {offset}, {size} bytes of {ty}"));
+        }
+        offset += size;
+    }
+    Ok(())
+}

@@ -1,0 +1,32 @@
+//! Mutation testing of the program: each of its checks is removed in turn, and a test has to fail.
+
+pub mod ranking;
+pub mod record;
+pub mod sites;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result};
+
+/// The program's source folder, relative to the root of the repository.
+pub const SOURCE: &str = "programs/driftshield/src";
+/// The file with the results, relative to the root of the repository.
+pub const RECORD: &str = "tests/mutants.tsv";
+
+/// All Rust files in `folder` and its subfolders, sorted by path.
+pub fn rust_files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).with_context(|| folder.display().to_string())? {
+        let path = entry?.path();
+        if path.is_dir() {
+            files.extend(rust_files(&path)?);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}

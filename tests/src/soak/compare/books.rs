@@ -1,0 +1,287 @@
+//! The compared fields of accounts in the books.
+
+use driftshield_sdk::{Address, Aggregate, address};
+
+use super::{Fields, Value, number, time};
+use crate::soak::books::{Books, MarketEnd, ReceiptState, Stream};
+
+/// The address and the fields of every account.
+pub fn fields(books: &Books) -> Vec<(Address, Fields)> {
+    let mut all = Vec::new();
+    if let Some(config) = &books.config {
+        let fields = vec![
+            ("admin", Value::Key(config.admin)),
+            (
+                "pending_admin",
+                Value::Key(config.pending_admin.unwrap_or_default()),
+            ),
+            ("guardian", Value::Key(config.guardian)),
+            ("arbiter", Value::Key(config.arbiter)),
+            ("params", Value::Config(Box::new(config.params))),
+            ("paused", number(config.paused)),
+        ];
+        all.push((config_address(), fields));
+    }
+    for (mint, collateral) in &books.collaterals {
+        let fields = vec![
+            ("mint", Value::Key(*mint)),
+            ("terms", Value::Collateral(collateral.terms)),
+            ("enabled", number(collateral.enabled)),
+            ("accepts_freeze", number(collateral.accepts_freeze)),
+        ];
+        all.push((collateral.address, fields));
+    }
+    for at in books.models.keys() {
+        all.push((*at, model_fields(books, at)));
+    }
+    for (at, seat) in &books.seats {
+        let fields = vec![
+            ("model", Value::Key(seat.model)),
+            ("oracle", Value::Key(seat.oracle)),
+            ("bonded", number(seat.bonded)),
+            ("unbonding", number(seat.unbonding)),
+            ("release_at", time(seat.release_at)),
+            ("submissions", number(seat.submissions)),
+            ("slashes", number(seat.slashes)),
+        ];
+        all.push((*at, fields));
+    }
+    for at in books.receipts.keys() {
+        all.push((*at, receipt_fields(books, at)));
+    }
+    for at in books.markets.keys() {
+        all.push((*at, market_fields(books, at)));
+    }
+    for (at, position) in &books.positions {
+        let mut fields = vec![
+            ("market", Value::Key(position.market)),
+            ("owner", Value::Key(position.owner)),
+        ];
+        let stakes = (0..8).map(|index| position.stakes.get(index).copied().unwrap_or(0));
+        fields.extend(stakes.map(|stake| ("stake", number(stake))));
+        all.push((*at, fields));
+    }
+    for at in books.vaults.keys() {
+        all.push((*at, vault_fields(books, at)));
+    }
+    for (at, exposure) in &books.exposures {
+        let policies: Vec<_> = books
+            .policies_of(&exposure.vault, Some(&exposure.model))
+            .collect();
+        let cover: u128 = policies.iter().map(|policy| policy.open_cover()).sum();
+        let fields = vec![
+            ("vault", Value::Key(exposure.vault)),
+            ("model", Value::Key(exposure.model)),
+            ("cap", number(exposure.cap)),
+            ("lowest_trigger", number(exposure.lowest_trigger)),
+            ("cover", number(cover)),
+            ("policies", number(policies.len() as u64)),
+            ("listed_at", time(exposure.listed_at)),
+            ("active_at", time(exposure.active_at)),
+            ("model_version", number(exposure.version)),
+        ];
+        all.push((*at, fields));
+    }
+    for (at, request) in &books.requests {
+        let fields = vec![
+            ("vault", Value::Key(request.vault)),
+            ("owner", Value::Key(request.owner)),
+            ("shares", number(request.shares)),
+            ("value", number(request.value)),
+            ("unlock_at", time(request.unlock_at)),
+        ];
+        all.push((*at, fields));
+    }
+    for at in books.policies.keys() {
+        all.push((*at, policy_fields(books, at)));
+    }
+    all
+}
+
+/// The address of the config, cached: deriving it at each step would take longer than the comparison.
+fn config_address() -> Address {
+    static ADDRESS: std::sync::OnceLock<Address> = std::sync::OnceLock::new();
+    *ADDRESS.get_or_init(address::config)
+}
+
+fn model_fields(books: &Books, at: &Address) -> Fields {
+    let model = &books.models[at];
+    let statistics = model.statistics();
+    let (latest_window, latest) = model.latest.unwrap_or((0, 0));
+    let mut fields = vec![
+        ("owner", Value::Key(model.owner)),
+        ("bond_mint", Value::Key(model.mint)),
+        ("arbiter", Value::Key(model.arbiter)),
+        ("chain", Value::Hash(model.chain)),
+        ("genesis", time(model.genesis)),
+        ("window_secs", time(model.window_secs)),
+        ("max_spread", number(model.max_spread)),
+        ("held", number(books.held(at))),
+        ("security", number(model.security())),
+        ("at_risk", number(books.at_risk(at))),
+        ("exposure", number(books.exposure_of(at) as u64)),
+        ("open_receipts", number(books.open_receipts(at) as u64)),
+        ("final_count", number(statistics.count as u64)),
+        ("last_value", number(statistics.last)),
+        ("last_window", number(statistics.last_window)),
+        ("latest", number(latest)),
+        ("latest_window", number(latest_window)),
+        ("max_value", number(statistics.max)),
+        ("ewma", number(statistics.ewma)),
+        ("version", number(model.version)),
+        ("retired", number(model.is_retired)),
+        ("quorum", number(model.quorum as u64)),
+        ("challenge_bond", number(model.challenge_bond)),
+    ];
+    for oracle in &model.oracles {
+        fields.push(("oracle", Value::Key(*oracle)));
+        fields.push(("bond", number(model.active_bonds[oracle])));
+    }
+    fields
+}
+
+fn receipt_fields(books: &Books, at: &Address) -> Fields {
+    let receipt = &books.receipts[at];
+    let state = match receipt.state {
+        ReceiptState::Collecting => 0u8,
+        ReceiptState::Proposed => 1,
+        ReceiptState::Challenged => 2,
+        ReceiptState::Final => 3,
+        ReceiptState::Void => 4,
+    };
+    let mut fields = vec![
+        ("model", Value::Key(receipt.model)),
+        ("payer", Value::Key(receipt.payer)),
+        (
+            "challenger",
+            Value::Key(receipt.challenger.unwrap_or_default()),
+        ),
+        ("window", number(receipt.window)),
+        ("version", number(receipt.version)),
+        ("state", number(state)),
+        ("since", time(receipt.since)),
+        ("value", number(receipt.value)),
+        ("challenger_credit", number(receipt.challenger_credit)),
+        ("treasury_credit", number(receipt.treasury_credit)),
+    ];
+    for (index, submission) in &receipt.submissions {
+        fields.push(("oracle", number(*index as u64)));
+        fields.push(("submitted", number(submission.value)));
+        fields.push(("samples", number(submission.samples)));
+        fields.push(("evidence", Value::Hash(submission.evidence)));
+    }
+    fields
+}
+
+fn market_fields(books: &Books, at: &Address) -> Fields {
+    let market = &books.markets[at];
+    let (state, outcome, value) = match market.end {
+        None => (0u8, 0, 0),
+        Some(MarketEnd::Resolved { outcome, value }) => (1, outcome, value),
+        Some(MarketEnd::Void { value }) => (2, 0, value),
+    };
+    let aggregate = match market.terms.aggregate {
+        Aggregate::Max => 0u8,
+        Aggregate::Last => 1,
+        Aggregate::Mean => 2,
+    };
+    let mut fields = vec![
+        ("creator", Value::Key(market.creator)),
+        ("model", Value::Key(market.model)),
+        ("mint", Value::Key(market.mint)),
+        ("total", number(market.total())),
+        ("owed", number(market.owed())),
+        ("close_ts", time(market.terms.close_ts)),
+        ("first_window", number(market.terms.first_window)),
+        ("last_window", number(market.terms.last_window)),
+        ("next_window", number(market.next_window)),
+        ("observed", number(market.observed.len() as u64)),
+        ("accumulator", number(market.accumulator())),
+        ("value", number(value)),
+        ("winnings", number(market.winnings())),
+        ("protocol_credit", number(market.protocol_credit)),
+        ("creator_credit", number(market.creator_credit)),
+        ("positions", number(books.positions_of(at).count() as u64)),
+        ("model_version", number(market.terms.model_version)),
+        ("protocol_fee_bps", number(market.protocol_fee_bps)),
+        ("creator_fee_bps", number(market.terms.creator_fee_bps)),
+        ("aggregate", number(aggregate)),
+        ("state", number(state)),
+        ("outcome", number(outcome as u64)),
+    ];
+    for threshold in &market.terms.thresholds {
+        fields.push(("threshold", number(*threshold)));
+    }
+    fields.extend(market.pools.iter().map(|pool| ("pool", number(*pool))));
+    fields
+}
+
+fn vault_fields(books: &Books, at: &Address) -> Fields {
+    let vault = &books.vaults[at];
+    let count = |count: usize| number(count as u64);
+    let exposures = books.exposures.values();
+    vec![
+        ("manager", Value::Key(vault.manager)),
+        ("mint", Value::Key(vault.mint)),
+        ("assets", number(vault.assets)),
+        ("locked", number(books.locked(at))),
+        ("unearned", number(vault.unearned)),
+        ("shares", number(vault.shares)),
+        ("escrowed", number(books.escrowed(at))),
+        ("protocol_credit", number(vault.protocol_credit)),
+        ("manager_credit", number(vault.manager_credit)),
+        ("policies", count(books.policies_of(at, None).count())),
+        (
+            "exposures",
+            count(exposures.filter(|exposure| exposure.vault == *at).count()),
+        ),
+        ("requests", count(books.requests_of(at).count())),
+        ("created_at", time(vault.created_at)),
+        ("cooldown_secs", time(vault.cooldown_secs)),
+        ("waiting_secs", time(vault.waiting_secs)),
+        ("claim_grace_secs", time(vault.claim_grace_secs)),
+        ("bucket_secs", time(vault.bucket_secs)),
+        ("accrued_at", time(vault.accrued_at)),
+        ("terms", Value::Vault(vault.terms)),
+        ("terms_at", time(vault.next_terms.map_or(0, |(_, at)| at))),
+        ("rate", number(vault.rate())),
+        ("rate that ends", number(vault.rate())),
+        ("fraction", number(vault.fraction)),
+        ("protocol_fee_bps", number(vault.protocol_fee_bps)),
+        ("manager_fee_bps", number(vault.manager_fee_bps)),
+    ]
+}
+
+fn policy_fields(books: &Books, at: &Address) -> Fields {
+    let policy = &books.policies[at];
+    let term = &policy.term;
+    let previous = policy.previous_term.as_ref();
+    let of_previous = |value: fn(&Stream) -> u128| number(previous.map_or(0, value));
+    vec![
+        ("vault", Value::Key(policy.vault)),
+        ("model", Value::Key(policy.model)),
+        ("holder", Value::Key(policy.holder)),
+        ("cover", number(policy.cover)),
+        ("paid", number(policy.paid)),
+        ("trigger", number(policy.terms.trigger)),
+        ("exhaustion", number(policy.terms.exhaustion)),
+        ("premium", number(policy.premium)),
+        ("max_premium", number(policy.terms.max_premium)),
+        ("first_window", number(policy.first_window)),
+        ("last_window", number(policy.last_window)),
+        ("windows", number(policy.terms.windows)),
+        ("claim_grace_secs", time(policy.claim_grace_secs)),
+        ("rate", number(term.rate)),
+        ("part", number(term.part)),
+        ("start", time(term.start)),
+        ("end", time(term.term_end)),
+        ("previous rate", of_previous(|term| term.rate)),
+        ("previous part", of_previous(|term| term.part)),
+        ("previous start", of_previous(|term| term.start as u128)),
+        ("previous end", of_previous(|term| term.term_end as u128)),
+        ("model_version", number(policy.terms.model_version)),
+        ("cancel_fee_bps", number(policy.cancel_fee_bps)),
+        ("persistence", number(policy.terms.persistence)),
+        ("auto_renew", number(policy.terms.auto_renew)),
+    ]
+}

@@ -1,0 +1,198 @@
+//! Calls about markets.
+
+use driftshield_sdk::{Address, Aggregate, FeePayee, MarketTerms, address};
+use rand::Rng;
+
+use super::Generator;
+use crate::soak::{books::Market, call::Call};
+
+impl Generator<'_> {
+    fn market(&mut self, likely: impl Fn(&Address, &Market) -> bool) -> Option<Address> {
+        let markets = self.books.markets.iter();
+        let all: Vec<Address> = self.books.markets.keys().copied().collect();
+        let likely: Vec<Address> = markets
+            .filter(|(at, market)| likely(at, market))
+            .map(|(at, _)| *at)
+            .collect();
+        self.prefer(&likely, &all)
+    }
+
+    pub(super) fn create_market(&mut self) -> Option<Call> {
+        let signer = self.actor("creator");
+        let active: Vec<Address> = self
+            .books
+            .models
+            .iter()
+            .filter(|(_, model)| !model.is_retired)
+            .map(|(at, _)| *at)
+            .collect();
+        let all: Vec<Address> = self.books.models.keys().copied().collect();
+        let at = self.prefer(&active, &all)?;
+        let model = &self.books.models[&at];
+        let soon = self.rng.random_range(10..=4 * 3_600);
+        let first_window = model.window_from(self.books.now + soon);
+        let start = model.window_start(first_window).ok()?;
+        let lowest = model.noise_floor;
+        let mut threshold = lowest;
+        let thresholds = (0..=self.up_to(2)).map(|_| {
+            threshold += self.rng.random_range(1..=100_000);
+            threshold
+        });
+        let thresholds: Vec<u64> = thresholds.collect();
+        let aggregates = [Aggregate::Max, Aggregate::Last, Aggregate::Mean];
+        let mut terms = MarketTerms {
+            model_version: model.version,
+            thresholds,
+            aggregate: self.pick(&aggregates)?,
+            first_window,
+            last_window: first_window + self.up_to(2),
+            close_ts: start - self.up_to(600) as i64,
+            creator_fee_bps: self.up_to(500) as u16,
+            question: "ActionKind it drift?".into(),
+        };
+        if self.chance(15) {
+            match self.up_to(7) {
+                0 => terms.close_ts = start + 1,
+                6 => terms.thresholds.reverse(),
+                7 => terms.thresholds.clear(),
+                1 => terms.thresholds[0] = lowest.saturating_sub(1),
+                2 => terms.last_window = first_window + 366,
+                3 => terms.creator_fee_bps = 2_001,
+                4 => terms.model_version += 1,
+                _ => terms.close_ts = start,
+            }
+        }
+        Some(Call::CreateMarket {
+            signer,
+            id: if self.chance(85) {
+                self.rng.random()
+            } else {
+                self.up_to(3)
+            },
+            model: at,
+            terms,
+        })
+    }
+
+    pub(super) fn cancel_market(&mut self) -> Option<Call> {
+        let market = self.market(|_, market| market.total() == 0)?;
+        Some(Call::CancelMarket {
+            market,
+            signed: self.chance(70),
+        })
+    }
+
+    /// Markets that accept bets.
+    pub(super) fn open_markets(&self) -> Vec<Address> {
+        let (books, now) = (self.books, self.books.now);
+        let is_open = |market: &Market| {
+            let model = &books.models[&market.model];
+            let is_current = !model.is_retired && model.version == market.terms.model_version;
+            is_current && market.end.is_none() && now < market.terms.close_ts
+        };
+        let markets = books.markets.iter();
+        markets
+            .filter(|(_, market)| is_open(market))
+            .map(|(at, _)| *at)
+            .collect()
+    }
+
+    pub(super) fn place_bet(&mut self) -> Option<Call> {
+        let open = self.open_markets();
+        let at = self.market(|at, _| open.contains(at))?;
+        let market = &self.books.markets[&at];
+        let signer = self.actor("bettor");
+        let source = self.source(&signer, &market.mint);
+        let all = self.tokens(&source);
+        let outcomes = market.pools.len() as u64;
+        let outcome = if self.chance(95) {
+            self.up_to(outcomes - 1)
+        } else {
+            outcomes
+        };
+        let least = self.books.collaterals[&market.mint].terms.min_bet;
+        let amount = match self.up_to(9) {
+            0 => least,
+            1 => least.saturating_sub(1),
+            _ => self.amount(all / 20_000, all).max(least),
+        };
+        Some(Call::PlaceBet {
+            signer,
+            market: at,
+            source,
+            outcome: outcome as u8,
+            amount,
+            min_multiple: if self.chance(80) {
+                0
+            } else {
+                self.up_to(3_000)
+            },
+            stale: self.chance(3),
+        })
+    }
+
+    /// Settles up to three of a market's next windows.
+    pub(super) fn settle_market(&mut self) -> Option<Call> {
+        let books = self.books;
+        let market = self.market(|_, market| {
+            let model = &books.models[&market.model];
+            let submit_end = model.submit_end(market.next_window);
+            market.end.is_none() && submit_end.is_ok_and(|end| end <= books.now)
+        })?;
+        let state = &self.books.markets[&market];
+        let first = state.next_window + u64::from(self.chance(4));
+        let count = self.up_to(3);
+        let receipts = (first..(first + count).min(state.terms.last_window + 1))
+            .map(|window| address::receipt(&state.model, window));
+        Some(Call::SettleMarket {
+            market,
+            receipts: receipts.collect(),
+        })
+    }
+
+    pub(super) fn claim(&mut self) -> Option<Call> {
+        let positions = self.books.positions.values();
+        let all: Vec<(Address, Address)> = positions
+            .map(|position| (position.market, position.owner))
+            .collect();
+        let settled: Vec<_> = all
+            .iter()
+            .filter(|(market, _)| self.books.markets[market].end.is_some())
+            .copied()
+            .collect();
+        let (market, owner) = self.prefer(&settled, &all)?;
+        let (destination, signed) = self.destination(&owner, &self.books.markets[&market].mint);
+        Some(Call::Claim {
+            market,
+            owner,
+            destination,
+            signed,
+        })
+    }
+
+    pub(super) fn collect_fees(&mut self) -> Option<Call> {
+        let market = self.market(|_, market| 0 < market.protocol_credit + market.creator_credit)?;
+        let state = &self.books.markets[&market];
+        let (payee, destination, signed) = if 0 < state.creator_credit || self.chance(20) {
+            let (destination, signed) = self.destination(&state.creator, &state.mint);
+            (FeePayee::Creator, destination, signed)
+        } else {
+            (FeePayee::Treasury, self.treasury_or_any(&state.mint), false)
+        };
+        Some(Call::CollectFees {
+            market,
+            payee,
+            destination,
+            signed,
+        })
+    }
+
+    pub(super) fn close_market(&mut self) -> Option<Call> {
+        let books = self.books;
+        let market = self.market(|at, market| {
+            let is_claimed = market.end.is_some() && books.positions_of(at).next().is_none();
+            is_claimed && market.protocol_credit + market.creator_credit == 0
+        })?;
+        Some(Call::CloseMarket { market })
+    }
+}

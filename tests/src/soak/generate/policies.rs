@@ -1,0 +1,254 @@
+//! Calls about policies.
+
+use driftshield_sdk::{Address, PolicyTerms, address};
+use rand::Rng;
+
+use super::Generator;
+use crate::soak::{
+    books::{Exposure, Policy, ReceiptState},
+    call::Call,
+};
+
+impl Generator<'_> {
+    /// Whether a listing sells cover now.
+    fn sells_cover(&self, exposure: &Exposure) -> bool {
+        let (books, now) = (self.books, self.books.now);
+        let model = &books.models[&exposure.model];
+        let history = model.statistics();
+        let fresh_until = model.window_end(history.last_window).unwrap_or(0)
+            + 2 * model.window_secs
+            + model.dispute_secs();
+        let is_active = exposure.active_at <= now && model.version == exposure.version;
+        let has_fresh_history = 8 <= history.count && now <= fresh_until;
+        is_active
+            && has_fresh_history
+            && 0 < exposure.cap
+            && !model.is_retired
+            && 0 < books.vaults[&exposure.vault].assets
+    }
+
+    pub(super) fn can_sell(&self) -> bool {
+        let mut exposures = self.books.exposures.values();
+        exposures.any(|exposure| self.sells_cover(exposure))
+    }
+
+    pub(super) fn buy_policy(&mut self) -> Option<Call> {
+        let books = self.books;
+        let exposures = books.exposures.values();
+        let id = |exposure: &Exposure| (exposure.vault, exposure.model);
+        let likely: Vec<_> = exposures
+            .clone()
+            .filter(|exposure| self.sells_cover(exposure))
+            .map(id)
+            .collect();
+        let all: Vec<(Address, Address)> = exposures.map(id).collect();
+        let (vault, mut model) = self.prefer(&likely, &all)?;
+        if self.chance(3) {
+            let models: Vec<Address> = books.models.keys().copied().collect();
+            model = self.pick(&models)?; // usually not listed
+        }
+        let signer = self.actor("holder");
+        let mut terms = self.policy_terms(&vault, &model)?;
+        // A maximum of exactly the premium is enough, a unit less is not.
+        if let Ok(quote) = books.price(&vault, &model, &terms)
+            && self.chance(30)
+        {
+            let is_enough = self.chance(60);
+            let max_premium = if is_enough {
+                quote.most
+            } else {
+                quote.least - 1
+            };
+            terms.max_premium = max_premium as u64;
+        }
+        Some(Call::BuyPolicy {
+            signer,
+            id: if self.chance(85) {
+                self.rng.random()
+            } else {
+                self.up_to(2)
+            },
+            vault,
+            model,
+            source: self.source(&signer, &books.vaults[&vault].mint),
+            terms,
+        })
+    }
+
+    fn policy_terms(&mut self, vault_at: &Address, model_at: &Address) -> Option<PolicyTerms> {
+        let books = self.books;
+        let (vault, model) = (&books.vaults[vault_at], &books.models[model_at]);
+        let exposure = books.exposures.get(&address::exposure(vault_at, model_at));
+        let listed_lowest = exposure.map_or(0, |exposure| exposure.lowest_trigger);
+        let lowest = listed_lowest.max(model.lowest_trigger());
+        let trigger = match self.up_to(9) {
+            0 => lowest,
+            1 => lowest - 1,
+            _ => lowest + self.up_to(60_000),
+        };
+        let exhaustion = trigger
+            + if self.chance(40) {
+                0
+            } else {
+                self.up_to(300_000)
+            };
+        let persistence = if self.chance(70) {
+            1
+        } else {
+            self.rng.random_range(1..=4)
+        };
+        let windows = u64::from(persistence) + self.up_to(6);
+        let first_window = model.window_from(books.now + vault.waiting_secs);
+        let sold = books.cover_sold(vault_at, model_at);
+        let under_cap = exposure.map_or(1_000, |exposure| exposure.cap.saturating_sub(sold));
+        let most = under_cap.min(books.affordable_cover(vault_at, model_at));
+        let cover = match self.up_to(9) {
+            0..5 => most as u64,
+            5 => most as u64 + 1,
+            _ => self.amount(most / 3, most),
+        };
+        let terms = PolicyTerms {
+            model_version: model.version + u32::from(self.chance(2)),
+            cover,
+            trigger,
+            exhaustion,
+            persistence,
+            first_window: first_window + u64::from(self.chance(3)),
+            windows: if self.chance(98) { windows } else { u64::MAX },
+            max_premium: u64::MAX,
+            auto_renew: self.chance(60),
+        };
+        Some(if self.chance(88) {
+            terms
+        } else {
+            self.boundary_terms(terms)
+        })
+    }
+
+    /// Terms at a limit, or beyond it.
+    fn boundary_terms(&mut self, terms: PolicyTerms) -> PolicyTerms {
+        let terms = [
+            PolicyTerms {
+                exhaustion: terms.trigger.saturating_sub(1),
+                ..terms
+            },
+            PolicyTerms {
+                persistence: 0,
+                ..terms
+            },
+            PolicyTerms {
+                persistence: 5,
+                ..terms
+            },
+            PolicyTerms {
+                windows: u64::from(terms.persistence) - 1,
+                ..terms
+            },
+            // Ends about as far ahead as the ring of buckets allows.
+            PolicyTerms {
+                windows: self.rng.random_range(370..390),
+                ..terms
+            },
+            PolicyTerms {
+                exhaustion: u64::MAX,
+                ..terms
+            },
+            PolicyTerms { cover: 1, ..terms },
+        ];
+        self.pick(&terms).expect("some")
+    }
+
+    fn policy(&mut self, likely: impl Fn(&Policy) -> bool) -> Option<Address> {
+        let policies = self.books.policies.iter();
+        let all: Vec<Address> = self.books.policies.keys().copied().collect();
+        let likely: Vec<Address> = policies
+            .filter(|(_, policy)| likely(policy))
+            .map(|(at, _)| *at)
+            .collect();
+        self.prefer(&likely, &all)
+    }
+
+    /// The first windows of the runs that a policy pays for.
+    fn paying_runs(&self, policy: &Policy) -> Vec<u64> {
+        let length = u64::from(policy.terms.persistence);
+        let pays = |window: u64| {
+            let at = address::receipt(&policy.model, window);
+            self.books.receipts.get(&at).is_some_and(|receipt| {
+                receipt.state == ReceiptState::Final && policy.terms.trigger <= receipt.value
+            })
+        };
+        let last = policy.last_window.min(policy.first_window + 40);
+        (policy.first_window..=last)
+            .filter(|&first| first + length <= last + 1 && (first..first + length).all(pays))
+            .collect()
+    }
+
+    pub(super) fn claim_policy(&mut self) -> Option<Call> {
+        let mut paying: Vec<(Address, u64)> = Vec::new();
+        for (at, policy) in &self.books.policies {
+            let runs = self.paying_runs(policy).into_iter();
+            paying.extend(runs.map(|first| (*at, first)));
+        }
+        let all: Vec<(Address, u64)> = self
+            .books
+            .policies
+            .iter()
+            .map(|(at, policy)| (*at, policy.first_window))
+            .collect();
+        let (at, first) = self.prefer(&paying, &all)?;
+        let policy = &self.books.policies[&at];
+        let length = u64::from(policy.terms.persistence) + u64::from(self.chance(3));
+        let mut receipts: Vec<Address> = (first..first + length)
+            .map(|window| address::receipt(&policy.model, window))
+            .collect();
+        if self.chance(3) {
+            receipts.reverse();
+        }
+        let mint = self.books.vaults[&policy.vault].mint;
+        let (destination, signed) = self.destination(&policy.holder, &mint);
+        Some(Call::ClaimPolicy {
+            policy: at,
+            receipts,
+            destination,
+            signed,
+        })
+    }
+
+    pub(super) fn cancel_policy(&mut self) -> Option<Call> {
+        let at = self.policy(|_| true)?;
+        let policy = &self.books.policies[&at];
+        let mint = self.books.vaults[&policy.vault].mint;
+        let (destination, _) = self.destination(&policy.holder, &mint);
+        Some(Call::CancelPolicy {
+            policy: at,
+            destination,
+        })
+    }
+
+    pub(super) fn renew_policy(&mut self) -> Option<Call> {
+        let books = self.books;
+        let at = self.policy(|policy| {
+            let delegated = || {
+                let own = books.own_account(&policy.holder, &books.vaults[&policy.vault].mint);
+                books.tokens[&own].delegate.is_some()
+            };
+            policy.paid == 0 && policy.terms.auto_renew && delegated()
+        })?;
+        let policy = &self.books.policies[&at];
+        let mint = self.books.vaults[&policy.vault].mint;
+        Some(Call::RenewPolicy {
+            policy: at,
+            source: self.source(&policy.holder, &mint),
+            signed: self.chance(40),
+        })
+    }
+
+    pub(super) fn expire_policy(&mut self) -> Option<Call> {
+        let books = self.books;
+        let policy = self.policy(|policy| {
+            let expires = policy.expires_at(&books.models[&policy.model]);
+            expires.is_ok_and(|at| at <= books.now)
+        })?;
+        Some(Call::ExpirePolicy { policy })
+    }
+}

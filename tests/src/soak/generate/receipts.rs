@@ -1,0 +1,366 @@
+//! Calls about receipts, and sequences of steps that measure a window, dispute it or trigger a policy.
+
+use driftshield_sdk::{Address, ChallengePayee, Metric, address};
+use rand::{Rng, seq::SliceRandom};
+
+use super::Generator;
+use crate::soak::{
+    books::{Model, Receipt, ReceiptState},
+    call::Call,
+    step::Step,
+};
+
+impl Generator<'_> {
+    fn any_model(&mut self) -> Option<Address> {
+        let all: Vec<Address> = self.books.models.keys().copied().collect();
+        self.pick(&all)
+    }
+
+    /// Counts by bin whose drift is about `value` micro-units.
+    pub fn counts(&mut self, model: &Model, value: u64) -> Vec<u32> {
+        if model.metric == Metric::ErrorRate {
+            let wrong = value.min(1_000_000) as u32;
+            return vec![1_000_000 - wrong, wrong];
+        }
+        // Half of the bins gain d rows each, the others lose d: PSI is then about d².
+        let d = match model.metric {
+            Metric::Psi => (value * 100).isqrt(),
+            Metric::JensenShannon | Metric::KolmogorovSmirnov => value / 50,
+            _ => value / 100,
+        };
+        let d = d.min(9_900) as u32;
+        (0..model.reference.len())
+            .map(|bin| if bin % 2 == 0 { 10_000 + d } else { 10_000 - d })
+            .collect()
+    }
+
+    /// A random drift in micro-units, usually small.
+    fn random_drift(&mut self) -> u64 {
+        if self.chance(65) {
+            self.rng.random_range(0..20_000)
+        } else {
+            self.rng.random_range(20_000..900_000)
+        }
+    }
+
+    /// The next window to measure, and when: the last ended window, while it accepts submissions,
+    /// otherwise the running one.
+    fn next_window(&self, at: &Address) -> (u64, i64) {
+        let (books, model) = (self.books, &self.books.models[at]);
+        let now = books.now;
+        let running = model.running_window(now);
+        let start = model.genesis + running as i64 * model.window_secs;
+        if 0 < running && now < start + model.periods.submit_secs {
+            let window = running - 1;
+            let receipt = books.receipts.get(&address::receipt(at, window));
+            if receipt.is_none_or(|receipt| receipt.state == ReceiptState::Collecting) {
+                return (window, now);
+            }
+        }
+        (running, start + model.window_secs)
+    }
+
+    /// Measures the next window with little drift: all oracles agree, and the receipt becomes Final.
+    pub fn calm_measurement(mut self, at: &Address) -> Vec<Step> {
+        let value = self.up_to(5_000);
+        self.measurement(at, value, 0, false, true)
+    }
+
+    /// Measures the next window of a model. Usually all oracles agree, and the receipt becomes Final.
+    pub(super) fn measure(&mut self) -> Vec<Step> {
+        let books = self.books;
+        let needed: Vec<Address> = books
+            .models
+            .iter()
+            .filter(|(at, model)| {
+                let counting = model.oracles.iter().filter(|oracle| model.counts(oracle));
+                let active = !model.is_retired || 0 < books.exposure_of(at);
+                active && model.quorum <= counting.count()
+            })
+            .map(|(at, _)| *at)
+            .collect();
+        let all: Vec<Address> = books.models.keys().copied().collect();
+        let Some(at) = self.prefer(&needed, &all) else {
+            return vec![];
+        };
+        let value = self.random_drift();
+        let absent = if self.chance(80) {
+            0
+        } else {
+            self.up_to(4) as usize
+        };
+        let disagree = self.chance(12);
+        let finalize = self.chance(55);
+        self.measurement(&at, value, absent, disagree, finalize)
+    }
+
+    /// Waits for the end of the next window, and submits `value` for all oracles except `absent` of them.
+    /// If they `disagree`, half of the oracles submit another value. If `finalize`, waits until the
+    /// receipt can be finalized, and finalizes it.
+    fn measurement(
+        &mut self,
+        at: &Address,
+        value: u64,
+        absent: usize,
+        disagree: bool,
+        finalize: bool,
+    ) -> Vec<Step> {
+        let model = &self.books.models[at];
+        let (window, start) = self.next_window(at);
+        let receipt = self.books.receipts.get(&address::receipt(at, window));
+        let has_submitted =
+            |index: usize| receipt.is_some_and(|receipt| receipt.submissions.contains_key(&index));
+        let mut submitters: Vec<Address> = (0..model.oracles.len())
+            .filter(|&index| model.counts(&model.oracles[index]) && !has_submitted(index))
+            .map(|index| model.oracles[index])
+            .collect();
+        submitters.shuffle(self.rng);
+        submitters.truncate(submitters.len().saturating_sub(absent));
+        let mut steps = vec![Step::Until(start)];
+        for signer in submitters {
+            let offset = if disagree && self.chance(50) {
+                150_000
+            } else {
+                0
+            };
+            let counts = self.counts(model, value + offset);
+            steps.push(Step::Call(self.submission(signer, *at, window, counts)));
+        }
+        if finalize {
+            // An incomplete receipt is proposed at the end of the submit period.
+            let delay = if absent == 0 {
+                0
+            } else {
+                model.periods.submit_secs
+            };
+            steps.push(Step::Until(start + delay + model.periods.challenge_secs));
+            steps.push(Step::Call(Call::FinalizeReceipt { model: *at, window }));
+        }
+        steps
+    }
+
+    fn submission(
+        &mut self,
+        signer: Address,
+        model: Address,
+        window: u64,
+        counts: Vec<u32>,
+    ) -> Call {
+        let mut evidence = [0; 32];
+        self.rng.fill(&mut evidence);
+        Call::SubmitReceipt {
+            signer,
+            model,
+            window,
+            counts,
+            evidence,
+            uri: "https://evidence.example/0".into(),
+        }
+    }
+
+    /// Measures the next window of a model and challenges the receipt; usually the arbiter rules on it.
+    pub(super) fn dispute(&mut self) -> Vec<Step> {
+        let Some(at) = self.any_model() else {
+            return vec![];
+        };
+        let (value, other_value) = (self.random_drift(), self.random_drift());
+        let disagree = self.chance(30);
+        let mut steps = self.measurement(&at, value, 0, disagree, false);
+        let model = &self.books.models[&at];
+        let (window, _) = self.next_window(&at);
+        let receipt = self.books.receipts.get(&address::receipt(&at, window));
+        let mut submitters: Vec<usize> = receipt.map_or(vec![], |receipt| {
+            receipt.submissions.keys().copied().collect()
+        });
+        for step in &steps {
+            if let Step::Call(Call::SubmitReceipt { signer, .. }) = step {
+                submitters.extend(model.index(signer));
+            }
+        }
+        submitters.sort();
+        let seats = submitters
+            .iter()
+            .map(|&index| address::seat(&at, &model.oracles[index]));
+        let seats = seats.collect();
+        let signer = self.actor("stranger");
+        steps.push(Step::Call(Call::ChallengeReceipt {
+            signer,
+            model: at,
+            window,
+            source: self.source(&signer, &model.mint),
+        }));
+        if self.chance(70) {
+            let value = if self.chance(40) { value } else { other_value };
+            steps.push(Step::Call(Call::RuleReceipt {
+                signer: model.arbiter,
+                model: at,
+                window,
+                counts: self.counts(model, value),
+                seats,
+            }));
+        }
+        steps
+    }
+
+    /// Measures a covered window with a drift at or above the policy's trigger, and usually claims at once.
+    pub(super) fn trigger_policy(&mut self) -> Vec<Step> {
+        let books = self.books;
+        let covered: Vec<Address> = books
+            .policies
+            .iter()
+            .filter(|(_, policy)| {
+                let (window, _) = self.next_window(&policy.model);
+                (policy.first_window..=policy.last_window).contains(&window)
+            })
+            .map(|(at, _)| *at)
+            .collect();
+        // Prefer a policy that covers nine tenths of its vault's assets or more: its claim may wipe the
+        // vault out.
+        let ruinous: Vec<Address> = covered
+            .iter()
+            .filter(|at| {
+                let policy = &books.policies[at];
+                9 * books.vaults[&policy.vault].assets <= 10 * policy.open_cover()
+            })
+            .copied()
+            .collect();
+        let preferred = if self.chance(70) {
+            self.pick(&ruinous)
+        } else {
+            None
+        };
+        let Some(at) = preferred.or_else(|| self.pick(&covered)) else {
+            return self.measure();
+        };
+        let policy = &books.policies[&at];
+        let (trigger, exhaustion) = (policy.terms.trigger, policy.terms.exhaustion);
+        let all = self.chance(70);
+        let value = if all {
+            exhaustion
+        } else {
+            trigger + self.up_to(exhaustion - trigger)
+        };
+        // With some metrics the drift of `counts` is only approximate: aim a tenth higher.
+        let value = value.min(900_000);
+        let mut steps = self.measurement(&policy.model, value + value / 10, 0, false, true);
+        if self.chance(70) {
+            let (window, _) = self.next_window(&policy.model);
+            let mint = books.vaults[&policy.vault].mint;
+            let (destination, signed) = self.destination(&policy.holder, &mint);
+            steps.push(Step::Call(Call::ClaimPolicy {
+                policy: at,
+                receipts: vec![address::receipt(&policy.model, window)],
+                destination,
+                signed,
+            }));
+        }
+        steps
+    }
+
+    /// A single submission, at any time, for any window.
+    pub(super) fn submit_receipt(&mut self) -> Option<Call> {
+        let at = self.any_model()?;
+        let model = &self.books.models[&at];
+        let oracle = self.pick(&model.oracles)?;
+        let signer = self.usually(oracle);
+        let running = model.running_window(self.books.now);
+        let windows = [running.saturating_sub(1), running, running + 1, 0, u64::MAX];
+        let window = self.prefer(&windows[..1], &windows)?;
+        let value = self.random_drift();
+        let mut counts = self.counts(model, value);
+        if self.chance(8) {
+            counts.pop();
+        } else if self.chance(4) {
+            counts.fill(1);
+        }
+        Some(self.submission(signer, at, window, counts))
+    }
+
+    fn receipt(&mut self, likely: impl Fn(&Receipt) -> bool) -> Option<(Address, u64)> {
+        let receipts = self.books.receipts.values();
+        let id = |receipt: &Receipt| (receipt.model, receipt.window);
+        let all: Vec<(Address, u64)> = receipts.clone().map(id).collect();
+        let likely: Vec<_> = receipts.filter(|receipt| likely(receipt)).map(id).collect();
+        self.prefer(&likely, &all)
+    }
+
+    pub(super) fn challenge_receipt(&mut self) -> Option<Call> {
+        let (model, window) = self.receipt(|receipt| receipt.state == ReceiptState::Proposed)?;
+        let signer = self.actor("stranger");
+        let mint = self.books.models[&model].mint;
+        Some(Call::ChallengeReceipt {
+            signer,
+            model,
+            window,
+            source: self.source(&signer, &mint),
+        })
+    }
+
+    pub(super) fn rule_receipt(&mut self) -> Option<Call> {
+        let (at, window) = self.receipt(|receipt| receipt.state == ReceiptState::Challenged)?;
+        let receipt_at = address::receipt(&at, window);
+        let (model, receipt) = (&self.books.models[&at], &self.books.receipts[&receipt_at]);
+        let value = if self.chance(60) {
+            receipt.value
+        } else {
+            self.random_drift()
+        };
+        let mut seats: Vec<Address> = receipt
+            .submissions
+            .keys()
+            .filter_map(|&index| model.oracles.get(index))
+            .map(|oracle| address::seat(&at, oracle))
+            .collect();
+        if self.chance(8) {
+            seats.pop();
+        } else if self.chance(4) {
+            seats.reverse();
+        }
+        Some(Call::RuleReceipt {
+            signer: self.usually(model.arbiter),
+            model: at,
+            window,
+            counts: self.counts(model, value),
+            seats,
+        })
+    }
+
+    pub(super) fn finalize_receipt(&mut self) -> Option<Call> {
+        let books = self.books;
+        let (model, window) =
+            self.receipt(|receipt| books.decided_at(receipt).is_some_and(|at| at <= books.now))?;
+        Some(Call::FinalizeReceipt { model, window })
+    }
+
+    pub(super) fn collect_challenge(&mut self) -> Option<Call> {
+        let has_credit =
+            |receipt: &Receipt| 0 < receipt.challenger_credit + receipt.treasury_credit;
+        let (model, window) = self.receipt(has_credit)?;
+        let receipt = &self.books.receipts[&address::receipt(&model, window)];
+        let mint = self.books.models[&model].mint;
+        let (payee, destination, signed) = if 0 < receipt.challenger_credit || self.chance(20) {
+            let challenger = receipt.challenger.unwrap_or_default();
+            let (destination, signed) = self.destination(&challenger, &mint);
+            (ChallengePayee::Challenger, destination, signed)
+        } else {
+            let treasury = self.treasury_or_any(&mint);
+            (ChallengePayee::Treasury, treasury, false)
+        };
+        Some(Call::CollectChallenge {
+            model,
+            window,
+            payee,
+            destination,
+            signed: signed && receipt.challenger.is_some(),
+        })
+    }
+
+    pub(super) fn close_receipt(&mut self) -> Option<Call> {
+        let books = self.books;
+        let (model, window) = self.receipt(|receipt| {
+            let until = books.models[&receipt.model].retention_end(receipt.window);
+            until.is_ok_and(|until| until <= books.now)
+        })?;
+        Some(Call::CloseReceipt { model, window })
+    }
+}

@@ -1,0 +1,64 @@
+//! The times that a run waits for.
+
+use rand::Rng;
+
+use super::Generator;
+use crate::soak::books::{DAY, ReceiptState};
+
+impl Generator<'_> {
+    /// Usually minutes ahead, or around one of the next deadlines; sometimes days, rarely more than a year.
+    pub(super) fn next_time(&mut self) -> i64 {
+        let now = self.books.now;
+        match self.up_to(999) {
+            0..550 => now + self.rng.random_range(1..=600),
+            550..975 => {
+                let due = self.deadlines();
+                let index = self.up_to(8).min(self.up_to(8)) as usize;
+                let Some(at) = due.get(index.min(due.len().saturating_sub(1))) else {
+                    return now + 1;
+                };
+                (at + self.rng.random_range(-1..=1)).max(now)
+            }
+            975..996 => now + self.rng.random_range(DAY / 4..=2 * DAY),
+            _ => now + 530 * DAY,
+        }
+    }
+
+    /// All times ahead at which a call becomes possible or impossible, in ascending order.
+    fn deadlines(&self) -> Vec<i64> {
+        let (books, now) = (self.books, self.books.now);
+        let mut due = Vec::new();
+        for model in books.models.values() {
+            let running = model.running_window(now);
+            for window in [running.saturating_sub(1), running] {
+                due.extend(model.window_end(window));
+                due.extend(model.submit_end(window));
+            }
+        }
+        for receipt in books.receipts.values() {
+            let periods = books.models[&receipt.model].periods;
+            match receipt.state {
+                ReceiptState::Proposed => due.push(receipt.since + periods.challenge_secs),
+                ReceiptState::Challenged => due.push(receipt.since + periods.ruling_secs),
+                _ => {}
+            }
+        }
+        due.extend(books.markets.values().map(|market| market.terms.close_ts));
+        due.extend(books.seats.values().map(|seat| seat.release_at));
+        due.extend(books.requests.values().map(|request| request.unlock_at));
+        due.extend(books.exposures.values().map(|exposure| exposure.active_at));
+        for vault in books.vaults.values() {
+            due.extend(vault.next_terms.map(|(_, at)| at));
+            due.push((now.div_euclid(vault.bucket_secs) + 1) * vault.bucket_secs);
+        }
+        for policy in books.policies.values() {
+            due.push(policy.term.term_end);
+            due.extend(policy.previous_term.map(|term| term.term_end));
+            due.extend(policy.expires_at(&books.models[&policy.model]));
+        }
+        due.retain(|at| now < *at);
+        due.sort();
+        due.dedup();
+        due
+    }
+}

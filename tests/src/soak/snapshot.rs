@@ -1,0 +1,121 @@
+//! The accounts on chain as of the last read, decoded for the comparison with the books.
+
+use std::collections::{BTreeMap, HashMap};
+
+use driftshield_sdk::{
+    Account, Address, ID, TokenProgram,
+    token::{self, TokenAccount},
+};
+use solana_account::{AccountSharedData, ReadableAccount};
+use solana_signer::Signer;
+
+use super::{
+    books::Tokens,
+    call::KnownAccounts,
+    compare::{self, Fields},
+};
+use crate::world::World;
+
+/// Owner of the sysvars, which the runtime itself writes.
+const SYSVAR_OWNER: Address = anchor_lang::address!("Sysvar1111111111111111111111111111111111111");
+
+/// Size of a token mint without extensions.
+const MINT_BYTES: usize = 82;
+
+#[derive(Clone, Default)]
+pub struct Snapshot {
+    /// All accounts.
+    accounts: HashMap<Address, AccountSharedData>,
+    /// The compared fields of the program's accounts.
+    pub fields: BTreeMap<Address, Fields>,
+    pub tokens: BTreeMap<Address, Tokens>,
+    /// The supply of each mint.
+    pub supplies: BTreeMap<Address, u128>,
+    /// The last known state of the program's accounts, closed ones included.
+    pub known: KnownAccounts,
+}
+
+impl Snapshot {
+    pub fn account(&self, at: &Address) -> Option<&AccountSharedData> {
+        self.accounts.get(at)
+    }
+
+    /// Addresses of accounts that differ from the snapshot, except sysvars and the fee payer.
+    pub fn changes(&self, world: &World) -> Vec<Address> {
+        let payer = world.payer.pubkey();
+        let now = &world.svm.accounts_db().inner;
+        let is_same = |at: &Address, account: &AccountSharedData| {
+            self.accounts.get(at).is_some_and(|before| {
+                // Unwritten data is shared between both; comparing the pointers first avoids reading it.
+                let (was, is) = (before.data(), account.data());
+                before.lamports() == account.lamports()
+                    && before.owner() == account.owner()
+                    && (std::ptr::eq(was, is) || was == is)
+            })
+        };
+        let changed = now
+            .iter()
+            .filter(|(at, account)| {
+                **at != payer && *account.owner() != SYSVAR_OWNER && !is_same(at, account)
+            })
+            .map(|(at, _)| *at);
+        let closed = self
+            .accounts
+            .keys()
+            .filter(|at| !now.contains_key(at))
+            .copied();
+        let mut all: Vec<Address> = changed.chain(closed).collect();
+        all.sort();
+        all
+    }
+
+    /// Reads every changed account. On failure, returns the account that can't be decoded, and why.
+    pub fn refresh(&mut self, world: &World) -> Result<(), (Address, String)> {
+        for at in self.changes(world) {
+            let account = world.svm.accounts_db().get_account(&at);
+            self.remove(&at);
+            if let Some(account) = account {
+                if 0 < account.lamports() {
+                    self.decode(at, &account).map_err(|error| (at, error))?;
+                }
+                self.accounts.insert(at, account);
+            }
+        }
+        Ok(())
+    }
+
+    fn remove(&mut self, at: &Address) {
+        self.accounts.remove(at);
+        self.fields.remove(at);
+        self.tokens.remove(at);
+        self.supplies.remove(at);
+    }
+
+    fn decode(&mut self, at: Address, account: &AccountSharedData) -> Result<(), String> {
+        let is_token_programs = [TokenProgram::SplToken, TokenProgram::Token2022]
+            .iter()
+            .any(|program| program.id() == *account.owner());
+        if *account.owner() == ID {
+            let decoded = Account::decode(account.data()).map_err(|error| error.to_string())?;
+            self.fields.insert(at, compare::fields_on_chain(&decoded));
+            self.known.insert(at, decoded);
+        } else if is_token_programs && account.data().len() == MINT_BYTES {
+            let supply = token::mint_supply(account.data()).expect("a mint");
+            self.supplies.insert(at, supply.into());
+        } else if is_token_programs {
+            let decoded = TokenAccount::decode(account.data()).expect("a token account");
+            let tokens = Tokens {
+                mint: Address::new_from_array(*account.data().first_chunk().expect("a mint")),
+                owner: decoded.owner,
+                amount: decoded.amount.into(),
+                delegate: decoded
+                    .delegate
+                    .map(|delegate| (delegate, decoded.delegated.into())),
+                donated: 0,
+                owned_by_program: false,
+            };
+            self.tokens.insert(at, tokens);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,193 @@
+//! Tampers with the signers and accounts of a call's instruction, so that the program has to refuse it.
+
+use driftshield_sdk::{AccountMeta, Address, Instruction};
+use rand::{Rng, rngs::StdRng, seq::IndexedRandom};
+
+use super::{action::Tampering, books::Books, call::Call, driver::Driver};
+
+/// Tampers with the instruction of `call`, and describes how. Returns `None`, and leaves the instruction
+/// as it is, if the tampering does not apply or would be accepted.
+pub fn apply(
+    driver: &Driver,
+    call: &Call,
+    instruction: &mut Instruction,
+    tampering: Tampering,
+    rng: &mut StdRng,
+) -> Option<String> {
+    if instruction.program_id != driftshield_sdk::ID {
+        return None;
+    }
+    match tampering {
+        Tampering::Impostor => impostor(driver, call, instruction, rng),
+        Tampering::Unsigned => unsigned(call, instruction),
+        Tampering::Swapped => swap_account(driver, call, instruction, rng),
+        Tampering::ReadOnly => read_only(driver, call, instruction, rng),
+    }
+}
+
+/// Whether the call needs a signature. The others accept an optional one, which allows the signer to be paid
+/// to another account, or to act earlier.
+fn requires_signature(call: &Call) -> bool {
+    !matches!(
+        call,
+        Call::WithdrawBond { .. }
+            | Call::CollectChallenge { .. }
+            | Call::CancelMarket { .. }
+            | Call::Claim { .. }
+            | Call::CollectFees { .. }
+            | Call::Withdraw { .. }
+            | Call::CollectManagerFees { .. }
+            | Call::CloseVault { .. }
+            | Call::ClaimPolicy { .. }
+            | Call::RenewPolicy { .. }
+    )
+}
+
+/// The only address that may sign the call. `None` for calls whose accounts are derived from the signer's
+/// address: any other signer is refused.
+fn authorized_signer(books: &Books, call: &Call) -> Option<Address> {
+    let model = |at| books.models.get(at);
+    let vault = |at| books.vaults.get(at);
+    match call {
+        Call::UpdateConfig { .. }
+        | Call::ProposeAdmin { .. }
+        | Call::RegisterCollateral { .. }
+        | Call::UpdateCollateral { .. }
+        | Call::WithdrawTreasury { .. } => Some(books.config.as_ref()?.admin),
+        Call::AcceptAdmin { .. } => books.config.as_ref()?.pending_admin,
+        // The owner of the paying account, which may have been given to another actor.
+        Call::Deposit { source, .. } | Call::ChallengeReceipt { source, .. } => {
+            Some(books.tokens.get(source)?.owner)
+        }
+        Call::UpdateModel { model: at, .. } | Call::RetireModel { model: at, .. } => {
+            Some(model(at)?.owner)
+        }
+        Call::RuleReceipt { model: at, .. } => Some(model(at)?.arbiter),
+        Call::UpdateVault { vault: at, .. } | Call::ListModel { vault: at, .. } => {
+            Some(vault(at)?.manager)
+        }
+        _ => None,
+    }
+}
+
+fn impostor(
+    driver: &Driver,
+    call: &Call,
+    instruction: &mut Instruction,
+    rng: &mut StdRng,
+) -> Option<String> {
+    // Both the admin and the guardian may pause.
+    if matches!(call, Call::SetPause { .. }) || !requires_signature(call) {
+        return None;
+    }
+    let impostor = *driver.actors.addresses().choose(rng)?;
+    let signer = instruction
+        .accounts
+        .iter_mut()
+        .find(|account| account.is_signer)?;
+    if signer.pubkey == impostor || authorized_signer(&driver.books, call) == Some(impostor) {
+        return None;
+    }
+    signer.pubkey = impostor;
+    Some(format!("{} signs instead", driver.name(&impostor)))
+}
+
+fn unsigned(call: &Call, instruction: &mut Instruction) -> Option<String> {
+    if !requires_signature(call) {
+        return None;
+    }
+    let mut signers = instruction.accounts.iter_mut();
+    let signer = signers.find(|account| account.is_signer)?;
+    signer.is_signer = false;
+    Some("nobody signs".into())
+}
+
+fn swap_account(
+    driver: &Driver,
+    call: &Call,
+    instruction: &mut Instruction,
+    rng: &mut StdRng,
+) -> Option<String> {
+    let account = declared_account(call, instruction, rng);
+    let old = account.pubkey;
+    if account.is_signer || call.chosen_accounts().contains(&old) {
+        return None;
+    }
+    let new = replacement(driver, &old, rng)?;
+    let same_kind = kind(&driver.books, &old) == kind(&driver.books, &new);
+    if new == old || (call.subject() == Some(old) && same_kind) {
+        return None;
+    }
+    account.pubkey = new;
+    Some(format!(
+        "{} replaces {}",
+        driver.name(&new),
+        driver.name(&old)
+    ))
+}
+
+/// A random account of those that the instruction declares: remaining accounts are excluded.
+fn declared_account<'a>(
+    call: &Call,
+    instruction: &'a mut Instruction,
+    rng: &mut StdRng,
+) -> &'a mut AccountMeta {
+    let declared = instruction.accounts.len() - call.remaining_accounts();
+    let index = rng.random_range(0..declared);
+    &mut instruction.accounts[index]
+}
+
+/// A random account to replace `old`, usually of the same kind.
+fn replacement(driver: &Driver, old: &Address, rng: &mut StdRng) -> Option<Address> {
+    let books = &driver.books;
+    let kinds: [Vec<Address>; 11] = [
+        books.models.keys().copied().collect(),
+        books.seats.keys().copied().collect(),
+        books.receipts.keys().copied().collect(),
+        books.markets.keys().copied().collect(),
+        books.positions.keys().copied().collect(),
+        books.vaults.keys().copied().collect(),
+        books.exposures.keys().copied().collect(),
+        books.requests.keys().copied().collect(),
+        books.policies.keys().copied().collect(),
+        books.tokens.keys().copied().collect(),
+        driver.actors.addresses(),
+    ];
+    let own = kinds.iter().find(|kind| kind.contains(old));
+    let from = match own {
+        Some(own) if rng.random_ratio(3, 4) => own,
+        _ => kinds.choose(rng)?,
+    };
+    from.choose(rng).copied()
+}
+
+/// The kind of an account, as an index. `None` for kinds that are never a call's [`Call::subject`].
+fn kind(books: &Books, at: &Address) -> Option<usize> {
+    [
+        books
+            .collaterals
+            .values()
+            .any(|collateral| collateral.address == *at),
+        books.models.contains_key(at),
+        books.receipts.contains_key(at),
+        books.markets.contains_key(at),
+        books.vaults.contains_key(at),
+        books.policies.contains_key(at),
+    ]
+    .iter()
+    .position(|is| *is)
+}
+
+fn read_only(
+    driver: &Driver,
+    call: &Call,
+    instruction: &mut Instruction,
+    rng: &mut StdRng,
+) -> Option<String> {
+    let account = declared_account(call, instruction, rng);
+    if !account.is_writable {
+        return None;
+    }
+    account.is_writable = false;
+    Some(format!("{} is read-only", driver.name(&account.pubkey)))
+}

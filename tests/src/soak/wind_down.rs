@@ -1,0 +1,108 @@
+//! The wind-down: everybody claims and withdraws everything, and every account that can be closed is
+//! closed. Each call is signed by the owner of the money, or by nobody.
+
+mod due;
+mod holdings;
+
+use std::collections::BTreeSet;
+
+use driftshield_sdk::Address;
+
+pub use due::*;
+use holdings::paid_for;
+pub use holdings::{Holding, Payouts, holdings};
+
+use super::{
+    books::Books,
+    call::Call,
+    driver::Driver,
+    step::{Checked, Step, ensure},
+};
+
+/// Runs a call, and adds what it pays to `payouts`. Returns whether the call succeeded.
+pub fn execute(driver: &mut Driver, call: Call, payouts: &mut Payouts) -> Checked<bool> {
+    let paid = paid_for(&driver.books, &call);
+    let held = |books: &Books| paid.map_or(0, |(_, at)| books.tokens[&at].amount);
+    let (before, succeeded) = (held(&driver.books), driver.tally.succeeded());
+    driver.step(Step::Call(call))?;
+    let succeeded = succeeded < driver.tally.succeeded();
+    if let Some((holding, _)) = paid
+        && succeeded
+    {
+        *payouts.entry(holding).or_default() += held(&driver.books).saturating_sub(before);
+    }
+    Ok(succeeded)
+}
+
+pub struct WindDown<'a> {
+    pub driver: &'a mut Driver,
+    pub payouts: Payouts,
+    /// Token accounts that the issuer of their mint has frozen.
+    pub frozen: BTreeSet<Address>,
+    /// Holdings that can't be paid because of that.
+    pub waiting: BTreeSet<Holding>,
+}
+
+impl<'a> WindDown<'a> {
+    pub fn new(driver: &'a mut Driver) -> Self {
+        Self {
+            driver,
+            payouts: Payouts::new(),
+            frozen: BTreeSet::new(),
+            waiting: BTreeSet::new(),
+        }
+    }
+
+    /// Makes all calls that are possible now, until none is.
+    pub fn now(&mut self) -> Checked {
+        let kinds = [
+            finalizations,
+            settlements,
+            market_payouts,
+            policy_payouts,
+            withdrawal_requests,
+            vault_payouts,
+            unbond_requests,
+            model_payouts,
+            closures,
+        ];
+        let mut progressed = true;
+        while progressed {
+            progressed = false;
+            for kind in kinds {
+                for call in kind(&self.driver.books) {
+                    progressed |= self.execute(call)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes all calls that are possible now or later.
+    pub fn all(&mut self) -> Checked {
+        self.now()?;
+        while let Some(at) = next_due(&self.driver.books) {
+            self.driver.step(Step::Until(at))?;
+            self.now()?;
+        }
+        Ok(())
+    }
+
+    fn execute(&mut self, call: Call) -> Checked<bool> {
+        let paid = paid_for(&self.driver.books, &call);
+        let Some((holding, at)) = paid.filter(|(_, at)| self.frozen.contains(at)) else {
+            return execute(self.driver, call, &mut self.payouts);
+        };
+        let mut fork = self.driver.fork();
+        if fork.step(Step::Call(call.clone())).is_err() {
+            // The books do not know of the freeze: they accept a call that the program refuses.
+            self.waiting.insert(holding);
+            return Ok(false);
+        }
+        let is_unpaid = fork.books.tokens[&at].amount == self.driver.books.tokens[&at].amount;
+        ensure(is_unpaid, || {
+            format!("{holding:?} was paid to a frozen account")
+        })?;
+        execute(self.driver, call, &mut self.payouts)
+    }
+}

@@ -1,0 +1,357 @@
+//! Calls that can be made now to pay everybody and to close every account, and when more fall due.
+
+use driftshield_sdk::{Address, ChallengePayee, FeePayee, PremiumPayee, address};
+
+use super::holdings::circulating_shares;
+use crate::soak::{
+    books::{Amount, Books, Market, Policy, Receipt, ReceiptState},
+    call::Call,
+};
+
+/// The number of receipts that fit a transaction which settles a market.
+const RECEIPTS_PER_TRANSACTION: u64 = 12;
+
+/// The payee's associated token account, and whether the payee has to sign to be paid there: it has to if
+/// it does not own the account any more.
+fn destination(books: &Books, payee: &Address, mint: &Address) -> (Address, bool) {
+    let own = books.own_account(payee, mint);
+    let is_owner = books.tokens[&own].owner == *payee;
+    (own, !is_owner)
+}
+
+fn retention_end(books: &Books, receipt: &Receipt) -> i64 {
+    let model = &books.models[&receipt.model];
+    model.retention_end(receipt.window).expect("in range")
+}
+
+/// The time from which on all windows of a market can be settled, or a market without bets be cancelled.
+fn ends_at(books: &Books, market: &Market) -> i64 {
+    if market.total() == 0 {
+        return market.terms.close_ts;
+    }
+    let model = &books.models[&market.model];
+    model
+        .submit_end(market.terms.last_window)
+        .expect("in range")
+}
+
+fn expires_at(books: &Books, policy: &Policy) -> i64 {
+    let model = &books.models[&policy.model];
+    policy.expires_at(model).expect("in range")
+}
+
+fn notice_end(books: &Books, vault: &Address, since: i64) -> i64 {
+    books.vaults[vault].notice_end(since)
+}
+
+/// Requests the withdrawal of all shares.
+pub fn withdrawal_requests(books: &Books) -> Vec<Call> {
+    let shares =
+        circulating_shares(books).map(|(vault, signer, source, shares)| Call::RequestWithdraw {
+            signer,
+            vault,
+            source,
+            shares: shares as u64,
+        });
+    shares.collect()
+}
+
+/// Requests the unbonding of all bonds of models without exposure.
+pub fn unbond_requests(books: &Books) -> Vec<Call> {
+    let seats = books.seats.values();
+    let idle = seats.filter(|seat| 0 < seat.active() && books.exposure_of(&seat.model) == 0);
+    let requests = idle.map(|seat| Call::RequestUnbond {
+        signer: seat.oracle,
+        model: seat.model,
+        amount: seat.active() as u64,
+    });
+    requests.collect()
+}
+
+/// Finalizes receipts with a state transition that is due.
+pub fn finalizations(books: &Books) -> Vec<Call> {
+    let is_due = |receipt: &&Receipt| {
+        let decided_at = books.decided_at(receipt);
+        decided_at.is_some_and(|at| at <= books.now)
+    };
+    let due = books.receipts.values().filter(is_due);
+    due.map(|receipt| Call::FinalizeReceipt {
+        model: receipt.model,
+        window: receipt.window,
+    })
+    .collect()
+}
+
+/// Settles ended markets, and cancels those without bets.
+pub fn settlements(books: &Books) -> Vec<Call> {
+    let markets = books.markets.iter();
+    let ended =
+        markets.filter(|(_, market)| market.end.is_none() && ends_at(books, market) <= books.now);
+    ended
+        .map(|(at, market)| {
+            if market.total() == 0 {
+                return Call::CancelMarket {
+                    market: *at,
+                    signed: false,
+                };
+            }
+            let last_that_fits = market.next_window + RECEIPTS_PER_TRANSACTION - 1;
+            let last = market.terms.last_window.min(last_that_fits);
+            let windows = market.next_window..=last;
+            Call::SettleMarket {
+                market: *at,
+                receipts: windows
+                    .map(|window| address::receipt(&market.model, window))
+                    .collect(),
+            }
+        })
+        .collect()
+}
+
+/// The credits of the treasury and of `owner` that are not 0, each as the payee, its token account, and
+/// whether the payee has to sign.
+fn credits<P>(
+    books: &Books,
+    mint: &Address,
+    treasury: (P, Amount),
+    own: (P, Amount),
+    owner: &Address,
+) -> Vec<(P, Address, bool)> {
+    let mut credits = Vec::new();
+    if 0 < treasury.1 {
+        credits.push((treasury.0, books.collaterals[mint].treasury, false));
+    }
+    if 0 < own.1 {
+        let (destination, signed) = destination(books, owner, mint);
+        credits.push((own.0, destination, signed));
+    }
+    credits
+}
+
+/// Claims the positions of settled markets, and collects their fees.
+pub fn market_payouts(books: &Books) -> Vec<Call> {
+    let mut due = Vec::new();
+    for position in books.positions.values() {
+        let market = &books.markets[&position.market];
+        if market.end.is_some() {
+            let (destination, signed) = destination(books, &position.owner, &market.mint);
+            due.push(Call::Claim {
+                market: position.market,
+                owner: position.owner,
+                destination,
+                signed,
+            });
+        }
+    }
+    for (at, market) in &books.markets {
+        let treasury = (FeePayee::Treasury, market.protocol_credit);
+        let creator = (FeePayee::Creator, market.creator_credit);
+        for (payee, destination, signed) in
+            credits(books, &market.mint, treasury, creator, &market.creator)
+        {
+            due.push(Call::CollectFees {
+                market: *at,
+                payee,
+                destination,
+                signed,
+            });
+        }
+    }
+    due
+}
+
+/// The run that a policy pays most for: the lowest value in it, and its receipts.
+fn best_run(books: &Books, policy: &Policy) -> Option<(u64, Vec<Address>)> {
+    let value = |window: u64| {
+        let receipt = books.receipts.get(&address::receipt(&policy.model, window));
+        receipt
+            .filter(|receipt| receipt.state == ReceiptState::Final)
+            .map(|receipt| receipt.value)
+            .filter(|value| policy.terms.trigger <= *value)
+    };
+    let length = u64::from(policy.terms.persistence);
+    let last = policy.last_window.min(policy.first_window + 400);
+    let firsts = policy.first_window..=(last + 1).saturating_sub(length);
+    let runs = firsts.filter_map(|first| {
+        let windows = first..first + length;
+        let lowest = windows.clone().map(value).min()??;
+        let receipts = windows.map(|window| address::receipt(&policy.model, window));
+        Some((lowest, receipts.collect()))
+    });
+    runs.max_by_key(|run: &(u64, Vec<Address>)| run.0)
+}
+
+/// Claims all payouts of policies, and expires policies that can't be claimed any more.
+pub fn policy_payouts(books: &Books) -> Vec<Call> {
+    let mut due = Vec::new();
+    for (at, policy) in &books.policies {
+        if expires_at(books, policy) <= books.now {
+            due.push(Call::ExpirePolicy { policy: *at });
+        } else if let Some((lowest, receipts)) = best_run(books, policy)
+            && policy.paid < policy.worth(lowest)
+        {
+            let mint = books.vaults[&policy.vault].mint;
+            let (destination, signed) = destination(books, &policy.holder, &mint);
+            due.push(Call::ClaimPolicy {
+                policy: *at,
+                receipts,
+                destination,
+                signed,
+            });
+        }
+    }
+    due
+}
+
+/// Withdraws shares whose cooldown is over, and collects the fees of vaults.
+pub fn vault_payouts(books: &Books) -> Vec<Call> {
+    let mut due = Vec::new();
+    for request in books.requests.values() {
+        if request.unlock_at <= books.now {
+            let mint = books.vaults[&request.vault].mint;
+            let (destination, signed) = destination(books, &request.owner, &mint);
+            due.push(Call::Withdraw {
+                owner: request.owner,
+                vault: request.vault,
+                destination,
+                signed,
+            });
+        }
+    }
+    for (at, vault) in &books.vaults {
+        let treasury = (PremiumPayee::Treasury, vault.protocol_credit);
+        let manager = (PremiumPayee::Manager, vault.manager_credit);
+        for (payee, destination, signed) in
+            credits(books, &vault.mint, treasury, manager, &vault.manager)
+        {
+            due.push(Call::CollectManagerFees {
+                vault: *at,
+                payee,
+                destination,
+                signed,
+            });
+        }
+    }
+    due
+}
+
+/// Withdraws unbonded bonds, and collects the credits of disputes.
+pub fn model_payouts(books: &Books) -> Vec<Call> {
+    let mut due = Vec::new();
+    for seat in books.seats.values() {
+        if 0 < seat.unbonding && seat.release_at <= books.now {
+            let mint = books.models[&seat.model].mint;
+            let (destination, signed) = destination(books, &seat.oracle, &mint);
+            due.push(Call::WithdrawBond {
+                oracle: seat.oracle,
+                model: seat.model,
+                destination,
+                signed,
+            });
+        }
+    }
+    for receipt in books.receipts.values() {
+        let mint = books.models[&receipt.model].mint;
+        let treasury = (ChallengePayee::Treasury, receipt.treasury_credit);
+        let own = (ChallengePayee::Challenger, receipt.challenger_credit);
+        let is_owed = 0 < receipt.challenger_credit;
+        assert!(
+            !is_owed || receipt.challenger.is_some(),
+            "a challenger's credit without a challenger"
+        );
+        let challenger = receipt.challenger.unwrap_or_default();
+        for (payee, destination, signed) in credits(books, &mint, treasury, own, &challenger) {
+            due.push(Call::CollectChallenge {
+                model: receipt.model,
+                window: receipt.window,
+                payee,
+                destination,
+                signed,
+            });
+        }
+    }
+    due
+}
+
+/// Closes accounts that nothing depends on any more.
+pub fn closures(books: &Books) -> Vec<Call> {
+    let mut due = Vec::new();
+    let seats = books.seats.values().filter(|seat| seat.bonded == 0);
+    due.extend(seats.map(|seat| Call::CloseSeat {
+        oracle: seat.oracle,
+        model: seat.model,
+    }));
+    let receipts = books.receipts.values();
+    let expired = receipts.filter(|receipt| retention_end(books, receipt) <= books.now);
+    due.extend(expired.map(|receipt| Call::CloseReceipt {
+        model: receipt.model,
+        window: receipt.window,
+    }));
+    let markets = books
+        .markets
+        .iter()
+        .filter(|(at, market)| market.end.is_some() && books.positions_of(at).next().is_none());
+    due.extend(markets.map(|(at, _)| Call::CloseMarket { market: *at }));
+    due.extend(
+        books
+            .exposures
+            .values()
+            .filter(|exposure| {
+                let (vault, model) = (&exposure.vault, &exposure.model);
+                let notice = notice_end(books, vault, exposure.listed_at);
+                notice <= books.now && books.policies_of(vault, Some(model)).next().is_none()
+            })
+            .map(|exposure| Call::CloseExposure {
+                vault: exposure.vault,
+                model: exposure.model,
+            }),
+    );
+    due.extend(
+        books
+            .vaults
+            .iter()
+            .filter(|(at, vault)| {
+                let listed = books
+                    .exposures
+                    .values()
+                    .any(|exposure| exposure.vault == **at);
+                !listed && notice_end(books, at, vault.created_at) <= books.now
+            })
+            .map(|(at, _)| Call::CloseVault {
+                vault: *at,
+                signed: false,
+            }),
+    );
+    due
+}
+
+/// The next time at which one of the calls above becomes possible. The ends of retention periods are the
+/// last of them.
+pub fn next_due(books: &Books) -> Option<i64> {
+    next_due_before_retention(books).or_else(|| {
+        let kept = books.receipts.values();
+        let kept = kept.map(|receipt| retention_end(books, receipt)).max();
+        kept.filter(|until| books.now < *until)
+    })
+}
+
+/// The next time at which one of the calls above becomes possible, except the closing of receipts.
+pub fn next_due_before_retention(books: &Books) -> Option<i64> {
+    let mut due: Vec<i64> = Vec::new();
+    let receipts = books.receipts.values();
+    due.extend(receipts.filter_map(|receipt| books.decided_at(receipt)));
+    let markets = books.markets.values();
+    due.extend(markets.map(|market| ends_at(books, market)));
+    let policies = books.policies.values();
+    due.extend(policies.map(|policy| expires_at(books, policy)));
+    due.extend(books.requests.values().map(|request| request.unlock_at));
+    due.extend(books.seats.values().map(|seat| seat.release_at));
+    for exposure in books.exposures.values() {
+        due.push(notice_end(books, &exposure.vault, exposure.listed_at));
+    }
+    for (at, vault) in &books.vaults {
+        due.push(notice_end(books, at, vault.created_at));
+    }
+    due.retain(|at| books.now < *at);
+    due.into_iter().min()
+}

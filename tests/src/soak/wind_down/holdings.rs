@@ -1,0 +1,131 @@
+//! Holdings: what actors own or are owed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use driftshield_sdk::{Address, ChallengePayee, FeePayee, PremiumPayee, address};
+
+use crate::soak::{
+    books::{Amount, Books},
+    call::Call,
+};
+
+/// A right to a payout, which may turn out to be 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Holding {
+    Position(Address),
+    Policy(Address),
+    /// Vault and owner. Includes shares whose withdrawal is requested.
+    Shares(Address, Address),
+    /// Model and oracle.
+    Bond(Address, Address),
+    /// The challenger's credit of a receipt.
+    Challenge(Address),
+    /// The creator's fee of a market.
+    CreatorFee(Address),
+    /// The manager's fee of a vault.
+    ManagerFee(Address),
+}
+
+/// The amount paid for each holding.
+pub type Payouts = BTreeMap<Holding, Amount>;
+
+/// All holdings in a state.
+pub fn holdings(books: &Books) -> BTreeSet<Holding> {
+    let positions = books.positions.keys().map(|at| Holding::Position(*at));
+    let policies = books.policies.keys().map(|at| Holding::Policy(*at));
+    let requests = books.requests.values();
+    let requests = requests.map(|request| Holding::Shares(request.vault, request.owner));
+    let shares =
+        circulating_shares(books).map(|(vault, owner, _, _)| Holding::Shares(vault, owner));
+    let bonds = books.seats.values();
+    let bonds = bonds.map(|seat| Holding::Bond(seat.model, seat.oracle));
+    let challenges = books
+        .receipts
+        .iter()
+        .filter(|(_, receipt)| receipt.challenger.is_some())
+        .map(|(at, _)| Holding::Challenge(*at));
+    let creators = books.markets.keys().map(|at| Holding::CreatorFee(*at));
+    let managers = books.vaults.keys().map(|at| Holding::ManagerFee(*at));
+    let all = positions.chain(policies).chain(requests).chain(shares);
+    all.chain(bonds)
+        .chain(challenges)
+        .chain(creators)
+        .chain(managers)
+        .collect()
+}
+
+/// The holding that a call pays for, and the token account that it pays to; `None` if it pays nobody.
+pub(super) fn paid_for(books: &Books, call: &Call) -> Option<(Holding, Address)> {
+    Some(match call {
+        Call::Claim {
+            market,
+            owner,
+            destination,
+            ..
+        } => (
+            Holding::Position(address::position(market, owner)),
+            *destination,
+        ),
+        Call::ClaimPolicy {
+            policy,
+            destination,
+            ..
+        }
+        | Call::CancelPolicy {
+            policy,
+            destination,
+        } => (Holding::Policy(*policy), *destination),
+        Call::Withdraw {
+            owner,
+            vault,
+            destination,
+            ..
+        } => (Holding::Shares(*vault, *owner), *destination),
+        Call::WithdrawBond {
+            oracle,
+            model,
+            destination,
+            ..
+        } => (Holding::Bond(*model, *oracle), *destination),
+        Call::CollectChallenge {
+            model,
+            window,
+            payee: ChallengePayee::Challenger,
+            destination,
+            ..
+        } => (
+            Holding::Challenge(address::receipt(model, *window)),
+            *destination,
+        ),
+        Call::CollectFees {
+            market,
+            payee: FeePayee::Creator,
+            destination,
+            ..
+        } => (Holding::CreatorFee(*market), *destination),
+        Call::CollectManagerFees {
+            vault,
+            payee: PremiumPayee::Manager,
+            destination,
+            ..
+        } => (Holding::ManagerFee(*vault), *destination),
+        _ => return None,
+    })
+    .filter(|(_, destination)| books.tokens.contains_key(destination))
+}
+
+/// Shares outside of the escrow: vault, owner, token account, and amount.
+pub(super) fn circulating_shares(
+    books: &Books,
+) -> impl Iterator<Item = (Address, Address, Address, Amount)> {
+    books.vaults.keys().flat_map(move |vault| {
+        let mint = address::share_mint(vault);
+        books
+            .tokens
+            .iter()
+            .filter(move |(_, tokens)| {
+                tokens.mint == mint && !tokens.owned_by_program && 0 < tokens.amount
+            })
+            .map(|(at, tokens)| (*vault, tokens.owner, *at, tokens.amount))
+    })
+}

@@ -1,0 +1,169 @@
+//! Instructions that tests send in the name of wallets: bonds, receipts and markets.
+
+use driftshield_sdk::{Address, MarketTerms, MetricSpec, address, instruction};
+use litesvm::types::FailedTransactionMetadata;
+
+use super::{Outcome, TOKEN, TestModel, Wallet, World, fixtures::model_terms, spec};
+
+impl World {
+    /// Registers a model with `oracles` oracles, and bonds each with `bond` base units.
+    pub fn model_with(&mut self, spec: MetricSpec, oracles: usize, bond: u64) -> TestModel {
+        let owner = self.wallet(0);
+        let oracles: Vec<Wallet> = (0..oracles).map(|_| self.wallet(10 * bond)).collect();
+        let register = instruction::register_model(
+            owner.address(),
+            1,
+            &self.collateral(),
+            spec,
+            model_terms(&oracles),
+        );
+        self.send(register, &[&owner.key]).expect("register_model");
+        let model = TestModel {
+            address: address::model(&owner.address(), 1),
+            owner,
+            oracles,
+        };
+        if bond > 0 {
+            for oracle in 0..model.oracles.len() {
+                self.bond(&model, oracle, bond).expect("bond");
+            }
+        }
+        model
+    }
+
+    /// Registers a model with [`spec`], and three oracles that each bond ten times the minimum.
+    pub fn default_model(&mut self) -> TestModel {
+        let spec = spec(self);
+        self.model_with(spec, 3, 10_000 * TOKEN)
+    }
+
+    /// Bonds `amount` base units for the oracle at index `oracle`.
+    pub fn bond(&mut self, model: &TestModel, oracle: usize, amount: u64) -> Outcome {
+        let oracle = &model.oracles[oracle];
+        let bond = instruction::bond(
+            oracle.address(),
+            model.address,
+            &self.model(&model.address),
+            oracle.tokens,
+            amount,
+        );
+        self.send(bond, &[&oracle.key])
+    }
+
+    // Receipts.
+
+    /// Sets the clock to the end of `window`, unless the window is over already.
+    pub fn warp_to_end(&mut self, model: &TestModel, window: u64) {
+        let end = self
+            .model(&model.address)
+            .window_end(window)
+            .expect("in range");
+        self.warp_to(end.max(self.now()));
+    }
+
+    /// Submits `counts` for the oracle at index `oracle`.
+    pub fn submit(
+        &mut self,
+        model: &TestModel,
+        oracle: usize,
+        window: u64,
+        counts: &[u32],
+    ) -> Outcome {
+        let oracle = &model.oracles[oracle];
+        let submit = instruction::submit_receipt(
+            oracle.address(),
+            model.address,
+            window,
+            counts.to_vec(),
+            [oracle.address().as_ref()[0]; 32],
+            "https://evidence.example/0".into(),
+        );
+        self.send(submit, &[&oracle.key])
+    }
+
+    /// Lets all oracles submit `counts` for `window`, after its end.
+    pub fn submit_all(&mut self, model: &TestModel, window: u64, counts: &[u32]) {
+        self.warp_to_end(model, window);
+        for oracle in 0..model.oracles.len() {
+            self.submit(model, oracle, window, counts)
+                .expect("submit_receipt");
+        }
+    }
+
+    /// Makes the receipt of `window` Final: all oracles submit `counts`, and nobody challenges.
+    pub fn finalize_with(&mut self, model: &TestModel, window: u64, counts: &[u32]) {
+        self.submit_all(model, window, counts);
+        self.pass(self.model(&model.address).challenge_secs);
+        let finalize = instruction::finalize_receipt(model.address, window);
+        self.send(finalize, &[]).expect("finalize_receipt");
+    }
+
+    pub fn challenge(&mut self, model: &TestModel, window: u64, challenger: &Wallet) -> Outcome {
+        let challenge = instruction::challenge_receipt(
+            challenger.address(),
+            model.address,
+            &self.model(&model.address),
+            window,
+            challenger.tokens,
+        );
+        self.send(challenge, &[&challenger.key])
+    }
+
+    /// Rules on a receipt as the arbiter.
+    pub fn rule(&mut self, model: &TestModel, window: u64, counts: &[u32]) -> Outcome {
+        let rule = instruction::rule_receipt(
+            model.address,
+            &self.model(&model.address),
+            &self.receipt(&model.address, window),
+            counts.to_vec(),
+        );
+        let arbiter = self.arbiter.insecure_clone();
+        self.send(rule, &[&arbiter])
+    }
+
+    // Markets.
+
+    /// Creates market `id` of `creator` on `model`, and returns its address.
+    pub fn create_market(
+        &mut self,
+        model: &TestModel,
+        creator: &Wallet,
+        id: u64,
+        terms: MarketTerms,
+    ) -> Result<Address, Box<FailedTransactionMetadata>> {
+        let create = instruction::create_market(
+            creator.address(),
+            id,
+            model.address,
+            &self.model(&model.address),
+            terms,
+        );
+        self.send(create, &[&creator.key])?;
+        Ok(address::market(&creator.address(), id))
+    }
+
+    pub fn bet(&mut self, market: &Address, bettor: &Wallet, outcome: u8, amount: u64) -> Outcome {
+        let bet = instruction::place_bet(
+            bettor.address(),
+            *market,
+            &self.market(market),
+            bettor.tokens,
+            outcome,
+            amount,
+            0,
+        );
+        self.send(bet, &[&bettor.key])
+    }
+
+    /// Settles the next `windows` windows of a market, without a signature.
+    pub fn settle(&mut self, market: &Address, windows: u64) -> Outcome {
+        let settle = instruction::settle_market(*market, &self.market(market), windows);
+        self.send(settle, &[])
+    }
+
+    /// Claims a position, without a signature.
+    pub fn claim(&mut self, market: &Address, owner: &Address) -> Outcome {
+        let claim = instruction::claim(*owner, *market, &self.market(market));
+        self.send(claim, &[])
+    }
+}

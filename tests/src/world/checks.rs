@@ -1,0 +1,174 @@
+//! Checks after every transaction: events and their counters, solvency, locked capital and risk, and
+//! prices of shares.
+
+use driftshield_sdk::{
+    Account, Address, Event, Exposure, Model, Policy, ReceiptState, Vault, WithdrawRequest, token,
+};
+
+use super::World;
+
+impl World {
+    /// Checks that the sequence numbers of events have no gaps.
+    pub(super) fn check_counters(&mut self, event: &Event) {
+        for (account, seq) in event.account_seqs() {
+            // The counter restarts if an account is created again after it was closed.
+            let before = self.counters.insert(account, seq).unwrap_or(0);
+            assert!(
+                seq == before + 1 || seq == 1,
+                "{account}: event {seq} after {before}: {event:?}"
+            );
+        }
+    }
+
+    /// Checks that the program's token accounts hold what is owed, and that the sequence number of every
+    /// account is that of its last event.
+    pub fn check_solvency(&self) {
+        let accounts = self.accounts();
+        for (address, account) in &accounts {
+            assert_eq!(
+                self.counters.get(address),
+                Some(&account.seq()),
+                "the counter of {} {address}",
+                account.name()
+            );
+            match account {
+                Account::Market(market) => {
+                    assert!(market.owed <= self.tokens(&market.vault));
+                }
+                Account::Model(model) => {
+                    assert!(model.held <= self.tokens(&model.bond_vault));
+                    let owed = owed_by_model(address, model, &accounts);
+                    assert_eq!(model.held, owed, "held by {address}");
+                    self.check_risk(address, model, &accounts);
+                }
+                Account::Vault(vault) => self.check_vault(address, vault, &accounts),
+                _ => {}
+            }
+        }
+    }
+
+    /// Checks that the price of a vault's shares falls only if a policy pays.
+    pub(super) fn check_share_prices(&mut self, events: &[Event]) {
+        for (address, account) in self.accounts() {
+            let Account::Vault(vault) = account else {
+                continue;
+            };
+            let price = (vault.assets, vault.shares);
+            let Some(before) = self.prices.insert(address, price) else {
+                continue;
+            };
+            let has_paid = events.iter().any(
+                |event| matches!(event, Event::PolicyClaimed(claim) if claim.vault == address),
+            );
+            if !has_paid && 0 < before.1 && 0 < price.1 {
+                // (assets + 1) / (shares + 1000) does not fall; both sides times both denominators.
+                let [before, after] =
+                    [(before, price), (price, before)].map(|((assets, _), (_, shares))| {
+                        (u128::from(assets) + 1) * (u128::from(shares) + 1_000)
+                    });
+                assert!(
+                    before <= after,
+                    "the share price of {address} fell: {events:?}"
+                );
+            }
+        }
+    }
+
+    /// Checks a model's `at_risk` and `exposure` against its unsettled markets and open policies.
+    fn check_risk(&self, at: &Address, model: &Model, accounts: &[(Address, Account)]) {
+        let of_model = accounts.iter().filter_map(|(_, account)| match account {
+            Account::Market(market) if market.model == *at && !market.is_settled() => {
+                Some(market.total)
+            }
+            Account::Policy(policy) if policy.model == *at => Some(policy.open_cover()),
+            _ => None,
+        });
+        let risks: Vec<u64> = of_model.filter(|&risk| 0 < risk).collect();
+        assert_eq!(model.at_risk, risks.iter().sum::<u64>(), "at risk on {at}");
+        assert_eq!(model.exposure, risks.len() as u64, "exposure of {at}");
+    }
+
+    /// Checks a vault: it holds what it owes, its totals are those of its policies, exposures and
+    /// withdrawal requests, and it streams no more than it was paid.
+    fn check_vault(&self, at: &Address, vault: &Vault, accounts: &[(Address, Account)]) {
+        let mut policies: Vec<&Policy> = Vec::new();
+        let mut exposures: Vec<&Exposure> = Vec::new();
+        let mut requests: Vec<&WithdrawRequest> = Vec::new();
+        for (_, account) in accounts {
+            match account {
+                Account::Policy(policy) if policy.vault == *at => policies.push(policy),
+                Account::Exposure(exposure) if exposure.vault == *at => exposures.push(exposure),
+                Account::WithdrawRequest(request) if request.vault == *at => requests.push(request),
+                _ => {}
+            }
+        }
+
+        assert!(vault.owed().unwrap() <= self.tokens(&vault.tokens));
+        assert!(vault.locked <= vault.assets);
+        let open: u64 = policies.iter().map(|policy| policy.open_cover()).sum();
+        assert_eq!(vault.locked, open, "locked for policies");
+        let covered: u64 = exposures.iter().map(|exposure| exposure.cover).sum();
+        assert_eq!(vault.locked, covered, "locked for exposures");
+        for exposure in &exposures {
+            let own = policies
+                .iter()
+                .filter(|policy| policy.model == exposure.model);
+            assert_eq!(exposure.policies, own.clone().count() as u64);
+            assert_eq!(
+                exposure.cover,
+                own.map(|policy| policy.open_cover()).sum::<u64>()
+            );
+        }
+        assert_eq!(vault.policies, policies.len() as u64);
+        assert_eq!(vault.exposures, exposures.len() as u64);
+        assert_eq!(vault.requests, requests.len() as u64);
+
+        let escrowed: u64 = requests.iter().map(|request| request.shares).sum();
+        assert_eq!(vault.escrowed, escrowed);
+        assert!(escrowed <= self.tokens(&vault.escrow));
+        let share_mint = self.svm.get_account(&vault.share_mint).expect("a mint");
+        let supply = token::mint_supply(&share_mint.data).expect("a mint");
+        assert!(
+            supply <= vault.shares,
+            "the mint has {supply} shares, the vault {}",
+            vault.shares
+        );
+
+        check_streams(vault);
+    }
+}
+
+/// The amount that the bond vault of a model owes: bonds, challenge bonds and credits.
+fn owed_by_model(address: &Address, model: &Model, accounts: &[(Address, Account)]) -> u64 {
+    let owed = accounts.iter().map(|(_, account)| match account {
+        Account::Seat(seat) if seat.model == *address => seat.bonded,
+        Account::Receipt(receipt) if receipt.model == *address => {
+            let is_challenged = receipt.state == ReceiptState::Challenged
+                && receipt.challenger != Address::default();
+            let bond = if is_challenged {
+                model.challenge_bond
+            } else {
+                0
+            };
+            bond + receipt.challenger_credit + receipt.treasury_credit
+        }
+        _ => 0,
+    });
+    owed.sum()
+}
+
+/// Checks that the vault's rate is the sum of the rates that end in each bucket, and that the rest of all
+/// streams is no more than the unearned premium.
+fn check_streams(vault: &Vault) {
+    let bucket = vault.accrued_at / vault.bucket_secs;
+    let mut rate = 0;
+    let mut rest = u128::from(vault.fraction);
+    for ahead in 1..=vault.ends.len() as i64 {
+        let end = bucket + ahead;
+        let ending_rate = vault.ends[end as usize % vault.ends.len()].get();
+        rate += ending_rate;
+        rest += ending_rate * (end * vault.bucket_secs - vault.accrued_at) as u128;
+    }
+    assert_eq!(vault.rate.get(), rate);
+    assert!(rest <= u128::from(vault.unearned) << driftshield::RATE_BITS);
+}
