@@ -3,7 +3,7 @@
 //!
 //! [`json`] decodes accounts and events into JSON for databases and web clients. [`spec`] is the
 //! document that defines how a model's drift is measured. `rpc` (a feature) reads the chain and
-//! sends transactions.
+//! sends transactions. `faucet` (a feature) funds keys on a local cluster.
 //!
 //! Account types and arithmetic are re-exported from the program crate, so a client computes
 //! exactly what the program computes: [`math`] is the program's own module.
