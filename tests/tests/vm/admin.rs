@@ -13,7 +13,11 @@ use driftshield_tests::world::*;
 use solana_keypair::Keypair;
 use solana_signer::Signer;
 
+/// Maximum of the periods of receipts and policies, in seconds.
 const MAX_PERIOD: i64 = 30 * DAY;
+
+/// The name of a setting, and a change that sets it just outside its range.
+type SettingsChange = (&'static str, fn(&mut ConfigParams));
 
 /// Every setting at the top of its range.
 fn largest() -> ConfigParams {
@@ -91,7 +95,7 @@ fn out_of_range() -> Vec<(&'static str, ConfigParams)> {
         ("submit_secs: overflowing", |p| p.submit_secs = i64::MAX),
     ];
     let change = |base: ConfigParams| {
-        move |(name, change): (&'static str, fn(&mut ConfigParams))| {
+        move |(name, change): SettingsChange| {
             let mut params = base;
             change(&mut params);
             (name, params)
@@ -132,6 +136,3 @@ pub(crate) fn update_collateral(world: &mut World, terms: CollateralTerms, enabl
     let update = instruction::update_collateral(admin.pubkey(), world.mint, terms, enabled);
     world.send(update, &[&admin]).expect("update_collateral");
 }
-
-/// The name of a setting, and a change that sets it just outside its range.
-type SettingsChange = (&'static str, fn(&mut ConfigParams));

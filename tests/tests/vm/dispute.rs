@@ -25,6 +25,7 @@ fn submitted(world: &mut World, values: &[u64], bond: u64) -> TestModel {
     model
 }
 
+/// The model's first oracles submit one of `values` each.
 fn submit_values(world: &mut World, model: &TestModel, window: u64, values: &[u64]) {
     world.warp_to_end(model, window);
     for (oracle, &value) in values.iter().enumerate() {
@@ -60,6 +61,7 @@ fn challenged(world: &mut World, values: &[u64], bond: u64) -> (TestModel, Walle
     (model, challenger)
 }
 
+/// The collection of a credit of window 0.
 fn collect_instruction(world: &World, model: &TestModel, payee: ChallengePayee) -> Instruction {
     let receipt = world.receipt(&model.address, 0);
     instruction::collect_challenge(model.address, &world.model(&model.address), &receipt, payee)
@@ -70,6 +72,7 @@ fn collect(world: &mut World, model: &TestModel, payee: ChallengePayee) -> Outco
     world.send(collect, &[])
 }
 
+/// A ruling of `value` on window 0.
 fn rule_instruction(world: &World, model: &TestModel, value: u64) -> Instruction {
     instruction::rule_receipt(
         model.address,
@@ -79,6 +82,7 @@ fn rule_instruction(world: &World, model: &TestModel, value: u64) -> Instruction
     )
 }
 
+/// The event of a ruling.
 fn ruled(sent: &Sent) -> &ReceiptRuled {
     let Event::ReceiptRuled(event) = sent.event() else {
         panic!("{:?}", sent.event())
@@ -86,7 +90,7 @@ fn ruled(sent: &Sent) -> &ReceiptRuled {
     event
 }
 
-/// The bonds in the model's seats.
+/// The bonds in the model's seats, by oracle.
 fn bonded(world: &World, model: &TestModel) -> Vec<u64> {
     let seats = model.oracles.iter();
     seats
@@ -100,6 +104,7 @@ fn credits(world: &World, model: &TestModel) -> (u64, u64) {
     (receipt.challenger_credit, receipt.treasury_credit)
 }
 
+/// The state of the receipt of window 0.
 fn state(world: &World, model: &TestModel) -> ReceiptState {
     world.receipt(&model.address, 0).state.into()
 }

@@ -56,6 +56,7 @@ fn scene(aggregate: Aggregate) -> Scene {
     scene_with(World::new(), aggregate, 40 * TOKEN, 60 * TOKEN)
 }
 
+/// The event of a successful settlement.
 fn settled(outcome: Outcome) -> events::MarketSettled {
     let sent = outcome.unwrap();
     let Event::MarketSettled(event) = sent.event().clone() else {
@@ -64,6 +65,7 @@ fn settled(outcome: Outcome) -> events::MarketSettled {
     event
 }
 
+/// The event of a successful claim.
 fn claimed(outcome: Outcome) -> events::Claimed {
     let sent = outcome.unwrap();
     let Event::Claimed(event) = sent.event().clone() else {
@@ -140,8 +142,8 @@ fn assert_gone(outcome: Outcome, instruction: u8) {
     );
 }
 
-/// Creates a market on `model`, with a bet of `amount` on its first outcome. Returns the market and the
-/// bettor.
+/// Creates a market on `model`, with a bet of `amount` on its first outcome. Returns the market and
+/// the bettor.
 pub(crate) fn market_with_bet(
     world: &mut World,
     model: &TestModel,

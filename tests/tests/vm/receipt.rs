@@ -18,6 +18,7 @@ fn share_model(world: &mut World, oracles: usize) -> TestModel {
     world.model_with(spec, oracles, BOND)
 }
 
+/// A submission with fixed evidence.
 fn submission(oracle: &Wallet, model: &TestModel, window: u64, counts: &[u32]) -> Instruction {
     instruction::submit_receipt(
         oracle.address(),

@@ -2,8 +2,8 @@
 //! the limits.
 //!
 //! Each transaction has only that instruction, a fee payer and at most one other signer. Only the
-//! registration of the largest model does not fit with two signers: its owner has to be the fee
-//! payer.
+//! registration of the largest model exceeds the limit with two signers, and stays within it if its
+//! owner is the fee payer.
 
 use anchor_lang::solana_program::instruction::Instruction;
 use driftshield_sdk::{
@@ -14,6 +14,7 @@ use driftshield_tests::{bench, insurance::*, world::*};
 use solana_keypair::Keypair;
 use solana_signer::Signer;
 
+/// Limit of this project. A packet holds 1,232 bytes.
 const MAX_BYTES: usize = 1_100;
 const MAX_UNITS: u64 = 200_000;
 /// Bytes that a signer beside the fee payer adds: a key and a signature.
@@ -22,6 +23,7 @@ const SECOND_SIGNER: usize = 32 + 64;
 /// of units to derive.
 const KEYS: [&str; 3] = ["one", "two", "three"];
 
+/// Asserts that a transaction succeeded within the limits.
 #[track_caller]
 fn assert_fits(outcome: Outcome) -> Sent {
     let sent = outcome.unwrap();
@@ -32,6 +34,7 @@ fn assert_fits(outcome: Outcome) -> Sent {
     sent
 }
 
+/// Sends an instruction with one signer beside the fee payer, and asserts that it fits.
 #[track_caller]
 fn send_fitting(world: &mut World, instruction: Instruction, signer: &Keypair) -> Sent {
     assert_fits(world.send(instruction, &[signer]))
@@ -134,8 +137,7 @@ fn models_and_bonds_fit() {
             terms.clone(),
         );
         let sent = world.send(register, &[&owner.key]).unwrap();
-        // With a fee payer beside the owner it is above this limit, but still below the maximum of
-        // a packet, 1,232 bytes.
+        // With another fee payer than its owner, it exceeds the limit, but still fits a packet.
         let bytes = sent.bytes - SECOND_SIGNER;
         assert!(bytes <= MAX_BYTES, "{bytes} bytes");
         assert!(sent.units <= MAX_UNITS, "{} units", sent.units);

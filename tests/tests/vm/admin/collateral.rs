@@ -142,7 +142,7 @@ fn a_registered_mint_gets_its_own_treasury() {
     // When the admin registers it
     let register = register_collateral(&admin, mint, smallest_terms(), false);
     let sent = world.send(register, &[&admin]).unwrap();
-    // Then the collateral records the mint as it is, and owns the treasury
+    // Then event and account have the properties of the mint, and the collateral owns a treasury
     let collateral = address::collateral(&mint);
     let treasury = address::treasury(&collateral);
     assert_eq!(

@@ -1,8 +1,9 @@
 //! Withdrawals from treasuries.
 
-use anchor_lang::Address;
+use anchor_lang::{Address, solana_program::instruction::Instruction};
 use driftshield_sdk::{DriftShieldError, Event, ID, address, events, instruction};
 use driftshield_tests::world::*;
+use solana_keypair::Keypair;
 use solana_signer::Signer;
 
 use super::{admin, stranger};
@@ -14,6 +15,12 @@ fn fill_treasury(world: &mut World, amount: u64) {
     world.mint_to(&treasury, amount);
 }
 
+/// A withdrawal of `amount` from the treasury to the payee's account.
+fn withdrawal(world: &World, authority: &Keypair, payee: &Wallet, amount: u64) -> Instruction {
+    let collateral = world.collateral();
+    instruction::withdraw_treasury(authority.pubkey(), &collateral, payee.tokens, amount)
+}
+
 #[test]
 fn only_the_admin_can_withdraw_from_a_treasury() {
     // Given a treasury with tokens
@@ -22,8 +29,7 @@ fn only_the_admin_can_withdraw_from_a_treasury() {
     let guardian = world.guardian.insecure_clone();
     let thief = world.wallet(0);
     // When the guardian withdraws from it
-    let withdraw =
-        instruction::withdraw_treasury(guardian.pubkey(), &world.collateral(), thief.tokens, TOKEN);
+    let withdraw = withdrawal(&world, &guardian, &thief, TOKEN);
     let outcome = world.send(withdraw, &[&guardian]);
     // Then it is refused
     assert_refused(outcome, DriftShieldError::NotAdmin);
@@ -37,8 +43,7 @@ fn a_withdrawal_of_zero_is_refused() {
     let admin = admin(&world);
     let payee = world.wallet(0);
     // When the admin withdraws zero
-    let withdraw =
-        instruction::withdraw_treasury(admin.pubkey(), &world.collateral(), payee.tokens, 0);
+    let withdraw = withdrawal(&world, &admin, &payee, 0);
     let outcome = world.send(withdraw, &[&admin]);
     // Then it is refused
     assert_refused(outcome, DriftShieldError::ZeroAmount);
@@ -60,12 +65,7 @@ fn only_the_treasury_can_be_withdrawn_from() {
     let admin = admin(&world);
     for account in others {
         // When the admin passes one of these accounts in place of the treasury
-        let withdraw = instruction::withdraw_treasury(
-            admin.pubkey(),
-            &world.collateral(),
-            bettor.tokens,
-            TOKEN,
-        );
+        let withdraw = withdrawal(&world, &admin, &bettor, TOKEN);
         let outcome = world.send(swapped(withdraw, &world.treasury(), &account), &[&admin]);
         // Then it is refused
         assert_refused(outcome, DriftShieldError::WrongTreasury);
@@ -81,8 +81,7 @@ fn a_treasury_pays_in_its_own_mint_only() {
     let admin = admin(&world);
     let payee = world.wallet(0);
     // When the admin passes the other mint
-    let withdraw =
-        instruction::withdraw_treasury(admin.pubkey(), &world.collateral(), payee.tokens, 1);
+    let withdraw = withdrawal(&world, &admin, &payee, 1);
     let outcome = world.send(swapped(withdraw, &world.mint, &other), &[&admin]);
     // Then it is refused
     assert_refused(outcome, DriftShieldError::WrongMint);
@@ -96,12 +95,7 @@ fn a_treasury_cannot_pay_more_than_its_balance() {
     let admin = admin(&world);
     let payee = world.wallet(0);
     // When the admin withdraws one base unit more than its balance
-    let withdraw = instruction::withdraw_treasury(
-        admin.pubkey(),
-        &world.collateral(),
-        payee.tokens,
-        TOKEN + 1,
-    );
+    let withdraw = withdrawal(&world, &admin, &payee, TOKEN + 1);
     let outcome = world.send(withdraw, &[&admin]);
     // Then the token program refuses it
     assert_eq!(code(outcome), 1, "insufficient funds");
@@ -115,12 +109,7 @@ fn the_admin_can_withdraw_from_a_treasury() {
     let admin = admin(&world);
     let payee = world.wallet(0);
     // When the admin withdraws a part
-    let withdraw = instruction::withdraw_treasury(
-        admin.pubkey(),
-        &world.collateral(),
-        payee.tokens,
-        2 * TOKEN,
-    );
+    let withdraw = withdrawal(&world, &admin, &payee, 2 * TOKEN);
     let sent = world.send(withdraw, &[&admin]).unwrap();
     // Then the destination receives that part, and the rest stays
     assert_eq!(
@@ -152,8 +141,7 @@ fn a_config_of_another_owner_is_refused() {
     world.svm.set_account(place, forged).unwrap();
     let payee = world.wallet(0);
     // When the stranger passes it to withdraw from the treasury
-    let withdraw =
-        instruction::withdraw_treasury(stranger.pubkey(), &world.collateral(), payee.tokens, TOKEN);
+    let withdraw = withdrawal(&world, &stranger, &payee, TOKEN);
     let outcome = world.send(swapped(withdraw, &address::config(), &place), &[&stranger]);
     // Then it is refused
     assert!(outcome.is_err());

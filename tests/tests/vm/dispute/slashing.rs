@@ -240,7 +240,7 @@ fn security_falls_with_a_slash() {
     world.challenge(&model, 1, &challenger).unwrap();
     let sent = world.rule(&model, 1, &share(500_000)).unwrap();
 
-    // Then the seats that count are no quorum, and the security is zero
+    // Then fewer seats than a quorum count, and the security is zero
     assert_eq!(ruled(&sent).security, 0);
     assert_eq!(world.model(&model.address).security, 0);
 }

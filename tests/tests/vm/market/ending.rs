@@ -8,22 +8,22 @@ use super::{YES_PAID, assert_gone, open_scene, scene};
 #[test]
 fn a_donation_changes_no_payout_and_goes_to_the_treasury() {
     // Given a market whose vault received a donation before it resolved
-    let mut s = scene(Aggregate::Max);
-    let vault = s.world.market(&s.market).vault;
-    s.world.mint_to(&vault, 12_345);
-    s.resolve_yes();
+    let mut scene = scene(Aggregate::Max);
+    let vault = scene.world.market(&scene.market).vault;
+    scene.world.mint_to(&vault, 12_345);
+    scene.resolve_yes();
 
     // When all payouts and fees are paid and the market is closed
-    s.claim_both();
-    s.collect_both();
-    let swept = s.close().swept;
+    scene.claim_both();
+    scene.collect_both();
+    let swept = scene.close().swept;
 
     // Then nobody is paid more, and the treasury receives the donation
-    assert_eq!(s.world.tokens(&s.yes.tokens), 60 * TOKEN + YES_PAID);
-    assert_eq!(s.world.tokens(&s.creator.tokens), 60 * TOKEN / 100);
+    assert_eq!(scene.world.tokens(&scene.yes.tokens), 60 * TOKEN + YES_PAID);
+    assert_eq!(scene.world.tokens(&scene.creator.tokens), 60 * TOKEN / 100);
     assert_eq!(swept, 12_345);
     assert_eq!(
-        s.world.tokens(&s.world.treasury()),
+        scene.world.tokens(&scene.world.treasury()),
         60 * TOKEN * 2 / 100 + 12_345
     );
 }
@@ -31,26 +31,26 @@ fn a_donation_changes_no_payout_and_goes_to_the_treasury() {
 #[test]
 fn a_closed_market_stays_closed() {
     // Given a closed market
-    let mut s = scene(Aggregate::Max);
-    s.resolve_yes();
-    s.claim_both();
-    s.collect_both();
-    let state = s.world.market(&s.market);
-    let close = instruction::close_market(s.market, &state);
-    let twice = s.world.send_all(&[close.clone(), close.clone()], &[]);
+    let mut scene = scene(Aggregate::Max);
+    scene.resolve_yes();
+    scene.claim_both();
+    scene.collect_both();
+    let state = scene.world.market(&scene.market);
+    let close = instruction::close_market(scene.market, &state);
+    let twice = scene.world.send_all(&[close.clone(), close.clone()], &[]);
     assert_gone(twice, 1);
-    s.world.send(close.clone(), &[]).unwrap();
+    scene.world.send(close.clone(), &[]).unwrap();
 
     // When it is used in any instruction, then it is gone
-    assert_gone(s.world.send(close, &[]), 0);
+    assert_gone(scene.world.send(close, &[]), 0);
     for payee in [FeePayee::Treasury, FeePayee::Creator] {
-        let collect = instruction::collect_fees(s.market, &state, payee);
-        assert_gone(s.world.send(collect, &[]), 0);
+        let collect = instruction::collect_fees(scene.market, &state, payee);
+        assert_gone(scene.world.send(collect, &[]), 0);
     }
-    let claim = instruction::claim(s.yes.address(), s.market, &state);
-    assert_gone(s.world.send(claim, &[]), 0);
-    let settle = instruction::settle_market(s.market, &state, 1);
-    assert_gone(s.world.send(settle, &[]), 0);
+    let claim = instruction::claim(scene.yes.address(), scene.market, &state);
+    assert_gone(scene.world.send(claim, &[]), 0);
+    let settle = instruction::settle_market(scene.market, &state, 1);
+    assert_gone(scene.world.send(settle, &[]), 0);
 }
 
 #[test]
@@ -90,71 +90,84 @@ fn lamports_sent_in_advance_do_not_block_a_market() {
 #[test]
 fn a_fee_cannot_be_collected_before_settlement() {
     // Given a market that is not settled
-    let mut s = scene(Aggregate::Max);
+    let mut scene = scene(Aggregate::Max);
 
     // When a fee is collected, then it is refused
     for payee in [FeePayee::Treasury, FeePayee::Creator] {
-        assert_refused(s.collect(payee), DriftShieldError::MarketNotSettled);
+        assert_refused(scene.collect(payee), DriftShieldError::MarketNotSettled);
     }
 }
 
 #[test]
 fn a_fee_cannot_be_collected_twice() {
     // Given a resolved market whose fees are collected
-    let mut s = scene(Aggregate::Max);
-    s.resolve_yes();
+    let mut scene = scene(Aggregate::Max);
+    scene.resolve_yes();
     for payee in [FeePayee::Treasury, FeePayee::Creator] {
-        let sent = s.collect(payee).unwrap();
+        let sent = scene.collect(payee).unwrap();
         let Event::FeesCollected(event) = sent.event() else {
             panic!("{:?}", sent.event())
         };
         assert_eq!(event.payee, payee);
 
         // When a fee is collected again, then it is refused
-        assert_refused(s.collect(payee), DriftShieldError::NothingToCollect);
+        assert_refused(scene.collect(payee), DriftShieldError::NothingToCollect);
     }
-    assert_eq!(s.world.tokens(&s.world.treasury()), 60 * TOKEN * 2 / 100);
-    assert_eq!(s.world.tokens(&s.creator.tokens), 60 * TOKEN / 100);
+    assert_eq!(
+        scene.world.tokens(&scene.world.treasury()),
+        60 * TOKEN * 2 / 100
+    );
+    assert_eq!(scene.world.tokens(&scene.creator.tokens), 60 * TOKEN / 100);
 }
 
 #[test]
 fn a_void_market_has_no_fees() {
     // Given a void market
-    let mut s = scene(Aggregate::Max);
-    s.void();
+    let mut scene = scene(Aggregate::Max);
+    scene.void();
 
     // When a fee is collected, then it is refused
     for payee in [FeePayee::Treasury, FeePayee::Creator] {
-        assert_refused(s.collect(payee), DriftShieldError::NothingToCollect);
+        assert_refused(scene.collect(payee), DriftShieldError::NothingToCollect);
     }
 }
 
 #[test]
 fn a_fee_goes_only_to_its_payee() {
     // Given a resolved market, another market and another collateral
-    let mut s = scene(Aggregate::Max);
-    let other = s.second_market();
-    let mint = s.world.second_collateral();
+    let mut scene = scene(Aggregate::Max);
+    let other = scene.second_market();
+    let mint = scene.world.second_collateral();
     let collateral = address::collateral(&mint);
-    s.resolve_yes();
-    let state = s.world.market(&s.market);
-    let treasury = s.world.treasury();
+    scene.resolve_yes();
+    let state = scene.world.market(&scene.market);
+    let treasury = scene.world.treasury();
 
     // When a collection names one of their accounts or a bettor's instead of its own, then it is
     // refused
     use DriftShieldError::*;
     use FeePayee::*;
     for (payee, account, instead, error) in [
-        (Treasury, treasury, s.yes.tokens, WrongTreasury),
+        (Treasury, treasury, scene.yes.tokens, WrongTreasury),
         (
             Treasury,
             treasury,
             address::treasury(&collateral),
             WrongTreasury,
         ),
-        (Creator, s.creator.tokens, s.yes.tokens, WrongDestination),
-        (Creator, s.creator.tokens, treasury, WrongDestination),
-        (Creator, s.creator.address(), s.yes.address(), WrongPayee),
+        (
+            Creator,
+            scene.creator.tokens,
+            scene.yes.tokens,
+            WrongDestination,
+        ),
+        (Creator, scene.creator.tokens, treasury, WrongDestination),
+        (
+            Creator,
+            scene.creator.address(),
+            scene.yes.address(),
+            WrongPayee,
+        ),
         (
             Creator,
             state.vault,
@@ -169,38 +182,41 @@ fn a_fee_goes_only_to_its_payee() {
             WrongCollateral,
         ),
     ] {
-        let collect = instruction::collect_fees(s.market, &state, payee);
+        let collect = instruction::collect_fees(scene.market, &state, payee);
         let collect = swapped(collect, &account, &instead);
-        assert_refused(s.world.send(collect, &[]), error);
+        assert_refused(scene.world.send(collect, &[]), error);
     }
 }
 
 #[test]
 fn an_unsettled_market_cannot_be_closed() {
     // Given a market that is not settled
-    let mut s = scene(Aggregate::Max);
+    let mut scene = scene(Aggregate::Max);
 
     // When it is closed, then it is refused
-    let close = instruction::close_market(s.market, &s.world.market(&s.market));
-    assert_refused(s.world.send(close, &[]), DriftShieldError::MarketNotSettled);
+    let close = instruction::close_market(scene.market, &scene.world.market(&scene.market));
+    assert_refused(
+        scene.world.send(close, &[]),
+        DriftShieldError::MarketNotSettled,
+    );
 }
 
 #[test]
 fn a_market_with_positions_cannot_be_closed() {
     // Given a resolved market whose loser has not claimed yet
-    let mut s = scene(Aggregate::Max);
-    s.resolve_yes();
-    s.collect_both();
-    s.claim(s.yes.address());
+    let mut scene = scene(Aggregate::Max);
+    scene.resolve_yes();
+    scene.collect_both();
+    scene.claim(scene.yes.address());
 
     // When it is closed, then it is refused until the loser's position is claimed
-    let close = instruction::close_market(s.market, &s.world.market(&s.market));
+    let close = instruction::close_market(scene.market, &scene.world.market(&scene.market));
     assert_refused(
-        s.world.send(close.clone(), &[]),
+        scene.world.send(close.clone(), &[]),
         DriftShieldError::PositionsLeft,
     );
-    s.claim(s.no.address());
-    s.world.send(close, &[]).unwrap();
+    scene.claim(scene.no.address());
+    scene.world.send(close, &[]).unwrap();
 }
 
 #[test]
@@ -210,37 +226,40 @@ fn a_market_with_uncollected_fees_cannot_be_closed() {
         (FeePayee::Creator, FeePayee::Treasury),
     ] {
         // Given a resolved market with only one fee left to pay
-        let mut s = scene(Aggregate::Max);
-        s.resolve_yes();
-        s.claim_both();
-        s.collect(first).unwrap();
+        let mut scene = scene(Aggregate::Max);
+        scene.resolve_yes();
+        scene.claim_both();
+        scene.collect(first).unwrap();
 
         // When it is closed, then it is refused until that fee is collected
-        let close = instruction::close_market(s.market, &s.world.market(&s.market));
-        assert_refused(s.world.send(close.clone(), &[]), DriftShieldError::FeesLeft);
-        s.collect(second).unwrap();
-        s.world.send(close, &[]).unwrap();
+        let close = instruction::close_market(scene.market, &scene.world.market(&scene.market));
+        assert_refused(
+            scene.world.send(close.clone(), &[]),
+            DriftShieldError::FeesLeft,
+        );
+        scene.collect(second).unwrap();
+        scene.world.send(close, &[]).unwrap();
     }
 }
 
 #[test]
 fn closing_with_foreign_accounts_is_refused() {
     // Given a market that can be closed, another market and another collateral
-    let mut s = scene(Aggregate::Max);
-    let other = s.second_market();
-    let mint = s.world.second_collateral();
+    let mut scene = scene(Aggregate::Max);
+    let other = scene.second_market();
+    let mint = scene.world.second_collateral();
     let collateral = address::collateral(&mint);
-    s.resolve_yes();
-    s.claim_both();
-    s.collect_both();
-    let state = s.world.market(&s.market);
-    let treasury = s.world.treasury();
+    scene.resolve_yes();
+    scene.claim_both();
+    scene.collect_both();
+    let state = scene.world.market(&scene.market);
+    let treasury = scene.world.treasury();
 
     // When closing names one of their accounts or a bettor's instead of its own, then it is refused
     for (account, instead, error) in [
         (
-            s.creator.address(),
-            s.yes.address(),
+            scene.creator.address(),
+            scene.yes.address(),
             DriftShieldError::WrongRentPayer,
         ),
         (
@@ -248,7 +267,7 @@ fn closing_with_foreign_accounts_is_refused() {
             address::market_vault(&other),
             DriftShieldError::WrongVault,
         ),
-        (treasury, s.yes.tokens, DriftShieldError::WrongTreasury),
+        (treasury, scene.yes.tokens, DriftShieldError::WrongTreasury),
         (state.mint, mint, DriftShieldError::WrongMint),
         (
             address::collateral(&state.mint),
@@ -256,25 +275,25 @@ fn closing_with_foreign_accounts_is_refused() {
             DriftShieldError::WrongCollateral,
         ),
     ] {
-        let close = instruction::close_market(s.market, &state);
+        let close = instruction::close_market(scene.market, &state);
         let close = swapped(close, &account, &instead);
-        assert_refused(s.world.send(close, &[]), error);
+        assert_refused(scene.world.send(close, &[]), error);
     }
 }
 
 #[test]
 fn a_market_with_bets_cannot_be_cancelled() {
     // Given a market with a bet
-    let mut s = scene(Aggregate::Max);
-    let state = s.world.market(&s.market);
+    let mut scene = scene(Aggregate::Max);
+    let state = scene.world.market(&scene.market);
 
     // When its creator cancels it, or anyone after betting has closed
-    let cancel = instruction::cancel_market(s.market, &state, true);
-    let early = s.world.send(cancel, &[&s.creator.key]);
-    s.world.warp_to(state.close_ts);
-    let late = s
+    let cancel = instruction::cancel_market(scene.market, &state, true);
+    let early = scene.world.send(cancel, &[&scene.creator.key]);
+    scene.world.warp_to(state.close_ts);
+    let late = scene
         .world
-        .send(instruction::cancel_market(s.market, &state, false), &[]);
+        .send(instruction::cancel_market(scene.market, &state, false), &[]);
 
     // Then it is refused
     assert_refused(early, DriftShieldError::MarketHasBets);
@@ -284,55 +303,58 @@ fn a_market_with_bets_cannot_be_cancelled() {
 #[test]
 fn a_creator_can_cancel_a_market_without_bets() {
     // Given a market without bets, with a donation in its vault
-    let mut s = open_scene();
-    let state = s.world.market(&s.market);
-    s.world.mint_to(&state.vault, 5);
-    let lamports = s.world.lamports(&s.creator.address());
-    let rent = s.world.lamports(&s.market) + s.world.lamports(&state.vault);
+    let mut scene = open_scene();
+    let state = scene.world.market(&scene.market);
+    scene.world.mint_to(&state.vault, 5);
+    let lamports = scene.world.lamports(&scene.creator.address());
+    let rent = scene.world.lamports(&scene.market) + scene.world.lamports(&state.vault);
 
     // When its creator cancels it
-    let cancel = instruction::cancel_market(s.market, &state, true);
-    let sent = s.world.send(cancel, &[&s.creator.key]).unwrap();
+    let cancel = instruction::cancel_market(scene.market, &state, true);
+    let sent = scene.world.send(cancel, &[&scene.creator.key]).unwrap();
 
     // Then it is closed, the treasury receives the donation, and the creator the rent
     let Event::MarketCancelled(event) = sent.event() else {
         panic!("{:?}", sent.event())
     };
-    assert_eq!((event.creator, event.swept), (s.creator.address(), 5));
-    assert!(!s.world.exists(&s.market) && !s.world.exists(&state.vault));
-    assert_eq!(s.world.tokens(&s.world.treasury()), 5);
-    assert_eq!(s.world.lamports(&s.creator.address()), lamports + rent);
+    assert_eq!((event.creator, event.swept), (scene.creator.address(), 5));
+    assert!(!scene.world.exists(&scene.market) && !scene.world.exists(&state.vault));
+    assert_eq!(scene.world.tokens(&scene.world.treasury()), 5);
+    assert_eq!(
+        scene.world.lamports(&scene.creator.address()),
+        lamports + rent
+    );
 }
 
 #[test]
 fn a_stranger_can_cancel_only_after_betting_has_closed() {
     // Given a market without bets, a second before betting closes
-    let mut s = open_scene();
-    let state = s.world.market(&s.market);
-    let cancel = instruction::cancel_market(s.market, &state, false);
-    s.world.warp_to(state.close_ts - 1);
+    let mut scene = open_scene();
+    let state = scene.world.market(&scene.market);
+    let cancel = instruction::cancel_market(scene.market, &state, false);
+    scene.world.warp_to(state.close_ts - 1);
 
     // When a stranger cancels it, then it is refused until betting has closed
     assert_refused(
-        s.world.send(cancel.clone(), &[]),
+        scene.world.send(cancel.clone(), &[]),
         DriftShieldError::NotCreator,
     );
-    s.world.pass(1);
-    s.world.send(cancel, &[]).unwrap();
-    assert!(!s.world.exists(&s.market));
+    scene.world.pass(1);
+    scene.world.send(cancel, &[]).unwrap();
+    assert!(!scene.world.exists(&scene.market));
 }
 
 #[test]
 fn a_stranger_cannot_sign_as_the_creator() {
     // Given a market without bets
-    let mut s = open_scene();
+    let mut scene = open_scene();
 
     // When somebody else passes its key as the creator's and signs the cancellation
-    let state = s.world.market(&s.market);
-    let cancel = instruction::cancel_market(s.market, &state, true);
-    let cancel = swapped(cancel, &s.creator.address(), &s.yes.address());
+    let state = scene.world.market(&scene.market);
+    let cancel = instruction::cancel_market(scene.market, &state, true);
+    let cancel = swapped(cancel, &scene.creator.address(), &scene.yes.address());
 
     // Then it is refused
-    let outcome = s.world.send(cancel, &[&s.yes.key]);
+    let outcome = scene.world.send(cancel, &[&scene.yes.key]);
     assert_refused(outcome, DriftShieldError::WrongRentPayer);
 }

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use anchor_lang::Address;
 use driftshield_sdk::{
     Aggregate, ConfigParams, DriftShieldError, Event, FeePayee, MarketState, MarketTerms, address,
-    instruction,
+    events, instruction,
 };
 use driftshield_tests::world::*;
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 use solana_signer::Signer;
 
-use super::expected::{bucket, multiple, settlement};
+use super::expected::{Settlement, bucket, multiple, settlement};
 
 /// As high as possible, so that bets can be as large as 64 bits allow.
 const SECURITY_MULTIPLE: u32 = u32::MAX;
@@ -272,24 +272,58 @@ impl RandomMarkets {
     /// stakes.
     fn run_market(&mut self) -> (bool, u128) {
         // Given a market with bets
-        let lamports = |markets: &Self| {
-            let bettors = markets
-                .bettors
-                .iter()
-                .map(|bettor| markets.world.lamports(&bettor.address()));
-            (
-                markets.world.lamports(&markets.creator.address()),
-                bettors.collect::<Vec<_>>(),
-                markets.world.lamports(&markets.world.payer.pubkey()) + markets.fees,
-            )
-        };
-        let before = lamports(self);
+        let lamports = self.lamports();
         let treasury_before = self.world.tokens(&self.world.treasury());
         let creator_before = self.world.tokens(&self.creator.tokens);
         let model_before = self.world.model(&self.model.address);
         assert_eq!((model_before.at_risk, model_before.exposure), (0, 0));
-
         let terms = self.terms();
+        let market = self.create(&terms);
+        let vault = self.world.market(&market).vault;
+        let stakes = self.bets(&market, &terms);
+
+        // When its windows pass, and are settled in random batches as soon as they can be
+        let (settled, observed) = self.settle_in_batches(&market, &terms);
+
+        // Then the settlement and all payments are as expected
+        let expected = settlement(&terms, self.params.protocol_fee_bps, &stakes, &observed);
+        assert_settled(&settled, &expected, &stakes);
+        self.claim_all(&market, &stakes, &expected);
+        self.collect_fees(&market, &expected);
+        self.close(&market, &expected);
+        assert_eq!(
+            u128::from(self.world.tokens(&self.world.treasury()) - treasury_before),
+            expected.protocol_fee + expected.dust
+        );
+        assert_eq!(
+            u128::from(self.world.tokens(&self.creator.tokens) - creator_before),
+            expected.creator_fee
+        );
+
+        // And its accounts are closed, and all lamports but the fees are back
+        assert!(!self.world.exists(&market));
+        assert!(!self.world.exists(&vault));
+        assert_eq!(self.lamports(), lamports);
+        let treasury = self.world.treasury();
+        set_tokens(&mut self.world, &treasury, 0);
+        set_tokens(&mut self.world, &self.creator.tokens, 0);
+        let total = stakes.iter().flatten().sum();
+        (expected.outcome.is_some(), total)
+    }
+
+    /// Lamports of the creator, the bettors, and the fee payer plus its fees.
+    fn lamports(&self) -> (u64, Vec<u64>, u64) {
+        let bettors = self.bettors.iter();
+        let bettors = bettors.map(|bettor| self.world.lamports(&bettor.address()));
+        (
+            self.world.lamports(&self.creator.address()),
+            bettors.collect(),
+            self.world.lamports(&self.world.payer.pubkey()) + self.fees,
+        )
+    }
+
+    /// Creates a market.
+    fn create(&mut self, terms: &MarketTerms) -> Address {
         let id = self.next_id;
         self.next_id += 1;
         let create = instruction::create_market(
@@ -301,12 +335,16 @@ impl RandomMarkets {
         );
         let outcome = self.world.send(create, &[&self.creator.key]);
         self.sent(outcome);
-        let market = address::market(&self.creator.address(), id);
-        let stakes = self.bets(&market, &terms);
-        let total: u128 = stakes.iter().flatten().sum();
+        address::market(&self.creator.address(), id)
+    }
 
-        // When its windows pass, and are settled in random batches as soon as they can be
-        let top = terms.thresholds.len();
+    /// Creates the receipts of all windows, and settles them in batches until the market is settled.
+    /// Returns the last event, and the values of the observed windows.
+    fn settle_in_batches(
+        &mut self,
+        market: &Address,
+        terms: &MarketTerms,
+    ) -> (events::MarketSettled, Vec<u64>) {
         let mut receipts = Vec::new();
         let mut observed = Vec::new();
         let mut next = terms.first_window;
@@ -314,11 +352,8 @@ impl RandomMarkets {
         for window in terms.first_window..=terms.last_window {
             let kind = *ReceiptKind::ALL.choose(&mut self.rng).unwrap();
             self.receipt(window, kind);
-            let end = self
-                .world
-                .model(&self.model.address)
-                .window_end(window)
-                .unwrap();
+            let model = self.world.model(&self.model.address);
+            let end = model.window_end(window).unwrap();
             receipts.push((kind, end + kind.settleable_after(&self.params)));
             if window == terms.last_window {
                 let latest = receipts.iter().map(|&(_, at)| at).max().unwrap();
@@ -334,7 +369,7 @@ impl RandomMarkets {
                     break;
                 }
                 let batch = self.rng.random_range(1..=ready);
-                let outcome = self.world.settle(&market, batch);
+                let outcome = self.world.settle(market, batch);
                 let sent = self.sent(outcome);
                 let Event::MarketSettled(event) = sent.event().clone() else {
                     panic!("{:?}", sent.event())
@@ -345,10 +380,7 @@ impl RandomMarkets {
                         observed.push(self.values[&next]);
                     }
                     next += 1;
-                    let early = kind.is_final()
-                        && terms.aggregate == Aggregate::Max
-                        && bucket(&terms.thresholds, self.values[&(next - 1)]) == top;
-                    if early || next > terms.last_window {
+                    if next > terms.last_window || self.resolves_early(terms, next - 1, kind) {
                         settled = Some(event.clone());
                         break;
                     }
@@ -358,27 +390,18 @@ impl RandomMarkets {
                 assert_eq!(event.state == MarketState::Open, settled.is_none());
             }
         }
+        (settled.expect("all windows are settled"), observed)
+    }
 
-        // Then the settlement and all payments are as expected
-        let settled = settled.expect("all windows are settled");
-        let expected = settlement(&terms, self.params.protocol_fee_bps, &stakes, &observed);
-        assert_eq!(settled.outcome.map(usize::from), expected.outcome);
-        if expected.outcome.is_some() {
-            assert_eq!(settled.value, expected.value);
-        }
-        assert_eq!(u128::from(settled.protocol_fee), expected.protocol_fee);
-        assert_eq!(u128::from(settled.creator_fee), expected.creator_fee);
-        assert_eq!((settled.at_risk, settled.exposure), (0, 0));
-        let paid = expected.payouts.iter().sum::<u128>();
-        assert_eq!(
-            total,
-            paid + expected.protocol_fee + expected.creator_fee + expected.dust
-        );
-        if let Some(outcome) = expected.outcome {
-            let winners = stakes.iter().filter(|by| by[outcome] > 0).count();
-            assert!(expected.dust < winners as u128);
-        }
+    /// Whether a window resolves a market before its last window.
+    fn resolves_early(&self, terms: &MarketTerms, window: u64, kind: ReceiptKind) -> bool {
+        kind.is_final()
+            && terms.aggregate == Aggregate::Max
+            && bucket(&terms.thresholds, self.values[&window]) == terms.thresholds.len()
+    }
 
+    /// Claims all positions, in ascending or descending order.
+    fn claim_all(&mut self, market: &Address, stakes: &[Vec<u128>], expected: &Settlement) {
         let mut order: Vec<usize> = (0..stakes.len())
             .filter(|&bettor| stakes[bettor].iter().any(|&stake| stake > 0))
             .collect();
@@ -387,23 +410,26 @@ impl RandomMarkets {
         }
         for bettor in order {
             let owner = self.bettors[bettor].address();
-            let outcome = self.world.claim(&market, &owner);
+            let outcome = self.world.claim(market, &owner);
             let sent = self.sent(outcome);
             let Event::Claimed(event) = sent.event() else {
                 panic!("{:?}", sent.event())
             };
             assert_eq!(u128::from(event.paid), expected.payouts[bettor]);
             assert_eq!(self.world.tokens(&self.bettors[bettor].tokens), event.paid);
-            assert!(!self.world.exists(&address::position(&market, &owner)));
+            assert!(!self.world.exists(&address::position(market, &owner)));
             // In the next market, bettors start without tokens.
             set_tokens(&mut self.world, &self.bettors[bettor].tokens, 0);
         }
+    }
+
+    fn collect_fees(&mut self, market: &Address, expected: &Settlement) {
         for (payee, fee) in [
             (FeePayee::Treasury, expected.protocol_fee),
             (FeePayee::Creator, expected.creator_fee),
         ] {
-            let state = self.world.market(&market);
-            let collect = instruction::collect_fees(market, &state, payee);
+            let state = self.world.market(market);
+            let collect = instruction::collect_fees(*market, &state, payee);
             let outcome = self.world.send(collect, &[]);
             if fee > 0 {
                 self.sent(outcome);
@@ -413,33 +439,39 @@ impl RandomMarkets {
                 assert_refused(outcome, DriftShieldError::NothingToCollect);
             }
         }
-        let state = self.world.market(&market);
+    }
+
+    fn close(&mut self, market: &Address, expected: &Settlement) {
+        let state = self.world.market(market);
         assert_eq!(u128::from(state.owed), expected.dust);
         let outcome = self
             .world
-            .send(instruction::close_market(market, &state), &[]);
+            .send(instruction::close_market(*market, &state), &[]);
         let sent = self.sent(outcome);
         let Event::MarketClosed(event) = sent.event() else {
             panic!("{:?}", sent.event())
         };
         assert_eq!(u128::from(event.swept), expected.dust);
-        assert_eq!(
-            u128::from(self.world.tokens(&self.world.treasury()) - treasury_before),
-            expected.protocol_fee + expected.dust
-        );
-        assert_eq!(
-            u128::from(self.world.tokens(&self.creator.tokens) - creator_before),
-            expected.creator_fee
-        );
+    }
+}
 
-        // And its accounts are closed, and all lamports but the fees are back
-        assert!(!self.world.exists(&market));
-        assert!(!self.world.exists(&state.vault));
-        assert_eq!(lamports(self), before);
-        let treasury = self.world.treasury();
-        set_tokens(&mut self.world, &treasury, 0);
-        set_tokens(&mut self.world, &self.creator.tokens, 0);
-        (expected.outcome.is_some(), total)
+/// Asserts that a market was settled as expected, and that the expected payments add up to its stakes.
+fn assert_settled(settled: &events::MarketSettled, expected: &Settlement, stakes: &[Vec<u128>]) {
+    assert_eq!(settled.outcome.map(usize::from), expected.outcome);
+    if expected.outcome.is_some() {
+        assert_eq!(settled.value, expected.value);
+    }
+    assert_eq!(u128::from(settled.protocol_fee), expected.protocol_fee);
+    assert_eq!(u128::from(settled.creator_fee), expected.creator_fee);
+    assert_eq!((settled.at_risk, settled.exposure), (0, 0));
+    let paid = expected.payouts.iter().sum::<u128>();
+    assert_eq!(
+        stakes.iter().flatten().sum::<u128>(),
+        paid + expected.protocol_fee + expected.creator_fee + expected.dust
+    );
+    if let Some(outcome) = expected.outcome {
+        let winners = stakes.iter().filter(|by| by[outcome] > 0).count();
+        assert!(expected.dust < winners as u128);
     }
 }
 
@@ -450,6 +482,7 @@ fn set_tokens(world: &mut World, account: &Address, amount: u64) {
     world.svm.set_account(*account, state).unwrap();
 }
 
+/// Runs eight markets for each seed.
 fn random_markets(seeds: std::ops::Range<u64>) {
     let (mut resolved, mut void, mut largest) = (0, 0, 0);
     for seed in seeds {

@@ -20,10 +20,11 @@ fn spec_of(world: &World, metric: Metric, reference: Vec<u32>, min_samples: u64)
     }
 }
 
+/// Asserts that registration refuses a spec.
 #[track_caller]
-fn assert_spec_refused(change: impl Fn(&World) -> MetricSpec, error: DriftShieldError) {
+fn assert_spec_refused(spec: impl Fn(&World) -> MetricSpec, error: DriftShieldError) {
     let mut world = World::new();
-    let spec = change(&world);
+    let spec = spec(&world);
     let outcome = register(&mut world, spec, terms_of(3, 2));
     assert_refused(outcome, error);
 }

@@ -74,7 +74,7 @@ fn a_uri_has_at_most_128_bytes() {
 }
 
 #[test]
-fn texts_hold_no_nul() {
+fn texts_with_nul_are_refused() {
     assert_terms_refused(
         |terms| terms.name = "a\0b".into(),
         || DriftShieldError::InvalidText,

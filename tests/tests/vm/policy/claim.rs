@@ -16,7 +16,7 @@ fn a_claim_pays_in_proportion_between_trigger_and_exhaustion() {
         (300_000, 100 * TOKEN), // exhaustion
         (900_000, 100 * TOKEN), // and beyond
     ] {
-        // Given a policy from a drift of 0.1 to 0.3
+        // Given a policy with a trigger of 0.1 and an exhaustion of 0.3
         let (mut scene, holder) = insured(|terms| terms);
         let first = scene.window;
         scene.measure(drift);
@@ -38,7 +38,7 @@ fn a_claim_pays_in_proportion_between_trigger_and_exhaustion() {
         };
         assert_eq!((event.amount, event.value), (worth, drift));
         assert_eq!((event.first_window, event.paid), (first, worth));
-        // And the policy is closed once its whole cover is paid.
+        // And the policy is closed once its whole cover is paid
         let address = address::policy(&scene.vault, &holder.address(), 1);
         assert_eq!(scene.world.exists(&address), worth < 100 * TOKEN);
     }
@@ -77,10 +77,10 @@ fn a_small_claim_does_not_reduce_the_total_of_a_later_larger_one() {
         let outcome = scene.claim(&holder, 1, window);
         assert_refused(outcome, DriftShieldError::AlreadyPaid);
     }
-    // And the vault releases that much capital.
+    // And the vault releases that much capital
     assert_eq!(scene.vault().locked, 25 * TOKEN);
     assert_eq!(scene.policy(&holder, 1).paid, 75 * TOKEN);
-    // And the rest of the cover still pays.
+    // And the rest of the cover still pays
     scene.measure(300_000);
     scene.claim(&holder, 1, first + 2).unwrap();
     assert_eq!(scene.world.tokens(&holder.tokens) - before, 100 * TOKEN);

@@ -59,7 +59,7 @@ fn a_cancellation_refunds_the_unused_premium_less_the_fee() {
     let unused = part * (quote.end - now) as u128 / (quote.end - bought) as u128;
     let refund = (unused * 9 / 10) as u64;
     assert_eq!(scene.world.tokens(&holder.tokens) - before, refund);
-    // And the rest keeps streaming.
+    // And the rest keeps streaming
     let vault = scene.vault();
     assert_eq!((vault.locked, vault.assets), (0, assets));
     scene.world.pass(40 * DAY);

@@ -228,7 +228,7 @@ fn a_policy_ends_within_400_days_and_the_vaults_limits() {
 fn a_model_needs_eight_receipts_and_a_recent_one() {
     let mut scene = Insured::new();
     let holder = scene.world.wallet(CAPITAL);
-    // The newest receipt may be at most as old as two windows and a dispute, exactly.
+    // The newest receipt may be exactly as old as two windows and a dispute, and no older.
     let model = scene.model();
     let stale = model.window_end(model.last_window).unwrap() + 2 * DAY + model.dispute_secs();
     scene.world.warp_to(stale + 1);
@@ -297,7 +297,7 @@ fn an_unlisted_model_is_refused() {
     let unlisted = address::exposure(&scene.vault, &other.address);
     let outcome = scene.world.send(buy.clone(), &[&holder.key]);
     assert_refused(outcome, DriftShieldError::ModelNotListed);
-    // And with the listing of another model it is refused too.
+    // And so is the model with the listing of another.
     let outcome = scene
         .world
         .send(swapped(buy, &unlisted, &listed), &[&holder.key]);

@@ -233,7 +233,7 @@ fn a_cancelled_renewal_refunds_the_unused_premium_of_both_terms() {
     let refund = scene.world.tokens(&holder.tokens) - before;
     assert_eq!(refund, unused[0] + unused[1]);
     assert!(unused.iter().all(|&part| 0 < part));
-    // And the rest streams to the liquidity providers.
+    // And the rest streams to the liquidity providers
     scene.world.pass(60 * DAY);
     let vault = scene.vault_now();
     let streamed = policy.term.part + policy.previous_term.part;

@@ -223,8 +223,8 @@ fn an_oracle_cannot_submit_twice() {
 
 #[test]
 fn a_receipt_that_is_not_collecting_accepts_no_submission() {
-    // Given a receipt that was proposed without the third oracle, whose seat did not count until
-    // now
+    // Given a receipt that was proposed while the third oracle's seat did not count, which counts
+    // again now
     let mut world = World::new();
     let model = share_model(&mut world, 3);
     world.warp_to_end(&model, 0);

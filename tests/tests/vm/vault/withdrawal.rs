@@ -6,7 +6,7 @@ use driftshield_tests::{insurance::*, world::*};
 use super::{depositor, has_request, value_of, year_terms};
 use crate::policy::measure_until_covered;
 
-/// A policy with `cover` is sold, and the first liquidity provider requests all of its shares back and waits
+/// Sells a policy with `cover`, requests all shares of the first liquidity provider back, and waits
 /// for the cooldown. Returns the holder and the provider.
 fn request_all_during_policy(scene: &mut Insured, cover: u64) -> (Wallet, Wallet) {
     let holder = scene.world.wallet(10 * CAPITAL);
@@ -98,7 +98,7 @@ fn a_cancelled_request_returns_shares_of_its_recorded_value() {
     assert!(event.returned < event.shares);
     assert_eq!(scene.shares(&leaving), event.returned);
     assert!(CAPITAL - value_of(&scene, &leaving) <= 1);
-    // And the request is closed, and its rent is paid back.
+    // And the request is closed, and its rent is paid back
     assert!(!has_request(&scene, &leaving));
     assert!(lamports < scene.world.lamports(&leaving.address()));
 }
