@@ -1,11 +1,14 @@
 //! Random disputes, whose amounts are compared with the rules of the protocol.
 
-use driftshield_sdk::{ChallengePayee, CollateralTerms, address, instruction};
+use driftshield_sdk::{ChallengePayee, CollateralTerms, address};
 use driftshield_tests::world::*;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
 use super::{bonded, collect, credits, submit_values};
-use crate::bonds::unbond;
+use crate::{admin::update_collateral, bonds::unbond};
+
+/// The spread of the models, in micro-units.
+const SPREAD: u64 = 10_000;
 
 /// A random dispute and its ruling.
 struct Case {
@@ -58,6 +61,7 @@ fn random_dispute(rng: &mut StdRng) -> Case {
     } else {
         rng.random_range(0..=1_000_000)
     };
+    let ruling = ruling.min(1_000_000);
     Case {
         terms,
         values,
@@ -68,44 +72,118 @@ fn random_dispute(rng: &mut StdRng) -> Case {
     }
 }
 
-#[test]
-fn a_ruling_conserves_every_base_unit() {
-    const SPREAD: u64 = 10_000;
-    let mut world = World::new();
-    world.solvency_checks = false; // checked once after all cases
-    for seed in 0..50 {
-        // Given a random dispute
-        let mut rng = StdRng::seed_from_u64(seed);
-        let case = random_dispute(&mut rng);
-        let admin = world.admin.insecure_clone();
-        let update =
-            instruction::update_collateral(world.config().admin, world.mint, case.terms, true);
-        world.send(update, &[&admin]).expect("update_collateral");
-        let spec = share_spec(&world);
-        let model = world.model_with(spec, case.values.len(), 0);
-        for (oracle, &bond) in case.bonds.iter().enumerate() {
+/// The effects of a ruling, by the rules of the protocol.
+struct Effects {
+    /// Slashes, by oracle.
+    slashes: Vec<u64>,
+    /// Reward of each seat.
+    reward: u64,
+    challenger_credit: u64,
+    treasury_credit: u64,
+}
+
+impl Case {
+    /// The bond that the challenger has paid, if there is one.
+    fn paid_challenge_bond(&self) -> u64 {
+        if self.challenged {
+            self.terms.challenge_bond
+        } else {
+            0
+        }
+    }
+
+    fn effects(&self) -> Effects {
+        let mut sorted = self.values.clone();
+        sorted.sort_unstable();
+        let median = sorted[(sorted.len() - 1) / 2];
+        let upheld = median.abs_diff(self.ruling) <= SPREAD;
+        let bond = self.paid_challenge_bond();
+        let seats = self.values.len() as u64;
+        let reward = if upheld { bond / 2 / seats } else { 0 };
+        let submissions = std::iter::zip(&self.values, &self.bonds);
+        let slashes: Vec<u64> = submissions
+            .map(|(value, &bonded)| {
+                if SPREAD < value.abs_diff(self.ruling) {
+                    self.terms.slash_amount.min(bonded)
+                } else {
+                    0
+                }
+            })
+            .collect();
+        let slashed: u64 = slashes.iter().sum();
+        let half = if self.challenged { slashed / 2 } else { 0 };
+        let returned = if upheld { 0 } else { bond };
+        Effects {
+            slashes,
+            reward,
+            challenger_credit: half + returned,
+            treasury_credit: slashed - half + bond - returned - reward * seats,
+        }
+    }
+
+    /// Registers a model, and brings its window 0 into dispute. Returns the model and the challenger.
+    fn begin(&self, world: &mut World) -> (TestModel, Wallet) {
+        update_collateral(world, self.terms, true);
+        let spec = share_spec(world);
+        let model = world.model_with(spec, self.values.len(), 0);
+        for (oracle, &bond) in self.bonds.iter().enumerate() {
             world.mint_to(&model.oracles[oracle].tokens, bond);
             world.bond(&model, oracle, bond).expect("bond");
         }
-        submit_values(&mut world, &model, 0, &case.values);
-        let challenger = world.wallet(case.terms.challenge_bond);
-        if case.challenged {
+        submit_values(world, &model, 0, &self.values);
+        let challenger = world.wallet(self.terms.challenge_bond);
+        if self.challenged {
             world
                 .challenge(&model, 0, &challenger)
                 .expect("challenge_receipt");
         }
-        for (oracle, &amount) in case.unbonding.iter().enumerate() {
+        for (oracle, &amount) in self.unbonding.iter().enumerate() {
             if 0 < amount {
-                unbond(&mut world, &model, oracle, amount).expect("request_unbond");
+                unbond(world, &model, oracle, amount).expect("request_unbond");
             }
         }
+        (model, challenger)
+    }
+
+    /// Asserts that each seat has its slash and its reward.
+    fn assert_seats(&self, world: &World, model: &TestModel, effects: &Effects, seed: u64) {
+        for (oracle, slash) in effects.slashes.iter().enumerate() {
+            let seat = world.seat(&model.address, &model.oracles[oracle].address());
+            let left = self.bonds[oracle] - slash;
+            assert_eq!(
+                seat.bonded,
+                left + effects.reward,
+                "seed {seed}, oracle {oracle}"
+            );
+            assert_eq!(
+                seat.unbonding,
+                self.unbonding[oracle].min(left),
+                "seed {seed}, oracle {oracle}"
+            );
+            assert_eq!(
+                world.model(&model.address).bonds[oracle],
+                seat.bonded - seat.unbonding,
+                "seed {seed}, oracle {oracle}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_ruling_conserves_every_base_unit() {
+    let mut world = World::new();
+    world.solvency_checks = false; // checked once after all cases
+    for seed in 0..50 {
+        // Given a random dispute
+        let case = random_dispute(&mut StdRng::seed_from_u64(seed));
+        let (model, challenger) = case.begin(&mut world);
         let vault = address::bond_vault(&model.address);
         let before = world.tokens(&vault);
         let treasury_before = world.tokens(&world.treasury());
 
         // When it is ruled and all credits are collected
         world
-            .rule(&model, 0, &share(case.ruling.min(1_000_000)))
+            .rule(&model, 0, &share(case.ruling))
             .expect("rule_receipt");
         let (to_challenger, to_treasury) = credits(&world, &model);
         for (payee, credit) in [
@@ -117,50 +195,22 @@ fn a_ruling_conserves_every_base_unit() {
         }
 
         // Then all balances are as the protocol defines
-        let mut sorted = case.values.clone();
-        sorted.sort_unstable();
-        let median = sorted[(sorted.len() - 1) / 2];
-        let ruling = case.ruling.min(1_000_000);
-        let upheld = median.abs_diff(ruling) <= SPREAD;
-        let bond = if case.challenged {
-            case.terms.challenge_bond
-        } else {
-            0
-        };
-        let seats = case.values.len() as u64;
-        let reward = if upheld { bond / 2 / seats } else { 0 };
-        let mut slashed = 0;
-        for (oracle, &value) in case.values.iter().enumerate() {
-            let loss = if SPREAD < value.abs_diff(ruling) {
-                case.terms.slash_amount.min(case.bonds[oracle])
-            } else {
-                0
-            };
-            slashed += loss;
-            let seat = world.seat(&model.address, &model.oracles[oracle].address());
-            let left = case.bonds[oracle] - loss;
-            assert_eq!(seat.bonded, left + reward, "seed {seed}, oracle {oracle}");
-            assert_eq!(
-                seat.unbonding,
-                case.unbonding[oracle].min(left),
-                "seed {seed}, oracle {oracle}"
-            );
-            assert_eq!(
-                world.model(&model.address).bonds[oracle],
-                seat.bonded - seat.unbonding,
-                "seed {seed}, oracle {oracle}"
-            );
-        }
-        let half = if case.challenged { slashed / 2 } else { 0 };
-        let returned = if upheld { 0 } else { bond };
+        let effects = case.effects();
+        case.assert_seats(&world, &model, &effects, seed);
         assert_eq!(
             world.tokens(&challenger.tokens),
-            half + returned + case.terms.challenge_bond - bond
+            effects.challenger_credit + case.terms.challenge_bond - case.paid_challenge_bond()
         );
-        let treasury = slashed - half + bond - returned - reward * seats;
-        assert_eq!(world.tokens(&world.treasury()), treasury_before + treasury);
+        assert_eq!(
+            world.tokens(&world.treasury()),
+            treasury_before + effects.treasury_credit
+        );
         let left = world.tokens(&vault);
-        assert_eq!(left + half + returned + treasury, before, "seed {seed}");
+        assert_eq!(
+            left + effects.challenger_credit + effects.treasury_credit,
+            before,
+            "seed {seed}"
+        );
         assert_eq!(
             left,
             bonded(&world, &model).iter().sum::<u64>(),

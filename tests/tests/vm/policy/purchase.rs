@@ -49,131 +49,69 @@ fn invalid_purchases_are_refused() {
     let floor = scene.model().noise_floor;
     scene.list(100_000 * TOKEN, 30_000).unwrap(); // tighter
     use DriftShieldError as Error;
-    let refused = [
-        (
-            "another version",
-            Error::VersionMismatch,
-            PolicyTerms {
-                model_version: 2,
-                ..good
-            },
-        ),
+    type Refusal<'a> = (&'a str, Error, &'a dyn Fn(&mut PolicyTerms));
+    let refusals: [Refusal; 15] = [
+        ("another version", Error::VersionMismatch, &|t| {
+            t.model_version = 2
+        }),
         (
             "trigger below the noise floor",
             Error::BelowNoiseFloor,
-            PolicyTerms {
-                trigger: floor - 1,
-                ..good
-            },
+            &|t| t.trigger = floor - 1,
         ),
         (
             "trigger below the listing's lowest",
             Error::TriggerTooLow,
-            PolicyTerms {
-                trigger: 29_999,
-                ..good
-            },
+            &|t| t.trigger = 29_999,
         ),
-        (
-            "trigger at the last value",
-            Error::TriggerReached,
-            PolicyTerms {
-                trigger: CALM_DRIFT,
-                ..good
-            },
-        ),
+        ("trigger at the last value", Error::TriggerReached, &|t| {
+            t.trigger = CALM_DRIFT
+        }),
         (
             "exhaustion below the trigger",
             Error::InvalidExhaustion,
-            PolicyTerms {
-                exhaustion: 99_999,
-                ..good
-            },
+            &|t| t.exhaustion = 99_999,
         ),
-        (
-            "persistence of zero",
-            Error::InvalidPersistence,
-            PolicyTerms {
-                persistence: 0,
-                ..good
-            },
-        ),
-        (
-            "persistence above four",
-            Error::InvalidPersistence,
-            PolicyTerms {
-                persistence: 5,
-                ..good
-            },
-        ),
+        ("persistence of zero", Error::InvalidPersistence, &|t| {
+            t.persistence = 0
+        }),
+        ("persistence above four", Error::InvalidPersistence, &|t| {
+            t.persistence = 5
+        }),
         (
             "fewer windows than the persistence",
             Error::InvalidPersistence,
-            PolicyTerms {
-                persistence: 3,
-                windows: 2,
-                ..good
+            &|t| {
+                t.persistence = 3;
+                t.windows = 2;
             },
         ),
-        (
-            "first window has started",
-            Error::WindowsBegan,
-            PolicyTerms {
-                first_window: good.first_window - 1,
-                ..good
-            },
-        ),
-        (
-            "first window is too late",
-            Error::WindowsTooLate,
-            PolicyTerms {
-                first_window: good.first_window + 1,
-                ..good
-            },
-        ),
-        (
-            "windows overflow",
-            Error::WindowOutOfRange,
-            PolicyTerms {
-                windows: u64::MAX,
-                ..good
-            },
-        ),
-        (
-            "cover too small",
-            Error::CoverOutOfLimits,
-            PolicyTerms {
-                cover: TOKEN - 1,
-                ..good
-            },
-        ),
-        (
-            "cover too large",
-            Error::CoverOutOfLimits,
-            PolicyTerms {
-                cover: 50_000 * TOKEN + 1,
-                ..good
-            },
-        ),
-        (
-            "utilisation too high",
-            Error::UtilisationTooHigh,
-            PolicyTerms {
-                cover: 9_000 * TOKEN + 1,
-                ..good
-            },
-        ),
-        (
-            "premium too high",
-            Error::PremiumTooHigh,
-            PolicyTerms {
-                max_premium: 1,
-                ..good
-            },
-        ),
+        ("first window has started", Error::WindowsBegan, &|t| {
+            t.first_window = good.first_window - 1
+        }),
+        ("first window is too late", Error::WindowsTooLate, &|t| {
+            t.first_window = good.first_window + 1
+        }),
+        ("windows overflow", Error::WindowOutOfRange, &|t| {
+            t.windows = u64::MAX
+        }),
+        ("cover too small", Error::CoverOutOfLimits, &|t| {
+            t.cover = TOKEN - 1
+        }),
+        ("cover too large", Error::CoverOutOfLimits, &|t| {
+            t.cover = 50_000 * TOKEN + 1
+        }),
+        ("utilisation too high", Error::UtilisationTooHigh, &|t| {
+            t.cover = 9_000 * TOKEN + 1
+        }),
+        ("premium too high", Error::PremiumTooHigh, &|t| {
+            t.max_premium = 1
+        }),
     ];
-    for (name, error, terms) in refused {
+    for (name, error, change) in refusals {
         println!("{name}");
+        let mut terms = good;
+        change(&mut terms);
         assert_refused(scene.buy(&holder, 1, terms), error);
         assert_eq!(scene.quote(&terms).map(|_| ()), Err(error.into()));
     }
