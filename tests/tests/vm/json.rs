@@ -1,4 +1,4 @@
-//! Accounts and events as JSON: what the mirror and the API hold.
+//! Accounts and events as JSON, as the indexer stores them and the API returns them.
 
 use anchor_lang::Event as _;
 use driftshield_sdk::{
@@ -10,7 +10,7 @@ use driftshield_tests::world::{TOKEN, World, market_terms};
 use serde_json::{Value, json};
 
 #[test]
-fn a_large_number_is_a_string_and_a_text_ends_where_it_ends() {
+fn an_account_has_large_numbers_as_strings_and_texts_without_padding() {
     // Given a market with a bet
     let mut world = World::new();
     let model = world.default_model();
@@ -19,14 +19,14 @@ fn a_large_number_is_a_string_and_a_text_ends_where_it_ends() {
     let market = world.create_market(&model, &creator, 1, terms).unwrap();
     world.bet(&market, &bettor, 1, 12_345_678).unwrap();
 
-    // Then its JSON has the values of its fields, under their names
+    // Then its JSON has every field under its name: large numbers as strings, texts without padding
     let data = world.svm.get_account(&market).unwrap().data;
-    let told = json::account(&data).unwrap();
+    let decoded = json::account(&data).unwrap();
     let Account::Market(state) = Account::decode(&data).unwrap() else {
-        panic!("a market is a market");
+        panic!("the account is not a market");
     };
-    assert_eq!(told.name, "Market");
-    let field = |name: &str| &told.fields[name];
+    assert_eq!(decoded.name, "Market");
+    let field = |name: &str| &decoded.fields[name];
     assert_eq!(field("total"), &json!("12345678"));
     assert_eq!(
         field("pools"),
@@ -39,20 +39,20 @@ fn a_large_number_is_a_string_and_a_text_ends_where_it_ends() {
     assert_eq!(field("state"), &json!("open"));
     assert_eq!(field("aggregate"), &json!("max"));
     let Value::String(question) = field("question") else {
-        panic!("a question is a text");
+        panic!("the question is not a string");
     };
     assert_eq!(question.as_bytes(), &state.question[..question.len()]);
     assert_eq!(state.question[question.len()], 0);
-    assert!(!told.fields.contains_key("reserved"));
-    // The fields are what the type is said to have, in its order.
+    assert!(!decoded.fields.contains_key("reserved"));
+    // And `account_fields` lists the same names.
     let names: Vec<_> = json::account_fields("Market").unwrap();
-    assert!(names.iter().all(|name| told.fields.contains_key(*name)));
-    assert_eq!(names.len(), told.fields.len());
+    assert!(names.iter().all(|name| decoded.fields.contains_key(*name)));
+    assert_eq!(names.len(), decoded.fields.len());
     assert_eq!(json::account_fields("Nothing"), None);
 }
 
 #[test]
-fn no_text_carries_a_zero_into_a_database() {
+fn nul_characters_in_texts_are_replaced() {
     let event = ReceiptSubmitted {
         model: [1; 32].into(),
         model_seq: u64::MAX,
@@ -72,17 +72,17 @@ fn no_text_carries_a_zero_into_a_database() {
         value: 9,
         submitted: 1,
     };
-    let told = json::event(&event.data()).unwrap();
-    assert_eq!(told.name, "ReceiptSubmitted");
-    assert_eq!(told.fields["evidence_uri"], "a\u{fffd}b");
-    assert_eq!(told.fields["evidence_hash"], "f".repeat(64));
-    assert_eq!(told.fields["counts"], json!([1, u32::MAX]));
-    assert_eq!(told.fields["model_seq"], u64::MAX.to_string());
-    assert_eq!(told.fields["state"], "proposed");
+    let decoded = json::event(&event.data()).unwrap();
+    assert_eq!(decoded.name, "ReceiptSubmitted");
+    assert_eq!(decoded.fields["evidence_uri"], "a\u{fffd}b");
+    assert_eq!(decoded.fields["evidence_hash"], "f".repeat(64));
+    assert_eq!(decoded.fields["counts"], json!([1, u32::MAX]));
+    assert_eq!(decoded.fields["model_seq"], u64::MAX.to_string());
+    assert_eq!(decoded.fields["state"], "proposed");
 }
 
 #[test]
-fn bytes_that_are_not_all_of_it_are_refused() {
+fn truncated_and_overlong_bytes_are_refused() {
     let event = AdminAccepted {
         config_seq: 4,
         admin: [1; 32].into(),

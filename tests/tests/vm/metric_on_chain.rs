@@ -1,4 +1,4 @@
-//! The drift that the built program computes is, to the bit, the one that clients compute.
+//! The built program and the SDK compute exactly the same drift.
 
 use driftshield_sdk::{Event, MetricSpec, ModelTerms, address, instruction, math::Metric};
 use driftshield_tests::{
@@ -8,38 +8,38 @@ use driftshield_tests::{
 use rand::{SeedableRng, rngs::StdRng};
 
 const CASES: u64 = 1_000;
-/// Most that a submission may cost.
+/// Maximum compute units of a submission.
 const MAX_UNITS: u64 = 20_000;
 
 #[test]
-fn psi_is_that_of_the_clients() {
+fn psi_equals_that_of_the_sdk() {
     compare(Metric::Psi);
 }
 
 #[test]
-fn jensen_shannon_is_that_of_the_clients() {
+fn jensen_shannon_equals_that_of_the_sdk() {
     compare(Metric::JensenShannon);
 }
 
 #[test]
-fn kolmogorov_smirnov_is_that_of_the_clients() {
+fn kolmogorov_smirnov_equals_that_of_the_sdk() {
     compare(Metric::KolmogorovSmirnov);
 }
 
 #[test]
-fn total_variation_is_that_of_the_clients() {
+fn total_variation_equals_that_of_the_sdk() {
     compare(Metric::TotalVariation);
 }
 
 #[test]
-fn error_rate_is_that_of_the_clients() {
+fn error_rate_equals_that_of_the_sdk() {
     compare(Metric::ErrorRate);
 }
 
 fn compare(metric: Metric) {
-    // Given a model for every random reference, measured by its owner alone
+    // Given a model for every random reference, whose only oracle is its owner
     let mut world = World::new();
-    world.solvency_checks = false; // there are thousands of accounts
+    world.solvency_checks = false; // too slow with thousands of accounts
     let owner = world.wallet(CASES * terms().min_bond);
     for seed in 0..CASES {
         register(&mut world, &owner, metric, seed);
@@ -61,7 +61,7 @@ fn compare(metric: Metric) {
             .send(submit, &[&owner.key])
             .unwrap_or_else(|error| panic!("{metric:?}, seed {seed}: {error:?}"));
 
-        // Then the program finds what clients find, and at little cost
+        // Then the program computes the same drift as the SDK, within its limit of compute units
         let Event::ReceiptSubmitted(event) = sent.event() else {
             panic!("{:?}", sent.event())
         };
@@ -79,11 +79,12 @@ fn compare(metric: Metric) {
     }
 }
 
+/// A reference and counts, and the least rows of a submission.
 fn case(metric: Metric, seed: u64) -> (Case, u64) {
     random_registrable_case(&mut StdRng::seed_from_u64(seed), metric)
 }
 
-/// Registers model `seed` with the reference of that case, and bonds.
+/// Registers model `seed` with the reference of its case, and bonds the minimum.
 fn register(world: &mut World, owner: &Wallet, metric: Metric, seed: u64) {
     let ((reference, _), min_samples) = case(metric, seed);
     let spec = MetricSpec {

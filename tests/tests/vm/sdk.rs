@@ -1,4 +1,4 @@
-//! What the sdk makes of bytes that are not what they should be.
+//! Decoding of accounts, events and errors by the SDK.
 
 use anchor_lang::{Discriminator, Event as _};
 use driftshield_sdk::{Account, DecodeError, Event, address, error, events::AdminAccepted};
@@ -6,11 +6,11 @@ use driftshield_tests::world::World;
 
 #[test]
 fn an_account_is_decoded_by_its_discriminator() {
-    // Given the accounts of a new world
+    // Given the config of a new world
     let world = World::new();
     let config = world.svm.get_account(&address::config()).unwrap().data;
 
-    // Then each is told from bytes that are no account of the program's
+    // Then it is decoded, and bytes that are no account of the program are refused
     assert_eq!(Account::decode(&config).unwrap().name(), "Config");
     let refusal = |bytes: &[u8]| Account::decode(bytes).err().unwrap();
     assert_eq!(refusal(&config[..7]), DecodeError::TooShort(7));
@@ -19,7 +19,7 @@ fn an_account_is_decoded_by_its_discriminator() {
 }
 
 #[test]
-fn an_event_is_decoded_whole_or_not_at_all() {
+fn an_event_is_decoded_from_its_exact_bytes() {
     // Given an event's bytes
     let event = AdminAccepted {
         config_seq: 4,
@@ -27,7 +27,7 @@ fn an_event_is_decoded_whole_or_not_at_all() {
     };
     let bytes = event.data();
 
-    // Then they are that event, and neither fewer nor more bytes are
+    // Then they are decoded, and fewer or more bytes are refused
     let decoded = Event::decode(&bytes).unwrap();
     assert_eq!(decoded.name(), "AdminAccepted");
     assert_eq!(decoded.account_seqs(), [(address::config(), 4)]);
@@ -35,13 +35,13 @@ fn an_event_is_decoded_whole_or_not_at_all() {
     assert_eq!(Event::decode(&bytes[..bytes.len() - 1]), malformed);
     assert_eq!(Event::decode(&[&bytes[..], &[0]].concat()), malformed);
     assert_eq!(Event::decode(&[9; 20]), Err(DecodeError::Unknown([9; 8])));
-    // An inner instruction carries them behind the event tag, and other data is no event.
+    // In an inner instruction, events are preceded by a tag. Other data is ignored.
     assert_eq!(Event::decode_inner_instruction(&bytes), None);
     assert_eq!(AdminAccepted::DISCRIMINATOR, &bytes[..8]);
 }
 
 #[test]
-fn every_error_has_a_number_of_its_own_and_says_what_to_do() {
+fn every_error_has_a_unique_code_and_a_message() {
     let mut codes: Vec<u32> = error::all().iter().map(|error| error.code).collect();
     assert!(error::all().iter().all(|error| error.message.len() > 10));
     assert_eq!(codes[0], 6000);

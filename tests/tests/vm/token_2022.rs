@@ -1,4 +1,5 @@
-//! Collateral of Token-2022: what is taken, what is refused, and that everything works with it.
+//! Collateral of Token-2022: accepted and refused extensions, changes of a mint, and markets and
+//! vaults in such a mint.
 
 use driftshield_sdk::{
     Collateral, DriftShieldError, FeePayee, PolicyTerms, PremiumPayee, TokenProgram, address,
@@ -8,21 +9,24 @@ use driftshield_tests::{insurance::*, world::*};
 use litesvm::LiteSVM;
 use solana_signer::Signer;
 
-/// Numbers of Token-2022's extensions of mints.
+use crate::policy::measure_until_covered;
+
+/// Numbers of mint extensions of Token-2022.
 const TRANSFER_FEE: u16 = 1;
 const MINT_CLOSE_AUTHORITY: u16 = 3;
 const METADATA_POINTER: u16 = 18;
 const TOKEN_METADATA: u16 = 19;
 const ALLOWED: [u16; 6] = [18, 19, 20, 21, 22, 23];
 
-/// Puts extensions of these numbers, with `length` bytes each, onto a mint.
+/// Turns a mint into one of Token-2022 with extensions of these numbers, each with `length` zero
+/// bytes.
 fn extend(svm: &mut LiteSVM, mint: &anchor_lang::Address, extensions: &[u16], length: u16) {
     let mut account = svm.get_account(mint).unwrap();
     account.owner = TokenProgram::Token2022.id();
     account.data.truncate(82);
     if !extensions.is_empty() {
         account.data.resize(165, 0);
-        account.data.push(1); // a mint
+        account.data.push(1); // account type: mint
         for extension in extensions {
             account.data.extend(extension.to_le_bytes());
             account.data.extend(length.to_le_bytes());
@@ -33,7 +37,7 @@ fn extend(svm: &mut LiteSVM, mint: &anchor_lang::Address, extensions: &[u16], le
     svm.set_account(*mint, account).unwrap();
 }
 
-/// A world whose collateral is a mint of Token-2022 with these extensions, not yet registered.
+/// A world that is not initialized, whose mint is of Token-2022 and has these extensions.
 fn world(extensions: &[u16]) -> World {
     let mut world = World::bare();
     let mint = world.mint;
@@ -42,13 +46,14 @@ fn world(extensions: &[u16]) -> World {
     world
 }
 
+/// A scene in a mint of Token-2022 with these extensions.
 fn insured(extensions: &[u16]) -> Insured {
     let world = world(extensions).set_up(params(), insurance_terms());
     Insured::on(world, vault_terms())
 }
 
-/// Whether the mint is registered.
-fn registers(world: &mut World) -> Outcome {
+/// Registers the world's mint as collateral.
+fn register(world: &mut World) -> Outcome {
     let admin = world.admin.insecure_clone();
     let register = instruction::register_collateral(
         admin.pubkey(),
@@ -60,6 +65,7 @@ fn registers(world: &mut World) -> Outcome {
     world.send(register, &[&admin])
 }
 
+/// A world that is initialized, whose mint is not registered.
 fn initialized(extensions: &[u16]) -> World {
     let mut world = world(extensions);
     let admin = world.admin.insecure_clone();
@@ -75,10 +81,10 @@ fn initialized(extensions: &[u16]) -> World {
 }
 
 #[test]
-fn every_extension_but_the_allowed_is_refused() {
+fn only_allowed_extensions_are_accepted() {
     for extension in 1..=40 {
         let mut world = initialized(&[extension]);
-        let outcome = registers(&mut world);
+        let outcome = register(&mut world);
         if ALLOWED.contains(&extension) {
             outcome.unwrap();
             assert_eq!(world.collateral().extensions, 1 << extension);
@@ -87,30 +93,31 @@ fn every_extension_but_the_allowed_is_refused() {
             assert_refused(outcome, DriftShieldError::UnsupportedMint);
         }
     }
-    // One that isn't allowed behind one that is; one of a number far above; one that lies about its
-    // length.
+    // A forbidden extension after an allowed one, extensions with much larger numbers, and an
+    // extension shorter than its length are refused.
     let mut world = initialized(&[METADATA_POINTER, TRANSFER_FEE]);
-    assert_refused(registers(&mut world), DriftShieldError::UnsupportedMint);
+    assert_refused(register(&mut world), DriftShieldError::UnsupportedMint);
     for extension in [50, 64 + 18, u16::MAX] {
         let mut world = initialized(&[extension]);
-        assert_refused(registers(&mut world), DriftShieldError::UnsupportedMint);
+        assert_refused(register(&mut world), DriftShieldError::UnsupportedMint);
     }
     let mut world = initialized(&[METADATA_POINTER]);
     let mint = world.mint;
     let mut account = world.svm.get_account(&mint).unwrap();
     account.data.truncate(account.data.len() - 1);
     world.svm.set_account(mint, account).unwrap();
-    assert_refused(registers(&mut world), DriftShieldError::UnsupportedMint);
-    // A mint that nobody has initialized, with room for extensions or without.
+    assert_refused(register(&mut world), DriftShieldError::UnsupportedMint);
+    // An uninitialized mint is refused, with extensions or without.
     for extensions in [&[][..], &[METADATA_POINTER]] {
         let mut world = initialized(extensions);
         let mint = world.mint;
         let mut account = world.svm.get_account(&mint).unwrap();
         account.data[45] = 0;
         world.svm.set_account(mint, account).unwrap();
-        assert_refused(registers(&mut world), DriftShieldError::UnsupportedMint);
+        assert_refused(register(&mut world), DriftShieldError::UnsupportedMint);
     }
-    // What looks like a mint, but says that it is a token account, or is another program's.
+    // An account like a mint is refused if its type is a token account, or its owner another
+    // program.
     let changes: [fn(&mut solana_account::Account); 2] = [
         |account| account.data[165] = 2,
         |account| account.owner = driftshield_sdk::ID,
@@ -121,14 +128,14 @@ fn every_extension_but_the_allowed_is_refused() {
         let mut account = world.svm.get_account(&mint).unwrap();
         change(&mut account);
         world.svm.set_account(mint, account).unwrap();
-        assert_refused(registers(&mut world), DriftShieldError::UnsupportedMint);
+        assert_refused(register(&mut world), DriftShieldError::UnsupportedMint);
     }
 }
 
 #[test]
-fn what_was_accepted_is_pinned() {
+fn accepted_extensions_are_recorded() {
     let mut world = initialized(&[METADATA_POINTER, TOKEN_METADATA]);
-    registers(&mut world).unwrap();
+    register(&mut world).unwrap();
     let collateral: Collateral = world.collateral();
     assert_eq!(collateral.token_program, TokenProgram::Token2022);
     assert_eq!(collateral.extensions, 1 << 18 | 1 << 19);
@@ -136,14 +143,14 @@ fn what_was_accepted_is_pinned() {
 }
 
 #[test]
-fn a_program_that_is_not_the_mints_is_refused() {
+fn a_token_program_that_does_not_own_the_mint_is_refused() {
     let mut world = initialized(&[]);
     world.token_program = TokenProgram::SplToken;
-    assert!(registers(&mut world).is_err());
+    assert!(register(&mut world).is_err());
 }
 
 #[test]
-fn money_enters_only_in_the_mint_that_was_accepted() {
+fn payments_in_are_refused_once_the_mint_has_changed() {
     // Given a vault, a model, a market and a policy in a mint of Token-2022
     let mut scene = insured(&[METADATA_POINTER]);
     let holder = scene.world.wallet(CAPITAL);
@@ -166,24 +173,24 @@ fn money_enters_only_in_the_mint_that_was_accepted() {
 
     type Change = (&'static str, fn(&mut solana_account::Account));
     let changes: [Change; 5] = [
-        ("a fee", |a| {
+        ("a transfer fee", |a| {
             a.data[166..168].copy_from_slice(&TRANSFER_FEE.to_le_bytes())
         }),
         ("a close authority", |a| {
             a.data[166..168].copy_from_slice(&MINT_CLOSE_AUTHORITY.to_le_bytes());
         }),
-        ("without its extension", |a| a.data.truncate(82)),
+        ("no extension", |a| a.data.truncate(82)),
         ("a freeze authority", |a| a.data[46] = 1),
         ("other decimals", |a| a.data[44] = 9),
     ];
     for (name, change) in changes {
-        // When the mint is no longer what it was
+        // When the mint changes
         println!("{name}");
         let mut account = accepted.clone();
         change(&mut account);
         scene.world.svm.set_account(mint, account).unwrap();
 
-        // Then nothing takes money in it
+        // Then no instruction accepts payments in it
         let outcomes = [
             scene.deposit(&holder, TOKEN),
             scene.buy(&holder, 2, scene.terms()),
@@ -197,7 +204,7 @@ fn money_enters_only_in_the_mint_that_was_accepted() {
         }
     }
 
-    // But metadata may be added, and a freeze authority given up
+    // But payments are accepted if only metadata is added
     let mut account = accepted.clone();
     account.data.extend(TOKEN_METADATA.to_le_bytes());
     account.data.extend(4u16.to_le_bytes());
@@ -207,23 +214,21 @@ fn money_enters_only_in_the_mint_that_was_accepted() {
 }
 
 #[test]
-fn money_leaves_whatever_became_of_the_mint() {
-    // Given capital, a policy and credits in a mint that grew an extension
+fn payouts_continue_after_the_mint_has_changed() {
+    // Given capital, policies and credits in a mint that gets a freeze authority
     let mut scene = insured(&[METADATA_POINTER]);
     let holder = scene.world.wallet(CAPITAL);
     scene.buy(&holder, 1, scene.terms()).unwrap();
     scene.buy(&holder, 2, scene.terms()).unwrap();
-    while scene.window < scene.policy(&holder, 1).first_window {
-        scene.measure(CALM_DRIFT);
-    }
+    measure_until_covered(&mut scene, &holder);
     let first = scene.window;
     scene.measure(300_000);
     let mint = scene.world.mint;
     let mut account = scene.world.svm.get_account(&mint).unwrap();
-    account.data[46] = 1; // a freeze authority
+    account.data[46] = 1; // freeze authority
     scene.world.svm.set_account(mint, account).unwrap();
 
-    // Then everything is paid out as ever
+    // Then everything is still paid out
     scene.claim(&holder, 1, first).unwrap();
     scene.cancel(&holder, 2).unwrap();
     let provider = scene.provider();
@@ -234,7 +239,7 @@ fn money_leaves_whatever_became_of_the_mint() {
 }
 
 #[test]
-fn a_market_and_a_vault_live_and_end_in_token_2022() {
+fn a_market_and_a_vault_work_with_token_2022() {
     // Given a mint of Token-2022 with metadata
     let mut scene = insured(&[METADATA_POINTER, TOKEN_METADATA]);
     let (winner, loser) = (scene.world.wallet(CAPITAL), scene.world.wallet(CAPITAL));
@@ -256,7 +261,7 @@ fn a_market_and_a_vault_live_and_end_in_token_2022() {
     };
     scene.buy(&winner, 1, terms).unwrap();
 
-    // When drift comes
+    // When the drift reaches the threshold and the trigger, and everything is settled and claimed
     while scene.window < window {
         scene.measure(CALM_DRIFT);
     }
@@ -278,7 +283,7 @@ fn a_market_and_a_vault_live_and_end_in_token_2022() {
     let provider = scene.provider();
     scene.leave(&provider);
 
-    // Then everybody was paid, in accounts of Token-2022
+    // Then everybody is paid, in accounts of Token-2022
     let account = address::token_account(
         &winner.address(),
         &scene.world.mint,
@@ -286,7 +291,7 @@ fn a_market_and_a_vault_live_and_end_in_token_2022() {
     );
     assert_eq!(account, winner.tokens);
     assert!(CAPITAL < scene.world.tokens(&winner.tokens));
-    // But for what is the treasury's and the manager's, the vault is empty.
+    // And the vault holds only the credits of the treasury and the manager.
     scene.world.pass(40 * DAY);
     let vault = scene.vault_now();
     assert_eq!(scene.world.tokens(&vault.tokens), vault.owed().unwrap());

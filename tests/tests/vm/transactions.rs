@@ -1,7 +1,9 @@
-//! The largest transaction of every instruction fits, in bytes and in units.
+//! Size and compute units of the largest transaction of every instruction, which must stay within
+//! the limits.
 //!
-//! Each has nothing but the instruction, and one signer beside the payer of its fee; only the
-//! registration of the largest model fits without, its owner paying the fee.
+//! Each transaction has only that instruction, a fee payer and at most one other signer. Only the
+//! registration of the largest model exceeds the limit with two signers, and stays within it if its
+//! owner is the fee payer.
 
 use anchor_lang::solana_program::instruction::Instruction;
 use driftshield_sdk::{
@@ -12,15 +14,18 @@ use driftshield_tests::{bench, insurance::*, world::*};
 use solana_keypair::Keypair;
 use solana_signer::Signer;
 
+/// Limit of this project. A packet holds 1,232 bytes.
 const MAX_BYTES: usize = 1_100;
 const MAX_UNITS: u64 = 200_000;
-/// What a signer beside the payer of the fee adds: a key and a signature.
+/// Bytes that a signer beside the fee payer adds: a key and a signature.
 const SECOND_SIGNER: usize = 32 + 64;
-/// Worlds of other keys have other addresses, some of which take longer to find.
+/// Names of worlds. Each has its own keys, and so its own addresses, which cost different numbers
+/// of units to derive.
 const KEYS: [&str; 3] = ["one", "two", "three"];
 
+/// Asserts that a transaction succeeded within the limits.
 #[track_caller]
-fn fits(outcome: Outcome) -> Sent {
+fn assert_fits(outcome: Outcome) -> Sent {
     let sent = outcome.unwrap();
     let (bytes, units) = (sent.bytes, sent.units);
     println!("{bytes} bytes, {units} units");
@@ -29,12 +34,13 @@ fn fits(outcome: Outcome) -> Sent {
     sent
 }
 
+/// Sends an instruction with one signer beside the fee payer, and asserts that it fits.
 #[track_caller]
-fn send(world: &mut World, instruction: Instruction, signer: &Keypair) -> Sent {
-    fits(world.send(instruction, &[signer]))
+fn send_fitting(world: &mut World, instruction: Instruction, signer: &Keypair) -> Sent {
+    assert_fits(world.send(instruction, &[signer]))
 }
 
-/// Sixteen bins by the metric that takes the most units.
+/// Sixteen bins, with the metric that costs the most units.
 fn largest_spec(world: &World) -> MetricSpec {
     MetricSpec {
         metric: driftshield_sdk::Metric::JensenShannon,
@@ -52,7 +58,7 @@ fn largest_terms(oracles: &[Wallet]) -> ModelTerms {
     }
 }
 
-/// The largest model, its seven oracles bonded.
+/// The largest model, with seven bonded oracles.
 fn largest_model(world: &mut World) -> TestModel {
     let spec = largest_spec(world);
     world.model_with(spec, 7, 10_000 * TOKEN)
@@ -67,7 +73,7 @@ fn largest_market(world: &World, model: &TestModel) -> MarketTerms {
     }
 }
 
-/// What an oracle submits with the longest evidence address.
+/// Submits counts with the longest evidence URI. A larger `skew` means a larger drift.
 fn submit(world: &mut World, model: &TestModel, oracle: usize, window: u64, skew: u32) -> Outcome {
     let oracle = &model.oracles[oracle];
     let submit = instruction::submit_receipt(
@@ -83,7 +89,7 @@ fn submit(world: &mut World, model: &TestModel, oracle: usize, window: u64, skew
 
 #[test]
 fn settings_fit() {
-    // Given a bare program
+    // Given a program that is not initialized
     let mut world = World::bare();
     let admin = world.admin.insecure_clone();
     let guardian = world.guardian.insecure_clone();
@@ -92,24 +98,24 @@ fn settings_fit() {
 
     // Then every administrative transaction fits
     let initialize = instruction::initialize(a, a, g, arbiter, params());
-    send(&mut world, initialize, &admin);
+    send_fitting(&mut world, initialize, &admin);
     let update = instruction::update_config(a, g, arbiter, params());
-    send(&mut world, update, &admin);
+    send_fitting(&mut world, update, &admin);
     let propose = instruction::propose_admin(a, g);
-    send(&mut world, propose, &admin);
+    send_fitting(&mut world, propose, &admin);
     let accept = instruction::accept_admin(g);
-    send(&mut world, accept, &guardian);
+    send_fitting(&mut world, accept, &guardian);
     let pause = instruction::set_pause(g, 1);
-    send(&mut world, pause, &guardian);
+    send_fitting(&mut world, pause, &guardian);
     let register = instruction::register_collateral(g, mint, TokenProgram::SplToken, terms(), true);
-    send(&mut world, register, &guardian);
+    send_fitting(&mut world, register, &guardian);
     let update = instruction::update_collateral(g, mint, terms(), false);
-    send(&mut world, update, &guardian);
+    send_fitting(&mut world, update, &guardian);
     let treasury = world.treasury();
     world.mint_to(&treasury, TOKEN);
     let destination = world.wallet(0).tokens;
     let withdraw = instruction::withdraw_treasury(g, &world.collateral(), destination, TOKEN);
-    send(&mut world, withdraw, &guardian);
+    send_fitting(&mut world, withdraw, &guardian);
 }
 
 #[test]
@@ -131,34 +137,34 @@ fn models_and_bonds_fit() {
             terms.clone(),
         );
         let sent = world.send(register, &[&owner.key]).unwrap();
-        // With a payer beside its owner it would pass the limit (not a packet's size, 1,232).
+        // With another fee payer than its owner, it exceeds the limit, but still fits a packet.
         let bytes = sent.bytes - SECOND_SIGNER;
         assert!(bytes <= MAX_BYTES, "{bytes} bytes");
         assert!(sent.units <= MAX_UNITS, "{} units", sent.units);
         let address = address::model(&owner.address(), 1);
         let update = instruction::update_model(owner.address(), address, terms);
-        send(&mut world, update, &owner.key);
+        send_fitting(&mut world, update, &owner.key);
         let model = TestModel {
             address,
             owner,
             oracles,
         };
         for oracle in 0..7 {
-            fits(world.bond(&model, oracle, 10_000 * TOKEN)); // takes the seat
-            fits(world.bond(&model, oracle, TOKEN));
+            assert_fits(world.bond(&model, oracle, 10_000 * TOKEN)); // creates the seat
+            assert_fits(world.bond(&model, oracle, TOKEN));
         }
         let oracle = &model.oracles[6];
         let all = 10_001 * TOKEN;
         let unbond = instruction::request_unbond(oracle.address(), address, all);
-        send(&mut world, unbond, &oracle.key);
+        send_fitting(&mut world, unbond, &oracle.key);
         world.pass(params().unbond_secs);
         let state = world.model(&address);
         let withdraw = instruction::withdraw_bond(oracle.address(), address, &state);
-        fits(world.send(withdraw, &[]));
+        assert_fits(world.send(withdraw, &[]));
         let close = instruction::close_seat(oracle.address(), address);
-        fits(world.send(close, &[]));
+        assert_fits(world.send(close, &[]));
         let retire = instruction::retire_model(model.owner.address(), address);
-        send(&mut world, retire, &model.owner.key);
+        send_fitting(&mut world, retire, &model.owner.key);
     }
 }
 
@@ -173,12 +179,12 @@ fn receipts_and_disputes_fit() {
         // Then every transaction of a dispute fits, with seven seats that are all slashed
         world.warp_to_end(&model, 0);
         for oracle in 0..7 {
-            fits(submit(&mut world, &model, oracle, 0, 0));
+            assert_fits(submit(&mut world, &model, oracle, 0, 0));
         }
-        fits(world.challenge(&model, 0, &challenger));
+        assert_fits(world.challenge(&model, 0, &challenger));
         let mut counts = vec![1; 16];
         counts[0] = 1_000_000;
-        let ruled = fits(world.rule(&model, 0, &counts));
+        let ruled = assert_fits(world.rule(&model, 0, &counts));
         let driftshield_sdk::Event::ReceiptRuled(event) = ruled.event() else {
             panic!("{:?}", ruled.event())
         };
@@ -188,20 +194,21 @@ fn receipts_and_disputes_fit() {
         let receipt = world.receipt(&model.address, 0);
         for payee in [ChallengePayee::Challenger, ChallengePayee::Treasury] {
             let collect = instruction::collect_challenge(model.address, &state, &receipt, payee);
-            fits(world.send(collect, &[]));
+            assert_fits(world.send(collect, &[]));
         }
 
-        // And so do those of a receipt that time proposes and finalizes
+        // And so does every transaction of a receipt that is proposed and finalized after its
+        // periods
         world.warp_to_end(&model, 1);
         for oracle in 0..6 {
-            fits(submit(&mut world, &model, oracle, 1, 0));
+            assert_fits(submit(&mut world, &model, oracle, 1, 0));
         }
         world.pass(params().submit_secs + params().challenge_secs);
         let finalize = instruction::finalize_receipt(model.address, 1);
-        fits(world.send(finalize, &[]));
+        assert_fits(world.send(finalize, &[]));
         world.pass(params().retention_secs);
         let close = instruction::close_receipt(&world.receipt(&model.address, 1));
-        fits(world.send(close, &[]));
+        assert_fits(world.send(close, &[]));
     }
 }
 
@@ -217,9 +224,9 @@ fn a_ruling_that_rewards_seven_seats_fits() {
     }
     world.challenge(&model, 0, &challenger).unwrap();
 
-    // When the arbiter upholds it, then the transaction fits
+    // When the arbiter upholds the value, then the transaction fits
     let counts: Vec<u32> = (0..16).map(|bin| 1_000 + 100 * bin).collect();
-    let ruled = fits(world.rule(&model, 0, &counts));
+    let ruled = assert_fits(world.rule(&model, 0, &counts));
     let driftshield_sdk::Event::ReceiptRuled(event) = ruled.event() else {
         panic!("{:?}", ruled.event())
     };
@@ -248,22 +255,22 @@ fn markets_fit() {
             )
         };
         let first = create(&world, 1);
-        send(&mut world, first, &creator.key);
+        send_fitting(&mut world, first, &creator.key);
         let cancelled = address::market(&creator.address(), 1);
         let state = world.market(&cancelled);
         world.mint_to(&state.vault, 1); // something to sweep
         let cancel = instruction::cancel_market(cancelled, &state, true);
-        send(&mut world, cancel, &creator.key);
+        send_fitting(&mut world, cancel, &creator.key);
 
         let second = create(&world, 2);
-        send(&mut world, second, &creator.key);
+        send_fitting(&mut world, second, &creator.key);
         let market = address::market(&creator.address(), 2);
-        // An account that holds lamports ahead takes three calls to make.
+        // An account at an address that holds lamports needs three calls to be created.
         let position = address::position(&market, &loser.address());
         world.svm.airdrop(&position, 1_000_000).unwrap();
-        fits(world.bet(&market, &winner, 7, 3 * TOKEN));
-        fits(world.bet(&market, &winner, 7, 5 * TOKEN));
-        fits(world.bet(&market, &loser, 0, 7 * TOKEN));
+        assert_fits(world.bet(&market, &winner, 7, 3 * TOKEN));
+        assert_fits(world.bet(&market, &winner, 7, 5 * TOKEN));
+        assert_fits(world.bet(&market, &loser, 0, 7 * TOKEN));
 
         world.warp_to_end(&model, 1);
         let mut counts = vec![1; 16];
@@ -272,26 +279,26 @@ fn markets_fit() {
             world.submit(&model, oracle, 1, &counts).unwrap();
         }
         world.pass(params().challenge_secs);
-        fits(world.settle(&market, 1));
+        assert_fits(world.settle(&market, 1));
         let state = world.market(&market);
         assert_eq!(state.outcome, 7);
-        fits(world.claim(&market, &winner.address()));
-        fits(world.claim(&market, &loser.address()));
+        assert_fits(world.claim(&market, &winner.address()));
+        assert_fits(world.claim(&market, &loser.address()));
         for payee in [FeePayee::Treasury, FeePayee::Creator] {
             let collect = instruction::collect_fees(market, &state, payee);
-            fits(world.send(collect, &[]));
+            assert_fits(world.send(collect, &[]));
         }
         world.mint_to(&state.vault, 1); // something to sweep
         let close = instruction::close_market(market, &state);
-        fits(world.send(close, &[]));
+        assert_fits(world.send(close, &[]));
     }
 }
 
-/// How many windows one `settle_market` of at most `MAX_BYTES` takes.
+/// The most windows that fit a `settle_market` of at most `MAX_BYTES`.
 const WINDOWS: u64 = 25;
 
-/// A market on `windows` windows, of which in each `submitters` oracles of seven submitted
-/// and nobody finalized, and all their time is over.
+/// A market on `windows` windows. In each window, `submitters` of seven oracles have submitted.
+/// Nobody has finalized, and all periods are over.
 fn unsettled(keys: &str, windows: u64, submitters: usize) -> (World, anchor_lang::Address) {
     let mut world = World::with_keys_of(keys);
     let model = largest_model(&mut world);
@@ -318,11 +325,12 @@ fn unsettled(keys: &str, windows: u64, submitters: usize) -> (World, anchor_lang
 
 #[test]
 fn as_many_receipts_as_fit_a_transaction_settle_at_once() {
-    // Given a market on a window more than fit, all of which settling has to propose and finalize
+    // Given a market with one window more than fits, with receipts that settling has to propose and
+    // finalize
     let (mut world, market) = unsettled("many", WINDOWS + 1, 4);
 
     // When as many as fit are settled at once
-    let sent = fits(world.settle(&market, WINDOWS));
+    let sent = assert_fits(world.settle(&market, WINDOWS));
 
     // Then no further receipt would fit
     const RECEIPT: usize = 32 + 1; // its address and its index
@@ -335,11 +343,11 @@ fn as_many_receipts_as_fit_a_transaction_settle_at_once() {
 #[test]
 fn as_many_missing_receipts_settle_at_once() {
     for keys in KEYS {
-        // Given a market on windows that nobody submitted for
+        // Given a market on windows without receipts
         let (mut world, market) = unsettled(keys, WINDOWS, 0);
 
-        // When as many as fit are settled at once, then that fits too
-        fits(world.settle(&market, WINDOWS));
+        // When as many as fit are settled at once, then they fit too
+        assert_fits(world.settle(&market, WINDOWS));
         assert_eq!(world.market(&market).next_window, WINDOWS + 1);
     }
 }
@@ -360,19 +368,19 @@ fn vaults_fit() {
         let shares = scene.shares(&owner);
         scene.request(&owner, shares / 2).unwrap();
 
-        // Then every transaction of liquidity fits, with 53 buckets to accrue
+        // Then every transaction of a liquidity provider fits, even if it has to accrue 53 buckets
         scene.world.pass(53 * params().bucket_secs);
         let before = scene.vault();
-        let accrual = |scene: &Insured| scene.vault().unearned != before.unearned;
-        fits(scene.deposit(&owner, TOKEN));
-        assert!(accrual(&scene));
-        fits(scene.withdraw(&owner));
-        fits(scene.request(&owner, shares / 2));
-        fits(scene.cancel_request(&owner));
+        let has_accrued = |scene: &Insured| scene.vault().unearned != before.unearned;
+        assert_fits(scene.deposit(&owner, TOKEN));
+        assert!(has_accrued(&scene));
+        assert_fits(scene.withdraw(&owner));
+        assert_fits(scene.request(&owner, shares / 2));
+        assert_fits(scene.cancel_request(&owner));
         let state = scene.vault();
         for payee in [PremiumPayee::Treasury, PremiumPayee::Manager] {
             let collect = instruction::collect_manager_fees(scene.vault, &state, payee);
-            fits(scene.world.send(collect, &[]));
+            assert_fits(scene.world.send(collect, &[]));
         }
 
         // And so does every transaction of a manager
@@ -385,22 +393,22 @@ fn vaults_fit() {
             1_000,
             vault_terms(),
         );
-        send(&mut scene.world, create, &manager.key);
+        send_fitting(&mut scene.world, create, &manager.key);
         scene.vault = address::vault(&manager.address(), 1);
         scene.manager = manager;
         let key = scene.manager.key.insecure_clone();
         let update = instruction::update_vault(key.pubkey(), scene.vault, vault_terms());
-        send(&mut scene.world, update, &key);
+        send_fitting(&mut scene.world, update, &key);
         let lowest = scene.model().noise_floor;
-        fits(scene.list(TOKEN, lowest));
-        fits(scene.list(0, lowest));
+        assert_fits(scene.list(TOKEN, lowest));
+        assert_fits(scene.list(0, lowest));
         let exposure =
             instruction::close_exposure(scene.vault, &scene.vault(), scene.model.address);
-        fits(scene.world.send(exposure, &[]));
+        assert_fits(scene.world.send(exposure, &[]));
         let tokens = scene.vault().tokens;
         scene.world.mint_to(&tokens, 1); // something to sweep
         let close = instruction::close_vault(scene.vault, &scene.vault(), true);
-        send(&mut scene.world, close, &key);
+        send_fitting(&mut scene.world, close, &key);
     }
 }
 
@@ -419,29 +427,29 @@ fn policies_fit() {
             ..scene.terms()
         };
         for id in 1..=2 {
-            fits(scene.buy(&holder, id, terms));
+            assert_fits(scene.buy(&holder, id, terms));
         }
         let short = PolicyTerms {
             windows: 4,
             ..terms
         };
-        fits(scene.buy(&holder, 3, short));
-        fits(scene.buy(&other, 1, short));
+        assert_fits(scene.buy(&holder, 3, short));
+        assert_fits(scene.buy(&other, 1, short));
         while scene.window < terms.first_window {
             bench::measure_largest(&mut scene, false);
         }
-        fits(scene.renew(&holder, 3, true));
+        assert_fits(scene.renew(&holder, 3, true));
         for _ in 0..4 {
             bench::measure_largest(&mut scene, true);
         }
-        fits(scene.claim(&holder, 1, terms.first_window));
+        assert_fits(scene.claim(&holder, 1, terms.first_window));
 
-        // With 53 buckets to accrue too
+        // And so do expiry and cancellation, even if one has to accrue 53 buckets
         scene.world.pass(53 * params().bucket_secs);
         let before = scene.vault().unearned;
-        fits(scene.expire(&other, 1));
+        assert_fits(scene.expire(&other, 1));
         assert!(scene.vault().unearned < before);
         scene.world.pass(DAY);
-        fits(scene.cancel(&holder, 2));
+        assert_fits(scene.cancel(&holder, 2));
     }
 }

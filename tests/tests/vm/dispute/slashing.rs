@@ -1,0 +1,246 @@
+//! Slashes, rewards and credits of a ruling.
+
+use driftshield_sdk::{
+    ChallengePayee, CollateralTerms, DriftShieldError, ReceiptState, instruction,
+};
+use driftshield_tests::world::*;
+
+use super::{
+    BOND, CHALLENGE_BOND, SLASH, bonded, challenged, collect, credits, ruled, state, submit_values,
+    submitted,
+};
+use crate::bonds::unbond;
+
+#[test]
+fn a_ruling_that_overturns_slashes_wrong_submitters() {
+    // Given a median that two oracles manipulated, and a challenger
+    let mut world = World::new();
+    let values = [500_000, 500_000, 100];
+    let (model, challenger) = challenged(&mut world, &values, BOND);
+    let security = world.model(&model.address).security;
+
+    // When the arbiter rules the value that the third submitted
+    let sent = world.rule(&model, 0, &share(100)).unwrap();
+
+    // Then the challenger is credited the bond and half of the slashes, and the treasury the other
+    // half
+    let event = ruled(&sent);
+    assert!(!event.upheld);
+    assert_eq!(
+        (event.value, event.slashed, event.reward),
+        (100, 2 * SLASH, 0)
+    );
+    assert_eq!(event.challenger_credit, CHALLENGE_BOND + SLASH);
+    assert_eq!(event.treasury_credit, SLASH);
+    assert_eq!(event.counts, share(100));
+    let after: Vec<u64> = event.seats.iter().map(|seat| seat.bonded).collect();
+    assert_eq!(after, [BOND - SLASH, BOND - SLASH, BOND]);
+    assert_eq!(bonded(&world, &model), after);
+    let slashes = [0, 1, 2].map(|oracle: usize| {
+        let oracle = model.oracles[oracle].address();
+        world.seat(&model.address, &oracle).slashes
+    });
+    assert_eq!(slashes, [1, 1, 0]);
+
+    // And the ruled value is Final at once, and counts
+    let receipt = world.receipt(&model.address, 0);
+    assert_eq!(ReceiptState::from(receipt.state), ReceiptState::Final);
+    assert_eq!((receipt.value, receipt.since), (100, world.now()));
+    let state = world.model(&model.address);
+    assert_eq!(
+        (state.final_count, state.last_value, state.open_receipts),
+        (1, 100, 0)
+    );
+    assert_eq!((state.security, event.security), (security, security));
+    assert_eq!(event.chain, state.chain);
+
+    // And both credits can be collected
+    collect(&mut world, &model, ChallengePayee::Challenger).unwrap();
+    collect(&mut world, &model, ChallengePayee::Treasury).unwrap();
+    assert_eq!(world.tokens(&challenger.tokens), CHALLENGE_BOND + SLASH);
+    assert_eq!(world.tokens(&world.treasury()), SLASH);
+    assert_eq!(world.model(&model.address).held, 3 * BOND - 2 * SLASH);
+}
+
+#[test]
+fn only_submissions_beyond_the_spread_are_slashed() {
+    // Given submissions exactly a spread away from the ruling, and others one unit further
+    let mut world = World::new();
+    let values = [90_000, 89_999, 110_000, 110_001, 100_000];
+    let (model, _) = challenged(&mut world, &values, BOND);
+
+    // When the arbiter rules
+    world.rule(&model, 0, &share(100_000)).unwrap();
+
+    // Then only those further away are slashed
+    let less = BOND - SLASH;
+    let reward = CHALLENGE_BOND / 2 / 5;
+    let expected = [BOND, less, BOND, less, BOND].map(|bond| bond + reward);
+    assert_eq!(bonded(&world, &model), expected);
+}
+
+#[test]
+fn a_ruling_that_upholds_pays_the_submitters() {
+    // Given a right median, and a challenger
+    let mut world = World::new();
+    let (model, _) = challenged(&mut world, &[100; 3], BOND);
+
+    // When the arbiter rules a value within a spread of it
+    let sent = world.rule(&model, 0, &share(10_100)).unwrap();
+
+    // Then half of the challenger's bond goes to the seats in equal parts, and the rest to the
+    // treasury
+    let event = ruled(&sent);
+    let reward = CHALLENGE_BOND / 2 / 3;
+    assert!(event.upheld);
+    assert_eq!(
+        (event.value, event.slashed, event.reward),
+        (10_100, 0, reward)
+    );
+    assert_eq!(credits(&world, &model), (0, CHALLENGE_BOND - 3 * reward));
+    assert_eq!(bonded(&world, &model), [BOND + reward; 3]);
+    assert_eq!(world.receipt(&model.address, 0).value, 10_100);
+    let outcome = collect(&mut world, &model, ChallengePayee::Challenger);
+    assert_refused(outcome, DriftShieldError::NothingToCollect);
+    collect(&mut world, &model, ChallengePayee::Treasury).unwrap();
+    assert_eq!(world.tokens(&world.treasury()), CHALLENGE_BOND - 3 * reward);
+}
+
+#[test]
+fn rounding_remainders_go_to_the_treasury() {
+    // Given odd amounts of slashes and bonds
+    let odd = CollateralTerms {
+        slash_amount: 501,
+        min_bond: 1_001,
+        challenge_bond: 101,
+        ..terms()
+    };
+    let mut world = World::with(params(), odd);
+    let (upheld, _) = challenged(&mut world, &[500_000, 100, 500_000], 1_001);
+    let (overturned, _) = challenged(&mut world, &[500_000, 100, 100], 1_001);
+
+    // When one oracle is slashed by 501 units in one dispute, and all three in the other
+    world.rule(&upheld, 0, &share(500_000)).unwrap();
+    world.rule(&overturned, 0, &share(250_000)).unwrap();
+
+    // Then the challenger's half of the slashes is floored, and so is each seat's third of 50
+    assert_eq!(credits(&world, &upheld), (250, 251 + 101 - 3 * 16));
+    assert_eq!(bonded(&world, &upheld), [1_017, 516, 1_017]);
+    assert_eq!(credits(&world, &overturned), (101 + 3 * 501 / 2, 752));
+    assert_eq!(bonded(&world, &overturned), [500; 3]);
+}
+
+#[test]
+fn slashes_without_a_challenger_go_to_the_treasury() {
+    // Given a dispute without a challenger
+    let mut world = World::new();
+    let model = submitted(&mut world, &[100, 200_000, 900_000], BOND);
+    assert_eq!(state(&world, &model), ReceiptState::Challenged);
+
+    // When the arbiter rules a value far from all submissions
+    let sent = world.rule(&model, 0, &share(500_000)).unwrap();
+
+    // Then the treasury is credited all slashes
+    assert_eq!((ruled(&sent).slashed, ruled(&sent).reward), (3 * SLASH, 0));
+    assert_eq!(credits(&world, &model), (0, 3 * SLASH));
+    assert_eq!(bonded(&world, &model), [BOND - SLASH; 3]);
+    collect(&mut world, &model, ChallengePayee::Treasury).unwrap();
+    assert_eq!(world.tokens(&world.treasury()), 3 * SLASH);
+}
+
+#[test]
+fn a_slash_is_at_most_the_bond() {
+    // Given two windows in dispute at once, both with a wrong submission of an oracle at the
+    // minimum bond
+    let terms = CollateralTerms {
+        slash_amount: 800,
+        min_bond: 1_000,
+        ..terms()
+    };
+    let mut world = World::with(params(), terms);
+    let spec = share_spec(&world);
+    let model = world.model_with(spec, 3, 1_000);
+    world.bond(&model, 1, 1_000).unwrap();
+    let challenger = world.wallet(2 * CHALLENGE_BOND);
+    for window in 0..2 {
+        submit_values(&mut world, &model, window, &[500_000, 500_000, 100]);
+        world.challenge(&model, window, &challenger).unwrap();
+    }
+
+    // When the arbiter rules on both
+    let slashed = [0, 1].map(|window| {
+        let sent = world.rule(&model, window, &share(100)).unwrap();
+        ruled(&sent).slashed
+    });
+
+    // Then the second slash is what the first has left of the bond
+    assert_eq!(slashed, [800 + 800, 200 + 800]);
+    assert_eq!(bonded(&world, &model), [0, 400, 1_000]);
+}
+
+#[test]
+fn a_slash_reaches_an_unbonding_bond() {
+    // Given a dispute, and a wrong oracle that requests all of its bond back
+    let mut world = World::new();
+    let (model, _) = challenged(&mut world, &[500_000, 500_000, 100], BOND);
+    unbond(&mut world, &model, 0, BOND).unwrap();
+
+    // When the arbiter rules
+    let sent = world.rule(&model, 0, &share(100)).unwrap();
+
+    // Then it loses as much as the other wrong oracle, and can withdraw only the rest
+    assert_eq!(ruled(&sent).slashed, 2 * SLASH);
+    let oracle = &model.oracles[0];
+    let seat = world.seat(&model.address, &oracle.address());
+    assert_eq!((seat.bonded, seat.unbonding), (BOND - SLASH, BOND - SLASH));
+    world.warp_to(seat.release_at);
+    let before = world.tokens(&oracle.tokens);
+    let state = world.model(&model.address);
+    let withdraw = instruction::withdraw_bond(oracle.address(), model.address, &state);
+    world.send(withdraw, &[]).unwrap();
+    assert_eq!(world.tokens(&oracle.tokens), before + BOND - SLASH);
+}
+
+#[test]
+fn a_slash_takes_from_the_active_bond_first() {
+    // Given a wrong oracle that unbonds a part of its bond
+    let mut world = World::new();
+    let (model, _) = challenged(&mut world, &[500_000, 500_000, 100], BOND);
+    unbond(&mut world, &model, 0, BOND - SLASH - 1).unwrap();
+
+    // When the arbiter rules
+    world.rule(&model, 0, &share(100)).unwrap();
+
+    // Then the unbonding part is untouched, and the seat no longer counts
+    let seat = world.seat(&model.address, &model.oracles[0].address());
+    assert_eq!(
+        (seat.bonded, seat.unbonding),
+        (BOND - SLASH, BOND - SLASH - 1)
+    );
+    assert_eq!(world.model(&model.address).bonds[0], 1);
+}
+
+#[test]
+fn security_falls_with_a_slash() {
+    // Given three oracles at the minimum bond, one of them wrong
+    let mut world = World::new();
+    let min_bond = terms().min_bond;
+    let (model, _) = challenged(&mut world, &[500_000, 100, 100], min_bond);
+    // Half of a slash, because one oracle of a quorum of two can manipulate the median.
+    assert_eq!(world.model(&model.address).security, SLASH / 2);
+
+    // When two rulings in a row slash all bonds below the minimum
+    let sent = world.rule(&model, 0, &share(100)).unwrap();
+    assert_eq!(ruled(&sent).security, SLASH / 2, "a quorum still counts");
+    world.warp_to_end(&model, 1);
+    for oracle in [1, 2] {
+        world.submit(&model, oracle, 1, &share(100)).unwrap();
+    }
+    let challenger = world.wallet(CHALLENGE_BOND);
+    world.challenge(&model, 1, &challenger).unwrap();
+    let sent = world.rule(&model, 1, &share(500_000)).unwrap();
+
+    // Then fewer seats than a quorum count, and the security is zero
+    assert_eq!(ruled(&sent).security, 0);
+    assert_eq!(world.model(&model.address).security, 0);
+}

@@ -1,0 +1,239 @@
+//! Claims: payments for drift.
+
+use driftshield_sdk::{DriftShieldError, Event, PolicyTerms, address, instruction, pause};
+use driftshield_tests::{insurance::*, world::*};
+
+use super::insured;
+use crate::receipt::finalize;
+
+#[test]
+fn a_claim_pays_in_proportion_between_trigger_and_exhaustion() {
+    for (drift, worth) in [
+        (100_000, 1),           // at the trigger: the minimum of one base unit
+        (100_002, 1_000),       // 100 tokens · 2 / 200,000
+        (200_000, 50 * TOKEN),  // halfway
+        (299_999, 99_999_500),  // rounded down
+        (300_000, 100 * TOKEN), // exhaustion
+        (900_000, 100 * TOKEN), // and beyond
+    ] {
+        // Given a policy with a trigger of 0.1 and an exhaustion of 0.3
+        let (mut scene, holder) = insured(|terms| terms);
+        let first = scene.window;
+        scene.measure(drift);
+        let before = scene.world.tokens(&holder.tokens);
+        let assets = scene.vault().assets;
+
+        // When anybody claims it
+        let sent = scene.claim(&holder, 1, first).unwrap();
+
+        // Then the holder is paid from the vault's capital
+        assert_eq!(
+            scene.world.tokens(&holder.tokens) - before,
+            worth,
+            "{drift}"
+        );
+        assert_eq!(scene.vault().assets, assets - worth);
+        let Event::PolicyClaimed(event) = sent.event() else {
+            panic!("{:?}", sent.event())
+        };
+        assert_eq!((event.amount, event.value), (worth, drift));
+        assert_eq!((event.first_window, event.paid), (first, worth));
+        // And the policy is closed once its whole cover is paid
+        let address = address::policy(&scene.vault, &holder.address(), 1);
+        assert_eq!(scene.world.exists(&address), worth < 100 * TOKEN);
+    }
+}
+
+#[test]
+fn a_policy_whose_exhaustion_is_its_trigger_pays_all_its_cover() {
+    let (mut scene, holder) = insured(|terms| PolicyTerms {
+        exhaustion: terms.trigger,
+        ..terms
+    });
+    let first = scene.window;
+    scene.measure(100_000);
+    let before = scene.world.tokens(&holder.tokens);
+    scene.claim(&holder, 1, first).unwrap();
+    assert_eq!(scene.world.tokens(&holder.tokens) - before, 100 * TOKEN);
+}
+
+#[test]
+fn a_small_claim_does_not_reduce_the_total_of_a_later_larger_one() {
+    // Given a policy with a claim for a small drift
+    let (mut scene, holder) = insured(|terms| terms);
+    let first = scene.window;
+    let before = scene.world.tokens(&holder.tokens);
+    scene.measure(110_000);
+    scene.claim(&holder, 1, first).unwrap();
+    assert_eq!(scene.world.tokens(&holder.tokens) - before, 5 * TOKEN);
+
+    // When a larger drift follows
+    scene.measure(250_000);
+    scene.claim(&holder, 1, first + 1).unwrap();
+
+    // Then both claims together pay for the larger drift, and neither can be repeated
+    assert_eq!(scene.world.tokens(&holder.tokens) - before, 75 * TOKEN);
+    for window in [first, first + 1] {
+        let outcome = scene.claim(&holder, 1, window);
+        assert_refused(outcome, DriftShieldError::AlreadyPaid);
+    }
+    // And the vault releases that much capital
+    assert_eq!(scene.vault().locked, 25 * TOKEN);
+    assert_eq!(scene.policy(&holder, 1).paid, 75 * TOKEN);
+    // And the rest of the cover still pays
+    scene.measure(300_000);
+    scene.claim(&holder, 1, first + 2).unwrap();
+    assert_eq!(scene.world.tokens(&holder.tokens) - before, 100 * TOKEN);
+    assert_eq!(scene.vault().locked, 0);
+}
+
+#[test]
+fn a_run_pays_by_its_lowest_value() {
+    // Given a policy with a persistence of three windows
+    let (mut scene, holder) = insured(|terms| PolicyTerms {
+        persistence: 3,
+        ..terms
+    });
+    let first = scene.window;
+    for drift in [300_000, 99_999, 200_000, 150_000, 260_000] {
+        scene.measure(drift);
+    }
+
+    // Then a run with a value below the trigger is refused
+    for broken in [first, first + 1] {
+        let outcome = scene.claim(&holder, 1, broken);
+        assert_refused(outcome, DriftShieldError::BelowTrigger);
+    }
+    // And a run at the trigger or above pays by its lowest value
+    let before = scene.world.tokens(&holder.tokens);
+    scene.claim(&holder, 1, first + 2).unwrap();
+    assert_eq!(scene.world.tokens(&holder.tokens) - before, 25 * TOKEN);
+}
+
+#[test]
+fn a_premium_keeps_streaming_after_a_claim() {
+    let (mut scene, holder) = insured(|terms| terms);
+    let first = scene.window;
+    scene.measure(300_000);
+    scene.claim(&holder, 1, first).unwrap();
+    let vault = scene.vault();
+    assert!(0 < vault.unearned && vault.locked == 0);
+    scene.world.pass(40 * DAY);
+    let later = scene.vault_now();
+    assert_eq!(later.unearned, 0);
+    assert_eq!(later.assets, vault.assets + vault.unearned);
+}
+
+#[test]
+fn invalid_claims_are_refused() {
+    // Given a policy with a persistence of two windows, on four windows
+    let (mut scene, holder) = insured(|terms| PolicyTerms {
+        persistence: 2,
+        windows: 4,
+        ..terms
+    });
+    let first = scene.window;
+    let early = scene.window - 1;
+    scene.measure(300_000);
+    let claim = |scene: &Insured, window| {
+        instruction::claim_policy(&scene.policy(&holder, 1), &scene.vault(), window)
+    };
+
+    // Then windows outside its term are refused
+    let outcome = scene.claim(&holder, 1, early);
+    assert_refused(outcome, DriftShieldError::WindowNotCovered);
+    let outcome = scene.claim(&holder, 1, first + 4);
+    assert_refused(outcome, DriftShieldError::WrongReceipt); // it does not exist
+    // And runs of another length, in another order, of one window twice, or with a gap
+    let mut short = claim(&scene, first);
+    short.accounts.pop();
+    let outcome = scene.world.send(short.clone(), &[]);
+    assert_refused(outcome, DriftShieldError::WrongRunLength);
+    scene.measure(300_000);
+    scene.measure(300_000);
+    let good = claim(&scene, first);
+    let mut reversed = good.clone();
+    let last = reversed.accounts.len() - 1;
+    reversed.accounts.swap(last, last - 1);
+    let mut twice = good.clone();
+    twice.accounts[last] = twice.accounts[last - 1].clone();
+    let mut gap = good.clone();
+    gap.accounts[last].pubkey = address::receipt(&scene.model.address, first + 2);
+    for broken in [reversed, twice, gap] {
+        let outcome = scene.world.send(broken, &[]);
+        assert_refused(outcome, DriftShieldError::BrokenRun);
+    }
+    // And receipts that are not Final
+    scene
+        .world
+        .submit_all(&scene.model, first + 3, &share(300_000));
+    let outcome = scene.claim(&holder, 1, first + 2);
+    assert_refused(outcome, DriftShieldError::ReceiptNotFinal);
+    // And receipts of another model
+    let spec = share_spec(&scene.world);
+    let other = scene.world.model_with(spec, 3, 10_000 * TOKEN);
+    scene.world.finalize_with(&other, 0, &share(300_000));
+    let mut foreign = good.clone();
+    foreign.accounts[last - 1].pubkey = address::receipt(&other.address, 0);
+    let outcome = scene.world.send(foreign, &[]);
+    assert_refused(outcome, DriftShieldError::WrongReceipt);
+    // And claims that pay a thief
+    let thief = scene.world.wallet(0);
+    let stolen = swapped(good.clone(), &holder.tokens, &thief.tokens);
+    let outcome = scene.world.send(stolen, &[]);
+    assert_refused(outcome, DriftShieldError::WrongDestination);
+    let stolen = swapped(good.clone(), &holder.address(), &thief.address());
+    let outcome = scene.world.send(stolen, &[]);
+    assert_refused(outcome, DriftShieldError::WrongPayee);
+
+    // And a valid run once the policy's time is over, even before anybody expires it
+    let expires = scene.policy(&holder, 1).expires_at(&scene.model()).unwrap();
+    scene.world.warp_to(expires);
+    let outcome = scene.world.send(good, &[]);
+    assert_refused(outcome, DriftShieldError::PolicyExpired);
+}
+
+#[test]
+fn a_claim_is_paid_until_the_policy_expires() {
+    let (mut scene, holder) = insured(|terms| PolicyTerms {
+        windows: 1,
+        ..terms
+    });
+    let first = scene.window;
+    scene.measure(300_000);
+    let expires = scene.policy(&holder, 1).expires_at(&scene.model()).unwrap();
+    scene.world.warp_to(expires - 1);
+    assert_refused(scene.expire(&holder, 1), DriftShieldError::PolicyNotExpired);
+    scene.claim(&holder, 1, first).unwrap();
+}
+
+#[test]
+fn a_void_window_breaks_a_run() {
+    // Given a run with a window without a quorum
+    let (mut scene, holder) = insured(|terms| PolicyTerms {
+        persistence: 2,
+        ..terms
+    });
+    let first = scene.window;
+    scene.measure(300_000);
+    scene.world.warp_to_end(&scene.model, first + 1);
+    let model = &scene.model;
+    scene
+        .world
+        .submit(model, 0, first + 1, &share(300_000))
+        .unwrap();
+    scene.world.pass(params().submit_secs);
+    finalize(&mut scene.world, &scene.model, first + 1).unwrap();
+    // Then a claim is refused
+    let outcome = scene.claim(&holder, 1, first);
+    assert_refused(outcome, DriftShieldError::BrokenRun);
+}
+
+#[test]
+fn claims_cannot_be_paused() {
+    let (mut scene, holder) = insured(|terms| terms);
+    let first = scene.window;
+    scene.measure(300_000);
+    scene.world.pause(pause::ALL);
+    scene.claim(&holder, 1, first).unwrap();
+}
