@@ -231,11 +231,6 @@ pub fn printable(text: &str) -> String {
     printable
 }
 
-/// Lower-case hexadecimal digits.
-pub fn hex(bytes: &[u8]) -> String {
-    const_hex::encode(bytes)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -295,7 +295,7 @@ fn markets_fit() {
 }
 
 /// The most windows that fit a `settle_market` of at most `MAX_BYTES`.
-const WINDOWS: u64 = 25;
+const WINDOWS: u64 = instruction::MAX_SETTLE_WINDOWS;
 
 /// A market on `windows` windows. In each window, `submitters` of seven oracles have submitted.
 /// Nobody has finalized, and all periods are over.
