@@ -38,10 +38,7 @@ async fn api_responses_match_the_chain() {
     assert_eq!(body["model"], model);
     assert_eq!(body["total"]["raw"], state.total.to_string());
     assert_eq!(body["total"]["scaled"], (state.total / TOKEN).to_string());
-    assert_eq!(
-        body["terms_hash"],
-        const_hex::encode(state.terms_hash)
-    );
+    assert_eq!(body["terms_hash"], const_hex::encode(state.terms_hash));
     for (outcome, pool) in body["outcomes"].as_array().unwrap().iter().zip(state.pools) {
         assert_eq!(outcome["pool"]["raw"], pool.to_string());
     }

@@ -33,7 +33,10 @@ fn an_account_has_large_numbers_as_strings_and_texts_without_padding() {
         &json!(state.pools.map(|pool| pool.to_string()))
     );
     assert_eq!(field("model"), &json!(state.model.to_string()));
-    assert_eq!(field("terms_hash"), &json!(const_hex::encode(state.terms_hash)));
+    assert_eq!(
+        field("terms_hash"),
+        &json!(const_hex::encode(state.terms_hash))
+    );
     assert_eq!(field("close_ts"), &json!(state.close_ts.to_string()));
     assert_eq!(field("model_version"), &json!(state.model_version));
     assert_eq!(field("state"), &json!("open"));

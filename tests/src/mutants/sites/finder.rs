@@ -13,7 +13,7 @@ use syn::{
 };
 
 use super::{
-    Kind, Site,
+    site::{Kind, Site},
     tokens::{arguments, joined, name_of, normalized},
 };
 

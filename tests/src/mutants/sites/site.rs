@@ -1,0 +1,161 @@
+//! A check in the source, and its removal.
+
+use std::{fmt, ops::Range};
+
+/// A kind of check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// `@ Error`: only the error of the check is removed, so that it returns another.
+    Error,
+    Address,
+    Seeds,
+    Constraint,
+    Signer,
+    Token,
+    Mint,
+    Mut,
+    Close,
+    /// The owner and discriminator of an account, or the address of a program.
+    Type,
+    /// `require…!`, or a call of a function that only checks.
+    Require,
+    /// An early `return` of an error or of `None`.
+    Return,
+    /// `checked_…`, which is replaced by `wrapping_…`.
+    Checked,
+}
+
+impl Kind {
+    pub const ALL: [Self; 13] = [
+        Self::Error,
+        Self::Address,
+        Self::Seeds,
+        Self::Constraint,
+        Self::Signer,
+        Self::Token,
+        Self::Mint,
+        Self::Mut,
+        Self::Close,
+        Self::Type,
+        Self::Require,
+        Self::Return,
+        Self::Checked,
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Error => "@ Error",
+            Self::Address => "address",
+            Self::Seeds => "seeds",
+            Self::Constraint => "constraint",
+            Self::Signer => "signer",
+            Self::Token => "token::",
+            Self::Mint => "mint::",
+            Self::Mut => "mut",
+            Self::Close => "close",
+            Self::Type => "typed account",
+            Self::Require => "require",
+            Self::Return => "return",
+            Self::Checked => "checked_",
+        }
+    }
+}
+
+/// A check, and how to remove it.
+#[derive(Clone, Debug)]
+pub struct Site {
+    pub kind: Kind,
+    /// Path relative to [`SOURCE`](crate::mutants::SOURCE).
+    pub file: String,
+    /// The field or function: `BuyPolicy.vault`, `Vault::sell`.
+    pub item: String,
+    /// The removed code on one line.
+    pub text: String,
+    /// A hash that stays the same while the code of the enclosing struct or function does. Comments don't
+    /// count.
+    pub key: String,
+    pub line: usize,
+    /// Byte ranges of the file, and what replaces each.
+    pub(super) edits: Vec<(Range<usize>, String)>,
+    /// A text of `lib.rs`, and what has to replace it once the check is removed.
+    pub(super) library: Option<(String, String)>,
+}
+
+impl fmt::Display for Site {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let Self {
+            kind,
+            file,
+            item,
+            text,
+            line,
+            ..
+        } = self;
+        write!(f, "{file}:{line} {item}: {}: {text}", kind.name())
+    }
+}
+
+impl Site {
+    /// The source of the file without the check.
+    pub fn mutate(&self, source: &str) -> String {
+        let mut edits = self.edits.clone();
+        edits.sort_by_key(|(range, _)| range.start);
+        let mut mutant = source.to_owned();
+        for (range, text) in edits.into_iter().rev() {
+            mutant.replace_range(range, &text);
+        }
+        mutant
+    }
+
+    /// The source of the program's `lib.rs` without the check.
+    pub fn mutate_library(&self, source: &str) -> String {
+        let library = match &self.library {
+            Some((old, new)) => source.replacen(old, new, 1),
+            None => source.to_owned(),
+        };
+        let support = if self.kind == Kind::Type {
+            UNVERIFIED
+        } else {
+            ""
+        };
+        library + support
+    }
+
+    /// The error that the check returns, if the check names it.
+    pub fn error(&self) -> Option<&str> {
+        let (_, error) = self.text.split_once("DriftShieldError :: ")?;
+        error.split(|c: char| !c.is_alphanumeric()).next()
+    }
+}
+
+/// An account type that verifies neither owner nor discriminator.
+const UNVERIFIED: &str = r#"
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+pub struct Unverified<T>(T);
+
+unsafe impl<T: anchor_lang::bytemuck::Zeroable> anchor_lang::bytemuck::Zeroable for Unverified<T> {}
+unsafe impl<T: anchor_lang::bytemuck::Pod> anchor_lang::bytemuck::Pod for Unverified<T> {}
+
+impl<T: anchor_lang::accounts::SlabSchema> anchor_lang::accounts::SlabSchema for Unverified<T> {
+    const DATA_OFFSET: usize = T::DATA_OFFSET;
+    const MIN_DATA_LEN: usize = T::MIN_DATA_LEN;
+    fn validate(_: &AccountView, data: &[u8]) -> core::result::Result<(), ProgramError> {
+        require!(T::MIN_DATA_LEN <= data.len(), ProgramError::AccountDataTooSmall);
+        Ok(())
+    }
+}
+
+impl<T> core::ops::Deref for Unverified<T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T> core::ops::DerefMut for Unverified<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.0
+    }
+}
+"#;
