@@ -56,7 +56,7 @@ impl Prefunded {
 }
 
 /// All accounts that the IDL declares as created: writable accounts with seeds of their own, and
-/// writable accounts with a line of documentation that starts with "Created" or "Made".
+/// writable accounts that are documented as "Created here".
 fn declared_creations() -> BTreeSet<Creation> {
     let mut creations = BTreeSet::new();
     for instruction in committed_idl::instructions() {
@@ -64,7 +64,7 @@ fn declared_creations() -> BTreeSet<Creation> {
             let is_documented = account
                 .docs
                 .iter()
-                .any(|line| line.starts_with("Created ") || line.starts_with("Made "));
+                .any(|line| line.contains("Created here"));
             if account.writable && (account.pda.is_some() || is_documented) {
                 creations.insert((instruction.name.clone(), account.name.clone()));
             }
