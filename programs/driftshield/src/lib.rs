@@ -16,7 +16,8 @@ mod state;
 mod token;
 
 use events::emit_event;
-pub use token::TokenProgram;
+pub use math::{MAX_OUTCOMES, MAX_THRESHOLDS};
+pub use token::{PdaSigner, TokenOwner, TokenProgram};
 pub use {errors::*, events::*, instructions::*, quote::*, state::*};
 
 declare_id!("DriftSh1e1d11111111111111111111111111111111");

@@ -1,7 +1,7 @@
 //! State tables: what every instruction does in every state of a market, a receipt, a policy and a
 //! vault. Each of these accounts has a table in `tests/states`.
 //!
-//! States are told apart by what is visible on chain. For each cell of a table, the test forks a fixture
+//! A state is identified by what is visible on chain. For each cell of a table, the test forks a fixture
 //! in that state, sends the instruction, and compares the next state or the error with the cell.
 
 mod market;

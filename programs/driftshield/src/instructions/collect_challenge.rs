@@ -3,16 +3,8 @@ use anchor_spl::token_interface::TokenInterface;
 
 use crate::{
     token::{self, Recipient},
-    ChallengeCollected, Collateral, DriftShieldError, Model, Receipt,
+    ChallengeCollected, ChallengePayee, Collateral, DriftShieldError, Model, Receipt,
 };
-
-/// Payee of a dispute's credit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, AnchorSerialize, AnchorDeserialize, IdlType)]
-#[repr(u8)]
-pub enum ChallengePayee {
-    Treasury = 0,
-    Challenger = 1,
-}
 
 #[event_cpi]
 #[derive(Accounts)]

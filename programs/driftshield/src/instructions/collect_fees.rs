@@ -3,16 +3,8 @@ use anchor_spl::token_interface::TokenInterface;
 
 use crate::{
     token::{self, Recipient},
-    Collateral, DriftShieldError, FeesCollected, Market,
+    Collateral, DriftShieldError, FeePayee, FeesCollected, Market,
 };
-
-/// Payee of a market's fee.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, AnchorSerialize, AnchorDeserialize, IdlType)]
-#[repr(u8)]
-pub enum FeePayee {
-    Treasury = 0,
-    Creator = 1,
-}
 
 #[event_cpi]
 #[derive(Accounts)]

@@ -3,16 +3,8 @@ use anchor_spl::token_interface::TokenInterface;
 
 use crate::{
     token::{self, Recipient},
-    Collateral, DriftShieldError, ManagerFeesCollected, Vault,
+    Collateral, DriftShieldError, ManagerFeesCollected, PremiumPayee, Vault,
 };
-
-/// Payee of a part of premiums.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, AnchorSerialize, AnchorDeserialize, IdlType)]
-#[repr(u8)]
-pub enum PremiumPayee {
-    Treasury = 0,
-    Manager = 1,
-}
 
 #[event_cpi]
 #[derive(Accounts)]

@@ -4,6 +4,10 @@
 pub const BPS: u64 = 10_000;
 /// A payout multiple of 1: multiples are in thousandths of the stake.
 pub const MULTIPLE_ONE: u64 = 1_000;
+/// Maximum number of thresholds of a market.
+pub const MAX_THRESHOLDS: usize = 7;
+/// Maximum number of outcomes of a market: `n` thresholds separate `n + 1` outcomes.
+pub const MAX_OUTCOMES: usize = MAX_THRESHOLDS + 1;
 
 /// Returns `a · b / c`, rounded down. `None` if it doesn't fit 64 bits or `c` is 0.
 pub fn mul_div(a: u64, b: u64, c: u64) -> Option<u64> {

@@ -2,11 +2,9 @@ use anchor_lang::{prelude::*, wincode, BORSH_CONFIG};
 
 use crate::{
     math, token::PodTokenProgram, DriftShieldError, Model, PdaSigner, Position, ReceiptState,
-    TokenOwner, MAX_FEES_BPS, MAX_HORIZON_SECS,
+    TokenOwner, MAX_FEES_BPS, MAX_HORIZON_SECS, MAX_OUTCOMES, MAX_THRESHOLDS,
 };
 
-pub const MAX_THRESHOLDS: usize = 7;
-pub const MAX_OUTCOMES: usize = MAX_THRESHOLDS + 1;
 pub const MAX_WINDOWS: u64 = 366;
 pub const QUESTION_BYTES: usize = 128;
 
@@ -33,6 +31,14 @@ pub enum MarketState {
     Resolved = 1,
     /// Every stake is refunded.
     Void = 2,
+}
+
+/// Payee of a market's fee.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, AnchorSerialize, AnchorDeserialize, IdlType)]
+#[repr(u8)]
+pub enum FeePayee {
+    Treasury = 0,
+    Creator = 1,
 }
 
 /// A parimutuel market on the bucket that a model's drift falls in.

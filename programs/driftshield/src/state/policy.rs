@@ -1,11 +1,56 @@
 use anchor_lang::{bytemuck, prelude::*};
 
-use crate::{
-    math, DriftShieldError, Exposure, Model, PolicyTerms, Quote, Receipt, ReceiptState, Vault,
-};
+use crate::{math, DriftShieldError, Exposure, Model, Receipt, ReceiptState, Vault};
 
 /// Largest number of consecutive windows that must reach a policy's trigger.
 pub const MAX_PERSISTENCE: u8 = 4;
+
+/// Terms of a policy that a holder buys. Drift is in micro-units, amounts are in base units.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, AnchorSerialize, AnchorDeserialize, IdlType)]
+pub struct PolicyTerms {
+    /// Version of the model that the holder has read.
+    pub model_version: u32,
+    /// The most that the policy pays.
+    pub cover: u64,
+    /// Drift from which the policy pays. Above the model's last and latest value, and at least its
+    /// noise floor and the listing's lowest trigger.
+    pub trigger: u64,
+    /// Drift from which the policy pays its whole cover; at least `trigger`.
+    pub exhaustion: u64,
+    /// Number of consecutive windows that must reach the trigger, 1 to 4.
+    pub persistence: u8,
+    /// First covered window: the first one that begins at least the vault's `waiting_secs` after
+    /// the purchase.
+    pub first_window: u64,
+    /// Number of covered windows, at least `persistence`.
+    pub windows: u64,
+    /// Most that the purchase, and each renewal, may cost.
+    pub max_premium: u64,
+    /// Whether anyone may renew the policy at the holder's expense.
+    pub auto_renew: bool,
+}
+
+/// Price and terms of a purchase or a renewal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quote {
+    /// Amount that the holder pays, in base units.
+    pub premium: u64,
+    /// The protocol's part of the premium, in base units.
+    pub protocol_part: u64,
+    /// The manager's part of the premium, in base units.
+    pub manager_part: u64,
+    /// Part of the premium that streams to the vault, in base units.
+    pub streamed_part: u64,
+    pub first_window: u64,
+    pub last_window: u64,
+    /// Unix time at which the last window ends.
+    pub end: i64,
+    /// The vault's locked capital before the purchase, in base units, without the cover of a policy
+    /// that is renewed.
+    pub locked_before: u64,
+    /// The vault's locked capital after the purchase, in base units.
+    pub locked_after: u64,
+}
 
 /// Cover that a holder bought on a model.
 ///

@@ -20,6 +20,14 @@ pub enum ReceiptState {
     Void = 4,
 }
 
+/// Payee of a dispute's credit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, AnchorSerialize, AnchorDeserialize, IdlType)]
+#[repr(u8)]
+pub enum ChallengePayee {
+    Treasury = 0,
+    Challenger = 1,
+}
+
 /// The oracles' submissions for one window of a model, and the drift computed from them.
 ///
 /// Address: PDA of `["receipt", model, window (u64 LE)]`.

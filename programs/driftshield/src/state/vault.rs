@@ -24,6 +24,14 @@ const MAX_SHARES_PER_UNIT: u128 = 1_000_000_000;
 /// Fraction bits of stream rates: a rate is in 2⁻³² base units per second.
 pub const RATE_BITS: u32 = 32;
 
+/// Payee of a part of premiums.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, AnchorSerialize, AnchorDeserialize, IdlType)]
+#[repr(u8)]
+pub enum PremiumPayee {
+    Treasury = 0,
+    Manager = 1,
+}
+
 /// Capital of liquidity providers that backs policies and earns their premiums.
 ///
 /// Address: PDA of `["vault", manager, id (u64 LE)]`.

@@ -1,9 +1,43 @@
 //! Payouts: who may be paid where, and the transfer out of a token account of the program.
 
-use anchor_lang::prelude::*;
+use anchor_lang::{accounts::SlabSchema, bytemuck::Pod, prelude::*};
 
 use super::{close, transfer, ACCOUNT_OWNER};
-use crate::{DriftShieldError, TokenOwner};
+use crate::DriftShieldError;
+
+/// An account that owns token accounts and records what they owe.
+pub trait TokenOwner: Pod + SlabSchema {
+    /// Returns the seeds that sign for the account.
+    fn signer(&self) -> PdaSigner;
+
+    /// Refuses a token account whose `balance` is less than it owes. A greater balance is fine:
+    /// anyone can send it tokens.
+    fn invariant(&self, balance: u64) -> Result<()>;
+}
+
+/// Seeds of a PDA that is derived from an owner and an id. They are copied from the account, so
+/// that it can be borrowed by the call that they sign.
+pub struct PdaSigner {
+    prefix: &'static [u8],
+    owner: Address,
+    id: [u8; 8],
+    bump: [u8; 1],
+}
+
+impl PdaSigner {
+    pub(crate) fn new(prefix: &'static [u8], owner: &Address, id: u64, bump: u8) -> Self {
+        Self {
+            prefix,
+            owner: *owner,
+            id: id.to_le_bytes(),
+            bump: [bump],
+        }
+    }
+
+    pub fn seeds(&self) -> [&[u8]; 4] {
+        [self.prefix, self.owner.as_ref(), &self.id, &self.bump]
+    }
+}
 
 /// Recipient of a payout.
 #[derive(Clone, Copy)]
