@@ -6,7 +6,7 @@ use sqlx::{Decode, Postgres, Row, Type, postgres::PgRow, types::Json};
 
 use crate::values::{Scaled, U64};
 
-/// The columns of a row, whose amounts are in a mint with `decimals`.
+/// A database row. Its amounts are of a token with `decimals` decimals.
 pub struct Columns<'r> {
     row: &'r PgRow,
     pub decimals: u8,
@@ -59,8 +59,7 @@ impl<'r> Columns<'r> {
         Ok(closed_slot.is_some())
     }
 
-    /// A number that is zero once the account is closed. The row keeps the number from before the
-    /// closure.
+    /// The column's number, or 0 if the account is closed: the row then still has the last number.
     pub fn u64_unless_closed(&self, name: &str) -> Result<U64, sqlx::Error> {
         if self.is_closed()? {
             Ok(U64(0))
@@ -69,21 +68,20 @@ impl<'r> Columns<'r> {
         }
     }
 
-    /// An amount that is zero once the account is closed. The row keeps the amount from before the
-    /// closure.
+    /// The column's amount, or 0 if the account is closed: the row then still has the last amount.
     pub fn amount_unless_closed(&self, name: &str) -> Result<Scaled, sqlx::Error> {
         let U64(raw) = self.u64_unless_closed(name)?;
         Ok(Scaled::new(raw, self.decimals))
     }
 
-    /// A struct nested in the account, which the mirror holds as JSON.
+    /// A struct nested in the account. The mirror stores the struct as JSON.
     pub fn nested<T: DeserializeOwned + 'static>(&self, name: &str) -> Result<T, sqlx::Error> {
         let Json(nested) = self.get(name)?;
         Ok(nested)
     }
 
-    /// Start of a model's window, from the columns `genesis` and `window_secs`; `None` if it is
-    /// outside the calendar's range.
+    /// Start of a model's window, from the columns `genesis` and `window_secs`. `None` if `window` is
+    /// `None`, if the arithmetic overflows, or if the start is outside the calendar's range.
     pub fn window_start(&self, window: Option<u64>) -> Result<Option<DateTime<Utc>>, sqlx::Error> {
         let genesis: i64 = self.get("genesis")?;
         let window_secs: i64 = self.get("window_secs")?;
@@ -93,7 +91,7 @@ impl<'r> Columns<'r> {
         Ok(start.and_then(|start| DateTime::from_timestamp(start, 0)))
     }
 
-    /// A `smallint` that counts the used entries of an array.
+    /// A `smallint` that counts the used entries of an array. A negative number becomes 0.
     pub fn count(&self, name: &str) -> Result<usize, sqlx::Error> {
         let count: i16 = self.get(name)?;
         Ok(usize::try_from(count).unwrap_or(0))
@@ -105,7 +103,7 @@ impl<'r> Columns<'r> {
         u16::try_from(basis_points).map_err(|error| out_of_range(name, error))
     }
 
-    /// A time in unix seconds; `None` if it is outside the calendar's range.
+    /// A time in unix seconds; `None` if the time is outside the calendar's range.
     pub fn time(&self, name: &str) -> Result<Option<DateTime<Utc>>, sqlx::Error> {
         Ok(DateTime::from_timestamp(self.get(name)?, 0))
     }
@@ -118,11 +116,10 @@ fn out_of_range(name: &str, error: std::num::TryFromIntError) -> sqlx::Error {
     }
 }
 
-/// `None` if all of the bytes are zero, which means unset. `bytes` is a key in base58 or a hash in
-/// hex digits.
-pub fn none_if_zeros(bytes: String) -> Option<String> {
-    let zeros = ["1".repeat(32), "0".repeat(64)].contains(&bytes);
-    (!zeros).then_some(bytes)
+/// `None` if the key (base58) or hash (hex) is all zeros, which the program uses for "unset".
+pub fn none_if_unset(text: String) -> Option<String> {
+    let unset = ["1".repeat(32), "0".repeat(64)].contains(&text);
+    (!unset).then_some(text)
 }
 
 #[cfg(test)]
@@ -135,8 +132,8 @@ mod tests {
             ("1".repeat(32), "1".repeat(31) + "2"),
             ("0".repeat(64), "0".repeat(63) + "1"),
         ] {
-            assert_eq!(none_if_zeros(zeros), None);
-            assert_eq!(none_if_zeros(set.clone()), Some(set));
+            assert_eq!(none_if_unset(zeros), None);
+            assert_eq!(none_if_unset(set.clone()), Some(set));
         }
     }
 }

@@ -128,7 +128,7 @@ async fn one(InPath(seq): InPath<i64>, mut snapshot: Snapshot) -> Result<Reply<E
     .fetch_optional(&mut *snapshot.tx)
     .await?
     .ok_or_else(|| Problem::NotFound {
-        kind: "event",
+        resource: "event",
         key: seq.to_string(),
     })?;
     snapshot.reply(event).await

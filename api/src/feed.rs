@@ -15,7 +15,7 @@ use tokio::{
 use crate::mirror::MirrorStatus;
 
 /// Age from which the latest poll of the database counts as stale.
-const STALE_AFTER: Duration = Duration::from_secs(2);
+pub const STALE_AFTER: Duration = Duration::from_secs(2);
 /// Number of messages that a socket may fall behind before it is closed.
 const CAPACITY: usize = 1024;
 

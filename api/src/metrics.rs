@@ -5,7 +5,7 @@ use std::fmt::Write;
 use axum::extract::State;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::state::AppState;
+use crate::{feed::STALE_AFTER, state::AppState};
 
 pub fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(metrics))
@@ -28,8 +28,11 @@ async fn metrics(State(app): State<AppState>) -> String {
 
 fn push_database(text: &mut String, app: &AppState) {
     let up = app.feed.is_connected().into();
-    let help = "Whether the database has answered within the last 2 s.";
-    push_metric(text, "database_up", "gauge", help, up);
+    let help = format!(
+        "Whether the database has answered within the last {} s.",
+        STALE_AFTER.as_secs()
+    );
+    push_metric(text, "database_up", "gauge", &help, up);
     if let Some(mirror) = app.feed.mirror() {
         for (name, help, value) in [
             ("mirror_slot", "Latest mirrored slot.", mirror.slot),
@@ -60,7 +63,7 @@ fn push_database(text: &mut String, app: &AppState) {
         help,
         app.db.size().into(),
     );
-    let help = "Unused connections to the database.";
+    let help = "Idle database connections in the pool.";
     let idle = saturating_i64(app.db.num_idle());
     push_metric(text, "pool_idle_connections", "gauge", help, idle);
 }

@@ -7,7 +7,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    columns::{Columns, none_if_zeros},
+    columns::{Columns, none_if_unset},
     events::{self, Event},
     extract::{ExpensiveQueryPermit, InPath, MinSlot},
     markets::{self, Market, MarketFilter},
@@ -165,8 +165,8 @@ impl FromRow<'_, PgRow> for Model {
             id: model.get("id")?,
             name: model.get("name")?,
             uri: model.get("uri")?,
-            metadata_hash: none_if_zeros(model.get("metadata_hash")?),
-            artifact_hash: none_if_zeros(model.get("artifact_hash")?),
+            metadata_hash: none_if_unset(model.get("metadata_hash")?),
+            artifact_hash: none_if_unset(model.get("artifact_hash")?),
             spec_hash: model.get("spec_hash")?,
             chain: model.get("chain")?,
             status: model.get("status")?,

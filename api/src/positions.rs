@@ -51,30 +51,30 @@ pub struct Position {
 
 impl FromRow<'_, PgRow> for Position {
     fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
-        let position = Columns::new(row)?;
-        let outcomes = position.count("threshold_count")? + 1;
-        let stakes = position.amounts("stakes", outcomes)?;
+        let columns = Columns::new(row)?;
+        let outcomes = columns.count("threshold_count")? + 1;
+        let stakes = columns.amounts("stakes", outcomes)?;
         let total = odds::sum(stakes.iter().map(|stake| stake.raw.0));
-        let paid: Option<U64> = position.get("paid")?;
+        let paid: Option<U64> = columns.get("paid")?;
         Ok(Self {
-            key: position.get("address")?,
-            market: position.get("market")?,
-            owner: position.get("owner")?,
+            key: columns.get("address")?,
+            market: columns.get("market")?,
+            owner: columns.get("owner")?,
             stakes,
-            total: Scaled::new(total, position.decimals),
-            paid: paid.map(|U64(paid)| Scaled::new(paid, position.decimals)),
-            paid_at: position.get("paid_at")?,
-            destination: position.get("destination")?,
-            event_count: position.get("seq")?,
-            closed: position.is_closed()?,
-            closed_slot: position.get("closed_slot")?,
-            slot: position.get("slot")?,
+            total: Scaled::new(total, columns.decimals),
+            paid: paid.map(|U64(paid)| Scaled::new(paid, columns.decimals)),
+            paid_at: columns.get("paid_at")?,
+            destination: columns.get("destination")?,
+            event_count: columns.get("seq")?,
+            closed: columns.is_closed()?,
+            closed_slot: columns.get("closed_slot")?,
+            slot: columns.get("slot")?,
         })
     }
 }
 
-/// Query for positions as `m`, closed ones with their latest payout. The address of a closed position
-/// can be used again, so an open position may have payouts of an earlier one; these don't count.
+/// Selects positions (alias `m`). A closed position has its latest payout. An open position has
+/// none: payouts at its address belong to an earlier position, because an address can be reused.
 const SELECT: &str = "select m.*, market.decimals, market.threshold_count,
            paid.paid, paid.block_time as paid_at, paid.destination
     from chain.position m
@@ -90,11 +90,11 @@ const SELECT: &str = "select m.*, market.decimals, market.threshold_count,
 struct PositionFilter {
     /// Only positions of this owner.
     owner: Key,
-    /// Only claimed positions (true), or only unclaimed ones (false).
+    /// Only closed (claimed) positions if true, only open ones if false.
     closed: Option<bool>,
 }
 
-/// Positions of an owner, by address.
+/// Positions of an owner, in ascending order of address.
 #[utoipa::path(
     get,
     path = "/positions",
@@ -117,7 +117,8 @@ async fn list(
     snapshot.reply(page).await
 }
 
-/// Positions in the market at `key` that was created in `created_slot`, by address.
+/// Positions in the market at `key` that was created in `created_slot`, in ascending order of
+/// address.
 pub async fn of_market(
     db: &mut PgConnection,
     key: &Key,

@@ -1,4 +1,4 @@
-//! Errors as clients get them: `application/problem+json` (RFC 9457).
+//! Error responses: `application/problem+json` (RFC 9457).
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,7 +18,8 @@ use crate::values::Key;
 
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Time limit of a request: the waits for its slot, its connection and its statements together.
+/// Time limit of a request, including waits for `min_slot`, for a database connection and for
+/// statements.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why a request failed. The message is the `detail` that the client reads.
@@ -33,8 +34,11 @@ pub enum Problem {
          start again without `cursor`"
     )]
     CursorMismatch,
-    #[error("{kind} {key} is not in the mirror; if it was created just now, retry with `min_slot`")]
-    NotFound { kind: &'static str, key: String },
+    #[error(
+        "{resource} {key} is not in the mirror; if it was created just now, retry with `min_slot` \
+         set to the slot of the transaction that created it"
+    )]
+    NotFound { resource: &'static str, key: String },
     #[error("no route {0}; see /api-docs for all routes")]
     NoRoute(String),
     #[error("method {0} is not allowed on this route; see /api-docs for all routes")]
@@ -43,25 +47,27 @@ pub enum Problem {
     SlotNotReached { min_slot: i64, slot: i64 },
     #[error("program would refuse the transaction: {}", .0.message)]
     ProgramError(&'static ErrorInfo),
-    #[error("request timed out; retry, or request less")]
+    #[error("request or a database query took too long; retry, or use a smaller `limit`")]
     Timeout,
-    #[error("database is unreachable or not migrated; retry in a few seconds")]
+    #[error(
+        "database is unreachable, overloaded, not migrated or still empty; retry in a few seconds"
+    )]
     Unavailable(#[source] sqlx::Error),
     #[error("internal error; report it with the request id")]
     Internal(#[source] sqlx::Error),
 }
 
 impl Problem {
-    /// The mirror has no account of type `kind` at `key`.
-    pub fn not_found(kind: &'static str, key: &Key) -> Self {
+    /// The mirror has no account of type `account_type` at `key`.
+    pub fn not_found(account_type: &'static str, key: &Key) -> Self {
         Self::NotFound {
-            kind,
+            resource: account_type,
             key: key.as_str().to_owned(),
         }
     }
 
     /// HTTP status, last segment of the problem's `type`, and title.
-    fn kind(&self) -> (StatusCode, &'static str, &'static str) {
+    fn status_code_title(&self) -> (StatusCode, &'static str, &'static str) {
         match self {
             Self::BadRequest(_) => (StatusCode::BAD_REQUEST, "bad-request", "Bad request"),
             Self::BadCursor => (StatusCode::BAD_REQUEST, "bad-cursor", "Bad cursor"),
@@ -103,11 +109,11 @@ impl Problem {
 
     /// Last segment of the problem's `type`.
     pub fn code(&self) -> &'static str {
-        self.kind().1
+        self.status_code_title().1
     }
 
     fn body(&self, request_id: &str) -> ProblemBody {
-        let (status, code, title) = self.kind();
+        let (status, code, title) = self.status_code_title();
         let slot = match self {
             Self::SlotNotReached { slot, .. } => Some(*slot),
             _ => None,
@@ -135,36 +141,39 @@ impl Problem {
 impl From<sqlx::Error> for Problem {
     fn from(error: sqlx::Error) -> Self {
         use sqlx::Error::{Io, PoolClosed, PoolTimedOut, Tls};
-        let state = error
+        let sqlstate = error
             .as_database_error()
             .and_then(|error| error.code())
             .unwrap_or_default()
             .into_owned();
-        match (&error, state.as_str()) {
+        match (&error, sqlstate.as_str()) {
             // A schema, table, privilege or role is missing: the migrations have not run yet.
             (_, "3F000" | "42P01" | "42501" | "22023" | "42704") => Self::Unavailable(error),
             // Connection failure, insufficient resources, server shutdown.
-            (_, state)
+            (_, sqlstate)
                 if ["08", "53", "57P"]
                     .iter()
-                    .any(|class| state.starts_with(class)) =>
+                    .any(|class| sqlstate.starts_with(class)) =>
             {
                 Self::Unavailable(error)
             }
             // Statement timeout.
             (_, "57014") => Self::Timeout,
-            // Data exception: a zero byte in a parameter, or a number in a forged cursor.
-            (_, state) if state.starts_with("22") => Self::BadRequest(
-                "a parameter or the cursor has a value that the database cannot read; correct it"
+            // Data exception: a zero byte in a parameter, or a number out of range in a forged
+            // cursor.
+            (_, sqlstate) if sqlstate.starts_with("22") => Self::BadRequest(
+                "a parameter or the cursor has a value that the database cannot read; correct the \
+                 parameter, or start again without `cursor`"
                     .to_owned(),
             ),
+            // No connection: the database is unreachable, or the pool is exhausted.
             (Io(_) | Tls(_) | PoolTimedOut | PoolClosed, _) => Self::Unavailable(error),
             _ => Self::Internal(error),
         }
     }
 }
 
-/// Why a request failed, as a problem of RFC 9457.
+/// Body of an error response: problem details (RFC 9457).
 #[derive(Serialize, ToSchema)]
 pub struct ProblemBody {
     /// Stable identifier of the kind of problem.
@@ -199,13 +208,13 @@ struct ProgramError {
 impl IntoResponse for Problem {
     /// Leaves the body to [`write_body`], which knows the request's id.
     fn into_response(self) -> Response {
-        let mut response = self.kind().0.into_response();
+        let mut response = self.status_code_title().0.into_response();
         response.extensions_mut().insert(Arc::new(self));
         response
     }
 }
 
-/// Ends each request after [`REQUEST_TIMEOUT`].
+/// Answers with [`Problem::Timeout`] if a request takes longer than [`REQUEST_TIMEOUT`].
 pub async fn limit_time(request: Request, next: Next) -> Response {
     match timeout(REQUEST_TIMEOUT, next.run(request)).await {
         Ok(response) => response,
@@ -213,7 +222,7 @@ pub async fn limit_time(request: Request, next: Next) -> Response {
     }
 }
 
-/// Writes the body of each problem, and logs server errors.
+/// Writes the body of each problem, and logs `Internal` and `Unavailable`.
 pub async fn write_body(request: Request, next: Next) -> Response {
     let id = request_id(request.headers()).to_owned();
     let mut response = next.run(request).await;
@@ -226,7 +235,7 @@ pub async fn write_body(request: Request, next: Next) -> Response {
         }
         _ => {}
     }
-    let (status, ..) = problem.kind();
+    let (status, ..) = problem.status_code_title();
     let mut response = (status, Json(problem.body(&id))).into_response();
     let headers = response.headers_mut();
     headers.insert(
@@ -242,7 +251,8 @@ pub async fn write_body(request: Request, next: Next) -> Response {
     response
 }
 
-/// The request's id: the client's own, or the one that the server assigned.
+/// The request's id: the client's own, or the one that the server assigned. Empty if it is not
+/// ASCII.
 pub fn request_id(headers: &HeaderMap) -> &str {
     headers
         .get(REQUEST_ID)

@@ -7,7 +7,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    columns::{Columns, none_if_zeros},
+    columns::{Columns, none_if_unset},
     extract::{InPath, MinSlot},
     mirror::Snapshot,
     page::{ListQuery, Order, Page},
@@ -22,7 +22,8 @@ pub fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(one))
 }
 
-/// Measurement of one window. Amounts are in the model's bond mint.
+/// Row counts of one window of a model, and the drift computed from them. Amounts are in the
+/// model's bond mint.
 #[derive(Serialize, ToSchema)]
 pub struct Receipt {
     /// Address of the receipt's account.
@@ -38,11 +39,12 @@ pub struct Receipt {
     pub state: String,
     /// Time at which the receipt entered its state.
     pub since: Option<DateTime<Utc>>,
-    /// Median of the submissions, or value of the ruling; null if the receipt is void.
+    /// Median of the submissions so far, or value of the ruling; null if the receipt is void.
     pub value: Option<Scaled>,
     /// Submissions, in the model's order of oracles.
     pub submissions: Vec<Submission>,
-    /// Key that challenged the value with a bond; null if nobody did.
+    /// Key that challenged the value with a bond; null if nobody did, or if the dispute opened
+    /// because submissions disagree.
     pub challenger: Option<String>,
     /// Amount that the challenger can collect.
     pub challenger_credit: Scaled,
@@ -52,7 +54,8 @@ pub struct Receipt {
     pub payer: String,
     /// Number of events that reference the receipt.
     pub event_count: U64,
-    /// Whether the account is closed on chain. If so, the other fields are from before the closure.
+    /// Whether the account is closed on chain. If so, all fields except `closed`, `closed_slot` and
+    /// `slot` are from before the closure.
     pub closed: bool,
     pub closed_slot: Option<i64>,
     /// Slot of this state.
@@ -70,12 +73,13 @@ pub struct Submission {
     pub samples: U64,
     /// SHA-256 of the evidence document; null if there is none.
     pub evidence_hash: Option<String>,
-    /// Event of the submission; null in lists, and if it is older than the mirror's history.
+    /// Event of the submission; null in lists, and if this event or an earlier submission of the
+    /// receipt may be missing from the mirror's history.
     #[serde(rename = "told")]
     pub event: Option<SubmissionEvent>,
 }
 
-/// Fields of an event `ReceiptSubmitted`.
+/// Data of a `ReceiptSubmitted` event.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Told)]
 pub struct SubmissionEvent {
@@ -93,38 +97,38 @@ pub struct SubmissionEvent {
 
 impl FromRow<'_, PgRow> for Receipt {
     fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
-        let receipt = Columns::new(row)?;
-        let state: String = receipt.get("state")?;
-        let window: U64 = receipt.get("window")?;
-        let value = receipt.drift("value")?;
+        let columns = Columns::new(row)?;
+        let state: String = columns.get("state")?;
+        let window: U64 = columns.get("window")?;
+        let value = columns.drift("value")?;
         Ok(Self {
-            key: receipt.get("address")?,
-            model: receipt.get("model")?,
+            key: columns.get("address")?,
+            model: columns.get("model")?,
             window,
-            window_start: receipt.window_start(Some(window.0))?,
-            window_end: receipt.window_start(window.0.checked_add(1))?,
-            version: receipt.get("version")?,
-            since: receipt.time("since")?,
+            window_start: columns.window_start(Some(window.0))?,
+            window_end: columns.window_start(window.0.checked_add(1))?,
+            version: columns.get("version")?,
+            since: columns.time("since")?,
             value: (state != "void").then_some(value),
             state,
-            submissions: submissions(&receipt)?,
-            challenger: none_if_zeros(receipt.get("challenger")?),
-            challenger_credit: receipt.amount("challenger_credit")?,
-            treasury_credit: receipt.amount("treasury_credit")?,
-            payer: receipt.get("payer")?,
-            event_count: receipt.get("seq")?,
-            closed: receipt.is_closed()?,
-            closed_slot: receipt.get("closed_slot")?,
-            slot: receipt.get("slot")?,
+            submissions: submissions(&columns)?,
+            challenger: none_if_unset(columns.get("challenger")?),
+            challenger_credit: columns.amount("challenger_credit")?,
+            treasury_credit: columns.amount("treasury_credit")?,
+            payer: columns.get("payer")?,
+            event_count: columns.get("seq")?,
+            closed: columns.is_closed()?,
+            closed_slot: columns.get("closed_slot")?,
+            slot: columns.get("slot")?,
         })
     }
 }
 
-fn submissions(receipt: &Columns) -> Result<Vec<Submission>, sqlx::Error> {
-    let submitted: i16 = receipt.get("submitted")?;
-    let values: Vec<U64> = receipt.get("values")?;
-    let samples: Vec<U64> = receipt.get("samples")?;
-    let evidence: Vec<String> = receipt.get("evidence")?;
+fn submissions(columns: &Columns) -> Result<Vec<Submission>, sqlx::Error> {
+    let submitted: i16 = columns.get("submitted")?;
+    let values: Vec<U64> = columns.get("values")?;
+    let samples: Vec<U64> = columns.get("samples")?;
+    let evidence: Vec<String> = columns.get("evidence")?;
     let by_oracle = values.into_iter().zip(samples).zip(evidence);
     Ok((0..)
         .zip(by_oracle)
@@ -133,7 +137,7 @@ fn submissions(receipt: &Columns) -> Result<Vec<Submission>, sqlx::Error> {
             index,
             value: Scaled::drift(value),
             samples,
-            evidence_hash: none_if_zeros(hash),
+            evidence_hash: none_if_unset(hash),
             event: None,
         })
         .collect())
@@ -233,14 +237,15 @@ async fn submission_events(
     .bind(receipt.as_str())
     .fetch_all(db)
     .await?;
-    // `submitted` is the bit set of all oracles so far: the oracle of an event is the bit that the
-    // event adds.
+    // `submitted` is the bit set of all oracles that have submitted so far, so an event's oracle is
+    // the bit that it adds.
     let mut submitted_before = 0;
     Ok(rows
         .into_iter()
         .filter_map(|row| {
             let added = row.submitted & !std::mem::replace(&mut submitted_before, row.submitted);
             let index = u8::try_from(added.trailing_zeros()).ok()?;
+            // More than one added bit: an earlier event is missing, so the oracle is unknown.
             (added.count_ones() == 1).then_some((
                 index,
                 SubmissionEvent {

@@ -293,7 +293,7 @@ async fn history(
     mut snapshot: Snapshot,
 ) -> Result<Reply<Page<CapitalPoint>>, Problem> {
     require(&mut snapshot.tx, &key).await?;
-    let page = capital::of_vault(&mut snapshot.tx, &key, &query).await?;
+    let page = capital::history(&mut snapshot.tx, &key, &query).await?;
     snapshot.reply(page).await
 }
 

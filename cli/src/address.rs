@@ -1,4 +1,4 @@
-//! Addresses of accounts.
+//! `driftshield address`: addresses of accounts.
 
 use anchor_lang::Address;
 use anyhow::Result;
@@ -48,7 +48,7 @@ pub enum Command {
         holder: Address,
         id: u64,
     },
-    /// A holder's delegate for the premiums of renewals
+    /// The token delegate that a holder approves for the premiums of renewals
     RenewalAuthority { holder: Address },
     /// An owner's associated token account, which payouts go to
     TokenAccount { owner: Address, mint: Address },

@@ -1,4 +1,4 @@
-//! Types of command-line values. No value passes through floating point.
+//! Types of command-line values. No value is converted through floating point.
 
 use std::{fmt, path::Path, str::FromStr};
 
@@ -24,7 +24,7 @@ pub fn cluster_url(cluster: &str) -> String {
     .to_owned()
 }
 
-/// A decimal number of tokens, kept exactly until the token's decimals are known.
+/// A decimal number of tokens or shares, kept exactly until the decimals are known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Amount {
     whole: String,
@@ -32,14 +32,14 @@ pub struct Amount {
     fraction: String,
 }
 
-/// Why an amount cannot be expressed in a token's base units.
+/// Why an amount cannot be expressed in base units.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AmountError {
-    #[error("{0} is not a whole number")]
+    #[error("{0} is not a whole number: write it without decimals")]
     NotWhole(Amount),
-    #[error("{amount} has more than {decimals} decimals")]
+    #[error("{amount} has too many decimals: write at most {decimals}")]
     TooManyDecimals { amount: Amount, decimals: u8 },
-    #[error("{0} is too large")]
+    #[error("{0} is too large: at most 2^64 - 1 base units fit")]
     TooLarge(Amount),
 }
 
@@ -48,7 +48,11 @@ impl FromStr for Amount {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let (whole, fraction) = match text.split_once('.') {
-            Some((_, "")) => return Err("digits are missing after the decimal point".into()),
+            Some((_, "")) => {
+                return Err(
+                    "digits are missing after the decimal point: write for example 12.5".into(),
+                );
+            }
             Some(parts) => parts,
             None => (text, ""),
         };
@@ -74,7 +78,7 @@ impl fmt::Display for Amount {
 }
 
 impl Amount {
-    /// The amount in base units; a token has `10^decimals` base units.
+    /// The amount in base units: `10^decimals` for each token or share.
     pub fn units(&self, decimals: u8) -> Result<u64, AmountError> {
         let width = usize::from(decimals);
         if width < self.fraction.len() {
@@ -126,8 +130,8 @@ impl FromStr for Multiple {
 
 /// A duration in seconds, written with the units `s`, `m`, `h` and `d`.
 ///
-/// There are no longer units. A month of `M`, as other tools have it, is too easily confused with
-/// a minute.
+/// Units longer than a day are not supported: `M`, a month in other tools, is easily confused with
+/// `m`, a minute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Duration(pub i64);
 
@@ -152,7 +156,7 @@ impl FromStr for Duration {
             secs = count
                 .checked_mul(unit_secs)
                 .and_then(|part| secs.checked_add(part))
-                .ok_or_else(|| format!("{text} is too long"))?;
+                .ok_or_else(|| format!("{text} is too long: at most 2^63 - 1 seconds fit"))?;
             rest = &rest[at + 1..];
         }
         if text.is_empty() {
@@ -192,14 +196,15 @@ impl FromStr for Time {
 }
 
 impl Time {
-    /// The time in unix seconds. Reads the cluster's clock if the time is relative to it.
+    /// The time in unix seconds. Reads the cluster's clock if the time is relative to now.
     pub async fn resolve(self, client: &Client) -> Result<i64> {
         match self {
             Self::Unix(secs) => Ok(secs),
             Self::FromNow(secs) => {
                 let now = client.unix_timestamp().await?;
-                now.checked_add(secs)
-                    .with_context(|| format!("+{secs}s is too far in the future"))
+                now.checked_add(secs).with_context(|| {
+                    format!("+{secs}s is too far in the future; pass an earlier time")
+                })
             }
         }
     }
@@ -248,11 +253,15 @@ impl PauseFlag {
     }
 }
 
-/// Reads a file that an option names. An empty file is an error.
+/// Reads a file. Fails if it is empty.
 pub fn read_file(path: &Path) -> Result<Vec<u8>> {
     let bytes =
         std::fs::read(path).with_context(|| format!("could not read {}", path.display()))?;
-    ensure!(!bytes.is_empty(), "{} is empty", path.display());
+    ensure!(
+        !bytes.is_empty(),
+        "file {} is empty; check the path",
+        path.display()
+    );
     Ok(bytes)
 }
 

@@ -1,4 +1,4 @@
-//! Tokens that bonds, markets and cover are denominated in, and their treasuries.
+//! Collaterals, the tokens that bonds, markets and cover are denominated in, and their treasuries.
 
 use anchor_lang::Address;
 use anyhow::{Context, Result};
@@ -14,7 +14,7 @@ use crate::{
 
 #[derive(Subcommand)]
 pub enum Command {
-    /// Allow a token: signed by the admin
+    /// Allow a token (signed by the admin)
     Register {
         mint: Address,
         #[command(flatten)]
@@ -23,7 +23,8 @@ pub enum Command {
         #[arg(long)]
         accept_freeze: bool,
     },
-    /// Change the terms that new models copy, or disable the token: omitted options keep their value
+    /// Change a token's terms, or enable or disable it (signed by the admin). Omitted options keep
+    /// their value
     Update {
         mint: Address,
         #[command(flatten)]
@@ -56,7 +57,7 @@ pub struct TermsArgs {
 }
 
 impl TermsArgs {
-    /// `base`, with the options that are given.
+    /// `base`, changed by the options that are given.
     fn apply_to(
         &self,
         base: CollateralTerms,
@@ -82,12 +83,17 @@ fn default_terms(decimals: u8) -> Result<CollateralTerms> {
     })
 }
 
-/// `count` tokens in base units, for a default amount.
+/// `count` tokens in base units, for a default amount. Fails if they exceed 64 bits.
 pub fn whole_tokens(count: u64, decimals: u8) -> Result<u64> {
     10u64
         .checked_pow(decimals.into())
         .and_then(|token| token.checked_mul(count))
-        .context("the token has too many decimals for default amounts: pass all amounts")
+        .with_context(|| {
+            format!(
+                "default amounts in a token with {decimals} decimals exceed 64 bits; use a token \
+                 with fewer decimals"
+            )
+        })
 }
 
 impl Command {
@@ -127,10 +133,14 @@ impl Command {
     }
 }
 
+/// Reads the collateral of a mint.
 pub async fn read(session: &Session, mint: &Address) -> Result<Collateral> {
     let state = session.client.find(&address::collateral(mint)).await?;
     state.with_context(|| {
-        format!("{mint} is not registered as collateral: the admin can register it with `driftshield collateral register`")
+        format!(
+            "token {mint} is not registered as collateral; the admin can register it with \
+             `driftshield collateral register`"
+        )
     })
 }
 
@@ -139,7 +149,7 @@ async fn show(session: &Session, mint: Address) -> Result<()> {
     let state = read(session, &mint).await?;
     let balance = session.client.token_balance(&state.treasury).await?;
     let decimals = session.scale(state.decimals);
-    let account = print::decoded(&state)?;
+    let account = print::to_decoded(&state)?;
     let mut json = print::account_json(&address, &account);
     json["treasury_balance"] = json!(balance.to_string());
     let text = print::account_text(&address, &account, decimals);
@@ -157,7 +167,7 @@ async fn list(session: &Session) -> Result<()> {
 
 #[derive(Subcommand)]
 pub enum Treasury {
-    /// Withdraw from a treasury: signed by the admin
+    /// Withdraw from a treasury (signed by the admin)
     Withdraw {
         mint: Address,
         #[arg(long)]

@@ -31,7 +31,7 @@ const DEFAULTS: ConfigParams = ConfigParams {
     premium_fee_bps: 500,
 };
 
-/// The program's settings. New models, markets and vaults copy most of them.
+/// The program's settings.
 #[derive(Args)]
 struct ParamsArgs {
     /// Period after a window's end in which oracles may submit [init: 6h]
@@ -50,7 +50,7 @@ struct ParamsArgs {
     /// challenge and ruling [init: 530d]
     #[arg(long, value_name = "DURATION")]
     retention: Option<Duration>,
-    /// Period after a policy's last receipt in which it can be claimed [init: 7d]
+    /// Period in which a policy can be claimed after its last receipt can become Final [init: 7d]
     #[arg(long, value_name = "DURATION")]
     claim_grace: Option<Duration>,
     /// Minimum time between the purchase of a policy and its first covered window [init: 1d]
@@ -81,7 +81,7 @@ struct ParamsArgs {
 }
 
 impl ParamsArgs {
-    /// `base`, with the options that are given.
+    /// `base`, changed by the options that are given.
     fn apply_to(&self, base: ConfigParams) -> ConfigParams {
         let secs = |given: Option<Duration>, base| given.map_or(base, |Duration(secs)| secs);
         ConfigParams {
@@ -107,7 +107,7 @@ impl ParamsArgs {
 
 #[derive(Args)]
 pub struct Init {
-    /// Key that changes settings, allows tokens and withdraws treasuries [default: the signer]
+    /// Key that changes settings, allows tokens and withdraws from treasuries [default: the signer]
     #[arg(long, value_name = "KEY")]
     admin: Option<Address>,
     /// Key that may pause, and nothing else [default: the admin]
@@ -139,7 +139,7 @@ impl Init {
 pub enum Command {
     /// Show roles, settings and pause flags
     Show,
-    /// Change settings for new models and markets: omitted options keep their value
+    /// Change settings (signed by the admin). Omitted options keep their value
     Update(Box<Update>),
 }
 
@@ -175,14 +175,14 @@ impl Command {
 
 pub async fn read(session: &Session) -> Result<Config> {
     let config = session.client.find(&address::config()).await?;
-    config.context("the program is not set up on this cluster: run `driftshield init`")
+    config.context("the program is not set up on this cluster; run `driftshield init`")
 }
 
 #[derive(Subcommand)]
 pub enum Admin {
-    /// Propose a key, which takes the role with `accept`: signed by the admin
+    /// Propose the next admin, who accepts the role with `accept` (signed by the admin)
     Propose { key: Address },
-    /// Take the role: signed by the proposed key
+    /// Accept the role (signed by the proposed key)
     Accept,
 }
 

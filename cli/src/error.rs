@@ -1,4 +1,4 @@
-//! Errors: how they are printed, and the program's own errors raised on the client.
+//! Prints errors, and converts errors of the program's rules that are evaluated on the client.
 
 use anchor_lang::solana_program::instruction::error::InstructionError;
 use driftshield_sdk::{
@@ -7,7 +7,7 @@ use driftshield_sdk::{
 };
 use serde_json::json;
 
-/// Prints an error to stderr.
+/// Prints an error to stderr, as text or JSON.
 pub fn report(error: &anyhow::Error, json: bool) {
     if !json {
         eprintln!("error: {error:#}");
@@ -24,8 +24,8 @@ pub fn report(error: &anyhow::Error, json: bool) {
     eprintln!("{}", json!({ "error": error }));
 }
 
-/// Converts an error of the program's rules, evaluated on the client, into the failure that the
-/// transaction would end with.
+/// Converts an error of the program's rules, evaluated on the client, into the failure with which
+/// the transaction would end.
 pub fn program_error(error: anchor_lang::Error) -> anyhow::Error {
     match error {
         anchor_lang::Error::Custom(code) => {

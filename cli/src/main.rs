@@ -61,7 +61,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Set up the program, once: signed by its upgrade authority
+    /// Set up the program, once (signed by its upgrade authority)
     Init(config::Init),
     /// Roles and settings
     #[command(subcommand)]
@@ -69,9 +69,9 @@ enum Command {
     /// Transfer the admin role in two steps
     #[command(subcommand)]
     Admin(config::Admin),
-    /// Pause new risk: signed by the guardian or the admin
+    /// Pause new risk (signed by the guardian or the admin)
     Pause(config::PauseArgs),
-    /// Allow new risk again: signed by the admin
+    /// Allow new risk again (signed by the admin)
     Unpause(config::PauseArgs),
     /// Tokens that bonds, markets and cover are denominated in
     #[command(subcommand)]
@@ -122,7 +122,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
     let keypair_file = match cli.keypair {
         Some(path) => path,
         None => std::env::home_dir()
-            .context("there is no home directory: pass a keypair file with --keypair")?
+            .context("there is no home directory; pass a keypair file with --keypair")?
             .join(".config/solana/id.json"),
     };
     let session = &Session {

@@ -19,14 +19,14 @@ use crate::{
 
 #[derive(Subcommand)]
 pub enum Command {
-    /// Create a market on a model: signed by its creator
+    /// Create a market on a model (signed by the creator)
     Create(Create),
     /// Bet on an outcome
     Bet(Bet),
     /// Settle the next windows with their receipts; callable by anyone
     Settle {
         market: Address,
-        /// Number of windows, at most 25 [default: all whose result is final, up to 25]
+        /// Number of windows, at most 25 [default: all that can be settled, up to 25]
         #[arg(long, value_parser = clap::value_parser!(u64).range(1..=MAX_SETTLE_WINDOWS))]
         windows: Option<u64>,
     },
@@ -45,8 +45,7 @@ pub enum Command {
     },
     /// Close a settled market without positions and fees; callable by anyone
     Close { market: Address },
-    /// Cancel a market without bets: signed by its creator or, after betting closes, callable by
-    /// anyone
+    /// Cancel a market without bets. Until betting closes, only its creator can
     Cancel { market: Address },
     /// Show a market and the payout of its outcomes
     Show { market: Address },
@@ -221,15 +220,16 @@ async fn settle(session: &Session, market: Address, windows: Option<u64>) -> Res
     let (state, decimals) = read(session, &market).await?;
     let windows = match windows {
         Some(windows) => windows,
-        // Settle at least one, so that the program reports why it cannot be settled.
-        None => count_final_windows(session, &state).await?.max(1),
+        // Pass at least one, so that the program reports why the window cannot be settled.
+        None => count_settleable_windows(session, &state).await?.max(1),
     };
     let settle = instruction::settle_market(market, &state, windows);
     session.send(&[settle], decimals).await
 }
 
-/// Number of the next windows whose result is final, up to [`MAX_SETTLE_WINDOWS`].
-async fn count_final_windows(session: &Session, state: &Market) -> Result<u64> {
+/// Number of the next windows that can be settled, up to [`MAX_SETTLE_WINDOWS`]: their receipt is,
+/// or can be made, Final or Void, or is missing after the submit period.
+async fn count_settleable_windows(session: &Session, state: &Market) -> Result<u64> {
     let now = session.client.unix_timestamp().await?;
     let mut model: Model = session.client.get(&state.model).await?;
     let end = state
@@ -238,14 +238,14 @@ async fn count_final_windows(session: &Session, state: &Market) -> Result<u64> {
     let mut count = 0;
     for window in state.next_window..=end {
         let receipt = address::receipt(&state.model, window);
-        let is_final = match session.client.find::<Receipt>(&receipt).await? {
+        let can_be_settled = match session.client.find::<Receipt>(&receipt).await? {
             Some(mut receipt) => {
                 receipt.advance(&mut model, now).map_err(program_error)?;
                 receipt.is_settled()
             }
             None => model.submit_end(window).map_err(program_error)? <= now,
         };
-        if !is_final {
+        if !can_be_settled {
             break;
         }
         count += 1;
@@ -261,10 +261,13 @@ async fn claim(session: &Session, market: Address, owner: Option<Address>) -> Re
         .find::<Position>(&address::position(&market, &owner))
         .await?;
     let Some(position) = position else {
-        bail!("{owner} has no position in this market, or it was claimed already");
+        bail!(
+            "{owner} has no position in market {market}, or it is claimed already; check both \
+             addresses"
+        );
     };
     let mut instructions = vec![];
-    // No token account is needed if nothing is paid.
+    // A payout of 0 needs no token account.
     if 0 < state.clone().claim(&position).map_err(program_error)? {
         let create = session.create_token_account(&owner, &state.mint, state.token_program)?;
         instructions.push(create);
@@ -293,10 +296,10 @@ async fn collect(session: &Session, market: Address, payee: FeePayeeName) -> Res
 
 async fn show(session: &Session, address: Address) -> Result<()> {
     let (state, decimals) = read(session, &address).await?;
-    let mut account = print::decoded(&state)?;
+    let mut account = print::to_decoded(&state)?;
     let json = print::account_json(&address, &account);
     if state.state != MarketState::Resolved {
-        // Both are unset until the market resolves.
+        // Only a resolved market has an outcome and a value.
         account.fields.remove("outcome");
         account.fields.remove("value");
     }
@@ -307,7 +310,7 @@ async fn show(session: &Session, address: Address) -> Result<()> {
     )
 }
 
-/// A row for each outcome: its drift values, its pool, and its payout as a multiple of the stake.
+/// A table of the outcomes: drift values, pool, and current payout as a multiple of the stake.
 fn outcomes_text(state: &Market, decimals: u8) -> String {
     let header = ["outcome", "drift", "pool", "pays"].map(str::to_owned);
     let rows = (0..state.outcomes()).map(|outcome| {
@@ -318,7 +321,7 @@ fn outcomes_text(state: &Market, decimals: u8) -> String {
         let pool = print::scaled(state.pools[outcome].into(), decimals);
         [outcome.to_string(), drift_range(state, outcome), pool, pays]
     });
-    print::columns(std::iter::once(header).chain(rows))
+    print::aligned(std::iter::once(header).chain(rows))
 }
 
 /// Drift values for which the market resolves to `outcome`.

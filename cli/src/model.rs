@@ -16,11 +16,12 @@ use crate::{
 
 #[derive(Subcommand)]
 pub enum Command {
-    /// Register a model and pin its metric spec: signed by its owner
+    /// Register a model and pin its metric spec (signed by the owner)
     Register(Register),
-    /// Change a model's oracles and description: omitted options keep their value
+    /// Change a model's oracles and description (signed by the owner). Omitted options keep their
+    /// value
     Update(Update),
-    /// Stop new markets, bets, policies and renewals on a model, permanently
+    /// Stop new markets, bets, policies and renewals on a model, permanently (signed by the owner)
     Retire { model: Address },
     /// Show a model
     Show { model: Address },
@@ -37,7 +38,7 @@ pub struct Register {
     /// Id of the model, unique for its owner
     #[arg(long)]
     id: u64,
-    /// Token of its bonds, markets and cover
+    /// Mint of the bonds, the markets and the cover
     #[arg(long)]
     mint: Address,
     /// The metric-spec document
@@ -114,7 +115,7 @@ impl Register {
     async fn run(self, session: &Session) -> Result<()> {
         let bytes = args::read_file(&self.spec)?;
         let document = SpecDocument::parse(&bytes)
-            .with_context(|| format!("invalid metric spec {}", self.spec.display()))?;
+            .with_context(|| format!("invalid metric-spec document {}", self.spec.display()))?;
         let genesis = self.genesis.resolve(&session.client).await?;
         let Duration(window_secs) = self.window;
         let spec = document.metric_spec(&bytes, genesis, window_secs);
@@ -147,7 +148,7 @@ impl Update {
             .await
     }
 
-    /// The model's terms, with the options that are given.
+    /// The model's current terms, changed by the options that are given.
     fn apply_to(&self, state: &Model) -> ModelTerms {
         let hash = |given: Option<Hash>, current| given.map_or(current, |Hash(hash)| hash);
         let text = |given: &Option<String>, current: &[u8]| match given {
@@ -175,12 +176,12 @@ impl Update {
 
 async fn show(session: &Session, address: Address) -> Result<()> {
     let state: Model = session.client.get(&address).await?;
-    let account = print::decoded(&state)?;
+    let account = print::to_decoded(&state)?;
     let decimals = session.decimals(&state.bond_mint).await?;
     let now = session.client.unix_timestamp().await?;
     let text = print::account_text(&address, &account, decimals);
     let window = match now - state.genesis {
-        until_genesis if until_genesis < 0 => "none yet".to_owned(),
+        secs if secs < 0 => "none yet".to_owned(),
         secs => (secs / state.window_secs).to_string(),
     };
     let json = print::account_json(&address, &account);

@@ -11,7 +11,7 @@ use crate::{args::Amount, print::List, session::Session};
 
 #[derive(Subcommand)]
 pub enum Command {
-    /// Add to the bond on a model; the first bond takes the seat: signed by the oracle
+    /// Add to the bond on a model (signed by the oracle). The first bond creates the seat
     Bond {
         model: Address,
         #[arg(long)]
@@ -20,7 +20,7 @@ pub enum Command {
         #[arg(long, value_name = "TOKEN_ACCOUNT")]
         source: Option<Address>,
     },
-    /// Start unbonding an amount: signed by the oracle
+    /// Start unbonding an amount (signed by the oracle)
     Unbond {
         model: Address,
         #[arg(long)]
@@ -33,7 +33,7 @@ pub enum Command {
         #[arg(long, value_name = "KEY")]
         oracle: Option<Address>,
     },
-    /// Close an empty seat that nothing depends on; callable by anyone
+    /// Close a seat without a bond that no open receipt can need; callable by anyone
     CloseSeat {
         model: Address,
         /// The oracle [default: the signer]
@@ -102,7 +102,7 @@ async fn read(session: &Session, model: &Address) -> Result<(Model, u8)> {
 async fn read_seat(session: &Session, model: &Address, oracle: &Address) -> Result<Seat> {
     let seat = session.client.find(&address::seat(model, oracle)).await?;
     seat.with_context(|| {
-        format!("{oracle} has no seat on this model: take one with `driftshield oracle bond`")
+        format!("{oracle} has no seat on model {model}; create one with `driftshield oracle bond`")
     })
 }
 

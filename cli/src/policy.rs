@@ -30,18 +30,18 @@ const SLIPPAGE_DIVISOR: u64 = 100;
 pub enum Command {
     /// Show the price of cover, or why it cannot be bought
     Quote(CoverArgs),
-    /// Buy cover on a model: signed by the holder
+    /// Buy cover on a model (signed by the holder)
     Buy(Buy),
-    /// Pay a policy for a run of windows over its trigger; callable by anyone
+    /// Claim a policy with a run of windows at or over its trigger; callable by anyone
     Claim {
         policy: Address,
         /// First window of the run [default: of the run that pays most]
         #[arg(long)]
         window: Option<u64>,
     },
-    /// Cancel a policy and refund its unused premium, less a fee: signed by the holder
+    /// Cancel a policy and refund its unused premium, less a fee (signed by the holder)
     Cancel { policy: Address },
-    /// Extend a policy by another term: signed by the holder or, with auto-renew, callable by anyone
+    /// Extend a policy by another term. Without auto-renew, only its holder can
     Renew {
         policy: Address,
         /// The holder's token account that pays [default: its associated token account]
@@ -150,7 +150,7 @@ impl Buy {
     }
 }
 
-/// The quoted premium plus the slippage tolerance.
+/// The quoted premium plus the slippage tolerance, rounded up.
 fn with_slippage(premium: u64) -> u64 {
     premium.saturating_add(premium.div_ceil(SLIPPAGE_DIVISOR))
 }
@@ -168,14 +168,16 @@ async fn claim(session: &Session, address: Address, window: Option<u64>) -> Resu
     session.send(&instructions, decimals).await
 }
 
-/// First window of the run that `policy` pays most for.
+/// First window of the run for which `policy` pays most.
 async fn best_window(session: &Session, policy: &Policy) -> Result<u64> {
     let of_model = [(offset_of!(Receipt, model), policy.model)];
     let receipts = session.client.list::<Receipt>(&of_model).await?;
     let run = best_run(policy, receipts.iter().map(|(_, receipt)| receipt));
     let run = run.with_context(|| {
         format!(
-            "nothing to claim: windows {first} to {last} have no run of {persistence} Final receipts at or over the trigger that pays more than was paid already",
+            "nothing to claim: no run of {persistence} Final receipts at or over the trigger in \
+             windows {first} to {last} pays more than earlier claims; try again after the next \
+             receipt",
             first = policy.first_window,
             last = policy.last_window,
             persistence = policy.persistence,
@@ -188,7 +190,7 @@ async fn cancel(session: &Session, address: Address) -> Result<()> {
     let (policy, vault, decimals) = read(session, &address).await?;
     let (mut accrued, now) = vault::accrued(session, &vault).await?;
     let mut instructions = vec![];
-    // No token account is needed if nothing is refunded.
+    // A refund of 0 needs no token account.
     if 0 < policy.cancel(&mut accrued, now) {
         instructions.push(session.create_token_account(
             &policy.holder,
@@ -221,10 +223,10 @@ async fn renew(session: &Session, address: Address, source: Option<Address>) -> 
 async fn show(session: &Session, address: Address) -> Result<()> {
     let (policy, _, decimals) = read(session, &address).await?;
     let model: Model = session.client.get(&policy.model).await?;
-    let mut account = print::decoded(&policy)?;
+    let mut account = print::to_decoded(&policy)?;
     let json = print::account_json(&address, &account);
     if policy.previous_term.end == 0 {
-        account.fields.remove("previous_term"); // it was never renewed
+        account.fields.remove("previous_term"); // unset: the policy was never renewed
     }
     let text = print::account_text(&address, &account, decimals);
     let begins_at = model.window_start(policy.first_window);

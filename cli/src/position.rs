@@ -50,7 +50,7 @@ async fn show(session: &Session, market: Address, owner: Address) -> Result<()> 
     let (state, decimals) = market::read(session, &market).await?;
     let address = address::position(&market, &owner);
     let position: Position = session.client.get(&address).await?;
-    let account = print::decoded(&position)?;
+    let account = print::to_decoded(&position)?;
     let mut text = print::account_text(&address, &account, decimals);
     if state.is_settled() {
         let payout = state.clone().claim(&position).map_err(program_error)?;

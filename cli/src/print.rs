@@ -14,10 +14,10 @@ use serde_json::{Value, json};
 pub use self::{
     fields::{Decimals, fields},
     format::{NONE, scaled, time},
-    table::columns,
+    table::aligned,
 };
 
-/// Writes to stdout. A reader that closed the pipe is not an error.
+/// Writes `text` and one newline to stdout. Ignores a closed pipe.
 pub fn to_stdout(text: &str) -> Result<()> {
     match writeln!(std::io::stdout(), "{}", text.trim_end()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
@@ -25,8 +25,8 @@ pub fn to_stdout(text: &str) -> Result<()> {
     }
 }
 
-/// Fields of an account by name.
-pub fn decoded<T>(account: &T) -> Result<Decoded>
+/// Converts an account to its named JSON fields.
+pub fn to_decoded<T>(account: &T) -> Result<Decoded>
 where
     T: bytemuck::Pod + Discriminator,
 {
@@ -39,12 +39,12 @@ pub fn account_json(address: &Address, account: &Decoded) -> Value {
     json!({ "address": address.to_string(), "name": account.name, "fields": account.fields })
 }
 
-/// An account as text: a title, and a line for each field.
+/// An account as text: a title, and indented lines for the fields.
 pub fn account_text(address: &Address, account: &Decoded, decimals: impl Into<Decimals>) -> String {
     format!("{} {address}\n{}", account.name, fields(account, decimals))
 }
 
-/// A list of accounts of one type: a header, and a row for each account.
+/// A list of accounts of one type, as a table and as JSON.
 pub struct List {
     header: Vec<&'static str>,
     rows: Vec<Vec<String>>,
@@ -52,7 +52,7 @@ pub struct List {
 }
 
 impl List {
-    /// An empty list. Its columns are the address and the fields in `names`.
+    /// An empty list. The table's columns are the address and the fields in `names`.
     pub fn new(names: &[&'static str]) -> Self {
         Self {
             header: [&["address"], names].concat(),
@@ -61,6 +61,7 @@ impl List {
         }
     }
 
+    /// Adds an account. The JSON holds all fields.
     pub fn push<T>(
         &mut self,
         address: &Address,
@@ -70,7 +71,7 @@ impl List {
     where
         T: bytemuck::Pod + Discriminator,
     {
-        let account = decoded(state)?;
+        let account = to_decoded(state)?;
         let decimals = decimals.into();
         let cells = self.header[1..]
             .iter()
@@ -81,15 +82,17 @@ impl List {
         Ok(())
     }
 
+    /// The accounts as a JSON array.
     pub fn json(&self) -> Value {
         Value::from(self.json.clone())
     }
 
+    /// The accounts as a table with a header, or `none` for an empty list.
     pub fn text(&self) -> String {
         if self.rows.is_empty() {
             return "none".to_owned();
         }
         let header = self.header.iter().map(|&name| name.to_owned()).collect();
-        columns(std::iter::once(header).chain(self.rows.clone()))
+        aligned(std::iter::once(header).chain(self.rows.clone()))
     }
 }

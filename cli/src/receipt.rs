@@ -1,4 +1,4 @@
-//! Receipts, which record the drift measured in a model's window, and their disputes.
+//! Receipts, which record the measured drift of a model's windows, and their disputes.
 
 use std::{mem::offset_of, path::PathBuf};
 
@@ -11,7 +11,7 @@ use crate::{args, print::List, session::Session};
 
 #[derive(Subcommand)]
 pub enum Command {
-    /// Submit the row counts of a window: signed by an oracle of the model
+    /// Submit the row counts of a window (signed by an oracle of the model)
     Submit(Submit),
     /// Challenge a proposed value by posting a bond; callable by anyone
     Challenge {
@@ -21,7 +21,7 @@ pub enum Command {
         #[arg(long, value_name = "TOKEN_ACCOUNT")]
         source: Option<Address>,
     },
-    /// End a dispute with the correct row counts: signed by the model's arbiter
+    /// End a dispute with the correct row counts (signed by the model's arbiter)
     Rule {
         #[command(flatten)]
         receipt: ReceiptArgs,
@@ -29,7 +29,8 @@ pub enum Command {
         #[arg(long, value_delimiter = ',', required = true)]
         counts: Vec<u32>,
     },
-    /// Advance a receipt whose periods have ended; callable by anyone
+    /// Take every due step of a receipt: propose its value, make it Final or Void; callable by
+    /// anyone
     Finalize(ReceiptArgs),
     /// Pay out a dispute's credit; callable by anyone
     Collect {
@@ -124,7 +125,7 @@ impl ReceiptArgs {
         match session.client.find(&self.address()).await? {
             Some(receipt) => Ok((state, receipt, decimals)),
             None => bail!(
-                "no oracle has submitted for window {}, or its receipt is closed",
+                "window {} has no receipt: no oracle has submitted, or the receipt is closed",
                 self.window
             ),
         }

@@ -1,4 +1,4 @@
-//! Sends or simulates transactions and prints the events that they emit.
+//! Sends or simulates transactions, and prints the results with the emitted events.
 
 use std::{path::Path, time::Duration};
 
@@ -17,14 +17,19 @@ use crate::{
     session::Session,
 };
 
-/// Retries of reading a confirmed transaction, and the delay between them: a node reports a
-/// transaction as confirmed a moment before it can return it.
+/// Maximum number of retries of reading a confirmed transaction. A node can report a transaction
+/// as confirmed before `getTransaction` returns it.
 const READ_RETRIES: usize = 19;
+/// Delay before each retry.
 const READ_RETRY_DELAY: Duration = Duration::from_millis(250);
 
 impl Session {
-    /// Sends `instructions` in one transaction, or simulates it with `--dry-run`, and prints the
-    /// result. Amounts in the events have `decimals`.
+    /// Sends `instructions` in one transaction, waits until it is confirmed, and prints the
+    /// signature and the events. With `--dry-run`, simulates the transaction instead and prints the
+    /// outcome. Amounts in the events are printed with `decimals`.
+    ///
+    /// Fails without sending anything if an instruction requires a signer other than the keypair's.
+    /// If the events of a confirmed transaction can't be read, prints a warning and no events.
     pub async fn send(
         &self,
         instructions: &[Instruction],
@@ -54,6 +59,7 @@ impl Session {
         self.print(&json, &text)
     }
 
+    /// Simulates a transaction and prints the outcome. Fails if the transaction would fail.
     async fn simulate(
         &self,
         instructions: &[Instruction],
@@ -72,7 +78,7 @@ impl Session {
             error: error.into(),
             logs: logs.clone(),
         });
-        let units = result.units_consumed;
+        let compute_units = result.units_consumed;
         let text = format!(
             "outcome  {}\nunits    {}\nlogs\n{}{}",
             if failure.is_some() {
@@ -80,7 +86,7 @@ impl Session {
             } else {
                 "would succeed"
             },
-            units.map_or("unknown".to_owned(), |units| units.to_string()),
+            compute_units.map_or("unknown".to_owned(), |units| units.to_string()),
             logs.iter()
                 .map(|log| format!("  {log}\n"))
                 .collect::<String>(),
@@ -89,7 +95,7 @@ impl Session {
         let json = json!({
             "success": failure.is_none(),
             "error": failure.as_ref().map(ToString::to_string),
-            "units": units,
+            "units": compute_units,
             "logs": logs,
             "events": events_json(&events),
         });
@@ -100,7 +106,7 @@ impl Session {
         }
     }
 
-    /// Events of a confirmed transaction.
+    /// Reads the events of a confirmed transaction.
     async fn events(&self, signature: &Signature) -> Result<Vec<Decoded>> {
         let read = || self.client.transaction_event_data(signature);
         let retries = ConstantBuilder::default()
@@ -114,8 +120,8 @@ impl Session {
     }
 }
 
-/// Fails if the instructions need a signature of another key than the only one that signs: the
-/// simulation would fail with a less helpful error.
+/// Fails if an instruction requires a signer other than `signer`. Otherwise signing fails with an
+/// error that does not name the key.
 fn require_signer(
     instructions: &[Instruction],
     signer: &Address,
@@ -127,7 +133,8 @@ fn require_signer(
         .find(|account| account.is_signer && account.pubkey != *signer);
     if let Some(missing) = missing {
         bail!(
-            "the signature of {} is required, but {} is the keypair of {signer}: pass the right file with --keypair",
+            "the signature of {} is required, but {} is the keypair of {signer}; pass the keypair \
+             file of the required key with --keypair",
             missing.pubkey,
             keypair_file.display()
         );
@@ -135,7 +142,8 @@ fn require_signer(
     Ok(())
 }
 
-/// Decodes events, each `discriminator ‖ body`. Unknown events are skipped.
+/// Decodes events, each `discriminator ‖ body`. Skips events that cannot be decoded, such as those
+/// of a newer program.
 fn decode_events(event_data: &[Vec<u8>]) -> Vec<Decoded> {
     let events = event_data.iter().map(|data| json::event(data));
     events.filter_map(Result::ok).collect()

@@ -24,11 +24,12 @@ pub struct Session {
 }
 
 impl Session {
+    /// Reads the signer's keypair file.
     pub fn keypair(&self) -> Result<Keypair> {
         rpc::read_keypair(&self.keypair_file).map_err(anyhow::Error::msg)
     }
 
-    /// Address of the signer.
+    /// Address of the signer. Reads the keypair file.
     pub fn signer(&self) -> Result<Address> {
         Ok(self.keypair()?.pubkey())
     }
@@ -38,7 +39,7 @@ impl Session {
         address.map_or_else(|| self.signer(), Ok)
     }
 
-    /// Decimals with which amounts of a token are read and printed: 0 for base units.
+    /// Decimals with which amounts of a token are read and printed: 0 with `--raw`.
     pub fn scale(&self, token_decimals: u8) -> u8 {
         if self.raw { 0 } else { token_decimals }
     }
@@ -53,7 +54,7 @@ impl Session {
     }
 
     /// Reads all accounts of one type whose fields hold the given keys. A field whose key is `None`
-    /// may hold any. A field is identified by its offset in the struct.
+    /// may hold any key. A field is identified by its offset in the struct.
     pub async fn list<T>(&self, keys: &[(usize, Option<Address>)]) -> Result<Vec<(Address, T)>>
     where
         T: AccountDeserialize + Discriminator,
@@ -77,7 +78,8 @@ impl Session {
         let balance = self.client.token_balance(&source).await?;
         ensure!(
             units <= balance,
-            "insufficient tokens: token account {source} has {}, needs {}; fund it, or pass another one with --source",
+            "insufficient tokens: token account {source} has {}, needs {}; fund the account, or \
+             pass another one with --source",
             print::scaled(balance.into(), decimals),
             print::scaled(units.into(), decimals),
         );
@@ -85,7 +87,7 @@ impl Session {
     }
 
     /// Instruction that creates `owner`'s associated token account if it is missing. The signer
-    /// pays its rent.
+    /// pays the account's rent.
     pub fn create_token_account(
         &self,
         owner: &Address,
@@ -120,7 +122,7 @@ impl Session {
     where
         T: bytemuck::Pod + Discriminator,
     {
-        let account = print::decoded(state)?;
+        let account = print::to_decoded(state)?;
         let text = print::account_text(address, &account, decimals);
         self.print(&print::account_json(address, &account), &text)
     }

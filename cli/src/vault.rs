@@ -23,22 +23,23 @@ use crate::{
 
 #[derive(Subcommand)]
 pub enum Command {
-    /// Create a vault: signed by its manager
+    /// Create a vault (signed by the manager)
     Create(Create),
-    /// Announce new prices and limits, which take effect after the cooldown and a day: omitted
-    /// options keep their value
+    /// Announce new prices and limits (signed by the manager). They take effect one cooldown plus
+    /// one day later. Omitted options keep the value announced last
     Update {
         vault: Address,
         #[command(flatten)]
         terms: TermsArgs,
     },
-    /// List a model, or change its listing: signed by the manager; omitted options keep their value
+    /// List a model, or change its listing (signed by the manager). Omitted options keep their
+    /// value
     ListModel(exposure::ListModel),
-    /// Stop selling cover on a model: signed by the manager
+    /// Stop selling cover on a model (signed by the manager)
     Unlist(exposure::ExposureArgs),
-    /// Deposit capital in exchange for shares
+    /// Deposit tokens in exchange for shares
     Deposit(capital::Deposit),
-    /// Request the withdrawal of shares; restarts the cooldown of all shares in the request
+    /// Request the withdrawal of shares. A further request restarts the cooldown of all its shares
     RequestWithdraw {
         vault: Address,
         /// Shares to withdraw [default: all in the signer's associated token account]
@@ -55,10 +56,11 @@ pub enum Command {
         #[arg(long, value_enum)]
         payee: PremiumPayeeName,
     },
-    /// Close an exposure that nothing depends on; callable by anyone
+    /// Close an exposure without policies whose model is unlisted, retired or changed, or whose
+    /// vault is abandoned; callable by anyone
     CloseExposure(exposure::ExposureArgs),
-    /// Close an empty vault: signed by its manager or, a cooldown and a day after its creation,
-    /// callable by anyone
+    /// Close an empty vault. Until one cooldown plus one day after its creation, only its manager
+    /// can
     Close { vault: Address },
     /// Show a vault, its share price and its utilisation
     Show { vault: Address },
@@ -67,11 +69,11 @@ pub enum Command {
         /// Only vaults of this manager
         #[arg(long, value_name = "KEY")]
         manager: Option<Address>,
-        /// Only vaults in this token
+        /// Only vaults with this mint
         #[arg(long)]
         mint: Option<Address>,
     },
-    /// Show a vault's listing of a model and the cover sold on it
+    /// Show a vault's listing of a model and the cover sold on that model
     Exposure(exposure::ExposureArgs),
     /// List the exposures of vaults to models
     Exposures {
@@ -83,7 +85,8 @@ pub enum Command {
         model: Option<Address>,
     },
     /// Show a withdraw request
-    Request(capital::RequestArgs),
+    #[command(name = "request")]
+    ShowRequest(capital::RequestArgs),
     /// List withdraw requests
     Requests {
         /// Only requests to this vault
@@ -100,11 +103,11 @@ pub struct Create {
     /// Id of the vault, unique for its manager
     #[arg(long)]
     id: u64,
-    /// Token of its capital and cover
+    /// Mint of the capital and the cover
     #[arg(long)]
     mint: Address,
-    /// Waiting period of withdraw requests, at most 121d: at least the window plus submit, challenge
-    /// and ruling of every model that is listed
+    /// Cooldown of withdrawal requests, at most 121d. It must cover one window plus the submit,
+    /// challenge and ruling periods of each listed model
     #[arg(long, value_name = "DURATION", default_value = "7d")]
     cooldown: Duration,
     /// The manager's share of premiums, in basis points
@@ -146,7 +149,7 @@ impl Command {
             Self::List { manager, mint } => list(session, manager, mint).await,
             Self::Exposure(exposure) => exposure.show(session).await,
             Self::Exposures { vault, model } => exposure::list(session, vault, model).await,
-            Self::Request(request) => request.show(session).await,
+            Self::ShowRequest(request) => request.show(session).await,
             Self::Requests { vault, owner } => capital::list(session, vault, owner).await,
         }
     }
@@ -156,7 +159,7 @@ impl Create {
     async fn run(self, session: &Session) -> Result<()> {
         let collateral = collateral::read(session, &self.mint).await?;
         let decimals = session.scale(collateral.decimals);
-        // Defaults are whole tokens, even if amounts are read in base units.
+        // Defaults are whole tokens, even with `--raw`.
         let defaults = default_terms(collateral.decimals)?;
         let Duration(cooldown_secs) = self.cooldown;
         let create = instruction::create_vault(
@@ -173,8 +176,7 @@ impl Create {
 
 async fn update(session: &Session, vault: Address, terms: TermsArgs) -> Result<()> {
     let (state, decimals) = read(session, &vault).await?;
-    // Change the terms that were announced last, in effect or not: they are the ones that the new
-    // terms will replace.
+    // Start from the terms announced last, whether or not they are in effect.
     let terms = terms.apply_to(state.next_terms, decimals.tokens)?;
     let update = instruction::update_vault(session.signer()?, vault, terms);
     session.send(&[update], decimals).await
@@ -200,24 +202,25 @@ async fn collect(session: &Session, vault: Address, payee: PremiumPayeeName) -> 
 
 async fn show(session: &Session, address: Address) -> Result<()> {
     let (state, decimals) = read(session, &address).await?;
-    let mut account = print::decoded(&state)?;
+    let mut account = print::to_decoded(&state)?;
     let json = print::account_json(&address, &account);
     if state.terms_at == 0 {
-        account.fields.remove("next_terms"); // they equal the current terms
+        account.fields.remove("next_terms"); // equal to the terms in effect
     }
     let text = print::account_text(&address, &account, decimals);
     let (accrued, _) = accrued(session, &state).await?;
-    let share = 10u64.checked_pow(state.decimals.saturating_add(math::SHARE_DECIMALS).into());
-    let price = share.map_or("too many decimals to compute".to_owned(), |share| {
-        print::scaled(accrued.worth(share).into(), decimals.tokens)
-    });
+    let one_share = 10u64.checked_pow(state.decimals.saturating_add(math::SHARE_DECIMALS).into());
+    let price = one_share.map_or_else(
+        || format!("unknown: the mint has {} decimals", state.decimals),
+        |share| print::scaled(accrued.worth(share).into(), decimals.tokens),
+    );
     let utilisation = print::scaled(utilisation_bps(accrued.locked, accrued.assets).into(), 2);
     let text = format!("{text}share price  {price}\nutilisation  {utilisation}%");
     session.print(&json, &text)
 }
 
 async fn list(session: &Session, manager: Option<Address>, mint: Option<Address>) -> Result<()> {
-    let keys = [
+    let filters = [
         (offset_of!(Vault, manager), manager),
         (offset_of!(Vault, mint), mint),
     ];
@@ -231,7 +234,7 @@ async fn list(session: &Session, manager: Option<Address>, mint: Option<Address>
         "mint",
         "manager",
     ]);
-    for (address, state) in session.list::<Vault>(&keys).await? {
+    for (address, state) in session.list::<Vault>(&filters).await? {
         list.push(&address, &state, state::decimals(session, &state))?;
     }
     session.print_list(&list)

@@ -16,21 +16,21 @@ use crate::{
     spec_file::SpecFile,
 };
 
-/// Maximum size of an evidence document that is downloaded, in bytes.
+/// Maximum size of a downloaded evidence document, in bytes.
 const MAX_EVIDENCE_BYTES: usize = 1 << 20;
 const EVIDENCE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What to do about a receipt.
+/// Whether a receipt agrees with our recount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Its value is within the model's `max_spread` of ours.
+    /// The receipt's value is within the model's `max_spread` of ours.
     Agree,
-    /// Its value is further away: a ruling by our counts would replace it.
+    /// The receipt's value is further away. A ruling by our counts would not uphold it.
     Challenge,
 }
 
 /// Recounts `window` from the configured spec and data, and prints how the receipt and each
-/// oracle's submission compare.
+/// oracle's submission compare with our counts.
 pub async fn check(config: &Config, model: Address, window: u64) -> Result<Verdict> {
     let oracle = config.models.iter().find(|entry| entry.address == model);
     let oracle =
@@ -43,10 +43,12 @@ pub async fn check(config: &Config, model: Address, window: u64) -> Result<Verdi
     let account = client.get::<Model>(&model).await?;
     let receipt_address = address::receipt(&model, window);
     let receipt = client.find::<Receipt>(&receipt_address).await?;
-    let receipt = receipt.with_context(|| format!("window {window} has no receipt"))?;
+    let receipt = receipt.with_context(|| {
+        format!("window {window} has no receipt; check the model and the window")
+    })?;
     ensure!(
         receipt.state != ReceiptState::Void,
-        "the receipt of window {window} is void, so it has no value to compare"
+        "the receipt of window {window} is Void and has no value to compare; check another window"
     );
     let now = client.unix_timestamp().await?;
 
@@ -148,7 +150,8 @@ fn web_client() -> Result<reqwest::Client> {
         .build()?)
 }
 
-/// Downloads a submission's evidence document, and checks it against the hash on chain.
+/// Downloads a submission's evidence document, and checks the hash on chain. The caller prints an
+/// error after the document's URI.
 async fn fetch_evidence(web: &reqwest::Client, submitted: &ReceiptSubmitted) -> Result<Document> {
     let response = web.get(&submitted.evidence_uri).send().await?;
     let mut response = response.error_for_status()?;
@@ -169,7 +172,7 @@ async fn fetch_evidence(web: &reqwest::Client, submitted: &ReceiptSubmitted) -> 
     serde_json::from_slice(&bytes).context("is not an evidence document")
 }
 
-/// Lists the differences between a document, its submission and our rows.
+/// Describes how a document differs from its submission and from our rows.
 fn compare_evidence(
     document: &Document,
     submitted: &ReceiptSubmitted,
@@ -241,7 +244,7 @@ mod tests {
     use crate::fixtures::zeroed;
 
     #[test]
-    fn a_value_beyond_the_spread_is_challenged() {
+    fn a_value_further_than_max_spread_from_ours_is_challenged() {
         let (mut model, mut receipt): (Model, Receipt) = (zeroed(), zeroed());
         model.max_spread = 10;
         receipt.value = 100;

@@ -1,4 +1,4 @@
-//! The configuration file.
+//! The configuration file of the crank.
 
 use std::{
     fs,
@@ -45,7 +45,7 @@ pub struct EvidenceConfig {
     /// Directory of the documents, each named by its SHA-256. Created if missing.
     pub directory: PathBuf,
     /// Address and port on which the crank serves the documents. Omit it if another web server
-    /// does.
+    /// serves them.
     pub listen: Option<SocketAddr>,
     /// Public base URL. `<url>/evidence/<sha256>.json` goes on chain and has at most 128 bytes.
     pub url: String,
@@ -66,9 +66,11 @@ pub struct ModelConfig {
     /// Address of the model account.
     #[serde(deserialize_with = "address")]
     pub address: Address,
-    /// The metric-spec document whose SHA-256 the model pins. Requires `data` and `windows`.
+    /// File of the metric-spec document whose SHA-256 the model pins. Requires `data` and
+    /// `windows`.
     spec: Option<PathBuf>,
-    /// The model's outputs: a `.parquet` or `.csv` file, replaced as a whole when it changes.
+    /// File of the model's outputs, `.parquet` or `.csv`. To change it, write a new file and rename
+    /// it into place.
     data: Option<PathBuf>,
     /// How the rows of `data` are assigned to windows.
     windows: Option<Windowing>,
@@ -83,7 +85,8 @@ pub struct OracleConfig {
 }
 
 impl ModelConfig {
-    /// The oracle's part; `None` for a model that is only kept.
+    /// Configuration of the model's oracle; `None` if the model has only a keeper. Fails if only
+    /// some of `spec`, `data` and `windows` are set.
     pub fn oracle(&self) -> Result<Option<OracleConfig>> {
         match (&self.spec, &self.data, &self.windows) {
             (None, None, None) => Ok(None),
@@ -104,7 +107,7 @@ pub enum Windowing {
     /// Window `w` is the rows `rows · w .. rows · (w + 1)` in ascending order of the integer column
     /// `order_by`.
     Rows { order_by: String, rows: NonZeroU64 },
-    /// Window `w` is the rows whose time lies in the model's window `w`. `column` holds unix
+    /// Window `w` is the rows whose time lies in the model's window `w`. The column holds unix
     /// seconds, RFC 3339 texts, or Parquet timestamps.
     Time { column: String },
 }
@@ -141,7 +144,7 @@ impl TryFrom<WindowingFields> for Windowing {
 }
 
 impl Config {
-    /// Reads and validates a file. Errors name the file and the field.
+    /// Reads and validates a file. Errors name the file and, if a field is invalid, the field.
     pub fn read(path: &Path) -> Result<Self> {
         let text = fs::read_to_string(path)
             .with_context(|| format!("could not read {}", path.display()))?;
@@ -153,7 +156,7 @@ impl Config {
         Ok(config)
     }
 
-    /// Makes relative paths relative to `directory`.
+    /// Resolves relative paths against `directory`.
     fn resolve_paths(&mut self, directory: &Path) {
         let resolve = |path: &mut PathBuf| *path = directory.join(&path);
         resolve(&mut self.keypair);
@@ -194,7 +197,8 @@ impl Config {
             let bytes = evidence.uri(&[0; 32]).len();
             ensure!(
                 bytes <= MAX_URI_BYTES,
-                "evidence.url: a document's URI would have {bytes} bytes, the limit is                  {MAX_URI_BYTES}; use a shorter url"
+                "evidence.url: a document's URI would have {bytes} bytes, the limit is \
+                 {MAX_URI_BYTES}; use a shorter url"
             );
             ensure!(
                 url.starts_with("http://") || url.starts_with("https://"),
@@ -215,8 +219,11 @@ fn millis<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Err
 
 fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Address, D::Error> {
     let text = String::deserialize(deserializer)?;
-    text.parse()
-        .map_err(|_| D::Error::custom(format!("{text:?} is not a base58 address")))
+    text.parse().map_err(|_| {
+        D::Error::custom(format!(
+            "{text:?} is not an address; write 32 bytes in base58"
+        ))
+    })
 }
 
 #[cfg(test)]

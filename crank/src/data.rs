@@ -32,8 +32,8 @@ pub struct Table {
 }
 
 impl Table {
-    /// Reads only the named columns of a file. Its extension selects the format. Fails if the file
-    /// changes meanwhile.
+    /// Reads the named columns of a file. The file's extension selects the format. Fails if the
+    /// file changes while it is read.
     pub fn read(
         path: &Path,
         key: Option<(&str, KeyKind)>,
@@ -43,7 +43,10 @@ impl Table {
         let read = match extension {
             Some("parquet") => parquet_file::read,
             Some("csv") => csv_file::read,
-            _ => return Err(DataError::Format),
+            _ => {
+                let extension = extension.unwrap_or_default().to_owned();
+                return Err(DataError::UnknownExtension(extension));
+            }
         };
         let before = Fingerprint::of(path)?;
         let mut file = File::open(path)?;
@@ -51,7 +54,7 @@ impl Table {
         file.rewind()?;
         let (keys, columns) = read(file, key, columns)?;
         if Fingerprint::of(path)? != before {
-            return Err(DataError::Changed);
+            return Err(DataError::ChangedWhileRead);
         }
         Ok(Self {
             keys,
@@ -115,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn parquet_and_csv_read_the_same() {
+    fn equal_rows_of_parquet_and_csv_files_are_read_alike() {
         let directory = tempfile::tempdir().expect("a directory");
         let (parquet, csv) = (
             directory.path().join("a.parquet"),
@@ -163,12 +166,15 @@ mod tests {
         };
         assert_eq!(
             error("id", "x"),
-            r#"column "x", row 1: "high" is not a number"#
+            r#"column "x", row 1 (the first is 0): "high" is not a number"#
         );
-        assert_eq!(error("id", "y"), r#"no column "y"; the columns are id, x"#);
+        assert_eq!(
+            error("id", "y"),
+            r#"no column "y"; correct its name to one of: id, x"#
+        );
         assert_eq!(
             error("x", "id"),
-            r#"column "x", row 1: "high" is not an integer"#
+            r#"column "x", row 1 (the first is 0): "high" is not an integer"#
         );
     }
 
@@ -202,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn integers_that_would_be_rounded_are_refused() {
+    fn integers_that_an_f64_would_round_are_refused() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("a.csv");
         for (label, fits) in [

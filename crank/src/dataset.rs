@@ -1,4 +1,4 @@
-//! An oracle's data, in order, cut into windows and counted.
+//! An oracle's data: sorted, assigned to windows, and counted.
 
 use std::ops::Range;
 
@@ -28,7 +28,7 @@ pub struct Dataset {
     pub file_sha256: [u8; 32],
 }
 
-/// The counts of a window, and which rows they are of.
+/// The counts of a window, and the rows of the window.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CountedWindow {
     /// Positions of the window's rows in the dataset; at least one.
@@ -49,14 +49,14 @@ impl CountedWindow {
     }
 }
 
-/// Why a window can't be counted from the data.
+/// Why a window is not counted.
 #[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum CountError {
     #[error("the data does not reach the window's end yet")]
     Incomplete,
     #[error("the data has no row in the window")]
     Empty,
-    #[error("only {samples} rows can be counted, the model needs {min_samples}")]
+    #[error("only {samples} rows have all values, the model needs {min_samples}")]
     TooFew { samples: u64, min_samples: u64 },
 }
 
@@ -96,8 +96,8 @@ impl Dataset {
         self.keys.len()
     }
 
-    /// Counts a window. Fails unless the data holds all of it, with at least the model's
-    /// `min_samples` rows without a missing value.
+    /// Counts a window. Fails unless the data holds all rows of the window, and at least the
+    /// model's `min_samples` of them have no missing value.
     ///
     /// `rows_sha256` is the SHA-256 of the rows in order, each serialized as the key (i64) and the
     /// value of each measured column (f64; 0x7ff8000000000000 if missing), little-endian, 8 bytes
@@ -126,7 +126,7 @@ impl Dataset {
         Ok(counted)
     }
 
-    /// Positions of the window's rows, once the data holds all of them.
+    /// Positions of the window's rows. Fails until the data holds all of them.
     fn rows(&self, model: &Model, window: u64) -> Result<Range<usize>, CountError> {
         match &self.windowing {
             Windowing::Rows { rows, .. } => {
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn windows_of_rows_need_all_their_rows() {
+    fn windows_by_rows_are_counted_once_the_data_holds_all_their_rows() {
         let data = dataset(
             by_rows(2),
             &[4, 1, 3, 2, 5],
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn windows_of_time_need_a_later_row() {
+    fn windows_by_time_are_counted_once_the_data_holds_a_row_after_them() {
         let time = Windowing::Time { column: "t".into() };
         let keys = [100, 109, 110, 119].map(|secs| secs * MICROS);
         let data = dataset(time, &keys, &[0.1, 0.9, 0.9, 0.9]);
@@ -265,9 +265,8 @@ mod tests {
         assert_eq!(counted.rows_sha256, expected);
     }
 
-    /// Scores of an employment model in the years after its validation.
     #[test]
-    fn the_example_data_drifts_in_some_windows_only() {
+    fn some_windows_of_the_example_data_drift_and_most_do_not() {
         let data = concat!(
             env!("CARGO_MANIFEST_DIR"),
             "/../examples/employment-ma/data"

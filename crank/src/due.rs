@@ -1,6 +1,6 @@
-//! Derives the due actions from a snapshot: pure functions without input or output.
+//! Derives the due actions from a snapshot: pure functions without I/O.
 //!
-//! The rules are the program's own: its methods run on copies of the accounts.
+//! Each condition is checked by the program's own methods, called on copies of the accounts.
 
 mod action;
 mod markets;
@@ -15,7 +15,7 @@ use crate::snapshot::{ModelSnapshot, Snapshot};
 
 /// All due actions, most urgent first.
 pub fn actions(snapshot: &Snapshot) -> Vec<Action> {
-    let model_steps = [
+    let model_rules = [
         receipts::submissions,
         receipts::finalizations,
         markets::actions,
@@ -27,11 +27,11 @@ pub fn actions(snapshot: &Snapshot) -> Vec<Action> {
         vaults::exposure_closures,
         seat_and_receipt_closures,
     ];
-    let model_actions = model_steps.iter().flat_map(|step| {
+    let model_actions = model_rules.iter().flat_map(|rule| {
         snapshot
             .models
             .iter()
-            .flat_map(|model| step(snapshot, model))
+            .flat_map(|model| rule(snapshot, model))
     });
     let vaults = snapshot.vaults.iter();
     let vault_actions = vaults.flat_map(|vault| vaults::actions(snapshot, vault));

@@ -9,9 +9,10 @@ use serde::{Deserialize, Serialize};
 pub use self::{server::serve, store::Store};
 use crate::{config::Windowing, dataset::CountedWindow};
 
-/// An evidence document, stored as JSON. Its SHA-256 goes on chain.
+/// An evidence document, stored as JSON. The SHA-256 of its bytes goes on chain.
 ///
-/// It depends on the data alone, so counting again yields the same bytes.
+/// The document depends only on the model, the window, the spec and the data file, so counting the
+/// same file again yields the same bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Document {
     /// Format version: 1.
@@ -28,21 +29,21 @@ pub struct Document {
     pub missing: u64,
     /// SHA-256 of the metric-spec document, in hexadecimal.
     pub spec_sha256: String,
-    /// SHA-256 of the window's rows, in hexadecimal. Each row is its key (i64) and its measured
-    /// values (f64; 0x7ff8000000000000 if missing), little-endian.
+    /// SHA-256 of the window's rows in order, in hexadecimal. Each row is serialized as its key
+    /// (i64) and its measured values (f64; 0x7ff8000000000000 if missing), little-endian.
     pub rows_sha256: String,
     /// SHA-256 of the data file, in hexadecimal.
     pub data_sha256: String,
 }
 
-/// Which rows were counted.
+/// The rows of the window, with and without missing values.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rows {
     /// Name of the column by which the rows are sorted, ascending.
     pub order_by: String,
     /// Position of the first row in that order, from 0.
     pub first: u64,
-    /// Position of the last row.
+    /// Position of the last row, inclusive.
     pub last: u64,
     /// The first row's value of `order_by`; a time is in microseconds since 1970.
     pub first_key: i64,

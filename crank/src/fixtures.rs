@@ -17,15 +17,16 @@ pub fn zeroed<T: Zeroable>() -> T {
     T::zeroed()
 }
 
+/// An address that repeats `byte`.
 pub fn key(byte: u8) -> Address {
     Address::new_from_array([byte; 32])
 }
 
-/// Byte of the fee payer's key. It is the first of the model's oracles.
+/// Argument of [`key`] for the fee payer, the first of the model's oracles.
 const ORACLE: u8 = 1;
 
-/// A model with windows of 10 s from 100 on; submit, challenge and ruling periods of 20 s. It has
-/// three oracles, all bonded, and a quorum of two.
+/// A model with windows of 10 s from unix time 100, and submit, challenge and ruling periods of
+/// 20 s. It has three oracles, all bonded, and a quorum of two.
 pub fn model() -> Model {
     let mut model: Model = zeroed();
     model.genesis = 100;

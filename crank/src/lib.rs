@@ -1,13 +1,14 @@
 //! The process that oracle operators and keepers run.
 //!
-//! For each configured model it takes every step that needs no privileged key: it finalizes
-//! receipts, settles markets, and pays claims, fees and withdraw requests. For a model whose data
-//! it has, it also counts windows and submits the counts.
+//! For each configured model, the crank takes every step that needs no privileged key: it finalizes
+//! receipts, settles markets, pays positions, policies, fees and withdraw requests, renews and
+//! expires policies, and closes accounts that are no longer used. For a model whose data it has, it
+//! also counts windows and submits the counts.
 //!
 //! [`run`] repeats rounds. A round reads the chain into a [`snapshot`] with [`reader`], adds the
 //! [`oracle`]'s counts, derives the due actions with the pure functions of [`due`], and sends them
-//! with [`send`]. The process keeps no state that it can't rebuild from the chain and the data, so
-//! it can be killed at any moment, and more than one can run on the same key.
+//! with [`send`]. The process keeps no state that it can't rebuild from the chain and the data: it
+//! can be killed at any moment, and several processes can run with the same key.
 
 pub mod check;
 pub mod config;

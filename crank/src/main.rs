@@ -1,4 +1,4 @@
-//! Command line of the crank; the library has the rest.
+//! Command line of the crank.
 
 use std::{io::IsTerminal, path::PathBuf, process::ExitCode};
 
@@ -28,8 +28,8 @@ enum Command {
     },
     /// Creates a metric-spec document from reference data.
     Spec(spec::Options),
-    /// Recounts a window and says whether to challenge its receipt. Exit code: 0 if the receipt
-    /// agrees with the recount, 2 if it should be challenged, 1 if the check failed.
+    /// Recounts a window and compares its receipt. Exit code: 0 if the receipt's value is within
+    /// the model's max_spread of the recount, 2 if it is not, 1 if the check failed.
     Check {
         /// Address of the model.
         model: Address,
@@ -49,7 +49,8 @@ async fn main() -> ExitCode {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .init();
-    // clap exits with 2 on a usage error. Here 2 means "challenge", so usage errors exit with 1.
+    // clap exits with 2 on a usage error. Here 2 means that a receipt differs from the recount, so
+    // usage errors exit with 1.
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

@@ -1,4 +1,4 @@
-//! Counts rows by bin, and cuts a reference into bins at its quantiles.
+//! Counts rows by bin, and computes bin edges at the quantiles of a reference.
 
 use driftshield_sdk::spec::Measure;
 
@@ -16,8 +16,8 @@ pub fn columns(measure: &Measure) -> Vec<&str> {
     }
 }
 
-/// Number of rows in each bin. `columns` are the values of [`columns`]; rows in which one of them
-/// is missing are left out.
+/// Number of rows in each bin. `columns` holds the values of the columns that [`columns`] names, in
+/// the same order. Rows in which one of the values is missing are left out.
 pub fn count(measure: &Measure, columns: &[&[f64]]) -> Vec<u32> {
     match (measure, columns) {
         (Measure::Column { edges, .. }, [values]) => {
@@ -45,12 +45,12 @@ pub fn total(counts: &[u32]) -> u64 {
     counts.iter().map(|&count| u64::from(count)).sum()
 }
 
-/// Why values can't be cut into bins at their quantiles.
+/// Why no bin edges can be computed from the values.
 #[derive(Debug, thiserror::Error, PartialEq)]
 pub enum EdgesError {
-    #[error("{0} values are fewer than the bins; use a larger reference")]
+    #[error("{0} values are fewer than the bins; use fewer bins or a larger reference")]
     TooFew(usize),
-    #[error("a value is infinite; remove such rows from the reference")]
+    #[error("a value is infinite; remove rows with infinite values from the reference")]
     Infinite,
     #[error(
         "edges {index} and {} are both {value}, a value that many rows share; use fewer bins",
@@ -81,7 +81,7 @@ pub fn quantile_edges(values: &[f64], bins: usize) -> Result<Vec<f64>, EdgesErro
         low + (high - low) * (rest as f64 / bins as f64)
     };
     let edges: Vec<f64> = (1..bins).map(edge).collect();
-    // Compared with `<`, as everywhere edges are compared: -0.0 equals 0.0.
+    // Not by `total_cmp`: -0.0 and 0.0 are equal edges.
     match (1..edges.len()).find(|&i| edges[i - 1] >= edges[i]) {
         Some(index) => Err(EdgesError::Tie {
             index,
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn edges_equal_the_quantiles_of_numpy() {
+    fn quantile_edges_equal_those_of_numpy_and_ties_are_refused() {
         // numpy.quantile([1, 2, 4, 8, 16], [.25, .5, .75]) and [1/3, 2/3]
         let values = [16.0, 1.0, f64::NAN, 4.0, 8.0, 2.0];
         assert_eq!(quantile_edges(&values, 4), Ok(vec![2.0, 4.0, 8.0]));

@@ -18,7 +18,8 @@ use crate::{
     spec_file::SpecFile,
 };
 
-/// Delay before counting is tried again after the data or the evidence directory failed.
+/// Delay before counting is tried again after the data file could not be read or an evidence
+/// document could not be stored.
 const RETRY_DELAY: Duration = Duration::from_secs(5);
 
 /// The oracles of all configured models with data.
@@ -43,16 +44,16 @@ impl Oracles {
         })
     }
 
-    /// The evidence store; `None` without an `[evidence]` section.
+    /// The evidence publisher; `None` without an `[evidence]` section.
     pub fn publisher(&self) -> Option<&EvidencePublisher> {
         self.publisher.as_ref()
     }
 
     /// Counts the windows that `key` can submit at `now`, and adds the counts to the model's
-    /// submissions.
+    /// submissions. Does nothing for a model without data.
     ///
     /// Fails with [`SpecMismatch`](crate::spec_file::SpecMismatch) if the model pins another spec
-    /// document. Logs any other error, and tries again after [`RETRY_DELAY`].
+    /// document. Any other error is logged, and counting is tried again after [`RETRY_DELAY`].
     pub fn add_submissions(
         &mut self,
         model: &mut ModelSnapshot,
@@ -91,18 +92,19 @@ pub struct EvidencePublisher {
 impl EvidencePublisher {
     fn open(config: EvidenceConfig) -> Result<Self> {
         let store = Store::open(&config.directory);
-        let store = store.with_context(|| Self::field(&config))?;
+        let store = store.with_context(|| Self::directory_field(&config))?;
         Ok(Self { config, store })
     }
 
     /// Stores a document. Returns its SHA-256 and its public URI.
     fn publish(&self, document: &Document) -> Result<([u8; 32], String)> {
         let sha256 = self.store.put(&document.to_bytes());
-        let sha256 = sha256.with_context(|| Self::field(&self.config))?;
+        let sha256 = sha256.with_context(|| Self::directory_field(&self.config))?;
         Ok((sha256, self.config.uri(&sha256)))
     }
 
-    fn field(config: &EvidenceConfig) -> String {
+    /// The directory's field and value, for error messages.
+    fn directory_field(config: &EvidenceConfig) -> String {
         format!("evidence.directory: {}", config.directory.display())
     }
 }
@@ -113,7 +115,7 @@ struct Oracle {
     spec: SpecFile,
     /// The data with the fingerprint of its file; `None` before the first read.
     data: Option<(Fingerprint, Dataset)>,
-    /// Windows that can't be counted from `data`. They are tried again when the file changes.
+    /// Windows that can't be counted from `data`, tried again when the file changes.
     uncountable: HashMap<u64, CountError>,
     /// The status that was logged last.
     seat_status: Option<SeatStatus>,
@@ -213,8 +215,8 @@ impl Oracle {
         Ok(())
     }
 
-    /// Counts a window and stores its evidence, so that the evidence exists before its hash goes
-    /// on chain.
+    /// Counts a window and stores the evidence document, which must exist before its hash goes on
+    /// chain. The inner error says why the window is not counted.
     fn count(
         &self,
         model: &Model,

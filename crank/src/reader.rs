@@ -1,9 +1,11 @@
 //! Reads a snapshot of the configured models from the chain, round by round.
 //!
-//! Each round reads by address the accounts that can change between two rounds: the clock, the
-//! models, their seats, and the receipts that accept submissions or have a step left to take.
-//! Seats and old receipts can only be found by listing, which happens at the start and every
-//! [`LISTING_INTERVAL`].
+//! Each round reads by address: the clock, the models, their seats, the receipts that accept
+//! submissions or have a step left to take, and the accounts that policies and vaults depend on.
+//! It lists markets, positions, vaults, withdraw requests, exposures and policies.
+//!
+//! Seats of former oracles and receipts of earlier windows are found by a listing of seats and
+//! receipts: at the start, every [`LISTING_INTERVAL`], and when a model has a new version.
 
 mod accounts;
 mod insurance;
@@ -39,8 +41,9 @@ pub struct SnapshotReader {
 }
 
 impl SnapshotReader {
-    /// Reads the accounts of `models`; the first [`Self::read`] completes the snapshot. `payer` is
-    /// the fee payer and the oracle. Fails with [`MissingModel`] if an address holds no model.
+    /// Reads the model accounts at the addresses `models`; the first [`Self::read`] completes the
+    /// snapshot. `payer` is the fee payer and the oracle. Fails with [`MissingModel`] if an address
+    /// holds no model.
     pub async fn start(client: Arc<Client>, payer: Address, models: &[Address]) -> Result<Self> {
         let find = |address: Address| {
             let client = &client;
@@ -74,10 +77,12 @@ impl SnapshotReader {
         })
     }
 
-    /// Fetches a blockhash, then reads the snapshot from slots no older than it.
+    /// Fetches a blockhash, then reads the snapshot. Fails if an account that is read by address
+    /// comes from a slot before the blockhash's. Responses to listings don't name their slot; a
+    /// single RPC node answers them from the same slot or a later one.
     ///
-    /// A transaction that is signed with this blockhash and fails on chain has therefore lost a
-    /// race to a transaction that the snapshot could not show.
+    /// A transaction that is signed with this blockhash, succeeds in simulation and fails on chain
+    /// has therefore lost a race to a transaction that the snapshot could not show.
     pub async fn read(&mut self) -> Result<Blockhash> {
         let blockhash = self
             .client

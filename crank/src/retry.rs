@@ -1,4 +1,4 @@
-//! Delays between retries.
+//! Delays before retries.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! `crank run`: repeats rounds until stopped.
+//! `crank run`: repeats rounds until stopped. A round reads the chain and sends the due actions.
 
 use std::{
     sync::Arc,
@@ -21,11 +21,14 @@ use crate::{
     spec_file::SpecMismatch,
 };
 
-/// Maximum delay after a failed round. Delays start again after a round that succeeds.
+/// Maximum delay after a failed round. A successful round resets the delay to 1 s.
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(30);
 
-/// Serves the configured models until `stop` is cancelled. Fails if the configuration can't work;
-/// retries if the RPC node can't be reached.
+/// Runs rounds for the configured models until `stop` is cancelled.
+///
+/// Returns an error if the keypair, a spec file, the evidence store or the listen address cannot
+/// be used, if a model does not exist or if it pins another spec document. Retries a round that
+/// fails for any other reason.
 pub async fn run(config: Config, stop: CancellationToken) -> Result<()> {
     let keypair = read_keypair(&config.keypair).map_err(anyhow::Error::msg)?;
     let mut oracles = Oracles::open(&config)?;
@@ -34,15 +37,15 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<()> {
         None => None,
     };
     let client = Arc::new(Client::new(config.rpc_url.clone()));
-    let rounds = rounds(&config, client, keypair, &mut oracles, &stop).await;
+    let result = rounds(&config, client, keypair, &mut oracles, &stop).await;
     stop.cancel(); // stops the server if the rounds failed
     if let Some(server) = server {
         server.await??;
     }
-    rounds
+    result
 }
 
-/// Starts the evidence server if an address to listen on is configured.
+/// Starts the evidence server if `evidence.listen` is configured.
 async fn serve(
     publisher: &EvidencePublisher,
     stop: &CancellationToken,
@@ -50,14 +53,15 @@ async fn serve(
     let Some(listen) = publisher.config.listen else {
         return Ok(None);
     };
-    let listener = TcpListener::bind(listen)
-        .await
-        .with_context(|| format!("evidence.listen: could not bind {listen}"))?;
+    let listener = TcpListener::bind(listen).await.with_context(|| {
+        format!("evidence.listen: could not listen on {listen}; choose a free address and port")
+    })?;
     tracing::info!(%listen, url = publisher.config.url, "serving evidence");
     let serving = evidence::serve(publisher.store.clone(), listener, stop.clone());
     Ok(Some(tokio::spawn(serving)))
 }
 
+/// Repeats rounds until `stop` is cancelled, then waits until every queued transaction is sent.
 async fn rounds(
     config: &Config,
     client: Arc<Client>,
@@ -73,10 +77,10 @@ async fn rounds(
     let mut delays = exponential_backoff(MAX_RETRY_DELAY);
     loop {
         let started_at = Instant::now();
-        let round = round(&client, key, &models, &mut reader, &mut sender, oracles);
+        let pending_round = round(&client, key, &models, &mut reader, &mut sender, oracles);
         let result = tokio::select! {
             () = stop.cancelled() => break,
-            result = round => result,
+            result = pending_round => result,
         };
         let pause = match result {
             Ok(()) => {
@@ -89,7 +93,11 @@ async fn rounds(
             Err(error) => {
                 let delay = delays.next().unwrap_or(MAX_RETRY_DELAY);
                 let wait_ms = delay.as_millis();
-                tracing::warn!(wait_ms, error = format!("{error:#}"), "round failed");
+                tracing::warn!(
+                    wait_ms,
+                    error = format!("{error:#}"),
+                    "round failed; retrying"
+                );
                 delay
             }
         };
@@ -103,7 +111,8 @@ async fn rounds(
     Ok(())
 }
 
-/// Polls outcomes, reads the chain, counts windows, and sends the due actions.
+/// Polls the outcomes of sent transactions, reads the chain, counts the rows of due windows, and
+/// queues the due actions for sending.
 async fn round(
     client: &Arc<Client>,
     key: Address,
@@ -120,7 +129,7 @@ async fn round(
     let blockhash = reader.read().await?;
     let snapshot = &mut reader.snapshot;
     for model in &mut snapshot.models {
-        // Counting a window blocks the thread for long.
+        // Counting the rows of a window blocks the thread.
         tokio::task::block_in_place(|| oracles.add_submissions(model, &key, snapshot.now))?;
     }
     sender.send(due::actions(snapshot), blockhash);

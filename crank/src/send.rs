@@ -26,10 +26,10 @@ use crate::{
     retry::exponential_backoff,
 };
 
-/// Maximum number of transactions that are being sent at the same time.
+/// Maximum number of transactions that are being sent at a time.
 const MAX_CONCURRENT_SENDS: usize = 16;
-/// Maximum number of transactions that wait to be sent. The next round sends the others if they
-/// are still due then.
+/// Maximum number of transactions that are queued or being sent. A later round sends the others if
+/// they are still due.
 const MAX_QUEUED: usize = 64;
 /// Maximum number of signatures that one `getSignatureStatuses` call accepts.
 const MAX_STATUSES_PER_CALL: usize = 256;
@@ -37,7 +37,7 @@ const MAX_STATUSES_PER_CALL: usize = 256;
 const MAX_LOST_RACES: u32 = 5;
 /// Maximum delay after a failure of an action.
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(60);
-/// Time without an outcome after which transactions are checked for expired blockhashes.
+/// Time without an outcome after which transactions are checked for an expired blockhash.
 const EXPIRY_CHECK_AFTER: Duration = Duration::from_secs(20);
 
 /// Signs and sends actions, and polls their outcomes.
@@ -46,7 +46,7 @@ pub struct Sender {
     keypair: Arc<Keypair>,
     permits: Arc<Semaphore>,
     tasks: JoinSet<(ActionKey, Result<Signature, Error>)>,
-    /// Actions of `tasks`, each with the last block height that accepts its blockhash.
+    /// Actions of `tasks`, each with the last block height at which its transaction can land.
     queued: HashMap<ActionKey, u64>,
     /// Actions whose transaction the RPC node accepted and whose outcome is unknown.
     in_flight: HashMap<ActionKey, InFlight>,
@@ -60,11 +60,11 @@ struct InFlight {
     sent_at: Instant,
 }
 
-/// When to send an action again that did not succeed.
+/// When to retry an action that failed.
 struct RetryState {
     lost_races: u32,
     delays: ExponentialBackoff,
-    /// The action is not sent before.
+    /// The action is not sent before this time.
     retry_at: Instant,
 }
 
@@ -91,8 +91,9 @@ impl Sender {
         }
     }
 
-    /// Polls the outcomes of sent transactions. Call it before reading the snapshot: the snapshot
-    /// then shows the effect of every transaction that this call found confirmed.
+    /// Polls the outcomes of sent transactions, at most [`MAX_STATUSES_PER_CALL`] of them. Call it
+    /// before reading the snapshot: the snapshot then shows the effect of every transaction that
+    /// this call found confirmed.
     pub async fn poll_outcomes(&mut self) -> Result<(), Error> {
         while let Some(result) = self.tasks.try_join_next() {
             self.record_send(result);
@@ -146,8 +147,8 @@ impl Sender {
     }
 
     /// Queues the actions that are neither in flight nor waiting for a retry, in order, up to
-    /// [`MAX_QUEUED`]. Returns at once. Forgets the retry state of actions that are not due any
-    /// more.
+    /// [`MAX_QUEUED`]. Returns before they are sent. Drops the retry state of actions that are no
+    /// longer due.
     pub fn send(&mut self, actions: Vec<Action>, blockhash: Blockhash) {
         let due: HashSet<ActionKey> = actions.iter().map(|action| action.key).collect();
         self.retries.retain(|key, _| due.contains(key));
@@ -183,7 +184,7 @@ impl Sender {
         });
     }
 
-    /// Waits until every queued transaction is sent.
+    /// Waits until every queued transaction is sent. Does not wait for their outcomes.
     pub async fn finish(mut self) {
         while let Some(result) = self.tasks.join_next().await {
             self.record_send(result);
@@ -237,8 +238,8 @@ impl Sender {
     }
 }
 
-/// Whether the transaction failed because another one, or the passing of time, took the step first.
-/// The next snapshot shows it.
+/// Whether the transaction failed because the chain changed after the snapshot was read: for
+/// example, another transaction took the step first. The next snapshot shows the change.
 fn is_lost_race(failure: &TransactionFailure) -> bool {
     match &failure.error {
         // The same transaction has landed, or the node does not know the blockhash yet.
@@ -255,7 +256,7 @@ fn is_lost_race(failure: &TransactionFailure) -> bool {
     }
 }
 
-/// Codes of the program's errors that mean a lost race.
+/// Codes of the program's errors that indicate a lost race.
 fn lost_race_codes() -> [u32; 30] {
     use DriftShieldError::*;
     [
@@ -309,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn lost_races_differ_from_failures() {
+    fn only_errors_of_a_changed_chain_are_lost_races() {
         for error in [
             code(DriftShieldError::AlreadySubmitted),
             code(DriftShieldError::NothingToFinalize),

@@ -17,14 +17,14 @@ pub struct Snapshot {
     /// Fee payer of all transactions, and the oracle that submits.
     pub payer: Address,
     pub models: Vec<ModelSnapshot>,
-    /// Pause flags of the program's Config.
+    /// Pause flags of the program's Config. Read only if there is a vault.
     pub paused: u8,
-    /// By mint.
+    /// Collaterals of the models' bond mints, by mint. Read only if there is a vault.
     pub collaterals: BTreeMap<Address, Collateral>,
     /// All vaults whose mint is the bond mint of a configured model.
     pub vaults: Vec<VaultSnapshot>,
-    /// By address: token accounts of holders with `auto_renew`, of owners of withdraw requests
-    /// past their cooldown, and of managers with a credit.
+    /// Existing token accounts, by address: those of holders of policies with `auto_renew`, of
+    /// owners of withdraw requests past their cooldown, and of managers with a credit.
     pub token_accounts: BTreeMap<Address, TokenAccount>,
 }
 
@@ -40,15 +40,15 @@ pub struct ModelSnapshot {
     pub account: Model,
     /// Receipts with a step left to take, by window.
     pub pending_receipts: BTreeMap<u64, Receipt>,
-    /// Receipts that are Final or Void and owe nothing, by window. Markets settle and policies are
-    /// claimed by them. They are closed once their retention is over.
+    /// Receipts that are Final or Void and owe no credit, by window. Markets are settled and
+    /// policies claimed with them. They are closed once their retention is over.
     pub settled_receipts: BTreeMap<u64, Receipt>,
     /// Every existing receipt of a window before this one is in `pending_receipts` or
     /// `settled_receipts`.
     pub receipts_known_until: u64,
     pub seats: Vec<Seat>,
     pub markets: Vec<MarketSnapshot>,
-    /// Listings of the model by vaults.
+    /// Exposures of vaults to the model.
     pub exposures: Vec<Exposure>,
     pub policies: Vec<Policy>,
     /// The oracle's counts that are ready to submit, by window.
@@ -72,8 +72,8 @@ impl ModelSnapshot {
         }
     }
 
-    /// Windows that `oracle` can submit at `now` and has not submitted. Empty if its seat does not
-    /// count.
+    /// Windows for which `oracle` can submit counts at `now` and has not submitted any. Empty if
+    /// the oracle's seat does not count.
     pub fn windows_to_submit(&self, oracle: &Address, now: i64) -> Vec<u64> {
         let model = &self.account;
         let index = model.oracle_index(oracle);
@@ -110,13 +110,14 @@ pub struct VaultSnapshot {
     pub address: Address,
     pub account: Vault,
     pub requests: Vec<WithdrawRequest>,
-    /// Shares outside the vault's escrow. Read only if [`Self::has_obligations`] is false.
+    /// Shares outside the vault's escrow. `None` if [`Self::has_obligations`] is true, because they
+    /// are not read then.
     pub circulating_shares: Option<u64>,
 }
 
 impl VaultSnapshot {
-    /// Whether the vault has open policies or withdraw requests. Without any, only listings and
-    /// circulating shares can keep it open.
+    /// Whether the vault has open policies or withdraw requests. Both keep it open, whatever its
+    /// circulating shares.
     pub fn has_obligations(&self) -> bool {
         self.account.requests != 0 || self.account.policies != 0
     }

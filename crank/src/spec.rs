@@ -14,8 +14,8 @@ use crate::{
     measure::{columns, count, quantile_edges, total},
 };
 
-/// Minimum number of rows expected in the rarest bin of a window of `min_samples` rows. The program
-/// requires it at registration.
+/// Minimum number of rows expected in the rarest bin of a window of `min_samples` rows.
+/// Registration requires it for every metric but `error_rate`.
 const MIN_EXPECTED_ROWS: u64 = 20;
 
 #[derive(Debug, Args)]
@@ -42,7 +42,7 @@ pub struct Options {
     /// Column with the labels, for error_rate.
     #[arg(long, requires = "prediction")]
     label: Option<String>,
-    /// Minimum number of rows of a window. By default so many that 20 are expected in the rarest bin.
+    /// Minimum number of counted rows of a window [default: 20 rows are expected in the rarest bin]
     #[arg(long)]
     min_samples: Option<u64>,
     /// File to write the document to.
@@ -165,7 +165,7 @@ fn columns_and_metric(options: &Options) -> Result<(Vec<&str>, MetricName)> {
 fn least_samples(metric: MetricName, reference: &[u32]) -> Result<u64> {
     let rows = total(reference);
     if rows == 0 {
-        bail!("no row has a value in every measured column");
+        bail!("no row has a value in every measured column; use a reference with complete rows");
     }
     if metric == MetricName::ErrorRate {
         return Ok(1);
@@ -180,9 +180,9 @@ fn least_samples(metric: MetricName, reference: &[u32]) -> Result<u64> {
     Ok((MIN_EXPECTED_ROWS * rows).div_ceil(rarest))
 }
 
-/// Default `min_samples` of `error_rate`: so many that [`MIN_EXPECTED_ROWS`] are expected of the
-/// rarer outcome, correct or wrong, but no more than the reference has. Registration would accept
-/// fewer, but so few give no meaningful rate.
+/// Default `min_samples` of `error_rate`: [`MIN_EXPECTED_ROWS`] rows are expected of the rarer
+/// outcome, correct or wrong. At most the number of rows of the reference. Registration accepts
+/// fewer, but the rate of so few rows is mostly noise.
 fn default_error_samples(reference: &[u32]) -> u64 {
     let rows = total(reference);
     let rarest = reference.iter().copied().min().unwrap_or(0);

@@ -1,4 +1,4 @@
-//! A metric-spec document on disk, checked against the hash that the model pins.
+//! A metric-spec document on disk, and its check against the hash that the model pins.
 
 use std::{
     fs,
@@ -12,7 +12,7 @@ use driftshield_sdk::{
     spec::{SpecDocument, sha256},
 };
 
-/// A metric-spec document and the SHA-256 of its bytes.
+/// A metric-spec document, with its path and the SHA-256 of its bytes.
 pub struct SpecFile {
     path: PathBuf,
     pub document: SpecDocument,

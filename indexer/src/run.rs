@@ -137,7 +137,8 @@ async fn follow(sources: &Sources, stop: &CancellationToken) -> Result<(), RunEr
     let from_slot = cursor.map(|cursor| cursor.slot.unsigned_abs());
     let (sender, mut updates) = mpsc::channel(QUEUE_CAPACITY);
     let stream_stop = stop.child_token();
-    let stream = stream::follow(sources.grpc.clone(), from_slot, sender, stream_stop.clone());
+    let stream =
+        stream::forward_until_stopped(sources.grpc.clone(), from_slot, sender, stream_stop.clone());
     let stream = tokio::spawn(stream);
 
     let applied = apply_all(

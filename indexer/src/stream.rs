@@ -24,13 +24,15 @@ use crate::{
     slot::{SlotError, SlotUpdate, assembler::SlotAssembler},
 };
 
-/// Longest time without a message. Servers send a ping every 10 seconds.
+/// Silence after which the connection is considered dead. Servers send a ping every 10 seconds.
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(20);
+/// Time limit for the connection, and for the answer to the slot request after it.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Size limit of a message. An account can hold 10 MiB.
+/// Largest message that is accepted. An account update can exceed 10 MiB, more than gRPC's default
+/// limit.
 const MAX_MESSAGE_BYTES: usize = 64 << 20;
 
-/// Address of a Yellowstone gRPC server.
+/// URL and access token of a Yellowstone gRPC server.
 #[derive(Clone)]
 pub struct GrpcServer {
     pub url: String,
@@ -39,7 +41,7 @@ pub struct GrpcServer {
 
 #[derive(Debug, thiserror::Error)]
 pub enum StreamError {
-    #[error("cannot connect to the gRPC server: {0}")]
+    #[error("cannot connect to the gRPC server; check --grpc-url and --grpc-token: {0}")]
     Connect(String),
     #[error("the gRPC server ended the stream")]
     Ended,
@@ -50,20 +52,29 @@ pub enum StreamError {
          not catch up, it belongs to another cluster: correct --grpc-url"
     )]
     Behind { server_slot: u64, from_slot: u64 },
-    #[error("gRPC error {:?}: {}", .0.code(), .0.message())]
+    #[error("gRPC error {:?}: {}{}", .0.code(), .0.message(), advice(.0))]
     Status(Box<Status>),
     #[error(
-        "the gRPC server no longer has the blocks from slot {from_slot} on ({reason}), so slots \
-         are missing; rebuild the mirror in an empty database (`indexer migrate`, then `indexer \
-         run`)"
+        "the gRPC server no longer has slot {from_slot} ({reason}), so the mirror would miss slots; \
+         rebuild the mirror in an empty database (`indexer migrate`, then `indexer run`)"
     )]
     SlotPruned { from_slot: u64, reason: String },
     #[error(transparent)]
     Slot(#[from] SlotError),
 }
 
+/// What to do about a gRPC status, appended to its message; empty for statuses that a retry can fix.
+fn advice(status: &Status) -> &'static str {
+    match status.code() {
+        Code::Unauthenticated | Code::PermissionDenied => "; check --grpc-token",
+        Code::InvalidArgument | Code::Unimplemented => "; check --grpc-url",
+        _ => "",
+    }
+}
+
 impl StreamError {
-    /// Whether a new connection can succeed.
+    /// Whether a new connection can succeed. Every `Connect` error counts as transient, although an
+    /// invalid URL or token never succeeds.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Connect(_) | Self::Ended | Self::Silent | Self::Behind { .. } => true,
@@ -91,19 +102,21 @@ impl StreamError {
 
 impl From<GeyserGrpcBuilderError> for StreamError {
     fn from(error: GeyserGrpcBuilderError) -> Self {
-        // The message of a transport error alone says too little.
+        // The message of a transport error does not include its cause, but its error chain does.
         Self::Connect(error_chain(&error))
     }
 }
 
-/// Sends updates to the channel, beginning with all of `from_slot`, or with the current slot if it
-/// is `None`. Returns when `stop` is cancelled or the receiver is dropped. A full channel stops the
-/// reading from the server (backpressure).
+/// Sends the slot updates of the program to `updates`, starting with the whole slot `from_slot`, or
+/// with the current slot if `from_slot` is `None`. Returns when `stop` is cancelled or the receiver
+/// is dropped. While the channel is full, nothing is read from the server (backpressure).
 ///
 /// # Errors
 ///
-/// The connection fails, or the server's messages are unusable.
-pub async fn follow(
+/// - The connection cannot be opened, ends or is silent for [`SILENCE_TIMEOUT`].
+/// - The server returns an error, has not reached `from_slot`, or no longer has it.
+/// - A message is incomplete or has a number out of range.
+pub async fn forward_until_stopped(
     server: GrpcServer,
     from_slot: Option<u64>,
     updates: mpsc::Sender<SlotUpdate>,
@@ -158,7 +171,7 @@ async fn forward(
 }
 
 /// Fails if the server has not reached `from_slot`, because a subscription would stay silent until
-/// then. A server that does not answer passes the check.
+/// then. The check passes if the server returns an error or does not answer in time.
 async fn check_server_slot(
     client: &mut GeyserGrpcClient,
     from_slot: u64,
@@ -196,8 +209,8 @@ fn ping() -> SubscribeRequest {
     }
 }
 
-/// Request for the program's accounts and successful transactions, block metas, and the statuses of
-/// all slots.
+/// Request for the program's accounts and successful transactions, and for the metadata of all
+/// blocks and the statuses of all slots.
 fn subscription(from_slot: Option<u64>) -> SubscribeRequest {
     let program = || vec![ID.to_string()];
     let accounts = SubscribeRequestFilterAccounts {
@@ -210,7 +223,7 @@ fn subscription(from_slot: Option<u64>) -> SubscribeRequest {
         account_include: program(),
         ..Default::default()
     };
-    // Without the filter the stream has finalized slots too.
+    // `false`: the stream then also reports finalized slots, not only confirmed ones.
     let slots = SubscribeRequestFilterSlots {
         filter_by_commitment: Some(false),
         ..Default::default()

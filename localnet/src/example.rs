@@ -52,7 +52,7 @@ pub fn check_data(directory: &Path) -> anyhow::Result<()> {
 }
 
 /// Places bets and takes the steps of the vault plans when they are due, until the cranks have
-/// closed every market and ended every policy.
+/// closed every market and have nothing left to do for the vault.
 async fn run_until_settled(example: &mut Example<'_>) -> anyhow::Result<()> {
     let started = Instant::now();
     let timeout = Duration::from_secs(120 + 4 * (example.windows + 2) * example.window_secs);

@@ -1,5 +1,5 @@
 //! The whole DriftShield system on one machine: a validator and its Yellowstone gRPC feed in this
-//! process, and Postgres, `indexer` and `api` as child processes. All of them end with it.
+//! process, and Postgres, `indexer` and `api` as child processes, which end with this process.
 
 mod children;
 mod console;

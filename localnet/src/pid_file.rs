@@ -73,7 +73,7 @@ impl PidFile {
         self.append(&format!("folder {}", path.display()))
     }
 
-    /// Removes the file: all processes have ended and all directories are removed.
+    /// Removes the file. Call this once all processes have ended and all directories are removed.
     pub fn remove(&self) {
         let _ = fs::remove_file(&self.path);
     }

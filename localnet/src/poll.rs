@@ -6,8 +6,8 @@ use backon::ConstantBuilder;
 
 const INTERVAL: Duration = Duration::from_millis(50);
 
-/// Retries every 50 ms. Gives up after `timeout`, not counting the time that the attempts
-/// themselves take.
+/// A retry every 50 ms until `timeout`. The timeout does not count the time that the attempts
+/// take.
 pub fn schedule(timeout: Duration) -> ConstantBuilder {
     let retries = timeout.as_millis() / INTERVAL.as_millis();
     ConstantBuilder::default()

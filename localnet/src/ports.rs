@@ -45,7 +45,7 @@ impl Ports {
     }
 }
 
-/// A port that no other process can take until this is dropped.
+/// A port that no other process can bind until this is dropped.
 #[derive(Debug)]
 pub struct Port(TcpListener);
 
@@ -80,7 +80,7 @@ impl Port {
     }
 }
 
-/// Returns the number of a free port.
+/// Returns the number of a port that is free now. The port is not reserved.
 pub fn free_port() -> anyhow::Result<u16> {
     Port::reserve(0, "")?.number()
 }

@@ -1,7 +1,7 @@
 //! A temporary Postgres server on a Unix socket.
 //!
-//! Its data does not survive a crash of the machine. It need not: the database mirrors a chain that
-//! exists only in memory.
+//! The data may not survive a crash of the machine. That is no loss: the database mirrors a chain
+//! that exists only in memory.
 
 use std::{
     fs::Permissions,
@@ -45,8 +45,9 @@ pub async fn start(children: &Children) -> anyhow::Result<String> {
         .context("creating a directory for Postgres in /tmp")?;
     let path = directory.path().to_owned();
     if let Some(user) = &user {
-        chown(&path, Some(user.uid.as_raw()), Some(user.gid.as_raw()))
-            .with_context(|| format!("giving {} to user {}", path.display(), user.name))?;
+        chown(&path, Some(user.uid.as_raw()), Some(user.gid.as_raw())).with_context(|| {
+            format!("changing the owner of {} to {}", path.display(), user.name)
+        })?;
     }
     children.keep_directory(directory)?;
     let data = path.join("data");

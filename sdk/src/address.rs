@@ -1,4 +1,4 @@
-//! Addresses of the program's accounts and of the token accounts that it pays.
+//! Addresses of the program's accounts, token accounts, mints and authorities.
 
 use anchor_lang::Address;
 use driftshield::{TokenProgram, Vault, accounts};
@@ -10,7 +10,7 @@ pub fn config() -> Address {
     accounts::Initialize::find_config_address().0
 }
 
-/// The account in which the upgradeable loader keeps the program's code and upgrade authority.
+/// The account in which the upgradeable loader stores the program's code and upgrade authority.
 pub fn program_data() -> Address {
     get_program_data_address(&driftshield::ID)
 }
@@ -33,7 +33,7 @@ pub fn model(owner: &Address, id: u64) -> Address {
     accounts::RegisterModel::find_model_address(owner, &id.to_le_bytes()).0
 }
 
-/// The token account that holds the bonds of a model.
+/// The token account that holds the bonds of a model's oracles and challengers.
 pub fn bond_vault(model: &Address) -> Address {
     token_pda(b"bonds", model)
 }
@@ -63,7 +63,7 @@ pub fn vault(manager: &Address, id: u64) -> Address {
     accounts::CreateVault::find_vault_address(manager, &id.to_le_bytes()).0
 }
 
-/// The token account that holds the capital of a vault.
+/// The token account that holds the capital and the premiums of a vault.
 pub fn vault_tokens(vault: &Address) -> Address {
     token_pda(b"vault_tokens", vault)
 }
@@ -90,12 +90,12 @@ pub fn policy(vault: &Address, holder: &Address, id: u64) -> Address {
     accounts::BuyPolicy::find_policy_address(vault, holder, &id.to_le_bytes()).0
 }
 
-/// The PDA that a holder approves as token delegate to pay the premiums of renewals.
+/// The PDA that a holder approves as token delegate for the premiums of renewals.
 pub fn renewal_authority(holder: &Address) -> Address {
     accounts::RenewPolicy::find_renewal_address(holder).0
 }
 
-/// The owner's associated token account for `mint`, which payouts go to.
+/// The owner's associated token account for `mint`. It receives the owner's payouts.
 pub fn token_account(owner: &Address, mint: &Address, program: TokenProgram) -> Address {
     get_associated_token_address_with_program_id(owner, mint, &program.id())
 }

@@ -1,4 +1,4 @@
-//! The program's errors by code: name and message.
+//! The program's errors: codes, names and messages.
 
 use std::sync::LazyLock;
 
@@ -31,13 +31,13 @@ pub fn all() -> &'static [ErrorInfo] {
     &ERRORS
 }
 
-/// The error with this code, which is the number in `Custom` of a failed instruction. `None` for
-/// codes of Anchor and other programs.
+/// The error with this code: the number in `Custom` of a failed instruction. `None` for codes of
+/// Anchor and other programs.
 pub fn by_code(code: u32) -> Option<&'static ErrorInfo> {
     ERRORS.iter().find(|error| error.code == code)
 }
 
-/// Code of `error`, which is the number in `Custom` of a failed instruction.
+/// Code of `error`: the number in `Custom` of a failed instruction.
 pub fn code(error: DriftShieldError) -> u32 {
     match anchor_lang::Error::from(error) {
         anchor_lang::Error::Custom(code) => code,

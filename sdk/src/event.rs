@@ -104,14 +104,14 @@ impl Event {
     /// Decodes the data of an inner instruction that the program sent to itself. `None` if the
     /// data lacks the event tag.
     ///
-    /// The caller must have checked that the inner instruction calls the DriftShield program: the
-    /// program accepts the event tag only from itself, so no one else can forge an event.
+    /// The caller must have checked that the inner instruction calls the DriftShield program. The
+    /// program accepts the event tag only from itself, so nobody else can forge an event.
     pub fn decode_inner_instruction(data: &[u8]) -> Option<Result<Self, DecodeError>> {
         data.strip_prefix(EVENT_IX_TAG_LE).map(Self::decode)
     }
 
-    /// Accounts that the event changes, each with the event's sequence number for that account.
-    /// The events of an account are numbered from 1 without gaps.
+    /// Accounts that the event changes, each with the event's sequence number in that account. The
+    /// events of an account are numbered from 1 without gaps.
     pub fn account_seqs(&self) -> Vec<(Address, u64)> {
         match self {
             Self::Initialized(e) => vec![(address::config(), e.config_seq)],
@@ -137,9 +137,9 @@ impl Event {
             Self::ReceiptChallenged(e) => vec![(e.model, e.model_seq), (e.receipt, e.receipt_seq)],
             Self::ReceiptRuled(e) => {
                 let seats = e.seats.iter().map(|seat| (seat.seat, seat.seat_seq));
-                let mut counters = vec![(e.model, e.model_seq), (e.receipt, e.receipt_seq)];
-                counters.extend(seats);
-                counters
+                let mut seqs = vec![(e.model, e.model_seq), (e.receipt, e.receipt_seq)];
+                seqs.extend(seats);
+                seqs
             }
             Self::ReceiptFinalized(e) => vec![(e.model, e.model_seq), (e.receipt, e.receipt_seq)],
             Self::ChallengeCollected(e) => vec![(e.model, e.model_seq), (e.receipt, e.receipt_seq)],
@@ -153,9 +153,9 @@ impl Event {
             ],
             Self::MarketSettled(e) => {
                 let receipts = e.receipts.iter().map(|r| (r.receipt, r.receipt_seq));
-                let mut counters = vec![(e.market, e.market_seq), (e.model, e.model_seq)];
-                counters.extend(receipts);
-                counters
+                let mut seqs = vec![(e.market, e.market_seq), (e.model, e.model_seq)];
+                seqs.extend(receipts);
+                seqs
             }
             Self::Claimed(e) => vec![(e.market, e.market_seq), (e.position, e.position_seq)],
             Self::FeesCollected(e) => vec![(e.market, e.market_seq)],
@@ -204,7 +204,7 @@ impl Event {
     }
 }
 
-/// Decodes an event's body. `None` unless it uses all of `bytes`.
+/// Decodes an event's body. `None` unless the body uses all of `bytes`.
 fn body<E>(bytes: &[u8]) -> Option<E>
 where
     E: for<'de> wincode::SchemaRead<'de, BorshConfig, Dst = E>,

@@ -1,4 +1,4 @@
-//! Funding of keys on a local cluster: SOL, and a test token that the faucet mints.
+//! Funds wallets on a local cluster with SOL and with a test token.
 
 use anchor_lang::Address;
 use solana_system_interface::instruction as system;
@@ -12,11 +12,11 @@ use crate::{
 /// Size of a mint account.
 const MINT_BYTES: usize = 82;
 
-/// Mints a test token and transfers SOL of its payer.
+/// Mints a test token, and transfers SOL from the faucet's payer.
 pub struct Faucet<'a> {
     client: &'a Client,
     payer: &'a Keypair,
-    /// Mint of the test token. The payer is its authority.
+    /// Mint of the test token. The payer is the mint authority.
     pub mint: Address,
 }
 
@@ -24,7 +24,7 @@ impl<'a> Faucet<'a> {
     /// Decimals of the test token.
     pub const DECIMALS: u8 = 6;
 
-    /// Creates the test token.
+    /// Creates the mint of the test token and returns its faucet.
     pub async fn create(client: &'a Client, payer: &'a Keypair) -> Result<Self, Error> {
         let mint = Keypair::new();
         let rent = client
@@ -45,8 +45,8 @@ impl<'a> Faucet<'a> {
         })
     }
 
-    /// Transfers `lamports` to `owner` and mints `amount` base units of the test token to the
-    /// owner's associated token account, which is created if it is missing.
+    /// Transfers `lamports` to `owner`, and mints `amount` base units of the test token to the
+    /// owner's associated token account. Creates that account if it is missing.
     pub async fn fund(&self, owner: &Address, lamports: u64, amount: u64) -> Result<(), Error> {
         let payer = self.payer.pubkey();
         let account = address::token_account(owner, &self.mint, TokenProgram::SplToken);

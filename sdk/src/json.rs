@@ -1,4 +1,4 @@
-//! Accounts and events as JSON for databases and web clients, decoded by the program's IDL.
+//! Accounts and events as JSON for databases and web clients, decoded with the program's IDL.
 //!
 //! Field names are those of the structs. Integers of 64 bits and more are decimal strings, because
 //! JavaScript numbers cannot hold them exactly; smaller integers are numbers. Keys are base58,
@@ -96,7 +96,7 @@ fn decode(
 }
 
 /// Bytes that are not decoded yet. Accounts have no implicit padding, so accounts and events are
-/// decoded alike. Every method returns `None` if the bytes are too few or invalid.
+/// decoded the same way. Every method returns `None` if the bytes are too few or invalid.
 struct Reader<'a>(&'a [u8]);
 
 impl Reader<'_> {
@@ -207,14 +207,14 @@ fn padded_text(bytes: &[u8]) -> String {
     replace_nul(&String::from_utf8_lossy(&bytes[..end]))
 }
 
-/// Replaces NUL characters: anyone can put them into a text, and databases reject them.
+/// Replaces NUL characters, which databases reject.
 fn replace_nul(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
 }
 
 /// Escapes control characters and characters that change the writing direction, so that a text from
-/// the chain can be printed to a terminal. Anyone can write such a text to move the cursor or to
-/// disguise its content.
+/// the chain can be printed to a terminal. Unescaped, an attacker's text could move the cursor or
+/// show false content.
 pub fn printable(text: &str) -> String {
     let misleads = |letter: char| {
         letter.is_control()
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn a_false_length_prefix_allocates_nothing() {
+    fn a_length_prefix_beyond_the_data_is_refused() {
         let mut reader = Reader(&[0xff; 12]);
         assert_eq!(reader.value(&IdlType::Vec(Box::new(IdlType::U64))), None);
         let mut reader = Reader(&[0xff; 12]);

@@ -3,7 +3,7 @@
 //!
 //! [`json`] decodes accounts and events into JSON for databases and web clients. [`spec`] is the
 //! document that defines how a model's drift is measured. `rpc` (a feature) reads the chain and
-//! sends transactions. `faucet` (a feature) funds keys on a local cluster.
+//! sends transactions. `faucet` (a feature) funds wallets on a local cluster.
 //!
 //! Account types and arithmetic are re-exported from the program crate, so a client computes
 //! exactly what the program computes: [`math`] is the program's own module.
@@ -43,11 +43,11 @@ pub use run::{Run, best_run};
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum DecodeError {
     /// The account or event type does not exist in this version of the program.
-    #[error("unknown discriminator {0:02x?}: update the client")]
+    #[error("unknown discriminator {0:02x?}; update the client")]
     Unknown([u8; 8]),
-    #[error("too short for a discriminator: {0} bytes")]
+    #[error("too short for an account or event: {0} bytes, a discriminator has 8")]
     TooShort(usize),
-    #[error("malformed {0}")]
+    #[error("the data does not fit the type {0}; update the client")]
     Malformed(&'static str),
 }
 

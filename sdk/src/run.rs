@@ -2,18 +2,18 @@ use std::{cmp::Reverse, collections::BTreeMap};
 
 use crate::{Policy, Receipt};
 
-/// Consecutive windows whose receipts a policy is claimed with.
+/// Consecutive windows with whose receipts a policy can be claimed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Run {
     pub first_window: u64,
     /// Lowest drift in the run, in micro-units.
     pub value: u64,
-    /// What the policy pays for the run in addition to its earlier payments, in base units.
+    /// Payment of a claim with the run, in addition to earlier claims, in base units.
     pub payment: u64,
 }
 
-/// Finds the run in `receipts` that `policy` pays most for; the earliest run wins a tie. `receipts`
-/// may be in any order. `None` if no run would be paid anything.
+/// Finds the run in `receipts` for which `policy` pays most; the earliest run wins a tie.
+/// `receipts` may be in any order. `None` if no run would be paid.
 pub fn best_run<'a>(
     policy: &Policy,
     receipts: impl IntoIterator<Item = &'a Receipt>,
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn the_lowest_window_sets_a_runs_payment() {
+    fn the_lowest_drift_of_a_run_determines_its_payment() {
         let drift = receipts([(10, 300), (11, 400), (12, 500), (13, 600), (14, 100)]);
         assert_eq!(best(&policy(1, 0), &drift), Some((13, 1_000)));
         assert_eq!(best(&policy(2, 0), &drift), Some((12, 750)));

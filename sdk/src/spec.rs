@@ -1,25 +1,27 @@
-//! The metric-spec document, which defines how a model's drift is measured. A model pins the
-//! document's SHA-256, so the definition cannot change later.
+//! The metric-spec document, which defines how a model's drift is measured. The model pins the
+//! SHA-256 of the document's bytes, so the definition cannot change later.
+
+use std::fmt;
 
 use driftshield::{MetricSpec, math::Metric};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-/// A metric-spec document.
+/// A metric-spec document, stored as JSON.
 ///
-/// The document is JSON. The model pins the SHA-256 of its bytes, so keep the file unchanged.
+/// Keep the file unchanged: the model pins the SHA-256 of the bytes, not of the parsed document.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SpecDocument {
-    /// Version of this format: 1.
+    /// Version of the document format: [`VERSION`].
     pub version: u32,
     pub metric: MetricName,
     pub measure: Measure,
     /// Row counts of the reference data, by bin.
     pub reference: Vec<u32>,
-    /// Minimum number of rows in a window.
+    /// Minimum number of counted rows in a window.
     pub min_samples: u64,
-    /// SHA-256 of the reference file, hexadecimal.
+    /// SHA-256 of the file with the reference data, in hexadecimal.
     pub reference_sha256: String,
 }
 
@@ -36,7 +38,7 @@ pub enum Measure {
     Errors { prediction: String, label: String },
 }
 
-/// Name of a [`Metric`] in the document.
+/// A [`Metric`], as named in the document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MetricName {
@@ -45,6 +47,12 @@ pub enum MetricName {
     KolmogorovSmirnov,
     TotalVariation,
     ErrorRate,
+}
+
+impl fmt::Display for MetricName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(formatter)
+    }
 }
 
 impl From<MetricName> for Metric {
@@ -65,22 +73,36 @@ pub const VERSION: u32 = 1;
 /// Why a metric-spec document cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SpecError {
-    #[error("not a metric-spec document: {0}")]
+    #[error("not a metric-spec document; check the file")]
     Json(#[from] serde_json::Error),
-    #[error("unknown format version {0}: update the client")]
+    #[error("unknown format version {0}; update the client")]
     Version(u32),
-    #[error("bin edges must be finite and strictly ascending")]
-    Edges,
-    #[error("{edges} edges define {} bins, but the reference has {bins}", edges + 1)]
+    #[error(
+        "edge {index} ({value}) is not finite or not above the edge before it; correct `edges`"
+    )]
+    Edges { index: usize, value: f64 },
+    #[error(
+        "the measure defines {} bins, but `reference` has {bins}; correct one of them",
+        .edges + 1
+    )]
     Bins { edges: usize, bins: usize },
     #[error(
-        "measure `column` requires a metric other than error_rate, and measure `errors` requires error_rate"
+        "measure `errors` needs 2 bins, but the reference has {0}; give the counts of correct and \
+         of wrong rows"
     )]
-    Metric,
+    ErrorsBins(usize),
+    #[error(
+        "metric {metric} does not fit measure `{measure}`; use error_rate with `errors`, and \
+         another metric with `column`"
+    )]
+    Metric {
+        metric: MetricName,
+        measure: &'static str,
+    },
 }
 
 impl SpecDocument {
-    /// Parses and validates a document.
+    /// Parses and validates a document. Fails if its format version is not [`VERSION`].
     pub fn parse(bytes: &[u8]) -> Result<Self, SpecError> {
         let document: Self = serde_json::from_slice(bytes)?;
         if document.version != VERSION {
@@ -90,42 +112,51 @@ impl SpecDocument {
         Ok(document)
     }
 
-    /// Rejects a document whose bins and metric do not match its measure. The program itself rejects
-    /// references from which no sound drift can be computed.
+    /// Refuses a document whose edges, bins or metric are invalid for its measure. The program also
+    /// checks the number of bins, `min_samples` and the rows of the rarest bin.
     pub fn validate(&self) -> Result<(), SpecError> {
         let bins = self.reference.len();
         match &self.measure {
             Measure::Column { edges, .. } => {
-                let ascending = edges.windows(2).all(|pair| pair[0] < pair[1]);
-                if !ascending || !edges.iter().all(|edge| edge.is_finite()) {
-                    return Err(SpecError::Edges);
+                for (index, &value) in edges.iter().enumerate() {
+                    let ascending = index == 0 || edges[index - 1] < value;
+                    if !ascending || !value.is_finite() {
+                        return Err(SpecError::Edges { index, value });
+                    }
                 }
                 if edges.len() + 1 != bins {
                     let edges = edges.len();
                     return Err(SpecError::Bins { edges, bins });
                 }
                 if self.metric == MetricName::ErrorRate {
-                    return Err(SpecError::Metric);
+                    return Err(self.metric_error("column"));
                 }
             }
             Measure::Errors { .. } if self.metric != MetricName::ErrorRate => {
-                return Err(SpecError::Metric);
+                return Err(self.metric_error("errors"));
             }
-            Measure::Errors { .. } if bins != 2 => return Err(SpecError::Bins { edges: 1, bins }),
+            Measure::Errors { .. } if bins != 2 => return Err(SpecError::ErrorsBins(bins)),
             Measure::Errors { .. } => {}
         }
         Ok(())
     }
 
-    /// Serialized document: the bytes to store, publish and hash.
+    fn metric_error(&self, measure: &'static str) -> SpecError {
+        SpecError::Metric {
+            metric: self.metric,
+            measure,
+        }
+    }
+
+    /// Serializes the document into the bytes to store, publish and hash.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = serde_json::to_vec_pretty(self).expect("a document serializes to JSON");
         bytes.push(b'\n');
         bytes
     }
 
-    /// The [`MetricSpec`] argument of `register_model`. `bytes` are the document's own bytes;
-    /// `genesis` and `window_secs` have the units of [`MetricSpec`].
+    /// The [`MetricSpec`] argument of `register_model`. `bytes` is the file's content.
+    /// `genesis` is a Unix time and `window_secs` a length in seconds.
     pub fn metric_spec(&self, bytes: &[u8], genesis: i64, window_secs: i64) -> MetricSpec {
         MetricSpec {
             metric: self.metric.into(),

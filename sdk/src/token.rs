@@ -19,7 +19,7 @@ pub struct TokenAccount {
 }
 
 impl TokenAccount {
-    /// `None` if `data` is too short for a token account, or is not one.
+    /// Decodes a token account. `None` if `data` is too short for a token account, or is invalid.
     pub fn decode(data: &[u8]) -> Option<Self> {
         let account: Account = unpack(data)?;
         Some(Self {
@@ -31,8 +31,8 @@ impl TokenAccount {
         })
     }
 
-    /// Base units that `delegate` can transfer out of the account, as far as the balance covers
-    /// them. 0 if the account is frozen, or no longer belongs to `owner`.
+    /// Base units that `delegate` can transfer out of the account, at most the balance. 0 if the
+    /// account is frozen, or no longer belongs to `owner`.
     pub fn allowance(&self, owner: &Address, delegate: &Address) -> u64 {
         let can_transfer =
             self.owner == *owner && self.delegate == Some(*delegate) && !self.is_frozen;
@@ -44,12 +44,12 @@ impl TokenAccount {
     }
 }
 
-/// Supply of a mint in base units. `None` if `data` is too short for a mint, or is not one.
+/// Supply of a mint in base units. `None` if `data` is too short for a mint, or is invalid.
 pub fn mint_supply(data: &[u8]) -> Option<u64> {
     unpack::<Mint>(data).map(|mint| mint.supply)
 }
 
-/// Decimals of a mint. `None` if `data` is too short for a mint, or is not one.
+/// Decimals of a mint. `None` if `data` is too short for a mint, or is invalid.
 pub fn mint_decimals(data: &[u8]) -> Option<u8> {
     unpack::<Mint>(data).map(|mint| mint.decimals)
 }

@@ -1,4 +1,5 @@
-//! Compute units of the most expensive path of every instruction.
+//! Benchmark cases: the compute units of every instruction on its most expensive path, and of some
+//! instructions on other paths as well.
 
 use driftshield_sdk::{
     ChallengePayee, FeePayee, Market, MetricSpec, PolicyTerms, PremiumPayee, TokenProgram, address,
@@ -7,8 +8,8 @@ use driftshield_sdk::{
 
 use crate::{insurance::*, world::*};
 
-/// Name and compute units of the most expensive path of every instruction, in a world with the keys of
-/// `keys`.
+/// The name and the compute units of each benchmark case. `keys` seeds the keys of the worlds, so the
+/// addresses and their bumps depend on it.
 pub fn compute(keys: &str) -> Vec<(&'static str, u64)> {
     let mut units = Vec::new();
     admin(keys, &mut units);
@@ -171,7 +172,7 @@ fn disputes(keys: &str, units: &mut Units) {
             .submit(&model, oracle, 0, &counts)
             .expect("submit_receipt");
     }
-    // The seventh oracle does not submit: the challenge proposes the receipt first.
+    // The seventh oracle does not submit: the challenge has to propose the receipt first.
     world.pass(params().submit_secs);
     let challenger = world.wallet(1_000 * TOKEN);
     let sent = world
@@ -238,11 +239,11 @@ fn markets(keys: &str, units: &mut Units) {
     // Finalizes the receipt, and resolves the market.
     let sent = world.settle(&market, 1).expect("settle_market");
     units.push(("settle_market", sent.units));
-    finish(&mut world, market, &winner, &loser, units);
+    pay_out_and_close(&mut world, market, &winner, &loser, units);
     settle_many(&mut world, &model, &creator, units);
 }
 
-/// Settles twenty windows at once: of one market with receipts, of another without.
+/// Settles twenty windows at once: in one market with receipts, in another without.
 fn settle_many(world: &mut World, model: &TestModel, creator: &Wallet, units: &mut Units) {
     let bettor = world.wallet(1_000 * TOKEN);
     let mut terms = market_terms(world, model);
@@ -273,8 +274,8 @@ fn settle_many(world: &mut World, model: &TestModel, creator: &Wallet, units: &m
     }
 }
 
-/// Pays and closes a resolved market.
-fn finish(
+/// Pays out and closes a resolved market.
+fn pay_out_and_close(
     world: &mut World,
     market: anchor_lang::Address,
     winner: &Wallet,
@@ -298,7 +299,7 @@ fn finish(
     units.push(("close_market", sent.units));
 }
 
-/// A vault with capital that lists a model of the largest size with a history.
+/// A vault with capital that lists a model of the largest size, which has [`HISTORY`] Final windows.
 pub fn largest_insured(keys: &str) -> Insured {
     let mut world = World::named(keys).set_up(params(), insurance_terms());
     let spec = largest_spec(&world);
@@ -310,7 +311,7 @@ pub fn largest_insured(keys: &str) -> Insured {
     scene.with_capital(CAPITAL)
 }
 
-/// Measures the next window of the largest model, with or without drift.
+/// Makes the next window of the largest model Final, with or without drift.
 pub fn measure_largest(scene: &mut Insured, drifted: bool) {
     let mut counts = vec![1_000; 16];
     if drifted {
@@ -388,7 +389,7 @@ fn vaults(keys: &str, units: &mut Units) {
     units.push(("deposit_after_53_buckets", sent.units));
 }
 
-/// Deposits and withdraws, and collects the fees of a vault.
+/// Deposits, requests, cancels and makes withdrawals, and collects the fees of a vault.
 fn liquidity(scene: &mut Insured, units: &mut Units) {
     let owner = scene.world.wallet(CAPITAL);
     scene.deposit(&owner, TOKEN).expect("deposit");

@@ -16,8 +16,8 @@ pub fn random_case(rng: &mut impl Rng, metric: Metric) -> Case {
     (reference, current)
 }
 
-/// A reference and a window that a model of `metric` accepts, and its `min_samples`: no more than the sum
-/// of either, and enough for 20 expected rows in the rarest bin.
+/// A reference and a window that a model of `metric` accepts, and the model's `min_samples`: at most the
+/// rows of either, and enough for 20 expected rows in the reference's rarest bin.
 pub fn random_registrable_case(rng: &mut impl Rng, metric: Metric) -> (Case, u64) {
     let smallest = log_uniform(rng, 20, 1 << 27) as f64;
     let reference: Vec<u32> = (0..random_bins(rng, metric))
@@ -79,7 +79,7 @@ fn slightly_changed(rng: &mut impl Rng, counts: &[u32]) -> Vec<u32> {
     with_a_row(rng, counts)
 }
 
-/// About the same shares of another number of rows, with a random relative jitter.
+/// Counts with another number of rows and about the same shares, up to a random relative jitter.
 fn rescaled(rng: &mut impl Rng, counts: &[u32]) -> Vec<u32> {
     let factor = rng.random_range(-5.0..5.0_f64).exp();
     let jitter = rng.random_range(-20.0..0.0_f64).exp();

@@ -1,4 +1,5 @@
-//! The program's IDL, the reference pages that are generated from it, and the layouts that it fixes.
+//! The program's IDL, the reference pages that are generated from it, and the layouts and numbers that
+//! must never change.
 
 mod build;
 mod layout;
@@ -22,7 +23,8 @@ pub fn committed() -> Result<Idl> {
     serde_json::from_str(&text).context(IDL)
 }
 
-/// The contents of all generated files, by their paths relative to [`root`].
+/// The path relative to [`root`], and the new content, of each generated file. `target_dir` is Cargo's
+/// target folder for the build of the IDL.
 ///
 /// `RUSTUP_TOOLCHAIN` must not be set: the IDL builder misreads it.
 pub fn generate(target_dir: &Path) -> Result<Vec<(&'static str, String)>> {

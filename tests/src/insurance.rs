@@ -13,9 +13,9 @@ use crate::world::*;
 pub const COOLDOWN: i64 = 4 * DAY;
 /// The deposit of the liquidity provider, in base units.
 pub const CAPITAL: u64 = 10_000 * TOKEN;
-/// The drift of the windows before the scene, in micro-units.
+/// The drift of the windows that [`Insured::empty`] measures, in micro-units.
 pub const CALM_DRIFT: u64 = 10_000;
-/// The number of windows before the scene.
+/// The number of windows that [`Insured::empty`] measures: enough for cover.
 pub const HISTORY: u64 = 8;
 
 impl World {
@@ -62,7 +62,7 @@ pub fn insurance_terms() -> CollateralTerms {
     }
 }
 
-/// A model with a history, a vault that lists it, and a liquidity provider.
+/// A model, a vault that lists the model, and a liquidity provider.
 #[derive(Clone)]
 pub struct Insured {
     pub world: World,
@@ -90,7 +90,7 @@ impl Insured {
         Self::empty(world, terms).with_capital(CAPITAL)
     }
 
-    /// A vault without capital, in `world`.
+    /// A vault without capital, in `world`. Its model has [`HISTORY`] Final windows.
     pub fn empty(mut world: World, terms: VaultTerms) -> Self {
         let spec = share_spec(&world);
         let model = world.model_with(spec, 3, 10_000 * TOKEN);
@@ -231,8 +231,8 @@ impl Insured {
         self.world.send(withdraw, &[])
     }
 
-    /// Withdraws all shares of `owner`: requests it, waits for the cooldown, and withdraws. Returns the
-    /// amount paid.
+    /// Withdraws all shares of `owner`: requests the withdrawal, waits for the cooldown, and withdraws.
+    /// Returns the amount paid.
     pub fn leave(&mut self, owner: &Wallet) -> u64 {
         let before = self.world.tokens(&owner.tokens);
         let shares = self.shares(owner);
@@ -288,7 +288,7 @@ impl Insured {
         self.world.policy(&self.vault, &holder.address(), id)
     }
 
-    /// Claims with the run of receipts that starts at `first_window`, without a signature.
+    /// Claims on a policy with the run of receipts that starts at `first_window`, without a signature.
     pub fn claim(&mut self, holder: &Wallet, id: u64, first_window: u64) -> Outcome {
         let policy = self.policy(holder, id);
         let claim = instruction::claim_policy(&policy, &self.vault(), first_window);

@@ -62,7 +62,7 @@ pub struct Network {
     pub addresses: Addresses,
     pub client: Client,
     pub payer: Keypair,
-    /// Files of the network, and the working files of the test.
+    /// Directory of the network's files and of the test's working files.
     pub directory: TempDir,
 }
 
@@ -112,8 +112,8 @@ impl Network {
         Service::start(name, command.args(arguments), self.directory.path())
     }
 
-    /// Runs one of the project's binaries to its end. Returns its exit code, or -1 if a signal
-    /// ended it, and its output.
+    /// Runs one of the project's binaries to its end. Returns the exit code, or -1 if a signal
+    /// ended the process, and the output.
     pub fn run(&self, name: &str, arguments: &[&str]) -> (i32, String) {
         let output = self.command(name).args(arguments).output().unwrap();
         let text = [output.stdout, output.stderr].concat();

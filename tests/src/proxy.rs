@@ -67,7 +67,8 @@ async fn forward(State(proxy): State<Proxy>, body: Bytes) -> impl IntoResponse {
     }
 }
 
-/// The transaction of a `sendTransaction` request; `None` for other requests.
+/// The transaction of a `sendTransaction` request. `None` for other requests, and for transactions that
+/// can't be decoded.
 fn sent_transaction(body: &[u8]) -> Option<SignedTransaction> {
     let request: Value = serde_json::from_slice(body).ok()?;
     if request["method"] != "sendTransaction" {

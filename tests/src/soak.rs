@@ -40,8 +40,8 @@ pub fn driver_after(seed: u64, steps: usize) -> Driver {
     driver
 }
 
-/// Forks of the driver of a seed, one after each `every` actions, `count` of them, each with the number
-/// of actions before it.
+/// `count` forks of a seed's driver, one after every `every` actions. Each comes with the number of
+/// actions run so far.
 ///
 /// # Panics
 ///

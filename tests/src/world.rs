@@ -1,6 +1,7 @@
-//! A world: the built program in a virtual machine, with a token and the keys of everybody who uses it.
+//! A world: the built program in a virtual machine, with a token and the keys of all roles.
 //!
-//! Every transaction that a world sends is followed by [`checks`] of all accounts of the program.
+//! After each successful transaction, [`checks`] verifies the events and, unless
+//! [`World::solvency_checks`] is off, all accounts of the program.
 
 mod actions;
 mod checks;
@@ -69,8 +70,8 @@ pub struct World {
     name: String,
     /// Number of wallets so far.
     wallets: u64,
-    /// Whether the solvency of all accounts is checked after every transaction. Tests of thousands of
-    /// transactions turn this off, and check it once at the end.
+    /// Whether solvency and share prices are checked after every successful transaction. Tests that send
+    /// thousands of transactions turn this off.
     pub solvency_checks: bool,
 }
 
@@ -233,10 +234,10 @@ impl World {
         self.send_all(&[instruction], signers)
     }
 
-    /// Sends instructions in one transaction. If it succeeds, checks that each instruction of the program
-    /// emitted one event, and that the invariants in [`checks`] hold.
+    /// Sends instructions in one transaction. On success, checks that the program emitted one event per
+    /// instruction, and that the invariants in [`checks`] hold.
     pub fn send_all(&mut self, instructions: &[Instruction], signers: &[&Keypair]) -> Outcome {
-        self.svm.expire_blockhash(); // identical instructions must not share a signature
+        self.svm.expire_blockhash(); // identical transactions must not have the same signature
         let message = Message::new_with_blockhash(
             instructions,
             Some(&self.payer.pubkey()),

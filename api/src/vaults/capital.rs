@@ -1,4 +1,4 @@
-//! Capital of a vault: now, and after each event that changed it.
+//! Balances of a vault: current ones, and those after each event that reports them.
 
 use chrono::{DateTime, Utc};
 use driftshield_sdk::math;
@@ -13,33 +13,35 @@ use crate::{
     values::{Key, Scaled, U64, ratio, scaled},
 };
 
-/// Money of a vault. Shares have three decimals more than the mint.
+/// Balances of a vault. A share has three more decimals than the vault's token.
 #[derive(Serialize, ToSchema)]
 pub struct Capital {
-    /// Earned capital: the value of all shares together.
+    /// Earned capital: the value of all shares.
     pub assets: Scaled,
-    /// Cover of open policies, less what they were paid.
+    /// Cover of open policies that is not paid out yet.
     pub locked: Scaled,
-    /// `locked` divided by `assets`, to six decimal places; null if there are no assets.
+    /// `locked` divided by `assets`, with up to six decimal places; null if there are no assets.
     #[schema(example = "0.25")]
     pub utilisation: Option<String>,
-    /// Premiums that have not streamed to the vault yet.
+    /// Part of the premiums that has not streamed to the vault yet.
     pub unearned: Scaled,
-    /// All shares.
+    /// Number of shares, including those in escrow.
     pub shares: Scaled,
     /// Shares in escrow, for requested withdrawals.
     pub escrowed: Scaled,
-    /// Price of a share in tokens, to nine decimal places.
+    /// Price of a share in tokens, with up to nine decimal places, rounded down.
     #[schema(example = "1.023")]
     pub share_price: String,
-    /// Protocol's part of premiums that is not collected yet.
+    /// Credit of the treasury that is not collected yet: the protocol's part of premiums, and assets
+    /// that no share owns.
     pub protocol_credit: Scaled,
     /// Manager's part of premiums that is not collected yet.
     pub manager_credit: Scaled,
 }
 
 impl Capital {
-    /// Reads the money with `number`, which returns a column by name.
+    /// Reads the balances. `number` reads a column by name, so that the caller can replace the
+    /// numbers of a closed vault by 0.
     pub fn from_columns(
         columns: &Columns,
         number: impl Fn(&str) -> Result<U64, sqlx::Error>,
@@ -62,17 +64,18 @@ impl Capital {
     }
 }
 
-/// Price of a whole share in whole tokens, by the program's formula: to nine decimal places, rounded
-/// down.
+/// Price of a whole share in whole tokens, by the program's formula: with up to nine decimal places,
+/// rounded down.
 fn share_price(assets: u64, shares: u64) -> String {
     const PLACES: u8 = 9;
     let unit = 10_u128.pow((math::SHARE_DECIMALS + PLACES).into());
     let assets = u128::from(assets) + u128::from(math::VIRTUAL_ASSETS);
     let shares = u128::from(shares) + u128::from(math::VIRTUAL_SHARES);
-    scaled(assets * unit / shares, PLACES) // `assets * unit` is below 2¹⁰⁵
+    // `assets * unit` is below 2¹⁰⁵, so it fits a u128.
+    scaled(assets * unit / shares, PLACES)
 }
 
-/// Money of a vault right after an event.
+/// Balances of a vault right after an event.
 #[derive(Serialize, ToSchema)]
 #[schema(as = PastCapital)]
 pub struct CapitalPoint {
@@ -96,8 +99,8 @@ impl FromRow<'_, PgRow> for CapitalPoint {
     }
 }
 
-/// Money of a vault after each event that changed it, newest first.
-pub async fn of_vault(
+/// Balances of a vault after each event that reports them, newest first.
+pub async fn history(
     db: &mut PgConnection,
     vault: &Key,
     query: &ListQuery,
@@ -120,12 +123,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_share_price_is_that_of_the_program() {
-        // No shares yet, capital that has doubled, and capital that was wiped out.
+    fn the_share_price_matches_the_program() {
+        // A vault without shares, a vault whose assets have doubled, and a vault without assets.
         assert_eq!(share_price(0, 0), "1");
         assert_eq!(share_price(1_999_999, 999_999_000), "2");
         assert_eq!(share_price(0, 999_999_000), "0.000001");
-        let share = 1_000_000_000; // of a mint of six decimals
+        let share = 1_000_000_000; // one share, if the token has six decimals
         let worth = math::assets_for(share, 5 * share, 7_000_000);
         let price: f64 = share_price(7_000_000, 5 * share).parse().unwrap();
         assert_eq!((price * 1e6).floor(), worth as f64);

@@ -21,21 +21,23 @@ pub struct VaultTerms {
     pub max_duration_secs: i64,
     /// Base rate, independent of utilisation and drift.
     pub base_bps: u16,
-    /// Rate added at the kink; proportional to utilisation below it.
+    /// Rate added when utilisation reaches the kink. Below the kink it grows linearly from 0.
     pub slope1_bps: u16,
-    /// Rate added to `slope1_bps` at full utilisation; proportional to utilisation above the kink.
+    /// Rate added on top of `slope1_bps` at full utilisation. Above the kink it grows linearly from
+    /// 0.
     pub slope2_bps: u16,
     /// Utilisation at which the slope changes.
     pub kink_bps: u16,
-    /// Rate added when the model has drifted to the trigger; proportional to drift below it.
+    /// Rate added when the model's drift reaches the policy's trigger. Below the trigger it grows
+    /// linearly with drift.
     pub risk_slope_bps: u16,
     /// Maximum part of the capital that policies may lock.
     pub max_utilisation_bps: u16,
-    /// Part of a cancelled policy's refund that the vault keeps.
+    /// Part of a cancelled policy's unused premium that the vault keeps.
     pub cancel_fee_bps: u16,
 }
 
-/// Terms as the mirror holds them.
+/// JSON form of the terms in the mirror: u64 and i64 as decimal strings.
 #[derive(Deserialize)]
 struct MirroredTerms {
     min_cover: U64,

@@ -1,4 +1,5 @@
-//! The token allowance that pays for renewals. All policies of a holder in one token share it.
+//! The token allowance that pays for renewals. All policies of a holder in one token share one
+//! allowance.
 
 use anchor_lang::Address;
 use anyhow::{Context, Result};
@@ -17,9 +18,9 @@ pub enum AllowanceCommand {
         #[arg(long)]
         amount: Amount,
     },
-    /// Revoke the approval
+    /// Revoke the approval of any delegate of the signer's token account
     Revoke { mint: Address },
-    /// Show the approved amount that remains
+    /// Show the approved amount that remains, at most the balance
     Allowance {
         mint: Address,
         /// The holder [default: the signer]
@@ -63,8 +64,12 @@ async fn show(session: &Session, mint: Address, holder: Option<Address>) -> Resu
     let authority = address::renewal_authority(&holder);
     let address = address::token_account(&holder, &mint, program);
     let account = session.client.token_account(&address).await?;
-    let account =
-        account.with_context(|| format!("token account {address} of {holder} does not exist"))?;
+    let account = account.with_context(|| {
+        format!(
+            "token account {address} of {holder} does not exist; create it with \
+             `driftshield policy approve`"
+        )
+    })?;
     let allowance = account.allowance(&holder, &authority);
     let json = json!({
         "token_account": address.to_string(),

@@ -18,7 +18,7 @@ use crate::{
     vault,
 };
 
-/// The state from which the program computes a quote.
+/// The accounts from which the program computes a quote, with premiums accrued up to `now`.
 pub struct Offer {
     pub vault: Vault,
     exposure: Exposure,
@@ -130,7 +130,7 @@ pub struct CoverArgs {
 }
 
 impl CoverArgs {
-    /// Reads the offer, and returns it with the terms to buy.
+    /// Reads the offer. Returns the offer and the terms to buy, without a limit on the premium.
     pub async fn read(&self, session: &Session) -> Result<(Offer, PolicyTerms)> {
         let offer = Offer::read(session, &self.vault, &self.model).await?;
         let Drift(trigger) = self.trigger;
@@ -148,7 +148,8 @@ impl CoverArgs {
         Ok((offer, terms))
     }
 
-    /// Prints the price, or fails with the error that a purchase would fail with.
+    /// Prints the price, or fails with the error with which a purchase would fail. The buyer is not
+    /// checked.
     pub async fn quote(self, session: &Session) -> Result<()> {
         let (offer, terms) = self.read(session).await?;
         let config = config::read(session).await?;

@@ -6,11 +6,11 @@ use serde_json::{Map, Value};
 
 use super::{
     format::{NONE, duration, oracles, pause_flags, scaled, time},
-    table::columns,
+    table::aligned,
 };
 use crate::args::{DRIFT_DECIMALS, MULTIPLE_DECIMALS};
 
-/// Decimals with which quantities are printed: 0 for base units.
+/// Decimals with which quantities are read and printed: 0 for base units.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decimals {
     pub tokens: u8,
@@ -28,8 +28,8 @@ impl From<u8> for Decimals {
     }
 }
 
-/// Fields that are not printed: counts of a list's items, values that only the program uses, and
-/// sequence numbers.
+/// Fields that are not printed: sequence numbers, lengths of arrays, and values that only the
+/// program uses. Fields named `…_seq` are not printed either.
 const HIDDEN: [&str; 8] = [
     "seq",
     "bump",
@@ -41,7 +41,7 @@ const HIDDEN: [&str; 8] = [
     "fraction",
 ];
 
-/// An indented line for each field. Fields of accounts are in the order of the struct.
+/// Indented lines for the fields. Fields of accounts are in the order of the struct.
 pub fn fields(decoded: &Decoded, decimals: impl Into<Decimals>) -> String {
     let decimals = decimals.into();
     let names = match json::account_fields(decoded.name) {
@@ -54,12 +54,12 @@ pub fn fields(decoded: &Decoded, decimals: impl Into<Decimals>) -> String {
             add_rows(&mut rows, &decoded.fields, name, "", decimals);
         }
     }
-    let lines = columns(rows.into_iter().map(|(name, value)| [name, value]));
+    let lines = aligned(rows.into_iter().map(|(name, value)| [name, value]));
     lines.lines().map(|line| format!("  {line}\n")).collect()
 }
 
-/// Adds the rows of one field: a nested struct adds a row for each of its fields, a list of structs
-/// a row for each struct.
+/// Adds the rows of one field. A nested struct adds a row for each of its fields, a list of structs
+/// adds a row for each struct.
 fn add_rows(
     rows: &mut Vec<(String, String)>,
     fields: &Map<String, Value>,
@@ -72,8 +72,8 @@ fn add_rows(
     }
     match &fields[name] {
         Value::Object(inner) => {
-            // If an inner field has the name of a row that is there already, all inner fields are
-            // prefixed with the struct's name.
+            // If an inner field has the name of an earlier row, all inner fields are prefixed with
+            // the struct's name.
             let is_taken = |name: &String| rows.iter().any(|(row, _)| row == name);
             let prefix = match inner.keys().any(is_taken) {
                 true => format!("{name}."),
@@ -97,7 +97,7 @@ fn add_rows(
     }
 }
 
-/// Value of a field in its unit.
+/// Text of a field's value in its unit.
 pub fn field(fields: &Map<String, Value>, name: &str, decimals: Decimals) -> String {
     match &fields[name] {
         Value::Array(items) if items.is_empty() => NONE.to_owned(),
@@ -113,7 +113,7 @@ pub fn field(fields: &Map<String, Value>, name: &str, decimals: Decimals) -> Str
                 .join(", ")
         }
         _ if name == "value" && fields.get("state") == Some(&"void".into()) => NONE.to_owned(),
-        // Beside `shares`, `value` is their worth in tokens and not a drift.
+        // In a withdraw request, `value` is the worth of the shares in tokens, not a drift.
         value if name == "value" && fields.contains_key("shares") => {
             scalar("amount", value, decimals)
         }
@@ -131,7 +131,8 @@ fn is_submitted(fields: &Map<String, Value>, name: &str, oracle: usize) -> bool 
     }
 }
 
-/// Number of items that are in use in an account's array of fixed length. `None` if all are.
+/// Number of items in use in an account's array of fixed length. `None` if the array has no unused
+/// items, or has stakes that are all 0.
 fn used_len(fields: &Map<String, Value>, name: &str) -> Option<usize> {
     let count = |name| Some(fields.get(name)?.as_u64()? as usize);
     match name {
@@ -193,7 +194,7 @@ fn is_unset(text: &str) -> bool {
     is_zero_hash || text.is_empty() || text == Address::default().to_string()
 }
 
-/// Unit of a number.
+/// Unit of a field's value.
 enum Unit {
     Tokens,
     Shares,

@@ -19,7 +19,7 @@ pub fn scaled(units: u128, decimals: u8) -> String {
     }
 }
 
-/// Unix seconds as RFC 3339; 0 means that the time is unset.
+/// Unix seconds as RFC 3339, or [`NONE`] for 0, which means that the time is unset.
 pub fn time(secs: i64) -> String {
     match DateTime::from_timestamp(secs, 0) {
         _ if secs == 0 => NONE.to_owned(),
@@ -46,7 +46,7 @@ pub fn duration(secs: i64) -> String {
         .collect()
 }
 
-/// Names of the pause flags that are set in `bits`.
+/// Names of the pause flags that are set in `bits`, or `nothing`.
 pub fn pause_flags(bits: u64) -> String {
     let names: Vec<_> = PauseFlag::value_variants()
         .iter()
@@ -59,7 +59,7 @@ pub fn pause_flags(bits: u64) -> String {
     }
 }
 
-/// Indices of the oracles that are set in `bits`, from 0 in the model's order.
+/// Indices of the oracles whose bits are set in `bits`, from 0 in the model's order.
 pub fn oracles(bits: u64) -> String {
     let indices = (0..u64::BITS)
         .filter(|oracle| bits & (1 << oracle) != 0)

@@ -3,7 +3,7 @@
 use comfy_table::{Table, presets};
 
 /// Aligned columns without borders, a line for each row.
-pub fn columns<R>(rows: impl IntoIterator<Item = R>) -> String
+pub fn aligned<R>(rows: impl IntoIterator<Item = R>) -> String
 where
     R: IntoIterator<Item = String>,
 {
@@ -30,7 +30,7 @@ mod tests {
             ["0", "", "12.5"],
             ["1", "0.1 or more", "-"],
         ];
-        let text = columns(rows.map(|row| row.map(str::to_owned)));
+        let text = aligned(rows.map(|row| row.map(str::to_owned)));
         assert_eq!(
             text,
             "outcome  drift        pool\n0                     12.5\n1        0.1 or more  -\n"

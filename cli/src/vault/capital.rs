@@ -15,8 +15,8 @@ use crate::{
     session::Session,
 };
 
-/// Slippage tolerance of a deposit, as a divisor of the shares that it would buy now: 0.1%.
-/// Premiums accrue until the deposit lands, and raise the share price.
+/// Slippage tolerance of a deposit, as a divisor of the shares that the deposit would buy now:
+/// 0.1%. Premiums that accrue until the deposit lands raise the share price.
 const SLIPPAGE_DIVISOR: u64 = 1_000;
 
 #[derive(Args)]
@@ -75,7 +75,7 @@ pub async fn request(session: &Session, vault: Address, shares: Option<Amount>) 
     };
     ensure!(
         0 < balance && shares <= balance,
-        "insufficient shares: {owner} has {} of this vault in {account}; request at most that many",
+        "insufficient shares: token account {account} of {owner} has {}; request at most that many",
         print::scaled(balance.into(), decimals.shares)
     );
     let request = instruction::request_withdraw(owner, vault, &state, shares);
@@ -106,14 +106,19 @@ pub struct RequestArgs {
 }
 
 impl RequestArgs {
-    /// Reads the vault, the request, its owner, and the decimals of their amounts and shares.
+    /// Reads the vault and the request. Returns them with the request's owner and the decimals of
+    /// their amounts and shares.
     async fn read(&self, session: &Session) -> Result<(Vault, WithdrawRequest, Address, Decimals)> {
         let (state, decimals) = read(session, &self.vault).await?;
         let owner = session.or_signer(self.owner)?;
         let address = address::withdraw_request(&self.vault, &owner);
         let request = session.client.find(&address).await?;
         let request = request.with_context(|| {
-            format!("{owner} has no withdraw request to this vault, or it was paid already")
+            format!(
+                "{owner} has no withdraw request to vault {}, or it is paid already; check both \
+                 addresses",
+                self.vault
+            )
         })?;
         Ok((state, request, owner, decimals))
     }
@@ -123,7 +128,7 @@ impl RequestArgs {
         let (mut accrued, now) = accrued(session, &state).await?;
         let (paid, _) = accrued.withdraw(&mut request, now).map_err(program_error)?;
         let mut instructions = vec![];
-        // No token account is needed if nothing is paid.
+        // A payment of 0 needs no token account.
         if 0 < paid {
             instructions.push(session.create_token_account(
                 &owner,
@@ -138,7 +143,7 @@ impl RequestArgs {
     pub async fn show(self, session: &Session) -> Result<()> {
         let (state, request, owner, decimals) = self.read(session).await?;
         let address = address::withdraw_request(&self.vault, &owner);
-        let account = print::decoded(&request)?;
+        let account = print::to_decoded(&request)?;
         let text = print::account_text(&address, &account, decimals);
         let (accrued, _) = accrued(session, &state).await?;
         let value = request.value.min(accrued.worth(request.shares));
@@ -149,12 +154,12 @@ impl RequestArgs {
 }
 
 pub async fn list(session: &Session, vault: Option<Address>, owner: Option<Address>) -> Result<()> {
-    let keys = [
+    let filters = [
         (offset_of!(WithdrawRequest, vault), vault),
         (offset_of!(WithdrawRequest, owner), owner),
     ];
     let mut list = List::new(&["vault", "owner", "shares", "value", "unlock_at"]);
-    for (address, request) in session.list::<WithdrawRequest>(&keys).await? {
+    for (address, request) in session.list::<WithdrawRequest>(&filters).await? {
         let (_, decimals) = read(session, &request.vault).await?;
         list.push(&address, &request, decimals)?;
     }

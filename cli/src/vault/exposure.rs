@@ -45,9 +45,12 @@ impl ListModel {
         let cap = match (&self.cap, &listed) {
             (Some(cap), _) => cap.units(decimals.tokens)?,
             (None, listed) => {
-                let listed = listed.as_ref().context(
-                    "the vault has not listed this model: pass the maximum cover to sell with --cap",
-                )?;
+                let listed = listed.as_ref().with_context(|| {
+                    format!(
+                        "vault {vault} has not listed model {model}; pass the maximum cover to \
+                         sell with --cap"
+                    )
+                })?;
                 listed.cap
             }
         };
@@ -75,7 +78,7 @@ impl ExposureArgs {
         let found = self.find(session).await?;
         found.with_context(|| {
             format!(
-                "vault {} has not listed model {}: its manager can list it with `driftshield vault list-model`",
+                "vault {} has not listed model {}; its manager can list it with `driftshield vault list-model`",
                 self.vault, self.model
             )
         })
@@ -109,7 +112,7 @@ impl ExposureArgs {
 }
 
 pub async fn list(session: &Session, vault: Option<Address>, model: Option<Address>) -> Result<()> {
-    let keys = [
+    let filters = [
         (offset_of!(Exposure, vault), vault),
         (offset_of!(Exposure, model), model),
     ];
@@ -123,7 +126,7 @@ pub async fn list(session: &Session, vault: Option<Address>, model: Option<Addre
         "active_at",
         "policies",
     ]);
-    for (address, exposure) in session.list::<Exposure>(&keys).await? {
+    for (address, exposure) in session.list::<Exposure>(&filters).await? {
         let (_, decimals) = read(session, &exposure.vault).await?;
         list.push(&address, &exposure, decimals)?;
     }

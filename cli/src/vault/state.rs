@@ -1,4 +1,4 @@
-//! Reading a vault, and values derived from its state.
+//! Reads a vault and derives values from its state.
 
 use anchor_lang::Address;
 use anyhow::Result;
@@ -13,6 +13,7 @@ pub async fn read(session: &Session, vault: &Address) -> Result<(Vault, Decimals
     Ok((state, decimals))
 }
 
+/// Decimals of a vault's amounts and shares.
 pub fn decimals(session: &Session, state: &Vault) -> Decimals {
     Decimals {
         tokens: session.scale(state.decimals),
@@ -20,8 +21,8 @@ pub fn decimals(session: &Session, state: &Vault) -> Decimals {
     }
 }
 
-/// The vault with premiums accrued up to the cluster's current time, as the next instruction will
-/// find it, and that time.
+/// Returns the vault with premiums accrued up to the cluster's current time, as an instruction
+/// would see it now, and that time.
 pub async fn accrued(session: &Session, state: &Vault) -> Result<(Vault, i64)> {
     let now = session.client.unix_timestamp().await?;
     let mut state = *state;
@@ -29,7 +30,7 @@ pub async fn accrued(session: &Session, state: &Vault) -> Result<(Vault, i64)> {
     Ok((state, now))
 }
 
-/// Locked part of the capital in basis points.
+/// Utilisation in basis points: the locked part of the capital.
 pub fn utilisation_bps(locked: u64, assets: u64) -> u64 {
     let utilisation = u128::from(locked) * 10_000 / u128::from(assets.max(1));
     u64::try_from(utilisation).unwrap_or(u64::MAX)

@@ -49,7 +49,7 @@ pub struct TermsArgs {
 }
 
 impl TermsArgs {
-    /// `base`, with the options that are given.
+    /// `base`, changed by the options that are given.
     pub fn apply_to(&self, base: VaultTerms, decimals: u8) -> Result<VaultTerms, AmountError> {
         let secs = |given: Option<Duration>, base| given.map_or(base, |Duration(secs)| secs);
         Ok(VaultTerms {
@@ -73,7 +73,7 @@ impl TermsArgs {
 pub fn default_terms(decimals: u8) -> anyhow::Result<VaultTerms> {
     Ok(VaultTerms {
         min_cover: whole_tokens(1, decimals)?,
-        // Tokens with many decimals cannot represent the default: no limit then.
+        // No limit if the default exceeds 64 bits.
         max_cover: whole_tokens(100_000, decimals).unwrap_or(u64::MAX),
         min_duration_secs: DAY,
         max_duration_secs: 400 * DAY,

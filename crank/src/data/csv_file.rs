@@ -34,13 +34,13 @@ pub fn read(
         if let Some((name, index, kind)) = key {
             let text = field(index);
             let key = parse_key(text, kind);
-            keys.push(
-                key.ok_or_else(|| DataError::value(name, row, format!("{text:?} is not {kind}")))?,
-            );
+            keys.push(key.ok_or_else(|| {
+                DataError::invalid_value(name, row, format!("{text:?} is not {kind}"))
+            })?);
         }
         for ((values, index), name) in values.iter_mut().zip(&indices).zip(columns) {
             let value = parse_value(field(*index));
-            values.push(value.map_err(|reason| DataError::value(name, row, reason))?);
+            values.push(value.map_err(|reason| DataError::invalid_value(name, row, reason))?);
         }
     }
     Ok((keys, values))
@@ -61,8 +61,8 @@ fn parse_key(text: &str, kind: KeyKind) -> Option<i64> {
     }
 }
 
-/// A measured number. Empty fields, `NA`, `NaN` and `null` are missing, which is NaN; `true` is 1
-/// and `false` is 0. Returns the reason if the text is refused.
+/// Parses a measured number. Returns NaN for a missing value: an empty field, `NA`, `NaN` or
+/// `null`. `true` is 1 and `false` is 0. The error says why the text is refused.
 fn parse_value(text: &str) -> Result<f64, String> {
     if let Ok(integer) = text.parse::<i128>() {
         let exact = i64::try_from(integer).ok().and_then(exact_f64);

@@ -2,30 +2,30 @@
 
 use parquet::errors::ParquetError;
 
-/// Why a data file can't be used.
+/// Why a data file can't be used. Print it with its source, which holds the cause.
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
     #[error(transparent)]
     Io(#[from] std::io::Error),
-    #[error("could not read the file as Parquet: {0}")]
+    #[error("could not read the file as Parquet; check that the file is complete and valid")]
     Parquet(#[from] ParquetError),
-    #[error("could not read the file as CSV: {0}")]
+    #[error("could not read the file as CSV; check that the file is complete and valid")]
     Csv(#[from] csv::Error),
-    #[error("unknown file format; name the file .parquet or .csv")]
-    Format,
-    #[error("no column {column:?}; the columns are {columns}")]
+    #[error("unknown file extension {0:?}; use .parquet or .csv")]
+    UnknownExtension(String),
+    #[error("no column {column:?}; correct its name to one of: {columns}")]
     NoColumn { column: String, columns: String },
     #[error("column {column:?} holds {found}; use a column of numbers")]
     NotNumbers { column: String, found: String },
-    #[error("column {column:?}, row {row}: {reason}")]
-    Value {
+    #[error("column {column:?}, row {row} (the first is 0): {reason}")]
+    InvalidValue {
         column: String,
-        /// Counted from 0, without a CSV file's header.
+        /// Counted from 0. The header of a CSV file is not a row.
         row: usize,
         reason: String,
     },
     #[error("the file changed while it was read; write a new file and rename it into place")]
-    Changed,
+    ChangedWhileRead,
 }
 
 impl DataError {
@@ -43,8 +43,8 @@ impl DataError {
         }
     }
 
-    pub fn value(column: &str, row: usize, reason: impl Into<String>) -> Self {
-        Self::Value {
+    pub fn invalid_value(column: &str, row: usize, reason: impl Into<String>) -> Self {
+        Self::InvalidValue {
             column: column.to_owned(),
             row,
             reason: reason.into(),

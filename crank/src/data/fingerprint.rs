@@ -2,7 +2,7 @@
 
 use std::{fs, io, path::Path, time::SystemTime};
 
-/// Modification time and size of a file: tells whether it changed without reading it.
+/// Modification time and size of a file. Shows whether the file changed without reading it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fingerprint {
     modified: SystemTime,

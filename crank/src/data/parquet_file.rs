@@ -69,7 +69,7 @@ fn read_keys(
             (_, KeyKind::Integer) => Err("is not an integer"),
         };
         let row = keys.len();
-        keys.push(key.map_err(|reason| DataError::value(name, row, reason))?);
+        keys.push(key.map_err(|reason| DataError::invalid_value(name, row, reason))?);
         Ok(())
     })?;
     Ok(keys)
@@ -78,7 +78,7 @@ fn read_keys(
 fn read_values(reader: &SerializedFileReader<File>, name: &str) -> Result<Vec<f64>, DataError> {
     let (index, _) = find_column(reader, name)?;
     let inexact =
-        |row: usize, value: i128| DataError::value(name, row, format!("{value} {INEXACT}"));
+        |row: usize, value: i128| DataError::invalid_value(name, row, format!("{value} {INEXACT}"));
     let mut values = vec![];
     for_each_cell(reader, index, |cell| {
         let row = values.len();
@@ -115,8 +115,8 @@ fn find_column(
     Ok((index, column.clone()))
 }
 
-/// Whether the column's integers are unsigned. The physical type does not say: unsigned integers
-/// are stored as signed ones.
+/// Whether the column's integers are unsigned. The physical type does not show it: unsigned
+/// integers are stored as signed ones.
 fn is_unsigned(column: &ColumnDescriptor) -> bool {
     let logical =
         matches!(column.logical_type_ref(), Some(LogicalType::Integer(kind)) if !kind.is_signed);
@@ -139,8 +139,8 @@ fn timestamp_unit(column: &ColumnDescriptor) -> Option<TimeUnit> {
     }
 }
 
-/// A time in `unit`, or in seconds if there is none, as microseconds. Nanoseconds are rounded
-/// down.
+/// Converts a time in `unit`, or in seconds if `unit` is `None`, to microseconds. Nanoseconds are
+/// rounded down.
 fn micros(value: i64, unit: Option<TimeUnit>) -> Option<i64> {
     match unit {
         None => value.checked_mul(MICROS),

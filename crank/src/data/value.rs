@@ -9,7 +9,7 @@ pub const MICROS: i64 = 1_000_000;
 
 /// Reason to refuse an integer that an `f64` can't hold exactly: two different integers could
 /// compare as equal.
-pub const INEXACT: &str = "is beyond 2^53, the largest integer that can be measured exactly";
+pub const INEXACT: &str = "is beyond ±2^53, the limit up to which integers are measured exactly";
 
 /// How the column that orders the rows is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

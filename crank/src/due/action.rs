@@ -48,7 +48,7 @@ pub struct ActionKey {
 pub enum Step {
     Submit { window: u64 },
     Finalize { window: u64 },
-    Settle { first_window: u64 },
+    Settle { next_window: u64 },
     Claim,
     CollectProtocolFee,
     CollectCreatorFee,
@@ -69,8 +69,8 @@ pub enum Step {
     CloseVault,
 }
 
-/// Instruction that creates `owner`'s associated token account, unless it exists. The crank pays
-/// the rent.
+/// Instruction that creates `owner`'s associated token account if it is missing. The crank pays
+/// the account's rent.
 pub fn create_token_account(
     snapshot: &Snapshot,
     owner: &Address,

@@ -13,7 +13,7 @@ pub fn actions(snapshot: &Snapshot, model: &ModelSnapshot) -> Vec<Action> {
     markets
         .flat_map(|market| {
             if market.account.is_settled() {
-                payouts(snapshot, market)
+                payouts_and_closure(snapshot, market)
             } else if market.account.total == 0 {
                 cancellation(snapshot, market).into_iter().collect()
             } else {
@@ -23,14 +23,18 @@ pub fn actions(snapshot: &Snapshot, model: &ModelSnapshot) -> Vec<Action> {
         .collect()
 }
 
-/// Settles the next windows whose receipts are settled on chain. Receipts that can be finalized
-/// are left to `finalize_receipt`: if both instructions did it, the two transactions would race.
+/// Settles the next windows: those with a Final or Void receipt, and those without a receipt whose
+/// submit period is over. If the next window is past its retention, one window is enough: the
+/// market becomes Void.
+///
+/// Receipts that can be finalized are left to `finalize_receipt`: if `settle_market` finalized
+/// them too, the two transactions would race.
 fn settlement(
     snapshot: &Snapshot,
     model: &ModelSnapshot,
     market: &MarketSnapshot,
 ) -> Option<Action> {
-    let first_window = market.account.next_window;
+    let next_window = market.account.next_window;
     let is_settled = |window: &u64| match model.pending_receipts.get(window) {
         Some(receipt) => receipt.is_settled(),
         None if model.settled_receipts.contains_key(window) => true,
@@ -39,16 +43,16 @@ fn settlement(
                 && has_ended(model.account.submit_end(*window), snapshot.now)
         }
     };
-    let windows = if has_ended(model.account.retention_end(first_window), snapshot.now) {
-        1 // past its retention, which makes the market Void whatever the other windows are
+    let windows = if has_ended(model.account.retention_end(next_window), snapshot.now) {
+        1 // makes the market Void: the retention of the next window is over
     } else {
-        (first_window..=market.account.last_window)
+        (next_window..=market.account.last_window)
             .take(instruction::MAX_SETTLE_WINDOWS as usize)
             .take_while(is_settled)
             .count()
     };
     let settle = || instruction::settle_market(market.address, &market.account, windows as u64);
-    let step = Step::Settle { first_window };
+    let step = Step::Settle { next_window };
     (0 < windows).then(|| Action::new(step, market.address, settle()))
 }
 
@@ -59,8 +63,8 @@ fn cancellation(snapshot: &Snapshot, market: &MarketSnapshot) -> Option<Action> 
         .then(|| Action::new(Step::CancelMarket, market.address, cancel()))
 }
 
-/// Claims and fees of a settled market, and its closure once nothing is left to pay.
-fn payouts(snapshot: &Snapshot, market: &MarketSnapshot) -> Vec<Action> {
+/// Pays the positions and fees of a settled market. Closes it once no position and no fee is left.
+fn payouts_and_closure(snapshot: &Snapshot, market: &MarketSnapshot) -> Vec<Action> {
     let (address, account) = (market.address, &market.account);
     let collect = |payee| instruction::collect_fees(address, account, payee);
     let positions = market.positions.iter();
@@ -148,8 +152,8 @@ mod tests {
     }
 
     #[test]
-    fn markets_settle_by_settled_and_missing_receipts_in_batches() {
-        let settle = [Step::Settle { first_window: 0 }];
+    fn windows_with_settled_or_missing_receipts_are_settled_in_batches() {
+        let settle = [Step::Settle { next_window: 0 }];
         // Window 0 accepts submissions until 130.
         assert_eq!(steps(&with_market(129, market(0))), []);
         assert_eq!(steps(&with_market(130, market(0))), settle);
@@ -164,9 +168,10 @@ mod tests {
             .pending_receipts
             .insert(1, receipt(1, ReceiptState::Proposed, 140, 0b011));
         let actions = due::actions(&open);
-        let receipts = |action: &Action| action.instructions[0].accounts.len() - 4;
-        assert_eq!(receipts(&actions[0]), 1);
-        let batch = receipts(&due::actions(&with_market(500, market(0)))[0]);
+        // 4 declared accounts precede the receipts.
+        let receipt_count = |action: &Action| action.instructions[0].accounts.len() - 4;
+        assert_eq!(receipt_count(&actions[0]), 1);
+        let batch = receipt_count(&due::actions(&with_market(500, market(0)))[0]);
         assert_eq!(batch as u64, instruction::MAX_SETTLE_WINDOWS);
 
         let mut unread = with_market(500, market(0));
@@ -192,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn markets_that_owe_nothing_are_closed_and_empty_ones_cancelled() {
+    fn settled_markets_that_owe_nothing_are_closed_and_markets_without_bets_cancelled() {
         let mut settled = market(0);
         settled.account.state = MarketState::Void.into();
         assert_eq!(steps(&with_market(500, settled)), [Step::CloseMarket]);

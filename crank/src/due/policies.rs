@@ -13,7 +13,7 @@ use crate::{
     snapshot::{ModelSnapshot, Snapshot},
 };
 
-/// Claims of policies, each by the run of receipts that pays most.
+/// Claims on policies, each with the run of receipts that pays most.
 pub fn claims(snapshot: &Snapshot, model: &ModelSnapshot) -> Vec<Action> {
     let claim = |policy: &Policy| {
         if has_ended(policy.expires_at(&model.account), snapshot.now) {
@@ -50,8 +50,9 @@ fn policy_address(policy: &Policy) -> Address {
     address::policy(&policy.vault, &policy.holder, policy.id)
 }
 
-/// Renewals that need no signature of the holder. All renewals that draw on one token account
-/// together stay within the tokens that it holds and delegates.
+/// Renewals of policies with `auto_renew`, which need no signature of the holder. The renewals on
+/// one model that draw on the same token account stay within its allowance: the tokens that the
+/// account holds and delegates.
 pub fn renewals(snapshot: &Snapshot, model: &ModelSnapshot) -> Vec<Action> {
     let mint = model.account.bond_mint;
     let is_enabled = |collateral: &Collateral| collateral.enabled.get();
@@ -109,9 +110,9 @@ fn renewal_premium(
 ///
 /// The interval ends at the last time that the program accepts: the vault's waiting period before
 /// the next windows begin. It starts one waiting period or one window before its end, whichever is
-/// longer. Starting late leaves holders their tokens and their choice for longer, and charges the
-/// price of that time. The interval does not start before the current term begins, unless that
-/// would leave no time at all.
+/// longer. Until it starts, holders keep their tokens and can still decide; the premium is quoted
+/// from the state at the renewal. The interval does not start before the current term begins,
+/// unless it would be empty then.
 fn is_renewal_time(
     policy: &Policy,
     vault: &Vault,
@@ -151,7 +152,7 @@ mod tests {
     use crate::{
         due,
         fixtures::{
-            insurance::{HOLDER, MODEL, fund, insured, policy},
+            insurance::{HOLDER, MODEL, add_token_account, insured_snapshot, policy},
             key, receipt, steps, zeroed,
         },
     };
@@ -164,17 +165,17 @@ mod tests {
 
     /// A snapshot whose policy can be renewed, with one base unit delegated.
     fn renewable(now: i64) -> Snapshot {
-        let mut snapshot = insured(now);
+        let mut snapshot = insured_snapshot(now);
         let mut collateral: Collateral = zeroed();
         collateral.enabled = true.into();
         snapshot.collaterals.insert(Address::default(), collateral);
-        fund(&mut snapshot, HOLDER, 1);
+        add_token_account(&mut snapshot, HOLDER, 1);
         snapshot
     }
 
     #[test]
     fn a_policy_is_claimed_by_the_run_that_pays_most() {
-        let mut snapshot = insured(150);
+        let mut snapshot = insured_snapshot(150);
         assert_eq!(steps(&snapshot), []);
         settle(&mut snapshot, 2, 300);
         settle(&mut snapshot, 4, 400);
@@ -201,7 +202,7 @@ mod tests {
     #[test]
     fn a_policy_expires_when_it_can_no_longer_be_claimed() {
         let at = |now| {
-            let mut snapshot = insured(now);
+            let mut snapshot = insured_snapshot(now);
             settle(&mut snapshot, 2, 300);
             steps(&snapshot)
         };
@@ -210,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn renewals_are_tried_during_the_last_waiting_period_that_allows_them() {
+    fn renewals_are_tried_within_one_waiting_period_or_window_before_the_deadline() {
         for now in [101, 169, 186] {
             assert_eq!(steps(&renewable(now)), [], "at {now}");
         }
@@ -240,7 +241,7 @@ mod tests {
         assert!(!refused(|_| {}));
         assert!(refused(|snapshot| snapshot.paused = pause::RENEWALS));
         assert!(refused(|snapshot| snapshot.collaterals.clear()));
-        assert!(refused(|snapshot| fund(snapshot, HOLDER, 0)));
+        assert!(refused(|snapshot| add_token_account(snapshot, HOLDER, 0)));
         assert!(refused(|snapshot| snapshot.token_accounts.clear()));
         assert!(refused(|snapshot| {
             snapshot.vaults[0].account.manager = key(HOLDER)
@@ -260,11 +261,11 @@ mod tests {
     }
 
     #[test]
-    fn renewals_share_an_allowance() {
+    fn renewals_from_one_token_account_stay_within_its_allowance() {
         let mut snapshot = renewable(175);
         snapshot.models[0].policies.push(policy(2));
         assert_eq!(steps(&snapshot), [Step::RenewPolicy]);
-        fund(&mut snapshot, HOLDER, 2);
+        add_token_account(&mut snapshot, HOLDER, 2);
         assert_eq!(steps(&snapshot), [Step::RenewPolicy, Step::RenewPolicy]);
     }
 }

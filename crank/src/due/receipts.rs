@@ -42,7 +42,7 @@ pub fn finalizations(snapshot: &Snapshot, model: &ModelSnapshot) -> Vec<Action> 
         .collect()
 }
 
-/// Collections of what a ruling credited to the treasury and to the challenger.
+/// Collections of a settled dispute's credits for the treasury and the challenger.
 pub fn credit_collections(snapshot: &Snapshot, model: &ModelSnapshot) -> Vec<Action> {
     let mut actions = vec![];
     for (window, receipt) in &model.pending_receipts {
@@ -72,7 +72,7 @@ pub fn credit_collections(snapshot: &Snapshot, model: &ModelSnapshot) -> Vec<Act
     actions
 }
 
-/// Closures of receipts that owe nothing and are past their retention.
+/// Closures of receipts that are Final or Void, owe no credit, and are past their retention.
 pub fn closures(snapshot: &Snapshot, model: &ModelSnapshot) -> Vec<Action> {
     let is_closable = |window: u64, receipt: &Receipt| {
         is_settled_up(receipt) && has_ended(model.account.retention_end(window), snapshot.now)

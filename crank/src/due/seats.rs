@@ -1,11 +1,11 @@
-//! Actions on oracle seats: withdraw released bonds, close empty seats.
+//! Actions on oracle seats: withdraw unbonded amounts, close seats without a bond.
 
 use driftshield_sdk::{Seat, address, instruction};
 
 use super::action::{Action, Step, create_token_account};
 use crate::snapshot::{ModelSnapshot, Snapshot};
 
-/// Payments of bonds whose unbonding period is over.
+/// Withdrawals of unbonding amounts whose unbonding period is over.
 pub fn bond_withdrawals(snapshot: &Snapshot, model: &ModelSnapshot) -> Vec<Action> {
     let is_released = |seat: &&Seat| 0 < seat.unbonding && seat.release_at <= snapshot.now;
     let withdraw = |seat: &Seat| {
@@ -23,7 +23,8 @@ pub fn bond_withdrawals(snapshot: &Snapshot, model: &ModelSnapshot) -> Vec<Actio
     seats.filter(is_released).map(withdraw).collect()
 }
 
-/// Closures of seats that hold no bond and that no open receipt needs.
+/// Closures of seats without a bond. A ruling can need the seat of a listed oracle while the model
+/// has open receipts.
 pub fn closures(model: &ModelSnapshot) -> Vec<Action> {
     let is_needed = |seat: &Seat| {
         model.account.oracle_index(&seat.oracle).is_some() && 0 < model.account.open_receipts
@@ -45,7 +46,7 @@ mod tests {
     use crate::fixtures::{key, snapshot, steps, zeroed};
 
     #[test]
-    fn bonds_are_paid_back_and_empty_seats_closed() {
+    fn unbonded_amounts_are_withdrawn_and_seats_without_a_bond_closed() {
         let with_seat = |now, oracle, bonded, unbonding| {
             let mut seat: Seat = zeroed();
             seat.model = key(9);

@@ -6,15 +6,16 @@ use driftshield_sdk::{Exposure, PremiumPayee, Vault, WithdrawRequest, address, i
 use super::action::{Action, Step};
 use crate::snapshot::{ModelSnapshot, Snapshot, VaultSnapshot};
 
-/// A partial payment must be at least this fraction (1/n) of the request's value: streaming
-/// premium frees a little capital every second, and each payment costs a transaction.
+/// Minimum partial payment, as a divisor of the request's value. Streaming premium frees a little
+/// capital every second, and each payment costs a transaction.
 const MIN_PARTIAL_PAYMENT_DIVISOR: u64 = 10;
 
-/// Closures of exposures without open policies on which no cover can be sold any more.
+/// Closures of exposures without open policies whose listing is dead: no cover can be sold on it,
+/// or nobody holds shares of the vault.
 pub fn exposure_closures(snapshot: &Snapshot, model: &ModelSnapshot) -> Vec<Action> {
     let close = |exposure: &Exposure| {
         let vault = snapshot.vault(&exposure.vault)?;
-        // Unknown shares count as held, which keeps the exposure open.
+        // If the number is unknown, the vault is assumed to have shareholders.
         let circulating_shares = vault.circulating_shares.unwrap_or(u64::MAX);
         let vault = &vault.account;
         let is_due = exposure.policies == 0
@@ -34,7 +35,8 @@ pub fn actions(snapshot: &Snapshot, vault: &VaultSnapshot) -> Vec<Action> {
     actions
 }
 
-/// Payments of withdraw requests out of free capital, in order.
+/// Payments of withdraw requests out of free capital. Each payment reduces the free capital for the
+/// next request.
 fn withdrawals(snapshot: &Snapshot, vault: &VaultSnapshot) -> Vec<Action> {
     let mut account = vault.account; // a copy
     account.accrue(snapshot.now);
@@ -64,7 +66,8 @@ fn can_be_paid(snapshot: &Snapshot, owner: &Address, vault: &Vault) -> bool {
     account.is_some_and(|account| account.owner == *owner && !account.is_frozen)
 }
 
-/// Collections of the treasury's and the manager's part of premiums.
+/// Collections of the treasury's and the manager's part of premiums. The manager's is only
+/// collected to a token account that exists.
 fn fee_collections(snapshot: &Snapshot, vault: &VaultSnapshot) -> Vec<Action> {
     let account = &vault.account;
     let collect = |step, payee| {
@@ -97,12 +100,12 @@ mod tests {
 
     use super::*;
     use crate::fixtures::{
-        insurance::{MANAGER, PROVIDER, VAULT, fund, insured, vault},
+        insurance::{MANAGER, PROVIDER, VAULT, add_token_account, insured_snapshot, vault},
         key, snapshot, steps, zeroed,
     };
 
     fn with_requests(now: i64, providers: &[u8]) -> Snapshot {
-        let mut snapshot = insured(now);
+        let mut snapshot = insured_snapshot(now);
         snapshot.models[0].policies.clear();
         for &provider in providers {
             let mut request: WithdrawRequest = zeroed();
@@ -111,7 +114,7 @@ mod tests {
             request.unlock_at = 150;
             snapshot.vaults[0].account.escrowed += request.shares;
             snapshot.vaults[0].requests.push(request);
-            fund(&mut snapshot, provider, 0);
+            add_token_account(&mut snapshot, provider, 0);
         }
         snapshot
     }
@@ -133,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_are_paid_in_part_from_a_tenth_of_their_value_on() {
+    fn requests_are_paid_in_part_if_free_capital_covers_a_tenth_of_them() {
         let with_locked = |locked, providers: &[u8]| {
             let mut snapshot = with_requests(150, providers);
             snapshot.vaults[0].account.locked = locked;
@@ -142,7 +145,7 @@ mod tests {
         assert_eq!(with_locked(10_000, &[PROVIDER]), []);
         assert_eq!(with_locked(9_501, &[PROVIDER]), []);
         assert_eq!(with_locked(9_500, &[PROVIDER]), [Step::Withdraw]);
-        // Free capital that pays the first request is gone for the second.
+        // The payment of the first request leaves no free capital for the second.
         let two = [PROVIDER, PROVIDER + 1];
         assert_eq!(with_locked(9_000, &two), [Step::Withdraw]);
         assert_eq!(with_locked(0, &two), [Step::Withdraw, Step::Withdraw]);
@@ -150,18 +153,18 @@ mod tests {
 
     #[test]
     fn premium_fees_are_collected_for_payees_with_a_token_account() {
-        let mut snapshot = insured(150);
+        let mut snapshot = insured_snapshot(150);
         let vault = &mut snapshot.vaults[0].account;
         (vault.protocol_credit, vault.manager_credit) = (1, 1);
         assert_eq!(steps(&snapshot), [Step::CollectPremiumFee]);
-        fund(&mut snapshot, MANAGER, 0);
+        add_token_account(&mut snapshot, MANAGER, 0);
         let both = [Step::CollectPremiumFee, Step::CollectManagerFee];
         assert_eq!(steps(&snapshot), both);
     }
 
     #[test]
-    fn exposures_close_when_they_are_dead_and_unused() {
-        let mut snapshot = insured(150);
+    fn exposures_close_when_their_model_is_retired_and_no_policy_is_open() {
+        let mut snapshot = insured_snapshot(150);
         snapshot.models[0].policies.clear();
         snapshot.models[0].exposures[0].policies = 0;
         assert_eq!(steps(&snapshot), []);

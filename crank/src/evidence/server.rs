@@ -14,10 +14,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::store::Store;
 
-/// Time that open requests get to complete at shutdown.
+/// Time for open requests to complete at shutdown.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
 
-/// Serves the documents at `/evidence/<sha256>.json` until `stop` is cancelled.
+/// Serves the documents at `/evidence/<sha256>.json` until `stop` is cancelled. Requests that are
+/// open then have [`SHUTDOWN_GRACE`] to complete.
 pub async fn serve(store: Store, listener: TcpListener, stop: CancellationToken) -> io::Result<()> {
     let serving =
         axum::serve(listener, router(store)).with_graceful_shutdown(stop.clone().cancelled_owned());
@@ -76,7 +77,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn only_documents_are_served_and_by_their_hash() {
+    async fn documents_are_served_by_their_hash_and_other_files_are_not() {
         let directory = tempfile::tempdir().expect("a directory");
         let store = Store::open(&directory.path().join("evidence")).expect("opened");
         let hash = const_hex::encode(store.put(b"{}\n").expect("stored"));

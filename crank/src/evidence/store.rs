@@ -16,7 +16,7 @@ pub struct Store {
 }
 
 impl Store {
-    /// Creates the directory if it is missing.
+    /// Opens a directory. Creates it if it is missing.
     pub fn open(directory: &Path) -> io::Result<Self> {
         fs::create_dir_all(directory)?;
         Ok(Self {
@@ -24,12 +24,13 @@ impl Store {
         })
     }
 
-    /// Stores a document atomically and durably. Returns its SHA-256.
+    /// Stores a document atomically and durably, unless it is stored already. Returns the SHA-256
+    /// of the document.
     pub fn put(&self, document: &[u8]) -> io::Result<[u8; 32]> {
         let sha256 = sha256(document);
         let path = self.path(&const_hex::encode(sha256));
         if !path.exists() {
-            // Two processes may write the document at once, so each has its own draft.
+            // Two processes may write the same document at once: each has a draft of its own.
             let draft = path.with_extension(format!("{}.tmp", std::process::id()));
             let mut file = fs::File::create(&draft)?;
             file.write_all(document)?;

@@ -1,4 +1,4 @@
-//! Reads vaults, listings and policies, and the accounts that their actions depend on.
+//! Reads vaults, exposures and policies, and the accounts that actions on them depend on.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -18,7 +18,8 @@ use super::accounts::{decode, fetch, without_addresses};
 use crate::snapshot::{Snapshot, VaultSnapshot};
 
 /// Lists the vaults in the models' bond mints with their withdraw requests, and the models'
-/// exposures and policies. The number of calls grows with models and mints, not with accounts.
+/// exposures and policies. The number of calls grows with the number of models and mints, not with
+/// the number of accounts.
 pub async fn list(client: &Client, snapshot: &mut Snapshot) -> Result<()> {
     let vaults = bond_mints(snapshot).into_iter().map(|mint| async move {
         let filter = [(offset_of!(Vault, mint), mint)];
@@ -63,7 +64,7 @@ pub async fn read(client: &Client, snapshot: &mut Snapshot, min_slot: u64) -> Re
     read_tokens(client, snapshot, min_slot).await
 }
 
-/// Reads the pause flags and the collaterals, which decide whether policies can be renewed.
+/// Reads the pause flags and the collaterals. Both decide whether policies can be renewed.
 async fn read_config_and_collaterals(
     client: &Client,
     snapshot: &mut Snapshot,
@@ -94,8 +95,8 @@ async fn read_config_and_collaterals(
     Ok(())
 }
 
-/// Reads the token accounts of [`token_accounts`], and the circulating shares of vaults without
-/// obligations.
+/// Reads the token accounts at the addresses of [`token_accounts`], and the circulating shares of
+/// vaults without obligations.
 async fn read_tokens(client: &Client, snapshot: &mut Snapshot, min_slot: u64) -> Result<()> {
     let token_accounts = token_accounts(snapshot);
     let vaults = snapshot.vaults.iter();

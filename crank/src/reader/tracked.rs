@@ -13,16 +13,16 @@ use crate::{
     snapshot::{ModelSnapshot, is_settled_up},
 };
 
-/// Maximum number of closable receipts, settled up and past their retention, that are tracked at
-/// once.
+/// Maximum number of closable receipts (settled up and past their retention) that a listing adds to
+/// the tracked ones.
 const MAX_CLOSABLE: usize = 64;
 
 /// The receipts and seats of one model that are read by address.
 #[derive(Default)]
 pub struct TrackedAccounts {
     listed_at: Option<Instant>,
-    /// The model's version at the last listing. A new version can have other oracles, so a
-    /// listing is due then.
+    /// The model's version at the last listing. A new version can have other oracles and makes a
+    /// listing due.
     listed_version: u32,
     /// Windows whose receipts are read, whether the receipt exists yet or not.
     pub windows: BTreeSet<u64>,
@@ -41,8 +41,9 @@ impl TrackedAccounts {
         !is_recent || self.listed_version != model.version
     }
 
-    /// Replaces the tracked accounts and the model's receipts by those of a listing. `now` is the
-    /// chain's time shortly before the listing.
+    /// Replaces the tracked accounts and the model's receipts by those of a listing. The pending
+    /// receipts are only tracked: the next read fetches them. `now` is the chain's time shortly
+    /// before the listing.
     pub fn apply_listing(
         &mut self,
         model: &mut ModelSnapshot,
@@ -64,7 +65,7 @@ impl TrackedAccounts {
             let window = receipt.window;
             let is_retained = !has_ended(model.account.retention_end(window), now);
             closable += usize::from(is_settled_up(&receipt) && !is_retained);
-            // Closable receipts over the limit are not tracked before a later listing.
+            // A later listing tracks the closable receipts over the limit.
             if is_settled_up(&receipt) && (is_retained || MAX_CLOSABLE < closable) {
                 model.settled_receipts.insert(window, receipt);
             } else {
@@ -75,7 +76,8 @@ impl TrackedAccounts {
         self.track_until_now(model, now);
     }
 
-    /// Tracks all windows up to the one that runs at `now`, so that the next round can see it end.
+    /// Tracks all windows up to the one that runs at `now`: if that window ends before the next
+    /// round, the round reads its receipt.
     pub fn track_until_now(&mut self, model: &ModelSnapshot, now: i64) {
         let end = ended_windows(&model.account, now) + 1;
         let is_settled = |window: &u64| model.settled_receipts.contains_key(window);
@@ -84,7 +86,7 @@ impl TrackedAccounts {
         self.tracked_until = self.tracked_until.max(end);
     }
 
-    /// Applies what was read of one window's receipt to the model.
+    /// Applies the receipt that was read for a window to the model; `None` if it does not exist.
     pub fn apply_receipt(
         &mut self,
         model: &mut ModelSnapshot,

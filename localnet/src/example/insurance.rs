@@ -16,7 +16,7 @@ use crate::console::print_line;
 
 /// The id that each holder gives to its policy.
 const POLICY_ID: u64 = 1;
-/// Prices per year, at their upper limits: the example's policies last about a minute, and at usual
+/// Prices per year, far above usual ones: the example's policies last about a minute, and at usual
 /// prices their premiums would be too small to see.
 const PRICES: [&str; 6] = [
     "--min-duration=1s",
@@ -26,7 +26,7 @@ const PRICES: [&str; 6] = [
     "--risk-slope-bps=60000",
     "--manager-fee-bps=1000",
 ];
-/// Upper limit of the premium for the purchase and for each automatic renewal, in tokens.
+/// Upper limit of each premium of a policy that renews automatically, in tokens.
 const MAX_PREMIUM: &str = "1";
 
 /// Errors of a purchase that was overtaken by a new window or by other purchases. A retry may

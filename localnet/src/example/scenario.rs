@@ -21,8 +21,8 @@ pub const WAITING_SECS: i64 = 3;
 /// Time between the last moment at which a receipt of a covered window can become final and the end
 /// of the policy.
 pub const CLAIM_GRACE_SECS: i64 = 5;
-/// Length of a bucket, in windows. A premium streams until the end of a bucket, and the program
-/// keeps 63 buckets: enough for the longest policy.
+/// Length of a bucket, in windows. A premium streams until the end of a bucket, at most 63 buckets
+/// after the current one: far enough for the longest policy.
 pub const BUCKET_WINDOWS: u64 = 2;
 
 /// Tokens that each oracle bonds on the model.

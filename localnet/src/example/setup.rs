@@ -1,4 +1,4 @@
-//! Initializes the protocol and registers the model with its bonded oracles.
+//! Initializes the protocol, registers the collateral and the model, and bonds its oracles.
 
 use driftshield_sdk::{address, rpc::Signer};
 use futures::future::try_join_all;
@@ -13,7 +13,7 @@ use super::{
 
 impl Example<'_> {
     pub async fn set_up_protocol(&self) -> anyhow::Result<()> {
-        let admin = &self.localnet.payer_file;
+        let admin_key_file = &self.localnet.payer_file;
         let init = [
             "init".into(),
             "--min-window=1s".into(),
@@ -24,9 +24,9 @@ impl Example<'_> {
             format!("--claim-grace={CLAIM_GRACE_SECS}s"),
             format!("--bucket={}s", BUCKET_WINDOWS * self.window_secs),
         ];
-        self.driftshield(admin, &init).await?;
-        // The bonds secure stakes and cover up to three times half the slash amount. That suffices
-        // for all bets and policies of the scenario.
+        self.driftshield(admin_key_file, &init).await?;
+        // The model's security is half the slash amount, 5,000 tokens, and it secures stakes and
+        // cover of up to three times as much. That suffices for all bets and policies of the scenario.
         let register_collateral = [
             "collateral".into(),
             "register".into(),
@@ -36,13 +36,13 @@ impl Example<'_> {
             "--slash-amount=10000".into(),
             "--challenge-bond=100".into(),
         ];
-        self.driftshield(admin, &register_collateral).await
+        self.driftshield(admin_key_file, &register_collateral).await
     }
 
     pub async fn register_model(&mut self) -> anyhow::Result<()> {
         let spec = self.directory.join("spec.json");
-        let mut cut_bins = self.localnet.command("crank");
-        cut_bins
+        let mut spec_command = self.localnet.command("crank");
+        spec_command
             .arg("spec")
             .arg("--reference")
             .arg(self.data.join("reference.parquet"))
@@ -51,7 +51,7 @@ impl Example<'_> {
             .args(["--min-samples", &MIN_SAMPLES.to_string()])
             .arg("--out")
             .arg(&spec);
-        self.run(cut_bins).await?;
+        self.run(spec_command).await?;
 
         self.model = address::model(&self.participant("owner").key.pubkey(), 1);
         let owner = self.participant("owner");

@@ -63,7 +63,7 @@ impl<'a> Example<'a> {
         let windows = rows / WINDOW_ROWS;
         ensure!(
             windows > 0,
-            "{} has {rows} rows, but one window needs {WINDOW_ROWS}",
+            "{} has {rows} rows, but one window needs {WINDOW_ROWS}: pass other data with --data",
             analysis.display()
         );
         print_line(&format!(

@@ -22,8 +22,8 @@ use super::{
 
 /// Processes events until Surfpool ends.
 ///
-/// Surfpool blocks while its channel is full, so this never waits for subscribers: the feed drops
-/// slow ones instead.
+/// Surfpool blocks while its channel is full, so the bridge never waits for subscribers: a slow
+/// subscriber loses events instead.
 pub fn run(events: Receiver<GeyserEvent>, feed: &Arc<Feed>) {
     let mut bridge = Bridge::default();
     for event in events {

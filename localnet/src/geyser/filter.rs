@@ -81,8 +81,11 @@ impl SubscriptionFilter {
             )));
         }
         let commitment = request.commitment.unwrap_or_default();
-        let commitment = CommitmentLevel::try_from(commitment)
-            .map_err(|_| parse::invalid(format!("unknown commitment {commitment}")))?;
+        let commitment = CommitmentLevel::try_from(commitment).map_err(|_| {
+            parse::invalid(format!(
+                "unknown commitment {commitment}: use processed, confirmed or finalized"
+            ))
+        })?;
         let mut blocks_meta: Vec<String> = request.blocks_meta.into_keys().collect();
         blocks_meta.sort();
         Ok(Self {

@@ -69,7 +69,12 @@ impl Service {
             Some(Ok(CommitmentLevel::Processed | CommitmentLevel::Confirmed)) | None => {
                 self.feed.last_confirmed()
             }
-            Some(Err(_)) => return Err(Status::invalid_argument("unknown commitment")),
+            Some(Err(unknown)) => {
+                return Err(Status::invalid_argument(format!(
+                    "unknown commitment {}: use processed, confirmed or finalized",
+                    unknown.0
+                )));
+            }
         };
         slot.ok_or_else(|| Status::unavailable("no slot has this commitment yet: try again"))
     }
@@ -110,14 +115,18 @@ impl Geyser for Service {
         &self,
         _: Request<Streaming<SubscribeDeshredRequest>>,
     ) -> Result<Response<Self::SubscribeDeshredStream>, Status> {
-        Err(Status::unimplemented("deshred updates are not served"))
+        Err(Status::unimplemented(
+            "deshred updates are not supported: use Subscribe",
+        ))
     }
 
     async fn subscribe_gossip(
         &self,
         _: Request<SubscribeGossipRequest>,
     ) -> Result<Response<Self::SubscribeGossipStream>, Status> {
-        Err(Status::unimplemented("gossip is not served"))
+        Err(Status::unimplemented(
+            "gossip is not supported: use Subscribe",
+        ))
     }
 
     async fn subscribe_replay_info(

@@ -122,11 +122,11 @@ pub enum DriftShieldError {
     AlreadySubmitted,
     #[msg("The receipt is past Collecting: this window needs no more submissions")]
     ReceiptNotCollecting,
-    #[msg("The receipt is not Proposed: only a proposed value can be challenged")]
+    #[msg("The receipt is not Proposed: challenge it while it is Proposed")]
     ReceiptNotProposed,
-    #[msg("The challenge period is over: the value is Final")]
+    #[msg("The challenge period is over and the value is Final: challenge a receipt while it is Proposed")]
     ChallengePeriodOver,
-    #[msg("The receipt is not Challenged: it has no dispute, or the ruling period is over")]
+    #[msg("The receipt is not Challenged: rule on a dispute before its ruling period is over")]
     ReceiptNotChallenged,
     #[msg("Only the model's arbiter may rule: sign with the key in Model.arbiter")]
     NotArbiter,
@@ -134,7 +134,7 @@ pub enum DriftShieldError {
     WrongSeats,
     #[msg("No step of this receipt is due: wait until its current period is over")]
     NothingToFinalize,
-    #[msg("There is nothing to collect: the credit is zero")]
+    #[msg("The payee's credit is zero: nothing is left to collect")]
     NothingToCollect,
     #[msg("The receipt still owes a credit: collect it first")]
     CreditLeft,
@@ -166,7 +166,9 @@ pub enum DriftShieldError {
         "The amount would exceed what the oracles' bonds secure: use less or wait for more bonds"
     )]
     AboveSecurityLimit,
-    #[msg("The payout multiple is below min_multiple: read the odds again")]
+    #[msg(
+        "The payout multiple is below min_multiple: read the market again and lower min_multiple"
+    )]
     MultipleTooLow,
     #[msg("The market's terms differ from terms_hash: read the market again")]
     TermsMismatch,
@@ -176,23 +178,23 @@ pub enum DriftShieldError {
     MarketNotSettled,
     #[msg("The windows are out of order: pass the receipts in order, starting with the market's next_window")]
     SettleOutOfOrder,
-    #[msg("A receipt is not final yet: try again once it is")]
+    #[msg("A window's receipt is not settled yet: try again once it is Final or Void, or once the submit period is over without a receipt")]
     ReceiptNotFinal,
-    #[msg("No receipt was passed: pass at least one")]
+    #[msg("No receipt was passed: pass at least the one of the market's next_window")]
     NoReceipts,
     #[msg("The market has bets and cannot be cancelled: settle it instead")]
     MarketHasBets,
-    #[msg("Only the creator may cancel before betting closes: have the creator sign or wait")]
+    #[msg("Only the creator may cancel before betting closes: have the creator sign, or wait until close_ts")]
     NotCreator,
     #[msg("The market has unclaimed positions: claim them first")]
     PositionsLeft,
-    #[msg("Fees are not collected: collect them first")]
+    #[msg("Fees are not collected: call collect_fees for a market, or collect_manager_fees for a vault, first")]
     FeesLeft,
 
     // Arithmetic and solvency.
-    #[msg("A total does not fit its type: use smaller amounts")]
+    #[msg("A number does not fit 64 bits: use smaller amounts")]
     Overflow,
-    #[msg("The token account holds less than it owes: this is a bug, please report it")]
+    #[msg("The token account holds less than it owes, or the vault locks more than its capital: this is a bug, please report it")]
     Insolvent,
 
     // Mints.
@@ -200,7 +202,7 @@ pub enum DriftShieldError {
     MintChanged,
 
     // Vaults.
-    #[msg("A price or limit is out of range: see the limits at VaultTerms")]
+    #[msg("A term of the vault is out of range: see the limits at VaultTerms")]
     InvalidVaultTerms,
     #[msg("The cooldown is out of range: use 1 second to 121 days")]
     InvalidCooldown,
@@ -216,7 +218,7 @@ pub enum DriftShieldError {
     VaultWipedOut,
     #[msg("The amount buys less than one share: deposit more")]
     ZeroShares,
-    #[msg("The deposit would buy fewer shares than min_shares: read the vault again")]
+    #[msg("The deposit would buy fewer shares than min_shares: read the vault again and lower min_shares")]
     TooFewShares,
     #[msg("Only the owner of the requested shares may do this: sign with the key in WithdrawRequest.owner")]
     NotShareOwner,
@@ -224,9 +226,9 @@ pub enum DriftShieldError {
     StillCoolingDown,
     #[msg("The capital backs policies and too little is free: withdraw once policies have ended or more is deposited")]
     CapitalLocked,
-    #[msg("The vault is in use: wait until its shares, requests, exposures and policies have ended, and without the manager's signature also its notice period")]
+    #[msg("The vault is in use: close it once it has no circulating shares, requests, exposures and policies; without the manager's signature, also wait until its notice period is over")]
     VaultInUse,
-    #[msg("The exposure is in use: wait until its policies have ended and the model is unlisted, retired or changed")]
+    #[msg("The exposure is in use: wait until its policies have ended, and the model is unlisted, retired or changed, or the vault is abandoned")]
     ExposureInUse,
 
     // Policies.
@@ -250,11 +252,9 @@ pub enum DriftShieldError {
     WindowsBegan,
     #[msg("The first window is later than the first that can be covered: choose an earlier one")]
     WindowsTooLate,
-    #[msg("The cover is outside the vault's limits: see min_cover and max_cover")]
+    #[msg("The cover is outside the vault's limits: see min_cover and max_cover in Vault.terms")]
     CoverOutOfLimits,
-    #[msg(
-        "The duration is outside the vault's limits: see min_duration_secs and max_duration_secs"
-    )]
+    #[msg("The duration is outside the vault's limits: see min_duration_secs and max_duration_secs in Vault.terms")]
     DurationOutOfLimits,
     #[msg("The last window ends too late: choose one that ends within 400 days and 63 of the vault's buckets")]
     EndTooFar,
@@ -264,7 +264,9 @@ pub enum DriftShieldError {
     UtilisationTooHigh,
     #[msg("The cover would exceed the vault's cap for this model: use less cover or wait until policies end")]
     ExposureFull,
-    #[msg("The premium is above max_premium: read the vault again")]
+    #[msg(
+        "The premium is above max_premium: raise max_premium, or wait until the premium is lower"
+    )]
     PremiumTooHigh,
     #[msg("The number of receipts differs from the policy's persistence: pass one receipt for each window of the run")]
     WrongRunLength,
@@ -274,7 +276,7 @@ pub enum DriftShieldError {
     BrokenRun,
     #[msg("The drift of a window is below the policy's trigger: pass windows at or above it")]
     BelowTrigger,
-    #[msg("The policy was already paid at least this much: claim with a run of higher drift")]
+    #[msg("The policy has already paid out at least this much: claim with a run of higher drift")]
     AlreadyPaid,
     #[msg("The policy has expired and can no longer be claimed: call expire_policy to close it")]
     PolicyExpired,
@@ -286,7 +288,7 @@ pub enum DriftShieldError {
     NotAutoRenewed,
     #[msg("The policy was already renewed in this term: renew it again in the next term")]
     AlreadyRenewed,
-    #[msg("The policy was paid and can no longer be renewed: buy a new one")]
+    #[msg("The policy has paid a claim and can no longer be renewed: buy a new one")]
     PolicyPaid,
     #[msg("The holder's token account delegates less than the premium to the renewal authority: approve more")]
     TooLittleDelegated,

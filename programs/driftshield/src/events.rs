@@ -1,8 +1,8 @@
 //! The program's events: one per instruction, emitted by self-CPI.
 //!
-//! An event carries the sequence number (`…_seq`) of every account that it concerns, and the totals
-//! after the change. History can therefore be rebuilt from events alone, and a missing event leaves
-//! a gap in a sequence.
+//! An event carries the sequence number (`…_seq`) of every account that the instruction changes,
+//! and the totals after the change. History can therefore be rebuilt from events alone, and a
+//! missing event leaves a gap in a sequence.
 
 use anchor_lang::{
     pinocchio::instruction::InstructionAccount, prelude::*, unchecked_invoke_signed_fixed,
@@ -14,8 +14,8 @@ use crate::{
     VaultTerms, VaultTotals,
 };
 
-/// Emits an encoded event (the result of `Event::data`) by self-CPI. Unlike a log, it is never
-/// truncated.
+/// Emits an encoded event (the result of `Event::data`) by self-CPI. Inner instructions, unlike
+/// logs, are never truncated.
 ///
 /// Produces the same bytes as Anchor's `emit_cpi!`, built in place for a fraction of the compute
 /// units. Not inlined: one copy for all events keeps the binary small.
@@ -61,14 +61,14 @@ pub struct SeatRuled {
     pub unbonding: u64,
 }
 
-/// A receipt that `settle_market` finalized.
+/// A receipt that `settle_market` advanced to Final or Void.
 #[derive(AnchorSerialize, AnchorDeserialize, IdlType, Clone, Debug, PartialEq, Eq)]
 pub struct ReceiptSettled {
     pub receipt: Address,
     pub receipt_seq: u64,
     pub window: u64,
     pub state: ReceiptState,
-    /// The receipt's value, in micro-units.
+    /// Median of the submissions, in micro-units.
     pub value: u64,
     /// Amount that the challenger can collect, in base units.
     pub challenger_credit: u64,
@@ -138,7 +138,7 @@ pub struct CollateralRegistered {
     pub terms: CollateralTerms,
 }
 
-/// The admin replaced a collateral's terms, or enabled or disabled it.
+/// The admin replaced a collateral's terms and set whether the collateral is enabled.
 #[event]
 #[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
 pub struct CollateralUpdated {
@@ -173,14 +173,14 @@ pub struct ModelRegistered {
     pub id: u64,
     pub bond_mint: Address,
     pub arbiter: Address,
-    /// Lowest threshold of a market and trigger of a policy, in micro-units.
+    /// Lowest allowed threshold of a market and lowest allowed trigger of a policy, in micro-units.
     pub noise_floor: u64,
     pub version: u32,
     pub spec: MetricSpec,
     pub terms: ModelTerms,
 }
 
-/// A model's owner replaced its terms and started a new version.
+/// A model's owner replaced the model's terms, which started a new version.
 #[event]
 #[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
 pub struct ModelUpdated {
@@ -219,11 +219,12 @@ pub struct Bonded {
     pub unbonding: u64,
     /// The model's security, in base units.
     pub security: u64,
-    /// Amount that the model's bond vault owes, in base units.
+    /// Amount that the model's bond vault holds for oracles, challengers and the treasury, in base
+    /// units. Donations don't count.
     pub held: u64,
 }
 
-/// An oracle started to unbond a part of its bond.
+/// An oracle started to unbond some or all of its bond.
 #[event]
 #[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
 pub struct UnbondRequested {
@@ -258,7 +259,8 @@ pub struct BondWithdrawn {
     pub amount: u64,
     /// The seat's whole bond, including what is unbonding, in base units.
     pub bonded: u64,
-    /// Amount that the model's bond vault owes, in base units.
+    /// Amount that the model's bond vault holds for oracles, challengers and the treasury, in base
+    /// units. Donations don't count.
     pub held: u64,
 }
 
@@ -290,13 +292,13 @@ pub struct ReceiptSubmitted {
     pub counts: Vec<u32>,
     /// Number of counted rows.
     pub samples: u64,
-    /// Drift of these counts, in micro-units.
+    /// Drift that the program computed from these counts, in micro-units.
     pub submission: u64,
     /// SHA-256 of the evidence document.
     pub evidence_hash: [u8; 32],
     /// Location of the evidence document.
     pub evidence_uri: String,
-    /// State after this submission.
+    /// The receipt's state after this submission.
     pub state: ReceiptState,
     /// Median of all submissions so far, in micro-units.
     pub value: u64,
@@ -318,11 +320,12 @@ pub struct ReceiptChallenged {
     pub bond: u64,
     /// The challenged value, in micro-units.
     pub value: u64,
-    /// Amount that the model's bond vault owes, in base units.
+    /// Amount that the model's bond vault holds for oracles, challengers and the treasury, in base
+    /// units. Donations don't count.
     pub held: u64,
 }
 
-/// The arbiter ended a dispute.
+/// The arbiter ruled on a dispute. The receipt is Final.
 #[event]
 #[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
 pub struct ReceiptRuled {
@@ -338,9 +341,9 @@ pub struct ReceiptRuled {
     pub value: u64,
     /// Whether the median was within the model's `max_spread` of the ruling.
     pub upheld: bool,
-    /// Slashed from the submitters' seats, in base units.
+    /// Amount slashed from the submitters' seats, in base units.
     pub slashed: u64,
-    /// Paid into each submitter's seat, in base units.
+    /// Amount paid into each submitter's seat, in base units.
     pub reward: u64,
     /// Amount that the challenger can collect, in base units.
     pub challenger_credit: u64,
@@ -354,8 +357,8 @@ pub struct ReceiptRuled {
     pub seats: Vec<SeatRuled>,
 }
 
-/// A receipt advanced to another state because a period ended, or because no further submission was
-/// awaited.
+/// A receipt changed its state because a period ended, or because every oracle whose seat counts
+/// had submitted. The new state is Proposed, Challenged, Final or Void.
 #[event]
 #[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
 pub struct ReceiptFinalized {
@@ -365,7 +368,7 @@ pub struct ReceiptFinalized {
     pub receipt_seq: u64,
     pub window: u64,
     pub state: ReceiptState,
-    /// The receipt's value, in micro-units.
+    /// Median of the submissions, in micro-units.
     pub value: u64,
     /// Amount that the challenger can collect, in base units.
     pub challenger_credit: u64,
@@ -373,7 +376,7 @@ pub struct ReceiptFinalized {
     pub chain: [u8; 32],
 }
 
-/// A dispute's credit was paid.
+/// The challenger's or the treasury's credit of a dispute was paid.
 #[event]
 #[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
 pub struct ChallengeCollected {
@@ -386,7 +389,8 @@ pub struct ChallengeCollected {
     pub destination: Address,
     /// In base units.
     pub amount: u64,
-    /// Amount that the model's bond vault owes, in base units.
+    /// Amount that the model's bond vault holds for oracles, challengers and the treasury, in base
+    /// units. Donations don't count.
     pub held: u64,
 }
 
@@ -398,7 +402,7 @@ pub struct ReceiptClosed {
     pub receipt: Address,
     pub receipt_seq: u64,
     pub window: u64,
-    /// Paid the receipt's rent and received it back.
+    /// Account that paid the receipt's rent and receives it back.
     pub payer: Address,
 }
 
@@ -413,12 +417,12 @@ pub struct MarketCreated {
     pub model: Address,
     pub mint: Address,
     pub protocol_fee_bps: u16,
-    /// SHA-256 of the terms in Borsh and the protocol's fee (u16, little-endian).
+    /// SHA-256 of the terms in Borsh, followed by `protocol_fee_bps` (u16, little-endian).
     pub terms_hash: [u8; 32],
     pub terms: MarketTerms,
 }
 
-/// A market without bets was closed.
+/// A market without bets was cancelled, which closed it.
 #[event]
 #[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
 pub struct MarketCancelled {
@@ -453,11 +457,12 @@ pub struct BetPlaced {
     pub multiple: u64,
     /// The model's unsettled stakes and open cover, in base units.
     pub at_risk: u64,
-    /// Number of the model's unsettled markets with a bet and open policies.
+    /// Number of the model's open policies plus its unsettled markets that have a bet.
     pub exposure: u64,
 }
 
-/// Windows of a market were settled. The last window resolved the market.
+/// Windows of a market were settled, or the market became Void because the retention of its next
+/// window was over. `state` tells whether the market is open, resolved or void.
 #[event]
 #[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
 pub struct MarketSettled {
@@ -469,30 +474,33 @@ pub struct MarketSettled {
     pub next_window: u64,
     /// Number of settled windows with a Final receipt.
     pub observed: u64,
-    /// Largest, latest, or sum of the observed values, by the market's aggregate.
+    /// Running aggregate in micro-units: the maximum, the latest or the sum of the observed values,
+    /// depending on the market's aggregate.
     pub accumulator: u64,
     pub state: MarketState,
     /// The winning outcome, if the market is resolved.
     pub outcome: Option<u8>,
-    /// Aggregate of the observed values, once resolved, in micro-units.
+    /// Aggregate of the observed values, in micro-units. 0 while the market is open, and if the
+    /// market became Void because no window was observed or the retention of a window was over.
     pub value: u64,
-    /// The protocol's fee, once resolved, in base units.
+    /// The protocol's fee in base units; 0 unless the market is resolved.
     pub protocol_fee: u64,
-    /// The creator's fee, once resolved, in base units.
+    /// The creator's fee in base units; 0 unless the market is resolved.
     pub creator_fee: u64,
-    /// The losing stakes less fees, once resolved, in base units.
+    /// The losing stakes less fees in base units; 0 unless the market is resolved.
     pub winnings: u64,
     /// The model's unsettled stakes and open cover, in base units.
     pub at_risk: u64,
-    /// Number of the model's unsettled markets with a bet and open policies.
+    /// Number of the model's open policies plus its unsettled markets that have a bet.
     pub exposure: u64,
     /// Head of the model's receipt chain.
     pub chain: [u8; 32],
-    /// Receipts that this instruction finalized because a step was due.
+    /// Receipts that were Collecting, Proposed or Challenged and whose period had ended, so that
+    /// this instruction made them Final or Void.
     pub receipts: Vec<ReceiptSettled>,
 }
 
-/// A position was paid and closed.
+/// A position's payout was paid, and the position was closed.
 #[event]
 #[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
 pub struct Claimed {
@@ -504,13 +512,13 @@ pub struct Claimed {
     pub destination: Address,
     /// Payout in base units; 0 if the position won nothing.
     pub paid: u64,
-    /// What the market still owes, in base units.
+    /// Amount that the market still owes, in base units.
     pub owed: u64,
     /// Number of positions left in the market.
     pub positions: u64,
 }
 
-/// A market's fee was paid.
+/// A market's protocol fee or creator fee was paid.
 #[event]
 #[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
 pub struct FeesCollected {
@@ -520,7 +528,7 @@ pub struct FeesCollected {
     pub destination: Address,
     /// In base units.
     pub amount: u64,
-    /// What the market still owes, in base units.
+    /// Amount that the market still owes, in base units.
     pub owed: u64,
 }
 
@@ -535,7 +543,7 @@ pub struct MarketClosed {
     pub swept: u64,
 }
 
-// Vaults and policies. `totals` are the vault's balances after the change.
+// Vaults and policies.
 
 /// A vault was opened.
 #[event]
@@ -556,7 +564,7 @@ pub struct VaultCreated {
     pub terms: VaultTerms,
 }
 
-/// A manager announced new terms.
+/// A manager announced new terms, which take effect at `terms_at`.
 #[event]
 #[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
 pub struct VaultUpdated {
@@ -564,13 +572,13 @@ pub struct VaultUpdated {
     pub vault_seq: u64,
     pub manager: Address,
     pub terms: VaultTerms,
-    /// Unix time at which the terms take effect.
+    /// Unix time at which `terms` take effect.
     pub terms_at: i64,
     /// The vault's balances after the change.
     pub totals: VaultTotals,
 }
 
-/// A manager listed a model, or changed the terms of its listing.
+/// A manager listed a model, changed the terms of its listing, or unlisted it (a cap of 0).
 #[event]
 #[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
 pub struct ModelListed {
@@ -611,9 +619,9 @@ pub struct WithdrawRequested {
     pub owner: Address,
     /// Shares added to the request.
     pub shares: u64,
-    /// All shares of the request.
+    /// Total shares of the request.
     pub requested: u64,
-    /// The most that the request is paid, in base units.
+    /// Maximum payment of the request, in base units.
     pub value: u64,
     /// Unix time from which the request can be paid.
     pub unlock_at: i64,
@@ -621,7 +629,7 @@ pub struct WithdrawRequested {
     pub totals: VaultTotals,
 }
 
-/// A withdraw request was cancelled.
+/// A withdrawal request was cancelled.
 #[event]
 #[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
 pub struct WithdrawCancelled {
@@ -630,7 +638,7 @@ pub struct WithdrawCancelled {
     pub request: Address,
     pub request_seq: u64,
     pub owner: Address,
-    /// All shares of the request.
+    /// Total shares of the request.
     pub shares: u64,
     /// Shares that the owner got back; the others were burned.
     pub returned: u64,
@@ -638,7 +646,7 @@ pub struct WithdrawCancelled {
     pub totals: VaultTotals,
 }
 
-/// A withdraw request was paid, fully or in part.
+/// A withdrawal request was paid, fully or in part.
 #[event]
 #[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
 pub struct Withdrawn {
@@ -650,17 +658,17 @@ pub struct Withdrawn {
     pub destination: Address,
     /// Shares burned for the payment.
     pub shares: u64,
-    /// In base units.
+    /// Payment in base units; 0 if the shares are worth nothing.
     pub amount: u64,
     /// Shares left in the request; at 0 the request is closed.
     pub requested: u64,
-    /// The most that the rest of the request is paid, in base units.
+    /// Maximum payment of the rest of the request, in base units.
     pub value: u64,
     /// The vault's balances after the change.
     pub totals: VaultTotals,
 }
 
-/// The protocol's or the manager's part of premiums was paid.
+/// The treasury's or the manager's credit was paid.
 #[event]
 #[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
 pub struct ManagerFeesCollected {
@@ -693,7 +701,8 @@ pub struct VaultClosed {
     pub vault: Address,
     pub vault_seq: u64,
     pub manager: Address,
-    /// Residue and donations moved from the vault to the treasury, in base units.
+    /// Balance moved from the vault to the treasury, in base units: the treasury's uncollected
+    /// credit, capital and premium that nobody owns, and donations.
     pub swept: u64,
 }
 
@@ -716,7 +725,7 @@ pub struct PolicyBought {
     pub last_window: u64,
     /// Unix time at which the last covered window ends.
     pub end: i64,
-    /// Paid by the holder, in base units.
+    /// Amount that the holder paid, in base units.
     pub premium: u64,
     /// The protocol's part of the premium, in base units.
     pub protocol_part: u64,
@@ -726,15 +735,15 @@ pub struct PolicyBought {
     pub streamed_part: u64,
     /// The vault's balances after the change.
     pub totals: VaultTotals,
-    /// Cover of all open policies of the exposure, in base units.
+    /// Cover of all open policies of the exposure, less what they have paid out, in base units.
     pub exposure_cover: u64,
     /// The model's unsettled stakes and open cover, in base units.
     pub at_risk: u64,
-    /// Number of the model's unsettled markets with a bet and open policies.
+    /// Number of the model's open policies plus its unsettled markets that have a bet.
     pub model_exposure: u64,
 }
 
-/// A policy was paid. It is closed once its whole cover is paid.
+/// A claim on a policy was paid. The policy is closed once its whole cover is paid out.
 #[event]
 #[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
 pub struct PolicyClaimed {
@@ -748,23 +757,23 @@ pub struct PolicyClaimed {
     pub model_seq: u64,
     pub holder: Address,
     pub destination: Address,
-    /// First window of the run.
+    /// First window of the run (the consecutive windows at or above the trigger that were claimed).
     pub first_window: u64,
     /// Lowest value of the run, in micro-units.
     pub value: u64,
     /// In base units.
     pub amount: u64,
-    /// All that the policy was paid so far, in base units.
+    /// Total paid out by the policy so far, in base units.
     pub paid: u64,
-    /// The most that the policy pays, in base units.
+    /// Maximum total payment of the policy, in base units.
     pub cover: u64,
     /// The vault's balances after the change.
     pub totals: VaultTotals,
-    /// Cover of all open policies of the exposure, in base units.
+    /// Cover of all open policies of the exposure, less what they have paid out, in base units.
     pub exposure_cover: u64,
     /// The model's unsettled stakes and open cover, in base units.
     pub at_risk: u64,
-    /// Number of the model's unsettled markets with a bet and open policies.
+    /// Number of the model's open policies plus its unsettled markets that have a bet.
     pub model_exposure: u64,
 }
 
@@ -782,21 +791,21 @@ pub struct PolicyCancelled {
     pub model_seq: u64,
     pub holder: Address,
     pub destination: Address,
-    /// Refunded to the holder, in base units.
+    /// Amount refunded to the holder, in base units.
     pub refund: u64,
-    /// All that the policy was paid, in base units.
+    /// Total paid out by the policy, in base units.
     pub paid: u64,
     /// The vault's balances after the change.
     pub totals: VaultTotals,
-    /// Cover of all open policies of the exposure, in base units.
+    /// Cover of all open policies of the exposure, less what they have paid out, in base units.
     pub exposure_cover: u64,
     /// The model's unsettled stakes and open cover, in base units.
     pub at_risk: u64,
-    /// Number of the model's unsettled markets with a bet and open policies.
+    /// Number of the model's open policies plus its unsettled markets that have a bet.
     pub model_exposure: u64,
 }
 
-/// A policy was renewed by another term of windows.
+/// A policy was renewed for another term with the same number of windows.
 #[event]
 #[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
 pub struct PolicyRenewed {
@@ -813,7 +822,7 @@ pub struct PolicyRenewed {
     pub last_window: u64,
     /// Unix time at which the last covered window ends.
     pub end: i64,
-    /// Paid by the holder, in base units.
+    /// Amount that the holder paid, in base units.
     pub premium: u64,
     /// The protocol's part of the premium, in base units.
     pub protocol_part: u64,
@@ -825,7 +834,7 @@ pub struct PolicyRenewed {
     pub totals: VaultTotals,
 }
 
-/// A policy ended because it can no longer be claimed.
+/// A policy was closed after its claim period.
 #[event]
 #[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
 pub struct PolicyExpired {
@@ -838,14 +847,14 @@ pub struct PolicyExpired {
     pub model: Address,
     pub model_seq: u64,
     pub holder: Address,
-    /// All that the policy was paid, in base units.
+    /// Total paid out by the policy, in base units.
     pub paid: u64,
     /// The vault's balances after the change.
     pub totals: VaultTotals,
-    /// Cover of all open policies of the exposure, in base units.
+    /// Cover of all open policies of the exposure, less what they have paid out, in base units.
     pub exposure_cover: u64,
     /// The model's unsettled stakes and open cover, in base units.
     pub at_risk: u64,
-    /// Number of the model's unsettled markets with a bet and open policies.
+    /// Number of the model's open policies plus its unsettled markets that have a bet.
     pub model_exposure: u64,
 }

@@ -80,8 +80,8 @@ pub mod driftshield {
     }
 
     /// Sets the pause flags, a sum of: 1 models, 2 markets, 4 bets, 8 deposits, 16 policies, 32
-    /// renewals. A flag stops new risk of its kind. The guardian can only add flags; the admin sets
-    /// any.
+    /// renewals. A flag stops new risk of its kind. The guardian can only add flags; the admin can
+    /// also remove them.
     #[discrim = 4]
     pub fn set_pause(ctx: &mut Context<SetPause>, paused: u8) -> Result<()> {
         emit_event!(ctx, ctx.accounts.set_pause(paused)?)
@@ -136,14 +136,15 @@ pub mod driftshield {
         )
     }
 
-    /// Replaces a model's oracles, quorum, spread and texts, and starts a new version. Refused
-    /// while the model has exposure or an open receipt. Signed by the owner.
+    /// Replaces a model's oracles, quorum, spread, texts and hashes, and starts a new version.
+    /// Refused while an unsettled market with bets, an open policy or an open receipt depends on
+    /// the model. Signed by the owner.
     #[discrim = 9]
     pub fn update_model(ctx: &mut Context<UpdateModel>, terms: ModelTerms) -> Result<()> {
         emit_event!(ctx, ctx.accounts.update_model(terms)?)
     }
 
-    /// Retires a model: it takes no new risk, permanently. Signed by the owner.
+    /// Retires a model permanently. A retired model takes no new risk. Signed by the owner.
     #[discrim = 10]
     pub fn retire_model(ctx: &mut Context<RetireModel>) -> Result<()> {
         emit_event!(ctx, ctx.accounts.retire_model()?)
@@ -163,7 +164,7 @@ pub mod driftshield {
         emit_event!(ctx, ctx.accounts.request_unbond(amount)?)
     }
 
-    /// Pays the unbonded amount to the oracle. Anyone may call it.
+    /// Pays the unbonding amount to the oracle after the unbonding period. Anyone may call it.
     #[discrim = 13]
     pub fn withdraw_bond(ctx: &mut Context<WithdrawBond>) -> Result<()> {
         emit_event!(ctx, ctx.accounts.withdraw_bond()?)
@@ -205,7 +206,7 @@ pub mod driftshield {
         emit_event!(ctx, ctx.accounts.challenge_receipt()?)
     }
 
-    /// Ends a dispute by the arbiter's counts. Signed by the arbiter.
+    /// Settles a dispute by the arbiter's counts. Signed by the arbiter.
     /// Remaining accounts: the seats of all submitters, writable, in the order of the model's
     /// oracles.
     #[discrim = 18]
@@ -214,13 +215,14 @@ pub mod driftshield {
         emit_event!(ctx, ctx.accounts.rule_receipt(counts, seats)?)
     }
 
-    /// Advances a receipt through every step that is due. Anyone may call it.
+    /// Advances a receipt through every step that is due, to Proposed, Challenged, Final or Void.
+    /// Anyone may call it.
     #[discrim = 19]
     pub fn finalize_receipt(ctx: &mut Context<FinalizeReceipt>) -> Result<()> {
         emit_event!(ctx, ctx.accounts.finalize_receipt()?)
     }
 
-    /// Pays a dispute's credit to the challenger or the treasury. Anyone may call it.
+    /// Pays the challenger's or the treasury's credit of a dispute. Anyone may call it.
     #[discrim = 20]
     pub fn collect_challenge(
         ctx: &mut Context<CollectChallenge>,
@@ -229,8 +231,8 @@ pub mod driftshield {
         emit_event!(ctx, ctx.accounts.collect_challenge(payee)?)
     }
 
-    /// Closes a settled receipt after its retention, once its credits are collected. Anyone may
-    /// call it.
+    /// Closes a Final or Void receipt after its retention, once its credits are collected. Anyone
+    /// may call it.
     #[discrim = 21]
     pub fn close_receipt(ctx: &mut Context<CloseReceipt>) -> Result<()> {
         emit_event!(ctx, ctx.accounts.close_receipt()?)
@@ -251,8 +253,8 @@ pub mod driftshield {
         )
     }
 
-    /// Closes a market without bets: its creator at any time, anyone once betting is closed. What
-    /// is left in its vault goes to the treasury.
+    /// Closes a market without bets. The creator may call it at any time, anyone once betting is
+    /// closed. Donations in the market's vault go to the treasury.
     #[discrim = 25]
     pub fn cancel_market(ctx: &mut Context<CloseMarket>) -> Result<()> {
         emit_event!(ctx, ctx.accounts.cancel_market()?)
@@ -277,30 +279,34 @@ pub mod driftshield {
         )
     }
 
-    /// Settles the next windows of a market by their receipts. The last window resolves the market.
-    /// Anyone may call it.
+    /// Settles the next windows of a market by their receipts. Resolves the market after the last
+    /// window, or once a `Max` market observes a value in its highest outcome. The market becomes
+    /// Void if no window was observed, if nobody bet on the outcome that occurred, or if the
+    /// retention of the next window is over. Anyone may call it.
     /// Remaining accounts: the receipts in order of their windows, writable unless Final or Void.
+    /// For a window without a receipt: the address that its receipt would have.
     #[discrim = 27]
     pub fn settle_market(ctx: &mut Context<SettleMarket>) -> Result<()> {
         let receipts = ctx.remaining_accounts()?;
         emit_event!(ctx, ctx.accounts.settle_market(receipts)?)
     }
 
-    /// Pays a position of a settled market to its owner and closes the position. Anyone may call
-    /// it.
+    /// Pays the payout of a position in a settled market to the owner, and closes the position.
+    /// Anyone may call it.
     #[discrim = 28]
     pub fn claim(ctx: &mut Context<Claim>) -> Result<()> {
         emit_event!(ctx, ctx.accounts.claim()?)
     }
 
-    /// Pays a resolved market's fee to the treasury or the creator. Anyone may call it.
+    /// Pays a resolved market's protocol fee to the treasury, or its creator fee to the creator.
+    /// Anyone may call it.
     #[discrim = 29]
     pub fn collect_fees(ctx: &mut Context<CollectFees>, payee: FeePayee) -> Result<()> {
         emit_event!(ctx, ctx.accounts.collect_fees(payee)?)
     }
 
-    /// Closes a settled market once its positions are claimed and its fees are collected. What is
-    /// left in its vault goes to the treasury. Anyone may call it.
+    /// Closes a settled market once its positions are claimed and its fees are collected. Dust and
+    /// donations in its vault go to the treasury. Anyone may call it.
     #[discrim = 30]
     pub fn close_market(ctx: &mut Context<CloseMarket>) -> Result<()> {
         emit_event!(ctx, ctx.accounts.close_market()?)
@@ -334,9 +340,9 @@ pub mod driftshield {
         emit_event!(ctx, ctx.accounts.update_vault(terms)?)
     }
 
-    /// Lists a model, or changes the terms of its listing. A listing that admits more risk takes
-    /// effect after the vault's cooldown plus one day, or at once if the vault has no shares.
-    /// Signed by the manager.
+    /// Lists a model, or changes the terms of its listing; a cap of 0 unlists it. A new listing, or
+    /// one that admits more risk, takes effect after the vault's cooldown plus one day, or at once
+    /// if the vault has no shares. Signed by the manager.
     #[discrim = 34]
     pub fn list_model(ctx: &mut Context<ListModel>, terms: ListingTerms) -> Result<()> {
         emit_event!(ctx, ctx.accounts.list_model(terms, ctx.bumps.exposure)?)
@@ -364,22 +370,22 @@ pub mod driftshield {
         )
     }
 
-    /// Cancels a withdraw request. The owner gets back as many shares as the lower of the request's
-    /// value and the current value of its shares buys.
+    /// Cancels a withdrawal request. The owner gets back as many shares as the lower of the
+    /// request's value and the current value of its shares buys.
     #[discrim = 37]
     pub fn cancel_withdraw(ctx: &mut Context<CancelWithdraw>) -> Result<()> {
         emit_event!(ctx, ctx.accounts.cancel_withdraw()?)
     }
 
-    /// Pays a withdraw request after its cooldown, as far as free capital suffices. Anyone may call
-    /// it.
+    /// Pays a withdrawal request after its cooldown, as far as free capital suffices. Anyone may
+    /// call it.
     #[discrim = 38]
     pub fn withdraw(ctx: &mut Context<Withdraw>) -> Result<()> {
         emit_event!(ctx, ctx.accounts.withdraw()?)
     }
 
-    /// Pays the protocol's or the manager's part of premiums to the treasury or the manager. Anyone
-    /// may call it.
+    /// Pays the treasury's credit of a vault to the treasury, or the manager's credit to the
+    /// manager. Anyone may call it.
     #[discrim = 39]
     pub fn collect_manager_fees(
         ctx: &mut Context<CollectManagerFees>,
@@ -389,16 +395,17 @@ pub mod driftshield {
     }
 
     /// Closes an exposure without policies if its cap is 0, its model is retired or has another
-    /// version, or its vault has neither shares nor requests and the notice period since the
-    /// listing is over. Anyone may call it.
+    /// version, or its vault has neither circulating shares nor withdrawal requests and the notice
+    /// period since the listing is over. Anyone may call it.
     #[discrim = 40]
     pub fn close_exposure(ctx: &mut Context<CloseExposure>) -> Result<()> {
         emit_event!(ctx, ctx.accounts.close_exposure()?)
     }
 
-    /// Closes a vault without shares, requests, exposures and policies, once its manager's part of
-    /// premiums is collected. What is left in it goes to the treasury. Its manager may call it at
-    /// any time, anyone once the vault's notice period is over.
+    /// Closes a vault without circulating shares, withdrawal requests, exposures and policies, once
+    /// the manager's credit is collected. The vault's remaining balance goes to the treasury. The
+    /// manager may call it at any time, anyone once the notice period since the vault's creation is
+    /// over.
     #[discrim = 41]
     pub fn close_vault(ctx: &mut Context<CloseVault>) -> Result<()> {
         emit_event!(ctx, ctx.accounts.close_vault()?)
@@ -412,8 +419,8 @@ pub mod driftshield {
         emit_event!(ctx, ctx.accounts.buy_policy(id, terms, ctx.bumps.policy)?)
     }
 
-    /// Pays a policy for a run of receipts at or above its trigger, and closes it once its whole
-    /// cover is paid. Anyone may call it.
+    /// Pays a claim on a policy for a run of consecutive windows at or above the trigger. Closes
+    /// the policy once its whole cover is paid out. Anyone may call it.
     /// Remaining accounts: the receipts of the run.
     #[discrim = 45]
     pub fn claim_policy(ctx: &mut Context<ClaimPolicy>) -> Result<()> {
@@ -421,16 +428,16 @@ pub mod driftshield {
         emit_event!(ctx, ctx.accounts.claim_policy(receipts)?)
     }
 
-    /// Cancels a policy and refunds the unused part of its premiums, less the cancel fee. Signed by
-    /// the holder.
+    /// Cancels a policy and refunds the unused part of its streamed premiums, less the cancel fee
+    /// and less what the policy has paid out. Signed by the holder.
     #[discrim = 46]
     pub fn cancel_policy(ctx: &mut Context<ClaimPolicy>) -> Result<()> {
         emit_event!(ctx, ctx.accounts.cancel_policy()?)
     }
 
-    /// Renews a policy by another term of as many windows. Signed by the holder; or by nobody, if
-    /// the policy has `auto_renew` and the holder's token account delegates the premium to the
-    /// renewal authority.
+    /// Renews a policy for another term with the same number of windows. Signed by the holder. No
+    /// signature is needed if the policy has `auto_renew` and the holder's token account delegates
+    /// the premium to the holder's renewal authority.
     #[discrim = 47]
     pub fn renew_policy(ctx: &mut Context<RenewPolicy>) -> Result<()> {
         emit_event!(ctx, ctx.accounts.renew_policy(ctx.bumps.renewal)?)

@@ -1,5 +1,5 @@
-//! Price of a policy, and the reasons to refuse it. The program charges by these functions; clients
-//! call the same ones for quotes.
+//! Price of a purchase or renewal of a policy, and the checks that can refuse it. The program
+//! charges what these functions return, and clients call them for quotes.
 
 use anchor_lang::prelude::*;
 
@@ -8,7 +8,7 @@ use crate::{
     MAX_HORIZON_SECS, MAX_PERSISTENCE,
 };
 
-/// Fewest Final receipts of a model's version before cover on it is sold.
+/// Fewest Final receipts of a model's version with which cover on the model is sold.
 pub const MIN_HISTORY: u64 = 8;
 
 /// Returns the first window that a policy bought at `now` covers.
@@ -19,11 +19,11 @@ pub fn first_window(vault: &Vault, model: &Model, now: i64) -> u64 {
     (wait as u64).div_ceil(model.window_secs as u64)
 }
 
-/// Returns what `buy_policy` charges at `now`, or the reason why it refuses. Accrues `vault` up to
-/// `now`.
+/// Returns what `buy_policy` charges at `now`, or the error with which it refuses. Accrues `vault`
+/// up to `now`.
 ///
-/// Doesn't check what these accounts don't hold: pause flags, whether the collateral is enabled,
-/// who buys, and the balance of the buyer's token account.
+/// Doesn't check what these accounts don't hold: the pause flags, the collateral and its mint, the
+/// buyer, and the balance of the buyer's token account.
 pub fn quote(
     vault: &mut Vault,
     exposure: &Exposure,
@@ -49,11 +49,12 @@ pub fn quote(
     .quote(now)
 }
 
-/// Returns what `renew_policy` charges at `now`, or the reason why it refuses. Accrues `vault` up
-/// to `now`.
+/// Returns what `renew_policy` charges at `now`, or the error with which it refuses. Accrues
+/// `vault` up to `now`.
 ///
-/// A renewal is a purchase of as many windows after the last one. It is priced as if the cover were
-/// released first, over the time from the end of the last paid window.
+/// A renewal buys the same number of windows after the last covered one. It is priced as if the
+/// policy's cover were released first. The paid duration begins at the end of the last covered
+/// window.
 pub fn quote_renewal(
     vault: &mut Vault,
     exposure: &Exposure,
@@ -87,7 +88,7 @@ struct Request<'a> {
     terms: &'a PolicyTerms,
     /// Cover that the purchase replaces: 0, or the cover of the renewed policy.
     released: u64,
-    /// Unix time from which the premium pays.
+    /// Unix time at which the paid duration begins: now, or the end of the renewed policy's term.
     begins_at: i64,
 }
 
@@ -136,7 +137,7 @@ impl Request<'_> {
         })
     }
 
-    /// The model's drift: the higher of its last Final and its latest proposed value.
+    /// The higher of the model's `last_value` and `latest`.
     fn drift(&self) -> u64 {
         self.model.last_value.max(self.model.latest)
     }

@@ -49,7 +49,7 @@ const ACCOUNT_DELEGATE: core::ops::Range<usize> = 72..108;
 const ACCOUNT_DELEGATED: usize = 121;
 /// Size of a token account. Token-2022 pads a mint with extensions to this size.
 const ACCOUNT_BYTES: usize = 165;
-/// Account-type byte that follows the padding and precedes the extensions: a mint.
+/// Account type of a mint: the byte between the padding and the extensions.
 const MINT_TAG: u8 = 1;
 
 /// Mint extensions that can neither move nor block tokens: metadata, group, member, and the
@@ -220,8 +220,8 @@ fn create(
     )
 }
 
-/// Transfers `amount` base units. `seeds` sign if the authority is an address of this program, and
-/// are empty otherwise.
+/// Transfers `amount` base units. `seeds` sign if the authority is a PDA of this program, and are
+/// empty otherwise.
 pub fn transfer(
     program: &Address,
     from: &mut UncheckedAccount,

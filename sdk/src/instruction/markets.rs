@@ -1,4 +1,4 @@
-//! Markets and the positions in them.
+//! Markets and positions.
 
 use anchor_lang::{
     Address,
@@ -16,7 +16,7 @@ use crate::address;
 /// limit that all instructions are tested against; a packet holds 1,232.
 pub const MAX_SETTLE_WINDOWS: u64 = 25;
 
-/// Creates a market. `state` is the model.
+/// Creates a market. `state` is the model's account.
 pub fn create_market(
     creator: Address,
     id: u64,
@@ -37,8 +37,8 @@ pub fn create_market(
     })
 }
 
-/// Cancels a market without bets. The creator may cancel at any time and must sign; anyone may
-/// cancel after betting closes.
+/// Cancels a market without bets. The creator may cancel the market at any time, with a signature;
+/// anyone may cancel it after betting closes.
 pub fn cancel_market(market: Address, state: &Market, creator_signs: bool) -> Instruction {
     let mut instruction = data::CancelMarket {}.to_instruction(close_accounts(market, state));
     instruction.accounts[0].is_signer = creator_signs;
@@ -76,8 +76,8 @@ pub fn place_bet(
     })
 }
 
-/// Settles the next `windows` windows, or all that remain if they are fewer. At most
-/// [`MAX_SETTLE_WINDOWS`] fit into one transaction.
+/// Settles the next `windows` windows, or all remaining windows if they are fewer. At most
+/// [`MAX_SETTLE_WINDOWS`] windows fit into one transaction.
 pub fn settle_market(market: Address, state: &Market, windows: u64) -> Instruction {
     let mut instruction = data::SettleMarket {}.to_instruction(accounts::SettleMarketResolved {
         model: state.model,
@@ -95,7 +95,7 @@ pub fn settle_market(market: Address, state: &Market, windows: u64) -> Instructi
     instruction
 }
 
-/// Pays a position to its owner's associated token account.
+/// Pays a position's claim to the owner's associated token account, and closes the position.
 pub fn claim(owner: Address, market: Address, state: &Market) -> Instruction {
     data::Claim {}.to_instruction(accounts::ClaimResolved {
         owner,

@@ -6,7 +6,7 @@ use driftshield::{Collateral, ID, MetricSpec, Model, ModelTerms, accounts, instr
 use super::tokens::token_program_id;
 use crate::address;
 
-/// Registers a model. `bonds` is the collateral of its bonds, markets and cover.
+/// Registers a model. `bonds` is the collateral of the model's bonds, markets and cover.
 pub fn register_model(
     owner: Address,
     id: u64,
@@ -43,7 +43,8 @@ pub fn retire_model(owner: Address, model: Address) -> Instruction {
     })
 }
 
-/// Adds to an oracle's bond. `state` is the model, `source` the token account that pays.
+/// Adds to an oracle's bond; the first bond creates the seat. `state` is the model's account,
+/// `source` the token account that pays.
 pub fn bond(
     oracle: Address,
     model: Address,

@@ -34,7 +34,8 @@ pub fn submit_receipt(
     })
 }
 
-/// Challenges a receipt's proposed value. `source` is the token account that pays the bond.
+/// Challenges a receipt's proposed value. `state` is the model's account, `source` the token
+/// account that pays the challenge bond.
 pub fn challenge_receipt(
     challenger: Address,
     model: Address,
@@ -55,8 +56,8 @@ pub fn challenge_receipt(
     })
 }
 
-/// Ends a dispute. `counts` are the correct row counts by bin, as ruled by the arbiter. `state` (the
-/// model) and `receipt` determine the seats to pass: those of all oracles that submitted.
+/// Ends a dispute. `counts` are the correct row counts by bin, as ruled by the arbiter. `state` is
+/// the model's account. The instruction passes the seats of all oracles that submitted.
 pub fn rule_receipt(
     model: Address,
     state: &Model,

@@ -10,7 +10,8 @@ use spl_token_interface::instruction::TokenInstruction;
 
 use crate::address;
 
-/// Creates `owner`'s associated token account for `mint` if it is missing. `payer` pays its rent.
+/// Creates `owner`'s associated token account for `mint` if it is missing. `payer` pays the
+/// account's rent.
 pub fn create_token_account(
     payer: &Address,
     owner: &Address,
@@ -21,13 +22,14 @@ pub fn create_token_account(
 }
 
 /// Creates `owner`'s associated token account for a vault's shares if it is missing. `payer` pays
-/// its rent.
+/// the account's rent.
 pub fn create_share_account(payer: &Address, owner: &Address, state: &Vault) -> Instruction {
     create_token_account(payer, owner, &state.share_mint, TokenProgram::SplToken)
 }
 
 /// Approves `amount` base units of `owner`'s associated token account for the premiums of renewals
-/// of its policies. A token account has one delegate: this approval replaces any earlier one.
+/// of the owner's policies. A token account has one delegate: this approval replaces any earlier
+/// one.
 pub fn approve_renewals(
     owner: &Address,
     mint: &Address,
@@ -65,7 +67,7 @@ fn token_instruction(
     }
 }
 
-/// Address of the token program that an account's state names.
+/// Address of the token program that is stored in an account's `token_program`.
 pub(super) fn token_program_id(program: impl Into<TokenProgram>) -> Address {
     program.into().id()
 }

@@ -1,4 +1,4 @@
-//! Vaults: their terms, the models they list, and the capital of liquidity providers.
+//! Vaults: their terms, their listings of models, and the capital of liquidity providers.
 
 use anchor_lang::{Address, solana_program::instruction::Instruction};
 use driftshield::{
@@ -61,8 +61,9 @@ pub fn list_model(
 }
 
 /// Deposits `amount` base units from the token account `source`. The shares go to `owner`'s
-/// associated token account for them, which [`create_share_account`](super::tokens::create_share_account)
-/// creates. Fails if the vault has listed another model, or on other terms, since `state` was read.
+/// associated token account for shares, which must exist: put
+/// [`create_share_account`](super::tokens::create_share_account) in front of the deposit. Fails if
+/// the manager has added or changed a listing since `state` was read.
 pub fn deposit(
     owner: Address,
     vault: Address,
@@ -91,8 +92,8 @@ pub fn deposit(
     })
 }
 
-/// Requests the withdrawal of `shares`. They move from `owner`'s associated token account for them
-/// to the escrow.
+/// Requests the withdrawal of `shares`. The shares move from `owner`'s associated token account to
+/// the escrow.
 pub fn request_withdraw(owner: Address, vault: Address, state: &Vault, shares: u64) -> Instruction {
     data::RequestWithdraw { shares }.to_instruction(accounts::RequestWithdrawResolved {
         owner,
@@ -104,7 +105,8 @@ pub fn request_withdraw(owner: Address, vault: Address, state: &Vault, shares: u
     })
 }
 
-/// Cancels a withdraw request. Its shares return to `owner`'s associated token account for them.
+/// Cancels a withdraw request. The shares return to `owner`'s associated token account for shares,
+/// which must exist.
 pub fn cancel_withdraw(owner: Address, vault: Address, state: &Vault) -> Instruction {
     data::CancelWithdraw {}.to_instruction(accounts::CancelWithdrawResolved {
         owner,
@@ -117,7 +119,7 @@ pub fn cancel_withdraw(owner: Address, vault: Address, state: &Vault) -> Instruc
     })
 }
 
-/// Pays a withdraw request to `owner`'s associated token account.
+/// Pays a withdraw request to `owner`'s associated token account, as far as free capital allows.
 pub fn withdraw(owner: Address, vault: Address, state: &Vault) -> Instruction {
     data::Withdraw {}.to_instruction(accounts::WithdrawResolved {
         owner,
@@ -164,8 +166,8 @@ pub fn close_exposure(vault: Address, state: &Vault, model: Address) -> Instruct
     })
 }
 
-/// Closes an empty vault. Anyone may close it after its notice period; before that the manager must
-/// sign.
+/// Closes an empty vault. The manager may close it at any time, with a signature; anyone may close
+/// it after the notice period.
 pub fn close_vault(vault: Address, state: &Vault, manager_signs: bool) -> Instruction {
     let collateral = address::collateral(&state.mint);
     let mut instruction = data::CloseVault {}.to_instruction(accounts::CloseVaultResolved {

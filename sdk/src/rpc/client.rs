@@ -1,4 +1,4 @@
-//! The client, and what it reads: accounts of the program, mints, token accounts and the clock.
+//! Client of an RPC node: reads accounts of the program, mints, token accounts and the clock.
 
 use std::time::Duration;
 
@@ -55,7 +55,8 @@ impl Client {
         account.ok_or(Error::AccountNotFound(*address))
     }
 
-    /// Reads one account of the program; `None` if it does not exist.
+    /// Reads one account of the program; `None` if it does not exist. Fails if the account belongs
+    /// to another program or has another type.
     pub async fn find<T>(&self, address: &Address) -> Result<Option<T>, Error>
     where
         T: AccountDeserialize + Discriminator,
@@ -69,7 +70,7 @@ impl Client {
         decode(*address, &data).map(Some)
     }
 
-    /// Reads one account of the program.
+    /// Reads one account of the program. Fails if it does not exist.
     pub async fn get<T>(&self, address: &Address) -> Result<T, Error>
     where
         T: AccountDeserialize + Discriminator,
@@ -112,7 +113,7 @@ impl Client {
             .collect()
     }
 
-    /// The cluster's time in unix seconds, which the program reads too.
+    /// The cluster's time in unix seconds, from the same clock that the program reads.
     pub async fn unix_timestamp(&self) -> Result<i64, Error> {
         let (_, data) = self.existing_account(&solana_clock::sysvar::ID).await?;
         let clock: Clock = wincode::deserialize(&data)

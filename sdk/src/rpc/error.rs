@@ -29,25 +29,25 @@ pub enum Error {
         error: Box<ClientError>,
     },
     /// The transaction's blockhash is too old: the transaction cannot land any more.
-    #[error("the transaction's blockhash expired before the transaction landed: send it again")]
+    #[error("the transaction's blockhash expired before the transaction landed; send it again")]
     Expired,
     /// The serialized transaction exceeds a packet.
     #[error(
-        "transaction too large: {0} bytes, at most {PACKET_DATA_SIZE} fit: pass fewer or shorter \
+        "transaction too large: {0} bytes, at most {PACKET_DATA_SIZE} fit; pass fewer or shorter \
          arguments"
     )]
     TooLarge(usize),
     #[error("could not sign: {0}")]
     Signer(#[from] solana_signer::SignerError),
-    #[error("{0} is not a mint: check the address")]
+    #[error("{0} is not a mint; check the address")]
     NotAMint(Address),
-    #[error("{0} is not a token account: check the address")]
+    #[error("{0} is not a token account; check the address")]
     NotATokenAccount(Address),
-    #[error("account {0} does not exist: check the address and the cluster")]
+    #[error("account {0} does not exist; check the address and the cluster")]
     AccountNotFound(Address),
-    #[error("account {0} does not belong to the program: check the address")]
+    #[error("account {0} does not belong to the program; check the address")]
     WrongOwner(Address),
-    #[error("account {address} is a {found}, not a {expected}: check the address")]
+    #[error("account {address} is a {found}, not a {expected}; check the address")]
     WrongType {
         address: Address,
         found: &'static str,
@@ -58,10 +58,10 @@ pub enum Error {
         address: Address,
         error: DecodeError,
     },
-    #[error("the RPC response lacks {0}")]
+    #[error("the RPC response lacks {0}; try again, or use another node")]
     IncompleteResponse(&'static str),
     // Not a `#[source]`: the message already includes the cause.
-    #[error("RPC: {0}")]
+    #[error("RPC request failed: {0}")]
     Rpc(Box<ClientError>),
 }
 
@@ -102,7 +102,8 @@ pub struct TransactionFailure {
 }
 
 impl TransactionFailure {
-    /// Code of the custom error that DriftShield or another program returned.
+    /// Code of the custom error that DriftShield or another program returned. `None` for any other
+    /// error.
     pub fn code(&self) -> Option<u32> {
         match self.error {
             TransactionError::InstructionError(_, InstructionError::Custom(code)) => Some(code),
@@ -110,17 +111,17 @@ impl TransactionFailure {
         }
     }
 
-    /// What to do about the most common failures outside the program.
+    /// Advice on the most common failures outside the program.
     fn advice(&self) -> Option<&'static str> {
         match (&self.error, self.code()) {
             (TransactionError::AccountNotFound, _) => Some("the fee payer has no SOL; fund it"),
             (TransactionError::InsufficientFundsForFee, _) => {
                 Some("the fee payer has too little SOL; fund it")
             }
-            // Code of the system program's `create_account`.
+            // `AccountAlreadyInUse` of the system program.
             (_, Some(0)) => Some("the account already exists; choose another id"),
-            // Code of the system program and of both token programs.
-            (_, Some(1)) => Some("insufficient lamports or tokens"),
+            // Insufficient funds, in the system program and in both token programs.
+            (_, Some(1)) => Some("insufficient lamports or tokens; fund the account that pays"),
             _ => None,
         }
     }

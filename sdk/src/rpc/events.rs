@@ -23,7 +23,7 @@ pub struct ChainEvent {
 
 impl Client {
     /// Events of all successful transactions that named `address`, oldest first, as far back as
-    /// the node's history reaches.
+    /// the node's history reaches. Events that can't be decoded are skipped.
     pub async fn events(&self, address: &Address) -> Result<Vec<ChainEvent>, Error> {
         let mut signatures = vec![];
         let mut before = None;
@@ -56,7 +56,7 @@ impl Client {
         Ok(events)
     }
 
-    /// Slot of a confirmed transaction, and the events that it emitted, each as
+    /// Reads a confirmed transaction. Returns its slot and the events that it emitted, each as
     /// `discriminator ‖ body`.
     pub async fn transaction_event_data(
         &self,
@@ -101,8 +101,9 @@ pub fn event_data(inner: &[UiInnerInstructions], keys: &[Address]) -> Vec<Vec<u8
         .collect()
 }
 
-/// Data of an inner instruction, if it calls the program. Nodes identify the called program by its
-/// index among the transaction's keys or, in responses with parsed instructions, by its address.
+/// Data of an inner instruction, if the instruction calls the program. Nodes identify the called
+/// program by index among the transaction's keys or, in responses with parsed instructions, by
+/// address.
 fn own_instruction_data(instruction: &UiInstruction, keys: &[Address]) -> Option<Vec<u8>> {
     let (is_own, data) = match instruction {
         UiInstruction::Compiled(compiled) => {
@@ -112,7 +113,7 @@ fn own_instruction_data(instruction: &UiInstruction, keys: &[Address]) -> Option
         UiInstruction::Parsed(UiParsedInstruction::PartiallyDecoded(decoded)) => {
             (decoded.program_id == ID.to_string(), &decoded.data)
         }
-        // Nodes parse the instructions of programs that they know, which DriftShield is not.
+        // Nodes parse only the instructions of well-known programs.
         UiInstruction::Parsed(UiParsedInstruction::Parsed(_)) => return None,
     };
     is_own.then(|| bs58::decode(data).into_vec().ok()).flatten()

@@ -28,7 +28,7 @@ use super::{
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
 /// Pause after a poll that failed.
 const POLL_RETRY_DELAY: Duration = Duration::from_secs(1);
-/// Number of failed polls after which a transaction's outcome is reported as unknown.
+/// Maximum number of failed polls before a transaction's outcome is reported as unknown.
 const MAX_POLL_FAILURES: u32 = 30;
 
 /// A blockhash and the last block height at which a transaction with it can land.
@@ -69,8 +69,8 @@ impl Client {
         })
     }
 
-    /// Simulates a transaction. The result includes inner instructions. Signatures are not
-    /// verified.
+    /// Simulates a transaction, with a recent blockhash in place of its own. The result includes
+    /// inner instructions. Signatures are not verified.
     pub async fn simulate(
         &self,
         transaction: &VersionedTransaction,
@@ -89,7 +89,8 @@ impl Client {
         Ok(response.value)
     }
 
-    /// Simulates a transaction and submits it. Does not wait until it lands.
+    /// Submits a transaction, which the node simulates first. Does not wait until the transaction
+    /// lands.
     pub async fn submit(&self, transaction: &VersionedTransaction) -> Result<Signature, Error> {
         let config = RpcSendTransactionConfig {
             preflight_commitment: Some(CommitmentLevel::Confirmed),
@@ -100,7 +101,7 @@ impl Client {
     }
 
     /// Results of the transactions with these signatures, in the same order. `None` for a
-    /// transaction that is not confirmed.
+    /// transaction that is not confirmed yet, or that the node does not know any more.
     pub async fn signature_statuses(
         &self,
         signatures: &[Signature],
@@ -118,8 +119,8 @@ impl Client {
     /// Signs and submits a transaction, and waits until it is confirmed.
     ///
     /// Once the transaction is submitted, only [`Error::Expired`] and
-    /// [`Error::TransactionFailed`] guarantee that it had no effect. After any other error it may
-    /// have landed, and sending it again may pay twice.
+    /// [`Error::TransactionFailed`] guarantee that it had no effect. After any other error the
+    /// transaction may have landed, and sending it again may pay twice.
     pub async fn send(
         &self,
         instructions: &[Instruction],

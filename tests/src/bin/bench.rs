@@ -8,8 +8,8 @@ use driftshield_sdk::{
 };
 use driftshield_tests::bench;
 
-/// Sets of random keys over which the cost of finding bumps is averaged.
-const KEYS: usize = 100;
+/// Number of key sets. The cost of finding PDA bumps depends on the keys, so it is averaged over sets.
+const KEY_SETS: usize = 100;
 
 fn main() {
     match std::env::args().nth(1).as_deref() {
@@ -22,24 +22,25 @@ fn main() {
     }
 }
 
-/// Prints a line per instruction: its mean and its maximum compute units over all sets of keys.
+/// Prints a line per benchmark case: its mean and its maximum compute units over all key sets.
 fn compute() {
     let mut runs: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
-    for keys in 0..KEYS {
-        eprint!("\r{}/{KEYS}", keys + 1);
-        for (name, units) in bench::compute(&format!("bench {keys}")) {
+    for set in 0..KEY_SETS {
+        eprint!("\r{}/{KEY_SETS}", set + 1);
+        for (name, units) in bench::compute(&format!("bench {set}")) {
             runs.entry(name).or_default().push(units);
         }
     }
     eprintln!();
-    println!("instruction units dearest");
+    println!("instruction mean_units max_units");
     for (name, units) in runs {
         let mean = units.iter().sum::<u64>() / units.len() as u64;
         println!("{name} {mean} {}", units.iter().max().expect("a run"));
     }
 }
 
-/// Prints a line per account type: its size with the discriminator, and the rent in lamports.
+/// Prints a line for each account type of the program, and one for token accounts: the size in bytes,
+/// discriminator included, and the rent-exempt balance in lamports.
 fn rent() {
     let svm = litesvm::LiteSVM::new();
     println!("account bytes lamports");

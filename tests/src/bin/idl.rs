@@ -48,8 +48,8 @@ fn main() -> Result<ExitCode> {
     })
 }
 
-/// Runs this command again without `RUSTUP_TOOLCHAIN`, which the IDL builder misreads. The same toolchain
-/// is first on the path instead.
+/// Runs this command again without `RUSTUP_TOOLCHAIN`, which the IDL builder misreads. Puts the folder of
+/// `CARGO`, the same toolchain, first on `PATH` instead.
 fn run_without_rustup(arguments: &[String]) -> Result<ExitCode> {
     let mut command = Command::new(env::current_exe()?);
     command.args(arguments).env_remove("RUSTUP_TOOLCHAIN");

@@ -32,13 +32,13 @@ struct Options {
     /// Runs the I-th of N parts; several parts can run at once.
     #[arg(long, value_name = "I/N", default_value = "1/1", value_parser = shard)]
     shard: (usize, usize),
-    /// Runs the mutants that survived again.
+    /// Also runs the mutants that survived before.
     #[arg(long)]
     survivors: bool,
-    /// Runs only checks whose location or code contains TEXT.
+    /// Runs only the mutants of checks whose location or code contains TEXT.
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
-    /// Prints the record, and runs nothing.
+    /// Drops stale rows from the record and prints it, and runs nothing.
     #[arg(long)]
     report: bool,
     /// The binary of the tests in the virtual machine.
@@ -49,7 +49,10 @@ struct Options {
 fn shard(text: &str) -> Result<(usize, usize)> {
     let (i, n) = text.split_once('/').context("expected I/N")?;
     let (i, n) = (i.parse()?, n.parse()?);
-    ensure!(0 < i && i <= n, "there is no part {i} of {n}");
+    ensure!(
+        0 < i && i <= n,
+        "there is no part {i} of {n}; I must be from 1 to N"
+    );
     Ok((i, n))
 }
 
@@ -96,14 +99,15 @@ struct Runner {
     /// The copy.
     tree: PathBuf,
     target: PathBuf,
-    /// The test binary, and the names of its tests that run the program.
+    /// The binary of the tests in the virtual machine.
     binary: PathBuf,
+    /// The names of the binary's tests that run the program.
     tests: Vec<String>,
     calls: CallGraph,
 }
 
 impl Runner {
-    /// Copies the repository. Fails unless the unchanged program builds and passes all tests.
+    /// Copies the repository. Fails unless the unchanged program builds and passes all tests that run it.
     fn new(binary: &Path, shard: (usize, usize)) -> Result<Self> {
         let home = target_dir().join(format!("mutants/{}-of-{}", shard.0, shard.1));
         let tree = home.join("tree");
@@ -123,9 +127,12 @@ impl Runner {
             "running {} tests on the unchanged program",
             runner.tests.len()
         );
-        ensure!(runner.build()?, "the unchanged program does not build");
+        ensure!(
+            runner.build()?,
+            "the unchanged program does not build; run scripts/build-program"
+        );
         if let Some(test) = runner.first_failure(&runner.tests)? {
-            bail!("{test} fails on the unchanged program");
+            bail!("{test} fails on the unchanged program; fix it first");
         }
         Ok(runner)
     }
@@ -136,7 +143,7 @@ impl Runner {
         let library = self.tree.join(SOURCE).join("lib.rs");
         ensure!(
             file != library,
-            "{site}: checks in lib.rs are not supported"
+            "{site}: checks in lib.rs are not supported; move the check to another file"
         );
         let (source, main) = (fs::read_to_string(&file)?, fs::read_to_string(&library)?);
         fs::write(&library, site.mutate_library(&main))?;

@@ -1,4 +1,4 @@
-//! `soak`: runs random sequences on the built program and in the books for a given time.
+//! `soak`: runs random sequences of actions on the built program and in the books.
 
 use std::{
     process::ExitCode,
@@ -12,20 +12,20 @@ use driftshield_tests::soak::{
     shrink::{find_violation, shrink},
 };
 
-/// Runs random sequences on the built program and in the books: fresh seeds, or, with `--seed` and
-/// without `--minutes`, that seed alone.
+/// Runs random sequences of actions on the built program and in the books: of consecutive seeds for
+/// `--minutes`, or, with `--seed` and without `--minutes`, of that seed alone.
 #[derive(Parser)]
 struct Options {
-    /// Minutes to run further seeds for [default: 1].
+    /// Minutes after which no further seed starts [default: 1, unless --seed is given].
     #[arg(long)]
     minutes: Option<f64>,
-    /// The first seed.
+    /// The first seed [default: random].
     #[arg(long)]
     seed: Option<u64>,
     /// Actions per seed.
     #[arg(long, default_value_t = 1_000)]
     steps: usize,
-    /// Runs only these actions of the seed.
+    /// Runs only the actions of the seed with these indices.
     #[arg(long, value_delimiter = ',', requires = "seed")]
     keep: Option<Vec<usize>>,
     /// Prints a transcript of each seed.
@@ -104,7 +104,7 @@ fn replay(start: &Driver, options: &Options, keep: &[usize]) -> ExitCode {
     let sequence = actions(options.seed.unwrap_or_default(), options.steps);
     if keep.iter().any(|&index| sequence.len() <= index) {
         let steps = sequence.len();
-        eprintln!("an index of --keep is over the {steps} actions of the seed; raise --steps");
+        eprintln!("--keep {keep:?} has an index of {steps} or more; raise --steps");
         return ExitCode::from(2);
     }
     match find_violation(start, &sequence, keep) {

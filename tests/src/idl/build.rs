@@ -24,7 +24,8 @@ use super::{
 
 pub fn build(target_dir: &Path) -> Result<Idl> {
     let target_dir = target_dir.to_str();
-    let target_dir = target_dir.context("the path of the target folder is not UTF-8")?;
+    let target_dir =
+        target_dir.context("the path of the target folder is not UTF-8; set CARGO_TARGET_DIR")?;
     let arguments = [
         "--lib",
         "--locked",
@@ -48,24 +49,27 @@ fn program() -> PathBuf {
     root().join("programs/driftshield")
 }
 
-/// Sets the program's version: the builder always writes 0.1.0.
+/// Sets the version to that of the program's manifest: the builder always writes 0.1.0.
 fn set_version(idl: &mut Idl) -> Result<()> {
     let manifest = fs::read_to_string(program().join("Cargo.toml"))?;
     let version = manifest
         .lines()
         .find_map(|line| line.strip_prefix("version = "));
-    let version = version.context("the program's manifest has no version")?;
+    let version = version.context("programs/driftshield/Cargo.toml has no version; set it")?;
     idl.metadata.version = version.trim_matches('"').to_owned();
     Ok(())
 }
 
-/// Documents the accounts that Anchor adds to every instruction, and the addresses that are fields of
-/// other accounts.
+/// Documents the accounts that Anchor adds to every instruction. Moves the path of an address that is a
+/// field of another account from the address to the docs.
 fn document_accounts(idl: &mut Idl) -> Result<()> {
     for instruction in &mut idl.instructions {
         for item in &mut instruction.accounts {
             let IdlInstructionAccountItem::Single(account) = item else {
-                bail!("{} has nested accounts", instruction.name);
+                bail!(
+                    "{} has nested accounts; list them one by one",
+                    instruction.name
+                );
             };
             match account.name.as_str() {
                 "event_authority" => account.docs = vec!["Signs the program's events.".into()],
@@ -99,7 +103,7 @@ fn add_model_status(idl: &mut Idl) -> Result<()> {
     Ok(())
 }
 
-/// Documents the numbers of the variants of enums in accounts, which are stored as `Pod…` types.
+/// Appends the numbers of an enum's variants to the docs of its `Pod…` type, which accounts contain.
 fn document_enums(idl: &mut Idl) {
     let numbers: BTreeMap<String, String> = idl
         .types
@@ -117,7 +121,8 @@ fn is_address(text: &str) -> bool {
     text.parse::<Address>().is_ok()
 }
 
-/// Checks that the IDL is complete and documented, and that its error codes have no gaps.
+/// Checks that no type is missing or generic, that error codes count up from 6000, and that accounts,
+/// events, instructions and errors are documented.
 pub fn check(idl: &Idl) -> Result<()> {
     ensure!(is_address(&idl.address), "the program has no address");
     ensure!(!idl.errors.is_empty(), "the program has no errors");
@@ -125,10 +130,13 @@ pub fn check(idl: &Idl) -> Result<()> {
         let name = &error.name;
         ensure!(
             error.code == code,
-            "{name} has code {}, not {code}",
+            "{name} has code {}, expected {code}; leave no gaps",
             error.code
         );
-        ensure!(error.msg.is_some(), "{name} has no message");
+        ensure!(
+            error.msg.is_some(),
+            "{name} has no message; add `#[msg(…)]`"
+        );
     }
     for account in &idl.accounts {
         let definition = find(idl, &account.name)?;
@@ -138,14 +146,14 @@ pub fn check(idl: &Idl) -> Result<()> {
             .any(|line| line.starts_with("Address: "));
         ensure!(
             documented,
-            "the docs of {} have no line `Address: …`",
+            "the docs of {} have no line `Address: …`; add one",
             account.name
         );
     }
     for event in &idl.events {
         ensure!(
             !find(idl, &event.name)?.docs.is_empty(),
-            "the event {} has no docs",
+            "the event {} has no docs; add a doc comment",
             event.name
         );
     }
@@ -157,7 +165,7 @@ pub fn check(idl: &Idl) -> Result<()> {
     for instruction in &idl.instructions {
         ensure!(
             !instruction.docs.is_empty(),
-            "the instruction {} has no docs",
+            "the instruction {} has no docs; add a doc comment",
             instruction.name
         );
         for argument in &instruction.args {
@@ -172,10 +180,10 @@ fn check_type(idl: &Idl, ty: &IdlType) -> Result<()> {
         IdlType::Option(inner) | IdlType::Vec(inner) => check_type(idl, inner),
         IdlType::Array(inner, IdlArrayLen::Value(_)) => check_type(idl, inner),
         IdlType::Array(_, IdlArrayLen::Generic(length)) => {
-            bail!("the length of an array is generic: {length}")
+            bail!("the length of an array is generic: {length}; use a number")
         }
         IdlType::Defined { name, .. } => find(idl, name).map(drop),
-        IdlType::Generic(name) => bail!("the type {name} is generic"),
+        IdlType::Generic(name) => bail!("the type {name} is generic; use a concrete type"),
         _ => Ok(()),
     }
 }

@@ -20,21 +20,28 @@ pub fn account_sizes(idl: &Idl) -> Result<BTreeMap<String, usize>> {
                 generics: Vec::new(),
             };
             let body = size(idl, &ty);
-            let body = body.with_context(|| format!("the size of {} varies", account.name))?;
+            let body = body.with_context(|| {
+                format!("{} has no fixed size; use fixed-size types", account.name)
+            })?;
             Ok((account.name.clone(), DISCRIMINATOR_BYTES + body))
         })
         .collect()
 }
 
-/// Everything in the IDL that clients and existing accounts depend on, one line each: sizes of accounts,
-/// offsets of their fields, and the numbers of instructions, accounts, events, enum variants and errors.
+/// Everything in the IDL that clients and existing accounts depend on, one line each: the sizes and the
+/// discriminators of accounts, the offsets of their fields, the discriminators of events, and the numbers
+/// of instructions, enum variants and errors.
+///
 /// The program's accounts have no gaps: a field starts where the previous one ends.
 pub fn frozen(idl: &Idl) -> Result<Vec<String>> {
     let mut lines = Vec::new();
     let sizes = account_sizes(idl)?;
     for account in &idl.accounts {
-        let (name, tag) = (&account.name, hex(&account.discriminator));
-        lines.push(format!("account {name} {tag}, {} bytes", sizes[name]));
+        let (name, discriminator) = (&account.name, hex(&account.discriminator));
+        lines.push(format!(
+            "account {name} {discriminator}, {} bytes",
+            sizes[name]
+        ));
         frozen_fields(&mut lines, idl, name, find(idl, name)?, DISCRIMINATOR_BYTES)?;
     }
     for instruction in by_number(idl) {
@@ -63,8 +70,8 @@ pub fn frozen(idl: &Idl) -> Result<Vec<String>> {
     Ok(lines)
 }
 
-/// Appends a line for every field, except reserved bytes. Fields that are structs are replaced by their
-/// fields.
+/// Appends a line for each field, except reserved bytes. A struct field gets no line of its own, but a
+/// line for each field inside it.
 fn frozen_fields(
     lines: &mut Vec<String>,
     idl: &Idl,
@@ -74,7 +81,8 @@ fn frozen_fields(
 ) -> Result<()> {
     for field in fields(definition) {
         let name = format!("{name}.{}", field.name);
-        let size = size(idl, &field.ty).with_context(|| format!("the size of {name} varies"))?;
+        let size = size(idl, &field.ty)
+            .with_context(|| format!("{name} has no fixed size; use a fixed-size type"))?;
         let defined = match &field.ty {
             IdlType::Defined { name, .. } => Some(find(idl, name)?),
             _ => None,

@@ -9,9 +9,10 @@ pub fn find<'a>(idl: &'a Idl, name: &str) -> Result<&'a IdlTypeDef> {
     idl.types
         .iter()
         .find(|definition| definition.name == name)
-        .with_context(|| format!("the type {name} is missing"))
+        .with_context(|| format!("the IDL has no type {name}; add it in tests/src/idl/build.rs"))
 }
 
+/// The named fields of a struct; empty for other types.
 pub fn fields(definition: &IdlTypeDef) -> &[IdlField] {
     match &definition.ty {
         IdlTypeDefTy::Struct {
@@ -21,7 +22,7 @@ pub fn fields(definition: &IdlTypeDef) -> &[IdlField] {
     }
 }
 
-/// The size of a value in bytes; `None` if it varies.
+/// The size of a value in bytes; `None` if it varies, or if the IDL lacks the type.
 pub fn size(idl: &Idl, ty: &IdlType) -> Option<usize> {
     Some(match ty {
         IdlType::Bool | IdlType::U8 | IdlType::I8 => 1,
@@ -46,7 +47,7 @@ pub fn size(idl: &Idl, ty: &IdlType) -> Option<usize> {
     })
 }
 
-/// The instructions in the order of their numbers, which is that of the program's `lib.rs`.
+/// The instructions in the order of their numbers.
 pub fn by_number(idl: &Idl) -> Vec<&IdlInstruction> {
     let mut instructions: Vec<_> = idl.instructions.iter().collect();
     instructions.sort_by_key(|instruction| &instruction.discriminator);
@@ -66,12 +67,12 @@ pub fn numbers(definition: &IdlTypeDef) -> Option<String> {
     Some(numbers.join(", "))
 }
 
-/// The name of an enum, without the prefix of its form in accounts.
+/// The name of a type without `Pod`, the prefix of its form in accounts.
 pub fn enum_name(name: &str) -> &str {
     name.strip_prefix("Pod").unwrap_or(name)
 }
 
-/// The name of a type in Markdown, linked to the section of the type.
+/// The name of a type in Markdown. A defined type is linked to its section; `PodBool` is `bool`.
 pub fn type_name(ty: &IdlType) -> String {
     match ty {
         IdlType::Defined { name, .. } if name == "PodBool" => "bool".into(),
@@ -89,7 +90,7 @@ pub fn type_name(ty: &IdlType) -> String {
     }
 }
 
-/// Hexadecimal digits, with a space after each byte.
+/// Hexadecimal digits, with a space between bytes.
 pub fn hex(bytes: &[u8]) -> String {
     let bytes: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
     bytes.join(" ")

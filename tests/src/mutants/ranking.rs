@@ -1,4 +1,4 @@
-//! Ranks tests by how likely they kill a mutant: first those that name the error of the removed check,
+//! Ranks tests by how likely they are to kill a mutant: first those that name the error of the removed check,
 //! then those that are the fewest calls away from the mutated function.
 
 use std::{
@@ -19,7 +19,7 @@ use super::sites::Site;
 const MAX_DISTANCE: usize = 6;
 
 /// An approximate call graph of the program and its tests. Functions are identified by their name alone:
-/// functions of the same name are one.
+/// those of the same name are merged.
 pub struct CallGraph {
     /// The identifiers in each function.
     mentions: HashMap<String, HashSet<String>>,
@@ -42,7 +42,7 @@ impl CallGraph {
         Ok(graph)
     }
 
-    /// `tests`, sorted by how likely they kill the mutant of `site`.
+    /// `tests`, sorted by how likely they are to kill the mutant of `site`, the likeliest first.
     pub fn rank(&self, site: &Site, tests: &[String]) -> Vec<String> {
         // The handler of an account struct has its name in snake case.
         let target = match site.item.rsplit_once("::") {

@@ -21,7 +21,7 @@ pub enum Status {
     Survived,
 }
 
-/// Stands for the test that killed an unbuildable mutant.
+/// The killer of an unbuildable mutant, in the place of a test.
 const COMPILER: &str = "the compiler";
 
 impl Status {
@@ -45,7 +45,7 @@ impl fmt::Display for Status {
     }
 }
 
-/// `key, status, killer, kind, item, text`, separated by tabs.
+/// A row of the file: `key, status, killer, kind, item, text`, separated by tabs.
 #[derive(Clone, Debug)]
 struct Row {
     key: String,
@@ -108,7 +108,7 @@ impl Record {
         })
     }
 
-    /// Adds a result, or replaces that of the same check.
+    /// Adds a result, or replaces the earlier result of the same check.
     pub fn set(&mut self, site: &Site, status: Status) -> Result<()> {
         let new = Row::new(site, status);
         self.update(|rows| {
@@ -120,8 +120,8 @@ impl Record {
         })
     }
 
-    /// Replaces the rows of the file by `change` of them. Several processes may update the file at once:
-    /// a lock makes reading and writing atomic. It is on the folder, as the file itself is replaced.
+    /// Applies `change` to the rows of the file. Several processes may update the file at once: a lock
+    /// makes reading and writing atomic. The lock is on the folder, because the file itself is replaced.
     fn update(&mut self, change: impl FnOnce(&mut Vec<Row>) -> Vec<Row>) -> Result<()> {
         let folder = self.path.parent().context("the record has no folder")?;
         let lock = fs::File::open(folder)?;

@@ -30,7 +30,7 @@ pub struct LandedTransaction {
     pub index: u64,
     pub failed: bool,
     pub signed: SignedTransaction,
-    /// Inner instructions of the program itself, in order: these carry its events.
+    /// Inner instructions that the program executes, in order: its events among them.
     pub inner_instructions: Vec<InnerInstruction>,
 }
 
@@ -77,7 +77,7 @@ pub fn observe(grpc_url: &str) -> watch::Receiver<ObservedChain> {
             ..Default::default()
         };
         let (mut sink, mut stream) = client.subscribe_with_request(Some(request)).await.unwrap();
-        // Of the current slot, until its block metadata arrives.
+        // Transactions of the current slot, until the slot's block metadata arrives.
         let mut transactions = vec![];
         while let Some(Ok(update)) = stream.next().await {
             match update.update_oneof {

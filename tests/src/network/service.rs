@@ -73,7 +73,8 @@ impl Service {
         false
     }
 
-    /// Waits until the process exits by itself. Returns its exit code, or -1 if a signal ended it.
+    /// Waits until the process exits by itself. Returns the exit code, or -1 if a signal ended the
+    /// process.
     pub async fn exit_code(&mut self, timeout: Duration) -> i32 {
         let what = format!("the exit of {}", self.name);
         let status = wait_for(&what, timeout, async || self.child.try_wait().unwrap()).await;

@@ -1,7 +1,7 @@
 //! Actions: what a run does next, as plain data.
 //!
-//! An action is a kind and a random seed. The state in which it runs decides which calls it results in.
-//! So a sequence of actions replays exactly, and any subsequence of it can run as well.
+//! An action is a kind, a random seed and sometimes a tampering. The state in which an action runs decides
+//! its calls. So a sequence of actions replays exactly, and any subsequence can run as well.
 
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 
@@ -31,7 +31,7 @@ const TAMPERINGS: [Tampering; 4] = [
     Tampering::Swapped,
     Tampering::ReadOnly,
 ];
-/// One action in this many is tampered with.
+/// One action in this many has a tampering.
 const TAMPERED_ONE_IN: u32 = 9;
 
 macro_rules! kinds {
@@ -111,7 +111,7 @@ kinds! {
     SendLamports 4
 }
 
-/// The actions of a seed.
+/// The first `count` actions of a seed.
 pub fn actions(seed: u64, count: usize) -> Vec<Action> {
     let mut rng = StdRng::seed_from_u64(seed);
     let next = |_| Action {

@@ -9,7 +9,8 @@ use solana_signer::Signer;
 use super::books::{Books, Tokens};
 use crate::world::{self, World, key};
 
-/// How many actors there are of each role. The admin, the guardian and the arbiter come before them.
+/// The number of actors of each role. The admin, the guardian and the arbiter are actors too, and come
+/// first.
 const ROLES: [(&str, usize); 8] = [
     ("owner", 2),
     ("oracle", 6),
@@ -39,7 +40,7 @@ pub struct Token {
 pub struct Actors {
     all: Vec<Actor>,
     indices: HashMap<Address, usize>,
-    /// The first two are registered as collateral at the start; the issuer of the last can freeze it.
+    /// The first two are registered as collateral at the start; the last has a freeze authority.
     pub tokens: [Token; 3],
 }
 
@@ -111,7 +112,7 @@ impl Actors {
         Some(&self.all[*index].name)
     }
 
-    /// Gives every actor lamports and tokens, and enters the tokens into the books.
+    /// Funds every actor with lamports and tokens, and enters the tokens into the books.
     pub fn fund(&self, world: &mut World, books: &mut Books) {
         for token in &self.tokens {
             let is_freezable = token.mint == self.tokens[2].mint;
@@ -122,10 +123,10 @@ impl Actors {
                 books.freezable = Some(token.mint);
             }
             for owner in self.addresses() {
-                let at = address::token_account(&owner, &token.mint, token.program);
+                let address = address::token_account(&owner, &token.mint, token.program);
                 world::set_token_account(
                     &mut world.svm,
-                    &at,
+                    &address,
                     token.program,
                     &token.mint,
                     &owner,
@@ -139,7 +140,7 @@ impl Actors {
                     donated: 0,
                     owned_by_program: false,
                 };
-                books.tokens.insert(at, tokens);
+                books.tokens.insert(address, tokens);
             }
         }
         for owner in self.addresses() {

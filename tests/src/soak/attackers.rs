@@ -29,7 +29,7 @@ use super::{
 /// The id of models, markets and vaults that attackers create.
 pub const ID: u64 = 90;
 
-/// All attacks, by instruction.
+/// All attacks, named after their instructions.
 const ATTACKS: [&str; 43] = [
     "initialize",
     "update_config",
@@ -93,9 +93,9 @@ pub struct Attackers {
     since: i64,
     /// The owners of stolen keys, and the accomplices.
     pub keys: BTreeSet<Address>,
-    /// Bets, buys cover and provides capital.
+    /// The accomplice who bets, buys cover and provides capital.
     pub accomplice: Address,
-    /// Is the oracle of models that the attackers register.
+    /// The accomplice who is the oracle of models that the attackers register.
     pub puppet_oracle: Address,
     /// The honest oracles of each model. The keys of all other oracles are stolen.
     pub honest: BTreeMap<Address, Vec<Address>>,
@@ -207,8 +207,9 @@ impl Attackers {
         Ok(true)
     }
 
-    /// Whether the attackers may have lowered the payout of a holding: it depends on a receipt that the
-    /// arbiter's key ruled on, or they bought cover from its vault as anybody could.
+    /// Whether the attackers may have lowered the payout of a holding: the arbiter's key ruled on a receipt
+    /// of a model that the holding depends on, or the holding is shares of a vault that sold the attackers
+    /// cover on an honest listing.
     pub fn may_lower(&self, before: &Books, holding: &Holding) -> bool {
         let models = models_of(before, holding);
         let ruled = models.iter().any(|model| self.ruled_models.contains(model));
@@ -258,7 +259,7 @@ impl Attackers {
         }
     }
 
-    /// Model and oracle of all seats with stolen keys.
+    /// Model and address of every listed oracle whose key is stolen, except on the attackers' own model.
     fn stolen_seats(&self, books: &Books) -> Vec<(Address, Address)> {
         let listed = books
             .models
@@ -283,7 +284,7 @@ impl Attackers {
         !wind_down::holdings(books).iter().any(is_others)
     }
 
-    /// Whether the honest oracles of a model are a quorum.
+    /// Whether the honest oracles of a model are a quorum. True for models registered after the theft.
     fn has_honest_quorum(&self, books: &Books, model: &Address) -> bool {
         let honest = self.honest.get(model);
         honest.is_none_or(|honest| honest.len() == books.models[model].quorum)

@@ -1,7 +1,7 @@
 //! The books: a reference implementation of the whole protocol, written from `docs/protocol.md`.
 //!
-//! It is independent of the program: it shares only addresses and plain argument types with it. It keeps
-//! amounts in wide integers, and recomputes every value that the protocol defines as a sum (`held`,
+//! The books are independent of the program: both share only addresses and plain argument types. The books
+//! keep amounts in wide integers, and recompute every value that the protocol defines as a sum (`held`,
 //! `locked`, `at_risk`, `security`, …) from its parts whenever the value is needed.
 
 mod bonds;
@@ -64,10 +64,12 @@ pub struct EventValues {
     pub noise_floor: Option<u64>,
 }
 
-/// Counters of events that are rare in random runs. All must occur for a test to be meaningful.
+/// Counters of events that are rare in random runs. Tests are meaningful only if all of them occur.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RareEvents {
+    /// Paid claims on policies.
     pub policies_paid: u64,
+    /// Policies that ended because claims paid all of their cover.
     pub policies_ended_by_payment: u64,
     pub receipts_voided: u64,
     pub disputes_ruled: u64,
@@ -75,7 +77,9 @@ pub struct RareEvents {
     pub vaults_wiped_out: u64,
     pub markets_resolved: u64,
     pub markets_voided: u64,
+    /// Withdrawals of fewer shares than requested.
     pub partly_withdrawn: u64,
+    /// Renewals without the holder's signature.
     pub renewed_by_anyone: u64,
 }
 

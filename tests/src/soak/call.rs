@@ -11,8 +11,8 @@ use driftshield_sdk::{
 };
 use heck::ToSnakeCase;
 
-/// An instruction with its arguments and signers. `signer` has to sign. `signed` tells whether the payee
-/// signs where a signature is optional.
+/// An instruction with its arguments and signers. `signer` has to sign. `signed` is whether the payee,
+/// creator, manager or holder gives an optional signature.
 #[derive(Clone, Debug)]
 pub enum Call {
     Initialize {
@@ -290,10 +290,10 @@ pub enum Call {
     },
 }
 
-/// The last known state of every account, closed ones included.
+/// The last known state of every account of the program, closed ones included.
 pub type KnownAccounts = HashMap<Address, Account>;
 
-/// The mint of a token account.
+/// The mint of a token account, with its token program and decimals.
 pub struct TokenInfo {
     pub mint: Address,
     pub program: TokenProgram,
@@ -301,7 +301,7 @@ pub struct TokenInfo {
 }
 
 impl Call {
-    /// The instruction's name in the IDL: `place_bet`.
+    /// The name of the variant in snake case. For the program's instructions, the name in the IDL.
     pub fn name(&self) -> String {
         let debug = format!("{self:?}");
         let end = debug.find([' ', '{']).unwrap_or(debug.len());
@@ -347,7 +347,7 @@ impl Call {
         }
     }
 
-    /// The account that the call acts on, if replacing it by another of its kind results in a valid call.
+    /// The account that the call acts on, if the call may be valid for another account of the same kind.
     pub fn subject(&self) -> Option<Address> {
         match self {
             Self::UpdateCollateral { mint, .. } => Some(address::collateral(mint)),

@@ -29,7 +29,7 @@ fn time(secs: i64) -> Value {
     Value::Number(secs as u128)
 }
 
-/// Describes the first field that differs.
+/// Describes the first field that differs, or lists all fields if their number differs.
 pub fn difference(expected: &Fields, found: &Fields) -> Option<String> {
     if expected.len() != found.len() {
         return Some(format!("should have {expected:?}, but has {found:?}"));

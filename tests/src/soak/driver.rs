@@ -1,4 +1,4 @@
-//! Runs steps on the built program and in the books, and compares both after each.
+//! Runs steps on the built program and in the books, and compares both after each call.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -101,7 +101,7 @@ impl Driver {
     }
 
     /// Sends a call, and compares its outcome with that in the books. Skips calls about accounts that
-    /// never existed, and calls that need a signature of nobody among the actors.
+    /// never existed, and calls with a signer who is not an actor.
     pub(super) fn call(
         &mut self,
         call: &Call,
@@ -144,7 +144,8 @@ impl Driver {
         match (&outcome, verdict) {
             (Ok(_), Err(why)) => return Err(Violation(format!("accepted, but {why}"))),
             (Err(failed), Ok(())) => {
-                let violation = format!("refused by {}, but the books accept it", failed.err);
+                let violation =
+                    format!("refused with {}, but the books accept the call", failed.err);
                 return Err(Violation(violation));
             }
             _ => {}
@@ -188,11 +189,11 @@ impl Driver {
 
     // Checks.
 
-    /// Checks that a refused call changed nothing but the fee payer's lamports.
+    /// Checks that a refused call changed no account except the fee payer and sysvars.
     fn check_refused(&self) -> Checked {
         let changed = self.snapshot.changes(&self.world);
         ensure(changed.is_empty(), || {
-            let names: Vec<String> = changed.iter().map(|at| self.name(at)).collect();
+            let names: Vec<String> = changed.iter().map(|address| self.name(address)).collect();
             format!("a refused call changed {}", names.join(", "))
         })
     }
@@ -206,11 +207,17 @@ impl Driver {
         let tokens = self.snapshot.tokens.clone();
         self.refresh()?;
         self.check_books()?;
-        let is_programs = |at: &Address| {
-            let tokens = before.tokens.get(at);
+        let belongs_to_program = |address: &Address| {
+            let tokens = before.tokens.get(address);
             tokens.is_some_and(|tokens| tokens.owned_by_program)
         };
-        invariants::check_losses(&tokens, &self.snapshot.tokens, signers, call, is_programs)?;
+        invariants::check_losses(
+            &tokens,
+            &self.snapshot.tokens,
+            signers,
+            call,
+            belongs_to_program,
+        )?;
         invariants::check_step(before, &self.books, call)?;
         invariants::check_state(&self.books)
     }
@@ -224,35 +231,35 @@ impl Driver {
 
     fn refresh(&mut self) -> Checked {
         let refreshed = self.snapshot.refresh(&self.world);
-        refreshed.map_err(|(at, error)| Violation(format!("{}: {error}", self.name(&at))))
+        refreshed.map_err(|(address, error)| Violation(format!("{}: {error}", self.name(&address))))
     }
 
     /// Checks that the chain has the accounts of the books, with the same fields, and no others.
     fn check_books(&self) -> Checked {
         let found = &self.snapshot.fields;
         let expected = compare::fields_in_books(&self.books);
-        for (at, fields) in &expected {
-            let Some(found) = found.get(at) else {
-                return Err(Violation(format!("{} is missing", self.name(at))));
+        for (address, fields) in &expected {
+            let Some(found) = found.get(address) else {
+                return Err(Violation(format!("{} is missing", self.name(address))));
             };
             if let Some(difference) = compare::difference(fields, found) {
-                return Err(Violation(format!("{}: {difference}", self.name(at))));
+                return Err(Violation(format!("{}: {difference}", self.name(address))));
             }
         }
         if expected.len() != found.len() {
-            let known: BTreeSet<&Address> = expected.iter().map(|(at, _)| at).collect();
-            let unknown = found.keys().find(|at| !known.contains(at));
+            let known: BTreeSet<&Address> = expected.iter().map(|(address, _)| address).collect();
+            let unknown = found.keys().find(|address| !known.contains(address));
             return Err(self.unexpected(unknown));
         }
         self.check_tokens()
     }
 
-    /// Checks token accounts and the supplies of mints likewise.
+    /// Checks that the chain has the token accounts and the mint supplies of the books, and no others.
     fn check_tokens(&self) -> Checked {
         let found = &self.snapshot.tokens;
-        for (at, expected) in &self.books.tokens {
-            let Some(found) = found.get(at) else {
-                return Err(Violation(format!("{} is missing", self.name(at))));
+        for (address, expected) in &self.books.tokens {
+            let Some(found) = found.get(address) else {
+                return Err(Violation(format!("{} is missing", self.name(address))));
             };
             let same = found.mint == expected.mint
                 && found.owner == expected.owner
@@ -263,13 +270,13 @@ impl Driver {
                 let (delegated, delegate) = (expected.delegate, found.delegate);
                 format!(
                     "{} should hold {books}, but holds {chain} (delegated {delegated:?}, found {delegate:?})",
-                    self.name(at)
+                    self.name(address)
                 )
             })?;
         }
         if found.len() != self.books.tokens.len() {
             let mut all = found.keys();
-            let unknown = all.find(|at| !self.books.tokens.contains_key(at));
+            let unknown = all.find(|address| !self.books.tokens.contains_key(address));
             return Err(self.unexpected(unknown));
         }
         let (expected, found) = (&self.books.supplies, &self.snapshot.supplies);
@@ -278,14 +285,16 @@ impl Driver {
         })
     }
 
-    fn unexpected(&self, at: Option<&Address>) -> Violation {
-        let name = at.map(|at| self.name(at)).unwrap_or_default();
-        Violation(format!("{name} exists, but should not"))
+    fn unexpected(&self, address: Option<&Address>) -> Violation {
+        let name = address
+            .map(|address| self.name(address))
+            .unwrap_or_default();
+        Violation(format!("{name} is on chain, but not in the books"))
     }
 
     // Transcript.
 
-    /// The log as text, one line a step.
+    /// The log as text, one line per step.
     pub fn transcript(&self) -> String {
         let names = self.names();
         let mut text = String::new();
@@ -316,8 +325,10 @@ impl Driver {
     }
 
     /// The name of an account in transcripts; its address if it has none.
-    pub fn name(&self, at: &Address) -> String {
-        self.names().remove(at).unwrap_or_else(|| at.to_string())
+    pub fn name(&self, address: &Address) -> String {
+        self.names()
+            .remove(address)
+            .unwrap_or_else(|| address.to_string())
     }
 
     fn names(&self) -> BTreeMap<Address, String> {
@@ -334,14 +345,17 @@ impl Driver {
                 names.insert(own, format!("{}'s {size}", names[&actor]));
             }
         }
-        for (at, account) in &self.snapshot.known {
-            names.insert(*at, format!("{} {}", account.name(), &at.to_string()[..4]));
+        for (address, account) in &self.snapshot.known {
+            names.insert(
+                *address,
+                format!("{} {}", account.name(), &address.to_string()[..4]),
+            );
         }
         names
     }
 }
 
-/// Checks that the program neither aborted nor found itself insolvent.
+/// Checks that the transaction was executed, and that the program neither aborted nor returned `Insolvent`.
 fn check_not_aborted(outcome: &Outcome) -> Checked {
     let Err(failed) = outcome else { return Ok(()) };
     let TransactionError::InstructionError(_, error) = &failed.err else {

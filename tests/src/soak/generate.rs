@@ -1,4 +1,4 @@
-//! Generates the calls of an action: usually calls that make sense in the current state, sometimes
+//! Generates the calls of an action: usually calls that may succeed in the current state, sometimes
 //! arbitrary ones.
 
 mod markets;
@@ -36,7 +36,7 @@ impl<'a> Generator<'a> {
         }
     }
 
-    /// The steps of an action. Empty if the state has no account for it.
+    /// The steps of an action. Empty if the state has no account for the action.
     pub fn steps(mut self, kind: ActionKind) -> Vec<Step> {
         match kind {
             ActionKind::Pass => vec![Step::Until(self.next_time())],
@@ -117,7 +117,7 @@ impl<'a> Generator<'a> {
             ActionKind::Revoke => self.revoke(),
             ActionKind::GiveAway => self.give_away(),
             ActionKind::SendLamports => self.send_lamports(),
-            // Actions of several steps, which `steps` handles.
+            // `steps` handles these.
             ActionKind::Pass
             | ActionKind::Measure
             | ActionKind::Dispute
@@ -142,7 +142,7 @@ impl<'a> Generator<'a> {
         from.choose(self.rng).copied()
     }
 
-    /// Usually one of `likely`, if it is not empty; otherwise one of `all`.
+    /// Usually one of `likely`, otherwise one of `all`. If `likely` is empty, usually `None`.
     fn prefer<T: Copy>(&mut self, likely: &[T], all: &[T]) -> Option<T> {
         if self.chance(90) && (!likely.is_empty() || self.chance(70)) {
             self.pick(likely)
@@ -194,7 +194,7 @@ impl<'a> Generator<'a> {
         self.pick(&all).expect("token accounts")
     }
 
-    /// The account that pays: usually the owner's own, otherwise any.
+    /// The account that pays: usually the owner's associated token account, otherwise any.
     fn source(&mut self, owner: &Address, mint: &Address) -> Address {
         if self.chance(97) {
             self.books.own_account(owner, mint)

@@ -10,7 +10,8 @@ use super::{
     step::{Checked, ensure},
 };
 
-/// Checks a state: solvency of every account, and conservation of tokens.
+/// Checks a state: solvency of the program's token accounts, the limits of vaults, and conservation of
+/// tokens.
 pub fn check_state(books: &Books) -> Checked {
     // Each token account of the program holds what it owes plus donations.
     for tokens in books
@@ -29,8 +30,8 @@ pub fn check_state(books: &Books) -> Checked {
             )
         })?;
     }
-    for (at, vault) in &books.vaults {
-        let (locked, requested) = (books.locked(at), books.escrowed(at));
+    for (address, vault) in &books.vaults {
+        let (locked, requested) = (books.locked(address), books.escrowed(address));
         ensure(locked <= vault.assets, || {
             format!("{locked} of {} assets are locked", vault.assets)
         })?;
@@ -71,12 +72,12 @@ fn owed(books: &Books, tokens: &Tokens) -> Option<Amount> {
     })
 }
 
-/// Checks an accepted call: only a claim lowers the price of a share, and no deposit or withdrawal is a
-/// gain for the providers.
+/// Checks an accepted call: only a claim on a policy lowers the price of a share, and no deposit or
+/// withdrawal is a gain for the providers.
 pub fn check_step(before: &Books, after: &Books, call: &Call) -> Checked {
     let is_claim = matches!(call, Call::ClaimPolicy { .. });
-    for (at, vault) in &after.vaults {
-        let Some(was) = before.vaults.get(at) else {
+    for (address, vault) in &after.vaults {
+        let Some(was) = before.vaults.get(address) else {
             continue;
         };
         let both = 0 < was.shares && 0 < vault.shares; // the price starts over in a vault without shares
@@ -99,13 +100,13 @@ fn share_price(vault: &Vault) -> Fraction {
 }
 
 /// Checks that a deposit or withdrawal does not increase the wealth of all providers together: their
-/// tokens, and their shares at the price before and after. No share loses value by the call either, so no
-/// group of providers gains that includes the caller.
+/// tokens, and their shares at the price before and after. [`check_step`] also checks that the price does
+/// not fall: the other providers lose nothing, so the caller gains nothing.
 fn check_no_gain(before: &Books, after: &Books, vault_at: &Address) -> Checked {
-    let mut was = before.vaults[vault_at].clone();
-    was.accrue(after.now); // premium earned before the call is no gain from it
-    let is = &after.vaults[vault_at];
-    let mint = was.mint;
+    let mut vault_before = before.vaults[vault_at].clone();
+    vault_before.accrue(after.now); // premium earned before the call is no gain from it
+    let vault_after = &after.vaults[vault_at];
+    let mint = vault_before.mint;
     let tokens = |books: &Books| -> Amount {
         let all = books.tokens.values();
         all.filter(|tokens| tokens.mint == mint && !tokens.owned_by_program)
@@ -113,10 +114,12 @@ fn check_no_gain(before: &Books, after: &Books, vault_at: &Address) -> Checked {
             .sum()
     };
     let worth = |vault: &Vault| share_price(vault).times(vault.shares);
-    let had = Fraction::whole(tokens(before)).plus(&worth(&was));
-    let has = Fraction::whole(tokens(after)).plus(&worth(is));
-    ensure(has.is_at_most(&had), || {
-        format!("the providers gained by a deposit or a withdrawal: {was:?} {is:?}")
+    let wealth_before = Fraction::whole(tokens(before)).plus(&worth(&vault_before));
+    let wealth_after = Fraction::whole(tokens(after)).plus(&worth(vault_after));
+    ensure(wealth_after.is_at_most(&wealth_before), || {
+        format!(
+            "the providers gained by a deposit or a withdrawal: {vault_before:?} {vault_after:?}"
+        )
     })
 }
 
@@ -127,11 +130,11 @@ pub fn check_losses(
     after: &BTreeMap<Address, Tokens>,
     signers: &BTreeSet<Address>,
     call: &Call,
-    is_programs: impl Fn(&Address) -> bool,
+    belongs_to_program: impl Fn(&Address) -> bool,
 ) -> Checked {
-    for (at, was) in before {
-        let left = after.get(at).map_or(0, |tokens| tokens.amount);
-        if was.amount <= left || is_programs(at) || signers.contains(&was.owner) {
+    for (address, was) in before {
+        let left = after.get(address).map_or(0, |tokens| tokens.amount);
+        if was.amount <= left || belongs_to_program(address) || signers.contains(&was.owner) {
             continue;
         }
         let renews = matches!(call, Call::RenewPolicy { signed: false, .. });

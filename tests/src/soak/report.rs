@@ -28,7 +28,7 @@ pub enum LogEntry {
 pub struct Tally {
     /// By instruction, how often it succeeded and how often it was refused.
     pub calls: BTreeMap<String, (u64, u64)>,
-    /// By error, how many calls it refused.
+    /// By error, how many calls failed with it.
     pub errors: BTreeMap<String, u64>,
     pub rare_events: RareEvents,
 }
@@ -65,6 +65,7 @@ impl Tally {
         self.calls.values().map(|(_, refused)| refused).sum()
     }
 
+    /// The number of calls, accepted or refused.
     pub fn steps(&self) -> u64 {
         self.succeeded() + self.refused()
     }

@@ -4,14 +4,14 @@ use super::{action::Action, driver::Driver, step::Violation};
 
 /// A subsequence that causes a violation.
 pub struct Shrunk {
-    /// Indices of its actions in the original sequence.
+    /// Indices of the subsequence's actions in the original sequence.
     pub kept: Vec<usize>,
     pub violation: Violation,
     pub transcript: String,
 }
 
-/// Removes ever smaller chunks of `actions`, whose last causes `violation`, as long as the rest still
-/// causes some violation.
+/// Shrinks `actions`, the last of which causes `violation`. Removes ever smaller chunks, as long as the
+/// rest still causes some violation.
 pub fn shrink(start: &Driver, actions: &[Action], violation: Violation) -> Shrunk {
     let mut kept: Vec<usize> = (0..actions.len()).collect();
     let mut shrunk = Shrunk {
@@ -44,7 +44,7 @@ pub fn shrink(start: &Driver, actions: &[Action], violation: Violation) -> Shrun
     shrunk
 }
 
-/// Runs the actions at the indices `kept` until one causes a violation.
+/// Runs the actions at the indices `kept` until one causes a violation; `None` if none does.
 pub fn find_violation(start: &Driver, actions: &[Action], kept: &[usize]) -> Option<Shrunk> {
     let mut driver = start.fork();
     driver.log.clear();

@@ -24,7 +24,7 @@ const MINT_BYTES: usize = 82;
 
 #[derive(Clone, Default)]
 pub struct Snapshot {
-    /// All accounts.
+    /// All accounts on chain, those of other programs included.
     accounts: HashMap<Address, AccountSharedData>,
     /// The compared fields of the program's accounts.
     pub fields: BTreeMap<Address, Fields>,
@@ -36,17 +36,17 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    pub fn account(&self, at: &Address) -> Option<&AccountSharedData> {
-        self.accounts.get(at)
+    pub fn account(&self, address: &Address) -> Option<&AccountSharedData> {
+        self.accounts.get(address)
     }
 
     /// Addresses of accounts that differ from the snapshot, except sysvars and the fee payer.
     pub fn changes(&self, world: &World) -> Vec<Address> {
         let payer = world.payer.pubkey();
         let now = &world.svm.accounts_db().inner;
-        let is_same = |at: &Address, account: &AccountSharedData| {
-            self.accounts.get(at).is_some_and(|before| {
-                // Unwritten data is shared between both; comparing the pointers first avoids reading it.
+        let is_same = |address: &Address, account: &AccountSharedData| {
+            self.accounts.get(address).is_some_and(|before| {
+                // Both share data that was not written since; comparing pointers first avoids reading it.
                 let (was, is) = (before.data(), account.data());
                 before.lamports() == account.lamports()
                     && before.owner() == account.owner()
@@ -55,14 +55,14 @@ impl Snapshot {
         };
         let changed = now
             .iter()
-            .filter(|(at, account)| {
-                **at != payer && *account.owner() != SYSVAR_OWNER && !is_same(at, account)
+            .filter(|(address, account)| {
+                **address != payer && *account.owner() != SYSVAR_OWNER && !is_same(address, account)
             })
-            .map(|(at, _)| *at);
+            .map(|(address, _)| *address);
         let closed = self
             .accounts
             .keys()
-            .filter(|at| !now.contains_key(at))
+            .filter(|address| !now.contains_key(address))
             .copied();
         let mut all: Vec<Address> = changed.chain(closed).collect();
         all.sort();
@@ -71,38 +71,40 @@ impl Snapshot {
 
     /// Reads every changed account. On failure, returns the account that can't be decoded, and why.
     pub fn refresh(&mut self, world: &World) -> Result<(), (Address, String)> {
-        for at in self.changes(world) {
-            let account = world.svm.accounts_db().get_account(&at);
-            self.remove(&at);
+        for address in self.changes(world) {
+            let account = world.svm.accounts_db().get_account(&address);
+            self.remove(&address);
             if let Some(account) = account {
                 if 0 < account.lamports() {
-                    self.decode(at, &account).map_err(|error| (at, error))?;
+                    self.decode(address, &account)
+                        .map_err(|error| (address, error))?;
                 }
-                self.accounts.insert(at, account);
+                self.accounts.insert(address, account);
             }
         }
         Ok(())
     }
 
-    fn remove(&mut self, at: &Address) {
-        self.accounts.remove(at);
-        self.fields.remove(at);
-        self.tokens.remove(at);
-        self.supplies.remove(at);
+    fn remove(&mut self, address: &Address) {
+        self.accounts.remove(address);
+        self.fields.remove(address);
+        self.tokens.remove(address);
+        self.supplies.remove(address);
     }
 
-    fn decode(&mut self, at: Address, account: &AccountSharedData) -> Result<(), String> {
-        let is_token_programs = [TokenProgram::SplToken, TokenProgram::Token2022]
+    fn decode(&mut self, address: Address, account: &AccountSharedData) -> Result<(), String> {
+        let belongs_to_token_program = [TokenProgram::SplToken, TokenProgram::Token2022]
             .iter()
             .any(|program| program.id() == *account.owner());
         if *account.owner() == ID {
             let decoded = Account::decode(account.data()).map_err(|error| error.to_string())?;
-            self.fields.insert(at, compare::fields_on_chain(&decoded));
-            self.known.insert(at, decoded);
-        } else if is_token_programs && account.data().len() == MINT_BYTES {
+            self.fields
+                .insert(address, compare::fields_on_chain(&decoded));
+            self.known.insert(address, decoded);
+        } else if belongs_to_token_program && account.data().len() == MINT_BYTES {
             let supply = token::mint_supply(account.data()).expect("a mint");
-            self.supplies.insert(at, supply.into());
-        } else if is_token_programs {
+            self.supplies.insert(address, supply.into());
+        } else if belongs_to_token_program {
             let decoded = TokenAccount::decode(account.data()).expect("a token account");
             let tokens = Tokens {
                 mint: Address::new_from_array(*account.data().first_chunk().expect("a mint")),
@@ -114,7 +116,7 @@ impl Snapshot {
                 donated: 0,
                 owned_by_program: false,
             };
-            self.tokens.insert(at, tokens);
+            self.tokens.insert(address, tokens);
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ use rand::{Rng, rngs::StdRng, seq::IndexedRandom};
 use super::{action::Tampering, books::Books, call::Call, driver::Driver};
 
 /// Tampers with the instruction of `call`, and describes how. Returns `None`, and leaves the instruction
-/// as it is, if the tampering does not apply or would be accepted.
+/// as it is, if the tampering does not apply, or if the program may accept the changed instruction.
 pub fn apply(
     driver: &Driver,
     call: &Call,
@@ -25,8 +25,11 @@ pub fn apply(
     }
 }
 
-/// Whether the call needs a signature. The others accept an optional one, which allows the signer to be paid
-/// to another account, or to act earlier.
+/// Whether the call's signature, if it has one, is mandatory. A call without a signer counts as mandatory;
+/// the callers skip it because it has nothing to tamper with.
+///
+/// With an optional signature the payee may choose another destination, the creator or manager may close
+/// earlier, or the holder may renew without `auto_renew`.
 fn requires_signature(call: &Call) -> bool {
     !matches!(
         call,
@@ -43,11 +46,11 @@ fn requires_signature(call: &Call) -> bool {
     )
 }
 
-/// The only address that may sign the call. `None` for calls whose accounts are derived from the signer's
-/// address: any other signer is refused.
+/// The address that the call's account names as its only allowed signer. `None` if the call needs no such
+/// check (its accounts are derived from the signer), or if the account does not exist.
 fn authorized_signer(books: &Books, call: &Call) -> Option<Address> {
-    let model = |at| books.models.get(at);
-    let vault = |at| books.vaults.get(at);
+    let model = |address| books.models.get(address);
+    let vault = |address| books.vaults.get(address);
     match call {
         Call::UpdateConfig { .. }
         | Call::ProposeAdmin { .. }
@@ -55,16 +58,17 @@ fn authorized_signer(books: &Books, call: &Call) -> Option<Address> {
         | Call::UpdateCollateral { .. }
         | Call::WithdrawTreasury { .. } => Some(books.config.as_ref()?.admin),
         Call::AcceptAdmin { .. } => books.config.as_ref()?.pending_admin,
-        // The owner of the paying account, which may have been given to another actor.
+        // The owner of the source token account. It may differ from the call's signer, because token
+        // accounts change owners in the soak.
         Call::Deposit { source, .. } | Call::ChallengeReceipt { source, .. } => {
             Some(books.tokens.get(source)?.owner)
         }
-        Call::UpdateModel { model: at, .. } | Call::RetireModel { model: at, .. } => {
-            Some(model(at)?.owner)
+        Call::UpdateModel { model: address, .. } | Call::RetireModel { model: address, .. } => {
+            Some(model(address)?.owner)
         }
-        Call::RuleReceipt { model: at, .. } => Some(model(at)?.arbiter),
-        Call::UpdateVault { vault: at, .. } | Call::ListModel { vault: at, .. } => {
-            Some(vault(at)?.manager)
+        Call::RuleReceipt { model: address, .. } => Some(model(address)?.arbiter),
+        Call::UpdateVault { vault: address, .. } | Call::ListModel { vault: address, .. } => {
+            Some(vault(address)?.manager)
         }
         _ => None,
     }
@@ -76,7 +80,7 @@ fn impostor(
     instruction: &mut Instruction,
     rng: &mut StdRng,
 ) -> Option<String> {
-    // Both the admin and the guardian may pause.
+    // Skipped: the random actor may be the admin or the guardian, and both may pause.
     if matches!(call, Call::SetPause { .. }) || !requires_signature(call) {
         return None;
     }
@@ -115,6 +119,7 @@ fn swap_account(
     }
     let new = replacement(driver, &old, rng)?;
     let same_kind = kind(&driver.books, &old) == kind(&driver.books, &new);
+    // The call may be valid for another subject of the same kind.
     if new == old || (call.subject() == Some(old) && same_kind) {
         return None;
     }
@@ -126,7 +131,7 @@ fn swap_account(
     ))
 }
 
-/// A random account of those that the instruction declares: remaining accounts are excluded.
+/// A random account of the instruction, except its remaining accounts.
 fn declared_account<'a>(
     call: &Call,
     instruction: &'a mut Instruction,
@@ -153,26 +158,26 @@ fn replacement(driver: &Driver, old: &Address, rng: &mut StdRng) -> Option<Addre
         books.tokens.keys().copied().collect(),
         driver.actors.addresses(),
     ];
-    let own = kinds.iter().find(|kind| kind.contains(old));
-    let from = match own {
-        Some(own) if rng.random_ratio(3, 4) => own,
+    let same_kind = kinds.iter().find(|kind| kind.contains(old));
+    let from = match same_kind {
+        Some(same_kind) if rng.random_ratio(3, 4) => same_kind,
         _ => kinds.choose(rng)?,
     };
     from.choose(rng).copied()
 }
 
 /// The kind of an account, as an index. `None` for kinds that are never a call's [`Call::subject`].
-fn kind(books: &Books, at: &Address) -> Option<usize> {
+fn kind(books: &Books, address: &Address) -> Option<usize> {
     [
         books
             .collaterals
             .values()
-            .any(|collateral| collateral.address == *at),
-        books.models.contains_key(at),
-        books.receipts.contains_key(at),
-        books.markets.contains_key(at),
-        books.vaults.contains_key(at),
-        books.policies.contains_key(at),
+            .any(|collateral| collateral.address == *address),
+        books.models.contains_key(address),
+        books.receipts.contains_key(address),
+        books.markets.contains_key(address),
+        books.vaults.contains_key(address),
+        books.policies.contains_key(address),
     ]
     .iter()
     .position(|is| *is)

@@ -1,5 +1,5 @@
 //! The wind-down: everybody claims and withdraws everything, and every account that can be closed is
-//! closed. Each call is signed by the owner of the money, or by nobody.
+//! closed. Each call is signed by the payee, or by nobody.
 
 mod due;
 mod holdings;
@@ -19,10 +19,10 @@ use super::{
     step::{Checked, Step, ensure},
 };
 
-/// Runs a call, and adds what it pays to `payouts`. Returns whether the call succeeded.
+/// Runs a call, and adds its payment to `payouts`. Returns whether the call succeeded.
 pub fn execute(driver: &mut Driver, call: Call, payouts: &mut Payouts) -> Checked<bool> {
     let paid = paid_for(&driver.books, &call);
-    let held = |books: &Books| paid.map_or(0, |(_, at)| books.tokens[&at].amount);
+    let held = |books: &Books| paid.map_or(0, |(_, address)| books.tokens[&address].amount);
     let (before, succeeded) = (held(&driver.books), driver.tally.succeeded());
     driver.step(Step::Call(call))?;
     let succeeded = succeeded < driver.tally.succeeded();
@@ -39,7 +39,7 @@ pub struct WindDown<'a> {
     pub payouts: Payouts,
     /// Token accounts that the issuer of their mint has frozen.
     pub frozen: BTreeSet<Address>,
-    /// Holdings that can't be paid because of that.
+    /// Holdings whose payment to a frozen account the program refused.
     pub waiting: BTreeSet<Holding>,
 }
 
@@ -53,7 +53,7 @@ impl<'a> WindDown<'a> {
         }
     }
 
-    /// Makes all calls that are possible now, until none is.
+    /// Tries all calls that are due now, until none succeeds.
     pub fn now(&mut self) -> Checked {
         let kinds = [
             finalizations,
@@ -78,7 +78,7 @@ impl<'a> WindDown<'a> {
         Ok(())
     }
 
-    /// Makes all calls that are possible now or later.
+    /// Tries all calls that are due now or later, and waits for each.
     pub fn all(&mut self) -> Checked {
         self.now()?;
         while let Some(at) = next_due(&self.driver.books) {
@@ -90,16 +90,18 @@ impl<'a> WindDown<'a> {
 
     fn execute(&mut self, call: Call) -> Checked<bool> {
         let paid = paid_for(&self.driver.books, &call);
-        let Some((holding, at)) = paid.filter(|(_, at)| self.frozen.contains(at)) else {
+        let Some((holding, address)) = paid.filter(|(_, address)| self.frozen.contains(address))
+        else {
             return execute(self.driver, call, &mut self.payouts);
         };
         let mut fork = self.driver.fork();
         if fork.step(Step::Call(call.clone())).is_err() {
-            // The books do not know of the freeze: they accept a call that the program refuses.
+            // The books do not model freezes, so they accept the call that the program refuses.
             self.waiting.insert(holding);
             return Ok(false);
         }
-        let is_unpaid = fork.books.tokens[&at].amount == self.driver.books.tokens[&at].amount;
+        let is_unpaid =
+            fork.books.tokens[&address].amount == self.driver.books.tokens[&address].amount;
         ensure(is_unpaid, || {
             format!("{holding:?} was paid to a frozen account")
         })?;

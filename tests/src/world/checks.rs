@@ -1,5 +1,5 @@
-//! Checks after every transaction: events and their counters, solvency, locked capital and risk, and
-//! prices of shares.
+//! Checks after every successful transaction: events and their counters, solvency, locked capital and
+//! risk, and prices of shares.
 
 use driftshield_sdk::{
     Account, Address, Event, Exposure, Model, Policy, ReceiptState, Vault, WithdrawRequest, token,
@@ -20,8 +20,8 @@ impl World {
         }
     }
 
-    /// Checks that the program's token accounts hold what is owed, and that the sequence number of every
-    /// account is that of its last event.
+    /// Checks that the program's token accounts hold at least what they owe, that the totals in its accounts
+    /// add up, and that the sequence number of every account is that of the account's last event.
     pub fn check_solvency(&self) {
         let accounts = self.accounts();
         for (address, account) in &accounts {
@@ -47,7 +47,7 @@ impl World {
         }
     }
 
-    /// Checks that the price of a vault's shares falls only if a policy pays.
+    /// Checks that the price of a vault's shares falls only if a claim on one of its policies is paid.
     pub(super) fn check_share_prices(&mut self, events: &[Event]) {
         for (address, account) in self.accounts() {
             let Account::Vault(vault) = account else {
@@ -75,30 +75,38 @@ impl World {
     }
 
     /// Checks a model's `at_risk` and `exposure` against its unsettled markets and open policies.
-    fn check_risk(&self, at: &Address, model: &Model, accounts: &[(Address, Account)]) {
+    fn check_risk(&self, address: &Address, model: &Model, accounts: &[(Address, Account)]) {
         let of_model = accounts.iter().filter_map(|(_, account)| match account {
-            Account::Market(market) if market.model == *at && !market.is_settled() => {
+            Account::Market(market) if market.model == *address && !market.is_settled() => {
                 Some(market.total)
             }
-            Account::Policy(policy) if policy.model == *at => Some(policy.open_cover()),
+            Account::Policy(policy) if policy.model == *address => Some(policy.open_cover()),
             _ => None,
         });
         let risks: Vec<u64> = of_model.filter(|&risk| 0 < risk).collect();
-        assert_eq!(model.at_risk, risks.iter().sum::<u64>(), "at risk on {at}");
-        assert_eq!(model.exposure, risks.len() as u64, "exposure of {at}");
+        assert_eq!(
+            model.at_risk,
+            risks.iter().sum::<u64>(),
+            "at risk on {address}"
+        );
+        assert_eq!(model.exposure, risks.len() as u64, "exposure of {address}");
     }
 
-    /// Checks a vault: it holds what it owes, its totals are those of its policies, exposures and
-    /// withdrawal requests, and it streams no more than it was paid.
-    fn check_vault(&self, at: &Address, vault: &Vault, accounts: &[(Address, Account)]) {
+    /// Checks that a vault's token accounts cover its debts, that its totals equal those of its policies,
+    /// exposures and withdrawal requests, and that its streams stay within the unearned premium.
+    fn check_vault(&self, address: &Address, vault: &Vault, accounts: &[(Address, Account)]) {
         let mut policies: Vec<&Policy> = Vec::new();
         let mut exposures: Vec<&Exposure> = Vec::new();
         let mut requests: Vec<&WithdrawRequest> = Vec::new();
         for (_, account) in accounts {
             match account {
-                Account::Policy(policy) if policy.vault == *at => policies.push(policy),
-                Account::Exposure(exposure) if exposure.vault == *at => exposures.push(exposure),
-                Account::WithdrawRequest(request) if request.vault == *at => requests.push(request),
+                Account::Policy(policy) if policy.vault == *address => policies.push(policy),
+                Account::Exposure(exposure) if exposure.vault == *address => {
+                    exposures.push(exposure)
+                }
+                Account::WithdrawRequest(request) if request.vault == *address => {
+                    requests.push(request)
+                }
                 _ => {}
             }
         }
@@ -138,7 +146,7 @@ impl World {
     }
 }
 
-/// The amount that the bond vault of a model owes: bonds, challenge bonds and credits.
+/// The amount that a model's bond vault owes: bonds, challenge bonds and credits.
 fn owed_by_model(address: &Address, model: &Model, accounts: &[(Address, Account)]) -> u64 {
     let owed = accounts.iter().map(|(_, account)| match account {
         Account::Seat(seat) if seat.model == *address => seat.bonded,
@@ -157,8 +165,8 @@ fn owed_by_model(address: &Address, model: &Model, accounts: &[(Address, Account
     owed.sum()
 }
 
-/// Checks that the vault's rate is the sum of the rates that end in each bucket, and that the rest of all
-/// streams is no more than the unearned premium.
+/// Checks that the vault's rate is the sum of the rates that end in each bucket, and that the streams have
+/// no more left to pay than the unearned premium.
 fn check_streams(vault: &Vault) {
     let bucket = vault.accrued_at / vault.bucket_secs;
     let mut rate = 0;

@@ -111,10 +111,10 @@ pub fn set_mint(
     *mint
 }
 
-/// Creates a token account with a balance, which the supply of the mint does not count.
+/// Creates a token account with a balance, without adding the balance to the mint's supply.
 pub fn set_token_account(
     svm: &mut LiteSVM,
-    at: &Address,
+    address: &Address,
     program: TokenProgram,
     mint: &Address,
     owner: &Address,
@@ -127,11 +127,11 @@ pub fn set_token_account(
         state: AccountState::Initialized,
         ..TokenAccount::default()
     };
-    set_packed(svm, at, program, &state);
+    set_packed(svm, address, program, &state);
 }
 
 /// Creates a rent-exempt account of a token program.
-fn set_packed<T: Pack>(svm: &mut LiteSVM, at: &Address, program: TokenProgram, state: &T) {
+fn set_packed<T: Pack>(svm: &mut LiteSVM, address: &Address, program: TokenProgram, state: &T) {
     let mut data = vec![0; T::LEN];
     state.pack_into_slice(&mut data);
     let account = Account {
@@ -141,7 +141,8 @@ fn set_packed<T: Pack>(svm: &mut LiteSVM, at: &Address, program: TokenProgram, s
         executable: false,
         rent_epoch: u64::MAX,
     };
-    svm.set_account(*at, account).expect("the account is set");
+    svm.set_account(*address, account)
+        .expect("the account is set");
 }
 
 /// A key that is derived from a name, so that tests are deterministic.
@@ -161,7 +162,7 @@ pub fn spec(world: &World) -> MetricSpec {
     }
 }
 
-/// The error rate, against a reference without errors. [`share`] returns counts for it.
+/// The error rate, against a reference without errors. [`share`] returns counts for this spec.
 pub fn share_spec(world: &World) -> MetricSpec {
     MetricSpec {
         metric: Metric::ErrorRate,
@@ -177,7 +178,7 @@ pub fn share(value: u64) -> [u32; 2] {
     [1_000_000 - wrong, wrong]
 }
 
-/// A quorum of more than half, and a spread of 0.01.
+/// A quorum of more than half, and a maximum spread of 0.01.
 pub fn model_terms(oracles: &[Wallet]) -> ModelTerms {
     ModelTerms {
         oracles: oracles.iter().map(Wallet::address).collect(),

@@ -1,4 +1,4 @@
-//! `indexer verify`: compares the mirror with the chain.
+//! Checks of the mirror with `indexer verify`, which compares the mirror with the chain.
 
 use std::time::Duration;
 

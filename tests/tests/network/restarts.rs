@@ -138,8 +138,8 @@ fn anybody_can_check_submitted_receipts(fixture: &Fixture) {
     }
 }
 
-/// Whether another transaction wrote to one of the same accounts after the transaction's blockhash
-/// was fetched. The sender could not have seen that write.
+/// Whether another transaction wrote to one of the same accounts in the slot of the transaction's
+/// blockhash or later. The sender may not have seen that write.
 fn lost_a_race(
     signed: &SignedTransaction,
     landed: &[&LandedTransaction],

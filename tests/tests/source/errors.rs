@@ -25,7 +25,7 @@ fn functions() -> Vec<String> {
 }
 
 /// The errors that are named in functions which assert the refusal of a transaction. `Error.into()` does
-/// not count: functions of the program return it when they run outside of the virtual machine.
+/// not count: functions of the program return that when they run outside of the virtual machine.
 fn asserted_errors() -> BTreeSet<String> {
     const PREFIX: &str = "DriftShieldError::";
     let mut asserted = BTreeSet::new();

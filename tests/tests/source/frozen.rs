@@ -8,7 +8,7 @@ use driftshield_sdk::{Address, ID, address};
 use driftshield_tests::{idl, world::key};
 use solana_signer::Signer;
 
-/// The lines of the list without comments: those of addresses, and all others.
+/// The lines of the list, without comments: first those of addresses, then all others.
 fn frozen_lines() -> (Vec<String>, Vec<String>) {
     let file = fs::read_to_string(idl::root().join("tests/frozen.txt")).unwrap();
     let lines = file.lines().map(str::to_owned);

@@ -35,7 +35,7 @@ fn every_surviving_mutant_is_explained() {
 }
 
 #[test]
-fn every_row_is_the_only_one_of_an_existing_check() {
+fn no_row_is_stale_or_repeated() {
     let sites = sites();
     let mut expected: HashSet<&str> = sites.iter().map(|site| site.key.as_str()).collect();
     for key in record().keys() {

@@ -46,7 +46,10 @@ fn a_metric_spec_has_the_hash_of_the_document() {
 fn invalid_documents_are_refused() {
     let refusal = |document: &SpecDocument| SpecDocument::parse(&document.to_bytes()).unwrap_err();
     let descending = document(vec![0.5, 0.25]);
-    assert!(matches!(refusal(&descending), SpecError::Edges));
+    assert!(matches!(
+        refusal(&descending),
+        SpecError::Edges { index: 1, .. }
+    ));
     let mut bins = document(vec![0.25, 0.5]);
     bins.reference.push(1);
     assert!(matches!(
@@ -58,7 +61,7 @@ fn invalid_documents_are_refused() {
     assert!(matches!(refusal(&later), SpecError::Version(2)));
     let mut errors = document(vec![0.25]);
     errors.metric = MetricName::ErrorRate;
-    assert!(matches!(refusal(&errors), SpecError::Metric));
+    assert!(matches!(refusal(&errors), SpecError::Metric { .. }));
     assert!(matches!(
         SpecDocument::parse(b"{}"),
         Err(SpecError::Json(_))

@@ -16,7 +16,7 @@ use solana_signer::Signer;
 /// Maximum of the periods of receipts and policies, in seconds.
 const MAX_PERIOD: i64 = 30 * DAY;
 
-/// The name of a setting, and a change that sets it just outside its range.
+/// The name of a setting, and a change that sets it outside its range.
 type SettingsChange = (&'static str, fn(&mut ConfigParams));
 
 /// Every setting at the top of its range.
@@ -59,7 +59,7 @@ fn smallest() -> ConfigParams {
     }
 }
 
-/// Settings with one field just outside its range, each with the field's name.
+/// Settings with one field outside its range, each with the field's name.
 fn out_of_range() -> Vec<(&'static str, ConfigParams)> {
     let above: [SettingsChange; 12] = [
         ("submit_secs", |p| p.submit_secs += 1),

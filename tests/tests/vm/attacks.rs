@@ -1,4 +1,4 @@
-//! Attacks that must fail: here on vaults and policies, in the modules by kind.
+//! Attacks that must fail: on vaults and policies in this file, other attacks by kind in the modules.
 
 mod blocked_withdrawals;
 mod donations;

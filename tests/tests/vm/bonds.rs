@@ -13,7 +13,7 @@ use driftshield_tests::world::*;
 /// The bond of each oracle of the default model.
 const BOND: u64 = 10_000 * TOKEN;
 
-/// Requests `amount` of an oracle's bond back.
+/// Requests to unbond `amount` of an oracle's bond.
 pub(crate) fn unbond(world: &mut World, model: &TestModel, oracle: usize, amount: u64) -> Outcome {
     let oracle = &model.oracles[oracle];
     let request = instruction::request_unbond(oracle.address(), model.address, amount);

@@ -135,7 +135,8 @@ impl Probe {
     }
 }
 
-/// A random number of any length; often one near which carries and quotient estimates can go wrong.
+/// A random number of 0 to 128 bits, often near values at which carries and quotient estimates can go
+/// wrong.
 fn operand(rng: &mut StdRng) -> u128 {
     let near = |rng: &mut StdRng, x: u128| x.wrapping_add(rng.random_range(0..5)).wrapping_sub(2);
     let bit = 1u128 << rng.random_range(0..128);

@@ -2,8 +2,9 @@
 //! lose value. The exceptions are a dispute's ruling, and false counts of a quorum that nobody challenged.
 //! Tested from the states that random runs reach.
 //!
-//! The value of a holding is what its exit pays. From each state, everybody leaves at once in two runs: one
-//! without thieves, and one in which they do their worst. The honest oracles measure the same in both.
+//! The value of a holding is the amount that its exit pays. From each state, everybody leaves at once in two
+//! runs: one without thieves, and one in which the thieves attack. The honest oracles measure the same in
+//! both.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -56,7 +57,7 @@ struct ExitRun<'a> {
     since: i64,
     /// All holdings at the start of the run.
     owned: BTreeSet<Holding>,
-    /// What was paid for each holding.
+    /// Amounts paid, by holding.
     payouts: Payouts,
     /// Honest oracles by model.
     honest: BTreeMap<Address, Vec<Address>>,
@@ -68,7 +69,7 @@ struct ExitRun<'a> {
     sells: bool,
     /// The thieves' own model, for which they submit any value.
     own_model: Option<Address>,
-    /// How many of the thieves' sales were checked so far.
+    /// Number of the thieves' sales that are checked already.
     checked_sales: usize,
 }
 
@@ -110,14 +111,14 @@ impl<'a> ExitRun<'a> {
         &self.driver.books
     }
 
-    /// Panics at a violation, with the story of the run.
+    /// Panics at a violation, with the transcript of the run.
     fn expect<T>(&self, checked: driftshield_tests::soak::Checked<T>) -> T {
         checked.unwrap_or_else(|violation| panic!("{}\n{}", violation.0, self.driver.transcript()))
     }
 
     /// Everybody leaves, whatever the thieves do.
     fn run(&mut self) {
-        // Anybody can trigger payouts that are due, and what is paid first bears no later losses. So both
+        // Anybody can trigger payouts that are due, and an earlier payout bears no later losses. So both
         // runs start with all payouts that are due.
         self.leave();
         self.prepare_theft();
@@ -167,7 +168,7 @@ impl<'a> ExitRun<'a> {
         self.expect(done)
     }
 
-    /// Pays everything that is due, and requests bonds whose oracles have nothing left to measure.
+    /// Triggers all payouts that are due, and unbonds the oracles that have nothing left to measure.
     fn leave(&mut self) {
         let kinds = [
             wind_down::finalizations,
@@ -229,12 +230,12 @@ impl<'a> ExitRun<'a> {
 
     // The thieves.
 
-    /// The thieves try `tricks` random instructions.
-    fn strike(&mut self, tricks: usize) {
+    /// The thieves try `attempts` random instructions.
+    fn strike(&mut self, attempts: usize) {
         let Some(mut thieves) = self.thieves.take() else {
             return;
         };
-        let struck = thieves.attack(self.driver, tricks, &mut self.payouts);
+        let struck = thieves.attack(self.driver, attempts, &mut self.payouts);
         self.thieves = Some(thieves);
         self.expect(struck);
         self.check_sales();
@@ -280,8 +281,8 @@ impl<'a> ExitRun<'a> {
         }
     }
 
-    /// An accomplice opens share accounts, and the thieves list a model of their own in every vault of its
-    /// mint.
+    /// An accomplice opens share accounts in every vault. If the plan is to sell cover, the thieves register
+    /// a model and list it in every vault of the model's mint.
     fn prepare_theft(&mut self) {
         let Some(thieves) = &self.thieves else { return };
         let who = thieves.accomplice;
@@ -297,7 +298,7 @@ impl<'a> ExitRun<'a> {
         self.allow_risk(&mint);
         let terms = self.books().collaterals[&mint].terms;
         let thieves = self.thieves.as_ref().unwrap();
-        let tool = thieves.puppet_oracle;
+        let oracle = thieves.puppet_oracle;
         let register = thieves.register_model(self.books(), mint);
         let Call::RegisterModel {
             signer: who, id, ..
@@ -311,9 +312,9 @@ impl<'a> ExitRun<'a> {
         }
         self.own_model = Some(model);
         self.thieves.as_mut().unwrap().own_model = Some(model);
-        let source = self.books().own_account(&tool, &mint);
+        let source = self.books().own_account(&oracle, &mint);
         self.steal(Call::Bond {
-            signer: tool,
+            signer: oracle,
             model,
             source,
             amount: terms.min_bond,
@@ -394,8 +395,9 @@ struct Statistics {
 }
 
 impl Statistics {
-    /// Asserts that every instruction was tried, that most succeeded, and that more than half of the
-    /// compared holdings were paid. `rules` tells whether the thieves may rule on disputes.
+    /// Asserts that the thieves tried every instruction, that most succeeded, that they sold cover, and that
+    /// more than half of the holdings were paid and fewer than half excused. Unless `rules`, also asserts
+    /// that no ruling of the thieves succeeded.
     fn assert_meaningful(&self, rules: bool) {
         for instruction in committed_idl::instructions() {
             let (tried, succeeded) = self
@@ -487,7 +489,8 @@ fn assert_no_holding_loses_value(
     }
 }
 
-/// Tests [`STOPS`] states of each run, given by its seed and the steps between two states.
+/// Tests [`STOPS`] states of each run. A run is given by its seed and the number of steps between two
+/// tested states.
 fn assert_harmless(seeds: &[(u64, usize)], rules: bool) {
     let mut statistics = Statistics::default();
     for &(seed, every) in seeds {

@@ -1,4 +1,4 @@
-//! Insiders, who may not bet, and the effect of each pause flag.
+//! Insiders, who may not bet; the pause flags of models, markets and bets; and what no flag pauses.
 
 use driftshield_sdk::{
     ChallengePayee, DriftShieldError, FeePayee, MarketState, ModelTerms, ReceiptState, address,
@@ -72,7 +72,7 @@ impl MarketScene {
         self.world.send(register, &[&owner.key])
     }
 
-    /// All oracles submit window 0 without drift, and a new challenger disputes it.
+    /// All oracles submit window 0 without drift, and a new wallet challenges it. Returns the challenger.
     fn challenge_first_window(&mut self) -> Wallet {
         let challenger = self.world.wallet(terms().challenge_bond);
         self.world.submit_all(&self.model, 0, &CALM);
@@ -114,7 +114,7 @@ fn a_models_oracles_may_not_bet_on_it() {
 }
 
 #[test]
-fn an_oracle_without_a_bond_may_not_bet_either() {
+fn an_oracle_without_a_bond_may_not_bet_on_its_model() {
     // Given a market on a model with seven oracles; only a quorum of them has bonded
     let mut world = World::new();
     let spec = spec(&world);
@@ -137,7 +137,7 @@ fn an_oracle_without_a_bond_may_not_bet_either() {
 }
 
 #[test]
-fn a_later_oracle_may_not_bet_on_a_new_market() {
+fn a_replacement_oracle_may_not_bet_and_a_former_oracle_may() {
     // Given a model whose oracles were replaced by a new one, and a market created afterwards
     let mut scene = scene();
     let new = scene.world.wallet(TOKEN);
@@ -156,7 +156,7 @@ fn a_later_oracle_may_not_bet_on_a_new_market() {
     let market = address::market(&scene.creator.address(), 2);
     // When the new oracle bets
     let outcome = scene.world.bet(&market, &new, 0, TOKEN);
-    // Then it is refused, and a former oracle may bet
+    // Then it is refused, and a bet of a former oracle is accepted
     assert_refused(outcome, DriftShieldError::Insider);
     let former = &scene.model.oracles[0];
     scene.world.bet(&market, former, 0, TOKEN).unwrap();
@@ -167,7 +167,7 @@ fn an_insider_of_another_model_may_bet() {
     // Given a market on a model, and another model
     let mut scene = scene();
     let other = scene.world.default_model();
-    // When the other's oracle and its owner bet
+    // When an oracle and the owner of the other model bet
     scene.world.mint_to(&other.owner.tokens, TOKEN);
     for bettor in [&other.oracles[0], &other.owner] {
         let outcome = scene.world.bet(&scene.market, bettor, 0, TOKEN);
@@ -274,7 +274,7 @@ fn a_void_market_refunds_while_everything_is_paused() {
     scene.world.pass(params().submit_secs);
     // When the market is settled
     scene.world.settle(&scene.market, 3).unwrap();
-    // Then it is Void, and refunds the bet
+    // Then the market is Void, and refunds the bet
     assert_eq!(scene.world.market(&scene.market).state, MarketState::Void);
     let bettor = scene.bettor.address();
     scene.world.claim(&scene.market, &bettor).unwrap();
@@ -367,7 +367,7 @@ fn bonds_are_paid_in_and_out_while_everything_is_paused() {
     world.send(withdraw, &[]).unwrap();
     let close = instruction::close_seat(oracle.address(), model.address);
     world.send(close, &[]).unwrap();
-    // Then it has all of its tokens, and its seat is closed
+    // Then the oracle has all of its tokens, and its seat is closed
     assert_eq!(world.tokens(&oracle.tokens), 100_000 * TOKEN);
     assert!(!world.exists(&address::seat(&model.address, &oracle.address())));
 }
@@ -414,7 +414,7 @@ fn the_admin_can_administer_while_everything_is_paused() {
     world
         .send(instruction::accept_admin(new.address()), &[&new.key])
         .unwrap();
-    // Then the role has passed on, and all pause flags are still set
+    // Then the new admin has the role, and all pause flags are still set
     assert_eq!(world.config().admin, new.address());
     assert_eq!(world.config().paused, pause::ALL);
     assert_eq!(world.tokens(&bettor.tokens), 101 * TOKEN);

@@ -1,5 +1,6 @@
-//! The solvency check of every instruction that moves money: it fails if a token account then holds less
-//! than the program owes. No instruction can cause this, so the tests remove tokens directly.
+//! The solvency check of every instruction that moves tokens: it fails if a token account then holds less
+//! than the program owes from it. No instruction can cause such a deficit, so the tests remove tokens
+//! directly.
 
 use anchor_lang::Address;
 use driftshield_sdk::{

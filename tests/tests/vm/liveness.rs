@@ -1,5 +1,6 @@
-//! Liveness without privileged keys: if all of them were lost, every token account could still be emptied
-//! with the signatures of the owners of the money alone. Tested from the states that random runs reach.
+//! Liveness without privileged keys: if all of them were lost, the owners could still withdraw all of their
+//! tokens and close their accounts. Only treasuries, and donations to bond vaults, would stay. Tested from
+//! states that random runs reach.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +18,7 @@ use crate::tampering::set_frozen;
 /// Number of states of a run that are tested.
 const STOPS: usize = 25;
 
-/// What the admin restricts before its key is lost.
+/// Restrictions that the admin sets before its key is lost.
 #[derive(Clone, Copy, Debug)]
 enum Restriction {
     None,
@@ -126,7 +127,8 @@ fn lamports(driver: &Driver) -> BTreeMap<Address, u64> {
 
 // Remains.
 
-/// Lists accounts and tokens that should be gone, and for each account why closing it is refused.
+/// Lists accounts and tokens that should be gone, and if there are any, the outcome of each call that
+/// could close an account.
 fn remains(driver: &mut Driver) -> Vec<String> {
     let mut remains = Vec::new();
     for (at, account) in driver.world.accounts() {
@@ -198,7 +200,8 @@ fn withdraw_treasuries(driver: &mut Driver) {
 
 // The property.
 
-/// Everybody leaves. Asserts that nothing remains, and that everybody has its rent back.
+/// Everybody leaves without a privileged key, and the admin empties the treasuries. Asserts that nothing
+/// remains, and that everybody has its rent back.
 fn assert_emptied(driver: &mut Driver, context: &str) {
     let mut expected = lamports(driver);
     for (actor, rent) in rent_owed(driver) {
@@ -224,7 +227,7 @@ fn assert_emptied(driver: &mut Driver, context: &str) {
 /// Everybody leaves from [`STOPS`] states of a run, which are `every` steps apart.
 fn assert_emptied_along_run(seed: u64, every: usize) {
     for (step, mut driver) in checkpoints(seed, every, STOPS) {
-        // Given a state of the run, perhaps with a restriction, and no privileged key
+        // Given a state of the run, perhaps with a restriction
         let restriction = RESTRICTIONS[step / every % RESTRICTIONS.len()];
         restriction.apply(&mut driver);
         // When everybody leaves, then nothing remains
@@ -285,7 +288,7 @@ fn set_all_frozen(driver: &mut Driver, accounts: &BTreeSet<Address>, frozen: boo
     driver.check().unwrap();
 }
 
-/// Asserts that everything which remains waits for a payout to `victim`.
+/// Asserts that every remaining account waits for a payout to `victim`.
 fn assert_only_victim_waits(books: &Books, victim: &Address, context: &str) {
     let market_waits = |market: &Address| {
         let positions = books.positions_of(market).count();
@@ -352,7 +355,8 @@ fn frozen_token_accounts_block_only_payouts_to_their_owner() {
         }
         waited += leaving.waiting.len();
 
-        // Then only that owner waits, and the others have what they would have without the freeze
+        // Then only that owner's payouts are missing, and the others have what they would have without the
+        // freeze
         assert_only_victim_waits(&driver.books, &victim, &context);
         WindDown::new(&mut free).all().unwrap();
         let [expected, found] = [&free, &driver].map(|of| held_by_others(&of.books, &frozen));

@@ -132,7 +132,7 @@ impl Scene {
 /// tokens.
 const YES_PAID: u64 = 40 * TOKEN + 60 * TOKEN * 97 / 100;
 
-/// Asserts that `instruction` was refused because one of its accounts is closed.
+/// Asserts that the instruction with index `instruction` was refused because one of its accounts is closed.
 #[track_caller]
 fn assert_gone(outcome: Outcome, instruction: u8) {
     let err = outcome.map(|sent| sent.events).expect_err("refused").err;

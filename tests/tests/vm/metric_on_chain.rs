@@ -79,7 +79,7 @@ fn compare(metric: Metric) {
     }
 }
 
-/// A reference and counts, and the least rows of a submission.
+/// A reference and counts, and the minimum number of rows of a submission.
 fn case(metric: Metric, seed: u64) -> (Case, u64) {
     random_registrable_case(&mut StdRng::seed_from_u64(seed), metric)
 }

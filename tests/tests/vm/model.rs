@@ -37,7 +37,7 @@ fn terms_of(count: usize, quorum: u8) -> ModelTerms {
     }
 }
 
-/// A text of an account, without the zeros that pad it.
+/// An account's text without its zero padding.
 fn without_end_zeros(text: &[u8]) -> &[u8] {
     let end = text.iter().rposition(|&byte| byte != 0);
     &text[..end.map_or(0, |end| end + 1)]

@@ -1,8 +1,9 @@
-//! State tables: what every instruction does in every state of a market, a receipt, a policy and a
-//! vault. Each of these accounts has a table in `tests/states`.
+//! State tables: the results of all instructions on a market, a receipt, a policy and a vault, in every
+//! state of that account. Each of these accounts has a table in `tests/states`.
 //!
-//! A state is identified by what is visible on chain. For each cell of a table, the test forks a fixture
-//! in that state, sends the instruction, and compares the next state or the error with the cell.
+//! A state is identified by data on chain, and for a closed account by the event of its closing. For each
+//! cell of a table, the test forks a fixture in that state, sends the instruction, and compares the next
+//! state or the error with the cell.
 
 mod market;
 mod policy;
@@ -25,12 +26,12 @@ trait StateFixture: Clone {
     /// Name of the account's current state.
     fn state(&self) -> String;
 
-    /// Remembers how the account was closed, which only the event shows.
+    /// Records what only events show, such as how the account was closed.
     fn observe(&mut self, event: &Event);
 }
 
-/// An instruction with its sender or arguments where these matter. The name starts with the name of
-/// the instruction.
+/// A named instruction. The name is that of the instruction, followed by the sender or the arguments if
+/// these matter.
 type Step<S> = (&'static str, fn(&mut S) -> Outcome);
 
 /// Runs all `steps` from all `fixtures`, which are named by their states, and compares the results

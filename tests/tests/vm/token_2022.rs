@@ -46,7 +46,7 @@ fn world(extensions: &[u16]) -> World {
     world
 }
 
-/// A scene in a mint of Token-2022 with these extensions.
+/// A vault with capital, whose mint is of Token-2022 and has these extensions.
 fn insured(extensions: &[u16]) -> Insured {
     let world = world(extensions).set_up(params(), insurance_terms());
     Insured::on(world, vault_terms())
@@ -89,7 +89,7 @@ fn only_allowed_extensions_are_accepted() {
             outcome.unwrap();
             assert_eq!(world.collateral().extensions, 1 << extension);
         } else {
-            println!("{extension}");
+            println!("extension {extension}");
             assert_refused(outcome, DriftShieldError::UnsupportedMint);
         }
     }
@@ -190,7 +190,7 @@ fn payments_in_are_refused_once_the_mint_has_changed() {
         change(&mut account);
         scene.world.svm.set_account(mint, account).unwrap();
 
-        // Then no instruction accepts payments in it
+        // Then no instruction accepts payments in that mint
         let outcomes = [
             scene.deposit(&holder, TOKEN),
             scene.buy(&holder, 2, scene.terms()),

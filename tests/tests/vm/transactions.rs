@@ -19,11 +19,11 @@ const MAX_BYTES: usize = 1_100;
 const MAX_UNITS: u64 = 200_000;
 /// Bytes that a signer beside the fee payer adds: a key and a signature.
 const SECOND_SIGNER: usize = 32 + 64;
-/// Names of worlds. Each has its own keys, and so its own addresses, which cost different numbers
-/// of units to derive.
+/// Seeds of the keys of a world. Other keys give other addresses, whose derivation costs another
+/// number of compute units.
 const KEYS: [&str; 3] = ["one", "two", "three"];
 
-/// Asserts that a transaction succeeded within the limits.
+/// Asserts that a transaction succeeded within the limits, and returns it.
 #[track_caller]
 fn assert_fits(outcome: Outcome) -> Sent {
     let sent = outcome.unwrap();
@@ -88,7 +88,7 @@ fn submit(world: &mut World, model: &TestModel, oracle: usize, window: u64, skew
 }
 
 #[test]
-fn settings_fit() {
+fn administrative_transactions_stay_within_the_limits() {
     // Given a program that is not initialized
     let mut world = World::bare();
     let admin = world.admin.insecure_clone();
@@ -119,7 +119,7 @@ fn settings_fit() {
 }
 
 #[test]
-fn models_and_bonds_fit() {
+fn transactions_on_models_and_bonds_stay_within_the_limits() {
     for keys in KEYS {
         // Given the largest model
         let mut world = World::with_keys_of(keys);
@@ -169,7 +169,7 @@ fn models_and_bonds_fit() {
 }
 
 #[test]
-fn receipts_and_disputes_fit() {
+fn transactions_on_receipts_and_disputes_stay_within_the_limits() {
     for keys in KEYS {
         // Given the largest model
         let mut world = World::with_keys_of(keys);
@@ -213,7 +213,7 @@ fn receipts_and_disputes_fit() {
 }
 
 #[test]
-fn a_ruling_that_rewards_seven_seats_fits() {
+fn a_ruling_that_rewards_seven_seats_stays_within_the_limits() {
     // Given a challenge of a value that seven oracles agree on
     let mut world = World::new();
     let model = largest_model(&mut world);
@@ -234,7 +234,7 @@ fn a_ruling_that_rewards_seven_seats_fits() {
 }
 
 #[test]
-fn markets_fit() {
+fn transactions_on_markets_stay_within_the_limits() {
     for keys in KEYS {
         // Given the largest model
         let mut world = World::with_keys_of(keys);
@@ -265,7 +265,7 @@ fn markets_fit() {
         let second = create(&world, 2);
         send_fitting(&mut world, second, &creator.key);
         let market = address::market(&creator.address(), 2);
-        // An account at an address that holds lamports needs three calls to be created.
+        // Creating an account at an address that holds lamports takes three calls instead of one.
         let position = address::position(&market, &loser.address());
         world.svm.airdrop(&position, 1_000_000).unwrap();
         assert_fits(world.bet(&market, &winner, 7, 3 * TOKEN));
@@ -324,12 +324,12 @@ fn unsettled(keys: &str, windows: u64, submitters: usize) -> (World, anchor_lang
 }
 
 #[test]
-fn as_many_receipts_as_fit_a_transaction_settle_at_once() {
-    // Given a market with one window more than fits, with receipts that settling has to propose and
+fn one_transaction_settles_as_many_receipts_as_fit() {
+    // Given a market with one window more than fits, whose receipts the settlement must propose and
     // finalize
     let (mut world, market) = unsettled("many", WINDOWS + 1, 4);
 
-    // When as many as fit are settled at once
+    // When as many as fit are settled by one instruction
     let sent = assert_fits(world.settle(&market, WINDOWS));
 
     // Then no further receipt would fit
@@ -341,19 +341,19 @@ fn as_many_receipts_as_fit_a_transaction_settle_at_once() {
 }
 
 #[test]
-fn as_many_missing_receipts_settle_at_once() {
+fn one_transaction_settles_as_many_windows_without_receipts() {
     for keys in KEYS {
         // Given a market on windows without receipts
         let (mut world, market) = unsettled(keys, WINDOWS, 0);
 
-        // When as many as fit are settled at once, then they fit too
+        // When as many windows are settled by one instruction, then the transaction fits too
         assert_fits(world.settle(&market, WINDOWS));
         assert_eq!(world.market(&market).next_window, WINDOWS + 1);
     }
 }
 
 #[test]
-fn vaults_fit() {
+fn transactions_on_vaults_stay_within_the_limits() {
     for keys in KEYS {
         // Given a vault around the largest model, and a premium that streams for a year
         let mut scene = bench::largest_insured(keys);
@@ -413,7 +413,7 @@ fn vaults_fit() {
 }
 
 #[test]
-fn policies_fit() {
+fn transactions_on_policies_stay_within_the_limits() {
     for keys in KEYS {
         // Given a vault around the largest model
         let mut scene = bench::largest_insured(keys);

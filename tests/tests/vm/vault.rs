@@ -22,7 +22,7 @@ fn depositor(scene: &mut Insured, amount: u64) -> Wallet {
     wallet
 }
 
-/// The owner burns some of its shares.
+/// Burns some of the owner's shares.
 fn burn(scene: &mut Insured, owner: &Wallet, shares: u64) {
     let vault = scene.vault();
     let burn = spl_token_interface::instruction::burn(

@@ -50,7 +50,8 @@ async fn token_flows(pool: &PgPool) -> anyhow::Result<BTreeMap<String, TokenFlow
 }
 
 /// Prints all balances of the example's token and returns their sum. Fails if a participant's
-/// balance on chain is not its initial balance minus its payments plus its receipts in the mirror.
+/// balance on chain is not the initial balance minus the tokens paid in plus those received,
+/// according to the mirror.
 pub async fn print_balances(pool: &PgPool, example: &Example<'_>) -> anyhow::Result<u64> {
     let flows = token_flows(pool).await?;
     let flow_of = |key: &Address| flows.get(&key.to_string());

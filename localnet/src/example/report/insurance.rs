@@ -50,7 +50,8 @@ impl PolicySummary {
     }
 }
 
-/// Prints the policies. Fails if a policy that was not cancelled was not paid its claim value.
+/// Prints the policies. Fails if claims on a policy that was not cancelled paid another amount than
+/// its claim value.
 pub fn print_policies(
     example: &Example<'_>,
     policies: &[PolicySummary],
@@ -95,7 +96,7 @@ pub fn print_policies(
         let value = policy.claim_value(windows);
         ensure!(
             policy.paid == value,
-            "policy {} was paid {}, but its claim value is {value}",
+            "claims on policy {} paid {}, but its claim value is {value}",
             policy.policy,
             policy.paid
         );

@@ -78,10 +78,12 @@ impl Condition {
             Some(DataFilter::Lamports(SubscribeRequestFilterAccountsFilterLamports {
                 cmp: Some(cmp),
             })) => Ok(Self::Lamports(cmp)),
-            Some(DataFilter::Lamports(_)) => {
-                Err(parse::invalid("a lamports filter has no comparison"))
-            }
-            None => Err(parse::invalid("an account filter is empty")),
+            Some(DataFilter::Lamports(_)) => Err(parse::invalid(
+                "a lamports filter has no comparison: set eq, ne, lt or gt",
+            )),
+            None => Err(parse::invalid(
+                "an account filter is empty: set a condition or omit the filter",
+            )),
         }
     }
 
@@ -94,7 +96,11 @@ impl Condition {
             Some(Data::Base64(text)) => BASE64_STANDARD
                 .decode(&text)
                 .map_err(|error| parse::invalid(format!("memcmp base64 `{text}`: {error}")))?,
-            None => return Err(parse::invalid("a memcmp filter has no data")),
+            None => {
+                return Err(parse::invalid(
+                    "a memcmp filter has no data: set bytes, base58 or base64",
+                ));
+            }
         };
         let offset = parse::range(memcmp.offset, bytes.len() as u64)?.start;
         Ok(Self::Bytes { offset, bytes })
@@ -116,7 +122,7 @@ impl Condition {
     }
 }
 
-/// Whether a list contains an address or is empty.
+/// Whether a list contains an address. True for an empty list.
 fn is_listed(list: &[AddressBytes], address: &[u8]) -> bool {
     list.is_empty() || list.iter().any(|listed| listed == address)
 }

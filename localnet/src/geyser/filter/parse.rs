@@ -12,12 +12,16 @@ pub fn addresses(texts: &[String]) -> Result<Vec<AddressBytes>, Status> {
         let bytes = bs58::decode(text).into_vec().ok();
         bytes
             .and_then(|bytes| AddressBytes::try_from(bytes).ok())
-            .ok_or_else(|| invalid(format!("`{text}` is not an address")))
+            .ok_or_else(|| {
+                invalid(format!(
+                    "`{text}` is not an address: pass 32 bytes in base58"
+                ))
+            })
     };
     texts.iter().map(parse).collect()
 }
 
-/// Converts an offset and a length to a range; fails if it exceeds the address space.
+/// Converts an offset and a length to a range. Fails if the end exceeds `usize`.
 pub fn range(offset: u64, length: u64) -> Result<Range<usize>, Status> {
     let bounds = offset
         .checked_add(length)

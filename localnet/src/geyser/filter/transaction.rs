@@ -34,7 +34,9 @@ impl TransactionFilter {
             .signature
             .map(|text| match bs58::decode(&text).into_vec() {
                 Ok(signature) if signature.len() == 64 => Ok(signature),
-                _ => Err(parse::invalid(format!("`{text}` is not a signature"))),
+                _ => Err(parse::invalid(format!(
+                    "`{text}` is not a signature: pass 64 bytes in base58"
+                ))),
             });
         Ok(Self {
             vote: filter.vote,

@@ -11,14 +11,14 @@ pub struct Bond {
     pub oracle: Signer,
     #[account(mut)]
     pub model: Account<Model>,
-    /// The oracle's `Seat`. Created by its first bond.
+    /// The oracle's `Seat`. Created by the oracle's first bond.
     #[account(
         mut,
         seeds = [b"seat", model.address().as_ref(), oracle.address().as_ref()],
         bump
     )]
     pub seat: UncheckedAccount,
-    /// The oracle's token account, from which it pays.
+    /// The oracle's token account, which pays the bond.
     #[account(mut)]
     pub source: UncheckedAccount,
     #[account(constraint = collateral.mint == model.bond_mint @ DriftShieldError::WrongCollateral)]

@@ -31,7 +31,7 @@ pub struct BuyPolicy {
         bump
     )]
     pub policy: Account<Policy>,
-    /// The holder's token account, from which it pays.
+    /// The holder's token account, which pays the premium.
     #[account(mut)]
     pub source: UncheckedAccount,
     #[account(mut, address = vault.tokens @ DriftShieldError::WrongVault)]

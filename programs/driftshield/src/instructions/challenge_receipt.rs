@@ -11,7 +11,7 @@ pub struct ChallengeReceipt {
     pub model: Account<Model>,
     #[account(mut)]
     pub receipt: Account<Receipt>,
-    /// The challenger's token account, from which it pays.
+    /// The challenger's token account, which pays the bond.
     #[account(mut)]
     pub source: UncheckedAccount,
     #[account(constraint = collateral.mint == model.bond_mint @ DriftShieldError::WrongCollateral)]

@@ -9,7 +9,7 @@ use crate::{
 #[event_cpi]
 #[derive(Accounts)]
 pub struct Claim {
-    /// Receives the payout and the position's rent. Must sign unless `destination` is its
+    /// Receives the payout and the position's rent. Must sign unless `destination` is the owner's
     /// associated token account.
     #[account(mut, address = position.owner @ DriftShieldError::WrongPayee)]
     pub owner: UncheckedAccount,

@@ -11,8 +11,8 @@ use crate::{
 #[event_cpi]
 #[derive(Accounts)]
 pub struct ClaimPolicy {
-    /// Receives the payment and, when the policy ends, its rent. Must sign to cancel, and to claim
-    /// unless `destination` is its associated token account.
+    /// Receives the payment or refund and, when the policy ends, the policy's rent. Must sign to
+    /// cancel, and to claim unless `destination` is the holder's associated token account.
     #[account(mut, address = policy.holder @ DriftShieldError::WrongPayee)]
     pub holder: UncheckedAccount,
     #[account(mut, address = policy.model @ DriftShieldError::WrongModel)]
@@ -89,7 +89,7 @@ impl ClaimPolicy {
         Ok(event)
     }
 
-    /// Checks the receipts of a run. Returns its first window and its lowest value.
+    /// Checks the receipts of a run. Returns the run's first window and lowest value.
     fn check_run(&self, receipts: Vec<AccountView>) -> Result<(u64, u64)> {
         require!(
             receipts.len() == usize::from(self.policy.persistence),

@@ -5,7 +5,7 @@ use crate::{token, DriftShieldError, Exposure, ExposureClosed, Model, Vault};
 #[event_cpi]
 #[derive(Accounts)]
 pub struct CloseExposure {
-    /// Paid the exposure's rent and receives it back.
+    /// Receives the exposure's rent, which the manager paid.
     #[account(mut, address = vault.manager @ DriftShieldError::WrongRentPayer)]
     pub manager: UncheckedAccount,
     #[account(address = exposure.model @ DriftShieldError::WrongModel)]

@@ -7,7 +7,8 @@ use crate::{token, Collateral, DriftShieldError, Market, MarketCancelled, Market
 #[event_cpi]
 #[derive(Accounts)]
 pub struct CloseMarket {
-    /// Paid the rent and receives it back. Must sign to cancel before betting closes.
+    /// Receives the rent of the market and its vault, which the creator paid. Must sign to cancel
+    /// before betting closes.
     #[account(mut, address = market.creator @ DriftShieldError::WrongRentPayer)]
     pub creator: UncheckedAccount,
     #[account(mut, close = creator)]

@@ -5,7 +5,7 @@ use crate::{DriftShieldError, Model, Receipt, ReceiptClosed};
 #[event_cpi]
 #[derive(Accounts)]
 pub struct CloseReceipt {
-    /// Paid the receipt's rent and receives it back.
+    /// Account that paid the receipt's rent and receives it back.
     #[account(mut, address = receipt.payer @ DriftShieldError::WrongRentPayer)]
     pub payer: UncheckedAccount,
     #[account(address = receipt.model @ DriftShieldError::WrongModel)]

@@ -5,7 +5,7 @@ use crate::{DriftShieldError, Model, Seat, SeatClosed};
 #[event_cpi]
 #[derive(Accounts)]
 pub struct CloseSeat {
-    /// Paid the seat's rent and receives it back.
+    /// Receives the seat's rent, which the oracle paid.
     #[account(mut, address = seat.oracle @ DriftShieldError::WrongRentPayer)]
     pub oracle: UncheckedAccount,
     #[account(address = seat.model @ DriftShieldError::WrongModel)]

@@ -6,7 +6,8 @@ use crate::{token, Collateral, DriftShieldError, TokenOwner, Vault, VaultClosed}
 #[event_cpi]
 #[derive(Accounts)]
 pub struct CloseVault {
-    /// Paid the rent and receives it back. Must sign to close the vault during its notice period.
+    /// Receives the rent of the vault and its token accounts, which the manager paid. Must sign to
+    /// close the vault during its notice period.
     #[account(mut, address = vault.manager @ DriftShieldError::WrongRentPayer)]
     pub manager: UncheckedAccount,
     #[account(mut, close = manager)]

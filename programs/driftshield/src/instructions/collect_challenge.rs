@@ -9,8 +9,8 @@ use crate::{
 #[event_cpi]
 #[derive(Accounts)]
 pub struct CollectChallenge {
-    /// All zeros if nobody challenged. Must sign to collect its credit unless `destination` is its
-    /// associated token account.
+    /// The receipt's challenger; all zeros if nobody challenged. Must sign to collect the
+    /// challenger's credit unless `destination` is the challenger's associated token account.
     #[account(address = receipt.challenger @ DriftShieldError::WrongPayee)]
     pub challenger: UncheckedAccount,
     #[account(mut, address = receipt.model @ DriftShieldError::WrongModel)]
@@ -21,7 +21,7 @@ pub struct CollectChallenge {
     pub collateral: Account<Collateral>,
     #[account(mut, address = model.bond_vault @ DriftShieldError::WrongVault)]
     pub bond_vault: UncheckedAccount,
-    /// The treasury if it is paid. Otherwise the challenger's associated token account, or any
+    /// The treasury if it is the payee. Otherwise the challenger's associated token account, or any
     /// account if the challenger signs.
     #[account(mut)]
     pub destination: UncheckedAccount,

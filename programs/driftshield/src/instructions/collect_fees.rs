@@ -9,7 +9,8 @@ use crate::{
 #[event_cpi]
 #[derive(Accounts)]
 pub struct CollectFees {
-    /// Must sign to collect its fee unless `destination` is its associated token account.
+    /// Must sign to collect the creator's fee unless `destination` is the creator's associated
+    /// token account.
     #[account(address = market.creator @ DriftShieldError::WrongPayee)]
     pub creator: UncheckedAccount,
     #[account(mut)]
@@ -18,8 +19,8 @@ pub struct CollectFees {
     pub collateral: Account<Collateral>,
     #[account(mut, address = market.vault @ DriftShieldError::WrongVault)]
     pub vault: UncheckedAccount,
-    /// The treasury if it is paid. Otherwise the creator's associated token account, or any account
-    /// if the creator signs.
+    /// The treasury if it is the payee. Otherwise the creator's associated token account, or any
+    /// account if the creator signs.
     #[account(mut)]
     pub destination: UncheckedAccount,
     #[account(address = market.mint @ DriftShieldError::WrongMint)]

@@ -9,7 +9,8 @@ use crate::{
 #[event_cpi]
 #[derive(Accounts)]
 pub struct CollectManagerFees {
-    /// Must sign to collect its part unless `destination` is its associated token account.
+    /// Must sign to collect the manager's credit unless `destination` is the manager's associated
+    /// token account.
     #[account(address = vault.manager @ DriftShieldError::WrongPayee)]
     pub manager: UncheckedAccount,
     #[account(mut)]
@@ -18,8 +19,8 @@ pub struct CollectManagerFees {
     pub collateral: Account<Collateral>,
     #[account(mut, address = vault.tokens @ DriftShieldError::WrongVault)]
     pub tokens: UncheckedAccount,
-    /// The treasury if it is paid. Otherwise the manager's associated token account, or any account
-    /// if the manager signs.
+    /// The treasury if it is the payee. Otherwise the manager's associated token account, or any
+    /// account if the manager signs.
     #[account(mut)]
     pub destination: UncheckedAccount,
     #[account(address = vault.mint @ DriftShieldError::WrongMint)]

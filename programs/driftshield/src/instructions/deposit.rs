@@ -12,7 +12,7 @@ pub struct Deposit {
     pub collateral: Account<Collateral>,
     #[account(mut)]
     pub vault: Account<Vault>,
-    /// The owner's token account, from which it pays.
+    /// The owner's token account, which pays the deposit.
     #[account(mut)]
     pub source: UncheckedAccount,
     #[account(mut, address = vault.tokens @ DriftShieldError::WrongVault)]

@@ -19,14 +19,14 @@ pub struct PlaceBet {
     pub model: Account<Model>,
     #[account(mut)]
     pub market: Account<Market>,
-    /// The bettor's `Position`. Created by its first bet in the market.
+    /// The bettor's `Position`. Created by the bettor's first bet in the market.
     #[account(
         mut,
         seeds = [b"position", market.address().as_ref(), bettor.address().as_ref()],
         bump
     )]
     pub position: UncheckedAccount,
-    /// The bettor's token account, from which it pays.
+    /// The bettor's token account, which pays the bet.
     #[account(mut)]
     pub source: UncheckedAccount,
     #[account(mut, address = market.vault @ DriftShieldError::WrongVault)]
@@ -109,7 +109,7 @@ impl PlaceBet {
         Ok(())
     }
 
-    /// Loads the bettor's position. A new one is initialized and counted by the market.
+    /// Loads the bettor's position. Initializes a new position and counts it in the market.
     fn position(&mut self, bump: u8) -> Result<Account<Position>> {
         let (market, owner) = (*self.market.address(), *self.bettor.address());
         let seeds = [b"position", market.as_ref(), owner.as_ref(), &[bump]];

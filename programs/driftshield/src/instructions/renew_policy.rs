@@ -12,8 +12,8 @@ pub struct RenewPolicy {
     /// Pays the premium. Must sign unless the policy has `auto_renew`.
     #[account(address = policy.holder @ DriftShieldError::NotHolder)]
     pub holder: UncheckedAccount,
-    /// The holder's renewal authority, to which the holder delegates premiums. One for all of the
-    /// holder's policies.
+    /// The holder's renewal authority, to which the holder delegates premiums. All policies of the
+    /// holder share it.
     #[account(seeds = [b"renewal", holder.address().as_ref()], bump)]
     pub renewal: UncheckedAccount,
     pub config: Account<Config>,
@@ -31,7 +31,7 @@ pub struct RenewPolicy {
     pub exposure: Account<Exposure>,
     #[account(mut)]
     pub policy: Account<Policy>,
-    /// The holder's token account, from which it pays.
+    /// The holder's token account, which pays the premium.
     #[account(mut)]
     pub source: UncheckedAccount,
     #[account(mut, address = vault.tokens @ DriftShieldError::WrongVault)]

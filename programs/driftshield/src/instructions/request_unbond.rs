@@ -20,11 +20,12 @@ impl RequestUnbond {
         // The seat of an oracle that is no longer listed secures nothing.
         if let Some(index) = model.oracle_index(&seat.oracle) {
             let before = model.security;
-            // Never more than before: a returning oracle takes its seat again by `bond` only.
+            // Never more than before: only `bond` counts the bond of an oracle that was listed
+            // again.
             let bond = seat.active().min(model.bonds[index]);
             model.set_bond(index, bond);
             // An unbonding that doesn't lower the security is allowed even if a slash has left too
-            // little of it.
+            // little security.
             require!(
                 before <= model.security || model.is_secure(),
                 DriftShieldError::SecurityNeeded

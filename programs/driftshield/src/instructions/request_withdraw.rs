@@ -10,8 +10,8 @@ pub struct RequestWithdraw {
     pub owner: Signer,
     #[account(mut)]
     pub vault: Account<Vault>,
-    /// The owner's `WithdrawRequest`. Created by its first request, or the first after the last one
-    /// was closed.
+    /// The owner's `WithdrawRequest`. Created by the owner's first request, or by the first one
+    /// after the previous request was closed.
     #[account(
         mut,
         seeds = [b"withdraw", vault.address().as_ref(), owner.address().as_ref()],

@@ -6,7 +6,7 @@ use crate::{
 };
 
 /// Remaining accounts: the receipts of the next windows in order, writable unless Final or Void.
-/// For a receipt that was never created, its address.
+/// For a window without a receipt: the address that its receipt would have.
 #[event_cpi]
 #[derive(Accounts)]
 pub struct SettleMarket {
@@ -47,8 +47,8 @@ impl SettleMarket {
         Ok(self.model.retention_end(self.market.next_window)? <= now)
     }
 
-    /// Returns state and value of the next window's receipt. Finalizes the receipt if a step is
-    /// due.
+    /// Returns the state and the value of the next window's receipt. Advances the receipt first if
+    /// a step is due.
     fn observe(
         &mut self,
         view: AccountView,

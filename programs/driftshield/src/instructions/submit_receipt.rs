@@ -19,7 +19,7 @@ pub struct SubmitReceipt {
     /// missing-account error.
     #[account(mut)]
     pub seat: UncheckedAccount,
-    /// The window's `Receipt`. Created by its first submission.
+    /// The window's `Receipt`. Created by the first submission.
     #[account(
         mut,
         seeds = [b"receipt", model.address().as_ref(), &window.to_le_bytes()],
@@ -88,8 +88,8 @@ impl SubmitReceipt {
         })
     }
 
-    /// Loads the window's receipt. A new one is initialized, as long as the model isn't retired or
-    /// something depends on it.
+    /// Loads the window's receipt. Initializes a new receipt, unless the model is retired and no
+    /// market with bets and no policy depends on it.
     fn receipt(&mut self, window: u64, bump: u8) -> Result<Account<Receipt>> {
         let (model, payer) = (*self.model.address(), *self.oracle.address());
         let seeds = [b"receipt", model.as_ref(), &window.to_le_bytes(), &[bump]];

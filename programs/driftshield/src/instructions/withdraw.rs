@@ -9,8 +9,8 @@ use crate::{
 #[event_cpi]
 #[derive(Accounts)]
 pub struct Withdraw {
-    /// Receives the payment and, once nothing is left of the request, its rent. Must sign unless
-    /// `destination` is its associated token account.
+    /// Receives the payment and, once no shares are left in the request, the request's rent. Must
+    /// sign unless `destination` is the owner's associated token account.
     #[account(mut, address = request.owner @ DriftShieldError::WrongPayee)]
     pub owner: UncheckedAccount,
     #[account(mut, address = request.vault @ DriftShieldError::WrongInsuranceVault)]

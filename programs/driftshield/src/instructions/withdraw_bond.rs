@@ -6,7 +6,8 @@ use crate::{token, BondWithdrawn, DriftShieldError, Model, Seat};
 #[event_cpi]
 #[derive(Accounts)]
 pub struct WithdrawBond {
-    /// Receives the payment. Must sign unless `destination` is its associated token account.
+    /// Receives the payment. Must sign unless `destination` is the oracle's associated token
+    /// account.
     #[account(address = seat.oracle @ DriftShieldError::WrongPayee)]
     pub oracle: UncheckedAccount,
     #[account(mut, address = seat.model @ DriftShieldError::WrongModel)]

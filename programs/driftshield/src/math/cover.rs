@@ -4,7 +4,7 @@ use super::BPS;
 
 /// Seconds of a year, the period of annual rates.
 pub const YEAR_SECS: u64 = 365 * 24 * 60 * 60;
-/// Fraction bits of costs: they are computed in 2⁻³² of a base unit.
+/// Fraction bits of costs, which are computed in 2⁻³² base units.
 const SCALE_BITS: u32 = 32;
 
 /// A vault's annual rate as a function of its utilisation, in bps.

@@ -5,7 +5,7 @@ use crate::{
     DriftShieldError,
 };
 
-/// A token that markets, vaults and bonds may settle in.
+/// A token that bonds, markets and vaults accept.
 ///
 /// Address: PDA of `["collateral", mint]`.
 #[account]
@@ -53,7 +53,8 @@ pub struct CollateralTerms {
     pub min_bet: u64,
     /// Smallest bond with which a seat counts, at least `slash_amount`.
     pub min_bond: u64,
-    /// Amount that an oracle loses when a ruling proves it wrong, at least 2.
+    /// Amount that an oracle loses when a ruling proves it wrong, or its whole bond if that is
+    /// less. At least 2.
     pub slash_amount: u64,
     /// Bond that a challenger puts up, at least 1.
     pub challenge_bond: u64,
@@ -78,8 +79,8 @@ impl Collateral {
         Ok(())
     }
 
-    /// Refuses deposits in a mint that differs from the registered one. The mint may have gained
-    /// allowed extensions and given up its freeze authority since.
+    /// Refuses payments in a mint that no longer matches its registration. Since registration, the
+    /// mint may have gained allowed extensions and given up its freeze authority.
     #[inline(never)] // one copy keeps the binary small
     pub fn require_accepted(&self, mint: &AccountView) -> Result<()> {
         let profile = MintProfile::read(mint).map_err(|_| DriftShieldError::MintChanged)?;

@@ -18,8 +18,9 @@ pub const DAY_SECS: i64 = 24 * 60 * 60;
 pub const MAX_HORIZON_SECS: i64 = 400 * DAY_SECS;
 /// A receipt is kept at least this many seconds longer than any market or policy can need it.
 pub const RETENTION_MARGIN_SECS: i64 = 90 * DAY_SECS;
-/// Longest submit, challenge, ruling and claim-grace period, each, in seconds. The bound lets a
-/// receipt's retention, which is fixed with its model, cover a claim grace that is set later.
+/// Longest submit, challenge, ruling, claim-grace and waiting period, in seconds each. The bound
+/// lets a receipt's retention, which is fixed with its model, cover a claim grace that is set
+/// later.
 pub const MAX_PERIOD_SECS: i64 = 30 * DAY_SECS;
 /// Largest `max_spread_limit`: 100.0 in micro-units. No metric yields a greater value.
 pub const MAX_SPREAD_LIMIT: u64 = 100_000_000;
@@ -86,8 +87,8 @@ pub struct ConfigParams {
     /// Shortest time between the purchase of a policy and its first covered window: 1 second to 30
     /// days.
     pub waiting_secs: i64,
-    /// Length of a vault's buckets, at whose ends premium streams end: 1 second to 31 days. A
-    /// policy may end at most 63 buckets ahead.
+    /// Length of a vault's buckets: 1 second to 31 days. A premium stream ends at the end of a
+    /// bucket. A policy may end at most 63 buckets ahead.
     pub bucket_secs: i64,
     /// Shortest window of a model, at least 1 second.
     pub min_window_secs: i64,

@@ -14,9 +14,9 @@ pub struct Exposure {
     pub seq: u64,
     /// Largest `cover`; 0 if the model is unlisted.
     pub cap: u64,
-    /// Lowest trigger of a policy.
+    /// Lowest trigger that the listing allows.
     pub lowest_trigger: u64,
-    /// Cover of open policies, less what they were paid.
+    /// Cover of open policies, less what they have paid out.
     pub cover: u64,
     /// Number of open policies.
     pub policies: u64,
@@ -49,8 +49,9 @@ impl Exposure {
         self.seq == 0
     }
 
-    /// Lists the model on `terms`. A listing that admits more risk than the one before takes effect
-    /// after the vault's notice period, so that liquidity providers can leave first.
+    /// Lists the model on `terms`. A new listing, or one that admits more risk than the previous
+    /// one, takes effect after the vault's notice period, so that liquidity providers can leave
+    /// first; or at once if the vault has no shares. A tighter listing keeps `active_at`.
     pub fn list(
         &mut self,
         vault: &Vault,
@@ -82,8 +83,8 @@ impl Exposure {
         Ok(())
     }
 
-    /// Refuses to sell `cover` at `trigger` beyond the listing. `released` is the part of the sold
-    /// cover that the purchase replaces.
+    /// Refuses a sale of `cover` at `trigger` that the listing doesn't allow. `released` is the
+    /// part of the sold cover that the purchase replaces.
     pub fn require_sells(&self, cover: u64, released: u64, trigger: u64, now: i64) -> Result<()> {
         require!(self.active_at <= now, DriftShieldError::ListingNotActive);
         require!(
@@ -104,7 +105,7 @@ impl Exposure {
         self.policies += 1;
     }
 
-    /// Releases `cover` that a policy no longer needs.
+    /// Releases `cover` that was paid out, or that an ended policy no longer needs.
     pub fn release(&mut self, cover: u64) {
         self.cover -= cover;
     }
@@ -114,9 +115,8 @@ impl Exposure {
         self.policies -= 1;
     }
 
-    /// Whether no cover can be sold on the listing any more, or no shareholder is left whose
-    /// capital could back it. `circulating` is the number of the vault's shares outside of its
-    /// escrow.
+    /// Whether the listing can sell no more cover, or the vault has been abandoned since the
+    /// listing. `circulating` is the number of the vault's shares outside of its escrow.
     pub fn is_dead(&self, vault: &Vault, model: &Model, circulating: u64, now: i64) -> bool {
         self.cap == 0
             || model.status == ModelStatus::Retired

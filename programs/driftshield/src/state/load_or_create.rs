@@ -1,12 +1,12 @@
 //! Creation of accounts by the first instruction that uses them.
 //!
-//! One function for all of them, instead of Anchor's `init_if_needed` at each, keeps the binary
-//! small.
+//! One function for all accounts, instead of Anchor's `init_if_needed` at each account, keeps the
+//! binary small.
 
 use anchor_lang::{accounts::SlabSchema, bytemuck::Pod, prelude::*, Discriminator};
 
-/// Loads the account at `account`, whose seeds and bump are already verified. Creates it, filled
-/// with zeros, at `payer`'s expense if it doesn't exist.
+/// Loads `account`, or creates it, filled with zeros, at `payer`'s expense. The caller has verified
+/// `seeds` and the bump.
 pub fn load_or_create<T: Pod + SlabSchema + Discriminator>(
     payer: &AccountView,
     account: &UncheckedAccount,

@@ -8,7 +8,7 @@ use crate::{
 pub const MAX_WINDOWS: u64 = 366;
 pub const QUESTION_BYTES: usize = 128;
 
-/// How the observed windows are aggregated to one value.
+/// How the observed values are aggregated into one.
 #[pod_wrapper]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, AnchorSerialize, AnchorDeserialize, IdlType)]
 #[repr(u8)]
@@ -41,7 +41,8 @@ pub enum FeePayee {
     Creator = 1,
 }
 
-/// A parimutuel market on the bucket that a model's drift falls in.
+/// A parimutuel market on the interval in which a model's drift falls. Thresholds separate the
+/// intervals, which are the outcomes.
 ///
 /// Address: PDA of `["market", creator, id (u64 LE)]`.
 /// Amounts are in base units of `mint`, drift in micro-units.
@@ -52,8 +53,9 @@ pub struct Market {
     pub mint: Address,
     /// Token account of all stakes: PDA of `["market_vault", market]`.
     pub vault: Address,
-    /// SHA-256 of the terms in Borsh and the protocol's fee (u16, little-endian). A bet names it,
-    /// so that it can't land on another market at the address of a cancelled one.
+    /// SHA-256 of the terms in Borsh, followed by `protocol_fee_bps` (u16, little-endian). A bet
+    /// states this hash and is therefore refused by a later market at the address of a cancelled
+    /// one.
     pub terms_hash: [u8; 32],
     /// Chosen by the creator.
     pub id: u64,
@@ -65,8 +67,7 @@ pub struct Market {
     pub pools: [u64; MAX_OUTCOMES],
     /// All stakes ever placed.
     pub total: u64,
-    /// What the vault owes: all stakes while the market is open, then payouts and fees that are
-    /// neither paid nor collected.
+    /// Amount that the vault owes: all stakes, less paid payouts and collected fees.
     pub owed: u64,
     /// Unix time from which bets are refused, no later than the start of the first window.
     pub close_ts: i64,
@@ -78,11 +79,13 @@ pub struct Market {
     pub next_window: u64,
     /// Number of settled windows with a Final receipt.
     pub observed: u64,
-    /// Largest, latest, or sum of the observed values, by `aggregate`.
+    /// Running aggregate: the maximum, the latest or the sum of the observed values, depending on
+    /// `aggregate`.
     pub accumulator: u64,
-    /// Aggregate of the observed values, once resolved.
+    /// Aggregate of the observed values. 0 while the market is open, and if it became Void because
+    /// no window was observed or the retention of a window was over.
     pub value: u64,
-    /// The losing stakes less fees, once resolved.
+    /// The losing stakes less fees; 0 unless the market is resolved.
     pub winnings: u64,
     /// The protocol's fee, not collected yet.
     pub protocol_credit: u64,
@@ -100,7 +103,7 @@ pub struct Market {
     pub threshold_count: u8,
     pub aggregate: PodAggregate,
     pub state: PodMarketState,
-    /// The winning outcome, once resolved.
+    /// The winning outcome; 0 unless the market is resolved.
     pub outcome: u8,
     /// Decimals of `mint`.
     pub decimals: u8,
@@ -135,7 +138,8 @@ pub struct MarketTerms {
 }
 
 impl MarketTerms {
-    /// Returns the SHA-256 of the terms in Borsh and the protocol's fee (u16, little-endian).
+    /// Returns the SHA-256 of the terms in Borsh, followed by the protocol's fee in bps (u16,
+    /// little-endian).
     pub fn hash(&self, protocol_fee_bps: u16) -> Result<[u8; 32]> {
         let mut bytes = wincode::config::serialize(self, BORSH_CONFIG)
             .map_err(|_| DriftShieldError::Overflow)?;
@@ -233,7 +237,8 @@ impl Market {
     }
 
     /// Settles the next window by its receipt: a Final value is observed, a Void one skipped.
-    /// Resolves the market after the last window, or as soon as nothing can change the outcome.
+    /// Resolves the market after the last window, or once a `Max` market observes a value in its
+    /// highest outcome.
     pub fn settle(&mut self, state: ReceiptState, value: u64) {
         let mut decided = self.next_window == self.last_window;
         if state == ReceiptState::Final {
@@ -279,7 +284,8 @@ impl Market {
         self.state = MarketState::Void.into();
     }
 
-    /// Returns the payout of `position`, which the market then no longer owes.
+    /// Returns the payout of `position`. Subtracts the payout from `owed`, and the position from
+    /// `positions`.
     pub fn claim(&mut self, position: &Position) -> Result<u64> {
         self.require_settled()?;
         let payout = if self.state == MarketState::Void {
@@ -294,7 +300,7 @@ impl Market {
         Ok(payout)
     }
 
-    /// Subtracts `amount`, which is about to leave the vault, from what the market owes.
+    /// Subtracts `amount`, which is about to leave the vault, from `owed`.
     pub fn decrease_owed(&mut self, amount: u64) {
         self.owed -= amount;
     }

@@ -23,9 +23,10 @@ use anchor_lang::prelude::*;
 
 use crate::DriftShieldError;
 
-/// Returns the number of the account's next event, counted from 1.
+/// Increments an account's sequence number and returns it: the number of the next event, counted
+/// from 1.
 pub(crate) fn next_seq(seq: &mut u64) -> u64 {
-    *seq = seq.wrapping_add(1); // once per transaction: 2⁶⁴ is never reached
+    *seq = seq.wrapping_add(1); // once per instruction: 2⁶⁴ is never reached
     *seq
 }
 

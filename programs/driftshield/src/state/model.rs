@@ -35,7 +35,7 @@ pub struct Model {
     pub owner: Address,
     /// The only token of the model's bonds, markets and cover.
     pub bond_mint: Address,
-    /// Token account of all bonds: PDA of `["bonds", model]`.
+    /// Token account of the oracles' and challengers' bonds: PDA of `["bonds", model]`.
     pub bond_vault: Address,
     /// Rules on disputed receipts. Copied from Config.
     pub arbiter: Address,
@@ -45,7 +45,7 @@ pub struct Model {
     pub artifact_hash: [u8; 32],
     /// SHA-256 of the metric-spec document.
     pub spec_hash: [u8; 32],
-    /// Head of the receipt chain. Every receipt extends it when it becomes Final or Void: SHA-256
+    /// Head of the receipt chain. A receipt that becomes Final or Void replaces the head by the SHA-256
     /// of head, window, state, value, total samples and the seven evidence hashes.
     pub chain: [u8; 32],
     /// The first `oracle_count` entries are the model's oracles.
@@ -61,14 +61,15 @@ pub struct Model {
     pub window_secs: i64,
     /// Fewest rows of a submission.
     pub min_samples: u64,
-    /// Lowest threshold of a market and trigger of a policy.
+    /// Lowest allowed threshold of a market and lowest allowed trigger of a policy.
     pub noise_floor: u64,
-    /// Largest distance of a submission from the median, or from a ruling, without a dispute.
+    /// Largest distance from the median, or from a ruling, at which a submission agrees with it.
     pub max_spread: u64,
 
     /// Smallest bond with which a seat counts. Copied from Collateral.
     pub min_bond: u64,
-    /// Amount that an oracle loses when a ruling proves it wrong. Copied from Collateral.
+    /// Amount that an oracle loses when a ruling proves it wrong, or its whole bond if that is
+    /// less. Copied from Collateral.
     pub slash_amount: u64,
     /// Bond that a challenger puts up. Copied from Collateral.
     pub challenge_bond: u64,
@@ -83,17 +84,18 @@ pub struct Model {
     /// How long a receipt is kept after its window's end. Copied from Config.
     pub retention_secs: i64,
 
-    /// Bond of each oracle's seat, less what is unbonding.
+    /// Bond of each oracle's seat, less what is unbonding. 0 for an oracle that was listed again
+    /// and has not called `bond` since.
     pub bonds: [u64; MAX_ORACLES],
-    /// What the bond vault owes: bonds, challenge bonds, and slashed amounts that are not
-    /// collected.
+    /// Amount that the bond vault holds for oracles, challengers and the treasury: bonds, challenge
+    /// bonds, and credits that are not collected. Donations don't count.
     pub held: u64,
     /// Least cost of moving the median: half the sum of min(bond, `slash_amount`) over the
     /// ⌈quorum/2⌉ smallest seats that count, or 0 if fewer than a quorum count.
     pub security: u64,
     /// Unsettled stakes and open cover.
     pub at_risk: u64,
-    /// Number of unsettled markets with a bet and open policies.
+    /// Number of open policies plus unsettled markets that have a bet.
     pub exposure: u64,
     /// Number of receipts that are neither Final nor Void.
     pub open_receipts: u64,
@@ -148,7 +150,8 @@ pub struct ModelTerms {
     pub oracles: Vec<Address>,
     /// More than half of the oracles; with three or more oracles, fewer than all of them.
     pub quorum: u8,
-    /// In micro-units, at most `max_spread_limit` in Config.
+    /// Largest distance from the median, or from a ruling, at which a submission agrees with it. In
+    /// micro-units, at most `max_spread_limit` in Config.
     pub max_spread: u64,
     /// UTF-8, at most 32 bytes.
     pub name: String,
@@ -160,7 +163,7 @@ pub struct ModelTerms {
     pub artifact_hash: [u8; 32],
 }
 
-/// How a model's drift is measured. It never changes.
+/// How a model's drift is measured. The spec never changes.
 #[derive(Clone, Debug, PartialEq, Eq, AnchorSerialize, AnchorDeserialize, IdlType)]
 pub struct MetricSpec {
     pub metric: Metric,
@@ -177,7 +180,7 @@ pub struct MetricSpec {
 }
 
 impl MetricSpec {
-    /// Refuses a spec from which no sound value can be computed.
+    /// Refuses an invalid number of bins, and too few rows for a sound value.
     pub fn validate(&self) -> Result<()> {
         let bins = self.reference.len();
         let two = self.metric == Metric::ErrorRate;
@@ -221,7 +224,7 @@ impl Model {
 
         let mut bonds = [0; MAX_ORACLES];
         for (bond, oracle) in bonds.iter_mut().zip(&terms.oracles) {
-            // A returning oracle takes its seat again by `bond`.
+            // An oracle that was not listed before starts at 0, until it calls `bond`.
             *bond = self
                 .oracle_index(oracle)
                 .map_or(0, |index| self.bonds[index]);
@@ -283,8 +286,8 @@ impl Model {
         &self.reference[..usize::from(self.bins)]
     }
 
-    /// Returns the drift of `counts`, by bin, from the reference in micro-units, and the number of
-    /// counted rows. Refuses fewer than `min_samples` rows.
+    /// Returns the drift of `counts` (rows by bin) from the reference, in micro-units, and the
+    /// number of rows. Refuses fewer than `min_samples` rows.
     pub fn drift(&self, counts: &[u32], min_samples: u64) -> Result<(u64, u64)> {
         require!(
             counts.len() == usize::from(self.bins),
@@ -377,7 +380,7 @@ impl Model {
         self.secures(self.at_risk)
     }
 
-    /// Adds `amount` to the risk. Refuses more than the bonds secure.
+    /// Adds `amount` to `at_risk`. Refuses more than the bonds secure.
     pub fn take_risk(&mut self, amount: u64) -> Result<()> {
         self.at_risk = self
             .at_risk
@@ -387,24 +390,24 @@ impl Model {
         Ok(())
     }
 
-    /// Adds a market with its first bet, or a new policy, to the exposure.
+    /// Counts a market that got its first bet, or a new policy, in `exposure`.
     pub fn expose(&mut self) {
         self.exposure += 1;
     }
 
-    /// Subtracts `amount`, which is no longer at risk.
+    /// Subtracts `amount` from `at_risk`.
     pub fn lower_risk(&mut self, amount: u64) {
         self.at_risk -= amount;
     }
 
-    /// Removes an ended market or policy from the exposure, and the `at_risk` that was left of it
-    /// from the risk.
+    /// Removes a settled market or an ended policy from `exposure`, and its remaining amount
+    /// `at_risk` from the model's.
     pub fn release_risk(&mut self, at_risk: u64) {
         self.lower_risk(at_risk);
         self.exposure -= 1;
     }
 
-    /// Adds `amount`, which enters the bond vault, to what the vault owes.
+    /// Adds `amount`, which enters the bond vault, to `held`.
     pub fn increase_held(&mut self, amount: u64) -> Result<()> {
         self.held = self
             .held
@@ -413,7 +416,7 @@ impl Model {
         Ok(())
     }
 
-    /// Subtracts `amount`, which is about to leave the bond vault, from what the vault owes.
+    /// Subtracts `amount`, which is about to leave the bond vault, from `held`.
     pub fn decrease_held(&mut self, amount: u64) {
         self.held -= amount;
     }

@@ -10,7 +10,7 @@ pub const MAX_PERSISTENCE: u8 = 4;
 pub struct PolicyTerms {
     /// Version of the model that the holder has read.
     pub model_version: u32,
-    /// The most that the policy pays.
+    /// Maximum total payment of the policy.
     pub cover: u64,
     /// Drift from which the policy pays. Above the model's last and latest value, and at least its
     /// noise floor and the listing's lowest trigger.
@@ -24,7 +24,7 @@ pub struct PolicyTerms {
     pub first_window: u64,
     /// Number of covered windows, at least `persistence`.
     pub windows: u64,
-    /// Most that the purchase, and each renewal, may cost.
+    /// Highest premium of the purchase and of each renewal.
     pub max_premium: u64,
     /// Whether anyone may renew the policy at the holder's expense.
     pub auto_renew: bool,
@@ -66,9 +66,9 @@ pub struct Policy {
     pub id: u64,
     /// Sequence number of this account's latest event, counted from 1.
     pub seq: u64,
-    /// The most that the policy pays.
+    /// Maximum total payment of the policy.
     pub cover: u64,
-    /// Paid so far.
+    /// Total paid out so far.
     pub paid: u64,
     /// Drift from which the policy pays.
     pub trigger: u64,
@@ -92,7 +92,7 @@ pub struct Policy {
     pub previous_term: Stream,
     /// Version of the model.
     pub model_version: u32,
-    /// Part of the unused premium that a cancellation withholds, in bps.
+    /// Part of the unused premium that the vault keeps on cancellation, in bps.
     pub cancel_fee_bps: u16,
     /// Number of consecutive windows that must reach the trigger.
     pub persistence: u8,
@@ -128,7 +128,8 @@ impl Stream {
         end: 0,
     };
 
-    /// Returns `⌊part · (end − now) / (end − start)⌋`, or 0 after the end.
+    /// Returns the unused part of the premium: `⌊part · (end − now) / (end − start)⌋`, or 0 from
+    /// `end` on.
     fn unused(&self, now: i64) -> u64 {
         if self.end <= now {
             return 0;
@@ -146,8 +147,8 @@ impl Policy {
 
     // Claims.
 
-    /// Returns the Unix time from which the policy can no longer be claimed: the claim grace after
-    /// its last window's receipt could become Final.
+    /// Returns the Unix time from which the policy can no longer be claimed: `claim_grace_secs`
+    /// after the last time at which the receipt of its last window can become Final.
     pub fn expires_at(&self, model: &Model) -> Result<i64> {
         Ok(model.window_end(self.last_window)? + model.dispute_secs() + self.claim_grace_secs)
     }
@@ -177,8 +178,8 @@ impl Policy {
         Ok(receipt.value)
     }
 
-    /// Returns the payment for a run with the lowest value `lowest`: what the policy is worth at
-    /// that value, less what it was paid before.
+    /// Returns the payment for a run with the lowest value `lowest`: the policy's worth at that
+    /// value, less earlier payments. Adds the payment to `paid`.
     pub fn claim(&mut self, lowest: u64) -> Result<u64> {
         let worth = math::worth(self.cover, self.trigger, self.exhaustion, lowest);
         let payment = worth.saturating_sub(self.paid);
@@ -189,9 +190,10 @@ impl Policy {
 
     // Ends.
 
-    /// Takes the refund of a cancellation out of the streams and returns it: what is unused, less
-    /// the cancel fee, less what the policy was paid. A payment only reduces the refund: if it ruled
-    /// out a refund, anyone could do so by claiming a single base unit.
+    /// Subtracts the refund of a cancellation from the streams and returns it: the unused premium,
+    /// less the cancel fee, less the policy's earlier payments. A payment reduces the refund by its
+    /// amount only. If any payment excluded a refund, anyone could exclude it by a claim of one
+    /// base unit.
     pub fn cancel(&self, vault: &mut Vault, now: i64) -> u64 {
         let kept_bps = math::BPS as u16 - self.cancel_fee_bps;
         let mut refund = 0;
@@ -221,7 +223,7 @@ impl Policy {
 
     // Renewals.
 
-    /// Refuses a second renewal in a term, and a renewal after a payment.
+    /// Refuses a second renewal in the same term, and a renewal after a payment.
     pub fn require_renewable(&self, now: i64) -> Result<()> {
         require!(self.paid == 0, DriftShieldError::PolicyPaid);
         require!(
@@ -231,7 +233,8 @@ impl Policy {
         Ok(())
     }
 
-    /// Returns the terms of a renewal: the same cover for as many windows after the last one.
+    /// Returns the terms of a renewal: the same cover for the same number of windows after the last
+    /// covered one.
     pub fn renewal_terms(&self) -> PolicyTerms {
         PolicyTerms {
             model_version: self.model_version,
@@ -246,7 +249,7 @@ impl Policy {
         }
     }
 
-    /// Appends the windows of `quote`.
+    /// Extends the policy to the last window of `quote`. `term` is the stream of the paid premium.
     pub fn renew(&mut self, quote: &Quote, term: Stream) {
         self.last_window = quote.last_window;
         self.premium += quote.premium; // sum of paid amounts

@@ -12,11 +12,11 @@ pub enum ReceiptState {
     Collecting = 0,
     /// Has a value that can be challenged.
     Proposed = 1,
-    /// In dispute, by a challenge or because too few submissions agree.
+    /// In dispute: the value was challenged, or too few submissions agree with it.
     Challenged = 2,
     /// Its value is final.
     Final = 3,
-    /// Has no value.
+    /// Has no valid value.
     Void = 4,
 }
 
@@ -35,11 +35,11 @@ pub enum ChallengePayee {
 #[account]
 pub struct Receipt {
     pub model: Address,
-    /// Paid the account's rent and receives it back.
+    /// Account that paid the receipt's rent and receives it back.
     pub payer: Address,
-    /// All zeros if nobody has challenged.
+    /// Account that challenged the value; all zeros if none has.
     pub challenger: Address,
-    /// SHA-256 of each oracle's evidence document; all zeros if it has not submitted.
+    /// SHA-256 of each oracle's evidence document; all zeros if the oracle has not submitted.
     pub evidence: [[u8; 32]; MAX_ORACLES],
     /// Index of the window.
     pub window: u64,
@@ -71,9 +71,9 @@ const _: () = assert!(core::mem::size_of::<Receipt>() == 3 * 32 + 224 + 20 * 8 +
 /// Effects of a ruling, in base units of the bond mint.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ruling {
-    /// Slashed from the seats of oracles that were wrong.
+    /// Amount slashed from the seats of oracles that were wrong.
     pub slashed: u64,
-    /// Paid into the seat of each submitter.
+    /// Amount paid into the seat of each submitter.
     pub reward: u64,
     /// Whether the median was within `max_spread` of the ruling.
     pub upheld: bool,
@@ -104,8 +104,8 @@ impl Receipt {
     }
 
     /// Records the submission of the oracle at index `oracle`, and the median of all submissions so
-    /// far. Proposes the median once no further submission is awaited. The receipt must be
-    /// Collecting.
+    /// far. Proposes the median, or starts a dispute, once a quorum and every seat that counts have
+    /// submitted. The receipt must be Collecting.
     pub fn submit(
         &mut self,
         model: &mut Model,
@@ -141,7 +141,7 @@ impl Receipt {
         math::median(&mut values[..count])
     }
 
-    /// Whether a quorum has submitted, and so has every seat that counts.
+    /// Whether a quorum and every seat that counts have submitted.
     fn is_complete(&self, model: &Model) -> bool {
         let awaited = |oracle: usize| model.seat_counts(oracle) && !self.has_submitted(oracle);
         self.has_quorum(model) && !(0..usize::from(model.oracle_count)).any(awaited)
@@ -157,6 +157,7 @@ impl Receipt {
         usize::from(model.quorum) <= self.submitters().filter(near).count()
     }
 
+    /// Proposes the median, or starts a dispute if fewer than a quorum agree with it.
     fn propose(&mut self, model: &mut Model, since: i64) {
         self.since = since;
         if self.agrees(model) {
@@ -167,8 +168,8 @@ impl Receipt {
         }
     }
 
-    /// Takes every step that is due by `now`, each as of the time at which it fell due, so that
-    /// nobody gains by a late call. Returns whether the state changed.
+    /// Applies every step that is due by `now`. A step that the end of a period causes takes effect
+    /// at that end, so that nobody gains by a late call. Returns whether the state changed.
     pub fn advance(&mut self, model: &mut Model, now: i64) -> Result<bool> {
         let before = self.state;
         if self.state == ReceiptState::Collecting {
@@ -215,8 +216,8 @@ impl Receipt {
         self.challenger != Address::default()
     }
 
-    /// Challenges the value. Call `advance` first: it makes the receipt Final if the challenge is
-    /// too late.
+    /// Challenges the value. Call `advance` first, which makes the receipt Final if its challenge
+    /// period is over.
     pub fn challenge(&mut self, challenger: &Address, now: i64) -> Result<()> {
         require!(
             self.state != ReceiptState::Final,

@@ -29,12 +29,12 @@ pub struct Seat {
 const _: () = assert!(core::mem::size_of::<Seat>() == 2 * 32 + 6 * 8 + 8);
 
 impl Seat {
-    /// Returns the bond less what is unbonding. It decides whether the seat counts.
+    /// Returns the bond less what is unbonding. This amount decides whether the seat counts.
     pub fn active(&self) -> u64 {
         self.bonded.saturating_sub(self.unbonding) // never below 0: see `slash`
     }
 
-    /// Adds `amount`, which the model's bond vault holds.
+    /// Adds `amount`, which the model's bond vault holds, to the bond.
     pub fn add(&mut self, amount: u64) {
         self.bonded += amount;
     }
@@ -59,8 +59,8 @@ impl Seat {
         Ok(amount)
     }
 
-    /// Slashes `amount`, or the whole bond if that is less, and returns the slashed amount. What is
-    /// unbonding is slashed last.
+    /// Slashes `amount`, or the whole bond if that is less, and returns the slashed amount. The
+    /// unbonding amount is slashed last.
     pub fn slash(&mut self, amount: u64) -> u64 {
         let taken = amount.min(self.bonded);
         self.bonded -= taken;

@@ -13,8 +13,8 @@ use crate::{
 pub const BUCKETS: usize = 64;
 /// Longest cooldown: fits a model with the longest window and the longest periods.
 pub const MAX_COOLDOWN_SECS: i64 = 31 * DAY_SECS + 3 * MAX_PERIOD_SECS;
-/// Time after the cooldown until changed terms and listings take effect, in seconds. Liquidity
-/// providers who disagree can leave before.
+/// Time between the end of the cooldown and the effect of new terms or a listing that admits more
+/// risk, in seconds. Liquidity providers who disagree can leave before.
 pub const NOTICE_SECS: i64 = DAY_SECS;
 /// Smallest `max_utilisation_bps` of a vault.
 const MIN_MAX_UTILISATION_BPS: u16 = 5_000;
@@ -24,7 +24,7 @@ const MAX_SHARES_PER_UNIT: u128 = 1_000_000_000;
 /// Fraction bits of stream rates: a rate is in 2⁻³² base units per second.
 pub const RATE_BITS: u32 = 32;
 
-/// Payee of a part of premiums.
+/// Payee of a vault's credit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, AnchorSerialize, AnchorDeserialize, IdlType)]
 #[repr(u8)]
 pub enum PremiumPayee {
@@ -32,7 +32,7 @@ pub enum PremiumPayee {
     Manager = 1,
 }
 
-/// Capital of liquidity providers that backs policies and earns their premiums.
+/// Capital of liquidity providers. It backs policies and earns premiums.
 ///
 /// Address: PDA of `["vault", manager, id (u64 LE)]`.
 /// Amounts are in base units of `mint`, times in seconds. The share mint is never closed, so that
@@ -51,9 +51,10 @@ pub struct Vault {
     pub id: u64,
     /// Sequence number of this account's latest event, counted from 1.
     pub seq: u64,
-    /// Earned capital: the value of all shares.
+    /// Capital that all shares own: deposits and streamed premium, less withdrawals and paid
+    /// claims.
     pub assets: u64,
-    /// Cover of open policies, less what they were paid. Never above `assets`.
+    /// Cover of open policies, less what they have paid out. Never above `assets`.
     pub locked: u64,
     /// Premium that has not streamed yet.
     pub unearned: u64,
@@ -61,8 +62,8 @@ pub struct Vault {
     pub shares: u64,
     /// Shares that are requested for withdrawal.
     pub escrowed: u64,
-    /// Credit of the treasury, not collected yet: the protocol's part of premiums, and what
-    /// streamed while the vault had no shares.
+    /// Credit of the treasury, not collected yet: the protocol's part of premiums, premium that
+    /// streamed while the vault had no shares, and assets that were left without shares and cover.
     pub protocol_credit: u64,
     /// The manager's part of premiums, not collected yet.
     pub manager_credit: u64,
@@ -70,7 +71,7 @@ pub struct Vault {
     pub policies: u64,
     /// Number of exposures.
     pub exposures: u64,
-    /// Number of withdraw requests.
+    /// Number of withdrawal requests.
     pub requests: u64,
     /// Unix time of the vault's creation.
     pub created_at: i64,
@@ -88,14 +89,14 @@ pub struct Vault {
     pub accrued_at: i64,
     /// Unix time at which `next_terms` take effect; 0 if none are announced.
     pub terms_at: i64,
-    /// Terms in effect.
+    /// Terms in effect at `accrued_at`.
     pub terms: VaultTerms,
-    /// Announced terms; equal to `terms` if none were ever announced.
+    /// Announced terms; equal to `terms` if none are announced.
     pub next_terms: VaultTerms,
     /// Rate of all premium streams, in 2⁻³² base units per second.
     pub rate: PodU128,
-    /// Reduction of `rate` at the end of a bucket. The index is the number of the bucket that
-    /// begins then, modulo 64.
+    /// Reduction of `rate` at the end of a bucket. The index is the number of the following bucket,
+    /// modulo 64.
     pub ends: [PodU128; BUCKETS],
     /// Streamed premium below a whole base unit, in 2⁻³² base units.
     pub fraction: u32,
@@ -109,8 +110,8 @@ pub struct Vault {
     pub decimals: u8,
     pub bump: u8,
     pub reserved: u8,
-    /// Number of times that the manager has listed a model or changed a listing. A deposit names
-    /// it.
+    /// Number of times that the manager has listed a model or changed a listing. A deposit states
+    /// this number.
     pub listings: u32,
 }
 
@@ -136,10 +137,10 @@ pub struct VaultTerms {
     pub min_cover: u64,
     /// Largest cover of a policy, in base units, at least `min_cover`.
     pub max_cover: u64,
-    /// Shortest time from a purchase to the end of its last window, in seconds, at least 1.
+    /// Shortest paid duration in seconds, at least 1: from the purchase, or the end of the renewed
+    /// term, to the end of the last window.
     pub min_duration_secs: i64,
-    /// Longest time from a purchase to the end of its last window, in seconds, at least
-    /// `min_duration_secs`.
+    /// Longest paid duration in seconds, at least `min_duration_secs`.
     pub max_duration_secs: i64,
     /// Rate that is charged at any utilisation and drift.
     pub base_bps: u16,
@@ -149,13 +150,13 @@ pub struct VaultTerms {
     pub slope2_bps: u16,
     /// Utilisation at which the slope changes, above 0 and below 10 000.
     pub kink_bps: u16,
-    /// Rate added if the model has drifted to the trigger, in proportion below it.
+    /// Rate added if the model's drift is at the trigger, in proportion below it.
     pub risk_slope_bps: u16,
     /// Largest part of the capital that cover may lock, 5 000 to 10 000. The lower bound limits how
     /// much capital cover can hold back from liquidity providers who leave: at most twice the
     /// cover. For a purchase, capital that is requested for withdrawal doesn't count.
     pub max_utilisation_bps: u16,
-    /// Part of the unused premium that a cancellation withholds, at most 10 000.
+    /// Part of a cancelled policy's unused premium that the vault keeps, at most 10 000.
     pub cancel_fee_bps: u16,
     pub reserved: [u8; 2],
 }
@@ -191,9 +192,10 @@ impl VaultTerms {
     Clone, Copy, Debug, Default, PartialEq, Eq, AnchorSerialize, AnchorDeserialize, IdlType,
 )]
 pub struct VaultTotals {
-    /// Earned capital: the value of all shares.
+    /// Capital that all shares own: deposits and streamed premium, less withdrawals and paid
+    /// claims.
     pub assets: u64,
-    /// Cover of open policies, less what they were paid.
+    /// Cover of open policies, less what they have paid out.
     pub locked: u64,
     /// Premium that has not streamed yet.
     pub unearned: u64,
@@ -236,12 +238,12 @@ impl Vault {
 
     // Terms and listings.
 
-    /// Returns the Unix time at which terms or a listing announced at `now` take effect.
+    /// Returns the end of a notice period that begins at `now`: the cooldown plus a day later.
     pub fn notice_end(&self, now: i64) -> i64 {
         now + self.cooldown_secs + NOTICE_SECS
     }
 
-    /// Announces terms. They replace announced terms that have not taken effect yet.
+    /// Announces `terms`, which replace announced terms that have not taken effect yet.
     pub fn announce(&mut self, terms: VaultTerms, now: i64) -> Result<()> {
         terms.validate()?;
         self.accrue(now);
@@ -250,8 +252,8 @@ impl Vault {
         Ok(())
     }
 
-    /// Refuses a model whose losses may be measured only after the liquidity providers who backed
-    /// them could have left.
+    /// Refuses a model whose receipt of a window can become Final only after liquidity providers
+    /// who requested a withdrawal in the window could have left.
     pub fn require_measured_in_time(&self, model: &Model) -> Result<()> {
         require!(
             model.window_secs + model.dispute_secs() <= self.cooldown_secs,
@@ -271,9 +273,9 @@ impl Vault {
         Ok(())
     }
 
-    /// Whether cover may lock `locked` in total. If that is more than now, the limit applies to the
-    /// capital without pending withdrawals, and an announced limit applies too if it is lower: a
-    /// purchase never delays a withdrawal that was requested before it.
+    /// Whether cover may lock `locked` in total. If `locked` increases, capital that is requested
+    /// for withdrawal doesn't count, and an announced lower limit applies. A purchase therefore
+    /// never delays a withdrawal that was requested before it.
     pub fn can_lock(&self, locked: u64) -> bool {
         let mut assets = self.assets;
         let mut max_utilisation_bps = self.terms.max_utilisation_bps;
@@ -298,7 +300,7 @@ impl Vault {
         self.locked += cover;
     }
 
-    /// Unlocks `cover` that was paid, or that an ended policy no longer needs.
+    /// Unlocks `cover` that was paid out, or that an ended policy no longer needs.
     pub fn unlock(&mut self, cover: u64) {
         self.locked -= cover;
         self.release_orphaned_assets();
@@ -337,8 +339,8 @@ impl Vault {
         Ok(shares)
     }
 
-    /// Adds `shares` to a withdraw request. The cooldown of all its shares restarts, and their
-    /// value is capped at the current one.
+    /// Adds `shares` to a withdrawal request. Restarts the cooldown of all its shares, and caps
+    /// their value at the current value.
     pub fn request(&mut self, request: &mut WithdrawRequest, shares: u64) -> Result<()> {
         require!(0 < shares, DriftShieldError::ZeroAmount);
         let before = request.value.min(self.worth(request.shares));
@@ -349,7 +351,7 @@ impl Vault {
         Ok(())
     }
 
-    /// Cancels a withdraw request. Returns the number of shares that its owner gets back: as many
+    /// Cancels a withdrawal request. Returns the number of shares that its owner gets back: as many
     /// as the lower of the request's value and its current value would buy if the request were paid
     /// first. The others are burned.
     pub fn cancel_request(&mut self, request: &WithdrawRequest) -> Result<u64> {
@@ -363,7 +365,7 @@ impl Vault {
         Ok(returned)
     }
 
-    /// Pays a withdraw request as far as free capital suffices. Returns the paid amount and the
+    /// Pays a withdrawal request as far as free capital suffices. Returns the paid amount and the
     /// number of shares to burn. The rest stays requested.
     pub fn withdraw(&mut self, request: &mut WithdrawRequest, now: i64) -> Result<(u64, u64)> {
         require!(request.unlock_at <= now, DriftShieldError::StillCoolingDown);
@@ -387,9 +389,9 @@ impl Vault {
         Ok((paid, shares))
     }
 
-    /// Returns the largest payment for a whole number of `shares` that is at most `free`, which is
-    /// less than `value`, and the fewest shares that yield it. Each of many small payments thereby
-    /// costs the owner less than one share and one base unit.
+    /// Returns the largest payment of at most `free` for a whole number of shares, and the fewest
+    /// shares that yield it. `value` is the value of `shares`, and `free` is less. Rounding costs
+    /// the owner less than one share and one base unit per payment.
     fn partial_payment(value: u64, shares: u64, free: u64) -> Result<(u64, u64)> {
         let overflow = DriftShieldError::Overflow;
         let most = math::mul_div(shares, free, value).ok_or(overflow)?;
@@ -406,7 +408,7 @@ impl Vault {
     }
 
     /// Credits the remaining assets to the treasury once there are no shares and nothing is locked.
-    /// They are profits in which the withdrawn shares had no part.
+    /// These assets are profits in which the withdrawn shares had no part.
     fn release_orphaned_assets(&mut self) {
         if self.shares == 0 && self.locked == 0 {
             self.protocol_credit += core::mem::take(&mut self.assets); // parts of one balance
@@ -415,36 +417,36 @@ impl Vault {
 
     // Ends.
 
-    /// Removes a withdraw request that was paid or cancelled.
+    /// Removes a withdrawal request that was paid or cancelled.
     pub fn end_request(&mut self) {
         self.requests -= 1;
     }
 
     /// Whether nobody has a claim on the vault's capital. `circulating` is the number of shares
-    /// outside of the escrow. It can be lower than the vault's own count: holders may burn shares,
-    /// or send them to the escrow without a request.
+    /// outside of the escrow. This number can be lower than the vault's own count: holders may burn
+    /// shares, or send them to the escrow without a request.
     fn is_unowned(&self, circulating: u64) -> bool {
         circulating == 0 && self.requests == 0
     }
 
-    /// Whether nobody has a claim on the vault's capital at `now`, although the manager has had the
-    /// notice period since `since` to attract deposits.
+    /// Whether nobody has a claim on the vault's capital, and the notice period since `since`, in
+    /// which the manager could attract deposits, is over.
     pub fn is_abandoned(&self, circulating: u64, since: i64, now: i64) -> bool {
         self.is_unowned(circulating) && self.notice_end(since) <= now
     }
 
-    /// Whether nothing depends on the vault.
+    /// Whether the vault has no circulating shares, withdrawal requests, exposures and policies.
     pub fn is_empty(&self, circulating: u64) -> bool {
         self.is_unowned(circulating) && self.exposures == 0 && self.policies == 0
     }
 
-    /// Whether the notice period since the vault's creation is over, so that anyone may close it if
-    /// it is empty.
+    /// Whether the notice period since the vault's creation is over. From then on, anyone may close
+    /// an empty vault.
     pub fn is_notice_over(&self, now: i64) -> bool {
         self.notice_end(self.created_at) <= now
     }
 
-    /// Returns what the token account owes.
+    /// Returns the amount that the token account owes.
     pub fn owed(&self) -> Result<u64> {
         [self.unearned, self.protocol_credit, self.manager_credit]
             .into_iter()

@@ -12,7 +12,8 @@ pub struct WithdrawRequest {
     pub seq: u64,
     /// Number of requested shares, held in the vault's escrow.
     pub shares: u64,
-    /// Value of the shares when they were requested, in base units: the most that they are paid.
+    /// Maximum payment for the shares, in base units: their value when they were requested. A
+    /// further request lowers it if the earlier shares have lost value.
     pub value: u64,
     /// Unix time from which the shares can be paid.
     pub unlock_at: i64,

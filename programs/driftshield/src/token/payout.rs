@@ -1,4 +1,4 @@
-//! Payouts: who may be paid where, and the transfer out of a token account of the program.
+//! Payouts: the check of the destination, and the transfer out of a token account of the program.
 
 use anchor_lang::{accounts::SlabSchema, bytemuck::Pod, prelude::*};
 
@@ -11,12 +11,12 @@ pub trait TokenOwner: Pod + SlabSchema {
     fn signer(&self) -> PdaSigner;
 
     /// Refuses a token account whose `balance` is less than it owes. A greater balance is fine:
-    /// anyone can send it tokens.
+    /// anyone can send tokens to the account.
     fn invariant(&self, balance: u64) -> Result<()>;
 }
 
-/// Seeds of a PDA that is derived from an owner and an id. They are copied from the account, so
-/// that it can be borrowed by the call that they sign.
+/// Seeds of a PDA that is derived from an owner and an id. The seeds are copied from the account,
+/// so that the signed call can borrow the account.
 pub struct PdaSigner {
     prefix: &'static [u8],
     owner: Address,
@@ -42,7 +42,7 @@ impl PdaSigner {
 /// Recipient of a payout.
 #[derive(Clone, Copy)]
 pub enum Recipient<'a> {
-    /// Is paid to its associated token account, or to any account if it signs.
+    /// A payee, paid to its associated token account, or to any account if the payee signs.
     Payee(&'a UncheckedAccount),
     /// The treasury at this address.
     Treasury(&'a Address),
@@ -101,7 +101,8 @@ pub fn require_destination(
     Ok(())
 }
 
-/// Pays `amount`, which `owner` no longer owes, out of its token account `tokens`.
+/// Pays `amount` out of `owner`'s token account `tokens`, and checks the invariant. The caller has
+/// already subtracted `amount` from what `owner` owes.
 #[inline(never)] // one copy per type of owner keeps the binary small
 pub fn pay<T: TokenOwner>(
     program: &Address,
@@ -144,7 +145,7 @@ pub fn pay_to<T: TokenOwner>(
     pay(program, tokens, mint, destination, owner, amount)
 }
 
-/// Takes the whole of `credit`, to pay it.
+/// Sets `credit` to 0 and returns the amount to pay. Refuses a credit of 0.
 pub fn take_credit(credit: &mut u64) -> Result<u64> {
     require!(0 < *credit, DriftShieldError::NothingToCollect);
     Ok(core::mem::take(credit))

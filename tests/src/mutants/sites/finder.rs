@@ -20,9 +20,11 @@ use super::{
 pub struct Finder<'a> {
     file: &'a str,
     source: &'a str,
-    /// The current item, its code without comments, and its fields.
+    /// The current item.
     item: String,
+    /// The code of the current item, without comments.
     item_code: String,
+    /// The fields of the last accounts struct.
     fields: Vec<String>,
     pub sites: Vec<Site>,
 }

@@ -5,7 +5,7 @@ use std::{fmt, ops::Range};
 /// A kind of check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
-    /// `@ Error`: only the error of the check is removed, so that it returns another.
+    /// `@ Error`: only the error of the check is removed, so the check returns another error.
     Error,
     Address,
     Seeds,
@@ -71,13 +71,13 @@ pub struct Site {
     pub item: String,
     /// The removed code on one line.
     pub text: String,
-    /// A hash that stays the same while the code of the enclosing struct or function does. Comments don't
+    /// A hash of the check, its file, and the code of the enclosing struct or function. Comments don't
     /// count.
     pub key: String,
     pub line: usize,
-    /// Byte ranges of the file, and what replaces each.
+    /// Byte ranges of the file, each with its replacement.
     pub(super) edits: Vec<(Range<usize>, String)>,
-    /// A text of `lib.rs`, and what has to replace it once the check is removed.
+    /// A text in `lib.rs`, and its replacement in the mutant.
     pub(super) library: Option<(String, String)>,
 }
 
@@ -107,7 +107,7 @@ impl Site {
         mutant
     }
 
-    /// The source of the program's `lib.rs` without the check.
+    /// The source of the program's `lib.rs`, adapted to the removal of the check.
     pub fn mutate_library(&self, source: &str) -> String {
         let library = match &self.library {
             Some((old, new)) => source.replacen(old, new, 1),

@@ -1,9 +1,9 @@
-//! Helpers on token streams.
+//! Helpers for `proc_macro2` token streams.
 
 use proc_macro2::{Group, TokenStream, TokenTree};
 use quote::ToTokens;
 
-/// The code of an item without comments.
+/// An item's tokens as text, without its `doc` attributes.
 pub fn normalized(item: &dyn ToTokens) -> String {
     without_docs(item.to_token_stream()).to_string()
 }
@@ -51,7 +51,7 @@ pub fn arguments(tokens: TokenStream) -> Vec<Vec<TokenTree>> {
     arguments
 }
 
-/// The first token of an argument, if it is an identifier.
+/// The first token of an argument if that is an identifier, otherwise empty.
 pub fn name_of(argument: &[TokenTree]) -> String {
     match argument.first() {
         Some(TokenTree::Ident(name)) => name.to_string(),
@@ -59,7 +59,7 @@ pub fn name_of(argument: &[TokenTree]) -> String {
     }
 }
 
-/// The arguments whose index is kept, joined by commas.
+/// The arguments for whose index `is_kept` is true, joined by commas.
 pub fn joined(arguments: &[Vec<TokenTree>], is_kept: impl Fn(usize) -> bool) -> String {
     let kept = arguments
         .iter()

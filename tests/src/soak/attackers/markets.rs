@@ -1,6 +1,6 @@
 //! Attacks with the keys of creators, and by an accomplice who bets.
 
-use driftshield_sdk::{Address, Aggregate, FeePayee, MarketTerms, address};
+use driftshield_sdk::{Aggregate, FeePayee, MarketTerms, address};
 use rand::Rng;
 
 use super::{Attackers, ID};
@@ -17,7 +17,8 @@ impl Attackers {
                 signed: true,
             },
             "place_bet" => {
-                // A bet lowers the payouts of others' bets, as anybody's does: only bet in own markets.
+                // Any bet lowers the payouts of other bets on its outcome. The accomplice bets only in the
+                // attackers' markets, so that no loss of others is excused.
                 let own = books.markets.iter().filter(|(_, market)| market.id == ID);
                 let (at, market) = self.pick(own)?;
                 let mint = market.mint;
@@ -33,10 +34,11 @@ impl Attackers {
             }
             "settle_market" => {
                 let (at, market) = market?;
-                let first = market.next_window + u64::from(self.chance(30));
+                // Sometimes skips a window, which the program must refuse.
+                let window = market.next_window + u64::from(self.chance(30));
                 Call::SettleMarket {
                     market: *at,
-                    receipts: vec![address::receipt(&market.model, first)],
+                    receipts: vec![address::receipt(&market.model, window)],
                 }
             }
             "claim" => {
@@ -73,16 +75,16 @@ impl Attackers {
         })
     }
 
-    /// Creates a market with the highest allowed fees.
+    /// A call that creates a market with the highest allowed fees.
     fn create_market(&mut self, books: &Books) -> Option<Call> {
         let active = books.models.iter().filter(|(_, model)| !model.is_retired);
         let (at, model) = self.pick(active)?;
-        let creators = books.markets.values().map(|market| market.creator);
-        let creators: Vec<Address> = creators.chain([self.puppet_oracle]).collect();
+        let mut creators = books.markets.values().map(|market| market.creator);
+        let signer = creators.next().unwrap_or(self.puppet_oracle);
         let first_window = model.window_from(books.now + 600);
         let fee = books.config.as_ref()?.params.protocol_fee_bps;
         Some(Call::CreateMarket {
-            signer: creators[0],
+            signer,
             id: ID,
             model: *at,
             terms: MarketTerms {
@@ -93,7 +95,7 @@ impl Attackers {
                 last_window: first_window,
                 close_ts: model.window_start(first_window).ok()?,
                 creator_fee_bps: 2_000u16.saturating_sub(fee),
-                question: "Whose is it?".into(),
+                question: "Attackers' market".into(),
             },
         })
     }

@@ -71,7 +71,7 @@ impl Attackers {
         })
     }
 
-    /// Registers a model that only the puppet oracle measures.
+    /// A call that registers a model whose only oracle is the puppet oracle.
     pub fn register_model(&self, books: &Books, mint: Address) -> Call {
         let owners: Vec<Address> = books.models.values().map(|model| model.owner).collect();
         Call::RegisterModel {
@@ -128,7 +128,7 @@ impl Attackers {
         })
     }
 
-    /// Submits a false drift with the key of a stolen oracle, for a model with an honest quorum.
+    /// A submission of a false drift with a stolen key, to a model with an honest quorum.
     fn submit_false_drift(&mut self, driver: &Driver) -> Option<Call> {
         let books = &driver.books;
         let seats = self.stolen_seats(books).into_iter();
@@ -160,8 +160,8 @@ impl Attackers {
         }
     }
 
-    /// Rules with the arbiter's key: on a disputed receipt if `arbiter_rules`, otherwise on one that is
-    /// settled, which the program refuses.
+    /// A ruling with the arbiter's key. If `arbiter_rules`, on a disputed receipt if there is one; otherwise
+    /// on a settled receipt, which the program refuses.
     fn rule(&mut self, driver: &Driver) -> Option<Call> {
         let books = &driver.books;
         let receipts = books.receipts.values();

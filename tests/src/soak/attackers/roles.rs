@@ -57,7 +57,7 @@ impl Attackers {
     }
 }
 
-/// The shortest periods, the highest fees and the weakest security that the program allows.
+/// Extreme settings: the shortest periods except for unbonding, the highest fees and the weakest security.
 fn worst_params() -> ConfigParams {
     ConfigParams {
         submit_secs: 1,

@@ -64,15 +64,16 @@ impl Attackers {
         })
     }
 
-    /// Deposits and withdrawals of an accomplice, as anybody may make them.
+    /// Deposits and withdrawal requests of the accomplice, as anybody may make them, and withdrawals of
+    /// anybody's shares.
     pub(super) fn share_attack(&mut self, books: &Books, name: &str) -> Option<Call> {
         let (at, _) = self.pick(books.vaults.iter())?;
         let shares = books.share_account(&self.accomplice, at);
         let held = books.tokens.get(&shares).map_or(0, |tokens| tokens.amount);
         Some(match name {
             "deposit" => {
-                // A new provider takes a share of the streaming premiums, as anybody does: only deposit
-                // where nobody else has shares.
+                // Every new provider takes a share of the streaming premiums, so only deposit where nobody
+                // else has shares.
                 let abandoned = books
                     .vaults
                     .iter()
@@ -164,7 +165,7 @@ impl Attackers {
         })
     }
 
-    /// Buys all available cover of a listing, at the lowest trigger.
+    /// A purchase of all available cover of a listing, at the lowest trigger.
     pub fn buy(&mut self, books: &Books, vault_at: &Address, model_at: &Address) -> Option<Call> {
         let exposure = books
             .exposures
@@ -195,7 +196,7 @@ impl Attackers {
     }
 }
 
-/// Lists a model without a cap, at the lowest trigger that the program allows.
+/// A call that lists a model without a cap, at the lowest trigger that the program allows.
 pub fn listing(books: &Books, vault: &Address, model: &Address) -> Call {
     Call::ListModel {
         signer: books.vaults[vault].manager,

@@ -32,11 +32,12 @@ pub struct Model {
     pub slash_amount: Amount,
     pub challenge_bond: Amount,
 
-    /// The bond of each listed oracle, without what is unbonding.
+    /// The bond of each listed oracle without the unbonding part; 0 after a new listing, until the oracle
+    /// bonds again.
     pub active_bonds: BTreeMap<Address, Amount>,
     /// Window and value of this version's Final receipts, in the order in which they became Final.
     pub final_receipts: Vec<(u64, u64)>,
-    /// The latest window that was proposed or ruled on, and its value.
+    /// The latest window whose receipt was proposed or ruled on, and its value.
     pub latest: Option<(u64, u64)>,
     /// Head of the receipt chain.
     pub chain: [u8; 32],
@@ -134,7 +135,7 @@ impl Model {
         self.noise_floor.max(self.current_drift() + 1)
     }
 
-    /// The window that contains `now`, or the first one before genesis.
+    /// The window that contains `now`; before genesis, the first window.
     pub fn running_window(&self, now: i64) -> u64 {
         ((now - self.genesis).max(0) / self.window_secs) as u64
     }
@@ -186,7 +187,7 @@ impl Books {
 
     // Values that the protocol defines as sums.
 
-    /// Stakes in unsettled markets, plus open cover.
+    /// The stakes in unsettled markets, plus the open cover.
     pub fn at_risk(&self, model: &Address) -> Amount {
         self.risks(model).sum()
     }
@@ -216,7 +217,7 @@ impl Books {
             .count()
     }
 
-    /// Bonds, challenge bonds, and uncollected credits.
+    /// The amount that the model's bond vault owes: bonds, challenge bonds, and uncollected credits.
     pub fn held(&self, model: &Address) -> Amount {
         let seats = self.seats.values().filter(|seat| seat.model == *model);
         let bonds: Amount = seats.map(|seat| seat.bonded).sum();
@@ -295,7 +296,7 @@ impl Books {
         let limit = self.config()?.params.max_spread_limit;
         require(
             self.model(at)?.owner == *signer,
-            "only the owner may update it",
+            "only the owner may update the model",
         )?;
         require(self.exposure_of(at) == 0, "the model has exposure")?;
         require(self.open_receipts(at) == 0, "a receipt is open")?;
@@ -316,7 +317,10 @@ impl Books {
 
     pub(super) fn retire_model(&mut self, signer: &Address, at: &Address) -> Verdict {
         let model = self.model_mut(at)?;
-        require(model.owner == *signer, "only the owner may retire it")?;
+        require(
+            model.owner == *signer,
+            "only the owner may retire the model",
+        )?;
         require(!model.is_retired, "the model is retired already")?;
         model.is_retired = true;
         Ok(())

@@ -72,8 +72,8 @@ impl Books {
         self.transfer(signer, source, &address::escrow(at), &mint, shares)
     }
 
-    /// Returns shares worth the lower one of the request's value when it was made and now, and burns the
-    /// other shares.
+    /// Returns as many of the requested shares as are worth their value at the time of the request, at most
+    /// all of them. Burns the rest.
     pub(super) fn cancel_withdraw(
         &mut self,
         signer: &Address,

@@ -13,7 +13,7 @@ pub enum MarketEnd {
         outcome: usize,
         value: u64,
     },
-    /// Nobody bet on the outcome, or no window was observed.
+    /// Nobody bet on the outcome, no window was observed, or the next receipt's retention is over.
     Void {
         value: u64,
     },
@@ -100,7 +100,7 @@ impl Market {
         })
     }
 
-    /// Settles the next window: observed with `value`, or skipped.
+    /// Settles the next window: observed with `value`, or skipped if `None`.
     fn settle(&mut self, value: Option<u64>) {
         let mut decided = self.next_window == self.terms.last_window;
         if let Some(value) = value {

@@ -30,8 +30,9 @@ pub struct Policy {
     pub last_window: u64,
     pub claim_grace_secs: i64,
     pub cancel_fee_bps: u16,
-    /// The premium streams of the last purchase or renewal, and of the one before.
+    /// The premium stream of the purchase or of the last renewal.
     pub term: Stream,
+    /// The premium stream of the term before.
     pub previous_term: Option<Stream>,
 }
 
@@ -61,7 +62,7 @@ impl Policy {
         (self.cover * Amount::from(excess) / Amount::from(range)).max(1)
     }
 
-    /// The time from which on the policy can't be claimed any more.
+    /// The time from which on no claim on the policy is accepted.
     pub fn expires_at(&self, model: &Model) -> Verdict<i64> {
         Ok(model.window_end(self.last_window)? + model.dispute_secs() + self.claim_grace_secs)
     }
@@ -81,8 +82,8 @@ fn integral(terms: &VaultTerms, u: &Fraction) -> Fraction {
     &(&up_to_kink + &(&slope1 * &above)) + &beyond
 }
 
-/// The lowest and the highest premium within the protocol's tolerance: before it is rounded up, the
-/// premium is within 2⁻¹⁶ base units a year of the exact formula.
+/// The lowest and the highest premium within the protocol's tolerance: before rounding up, 2⁻¹⁶ base units
+/// per year of `duration` around the exact formula.
 fn premium(
     terms: &VaultTerms,
     cover: Amount,
@@ -314,7 +315,8 @@ impl Books {
         Ok(locked)
     }
 
-    /// The premium on chain, if the quote and the holder's maximum allow it.
+    /// The premium on chain, or `quote.most` without one. Fails if the quote or the holder's maximum does not
+    /// allow that premium.
     fn charge(quote: &PremiumQuote, terms: &PolicyTerms, values: &EventValues) -> Verdict<Amount> {
         let premium = values.premium.map_or(quote.most, Amount::from);
         require(
@@ -402,7 +404,7 @@ impl Books {
         let vault = self.vault_now(&vault_at)?;
         let (mint, waiting) = (vault.mint, vault.waiting_secs);
         self.enabled(&mint)?;
-        require(policy.paid == 0, "the policy has paid")?;
+        require(policy.paid == 0, "a claim on the policy was paid")?;
         let in_term = policy
             .previous_term
             .is_some_and(|term| self.now < term.term_end);
@@ -503,7 +505,10 @@ impl Books {
         let expires_at = policy.expires_at(self.model(&policy.model)?)?;
         require(self.now < expires_at, "the policy has expired")?;
         let worth = policy.worth(self.lowest_of_run(&policy, receipts)?);
-        require(policy.paid < worth, "the policy has paid as much already")?;
+        require(
+            policy.paid < worth,
+            "claims on the policy have paid as much already",
+        )?;
         let payment = worth - policy.paid;
         let vault = self.vaults.get_mut(&policy.vault).expect("has a policy");
         vault.assets -= payment;
@@ -556,7 +561,10 @@ impl Books {
         let policy = self.policies.remove(at);
         let policy = policy.ok_or("there is no such policy")?;
         let expires_at = policy.expires_at(self.model(&policy.model)?)?;
-        require(expires_at <= self.now, "the policy can still be claimed")?;
+        require(
+            expires_at <= self.now,
+            "claims on the policy are still accepted",
+        )?;
         self.vault_now(&policy.vault)?;
         self.sweep_orphaned_assets(&policy.vault);
         Ok(())

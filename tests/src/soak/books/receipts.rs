@@ -32,7 +32,7 @@ pub struct Receipt {
     /// By the oracle's index in the model's list.
     pub submissions: BTreeMap<usize, Submission>,
     pub state: ReceiptState,
-    /// When the state began.
+    /// When the state began; 0 while Collecting.
     pub since: i64,
     /// The median of the submissions, or the value of the ruling.
     pub value: u64,
@@ -53,7 +53,7 @@ impl Receipt {
         bond + self.challenger_credit + self.treasury_credit
     }
 
-    /// The median; the lower one of two.
+    /// The median of the submissions: of two middle values, the lower.
     fn median(&self) -> u64 {
         let values = self.submissions.values();
         let mut values: Vec<u64> = values.map(|submission| submission.value).collect();
@@ -82,7 +82,7 @@ impl Receipt {
 
 /// The lowest and the highest drift, in micro-units, that the protocol allows for `counts`. For PSI and
 /// Jensen-Shannon, both are within 2 of the result in floating point. For the other metrics, the drift is
-/// a rational number: both equal it if it is an integer, and are its neighbouring integers otherwise.
+/// a rational number: both equal the drift if it is an integer, and otherwise the integers around it.
 pub fn drift(metric: Metric, reference: &[u32], counts: &[u32]) -> (u64, u64) {
     let total = |counts: &[u32]| counts.iter().map(|&count| i128::from(count)).sum::<i128>();
     let (m, n) = (total(reference), total(counts));
@@ -132,7 +132,8 @@ fn logarithmic(metric: Metric, reference: &[u32], counts: &[u32]) -> f64 {
 }
 
 impl Model {
-    /// The drift of `counts` on chain, if the protocol allows it for at least `min_rows` rows.
+    /// The drift of `counts` on chain. Fails if the protocol does not allow it, or if there are fewer than
+    /// `min_rows` rows.
     fn drift(&self, counts: &[u32], min_rows: u64, values: &EventValues) -> Verdict<u64> {
         require(
             counts.len() == self.reference.len(),
@@ -222,7 +223,7 @@ impl Model {
 }
 
 impl Books {
-    /// The time at which an open receipt changes its state by itself; `None` if it is settled.
+    /// The time at which the next state transition of a receipt is due; `None` if the receipt is settled.
     pub fn decided_at(&self, receipt: &Receipt) -> Option<i64> {
         let model = &self.models[&receipt.model];
         match receipt.state {

@@ -73,7 +73,7 @@ impl Books {
         Ok(collateral.treasury)
     }
 
-    /// The signer need not be checked: the setup of a run initializes the program as the upgrade authority.
+    /// Does not check the signer: the setup of a run initializes the program as the upgrade authority.
     pub(super) fn initialize(&mut self, signer: &Address, params: &ConfigParams) -> Verdict {
         require(self.config.is_none(), "the program is initialized already")?;
         limits::check_params(params)?;
@@ -129,13 +129,13 @@ impl Books {
             .ok_or("the program is not initialized")?;
         require(flags < 64, "a flag is unknown")?;
         let only_adds = config.paused & flags == config.paused;
-        let may = *signer == config.admin || (*signer == config.guardian && only_adds);
-        require(may, "the signer may not set these flags")?;
+        let is_allowed = *signer == config.admin || (*signer == config.guardian && only_adds);
+        require(is_allowed, "the signer may not set these flags")?;
         config.paused = flags;
         Ok(())
     }
 
-    /// The mints of the actors have no extensions; one has a freeze authority.
+    /// Checks for a freeze authority, but not for extensions: the actors' mints have none.
     pub(super) fn register_collateral(
         &mut self,
         signer: &Address,

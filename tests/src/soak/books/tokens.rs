@@ -15,7 +15,7 @@ pub struct Tokens {
     pub amount: Amount,
     /// The delegate, and the amount delegated to it.
     pub delegate: Option<(Address, Amount)>,
-    /// Tokens in an account of the program that are donations: the program's accounts don't count them.
+    /// The donations in a token account of the program, which the program's accounts don't count.
     pub donated: Amount,
     pub owned_by_program: bool,
 }
@@ -79,8 +79,8 @@ impl Books {
         Ok(())
     }
 
-    /// Pays `amount` from the program to `payee`: to its associated token account, if the payee still owns
-    /// that, or to any account if the payee signs.
+    /// Pays `amount` from the program to `payee`: to the payee's associated token account if the payee still
+    /// owns that account, or to any account if the payee signs.
     pub(super) fn pay(
         &mut self,
         source: &Address,
@@ -117,7 +117,7 @@ impl Books {
         self.transfer(&owner, source, destination, mint, amount)
     }
 
-    /// Counts a transfer as a donation if its destination is an account of the program.
+    /// Counts a transfer as a donation if its destination is a token account of the program.
     pub(super) fn record_donation(&mut self, destination: &Address, amount: Amount) {
         let to = self.tokens.get_mut(destination);
         let to = to.expect("the transfer succeeded");

@@ -4,7 +4,7 @@ use driftshield_sdk::{Address, ListingTerms, VaultTerms, address};
 
 use super::{Amount, BPS, Books, DAY, Verdict, limits, limits::MAX_FEES_BPS, require};
 
-/// Time in addition to the cooldown before new terms and listings take effect.
+/// Time in addition to the cooldown before new terms, and new or loosened listings, take effect.
 const NOTICE: i64 = DAY;
 /// Shares and assets that are added to the real ones in the price of a share. They keep shares from becoming
 /// too expensive.
@@ -175,14 +175,14 @@ impl Vault {
 
     // Shares.
 
-    /// The value of `shares`.
+    /// The value of `shares`, at most all assets.
     pub fn worth(&self, shares: Amount) -> Amount {
         let value = shares * (self.assets + VIRTUAL_ASSETS) / (self.shares + VIRTUAL_SHARES);
         value.min(self.assets)
     }
 
-    /// The highest amount that may be locked after a purchase: the maximum utilisation of the assets
-    /// without those of `escrowed` shares. The lower one of the current and the announced terms applies.
+    /// The highest amount that may be locked after a purchase: the maximum utilisation of the assets, minus
+    /// the value of `escrowed` shares. The lower maximum of the current and the announced terms applies.
     pub fn max_locked(&self, escrowed: Amount) -> Amount {
         let announced = self.next_terms.iter().map(|(terms, _)| terms);
         let terms = announced.chain([&self.terms]);
@@ -310,7 +310,7 @@ impl Books {
     ) -> Verdict {
         require(
             self.vault(at)?.manager == *signer,
-            "only the manager may update it",
+            "only the manager may update the vault",
         )?;
         limits::check_vault(terms)?;
         let now = self.now;

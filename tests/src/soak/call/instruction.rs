@@ -36,8 +36,8 @@ known!(
 );
 
 impl Call {
-    /// The instruction of the call; `None` if an account that it needs never existed. `payer` signs where
-    /// no actor does. `tokens` returns the mint of a token account.
+    /// The instruction of the call; `None` if an account that the instruction needs never existed. `payer`
+    /// pays for share accounts and sends lamports. `tokens` returns the mint of a token account.
     pub fn instruction(
         &self,
         known: &KnownAccounts,
@@ -528,7 +528,8 @@ fn own(owner: &Address, mint: &Address, program: TokenProgram) -> Address {
     address::token_account(owner, mint, program)
 }
 
-/// The instruction with `destination` in the place of `default`, signed by the payee if `signed`.
+/// The instruction with the payout account `default` replaced by `destination`, signed by the payee if
+/// `signed`.
 fn paying(
     instruction: Instruction,
     default: &Address,

@@ -31,10 +31,10 @@ pub fn fields(books: &Books) -> Vec<(Address, Fields)> {
         ];
         all.push((collateral.address, fields));
     }
-    for at in books.models.keys() {
-        all.push((*at, model_fields(books, at)));
+    for address in books.models.keys() {
+        all.push((*address, model_fields(books, address)));
     }
-    for (at, seat) in &books.seats {
+    for (address, seat) in &books.seats {
         let fields = vec![
             ("model", Value::Key(seat.model)),
             ("oracle", Value::Key(seat.oracle)),
@@ -44,27 +44,27 @@ pub fn fields(books: &Books) -> Vec<(Address, Fields)> {
             ("submissions", number(seat.submissions)),
             ("slashes", number(seat.slashes)),
         ];
-        all.push((*at, fields));
+        all.push((*address, fields));
     }
-    for at in books.receipts.keys() {
-        all.push((*at, receipt_fields(books, at)));
+    for address in books.receipts.keys() {
+        all.push((*address, receipt_fields(books, address)));
     }
-    for at in books.markets.keys() {
-        all.push((*at, market_fields(books, at)));
+    for address in books.markets.keys() {
+        all.push((*address, market_fields(books, address)));
     }
-    for (at, position) in &books.positions {
+    for (address, position) in &books.positions {
         let mut fields = vec![
             ("market", Value::Key(position.market)),
             ("owner", Value::Key(position.owner)),
         ];
         let stakes = (0..8).map(|index| position.stakes.get(index).copied().unwrap_or(0));
         fields.extend(stakes.map(|stake| ("stake", number(stake))));
-        all.push((*at, fields));
+        all.push((*address, fields));
     }
-    for at in books.vaults.keys() {
-        all.push((*at, vault_fields(books, at)));
+    for address in books.vaults.keys() {
+        all.push((*address, vault_fields(books, address)));
     }
-    for (at, exposure) in &books.exposures {
+    for (address, exposure) in &books.exposures {
         let policies: Vec<_> = books
             .policies_of(&exposure.vault, Some(&exposure.model))
             .collect();
@@ -80,9 +80,9 @@ pub fn fields(books: &Books) -> Vec<(Address, Fields)> {
             ("active_at", time(exposure.active_at)),
             ("model_version", number(exposure.version)),
         ];
-        all.push((*at, fields));
+        all.push((*address, fields));
     }
-    for (at, request) in &books.requests {
+    for (address, request) in &books.requests {
         let fields = vec![
             ("vault", Value::Key(request.vault)),
             ("owner", Value::Key(request.owner)),
@@ -90,10 +90,10 @@ pub fn fields(books: &Books) -> Vec<(Address, Fields)> {
             ("value", number(request.value)),
             ("unlock_at", time(request.unlock_at)),
         ];
-        all.push((*at, fields));
+        all.push((*address, fields));
     }
-    for at in books.policies.keys() {
-        all.push((*at, policy_fields(books, at)));
+    for address in books.policies.keys() {
+        all.push((*address, policy_fields(books, address)));
     }
     all
 }
@@ -104,8 +104,8 @@ fn config_address() -> Address {
     *ADDRESS.get_or_init(address::config)
 }
 
-fn model_fields(books: &Books, at: &Address) -> Fields {
-    let model = &books.models[at];
+fn model_fields(books: &Books, address: &Address) -> Fields {
+    let model = &books.models[address];
     let statistics = model.statistics();
     let (latest_window, latest) = model.latest.unwrap_or((0, 0));
     let mut fields = vec![
@@ -116,11 +116,11 @@ fn model_fields(books: &Books, at: &Address) -> Fields {
         ("genesis", time(model.genesis)),
         ("window_secs", time(model.window_secs)),
         ("max_spread", number(model.max_spread)),
-        ("held", number(books.held(at))),
+        ("held", number(books.held(address))),
         ("security", number(model.security())),
-        ("at_risk", number(books.at_risk(at))),
-        ("exposure", number(books.exposure_of(at) as u64)),
-        ("open_receipts", number(books.open_receipts(at) as u64)),
+        ("at_risk", number(books.at_risk(address))),
+        ("exposure", number(books.exposure_of(address) as u64)),
+        ("open_receipts", number(books.open_receipts(address) as u64)),
         ("final_count", number(statistics.count as u64)),
         ("last_value", number(statistics.last)),
         ("last_window", number(statistics.last_window)),
@@ -140,8 +140,8 @@ fn model_fields(books: &Books, at: &Address) -> Fields {
     fields
 }
 
-fn receipt_fields(books: &Books, at: &Address) -> Fields {
-    let receipt = &books.receipts[at];
+fn receipt_fields(books: &Books, address: &Address) -> Fields {
+    let receipt = &books.receipts[address];
     let state = match receipt.state {
         ReceiptState::Collecting => 0u8,
         ReceiptState::Proposed => 1,
@@ -173,8 +173,8 @@ fn receipt_fields(books: &Books, at: &Address) -> Fields {
     fields
 }
 
-fn market_fields(books: &Books, at: &Address) -> Fields {
-    let market = &books.markets[at];
+fn market_fields(books: &Books, address: &Address) -> Fields {
+    let market = &books.markets[address];
     let (state, outcome, value) = match market.end {
         None => (0u8, 0, 0),
         Some(MarketEnd::Resolved { outcome, value }) => (1, outcome, value),
@@ -201,7 +201,10 @@ fn market_fields(books: &Books, at: &Address) -> Fields {
         ("winnings", number(market.winnings())),
         ("protocol_credit", number(market.protocol_credit)),
         ("creator_credit", number(market.creator_credit)),
-        ("positions", number(books.positions_of(at).count() as u64)),
+        (
+            "positions",
+            number(books.positions_of(address).count() as u64),
+        ),
         ("model_version", number(market.terms.model_version)),
         ("protocol_fee_bps", number(market.protocol_fee_bps)),
         ("creator_fee_bps", number(market.terms.creator_fee_bps)),
@@ -216,26 +219,30 @@ fn market_fields(books: &Books, at: &Address) -> Fields {
     fields
 }
 
-fn vault_fields(books: &Books, at: &Address) -> Fields {
-    let vault = &books.vaults[at];
+fn vault_fields(books: &Books, address: &Address) -> Fields {
+    let vault = &books.vaults[address];
     let count = |count: usize| number(count as u64);
     let exposures = books.exposures.values();
     vec![
         ("manager", Value::Key(vault.manager)),
         ("mint", Value::Key(vault.mint)),
         ("assets", number(vault.assets)),
-        ("locked", number(books.locked(at))),
+        ("locked", number(books.locked(address))),
         ("unearned", number(vault.unearned)),
         ("shares", number(vault.shares)),
-        ("escrowed", number(books.escrowed(at))),
+        ("escrowed", number(books.escrowed(address))),
         ("protocol_credit", number(vault.protocol_credit)),
         ("manager_credit", number(vault.manager_credit)),
-        ("policies", count(books.policies_of(at, None).count())),
+        ("policies", count(books.policies_of(address, None).count())),
         (
             "exposures",
-            count(exposures.filter(|exposure| exposure.vault == *at).count()),
+            count(
+                exposures
+                    .filter(|exposure| exposure.vault == *address)
+                    .count(),
+            ),
         ),
-        ("requests", count(books.requests_of(at).count())),
+        ("requests", count(books.requests_of(address).count())),
         ("created_at", time(vault.created_at)),
         ("cooldown_secs", time(vault.cooldown_secs)),
         ("waiting_secs", time(vault.waiting_secs)),
@@ -252,8 +259,8 @@ fn vault_fields(books: &Books, at: &Address) -> Fields {
     ]
 }
 
-fn policy_fields(books: &Books, at: &Address) -> Fields {
-    let policy = &books.policies[at];
+fn policy_fields(books: &Books, address: &Address) -> Fields {
+    let policy = &books.policies[address];
     let term = &policy.term;
     let previous = policy.previous_term.as_ref();
     let of_previous = |value: fn(&Stream) -> u128| number(previous.map_or(0, value));

@@ -48,7 +48,7 @@ impl Generator<'_> {
             last_window: first_window + self.up_to(2),
             close_ts: start - self.up_to(600) as i64,
             creator_fee_bps: self.up_to(500) as u16,
-            question: "ActionKind it drift?".into(),
+            question: "Does it drift?".into(),
         };
         if self.chance(15) {
             match self.up_to(7) {

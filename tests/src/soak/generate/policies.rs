@@ -10,7 +10,7 @@ use crate::soak::{
 };
 
 impl Generator<'_> {
-    /// Whether a listing sells cover now.
+    /// Whether a purchase on a listing may succeed now.
     fn sells_cover(&self, exposure: &Exposure) -> bool {
         let (books, now) = (self.books, self.books.now);
         let model = &books.models[&exposure.model];
@@ -168,7 +168,7 @@ impl Generator<'_> {
         self.prefer(&likely, &all)
     }
 
-    /// The first windows of the runs that a policy pays for.
+    /// The first windows of the runs that a policy pays for, among its first windows.
     fn paying_runs(&self, policy: &Policy) -> Vec<u64> {
         let length = u64::from(policy.terms.persistence);
         let pays = |window: u64| {

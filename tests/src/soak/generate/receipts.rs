@@ -43,8 +43,8 @@ impl Generator<'_> {
         }
     }
 
-    /// The next window to measure, and when: the last ended window, while it accepts submissions,
-    /// otherwise the running one.
+    /// The next window to measure, and when: the last ended window while it accepts submissions, otherwise
+    /// the running window.
     fn next_window(&self, at: &Address) -> (u64, i64) {
         let (books, model) = (self.books, &self.books.models[at]);
         let now = books.now;
@@ -66,7 +66,8 @@ impl Generator<'_> {
         self.measurement(at, value, 0, false, true)
     }
 
-    /// Measures the next window of a model. Usually all oracles agree, and the receipt becomes Final.
+    /// Measures the next window of a model. Usually all oracles agree; in about half of the cases the receipt
+    /// is finalized as well.
     pub(super) fn measure(&mut self) -> Vec<Step> {
         let books = self.books;
         let needed: Vec<Address> = books
@@ -94,9 +95,9 @@ impl Generator<'_> {
         self.measurement(&at, value, absent, disagree, finalize)
     }
 
-    /// Waits for the end of the next window, and submits `value` for all oracles except `absent` of them.
-    /// If they `disagree`, half of the oracles submit another value. If `finalize`, waits until the
-    /// receipt can be finalized, and finalizes it.
+    /// Waits for the end of the next window, and submits counts with a drift of about `value` for all
+    /// oracles that count except `absent` of them. If they `disagree`, about half of the oracles submit a
+    /// higher drift. If `finalize`, waits until the receipt can be finalized, and finalizes it.
     fn measurement(
         &mut self,
         at: &Address,
@@ -203,6 +204,7 @@ impl Generator<'_> {
     }
 
     /// Measures a covered window with a drift at or above the policy's trigger, and usually claims at once.
+    /// Without a covered window, measures any model.
     pub(super) fn trigger_policy(&mut self) -> Vec<Step> {
         let books = self.books;
         let covered: Vec<Address> = books
@@ -234,8 +236,8 @@ impl Generator<'_> {
         };
         let policy = &books.policies[&at];
         let (trigger, exhaustion) = (policy.terms.trigger, policy.terms.exhaustion);
-        let all = self.chance(70);
-        let value = if all {
+        let in_full = self.chance(70);
+        let value = if in_full {
             exhaustion
         } else {
             trigger + self.up_to(exhaustion - trigger)

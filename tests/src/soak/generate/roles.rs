@@ -86,7 +86,7 @@ impl Generator<'_> {
         })
     }
 
-    /// Sets pause flags, or usually clears them if any is set, so that pauses stay short.
+    /// Sets pause flags. If any is set, usually clears all, so that pauses stay short.
     pub(super) fn set_pause(&mut self) -> Option<Call> {
         let config = self.books.config.as_ref()?;
         if 0 < config.paused && self.chance(85) {
@@ -139,7 +139,7 @@ impl Generator<'_> {
         }
     }
 
-    /// Updates a collateral; usually enables one that is disabled, so that it is disabled only briefly.
+    /// Updates a collateral. If any is disabled, usually enables it, so that it is disabled only briefly.
     pub(super) fn update_collateral(&mut self) -> Option<Call> {
         let disabled: Vec<Address> = self
             .books

@@ -6,7 +6,8 @@ use super::Generator;
 use crate::soak::books::{DAY, ReceiptState};
 
 impl Generator<'_> {
-    /// Usually minutes ahead, or around one of the next deadlines; sometimes days, rarely more than a year.
+    /// The time to wait until: usually minutes ahead, or around one of the next deadlines; sometimes days,
+    /// rarely more than a year ahead.
     pub(super) fn next_time(&mut self) -> i64 {
         let now = self.books.now;
         match self.up_to(999) {
@@ -24,7 +25,7 @@ impl Generator<'_> {
         }
     }
 
-    /// All times ahead at which a call becomes possible or impossible, in ascending order.
+    /// The next times at which a call may become possible or impossible, in ascending order.
     fn deadlines(&self) -> Vec<i64> {
         let (books, now) = (self.books, self.books.now);
         let mut due = Vec::new();

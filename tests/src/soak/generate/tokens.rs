@@ -45,7 +45,7 @@ impl Generator<'_> {
         })
     }
 
-    /// Sends shares from one provider to another, for whom an account is created first if necessary.
+    /// Sends shares from one provider to another. Creates the share account of the other first if necessary.
     pub(super) fn move_shares(&mut self) -> Vec<Step> {
         let holdings = self.share_holdings();
         let Some((signer, vault, source)) = self.pick(&holdings) else {
@@ -88,8 +88,8 @@ impl Generator<'_> {
         })
     }
 
-    /// Transfers the ownership of a creditor's token account to another actor, or transfers such an
-    /// account back.
+    /// Transfers the ownership of a creditor's token account to another actor, or returns an account that
+    /// was transferred before.
     pub(super) fn give_away(&mut self) -> Option<Call> {
         let books = self.books;
         let tokens = self.driver.actors.tokens;
@@ -98,9 +98,9 @@ impl Generator<'_> {
             .actors
             .addresses()
             .into_iter()
-            .flat_map(|of| tokens.map(|token| (of, books.own_account(&of, &token.mint))))
-            .map(|(of, account)| (of, account, books.tokens[&account].owner))
-            .filter(|(of, _, by)| of != by)
+            .flat_map(|actor| tokens.map(|token| (actor, books.own_account(&actor, &token.mint))))
+            .map(|(actor, account)| (actor, account, books.tokens[&account].owner))
+            .filter(|(actor, _, owner)| actor != owner)
             .collect();
         if !given.is_empty() && self.chance(60) {
             let (to, account, signer) = self.pick(&given)?;

@@ -148,7 +148,7 @@ impl Generator<'_> {
         })
     }
 
-    /// Deposits capital. An account for the shares is created first if necessary.
+    /// Deposits capital. Creates the account for the shares first if necessary.
     pub(super) fn deposit(&mut self) -> Vec<Step> {
         let Some(vault) = self.vault(|_, vault| 0 < vault.shares) else {
             return vec![];

@@ -1,4 +1,5 @@
-//! Calls that can be made now to pay everybody and to close every account, and when more fall due.
+//! Calls to try now so that everybody is paid and every account is closed, and the next time at which more
+//! calls may succeed.
 
 use driftshield_sdk::{Address, ChallengePayee, FeePayee, PremiumPayee, address};
 
@@ -8,11 +9,11 @@ use crate::soak::{
     call::Call,
 };
 
-/// The number of receipts that fit a transaction which settles a market.
+/// The number of receipts that fit into a transaction with `settle_market`.
 const RECEIPTS_PER_TRANSACTION: u64 = 12;
 
-/// The payee's associated token account, and whether the payee has to sign to be paid there: it has to if
-/// it does not own the account any more.
+/// The payee's associated token account, and whether the payee has to sign to be paid there. The payee has
+/// to sign if another actor owns the account now.
 fn destination(books: &Books, payee: &Address, mint: &Address) -> (Address, bool) {
     let own = books.own_account(payee, mint);
     let is_owner = books.tokens[&own].owner == *payee;
@@ -24,7 +25,8 @@ fn retention_end(books: &Books, receipt: &Receipt) -> i64 {
     model.retention_end(receipt.window).expect("in range")
 }
 
-/// The time from which on all windows of a market can be settled, or a market without bets be cancelled.
+/// The time from which on all windows of a market can be settled. For a market without bets, the time from
+/// which on anybody may cancel it.
 fn ends_at(books: &Books, market: &Market) -> i64 {
     if market.total() == 0 {
         return market.terms.close_ts;
@@ -44,7 +46,7 @@ fn notice_end(books: &Books, vault: &Address, since: i64) -> i64 {
     books.vaults[vault].notice_end(since)
 }
 
-/// Requests the withdrawal of all shares.
+/// Calls that request the withdrawal of all shares.
 pub fn withdrawal_requests(books: &Books) -> Vec<Call> {
     let shares =
         circulating_shares(books).map(|(vault, signer, source, shares)| Call::RequestWithdraw {
@@ -56,7 +58,7 @@ pub fn withdrawal_requests(books: &Books) -> Vec<Call> {
     shares.collect()
 }
 
-/// Requests the unbonding of all bonds of models without exposure.
+/// Calls that request the unbonding of all bonds of models without exposure.
 pub fn unbond_requests(books: &Books) -> Vec<Call> {
     let seats = books.seats.values();
     let idle = seats.filter(|seat| 0 < seat.active() && books.exposure_of(&seat.model) == 0);
@@ -68,7 +70,7 @@ pub fn unbond_requests(books: &Books) -> Vec<Call> {
     requests.collect()
 }
 
-/// Finalizes receipts with a state transition that is due.
+/// Calls that finalize receipts with a state transition that is due.
 pub fn finalizations(books: &Books) -> Vec<Call> {
     let is_due = |receipt: &&Receipt| {
         let decided_at = books.decided_at(receipt);
@@ -82,16 +84,16 @@ pub fn finalizations(books: &Books) -> Vec<Call> {
     .collect()
 }
 
-/// Settles ended markets, and cancels those without bets.
+/// Calls that settle ended markets, and cancel those without bets.
 pub fn settlements(books: &Books) -> Vec<Call> {
     let markets = books.markets.iter();
     let ended =
         markets.filter(|(_, market)| market.end.is_none() && ends_at(books, market) <= books.now);
     ended
-        .map(|(at, market)| {
+        .map(|(address, market)| {
             if market.total() == 0 {
                 return Call::CancelMarket {
-                    market: *at,
+                    market: *address,
                     signed: false,
                 };
             }
@@ -99,7 +101,7 @@ pub fn settlements(books: &Books) -> Vec<Call> {
             let last = market.terms.last_window.min(last_that_fits);
             let windows = market.next_window..=last;
             Call::SettleMarket {
-                market: *at,
+                market: *address,
                 receipts: windows
                     .map(|window| address::receipt(&market.model, window))
                     .collect(),
@@ -128,7 +130,7 @@ fn credits<P>(
     credits
 }
 
-/// Claims the positions of settled markets, and collects their fees.
+/// Calls that claim the positions of settled markets, and collect the fees of markets.
 pub fn market_payouts(books: &Books) -> Vec<Call> {
     let mut due = Vec::new();
     for position in books.positions.values() {
@@ -143,14 +145,14 @@ pub fn market_payouts(books: &Books) -> Vec<Call> {
             });
         }
     }
-    for (at, market) in &books.markets {
+    for (address, market) in &books.markets {
         let treasury = (FeePayee::Treasury, market.protocol_credit);
         let creator = (FeePayee::Creator, market.creator_credit);
         for (payee, destination, signed) in
             credits(books, &market.mint, treasury, creator, &market.creator)
         {
             due.push(Call::CollectFees {
-                market: *at,
+                market: *address,
                 payee,
                 destination,
                 signed,
@@ -160,7 +162,7 @@ pub fn market_payouts(books: &Books) -> Vec<Call> {
     due
 }
 
-/// The run that a policy pays most for: the lowest value in it, and its receipts.
+/// The lowest value and the receipts of the run that a policy pays most for. Searches the first 400 windows.
 fn best_run(books: &Books, policy: &Policy) -> Option<(u64, Vec<Address>)> {
     let value = |window: u64| {
         let receipt = books.receipts.get(&address::receipt(&policy.model, window));
@@ -181,19 +183,19 @@ fn best_run(books: &Books, policy: &Policy) -> Option<(u64, Vec<Address>)> {
     runs.max_by_key(|run: &(u64, Vec<Address>)| run.0)
 }
 
-/// Claims all payouts of policies, and expires policies that can't be claimed any more.
+/// Calls that claim on each policy with its best run, and expire policies that can't be claimed on any more.
 pub fn policy_payouts(books: &Books) -> Vec<Call> {
     let mut due = Vec::new();
-    for (at, policy) in &books.policies {
+    for (address, policy) in &books.policies {
         if expires_at(books, policy) <= books.now {
-            due.push(Call::ExpirePolicy { policy: *at });
+            due.push(Call::ExpirePolicy { policy: *address });
         } else if let Some((lowest, receipts)) = best_run(books, policy)
             && policy.paid < policy.worth(lowest)
         {
             let mint = books.vaults[&policy.vault].mint;
             let (destination, signed) = destination(books, &policy.holder, &mint);
             due.push(Call::ClaimPolicy {
-                policy: *at,
+                policy: *address,
                 receipts,
                 destination,
                 signed,
@@ -203,7 +205,7 @@ pub fn policy_payouts(books: &Books) -> Vec<Call> {
     due
 }
 
-/// Withdraws shares whose cooldown is over, and collects the fees of vaults.
+/// Calls that withdraw shares whose cooldown is over, and collect the fees of vaults.
 pub fn vault_payouts(books: &Books) -> Vec<Call> {
     let mut due = Vec::new();
     for request in books.requests.values() {
@@ -218,14 +220,14 @@ pub fn vault_payouts(books: &Books) -> Vec<Call> {
             });
         }
     }
-    for (at, vault) in &books.vaults {
+    for (address, vault) in &books.vaults {
         let treasury = (PremiumPayee::Treasury, vault.protocol_credit);
         let manager = (PremiumPayee::Manager, vault.manager_credit);
         for (payee, destination, signed) in
             credits(books, &vault.mint, treasury, manager, &vault.manager)
         {
             due.push(Call::CollectManagerFees {
-                vault: *at,
+                vault: *address,
                 payee,
                 destination,
                 signed,
@@ -235,7 +237,7 @@ pub fn vault_payouts(books: &Books) -> Vec<Call> {
     due
 }
 
-/// Withdraws unbonded bonds, and collects the credits of disputes.
+/// Calls that withdraw unbonded bonds, and collect the credits of disputes.
 pub fn model_payouts(books: &Books) -> Vec<Call> {
     let mut due = Vec::new();
     for seat in books.seats.values() {
@@ -273,7 +275,7 @@ pub fn model_payouts(books: &Books) -> Vec<Call> {
     due
 }
 
-/// Closes accounts that nothing depends on any more.
+/// Calls that close accounts. The program refuses those on which something still depends.
 pub fn closures(books: &Books) -> Vec<Call> {
     let mut due = Vec::new();
     let seats = books.seats.values().filter(|seat| seat.bonded == 0);
@@ -287,11 +289,10 @@ pub fn closures(books: &Books) -> Vec<Call> {
         model: receipt.model,
         window: receipt.window,
     }));
-    let markets = books
-        .markets
-        .iter()
-        .filter(|(at, market)| market.end.is_some() && books.positions_of(at).next().is_none());
-    due.extend(markets.map(|(at, _)| Call::CloseMarket { market: *at }));
+    let markets = books.markets.iter().filter(|(address, market)| {
+        market.end.is_some() && books.positions_of(address).next().is_none()
+    });
+    due.extend(markets.map(|(address, _)| Call::CloseMarket { market: *address }));
     due.extend(
         books
             .exposures
@@ -310,23 +311,23 @@ pub fn closures(books: &Books) -> Vec<Call> {
         books
             .vaults
             .iter()
-            .filter(|(at, vault)| {
+            .filter(|(address, vault)| {
                 let listed = books
                     .exposures
                     .values()
-                    .any(|exposure| exposure.vault == **at);
-                !listed && notice_end(books, at, vault.created_at) <= books.now
+                    .any(|exposure| exposure.vault == **address);
+                !listed && notice_end(books, address, vault.created_at) <= books.now
             })
-            .map(|(at, _)| Call::CloseVault {
-                vault: *at,
+            .map(|(address, _)| Call::CloseVault {
+                vault: *address,
                 signed: false,
             }),
     );
     due
 }
 
-/// The next time at which one of the calls above becomes possible. The ends of retention periods are the
-/// last of them.
+/// The next time at which one of the calls above may become possible. If no other call is due, the end of
+/// the last retention period, from which on all receipts can be closed.
 pub fn next_due(books: &Books) -> Option<i64> {
     next_due_before_retention(books).or_else(|| {
         let kept = books.receipts.values();
@@ -335,7 +336,7 @@ pub fn next_due(books: &Books) -> Option<i64> {
     })
 }
 
-/// The next time at which one of the calls above becomes possible, except the closing of receipts.
+/// The next time at which one of the calls above may become possible, except the closing of receipts.
 pub fn next_due_before_retention(books: &Books) -> Option<i64> {
     let mut due: Vec<i64> = Vec::new();
     let receipts = books.receipts.values();
@@ -349,8 +350,8 @@ pub fn next_due_before_retention(books: &Books) -> Option<i64> {
     for exposure in books.exposures.values() {
         due.push(notice_end(books, &exposure.vault, exposure.listed_at));
     }
-    for (at, vault) in &books.vaults {
-        due.push(notice_end(books, at, vault.created_at));
+    for (address, vault) in &books.vaults {
+        due.push(notice_end(books, address, vault.created_at));
     }
     due.retain(|at| books.now < *at);
     due.into_iter().min()

@@ -31,8 +31,14 @@ pub type Payouts = BTreeMap<Holding, Amount>;
 
 /// All holdings in a state.
 pub fn holdings(books: &Books) -> BTreeSet<Holding> {
-    let positions = books.positions.keys().map(|at| Holding::Position(*at));
-    let policies = books.policies.keys().map(|at| Holding::Policy(*at));
+    let positions = books
+        .positions
+        .keys()
+        .map(|address| Holding::Position(*address));
+    let policies = books
+        .policies
+        .keys()
+        .map(|address| Holding::Policy(*address));
     let requests = books.requests.values();
     let requests = requests.map(|request| Holding::Shares(request.vault, request.owner));
     let shares =
@@ -43,9 +49,15 @@ pub fn holdings(books: &Books) -> BTreeSet<Holding> {
         .receipts
         .iter()
         .filter(|(_, receipt)| receipt.challenger.is_some())
-        .map(|(at, _)| Holding::Challenge(*at));
-    let creators = books.markets.keys().map(|at| Holding::CreatorFee(*at));
-    let managers = books.vaults.keys().map(|at| Holding::ManagerFee(*at));
+        .map(|(address, _)| Holding::Challenge(*address));
+    let creators = books
+        .markets
+        .keys()
+        .map(|address| Holding::CreatorFee(*address));
+    let managers = books
+        .vaults
+        .keys()
+        .map(|address| Holding::ManagerFee(*address));
     let all = positions.chain(policies).chain(requests).chain(shares);
     all.chain(bonds)
         .chain(challenges)
@@ -54,7 +66,8 @@ pub fn holdings(books: &Books) -> BTreeSet<Holding> {
         .collect()
 }
 
-/// The holding that a call pays for, and the token account that it pays to; `None` if it pays nobody.
+/// The holding that a call pays for, and the token account that the call pays to. `None` if the call pays
+/// for no holding, or if the token account does not exist.
 pub(super) fn paid_for(books: &Books, call: &Call) -> Option<(Holding, Address)> {
     Some(match call {
         Call::Claim {
@@ -114,7 +127,7 @@ pub(super) fn paid_for(books: &Books, call: &Call) -> Option<(Holding, Address)>
     .filter(|(_, destination)| books.tokens.contains_key(destination))
 }
 
-/// Shares outside of the escrow: vault, owner, token account, and amount.
+/// Shares outside of the program's token accounts: vault, owner, token account, and amount.
 pub(super) fn circulating_shares(
     books: &Books,
 ) -> impl Iterator<Item = (Address, Address, Address, Amount)> {
@@ -126,6 +139,6 @@ pub(super) fn circulating_shares(
             .filter(move |(_, tokens)| {
                 tokens.mint == mint && !tokens.owned_by_program && 0 < tokens.amount
             })
-            .map(|(at, tokens)| (*vault, tokens.owner, *at, tokens.amount))
+            .map(|(address, tokens)| (*vault, tokens.owner, *address, tokens.amount))
     })
 }

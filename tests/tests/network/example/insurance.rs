@@ -145,7 +145,7 @@ impl EventLog {
         histories
     }
 
-    /// Checks that the oracles' cranks took all steps that anybody may take.
+    /// Checks that the oracles' cranks made all payouts, renewals and expirations, which anybody may send.
     fn check_keepers(&self) {
         let oracles: BTreeSet<_> = self.events().filter_map(bonded_oracle).collect();
         for LoggedEvent {
@@ -212,8 +212,8 @@ impl EventLog {
         }
     }
 
-    /// Checks that the only vault holds all payments to it minus all payments from it, and that no
-    /// capital is locked any more.
+    /// Checks that the assets and the unearned premium of the only vault equal the payments to it minus
+    /// those from it, and that no capital is locked any more.
     fn check_vault(&self, vaults: &[VaultSummary]) {
         let [vault] = vaults else {
             panic!("expected one vault, found {}", vaults.len());
@@ -264,8 +264,9 @@ fn possible_times(time: i64) -> RangeInclusive<i64> {
 }
 
 impl PolicyHistory {
-    /// Cover · min(1, (v − trigger) / (exhaustion − trigger)), or 0 if v is below the trigger. Each
-    /// run of `persistence` covered windows has a lowest drift; v is the highest of these.
+    /// Cover · min(1, (v − trigger) / (exhaustion − trigger)), but at least one base unit; 0 if v is
+    /// below the trigger. Each run of `persistence` covered windows has a lowest drift; v is the
+    /// highest of these.
     fn claim_value(&self, windows: &[WindowSummary]) -> u64 {
         let terms = &self.terms;
         let covered = windows

@@ -10,7 +10,7 @@ use solana_signer::Signer;
 
 use super::{admin, smallest_terms, update_collateral};
 
-/// Terms with one field just outside its range, each with the field's name.
+/// Terms with one field just outside its range, each with the name of the violated rule.
 fn terms_out_of_range() -> [(&'static str, CollateralTerms); 4] {
     let smallest = smallest_terms();
     [
@@ -208,7 +208,7 @@ fn collateral_can_be_disabled_and_enabled_again() {
         let update =
             instruction::update_collateral(admin.pubkey(), world.mint, smallest_terms(), enabled);
         let sent = world.send(update, &[&admin]).unwrap();
-        // Then the event and the account say so
+        // Then the event and the account have the new state
         assert_eq!(
             *sent.event(),
             Event::CollateralUpdated(events::CollateralUpdated {

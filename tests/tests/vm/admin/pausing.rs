@@ -7,7 +7,7 @@ use solana_signer::Signer;
 use super::stranger;
 
 #[test]
-fn a_stranger_cannot_pause() {
+fn only_the_guardian_and_the_admin_can_pause() {
     // Given keys that are neither the guardian nor the admin
     let mut world = World::new();
     let stranger = stranger(&mut world);
@@ -32,7 +32,7 @@ fn the_guardian_cannot_unpause() {
         pause::MODELS,
         pause::ALL & !pause::BETS,
     ] {
-        // When the guardian leaves one of them out, whatever it adds
+        // When the guardian clears one of them, even if it sets others
         let outcome = world.send(
             instruction::set_pause(guardian.pubkey(), flags),
             &[&guardian],

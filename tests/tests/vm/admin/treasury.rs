@@ -9,7 +9,7 @@ use solana_signer::Signer;
 use super::{admin, stranger};
 use crate::market::market_with_bet;
 
-/// Mints tokens into the treasury. Fees and dust reach it as tokens too.
+/// Mints tokens into the treasury, in place of collected fees.
 fn fill_treasury(world: &mut World, amount: u64) {
     let treasury = world.treasury();
     world.mint_to(&treasury, amount);

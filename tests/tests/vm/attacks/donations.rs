@@ -5,7 +5,7 @@ use driftshield_tests::{insurance::*, world::*};
 
 use crate::stakeholders::Stakeholders;
 
-/// Transfers half of the provider's shares to `escrow` without a withdrawal request. Returns how many.
+/// Transfers half of the provider's shares to `escrow` without a withdrawal request. Returns their number.
 fn donate_shares(all: &mut Stakeholders, escrow: &Address) -> u64 {
     let provider = all.insured.provider();
     let (shares, vault) = (all.insured.shares(&provider) / 2, all.insured.vault());

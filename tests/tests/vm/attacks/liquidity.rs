@@ -1,10 +1,11 @@
-//! Liquidity provided first, just in time or with inside knowledge takes nothing from other providers.
+//! Attacks by liquidity providers: donation to an empty vault, just-in-time deposits, and a withdrawal
+//! with inside knowledge.
 
 use driftshield_sdk::PolicyTerms;
 use driftshield_tests::{insurance::*, world::*};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
-/// A random amount of any order of magnitude up to 2^49.
+/// A random amount from 1 to 2^n, where n is random from 0 to 49.
 fn amount(random: &mut StdRng) -> u64 {
     let bits = random.random_range(0..50);
     random.random_range(1..=1u64 << bits)
@@ -37,13 +38,13 @@ fn a_first_depositor_gains_nothing_by_a_donation() {
         scene.leave(&thief);
         scene.leave(&victim);
 
-        // Then the thief has lost the donation at least, and the victim no more than a base unit
+        // Then the thief has lost at least the donation, and the victim at most one base unit
         assert!(scene.world.tokens(&thief.tokens) <= first);
         assert!(second - scene.world.tokens(&victim.tokens) <= 1);
     }
 }
 
-/// Terms of cover that locks most of the vault's capital.
+/// Terms of a policy that locks most of the vault's capital.
 fn big_cover(scene: &Insured) -> PolicyTerms {
     PolicyTerms {
         cover: 8_000 * TOKEN,
@@ -64,7 +65,7 @@ fn just_in_time_liquidity_that_leaves_at_once_earns_no_premium() {
     // When the depositor leaves as early as possible
     scene.leave(&depositor);
 
-    // Then it has no more than it deposited
+    // Then the depositor has no more than it deposited
     assert!(scene.world.tokens(&depositor.tokens) <= 10 * CAPITAL);
 }
 
@@ -77,11 +78,11 @@ fn just_in_time_liquidity_of_a_day_earns_one_days_premium() {
     scene.buy(&holder, 1, big_cover(&scene)).unwrap();
     let premium = scene.policy(&holder, 1).premium;
 
-    // When the depositor requests its withdrawal a day later
+    // When the depositor leaves a day later
     scene.world.pass(DAY);
     scene.leave(&depositor);
 
-    // Then it has earned at most half of one day's part of a premium for thirty days
+    // Then it has earned at most half of one thirtieth of the 30-day premium
     let earned = scene.world.tokens(&depositor.tokens) - CAPITAL;
     assert!(
         0 < earned && earned <= premium / 30 / 2,
@@ -105,14 +106,14 @@ fn a_deposit_after_the_premium_has_streamed_earns_nothing() {
     scene.expire(&holder, 1).unwrap();
     scene.leave(&depositor);
 
-    // Then it has what it deposited, but for rounding
+    // Then the depositor has its deposit back, less at most one base unit
     let after = scene.world.tokens(&depositor.tokens);
     assert!((CAPITAL - 1..=CAPITAL).contains(&after));
 }
 
 #[test]
-fn a_withdrawal_request_before_a_bad_window_is_measured_bears_its_loss() {
-    // Given a policy, and a window that has drifted but has no submission yet
+fn an_insider_who_requests_withdrawal_before_a_bad_window_is_measured_bears_the_loss() {
+    // Given a policy, and a window that ended with drift but has no receipt yet
     let mut scene = Insured::new();
     let (insider, holder) = (scene.world.wallet(CAPITAL), scene.world.wallet(CAPITAL));
     scene.deposit(&insider, CAPITAL).unwrap();
@@ -123,7 +124,7 @@ fn a_withdrawal_request_before_a_bad_window_is_measured_bears_its_loss() {
     }
     scene.world.warp_to_end(&scene.model, window);
 
-    // When an insider requests its withdrawal, and the window is measured and claimed
+    // When an insider requests its withdrawal, the receipt becomes Final and the policy is claimed
     let shares = scene.shares(&insider);
     scene.request(&insider, shares).unwrap();
     scene.measure(300_000);
@@ -133,5 +134,8 @@ fn a_withdrawal_request_before_a_bad_window_is_measured_bears_its_loss() {
 
     // Then the insider has borne its half of the loss
     let lost = CAPITAL - scene.world.tokens(&insider.tokens);
-    assert!(lost.abs_diff(4_000 * TOKEN) < 100 * TOKEN, "{lost}");
+    assert!(
+        lost.abs_diff(4_000 * TOKEN) < 100 * TOKEN,
+        "the insider lost {lost}"
+    );
 }

@@ -27,7 +27,7 @@ fn brivault_444_a_market_without_winners_refunds_all_stakes() {
     world.settle(&market, 1).unwrap();
     assert_eq!(world.market(&market).state, MarketState::Void);
 
-    // When all claim, then each gets its stakes back, and the market closes with nothing left
+    // When all bettors claim, then each gets its stake back, and the market closes with nothing left
     for bettor in &bettors {
         world.claim(&market, &bettor.address()).unwrap();
         assert_eq!(world.tokens(&bettor.tokens), TOKEN);
@@ -159,7 +159,7 @@ fn a_stranger_cannot_redirect_a_payout() {
 }
 
 #[test]
-fn a_mint_recreated_with_other_decimals_accepts_no_money_and_pays_out() {
+fn a_mint_recreated_with_other_decimals_pays_out_and_accepts_no_payments() {
     // Given stakes and capital in a mint that is recreated with other decimals
     let mut all = Stakeholders::new();
     let (mint, bettor) = (all.insured.world.mint, all.winner.clone());
@@ -175,7 +175,7 @@ fn a_mint_recreated_with_other_decimals_accepts_no_money_and_pays_out() {
     let refused = all.insured.deposit(&bettor, TOKEN);
     assert_refused(refused, DriftShieldError::MintChanged);
 
-    // But what is there can be taken out
+    // But a policy can be cancelled and the capital withdrawn
     let holder = all.holder.clone();
     all.insured.cancel(&holder, 1).unwrap();
     let provider = all.insured.provider();

@@ -48,7 +48,7 @@ fn assert_closes_once(world: &World, close: &Instruction, signers: &[&Keypair], 
     assert!(revived.data.is_empty() && revived.owner != ID);
     assert!(fork.send(close.clone(), signers).is_err());
 
-    // And it has paid once
+    // And the payout was made once
     assert_eq!(balances(&fork), balances(&closed));
 }
 

@@ -1,10 +1,10 @@
-//! Actions split into many small parts: they cost no less and pay no more than the action at once.
+//! Actions split into many small parts: the parts cost no less and pay no more than the whole action.
 
 use driftshield_sdk::{PolicyTerms, address, instruction};
 use driftshield_tests::{insurance::*, world::*};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
-/// Splits `whole` at random into `parts` parts, none of them 0.
+/// Splits `whole` at random into `parts` parts. None is 0 if `whole` is at least `2 * parts`.
 fn split(random: &mut StdRng, whole: u64, parts: u64) -> Vec<u64> {
     let mut left = whole;
     let mut split: Vec<u64> = (1..parts)
@@ -43,9 +43,12 @@ fn cover_bought_in_parts_costs_no_less() {
             split_scene.buy(&holder, id, terms).unwrap();
         }
 
-        // Then it costs no less, and at most one base unit per part more
+        // Then the parts cost no less, and at most one base unit per part more
         let paid = CAPITAL - split_scene.world.tokens(&holder.tokens);
-        assert!(whole <= paid && paid <= whole + 9, "{paid}, {whole}");
+        assert!(
+            whole <= paid && paid <= whole + 9,
+            "in parts {paid}, at once {whole}"
+        );
     }
 }
 
@@ -166,7 +169,10 @@ fn deposits_and_withdrawals_in_parts_pay_no_more() {
 
     // Then the parts pay no more
     let [split, whole] = [&scene, &whole].map(|scene| scene.world.tokens(&wallet.tokens));
-    assert!(split <= whole && whole <= amount, "{split}, {whole}");
+    assert!(
+        split <= whole && whole <= amount,
+        "in parts {split}, at once {whole}"
+    );
 }
 
 #[test]

@@ -91,7 +91,7 @@ fn squads_tob_4_solvency_is_checked_after_payments_out() {
     all.insured.world.settle(&market, 1).unwrap();
     all.insured.world.pass(COOLDOWN);
 
-    // When any of it is paid from token accounts that hold less than the program owes, then the final
+    // When any of these is paid from token accounts that hold less than the program owes, then the final
     // check refuses it
     let (scene, world) = (&all.insured, &all.insured.world);
     let (vault, state, policy) = (scene.vault(), scene.model(), scene.policy(&holder, 1));

@@ -1,7 +1,7 @@
 //! Stolen privileged keys: whoever has them takes nothing that belongs to others.
 //!
-//! The attack on Drift in 2026 is the model: the thief of the admin's keys lowered limits, listed a token
-//! of its own and withdrew everything.
+//! Modelled on the attack on the Drift protocol in 2026: the thief of the admin's keys lowered limits, listed
+//! a token of its own and withdrew everything.
 
 use std::collections::BTreeSet;
 
@@ -80,8 +80,8 @@ fn admin_instructions(
     ]
 }
 
-/// What the model's owner and the vault's manager can do while others depend on them, each with its
-/// signer.
+/// Every instruction that the model's owner and the vault's manager can send while others depend on the
+/// model and the vault, each with its signer.
 fn owner_and_manager_instructions(all: &Stakeholders) -> Vec<(Instruction, Keypair)> {
     let (owner, manager) = (&all.insured.model.owner, &all.insured.manager);
     let (model, vault) = (all.insured.model.address, all.insured.vault);
@@ -130,7 +130,7 @@ fn thief(world: &mut World) -> Keypair {
 }
 
 #[test]
-fn drift_stolen_admin_and_guardian_keys_take_nothing_from_others() {
+fn stolen_admin_and_guardian_keys_take_nothing_from_others() {
     // Given the final balances of an exit without a theft
     let all = Stakeholders::new();
     let honest = all.clone().redeem();
@@ -150,7 +150,7 @@ fn drift_stolen_admin_and_guardian_keys_take_nothing_from_others() {
     }
     let taken = robbed.insured.world.tokens(&robbed.creator.tokens) - creator;
 
-    // Then the final balances are the same, but for what the thief withdrew from the treasury
+    // Then the final balances are the same, except for the thief's withdrawal from the treasury
     let mut stolen = robbed.redeem();
     let creators = stolen
         .iter_mut()
@@ -175,7 +175,7 @@ fn drift_stolen_admin_and_guardian_keys_take_nothing_from_others() {
 }
 
 #[test]
-fn drift_stolen_owner_and_manager_keys_take_nothing_from_others() {
+fn stolen_owner_and_manager_keys_take_nothing_from_others() {
     // Given the final balances of an exit without a theft
     let all = Stakeholders::new();
     let honest = all.clone().redeem();
@@ -202,7 +202,7 @@ fn drift_stolen_owner_and_manager_keys_take_nothing_from_others() {
 }
 
 #[test]
-fn drift_providers_can_leave_before_a_stolen_managers_listing_sells_cover() {
+fn providers_can_leave_before_a_stolen_managers_listing_sells_cover() {
     // Given a stolen manager's key, and a listing of a model that the thief measures itself
     let mut all = Stakeholders::new();
     let spec = share_spec(&all.insured.world);
@@ -243,7 +243,7 @@ fn drift_providers_can_leave_before_a_stolen_managers_listing_sells_cover() {
 }
 
 #[test]
-fn drift_a_fake_token_is_never_accepted_for_a_real_one() {
+fn a_fake_token_is_never_accepted_for_a_real_one() {
     // Given a thief's token that a stolen admin key registered, and a vault in that token
     let mut all = Stakeholders::new();
     let world = &mut all.insured.world;
@@ -333,7 +333,7 @@ fn drift_a_fake_token_is_never_accepted_for_a_real_one() {
 }
 
 #[test]
-fn drift_instructions_signed_long_ago_with_durable_nonces_are_refused() {
+fn instructions_with_durable_nonces_are_refused_once_conditions_have_changed() {
     // Given instructions that a user and the admin signed long ago with durable nonces, and nobody sent
     let mut all = Stakeholders::new();
     let world = &all.insured.world;

@@ -7,7 +7,7 @@ use super::{BOND, close, leave, unbond};
 
 #[test]
 fn a_seat_with_a_bond_is_not_closed() {
-    // Given a seat with a bond, all of which is then unbonding
+    // Given a seat with a bond that its oracle then unbonds completely
     let mut world = World::new();
     let model = world.default_model();
     assert_refused(close(&mut world, &model, 0), DriftShieldError::SeatInUse);

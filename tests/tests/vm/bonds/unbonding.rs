@@ -13,7 +13,7 @@ fn only_the_oracle_can_unbond() {
     let model = world.default_model();
     let seat = address::seat(&model.address, &model.oracles[0].address());
     for thief in [&model.oracles[1], &model.owner] {
-        // When another key requests its bond back
+        // When another key requests to unbond from that seat
         let request = instruction::request_unbond(thief.address(), model.address, 1);
         let own = address::seat(&model.address, &thief.address());
         let outcome = world.send(swapped(request, &own, &seat), &[&thief.key]);
@@ -76,7 +76,8 @@ fn an_unbonding_keeps_the_amount_at_risk_secured() {
     // When a second oracle requests so much that its seat would no longer count
     let all_but_minimum = BOND - terms().min_bond;
     let outcome = unbond(&mut world, &model, 1, all_but_minimum + 1);
-    // Then it is refused, but allowed down to the minimum bond, and fully once nothing is at risk
+    // Then it is refused. Unbonding down to the minimum bond is allowed, and unbonding more once nothing
+    // is at risk
     assert_refused(outcome, DriftShieldError::SecurityNeeded);
     unbond(&mut world, &model, 1, all_but_minimum).unwrap();
     assert_refused(
@@ -113,7 +114,7 @@ fn an_unbonding_may_leave_exactly_the_required_security() {
     // When one of the six oracles unbonds, and then a second
     unbond(&mut world, &model, 5, BOND).unwrap();
     let outcome = unbond(&mut world, &model, 0, BOND);
-    // Then the first may, because five seats have the same security, and the second is refused
+    // Then the first is allowed, because five seats have the same security, and the second is refused
     assert_refused(outcome, DriftShieldError::SecurityNeeded);
     assert_eq!(world.model(&model.address).security, security);
 }
@@ -127,7 +128,7 @@ fn an_unbonding_bond_no_longer_counts() {
     let held = world.model(&model.address).held;
     // When its oracle requests all of it
     let sent = unbond(&mut world, &model, 0, BOND).unwrap();
-    // Then the seat holds the bond for three more days, but no longer counts
+    // Then the seat holds the bond until its release time, but no longer counts
     let release_at = world.now() + params().unbond_secs;
     assert_eq!(
         *sent.event(),
@@ -158,16 +159,16 @@ fn an_unbonding_bond_no_longer_counts() {
 
 #[test]
 fn an_unbonding_bond_stays_slashable() {
-    // Given an oracle that submitted a wrong count and requested its bond at once
+    // Given an oracle that submitted wrong counts and requested its whole bond at once
     let mut world = World::new();
     let model = world.default_model();
     let challenger = world.wallet(terms().challenge_bond);
     world.submit_all(&model, 0, &CALM);
     unbond(&mut world, &model, 0, BOND).unwrap();
-    // When its receipt is challenged and ruled wrong
+    // When the receipt is challenged and the ruling overturns its value
     world.challenge(&model, 0, &challenger).unwrap();
     world.rule(&model, 0, &DRIFTED).unwrap();
-    // Then it is slashed, and can withdraw the rest only
+    // Then the oracle is slashed, and can withdraw only the rest
     world.pass(params().unbond_secs);
     let before = world.tokens(&model.oracles[0].tokens);
     withdraw(&mut world, &model, 0).unwrap();

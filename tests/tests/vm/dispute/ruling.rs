@@ -151,7 +151,7 @@ fn a_ruling_accepts_exactly_the_submitters_seats() {
         // Then it is refused
         assert_refused(outcome, DriftShieldError::WrongSeats);
     }
-    // And a seat that is passed twice is refused, and so is another account of the instruction
+    // And a seat that is passed twice is refused, and so is the receipt in place of a seat
     let twice = [seats[0], receipt].map(|address| {
         let mut rule = right.clone();
         rule.accounts[fixed + 1].pubkey = address;

@@ -173,7 +173,7 @@ fn a_slash_is_at_most_the_bond() {
         ruled(&sent).slashed
     });
 
-    // Then the second slash is what the first has left of the bond
+    // Then the second slash of that oracle is the rest of its bond
     assert_eq!(slashed, [800 + 800, 200 + 800]);
     assert_eq!(bonded(&world, &model), [0, 400, 1_000]);
 }
@@ -188,7 +188,7 @@ fn a_slash_reaches_an_unbonding_bond() {
     // When the arbiter rules
     let sent = world.rule(&model, 0, &share(100)).unwrap();
 
-    // Then it loses as much as the other wrong oracle, and can withdraw only the rest
+    // Then that oracle loses as much as the other wrong one, and can withdraw only the rest
     assert_eq!(ruled(&sent).slashed, 2 * SLASH);
     let oracle = &model.oracles[0];
     let seat = world.seat(&model.address, &oracle.address());

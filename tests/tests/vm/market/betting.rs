@@ -38,7 +38,7 @@ fn an_owner_cannot_bet_on_its_model() {
     let mut scene = open_scene();
     scene.world.mint_to(&scene.model.owner.tokens, TOKEN);
 
-    // When it bets on its model, then it is refused
+    // When the owner bets on the model, then it is refused
     let outcome = scene.world.bet(&scene.market, &scene.model.owner, 1, TOKEN);
     assert_refused(outcome, DriftShieldError::Insider);
 }
@@ -50,7 +50,7 @@ fn bets_are_refused_from_the_close_time() {
     let close_ts = scene.world.market(&scene.market).close_ts;
     scene.world.warp_to(close_ts - 1);
 
-    // Then a bet is accepted, and refused from the next second on
+    // Then a bet is accepted, and bets are refused from the next second on
     scene
         .world
         .bet(&scene.market, &scene.yes, 1, TOKEN)
@@ -64,7 +64,7 @@ fn bets_are_refused_from_the_close_time() {
 }
 
 #[test]
-fn a_bet_names_an_outcome_of_the_market() {
+fn a_bet_on_an_outcome_that_the_market_lacks_is_refused() {
     // Given a yes/no market
     let mut scene = open_scene();
 
@@ -116,7 +116,7 @@ fn bets_stay_within_the_security_limit() {
     );
     let sent = scene.world.bet(&other, &rich, 0, TOKEN).unwrap();
 
-    // Then all of it is at risk, and even the smallest further bet is refused
+    // Then the stakes at risk equal the limit, and even the smallest further bet is refused
     let Event::BetPlaced(event) = sent.event() else {
         panic!("{:?}", sent.event())
     };
@@ -195,7 +195,7 @@ fn a_bet_with_foreign_accounts_is_refused() {
     let collateral = address::collateral(&mint);
     let state = scene.world.market(&scene.market);
 
-    // When a bet names one of their accounts instead of its own, then it is refused
+    // When a bet names one of their accounts instead of its market's, then it is refused
     for (account, instead, error) in [
         (
             scene.model.address,

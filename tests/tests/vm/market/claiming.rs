@@ -1,11 +1,11 @@
 //! Claims of positions.
 
-use anchor_lang::Address;
 use driftshield_sdk::{Aggregate, DriftShieldError, TokenProgram, address, instruction};
 use driftshield_tests::world::*;
 use solana_signer::Signer;
 
 use super::{YES_PAID, assert_gone, scene, scene_with};
+use crate::tampering::set_frozen;
 
 #[test]
 fn anyone_can_claim_for_an_owner() {
@@ -95,13 +95,6 @@ fn freezing_world() -> World {
     world
 }
 
-/// Freezes or thaws a token account.
-fn set_frozen(world: &mut World, account: &Address, frozen: bool) {
-    let mut state = world.svm.get_account(account).unwrap();
-    state.data[108] = if frozen { 2 } else { 1 };
-    world.svm.set_account(*account, state).unwrap();
-}
-
 #[test]
 fn a_frozen_winner_delays_nobody_else() {
     // Given a resolved market with two winners, one of them with a frozen token account
@@ -159,7 +152,7 @@ fn a_closed_position_stays_closed() {
     // When it is claimed again
     let outcome = scene.world.claim(&scene.market, &scene.yes.address());
 
-    // Then the position is gone
+    // Then it is refused because the position is gone
     assert_gone(outcome, 0);
 }
 

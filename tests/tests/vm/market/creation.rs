@@ -73,7 +73,7 @@ impl Draft {
         model.genesis + model.window_secs * self.terms.first_window as i64
     }
 
-    /// The owner updates the model with the terms that it has, which starts a new version.
+    /// The owner updates the model with unchanged terms, which starts a new version.
     fn update_model(&mut self) {
         let owner = &self.model.owner;
         let terms: ModelTerms = model_terms(&self.model.oracles);
@@ -234,7 +234,7 @@ fn fees_are_at_most_20_percent_together() {
 }
 
 #[test]
-fn a_market_names_the_current_version_of_the_model() {
+fn a_market_on_another_version_of_the_model_is_refused() {
     // Given a model at its second version
     let mut draft = draft();
     draft.update_model();
@@ -299,7 +299,7 @@ fn a_market_uses_the_collateral_of_its_models_bonds() {
     let mut draft = draft();
     let mint = draft.world.second_collateral();
 
-    // When a market names its mint, or its collateral account only
+    // When a market names the mint or the collateral account of that collateral
     let with_mint = swapped(draft.instruction(1), &draft.world.mint, &mint);
     let with_collateral = swapped(
         draft.instruction(1),

@@ -41,7 +41,7 @@ fn a_closed_market_stays_closed() {
     assert_gone(twice, 1);
     scene.world.send(close.clone(), &[]).unwrap();
 
-    // When it is used in any instruction, then it is gone
+    // When an instruction uses it, then that is refused because the market is gone
     assert_gone(scene.world.send(close, &[]), 0);
     for payee in [FeePayee::Treasury, FeePayee::Creator] {
         let collect = instruction::collect_fees(scene.market, &state, payee);
@@ -313,7 +313,7 @@ fn a_creator_can_cancel_a_market_without_bets() {
     let cancel = instruction::cancel_market(scene.market, &state, true);
     let sent = scene.world.send(cancel, &[&scene.creator.key]).unwrap();
 
-    // Then it is closed, the treasury receives the donation, and the creator the rent
+    // Then the market is closed, the treasury receives the donation, and the creator the rent
     let Event::MarketCancelled(event) = sent.event() else {
         panic!("{:?}", sent.event())
     };

@@ -1,14 +1,15 @@
-//! Settlement of a market, computed from its stakes alone, independently of the program.
+//! Settlements and payout multiples of markets, computed independently of the program.
 
 use driftshield_sdk::{Aggregate, MarketTerms};
 
-/// The settlement of a market, computed independently of the program, in wide integers.
+/// The settlement of a market, in wide integers.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Settlement {
     /// The winning outcome; `None` if the market is void.
     pub(super) outcome: Option<usize>,
+    /// Aggregate of the observed values; 0 if the market is void.
     pub(super) value: u64,
-    /// By bettor.
+    /// Payouts, by bettor.
     pub(super) payouts: Vec<u128>,
     pub(super) protocol_fee: u128,
     pub(super) creator_fee: u128,

@@ -13,7 +13,7 @@ use solana_signer::Signer;
 
 use super::expected::{Settlement, bucket, multiple, settlement};
 
-/// As high as possible, so that bets can be as large as 64 bits allow.
+/// The highest security multiple, so that bets can be as large as 64 bits allow.
 const SECURITY_MULTIPLE: u32 = u32::MAX;
 
 /// Settings with this protocol fee, and a security limit as high as possible.
@@ -125,7 +125,7 @@ impl RandomMarkets {
 
     fn terms(&mut self) -> MarketTerms {
         let outcomes = self.rng.random_range(2..=8);
-        // Within the range of the random windows' values, and above it.
+        // Thresholds within the range of the random values, and above it.
         let floor = self.world.model(&self.model.address).noise_floor;
         let mut thresholds: Vec<u64> = Vec::new();
         while thresholds.len() < outcomes - 1 {
@@ -311,7 +311,7 @@ impl RandomMarkets {
         (expected.outcome.is_some(), total)
     }
 
-    /// Lamports of the creator, the bettors, and the fee payer plus its fees.
+    /// Lamports of the creator, of the bettors, and of the fee payer plus the fees of all transactions.
     fn lamports(&self) -> (u64, Vec<u64>, u64) {
         let bettors = self.bettors.iter();
         let bettors = bettors.map(|bettor| self.world.lamports(&bettor.address()));
@@ -400,7 +400,7 @@ impl RandomMarkets {
             && bucket(&terms.thresholds, self.values[&window]) == terms.thresholds.len()
     }
 
-    /// Claims all positions, in ascending or descending order.
+    /// Claims all positions, in ascending or descending order of the bettors.
     fn claim_all(&mut self, market: &Address, stakes: &[Vec<u128>], expected: &Settlement) {
         let mut order: Vec<usize> = (0..stakes.len())
             .filter(|&bettor| stakes[bettor].iter().any(|&stake| stake > 0))
@@ -495,12 +495,12 @@ fn random_markets(seeds: std::ops::Range<u64>) {
             largest = largest.max(total);
         }
     }
-    // Markets of all kinds have been tested.
+    // Resolved, void and large markets have been tested.
     assert!(
         10 <= resolved && 5 <= void,
         "{resolved} resolved, {void} void"
     );
-    assert!(1 << 63 < largest, "{largest}");
+    assert!(1 << 63 < largest, "the largest total is {largest}");
 }
 
 #[test]

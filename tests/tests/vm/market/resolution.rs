@@ -62,7 +62,7 @@ fn a_market_without_an_observed_window_is_void() {
     scene.world.pass(params().submit_secs);
     let event = settled(scene.world.settle(&scene.market, 3));
 
-    // Then it is void, and every stake is paid back
+    // Then the market is void, and every stake is paid back
     assert_eq!(
         (event.state, event.outcome, event.observed),
         (MarketState::Void, None, 0)
@@ -84,7 +84,7 @@ fn a_market_without_a_winning_stake_is_void() {
     scene.world.finalize_with(&scene.model, 1, &DRIFTED);
     let event = settled(scene.world.settle(&scene.market, 1));
 
-    // Then it is void, and every stake is paid back
+    // Then the market is void, and every stake is paid back
     assert_eq!((event.state, event.outcome), (MarketState::Void, None));
     assert_eq!(scene.claim(scene.no.address()).paid, 60 * TOKEN);
     assert_eq!(scene.close().swept, 0);
@@ -101,7 +101,7 @@ fn a_market_settled_after_retention_is_void_without_receipts() {
     // When it is settled without receipts
     let event = settled(scene.world.settle(&scene.market, 0));
 
-    // Then it is void
+    // Then the market is void
     assert_eq!((event.state, event.next_window), (MarketState::Void, 1));
     assert_eq!((event.at_risk, event.exposure), (0, 0));
     scene.claim_both();
@@ -131,12 +131,12 @@ fn a_window_past_retention_voids_a_partly_settled_market() {
     scene.world.finalize_with(&scene.model, 1, &CALM);
     settled(scene.world.settle(&scene.market, 1));
 
-    // When the others are settled after the second window's retention
+    // When the other windows are settled after the retention of the second
     let over = retention_end(&scene, 2);
     scene.world.warp_to(over);
     let event = settled(scene.world.settle(&scene.market, 2));
 
-    // Then it is void, in spite of the observed window
+    // Then the market is void, in spite of the observed window
     assert_eq!(
         (event.state, event.next_window, event.observed),
         (MarketState::Void, 2, 1)
@@ -149,8 +149,7 @@ fn max_resolves_early_and_ignores_the_rest_of_the_batch() {
     let mut scene = scene(Aggregate::Max);
     scene.world.finalize_with(&scene.model, 1, &DRIFTED);
 
-    // When it is settled by a batch that also has a window which has not started and an unrelated
-    // account
+    // When the batch that settles it also has a window that has not started, and an unrelated account
     let state = scene.world.market(&scene.market);
     let mut settle = instruction::settle_market(scene.market, &state, 2);
     settle
@@ -209,7 +208,7 @@ fn mean_is_floored_over_the_observed_windows() {
 }
 
 #[test]
-fn a_market_is_settled_partly_before_and_partly_after_finalization() {
+fn a_market_is_settled_in_several_batches() {
     // Given a finalized window, a proposed one, and one without a receipt
     let mut scene = scene(Aggregate::Mean);
     scene.world.finalize_with(&scene.model, 1, &CALM);

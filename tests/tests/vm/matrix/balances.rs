@@ -1,4 +1,4 @@
-//! Balances of everybody: what they hold, and what the program owes them.
+//! Balances of each owner: what it holds, and what the program owes it.
 
 use std::collections::BTreeMap;
 
@@ -7,14 +7,18 @@ use driftshield_tests::world::World;
 
 use super::kind::Kind;
 
-/// Amounts by owner and asset. The asset is a mint, [`LAMPORTS`], or a policy for its open cover.
+/// Amounts by owner and asset. The asset is a mint, [`LAMPORTS`], or the address of a policy, whose
+/// amount is its open cover.
 pub type Balances = BTreeMap<(Address, Address), u64>;
 
 /// The asset of lamports: the address of the system program, which owns wallets.
 const LAMPORTS: Address = Address::new_from_array([0; 32]);
 
-/// The balances of everybody: lamports with the rent that is returned to them, and tokens with the
-/// claims on the program.
+/// Data length of a token account without extensions. Longer token accounts are not counted.
+const TOKEN_ACCOUNT_LEN: usize = 165;
+
+/// The balances of each owner: lamports, tokens and open cover. Lamports include rent that the owner
+/// gets back. Tokens include claims on the program.
 pub fn balances(world: &World) -> Balances {
     let mut balances = Balances::new();
     for (address, account) in &world.svm.accounts_db().inner {
@@ -25,7 +29,7 @@ pub fn balances(world: &World) -> Balances {
         } else if *owner == driftshield_sdk::ID {
             let account = Account::decode(data).expect("an account of the program");
             credit_claims(&mut balances, world, address, &account);
-        } else if data.len() == 165 && is_token_program(owner) {
+        } else if data.len() == TOKEN_ACCOUNT_LEN && is_token_program(owner) {
             credit_tokens(&mut balances, world, address, data);
         }
     }
@@ -40,7 +44,8 @@ fn credit(balances: &mut Balances, owner: &Address, asset: &Address, amount: u64
     *balances.entry((*owner, *asset)).or_default() += amount;
 }
 
-/// Credits the balance of a token account to its owner, and the value of vault shares as well.
+/// Credits the balance of a token account to its owner. If the tokens are vault shares, credits their
+/// worth in the vault's mint too. Of the program's own token accounts, credits only treasuries.
 fn credit_tokens(balances: &mut Balances, world: &World, address: &Address, data: &[u8]) {
     let field = |start| Address::try_from(&data[start..start + 32]).expect("32 bytes");
     let (mint, owner) = (field(0), field(32));
@@ -64,8 +69,8 @@ fn credit_tokens(balances: &mut Balances, world: &World, address: &Address, data
     }
 }
 
-/// Who owns the treasury of `mint`: the admin, who can withdraw from it, or the collateral account as
-/// long as the program is not initialized.
+/// The owner of the treasury of `mint`: the admin, who can withdraw from it, or the collateral account
+/// while the program is not initialized.
 fn treasury_owner(world: &World, mint: &Address) -> Address {
     if world.exists(&address::config()) {
         world.config().admin
@@ -74,7 +79,7 @@ fn treasury_owner(world: &World, mint: &Address) -> Address {
     }
 }
 
-/// Credits what the program owes by the account at `address`, including its rent.
+/// Credits the claims that `account` records, and its rent, to their owners.
 fn credit_claims(balances: &mut Balances, world: &World, address: &Address, account: &Account) {
     let rent = |balances: &mut Balances, owner: &Address, token_accounts: &[Address]| {
         for account in token_accounts.iter().chain([address]) {
@@ -115,7 +120,7 @@ fn credit_claims(balances: &mut Balances, world: &World, address: &Address, acco
             let worth = if market.state == MarketState::Open {
                 position.total()
             } else {
-                market.claim(position).expect("a payout")
+                market.claim(position).expect("the position can be claimed")
             };
             credit(balances, &position.owner, &market.mint, worth);
             rent(balances, &position.owner, &[]);
@@ -142,6 +147,7 @@ fn credit_claims(balances: &mut Balances, world: &World, address: &Address, acco
             credit(balances, &policy.holder, address, policy.open_cover());
             rent(balances, &policy.holder, &[]);
         }
+        // These accounts are never closed, so no rent returns.
         Account::Config(_) | Account::Collateral(_) | Account::Model(_) => {}
     }
 }

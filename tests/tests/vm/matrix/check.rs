@@ -22,14 +22,15 @@ use super::{
 };
 use crate::committed_idl;
 
-/// What the scene's instruction does when it is not mutated.
+/// Balances before and after the unmutated instruction, and its signers.
 struct Baseline {
     before: Balances,
     after: Balances,
     signers: BTreeSet<Address>,
 }
 
-/// Runs every mutation of the instruction that `scene` returns.
+/// Runs every mutation of the instruction that `scene` returns, and compares the outcomes with the
+/// table of the scene named `name`.
 pub fn check(name: &str, scene: fn(&mut Fixture) -> Instruction) {
     let mut fixture = Fixture::new();
     let instruction = scene(&mut fixture);
@@ -44,14 +45,14 @@ pub fn check(name: &str, scene: fn(&mut Fixture) -> Instruction) {
         let key = (mutation.slot.clone(), mutation.name.clone());
         let checked = catch_unwind(AssertUnwindSafe(|| run(&scene, &mutation, &baseline)));
         let outcome = checked.unwrap_or_else(|_| panic!("{name}: {} {}", key.0, key.1));
-        // There are many combinations of another set's accounts: tables list only those that succeed.
+        // Combinations of another set's accounts are many, so tables list only those that succeed.
         if mutation.floor == BalanceFloor::Unchecked && outcome != "ok" {
             continue;
         }
         let duplicate = outcomes.insert(key, outcome);
         assert!(
             duplicate.is_none(),
-            "{name}: two mutations are called {} {}",
+            "{name}: two mutations are named {} {}; rename one",
             mutation.slot,
             mutation.name
         );
@@ -114,7 +115,7 @@ fn run(scene: &Scene, mutation: &Mutation, baseline: &Baseline) -> String {
     outcome::name(&outcome)
 }
 
-/// Compares all accounts but the fee payer and the sysvars.
+/// Asserts that no account but the fee payer and the sysvars has changed.
 fn assert_nothing_changed(before: &LiteSVM, world: &World) {
     let sysvars = address!("Sysvar1111111111111111111111111111111111111");
     let payer = world.payer.pubkey();
@@ -140,7 +141,8 @@ fn assert_non_signers_lose_nothing(world: &World, mutation: &Mutation, baseline:
         let floor = match mutation.floor {
             BalanceFloor::Unchecked => 0,
             BalanceFloor::After if !baseline.signers.contains(owner) => after,
-            // A baseline signer who has not signed the mutation may keep what it had before.
+            // A signer of the unmutated instruction who has not signed the mutation may have its balance from
+            // before.
             BalanceFloor::After | BalanceFloor::BeforeOrAfter => after.min(before),
         };
         let has = now.get(key).copied().unwrap_or(0);

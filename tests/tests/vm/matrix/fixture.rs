@@ -11,7 +11,7 @@ use driftshield_tests::{insurance::*, world::*};
 use solana_keypair::Keypair;
 use solana_signer::Signer;
 
-use super::attacker;
+use super::fake_programs;
 use crate::stakeholders::market_terms_on;
 
 /// First window of the market and of the policy.
@@ -67,7 +67,7 @@ impl Fixture {
     pub fn new() -> Self {
         let mut world = World::with(params(), insurance_terms());
         let mints = [world.mint, world.mint, world.second_collateral()];
-        attacker::deploy(&mut world);
+        fake_programs::deploy(&mut world);
         let mut sets = vec![];
         for mint in mints {
             world.mint = mint;

@@ -11,12 +11,12 @@ use solana_signer::Signer;
 use super::{fixture, scene::Scene};
 
 pub struct Mutation {
-    /// First column of the table: the name of an account slot, `*` for a change of the instruction
-    /// as a whole, or the letter of the account set that several slots are taken from.
+    /// First column of the table: the name of the changed account slot, `*` for a change of the
+    /// instruction as a whole, or the letter of the account set that fills several account slots.
     pub slot: String,
     /// Second column of the table.
     pub name: String,
-    /// An instruction that is sent first, in a transaction of its own.
+    /// An instruction that is sent before, in a transaction of its own.
     pub preceding: Option<Instruction>,
     /// The instructions of the mutated transaction.
     pub instructions: Vec<Instruction>,
@@ -27,15 +27,16 @@ pub struct Mutation {
     pub floor: BalanceFloor,
 }
 
-/// What everybody who has not signed a mutation must have at least if it succeeds.
+/// The least that everybody who has not signed a successful mutation must have after it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum BalanceFloor {
-    /// What they have after the scene's instruction.
+    /// Their balances after the scene's instruction. Those who sign the scene's instruction, but not the
+    /// mutation, may have the lower of before and after.
     After,
-    /// The lower of what they have before and after the scene's instruction, because the mutation does
+    /// The lower of their balances before and after the scene's instruction, because the mutation does
     /// only a part of the instruction's work.
     BeforeOrAfter,
-    /// Nothing: the mutation acts on other accounts than the scene's instruction. The reason in the
+    /// No floor: the mutation acts on other accounts than the scene's instruction. The reason in the
     /// table explains why it may succeed.
     Unchecked,
 }

@@ -5,6 +5,7 @@ use driftshield_sdk::{ID, error};
 use driftshield_tests::world::Outcome;
 use litesvm::types::FailedTransactionMetadata;
 use solana_instruction_error::InstructionError;
+use solana_system_interface::error::SystemError;
 use solana_transaction_error::TransactionError;
 use spl_token_interface::error::TokenError;
 
@@ -16,7 +17,8 @@ pub fn name(outcome: &Outcome) -> String {
     }
 }
 
-/// The name of the error; an error of another program is prefixed with the program's name.
+/// The name of the error. It is prefixed with the name of the failing program unless that is
+/// DriftShield, and with `runtime` if no instruction failed.
 fn failure_name(failure: &FailedTransactionMetadata) -> String {
     let TransactionError::InstructionError(_, error) = &failure.err else {
         return format!("runtime:{:?}", failure.err);
@@ -31,12 +33,19 @@ fn failure_name(failure: &FailedTransactionMetadata) -> String {
                 |error| format!("{program}:{error:?}"),
             )
         }
+        (InstructionError::Custom(code), Some("system")) => {
+            let error = SystemError::try_from(*code);
+            error.map_or_else(
+                |_| format!("system:{code}"),
+                |error| format!("system:{error:?}"),
+            )
+        }
         (error, None | Some("driftshield")) => format!("{error:?}"),
         (error, Some(program)) => format!("{program}:{error:?}"),
     }
 }
 
-/// The name of a custom error of DriftShield or of Anchor.
+/// The name of a custom error of DriftShield or of Anchor; `Custom:code` if it is unknown.
 fn custom(code: u32) -> String {
     if let Some(error) = error::by_code(code) {
         return error.name.clone();
@@ -60,8 +69,8 @@ fn custom(code: u32) -> String {
     format!("Custom:{code}")
 }
 
-/// The program whose failure is logged first, which is the innermost one. `None` if no program was
-/// called.
+/// The program whose failure is logged first, which is the innermost one: its name, or its address if
+/// it is unknown. `None` if no failure is logged.
 fn failed_program(logs: &[String]) -> Option<String> {
     let failed = logs.iter().find_map(|line| {
         let (program, _) = line.strip_prefix("Program ")?.split_once(" failed")?;

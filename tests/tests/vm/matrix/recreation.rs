@@ -1,5 +1,5 @@
 //! Accounts that are closed and created again at the same address in one transaction: either the
-//! creation is refused, or the new account has nothing of the old one.
+//! creation is refused, or the new account carries nothing over from the old one.
 
 use driftshield_sdk::{Address, Instruction, Stream, address, instruction};
 use driftshield_tests::{insurance::*, world::*};
@@ -152,5 +152,5 @@ fn a_closed_vault_cannot_be_created_again() {
         )]
     };
     let outcome = close_and(&mut fixture, scenes::vault::close_vault, create);
-    assert_outcome(&outcome, "system:Custom(0)");
+    assert_outcome(&outcome, "system:AccountAlreadyInUse");
 }

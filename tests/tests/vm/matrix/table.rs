@@ -1,7 +1,8 @@
 //! Expected outcomes of mutations: `tests/matrix` has a table for each scene.
 //!
-//! A row is a slot, its mutations separated by commas, their outcome and, after a `#`, the reason. A
-//! successful outcome (`ok`) needs a reason. A line that starts with `#` is a comment.
+//! The columns of a row are an account slot (or `*`, `b` or `c`: see `Mutation::slot`), mutations
+//! separated by commas, their outcome and, after a `#`, the reason. Only a successful outcome (`ok`)
+//! needs a reason. A line that starts with `#` is a comment.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -18,8 +19,8 @@ fn file(scene: &str) -> PathBuf {
     PathBuf::from(dir).join(format!("{scene}.txt"))
 }
 
-/// Compares the outcomes of a scene's mutations with its table. Panics with the rows to add and to
-/// change if they differ.
+/// Compares the outcomes of a scene's mutations with its table. If they differ, panics with the rows to
+/// add, the changed outcomes and the mutations that no longer exist.
 pub fn check(scene: &str, slots: &[String], outcomes: &Outcomes) {
     let text = fs::read_to_string(file(scene)).unwrap_or_default();
     let expected = parse(scene, &text);
@@ -32,12 +33,12 @@ pub fn check(scene: &str, slots: &[String], outcomes: &Outcomes) {
     let mut report = String::new();
     if !missing.is_empty() {
         let rows = rows(slots, &missing);
-        write!(report, "\nRows to review and to add:\n{rows}").unwrap();
+        write!(report, "\nReview these rows and add them:\n{rows}").unwrap();
     }
     for (key, expected) in &expected {
         let (slot, mutation) = key;
         match outcomes.get(key) {
-            None => writeln!(report, "no such mutation: {slot} {mutation}"),
+            None => writeln!(report, "no such mutation, remove it: {slot} {mutation}"),
             Some(outcome) if outcome != expected => {
                 writeln!(report, "{slot} {mutation}: {outcome} instead of {expected}")
             }
@@ -55,19 +56,19 @@ fn parse(scene: &str, text: &str) -> Outcomes {
         let (entry, reason) = line.split_once('#').unwrap_or((line, ""));
         let columns: Vec<&str> = entry.split_whitespace().collect();
         let [slot, mutations, outcome] = columns[..] else {
-            panic!("{scene}: the row needs a slot, mutations and an outcome: {line}")
+            panic!("{scene}: a row needs an account, mutations and an outcome: {line}")
         };
         let has_reason = outcome != "ok" || !reason.trim().is_empty();
         assert!(
             has_reason,
-            "{scene}: a successful mutation needs a reason: {line}"
+            "{scene}: a successful mutation needs a reason after `#`: {line}"
         );
         for mutation in mutations.split(',') {
             let key = (slot.to_owned(), mutation.to_owned());
             let duplicate = outcomes.insert(key, outcome.to_owned());
             assert!(
                 duplicate.is_none(),
-                "{scene}: {slot} {mutation} has two rows"
+                "{scene}: {slot} {mutation} has two rows, remove one"
             );
         }
     }

@@ -10,7 +10,7 @@ use solana_signer::Signer;
 use super::{register, terms_of, without_end_zeros};
 use crate::admin::update_collateral;
 
-/// The default spec with another metric, reference and number of rows.
+/// The default spec with another metric, reference and minimum number of rows.
 fn spec_of(world: &World, metric: Metric, reference: Vec<u32>, min_samples: u64) -> MetricSpec {
     MetricSpec {
         metric,
@@ -318,6 +318,6 @@ fn a_model_is_registered_at_addresses_that_hold_lamports() {
         terms_of(3, 2),
     );
     world.send(register, &[&owner.key]).unwrap();
-    // Then it is created
+    // Then the model is created
     assert_eq!(world.model(&model).owner, owner.address());
 }

@@ -164,7 +164,7 @@ fn a_new_version_restarts_the_statistics_and_keeps_the_chain() {
 }
 
 #[test]
-fn a_market_names_the_version_it_expects() {
+fn a_market_created_with_an_older_model_version_is_refused() {
     // Given a model that is updated after a market's terms were prepared
     let mut world = World::new();
     let model = world.default_model();

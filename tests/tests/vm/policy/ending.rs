@@ -68,9 +68,9 @@ fn a_cancellation_refunds_the_unused_premium_less_the_fee() {
 }
 
 #[test]
-fn payments_reduce_the_refund_of_a_cancellation() {
+fn paid_claims_reduce_the_refund_of_a_cancellation() {
     for (drift, paid) in [(100_000, 1), (100_002, 1_000), (110_000, 5 * TOKEN)] {
-        // Given a policy with a payment, which anybody can claim
+        // Given a policy on which a claim was paid
         let (mut scene, holder) = insured(|terms| terms);
         let first = scene.window;
         scene.measure(drift);
@@ -82,16 +82,20 @@ fn payments_reduce_the_refund_of_a_cancellation() {
         let before = scene.world.tokens(&holder.tokens);
         scene.cancel(&holder, 1).unwrap();
 
-        // Then the refund is reduced by the payment, down to zero at most
+        // Then the refund is reduced by the amount paid, but not below zero
         let left = u128::from(policy.term.part) * (policy.term.end - now) as u128;
         let unused = left / (policy.term.end - policy.term.start) as u128 * 9 / 10;
         let refund = scene.world.tokens(&holder.tokens) - before;
-        assert_eq!(refund, (unused as u64).saturating_sub(paid), "{drift}");
+        assert_eq!(
+            refund,
+            (unused as u64).saturating_sub(paid),
+            "drift {drift}"
+        );
     }
 }
 
 #[test]
-fn a_cancellation_after_the_end_refunds_nothing() {
+fn a_cancellation_after_the_end_of_the_term_refunds_nothing() {
     let (mut scene, holder) = insured(|terms| terms);
     let end = scene.policy(&holder, 1).term.end;
     scene.world.warp_to(end);

@@ -64,14 +64,17 @@ fn a_purchase_charges_the_quoted_premium() {
                     let exact = premium_by_slices(&vault, &terms, drift, duration);
                     let premium = quote.premium as f64;
                     let tolerance = 1.0 + exact * 1e-6;
-                    assert!((premium - exact).abs() <= tolerance, "{premium} {exact}");
+                    assert!(
+                        (premium - exact).abs() <= tolerance,
+                        "premium {premium}, exact {exact}"
+                    );
                     bought += 1;
                 }
                 Err(anchor_lang::Error::Custom(number)) => assert_eq!(code(outcome), number),
                 Err(other) => panic!("{other:?}"),
             }
         }
-        assert!(5 < bought, "{bought}");
+        assert!(5 < bought, "only {bought} policies were bought");
     }
 }
 
@@ -114,8 +117,11 @@ fn a_purchase_in_a_hundred_parts_costs_the_same() {
         in_parts.buy(&buyers[1], id, part).unwrap();
     }
 
-    // Then both cost the same, except that a hundred parts are rounded up
+    // Then both cost the same, except that each of the hundred premiums is rounded up
     let paid = |scene: &Insured, buyer: &Wallet| CAPITAL - scene.world.tokens(&buyer.tokens);
     let (once, parts) = (paid(&at_once, &buyers[0]), paid(&in_parts, &buyers[1]));
-    assert!((once..=once + 100).contains(&parts), "{once} {parts}");
+    assert!(
+        (once..=once + 100).contains(&parts),
+        "at once {once}, in parts {parts}"
+    );
 }

@@ -202,7 +202,7 @@ fn the_program_refuses_a_model_with_fewer_than_eight_receipts() {
     let young = scene.world.model_with(spec, 3, 10_000 * TOKEN);
     let measured = std::mem::replace(&mut scene.model, young);
     let window = std::mem::replace(&mut scene.window, 0);
-    // When the vault lists it, then cover is refused, also with seven receipts, and sold with eight
+    // When the vault lists it, then cover is refused without receipts and with seven, and sold with eight
     scene.list(TOKEN * 1_000, 20_000).unwrap();
     let outcome = scene.buy(&holder, 1, scene.terms());
     assert_refused(outcome, DriftShieldError::TooLittleHistory);
@@ -235,7 +235,7 @@ fn an_unlisted_model_is_refused() {
     let unlisted = address::exposure(&scene.vault, &other.address);
     let outcome = scene.world.send(buy.clone(), &[&holder.key]);
     assert_refused(outcome, DriftShieldError::ModelNotListed);
-    // And so is the model with the listing of another.
+    // And so is a purchase with the listing of another model.
     let outcome = scene
         .world
         .send(swapped(buy, &unlisted, &listed), &[&holder.key]);

@@ -74,7 +74,10 @@ fn a_renewal_is_priced_as_if_the_cover_were_released_first() {
     };
     let exact = premium_by_slices(&vault, &terms, CALM_DRIFT, 10 * DAY);
     let paid = (tokens - scene.world.tokens(&holder.tokens)) as f64;
-    assert!((paid - exact).abs() <= 1.0 + exact * 1e-6, "{paid} {exact}");
+    assert!(
+        (paid - exact).abs() <= 1.0 + exact * 1e-6,
+        "paid {paid}, exact {exact}"
+    );
 }
 
 #[test]
@@ -176,7 +179,7 @@ fn invalid_renewals_are_refused() {
     let policy = scene.policy(&holder, 1);
     let renew = instruction::renew_policy(&policy, &scene.vault(), stranger.tokens, true);
     assert!(scene.world.send(renew, &[&holder.key]).is_err());
-    // Only the flag of renewals pauses them
+    // Only the pause flag of renewals stops them
     scene.world.pause(pause::RENEWALS);
     let outcome = scene.renew(&holder, 1, true);
     assert_refused(outcome, DriftShieldError::Paused);
@@ -184,7 +187,7 @@ fn invalid_renewals_are_refused() {
     scene.renew(&holder, 1, true).unwrap();
     scene.world.pause(0);
 
-    // And a policy with a payment cannot be renewed
+    // And a policy on which a claim was paid cannot be renewed
     let (mut scene, holder) = insured(|terms| terms);
     let first = scene.window;
     scene.measure(110_000);
@@ -192,7 +195,7 @@ fn invalid_renewals_are_refused() {
     let outcome = scene.renew(&holder, 1, true);
     assert_refused(outcome, DriftShieldError::PolicyPaid);
 
-    // And neither can one whose premium is above the holder's maximum
+    // And neither can a policy whose new premium is above the holder's maximum
     let mut scene = Insured::new();
     let holder = scene.world.wallet(CAPITAL);
     let terms = scene.terms();

@@ -24,7 +24,8 @@ fn next_head(head: [u8; 32], receipt: &Receipt) -> [u8; 32] {
 
 #[test]
 fn the_chain_proves_that_no_receipt_is_missing() {
-    // Given Final and Void receipts of every kind
+    // Given receipts that are Final by time and by a ruling, and Void without a quorum and without a
+    // ruling
     let mut world = World::new();
     let model = share_model(&mut world, 3);
     world.finalize_with(&model, 0, &share(100));

@@ -51,7 +51,7 @@ fn a_receipt_is_closed_after_its_retention() {
 }
 
 #[test]
-fn the_rent_goes_to_its_payer_only() {
+fn a_receipts_rent_goes_to_its_payer_only() {
     let mut world = World::new();
     let model = share_model(&mut world, 3);
     world.finalize_with(&model, 0, &share(100));
@@ -82,8 +82,8 @@ fn an_open_receipt_is_not_closed() {
     // When their retention is over
     warp_to_retention_end(&mut world, &model, 2);
 
-    // Then they cannot be closed until they are finalized, and the last not until its challenger is
-    // paid
+    // Then they cannot be closed until they are finalized, and the last one not while its challenger
+    // has an uncollected credit
     for window in 0..3 {
         let outcome = close(&mut world, &model, window);
         assert_refused(outcome, DriftShieldError::ReceiptStillNeeded);

@@ -34,7 +34,7 @@ fn final_receipts_update_the_statistics() {
 }
 
 #[test]
-fn an_earlier_window_that_is_final_later_does_not_change_last_value_and_mean() {
+fn an_earlier_window_that_is_final_later_does_not_change_last_value_and_moving_average() {
     // Given two Final windows, and one between them in dispute
     let mut world = World::new();
     let model = share_model(&mut world, 3);

@@ -103,7 +103,7 @@ fn a_lone_submission_is_never_proposed_early() {
 }
 
 #[test]
-fn a_seat_that_stops_counting_is_not_waited_for() {
+fn a_receipt_does_not_wait_for_a_seat_that_stops_counting() {
     // Given a receipt that lacks only the third oracle's submission
     let mut world = World::new();
     let model = share_model(&mut world, 3);
@@ -136,15 +136,15 @@ fn the_value_is_the_median_of_all_submissions() {
             // When the oracles submit one by one
             world.submit(&model, oracle, 0, &share(value)).unwrap();
 
-            // Then the value is the median of all submissions so far: of two middle values the
-            // lower
+            // Then the value is the median of all submissions so far, or the lower of two middle
+            // values
             let mut sorted = VALUES[..=oracle].to_vec();
             sorted.sort_unstable();
             let median = sorted[oracle / 2];
             assert_eq!(
                 world.receipt(&model.address, 0).value,
                 median,
-                "{oracles} {oracle}"
+                "{oracles} oracles, after oracle {oracle}"
             );
         }
     }
@@ -239,7 +239,7 @@ fn a_proposed_value_is_final_when_the_challenge_period_ends() {
 }
 
 #[test]
-fn a_late_finalization_dates_each_step_as_of_its_time() {
+fn a_late_finalization_dates_the_receipt_as_of_its_due_time() {
     // Given the submissions of a quorum, and 100 days without a call
     let mut world = World::new();
     let model = share_model(&mut world, 3);
@@ -252,7 +252,7 @@ fn a_late_finalization_dates_each_step_as_of_its_time() {
     // When somebody finalizes
     let sent = finalize(&mut world, &model, 0).unwrap();
 
-    // Then the receipt is Final as of the time at which it could first have been
+    // Then the receipt is Final as of the earliest time at which it could have been finalized
     let Event::ReceiptFinalized(event) = sent.event() else {
         panic!("{:?}", sent.event())
     };

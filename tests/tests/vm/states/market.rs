@@ -19,7 +19,7 @@ struct MarketFixture {
     newcomer: Wallet,
     terms: MarketTerms,
     market: Address,
-    /// The market as it is created: names the accounts of instructions when it does not exist.
+    /// The market as it is created: names the accounts of instructions when the market does not exist.
     initial: Market,
     /// State after the market was closed.
     end_state: Option<&'static str>,

@@ -20,7 +20,7 @@ struct PolicyFixture {
     insured: Insured,
     holder: Wallet,
     terms: PolicyTerms,
-    /// The policy as it is bought: names the accounts of instructions when it does not exist.
+    /// The policy as it is bought: names the accounts of instructions when the policy does not exist.
     initial: Policy,
     /// State after the policy was closed.
     end_state: Option<&'static str>,
@@ -70,7 +70,7 @@ impl PolicyFixture {
         exists.then(|| world.receipt(model, window))
     }
 
-    /// The covered window with the largest drift; the last measured window if none of them is Final.
+    /// The covered window with the largest drift; the last measured window if no covered window is Final.
     fn best_window(&self) -> u64 {
         let policy = self.policy();
         let covered = (policy.first_window..=policy.last_window)
@@ -99,7 +99,7 @@ impl PolicyFixture {
         }
     }
 
-    /// Names what the policy was paid, and what it could still be paid.
+    /// Describes whether a claim was paid, and how much another claim would pay now.
     fn payment(&self, policy: &Policy) -> String {
         let best = self.receipt(self.best_window());
         let drift = best

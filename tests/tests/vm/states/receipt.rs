@@ -26,7 +26,7 @@ struct ReceiptFixture {
 }
 
 impl ReceiptFixture {
-    /// The window has begun, and those before it are Final.
+    /// The window is running, and the windows before it are Final.
     fn new() -> Self {
         let mut stakeholders = Stakeholders::new();
         stakeholders.measure_history();
@@ -164,9 +164,9 @@ impl ReceiptFixture {
             .submit_over()
     }
 
-    /// The third oracle, which has not submitted, requests its bond, so that the others need not wait for
-    /// it.
-    fn without_the_third(mut self) -> Self {
+    /// The third oracle, which has not submitted, requests its bond, so that the receipt no longer waits for
+    /// its submission.
+    fn without_third_oracle(mut self) -> Self {
         let (model, oracle) = (self.model(), &self.insured.model.oracles[2]);
         let bonded = self.insured.world.seat(&model, &oracle.address()).bonded;
         let unbond = instruction::request_unbond(oracle.address(), model, bonded);
@@ -309,7 +309,7 @@ fn receipt_instructions_match_the_state_table() {
         ("Collecting, a quorum", two()),
         (
             "Collecting, a quorum, due to be Proposed early",
-            two().without_the_third(),
+            two().without_third_oracle(),
         ),
         (
             "Collecting, a quorum, due to be Proposed",

@@ -22,9 +22,9 @@ struct VaultFixture {
     /// A second liquidity provider, who deposits.
     newcomer: Wallet,
     holder: Wallet,
-    /// The vault as it is created: names the accounts of instructions when it does not exist.
+    /// The vault as it is created: names the accounts of instructions when the vault does not exist.
     initial: Vault,
-    /// The policy as it was last bought: names the accounts of instructions when it does not exist.
+    /// The policy as it was last bought: names the accounts of instructions when the policy does not exist.
     policy: Policy,
     /// State after the vault was closed.
     end_state: Option<&'static str>,
@@ -69,7 +69,7 @@ impl VaultFixture {
         self.insured.world.exists(&self.insured.vault)
     }
 
-    fn exists_policy(&self) -> bool {
+    fn policy_exists(&self) -> bool {
         let (vault, holder) = (self.insured.vault, self.holder.address());
         let address = address::policy(&vault, &holder, 1);
         self.insured.world.exists(&address)
@@ -193,7 +193,7 @@ impl VaultFixture {
         }
     }
 
-    /// Passes `secs`, and finalizes the windows that end meanwhile.
+    /// Advances the clock by `secs`, and finalizes the windows that can become Final in that time.
     fn later(mut self, secs: i64) -> Self {
         let until = self.insured.world.now() + secs;
         let model = self.insured.model();
@@ -208,7 +208,7 @@ impl VaultFixture {
         self.later(COOLDOWN + DAY)
     }
 
-    fn cooled(self) -> Self {
+    fn after_cooldown(self) -> Self {
         self.later(COOLDOWN)
     }
 
@@ -218,7 +218,7 @@ impl VaultFixture {
         self
     }
 
-    /// A policy that cost one base unit is paid all of the capital.
+    /// A claim on a policy, whose premium was one base unit, has paid out all of the capital.
     fn wiped_out() -> Self {
         let free = VaultTerms {
             base_bps: 0,
@@ -246,10 +246,11 @@ impl VaultFixture {
         Self::covered()
             .then(cancel_policy)
             .then(request)
-            .cooled()
+            .after_cooldown()
             .then(withdraw)
     }
 
+    /// The provider burns all of its shares.
     fn burned(mut self) -> Self {
         let owner = self.insured.provider();
         let vault = self.insured.vault();
@@ -388,7 +389,7 @@ fn close_unsigned(s: &mut VaultFixture) -> Outcome {
 }
 
 fn buy(s: &mut VaultFixture) -> Outcome {
-    let id = if s.exists_policy() { 3 } else { 1 };
+    let id = if s.policy_exists() { 3 } else { 1 };
     s.buy(id, s.policy.cover)
 }
 
@@ -463,7 +464,7 @@ fn vault_instructions_match_the_state_table() {
         ),
         (
             "capital, unlisted, request due",
-            requested(unlisted()).cooled(),
+            requested(unlisted()).after_cooldown(),
         ),
         ("capital", VaultFixture::funded()),
         (
@@ -472,7 +473,7 @@ fn vault_instructions_match_the_state_table() {
         ),
         (
             "capital, request due",
-            requested(VaultFixture::funded()).cooled(),
+            requested(VaultFixture::funded()).after_cooldown(),
         ),
         ("capital and cover", VaultFixture::covered()),
         (
@@ -481,7 +482,7 @@ fn vault_instructions_match_the_state_table() {
         ),
         (
             "capital and cover, request due",
-            requested(VaultFixture::covered()).cooled(),
+            requested(VaultFixture::covered()).after_cooldown(),
         ),
         ("all capital locked", VaultFixture::covered().fill()),
         (
@@ -491,7 +492,7 @@ fn vault_instructions_match_the_state_table() {
         (
             "all capital locked, request due",
             requested(VaultFixture::covered().fill())
-                .cooled()
+                .after_cooldown()
                 .then(withdraw),
         ),
         ("wiped out", VaultFixture::wiped_out()),
@@ -501,7 +502,7 @@ fn vault_instructions_match_the_state_table() {
         ),
         (
             "wiped out, request due",
-            requested(VaultFixture::wiped_out()).cooled(),
+            requested(VaultFixture::wiped_out()).after_cooldown(),
         ),
         (
             "no shares, listed long ago, fees left",

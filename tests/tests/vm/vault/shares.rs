@@ -166,8 +166,8 @@ fn no_group_gains_by_its_own_deposits_and_withdrawals() {
         .iter()
         .map(|member| scene.world.tokens(&member.tokens))
         .sum();
-    assert!(held <= 3 * CAPITAL, "{held}");
-    assert!(3 * CAPITAL - held < 200, "{held}");
+    assert!(held <= 3 * CAPITAL, "the group holds {held}");
+    assert!(3 * CAPITAL - held < 200, "the group holds {held}");
 }
 
 #[test]
@@ -197,7 +197,8 @@ fn invalid_deposits_are_refused() {
 
 #[test]
 fn a_deposit_that_buys_no_share_is_refused() {
-    // Given a provider with one base unit, to whom a larger one leaves all of a premium
+    // Given a price of over 1,000 base units a share: a whole premium streams to a provider with one base
+    // unit of capital, while all other shares are requested back
     let world = World::with(params(), insurance_terms());
     let mut scene = Insured::empty(world, vault_terms()).with_capital(1);
     let leaving = depositor(&mut scene, CAPITAL);
@@ -212,7 +213,7 @@ fn a_deposit_that_buys_no_share_is_refused() {
     scene.expire(&holder, 1).unwrap();
     scene.withdraw(&leaving).unwrap();
     let price = scene.vault_now().worth(1);
-    assert!(1_000 < price, "{price}");
+    assert!(1_000 < price, "a share costs only {price}");
 
     // When somebody deposits less than the price of a share
     let outcome = scene.deposit(&holder, price - 1);

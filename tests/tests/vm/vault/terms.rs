@@ -34,7 +34,7 @@ fn vaults_out_of_limits_are_refused() {
         create(121 * DAY + 1, 0, good),
         DriftShieldError::InvalidCooldown,
     );
-    // Together with the protocol's 5%.
+    // Together with the protocol's 5%, the manager's fee exceeds 20%.
     assert_refused(create(DAY, 1_501, good), DriftShieldError::FeesTooHigh);
     type Change = (&'static str, fn(&mut VaultTerms));
     let changes: [Change; 12] = [
@@ -91,5 +91,8 @@ fn new_terms_take_effect_after_the_cooldown_and_a_day() {
     scene.world.warp_to(announced + COOLDOWN + DAY);
     let after = scene.quote(&scene.terms()).unwrap().premium;
     assert!(before.abs_diff(cheap) < cheap / 5);
-    assert!(10 * before < after, "{before} {after}");
+    assert!(
+        10 * before < after,
+        "premium {before} before, {after} after"
+    );
 }

@@ -48,7 +48,8 @@ fn a_requested_withdrawal_bears_later_losses() {
     // Then its withdrawal bears half of the loss
     let paid = scene.world.tokens(&other.tokens);
     let loss = CAPITAL - paid;
-    assert!(loss.abs_diff(500 * TOKEN) < 5 * TOKEN, "{loss}"); // less the premium of the time before
+    // Half of the cover, less the premium that was earned before the request.
+    assert!(loss.abs_diff(500 * TOKEN) < 5 * TOKEN, "the loss is {loss}");
 }
 
 #[test]
@@ -91,7 +92,7 @@ fn a_cancelled_request_returns_shares_of_its_recorded_value() {
     let lamports = scene.world.lamports(&leaving.address());
     let sent = scene.cancel_request(&leaving).unwrap();
 
-    // Then it gets shares worth the value at the request, and the others keep what they earned
+    // Then the provider gets shares worth the value at the request, and the others keep their premiums
     let Event::WithdrawCancelled(event) = sent.event() else {
         panic!("{:?}", sent.event())
     };
@@ -146,7 +147,7 @@ fn a_withdrawal_leaves_policies_backed() {
     // Then half of the capital stays: a cover of 4,500 on 5,000 is the maximum utilisation
     let paid = scene.world.tokens(&owner.tokens) - before;
     let vault = scene.vault();
-    assert!(paid.abs_diff(5_000 * TOKEN) < 50 * TOKEN, "{paid}");
+    assert!(paid.abs_diff(5_000 * TOKEN) < 50 * TOKEN, "{paid} was paid");
     assert!(10 * vault.locked <= 9 * vault.assets);
     let request = scene.world.request(&scene.vault, &owner.address());
     assert!(0 < request.shares && request.value.abs_diff(CAPITAL - paid) <= 1);
@@ -156,13 +157,13 @@ fn a_withdrawal_leaves_policies_backed() {
     scene.cancel(&holder, 1).unwrap();
     scene.withdraw(&owner).unwrap();
     let all = scene.world.tokens(&owner.tokens) - before;
-    assert!(CAPITAL - all <= 2, "{all}");
+    assert!(CAPITAL - all <= 2, "only {all} was paid");
     assert!(!has_request(&scene, &owner));
 }
 
 #[test]
 fn many_small_withdrawals_cost_less_than_a_unit_each() {
-    // Given a request of which only a few units can be paid at a time
+    // Given a request that can be paid only a few units at a time
     let mut scene = Insured::new();
     let (_, owner) = request_all_during_policy(&mut scene, 9_000 * TOKEN);
     let before = scene.world.tokens(&owner.tokens);
@@ -177,7 +178,7 @@ fn many_small_withdrawals_cost_less_than_a_unit_each() {
     }
 
     // Then each withdrawal costs the owner less than a unit by rounding
-    assert!(50 < calls, "{calls}");
+    assert!(50 < calls, "only {calls} withdrawals succeeded");
     let paid = scene.world.tokens(&owner.tokens) - before;
     let request = scene.world.request(&scene.vault, &owner.address());
     assert!(CAPITAL - paid - request.value <= calls + 2);

@@ -1,5 +1,5 @@
-//! Premium streams of a vault: a premium becomes capital at a constant rate until the end of the
-//! bucket in which its term ends.
+//! Premium streams of a vault: a premium, less the protocol's and the manager's part, becomes
+//! capital at a constant rate until the end of the bucket in which its term ends.
 
 use anchor_lang::prelude::*;
 
@@ -33,7 +33,7 @@ impl Vault {
         }
     }
 
-    /// Ends streams bucket by bucket up to `now`. Returns what has streamed, in 2⁻³² base units,
+    /// Ends streams bucket by bucket up to `now`. Returns the streamed amount, in 2⁻³² base units,
     /// and the rate at `now`.
     fn stream_until(&mut self, now: i64) -> (u128, u128) {
         let mut streamed = u128::from(self.fraction);
@@ -92,7 +92,7 @@ impl Vault {
         }
     }
 
-    /// Takes `refund` out of what is left of `stream`. The vault must be accrued.
+    /// Subtracts `refund` from the rest of `stream`. The vault must be accrued.
     pub fn cut_stream(&mut self, stream: &Stream, refund: u64) {
         let stream_end = self.stream_end(stream.end);
         let left = (stream_end - self.accrued_at) as u128; // above 0: there is something to refund
@@ -112,7 +112,7 @@ impl Vault {
         (protocol, manager, premium - protocol - manager)
     }
 
-    /// Accounts for the parts of a paid premium: credits the protocol's and the manager's, and
+    /// Books the parts of a paid premium: credits the protocol's and the manager's part, and
     /// streams the rest over a term until `end`.
     pub fn sell(&mut self, protocol: u64, manager: u64, streamed: u64, end: i64) -> Stream {
         self.protocol_credit += protocol;

@@ -19,33 +19,35 @@ impl Scene {
         all
     }
 
-    /// `twice`: the instruction twice in one transaction. `twice-with-lamports`: in between, every
-    /// account of the program that it writes receives lamports. `later`: again in a second transaction,
-    /// with another signature, as the runtime rejects a repeated one.
+    /// `twice`: the instruction twice in one transaction. `twice-with-lamports`: between the two, each
+    /// DriftShield account that the instruction writes receives lamports. `twice-in-two-transactions`:
+    /// the instruction again in a second transaction. The second transaction uses a new blockhash,
+    /// because the runtime rejects a repeated signature.
     fn repetitions(&self) -> Vec<Mutation> {
-        let own = &self.instruction;
+        let original = &self.instruction;
         let payer = self.fixture.world.payer.pubkey();
-        let written = own.accounts.iter().filter(|meta| meta.is_writable);
+        let written = original.accounts.iter().filter(|meta| meta.is_writable);
         let lamports = written
             .filter(|meta| Kind::of(&self.fixture.world, &meta.pubkey).is_driftshield())
             .map(|meta| transfer(&payer, &meta.pubkey, 10_000_000));
-        let mut with_lamports = vec![own.clone()];
+        let mut with_lamports = vec![original.clone()];
         with_lamports.extend(lamports);
-        with_lamports.push(own.clone());
+        with_lamports.push(original.clone());
 
-        let mut later = self.mutation("later", vec![own.clone()]);
-        later.preceding = Some(own.clone());
+        let mut again = self.mutation("twice-in-two-transactions", vec![original.clone()]);
+        again.preceding = Some(original.clone());
         vec![
-            self.mutation("twice", vec![own.clone(), own.clone()]),
+            self.mutation("twice", vec![original.clone(), original.clone()]),
             self.mutation("twice-with-lamports", with_lamports),
-            later,
+            again,
         ]
     }
 
-    /// `short-data`: one byte of the arguments is missing. `long-data`: there is one byte too many.
+    /// `short-data`: the last byte of the instruction data is missing. `long-data`: a zero byte is
+    /// appended.
     fn wrong_data_lengths(&self) -> Vec<Mutation> {
-        let own = &self.instruction;
-        let (mut short, mut long) = (own.clone(), own.clone());
+        let original = &self.instruction;
+        let (mut short, mut long) = (original.clone(), original.clone());
         short.data.pop();
         long.data.push(0);
         vec![
@@ -54,13 +56,13 @@ impl Scene {
         ]
     }
 
-    /// `extra-stranger`, `extra-duplicate`: one account more at the end, which is the signing stranger
-    /// or an account that the instruction already writes. The other mutations change the remaining
-    /// accounts of instructions that accept any number of them.
+    /// `extra-stranger` appends the stranger as a signer. `extra-duplicate` appends the first account
+    /// that the instruction writes. The other mutations apply only to instructions with remaining
+    /// accounts: they reorder, repeat or remove these accounts.
     fn other_remaining_accounts(&self) -> Vec<Mutation> {
         let definition = committed_idl::definition_of(&self.instruction);
         let declared = definition.accounts.len();
-        let with = |name: &str, change: &dyn Fn(&mut Vec<AccountMeta>)| {
+        let with_remaining = |name: &str, change: &dyn Fn(&mut Vec<AccountMeta>)| {
             let mut instruction = self.instruction.clone();
             let mut remaining = instruction.accounts.split_off(declared);
             change(&mut remaining);
@@ -74,35 +76,37 @@ impl Scene {
             .expect("every instruction writes an account")
             .clone();
         let mut all = vec![
-            with("extra-stranger", &|remaining| {
+            with_remaining("extra-stranger", &|remaining| {
                 remaining.push(stranger.clone());
             }),
-            with("extra-duplicate", &|remaining| {
+            with_remaining("extra-duplicate", &|remaining| {
                 remaining.push(written.clone());
             }),
         ];
         if declared < self.instruction.accounts.len() {
-            all.push(with("remaining-reversed", &|remaining| remaining.reverse()));
-            all.push(with("first-remaining-twice", &|remaining| {
+            all.push(with_remaining("remaining-reversed", &|remaining| {
+                remaining.reverse();
+            }));
+            all.push(with_remaining("first-remaining-twice", &|remaining| {
                 remaining.insert(0, remaining[0].clone());
             }));
-            all.push(with("last-remaining-twice", &|remaining| {
+            all.push(with_remaining("last-remaining-twice", &|remaining| {
                 remaining.extend(remaining.last().cloned());
             }));
-            all.push(with("no-remaining", &Vec::clear));
-            let fewer = with("one-remaining-fewer", &|remaining| {
+            all.push(with_remaining("no-remaining", &Vec::clear));
+            let missing = with_remaining("last-remaining-missing", &|remaining| {
                 remaining.truncate(remaining.len() - 1);
             });
             all.push(Mutation {
                 floor: BalanceFloor::BeforeOrAfter,
-                ..fewer
+                ..missing
             });
         }
         all
     }
 
     /// Every combination of two or more accounts that are replaced with their counterparts in another
-    /// account set. The mutation is named after the slots.
+    /// account set. The name of the mutation joins the names of the slots with `+`.
     fn accounts_of_other_sets(&self) -> Vec<Mutation> {
         let mut all = vec![];
         for set in ["b", "c"] {

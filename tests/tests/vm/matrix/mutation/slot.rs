@@ -7,7 +7,7 @@ use solana_signer::Signer;
 use solana_system_interface::instruction::transfer;
 
 use super::Mutation;
-use crate::matrix::{attacker, kind::Kind, scene::Scene};
+use crate::matrix::{fake_programs, kind::Kind, scene::Scene};
 
 impl Scene {
     /// All mutations of one slot.
@@ -48,7 +48,7 @@ impl Scene {
             return all;
         };
         let copy = SvmAccount {
-            owner: attacker::driftshield_copy(),
+            owner: fake_programs::driftshield_copy(),
             executable: false,
             ..original.clone()
         };
@@ -103,7 +103,7 @@ impl Scene {
         let mut other_bump = self.swapped(slot, "other-bump", other);
         other_bump.planted.push((other, lamports_only()));
 
-        let owner = attacker::driftshield_copy();
+        let owner = fake_programs::driftshield_copy();
         let (address, _) = Address::find_program_address(&seeds, &owner);
         let mut other_program = self.swapped(slot, "other-program-pda", address);
         if let Some(original) = self.account(slot) {
@@ -221,9 +221,9 @@ fn programs() -> [(String, Address); 7] {
         ("token-2022", anchor_spl::token_2022::ID),
         ("system-program", Address::default()),
         ("driftshield", ID),
-        ("token-program-copy", attacker::token_program_copy()),
-        ("driftshield-copy", attacker::driftshield_copy()),
-        ("no-op-program", attacker::NO_OP_PROGRAM),
+        ("token-program-copy", fake_programs::token_program_copy()),
+        ("driftshield-copy", fake_programs::driftshield_copy()),
+        ("no-op-program", fake_programs::NO_OP_PROGRAM),
     ]
     .map(|(name, address)| (name.to_owned(), address))
 }

@@ -1,4 +1,4 @@
-//! Scenes of the instructions on vaults and their liquidity.
+//! Scenes of vault instructions.
 
 use driftshield_sdk::{Address, Instruction, PremiumPayee, instruction};
 use driftshield_tests::{insurance::*, world::*};
@@ -42,10 +42,11 @@ pub fn deposit(fixture: &mut Fixture) -> Instruction {
 }
 
 pub fn request_withdraw(fixture: &mut Fixture) -> Instruction {
-    let (vault, lp) = (fixture.target().vault, fixture.target().lp.address());
-    instruction::request_withdraw(lp, vault, &fixture.world.vault(&vault), TOKEN)
+    let (vault, lp_address) = (fixture.target().vault, fixture.target().lp.address());
+    instruction::request_withdraw(lp_address, vault, &fixture.world.vault(&vault), TOKEN)
 }
 
+/// Without an open request: cancels the requests of the fixture.
 pub fn request_withdraw_first(fixture: &mut Fixture) -> Instruction {
     fixture.for_each_set(|insured, _| {
         let lp = insured.provider();
@@ -55,14 +56,14 @@ pub fn request_withdraw_first(fixture: &mut Fixture) -> Instruction {
 }
 
 pub fn cancel_withdraw(fixture: &mut Fixture) -> Instruction {
-    let (vault, lp) = (fixture.target().vault, fixture.target().lp.address());
-    instruction::cancel_withdraw(lp, vault, &fixture.world.vault(&vault))
+    let (vault, lp_address) = (fixture.target().vault, fixture.target().lp.address());
+    instruction::cancel_withdraw(lp_address, vault, &fixture.world.vault(&vault))
 }
 
 pub fn withdraw(fixture: &mut Fixture) -> Instruction {
     fixture.world.pass(COOLDOWN);
-    let (vault, lp) = (fixture.target().vault, fixture.target().lp.address());
-    instruction::withdraw(lp, vault, &fixture.world.vault(&vault))
+    let (vault, lp_address) = (fixture.target().vault, fixture.target().lp.address());
+    instruction::withdraw(lp_address, vault, &fixture.world.vault(&vault))
 }
 
 fn collect(fixture: &Fixture, payee: PremiumPayee) -> Instruction {
@@ -88,5 +89,6 @@ pub fn close_vault(fixture: &mut Fixture) -> Instruction {
     let vault = fixture.target().idle_vault;
     let state = fixture.world.vault(&vault);
     fixture.world.warp_to(state.notice_end(fixture.world.now()));
-    instruction::close_vault(vault, &state, false)
+    let manager_signs = false;
+    instruction::close_vault(vault, &state, manager_signs)
 }

@@ -1,11 +1,12 @@
-//! Programs of an attacker: copies of the token program and of DriftShield at other addresses, and a
-//! program that accepts every instruction and does nothing.
+//! Programs that an attacker passes instead of the genuine ones: copies of the token program and of
+//! DriftShield at other addresses, and the compute budget program, which succeeds without effect when
+//! it is invoked by CPI.
 
 use driftshield_sdk::{Address, ID};
 use driftshield_tests::world::*;
 use solana_signer::Signer;
 
-/// The compute budget program, whose instructions have no effect on accounts.
+/// The compute budget program.
 pub const NO_OP_PROGRAM: Address =
     anchor_lang::address!("ComputeBudget111111111111111111111111111111");
 
