@@ -138,7 +138,7 @@ create table chain.payout (
   owner text not null,
   slot bigint not null,
   block_time timestamptz,
-  -- Token account that was paid.
+  -- Token account that received the payout.
   destination text not null,
   -- Amount in base units; 0 for a position that won nothing.
   paid numeric(20) not null,

@@ -1,6 +1,6 @@
--- Vaults, exposures, withdraw requests and policies, and new fields of existing account types.
+-- Vaults, exposures, withdrawal requests and policies, and new fields of existing account types.
 --
--- Existing rows get as defaults the only values that were possible before. Accounts whose layout
+-- The defaults of new columns are the only values that were possible before. Accounts whose layout
 -- changed can no longer be decoded, so the mirror of an earlier program version must be rebuilt in an
 -- empty database.
 
@@ -137,7 +137,7 @@ create table chain.capital (
   constraint capital_key primary key (vault, seq)
 );
 
--- Results of withdraw requests, taken from the events that paid or cancelled them. The account of a
+-- Results of withdrawal requests, taken from the events that paid or cancelled them. The account of a
 -- request that is paid and closed in one slot is never received after its payment.
 create table chain.withdrawal (
   request text not null,
@@ -166,9 +166,9 @@ create table chain.policy_payout (
   holder text not null,
   slot bigint not null,
   block_time timestamptz,
-  -- Token account that was paid.
+  -- Token account that received the payout.
   destination text not null,
-  -- First window of the run of receipts that the claim passed.
+  -- First window of the run of receipts on which the claim was based.
   first_window numeric(20) not null,
   -- Lowest value of the run, in micro-units.
   value numeric(20) not null,

@@ -80,8 +80,8 @@ impl<'r> Columns<'r> {
         Ok(nested)
     }
 
-    /// Start of a model's window, from the columns `genesis` and `window_secs`. `None` if `window` is
-    /// `None`, if the arithmetic overflows, or if the start is outside the calendar's range.
+    /// Start of a model's window, from the columns `genesis` and `window_secs`. `None` if `window`
+    /// is `None`, if the arithmetic overflows, or if the start is outside the calendar's range.
     pub fn window_start(&self, window: Option<u64>) -> Result<Option<DateTime<Utc>>, sqlx::Error> {
         let genesis: i64 = self.get("genesis")?;
         let window_secs: i64 = self.get("window_secs")?;

@@ -40,7 +40,7 @@ impl Counters {
     }
 }
 
-/// Counts every request. Those without a route are counted as `none`.
+/// Counts every request by route and status. A request without a route has the route `none`.
 pub async fn count_requests(
     State(counters): State<Arc<Counters>>,
     request: Request,

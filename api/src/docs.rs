@@ -13,11 +13,12 @@ use crate::{page::Limit, state::AppState, values::Key};
 #[openapi(
     info(
         title = "DriftShield API",
-        description = "Read-only access to a mirror of the program's accounts and events. 64-bit integers \
-            are decimal strings, keys are base58, hashes are hex, times are RFC 3339; `seq`, `slot` and \
-            other positions are JSON numbers. Each answer is read from one snapshot of the mirror, which \
-            the headers X-Slot, X-Finalized-Slot, X-Seq and X-Data-Age-Ms identify. The WebSocket \
-            /api/v1/ws pushes changes; docs/websocket.md describes it."
+        description = "Read-only access to a mirror of the program's accounts and events. Amounts and \
+            other unsigned 64-bit integers are decimal strings, keys are base58, hashes are hex, times \
+            are RFC 3339; `seq`, `slot`, positions, versions and durations are JSON numbers. \
+            docs/events.md describes the bodies of events. Each answer is read from one snapshot of \
+            the mirror. The headers X-Slot, X-Finalized-Slot, X-Seq and X-Data-Age-Ms identify the \
+            snapshot. The WebSocket /api/v1/ws pushes changes; docs/websocket.md describes it."
     ),
     components(schemas(Key, Limit)),
     tags(
@@ -54,7 +55,7 @@ pub fn router(document: &utoipa::openapi::OpenApi) -> Router<AppState> {
         .route("/api-docs/openapi.json", get(json))
 }
 
-/// HTML page of the operations, by path.
+/// HTML page that lists the operations by path.
 fn html(document: &Value) -> String {
     let mut html = String::from(
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>DriftShield API</title><style>\

@@ -1,4 +1,4 @@
-//! Events of the program, in the order in which they were applied.
+//! Events of the program: all of them, and those of one account.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -27,7 +27,7 @@ pub fn router() -> OpenApiRouter<AppState> {
 /// Event of the program.
 #[derive(Clone, FromRow, Serialize, ToSchema)]
 pub struct Event {
-    /// Sequence number among all events: without gaps, in the order of the chain.
+    /// Mirror-wide sequence number: from 1, without gaps, in the order of the chain.
     pub seq: i64,
     pub slot: i64,
     /// Time of the event's block.
@@ -36,16 +36,17 @@ pub struct Event {
     pub time: Option<DateTime<Utc>>,
     /// Signature of the transaction.
     pub signature: String,
-    /// Position of the transaction in its block.
+    /// Index of the transaction in its block.
     pub transaction_index: i64,
-    /// Position of the instruction in the transaction.
+    /// Index of the outer instruction in the transaction.
     pub instruction_index: i32,
-    /// Position of the event in the instruction.
+    /// Index of the event among the inner instructions of the outer instruction.
     pub event_index: i32,
-    /// Name of the event. It and `body` are null if this version of the API does not know the event.
+    /// Name of the event; null, like `body`, if the indexer could not decode the event.
     #[schema(example = "BetPlaced")]
     pub name: Option<String>,
-    /// Accounts that the event references: those whose event counter it advances.
+    /// Accounts that the event references: those whose event counter the event advances. Empty if
+    /// the indexer could not decode the event.
     #[schema(value_type = Vec<EventAccount>)]
     pub accounts: Json<Vec<EventAccount>>,
     /// Fields of the event, described in docs/events.md.
@@ -57,12 +58,13 @@ pub struct Event {
 #[schema(as = Numbered)]
 pub struct EventAccount {
     pub account: String,
-    /// Number of the event among the events of the account: from 1, without gaps.
+    /// Number of the event among the account's events: from 1, without gaps. Starts at 1 again if
+    /// the account is closed and created again.
     #[schema(example = "7")]
     pub number: String,
 }
 
-/// Columns of an [`Event`], for `chain.event` as `e`.
+/// SQL columns of an [`Event`]; `e` is `chain.event`.
 pub const COLUMNS: &str = "e.seq, e.slot, e.block_time, e.signature, e.transaction_index,
     e.instruction_index, e.event_index, e.name, e.body,
     (select coalesce(
@@ -109,7 +111,7 @@ async fn list(
     snapshot.reply(page).await
 }
 
-/// The event with a sequence number.
+/// The event with the given sequence number.
 #[utoipa::path(
     get,
     path = "/events/{seq}",
@@ -145,8 +147,8 @@ pub async fn of_account(
     page(db, sql, &pager).await
 }
 
-/// Query for events, up to conditions of its `where` clause: only those that reference `account`, if
-/// one is given. `after` is the last event of the previous page.
+/// Starts a query for all events, or only for those that reference `account`. The caller appends
+/// further conditions. `after` is the `seq` of the last event on the previous page.
 fn select<'a>(account: Option<&'a Key>, after: Option<i64>) -> QueryBuilder<'a, Postgres> {
     let mut sql = QueryBuilder::new(format!("select {COLUMNS}"));
     let Some(account) = account else {
@@ -156,7 +158,8 @@ fn select<'a>(account: Option<&'a Key>, after: Option<i64>) -> QueryBuilder<'a, 
     sql.push(" from chain.event_account o join chain.event e on e.seq = o.seq where o.account = ")
         .push_bind(account.as_str());
     if let Some(after) = after {
-        // Postgres does not infer this from the join, and would read the account's later events too.
+        // The pager limits `e.seq`. Postgres does not infer this limit of `o.seq` from the join,
+        // and would read the account's later events too.
         sql.push(" and o.seq < ").push_bind(after);
     }
     sql

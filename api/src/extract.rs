@@ -1,4 +1,4 @@
-//! Extractors: what handlers take from a request.
+//! Extractors: the parts of a request that handlers read.
 
 use std::{borrow::Cow, time::Duration};
 
@@ -21,12 +21,14 @@ use crate::{
 /// Longest time that a request waits for its `min_slot`.
 const SLOT_WAIT: Duration = Duration::from_secs(2);
 
-/// Query parameter of every read. [`Snapshot`] is the extractor that obeys it.
+/// Query parameter `min_slot` of every route that reads the mirror. The extractor [`Snapshot`]
+/// implements it.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "describes `min_slot` in the OpenAPI document")]
 pub struct MinSlot {
-    /// Wait up to 2 s until the mirror has reached this slot; 425 if it has not.
+    /// The server waits up to 2 s until the mirror has reached this slot. If the mirror does not
+    /// reach it, the status is 425.
     min_slot: Option<i64>,
 }
 
@@ -44,7 +46,7 @@ impl FromRequestParts<AppState> for Snapshot {
     }
 }
 
-/// The `min_slot` of a query string.
+/// Reads `min_slot` from the query string; `None` if it is absent.
 pub fn min_slot(uri: &Uri) -> Result<Option<i64>, Problem> {
     let mut pairs = form_urlencoded::parse(query(uri).as_bytes());
     let Some((_, slot)) = pairs.find(|(name, _)| name == "min_slot") else {
@@ -77,8 +79,8 @@ impl FromRequestParts<AppState> for ExpensiveQueryPermit {
     }
 }
 
-/// JSON body and the snapshot to answer it from. The body is read first, so that a slow upload holds
-/// no database connection.
+/// JSON body, and the snapshot from which to answer the request. The body is read first, so that a
+/// slow upload holds no database connection.
 pub struct JsonRequest<T> {
     pub body: T,
     pub snapshot: Snapshot,
@@ -112,7 +114,7 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for InPath<
     }
 }
 
-/// Reads the parameters of a list, and rejects those that it does not have.
+/// Reads the query parameters of a list, and rejects unknown ones.
 impl<S: Sync, F: DeserializeOwned + IntoParams> FromRequestParts<S> for ListQuery<F> {
     type Rejection = Problem;
 
@@ -141,7 +143,7 @@ impl<S: Sync, F: DeserializeOwned + IntoParams> FromRequestParts<S> for ListQuer
     }
 }
 
-/// Names of the parameters in the OpenAPI document.
+/// Names of the query parameters in `P`.
 fn names<P: IntoParams>() -> Vec<String> {
     let parameters = P::into_params(|| None).into_iter();
     parameters.map(|parameter| parameter.name).collect()

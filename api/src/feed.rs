@@ -14,7 +14,7 @@ use tokio::{
 
 use crate::mirror::MirrorStatus;
 
-/// Age from which the latest poll of the database counts as stale.
+/// Age from which the latest complete poll of the database counts as stale.
 pub const STALE_AFTER: Duration = Duration::from_secs(2);
 /// Number of messages that a socket may fall behind before it is closed.
 const CAPACITY: usize = 1024;
@@ -50,11 +50,11 @@ pub struct DerivedState {
     pub json: String,
 }
 
-/// Result of the latest poll of the database.
+/// Latest complete poll of the database: one that left no events to broadcast.
 #[derive(Clone, Copy)]
 struct LatestPoll {
     mirror: Option<MirrorStatus>,
-    /// `None` before the first poll.
+    /// `None` before the first complete poll.
     at: Option<Instant>,
 }
 
@@ -84,7 +84,7 @@ impl Feed {
         let _ = self.messages.send(message);
     }
 
-    /// Records the mirror's status at the end of a poll.
+    /// Records the mirror's status after a complete poll.
     pub fn record_poll(&self, mirror: Option<MirrorStatus>) {
         self.latest_poll.send_replace(LatestPoll {
             mirror,
@@ -92,7 +92,8 @@ impl Feed {
         });
     }
 
-    /// Status of the mirror at the latest poll, with its age as of now.
+    /// Status of the mirror at the latest complete poll, with its age as of now. `None` before the
+    /// first complete poll, and while the mirror is empty.
     pub fn mirror(&self) -> Option<MirrorStatus> {
         let LatestPoll { mirror, at } = *self.latest_poll.borrow();
         let elapsed = at.map_or(0, |at| at.elapsed().as_millis());
@@ -104,18 +105,19 @@ impl Feed {
         })
     }
 
-    /// Status of the mirror, unless the latest poll is stale.
+    /// Status of the mirror; `None` if the latest complete poll is stale.
     pub fn fresh_mirror(&self) -> Option<MirrorStatus> {
         self.is_connected().then(|| self.mirror()).flatten()
     }
 
-    /// Whether the database has answered a poll within [`STALE_AFTER`].
+    /// Whether a poll of the database has completed within [`STALE_AFTER`].
     pub fn is_connected(&self) -> bool {
         let LatestPoll { at, .. } = *self.latest_poll.borrow();
         at.is_some_and(|at| at.elapsed() < STALE_AFTER)
     }
 
-    /// Waits up to `max_wait` until the mirror has reached `slot`, and returns its slot.
+    /// Waits up to `max_wait` until the mirror has reached `slot`. Returns the mirror's slot; 0
+    /// while the mirror is empty.
     pub async fn wait_for(&self, slot: i64, max_wait: Duration) -> i64 {
         let reached = |poll: &LatestPoll| poll.mirror.map_or(0, |mirror| mirror.slot);
         let mut polls = self.latest_poll.subscribe();

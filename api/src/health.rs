@@ -7,7 +7,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{mirror::MirrorStatus, state::AppState};
 
-/// Age from which the mirror counts as stale, in milliseconds.
+/// Age above which the mirror counts as stale, in milliseconds.
 const MAX_AGE_MS: i64 = 60_000;
 
 pub fn router() -> OpenApiRouter<AppState> {
@@ -40,7 +40,7 @@ struct Health {
 struct DetailedHealth {
     #[serde(flatten)]
     health: Health,
-    /// Whether the database has answered within the last 2 s.
+    /// Whether a poll of the database has completed within the last 2 s.
     database: bool,
     /// Position of the mirror on the chain; null while the mirror is empty.
     mirror: Option<MirrorStatus>,
@@ -86,13 +86,13 @@ fn degraded_reason(app: &AppState) -> Option<String> {
     }
 }
 
-/// Health in short.
+/// Whether the service is ok or degraded, and why.
 #[utoipa::path(get, path = "/health", tag = "health", responses((status = 200, body = Health)))]
 async fn health(State(app): State<AppState>) -> Json<Health> {
     Json(Health::of(&app))
 }
 
-/// Health of each part.
+/// Health of the service, with the state of its database, mirror, connection pool and sockets.
 #[utoipa::path(get, path = "/health/detailed", tag = "health", responses((status = 200, body = DetailedHealth)))]
 async fn detailed(State(app): State<AppState>) -> Json<DetailedHealth> {
     Json(DetailedHealth {

@@ -1,7 +1,7 @@
 //! Serves the mirror of the chain: reads over REST, changes over a WebSocket.
 //!
 //! The API holds no key and signs nothing. Its database role can read the schema `chain`, but not
-//! write it. Each answer names the slot that it is from; only the chain is authoritative.
+//! write it. Each answer names the slot of its snapshot; only the chain is authoritative.
 
 mod columns;
 mod counters;
@@ -63,8 +63,7 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Pool of read-only connections, with the privileges of the role `driftshield_api`.
 ///
-/// Connections are opened on first use, so that the process can start before its database, and
-/// survives the database's restarts.
+/// Connections are opened on first use, so that the process can start before the database does.
 ///
 /// # Errors
 ///
@@ -88,7 +87,7 @@ pub fn connect(url: &str) -> Result<PgPool, sqlx::Error> {
 ///
 /// # Errors
 ///
-/// If the listener fails.
+/// If the listener fails or the poll loop panics.
 pub async fn serve(
     listener: TcpListener,
     db: PgPool,
@@ -138,7 +137,7 @@ fn app(state: AppState) -> Router {
         .merge(withdrawals::router())
         .merge(events::router())
         .route_layer(from_fn_with_state(state.clone(), reply::not_modified))
-        // Quotes depend on the time, so they are not cached.
+        // Quotes depend on the time, so they have no `ETag`.
         .merge(quote::router());
     let (router, document) = OpenApiRouter::with_openapi(docs::info())
         .nest("/api/v1", resources)

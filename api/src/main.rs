@@ -16,8 +16,8 @@ struct Options {
     /// Address to listen on; with port 0, a free port, which the log reports.
     #[arg(long, env = "LISTEN", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
-    /// URL of the Postgres database that the indexer writes; its login must be a member of the role
-    /// driftshield_api.
+    /// URL of the Postgres database that the indexer writes; the login in the URL must be a member
+    /// of the role driftshield_api.
     #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
     database_url: String,
 }

@@ -35,8 +35,10 @@ pub fn router() -> OpenApiRouter<AppState> {
         .routes(routes!(history))
 }
 
-/// Query for markets as `m`, each with its settlement. The settlement is taken from the event: if an
-/// account is settled and closed in the same slot, the mirror never sees it as settled.
+/// Selects markets (alias `m`) with their settlements. `sort_key` is an SQL expression.
+///
+/// A settlement comes from its event: the mirror never receives the settled state of a market that
+/// is settled and closed in one slot.
 fn select(sort_key: &str) -> String {
     format!(
         "select m.*, m.sort_key::text as sort_text from (
@@ -61,8 +63,8 @@ fn select(sort_key: &str) -> String {
     )
 }
 
-/// SQL expression for the stakes on a market as of the event `as_of`, in whole tokens. If the
-/// history has no bet up to then and does not reach back to the market's creation, these are the
+/// SQL expression for the stakes in a market as of the event `as_of`, in whole tokens. If the
+/// mirror has neither pools of the market up to that event nor the creation event, these are the
 /// current stakes.
 fn volume(as_of: i64) -> String {
     format!(
@@ -99,10 +101,10 @@ enum MarketSort {
     /// Newest first.
     #[default]
     Newest,
-    /// Highest stakes first, as of the `seq` of the first page: bets placed between two pages do not
-    /// change the order.
+    /// Highest stakes first, as of the `seq` of the first page: bets placed between two pages do
+    /// not change the order.
     Volume,
-    /// Earliest end of betting first.
+    /// Earliest `closes_at` first.
     Closing,
 }
 
@@ -161,8 +163,8 @@ pub async fn page(
         .await
 }
 
-/// Markets in their current state. With `sort=volume`, the order of all pages is that of the first
-/// page.
+/// Markets in their current state. With `sort=volume`, later pages keep the order as of the first
+/// page, and omit markets that were created after it.
 #[utoipa::path(
     get,
     path = "/markets",
@@ -212,7 +214,7 @@ async fn one(InPath(key): InPath<Key>, mut snapshot: Snapshot) -> Result<Reply<M
     snapshot.reply(market).await
 }
 
-/// Odds of a market: current, and after each bet.
+/// Odds of a market: current ones, and those after its creation and after each bet.
 #[derive(Serialize, ToSchema)]
 struct MarketOdds {
     /// Address of the market.
@@ -221,11 +223,11 @@ struct MarketOdds {
     total: Scaled,
     /// Current odds.
     now: Vec<Outcome>,
-    /// Odds after each bet, newest first.
+    /// Odds after the creation and after each bet, newest first.
     history: Page<OddsPoint>,
 }
 
-/// Current odds of a market, and its odds after each bet.
+/// Current odds of a market, and its odds after its creation and after each bet.
 #[utoipa::path(
     get,
     path = "/markets/{market}/odds",
@@ -253,7 +255,7 @@ async fn odds(
     snapshot.reply(odds).await
 }
 
-/// Positions in a market, with stakes by outcome and payouts, by address.
+/// Positions in a market, with stakes by outcome and payouts, in ascending order of address.
 #[utoipa::path(
     get,
     path = "/markets/{market}/positions",
@@ -275,7 +277,7 @@ async fn positions(
     snapshot.reply(page).await
 }
 
-/// Events of a market, newest first.
+/// Events of all markets that were created at the address, newest first.
 #[utoipa::path(
     get,
     path = "/markets/{market}/history",

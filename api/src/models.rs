@@ -1,4 +1,4 @@
-//! Models: how each is measured and by which oracles, and its statistics.
+//! Models: metric, oracles and statistics.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -30,7 +30,7 @@ pub fn router() -> OpenApiRouter<AppState> {
         .routes(routes!(history))
 }
 
-/// Machine-learning model whose drift is measured. Amounts are in its bond mint.
+/// Machine-learning model whose drift is measured. Amounts are in the model's bond mint.
 #[derive(Serialize, ToSchema)]
 pub struct Model {
     /// Address of the model's account.
@@ -59,7 +59,7 @@ pub struct Model {
     /// Reference row counts by bin.
     pub reference: Vec<i64>,
     pub oracles: Vec<Oracle>,
-    /// Number of oracles that have to submit.
+    /// Minimum number of submissions from which a value is proposed.
     pub quorum: i16,
     /// Start of window 0.
     pub genesis: Option<DateTime<Utc>>,
@@ -67,9 +67,9 @@ pub struct Model {
     pub window_secs: i64,
     /// Minimum number of rows in a submission.
     pub min_samples: U64,
-    /// Minimum of market thresholds and policy triggers.
+    /// Lowest allowed threshold of a market, and lowest allowed trigger of a policy.
     pub noise_floor: Scaled,
-    /// Maximum distance of a submission from the median, or from a ruling, without a dispute.
+    /// Maximum distance from the median, or from a ruling, at which a submission agrees with it.
     pub max_spread: Scaled,
     pub bond_mint: String,
     /// Decimals of the bond mint.
@@ -80,9 +80,10 @@ pub struct Model {
     pub arbiter: String,
     /// Minimum bond with which an oracle's seat counts.
     pub min_bond: Scaled,
-    /// Amount that an oracle loses if a ruling proves it wrong.
+    /// Amount that an oracle loses if a ruling proves its submission wrong; its whole bond if that
+    /// is less.
     pub slash_amount: Scaled,
-    /// Bond of a challenger.
+    /// Bond that a challenger puts up.
     pub challenge_bond: Scaled,
     /// Submit period, from the end of a window.
     pub submit_secs: i64,
@@ -92,11 +93,11 @@ pub struct Model {
     pub ruling_secs: i64,
     /// Waiting time of a bond withdrawal.
     pub unbond_secs: i64,
-    /// Time from the end of a window for which its receipt is kept at least.
+    /// Minimum time for which a receipt is kept, from the end of its window.
     pub retention_secs: i64,
-    /// Amount that the bond vault owes.
+    /// Amount that the bond vault owes: bonds, challenge bonds, and credits that are not collected.
     pub held: Scaled,
-    /// Minimum cost of manipulating a median.
+    /// Minimum cost of moving the median.
     pub security: Scaled,
     /// Maximum of `at_risk`, as a multiple of `security`.
     pub security_multiple: i64,
@@ -110,7 +111,8 @@ pub struct Model {
     pub final_count: U64,
     /// Latest window of this version with a final receipt; null if there is none.
     pub last: Option<WindowValue>,
-    /// Latest window of this version that was proposed or ruled on; null if there is none.
+    /// Latest window of this version that was proposed or ruled on; null if there is none. While no
+    /// receipt is final, also null if that window is 0 and its drift is 0.
     pub latest: Option<WindowValue>,
     /// Largest final value of this version; null if there is none.
     pub max_value: Option<Scaled>,
@@ -118,7 +120,7 @@ pub struct Model {
     pub ewma: Option<Scaled>,
     /// Number of events that reference the model.
     pub event_count: U64,
-    /// Time of the registration; null if it is older than the mirror's history.
+    /// Time of the registration; null if the registration is older than the mirror's history.
     pub created_at: Option<DateTime<Utc>>,
     pub created_slot: Option<i64>,
     /// Slot of this state.
@@ -144,74 +146,74 @@ pub struct WindowValue {
 
 impl FromRow<'_, PgRow> for Model {
     fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
-        let model = Columns::new(row)?;
-        let oracle_count = model.count("oracle_count")?;
-        let oracles: Vec<String> = model.get("oracles")?;
-        let bonds = model.amounts("bonds", oracle_count)?;
-        let reference: Vec<i64> = model.get("reference")?;
-        let has_final = model.get::<U64>("final_count")? != U64(0);
+        let columns = Columns::new(row)?;
+        let oracle_count = columns.count("oracle_count")?;
+        let oracles: Vec<String> = columns.get("oracles")?;
+        let bonds = columns.amounts("bonds", oracle_count)?;
+        let reference: Vec<i64> = columns.get("reference")?;
+        let has_final = columns.get::<U64>("final_count")? != U64(0);
         let window_value = |window, value| {
             let window_value = WindowValue {
-                window: model.get(window)?,
-                value: model.drift(value)?,
+                window: columns.get(window)?,
+                value: columns.drift(value)?,
             };
             let is_set = window_value.window != U64(0) || window_value.value.raw != U64(0);
             Ok::<_, sqlx::Error>((has_final || is_set).then_some(window_value))
         };
-        let final_drift = |name| Ok::<_, sqlx::Error>(has_final.then_some(model.drift(name)?));
+        let final_drift = |name| Ok::<_, sqlx::Error>(has_final.then_some(columns.drift(name)?));
         Ok(Self {
-            key: model.get("address")?,
-            owner: model.get("owner")?,
-            id: model.get("id")?,
-            name: model.get("name")?,
-            uri: model.get("uri")?,
-            metadata_hash: none_if_unset(model.get("metadata_hash")?),
-            artifact_hash: none_if_unset(model.get("artifact_hash")?),
-            spec_hash: model.get("spec_hash")?,
-            chain: model.get("chain")?,
-            status: model.get("status")?,
-            version: model.get("version")?,
-            metric: model.get("metric")?,
-            reference: reference.into_iter().take(model.count("bins")?).collect(),
+            key: columns.get("address")?,
+            owner: columns.get("owner")?,
+            id: columns.get("id")?,
+            name: columns.get("name")?,
+            uri: columns.get("uri")?,
+            metadata_hash: none_if_unset(columns.get("metadata_hash")?),
+            artifact_hash: none_if_unset(columns.get("artifact_hash")?),
+            spec_hash: columns.get("spec_hash")?,
+            chain: columns.get("chain")?,
+            status: columns.get("status")?,
+            version: columns.get("version")?,
+            metric: columns.get("metric")?,
+            reference: reference.into_iter().take(columns.count("bins")?).collect(),
             oracles: std::iter::zip(oracles, bonds)
                 .map(|(oracle, bond)| Oracle { oracle, bond })
                 .collect(),
-            quorum: model.get("quorum")?,
-            genesis: model.time("genesis")?,
-            window_secs: model.get("window_secs")?,
-            min_samples: model.get("min_samples")?,
-            noise_floor: model.drift("noise_floor")?,
-            max_spread: model.drift("max_spread")?,
-            bond_mint: model.get("bond_mint")?,
-            decimals: model.decimals,
-            bond_vault: model.get("bond_vault")?,
-            arbiter: model.get("arbiter")?,
-            min_bond: model.amount("min_bond")?,
-            slash_amount: model.amount("slash_amount")?,
-            challenge_bond: model.amount("challenge_bond")?,
-            submit_secs: model.get("submit_secs")?,
-            challenge_secs: model.get("challenge_secs")?,
-            ruling_secs: model.get("ruling_secs")?,
-            unbond_secs: model.get("unbond_secs")?,
-            retention_secs: model.get("retention_secs")?,
-            held: model.amount("held")?,
-            security: model.amount("security")?,
-            security_multiple: model.get("security_multiple")?,
-            at_risk: model.amount("at_risk")?,
-            exposure: model.get("exposure")?,
-            open_receipts: model.get("open_receipts")?,
-            final_count: model.get("final_count")?,
+            quorum: columns.get("quorum")?,
+            genesis: columns.time("genesis")?,
+            window_secs: columns.get("window_secs")?,
+            min_samples: columns.get("min_samples")?,
+            noise_floor: columns.drift("noise_floor")?,
+            max_spread: columns.drift("max_spread")?,
+            bond_mint: columns.get("bond_mint")?,
+            decimals: columns.decimals,
+            bond_vault: columns.get("bond_vault")?,
+            arbiter: columns.get("arbiter")?,
+            min_bond: columns.amount("min_bond")?,
+            slash_amount: columns.amount("slash_amount")?,
+            challenge_bond: columns.amount("challenge_bond")?,
+            submit_secs: columns.get("submit_secs")?,
+            challenge_secs: columns.get("challenge_secs")?,
+            ruling_secs: columns.get("ruling_secs")?,
+            unbond_secs: columns.get("unbond_secs")?,
+            retention_secs: columns.get("retention_secs")?,
+            held: columns.amount("held")?,
+            security: columns.amount("security")?,
+            security_multiple: columns.get("security_multiple")?,
+            at_risk: columns.amount("at_risk")?,
+            exposure: columns.get("exposure")?,
+            open_receipts: columns.get("open_receipts")?,
+            final_count: columns.get("final_count")?,
             last: has_final
                 .then_some(window_value("last_window", "last_value")?)
                 .flatten(),
             latest: window_value("latest_window", "latest")?,
             max_value: final_drift("max_value")?,
             ewma: final_drift("ewma")?,
-            event_count: model.get("seq")?,
-            created_at: model.get("created_at")?,
-            created_slot: model.get("created_slot")?,
-            slot: model.get("slot")?,
-            created_seq: model.get("created_seq")?,
+            event_count: columns.get("seq")?,
+            created_at: columns.get("created_at")?,
+            created_slot: columns.get("created_slot")?,
+            slot: columns.get("slot")?,
+            created_seq: columns.get("created_seq")?,
         })
     }
 }

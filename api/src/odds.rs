@@ -1,4 +1,4 @@
-//! Odds: what the stakes on the outcomes of a market pay.
+//! Odds: pools and payout multiples of the outcomes of a market.
 
 use driftshield_sdk::math;
 use serde::Serialize;
@@ -10,14 +10,15 @@ use crate::{
     values::{Scaled, U64, ratio},
 };
 
-/// Stakes on an outcome, and what they would pay if betting closed now.
+/// Stakes on an outcome, and the payout multiple that follows from the stakes on all outcomes.
 #[derive(Serialize, ToSchema)]
 pub struct Odds {
     /// Index of the outcome.
     pub outcome: u8,
     /// All stakes on the outcome.
     pub pool: Scaled,
-    /// `pool` divided by the market's total, to six decimal places; null if nothing is staked.
+    /// `pool` divided by the market's total, with up to six decimal places; null if nothing is
+    /// staked.
     #[schema(example = "0.25")]
     pub share: Option<String>,
     /// Payout per stake if the outcome wins; null if nothing is staked on it.
@@ -33,7 +34,8 @@ pub struct Pools {
 }
 
 impl FromRow<'_, PgRow> for Pools {
-    /// The row has `pools` and the market's columns.
+    /// Reads the columns `pools`, `threshold_count`, `decimals`, `protocol_fee_bps` and
+    /// `creator_fee_bps`.
     fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
         let columns = Columns::new(row)?;
         let pools: Vec<U64> = columns.get("pools")?;
@@ -67,7 +69,7 @@ impl Pools {
             .collect()
     }
 
-    /// Payout per stake of a pool that wins `losing`.
+    /// Payout per stake if the pool `winning` wins. `losing` is the sum of the other pools.
     fn multiple(&self, winning: u64, losing: u64) -> Scaled {
         let fees = math::fee(losing, self.protocol_fee_bps)
             .saturating_add(math::fee(losing, self.creator_fee_bps));
@@ -98,7 +100,7 @@ mod tests {
         let odds = pools(&[3_000_000, 1_000_000, 0]).odds();
         let multiples = odds.iter().map(|odds| odds.multiple.as_ref());
         let multiples: Vec<_> = multiples.map(|m| m.map(|m| m.scaled.as_str())).collect();
-        // Outcome 1: 3.0 of 4.0 lose, 3% of that are fees, and stakes of 1.0 win 2.91.
+        // If outcome 1 wins, 3.0 of 4.0 lose. Fees are 3% of 3.0, so stakes of 1.0 win 2.91.
         assert_eq!(multiples, [Some("1.323"), Some("3.91"), None]);
         let shares: Vec<_> = odds.iter().map(|odds| odds.share.as_deref()).collect();
         assert_eq!(shares, [Some("0.75"), Some("0.25"), Some("0")]);

@@ -1,5 +1,5 @@
 //! Paged lists with keyset cursors: while items keep their place in the list, no page skips or
-//! repeats one.
+//! repeats an item.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{
@@ -15,7 +15,7 @@ use utoipa::{
 
 use crate::{problem::Problem, values::U64};
 
-/// Query parameters of a list: its filter, and which page to return.
+/// Query parameters of a list: filter and paging.
 pub struct ListQuery<F = NoFilter> {
     pub filter: F,
     pub paging: Paging,
@@ -25,7 +25,7 @@ pub struct ListQuery<F = NoFilter> {
 #[derive(Deserialize, Serialize, IntoParams)]
 pub struct NoFilter {}
 
-/// Which page to return.
+/// Paging parameters: where the page starts, and its maximum size.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct Paging {
@@ -83,7 +83,8 @@ impl<F: IntoParams> IntoParams for ListQuery<F> {
 }
 
 impl<F: Serialize> ListQuery<F> {
-    /// Pager of a list. `list` identifies it: its name, and the key of its parent if it has one.
+    /// Pager of a list. `list` is the name of the list, with the key of its parent if the list has
+    /// one.
     pub fn pager(&self, list: impl Serialize) -> Pager {
         Pager {
             fingerprint: fingerprint(&(list, &self.filter)),
@@ -93,7 +94,7 @@ impl<F: Serialize> ListQuery<F> {
     }
 }
 
-/// Truncated SHA-256 of a list's name and filter.
+/// Truncated SHA-256 of a list's name, parent and filter.
 fn fingerprint(list: &impl Serialize) -> [u8; 8] {
     let list = serde_json::to_vec(list).expect("names and filters serialise to JSON");
     let hash = Sha256::digest(list);
@@ -106,13 +107,13 @@ fn fingerprint(list: &impl Serialize) -> [u8; 8] {
 #[derive(Serialize, ToSchema)]
 pub struct Page<T> {
     pub items: Vec<T>,
-    /// Pass it as `cursor`, with the same other parameters, to get the next page; null on the last
-    /// page.
+    /// Value of `cursor` that returns the next page, if the other parameters stay the same; null on
+    /// the last page.
     pub next_cursor: Option<String>,
 }
 
-/// Sort key of an item, including the tie-break. A cursor holds the sort key of the last item on its
-/// page.
+/// Sort key of an item, including the tie-break. A cursor holds the sort key of the last item on
+/// its page.
 pub trait SortKey: Serialize + DeserializeOwned + Send {
     /// Appends the key's values, separated by commas.
     fn push(self, sql: &mut QueryBuilder<'_, Postgres>);
@@ -153,8 +154,7 @@ pub struct ChosenKey {
     /// Sort value in decimal digits, and the address as tie-break.
     pub value: String,
     pub address: String,
-    /// Sequence number of the event as of which the list is sorted. It stays the same from page to
-    /// page.
+    /// Sequence number of the event as of which the list is sorted, the same on all pages.
     pub as_of: i64,
 }
 
@@ -215,7 +215,7 @@ impl Order {
     }
 }
 
-/// Reads one page of one list. It rejects cursors of other lists, and of the same list with another
+/// Reads one page of a list. Rejects cursors of other lists, and of the same list with another
 /// filter.
 pub struct Pager {
     fingerprint: [u8; 8],
@@ -241,8 +241,8 @@ impl Pager {
             .map_err(|_| Problem::BadCursor)
     }
 
-    /// Reads the page with `sql`, a query that ends in its `where` clause. `key` returns the sort key
-    /// of an item, with the values of the columns in `order`.
+    /// Reads the page with `sql`, a query that ends in its `where` clause. `key` returns the sort
+    /// key of an item, with the values of the columns in `order`.
     pub async fn fetch<T, K: SortKey>(
         &self,
         db: &mut PgConnection,

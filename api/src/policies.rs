@@ -1,4 +1,4 @@
-//! Policies: cover on a model, its payouts, and its end.
+//! Policies: cover on a model, with its payouts and its end.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
@@ -40,7 +40,7 @@ pub struct Policy {
     /// Decimals of the mint.
     pub decimals: u8,
     pub state: PolicyState,
-    /// Maximum of all payouts together.
+    /// Maximum sum of all payouts.
     pub cover: Scaled,
     /// Sum of all payouts.
     pub paid: Scaled,
@@ -74,23 +74,24 @@ pub struct Policy {
     pub auto_renew: bool,
     /// Maximum premium of a renewal.
     pub max_premium: Scaled,
-    /// Part of a cancellation's refund that the vault keeps.
+    /// Part of the unused premium that the vault keeps if the policy is cancelled.
     pub cancel_fee_bps: i32,
     /// Number of events that reference the policy.
     pub event_count: U64,
-    /// Time of the purchase; null if it is older than the mirror's history.
+    /// Time of the purchase; null if the purchase is older than the mirror's history.
     pub created_at: Option<DateTime<Utc>>,
     pub created_slot: Option<i64>,
-    /// Time at which the policy was paid in full, cancelled or expired; null before.
+    /// Time at which the whole cover was paid, or the policy was cancelled or expired; null before.
     pub ended_at: Option<DateTime<Utc>>,
     pub ended_slot: Option<i64>,
-    /// Whether the account is closed on chain. If so, `state`, `paid` and `refund` are final, and
-    /// the other fields are from before the closure.
+    /// Whether the account is closed on chain. If so, `state`, `paid`, `refund`, `ended_at` and
+    /// `ended_slot` are final, `closed_slot` and `slot` are those of the closure, and the other
+    /// fields are from before the closure.
     pub closed: bool,
     pub closed_slot: Option<i64>,
     /// Slot of this state.
     pub slot: i64,
-    /// Sequence number of the purchase; 0 if it is older than the mirror's history.
+    /// Mirror-wide `seq` of the purchase; 0 if the mirror does not have that event.
     #[serde(skip)]
     created_seq: i64,
 }
@@ -99,26 +100,28 @@ pub struct Policy {
 #[serde(rename_all = "snake_case")]
 #[sqlx(type_name = "text", rename_all = "snake_case")]
 pub enum PolicyState {
-    /// The policy can be claimed.
+    /// The policy has not ended.
     Open,
-    /// All cover was paid.
+    /// The whole cover was paid.
     Paid,
     /// The holder cancelled the policy.
     Cancelled,
-    /// The policy ended with cover left.
+    /// The policy expired before its whole cover was paid.
     Expired,
 }
 
-/// Vault's part of a premium, and the time over which it streams to the vault.
+/// One premium of a policy: the part that streams to the vault, and the time that it pays for.
 #[derive(Serialize, ToSchema)]
 pub struct PolicyTerm {
+    /// Premium without the protocol's and the manager's part.
     pub streamed: Scaled,
+    /// Time of the payment.
     pub start: Option<DateTime<Utc>>,
     /// End of the last window that the premium pays for.
     pub end: Option<DateTime<Utc>>,
 }
 
-/// A term as the mirror holds it.
+/// JSON form of a term in the mirror: u64 and i64 as decimal strings.
 #[derive(Deserialize)]
 struct MirroredTerm {
     part: U64,
@@ -129,7 +132,7 @@ struct MirroredTerm {
 }
 
 impl PolicyTerm {
-    /// `None` if the term is unset: all zeros.
+    /// `None` if the term is unset: `end` is 0.
     fn from_column(row: &Columns, name: &str) -> Result<Option<Self>, sqlx::Error> {
         let term: MirroredTerm = row.nested(name)?;
         Ok((term.end != 0).then(|| Self {
@@ -142,60 +145,60 @@ impl PolicyTerm {
 
 impl FromRow<'_, PgRow> for Policy {
     fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
-        let policy = Columns::new(row)?;
-        let state: PolicyState = policy.get("final_state")?;
+        let columns = Columns::new(row)?;
+        let state: PolicyState = columns.get("final_state")?;
         let (first_window, last_window): (U64, U64) =
-            (policy.get("first_window")?, policy.get("last_window")?);
-        let covered_until = policy.window_start(last_window.0.checked_add(1))?;
-        let claimable = TimeDelta::try_seconds(policy.get("claimable_secs")?);
-        let term = PolicyTerm::from_column(&policy, "term")?;
+            (columns.get("first_window")?, columns.get("last_window")?);
+        let covered_until = columns.window_start(last_window.0.checked_add(1))?;
+        let claimable = TimeDelta::try_seconds(columns.get("claimable_secs")?);
+        let term = PolicyTerm::from_column(&columns, "term")?;
         Ok(Self {
-            key: policy.get("address")?,
-            vault: policy.get("vault")?,
-            model: policy.get("model")?,
-            model_version: policy.get("model_version")?,
-            holder: policy.get("holder")?,
-            id: policy.get("id")?,
-            mint: policy.get("mint")?,
-            decimals: policy.decimals,
+            key: columns.get("address")?,
+            vault: columns.get("vault")?,
+            model: columns.get("model")?,
+            model_version: columns.get("model_version")?,
+            holder: columns.get("holder")?,
+            id: columns.get("id")?,
+            mint: columns.get("mint")?,
+            decimals: columns.decimals,
             state,
-            cover: policy.amount("cover")?,
-            paid: policy.amount("final_paid")?,
+            cover: columns.amount("cover")?,
+            paid: columns.amount("final_paid")?,
             refund: (state == PolicyState::Cancelled)
-                .then(|| policy.amount("refund"))
+                .then(|| columns.amount("refund"))
                 .transpose()?,
-            trigger: policy.drift("trigger")?,
-            exhaustion: policy.drift("exhaustion")?,
-            persistence: policy.get("persistence")?,
+            trigger: columns.drift("trigger")?,
+            exhaustion: columns.drift("exhaustion")?,
+            persistence: columns.get("persistence")?,
             first_window,
             last_window,
-            covered_from: policy.window_start(Some(first_window.0))?,
+            covered_from: columns.window_start(Some(first_window.0))?,
             covered_until,
             expires_at: covered_until
                 .zip(claimable)
                 .and_then(|(end, claimable)| end.checked_add_signed(claimable)),
-            windows: policy.get("windows")?,
-            premium: policy.amount("premium")?,
+            windows: columns.get("windows")?,
+            premium: columns.amount("premium")?,
             term: term.ok_or_else(|| sqlx::Error::ColumnNotFound("term".to_owned()))?,
-            previous_term: PolicyTerm::from_column(&policy, "previous_term")?,
-            auto_renew: policy.get("auto_renew")?,
-            max_premium: policy.amount("max_premium")?,
-            cancel_fee_bps: policy.get("cancel_fee_bps")?,
-            event_count: policy.get("seq")?,
-            created_at: policy.get("created_at")?,
-            created_slot: policy.get("created_slot")?,
-            ended_at: policy.get("ended_at")?,
-            ended_slot: policy.get("ended_slot")?,
-            closed: policy.is_closed()?,
-            closed_slot: policy.get("closed_slot")?,
-            slot: policy.get("slot")?,
-            created_seq: policy.get("created_seq")?,
+            previous_term: PolicyTerm::from_column(&columns, "previous_term")?,
+            auto_renew: columns.get("auto_renew")?,
+            max_premium: columns.amount("max_premium")?,
+            cancel_fee_bps: columns.get("cancel_fee_bps")?,
+            event_count: columns.get("seq")?,
+            created_at: columns.get("created_at")?,
+            created_slot: columns.get("created_slot")?,
+            ended_at: columns.get("ended_at")?,
+            ended_slot: columns.get("ended_slot")?,
+            closed: columns.is_closed()?,
+            closed_slot: columns.get("closed_slot")?,
+            slot: columns.get("slot")?,
+            created_seq: columns.get("created_seq")?,
         })
     }
 }
 
-/// Query for policies as `m`, each with its end. The end is taken from the event: if an account is
-/// paid in full and closed in the same slot, the mirror never sees it as paid.
+/// Selects policies (alias `m`) with their ends. An end comes from its event: the instruction that
+/// ends a policy closes the account, so the mirror never receives the account's last state.
 fn select() -> String {
     format!(
         "select m.* from (
@@ -291,15 +294,15 @@ struct PolicyPayout {
 
 impl FromRow<'_, PgRow> for PolicyPayout {
     fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
-        let payout = Columns::new(row)?;
+        let columns = Columns::new(row)?;
         Ok(Self {
-            amount: payout.amount("amount")?,
-            first_window: payout.get("first_window")?,
-            value: payout.drift("value")?,
-            destination: payout.get("destination")?,
-            seq: payout.get("seq")?,
-            slot: payout.get("slot")?,
-            time: payout.get("block_time")?,
+            amount: columns.amount("amount")?,
+            first_window: columns.get("first_window")?,
+            value: columns.drift("value")?,
+            destination: columns.get("destination")?,
+            seq: columns.get("seq")?,
+            slot: columns.get("slot")?,
+            time: columns.get("block_time")?,
         })
     }
 }

@@ -1,4 +1,5 @@
-//! Quotes: the price of a policy, computed by the program's own function from the mirrored accounts.
+//! Quotes: the price of a policy, computed by the program's own function from the mirrored
+//! accounts.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use driftshield_sdk::{
@@ -41,12 +42,12 @@ struct QuoteRequest {
     /// Number of covered windows; at least `persistence`.
     windows: U64,
     /// First covered window. The program accepts only the first window that begins at least the
-    /// vault's `waiting_secs` after the purchase; the quote is for that window if this is omitted.
+    /// vault's `waiting_secs` after the purchase. That window is the default.
     first_window: Option<U64>,
     /// Buyer. If given, the quote fails for buyers that the program refuses: the vault's manager,
     /// and the model's owner and oracles.
     holder: Option<Key>,
-    /// Time of the purchase (RFC 3339), from the time of the mirror's latest block, which is the
+    /// Time of the purchase (RFC 3339): from the time of the mirror's latest block, which is the
     /// default, to one day later. The quote assumes that the accounts don't change until then.
     time: Option<DateTime<Utc>>,
 }
@@ -57,8 +58,8 @@ struct QuoteRequest {
 struct Quote {
     /// Slot of the accounts that the quote was computed from.
     slot: i64,
-    /// Time of the purchase. The premium pays for the time from then on; premiums of other policies
-    /// stream to the vault until then.
+    /// Time of the purchase, at which the paid time begins. `assets` includes the premiums of other
+    /// policies that stream until this time.
     time: DateTime<Utc>,
     vault: String,
     model: String,
@@ -83,24 +84,26 @@ struct Quote {
     covered_from: Option<DateTime<Utc>>,
     /// End of the last covered window.
     covered_until: Option<DateTime<Utc>>,
-    /// Capital of the vault.
+    /// Earned capital of the vault: the value of all shares.
     assets: Scaled,
     /// Locked capital before the purchase.
     locked_before: Scaled,
     /// Locked capital after the purchase.
     locked_after: Scaled,
-    /// `locked_before` divided by `assets`, to six decimal places; null if there are no assets.
+    /// `locked_before` divided by `assets`, with up to six decimal places; null if there are no
+    /// assets.
     #[schema(example = "0.25")]
     utilisation_before: Option<String>,
-    /// `locked_after` divided by `assets`, to six decimal places; null if there are no assets.
+    /// `locked_after` divided by `assets`, with up to six decimal places; null if there are no
+    /// assets.
     utilisation_after: Option<String>,
 }
 
 /// Price of a policy, by the program's own arithmetic on the mirrored accounts.
 ///
 /// If the program would refuse the purchase, the answer is a problem of type
-/// `/problems/program-error`. The quote checks neither the balance of the holder's token account nor
-/// whether the mint has changed since it was registered.
+/// `/problems/program-error`. The quote checks neither the balance of the holder's token account
+/// nor whether the mint has changed since it was registered.
 #[utoipa::path(
     post,
     path = "/insurance/quote",
@@ -120,7 +123,8 @@ async fn quote(request: JsonRequest<QuoteRequest>) -> Result<Reply<Quote>, Probl
     let mirror = snapshot
         .mirror
         .and_then(|mirror| mirror.block_time.map(|time| (mirror.slot, time)));
-    // An empty mirror has neither accounts nor a time to quote for.
+    // Without a mirrored block time there is no time to quote for: the mirror is empty, or the
+    // latest block has no time.
     let (slot, block_time) = mirror.ok_or(Problem::Unavailable(sqlx::Error::RowNotFound))?;
     let time = purchase_time(request.time, block_time)?;
     let accounts = PurchaseAccounts::read(&mut snapshot.tx, &request).await?;
@@ -173,7 +177,7 @@ impl PurchaseAccounts {
         };
         let config = account(db, &address::config()).await?;
         let collateral = account(db, &address::collateral(&vault.mint)).await?;
-        // Both are created before any vault, and never closed.
+        // Both accounts are created before any vault, and never closed.
         let (Some(Account::Config(config)), Some(Account::Collateral(collateral))) =
             (config, collateral)
         else {
@@ -188,7 +192,8 @@ impl PurchaseAccounts {
         })
     }
 
-    /// Makes the checks of `buy_policy`, in the same order, and computes the price.
+    /// Runs the checks of `buy_policy` on the mirrored accounts, in the same order, and computes
+    /// the price.
     fn quote(
         mut self,
         request: &QuoteRequest,
@@ -242,7 +247,7 @@ impl PurchaseAccounts {
         })
     }
 
-    /// Makes the checks of `buy_policy` that do not depend on the terms of the policy.
+    /// Runs the checks of `buy_policy` that do not depend on the terms of the policy.
     fn check_parties(&self, request: &QuoteRequest) -> Result<(), Problem> {
         if self.model.bond_mint != self.vault.mint {
             return Err(not_listed());
@@ -313,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_error_has_its_name_in_the_program() {
+    fn a_program_error_is_found_by_its_number() {
         let problem = program_error(error::code(DriftShieldError::ExposureFull));
         let Problem::ProgramError(error) = problem else {
             panic!("{problem:?}");

@@ -1,4 +1,4 @@
-//! Successful answers: JSON with headers that identify the snapshot, and conditional requests.
+//! Successful responses: JSON with headers that identify the snapshot, and conditional requests.
 
 use axum::{
     Json,
@@ -23,7 +23,7 @@ const FINALIZED_SLOT: &str = "x-finalized-slot";
 const SEQ: &str = "x-seq";
 const DATA_AGE_MS: &str = "x-data-age-ms";
 
-/// A body and the status of the mirror that it was read from.
+/// A body, and the status of the mirror from which the body was read.
 pub struct Reply<T> {
     mirror: Option<MirrorStatus>,
     /// Whether to send an `ETag`.
@@ -32,7 +32,7 @@ pub struct Reply<T> {
 }
 
 impl Snapshot {
-    /// Ends the snapshot and replies with `body`, which was read from it.
+    /// Ends the snapshot and replies with `body`, which was read from the snapshot.
     pub async fn reply<T: Serialize>(self, body: T) -> Result<Reply<T>, Problem> {
         Ok(Reply {
             mirror: self.close().await?,
@@ -90,7 +90,7 @@ fn etag(mirror: &MirrorStatus) -> String {
     format!("W/\"{version}-{}-{}\"", mirror.history_from, mirror.seq)
 }
 
-/// Answers a conditional request with 304 if nothing has changed, without a database query.
+/// Answers a conditional request with 304 if no event was mirrored since, without a database query.
 pub async fn not_modified(State(app): State<AppState>, request: Request, next: Next) -> Response {
     if let Some(mirror) = app.feed.fresh_mirror()
         && let Some(tags) = request.headers().get(header::IF_NONE_MATCH)

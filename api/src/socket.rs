@@ -1,4 +1,4 @@
-//! WebSocket: a snapshot of each channel that a client subscribes to, then every later update of it
+//! WebSocket: for each channel to which a client subscribes, a snapshot and then every later update
 //! in order. docs/websocket.md describes the protocol.
 
 mod channel;

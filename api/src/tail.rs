@@ -17,11 +17,11 @@ use crate::{
 
 /// Channel on which the indexer notifies of new events.
 const NOTIFICATION: &str = "driftshield";
-/// Longest time between two polls. A notification can get lost, so the loop does not rely on it.
+/// Longest pause between two polls. Notifications can get lost, so the loop does not rely on them.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
 /// Pause before connecting to the database again.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
-/// Time limit of a database access. After it, the connection counts as dead.
+/// Time limit of a database access, after which the connection is considered dead.
 const POLL_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Broadcasts new events until the process shuts down.
@@ -30,9 +30,9 @@ pub async fn tail(app: AppState) {
     loop {
         let error = tokio::select! {
             () = app.shutdown.cancelled() => return,
-            Err(error) = follow(&app, &mut position) => error,
+            Err(error) = poll_until_failure(&app, &mut position) => error,
         };
-        tracing::warn!(error = %error, "lost the database connection, retrying");
+        tracing::warn!(error = %error, "polling the database failed; retrying");
         tokio::select! {
             () = app.shutdown.cancelled() => return,
             () = sleep(RETRY_DELAY) => {}
@@ -56,8 +56,8 @@ impl Position {
     }
 }
 
-/// Polls until the database fails.
-async fn follow(
+/// Polls on one set of connections until a database access fails.
+async fn poll_until_failure(
     app: &AppState,
     position: &mut Option<Position>,
 ) -> Result<Infallible, sqlx::Error> {
@@ -87,7 +87,8 @@ async fn with_poll_timeout<T>(
     result.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))
 }
 
-/// Broadcasts one batch of events after `position`. Returns whether more events are left.
+/// Broadcasts the next batch of events after `position`, or that the mirror was rebuilt. Returns
+/// whether more events are left; if not, records the poll.
 async fn poll(
     feed: &Feed,
     db: &PgPool,

@@ -1,4 +1,4 @@
-//! Updates: an event and its derived states as sockets send them. docs/websocket.md lists the
+//! Updates: events with their derived states, as sockets send them. docs/websocket.md lists the
 //! message types.
 
 mod drift;
@@ -13,7 +13,7 @@ use crate::{
     odds::Pools,
 };
 
-/// Number of events that are read at once.
+/// Maximum number of events that one query reads.
 pub const BATCH: i64 = 500;
 
 /// Events of the channel `markets`.
@@ -30,7 +30,7 @@ pub const MARKET_EVENTS: [&str; 7] = [
 /// Account types with channels of their own, by the field that names the account in event bodies.
 const ACCOUNT_CHANNELS: [&str; 4] = ["model", "market", "vault", "policy"];
 
-/// Query for events as `e`, up to the condition of its `where` clause.
+/// Starts a query for events (alias `e`). The caller appends the condition of the `where` clause.
 pub fn query<'a>() -> QueryBuilder<'a, Postgres> {
     QueryBuilder::new(format!(
         "select {}, o.pools,
@@ -57,7 +57,7 @@ pub async fn load(
     Ok(updates)
 }
 
-/// An event, and the pools of its market right after it if it changed them.
+/// An event; after a bet or the creation of a market, with the pools of the market.
 struct EventRow {
     event: Event,
     pools: Option<Pools>,
@@ -178,7 +178,7 @@ mod tests {
     use crate::events::EventAccount;
 
     #[test]
-    fn every_event_has_one_message_type() {
+    fn the_message_type_depends_on_the_name_and_state_of_the_event() {
         for (name, state, expected) in [
             ("ReceiptSubmitted", "collecting", "event"),
             ("ReceiptSubmitted", "proposed", "receipt:proposed"),

@@ -31,7 +31,7 @@ impl<'de> Deserialize<'de> for U64 {
     }
 }
 
-/// Deserialises a 64-bit integer from a decimal string.
+/// Deserialises a number from a decimal string.
 pub fn from_decimal_string<'de, T, D>(deserializer: D) -> Result<T, D::Error>
 where
     T: FromStr<Err: Display>,
@@ -39,7 +39,7 @@ where
 {
     let text = String::deserialize(deserializer)?;
     text.parse()
-        .map_err(|error| D::Error::custom(format!("`{text}` is not a decimal string: {error}")))
+        .map_err(|error| D::Error::custom(format!("`{text}` is not a 64-bit integer: {error}")))
 }
 
 impl Type<Postgres> for U64 {
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ratio_to_zero_is_none() {
+    fn a_ratio_is_rounded_down_and_none_for_a_whole_of_zero() {
         assert_eq!(ratio(1, 3).as_deref(), Some("0.333333"));
         assert_eq!(ratio(u64::MAX, u64::MAX).as_deref(), Some("1"));
         assert_eq!(ratio(0, 0), None);

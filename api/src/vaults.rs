@@ -1,4 +1,4 @@
-//! Vaults: the capital that backs policies, its price, and the models that it covers.
+//! Vaults: capital that backs policies, with its share price and the models that it covers.
 
 mod capital;
 mod exposures;
@@ -34,7 +34,8 @@ pub fn router() -> OpenApiRouter<AppState> {
         .routes(routes!(exposures))
 }
 
-/// Vault: capital that backs policies. Amounts are in its mint; its money is as of `accrued_at`.
+/// Capital of liquidity providers that backs policies. Amounts are in the vault's mint. Balances
+/// are as of `accrued_at`.
 #[derive(Serialize, ToSchema)]
 pub struct Vault {
     /// Address of the vault's account.
@@ -52,21 +53,22 @@ pub struct Vault {
     pub escrow: String,
     #[serde(flatten)]
     pub capital: Capital,
-    /// Time up to which premiums have streamed into the vault's money. They keep streaming, second
-    /// by second.
+    /// Time up to which the balances include streamed premiums. On chain, premiums stream every
+    /// second.
     pub accrued_at: Option<DateTime<Utc>>,
     pub terms: VaultTerms,
-    /// Announced terms, in force from `terms_at` on; null if there are none. After `terms_at` they
-    /// apply even if `terms` does not show them yet.
+    /// Announced terms, in force from `terms_at` on; null if there are none. From `terms_at` on
+    /// they apply, even while `terms` still has the previous ones.
     pub next_terms: Option<VaultTerms>,
     pub terms_at: Option<DateTime<Utc>>,
     /// Time for which the shares of a requested withdrawal stay in escrow.
     pub cooldown_secs: i64,
     /// Minimum time between the purchase of a policy and its first covered window.
     pub waiting_secs: i64,
-    /// Time for which a policy can be claimed after its last receipt.
+    /// Time for which a policy can be claimed after its last receipt could become final.
     pub claim_grace_secs: i64,
-    /// Length of a bucket. A premium streams until the end of a bucket.
+    /// Length of a bucket of time. A premium streams until the end of the bucket in which its term
+    /// ends.
     pub bucket_secs: i64,
     /// Protocol's part of a premium.
     pub protocol_fee_bps: i32,
@@ -74,19 +76,20 @@ pub struct Vault {
     pub manager_fee_bps: i32,
     /// Number of open policies.
     pub policies: U64,
-    /// Number of listed models.
+    /// Number of exposures, including those of unlisted models.
     pub exposures: U64,
-    /// Number of open withdraw requests.
+    /// Number of open withdrawal requests.
     pub requests: U64,
-    /// Number of times that the manager has listed a model or changed a listing, to pass to
+    /// Number of times that the manager has listed a model or changed a listing. An argument of
     /// `deposit`.
     pub listings: i64,
     /// Number of events that reference the vault.
     pub event_count: U64,
     pub created_at: Option<DateTime<Utc>>,
-    /// Slot of creation; null if it is older than the mirror's history.
+    /// Slot of creation; null if the creation is older than the mirror's history.
     pub created_slot: Option<i64>,
-    /// Whether the account is closed on chain.
+    /// Whether the account is closed on chain. If so, the balances, `policies`, `exposures` and
+    /// `requests` are 0.
     pub closed: bool,
     pub closed_slot: Option<i64>,
     /// Slot of this state.
@@ -98,50 +101,50 @@ pub struct Vault {
 
 impl FromRow<'_, PgRow> for Vault {
     fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
-        let vault = Columns::new(row)?;
-        let terms_at: i64 = vault.get("terms_at")?;
+        let columns = Columns::new(row)?;
+        let terms_at: i64 = columns.get("terms_at")?;
         let has_next_terms = terms_at != 0;
         Ok(Self {
-            key: vault.get("address")?,
-            manager: vault.get("manager")?,
-            id: vault.get("id")?,
-            mint: vault.get("mint")?,
-            decimals: vault.decimals,
-            tokens: vault.get("tokens")?,
-            share_mint: vault.get("share_mint")?,
-            escrow: vault.get("escrow")?,
-            capital: Capital::from_columns(&vault, |name| vault.u64_unless_closed(name))?,
-            accrued_at: vault.time("accrued_at")?,
-            terms: VaultTerms::from_column(&vault, "terms")?,
+            key: columns.get("address")?,
+            manager: columns.get("manager")?,
+            id: columns.get("id")?,
+            mint: columns.get("mint")?,
+            decimals: columns.decimals,
+            tokens: columns.get("tokens")?,
+            share_mint: columns.get("share_mint")?,
+            escrow: columns.get("escrow")?,
+            capital: Capital::from_columns(&columns, |name| columns.u64_unless_closed(name))?,
+            accrued_at: columns.time("accrued_at")?,
+            terms: VaultTerms::from_column(&columns, "terms")?,
             next_terms: has_next_terms
-                .then(|| VaultTerms::from_column(&vault, "next_terms"))
+                .then(|| VaultTerms::from_column(&columns, "next_terms"))
                 .transpose()?,
             terms_at: has_next_terms
-                .then(|| vault.time("terms_at"))
+                .then(|| columns.time("terms_at"))
                 .transpose()?
                 .flatten(),
-            cooldown_secs: vault.get("cooldown_secs")?,
-            waiting_secs: vault.get("waiting_secs")?,
-            claim_grace_secs: vault.get("claim_grace_secs")?,
-            bucket_secs: vault.get("bucket_secs")?,
-            protocol_fee_bps: vault.get("protocol_fee_bps")?,
-            manager_fee_bps: vault.get("manager_fee_bps")?,
-            policies: vault.u64_unless_closed("policies")?,
-            exposures: vault.u64_unless_closed("exposures")?,
-            requests: vault.u64_unless_closed("requests")?,
-            listings: vault.get("listings")?,
-            event_count: vault.get("seq")?,
-            created_at: vault.time("created_at")?,
-            created_slot: vault.get("created_slot")?,
-            closed: vault.is_closed()?,
-            closed_slot: vault.get("closed_slot")?,
-            slot: vault.get("slot")?,
-            sort_key: vault.get("sort_text")?,
+            cooldown_secs: columns.get("cooldown_secs")?,
+            waiting_secs: columns.get("waiting_secs")?,
+            claim_grace_secs: columns.get("claim_grace_secs")?,
+            bucket_secs: columns.get("bucket_secs")?,
+            protocol_fee_bps: columns.get("protocol_fee_bps")?,
+            manager_fee_bps: columns.get("manager_fee_bps")?,
+            policies: columns.u64_unless_closed("policies")?,
+            exposures: columns.u64_unless_closed("exposures")?,
+            requests: columns.u64_unless_closed("requests")?,
+            listings: columns.get("listings")?,
+            event_count: columns.get("seq")?,
+            created_at: columns.time("created_at")?,
+            created_slot: columns.get("created_slot")?,
+            closed: columns.is_closed()?,
+            closed_slot: columns.get("closed_slot")?,
+            slot: columns.get("slot")?,
+            sort_key: columns.get("sort_text")?,
         })
     }
 }
 
-/// Query for vaults as `m`.
+/// Selects vaults (alias `m`). `sort_key` is an SQL expression.
 fn select(sort_key: &str) -> String {
     format!(
         "select m.*, m.sort_key::text as sort_text from (
@@ -152,9 +155,9 @@ fn select(sort_key: &str) -> String {
     )
 }
 
-/// SQL expression for the capital of a vault as of the event `as_of`, in whole tokens. If the
-/// history has no capital up to then and does not reach back to the vault's creation, this is the
-/// current capital.
+/// SQL expression for the assets of a vault as of the event `as_of`, in whole tokens. If the mirror
+/// has neither balances of the vault up to that event nor the creation event, these are the current
+/// assets.
 fn assets(as_of: i64) -> String {
     format!(
         "coalesce(
@@ -170,10 +173,10 @@ fn assets(as_of: i64) -> String {
 #[into_params(parameter_in = Query)]
 struct VaultFilter {
     manager: Option<Key>,
-    /// Only vaults that list this model.
+    /// Only vaults with an open exposure to this model.
     model: Option<Key>,
     mint: Option<Key>,
-    /// Only vaults that are closed on chain (true), or only open ones (false).
+    /// Only vaults that are closed on chain if true, only open ones if false.
     closed: Option<bool>,
     #[serde(default)]
     #[param(inline, value_type = Option<VaultSort>)]
@@ -186,13 +189,13 @@ enum VaultSort {
     /// Newest first.
     #[default]
     Newest,
-    /// Most capital first, as of the `seq` of the first page: deposits between two pages do not
+    /// Highest `assets` first, as of the `seq` of the first page: deposits between two pages do not
     /// change the order.
     Assets,
 }
 
-/// Vaults in their current state. With `sort=assets`, the order of all pages is that of the first
-/// page.
+/// Vaults in their current state. With `sort=assets`, later pages keep the order as of the first
+/// page, and omit vaults that were created after it.
 #[utoipa::path(
     get,
     path = "/insurance/vaults",
@@ -276,7 +279,7 @@ async fn one(InPath(key): InPath<Key>, mut snapshot: Snapshot) -> Result<Reply<V
     snapshot.reply(vault).await
 }
 
-/// Capital and share price of a vault after each event that changed them, newest first.
+/// Balances and share price of a vault after each event that reports them, newest first.
 #[utoipa::path(
     get,
     path = "/insurance/vaults/{vault}/history",
@@ -297,7 +300,7 @@ async fn history(
     snapshot.reply(page).await
 }
 
-/// Models that a vault covers or covered, by address of the exposure.
+/// Exposures of a vault, open and closed, in ascending order of address.
 #[utoipa::path(
     get,
     path = "/insurance/vaults/{vault}/exposures",

@@ -1,4 +1,4 @@
-//! Withdrawals: requests for shares of a vault to be paid out.
+//! Withdrawals: requests to withdraw shares from a vault.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -22,8 +22,8 @@ pub fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(list))
 }
 
-/// Latest request of an owner to withdraw from a vault. Amounts are in the vault's mint; shares have
-/// three decimals more.
+/// Latest request of an owner to withdraw shares from a vault. Amounts are in the vault's mint. A
+/// share has three more decimals than the vault's token.
 #[derive(Serialize, ToSchema)]
 struct Withdrawal {
     /// Address of the request's account.
@@ -31,9 +31,9 @@ struct Withdrawal {
     vault: String,
     owner: String,
     state: WithdrawalState,
-    /// Shares that are still requested. The vault's escrow holds them.
+    /// Shares that are still requested. They are in the vault's escrow.
     shares: Scaled,
-    /// Maximum amount to be paid for `shares`.
+    /// Maximum payment for `shares`.
     value: Scaled,
     /// Time from which the shares can be paid.
     unlock_at: Option<DateTime<Utc>>,
@@ -43,14 +43,14 @@ struct Withdrawal {
     paid_shares: Scaled,
     /// Shares that a cancellation returned to the owner.
     returned_shares: Scaled,
-    /// Time of the latest payment or the cancellation; null before either.
+    /// Time of the latest payment or of the cancellation; null before.
     settled_at: Option<DateTime<Utc>>,
     /// Number of events that reference the request.
     event_count: U64,
-    /// Time of creation; null if it is older than the mirror's history.
+    /// Time of creation; null if the creation is older than the mirror's history.
     created_at: Option<DateTime<Utc>>,
     created_slot: Option<i64>,
-    /// Whether the account is closed on chain.
+    /// Whether the account is closed on chain. If so, `shares` and `value` are 0.
     closed: bool,
     closed_slot: Option<i64>,
     /// Slot of this state.
@@ -61,7 +61,7 @@ struct Withdrawal {
 #[serde(rename_all = "snake_case")]
 #[sqlx(type_name = "text", rename_all = "snake_case")]
 enum WithdrawalState {
-    /// The escrow holds shares of the request.
+    /// Shares of the request are in escrow.
     Open,
     /// All shares were paid.
     Paid,
@@ -71,32 +71,32 @@ enum WithdrawalState {
 
 impl FromRow<'_, PgRow> for Withdrawal {
     fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
-        let request = Columns::new(row)?;
-        let shares = |U64(raw)| Scaled::shares(raw, request.decimals);
+        let columns = Columns::new(row)?;
+        let shares = |U64(raw)| Scaled::shares(raw, columns.decimals);
         Ok(Self {
-            key: request.get("address")?,
-            vault: request.get("vault")?,
-            owner: request.get("owner")?,
-            state: request.get("state")?,
-            shares: shares(request.u64_unless_closed("shares")?),
-            value: request.amount_unless_closed("value")?,
-            unlock_at: request.time("unlock_at")?,
-            paid: request.amount("paid")?,
-            paid_shares: shares(request.get("paid_shares")?),
-            returned_shares: shares(request.get("returned_shares")?),
-            settled_at: request.get("settled_at")?,
-            event_count: request.get("seq")?,
-            created_at: request.get("created_at")?,
-            created_slot: request.get("created_slot")?,
-            closed: request.is_closed()?,
-            closed_slot: request.get("closed_slot")?,
-            slot: request.get("slot")?,
+            key: columns.get("address")?,
+            vault: columns.get("vault")?,
+            owner: columns.get("owner")?,
+            state: columns.get("state")?,
+            shares: shares(columns.u64_unless_closed("shares")?),
+            value: columns.amount_unless_closed("value")?,
+            unlock_at: columns.time("unlock_at")?,
+            paid: columns.amount("paid")?,
+            paid_shares: shares(columns.get("paid_shares")?),
+            returned_shares: shares(columns.get("returned_shares")?),
+            settled_at: columns.get("settled_at")?,
+            event_count: columns.get("seq")?,
+            created_at: columns.get("created_at")?,
+            created_slot: columns.get("created_slot")?,
+            closed: columns.is_closed()?,
+            closed_slot: columns.get("closed_slot")?,
+            slot: columns.get("slot")?,
         })
     }
 }
 
-/// Query for requests as `m`, each with its payments. The address of a closed request can be used
-/// again; payments of an earlier request at the address don't count.
+/// Selects withdrawal requests (alias `m`) with their payments. Payments of an earlier request at
+/// the same address don't count.
 fn select() -> String {
     format!(
         "select m.*, v.decimals,
@@ -125,11 +125,11 @@ struct WithdrawalFilter {
     /// Only requests of this owner.
     owner: Option<Key>,
     vault: Option<Key>,
-    /// Only paid and cancelled requests (true), or only open ones (false).
+    /// Only paid and cancelled requests if true, only open ones if false.
     closed: Option<bool>,
 }
 
-/// Latest withdraw request of each owner and vault, by address.
+/// Latest withdrawal request of each owner and vault, in ascending order of address.
 #[utoipa::path(
     get,
     path = "/insurance/withdrawals",

@@ -40,7 +40,7 @@ pub enum Command {
     Escrow { vault: Address },
     /// A vault's listing of a model
     Exposure { vault: Address, model: Address },
-    /// An owner's withdraw request to a vault
+    /// An owner's withdrawal request to a vault
     WithdrawRequest { vault: Address, owner: Address },
     /// A policy, by its vault, holder and id
     Policy {

@@ -46,7 +46,7 @@ pub enum Command {
         #[arg(long, value_name = "AMOUNT")]
         shares: Option<Amount>,
     },
-    /// Cancel a withdraw request and return its shares
+    /// Cancel a withdrawal request and return its shares
     CancelWithdraw { vault: Address },
     /// Pay a request whose cooldown is over, as far as free capital allows; callable by anyone
     Withdraw(capital::RequestArgs),
@@ -84,10 +84,10 @@ pub enum Command {
         #[arg(long)]
         model: Option<Address>,
     },
-    /// Show a withdraw request
+    /// Show a withdrawal request
     #[command(name = "request")]
     ShowRequest(capital::RequestArgs),
-    /// List withdraw requests
+    /// List withdrawal requests
     Requests {
         /// Only requests to this vault
         #[arg(long)]

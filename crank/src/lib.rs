@@ -1,7 +1,7 @@
 //! The process that oracle operators and keepers run.
 //!
 //! For each configured model, the crank takes every step that needs no privileged key: it finalizes
-//! receipts, settles markets, pays positions, policies, fees and withdraw requests, renews and
+//! receipts, settles markets, pays positions, policies, fees and withdrawal requests, renews and
 //! expires policies, and closes accounts that are no longer used. For a model whose data it has, it
 //! also counts windows and submits the counts.
 //!

@@ -2,7 +2,7 @@
 //!
 //! Each round reads by address: the clock, the models, their seats, the receipts that accept
 //! submissions or have a step left to take, and the accounts that policies and vaults depend on.
-//! It lists markets, positions, vaults, withdraw requests, exposures and policies.
+//! It lists markets, positions, vaults, withdrawal requests, exposures and policies.
 //!
 //! Seats of former oracles and receipts of earlier windows are found by a listing of seats and
 //! receipts: at the start, every [`LISTING_INTERVAL`], and when a model has a new version.

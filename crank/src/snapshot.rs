@@ -24,7 +24,7 @@ pub struct Snapshot {
     /// All vaults whose mint is the bond mint of a configured model.
     pub vaults: Vec<VaultSnapshot>,
     /// Existing token accounts, by address: those of holders of policies with `auto_renew`, of
-    /// owners of withdraw requests past their cooldown, and of managers with a credit.
+    /// owners of withdrawal requests past their cooldown, and of managers with a credit.
     pub token_accounts: BTreeMap<Address, TokenAccount>,
 }
 
@@ -105,7 +105,7 @@ pub struct MarketSnapshot {
     pub positions: Vec<Position>,
 }
 
-/// A vault with its withdraw requests.
+/// A vault with its withdrawal requests.
 pub struct VaultSnapshot {
     pub address: Address,
     pub account: Vault,
@@ -116,7 +116,7 @@ pub struct VaultSnapshot {
 }
 
 impl VaultSnapshot {
-    /// Whether the vault has open policies or withdraw requests. Both keep it open, whatever its
+    /// Whether the vault has open policies or withdrawal requests. Both keep it open, whatever its
     /// circulating shares.
     pub fn has_obligations(&self) -> bool {
         self.account.requests != 0 || self.account.policies != 0

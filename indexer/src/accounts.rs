@@ -10,9 +10,10 @@ use sqlx::{PgConnection, types::Json};
 
 use crate::{bulk::MAX_STATEMENT_ROWS, slot::AccountWrite};
 
-/// Write version of accounts from a snapshot, which come after all writes of their slot.
+/// Write version of accounts from the initial snapshot: newer than all writes of their slot.
 pub const SNAPSHOT_VERSION: i64 = i64::MAX;
-/// Write version of a close, which has none on chain and comes after all writes of its slot.
+/// Write version of a close: newer than all writes of its slot. On chain, a close has no write
+/// version.
 const CLOSE_VERSION: i64 = i64::MAX - 1;
 
 /// Newest writes and closes of the accounts in several slots.
@@ -25,7 +26,7 @@ pub struct AccountChanges {
 }
 
 impl AccountChanges {
-    /// Adds a write; ignores it if a newer one is known.
+    /// Adds a write; ignores the write if a newer one is known.
     pub fn write(&mut self, slot: i64, write: AccountWrite) {
         let version = (slot, write.write_version);
         match self.writes.get(&write.address) {
@@ -36,7 +37,7 @@ impl AccountChanges {
         }
     }
 
-    /// Adds a close; ignores it if a newer one is known.
+    /// Adds a close; ignores the close if a newer one is known.
     pub fn close(&mut self, slot: i64, address: String) {
         let newest = self.closes.entry(address).or_insert(slot);
         *newest = slot.max(*newest);
@@ -148,8 +149,8 @@ async fn store_bytes(
     Ok(stored.into_iter().collect())
 }
 
-/// SQL that inserts or updates rows, given as JSON, in the table of an account type. It does not
-/// compare versions: only rows that were newer in `chain.account` get here.
+/// SQL that inserts or updates rows, given as JSON, in the table of an account type. The SQL does
+/// not compare versions: the caller passes only rows that were newer in `chain.account`.
 fn upsert(kind: &str) -> String {
     let fields = json::account_fields(kind).unwrap_or_default();
     let columns: Vec<String> = ["address", "slot", "write_version", "closed_slot"]
@@ -169,7 +170,7 @@ fn upsert(kind: &str) -> String {
     )
 }
 
-/// Marks accounts as closed, unless the database has a newer write or an earlier close.
+/// Marks accounts as closed, unless they are closed already or the database has a newer write.
 async fn store_closes(
     connection: &mut PgConnection,
     closes: BTreeMap<String, i64>,

@@ -14,7 +14,7 @@ use crate::{
     slot::{SealedSlot, SlotUpdate},
 };
 
-/// Advisory lock of the only process that may write schema `chain`.
+/// Key of the advisory lock that a process holds while it writes schema `chain`.
 const WRITER_LOCK: i64 = 0x6472_6966_7473_6869; // "driftshi"
 const LOCK_POLL_INTERVAL: Duration = Duration::from_millis(500);
 /// TCP keepalive settings. Postgres drops the connection of a dead machine after 30 s, and with it
@@ -117,7 +117,8 @@ impl MirrorWriter {
     ///
     /// # Errors
     ///
-    /// A gap or a fork; the updates before it are committed.
+    /// After a gap or a fork, the updates before it are committed. After a missing cursor or a
+    /// database error, nothing is committed.
     pub async fn apply(&mut self, updates: Vec<SlotUpdate>) -> Result<Cursor, ApplyError> {
         let mut transaction = self.connection.begin().await?;
         let cursor = Cursor::lock(&mut transaction).await?;
@@ -166,7 +167,7 @@ async fn applied_hashes(
                 .await?;
         hashes.extend(known);
     }
-    // The slot before the first applied slot is in the cursor, but not in `chain.slot`.
+    // After `initialize`, the cursor's slot is not in `chain.slot`.
     hashes.insert(cursor.slot, cursor.blockhash.clone());
     Ok(hashes)
 }
@@ -175,7 +176,7 @@ async fn applied_hashes(
 struct SlotBatch {
     /// The cursor after the slots added so far.
     cursor: Cursor,
-    /// Blockhashes of applied slots, by slot.
+    /// Blockhashes of the applied slots that the updates may repeat, by slot.
     applied_hashes: HashMap<i64, String>,
     /// Rows of `chain.slot`.
     slots: Vec<Value>,

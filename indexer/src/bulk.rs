@@ -7,7 +7,7 @@ use sqlx::{PgConnection, types::Json};
 pub const MAX_STATEMENT_ROWS: usize = 5_000;
 
 /// Inserts rows into a table of schema `chain`. Each object must have a member for every column:
-/// a missing member inserts null, not the column's default.
+/// for a missing member, null is inserted instead of the column's default.
 pub async fn insert(
     connection: &mut PgConnection,
     table: &str,

@@ -1,4 +1,4 @@
-//! Progress of the mirror, and which slot may follow it.
+//! Cursor: progress of the mirror, and the relation of the next slot to it.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
@@ -81,9 +81,9 @@ pub enum Continuity {
     Next,
     /// Already applied.
     Duplicate,
-    /// A later slot: slots in between are missing.
+    /// A slot whose parent is later than the last applied slot: slots are missing.
     Gap,
-    /// A slot of another chain.
+    /// A slot on another fork or another chain.
     Fork,
 }
 

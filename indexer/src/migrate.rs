@@ -9,7 +9,7 @@ use crate::endpoints::Endpoints;
 pub async fn migrate(endpoints: &Endpoints) -> anyhow::Result<()> {
     let mut connection = PgConnection::connect(endpoints.database()?)
         .await
-        .context("cannot connect to Postgres")?;
+        .context("cannot connect to Postgres; check --database-url")?;
     sqlx::migrate!("../migrations")
         .run(&mut connection)
         .await

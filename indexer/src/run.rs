@@ -74,8 +74,8 @@ struct Sources {
 ///
 /// # Errors
 ///
-/// Failures that a retry cannot fix: missing slots, another cluster's chain, a database without
-/// the tables.
+/// Failures that a retry cannot fix: a missing option, refused credentials, missing slots, another
+/// cluster's chain, a database without the tables.
 pub async fn run(endpoints: &Endpoints, stop: CancellationToken) -> anyhow::Result<()> {
     let sources = Sources {
         database_url: endpoints.database()?.to_string(),
@@ -85,7 +85,7 @@ pub async fn run(endpoints: &Endpoints, stop: CancellationToken) -> anyhow::Resu
     let mut delays = retry_delays();
     loop {
         let started = Instant::now();
-        let error = match follow(&sources, &stop).await {
+        let error = match mirror_until_failure(&sources, &stop).await {
             Ok(()) => return Ok(()),
             Err(error) if error.is_transient() => error,
             Err(error) => return Err(with_advice(error)),
@@ -126,14 +126,14 @@ fn with_advice(error: RunError) -> anyhow::Error {
 }
 
 /// Mirrors the chain over one database connection and one gRPC connection, until `stop` is
-/// cancelled or one of them fails.
-async fn follow(sources: &Sources, stop: &CancellationToken) -> Result<(), RunError> {
+/// cancelled or a connection or an update fails.
+async fn mirror_until_failure(sources: &Sources, stop: &CancellationToken) -> Result<(), RunError> {
     let Some(mut mirror) = MirrorWriter::open(&sources.database_url, stop).await? else {
         return Ok(());
     };
     let cursor = mirror.cursor().await?;
-    // The stream repeats the cursor's own slot: its blockhash proves that the chain is the same,
-    // and the server may not have a later slot yet.
+    // The stream repeats the cursor's own slot: the blockhash of that slot proves that the chain is
+    // the same, and the server may not have a later slot yet.
     let from_slot = cursor.map(|cursor| cursor.slot.unsigned_abs());
     let (sender, mut updates) = mpsc::channel(QUEUE_CAPACITY);
     let stream_stop = stop.child_token();

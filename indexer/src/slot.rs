@@ -1,4 +1,4 @@
-//! Slots as the indexer applies them: one update per slot, free of Yellowstone's types.
+//! Slots and events as the indexer applies them, independent of Yellowstone's types.
 
 pub mod assembler;
 pub mod closes;
@@ -14,7 +14,7 @@ use driftshield_sdk::Event;
 pub enum SlotUpdate {
     /// A confirmed slot whose messages have all arrived.
     Sealed(Box<SealedSlot>),
-    /// The latest finalized slot.
+    /// A finalized slot.
     Finalized(i64),
 }
 

@@ -18,16 +18,20 @@ use crate::{
 };
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
-/// Number of retries while the RPC node is behind the gRPC server: 20 s with [`RETRY_DELAY`].
+/// Maximum number of retries. With [`RETRY_DELAY`], an RPC node that is behind the gRPC server has
+/// about 20 s to catch up.
 const MAX_RETRIES: usize = 49;
-/// Duration of a slot.
+/// Delay between retries: the duration of a slot.
 const RETRY_DELAY: Duration = Duration::from_millis(400);
 
 #[derive(Debug, thiserror::Error)]
 pub enum SnapshotError {
-    #[error("RPC error: {0}")]
+    #[error("RPC request failed; check --rpc-url: {0}")]
     Rpc(#[from] Box<ClientError>),
-    #[error("the RPC node is at slot {node_slot}, behind slot {min_slot} of the gRPC server")]
+    #[error(
+        "the RPC node is at slot {node_slot}, behind slot {min_slot} of the gRPC server; if it does \
+         not catch up, correct --rpc-url"
+    )]
     Behind { node_slot: u64, min_slot: i64 },
     #[error("the RPC node sent account {0} without its data; use another node")]
     NoData(String),
@@ -94,10 +98,10 @@ impl RpcAccount {
 
 /// Reads the accounts that exist before `first`, the first slot of the stream.
 ///
-/// The snapshot is taken at a later slot, but its accounts are stored as those of the slot before
-/// `first`. The stream delivers every write and close from `first` on, and each of them is newer
-/// than that, whenever the node took the snapshot. If the accounts were stored with the snapshot's
-/// slot instead, they would block writes of a slot that was still open when it was taken.
+/// The snapshot is taken at `first` or later, but its accounts are stored with the slot before
+/// `first`. The stream delivers every write and close from `first` on, and each of them counts as
+/// newer than the stored accounts. Accounts that were stored with the snapshot's slot would block
+/// writes of a slot that was still open when the snapshot was taken.
 pub async fn initial_accounts(
     rpc: &RpcClient,
     first: &SealedSlot,

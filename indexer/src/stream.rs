@@ -26,7 +26,7 @@ use crate::{
 
 /// Silence after which the connection is considered dead. Servers send a ping every 10 seconds.
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(20);
-/// Time limit for the connection, and for the answer to the slot request after it.
+/// Time limit for opening the connection, and for the server's answer to the slot request.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Largest message that is accepted. An account update can exceed 10 MiB, more than gRPC's default
 /// limit.
@@ -63,11 +63,13 @@ pub enum StreamError {
     Slot(#[from] SlotError),
 }
 
-/// What to do about a gRPC status, appended to its message; empty for statuses that a retry can fix.
+/// What to do about a gRPC status, appended to its message; empty for statuses that a retry can
+/// fix.
 fn advice(status: &Status) -> &'static str {
     match status.code() {
         Code::Unauthenticated | Code::PermissionDenied => "; check --grpc-token",
-        Code::InvalidArgument | Code::Unimplemented => "; check --grpc-url",
+        Code::InvalidArgument => "; use a server that accepts this subscription",
+        Code::Unimplemented => "; check that --grpc-url is a Yellowstone gRPC server",
         _ => "",
     }
 }
@@ -113,7 +115,7 @@ impl From<GeyserGrpcBuilderError> for StreamError {
 ///
 /// # Errors
 ///
-/// - The connection cannot be opened, ends or is silent for [`SILENCE_TIMEOUT`].
+/// - The connection cannot be opened, ends or is silent for `SILENCE_TIMEOUT`.
 /// - The server returns an error, has not reached `from_slot`, or no longer has it.
 /// - A message is incomplete or has a number out of range.
 pub async fn forward_until_stopped(

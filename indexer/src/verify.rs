@@ -20,7 +20,7 @@ use comparison::{Comparison, read_cursor};
 
 pub use comparison::Report;
 
-/// How long the mirror may make no progress before verification stops waiting for it.
+/// Time without progress of the mirror after which verification stops waiting for the mirror.
 const STALL_TIMEOUT: Duration = Duration::from_secs(5);
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
 /// Maximum number of passes. Repeated passes filter out differences that arise because the chain
@@ -30,18 +30,18 @@ const PASS_DELAY: Duration = Duration::from_secs(1);
 
 /// Compares the mirror with the chain and with itself:
 ///
-/// - every account of the program with its bytes and its columns,
-/// - every event with its position, with the rows derived from it and with the counters of its
+/// - every account of the program: its bytes and its columns,
+/// - every event: its position, the rows derived from it, and its numbers among the events of its
 ///   accounts,
-/// - every slot with its parent.
+/// - every slot: its parent.
 ///
-/// Reports the differences that every pass finds. A difference of an account names the slot of the
-/// mirrored state, so an account that changes between two passes yields two distinct differences,
-/// and neither is reported.
+/// Reports the differences that every pass finds. A difference in the data, lamports or columns of
+/// an account names the slot of the mirrored state: an account that changes between two passes
+/// yields two distinct differences, and neither is reported.
 pub async fn verify(endpoints: &Endpoints) -> anyhow::Result<Report> {
     let mut connection = PgConnection::connect(endpoints.database()?)
         .await
-        .context("cannot connect to Postgres")?;
+        .context("cannot connect to Postgres; check --database-url")?;
     let rpc = snapshot::client(endpoints.rpc()?);
 
     let mut persistent: Option<BTreeSet<String>> = None;
@@ -67,7 +67,7 @@ pub async fn verify(endpoints: &Endpoints) -> anyhow::Result<Report> {
 
 /// Waits until the mirror has applied `slot` or makes no progress for [`STALL_TIMEOUT`]. If the
 /// chain itself has stopped, the mirror may never reach a slot that is still open. The comparison
-/// reports whatever a mirror that is behind lacks.
+/// then reports what the mirror lacks.
 async fn wait_for_slot(connection: &mut PgConnection, slot: u64) -> anyhow::Result<()> {
     let (mut mirror_slot, mut since) = (0, Instant::now());
     loop {
@@ -90,7 +90,7 @@ async fn wait_for_slot(connection: &mut PgConnection, slot: u64) -> anyhow::Resu
     }
 }
 
-/// Makes all comparisons in one snapshot of the database.
+/// Runs all comparisons in one snapshot of the database.
 async fn compare(connection: &mut PgConnection, chain: &Snapshot) -> anyhow::Result<Report> {
     let mut transaction = connection.begin().await?;
     sqlx::query("set transaction isolation level repeatable read read only")

@@ -1,4 +1,4 @@
-//! Market and its outcomes, as the API returns them.
+//! Markets and their outcomes, as the API returns them.
 
 use std::mem;
 
@@ -13,7 +13,7 @@ use crate::{
     values::{Scaled, U64},
 };
 
-/// Market on the bucket that a model's drift will fall into. Amounts are in the market's mint.
+/// Market on the interval in which a model's drift falls. Amounts are in the market's mint.
 #[derive(Serialize, ToSchema)]
 pub struct Market {
     /// Address of the market's account.
@@ -22,7 +22,7 @@ pub struct Market {
     /// Number chosen by the creator.
     pub id: U64,
     pub model: String,
-    /// Version of the model that the market is on.
+    /// Version of the model on which bets are placed.
     pub model_version: i64,
     pub question: String,
     pub mint: String,
@@ -32,10 +32,11 @@ pub struct Market {
     pub vault: String,
     /// Hash of the market's terms, to pass to `place_bet`.
     pub terms_hash: String,
-    /// How the values of the observed windows become one value: `max`, `last` or `mean`.
+    /// Function that aggregates the values of the observed windows: `max`, `last` or `mean`.
     #[schema(example = "max")]
     pub aggregate: String,
-    /// Ascending. Outcome `i` is drift from threshold `i - 1` to below threshold `i`.
+    /// Ascending thresholds. Outcome `i` is drift from threshold `i - 1`, inclusive, to threshold
+    /// `i`, exclusive.
     pub thresholds: Vec<Scaled>,
     /// First window to observe.
     pub first_window: U64,
@@ -43,9 +44,9 @@ pub struct Market {
     pub last_window: U64,
     /// Next window to settle.
     pub next_window: U64,
-    /// Number of windows observed so far, which are those with a final receipt.
+    /// Number of settled windows with a final receipt.
     pub observed: U64,
-    /// Largest, latest, or sum of the observed values, by `aggregate`.
+    /// Largest, latest or sum of the observed values, depending on `aggregate`.
     pub accumulator: Scaled,
     /// Time from which no bets are accepted.
     pub closes_at: Option<DateTime<Utc>>,
@@ -59,14 +60,15 @@ pub struct Market {
     pub state: MarketState,
     /// Winning outcome; null unless the market is resolved.
     pub outcome: Option<i16>,
-    /// Value of the observed windows; null unless the market is resolved.
+    /// Aggregate of the observed values; null unless the market is resolved.
     pub value: Option<Scaled>,
     /// Losing stakes less fees; null unless the market is resolved.
     pub winnings: Option<Scaled>,
-    /// Time at which the market was resolved or voided; null before.
+    /// Time at which the market was resolved or voided; null before, and if the mirror does not
+    /// have the event.
     pub settled_at: Option<DateTime<Utc>>,
     pub settled_slot: Option<i64>,
-    /// Amount that the vault owes.
+    /// Amount that the vault owes: all stakes, less paid payouts and collected fees.
     pub owed: Scaled,
     /// Number of positions that are not claimed yet.
     pub positions: U64,
@@ -76,15 +78,16 @@ pub struct Market {
     pub creator_credit: Scaled,
     /// Number of events that reference the market.
     pub event_count: U64,
-    /// Time of creation; null if it is older than the mirror's history.
+    /// Time of creation; null if the creation is older than the mirror's history.
     pub created_at: Option<DateTime<Utc>>,
     pub created_slot: Option<i64>,
-    /// Whether the account is closed on chain.
+    /// Whether the account is closed on chain. If so, `owed`, `positions`, `protocol_credit` and
+    /// `creator_credit` are 0.
     pub closed: bool,
     pub closed_slot: Option<i64>,
     /// Slot of this state.
     pub slot: i64,
-    /// Sequence number of the creation; 0 if it is older than the mirror's history.
+    /// Mirror-wide `seq` of the creation event; 0 if the mirror does not have that event.
     #[serde(skip)]
     pub created_seq: i64,
     /// Value that the list is sorted by, in decimal digits.
@@ -96,7 +99,7 @@ pub struct Market {
 #[serde(rename_all = "snake_case")]
 #[sqlx(type_name = "text", rename_all = "snake_case")]
 pub enum MarketState {
-    /// Betting is open, or has closed and the windows are not settled yet.
+    /// Betting is open, or betting has closed and not all windows are settled yet.
     Open,
     /// An outcome has won.
     Resolved,
@@ -106,7 +109,7 @@ pub enum MarketState {
     Cancelled,
 }
 
-/// Bucket of drift that can be bet on.
+/// Outcome of a market: an interval of drift.
 #[derive(Serialize, ToSchema)]
 pub struct Outcome {
     /// Lower bound, inclusive.
@@ -119,59 +122,59 @@ pub struct Outcome {
 
 impl FromRow<'_, PgRow> for Market {
     fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
-        let market = Columns::new(row)?;
-        let state: MarketState = market.get("final_state")?;
+        let columns = Columns::new(row)?;
+        let state: MarketState = columns.get("final_state")?;
         let resolved = state == MarketState::Resolved;
-        let thresholds = market.drifts("thresholds", market.count("threshold_count")?)?;
+        let thresholds = columns.drifts("thresholds", columns.count("threshold_count")?)?;
         let odds = Pools::from_row(row)?.odds();
         Ok(Self {
-            key: market.get("address")?,
-            creator: market.get("creator")?,
-            id: market.get("id")?,
-            model: market.get("model")?,
-            model_version: market.get("model_version")?,
-            question: market.get("question")?,
-            mint: market.get("mint")?,
-            decimals: market.decimals,
-            vault: market.get("vault")?,
-            terms_hash: market.get("terms_hash")?,
-            aggregate: market.get("aggregate")?,
+            key: columns.get("address")?,
+            creator: columns.get("creator")?,
+            id: columns.get("id")?,
+            model: columns.get("model")?,
+            model_version: columns.get("model_version")?,
+            question: columns.get("question")?,
+            mint: columns.get("mint")?,
+            decimals: columns.decimals,
+            vault: columns.get("vault")?,
+            terms_hash: columns.get("terms_hash")?,
+            aggregate: columns.get("aggregate")?,
             outcomes: outcomes(&thresholds, odds),
             thresholds,
-            first_window: market.get("first_window")?,
-            last_window: market.get("last_window")?,
-            next_window: market.get("next_window")?,
-            observed: market.get("final_observed")?,
-            accumulator: market.drift("accumulator")?,
-            closes_at: market.time("close_ts")?,
-            protocol_fee_bps: market.get("protocol_fee_bps")?,
-            creator_fee_bps: market.get("creator_fee_bps")?,
-            total: market.amount("total")?,
+            first_window: columns.get("first_window")?,
+            last_window: columns.get("last_window")?,
+            next_window: columns.get("next_window")?,
+            observed: columns.get("final_observed")?,
+            accumulator: columns.drift("accumulator")?,
+            closes_at: columns.time("close_ts")?,
+            protocol_fee_bps: columns.get("protocol_fee_bps")?,
+            creator_fee_bps: columns.get("creator_fee_bps")?,
+            total: columns.amount("total")?,
             state,
-            outcome: resolved.then(|| market.get("final_outcome")).transpose()?,
-            value: resolved.then(|| market.drift("final_value")).transpose()?,
+            outcome: resolved.then(|| columns.get("final_outcome")).transpose()?,
+            value: resolved.then(|| columns.drift("final_value")).transpose()?,
             winnings: resolved
-                .then(|| market.amount("final_winnings"))
+                .then(|| columns.amount("final_winnings"))
                 .transpose()?,
-            settled_at: market.get("settled_at")?,
-            settled_slot: market.get("settled_slot")?,
-            owed: market.amount_unless_closed("owed")?,
-            positions: market.u64_unless_closed("positions")?,
-            protocol_credit: market.amount_unless_closed("protocol_credit")?,
-            creator_credit: market.amount_unless_closed("creator_credit")?,
-            event_count: market.get("seq")?,
-            created_at: market.get("created_at")?,
-            created_slot: market.get("created_slot")?,
-            closed: market.is_closed()?,
-            closed_slot: market.get("closed_slot")?,
-            slot: market.get("slot")?,
-            created_seq: market.get("created_seq")?,
-            sort_key: market.get("sort_text")?,
+            settled_at: columns.get("settled_at")?,
+            settled_slot: columns.get("settled_slot")?,
+            owed: columns.amount_unless_closed("owed")?,
+            positions: columns.u64_unless_closed("positions")?,
+            protocol_credit: columns.amount_unless_closed("protocol_credit")?,
+            creator_credit: columns.amount_unless_closed("creator_credit")?,
+            event_count: columns.get("seq")?,
+            created_at: columns.get("created_at")?,
+            created_slot: columns.get("created_slot")?,
+            closed: columns.is_closed()?,
+            closed_slot: columns.get("closed_slot")?,
+            slot: columns.get("slot")?,
+            created_seq: columns.get("created_seq")?,
+            sort_key: columns.get("sort_text")?,
         })
     }
 }
 
-/// The outcomes between and beyond ascending `thresholds`.
+/// Outcomes with their bounds. `thresholds` are ascending, and separate the outcomes.
 fn outcomes(thresholds: &[Scaled], odds: Vec<Odds>) -> Vec<Outcome> {
     let mut bounds = thresholds.iter().cloned();
     let mut from = Scaled::drift(0);

@@ -13,11 +13,11 @@ use crate::{
     values::Key,
 };
 
-/// Odds right after a bet.
+/// Odds right after the creation of a market or a bet.
 #[derive(Serialize, ToSchema)]
 #[schema(as = PastOdds)]
 pub struct OddsPoint {
-    /// Sequence number of the bet's event.
+    /// Sequence number of the event.
     seq: i64,
     slot: i64,
     time: Option<DateTime<Utc>>,
@@ -36,8 +36,8 @@ impl FromRow<'_, PgRow> for OddsPoint {
     }
 }
 
-/// Odds after each bet on the market at `key` that was created by the event `created_seq`, newest
-/// first.
+/// Odds after the creation of the market at `key`, which is the event `created_seq`, and after each
+/// bet, newest first.
 pub async fn of_market(
     db: &mut PgConnection,
     key: &Key,

@@ -43,7 +43,7 @@ impl Channel {
         }
     }
 
-    /// Data of a snapshot message; null if the account does not exist yet.
+    /// Data of a snapshot message; null for `events`, and if the mirror does not have the account.
     pub async fn data(&self, snapshot: &mut Snapshot) -> Result<Value, Problem> {
         let data = match self {
             Self::Model(key) => serde_json::to_value(models::find(&mut snapshot.tx, key).await?),

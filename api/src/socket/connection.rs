@@ -12,11 +12,11 @@ const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why a connection ends.
 pub enum Disconnect {
-    /// The client has closed the connection, or is unreachable.
+    /// The client has closed the connection, broken the protocol, or become unreachable.
     ClientGone,
     /// The client does not keep up with the feed.
     TooSlow,
-    /// The server closes the connection. The client reads the reason.
+    /// The server closes the connection. The close frame contains the reason.
     ServerGoingAway(&'static str),
 }
 

@@ -63,8 +63,8 @@ pub enum ServerMessage<'a> {
     },
 }
 
-/// The update's messages for one channel: the event, then the derived states. `prev` is the `seq` of
-/// the channel's previous update.
+/// The update's messages for one channel: the event, then the derived states. `prev` is the `seq`
+/// of the channel's previous update.
 pub fn update_messages<'a>(
     channel: &'a str,
     update: &'a Update,
@@ -81,8 +81,8 @@ pub fn update_messages<'a>(
     std::iter::once(event).chain(states)
 }
 
-/// A message with a payload that is already JSON. `kind` and `channel` are in the JSON without
-/// escaping, because neither can hold a character that needs it.
+/// A message with a payload that is already JSON. `kind` and `channel` are not escaped, because
+/// neither can contain a character that JSON escapes.
 fn update_message(
     kind: &str,
     channel: &str,
@@ -105,7 +105,7 @@ mod tests {
     use crate::feed::DerivedState;
 
     #[test]
-    fn an_update_is_its_event_and_the_channels_derived_states() {
+    fn an_update_is_sent_as_its_event_and_the_derived_states_of_the_channel() {
         let state = |channel: &str| DerivedState {
             kind: "market:odds_updated",
             channels: vec![channel.to_owned()],
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_message_needs_only_its_channel() {
+    fn id_and_from_are_optional_in_a_client_message() {
         let message = |text| serde_json::from_str::<ClientMessage>(text);
         assert!(message(r#"{"op":"subscribe","channel":"events"}"#).is_ok());
         assert!(message(r#"{"op":"subscribe","id":1,"channel":"events","from":3}"#).is_ok());

@@ -35,9 +35,10 @@ use super::{
 const MAX_SUBSCRIPTIONS: usize = 200;
 /// Time between two heartbeats.
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(5);
-/// Longest silence of a client. A client that does not even answer pings for this long is gone.
+/// Silence after which a client is considered gone. Clients answer pings, so a live client is never
+/// silent for this long.
 const CLIENT_TIMEOUT: Duration = Duration::from_secs(30);
-/// Time limit of a database access. During it, the session handles neither client nor feed.
+/// Time limit of a database access, during which the session handles neither client nor feed.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Close codes.
@@ -49,7 +50,7 @@ pub struct Session {
     connection: Connection,
     feed: Receiver<FeedMessage>,
     subscriptions: HashMap<String, Subscription>,
-    /// Sequence number of the last update that the session has taken from the feed.
+    /// All updates of the subscribed channels up to this sequence number were sent.
     seq: i64,
     /// When the client last sent anything, including a pong.
     last_heard: Instant,
@@ -57,7 +58,8 @@ pub struct Session {
 
 struct Subscription {
     channel: Channel,
-    /// Sequence number of the last update sent, or of the snapshot.
+    /// Sequence number of the last update sent; before the first one, that of the snapshot or the
+    /// client's `from`.
     sent: i64,
     /// Updates up to this sequence number were sent, are in the snapshot, or are of other channels.
     covered: i64,
@@ -81,7 +83,7 @@ impl From<Disconnect> for SubscribeError {
     }
 }
 
-/// The session's loop.
+/// Loop of the session.
 impl Session {
     pub fn new(app: AppState, socket: WebSocket) -> Self {
         let feed = app.feed.subscribe();
@@ -214,8 +216,8 @@ impl Session {
         from: Option<i64>,
     ) -> Result<(), Disconnect> {
         let Some(channel) = Channel::parse(name) else {
-            let detail = channel::NAMES;
-            return self.send_error(id, "no-such-channel", detail).await;
+            let detail = format!("no channel `{name}`; {}", channel::NAMES);
+            return self.send_error(id, "no-such-channel", &detail).await;
         };
         if MAX_SUBSCRIPTIONS <= self.subscriptions.len() && !self.subscriptions.contains_key(name) {
             let detail = format!(
@@ -227,7 +229,7 @@ impl Session {
             None => self.subscribe(id, name, channel).await,
             Some(from) => self.resume(id, name, channel, from).await,
         };
-        // The time spent here is no silence of the client.
+        // Time spent on the subscription does not count as silence of the client.
         self.last_heard = Instant::now();
         match subscribed {
             Ok(()) => Ok(()),
@@ -336,7 +338,7 @@ impl Session {
         }
     }
 
-    /// Tells the client to discard the channel's state, and starts again with a snapshot.
+    /// Sends a reset, upon which the client discards the channel's state, and then a new snapshot.
     async fn reset(
         &mut self,
         id: &Value,
@@ -353,7 +355,8 @@ impl Session {
         self.subscribe(id, name, channel).await
     }
 
-    /// Resets all subscriptions after the mirror was rebuilt: updates sent so far may not be in it.
+    /// Resets all subscriptions after the mirror was rebuilt: the mirror may not have the updates
+    /// that were sent so far.
     async fn reset_all(&mut self) -> Result<(), Disconnect> {
         self.seq = 0;
         for (name, subscription) in mem::take(&mut self.subscriptions) {

@@ -1,4 +1,5 @@
-//! Drift detection: compares the final receipts of an event with what was open on the model.
+//! Drift detection: compares final receipts with the thresholds of the model's unsettled markets
+//! and the triggers of its open policies.
 
 use serde_json::{Value, json};
 use sqlx::PgConnection;
@@ -43,11 +44,11 @@ pub fn final_receipts<'a>(name: &str, body: &'a Value) -> Vec<FinalReceipt<'a>> 
     }
 }
 
-/// The state `model:drift_detected`, if the receipt's value counts as drift.
+/// The state `model:drift_detected`; `None` if the receipt's value does not count as drift.
 ///
-/// It does if it reaches the lowest of the thresholds of the model's unsettled markets and the
-/// triggers of its open policies. If the model had neither before the event, it does if it exceeds
-/// the noise floor.
+/// The value counts as drift if it reaches the lowest of the thresholds of the model's unsettled
+/// markets and the triggers of its open policies. If the model had neither right before the event,
+/// the value counts as drift if it exceeds the noise floor.
 pub async fn detected(
     db: &mut PgConnection,
     model: &str,
@@ -85,8 +86,8 @@ pub async fn detected(
 /// Query for the noise floor of model `$1`, and the lowest of the thresholds of its unsettled
 /// markets and the triggers of its open policies, as of before the event `$2` in slot `$3`.
 ///
-/// It derives from the history what was open then, so that a client that resumes gets the same
-/// state as one that was connected.
+/// The query reads the history instead of the current state, so that a client that resumes gets the
+/// same states as a client that stayed connected.
 fn limits_query() -> String {
     format!(
         "select k.noise_floor, least((

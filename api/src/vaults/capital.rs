@@ -32,8 +32,8 @@ pub struct Capital {
     /// Price of a share in tokens, with up to nine decimal places, rounded down.
     #[schema(example = "1.023")]
     pub share_price: String,
-    /// Credit of the treasury that is not collected yet: the protocol's part of premiums, and assets
-    /// that no share owns.
+    /// Credit of the treasury that is not collected yet: the protocol's part of premiums, and
+    /// assets that no share owns.
     pub protocol_credit: Scaled,
     /// Manager's part of premiums that is not collected yet.
     pub manager_credit: Scaled,
@@ -64,8 +64,8 @@ impl Capital {
     }
 }
 
-/// Price of a whole share in whole tokens, by the program's formula: with up to nine decimal places,
-/// rounded down.
+/// Price of a whole share in whole tokens, by the program's formula: with up to nine decimal
+/// places, rounded down.
 fn share_price(assets: u64, shares: u64) -> String {
     const PLACES: u8 = 9;
     let unit = 10_u128.pow((math::SHARE_DECIMALS + PLACES).into());

@@ -19,22 +19,23 @@ pub struct Exposure {
     key: String,
     vault: String,
     model: String,
-    /// Version of the model that is covered.
+    /// Version of the model on which cover is sold.
     model_version: i64,
     /// Maximum of `cover`; 0 if the vault sells no more cover on the model.
     cap: Scaled,
     /// Minimum trigger of a policy.
     lowest_trigger: Scaled,
-    /// Cover of open policies, less what they were paid.
+    /// Cover of open policies that is not paid out yet.
     cover: Scaled,
     /// Number of open policies.
     policies: U64,
+    /// Time of the latest listing.
     listed_at: Option<DateTime<Utc>>,
     /// Time from which the vault sells cover on the model.
     active_at: Option<DateTime<Utc>>,
     /// Number of events that reference the exposure.
     event_count: U64,
-    /// Whether the account is closed on chain.
+    /// Whether the account is closed on chain. If so, `cap`, `cover` and `policies` are 0.
     closed: bool,
     closed_slot: Option<i64>,
     /// Slot of this state.
@@ -43,27 +44,27 @@ pub struct Exposure {
 
 impl FromRow<'_, PgRow> for Exposure {
     fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
-        let exposure = Columns::new(row)?;
+        let columns = Columns::new(row)?;
         Ok(Self {
-            key: exposure.get("address")?,
-            vault: exposure.get("vault")?,
-            model: exposure.get("model")?,
-            model_version: exposure.get("model_version")?,
-            cap: exposure.amount_unless_closed("cap")?,
-            lowest_trigger: exposure.drift("lowest_trigger")?,
-            cover: exposure.amount_unless_closed("cover")?,
-            policies: exposure.u64_unless_closed("policies")?,
-            listed_at: exposure.time("listed_at")?,
-            active_at: exposure.time("active_at")?,
-            event_count: exposure.get("seq")?,
-            closed: exposure.is_closed()?,
-            closed_slot: exposure.get("closed_slot")?,
-            slot: exposure.get("slot")?,
+            key: columns.get("address")?,
+            vault: columns.get("vault")?,
+            model: columns.get("model")?,
+            model_version: columns.get("model_version")?,
+            cap: columns.amount_unless_closed("cap")?,
+            lowest_trigger: columns.drift("lowest_trigger")?,
+            cover: columns.amount_unless_closed("cover")?,
+            policies: columns.u64_unless_closed("policies")?,
+            listed_at: columns.time("listed_at")?,
+            active_at: columns.time("active_at")?,
+            event_count: columns.get("seq")?,
+            closed: columns.is_closed()?,
+            closed_slot: columns.get("closed_slot")?,
+            slot: columns.get("slot")?,
         })
     }
 }
 
-/// Exposures of a vault, open and closed, by address.
+/// Exposures of a vault, open and closed, in ascending order of address.
 pub async fn of_vault(
     db: &mut PgConnection,
     vault: &Key,

@@ -113,7 +113,7 @@ pub fn field(fields: &Map<String, Value>, name: &str, decimals: Decimals) -> Str
                 .join(", ")
         }
         _ if name == "value" && fields.get("state") == Some(&"void".into()) => NONE.to_owned(),
-        // In a withdraw request, `value` is the worth of the shares in tokens, not a drift.
+        // In a withdrawal request, `value` is the worth of the shares in tokens, not a drift.
         value if name == "value" && fields.contains_key("shares") => {
             scalar("amount", value, decimals)
         }

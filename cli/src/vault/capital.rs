@@ -96,7 +96,7 @@ pub async fn cancel(session: &Session, vault: Address) -> Result<()> {
     session.send(&instructions, decimals).await
 }
 
-/// Identifies a withdraw request.
+/// Identifies a withdrawal request.
 #[derive(Args)]
 pub struct RequestArgs {
     vault: Address,
@@ -115,7 +115,7 @@ impl RequestArgs {
         let request = session.client.find(&address).await?;
         let request = request.with_context(|| {
             format!(
-                "{owner} has no withdraw request to vault {}, or it is paid already; check both \
+                "{owner} has no withdrawal request to vault {}, or it is paid already; check both \
                  addresses",
                 self.vault
             )

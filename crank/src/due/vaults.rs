@@ -1,4 +1,4 @@
-//! Actions on vaults: close listings, pay withdraw requests, collect fees, close.
+//! Actions on vaults: close listings, pay withdrawal requests, collect fees, close.
 
 use anchor_lang::Address;
 use driftshield_sdk::{Exposure, PremiumPayee, Vault, WithdrawRequest, address, instruction};
@@ -35,7 +35,7 @@ pub fn actions(snapshot: &Snapshot, vault: &VaultSnapshot) -> Vec<Action> {
     actions
 }
 
-/// Payments of withdraw requests out of free capital. Each payment reduces the free capital for the
+/// Payments of withdrawal requests out of free capital. Each payment reduces the free capital for the
 /// next request.
 fn withdrawals(snapshot: &Snapshot, vault: &VaultSnapshot) -> Vec<Action> {
     let mut account = vault.account; // a copy

@@ -17,7 +17,7 @@ use futures::future::try_join_all;
 use super::accounts::{decode, fetch, without_addresses};
 use crate::snapshot::{Snapshot, VaultSnapshot};
 
-/// Lists the vaults in the models' bond mints with their withdraw requests, and the models'
+/// Lists the vaults in the models' bond mints with their withdrawal requests, and the models'
 /// exposures and policies. The number of calls grows with the number of models and mints, not with
 /// the number of accounts.
 pub async fn list(client: &Client, snapshot: &mut Snapshot) -> Result<()> {

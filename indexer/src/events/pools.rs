@@ -56,7 +56,7 @@ impl PoolTracker {
         Ok(tracker)
     }
 
-    /// Tracks a market from the given pools on, as decimal strings. Does nothing if the market is
+    /// Tracks a market, starting with `pools` (decimal strings). Does nothing if the market is
     /// tracked already or the pools are malformed.
     pub fn track(&mut self, market: String, pools: &[String]) {
         let pools: Result<Vec<u64>, _> = pools.iter().map(|pool| pool.parse()).collect();
@@ -70,8 +70,8 @@ impl PoolTracker {
         self.0.insert(market, NO_STAKES);
     }
 
-    /// Returns the pools after a bet. `None` if they are unknown: the mirror began with an account
-    /// of the market that already contained later bets, whose events are still to come.
+    /// Returns the pools after a bet. `None` if they are unknown: the market is not tracked, or the
+    /// mirror began with an account of the market that already contained later bets.
     pub fn apply_bet(&mut self, market: &str, bet: &BetPlaced) -> Option<&Pools> {
         let pools = self.0.get_mut(market)?;
         *pools.get_mut(usize::from(bet.outcome))? = bet.pool;

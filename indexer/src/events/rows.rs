@@ -29,7 +29,7 @@ pub struct EventRows {
 }
 
 impl EventRows {
-    /// No rows. `pools` are the pools before the first event to add.
+    /// Creates an empty set of rows. `pools` are the pools before the first event to add.
     pub fn new(pools: PoolTracker) -> Self {
         Self {
             pools,

@@ -14,8 +14,8 @@ use super::{
     transaction::ExecutedTransaction,
 };
 
-/// Collects the messages of each slot until the slot's block meta, which the server sends last,
-/// seals it.
+/// Collects the messages of each slot. The block metadata of a slot, which the server sends last,
+/// seals the slot.
 ///
 /// Each connection has its own assembler: a new connection repeats all messages of the slots that
 /// the previous one left incomplete.
@@ -88,7 +88,8 @@ fn seal(meta: SubscribeUpdateBlockMeta, messages: SlotMessages) -> Result<Sealed
     let ours = accounts
         .into_iter()
         .filter(|account| account.owner == ID.as_ref());
-    // An account without lamports at the end of the slot no longer exists, whatever its owner.
+    // An account without lamports at the end of the slot no longer exists, although the program
+    // still owns it.
     let (emptied, kept): (Vec<_>, Vec<_>) = ours.partition(|account| account.lamports == 0);
     let writes = kept
         .into_iter()
@@ -174,8 +175,8 @@ mod tests {
         })
     }
 
-    /// A transaction with the keys payer, account and program, after which the account has `balance`
-    /// lamports. The program calls itself once with each element of `inner` as data.
+    /// A transaction with the keys payer, account and program, after which the account has
+    /// `balance` lamports. The program calls itself once with each element of `inner` as data.
     fn transaction(index: u64, balance: u64, inner: &[&[u8]]) -> SubscribeUpdateTransactionInfo {
         let to_self = |data: &&[u8]| InnerInstruction {
             program_id_index: 2,
@@ -238,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn a_block_meta_seals_its_own_slot_only() {
+    fn block_metadata_seals_its_own_slot_only() {
         let mut assembler = SlotAssembler::default();
         for message in [write(7, ID.as_ref()), write(8, ID.as_ref())] {
             assert!(assembler.push(message).unwrap().is_none());

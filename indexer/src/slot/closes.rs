@@ -2,7 +2,7 @@
 
 use driftshield_sdk::Event;
 
-/// Returns the address (base58) of the account that the event closes.
+/// Returns the address (base58) of the account that the event closes; `None` if it closes none.
 ///
 /// The account's balance alone does not show every close: anybody can send lamports to an address
 /// right after the close.

@@ -10,7 +10,7 @@ use super::{EmittedEvent, SlotError, base58, to_i32, to_i64};
 /// Length of the tag that precedes an event in the data of its inner instruction.
 pub const EVENT_TAG_BYTES: usize = 8;
 
-/// A transaction in a block, with its outcome.
+/// A transaction in a block, with the metadata of its execution.
 pub struct ExecutedTransaction {
     signature: Vec<u8>,
     /// Index in the block.
@@ -30,7 +30,7 @@ impl ExecutedTransaction {
             signature: info.signature,
             index: info.index,
             message: message.ok_or(incomplete("its message"))?,
-            meta: info.meta.ok_or(incomplete("its meta"))?,
+            meta: info.meta.ok_or(incomplete("its metadata"))?,
         })
     }
 
@@ -38,9 +38,9 @@ impl ExecutedTransaction {
         self.meta.err.is_some()
     }
 
-    /// Addresses of writable accounts that have no lamports after the transaction: closed by it,
-    /// or never created. The subscription to the program's accounts does not deliver closed
-    /// accounts, because the system program owns them.
+    /// Addresses of writable accounts that have no lamports after the transaction: closed by the
+    /// transaction, or without lamports before. The subscription to the program's accounts does not
+    /// deliver closed accounts, because the system program owns them.
     pub fn emptied_accounts(&self) -> impl Iterator<Item = String> {
         self.account_keys()
             .zip(&self.meta.post_balances)

@@ -101,8 +101,8 @@ pub async fn compare_bytes(
     Ok(())
 }
 
-/// Compares the tables of the account types with the accounts' bytes, decoded again: of open
-/// accounts the bytes on chain, of closed accounts the last bytes that the mirror has.
+/// Compares the tables of the account types with the accounts' bytes, decoded again. Open accounts
+/// are decoded from the bytes on chain, closed accounts from the last bytes in the mirror.
 pub async fn compare_columns(
     comparison: &mut Comparison<'_>,
     chain: &Snapshot,
@@ -124,7 +124,8 @@ pub async fn compare_columns(
     compare_closed_columns(comparison).await
 }
 
-/// Decodes an account and adds its address to its fields. `None` if this version cannot decode it.
+/// Decodes an account and adds its address to its fields. `None` if this version cannot decode the
+/// account.
 fn decode(address: &str, data: &[u8]) -> Option<json::Decoded> {
     let mut decoded = json::account(data).ok()?;
     decoded.fields.insert("address".into(), address.into());
@@ -196,7 +197,7 @@ async fn compare_rows(
 }
 
 /// Checks that an account's rows in `chain.account` and in the table of its type have the same
-/// version.
+/// slot, write version and closed slot.
 async fn compare_versions(comparison: &mut Comparison<'_>, kind: &str) -> anyhow::Result<()> {
     let table = table(kind);
     let sql = format!(

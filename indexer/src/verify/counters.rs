@@ -1,11 +1,12 @@
-//! Comparison of event numbers with the accounts' counters. An account counts its events from 1.
+//! Comparison of event numbers with the accounts' counters. The number of an event is its count
+//! among the events of one account, from 1.
 
 use driftshield_sdk::Account;
 
 use super::comparison::Comparison;
 
-/// Checks that the event numbers of each account have no gaps. They start again at 1 if the account
-/// is closed and recreated.
+/// Checks that the event numbers of each account have no gaps. The numbers start again at 1 if the
+/// account is closed and recreated.
 pub async fn compare_sequences(comparison: &mut Comparison<'_>) -> anyhow::Result<()> {
     let broken: Vec<(String, i64, String, String)> = sqlx::query_as(
         "select counted.account, counted.seq, counted.number::text,

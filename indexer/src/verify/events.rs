@@ -66,18 +66,18 @@ impl MirroredEvent {
     }
 }
 
-/// Progress of a pass over all events, in order.
+/// Progress of the scan over all events, in order.
 #[derive(Default)]
 struct EventScan {
     last_seq: i64,
     last_position: EventPosition,
-    /// For each account, the slot in which its last event closed it; `None` if that event did not
-    /// close it.
+    /// For each account, the slot in which its last event closed the account; `None` if that event
+    /// did not close the account.
     closes: HashMap<String, Option<i64>>,
 }
 
 impl EventScan {
-    /// Moves on to the next event, and returns what is wrong with its number, position or slot.
+    /// Advances to the next event. Returns the errors in its sequence number, position and slot.
     fn advance(&mut self, event: &MirroredEvent) -> Vec<String> {
         let position = event.position();
         let (last_seq, last_position) = (self.last_seq, self.last_position);
@@ -108,7 +108,7 @@ impl EventScan {
     }
 }
 
-/// Compares every event with the event before it and with its slot, every derived row with the row
+/// Compares every event with the previous event and with its slot, every derived row with the row
 /// derived again from the event's bytes, and every closed account with its last event.
 pub async fn compare(comparison: &mut Comparison<'_>) -> anyhow::Result<()> {
     let first_pools = first_pools(comparison).await?;
@@ -148,7 +148,7 @@ pub async fn compare(comparison: &mut Comparison<'_>) -> anyhow::Result<()> {
     compare_closes(comparison, &scan.closes).await
 }
 
-/// Reads the next events, starting with number `first_seq`.
+/// Reads a page of events, starting with sequence number `first_seq`.
 async fn read_page(
     comparison: &mut Comparison<'_>,
     first_seq: i64,

@@ -105,7 +105,7 @@ pub fn request_withdraw(owner: Address, vault: Address, state: &Vault, shares: u
     })
 }
 
-/// Cancels a withdraw request. The shares return to `owner`'s associated token account for shares,
+/// Cancels a withdrawal request. The shares return to `owner`'s associated token account for shares,
 /// which must exist.
 pub fn cancel_withdraw(owner: Address, vault: Address, state: &Vault) -> Instruction {
     data::CancelWithdraw {}.to_instruction(accounts::CancelWithdrawResolved {
@@ -119,7 +119,7 @@ pub fn cancel_withdraw(owner: Address, vault: Address, state: &Vault) -> Instruc
     })
 }
 
-/// Pays a withdraw request to `owner`'s associated token account, as far as free capital allows.
+/// Pays a withdrawal request to `owner`'s associated token account, as far as free capital allows.
 pub fn withdraw(owner: Address, vault: Address, state: &Vault) -> Instruction {
     data::Withdraw {}.to_instruction(accounts::WithdrawResolved {
         owner,
