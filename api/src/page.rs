@@ -154,7 +154,7 @@ pub struct ChosenKey {
     /// Sort value in decimal digits, and the address as tie-break.
     pub value: String,
     pub address: String,
-    /// Sequence number of the event as of which the list is sorted, the same on all pages.
+    /// Sequence number of an event. The list is sorted by the state right after this event, on all pages.
     pub as_of: i64,
 }
 
