@@ -19,6 +19,8 @@ use driftshield_sdk::rpc::{Client, Keypair, read_keypair};
 use serde::Deserialize;
 use tempfile::TempDir;
 
+use crate::paths::root;
+
 /// Path of one of the workspace's binaries, which must be built.
 pub fn binary(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("path of the test binary");
@@ -33,11 +35,6 @@ pub fn binary(name: &str) -> PathBuf {
         file.display()
     );
     file
-}
-
-/// Root directory of the repository.
-pub fn repository() -> PathBuf {
-    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
 }
 
 /// A loopback address with a free port.
@@ -77,7 +74,7 @@ impl Network {
             .args(["--rpc-port", "0", "--ws-port", "0"])
             .args(["--grpc-port", "0", "--api-port", "0"])
             .args(arguments)
-            .current_dir(repository())
+            .current_dir(root())
             .env_remove("DATABASE_URL");
         let mut localnet = Service::start("localnet", &mut command, directory.path());
         let file = directory.path().join("localnet.json");

@@ -6,10 +6,13 @@ mod insurance;
 use std::{fs, path::Path, time::Duration};
 
 use driftshield_sdk::{Event, json};
-use driftshield_tests::network::{
-    Network,
-    observer::{ObservedChain, observe},
-    repository, wait_for,
+use driftshield_tests::{
+    network::{
+        Network,
+        observer::{ObservedChain, observe},
+        wait_for,
+    },
+    paths::root,
 };
 use parquet::{
     file::reader::{FileReader, SerializedFileReader},
@@ -151,7 +154,7 @@ fn events(chain: &ObservedChain) -> Vec<ChainEvent> {
 #[tokio::test(flavor = "multi_thread")]
 async fn payouts_match_the_data_and_the_socket_reports_every_event() {
     // Given the example on a network of its own, and an observer of the chain
-    let data = repository().join("examples/employment-ma/data");
+    let data = root().join("examples/employment-ma/data");
     let mut network = Network::start(&[
         "--once",
         "--window-secs",
@@ -230,7 +233,7 @@ async fn wait_for_channels(network: &mut Network, api_url: &str) -> Vec<String> 
 async fn the_example_runs_on_other_data_and_the_network_stays_up() {
     // Given the reference data as analysis data, so that nothing drifts
     let data = tempfile::tempdir().unwrap();
-    let reference = repository().join("examples/employment-ma/data/reference.parquet");
+    let reference = root().join("examples/employment-ma/data/reference.parquet");
     for name in ["reference.parquet", "analysis.parquet"] {
         fs::copy(&reference, data.path().join(name)).unwrap();
     }

@@ -1,6 +1,6 @@
 //! The committed IDL (`idl/driftshield.json`), for tests that have to cover every instruction.
 
-use std::{fs, sync::LazyLock};
+use std::sync::LazyLock;
 
 use anchor_lang_idl::types::{
     Idl, IdlInstruction, IdlInstructionAccount, IdlInstructionAccountItem,
@@ -8,11 +8,7 @@ use anchor_lang_idl::types::{
 use driftshield_sdk::Instruction;
 use driftshield_tests::idl;
 
-static IDL: LazyLock<Idl> = LazyLock::new(|| {
-    let file = idl::root().join("idl/driftshield.json");
-    let text = fs::read_to_string(file).expect("the committed IDL is readable");
-    serde_json::from_str(&text).expect("the committed IDL is valid")
-});
+static IDL: LazyLock<Idl> = LazyLock::new(|| idl::committed().expect("the committed IDL"));
 
 /// All instructions of the program.
 pub fn instructions() -> &'static [IdlInstruction] {
