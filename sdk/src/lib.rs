@@ -23,6 +23,7 @@ mod account;
 mod event;
 mod idl;
 mod run;
+mod series;
 
 pub use account::Account;
 pub use anchor_lang::{
@@ -39,6 +40,7 @@ pub use driftshield::{
 };
 pub use event::{Event, events};
 pub use run::{Run, best_run};
+pub use series::{entry_state, entry_value};
 
 /// Why an account or an event could not be decoded.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]

@@ -58,7 +58,7 @@ pub enum Step {
     CancelMarket,
     WithdrawBond,
     CloseSeat,
-    CloseReceipt,
+    CloseSeries,
     ClaimPolicy,
     RenewPolicy,
     ExpirePolicy,
