@@ -83,10 +83,10 @@ async fn update(db: &mut PgConnection, row: EventRow) -> Result<Update, sqlx::Er
     {
         states.push(odds_updated(market, &pools));
     }
-    if let Some(model) = body["model"].as_str() {
-        if let Some(receipt) = drift::final_receipt(name, body) {
-            states.extend(drift::detected(db, model, receipt, &event).await?);
-        }
+    if let Some(model) = body["model"].as_str()
+        && let Some(receipt) = drift::final_receipt(name, body)
+    {
+        states.extend(drift::detected(db, model, receipt, &event).await?);
     }
     Ok(Update {
         seq: event.seq,
