@@ -41,6 +41,8 @@ pub struct Receipt {
     pub since: Option<DateTime<Utc>>,
     /// Median of the submissions so far, or value of the ruling; null if the receipt is void.
     pub value: Option<Scaled>,
+    /// Pay for the window, which the oracles that agree with the final value share.
+    pub pay: Scaled,
     /// Submissions, in the model's order of oracles.
     pub submissions: Vec<Submission>,
     /// Key that challenged the value with a bond; null if nobody did, or if the dispute opened
@@ -71,6 +73,9 @@ pub struct Submission {
     pub value: Scaled,
     /// Number of rows counted.
     pub samples: U64,
+    /// Whether the oracle earned an equal part of the receipt's `pay`; false until the receipt is
+    /// final.
+    pub earned: bool,
     /// SHA-256 of the evidence document; null if there is none.
     pub evidence_hash: Option<String>,
     /// Event of the submission; null in lists, and if this event or an earlier submission of the
@@ -111,6 +116,7 @@ impl FromRow<'_, PgRow> for Receipt {
             since: columns.time("since")?,
             value: (state != "void").then_some(value),
             state,
+            pay: columns.amount("pay")?,
             submissions: submissions(&columns)?,
             challenger: none_if_unset(columns.get("challenger")?),
             challenger_credit: columns.amount("challenger_credit")?,
@@ -126,6 +132,7 @@ impl FromRow<'_, PgRow> for Receipt {
 
 fn submissions(columns: &Columns) -> Result<Vec<Submission>, sqlx::Error> {
     let submitted: i16 = columns.get("submitted")?;
+    let earners: i16 = columns.get("earners")?;
     let values: Vec<U64> = columns.get("values")?;
     let samples: Vec<U64> = columns.get("samples")?;
     let evidence: Vec<String> = columns.get("evidence")?;
@@ -137,6 +144,7 @@ fn submissions(columns: &Columns) -> Result<Vec<Submission>, sqlx::Error> {
             index,
             value: Scaled::drift(value),
             samples,
+            earned: earners & (1 << index) != 0,
             evidence_hash: none_if_unset(hash),
             event: None,
         })

@@ -9,7 +9,8 @@ use driftshield::{ID, Policy, PolicyTerms, Vault, accounts, instruction as data}
 use super::tokens::token_program_id;
 use crate::address;
 
-/// Buys a policy. `source` is the holder's token account; [`crate::quote`] computes the premium.
+/// Buys a policy. `source` is the holder's token account; [`crate::quote`] computes the premium and
+/// the security rent.
 pub fn buy_policy(
     holder: Address,
     id: u64,
@@ -29,6 +30,7 @@ pub fn buy_policy(
         policy: address::policy(&vault, &holder, id),
         source,
         tokens: state.tokens,
+        bond_vault: address::bond_vault(&model),
         mint: state.mint,
         token_program: token_program_id(state.token_program),
         program: ID,
@@ -70,7 +72,7 @@ fn claim_accounts(policy: &Policy, state: &Vault) -> accounts::ClaimPolicyResolv
     }
 }
 
-/// Renews a policy. The premium is paid from the holder's token account `source`: by the holder's
+/// Renews a policy. The premium and the security rent are paid from the holder's token account `source`: by the holder's
 /// signature or, without it, by the holder's approval of [`address::renewal_authority`].
 pub fn renew_policy(
     policy: &Policy,
@@ -89,6 +91,7 @@ pub fn renew_policy(
         policy: address::policy(&policy.vault, &holder, policy.id),
         source,
         tokens: state.tokens,
+        bond_vault: address::bond_vault(&policy.model),
         mint: state.mint,
         token_program: token_program_id(state.token_program),
         program: ID,

@@ -36,7 +36,7 @@ impl SettleMarket {
             self.market.settle(state, value);
         }
         if self.market.is_settled() && 0 < self.market.total {
-            self.model.release_risk(self.market.total);
+            self.model.remove_market(self.market.total);
         }
         Ok(self.event(finalized))
     }
@@ -84,6 +84,8 @@ impl SettleMarket {
             state,
             value: receipt.value,
             challenger_credit: receipt.challenger_credit,
+            pay: receipt.pay,
+            earners: receipt.earners,
         });
         Ok((state, receipt.value))
     }
@@ -122,7 +124,7 @@ impl SettleMarket {
             protocol_fee: self.market.protocol_credit,
             creator_fee: self.market.creator_credit,
             winnings: self.market.winnings,
-            at_risk: self.model.at_risk,
+            market_risk: self.model.market_risk,
             exposure: self.model.exposure,
             chain: self.model.chain,
             receipts,

@@ -1,8 +1,8 @@
 use anchor_lang::prelude::*;
 
 use crate::{
-    load_or_create, require_text, DriftShieldError, Model, ModelStatus, Receipt, ReceiptState,
-    ReceiptSubmitted, Seat, URI_BYTES,
+    load_or_create, require_text, DriftShieldError, Model, Receipt, ReceiptState, ReceiptSubmitted,
+    Seat, URI_BYTES,
 };
 
 #[event_cpi]
@@ -44,7 +44,7 @@ impl SubmitReceipt {
             .oracle_index(self.oracle.address())
             .ok_or(DriftShieldError::NotAnOracle)?;
         require_text(&evidence_uri, URI_BYTES)?;
-        let mut receipt = self.receipt(window, bump)?;
+        let mut receipt = self.receipt(window, bump, now)?;
         // This check comes first: a crank treats a receipt past Collecting as done, at any time.
         require!(
             receipt.state == ReceiptState::Collecting,
@@ -85,26 +85,25 @@ impl SubmitReceipt {
             state: receipt.state.into(),
             value: receipt.value,
             submitted: receipt.submitted,
+            pay: receipt.pay,
         })
     }
 
     /// Loads the window's receipt. Initializes a new receipt, unless the model is retired and no
     /// market with bets and no policy depends on it.
-    fn receipt(&mut self, window: u64, bump: u8) -> Result<Account<Receipt>> {
+    fn receipt(&mut self, window: u64, bump: u8, now: i64) -> Result<Account<Receipt>> {
         let (model, payer) = (*self.model.address(), *self.oracle.address());
         let seeds = [b"receipt", model.as_ref(), &window.to_le_bytes(), &[bump]];
         let mut receipt: Account<Receipt> =
             load_or_create(self.oracle.account(), &self.receipt, &seeds)?;
         if receipt.is_new() {
-            require!(
-                self.model.status == ModelStatus::Active || 0 < self.model.exposure,
-                DriftShieldError::ModelRetired
-            );
+            require!(self.model.takes_receipts(), DriftShieldError::ModelRetired);
             self.model.open_receipts += 1; // once per account
             receipt.model = model; // all other fields are zero
             receipt.payer = payer;
             receipt.window = window;
             receipt.version = self.model.version;
+            receipt.pay = self.model.take_pay(window, now);
             receipt.bump = bump;
         }
         Ok(receipt)

@@ -4,6 +4,7 @@ mod cover;
 mod ln;
 mod metric;
 mod parimutuel;
+mod rent;
 mod shares;
 
-pub use {cover::*, metric::*, parimutuel::*, shares::*};
+pub use {cover::*, metric::*, parimutuel::*, rent::*, shares::*};

@@ -8,6 +8,7 @@ mod market;
 mod model;
 mod policy;
 mod position;
+mod pot;
 mod receipt;
 mod seat;
 mod vault;
@@ -15,8 +16,8 @@ mod withdraw_request;
 
 pub(crate) use load_or_create::load_or_create;
 pub use {
-    collateral::*, config::*, exposure::*, market::*, model::*, policy::*, position::*, receipt::*,
-    seat::*, vault::*, withdraw_request::*,
+    collateral::*, config::*, exposure::*, market::*, model::*, policy::*, position::*, pot::*,
+    receipt::*, seat::*, vault::*, withdraw_request::*,
 };
 
 use anchor_lang::prelude::*;

@@ -57,16 +57,20 @@ pub struct Receipt {
     pub challenger_credit: u64,
     /// Amount that the treasury can collect, in base units of the bond mint.
     pub treasury_credit: u64,
+    /// Pay for the window, which the agreeing submitters share when the receipt is settled, in base
+    /// units of the bond mint.
+    pub pay: u64,
     /// Version of the model.
     pub version: u32,
     /// Bit `i` is set if oracle `i` has submitted.
     pub submitted: u8,
     pub state: PodReceiptState,
+    /// Bit `i` is set if oracle `i` earned an equal part of `pay`; 0 until the receipt is settled.
+    pub earners: u8,
     pub bump: u8,
-    pub reserved: [u8; 1],
 }
 
-const _: () = assert!(core::mem::size_of::<Receipt>() == 3 * 32 + 224 + 20 * 8 + 8);
+const _: () = assert!(core::mem::size_of::<Receipt>() == 3 * 32 + 224 + 21 * 8 + 8);
 
 /// Effects of a ruling, in base units of the bond mint.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -151,10 +155,17 @@ impl Receipt {
         usize::from(model.quorum) <= self.submissions()
     }
 
+    /// Returns the submitters within `max_spread` of the value, as bits by oracle.
+    fn agreeing(&self, model: &Model) -> u8 {
+        let near = |oracle: &usize| self.values[*oracle].abs_diff(self.value) <= model.max_spread;
+        self.submitters()
+            .filter(near)
+            .fold(0, |bits, oracle| bits | 1 << oracle)
+    }
+
     /// Whether a quorum of submissions lies within `max_spread` of the median.
     fn agrees(&self, model: &Model) -> bool {
-        let near = |oracle: &usize| self.values[*oracle].abs_diff(self.value) <= model.max_spread;
-        usize::from(model.quorum) <= self.submitters().filter(near).count()
+        u32::from(model.quorum) <= self.agreeing(model).count_ones()
     }
 
     /// Proposes the median, or starts a dispute if fewer than a quorum agree with it.
@@ -292,13 +303,16 @@ impl Receipt {
         slashed
     }
 
-    /// Makes the receipt Final or Void: records it in the model's statistics and chain.
+    /// Makes the receipt Final or Void: records it in the model's statistics and chain, and rewards
+    /// the submitters that agree with a Final value.
     fn settle(&mut self, model: &mut Model, state: ReceiptState, since: i64) {
         self.state = state.into();
         self.since = since;
         if state == ReceiptState::Final {
             model.record_final(self.window, self.value);
+            self.earners = self.agreeing(model);
         }
+        model.reward(self.pay, self.earners);
         model.open_receipts = model.open_receipts.saturating_sub(1); // it was counted at creation
         model.chain = self.extend_chain(&model.chain);
     }

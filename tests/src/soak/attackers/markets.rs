@@ -1,6 +1,6 @@
 //! Attacks with the keys of creators, and by an accomplice who bets.
 
-use driftshield_sdk::{Aggregate, FeePayee, MarketTerms, address};
+use driftshield_sdk::{Aggregate, FeePayee, MarketTerms, address, instruction::Bet};
 use rand::Rng;
 
 use super::{Attackers, ID};
@@ -26,9 +26,10 @@ impl Attackers {
                     signer: self.accomplice,
                     market: *at,
                     source: books.own_account(&self.accomplice, &mint),
-                    outcome: self.rng.random_range(0..2),
-                    amount: books.collaterals[&mint].terms.min_bet,
-                    min_multiple: 0,
+                    bet: Bet::unlimited(
+                        self.rng.random_range(0..2),
+                        books.collaterals[&mint].terms.min_bet,
+                    ),
                     stale: false,
                 }
             }

@@ -39,6 +39,10 @@ pub struct Receipt {
     pub challenger: Option<Address>,
     pub challenger_credit: Amount,
     pub treasury_credit: Amount,
+    /// The window's pay, which the receipt took out of the pot.
+    pub pay: Amount,
+    /// Indices of the oracles that earned a part of it.
+    pub earners: Vec<usize>,
 }
 
 impl Receipt {
@@ -50,7 +54,8 @@ impl Receipt {
     pub(super) fn held(&self, challenge_bond: Amount) -> Amount {
         let is_challenged = self.state == ReceiptState::Challenged && self.challenger.is_some();
         let bond = if is_challenged { challenge_bond } else { 0 };
-        bond + self.challenger_credit + self.treasury_credit
+        let pay = if self.is_settled() { 0 } else { self.pay };
+        bond + self.challenger_credit + self.treasury_credit + pay
     }
 
     /// The median of the submissions: of two middle values, the lower.
@@ -166,13 +171,29 @@ impl Model {
         }
     }
 
-    /// Makes a receipt Final or Void, and appends it to the receipt chain.
+    /// Makes a receipt Final or Void, shares its pay, and appends it to the receipt chain.
     fn settle(&mut self, receipt: &mut Receipt, state: ReceiptState, since: i64) {
         receipt.state = state;
         receipt.since = since;
         if state == ReceiptState::Final {
             self.final_receipts.push((receipt.window, receipt.value));
+            let near =
+                |value: u64| u128::from(value.abs_diff(receipt.value)) <= self.max_spread.into();
+            let agreeing = receipt.submissions.iter();
+            receipt.earners = agreeing
+                .filter(|(_, submission)| near(submission.value))
+                .map(|(oracle, _)| *oracle)
+                .collect();
         }
+        let mut left = receipt.pay;
+        for earner in &receipt.earners {
+            let part = receipt.pay / receipt.earners.len() as Amount;
+            if 0 < part {
+                *self.rewards.entry(self.oracles[*earner]).or_default() += part;
+            }
+            left -= part;
+        }
+        self.pot.give_back(left);
         let submissions = receipt.submissions.values();
         let samples: u64 = submissions.map(|submission| submission.samples).sum();
         let mut link = Sha256::new();
@@ -250,6 +271,10 @@ impl Books {
         if moved && receipt.state == ReceiptState::Void {
             self.rare_events.receipts_voided += 1;
         }
+        if moved && receipt.is_settled() && 0 < receipt.pay {
+            self.rare_events.windows_paid += u64::from(!receipt.earners.is_empty());
+            self.rare_events.pay_unearned += u64::from(receipt.earners.is_empty());
+        }
         Ok(moved)
     }
 
@@ -281,6 +306,11 @@ impl Books {
             is_needed || self.receipts.contains_key(&receipt_at),
             "the model is retired and nothing depends on it",
         )?;
+        let pay = if self.receipts.contains_key(&receipt_at) {
+            0
+        } else {
+            model.pot.take(window, now)
+        };
         let new = Receipt {
             model: *at,
             window,
@@ -293,6 +323,8 @@ impl Books {
             challenger: None,
             challenger_credit: 0,
             treasury_credit: 0,
+            pay,
+            earners: vec![],
         };
         let receipt = self.receipts.entry(receipt_at).or_insert(new);
         require(

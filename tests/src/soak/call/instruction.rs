@@ -2,7 +2,7 @@
 
 use driftshield_sdk::{
     Account, AccountMeta, Address, ChallengePayee, FeePayee, Instruction, PremiumPayee,
-    TokenProgram, address, instruction,
+    RewardPayee, TokenProgram, address, instruction,
 };
 use spl_token_interface::instruction::{self as token, AuthorityType};
 
@@ -110,9 +110,9 @@ impl Call {
             }
             Self::UpdateModel {
                 signer,
-                model,
+                model: at,
                 terms,
-            } => instruction::update_model(*signer, *model, terms.clone()),
+            } => instruction::update_model(*signer, *at, model(known, at)?, terms.clone()),
             Self::RetireModel { signer, model } => instruction::retire_model(*signer, *model),
             Self::Bond {
                 signer,
@@ -135,6 +135,38 @@ impl Call {
                 let own = own(oracle, &state.bond_mint, state.token_program.into());
                 let withdraw = instruction::withdraw_bond(*oracle, *at, state);
                 paying(withdraw, &own, destination, oracle, *signed)
+            }
+            Self::FundOracles {
+                signer,
+                model: at,
+                source,
+                amount,
+                until,
+            } => {
+                let state = model(known, at)?;
+                instruction::fund_oracles(*signer, *at, state, *source, *amount, *until)
+            }
+            Self::CollectReward {
+                oracle,
+                model: at,
+                payee,
+                destination,
+                signed,
+            } => {
+                let state = model(known, at)?;
+                let mint = state.bond_mint;
+                let (collect, default) = match payee {
+                    RewardPayee::Treasury => (
+                        instruction::collect_pot(*at, state),
+                        address::treasury(&address::collateral(&mint)),
+                    ),
+                    RewardPayee::Oracle => (
+                        instruction::collect_reward(*at, state, 0),
+                        own(&state.oracles[0], &mint, state.token_program.into()),
+                    ),
+                };
+                let collect = paying(collect, &default, destination, &state.oracles[0], *signed);
+                swapped(collect, &state.oracles[0], oracle)
             }
             Self::CloseSeat { oracle, model } => instruction::close_seat(*oracle, *model),
             _ => return None,
@@ -227,22 +259,12 @@ impl Call {
                 signer,
                 market: at,
                 source,
-                outcome,
-                amount,
-                min_multiple,
+                bet,
                 stale,
             } => {
                 let mut state = *market(known, at)?;
                 state.terms_hash[0] ^= u8::from(*stale);
-                instruction::place_bet(
-                    *signer,
-                    *at,
-                    &state,
-                    *source,
-                    *outcome,
-                    *amount,
-                    *min_multiple,
-                )
+                instruction::place_bet(*signer, *at, &state, *source, *bet)
             }
             Self::SettleMarket {
                 market: at,
