@@ -1,28 +1,20 @@
 //! Security rent, and the times for which it is paid.
 
-use super::{BPS, YEAR_SECS};
+use crate::{BPS, YEAR_SECS};
 
 /// Returns the rent for securing `amount` during `secs` at `rent_bps` a year:
 /// `⌈amount · rent_bps · secs / (10 000 · 365 days)⌉`, at least 1. `None` if it doesn't fit 64 bits.
 ///
 /// ```
-/// use driftshield::math::{rent, YEAR_SECS};
+/// use driftshield_math::{rent, YEAR_SECS};
 /// assert_eq!(rent(1_000_000, 200, YEAR_SECS / 4), Some(5_000));
 /// assert_eq!(rent(1, 1, 1), Some(1));
 /// ```
 pub fn rent(amount: u64, rent_bps: u16, secs: u64) -> Option<u64> {
-    const YEAR: u64 = BPS * YEAR_SECS;
-    let rate = u64::from(rent_bps);
-    // Most rents fit the division in 64 bits, which costs a tenth of the one in 128 bits.
-    let small = rate.checked_mul(secs).and_then(|r| r.checked_mul(amount));
-    let rent = match small {
-        Some(product) => product.div_ceil(YEAR),
-        None => {
-            // Below 2⁶⁴⁺¹⁶⁺³²: a term and its disputes last less than 2³² seconds.
-            let product = u128::from(amount) * u128::from(rate) * u128::from(secs);
-            u64::try_from(product.div_ceil(u128::from(YEAR))).ok()?
-        }
-    };
+    let year = u128::from(BPS) * u128::from(YEAR_SECS);
+    let rate = u128::from(rent_bps) * u128::from(secs);
+    let product = u128::from(amount).checked_mul(rate)?;
+    let rent = u64::try_from(product.checked_add(year - 1)? / year).ok()?;
     Some(rent.max(1))
 }
 
