@@ -119,6 +119,8 @@ create table chain.receipt_settlement (
   state text not null,
   -- Drift in micro-units; 0 unless final.
   value numeric(20) not null,
+  -- Bit i is set if the i-th oracle earned an equal part of the receipt's pay.
+  earners smallint not null,
   constraint receipt_settlement_key primary key (receipt, seq)
 );
 
@@ -226,9 +228,12 @@ create table chain.model (
   unbond_secs bigint not null,
   retention_secs bigint not null,
   bonds numeric(20)[] not null,
+  rewards numeric(20)[] not null,
+  pot jsonb not null,
   held numeric(20) not null,
   security numeric(20) not null,
-  at_risk numeric(20) not null,
+  market_risk numeric(20) not null,
+  cover_risk numeric(20) not null,
   exposure numeric(20) not null,
   open_receipts numeric(20) not null,
   final_count numeric(20) not null,
@@ -241,6 +246,9 @@ create table chain.model (
   reference bigint[] not null,
   version bigint not null,
   security_multiple bigint not null,
+  security_rent_bps integer not null,
+  market_budget_bps integer not null,
+  cover_budget_bps integer not null,
   metric text not null,
   bins smallint not null,
   oracle_count smallint not null,
@@ -284,10 +292,12 @@ create table chain.receipt (
   since bigint not null,
   challenger_credit numeric(20) not null,
   treasury_credit numeric(20) not null,
+  pay numeric(20) not null,
   version bigint not null,
   submitted smallint not null,
   thin smallint not null,
   state text not null,
+  earners smallint not null,
   bump smallint not null
 );
 

@@ -97,14 +97,25 @@ pub struct Model {
     pub unbond_secs: i64,
     /// Minimum time for which a page of the series is kept, from the end of its last window.
     pub retention_secs: i64,
-    /// Amount that the bond vault owes: bonds, challenge bonds, and credits that are not collected.
+    /// Amount that the bond vault owes: bonds, challenge bonds, credits and rewards that are not
+    /// collected, and the pot.
     pub held: Scaled,
+    /// Pay of the oracles that no receipt has taken yet.
+    pub pot: Pot,
     /// Minimum cost of moving the median.
     pub security: Scaled,
-    /// Maximum of `at_risk`, as a multiple of `security`.
+    /// Maximum of stakes and cover together, as a multiple of `security`.
     pub security_multiple: i64,
-    /// Unsettled stakes and cover of open policies.
-    pub at_risk: Scaled,
+    /// Rent of secured stakes and cover, in basis points a year.
+    pub security_rent_bps: u16,
+    /// Part of the maximum that stakes may reach, in basis points.
+    pub market_budget_bps: u16,
+    /// Part of the maximum that cover may reach, in basis points.
+    pub cover_budget_bps: u16,
+    /// Unsettled stakes.
+    pub market_risk: Scaled,
+    /// Cover of open policies.
+    pub cover_risk: Scaled,
     /// Number of unsettled markets with a bet, and of open policies.
     pub exposure: U64,
     /// Number of receipts that are not settled.
@@ -137,6 +148,40 @@ pub struct Oracle {
     pub oracle: String,
     /// Bond, without the part that is unbonding.
     pub bond: Scaled,
+    /// Reward that is not collected yet.
+    pub reward: Scaled,
+}
+
+/// Pay of a model's oracles, as of the latest event that changed it.
+#[derive(Serialize, ToSchema)]
+pub struct Pot {
+    /// Amount for the windows of later epochs.
+    pub waiting: Scaled,
+    /// Amount that was released to windows, and that no oracle has earned.
+    pub unearned: Scaled,
+    /// Time until which `waiting` was paid; null if nothing was ever paid.
+    pub until: Option<DateTime<Utc>>,
+}
+
+/// JSON form of the pot in the mirror: u64 and i64 as decimal strings.
+#[derive(Deserialize)]
+struct MirroredPot {
+    waiting: U64,
+    unearned: U64,
+    #[serde(deserialize_with = "crate::values::from_decimal_string")]
+    until: i64,
+}
+
+impl Pot {
+    fn from_columns(columns: &Columns) -> Result<Self, sqlx::Error> {
+        let pot: MirroredPot = columns.nested("pot")?;
+        let until = (pot.until != 0).then(|| DateTime::from_timestamp(pot.until, 0));
+        Ok(Self {
+            waiting: Scaled::new(pot.waiting.0, columns.decimals),
+            unearned: Scaled::new(pot.unearned.0, columns.decimals),
+            until: until.flatten(),
+        })
+    }
 }
 
 /// Drift measured in a window.
@@ -152,6 +197,7 @@ impl FromRow<'_, PgRow> for Model {
         let oracle_count = columns.count("oracle_count")?;
         let oracles: Vec<String> = columns.get("oracles")?;
         let bonds = columns.amounts("bonds", oracle_count)?;
+        let rewards = columns.amounts("rewards", oracle_count)?;
         let reference: Vec<i64> = columns.get("reference")?;
         let has_final = columns.get::<U64>("final_count")? != U64(0);
         let window_value = |window, value| {
@@ -178,7 +224,12 @@ impl FromRow<'_, PgRow> for Model {
             metric: columns.get("metric")?,
             reference: reference.into_iter().take(columns.count("bins")?).collect(),
             oracles: std::iter::zip(oracles, bonds)
-                .map(|(oracle, bond)| Oracle { oracle, bond })
+                .zip(rewards)
+                .map(|((oracle, bond), reward)| Oracle {
+                    oracle,
+                    bond,
+                    reward,
+                })
                 .collect(),
             quorum: columns.get("quorum")?,
             genesis: columns.time("genesis")?,
@@ -199,9 +250,14 @@ impl FromRow<'_, PgRow> for Model {
             unbond_secs: columns.get("unbond_secs")?,
             retention_secs: columns.get("retention_secs")?,
             held: columns.amount("held")?,
+            pot: Pot::from_columns(&columns)?,
             security: columns.amount("security")?,
             security_multiple: columns.get("security_multiple")?,
-            at_risk: columns.amount("at_risk")?,
+            security_rent_bps: columns.basis_points("security_rent_bps")?,
+            market_budget_bps: columns.basis_points("market_budget_bps")?,
+            cover_budget_bps: columns.basis_points("cover_budget_bps")?,
+            market_risk: columns.amount("market_risk")?,
+            cover_risk: columns.amount("cover_risk")?,
             exposure: columns.get("exposure")?,
             open_receipts: columns.get("open_receipts")?,
             final_count: columns.get("final_count")?,

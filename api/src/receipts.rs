@@ -42,6 +42,8 @@ pub struct Receipt {
     /// Median of the values submitted so far, or value of the ruling; null if there is none, or if
     /// the receipt is void or thin.
     pub value: Option<Scaled>,
+    /// Pay for the window, which the oracles that agree with the final value share.
+    pub pay: Scaled,
     /// Submissions, in the model's order of oracles.
     pub submissions: Vec<Submission>,
     /// Key that challenged the value with a bond; null if nobody did, or if the dispute opened
@@ -73,6 +75,9 @@ pub struct Submission {
     pub value: Option<Scaled>,
     /// Number of rows counted.
     pub samples: U64,
+    /// Whether the oracle earned an equal part of the receipt's `pay`; false until the receipt is
+    /// final.
+    pub earned: bool,
     /// SHA-256 of the evidence document; null if there is none.
     pub evidence_hash: Option<String>,
     /// Event of the submission; null in lists, and if this event or an earlier submission of the
@@ -122,6 +127,7 @@ impl FromRow<'_, PgRow> for Receipt {
             since: columns.time("final_since")?,
             value: is_valid.then_some(value),
             state,
+            pay: columns.amount("pay")?,
             submissions,
             challenger: none_if_unset(columns.get("challenger")?),
             challenger_credit: columns.amount_unless_closed("challenger_credit")?,
@@ -138,6 +144,7 @@ impl FromRow<'_, PgRow> for Receipt {
 fn submissions(columns: &Columns) -> Result<Vec<Submission>, sqlx::Error> {
     let submitted: i16 = columns.get("submitted")?;
     let thin: i16 = columns.get("thin")?;
+    let earners: i16 = columns.get("final_earners")?;
     let values: Vec<U64> = columns.get("values")?;
     let samples: Vec<U64> = columns.get("samples")?;
     let evidence: Vec<String> = columns.get("evidence")?;
@@ -149,6 +156,7 @@ fn submissions(columns: &Columns) -> Result<Vec<Submission>, sqlx::Error> {
             index,
             value: (thin & (1 << index) == 0).then(|| Scaled::drift(value)),
             samples,
+            earned: earners & (1 << index) != 0,
             evidence_hash: none_if_unset(hash),
             event: None,
         })
@@ -161,6 +169,7 @@ const SELECT: &str = "select r.* from (
       select r.*, m.genesis, m.window_secs, c.decimals,
              coalesce(s.state, r.state) as final_state,
              coalesce(s.value, r.value) as final_value,
+             coalesce(s.earners, r.earners) as final_earners,
              case when s.state is null or s.state = r.state then r.since
                   else extract(epoch from s.block_time)::bigint end as final_since
       from chain.receipt r

@@ -116,6 +116,9 @@ pub struct Bet {
     /// Fail if the outcome's current payout is less than this multiple of the stake
     #[arg(long, default_value = "1")]
     min_multiple: Multiple,
+    /// Highest security rent to pay beside the stake [default: the rent now, which only falls]
+    #[arg(long, value_name = "AMOUNT")]
+    max_rent: Option<Amount>,
     /// Token account that pays [default: the signer's associated token account]
     #[arg(long, value_name = "TOKEN_ACCOUNT")]
     source: Option<Address>,
@@ -190,11 +193,15 @@ impl Bet {
     async fn run(self, session: &Session) -> Result<()> {
         let (state, decimals) = read(session, &self.market).await?;
         let amount = self.amount.units(decimals)?;
+        let max_rent = match self.max_rent {
+            Some(max_rent) => max_rent.units(decimals)?,
+            None => rent_now(session, &state, amount).await?,
+        };
         let source = session.source_account(
             self.source,
             &state.mint,
             state.token_program,
-            amount,
+            amount.saturating_add(max_rent),
             decimals,
         );
         let bet = instruction::place_bet(
@@ -202,12 +209,26 @@ impl Bet {
             self.market,
             &state,
             source.await?,
-            self.outcome,
-            amount,
-            self.min_multiple.0,
+            instruction::Bet {
+                outcome: self.outcome,
+                amount,
+                min_multiple: self.min_multiple.0,
+                max_rent,
+            },
         );
         session.send(&[bet], decimals).await
     }
+}
+
+/// The security rent of a bet of `amount` now.
+async fn rent_now(session: &Session, market: &Market, amount: u64) -> Result<u64> {
+    let model: Model = session.client.get(&market.model).await?;
+    let now = session.client.unix_timestamp().await?;
+    let end = model
+        .window_end(market.last_window)
+        .map_err(program_error)?;
+    let (rent, _) = model.rent(amount, now, end).map_err(program_error)?;
+    Ok(rent)
 }
 
 async fn settle(session: &Session, market: Address) -> Result<()> {

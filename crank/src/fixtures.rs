@@ -35,6 +35,7 @@ pub fn model() -> Model {
     model.challenge_secs = 20;
     model.ruling_secs = 20;
     model.retention_secs = 1_000;
+    model.pot.epoch_windows = 4;
     model.min_bond = 5;
     model.oracle_count = 3;
     model.quorum = 2;

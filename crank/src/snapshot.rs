@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use anchor_lang::Address;
 use driftshield_sdk::{
-    Collateral, Entry, Exposure, Market, Model, ModelStatus, Policy, Position, Receipt,
-    ReceiptState, Seat, Series, Vault, WithdrawRequest, token::TokenAccount,
+    Collateral, Entry, Exposure, Market, Model, Policy, Position, Receipt, ReceiptState, Seat,
+    Series, Vault, WithdrawRequest, token::TokenAccount,
 };
 
 use crate::periods::{ended_windows, first_open_window};
@@ -84,14 +84,13 @@ impl ModelSnapshot {
         let Some(index) = index.filter(|&index| model.seat_counts(index)) else {
             return vec![];
         };
-        let accepts_new_receipts = model.status == ModelStatus::Active || 0 < model.exposure;
         let end = ended_windows(model, now).min(self.known_until);
         (first_open_window(model, now)..end)
             .filter(|window| match self.receipts.get(window) {
                 Some(receipt) => {
                     receipt.state == ReceiptState::Collecting && !receipt.has_submitted(index)
                 }
-                None => accepts_new_receipts && self.entry(*window) == Entry::None,
+                None => model.takes_receipts() && self.entry(*window) == Entry::None,
             })
             .collect()
     }

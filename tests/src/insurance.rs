@@ -3,7 +3,7 @@
 use anchor_lang::Address;
 use driftshield_sdk::{
     CollateralTerms, Exposure, ListingTerms, Model, Policy, PolicyTerms, Quote, Vault, VaultTerms,
-    WithdrawRequest, address, first_window, instruction, quote,
+    WithdrawRequest, address, first_window, instruction, quote, quote_renewal,
 };
 use solana_signer::Signer;
 
@@ -271,7 +271,23 @@ impl Insured {
         )
     }
 
+    /// The price of a renewal now.
+    pub fn quote_renewal(&self, policy: &Policy) -> anchor_lang::Result<Quote> {
+        let (exposure, model) = (self.exposure(), self.model());
+        quote_renewal(
+            &mut self.vault(),
+            &exposure,
+            &model,
+            policy,
+            self.world.now(),
+        )
+    }
+
+    /// Buys a policy. The holder first gets the security rent in addition to its tokens, so that
+    /// tests can count premiums.
     pub fn buy(&mut self, holder: &Wallet, id: u64, terms: PolicyTerms) -> Outcome {
+        let rent = self.quote(&terms).map_or(0, |quote| quote.rent);
+        self.world.add_tokens(&holder.tokens, rent);
         let buy = instruction::buy_policy(
             holder.address(),
             id,
@@ -305,9 +321,11 @@ impl Insured {
         self.world.send(expire, &[])
     }
 
-    /// Renews a policy, signed by the holder if `signs`.
+    /// Renews a policy like [`Self::buy`], signed by the holder if `signs`.
     pub fn renew(&mut self, holder: &Wallet, id: u64, signs: bool) -> Outcome {
         let policy = self.policy(holder, id);
+        let rent = self.quote_renewal(&policy).map_or(0, |quote| quote.rent);
+        self.world.add_tokens(&holder.tokens, rent);
         let renew = instruction::renew_policy(&policy, &self.vault(), holder.tokens, signs);
         let signers = if signs { vec![&holder.key] } else { vec![] };
         self.world.send(renew, &signers)

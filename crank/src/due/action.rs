@@ -56,6 +56,8 @@ pub enum Step {
     CollectChallengeForChallenger,
     CloseMarket,
     CancelMarket,
+    CollectReward,
+    CollectPot,
     WithdrawBond,
     CloseSeat,
     CloseSeries,

@@ -53,13 +53,13 @@ pub fn renewals(snapshot: &Snapshot, model: &ModelSnapshot) -> Vec<Action> {
     let mut spent: BTreeMap<Address, u64> = BTreeMap::new(); // by token account
     let renew = |policy: &Policy| {
         let vault = &snapshot.vault(&policy.vault)?.account;
-        let premium = renewal_premium(snapshot, model, policy, vault)?;
+        let price = renewal_price(snapshot, model, policy, vault)?;
         let source = address::token_account(&policy.holder, &mint, vault.token_program.into());
         let authority = address::renewal_authority(&policy.holder);
         let token_account = snapshot.token_accounts.get(&source)?;
         let available = token_account.allowance(&policy.holder, &authority);
         let spent = spent.entry(source).or_default();
-        let total = spent.checked_add(premium)?;
+        let total = spent.checked_add(price)?;
         if available < total {
             return None;
         }
@@ -76,7 +76,7 @@ pub fn renewals(snapshot: &Snapshot, model: &ModelSnapshot) -> Vec<Action> {
 
 /// Premium of the renewal of `policy`, in base units. `None` if the renewal is not due or the
 /// program would refuse it.
-fn renewal_premium(
+fn renewal_price(
     snapshot: &Snapshot,
     model: &ModelSnapshot,
     policy: &Policy,
@@ -92,7 +92,7 @@ fn renewal_premium(
     let exposure = exposures.find(|exposure| exposure.vault == policy.vault)?;
     let mut vault = *vault; // a copy
     let quote = quote_renewal(&mut vault, exposure, &model.account, policy, snapshot.now);
-    quote.ok().map(|quote| quote.premium)
+    quote.ok().map(|quote| quote.price())
 }
 
 /// Whether `now` lies in the interval in which renewals are tried.

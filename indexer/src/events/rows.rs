@@ -67,10 +67,12 @@ impl EventRows {
                 }
             }
             Event::ReceiptFinalized(event) => {
-                self.settle_receipt(seq, slot_event, &event.receipt, event.state, event.value);
+                let row = (event.receipt, event.state, event.value, event.earners);
+                self.settle_receipt(seq, slot_event, row);
             }
             Event::ReceiptRuled(event) => {
-                self.settle_receipt(seq, slot_event, &event.receipt, event.state, event.value);
+                let row = (event.receipt, event.state, event.value, event.earners);
+                self.settle_receipt(seq, slot_event, row);
             }
             Event::MarketSettled(event) => {
                 let state = match event.state {
@@ -110,9 +112,7 @@ impl EventRows {
         &mut self,
         seq: i64,
         slot_event: &SlotEvent,
-        receipt: &Address,
-        state: ReceiptState,
-        value: u64,
+        (receipt, state, value, earners): (Address, ReceiptState, u64, u8),
     ) {
         let (state, value) = match state {
             ReceiptState::Final => ("final", value),
@@ -127,6 +127,7 @@ impl EventRows {
             "block_time": slot_event.block_time,
             "state": state,
             "value": value.to_string(),
+            "earners": earners,
         }));
     }
 

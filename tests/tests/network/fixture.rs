@@ -72,6 +72,9 @@ impl Fixture {
             oracles: vec![oracle.pubkey()],
             quorum: 1,
             max_spread: 1_000,
+            security_rent_bps: 200,
+            market_budget_bps: 5_000,
+            cover_budget_bps: 5_000,
             name: "tested".into(),
             uri: String::new(),
             metadata_hash: [0; 32],
@@ -125,8 +128,13 @@ impl Fixture {
         let (bettor, market) = (&self.bettors[bettor], self.markets[market]);
         let state: Market = client.get(&market).await.unwrap();
         let source = address::token_account(&bettor.pubkey(), &state.mint, TokenProgram::SplToken);
-        let bet =
-            instruction::place_bet(bettor.pubkey(), market, &state, source, outcome, TOKEN, 0);
+        let bet = instruction::place_bet(
+            bettor.pubkey(),
+            market,
+            &state,
+            source,
+            instruction::Bet::unlimited(outcome, TOKEN),
+        );
         client.send(&[bet], &[bettor]).await.unwrap();
     }
 

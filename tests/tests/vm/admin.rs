@@ -34,6 +34,8 @@ fn largest() -> ConfigParams {
         max_window_secs: 31 * DAY,
         max_spread_limit: 100_000_000,
         security_multiple: u32::MAX,
+        min_security_rent_bps: 10_000,
+        max_security_rent_bps: 10_000,
         protocol_fee_bps: 2_000,
         premium_fee_bps: 2_000,
     }
@@ -54,6 +56,8 @@ fn smallest() -> ConfigParams {
         max_window_secs: 1,
         max_spread_limit: 0,
         security_multiple: 1,
+        min_security_rent_bps: 1,
+        max_security_rent_bps: 1,
         protocol_fee_bps: 0,
         premium_fee_bps: 0,
     }

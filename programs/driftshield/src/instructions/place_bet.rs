@@ -9,7 +9,7 @@ use crate::{
 #[event_cpi]
 #[derive(Accounts)]
 pub struct PlaceBet {
-    /// Pays the bet, and the rent of a new position.
+    /// Pays the bet, its security rent, and the rent of a new position's account.
     #[account(mut)]
     pub bettor: Signer,
     pub config: Account<Config>,
@@ -26,11 +26,14 @@ pub struct PlaceBet {
         bump
     )]
     pub position: UncheckedAccount,
-    /// The bettor's token account, which pays the bet.
+    /// The bettor's token account, which pays the bet and its security rent.
     #[account(mut)]
     pub source: UncheckedAccount,
     #[account(mut, address = market.vault @ DriftShieldError::WrongVault)]
     pub vault: UncheckedAccount,
+    /// Token account that receives the security rent.
+    #[account(mut, address = model.bond_vault @ DriftShieldError::WrongVault)]
+    pub bond_vault: UncheckedAccount,
     #[account(address = market.mint @ DriftShieldError::WrongMint)]
     pub mint: UncheckedAccount,
     pub token_program: Interface<'static, TokenInterface>,
@@ -43,6 +46,7 @@ impl PlaceBet {
         outcome: u8,
         amount: u64,
         min_multiple: u64,
+        max_rent: u64,
         terms_hash: [u8; 32],
         bump: u8,
     ) -> Result<BetPlaced> {
@@ -52,14 +56,14 @@ impl PlaceBet {
             DriftShieldError::TermsMismatch
         );
         self.require_allowed(amount)?;
+        let now = Clock::get()?.unix_timestamp;
         let first_bet = self.market.total == 0;
-        let multiple =
-            self.market
-                .bet(index, amount, min_multiple, Clock::get()?.unix_timestamp)?;
-        self.model.take_risk(amount)?;
+        let multiple = self.market.bet(index, amount, min_multiple, now)?;
+        self.model.add_stake(amount)?;
         if first_bet {
-            self.model.expose();
+            self.model.add_market();
         }
+        let rent = self.pay_rent(amount, max_rent, now)?;
         let mut position = self.position(bump)?;
         position.stakes[index] += amount; // part of the market's total
 
@@ -87,9 +91,31 @@ impl PlaceBet {
             pool: self.market.pools[index],
             total: self.market.total,
             multiple,
-            at_risk: self.model.at_risk,
+            market_risk: self.model.market_risk,
             exposure: self.model.exposure,
+            rent,
+            pot: self.model.pot_totals(),
         })
+    }
+
+    /// Transfers the security rent to the model's oracles, and returns it. Refuses a rent above
+    /// `max_rent`.
+    fn pay_rent(&mut self, amount: u64, max_rent: u64, now: i64) -> Result<u64> {
+        let window_end = self.model.window_end(self.market.last_window)?;
+        let (rent, end) = self.model.rent(amount, now, window_end)?;
+        require!(rent <= max_rent, DriftShieldError::RentTooHigh);
+        self.model.pay_oracles(rent, end, now)?;
+        token::transfer(
+            self.token_program.address(),
+            &mut self.source,
+            &self.mint,
+            &mut self.bond_vault,
+            self.bettor.cpi_handle(),
+            &[],
+            rent,
+        )?;
+        self.model.invariant(token::amount(&self.bond_vault)?)?;
+        Ok(rent)
     }
 
     fn require_allowed(&self, amount: u64) -> Result<()> {

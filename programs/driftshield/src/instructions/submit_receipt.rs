@@ -1,8 +1,8 @@
 use anchor_lang::prelude::*;
 
 use crate::{
-    load_or_create, require_text, DriftShieldError, Model, ModelStatus, Receipt, ReceiptState,
-    ReceiptSubmitted, Seat, Series, URI_BYTES,
+    load_or_create, require_text, DriftShieldError, Model, Receipt, ReceiptState, ReceiptSubmitted,
+    Seat, Series, URI_BYTES,
 };
 
 #[event_cpi]
@@ -56,7 +56,7 @@ impl SubmitReceipt {
         // Collecting, as done, at any time.
         let mut series = self.series(Series::page_of(window), bumps.series)?;
         series.require_unsettled(window)?;
-        let mut receipt = self.receipt(window, bumps.receipt)?;
+        let mut receipt = self.receipt(window, bumps.receipt, now)?;
         require!(
             receipt.state == ReceiptState::Collecting,
             DriftShieldError::ReceiptNotCollecting
@@ -100,6 +100,7 @@ impl SubmitReceipt {
             value: receipt.value,
             submitted: receipt.submitted,
             thin: receipt.thin,
+            pay: receipt.pay,
         })
     }
 
@@ -120,21 +121,19 @@ impl SubmitReceipt {
 
     /// Loads the window's receipt. Initializes a new receipt, unless the model is retired and no
     /// market with bets and no policy depends on it.
-    fn receipt(&mut self, window: u64, bump: u8) -> Result<Account<Receipt>> {
+    fn receipt(&mut self, window: u64, bump: u8, now: i64) -> Result<Account<Receipt>> {
         let (model, payer) = (*self.model.address(), *self.oracle.address());
         let seeds = [b"receipt", model.as_ref(), &window.to_le_bytes(), &[bump]];
         let mut receipt: Account<Receipt> =
             load_or_create(self.oracle.account(), &self.receipt, &seeds)?;
         if receipt.is_new() {
-            require!(
-                self.model.status == ModelStatus::Active || 0 < self.model.exposure,
-                DriftShieldError::ModelRetired
-            );
+            require!(self.model.takes_receipts(), DriftShieldError::ModelRetired);
             self.model.open_receipts += 1; // once per account
             receipt.model = model; // all other fields are zero
             receipt.payer = payer;
             receipt.window = window;
             receipt.version = self.model.version;
+            receipt.pay = self.model.take_pay(window, now);
             receipt.bump = bump;
         }
         Ok(receipt)

@@ -221,7 +221,7 @@ impl RandomMarkets {
                         terms.creator_fee_bps
                     )
                 );
-                assert_eq!((event.at_risk, event.exposure), (at_risk, 1));
+                assert_eq!((event.market_risk, event.exposure), (at_risk, 1));
             }
         }
         stakes
@@ -276,7 +276,7 @@ impl RandomMarkets {
         let treasury_before = self.world.tokens(&self.world.treasury());
         let creator_before = self.world.tokens(&self.creator.tokens);
         let model_before = self.world.model(&self.model.address);
-        assert_eq!((model_before.at_risk, model_before.exposure), (0, 0));
+        assert_eq!((model_before.market_risk, model_before.exposure), (0, 0));
         let terms = self.terms();
         let market = self.create(&terms);
         let vault = self.world.market(&market).vault;
@@ -463,7 +463,7 @@ fn assert_settled(settled: &events::MarketSettled, expected: &Settlement, stakes
     }
     assert_eq!(u128::from(settled.protocol_fee), expected.protocol_fee);
     assert_eq!(u128::from(settled.creator_fee), expected.creator_fee);
-    assert_eq!((settled.at_risk, settled.exposure), (0, 0));
+    assert_eq!((settled.market_risk, settled.exposure), (0, 0));
     let paid = expected.payouts.iter().sum::<u128>();
     assert_eq!(
         stakes.iter().flatten().sum::<u128>(),

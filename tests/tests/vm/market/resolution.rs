@@ -47,7 +47,7 @@ fn a_market_pays_its_winners() {
         scene.world.tokens(&scene.world.treasury()),
         70 * TOKEN * 2 / 100
     );
-    assert_eq!(scene.world.model(&scene.model.address).at_risk, 0);
+    assert_eq!(scene.world.model(&scene.model.address).market_risk, 0);
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn a_market_without_an_observed_window_is_void() {
     );
     assert_eq!(event.receipts[0].state, ReceiptState::Void);
     assert_eq!((event.protocol_fee, event.creator_fee), (0, 0));
-    assert_eq!((event.at_risk, event.exposure), (0, 0));
+    assert_eq!((event.market_risk, event.exposure), (0, 0));
     assert_eq!(scene.claim(scene.yes.address()).paid, 40 * TOKEN);
     assert_eq!(scene.claim(scene.no.address()).paid, 60 * TOKEN);
     assert_eq!(scene.close().swept, 0);
@@ -103,7 +103,7 @@ fn a_market_settled_after_retention_is_void_without_receipts() {
 
     // Then the market is void
     assert_eq!((event.state, event.next_window), (MarketState::Void, 1));
-    assert_eq!((event.at_risk, event.exposure), (0, 0));
+    assert_eq!((event.market_risk, event.exposure), (0, 0));
     scene.claim_both();
     assert_eq!(scene.world.tokens(&scene.yes.tokens), 100 * TOKEN);
     assert_eq!(scene.world.tokens(&scene.no.tokens), 100 * TOKEN);
@@ -242,7 +242,7 @@ fn settling_finalizes_receipts_whose_periods_are_over() {
     scene.world.submit_all(&scene.model, 3, &DRIFTED);
     let before = scene.world.model(&scene.model.address);
     assert_eq!((before.final_count, before.open_receipts), (0, 3));
-    assert_eq!((before.at_risk, before.exposure), (100 * TOKEN, 1));
+    assert_eq!((before.market_risk, before.exposure), (100 * TOKEN, 1));
 
     // When the market is settled once all their periods are over
     scene.world.pass(params().challenge_secs);
@@ -273,10 +273,10 @@ fn settling_finalizes_receipts_whose_periods_are_over() {
         (3, value, value)
     );
     assert_eq!(model.ewma, value / 8);
-    assert_eq!((model.at_risk, model.exposure), (0, 0));
+    assert_eq!((model.market_risk, model.exposure), (0, 0));
     assert_ne!(model.chain, before.chain);
     assert_eq!(event.chain, model.chain);
-    assert_eq!((event.at_risk, event.exposure), (0, 0));
+    assert_eq!((event.market_risk, event.exposure), (0, 0));
 }
 
 #[test]
@@ -286,12 +286,12 @@ fn a_settled_market_releases_only_its_own_risk() {
     let other = scene.second_market();
     scene.world.bet(&other, &scene.yes, 1, 7 * TOKEN).unwrap();
     let model = scene.world.model(&scene.model.address);
-    assert_eq!((model.at_risk, model.exposure), (107 * TOKEN, 2));
+    assert_eq!((model.market_risk, model.exposure), (107 * TOKEN, 2));
 
     // When one of them is settled
     scene.resolve_yes();
 
     // Then the stakes of the other are still at risk
     let model = scene.world.model(&scene.model.address);
-    assert_eq!((model.at_risk, model.exposure), (7 * TOKEN, 1));
+    assert_eq!((model.market_risk, model.exposure), (7 * TOKEN, 1));
 }

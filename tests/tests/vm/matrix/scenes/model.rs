@@ -19,7 +19,8 @@ pub fn register_model(fixture: &mut Fixture) -> Instruction {
 pub fn update_model(fixture: &mut Fixture) -> Instruction {
     let set = fixture.target();
     let terms = model_terms(&set.model.oracles);
-    instruction::update_model(set.model.owner.address(), set.idle_model, terms)
+    let state = fixture.world.model(&set.idle_model);
+    instruction::update_model(set.model.owner.address(), set.idle_model, &state, terms)
 }
 
 pub fn retire_model(fixture: &mut Fixture) -> Instruction {
