@@ -6,6 +6,7 @@ mod exposure;
 mod load_or_create;
 mod market;
 mod measurement;
+mod metric;
 mod model;
 mod policy;
 mod position;
@@ -17,8 +18,8 @@ mod withdraw_request;
 
 pub(crate) use load_or_create::load_or_create;
 pub use {
-    collateral::*, config::*, exposure::*, market::*, measurement::*, model::*, policy::*,
-    position::*, receipt::*, seat::*, series::*, vault::*, withdraw_request::*,
+    collateral::*, config::*, exposure::*, market::*, measurement::*, metric::*, model::*,
+    policy::*, position::*, receipt::*, seat::*, series::*, vault::*, withdraw_request::*,
 };
 
 use anchor_lang::prelude::*;

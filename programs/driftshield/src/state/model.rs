@@ -1,9 +1,8 @@
 use anchor_lang::prelude::*;
 
 use crate::{
-    math::{Metric, PodMetric},
-    token::PodTokenProgram,
-    DriftShieldError, Measurement, PdaSigner, TokenOwner, MAX_HORIZON_SECS,
+    math, token::PodTokenProgram, DriftShieldError, Measurement, Metric, PdaSigner, PodMetric,
+    TokenOwner, MAX_HORIZON_SECS,
 };
 
 pub const MAX_ORACLES: usize = 7;
@@ -297,7 +296,8 @@ impl Model {
         if samples < self.min_samples {
             return Ok((Measurement::Thin, samples));
         }
-        let value = crate::math::drift(self.metric.into(), self.reference(), counts);
+        let metric = Metric::from(self.metric);
+        let value = math::drift(metric.into(), self.reference(), counts);
         Ok((Measurement::Value(value), samples))
     }
 
