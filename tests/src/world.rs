@@ -16,8 +16,8 @@ use anchor_lang::{
 };
 use driftshield_sdk::{
     Account, Collateral, CollateralTerms, Config, ConfigParams, DriftShieldError, Entry, Event, ID,
-    Market, Model, Position, Receipt, Seat, Series, TokenProgram, address, error, instruction,
-    token::TokenAccount,
+    Market, Model, Position, Receipt, ReceiptState, Seat, Series, TokenProgram, address, error,
+    instruction, token::TokenAccount,
 };
 pub use fixtures::*;
 use litesvm::{
@@ -314,6 +314,16 @@ impl World {
 
     pub fn receipt(&self, model: &Address, window: u64) -> Receipt {
         self.read(&address::receipt(model, window))
+    }
+
+    /// The state of a window's receipt, also after it was closed.
+    pub fn receipt_state(&self, model: &Address, window: u64) -> ReceiptState {
+        match self.entry(model, window) {
+            Entry::None | Entry::Open => self.receipt(model, window).state.into(),
+            Entry::Final(_) => ReceiptState::Final,
+            Entry::Void => ReceiptState::Void,
+            Entry::Thin => ReceiptState::Thin,
+        }
     }
 
     /// The page `page` of a model's series.

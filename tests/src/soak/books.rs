@@ -5,6 +5,7 @@
 //! `locked`, `market_risk`, `security`, …) from its parts whenever the value is needed.
 
 mod bonds;
+mod drift;
 mod fraction;
 mod limits;
 mod liquidity;

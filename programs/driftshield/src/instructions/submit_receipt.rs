@@ -26,8 +26,8 @@ pub struct SubmitReceipt {
         bump
     )]
     pub receipt: UncheckedAccount,
-    /// The page of the model's `Series` that holds the window. Created by the first submission for
-    /// one of its windows.
+    /// The page of the model's `Series` that holds the window: PDA of `["series", model, page]`.
+    /// Created here by the first submission for one of its windows.
     #[account(
         mut,
         seeds = [b"series", model.address().as_ref(), &Series::page_of(window).to_le_bytes()],
