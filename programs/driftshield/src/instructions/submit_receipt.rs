@@ -44,7 +44,7 @@ impl SubmitReceipt {
             .oracle_index(self.oracle.address())
             .ok_or(DriftShieldError::NotAnOracle)?;
         require_text(&evidence_uri, URI_BYTES)?;
-        let mut receipt = self.receipt(window, bump, now)?;
+        let mut receipt = self.receipt(window, bump)?;
         // This check comes first: a crank treats a receipt past Collecting as done, at any time.
         require!(
             receipt.state == ReceiptState::Collecting,
@@ -55,6 +55,9 @@ impl SubmitReceipt {
             self.model.seat_counts(index),
             DriftShieldError::SeatDoesNotCount
         );
+        if receipt.is_new() {
+            receipt.pay = self.model.take_pay(window, now);
+        }
         let mut seat = self.seat()?;
 
         let (submission, samples) = self.model.drift(&counts, self.model.min_samples)?;
@@ -91,7 +94,7 @@ impl SubmitReceipt {
 
     /// Loads the window's receipt. Initializes a new receipt, unless the model is retired and no
     /// market with bets and no policy depends on it.
-    fn receipt(&mut self, window: u64, bump: u8, now: i64) -> Result<Account<Receipt>> {
+    fn receipt(&mut self, window: u64, bump: u8) -> Result<Account<Receipt>> {
         let (model, payer) = (*self.model.address(), *self.oracle.address());
         let seeds = [b"receipt", model.as_ref(), &window.to_le_bytes(), &[bump]];
         let mut receipt: Account<Receipt> =
@@ -103,7 +106,6 @@ impl SubmitReceipt {
             receipt.payer = payer;
             receipt.window = window;
             receipt.version = self.model.version;
-            receipt.pay = self.model.take_pay(window, now);
             receipt.bump = bump;
         }
         Ok(receipt)
