@@ -287,7 +287,6 @@ impl Insured {
     /// tests can count premiums.
     pub fn buy(&mut self, holder: &Wallet, id: u64, terms: PolicyTerms) -> Outcome {
         let rent = self.quote(&terms).map_or(0, |quote| quote.rent);
-        self.world.add_tokens(&holder.tokens, rent);
         let buy = instruction::buy_policy(
             holder.address(),
             id,
@@ -297,7 +296,9 @@ impl Insured {
             holder.tokens,
             terms,
         );
-        self.world.send(buy, &[&holder.key])
+        self.world.send_with_tokens(&holder.tokens, rent, |world| {
+            world.send(buy, &[&holder.key])
+        })
     }
 
     pub fn policy(&self, holder: &Wallet, id: u64) -> Policy {
@@ -325,10 +326,10 @@ impl Insured {
     pub fn renew(&mut self, holder: &Wallet, id: u64, signs: bool) -> Outcome {
         let policy = self.policy(holder, id);
         let rent = self.quote_renewal(&policy).map_or(0, |quote| quote.rent);
-        self.world.add_tokens(&holder.tokens, rent);
         let renew = instruction::renew_policy(&policy, &self.vault(), holder.tokens, signs);
         let signers = if signs { vec![&holder.key] } else { vec![] };
-        self.world.send(renew, &signers)
+        self.world
+            .send_with_tokens(&holder.tokens, rent, |world| world.send(renew, &signers))
     }
 }
 

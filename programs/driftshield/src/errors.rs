@@ -306,4 +306,8 @@ pub enum DriftShieldError {
     PotInUse,
     #[msg("The seats do not match the removed oracles with rewards: pass their seats in the order of the model's oracles")]
     WrongRewardSeats,
+
+    // Markets, appended later.
+    #[msg("The position does not belong to this market and bettor: pass the address of the bettor's position in the market")]
+    WrongPosition,
 }

@@ -288,11 +288,10 @@ pub mod driftshield {
         max_rent: u64,
         terms_hash: [u8; 32],
     ) -> Result<()> {
-        let bump = ctx.bumps.position;
         emit_event!(
             ctx,
             ctx.accounts
-                .place_bet(outcome, amount, min_multiple, max_rent, terms_hash, bump)?
+                .place_bet(outcome, amount, min_multiple, max_rent, terms_hash)?
         )
     }
 

@@ -88,6 +88,7 @@ pub fn place_bet(
         collateral: address::collateral(&state.mint),
         model: state.model,
         market,
+        position: address::position(&market, &bettor),
         source,
         vault: state.vault,
         bond_vault: address::bond_vault(&state.model),

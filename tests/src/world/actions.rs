@@ -154,7 +154,6 @@ impl World {
     /// tests can count stakes.
     pub fn bet(&mut self, market: &Address, bettor: &Wallet, outcome: u8, amount: u64) -> Outcome {
         let rent = self.bet_rent(market, amount);
-        self.add_tokens(&bettor.tokens, rent);
         let bet = instruction::place_bet(
             bettor.address(),
             *market,
@@ -162,7 +161,9 @@ impl World {
             bettor.tokens,
             Bet::unlimited(outcome, amount),
         );
-        self.send(bet, &[&bettor.key])
+        self.send_with_tokens(&bettor.tokens, rent, |world| {
+            world.send(bet, &[&bettor.key])
+        })
     }
 
     /// The security rent of a bet now.

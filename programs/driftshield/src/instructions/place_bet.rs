@@ -19,12 +19,9 @@ pub struct PlaceBet {
     pub model: Account<Model>,
     #[account(mut)]
     pub market: Account<Market>,
-    /// The bettor's `Position`. Created by the bettor's first bet in the market.
-    #[account(
-        mut,
-        seeds = [b"position", market.address().as_ref(), bettor.address().as_ref()],
-        bump
-    )]
+    /// The bettor's `Position`: PDA of `["position", market, bettor]`. Created by the bettor's first
+    /// bet in the market.
+    #[account(mut)]
     pub position: UncheckedAccount,
     /// The bettor's token account, which pays the bet and its security rent.
     #[account(mut)]
@@ -48,7 +45,6 @@ impl PlaceBet {
         min_multiple: u64,
         max_rent: u64,
         terms_hash: [u8; 32],
-        bump: u8,
     ) -> Result<BetPlaced> {
         let index = usize::from(outcome);
         require!(
@@ -64,7 +60,7 @@ impl PlaceBet {
             self.model.add_market();
         }
         let rent = self.pay_rent(amount, max_rent, now)?;
-        let mut position = self.position(bump)?;
+        let mut position = self.position()?;
         position.stakes[index] += amount; // part of the market's total
 
         token::transfer(
@@ -135,18 +131,32 @@ impl PlaceBet {
         Ok(())
     }
 
-    /// Loads the bettor's position. Initializes a new position and counts it in the market.
-    fn position(&mut self, bump: u8) -> Result<Account<Position>> {
+    /// Loads the bettor's position. Creates a new position and counts it in the market.
+    fn position(&mut self) -> Result<Account<Position>> {
         let (market, owner) = (*self.market.address(), *self.bettor.address());
+        let view = *self.position.account();
+        if !view.owned_by(&System::id()) {
+            // Only positions at their own address exist, so the fields identify one: no address is
+            // derived.
+            // SAFETY: no other field is a position.
+            let position = unsafe { Account::<Position>::load_mut(view) }
+                .map_err(|_| DriftShieldError::WrongPosition)?;
+            require!(
+                position.market == market && position.owner == owner,
+                DriftShieldError::WrongPosition
+            );
+            return Ok(position);
+        }
+        let seeds = [b"position", market.as_ref(), owner.as_ref()];
+        let bump = anchor_lang::find_and_verify_program_address(&seeds, &crate::ID, view.address())
+            .map_err(|_| DriftShieldError::WrongPosition)?;
         let seeds = [b"position", market.as_ref(), owner.as_ref(), &[bump]];
         let mut position: Account<Position> =
             load_or_create(self.bettor.account(), &self.position, &seeds)?;
-        if position.is_new() {
-            position.market = market;
-            position.owner = owner;
-            position.bump = bump;
-            self.market.positions += 1; // at most the staked base units
-        }
+        position.market = market;
+        position.owner = owner;
+        position.bump = bump;
+        self.market.positions += 1; // at most the staked base units
         Ok(position)
     }
 }

@@ -56,7 +56,7 @@ impl SubmitReceipt {
         // Collecting, as done, at any time.
         let mut series = self.series(Series::page_of(window), bumps.series)?;
         series.require_unsettled(window)?;
-        let mut receipt = self.receipt(window, bumps.receipt, now)?;
+        let mut receipt = self.receipt(window, bumps.receipt)?;
         require!(
             receipt.state == ReceiptState::Collecting,
             DriftShieldError::ReceiptNotCollecting
@@ -66,6 +66,9 @@ impl SubmitReceipt {
             self.model.seat_counts(index),
             DriftShieldError::SeatDoesNotCount
         );
+        if receipt.is_new() {
+            receipt.pay = self.model.take_pay(window, now);
+        }
         let mut seat = self.seat()?;
 
         let (submission, samples) = self.model.measure(&counts)?;
@@ -121,7 +124,7 @@ impl SubmitReceipt {
 
     /// Loads the window's receipt. Initializes a new receipt, unless the model is retired and no
     /// market with bets and no policy depends on it.
-    fn receipt(&mut self, window: u64, bump: u8, now: i64) -> Result<Account<Receipt>> {
+    fn receipt(&mut self, window: u64, bump: u8) -> Result<Account<Receipt>> {
         let (model, payer) = (*self.model.address(), *self.oracle.address());
         let seeds = [b"receipt", model.as_ref(), &window.to_le_bytes(), &[bump]];
         let mut receipt: Account<Receipt> =
@@ -133,7 +136,6 @@ impl SubmitReceipt {
             receipt.payer = payer;
             receipt.window = window;
             receipt.version = self.model.version;
-            receipt.pay = self.model.take_pay(window, now);
             receipt.bump = bump;
         }
         Ok(receipt)

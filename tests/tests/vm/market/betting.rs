@@ -264,3 +264,26 @@ fn a_bet_on_a_market_replaced_with_other_terms_is_refused() {
         .unwrap();
     world.send(bet, &[&bettor.key]).unwrap();
 }
+
+#[test]
+fn a_bet_is_placed_only_in_the_bettors_own_position() {
+    // Given two bettors, one of them with a position
+    let mut scene = open_scene();
+    let (market, no) = (scene.market, scene.no.clone());
+    scene.world.bet(&market, &no, 0, TOKEN).unwrap();
+    let position = |owner| address::position(&scene.market, owner);
+    let (own, other) = (
+        position(&scene.yes.address()),
+        position(&scene.no.address()),
+    );
+    let nobody = address::position(&scene.market, &scene.market);
+    let bet = bet_instruction(&scene, 1, TOKEN, 0);
+    // When the other bets in that position, or in one that nobody can have
+    for wrong in [other, nobody] {
+        let outcome = scene
+            .world
+            .send(swapped(bet.clone(), &own, &wrong), &[&scene.yes.key]);
+        // Then it is refused
+        assert_refused(outcome, DriftShieldError::WrongPosition);
+    }
+}

@@ -115,7 +115,7 @@ fn invalid_purchases_are_refused() {
         assert_refused(scene.buy(&holder, 1, terms), error);
         assert_eq!(scene.quote(&terms).map(|_| ()), Err(error.into()));
     }
-    let exact = scene.quote(&good).unwrap().premium;
+    let exact = scene.quote(&good).unwrap().price();
     let below = PolicyTerms {
         max_premium: exact - 1,
         ..good
