@@ -211,7 +211,7 @@ impl Attackers {
 
     /// Whether the attackers may have lowered the payout of a holding: the arbiter's key ruled on a receipt
     /// of a model that the holding depends on, or the holding is shares of a vault that sold the attackers
-    /// cover on an honest listing, or an oracle's on a model with an open receipt that pays.
+    /// cover on an honest listing.
     pub fn may_lower(&self, before: &Books, holding: &Holding) -> bool {
         let models = models_of(before, holding);
         let ruled = models.iter().any(|model| self.ruled_models.contains(model));
@@ -219,16 +219,9 @@ impl Attackers {
             let mut sales = self.sales.iter();
             sales.any(|sale| sale.vault == *vault && !sale.on_stolen_listing)
         };
-        // Who shares the pay of an open receipt depends on everybody who submits to it.
-        let has_open_pay = |model: &Address| {
-            let mut receipts = before.receipts.values();
-            receipts
-                .any(|receipt| receipt.model == *model && !receipt.is_settled() && 0 < receipt.pay)
-        };
         ruled
             || match holding {
                 Holding::Shares(vault, _) => sold(vault),
-                Holding::Bond(model, _) => has_open_pay(model),
                 _ => false,
             }
     }
@@ -324,7 +317,7 @@ fn models_of(books: &Books, holding: &Holding) -> BTreeSet<Address> {
         Holding::Position(at) => [books.markets[&books.positions[at].market].model].into(),
         Holding::CreatorFee(at) => [books.markets[at].model].into(),
         Holding::Policy(at) => [books.policies[at].model].into(),
-        Holding::Bond(model, _) => [*model].into(),
+        Holding::Bond(model, _) | Holding::Reward(model, _) => [*model].into(),
         Holding::Challenge(at) => [books.receipts[at].model].into(),
         Holding::Shares(vault, _) | Holding::ManagerFee(vault) => of_vault(vault),
     }

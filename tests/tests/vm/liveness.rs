@@ -272,7 +272,9 @@ fn richest(books: &Books) -> Option<Address> {
         let owner = match holding {
             Holding::Position(at) => books.positions[&at].owner,
             Holding::Policy(at) => books.policies[&at].holder,
-            Holding::Shares(_, owner) | Holding::Bond(_, owner) => owner,
+            Holding::Shares(_, owner) | Holding::Bond(_, owner) | Holding::Reward(_, owner) => {
+                owner
+            }
             _ => continue,
         };
         *counts.entry(owner).or_default() += 1;

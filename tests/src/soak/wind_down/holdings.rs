@@ -16,8 +16,12 @@ pub enum Holding {
     Policy(Address),
     /// Vault and owner. Includes shares whose withdrawal is requested.
     Shares(Address, Address),
-    /// Model and oracle: the bond, and rewards, which an update of the model adds to the bond.
+    /// Model and oracle.
     Bond(Address, Address),
+    /// Model and oracle: rewards. Not among [`holdings`], because what an oracle will have earned
+    /// depends on who else submits, and on updates of the model, which add rewards to bonds. The books
+    /// follow what it has earned.
+    Reward(Address, Address),
     /// The challenger's credit of a receipt.
     Challenge(Address),
     /// The creator's fee of a market.
@@ -99,14 +103,14 @@ pub(super) fn paid_for(books: &Books, call: &Call) -> Option<(Holding, Address)>
             model,
             destination,
             ..
-        }
-        | Call::CollectReward {
+        } => (Holding::Bond(*model, *oracle), *destination),
+        Call::CollectReward {
             oracle,
             model,
             payee: RewardPayee::Oracle,
             destination,
             ..
-        } => (Holding::Bond(*model, *oracle), *destination),
+        } => (Holding::Reward(*model, *oracle), *destination),
         Call::CollectChallenge {
             model,
             window,

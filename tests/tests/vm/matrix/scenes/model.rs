@@ -75,6 +75,7 @@ pub fn close_seat(fixture: &mut Fixture) -> Instruction {
         let state = insured.world.model(&model);
         let withdraw = instruction::withdraw_bond(oracle, model, &state);
         insured.world.send(withdraw, &[]).unwrap();
+        insured.world.collect_reward(&set.model, 0).unwrap();
     });
     let model = &fixture.target().model;
     instruction::close_seat(model.oracles[0].address(), model.address)
