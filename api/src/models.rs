@@ -16,6 +16,7 @@ use crate::{
     problem::{Problem, ProblemBody},
     receipts::{self, Receipt, ReceiptFilter},
     reply::Reply,
+    series::{self, Window},
     sql::{CREATED_SEQ, JOIN_CREATION, push_equals},
     state::AppState,
     values::{Key, Scaled, U64},
@@ -26,6 +27,7 @@ pub fn router() -> OpenApiRouter<AppState> {
         .routes(routes!(list))
         .routes(routes!(one))
         .routes(routes!(receipts))
+        .routes(routes!(windows))
         .routes(routes!(markets))
         .routes(routes!(history))
 }
@@ -65,7 +67,7 @@ pub struct Model {
     pub genesis: Option<DateTime<Utc>>,
     /// Length of a window.
     pub window_secs: i64,
-    /// Minimum number of rows in a submission.
+    /// Minimum number of rows from which a value is computed. Counts with fewer rows are thin.
     pub min_samples: U64,
     /// Lowest allowed threshold of a market, and lowest allowed trigger of a policy.
     pub noise_floor: Scaled,
@@ -93,7 +95,7 @@ pub struct Model {
     pub ruling_secs: i64,
     /// Waiting time of a bond withdrawal.
     pub unbond_secs: i64,
-    /// Minimum time for which a receipt is kept, from the end of its window.
+    /// Minimum time for which a page of the series is kept, from the end of its last window.
     pub retention_secs: i64,
     /// Amount that the bond vault owes: bonds, challenge bonds, credits and rewards that are not
     /// collected, and the pot.
@@ -116,7 +118,7 @@ pub struct Model {
     pub cover_risk: Scaled,
     /// Number of unsettled markets with a bet, and of open policies.
     pub exposure: U64,
-    /// Number of receipts that are neither final nor void.
+    /// Number of receipts that are not settled.
     pub open_receipts: U64,
     /// Number of final receipts of this version.
     pub final_count: U64,
@@ -402,6 +404,28 @@ async fn receipts(
 ) -> Result<Reply<Page<Receipt>>, Problem> {
     require(&mut snapshot.tx, &key).await?;
     let page = receipts::of_model(&mut snapshot.tx, &key, &query).await?;
+    snapshot.reply(page).await
+}
+
+/// Windows of a model with a submission, latest first. The list comes from the model's series on
+/// chain, so it is complete even if the mirror is younger than the model.
+#[utoipa::path(
+    get,
+    path = "/models/{model}/windows",
+    tag = "models",
+    params(("model" = Key, Path, description = "Address of the model"), ListQuery, MinSlot),
+    responses(
+        (status = 200, body = Page<Window>),
+        (status = "default", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+async fn windows(
+    InPath(key): InPath<Key>,
+    query: ListQuery,
+    mut snapshot: Snapshot,
+) -> Result<Reply<Page<Window>>, Problem> {
+    require(&mut snapshot.tx, &key).await?;
+    let page = series::of_model(&mut snapshot.tx, &key, &query).await?;
     snapshot.reply(page).await
 }
 

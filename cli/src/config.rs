@@ -48,11 +48,11 @@ struct ParamsArgs {
     /// Unbonding period: longer than submit, challenge and ruling together [init: 3d]
     #[arg(long, value_name = "DURATION")]
     unbond: Option<Duration>,
-    /// Period after its window's end for which a receipt is kept: at least 520 days plus submit,
+    /// Period after its last window's end for which a page of a series is kept: at least 520 days plus submit,
     /// challenge and ruling [init: 530d]
     #[arg(long, value_name = "DURATION")]
     retention: Option<Duration>,
-    /// Period in which a policy can be claimed after its last receipt can become Final [init: 7d]
+    /// Period in which a policy can be claimed after its last window can be settled [init: 7d]
     #[arg(long, value_name = "DURATION")]
     claim_grace: Option<Duration>,
     /// Minimum time between the purchase of a policy and its first covered window [init: 1d]

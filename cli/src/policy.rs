@@ -8,7 +8,7 @@ use std::mem::offset_of;
 use anchor_lang::Address;
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
-use driftshield_sdk::{Model, Policy, Receipt, Vault, address, best_run, instruction};
+use driftshield_sdk::{Model, Policy, Series, Vault, address, best_run, instruction};
 
 use self::{
     allowance::AllowanceCommand,
@@ -171,14 +171,14 @@ async fn claim(session: &Session, address: Address, window: Option<u64>) -> Resu
 
 /// First window of the run for which `policy` pays most.
 async fn best_window(session: &Session, policy: &Policy) -> Result<u64> {
-    let of_model = [(offset_of!(Receipt, model), policy.model)];
-    let receipts = session.client.list::<Receipt>(&of_model).await?;
-    let run = best_run(policy, receipts.iter().map(|(_, receipt)| receipt));
+    let of_model = [(offset_of!(Series, model), policy.model)];
+    let pages = session.client.list::<Series>(&of_model).await?;
+    let run = best_run(policy, pages.iter().map(|(_, page)| page));
     let run = run.with_context(|| {
         format!(
-            "nothing to claim: no run of {persistence} Final receipts at or over the trigger in \
+            "nothing to claim: no run of {persistence} final windows at or over the trigger in \
              windows {first} to {last} pays more than earlier claims; try again after the next \
-             receipt",
+             window is settled",
             first = policy.first_window,
             last = policy.last_window,
             persistence = policy.persistence,

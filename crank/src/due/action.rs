@@ -60,7 +60,7 @@ pub enum Step {
     CollectPot,
     WithdrawBond,
     CloseSeat,
-    CloseReceipt,
+    CloseSeries,
     ClaimPolicy,
     RenewPolicy,
     ExpirePolicy,

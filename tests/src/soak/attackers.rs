@@ -53,7 +53,7 @@ const ATTACKS: [&str; 45] = [
     "rule_receipt",
     "finalize_receipt",
     "collect_challenge",
-    "close_receipt",
+    "close_series",
     "create_market",
     "cancel_market",
     "place_bet",

@@ -51,6 +51,5 @@ fn settle_with(world: &mut World, model: &TestModel, window: u64, counts: &[(usi
         world.pass(params().submit_secs);
     }
     world.pass(params().challenge_secs);
-    let finalize = instruction::finalize_receipt(model.address, window);
-    world.send(finalize, &[]).unwrap();
+    world.finalize(model, window).unwrap();
 }

@@ -102,13 +102,14 @@ pub async fn oracles(pool: &PgPool, model: &Address) -> anyhow::Result<Vec<Oracl
 /// The model's windows, in ascending order.
 pub async fn windows(pool: &PgPool, model: &Address) -> anyhow::Result<Vec<WindowSummary>> {
     let rows = sqlx::query(
-        r#"select r.model, r."window"::text as w, r.value::text as value, r.state,
+        r#"select r.model, r."window"::text as w, s.value::text as value, s.state,
              (select e.body -> 'counts'
               from chain.event_account a join chain.event e using (seq)
               where a.account = r.address and e.name = 'ReceiptSubmitted'
-                and e.body ->> 'submission' = r.value::text
+                and e.body ->> 'submission' = s.value::text
               order by seq limit 1) as counts
-           from chain.receipt r where r.model = $1 order by r."window""#,
+           from chain.receipt r join chain.receipt_settlement s on s.receipt = r.address
+           where r.model = $1 order by r."window""#,
     )
     .bind(model.to_string())
     .fetch_all(pool)

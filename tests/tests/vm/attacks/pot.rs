@@ -30,8 +30,7 @@ fn k_oracles_cannot_take_half_of_a_years_pot_in_two_days_and_leave() {
     }
     world.pass(params().challenge_secs);
     for window in 0..45 {
-        let finalize = instruction::finalize_receipt(model.address, window);
-        world.send(finalize, &[]).unwrap();
+        world.finalize(&model, window).unwrap();
     }
     // Then they have earned the pay of 45 hours: 44.97 tokens, not 4,380
     let earned = earned(&world, &model);
@@ -53,8 +52,7 @@ fn k_old_receipts_take_nothing_of_a_later_bet_or_funding() {
     world.submit_all(&model, 1, &CALM);
     world.pass(params().challenge_secs);
     for window in [0, 1] {
-        let finalize = instruction::finalize_receipt(model.address, window);
-        world.send(finalize, &[]).unwrap();
+        world.finalize(&model, window).unwrap();
     }
     // Then both windows pay what they paid before
     assert_eq!(earned(&world, &model), 2 * pay);
@@ -104,8 +102,7 @@ fn f_pay_of_windows_without_a_quorum_never_returns_to_the_oracles() {
         world.warp_to_end(&model, window);
         world.submit(&model, 0, window, &CALM).unwrap();
         world.pass(params().submit_secs);
-        let finalize = instruction::finalize_receipt(model.address, window);
-        world.send(finalize, &[]).unwrap();
+        world.finalize(&model, window).unwrap();
     }
     // Then nobody has earned anything, and later windows pay no more than they would have
     assert_eq!(earned(&world, &model), 0);

@@ -1,6 +1,6 @@
 //! What no oracle earns goes to the treasury, once no oracle can earn it.
 
-use driftshield_sdk::{DriftShieldError, Event, RewardPayee, instruction};
+use driftshield_sdk::{DriftShieldError, Event, RewardPayee};
 use driftshield_tests::world::*;
 
 use super::{collect_pot, paid_model};
@@ -24,12 +24,14 @@ fn the_remainder_of_a_retired_model_waits_for_markets_and_receipts() {
     // When the treasury's part is collected while either is open, then it is refused
     assert_refused(collect_pot(&mut world, &model), DriftShieldError::PotInUse);
     world.pass(params().challenge_secs);
-    world.settle(&market, 3).unwrap();
+    for window in 1..4 {
+        world.finalize(&model, window).unwrap();
+    }
+    world.settle(&market).unwrap();
     assert_eq!(world.model(&model.address).exposure, 0);
     assert_eq!(world.model(&model.address).open_receipts, 1);
     assert_refused(collect_pot(&mut world, &model), DriftShieldError::PotInUse);
-    let finalize = instruction::finalize_receipt(model.address, 0);
-    world.send(finalize, &[]).unwrap();
+    world.finalize(&model, 0).unwrap();
 
     // And once both are settled, anyone can collect it, and the oracles keep their rewards
     let state = world.model(&model.address);
