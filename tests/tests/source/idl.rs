@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, process::Command};
 
 use driftshield_sdk::{
     Collateral, Config, DriftShieldError, Exposure, Market, Model, Policy, Position, Receipt, Seat,
-    Vault, WithdrawRequest, error,
+    Series, Vault, WithdrawRequest, error,
 };
 use driftshield_tests::idl;
 
@@ -35,6 +35,7 @@ fn account_sizes_in_the_idl_are_those_of_the_types() {
         Position,
         Receipt,
         Seat,
+        Series,
         Vault,
         WithdrawRequest,
     );
