@@ -55,7 +55,7 @@ async fn api_responses_match_the_chain() {
     );
     assert_eq!(body["metric"], "psi");
     assert_eq!(
-        body["at_risk"]["raw"],
+        body["market_risk"]["raw"],
         ((BETTORS as u64 + 1) * TOKEN).to_string()
     );
     let receipts = api

@@ -152,7 +152,11 @@ impl Stakeholders {
             world.send(unbond, &[&oracle.key]).unwrap();
         }
         self.insured.world.pass(state.unbond_secs);
-        for oracle in self.insured.model.oracles.clone() {
+        for (index, oracle) in self.insured.model.oracles.clone().iter().enumerate() {
+            let world = &mut self.insured.world;
+            if 0 < world.model(&model).rewards[index] {
+                world.collect_reward(&self.insured.model, index).unwrap();
+            }
             let (oracle, seat) = (oracle.address(), address::seat(&model, &oracle.address()));
             self.send(instruction::withdraw_bond(oracle, model, &state));
             self.send(instruction::close_seat(oracle, model));

@@ -197,7 +197,10 @@ impl Attackers {
         let books = &driver.books;
         let receipts = books.receipts.values();
         let arbiter_rules = self.arbiter_rules;
-        let receipts = receipts.filter(|receipt| arbiter_rules || receipt.is_settled());
+        // A ruling before it isn't allowed: a proposed receipt can only become final by itself.
+        let receipts = receipts.filter(|receipt| {
+            arbiter_rules || receipt.is_settled() || receipt.state == ReceiptState::Proposed
+        });
         let disputed = receipts
             .clone()
             .filter(|receipt| receipt.state == ReceiptState::Challenged);

@@ -21,8 +21,18 @@ impl Generator<'_> {
                 (at + self.rng.random_range(-1..=1)).max(now)
             }
             975..996 => now + self.rng.random_range(DAY / 4..=2 * DAY),
-            _ => now + 530 * DAY,
+            _ => self.next_retention_end(),
         }
+    }
+
+    /// The next time at which a page may be closed; 530 days ahead if no page is kept.
+    fn next_retention_end(&self) -> i64 {
+        let (books, now) = (self.books, self.books.now);
+        let ends = books
+            .series
+            .values()
+            .map(|series| books.closable_at(series));
+        ends.filter(|at| now < *at).min().unwrap_or(now + 530 * DAY)
     }
 
     /// The next times at which a call may become possible or impossible, in ascending order.

@@ -57,9 +57,9 @@ fn k_old_receipts_take_nothing_of_a_later_bet_or_funding() {
     // Then both windows pay what they paid before
     assert_eq!(earned(&world, &model), 2 * pay);
     // And so does the running one
-    world.finalize_with(&model, 2, &CALM);
+    world.submit_all(&model, 2, &CALM);
     assert_eq!(world.receipt(&model.address, 2).pay, pay);
-    world.finalize_with(&model, 3, &CALM);
+    world.submit_all(&model, 3, &CALM);
     assert!(pay < world.receipt(&model.address, 3).pay);
 }
 

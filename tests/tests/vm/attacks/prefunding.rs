@@ -121,7 +121,7 @@ fn create_all_kinds(s: &mut Prefunded) {
 }
 
 fn create_market(s: &mut Prefunded, model: &TestModel) {
-    let (creator, bettor) = (s.world.wallet(0), s.world.wallet(TOKEN));
+    let (creator, bettor) = (s.world.wallet(0), s.world.wallet(2 * TOKEN));
     let terms = market_terms(&s.world, model);
     let state = s.world.model(&model.address);
     let create = instruction::create_market(creator.address(), 1, model.address, &state, terms);

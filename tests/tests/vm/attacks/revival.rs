@@ -199,6 +199,8 @@ fn a_seat_a_receipt_and_a_page_are_not_revived() {
     all.insured.world.pass(state.unbond_secs);
     let withdraw = instruction::withdraw_bond(oracle.address(), model, &state);
     all.insured.world.send(withdraw, &[]).unwrap();
+    let (insured, index) = (&mut all.insured, 2);
+    insured.world.collect_reward(&insured.model, index).unwrap();
     let close = instruction::close_seat(oracle.address(), model);
     let seat = address::seat(&model, &oracle.address());
     assert_closes_once(&all.insured.world, &close, &[], &seat);

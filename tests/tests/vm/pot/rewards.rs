@@ -15,11 +15,15 @@ fn rewards(world: &World, model: &TestModel) -> [u64; 3] {
 #[test]
 fn the_agreeing_submitters_share_the_pay_of_a_final_receipt() {
     let (mut world, model) = paid_model(PAY + 2, 30);
-    world.finalize_with(&model, 0, &CALM);
+    world.submit_all(&model, 0, &CALM);
+    world.pass(params().challenge_secs);
+    let settled = world.finalize(&model, 0).unwrap();
+    let Event::ReceiptFinalized(settled) = settled.event() else {
+        panic!("another event than ReceiptFinalized");
+    };
     // Two base units can't be divided, and stay in the pot with the pay of the running window.
     assert_eq!(rewards(&world, &model), [TOKEN; 3]);
-    let receipt = world.receipt(&model.address, 0);
-    assert_eq!((receipt.pay, receipt.earners), (PAY + 2, 0b111));
+    assert_eq!((settled.pay, settled.earners), (PAY + 2, 0b111));
     assert_eq!(world.model(&model.address).pot.unearned, PAY + 4);
 }
 
