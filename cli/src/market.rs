@@ -26,7 +26,7 @@ pub enum Command {
     /// Settle the next windows with their receipts; callable by anyone
     Settle {
         market: Address,
-        /// Number of windows, at most 25 [default: all that can be settled, up to 25]
+        /// Number of windows, at most 27 [default: all that can be settled, up to 27]
         #[arg(long, value_parser = clap::value_parser!(u64).range(1..=MAX_SETTLE_WINDOWS))]
         windows: Option<u64>,
     },

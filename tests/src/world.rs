@@ -13,6 +13,7 @@ use anchor_lang::{AccountDeserialize, Address, solana_program::instruction::Inst
 use driftshield_sdk::{
     Account, Collateral, CollateralTerms, Config, ConfigParams, DriftShieldError, Event, ID,
     Market, Model, Position, Receipt, Seat, TokenProgram, address, error, instruction,
+    rpc::{Budget, transaction_size},
     token::TokenAccount,
 };
 pub use fixtures::*;
@@ -35,7 +36,7 @@ pub struct Sent {
     pub events: Vec<Event>,
     /// Consumed compute units.
     pub units: u64,
-    /// Size of the serialized transaction.
+    /// Size of the serialized transaction, with the budget that clients add.
     pub bytes: usize,
     pub metadata: TransactionMetadata,
 }
@@ -48,6 +49,16 @@ impl Sent {
         };
         event
     }
+}
+
+/// Size of the transaction that a client of the RPC sends: with both limits and a priority fee.
+fn size_with_budget(instructions: &[Instruction], payer: &Address) -> usize {
+    let budget = Budget {
+        priority_fee: 1,
+        ..Budget::MAX
+    };
+    let message = Message::new(&budget.append_to(instructions), Some(payer));
+    transaction_size(&VersionedMessage::Legacy(message))
 }
 
 pub type Outcome = Result<Sent, Box<FailedTransactionMetadata>>;
@@ -246,7 +257,7 @@ impl World {
         let keys = [&[&self.payer], signers].concat();
         let transaction = VersionedTransaction::try_new(VersionedMessage::Legacy(message), &keys)
             .expect("a signer is missing");
-        let bytes = 1 + 64 * transaction.signatures.len() + transaction.message.serialize().len();
+        let bytes = size_with_budget(instructions, &self.payer.pubkey());
         let metadata = self.svm.send_transaction(transaction)?;
         let events = events(&metadata);
         let ours = instructions.iter().filter(|i| i.program_id == ID).count();

@@ -11,10 +11,10 @@ use crate::address;
 
 /// Maximum number of windows that one `settle_market` transaction can settle.
 ///
-/// Each window adds the address and the index of its receipt to the transaction, 33 bytes. With 25
-/// receipts and the fee payer as the only signer, the transaction has just under 1,100 bytes, the
-/// limit that all instructions are tested against; a packet holds 1,232.
-pub const MAX_SETTLE_WINDOWS: u64 = 25;
+/// Each window adds the address and the index of its receipt to the transaction, 33 bytes. With 27
+/// receipts, a compute budget and the fee payer as the only signer, the transaction has just under
+/// 1,232 bytes, which a packet holds.
+pub const MAX_SETTLE_WINDOWS: u64 = 27;
 
 /// Creates a market. `state` is the model's account.
 pub fn create_market(
