@@ -9,10 +9,15 @@ mod fixtures;
 
 use std::collections::HashMap;
 
-use anchor_lang::{AccountDeserialize, Address, solana_program::instruction::Instruction};
+use anchor_lang::{
+    AccountDeserialize, Address, Discriminator,
+    bytemuck::{self, Zeroable},
+    solana_program::instruction::Instruction,
+};
 use driftshield_sdk::{
-    Account, Collateral, CollateralTerms, Config, ConfigParams, DriftShieldError, Event, ID,
-    Market, Model, Position, Receipt, Seat, TokenProgram, address, error, instruction,
+    Account, Collateral, CollateralTerms, Config, ConfigParams, DriftShieldError, Entry, Event, ID,
+    Market, Model, Position, Receipt, ReceiptState, Seat, Series, TokenProgram, address, error,
+    instruction,
     rpc::{Budget, transaction_size},
     token::TokenAccount,
 };
@@ -321,6 +326,54 @@ impl World {
 
     pub fn receipt(&self, model: &Address, window: u64) -> Receipt {
         self.read(&address::receipt(model, window))
+    }
+
+    /// The state of a window's receipt, also after it was closed.
+    pub fn receipt_state(&self, model: &Address, window: u64) -> ReceiptState {
+        match self.entry(model, window) {
+            Entry::None | Entry::Open => self.receipt(model, window).state.into(),
+            Entry::Final(_) => ReceiptState::Final,
+            Entry::Void => ReceiptState::Void,
+            Entry::Thin => ReceiptState::Thin,
+        }
+    }
+
+    /// The page `page` of a model's series.
+    pub fn series(&self, model: &Address, page: u64) -> Series {
+        self.read(&address::series_page(model, page))
+    }
+
+    /// Writes a page of a model's series, as if its windows had been settled.
+    pub fn set_series(&mut self, model: &TestModel, page: u64, entries: &[Entry]) {
+        let mut series = Series::zeroed();
+        series.model = model.address;
+        series.payer = model.oracles[0].address();
+        (series.page, series.seq) = (page, 1);
+        for (word, entry) in std::iter::zip(&mut series.entries, entries) {
+            *word = entry.to_word();
+        }
+        let data = [Series::DISCRIMINATOR, bytemuck::bytes_of(&series)].concat();
+        let account = solana_account::Account {
+            lamports: self.svm.minimum_balance_for_rent_exemption(data.len()),
+            data,
+            owner: ID,
+            executable: false,
+            rent_epoch: u64::MAX,
+        };
+        let address = address::series_page(&model.address, page);
+        self.svm
+            .set_account(address, account)
+            .expect("the account is set");
+        self.counters.insert(address, series.seq);
+    }
+
+    /// What became of a window of a model. A page that doesn't exist has no entries.
+    pub fn entry(&self, model: &Address, window: u64) -> Entry {
+        let page = address::series(model, window);
+        if !self.exists(&page) {
+            return Entry::None;
+        }
+        self.read::<Series>(&page).entry(window)
     }
 
     pub fn market(&self, market: &Address) -> Market {

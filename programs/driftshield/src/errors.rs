@@ -50,8 +50,8 @@ pub enum DriftShieldError {
         "The seat does not belong to this model and oracle: pass the oracle's seat on the model"
     )]
     WrongSeat,
-    #[msg("The account is not a receipt of this model: pass a receipt of the model")]
-    WrongReceipt,
+    #[msg("The account is not the page of the model's series that these windows need: pass the pages in order, starting with the page of the first window")]
+    WrongSeries,
     #[msg("The payee is not the one recorded in the account that pays: pass the recorded address")]
     WrongPayee,
     #[msg("The rent would go to another account than the one that paid it: pass the payer recorded in the closed account")]
@@ -84,7 +84,7 @@ pub enum DriftShieldError {
     ModelRetired,
     #[msg("The model has exposure: wait until its markets and policies have ended")]
     ModelExposed,
-    #[msg("A receipt of the model is open: wait until all its receipts are Final or Void")]
+    #[msg("A receipt of the model is open: wait until all its receipts are settled")]
     ReceiptOpen,
     #[msg("The model's version differs from the expected one: read the model again")]
     VersionMismatch,
@@ -108,8 +108,6 @@ pub enum DriftShieldError {
     // Receipts.
     #[msg("The number of counts differs from the model's number of bins: submit one count for each bin")]
     WrongBinCount,
-    #[msg("The counts have too few rows: submit at least the model's min_samples")]
-    TooFewSamples,
     #[msg("The window index is too large: use a smaller one")]
     WindowOutOfRange,
     #[msg("The window is not over: wait until its end")]
@@ -122,9 +120,11 @@ pub enum DriftShieldError {
     AlreadySubmitted,
     #[msg("The receipt is past Collecting: this window needs no more submissions")]
     ReceiptNotCollecting,
+    #[msg("The window is settled: it needs no more submissions")]
+    WindowSettled,
     #[msg("The receipt is not Proposed: challenge it while it is Proposed")]
     ReceiptNotProposed,
-    #[msg("The challenge period is over and the value is Final: challenge a receipt while it is Proposed")]
+    #[msg("The challenge period is over: challenge a receipt while it is Proposed")]
     ChallengePeriodOver,
     #[msg("The receipt is not Challenged: rule on a dispute before its ruling period is over")]
     ReceiptNotChallenged,
@@ -136,12 +136,8 @@ pub enum DriftShieldError {
     NothingToFinalize,
     #[msg("The payee's credit is zero: nothing is left to collect")]
     NothingToCollect,
-    #[msg("The receipt still owes a credit: collect it first")]
-    CreditLeft,
-    #[msg(
-        "The receipt may still be needed: close it once it is settled and its retention is over"
-    )]
-    ReceiptStillNeeded,
+    #[msg("The page may still be needed: close it once the retention of its last window is over and none of its receipts is open")]
+    SeriesStillNeeded,
 
     // Markets.
     #[msg("The thresholds are invalid: use 1 to 7 in ascending order")]
@@ -176,12 +172,10 @@ pub enum DriftShieldError {
     MarketSettled,
     #[msg("The market is not settled: settle it first")]
     MarketNotSettled,
-    #[msg("The windows are out of order: pass the receipts in order, starting with the market's next_window")]
-    SettleOutOfOrder,
-    #[msg("A window's receipt is not settled yet: try again once it is Final or Void, or once the submit period is over without a receipt")]
-    ReceiptNotFinal,
-    #[msg("No receipt was passed: pass at least the one of the market's next_window")]
-    NoReceipts,
+    #[msg("The window is not decided: finalize its receipt first, or wait until it can get none")]
+    WindowUndecided,
+    #[msg("No series page was passed: pass at least the one of the market's next_window")]
+    NoSeries,
     #[msg("The market has bets and cannot be cancelled: settle it instead")]
     MarketHasBets,
     #[msg("Only the creator may cancel before betting closes: have the creator sign, or wait until close_ts")]
@@ -268,13 +262,13 @@ pub enum DriftShieldError {
         "The premium is above max_premium: raise max_premium, or wait until the premium is lower"
     )]
     PremiumTooHigh,
-    #[msg("The number of receipts differs from the policy's persistence: pass one receipt for each window of the run")]
-    WrongRunLength,
-    #[msg("The policy does not cover this window: pass receipts of covered windows")]
+    #[msg("The policy does not cover all windows of the run: choose a run of covered windows")]
     WindowNotCovered,
-    #[msg("The windows are not consecutive, or one is Void: pass an unbroken run in order")]
+    #[msg("A window of the run has no final value: choose a run without gaps")]
     BrokenRun,
-    #[msg("The drift of a window is below the policy's trigger: pass windows at or above it")]
+    #[msg(
+        "The drift of a window is below the policy's trigger: choose a run at or above the trigger"
+    )]
     BelowTrigger,
     #[msg("The policy has already paid out at least this much: claim with a run of higher drift")]
     AlreadyPaid,

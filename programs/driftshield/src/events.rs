@@ -61,19 +61,6 @@ pub struct SeatRuled {
     pub unbonding: u64,
 }
 
-/// A receipt that `settle_market` advanced to Final or Void.
-#[derive(AnchorSerialize, AnchorDeserialize, IdlType, Clone, Debug, PartialEq, Eq)]
-pub struct ReceiptSettled {
-    pub receipt: Address,
-    pub receipt_seq: u64,
-    pub window: u64,
-    pub state: ReceiptState,
-    /// Median of the submissions, in micro-units.
-    pub value: u64,
-    /// Amount that the challenger can collect, in base units.
-    pub challenger_credit: u64,
-}
-
 /// The program was initialized.
 #[event]
 #[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
@@ -274,7 +261,8 @@ pub struct SeatClosed {
     pub oracle: Address,
 }
 
-/// An oracle submitted its counts of a window. The first submission creates the receipt.
+/// An oracle submitted its counts of a window. The first submission creates the receipt and, for the
+/// first window of a page, the page of the series.
 #[event]
 #[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
 pub struct ReceiptSubmitted {
@@ -283,6 +271,9 @@ pub struct ReceiptSubmitted {
     pub receipt: Address,
     pub receipt_seq: u64,
     pub window: u64,
+    /// Page of the model's series that holds the window.
+    pub series: Address,
+    pub series_seq: u64,
     pub seat: Address,
     pub seat_seq: u64,
     pub oracle: Address,
@@ -292,7 +283,7 @@ pub struct ReceiptSubmitted {
     pub counts: Vec<u32>,
     /// Number of counted rows.
     pub samples: u64,
-    /// Drift that the program computed from these counts, in micro-units.
+    /// Drift that the program computed from these counts, in micro-units; 0 if they are thin.
     pub submission: u64,
     /// SHA-256 of the evidence document.
     pub evidence_hash: [u8; 32],
@@ -300,13 +291,15 @@ pub struct ReceiptSubmitted {
     pub evidence_uri: String,
     /// The receipt's state after this submission.
     pub state: ReceiptState,
-    /// Median of all submissions so far, in micro-units.
+    /// Median of all submitted values so far, in micro-units; 0 if there is none.
     pub value: u64,
     /// Bit `i` is set if oracle `i` has submitted.
     pub submitted: u8,
+    /// Bit `i` is set if oracle `i` has submitted fewer rows than the model's `min_samples`.
+    pub thin: u8,
 }
 
-/// A proposed value was challenged.
+/// A proposal was challenged.
 #[event]
 #[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
 pub struct ReceiptChallenged {
@@ -318,14 +311,14 @@ pub struct ReceiptChallenged {
     pub challenger: Address,
     /// The challenger's bond, in base units.
     pub bond: u64,
-    /// The challenged value, in micro-units.
+    /// Median of the submitted values, in micro-units; 0 if there is none.
     pub value: u64,
     /// Amount that the model's bond vault holds for oracles, challengers and the treasury, in base
     /// units. Donations don't count.
     pub held: u64,
 }
 
-/// The arbiter ruled on a dispute. The receipt is Final.
+/// The arbiter ruled on a dispute. The receipt is Final or Thin; it is closed if both credits are 0.
 #[event]
 #[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
 pub struct ReceiptRuled {
@@ -334,12 +327,17 @@ pub struct ReceiptRuled {
     pub receipt: Address,
     pub receipt_seq: u64,
     pub window: u64,
+    /// Page of the model's series that holds the window.
+    pub series: Address,
+    pub series_seq: u64,
     pub arbiter: Address,
     /// The arbiter's counts, in rows by bin.
     pub counts: Vec<u32>,
-    /// Drift of the arbiter's counts, in micro-units.
+    pub state: ReceiptState,
+    /// Drift of the arbiter's counts, in micro-units; 0 if they are thin.
     pub value: u64,
-    /// Whether the median was within the model's `max_spread` of the ruling.
+    /// Whether a quorum had agreed on a value within the model's `max_spread` of the ruling, or on
+    /// thin if the ruling is thin.
     pub upheld: bool,
     /// Amount slashed from the submitters' seats, in base units.
     pub slashed: u64,
@@ -358,7 +356,8 @@ pub struct ReceiptRuled {
 }
 
 /// A receipt changed its state because a period ended, or because every oracle whose seat counts
-/// had submitted. The new state is Proposed, Challenged, Final or Void.
+/// had submitted. The new state is Proposed, Challenged, Final, Void or Thin; in the last three, the
+/// receipt is closed if `challenger_credit` is 0.
 #[event]
 #[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
 pub struct ReceiptFinalized {
@@ -367,8 +366,11 @@ pub struct ReceiptFinalized {
     pub receipt: Address,
     pub receipt_seq: u64,
     pub window: u64,
+    /// Page of the model's series that holds the window.
+    pub series: Address,
+    pub series_seq: u64,
     pub state: ReceiptState,
-    /// Median of the submissions, in micro-units.
+    /// Median of the submitted values, in micro-units; 0 if there is none, or if the receipt is Thin.
     pub value: u64,
     /// Amount that the challenger can collect, in base units.
     pub challenger_credit: u64,
@@ -389,20 +391,23 @@ pub struct ChallengeCollected {
     pub destination: Address,
     /// In base units.
     pub amount: u64,
+    /// Amount that the receipt still owes, in base units; at 0 the receipt is closed.
+    pub owed: u64,
     /// Amount that the model's bond vault holds for oracles, challengers and the treasury, in base
     /// units. Donations don't count.
     pub held: u64,
 }
 
-/// A receipt was closed after its retention.
+/// A page of a model's series was closed after its retention.
 #[event]
 #[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
-pub struct ReceiptClosed {
+pub struct SeriesClosed {
     pub model: Address,
-    pub receipt: Address,
-    pub receipt_seq: u64,
-    pub window: u64,
-    /// Account that paid the receipt's rent and receives it back.
+    pub series: Address,
+    pub series_seq: u64,
+    /// Index of the page.
+    pub page: u64,
+    /// Account that paid the page's rent and receives it back.
     pub payer: Address,
 }
 
@@ -472,7 +477,7 @@ pub struct MarketSettled {
     pub model_seq: u64,
     /// Next window to settle.
     pub next_window: u64,
-    /// Number of settled windows with a Final receipt.
+    /// Number of settled windows with a final value.
     pub observed: u64,
     /// Running aggregate in micro-units: the maximum, the latest or the sum of the observed values,
     /// depending on the market's aggregate.
@@ -493,11 +498,6 @@ pub struct MarketSettled {
     pub at_risk: u64,
     /// Number of the model's open policies plus its unsettled markets that have a bet.
     pub exposure: u64,
-    /// Head of the model's receipt chain.
-    pub chain: [u8; 32],
-    /// Receipts that were Collecting, Proposed or Challenged and whose period had ended, so that
-    /// this instruction made them Final or Void.
-    pub receipts: Vec<ReceiptSettled>,
 }
 
 /// A position's payout was paid, and the position was closed.

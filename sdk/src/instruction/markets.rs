@@ -1,20 +1,17 @@
 //! Markets and positions.
 
+use std::ops::RangeInclusive;
+
 use anchor_lang::{
     Address,
     solana_program::instruction::{AccountMeta, Instruction},
 };
-use driftshield::{FeePayee, ID, Market, MarketTerms, Model, accounts, instruction as data};
+use driftshield::{
+    FeePayee, ID, Market, MarketTerms, Model, Series, accounts, instruction as data,
+};
 
 use super::tokens::token_program_id;
 use crate::address;
-
-/// Maximum number of windows that one `settle_market` transaction can settle.
-///
-/// Each window adds the address and the index of its receipt to the transaction, 33 bytes. With 27
-/// receipts, a compute budget and the fee payer as the only signer, the transaction has just under
-/// 1,232 bytes, which a packet holds.
-pub const MAX_SETTLE_WINDOWS: u64 = 27;
 
 /// Creates a market. `state` is the model's account.
 pub fn create_market(
@@ -76,23 +73,28 @@ pub fn place_bet(
     })
 }
 
-/// Settles the next `windows` windows, or all remaining windows if they are fewer. At most
-/// [`MAX_SETTLE_WINDOWS`] windows fit into one transaction.
-pub fn settle_market(market: Address, state: &Market, windows: u64) -> Instruction {
+/// Settles all windows that are decided, up to the first one that isn't. Finalize their receipts
+/// before.
+pub fn settle_market(market: Address, state: &Market) -> Instruction {
     let mut instruction = data::SettleMarket {}.to_instruction(accounts::SettleMarketResolved {
         model: state.model,
         market,
         program: ID,
     });
-    let end = state
-        .next_window
-        .saturating_add(windows)
-        .min(state.last_window + 1);
-    let receipts = (state.next_window..end).map(|window| address::receipt(&state.model, window));
     instruction
         .accounts
-        .extend(receipts.map(|receipt| AccountMeta::new(receipt, false)));
+        .extend(pages(&state.model, state.next_window..=state.last_window));
     instruction
+}
+
+/// The pages of a model's series that hold `windows`.
+pub(super) fn pages(
+    model: &Address,
+    windows: RangeInclusive<u64>,
+) -> impl Iterator<Item = AccountMeta> {
+    let model = *model;
+    let pages = Series::page_of(*windows.start())..=Series::page_of(*windows.end());
+    pages.map(move |page| AccountMeta::new_readonly(address::series_page(&model, page), false))
 }
 
 /// Pays a position's claim to the owner's associated token account, and closes the position.

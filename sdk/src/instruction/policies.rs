@@ -1,12 +1,9 @@
 //! Policies.
 
-use anchor_lang::{
-    Address,
-    solana_program::instruction::{AccountMeta, Instruction},
-};
+use anchor_lang::{Address, solana_program::instruction::Instruction};
 use driftshield::{ID, Policy, PolicyTerms, Vault, accounts, instruction as data};
 
-use super::tokens::token_program_id;
+use super::{markets::pages, tokens::token_program_id};
 use crate::address;
 
 /// Buys a policy. `source` is the holder's token account; [`crate::quote`] computes the premium.
@@ -35,15 +32,15 @@ pub fn buy_policy(
     })
 }
 
-/// Claims a policy with the receipts of a run that starts at `first_window` and has as many windows
-/// as the policy's persistence. Pays the holder's associated token account.
+/// Claims a policy with the run that starts at `first_window` and has as many windows as the
+/// policy's persistence. Pays the holder's associated token account.
 pub fn claim_policy(policy: &Policy, state: &Vault, first_window: u64) -> Instruction {
-    let mut instruction = data::ClaimPolicy {}.to_instruction(claim_accounts(policy, state));
-    let end = first_window.saturating_add(policy.persistence.into());
-    let receipts = (first_window..end).map(|window| address::receipt(&policy.model, window));
+    let mut instruction =
+        data::ClaimPolicy { first_window }.to_instruction(claim_accounts(policy, state));
+    let last_window = first_window.saturating_add(u64::from(policy.persistence) - 1);
     instruction
         .accounts
-        .extend(receipts.map(|receipt| AccountMeta::new_readonly(receipt, false)));
+        .extend(pages(&policy.model, first_window..=last_window));
     instruction
 }
 

@@ -75,7 +75,7 @@ kinds! {
     RuleReceipt 22
     FinalizeReceipt 24
     CollectChallenge 22
-    CloseReceipt 8
+    CloseSeries 8
 
     CreateMarket 12
     CancelMarket 8

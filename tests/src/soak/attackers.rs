@@ -51,7 +51,7 @@ const ATTACKS: [&str; 43] = [
     "rule_receipt",
     "finalize_receipt",
     "collect_challenge",
-    "close_receipt",
+    "close_series",
     "create_market",
     "cancel_market",
     "place_bet",

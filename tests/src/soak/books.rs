@@ -5,6 +5,7 @@
 //! `locked`, `at_risk`, `security`, …) from its parts whenever the value is needed.
 
 mod bonds;
+mod drift;
 mod fraction;
 mod limits;
 mod liquidity;
@@ -12,6 +13,7 @@ mod markets;
 mod policies;
 mod receipts;
 mod roles;
+mod series;
 mod tokens;
 mod vaults;
 
@@ -25,6 +27,7 @@ pub use markets::{Market, MarketEnd, Position};
 pub use policies::{Policy, PremiumQuote};
 pub use receipts::{Receipt, ReceiptState};
 pub use roles::{Collateral, Config};
+pub use series::{Series, WindowEnd, pages, windows_of_page};
 pub use tokens::Tokens;
 pub use vaults::{Exposure, Request, Stream, VIRTUAL_ASSETS, VIRTUAL_SHARES, Vault};
 
@@ -72,6 +75,7 @@ pub struct RareEvents {
     /// Policies that ended because claims paid all of their cover.
     pub policies_ended_by_payment: u64,
     pub receipts_voided: u64,
+    pub windows_thin: u64,
     pub disputes_ruled: u64,
     pub oracles_slashed: u64,
     pub vaults_wiped_out: u64,
@@ -88,6 +92,7 @@ impl RareEvents {
         self.policies_paid += other.policies_paid;
         self.policies_ended_by_payment += other.policies_ended_by_payment;
         self.receipts_voided += other.receipts_voided;
+        self.windows_thin += other.windows_thin;
         self.disputes_ruled += other.disputes_ruled;
         self.oracles_slashed += other.oracles_slashed;
         self.vaults_wiped_out += other.vaults_wiped_out;
@@ -107,6 +112,7 @@ pub struct Books {
     pub models: BTreeMap<Address, Model>,
     pub seats: BTreeMap<Address, Seat>,
     pub receipts: BTreeMap<Address, Receipt>,
+    pub series: BTreeMap<Address, Series>,
     pub markets: BTreeMap<Address, Market>,
     pub positions: BTreeMap<Address, Position>,
     pub vaults: BTreeMap<Address, Vault>,
@@ -218,7 +224,7 @@ impl Books {
                 destination,
                 signed,
             } => self.collect_challenge(model, *window, *payee, destination, *signed),
-            Call::CloseReceipt { model, window } => self.close_receipt(model, *window),
+            Call::CloseSeries { model, page } => self.close_series(model, *page),
 
             Call::CreateMarket {
                 signer,
@@ -239,7 +245,7 @@ impl Books {
                 require(!stale, "the bet names the terms of another market")?;
                 self.place_bet(signer, market, source, *outcome, *amount, *min_multiple)
             }
-            Call::SettleMarket { market, receipts } => self.settle_market(market, receipts),
+            Call::SettleMarket { market, pages } => self.settle_market(market, pages),
             Call::Claim {
                 market,
                 owner,
@@ -317,10 +323,11 @@ impl Books {
             } => self.buy_policy(signer, *id, vault, model, source, terms, values),
             Call::ClaimPolicy {
                 policy,
-                receipts,
+                first_window,
+                pages,
                 destination,
                 signed,
-            } => self.claim_policy(policy, receipts, destination, *signed),
+            } => self.claim_policy(policy, *first_window, pages, destination, *signed),
             Call::CancelPolicy {
                 policy,
                 destination,

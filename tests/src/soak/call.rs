@@ -124,9 +124,9 @@ pub enum Call {
         destination: Address,
         signed: bool,
     },
-    CloseReceipt {
+    CloseSeries {
         model: Address,
-        window: u64,
+        page: u64,
     },
     CreateMarket {
         signer: Address,
@@ -150,7 +150,7 @@ pub enum Call {
     },
     SettleMarket {
         market: Address,
-        receipts: Vec<Address>,
+        pages: Vec<Address>,
     },
     Claim {
         market: Address,
@@ -235,7 +235,8 @@ pub enum Call {
     },
     ClaimPolicy {
         policy: Address,
-        receipts: Vec<Address>,
+        first_window: u64,
+        pages: Vec<Address>,
         destination: Address,
         signed: bool,
     },
@@ -312,9 +313,7 @@ impl Call {
     pub fn remaining_accounts(&self) -> usize {
         match self {
             Self::RuleReceipt { seats, .. } => seats.len(),
-            Self::SettleMarket { receipts, .. } | Self::ClaimPolicy { receipts, .. } => {
-                receipts.len()
-            }
+            Self::SettleMarket { pages, .. } | Self::ClaimPolicy { pages, .. } => pages.len(),
             _ => 0,
         }
     }
@@ -357,8 +356,10 @@ impl Call {
             Self::ChallengeReceipt { model, window, .. }
             | Self::RuleReceipt { model, window, .. }
             | Self::FinalizeReceipt { model, window }
-            | Self::CollectChallenge { model, window, .. }
-            | Self::CloseReceipt { model, window } => Some(address::receipt(model, *window)),
+            | Self::CollectChallenge { model, window, .. } => {
+                Some(address::receipt(model, *window))
+            }
+            Self::CloseSeries { model, page } => Some(address::series_page(model, *page)),
             Self::SettleMarket { market, .. } => Some(*market),
             Self::UpdateVault { vault, .. } => Some(*vault),
             Self::ClaimPolicy { policy, .. }
@@ -373,7 +374,12 @@ impl Call {
     pub fn closed_account(&self) -> Option<Address> {
         match self {
             Self::CloseSeat { oracle, model } => Some(address::seat(model, oracle)),
-            Self::CloseReceipt { model, window } => Some(address::receipt(model, *window)),
+            Self::RuleReceipt { model, window, .. }
+            | Self::FinalizeReceipt { model, window }
+            | Self::CollectChallenge { model, window, .. } => {
+                Some(address::receipt(model, *window))
+            }
+            Self::CloseSeries { model, page } => Some(address::series_page(model, *page)),
             Self::CancelMarket { market, .. } | Self::CloseMarket { market } => Some(*market),
             Self::Claim { market, owner, .. } => Some(address::position(market, owner)),
             Self::CancelWithdraw {

@@ -85,7 +85,7 @@ impl<'a> Generator<'a> {
             ActionKind::RuleReceipt => self.rule_receipt(),
             ActionKind::FinalizeReceipt => self.finalize_receipt(),
             ActionKind::CollectChallenge => self.collect_challenge(),
-            ActionKind::CloseReceipt => self.close_receipt(),
+            ActionKind::CloseSeries => self.close_series(),
 
             ActionKind::CreateMarket => self.create_market(),
             ActionKind::CancelMarket => self.cancel_market(),

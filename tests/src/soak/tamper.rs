@@ -145,10 +145,11 @@ fn declared_account<'a>(
 /// A random account to replace `old`, usually of the same kind.
 fn replacement(driver: &Driver, old: &Address, rng: &mut StdRng) -> Option<Address> {
     let books = &driver.books;
-    let kinds: [Vec<Address>; 11] = [
+    let kinds: [Vec<Address>; 12] = [
         books.models.keys().copied().collect(),
         books.seats.keys().copied().collect(),
         books.receipts.keys().copied().collect(),
+        books.series.keys().copied().collect(),
         books.markets.keys().copied().collect(),
         books.positions.keys().copied().collect(),
         books.vaults.keys().copied().collect(),
@@ -175,6 +176,7 @@ fn kind(books: &Books, address: &Address) -> Option<usize> {
             .any(|collateral| collateral.address == *address),
         books.models.contains_key(address),
         books.receipts.contains_key(address),
+        books.series.contains_key(address),
         books.markets.contains_key(address),
         books.vaults.contains_key(address),
         books.policies.contains_key(address),

@@ -94,8 +94,13 @@ impl World {
     pub fn finalize_with(&mut self, model: &TestModel, window: u64, counts: &[u32]) {
         self.submit_all(model, window, counts);
         self.pass(self.model(&model.address).challenge_secs);
-        let finalize = instruction::finalize_receipt(model.address, window);
-        self.send(finalize, &[]).expect("finalize_receipt");
+        self.finalize(model, window).expect("finalize_receipt");
+    }
+
+    /// Applies the steps of a receipt that are due, without a signature.
+    pub fn finalize(&mut self, model: &TestModel, window: u64) -> Outcome {
+        let finalize = instruction::finalize_receipt(&self.receipt(&model.address, window));
+        self.send(finalize, &[])
     }
 
     pub fn challenge(&mut self, model: &TestModel, window: u64, challenger: &Wallet) -> Outcome {
@@ -155,9 +160,9 @@ impl World {
         self.send(bet, &[&bettor.key])
     }
 
-    /// Settles the next `windows` windows of a market, without a signature.
-    pub fn settle(&mut self, market: &Address, windows: u64) -> Outcome {
-        let settle = instruction::settle_market(*market, &self.market(market), windows);
+    /// Settles the decided windows of a market, without a signature.
+    pub fn settle(&mut self, market: &Address) -> Outcome {
+        let settle = instruction::settle_market(*market, &self.market(market));
         self.send(settle, &[])
     }
 

@@ -11,6 +11,7 @@ mod splitting;
 mod squads;
 mod squatting;
 mod stolen_keys;
+mod thin;
 
 use driftshield_sdk::{Address, DriftShieldError, PolicyTerms, address, instruction};
 use driftshield_tests::{insurance::*, world::*};

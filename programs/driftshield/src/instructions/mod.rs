@@ -12,8 +12,8 @@ mod claim;
 mod claim_policy;
 mod close_exposure;
 mod close_market;
-mod close_receipt;
 mod close_seat;
+mod close_series;
 mod close_vault;
 mod collect_challenge;
 mod collect_fees;
@@ -51,7 +51,7 @@ mod withdraw_treasury;
 
 pub use {
     accept_admin::*, bond::*, buy_policy::*, cancel_withdraw::*, challenge_receipt::*, claim::*,
-    claim_policy::*, close_exposure::*, close_market::*, close_receipt::*, close_seat::*,
+    claim_policy::*, close_exposure::*, close_market::*, close_seat::*, close_series::*,
     close_vault::*, collect_challenge::*, collect_fees::*, collect_manager_fees::*,
     create_market::*, create_vault::*, deposit::*, expire_policy::*, finalize_receipt::*,
     initialize::*, list_model::*, place_bet::*, propose_admin::*, register_collateral::*,

@@ -16,7 +16,7 @@ pub mod pause {
 pub const DAY_SECS: i64 = 24 * 60 * 60;
 /// A market's or a policy's last window ends at most this many seconds ahead.
 pub const MAX_HORIZON_SECS: i64 = 400 * DAY_SECS;
-/// A receipt is kept at least this many seconds longer than any market or policy can need it.
+/// A window's entry is kept at least this many seconds longer than any market or policy can need it.
 pub const RETENTION_MARGIN_SECS: i64 = 90 * DAY_SECS;
 /// Longest submit, challenge, ruling, claim-grace and waiting period, in seconds each. The bound
 /// lets a receipt's retention, which is fixed with its model, cover a claim grace that is set
@@ -77,11 +77,11 @@ pub struct ConfigParams {
     /// Unbonding period: longer than submit, challenge and ruling period together, at most 400
     /// days.
     pub unbond_secs: i64,
-    /// How long a receipt is kept after its window's end: at least 400 days, plus the submit,
-    /// challenge and ruling periods, plus 30 days (the longest claim grace), plus 90 days; at most
-    /// 4000 days.
+    /// How long a page of a model's series is kept after the end of its last window: at least 400
+    /// days, plus the submit, challenge and ruling periods, plus 30 days (the longest claim grace),
+    /// plus 90 days; at most 4000 days.
     pub retention_secs: i64,
-    /// How long a policy can be claimed after its last receipt could become Final: 1 second to 30
+    /// How long a policy can be claimed after its last window could be settled: 1 second to 30
     /// days.
     pub claim_grace_secs: i64,
     /// Shortest time between the purchase of a policy and its first covered window: 1 second to 30

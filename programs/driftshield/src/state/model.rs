@@ -1,9 +1,8 @@
 use anchor_lang::prelude::*;
 
 use crate::{
-    math::{Metric, PodMetric},
-    token::PodTokenProgram,
-    DriftShieldError, PdaSigner, TokenOwner, MAX_HORIZON_SECS,
+    math, token::PodTokenProgram, DriftShieldError, Measurement, Metric, PdaSigner, PodMetric,
+    TokenOwner, MAX_HORIZON_SECS,
 };
 
 pub const MAX_ORACLES: usize = 7;
@@ -45,8 +44,8 @@ pub struct Model {
     pub artifact_hash: [u8; 32],
     /// SHA-256 of the metric-spec document.
     pub spec_hash: [u8; 32],
-    /// Head of the receipt chain. A receipt that becomes Final or Void replaces the head by the SHA-256
-    /// of head, window, state, value, total samples and the seven evidence hashes.
+    /// Head of the receipt chain. A receipt that is settled replaces the head by the SHA-256 of
+    /// head, window, state, value, total samples and the seven evidence hashes.
     pub chain: [u8; 32],
     /// The first `oracle_count` entries are the model's oracles.
     pub oracles: [Address; MAX_ORACLES],
@@ -59,7 +58,7 @@ pub struct Model {
     pub genesis: i64,
     /// Length of a window.
     pub window_secs: i64,
-    /// Fewest rows of a submission.
+    /// Fewest rows from which a value is computed. Counts with fewer rows are thin.
     pub min_samples: u64,
     /// Lowest allowed threshold of a market and lowest allowed trigger of a policy.
     pub noise_floor: u64,
@@ -81,7 +80,7 @@ pub struct Model {
     pub ruling_secs: i64,
     /// Unbonding period. Copied from Config.
     pub unbond_secs: i64,
-    /// How long a receipt is kept after its window's end. Copied from Config.
+    /// How long a page of the series is kept after the end of its last window. Copied from Config.
     pub retention_secs: i64,
 
     /// Bond of each oracle's seat, less what is unbonding. 0 for an oracle that was listed again
@@ -97,7 +96,7 @@ pub struct Model {
     pub at_risk: u64,
     /// Number of open policies plus unsettled markets that have a bet.
     pub exposure: u64,
-    /// Number of receipts that are neither Final nor Void.
+    /// Number of receipts that are not settled.
     pub open_receipts: u64,
 
     /// Number of Final receipts of this version.
@@ -169,7 +168,7 @@ pub struct MetricSpec {
     pub metric: Metric,
     /// Rows of the reference by bin, 2 to 16 bins.
     pub reference: Vec<u32>,
-    /// Fewest rows of a submission.
+    /// Fewest rows from which a value is computed. Counts with fewer rows are thin.
     pub min_samples: u64,
     /// SHA-256 of the metric-spec document: feature or score, bin edges, rule for missing values.
     pub spec_hash: [u8; 32],
@@ -286,17 +285,20 @@ impl Model {
         &self.reference[..usize::from(self.bins)]
     }
 
-    /// Returns the drift of `counts` (rows by bin) from the reference, in micro-units, and the
-    /// number of rows. Refuses fewer than `min_samples` rows.
-    pub fn drift(&self, counts: &[u32], min_samples: u64) -> Result<(u64, u64)> {
+    /// Measures `counts` (rows by bin): returns their drift from the reference, or that they are
+    /// thin, and the number of rows.
+    pub fn measure(&self, counts: &[u32]) -> Result<(Measurement, u64)> {
         require!(
             counts.len() == usize::from(self.bins),
             DriftShieldError::WrongBinCount
         );
         let samples = counts.iter().map(|&count| u64::from(count)).sum();
-        require!(min_samples <= samples, DriftShieldError::TooFewSamples);
-        let value = crate::math::drift(self.metric.into(), self.reference(), counts);
-        Ok((value, samples))
+        if samples < self.min_samples {
+            return Ok((Measurement::Thin, samples));
+        }
+        let metric = Metric::from(self.metric);
+        let value = math::drift(metric.into(), self.reference(), counts);
+        Ok((Measurement::Value(value), samples))
     }
 
     /// Returns the Unix time at which `window` ends.
@@ -322,12 +324,22 @@ impl Model {
         Ok(self.window_end(window)? + self.submit_secs)
     }
 
-    /// Returns the Unix time from which the receipt of `window` can be closed.
+    /// Returns the first window that can still get a receipt or a challenge at `now`. Each earlier
+    /// window without an entry in the series stays without one.
+    pub fn first_undecided(&self, now: i64) -> u64 {
+        let decided_secs = now
+            .saturating_sub(self.genesis)
+            .saturating_sub(self.submit_secs + self.challenge_secs)
+            .max(0);
+        decided_secs as u64 / self.window_secs as u64 // whole windows, so rounded down
+    }
+
+    /// Returns the Unix time until which the series keeps the entry of `window`, at least.
     pub fn retention_end(&self, window: u64) -> Result<i64> {
         Ok(self.window_end(window)? + self.retention_secs)
     }
 
-    /// Returns the longest time after a window's end in which its receipt can still become Final.
+    /// Returns the longest time after a window's end in which its receipt can still be settled.
     pub fn dispute_secs(&self) -> i64 {
         self.submit_secs + self.challenge_secs + self.ruling_secs
     }
@@ -421,17 +433,23 @@ impl Model {
         self.held -= amount;
     }
 
-    /// Records a proposed or ruled value of `window`, unless a later window has one already.
-    pub fn record_latest(&mut self, window: u64, value: u64) {
-        if self.latest_window <= window {
-            self.latest_window = window;
-            self.latest = value;
+    /// Records a proposed or ruled value of `window`, unless a later window has one already. A thin
+    /// window has none.
+    pub fn record_latest(&mut self, window: u64, measurement: Measurement) {
+        if let Measurement::Value(value) = measurement {
+            if self.latest_window <= window {
+                self.latest_window = window;
+                self.latest = value;
+            }
         }
     }
 
     /// Records the Final value of `window` in the statistics. A late value of an earlier window
-    /// changes the count and the maximum only.
-    pub fn record_final(&mut self, window: u64, value: u64) {
+    /// changes the count and the maximum only. A thin window has no value.
+    pub fn record_settled(&mut self, window: u64, measurement: Measurement) {
+        let Measurement::Value(value) = measurement else {
+            return;
+        };
         let first = self.final_count == 0;
         self.final_count = self.final_count.wrapping_add(1); // once per receipt
         self.max_value = self.max_value.max(value);

@@ -1,6 +1,8 @@
+use core::ops::RangeInclusive;
+
 use anchor_lang::{bytemuck, prelude::*};
 
-use crate::{math, DriftShieldError, Exposure, Model, Receipt, ReceiptState, Vault};
+use crate::{math, DriftShieldError, Entry, Exposure, Model, Vault};
 
 /// Largest number of consecutive windows that must reach a policy's trigger.
 pub const MAX_PERSISTENCE: u8 = 4;
@@ -84,7 +86,7 @@ pub struct Policy {
     pub last_window: u64,
     /// Number of windows of a term.
     pub windows: u64,
-    /// How long the policy can be claimed after its last receipt could become Final.
+    /// How long the policy can be claimed after its last window could be settled.
     pub claim_grace_secs: i64,
     /// Premium stream of the latest purchase or renewal.
     pub term: Stream,
@@ -148,34 +150,30 @@ impl Policy {
     // Claims.
 
     /// Returns the Unix time from which the policy can no longer be claimed: `claim_grace_secs`
-    /// after the last time at which the receipt of its last window can become Final.
+    /// after the last time at which its last window can be settled.
     pub fn expires_at(&self, model: &Model) -> Result<i64> {
         Ok(model.window_end(self.last_window)? + model.dispute_secs() + self.claim_grace_secs)
     }
 
-    /// Returns the drift of `receipt`. Refuses a receipt that doesn't continue a run of consecutive
-    /// covered windows at or above the trigger. `next` is the next window of the run, `None` before
-    /// the first.
-    pub fn require_in_run(&self, receipt: &Receipt, next: Option<u64>) -> Result<u64> {
-        require!(receipt.model == self.model, DriftShieldError::WrongReceipt);
-        let window = receipt.window;
-        require!(
-            (self.first_window..=self.last_window).contains(&window),
-            DriftShieldError::WindowNotCovered
-        );
-        require!(
-            next.is_none_or(|next| next == window) && receipt.state != ReceiptState::Void,
-            DriftShieldError::BrokenRun
-        );
-        require!(
-            receipt.state == ReceiptState::Final,
-            DriftShieldError::ReceiptNotFinal
-        );
-        require!(
-            self.trigger <= receipt.value,
-            DriftShieldError::BelowTrigger
-        );
-        Ok(receipt.value)
+    /// Returns the windows of a run that starts at `first_window`: as many consecutive windows as
+    /// `persistence`. Refuses windows that the policy doesn't cover.
+    pub fn run(&self, first_window: u64) -> Result<RangeInclusive<u64>> {
+        let last_window = first_window
+            .checked_add(u64::from(self.persistence) - 1) // at least 1
+            .filter(|&last| self.first_window <= first_window && last <= self.last_window)
+            .ok_or(DriftShieldError::WindowNotCovered)?;
+        Ok(first_window..=last_window)
+    }
+
+    /// Returns the drift of a window of a run, in micro-units. Refuses an entry without a final
+    /// value at or above the trigger.
+    pub fn require_reached(&self, entry: Entry) -> Result<u64> {
+        match entry {
+            Entry::Final(value) if self.trigger <= value => Ok(value),
+            Entry::Final(_) => Err(DriftShieldError::BelowTrigger.into()),
+            Entry::Open => Err(DriftShieldError::WindowUndecided.into()),
+            Entry::None | Entry::Void | Entry::Thin => Err(DriftShieldError::BrokenRun.into()),
+        }
     }
 
     /// Returns the payment for a run with the lowest value `lowest`: the policy's worth at that

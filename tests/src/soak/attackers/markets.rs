@@ -1,10 +1,13 @@
 //! Attacks with the keys of creators, and by an accomplice who bets.
 
-use driftshield_sdk::{Aggregate, FeePayee, MarketTerms, address};
+use driftshield_sdk::{Aggregate, FeePayee, MarketTerms};
 use rand::Rng;
 
 use super::{Attackers, ID};
-use crate::soak::{books::Books, call::Call};
+use crate::soak::{
+    books::{Books, pages},
+    call::Call,
+};
 
 impl Attackers {
     pub(super) fn market_attack(&mut self, books: &Books, name: &str) -> Option<Call> {
@@ -34,11 +37,12 @@ impl Attackers {
             }
             "settle_market" => {
                 let (at, market) = market?;
-                // Sometimes skips a window, which the program must refuse.
-                let window = market.next_window + u64::from(self.chance(30));
+                // Sometimes passes the next page, which the program must refuse.
+                let skipped = if self.chance(30) { 256 } else { 0 };
+                let window = market.next_window + skipped;
                 Call::SettleMarket {
                     market: *at,
-                    receipts: vec![address::receipt(&market.model, window)],
+                    pages: pages(&market.model, window, window),
                 }
             }
             "claim" => {

@@ -120,10 +120,13 @@ impl Attackers {
                     signed,
                 }
             }
-            "close_receipt" => Call::CloseReceipt {
-                model: receipt?.model,
-                window: receipt?.window,
-            },
+            "close_series" => {
+                let series = self.pick(books.series.values())?;
+                Call::CloseSeries {
+                    model: series.model,
+                    page: series.page,
+                }
+            }
             _ => return None,
         })
     }

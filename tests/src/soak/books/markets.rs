@@ -3,8 +3,8 @@
 use driftshield_sdk::{Address, Aggregate, FeePayee, MarketTerms, address};
 
 use super::{
-    Amount, BPS, Books, HORIZON, ReceiptState, Verdict, fits, limits::MAX_FEES_BPS,
-    limits::check_text, require, roles::flag,
+    Amount, BPS, Books, HORIZON, Verdict, fits, limits::MAX_FEES_BPS, limits::check_text, require,
+    roles::flag, series::Decision, windows_of_page,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,7 +13,7 @@ pub enum MarketEnd {
         outcome: usize,
         value: u64,
     },
-    /// Nobody bet on the outcome, no window was observed, or the next receipt's retention is over.
+    /// Nobody bet on the outcome, no window was observed, or the next window's retention is over.
     Void {
         value: u64,
     },
@@ -291,25 +291,21 @@ impl Books {
         self.transfer(signer, source, &address::market_vault(at), &mint, amount)
     }
 
-    pub(super) fn settle_market(&mut self, at: &Address, receipts: &[Address]) -> Verdict {
+    pub(super) fn settle_market(&mut self, at: &Address, pages: &[Address]) -> Verdict {
         let market = self.market(at)?;
         require(market.end.is_none(), "the market is settled already")?;
-        let model_at = market.model;
-        let retention_end = self.model(&model_at)?.retention_end(market.next_window)?;
-        if retention_end <= self.now {
-            // The receipt may have been closed.
-            self.markets.get_mut(at).expect("read").end = Some(MarketEnd::Void { value: 0 });
-        } else {
-            require(!receipts.is_empty(), "no receipt is passed")?;
-            for receipt in receipts {
-                let market = self.market(at)?;
-                if market.end.is_some() {
-                    break;
-                }
-                let value = self.observe(&model_at, market.next_window, receipt)?;
-                self.markets.get_mut(at).expect("read").settle(value);
+        require(!pages.is_empty(), "no page is passed")?;
+        let (model_at, first) = (market.model, market.next_window);
+        for page in pages {
+            if !self.settle_page(at, &model_at, page)? {
+                break;
             }
         }
+        let market = self.market(at)?;
+        require(
+            market.end.is_some() || first < market.next_window,
+            "the next window is not decided",
+        )?;
         let end = self.market(at)?.end;
         match end {
             Some(MarketEnd::Resolved { outcome, .. }) => {
@@ -326,26 +322,32 @@ impl Books {
         Ok(())
     }
 
-    /// The value of a settled window; `None` if its receipt is Void or missing.
-    fn observe(
-        &mut self,
-        model: &Address,
-        window: u64,
-        receipt_at: &Address,
-    ) -> Verdict<Option<u64>> {
+    /// Settles the next windows by their page. Returns whether the market goes on after the page.
+    fn settle_page(&mut self, at: &Address, model: &Address, page_at: &Address) -> Verdict<bool> {
+        let next = self.market(at)?.next_window;
+        let windows = windows_of_page(next);
         require(
-            *receipt_at == address::receipt(model, window),
-            "an account is not the receipt of the next window",
+            *page_at == address::series_page(model, windows.start / 256),
+            "an account is not the page of the next window",
         )?;
-        if !self.receipts.contains_key(receipt_at) {
-            let is_over = self.model(model)?.submit_end(window)? <= self.now;
-            require(is_over, "the window may still be submitted")?;
-            return Ok(None);
+        let may_be_closed = self.model(model)?.retention_end(next)? <= self.now;
+        if !self.series.contains_key(page_at) && may_be_closed {
+            self.markets.get_mut(at).expect("read").end = Some(MarketEnd::Void { value: 0 });
+            return Ok(false);
         }
-        self.advance(receipt_at)?;
-        let receipt = &self.receipts[receipt_at];
-        require(receipt.is_settled(), "a receipt is not settled")?;
-        Ok((receipt.state == ReceiptState::Final).then_some(receipt.value))
+        for window in next..windows.end {
+            let value = match self.decision(model, window)? {
+                None => return Ok(false),
+                Some(Decision::Observed(value)) => Some(value),
+                Some(Decision::Skipped) => None,
+            };
+            let market = self.markets.get_mut(at).expect("read");
+            market.settle(value);
+            if market.end.is_some() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     pub(super) fn claim(

@@ -3,9 +3,9 @@
 use driftshield_sdk::{Address, PolicyTerms, VaultTerms, address};
 
 use super::{
-    Amount, BPS, Books, EventValues, HORIZON, Model, ReceiptState, Verdict, fits,
+    Amount, BPS, Books, EventValues, HORIZON, Model, Verdict, WindowEnd, fits,
     fraction::Fraction,
-    require,
+    pages, require,
     roles::flag,
     vaults::{Exposure, Stream, Vault},
 };
@@ -458,38 +458,29 @@ impl Books {
     // Claims, and the end.
 
     /// The lowest value of `receipts`, if they are a run that the policy pays for.
-    fn lowest_of_run(&self, policy: &Policy, receipts: &[Address]) -> Verdict<u64> {
+    fn lowest_of_run(&self, policy: &Policy, first: u64, passed: &[Address]) -> Verdict<u64> {
+        let last = u128::from(first) + u128::from(policy.terms.persistence) - 1;
         require(
-            receipts.len() == usize::from(policy.terms.persistence),
-            "the number of receipts is wrong",
+            policy.first_window <= first && last <= policy.last_window.into(),
+            "a window is not covered",
+        )?;
+        let last = last as u64;
+        require(
+            *passed == pages(&policy.model, first, last),
+            "the pages are not those of the run",
         )?;
         let mut lowest = u64::MAX;
-        let mut next = None;
-        for at in receipts {
-            let receipt = self.receipts.get(at).ok_or("there is no such receipt")?;
+        for window in first..=last {
+            let page = self.page(&policy.model, window);
+            page.ok_or("there is no such page")?;
+            let Some(WindowEnd::Final(value)) = self.end_of(&policy.model, window) else {
+                return Err("a window has no final value");
+            };
             require(
-                receipt.model == policy.model,
-                "a receipt is of another model",
-            )?;
-            let window = receipt.window;
-            require(
-                (policy.first_window..=policy.last_window).contains(&window),
-                "a window is not covered",
-            )?;
-            require(
-                next.is_none_or(|next| next == window),
-                "the windows are not consecutive",
-            )?;
-            require(
-                receipt.state == ReceiptState::Final,
-                "a receipt is not Final",
-            )?;
-            require(
-                policy.terms.trigger <= receipt.value,
+                policy.terms.trigger <= value,
                 "a value is under the trigger",
             )?;
-            lowest = lowest.min(receipt.value);
-            next = Some(window + 1);
+            lowest = lowest.min(value);
         }
         Ok(lowest)
     }
@@ -497,14 +488,15 @@ impl Books {
     pub(super) fn claim_policy(
         &mut self,
         at: &Address,
-        receipts: &[Address],
+        first_window: u64,
+        pages: &[Address],
         destination: &Address,
         signed: bool,
     ) -> Verdict {
         let policy = self.policy(at)?.clone();
         let expires_at = policy.expires_at(self.model(&policy.model)?)?;
         require(self.now < expires_at, "the policy has expired")?;
-        let worth = policy.worth(self.lowest_of_run(&policy, receipts)?);
+        let worth = policy.worth(self.lowest_of_run(&policy, first_window, pages)?);
         require(
             policy.paid < worth,
             "claims on the policy have paid as much already",

@@ -1,7 +1,7 @@
 //! Builds the instruction of a call.
 
 use driftshield_sdk::{
-    Account, AccountMeta, Address, ChallengePayee, FeePayee, Instruction, PremiumPayee,
+    Account, AccountMeta, Address, ChallengePayee, FeePayee, Instruction, PremiumPayee, Series,
     TokenProgram, address, instruction,
 };
 use spl_token_interface::instruction::{self as token, AuthorityType};
@@ -30,6 +30,7 @@ known!(
     collateral Collateral,
     model Model,
     receipt Receipt,
+    series Series,
     market Market,
     vault Vault,
     policy Policy,
@@ -181,7 +182,7 @@ impl Call {
                 swapped(rule, &state.arbiter, signer)
             }
             Self::FinalizeReceipt { model, window } => {
-                instruction::finalize_receipt(*model, *window)
+                instruction::finalize_receipt(receipt(known, &address::receipt(model, *window))?)
             }
             Self::CollectChallenge {
                 model: at,
@@ -205,8 +206,8 @@ impl Call {
                 let collect = instruction::collect_challenge(*at, state, read, *payee);
                 paying(collect, &default, destination, &read.challenger, *signed)
             }
-            Self::CloseReceipt { model, window } => {
-                instruction::close_receipt(receipt(known, &address::receipt(model, *window))?)
+            Self::CloseSeries { model, page } => {
+                instruction::close_series(series(known, &address::series_page(model, *page))?)
             }
             _ => return None,
         })
@@ -244,14 +245,10 @@ impl Call {
                     *min_multiple,
                 )
             }
-            Self::SettleMarket {
-                market: at,
-                receipts,
-            } => {
-                let mut settle = instruction::settle_market(*at, market(known, at)?, 0);
-                let receipts = receipts.iter().map(|at| AccountMeta::new(*at, false));
-                settle.accounts.extend(receipts);
-                settle
+            Self::SettleMarket { market: at, pages } => {
+                let state = market(known, at)?;
+                let settle = instruction::settle_market(*at, state);
+                with_pages(settle, state.next_window, state.last_window, pages)
             }
             Self::Claim {
                 market: at,
@@ -406,21 +403,16 @@ impl Call {
             }
             Self::ClaimPolicy {
                 policy: at,
-                receipts,
+                first_window,
+                pages,
                 destination,
                 signed,
             } => {
                 let (state, vault) = policy_and_vault(known, at)?;
                 let own = own(&state.holder, &vault.mint, vault.token_program.into());
-                let mut claim = instruction::claim_policy(state, vault, 0);
-                let expected_receipts = usize::from(state.persistence);
-                claim
-                    .accounts
-                    .truncate(claim.accounts.len() - expected_receipts);
-                let receipts = receipts
-                    .iter()
-                    .map(|at| AccountMeta::new_readonly(*at, false));
-                claim.accounts.extend(receipts);
+                let claim = instruction::claim_policy(state, vault, *first_window);
+                let last_window = first_window + u64::from(state.persistence) - 1;
+                let claim = with_pages(claim, *first_window, last_window, pages);
                 paying(claim, &own, destination, &state.holder, *signed)
             }
             Self::CancelPolicy {
@@ -522,6 +514,21 @@ fn policy_and_vault<'a>(
 ) -> Option<(&'a driftshield_sdk::Policy, &'a driftshield_sdk::Vault)> {
     let state = policy(known, at)?;
     Some((state, vault(known, &state.vault)?))
+}
+
+/// The instruction, which passes the pages of these windows, with the given pages instead.
+fn with_pages(
+    mut instruction: Instruction,
+    first_window: u64,
+    last_window: u64,
+    pages: &[Address],
+) -> Instruction {
+    let passed = Series::page_of(last_window) - Series::page_of(first_window) + 1;
+    let declared = instruction.accounts.len() - passed as usize;
+    instruction.accounts.truncate(declared);
+    let pages = pages.iter().map(|at| AccountMeta::new_readonly(*at, false));
+    instruction.accounts.extend(pages);
+    instruction
 }
 
 fn own(owner: &Address, mint: &Address, program: TokenProgram) -> Address {

@@ -3,7 +3,7 @@
 use driftshield_sdk::{Address, Aggregate, address};
 
 use super::{Fields, Value, number, time};
-use crate::soak::books::{Books, MarketEnd, ReceiptState, Stream};
+use crate::soak::books::{Books, MarketEnd, ReceiptState, Stream, WindowEnd, windows_of_page};
 
 /// The address and the fields of every account.
 pub fn fields(books: &Books) -> Vec<(Address, Fields)> {
@@ -48,6 +48,9 @@ pub fn fields(books: &Books) -> Vec<(Address, Fields)> {
     }
     for address in books.receipts.keys() {
         all.push((*address, receipt_fields(books, address)));
+    }
+    for address in books.series.keys() {
+        all.push((*address, series_fields(books, address)));
     }
     for address in books.markets.keys() {
         all.push((*address, market_fields(books, address)));
@@ -148,6 +151,7 @@ fn receipt_fields(books: &Books, address: &Address) -> Fields {
         ReceiptState::Challenged => 2,
         ReceiptState::Final => 3,
         ReceiptState::Void => 4,
+        ReceiptState::Thin => 5,
     };
     let mut fields = vec![
         ("model", Value::Key(receipt.model)),
@@ -166,9 +170,32 @@ fn receipt_fields(books: &Books, address: &Address) -> Fields {
     ];
     for (index, submission) in &receipt.submissions {
         fields.push(("oracle", number(*index as u64)));
-        fields.push(("submitted", number(submission.value)));
+        fields.push(("submitted", number(submission.value.unwrap_or(0))));
+        fields.push(("thin", number(submission.value.is_none())));
         fields.push(("samples", number(submission.samples)));
         fields.push(("evidence", Value::Hash(submission.evidence)));
+    }
+    fields
+}
+
+fn series_fields(books: &Books, address: &Address) -> Fields {
+    let series = &books.series[address];
+    let mut fields = vec![
+        ("model", Value::Key(series.model)),
+        ("payer", Value::Key(series.payer)),
+        ("page", number(series.page)),
+    ];
+    for window in windows_of_page(256 * series.page) {
+        let (state, value) = match series.ends.get(&window) {
+            None if books.has_open_receipt(&series.model, window) => (1u8, 0),
+            None => continue,
+            Some(WindowEnd::Final(value)) => (2, *value),
+            Some(WindowEnd::Void) => (3, 0),
+            Some(WindowEnd::Thin) => (4, 0),
+        };
+        fields.push(("window", number(window)));
+        fields.push(("state", number(state)));
+        fields.push(("value", number(value)));
     }
     fields
 }

@@ -32,6 +32,7 @@ pub fn fields(account: &Account) -> Fields {
             ("slashes", number(seat.slashes)),
         ],
         Account::Receipt(receipt) => receipt_fields(receipt),
+        Account::Series(series) => series_fields(series),
         Account::Market(market) => market_fields(market),
         Account::Position(position) => {
             let mut fields = vec![
@@ -104,6 +105,7 @@ fn receipt_fields(receipt: &driftshield_sdk::Receipt) -> Fields {
         ReceiptState::Challenged => 2,
         ReceiptState::Final => 3,
         ReceiptState::Void => 4,
+        ReceiptState::Thin => 5,
     };
     let mut fields = vec![
         ("model", Value::Key(receipt.model)),
@@ -121,8 +123,25 @@ fn receipt_fields(receipt: &driftshield_sdk::Receipt) -> Fields {
         if receipt.submitted & (1 << index) != 0 {
             fields.push(("oracle", number(index as u64)));
             fields.push(("submitted", number(receipt.values[index])));
+            fields.push(("thin", number(receipt.thin >> index & 1)));
             fields.push(("samples", number(receipt.samples[index])));
             fields.push(("evidence", Value::Hash(receipt.evidence[index])));
+        }
+    }
+    fields
+}
+
+fn series_fields(series: &driftshield_sdk::Series) -> Fields {
+    let mut fields = vec![
+        ("model", Value::Key(series.model)),
+        ("payer", Value::Key(series.payer)),
+        ("page", number(series.page)),
+    ];
+    for (index, word) in series.entries.iter().enumerate() {
+        if *word != 0 {
+            fields.push(("window", number(256 * series.page + index as u64)));
+            fields.push(("state", number(word >> 56)));
+            fields.push(("value", number(word & 0xff_ffff_ffff_ffff)));
         }
     }
     fields

@@ -74,8 +74,11 @@ fn monaco_m1_to_m3_accounts_of_another_market_are_refused() {
         world.submit_all(model, 1, &DRIFTED);
     }
     world.pass(params().challenge_secs);
+    for (_, model, _) in &markets {
+        world.finalize(model, 1).unwrap();
+    }
     let settles =
-        [0, 1].map(|index| instruction::settle_market(markets[index].0, &state(&world, index), 1));
+        [0, 1].map(|index| instruction::settle_market(markets[index].0, &state(&world, index)));
     assert_not_mixed(&world, &settles[0], &settles[1], &[]);
     for settle in settles {
         world.send(settle, &[]).unwrap();
@@ -123,6 +126,7 @@ fn address_by_fields(account: &Account) -> Address {
         Account::Position(a) => address::position(&a.market, &a.owner),
         Account::Receipt(a) => address::receipt(&a.model, a.window),
         Account::Seat(a) => address::seat(&a.model, &a.oracle),
+        Account::Series(a) => address::series_page(&a.model, a.page),
         Account::Vault(a) => address::vault(&a.manager, a.id),
         Account::WithdrawRequest(a) => address::withdraw_request(&a.vault, &a.owner),
     }

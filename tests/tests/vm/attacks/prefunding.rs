@@ -142,7 +142,8 @@ fn create_receipt(s: &mut Prefunded, model: &TestModel, window: u64) {
         s.send(submit, &[&oracle.key]);
     }
     s.world.pass(params().challenge_secs);
-    s.send(instruction::finalize_receipt(model.address, window), &[]);
+    let receipt = s.world.receipt(&model.address, window);
+    s.send(instruction::finalize_receipt(&receipt), &[]);
 }
 
 fn create_vault(s: &mut Prefunded, model: &TestModel) {

@@ -85,8 +85,8 @@ fn an_unbonding_keeps_the_amount_at_risk_secured() {
         DriftShieldError::SecurityNeeded,
     );
     world.warp_to_end(&model, 3);
-    world.pass(params().submit_secs);
-    world.settle(&market, 3).unwrap();
+    world.pass(params().submit_secs + params().challenge_secs);
+    world.settle(&market).unwrap();
     unbond(&mut world, &model, 1, 1).unwrap();
 }
 

@@ -32,7 +32,7 @@ scenes! {
     model: register_model, update_model, retire_model, bond, bond_first, request_unbond,
         withdraw_bond, close_seat;
     receipt: submit_receipt, submit_receipt_first, challenge_receipt, rule_receipt,
-        finalize_receipt, collect_challenge, collect_challenge_treasury, close_receipt;
+        finalize_receipt, collect_challenge, collect_challenge_treasury, close_series;
     market: create_market, cancel_market, cancel_market_by_anyone, place_bet, place_bet_first,
         settle_market, claim, claim_lost, claim_signed, collect_fees, collect_fees_treasury, close_market;
     vault: create_vault, update_vault, list_model, list_model_first, deposit, request_withdraw,

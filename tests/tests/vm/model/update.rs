@@ -34,7 +34,7 @@ fn a_model_with_exposure_cannot_be_updated() {
     for window in 1..=3 {
         world.finalize_with(&model, window, &CALM);
     }
-    world.settle(&market, 3).unwrap();
+    world.settle(&market).unwrap();
     update(&mut world, &model, model_terms(&model.oracles)).unwrap();
 }
 
@@ -49,8 +49,7 @@ fn a_model_with_an_open_receipt_cannot_be_updated() {
     // Then it is refused until the receipt is Final
     assert_refused(outcome, DriftShieldError::ReceiptOpen);
     world.pass(params().challenge_secs);
-    let finalize = instruction::finalize_receipt(model.address, 0);
-    world.send(finalize, &[]).unwrap();
+    world.finalize(&model, 0).unwrap();
     update(&mut world, &model, model_terms(&model.oracles)).unwrap();
 }
 
