@@ -4,7 +4,7 @@
 /// Sizes and offsets of a model.
 pub mod model {
     pub const DISCRIMINATOR: [u8; 8] = [152, 221, 247, 122, 185, 125, 223, 151];
-    pub const SIZE: usize = 8 + 992;
+    pub const SIZE: usize = 8 + 1136;
     /// `i64`, Unix time at which window 0 begins.
     pub const GENESIS: usize = 8 + 496;
     /// `i64`
@@ -16,25 +16,25 @@ pub mod model {
     /// `i64`
     pub const CHALLENGE_SECS: usize = 8 + 568;
     /// `u64`, base units of the bonds' token.
-    pub const SECURITY: usize = 8 + 664;
+    pub const SECURITY: usize = 8 + 792;
     /// `u64`
-    pub const FINAL_COUNT: usize = 8 + 696;
+    pub const FINAL_COUNT: usize = 8 + 832;
     /// `u64`, micro-units.
-    pub const LAST_VALUE: usize = 8 + 704;
+    pub const LAST_VALUE: usize = 8 + 840;
     /// `u64`
-    pub const LAST_WINDOW: usize = 8 + 712;
+    pub const LAST_WINDOW: usize = 8 + 848;
     /// `u64`, micro-units.
-    pub const LATEST: usize = 8 + 720;
+    pub const LATEST: usize = 8 + 856;
     /// `u64`
-    pub const LATEST_WINDOW: usize = 8 + 728;
+    pub const LATEST_WINDOW: usize = 8 + 864;
     /// `u64`, micro-units.
-    pub const MAX_VALUE: usize = 8 + 736;
+    pub const MAX_VALUE: usize = 8 + 872;
     /// `u64`, micro-units.
-    pub const EWMA: usize = 8 + 744;
+    pub const EWMA: usize = 8 + 880;
     /// `u32`
-    pub const VERSION: usize = 8 + 816;
+    pub const VERSION: usize = 8 + 952;
     /// `u8`: 0 active, 1 retired.
-    pub const STATUS: usize = 8 + 828;
+    pub const STATUS: usize = 8 + 970;
 }
 
 /// Sizes and offsets of a page of a model's history.

@@ -67,7 +67,8 @@ pub fn market_vault(market: &Address) -> Address {
 }
 
 pub fn position(market: &Address, owner: &Address) -> Address {
-    accounts::PlaceBet::find_position_address(market, owner).0
+    let seeds = [b"position", market.as_ref(), owner.as_ref()];
+    anchor_lang::find_program_address(&seeds, &driftshield::ID).0
 }
 
 pub fn vault(manager: &Address, id: u64) -> Address {

@@ -11,10 +11,10 @@ pub mod events {
         Claimed, CollateralRegistered, CollateralUpdated, ConfigUpdated, Deposited, ExposureClosed,
         FeesCollected, Initialized, ManagerFeesCollected, MarketCancelled, MarketClosed,
         MarketCreated, MarketSettled, ModelListed, ModelRegistered, ModelRetired, ModelUpdated,
-        PauseSet, PolicyBought, PolicyCancelled, PolicyClaimed, PolicyExpired, PolicyRenewed,
-        ReceiptChallenged, ReceiptFinalized, ReceiptRuled, ReceiptSubmitted, SeatClosed, SeatRuled,
-        SeriesClosed, TreasuryWithdrawn, UnbondRequested, VaultClosed, VaultCreated, VaultUpdated,
-        WithdrawCancelled, WithdrawRequested, Withdrawn,
+        OraclesFunded, PauseSet, PolicyBought, PolicyCancelled, PolicyClaimed, PolicyExpired,
+        PolicyRenewed, ReceiptChallenged, ReceiptFinalized, ReceiptRuled, ReceiptSubmitted,
+        RewardCollected, SeatClosed, SeatRuled, SeriesClosed, TreasuryWithdrawn, UnbondRequested,
+        VaultClosed, VaultCreated, VaultUpdated, WithdrawCancelled, WithdrawRequested, Withdrawn,
     };
 }
 
@@ -70,6 +70,8 @@ events!(
     UnbondRequested,
     BondWithdrawn,
     SeatClosed,
+    OraclesFunded,
+    RewardCollected,
     ReceiptSubmitted,
     ReceiptChallenged,
     ReceiptRuled,
@@ -123,12 +125,19 @@ impl Event {
             Self::CollateralUpdated(e) => vec![(e.collateral, e.collateral_seq)],
             Self::TreasuryWithdrawn(e) => vec![(e.collateral, e.collateral_seq)],
             Self::ModelRegistered(e) => vec![(e.model, e.model_seq)],
-            Self::ModelUpdated(e) => vec![(e.model, e.model_seq)],
+            Self::ModelUpdated(e) => {
+                let seats = e.seats.iter().map(|seat| (seat.seat, seat.seat_seq));
+                std::iter::once((e.model, e.model_seq))
+                    .chain(seats)
+                    .collect()
+            }
             Self::ModelRetired(e) => vec![(e.model, e.model_seq)],
             Self::Bonded(e) => vec![(e.model, e.model_seq), (e.seat, e.seat_seq)],
             Self::UnbondRequested(e) => vec![(e.model, e.model_seq), (e.seat, e.seat_seq)],
             Self::BondWithdrawn(e) => vec![(e.model, e.model_seq), (e.seat, e.seat_seq)],
             Self::SeatClosed(e) => vec![(e.seat, e.seat_seq)],
+            Self::OraclesFunded(e) => vec![(e.model, e.model_seq)],
+            Self::RewardCollected(e) => vec![(e.model, e.model_seq)],
             Self::ReceiptSubmitted(e) => vec![
                 (e.model, e.model_seq),
                 (e.receipt, e.receipt_seq),

@@ -99,7 +99,10 @@ fn bonds(keys: &str, units: &mut Units) {
     units.push(("bond", bond.units));
 
     let owner = &model.owner;
-    let update = instruction::update_model(owner.address(), model.address, terms);
+    let update = {
+        let state = world.model(&model.address);
+        instruction::update_model(owner.address(), model.address, &state, terms)
+    };
     let sent = world.send(update, &[&owner.key]).expect("update_model");
     units.push(("update_model", sent.units));
 

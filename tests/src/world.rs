@@ -418,6 +418,34 @@ impl World {
         Wallet { key, tokens }
     }
 
+    /// Sends a transaction after it has added `amount` base units to a token account, which stay
+    /// there only if the transaction succeeds. The mint's supply stays the same.
+    pub fn send_with_tokens(
+        &mut self,
+        account: &Address,
+        amount: u64,
+        send: impl FnOnce(&mut Self) -> Outcome,
+    ) -> Outcome {
+        let before = self.svm.get_account(account);
+        self.add_tokens(account, amount);
+        let outcome = send(self);
+        if let (Err(_), Some(before)) = (&outcome, before) {
+            self.svm.set_account(*account, before).expect("it is set");
+        }
+        outcome
+    }
+
+    fn add_tokens(&mut self, account: &Address, amount: u64) {
+        const AMOUNT: std::ops::Range<usize> = 64..72;
+        let Some(mut state) = self.svm.get_account(account) else {
+            return;
+        };
+        let bytes = &mut state.data[AMOUNT];
+        let balance = u64::from_le_bytes(bytes.try_into().expect("eight bytes"));
+        bytes.copy_from_slice(&balance.saturating_add(amount).to_le_bytes());
+        self.svm.set_account(*account, state).expect("it is set");
+    }
+
     /// Mints `amount` base units of `mint` to `account`.
     pub fn mint_to(&mut self, account: &Address, amount: u64) {
         if amount == 0 {

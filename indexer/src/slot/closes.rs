@@ -76,7 +76,7 @@ mod tests {
                 cover: 10,
                 totals: VaultTotals::default(),
                 exposure_cover: 0,
-                at_risk: 0,
+                cover_risk: 0,
                 model_exposure: 0,
             };
             closed_account(&Event::PolicyClaimed(event))

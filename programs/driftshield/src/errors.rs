@@ -102,7 +102,7 @@ pub enum DriftShieldError {
     NothingUnbonding,
     #[msg("The bond is still unbonding: wait until the seat's release_at")]
     StillUnbonding,
-    #[msg("The seat is still needed: withdraw its bond, and wait until the model has no open receipt or no longer lists the oracle")]
+    #[msg("The seat is still needed: withdraw its bond, collect its reward, and wait until the model has no open receipt or no longer lists the oracle")]
     SeatInUse,
 
     // Receipts.
@@ -159,7 +159,7 @@ pub enum DriftShieldError {
     #[msg("Insiders are refused: a model's owner and oracles may not bet on it or buy its cover, nor a manager cover of its own vault")]
     Insider,
     #[msg(
-        "The amount would exceed what the oracles' bonds secure: use less or wait for more bonds"
+        "The amount would exceed what the oracles' bonds secure within the model's budget for markets or cover: use less or wait for more bonds"
     )]
     AboveSecurityLimit,
     #[msg(
@@ -290,4 +290,24 @@ pub enum DriftShieldError {
     // Vaults, appended later.
     #[msg("The manager has changed a listing since the vault was read: read the vault and its exposures again")]
     ListingsChanged,
+
+    // The oracles' pay, appended later.
+    #[msg("The security rent is outside the limits: see min_security_rent_bps and max_security_rent_bps in Config")]
+    InvalidSecurityRent,
+    #[msg("The budgets are too high: market_budget_bps and cover_budget_bps may be at most 10000 together")]
+    InvalidBudgets,
+    #[msg("The security rent is above max_rent: raise max_rent or bet less")]
+    RentTooHigh,
+    #[msg(
+        "The end of the funding is invalid: choose a time in the future, at most 400 days ahead"
+    )]
+    InvalidFundingEnd,
+    #[msg("The pot can still pay oracles: collect it one epoch after its stream has ended, or once the model is retired and has neither exposure nor an open receipt")]
+    PotInUse,
+    #[msg("The seats do not match the removed oracles with rewards: pass their seats in the order of the model's oracles")]
+    WrongRewardSeats,
+
+    // Markets, appended later.
+    #[msg("The position does not belong to this market and bettor: pass the address of the bettor's position in the market")]
+    WrongPosition,
 }

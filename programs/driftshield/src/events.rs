@@ -10,8 +10,8 @@ use anchor_lang::{
 
 use crate::{
     ChallengePayee, CollateralTerms, ConfigParams, FeePayee, ListingTerms, MarketState,
-    MarketTerms, MetricSpec, ModelTerms, PolicyTerms, PremiumPayee, ReceiptState, TokenProgram,
-    VaultTerms, VaultTotals,
+    MarketTerms, MetricSpec, ModelTerms, PolicyTerms, PotTotals, PremiumPayee, ReceiptState,
+    RewardPayee, TokenProgram, VaultTerms, VaultTotals,
 };
 
 /// Emits an encoded event (the result of `Event::data`) by self-CPI. Inner instructions, unlike
@@ -49,7 +49,7 @@ macro_rules! emit_event {
 }
 pub(crate) use emit_event;
 
-/// State of a submitter's seat after a ruling.
+/// State of a seat after a ruling, or after a removed oracle's reward was added to its bond.
 #[derive(AnchorSerialize, AnchorDeserialize, IdlType, Clone, Debug, PartialEq, Eq)]
 pub struct SeatRuled {
     pub seat: Address,
@@ -178,6 +178,9 @@ pub struct ModelUpdated {
     /// The model's security, in base units.
     pub security: u64,
     pub terms: ModelTerms,
+    /// Seats of removed oracles, to whose bonds their rewards were added, in the order of the
+    /// model's previous oracles.
+    pub seats: Vec<SeatRuled>,
 }
 
 /// A model was retired.
@@ -297,6 +300,8 @@ pub struct ReceiptSubmitted {
     pub submitted: u8,
     /// Bit `i` is set if oracle `i` has submitted fewer rows than the model's `min_samples`.
     pub thin: u8,
+    /// Pay for the window, in base units.
+    pub pay: u64,
 }
 
 /// A proposal was challenged.
@@ -349,6 +354,10 @@ pub struct ReceiptRuled {
     pub treasury_credit: u64,
     /// The model's security, in base units.
     pub security: u64,
+    /// Pay for the window, in base units.
+    pub pay: u64,
+    /// Bit `i` is set if oracle `i` earned an equal part of `pay`, rounded down.
+    pub earners: u8,
     /// Head of the model's receipt chain.
     pub chain: [u8; 32],
     /// Seats of the submitters, in the order of the model's oracles.
@@ -374,8 +383,41 @@ pub struct ReceiptFinalized {
     pub value: u64,
     /// Amount that the challenger can collect, in base units.
     pub challenger_credit: u64,
+    /// Pay for the window, in base units.
+    pub pay: u64,
+    /// Bit `i` is set if oracle `i` earned an equal part of `pay`, rounded down.
+    pub earners: u8,
     /// Head of the model's receipt chain.
     pub chain: [u8; 32],
+}
+
+/// Somebody added to the pay of a model's oracles.
+#[event]
+#[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
+pub struct OraclesFunded {
+    pub model: Address,
+    pub model_seq: u64,
+    pub funder: Address,
+    /// In base units.
+    pub amount: u64,
+    /// Unix time until which the amount is paid.
+    pub until: i64,
+    pub totals: PotTotals,
+}
+
+/// An oracle's reward was paid, or what was left of the oracles' pay.
+#[event]
+#[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
+pub struct RewardCollected {
+    pub model: Address,
+    pub model_seq: u64,
+    pub payee: RewardPayee,
+    /// The oracle whose reward was paid. If the treasury is the payee: any of the model's oracles.
+    pub oracle: Address,
+    pub destination: Address,
+    /// In base units.
+    pub amount: u64,
+    pub totals: PotTotals,
 }
 
 /// The challenger's or the treasury's credit of a dispute was paid.
@@ -460,10 +502,14 @@ pub struct BetPlaced {
     pub total: u64,
     /// Payout multiple of this outcome after the bet, in thousandths of the stake.
     pub multiple: u64,
-    /// The model's unsettled stakes and open cover, in base units.
-    pub at_risk: u64,
+    /// Unsettled stakes on the model, in base units.
+    pub market_risk: u64,
     /// Number of the model's open policies plus its unsettled markets that have a bet.
     pub exposure: u64,
+    /// Security rent that was paid in addition, in base units.
+    pub rent: u64,
+    /// The pot of the model's oracles.
+    pub pot: PotTotals,
 }
 
 /// Windows of a market were settled, or the market became Void because the retention of its next
@@ -494,8 +540,8 @@ pub struct MarketSettled {
     pub creator_fee: u64,
     /// The losing stakes less fees in base units; 0 unless the market is resolved.
     pub winnings: u64,
-    /// The model's unsettled stakes and open cover, in base units.
-    pub at_risk: u64,
+    /// Unsettled stakes on the model, in base units.
+    pub market_risk: u64,
     /// Number of the model's open policies plus its unsettled markets that have a bet.
     pub exposure: u64,
 }
@@ -733,14 +779,18 @@ pub struct PolicyBought {
     pub manager_part: u64,
     /// Part of the premium that streams to the vault, in base units.
     pub streamed_part: u64,
+    /// Security rent that was paid in addition, in base units.
+    pub rent: u64,
     /// The vault's balances after the change.
     pub totals: VaultTotals,
     /// Cover of all open policies of the exposure, less what they have paid out, in base units.
     pub exposure_cover: u64,
-    /// The model's unsettled stakes and open cover, in base units.
-    pub at_risk: u64,
+    /// Open cover on the model, in base units.
+    pub cover_risk: u64,
     /// Number of the model's open policies plus its unsettled markets that have a bet.
     pub model_exposure: u64,
+    /// The pot of the model's oracles.
+    pub pot: PotTotals,
 }
 
 /// A claim on a policy was paid. The policy is closed once its whole cover is paid out.
@@ -771,8 +821,8 @@ pub struct PolicyClaimed {
     pub totals: VaultTotals,
     /// Cover of all open policies of the exposure, less what they have paid out, in base units.
     pub exposure_cover: u64,
-    /// The model's unsettled stakes and open cover, in base units.
-    pub at_risk: u64,
+    /// Open cover on the model, in base units.
+    pub cover_risk: u64,
     /// Number of the model's open policies plus its unsettled markets that have a bet.
     pub model_exposure: u64,
 }
@@ -799,8 +849,8 @@ pub struct PolicyCancelled {
     pub totals: VaultTotals,
     /// Cover of all open policies of the exposure, less what they have paid out, in base units.
     pub exposure_cover: u64,
-    /// The model's unsettled stakes and open cover, in base units.
-    pub at_risk: u64,
+    /// Open cover on the model, in base units.
+    pub cover_risk: u64,
     /// Number of the model's open policies plus its unsettled markets that have a bet.
     pub model_exposure: u64,
 }
@@ -830,8 +880,12 @@ pub struct PolicyRenewed {
     pub manager_part: u64,
     /// Part of the premium that streams to the vault, in base units.
     pub streamed_part: u64,
+    /// Security rent that was paid in addition, in base units.
+    pub rent: u64,
     /// The vault's balances after the change.
     pub totals: VaultTotals,
+    /// The pot of the model's oracles.
+    pub pot: PotTotals,
 }
 
 /// A policy was closed after its claim period.
@@ -853,8 +907,8 @@ pub struct PolicyExpired {
     pub totals: VaultTotals,
     /// Cover of all open policies of the exposure, less what they have paid out, in base units.
     pub exposure_cover: u64,
-    /// The model's unsettled stakes and open cover, in base units.
-    pub at_risk: u64,
+    /// Open cover on the model, in base units.
+    pub cover_risk: u64,
     /// Number of the model's open policies plus its unsettled markets that have a bet.
     pub model_exposure: u64,
 }

@@ -135,12 +135,15 @@ pub mod driftshield {
         )
     }
 
-    /// Replaces a model's oracles, quorum, spread, texts and hashes, and starts a new version.
+    /// Replaces a model's oracles, quorum, spread, rent, budgets, texts and hashes, and starts a new version.
     /// Refused while an unsettled market with bets, an open policy or an open receipt depends on
     /// the model. Signed by the owner.
+    /// Remaining accounts: the seats, writable, of the oracles that are removed and have a reward,
+    /// in the order of the model's oracles. The rewards are added to their bonds.
     #[discrim = 9]
     pub fn update_model(ctx: &mut Context<UpdateModel>, terms: ModelTerms) -> Result<()> {
-        emit_event!(ctx, ctx.accounts.update_model(terms)?)
+        let seats = ctx.remaining_accounts()?;
+        emit_event!(ctx, ctx.accounts.update_model(terms, seats)?)
     }
 
     /// Retires a model permanently. A retired model takes no new risk. Signed by the owner.
@@ -173,6 +176,13 @@ pub mod driftshield {
     #[discrim = 14]
     pub fn close_seat(ctx: &mut Context<CloseSeat>) -> Result<()> {
         emit_event!(ctx, ctx.accounts.close_seat()?)
+    }
+
+    /// Adds `amount` base units to the pay of the model's oracles for the time until `until`, at
+    /// most 400 days ahead. Anyone may call it.
+    #[discrim = 15]
+    pub fn fund_oracles(ctx: &mut Context<FundOracles>, amount: u64, until: i64) -> Result<()> {
+        emit_event!(ctx, ctx.accounts.fund_oracles(amount, until)?)
     }
 
     // Receipts.
@@ -235,6 +245,14 @@ pub mod driftshield {
         emit_event!(ctx, ctx.accounts.close_series()?)
     }
 
+    /// Pays an oracle's reward to the oracle; or what is left of the oracles' pay to the treasury,
+    /// once no oracle can earn it: one epoch after its stream has ended, or when the model is
+    /// retired, nothing depends on it, and no receipt is open. Anyone may call it.
+    #[discrim = 22]
+    pub fn collect_reward(ctx: &mut Context<CollectReward>, payee: RewardPayee) -> Result<()> {
+        emit_event!(ctx, ctx.accounts.collect_reward(payee)?)
+    }
+
     // Markets.
 
     /// Opens the creator's market `id` on a model. Signed by the creator.
@@ -257,8 +275,9 @@ pub mod driftshield {
         emit_event!(ctx, ctx.accounts.cancel_market()?)
     }
 
-    /// Bets `amount` base units on `outcome`. Refused if the payout multiple after the bet is below
-    /// `min_multiple` thousandths of the stake, or if `terms_hash` differs from
+    /// Bets `amount` base units on `outcome`, and pays the security rent on them to the model's
+    /// oracles. Refused if the payout multiple after the bet is below `min_multiple` thousandths of
+    /// the stake, if the rent is above `max_rent` base units, or if `terms_hash` differs from
     /// `Market.terms_hash`.
     #[discrim = 26]
     pub fn place_bet(
@@ -266,13 +285,13 @@ pub mod driftshield {
         outcome: u8,
         amount: u64,
         min_multiple: u64,
+        max_rent: u64,
         terms_hash: [u8; 32],
     ) -> Result<()> {
-        let bump = ctx.bumps.position;
         emit_event!(
             ctx,
             ctx.accounts
-                .place_bet(outcome, amount, min_multiple, terms_hash, bump)?
+                .place_bet(outcome, amount, min_multiple, max_rent, terms_hash)?
         )
     }
 

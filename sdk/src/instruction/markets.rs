@@ -42,21 +42,44 @@ pub fn cancel_market(market: Address, state: &Market, creator_signs: bool) -> In
     instruction
 }
 
-/// Bets `amount` on `outcome`. `source` is the bettor's token account, `min_multiple` is in
-/// thousandths of the stake. Fails if the market's terms differ from those in `state`.
+/// A bet, and what the bettor accepts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bet {
+    pub outcome: u8,
+    /// Stake in base units.
+    pub amount: u64,
+    /// Smallest payout multiple right after the bet, in thousandths of the stake.
+    pub min_multiple: u64,
+    /// Highest security rent, in base units, which is paid beside the stake.
+    pub max_rent: u64,
+}
+
+impl Bet {
+    /// A bet at any payout multiple and any security rent.
+    pub fn unlimited(outcome: u8, amount: u64) -> Self {
+        Self {
+            outcome,
+            amount,
+            min_multiple: 0,
+            max_rent: u64::MAX,
+        }
+    }
+}
+
+/// Places a bet. `source` is the bettor's token account. Fails if the market's terms differ from
+/// those in `state`.
 pub fn place_bet(
     bettor: Address,
     market: Address,
     state: &Market,
     source: Address,
-    outcome: u8,
-    amount: u64,
-    min_multiple: u64,
+    bet: Bet,
 ) -> Instruction {
     data::PlaceBet {
-        outcome,
-        amount,
-        min_multiple,
+        outcome: bet.outcome,
+        amount: bet.amount,
+        min_multiple: bet.min_multiple,
+        max_rent: bet.max_rent,
         terms_hash: state.terms_hash,
     }
     .to_instruction(accounts::PlaceBetResolved {
@@ -65,8 +88,10 @@ pub fn place_bet(
         collateral: address::collateral(&state.mint),
         model: state.model,
         market,
+        position: address::position(&market, &bettor),
         source,
         vault: state.vault,
+        bond_vault: address::bond_vault(&state.model),
         mint: state.mint,
         token_program: token_program_id(state.token_program),
         program: ID,

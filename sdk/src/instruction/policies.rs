@@ -6,7 +6,8 @@ use driftshield::{ID, Policy, PolicyTerms, Vault, accounts, instruction as data}
 use super::{markets::pages, tokens::token_program_id};
 use crate::address;
 
-/// Buys a policy. `source` is the holder's token account; [`crate::quote`] computes the premium.
+/// Buys a policy. `source` is the holder's token account; [`crate::quote`] computes the premium and
+/// the security rent.
 pub fn buy_policy(
     holder: Address,
     id: u64,
@@ -26,6 +27,7 @@ pub fn buy_policy(
         policy: address::policy(&vault, &holder, id),
         source,
         tokens: state.tokens,
+        bond_vault: address::bond_vault(&model),
         mint: state.mint,
         token_program: token_program_id(state.token_program),
         program: ID,
@@ -67,7 +69,7 @@ fn claim_accounts(policy: &Policy, state: &Vault) -> accounts::ClaimPolicyResolv
     }
 }
 
-/// Renews a policy. The premium is paid from the holder's token account `source`: by the holder's
+/// Renews a policy. The premium and the security rent are paid from the holder's token account `source`: by the holder's
 /// signature or, without it, by the holder's approval of [`address::renewal_authority`].
 pub fn renew_policy(
     policy: &Policy,
@@ -86,6 +88,7 @@ pub fn renew_policy(
         policy: address::policy(&policy.vault, &holder, policy.id),
         source,
         tokens: state.tokens,
+        bond_vault: address::bond_vault(&policy.model),
         mint: state.mint,
         token_program: token_program_id(state.token_program),
         program: ID,

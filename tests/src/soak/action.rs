@@ -69,6 +69,8 @@ kinds! {
     RequestUnbond 22
     WithdrawBond 20
     CloseSeat 12
+    FundOracles 16
+    CollectReward 24
 
     SubmitReceipt 20
     ChallengeReceipt 16

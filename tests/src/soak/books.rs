@@ -2,7 +2,7 @@
 //!
 //! The books are independent of the program: both share only addresses and plain argument types. The books
 //! keep amounts in wide integers, and recompute every value that the protocol defines as a sum (`held`,
-//! `locked`, `at_risk`, `security`, …) from its parts whenever the value is needed.
+//! `locked`, `market_risk`, `security`, …) from its parts whenever the value is needed.
 
 mod bonds;
 mod drift;
@@ -11,6 +11,7 @@ mod limits;
 mod liquidity;
 mod markets;
 mod policies;
+mod pot;
 mod receipts;
 mod roles;
 mod series;
@@ -25,6 +26,7 @@ pub use bonds::{Model, Seat};
 pub use fraction::Fraction;
 pub use markets::{Market, MarketEnd, Position};
 pub use policies::{Policy, PremiumQuote};
+pub use pot::Pot;
 pub use receipts::{Receipt, ReceiptState};
 pub use roles::{Collateral, Config};
 pub use series::{Series, WindowEnd, pages, windows_of_page};
@@ -85,6 +87,10 @@ pub struct RareEvents {
     pub partly_withdrawn: u64,
     /// Renewals without the holder's signature.
     pub renewed_by_anyone: u64,
+    /// Receipts whose pay was shared by at least one oracle.
+    pub windows_paid: u64,
+    /// Receipts with pay that no oracle earned.
+    pub pay_unearned: u64,
 }
 
 impl RareEvents {
@@ -100,6 +106,8 @@ impl RareEvents {
         self.markets_voided += other.markets_voided;
         self.partly_withdrawn += other.partly_withdrawn;
         self.renewed_by_anyone += other.renewed_by_anyone;
+        self.windows_paid += other.windows_paid;
+        self.pay_unearned += other.pay_unearned;
     }
 }
 
@@ -194,6 +202,20 @@ impl Books {
                 signed,
             } => self.withdraw_bond(oracle, model, destination, *signed),
             Call::CloseSeat { oracle, model } => self.close_seat(oracle, model),
+            Call::FundOracles {
+                signer,
+                model,
+                source,
+                amount,
+                until,
+            } => self.fund_oracles(signer, model, source, *amount, *until),
+            Call::CollectReward {
+                oracle,
+                model,
+                payee,
+                destination,
+                signed,
+            } => self.collect_reward(oracle, model, *payee, destination, *signed),
 
             Call::SubmitReceipt {
                 signer,
@@ -237,13 +259,11 @@ impl Books {
                 signer,
                 market,
                 source,
-                outcome,
-                amount,
-                min_multiple,
+                bet,
                 stale,
             } => {
                 require(!stale, "the bet names the terms of another market")?;
-                self.place_bet(signer, market, source, *outcome, *amount, *min_multiple)
+                self.place_bet(signer, market, source, bet)
             }
             Call::SettleMarket { market, pages } => self.settle_market(market, pages),
             Call::Claim {

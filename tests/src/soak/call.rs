@@ -6,8 +6,8 @@ use std::collections::HashMap;
 
 use driftshield_sdk::{
     Account, Address, ChallengePayee, CollateralTerms, ConfigParams, FeePayee, ListingTerms,
-    MarketTerms, MetricSpec, ModelTerms, PolicyTerms, PremiumPayee, TokenProgram, VaultTerms,
-    address,
+    MarketTerms, MetricSpec, ModelTerms, PolicyTerms, PremiumPayee, RewardPayee, TokenProgram,
+    VaultTerms, address, instruction::Bet,
 };
 use heck::ToSnakeCase;
 
@@ -88,6 +88,21 @@ pub enum Call {
         destination: Address,
         signed: bool,
     },
+    FundOracles {
+        signer: Address,
+        model: Address,
+        source: Address,
+        amount: u64,
+        until: i64,
+    },
+    CollectReward {
+        /// One of the model's oracles.
+        oracle: Address,
+        model: Address,
+        payee: RewardPayee,
+        destination: Address,
+        signed: bool,
+    },
     CloseSeat {
         oracle: Address,
         model: Address,
@@ -142,9 +157,7 @@ pub enum Call {
         signer: Address,
         market: Address,
         source: Address,
-        outcome: u8,
-        amount: u64,
-        min_multiple: u64,
+        bet: Bet,
         /// Whether the bet names the terms of another market.
         stale: bool,
     },
@@ -324,6 +337,7 @@ impl Call {
             Self::WithdrawTreasury { destination, .. }
             | Self::WithdrawBond { destination, .. }
             | Self::CollectChallenge { destination, .. }
+            | Self::CollectReward { destination, .. }
             | Self::Claim { destination, .. }
             | Self::CollectFees { destination, .. }
             | Self::CancelWithdraw { destination, .. }
@@ -332,6 +346,7 @@ impl Call {
             | Self::ClaimPolicy { destination, .. }
             | Self::CancelPolicy { destination, .. } => vec![*destination],
             Self::Bond { source, .. }
+            | Self::FundOracles { source, .. }
             | Self::ChallengeReceipt { source, .. }
             | Self::PlaceBet { source, .. }
             | Self::RequestWithdraw { source, .. }
@@ -352,6 +367,7 @@ impl Call {
             Self::UpdateCollateral { mint, .. } => Some(address::collateral(mint)),
             Self::CreateMarket { model, .. }
             | Self::UpdateModel { model, .. }
+            | Self::FundOracles { model, .. }
             | Self::RetireModel { model, .. } => Some(*model),
             Self::ChallengeReceipt { model, window, .. }
             | Self::RuleReceipt { model, window, .. }

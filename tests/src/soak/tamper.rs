@@ -34,6 +34,7 @@ fn requires_signature(call: &Call) -> bool {
     !matches!(
         call,
         Call::WithdrawBond { .. }
+            | Call::CollectReward { .. }
             | Call::CollectChallenge { .. }
             | Call::CancelMarket { .. }
             | Call::Claim { .. }
@@ -60,9 +61,9 @@ fn authorized_signer(books: &Books, call: &Call) -> Option<Address> {
         Call::AcceptAdmin { .. } => books.config.as_ref()?.pending_admin,
         // The owner of the source token account. It may differ from the call's signer, because token
         // accounts change owners in the soak.
-        Call::Deposit { source, .. } | Call::ChallengeReceipt { source, .. } => {
-            Some(books.tokens.get(source)?.owner)
-        }
+        Call::Deposit { source, .. }
+        | Call::ChallengeReceipt { source, .. }
+        | Call::FundOracles { source, .. } => Some(books.tokens.get(source)?.owner),
         Call::UpdateModel { model: address, .. } | Call::RetireModel { model: address, .. } => {
             Some(model(address)?.owner)
         }

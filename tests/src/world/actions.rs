@@ -1,6 +1,9 @@
 //! Instructions that tests send in the name of wallets: bonds, receipts and markets.
 
-use driftshield_sdk::{Address, MarketTerms, MetricSpec, address, instruction};
+use driftshield_sdk::{
+    Address, MarketTerms, MetricSpec, address,
+    instruction::{self, Bet},
+};
 use litesvm::types::FailedTransactionMetadata;
 
 use super::{Outcome, TOKEN, TestModel, Wallet, World, fixtures::model_terms, spec};
@@ -147,17 +150,52 @@ impl World {
         Ok(address::market(&creator.address(), id))
     }
 
+    /// Bets `amount`. The bettor first gets the security rent in addition to its tokens, so that
+    /// tests can count stakes.
     pub fn bet(&mut self, market: &Address, bettor: &Wallet, outcome: u8, amount: u64) -> Outcome {
+        let rent = self.bet_rent(market, amount);
         let bet = instruction::place_bet(
             bettor.address(),
             *market,
             &self.market(market),
             bettor.tokens,
-            outcome,
-            amount,
-            0,
+            Bet::unlimited(outcome, amount),
         );
-        self.send(bet, &[&bettor.key])
+        self.send_with_tokens(&bettor.tokens, rent, |world| {
+            world.send(bet, &[&bettor.key])
+        })
+    }
+
+    /// The security rent of a bet now.
+    pub fn bet_rent(&self, market: &Address, amount: u64) -> u64 {
+        let market = self.market(market);
+        let model = self.model(&market.model);
+        let end = model.window_end(market.last_window).expect("in range");
+        model
+            .rent(amount, self.now(), end)
+            .map_or(0, |(rent, _)| rent)
+    }
+
+    // The oracles' pay.
+
+    /// Adds `amount` of `funder` to the oracles' pay for the next `secs` seconds.
+    pub fn fund(&mut self, model: &TestModel, funder: &Wallet, amount: u64, secs: i64) -> Outcome {
+        let fund = instruction::fund_oracles(
+            funder.address(),
+            model.address,
+            &self.model(&model.address),
+            funder.tokens,
+            amount,
+            self.now() + secs,
+        );
+        self.send(fund, &[&funder.key])
+    }
+
+    /// Collects the reward of the oracle at index `oracle`, without a signature.
+    pub fn collect_reward(&mut self, model: &TestModel, oracle: usize) -> Outcome {
+        let state = self.model(&model.address);
+        let collect = instruction::collect_reward(model.address, &state, oracle);
+        self.send(collect, &[])
     }
 
     /// Settles the decided windows of a market, without a signature.

@@ -5,6 +5,7 @@ mod donations;
 mod liquidity;
 mod monaco;
 mod payouts;
+mod pot;
 mod prefunding;
 mod revival;
 mod splitting;

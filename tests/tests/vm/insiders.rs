@@ -45,7 +45,8 @@ impl MarketScene {
             ..model_terms(&[])
         };
         let owner = &self.model.owner;
-        let update = instruction::update_model(owner.address(), self.model.address, terms);
+        let state = self.world.model(&self.model.address);
+        let update = instruction::update_model(owner.address(), self.model.address, &state, terms);
         self.world.send(update, &[&owner.key]).unwrap();
     }
 

@@ -76,6 +76,7 @@ fn nul_characters_in_texts_are_replaced() {
         state: ReceiptState::Proposed,
         value: 9,
         submitted: 1,
+        pay: 10,
         thin: 0,
     };
     let decoded = json::event(&event.data()).unwrap();

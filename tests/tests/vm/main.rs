@@ -17,6 +17,7 @@ mod metric_on_chain;
 mod model;
 mod pausable;
 mod policy;
+mod pot;
 mod property;
 mod receipt;
 mod sdk;

@@ -135,7 +135,10 @@ fn transactions_on_models_and_bonds_stay_within_the_limits() {
         );
         send_fitting(&mut world, register, &owner.key);
         let address = address::model(&owner.address(), 1);
-        let update = instruction::update_model(owner.address(), address, terms);
+        let update = {
+            let state = world.model(&address);
+            instruction::update_model(owner.address(), address, &state, terms)
+        };
         send_fitting(&mut world, update, &owner.key);
         let model = TestModel {
             address,

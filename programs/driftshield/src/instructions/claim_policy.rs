@@ -51,7 +51,7 @@ impl ClaimPolicy {
         let amount = self.policy.claim(lowest)?;
         self.vault.pay_claim(amount);
         self.exposure.release(amount);
-        self.model.lower_risk(amount);
+        self.model.release_cover(amount);
         let is_over = self.policy.open_cover() == 0;
         if is_over {
             self.policy
@@ -84,7 +84,7 @@ impl ClaimPolicy {
             cover: self.policy.cover,
             totals: self.vault.totals(),
             exposure_cover: self.exposure.cover,
-            at_risk: self.model.at_risk,
+            cover_risk: self.model.cover_risk,
             model_exposure: self.model.exposure,
         };
         if is_over {

@@ -34,6 +34,8 @@ impl FinalizeReceipt {
             state: self.receipt.state.into(),
             value: self.receipt.value,
             challenger_credit: self.receipt.challenger_credit,
+            pay: self.receipt.pay,
+            earners: self.receipt.earners,
             chain: self.model.chain,
         };
         if self.receipt.is_done() {

@@ -29,7 +29,7 @@ impl SettleMarket {
             DriftShieldError::WindowUndecided
         );
         if self.market.is_settled() && 0 < self.market.total {
-            self.model.release_risk(self.market.total);
+            self.model.remove_market(self.market.total);
         }
         Ok(self.event())
     }
@@ -69,7 +69,7 @@ impl SettleMarket {
             protocol_fee: self.market.protocol_credit,
             creator_fee: self.market.creator_credit,
             winnings: self.market.winnings,
-            at_risk: self.model.at_risk,
+            market_risk: self.model.market_risk,
             exposure: self.model.exposure,
         }
     }

@@ -1,8 +1,8 @@
 use anchor_lang::prelude::*;
 
 use crate::{
-    load_or_create, require_text, DriftShieldError, Model, ModelStatus, Receipt, ReceiptState,
-    ReceiptSubmitted, Seat, Series, URI_BYTES,
+    load_or_create, require_text, DriftShieldError, Model, Receipt, ReceiptState, ReceiptSubmitted,
+    Seat, Series, URI_BYTES,
 };
 
 #[event_cpi]
@@ -66,6 +66,9 @@ impl SubmitReceipt {
             self.model.seat_counts(index),
             DriftShieldError::SeatDoesNotCount
         );
+        if receipt.is_new() {
+            receipt.pay = self.model.take_pay(window, now);
+        }
         let mut seat = self.seat()?;
 
         let (submission, samples) = self.model.measure(&counts)?;
@@ -100,6 +103,7 @@ impl SubmitReceipt {
             value: receipt.value,
             submitted: receipt.submitted,
             thin: receipt.thin,
+            pay: receipt.pay,
         })
     }
 
@@ -126,10 +130,7 @@ impl SubmitReceipt {
         let mut receipt: Account<Receipt> =
             load_or_create(self.oracle.account(), &self.receipt, &seeds)?;
         if receipt.is_new() {
-            require!(
-                self.model.status == ModelStatus::Active || 0 < self.model.exposure,
-                DriftShieldError::ModelRetired
-            );
+            require!(self.model.takes_receipts(), DriftShieldError::ModelRetired);
             self.model.open_receipts += 1; // once per account
             receipt.model = model; // all other fields are zero
             receipt.payer = payer;

@@ -10,6 +10,7 @@ mod metric;
 mod model;
 mod policy;
 mod position;
+mod pot;
 mod receipt;
 mod seat;
 mod series;
@@ -19,7 +20,7 @@ mod withdraw_request;
 pub(crate) use load_or_create::load_or_create;
 pub use {
     collateral::*, config::*, exposure::*, market::*, measurement::*, metric::*, model::*,
-    policy::*, position::*, receipt::*, seat::*, series::*, vault::*, withdraw_request::*,
+    policy::*, position::*, pot::*, receipt::*, seat::*, series::*, vault::*, withdraw_request::*,
 };
 
 use anchor_lang::prelude::*;

@@ -26,7 +26,7 @@ pub struct PolicyTerms {
     pub first_window: u64,
     /// Number of covered windows, at least `persistence`.
     pub windows: u64,
-    /// Highest premium of the purchase and of each renewal.
+    /// Highest premium, security rent included, of the purchase and of each renewal.
     pub max_premium: u64,
     /// Whether anyone may renew the policy at the holder's expense.
     pub auto_renew: bool,
@@ -35,8 +35,12 @@ pub struct PolicyTerms {
 /// Price and terms of a purchase or a renewal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quote {
-    /// Amount that the holder pays, in base units.
+    /// Premium that the holder pays to the vault, in base units.
     pub premium: u64,
+    /// Security rent that the holder pays to the model's oracles in addition, in base units.
+    pub rent: u64,
+    /// Unix time until which the rent is paid.
+    pub rent_end: i64,
     /// The protocol's part of the premium, in base units.
     pub protocol_part: u64,
     /// The manager's part of the premium, in base units.
@@ -52,6 +56,14 @@ pub struct Quote {
     pub locked_before: u64,
     /// The vault's locked capital after the purchase, in base units.
     pub locked_after: u64,
+}
+
+impl Quote {
+    /// Returns the amount that the holder pays: the premium and the security rent, which fit 64 bits
+    /// together.
+    pub fn price(&self) -> u64 {
+        self.premium + self.rent
+    }
 }
 
 /// Cover that a holder bought on a model.
@@ -76,9 +88,9 @@ pub struct Policy {
     pub trigger: u64,
     /// Drift from which the policy pays its whole cover.
     pub exhaustion: u64,
-    /// All premiums paid so far.
+    /// All premiums paid so far, without security rent.
     pub premium: u64,
-    /// Highest premium of a renewal.
+    /// Highest premium of a renewal, security rent included.
     pub max_premium: u64,
     /// First covered window.
     pub first_window: u64,
@@ -216,7 +228,7 @@ impl Policy {
         vault.policies -= 1;
         exposure.release(open);
         exposure.end_policy();
-        model.release_risk(open);
+        model.remove_policy(open);
     }
 
     // Renewals.

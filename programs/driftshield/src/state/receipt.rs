@@ -56,17 +56,23 @@ pub struct Receipt {
     pub challenger_credit: u64,
     /// Amount that the treasury can collect, in base units of the bond mint.
     pub treasury_credit: u64,
+    /// Pay for the window, which the agreeing submitters share when the receipt is settled, in base
+    /// units of the bond mint.
+    pub pay: u64,
     /// Version of the model.
     pub version: u32,
     /// Bit `i` is set if oracle `i` has submitted.
     pub submitted: u8,
     pub state: PodReceiptState,
+    /// Bit `i` is set if oracle `i` earned an equal part of `pay`; 0 until the receipt is settled.
+    pub earners: u8,
     pub bump: u8,
     /// Bit `i` is set if oracle `i` has submitted fewer than `min_samples` rows.
     pub thin: u8,
+    pub reserved: [u8; 7],
 }
 
-const _: () = assert!(core::mem::size_of::<Receipt>() == 3 * 32 + 224 + 20 * 8 + 8);
+const _: () = assert!(core::mem::size_of::<Receipt>() == 3 * 32 + 224 + 21 * 8 + 16);
 
 impl Receipt {
     /// Whether the running instruction created the account.

@@ -1,6 +1,6 @@
 //! Attacks with the keys of creators, and by an accomplice who bets.
 
-use driftshield_sdk::{Aggregate, FeePayee, MarketTerms};
+use driftshield_sdk::{Aggregate, FeePayee, MarketTerms, instruction::Bet};
 use rand::Rng;
 
 use super::{Attackers, ID};
@@ -29,9 +29,10 @@ impl Attackers {
                     signer: self.accomplice,
                     market: *at,
                     source: books.own_account(&self.accomplice, &mint),
-                    outcome: self.rng.random_range(0..2),
-                    amount: books.collaterals[&mint].terms.min_bet,
-                    min_multiple: 0,
+                    bet: Bet::unlimited(
+                        self.rng.random_range(0..2),
+                        books.collaterals[&mint].terms.min_bet,
+                    ),
                     stale: false,
                 }
             }

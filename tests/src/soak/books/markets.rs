@@ -1,6 +1,6 @@
 //! Parimutuel markets.
 
-use driftshield_sdk::{Address, Aggregate, FeePayee, MarketTerms, address};
+use driftshield_sdk::{Address, Aggregate, FeePayee, MarketTerms, address, instruction::Bet};
 
 use super::{
     Amount, BPS, Books, HORIZON, Verdict, fits, limits::MAX_FEES_BPS, limits::check_text, require,
@@ -240,9 +240,7 @@ impl Books {
         signer: &Address,
         at: &Address,
         source: &Address,
-        outcome: u8,
-        amount: u64,
-        min_multiple: u64,
+        bet: &Bet,
     ) -> Verdict {
         self.require_running(flag::BETS)?;
         let now = self.now;
@@ -256,27 +254,34 @@ impl Books {
             "the model has another version",
         )?;
         require(!model.is_insider(signer), "the bettor is an insider")?;
-        require(min_bet <= amount, "the amount is under the minimum bet")?;
+        require(min_bet <= bet.amount, "the amount is under the minimum bet")?;
         require(
             market.end.is_none() && now < market.terms.close_ts,
             "betting is closed",
         )?;
-        let outcome = usize::from(outcome);
+        let outcome = usize::from(bet.outcome);
         require(outcome < market.pools.len(), "there is no such outcome")?;
 
-        let amount = Amount::from(amount);
+        let last_window_end = model.window_end(market.terms.last_window)?;
+        let amount = Amount::from(bet.amount);
         let market = self.markets.get_mut(at).expect("read");
         market.pools[outcome] += amount;
         fits(market.total())?;
         let outcomes = market.pools.len();
         require(
-            Amount::from(min_multiple) <= market.multiple(outcome),
+            Amount::from(bet.min_multiple) <= market.multiple(outcome),
             "the multiple is under the bettor's minimum",
         )?;
-        let at_risk = fits(self.at_risk(&model_at))?;
+        let at_risk = fits(self.market_risk(&model_at))?;
+        let model = self.model(&model_at)?;
         require(
-            self.model(&model_at)?.secures(at_risk),
+            at_risk <= model.secured_stakes(),
             "the bonds do not secure the bet",
+        )?;
+        let (rent, rent_end) = model.rent(amount, now, last_window_end)?;
+        require(
+            rent <= bet.max_rent.into(),
+            "the rent is over the bettor's maximum",
         )?;
         let new = Position {
             market: *at,
@@ -288,7 +293,8 @@ impl Books {
             .entry(address::position(at, signer))
             .or_insert(new);
         position.stakes[outcome] += amount;
-        self.transfer(signer, source, &address::market_vault(at), &mint, amount)
+        self.transfer(signer, source, &address::market_vault(at), &mint, amount)?;
+        self.pay_oracles(signer, source, &model_at, rent, rent_end)
     }
 
     pub(super) fn settle_market(&mut self, at: &Address, pages: &[Address]) -> Verdict {

@@ -42,6 +42,9 @@ pub struct PremiumQuote {
     /// The lowest premium within the protocol's tolerance, usually equal to `most`.
     pub least: Amount,
     pub most: Amount,
+    /// The security rent, and the time until which it is paid.
+    pub rent: Amount,
+    pub rent_end: i64,
     pub last_window: u64,
     /// When the last window ends.
     pub end: i64,
@@ -143,6 +146,8 @@ struct Purchase<'a> {
     released: Amount,
     /// Start of the new term.
     starts_at: i64,
+    /// The time until which the rent is paid already.
+    secured_until: i64,
 }
 
 impl Books {
@@ -178,10 +183,11 @@ impl Books {
     pub fn affordable_cover(&self, vault_at: &Address, model_at: &Address) -> Amount {
         let (vault, model) = (&self.vaults[vault_at], &self.models[model_at]);
         let max_locked = vault.max_locked(self.escrowed(vault_at));
-        let secured = model.security() * Amount::from(model.periods.security_multiple);
-        max_locked
-            .saturating_sub(self.locked(vault_at))
-            .min(secured.saturating_sub(self.at_risk(model_at)))
+        max_locked.saturating_sub(self.locked(vault_at)).min(
+            model
+                .secured_cover()
+                .saturating_sub(self.cover_risk(model_at)),
+        )
     }
 
     // Purchases.
@@ -208,6 +214,7 @@ impl Books {
             terms,
             released: 0,
             starts_at: books.now,
+            secured_until: books.now,
         };
         books.quote(&purchase)
     }
@@ -234,9 +241,12 @@ impl Books {
             terms.trigger,
             end - purchase.starts_at,
         )?;
+        let (rent, rent_end) = model.rent(terms.cover.into(), purchase.secured_until, end)?;
         Ok(PremiumQuote {
             least,
             most,
+            rent,
+            rent_end,
             last_window,
             end,
         })
@@ -310,8 +320,11 @@ impl Books {
                 "a purchase locks capital whose withdrawal was requested before"
             );
         }
-        let at_risk = fits(self.at_risk(purchase.model) - purchase.released + cover)?;
-        require(model.secures(at_risk), "the bonds do not secure the cover")?;
+        let at_risk = fits(self.cover_risk(purchase.model) - purchase.released + cover)?;
+        require(
+            at_risk <= model.secured_cover(),
+            "the bonds do not secure the cover",
+        )?;
         Ok(locked)
     }
 
@@ -324,8 +337,8 @@ impl Books {
             "the premium is wrong",
         )?;
         require(
-            premium <= terms.max_premium.into(),
-            "the premium is over the holder's maximum",
+            premium + quote.rent <= terms.max_premium.into(),
+            "the premium and the rent are over the holder's maximum",
         )?;
         Ok(premium)
     }
@@ -359,6 +372,7 @@ impl Books {
             terms,
             released: 0,
             starts_at: self.now,
+            secured_until: self.now,
         })?;
         let premium = Self::charge(&quote, terms, values)?;
         let policy_at = address::policy(vault_at, signer, id);
@@ -387,7 +401,8 @@ impl Books {
         };
         self.policies.insert(policy_at, policy);
         let tokens = address::vault_tokens(vault_at);
-        self.transfer(signer, source, &tokens, &mint, premium)
+        self.transfer(signer, source, &tokens, &mint, premium)?;
+        self.pay_oracles(signer, source, model_at, quote.rent, quote.rent_end)
     }
 
     pub(super) fn renew_policy(
@@ -424,6 +439,7 @@ impl Books {
             terms: &terms,
             released: policy.cover,
             starts_at: policy.term.term_end,
+            secured_until: policy.term.term_end + self.model(&model_at)?.dispute_secs(),
         })?;
         let premium = Self::charge(&quote, &terms, values)?;
 
@@ -452,7 +468,8 @@ impl Books {
             address::renewal_authority(&holder)
         };
         let tokens = address::vault_tokens(&vault_at);
-        self.transfer(&payer, source, &tokens, &mint, premium)
+        self.transfer(&payer, source, &tokens, &mint, premium)?;
+        self.pay_oracles(&payer, source, &model_at, quote.rent, quote.rent_end)
     }
 
     // Claims, and the end.

@@ -41,6 +41,10 @@ pub struct Receipt {
     pub challenger: Option<Address>,
     pub challenger_credit: Amount,
     pub treasury_credit: Amount,
+    /// The window's pay, which the receipt took out of the pot.
+    pub pay: Amount,
+    /// Indices of the oracles that earned a part of it.
+    pub earners: Vec<usize>,
 }
 
 impl Receipt {
@@ -66,7 +70,8 @@ impl Receipt {
     pub(super) fn held(&self, challenge_bond: Amount) -> Amount {
         let is_challenged = self.state == ReceiptState::Challenged && self.challenger.is_some();
         let bond = if is_challenged { challenge_bond } else { 0 };
-        bond + self.challenger_credit + self.treasury_credit
+        let pay = if self.is_settled() { 0 } else { self.pay };
+        bond + self.challenger_credit + self.treasury_credit + pay
     }
 
     /// The median of the submitted values: of two middle values, the lower; 0 if there is none.
@@ -152,7 +157,7 @@ impl Model {
         }
     }
 
-    /// Makes a receipt Final, Void or Thin, and appends it to the receipt chain.
+    /// Makes a receipt Final, Void or Thin, shares its pay, and appends it to the receipt chain.
     fn settle(&mut self, receipt: &mut Receipt, end: WindowEnd, since: i64) {
         receipt.since = since;
         let state = match end {
@@ -172,6 +177,34 @@ impl Model {
                 5
             }
         };
+        let agreed = match end {
+            WindowEnd::Final(value) => Some(Some(value)),
+            WindowEnd::Void => None,
+            WindowEnd::Thin => Some(None),
+        };
+        if let Some(agreed) = agreed {
+            let agrees = |value: Option<u64>| match (value, agreed) {
+                (Some(value), Some(agreed)) => {
+                    u128::from(value.abs_diff(agreed)) <= self.max_spread.into()
+                }
+                (None, None) => true,
+                _ => false,
+            };
+            let submissions = receipt.submissions.iter();
+            receipt.earners = submissions
+                .filter(|(_, submission)| agrees(submission.value))
+                .map(|(oracle, _)| *oracle)
+                .collect();
+        }
+        let mut left = receipt.pay;
+        for earner in &receipt.earners {
+            let part = receipt.pay / receipt.earners.len() as Amount;
+            if 0 < part {
+                *self.rewards.entry(self.oracles[*earner]).or_default() += part;
+            }
+            left -= part;
+        }
+        self.pot.give_back(left);
         let submissions = receipt.submissions.values();
         let samples: u64 = submissions.map(|submission| submission.samples).sum();
         let mut link = Sha256::new();
@@ -246,6 +279,10 @@ impl Books {
         if moved && receipt.state == ReceiptState::Void {
             self.rare_events.receipts_voided += 1;
         }
+        if moved && receipt.is_settled() && 0 < receipt.pay {
+            self.rare_events.windows_paid += u64::from(!receipt.earners.is_empty());
+            self.rare_events.pay_unearned += u64::from(receipt.earners.is_empty());
+        }
         Ok(moved)
     }
 
@@ -299,6 +336,11 @@ impl Books {
             is_needed || self.receipts.contains_key(&receipt_at),
             "the model is retired and nothing depends on it",
         )?;
+        let pay = if self.receipts.contains_key(&receipt_at) {
+            0
+        } else {
+            model.pot.take(window, now)
+        };
         let new = Receipt {
             model: *at,
             window,
@@ -311,6 +353,8 @@ impl Books {
             challenger: None,
             challenger_credit: 0,
             treasury_credit: 0,
+            pay,
+            earners: vec![],
         };
         let receipt = self.receipts.entry(receipt_at).or_insert(new);
         require(

@@ -1,8 +1,8 @@
 //! Builds the instruction of a call.
 
 use driftshield_sdk::{
-    Account, AccountMeta, Address, ChallengePayee, FeePayee, Instruction, PremiumPayee, Series,
-    TokenProgram, address, instruction,
+    Account, AccountMeta, Address, ChallengePayee, FeePayee, Instruction, PremiumPayee,
+    RewardPayee, Series, TokenProgram, address, instruction,
 };
 use spl_token_interface::instruction::{self as token, AuthorityType};
 
@@ -111,9 +111,9 @@ impl Call {
             }
             Self::UpdateModel {
                 signer,
-                model,
+                model: at,
                 terms,
-            } => instruction::update_model(*signer, *model, terms.clone()),
+            } => instruction::update_model(*signer, *at, model(known, at)?, terms.clone()),
             Self::RetireModel { signer, model } => instruction::retire_model(*signer, *model),
             Self::Bond {
                 signer,
@@ -136,6 +136,38 @@ impl Call {
                 let own = own(oracle, &state.bond_mint, state.token_program.into());
                 let withdraw = instruction::withdraw_bond(*oracle, *at, state);
                 paying(withdraw, &own, destination, oracle, *signed)
+            }
+            Self::FundOracles {
+                signer,
+                model: at,
+                source,
+                amount,
+                until,
+            } => {
+                let state = model(known, at)?;
+                instruction::fund_oracles(*signer, *at, state, *source, *amount, *until)
+            }
+            Self::CollectReward {
+                oracle,
+                model: at,
+                payee,
+                destination,
+                signed,
+            } => {
+                let state = model(known, at)?;
+                let mint = state.bond_mint;
+                let (collect, default) = match payee {
+                    RewardPayee::Treasury => (
+                        instruction::collect_pot(*at, state),
+                        address::treasury(&address::collateral(&mint)),
+                    ),
+                    RewardPayee::Oracle => (
+                        instruction::collect_reward(*at, state, 0),
+                        own(&state.oracles[0], &mint, state.token_program.into()),
+                    ),
+                };
+                let collect = paying(collect, &default, destination, &state.oracles[0], *signed);
+                swapped(collect, &state.oracles[0], oracle)
             }
             Self::CloseSeat { oracle, model } => instruction::close_seat(*oracle, *model),
             _ => return None,
@@ -228,22 +260,12 @@ impl Call {
                 signer,
                 market: at,
                 source,
-                outcome,
-                amount,
-                min_multiple,
+                bet,
                 stale,
             } => {
                 let mut state = *market(known, at)?;
                 state.terms_hash[0] ^= u8::from(*stale);
-                instruction::place_bet(
-                    *signer,
-                    *at,
-                    &state,
-                    *source,
-                    *outcome,
-                    *amount,
-                    *min_multiple,
-                )
+                instruction::place_bet(*signer, *at, &state, *source, *bet)
             }
             Self::SettleMarket { market: at, pages } => {
                 let state = market(known, at)?;

@@ -1,6 +1,6 @@
 //! Calls about markets.
 
-use driftshield_sdk::{Address, Aggregate, FeePayee, MarketTerms, address};
+use driftshield_sdk::{Address, Aggregate, FeePayee, MarketTerms, address, instruction::Bet};
 use rand::Rng;
 
 use super::Generator;
@@ -123,12 +123,19 @@ impl Generator<'_> {
             signer,
             market: at,
             source,
-            outcome: outcome as u8,
-            amount,
-            min_multiple: if self.chance(80) {
-                0
-            } else {
-                self.up_to(3_000)
+            bet: Bet {
+                outcome: outcome as u8,
+                amount,
+                min_multiple: if self.chance(80) {
+                    0
+                } else {
+                    self.up_to(3_000)
+                },
+                max_rent: if self.chance(90) {
+                    u64::MAX
+                } else {
+                    self.up_to(amount / 10_000)
+                },
             },
             stale: self.chance(3),
         })

@@ -1,11 +1,11 @@
 //! Calls to try now so that everybody is paid and every account is closed, and the next time at which more
 //! calls may succeed.
 
-use driftshield_sdk::{Address, ChallengePayee, FeePayee, PremiumPayee};
+use driftshield_sdk::{Address, ChallengePayee, FeePayee, PremiumPayee, RewardPayee};
 
 use super::holdings::circulating_shares;
 use crate::soak::{
-    books::{Amount, Books, Market, Policy, Receipt, WindowEnd, pages},
+    books::{Amount, Books, Market, Policy, Pot, Receipt, WindowEnd, pages},
     call::Call,
 };
 
@@ -223,7 +223,8 @@ pub fn vault_payouts(books: &Books) -> Vec<Call> {
     due
 }
 
-/// Calls that withdraw unbonded bonds, and collect the credits of disputes.
+/// Calls that withdraw unbonded bonds, collect rewards and the credits of disputes, and pay what no
+/// oracle can earn to the treasury.
 pub fn model_payouts(books: &Books) -> Vec<Call> {
     let mut due = Vec::new();
     for seat in books.seats.values() {
@@ -235,6 +236,27 @@ pub fn model_payouts(books: &Books) -> Vec<Call> {
                 model: seat.model,
                 destination,
                 signed,
+            });
+        }
+    }
+    for (model, state) in &books.models {
+        for oracle in state.rewards.keys() {
+            let (destination, signed) = destination(books, oracle, &state.mint);
+            due.push(Call::CollectReward {
+                oracle: *oracle,
+                model: *model,
+                payee: RewardPayee::Oracle,
+                destination,
+                signed,
+            });
+        }
+        if 0 < state.pot.waiting() + state.pot.unearned() {
+            due.push(Call::CollectReward {
+                oracle: state.oracles[0],
+                model: *model,
+                payee: RewardPayee::Treasury,
+                destination: books.collaterals[&state.mint].treasury,
+                signed: false,
             });
         }
     }
@@ -339,6 +361,9 @@ pub fn next_due_before_retention(books: &Books) -> Option<i64> {
     for (address, vault) in &books.vaults {
         due.push(notice_end(books, address, vault.created_at));
     }
+    let pots = books.models.values().map(|model| &model.pot);
+    let pots = pots.filter(|pot| 0 < pot.waiting() + pot.unearned());
+    due.extend(pots.map(Pot::over_at));
     due.retain(|at| books.now < *at);
     due.into_iter().min()
 }

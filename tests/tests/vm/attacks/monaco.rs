@@ -67,7 +67,13 @@ fn monaco_m1_to_m3_accounts_of_another_market_are_refused() {
     let bets = [0, 1].map(|index| {
         let (market, _, bettor) = &markets[index];
         let (at, state) = (bettor.address(), state(&world, index));
-        instruction::place_bet(at, *market, &state, bettor.tokens, 1, TOKEN, 0)
+        instruction::place_bet(
+            at,
+            *market,
+            &state,
+            bettor.tokens,
+            instruction::Bet::unlimited(1, TOKEN),
+        )
     });
     assert_not_mixed(&world, &bets[0], &bets[1], &keys);
     for (_, model, _) in &markets {
@@ -196,7 +202,8 @@ fn monaco_i4_an_update_of_a_model_changes_no_address() {
         ..model_terms(&model.oracles[..2])
     };
     let owner = &model.owner;
-    let update = instruction::update_model(owner.address(), model.address, terms);
+    let state = world.model(&model.address);
+    let update = instruction::update_model(owner.address(), model.address, &state, terms);
     world.send(update, &[&owner.key]).unwrap();
 
     // Then the model, its seats and its receipts are at the addresses that their fields derive

@@ -129,7 +129,13 @@ fn create_market(s: &mut Prefunded, model: &TestModel) {
     let market = address::market(&creator.address(), 1);
     let state = s.world.market(&market);
     let (at, source) = (bettor.address(), bettor.tokens);
-    let bet = instruction::place_bet(at, market, &state, source, 0, TOKEN, 0);
+    let bet = instruction::place_bet(
+        at,
+        market,
+        &state,
+        source,
+        instruction::Bet::unlimited(0, TOKEN),
+    );
     s.send(bet, &[&bettor.key]);
 }
 

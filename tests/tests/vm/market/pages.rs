@@ -194,7 +194,7 @@ fn a_missing_page_proves_nothing_after_retention() {
     scene.world.warp_to(over);
     let event = settled(scene.world.settle(&scene.market));
     assert_eq!((event.state, event.next_window), (MarketState::Void, 300));
-    assert_eq!((event.at_risk, event.exposure), (0, 0));
+    assert_eq!((event.market_risk, event.exposure), (0, 0));
     let refund = scene
         .world
         .claim(&scene.market, &scene.bettor.address())

@@ -91,12 +91,12 @@ impl RandomMarkets {
         let params = with_fee(*[0, 1, 200, 777, 2_000].choose(&mut rng).unwrap());
         let mut terms = terms();
         terms.min_bet = *[1, TOKEN / 100].choose(&mut rng).unwrap();
-        // Half of a slash, times the security multiple, is just below 2⁶⁴.
-        terms.slash_amount = 1 << 33;
-        terms.min_bond = 1 << 33;
+        // Half of a slash, times the security multiple, half of which is for markets, is just below 2⁶⁴.
+        terms.slash_amount = 1 << 34;
+        terms.min_bond = 1 << 34;
         let mut world = World::with(params, terms);
         let spec = spec(&world);
-        let model = world.model_with(spec, 3, 1 << 33);
+        let model = world.model_with(spec, 3, 1 << 34);
         let creator = world.wallet(0);
         let bettors = (0..7).map(|_| world.wallet(0)).collect();
         Self {
@@ -224,7 +224,7 @@ impl RandomMarkets {
                         terms.creator_fee_bps
                     )
                 );
-                assert_eq!((event.at_risk, event.exposure), (at_risk, 1));
+                assert_eq!((event.market_risk, event.exposure), (at_risk, 1));
             }
         }
         stakes
@@ -280,7 +280,7 @@ impl RandomMarkets {
         let treasury_before = self.world.tokens(&self.world.treasury());
         let creator_before = self.world.tokens(&self.creator.tokens);
         let model_before = self.world.model(&self.model.address);
-        assert_eq!((model_before.at_risk, model_before.exposure), (0, 0));
+        assert_eq!((model_before.market_risk, model_before.exposure), (0, 0));
         let terms = self.terms();
         let market = self.create(&terms);
         let vault = self.world.market(&market).vault;
@@ -473,7 +473,7 @@ fn assert_settled(settled: &events::MarketSettled, expected: &Settlement, stakes
     }
     assert_eq!(u128::from(settled.protocol_fee), expected.protocol_fee);
     assert_eq!(u128::from(settled.creator_fee), expected.creator_fee);
-    assert_eq!((settled.at_risk, settled.exposure), (0, 0));
+    assert_eq!((settled.market_risk, settled.exposure), (0, 0));
     let paid = expected.payouts.iter().sum::<u128>();
     assert_eq!(
         stakes.iter().flatten().sum::<u128>(),

@@ -41,7 +41,7 @@ fn a_market_pays_its_winners() {
         scene.world.tokens(&scene.world.treasury()),
         70 * TOKEN * 2 / 100
     );
-    assert_eq!(scene.world.model(&scene.model.address).at_risk, 0);
+    assert_eq!(scene.world.model(&scene.model.address).market_risk, 0);
 }
 
 #[test]
@@ -63,7 +63,7 @@ fn a_market_without_an_observed_window_is_void() {
         (MarketState::Void, None, 0)
     );
     assert_eq!((event.protocol_fee, event.creator_fee), (0, 0));
-    assert_eq!((event.at_risk, event.exposure), (0, 0));
+    assert_eq!((event.market_risk, event.exposure), (0, 0));
     assert_eq!(scene.claim(scene.yes.address()).paid, 40 * TOKEN);
     assert_eq!(scene.claim(scene.no.address()).paid, 60 * TOKEN);
     assert_eq!(scene.close().swept, 0);
@@ -180,12 +180,12 @@ fn a_settled_market_releases_only_its_own_risk() {
     let other = scene.second_market();
     scene.world.bet(&other, &scene.yes, 1, 7 * TOKEN).unwrap();
     let model = scene.world.model(&scene.model.address);
-    assert_eq!((model.at_risk, model.exposure), (107 * TOKEN, 2));
+    assert_eq!((model.market_risk, model.exposure), (107 * TOKEN, 2));
 
     // When one of them is settled
     scene.resolve_yes();
 
     // Then the stakes of the other are still at risk
     let model = scene.world.model(&scene.model.address);
-    assert_eq!((model.at_risk, model.exposure), (7 * TOKEN, 1));
+    assert_eq!((model.market_risk, model.exposure), (7 * TOKEN, 1));
 }

@@ -15,7 +15,9 @@ fn only_the_owner_can_update_a_model() {
     let model = world.default_model();
     // When one of its oracles updates it
     let oracle = &model.oracles[0];
-    let update = instruction::update_model(oracle.address(), model.address, terms_of(3, 2));
+    let state = world.model(&model.address);
+    let terms = terms_of(3, 2);
+    let update = instruction::update_model(oracle.address(), model.address, &state, terms);
     let outcome = world.send(update, &[&oracle.key]);
     // Then it is refused
     assert_refused(outcome, DriftShieldError::NotModelOwner);
@@ -85,6 +87,9 @@ fn an_update_replaces_the_terms_and_starts_a_version() {
         ],
         quorum: 2,
         max_spread: 77,
+        security_rent_bps: 300,
+        market_budget_bps: 2_000,
+        cover_budget_bps: 8_000,
         name: "new".into(),
         uri: "ipfs://new".into(),
         metadata_hash: [8; 32],
@@ -102,6 +107,7 @@ fn an_update_replaces_the_terms_and_starts_a_version() {
             version: 2,
             security: security_of_two(),
             terms: terms.clone(),
+            seats: vec![],
         })
     );
     assert_eq!(after.oracles[..3], terms.oracles[..]);
@@ -109,6 +115,11 @@ fn an_update_replaces_the_terms_and_starts_a_version() {
     assert_eq!(after.bonds, [0, 10_000 * TOKEN, 10_000 * TOKEN, 0, 0, 0, 0]);
     assert_eq!((after.version, after.security), (2, security_of_two()));
     assert_eq!(after.max_spread, 77);
+    assert_eq!(after.security_rent_bps, 300);
+    assert_eq!(
+        (after.market_budget_bps, after.cover_budget_bps),
+        (2_000, 8_000)
+    );
     assert_eq!(without_end_zeros(&after.name), b"new");
     assert_eq!(without_end_zeros(&after.uri), b"ipfs://new");
     assert_eq!(

@@ -130,7 +130,9 @@ fn a_new_version_restarts_the_statistics() {
     world.submit_all(&model, 1, &share(500));
     let update = |world: &mut World| {
         let terms = model_terms(&model.oracles);
-        let update = instruction::update_model(model.owner.address(), model.address, terms);
+        let state = world.model(&model.address);
+        let owner = model.owner.address();
+        let update = instruction::update_model(owner, model.address, &state, terms);
         world.send(update, &[&model.owner.key])
     };
     assert_refused(update(&mut world), DriftShieldError::ReceiptOpen);

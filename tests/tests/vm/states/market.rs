@@ -194,7 +194,13 @@ fn create(s: &mut MarketFixture) -> Outcome {
 fn bet(s: &mut MarketFixture) -> Outcome {
     let bettor = &s.newcomer;
     let (key, source) = (bettor.address(), bettor.tokens);
-    let bet = instruction::place_bet(key, s.market, &s.initial, source, 1, TOKEN, 0);
+    let bet = instruction::place_bet(
+        key,
+        s.market,
+        &s.initial,
+        source,
+        instruction::Bet::unlimited(1, TOKEN),
+    );
     s.world.send(bet, &[&bettor.key])
 }
 

@@ -37,7 +37,7 @@ impl Receipt {
     }
 
     /// Settles the receipt by what was found, or as Void if nothing was: records it in the model's
-    /// statistics and chain.
+    /// statistics and chain, and rewards the submitters that agree with it.
     pub(super) fn settle(&mut self, model: &mut Model, found: Option<Measurement>, since: i64) {
         self.state = match found {
             Some(Measurement::Value(_)) => ReceiptState::Final,
@@ -49,7 +49,9 @@ impl Receipt {
         if let Some(measurement) = found {
             self.value = measurement.value();
             model.record_settled(self.window, measurement);
+            self.earners = self.agreeing(measurement, model.max_spread);
         }
+        model.reward(self.pay, self.earners);
         model.open_receipts = model.open_receipts.saturating_sub(1); // it was counted at creation
         model.chain = self.extend_chain(&model.chain);
     }

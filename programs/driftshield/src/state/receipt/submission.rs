@@ -90,12 +90,16 @@ impl Receipt {
         [Measurement::Thin, Measurement::Value(self.value)]
             .into_iter()
             .find(|&measurement| {
-                let agrees = |&oracle: &usize| {
-                    self.submission(oracle)
-                        .agrees(measurement, model.max_spread)
-                };
-                usize::from(model.quorum) <= self.submitters().filter(agrees).count()
+                let agreeing = self.agreeing(measurement, model.max_spread);
+                u32::from(model.quorum) <= agreeing.count_ones()
             })
+    }
+
+    /// Returns the submitters that agree with `measurement`, as bits by oracle.
+    pub(super) fn agreeing(&self, measurement: Measurement, max_spread: u64) -> u8 {
+        self.submitters()
+            .filter(|&oracle| self.submission(oracle).agrees(measurement, max_spread))
+            .fold(0, |bits, oracle| bits | 1 << oracle)
     }
 
     /// Proposes what a quorum agrees on, or starts a dispute if there is no such measurement.

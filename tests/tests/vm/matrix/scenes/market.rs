@@ -30,13 +30,25 @@ pub fn cancel_market_by_anyone(fixture: &mut Fixture) -> Instruction {
 pub fn place_bet(fixture: &mut Fixture) -> Instruction {
     let (market, bettor) = (fixture.target().market, &fixture.target().winner);
     let state = fixture.world.market(&market);
-    instruction::place_bet(bettor.address(), market, &state, bettor.tokens, 0, TOKEN, 0)
+    instruction::place_bet(
+        bettor.address(),
+        market,
+        &state,
+        bettor.tokens,
+        instruction::Bet::unlimited(0, TOKEN),
+    )
 }
 
 pub fn place_bet_first(fixture: &mut Fixture) -> Instruction {
     let (market, bettor) = (fixture.target().idle_market, &fixture.target().winner);
     let state = fixture.world.market(&market);
-    instruction::place_bet(bettor.address(), market, &state, bettor.tokens, 0, TOKEN, 0)
+    instruction::place_bet(
+        bettor.address(),
+        market,
+        &state,
+        bettor.tokens,
+        instruction::Bet::unlimited(0, TOKEN),
+    )
 }
 
 /// Settles by the page of the market's windows: one that is Final, and others without a receipt.
