@@ -343,7 +343,9 @@ fn it_pauses_when_the_model_is_updated_or_retired() {
     let (owner, model) = (scene.model.owner.clone(), scene.model.address);
     let mut oracles = scene.model.oracles.clone();
     oracles[0] = scene.world.wallet(0);
-    let update = instruction::update_model(owner.address(), model, model_terms(&oracles));
+    let state = scene.world.model(&model);
+    let terms = model_terms(&oracles);
+    let update = instruction::update_model(owner.address(), model, &state, terms);
     scene.world.send(update, &[&owner.key]).unwrap();
     let result = scene.operate_with(model, &[address::series_page(&model, 0)]);
     assert_eq!(result, Err(feed(FeedError::OtherVersion)));
