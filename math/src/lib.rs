@@ -8,10 +8,11 @@
 mod cover;
 mod ln;
 mod metric;
+mod noise;
 mod parimutuel;
 mod shares;
 
-pub use {cover::*, metric::*, parimutuel::*, shares::*};
+pub use {cover::*, metric::*, noise::noise_floor, parimutuel::*, shares::*};
 
 #[cfg(test)]
 extern crate std;

@@ -31,10 +31,10 @@ pub use anchor_lang::{
 };
 pub use driftshield::{
     Aggregate, ChallengePayee, Collateral, CollateralTerms, Config, ConfigParams, DriftShieldError,
-    Exposure, FeePayee, ID, ListingTerms, MIN_HISTORY, Market, MarketState, MarketTerms, Metric,
-    MetricSpec, Model, ModelStatus, ModelTerms, Policy, PolicyTerms, Position, PremiumPayee, Quote,
-    Receipt, ReceiptState, Seat, Stream, TokenProgram, Vault, VaultTerms, VaultTotals,
-    WithdrawRequest, first_window, math, pause, quote, quote_renewal,
+    Exposure, FeePayee, ID, ListingTerms, MIN_EXPECTED_ROWS, MIN_HISTORY, Market, MarketState,
+    MarketTerms, Metric, MetricSpec, Model, ModelStatus, ModelTerms, Policy, PolicyTerms, Position,
+    PremiumPayee, Quote, Receipt, ReceiptState, Seat, Stream, TokenProgram, Vault, VaultTerms,
+    VaultTotals, WithdrawRequest, first_window, math, pause, quote, quote_renewal,
 };
 pub use event::{Event, events};
 pub use run::{Run, best_run};
