@@ -10,9 +10,10 @@ mod ln;
 mod metric;
 mod noise;
 mod parimutuel;
+mod rent;
 mod shares;
 
-pub use {cover::*, metric::*, noise::noise_floor, parimutuel::*, shares::*};
+pub use {cover::*, metric::*, noise::noise_floor, parimutuel::*, rent::*, shares::*};
 
 #[cfg(test)]
 extern crate std;

@@ -69,13 +69,15 @@ kinds! {
     RequestUnbond 22
     WithdrawBond 20
     CloseSeat 12
+    FundOracles 16
+    CollectReward 24
 
     SubmitReceipt 20
     ChallengeReceipt 16
     RuleReceipt 22
     FinalizeReceipt 24
     CollectChallenge 22
-    CloseReceipt 8
+    CloseSeries 8
 
     CreateMarket 12
     CancelMarket 8

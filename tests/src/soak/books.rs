@@ -2,16 +2,19 @@
 //!
 //! The books are independent of the program: both share only addresses and plain argument types. The books
 //! keep amounts in wide integers, and recompute every value that the protocol defines as a sum (`held`,
-//! `locked`, `at_risk`, `security`, …) from its parts whenever the value is needed.
+//! `locked`, `market_risk`, `security`, …) from its parts whenever the value is needed.
 
 mod bonds;
+mod drift;
 mod fraction;
 mod limits;
 mod liquidity;
 mod markets;
 mod policies;
+mod pot;
 mod receipts;
 mod roles;
+mod series;
 mod tokens;
 mod vaults;
 
@@ -23,8 +26,10 @@ pub use bonds::{Model, Seat};
 pub use fraction::Fraction;
 pub use markets::{Market, MarketEnd, Position};
 pub use policies::{Policy, PremiumQuote};
+pub use pot::Pot;
 pub use receipts::{Receipt, ReceiptState};
 pub use roles::{Collateral, Config};
+pub use series::{Series, WindowEnd, pages, windows_of_page};
 pub use tokens::Tokens;
 pub use vaults::{Exposure, Request, Stream, VIRTUAL_ASSETS, VIRTUAL_SHARES, Vault};
 
@@ -72,6 +77,7 @@ pub struct RareEvents {
     /// Policies that ended because claims paid all of their cover.
     pub policies_ended_by_payment: u64,
     pub receipts_voided: u64,
+    pub windows_thin: u64,
     pub disputes_ruled: u64,
     pub oracles_slashed: u64,
     pub vaults_wiped_out: u64,
@@ -81,6 +87,10 @@ pub struct RareEvents {
     pub partly_withdrawn: u64,
     /// Renewals without the holder's signature.
     pub renewed_by_anyone: u64,
+    /// Receipts whose pay was shared by at least one oracle.
+    pub windows_paid: u64,
+    /// Receipts with pay that no oracle earned.
+    pub pay_unearned: u64,
 }
 
 impl RareEvents {
@@ -88,6 +98,7 @@ impl RareEvents {
         self.policies_paid += other.policies_paid;
         self.policies_ended_by_payment += other.policies_ended_by_payment;
         self.receipts_voided += other.receipts_voided;
+        self.windows_thin += other.windows_thin;
         self.disputes_ruled += other.disputes_ruled;
         self.oracles_slashed += other.oracles_slashed;
         self.vaults_wiped_out += other.vaults_wiped_out;
@@ -95,6 +106,8 @@ impl RareEvents {
         self.markets_voided += other.markets_voided;
         self.partly_withdrawn += other.partly_withdrawn;
         self.renewed_by_anyone += other.renewed_by_anyone;
+        self.windows_paid += other.windows_paid;
+        self.pay_unearned += other.pay_unearned;
     }
 }
 
@@ -107,6 +120,7 @@ pub struct Books {
     pub models: BTreeMap<Address, Model>,
     pub seats: BTreeMap<Address, Seat>,
     pub receipts: BTreeMap<Address, Receipt>,
+    pub series: BTreeMap<Address, Series>,
     pub markets: BTreeMap<Address, Market>,
     pub positions: BTreeMap<Address, Position>,
     pub vaults: BTreeMap<Address, Vault>,
@@ -188,6 +202,20 @@ impl Books {
                 signed,
             } => self.withdraw_bond(oracle, model, destination, *signed),
             Call::CloseSeat { oracle, model } => self.close_seat(oracle, model),
+            Call::FundOracles {
+                signer,
+                model,
+                source,
+                amount,
+                until,
+            } => self.fund_oracles(signer, model, source, *amount, *until),
+            Call::CollectReward {
+                oracle,
+                model,
+                payee,
+                destination,
+                signed,
+            } => self.collect_reward(oracle, model, *payee, destination, *signed),
 
             Call::SubmitReceipt {
                 signer,
@@ -218,7 +246,7 @@ impl Books {
                 destination,
                 signed,
             } => self.collect_challenge(model, *window, *payee, destination, *signed),
-            Call::CloseReceipt { model, window } => self.close_receipt(model, *window),
+            Call::CloseSeries { model, page } => self.close_series(model, *page),
 
             Call::CreateMarket {
                 signer,
@@ -231,15 +259,13 @@ impl Books {
                 signer,
                 market,
                 source,
-                outcome,
-                amount,
-                min_multiple,
+                bet,
                 stale,
             } => {
                 require(!stale, "the bet names the terms of another market")?;
-                self.place_bet(signer, market, source, *outcome, *amount, *min_multiple)
+                self.place_bet(signer, market, source, bet)
             }
-            Call::SettleMarket { market, receipts } => self.settle_market(market, receipts),
+            Call::SettleMarket { market, pages } => self.settle_market(market, pages),
             Call::Claim {
                 market,
                 owner,
@@ -317,10 +343,11 @@ impl Books {
             } => self.buy_policy(signer, *id, vault, model, source, terms, values),
             Call::ClaimPolicy {
                 policy,
-                receipts,
+                first_window,
+                pages,
                 destination,
                 signed,
-            } => self.claim_policy(policy, receipts, destination, *signed),
+            } => self.claim_policy(policy, *first_window, pages, destination, *signed),
             Call::CancelPolicy {
                 policy,
                 destination,

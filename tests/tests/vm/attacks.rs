@@ -6,12 +6,14 @@ mod liquidity;
 mod monaco;
 mod noise;
 mod payouts;
+mod pot;
 mod prefunding;
 mod revival;
 mod splitting;
 mod squads;
 mod squatting;
 mod stolen_keys;
+mod thin;
 
 use driftshield_sdk::{Address, DriftShieldError, PolicyTerms, address, instruction};
 use driftshield_tests::{insurance::*, world::*};

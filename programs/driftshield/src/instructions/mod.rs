@@ -12,12 +12,13 @@ mod claim;
 mod claim_policy;
 mod close_exposure;
 mod close_market;
-mod close_receipt;
 mod close_seat;
+mod close_series;
 mod close_vault;
 mod collect_challenge;
 mod collect_fees;
 mod collect_manager_fees;
+mod collect_reward;
 #[allow(unused_variables)] // `derive(Accounts)` binds the arguments a second time
 mod create_market;
 #[allow(unused_variables)] // `derive(Accounts)` binds the arguments a second time
@@ -25,6 +26,7 @@ mod create_vault;
 mod deposit;
 mod expire_policy;
 mod finalize_receipt;
+mod fund_oracles;
 mod initialize;
 mod list_model;
 mod place_bet;
@@ -51,12 +53,12 @@ mod withdraw_treasury;
 
 pub use {
     accept_admin::*, bond::*, buy_policy::*, cancel_withdraw::*, challenge_receipt::*, claim::*,
-    claim_policy::*, close_exposure::*, close_market::*, close_receipt::*, close_seat::*,
+    claim_policy::*, close_exposure::*, close_market::*, close_seat::*, close_series::*,
     close_vault::*, collect_challenge::*, collect_fees::*, collect_manager_fees::*,
-    create_market::*, create_vault::*, deposit::*, expire_policy::*, finalize_receipt::*,
-    initialize::*, list_model::*, place_bet::*, propose_admin::*, register_collateral::*,
-    register_model::*, renew_policy::*, request_unbond::*, request_withdraw::*, retire_model::*,
-    rule_receipt::*, set_pause::*, settle_market::*, submit_receipt::*, update_collateral::*,
-    update_config::*, update_model::*, update_vault::*, withdraw::*, withdraw_bond::*,
-    withdraw_treasury::*,
+    collect_reward::*, create_market::*, create_vault::*, deposit::*, expire_policy::*,
+    finalize_receipt::*, fund_oracles::*, initialize::*, list_model::*, place_bet::*,
+    propose_admin::*, register_collateral::*, register_model::*, renew_policy::*,
+    request_unbond::*, request_withdraw::*, retire_model::*, rule_receipt::*, set_pause::*,
+    settle_market::*, submit_receipt::*, update_collateral::*, update_config::*, update_model::*,
+    update_vault::*, withdraw::*, withdraw_bond::*, withdraw_treasury::*,
 };

@@ -3,7 +3,7 @@ use anchor_spl::token_interface::TokenInterface;
 
 use crate::{
     pause, token, Collateral, Config, DriftShieldError, MetricSpec, Model, ModelRegistered,
-    ModelStatus, ModelTerms, MAX_BINS, MAX_GENESIS_SECS, MAX_ORACLES, NAME_BYTES, URI_BYTES,
+    ModelStatus, ModelTerms, Pot, MAX_BINS, MAX_GENESIS_SECS, MAX_ORACLES, NAME_BYTES, URI_BYTES,
 };
 
 #[event_cpi]
@@ -52,8 +52,7 @@ impl RegisterModel {
         )?;
 
         self.pin(id, &spec, bump);
-        self.model
-            .set_terms(&terms, self.config.params.max_spread_limit)?;
+        self.model.set_terms(&terms, &self.config.params)?;
         Ok(ModelRegistered {
             model: *self.model.address(),
             model_seq: self.model.seq,
@@ -114,9 +113,12 @@ impl RegisterModel {
             unbond_secs: params.unbond_secs,
             retention_secs: params.retention_secs,
             bonds: [0; MAX_ORACLES],
+            rewards: [0; MAX_ORACLES],
+            pot: Pot::new(spec.window_secs, params.submit_secs + params.challenge_secs),
             held: 0,
             security: 0,
-            at_risk: 0,
+            market_risk: 0,
+            cover_risk: 0,
             exposure: 0,
             open_receipts: 0,
             final_count: 0,
@@ -129,6 +131,9 @@ impl RegisterModel {
             reference,
             version: 1,
             security_multiple: params.security_multiple,
+            security_rent_bps: 0,
+            market_budget_bps: 0,
+            cover_budget_bps: 0,
             metric: spec.metric.into(),
             bins: spec.reference.len() as u8,
             oracle_count: 0,
@@ -138,7 +143,7 @@ impl RegisterModel {
             name: [0; NAME_BYTES],
             uri: [0; URI_BYTES],
             token_program: self.collateral.token_program,
-            reserved: [0; 1],
+            reserved: [0; 3],
         };
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use driftshield_sdk::{Address, ConfigParams, Metric, MetricSpec, ModelTerms, address};
 
 use super::{
-    Amount, Books, DAY, EventValues, HORIZON, Verdict, fits, limits, require, roles::flag,
+    Amount, BPS, Books, DAY, EventValues, HORIZON, Pot, Verdict, fits, limits, require, roles::flag,
 };
 
 #[derive(Clone, Debug)]
@@ -23,6 +23,9 @@ pub struct Model {
     pub oracles: Vec<Address>,
     pub quorum: usize,
     pub max_spread: u64,
+    pub rent_bps: u16,
+    pub market_budget_bps: u16,
+    pub cover_budget_bps: u16,
     pub version: u32,
     pub is_retired: bool,
 
@@ -35,6 +38,9 @@ pub struct Model {
     /// The bond of each listed oracle without the unbonding part; 0 after a new listing, until the oracle
     /// bonds again.
     pub active_bonds: BTreeMap<Address, Amount>,
+    /// Uncollected rewards.
+    pub rewards: BTreeMap<Address, Amount>,
+    pub pot: Pot,
     /// Window and value of this version's Final receipts, in the order in which they became Final.
     pub final_receipts: Vec<(u64, u64)>,
     /// The latest window whose receipt was proposed or ruled on, and its value.
@@ -101,8 +107,18 @@ impl Model {
         half.min(u64::MAX.into())
     }
 
-    pub fn secures(&self, at_risk: Amount) -> bool {
-        at_risk <= self.security() * Amount::from(self.periods.security_multiple)
+    /// The stakes that the bonds secure.
+    pub fn secured_stakes(&self) -> Amount {
+        self.secured() * Amount::from(self.market_budget_bps) / BPS
+    }
+
+    /// The cover that the bonds secure.
+    pub fn secured_cover(&self) -> Amount {
+        self.secured() * Amount::from(self.cover_budget_bps) / BPS
+    }
+
+    fn secured(&self) -> Amount {
+        self.security() * Amount::from(self.periods.security_multiple)
     }
 
     pub fn statistics(&self) -> Statistics {
@@ -187,27 +203,34 @@ impl Books {
 
     // Values that the protocol defines as sums.
 
-    /// The stakes in unsettled markets, plus the open cover.
-    pub fn at_risk(&self, model: &Address) -> Amount {
-        self.risks(model).sum()
+    /// The stakes in unsettled markets.
+    pub fn market_risk(&self, model: &Address) -> Amount {
+        self.stakes(model).sum()
+    }
+
+    /// The open cover.
+    pub fn cover_risk(&self, model: &Address) -> Amount {
+        self.covers(model).sum()
     }
 
     /// The number of unsettled markets with a bet, and of open policies.
     pub fn exposure_of(&self, model: &Address) -> usize {
-        self.risks(model).count()
+        self.stakes(model).count() + self.covers(model).count()
     }
 
-    fn risks<'a>(&'a self, model: &'a Address) -> impl Iterator<Item = Amount> + 'a {
+    fn stakes<'a>(&'a self, model: &'a Address) -> impl Iterator<Item = Amount> + 'a {
         let markets = self.markets.values();
-        let stakes = markets
+        markets
             .filter(move |market| market.model == *model && market.end.is_none())
             .map(|market| market.total())
-            .filter(|total| 0 < *total);
+            .filter(|total| 0 < *total)
+    }
+
+    fn covers<'a>(&'a self, model: &'a Address) -> impl Iterator<Item = Amount> + 'a {
         let policies = self.policies.values();
-        let cover = policies
+        policies
             .filter(move |policy| policy.model == *model)
-            .map(|policy| policy.open_cover());
-        stakes.chain(cover)
+            .map(|policy| policy.open_cover())
     }
 
     pub fn open_receipts(&self, model: &Address) -> usize {
@@ -217,16 +240,20 @@ impl Books {
             .count()
     }
 
-    /// The amount that the model's bond vault owes: bonds, challenge bonds, and uncollected credits.
+    /// The amount that the model's bond vault owes: bonds, challenge bonds, uncollected credits and
+    /// rewards, the pay of open receipts, and the pot.
     pub fn held(&self, model: &Address) -> Amount {
         let seats = self.seats.values().filter(|seat| seat.model == *model);
         let bonds: Amount = seats.map(|seat| seat.bonded).sum();
-        let challenge_bond = self.models[model].challenge_bond;
+        let state = &self.models[model];
+        let challenge_bond = state.challenge_bond;
+        let pay =
+            state.rewards.values().sum::<Amount>() + state.pot.waiting() + state.pot.unearned();
         let receipts = self.receipts.values();
         let disputes = receipts
             .filter(|receipt| receipt.model == *model)
             .map(|receipt| receipt.held(challenge_bond));
-        bonds + disputes.sum::<Amount>()
+        bonds + pay + disputes.sum::<Amount>()
     }
 
     // Models.
@@ -246,7 +273,7 @@ impl Books {
         let periods = config.params;
         let arbiter = config.arbiter;
         limits::check_spec(spec)?;
-        limits::check_model(terms, periods.max_spread_limit)?;
+        limits::check_model(terms, &periods)?;
         require(
             (periods.min_window_secs..=periods.max_window_secs).contains(&spec.window_secs),
             "the window length is out of range",
@@ -272,6 +299,9 @@ impl Books {
             oracles: terms.oracles.clone(),
             quorum: terms.quorum.into(),
             max_spread: terms.max_spread,
+            rent_bps: terms.security_rent_bps,
+            market_budget_bps: terms.market_budget_bps,
+            cover_budget_bps: terms.cover_budget_bps,
             version: 1,
             is_retired: false,
             periods,
@@ -279,6 +309,12 @@ impl Books {
             slash_amount: bonds.slash_amount.into(),
             challenge_bond: bonds.challenge_bond.into(),
             active_bonds: terms.oracles.iter().map(|oracle| (*oracle, 0)).collect(),
+            rewards: BTreeMap::new(),
+            pot: Pot::new(
+                spec.genesis,
+                spec.window_secs,
+                periods.submit_secs + periods.challenge_secs,
+            ),
             final_receipts: vec![],
             latest: None,
             chain: [0; 32],
@@ -293,14 +329,23 @@ impl Books {
         at: &Address,
         terms: &ModelTerms,
     ) -> Verdict {
-        let limit = self.config()?.params.max_spread_limit;
+        let params = self.config()?.params;
         require(
             self.model(at)?.owner == *signer,
             "only the owner may update the model",
         )?;
         require(self.exposure_of(at) == 0, "the model has exposure")?;
         require(self.open_receipts(at) == 0, "a receipt is open")?;
-        limits::check_model(terms, limit)?;
+        limits::check_model(terms, &params)?;
+        // The rewards of removed oracles are added to their bonds.
+        let rewards = self.model(at)?.rewards.clone();
+        for (oracle, reward) in rewards {
+            if !terms.oracles.contains(&oracle) {
+                let seat = self.seats.get_mut(&address::seat(at, &oracle));
+                seat.ok_or("the oracle has no seat")?.bonded += reward;
+                self.model_mut(at)?.rewards.remove(&oracle);
+            }
+        }
         let model = self.model_mut(at)?;
         let version = model.version.checked_add(1);
         model.version = version.ok_or("the version overflows")?;
@@ -310,6 +355,9 @@ impl Books {
         model.oracles = terms.oracles.clone();
         model.quorum = terms.quorum.into();
         model.max_spread = terms.max_spread;
+        model.rent_bps = terms.security_rent_bps;
+        model.market_budget_bps = terms.market_budget_bps;
+        model.cover_budget_bps = terms.cover_budget_bps;
         model.final_receipts.clear();
         model.latest = None;
         Ok(())
@@ -374,14 +422,15 @@ impl Books {
         seat.unbonding += Amount::from(amount);
         seat.release_at = release_at;
         let active = seat.active();
-        let at_risk = self.at_risk(at);
+        let (stakes, cover) = (self.market_risk(at), self.cover_risk(at));
         let model = self.model_mut(at)?;
         let before = model.security();
         if let Some(active_bonds) = model.active_bonds.get_mut(signer) {
             *active_bonds = active.min(*active_bonds);
         }
         require(
-            before <= model.security() || model.secures(at_risk),
+            before <= model.security()
+                || (stakes <= model.secured_stakes() && cover <= model.secured_cover()),
             "the bond is needed to secure what is at risk",
         )
     }
@@ -416,6 +465,8 @@ impl Books {
         let seat = self.seats.get(&seat_at).ok_or("the oracle has no seat")?;
         require(seat.bonded == 0, "the seat has a bond")?;
         let is_listed = self.model(at)?.index(oracle).is_some();
+        let has_reward = self.model(at)?.rewards.contains_key(oracle);
+        require(!has_reward, "the oracle's reward is not collected")?;
         require(
             !is_listed || self.open_receipts(at) == 0,
             "an open receipt may need the seat",

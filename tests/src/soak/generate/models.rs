@@ -45,11 +45,14 @@ impl Generator<'_> {
         oracles.truncate(self.rng.random_range(1..=6));
         let mut terms = terms::model_terms(oracles);
         terms.max_spread = self.up_to(30_000);
+        terms.security_rent_bps = self.rng.random_range(1..=5_000);
         if self.chance(15) {
-            match self.up_to(3) {
+            match self.up_to(5) {
                 0 => terms.quorum = 0,
                 1 => terms.oracles.push(terms.oracles[0]),
                 2 => terms.max_spread = 1_000_001,
+                3 => terms.security_rent_bps = 0,
+                4 => terms.market_budget_bps = 5_001,
                 _ => terms.name = "a name of more than thirty-two bytes".into(),
             }
         }

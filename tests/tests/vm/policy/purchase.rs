@@ -115,7 +115,7 @@ fn invalid_purchases_are_refused() {
         assert_refused(scene.buy(&holder, 1, terms), error);
         assert_eq!(scene.quote(&terms).map(|_| ()), Err(error.into()));
     }
-    let exact = scene.quote(&good).unwrap().premium;
+    let exact = scene.quote(&good).unwrap().price();
     let below = PolicyTerms {
         max_premium: exact - 1,
         ..good
@@ -351,7 +351,8 @@ fn a_covered_model_cannot_be_updated() {
     let (mut scene, holder) = insured(|terms| terms);
     let owner = scene.model.owner.key.insecure_clone();
     let terms = model_terms(&scene.model.oracles);
-    let update = instruction::update_model(owner.pubkey(), scene.model.address, terms);
+    let state = scene.model();
+    let update = instruction::update_model(owner.pubkey(), scene.model.address, &state, terms);
     let outcome = scene.world.send(update.clone(), &[&owner]);
     assert_refused(outcome, DriftShieldError::ModelExposed);
     scene.cancel(&holder, 1).unwrap();
