@@ -102,6 +102,7 @@ pub struct Outcome {
     pub metric: String,
     pub window_secs: u64,
     pub model_years: u64,
+    pub seed: u64,
     /// Share of the model-years with a window at or above the floor.
     pub above: f64,
     /// The floor, relative to what 95% of the model-years stay at or below: how much higher than needed
@@ -152,11 +153,16 @@ pub fn simulate(
             metric: format!("{metric:?}"),
             window_secs,
             model_years: years,
-            above: above.count() as f64 / years as f64,
-            ratio: 1.0 / ratios[(ratios.len() * 95).div_ceil(100) - 1],
+            seed,
+            above: rounded(above.count() as f64 / years as f64, 1e4),
+            ratio: rounded(1.0 / ratios[(ratios.len() * 95).div_ceil(100) - 1], 1e3),
         }
     };
     case.metrics.iter().enumerate().map(outcome).collect()
+}
+
+fn rounded(value: f64, parts: f64) -> f64 {
+    (value * parts).round() / parts
 }
 
 /// One year of one metric.

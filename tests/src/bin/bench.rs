@@ -4,7 +4,6 @@
 use std::{collections::BTreeMap, fs};
 
 use clap::Parser;
-
 use driftshield_sdk::{
     Collateral, Config, Exposure, Market, Model, PAGE_WINDOWS, Policy, Position, Receipt, Seat,
     Series, Vault, WithdrawRequest,
@@ -63,8 +62,7 @@ fn noise(years: u64, seed: u64) {
             }
         }
     }
-    let result = serde_json::json!({ "seed": seed, "outcomes": outcomes });
-    let text = serde_json::to_string_pretty(&result).expect("serializable") + "\n";
+    let text = serde_json::to_string_pretty(&outcomes).expect("serializable") + "\n";
     let file = root().join("bench/noise.json");
     fs::create_dir_all(root().join("bench"))
         .and_then(|()| fs::write(&file, text))
