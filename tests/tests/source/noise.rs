@@ -12,6 +12,9 @@ const MICRO: f64 = 1e6;
 const HOUR: u64 = 60 * 60;
 const DAY: u64 = 24 * HOUR;
 const MONTH: u64 = 31 * DAY;
+/// Largest accepted share of the few years that a test simulates. `scripts/bench noise` simulates enough of
+/// them to show that it is below 0.05.
+const FEW: f64 = 0.1;
 
 #[test]
 fn a_noise_floor_is_at_most_a_fiftieth_above_the_formula() {
@@ -81,7 +84,7 @@ fn the_error_rate_of_a_year_reaches_its_floor_with_a_probability_of_at_most_5_pe
 fn noise_of_hourly_windows_stays_under_the_floor() {
     for case in noise::sparsest().into_iter().take(5) {
         for outcome in noise::simulate(&case, HOUR, 20, 7, noise::threads()) {
-            assert!(outcome.above <= 0.05, "{outcome:?}");
+            assert!(outcome.above <= FEW, "{outcome:?}");
         }
     }
 }
@@ -90,7 +93,7 @@ fn noise_of_hourly_windows_stays_under_the_floor() {
 fn noise_of_daily_windows_stays_under_the_floor() {
     for case in noise::sparsest() {
         for outcome in noise::simulate(&case, DAY, 30, 11, noise::threads()) {
-            assert!(outcome.above <= 0.05, "{outcome:?}");
+            assert!(outcome.above <= FEW, "{outcome:?}");
         }
     }
 }
