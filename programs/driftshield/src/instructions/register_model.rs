@@ -2,7 +2,7 @@ use anchor_lang::prelude::*;
 use anchor_spl::token_interface::TokenInterface;
 
 use crate::{
-    math, pause, token, Collateral, Config, DriftShieldError, MetricSpec, Model, ModelRegistered,
+    pause, token, Collateral, Config, DriftShieldError, MetricSpec, Model, ModelRegistered,
     ModelStatus, ModelTerms, Pot, MAX_BINS, MAX_GENESIS_SECS, MAX_ORACLES, NAME_BYTES, URI_BYTES,
 };
 
@@ -102,7 +102,7 @@ impl RegisterModel {
             genesis: spec.genesis,
             window_secs: spec.window_secs,
             min_samples: spec.min_samples,
-            noise_floor: math::noise_floor(spec.metric.into(), &spec.reference, spec.min_samples),
+            noise_floor: spec.noise_floor(),
             max_spread: 0,
             min_bond: bonds.min_bond,
             slash_amount: bonds.slash_amount,

@@ -12,7 +12,7 @@ pub const URI_BYTES: usize = 128;
 /// Genesis lies at most this many seconds ahead.
 pub const MAX_GENESIS_SECS: i64 = 31 * crate::DAY_SECS;
 /// Fewest rows expected in the reference's rarest bin, in a window of `min_samples` rows.
-pub const MIN_EXPECTED_ROWS: u64 = 20;
+pub const MIN_EXPECTED_ROWS: u64 = 50;
 
 /// Whether a model takes new risk.
 #[pod_wrapper]
@@ -218,6 +218,17 @@ impl MetricSpec {
             DriftShieldError::SparseReference
         );
         Ok(())
+    }
+
+    /// Returns the noise floor of a valid spec, in micro-units.
+    pub fn noise_floor(&self) -> u64 {
+        let window_secs = self.window_secs.max(1) as u64;
+        math::noise_floor(
+            self.metric.into(),
+            &self.reference,
+            self.min_samples,
+            window_secs,
+        )
     }
 }
 
