@@ -19,8 +19,8 @@ pub struct PlaceBet {
     pub model: Account<Model>,
     #[account(mut)]
     pub market: Account<Market>,
-    /// The bettor's `Position`: PDA of `["position", market, bettor]`. Created by the bettor's first
-    /// bet in the market.
+    /// The bettor's `Position`: PDA of `["position", market, bettor]`. Created here by the bettor's
+    /// first bet in the market.
     #[account(mut)]
     pub position: UncheckedAccount,
     /// The bettor's token account, which pays the bet and its security rent.

@@ -169,6 +169,7 @@ impl RandomMarkets {
         let limit = {
             let model = self.world.model(&self.model.address);
             let secured = u128::from(model.security) * u128::from(SECURITY_MULTIPLE);
+            let secured = secured * u128::from(model.market_budget_bps) / 10_000;
             u64::try_from(secured).unwrap() // at least 2³² below 2⁶⁴
         };
         // The supply of a mint is at most 2⁶⁴ − 1: leave room for the balances of treasury and
