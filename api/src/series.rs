@@ -1,4 +1,4 @@
-//! Series: what became of a model's windows.
+//! Series: the result of each window of a model.
 
 use chrono::{DateTime, Utc};
 use driftshield_sdk::{Entry, entry_state, entry_value};
@@ -13,7 +13,7 @@ use crate::{
     values::{Key, Scaled, U64},
 };
 
-/// What became of a window of a model.
+/// Result of a window of a model.
 #[derive(Serialize, ToSchema)]
 pub struct Window {
     pub window: U64,

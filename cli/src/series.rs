@@ -1,4 +1,4 @@
-//! Series: what became of a model's windows.
+//! Series: the result of each window of a model.
 
 use std::mem::offset_of;
 

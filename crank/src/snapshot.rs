@@ -70,7 +70,7 @@ impl ModelSnapshot {
         }
     }
 
-    /// What became of `window`, as far as it was read.
+    /// The entry of `window`, as of the latest read of its page.
     pub fn entry(&self, window: u64) -> Entry {
         let page = self.series.get(&Series::page_of(window));
         page.map_or(Entry::None, |page| page.entry(window))

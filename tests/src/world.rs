@@ -367,7 +367,7 @@ impl World {
         self.counters.insert(address, series.seq);
     }
 
-    /// What became of a window of a model. A page that doesn't exist has no entries.
+    /// The entry of a window of a model. A page that doesn't exist has no entries.
     pub fn entry(&self, model: &Address, window: u64) -> Entry {
         let page = address::series(model, window);
         if !self.exists(&page) {

@@ -122,7 +122,7 @@ impl<'a> Example<'a> {
         found.map_or(key, |participant| participant.name)
     }
 
-    /// The model's windows with a submission, each with what became of it.
+    /// The model's windows with a submission, each with its entry.
     pub async fn entries(&self) -> anyhow::Result<Vec<(u64, Entry)>> {
         let of_model = (std::mem::offset_of!(Series, model), self.model);
         let pages: Vec<(Address, Series)> = self.client.list(&[of_model]).await?;

@@ -7,7 +7,7 @@ use crate::{DriftShieldError, Model, Receipt};
 /// Number of consecutive windows in a page.
 pub const PAGE_WINDOWS: u64 = 256;
 
-/// What became of a window: an entry of a page.
+/// Result of a window: an entry of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Entry {
     /// No oracle has submitted.
@@ -50,7 +50,7 @@ impl Entry {
     }
 }
 
-/// A page of a model's drift history: what became of 256 consecutive windows. Page `p` holds the
+/// A page of a model's drift history: the results of 256 consecutive windows. Page `p` holds the
 /// windows from `256 · p` on. A page is created with the first receipt of its windows, and outlives
 /// the receipts.
 ///

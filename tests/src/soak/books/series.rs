@@ -1,4 +1,4 @@
-//! Series: what became of a model's windows, in pages that outlive the receipts.
+//! Series: the results of a model's windows, in pages that outlive the receipts.
 
 use std::collections::BTreeMap;
 
