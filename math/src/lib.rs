@@ -9,9 +9,10 @@ mod cover;
 mod ln;
 mod metric;
 mod parimutuel;
+mod quote;
 mod shares;
 
-pub use {cover::*, metric::*, parimutuel::*, shares::*};
+pub use {cover::*, metric::*, parimutuel::*, quote::*, shares::*};
 
 #[cfg(test)]
 extern crate std;

@@ -14,6 +14,7 @@ pub mod error;
 pub mod faucet;
 pub mod instruction;
 pub mod json;
+pub mod refusal;
 #[cfg(feature = "rpc")]
 pub mod rpc;
 pub mod spec;
@@ -33,8 +34,8 @@ pub use driftshield::{
     Aggregate, ChallengePayee, Collateral, CollateralTerms, Config, ConfigParams, DriftShieldError,
     Exposure, FeePayee, ID, ListingTerms, MIN_HISTORY, Market, MarketState, MarketTerms, Metric,
     MetricSpec, Model, ModelStatus, ModelTerms, Policy, PolicyTerms, Position, PremiumPayee, Quote,
-    Receipt, ReceiptState, Seat, Stream, TokenProgram, Vault, VaultTerms, VaultTotals,
-    WithdrawRequest, first_window, math, pause, quote, quote_renewal,
+    Receipt, ReceiptState, Refusal, Rule, Seat, Stream, TokenProgram, Vault, VaultTerms,
+    VaultTotals, WHOLE_INDEX, WithdrawRequest, first_window, math, pause, quote, quote_renewal,
 };
 pub use event::{Event, events};
 pub use run::{Run, best_run};

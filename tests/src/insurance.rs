@@ -2,15 +2,17 @@
 
 use anchor_lang::Address;
 use driftshield_sdk::{
-    CollateralTerms, Exposure, ListingTerms, Model, Policy, PolicyTerms, Quote, Vault, VaultTerms,
-    WithdrawRequest, address, first_window, instruction, quote,
+    CollateralTerms, Exposure, ListingTerms, Model, Policy, PolicyTerms, Quote, Refusal, Vault,
+    VaultTerms, WithdrawRequest, address, first_window, instruction, quote,
 };
 use solana_signer::Signer;
 
 use crate::world::*;
 
-/// The vault's cooldown: longer than a window of a day and its dispute.
-pub const COOLDOWN: i64 = 4 * DAY;
+/// The vault's cooldown: longer than two windows of a day and their dispute.
+pub const COOLDOWN: i64 = 6 * DAY;
+/// The largest persistence that [`Insured::list`] lists.
+pub const MAX_PERSISTENCE: u8 = 2;
 /// The deposit of the liquidity provider, in base units.
 pub const CAPITAL: u64 = 10_000 * TOKEN;
 /// The drift of the windows that [`Insured::empty`] measures, in micro-units.
@@ -47,6 +49,7 @@ pub fn vault_terms() -> VaultTerms {
         slope2_bps: 6_000,
         kink_bps: 8_000,
         risk_slope_bps: 1_000,
+        persistence_bps: [10_000, 9_000, 8_000, 7_000],
         max_utilisation_bps: 9_000,
         cancel_fee_bps: 1_000,
         reserved: [0; 2],
@@ -176,6 +179,7 @@ impl Insured {
             model_version: self.model().version,
             cap,
             lowest_trigger,
+            max_persistence: MAX_PERSISTENCE,
         };
         let (manager, vault) = (self.manager.address(), self.vault);
         let list = instruction::list_model(manager, vault, self.model.address, terms);
@@ -260,7 +264,7 @@ impl Insured {
     }
 
     /// The price of `terms` now.
-    pub fn quote(&self, terms: &PolicyTerms) -> anchor_lang::Result<Quote> {
+    pub fn quote(&self, terms: &PolicyTerms) -> Result<Quote, Refusal> {
         let (exposure, model) = (self.exposure(), self.model());
         quote(
             &mut self.vault(),

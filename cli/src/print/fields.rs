@@ -218,7 +218,7 @@ impl Unit {
             | "refund" | "remaining" | "reward" | "security" | "slash_amount" | "slashed"
             | "stake" | "stakes" | "streamed_part" | "swept" | "total" | "treasury_credit"
             | "unbonding" | "unearned" | "winnings" => Self::Tokens,
-            "escrowed" | "requested" | "returned" | "shares" => Self::Shares,
+            "reserved" | "shares" => Self::Shares,
             "accumulator" | "ewma" | "exhaustion" | "last_value" | "latest" | "lowest_trigger"
             | "max_spread" | "max_spread_limit" | "max_value" | "noise_floor" | "submission"
             | "thresholds" | "trigger" | "value" | "values" => Self::Drift,

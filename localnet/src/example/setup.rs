@@ -5,8 +5,8 @@ use futures::future::try_join_all;
 
 use super::{
     scenario::{
-        BINS, BOND, BUCKET_WINDOWS, CHALLENGE_SECS, CLAIM_GRACE_SECS, COLUMN, LEAD_SECS,
-        MIN_SAMPLES, ORACLES, QUORUM, RULING_SECS, SUBMIT_SECS, WAITING_SECS,
+        BINS, BOND, BUCKET_WINDOWS, CHALLENGE_SECS, CLAIM_GRACE_SECS, COLUMN, EXIT_SECS, LEAD_SECS,
+        MIN_SAMPLES, ORACLES, QUORUM, RULING_SECS, SEASON_SECS, SUBMIT_SECS, WAITING_SECS,
     },
     state::Example,
 };
@@ -22,6 +22,8 @@ impl Example<'_> {
             format!("--ruling={RULING_SECS}s"),
             format!("--waiting={WAITING_SECS}s"),
             format!("--claim-grace={CLAIM_GRACE_SECS}s"),
+            format!("--exit={EXIT_SECS}s"),
+            format!("--season={SEASON_SECS}s"),
             format!("--bucket={}s", BUCKET_WINDOWS * self.window_secs),
         ];
         self.driftshield(admin_key_file, &init).await?;

@@ -39,10 +39,12 @@ pub struct ClaimPolicy {
 
 impl ClaimPolicy {
     pub fn claim_policy(&mut self, receipts: Vec<AccountView>) -> Result<PolicyClaimed> {
+        let now = Clock::get()?.unix_timestamp;
         require!(
-            Clock::get()?.unix_timestamp < self.policy.expires_at(&self.model)?,
+            now < self.policy.expires_at(&self.model)?,
             DriftShieldError::PolicyExpired
         );
+        self.vault.accrue(now);
         let (first_window, lowest) = self.check_run(receipts)?;
         let amount = self.policy.claim(lowest)?;
         self.vault.pay_claim(amount);

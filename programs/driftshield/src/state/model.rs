@@ -1,8 +1,9 @@
 use anchor_lang::prelude::*;
 
 use crate::{
-    math, token::PodTokenProgram, DriftShieldError, Metric, PdaSigner, PodMetric, TokenOwner,
-    MAX_HORIZON_SECS,
+    math::{self, MAX_HORIZON_SECS},
+    token::PodTokenProgram,
+    DriftShieldError, Metric, PdaSigner, PodMetric, TokenOwner,
 };
 
 pub const MAX_ORACLES: usize = 7;
@@ -370,9 +371,14 @@ impl Model {
         self.security = u64::try_from(cost / 2).unwrap_or(u64::MAX);
     }
 
+    /// Returns the largest `at_risk` that the bonds secure.
+    pub fn secured(&self) -> u64 {
+        self.security.saturating_mul(self.security_multiple.into())
+    }
+
     /// Whether the bonds secure `at_risk`.
     pub fn secures(&self, at_risk: u64) -> bool {
-        u128::from(at_risk) <= u128::from(self.security) * u128::from(self.security_multiple)
+        at_risk <= self.secured()
     }
 
     /// Whether the bonds secure the current risk.
