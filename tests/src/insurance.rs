@@ -2,17 +2,17 @@
 
 use anchor_lang::Address;
 use driftshield_sdk::{
-    CollateralTerms, Exposure, ListingTerms, Model, Policy, PolicyTerms, Quote, Refusal, Vault,
-    VaultTerms, WithdrawRequest, address, first_window, instruction, quote,
+    CollateralTerms, DriftShieldError, Exposure, ListingTerms, Model, Policy, PolicyTerms, Quote,
+    Refusal, Vault, VaultTerms, WithdrawRequest, address, first_window, instruction, quote,
 };
 use solana_signer::Signer;
 
 use crate::world::*;
 
-/// The vault's cooldown: longer than two windows of a day and their dispute.
-pub const COOLDOWN: i64 = 6 * DAY;
+/// The vault's cooldown: longer than four windows of a day and their dispute.
+pub const COOLDOWN: i64 = 7 * DAY;
 /// The largest persistence that [`Insured::list`] lists.
-pub const MAX_PERSISTENCE: u8 = 2;
+pub const MAX_PERSISTENCE: u8 = 4;
 /// The deposit of the liquidity provider, in base units.
 pub const CAPITAL: u64 = 10_000 * TOKEN;
 /// The drift of the windows that [`Insured::empty`] measures, in micro-units.
@@ -175,11 +175,15 @@ impl Insured {
     }
 
     pub fn list(&mut self, cap: u64, lowest_trigger: u64) -> Outcome {
+        self.list_up_to(cap, lowest_trigger, MAX_PERSISTENCE)
+    }
+
+    pub fn list_up_to(&mut self, cap: u64, lowest_trigger: u64, max_persistence: u8) -> Outcome {
         let terms = ListingTerms {
             model_version: self.model().version,
             cap,
             lowest_trigger,
-            max_persistence: MAX_PERSISTENCE,
+            max_persistence,
         };
         let (manager, vault) = (self.manager.address(), self.vault);
         let list = instruction::list_model(manager, vault, self.model.address, terms);
@@ -264,7 +268,13 @@ impl Insured {
     }
 
     /// The price of `terms` now.
-    pub fn quote(&self, terms: &PolicyTerms) -> Result<Quote, Refusal> {
+    pub fn quote(&self, terms: &PolicyTerms) -> anchor_lang::Result<Quote> {
+        let refused = |refusal| DriftShieldError::from(refusal).into();
+        self.refusal(terms).map_err(refused)
+    }
+
+    /// The price of `terms` now, or the rule that refuses them.
+    pub fn refusal(&self, terms: &PolicyTerms) -> Result<Quote, Refusal> {
         let (exposure, model) = (self.exposure(), self.model());
         quote(
             &mut self.vault(),
