@@ -361,19 +361,14 @@ pub fn quote(
     renewed: Option<&Renewed>,
     now: i64,
 ) -> Verdict<Quote> {
+    if let Some(renewed) = renewed {
+        renewed.require_renewable(seller.waiting_secs, now)?;
+    }
     let first = model.window_from(now + seller.waiting_secs);
     require(first <= wanted.first_window, Rule::WindowsBegan, first)?;
-    let (start, released) = match renewed {
-        Some(renewed) => {
-            renewed.require_renewable(seller.waiting_secs, now)?;
-            (renewed.term.end, wanted.cover)
-        }
-        None => {
-            let is_first = wanted.first_window == first;
-            require(is_first, Rule::WindowsTooLate, first)?;
-            (now, 0)
-        }
-    };
+    let is_first = wanted.first_window == first;
+    require(renewed.is_some() || is_first, Rule::WindowsTooLate, first)?;
+    let (start, released) = renewed.map_or((now, 0), |renewed| (renewed.term.end, wanted.cover));
     model.require_measured(wanted.model_version, listing.model_version, now)?;
     wanted.require_trigger(model, listing)?;
     wanted.require_persistence(listing)?;

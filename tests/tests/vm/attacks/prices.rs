@@ -92,7 +92,7 @@ fn seasoned_capital_follows_in_time_only() {
             "{seasoned} on day {day}"
         );
     }
-    scene.world.pass(5 * DAY);
+    scene.world.pass(6 * DAY);
     let vault = scene.vault_now();
     assert_eq!(vault.seasoned, vault.assets);
 
