@@ -96,7 +96,7 @@ impl Premium {
     ///     base_bps: 100,
     ///     curve: Curve { slope1_bps: 400, slope2_bps: 6_000, kink_bps: 8_000 },
     ///     risk_slope_bps: 1_000,
-    ///     persistence_bps: 8_000,
+    ///     persistence_bps: 5_000,
     ///     drift: 50_000,
     ///     trigger: 200_000,
     ///     exhaustion: 400_000,
@@ -105,8 +105,8 @@ impl Premium {
     ///     duration_secs: YEAR_SECS,
     /// };
     /// // 1% base; 1% as the mean from 0 to 40% utilisation; and 2.5% for a quarter of the trigger,
-    /// // of which the ramp leaves three quarters, and the persistence 80% of these.
-    /// assert_eq!(premium.charge(), Some(14_000));
+    /// // of which the ramp leaves three quarters, and the persistence half of these.
+    /// assert_eq!(premium.charge(), Some(11_750));
     /// ```
     pub fn charge(&self) -> Option<u64> {
         let cover = u128::from(self.cover);
