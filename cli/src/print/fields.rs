@@ -220,7 +220,7 @@ impl Unit {
             | "total" | "treasury_credit" | "unbonding" | "unearned" | "waiting" | "winnings" => {
                 Self::Tokens
             }
-            "escrowed" | "requested" | "returned" | "shares" => Self::Shares,
+            "reserved" | "shares" => Self::Shares,
             "accumulator" | "ewma" | "exhaustion" | "last_value" | "latest" | "lowest_trigger"
             | "max_spread" | "max_spread_limit" | "max_value" | "noise_floor" | "submission"
             | "thresholds" | "trigger" | "value" | "values" => Self::Drift,

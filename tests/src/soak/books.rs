@@ -83,8 +83,10 @@ pub struct RareEvents {
     pub vaults_wiped_out: u64,
     pub markets_resolved: u64,
     pub markets_voided: u64,
-    /// Withdrawals of fewer shares than requested.
+    /// Withdrawals of less than was requested.
     pub partly_withdrawn: u64,
+    /// Requests that became shares whose value is reserved.
+    pub reserved: u64,
     /// Renewals without the holder's signature.
     pub renewed_by_anyone: u64,
     /// Receipts whose pay was shared by at least one oracle.
@@ -105,6 +107,7 @@ impl RareEvents {
         self.markets_resolved += other.markets_resolved;
         self.markets_voided += other.markets_voided;
         self.partly_withdrawn += other.partly_withdrawn;
+        self.reserved += other.reserved;
         self.renewed_by_anyone += other.renewed_by_anyone;
         self.windows_paid += other.windows_paid;
         self.pay_unearned += other.pay_unearned;

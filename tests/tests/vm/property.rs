@@ -83,6 +83,7 @@ fn random_calls_match_the_books() {
         happened.markets_resolved,
         happened.markets_voided,
         happened.partly_withdrawn,
+        happened.reserved,
         happened.renewed_by_anyone,
     ];
     assert!(counts.iter().all(|&count| 0 < count), "{happened:?}");
