@@ -24,6 +24,7 @@ create table chain.vault (
   seasoned numeric(20) not null,
   locked numeric(20) not null,
   unearned numeric(20) not null,
+  held numeric(20) not null,
   shares numeric(20) not null,
   reserved numeric(20) not null,
   protocol_credit numeric(20) not null,
@@ -110,10 +111,12 @@ create table chain.policy (
   exhaustion numeric(20) not null,
   premium numeric(20) not null,
   max_premium numeric(20) not null,
+  unmeasured numeric(20) not null,
   first_window numeric(20) not null,
   last_window numeric(20) not null,
   windows numeric(20) not null,
   claim_grace_secs bigint not null,
+  pending jsonb not null,
   term jsonb not null,
   previous_term jsonb not null,
   model_version bigint not null,
@@ -145,6 +148,7 @@ create table chain.capital (
   seasoned numeric(20) not null,
   locked numeric(20) not null,
   unearned numeric(20) not null,
+  held numeric(20) not null,
   shares numeric(20) not null,
   reserved numeric(20) not null,
   protocol_credit numeric(20) not null,
@@ -196,11 +200,11 @@ create table chain.policy_end (
   seq bigint not null references chain.event on delete cascade,
   slot bigint not null,
   block_time timestamptz,
-  -- paid (the whole cover was paid), cancelled or expired.
+  -- paid (the whole cover was paid), cancelled, expired, or void (it never began).
   state text not null,
   -- Sum of all payouts of the policy, in base units.
   paid numeric(20) not null,
-  -- Refund of premiums in base units; 0 unless cancelled.
+  -- Refund of premiums in base units.
   refund numeric(20) not null,
   constraint policy_end_key primary key (policy, seq)
 );

@@ -108,6 +108,8 @@ pub enum PolicyState {
     Cancelled,
     /// The policy expired before its whole cover was paid.
     Expired,
+    /// The policy never began: drift reached its trigger on probation, or nothing was measured.
+    Void,
 }
 
 /// One premium of a policy: the part that streams to the vault, and the time that it pays for.
@@ -164,7 +166,7 @@ impl FromRow<'_, PgRow> for Policy {
             state,
             cover: columns.amount("cover")?,
             paid: columns.amount("final_paid")?,
-            refund: (state == PolicyState::Cancelled)
+            refund: (state != PolicyState::Open)
                 .then(|| columns.amount("refund"))
                 .transpose()?,
             trigger: columns.drift("trigger")?,

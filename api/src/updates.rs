@@ -162,7 +162,7 @@ fn kind(name: &str, body: &Value) -> &'static str {
         ) => "vault:updated",
         (
             "PolicyBought" | "PolicyClaimed" | "PolicyCancelled" | "PolicyRenewed"
-            | "PolicyExpired",
+            | "PolicyExpired" | "PolicyBegun",
             _,
         ) => "policy:updated",
         _ => "event",

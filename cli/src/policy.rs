@@ -5,7 +5,7 @@ mod offer;
 
 use std::mem::offset_of;
 
-use anchor_lang::Address;
+use anchor_lang::{Address, solana_program::instruction::Instruction};
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use driftshield_sdk::{Model, Policy, Series, Vault, address, best_run, instruction};
@@ -39,6 +39,8 @@ pub enum Command {
         #[arg(long)]
         window: Option<u64>,
     },
+    /// Begin a policy's term whose probation is over, or refund it; callable by anyone
+    Begin { policy: Address },
     /// Cancel a policy and refund its unused premium, less a fee (signed by the holder)
     Cancel { policy: Address },
     /// Extend a policy by another term. Without auto-renew, only its holder can
@@ -96,10 +98,19 @@ impl Command {
             Self::Cancel { policy } => cancel(session, policy).await,
             Self::Renew { policy, source } => renew(session, policy, source).await,
             Self::Allowance(command) => command.run(session).await,
+            Self::Begin { policy } => {
+                let (state, vault, decimals) = read(session, &policy).await?;
+                let begin = instruction::begin_policy(&state, &vault);
+                session
+                    .send(&[pay_to(session, &state, &vault)?, begin], decimals)
+                    .await
+            }
             Self::Expire { policy } => {
-                let (state, _, decimals) = read(session, &policy).await?;
-                let expire = instruction::expire_policy(&state);
-                session.send(&[expire], decimals).await
+                let (state, vault, decimals) = read(session, &policy).await?;
+                let expire = instruction::expire_policy(&state, &vault);
+                session
+                    .send(&[pay_to(session, &state, &vault)?, expire], decimals)
+                    .await
             }
             Self::Show { policy } => show(session, policy).await,
             Self::List {
@@ -187,19 +198,21 @@ async fn best_window(session: &Session, policy: &Policy) -> Result<u64> {
     Ok(run.first_window)
 }
 
+/// The instruction that creates the holder's token account, which a refund needs, if it is missing.
+fn pay_to(session: &Session, policy: &Policy, vault: &Vault) -> Result<Instruction> {
+    session.create_token_account(&policy.holder, &vault.mint, vault.token_program)
+}
+
 async fn cancel(session: &Session, address: Address) -> Result<()> {
-    let (policy, vault, decimals) = read(session, &address).await?;
+    let (mut policy, vault, decimals) = read(session, &address).await?;
     let (mut accrued, now) = vault::accrued(session, &vault).await?;
     let mut instructions = vec![];
     // A refund of 0 needs no token account.
+    let cancel = instruction::cancel_policy(&policy, &vault);
     if 0 < policy.cancel(&mut accrued, now) {
-        instructions.push(session.create_token_account(
-            &policy.holder,
-            &vault.mint,
-            vault.token_program,
-        )?);
+        instructions.push(pay_to(session, &policy, &vault)?);
     }
-    instructions.push(instruction::cancel_policy(&policy, &vault));
+    instructions.push(cancel);
     session.send(&instructions, decimals).await
 }
 
@@ -228,6 +241,9 @@ async fn show(session: &Session, address: Address) -> Result<()> {
     let json = print::account_json(&address, &account);
     if policy.previous_term.end == 0 {
         account.fields.remove("previous_term"); // unset: the policy was never renewed
+    }
+    if !policy.is_pending() {
+        account.fields.remove("pending");
     }
     let text = print::account_text(&address, &account, decimals);
     let begins_at = model.window_start(policy.first_window);

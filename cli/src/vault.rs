@@ -230,6 +230,7 @@ async fn list(session: &Session, manager: Option<Address>, mint: Option<Address>
         "assets",
         "locked",
         "unearned",
+        "held",
         "shares",
         "policies",
         "exposures",

@@ -19,6 +19,7 @@ pub fn actions(snapshot: &Snapshot) -> Vec<Action> {
         receipts::submissions,
         receipts::finalizations,
         markets::actions,
+        policies::beginnings,
         policies::claims,
         policies::renewals,
         policies::expirations,

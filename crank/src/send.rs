@@ -274,6 +274,8 @@ fn lost_race_codes() -> [u32; 29] {
         MarketHasBets,
         AlreadyPaid,
         PolicyExpired,
+        TermPending,
+        NothingPending,
         PolicyPaid,
         AlreadyRenewed,
         WindowsBegan,

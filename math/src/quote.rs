@@ -12,6 +12,9 @@ pub const MIN_HISTORY: u64 = 8;
 pub const MAX_PERSISTENCE: u8 = 4;
 /// Number of buckets in a vault's ring. A stream begins and ends at most this many buckets ahead.
 pub const BUCKETS: usize = 64;
+/// Most windows from the oldest one that is undecided at a sale to the last covered one. The series
+/// pages of so many windows fit into one transaction.
+pub const MAX_POLICY_WINDOWS: u64 = 2_048;
 /// Anyone may renew a policy in the last quarter of its term before the last time for a renewal.
 const RENEWAL_PART: i64 = 4;
 
@@ -115,6 +118,8 @@ pub struct Renewed {
     pub previous_end: i64,
     /// What the policy has paid out, in base units.
     pub paid: u64,
+    /// Whether a term is on probation.
+    pub is_pending: bool,
     /// Whether the holder signs.
     pub is_signed: bool,
 }
@@ -134,16 +139,15 @@ pub struct Quote {
     pub manager_part: u64,
     /// Part of the premium that streams to the vault, in base units.
     pub streamed_part: u64,
+    /// First window of the probation: the oldest that can be undecided. The probation ends with the
+    /// window before `first_window`.
+    pub from_window: u64,
     pub first_window: u64,
     pub last_window: u64,
     /// Unix time at which the paid time begins: the purchase, or the end of the renewed term.
     pub start: i64,
     /// Unix time at which the last window ends.
     pub end: i64,
-    /// Unix time at which the stream begins.
-    pub stream_start: i64,
-    /// Unix time at which the stream ends.
-    pub stream_end: i64,
     /// The vault's locked capital before the purchase, in base units, without the cover of a policy
     /// that is renewed.
     pub locked_before: u64,
@@ -197,6 +201,9 @@ pub enum Rule {
     DurationOutOfLimits,
     /// The policy would end too late: the latest Unix time at which it may end.
     EndTooFar,
+    /// The time from the oldest undecided window to the last covered one has too many windows: the
+    /// most.
+    TooManyWindows,
     /// The cover is too small or too large: the nearest that is allowed, in base units.
     CoverOutOfLimits,
     /// The cover is above what is left of the listing's cap: the largest, in base units.
@@ -211,6 +218,8 @@ pub enum Rule {
     Overflow,
     /// The policy to renew has paid a claim. No limit.
     PolicyPaid,
+    /// A term of the policy to renew is on probation. No limit.
+    TermPending,
     /// The policy was renewed in this term: the Unix time from which it can be again.
     AlreadyRenewed,
     /// The holder doesn't sign, and the renewal comes more than a quarter of the term before the last
@@ -272,6 +281,13 @@ impl ModelState {
         (wait as u64).div_ceil(self.window_secs as u64)
     }
 
+    /// Returns the oldest window that can be undecided at `now`.
+    pub fn oldest_undecided(&self, now: i64) -> u64 {
+        let decided = now.saturating_sub(self.dispute_secs);
+        let decided = decided.saturating_sub(self.genesis).max(0);
+        decided as u64 / self.window_secs as u64 // whole windows, so rounded down
+    }
+
     fn require_measured(&self, version: u32, listed: u32, now: i64) -> Verdict {
         require(self.is_active, Rule::ModelRetired, 0)?;
         let own = u64::from(self.version);
@@ -292,17 +308,10 @@ impl Seller {
         (time as u64 / self.bucket_secs as u64 + 1) as i64 * self.bucket_secs
     }
 
-    /// Returns when the stream of a term begins and ends: at once, or after the renewed term's
-    /// stream; until the end of the bucket in which the term ends, and at least one bucket.
-    fn stream(&self, end: i64, renewed: Option<&Renewed>, now: i64) -> (i64, i64) {
-        let until = self.bucket_end(end);
-        match renewed {
-            Some(renewed) => {
-                let start = renewed.term.stream_end;
-                (start, until.max(start + self.bucket_secs))
-            }
-            None => (now, until),
-        }
+    /// Returns when a stream that begins at `start` ends: with the bucket in which its term ends, and
+    /// at least one bucket after `start`.
+    fn stream_end(&self, start: i64, end: i64) -> i64 {
+        self.bucket_end(end.max(start + self.bucket_secs - 1))
     }
 
     /// Refuses cover that is out of the vault's limits, or that would lock too much. `released` is
@@ -326,6 +335,7 @@ impl Renewed {
     /// `waiting_secs`: how long before the end of the term a renewal has to come.
     fn require_renewable(&self, waiting_secs: i64, now: i64) -> Verdict {
         require(self.paid == 0, Rule::PolicyPaid, 0)?;
+        require(!self.is_pending, Rule::TermPending, 0)?;
         let again = self.previous_end;
         require(again <= now, Rule::AlreadyRenewed, at(again))?;
         let term = &self.term;
@@ -406,7 +416,12 @@ pub fn quote(
     let duration = end - start;
     let nearest = duration.clamp(seller.min_duration_secs, seller.max_duration_secs);
     require(duration == nearest, Rule::DurationOutOfLimits, at(nearest))?;
-    let (stream_start, stream_end) = seller.stream(end, renewed, now);
+    let from_window = model.oldest_undecided(now).min(wanted.first_window);
+    let is_short = last_window - from_window < MAX_POLICY_WINDOWS;
+    require(is_short, Rule::TooManyWindows, MAX_POLICY_WINDOWS)?;
+    // A stream that begins later, after the probation, ends no later relative to the ring.
+    let stream_start = renewed.map_or(now, |renewed| now.max(renewed.term.stream_end));
+    let stream_end = seller.stream_end(stream_start, end);
     let ring_end = seller.bucket_end(now) + (BUCKETS as i64 - 1) * seller.bucket_secs;
     let latest = (now + MAX_HORIZON_SECS).min(ring_end - 1);
     let is_near = end <= latest && stream_end <= ring_end;
@@ -458,12 +473,11 @@ pub fn quote(
         protocol_part,
         manager_part,
         streamed_part,
+        from_window,
         first_window: wanted.first_window,
         last_window,
         start,
         end,
-        stream_start,
-        stream_end,
         locked_before,
         locked_after,
     })

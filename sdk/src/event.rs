@@ -11,10 +11,11 @@ pub mod events {
         Claimed, CollateralRegistered, CollateralUpdated, ConfigUpdated, Deposited, ExposureClosed,
         FeesCollected, Initialized, ManagerFeesCollected, MarketCancelled, MarketClosed,
         MarketCreated, MarketSettled, ModelListed, ModelRegistered, ModelRetired, ModelUpdated,
-        OraclesFunded, PauseSet, PolicyBought, PolicyCancelled, PolicyClaimed, PolicyExpired,
-        PolicyRenewed, ReceiptChallenged, ReceiptFinalized, ReceiptRuled, ReceiptSubmitted,
-        RewardCollected, SeatClosed, SeatRuled, SeriesClosed, TreasuryWithdrawn, UnbondRequested,
-        VaultClosed, VaultCreated, VaultUpdated, WithdrawCancelled, WithdrawRequested, Withdrawn,
+        OraclesFunded, PauseSet, PolicyBegun, PolicyBought, PolicyCancelled, PolicyClaimed,
+        PolicyExpired, PolicyRenewed, ReceiptChallenged, ReceiptFinalized, ReceiptRuled,
+        ReceiptSubmitted, RewardCollected, SeatClosed, SeatRuled, SeriesClosed, TreasuryWithdrawn,
+        UnbondRequested, VaultClosed, VaultCreated, VaultUpdated, WithdrawCancelled,
+        WithdrawRequested, Withdrawn,
     };
 }
 
@@ -100,6 +101,7 @@ events!(
     PolicyCancelled,
     PolicyRenewed,
     PolicyExpired,
+    PolicyBegun,
 );
 
 impl Event {
@@ -202,6 +204,12 @@ impl Event {
                 (e.model, e.model_seq),
             ],
             Self::PolicyRenewed(e) => vec![
+                (e.vault, e.vault_seq),
+                (e.exposure, e.exposure_seq),
+                (e.policy, e.policy_seq),
+                (e.model, e.model_seq),
+            ],
+            Self::PolicyBegun(e) => vec![
                 (e.vault, e.vault_seq),
                 (e.exposure, e.exposure_seq),
                 (e.policy, e.policy_seq),

@@ -33,11 +33,11 @@ pub use anchor_lang::{
 };
 pub use driftshield::{
     Aggregate, ChallengePayee, Collateral, CollateralTerms, Config, ConfigParams, DriftShieldError,
-    Entry, Exposure, FeePayee, ID, ListingTerms, MIN_EXPECTED_ROWS, MIN_HISTORY, Market,
+    Entry, Exposure, FeePayee, Findings, ID, ListingTerms, MIN_EXPECTED_ROWS, MIN_HISTORY, Market,
     MarketState, MarketTerms, Measurement, Metric, MetricSpec, Model, ModelStatus, ModelTerms,
-    PAGE_WINDOWS, Policy, PolicyTerms, Position, Pot, PotTotals, PremiumPayee, Quote, Receipt,
-    ReceiptState, Refusal, RewardPayee, Rule, Seat, Series, Stream, TokenProgram, Vault,
-    VaultTerms, VaultTotals, WHOLE_INDEX, WithdrawRequest, first_window, math, pause, quote,
+    PAGE_WINDOWS, Pending, Policy, PolicyTerms, Position, Pot, PotTotals, PremiumPayee, Probation,
+    Quote, Receipt, ReceiptState, Refusal, RewardPayee, Rule, Seat, Series, Stream, TokenProgram,
+    Vault, VaultTerms, VaultTotals, WHOLE_INDEX, WithdrawRequest, first_window, math, pause, quote,
     quote_renewal,
 };
 pub use event::{Event, events};

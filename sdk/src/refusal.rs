@@ -17,7 +17,11 @@ pub fn advice(refusal: &Refusal, decimals: u8) -> Option<String> {
     let amount = || scaled(limit, decimals);
     let drift = || scaled(limit, DRIFT_DECIMALS);
     Some(match refusal.rule {
-        Rule::ModelRetired | Rule::WindowOutOfRange | Rule::Overflow | Rule::PolicyPaid => {
+        Rule::ModelRetired
+        | Rule::WindowOutOfRange
+        | Rule::Overflow
+        | Rule::PolicyPaid
+        | Rule::TermPending => {
             return None;
         }
         Rule::VersionMismatch | Rule::ListingOutdated => format!("the model's version is {limit}"),
@@ -35,6 +39,9 @@ pub fn advice(refusal: &Refusal, decimals: u8) -> Option<String> {
         Rule::ListingNotActive => format!("cover is sold from unix time {limit}"),
         Rule::DurationOutOfLimits => format!("the nearest duration is {limit} seconds"),
         Rule::EndTooFar => format!("the latest end is unix time {limit}"),
+        Rule::TooManyWindows => {
+            format!("from the oldest undecided window to the last covered one, at most {limit} fit")
+        }
         Rule::CoverOutOfLimits => format!("the nearest cover is {}", amount()),
         Rule::ExposureFull | Rule::UtilisationTooHigh | Rule::AboveSecurityLimit => {
             format!("the largest cover is {}", amount())

@@ -322,10 +322,31 @@ impl Insured {
     }
 
     /// Claims on a policy with the run of receipts that starts at `first_window`, without a signature.
+    /// Begins the term on probation, if there is one and it passes.
+    pub fn try_to_begin(&mut self, holder: &Wallet, id: u64) {
+        if self.policy(holder, id).is_pending() {
+            let mut preview = self.clone();
+            let passed = preview.begin(holder, id).is_ok()
+                && preview
+                    .world
+                    .exists(&address::policy(&self.vault, &holder.address(), id));
+            if passed {
+                *self = preview;
+            }
+        }
+    }
+
     pub fn claim(&mut self, holder: &Wallet, id: u64, first_window: u64) -> Outcome {
+        self.try_to_begin(holder, id);
         let policy = self.policy(holder, id);
         let claim = instruction::claim_policy(&policy, &self.vault(), first_window);
         self.world.send(claim, &[])
+    }
+
+    /// Decides about the term on probation.
+    pub fn begin(&mut self, holder: &Wallet, id: u64) -> Outcome {
+        let begin = instruction::begin_policy(&self.policy(holder, id), &self.vault());
+        self.world.send(begin, &[])
     }
 
     pub fn cancel(&mut self, holder: &Wallet, id: u64) -> Outcome {
@@ -334,12 +355,14 @@ impl Insured {
     }
 
     pub fn expire(&mut self, holder: &Wallet, id: u64) -> Outcome {
-        let expire = instruction::expire_policy(&self.policy(holder, id));
+        self.try_to_begin(holder, id);
+        let expire = instruction::expire_policy(&self.policy(holder, id), &self.vault());
         self.world.send(expire, &[])
     }
 
     /// Renews a policy like [`Self::buy`], signed by the holder if `signs`.
     pub fn renew(&mut self, holder: &Wallet, id: u64, signs: bool) -> Outcome {
+        self.try_to_begin(holder, id);
         let policy = self.policy(holder, id);
         let quote = self.quote_renewal(&policy, signs);
         let rent = quote.map_or(0, |quote| quote.rent);

@@ -29,6 +29,8 @@ pub struct Capital {
     pub utilisation: Option<String>,
     /// Part of the premiums that has not streamed to the vault yet.
     pub unearned: Scaled,
+    /// Premiums of terms that are on probation.
+    pub held: Scaled,
     /// Number of shares.
     pub shares: Scaled,
     /// Part of `shares` whose value purchases keep free, because their withdrawal could not be paid.
@@ -64,6 +66,7 @@ impl Capital {
             seasoned: tokens("seasoned")?,
             locked,
             unearned: tokens("unearned")?,
+            held: tokens("held")?,
             shares: all_shares,
             reserved: shares("reserved")?,
             protocol_credit: tokens("protocol_credit")?,

@@ -61,6 +61,7 @@ pub enum Step {
     WithdrawBond,
     CloseSeat,
     CloseSeries,
+    BeginPolicy,
     ClaimPolicy,
     RenewPolicy,
     ExpirePolicy,

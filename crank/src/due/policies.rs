@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use anchor_lang::Address;
+use anchor_lang::{Address, solana_program::instruction::Instruction};
 use driftshield_sdk::{
-    Collateral, Policy, Vault, address, best_run, instruction, pause, quote_renewal,
+    Collateral, Entry, Findings, Policy, Vault, address, best_run, instruction, pause,
+    quote_renewal,
 };
 
 use super::action::{Action, Step, create_token_account};
@@ -37,6 +38,49 @@ pub fn claims(snapshot: &Snapshot, model: &ModelSnapshot) -> Vec<Action> {
 
 fn policy_address(policy: &Policy) -> Address {
     address::policy(&policy.vault, &policy.holder, policy.id)
+}
+
+/// Decisions about terms on probation, as soon as the program can decide.
+pub fn beginnings(snapshot: &Snapshot, model: &ModelSnapshot) -> Vec<Action> {
+    let undecided = model.account.first_undecided(snapshot.now);
+    let begin = |policy: &Policy| {
+        let mut findings = Findings::default();
+        if !policy.is_pending() {
+            return None;
+        }
+        for window in policy.windows_to_begin() {
+            let entry = match model.entry(window) {
+                Entry::None if undecided <= window => Entry::Open,
+                entry => entry,
+            };
+            policy.examine(window, entry, &mut findings);
+        }
+        findings.probation().ok()?;
+        paying(
+            snapshot,
+            Step::BeginPolicy,
+            policy,
+            instruction::begin_policy,
+        )
+    };
+    model.policies.iter().filter_map(begin).collect()
+}
+
+/// An action that may pay the holder's associated token account, which it creates if it is missing.
+fn paying(
+    snapshot: &Snapshot,
+    step: Step,
+    policy: &Policy,
+    instruction: fn(&Policy, &Vault) -> Instruction,
+) -> Option<Action> {
+    let vault = &snapshot.vault(&policy.vault)?.account;
+    let create = create_token_account(snapshot, &policy.holder, &vault.mint, vault.token_program);
+    Some(Action::with_token_account(
+        step,
+        policy_address(policy),
+        create,
+        instruction(policy, vault),
+    ))
 }
 
 /// Renewals of policies with `auto_renew`, which need no signature of the holder. The renewals on
@@ -127,16 +171,20 @@ pub fn expirations(snapshot: &Snapshot, model: &ModelSnapshot) -> Vec<Action> {
     let policies = model.policies.iter();
     policies
         .filter(|policy| has_ended(policy.expires_at(&model.account), snapshot.now))
-        .map(|policy| {
-            let expire = instruction::expire_policy(policy);
-            Action::new(Step::ExpirePolicy, policy_address(policy), expire)
+        .filter_map(|policy| {
+            paying(
+                snapshot,
+                Step::ExpirePolicy,
+                policy,
+                instruction::expire_policy,
+            )
         })
         .collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use driftshield_sdk::{Collateral, Entry};
+    use driftshield_sdk::Collateral;
 
     use super::*;
     use crate::{

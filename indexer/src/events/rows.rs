@@ -93,7 +93,8 @@ impl EventRows {
                 self.policy_payouts
                     .push(policy_payout_row(seq, slot_event, event));
                 if event.paid == event.cover {
-                    self.end_policy(seq, slot_event, &event.policy, "paid", event.paid, 0);
+                    let (paid, refund) = (event.paid, event.refund);
+                    self.end_policy(seq, slot_event, &event.policy, "paid", paid, refund);
                 }
             }
             Event::PolicyCancelled(event) => {
@@ -101,7 +102,11 @@ impl EventRows {
                 self.end_policy(seq, slot_event, &event.policy, "cancelled", paid, refund);
             }
             Event::PolicyExpired(event) => {
-                self.end_policy(seq, slot_event, &event.policy, "expired", event.paid, 0);
+                let (paid, refund) = (event.paid, event.refund);
+                self.end_policy(seq, slot_event, &event.policy, "expired", paid, refund);
+            }
+            Event::PolicyBegun(event) if event.is_over => {
+                self.end_policy(seq, slot_event, &event.policy, "void", 0, event.refund);
             }
             _ => {}
         }
@@ -229,6 +234,7 @@ fn vault_totals(event: &Event) -> Option<(&Address, &VaultTotals)> {
         Event::PolicyClaimed(event) => (&event.vault, &event.totals),
         Event::PolicyCancelled(event) => (&event.vault, &event.totals),
         Event::PolicyRenewed(event) => (&event.vault, &event.totals),
+        Event::PolicyBegun(event) => (&event.vault, &event.totals),
         Event::PolicyExpired(event) => (&event.vault, &event.totals),
         _ => return None,
     })
@@ -245,6 +251,7 @@ fn capital_row(seq: i64, slot_event: &SlotEvent, vault: &Address, totals: &Vault
         "seasoned": totals.seasoned.to_string(),
         "locked": totals.locked.to_string(),
         "unearned": totals.unearned.to_string(),
+        "held": totals.held.to_string(),
         "shares": totals.shares.to_string(),
         "reserved": totals.reserved.to_string(),
         "protocol_credit": totals.protocol_credit.to_string(),

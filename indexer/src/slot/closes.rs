@@ -31,6 +31,7 @@ pub fn closed_account(event: &Event) -> Option<String> {
         Event::PolicyClaimed(event) if event.paid == event.cover => event.policy,
         Event::PolicyCancelled(event) => event.policy,
         Event::PolicyExpired(event) => event.policy,
+        Event::PolicyBegun(event) if event.is_over => event.policy,
         _ => return None,
     };
     Some(address.to_string())

@@ -320,4 +320,14 @@ pub enum DriftShieldError {
     RenewalTooEarly,
     #[msg("The price has risen by more than a quarter since the term before: have the holder sign, or wait until it is lower")]
     RenewalTooDear,
+
+    // Probation, appended later.
+    #[msg("A term of the policy is on probation: call begin_policy once the windows of its probation are decided")]
+    TermPending,
+    #[msg("No term of the policy is on probation: nothing is left to begin")]
+    NothingPending,
+    #[msg("The policy spans too many windows: from the oldest undecided window to the last covered one, use at most 2048")]
+    TooManyWindows,
+    #[msg("The vault's waiting_secs is too short for this model: use a vault that waits at least one window plus the submit period")]
+    WaitingTooShort,
 }

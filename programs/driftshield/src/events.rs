@@ -10,8 +10,8 @@ use anchor_lang::{
 
 use crate::{
     ChallengePayee, CollateralTerms, ConfigParams, FeePayee, ListingTerms, MarketState,
-    MarketTerms, MetricSpec, ModelTerms, PolicyTerms, PotTotals, PremiumPayee, ReceiptState,
-    RewardPayee, TokenProgram, VaultTerms, VaultTotals,
+    MarketTerms, MetricSpec, ModelTerms, PolicyTerms, PotTotals, PremiumPayee, Probation,
+    ReceiptState, RewardPayee, TokenProgram, VaultTerms, VaultTotals,
 };
 
 /// Emits an encoded event (the result of `Event::data`) by self-CPI. Inner instructions, unlike
@@ -770,11 +770,13 @@ pub struct PolicyBought {
     pub holder: Address,
     pub id: u64,
     pub terms: PolicyTerms,
+    /// First window of the probation.
+    pub from_window: u64,
     /// Last covered window.
     pub last_window: u64,
     /// Unix time at which the last covered window ends.
     pub end: i64,
-    /// Amount that the holder paid, in base units.
+    /// Amount that the holder paid, in base units. The vault holds it until the term begins.
     pub premium: u64,
     /// The protocol's part of the premium, in base units.
     pub protocol_part: u64,
@@ -816,6 +818,8 @@ pub struct PolicyClaimed {
     pub value: u64,
     /// In base units.
     pub amount: u64,
+    /// Refund of a term on probation, if the policy ended, in base units.
+    pub refund: u64,
     /// Total paid out by the policy so far, in base units.
     pub paid: u64,
     /// Maximum total payment of the policy, in base units.
@@ -871,11 +875,13 @@ pub struct PolicyRenewed {
     pub model: Address,
     pub model_seq: u64,
     pub holder: Address,
+    /// First window of the probation.
+    pub from_window: u64,
     /// Last covered window.
     pub last_window: u64,
     /// Unix time at which the last covered window ends.
     pub end: i64,
-    /// Amount that the holder paid, in base units.
+    /// Amount that the holder paid, in base units. The vault holds it until the term begins.
     pub premium: u64,
     /// The protocol's part of the premium, in base units.
     pub protocol_part: u64,
@@ -891,6 +897,39 @@ pub struct PolicyRenewed {
     pub pot: PotTotals,
 }
 
+/// The probation of a policy's term ended: the term begins or is void.
+#[event]
+#[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
+pub struct PolicyBegun {
+    pub vault: Address,
+    pub vault_seq: u64,
+    pub exposure: Address,
+    pub exposure_seq: u64,
+    pub policy: Address,
+    pub policy_seq: u64,
+    pub model: Address,
+    pub model_seq: u64,
+    pub holder: Address,
+    pub destination: Address,
+    pub probation: Probation,
+    /// Whether the policy ended, because its first term is void.
+    pub is_over: bool,
+    /// Premium that was refunded, in base units.
+    pub refund: u64,
+    /// Last covered window of the terms that have begun.
+    pub last_window: u64,
+    /// Part of the premiums of earlier terms that belongs to windows without a value, in base units.
+    pub unmeasured: u64,
+    /// The vault's balances after the change.
+    pub totals: VaultTotals,
+    /// Cover of all open policies of the exposure, less what they have paid out, in base units.
+    pub exposure_cover: u64,
+    /// Open cover on the model, in base units.
+    pub cover_risk: u64,
+    /// Number of the model's open policies plus its unsettled markets that have a bet.
+    pub model_exposure: u64,
+}
+
 /// A policy was closed after its claim period.
 #[event]
 #[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
@@ -904,7 +943,10 @@ pub struct PolicyExpired {
     pub model: Address,
     pub model_seq: u64,
     pub holder: Address,
-    /// Total paid out by the policy, in base units.
+    pub destination: Address,
+    /// Premium of windows without a value that was refunded, in base units.
+    pub refund: u64,
+    /// Total paid out by claims, in base units.
     pub paid: u64,
     /// The vault's balances after the change.
     pub totals: VaultTotals,

@@ -465,9 +465,26 @@ pub mod driftshield {
         emit_event!(ctx, ctx.accounts.renew_policy(ctx.bumps.renewal)?)
     }
 
-    /// Closes a policy that can no longer be claimed. Anyone may call it.
+    /// Closes a policy that can no longer be claimed. Refunds the premium of its windows without a
+    /// value, less what the policy has paid out, unless another claim grace period is over. A term
+    /// that is still on probation counts as begun. Anyone may call it.
+    /// Remaining accounts: the pages of the model's series that hold the last term, in order. For a
+    /// page that doesn't exist: the address that it would have.
     #[discrim = 48]
-    pub fn expire_policy(ctx: &mut Context<ExpirePolicy>) -> Result<()> {
-        emit_event!(ctx, ctx.accounts.expire_policy()?)
+    pub fn expire_policy(ctx: &mut Context<ClaimPolicy>) -> Result<()> {
+        let pages = ctx.remaining_accounts()?;
+        emit_event!(ctx, ctx.accounts.expire_policy(pages)?)
+    }
+
+    /// Decides about a policy's term on probation. The term is void if a window of the probation
+    /// reached the trigger, or once none can become final: the premium is refunded, in the first
+    /// case less the cancel fee, and a policy without an earlier term ends. Otherwise the term begins
+    /// once all windows of the probation are decided. Anyone may call it.
+    /// Remaining accounts: the pages of the model's series that hold the probation and the present
+    /// term, in order. For a page that doesn't exist: the address that it would have.
+    #[discrim = 49]
+    pub fn begin_policy(ctx: &mut Context<ClaimPolicy>) -> Result<()> {
+        let pages = ctx.remaining_accounts()?;
+        emit_event!(ctx, ctx.accounts.begin_policy(pages)?)
     }
 }

@@ -97,14 +97,19 @@ pub fn renew_policy(
     instruction
 }
 
-pub fn expire_policy(policy: &Policy) -> Instruction {
-    let holder = policy.holder;
-    data::ExpirePolicy {}.to_instruction(accounts::ExpirePolicyResolved {
-        holder,
-        model: policy.model,
-        vault: policy.vault,
-        exposure: address::exposure(&policy.vault, &policy.model),
-        policy: address::policy(&policy.vault, &holder, policy.id),
-        program: ID,
-    })
+/// Decides about a term on probation. Pays a refund to the holder's associated token account.
+pub fn begin_policy(policy: &Policy, state: &Vault) -> Instruction {
+    let mut instruction = data::BeginPolicy {}.to_instruction(claim_accounts(policy, state));
+    let pages = pages(&policy.model, policy.windows_to_begin());
+    instruction.accounts.extend(pages);
+    instruction
+}
+
+/// Ends a policy that can no longer be claimed. Pays a refund to the holder's associated token
+/// account.
+pub fn expire_policy(policy: &Policy, state: &Vault) -> Instruction {
+    let mut instruction = data::ExpirePolicy {}.to_instruction(claim_accounts(policy, state));
+    let pages = pages(&policy.model, policy.windows_to_expire());
+    instruction.accounts.extend(pages);
+    instruction
 }

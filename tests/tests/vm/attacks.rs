@@ -10,6 +10,7 @@ mod payouts;
 mod pot;
 mod prefunding;
 mod prices;
+mod probation;
 mod revival;
 mod splitting;
 mod squads;

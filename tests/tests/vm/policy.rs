@@ -27,6 +27,7 @@ pub(crate) fn measure_until_covered(scene: &mut Insured, holder: &Wallet) {
     while scene.window < first {
         scene.measure(CALM_DRIFT);
     }
+    scene.try_to_begin(holder, 1);
 }
 
 /// The premium before rounding, `cover · (base + utilisation + risk · shape) · duration / (10 000 ·

@@ -96,7 +96,8 @@ impl Stakeholders {
         let policy = self.insured.policy(&holder, 1);
         let expires = policy.expires_at(&self.insured.model()).unwrap();
         self.insured.world.warp_to(expires);
-        self.send(instruction::expire_policy(&policy));
+        let vault = self.insured.vault();
+        self.send(instruction::expire_policy(&policy, &vault));
         self.close_vault();
         self.close_seats();
         let world = &self.insured.world;

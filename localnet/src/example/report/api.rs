@@ -47,6 +47,8 @@ pub struct VaultSummary {
     #[serde(deserialize_with = "raw_number")]
     pub unearned: u64,
     #[serde(deserialize_with = "raw_number")]
+    pub held: u64,
+    #[serde(deserialize_with = "raw_number")]
     pub shares: u64,
     #[serde(skip_serializing, deserialize_with = "raw_number")]
     pub protocol_credit: u64,

@@ -116,7 +116,7 @@ pub async fn print_vaults(
         let tokens_account = address::vault_tokens(&vault.vault.parse()?);
         let held = example.client.token_balance(&tokens_account).await?;
         let credits = vault.protocol_credit + vault.manager_credit;
-        let owed = vault.assets + vault.unearned + credits;
+        let owed = vault.assets + vault.unearned + vault.held + credits;
         let amounts = [
             vault.assets,
             vault.locked,

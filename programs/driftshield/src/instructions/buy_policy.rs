@@ -2,8 +2,8 @@ use anchor_lang::prelude::*;
 use anchor_spl::token_interface::TokenInterface;
 
 use crate::{
-    pause, quote, token, Collateral, Config, DriftShieldError, Exposure, Model, Policy,
-    PolicyBought, PolicyTerms, Quote, Stream, TokenOwner, Vault,
+    pause, quote, token, Collateral, Config, DriftShieldError, Exposure, Model, Pending, Policy,
+    PolicyBought, PolicyTerms, Stream, TokenOwner, Vault,
 };
 
 #[event_cpi]
@@ -52,13 +52,13 @@ impl BuyPolicy {
         let now = Clock::get()?.unix_timestamp;
         let quote = quote(&mut self.vault, &exposure, &self.model, &terms, now)
             .map_err(DriftShieldError::from)?;
-        let term = self.vault.sell(&quote);
         self.vault.lock(terms.cover);
         self.vault.policies += 1; // each covers at least a base unit
         exposure.sell(terms.cover);
         self.model.add_policy(terms.cover);
         self.model.pay_oracles(quote.rent, quote.rent_end, now)?;
-        self.write(id, &terms, &quote, term, bump);
+        self.write(id, &terms, bump);
+        self.policy.hold(&mut self.vault, &quote);
 
         token::transfer(
             self.token_program.address(),
@@ -92,6 +92,7 @@ impl BuyPolicy {
             holder: self.policy.holder,
             id,
             terms,
+            from_window: quote.from_window,
             last_window: quote.last_window,
             end: quote.end,
             premium: quote.premium,
@@ -126,7 +127,7 @@ impl BuyPolicy {
         Ok(exposure)
     }
 
-    fn write(&mut self, id: u64, terms: &PolicyTerms, quote: &Quote, term: Stream, bump: u8) {
+    fn write(&mut self, id: u64, terms: &PolicyTerms, bump: u8) {
         *self.policy = Policy {
             vault: *self.vault.address(),
             model: *self.model.address(),
@@ -137,13 +138,15 @@ impl BuyPolicy {
             paid: 0,
             trigger: terms.trigger,
             exhaustion: terms.exhaustion,
-            premium: quote.premium,
+            premium: 0,
             max_premium: terms.max_premium,
-            first_window: quote.first_window,
-            last_window: quote.last_window,
+            unmeasured: 0,
+            first_window: terms.first_window,
+            last_window: terms.first_window - 1, // the quote refuses a policy from window 0 on
             windows: terms.windows,
             claim_grace_secs: self.vault.claim_grace_secs,
-            term,
+            pending: Pending::NONE,
+            term: Stream::NONE,
             previous_term: Stream::NONE,
             model_version: terms.model_version,
             cancel_fee_bps: self.vault.terms.cancel_fee_bps,

@@ -6,13 +6,14 @@ use crate::{
     DriftShieldError, Exposure, Model, Policy, PolicyClaimed, Series, Vault,
 };
 
-/// Accounts of `claim_policy` and `cancel_policy`, which both pay the holder. Remaining accounts of
-/// a claim: the pages of the model's `Series` that hold the run, in order.
+/// Accounts of `claim_policy`, `cancel_policy`, `expire_policy` and `begin_policy`, which all pay the
+/// holder. Remaining accounts: the pages of the model's `Series` that hold the windows in question,
+/// in order.
 #[event_cpi]
 #[derive(Accounts)]
 pub struct ClaimPolicy {
     /// Receives the payment or refund and, when the policy ends, the policy's rent. Must sign to
-    /// cancel, and to claim unless `destination` is the holder's associated token account.
+    /// cancel, and to be paid unless `destination` is the holder's associated token account.
     #[account(mut, address = policy.holder @ DriftShieldError::WrongPayee)]
     pub holder: UncheckedAccount,
     #[account(mut, address = policy.model @ DriftShieldError::WrongModel)]
@@ -55,7 +56,11 @@ impl ClaimPolicy {
         self.exposure.release(amount);
         self.model.release_cover(amount);
         let is_over = self.policy.open_cover() == 0;
+        let mut refund = 0;
         if is_over {
+            if self.policy.is_pending() {
+                refund = self.policy.void(&mut self.vault, true);
+            }
             self.policy
                 .end(&mut self.vault, &mut self.exposure, &mut self.model);
         }
@@ -66,7 +71,7 @@ impl ClaimPolicy {
             &self.mint,
             &mut self.destination,
             &self.vault,
-            amount,
+            amount + refund, // parts of one balance
         )?;
         let event = PolicyClaimed {
             vault: *self.vault.address(),
@@ -82,6 +87,7 @@ impl ClaimPolicy {
             first_window,
             value: lowest,
             amount,
+            refund,
             paid: self.policy.paid,
             cover: self.policy.cover,
             totals: self.vault.totals(),

@@ -1,38 +1,35 @@
-use anchor_lang::prelude::*;
+use anchor_lang::{prelude::*, AccountClose};
 
-use crate::{DriftShieldError, Exposure, Model, Policy, PolicyExpired, Vault};
+use crate::{
+    token::{self, Recipient},
+    ClaimPolicy, DriftShieldError, Findings, PolicyExpired, Series,
+};
 
-#[event_cpi]
-#[derive(Accounts)]
-pub struct ExpirePolicy {
-    /// Receives the policy's rent.
-    #[account(mut, address = policy.holder @ DriftShieldError::WrongRentPayer)]
-    pub holder: UncheckedAccount,
-    #[account(mut, address = policy.model @ DriftShieldError::WrongModel)]
-    pub model: Account<Model>,
-    #[account(mut, address = policy.vault @ DriftShieldError::WrongInsuranceVault)]
-    pub vault: Account<Vault>,
-    #[account(
-        mut,
-        constraint = exposure.vault == policy.vault @ DriftShieldError::WrongInsuranceVault,
-        constraint = exposure.model == policy.model @ DriftShieldError::WrongModel
-    )]
-    pub exposure: Account<Exposure>,
-    #[account(mut, close = holder)]
-    pub policy: Account<Policy>,
-}
-
-impl ExpirePolicy {
-    pub fn expire_policy(&mut self) -> Result<PolicyExpired> {
+impl ClaimPolicy {
+    pub fn expire_policy(&mut self, pages: Vec<AccountView>) -> Result<PolicyExpired> {
         let now = Clock::get()?.unix_timestamp;
         require!(
             self.policy.expires_at(&self.model)? <= now,
             DriftShieldError::PolicyNotExpired
         );
+        let is_lapsed = self.policy.lapses_at(&self.model)? <= now;
         self.vault.accrue(now);
+        if self.policy.is_pending() {
+            // Its time is over, and nobody has asked for its end: the vault has borne the risk.
+            self.policy.begin(&mut self.vault, &Findings::default());
+        }
+        let refund = if is_lapsed {
+            0
+        } else {
+            self.unmeasured(pages, now)?
+        };
+        let paid = self.policy.paid;
+        if 0 < refund {
+            self.refund(refund)?;
+        }
         self.policy
             .end(&mut self.vault, &mut self.exposure, &mut self.model);
-        Ok(PolicyExpired {
+        let event = PolicyExpired {
             vault: *self.vault.address(),
             vault_seq: self.vault.next_seq(),
             exposure: *self.exposure.address(),
@@ -42,11 +39,42 @@ impl ExpirePolicy {
             model: *self.model.address(),
             model_seq: self.model.next_seq(),
             holder: self.policy.holder,
-            paid: self.policy.paid,
+            destination: *self.destination.address(),
+            refund,
+            paid,
             totals: self.vault.totals(),
             exposure_cover: self.exposure.cover,
             cover_risk: self.model.cover_risk,
             model_exposure: self.model.exposure,
-        })
+        };
+        self.policy.close(*self.holder.account())?;
+        Ok(event)
+    }
+
+    /// Returns the refund for windows without a value.
+    fn unmeasured(&self, pages: Vec<AccountView>, now: i64) -> Result<u64> {
+        let mut findings = Findings::default();
+        let windows = self.policy.term_windows();
+        Series::read(&self.model, windows, pages, now, |window, entry| {
+            self.policy.examine(window, entry, &mut findings);
+        })?;
+        self.policy.expiry_refund(&findings)
+    }
+
+    /// Pays `amount` of the locked cover out of the capital, like a claim.
+    fn refund(&mut self, amount: u64) -> Result<()> {
+        self.policy.paid += amount; // at most the cover
+        self.vault.pay_claim(amount);
+        self.exposure.release(amount);
+        self.model.release_cover(amount);
+        token::pay_to(
+            Recipient::Payee(&self.holder),
+            self.token_program.address(),
+            &mut self.tokens,
+            &self.mint,
+            &mut self.destination,
+            &self.vault,
+            amount,
+        )
     }
 }

@@ -2,6 +2,7 @@
 //! returns its event.
 
 mod accept_admin;
+mod begin_policy;
 mod bond;
 #[allow(unused_variables)] // `derive(Accounts)` binds the arguments a second time
 mod buy_policy;
@@ -55,10 +56,10 @@ pub use {
     accept_admin::*, bond::*, buy_policy::*, cancel_withdraw::*, challenge_receipt::*, claim::*,
     claim_policy::*, close_exposure::*, close_market::*, close_seat::*, close_series::*,
     close_vault::*, collect_challenge::*, collect_fees::*, collect_manager_fees::*,
-    collect_reward::*, create_market::*, create_vault::*, deposit::*, expire_policy::*,
-    finalize_receipt::*, fund_oracles::*, initialize::*, list_model::*, place_bet::*,
-    propose_admin::*, register_collateral::*, register_model::*, renew_policy::*,
-    request_unbond::*, request_withdraw::*, retire_model::*, rule_receipt::*, set_pause::*,
-    settle_market::*, submit_receipt::*, update_collateral::*, update_config::*, update_model::*,
-    update_vault::*, withdraw::*, withdraw_bond::*, withdraw_treasury::*,
+    collect_reward::*, create_market::*, create_vault::*, deposit::*, finalize_receipt::*,
+    fund_oracles::*, initialize::*, list_model::*, place_bet::*, propose_admin::*,
+    register_collateral::*, register_model::*, renew_policy::*, request_unbond::*,
+    request_withdraw::*, retire_model::*, rule_receipt::*, set_pause::*, settle_market::*,
+    submit_receipt::*, update_collateral::*, update_config::*, update_model::*, update_vault::*,
+    withdraw::*, withdraw_bond::*, withdraw_treasury::*,
 };

@@ -59,8 +59,7 @@ impl RenewPolicy {
             now,
         )
         .map_err(DriftShieldError::from)?;
-        let term = self.vault.sell(&quote);
-        self.policy.renew(&quote, term);
+        self.policy.hold(&mut self.vault, &quote);
         self.model.pay_oracles(quote.rent, quote.rent_end, now)?;
         self.pay(&quote, renewal_bump)?;
         self.vault.invariant(token::amount(&self.tokens)?)?;
@@ -75,6 +74,7 @@ impl RenewPolicy {
             model: *self.model.address(),
             model_seq: self.model.next_seq(),
             holder: self.policy.holder,
+            from_window: quote.from_window,
             last_window: quote.last_window,
             end: quote.end,
             premium: quote.premium,

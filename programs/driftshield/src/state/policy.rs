@@ -1,11 +1,15 @@
+mod probation;
+
 use core::ops::RangeInclusive;
 
 use anchor_lang::{bytemuck, prelude::*};
 
 use crate::{
-    math::{self, Quote, Renewed, Term},
+    math::{self, Renewed, Term},
     DriftShieldError, Entry, Exposure, Model, Vault,
 };
+
+pub use self::probation::{Findings, Pending, Probation};
 
 /// Terms of a policy that a holder buys. Drift is in micro-units, amounts are in base units.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, AnchorSerialize, AnchorDeserialize, IdlType)]
@@ -55,19 +59,25 @@ pub struct Policy {
     pub trigger: u64,
     /// Drift from which the policy pays its whole cover.
     pub exhaustion: u64,
-    /// All premiums paid so far, without security rent.
+    /// Premiums of the terms that have begun, without security rent.
     pub premium: u64,
     /// Highest premium of a renewal, security rent included.
     pub max_premium: u64,
+    /// Part of the premiums of earlier terms that belongs to windows without a value. Refunded when
+    /// the policy expires, less what it has paid out.
+    pub unmeasured: u64,
     /// First covered window.
     pub first_window: u64,
-    /// Last covered window.
+    /// Last covered window of the terms that have begun: the one before `first_window` until the
+    /// first term begins.
     pub last_window: u64,
     /// Number of windows of a term.
     pub windows: u64,
     /// How long the policy can be claimed after its last window could be settled.
     pub claim_grace_secs: i64,
-    /// Premium stream of the latest purchase or renewal.
+    /// Term that is on probation; all zeros if there is none.
+    pub pending: Pending,
+    /// Premium stream of the term that has begun last; all zeros if there was none.
     pub term: Stream,
     /// Premium stream of the term before; all zeros if there was none.
     pub previous_term: Stream,
@@ -83,7 +93,7 @@ pub struct Policy {
     pub reserved: [u8; 7],
 }
 
-const _: () = assert!(core::mem::size_of::<Policy>() == 3 * 32 + 12 * 8 + 2 * 56 + 16);
+const _: () = assert!(core::mem::size_of::<Policy>() == 3 * 32 + 13 * 8 + 32 + 2 * 56 + 16);
 
 /// A premium's stream to the vault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, IdlType, bytemuck::Pod, bytemuck::Zeroable)]
@@ -136,9 +146,18 @@ impl Policy {
     // Claims.
 
     /// Returns the Unix time from which the policy can no longer be claimed: `claim_grace_secs`
-    /// after the last time at which its last window can be settled.
+    /// after the last time at which its last window, or that of a term on probation, can be settled.
     pub fn expires_at(&self, model: &Model) -> Result<i64> {
-        Ok(model.window_end(self.last_window)? + model.dispute_secs() + self.claim_grace_secs)
+        let pending = if self.is_pending() { self.windows } else { 0 };
+        Ok(model.window_end(self.last_window + pending)?
+            + model.dispute_secs()
+            + self.claim_grace_secs)
+    }
+
+    /// Returns the Unix time from which an expired policy refunds nothing: another `claim_grace_secs`
+    /// later. From then on, no account of the holder and no page is needed to release the cover.
+    pub fn lapses_at(&self, model: &Model) -> Result<i64> {
+        Ok(self.expires_at(model)? + self.claim_grace_secs)
     }
 
     /// Returns the windows of a run that starts at `first_window`: as many consecutive windows as
@@ -146,8 +165,13 @@ impl Policy {
     pub fn run(&self, first_window: u64) -> Result<RangeInclusive<u64>> {
         let last_window = first_window
             .checked_add(u64::from(self.persistence) - 1) // at least 1
-            .filter(|&last| self.first_window <= first_window && last <= self.last_window)
+            .filter(|_| self.first_window <= first_window)
             .ok_or(DriftShieldError::WindowNotCovered)?;
+        if self.last_window < last_window {
+            let is_pending = self.is_pending() && last_window <= self.last_window + self.windows;
+            require!(!is_pending, DriftShieldError::TermPending);
+            return Err(DriftShieldError::WindowNotCovered.into());
+        }
         Ok(first_window..=last_window)
     }
 
@@ -178,12 +202,17 @@ impl Policy {
     /// less the cancel fee, less the policy's earlier payments. A payment reduces the refund by its
     /// amount only. If any payment excluded a refund, anyone could exclude it by a claim of one
     /// base unit.
-    pub fn cancel(&self, vault: &mut Vault, now: i64) -> u64 {
-        let kept_bps = math::BPS as u16 - self.cancel_fee_bps;
+    ///
+    /// A term on probation is cancelled as if it had begun. If it returned the whole premium, a
+    /// holder could leave it on probation, and choose between claim and cancellation at its end.
+    pub fn cancel(&mut self, vault: &mut Vault, now: i64) -> u64 {
+        if self.is_pending() {
+            self.begin(vault, &Findings::default());
+        }
         let mut refund = 0;
         let mut paid = self.paid;
         for stream in [&self.term, &self.previous_term] {
-            let unused = math::fee(stream.unused(now), kept_bps);
+            let unused = self.less_cancel_fee(stream.unused(now));
             let part = unused.saturating_sub(paid);
             paid -= unused - part;
             if 0 < part {
@@ -192,6 +221,11 @@ impl Policy {
             }
         }
         refund
+    }
+
+    /// Returns `amount` less the cancel fee, rounded down.
+    fn less_cancel_fee(&self, amount: u64) -> u64 {
+        math::fee(amount, math::BPS as u16 - self.cancel_fee_bps)
     }
 
     /// Ends the policy: releases its open cover from vault, exposure and model.
@@ -218,6 +252,7 @@ impl Policy {
             },
             previous_end: self.previous_term.end,
             paid: self.paid,
+            is_pending: self.is_pending(),
             is_signed,
         }
     }
@@ -236,13 +271,6 @@ impl Policy {
             max_premium: self.max_premium,
             auto_renew: self.auto_renew.get(),
         }
-    }
-
-    /// Extends the policy to the last window of `quote`. `term` is the stream of the paid premium.
-    pub fn renew(&mut self, quote: &Quote, term: Stream) {
-        self.last_window = quote.last_window;
-        self.premium += quote.premium; // sum of paid amounts
-        self.previous_term = core::mem::replace(&mut self.term, term);
     }
 
     pub fn next_seq(&mut self) -> u64 {

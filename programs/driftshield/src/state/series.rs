@@ -97,6 +97,41 @@ impl Series {
         Ok(None)
     }
 
+    /// Reads `windows` of `model` from `pages`, which are theirs in order, and passes each entry to
+    /// `visit`. A window without an entry that can still get one is passed as open. For a page that
+    /// doesn't exist, `pages` has the address that it would have. Once a window's retention is over,
+    /// its missing page proves nothing: the window counts as final without drift, in favour of the
+    /// pool.
+    pub fn read(
+        model: &Account<Model>,
+        windows: RangeInclusive<u64>,
+        pages: Vec<AccountView>,
+        now: i64,
+        mut visit: impl FnMut(u64, Entry),
+    ) -> Result<()> {
+        let (first, last) = (*windows.start(), *windows.end());
+        let needed = Self::page_of(first)..=Self::page_of(last);
+        require!(
+            pages.len() == needed.clone().count(),
+            DriftShieldError::WrongSeries
+        );
+        let undecided = model.first_undecided(now);
+        for (page, view) in needed.zip(pages) {
+            let series = Self::load(model.address(), page, view)?;
+            let start = page * PAGE_WINDOWS; // the page of a window, so it fits
+            for window in first.max(start)..=last.min(start + (PAGE_WINDOWS - 1)) {
+                let entry = match &series {
+                    Some(series) => series.entry(window),
+                    None if model.retention_end(window)? <= now => Entry::Final(0),
+                    None => Entry::None,
+                };
+                let can_get_one = entry == Entry::None && undecided <= window;
+                visit(window, if can_get_one { Entry::Open } else { entry });
+            }
+        }
+        Ok(())
+    }
+
     /// Whether the running instruction created the account.
     pub fn is_new(&self) -> bool {
         self.seq == 0

@@ -58,6 +58,8 @@ pub struct Vault {
     pub locked: u64,
     /// Premium that has not streamed yet.
     pub unearned: u64,
+    /// Premium of terms that are on probation.
+    pub held: u64,
     /// Shares that own the capital that isn't leaving.
     pub shares: u64,
     /// Part of `shares` whose value purchases keep free: shares of requests that could not be paid.
@@ -124,7 +126,7 @@ pub struct Vault {
     pub padding: [u8; 5],
 }
 
-const _: () = assert!(core::mem::size_of::<Vault>() == 4 * 32 + 25 * 8 + 2 * 56 + 65 * 16 + 24);
+const _: () = assert!(core::mem::size_of::<Vault>() == 4 * 32 + 26 * 8 + 2 * 56 + 65 * 16 + 24);
 
 /// A vault's balances, as reported in events.
 #[derive(
@@ -141,6 +143,8 @@ pub struct VaultTotals {
     pub locked: u64,
     /// Premium that has not streamed yet.
     pub unearned: u64,
+    /// Premium of terms that are on probation.
+    pub held: u64,
     /// Shares that own the capital that isn't leaving.
     pub shares: u64,
     /// Part of `shares` whose value purchases keep free.
@@ -173,6 +177,7 @@ impl Vault {
             seasoned: self.seasoned,
             locked: self.locked,
             unearned: self.unearned,
+            held: self.held,
             shares: self.shares,
             reserved: self.reserved,
             protocol_credit: self.protocol_credit,
@@ -202,9 +207,14 @@ impl Vault {
         self.revision = self.revision.wrapping_add(1);
     }
 
-    /// Refuses to list a model for policies of up to `persistence` windows if liquidity providers
+    /// Refuses to list a model of which no whole window is part of a policy's probation, or one
+    /// for policies of up to `persistence` windows if liquidity providers
     /// who request a withdrawal in the first of them could leave before the claim.
     pub fn require_measured_in_time(&self, model: &Model, persistence: u8) -> Result<()> {
+        require!(
+            model.window_secs + model.submit_secs <= self.waiting_secs,
+            DriftShieldError::WaitingTooShort
+        );
         let run_secs = i64::from(persistence) * model.window_secs;
         require!(
             run_secs + model.dispute_secs() <= self.cooldown_secs,
@@ -249,10 +259,15 @@ impl Vault {
 
     /// Returns the amount that the token account owes.
     pub fn owed(&self) -> Result<u64> {
-        [self.unearned, self.protocol_credit, self.manager_credit]
-            .into_iter()
-            .try_fold(self.assets, u64::checked_add)
-            .ok_or(DriftShieldError::Overflow.into())
+        [
+            self.unearned,
+            self.held,
+            self.protocol_credit,
+            self.manager_credit,
+        ]
+        .into_iter()
+        .try_fold(self.assets, u64::checked_add)
+        .ok_or(DriftShieldError::Overflow.into())
     }
 
     pub fn next_seq(&mut self) -> u64 {

@@ -454,7 +454,10 @@ impl Call {
                 let (state, vault) = policy_and_vault(known, at)?;
                 instruction::renew_policy(state, vault, *source, *signed)
             }
-            Self::ExpirePolicy { policy: at } => instruction::expire_policy(policy(known, at)?),
+            Self::ExpirePolicy { policy: at } => {
+                let (state, vault) = policy_and_vault(known, at)?;
+                instruction::expire_policy(state, vault)
+            }
             _ => return None,
         })
     }

@@ -148,7 +148,7 @@ fn a_paid_cancelled_or_expired_policy_is_not_revived() {
     assert_closes_once(&all.insured.world, &cancel, &[&holder.key], &at);
     let expires = policy.expires_at(&all.insured.model()).unwrap();
     all.insured.world.warp_to(expires);
-    let expire = instruction::expire_policy(&policy);
+    let expire = instruction::expire_policy(&policy, &vault);
     assert_closes_once(&all.insured.world, &expire, &[], &at);
 }
 

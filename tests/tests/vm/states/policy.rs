@@ -222,7 +222,7 @@ fn renew_signed(s: &mut PolicyFixture) -> Outcome {
 }
 
 fn expire(s: &mut PolicyFixture) -> Outcome {
-    let expire = instruction::expire_policy(&s.policy());
+    let expire = instruction::expire_policy(&s.policy(), &s.insured.vault());
     s.insured.world.send(expire, &[])
 }
 

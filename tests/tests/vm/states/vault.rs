@@ -414,7 +414,7 @@ fn renew(s: &mut VaultFixture) -> Outcome {
 }
 
 fn expire(s: &mut VaultFixture) -> Outcome {
-    let expire = instruction::expire_policy(&s.policy);
+    let expire = instruction::expire_policy(&s.policy, &s.initial);
     s.insured.world.send(expire, &[])
 }
 

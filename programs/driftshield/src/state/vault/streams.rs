@@ -5,7 +5,7 @@ use anchor_lang::prelude::*;
 
 use crate::{
     math::{self, BUCKETS},
-    Quote, Stream, Vault,
+    Stream, Vault,
 };
 
 /// Fraction bits of stream rates: a rate is in 2⁻³² base units per second.
@@ -83,30 +83,38 @@ impl Vault {
         &mut self.rate_changes[bucket as usize % BUCKETS]
     }
 
-    /// Books the parts of the premium of `quote`: credits the protocol's and the manager's part, and
-    /// streams the rest. The vault must be accrued, and the quote one of this second.
+    /// Splits a premium into the protocol's part, the manager's part, and the part that streams.
+    pub fn split(&self, premium: u64) -> (u64, u64, u64) {
+        let protocol = math::fee(premium, self.protocol_fee_bps);
+        let manager = math::fee(premium, self.manager_fee_bps);
+        (protocol, manager, premium - protocol - manager)
+    }
+
+    /// Streams `part`, which is in the token account, over the paid time from `start` to `end`: from
+    /// `from` on, or at once if that is past, until the end of the bucket in which `end` lies, and
+    /// for at least one bucket. A stream that begins late flows faster, so that it never jumps. The
+    /// vault must be accrued, and `from` be now or the start of a bucket.
     #[inline(never)] // one copy keeps the binary small
-    pub fn sell(&mut self, quote: &Quote) -> Stream {
-        let part = quote.streamed_part;
-        let secs = quote.stream_end - quote.stream_start; // above 0
-        let rate = (u128::from(part) << RATE_BITS) / secs as u128;
-        self.protocol_credit += quote.protocol_part;
-        self.manager_credit += quote.manager_part;
+    pub fn stream(&mut self, part: u64, start: i64, end: i64, from: i64) -> Stream {
+        let begins_at = from.max(self.accrued_at);
+        let last = end.max(begins_at + self.bucket_secs - 1);
+        let ends_at = (self.bucket(last) + 1) * self.bucket_secs;
+        let rate = (u128::from(part) << RATE_BITS) / (ends_at - begins_at) as u128;
         self.unearned += part;
-        self.streams_end = self.streams_end.max(quote.stream_end);
-        if self.accrued_at < quote.stream_start {
-            *self.rate_change(quote.stream_start) += rate as i128; // below 2⁹⁶
+        self.streams_end = self.streams_end.max(ends_at);
+        if self.accrued_at < begins_at {
+            *self.rate_change(begins_at) += rate as i128; // below 2⁹⁶
         } else {
             self.rate += rate;
         }
-        *self.rate_change(quote.stream_end) -= rate as i128;
+        *self.rate_change(ends_at) -= rate as i128;
         Stream {
             rate: rate.into(),
             part,
-            start: quote.start,
-            end: quote.end,
-            begins_at: quote.stream_start,
-            ends_at: quote.stream_end,
+            start,
+            end,
+            begins_at,
+            ends_at,
         }
     }
 

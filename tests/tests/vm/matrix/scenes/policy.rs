@@ -71,5 +71,6 @@ pub fn expire_policy(fixture: &mut Fixture) -> Instruction {
         fixture.world.model(&fixture.target().model.address),
     );
     fixture.world.warp_to(policy.expires_at(&model).unwrap());
-    instruction::expire_policy(&policy)
+    let vault = fixture.world.vault(&policy.vault);
+    instruction::expire_policy(&policy, &vault)
 }

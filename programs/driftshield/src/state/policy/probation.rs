@@ -1,0 +1,195 @@
+//! Probation of a term: windows that could already be known at its sale decide whether it begins.
+
+use core::ops::RangeInclusive;
+
+use anchor_lang::{bytemuck, prelude::*};
+
+use crate::{
+    math::{self, Quote},
+    DriftShieldError, Entry, Policy, Vault,
+};
+
+/// A term of a policy that is on probation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IdlType, bytemuck::Pod, bytemuck::Zeroable)]
+#[bytemuck(crate = "anchor_lang::bytemuck")]
+#[repr(C)]
+pub struct Pending {
+    /// Premium of the term, which the vault holds, in base units; 0 if no term is on probation.
+    pub premium: u64,
+    /// Unix time at which the paid time begins: the purchase, or the end of the term before.
+    pub start: i64,
+    /// Unix time at which the last window of the term ends.
+    pub end: i64,
+    /// First window of the probation. Its last one is the window before the term.
+    pub from_window: u64,
+}
+
+impl Pending {
+    pub const NONE: Self = Self {
+        premium: 0,
+        start: 0,
+        end: 0,
+        from_window: 0,
+    };
+}
+
+/// How a probation ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, AnchorSerialize, AnchorDeserialize, IdlType)]
+#[repr(u8)]
+pub enum Probation {
+    /// A window is final under the trigger and none reached it: the term begins.
+    Passed = 0,
+    /// A window reached the trigger: the term is void, less the cancel fee.
+    Failed = 1,
+    /// No window is final: the term is void without a fee.
+    Unmeasured = 2,
+}
+
+/// What the windows before a decision about a policy say.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Findings {
+    is_reached: bool,
+    is_under: bool,
+    is_undecided: bool,
+    /// Number of windows of the present term without a value.
+    unmeasured: u64,
+}
+
+impl Findings {
+    /// Refuses if a window is not decided.
+    fn require_decided(&self) -> Result<()> {
+        require!(!self.is_undecided, DriftShieldError::WindowUndecided);
+        Ok(())
+    }
+
+    /// Returns how the probation ends. One window at the trigger decides it at once; without one,
+    /// all windows must be decided.
+    pub fn probation(&self) -> Result<Probation> {
+        if self.is_reached {
+            return Ok(Probation::Failed);
+        }
+        self.require_decided()?;
+        Ok(if self.is_under {
+            Probation::Passed
+        } else {
+            Probation::Unmeasured
+        })
+    }
+}
+
+impl Policy {
+    /// Whether a term is on probation.
+    pub fn is_pending(&self) -> bool {
+        0 < self.pending.premium // a premium is at least 1
+    }
+
+    pub fn require_pending(&self) -> Result<()> {
+        require!(self.is_pending(), DriftShieldError::NothingPending);
+        Ok(())
+    }
+
+    /// Puts the term of `quote` on probation, and its premium aside.
+    pub fn hold(&mut self, vault: &mut Vault, quote: &Quote) {
+        vault.held += quote.premium; // part of the token account's balance
+        self.pending = Pending {
+            premium: quote.premium,
+            start: quote.start,
+            end: quote.end,
+            from_window: quote.from_window,
+        };
+    }
+
+    /// Returns the first window of the term that has begun last; the first window of a policy that
+    /// has not begun.
+    fn term_start(&self) -> u64 {
+        let start = (self.last_window + 1).saturating_sub(self.windows);
+        start.max(self.first_window)
+    }
+
+    /// Returns the windows of the term that has begun last.
+    pub fn term_windows(&self) -> RangeInclusive<u64> {
+        self.term_start()..=self.last_window
+    }
+
+    /// Returns the windows by which `expire_policy` computes the refund: the last term, which is the
+    /// one on probation if there is one.
+    pub fn windows_to_expire(&self) -> RangeInclusive<u64> {
+        if self.is_pending() {
+            return self.last_window + 1..=self.last_window + self.windows;
+        }
+        self.term_windows()
+    }
+
+    /// Returns the windows that decide whether the pending term begins, and what it leaves to refund
+    /// of the term before: the probation and the present term.
+    pub fn windows_to_begin(&self) -> RangeInclusive<u64> {
+        self.pending.from_window.min(self.term_start())..=self.last_window
+    }
+
+    /// Adds the entry of `window` to `findings`.
+    #[inline(always)] // thousands of windows
+    pub fn examine(&self, window: u64, entry: Entry, findings: &mut Findings) {
+        let is_probation = self.is_pending() && self.pending.from_window <= window;
+        match entry {
+            Entry::Open => findings.is_undecided = true,
+            Entry::Final(value) if is_probation => {
+                if self.trigger <= value {
+                    findings.is_reached = true;
+                } else {
+                    findings.is_under = true;
+                }
+            }
+            Entry::Final(_) => {}
+            Entry::None | Entry::Void | Entry::Thin => {
+                if self.term_start() <= window {
+                    findings.unmeasured += 1;
+                }
+            }
+        }
+    }
+
+    /// Returns the part of the present term's streamed premium that belongs to its windows without a
+    /// value: `⌊part · unmeasured / windows⌋`.
+    fn unmeasured_part(&self, findings: &Findings) -> u64 {
+        let part = math::mul_div(self.term.part, findings.unmeasured, self.windows.max(1));
+        part.unwrap_or(0) // at most `part`: no term has more unmeasured windows than windows
+    }
+
+    /// Begins the pending term: credits the protocol's and the manager's part of its premium, and
+    /// streams the rest from where the stream of the term before ends, or from now on.
+    pub fn begin(&mut self, vault: &mut Vault, findings: &Findings) {
+        let pending = core::mem::replace(&mut self.pending, Pending::NONE);
+        self.unmeasured += self.unmeasured_part(findings); // sum of paid amounts
+        let (protocol, manager, part) = vault.split(pending.premium);
+        vault.held -= pending.premium;
+        vault.protocol_credit += protocol;
+        vault.manager_credit += manager;
+        let term = vault.stream(part, pending.start, pending.end, self.term.ends_at);
+        self.previous_term = core::mem::replace(&mut self.term, term);
+        self.last_window += self.windows; // its times fit an i64
+        self.premium += pending.premium; // sum of paid amounts
+    }
+
+    /// Ends the pending term without beginning it, and returns the refund: the premium, less the
+    /// cancel fee on its streamed part if the term has `failed`. The fee streams to the vault over
+    /// the term, so that no share's price jumps.
+    pub fn void(&mut self, vault: &mut Vault, failed: bool) -> u64 {
+        let pending = core::mem::replace(&mut self.pending, Pending::NONE);
+        vault.held -= pending.premium;
+        let mut kept = 0;
+        if failed {
+            let (_, _, part) = vault.split(pending.premium);
+            kept = part - self.less_cancel_fee(part); // rounded up
+            vault.stream(kept, pending.start, pending.end, 0);
+        }
+        pending.premium - kept
+    }
+
+    /// Returns what an expiring policy refunds for windows without a value: their part of the
+    /// premiums, less what the policy has paid, and at most its open cover, which is locked.
+    pub fn expiry_refund(&self, findings: &Findings) -> Result<u64> {
+        findings.require_decided()?;
+        let refund = self.unmeasured + self.unmeasured_part(findings);
+        Ok(refund.saturating_sub(self.paid).min(self.open_cover()))
+    }
+}
