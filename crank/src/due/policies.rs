@@ -243,6 +243,21 @@ mod tests {
     }
 
     #[test]
+    fn a_term_begins_once_its_probation_is_decided() {
+        let pending = |now, drift| {
+            let mut snapshot = insured_snapshot(now);
+            let policy = &mut snapshot.models[0].policies[0];
+            (policy.pending.premium, policy.pending.from_window) = (10, 9);
+            settle(&mut snapshot, 9, drift);
+            steps(&snapshot)
+        };
+        assert_eq!(pending(210, 199), []); // earlier windows of the term can still get a value
+        assert_eq!(pending(260, 199), [Step::BeginPolicy]);
+        let failed = [Step::BeginPolicy, Step::ClaimPolicy];
+        assert_eq!(pending(210, 200), failed); // at once; the term before pays
+    }
+
+    #[test]
     fn renewals_are_tried_within_one_waiting_period_or_window_before_the_deadline() {
         for now in [101, 169, 186] {
             assert_eq!(steps(&renewable(now)), [], "at {now}");

@@ -193,3 +193,97 @@ impl Policy {
         Ok(refund.saturating_sub(self.paid).min(self.open_cover()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use anchor_lang::bytemuck::Zeroable;
+
+    use super::*;
+
+    const TRIGGER: u64 = 200;
+    const PREMIUM: u64 = 1_000;
+
+    /// A vault with fees of 5% and 10%, and a policy on windows 10 to 19 on probation from window 7 on.
+    fn bought() -> (Vault, Policy) {
+        let (mut vault, mut policy) = (Vault::zeroed(), Policy::zeroed());
+        (vault.protocol_fee_bps, vault.manager_fee_bps) = (500, 1_000);
+        (vault.bucket_secs, vault.accrued_at, vault.held) = (100, 50, PREMIUM);
+        (policy.first_window, policy.last_window, policy.windows) = (10, 9, 10);
+        (policy.trigger, policy.cancel_fee_bps, policy.cover) = (TRIGGER, 1_000, 500);
+        policy.pending = Pending {
+            premium: PREMIUM,
+            start: 50,
+            end: 450,
+            from_window: 7,
+        };
+        (vault, policy)
+    }
+
+    fn decide(policy: &Policy, entries: [Entry; 3]) -> Option<Probation> {
+        let mut findings = Findings::default();
+        for (window, entry) in policy.windows_to_begin().zip(entries) {
+            policy.examine(window, entry, &mut findings);
+        }
+        findings.probation().ok()
+    }
+
+    #[test]
+    fn one_window_at_the_trigger_fails_at_once() {
+        let (_, policy) = bought();
+        assert_eq!(policy.windows_to_begin(), 7..=9);
+        let (under, reached) = (Entry::Final(TRIGGER - 1), Entry::Final(TRIGGER));
+        let failed = [Entry::Open, reached, under];
+        assert_eq!(decide(&policy, failed), Some(Probation::Failed));
+        assert_eq!(decide(&policy, [under, under, Entry::Open]), None);
+        let passed = [Entry::Void, under, Entry::None];
+        assert_eq!(decide(&policy, passed), Some(Probation::Passed));
+        let none = [Entry::Void, Entry::Thin, Entry::None];
+        assert_eq!(decide(&policy, none), Some(Probation::Unmeasured));
+    }
+
+    #[test]
+    fn a_held_premium_is_credited_and_streamed_or_refunded_but_never_lost() {
+        // Begun: 5% and 10% are credited, the rest streams to the end of the last bucket
+        let (mut vault, mut policy) = bought();
+        policy.begin(&mut vault, &Findings::default());
+        let credits = (vault.protocol_credit, vault.manager_credit);
+        assert_eq!((credits, vault.unearned, vault.held), ((50, 100), 850, 0));
+        let times = (policy.term.begins_at, policy.term.ends_at);
+        assert_eq!((times, policy.last_window), ((50, 500), 19));
+
+        // Void: a tenth of the 850 that would stream is kept, and streams
+        for (failed, kept) in [(true, 85), (false, 0)] {
+            let (mut vault, mut policy) = bought();
+            assert_eq!(policy.void(&mut vault, failed), PREMIUM - kept);
+            assert_eq!((vault.held, vault.unearned), (0, kept));
+            assert_eq!((policy.is_pending(), policy.last_window), (false, 9));
+        }
+    }
+
+    #[test]
+    fn a_late_stream_flows_faster_for_at_least_one_bucket() {
+        let (mut vault, mut policy) = bought();
+        vault.accrued_at = 449;
+        policy.begin(&mut vault, &Findings::default());
+        assert_eq!((policy.term.begins_at, policy.term.ends_at), (449, 600));
+    }
+
+    #[test]
+    fn an_expiring_policy_returns_the_part_of_windows_without_a_value() {
+        let (mut vault, mut policy) = bought();
+        policy.begin(&mut vault, &Findings::default());
+        let refund = |policy: &Policy, entry| {
+            let mut findings = Findings::default();
+            policy.examine(10, entry, &mut findings);
+            policy.expiry_refund(&findings).ok()
+        };
+        assert_eq!(refund(&policy, Entry::None), Some(85)); // a tenth of 850
+        assert_eq!(refund(&policy, Entry::Final(TRIGGER)), Some(0));
+        assert_eq!(refund(&policy, Entry::Open), None);
+        policy.paid = 80;
+        assert_eq!(refund(&policy, Entry::Thin), Some(5)); // less what was paid
+        policy.paid = 499;
+        policy.unmeasured = 500;
+        assert_eq!(refund(&policy, Entry::Void), Some(1)); // at most the open cover
+    }
+}
