@@ -16,8 +16,6 @@ pub const LEAD_SECS: i64 = 25;
 pub const SUBMIT_SECS: i64 = 10;
 pub const CHALLENGE_SECS: i64 = 3;
 pub const RULING_SECS: i64 = 3;
-/// Time between the purchase of a policy and the first window that it may cover.
-pub const WAITING_SECS: i64 = 3;
 /// Time between the last moment at which a receipt of a covered window can become final and the end
 /// of the policy.
 pub const CLAIM_GRACE_SECS: i64 = 5;

@@ -7,7 +7,7 @@ use super::{
     scenario::{
         BINS, BOND, BUCKET_WINDOWS, CHALLENGE_SECS, CLAIM_GRACE_SECS, COLUMN, COVER_BUDGET_BPS,
         EXIT_SECS, FUNDING, LEAD_SECS, MARKET_BUDGET_BPS, MIN_SAMPLES, ORACLES, QUORUM,
-        RULING_SECS, SEASON_SECS, SECURITY_RENT_BPS, SUBMIT_SECS, WAITING_SECS,
+        RULING_SECS, SEASON_SECS, SECURITY_RENT_BPS, SUBMIT_SECS,
     },
     state::Example,
 };
@@ -21,7 +21,8 @@ impl Example<'_> {
             format!("--submit={SUBMIT_SECS}s"),
             format!("--challenge={CHALLENGE_SECS}s"),
             format!("--ruling={RULING_SECS}s"),
-            format!("--waiting={WAITING_SECS}s"),
+            // The least that a vault may wait before the cover of this model.
+            format!("--waiting={}s", self.window_secs as i64 + SUBMIT_SECS),
             format!("--claim-grace={CLAIM_GRACE_SECS}s"),
             format!("--exit={EXIT_SECS}s"),
             format!("--season={SEASON_SECS}s"),
