@@ -256,7 +256,7 @@ fn is_lost_race(failure: &TransactionFailure) -> bool {
 }
 
 /// Codes of the program's errors that indicate a lost race.
-fn lost_race_codes() -> [u32; 29] {
+fn lost_race_codes() -> [u32; 31] {
     use DriftShieldError::*;
     [
         AlreadySubmitted,
