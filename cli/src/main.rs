@@ -47,6 +47,16 @@ struct Cli {
     /// Keypair file of the signer and fee payer [default: ~/.config/solana/id.json]
     #[arg(long, short, global = true, value_name = "FILE", help_heading = GLOBAL_HEADING)]
     keypair: Option<PathBuf>,
+    /// Priority fee in micro-lamports per compute unit of the transaction's limit
+    #[arg(
+        long,
+        env = "PRIORITY_FEE",
+        global = true,
+        value_name = "MICRO_LAMPORTS",
+        help_heading = GLOBAL_HEADING,
+        default_value_t = 0
+    )]
+    priority_fee: u64,
     /// Only simulate the transaction and print its effects
     #[arg(long, global = true, help_heading = GLOBAL_HEADING)]
     dry_run: bool,
@@ -130,7 +140,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
             .join(".config/solana/id.json"),
     };
     let session = &Session {
-        client: Client::new(args::cluster_url(&cli.url)),
+        client: Client::new(args::cluster_url(&cli.url)).with_priority_fee(cli.priority_fee),
         keypair_file,
         dry_run: cli.dry_run,
         json: cli.json,

@@ -8,7 +8,7 @@ use backon::{ConstantBuilder, Retryable};
 use driftshield_sdk::{
     Instruction,
     json::{self, Decoded},
-    rpc::{self, Keypair, Signature, Signer, TransactionFailure},
+    rpc::{self, Keypair, Signature, Signer, Simulation},
 };
 use serde_json::{Value, json};
 
@@ -66,19 +66,17 @@ impl Session {
         keypair: &Keypair,
         decimals: Decimals,
     ) -> Result<()> {
-        let blockhash = self.client.blockhash().await?;
-        let transaction = rpc::transaction(instructions, &[keypair], blockhash.hash)?;
-        let result = self.client.simulate(&transaction).await?;
-
-        let logs = result.logs.unwrap_or_default();
-        let inner = result.inner_instructions.unwrap_or_default();
-        let event_data = rpc::event_data(&inner, transaction.message.static_account_keys());
-        let events = decode_events(&event_data);
-        let failure = result.err.map(|error| TransactionFailure {
-            error: error.into(),
-            logs: logs.clone(),
-        });
-        let compute_units = result.units_consumed;
+        let simulation = self
+            .client
+            .simulate(instructions, &keypair.pubkey(), None)
+            .await?;
+        let Simulation {
+            failure,
+            logs,
+            units,
+            ..
+        } = simulation;
+        let events = decode_events(&simulation.events);
         let text = format!(
             "outcome  {}\nunits    {}\nlogs\n{}{}",
             if failure.is_some() {
@@ -86,7 +84,7 @@ impl Session {
             } else {
                 "would succeed"
             },
-            compute_units.map_or("unknown".to_owned(), |units| units.to_string()),
+            units.map_or("unknown".to_owned(), |units| units.to_string()),
             logs.iter()
                 .map(|log| format!("  {log}\n"))
                 .collect::<String>(),
@@ -95,7 +93,7 @@ impl Session {
         let json = json!({
             "success": failure.is_none(),
             "error": failure.as_ref().map(ToString::to_string),
-            "units": compute_units,
+            "units": units,
             "logs": logs,
             "events": events_json(&events),
         });

@@ -32,6 +32,9 @@ pub struct Config {
         deserialize_with = "millis"
     )]
     pub poll: Duration,
+    /// Priority fee of all transactions, in micro-lamports per compute unit; 0 by default.
+    #[serde(default)]
+    pub priority_fee: u64,
     /// Required if a model has data.
     pub evidence: Option<EvidenceConfig>,
     /// The models to serve; at least one.
@@ -264,6 +267,7 @@ mod tests {
     fn a_keeper_needs_an_rpc_url_a_keypair_and_a_model() {
         let config = read(KEEPER).expect("valid");
         assert_eq!(config.poll, Duration::from_millis(400));
+        assert_eq!(config.priority_fee, 0);
         assert!(config.models[0].oracle().expect("valid").is_none());
         assert!(config.keypair.is_absolute());
     }

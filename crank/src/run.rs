@@ -36,7 +36,8 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<()> {
         Some(publisher) => serve(publisher, &stop).await?,
         None => None,
     };
-    let client = Arc::new(Client::new(config.rpc_url.clone()));
+    let client = Client::new(config.rpc_url.clone()).with_priority_fee(config.priority_fee);
+    let client = Arc::new(client);
     let result = rounds(&config, client, keypair, &mut oracles, &stop).await;
     stop.cancel(); // stops the server if the rounds failed
     if let Some(server) = server {

@@ -11,10 +11,7 @@ use anyhow::Result;
 use backon::ExponentialBackoff;
 use driftshield_sdk::{
     DriftShieldError, error,
-    rpc::{
-        Blockhash, Client, Error, Keypair, Signature, TransactionError, TransactionFailure,
-        transaction,
-    },
+    rpc::{Blockhash, Client, Error, Keypair, Signature, TransactionError, TransactionFailure},
 };
 use tokio::{
     sync::Semaphore,
@@ -177,7 +174,9 @@ impl Sender {
         self.tasks.spawn(async move {
             let _permit = permits.acquire().await;
             let send = async {
-                let transaction = transaction(&instructions, &[&keypair], blockhash.hash)?;
+                let transaction = client
+                    .prepare(&instructions, &[&keypair], blockhash.hash)
+                    .await?;
                 client.submit(&transaction).await
             };
             (key, send.await)

@@ -1,8 +1,10 @@
 //! RPC client: reads the chain and sends transactions, at confirmed commitment.
 
+mod budget;
 mod client;
 mod error;
 mod events;
+mod simulation;
 mod transaction;
 
 use std::path::Path;
@@ -16,10 +18,12 @@ pub use solana_transaction::versioned::VersionedTransaction;
 pub use solana_transaction_error::TransactionError;
 
 pub use self::{
+    budget::Budget,
     client::Client,
     error::{Error, TransactionFailure},
     events::{ChainEvent, event_data},
-    transaction::{Blockhash, transaction},
+    simulation::Simulation,
+    transaction::{Blockhash, message, transaction_size},
 };
 
 /// Reads a keypair file in the format of Solana's tools.

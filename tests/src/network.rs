@@ -1,5 +1,6 @@
 //! The whole system as processes: a local network and the services on it.
 
+pub mod budget;
 pub mod observer;
 mod service;
 mod wait;

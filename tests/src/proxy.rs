@@ -23,7 +23,7 @@ pub struct Proxy {
     pub url: String,
     node_url: String,
     client: reqwest::Client,
-    sent: Arc<Mutex<Vec<SignedTransaction>>>,
+    sent: Arc<Mutex<Vec<VersionedTransaction>>>,
 }
 
 impl Proxy {
@@ -43,8 +43,13 @@ impl Proxy {
     }
 
     /// All transactions that were sent, whether they landed or not.
-    pub fn sent(&self) -> Vec<SignedTransaction> {
+    pub fn transactions(&self) -> Vec<VersionedTransaction> {
         self.sent.lock().unwrap().clone()
+    }
+
+    /// What [`Self::transactions`] name and write.
+    pub fn sent(&self) -> Vec<SignedTransaction> {
+        self.transactions().iter().map(signed).collect()
     }
 }
 
@@ -69,19 +74,21 @@ async fn forward(State(proxy): State<Proxy>, body: Bytes) -> impl IntoResponse {
 
 /// The transaction of a `sendTransaction` request. `None` for other requests, and for transactions that
 /// can't be decoded.
-fn sent_transaction(body: &[u8]) -> Option<SignedTransaction> {
+fn sent_transaction(body: &[u8]) -> Option<VersionedTransaction> {
     let request: Value = serde_json::from_slice(body).ok()?;
     if request["method"] != "sendTransaction" {
         return None;
     }
     let encoded = request["params"][0].as_str()?.to_owned();
-    let encoded = EncodedTransaction::Binary(encoded, TransactionBinaryEncoding::Base64);
-    let transaction: VersionedTransaction = encoded.decode()?;
+    EncodedTransaction::Binary(encoded, TransactionBinaryEncoding::Base64).decode()
+}
+
+fn signed(transaction: &VersionedTransaction) -> SignedTransaction {
     let message = &transaction.message;
     let header = message.header();
     let keys = message.static_account_keys();
     let keys: Vec<_> = keys.iter().map(|key| key.to_string()).collect();
-    Some(SignedTransaction {
+    SignedTransaction {
         signature: transaction.signatures[0].to_string(),
         blockhash: message.recent_blockhash().to_string(),
         fee_payer: keys[0].clone(),
@@ -91,5 +98,5 @@ fn sent_transaction(body: &[u8]) -> Option<SignedTransaction> {
             header.num_readonly_signed_accounts.into(),
             header.num_readonly_unsigned_accounts.into(),
         ),
-    })
+    }
 }

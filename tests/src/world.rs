@@ -17,7 +17,9 @@ use anchor_lang::{
 use driftshield_sdk::{
     Account, Collateral, CollateralTerms, Config, ConfigParams, DriftShieldError, Entry, Event, ID,
     Market, Model, Position, Receipt, ReceiptState, Seat, Series, TokenProgram, address, error,
-    instruction, token::TokenAccount,
+    instruction,
+    rpc::{Budget, transaction_size},
+    token::TokenAccount,
 };
 pub use fixtures::*;
 use litesvm::{
@@ -39,7 +41,7 @@ pub struct Sent {
     pub events: Vec<Event>,
     /// Consumed compute units.
     pub units: u64,
-    /// Size of the serialized transaction.
+    /// Size of the serialized transaction, with the budget that clients add.
     pub bytes: usize,
     pub metadata: TransactionMetadata,
 }
@@ -52,6 +54,16 @@ impl Sent {
         };
         event
     }
+}
+
+/// Size of the transaction that a client of the RPC sends: with both limits and a priority fee.
+fn size_with_budget(instructions: &[Instruction], payer: &Address) -> usize {
+    let budget = Budget {
+        priority_fee: 1,
+        ..Budget::MAX
+    };
+    let message = Message::new(&budget.append_to(instructions), Some(payer));
+    transaction_size(&VersionedMessage::Legacy(message))
 }
 
 pub type Outcome = Result<Sent, Box<FailedTransactionMetadata>>;
@@ -250,7 +262,7 @@ impl World {
         let keys = [&[&self.payer], signers].concat();
         let transaction = VersionedTransaction::try_new(VersionedMessage::Legacy(message), &keys)
             .expect("a signer is missing");
-        let bytes = 1 + 64 * transaction.signatures.len() + transaction.message.serialize().len();
+        let bytes = size_with_budget(instructions, &self.payer.pubkey());
         let metadata = self.svm.send_transaction(transaction)?;
         let events = events(&metadata);
         let ours = instructions.iter().filter(|i| i.program_id == ID).count();

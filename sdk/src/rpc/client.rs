@@ -24,6 +24,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// Client of one RPC node.
 pub struct Client {
     pub(super) rpc: RpcClient,
+    pub(super) priority_fee: u64,
 }
 
 impl Client {
@@ -31,6 +32,16 @@ impl Client {
         let commitment = CommitmentConfig::confirmed();
         Self {
             rpc: RpcClient::new_with_timeout_and_commitment(url, TIMEOUT, commitment),
+            priority_fee: 0,
+        }
+    }
+
+    /// Transactions of the client pay this priority fee, in micro-lamports per compute unit of their
+    /// limit. By default they pay none.
+    pub fn with_priority_fee(self, priority_fee: u64) -> Self {
+        Self {
+            priority_fee,
+            ..self
         }
     }
 

@@ -1,8 +1,11 @@
-//! Transactions: building, simulating, submitting and waiting for confirmation.
+//! Transactions: building, submitting and waiting for confirmation.
+//!
+//! Every transaction is simulated before it is signed, and carries limits of what the simulation
+//! used plus a margin. The simulation takes the place of the node's preflight check.
 
 use std::time::Duration;
 
-use anchor_lang::solana_program::instruction::Instruction;
+use anchor_lang::{Address, solana_program::instruction::Instruction};
 use solana_commitment_config::{CommitmentConfig, CommitmentLevel};
 use solana_hash::Hash;
 use solana_keypair::Keypair;
@@ -10,16 +13,16 @@ use solana_message::{Message, VersionedMessage};
 use solana_packet::PACKET_DATA_SIZE;
 use solana_rpc_client_api::{
     client_error::{Error as ClientError, ErrorKind},
-    config::{RpcSendTransactionConfig, RpcSimulateTransactionConfig},
-    response::RpcSimulateTransactionResult,
+    config::RpcSendTransactionConfig,
 };
 use solana_signature::Signature;
-use solana_signer::Signer;
+use solana_signer::{Signer, SignerError};
 use solana_transaction::versioned::VersionedTransaction;
 use solana_transaction_error::TransactionError;
-use solana_transaction_status_client_types::{TransactionStatus, UiTransactionEncoding};
+use solana_transaction_status_client_types::TransactionStatus;
 
 use super::{
+    budget::Budget,
     client::Client,
     error::{Error, TransactionFailure},
 };
@@ -38,61 +41,52 @@ pub struct Blockhash {
     pub last_valid_height: u64,
 }
 
-/// Builds and signs a transaction. The first of `signers` is the fee payer.
-pub fn transaction(
+/// Builds the message of a transaction with a budget. Fails if the transaction exceeds a packet.
+pub fn message(
     instructions: &[Instruction],
-    signers: &[&Keypair],
+    budget: Budget,
+    payer: &Address,
     blockhash: Hash,
-) -> Result<VersionedTransaction, Error> {
-    let payer = signers.first().map(|signer| signer.pubkey());
-    let message = Message::new_with_blockhash(instructions, payer.as_ref(), &blockhash);
+) -> Result<VersionedMessage, Error> {
+    let instructions = budget.append_to(instructions);
+    let message = Message::new_with_blockhash(&instructions, Some(payer), &blockhash);
     let message = VersionedMessage::Legacy(message);
-    let bytes =
-        1 + 64 * usize::from(message.header().num_required_signatures) + message.serialize().len();
+    let bytes = transaction_size(&message);
     if PACKET_DATA_SIZE < bytes {
         return Err(Error::TooLarge(bytes));
     }
-    Ok(VersionedTransaction::try_new(message, signers)?)
+    Ok(message)
+}
+
+/// Size of the serialized transaction of a message. Fewer than 128 signatures are counted by one
+/// byte.
+pub fn transaction_size(message: &VersionedMessage) -> usize {
+    1 + 64 * usize::from(message.header().num_required_signatures) + message.serialize().len()
 }
 
 impl Client {
-    /// Latest confirmed blockhash.
-    pub async fn blockhash(&self) -> Result<Blockhash, Error> {
-        let commitment = CommitmentConfig::confirmed();
-        let (hash, last_valid_height) = self
-            .rpc
-            .get_latest_blockhash_with_commitment(commitment)
-            .await?;
-        Ok(Blockhash {
-            hash,
-            last_valid_height,
-        })
-    }
-
-    /// Simulates a transaction, with a recent blockhash in place of its own. The result includes
-    /// inner instructions. Signatures are not verified.
-    pub async fn simulate(
+    /// Simulates a transaction, and signs it with the limits that the simulation yields. The first
+    /// of `signers` is the fee payer. Fails if the simulation fails.
+    pub async fn prepare(
         &self,
-        transaction: &VersionedTransaction,
-    ) -> Result<RpcSimulateTransactionResult, Error> {
-        let config = RpcSimulateTransactionConfig {
-            replace_recent_blockhash: true,
-            commitment: Some(CommitmentConfig::confirmed()),
-            encoding: Some(UiTransactionEncoding::Base64),
-            inner_instructions: true,
-            ..Default::default()
-        };
-        let response = self
-            .rpc
-            .simulate_transaction_with_config(transaction, config)
-            .await?;
-        Ok(response.value)
+        instructions: &[Instruction],
+        signers: &[&Keypair],
+        blockhash: Hash,
+    ) -> Result<VersionedTransaction, Error> {
+        let payer = fee_payer(signers)?;
+        let simulation = self.simulate(instructions, &payer, Some(blockhash)).await?;
+        let budget = simulation.budget(self.priority_fee)?;
+        let message = message(instructions, budget, &payer, blockhash)?;
+        Ok(VersionedTransaction::try_new(message, signers)?)
     }
 
-    /// Submits a transaction, which the node simulates first. Does not wait until the transaction
-    /// lands.
+    /// Submits a simulated transaction. Does not wait until the transaction lands.
+    ///
+    /// The node simulates the transaction again only if it pays a priority fee, which the first
+    /// simulation leaves out: a transaction whose fee its payer can't pay would never land.
     pub async fn submit(&self, transaction: &VersionedTransaction) -> Result<Signature, Error> {
         let config = RpcSendTransactionConfig {
+            skip_preflight: self.priority_fee == 0,
             preflight_commitment: Some(CommitmentLevel::Confirmed),
             ..Default::default()
         };
@@ -116,7 +110,8 @@ impl Client {
             .collect())
     }
 
-    /// Signs and submits a transaction, and waits until it is confirmed.
+    /// Simulates, signs and submits a transaction, and waits until it is confirmed. The first of
+    /// `signers` is the fee payer. Sends nothing if the simulation fails.
     ///
     /// Once the transaction is submitted, only [`Error::Expired`] and
     /// [`Error::TransactionFailed`] guarantee that it had no effect. After any other error the
@@ -126,8 +121,14 @@ impl Client {
         instructions: &[Instruction],
         signers: &[&Keypair],
     ) -> Result<Signature, Error> {
-        let blockhash = self.blockhash().await?;
-        let transaction = transaction(instructions, signers, blockhash.hash)?;
+        let payer = fee_payer(signers)?;
+        let simulation = self.simulate(instructions, &payer, None).await?;
+        let budget = simulation.budget(self.priority_fee)?;
+        let blockhash = simulation
+            .blockhash
+            .ok_or(Error::IncompleteResponse("the replacement blockhash"))?;
+        let message = message(instructions, budget, &payer, blockhash.hash)?;
+        let transaction = VersionedTransaction::try_new(message, signers)?;
         let signature = transaction.signatures[0];
         match self.submit(&transaction).await {
             // The node may have received the transaction although its response was lost.
@@ -179,6 +180,13 @@ impl Client {
             status => Ok(status),
         }
     }
+}
+
+fn fee_payer(signers: &[&Keypair]) -> Result<Address, Error> {
+    let payer = signers.first();
+    payer
+        .map(|payer| payer.pubkey())
+        .ok_or(Error::Signer(SignerError::NotEnoughSigners))
 }
 
 /// Whether the request may have reached the node although no response arrived.

@@ -23,8 +23,8 @@ use driftshield_tests::{
 
 /// The number of highest-ranked tests that run first.
 const FIRST_TESTS: usize = 24;
-/// The module of tests that do not run the program.
-const OTHER_TESTS: &str = "builtins::";
+/// The modules of tests that run other programs.
+const OTHER_TESTS: [&str; 2] = ["builtins::", "pausable::"];
 
 /// Mutation testing of the program: removes its checks one at a time, and expects a test to fail.
 #[derive(Parser)]
@@ -243,7 +243,7 @@ fn program_tests(binary: &Path) -> Result<Vec<String>> {
     let tests = String::from_utf8(list.stdout)?
         .lines()
         .filter_map(|line| line.strip_suffix(": test"))
-        .filter(|test| !test.starts_with(OTHER_TESTS))
+        .filter(|test| !OTHER_TESTS.iter().any(|module| test.starts_with(module)))
         .map(str::to_owned)
         .collect();
     Ok(tests)

@@ -21,6 +21,8 @@ pub const WINDOWS: u64 = 24;
 const WINDOW_ROWS: usize = 200;
 const SOL: u64 = 1_000_000_000;
 pub const BETTORS: usize = 4;
+/// Micro-lamports per compute unit.
+pub const PRIORITY_FEE: u64 = 1_000;
 
 /// A model, its data, markets and bettors on a network without indexer and API.
 pub struct Fixture {
@@ -139,7 +141,7 @@ impl Fixture {
     }
 
     /// Writes the configuration of a crank that has the oracle's key. `data` is a file in the
-    /// network's directory. Returns the configuration file.
+    /// network's directory. Only `crank-b` pays a priority fee. Returns the configuration file.
     pub fn crank_config(&self, name: &str, data: &str) -> PathBuf {
         let directory = self.network.directory.path();
         let key = directory.join("oracle.json");
@@ -150,10 +152,12 @@ impl Fixture {
             fs::write(&port_file, free_address().port().to_string()).unwrap();
         }
         let port = fs::read_to_string(port_file).unwrap();
+        let priority_fee = if name == "crank-b" { PRIORITY_FEE } else { 0 };
         let config = format!(
             r#"rpc_url = "{}"
 keypair = "oracle.json"
 poll_ms = 300
+priority_fee = {priority_fee}
 
 [evidence]
 directory = "evidence-{name}"

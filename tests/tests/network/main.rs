@@ -2,6 +2,7 @@
 
 mod api;
 mod api_fixture;
+mod budgets;
 mod example;
 mod fixture;
 mod insurance;

@@ -4,6 +4,7 @@ use std::{fs, time::Duration};
 
 use driftshield_sdk::Market;
 use driftshield_tests::network::{
+    budget::RequestedBudget,
     observer::{LandedTransaction, ObservedChain, SignedTransaction, observe},
     wait_for,
 };
@@ -11,7 +12,7 @@ use rand::{Rng, SeedableRng, rngs::StdRng};
 use sqlx::PgPool;
 
 use crate::{
-    fixture::{BETTORS, Fixture, WINDOWS},
+    fixture::{BETTORS, Fixture, PRIORITY_FEE, WINDOWS},
     mirror,
 };
 
@@ -80,6 +81,16 @@ async fn random_kills_lose_no_data_and_repeat_no_work() {
             succeeded || lost_a_race(signed, &landed, &chain),
             "sent although its work was already done: {signed:?}"
         );
+    }
+
+    // and had limits, and paid for priority if its crank is configured to
+    let budgets = fixture.proxy.transactions();
+    let budgets: Vec<_> = budgets.iter().map(RequestedBudget::of).collect();
+    for budget in &budgets {
+        assert!(budget.is_limited(), "{budget:?}");
+    }
+    for price in [None, Some(PRIORITY_FEE)] {
+        assert!(budgets.iter().any(|budget| budget.price == price));
     }
 
     // and the mirror matches the chain

@@ -1,6 +1,7 @@
 //! Tests of the source, the IDL and pure functions. They need no built program and no services.
 
 mod errors;
+mod feed;
 mod frozen;
 mod idl;
 mod metric;
