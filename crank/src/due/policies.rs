@@ -150,13 +150,14 @@ mod tests {
         set_entry(&mut snapshot.models[0], window, Entry::Final(value));
     }
 
-    /// A snapshot whose policy can be renewed, with one base unit delegated.
+    /// A snapshot whose policy can be renewed. Two base units are delegated: for a premium and a rent
+    /// of one each.
     fn renewable(now: i64) -> Snapshot {
         let mut snapshot = insured_snapshot(now);
         let mut collateral: Collateral = zeroed();
         collateral.enabled = true.into();
         snapshot.collaterals.insert(Address::default(), collateral);
-        add_token_account(&mut snapshot, HOLDER, 1);
+        add_token_account(&mut snapshot, HOLDER, 2);
         snapshot
     }
 
@@ -223,7 +224,7 @@ mod tests {
         assert!(!refused(|_| {}));
         assert!(refused(|snapshot| snapshot.paused = pause::RENEWALS));
         assert!(refused(|snapshot| snapshot.collaterals.clear()));
-        assert!(refused(|snapshot| add_token_account(snapshot, HOLDER, 0)));
+        assert!(refused(|snapshot| add_token_account(snapshot, HOLDER, 1)));
         assert!(refused(|snapshot| snapshot.token_accounts.clear()));
         assert!(refused(|snapshot| {
             snapshot.vaults[0].account.manager = key(HOLDER)
@@ -247,7 +248,7 @@ mod tests {
         let mut snapshot = renewable(175);
         snapshot.models[0].policies.push(policy(2));
         assert_eq!(steps(&snapshot), [Step::RenewPolicy]);
-        add_token_account(&mut snapshot, HOLDER, 2);
+        add_token_account(&mut snapshot, HOLDER, 4);
         assert_eq!(steps(&snapshot), [Step::RenewPolicy, Step::RenewPolicy]);
     }
 }

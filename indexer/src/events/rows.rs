@@ -359,7 +359,8 @@ mod tests {
                 continue;
             }
             let mut fields = def["type"]["fields"].as_array().unwrap().iter();
-            let has_totals = fields.any(|field| field["name"] == "totals");
+            let has_totals =
+                fields.any(|field| field["type"]["defined"]["name"] == "VaultTotals");
             assert_eq!(
                 vault_totals(&zeroed_by_name(name)).is_some(),
                 has_totals,
