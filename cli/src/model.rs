@@ -21,6 +21,17 @@ pub enum Command {
     /// Change a model's oracles and description (signed by the owner). Omitted options keep their
     /// value
     Update(Update),
+    /// List another oracle in place of one whose seat doesn't count, while markets or policies
+    /// depend on the model (signed by the owner)
+    ReplaceOracle {
+        model: Address,
+        /// The oracle to remove
+        #[arg(long, value_name = "KEY")]
+        oracle: Address,
+        /// The oracle to list in its place
+        #[arg(long, value_name = "KEY")]
+        successor: Address,
+    },
     /// Stop new markets, bets, policies and renewals on a model, permanently (signed by the owner)
     Retire { model: Address },
     /// Show a model
@@ -57,9 +68,10 @@ pub struct Register {
     /// if there are three or more
     #[arg(long)]
     quorum: u8,
-    /// Maximum distance of a submission from the median, or from a ruling, to count as in agreement
+    /// Maximum distance of a submission from the median, or from a ruling, to count as in
+    /// agreement: at most an eighth of the noise floor [default: that]
     #[arg(long, value_name = "DRIFT")]
-    max_spread: Drift,
+    max_spread: Option<Drift>,
     /// Name, at most 32 bytes
     #[arg(long)]
     name: String,
@@ -101,6 +113,15 @@ impl Command {
         match self {
             Self::Register(register) => register.run(session).await,
             Self::Update(update) => update.run(session).await,
+            Self::ReplaceOracle {
+                model,
+                oracle,
+                successor,
+            } => {
+                let owner = session.signer()?;
+                let replace = instruction::replace_oracle(owner, model, oracle, successor);
+                session.send(&[replace], 0).await
+            }
             Self::Retire { model } => {
                 let retire = instruction::retire_model(session.signer()?, model);
                 session.send(&[retire], 0).await
@@ -123,7 +144,9 @@ impl Register {
         let terms = ModelTerms {
             oracles: self.oracles,
             quorum: self.quorum,
-            max_spread: self.max_spread.0,
+            max_spread: self
+                .max_spread
+                .map_or_else(|| spec.widest_spread(), |Drift(spread)| spread),
             name: self.name,
             uri: self.uri,
             metadata_hash: hash(self.metadata),

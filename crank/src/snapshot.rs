@@ -72,8 +72,8 @@ impl ModelSnapshot {
         }
     }
 
-    /// Windows for which `oracle` can submit counts at `now` and has not submitted any. Empty if
-    /// the oracle's seat does not count.
+    /// Windows for which `oracle` can submit counts at `now` and has not submitted any: those that
+    /// began after it was listed. Empty if the oracle's seat does not count.
     pub fn windows_to_submit(&self, oracle: &Address, now: i64) -> Vec<u64> {
         let model = &self.account;
         let index = model.oracle_index(oracle);
@@ -83,6 +83,7 @@ impl ModelSnapshot {
         let accepts_new_receipts = model.status == ModelStatus::Active || 0 < model.exposure;
         let end = ended_windows(model, now).min(self.receipts_known_until);
         (first_open_window(model, now)..end)
+            .filter(|&window| model.require_listed(index, window).is_ok())
             .filter(|window| match self.pending_receipts.get(window) {
                 Some(receipt) => {
                     receipt.state == ReceiptState::Collecting && !receipt.has_submitted(index)

@@ -7,11 +7,12 @@ use crate::{DecodeError, address, discriminator};
 /// The struct of each event.
 pub mod events {
     pub use driftshield::{
-        AdminAccepted, AdminProposed, BetPlaced, BondWithdrawn, Bonded, ChallengeCollected,
-        Claimed, CollateralRegistered, CollateralUpdated, ConfigUpdated, Deposited, ExposureClosed,
-        FeesCollected, Initialized, ManagerFeesCollected, MarketCancelled, MarketClosed,
-        MarketCreated, MarketSettled, ModelListed, ModelRegistered, ModelRetired, ModelUpdated,
-        PauseSet, PolicyBought, PolicyCancelled, PolicyClaimed, PolicyExpired, PolicyRenewed,
+        AdminAccepted, AdminProposed, ArbiterAccepted, ArbiterProposed, BetPlaced, BondWithdrawn,
+        Bonded, ChallengeCollected, Claimed, CollateralRegistered, CollateralUpdated,
+        ConfigUpdated, Deposited, ExposureClosed, FeesCollected, Initialized, LeaveRequested,
+        ManagerFeesCollected, MarketCancelled, MarketClosed, MarketCreated, MarketSettled,
+        ModelListed, ModelRegistered, ModelRetired, ModelUpdated, OracleReplaced, PauseSet,
+        PolicyBought, PolicyCancelled, PolicyClaimed, PolicyExpired, PolicyRenewed,
         ReceiptChallenged, ReceiptClosed, ReceiptFinalized, ReceiptRuled, ReceiptSettled,
         ReceiptSubmitted, SeatClosed, SeatRuled, TreasuryWithdrawn, UnbondRequested, VaultClosed,
         VaultCreated, VaultUpdated, WithdrawCancelled, WithdrawRequested, Withdrawn,
@@ -98,6 +99,10 @@ events!(
     PolicyCancelled,
     PolicyRenewed,
     PolicyExpired,
+    LeaveRequested,
+    OracleReplaced,
+    ArbiterProposed,
+    ArbiterAccepted,
 );
 
 impl Event {
@@ -118,12 +123,16 @@ impl Event {
             Self::ConfigUpdated(e) => vec![(address::config(), e.config_seq)],
             Self::AdminProposed(e) => vec![(address::config(), e.config_seq)],
             Self::AdminAccepted(e) => vec![(address::config(), e.config_seq)],
+            Self::ArbiterProposed(e) => vec![(address::config(), e.config_seq)],
+            Self::ArbiterAccepted(e) => vec![(address::config(), e.config_seq)],
             Self::PauseSet(e) => vec![(address::config(), e.config_seq)],
             Self::CollateralRegistered(e) => vec![(e.collateral, e.collateral_seq)],
             Self::CollateralUpdated(e) => vec![(e.collateral, e.collateral_seq)],
             Self::TreasuryWithdrawn(e) => vec![(e.collateral, e.collateral_seq)],
             Self::ModelRegistered(e) => vec![(e.model, e.model_seq)],
             Self::ModelUpdated(e) => vec![(e.model, e.model_seq)],
+            Self::OracleReplaced(e) => vec![(e.model, e.model_seq)],
+            Self::LeaveRequested(e) => vec![(e.model, e.model_seq)],
             Self::ModelRetired(e) => vec![(e.model, e.model_seq)],
             Self::Bonded(e) => vec![(e.model, e.model_seq), (e.seat, e.seat_seq)],
             Self::UnbondRequested(e) => vec![(e.model, e.model_seq), (e.seat, e.seat_seq)],

@@ -33,7 +33,7 @@ pub use driftshield::{
     Aggregate, ChallengePayee, Collateral, CollateralTerms, Config, ConfigParams, DriftShieldError,
     Exposure, FeePayee, ID, ListingTerms, MIN_HISTORY, Market, MarketState, MarketTerms,
     MetricSpec, Model, ModelStatus, ModelTerms, Policy, PolicyTerms, Position, PremiumPayee, Quote,
-    Receipt, ReceiptState, Seat, Stream, TokenProgram, Vault, VaultTerms, VaultTotals,
+    Receipt, ReceiptState, Seat, Stream, Tenure, TokenProgram, Vault, VaultTerms, VaultTotals,
     WithdrawRequest, first_window, math, math::Metric, pause, quote, quote_renewal,
 };
 pub use event::{Event, events};

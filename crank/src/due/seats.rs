@@ -23,11 +23,12 @@ pub fn bond_withdrawals(snapshot: &Snapshot, model: &ModelSnapshot) -> Vec<Actio
     seats.filter(is_released).map(withdraw).collect()
 }
 
-/// Closures of seats without a bond. A ruling can need the seat of a listed oracle while the model
-/// has open receipts.
+/// Closures of seats without a bond. A ruling can need the seat of a listed oracle while a receipt
+/// to which it has submitted is open.
 pub fn closures(model: &ModelSnapshot) -> Vec<Action> {
     let is_needed = |seat: &Seat| {
-        model.account.oracle_index(&seat.oracle).is_some() && 0 < model.account.open_receipts
+        let index = model.account.oracle_index(&seat.oracle);
+        index.is_some_and(|index| 0 < model.account.tenures[index].open_submissions)
     };
     let seats = model.seats.iter();
     seats
@@ -61,10 +62,12 @@ mod tests {
         assert_eq!(steps(&with_seat(50, 1, 5, 0)), []);
         let mut empty = with_seat(50, 1, 0, 0);
         assert_eq!(steps(&empty), [Step::CloseSeat]);
-        empty.models[0].account.open_receipts = 1;
+        empty.models[0].account.tenures[1].open_submissions = 1;
+        assert_eq!(steps(&empty), [Step::CloseSeat]);
+        empty.models[0].account.tenures[0].open_submissions = 1;
         assert_eq!(steps(&empty), []);
         let mut unlisted = with_seat(50, 40, 0, 0);
-        unlisted.models[0].account.open_receipts = 1;
+        unlisted.models[0].account.tenures[0].open_submissions = 1;
         assert_eq!(steps(&unlisted), [Step::CloseSeat]);
     }
 }

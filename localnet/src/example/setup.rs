@@ -32,7 +32,7 @@ impl Example<'_> {
             "register".into(),
             self.mint.to_string(),
             "--min-bet=0.01".into(),
-            "--min-bond=10000".into(),
+            "--min-bond=20000".into(),
             "--slash-amount=10000".into(),
             "--challenge-bond=100".into(),
         ];
@@ -64,7 +64,6 @@ impl Example<'_> {
             format!("--genesis=+{LEAD_SECS}s"),
             format!("--window={}s", self.window_secs),
             format!("--quorum={QUORUM}"),
-            "--max-spread=0.001".into(),
             "--name=employment-ma".into(),
             "--uri=https://github.com/NannyML/nannyml".into(),
         ];

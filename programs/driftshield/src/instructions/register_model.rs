@@ -2,8 +2,9 @@ use anchor_lang::prelude::*;
 use anchor_spl::token_interface::TokenInterface;
 
 use crate::{
-    math, pause, token, Collateral, Config, DriftShieldError, MetricSpec, Model, ModelRegistered,
-    ModelStatus, ModelTerms, MAX_BINS, MAX_GENESIS_SECS, MAX_ORACLES, NAME_BYTES, URI_BYTES,
+    pause, token, Collateral, Config, DriftShieldError, MetricSpec, Model, ModelRegistered,
+    ModelStatus, ModelTerms, Tenure, MAX_BINS, MAX_GENESIS_SECS, MAX_ORACLES, NAME_BYTES,
+    URI_BYTES,
 };
 
 #[event_cpi]
@@ -41,7 +42,8 @@ impl RegisterModel {
         self.config.require_running(pause::MODELS)?;
         self.collateral.require_enabled()?;
         spec.validate()?;
-        self.require_schedule(&spec)?;
+        let now = Clock::get()?.unix_timestamp;
+        self.require_schedule(&spec, now)?;
         token::open(
             self.owner.account(),
             &mut self.bond_vault,
@@ -53,7 +55,7 @@ impl RegisterModel {
 
         self.pin(id, &spec, bump);
         self.model
-            .set_terms(&terms, self.config.params.max_spread_limit)?;
+            .set_terms(&terms, self.config.params.max_spread_limit, now)?;
         Ok(ModelRegistered {
             model: *self.model.address(),
             model_seq: self.model.seq,
@@ -68,13 +70,12 @@ impl RegisterModel {
         })
     }
 
-    fn require_schedule(&self, spec: &MetricSpec) -> Result<()> {
+    fn require_schedule(&self, spec: &MetricSpec, now: i64) -> Result<()> {
         let params = &self.config.params;
         require!(
             (params.min_window_secs..=params.max_window_secs).contains(&spec.window_secs),
             DriftShieldError::InvalidWindowLength
         );
-        let now = Clock::get()?.unix_timestamp;
         require!(
             (now..=now + MAX_GENESIS_SECS).contains(&spec.genesis),
             DriftShieldError::InvalidGenesis
@@ -103,7 +104,7 @@ impl RegisterModel {
             genesis: spec.genesis,
             window_secs: spec.window_secs,
             min_samples: spec.min_samples,
-            noise_floor: math::noise_floor(spec.metric, &spec.reference, spec.min_samples),
+            noise_floor: spec.noise_floor(),
             max_spread: 0,
             min_bond: bonds.min_bond,
             slash_amount: bonds.slash_amount,
@@ -111,11 +112,16 @@ impl RegisterModel {
             submit_secs: params.submit_secs,
             challenge_secs: params.challenge_secs,
             ruling_secs: params.ruling_secs,
+            appeal_secs: params.appeal_secs,
             unbond_secs: params.unbond_secs,
+            leave_secs: params.leave_secs,
+            replace_secs: params.replace_secs,
             retention_secs: params.retention_secs,
             bonds: [0; MAX_ORACLES],
+            tenures: [Tenure::new(0); MAX_ORACLES],
             held: 0,
             security: 0,
+            lasting_security: 0,
             at_risk: 0,
             exposure: 0,
             open_receipts: 0,
@@ -138,7 +144,7 @@ impl RegisterModel {
             name: [0; NAME_BYTES],
             uri: [0; URI_BYTES],
             token_program: self.collateral.token_program,
-            reserved: [0; 1],
+            replaced: 0,
         };
     }
 }

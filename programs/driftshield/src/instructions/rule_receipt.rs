@@ -52,6 +52,7 @@ impl RuleReceipt {
             challenger_credit: self.receipt.challenger_credit,
             treasury_credit: self.receipt.treasury_credit,
             security: self.model.security,
+            lasting_security: self.model.lasting_security,
             chain: self.model.chain,
             seats,
         })

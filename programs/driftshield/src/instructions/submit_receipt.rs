@@ -55,6 +55,7 @@ impl SubmitReceipt {
             self.model.seat_counts(index),
             DriftShieldError::SeatDoesNotCount
         );
+        self.model.require_listed(index, window)?;
         let mut seat = self.seat()?;
 
         let (submission, samples) = self.model.drift(&counts, self.model.min_samples)?;

@@ -17,14 +17,18 @@ impl UpdateModel {
         let model = &mut self.model;
         require!(model.exposure == 0, DriftShieldError::ModelExposed);
         require!(model.open_receipts == 0, DriftShieldError::ReceiptOpen);
-        model.set_terms(&terms, self.config.params.max_spread_limit)?;
+        let now = Clock::get()?.unix_timestamp;
+        model.set_terms(&terms, self.config.params.max_spread_limit, now)?;
+        model.arbiter = self.config.arbiter;
         model.begin_version();
         Ok(ModelUpdated {
             model: *model.address(),
             model_seq: model.next_seq(),
             owner: model.owner,
             version: model.version,
+            arbiter: model.arbiter,
             security: model.security,
+            lasting_security: model.lasting_security,
             terms,
         })
     }

@@ -10,13 +10,14 @@ mod policy;
 mod position;
 mod receipt;
 mod seat;
+mod tenure;
 mod vault;
 mod withdraw_request;
 
 pub(crate) use load_or_create::load_or_create;
 pub use {
     collateral::*, config::*, exposure::*, market::*, model::*, policy::*, position::*, receipt::*,
-    seat::*, vault::*, withdraw_request::*,
+    seat::*, tenure::*, vault::*, withdraw_request::*,
 };
 
 use anchor_lang::prelude::*;

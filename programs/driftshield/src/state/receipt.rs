@@ -120,6 +120,7 @@ impl Receipt {
             DriftShieldError::AlreadySubmitted
         );
         self.submitted |= 1 << oracle;
+        model.tenures[oracle].open_submissions += 1; // once per window
         self.values[oracle] = value;
         self.samples[oracle] = samples;
         self.evidence[oracle] = evidence_hash;
@@ -268,7 +269,7 @@ impl Receipt {
             self.treasury_credit = slashed;
         }
         for (oracle, seat) in self.submitters().zip(seats.iter()) {
-            model.set_bond(oracle, seat.active());
+            model.set_bond(oracle, seat.active(), now);
         }
 
         self.value = value;
@@ -300,6 +301,9 @@ impl Receipt {
             model.record_final(self.window, self.value);
         }
         model.open_receipts = model.open_receipts.saturating_sub(1); // it was counted at creation
+        for oracle in self.submitters() {
+            model.tenures[oracle].open_submissions -= 1; // it was counted at submission
+        }
         model.chain = self.extend_chain(&model.chain);
     }
 

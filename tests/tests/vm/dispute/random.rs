@@ -124,7 +124,7 @@ impl Case {
     /// Registers a model, and brings its window 0 into dispute. Returns the model and the challenger.
     fn begin(&self, world: &mut World) -> (TestModel, Wallet) {
         update_collateral(world, self.terms, true);
-        let spec = share_spec(world);
+        let spec = coarse_spec(world);
         let model = world.model_with(spec, self.values.len(), 0);
         for (oracle, &bond) in self.bonds.iter().enumerate() {
             world.mint_to(&model.oracles[oracle].tokens, bond);

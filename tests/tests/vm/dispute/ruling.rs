@@ -70,7 +70,7 @@ fn a_dispute_can_be_ruled_until_its_ruling_period_ends() {
 fn a_receipt_without_a_dispute_cannot_be_ruled() {
     // Given receipts that are Collecting, Proposed, and ruled already
     let mut world = World::new();
-    let spec = share_spec(&world);
+    let spec = coarse_spec(&world);
     let collecting = world.model_with(spec, 3, BOND);
     let [proposed, ruled] = submitted_at_once(&mut world, &[100; 3], BOND);
     submit_values(&mut world, &collecting, 0, &[100]);
@@ -109,7 +109,7 @@ fn a_ruling_needs_every_bin_and_at_least_one_row() {
 fn a_ruling_accepts_exactly_the_submitters_seats() {
     // Given a dispute that two of three oracles have submitted to, and a seat of another model
     let mut world = World::new();
-    let spec = share_spec(&world);
+    let spec = coarse_spec(&world);
     let model = world.model_with(spec, 3, BOND);
     let other = world.default_model();
     submit_values(&mut world, &model, 0, &[100, 900_000]);

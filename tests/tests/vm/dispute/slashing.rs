@@ -158,7 +158,7 @@ fn a_slash_is_at_most_the_bond() {
         ..terms()
     };
     let mut world = World::with(params(), terms);
-    let spec = share_spec(&world);
+    let spec = coarse_spec(&world);
     let model = world.model_with(spec, 3, 1_000);
     world.bond(&model, 1, 1_000).unwrap();
     let challenger = world.wallet(2 * CHALLENGE_BOND);

@@ -171,7 +171,7 @@ fn invalid_claims_are_refused() {
     assert_refused(outcome, DriftShieldError::ReceiptNotFinal);
     // And receipts of another model
     let spec = share_spec(&scene.world);
-    let other = scene.world.model_with(spec, 3, 10_000 * TOKEN);
+    let other = scene.world.model_with(spec, 3, 20_000 * TOKEN);
     scene.world.finalize_with(&other, 0, &share(300_000));
     let mut foreign = good.clone();
     foreign.accounts[last - 1].pubkey = address::receipt(&other.address, 0);

@@ -199,7 +199,7 @@ fn the_program_refuses_a_model_with_fewer_than_eight_receipts() {
     let mut scene = Insured::new();
     let holder = scene.world.wallet(CAPITAL);
     let spec = share_spec(&scene.world);
-    let young = scene.world.model_with(spec, 3, 10_000 * TOKEN);
+    let young = scene.world.model_with(spec, 3, 20_000 * TOKEN);
     let measured = std::mem::replace(&mut scene.model, young);
     let window = std::mem::replace(&mut scene.window, 0);
     // When the vault lists it, then cover is refused without receipts and with seven, and sold with eight
@@ -222,7 +222,7 @@ fn an_unlisted_model_is_refused() {
     let holder = scene.world.wallet(CAPITAL);
     let listed = address::exposure(&scene.vault, &scene.model.address);
     let spec = share_spec(&scene.world);
-    let other = scene.world.model_with(spec, 3, 10_000 * TOKEN);
+    let other = scene.world.model_with(spec, 3, 20_000 * TOKEN);
     let buy = instruction::buy_policy(
         holder.address(),
         1,
