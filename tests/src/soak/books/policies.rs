@@ -178,7 +178,7 @@ impl Books {
     pub fn affordable_cover(&self, vault_at: &Address, model_at: &Address) -> Amount {
         let (vault, model) = (&self.vaults[vault_at], &self.models[model_at]);
         let max_locked = vault.max_locked(self.escrowed(vault_at));
-        let secured = model.security() * Amount::from(model.periods.security_multiple);
+        let secured = model.lasting_security() * Amount::from(model.periods.security_multiple);
         max_locked
             .saturating_sub(self.locked(vault_at))
             .min(secured.saturating_sub(self.at_risk(model_at)))

@@ -275,6 +275,10 @@ impl Books {
         require(model.window_end(window)? <= now, "the window is not over")?;
         require(now < model.submit_end(window)?, "the submit period is over")?;
         require(model.counts(signer), "the seat does not count")?;
+        require(
+            model.standings[signer].listed_at <= model.window_start(window)?,
+            "the window began before the oracle was listed",
+        )?;
         let receipt_at = address::receipt(at, window);
         let is_needed = !model.is_retired || 0 < exposure;
         require(
@@ -406,7 +410,7 @@ impl Books {
         }
         for seat in seats {
             let seat = &self.seats[seat];
-            model.active_bonds.insert(seat.oracle, seat.active());
+            model.set_active_bond(&seat.oracle, seat.active(), false, now);
         }
         receipt.value = value;
         model.update_latest(receipt);

@@ -24,7 +24,7 @@ struct Case {
 fn random_dispute(rng: &mut StdRng) -> Case {
     let slash_amount = rng.random_range(2..=1_000_001);
     let terms = CollateralTerms {
-        min_bond: slash_amount + rng.random_range(0..=99),
+        min_bond: 2 * slash_amount + rng.random_range(0..=99),
         slash_amount,
         challenge_bond: rng.random_range(1..=999_999),
         min_bet: 1,

@@ -1,14 +1,14 @@
 //! Rulings: their signer, time, counts and seats.
 
 use anchor_lang::{Address, solana_program::instruction::Instruction};
-use driftshield_sdk::{DriftShieldError, ReceiptState, address, instruction};
+use driftshield_sdk::{DriftShieldError, ReceiptState, address};
 use driftshield_tests::world::*;
 
 use super::{
     BOND, CHALLENGE_BOND, challenged, rule_instruction, ruled, state, submit_values,
     submitted_at_once,
 };
-use crate::receipt::finalize;
+use crate::{admin::handover::hand_over_arbiter, receipt::finalize};
 
 /// Anchor's error for a mutable account that is passed twice.
 const DUPLICATE_MUTABLE: u32 = 2040;
@@ -25,11 +25,7 @@ fn only_the_models_arbiter_can_rule() {
     let mut world = World::new();
     let (model, _) = challenged(&mut world, &[100; 3], BOND);
     let other = world.wallet(0);
-    let admin = world.admin.insecure_clone();
-    let guardian = world.config().guardian;
-    let update =
-        instruction::update_config(world.config().admin, guardian, other.address(), params());
-    world.send(update, &[&admin]).unwrap();
+    hand_over_arbiter(&mut world, &other.key);
 
     // When the new arbiter or a stranger rules
     let stranger = world.wallet(0);

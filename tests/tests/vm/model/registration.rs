@@ -183,7 +183,7 @@ fn a_registered_model_stores_its_spec_and_copies_the_settings() {
     let params = params();
     let bonds = CollateralTerms {
         min_bet: 11,
-        min_bond: 13,
+        min_bond: 24,
         slash_amount: 12,
         challenge_bond: 14,
     };
@@ -281,14 +281,17 @@ fn specs_and_terms_at_their_limits_are_accepted() {
         },
     ];
     let terms = ModelTerms {
-        max_spread: 1_000_000,
         name: "x".repeat(32),
         uri: "y".repeat(128),
         ..terms_of(1, 1)
     };
     for spec in specs {
         // When somebody registers a model with it
-        let sent = register(&mut world, spec, terms.clone()).unwrap();
+        let terms = ModelTerms {
+            max_spread: spec.widest_spread(),
+            ..terms.clone()
+        };
+        let sent = register(&mut world, spec, terms).unwrap();
         // Then it is accepted, with a noise floor of at least one
         let Event::ModelRegistered(event) = sent.event() else {
             panic!("{:?}", sent.event())
