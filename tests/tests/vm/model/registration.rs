@@ -231,7 +231,7 @@ fn a_registered_model_stores_its_spec_and_copies_the_settings() {
     assert_eq!((model.spec_hash, model.noise_floor), ([7; 32], noise_floor));
     assert_eq!(
         (model.min_bond, model.slash_amount, model.challenge_bond),
-        (13, 12, 14)
+        (24, 12, 14)
     );
     assert_eq!(
         (model.submit_secs, model.challenge_secs, model.ruling_secs),
@@ -245,6 +245,12 @@ fn a_registered_model_stores_its_spec_and_copies_the_settings() {
         (model.unbond_secs, model.retention_secs),
         (params.unbond_secs, params.retention_secs)
     );
+    assert_eq!(
+        (model.appeal_secs, model.leave_secs, model.replace_secs),
+        (params.appeal_secs, params.leave_secs, params.replace_secs)
+    );
+    assert_eq!(model.tenures, [Tenure::new(world.now()); 7]);
+    assert_eq!((model.lasting_security, model.replaced), (0, 0));
     assert_eq!(model.security_multiple, params.security_multiple);
     assert_eq!(model.oracles[..], terms.oracles[..]);
     assert_eq!((model.oracle_count, model.quorum), (7, 4));
