@@ -1,7 +1,7 @@
 //! Registration of models.
 
 use driftshield_sdk::{
-    CollateralTerms, DriftShieldError, Event, MetricSpec, ModelStatus, ModelTerms, address, events,
+    CollateralTerms, DriftShieldError, Event, MetricSpec, ModelStatus, ModelTerms, Tenure, address, events,
     instruction, math, math::Metric,
 };
 use driftshield_tests::world::*;
