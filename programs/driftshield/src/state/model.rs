@@ -1,9 +1,8 @@
 use anchor_lang::prelude::*;
 
 use crate::{
-    math::{self, Metric, PodMetric},
-    token::PodTokenProgram,
-    DriftShieldError, PdaSigner, Tenure, TokenOwner, MAX_HORIZON_SECS,
+    math, token::PodTokenProgram, DriftShieldError, Metric, PdaSigner, PodMetric, Tenure,
+    TokenOwner, MAX_HORIZON_SECS,
 };
 
 pub const MAX_ORACLES: usize = 7;
@@ -221,7 +220,7 @@ impl MetricSpec {
 
     /// Returns the lowest allowed threshold of a market and trigger of a policy.
     pub fn noise_floor(&self) -> u64 {
-        math::noise_floor(self.metric, &self.reference, self.min_samples)
+        math::noise_floor(self.metric.into(), &self.reference, self.min_samples)
     }
 
     /// Returns the largest `max_spread` that a model with this spec may have, rounded down.
@@ -329,7 +328,8 @@ impl Model {
         );
         let samples = counts.iter().map(|&count| u64::from(count)).sum();
         require!(min_samples <= samples, DriftShieldError::TooFewSamples);
-        let value = crate::math::drift(self.metric.into(), self.reference(), counts);
+        let metric = Metric::from(self.metric);
+        let value = math::drift(metric.into(), self.reference(), counts);
         Ok((value, samples))
     }
 
