@@ -162,7 +162,7 @@ fn receipts(keys: &str, units: &mut Units) {
         }
     }
     let spec = largest_spec(&world);
-    let largest = world.model_with(spec, 7, 10_000 * TOKEN);
+    let largest = world.model_with(spec, 7, 20_000 * TOKEN);
     world.warp_to_end(&largest, 0);
     let mut counts = vec![100; 16];
     counts[0] = 5_000;
@@ -187,7 +187,7 @@ fn receipts(keys: &str, units: &mut Units) {
 fn disputes(keys: &str, units: &mut Units) {
     let mut world = World::with_keys_of(keys);
     let spec = largest_spec(&world);
-    let model = world.model_with(spec, 7, 10_000 * TOKEN);
+    let model = world.model_with(spec, 7, 20_000 * TOKEN);
     let mut counts = vec![100; 16];
     counts[0] = 5_000;
     world.warp_to_end(&model, 0);
@@ -327,7 +327,7 @@ fn pay_out_and_close(
 pub fn largest_insured(keys: &str) -> Insured {
     let mut world = World::named(keys).set_up(params(), insurance_terms());
     let spec = largest_spec(&world);
-    let model = world.model_with(spec, 7, 10_000 * TOKEN);
+    let model = world.model_with(spec, 7, 20_000 * TOKEN);
     let mut scene = Insured::around(world, model, vault_terms());
     for _ in 0..HISTORY {
         measure_largest(&mut scene, false);

@@ -61,7 +61,7 @@ fn largest_terms(oracles: &[Wallet]) -> ModelTerms {
 /// The largest model, with seven bonded oracles.
 fn largest_model(world: &mut World) -> TestModel {
     let spec = largest_spec(world);
-    world.model_with(spec, 7, 10_000 * TOKEN)
+    world.model_with(spec, 7, 20_000 * TOKEN)
 }
 
 /// Eight outcomes and the longest question.

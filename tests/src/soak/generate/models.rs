@@ -132,7 +132,19 @@ impl Generator<'_> {
             .values()
             .map(|seat| (seat.model, seat.oracle))
             .collect();
-        let (model, signer) = self.pick(&seats)?;
+        // Usually one whose notice is over, if there is any.
+        let now = self.books.now;
+        let left: Vec<(Address, Address)> = seats
+            .iter()
+            .filter(|(model, oracle)| {
+                let standing = self.books.models[model].standings.get(oracle);
+                let leaves_at = standing.and_then(|standing| standing.leaves_at);
+                leaves_at.is_some_and(|leaves_at| leaves_at <= now)
+            })
+            .copied()
+            .collect();
+        let likely = if left.is_empty() { &seats } else { &left };
+        let (model, signer) = self.prefer(likely, &seats)?;
         let active = self.books.seats[&address::seat(&model, &signer)].active();
         let all = self.chance(50);
         Some(Call::RequestUnbond {

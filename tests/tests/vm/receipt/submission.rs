@@ -133,7 +133,9 @@ fn a_seat_slashed_below_half_the_minimum_does_not_count() {
 
     // Then it is refused until it bonds the whole minimum again
     assert_refused(outcome, DriftShieldError::SeatDoesNotCount);
-    world.bond(&model, 0, min_bond - 1).unwrap();
+    let oracle = model.oracles[0].address();
+    let rest = world.seat(&model.address, &oracle).bonded;
+    world.bond(&model, 0, min_bond - rest - 1).unwrap();
     let outcome = world.submit(&model, 0, 2, &share(1));
     assert_refused(outcome, DriftShieldError::SeatDoesNotCount);
     world.bond(&model, 0, 1).unwrap();
