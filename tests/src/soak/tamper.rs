@@ -82,8 +82,9 @@ fn impostor(
     instruction: &mut Instruction,
     rng: &mut StdRng,
 ) -> Option<String> {
-    // Skipped: the random actor may be the admin or the guardian, and both may pause.
-    if matches!(call, Call::SetPause { .. }) || !requires_signature(call) {
+    // Skipped: the random actor may be the admin or the guardian, and both may pause, or another of the
+    // model's oracles, who then leaves.
+    if matches!(call, Call::SetPause { .. } | Call::LeaveSeat { .. }) || !requires_signature(call) {
         return None;
     }
     let impostor = *driver.actors.addresses().choose(rng)?;
