@@ -108,6 +108,22 @@ create table chain.odds (
   constraint odds_key primary key (market, seq)
 );
 
+-- Results of windows, taken from the events that settled them. The instruction that settles a receipt
+-- closes it if it owes nothing, so that its settled state is never received.
+create table chain.receipt_settlement (
+  receipt text not null,
+  seq bigint not null references chain.event on delete cascade,
+  slot bigint not null,
+  block_time timestamptz,
+  -- final, void or thin.
+  state text not null,
+  -- Drift in micro-units; 0 unless final.
+  value numeric(20) not null,
+  -- Bit i is set if the i-th oracle earned an equal part of the receipt's pay.
+  earners smallint not null,
+  constraint receipt_settlement_key primary key (receipt, seq)
+);
+
 -- Results of markets, taken from the events that settled them. The account of a market that settles
 -- and closes in one slot is never received in its settled state.
 create table chain.settlement (
@@ -121,7 +137,7 @@ create table chain.settlement (
   outcome smallint,
   -- Aggregate of the observed windows, in micro-units.
   value numeric(20) not null,
-  -- Number of windows with a Final receipt.
+  -- Number of windows with a final value.
   observed numeric(20) not null,
   -- Amounts in base units. `winnings`: the losing stakes less both fees.
   protocol_fee numeric(20) not null,
@@ -212,9 +228,12 @@ create table chain.model (
   unbond_secs bigint not null,
   retention_secs bigint not null,
   bonds numeric(20)[] not null,
+  rewards numeric(20)[] not null,
+  pot jsonb not null,
   held numeric(20) not null,
   security numeric(20) not null,
-  at_risk numeric(20) not null,
+  market_risk numeric(20) not null,
+  cover_risk numeric(20) not null,
   exposure numeric(20) not null,
   open_receipts numeric(20) not null,
   final_count numeric(20) not null,
@@ -227,6 +246,9 @@ create table chain.model (
   reference bigint[] not null,
   version bigint not null,
   security_multiple bigint not null,
+  security_rent_bps integer not null,
+  market_budget_bps integer not null,
+  cover_budget_bps integer not null,
   metric text not null,
   bins smallint not null,
   oracle_count smallint not null,
@@ -270,9 +292,27 @@ create table chain.receipt (
   since bigint not null,
   challenger_credit numeric(20) not null,
   treasury_credit numeric(20) not null,
+  pay numeric(20) not null,
   version bigint not null,
   submitted smallint not null,
+  thin smallint not null,
   state text not null,
+  earners smallint not null,
+  bump smallint not null
+);
+
+create table chain.series (
+  address text primary key references chain.account on delete cascade,
+  slot bigint not null,
+  write_version bigint not null,
+  closed_slot bigint,
+  model text not null,
+  payer text not null,
+  page numeric(20) not null,
+  seq numeric(20) not null,
+  -- One word for each of the page's 256 windows: the state in the top byte (0 none, 1 open, 2 final,
+  -- 3 void, 4 thin), the drift of a final window below it.
+  entries numeric(20)[] not null,
   bump smallint not null
 );
 
@@ -330,6 +370,7 @@ create table chain.position (
 create index model_owner on chain.model (owner);
 create index seat_model on chain.seat (model);
 create index receipt_model on chain.receipt (model, "window");
+create index series_model on chain.series (model, page);
 create index market_model on chain.market (model);
 create index market_creator on chain.market (creator);
 create index market_total on chain.market (total, address);

@@ -168,7 +168,7 @@ create table chain.policy_payout (
   block_time timestamptz,
   -- Token account that received the payout.
   destination text not null,
-  -- First window of the run of receipts on which the claim was based.
+  -- First window of the run on which the claim was based.
   first_window numeric(20) not null,
   -- Lowest value of the run, in micro-units.
   value numeric(20) not null,

@@ -22,6 +22,7 @@ mod problem;
 mod quote;
 mod receipts;
 mod reply;
+mod series;
 mod socket;
 mod sql;
 mod state;

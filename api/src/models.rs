@@ -16,6 +16,7 @@ use crate::{
     problem::{Problem, ProblemBody},
     receipts::{self, Receipt, ReceiptFilter},
     reply::Reply,
+    series::{self, Window},
     sql::{CREATED_SEQ, JOIN_CREATION, push_equals},
     state::AppState,
     values::{Key, Scaled, U64},
@@ -26,6 +27,7 @@ pub fn router() -> OpenApiRouter<AppState> {
         .routes(routes!(list))
         .routes(routes!(one))
         .routes(routes!(receipts))
+        .routes(routes!(windows))
         .routes(routes!(markets))
         .routes(routes!(history))
 }
@@ -65,7 +67,7 @@ pub struct Model {
     pub genesis: Option<DateTime<Utc>>,
     /// Length of a window.
     pub window_secs: i64,
-    /// Minimum number of rows in a submission.
+    /// Minimum number of rows from which a value is computed. Counts with fewer rows are thin.
     pub min_samples: U64,
     /// Lowest allowed threshold of a market, and lowest allowed trigger of a policy.
     pub noise_floor: Scaled,
@@ -102,21 +104,32 @@ pub struct Model {
     pub replace_secs: i64,
     /// Number of oracles replaced since `exposure` was last 0.
     pub replaced: i16,
-    /// Minimum time for which a receipt is kept, from the end of its window.
+    /// Minimum time for which a page of the series is kept, from the end of its last window.
     pub retention_secs: i64,
-    /// Amount that the bond vault owes: bonds, challenge bonds, and credits that are not collected.
+    /// Amount that the bond vault owes: bonds, challenge bonds, credits and rewards that are not
+    /// collected, and the pot.
     pub held: Scaled,
+    /// Pay of the oracles that no receipt has taken yet.
+    pub pot: Pot,
     /// Half of what the oracles lose who move the median; 0 if fewer than a quorum of seats count.
     pub security: Scaled,
     /// Security without the seats that are leaving.
     pub lasting_security: Scaled,
-    /// Maximum of `at_risk`, as a multiple of `lasting_security`.
+    /// Maximum of stakes and cover together, as a multiple of `lasting_security`.
     pub security_multiple: i64,
-    /// Unsettled stakes and cover of open policies.
-    pub at_risk: Scaled,
+    /// Rent of secured stakes and cover, in basis points a year.
+    pub security_rent_bps: u16,
+    /// Part of the maximum that stakes may reach, in basis points.
+    pub market_budget_bps: u16,
+    /// Part of the maximum that cover may reach, in basis points.
+    pub cover_budget_bps: u16,
+    /// Unsettled stakes.
+    pub market_risk: Scaled,
+    /// Cover of open policies.
+    pub cover_risk: Scaled,
     /// Number of unsettled markets with a bet, and of open policies.
     pub exposure: U64,
-    /// Number of receipts that are neither final nor void.
+    /// Number of receipts that are not settled.
     pub open_receipts: U64,
     /// Number of final receipts of this version.
     pub final_count: U64,
@@ -152,6 +165,8 @@ pub struct Oracle {
     pub listed_at: Option<DateTime<Utc>>,
     /// From when the bond may go whatever is at risk; null unless the seat is leaving.
     pub leave_at: Option<DateTime<Utc>>,
+    /// Reward that is not collected yet.
+    pub reward: Scaled,
 }
 
 /// A model's record of an oracle, as the mirror stores it.
@@ -163,15 +178,48 @@ struct Tenure {
 }
 
 impl Oracle {
-    fn new(oracle: String, bond: Scaled, tenure: &Tenure) -> Self {
+    fn new(oracle: String, bond: Scaled, reward: Scaled, tenure: &Tenure) -> Self {
         let time = |secs: &String| DateTime::from_timestamp(secs.parse().ok()?, 0);
         Self {
             oracle,
             bond,
+            reward,
             counts: tenure.counts != 0,
             listed_at: time(&tenure.listed_at),
             leave_at: time(&tenure.leave_at).filter(|time| time.timestamp() != 0),
         }
+    }
+}
+
+/// Pay of a model's oracles, as of the latest event that changed it.
+#[derive(Serialize, ToSchema)]
+pub struct Pot {
+    /// Amount for the windows of later epochs.
+    pub waiting: Scaled,
+    /// Amount that was released to windows, and that no oracle has earned.
+    pub unearned: Scaled,
+    /// Time until which `waiting` was paid; null if nothing was ever paid.
+    pub until: Option<DateTime<Utc>>,
+}
+
+/// JSON form of the pot in the mirror: u64 and i64 as decimal strings.
+#[derive(Deserialize)]
+struct MirroredPot {
+    waiting: U64,
+    unearned: U64,
+    #[serde(deserialize_with = "crate::values::from_decimal_string")]
+    until: i64,
+}
+
+impl Pot {
+    fn from_columns(columns: &Columns) -> Result<Self, sqlx::Error> {
+        let pot: MirroredPot = columns.nested("pot")?;
+        let until = (pot.until != 0).then(|| DateTime::from_timestamp(pot.until, 0));
+        Ok(Self {
+            waiting: Scaled::new(pot.waiting.0, columns.decimals),
+            unearned: Scaled::new(pot.unearned.0, columns.decimals),
+            until: until.flatten(),
+        })
     }
 }
 
@@ -189,6 +237,7 @@ impl FromRow<'_, PgRow> for Model {
         let oracles: Vec<String> = columns.get("oracles")?;
         let bonds = columns.amounts("bonds", oracle_count)?;
         let tenures: Vec<Tenure> = columns.nested("tenures")?;
+        let rewards = columns.amounts("rewards", oracle_count)?;
         let reference: Vec<i64> = columns.get("reference")?;
         let has_final = columns.get::<U64>("final_count")? != U64(0);
         let window_value = |window, value| {
@@ -215,8 +264,9 @@ impl FromRow<'_, PgRow> for Model {
             metric: columns.get("metric")?,
             reference: reference.into_iter().take(columns.count("bins")?).collect(),
             oracles: std::iter::zip(oracles, bonds)
+                .zip(rewards)
                 .zip(&tenures)
-                .map(|((oracle, bond), tenure)| Oracle::new(oracle, bond, tenure))
+                .map(|(((oracle, bond), reward), tenure)| Oracle::new(oracle, bond, reward, tenure))
                 .collect(),
             quorum: columns.get("quorum")?,
             genesis: columns.time("genesis")?,
@@ -241,10 +291,15 @@ impl FromRow<'_, PgRow> for Model {
             replaced: columns.get("replaced")?,
             retention_secs: columns.get("retention_secs")?,
             held: columns.amount("held")?,
+            pot: Pot::from_columns(&columns)?,
             security: columns.amount("security")?,
             lasting_security: columns.amount("lasting_security")?,
             security_multiple: columns.get("security_multiple")?,
-            at_risk: columns.amount("at_risk")?,
+            security_rent_bps: columns.basis_points("security_rent_bps")?,
+            market_budget_bps: columns.basis_points("market_budget_bps")?,
+            cover_budget_bps: columns.basis_points("cover_budget_bps")?,
+            market_risk: columns.amount("market_risk")?,
+            cover_risk: columns.amount("cover_risk")?,
             exposure: columns.get("exposure")?,
             open_receipts: columns.get("open_receipts")?,
             final_count: columns.get("final_count")?,
@@ -391,6 +446,28 @@ async fn receipts(
 ) -> Result<Reply<Page<Receipt>>, Problem> {
     require(&mut snapshot.tx, &key).await?;
     let page = receipts::of_model(&mut snapshot.tx, &key, &query).await?;
+    snapshot.reply(page).await
+}
+
+/// Windows of a model with a submission, latest first. The list comes from the model's series on
+/// chain, so it is complete even if the mirror is younger than the model.
+#[utoipa::path(
+    get,
+    path = "/models/{model}/windows",
+    tag = "models",
+    params(("model" = Key, Path, description = "Address of the model"), ListQuery, MinSlot),
+    responses(
+        (status = 200, body = Page<Window>),
+        (status = "default", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+async fn windows(
+    InPath(key): InPath<Key>,
+    query: ListQuery,
+    mut snapshot: Snapshot,
+) -> Result<Reply<Page<Window>>, Problem> {
+    require(&mut snapshot.tx, &key).await?;
+    let page = series::of_model(&mut snapshot.tx, &key, &query).await?;
     snapshot.reply(page).await
 }
 

@@ -70,6 +70,9 @@ struct Quote {
     decimals: u8,
     /// Premium that the holder pays.
     premium: Scaled,
+    /// Security rent that the holder pays to the model's oracles in addition. `max_premium` limits
+    /// the sum of both.
+    rent: Scaled,
     /// Protocol's part of the premium.
     protocol_part: Scaled,
     /// Manager's part of the premium.
@@ -232,6 +235,7 @@ impl PurchaseAccounts {
             mint: vault.mint.to_string(),
             decimals: vault.decimals,
             premium: amount(quote.premium),
+            rent: amount(quote.rent),
             protocol_part: amount(quote.protocol_part),
             manager_part: amount(quote.manager_part),
             streamed_part: amount(quote.streamed_part),

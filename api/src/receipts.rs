@@ -34,13 +34,16 @@ pub struct Receipt {
     pub window_end: Option<DateTime<Utc>>,
     /// Version of the model when the receipt was created.
     pub version: i64,
-    /// `collecting`, `proposed`, `challenged`, `final` or `void`.
+    /// `collecting`, `proposed`, `challenged`, `final`, `void` or `thin`.
     #[schema(example = "final")]
     pub state: String,
     /// Time at which the receipt entered its state.
     pub since: Option<DateTime<Utc>>,
-    /// Median of the submissions so far, or value of the ruling; null if the receipt is void.
+    /// Median of the values submitted so far, or value of the ruling; null if there is none, or if
+    /// the receipt is void or thin.
     pub value: Option<Scaled>,
+    /// Pay for the window, which the oracles that agree with the final value share.
+    pub pay: Scaled,
     /// Submissions, in the model's order of oracles.
     pub submissions: Vec<Submission>,
     /// Key that challenged the value with a bond; null if nobody did, or if the dispute opened
@@ -54,8 +57,8 @@ pub struct Receipt {
     pub payer: String,
     /// Number of events that reference the receipt.
     pub event_count: U64,
-    /// Whether the account is closed on chain. If so, all fields except `closed`, `closed_slot` and
-    /// `slot` are from before the closure.
+    /// Whether the account is closed on chain: it is when the window is settled and no credit is
+    /// left.
     pub closed: bool,
     pub closed_slot: Option<i64>,
     /// Slot of this state.
@@ -67,10 +70,14 @@ pub struct Receipt {
 pub struct Submission {
     /// Index of the oracle in the model, as of the receipt's version.
     pub index: u8,
-    /// Drift that the program computed from the counts.
-    pub value: Scaled,
+    /// Drift that the program computed from the counts; null if they are thin, that is, fewer than
+    /// the model's `min_samples`.
+    pub value: Option<Scaled>,
     /// Number of rows counted.
     pub samples: U64,
+    /// Whether the oracle earned an equal part of the receipt's `pay`; false until the receipt is
+    /// final.
+    pub earned: bool,
     /// SHA-256 of the evidence document; null if there is none.
     pub evidence_hash: Option<String>,
     /// Event of the submission; null in lists, and if this event or an earlier submission of the
@@ -98,9 +105,18 @@ pub struct SubmissionEvent {
 impl FromRow<'_, PgRow> for Receipt {
     fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
         let columns = Columns::new(row)?;
-        let state: String = columns.get("state")?;
+        let state: String = columns.get("final_state")?;
         let window: U64 = columns.get("window")?;
-        let value = columns.drift("value")?;
+        let value = columns.drift("final_value")?;
+        let submissions = submissions(&columns)?;
+        let has_value = submissions
+            .iter()
+            .any(|submission| submission.value.is_some());
+        let is_valid = match state.as_str() {
+            "final" => true,
+            "void" | "thin" => false,
+            _ => has_value,
+        };
         Ok(Self {
             key: columns.get("address")?,
             model: columns.get("model")?,
@@ -108,13 +124,14 @@ impl FromRow<'_, PgRow> for Receipt {
             window_start: columns.window_start(Some(window.0))?,
             window_end: columns.window_start(window.0.checked_add(1))?,
             version: columns.get("version")?,
-            since: columns.time("since")?,
-            value: (state != "void").then_some(value),
+            since: columns.time("final_since")?,
+            value: is_valid.then_some(value),
             state,
-            submissions: submissions(&columns)?,
+            pay: columns.amount("pay")?,
+            submissions,
             challenger: none_if_unset(columns.get("challenger")?),
-            challenger_credit: columns.amount("challenger_credit")?,
-            treasury_credit: columns.amount("treasury_credit")?,
+            challenger_credit: columns.amount_unless_closed("challenger_credit")?,
+            treasury_credit: columns.amount_unless_closed("treasury_credit")?,
             payer: columns.get("payer")?,
             event_count: columns.get("seq")?,
             closed: columns.is_closed()?,
@@ -126,6 +143,8 @@ impl FromRow<'_, PgRow> for Receipt {
 
 fn submissions(columns: &Columns) -> Result<Vec<Submission>, sqlx::Error> {
     let submitted: i16 = columns.get("submitted")?;
+    let thin: i16 = columns.get("thin")?;
+    let earners: i16 = columns.get("final_earners")?;
     let values: Vec<U64> = columns.get("values")?;
     let samples: Vec<U64> = columns.get("samples")?;
     let evidence: Vec<String> = columns.get("evidence")?;
@@ -135,19 +154,29 @@ fn submissions(columns: &Columns) -> Result<Vec<Submission>, sqlx::Error> {
         .filter(|(index, _)| submitted & (1 << index) != 0)
         .map(|(index, ((U64(value), samples), hash))| Submission {
             index,
-            value: Scaled::drift(value),
+            value: (thin & (1 << index) == 0).then(|| Scaled::drift(value)),
             samples,
+            earned: earners & (1 << index) != 0,
             evidence_hash: none_if_unset(hash),
             event: None,
         })
         .collect())
 }
 
-const SELECT: &str = "select r.*, m.genesis, m.window_secs, c.decimals
-    from chain.receipt r
-    join chain.model m on m.address = r.model
-    join chain.collateral c on c.mint = m.bond_mint
-    where ";
+/// Selects receipts (alias `r`) with their settlements. A settlement comes from its event: the
+/// instruction that settles a receipt closes it if it owes nothing.
+const SELECT: &str = "select r.* from (
+      select r.*, m.genesis, m.window_secs, c.decimals,
+             coalesce(s.state, r.state) as final_state,
+             coalesce(s.value, r.value) as final_value,
+             coalesce(s.earners, r.earners) as final_earners,
+             case when s.state is null or s.state = r.state then r.since
+                  else extract(epoch from s.block_time)::bigint end as final_since
+      from chain.receipt r
+      join chain.model m on m.address = r.model
+      join chain.collateral c on c.mint = m.bond_mint
+      left join chain.receipt_settlement s on s.receipt = r.address
+    ) r where ";
 
 #[derive(Deserialize, Serialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -165,6 +194,7 @@ enum ReceiptState {
     Challenged,
     Final,
     Void,
+    Thin,
 }
 
 /// Receipts of `model`, latest window first.
@@ -175,7 +205,7 @@ pub async fn of_model(
 ) -> Result<Page<Receipt>, Problem> {
     let mut sql = QueryBuilder::new(SELECT);
     sql.push("r.model = ").push_bind(model.as_str());
-    push_equals(&mut sql, "r.state", query.filter.state);
+    push_equals(&mut sql, "r.final_state", query.filter.state);
     let order = Order::descending(&["r.\"window\""]);
     let pager = query.pager(("receipts", model));
     pager

@@ -83,10 +83,10 @@ async fn update(db: &mut PgConnection, row: EventRow) -> Result<Update, sqlx::Er
     {
         states.push(odds_updated(market, &pools));
     }
-    if let Some(model) = body["model"].as_str() {
-        for receipt in drift::final_receipts(name, body) {
-            states.extend(drift::detected(db, model, receipt, &event).await?);
-        }
+    if let Some(model) = body["model"].as_str()
+        && let Some(receipt) = drift::final_receipt(name, body)
+    {
+        states.extend(drift::detected(db, model, receipt, &event).await?);
     }
     Ok(Update {
         seq: event.seq,
@@ -136,8 +136,7 @@ fn kind(name: &str, body: &Value) -> &'static str {
         ("BetPlaced", _) => "market:bet_placed",
         ("MarketSettled", Some("resolved" | "void")) => "market:resolved",
         ("ReceiptChallenged", _) => "receipt:challenged",
-        ("ReceiptRuled", _) => "receipt:final",
-        ("ReceiptSubmitted" | "ReceiptFinalized", Some(state)) => match state {
+        ("ReceiptSubmitted" | "ReceiptFinalized" | "ReceiptRuled", Some(state)) => match state {
             "proposed" => "receipt:proposed",
             "challenged" => "receipt:challenged",
             "final" => "receipt:final",
@@ -185,6 +184,8 @@ mod tests {
             ("ReceiptSubmitted", "challenged", "receipt:challenged"),
             ("ReceiptFinalized", "final", "receipt:final"),
             ("ReceiptFinalized", "void", "event"),
+            ("ReceiptRuled", "final", "receipt:final"),
+            ("ReceiptRuled", "thin", "event"),
             ("MarketSettled", "open", "event"),
             ("MarketSettled", "void", "market:resolved"),
             ("Claimed", "", "event"),

@@ -65,7 +65,7 @@ pub struct Vault {
     pub cooldown_secs: i64,
     /// Minimum time between the purchase of a policy and its first covered window.
     pub waiting_secs: i64,
-    /// Time for which a policy can be claimed after its last receipt could become final.
+    /// Time for which a policy can be claimed after its last window could be settled.
     pub claim_grace_secs: i64,
     /// Length of a bucket of time. A premium streams until the end of the bucket in which its term
     /// ends.

@@ -24,6 +24,8 @@ pub enum Command {
     Seat { model: Address, oracle: Address },
     /// A window's receipt
     Receipt { model: Address, window: u64 },
+    /// A page of a model's series: the windows from 256 times its index on
+    Series { model: Address, page: u64 },
     /// A market, by its creator and id
     Market { creator: Address, id: u64 },
     /// Token account of a market's stakes
@@ -66,6 +68,7 @@ impl Command {
             Self::BondVault { model } => address::bond_vault(&model),
             Self::Seat { model, oracle } => address::seat(&model, &oracle),
             Self::Receipt { model, window } => address::receipt(&model, window),
+            Self::Series { model, page } => address::series_page(&model, page),
             Self::Market { creator, id } => address::market(&creator, id),
             Self::MarketVault { market } => address::market_vault(&market),
             Self::Position { market, owner } => address::position(&market, &owner),

@@ -29,7 +29,9 @@ const DEFAULTS: ConfigParams = ConfigParams {
     min_window_secs: HOUR,
     max_window_secs: 31 * DAY,
     max_spread_limit: 1_000_000,
-    security_multiple: 3,
+    security_multiple: 1,
+    min_security_rent_bps: 50,
+    max_security_rent_bps: 2_000,
     protocol_fee_bps: 200,
     premium_fee_bps: 500,
 };
@@ -60,11 +62,11 @@ struct ParamsArgs {
     /// model is exposed: at least submit, challenge, ruling and appeal together [init: 14d]
     #[arg(long, value_name = "DURATION")]
     replace: Option<Duration>,
-    /// Period after its window's end for which a receipt is kept: at least 520 days plus submit,
+    /// Period after its last window's end for which a page of a series is kept: at least 520 days plus submit,
     /// challenge and ruling [init: 530d]
     #[arg(long, value_name = "DURATION")]
     retention: Option<Duration>,
-    /// Period in which a policy can be claimed after its last receipt can become Final [init: 7d]
+    /// Period in which a policy can be claimed after its last window can be settled [init: 7d]
     #[arg(long, value_name = "DURATION")]
     claim_grace: Option<Duration>,
     /// Minimum time between the purchase of a policy and its first covered window [init: 1d]
@@ -83,9 +85,15 @@ struct ParamsArgs {
     /// Largest max-spread that a model may have [init: 1.0]
     #[arg(long, value_name = "DRIFT")]
     max_spread_limit: Option<Drift>,
-    /// Maximum stakes and cover at risk on a model, as a multiple of its security [init: 3]
+    /// Maximum stakes and cover at risk on a model, as a multiple of its security [init: 1]
     #[arg(long, value_name = "N")]
     security_multiple: Option<u32>,
+    /// Lowest security rent of a model, in basis points a year [init: 50]
+    #[arg(long, value_name = "BPS")]
+    min_security_rent_bps: Option<u32>,
+    /// Highest security rent of a model, in basis points a year [init: 2000]
+    #[arg(long, value_name = "BPS")]
+    max_security_rent_bps: Option<u32>,
     /// The protocol's share of losing stakes, in basis points [init: 200]
     #[arg(long, value_name = "BPS")]
     protocol_fee_bps: Option<u16>,
@@ -116,6 +124,12 @@ impl ParamsArgs {
                 .max_spread_limit
                 .map_or(base.max_spread_limit, |Drift(limit)| limit),
             security_multiple: self.security_multiple.unwrap_or(base.security_multiple),
+            min_security_rent_bps: self
+                .min_security_rent_bps
+                .unwrap_or(base.min_security_rent_bps),
+            max_security_rent_bps: self
+                .max_security_rent_bps
+                .unwrap_or(base.max_security_rent_bps),
             protocol_fee_bps: self.protocol_fee_bps.unwrap_or(base.protocol_fee_bps),
             premium_fee_bps: self.premium_fee_bps.unwrap_or(base.premium_fee_bps),
         }

@@ -13,6 +13,7 @@ mod position;
 mod print;
 mod receipt;
 mod send;
+mod series;
 mod session;
 mod vault;
 
@@ -88,9 +89,12 @@ enum Command {
     /// Oracles' seats and bonds
     #[command(subcommand)]
     Oracle(oracle::Command),
-    /// Drift measurements by window, and their disputes
+    /// Submissions of a window that isn't settled yet, and their disputes
     #[command(subcommand)]
     Receipt(receipt::Command),
+    /// A model's drift by window
+    #[command(subcommand)]
+    Series(series::Command),
     /// Markets on a model's drift
     #[command(subcommand)]
     Market(market::Command),
@@ -147,6 +151,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Model(command) => command.run(session).await,
         Command::Oracle(command) => command.run(session).await,
         Command::Receipt(command) => command.run(session).await,
+        Command::Series(command) => command.run(session).await,
         Command::Market(command) => command.run(session).await,
         Command::Position(command) => command.run(session).await,
         Command::Vault(command) => command.run(session).await,

@@ -6,8 +6,7 @@ use anchor_lang::Address;
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use driftshield_sdk::{
-    Aggregate, FeePayee, Market, MarketState, MarketTerms, Model, Position, Receipt, address,
-    instruction::{self, MAX_SETTLE_WINDOWS},
+    Aggregate, FeePayee, Market, MarketState, MarketTerms, Model, Position, address, instruction,
 };
 
 use crate::{
@@ -23,13 +22,8 @@ pub enum Command {
     Create(Create),
     /// Bet on an outcome
     Bet(Bet),
-    /// Settle the next windows with their receipts; callable by anyone
-    Settle {
-        market: Address,
-        /// Number of windows, at most 25 [default: all that can be settled, up to 25]
-        #[arg(long, value_parser = clap::value_parser!(u64).range(1..=MAX_SETTLE_WINDOWS))]
-        windows: Option<u64>,
-    },
+    /// Settle all windows that are decided; callable by anyone
+    Settle { market: Address },
     /// Pay a position of a settled market to its owner and close it; callable by anyone
     Claim {
         market: Address,
@@ -126,6 +120,9 @@ pub struct Bet {
     /// Fail if the outcome's current payout is less than this multiple of the stake
     #[arg(long, default_value = "1")]
     min_multiple: Multiple,
+    /// Highest security rent to pay beside the stake [default: the rent now, which only falls]
+    #[arg(long, value_name = "AMOUNT")]
+    max_rent: Option<Amount>,
     /// Token account that pays [default: the signer's associated token account]
     #[arg(long, value_name = "TOKEN_ACCOUNT")]
     source: Option<Address>,
@@ -143,7 +140,7 @@ impl Command {
         match self {
             Self::Create(create) => create.run(session).await,
             Self::Bet(bet) => bet.run(session).await,
-            Self::Settle { market, windows } => settle(session, market, windows).await,
+            Self::Settle { market } => settle(session, market).await,
             Self::Claim { market, owner } => claim(session, market, owner).await,
             Self::Collect { market, payee } => collect(session, market, payee).await,
             Self::Close { market } => {
@@ -211,11 +208,15 @@ impl Bet {
     async fn run(self, session: &Session) -> Result<()> {
         let (state, decimals) = read(session, &self.market).await?;
         let amount = self.amount.units(decimals)?;
+        let max_rent = match self.max_rent {
+            Some(max_rent) => max_rent.units(decimals)?,
+            None => rent_now(session, &state, amount).await?,
+        };
         let source = session.source_account(
             self.source,
             &state.mint,
             state.token_program,
-            amount,
+            amount.saturating_add(max_rent),
             decimals,
         );
         let bet = instruction::place_bet(
@@ -223,49 +224,32 @@ impl Bet {
             self.market,
             &state,
             source.await?,
-            self.outcome,
-            amount,
-            self.min_multiple.0,
+            instruction::Bet {
+                outcome: self.outcome,
+                amount,
+                min_multiple: self.min_multiple.0,
+                max_rent,
+            },
         );
         session.send(&[bet], decimals).await
     }
 }
 
-async fn settle(session: &Session, market: Address, windows: Option<u64>) -> Result<()> {
-    let (state, decimals) = read(session, &market).await?;
-    let windows = match windows {
-        Some(windows) => windows,
-        // Pass at least one, so that the program reports why the window cannot be settled.
-        None => count_settleable_windows(session, &state).await?.max(1),
-    };
-    let settle = instruction::settle_market(market, &state, windows);
-    session.send(&[settle], decimals).await
+/// The security rent of a bet of `amount` now.
+async fn rent_now(session: &Session, market: &Market, amount: u64) -> Result<u64> {
+    let model: Model = session.client.get(&market.model).await?;
+    let now = session.client.unix_timestamp().await?;
+    let end = model
+        .window_end(market.last_window)
+        .map_err(program_error)?;
+    let (rent, _) = model.rent(amount, now, end).map_err(program_error)?;
+    Ok(rent)
 }
 
-/// Number of the next windows that can be settled, up to [`MAX_SETTLE_WINDOWS`]: their receipt is,
-/// or can be made, Final or Void, or is missing after the submit period.
-async fn count_settleable_windows(session: &Session, state: &Market) -> Result<u64> {
-    let now = session.client.unix_timestamp().await?;
-    let mut model: Model = session.client.get(&state.model).await?;
-    let end = state
-        .last_window
-        .min(state.next_window + MAX_SETTLE_WINDOWS - 1);
-    let mut count = 0;
-    for window in state.next_window..=end {
-        let receipt = address::receipt(&state.model, window);
-        let can_be_settled = match session.client.find::<Receipt>(&receipt).await? {
-            Some(mut receipt) => {
-                receipt.advance(&mut model, now).map_err(program_error)?;
-                receipt.is_settled()
-            }
-            None => model.submit_end(window).map_err(program_error)? <= now,
-        };
-        if !can_be_settled {
-            break;
-        }
-        count += 1;
-    }
-    Ok(count)
+async fn settle(session: &Session, market: Address) -> Result<()> {
+    let (state, decimals) = read(session, &market).await?;
+    let settle = instruction::settle_market(market, &state);
+    session.send(&[settle], decimals).await
 }
 
 async fn claim(session: &Session, market: Address, owner: Option<Address>) -> Result<()> {

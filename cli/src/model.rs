@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use driftshield_sdk::{Model, ModelTerms, instruction, spec::SpecDocument};
 
 use crate::{
-    args::{self, Drift, Duration, Hash, Time},
+    args::{self, Amount, Drift, Duration, Hash, Time},
     collateral,
     print::{self, List},
     session::Session,
@@ -34,6 +34,21 @@ pub enum Command {
     },
     /// Stop new markets, bets, policies and renewals on a model, permanently (signed by the owner)
     Retire { model: Address },
+    /// Add to the pay of a model's oracles
+    Fund {
+        model: Address,
+        #[arg(long)]
+        amount: Amount,
+        /// End of the time that is paid, at most 400 days ahead
+        #[arg(long, value_name = "TIME")]
+        until: Time,
+        /// Token account that pays [default: the signer's associated token account]
+        #[arg(long, value_name = "TOKEN_ACCOUNT")]
+        source: Option<Address>,
+    },
+    /// Pay what is left of the oracles' pay to the treasury, once no oracle can earn it; callable by
+    /// anyone
+    CollectPot { model: Address },
     /// Show a model
     Show { model: Address },
     /// List models
@@ -72,6 +87,15 @@ pub struct Register {
     /// agreement: at most an eighth of the noise floor [default: that]
     #[arg(long, value_name = "DRIFT")]
     max_spread: Option<Drift>,
+    /// Rent of secured stakes and cover, in basis points a year
+    #[arg(long, value_name = "BPS", default_value_t = 200)]
+    security_rent_bps: u16,
+    /// Part of what the bonds secure that stakes may reach, in basis points
+    #[arg(long, value_name = "BPS", default_value_t = 5_000)]
+    market_budget_bps: u16,
+    /// Part of what the bonds secure that cover may reach, in basis points
+    #[arg(long, value_name = "BPS", default_value_t = 5_000)]
+    cover_budget_bps: u16,
     /// Name, at most 32 bytes
     #[arg(long)]
     name: String,
@@ -96,6 +120,15 @@ pub struct Update {
     quorum: Option<u8>,
     #[arg(long, value_name = "DRIFT")]
     max_spread: Option<Drift>,
+    /// Rent of secured stakes and cover, in basis points a year
+    #[arg(long, value_name = "BPS")]
+    security_rent_bps: Option<u16>,
+    /// Part of what the bonds secure that stakes may reach, in basis points
+    #[arg(long, value_name = "BPS")]
+    market_budget_bps: Option<u16>,
+    /// Part of what the bonds secure that cover may reach, in basis points
+    #[arg(long, value_name = "BPS")]
+    cover_budget_bps: Option<u16>,
     #[arg(long)]
     name: Option<String>,
     #[arg(long)]
@@ -126,6 +159,18 @@ impl Command {
                 let retire = instruction::retire_model(session.signer()?, model);
                 session.send(&[retire], 0).await
             }
+            Self::Fund {
+                model,
+                amount,
+                until,
+                source,
+            } => fund(session, model, amount, until, source).await,
+            Self::CollectPot { model } => {
+                let state: Model = session.client.get(&model).await?;
+                let collect = instruction::collect_pot(model, &state);
+                let decimals = session.decimals(&state.bond_mint).await?;
+                session.send(&[collect], decimals).await
+            }
             Self::Show { model } => show(session, model).await,
             Self::List { owner } => list(session, owner).await,
         }
@@ -147,6 +192,9 @@ impl Register {
             max_spread: self
                 .max_spread
                 .map_or_else(|| spec.widest_spread(), |Drift(spread)| spread),
+            security_rent_bps: self.security_rent_bps,
+            market_budget_bps: self.market_budget_bps,
+            cover_budget_bps: self.cover_budget_bps,
             name: self.name,
             uri: self.uri,
             metadata_hash: hash(self.metadata),
@@ -165,7 +213,8 @@ impl Update {
     async fn run(self, session: &Session) -> Result<()> {
         let state: Model = session.client.get(&self.model).await?;
         let terms = self.apply_to(&state);
-        let update = instruction::update_model(session.signer()?, self.model, terms);
+        let signer = session.signer()?;
+        let update = instruction::update_model(signer, self.model, &state, terms);
         session
             .send(&[update], session.decimals(&state.bond_mint).await?)
             .await
@@ -189,12 +238,35 @@ impl Update {
             max_spread: self
                 .max_spread
                 .map_or(state.max_spread, |Drift(spread)| spread),
+            security_rent_bps: self.security_rent_bps.unwrap_or(state.security_rent_bps),
+            market_budget_bps: self.market_budget_bps.unwrap_or(state.market_budget_bps),
+            cover_budget_bps: self.cover_budget_bps.unwrap_or(state.cover_budget_bps),
             name: text(&self.name, &state.name),
             uri: text(&self.uri, &state.uri),
             metadata_hash: hash(self.metadata, state.metadata_hash),
             artifact_hash: hash(self.artifact, state.artifact_hash),
         }
     }
+}
+
+async fn fund(
+    session: &Session,
+    model: Address,
+    amount: Amount,
+    until: Time,
+    source: Option<Address>,
+) -> Result<()> {
+    let state: Model = session.client.get(&model).await?;
+    let decimals = session.decimals(&state.bond_mint).await?;
+    let amount = amount.units(decimals)?;
+    let (mint, program) = (&state.bond_mint, state.token_program);
+    let source = session
+        .source_account(source, mint, program, amount, decimals)
+        .await?;
+    let until = until.resolve(&session.client).await?;
+    let funder = session.signer()?;
+    let fund = instruction::fund_oracles(funder, model, &state, source, amount, until);
+    session.send(&[fund], decimals).await
 }
 
 async fn show(session: &Session, address: Address) -> Result<()> {
@@ -221,7 +293,8 @@ async fn list(session: &Session, owner: Option<Address>) -> Result<()> {
         "quorum",
         "latest",
         "security",
-        "at_risk",
+        "market_risk",
+        "cover_risk",
         "bond_mint",
     ]);
     for (address, state) in session.list::<Model>(&keys).await? {

@@ -36,6 +36,13 @@ pub enum Command {
         #[arg(long, value_name = "KEY")]
         oracle: Option<Address>,
     },
+    /// Pay an oracle's reward to its associated token account; callable by anyone
+    Collect {
+        model: Address,
+        /// The oracle [default: the signer]
+        #[arg(long, value_name = "KEY")]
+        oracle: Option<Address>,
+    },
     /// Close a seat without a bond that no open receipt can need; callable by anyone
     CloseSeat {
         model: Address,
@@ -83,6 +90,7 @@ impl Command {
                 session.send(&[leave], decimals).await
             }
             Self::Withdraw { model, oracle } => withdraw(session, model, oracle).await,
+            Self::Collect { model, oracle } => collect(session, model, oracle).await,
             Self::CloseSeat { model, oracle } => {
                 let oracle = session.or_signer(oracle)?;
                 read_seat(session, &model, &oracle).await?;
@@ -138,6 +146,19 @@ async fn withdraw(session: &Session, model: Address, oracle: Option<Address>) ->
     let instructions = [
         session.create_token_account(&oracle, &state.bond_mint, state.token_program)?,
         instruction::withdraw_bond(oracle, model, &state),
+    ];
+    session.send(&instructions, decimals).await
+}
+
+async fn collect(session: &Session, model: Address, oracle: Option<Address>) -> Result<()> {
+    let (state, decimals) = read(session, &model).await?;
+    let oracle = session.or_signer(oracle)?;
+    let index = state
+        .oracle_index(&oracle)
+        .with_context(|| format!("{oracle} is not an oracle of model {model}"))?;
+    let instructions = [
+        session.create_token_account(&oracle, &state.bond_mint, state.token_program)?,
+        instruction::collect_reward(model, &state, index),
     ];
     session.send(&instructions, decimals).await
 }

@@ -8,7 +8,7 @@ use std::mem::offset_of;
 use anchor_lang::Address;
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
-use driftshield_sdk::{Model, Policy, Receipt, Vault, address, best_run, instruction};
+use driftshield_sdk::{Model, Policy, Series, Vault, address, best_run, instruction};
 
 use self::{
     allowance::AllowanceCommand,
@@ -22,7 +22,7 @@ use crate::{
     vault,
 };
 
-/// Slippage tolerance of a purchase, as a divisor of the quoted premium: 1%. Until the purchase
+/// Slippage tolerance of a purchase, as a divisor of the quoted price: 1%. Until the purchase
 /// lands, other purchases and the model's drift can raise the price.
 const SLIPPAGE_DIVISOR: u64 = 100;
 
@@ -75,7 +75,8 @@ pub struct Buy {
     /// Id of the policy, unique for its vault and holder
     #[arg(long)]
     id: u64,
-    /// Maximum premium of the purchase and of each renewal [default: 1% above the quote]
+    /// Maximum premium, security rent included, of the purchase and of each renewal [default: 1%
+    /// above the quote]
     #[arg(long, value_name = "AMOUNT")]
     max_premium: Option<Amount>,
     /// Let anyone renew the policy with the tokens approved by `policy approve`
@@ -127,13 +128,13 @@ impl Buy {
         terms.auto_renew = self.auto_renew;
         let quote = offer.quote(&terms)?;
         if self.max_premium.is_none() {
-            terms.max_premium = with_slippage(quote.premium);
+            terms.max_premium = with_slippage(quote.price());
         }
         let source = session.source_account(
             self.source,
             &offer.vault.mint,
             offer.vault.token_program,
-            quote.premium,
+            quote.price(),
             decimals.tokens,
         );
         let buy = instruction::buy_policy(
@@ -150,9 +151,9 @@ impl Buy {
     }
 }
 
-/// The quoted premium plus the slippage tolerance, rounded up.
-fn with_slippage(premium: u64) -> u64 {
-    premium.saturating_add(premium.div_ceil(SLIPPAGE_DIVISOR))
+/// The quoted price plus the slippage tolerance, rounded up.
+fn with_slippage(price: u64) -> u64 {
+    price.saturating_add(price.div_ceil(SLIPPAGE_DIVISOR))
 }
 
 async fn claim(session: &Session, address: Address, window: Option<u64>) -> Result<()> {
@@ -170,14 +171,14 @@ async fn claim(session: &Session, address: Address, window: Option<u64>) -> Resu
 
 /// First window of the run for which `policy` pays most.
 async fn best_window(session: &Session, policy: &Policy) -> Result<u64> {
-    let of_model = [(offset_of!(Receipt, model), policy.model)];
-    let receipts = session.client.list::<Receipt>(&of_model).await?;
-    let run = best_run(policy, receipts.iter().map(|(_, receipt)| receipt));
+    let of_model = [(offset_of!(Series, model), policy.model)];
+    let pages = session.client.list::<Series>(&of_model).await?;
+    let run = best_run(policy, pages.iter().map(|(_, page)| page));
     let run = run.with_context(|| {
         format!(
-            "nothing to claim: no run of {persistence} Final receipts at or over the trigger in \
+            "nothing to claim: no run of {persistence} final windows at or over the trigger in \
              windows {first} to {last} pays more than earlier claims; try again after the next \
-             receipt",
+             window is settled",
             first = policy.first_window,
             last = policy.last_window,
             persistence = policy.persistence,
@@ -210,7 +211,7 @@ async fn renew(session: &Session, address: Address, source: Option<Address>) -> 
     let (mint, program) = (&offer.vault.mint, offer.vault.token_program);
     let source = if holder_signs {
         session
-            .source_account(source, mint, program, quote.premium, offer.decimals.tokens)
+            .source_account(source, mint, program, quote.price(), offer.decimals.tokens)
             .await?
     } else {
         source.unwrap_or_else(|| address::token_account(&policy.holder, mint, program.into()))

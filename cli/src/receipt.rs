@@ -11,7 +11,8 @@ use crate::{args, print::List, session::Session};
 
 #[derive(Subcommand)]
 pub enum Command {
-    /// Submit the row counts of a window (signed by an oracle of the model)
+    /// Submit the row counts of a window (signed by an oracle of the model). Fewer rows than the
+    /// model's min_samples say that the window is thin
     Submit(Submit),
     /// Challenge a proposed value by posting a bond; callable by anyone
     Challenge {
@@ -29,8 +30,7 @@ pub enum Command {
         #[arg(long, value_delimiter = ',', required = true)]
         counts: Vec<u32>,
     },
-    /// Take every due step of a receipt: propose its value, make it Final or Void; callable by
-    /// anyone
+    /// Take every due step of a receipt: propose a value, settle the window; callable by anyone
     Finalize(ReceiptArgs),
     /// Pay out a dispute's credit; callable by anyone
     Collect {
@@ -39,11 +39,9 @@ pub enum Command {
         #[arg(long, value_enum)]
         payee: ChallengePayeeName,
     },
-    /// Close a receipt whose retention period has ended; callable by anyone
-    Close(ReceiptArgs),
     /// Show a receipt
     Show(ReceiptArgs),
-    /// List a model's receipts
+    /// List a model's receipts, which exist until their window is settled
     List { model: Address },
 }
 
@@ -83,16 +81,11 @@ impl Command {
             Self::Challenge { receipt, source } => receipt.challenge(session, source).await,
             Self::Rule { receipt, counts } => receipt.rule(session, counts).await,
             Self::Finalize(receipt) => {
-                let (_, _, decimals) = receipt.read(session).await?;
-                let finalize = instruction::finalize_receipt(receipt.model, receipt.window);
+                let (_, state, decimals) = receipt.read(session).await?;
+                let finalize = instruction::finalize_receipt(&state);
                 session.send(&[finalize], decimals).await
             }
             Self::Collect { receipt, payee } => receipt.collect(session, payee).await,
-            Self::Close(receipt) => {
-                let (_, state, decimals) = receipt.read(session).await?;
-                let close = instruction::close_receipt(&state);
-                session.send(&[close], decimals).await
-            }
             Self::Show(receipt) => {
                 let (_, state, decimals) = receipt.read(session).await?;
                 session.print_account(&receipt.address(), &state, decimals)
@@ -125,7 +118,8 @@ impl ReceiptArgs {
         match session.client.find(&self.address()).await? {
             Some(receipt) => Ok((state, receipt, decimals)),
             None => bail!(
-                "window {} has no receipt: no oracle has submitted, or the receipt is closed",
+                "window {} has no receipt: no oracle has submitted, or the window is settled; see \
+                 driftshield series show",
                 self.window
             ),
         }

@@ -1,12 +1,12 @@
-//! `crank check`: recounts a window and compares it with the receipt.
+//! `crank check`: recounts a window and compares it with the chain.
 
 use std::time::Duration;
 
 use anchor_lang::Address;
 use anyhow::{Context, Result, bail, ensure};
 use driftshield_sdk::{
-    Event, Model, Receipt, ReceiptState, address, events::ReceiptSubmitted, json::printable,
-    rpc::Client, spec::sha256,
+    Entry, Event, Measurement, Model, Receipt, ReceiptState, Series, address,
+    events::ReceiptSubmitted, json::printable, rpc::Client, spec::sha256,
 };
 
 use crate::{
@@ -20,13 +20,52 @@ use crate::{
 const MAX_EVIDENCE_BYTES: usize = 1 << 20;
 const EVIDENCE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Whether a receipt agrees with our recount.
+/// Whether the chain agrees with our recount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// The receipt's value is within the model's `max_spread` of ours.
+    /// The window's value is within the model's `max_spread` of ours, or both are thin.
     Agree,
-    /// The receipt's value is further away. A ruling by our counts would not uphold it.
+    /// It isn't. A ruling by our counts would not uphold it.
     Challenge,
+}
+
+/// What the chain has of a window.
+enum OnChain {
+    /// The window has a receipt, with what it proposes or has settled: the median of the values
+    /// submitted so far if no quorum agrees.
+    Receipt(Box<Receipt>, Measurement),
+    /// The window is settled, and its receipt closed.
+    Settled(Measurement),
+}
+
+impl OnChain {
+    async fn read(client: &Client, model: Address, state: &Model, window: u64) -> Result<Self> {
+        let receipt = address::receipt(&model, window);
+        if let Some(receipt) = client.find::<Receipt>(&receipt).await? {
+            let stands = receipt.agreed(state);
+            let stands = stands.unwrap_or(Measurement::Value(receipt.value));
+            return Ok(Self::Receipt(Box::new(receipt), stands));
+        }
+        let page = client
+            .find::<Series>(&address::series(&model, window))
+            .await?;
+        match page.map_or(Entry::None, |page| page.entry(window)) {
+            Entry::Final(value) => Ok(Self::Settled(Measurement::Value(value))),
+            Entry::Thin => Ok(Self::Settled(Measurement::Thin)),
+            Entry::Void => {
+                bail!("window {window} is void and has no value to compare; check another window")
+            }
+            Entry::None | Entry::Open => {
+                bail!("no oracle has submitted window {window}; check the model and the window")
+            }
+        }
+    }
+
+    fn measurement(&self) -> Measurement {
+        match self {
+            Self::Receipt(_, measurement) | Self::Settled(measurement) => *measurement,
+        }
+    }
 }
 
 /// Recounts `window` from the configured spec and data, and prints how the receipt and each
@@ -41,32 +80,28 @@ pub async fn check(config: &Config, model: Address, window: u64) -> Result<Verdi
 
     let client = Client::new(config.rpc_url.clone());
     let account = client.get::<Model>(&model).await?;
-    let receipt_address = address::receipt(&model, window);
-    let receipt = client.find::<Receipt>(&receipt_address).await?;
-    let receipt = receipt.with_context(|| {
-        format!("window {window} has no receipt; check the model and the window")
-    })?;
-    ensure!(
-        receipt.state != ReceiptState::Void,
-        "the receipt of window {window} is Void and has no value to compare; check another window"
-    );
+    let found = OnChain::read(&client, model, &account, window).await?;
     let now = client.unix_timestamp().await?;
 
     let counted = recount(&oracle, model, &account, window)?;
-    let (value, samples) = drift(&account, &counted)?;
+    let (ours, samples) = account
+        .measure(&counted.counts)
+        .map_err(|error| anyhow::anyhow!("no drift can be computed from the counts: {error:?}"))?;
     println!("window {window} of model {model}");
-    println!("  state   {}", receipt_state(&account, &receipt, now));
+    println!("  state   {}", state(&account, &found, now));
     println!(
-        "  ours    {value} micro-units, {samples} rows {:?}",
+        "  ours    {}, {samples} rows {:?}",
+        in_words(ours),
         counted.counts
     );
-    println!("  chain   {} micro-units", receipt.value);
+    println!("  chain   {}", in_words(found.measurement()));
 
     // The verdict is printed first. Reading the submissions can take long: others control the
     // evidence servers, and can name the receipt in any number of transactions.
-    let verdict = verdict(&account, &receipt, value);
-    println!("  verdict {}", advice(verdict, &account, &receipt, now));
-    let printed = print_submissions(&client, &receipt_address, window, &counted).await;
+    let verdict = verdict(&account, found.measurement(), ours);
+    println!("  verdict {}", advice(verdict, &account, &found, now));
+    let receipt = address::receipt(&model, window);
+    let printed = print_submissions(&client, &receipt, window, &counted).await;
     if let Err(error) = printed {
         println!("  could not read the oracles' submissions: {error:#}");
     }
@@ -85,8 +120,7 @@ async fn print_submissions(
         let agrees = submitted.counts == counted.counts;
         println!("  oracle  {}", submitted.oracle);
         println!(
-            "    submitted  {} micro-units, {} rows {:?}: counts {}",
-            submitted.submission,
+            "    submitted  {} rows {:?}: counts {}",
             submitted.samples,
             submitted.counts,
             if agrees {
@@ -118,13 +152,6 @@ fn recount(
     let data = Dataset::read(oracle, &spec.document).with_context(|| path.to_string())?;
     let counted = data.count_window(model, window);
     counted.with_context(|| path.to_string())
-}
-
-/// The drift of our counts in micro-units, and the number of rows.
-fn drift(model: &Model, counted: &CountedWindow) -> Result<(u64, u64)> {
-    model
-        .drift(&counted.counts, model.min_samples)
-        .map_err(|error| anyhow::anyhow!("no drift can be computed from the counts: {error:?}"))
 }
 
 /// The submissions to the receipt.
@@ -195,45 +222,48 @@ fn compare_evidence(
     }
 }
 
-fn verdict(model: &Model, receipt: &Receipt, value: u64) -> Verdict {
-    if model.max_spread < receipt.value.abs_diff(value) {
-        Verdict::Challenge
-    } else {
+fn verdict(model: &Model, chain: Measurement, ours: Measurement) -> Verdict {
+    if ours.agrees(chain, model.max_spread) {
         Verdict::Agree
+    } else {
+        Verdict::Challenge
     }
 }
 
-fn receipt_state(model: &Model, receipt: &Receipt, now: i64) -> String {
-    let left = |end: i64| format!("{} s left", (end - now).max(0));
+fn in_words(measurement: Measurement) -> String {
+    match measurement {
+        Measurement::Value(value) => format!("{value} micro-units"),
+        Measurement::Thin => "thin: too few rows for a value".to_owned(),
+    }
+}
+
+fn state(model: &Model, found: &OnChain, now: i64) -> String {
+    let receipt = match found {
+        OnChain::Receipt(receipt, _) => receipt,
+        OnChain::Settled(_) => return "settled".to_owned(),
+    };
+    let left = |secs: i64| format!("{} s left", (receipt.since + secs - now).max(0));
     match receipt.state.into() {
         ReceiptState::Collecting => "collecting".to_owned(),
-        ReceiptState::Proposed => {
-            let left = left(receipt.since + model.challenge_secs);
-            format!("proposed, {left} to challenge")
-        }
-        ReceiptState::Challenged => {
-            format!(
-                "challenged, {} to rule",
-                left(receipt.since + model.ruling_secs)
-            )
-        }
-        ReceiptState::Final => "final".to_owned(),
-        ReceiptState::Void => "void".to_owned(),
+        ReceiptState::Proposed => format!("proposed, {} to challenge", left(model.challenge_secs)),
+        ReceiptState::Challenged => format!("challenged, {} to rule", left(model.ruling_secs)),
+        ReceiptState::Final | ReceiptState::Void | ReceiptState::Thin => "settled".to_owned(),
     }
 }
 
-fn advice(verdict: Verdict, model: &Model, receipt: &Receipt, now: i64) -> String {
+fn advice(verdict: Verdict, model: &Model, found: &OnChain, now: i64) -> String {
     let spread = model.max_spread;
     if verdict == Verdict::Agree {
-        return format!("agree: within the model's spread of {spread} micro-units");
+        return format!("agree: within the model's spread of {spread} micro-units, or both thin");
     }
-    let open =
-        receipt.state == ReceiptState::Proposed && now < receipt.since + model.challenge_secs;
-    let next = match receipt.state.into() {
-        ReceiptState::Proposed if open => "challenge it",
-        ReceiptState::Collecting => "challenge it once it is proposed",
-        ReceiptState::Challenged => "it is already challenged",
-        _ => "it can no longer be challenged",
+    let next = match found {
+        OnChain::Settled(_) => "it can no longer be challenged",
+        OnChain::Receipt(receipt, _) => match receipt.state.into() {
+            ReceiptState::Proposed if now < receipt.since + model.challenge_secs => "challenge it",
+            ReceiptState::Collecting => "challenge it once it is proposed",
+            ReceiptState::Challenged => "it is already challenged",
+            _ => "it can no longer be challenged",
+        },
     };
     format!("differs by more than the model's spread of {spread} micro-units: {next}")
 }
@@ -244,13 +274,20 @@ mod tests {
     use crate::fixtures::zeroed;
 
     #[test]
-    fn a_value_further_than_max_spread_from_ours_is_challenged() {
-        let (mut model, mut receipt): (Model, Receipt) = (zeroed(), zeroed());
+    fn a_measurement_that_does_not_agree_with_ours_is_challenged() {
+        let mut model: Model = zeroed();
         model.max_spread = 10;
-        receipt.value = 100;
-        assert_eq!(verdict(&model, &receipt, 90), Verdict::Agree);
-        assert_eq!(verdict(&model, &receipt, 110), Verdict::Agree);
-        assert_eq!(verdict(&model, &receipt, 111), Verdict::Challenge);
-        assert_eq!(verdict(&model, &receipt, 89), Verdict::Challenge);
+        let verdict = |chain, ours| verdict(&model, chain, ours);
+        let value = Measurement::Value;
+        assert_eq!(verdict(value(100), value(90)), Verdict::Agree);
+        assert_eq!(verdict(value(100), value(110)), Verdict::Agree);
+        assert_eq!(verdict(value(100), value(111)), Verdict::Challenge);
+        assert_eq!(verdict(value(100), value(89)), Verdict::Challenge);
+        assert_eq!(verdict(value(100), Measurement::Thin), Verdict::Challenge);
+        assert_eq!(verdict(Measurement::Thin, value(100)), Verdict::Challenge);
+        assert_eq!(
+            verdict(Measurement::Thin, Measurement::Thin),
+            Verdict::Agree
+        );
     }
 }

@@ -31,11 +31,10 @@ pub struct Dataset {
 /// The counts of a window, and the rows of the window.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CountedWindow {
-    /// Positions of the window's rows in the dataset; at least one.
+    /// Positions of the window's rows in the dataset.
     pub rows: Range<usize>,
-    /// Keys of the first and the last row.
-    pub first_key: i64,
-    pub last_key: i64,
+    /// Keys of the first and the last row; `None` if the window has no row.
+    pub keys: Option<(i64, i64)>,
     /// Rows by bin.
     pub counts: Vec<u32>,
     /// SHA-256 of the rows; [`Dataset::count_window`] defines their serialization.
@@ -54,10 +53,6 @@ impl CountedWindow {
 pub enum CountError {
     #[error("the data does not reach the window's end yet")]
     Incomplete,
-    #[error("the data has no row in the window")]
-    Empty,
-    #[error("only {samples} rows have all values, the model needs {min_samples}")]
-    TooFew { samples: u64, min_samples: u64 },
 }
 
 impl Dataset {
@@ -96,8 +91,8 @@ impl Dataset {
         self.keys.len()
     }
 
-    /// Counts a window. Fails unless the data holds all rows of the window, and at least the
-    /// model's `min_samples` of them have no missing value.
+    /// Counts a window. Fails unless the data holds all rows of the window. The window is thin if
+    /// fewer than the model's `min_samples` of them have no missing value.
     ///
     /// `rows_sha256` is the SHA-256 of the rows in order, each serialized as the key (i64) and the
     /// value of each measured column (f64; 0x7ff8000000000000 if missing), little-endian, 8 bytes
@@ -105,25 +100,13 @@ impl Dataset {
     pub fn count_window(&self, model: &Model, window: u64) -> Result<CountedWindow, CountError> {
         let rows = self.rows(model, window)?;
         let keys = &self.keys[rows.clone()];
-        let (Some(&first_key), Some(&last_key)) = (keys.first(), keys.last()) else {
-            return Err(CountError::Empty);
-        };
         let columns: Vec<&[f64]> = self.columns.iter().map(|c| &c[rows.clone()]).collect();
-        let counted = CountedWindow {
-            first_key,
-            last_key,
+        Ok(CountedWindow {
+            keys: keys.first().copied().zip(keys.last().copied()),
             counts: count(&self.measure, &columns),
             rows_sha256: hash_rows(keys, &columns),
             rows,
-        };
-        let (samples, min_samples) = (counted.samples(), model.min_samples);
-        if samples < min_samples {
-            return Err(CountError::TooFew {
-                samples,
-                min_samples,
-            });
-        }
-        Ok(counted)
+        })
     }
 
     /// Positions of the window's rows. Fails until the data holds all of them.
@@ -222,14 +205,12 @@ mod tests {
             &[0.4, 0.1, 0.9, f64::NAN, 0.2],
         );
         let model = model();
-        let too_few = CountError::TooFew {
-            samples: 1,
-            min_samples: 2,
-        };
-        assert_eq!(data.count_window(&model, 0), Err(too_few)); // keys 1 and 2; 2 has no value
+        let first = data.count_window(&model, 0).expect("counted");
+        assert_eq!(first.counts, [1, 0]); // keys 1 and 2; 2 has no value
+        assert_eq!(first.samples(), 1);
         let second = data.count_window(&model, 1).expect("counted");
         assert_eq!(second.rows, 2..4);
-        assert_eq!((second.first_key, second.last_key), (3, 4));
+        assert_eq!(second.keys, Some((3, 4)));
         assert_eq!(second.counts, [1, 1]);
         let incomplete = Err(CountError::Incomplete);
         assert_eq!(data.count_window(&model, 2), incomplete);
@@ -248,6 +229,14 @@ mod tests {
         );
         let second = data.count_window(&model(), 1);
         assert_eq!(second, Err(CountError::Incomplete));
+
+        let time = Windowing::Time { column: "t".into() };
+        let gap = dataset(time, &[100, 120].map(|secs| secs * MICROS), &[0.1, 0.9]);
+        let empty = gap.count_window(&model(), 1).expect("counted");
+        assert_eq!(
+            (empty.rows, empty.keys, empty.counts),
+            (1..1, None, vec![0, 0])
+        );
     }
 
     #[test]

@@ -24,8 +24,9 @@ pub fn actions(snapshot: &Snapshot) -> Vec<Action> {
         policies::expirations,
         receipts::credit_collections,
         seats::bond_withdrawals,
+        seats::reward_collections,
         vaults::exposure_closures,
-        seat_and_receipt_closures,
+        seat_and_page_closures,
     ];
     let model_actions = model_rules.iter().flat_map(|rule| {
         snapshot
@@ -38,8 +39,8 @@ pub fn actions(snapshot: &Snapshot) -> Vec<Action> {
     model_actions.chain(vault_actions).collect()
 }
 
-fn seat_and_receipt_closures(snapshot: &Snapshot, model: &ModelSnapshot) -> Vec<Action> {
+fn seat_and_page_closures(snapshot: &Snapshot, model: &ModelSnapshot) -> Vec<Action> {
     let mut actions = seats::closures(model);
-    actions.extend(receipts::closures(snapshot, model));
+    actions.extend(receipts::page_closures(snapshot, model));
     actions
 }

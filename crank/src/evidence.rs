@@ -43,12 +43,13 @@ pub struct Rows {
     pub order_by: String,
     /// Position of the first row in that order, from 0.
     pub first: u64,
-    /// Position of the last row, inclusive.
-    pub last: u64,
-    /// The first row's value of `order_by`; a time is in microseconds since 1970.
-    pub first_key: i64,
-    /// The last row's value of `order_by`.
-    pub last_key: i64,
+    /// Number of rows, including those with missing values.
+    pub count: u64,
+    /// The first row's value of `order_by`; a time is in microseconds since 1970. `null` if the
+    /// window has no row.
+    pub first_key: Option<i64>,
+    /// The last row's value of `order_by`, `null` if the window has no row.
+    pub last_key: Option<i64>,
 }
 
 impl Document {
@@ -68,9 +69,9 @@ impl Document {
             rows: Rows {
                 order_by: windowing.key_column().to_owned(),
                 first: counted.rows.start as u64,
-                last: counted.rows.end as u64 - 1, // a counted window has at least one row
-                first_key: counted.first_key,
-                last_key: counted.last_key,
+                count: counted.rows.len() as u64,
+                first_key: counted.keys.map(|(first, _)| first),
+                last_key: counted.keys.map(|(_, last)| last),
             },
             counts: counted.counts.clone(),
             samples,

@@ -5,7 +5,7 @@ pub mod insurance;
 use std::collections::BTreeMap;
 
 use anchor_lang::{Address, bytemuck::Zeroable};
-use driftshield_sdk::{Model, Receipt, ReceiptState};
+use driftshield_sdk::{Entry, Model, PAGE_WINDOWS, Receipt, ReceiptState, Series};
 
 use crate::{
     due::{self, Step},
@@ -35,6 +35,7 @@ pub fn model() -> Model {
     model.challenge_secs = 20;
     model.ruling_secs = 20;
     model.retention_secs = 1_000;
+    model.pot.epoch_windows = 4;
     model.min_bond = 5;
     model.oracle_count = 3;
     model.quorum = 2;
@@ -48,7 +49,7 @@ pub fn model() -> Model {
 /// A snapshot of [`model`] at key 9, with counts of the first 100 windows and no receipts.
 pub fn snapshot(now: i64) -> Snapshot {
     let mut model = ModelSnapshot::new(key(9), model());
-    model.receipts_known_until = 1_000;
+    model.known_until = 1_000;
     model.submissions = (0..100).map(|window| (window, submission())).collect();
     Snapshot {
         now,
@@ -67,6 +68,17 @@ fn submission() -> Submission {
         evidence_hash: [3; 32],
         evidence_uri: "http://e".into(),
     }
+}
+
+/// Sets the entry of `window` in the model's series.
+pub fn set_entry(model: &mut ModelSnapshot, window: u64, entry: Entry) {
+    let page = Series::page_of(window);
+    let series = model.series.entry(page).or_insert_with(|| {
+        let mut series: Series = zeroed();
+        (series.model, series.page) = (model.address, page);
+        series
+    });
+    series.entries[(window % PAGE_WINDOWS) as usize] = entry.to_word();
 }
 
 /// A receipt of the snapshot's model. `submitted` is the bit set of oracles that have submitted.

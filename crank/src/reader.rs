@@ -1,11 +1,13 @@
 //! Reads a snapshot of the configured models from the chain, round by round.
 //!
-//! Each round reads by address: the clock, the models, their seats, the receipts that accept
-//! submissions or have a step left to take, and the accounts that policies and vaults depend on.
-//! It lists markets, positions, vaults, withdrawal requests, exposures and policies.
+//! Each round reads by address: the clock, the models, their seats, the receipts that exist or can
+//! still be created, the pages of the series that can still change, and the accounts that policies
+//! and vaults depend on. It lists markets, positions, vaults, withdrawal requests, exposures and
+//! policies.
 //!
-//! Seats of former oracles and receipts of earlier windows are found by a listing of seats and
-//! receipts: at the start, every [`LISTING_INTERVAL`], and when a model has a new version.
+//! Seats of former oracles, receipts of earlier windows and all other pages are found by a listing
+//! of seats, receipts and pages: at the start, every [`LISTING_INTERVAL`], and when a model has a
+//! new version.
 
 mod accounts;
 mod insurance;
@@ -16,7 +18,7 @@ use std::{collections::BTreeMap, mem::offset_of, sync::Arc, time::Duration};
 use anchor_lang::{Address, wincode};
 use anyhow::{Context, Result, bail};
 use driftshield_sdk::{
-    Account, Market, Model, Position, Receipt, Seat, address,
+    Account, Market, Model, Position, Receipt, Seat, Series, address,
     rpc::{Blockhash, Client, Error},
 };
 use futures::future::try_join_all;
@@ -29,7 +31,7 @@ use self::{
 };
 use crate::snapshot::{MarketSnapshot, ModelSnapshot, Snapshot};
 
-/// Time between two listings of a model's receipts and seats.
+/// Time between two listings of a model's receipts, pages and seats.
 const LISTING_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Reads the snapshot of each round.
@@ -102,37 +104,42 @@ impl SnapshotReader {
         })
     }
 
-    /// Lists receipts and seats of the models whose listing is due.
+    /// Lists receipts, pages and seats of the models whose listing is due.
     async fn list(&mut self) -> Result<()> {
         for (tracked, model) in self.tracked.iter_mut().zip(&mut self.snapshot.models) {
             if !tracked.is_listing_due(&model.account, LISTING_INTERVAL) {
                 continue;
             }
-            // The clock is read before the listing. A window whose submit period is over by then
-            // can get no receipt while the listing runs, so the listing is complete for it.
+            // The clock is read before the listing. A window that is decided by then can get no
+            // receipt while the listing runs, so the listing is complete for it.
             let now = self.client.unix_timestamp().await?;
             let receipt_filter = [(offset_of!(Receipt, model), model.address)];
+            let series_filter = [(offset_of!(Series, model), model.address)];
             let seat_filter = [(offset_of!(Seat, model), model.address)];
             let receipts = self.client.list::<Receipt>(&receipt_filter);
+            let series = self.client.list::<Series>(&series_filter);
             let seats = self.client.list::<Seat>(&seat_filter);
-            let (receipts, seats) = futures::try_join!(receipts, seats)?;
+            let (receipts, series, seats) = futures::try_join!(receipts, series, seats)?;
             tracked.apply_listing(
                 model,
                 now,
-                without_addresses(receipts),
+                &without_addresses(receipts),
+                without_addresses(series),
                 &without_addresses(seats),
             );
         }
         Ok(())
     }
 
-    /// Reads the clock, the models, and the tracked seats and receipts by address.
+    /// Reads the clock, the models, and the tracked seats, pages and receipts by address.
     async fn read_accounts(&mut self, min_slot: u64) -> Result<()> {
         let mut addresses = vec![solana_clock::sysvar::ID];
         for (tracked, model) in self.tracked.iter().zip(&self.snapshot.models) {
             addresses.push(model.address);
             let seat = |oracle| address::seat(&model.address, oracle);
             addresses.extend(tracked.oracles.iter().map(seat));
+            let page = |page: &u64| address::series_page(&model.address, *page);
+            addresses.extend(tracked.pages.iter().map(page));
             let receipt = |window: &u64| address::receipt(&model.address, *window);
             addresses.extend(tracked.windows.iter().map(receipt));
         }
@@ -159,6 +166,13 @@ impl SnapshotReader {
                     model.seats.push(*seat);
                 }
             }
+            for page in tracked.pages.clone() {
+                let series = match next().map(|data| decode(&data)).transpose()? {
+                    Some(Account::Series(series)) => Some(*series),
+                    _ => None,
+                };
+                tracked.apply_page(model, now, page, series);
+            }
             for window in tracked.windows.clone() {
                 let receipt = match next().map(|data| decode(&data)).transpose()? {
                     Some(Account::Receipt(receipt)) => Some(*receipt),
@@ -166,7 +180,7 @@ impl SnapshotReader {
                 };
                 tracked.apply_receipt(model, now, window, receipt);
             }
-            model.receipts_known_until = tracked.tracked_until;
+            model.known_until = tracked.tracked_until;
             tracked.track_until_now(model, now);
         }
         Ok(())

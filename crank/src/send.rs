@@ -257,23 +257,22 @@ fn is_lost_race(failure: &TransactionFailure) -> bool {
 }
 
 /// Codes of the program's errors that indicate a lost race.
-fn lost_race_codes() -> [u32; 30] {
+fn lost_race_codes() -> [u32; 29] {
     use DriftShieldError::*;
     [
         AlreadySubmitted,
         ReceiptNotCollecting,
+        WindowSettled,
         WindowNotOver,
         SubmitPeriodOver,
         NothingToFinalize,
         MarketSettled,
-        SettleOutOfOrder,
-        ReceiptNotFinal,
+        WindowUndecided,
         NothingToCollect,
         NothingUnbonding,
         StillUnbonding,
         SeatInUse,
         MarketHasBets,
-        CreditLeft,
         AlreadyPaid,
         PolicyExpired,
         PolicyPaid,

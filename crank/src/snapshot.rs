@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use anchor_lang::Address;
 use driftshield_sdk::{
-    Collateral, Exposure, Market, Model, ModelStatus, Policy, Position, Receipt, ReceiptState,
-    Seat, Vault, WithdrawRequest, token::TokenAccount,
+    Collateral, Entry, Exposure, Market, Model, Policy, Position, Receipt, ReceiptState, Seat,
+    Series, Vault, WithdrawRequest, token::TokenAccount,
 };
 
 use crate::periods::{ended_windows, first_open_window};
@@ -38,14 +38,12 @@ impl Snapshot {
 pub struct ModelSnapshot {
     pub address: Address,
     pub account: Model,
-    /// Receipts with a step left to take, by window.
-    pub pending_receipts: BTreeMap<u64, Receipt>,
-    /// Receipts that are Final or Void and owe no credit, by window. Markets are settled and
-    /// policies claimed with them. They are closed once their retention is over.
-    pub settled_receipts: BTreeMap<u64, Receipt>,
-    /// Every existing receipt of a window before this one is in `pending_receipts` or
-    /// `settled_receipts`.
-    pub receipts_known_until: u64,
+    /// Receipts by window. A receipt exists while it has a step left to take.
+    pub receipts: BTreeMap<u64, Receipt>,
+    /// Pages of the model's series, by index.
+    pub series: BTreeMap<u64, Series>,
+    /// Every receipt and every page of a window before this one has been read.
+    pub known_until: u64,
     pub seats: Vec<Seat>,
     pub markets: Vec<MarketSnapshot>,
     /// Exposures of vaults to the model.
@@ -61,15 +59,21 @@ impl ModelSnapshot {
         Self {
             address,
             account,
-            pending_receipts: BTreeMap::new(),
-            settled_receipts: BTreeMap::new(),
-            receipts_known_until: 0,
+            receipts: BTreeMap::new(),
+            series: BTreeMap::new(),
+            known_until: 0,
             seats: vec![],
             markets: vec![],
             exposures: vec![],
             policies: vec![],
             submissions: BTreeMap::new(),
         }
+    }
+
+    /// What became of `window`, as far as it was read.
+    pub fn entry(&self, window: u64) -> Entry {
+        let page = self.series.get(&Series::page_of(window));
+        page.map_or(Entry::None, |page| page.entry(window))
     }
 
     /// Windows for which `oracle` can submit counts at `now` and has not submitted any: those that
@@ -80,23 +84,17 @@ impl ModelSnapshot {
         let Some(index) = index.filter(|&index| model.seat_counts(index)) else {
             return vec![];
         };
-        let accepts_new_receipts = model.status == ModelStatus::Active || 0 < model.exposure;
-        let end = ended_windows(model, now).min(self.receipts_known_until);
+        let end = ended_windows(model, now).min(self.known_until);
         (first_open_window(model, now)..end)
             .filter(|&window| model.require_listed(index, window).is_ok())
-            .filter(|window| match self.pending_receipts.get(window) {
+            .filter(|window| match self.receipts.get(window) {
                 Some(receipt) => {
                     receipt.state == ReceiptState::Collecting && !receipt.has_submitted(index)
                 }
-                None => accepts_new_receipts && !self.settled_receipts.contains_key(window),
+                None => model.takes_receipts() && self.entry(*window) == Entry::None,
             })
             .collect()
     }
-}
-
-/// Whether the receipt is Final or Void and no credit is left to collect.
-pub fn is_settled_up(receipt: &Receipt) -> bool {
-    receipt.is_settled() && receipt.challenger_credit == 0 && receipt.treasury_credit == 0
 }
 
 /// A market, with its positions if it is settled.

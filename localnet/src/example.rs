@@ -19,7 +19,7 @@ use std::{
 };
 
 use anyhow::{bail, ensure};
-use driftshield_sdk::Vault;
+use driftshield_sdk::{Entry, Vault};
 
 use crate::{console::print_line, network::Localnet, options::Options};
 use state::Example;
@@ -59,9 +59,16 @@ async fn run_until_settled(example: &mut Example<'_>) -> anyhow::Result<()> {
     let mut last_progress = None;
     loop {
         example.localnet.check_children()?;
-        let receipts = example.receipts().await?;
-        let settled = receipts.iter().filter(|r| r.is_settled()).count();
-        let received = receipts.iter().map(|r| r.window + 1).max().unwrap_or(0);
+        let entries = example.entries().await?;
+        let settled = entries
+            .iter()
+            .filter(|(_, entry)| *entry != Entry::Open)
+            .count();
+        let received = entries
+            .iter()
+            .map(|(window, _)| window + 1)
+            .max()
+            .unwrap_or(0);
         let percent = 100 * received / example.windows;
         example.place_bets(percent).await?;
         let open_markets = example.count_open_markets().await?;

@@ -9,9 +9,10 @@ mod cover;
 mod ln;
 mod metric;
 mod parimutuel;
+mod rent;
 mod shares;
 
-pub use {cover::*, metric::*, parimutuel::*, shares::*};
+pub use {cover::*, metric::*, parimutuel::*, rent::*, shares::*};
 
 #[cfg(test)]
 extern crate std;

@@ -2,7 +2,7 @@ use anchor_lang::{AccountDeserialize, Discriminator};
 
 use crate::{
     Collateral, Config, DecodeError, Exposure, Market, Model, Policy, Position, Receipt, Seat,
-    Vault, WithdrawRequest, discriminator,
+    Series, Vault, WithdrawRequest, discriminator,
 };
 
 macro_rules! accounts {
@@ -51,6 +51,7 @@ accounts!(
     Model,
     Seat,
     Receipt,
+    Series,
     Market,
     Position,
     Vault,

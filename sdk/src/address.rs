@@ -1,7 +1,7 @@
 //! Addresses of the program's accounts, token accounts, mints and authorities.
 
 use anchor_lang::Address;
-use driftshield::{TokenProgram, Vault, accounts};
+use driftshield::{Series, TokenProgram, Vault, accounts};
 use solana_loader_v3_interface::get_program_data_address;
 use spl_associated_token_account_interface::address::get_associated_token_address_with_program_id;
 
@@ -46,6 +46,17 @@ pub fn receipt(model: &Address, window: u64) -> Address {
     accounts::SubmitReceipt::find_receipt_address(model, &window.to_le_bytes()).0
 }
 
+/// The page of a model's series that holds `window`.
+pub fn series(model: &Address, window: u64) -> Address {
+    series_page(model, Series::page_of(window))
+}
+
+/// The page of a model's series with the index `page`.
+pub fn series_page(model: &Address, page: u64) -> Address {
+    let seeds = [b"series", model.as_ref(), &page.to_le_bytes()];
+    anchor_lang::find_program_address(&seeds, &driftshield::ID).0
+}
+
 pub fn market(creator: &Address, id: u64) -> Address {
     accounts::CreateMarket::find_market_address(creator, &id.to_le_bytes()).0
 }
@@ -56,7 +67,8 @@ pub fn market_vault(market: &Address) -> Address {
 }
 
 pub fn position(market: &Address, owner: &Address) -> Address {
-    accounts::PlaceBet::find_position_address(market, owner).0
+    let seeds = [b"position", market.as_ref(), owner.as_ref()];
+    anchor_lang::find_program_address(&seeds, &driftshield::ID).0
 }
 
 pub fn vault(manager: &Address, id: u64) -> Address {

@@ -11,10 +11,10 @@ pub mod events {
         Bonded, ChallengeCollected, Claimed, CollateralRegistered, CollateralUpdated,
         ConfigUpdated, Deposited, ExposureClosed, FeesCollected, Initialized, LeaveRequested,
         ManagerFeesCollected, MarketCancelled, MarketClosed, MarketCreated, MarketSettled,
-        ModelListed, ModelRegistered, ModelRetired, ModelUpdated, OracleReplaced, PauseSet,
-        PolicyBought, PolicyCancelled, PolicyClaimed, PolicyExpired, PolicyRenewed,
-        ReceiptChallenged, ReceiptClosed, ReceiptFinalized, ReceiptRuled, ReceiptSettled,
-        ReceiptSubmitted, SeatClosed, SeatRuled, TreasuryWithdrawn, UnbondRequested, VaultClosed,
+        ModelListed, ModelRegistered, ModelRetired, ModelUpdated, OracleReplaced, OraclesFunded,
+        PauseSet, PolicyBought, PolicyCancelled, PolicyClaimed, PolicyExpired, PolicyRenewed,
+        ReceiptChallenged, ReceiptFinalized, ReceiptRuled, ReceiptSubmitted, RewardCollected,
+        SeatClosed, SeatRuled, SeriesClosed, TreasuryWithdrawn, UnbondRequested, VaultClosed,
         VaultCreated, VaultUpdated, WithdrawCancelled, WithdrawRequested, Withdrawn,
     };
 }
@@ -71,12 +71,14 @@ events!(
     UnbondRequested,
     BondWithdrawn,
     SeatClosed,
+    OraclesFunded,
+    RewardCollected,
     ReceiptSubmitted,
     ReceiptChallenged,
     ReceiptRuled,
     ReceiptFinalized,
     ChallengeCollected,
-    ReceiptClosed,
+    SeriesClosed,
     MarketCreated,
     MarketCancelled,
     BetPlaced,
@@ -130,7 +132,12 @@ impl Event {
             Self::CollateralUpdated(e) => vec![(e.collateral, e.collateral_seq)],
             Self::TreasuryWithdrawn(e) => vec![(e.collateral, e.collateral_seq)],
             Self::ModelRegistered(e) => vec![(e.model, e.model_seq)],
-            Self::ModelUpdated(e) => vec![(e.model, e.model_seq)],
+            Self::ModelUpdated(e) => {
+                let seats = e.seats.iter().map(|seat| (seat.seat, seat.seat_seq));
+                std::iter::once((e.model, e.model_seq))
+                    .chain(seats)
+                    .collect()
+            }
             Self::OracleReplaced(e) => vec![(e.model, e.model_seq)],
             Self::LeaveRequested(e) => vec![(e.model, e.model_seq)],
             Self::ModelRetired(e) => vec![(e.model, e.model_seq)],
@@ -138,21 +145,32 @@ impl Event {
             Self::UnbondRequested(e) => vec![(e.model, e.model_seq), (e.seat, e.seat_seq)],
             Self::BondWithdrawn(e) => vec![(e.model, e.model_seq), (e.seat, e.seat_seq)],
             Self::SeatClosed(e) => vec![(e.seat, e.seat_seq)],
+            Self::OraclesFunded(e) => vec![(e.model, e.model_seq)],
+            Self::RewardCollected(e) => vec![(e.model, e.model_seq)],
             Self::ReceiptSubmitted(e) => vec![
                 (e.model, e.model_seq),
                 (e.receipt, e.receipt_seq),
+                (e.series, e.series_seq),
                 (e.seat, e.seat_seq),
             ],
             Self::ReceiptChallenged(e) => vec![(e.model, e.model_seq), (e.receipt, e.receipt_seq)],
             Self::ReceiptRuled(e) => {
                 let seats = e.seats.iter().map(|seat| (seat.seat, seat.seat_seq));
-                let mut seqs = vec![(e.model, e.model_seq), (e.receipt, e.receipt_seq)];
+                let mut seqs = vec![
+                    (e.model, e.model_seq),
+                    (e.receipt, e.receipt_seq),
+                    (e.series, e.series_seq),
+                ];
                 seqs.extend(seats);
                 seqs
             }
-            Self::ReceiptFinalized(e) => vec![(e.model, e.model_seq), (e.receipt, e.receipt_seq)],
+            Self::ReceiptFinalized(e) => vec![
+                (e.model, e.model_seq),
+                (e.receipt, e.receipt_seq),
+                (e.series, e.series_seq),
+            ],
             Self::ChallengeCollected(e) => vec![(e.model, e.model_seq), (e.receipt, e.receipt_seq)],
-            Self::ReceiptClosed(e) => vec![(e.receipt, e.receipt_seq)],
+            Self::SeriesClosed(e) => vec![(e.series, e.series_seq)],
             Self::MarketCreated(e) => vec![(e.market, e.market_seq)],
             Self::MarketCancelled(e) => vec![(e.market, e.market_seq)],
             Self::BetPlaced(e) => vec![
@@ -160,12 +178,7 @@ impl Event {
                 (e.position, e.position_seq),
                 (e.model, e.model_seq),
             ],
-            Self::MarketSettled(e) => {
-                let receipts = e.receipts.iter().map(|r| (r.receipt, r.receipt_seq));
-                let mut seqs = vec![(e.market, e.market_seq), (e.model, e.model_seq)];
-                seqs.extend(receipts);
-                seqs
-            }
+            Self::MarketSettled(e) => vec![(e.market, e.market_seq), (e.model, e.model_seq)],
             Self::Claimed(e) => vec![(e.market, e.market_seq), (e.position, e.position_seq)],
             Self::FeesCollected(e) => vec![(e.market, e.market_seq)],
             Self::MarketClosed(e) => vec![(e.market, e.market_seq)],

@@ -23,6 +23,7 @@ mod account;
 mod event;
 mod idl;
 mod run;
+mod series;
 
 pub use account::Account;
 pub use anchor_lang::{
@@ -31,13 +32,15 @@ pub use anchor_lang::{
 };
 pub use driftshield::{
     Aggregate, ChallengePayee, Collateral, CollateralTerms, Config, ConfigParams, DriftShieldError,
-    Exposure, FeePayee, ID, ListingTerms, MIN_HISTORY, Market, MarketState, MarketTerms, Metric,
-    MetricSpec, Model, ModelStatus, ModelTerms, Policy, PolicyTerms, Position, PremiumPayee, Quote,
-    Receipt, ReceiptState, Seat, Stream, Tenure, TokenProgram, Vault, VaultTerms, VaultTotals,
-    WithdrawRequest, first_window, math, pause, quote, quote_renewal,
+    Entry, Exposure, FeePayee, ID, ListingTerms, MIN_HISTORY, Market, MarketState, MarketTerms,
+    Measurement, Metric, MetricSpec, Model, ModelStatus, ModelTerms, PAGE_WINDOWS, Policy,
+    PolicyTerms, Position, Pot, PotTotals, PremiumPayee, Quote, Receipt, ReceiptState, RewardPayee,
+    Seat, Series, Stream, Tenure, TokenProgram, Vault, VaultTerms, VaultTotals, WithdrawRequest,
+    first_window, math, pause, quote, quote_renewal,
 };
 pub use event::{Event, events};
 pub use run::{Run, best_run};
+pub use series::{entry_state, entry_value};
 
 /// Why an account or an event could not be decoded.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]

@@ -2,8 +2,8 @@
 //! instructions on other paths as well.
 
 use driftshield_sdk::{
-    ChallengePayee, FeePayee, Market, MarketTerms, MetricSpec, PolicyTerms, PremiumPayee,
-    TokenProgram, address, instruction, pause,
+    Aggregate, ChallengePayee, Entry, FeePayee, Market, MarketTerms, MetricSpec, PAGE_WINDOWS,
+    PolicyTerms, PremiumPayee, Series, TokenProgram, address, instruction, pause,
 };
 
 use crate::{insurance::*, world::*};
@@ -103,7 +103,10 @@ fn bonds(keys: &str, units: &mut Units) {
     units.push(("bond", bond.units));
 
     let owner = &model.owner;
-    let update = instruction::update_model(owner.address(), model.address, terms);
+    let update = {
+        let state = world.model(&model.address);
+        instruction::update_model(owner.address(), model.address, &state, terms)
+    };
     let sent = world.send(update, &[&owner.key]).expect("update_model");
     units.push(("update_model", sent.units));
 
@@ -125,7 +128,7 @@ fn bonds(keys: &str, units: &mut Units) {
     let leave = instruction::leave_seat(model.oracles[0].address(), model.address);
     let sent = world.send(leave, &[&model.oracles[0].key]);
     units.push(("leave_seat", sent.expect("leave_seat").units));
-    let bettor = world.wallet(TOKEN);
+    let bettor = world.wallet(2 * TOKEN);
     let market = MarketTerms {
         first_window: 5,
         last_window: 30,
@@ -175,13 +178,13 @@ fn receipts(keys: &str, units: &mut Units) {
         }
     }
     world.pass(params().challenge_secs);
-    let finalize = instruction::finalize_receipt(largest.address, 0);
-    let sent = world.send(finalize, &[]).expect("finalize_receipt");
+    let sent = world.finalize(&largest, 0).expect("finalize_receipt");
     units.push(("finalize_receipt", sent.units));
+    world.warp_to_end(&largest, PAGE_WINDOWS - 1);
     world.pass(params().retention_secs);
-    let close = instruction::close_receipt(&world.receipt(&largest.address, 0));
-    let sent = world.send(close, &[]).expect("close_receipt");
-    units.push(("close_receipt", sent.units));
+    let close = instruction::close_series(&world.series(&largest.address, 0));
+    let sent = world.send(close, &[]).expect("close_series");
+    units.push(("close_series", sent.units));
 }
 
 fn disputes(keys: &str, units: &mut Units) {
@@ -209,10 +212,13 @@ fn disputes(keys: &str, units: &mut Units) {
         world.model(&model.address),
         world.receipt(&model.address, 0),
     );
-    let collect =
-        instruction::collect_challenge(model.address, &state, &receipt, ChallengePayee::Challenger);
-    let sent = world.send(collect, &[]).expect("collect_challenge");
-    units.push(("collect_challenge", sent.units));
+    for payee in [ChallengePayee::Treasury, ChallengePayee::Challenger] {
+        let collect = instruction::collect_challenge(model.address, &state, &receipt, payee);
+        let sent = world.send(collect, &[]).expect("collect_challenge");
+        if payee == ChallengePayee::Challenger {
+            units.push(("collect_challenge", sent.units)); // closes the receipt
+        }
+    }
 }
 
 fn markets(keys: &str, units: &mut Units) {
@@ -260,40 +266,43 @@ fn markets(keys: &str, units: &mut Units) {
 
     world.submit_all(&model, 1, &DRIFTED);
     world.pass(params().challenge_secs);
-    // Finalizes the receipt, and resolves the market.
-    let sent = world.settle(&market, 1).expect("settle_market");
+    world.finalize(&model, 1).expect("finalize_receipt");
+    let sent = world.settle(&market).expect("settle_market");
     units.push(("settle_market", sent.units));
     pay_out_and_close(&mut world, market, &winner, &loser, units);
     settle_many(&mut world, &model, &creator, units);
 }
 
-/// Settles twenty windows at once: in one market with receipts, in another without.
+/// Settles the largest market, which observes windows of three pages, at once: with final values for each
+/// aggregate, and without pages.
 fn settle_many(world: &mut World, model: &TestModel, creator: &Wallet, units: &mut Units) {
     let bettor = world.wallet(1_000 * TOKEN);
     let mut terms = market_terms(world, model);
     terms.thresholds = (1..=7).map(|n| n * 100_000).collect();
-    for (id, name, first) in [
-        (3, "settle_market_20", 4),
-        (4, "settle_market_20_missing", 30),
+    for (id, name, aggregate, is_measured) in [
+        (3, "settle_market_366_max", Aggregate::Max, true),
+        (4, "settle_market_366_last", Aggregate::Last, true),
+        (5, "settle_market_366_mean", Aggregate::Mean, true),
+        (6, "settle_market_366_missing", Aggregate::Mean, false),
     ] {
-        terms.first_window = first;
-        terms.last_window = first + 19;
-        terms.close_ts = world
-            .model(&model.address)
-            .window_start(first)
-            .expect("in range");
+        terms.aggregate = aggregate;
+        terms.first_window = PAGE_WINDOWS * 4 * id - 1;
+        terms.last_window = terms.first_window + 365;
+        world.warp_to_end(model, terms.first_window - 2);
+        terms.close_ts = world.now() + 1;
         let market = world
             .create_market(model, creator, id, terms.clone())
             .expect("create_market");
         world.bet(&market, &bettor, 0, TOKEN).expect("place_bet");
-        for window in first..first + 20 {
-            world.warp_to_end(model, window);
-            if first == 4 {
-                world.submit_all(model, window, &CALM);
+        world.warp_to_end(model, terms.last_window);
+        world.pass(params().submit_secs + params().challenge_secs);
+        if is_measured {
+            let pages = Series::page_of(terms.first_window)..=Series::page_of(terms.last_window);
+            for page in pages {
+                world.set_series(model, page, &[Entry::Final(99_999); PAGE_WINDOWS as usize]);
             }
         }
-        world.pass(params().submit_secs + params().challenge_secs);
-        let sent = world.settle(&market, 20).expect(name);
+        let sent = world.settle(&market).expect(name);
         units.push((name, sent.units));
     }
 }

@@ -3,7 +3,7 @@
 use anchor_lang::Address;
 use driftshield_sdk::{
     CollateralTerms, Exposure, ListingTerms, Model, Policy, PolicyTerms, Quote, Vault, VaultTerms,
-    WithdrawRequest, address, first_window, instruction, quote,
+    WithdrawRequest, address, first_window, instruction, quote, quote_renewal,
 };
 use solana_signer::Signer;
 
@@ -271,7 +271,22 @@ impl Insured {
         )
     }
 
+    /// The price of a renewal now.
+    pub fn quote_renewal(&self, policy: &Policy) -> anchor_lang::Result<Quote> {
+        let (exposure, model) = (self.exposure(), self.model());
+        quote_renewal(
+            &mut self.vault(),
+            &exposure,
+            &model,
+            policy,
+            self.world.now(),
+        )
+    }
+
+    /// Buys a policy. The holder first gets the security rent in addition to its tokens, so that
+    /// tests can count premiums.
     pub fn buy(&mut self, holder: &Wallet, id: u64, terms: PolicyTerms) -> Outcome {
+        let rent = self.quote(&terms).map_or(0, |quote| quote.rent);
         let buy = instruction::buy_policy(
             holder.address(),
             id,
@@ -281,7 +296,9 @@ impl Insured {
             holder.tokens,
             terms,
         );
-        self.world.send(buy, &[&holder.key])
+        self.world.send_with_tokens(&holder.tokens, rent, |world| {
+            world.send(buy, &[&holder.key])
+        })
     }
 
     pub fn policy(&self, holder: &Wallet, id: u64) -> Policy {
@@ -305,12 +322,14 @@ impl Insured {
         self.world.send(expire, &[])
     }
 
-    /// Renews a policy, signed by the holder if `signs`.
+    /// Renews a policy like [`Self::buy`], signed by the holder if `signs`.
     pub fn renew(&mut self, holder: &Wallet, id: u64, signs: bool) -> Outcome {
         let policy = self.policy(holder, id);
+        let rent = self.quote_renewal(&policy).map_or(0, |quote| quote.rent);
         let renew = instruction::renew_policy(&policy, &self.vault(), holder.tokens, signs);
         let signers = if signs { vec![&holder.key] } else { vec![] };
-        self.world.send(renew, &signers)
+        self.world
+            .send_with_tokens(&holder.tokens, rent, |world| world.send(renew, &signers))
     }
 }
 

@@ -9,11 +9,15 @@ mod fixtures;
 
 use std::collections::HashMap;
 
-use anchor_lang::{AccountDeserialize, Address, solana_program::instruction::Instruction};
+use anchor_lang::{
+    AccountDeserialize, Address, Discriminator,
+    bytemuck::{self, Zeroable},
+    solana_program::instruction::Instruction,
+};
 use driftshield_sdk::{
-    Account, Collateral, CollateralTerms, Config, ConfigParams, DriftShieldError, Event, ID,
-    Market, Model, Position, Receipt, Seat, TokenProgram, address, error, instruction,
-    token::TokenAccount,
+    Account, Collateral, CollateralTerms, Config, ConfigParams, DriftShieldError, Entry, Event, ID,
+    Market, Model, Position, Receipt, ReceiptState, Seat, Series, TokenProgram, address, error,
+    instruction, token::TokenAccount,
 };
 pub use fixtures::*;
 use litesvm::{
@@ -312,6 +316,54 @@ impl World {
         self.read(&address::receipt(model, window))
     }
 
+    /// The state of a window's receipt, also after it was closed.
+    pub fn receipt_state(&self, model: &Address, window: u64) -> ReceiptState {
+        match self.entry(model, window) {
+            Entry::None | Entry::Open => self.receipt(model, window).state.into(),
+            Entry::Final(_) => ReceiptState::Final,
+            Entry::Void => ReceiptState::Void,
+            Entry::Thin => ReceiptState::Thin,
+        }
+    }
+
+    /// The page `page` of a model's series.
+    pub fn series(&self, model: &Address, page: u64) -> Series {
+        self.read(&address::series_page(model, page))
+    }
+
+    /// Writes a page of a model's series, as if its windows had been settled.
+    pub fn set_series(&mut self, model: &TestModel, page: u64, entries: &[Entry]) {
+        let mut series = Series::zeroed();
+        series.model = model.address;
+        series.payer = model.oracles[0].address();
+        (series.page, series.seq) = (page, 1);
+        for (word, entry) in std::iter::zip(&mut series.entries, entries) {
+            *word = entry.to_word();
+        }
+        let data = [Series::DISCRIMINATOR, bytemuck::bytes_of(&series)].concat();
+        let account = solana_account::Account {
+            lamports: self.svm.minimum_balance_for_rent_exemption(data.len()),
+            data,
+            owner: ID,
+            executable: false,
+            rent_epoch: u64::MAX,
+        };
+        let address = address::series_page(&model.address, page);
+        self.svm
+            .set_account(address, account)
+            .expect("the account is set");
+        self.counters.insert(address, series.seq);
+    }
+
+    /// What became of a window of a model. A page that doesn't exist has no entries.
+    pub fn entry(&self, model: &Address, window: u64) -> Entry {
+        let page = address::series(model, window);
+        if !self.exists(&page) {
+            return Entry::None;
+        }
+        self.read::<Series>(&page).entry(window)
+    }
+
     pub fn market(&self, market: &Address) -> Market {
         self.read(market)
     }
@@ -352,6 +404,34 @@ impl World {
             .expect("a token account");
         self.mint_to(&tokens, amount);
         Wallet { key, tokens }
+    }
+
+    /// Sends a transaction after it has added `amount` base units to a token account, which stay
+    /// there only if the transaction succeeds. The mint's supply stays the same.
+    pub fn send_with_tokens(
+        &mut self,
+        account: &Address,
+        amount: u64,
+        send: impl FnOnce(&mut Self) -> Outcome,
+    ) -> Outcome {
+        let before = self.svm.get_account(account);
+        self.add_tokens(account, amount);
+        let outcome = send(self);
+        if let (Err(_), Some(before)) = (&outcome, before) {
+            self.svm.set_account(*account, before).expect("it is set");
+        }
+        outcome
+    }
+
+    fn add_tokens(&mut self, account: &Address, amount: u64) {
+        const AMOUNT: std::ops::Range<usize> = 64..72;
+        let Some(mut state) = self.svm.get_account(account) else {
+            return;
+        };
+        let bytes = &mut state.data[AMOUNT];
+        let balance = u64::from_le_bytes(bytes.try_into().expect("eight bytes"));
+        bytes.copy_from_slice(&balance.saturating_add(amount).to_le_bytes());
+        self.svm.set_account(*account, state).expect("it is set");
     }
 
     /// Mints `amount` base units of `mint` to `account`.

@@ -46,7 +46,7 @@ pub struct Market {
     pub min_observed: U64,
     /// Next window to settle.
     pub next_window: U64,
-    /// Number of settled windows with a final receipt.
+    /// Number of settled windows with a final value.
     pub observed: U64,
     /// Largest, latest or sum of the observed values, depending on `aggregate`.
     pub accumulator: Scaled,

@@ -18,30 +18,17 @@ pub struct FinalReceipt<'a> {
     value: u64,
 }
 
-/// The receipts that an event made final.
-pub fn final_receipts<'a>(name: &str, body: &'a Value) -> Vec<FinalReceipt<'a>> {
-    let parse = |receipt: &'a Value| {
-        Some(FinalReceipt {
-            receipt: &receipt["receipt"],
-            window: &receipt["window"],
-            value: receipt["value"].as_str()?.parse().ok()?,
-        })
-    };
-    let is_final = |receipt: &&Value| receipt["state"] == "final";
-    match name {
-        "ReceiptRuled" => parse(body).into_iter().collect(),
-        "ReceiptFinalized" => Some(body)
-            .filter(is_final)
-            .and_then(parse)
-            .into_iter()
-            .collect(),
-        "MarketSettled" => {
-            let receipts = body["receipts"].as_array();
-            let receipts = receipts.into_iter().flatten();
-            receipts.filter(is_final).filter_map(parse).collect()
-        }
-        _ => Vec::new(),
+/// The receipt that an event made final; `None` if it made none.
+pub fn final_receipt<'a>(name: &str, body: &'a Value) -> Option<FinalReceipt<'a>> {
+    let settles = matches!(name, "ReceiptRuled" | "ReceiptFinalized");
+    if !settles || body["state"] != "final" {
+        return None;
     }
+    Some(FinalReceipt {
+        receipt: &body["receipt"],
+        window: &body["window"],
+        value: body["value"].as_str()?.parse().ok()?,
+    })
 }
 
 /// The state `model:drift_detected`; `None` if the receipt's value does not count as drift.
@@ -120,17 +107,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_settlement_names_the_receipts_that_it_made_final() {
-        let body = json!({
-            "receipts": [
-                { "receipt": "a", "window": "1", "state": "final", "value": "70" },
-                { "receipt": "b", "window": "2", "state": "void", "value": "90" },
-            ],
-        });
-        let values: Vec<_> = final_receipts("MarketSettled", &body)
-            .iter()
-            .map(|receipt| receipt.value)
-            .collect();
-        assert_eq!(values, [70]);
+    fn only_a_receipt_that_became_final_has_a_value() {
+        let value = |name, state| {
+            let body = json!({ "receipt": "a", "window": "1", "state": state, "value": "70" });
+            final_receipt(name, &body).map(|receipt| receipt.value)
+        };
+        assert_eq!(value("ReceiptFinalized", "final"), Some(70));
+        assert_eq!(value("ReceiptRuled", "final"), Some(70));
+        assert_eq!(value("ReceiptRuled", "thin"), None);
+        assert_eq!(value("ReceiptFinalized", "proposed"), None);
+        assert_eq!(value("ReceiptSubmitted", "final"), None);
     }
 }

@@ -63,6 +63,7 @@ impl Offer {
         let utilisation = |locked| vault::utilisation_bps(locked, self.vault.assets);
         let numbers = [
             ("premium", quote.premium.to_string()),
+            ("rent", quote.rent.to_string()),
             ("protocol_part", quote.protocol_part.to_string()),
             ("manager_part", quote.manager_part.to_string()),
             ("streamed_part", quote.streamed_part.to_string()),

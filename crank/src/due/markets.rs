@@ -1,6 +1,6 @@
 //! Actions on markets: settle, cancel, pay positions, collect fees, close.
 
-use driftshield_sdk::{FeePayee, Position, address, instruction};
+use driftshield_sdk::{FeePayee, Market, Position, Series, address, instruction};
 
 use super::action::{Action, Step, create_token_account};
 use crate::{
@@ -23,37 +23,31 @@ pub fn actions(snapshot: &Snapshot, model: &ModelSnapshot) -> Vec<Action> {
         .collect()
 }
 
-/// Settles the next windows: those with a Final or Void receipt, and those without a receipt whose
-/// submit period is over. If the next window is past its retention, one window is enough: the
-/// market becomes Void.
-///
-/// Receipts that can be finalized are left to `finalize_receipt`: if `settle_market` finalized
-/// them too, the two transactions would race.
+/// Settles the next windows, if the program would settle any.
 fn settlement(
     snapshot: &Snapshot,
     model: &ModelSnapshot,
     market: &MarketSnapshot,
 ) -> Option<Action> {
-    let next_window = market.account.next_window;
-    let is_settled = |window: &u64| match model.pending_receipts.get(window) {
-        Some(receipt) => receipt.is_settled(),
-        None if model.settled_receipts.contains_key(window) => true,
-        None => {
-            *window < model.receipts_known_until
-                && has_ended(model.account.submit_end(*window), snapshot.now)
-        }
-    };
-    let windows = if has_ended(model.account.retention_end(next_window), snapshot.now) {
-        1 // makes the market Void: the retention of the next window is over
-    } else {
-        (next_window..=market.account.last_window)
-            .take(instruction::MAX_SETTLE_WINDOWS as usize)
-            .take_while(is_settled)
-            .count()
-    };
-    let settle = || instruction::settle_market(market.address, &market.account, windows as u64);
-    let step = Step::Settle { next_window };
-    (0 < windows).then(|| Action::new(step, market.address, settle()))
+    let (address, account) = (market.address, &market.account);
+    let next_window = account.next_window;
+    let settle = || instruction::settle_market(address, account);
+    is_settlement_due(snapshot, model, account)
+        .then(|| Action::new(Step::Settle { next_window }, address, settle()))
+}
+
+/// Whether the market's next window is decided, or can't be decided any more because the series
+/// doesn't show it after its retention.
+fn is_settlement_due(snapshot: &Snapshot, model: &ModelSnapshot, market: &Market) -> bool {
+    let (now, next_window) = (snapshot.now, market.next_window);
+    let page = model.series.get(&Series::page_of(next_window));
+    if page.is_none() && has_ended(model.account.retention_end(next_window), now) {
+        return true;
+    }
+    let undecided = model.account.first_undecided(now).min(model.known_until);
+    let mut settled = *market; // a copy
+    settled.settle(page, undecided);
+    settled.next_window != next_window
 }
 
 /// Cancels a market without bets once betting has closed.
@@ -112,12 +106,12 @@ fn claim(snapshot: &Snapshot, market: &MarketSnapshot, position: &Position) -> A
 
 #[cfg(test)]
 mod tests {
-    use driftshield_sdk::{Market, MarketState, ReceiptState};
+    use driftshield_sdk::{Entry, MarketState};
 
     use super::*;
     use crate::{
         due,
-        fixtures::{key, receipt, snapshot, steps, zeroed},
+        fixtures::{key, set_entry, snapshot, steps, zeroed},
     };
 
     fn market(positions: usize) -> MarketSnapshot {
@@ -152,30 +146,24 @@ mod tests {
     }
 
     #[test]
-    fn windows_with_settled_or_missing_receipts_are_settled_in_batches() {
+    fn windows_that_are_decided_are_settled() {
         let settle = [Step::Settle { next_window: 0 }];
-        // Window 0 accepts submissions until 130.
-        assert_eq!(steps(&with_market(129, market(0))), []);
-        assert_eq!(steps(&with_market(130, market(0))), settle);
-        let mut early = with_market(115, market(0));
-        early.models[0]
-            .settled_receipts
-            .insert(0, receipt(0, ReceiptState::Void, 0, 0));
-        assert_eq!(steps(&early), settle);
-
-        let mut open = with_market(150, market(0));
-        open.models[0]
-            .pending_receipts
-            .insert(1, receipt(1, ReceiptState::Proposed, 140, 0b011));
-        let actions = due::actions(&open);
-        // 4 declared accounts precede the receipts.
-        let receipt_count = |action: &Action| action.instructions[0].accounts.len() - 4;
-        assert_eq!(receipt_count(&actions[0]), 1);
-        let batch = receipt_count(&due::actions(&with_market(500, market(0)))[0]);
-        assert_eq!(batch as u64, instruction::MAX_SETTLE_WINDOWS);
+        // Window 0 can be submitted until 130, and challenged until 150.
+        assert_eq!(steps(&with_market(149, market(0))), []);
+        assert_eq!(steps(&with_market(150, market(0))), settle);
+        for entry in [Entry::Final(1), Entry::Void, Entry::Thin] {
+            let mut early = with_market(115, market(0));
+            set_entry(&mut early.models[0], 0, entry);
+            assert_eq!(steps(&early), settle);
+        }
+        let mut open = with_market(500, market(0));
+        set_entry(&mut open.models[0], 0, Entry::Open);
+        assert_eq!(steps(&open), []);
+        set_entry(&mut open.models[0], 1, Entry::Final(1));
+        assert_eq!(steps(&open), []);
 
         let mut unread = with_market(500, market(0));
-        unread.models[0].receipts_known_until = 0;
+        unread.models[0].known_until = 0;
         assert_eq!(steps(&unread), []);
         assert_eq!(steps(&with_market(1_110, market(0))), settle);
     }

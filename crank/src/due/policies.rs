@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anchor_lang::Address;
 use driftshield_sdk::{
-    Collateral, Policy, Receipt, Vault, address, best_run, instruction, pause, quote_renewal,
+    Collateral, Policy, Vault, address, best_run, instruction, pause, quote_renewal,
 };
 
 use super::action::{Action, Step, create_token_account};
@@ -13,13 +13,13 @@ use crate::{
     snapshot::{ModelSnapshot, Snapshot},
 };
 
-/// Claims on policies, each with the run of receipts that pays most.
+/// Claims on policies, each with the run of windows that pays most.
 pub fn claims(snapshot: &Snapshot, model: &ModelSnapshot) -> Vec<Action> {
     let claim = |policy: &Policy| {
         if has_ended(policy.expires_at(&model.account), snapshot.now) {
             return None;
         }
-        let run = best_run(policy, covered_receipts(model, policy))?;
+        let run = best_run(policy, model.series.values())?;
         let vault = &snapshot.vault(&policy.vault)?.account;
         let claim = instruction::claim_policy(policy, vault, run.first_window);
         let create =
@@ -33,17 +33,6 @@ pub fn claims(snapshot: &Snapshot, model: &ModelSnapshot) -> Vec<Action> {
         ))
     };
     model.policies.iter().filter_map(claim).collect()
-}
-
-/// Known receipts of the windows that `policy` covers.
-fn covered_receipts<'a>(
-    model: &'a ModelSnapshot,
-    policy: &Policy,
-) -> impl Iterator<Item = &'a Receipt> {
-    let windows = policy.first_window..=policy.last_window;
-    let pending = model.pending_receipts.range(windows.clone());
-    let settled = model.settled_receipts.range(windows);
-    pending.chain(settled).map(|(_, receipt)| receipt)
 }
 
 fn policy_address(policy: &Policy) -> Address {
@@ -64,13 +53,13 @@ pub fn renewals(snapshot: &Snapshot, model: &ModelSnapshot) -> Vec<Action> {
     let mut spent: BTreeMap<Address, u64> = BTreeMap::new(); // by token account
     let renew = |policy: &Policy| {
         let vault = &snapshot.vault(&policy.vault)?.account;
-        let premium = renewal_premium(snapshot, model, policy, vault)?;
+        let price = renewal_price(snapshot, model, policy, vault)?;
         let source = address::token_account(&policy.holder, &mint, vault.token_program.into());
         let authority = address::renewal_authority(&policy.holder);
         let token_account = snapshot.token_accounts.get(&source)?;
         let available = token_account.allowance(&policy.holder, &authority);
         let spent = spent.entry(source).or_default();
-        let total = spent.checked_add(premium)?;
+        let total = spent.checked_add(price)?;
         if available < total {
             return None;
         }
@@ -87,7 +76,7 @@ pub fn renewals(snapshot: &Snapshot, model: &ModelSnapshot) -> Vec<Action> {
 
 /// Premium of the renewal of `policy`, in base units. `None` if the renewal is not due or the
 /// program would refuse it.
-fn renewal_premium(
+fn renewal_price(
     snapshot: &Snapshot,
     model: &ModelSnapshot,
     policy: &Policy,
@@ -103,7 +92,7 @@ fn renewal_premium(
     let exposure = exposures.find(|exposure| exposure.vault == policy.vault)?;
     let mut vault = *vault; // a copy
     let quote = quote_renewal(&mut vault, exposure, &model.account, policy, snapshot.now);
-    quote.ok().map(|quote| quote.premium)
+    quote.ok().map(|quote| quote.price())
 }
 
 /// Whether `now` lies in the interval in which renewals are tried.
@@ -146,21 +135,19 @@ pub fn expirations(snapshot: &Snapshot, model: &ModelSnapshot) -> Vec<Action> {
 
 #[cfg(test)]
 mod tests {
-    use driftshield_sdk::{Collateral, ReceiptState};
+    use driftshield_sdk::{Collateral, Entry};
 
     use super::*;
     use crate::{
         due,
         fixtures::{
-            insurance::{HOLDER, MODEL, add_token_account, insured_snapshot, policy},
-            key, receipt, steps, zeroed,
+            insurance::{HOLDER, add_token_account, insured_snapshot, policy},
+            key, set_entry, steps, zeroed,
         },
     };
 
     fn settle(snapshot: &mut Snapshot, window: u64, value: u64) {
-        let mut receipt = receipt(window, ReceiptState::Final, 0, 0);
-        receipt.value = value;
-        snapshot.models[0].settled_receipts.insert(window, receipt);
+        set_entry(&mut snapshot.models[0], window, Entry::Final(value));
     }
 
     /// A snapshot whose policy can be renewed, with one base unit delegated.
@@ -183,19 +170,14 @@ mod tests {
         assert_eq!(steps(&snapshot), [Step::ClaimPolicy]);
         // The holder's token account may be missing, so it is created first.
         assert_eq!(actions[0].instructions.len(), 2);
-        let accounts = &actions[0].instructions[1].accounts;
-        let named = |window| {
-            let receipt = address::receipt(&key(MODEL), window);
-            accounts.iter().any(|account| account.pubkey == receipt)
-        };
-        assert!(named(4) && !named(2));
+        let model = &snapshot.models[0];
+        let (policy, vault) = (&model.policies[0], &snapshot.vaults[0].account);
+        let claim = instruction::claim_policy(policy, vault, 4);
+        assert_eq!(actions[0].instructions[1], claim);
 
         snapshot.models[0].policies[0].paid = 50;
         assert_eq!(steps(&snapshot), []);
-        // A receipt with an uncollected credit counts too.
-        let mut ruled = receipt(5, ReceiptState::Final, 0, 0);
-        ruled.value = 500;
-        snapshot.models[0].pending_receipts.insert(5, ruled);
+        settle(&mut snapshot, 5, 500);
         assert_eq!(steps(&snapshot), [Step::ClaimPolicy]);
     }
 

@@ -1,12 +1,9 @@
-//! Actions on receipts: submit, finalize, collect credits, close.
+//! Actions on receipts and on the series: submit, finalize, collect credits, close pages.
 
 use driftshield_sdk::{ChallengePayee, Receipt, address, instruction};
 
 use super::action::{Action, Step, create_token_account};
-use crate::{
-    periods::has_ended,
-    snapshot::{ModelSnapshot, Snapshot, is_settled_up},
-};
+use crate::snapshot::{ModelSnapshot, Snapshot};
 
 pub fn submissions(snapshot: &Snapshot, model: &ModelSnapshot) -> Vec<Action> {
     let submit = |window: u64| {
@@ -31,12 +28,12 @@ pub fn finalizations(snapshot: &Snapshot, model: &ModelSnapshot) -> Vec<Action> 
         let (mut receipt, mut model) = (*receipt, model.account); // copies
         receipt.advance(&mut model, snapshot.now).unwrap_or(false)
     };
-    let receipts = model.pending_receipts.iter();
+    let receipts = model.receipts.iter();
     receipts
         .filter(|(_, receipt)| is_due(receipt))
-        .map(|(&window, _)| {
+        .map(|(&window, receipt)| {
             let account = address::receipt(&model.address, window);
-            let instruction = instruction::finalize_receipt(model.address, window);
+            let instruction = instruction::finalize_receipt(receipt);
             Action::new(Step::Finalize { window }, account, instruction)
         })
         .collect()
@@ -45,7 +42,7 @@ pub fn finalizations(snapshot: &Snapshot, model: &ModelSnapshot) -> Vec<Action> 
 /// Collections of a settled dispute's credits for the treasury and the challenger.
 pub fn credit_collections(snapshot: &Snapshot, model: &ModelSnapshot) -> Vec<Action> {
     let mut actions = vec![];
-    for (window, receipt) in &model.pending_receipts {
+    for (window, receipt) in &model.receipts {
         let account = address::receipt(&model.address, *window);
         let collect =
             |payee| instruction::collect_challenge(model.address, &model.account, receipt, payee);
@@ -72,34 +69,28 @@ pub fn credit_collections(snapshot: &Snapshot, model: &ModelSnapshot) -> Vec<Act
     actions
 }
 
-/// Closures of receipts that are Final or Void, owe no credit, and are past their retention.
-pub fn closures(snapshot: &Snapshot, model: &ModelSnapshot) -> Vec<Action> {
-    let is_closable = |window: u64, receipt: &Receipt| {
-        is_settled_up(receipt) && has_ended(model.account.retention_end(window), snapshot.now)
-    };
-    let receipts = model.pending_receipts.iter();
-    receipts
-        .filter(|(window, receipt)| is_closable(**window, receipt))
-        .map(|(window, receipt)| {
-            let account = address::receipt(&model.address, *window);
-            let close = instruction::close_receipt(receipt);
-            Action::new(Step::CloseReceipt, account, close)
+/// Closures of pages whose retention is over.
+pub fn page_closures(snapshot: &Snapshot, model: &ModelSnapshot) -> Vec<Action> {
+    let pages = model.series.values();
+    pages
+        .filter(|page| page.require_closable(&model.account, snapshot.now).is_ok())
+        .map(|page| {
+            let account = address::series_page(&model.address, page.page);
+            Action::new(Step::CloseSeries, account, instruction::close_series(page))
         })
         .collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use driftshield_sdk::{ModelStatus, ReceiptState};
+    use driftshield_sdk::{Entry, ModelStatus, ReceiptState};
 
     use super::*;
-    use crate::fixtures::{key, receipt, snapshot, steps};
+    use crate::fixtures::{key, receipt, set_entry, snapshot, steps};
 
     fn with_receipt(now: i64, receipt: Receipt) -> Snapshot {
         let mut snapshot = snapshot(now);
-        snapshot.models[0]
-            .pending_receipts
-            .insert(receipt.window, receipt);
+        snapshot.models[0].receipts.insert(receipt.window, receipt);
         snapshot
     }
 
@@ -124,10 +115,10 @@ mod tests {
         assert_eq!(steps(&with_receipt(110, proposed)), []);
 
         let mut settled = snapshot(110);
-        settled.models[0]
-            .settled_receipts
-            .insert(0, receipt(0, ReceiptState::Final, 0, 0));
-        assert_eq!(steps(&settled), []);
+        for entry in [Entry::Open, Entry::Final(1), Entry::Void, Entry::Thin] {
+            set_entry(&mut settled.models[0], 0, entry);
+            assert_eq!(steps(&settled), []);
+        }
         let mut unbonded = snapshot(110);
         unbonded.models[0].account.set_bond(0, 2, 0);
         assert_eq!(steps(&unbonded), []);
@@ -164,22 +155,32 @@ mod tests {
     }
 
     #[test]
-    fn credits_are_collected_before_a_receipt_is_closed() {
-        let at = |now, receipt| {
-            let mut snapshot = with_receipt(now, receipt);
-            snapshot.models[0].submissions.clear();
-            steps(&snapshot)
-        };
+    fn the_credits_of_a_dispute_are_collected() {
         let mut ruled = receipt(0, ReceiptState::Final, 130, 0b011);
         ruled.challenger_credit = 1;
         ruled.treasury_credit = 1;
+        let mut snapshot = with_receipt(2_000, ruled);
+        snapshot.models[0].submissions.clear();
         let both = [
             Step::CollectChallengeForTreasury,
             Step::CollectChallengeForChallenger,
         ];
-        assert_eq!(at(2_000, ruled), both);
-        (ruled.challenger_credit, ruled.treasury_credit) = (0, 0);
-        assert_eq!(at(1_109, ruled), []);
-        assert_eq!(at(1_110, ruled), [Step::CloseReceipt]);
+        assert_eq!(steps(&snapshot), both);
+    }
+
+    #[test]
+    fn a_page_is_closed_when_the_retention_of_its_last_window_is_over() {
+        let at = |now| {
+            let mut snapshot = snapshot(now);
+            snapshot.models[0].submissions.clear();
+            set_entry(&mut snapshot.models[0], 0, Entry::Final(1));
+            snapshot
+        };
+        // Window 255 ends at 2660 and is kept for 1000 s.
+        assert_eq!(steps(&at(3_659)), []);
+        assert_eq!(steps(&at(3_660)), [Step::CloseSeries]);
+        let mut open = at(3_660);
+        set_entry(&mut open.models[0], 1, Entry::Open);
+        assert_eq!(steps(&open), []);
     }
 }

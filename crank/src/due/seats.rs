@@ -1,4 +1,4 @@
-//! Actions on oracle seats: withdraw unbonded amounts, close seats without a bond.
+//! Actions on oracles: pay rewards and unbonded amounts, close seats without a bond.
 
 use driftshield_sdk::{Seat, address, instruction};
 
@@ -23,12 +23,37 @@ pub fn bond_withdrawals(snapshot: &Snapshot, model: &ModelSnapshot) -> Vec<Actio
     seats.filter(is_released).map(withdraw).collect()
 }
 
+/// Collections of the oracles' rewards, and of what is left of the pot once nobody can earn it.
+pub fn reward_collections(snapshot: &Snapshot, model: &ModelSnapshot) -> Vec<Action> {
+    let (at, state) = (model.address, &model.account);
+    let mut actions = vec![];
+    for (index, oracle) in state.oracles.iter().enumerate() {
+        if 0 < state.rewards[index] {
+            let seat = address::seat(&at, oracle);
+            let (mint, program) = (&state.bond_mint, state.token_program);
+            let create = create_token_account(snapshot, oracle, mint, program);
+            let collect = instruction::collect_reward(at, state, index);
+            let step = Step::CollectReward;
+            actions.push(Action::with_token_account(step, seat, create, collect));
+        }
+    }
+    let mut state_now = *state; // a copy
+    let left = state_now.drain_pot(snapshot.now).unwrap_or(0);
+    if 0 < left {
+        let collect = instruction::collect_pot(at, state);
+        actions.push(Action::new(Step::CollectPot, at, collect));
+    }
+    actions
+}
+
 /// Closures of seats without a bond. A ruling can need the seat of a listed oracle while a receipt
 /// to which it has submitted is open.
 pub fn closures(model: &ModelSnapshot) -> Vec<Action> {
+    let state = &model.account;
     let is_needed = |seat: &Seat| {
-        let index = model.account.oracle_index(&seat.oracle);
-        index.is_some_and(|index| 0 < model.account.tenures[index].open_submissions)
+        state.oracle_index(&seat.oracle).is_some_and(|index| {
+            0 < state.tenures[index].open_submissions || 0 < state.rewards[index]
+        })
     };
     let seats = model.seats.iter();
     seats
@@ -43,6 +68,8 @@ pub fn closures(model: &ModelSnapshot) -> Vec<Action> {
 
 #[cfg(test)]
 mod tests {
+    use driftshield_sdk::ModelStatus;
+
     use super::*;
     use crate::fixtures::{key, snapshot, steps, zeroed};
 
@@ -69,5 +96,24 @@ mod tests {
         let mut unlisted = with_seat(50, 40, 0, 0);
         unlisted.models[0].account.tenures[0].open_submissions = 1;
         assert_eq!(steps(&unlisted), [Step::CloseSeat]);
+        let mut rewarded = with_seat(50, 1, 0, 0);
+        rewarded.models[0].account.rewards[0] = 1;
+        assert_eq!(steps(&rewarded), [Step::CollectReward]);
+    }
+
+    #[test]
+    fn the_pot_is_collected_once_nobody_can_earn_it() {
+        let mut snapshot = snapshot(50);
+        let state = &mut snapshot.models[0].account;
+        state.pot.end_epoch = 9;
+        (state.pot.waiting, state.exposure, state.open_receipts) = (3, 1, 1);
+        state.status = ModelStatus::Retired.into();
+        assert_eq!(steps(&snapshot), []);
+        snapshot.models[0].account.exposure = 0;
+        assert_eq!(steps(&snapshot), []);
+        snapshot.models[0].account.open_receipts = 0;
+        assert_eq!(steps(&snapshot), [Step::CollectPot]);
+        snapshot.models[0].account.pot.waiting = 0;
+        assert_eq!(steps(&snapshot), []);
     }
 }

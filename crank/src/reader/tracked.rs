@@ -1,4 +1,4 @@
-//! Which receipts and seats of a model each round reads by address.
+//! Which receipts, pages and seats of a model each round reads by address.
 
 use std::{
     collections::BTreeSet,
@@ -6,18 +6,14 @@ use std::{
 };
 
 use anchor_lang::Address;
-use driftshield_sdk::{Model, Receipt, Seat};
+use driftshield_sdk::{Entry, Model, PAGE_WINDOWS, Receipt, Seat, Series};
 
 use crate::{
-    periods::{ended_windows, first_open_window, has_ended},
-    snapshot::{ModelSnapshot, is_settled_up},
+    periods::{ended_windows, has_ended},
+    snapshot::ModelSnapshot,
 };
 
-/// Maximum number of closable receipts (settled up and past their retention) that a listing adds to
-/// the tracked ones.
-const MAX_CLOSABLE: usize = 64;
-
-/// The receipts and seats of one model that are read by address.
+/// The receipts, pages and seats of one model that are read by address.
 #[derive(Default)]
 pub struct TrackedAccounts {
     listed_at: Option<Instant>,
@@ -26,8 +22,11 @@ pub struct TrackedAccounts {
     listed_version: u32,
     /// Windows whose receipts are read, whether the receipt exists yet or not.
     pub windows: BTreeSet<u64>,
-    /// Every window before this one is in `windows`, or its receipt needs no reading: it is settled
-    /// up, or can no longer be created.
+    /// Pages that can still change, whether the page exists yet or not. The others are kept from
+    /// the listing.
+    pub pages: BTreeSet<u64>,
+    /// Every window before this one is in `windows`, or its receipt needs no reading: its window is
+    /// settled, or can get no receipt any more.
     pub tracked_until: u64,
     /// Oracles whose seats are read.
     pub oracles: BTreeSet<Address>,
@@ -41,14 +40,15 @@ impl TrackedAccounts {
         !is_recent || self.listed_version != model.version
     }
 
-    /// Replaces the tracked accounts and the model's receipts by those of a listing. The pending
-    /// receipts are only tracked: the next read fetches them. `now` is the chain's time shortly
+    /// Replaces the tracked accounts, and the model's receipts and pages, by those of a listing.
+    /// The receipts are only tracked: the next read fetches them. `now` is the chain's time shortly
     /// before the listing.
     pub fn apply_listing(
         &mut self,
         model: &mut ModelSnapshot,
         now: i64,
-        receipts: Vec<Receipt>,
+        receipts: &[Receipt],
+        series: Vec<Series>,
         seats: &[Seat],
     ) {
         self.listed_at = Some(Instant::now());
@@ -57,22 +57,17 @@ impl TrackedAccounts {
         self.oracles = oracles.iter().copied().collect();
         self.oracles.extend(seats.iter().map(|seat| seat.oracle));
 
-        model.pending_receipts.clear();
-        model.settled_receipts.clear();
-        self.windows.clear();
-        let mut closable = 0;
-        for receipt in receipts {
-            let window = receipt.window;
-            let is_retained = !has_ended(model.account.retention_end(window), now);
-            closable += usize::from(is_settled_up(&receipt) && !is_retained);
-            // A later listing tracks the closable receipts over the limit.
-            if is_settled_up(&receipt) && (is_retained || MAX_CLOSABLE < closable) {
-                model.settled_receipts.insert(window, receipt);
-            } else {
-                self.windows.insert(window);
+        model.receipts.clear();
+        model.series.clear();
+        self.pages.clear();
+        for page in series {
+            self.apply_page(model, now, page.page, Some(page));
+            if can_change(&model.account, &page, now) {
+                self.pages.insert(page.page);
             }
         }
-        self.tracked_until = first_open_window(&model.account, now);
+        self.windows = receipts.iter().map(|receipt| receipt.window).collect();
+        self.tracked_until = model.account.first_undecided(now);
         self.track_until_now(model, now);
     }
 
@@ -80,13 +75,39 @@ impl TrackedAccounts {
     /// round, the round reads its receipt.
     pub fn track_until_now(&mut self, model: &ModelSnapshot, now: i64) {
         let end = ended_windows(&model.account, now) + 1;
-        let is_settled = |window: &u64| model.settled_receipts.contains_key(window);
-        let windows = (self.tracked_until..end).filter(|window| !is_settled(window));
-        self.windows.extend(windows);
+        for window in self.tracked_until..end {
+            self.pages.insert(Series::page_of(window));
+            if !is_settled(model.entry(window)) {
+                self.windows.insert(window);
+            }
+        }
         self.tracked_until = self.tracked_until.max(end);
     }
 
+    /// Applies the page that was read to the model; `None` if it does not exist.
+    pub fn apply_page(
+        &mut self,
+        model: &mut ModelSnapshot,
+        now: i64,
+        page: u64,
+        series: Option<Series>,
+    ) {
+        let can_change = match &series {
+            Some(series) => can_change(&model.account, series, now),
+            // Without an account, the page of a window that can still get a receipt may be created.
+            None => model.account.first_undecided(now) < (page + 1) * PAGE_WINDOWS,
+        };
+        if !can_change {
+            self.pages.remove(&page);
+        }
+        match series {
+            Some(series) => model.series.insert(page, series),
+            None => model.series.remove(&page),
+        };
+    }
+
     /// Applies the receipt that was read for a window to the model; `None` if it does not exist.
+    /// Apply the window's page first.
     pub fn apply_receipt(
         &mut self,
         model: &mut ModelSnapshot,
@@ -94,20 +115,29 @@ impl TrackedAccounts {
         window: u64,
         receipt: Option<Receipt>,
     ) {
-        let Some(receipt) = receipt else {
-            model.pending_receipts.remove(&window);
-            if has_ended(model.account.submit_end(window), now) {
-                self.windows.remove(&window); // no receipt can exist any more
-            }
+        if let Some(receipt) = receipt {
+            model.receipts.insert(window, receipt);
             return;
-        };
-        let is_retained = !has_ended(model.account.retention_end(window), now);
-        if is_settled_up(&receipt) && is_retained {
-            model.pending_receipts.remove(&window);
-            model.settled_receipts.insert(window, receipt);
-            self.windows.remove(&window);
-        } else {
-            model.pending_receipts.insert(window, receipt);
+        }
+        model.receipts.remove(&window);
+        if is_settled(model.entry(window)) || window < model.account.first_undecided(now) {
+            self.windows.remove(&window); // no receipt can exist any more
         }
     }
+}
+
+/// Whether a page can change or be closed from `now` on: one of its windows isn't settled and can
+/// still get a receipt or has one, or the page's retention is over.
+fn can_change(model: &Model, series: &Series, now: i64) -> bool {
+    let undecided = model.first_undecided(now);
+    let is_open = |window| match series.entry(window) {
+        Entry::Open => true,
+        Entry::None => undecided <= window,
+        Entry::Final(_) | Entry::Void | Entry::Thin => false,
+    };
+    has_ended(model.retention_end(*series.windows().end()), now) || series.windows().any(is_open)
+}
+
+fn is_settled(entry: Entry) -> bool {
+    !matches!(entry, Entry::None | Entry::Open)
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use driftshield_sdk::{
-    Address, Event, MarketState, VaultTotals,
+    Address, Event, MarketState, ReceiptState, VaultTotals,
     events::{Claimed, MarketSettled, PolicyClaimed, WithdrawCancelled, Withdrawn},
 };
 use serde_json::{Value, json};
@@ -20,6 +20,7 @@ pub struct EventRows {
     events: Vec<Value>,
     event_accounts: Vec<Value>,
     odds: Vec<Value>,
+    receipt_settlements: Vec<Value>,
     settlements: Vec<Value>,
     payouts: Vec<Value>,
     capital: Vec<Value>,
@@ -65,6 +66,14 @@ impl EventRows {
                     None => tracing::warn!(seq, market, "market pools unknown; odds not stored"),
                 }
             }
+            Event::ReceiptFinalized(event) => {
+                let row = (event.receipt, event.state, event.value, event.earners);
+                self.settle_receipt(seq, slot_event, row);
+            }
+            Event::ReceiptRuled(event) => {
+                let row = (event.receipt, event.state, event.value, event.earners);
+                self.settle_receipt(seq, slot_event, row);
+            }
             Event::MarketSettled(event) => {
                 let state = match event.state {
                     MarketState::Open => return,
@@ -98,6 +107,30 @@ impl EventRows {
         }
     }
 
+    /// Adds the result of a window; nothing if its receipt isn't settled.
+    fn settle_receipt(
+        &mut self,
+        seq: i64,
+        slot_event: &SlotEvent,
+        (receipt, state, value, earners): (Address, ReceiptState, u64, u8),
+    ) {
+        let (state, value) = match state {
+            ReceiptState::Final => ("final", value),
+            ReceiptState::Void => ("void", 0),
+            ReceiptState::Thin => ("thin", 0),
+            ReceiptState::Collecting | ReceiptState::Proposed | ReceiptState::Challenged => return,
+        };
+        self.receipt_settlements.push(json!({
+            "receipt": receipt.to_string(),
+            "seq": seq,
+            "slot": slot_event.slot,
+            "block_time": slot_event.block_time,
+            "state": state,
+            "value": value.to_string(),
+            "earners": earners,
+        }));
+    }
+
     fn end_policy(
         &mut self,
         seq: i64,
@@ -119,11 +152,12 @@ impl EventRows {
     }
 
     /// Names of the tables with their rows. `event` comes first, because the others reference it.
-    pub fn tables(&self) -> [(&'static str, &[Value]); 9] {
+    pub fn tables(&self) -> [(&'static str, &[Value]); 10] {
         [
             ("event", &self.events),
             ("event_account", &self.event_accounts),
             ("odds", &self.odds),
+            ("receipt_settlement", &self.receipt_settlements),
             ("settlement", &self.settlements),
             ("payout", &self.payouts),
             ("capital", &self.capital),

@@ -1,6 +1,6 @@
 //! Account closes that events report.
 
-use driftshield_sdk::Event;
+use driftshield_sdk::{Event, ReceiptState};
 
 /// Returns the address (base58) of the account that the event closes; `None` if it closes none.
 ///
@@ -9,7 +9,18 @@ use driftshield_sdk::Event;
 pub fn closed_account(event: &Event) -> Option<String> {
     let address = match event {
         Event::SeatClosed(event) => event.seat,
-        Event::ReceiptClosed(event) => event.receipt,
+        Event::ReceiptFinalized(event)
+            if is_settled(event.state) && event.challenger_credit == 0 =>
+        {
+            event.receipt
+        }
+        Event::ReceiptRuled(event)
+            if event.challenger_credit == 0 && event.treasury_credit == 0 =>
+        {
+            event.receipt
+        }
+        Event::ChallengeCollected(event) if event.owed == 0 => event.receipt,
+        Event::SeriesClosed(event) => event.series,
         Event::MarketCancelled(event) => event.market,
         Event::MarketClosed(event) => event.market,
         Event::Claimed(event) => event.position,
@@ -23,6 +34,13 @@ pub fn closed_account(event: &Event) -> Option<String> {
         _ => return None,
     };
     Some(address.to_string())
+}
+
+fn is_settled(state: ReceiptState) -> bool {
+    matches!(
+        state,
+        ReceiptState::Final | ReceiptState::Void | ReceiptState::Thin
+    )
 }
 
 #[cfg(test)]
@@ -58,7 +76,7 @@ mod tests {
                 cover: 10,
                 totals: VaultTotals::default(),
                 exposure_cover: 0,
-                at_risk: 0,
+                cover_risk: 0,
                 model_exposure: 0,
             };
             closed_account(&Event::PolicyClaimed(event))

@@ -16,7 +16,7 @@ use driftshield_sdk::{Config, address};
 use sqlx::PgPool;
 
 use self::{
-    summary::{MarketSummary, Summary, WindowSummary},
+    summary::{MarketSummary, OracleSummary, Summary, WindowSummary},
     table::{drift, print_table, tokens},
 };
 use super::state::Example;
@@ -43,12 +43,14 @@ pub async fn write(example: &Example<'_>) -> anyhow::Result<()> {
         markets: summary::markets(&pool, &example.markets).await?,
         policies: api.policies(&example.vault).await?,
         vaults: vec![api.vault(&example.vault).await?],
+        oracles: summary::oracles(&pool, &example.model).await?,
     };
     print_windows(&summary.windows);
     print_markets(&summary.markets);
     print_payouts(example, &summary.markets);
     insurance::print_policies(example, &summary.policies, &summary.windows)?;
     insurance::print_vaults(example, &summary.vaults, &summary.policies).await?;
+    print_oracles(example, &summary.oracles);
     check_stakes(&summary.markets)?;
     let total = balances::print_balances(&pool, example).await?;
     check_supply(example, total).await?;
@@ -133,6 +135,20 @@ fn print_payouts(example: &Example<'_>, markets: &[MarketSummary]) {
         })
     });
     print_table("Payouts", &["market", "owner", "stakes", "paid"], rows);
+}
+
+fn print_oracles(example: &Example<'_>, oracles: &[OracleSummary]) {
+    let rows = oracles.iter().map(|oracle| {
+        vec![
+            example.name_of(&oracle.oracle).to_owned(),
+            tokens(oracle.bonded),
+            tokens(oracle.rewarded),
+            oracle.submitted.to_string(),
+            oracle.missed.to_string(),
+        ]
+    });
+    let header = ["oracle", "bonded", "rewarded", "submitted", "missed"];
+    print_table("Oracles", &header, rows);
 }
 
 /// Checks for each market that payouts, fees and dust add up to the stakes.

@@ -25,8 +25,15 @@ pub const CLAIM_GRACE_SECS: i64 = 5;
 /// after the current one: far enough for the longest policy.
 pub const BUCKET_WINDOWS: u64 = 2;
 
-/// Tokens that each oracle bonds on the model.
-pub const BOND: u64 = 20_000;
+/// Tokens that each oracle bonds on the model, and loses if a ruling proves it wrong.
+pub const BOND: u64 = 40_000;
+/// Tokens that the model's owner pays the oracles for the windows with data.
+pub const FUNDING: u64 = 300;
+/// Security rent in basis points a year.
+pub const SECURITY_RENT_BPS: u64 = 200;
+/// Parts of what the bonds secure that stakes and cover may reach, in basis points.
+pub const MARKET_BUDGET_BPS: u64 = 2_500;
+pub const COVER_BUDGET_BPS: u64 = 7_500;
 pub const ORACLES: [&str; 3] = ["oracle-1", "oracle-2", "oracle-3"];
 pub const QUORUM: usize = 2;
 pub const BETTORS: [&str; 6] = ["ada", "ben", "cleo", "dan", "eve", "finn"];

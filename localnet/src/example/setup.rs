@@ -5,8 +5,9 @@ use futures::future::try_join_all;
 
 use super::{
     scenario::{
-        BINS, BOND, BUCKET_WINDOWS, CHALLENGE_SECS, CLAIM_GRACE_SECS, COLUMN, LEAD_SECS,
-        MIN_SAMPLES, ORACLES, QUORUM, RULING_SECS, SUBMIT_SECS, WAITING_SECS,
+        BINS, BOND, BUCKET_WINDOWS, CHALLENGE_SECS, CLAIM_GRACE_SECS, COLUMN, COVER_BUDGET_BPS,
+        FUNDING, LEAD_SECS, MARKET_BUDGET_BPS, MIN_SAMPLES, ORACLES, QUORUM, RULING_SECS,
+        SECURITY_RENT_BPS, SUBMIT_SECS, WAITING_SECS,
     },
     state::Example,
 };
@@ -25,15 +26,16 @@ impl Example<'_> {
             format!("--bucket={}s", BUCKET_WINDOWS * self.window_secs),
         ];
         self.driftshield(admin_key_file, &init).await?;
-        // The model's security is half the slash amount, 5,000 tokens, and it secures stakes and
-        // cover of up to three times as much. That suffices for all bets and policies of the scenario.
+        // The model's security is half the slash amount, 10,000 tokens, and it secures stakes of up to
+        // 2,500 and cover of up to 7,500. That suffices for all bets and policies of the scenario, and
+        // lying costs an oracle more than it can win.
         let register_collateral = [
             "collateral".into(),
             "register".into(),
             self.mint.to_string(),
             "--min-bet=0.01".into(),
-            "--min-bond=20000".into(),
-            "--slash-amount=10000".into(),
+            format!("--min-bond={BOND}"),
+            format!("--slash-amount={}", BOND / 2),
             "--challenge-bond=100".into(),
         ];
         self.driftshield(admin_key_file, &register_collateral).await
@@ -64,6 +66,9 @@ impl Example<'_> {
             format!("--genesis=+{LEAD_SECS}s"),
             format!("--window={}s", self.window_secs),
             format!("--quorum={QUORUM}"),
+            format!("--security-rent-bps={SECURITY_RENT_BPS}"),
+            format!("--market-budget-bps={MARKET_BUDGET_BPS}"),
+            format!("--cover-budget-bps={COVER_BUDGET_BPS}"),
             "--name=employment-ma".into(),
             "--uri=https://github.com/NannyML/nannyml".into(),
         ];
@@ -72,7 +77,20 @@ impl Example<'_> {
         register.extend(oracles);
         self.driftshield(&owner.key_file, &register).await?;
         try_join_all(ORACLES.map(|name| self.bond(name))).await?;
-        Ok(())
+        self.fund_oracles().await
+    }
+
+    /// The owner pays the oracles for the windows with data.
+    async fn fund_oracles(&self) -> anyhow::Result<()> {
+        let fund = [
+            "model".into(),
+            "fund".into(),
+            self.model.to_string(),
+            format!("--amount={FUNDING}"),
+            format!("--until=+{}s", self.windows * self.window_secs),
+        ];
+        let key_file = &self.participant("owner").key_file;
+        self.driftshield(key_file, &fund).await
     }
 
     async fn bond(&self, oracle: &str) -> anyhow::Result<()> {

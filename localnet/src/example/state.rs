@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Context, ensure};
 use driftshield_sdk::{
-    Address, Receipt,
+    Address, Entry, Series,
     faucet::Faucet,
     rpc::{Client, Keypair, Signer},
 };
@@ -122,11 +122,14 @@ impl<'a> Example<'a> {
         found.map_or(key, |participant| participant.name)
     }
 
-    /// The model's receipts.
-    pub async fn receipts(&self) -> anyhow::Result<Vec<Receipt>> {
-        let of_model = (std::mem::offset_of!(Receipt, model), self.model);
-        let receipts = self.client.list(&[of_model]).await?;
-        Ok(receipts.into_iter().map(|(_, receipt)| receipt).collect())
+    /// The model's windows with a submission, each with what became of it.
+    pub async fn entries(&self) -> anyhow::Result<Vec<(u64, Entry)>> {
+        let of_model = (std::mem::offset_of!(Series, model), self.model);
+        let pages: Vec<(Address, Series)> = self.client.list(&[of_model]).await?;
+        let entries = pages
+            .iter()
+            .flat_map(|(_, page)| page.windows().map(|window| (window, page.entry(window))));
+        Ok(entries.filter(|(_, entry)| *entry != Entry::None).collect())
     }
 
     /// Runs a `driftshield` command with the key in `key_file`.

@@ -50,8 +50,8 @@ pub enum DriftShieldError {
         "The seat does not belong to this model and oracle: pass the oracle's seat on the model"
     )]
     WrongSeat,
-    #[msg("The account is not a receipt of this model: pass a receipt of the model")]
-    WrongReceipt,
+    #[msg("The account is not the page of the model's series that these windows need: pass the pages in order, starting with the page of the first window")]
+    WrongSeries,
     #[msg("The payee is not the one recorded in the account that pays: pass the recorded address")]
     WrongPayee,
     #[msg("The rent would go to another account than the one that paid it: pass the payer recorded in the closed account")]
@@ -84,7 +84,7 @@ pub enum DriftShieldError {
     ModelRetired,
     #[msg("The model has exposure: wait until its markets and policies have ended")]
     ModelExposed,
-    #[msg("A receipt of the model is open: wait until all its receipts are Final or Void")]
+    #[msg("A receipt of the model is open: wait until all its receipts are settled")]
     ReceiptOpen,
     #[msg("The model's version differs from the expected one: read the model again")]
     VersionMismatch,
@@ -102,14 +102,12 @@ pub enum DriftShieldError {
     NothingUnbonding,
     #[msg("The bond is still unbonding: wait until the seat's release_at")]
     StillUnbonding,
-    #[msg("The seat is still needed: withdraw its bond, and wait until no receipt to which the oracle has submitted is open")]
+    #[msg("The seat is still needed: withdraw its bond, collect its reward, and wait until no receipt to which the oracle has submitted is open")]
     SeatInUse,
 
     // Receipts.
     #[msg("The number of counts differs from the model's number of bins: submit one count for each bin")]
     WrongBinCount,
-    #[msg("The counts have too few rows: submit at least the model's min_samples")]
-    TooFewSamples,
     #[msg("The window index is too large: use a smaller one")]
     WindowOutOfRange,
     #[msg("The window is not over: wait until its end")]
@@ -122,9 +120,11 @@ pub enum DriftShieldError {
     AlreadySubmitted,
     #[msg("The receipt is past Collecting: this window needs no more submissions")]
     ReceiptNotCollecting,
+    #[msg("The window is settled: it needs no more submissions")]
+    WindowSettled,
     #[msg("The receipt is not Proposed: challenge it while it is Proposed")]
     ReceiptNotProposed,
-    #[msg("The challenge period is over and the value is Final: challenge a receipt while it is Proposed")]
+    #[msg("The challenge period is over: challenge a receipt while it is Proposed")]
     ChallengePeriodOver,
     #[msg("The receipt is not Challenged: rule on a dispute before its ruling period is over")]
     ReceiptNotChallenged,
@@ -136,12 +136,8 @@ pub enum DriftShieldError {
     NothingToFinalize,
     #[msg("The payee's credit is zero: nothing is left to collect")]
     NothingToCollect,
-    #[msg("The receipt still owes a credit: collect it first")]
-    CreditLeft,
-    #[msg(
-        "The receipt may still be needed: close it once it is settled and its retention is over"
-    )]
-    ReceiptStillNeeded,
+    #[msg("The page may still be needed: close it once the retention of its last window is over and none of its receipts is open")]
+    SeriesStillNeeded,
 
     // Markets.
     #[msg("The thresholds are invalid: use 1 to 7 in ascending order")]
@@ -163,7 +159,7 @@ pub enum DriftShieldError {
     #[msg("Insiders are refused: a model's owner and oracles may not bet on it or buy its cover, nor a manager cover of its own vault")]
     Insider,
     #[msg(
-        "The amount would exceed what the oracles' bonds secure: use less or wait for more bonds"
+        "The amount would exceed what the oracles' bonds secure within the model's budget for markets or cover: use less or wait for more bonds"
     )]
     AboveSecurityLimit,
     #[msg(
@@ -176,12 +172,10 @@ pub enum DriftShieldError {
     MarketSettled,
     #[msg("The market is not settled: settle it first")]
     MarketNotSettled,
-    #[msg("The windows are out of order: pass the receipts in order, starting with the market's next_window")]
-    SettleOutOfOrder,
-    #[msg("A window's receipt is not settled yet: try again once it is Final or Void, or once the submit period is over without a receipt")]
-    ReceiptNotFinal,
-    #[msg("No receipt was passed: pass at least the one of the market's next_window")]
-    NoReceipts,
+    #[msg("The window is not decided: finalize its receipt first, or wait until it can get none")]
+    WindowUndecided,
+    #[msg("No series page was passed: pass at least the one of the market's next_window")]
+    NoSeries,
     #[msg("The market has bets and cannot be cancelled: settle it instead")]
     MarketHasBets,
     #[msg("Only the creator may cancel before betting closes: have the creator sign, or wait until close_ts")]
@@ -268,13 +262,13 @@ pub enum DriftShieldError {
         "The premium is above max_premium: raise max_premium, or wait until the premium is lower"
     )]
     PremiumTooHigh,
-    #[msg("The number of receipts differs from the policy's persistence: pass one receipt for each window of the run")]
-    WrongRunLength,
-    #[msg("The policy does not cover this window: pass receipts of covered windows")]
+    #[msg("The policy does not cover all windows of the run: choose a run of covered windows")]
     WindowNotCovered,
-    #[msg("The windows are not consecutive, or one is Void: pass an unbroken run in order")]
+    #[msg("A window of the run has no final value: choose a run without gaps")]
     BrokenRun,
-    #[msg("The drift of a window is below the policy's trigger: pass windows at or above it")]
+    #[msg(
+        "The drift of a window is below the policy's trigger: choose a run at or above the trigger"
+    )]
     BelowTrigger,
     #[msg("The policy has already paid out at least this much: claim with a run of higher drift")]
     AlreadyPaid,
@@ -297,6 +291,26 @@ pub enum DriftShieldError {
     #[msg("The manager has changed a listing since the vault was read: read the vault and its exposures again")]
     ListingsChanged,
 
+    // The oracles' pay, appended later.
+    #[msg("The security rent is outside the limits: see min_security_rent_bps and max_security_rent_bps in Config")]
+    InvalidSecurityRent,
+    #[msg("The budgets are too high: market_budget_bps and cover_budget_bps may be at most 10000 together")]
+    InvalidBudgets,
+    #[msg("The security rent is above max_rent: raise max_rent or bet less")]
+    RentTooHigh,
+    #[msg(
+        "The end of the funding is invalid: choose a time in the future, at most 400 days ahead"
+    )]
+    InvalidFundingEnd,
+    #[msg("The pot can still pay oracles: collect it one epoch after its stream has ended, or once the model is retired and has neither exposure nor an open receipt")]
+    PotInUse,
+    #[msg("The seats do not match the removed oracles with rewards: pass their seats in the order of the model's oracles")]
+    WrongRewardSeats,
+
+    // Markets, appended later.
+    #[msg("The position does not belong to this market and bettor: pass the address of the bettor's position in the market")]
+    WrongPosition,
+
     // Seats, appended later.
     #[msg("The spread is above an eighth of the model's noise floor: use at most that")]
     SpreadAboveNoise,
@@ -314,6 +328,8 @@ pub enum DriftShieldError {
     SeatNotVacant,
     #[msg("A receipt to which the oracle has submitted is open: finalize it first")]
     SubmissionOpen,
+    #[msg("The oracle has a reward that is not collected: collect it first")]
+    RewardOpen,
     #[msg("As many oracles are replaced as the model allows while it is exposed: wait until its markets and policies have ended")]
     TooManyReplaced,
     #[msg("The window began before the oracle was listed: submit for a later window")]
@@ -323,7 +339,6 @@ pub enum DriftShieldError {
     #[msg("Only the proposed arbiter may accept: sign with the key in Config.pending_arbiter")]
     NotPendingArbiter,
 
-    // Markets, appended later.
     #[msg("min_observed is above the number of observed windows: use at most that number")]
     InvalidMinObserved,
 }

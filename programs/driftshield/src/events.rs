@@ -10,8 +10,8 @@ use anchor_lang::{
 
 use crate::{
     ChallengePayee, CollateralTerms, ConfigParams, FeePayee, ListingTerms, MarketState,
-    MarketTerms, MetricSpec, ModelTerms, PolicyTerms, PremiumPayee, ReceiptState, TokenProgram,
-    VaultTerms, VaultTotals,
+    MarketTerms, MetricSpec, ModelTerms, PolicyTerms, PotTotals, PremiumPayee, ReceiptState,
+    RewardPayee, TokenProgram, VaultTerms, VaultTotals,
 };
 
 /// Emits an encoded event (the result of `Event::data`) by self-CPI. Inner instructions, unlike
@@ -49,7 +49,7 @@ macro_rules! emit_event {
 }
 pub(crate) use emit_event;
 
-/// State of a submitter's seat after a ruling.
+/// State of a seat after a ruling, or after a removed oracle's reward was added to its bond.
 #[derive(AnchorSerialize, AnchorDeserialize, IdlType, Clone, Debug, PartialEq, Eq)]
 pub struct SeatRuled {
     pub seat: Address,
@@ -59,19 +59,6 @@ pub struct SeatRuled {
     pub bonded: u64,
     /// Part of the bond that is unbonding, in base units.
     pub unbonding: u64,
-}
-
-/// A receipt that `settle_market` advanced to Final or Void.
-#[derive(AnchorSerialize, AnchorDeserialize, IdlType, Clone, Debug, PartialEq, Eq)]
-pub struct ReceiptSettled {
-    pub receipt: Address,
-    pub receipt_seq: u64,
-    pub window: u64,
-    pub state: ReceiptState,
-    /// Median of the submissions, in micro-units.
-    pub value: u64,
-    /// Amount that the challenger can collect, in base units.
-    pub challenger_credit: u64,
 }
 
 /// The program was initialized.
@@ -211,6 +198,9 @@ pub struct ModelUpdated {
     /// The model's security without the seats that are leaving, in base units.
     pub lasting_security: u64,
     pub terms: ModelTerms,
+    /// Seats of removed oracles, to whose bonds their rewards were added, in the order of the
+    /// model's previous oracles.
+    pub seats: Vec<SeatRuled>,
 }
 
 /// A model was retired.
@@ -328,7 +318,8 @@ pub struct SeatClosed {
     pub oracle: Address,
 }
 
-/// An oracle submitted its counts of a window. The first submission creates the receipt.
+/// An oracle submitted its counts of a window. The first submission creates the receipt and, for the
+/// first window of a page, the page of the series.
 #[event]
 #[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
 pub struct ReceiptSubmitted {
@@ -337,6 +328,9 @@ pub struct ReceiptSubmitted {
     pub receipt: Address,
     pub receipt_seq: u64,
     pub window: u64,
+    /// Page of the model's series that holds the window.
+    pub series: Address,
+    pub series_seq: u64,
     pub seat: Address,
     pub seat_seq: u64,
     pub oracle: Address,
@@ -346,7 +340,7 @@ pub struct ReceiptSubmitted {
     pub counts: Vec<u32>,
     /// Number of counted rows.
     pub samples: u64,
-    /// Drift that the program computed from these counts, in micro-units.
+    /// Drift that the program computed from these counts, in micro-units; 0 if they are thin.
     pub submission: u64,
     /// SHA-256 of the evidence document.
     pub evidence_hash: [u8; 32],
@@ -354,13 +348,17 @@ pub struct ReceiptSubmitted {
     pub evidence_uri: String,
     /// The receipt's state after this submission.
     pub state: ReceiptState,
-    /// Median of all submissions so far, in micro-units.
+    /// Median of all submitted values so far, in micro-units; 0 if there is none.
     pub value: u64,
     /// Bit `i` is set if oracle `i` has submitted.
     pub submitted: u8,
+    /// Bit `i` is set if oracle `i` has submitted fewer rows than the model's `min_samples`.
+    pub thin: u8,
+    /// Pay for the window, in base units.
+    pub pay: u64,
 }
 
-/// A proposed value was challenged.
+/// A proposal was challenged.
 #[event]
 #[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
 pub struct ReceiptChallenged {
@@ -372,14 +370,14 @@ pub struct ReceiptChallenged {
     pub challenger: Address,
     /// The challenger's bond, in base units.
     pub bond: u64,
-    /// The challenged value, in micro-units.
+    /// Median of the submitted values, in micro-units; 0 if there is none.
     pub value: u64,
     /// Amount that the model's bond vault holds for oracles, challengers and the treasury, in base
     /// units. Donations don't count.
     pub held: u64,
 }
 
-/// The arbiter ruled on a dispute. The receipt is Final.
+/// The arbiter ruled on a dispute. The receipt is Final or Thin; it is closed if both credits are 0.
 #[event]
 #[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
 pub struct ReceiptRuled {
@@ -388,12 +386,17 @@ pub struct ReceiptRuled {
     pub receipt: Address,
     pub receipt_seq: u64,
     pub window: u64,
+    /// Page of the model's series that holds the window.
+    pub series: Address,
+    pub series_seq: u64,
     pub arbiter: Address,
     /// The arbiter's counts, in rows by bin.
     pub counts: Vec<u32>,
-    /// Drift of the arbiter's counts, in micro-units.
+    pub state: ReceiptState,
+    /// Drift of the arbiter's counts, in micro-units; 0 if they are thin.
     pub value: u64,
-    /// Whether the median was within the model's `max_spread` of the ruling.
+    /// Whether a quorum had agreed on a value within the model's `max_spread` of the ruling, or on
+    /// thin if the ruling is thin.
     pub upheld: bool,
     /// Amount slashed from the submitters' seats, in base units.
     pub slashed: u64,
@@ -407,6 +410,10 @@ pub struct ReceiptRuled {
     pub security: u64,
     /// The model's security without the seats that are leaving, in base units.
     pub lasting_security: u64,
+    /// Pay for the window, in base units.
+    pub pay: u64,
+    /// Bit `i` is set if oracle `i` earned an equal part of `pay`, rounded down.
+    pub earners: u8,
     /// Head of the model's receipt chain.
     pub chain: [u8; 32],
     /// Seats of the submitters, in the order of the model's oracles.
@@ -414,7 +421,8 @@ pub struct ReceiptRuled {
 }
 
 /// A receipt changed its state because a period ended, or because every oracle whose seat counts
-/// had submitted. The new state is Proposed, Challenged, Final or Void.
+/// had submitted. The new state is Proposed, Challenged, Final, Void or Thin; in the last three, the
+/// receipt is closed if `challenger_credit` is 0.
 #[event]
 #[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
 pub struct ReceiptFinalized {
@@ -423,13 +431,49 @@ pub struct ReceiptFinalized {
     pub receipt: Address,
     pub receipt_seq: u64,
     pub window: u64,
+    /// Page of the model's series that holds the window.
+    pub series: Address,
+    pub series_seq: u64,
     pub state: ReceiptState,
-    /// Median of the submissions, in micro-units.
+    /// Median of the submitted values, in micro-units; 0 if there is none, or if the receipt is Thin.
     pub value: u64,
     /// Amount that the challenger can collect, in base units.
     pub challenger_credit: u64,
+    /// Pay for the window, in base units.
+    pub pay: u64,
+    /// Bit `i` is set if oracle `i` earned an equal part of `pay`, rounded down.
+    pub earners: u8,
     /// Head of the model's receipt chain.
     pub chain: [u8; 32],
+}
+
+/// Somebody added to the pay of a model's oracles.
+#[event]
+#[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
+pub struct OraclesFunded {
+    pub model: Address,
+    pub model_seq: u64,
+    pub funder: Address,
+    /// In base units.
+    pub amount: u64,
+    /// Unix time until which the amount is paid.
+    pub until: i64,
+    pub totals: PotTotals,
+}
+
+/// An oracle's reward was paid, or what was left of the oracles' pay.
+#[event]
+#[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
+pub struct RewardCollected {
+    pub model: Address,
+    pub model_seq: u64,
+    pub payee: RewardPayee,
+    /// The oracle whose reward was paid. If the treasury is the payee: any of the model's oracles.
+    pub oracle: Address,
+    pub destination: Address,
+    /// In base units.
+    pub amount: u64,
+    pub totals: PotTotals,
 }
 
 /// The challenger's or the treasury's credit of a dispute was paid.
@@ -445,20 +489,23 @@ pub struct ChallengeCollected {
     pub destination: Address,
     /// In base units.
     pub amount: u64,
+    /// Amount that the receipt still owes, in base units; at 0 the receipt is closed.
+    pub owed: u64,
     /// Amount that the model's bond vault holds for oracles, challengers and the treasury, in base
     /// units. Donations don't count.
     pub held: u64,
 }
 
-/// A receipt was closed after its retention.
+/// A page of a model's series was closed after its retention.
 #[event]
 #[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
-pub struct ReceiptClosed {
+pub struct SeriesClosed {
     pub model: Address,
-    pub receipt: Address,
-    pub receipt_seq: u64,
-    pub window: u64,
-    /// Account that paid the receipt's rent and receives it back.
+    pub series: Address,
+    pub series_seq: u64,
+    /// Index of the page.
+    pub page: u64,
+    /// Account that paid the page's rent and receives it back.
     pub payer: Address,
 }
 
@@ -511,10 +558,14 @@ pub struct BetPlaced {
     pub total: u64,
     /// Payout multiple of this outcome after the bet, in thousandths of the stake.
     pub multiple: u64,
-    /// The model's unsettled stakes and open cover, in base units.
-    pub at_risk: u64,
+    /// Unsettled stakes on the model, in base units.
+    pub market_risk: u64,
     /// Number of the model's open policies plus its unsettled markets that have a bet.
     pub exposure: u64,
+    /// Security rent that was paid in addition, in base units.
+    pub rent: u64,
+    /// The pot of the model's oracles.
+    pub pot: PotTotals,
 }
 
 /// Windows of a market were settled, or the market became Void because the retention of its next
@@ -528,7 +579,7 @@ pub struct MarketSettled {
     pub model_seq: u64,
     /// Next window to settle.
     pub next_window: u64,
-    /// Number of settled windows with a Final receipt.
+    /// Number of settled windows with a final value.
     pub observed: u64,
     /// Running aggregate in micro-units: the maximum, the latest or the sum of the observed values,
     /// depending on the market's aggregate.
@@ -545,15 +596,10 @@ pub struct MarketSettled {
     pub creator_fee: u64,
     /// The losing stakes less fees in base units; 0 unless the market is resolved.
     pub winnings: u64,
-    /// The model's unsettled stakes and open cover, in base units.
-    pub at_risk: u64,
+    /// Unsettled stakes on the model, in base units.
+    pub market_risk: u64,
     /// Number of the model's open policies plus its unsettled markets that have a bet.
     pub exposure: u64,
-    /// Head of the model's receipt chain.
-    pub chain: [u8; 32],
-    /// Receipts that were Collecting, Proposed or Challenged and whose period had ended, so that
-    /// this instruction made them Final or Void.
-    pub receipts: Vec<ReceiptSettled>,
 }
 
 /// A position's payout was paid, and the position was closed.
@@ -789,14 +835,18 @@ pub struct PolicyBought {
     pub manager_part: u64,
     /// Part of the premium that streams to the vault, in base units.
     pub streamed_part: u64,
+    /// Security rent that was paid in addition, in base units.
+    pub rent: u64,
     /// The vault's balances after the change.
     pub totals: VaultTotals,
     /// Cover of all open policies of the exposure, less what they have paid out, in base units.
     pub exposure_cover: u64,
-    /// The model's unsettled stakes and open cover, in base units.
-    pub at_risk: u64,
+    /// Open cover on the model, in base units.
+    pub cover_risk: u64,
     /// Number of the model's open policies plus its unsettled markets that have a bet.
     pub model_exposure: u64,
+    /// The pot of the model's oracles.
+    pub pot: PotTotals,
 }
 
 /// A claim on a policy was paid. The policy is closed once its whole cover is paid out.
@@ -827,8 +877,8 @@ pub struct PolicyClaimed {
     pub totals: VaultTotals,
     /// Cover of all open policies of the exposure, less what they have paid out, in base units.
     pub exposure_cover: u64,
-    /// The model's unsettled stakes and open cover, in base units.
-    pub at_risk: u64,
+    /// Open cover on the model, in base units.
+    pub cover_risk: u64,
     /// Number of the model's open policies plus its unsettled markets that have a bet.
     pub model_exposure: u64,
 }
@@ -855,8 +905,8 @@ pub struct PolicyCancelled {
     pub totals: VaultTotals,
     /// Cover of all open policies of the exposure, less what they have paid out, in base units.
     pub exposure_cover: u64,
-    /// The model's unsettled stakes and open cover, in base units.
-    pub at_risk: u64,
+    /// Open cover on the model, in base units.
+    pub cover_risk: u64,
     /// Number of the model's open policies plus its unsettled markets that have a bet.
     pub model_exposure: u64,
 }
@@ -886,8 +936,12 @@ pub struct PolicyRenewed {
     pub manager_part: u64,
     /// Part of the premium that streams to the vault, in base units.
     pub streamed_part: u64,
+    /// Security rent that was paid in addition, in base units.
+    pub rent: u64,
     /// The vault's balances after the change.
     pub totals: VaultTotals,
+    /// The pot of the model's oracles.
+    pub pot: PotTotals,
 }
 
 /// A policy was closed after its claim period.
@@ -909,8 +963,8 @@ pub struct PolicyExpired {
     pub totals: VaultTotals,
     /// Cover of all open policies of the exposure, less what they have paid out, in base units.
     pub exposure_cover: u64,
-    /// The model's unsettled stakes and open cover, in base units.
-    pub at_risk: u64,
+    /// Open cover on the model, in base units.
+    pub cover_risk: u64,
     /// Number of the model's open policies plus its unsettled markets that have a bet.
     pub model_exposure: u64,
 }

@@ -1,8 +1,8 @@
 //! Prediction markets and insurance on the drift of machine-learning models.
 //!
 //! In each window, oracles count a model's outputs by bin and submit the counts. The program
-//! computes the drift from the counts and records it in a receipt. Markets and policies settle by
-//! receipts.
+//! computes the drift from the counts, and records it in a receipt until it is settled, then in the
+//! model's series. Markets and policies settle by the series.
 
 use anchor_lang::prelude::*;
 
@@ -134,12 +134,15 @@ pub mod driftshield {
         )
     }
 
-    /// Replaces a model's oracles, quorum, spread, texts and hashes, copies the current arbiter, and
-    /// starts a new version. Refused while an unsettled market with bets, an open policy or an open receipt depends on
+    /// Replaces a model's oracles, quorum, spread, rent, budgets, texts and hashes, copies the current
+    /// arbiter, and starts a new version. Refused while an unsettled market with bets, an open policy or an open receipt depends on
     /// the model. Signed by the owner.
+    /// Remaining accounts: the seats, writable, of the oracles that are removed and have a reward,
+    /// in the order of the model's oracles. The rewards are added to their bonds.
     #[discrim = 9]
     pub fn update_model(ctx: &mut Context<UpdateModel>, terms: ModelTerms) -> Result<()> {
-        emit_event!(ctx, ctx.accounts.update_model(terms)?)
+        let seats = ctx.remaining_accounts()?;
+        emit_event!(ctx, ctx.accounts.update_model(terms, seats)?)
     }
 
     /// Retires a model permanently. A retired model takes no new risk. Signed by the owner.
@@ -174,10 +177,18 @@ pub mod driftshield {
         emit_event!(ctx, ctx.accounts.close_seat()?)
     }
 
+    /// Adds `amount` base units to the pay of the model's oracles for the time until `until`, at
+    /// most 400 days ahead. Anyone may call it.
+    #[discrim = 15]
+    pub fn fund_oracles(ctx: &mut Context<FundOracles>, amount: u64, until: i64) -> Result<()> {
+        emit_event!(ctx, ctx.accounts.fund_oracles(amount, until)?)
+    }
+
     // Receipts.
 
-    /// Submits the signing oracle's counts of `window`, in rows by bin. `evidence_hash` is the
-    /// SHA-256 of the evidence document; `evidence_uri` is its location, at most 128 bytes.
+    /// Submits the signing oracle's counts of `window`, in rows by bin. Fewer rows than the model's
+    /// `min_samples`, or none, mean that the window is thin. `evidence_hash` is the SHA-256 of the
+    /// evidence document; `evidence_uri` is its location, at most 128 bytes.
     #[discrim = 16]
     pub fn submit_receipt(
         ctx: &mut Context<SubmitReceipt>,
@@ -188,23 +199,19 @@ pub mod driftshield {
     ) -> Result<()> {
         emit_event!(
             ctx,
-            ctx.accounts.submit_receipt(
-                window,
-                counts,
-                evidence_hash,
-                evidence_uri,
-                ctx.bumps.receipt
-            )?
+            ctx.accounts
+                .submit_receipt(window, counts, evidence_hash, evidence_uri, &ctx.bumps)?
         )
     }
 
-    /// Challenges a proposed value with a bond. Anyone may call it.
+    /// Challenges what is proposed with a bond. Anyone may call it.
     #[discrim = 17]
     pub fn challenge_receipt(ctx: &mut Context<ChallengeReceipt>) -> Result<()> {
         emit_event!(ctx, ctx.accounts.challenge_receipt()?)
     }
 
-    /// Settles a dispute by the arbiter's counts. Signed by the arbiter.
+    /// Settles a dispute by the arbiter's counts: Final, or Thin if they have fewer rows than the
+    /// model's `min_samples`. Closes the receipt if it owes nothing. Signed by the arbiter.
     /// Remaining accounts: the seats of all submitters, writable, in the order of the model's
     /// oracles.
     #[discrim = 18]
@@ -213,14 +220,15 @@ pub mod driftshield {
         emit_event!(ctx, ctx.accounts.rule_receipt(counts, seats)?)
     }
 
-    /// Advances a receipt through every step that is due, to Proposed, Challenged, Final or Void.
-    /// Anyone may call it.
+    /// Advances a receipt through every step that is due, to Proposed, Challenged, Final, Void or
+    /// Thin. Closes a settled receipt that owes nothing. Anyone may call it.
     #[discrim = 19]
     pub fn finalize_receipt(ctx: &mut Context<FinalizeReceipt>) -> Result<()> {
         emit_event!(ctx, ctx.accounts.finalize_receipt()?)
     }
 
-    /// Pays the challenger's or the treasury's credit of a dispute. Anyone may call it.
+    /// Pays the challenger's or the treasury's credit of a dispute, and closes the receipt once both
+    /// are paid. Anyone may call it.
     #[discrim = 20]
     pub fn collect_challenge(
         ctx: &mut Context<CollectChallenge>,
@@ -229,11 +237,19 @@ pub mod driftshield {
         emit_event!(ctx, ctx.accounts.collect_challenge(payee)?)
     }
 
-    /// Closes a Final or Void receipt after its retention, once its credits are collected. Anyone
-    /// may call it.
+    /// Closes a page of a model's series after the retention of its last window, once none of its
+    /// receipts is open. Anyone may call it.
     #[discrim = 21]
-    pub fn close_receipt(ctx: &mut Context<CloseReceipt>) -> Result<()> {
-        emit_event!(ctx, ctx.accounts.close_receipt()?)
+    pub fn close_series(ctx: &mut Context<CloseSeries>) -> Result<()> {
+        emit_event!(ctx, ctx.accounts.close_series()?)
+    }
+
+    /// Pays an oracle's reward to the oracle; or what is left of the oracles' pay to the treasury,
+    /// once no oracle can earn it: one epoch after its stream has ended, or when the model is
+    /// retired, nothing depends on it, and no receipt is open. Anyone may call it.
+    #[discrim = 22]
+    pub fn collect_reward(ctx: &mut Context<CollectReward>, payee: RewardPayee) -> Result<()> {
+        emit_event!(ctx, ctx.accounts.collect_reward(payee)?)
     }
 
     // Markets.
@@ -258,8 +274,9 @@ pub mod driftshield {
         emit_event!(ctx, ctx.accounts.cancel_market()?)
     }
 
-    /// Bets `amount` base units on `outcome`. Refused if the payout multiple after the bet is below
-    /// `min_multiple` thousandths of the stake, or if `terms_hash` differs from
+    /// Bets `amount` base units on `outcome`, and pays the security rent on them to the model's
+    /// oracles. Refused if the payout multiple after the bet is below `min_multiple` thousandths of
+    /// the stake, if the rent is above `max_rent` base units, or if `terms_hash` differs from
     /// `Market.terms_hash`.
     #[discrim = 26]
     pub fn place_bet(
@@ -267,26 +284,27 @@ pub mod driftshield {
         outcome: u8,
         amount: u64,
         min_multiple: u64,
+        max_rent: u64,
         terms_hash: [u8; 32],
     ) -> Result<()> {
-        let bump = ctx.bumps.position;
         emit_event!(
             ctx,
             ctx.accounts
-                .place_bet(outcome, amount, min_multiple, terms_hash, bump)?
+                .place_bet(outcome, amount, min_multiple, max_rent, terms_hash)?
         )
     }
 
-    /// Settles the next windows of a market by their receipts. Resolves the market after the last
-    /// window, or once a `Max` market observes a value in its highest outcome. The market becomes
-    /// Void if fewer than `min_observed` windows were observed, if nobody bet on the outcome that occurred, or if the
-    /// retention of the next window is over. Anyone may call it.
-    /// Remaining accounts: the receipts in order of their windows, writable unless Final or Void.
-    /// For a window without a receipt: the address that its receipt would have.
+    /// Settles the next windows of a market, up to the first one that isn't decided. Resolves the
+    /// market after the last window, or once a `Max` market observes a value in its highest outcome.
+    /// The market becomes Void if fewer than `min_observed` windows were observed, if nobody bet on the outcome that
+    /// occurred, or if the page of the next window is missing and the window's retention is over.
+    /// Anyone may call it.
+    /// Remaining accounts: the pages of the model's series that hold the unsettled windows, in
+    /// order. For a page that doesn't exist: the address that it would have.
     #[discrim = 27]
     pub fn settle_market(ctx: &mut Context<SettleMarket>) -> Result<()> {
-        let receipts = ctx.remaining_accounts()?;
-        emit_event!(ctx, ctx.accounts.settle_market(receipts)?)
+        let pages = ctx.remaining_accounts()?;
+        emit_event!(ctx, ctx.accounts.settle_market(pages)?)
     }
 
     /// Pays the payout of a position in a settled market to the owner, and closes the position.
@@ -417,13 +435,14 @@ pub mod driftshield {
         emit_event!(ctx, ctx.accounts.buy_policy(id, terms, ctx.bumps.policy)?)
     }
 
-    /// Pays a claim on a policy for a run of consecutive windows at or above the trigger. Closes
-    /// the policy once its whole cover is paid out. Anyone may call it.
-    /// Remaining accounts: the receipts of the run.
+    /// Pays a claim on a policy for the run of consecutive windows at or above the trigger that
+    /// starts at `first_window`. Closes the policy once its whole cover is paid out. Anyone may call
+    /// it.
+    /// Remaining accounts: the pages of the model's series that hold the run, in order.
     #[discrim = 45]
-    pub fn claim_policy(ctx: &mut Context<ClaimPolicy>) -> Result<()> {
-        let receipts = ctx.remaining_accounts()?;
-        emit_event!(ctx, ctx.accounts.claim_policy(receipts)?)
+    pub fn claim_policy(ctx: &mut Context<ClaimPolicy>, first_window: u64) -> Result<()> {
+        let pages = ctx.remaining_accounts()?;
+        emit_event!(ctx, ctx.accounts.claim_policy(first_window, pages)?)
     }
 
     /// Cancels a policy and refunds the unused part of its streamed premiums, less the cancel fee

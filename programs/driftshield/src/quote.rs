@@ -45,6 +45,7 @@ pub fn quote(
         terms,
         released: 0,
         begins_at: now,
+        secured_until: now,
     }
     .quote(now)
 }
@@ -76,6 +77,7 @@ pub fn quote_renewal(
         terms: &terms,
         released: policy.cover,
         begins_at: policy.term.end,
+        secured_until: policy.term.end + model.dispute_secs(),
     }
     .quote(now)
 }
@@ -90,6 +92,9 @@ struct Request<'a> {
     released: u64,
     /// Unix time at which the paid duration begins: now, or the end of the renewed policy's term.
     begins_at: i64,
+    /// Unix time from which the security rent is paid: now, or the time until which the renewed
+    /// policy has paid it.
+    secured_until: i64,
 }
 
 impl Request<'_> {
@@ -119,13 +124,18 @@ impl Request<'_> {
             duration_secs: duration,
         };
         let premium = premium.charge().ok_or(DriftShieldError::Overflow)?;
+        let (rent, rent_end) = self.model.rent(terms.cover, self.secured_until, end)?;
         require!(
-            premium <= terms.max_premium,
+            premium
+                .checked_add(rent)
+                .is_some_and(|price| price <= terms.max_premium),
             DriftShieldError::PremiumTooHigh
         );
         let (protocol_part, manager_part, streamed_part) = self.vault.split_premium(premium);
         Ok(Quote {
             premium,
+            rent,
+            rent_end,
             protocol_part,
             manager_part,
             streamed_part,
@@ -211,10 +221,12 @@ impl Request<'_> {
             vault.can_lock(locked_after),
             DriftShieldError::UtilisationTooHigh
         );
-        let at_risk = self.model.at_risk.saturating_sub(self.released);
-        let at_risk = at_risk.saturating_add(cover); // a saturated sum is refused next
+        let others = self.model.cover_risk.saturating_sub(self.released);
+        let cover_risk = others
+            .checked_add(cover)
+            .ok_or(DriftShieldError::Overflow)?;
         require!(
-            self.model.secures(at_risk),
+            self.model.secures_cover(cover_risk),
             DriftShieldError::AboveSecurityLimit
         );
         Ok(locked_after)

@@ -1,20 +1,17 @@
 //! Markets and positions.
 
+use std::ops::RangeInclusive;
+
 use anchor_lang::{
     Address,
     solana_program::instruction::{AccountMeta, Instruction},
 };
-use driftshield::{FeePayee, ID, Market, MarketTerms, Model, accounts, instruction as data};
+use driftshield::{
+    FeePayee, ID, Market, MarketTerms, Model, Series, accounts, instruction as data,
+};
 
 use super::tokens::token_program_id;
 use crate::address;
-
-/// Maximum number of windows that one `settle_market` transaction can settle.
-///
-/// Each window adds the address and the index of its receipt to the transaction, 33 bytes. With 25
-/// receipts and the fee payer as the only signer, the transaction has just under 1,100 bytes, the
-/// limit that all instructions are tested against; a packet holds 1,232.
-pub const MAX_SETTLE_WINDOWS: u64 = 25;
 
 /// Creates a market. `state` is the model's account.
 pub fn create_market(
@@ -45,21 +42,44 @@ pub fn cancel_market(market: Address, state: &Market, creator_signs: bool) -> In
     instruction
 }
 
-/// Bets `amount` on `outcome`. `source` is the bettor's token account, `min_multiple` is in
-/// thousandths of the stake. Fails if the market's terms differ from those in `state`.
+/// A bet, and what the bettor accepts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bet {
+    pub outcome: u8,
+    /// Stake in base units.
+    pub amount: u64,
+    /// Smallest payout multiple right after the bet, in thousandths of the stake.
+    pub min_multiple: u64,
+    /// Highest security rent, in base units, which is paid beside the stake.
+    pub max_rent: u64,
+}
+
+impl Bet {
+    /// A bet at any payout multiple and any security rent.
+    pub fn unlimited(outcome: u8, amount: u64) -> Self {
+        Self {
+            outcome,
+            amount,
+            min_multiple: 0,
+            max_rent: u64::MAX,
+        }
+    }
+}
+
+/// Places a bet. `source` is the bettor's token account. Fails if the market's terms differ from
+/// those in `state`.
 pub fn place_bet(
     bettor: Address,
     market: Address,
     state: &Market,
     source: Address,
-    outcome: u8,
-    amount: u64,
-    min_multiple: u64,
+    bet: Bet,
 ) -> Instruction {
     data::PlaceBet {
-        outcome,
-        amount,
-        min_multiple,
+        outcome: bet.outcome,
+        amount: bet.amount,
+        min_multiple: bet.min_multiple,
+        max_rent: bet.max_rent,
         terms_hash: state.terms_hash,
     }
     .to_instruction(accounts::PlaceBetResolved {
@@ -68,31 +88,38 @@ pub fn place_bet(
         collateral: address::collateral(&state.mint),
         model: state.model,
         market,
+        position: address::position(&market, &bettor),
         source,
         vault: state.vault,
+        bond_vault: address::bond_vault(&state.model),
         mint: state.mint,
         token_program: token_program_id(state.token_program),
         program: ID,
     })
 }
 
-/// Settles the next `windows` windows, or all remaining windows if they are fewer. At most
-/// [`MAX_SETTLE_WINDOWS`] windows fit into one transaction.
-pub fn settle_market(market: Address, state: &Market, windows: u64) -> Instruction {
+/// Settles all windows that are decided, up to the first one that isn't. Finalize their receipts
+/// before.
+pub fn settle_market(market: Address, state: &Market) -> Instruction {
     let mut instruction = data::SettleMarket {}.to_instruction(accounts::SettleMarketResolved {
         model: state.model,
         market,
         program: ID,
     });
-    let end = state
-        .next_window
-        .saturating_add(windows)
-        .min(state.last_window + 1);
-    let receipts = (state.next_window..end).map(|window| address::receipt(&state.model, window));
     instruction
         .accounts
-        .extend(receipts.map(|receipt| AccountMeta::new(receipt, false)));
+        .extend(pages(&state.model, state.next_window..=state.last_window));
     instruction
+}
+
+/// The pages of a model's series that hold `windows`.
+pub(super) fn pages(
+    model: &Address,
+    windows: RangeInclusive<u64>,
+) -> impl Iterator<Item = AccountMeta> {
+    let model = *model;
+    let pages = Series::page_of(*windows.start())..=Series::page_of(*windows.end());
+    pages.map(move |page| AccountMeta::new_readonly(address::series_page(&model, page), false))
 }
 
 /// Pays a position's claim to the owner's associated token account, and closes the position.

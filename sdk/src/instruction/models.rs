@@ -1,7 +1,12 @@
-//! Models, and the seats and bonds of their oracles.
+//! Models, and the seats, bonds and pay of their oracles.
 
-use anchor_lang::{Address, solana_program::instruction::Instruction};
-use driftshield::{Collateral, ID, MetricSpec, Model, ModelTerms, accounts, instruction as data};
+use anchor_lang::{
+    Address,
+    solana_program::instruction::{AccountMeta, Instruction},
+};
+use driftshield::{
+    Collateral, ID, MetricSpec, Model, ModelTerms, RewardPayee, accounts, instruction as data,
+};
 
 use super::tokens::token_program_id;
 use crate::address;
@@ -26,13 +31,28 @@ pub fn register_model(
     })
 }
 
-pub fn update_model(owner: Address, model: Address, terms: ModelTerms) -> Instruction {
-    data::UpdateModel { terms }.to_instruction(accounts::UpdateModelResolved {
-        owner,
-        config: address::config(),
-        model,
-        program: ID,
-    })
+/// Replaces a model's terms. `state` is the model's account. The instruction passes the seats of
+/// the oracles that are removed and have a reward.
+pub fn update_model(
+    owner: Address,
+    model: Address,
+    state: &Model,
+    terms: ModelTerms,
+) -> Instruction {
+    let oracles = state.oracles.iter().zip(state.rewards);
+    let seats: Vec<AccountMeta> = oracles
+        .filter(|(oracle, reward)| 0 < *reward && !terms.oracles.contains(oracle))
+        .map(|(oracle, _)| AccountMeta::new(address::seat(&model, oracle), false))
+        .collect();
+    let mut instruction =
+        data::UpdateModel { terms }.to_instruction(accounts::UpdateModelResolved {
+            owner,
+            config: address::config(),
+            model,
+            program: ID,
+        });
+    instruction.accounts.extend(seats);
+    instruction
 }
 
 pub fn retire_model(owner: Address, model: Address) -> Instruction {
@@ -115,6 +135,58 @@ pub fn close_seat(oracle: Address, model: Address) -> Instruction {
         oracle,
         model,
         seat: address::seat(&model, &oracle),
+        program: ID,
+    })
+}
+
+/// Adds `amount` to the pay of a model's oracles for the time until `until`, in Unix seconds.
+/// `state` is the model's account, `source` the token account that pays.
+pub fn fund_oracles(
+    funder: Address,
+    model: Address,
+    state: &Model,
+    source: Address,
+    amount: u64,
+    until: i64,
+) -> Instruction {
+    data::FundOracles { amount, until }.to_instruction(accounts::FundOraclesResolved {
+        funder,
+        model,
+        source,
+        collateral: address::collateral(&state.bond_mint),
+        bond_vault: state.bond_vault,
+        mint: state.bond_mint,
+        token_program: token_program_id(state.token_program),
+        program: ID,
+    })
+}
+
+/// Pays the reward of the oracle at index `oracle` to its associated token account.
+pub fn collect_reward(model: Address, state: &Model, oracle: usize) -> Instruction {
+    collect(model, state, oracle, RewardPayee::Oracle)
+}
+
+/// Pays what is left of the pot to the treasury, once no oracle can earn it.
+pub fn collect_pot(model: Address, state: &Model) -> Instruction {
+    collect(model, state, 0, RewardPayee::Treasury)
+}
+
+fn collect(model: Address, state: &Model, oracle: usize, payee: RewardPayee) -> Instruction {
+    let (mint, oracle) = (state.bond_mint, state.oracles[oracle]);
+    let collateral = address::collateral(&mint);
+    data::CollectReward { payee }.to_instruction(accounts::CollectRewardResolved {
+        oracle,
+        model,
+        collateral,
+        bond_vault: state.bond_vault,
+        destination: match payee {
+            RewardPayee::Treasury => address::treasury(&collateral),
+            RewardPayee::Oracle => {
+                address::token_account(&oracle, &mint, state.token_program.into())
+            }
+        },
+        mint,
+        token_program: token_program_id(state.token_program),
         program: ID,
     })
 }

@@ -1,15 +1,13 @@
 //! Policies.
 
-use anchor_lang::{
-    Address,
-    solana_program::instruction::{AccountMeta, Instruction},
-};
+use anchor_lang::{Address, solana_program::instruction::Instruction};
 use driftshield::{ID, Policy, PolicyTerms, Vault, accounts, instruction as data};
 
-use super::tokens::token_program_id;
+use super::{markets::pages, tokens::token_program_id};
 use crate::address;
 
-/// Buys a policy. `source` is the holder's token account; [`crate::quote`] computes the premium.
+/// Buys a policy. `source` is the holder's token account; [`crate::quote`] computes the premium and
+/// the security rent.
 pub fn buy_policy(
     holder: Address,
     id: u64,
@@ -29,21 +27,22 @@ pub fn buy_policy(
         policy: address::policy(&vault, &holder, id),
         source,
         tokens: state.tokens,
+        bond_vault: address::bond_vault(&model),
         mint: state.mint,
         token_program: token_program_id(state.token_program),
         program: ID,
     })
 }
 
-/// Claims a policy with the receipts of a run that starts at `first_window` and has as many windows
-/// as the policy's persistence. Pays the holder's associated token account.
+/// Claims a policy with the run that starts at `first_window` and has as many windows as the
+/// policy's persistence. Pays the holder's associated token account.
 pub fn claim_policy(policy: &Policy, state: &Vault, first_window: u64) -> Instruction {
-    let mut instruction = data::ClaimPolicy {}.to_instruction(claim_accounts(policy, state));
-    let end = first_window.saturating_add(policy.persistence.into());
-    let receipts = (first_window..end).map(|window| address::receipt(&policy.model, window));
+    let mut instruction =
+        data::ClaimPolicy { first_window }.to_instruction(claim_accounts(policy, state));
+    let last_window = first_window.saturating_add(u64::from(policy.persistence) - 1);
     instruction
         .accounts
-        .extend(receipts.map(|receipt| AccountMeta::new_readonly(receipt, false)));
+        .extend(pages(&policy.model, first_window..=last_window));
     instruction
 }
 
@@ -70,7 +69,7 @@ fn claim_accounts(policy: &Policy, state: &Vault) -> accounts::ClaimPolicyResolv
     }
 }
 
-/// Renews a policy. The premium is paid from the holder's token account `source`: by the holder's
+/// Renews a policy. The premium and the security rent are paid from the holder's token account `source`: by the holder's
 /// signature or, without it, by the holder's approval of [`address::renewal_authority`].
 pub fn renew_policy(
     policy: &Policy,
@@ -89,6 +88,7 @@ pub fn renew_policy(
         policy: address::policy(&policy.vault, &holder, policy.id),
         source,
         tokens: state.tokens,
+        bond_vault: address::bond_vault(&policy.model),
         mint: state.mint,
         token_program: token_program_id(state.token_program),
         program: ID,

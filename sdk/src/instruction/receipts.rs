@@ -4,12 +4,13 @@ use anchor_lang::{
     Address,
     solana_program::instruction::{AccountMeta, Instruction},
 };
-use driftshield::{ChallengePayee, ID, Model, Receipt, accounts, instruction as data};
+use driftshield::{ChallengePayee, ID, Model, Receipt, Series, accounts, instruction as data};
 
 use super::tokens::token_program_id;
 use crate::address;
 
-/// Submits an oracle's `counts`, the number of rows by bin. `evidence_hash` is the SHA-256 of the
+/// Submits an oracle's `counts`, the number of rows by bin. Fewer rows than the model's
+/// `min_samples` mean that the window is thin. `evidence_hash` is the SHA-256 of the
 /// document at `evidence_uri`.
 pub fn submit_receipt(
     oracle: Address,
@@ -30,11 +31,12 @@ pub fn submit_receipt(
         model,
         seat: address::seat(&model, &oracle),
         receipt: address::receipt(&model, window),
+        series: address::series(&model, window),
         program: ID,
     })
 }
 
-/// Challenges a receipt's proposed value. `state` is the model's account, `source` the token
+/// Challenges what a receipt proposes. `state` is the model's account, `source` the token
 /// account that pays the challenge bond.
 pub fn challenge_receipt(
     challenger: Address,
@@ -56,8 +58,8 @@ pub fn challenge_receipt(
     })
 }
 
-/// Ends a dispute. `counts` are the correct row counts by bin, as ruled by the arbiter. `state` is
-/// the model's account. The instruction passes the seats of all oracles that submitted.
+/// Ends a dispute. `counts` are the correct row counts by bin, as ruled by the arbiter; fewer rows than
+/// the model's `min_samples` mean that the window is thin. `state` is the model's account. The instruction passes the seats of all oracles that submitted.
 pub fn rule_receipt(
     model: Address,
     state: &Model,
@@ -69,6 +71,8 @@ pub fn rule_receipt(
             arbiter: state.arbiter,
             model,
             receipt: address::receipt(&model, receipt.window),
+            series: address::series(&model, receipt.window),
+            payer: receipt.payer,
             program: ID,
         });
     let seats = receipt
@@ -80,10 +84,14 @@ pub fn rule_receipt(
     instruction
 }
 
-pub fn finalize_receipt(model: Address, window: u64) -> Instruction {
+/// Applies the steps of a receipt that are due. Closes the receipt if it is settled and owes nothing.
+pub fn finalize_receipt(receipt: &Receipt) -> Instruction {
+    let (model, window) = (receipt.model, receipt.window);
     data::FinalizeReceipt {}.to_instruction(accounts::FinalizeReceiptResolved {
         model,
         receipt: address::receipt(&model, window),
+        series: address::series(&model, window),
+        payer: receipt.payer,
         program: ID,
     })
 }
@@ -101,6 +109,7 @@ pub fn collect_challenge(
         challenger: receipt.challenger,
         model,
         receipt: address::receipt(&model, receipt.window),
+        payer: receipt.payer,
         collateral,
         bond_vault: state.bond_vault,
         destination: match payee {
@@ -115,11 +124,12 @@ pub fn collect_challenge(
     })
 }
 
-pub fn close_receipt(receipt: &Receipt) -> Instruction {
-    data::CloseReceipt {}.to_instruction(accounts::CloseReceiptResolved {
-        payer: receipt.payer,
-        model: receipt.model,
-        receipt: address::receipt(&receipt.model, receipt.window),
+/// Closes a page of a model's series after the retention of its last window.
+pub fn close_series(series: &Series) -> Instruction {
+    data::CloseSeries {}.to_instruction(accounts::CloseSeriesResolved {
+        payer: series.payer,
+        model: series.model,
+        series: address::series_page(&series.model, series.page),
         program: ID,
     })
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use driftshield_sdk::{
-    Collateral, Config, Exposure, Market, Model, Policy, Position, Receipt, Seat, Vault,
-    WithdrawRequest,
+    Collateral, Config, Exposure, Market, Model, PAGE_WINDOWS, Policy, Position, Receipt, Seat,
+    Series, Vault, WithdrawRequest,
 };
 use driftshield_tests::bench;
 
@@ -40,7 +40,8 @@ fn compute() {
 }
 
 /// Prints a line for each account type of the program, and one for token accounts: the size in bytes,
-/// discriminator included, and the rent-exempt balance in lamports.
+/// discriminator included, and the rent-exempt balance in lamports. The last line is the share of a
+/// window, beside its receipt while that is open, in a page that holds 256.
 fn rent() {
     let svm = litesvm::LiteSVM::new();
     println!("account bytes lamports");
@@ -61,6 +62,7 @@ fn rent() {
         Model,
         Seat,
         Receipt,
+        Series,
         Market,
         Position,
         Vault,
@@ -69,4 +71,12 @@ fn rent() {
         Policy
     );
     print("token account", 165);
+    // A window's receipt is closed when it is settled. For the rest of its life, the window occupies
+    // its share of a page.
+    let page = 8 + size_of::<Series>();
+    println!(
+        "window {:.2} {}",
+        page as f64 / PAGE_WINDOWS as f64,
+        svm.minimum_balance_for_rent_exemption(page) / PAGE_WINDOWS
+    );
 }

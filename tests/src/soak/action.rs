@@ -73,13 +73,15 @@ kinds! {
     CloseSeat 12
     LeaveSeat 6
     ReplaceOracle 14
+    FundOracles 16
+    CollectReward 24
 
     SubmitReceipt 20
     ChallengeReceipt 16
     RuleReceipt 22
     FinalizeReceipt 24
     CollectChallenge 22
-    CloseReceipt 8
+    CloseSeries 8
 
     CreateMarket 12
     CancelMarket 8

@@ -30,7 +30,7 @@ use super::{
 pub const ID: u64 = 90;
 
 /// All attacks, named after their instructions.
-const ATTACKS: [&str; 47] = [
+const ATTACKS: [&str; 49] = [
     "initialize",
     "update_config",
     "propose_admin",
@@ -50,12 +50,14 @@ const ATTACKS: [&str; 47] = [
     "close_seat",
     "leave_seat",
     "replace_oracle",
+    "fund_oracles",
+    "collect_reward",
     "submit_receipt",
     "challenge_receipt",
     "rule_receipt",
     "finalize_receipt",
     "collect_challenge",
-    "close_receipt",
+    "close_series",
     "create_market",
     "cancel_market",
     "place_bet",
@@ -213,7 +215,7 @@ impl Attackers {
 
     /// Whether the attackers may have lowered the payout of a holding: the arbiter's key ruled on a receipt
     /// of a model that the holding depends on, or the holding is shares of a vault that sold the attackers
-    /// cover on an honest listing.
+    /// cover on an honest listing, or an oracle's on a model with an open receipt that pays.
     pub fn may_lower(&self, before: &Books, holding: &Holding) -> bool {
         let models = models_of(before, holding);
         let ruled = models.iter().any(|model| self.ruled_models.contains(model));
@@ -221,9 +223,16 @@ impl Attackers {
             let mut sales = self.sales.iter();
             sales.any(|sale| sale.vault == *vault && !sale.on_stolen_listing)
         };
+        // Who shares the pay of an open receipt depends on everybody who submits to it.
+        let has_open_pay = |model: &Address| {
+            let mut receipts = before.receipts.values();
+            receipts
+                .any(|receipt| receipt.model == *model && !receipt.is_settled() && 0 < receipt.pay)
+        };
         ruled
             || match holding {
                 Holding::Shares(vault, _) => sold(vault),
+                Holding::Bond(model, _) => has_open_pay(model),
                 _ => false,
             }
     }

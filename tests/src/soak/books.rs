@@ -2,17 +2,20 @@
 //!
 //! The books are independent of the program: both share only addresses and plain argument types. The books
 //! keep amounts in wide integers, and recompute every value that the protocol defines as a sum (`held`,
-//! `locked`, `at_risk`, `security`, …) from its parts whenever the value is needed.
+//! `locked`, `market_risk`, `security`, …) from its parts whenever the value is needed.
 
 mod bonds;
+mod drift;
 mod fraction;
 pub mod limits;
 mod liquidity;
 mod markets;
 mod policies;
+mod pot;
 mod receipts;
 mod roles;
 mod seats;
+mod series;
 mod tokens;
 mod vaults;
 
@@ -24,9 +27,11 @@ pub use bonds::Model;
 pub use fraction::Fraction;
 pub use markets::{Market, MarketEnd, Position};
 pub use policies::{Policy, PremiumQuote};
+pub use pot::Pot;
 pub use receipts::{Receipt, ReceiptState};
 pub use roles::{Collateral, Config};
 pub use seats::{Seat, Standing};
+pub use series::{Series, WindowEnd, pages, windows_of_page};
 pub use tokens::Tokens;
 pub use vaults::{Exposure, Request, Stream, VIRTUAL_ASSETS, VIRTUAL_SHARES, Vault};
 
@@ -74,6 +79,7 @@ pub struct RareEvents {
     /// Policies that ended because claims paid all of their cover.
     pub policies_ended_by_payment: u64,
     pub receipts_voided: u64,
+    pub windows_thin: u64,
     pub disputes_ruled: u64,
     pub oracles_slashed: u64,
     /// Unbondings that what is at risk would forbid if the seat had not left.
@@ -86,6 +92,10 @@ pub struct RareEvents {
     pub partly_withdrawn: u64,
     /// Renewals without the holder's signature.
     pub renewed_by_anyone: u64,
+    /// Receipts whose pay was shared by at least one oracle.
+    pub windows_paid: u64,
+    /// Receipts with pay that no oracle earned.
+    pub pay_unearned: u64,
 }
 
 impl RareEvents {
@@ -93,6 +103,7 @@ impl RareEvents {
         self.policies_paid += other.policies_paid;
         self.policies_ended_by_payment += other.policies_ended_by_payment;
         self.receipts_voided += other.receipts_voided;
+        self.windows_thin += other.windows_thin;
         self.disputes_ruled += other.disputes_ruled;
         self.oracles_slashed += other.oracles_slashed;
         self.oracles_left += other.oracles_left;
@@ -102,6 +113,8 @@ impl RareEvents {
         self.markets_voided += other.markets_voided;
         self.partly_withdrawn += other.partly_withdrawn;
         self.renewed_by_anyone += other.renewed_by_anyone;
+        self.windows_paid += other.windows_paid;
+        self.pay_unearned += other.pay_unearned;
     }
 }
 
@@ -114,6 +127,7 @@ pub struct Books {
     pub models: BTreeMap<Address, Model>,
     pub seats: BTreeMap<Address, Seat>,
     pub receipts: BTreeMap<Address, Receipt>,
+    pub series: BTreeMap<Address, Series>,
     pub markets: BTreeMap<Address, Market>,
     pub positions: BTreeMap<Address, Position>,
     pub vaults: BTreeMap<Address, Vault>,
@@ -215,6 +229,20 @@ impl Books {
                 oracle,
                 successor,
             } => self.replace_oracle(signer, model, oracle, successor),
+            Call::FundOracles {
+                signer,
+                model,
+                source,
+                amount,
+                until,
+            } => self.fund_oracles(signer, model, source, *amount, *until),
+            Call::CollectReward {
+                oracle,
+                model,
+                payee,
+                destination,
+                signed,
+            } => self.collect_reward(oracle, model, *payee, destination, *signed),
 
             Call::SubmitReceipt {
                 signer,
@@ -245,7 +273,7 @@ impl Books {
                 destination,
                 signed,
             } => self.collect_challenge(model, *window, *payee, destination, *signed),
-            Call::CloseReceipt { model, window } => self.close_receipt(model, *window),
+            Call::CloseSeries { model, page } => self.close_series(model, *page),
 
             Call::CreateMarket {
                 signer,
@@ -258,15 +286,13 @@ impl Books {
                 signer,
                 market,
                 source,
-                outcome,
-                amount,
-                min_multiple,
+                bet,
                 stale,
             } => {
                 require(!stale, "the bet names the terms of another market")?;
-                self.place_bet(signer, market, source, *outcome, *amount, *min_multiple)
+                self.place_bet(signer, market, source, bet)
             }
-            Call::SettleMarket { market, receipts } => self.settle_market(market, receipts),
+            Call::SettleMarket { market, pages } => self.settle_market(market, pages),
             Call::Claim {
                 market,
                 owner,
@@ -344,10 +370,11 @@ impl Books {
             } => self.buy_policy(signer, *id, vault, model, source, terms, values),
             Call::ClaimPolicy {
                 policy,
-                receipts,
+                first_window,
+                pages,
                 destination,
                 signed,
-            } => self.claim_policy(policy, receipts, destination, *signed),
+            } => self.claim_policy(policy, *first_window, pages, destination, *signed),
             Call::CancelPolicy {
                 policy,
                 destination,

@@ -6,8 +6,8 @@ use std::collections::HashMap;
 
 use driftshield_sdk::{
     Account, Address, ChallengePayee, CollateralTerms, ConfigParams, FeePayee, ListingTerms,
-    MarketTerms, MetricSpec, ModelTerms, PolicyTerms, PremiumPayee, TokenProgram, VaultTerms,
-    address,
+    MarketTerms, MetricSpec, ModelTerms, PolicyTerms, PremiumPayee, RewardPayee, TokenProgram,
+    VaultTerms, address, instruction::Bet,
 };
 use heck::ToSnakeCase;
 
@@ -94,6 +94,21 @@ pub enum Call {
         destination: Address,
         signed: bool,
     },
+    FundOracles {
+        signer: Address,
+        model: Address,
+        source: Address,
+        amount: u64,
+        until: i64,
+    },
+    CollectReward {
+        /// One of the model's oracles.
+        oracle: Address,
+        model: Address,
+        payee: RewardPayee,
+        destination: Address,
+        signed: bool,
+    },
     CloseSeat {
         oracle: Address,
         model: Address,
@@ -140,9 +155,9 @@ pub enum Call {
         destination: Address,
         signed: bool,
     },
-    CloseReceipt {
+    CloseSeries {
         model: Address,
-        window: u64,
+        page: u64,
     },
     CreateMarket {
         signer: Address,
@@ -158,15 +173,13 @@ pub enum Call {
         signer: Address,
         market: Address,
         source: Address,
-        outcome: u8,
-        amount: u64,
-        min_multiple: u64,
+        bet: Bet,
         /// Whether the bet names the terms of another market.
         stale: bool,
     },
     SettleMarket {
         market: Address,
-        receipts: Vec<Address>,
+        pages: Vec<Address>,
     },
     Claim {
         market: Address,
@@ -251,7 +264,8 @@ pub enum Call {
     },
     ClaimPolicy {
         policy: Address,
-        receipts: Vec<Address>,
+        first_window: u64,
+        pages: Vec<Address>,
         destination: Address,
         signed: bool,
     },
@@ -328,9 +342,7 @@ impl Call {
     pub fn remaining_accounts(&self) -> usize {
         match self {
             Self::RuleReceipt { seats, .. } => seats.len(),
-            Self::SettleMarket { receipts, .. } | Self::ClaimPolicy { receipts, .. } => {
-                receipts.len()
-            }
+            Self::SettleMarket { pages, .. } | Self::ClaimPolicy { pages, .. } => pages.len(),
             _ => 0,
         }
     }
@@ -341,6 +353,7 @@ impl Call {
             Self::WithdrawTreasury { destination, .. }
             | Self::WithdrawBond { destination, .. }
             | Self::CollectChallenge { destination, .. }
+            | Self::CollectReward { destination, .. }
             | Self::Claim { destination, .. }
             | Self::CollectFees { destination, .. }
             | Self::CancelWithdraw { destination, .. }
@@ -349,6 +362,7 @@ impl Call {
             | Self::ClaimPolicy { destination, .. }
             | Self::CancelPolicy { destination, .. } => vec![*destination],
             Self::Bond { source, .. }
+            | Self::FundOracles { source, .. }
             | Self::ChallengeReceipt { source, .. }
             | Self::PlaceBet { source, .. }
             | Self::RequestWithdraw { source, .. }
@@ -369,14 +383,17 @@ impl Call {
             Self::UpdateCollateral { mint, .. } => Some(address::collateral(mint)),
             Self::CreateMarket { model, .. }
             | Self::UpdateModel { model, .. }
+            | Self::FundOracles { model, .. }
             | Self::RetireModel { model, .. }
             | Self::LeaveSeat { model, .. }
             | Self::ReplaceOracle { model, .. } => Some(*model),
             Self::ChallengeReceipt { model, window, .. }
             | Self::RuleReceipt { model, window, .. }
             | Self::FinalizeReceipt { model, window }
-            | Self::CollectChallenge { model, window, .. }
-            | Self::CloseReceipt { model, window } => Some(address::receipt(model, *window)),
+            | Self::CollectChallenge { model, window, .. } => {
+                Some(address::receipt(model, *window))
+            }
+            Self::CloseSeries { model, page } => Some(address::series_page(model, *page)),
             Self::SettleMarket { market, .. } => Some(*market),
             Self::UpdateVault { vault, .. } => Some(*vault),
             Self::ClaimPolicy { policy, .. }
@@ -391,7 +408,12 @@ impl Call {
     pub fn closed_account(&self) -> Option<Address> {
         match self {
             Self::CloseSeat { oracle, model } => Some(address::seat(model, oracle)),
-            Self::CloseReceipt { model, window } => Some(address::receipt(model, *window)),
+            Self::RuleReceipt { model, window, .. }
+            | Self::FinalizeReceipt { model, window }
+            | Self::CollectChallenge { model, window, .. } => {
+                Some(address::receipt(model, *window))
+            }
+            Self::CloseSeries { model, page } => Some(address::series_page(model, *page)),
             Self::CancelMarket { market, .. } | Self::CloseMarket { market } => Some(*market),
             Self::Claim { market, owner, .. } => Some(address::position(market, owner)),
             Self::CancelWithdraw {

@@ -4,6 +4,7 @@
 mod markets;
 mod models;
 mod policies;
+mod pot;
 mod receipts;
 mod roles;
 mod time;
@@ -83,13 +84,15 @@ impl<'a> Generator<'a> {
             ActionKind::CloseSeat => self.close_seat(),
             ActionKind::LeaveSeat => self.leave_seat(),
             ActionKind::ReplaceOracle => self.replace_oracle(),
+            ActionKind::FundOracles => self.fund_oracles(),
+            ActionKind::CollectReward => self.collect_reward(),
 
             ActionKind::SubmitReceipt => self.submit_receipt(),
             ActionKind::ChallengeReceipt => self.challenge_receipt(),
             ActionKind::RuleReceipt => self.rule_receipt(),
             ActionKind::FinalizeReceipt => self.finalize_receipt(),
             ActionKind::CollectChallenge => self.collect_challenge(),
-            ActionKind::CloseReceipt => self.close_receipt(),
+            ActionKind::CloseSeries => self.close_series(),
 
             ActionKind::CreateMarket => self.create_market(),
             ActionKind::CancelMarket => self.cancel_market(),

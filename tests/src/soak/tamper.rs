@@ -34,6 +34,7 @@ fn requires_signature(call: &Call) -> bool {
     !matches!(
         call,
         Call::WithdrawBond { .. }
+            | Call::CollectReward { .. }
             | Call::CollectChallenge { .. }
             | Call::CancelMarket { .. }
             | Call::Claim { .. }
@@ -62,9 +63,9 @@ fn authorized_signer(books: &Books, call: &Call) -> Option<Address> {
         Call::AcceptArbiter { .. } => books.config.as_ref()?.pending_arbiter,
         // The owner of the source token account. It may differ from the call's signer, because token
         // accounts change owners in the soak.
-        Call::Deposit { source, .. } | Call::ChallengeReceipt { source, .. } => {
-            Some(books.tokens.get(source)?.owner)
-        }
+        Call::Deposit { source, .. }
+        | Call::ChallengeReceipt { source, .. }
+        | Call::FundOracles { source, .. } => Some(books.tokens.get(source)?.owner),
         Call::UpdateModel { model: address, .. }
         | Call::RetireModel { model: address, .. }
         | Call::ReplaceOracle { model: address, .. } => Some(model(address)?.owner),
@@ -148,10 +149,11 @@ fn declared_account<'a>(
 /// A random account to replace `old`, usually of the same kind.
 fn replacement(driver: &Driver, old: &Address, rng: &mut StdRng) -> Option<Address> {
     let books = &driver.books;
-    let kinds: [Vec<Address>; 11] = [
+    let kinds: [Vec<Address>; 12] = [
         books.models.keys().copied().collect(),
         books.seats.keys().copied().collect(),
         books.receipts.keys().copied().collect(),
+        books.series.keys().copied().collect(),
         books.markets.keys().copied().collect(),
         books.positions.keys().copied().collect(),
         books.vaults.keys().copied().collect(),
@@ -178,6 +180,7 @@ fn kind(books: &Books, address: &Address) -> Option<usize> {
             .any(|collateral| collateral.address == *address),
         books.models.contains_key(address),
         books.receipts.contains_key(address),
+        books.series.contains_key(address),
         books.markets.contains_key(address),
         books.vaults.contains_key(address),
         books.policies.contains_key(address),

@@ -27,7 +27,9 @@ pub fn params() -> ConfigParams {
         min_window_secs: MINUTE,
         max_window_secs: DAY,
         max_spread_limit: 1_000_000,
-        security_multiple: 3,
+        security_multiple: 6, // half of it for each budget
+        min_security_rent_bps: 1,
+        max_security_rent_bps: 5_000,
         protocol_fee_bps: 200,
         premium_fee_bps: 500,
     }
@@ -66,6 +68,9 @@ pub fn model_terms(oracles: Vec<Address>) -> ModelTerms {
         quorum: (oracles.len() / 2 + 1) as u8,
         oracles,
         max_spread: 1_500,
+        security_rent_bps: 200,
+        market_budget_bps: 5_000,
+        cover_budget_bps: 5_000,
         name: "soaked".into(),
         uri: "https://models.example/soaked".into(),
         metadata_hash: [1; 32],

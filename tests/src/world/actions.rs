@@ -1,6 +1,9 @@
 //! Instructions that tests send in the name of wallets: bonds, receipts and markets.
 
-use driftshield_sdk::{Address, MarketTerms, MetricSpec, ModelTerms, address, instruction};
+use driftshield_sdk::{
+    Address, MarketTerms, MetricSpec, ModelTerms, address,
+    instruction::{self, Bet},
+};
 use litesvm::types::FailedTransactionMetadata;
 
 use super::{
@@ -97,8 +100,13 @@ impl World {
     pub fn finalize_with(&mut self, model: &TestModel, window: u64, counts: &[u32]) {
         self.submit_all(model, window, counts);
         self.pass(self.model(&model.address).challenge_secs);
-        let finalize = instruction::finalize_receipt(model.address, window);
-        self.send(finalize, &[]).expect("finalize_receipt");
+        self.finalize(model, window).expect("finalize_receipt");
+    }
+
+    /// Applies the steps of a receipt that are due, without a signature.
+    pub fn finalize(&mut self, model: &TestModel, window: u64) -> Outcome {
+        let finalize = instruction::finalize_receipt(&self.receipt(&model.address, window));
+        self.send(finalize, &[])
     }
 
     pub fn challenge(&mut self, model: &TestModel, window: u64, challenger: &Wallet) -> Outcome {
@@ -145,22 +153,57 @@ impl World {
         Ok(address::market(&creator.address(), id))
     }
 
+    /// Bets `amount`. The bettor first gets the security rent in addition to its tokens, so that
+    /// tests can count stakes.
     pub fn bet(&mut self, market: &Address, bettor: &Wallet, outcome: u8, amount: u64) -> Outcome {
+        let rent = self.bet_rent(market, amount);
         let bet = instruction::place_bet(
             bettor.address(),
             *market,
             &self.market(market),
             bettor.tokens,
-            outcome,
-            amount,
-            0,
+            Bet::unlimited(outcome, amount),
         );
-        self.send(bet, &[&bettor.key])
+        self.send_with_tokens(&bettor.tokens, rent, |world| {
+            world.send(bet, &[&bettor.key])
+        })
     }
 
-    /// Settles the next `windows` windows of a market, without a signature.
-    pub fn settle(&mut self, market: &Address, windows: u64) -> Outcome {
-        let settle = instruction::settle_market(*market, &self.market(market), windows);
+    /// The security rent of a bet now.
+    pub fn bet_rent(&self, market: &Address, amount: u64) -> u64 {
+        let market = self.market(market);
+        let model = self.model(&market.model);
+        let end = model.window_end(market.last_window).expect("in range");
+        model
+            .rent(amount, self.now(), end)
+            .map_or(0, |(rent, _)| rent)
+    }
+
+    // The oracles' pay.
+
+    /// Adds `amount` of `funder` to the oracles' pay for the next `secs` seconds.
+    pub fn fund(&mut self, model: &TestModel, funder: &Wallet, amount: u64, secs: i64) -> Outcome {
+        let fund = instruction::fund_oracles(
+            funder.address(),
+            model.address,
+            &self.model(&model.address),
+            funder.tokens,
+            amount,
+            self.now() + secs,
+        );
+        self.send(fund, &[&funder.key])
+    }
+
+    /// Collects the reward of the oracle at index `oracle`, without a signature.
+    pub fn collect_reward(&mut self, model: &TestModel, oracle: usize) -> Outcome {
+        let state = self.model(&model.address);
+        let collect = instruction::collect_reward(model.address, &state, oracle);
+        self.send(collect, &[])
+    }
+
+    /// Settles the decided windows of a market, without a signature.
+    pub fn settle(&mut self, market: &Address) -> Outcome {
+        let settle = instruction::settle_market(*market, &self.market(market));
         self.send(settle, &[])
     }
 

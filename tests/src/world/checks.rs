@@ -74,22 +74,27 @@ impl World {
         }
     }
 
-    /// Checks a model's `at_risk` and `exposure` against its unsettled markets and open policies.
+    /// Checks a model's `market_risk`, `cover_risk` and `exposure` against its unsettled markets and
+    /// open policies.
     fn check_risk(&self, address: &Address, model: &Model, accounts: &[(Address, Account)]) {
-        let of_model = accounts.iter().filter_map(|(_, account)| match account {
-            Account::Market(market) if market.model == *address && !market.is_settled() => {
-                Some(market.total)
+        let (mut stakes, mut covers) = (Vec::new(), Vec::new());
+        for (_, account) in accounts {
+            match account {
+                Account::Market(market)
+                    if market.model == *address && !market.is_settled() && 0 < market.total =>
+                {
+                    stakes.push(market.total);
+                }
+                Account::Policy(policy) if policy.model == *address => {
+                    covers.push(policy.open_cover());
+                }
+                _ => {}
             }
-            Account::Policy(policy) if policy.model == *address => Some(policy.open_cover()),
-            _ => None,
-        });
-        let risks: Vec<u64> = of_model.filter(|&risk| 0 < risk).collect();
-        assert_eq!(
-            model.at_risk,
-            risks.iter().sum::<u64>(),
-            "at risk on {address}"
-        );
-        assert_eq!(model.exposure, risks.len() as u64, "exposure of {address}");
+        }
+        assert_eq!(model.market_risk, stakes.iter().sum::<u64>(), "{address}");
+        assert_eq!(model.cover_risk, covers.iter().sum::<u64>(), "{address}");
+        let exposure = stakes.len() + covers.len();
+        assert_eq!(model.exposure, exposure as u64, "exposure of {address}");
     }
 
     /// Checks that a vault's token accounts cover its debts, that its totals equal those of its policies,
@@ -146,7 +151,8 @@ impl World {
     }
 }
 
-/// The amount that a model's bond vault owes: bonds, challenge bonds and credits.
+/// The amount that a model's bond vault owes: bonds, challenge bonds, credits, the pay of open
+/// receipts, rewards, and the pot.
 fn owed_by_model(address: &Address, model: &Model, accounts: &[(Address, Account)]) -> u64 {
     let owed = accounts.iter().map(|(_, account)| match account {
         Account::Seat(seat) if seat.model == *address => seat.bonded,
@@ -158,11 +164,13 @@ fn owed_by_model(address: &Address, model: &Model, accounts: &[(Address, Account
             } else {
                 0
             };
-            bond + receipt.challenger_credit + receipt.treasury_credit
+            let pay = if receipt.is_settled() { 0 } else { receipt.pay };
+            bond + receipt.challenger_credit + receipt.treasury_credit + pay
         }
         _ => 0,
     });
-    owed.sum()
+    let rewards = model.rewards.iter().sum::<u64>();
+    owed.sum::<u64>() + rewards + model.pot.waiting + model.pot.unearned
 }
 
 /// Checks that the vault's rate is the sum of the rates that end in each bucket, and that the streams have

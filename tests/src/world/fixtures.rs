@@ -40,7 +40,9 @@ pub fn params() -> ConfigParams {
         min_window_secs: HOUR,
         max_window_secs: 31 * DAY,
         max_spread_limit: 1_000_000,
-        security_multiple: 3,
+        security_multiple: 6, // half of it for each budget
+        min_security_rent_bps: 1,
+        max_security_rent_bps: 5_000,
         protocol_fee_bps: 200,
         premium_fee_bps: 500,
     }
@@ -200,6 +202,9 @@ pub fn model_terms(oracles: &[Wallet]) -> ModelTerms {
         oracles: oracles.iter().map(Wallet::address).collect(),
         quorum: (oracles.len() / 2 + 1) as u8,
         max_spread: 2,
+        security_rent_bps: 200,
+        market_budget_bps: 5_000,
+        cover_budget_bps: 5_000,
         name: "credit risk".into(),
         uri: "https://models.example/credit-risk".into(),
         metadata_hash: [1; 32],

@@ -32,6 +32,7 @@ struct Summary {
     markets: Vec<MarketSummary>,
     policies: Vec<insurance::PolicySummary>,
     vaults: Vec<insurance::VaultSummary>,
+    oracles: Vec<OracleSummary>,
 }
 
 #[derive(Deserialize)]
@@ -57,6 +58,15 @@ struct MarketSummary {
 struct PayoutSummary {
     stakes: Vec<u64>,
     paid: u64,
+}
+
+#[derive(Deserialize)]
+struct OracleSummary {
+    bonded: u64,
+    rewarded: u64,
+    penalised: u64,
+    submitted: u64,
+    missed: u64,
 }
 
 impl Summary {
@@ -181,6 +191,7 @@ async fn payouts_match_the_data_and_the_socket_reports_every_event() {
     let summary: Summary = serde_json::from_slice(&summary).unwrap();
     check_windows(&summary.windows, &data);
     check_markets(&summary);
+    check_oracles(&summary);
     let values = summary.values();
     assert!(2_000_000 < *values.iter().max().unwrap());
     assert!(values.len() / 2 < values.iter().filter(|value| **value < 20_000).count());
@@ -293,6 +304,21 @@ fn check_windows(windows: &[WindowSummary], data: &Path) {
             "window {expected}: {value}"
         );
     }
+}
+
+/// Checks that every oracle has its bond, and that those that agree with the outcome share the pay
+/// equally, window by window.
+fn check_oracles(summary: &Summary) {
+    assert_eq!(summary.oracles.len(), 3);
+    for oracle in &summary.oracles {
+        assert_eq!((oracle.bonded, oracle.penalised), (20_000_000_000, 0));
+        assert!(0 < oracle.rewarded);
+        let windows = summary.windows.len() as u64;
+        assert_eq!(oracle.submitted + oracle.missed, windows);
+    }
+    // The owner's funding, and a little rent.
+    let rewarded: u64 = summary.oracles.iter().map(|oracle| oracle.rewarded).sum();
+    assert!(rewarded < 301_000_000, "{rewarded}");
 }
 
 /// Recomputes outcomes, fees and payouts from the windows and the stakes.

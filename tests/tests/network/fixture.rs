@@ -1,10 +1,10 @@
 //! A network with a model, its data, markets and bettors.
 
-use std::{fmt::Write, fs, mem::offset_of, path::PathBuf};
+use std::{fmt::Write, fs, path::PathBuf};
 
 use driftshield_sdk::{
-    Address, Aggregate, Collateral, Market, MarketTerms, Model, ModelTerms, Receipt, TokenProgram,
-    address,
+    Address, Aggregate, Collateral, Entry, Market, MarketTerms, Model, ModelTerms, Series,
+    TokenProgram, address,
     faucet::Faucet,
     instruction,
     rpc::{Keypair, Signer},
@@ -72,6 +72,9 @@ impl Fixture {
             oracles: vec![oracle.pubkey()],
             quorum: 1,
             max_spread: 1_000,
+            security_rent_bps: 200,
+            market_budget_bps: 5_000,
+            cover_budget_bps: 5_000,
             name: "tested".into(),
             uri: String::new(),
             metadata_hash: [0; 32],
@@ -126,8 +129,13 @@ impl Fixture {
         let (bettor, market) = (&self.bettors[bettor], self.markets[market]);
         let state: Market = client.get(&market).await.unwrap();
         let source = address::token_account(&bettor.pubkey(), &state.mint, TokenProgram::SplToken);
-        let bet =
-            instruction::place_bet(bettor.pubkey(), market, &state, source, outcome, TOKEN, 0);
+        let bet = instruction::place_bet(
+            bettor.pubkey(),
+            market,
+            &state,
+            source,
+            instruction::Bet::unlimited(outcome, TOKEN),
+        );
         client.send(&[bet], &[bettor]).await.unwrap();
     }
 
@@ -179,26 +187,19 @@ rows = {WINDOW_ROWS}
         self.network.service("indexer", "indexer", &["run"])
     }
 
-    async fn receipts(&self) -> Vec<Receipt> {
-        let of_model = (offset_of!(Receipt, model), self.model);
-        let receipts = self.network.client.list(&[of_model]).await.unwrap();
-        receipts.into_iter().map(|(_, receipt)| receipt).collect()
-    }
-
     /// Whether every window is settled and every market is closed.
     pub async fn is_settled(&self) -> bool {
-        let receipts = self.receipts().await;
-        let settled = receipts
-            .iter()
-            .filter(|receipt| receipt.is_settled())
-            .count();
+        let page = address::series(&self.model, 0);
+        let page = self.network.client.find::<Series>(&page).await.unwrap();
+        let is_settled =
+            |window| page.is_some_and(|page| matches!(page.entry(window), Entry::Final(_)));
         for market in &self.markets {
             let found = self.network.client.find::<Market>(market).await.unwrap();
             if found.is_some() {
                 return false;
             }
         }
-        settled as u64 == WINDOWS
+        (0..WINDOWS).all(is_settled)
     }
 }
 

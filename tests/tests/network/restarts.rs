@@ -170,7 +170,7 @@ async fn verify_names_every_difference(fixture: &Fixture, pool: &PgPool) {
     .await;
     assert_named(
         "delete from chain.account where address =
-           (select address from chain.receipt order by \"window\" limit 1) returning address",
+           (select address from chain.series order by page limit 1) returning address",
     )
     .await;
     // Differences in tables that are derived from events are reported by event.

@@ -37,7 +37,7 @@ fn no_listed_layout_or_number_changes_and_all_are_listed() {
     );
 }
 
-/// The value of the seeds `id` and `window`.
+/// The value of the seeds `id`, `window` and `page`.
 const NUMBER: u64 = 7;
 
 /// The value of any other seed: an address that is derived from the seed's name.
@@ -51,7 +51,7 @@ fn derive(seeds: &str) -> Address {
         .split(", ")
         .map(|seed| match seed.strip_prefix('"') {
             Some(text) => text.trim_end_matches('"').into(),
-            None if ["id", "window"].contains(&seed) => NUMBER.to_le_bytes().into(),
+            None if ["id", "window", "page"].contains(&seed) => NUMBER.to_le_bytes().into(),
             None => named(seed).to_bytes().into(),
         })
         .collect();
@@ -87,6 +87,7 @@ fn no_derived_address_changes_and_all_are_listed() {
             address::withdraw_request(&named("vault"), &named("owner")),
         ),
         ("seat", address::seat(&named("model"), &named("oracle"))),
+        ("series", address::series_page(&named("model"), NUMBER)),
         ("vault", address::vault(&named("manager"), NUMBER)),
         // Token accounts and mints, whose seeds are not in the IDL.
         ("bond_vault", address::bond_vault(&named("model"))),

@@ -37,6 +37,8 @@ fn largest() -> ConfigParams {
         max_window_secs: 31 * DAY,
         max_spread_limit: 100_000_000,
         security_multiple: u32::MAX,
+        min_security_rent_bps: 10_000,
+        max_security_rent_bps: 10_000,
         protocol_fee_bps: 2_000,
         premium_fee_bps: 2_000,
     }
@@ -60,6 +62,8 @@ fn smallest() -> ConfigParams {
         max_window_secs: 1,
         max_spread_limit: 0,
         security_multiple: 1,
+        min_security_rent_bps: 1,
+        max_security_rent_bps: 1,
         protocol_fee_bps: 0,
         premium_fee_bps: 0,
     }
@@ -67,7 +71,7 @@ fn smallest() -> ConfigParams {
 
 /// Settings with one field outside its range, each with the field's name.
 fn out_of_range() -> Vec<(&'static str, ConfigParams)> {
-    let above: [SettingsChange; 15] = [
+    let above: [SettingsChange; 17] = [
         ("submit_secs", |p| p.submit_secs += 1),
         ("challenge_secs", |p| p.challenge_secs += 1),
         ("ruling_secs", |p| p.ruling_secs += 1),
@@ -81,10 +85,12 @@ fn out_of_range() -> Vec<(&'static str, ConfigParams)> {
         ("bucket_secs", |p| p.bucket_secs += 1),
         ("max_window_secs", |p| p.max_window_secs += 1),
         ("max_spread_limit", |p| p.max_spread_limit += 1),
+        ("min_security_rent_bps", |p| p.min_security_rent_bps += 1),
+        ("max_security_rent_bps", |p| p.max_security_rent_bps += 1),
         ("protocol_fee_bps", |p| p.protocol_fee_bps += 1),
         ("premium_fee_bps", |p| p.premium_fee_bps += 1),
     ];
-    let below: [SettingsChange; 16] = [
+    let below: [SettingsChange; 17] = [
         ("submit_secs", |p| p.submit_secs = 0),
         ("challenge_secs", |p| p.challenge_secs = 0),
         ("ruling_secs", |p| p.ruling_secs = 0),
@@ -108,6 +114,7 @@ fn out_of_range() -> Vec<(&'static str, ConfigParams)> {
             p.min_window_secs = 2;
         }),
         ("security_multiple", |p| p.security_multiple = 0),
+        ("min_security_rent_bps", |p| p.min_security_rent_bps = 0),
         ("ruling_secs: negative", |p| p.ruling_secs = i64::MIN),
         ("submit_secs: overflowing", |p| p.submit_secs = i64::MAX),
     ];

@@ -5,6 +5,7 @@ mod donations;
 mod liquidity;
 mod monaco;
 mod payouts;
+mod pot;
 mod prefunding;
 mod revival;
 mod seats;
@@ -12,6 +13,7 @@ mod splitting;
 mod squads;
 mod squatting;
 mod stolen_keys;
+mod thin;
 
 use driftshield_sdk::{Address, DriftShieldError, PolicyTerms, address, instruction};
 use driftshield_tests::{insurance::*, world::*};

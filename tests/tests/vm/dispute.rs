@@ -8,7 +8,9 @@ mod ruling;
 mod slashing;
 
 use anchor_lang::solana_program::instruction::Instruction;
-use driftshield_sdk::{ChallengePayee, Event, ReceiptState, events::ReceiptRuled, instruction};
+use driftshield_sdk::{
+    ChallengePayee, Event, ReceiptState, address, events::ReceiptRuled, instruction,
+};
 use driftshield_tests::world::*;
 
 const BOND: u64 = 10_000 * TOKEN;
@@ -100,11 +102,14 @@ fn bonded(world: &World, model: &TestModel) -> Vec<u64> {
 
 /// The credits of the challenger and the treasury on the receipt of window 0.
 fn credits(world: &World, model: &TestModel) -> (u64, u64) {
+    if !world.exists(&address::receipt(&model.address, 0)) {
+        return (0, 0); // closed, because it owes nothing
+    }
     let receipt = world.receipt(&model.address, 0);
     (receipt.challenger_credit, receipt.treasury_credit)
 }
 
 /// The state of the receipt of window 0.
 fn state(world: &World, model: &TestModel) -> ReceiptState {
-    world.receipt(&model.address, 0).state.into()
+    world.receipt_state(&model.address, 0)
 }

@@ -45,7 +45,8 @@ impl MarketScene {
             ..model_terms(&[])
         };
         let owner = &self.model.owner;
-        let update = instruction::update_model(owner.address(), self.model.address, terms);
+        let state = self.world.model(&self.model.address);
+        let update = instruction::update_model(owner.address(), self.model.address, &state, terms);
         self.world.send(update, &[&owner.key]).unwrap();
     }
 
@@ -244,7 +245,7 @@ fn a_market_settles_and_pays_while_everything_is_paused() {
     for window in 1..=3 {
         world.finalize_with(model, window, &CALM);
     }
-    world.settle(market, 3).unwrap();
+    world.settle(market).unwrap();
     world.claim(market, &bettor.address()).unwrap();
     for payee in [FeePayee::Treasury, FeePayee::Creator] {
         let collect = instruction::collect_fees(*market, &world.market(market), payee);
@@ -271,9 +272,11 @@ fn a_void_market_refunds_while_everything_is_paused() {
     scene.bet(0).unwrap();
     scene.world.pause(pause::ALL);
     scene.world.warp_to_end(&scene.model, 3);
-    scene.world.pass(params().submit_secs);
+    scene
+        .world
+        .pass(params().submit_secs + params().challenge_secs);
     // When the market is settled
-    scene.world.settle(&scene.market, 3).unwrap();
+    scene.world.settle(&scene.market).unwrap();
     // Then the market is Void, and refunds the bet
     assert_eq!(scene.world.market(&scene.market).state, MarketState::Void);
     let bettor = scene.bettor.address();
@@ -311,7 +314,7 @@ fn a_dispute_is_ruled_and_paid_while_everything_is_paused() {
     let challenger = scene.challenge_first_window();
     let MarketScene { world, model, .. } = &mut scene;
     world.rule(model, 0, &DRIFTED).unwrap();
-    // Then both credits are paid, and the receipt is closed after its retention
+    // Then both credits are paid, the receipt is closed, and its page after its retention
     for payee in [ChallengePayee::Challenger, ChallengePayee::Treasury] {
         let collect = instruction::collect_challenge(
             model.address,
@@ -327,11 +330,12 @@ fn a_dispute_is_ruled_and_paid_while_everything_is_paused() {
         terms().challenge_bond + slashed / 2
     );
     assert_eq!(world.tokens(&world.treasury()), slashed - slashed / 2);
-    let end = world.model(&model.address).retention_end(0).unwrap();
-    world.warp_to(end);
-    let close = instruction::close_receipt(&world.receipt(&model.address, 0));
-    world.send(close, &[]).unwrap();
     assert!(!world.exists(&address::receipt(&model.address, 0)));
+    let end = world.model(&model.address).retention_end(255).unwrap();
+    world.warp_to(end);
+    let close = instruction::close_series(&world.series(&model.address, 0));
+    world.send(close, &[]).unwrap();
+    assert!(!world.exists(&address::series(&model.address, 0)));
 }
 
 #[test]
@@ -343,8 +347,7 @@ fn a_dispute_without_a_ruling_lapses_while_everything_is_paused() {
     let MarketScene { world, model, .. } = &mut scene;
     // When the ruling period ends without a ruling
     world.pass(params().ruling_secs);
-    let finalize = instruction::finalize_receipt(model.address, 0);
-    world.send(finalize, &[]).unwrap();
+    world.finalize(model, 0).unwrap();
     // Then the receipt is Final with the median
     assert_eq!(world.receipt(&model.address, 0).state, ReceiptState::Final);
 }

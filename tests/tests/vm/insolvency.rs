@@ -84,7 +84,10 @@ fn bets_claims_and_fees_check_the_market_vault() {
         world.submit_all(&model, window, &CALM);
     }
     world.pass(params().challenge_secs);
-    world.settle(&market, 3).expect("settle_market");
+    for window in 1..=3 {
+        world.finalize(&model, window).expect("finalize_receipt");
+    }
+    world.settle(&market).expect("settle_market");
     assert_insolvent(world.claim(&market, &one.address()));
     for payee in [FeePayee::Treasury, FeePayee::Creator] {
         let collect = instruction::collect_fees(market, &world.market(&market), payee);

@@ -62,6 +62,8 @@ fn nul_characters_in_texts_are_replaced() {
         receipt: [2; 32].into(),
         receipt_seq: 1,
         window: 3,
+        series: [8; 32].into(),
+        series_seq: 2,
         seat: [4; 32].into(),
         seat_seq: 5,
         oracle: [6; 32].into(),
@@ -74,6 +76,8 @@ fn nul_characters_in_texts_are_replaced() {
         state: ReceiptState::Proposed,
         value: 9,
         submitted: 1,
+        pay: 10,
+        thin: 0,
     };
     let decoded = json::event(&event.data()).unwrap();
     assert_eq!(decoded.name, "ReceiptSubmitted");

@@ -91,6 +91,7 @@ fn rent_owed(driver: &Driver) -> BTreeMap<Address, u64> {
         match account {
             Account::Seat(seat) => owe(seat.oracle, &[at]),
             Account::Receipt(receipt) => owe(receipt.payer, &[at]),
+            Account::Series(series) => owe(series.payer, &[at]),
             Account::Market(market) => owe(market.creator, &[at, market.vault]),
             Account::Position(position) => owe(position.owner, &[at]),
             Account::Vault(vault) => owe(vault.manager, &[at, vault.tokens, vault.escrow]),

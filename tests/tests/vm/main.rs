@@ -16,6 +16,7 @@ mod matrix;
 mod metric_on_chain;
 mod model;
 mod policy;
+mod pot;
 mod property;
 mod receipt;
 mod sdk;

@@ -5,17 +5,19 @@ mod claiming;
 mod creation;
 mod ending;
 mod expected;
+mod pages;
 mod random;
 mod resolution;
 mod settlement;
 
 use anchor_lang::Address;
-use driftshield_sdk::{Aggregate, Event, FeePayee, MarketTerms, events, instruction};
+use driftshield_sdk::{Aggregate, Entry, Event, FeePayee, MarketTerms, events, instruction};
 use driftshield_tests::world::*;
 use solana_instruction_error::InstructionError;
 use solana_transaction_error::TransactionError;
 
 /// A yes/no market, and a bettor on each outcome with 100 tokens.
+#[derive(Clone)]
 struct Scene {
     world: World,
     model: TestModel,
@@ -78,8 +80,16 @@ impl Scene {
     /// The drift reaches the threshold in the first window, and a market by `Max` resolves to yes.
     fn resolve_yes(&mut self) {
         self.world.finalize_with(&self.model, 1, &DRIFTED);
-        let event = settled(self.world.settle(&self.market, 1));
+        let event = settled(self.world.settle(&self.market));
         assert_eq!(event.outcome, Some(1));
+    }
+
+    /// The Final drift of a window.
+    fn value(&self, window: u64) -> u64 {
+        match self.world.entry(&self.model.address, window) {
+            Entry::Final(value) => value,
+            other => panic!("{other:?}"),
+        }
     }
 
     fn claim(&mut self, owner: Address) -> events::Claimed {
@@ -105,8 +115,9 @@ impl Scene {
     /// All windows pass without a receipt, and the market becomes void.
     fn void(&mut self) -> events::MarketSettled {
         self.world.warp_to_end(&self.model, 3);
-        self.world.pass(params().submit_secs);
-        settled(self.world.settle(&self.market, 3))
+        self.world
+            .pass(params().submit_secs + params().challenge_secs);
+        settled(self.world.settle(&self.market))
     }
 
     /// Creates another market with the same terms on the same model.
@@ -134,7 +145,7 @@ const YES_PAID: u64 = 40 * TOKEN + 60 * TOKEN * 97 / 100;
 
 /// Asserts that the instruction with index `instruction` was refused because one of its accounts is closed.
 #[track_caller]
-fn assert_gone(outcome: Outcome, instruction: u8) {
+pub(crate) fn assert_gone(outcome: Outcome, instruction: u8) {
     let err = outcome.map(|sent| sent.events).expect_err("refused").err;
     assert_eq!(
         err,

@@ -18,7 +18,9 @@ fn register(world: &mut World, spec: MetricSpec, terms: ModelTerms) -> Outcome {
 }
 
 fn update(world: &mut World, model: &TestModel, terms: ModelTerms) -> Outcome {
-    let update = instruction::update_model(model.owner.address(), model.address, terms);
+    let state = world.model(&model.address);
+    let owner = model.owner.address();
+    let update = instruction::update_model(owner, model.address, &state, terms);
     world.send(update, &[&model.owner.key])
 }
 

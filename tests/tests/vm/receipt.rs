@@ -1,9 +1,12 @@
-//! Receipts: submissions, transitions, statistics of the model, the chain of hashes, and closing.
+//! Receipts and series: submissions, thin windows, transitions, statistics of the model, the chain of
+//! hashes, and closing.
 
 mod chain;
 mod closing;
+mod series;
 mod statistics;
 mod submission;
+mod thin;
 mod transitions;
 
 use anchor_lang::solana_program::instruction::Instruction;
@@ -31,7 +34,7 @@ fn submission(oracle: &Wallet, model: &TestModel, window: u64, counts: &[u32]) -
 }
 
 pub(crate) fn finalize(world: &mut World, model: &TestModel, window: u64) -> Outcome {
-    world.send(instruction::finalize_receipt(model.address, window), &[])
+    world.finalize(model, window)
 }
 
 fn window_end(world: &World, model: &TestModel, window: u64) -> i64 {
@@ -42,5 +45,5 @@ fn window_end(world: &World, model: &TestModel, window: u64) -> i64 {
 }
 
 fn state(world: &World, model: &TestModel, window: u64) -> ReceiptState {
-    world.receipt(&model.address, window).state.into()
+    world.receipt_state(&model.address, window)
 }

@@ -118,7 +118,7 @@ impl Stakeholders {
     fn close_market(&mut self) {
         let market = self.market;
         let before = self.insured.world.market(&market);
-        self.send(instruction::settle_market(market, &before, 1));
+        self.send(instruction::settle_market(market, &before));
         for owner in [self.winner.address(), self.loser.address()] {
             self.send(instruction::claim(owner, market, &before));
         }

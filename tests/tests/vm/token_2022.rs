@@ -266,7 +266,7 @@ fn a_market_and_a_vault_work_with_token_2022() {
         scene.measure(CALM_DRIFT);
     }
     scene.measure(300_000);
-    scene.world.settle(&market, 1).unwrap();
+    scene.world.settle(&market).unwrap();
     for owner in [&winner, &loser] {
         scene.world.claim(&market, &owner.address()).unwrap();
     }

@@ -7,8 +7,8 @@
 
 use anchor_lang::solana_program::instruction::Instruction;
 use driftshield_sdk::{
-    Aggregate, ChallengePayee, FeePayee, MarketTerms, MetricSpec, ModelTerms, PolicyTerms,
-    PremiumPayee, TokenProgram, address, instruction,
+    Aggregate, ChallengePayee, Entry, FeePayee, MarketTerms, MetricSpec, ModelTerms, PAGE_WINDOWS,
+    PolicyTerms, PremiumPayee, TokenProgram, address, instruction,
 };
 use driftshield_tests::{bench, insurance::*, world::*};
 use solana_keypair::Keypair;
@@ -147,7 +147,10 @@ fn transactions_on_models_and_bonds_stay_within_the_limits() {
         assert!(bytes <= MAX_BYTES, "{bytes} bytes");
         assert!(sent.units <= MAX_UNITS, "{} units", sent.units);
         let address = address::model(&owner.address(), 1);
-        let update = instruction::update_model(owner.address(), address, terms);
+        let update = {
+            let state = world.model(&address);
+            instruction::update_model(owner.address(), address, &state, terms)
+        };
         send_fitting(&mut world, update, &owner.key);
         let model = TestModel {
             address,
@@ -168,7 +171,7 @@ fn transactions_on_models_and_bonds_stay_within_the_limits() {
         assert_fits(world.send(withdraw, &[]));
         let close = instruction::close_seat(oracle.address(), address);
         assert_fits(world.send(close, &[]));
-        let (leaver, bettor) = (&model.oracles[0], world.wallet(TOKEN));
+        let (leaver, bettor) = (&model.oracles[0], world.wallet(2 * TOKEN));
         let leave = instruction::leave_seat(leaver.address(), address);
         send_fitting(&mut world, leave, &leaver.key);
         let market = MarketTerms {
@@ -225,10 +228,10 @@ fn transactions_on_receipts_and_disputes_stay_within_the_limits() {
             assert_fits(submit(&mut world, &model, oracle, 1, 0));
         }
         world.pass(params().submit_secs + params().challenge_secs);
-        let finalize = instruction::finalize_receipt(model.address, 1);
-        assert_fits(world.send(finalize, &[]));
+        assert_fits(world.finalize(&model, 1));
+        world.warp_to_end(&model, PAGE_WINDOWS - 1);
         world.pass(params().retention_secs);
-        let close = instruction::close_receipt(&world.receipt(&model.address, 1));
+        let close = instruction::close_series(&world.series(&model.address, 0));
         assert_fits(world.send(close, &[]));
     }
 }
@@ -300,7 +303,8 @@ fn transactions_on_markets_stay_within_the_limits() {
             world.submit(&model, oracle, 1, &counts).unwrap();
         }
         world.pass(params().challenge_secs);
-        assert_fits(world.settle(&market, 1));
+        assert_fits(world.finalize(&model, 1));
+        assert_fits(world.settle(&market));
         let state = world.market(&market);
         assert_eq!(state.outcome, 7);
         assert_fits(world.claim(&market, &winner.address()));
@@ -315,61 +319,40 @@ fn transactions_on_markets_stay_within_the_limits() {
     }
 }
 
-/// The most windows that fit a `settle_market` of at most `MAX_BYTES`.
-const WINDOWS: u64 = instruction::MAX_SETTLE_WINDOWS;
-
-/// A market on `windows` windows. In each window, `submitters` of seven oracles have submitted.
-/// Nobody has finalized, and all periods are over.
-fn unsettled(keys: &str, windows: u64, submitters: usize) -> (World, anchor_lang::Address) {
-    let mut world = World::with_keys_of(keys);
-    let model = largest_model(&mut world);
-    let creator = world.wallet(0);
-    let bettor = world.wallet(TOKEN);
-    let terms = MarketTerms {
-        last_window: windows,
-        aggregate: Aggregate::Mean,
-        ..largest_market(&world, &model)
-    };
-    let market = world.create_market(&model, &creator, 1, terms).unwrap();
-    world.bet(&market, &bettor, 0, TOKEN).unwrap();
-    world.solvency_checks = false;
-    for window in 1..=windows {
-        world.warp_to_end(&model, window);
-        for oracle in 0..submitters {
-            submit(&mut world, &model, oracle, window, 0).unwrap();
-        }
-    }
-    world.pass(params().submit_secs + params().challenge_secs);
-    world.solvency_checks = true;
-    (world, market)
-}
-
 #[test]
-fn one_transaction_settles_as_many_receipts_as_fit() {
-    // Given a market with one window more than fits, whose receipts the settlement must propose and
-    // finalize
-    let (mut world, market) = unsettled("many", WINDOWS + 1, 4);
-
-    // When as many as fit are settled by one instruction
-    let sent = assert_fits(world.settle(&market, WINDOWS));
-
-    // Then no further receipt would fit
-    const RECEIPT: usize = 32 + 1; // its address and its index
-    const { assert!(15 <= WINDOWS) };
-    assert!(MAX_BYTES < sent.bytes + RECEIPT, "{}", sent.bytes);
-    let state = world.market(&market);
-    assert_eq!((state.next_window, state.observed), (WINDOWS + 1, WINDOWS));
-}
-
-#[test]
-fn one_transaction_settles_as_many_windows_without_receipts() {
+fn settling_the_longest_market_stays_within_the_limits() {
     for keys in KEYS {
-        // Given a market on windows without receipts
-        let (mut world, market) = unsettled(keys, WINDOWS, 0);
+        // Given a market on 366 windows in three pages, whose pages exist or not
+        for exist in [false, true] {
+            let mut world = World::with_keys_of(keys);
+            let model = largest_model(&mut world);
+            let creator = world.wallet(0);
+            let bettor = world.wallet(TOKEN);
+            world.warp_to_end(&model, 253);
+            let terms = MarketTerms {
+                first_window: 255,
+                last_window: 255 + 365,
+                close_ts: world.now() + 1,
+                aggregate: Aggregate::Mean,
+                ..largest_market(&world, &model)
+            };
+            let market = world.create_market(&model, &creator, 1, terms).unwrap();
+            world.bet(&market, &bettor, 0, TOKEN).unwrap();
+            world.warp_to_end(&model, 255 + 365);
+            world.pass(params().submit_secs + params().challenge_secs);
+            if exist {
+                for page in 0..3 {
+                    let entries = [Entry::Final(1); PAGE_WINDOWS as usize];
+                    world.set_series(&model, page, &entries);
+                }
+            }
 
-        // When as many windows are settled by one instruction, then the transaction fits too
-        assert_fits(world.settle(&market, WINDOWS));
-        assert_eq!(world.market(&market).next_window, WINDOWS + 1);
+            // When it is settled by one instruction, then the transaction fits
+            assert_fits(world.settle(&market));
+            let state = world.market(&market);
+            assert_eq!(state.next_window, 255 + 366);
+            assert_eq!(state.observed, if exist { 366 } else { 0 });
+        }
     }
 }
 

@@ -30,6 +30,10 @@ async fn token_flows(pool: &PgPool) -> anyhow::Result<BTreeMap<String, TokenFlow
              ::text as received
          from chain.event e
          join (values ('Bonded', 'oracle', 'amount'), ('BetPlaced', 'owner', 'amount'),
+                      ('BetPlaced', 'owner', 'rent'), ('PolicyBought', 'holder', 'rent'),
+                      ('PolicyRenewed', 'holder', 'rent'),
+                      ('OraclesFunded', 'funder', 'amount'),
+                      ('RewardCollected', 'destination', 'amount'),
                       ('Deposited', 'owner', 'amount'), ('PolicyBought', 'holder', 'premium'),
                       ('PolicyRenewed', 'holder', 'premium'), ('Claimed', 'destination', 'paid'),
                       ('FeesCollected', 'destination', 'amount'),

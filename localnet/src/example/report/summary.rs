@@ -16,6 +16,7 @@ pub struct Summary {
     pub markets: Vec<MarketSummary>,
     pub policies: Vec<PolicySummary>,
     pub vaults: Vec<VaultSummary>,
+    pub oracles: Vec<OracleSummary>,
 }
 
 #[derive(Serialize)]
@@ -53,16 +54,62 @@ pub struct PayoutSummary {
     pub paid: u64,
 }
 
+/// An oracle of the model. Amounts are in base units.
+#[derive(Serialize)]
+pub struct OracleSummary {
+    pub oracle: String,
+    pub bonded: u64,
+    /// All rewards, collected or not.
+    pub rewarded: u64,
+    /// Lost by rulings.
+    pub penalised: u64,
+    /// Number of windows that the oracle submitted, and of those that only others submitted.
+    pub submitted: u64,
+    pub missed: u64,
+}
+
+/// The model's oracles, in its order.
+pub async fn oracles(pool: &PgPool, model: &Address) -> anyhow::Result<Vec<OracleSummary>> {
+    let rows = sqlx::query(
+        "select s.oracle, s.bonded::text as bonded, s.submissions::text as submitted,
+           (m.rewards[array_position(m.oracles, s.oracle)]
+            + coalesce((select sum((e.body ->> 'amount')::numeric) from chain.event e
+                        where e.name = 'RewardCollected' and e.body ->> 'model' = m.address
+                          and e.body ->> 'payee' = 'oracle'
+                          and e.body ->> 'oracle' = s.oracle), 0))::text as rewarded,
+           ((select count(*) from chain.receipt r where r.model = m.address) - s.submissions)
+             ::text as missed
+         from chain.seat s join chain.model m on m.address = s.model
+         where m.address = $1 order by array_position(m.oracles, s.oracle)",
+    )
+    .bind(model.to_string())
+    .fetch_all(pool)
+    .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(OracleSummary {
+                oracle: row.try_get("oracle")?,
+                bonded: number(row, "bonded")?,
+                rewarded: number(row, "rewarded")?,
+                penalised: 0,
+                submitted: number(row, "submitted")?,
+                missed: number(row, "missed")?,
+            })
+        })
+        .collect()
+}
+
 /// The model's windows, in ascending order.
 pub async fn windows(pool: &PgPool, model: &Address) -> anyhow::Result<Vec<WindowSummary>> {
     let rows = sqlx::query(
-        r#"select r.model, r."window"::text as w, r.value::text as value, r.state,
+        r#"select r.model, r."window"::text as w, s.value::text as value, s.state,
              (select e.body -> 'counts'
               from chain.event_account a join chain.event e using (seq)
               where a.account = r.address and e.name = 'ReceiptSubmitted'
-                and e.body ->> 'submission' = r.value::text
+                and e.body ->> 'submission' = s.value::text
               order by seq limit 1) as counts
-           from chain.receipt r where r.model = $1 order by r."window""#,
+           from chain.receipt r join chain.receipt_settlement s on s.receipt = r.address
+           where r.model = $1 order by r."window""#,
     )
     .bind(model.to_string())
     .fetch_all(pool)

@@ -10,7 +10,7 @@ use crate::{
 #[derive(Accounts)]
 #[instruction(id: u64)]
 pub struct BuyPolicy {
-    /// Pays the premium and the policy's rent.
+    /// Pays the premium, the security rent, and the rent of the policy's account.
     #[account(mut)]
     pub holder: Signer,
     pub config: Account<Config>,
@@ -31,11 +31,14 @@ pub struct BuyPolicy {
         bump
     )]
     pub policy: Account<Policy>,
-    /// The holder's token account, which pays the premium.
+    /// The holder's token account, which pays the premium and the security rent.
     #[account(mut)]
     pub source: UncheckedAccount,
     #[account(mut, address = vault.tokens @ DriftShieldError::WrongVault)]
     pub tokens: UncheckedAccount,
+    /// Token account that receives the security rent.
+    #[account(mut, address = model.bond_vault @ DriftShieldError::WrongVault)]
+    pub bond_vault: UncheckedAccount,
     #[account(address = vault.mint @ DriftShieldError::WrongMint)]
     pub mint: UncheckedAccount,
     pub token_program: Interface<'static, TokenInterface>,
@@ -57,8 +60,8 @@ impl BuyPolicy {
         self.vault.lock(terms.cover);
         self.vault.policies += 1; // each covers at least a base unit
         exposure.sell(terms.cover);
-        self.model.take_risk(terms.cover)?;
-        self.model.expose();
+        self.model.add_policy(terms.cover);
+        self.model.pay_oracles(quote.rent, quote.rent_end, now)?;
         self.write(id, &terms, &quote, term, bump);
 
         token::transfer(
@@ -71,6 +74,16 @@ impl BuyPolicy {
             quote.premium,
         )?;
         self.vault.invariant(token::amount(&self.tokens)?)?;
+        token::transfer(
+            self.token_program.address(),
+            &mut self.source,
+            &self.mint,
+            &mut self.bond_vault,
+            self.holder.cpi_handle(),
+            &[],
+            quote.rent,
+        )?;
+        self.model.invariant(token::amount(&self.bond_vault)?)?;
         Ok(PolicyBought {
             vault: *self.vault.address(),
             vault_seq: self.vault.next_seq(),
@@ -89,10 +102,12 @@ impl BuyPolicy {
             protocol_part: quote.protocol_part,
             manager_part: quote.manager_part,
             streamed_part: quote.streamed_part,
+            rent: quote.rent,
             totals: self.vault.totals(),
             exposure_cover: exposure.cover,
-            at_risk: self.model.at_risk,
+            cover_risk: self.model.cover_risk,
             model_exposure: self.model.exposure,
+            pot: self.model.pot_totals(),
         })
     }
 

@@ -36,7 +36,7 @@ impl ClaimPolicy {
             paid: self.policy.paid,
             totals: self.vault.totals(),
             exposure_cover: self.exposure.cover,
-            at_risk: self.model.at_risk,
+            cover_risk: self.model.cover_risk,
             model_exposure: self.model.exposure,
         };
         self.policy.close(*self.holder.account())?;

@@ -3,11 +3,11 @@ use anchor_spl::token_interface::TokenInterface;
 
 use crate::{
     token::{self, Recipient},
-    DriftShieldError, Exposure, Model, Policy, PolicyClaimed, Receipt, Vault,
+    DriftShieldError, Exposure, Model, Policy, PolicyClaimed, Series, Vault,
 };
 
 /// Accounts of `claim_policy` and `cancel_policy`, which both pay the holder. Remaining accounts of
-/// a claim: as many Final receipts as the policy's persistence, of consecutive windows in order.
+/// a claim: the pages of the model's `Series` that hold the run, in order.
 #[event_cpi]
 #[derive(Accounts)]
 pub struct ClaimPolicy {
@@ -38,16 +38,20 @@ pub struct ClaimPolicy {
 }
 
 impl ClaimPolicy {
-    pub fn claim_policy(&mut self, receipts: Vec<AccountView>) -> Result<PolicyClaimed> {
+    pub fn claim_policy(
+        &mut self,
+        first_window: u64,
+        pages: Vec<AccountView>,
+    ) -> Result<PolicyClaimed> {
         require!(
             Clock::get()?.unix_timestamp < self.policy.expires_at(&self.model)?,
             DriftShieldError::PolicyExpired
         );
-        let (first_window, lowest) = self.check_run(receipts)?;
+        let lowest = self.lowest_of_run(first_window, pages)?;
         let amount = self.policy.claim(lowest)?;
         self.vault.pay_claim(amount);
         self.exposure.release(amount);
-        self.model.lower_risk(amount);
+        self.model.release_cover(amount);
         let is_over = self.policy.open_cover() == 0;
         if is_over {
             self.policy
@@ -80,7 +84,7 @@ impl ClaimPolicy {
             cover: self.policy.cover,
             totals: self.vault.totals(),
             exposure_cover: self.exposure.cover,
-            at_risk: self.model.at_risk,
+            cover_risk: self.model.cover_risk,
             model_exposure: self.model.exposure,
         };
         if is_over {
@@ -89,21 +93,22 @@ impl ClaimPolicy {
         Ok(event)
     }
 
-    /// Checks the receipts of a run. Returns the run's first window and lowest value.
-    fn check_run(&self, receipts: Vec<AccountView>) -> Result<(u64, u64)> {
+    /// Reads the run that starts at `first_window` from `pages`. Returns its lowest value.
+    fn lowest_of_run(&self, first_window: u64, pages: Vec<AccountView>) -> Result<u64> {
+        let run = self.policy.run(first_window)?;
+        let needed = Series::page_of(*run.start())..=Series::page_of(*run.end());
         require!(
-            receipts.len() == usize::from(self.policy.persistence),
-            DriftShieldError::WrongRunLength
+            pages.len() == needed.clone().count(),
+            DriftShieldError::WrongSeries
         );
-        let mut next = None;
         let mut lowest = u64::MAX;
-        for view in &receipts {
-            let receipt =
-                Account::<Receipt>::load(*view).map_err(|_| DriftShieldError::WrongReceipt)?;
-            lowest = lowest.min(self.policy.require_in_run(&receipt, next)?);
-            next = Some(receipt.window + 1); // its times fit an i64
+        for (page, view) in needed.zip(pages) {
+            let page = Series::load(&self.policy.model, page, view)?
+                .ok_or(DriftShieldError::WrongSeries)?;
+            for window in run.clone().filter(|window| page.windows().contains(window)) {
+                lowest = lowest.min(self.policy.require_reached(page.entry(window))?);
+            }
         }
-        let after = next.ok_or(DriftShieldError::WrongRunLength)?;
-        Ok((after - receipts.len() as u64, lowest))
+        Ok(lowest)
     }
 }

@@ -1,4 +1,4 @@
-use anchor_lang::prelude::*;
+use anchor_lang::{prelude::*, AccountClose};
 use anchor_spl::token_interface::TokenInterface;
 
 use crate::{
@@ -17,6 +17,9 @@ pub struct CollectChallenge {
     pub model: Account<Model>,
     #[account(mut)]
     pub receipt: Account<Receipt>,
+    /// Receives the receipt's rent if the receipt is closed. May be the challenger.
+    #[account(mut, unsafe(dup), address = receipt.payer @ DriftShieldError::WrongRentPayer)]
+    pub payer: UncheckedAccount,
     #[account(constraint = collateral.mint == model.bond_mint @ DriftShieldError::WrongCollateral)]
     pub collateral: Account<Collateral>,
     #[account(mut, address = model.bond_vault @ DriftShieldError::WrongVault)]
@@ -53,7 +56,7 @@ impl CollectChallenge {
             &self.model,
             amount,
         )?;
-        Ok(ChallengeCollected {
+        let event = ChallengeCollected {
             model: *self.model.address(),
             model_seq: self.model.next_seq(),
             receipt: *self.receipt.address(),
@@ -62,7 +65,12 @@ impl CollectChallenge {
             payee,
             destination: *self.destination.address(),
             amount,
+            owed: self.receipt.owed(),
             held: self.model.held,
-        })
+        };
+        if self.receipt.is_done() {
+            self.receipt.close(*self.payer.account())?;
+        }
+        Ok(event)
     }
 }

@@ -45,7 +45,7 @@ impl ExpirePolicy {
             paid: self.policy.paid,
             totals: self.vault.totals(),
             exposure_cover: self.exposure.cover,
-            at_risk: self.model.at_risk,
+            cover_risk: self.model.cover_risk,
             model_exposure: self.model.exposure,
         })
     }

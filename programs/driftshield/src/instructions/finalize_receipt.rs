@@ -1,6 +1,6 @@
-use anchor_lang::prelude::*;
+use anchor_lang::{prelude::*, AccountClose};
 
-use crate::{DriftShieldError, Model, Receipt, ReceiptFinalized};
+use crate::{DriftShieldError, Model, Receipt, ReceiptFinalized, Series};
 
 #[event_cpi]
 #[derive(Accounts)]
@@ -9,6 +9,11 @@ pub struct FinalizeReceipt {
     pub model: Account<Model>,
     #[account(mut)]
     pub receipt: Account<Receipt>,
+    #[account(mut, constraint = series.holds(&receipt) @ DriftShieldError::WrongSeries)]
+    pub series: Account<Series>,
+    /// Receives the receipt's rent if the receipt is closed.
+    #[account(mut, address = receipt.payer @ DriftShieldError::WrongRentPayer)]
+    pub payer: UncheckedAccount,
 }
 
 impl FinalizeReceipt {
@@ -17,16 +22,25 @@ impl FinalizeReceipt {
             .receipt
             .advance(&mut self.model, Clock::get()?.unix_timestamp)?;
         require!(moved, DriftShieldError::NothingToFinalize);
-        Ok(ReceiptFinalized {
+        self.series.record(&self.receipt);
+        let event = ReceiptFinalized {
             model: *self.model.address(),
             model_seq: self.model.next_seq(),
             receipt: *self.receipt.address(),
             receipt_seq: self.receipt.next_seq(),
             window: self.receipt.window,
+            series: *self.series.address(),
+            series_seq: self.series.next_seq(),
             state: self.receipt.state.into(),
             value: self.receipt.value,
             challenger_credit: self.receipt.challenger_credit,
+            pay: self.receipt.pay,
+            earners: self.receipt.earners,
             chain: self.model.chain,
-        })
+        };
+        if self.receipt.is_done() {
+            self.receipt.close(*self.payer.account())?;
+        }
+        Ok(event)
     }
 }

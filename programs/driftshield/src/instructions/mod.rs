@@ -13,12 +13,13 @@ mod claim;
 mod claim_policy;
 mod close_exposure;
 mod close_market;
-mod close_receipt;
 mod close_seat;
+mod close_series;
 mod close_vault;
 mod collect_challenge;
 mod collect_fees;
 mod collect_manager_fees;
+mod collect_reward;
 #[allow(unused_variables)] // `derive(Accounts)` binds the arguments a second time
 mod create_market;
 #[allow(unused_variables)] // `derive(Accounts)` binds the arguments a second time
@@ -26,6 +27,7 @@ mod create_vault;
 mod deposit;
 mod expire_policy;
 mod finalize_receipt;
+mod fund_oracles;
 mod initialize;
 mod leave_seat;
 mod list_model;
@@ -56,12 +58,12 @@ mod withdraw_treasury;
 pub use {
     accept_admin::*, accept_arbiter::*, bond::*, buy_policy::*, cancel_withdraw::*,
     challenge_receipt::*, claim::*, claim_policy::*, close_exposure::*, close_market::*,
-    close_receipt::*, close_seat::*, close_vault::*, collect_challenge::*, collect_fees::*,
-    collect_manager_fees::*, create_market::*, create_vault::*, deposit::*, expire_policy::*,
-    finalize_receipt::*, initialize::*, leave_seat::*, list_model::*, place_bet::*,
-    propose_admin::*, propose_arbiter::*, register_collateral::*, register_model::*,
-    renew_policy::*, replace_oracle::*, request_unbond::*, request_withdraw::*, retire_model::*,
-    rule_receipt::*, set_pause::*, settle_market::*, submit_receipt::*, update_collateral::*,
-    update_config::*, update_model::*, update_vault::*, withdraw::*, withdraw_bond::*,
-    withdraw_treasury::*,
+    close_seat::*, close_series::*, close_vault::*, collect_challenge::*, collect_fees::*,
+    collect_manager_fees::*, collect_reward::*, create_market::*, create_vault::*, deposit::*,
+    expire_policy::*, finalize_receipt::*, fund_oracles::*, initialize::*, leave_seat::*,
+    list_model::*, place_bet::*, propose_admin::*, propose_arbiter::*, register_collateral::*,
+    register_model::*, renew_policy::*, replace_oracle::*, request_unbond::*, request_withdraw::*,
+    retire_model::*, rule_receipt::*, set_pause::*, settle_market::*, submit_receipt::*,
+    update_collateral::*, update_config::*, update_model::*, update_vault::*, withdraw::*,
+    withdraw_bond::*, withdraw_treasury::*,
 };

@@ -9,7 +9,7 @@ use crate::{
 #[event_cpi]
 #[derive(Accounts)]
 pub struct PlaceBet {
-    /// Pays the bet, and the rent of a new position.
+    /// Pays the bet, its security rent, and the rent of a new position's account.
     #[account(mut)]
     pub bettor: Signer,
     pub config: Account<Config>,
@@ -19,18 +19,18 @@ pub struct PlaceBet {
     pub model: Account<Model>,
     #[account(mut)]
     pub market: Account<Market>,
-    /// The bettor's `Position`. Created by the bettor's first bet in the market.
-    #[account(
-        mut,
-        seeds = [b"position", market.address().as_ref(), bettor.address().as_ref()],
-        bump
-    )]
+    /// The bettor's `Position`: PDA of `["position", market, bettor]`. Created by the bettor's first
+    /// bet in the market.
+    #[account(mut)]
     pub position: UncheckedAccount,
-    /// The bettor's token account, which pays the bet.
+    /// The bettor's token account, which pays the bet and its security rent.
     #[account(mut)]
     pub source: UncheckedAccount,
     #[account(mut, address = market.vault @ DriftShieldError::WrongVault)]
     pub vault: UncheckedAccount,
+    /// Token account that receives the security rent.
+    #[account(mut, address = model.bond_vault @ DriftShieldError::WrongVault)]
+    pub bond_vault: UncheckedAccount,
     #[account(address = market.mint @ DriftShieldError::WrongMint)]
     pub mint: UncheckedAccount,
     pub token_program: Interface<'static, TokenInterface>,
@@ -43,8 +43,8 @@ impl PlaceBet {
         outcome: u8,
         amount: u64,
         min_multiple: u64,
+        max_rent: u64,
         terms_hash: [u8; 32],
-        bump: u8,
     ) -> Result<BetPlaced> {
         let index = usize::from(outcome);
         require!(
@@ -52,15 +52,15 @@ impl PlaceBet {
             DriftShieldError::TermsMismatch
         );
         self.require_allowed(amount)?;
+        let now = Clock::get()?.unix_timestamp;
         let first_bet = self.market.total == 0;
-        let multiple =
-            self.market
-                .bet(index, amount, min_multiple, Clock::get()?.unix_timestamp)?;
-        self.model.take_risk(amount)?;
+        let multiple = self.market.bet(index, amount, min_multiple, now)?;
+        self.model.add_stake(amount)?;
         if first_bet {
-            self.model.expose();
+            self.model.add_market();
         }
-        let mut position = self.position(bump)?;
+        let rent = self.pay_rent(amount, max_rent, now)?;
+        let mut position = self.position()?;
         position.stakes[index] += amount; // part of the market's total
 
         token::transfer(
@@ -87,9 +87,31 @@ impl PlaceBet {
             pool: self.market.pools[index],
             total: self.market.total,
             multiple,
-            at_risk: self.model.at_risk,
+            market_risk: self.model.market_risk,
             exposure: self.model.exposure,
+            rent,
+            pot: self.model.pot_totals(),
         })
+    }
+
+    /// Transfers the security rent to the model's oracles, and returns it. Refuses a rent above
+    /// `max_rent`.
+    fn pay_rent(&mut self, amount: u64, max_rent: u64, now: i64) -> Result<u64> {
+        let window_end = self.model.window_end(self.market.last_window)?;
+        let (rent, end) = self.model.rent(amount, now, window_end)?;
+        require!(rent <= max_rent, DriftShieldError::RentTooHigh);
+        self.model.pay_oracles(rent, end, now)?;
+        token::transfer(
+            self.token_program.address(),
+            &mut self.source,
+            &self.mint,
+            &mut self.bond_vault,
+            self.bettor.cpi_handle(),
+            &[],
+            rent,
+        )?;
+        self.model.invariant(token::amount(&self.bond_vault)?)?;
+        Ok(rent)
     }
 
     fn require_allowed(&self, amount: u64) -> Result<()> {
@@ -109,18 +131,32 @@ impl PlaceBet {
         Ok(())
     }
 
-    /// Loads the bettor's position. Initializes a new position and counts it in the market.
-    fn position(&mut self, bump: u8) -> Result<Account<Position>> {
+    /// Loads the bettor's position. Creates a new position and counts it in the market.
+    fn position(&mut self) -> Result<Account<Position>> {
         let (market, owner) = (*self.market.address(), *self.bettor.address());
+        let view = *self.position.account();
+        if !view.owned_by(&System::id()) {
+            // Only positions at their own address exist, so the fields identify one: no address is
+            // derived.
+            // SAFETY: no other field is a position.
+            let position = unsafe { Account::<Position>::load_mut(view) }
+                .map_err(|_| DriftShieldError::WrongPosition)?;
+            require!(
+                position.market == market && position.owner == owner,
+                DriftShieldError::WrongPosition
+            );
+            return Ok(position);
+        }
+        let seeds = [b"position", market.as_ref(), owner.as_ref()];
+        let bump = anchor_lang::find_and_verify_program_address(&seeds, &crate::ID, view.address())
+            .map_err(|_| DriftShieldError::WrongPosition)?;
         let seeds = [b"position", market.as_ref(), owner.as_ref(), &[bump]];
         let mut position: Account<Position> =
             load_or_create(self.bettor.account(), &self.position, &seeds)?;
-        if position.is_new() {
-            position.market = market;
-            position.owner = owner;
-            position.bump = bump;
-            self.market.positions += 1; // at most the staked base units
-        }
+        position.market = market;
+        position.owner = owner;
+        position.bump = bump;
+        self.market.positions += 1; // at most the staked base units
         Ok(position)
     }
 }

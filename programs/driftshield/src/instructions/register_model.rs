@@ -3,7 +3,7 @@ use anchor_spl::token_interface::TokenInterface;
 
 use crate::{
     pause, token, Collateral, Config, DriftShieldError, MetricSpec, Model, ModelRegistered,
-    ModelStatus, ModelTerms, Tenure, MAX_BINS, MAX_GENESIS_SECS, MAX_ORACLES, NAME_BYTES,
+    ModelStatus, ModelTerms, Pot, Tenure, MAX_BINS, MAX_GENESIS_SECS, MAX_ORACLES, NAME_BYTES,
     URI_BYTES,
 };
 
@@ -54,8 +54,7 @@ impl RegisterModel {
         )?;
 
         self.pin(id, &spec, bump);
-        self.model
-            .set_terms(&terms, self.config.params.max_spread_limit, now)?;
+        self.model.set_terms(&terms, &self.config.params, now)?;
         Ok(ModelRegistered {
             model: *self.model.address(),
             model_seq: self.model.seq,
@@ -119,10 +118,13 @@ impl RegisterModel {
             retention_secs: params.retention_secs,
             bonds: [0; MAX_ORACLES],
             tenures: [Tenure::new(0); MAX_ORACLES],
+            rewards: [0; MAX_ORACLES],
+            pot: Pot::new(spec.window_secs, params.submit_secs + params.challenge_secs),
             held: 0,
             security: 0,
             lasting_security: 0,
-            at_risk: 0,
+            market_risk: 0,
+            cover_risk: 0,
             exposure: 0,
             open_receipts: 0,
             final_count: 0,
@@ -135,6 +137,9 @@ impl RegisterModel {
             reference,
             version: 1,
             security_multiple: params.security_multiple,
+            security_rent_bps: 0,
+            market_budget_bps: 0,
+            cover_budget_bps: 0,
             metric: spec.metric.into(),
             bins: spec.reference.len() as u8,
             oracle_count: 0,
@@ -145,6 +150,7 @@ impl RegisterModel {
             uri: [0; URI_BYTES],
             token_program: self.collateral.token_program,
             replaced: 0,
+            reserved: [0; 2],
         };
     }
 }

@@ -3,13 +3,13 @@ use anchor_spl::token_interface::TokenInterface;
 
 use crate::{
     pause, quote_renewal, token, Collateral, Config, DriftShieldError, Exposure, Model, Policy,
-    PolicyRenewed, TokenOwner, Vault,
+    PolicyRenewed, Quote, TokenOwner, Vault,
 };
 
 #[event_cpi]
 #[derive(Accounts)]
 pub struct RenewPolicy {
-    /// Pays the premium. Must sign unless the policy has `auto_renew`.
+    /// Pays the premium and the security rent. Must sign unless the policy has `auto_renew`.
     #[account(address = policy.holder @ DriftShieldError::NotHolder)]
     pub holder: UncheckedAccount,
     /// The holder's renewal authority, to which the holder delegates premiums. All policies of the
@@ -31,11 +31,14 @@ pub struct RenewPolicy {
     pub exposure: Account<Exposure>,
     #[account(mut)]
     pub policy: Account<Policy>,
-    /// The holder's token account, which pays the premium.
+    /// The holder's token account, which pays the premium and the security rent.
     #[account(mut)]
     pub source: UncheckedAccount,
     #[account(mut, address = vault.tokens @ DriftShieldError::WrongVault)]
     pub tokens: UncheckedAccount,
+    /// Token account that receives the security rent.
+    #[account(mut, address = model.bond_vault @ DriftShieldError::WrongVault)]
+    pub bond_vault: UncheckedAccount,
     #[account(address = vault.mint @ DriftShieldError::WrongMint)]
     pub mint: UncheckedAccount,
     pub token_program: Interface<'static, TokenInterface>,
@@ -61,8 +64,10 @@ impl RenewPolicy {
             quote.end,
         );
         self.policy.renew(&quote, term);
-        self.pay(quote.premium, renewal_bump)?;
+        self.model.pay_oracles(quote.rent, quote.rent_end, now)?;
+        self.pay(&quote, renewal_bump)?;
         self.vault.invariant(token::amount(&self.tokens)?)?;
+        self.model.invariant(token::amount(&self.bond_vault)?)?;
         Ok(PolicyRenewed {
             vault: *self.vault.address(),
             vault_seq: self.vault.next_seq(),
@@ -79,13 +84,15 @@ impl RenewPolicy {
             protocol_part: quote.protocol_part,
             manager_part: quote.manager_part,
             streamed_part: quote.streamed_part,
+            rent: quote.rent,
             totals: self.vault.totals(),
+            pot: self.model.pot_totals(),
         })
     }
 
-    /// Transfers the premium: signed by the holder, or else by the renewal authority as the
-    /// holder's delegate.
-    fn pay(&mut self, premium: u64, renewal_bump: u8) -> Result<()> {
+    /// Transfers the premium and the security rent: signed by the holder, or else by the renewal
+    /// authority as the holder's delegate.
+    fn pay(&mut self, quote: &Quote, renewal_bump: u8) -> Result<()> {
         let holder = *self.holder.address();
         let bump = [renewal_bump];
         let seeds = [b"renewal", holder.as_ref(), &bump];
@@ -97,17 +104,27 @@ impl RenewPolicy {
                 DriftShieldError::NotAutoRenewed
             );
             let delegated = token::delegated(&self.source, &holder, self.renewal.address())?;
-            require!(premium <= delegated, DriftShieldError::TooLittleDelegated);
+            require!(
+                quote.price() <= delegated,
+                DriftShieldError::TooLittleDelegated
+            );
             (self.renewal.cpi_handle(), &seeds[..])
         };
-        token::transfer(
-            self.token_program.address(),
-            &mut self.source,
-            &self.mint,
-            &mut self.tokens,
-            authority,
-            seeds,
-            premium,
-        )
+        let payments = [
+            (&mut self.tokens, quote.premium),
+            (&mut self.bond_vault, quote.rent),
+        ];
+        for (to, amount) in payments {
+            token::transfer(
+                self.token_program.address(),
+                &mut self.source,
+                &self.mint,
+                to,
+                authority,
+                seeds,
+                amount,
+            )?;
+        }
+        Ok(())
     }
 }

@@ -1,6 +1,6 @@
-use anchor_lang::prelude::*;
+use anchor_lang::{prelude::*, AccountClose};
 
-use crate::{DriftShieldError, Model, Receipt, ReceiptRuled, Seat, SeatRuled};
+use crate::{DriftShieldError, Model, Receipt, ReceiptRuled, Seat, SeatRuled, Series};
 
 /// Remaining accounts: the `Seat`s of all submitters, writable, in the order of the model's
 /// oracles.
@@ -13,6 +13,11 @@ pub struct RuleReceipt {
     pub model: Account<Model>,
     #[account(mut)]
     pub receipt: Account<Receipt>,
+    #[account(mut, constraint = series.holds(&receipt) @ DriftShieldError::WrongSeries)]
+    pub series: Account<Series>,
+    /// Receives the receipt's rent if the receipt is closed. May be the arbiter.
+    #[account(mut, unsafe(dup), address = receipt.payer @ DriftShieldError::WrongRentPayer)]
+    pub payer: UncheckedAccount,
 }
 
 impl RuleReceipt {
@@ -23,10 +28,10 @@ impl RuleReceipt {
     ) -> Result<ReceiptRuled> {
         let now = Clock::get()?.unix_timestamp;
         self.receipt.advance(&mut self.model, now)?;
-        // A ruling may have fewer rows than a submission needs, as the window may have too few.
-        let (value, _) = self.model.drift(&counts, 1)?;
+        let (found, _) = self.model.measure(&counts)?;
         let mut seats = self.seats(seats)?;
-        let ruling = self.receipt.rule(&mut self.model, &mut seats, value, now)?;
+        let ruling = self.receipt.rule(&mut self.model, &mut seats, found, now)?;
+        self.series.record(&self.receipt);
         let seats = seats
             .iter_mut()
             .map(|seat| SeatRuled {
@@ -37,15 +42,18 @@ impl RuleReceipt {
                 unbonding: seat.unbonding,
             })
             .collect();
-        Ok(ReceiptRuled {
+        let event = ReceiptRuled {
             model: *self.model.address(),
             model_seq: self.model.next_seq(),
             receipt: *self.receipt.address(),
             receipt_seq: self.receipt.next_seq(),
             window: self.receipt.window,
+            series: *self.series.address(),
+            series_seq: self.series.next_seq(),
             arbiter: *self.arbiter.address(),
             counts,
-            value,
+            state: self.receipt.state.into(),
+            value: self.receipt.value,
             upheld: ruling.upheld,
             slashed: ruling.slashed,
             reward: ruling.reward,
@@ -53,9 +61,15 @@ impl RuleReceipt {
             treasury_credit: self.receipt.treasury_credit,
             security: self.model.security,
             lasting_security: self.model.lasting_security,
+            pay: self.receipt.pay,
+            earners: self.receipt.earners,
             chain: self.model.chain,
             seats,
-        })
+        };
+        if self.receipt.is_done() {
+            self.receipt.close(*self.payer.account())?;
+        }
+        Ok(event)
     }
 
     /// Loads the seats of all submitters, in the order of the model's oracles. The order excludes

@@ -1,15 +1,15 @@
 use anchor_lang::prelude::*;
 
 use crate::{
-    load_or_create, require_text, DriftShieldError, Model, ModelStatus, Receipt, ReceiptState,
-    ReceiptSubmitted, Seat, URI_BYTES,
+    load_or_create, require_text, DriftShieldError, Model, Receipt, ReceiptState, ReceiptSubmitted,
+    Seat, Series, URI_BYTES,
 };
 
 #[event_cpi]
 #[derive(Accounts)]
 #[instruction(window: u64)]
 pub struct SubmitReceipt {
-    /// Pays the rent of a new receipt.
+    /// Pays the rent of a new receipt and of a new page.
     #[account(mut)]
     pub oracle: Signer,
     #[account(mut)]
@@ -26,6 +26,14 @@ pub struct SubmitReceipt {
         bump
     )]
     pub receipt: UncheckedAccount,
+    /// The page of the model's `Series` that holds the window: PDA of `["series", model, page]`.
+    /// Created here by the first submission for one of its windows.
+    #[account(
+        mut,
+        seeds = [b"series", model.address().as_ref(), &Series::page_of(window).to_le_bytes()],
+        bump
+    )]
+    pub series: UncheckedAccount,
     pub system_program: Program<System>,
 }
 
@@ -36,7 +44,7 @@ impl SubmitReceipt {
         counts: Vec<u32>,
         evidence_hash: [u8; 32],
         evidence_uri: String,
-        bump: u8,
+        bumps: &SubmitReceiptBumps,
     ) -> Result<ReceiptSubmitted> {
         let now = Clock::get()?.unix_timestamp;
         let index = self
@@ -44,8 +52,11 @@ impl SubmitReceipt {
             .oracle_index(self.oracle.address())
             .ok_or(DriftShieldError::NotAnOracle)?;
         require_text(&evidence_uri, URI_BYTES)?;
-        let mut receipt = self.receipt(window, bump)?;
-        // This check comes first: a crank treats a receipt past Collecting as done, at any time.
+        // These checks come first: a crank treats a window that is settled, and a receipt past
+        // Collecting, as done, at any time.
+        let mut series = self.series(Series::page_of(window), bumps.series)?;
+        series.require_unsettled(window)?;
+        let mut receipt = self.receipt(window, bumps.receipt)?;
         require!(
             receipt.state == ReceiptState::Collecting,
             DriftShieldError::ReceiptNotCollecting
@@ -56,9 +67,12 @@ impl SubmitReceipt {
             DriftShieldError::SeatDoesNotCount
         );
         self.model.require_listed(index, window)?;
+        if receipt.is_new() {
+            receipt.pay = self.model.take_pay(window, now);
+        }
         let mut seat = self.seat()?;
 
-        let (submission, samples) = self.model.drift(&counts, self.model.min_samples)?;
+        let (submission, samples) = self.model.measure(&counts)?;
         receipt.submit(
             &mut self.model,
             index,
@@ -67,6 +81,7 @@ impl SubmitReceipt {
             evidence_hash,
             now,
         )?;
+        series.record(&receipt);
         seat.submissions = seat.submissions.wrapping_add(1); // once per window
         Ok(ReceiptSubmitted {
             model: *self.model.address(),
@@ -74,19 +89,38 @@ impl SubmitReceipt {
             receipt: *receipt.address(),
             receipt_seq: receipt.next_seq(),
             window,
+            series: *series.address(),
+            series_seq: series.next_seq(),
             seat: *seat.address(),
             seat_seq: seat.next_seq(),
             oracle: seat.oracle,
             version: receipt.version,
             counts,
             samples,
-            submission,
+            submission: submission.value(),
             evidence_hash,
             evidence_uri,
             state: receipt.state.into(),
             value: receipt.value,
             submitted: receipt.submitted,
+            thin: receipt.thin,
+            pay: receipt.pay,
         })
+    }
+
+    /// Loads the page of the model's series. Initializes a new page.
+    fn series(&self, page: u64, bump: u8) -> Result<Account<Series>> {
+        let model = *self.model.address();
+        let seeds = [b"series", model.as_ref(), &page.to_le_bytes(), &[bump]];
+        let mut series: Account<Series> =
+            load_or_create(self.oracle.account(), &self.series, &seeds)?;
+        if series.is_new() {
+            series.model = model; // all other fields are zero
+            series.payer = *self.oracle.address();
+            series.page = page;
+            series.bump = bump;
+        }
+        Ok(series)
     }
 
     /// Loads the window's receipt. Initializes a new receipt, unless the model is retired and no
@@ -97,10 +131,7 @@ impl SubmitReceipt {
         let mut receipt: Account<Receipt> =
             load_or_create(self.oracle.account(), &self.receipt, &seeds)?;
         if receipt.is_new() {
-            require!(
-                self.model.status == ModelStatus::Active || 0 < self.model.exposure,
-                DriftShieldError::ModelRetired
-            );
+            require!(self.model.takes_receipts(), DriftShieldError::ModelRetired);
             self.model.open_receipts += 1; // once per account
             receipt.model = model; // all other fields are zero
             receipt.payer = payer;

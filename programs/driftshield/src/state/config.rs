@@ -16,7 +16,7 @@ pub mod pause {
 pub const DAY_SECS: i64 = 24 * 60 * 60;
 /// A market's or a policy's last window ends at most this many seconds ahead.
 pub const MAX_HORIZON_SECS: i64 = 400 * DAY_SECS;
-/// A receipt is kept at least this many seconds longer than any market or policy can need it.
+/// A window's entry is kept at least this many seconds longer than any market or policy can need it.
 pub const RETENTION_MARGIN_SECS: i64 = 90 * DAY_SECS;
 /// Longest submit, challenge, ruling, appeal, claim-grace and waiting period, in seconds each. The bound
 /// lets a receipt's retention, which is fixed with its model, cover a claim grace that is set
@@ -26,6 +26,8 @@ pub const MAX_PERIOD_SECS: i64 = 30 * DAY_SECS;
 pub const MAX_SPREAD_LIMIT: u64 = 100_000_000;
 /// Largest sum of the protocol's fee and the creator's or manager's, in bps.
 pub const MAX_FEES_BPS: u16 = 2_000;
+/// Largest `max_security_rent_bps`: all that is at risk, once a year.
+pub const MAX_SECURITY_RENT_BPS: u32 = 10_000;
 
 /// Roles, pause flags, and the parameters that new models, markets and vaults copy.
 ///
@@ -52,7 +54,7 @@ pub struct Config {
     pub reserved: [u8; 6],
 }
 
-const _: () = assert!(core::mem::size_of::<Config>() == 5 * 32 + 8 + 120 + 8);
+const _: () = assert!(core::mem::size_of::<Config>() == 5 * 32 + 8 + 128 + 8);
 
 /// Parameters that new models, markets and vaults copy. Times are in seconds.
 #[derive(
@@ -87,11 +89,11 @@ pub struct ConfigParams {
     /// How long a seat must not have counted before its oracle can be replaced while the model is
     /// exposed: at least the submit, challenge, ruling and appeal periods together, at most 400 days.
     pub replace_secs: i64,
-    /// How long a receipt is kept after its window's end: at least 400 days, plus the submit,
-    /// challenge and ruling periods, plus 30 days (the longest claim grace), plus 90 days; at most
-    /// 4000 days.
+    /// How long a page of a model's series is kept after the end of its last window: at least 400
+    /// days, plus the submit, challenge and ruling periods, plus 30 days (the longest claim grace),
+    /// plus 90 days; at most 4000 days.
     pub retention_secs: i64,
-    /// How long a policy can be claimed after its last receipt could become Final: 1 second to 30
+    /// How long a policy can be claimed after its last window could be settled: 1 second to 30
     /// days.
     pub claim_grace_secs: i64,
     /// Shortest time between the purchase of a policy and its first covered window: 1 second to 30
@@ -108,6 +110,10 @@ pub struct ConfigParams {
     pub max_spread_limit: u64,
     /// Stakes and cover on a model may reach this multiple of its security, at least 1.
     pub security_multiple: u32,
+    /// Lowest security rent of a model, in bps a year, at least 1.
+    pub min_security_rent_bps: u32,
+    /// Highest security rent of a model, in bps a year, at most 10 000.
+    pub max_security_rent_bps: u32,
     /// The protocol's fee on a market's losing stakes, in bps, at most 2000.
     pub protocol_fee_bps: u16,
     /// The protocol's part of a premium, in bps, at most 2000.
@@ -151,6 +157,9 @@ impl ConfigParams {
                 && self.max_window_secs <= 31 * DAY_SECS
                 && self.max_spread_limit <= MAX_SPREAD_LIMIT
                 && 1 <= self.security_multiple
+                && 1 <= self.min_security_rent_bps
+                && self.min_security_rent_bps <= self.max_security_rent_bps
+                && self.max_security_rent_bps <= MAX_SECURITY_RENT_BPS
                 && self.protocol_fee_bps <= MAX_FEES_BPS
                 && self.premium_fee_bps <= MAX_FEES_BPS,
             DriftShieldError::InvalidConfig

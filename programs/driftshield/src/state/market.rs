@@ -1,8 +1,8 @@
 use anchor_lang::{prelude::*, wincode, BORSH_CONFIG};
 
 use crate::{
-    math, token::PodTokenProgram, DriftShieldError, Model, PdaSigner, Position, ReceiptState,
-    TokenOwner, MAX_FEES_BPS, MAX_HORIZON_SECS, MAX_OUTCOMES, MAX_THRESHOLDS,
+    math, token::PodTokenProgram, DriftShieldError, Entry, Model, PdaSigner, Position, Series,
+    TokenOwner, MAX_FEES_BPS, MAX_HORIZON_SECS, MAX_OUTCOMES, MAX_THRESHOLDS, PAGE_WINDOWS,
 };
 
 pub const MAX_WINDOWS: u64 = 366;
@@ -79,7 +79,7 @@ pub struct Market {
     pub min_observed: u64,
     /// Next window to settle.
     pub next_window: u64,
-    /// Number of settled windows with a Final receipt.
+    /// Number of settled windows with a final value.
     pub observed: u64,
     /// Running aggregate: the maximum, the latest or the sum of the observed values, depending on
     /// `aggregate`.
@@ -246,24 +246,45 @@ impl Market {
         Ok(multiple)
     }
 
-    /// Settles the next window by its receipt: a Final value is observed, a Void one skipped.
-    /// Resolves the market after the last window, or once a `Max` market observes a value in its
+    /// Settles the next windows by the page of their series (`None` if it doesn't exist), up to the
+    /// page's end or the first window that isn't decided: a final value is observed, a window
+    /// without one skipped. A window without an entry is decided if it is before `undecided`.
+    /// Resolves the market after its last window, or once a `Max` market observes a value in its
     /// highest outcome.
-    pub fn settle(&mut self, state: ReceiptState, value: u64) {
-        let mut decided = self.next_window == self.last_window;
-        if state == ReceiptState::Final {
-            self.observed += 1; // at most 366
-            self.accumulator = match self.aggregate.into() {
-                Aggregate::Max => self.accumulator.max(value),
-                Aggregate::Last => value,
-                Aggregate::Mean => self.accumulator + value, // values are below 2⁵⁰
-            };
-            decided |= self.is_certain();
+    pub fn settle(&mut self, page: Option<&Series>, undecided: u64) {
+        let page_end = (Series::page_of(self.next_window) + 1) * PAGE_WINDOWS;
+        let end = page_end.min(self.last_window + 1); // the windows' times fit an i64
+        let aggregate = self.aggregate.into();
+        let highest = self.thresholds[usize::from(self.threshold_count) - 1];
+        while self.next_window < end {
+            let entry = page.map_or(Entry::None, |page| page.entry(self.next_window));
+            match entry {
+                Entry::Open => return,
+                Entry::None if undecided <= self.next_window => return,
+                Entry::None | Entry::Void | Entry::Thin => {}
+                Entry::Final(value) => {
+                    self.observe(aggregate, value);
+                    if aggregate == Aggregate::Max && highest <= value {
+                        self.next_window += 1;
+                        return self.resolve();
+                    }
+                }
+            }
+            self.next_window += 1;
         }
-        self.next_window += 1; // far below 2⁶⁴: the window's times fit an i64
-        if decided {
+        if self.last_window < self.next_window {
             self.resolve();
         }
+    }
+
+    #[inline(always)] // once per window
+    fn observe(&mut self, aggregate: Aggregate, value: u64) {
+        self.observed += 1; // at most 366
+        self.accumulator = match aggregate {
+            Aggregate::Max => self.accumulator.max(value),
+            Aggregate::Last => value,
+            Aggregate::Mean => self.accumulator + value, // values are below 2⁵⁰
+        };
     }
 
     /// Whether no further window can change the outcome: the largest value is in the highest one.

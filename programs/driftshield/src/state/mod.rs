@@ -5,20 +5,24 @@ mod config;
 mod exposure;
 mod load_or_create;
 mod market;
+mod measurement;
 mod metric;
 mod model;
 mod policy;
 mod position;
+mod pot;
 mod receipt;
 mod seat;
+mod series;
 mod tenure;
 mod vault;
 mod withdraw_request;
 
 pub(crate) use load_or_create::load_or_create;
 pub use {
-    collateral::*, config::*, exposure::*, market::*, metric::*, model::*, policy::*, position::*,
-    receipt::*, seat::*, tenure::*, vault::*, withdraw_request::*,
+    collateral::*, config::*, exposure::*, market::*, measurement::*, metric::*, model::*,
+    policy::*, position::*, pot::*, receipt::*, seat::*, series::*, tenure::*, vault::*,
+    withdraw_request::*,
 };
 
 use anchor_lang::prelude::*;

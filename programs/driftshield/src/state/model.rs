@@ -1,8 +1,8 @@
 use anchor_lang::prelude::*;
 
 use crate::{
-    math, token::PodTokenProgram, DriftShieldError, Metric, PdaSigner, PodMetric, Tenure,
-    TokenOwner, MAX_HORIZON_SECS,
+    math, token::PodTokenProgram, ConfigParams, DriftShieldError, Measurement, Metric, PdaSigner,
+    PodMetric, Pot, PotTotals, Tenure, TokenOwner, MAX_HORIZON_SECS,
 };
 
 pub const MAX_ORACLES: usize = 7;
@@ -47,8 +47,8 @@ pub struct Model {
     pub artifact_hash: [u8; 32],
     /// SHA-256 of the metric-spec document.
     pub spec_hash: [u8; 32],
-    /// Head of the receipt chain. A receipt that becomes Final or Void replaces the head by the SHA-256
-    /// of head, window, state, value, total samples and the seven evidence hashes.
+    /// Head of the receipt chain. A receipt that is settled replaces the head by the SHA-256 of
+    /// head, window, state, value, total samples and the seven evidence hashes.
     pub chain: [u8; 32],
     /// The first `oracle_count` entries are the model's oracles.
     pub oracles: [Address; MAX_ORACLES],
@@ -61,7 +61,7 @@ pub struct Model {
     pub genesis: i64,
     /// Length of a window.
     pub window_secs: i64,
-    /// Fewest rows of a submission.
+    /// Fewest rows from which a value is computed. Counts with fewer rows are thin.
     pub min_samples: u64,
     /// Lowest allowed threshold of a market and lowest allowed trigger of a policy.
     pub noise_floor: u64,
@@ -90,7 +90,7 @@ pub struct Model {
     /// How long a seat must not have counted before its oracle can be replaced while the model is
     /// exposed. Copied from Config.
     pub replace_secs: i64,
-    /// How long a receipt is kept after its window's end. Copied from Config.
+    /// How long a page of the series is kept after the end of its last window. Copied from Config.
     pub retention_secs: i64,
 
     /// Bond of each oracle's seat, less what is unbonding. 0 for an oracle that was listed again
@@ -98,19 +98,25 @@ pub struct Model {
     pub bonds: [u64; MAX_ORACLES],
     /// When each oracle was listed, and whether its seat counts.
     pub tenures: [Tenure; MAX_ORACLES],
+    /// Rewards that the oracles have not collected yet.
+    pub rewards: [u64; MAX_ORACLES],
+    /// Security rent and funding that stream to the oracles.
+    pub pot: Pot,
     /// Amount that the bond vault holds for oracles, challengers and the treasury: bonds, challenge
-    /// bonds, and credits that are not collected. Donations don't count.
+    /// bonds, credits and rewards that are not collected, and the pot. Donations don't count.
     pub held: u64,
     /// Half of what the ⌈quorum/2⌉ oracles lose who move a median: ½ · `slash_amount` · ⌈quorum/2⌉,
     /// or 0 if fewer than a quorum of seats count.
     pub security: u64,
     /// The security without the seats that are leaving. It limits new risk.
     pub lasting_security: u64,
-    /// Unsettled stakes and open cover.
-    pub at_risk: u64,
+    /// Unsettled stakes.
+    pub market_risk: u64,
+    /// Open cover.
+    pub cover_risk: u64,
     /// Number of open policies plus unsettled markets that have a bet.
     pub exposure: u64,
-    /// Number of receipts that are neither Final nor Void.
+    /// Number of receipts that are not settled.
     pub open_receipts: u64,
 
     /// Number of Final receipts of this version.
@@ -133,8 +139,14 @@ pub struct Model {
     pub reference: [u32; MAX_BINS],
     /// Starts at 1; each update increments it.
     pub version: u32,
-    /// `at_risk` may reach this multiple of `lasting_security`.
+    /// Stakes and cover together may reach this multiple of `lasting_security`. Copied from Config.
     pub security_multiple: u32,
+    /// Rent of secured stakes and cover, in bps a year.
+    pub security_rent_bps: u16,
+    /// Part of `security · security_multiple` that `market_risk` may reach, in bps.
+    pub market_budget_bps: u16,
+    /// Part of `security · security_multiple` that `cover_risk` may reach, in bps.
+    pub cover_budget_bps: u16,
     pub metric: PodMetric,
     /// Number of bins, 2 to 16.
     pub bins: u8,
@@ -152,10 +164,11 @@ pub struct Model {
     pub token_program: PodTokenProgram,
     /// Number of oracles replaced since `exposure` was last 0.
     pub replaced: u8,
+    pub reserved: [u8; 2],
 }
 
 const _: () =
-    assert!(core::mem::size_of::<Model>() == 8 * 32 + 224 + 38 * 8 + 7 * 40 + 64 + 8 + 168);
+    assert!(core::mem::size_of::<Model>() == 8 * 32 + 224 + 55 * 8 + 7 * 40 + 64 + 8 + 176);
 
 /// Terms that an owner may change while nothing depends on the model: who measures it, and how it
 /// is presented.
@@ -169,6 +182,13 @@ pub struct ModelTerms {
     /// micro-units, at most `max_spread_limit` in Config, and at most an eighth of the model's noise
     /// floor.
     pub max_spread: u64,
+    /// Rent of secured stakes and cover, in bps a year, within the limits in Config.
+    pub security_rent_bps: u16,
+    /// Part of what the bonds secure that stakes may reach, in bps.
+    pub market_budget_bps: u16,
+    /// Part of what the bonds secure that cover may reach, in bps. Together with
+    /// `market_budget_bps` at most 10 000.
+    pub cover_budget_bps: u16,
     /// UTF-8, at most 32 bytes.
     pub name: String,
     /// UTF-8, at most 128 bytes.
@@ -185,7 +205,7 @@ pub struct MetricSpec {
     pub metric: Metric,
     /// Rows of the reference by bin, 2 to 16 bins.
     pub reference: Vec<u32>,
-    /// Fewest rows of a submission.
+    /// Fewest rows from which a value is computed. Counts with fewer rows are thin.
     pub min_samples: u64,
     /// SHA-256 of the metric-spec document: feature or score, bin edges, rule for missing values.
     pub spec_hash: [u8; 32],
@@ -230,8 +250,9 @@ impl MetricSpec {
 }
 
 impl Model {
-    /// Replaces the fields of [`ModelTerms`]. Oracles that stay keep their bonds and tenures.
-    pub fn set_terms(&mut self, terms: &ModelTerms, max_spread_limit: u64, now: i64) -> Result<()> {
+    /// Replaces the fields of [`ModelTerms`]. Oracles that stay keep their bonds, tenures and rewards.
+    /// The rewards of oracles that are removed must have been moved to their seats.
+    pub fn set_terms(&mut self, terms: &ModelTerms, params: &ConfigParams, now: i64) -> Result<()> {
         let count = terms.oracles.len();
         let distinct = (1..count).all(|i| !terms.oracles[..i].contains(&terms.oracles[i]));
         require!(
@@ -244,30 +265,45 @@ impl Model {
             DriftShieldError::InvalidQuorum
         );
         require!(
-            terms.max_spread <= max_spread_limit,
+            terms.max_spread <= params.max_spread_limit,
             DriftShieldError::InvalidSpread
         );
         require!(
             terms.max_spread <= self.noise_floor / SPREADS_IN_NOISE_FLOOR, // rounded down
             DriftShieldError::SpreadAboveNoise
         );
+        require!(
+            (params.min_security_rent_bps..=params.max_security_rent_bps)
+                .contains(&u32::from(terms.security_rent_bps)),
+            DriftShieldError::InvalidSecurityRent
+        );
+        require!(
+            u32::from(terms.market_budget_bps) + u32::from(terms.cover_budget_bps)
+                <= math::BPS as u32,
+            DriftShieldError::InvalidBudgets
+        );
 
-        // An oracle that was not listed before starts at 0, until it calls `bond`.
-        let mut bonds = [0; MAX_ORACLES];
+        let (mut bonds, mut rewards) = ([0; MAX_ORACLES], [0; MAX_ORACLES]);
         let mut tenures = [Tenure::new(now); MAX_ORACLES];
         for (index, oracle) in terms.oracles.iter().enumerate() {
+            // An oracle that was not listed before starts at 0, until it calls `bond`.
             if let Some(before) = self.oracle_index(oracle) {
                 bonds[index] = self.bonds[before];
+                rewards[index] = self.rewards[before];
                 tenures[index] = self.tenures[before];
             }
         }
         self.bonds = bonds;
+        self.rewards = rewards;
         self.tenures = tenures;
         self.oracles = [Address::default(); MAX_ORACLES];
         self.oracles[..count].copy_from_slice(&terms.oracles);
         self.oracle_count = count as u8;
         self.quorum = terms.quorum;
         self.max_spread = terms.max_spread;
+        self.security_rent_bps = terms.security_rent_bps;
+        self.market_budget_bps = terms.market_budget_bps;
+        self.cover_budget_bps = terms.cover_budget_bps;
         self.name = super::text(&terms.name)?;
         self.uri = super::text(&terms.uri)?;
         self.metadata_hash = terms.metadata_hash;
@@ -319,18 +355,20 @@ impl Model {
         &self.reference[..usize::from(self.bins)]
     }
 
-    /// Returns the drift of `counts` (rows by bin) from the reference, in micro-units, and the
-    /// number of rows. Refuses fewer than `min_samples` rows.
-    pub fn drift(&self, counts: &[u32], min_samples: u64) -> Result<(u64, u64)> {
+    /// Measures `counts` (rows by bin): returns their drift from the reference, or that they are
+    /// thin, and the number of rows.
+    pub fn measure(&self, counts: &[u32]) -> Result<(Measurement, u64)> {
         require!(
             counts.len() == usize::from(self.bins),
             DriftShieldError::WrongBinCount
         );
         let samples = counts.iter().map(|&count| u64::from(count)).sum();
-        require!(min_samples <= samples, DriftShieldError::TooFewSamples);
+        if samples < self.min_samples {
+            return Ok((Measurement::Thin, samples));
+        }
         let metric = Metric::from(self.metric);
         let value = math::drift(metric.into(), self.reference(), counts);
-        Ok((value, samples))
+        Ok((Measurement::Value(value), samples))
     }
 
     /// Returns the Unix time at which `window` ends.
@@ -356,55 +394,100 @@ impl Model {
         Ok(self.window_end(window)? + self.submit_secs)
     }
 
-    /// Returns the Unix time from which the receipt of `window` can be closed.
+    /// Returns the first window that can still get a receipt or a challenge at `now`. Each earlier
+    /// window without an entry in the series stays without one.
+    pub fn first_undecided(&self, now: i64) -> u64 {
+        let decided_secs = now
+            .saturating_sub(self.genesis)
+            .saturating_sub(self.submit_secs + self.challenge_secs)
+            .max(0);
+        decided_secs as u64 / self.window_secs as u64 // whole windows, so rounded down
+    }
+
+    /// Returns the Unix time until which the series keeps the entry of `window`, at least.
     pub fn retention_end(&self, window: u64) -> Result<i64> {
         Ok(self.window_end(window)? + self.retention_secs)
     }
 
-    /// Returns the longest time after a window's end in which its receipt can still become Final.
+    /// Returns the longest time after a window's end in which its receipt can still be settled.
     pub fn dispute_secs(&self) -> i64 {
         self.submit_secs + self.challenge_secs + self.ruling_secs
     }
 
-    /// Whether the bonds of the seats that aren't leaving secure `at_risk`.
-    pub fn secures(&self, at_risk: u64) -> bool {
+    /// Whether the bonds secure `at_risk`, stakes or cover whose part of the limit is `budget_bps`.
+    fn secures(&self, at_risk: u64, budget_bps: u16) -> bool {
         let limit = u128::from(self.lasting_security) * u128::from(self.security_multiple);
-        u128::from(at_risk) <= limit
+        u128::from(at_risk) * u128::from(math::BPS) <= limit * u128::from(budget_bps)
     }
 
-    /// Whether the bonds secure the current risk.
+    /// Whether the bonds secure stakes of `market_risk`.
+    pub fn secures_stakes(&self, market_risk: u64) -> bool {
+        self.secures(market_risk, self.market_budget_bps)
+    }
+
+    /// Whether the bonds secure cover of `cover_risk`.
+    pub fn secures_cover(&self, cover_risk: u64) -> bool {
+        self.secures(cover_risk, self.cover_budget_bps)
+    }
+
+    /// Whether the bonds secure the current stakes and the current cover.
     pub fn is_secure(&self) -> bool {
-        self.secures(self.at_risk)
+        self.secures_stakes(self.market_risk) && self.secures_cover(self.cover_risk)
     }
 
-    /// Adds `amount` to `at_risk`. Refuses more than the bonds secure.
-    pub fn take_risk(&mut self, amount: u64) -> Result<()> {
-        self.at_risk = self
-            .at_risk
+    /// Adds a stake of `amount`. Refuses more than the bonds secure.
+    pub fn add_stake(&mut self, amount: u64) -> Result<()> {
+        self.market_risk = self
+            .market_risk
             .checked_add(amount)
             .ok_or(DriftShieldError::Overflow)?;
-        require!(self.is_secure(), DriftShieldError::AboveSecurityLimit);
+        require!(
+            self.secures_stakes(self.market_risk),
+            DriftShieldError::AboveSecurityLimit
+        );
         Ok(())
     }
 
-    /// Counts a market that got its first bet, or a new policy, in `exposure`.
-    pub fn expose(&mut self) {
+    /// Adds a policy of `cover`, which the quote has checked against the security.
+    pub fn add_policy(&mut self, cover: u64) {
+        self.cover_risk += cover;
         self.exposure += 1;
     }
 
-    /// Subtracts `amount` from `at_risk`.
-    pub fn lower_risk(&mut self, amount: u64) {
-        self.at_risk -= amount;
+    /// Counts a market that got its first bet in `exposure`.
+    pub fn add_market(&mut self) {
+        self.exposure += 1;
     }
 
-    /// Removes a settled market or an ended policy from `exposure`, and its remaining amount
-    /// `at_risk` from the model's.
-    pub fn release_risk(&mut self, at_risk: u64) {
-        self.lower_risk(at_risk);
+    /// Removes a settled market with bets, and its `stakes`.
+    pub fn remove_market(&mut self, stakes: u64) {
+        self.market_risk -= stakes;
+        self.end_exposure();
+    }
+
+    /// Subtracts `cover`, which was paid out.
+    pub fn release_cover(&mut self, cover: u64) {
+        self.cover_risk -= cover;
+    }
+
+    /// Removes an ended policy, and its open `cover`.
+    pub fn remove_policy(&mut self, cover: u64) {
+        self.release_cover(cover);
+        self.end_exposure();
+    }
+
+    /// Subtracts an ended market or policy from `exposure`.
+    fn end_exposure(&mut self) {
         self.exposure -= 1;
         if self.exposure == 0 {
             self.replaced = 0;
         }
+    }
+
+    /// Whether receipts can still be created: the model is active, or a market with bets or a
+    /// policy depends on it.
+    pub fn takes_receipts(&self) -> bool {
+        self.status == ModelStatus::Active || 0 < self.exposure
     }
 
     /// Adds `amount`, which enters the bond vault, to `held`.
@@ -421,17 +504,98 @@ impl Model {
         self.held -= amount;
     }
 
-    /// Records a proposed or ruled value of `window`, unless a later window has one already.
-    pub fn record_latest(&mut self, window: u64, value: u64) {
-        if self.latest_window <= window {
-            self.latest_window = window;
-            self.latest = value;
+    // The oracles' pay.
+
+    /// Returns the length of an epoch of the pot in seconds.
+    fn epoch_secs(&self) -> i64 {
+        self.window_secs * self.pot.epoch_windows as i64 // at most 60 days plus a window
+    }
+
+    /// Returns the epoch of the pot that contains `now`.
+    fn epoch_at(&self, now: i64) -> u64 {
+        if now < self.genesis {
+            return 0;
+        }
+        (now - self.genesis) as u64 / self.epoch_secs() as u64 + 1
+    }
+
+    /// Adds `amount`, which enters the bond vault, to the oracles' pay for the time until `end`.
+    /// The amount streams from the pot's next epoch on.
+    pub fn pay_oracles(&mut self, amount: u64, end: i64, now: i64) -> Result<()> {
+        self.increase_held(amount)?;
+        let (epoch, epoch_secs) = (self.epoch_at(now), self.epoch_secs());
+        self.pot.advance(epoch);
+        let next_start = self.genesis + epoch as i64 * epoch_secs;
+        self.pot.add(amount, end, next_start, epoch_secs)
+    }
+
+    /// Returns the rent of an `amount` at risk in the time from `start` until the receipt of the
+    /// window that ends at `window_end` is settled at the latest, and that time.
+    pub fn rent(&self, amount: u64, start: i64, window_end: i64) -> Result<(u64, i64)> {
+        let end = window_end + self.dispute_secs();
+        let secs = (end - start).max(0) as u64;
+        let rent = math::rent(amount, self.security_rent_bps, secs);
+        Ok((rent.ok_or(DriftShieldError::Overflow)?, end))
+    }
+
+    /// Takes the pay for `window`, which is over, out of the pot. Called once a window, when its
+    /// receipt is created.
+    pub fn take_pay(&mut self, window: u64, now: i64) -> u64 {
+        self.pot.advance(self.epoch_at(now));
+        self.pot.take(window / self.pot.epoch_windows + 1)
+    }
+
+    /// Splits a settled receipt's `pay` equally among the `earners`, bits by oracle. The remainder,
+    /// which is all of it without earners, returns to the pot as unearned.
+    pub fn reward(&mut self, pay: u64, earners: u8) {
+        let count = u64::from(earners.count_ones());
+        let each = pay.checked_div(count).unwrap_or(0);
+        for (oracle, reward) in self.rewards.iter_mut().enumerate() {
+            if earners & (1 << oracle) != 0 {
+                *reward += each; // part of the bond vault's balance
+            }
+        }
+        self.pot.unearned += pay - each * count;
+    }
+
+    /// Returns the totals of the pot, for events.
+    pub fn pot_totals(&self) -> PotTotals {
+        PotTotals {
+            held: self.held,
+            waiting: self.pot.waiting,
+            unearned: self.pot.unearned,
+            until: self.pot.until,
+        }
+    }
+
+    /// Takes what is left of the pot. Refused while an oracle can earn a part of it: until the
+    /// stream is over, or no receipt is open and none can be created any more.
+    pub fn drain_pot(&mut self, now: i64) -> Result<u64> {
+        self.pot.advance(self.epoch_at(now));
+        let is_unused = !self.takes_receipts() && self.open_receipts == 0;
+        require!(is_unused || self.pot.is_over(), DriftShieldError::PotInUse);
+        Ok(self.pot.drain())
+    }
+
+    // Statistics.
+
+    /// Records a proposed or ruled value of `window`, unless a later window has one already. A thin
+    /// window has none.
+    pub fn record_latest(&mut self, window: u64, measurement: Measurement) {
+        if let Measurement::Value(value) = measurement {
+            if self.latest_window <= window {
+                self.latest_window = window;
+                self.latest = value;
+            }
         }
     }
 
     /// Records the Final value of `window` in the statistics. A late value of an earlier window
-    /// changes the count and the maximum only.
-    pub fn record_final(&mut self, window: u64, value: u64) {
+    /// changes the count and the maximum only. A thin window has no value.
+    pub fn record_settled(&mut self, window: u64, measurement: Measurement) {
+        let Measurement::Value(value) = measurement else {
+            return;
+        };
         let first = self.final_count == 0;
         self.final_count = self.final_count.wrapping_add(1); // once per receipt
         self.max_value = self.max_value.max(value);

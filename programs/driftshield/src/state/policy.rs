@@ -1,6 +1,8 @@
+use core::ops::RangeInclusive;
+
 use anchor_lang::{bytemuck, prelude::*};
 
-use crate::{math, DriftShieldError, Exposure, Model, Receipt, ReceiptState, Vault};
+use crate::{math, DriftShieldError, Entry, Exposure, Model, Vault};
 
 /// Largest number of consecutive windows that must reach a policy's trigger.
 pub const MAX_PERSISTENCE: u8 = 4;
@@ -24,7 +26,7 @@ pub struct PolicyTerms {
     pub first_window: u64,
     /// Number of covered windows, at least `persistence`.
     pub windows: u64,
-    /// Highest premium of the purchase and of each renewal.
+    /// Highest premium, security rent included, of the purchase and of each renewal.
     pub max_premium: u64,
     /// Whether anyone may renew the policy at the holder's expense.
     pub auto_renew: bool,
@@ -33,8 +35,12 @@ pub struct PolicyTerms {
 /// Price and terms of a purchase or a renewal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quote {
-    /// Amount that the holder pays, in base units.
+    /// Premium that the holder pays to the vault, in base units.
     pub premium: u64,
+    /// Security rent that the holder pays to the model's oracles in addition, in base units.
+    pub rent: u64,
+    /// Unix time until which the rent is paid.
+    pub rent_end: i64,
     /// The protocol's part of the premium, in base units.
     pub protocol_part: u64,
     /// The manager's part of the premium, in base units.
@@ -50,6 +56,14 @@ pub struct Quote {
     pub locked_before: u64,
     /// The vault's locked capital after the purchase, in base units.
     pub locked_after: u64,
+}
+
+impl Quote {
+    /// Returns the amount that the holder pays: the premium and the security rent, which fit 64 bits
+    /// together.
+    pub fn price(&self) -> u64 {
+        self.premium + self.rent
+    }
 }
 
 /// Cover that a holder bought on a model.
@@ -74,9 +88,9 @@ pub struct Policy {
     pub trigger: u64,
     /// Drift from which the policy pays its whole cover.
     pub exhaustion: u64,
-    /// All premiums paid so far.
+    /// All premiums paid so far, without security rent.
     pub premium: u64,
-    /// Highest premium of a renewal.
+    /// Highest premium of a renewal, security rent included.
     pub max_premium: u64,
     /// First covered window.
     pub first_window: u64,
@@ -84,7 +98,7 @@ pub struct Policy {
     pub last_window: u64,
     /// Number of windows of a term.
     pub windows: u64,
-    /// How long the policy can be claimed after its last receipt could become Final.
+    /// How long the policy can be claimed after its last window could be settled.
     pub claim_grace_secs: i64,
     /// Premium stream of the latest purchase or renewal.
     pub term: Stream,
@@ -148,34 +162,30 @@ impl Policy {
     // Claims.
 
     /// Returns the Unix time from which the policy can no longer be claimed: `claim_grace_secs`
-    /// after the last time at which the receipt of its last window can become Final.
+    /// after the last time at which its last window can be settled.
     pub fn expires_at(&self, model: &Model) -> Result<i64> {
         Ok(model.window_end(self.last_window)? + model.dispute_secs() + self.claim_grace_secs)
     }
 
-    /// Returns the drift of `receipt`. Refuses a receipt that doesn't continue a run of consecutive
-    /// covered windows at or above the trigger. `next` is the next window of the run, `None` before
-    /// the first.
-    pub fn require_in_run(&self, receipt: &Receipt, next: Option<u64>) -> Result<u64> {
-        require!(receipt.model == self.model, DriftShieldError::WrongReceipt);
-        let window = receipt.window;
-        require!(
-            (self.first_window..=self.last_window).contains(&window),
-            DriftShieldError::WindowNotCovered
-        );
-        require!(
-            next.is_none_or(|next| next == window) && receipt.state != ReceiptState::Void,
-            DriftShieldError::BrokenRun
-        );
-        require!(
-            receipt.state == ReceiptState::Final,
-            DriftShieldError::ReceiptNotFinal
-        );
-        require!(
-            self.trigger <= receipt.value,
-            DriftShieldError::BelowTrigger
-        );
-        Ok(receipt.value)
+    /// Returns the windows of a run that starts at `first_window`: as many consecutive windows as
+    /// `persistence`. Refuses windows that the policy doesn't cover.
+    pub fn run(&self, first_window: u64) -> Result<RangeInclusive<u64>> {
+        let last_window = first_window
+            .checked_add(u64::from(self.persistence) - 1) // at least 1
+            .filter(|&last| self.first_window <= first_window && last <= self.last_window)
+            .ok_or(DriftShieldError::WindowNotCovered)?;
+        Ok(first_window..=last_window)
+    }
+
+    /// Returns the drift of a window of a run, in micro-units. Refuses an entry without a final
+    /// value at or above the trigger.
+    pub fn require_reached(&self, entry: Entry) -> Result<u64> {
+        match entry {
+            Entry::Final(value) if self.trigger <= value => Ok(value),
+            Entry::Final(_) => Err(DriftShieldError::BelowTrigger.into()),
+            Entry::Open => Err(DriftShieldError::WindowUndecided.into()),
+            Entry::None | Entry::Void | Entry::Thin => Err(DriftShieldError::BrokenRun.into()),
+        }
     }
 
     /// Returns the payment for a run with the lowest value `lowest`: the policy's worth at that
@@ -218,7 +228,7 @@ impl Policy {
         vault.policies -= 1;
         exposure.release(open);
         exposure.end_policy();
-        model.release_risk(open);
+        model.remove_policy(open);
     }
 
     // Renewals.

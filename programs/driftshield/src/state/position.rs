@@ -21,11 +21,6 @@ pub struct Position {
 const _: () = assert!(core::mem::size_of::<Position>() == 2 * 32 + 8 + 64 + 8);
 
 impl Position {
-    /// Whether the running instruction created the account.
-    pub fn is_new(&self) -> bool {
-        self.seq == 0
-    }
-
     /// Returns the sum of all stakes. It is part of the market's total, which fits 64 bits.
     pub fn total(&self) -> u64 {
         self.stakes.iter().sum()

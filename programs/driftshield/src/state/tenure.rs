@@ -165,6 +165,7 @@ impl Model {
             tenure.open_submissions == 0,
             DriftShieldError::SubmissionOpen
         );
+        require!(self.rewards[index] == 0, DriftShieldError::RewardOpen);
         // Fewer than the ⌈quorum/2⌉ oracles who could bend a median.
         require!(
             self.replaced + 1 < self.quorum.div_ceil(2),

@@ -1,10 +1,13 @@
 //! Attacks with the keys of creators, and by an accomplice who bets.
 
-use driftshield_sdk::{Aggregate, FeePayee, MarketTerms, address};
+use driftshield_sdk::{Aggregate, FeePayee, MarketTerms, instruction::Bet};
 use rand::Rng;
 
 use super::{Attackers, ID};
-use crate::soak::{books::Books, call::Call};
+use crate::soak::{
+    books::{Books, pages},
+    call::Call,
+};
 
 impl Attackers {
     pub(super) fn market_attack(&mut self, books: &Books, name: &str) -> Option<Call> {
@@ -26,19 +29,21 @@ impl Attackers {
                     signer: self.accomplice,
                     market: *at,
                     source: books.own_account(&self.accomplice, &mint),
-                    outcome: self.rng.random_range(0..2),
-                    amount: books.collaterals[&mint].terms.min_bet,
-                    min_multiple: 0,
+                    bet: Bet::unlimited(
+                        self.rng.random_range(0..2),
+                        books.collaterals[&mint].terms.min_bet,
+                    ),
                     stale: false,
                 }
             }
             "settle_market" => {
                 let (at, market) = market?;
-                // Sometimes skips a window, which the program must refuse.
-                let window = market.next_window + u64::from(self.chance(30));
+                // Sometimes passes the next page, which the program must refuse.
+                let skipped = if self.chance(30) { 256 } else { 0 };
+                let window = market.next_window + skipped;
                 Call::SettleMarket {
                     market: *at,
-                    receipts: vec![address::receipt(&market.model, window)],
+                    pages: pages(&market.model, window, window),
                 }
             }
             "claim" => {

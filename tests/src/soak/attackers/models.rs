@@ -1,6 +1,6 @@
 //! Attacks with the keys of owners, oracles and the arbiter.
 
-use driftshield_sdk::{Address, ChallengePayee, Metric, address};
+use driftshield_sdk::{Address, ChallengePayee, Metric, RewardPayee, address};
 
 use super::{Attackers, ID};
 use crate::{
@@ -81,6 +81,34 @@ impl Attackers {
                     model: seat.model,
                 }
             }
+            "fund_oracles" => Call::FundOracles {
+                signer: self.accomplice,
+                model: *at,
+                source: books.own_account(&self.accomplice, &model.mint),
+                amount: 1,
+                until: books.now + world::HOUR,
+            },
+            "collect_reward" => {
+                let rewarded = books.models.iter().flat_map(|(at, model)| {
+                    let oracles = model.rewards.keys();
+                    oracles.map(|oracle| (*at, *oracle))
+                });
+                let (at, oracle) = self.pick(rewarded).unwrap_or((*at, model.oracles[0]));
+                let mint = books.models[&at].mint;
+                let payee = if self.chance(70) {
+                    RewardPayee::Oracle
+                } else {
+                    RewardPayee::Treasury
+                };
+                let (destination, signed) = self.divert(books, &oracle, &mint);
+                Call::CollectReward {
+                    oracle,
+                    model: at,
+                    payee,
+                    destination,
+                    signed,
+                }
+            }
             _ => return None,
         })
     }
@@ -134,10 +162,13 @@ impl Attackers {
                     signed,
                 }
             }
-            "close_receipt" => Call::CloseReceipt {
-                model: receipt?.model,
-                window: receipt?.window,
-            },
+            "close_series" => {
+                let series = self.pick(books.series.values())?;
+                Call::CloseSeries {
+                    model: series.model,
+                    page: series.page,
+                }
+            }
             _ => return None,
         })
     }

@@ -4,7 +4,11 @@ use driftshield_sdk::{Address, ListingTerms, PolicyTerms, PremiumPayee, VaultTer
 use rand::Rng;
 
 use super::{Attackers, ID};
-use crate::soak::{books::Books, call::Call, terms};
+use crate::soak::{
+    books::{Books, pages},
+    call::Call,
+    terms,
+};
 
 impl Attackers {
     pub(super) fn vault_attack(&mut self, books: &Books, name: &str) -> Option<Call> {
@@ -127,16 +131,14 @@ impl Attackers {
                 let (at, policy) = policy?;
                 let mint = books.vaults[&policy.vault].mint;
                 let (destination, signed) = self.divert(books, &policy.holder, &mint);
-                let length = u64::from(policy.terms.persistence);
                 let first = self
                     .rng
                     .random_range(policy.first_window..=policy.last_window);
-                let windows = first..first + length;
+                let last = first + u64::from(policy.terms.persistence) - 1;
                 Call::ClaimPolicy {
                     policy: *at,
-                    receipts: windows
-                        .map(|window| address::receipt(&policy.model, window))
-                        .collect(),
+                    first_window: first,
+                    pages: pages(&policy.model, first, last),
                     destination,
                     signed,
                 }

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use driftshield_sdk::{Address, ConfigParams, Metric, MetricSpec, ModelTerms, address};
 
 use super::{
-    Amount, Books, DAY, EventValues, HORIZON, Standing, Verdict, limits, require, roles::flag,
+    Amount, BPS, Books, DAY, EventValues, HORIZON, Pot, Standing, Verdict, limits, require,
+    roles::flag,
 };
 
 #[derive(Clone, Debug)]
@@ -23,6 +24,9 @@ pub struct Model {
     pub oracles: Vec<Address>,
     pub quorum: usize,
     pub max_spread: u64,
+    pub rent_bps: u16,
+    pub market_budget_bps: u16,
+    pub cover_budget_bps: u16,
     pub version: u32,
     pub is_retired: bool,
 
@@ -39,6 +43,9 @@ pub struct Model {
     pub standings: BTreeMap<Address, Standing>,
     /// Replacements since the exposure was last 0.
     pub replaced: usize,
+    /// Uncollected rewards.
+    pub rewards: BTreeMap<Address, Amount>,
+    pub pot: Pot,
     /// Window and value of this version's Final receipts, in the order in which they became Final.
     pub final_receipts: Vec<(u64, u64)>,
     /// The latest window whose receipt was proposed or ruled on, and its value.
@@ -64,6 +71,20 @@ impl Model {
 
     pub fn is_insider(&self, address: &Address) -> bool {
         self.owner == *address || self.oracles.contains(address)
+    }
+
+    /// The stakes that the bonds secure.
+    pub fn secured_stakes(&self) -> Amount {
+        self.secured() * Amount::from(self.market_budget_bps) / BPS
+    }
+
+    /// The cover that the bonds secure.
+    pub fn secured_cover(&self) -> Amount {
+        self.secured() * Amount::from(self.cover_budget_bps) / BPS
+    }
+
+    fn secured(&self) -> Amount {
+        self.lasting_security() * Amount::from(self.periods.security_multiple)
     }
 
     pub fn statistics(&self) -> Statistics {
@@ -148,27 +169,34 @@ impl Books {
 
     // Values that the protocol defines as sums.
 
-    /// The stakes in unsettled markets, plus the open cover.
-    pub fn at_risk(&self, model: &Address) -> Amount {
-        self.risks(model).sum()
+    /// The stakes in unsettled markets.
+    pub fn market_risk(&self, model: &Address) -> Amount {
+        self.stakes(model).sum()
+    }
+
+    /// The open cover.
+    pub fn cover_risk(&self, model: &Address) -> Amount {
+        self.covers(model).sum()
     }
 
     /// The number of unsettled markets with a bet, and of open policies.
     pub fn exposure_of(&self, model: &Address) -> usize {
-        self.risks(model).count()
+        self.stakes(model).count() + self.covers(model).count()
     }
 
-    fn risks<'a>(&'a self, model: &'a Address) -> impl Iterator<Item = Amount> + 'a {
+    fn stakes<'a>(&'a self, model: &'a Address) -> impl Iterator<Item = Amount> + 'a {
         let markets = self.markets.values();
-        let stakes = markets
+        markets
             .filter(move |market| market.model == *model && market.end.is_none())
             .map(|market| market.total())
-            .filter(|total| 0 < *total);
+            .filter(|total| 0 < *total)
+    }
+
+    fn covers<'a>(&'a self, model: &'a Address) -> impl Iterator<Item = Amount> + 'a {
         let policies = self.policies.values();
-        let cover = policies
+        policies
             .filter(move |policy| policy.model == *model)
-            .map(|policy| policy.open_cover());
-        stakes.chain(cover)
+            .map(|policy| policy.open_cover())
     }
 
     pub fn open_receipts(&self, model: &Address) -> usize {
@@ -178,16 +206,20 @@ impl Books {
             .count()
     }
 
-    /// The amount that the model's bond vault owes: bonds, challenge bonds, and uncollected credits.
+    /// The amount that the model's bond vault owes: bonds, challenge bonds, uncollected credits and
+    /// rewards, the pay of open receipts, and the pot.
     pub fn held(&self, model: &Address) -> Amount {
         let seats = self.seats.values().filter(|seat| seat.model == *model);
         let bonds: Amount = seats.map(|seat| seat.bonded).sum();
-        let challenge_bond = self.models[model].challenge_bond;
+        let state = &self.models[model];
+        let challenge_bond = state.challenge_bond;
+        let pay =
+            state.rewards.values().sum::<Amount>() + state.pot.waiting() + state.pot.unearned();
         let receipts = self.receipts.values();
         let disputes = receipts
             .filter(|receipt| receipt.model == *model)
             .map(|receipt| receipt.held(challenge_bond));
-        bonds + disputes.sum::<Amount>()
+        bonds + pay + disputes.sum::<Amount>()
     }
 
     // Models.
@@ -208,7 +240,7 @@ impl Books {
         let arbiter = config.arbiter;
         limits::check_spec(spec)?;
         let noise_floor = values.noise_floor.ok_or("the noise floor is unknown")?;
-        limits::check_model(terms, periods.max_spread_limit, noise_floor)?;
+        limits::check_model(terms, &periods, noise_floor)?;
         require(
             (periods.min_window_secs..=periods.max_window_secs).contains(&spec.window_secs),
             "the window length is out of range",
@@ -234,6 +266,9 @@ impl Books {
             oracles: terms.oracles.clone(),
             quorum: terms.quorum.into(),
             max_spread: terms.max_spread,
+            rent_bps: terms.security_rent_bps,
+            market_budget_bps: terms.market_budget_bps,
+            cover_budget_bps: terms.cover_budget_bps,
             version: 1,
             is_retired: false,
             periods,
@@ -247,6 +282,12 @@ impl Books {
                 .map(|oracle| (*oracle, Standing::listed(self.now)))
                 .collect(),
             replaced: 0,
+            rewards: BTreeMap::new(),
+            pot: Pot::new(
+                spec.genesis,
+                spec.window_secs,
+                periods.submit_secs + periods.challenge_secs,
+            ),
             final_receipts: vec![],
             latest: None,
             chain: [0; 32],
@@ -261,10 +302,7 @@ impl Books {
         at: &Address,
         terms: &ModelTerms,
     ) -> Verdict {
-        let (limit, arbiter) = (
-            self.config()?.params.max_spread_limit,
-            self.config()?.arbiter,
-        );
+        let (params, arbiter) = (self.config()?.params, self.config()?.arbiter);
         let now = self.now;
         require(
             self.model(at)?.owner == *signer,
@@ -272,7 +310,16 @@ impl Books {
         )?;
         require(self.exposure_of(at) == 0, "the model has exposure")?;
         require(self.open_receipts(at) == 0, "a receipt is open")?;
-        limits::check_model(terms, limit, self.model(at)?.noise_floor)?;
+        limits::check_model(terms, &params, self.model(at)?.noise_floor)?;
+        // The rewards of removed oracles are added to their bonds.
+        let rewards = self.model(at)?.rewards.clone();
+        for (oracle, reward) in rewards {
+            if !terms.oracles.contains(&oracle) {
+                let seat = self.seats.get_mut(&address::seat(at, &oracle));
+                seat.ok_or("the oracle has no seat")?.bonded += reward;
+                self.model_mut(at)?.rewards.remove(&oracle);
+            }
+        }
         let model = self.model_mut(at)?;
         model.arbiter = arbiter;
         let version = model.version.checked_add(1);
@@ -289,6 +336,9 @@ impl Books {
         model.oracles = terms.oracles.clone();
         model.quorum = terms.quorum.into();
         model.max_spread = terms.max_spread;
+        model.rent_bps = terms.security_rent_bps;
+        model.market_budget_bps = terms.market_budget_bps;
+        model.cover_budget_bps = terms.cover_budget_bps;
         model.final_receipts.clear();
         model.latest = None;
         Ok(())

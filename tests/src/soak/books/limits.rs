@@ -42,6 +42,9 @@ pub fn check_params(params: &ConfigParams) -> Verdict {
     let others_fit = (1..=31 * DAY).contains(&params.bucket_secs)
         && params.max_spread_limit <= 100_000_000
         && 1 <= params.security_multiple
+        && 1 <= params.min_security_rent_bps
+        && params.min_security_rent_bps <= params.max_security_rent_bps
+        && params.max_security_rent_bps <= 10_000
         && params.protocol_fee_bps <= MAX_FEES_BPS
         && params.premium_fee_bps <= MAX_FEES_BPS;
     require(windows_fit && others_fit, "a setting is out of range")
@@ -88,7 +91,7 @@ pub fn check_spec(spec: &MetricSpec) -> Verdict {
     )
 }
 
-pub fn check_model(terms: &ModelTerms, max_spread_limit: u64, noise_floor: u64) -> Verdict {
+pub fn check_model(terms: &ModelTerms, params: &ConfigParams, noise_floor: u64) -> Verdict {
     let oracles = &terms.oracles;
     let mut distinct = oracles.clone();
     distinct.sort();
@@ -104,13 +107,20 @@ pub fn check_model(terms: &ModelTerms, max_spread_limit: u64, noise_floor: u64) 
         "the quorum is out of range",
     )?;
     require(
-        terms.max_spread <= max_spread_limit,
+        terms.max_spread <= params.max_spread_limit,
         "the spread is over the limit",
     )?;
     require(
         8 * u128::from(terms.max_spread) <= u128::from(noise_floor),
         "the spread is over an eighth of the noise floor",
     )?;
+    let rent = u32::from(terms.security_rent_bps);
+    require(
+        params.min_security_rent_bps <= rent && rent <= params.max_security_rent_bps,
+        "the security rent is out of range",
+    )?;
+    let budgets = u32::from(terms.market_budget_bps) + u32::from(terms.cover_budget_bps);
+    require(budgets <= 10_000, "the budgets are over the whole")?;
     check_text(&terms.name, 32)?;
     check_text(&terms.uri, 128)
 }

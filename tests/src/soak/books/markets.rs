@@ -1,10 +1,10 @@
 //! Parimutuel markets.
 
-use driftshield_sdk::{Address, Aggregate, FeePayee, MarketTerms, address};
+use driftshield_sdk::{Address, Aggregate, FeePayee, MarketTerms, address, instruction::Bet};
 
 use super::{
-    Amount, BPS, Books, HORIZON, ReceiptState, Verdict, fits, limits::MAX_FEES_BPS,
-    limits::check_text, require, roles::flag,
+    Amount, BPS, Books, HORIZON, Verdict, fits, limits::MAX_FEES_BPS, limits::check_text, require,
+    roles::flag, series::Decision, windows_of_page,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,7 +13,7 @@ pub enum MarketEnd {
         outcome: usize,
         value: u64,
     },
-    /// Nobody bet on the outcome, too few windows were observed, or the next receipt's retention is over.
+    /// Nobody bet on the outcome, too few windows were observed, or the next window's retention is over.
     Void {
         value: u64,
     },
@@ -249,9 +249,7 @@ impl Books {
         signer: &Address,
         at: &Address,
         source: &Address,
-        outcome: u8,
-        amount: u64,
-        min_multiple: u64,
+        bet: &Bet,
     ) -> Verdict {
         self.require_running(flag::BETS)?;
         let now = self.now;
@@ -265,27 +263,34 @@ impl Books {
             "the model has another version",
         )?;
         require(!model.is_insider(signer), "the bettor is an insider")?;
-        require(min_bet <= amount, "the amount is under the minimum bet")?;
+        require(min_bet <= bet.amount, "the amount is under the minimum bet")?;
         require(
             market.end.is_none() && now < market.terms.close_ts,
             "betting is closed",
         )?;
-        let outcome = usize::from(outcome);
+        let outcome = usize::from(bet.outcome);
         require(outcome < market.pools.len(), "there is no such outcome")?;
 
-        let amount = Amount::from(amount);
+        let last_window_end = model.window_end(market.terms.last_window)?;
+        let amount = Amount::from(bet.amount);
         let market = self.markets.get_mut(at).expect("read");
         market.pools[outcome] += amount;
         fits(market.total())?;
         let outcomes = market.pools.len();
         require(
-            Amount::from(min_multiple) <= market.multiple(outcome),
+            Amount::from(bet.min_multiple) <= market.multiple(outcome),
             "the multiple is under the bettor's minimum",
         )?;
-        let at_risk = fits(self.at_risk(&model_at))?;
+        let at_risk = fits(self.market_risk(&model_at))?;
+        let model = self.model(&model_at)?;
         require(
-            self.model(&model_at)?.secures(at_risk),
+            at_risk <= model.secured_stakes(),
             "the bonds do not secure the bet",
+        )?;
+        let (rent, rent_end) = model.rent(amount, now, last_window_end)?;
+        require(
+            rent <= bet.max_rent.into(),
+            "the rent is over the bettor's maximum",
         )?;
         let new = Position {
             market: *at,
@@ -297,28 +302,25 @@ impl Books {
             .entry(address::position(at, signer))
             .or_insert(new);
         position.stakes[outcome] += amount;
-        self.transfer(signer, source, &address::market_vault(at), &mint, amount)
+        self.transfer(signer, source, &address::market_vault(at), &mint, amount)?;
+        self.pay_oracles(signer, source, &model_at, rent, rent_end)
     }
 
-    pub(super) fn settle_market(&mut self, at: &Address, receipts: &[Address]) -> Verdict {
+    pub(super) fn settle_market(&mut self, at: &Address, pages: &[Address]) -> Verdict {
         let market = self.market(at)?;
         require(market.end.is_none(), "the market is settled already")?;
-        let model_at = market.model;
-        let retention_end = self.model(&model_at)?.retention_end(market.next_window)?;
-        if retention_end <= self.now {
-            // The receipt may have been closed.
-            self.markets.get_mut(at).expect("read").end = Some(MarketEnd::Void { value: 0 });
-        } else {
-            require(!receipts.is_empty(), "no receipt is passed")?;
-            for receipt in receipts {
-                let market = self.market(at)?;
-                if market.end.is_some() {
-                    break;
-                }
-                let value = self.observe(&model_at, market.next_window, receipt)?;
-                self.markets.get_mut(at).expect("read").settle(value);
+        require(!pages.is_empty(), "no page is passed")?;
+        let (model_at, first) = (market.model, market.next_window);
+        for page in pages {
+            if !self.settle_page(at, &model_at, page)? {
+                break;
             }
         }
+        let market = self.market(at)?;
+        require(
+            market.end.is_some() || first < market.next_window,
+            "the next window is not decided",
+        )?;
         let end = self.market(at)?.end;
         match end {
             Some(MarketEnd::Resolved { outcome, .. }) => {
@@ -335,26 +337,32 @@ impl Books {
         Ok(())
     }
 
-    /// The value of a settled window; `None` if its receipt is Void or missing.
-    fn observe(
-        &mut self,
-        model: &Address,
-        window: u64,
-        receipt_at: &Address,
-    ) -> Verdict<Option<u64>> {
+    /// Settles the next windows by their page. Returns whether the market goes on after the page.
+    fn settle_page(&mut self, at: &Address, model: &Address, page_at: &Address) -> Verdict<bool> {
+        let next = self.market(at)?.next_window;
+        let windows = windows_of_page(next);
         require(
-            *receipt_at == address::receipt(model, window),
-            "an account is not the receipt of the next window",
+            *page_at == address::series_page(model, windows.start / 256),
+            "an account is not the page of the next window",
         )?;
-        if !self.receipts.contains_key(receipt_at) {
-            let is_over = self.model(model)?.submit_end(window)? <= self.now;
-            require(is_over, "the window may still be submitted")?;
-            return Ok(None);
+        let may_be_closed = self.model(model)?.retention_end(next)? <= self.now;
+        if !self.series.contains_key(page_at) && may_be_closed {
+            self.markets.get_mut(at).expect("read").end = Some(MarketEnd::Void { value: 0 });
+            return Ok(false);
         }
-        self.advance(receipt_at)?;
-        let receipt = &self.receipts[receipt_at];
-        require(receipt.is_settled(), "a receipt is not settled")?;
-        Ok((receipt.state == ReceiptState::Final).then_some(receipt.value))
+        for window in next..windows.end {
+            let value = match self.decision(model, window)? {
+                None => return Ok(false),
+                Some(Decision::Observed(value)) => Some(value),
+                Some(Decision::Skipped) => None,
+            };
+            let market = self.markets.get_mut(at).expect("read");
+            market.settle(value);
+            if market.end.is_some() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     pub(super) fn claim(

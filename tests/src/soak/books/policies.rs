@@ -3,9 +3,9 @@
 use driftshield_sdk::{Address, PolicyTerms, VaultTerms, address};
 
 use super::{
-    Amount, BPS, Books, EventValues, HORIZON, Model, ReceiptState, Verdict, fits,
+    Amount, BPS, Books, EventValues, HORIZON, Model, Verdict, WindowEnd, fits,
     fraction::Fraction,
-    require,
+    pages, require,
     roles::flag,
     vaults::{Exposure, Stream, Vault},
 };
@@ -42,6 +42,9 @@ pub struct PremiumQuote {
     /// The lowest premium within the protocol's tolerance, usually equal to `most`.
     pub least: Amount,
     pub most: Amount,
+    /// The security rent, and the time until which it is paid.
+    pub rent: Amount,
+    pub rent_end: i64,
     pub last_window: u64,
     /// When the last window ends.
     pub end: i64,
@@ -143,6 +146,8 @@ struct Purchase<'a> {
     released: Amount,
     /// Start of the new term.
     starts_at: i64,
+    /// The time until which the rent is paid already.
+    secured_until: i64,
 }
 
 impl Books {
@@ -178,10 +183,11 @@ impl Books {
     pub fn affordable_cover(&self, vault_at: &Address, model_at: &Address) -> Amount {
         let (vault, model) = (&self.vaults[vault_at], &self.models[model_at]);
         let max_locked = vault.max_locked(self.escrowed(vault_at));
-        let secured = model.lasting_security() * Amount::from(model.periods.security_multiple);
-        max_locked
-            .saturating_sub(self.locked(vault_at))
-            .min(secured.saturating_sub(self.at_risk(model_at)))
+        max_locked.saturating_sub(self.locked(vault_at)).min(
+            model
+                .secured_cover()
+                .saturating_sub(self.cover_risk(model_at)),
+        )
     }
 
     // Purchases.
@@ -208,6 +214,7 @@ impl Books {
             terms,
             released: 0,
             starts_at: books.now,
+            secured_until: books.now,
         };
         books.quote(&purchase)
     }
@@ -234,9 +241,12 @@ impl Books {
             terms.trigger,
             end - purchase.starts_at,
         )?;
+        let (rent, rent_end) = model.rent(terms.cover.into(), purchase.secured_until, end)?;
         Ok(PremiumQuote {
             least,
             most,
+            rent,
+            rent_end,
             last_window,
             end,
         })
@@ -310,8 +320,11 @@ impl Books {
                 "a purchase locks capital whose withdrawal was requested before"
             );
         }
-        let at_risk = fits(self.at_risk(purchase.model) - purchase.released + cover)?;
-        require(model.secures(at_risk), "the bonds do not secure the cover")?;
+        let at_risk = fits(self.cover_risk(purchase.model) - purchase.released + cover)?;
+        require(
+            at_risk <= model.secured_cover(),
+            "the bonds do not secure the cover",
+        )?;
         Ok(locked)
     }
 
@@ -324,8 +337,8 @@ impl Books {
             "the premium is wrong",
         )?;
         require(
-            premium <= terms.max_premium.into(),
-            "the premium is over the holder's maximum",
+            premium + quote.rent <= terms.max_premium.into(),
+            "the premium and the rent are over the holder's maximum",
         )?;
         Ok(premium)
     }
@@ -359,6 +372,7 @@ impl Books {
             terms,
             released: 0,
             starts_at: self.now,
+            secured_until: self.now,
         })?;
         let premium = Self::charge(&quote, terms, values)?;
         let policy_at = address::policy(vault_at, signer, id);
@@ -387,7 +401,8 @@ impl Books {
         };
         self.policies.insert(policy_at, policy);
         let tokens = address::vault_tokens(vault_at);
-        self.transfer(signer, source, &tokens, &mint, premium)
+        self.transfer(signer, source, &tokens, &mint, premium)?;
+        self.pay_oracles(signer, source, model_at, quote.rent, quote.rent_end)
     }
 
     pub(super) fn renew_policy(
@@ -424,6 +439,7 @@ impl Books {
             terms: &terms,
             released: policy.cover,
             starts_at: policy.term.term_end,
+            secured_until: policy.term.term_end + self.model(&model_at)?.dispute_secs(),
         })?;
         let premium = Self::charge(&quote, &terms, values)?;
 
@@ -452,44 +468,36 @@ impl Books {
             address::renewal_authority(&holder)
         };
         let tokens = address::vault_tokens(&vault_at);
-        self.transfer(&payer, source, &tokens, &mint, premium)
+        self.transfer(&payer, source, &tokens, &mint, premium)?;
+        self.pay_oracles(&payer, source, &model_at, quote.rent, quote.rent_end)
     }
 
     // Claims, and the end.
 
     /// The lowest value of `receipts`, if they are a run that the policy pays for.
-    fn lowest_of_run(&self, policy: &Policy, receipts: &[Address]) -> Verdict<u64> {
+    fn lowest_of_run(&self, policy: &Policy, first: u64, passed: &[Address]) -> Verdict<u64> {
+        let last = u128::from(first) + u128::from(policy.terms.persistence) - 1;
         require(
-            receipts.len() == usize::from(policy.terms.persistence),
-            "the number of receipts is wrong",
+            policy.first_window <= first && last <= policy.last_window.into(),
+            "a window is not covered",
+        )?;
+        let last = last as u64;
+        require(
+            *passed == pages(&policy.model, first, last),
+            "the pages are not those of the run",
         )?;
         let mut lowest = u64::MAX;
-        let mut next = None;
-        for at in receipts {
-            let receipt = self.receipts.get(at).ok_or("there is no such receipt")?;
+        for window in first..=last {
+            let page = self.page(&policy.model, window);
+            page.ok_or("there is no such page")?;
+            let Some(WindowEnd::Final(value)) = self.end_of(&policy.model, window) else {
+                return Err("a window has no final value");
+            };
             require(
-                receipt.model == policy.model,
-                "a receipt is of another model",
-            )?;
-            let window = receipt.window;
-            require(
-                (policy.first_window..=policy.last_window).contains(&window),
-                "a window is not covered",
-            )?;
-            require(
-                next.is_none_or(|next| next == window),
-                "the windows are not consecutive",
-            )?;
-            require(
-                receipt.state == ReceiptState::Final,
-                "a receipt is not Final",
-            )?;
-            require(
-                policy.terms.trigger <= receipt.value,
+                policy.terms.trigger <= value,
                 "a value is under the trigger",
             )?;
-            lowest = lowest.min(receipt.value);
-            next = Some(window + 1);
+            lowest = lowest.min(value);
         }
         Ok(lowest)
     }
@@ -497,14 +505,15 @@ impl Books {
     pub(super) fn claim_policy(
         &mut self,
         at: &Address,
-        receipts: &[Address],
+        first_window: u64,
+        pages: &[Address],
         destination: &Address,
         signed: bool,
     ) -> Verdict {
         let policy = self.policy(at)?.clone();
         let expires_at = policy.expires_at(self.model(&policy.model)?)?;
         require(self.now < expires_at, "the policy has expired")?;
-        let worth = policy.worth(self.lowest_of_run(&policy, receipts)?);
+        let worth = policy.worth(self.lowest_of_run(&policy, first_window, pages)?);
         require(
             policy.paid < worth,
             "claims on the policy have paid as much already",

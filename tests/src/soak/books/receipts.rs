@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use driftshield_sdk::{Address, ChallengePayee, Metric, address};
+use driftshield_sdk::{Address, ChallengePayee, address};
 use sha2::{Digest, Sha256};
 
-use super::{Amount, Books, EventValues, Model, Verdict, limits, require};
+use super::{Amount, Books, EventValues, Model, Verdict, WindowEnd, drift::drift, limits, require};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReceiptState {
@@ -14,11 +14,13 @@ pub enum ReceiptState {
     Challenged,
     Final,
     Void,
+    Thin,
 }
 
 #[derive(Clone, Debug)]
 pub struct Submission {
-    pub value: u64,
+    /// The drift; `None` if the counts have fewer rows than a value needs.
+    pub value: Option<u64>,
     pub samples: u64,
     pub evidence: [u8; 32],
 }
@@ -34,31 +36,51 @@ pub struct Receipt {
     pub state: ReceiptState,
     /// When the state began; 0 while Collecting.
     pub since: i64,
-    /// The median of the submissions, or the value of the ruling.
+    /// The median of the submitted values, or the value of the ruling; 0 if there is none.
     pub value: u64,
     pub challenger: Option<Address>,
     pub challenger_credit: Amount,
     pub treasury_credit: Amount,
+    /// The window's pay, which the receipt took out of the pot.
+    pub pay: Amount,
+    /// Indices of the oracles that earned a part of it.
+    pub earners: Vec<usize>,
 }
 
 impl Receipt {
     pub fn is_settled(&self) -> bool {
-        matches!(self.state, ReceiptState::Final | ReceiptState::Void)
+        self.end().is_some()
+    }
+
+    /// How the receipt's window ended; `None` while the receipt is open.
+    fn end(&self) -> Option<WindowEnd> {
+        match self.state {
+            ReceiptState::Collecting | ReceiptState::Proposed | ReceiptState::Challenged => None,
+            ReceiptState::Final => Some(WindowEnd::Final(self.value)),
+            ReceiptState::Void => Some(WindowEnd::Void),
+            ReceiptState::Thin => Some(WindowEnd::Thin),
+        }
+    }
+
+    fn is_owed(&self) -> bool {
+        0 < self.challenger_credit + self.treasury_credit
     }
 
     /// The amount that the model's bond vault holds for the receipt.
     pub(super) fn held(&self, challenge_bond: Amount) -> Amount {
         let is_challenged = self.state == ReceiptState::Challenged && self.challenger.is_some();
         let bond = if is_challenged { challenge_bond } else { 0 };
-        bond + self.challenger_credit + self.treasury_credit
+        let pay = if self.is_settled() { 0 } else { self.pay };
+        bond + self.challenger_credit + self.treasury_credit + pay
     }
 
-    /// The median of the submissions: of two middle values, the lower.
+    /// The median of the submitted values: of two middle values, the lower; 0 if there is none.
     fn median(&self) -> u64 {
-        let values = self.submissions.values();
-        let mut values: Vec<u64> = values.map(|submission| submission.value).collect();
+        let submissions = self.submissions.values();
+        let mut values: Vec<u64> = submissions.filter_map(|each| each.value).collect();
         values.sort();
-        values[(values.len() - 1) / 2]
+        let middle = values.len().saturating_sub(1) / 2;
+        values.get(middle).copied().unwrap_or(0)
     }
 
     fn has_quorum(&self, model: &Model) -> bool {
@@ -72,113 +94,123 @@ impl Receipt {
         self.has_quorum(model) && counting.all(has_submitted)
     }
 
-    /// Whether a quorum lies within `max_spread` of the receipt's value.
-    fn agrees(&self, model: &Model) -> bool {
-        let near =
-            |submission: &&Submission| submission.value.abs_diff(self.value) <= model.max_spread;
-        model.quorum <= self.submissions.values().filter(near).count()
+    /// What a quorum agrees on: that the window is thin, or the median if a quorum lies within
+    /// `max_spread` of it.
+    fn agreement(&self, model: &Model) -> Option<WindowEnd> {
+        let count_near = |found: Option<u64>| {
+            let submissions = self.submissions.values();
+            submissions
+                .filter(|each| model.agree(each.value, found))
+                .count()
+        };
+        if model.quorum <= count_near(None) {
+            Some(WindowEnd::Thin)
+        } else if model.quorum <= count_near(Some(self.median())) {
+            Some(WindowEnd::Final(self.median()))
+        } else {
+            None
+        }
     }
 }
 
-/// The lowest and the highest drift, in micro-units, that the protocol allows for `counts`. For PSI and
-/// Jensen-Shannon, both are within 2 of the result in floating point. For the other metrics, the drift is
-/// a rational number: both equal the drift if it is an integer, and otherwise the integers around it.
-pub fn drift(metric: Metric, reference: &[u32], counts: &[u32]) -> (u64, u64) {
-    let total = |counts: &[u32]| counts.iter().map(|&count| i128::from(count)).sum::<i128>();
-    let (m, n) = (total(reference), total(counts));
-    // Differences of shares times m · n, which are integers.
-    let gaps = std::iter::zip(reference, counts)
-        .map(|(&p, &q)| i128::from(q) * m - i128::from(p) * n)
-        .collect::<Vec<_>>();
-    let (numerator, denominator) = match metric {
-        Metric::ErrorRate => (gaps[1].max(0), m * n),
-        Metric::TotalVariation => (gaps.iter().map(|gap| gap.abs()).sum(), 2 * m * n),
-        Metric::KolmogorovSmirnov => {
-            let running = gaps.iter().scan(0, |sum, gap| {
-                *sum += gap;
-                Some(i128::abs(*sum))
-            });
-            (running.max().unwrap_or(0), m * n)
-        }
-        Metric::Psi | Metric::JensenShannon => {
-            let value = logarithmic(metric, reference, counts);
-            return ((value - 2.0).max(0.0).ceil() as u64, (value + 2.0) as u64);
-        }
-    };
-    let micro = numerator * 1_000_000;
-    let floor = (micro / denominator) as u64;
-    let is_integer = micro % denominator == 0;
-    (floor, if is_integer { floor } else { floor + 1 })
-}
-
-/// PSI or the Jensen-Shannon distance, in micro-units.
-fn logarithmic(metric: Metric, reference: &[u32], counts: &[u32]) -> f64 {
-    let shares = |counts: &[u32]| {
-        let total: f64 = counts.iter().map(|&count| f64::from(count)).sum();
-        let share = |&count: &u32| (f64::from(count) / total).max(0.0001);
-        counts.iter().map(share).collect::<Vec<f64>>()
-    };
-    let pairs = std::iter::zip(shares(reference), shares(counts));
-    let value = if metric == Metric::Psi {
-        pairs.map(|(p, q)| (q - p) * (q / p).ln()).sum::<f64>()
-    } else {
-        let divergence = pairs.map(|(p, q)| {
-            let middle = (p + q) / 2.0;
-            (p * (p / middle).log2() + q * (q / middle).log2()) / 2.0
-        });
-        divergence.sum::<f64>().max(0.0).sqrt()
-    };
-    value * 1_000_000.0
-}
-
 impl Model {
-    /// The drift of `counts` on chain. Fails if the protocol does not allow it, or if there are fewer than
-    /// `min_rows` rows.
-    fn drift(&self, counts: &[u32], min_rows: u64, values: &EventValues) -> Verdict<u64> {
+    /// Whether two findings agree: both are thin (`None`), or both are values within `max_spread`.
+    fn agree(&self, one: Option<u64>, other: Option<u64>) -> bool {
+        match (one, other) {
+            (Some(one), Some(other)) => one.abs_diff(other) <= self.max_spread,
+            (one, other) => one.is_none() && other.is_none(),
+        }
+    }
+
+    /// The drift of `counts` on chain; `None` if they have fewer than `min_samples` rows. Fails if the
+    /// protocol does not allow it.
+    fn drift(&self, counts: &[u32], values: &EventValues) -> Verdict<Option<u64>> {
         require(
             counts.len() == self.reference.len(),
             "the number of bins is wrong",
         )?;
         let rows: u64 = counts.iter().map(|&count| u64::from(count)).sum();
-        require(min_rows <= rows, "there are too few rows")?;
+        if rows < self.min_samples {
+            return Ok(None);
+        }
         let (low, high) = drift(self.metric, &self.reference, counts);
         let value = values.drift.unwrap_or(low);
         require((low..=high).contains(&value), "the drift is wrong")?;
-        Ok(value)
+        Ok(Some(value))
     }
 
     fn propose(&mut self, receipt: &mut Receipt, since: i64) {
         receipt.since = since;
-        receipt.state = if receipt.agrees(self) {
-            self.update_latest(receipt);
-            ReceiptState::Proposed
-        } else {
-            ReceiptState::Challenged
+        let agreement = receipt.agreement(self);
+        if let Some(WindowEnd::Final(value)) = agreement {
+            self.update_latest(receipt.window, value);
+        }
+        receipt.state = match agreement {
+            Some(_) => ReceiptState::Proposed,
+            None => ReceiptState::Challenged,
         };
     }
 
-    fn update_latest(&mut self, receipt: &Receipt) {
-        if self
-            .latest
-            .is_none_or(|(window, _)| window <= receipt.window)
-        {
-            self.latest = Some((receipt.window, receipt.value));
+    fn update_latest(&mut self, window: u64, value: u64) {
+        if self.latest.is_none_or(|(latest, _)| latest <= window) {
+            self.latest = Some((window, value));
         }
     }
 
-    /// Makes a receipt Final or Void, and appends it to the receipt chain.
-    fn settle(&mut self, receipt: &mut Receipt, state: ReceiptState, since: i64) {
-        receipt.state = state;
+    /// Makes a receipt Final, Void or Thin, shares its pay, and appends it to the receipt chain.
+    fn settle(&mut self, receipt: &mut Receipt, end: WindowEnd, since: i64) {
         receipt.since = since;
-        if state == ReceiptState::Final {
-            self.final_receipts.push((receipt.window, receipt.value));
+        let state = match end {
+            WindowEnd::Final(value) => {
+                receipt.state = ReceiptState::Final;
+                receipt.value = value;
+                self.final_receipts.push((receipt.window, value));
+                3
+            }
+            WindowEnd::Void => {
+                receipt.state = ReceiptState::Void;
+                4
+            }
+            WindowEnd::Thin => {
+                receipt.state = ReceiptState::Thin;
+                receipt.value = 0;
+                5
+            }
+        };
+        let agreed = match end {
+            WindowEnd::Final(value) => Some(Some(value)),
+            WindowEnd::Void => None,
+            WindowEnd::Thin => Some(None),
+        };
+        if let Some(agreed) = agreed {
+            let agrees = |value: Option<u64>| match (value, agreed) {
+                (Some(value), Some(agreed)) => {
+                    u128::from(value.abs_diff(agreed)) <= self.max_spread.into()
+                }
+                (None, None) => true,
+                _ => false,
+            };
+            let submissions = receipt.submissions.iter();
+            receipt.earners = submissions
+                .filter(|(_, submission)| agrees(submission.value))
+                .map(|(oracle, _)| *oracle)
+                .collect();
         }
+        let mut left = receipt.pay;
+        for earner in &receipt.earners {
+            let part = receipt.pay / receipt.earners.len() as Amount;
+            if 0 < part {
+                *self.rewards.entry(self.oracles[*earner]).or_default() += part;
+            }
+            left -= part;
+        }
+        self.pot.give_back(left);
         let submissions = receipt.submissions.values();
         let samples: u64 = submissions.map(|submission| submission.samples).sum();
         let mut link = Sha256::new();
         link.update(self.chain);
         link.update(receipt.window.to_le_bytes());
-        link.update([if state == ReceiptState::Final { 3 } else { 4 }]);
+        link.update([state]);
         link.update(receipt.value.to_le_bytes());
         link.update(samples.to_le_bytes());
         for oracle in 0..7 {
@@ -197,7 +229,7 @@ impl Model {
             if end <= now && receipt.has_quorum(self) {
                 self.propose(receipt, end);
             } else if end <= now {
-                self.settle(receipt, ReceiptState::Void, end);
+                self.settle(receipt, WindowEnd::Void, end);
             } else if receipt.is_complete(self) {
                 self.propose(receipt, now);
             }
@@ -205,18 +237,14 @@ impl Model {
         let challenge_end = receipt.since + self.periods.challenge_secs;
         let ruling_end = receipt.since + self.periods.ruling_secs;
         if receipt.state == ReceiptState::Proposed && challenge_end <= now {
-            self.settle(receipt, ReceiptState::Final, challenge_end);
+            let proposed = receipt.agreement(self).expect("a quorum agrees");
+            self.settle(receipt, proposed, challenge_end);
         } else if receipt.state == ReceiptState::Challenged && ruling_end <= now {
             if receipt.challenger.is_some() {
                 receipt.challenger_credit = self.challenge_bond;
             }
-            let stands = receipt.agrees(self);
-            let state = if stands {
-                ReceiptState::Final
-            } else {
-                ReceiptState::Void
-            };
-            self.settle(receipt, state, ruling_end);
+            let end = receipt.agreement(self).unwrap_or(WindowEnd::Void);
+            self.settle(receipt, end, ruling_end);
         }
         Ok(receipt.state != before)
     }
@@ -233,12 +261,13 @@ impl Books {
             }
             ReceiptState::Proposed => Some(receipt.since + model.periods.challenge_secs),
             ReceiptState::Challenged => Some(receipt.since + model.periods.ruling_secs),
-            ReceiptState::Final | ReceiptState::Void => None,
+            ReceiptState::Final | ReceiptState::Void | ReceiptState::Thin => None,
         }
     }
 
-    /// Applies the state transitions of a receipt that are due. Returns whether the state changed.
-    pub(super) fn advance(&mut self, at: &Address) -> Verdict<bool> {
+    /// Applies the state transitions of a receipt that are due, short of writing its end into the series.
+    /// Returns whether the state changed.
+    fn advance(&mut self, at: &Address) -> Verdict<bool> {
         let now = self.now;
         let receipt = self
             .receipts
@@ -250,7 +279,28 @@ impl Books {
         if moved && receipt.state == ReceiptState::Void {
             self.rare_events.receipts_voided += 1;
         }
+        if moved && receipt.is_settled() && 0 < receipt.pay {
+            self.rare_events.windows_paid += u64::from(!receipt.earners.is_empty());
+            self.rare_events.pay_unearned += u64::from(receipt.earners.is_empty());
+        }
         Ok(moved)
+    }
+
+    /// Writes the end of a settled receipt into the series, and closes the receipt if it owes nothing.
+    fn record(&mut self, at: &Address) -> Verdict {
+        let receipt = self.receipts.get(at).ok_or("there is no such receipt")?;
+        let Some(end) = receipt.end() else {
+            return Ok(());
+        };
+        let page = address::series_page(&receipt.model, receipt.window / 256);
+        let series = self.series.get_mut(&page).ok_or("there is no such page")?;
+        if series.ends.insert(receipt.window, end).is_none() && end == WindowEnd::Thin {
+            self.rare_events.windows_thin += 1;
+        }
+        if !receipt.is_owed() {
+            self.receipts.remove(at);
+        }
+        Ok(())
     }
 
     #[expect(
@@ -279,12 +329,22 @@ impl Books {
             model.standings[signer].listed_at <= model.window_start(window)?,
             "the window began before the oracle was listed",
         )?;
+        let page = self.series.get(&address::series_page(at, window / 256));
+        require(
+            page.is_none_or(|page| !page.ends.contains_key(&window)),
+            "the window is settled",
+        )?;
         let receipt_at = address::receipt(at, window);
         let is_needed = !model.is_retired || 0 < exposure;
         require(
             is_needed || self.receipts.contains_key(&receipt_at),
             "the model is retired and nothing depends on it",
         )?;
+        let pay = if self.receipts.contains_key(&receipt_at) {
+            0
+        } else {
+            model.pot.take(window, now)
+        };
         let new = Receipt {
             model: *at,
             window,
@@ -297,6 +357,8 @@ impl Books {
             challenger: None,
             challenger_credit: 0,
             treasury_credit: 0,
+            pay,
+            earners: vec![],
         };
         let receipt = self.receipts.entry(receipt_at).or_insert(new);
         require(
@@ -308,7 +370,7 @@ impl Books {
             "the oracle has submitted already",
         )?;
         let submission = Submission {
-            value: model.drift(counts, model.min_samples, values)?,
+            value: model.drift(counts, values)?,
             samples: counts.iter().map(|&count| u64::from(count)).sum(),
             evidence: *evidence,
         };
@@ -319,6 +381,7 @@ impl Books {
         }
         let seat = self.seats.get_mut(&address::seat(at, signer));
         seat.ok_or("the oracle has no seat")?.submissions += 1;
+        self.open_page(at, window, signer);
         Ok(())
     }
 
@@ -367,7 +430,7 @@ impl Books {
             receipt.state == ReceiptState::Challenged,
             "the receipt is not Challenged",
         )?;
-        let value = model.drift(counts, 1, values)?;
+        let found = model.drift(counts, values)?;
         let submitters = receipt.submissions.keys();
         let expected: Vec<Address> = submitters
             .map(|&oracle| address::seat(at, &model.oracles[oracle]))
@@ -377,10 +440,10 @@ impl Books {
             "the seats are not those of the submitters",
         )?;
 
-        // Each submitter who is off by more than `max_spread` loses `slash_amount`, at most its bond.
+        // Each submitter who disagrees with the ruling loses `slash_amount`, at most its bond.
         let mut slashed = 0;
         for (submission, seat) in std::iter::zip(receipt.submissions.values(), seats) {
-            if model.max_spread < submission.value.abs_diff(value) {
+            if !model.agree(submission.value, found) {
                 let seat = self.seats.get_mut(seat).ok_or("the oracle has no seat")?;
                 let taken = model.slash_amount.min(seat.bonded);
                 seat.bonded -= taken;
@@ -391,7 +454,11 @@ impl Books {
             }
         }
         // Half of the slashed amount goes to the challenger, all remainders to the treasury.
-        let upheld = receipt.value.abs_diff(value) <= model.max_spread;
+        let upheld = match receipt.agreement(model) {
+            Some(WindowEnd::Final(value)) => model.agree(Some(value), found),
+            Some(WindowEnd::Thin) => found.is_none(),
+            _ => false,
+        };
         let bond = model.challenge_bond;
         if receipt.challenger.is_none() {
             receipt.treasury_credit = slashed;
@@ -412,16 +479,20 @@ impl Books {
             let seat = &self.seats[seat];
             model.set_active_bond(&seat.oracle, seat.active(), false, now);
         }
-        receipt.value = value;
-        model.update_latest(receipt);
-        model.settle(receipt, ReceiptState::Final, now);
+        if let Some(value) = found {
+            model.update_latest(window, value);
+        }
+        let end = found.map_or(WindowEnd::Thin, WindowEnd::Final);
+        model.settle(receipt, end, now);
         self.rare_events.disputes_ruled += 1;
-        Ok(())
+        self.record(&receipt_at)
     }
 
     pub(super) fn finalize_receipt(&mut self, at: &Address, window: u64) -> Verdict {
-        let moved = self.advance(&address::receipt(at, window))?;
-        require(moved, "no state transition is due")
+        let receipt_at = address::receipt(at, window);
+        let moved = self.advance(&receipt_at)?;
+        require(moved, "no state transition is due")?;
+        self.record(&receipt_at)
     }
 
     pub(super) fn collect_challenge(
@@ -434,7 +505,8 @@ impl Books {
     ) -> Verdict {
         let model = self.model(at)?;
         let (mint, vault) = (model.mint, address::bond_vault(at));
-        let receipt = self.receipts.get_mut(&address::receipt(at, window));
+        let receipt_at = address::receipt(at, window);
+        let receipt = self.receipts.get_mut(&receipt_at);
         let receipt = receipt.ok_or("there is no such receipt")?;
         let challenger = receipt.challenger.unwrap_or_default();
         let credit = match payee {
@@ -443,28 +515,14 @@ impl Books {
         };
         let amount = std::mem::take(credit);
         require(0 < amount, "there is nothing to collect")?;
+        if !receipt.is_owed() {
+            self.receipts.remove(&receipt_at);
+        }
         match payee {
             ChallengePayee::Treasury => self.pay_treasury(&vault, &mint, destination, amount),
             ChallengePayee::Challenger => {
                 self.pay(&vault, &challenger, signed, destination, amount)
             }
         }
-    }
-
-    pub(super) fn close_receipt(&mut self, at: &Address, window: u64) -> Verdict {
-        let until = self.model(at)?.retention_end(window)?;
-        let receipt_at = address::receipt(at, window);
-        let receipt = self.receipts.get(&receipt_at);
-        let receipt = receipt.ok_or("there is no such receipt")?;
-        require(
-            receipt.is_settled() && until <= self.now,
-            "the receipt may still be needed",
-        )?;
-        require(
-            receipt.challenger_credit == 0 && receipt.treasury_credit == 0,
-            "a credit is not collected",
-        )?;
-        self.receipts.remove(&receipt_at);
-        Ok(())
     }
 }

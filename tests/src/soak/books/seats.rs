@@ -91,10 +91,6 @@ impl Model {
         }
         costs[..self.quorum.div_ceil(2)].iter().sum::<Amount>() / 2
     }
-
-    pub fn secures(&self, at_risk: Amount) -> bool {
-        at_risk <= self.lasting_security() * Amount::from(self.periods.security_multiple)
-    }
 }
 
 impl Books {
@@ -138,6 +134,10 @@ impl Books {
             "the seat has not been without counting for long enough",
         )?;
         require(open == 0, "a submission of the oracle is open")?;
+        require(
+            !model.rewards.contains_key(oracle),
+            "the oracle has a reward",
+        )?;
         model.replaced += 1;
         require(
             model.replaced < model.quorum.div_ceil(2),
@@ -213,7 +213,7 @@ impl Books {
         seat.unbonding += Amount::from(amount);
         seat.release_at = release_at;
         let active = seat.active();
-        let at_risk = self.at_risk(at);
+        let (stakes, cover) = (self.market_risk(at), self.cover_risk(at));
         let model = self.model_mut(at)?;
         let Some(counted) = model.active_bonds.get(signer).copied() else {
             return Ok(());
@@ -225,7 +225,8 @@ impl Books {
             .is_some_and(|leaves_at| leaves_at <= now);
         model.set_active_bond(signer, active.min(counted), true, now);
         let is_lower = std::iter::zip(securities(model), before).any(|(now, before)| now < before);
-        if is_lower && !model.secures(at_risk) {
+        let is_secure = stakes <= model.secured_stakes() && cover <= model.secured_cover();
+        if is_lower && !is_secure {
             require(has_left, "the bond is needed to secure what is at risk")?;
             self.rare_events.oracles_left += 1;
         }
@@ -262,6 +263,8 @@ impl Books {
         let seat = self.seats.get(&seat_at).ok_or("the oracle has no seat")?;
         require(seat.bonded == 0, "the seat has a bond")?;
         self.model(at)?;
+        let has_reward = self.model(at)?.rewards.contains_key(oracle);
+        require(!has_reward, "the oracle's reward is not collected")?;
         require(
             self.open_submissions(at, oracle) == 0,
             "an open receipt may need the seat",

@@ -2,7 +2,7 @@
 
 use driftshield_sdk::{
     Account, AccountMeta, Address, ChallengePayee, FeePayee, Instruction, PremiumPayee,
-    TokenProgram, address, instruction,
+    RewardPayee, Series, TokenProgram, address, instruction,
 };
 use spl_token_interface::instruction::{self as token, AuthorityType};
 
@@ -30,6 +30,7 @@ known!(
     collateral Collateral,
     model Model,
     receipt Receipt,
+    series Series,
     market Market,
     vault Vault,
     policy Policy,
@@ -111,9 +112,9 @@ impl Call {
             }
             Self::UpdateModel {
                 signer,
-                model,
+                model: at,
                 terms,
-            } => instruction::update_model(*signer, *model, terms.clone()),
+            } => instruction::update_model(*signer, *at, model(known, at)?, terms.clone()),
             Self::RetireModel { signer, model } => instruction::retire_model(*signer, *model),
             Self::Bond {
                 signer,
@@ -136,6 +137,38 @@ impl Call {
                 let own = own(oracle, &state.bond_mint, state.token_program.into());
                 let withdraw = instruction::withdraw_bond(*oracle, *at, state);
                 paying(withdraw, &own, destination, oracle, *signed)
+            }
+            Self::FundOracles {
+                signer,
+                model: at,
+                source,
+                amount,
+                until,
+            } => {
+                let state = model(known, at)?;
+                instruction::fund_oracles(*signer, *at, state, *source, *amount, *until)
+            }
+            Self::CollectReward {
+                oracle,
+                model: at,
+                payee,
+                destination,
+                signed,
+            } => {
+                let state = model(known, at)?;
+                let mint = state.bond_mint;
+                let (collect, default) = match payee {
+                    RewardPayee::Treasury => (
+                        instruction::collect_pot(*at, state),
+                        address::treasury(&address::collateral(&mint)),
+                    ),
+                    RewardPayee::Oracle => (
+                        instruction::collect_reward(*at, state, 0),
+                        own(&state.oracles[0], &mint, state.token_program.into()),
+                    ),
+                };
+                let collect = paying(collect, &default, destination, &state.oracles[0], *signed);
+                swapped(collect, &state.oracles[0], oracle)
             }
             Self::CloseSeat { oracle, model } => instruction::close_seat(*oracle, *model),
             Self::LeaveSeat { signer, model } => instruction::leave_seat(*signer, *model),
@@ -189,7 +222,7 @@ impl Call {
                 swapped(rule, &state.arbiter, signer)
             }
             Self::FinalizeReceipt { model, window } => {
-                instruction::finalize_receipt(*model, *window)
+                instruction::finalize_receipt(receipt(known, &address::receipt(model, *window))?)
             }
             Self::CollectChallenge {
                 model: at,
@@ -213,8 +246,8 @@ impl Call {
                 let collect = instruction::collect_challenge(*at, state, read, *payee);
                 paying(collect, &default, destination, &read.challenger, *signed)
             }
-            Self::CloseReceipt { model, window } => {
-                instruction::close_receipt(receipt(known, &address::receipt(model, *window))?)
+            Self::CloseSeries { model, page } => {
+                instruction::close_series(series(known, &address::series_page(model, *page))?)
             }
             _ => return None,
         })
@@ -235,31 +268,17 @@ impl Call {
                 signer,
                 market: at,
                 source,
-                outcome,
-                amount,
-                min_multiple,
+                bet,
                 stale,
             } => {
                 let mut state = *market(known, at)?;
                 state.terms_hash[0] ^= u8::from(*stale);
-                instruction::place_bet(
-                    *signer,
-                    *at,
-                    &state,
-                    *source,
-                    *outcome,
-                    *amount,
-                    *min_multiple,
-                )
+                instruction::place_bet(*signer, *at, &state, *source, *bet)
             }
-            Self::SettleMarket {
-                market: at,
-                receipts,
-            } => {
-                let mut settle = instruction::settle_market(*at, market(known, at)?, 0);
-                let receipts = receipts.iter().map(|at| AccountMeta::new(*at, false));
-                settle.accounts.extend(receipts);
-                settle
+            Self::SettleMarket { market: at, pages } => {
+                let state = market(known, at)?;
+                let settle = instruction::settle_market(*at, state);
+                with_pages(settle, state.next_window, state.last_window, pages)
             }
             Self::Claim {
                 market: at,
@@ -414,21 +433,16 @@ impl Call {
             }
             Self::ClaimPolicy {
                 policy: at,
-                receipts,
+                first_window,
+                pages,
                 destination,
                 signed,
             } => {
                 let (state, vault) = policy_and_vault(known, at)?;
                 let own = own(&state.holder, &vault.mint, vault.token_program.into());
-                let mut claim = instruction::claim_policy(state, vault, 0);
-                let expected_receipts = usize::from(state.persistence);
-                claim
-                    .accounts
-                    .truncate(claim.accounts.len() - expected_receipts);
-                let receipts = receipts
-                    .iter()
-                    .map(|at| AccountMeta::new_readonly(*at, false));
-                claim.accounts.extend(receipts);
+                let claim = instruction::claim_policy(state, vault, *first_window);
+                let last_window = first_window + u64::from(state.persistence) - 1;
+                let claim = with_pages(claim, *first_window, last_window, pages);
                 paying(claim, &own, destination, &state.holder, *signed)
             }
             Self::CancelPolicy {
@@ -530,6 +544,21 @@ fn policy_and_vault<'a>(
 ) -> Option<(&'a driftshield_sdk::Policy, &'a driftshield_sdk::Vault)> {
     let state = policy(known, at)?;
     Some((state, vault(known, &state.vault)?))
+}
+
+/// The instruction, which passes the pages of these windows, with the given pages instead.
+fn with_pages(
+    mut instruction: Instruction,
+    first_window: u64,
+    last_window: u64,
+    pages: &[Address],
+) -> Instruction {
+    let passed = Series::page_of(last_window) - Series::page_of(first_window) + 1;
+    let declared = instruction.accounts.len() - passed as usize;
+    instruction.accounts.truncate(declared);
+    let pages = pages.iter().map(|at| AccountMeta::new_readonly(*at, false));
+    instruction.accounts.extend(pages);
+    instruction
 }
 
 fn own(owner: &Address, mint: &Address, program: TokenProgram) -> Address {

@@ -3,7 +3,7 @@
 use driftshield_sdk::{Address, Aggregate, address};
 
 use super::{Fields, Value, number, time};
-use crate::soak::books::{Books, MarketEnd, ReceiptState, Stream};
+use crate::soak::books::{Books, MarketEnd, Pot, ReceiptState, Stream, WindowEnd, windows_of_page};
 
 /// The address and the fields of every account.
 pub fn fields(books: &Books) -> Vec<(Address, Fields)> {
@@ -52,6 +52,9 @@ pub fn fields(books: &Books) -> Vec<(Address, Fields)> {
     }
     for address in books.receipts.keys() {
         all.push((*address, receipt_fields(books, address)));
+    }
+    for address in books.series.keys() {
+        all.push((*address, series_fields(books, address)));
     }
     for address in books.markets.keys() {
         all.push((*address, market_fields(books, address)));
@@ -124,7 +127,11 @@ fn model_fields(books: &Books, address: &Address) -> Fields {
         ("security", number(model.security())),
         ("lasting_security", number(model.lasting_security())),
         ("replaced", number(model.replaced as u64)),
-        ("at_risk", number(books.at_risk(address))),
+        ("market_risk", number(books.market_risk(address))),
+        ("cover_risk", number(books.cover_risk(address))),
+        ("security_rent_bps", number(model.rent_bps)),
+        ("market_budget_bps", number(model.market_budget_bps)),
+        ("cover_budget_bps", number(model.cover_budget_bps)),
         ("exposure", number(books.exposure_of(address) as u64)),
         ("open_receipts", number(books.open_receipts(address) as u64)),
         ("final_count", number(statistics.count as u64)),
@@ -150,8 +157,27 @@ fn model_fields(books: &Books, address: &Address) -> Fields {
         fields.push(("stopped_at", time(standing.stopped_at.unwrap_or(0))));
         fields.push(("leave_at", time(standing.leaves_at.unwrap_or(0))));
         fields.push(("open_submissions", number(open as u64)));
+        let reward = model.rewards.get(oracle).copied().unwrap_or(0);
+        fields.push(("reward", number(reward)));
     }
+    fields.extend(pot_fields(&model.pot));
     fields
+}
+
+fn pot_fields(pot: &Pot) -> Fields {
+    let (next_rate, end_epoch) = pot.later();
+    let rates = [pot.epoch.saturating_sub(1), pot.epoch].map(|epoch| pot.rate(epoch));
+    vec![
+        ("waiting", number(pot.waiting())),
+        ("unearned", number(pot.unearned())),
+        ("until", time(pot.until)),
+        ("epoch", number(pot.epoch)),
+        ("epoch_windows", number(pot.epoch_windows)),
+        ("previous_rate", number(rates[0])),
+        ("epoch rate", number(rates[1])),
+        ("next_rate", number(next_rate)),
+        ("end_epoch", number(end_epoch)),
+    ]
 }
 
 fn receipt_fields(books: &Books, address: &Address) -> Fields {
@@ -162,7 +188,10 @@ fn receipt_fields(books: &Books, address: &Address) -> Fields {
         ReceiptState::Challenged => 2,
         ReceiptState::Final => 3,
         ReceiptState::Void => 4,
+        ReceiptState::Thin => 5,
     };
+    let earners = receipt.earners.iter();
+    let earners = earners.fold(0u8, |bits, oracle| bits | 1 << oracle);
     let mut fields = vec![
         ("model", Value::Key(receipt.model)),
         ("payer", Value::Key(receipt.payer)),
@@ -177,12 +206,37 @@ fn receipt_fields(books: &Books, address: &Address) -> Fields {
         ("value", number(receipt.value)),
         ("challenger_credit", number(receipt.challenger_credit)),
         ("treasury_credit", number(receipt.treasury_credit)),
+        ("pay", number(receipt.pay)),
+        ("earners", number(earners)),
     ];
     for (index, submission) in &receipt.submissions {
         fields.push(("oracle", number(*index as u64)));
-        fields.push(("submitted", number(submission.value)));
+        fields.push(("submitted", number(submission.value.unwrap_or(0))));
+        fields.push(("thin", number(submission.value.is_none())));
         fields.push(("samples", number(submission.samples)));
         fields.push(("evidence", Value::Hash(submission.evidence)));
+    }
+    fields
+}
+
+fn series_fields(books: &Books, address: &Address) -> Fields {
+    let series = &books.series[address];
+    let mut fields = vec![
+        ("model", Value::Key(series.model)),
+        ("payer", Value::Key(series.payer)),
+        ("page", number(series.page)),
+    ];
+    for window in windows_of_page(256 * series.page) {
+        let (state, value) = match series.ends.get(&window) {
+            None if books.has_open_receipt(&series.model, window) => (1u8, 0),
+            None => continue,
+            Some(WindowEnd::Final(value)) => (2, *value),
+            Some(WindowEnd::Void) => (3, 0),
+            Some(WindowEnd::Thin) => (4, 0),
+        };
+        fields.push(("window", number(window)));
+        fields.push(("state", number(state)));
+        fields.push(("value", number(value)));
     }
     fields
 }

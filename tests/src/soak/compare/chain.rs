@@ -33,6 +33,7 @@ pub fn fields(account: &Account) -> Fields {
             ("slashes", number(seat.slashes)),
         ],
         Account::Receipt(receipt) => receipt_fields(receipt),
+        Account::Series(series) => series_fields(series),
         Account::Market(market) => market_fields(market),
         Account::Position(position) => {
             let mut fields = vec![
@@ -78,7 +79,11 @@ fn model_fields(model: &driftshield_sdk::Model) -> Fields {
         ("security", number(model.security)),
         ("lasting_security", number(model.lasting_security)),
         ("replaced", number(model.replaced)),
-        ("at_risk", number(model.at_risk)),
+        ("market_risk", number(model.market_risk)),
+        ("cover_risk", number(model.cover_risk)),
+        ("security_rent_bps", number(model.security_rent_bps)),
+        ("market_budget_bps", number(model.market_budget_bps)),
+        ("cover_budget_bps", number(model.cover_budget_bps)),
         ("exposure", number(model.exposure)),
         ("open_receipts", number(model.open_receipts)),
         ("final_count", number(model.final_count)),
@@ -103,7 +108,20 @@ fn model_fields(model: &driftshield_sdk::Model) -> Fields {
         fields.push(("stopped_at", time(tenure.stopped_at)));
         fields.push(("leave_at", time(tenure.leave_at)));
         fields.push(("open_submissions", number(tenure.open_submissions)));
+        fields.push(("reward", number(model.rewards[index])));
     }
+    let pot = &model.pot;
+    fields.extend([
+        ("waiting", number(pot.waiting)),
+        ("unearned", number(pot.unearned)),
+        ("until", time(pot.until)),
+        ("epoch", number(pot.epoch)),
+        ("epoch_windows", number(pot.epoch_windows)),
+        ("previous_rate", number(pot.previous_rate)),
+        ("epoch rate", number(pot.rate)),
+        ("next_rate", number(pot.next_rate)),
+        ("end_epoch", number(pot.end_epoch)),
+    ]);
     fields
 }
 
@@ -114,6 +132,7 @@ fn receipt_fields(receipt: &driftshield_sdk::Receipt) -> Fields {
         ReceiptState::Challenged => 2,
         ReceiptState::Final => 3,
         ReceiptState::Void => 4,
+        ReceiptState::Thin => 5,
     };
     let mut fields = vec![
         ("model", Value::Key(receipt.model)),
@@ -126,13 +145,32 @@ fn receipt_fields(receipt: &driftshield_sdk::Receipt) -> Fields {
         ("value", number(receipt.value)),
         ("challenger_credit", number(receipt.challenger_credit)),
         ("treasury_credit", number(receipt.treasury_credit)),
+        ("pay", number(receipt.pay)),
+        ("earners", number(receipt.earners)),
     ];
     for index in 0..receipt.values.len() {
         if receipt.submitted & (1 << index) != 0 {
             fields.push(("oracle", number(index as u64)));
             fields.push(("submitted", number(receipt.values[index])));
+            fields.push(("thin", number(receipt.thin >> index & 1)));
             fields.push(("samples", number(receipt.samples[index])));
             fields.push(("evidence", Value::Hash(receipt.evidence[index])));
+        }
+    }
+    fields
+}
+
+fn series_fields(series: &driftshield_sdk::Series) -> Fields {
+    let mut fields = vec![
+        ("model", Value::Key(series.model)),
+        ("payer", Value::Key(series.payer)),
+        ("page", number(series.page)),
+    ];
+    for (index, word) in series.entries.iter().enumerate() {
+        if *word != 0 {
+            fields.push(("window", number(256 * series.page + index as u64)));
+            fields.push(("state", number(word >> 56)));
+            fields.push(("value", number(word & 0xff_ffff_ffff_ffff)));
         }
     }
     fields

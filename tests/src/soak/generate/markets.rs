@@ -1,10 +1,13 @@
 //! Calls about markets.
 
-use driftshield_sdk::{Address, Aggregate, FeePayee, MarketTerms, address};
+use driftshield_sdk::{Address, Aggregate, FeePayee, MarketTerms, address, instruction::Bet};
 use rand::Rng;
 
 use super::Generator;
-use crate::soak::{books::Market, call::Call};
+use crate::soak::{
+    books::{Market, pages},
+    call::Call,
+};
 
 impl Generator<'_> {
     fn market(&mut self, likely: impl Fn(&Address, &Market) -> bool) -> Option<Address> {
@@ -123,34 +126,45 @@ impl Generator<'_> {
             signer,
             market: at,
             source,
-            outcome: outcome as u8,
-            amount,
-            min_multiple: if self.chance(80) {
-                0
-            } else {
-                self.up_to(3_000)
+            bet: Bet {
+                outcome: outcome as u8,
+                amount,
+                min_multiple: if self.chance(80) {
+                    0
+                } else {
+                    self.up_to(3_000)
+                },
+                max_rent: if self.chance(90) {
+                    u64::MAX
+                } else {
+                    self.up_to(amount / 10_000)
+                },
             },
             stale: self.chance(3),
         })
     }
 
-    /// Settles up to three of a market's next windows.
+    /// Settles a market's next windows.
     pub(super) fn settle_market(&mut self) -> Option<Call> {
         let books = self.books;
         let market = self.market(|_, market| {
             let model = &books.models[&market.model];
-            let submit_end = model.submit_end(market.next_window);
-            market.end.is_none() && submit_end.is_ok_and(|end| end <= books.now)
+            let idle_from = model.idle_from(market.next_window);
+            let is_decided = books.end_of(&market.model, market.next_window).is_some()
+                || idle_from.is_ok_and(|from| from <= books.now);
+            market.end.is_none() && is_decided
         })?;
         let state = &self.books.markets[&market];
-        let first = state.next_window + u64::from(self.chance(4));
-        let count = self.up_to(3);
-        let receipts = (first..(first + count).min(state.terms.last_window + 1))
-            .map(|window| address::receipt(&state.model, window));
-        Some(Call::SettleMarket {
-            market,
-            receipts: receipts.collect(),
-        })
+        // Rarely a page too late, too few or too many.
+        let late = if self.chance(4) { 256 } else { 0 };
+        let first = state.next_window + late;
+        let mut pages = pages(&state.model, first, state.terms.last_window.max(first));
+        if self.chance(3) {
+            pages.pop();
+        } else if self.chance(3) {
+            pages.push(address::series_page(&state.model, 1_000));
+        }
+        Some(Call::SettleMarket { market, pages })
     }
 
     pub(super) fn claim(&mut self) -> Option<Call> {

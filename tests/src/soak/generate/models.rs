@@ -50,12 +50,15 @@ impl Generator<'_> {
         oracles.truncate(self.rng.random_range(1..=6));
         let mut terms = terms::model_terms(oracles);
         terms.max_spread = self.up_to(widest);
+        terms.security_rent_bps = self.rng.random_range(1..=5_000);
         if self.chance(15) {
-            match self.up_to(4) {
+            match self.up_to(6) {
                 0 => terms.quorum = 0,
                 1 => terms.oracles.push(terms.oracles[0]),
                 2 => terms.max_spread = 1_000_001,
-                3 => terms.max_spread = widest + 1,
+                3 => terms.security_rent_bps = 0,
+                4 => terms.market_budget_bps = 5_001,
+                5 => terms.max_spread = widest + 1,
                 _ => terms.name = "a name of more than thirty-two bytes".into(),
             }
         }

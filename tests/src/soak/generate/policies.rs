@@ -5,7 +5,7 @@ use rand::Rng;
 
 use super::Generator;
 use crate::soak::{
-    books::{Exposure, Policy, ReceiptState},
+    books::{Exposure, Policy, WindowEnd, pages},
     call::Call,
 };
 
@@ -172,10 +172,10 @@ impl Generator<'_> {
     fn paying_runs(&self, policy: &Policy) -> Vec<u64> {
         let length = u64::from(policy.terms.persistence);
         let pays = |window: u64| {
-            let at = address::receipt(&policy.model, window);
-            self.books.receipts.get(&at).is_some_and(|receipt| {
-                receipt.state == ReceiptState::Final && policy.terms.trigger <= receipt.value
-            })
+            matches!(
+                self.books.end_of(&policy.model, window),
+                Some(WindowEnd::Final(value)) if policy.terms.trigger <= value
+            )
         };
         let last = policy.last_window.min(policy.first_window + 40);
         (policy.first_window..=last)
@@ -197,18 +197,19 @@ impl Generator<'_> {
             .collect();
         let (at, first) = self.prefer(&paying, &all)?;
         let policy = &self.books.policies[&at];
-        let length = u64::from(policy.terms.persistence) + u64::from(self.chance(3));
-        let mut receipts: Vec<Address> = (first..first + length)
-            .map(|window| address::receipt(&policy.model, window))
-            .collect();
+        let last = first + u64::from(policy.terms.persistence) - 1;
+        let mut pages = pages(&policy.model, first, last);
         if self.chance(3) {
-            receipts.reverse();
+            pages.push(address::series_page(&policy.model, 1_000));
+        } else if self.chance(2) {
+            pages.pop();
         }
         let mint = self.books.vaults[&policy.vault].mint;
         let (destination, signed) = self.destination(&policy.holder, &mint);
         Some(Call::ClaimPolicy {
             policy: at,
-            receipts,
+            first_window: first,
+            pages,
             destination,
             signed,
         })

@@ -5,7 +5,7 @@ use rand::{Rng, seq::SliceRandom};
 
 use super::Generator;
 use crate::soak::{
-    books::{Model, Receipt, ReceiptState},
+    books::{Model, Receipt, ReceiptState, Series, pages},
     call::Call,
     step::Step,
 };
@@ -34,6 +34,17 @@ impl Generator<'_> {
             .collect()
     }
 
+    /// Counts by bin with too few rows for a value, sometimes none.
+    pub fn thin_counts(&mut self, model: &Model) -> Vec<u32> {
+        vec![u32::from(self.chance(60)); model.reference.len()]
+    }
+
+    /// How many percent of the oracles count too few rows for a value in a window: usually none, sometimes
+    /// all, sometimes some.
+    fn thin_share(&mut self) -> u32 {
+        self.pick(&[0, 0, 0, 0, 0, 0, 50, 100]).expect("some")
+    }
+
     /// A random drift in micro-units, usually small.
     fn random_drift(&mut self) -> u64 {
         if self.chance(65) {
@@ -53,7 +64,10 @@ impl Generator<'_> {
         if 0 < running && now < start + model.periods.submit_secs {
             let window = running - 1;
             let receipt = books.receipts.get(&address::receipt(at, window));
-            if receipt.is_none_or(|receipt| receipt.state == ReceiptState::Collecting) {
+            let is_settled = books.end_of(at, window).is_some();
+            let is_collecting =
+                receipt.is_none_or(|receipt| receipt.state == ReceiptState::Collecting);
+            if !is_settled && is_collecting {
                 return (window, now);
             }
         }
@@ -63,7 +77,7 @@ impl Generator<'_> {
     /// Measures the next window with little drift: all oracles agree, and the receipt becomes Final.
     pub fn calm_measurement(mut self, at: &Address) -> Vec<Step> {
         let value = self.up_to(5_000);
-        self.measurement(at, value, 0, false, true)
+        self.measurement(at, value, 0, false, true, 0)
     }
 
     /// Measures the next window of a model. Usually all oracles agree; in about half of the cases the receipt
@@ -92,12 +106,13 @@ impl Generator<'_> {
         };
         let disagree = self.chance(12);
         let finalize = self.chance(55);
-        self.measurement(&at, value, absent, disagree, finalize)
+        let thin = self.thin_share();
+        self.measurement(&at, value, absent, disagree, finalize, thin)
     }
 
     /// Waits for the end of the next window, and submits counts with a drift of about `value` for all
     /// oracles that count except `absent` of them. If they `disagree`, about half of the oracles submit a
-    /// higher drift. If `finalize`, waits until the receipt can be finalized, and finalizes it.
+    /// higher drift. `thin` percent of the oracles count too few rows for a value. If `finalize`, waits until the receipt can be finalized, and finalizes it.
     fn measurement(
         &mut self,
         at: &Address,
@@ -105,6 +120,7 @@ impl Generator<'_> {
         absent: usize,
         disagree: bool,
         finalize: bool,
+        thin: u32,
     ) -> Vec<Step> {
         let model = &self.books.models[at];
         let (window, start) = self.next_window(at);
@@ -124,7 +140,11 @@ impl Generator<'_> {
             } else {
                 0
             };
-            let counts = self.counts(model, value + offset);
+            let counts = if self.chance(thin) {
+                self.thin_counts(model)
+            } else {
+                self.counts(model, value + offset)
+            };
             steps.push(Step::Call(self.submission(signer, *at, window, counts)));
         }
         if finalize {
@@ -166,7 +186,8 @@ impl Generator<'_> {
         };
         let (value, other_value) = (self.random_drift(), self.random_drift());
         let disagree = self.chance(30);
-        let mut steps = self.measurement(&at, value, 0, disagree, false);
+        let thin = self.thin_share();
+        let mut steps = self.measurement(&at, value, 0, disagree, false, thin);
         let model = &self.books.models[&at];
         let (window, _) = self.next_window(&at);
         let receipt = self.books.receipts.get(&address::receipt(&at, window));
@@ -192,11 +213,16 @@ impl Generator<'_> {
         }));
         if self.chance(70) {
             let value = if self.chance(40) { value } else { other_value };
+            let counts = if self.chance(20) {
+                self.thin_counts(model)
+            } else {
+                self.counts(model, value)
+            };
             steps.push(Step::Call(Call::RuleReceipt {
                 signer: model.arbiter,
                 model: at,
                 window,
-                counts: self.counts(model, value),
+                counts,
                 seats,
             }));
         }
@@ -244,14 +270,15 @@ impl Generator<'_> {
         };
         // With some metrics the drift of `counts` is only approximate: aim a tenth higher.
         let value = value.min(900_000);
-        let mut steps = self.measurement(&policy.model, value + value / 10, 0, false, true);
+        let mut steps = self.measurement(&policy.model, value + value / 10, 0, false, true, 0);
         if self.chance(70) {
             let (window, _) = self.next_window(&policy.model);
             let mint = books.vaults[&policy.vault].mint;
             let (destination, signed) = self.destination(&policy.holder, &mint);
             steps.push(Step::Call(Call::ClaimPolicy {
                 policy: at,
-                receipts: vec![address::receipt(&policy.model, window)],
+                first_window: window,
+                pages: pages(&policy.model, window, window),
                 destination,
                 signed,
             }));
@@ -307,6 +334,11 @@ impl Generator<'_> {
         } else {
             self.random_drift()
         };
+        let counts = if self.chance(15) {
+            self.thin_counts(model)
+        } else {
+            self.counts(model, value)
+        };
         let mut seats: Vec<Address> = receipt
             .submissions
             .keys()
@@ -322,7 +354,7 @@ impl Generator<'_> {
             signer: self.usually(model.arbiter),
             model: at,
             window,
-            counts: self.counts(model, value),
+            counts,
             seats,
         })
     }
@@ -357,12 +389,14 @@ impl Generator<'_> {
         })
     }
 
-    pub(super) fn close_receipt(&mut self) -> Option<Call> {
+    pub(super) fn close_series(&mut self) -> Option<Call> {
         let books = self.books;
-        let (model, window) = self.receipt(|receipt| {
-            let until = books.models[&receipt.model].retention_end(receipt.window);
-            until.is_ok_and(|until| until <= books.now)
-        })?;
-        Some(Call::CloseReceipt { model, window })
+        let series = books.series.values();
+        let id = |series: &Series| (series.model, series.page);
+        let all: Vec<(Address, u64)> = series.clone().map(id).collect();
+        let closable = series.filter(|series| books.closable_at(series) <= books.now);
+        let closable: Vec<_> = closable.map(id).collect();
+        let (model, page) = self.prefer(&closable, &all)?;
+        Some(Call::CloseSeries { model, page })
     }
 }

@@ -78,6 +78,10 @@ impl Generator<'_> {
                 security_multiple: 0,
                 ..valid
             },
+            ConfigParams {
+                min_security_rent_bps: valid.max_security_rent_bps + 1,
+                ..valid
+            },
         ];
         self.pick(&bad).expect("some")
     }

@@ -34,6 +34,7 @@ impl Generator<'_> {
             for window in [running.saturating_sub(1), running] {
                 due.extend(model.window_end(window));
                 due.extend(model.submit_end(window));
+                due.extend(model.idle_from(window));
             }
         }
         for receipt in books.receipts.values() {

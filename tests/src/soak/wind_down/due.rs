@@ -1,16 +1,13 @@
 //! Calls to try now so that everybody is paid and every account is closed, and the next time at which more
 //! calls may succeed.
 
-use driftshield_sdk::{Address, ChallengePayee, FeePayee, PremiumPayee, address};
+use driftshield_sdk::{Address, ChallengePayee, FeePayee, PremiumPayee, RewardPayee};
 
 use super::holdings::circulating_shares;
 use crate::soak::{
-    books::{Amount, Books, Market, Policy, Receipt, ReceiptState},
+    books::{Amount, Books, Market, Policy, Pot, Receipt, WindowEnd, pages},
     call::Call,
 };
-
-/// The number of receipts that fit into a transaction with `settle_market`.
-const RECEIPTS_PER_TRANSACTION: u64 = 12;
 
 /// The payee's associated token account, and whether the payee has to sign to be paid there. The payee has
 /// to sign if another actor owns the account now.
@@ -20,11 +17,6 @@ fn destination(books: &Books, payee: &Address, mint: &Address) -> (Address, bool
     (own, !is_owner)
 }
 
-fn retention_end(books: &Books, receipt: &Receipt) -> i64 {
-    let model = &books.models[&receipt.model];
-    model.retention_end(receipt.window).expect("in range")
-}
-
 /// The time from which on all windows of a market can be settled. For a market without bets, the time from
 /// which on anybody may cancel it.
 fn ends_at(books: &Books, market: &Market) -> i64 {
@@ -32,9 +24,7 @@ fn ends_at(books: &Books, market: &Market) -> i64 {
         return market.terms.close_ts;
     }
     let model = &books.models[&market.model];
-    model
-        .submit_end(market.terms.last_window)
-        .expect("in range")
+    model.idle_from(market.terms.last_window).expect("in range")
 }
 
 fn expires_at(books: &Books, policy: &Policy) -> i64 {
@@ -97,14 +87,9 @@ pub fn settlements(books: &Books) -> Vec<Call> {
                     signed: false,
                 };
             }
-            let last_that_fits = market.next_window + RECEIPTS_PER_TRANSACTION - 1;
-            let last = market.terms.last_window.min(last_that_fits);
-            let windows = market.next_window..=last;
             Call::SettleMarket {
                 market: *address,
-                receipts: windows
-                    .map(|window| address::receipt(&market.model, window))
-                    .collect(),
+                pages: pages(&market.model, market.next_window, market.terms.last_window),
             }
         })
         .collect()
@@ -162,25 +147,21 @@ pub fn market_payouts(books: &Books) -> Vec<Call> {
     due
 }
 
-/// The lowest value and the receipts of the run that a policy pays most for. Searches the first 400 windows.
-fn best_run(books: &Books, policy: &Policy) -> Option<(u64, Vec<Address>)> {
-    let value = |window: u64| {
-        let receipt = books.receipts.get(&address::receipt(&policy.model, window));
-        receipt
-            .filter(|receipt| receipt.state == ReceiptState::Final)
-            .map(|receipt| receipt.value)
-            .filter(|value| policy.terms.trigger <= *value)
+/// The lowest value and the first window of the run that a policy pays most for. Searches the first 400
+/// windows.
+fn best_run(books: &Books, policy: &Policy) -> Option<(u64, u64)> {
+    let value = |window: u64| match books.end_of(&policy.model, window) {
+        Some(WindowEnd::Final(value)) if policy.terms.trigger <= value => Some(value),
+        _ => None,
     };
     let length = u64::from(policy.terms.persistence);
     let last = policy.last_window.min(policy.first_window + 400);
     let firsts = policy.first_window..=(last + 1).saturating_sub(length);
     let runs = firsts.filter_map(|first| {
-        let windows = first..first + length;
-        let lowest = windows.clone().map(value).min()??;
-        let receipts = windows.map(|window| address::receipt(&policy.model, window));
-        Some((lowest, receipts.collect()))
+        let lowest = (first..first + length).map(value).min()??;
+        Some((lowest, first))
     });
-    runs.max_by_key(|run: &(u64, Vec<Address>)| run.0)
+    runs.max()
 }
 
 /// Calls that claim on each policy with its best run, and expire policies that can't be claimed on any more.
@@ -189,14 +170,19 @@ pub fn policy_payouts(books: &Books) -> Vec<Call> {
     for (address, policy) in &books.policies {
         if expires_at(books, policy) <= books.now {
             due.push(Call::ExpirePolicy { policy: *address });
-        } else if let Some((lowest, receipts)) = best_run(books, policy)
+        } else if let Some((lowest, first_window)) = best_run(books, policy)
             && policy.paid < policy.worth(lowest)
         {
             let mint = books.vaults[&policy.vault].mint;
             let (destination, signed) = destination(books, &policy.holder, &mint);
             due.push(Call::ClaimPolicy {
                 policy: *address,
-                receipts,
+                first_window,
+                pages: pages(
+                    &policy.model,
+                    first_window,
+                    first_window + u64::from(policy.terms.persistence) - 1,
+                ),
                 destination,
                 signed,
             });
@@ -237,7 +223,8 @@ pub fn vault_payouts(books: &Books) -> Vec<Call> {
     due
 }
 
-/// Calls that withdraw unbonded bonds, and collect the credits of disputes.
+/// Calls that withdraw unbonded bonds, collect rewards and the credits of disputes, and pay what no
+/// oracle can earn to the treasury.
 pub fn model_payouts(books: &Books) -> Vec<Call> {
     let mut due = Vec::new();
     for seat in books.seats.values() {
@@ -249,6 +236,27 @@ pub fn model_payouts(books: &Books) -> Vec<Call> {
                 model: seat.model,
                 destination,
                 signed,
+            });
+        }
+    }
+    for (model, state) in &books.models {
+        for oracle in state.rewards.keys() {
+            let (destination, signed) = destination(books, oracle, &state.mint);
+            due.push(Call::CollectReward {
+                oracle: *oracle,
+                model: *model,
+                payee: RewardPayee::Oracle,
+                destination,
+                signed,
+            });
+        }
+        if 0 < state.pot.waiting() + state.pot.unearned() {
+            due.push(Call::CollectReward {
+                oracle: state.oracles[0],
+                model: *model,
+                payee: RewardPayee::Treasury,
+                destination: books.collaterals[&state.mint].treasury,
+                signed: false,
             });
         }
     }
@@ -283,11 +291,11 @@ pub fn closures(books: &Books) -> Vec<Call> {
         oracle: seat.oracle,
         model: seat.model,
     }));
-    let receipts = books.receipts.values();
-    let expired = receipts.filter(|receipt| retention_end(books, receipt) <= books.now);
-    due.extend(expired.map(|receipt| Call::CloseReceipt {
-        model: receipt.model,
-        window: receipt.window,
+    let series = books.series.values();
+    let expired = series.filter(|series| books.closable_at(series) <= books.now);
+    due.extend(expired.map(|series| Call::CloseSeries {
+        model: series.model,
+        page: series.page,
     }));
     let markets = books.markets.iter().filter(|(address, market)| {
         market.end.is_some() && books.positions_of(address).next().is_none()
@@ -327,16 +335,16 @@ pub fn closures(books: &Books) -> Vec<Call> {
 }
 
 /// The next time at which one of the calls above may become possible. If no other call is due, the end of
-/// the last retention period, from which on all receipts can be closed.
+/// the last retention period, from which on all pages can be closed.
 pub fn next_due(books: &Books) -> Option<i64> {
     next_due_before_retention(books).or_else(|| {
-        let kept = books.receipts.values();
-        let kept = kept.map(|receipt| retention_end(books, receipt)).max();
+        let kept = books.series.values();
+        let kept = kept.map(|series| books.closable_at(series)).max();
         kept.filter(|until| books.now < *until)
     })
 }
 
-/// The next time at which one of the calls above may become possible, except the closing of receipts.
+/// The next time at which one of the calls above may become possible, except the closing of pages.
 pub fn next_due_before_retention(books: &Books) -> Option<i64> {
     let mut due: Vec<i64> = Vec::new();
     let receipts = books.receipts.values();
@@ -353,6 +361,9 @@ pub fn next_due_before_retention(books: &Books) -> Option<i64> {
     for (address, vault) in &books.vaults {
         due.push(notice_end(books, address, vault.created_at));
     }
+    let pots = books.models.values().map(|model| &model.pot);
+    let pots = pots.filter(|pot| 0 < pot.waiting() + pot.unearned());
+    due.extend(pots.map(Pot::over_at));
     due.retain(|at| books.now < *at);
     due.into_iter().min()
 }

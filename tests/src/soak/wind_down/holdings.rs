@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use driftshield_sdk::{Address, ChallengePayee, FeePayee, PremiumPayee, address};
+use driftshield_sdk::{Address, ChallengePayee, FeePayee, PremiumPayee, RewardPayee, address};
 
 use crate::soak::{
     books::{Amount, Books},
@@ -16,7 +16,7 @@ pub enum Holding {
     Policy(Address),
     /// Vault and owner. Includes shares whose withdrawal is requested.
     Shares(Address, Address),
-    /// Model and oracle.
+    /// Model and oracle: the bond, and rewards, which an update of the model adds to the bond.
     Bond(Address, Address),
     /// The challenger's credit of a receipt.
     Challenge(Address),
@@ -97,6 +97,13 @@ pub(super) fn paid_for(books: &Books, call: &Call) -> Option<(Holding, Address)>
         Call::WithdrawBond {
             oracle,
             model,
+            destination,
+            ..
+        }
+        | Call::CollectReward {
+            oracle,
+            model,
+            payee: RewardPayee::Oracle,
             destination,
             ..
         } => (Holding::Bond(*model, *oracle), *destination),

@@ -253,7 +253,7 @@ fn disabled_collateral_blocks_new_markets_and_bets_but_no_payout() {
     for window in 1..=3 {
         world.finalize_with(&model, window, &CALM);
     }
-    world.settle(&market, 3).unwrap();
+    world.settle(&market).unwrap();
     world.claim(&market, &bettor.address()).unwrap();
     assert_eq!(world.tokens(&bettor.tokens), 100 * TOKEN - TOKEN * 3 / 100);
 }

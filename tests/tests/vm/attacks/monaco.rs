@@ -67,15 +67,24 @@ fn monaco_m1_to_m3_accounts_of_another_market_are_refused() {
     let bets = [0, 1].map(|index| {
         let (market, _, bettor) = &markets[index];
         let (at, state) = (bettor.address(), state(&world, index));
-        instruction::place_bet(at, *market, &state, bettor.tokens, 1, TOKEN, 0)
+        instruction::place_bet(
+            at,
+            *market,
+            &state,
+            bettor.tokens,
+            instruction::Bet::unlimited(1, TOKEN),
+        )
     });
     assert_not_mixed(&world, &bets[0], &bets[1], &keys);
     for (_, model, _) in &markets {
         world.submit_all(model, 1, &DRIFTED);
     }
     world.pass(params().challenge_secs);
+    for (_, model, _) in &markets {
+        world.finalize(model, 1).unwrap();
+    }
     let settles =
-        [0, 1].map(|index| instruction::settle_market(markets[index].0, &state(&world, index), 1));
+        [0, 1].map(|index| instruction::settle_market(markets[index].0, &state(&world, index)));
     assert_not_mixed(&world, &settles[0], &settles[1], &[]);
     for settle in settles {
         world.send(settle, &[]).unwrap();
@@ -123,6 +132,7 @@ fn address_by_fields(account: &Account) -> Address {
         Account::Position(a) => address::position(&a.market, &a.owner),
         Account::Receipt(a) => address::receipt(&a.model, a.window),
         Account::Seat(a) => address::seat(&a.model, &a.oracle),
+        Account::Series(a) => address::series_page(&a.model, a.page),
         Account::Vault(a) => address::vault(&a.manager, a.id),
         Account::WithdrawRequest(a) => address::withdraw_request(&a.vault, &a.owner),
     }
@@ -192,7 +202,8 @@ fn monaco_i4_an_update_of_a_model_changes_no_address() {
         ..model_terms(&model.oracles[..2])
     };
     let owner = &model.owner;
-    let update = instruction::update_model(owner.address(), model.address, terms);
+    let state = world.model(&model.address);
+    let update = instruction::update_model(owner.address(), model.address, &state, terms);
     world.send(update, &[&owner.key]).unwrap();
 
     // Then the model, its seats and its receipts are at the addresses that their fields derive

@@ -24,7 +24,7 @@ fn brivault_444_a_market_without_winners_refunds_all_stakes() {
         world.bet(&market, bettor, outcome, 777_777).unwrap();
     }
     world.finalize_with(&model, 1, &DRIFTED);
-    world.settle(&market, 1).unwrap();
+    world.settle(&market).unwrap();
     assert_eq!(world.market(&market).state, MarketState::Void);
 
     // When all bettors claim, then each gets its stake back, and the market closes with nothing left
@@ -57,7 +57,7 @@ fn brivault_600_claims_in_any_order_leave_only_dust() {
             world.bet(&market, bettor, outcome, amount).unwrap();
         }
         world.finalize_with(&model, 1, &DRIFTED);
-        world.settle(&market, 1).unwrap();
+        world.settle(&market).unwrap();
 
         // When the bettors claim in random order, and fees are collected in between
         bettors.shuffle(&mut random);
@@ -110,7 +110,7 @@ fn a_stranger_cannot_redirect_a_payout() {
     all.insured.request(&provider, CAPITAL).unwrap();
     all.measure(300_000);
     let market = all.market;
-    all.insured.world.settle(&market, 1).unwrap();
+    all.insured.world.settle(&market).unwrap();
     all.insured.world.pass(COOLDOWN);
     let stranger = all.insured.world.wallet(0);
     let (at, vault) = (all.insured.vault, all.insured.vault());
@@ -194,7 +194,7 @@ fn a_frozen_token_account_blocks_only_its_own_payout() {
         all.insured.world.bet(&market, winner, 1, TOKEN).unwrap();
     }
     all.measure(300_000);
-    all.insured.world.settle(&market, 1).unwrap();
+    all.insured.world.settle(&market).unwrap();
     for account in [frozen.tokens, all.holder.tokens] {
         set_frozen(&mut all.insured.world, &account, true);
     }

@@ -110,7 +110,7 @@ fn create_all_kinds(s: &mut Prefunded) {
     };
     for oracle in &model.oracles {
         let (at, state) = (oracle.address(), s.world.model(&model.address));
-        let bond = instruction::bond(at, model.address, &state, oracle.tokens, 10_000 * TOKEN);
+        let bond = instruction::bond(at, model.address, &state, oracle.tokens, 20_000 * TOKEN);
         s.send(bond, &[&oracle.key]);
     }
     create_market(s, &model);
@@ -129,7 +129,13 @@ fn create_market(s: &mut Prefunded, model: &TestModel) {
     let market = address::market(&creator.address(), 1);
     let state = s.world.market(&market);
     let (at, source) = (bettor.address(), bettor.tokens);
-    let bet = instruction::place_bet(at, market, &state, source, 0, TOKEN, 0);
+    let bet = instruction::place_bet(
+        at,
+        market,
+        &state,
+        source,
+        instruction::Bet::unlimited(0, TOKEN),
+    );
     s.send(bet, &[&bettor.key]);
 }
 
@@ -142,7 +148,8 @@ fn create_receipt(s: &mut Prefunded, model: &TestModel, window: u64) {
         s.send(submit, &[&oracle.key]);
     }
     s.world.pass(params().challenge_secs);
-    s.send(instruction::finalize_receipt(model.address, window), &[]);
+    let receipt = s.world.receipt(&model.address, window);
+    s.send(instruction::finalize_receipt(&receipt), &[]);
 }
 
 fn create_vault(s: &mut Prefunded, model: &TestModel) {

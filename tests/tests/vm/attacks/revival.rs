@@ -1,8 +1,8 @@
 //! Revival of closed accounts, in the transaction that closes them and in later ones.
 
 use driftshield_sdk::{
-    Account, Address, DriftShieldError, FeePayee, ID, Instruction, MarketState, PolicyTerms,
-    address, instruction,
+    Account, Address, DriftShieldError, FeePayee, ID, Instruction, MarketState, PAGE_WINDOWS,
+    PolicyTerms, address, instruction,
 };
 use driftshield_tests::{insurance::*, world::*};
 use solana_keypair::Keypair;
@@ -62,7 +62,7 @@ fn measured(drift: u64) -> Stakeholders {
 fn settled() -> Stakeholders {
     let mut all = measured(300_000);
     let market = all.market;
-    all.insured.world.settle(&market, 1).unwrap();
+    all.insured.world.settle(&market).unwrap();
     all
 }
 
@@ -172,9 +172,25 @@ fn a_policy_bought_again_is_not_claimed_by_old_receipts() {
 }
 
 #[test]
-fn a_receipt_and_a_seat_are_not_revived() {
+fn a_seat_a_receipt_and_a_page_are_not_revived() {
     let mut all = measured(CALM_DRIFT);
     let (model, state) = (all.insured.model.address, all.insured.model());
+    // A receipt, whose window cannot be submitted again.
+    let window = all.insured.window;
+    let world = &mut all.insured.world;
+    world.warp_to_end(&all.insured.model, window);
+    for oracle in [0, 1] {
+        let submitted = world.submit(&all.insured.model, oracle, window, &share(CALM_DRIFT));
+        submitted.unwrap();
+    }
+    world.pass(state.submit_secs + state.challenge_secs);
+    let close = instruction::finalize_receipt(&world.receipt(&model, window));
+    let at = address::receipt(&model, window);
+    assert_closes_once(world, &close, &[], &at);
+    world.send(close, &[]).unwrap();
+    let outcome = world.submit(&all.insured.model, 0, window, &share(CALM_DRIFT));
+    assert_refused(outcome, DriftShieldError::WindowSettled);
+
     // A seat.
     let oracle = all.insured.model.oracles[2].clone();
     let bonded = all.insured.world.seat(&model, &oracle.address()).bonded;
@@ -187,16 +203,12 @@ fn a_receipt_and_a_seat_are_not_revived() {
     let seat = address::seat(&model, &oracle.address());
     assert_closes_once(&all.insured.world, &close, &[], &seat);
 
-    // A receipt, whose window cannot be submitted again.
-    let receipt = all.insured.world.receipt(&model, all.window);
-    all.insured
-        .world
-        .warp_to(state.retention_end(all.window).unwrap());
-    let close = instruction::close_receipt(&receipt);
-    let at = address::receipt(&model, all.window);
-    assert_closes_once(&all.insured.world, &close, &[], &at);
-    all.insured.world.send(close, &[]).unwrap();
-    let window = all.window;
+    // A page of the series, none of whose windows can be submitted again.
+    let world = &mut all.insured.world;
+    world.warp_to(state.retention_end(PAGE_WINDOWS - 1).unwrap());
+    let close = instruction::close_series(&world.series(&model, 0));
+    assert_closes_once(world, &close, &[], &address::series(&model, 0));
+    world.send(close, &[]).unwrap();
     let outcome = all
         .insured
         .world

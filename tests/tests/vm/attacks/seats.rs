@@ -1,8 +1,8 @@
 //! Attacks on oracles' seats: on oracles that are bound or slashed, and by oracles and owners.
 
 use driftshield_sdk::{
-    Aggregate, CollateralTerms, DriftShieldError, Event, MarketState, MarketTerms, ModelTerms,
-    instruction,
+    Address, Aggregate, CollateralTerms, DriftShieldError, Event, MarketState, MarketTerms,
+    ModelTerms, instruction,
 };
 use driftshield_tests::world::*;
 use solana_signer::Signer;
@@ -50,14 +50,9 @@ fn a_dust_bet_in_a_long_market_binds_oracles_for_63_days_instead_of_399() {
 
     // The bettor loses nothing: without a quorum, the market refunds the bet
     world.warp_to_end(&model, 366);
-    world.pass(params().submit_secs);
-    while !world.market(&market).is_settled() {
-        let windows = world.market(&market);
-        let left = windows.last_window - windows.next_window + 1;
-        world.settle(&market, left.min(25)).unwrap();
-    }
-    world.claim(&market, &bettor.address()).unwrap();
-    assert_eq!(world.tokens(&bettor.tokens), TOKEN);
+    world.pass(params().submit_secs + params().challenge_secs);
+    world.settle(&market).unwrap();
+    assert_eq!(paid(&mut world, &market, &bettor), TOKEN / 100);
 }
 
 #[test]
@@ -110,7 +105,7 @@ fn a_slash_of_everybody_ends_no_quorum_at_the_lowest_allowed_bond() {
     for window in 1..=3 {
         world.finalize_with(&model, window, &CALM);
     }
-    world.settle(&market, 3).unwrap();
+    world.settle(&market).unwrap();
     assert_eq!(
         MarketState::from(world.market(&market).state),
         MarketState::Resolved
@@ -125,7 +120,8 @@ fn seven_oracles(world: &mut World) -> TestModel {
         quorum: 5,
         ..model_terms(&model.oracles)
     };
-    let update = instruction::update_model(model.owner.address(), model.address, terms_of_five);
+    let (owner, state) = (model.owner.address(), world.model(&model.address));
+    let update = instruction::update_model(owner, model.address, &state, terms_of_five);
     world.send(update, &[&model.owner.key]).unwrap();
     for oracle in 0..7 {
         let tokens = model.oracles[oracle].tokens;
@@ -182,8 +178,7 @@ fn a_slot_hands_over_no_slash_and_no_window_that_has_begun() {
     let successor = world.wallet(BOND);
     let outcome = replace(&mut world, &model, 0, &successor);
     assert_refused(outcome, DriftShieldError::SubmissionOpen);
-    let finalize = instruction::finalize_receipt(model.address, 0);
-    world.send(finalize, &[]).unwrap();
+    world.finalize(&model, 0).unwrap();
     let sent = replace(&mut world, &model, 0, &successor).unwrap();
     assert!(matches!(sent.event(), Event::OracleReplaced(_)));
 
@@ -262,16 +257,24 @@ fn silence_on_a_max_market(min_observed: u64) -> u64 {
     };
     let market = world.create_market(&model, &creator, 1, terms).unwrap();
     let bettors = [0, 1].map(|outcome| {
-        let bettor = world.wallet(300 * TOKEN);
+        let bettor = world.wallet(310 * TOKEN); // 10 for the rent
         world.bet(&market, &bettor, outcome, 300 * TOKEN).unwrap();
         bettor
     });
     world.finalize_with(&model, 1, &CALM);
     world.warp_to_end(&model, 3);
-    world.pass(params().submit_secs);
-    world.settle(&market, 3).unwrap();
-    world.claim(&market, &bettors[0].address()).unwrap();
-    world.tokens(&bettors[0].tokens)
+    world.pass(params().submit_secs + params().challenge_secs);
+    world.settle(&market).unwrap();
+    paid(&mut world, &market, &bettors[0])
+}
+
+/// What a claim pays, without the rent that the bet has paid.
+fn paid(world: &mut World, market: &Address, bettor: &Wallet) -> u64 {
+    let sent = world.claim(market, &bettor.address()).unwrap();
+    let Event::Claimed(event) = sent.event() else {
+        panic!("{:?}", sent.event())
+    };
+    event.paid
 }
 
 #[test]

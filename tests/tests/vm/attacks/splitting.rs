@@ -74,7 +74,7 @@ fn bets_split_over_wallets_win_no_more() {
         for window in 1..=3 {
             world.finalize_with(&model, window, &CALM);
         }
-        world.settle(&market, 3).unwrap();
+        world.settle(&market).unwrap();
         let mut paid = 0;
         for (index, (bettor, _)) in bets.iter().enumerate() {
             if bets[..index].iter().all(|(b, _)| b.tokens != bettor.tokens) {
@@ -187,7 +187,7 @@ fn fees_are_collected_once() {
     world.bet(&market, &winner, 1, TOKEN).unwrap();
     world.bet(&market, &loser, 0, 999_999).unwrap();
     world.finalize_with(&model, 1, &DRIFTED);
-    world.settle(&market, 1).unwrap();
+    world.settle(&market).unwrap();
 
     // When the creator's fee is collected twice in a transaction, then it is refused
     let state = world.market(&market);

@@ -88,7 +88,7 @@ fn squads_tob_4_solvency_is_checked_after_payments_out() {
     let unbond = instruction::request_unbond(oracle.address(), model.address, 1);
     all.insured.world.send(unbond, &[&oracle.key]).unwrap();
     all.insured.measure(300_000);
-    all.insured.world.settle(&market, 1).unwrap();
+    all.insured.world.settle(&market).unwrap();
     all.insured.world.pass(COOLDOWN);
 
     // When any of these is paid from token accounts that hold less than the program owes, then the final

@@ -33,6 +33,8 @@ fn harshest_params() -> ConfigParams {
         max_window_secs: 31 * DAY,
         max_spread_limit: 0,
         security_multiple: 1,
+        min_security_rent_bps: 10_000,
+        max_security_rent_bps: 10_000,
         protocol_fee_bps: 2_000,
         premium_fee_bps: 2_000,
     }
@@ -199,7 +201,8 @@ fn stolen_owner_and_manager_keys_take_nothing_from_others() {
         robbed.insured.model.address,
     );
     let terms = model_terms(std::slice::from_ref(&robbed.creator));
-    let update = instruction::update_model(owner.address(), model, terms);
+    let state = robbed.insured.model();
+    let update = instruction::update_model(owner.address(), model, &state, terms);
     let outcome = robbed.insured.world.send(update, &[&owner.key]);
     assert_refused(outcome, DriftShieldError::ModelExposed);
 }
@@ -301,7 +304,13 @@ fn a_fake_token_is_never_accepted_for_a_real_one() {
     let outcome = all.insured.world.send(list, &[&thief]);
     assert_refused(outcome, wrong_mint);
     let deposit = instruction::deposit(at, real, &vault, account, TOKEN, 0);
-    let bet = instruction::place_bet(at, all.market, &market, account, 1, TOKEN, 0);
+    let bet = instruction::place_bet(
+        at,
+        all.market,
+        &market,
+        account,
+        instruction::Bet::unlimited(1, TOKEN),
+    );
     let buy = instruction::buy_policy(at, 1, real, &vault, model, account, terms);
     let payer = all.insured.world.payer.pubkey();
     let shares = instruction::create_share_account(&payer, &at, &vault);
@@ -344,7 +353,13 @@ fn instructions_with_durable_nonces_are_refused_once_conditions_have_changed() {
     let (buyer, market) = (all.loser.clone(), world.market(&all.market));
     let (at, vault, state) = (buyer.address(), all.insured.vault, all.insured.vault());
     let (source, model) = (buyer.tokens, all.insured.model.address);
-    let bet = instruction::place_bet(at, all.market, &market, source, 1, TOKEN, 0);
+    let bet = instruction::place_bet(
+        at,
+        all.market,
+        &market,
+        source,
+        instruction::Bet::unlimited(1, TOKEN),
+    );
     let buy = instruction::buy_policy(at, 1, vault, &state, model, source, all.insured.terms());
     let price = state.worth(1_000 * TOKEN);
     let deposit = instruction::deposit(at, vault, &state, source, price, 1_000 * TOKEN);

@@ -30,8 +30,7 @@ fn a_seat_is_not_closed_while_a_receipt_is_open() {
     let outcome = close(&mut world, &model, 0);
     // Then it is refused, until the receipt is final
     assert_refused(outcome, DriftShieldError::SeatInUse);
-    let finalize = instruction::finalize_receipt(model.address, 0);
-    world.send(finalize, &[]).unwrap();
+    world.finalize(&model, 0).unwrap();
     close(&mut world, &model, 0).unwrap();
 }
 

@@ -16,7 +16,9 @@ fn list(world: &mut World, model: &TestModel, oracles: &[usize], quorum: u8) {
         quorum,
         ..model_terms(&[])
     };
-    let update = instruction::update_model(model.owner.address(), model.address, terms);
+    let state = world.model(&model.address);
+    let owner = model.owner.address();
+    let update = instruction::update_model(owner, model.address, &state, terms);
     world.send(update, &[&model.owner.key]).unwrap();
 }
 
@@ -76,7 +78,8 @@ fn an_unbonding_does_not_make_a_relisted_oracles_seat_count() {
     let mut world = World::new();
     let model = world.default_model();
     let owner = &model.owner;
-    let update = |terms| instruction::update_model(owner.address(), model.address, terms);
+    let state = world.model(&model.address);
+    let update = |terms| instruction::update_model(owner.address(), model.address, &state, terms);
     let [first, second, third] = &model.oracles[..] else {
         unreachable!("three oracles")
     };

@@ -145,7 +145,8 @@ fn the_count_of_replacements_restarts_without_exposure() {
     world.pass(params().replace_secs);
     replace(&mut world, &model, 0, &successor).unwrap();
     // When its last market is settled, and it is exposed again
-    world.settle(&market, 3).unwrap();
+    world.pass(params().submit_secs + params().challenge_secs);
+    world.settle(&market).unwrap();
     let state = world.model(&model.address);
     assert_eq!((state.exposure, state.replaced), (0, 0));
 }

@@ -85,8 +85,8 @@ fn an_unbonding_keeps_the_amount_at_risk_secured() {
         DriftShieldError::SecurityNeeded,
     );
     world.warp_to_end(&model, 3);
-    world.pass(params().submit_secs);
-    world.settle(&market, 3).unwrap();
+    world.pass(params().submit_secs + params().challenge_secs);
+    world.settle(&market).unwrap();
     unbond(&mut world, &model, 1, 1).unwrap();
 }
 
@@ -101,7 +101,9 @@ fn an_unbonding_may_leave_exactly_the_required_security() {
         quorum: 5,
         ..model_terms(&model.oracles)
     };
-    let update = instruction::update_model(model.owner.address(), model.address, terms_of_five);
+    let state = world.model(&model.address);
+    let owner = model.owner.address();
+    let update = instruction::update_model(owner, model.address, &state, terms_of_five);
     world.send(update, &[&model.owner.key]).unwrap();
     for oracle in 0..6 {
         let tokens = model.oracles[oracle].tokens;

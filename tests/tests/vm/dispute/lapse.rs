@@ -31,10 +31,10 @@ fn an_unruled_dispute_ends_with_the_median_if_a_quorum_agrees() {
     assert_eq!(credits(&world, &model), (CHALLENGE_BOND, 0));
     assert_eq!(bonded(&world, &model), [BOND; 3]);
     assert_eq!(world.receipt(&model.address, 0).since, end);
-    collect(&mut world, &model, ChallengePayee::Challenger).unwrap();
-    assert_eq!(world.tokens(&challenger.tokens), CHALLENGE_BOND);
     let outcome = collect(&mut world, &model, ChallengePayee::Treasury);
     assert_refused(outcome, DriftShieldError::NothingToCollect);
+    collect(&mut world, &model, ChallengePayee::Challenger).unwrap();
+    assert_eq!(world.tokens(&challenger.tokens), CHALLENGE_BOND);
 }
 
 #[test]

@@ -86,18 +86,16 @@ fn a_receipt_without_a_dispute_cannot_be_ruled() {
 }
 
 #[test]
-fn a_ruling_needs_every_bin_and_at_least_one_row() {
+fn a_ruling_needs_every_bin() {
     let mut world = World::new();
     let (model, _) = challenged(&mut world, &[100; 3], BOND);
 
-    // When a bin is missing, or there are no rows, then the ruling is refused
+    // When a bin is missing, or there is one too many, then the ruling is refused
     let outcome = world.rule(&model, 0, &[1_000_000]);
     assert_refused(outcome, DriftShieldError::WrongBinCount);
-    let outcome = world.rule(&model, 0, &[0, 0]);
-    assert_refused(outcome, DriftShieldError::TooFewSamples);
-
-    // When there are fewer rows than a submission needs, then the ruling is accepted
-    let sent = world.rule(&model, 0, &[3, 1]).unwrap();
+    let outcome = world.rule(&model, 0, &[1_000_000, 0, 0]);
+    assert_refused(outcome, DriftShieldError::WrongBinCount);
+    let sent = world.rule(&model, 0, &[750_000, 250_000]).unwrap();
     assert_eq!(ruled(&sent).value, 250_000);
 }
 

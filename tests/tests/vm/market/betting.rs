@@ -1,7 +1,10 @@
 //! Bets, and their refusals.
 
 use anchor_lang::solana_program::instruction::Instruction;
-use driftshield_sdk::{DriftShieldError, Event, address, instruction};
+use driftshield_sdk::{
+    DriftShieldError, Event, address,
+    instruction::{self, Bet},
+};
 use driftshield_tests::world::*;
 
 use super::{Scene, open_scene};
@@ -14,9 +17,10 @@ fn bet_instruction(scene: &Scene, outcome: u8, amount: u64, min_multiple: u64) -
         scene.market,
         &state,
         scene.yes.tokens,
-        outcome,
-        amount,
-        min_multiple,
+        Bet {
+            min_multiple,
+            ..Bet::unlimited(outcome, amount)
+        },
     )
 }
 
@@ -120,7 +124,7 @@ fn bets_stay_within_the_security_limit() {
     let Event::BetPlaced(event) = sent.event() else {
         panic!("{:?}", sent.event())
     };
-    assert_eq!((event.at_risk, event.exposure), (limit, 2));
+    assert_eq!((event.market_risk, event.exposure), (limit, 2));
     assert_refused(
         scene.world.bet(&scene.market, &rich, 1, terms().min_bet),
         DriftShieldError::AboveSecurityLimit,
@@ -235,9 +239,10 @@ fn a_bet_on_a_market_replaced_with_other_terms_is_refused() {
         market,
         &seen,
         bettor.tokens,
-        1,
-        TOKEN,
-        1_000,
+        Bet {
+            min_multiple: 1_000,
+            ..Bet::unlimited(1, TOKEN)
+        },
     );
     let mut other_terms = terms.clone();
     other_terms.thresholds = vec![5_000_000];
@@ -258,4 +263,27 @@ fn a_bet_on_a_market_replaced_with_other_terms_is_refused() {
         .send_all(&[cancel, create(terms)], &[&creator.key])
         .unwrap();
     world.send(bet, &[&bettor.key]).unwrap();
+}
+
+#[test]
+fn a_bet_is_placed_only_in_the_bettors_own_position() {
+    // Given two bettors, one of them with a position
+    let mut scene = open_scene();
+    let (market, no) = (scene.market, scene.no.clone());
+    scene.world.bet(&market, &no, 0, TOKEN).unwrap();
+    let position = |owner| address::position(&scene.market, owner);
+    let (own, other) = (
+        position(&scene.yes.address()),
+        position(&scene.no.address()),
+    );
+    let nobody = address::position(&scene.market, &scene.market);
+    let bet = bet_instruction(&scene, 1, TOKEN, 0);
+    // When the other bets in that position, or in one that nobody can have
+    for wrong in [other, nobody] {
+        let outcome = scene
+            .world
+            .send(swapped(bet.clone(), &own, &wrong), &[&scene.yes.key]);
+        // Then it is refused
+        assert_refused(outcome, DriftShieldError::WrongPosition);
+    }
 }

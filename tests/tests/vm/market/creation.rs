@@ -77,7 +77,8 @@ impl Draft {
     fn update_model(&mut self) {
         let owner = &self.model.owner;
         let terms: ModelTerms = model_terms(&self.model.oracles);
-        let update = instruction::update_model(owner.address(), self.model.address, terms);
+        let state = self.world.model(&self.model.address);
+        let update = instruction::update_model(owner.address(), self.model.address, &state, terms);
         self.world.send(update, &[&owner.key]).unwrap();
     }
 }

@@ -49,7 +49,7 @@ fn a_closed_market_stays_closed() {
     }
     let claim = instruction::claim(scene.yes.address(), scene.market, &state);
     assert_gone(scene.world.send(claim, &[]), 0);
-    let settle = instruction::settle_market(scene.market, &state, 1);
+    let settle = instruction::settle_market(scene.market, &state);
     assert_gone(scene.world.send(settle, &[]), 0);
 }
 
@@ -76,7 +76,7 @@ fn lamports_sent_in_advance_do_not_block_a_market() {
     world.create_market(&model, &creator, 1, terms).unwrap();
     world.bet(&market, &yes, 1, 40 * TOKEN).unwrap();
     world.finalize_with(&model, 1, &DRIFTED);
-    world.settle(&market, 1).unwrap();
+    world.settle(&market).unwrap();
     world.claim(&market, &yes.address()).unwrap();
     let close = instruction::close_market(market, &world.market(&market));
     world.send(close, &[]).unwrap();

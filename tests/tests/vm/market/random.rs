@@ -30,25 +30,28 @@ fn with_fee(protocol_fee_bps: u16) -> ConfigParams {
 enum ReceiptKind {
     /// All oracles submit, and somebody finalizes.
     Finalized,
-    /// All oracles submit, and nobody finalizes.
+    /// All oracles submit, and somebody finalizes when the market is settled.
     Proposed,
-    /// A quorum submits, and nobody finalizes.
+    /// A quorum submits.
     Quorum,
-    /// One oracle submits, and nobody finalizes.
+    /// One oracle submits.
     Lonely,
     /// All oracles submit values further apart than the spread, and nobody rules.
     Disagreeing,
+    /// A quorum submits too few rows for a value.
+    Thin,
     /// Nobody submits.
     Missing,
 }
 
 impl ReceiptKind {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Finalized,
         Self::Proposed,
         Self::Quorum,
         Self::Lonely,
         Self::Disagreeing,
+        Self::Thin,
         Self::Missing,
     ];
 
@@ -60,8 +63,8 @@ impl ReceiptKind {
     fn settleable_after(self, params: &ConfigParams) -> i64 {
         match self {
             Self::Finalized | Self::Proposed => params.challenge_secs,
-            Self::Quorum => params.submit_secs + params.challenge_secs,
-            Self::Lonely | Self::Missing => params.submit_secs,
+            Self::Quorum | Self::Thin | Self::Missing => params.submit_secs + params.challenge_secs,
+            Self::Lonely => params.submit_secs,
             Self::Disagreeing => params.ruling_secs,
         }
     }
@@ -88,8 +91,8 @@ impl RandomMarkets {
         let params = with_fee(*[0, 1, 200, 777, 2_000].choose(&mut rng).unwrap());
         let mut terms = terms();
         terms.min_bet = *[1, TOKEN / 100].choose(&mut rng).unwrap();
-        // Half of a slash, times the security multiple, is just below 2⁶⁴.
-        terms.slash_amount = 1 << 33;
+        // Half of a slash, times the security multiple, half of which is for markets, is just below 2⁶⁴.
+        terms.slash_amount = 1 << 34;
         terms.min_bond = 1 << 34;
         let mut world = World::with(params, terms);
         let spec = spec(&world);
@@ -222,7 +225,7 @@ impl RandomMarkets {
                         terms.creator_fee_bps
                     )
                 );
-                assert_eq!((event.at_risk, event.exposure), (at_risk, 1));
+                assert_eq!((event.market_risk, event.exposure), (at_risk, 1));
             }
         }
         stakes
@@ -242,7 +245,7 @@ impl RandomMarkets {
         let counts = self.counts();
         let submitters = match kind {
             ReceiptKind::Finalized | ReceiptKind::Proposed | ReceiptKind::Disagreeing => 3,
-            ReceiptKind::Quorum => 2,
+            ReceiptKind::Quorum | ReceiptKind::Thin => 2,
             ReceiptKind::Lonely => 1,
             ReceiptKind::Missing => 0,
         };
@@ -251,6 +254,8 @@ impl RandomMarkets {
                 let mut counts = vec![100; 10];
                 counts[0] = 1_000 * (1 + 9 * oracle as u32);
                 counts
+            } else if kind == ReceiptKind::Thin {
+                vec![1; 10]
             } else {
                 counts.clone()
             };
@@ -263,8 +268,7 @@ impl RandomMarkets {
         }
         if kind == ReceiptKind::Finalized {
             self.world.pass(self.params.challenge_secs);
-            let finalize = instruction::finalize_receipt(self.model.address, window);
-            let outcome = self.world.send(finalize, &[]);
+            let outcome = self.world.finalize(&self.model, window);
             self.sent(outcome);
         }
     }
@@ -277,14 +281,14 @@ impl RandomMarkets {
         let treasury_before = self.world.tokens(&self.world.treasury());
         let creator_before = self.world.tokens(&self.creator.tokens);
         let model_before = self.world.model(&self.model.address);
-        assert_eq!((model_before.at_risk, model_before.exposure), (0, 0));
+        assert_eq!((model_before.market_risk, model_before.exposure), (0, 0));
         let terms = self.terms();
         let market = self.create(&terms);
         let vault = self.world.market(&market).vault;
         let stakes = self.bets(&market, &terms);
 
-        // When its windows pass, and are settled in random batches as soon as they can be
-        let (settled, observed) = self.settle_in_batches(&market, &terms);
+        // When its windows pass, and are settled at random times
+        let (settled, observed) = self.settle_by_and_by(&market, &terms);
 
         // Then the settlement and all payments are as expected
         let expected = settlement(&terms, self.params.protocol_fee_bps, &stakes, &observed);
@@ -339,9 +343,9 @@ impl RandomMarkets {
         address::market(&self.creator.address(), id)
     }
 
-    /// Creates the receipts of all windows, and settles them in batches until the market is settled.
-    /// Returns the last event, and the values of the observed windows.
-    fn settle_in_batches(
+    /// Creates the receipts of all windows, and settles those that are decided from time to time until the
+    /// market is settled. Returns the last event, and the values of the observed windows.
+    fn settle_by_and_by(
         &mut self,
         market: &Address,
         terms: &MarketTerms,
@@ -369,13 +373,19 @@ impl RandomMarkets {
                 if ready == 0 {
                     break;
                 }
-                let batch = self.rng.random_range(1..=ready);
-                let outcome = self.world.settle(market, batch);
+                for window in next..next + ready {
+                    let receipt = address::receipt(&self.model.address, window);
+                    if self.world.exists(&receipt) {
+                        let outcome = self.world.finalize(&self.model, window);
+                        self.sent(outcome);
+                    }
+                }
+                let outcome = self.world.settle(market);
                 let sent = self.sent(outcome);
                 let Event::MarketSettled(event) = sent.event().clone() else {
                     panic!("{:?}", sent.event())
                 };
-                for _ in 0..batch {
+                for _ in 0..ready {
                     let (kind, _) = receipts[(next - terms.first_window) as usize];
                     if kind.is_final() {
                         observed.push(self.values[&next]);
@@ -464,7 +474,7 @@ fn assert_settled(settled: &events::MarketSettled, expected: &Settlement, stakes
     }
     assert_eq!(u128::from(settled.protocol_fee), expected.protocol_fee);
     assert_eq!(u128::from(settled.creator_fee), expected.creator_fee);
-    assert_eq!((settled.at_risk, settled.exposure), (0, 0));
+    assert_eq!((settled.market_risk, settled.exposure), (0, 0));
     let paid = expected.payouts.iter().sum::<u128>();
     assert_eq!(
         stakes.iter().flatten().sum::<u128>(),

@@ -105,6 +105,7 @@ fn credit_claims(balances: &mut Balances, world: &World, address: &Address, acco
             treasury(balances, &model.bond_mint, receipt.treasury_credit);
             rent(balances, &receipt.payer, &[]);
         }
+        Account::Series(series) => rent(balances, &series.payer, &[]),
         Account::Market(market) => {
             credit(
                 balances,

@@ -145,8 +145,9 @@ impl Fixture {
         self.submit(drift);
         self.pass_challenge_period();
         for set in &self.sets {
-            let finalize = instruction::finalize_receipt(set.model.address, self.window - 1);
-            self.world.send(finalize, &[]).expect("finalize_receipt");
+            self.world
+                .finalize(&set.model, self.window - 1)
+                .expect("finalize_receipt");
         }
     }
 
@@ -166,7 +167,7 @@ impl Fixture {
     pub fn settle_markets(&mut self) {
         self.measure_through(LAST_WINDOW, CALM_DRIFT);
         self.for_each_set(|insured, set| {
-            insured.world.settle(&set.market, 3).unwrap();
+            insured.world.settle(&set.market).unwrap();
         });
     }
 
@@ -332,7 +333,8 @@ impl AccountSet {
         .into_iter()
     }
 
-    /// The set's accounts other than wallets, with the receipts of windows around `next_window`.
+    /// The set's accounts other than wallets, with the receipts of windows around `next_window` and the
+    /// first two pages of the series.
     fn accounts(&self, next_window: u64) -> impl Iterator<Item = (String, Address)> {
         let (model, vault) = (self.model.address, self.vault);
         let collateral = address::collateral(&self.mint);
@@ -360,6 +362,10 @@ impl AccountSet {
         for window in next_window.saturating_sub(4)..=next_window.max(LAST_WINDOW) {
             let receipt = address::receipt(&model, window);
             add(&format!("receipt{window}"), receipt);
+        }
+        for page in 0..2 {
+            let series = address::series_page(&model, page);
+            add(&format!("series{page}"), series);
         }
         for (name, market) in [("market", self.market), ("idle-market", self.idle_market)] {
             add(name, market);

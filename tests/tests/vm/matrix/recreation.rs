@@ -1,7 +1,7 @@
 //! Accounts that are closed and created again at the same address in one transaction: either the
 //! creation is refused, or the new account carries nothing over from the old one.
 
-use driftshield_sdk::{Address, Instruction, Stream, address, instruction};
+use driftshield_sdk::{Instruction, Stream, address, instruction};
 use driftshield_tests::{insurance::*, world::*};
 
 use super::{fixture::Fixture, outcome, scenes};
@@ -123,16 +123,18 @@ fn a_seat_created_again_starts_from_zero() {
 #[test]
 fn a_closed_receipt_cannot_be_created_again() {
     let mut fixture = Fixture::new();
-    let submit = scenes::receipt::submit_receipt_first(&mut fixture);
-    let window: u64 = u64::from_le_bytes(submit.data[1..9].try_into().unwrap()) - 1;
-    let again = |fixture: &Fixture| {
-        let mut again = submit.clone();
-        again.data[1..9].copy_from_slice(&window.to_le_bytes());
-        let receipt: Address = address::receipt(&fixture.target().model.address, window);
-        again.accounts[3].pubkey = receipt;
-        vec![again]
-    };
-    let outcome = close_and(&mut fixture, scenes::receipt::close_receipt, again);
+    let submit = scenes::receipt::submit_receipt_first(&mut fixture.clone());
+    let finalize = scenes::receipt::finalize_receipt;
+    let outcome = close_and(&mut fixture, finalize, |_| vec![submit]);
+    assert_outcome(&outcome, "WindowSettled");
+}
+
+#[test]
+fn a_closed_page_cannot_be_created_again() {
+    let mut fixture = Fixture::new();
+    let submit = scenes::receipt::submit_receipt_first(&mut fixture.clone());
+    let close = scenes::receipt::close_series;
+    let outcome = close_and(&mut fixture, close, |_| vec![submit]);
     assert_outcome(&outcome, "SubmitPeriodOver");
 }
 

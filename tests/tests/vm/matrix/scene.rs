@@ -86,7 +86,8 @@ impl Scene {
             }
             Account::Market(market) => instruction::cancel_market(*address, &market, true),
             Account::Seat(seat) => instruction::close_seat(seat.oracle, seat.model),
-            Account::Receipt(receipt) => instruction::close_receipt(&receipt),
+            Account::Receipt(receipt) => instruction::finalize_receipt(&receipt),
+            Account::Series(series) => instruction::close_series(&series),
             Account::Vault(vault) => instruction::close_vault(*address, &vault, true),
             Account::Exposure(exposure) => {
                 let vault = world.vault(&exposure.vault);

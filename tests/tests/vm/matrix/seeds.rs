@@ -3,10 +3,7 @@
 use anchor_lang_idl::types::IdlSeed;
 use driftshield_sdk::{Account, Address, ID, Instruction};
 
-use super::{
-    fixture::{FIRST_WINDOW, LAST_WINDOW},
-    scene::Scene,
-};
+use super::scene::Scene;
 use crate::committed_idl;
 
 /// First seeds of the token accounts and mints that belong to one other account, whose address is the
@@ -35,12 +32,9 @@ impl Scene {
         let of_owner = owners
             .clone()
             .flat_map(|owner| TAGS.map(|tag| vec![tag.to_vec(), owner.as_ref().to_vec()]));
-        // A receipt that does not exist.
-        let receipts = owners.flat_map(|model| {
-            let windows = FIRST_WINDOW..=LAST_WINDOW;
-            windows.map(move |window| numbered(b"receipt", &model, window))
-        });
-        of_owner.chain(receipts).find(|seeds| {
+        // The first page of a model's series.
+        let pages = owners.map(|model| numbered(b"series", &model, 0));
+        of_owner.chain(pages).find(|seeds| {
             let seeds: Vec<&[u8]> = seeds.iter().map(Vec::as_slice).collect();
             Address::find_program_address(&seeds, &ID).0 == own
         })
@@ -79,6 +73,7 @@ fn seeds_of(account: &Account) -> Vec<Vec<u8>> {
         Account::Model(account) => numbered(b"model", &account.owner, account.id),
         Account::Seat(account) => tagged(b"seat", &[&account.model, &account.oracle]),
         Account::Receipt(account) => numbered(b"receipt", &account.model, account.window),
+        Account::Series(account) => numbered(b"series", &account.model, account.page),
         Account::Market(account) => numbered(b"market", &account.creator, account.id),
         Account::Position(account) => tagged(b"position", &[&account.market, &account.owner]),
         Account::Vault(account) => numbered(b"vault", &account.manager, account.id),

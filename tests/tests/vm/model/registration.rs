@@ -262,7 +262,10 @@ fn a_registered_model_stores_its_spec_and_copies_the_settings() {
         (terms.metadata_hash, terms.artifact_hash)
     );
     assert_eq!(model.status, ModelStatus::Active);
-    assert_eq!((model.version, model.security, model.at_risk), (1, 0, 0));
+    assert_eq!(
+        (model.version, model.security, model.market_risk),
+        (1, 0, 0)
+    );
 }
 
 #[test]

@@ -80,7 +80,7 @@ fn a_retired_model_accepts_receipts_while_a_market_depends_on_them() {
     for window in 1..=3 {
         world.finalize_with(&model, window, &CALM);
     }
-    world.settle(&market, 3).unwrap();
+    world.settle(&market).unwrap();
     // Then the market is settled and paid, and after that no new receipt is accepted
     world.claim(&market, &bettor.address()).unwrap();
     assert_eq!(world.tokens(&bettor.tokens), TOKEN);

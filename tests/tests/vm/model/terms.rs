@@ -86,6 +86,26 @@ fn a_spread_is_at_most_an_eighth_of_the_noise_floor() {
 }
 
 #[test]
+fn a_security_rent_is_within_the_limits() {
+    for security_rent_bps in [0, 5_001, u16::MAX] {
+        assert_terms_refused(
+            |terms| terms.security_rent_bps = security_rent_bps,
+            || DriftShieldError::InvalidSecurityRent,
+        );
+    }
+}
+
+#[test]
+fn budgets_are_at_most_the_whole() {
+    for (market, cover) in [(5_001, 5_000), (10_001, 0), (u16::MAX, u16::MAX)] {
+        assert_terms_refused(
+            |terms| (terms.market_budget_bps, terms.cover_budget_bps) = (market, cover),
+            || DriftShieldError::InvalidBudgets,
+        );
+    }
+}
+
+#[test]
 fn a_name_has_at_most_32_bytes() {
     for name in ["x".repeat(33), format!("{}é", "x".repeat(31))] {
         assert_terms_refused(

@@ -15,7 +15,9 @@ fn only_the_owner_can_update_a_model() {
     let model = world.default_model();
     // When one of its oracles updates it
     let oracle = &model.oracles[0];
-    let update = instruction::update_model(oracle.address(), model.address, terms_of(3, 2));
+    let state = world.model(&model.address);
+    let terms = terms_of(3, 2);
+    let update = instruction::update_model(oracle.address(), model.address, &state, terms);
     let outcome = world.send(update, &[&oracle.key]);
     // Then it is refused
     assert_refused(outcome, DriftShieldError::NotModelOwner);
@@ -34,7 +36,7 @@ fn a_model_with_exposure_cannot_be_updated() {
     for window in 1..=3 {
         world.finalize_with(&model, window, &CALM);
     }
-    world.settle(&market, 3).unwrap();
+    world.settle(&market).unwrap();
     update(&mut world, &model, model_terms(&model.oracles)).unwrap();
 }
 
@@ -49,8 +51,7 @@ fn a_model_with_an_open_receipt_cannot_be_updated() {
     // Then it is refused until the receipt is Final
     assert_refused(outcome, DriftShieldError::ReceiptOpen);
     world.pass(params().challenge_secs);
-    let finalize = instruction::finalize_receipt(model.address, 0);
-    world.send(finalize, &[]).unwrap();
+    world.finalize(&model, 0).unwrap();
     update(&mut world, &model, model_terms(&model.oracles)).unwrap();
 }
 
@@ -85,6 +86,9 @@ fn an_update_replaces_the_terms_and_starts_a_version() {
         ],
         quorum: 2,
         max_spread: 77,
+        security_rent_bps: 300,
+        market_budget_bps: 2_000,
+        cover_budget_bps: 8_000,
         name: "new".into(),
         uri: "ipfs://new".into(),
         metadata_hash: [8; 32],
@@ -104,6 +108,7 @@ fn an_update_replaces_the_terms_and_starts_a_version() {
             security: security_of_two(),
             lasting_security: security_of_two(),
             terms: terms.clone(),
+            seats: vec![],
         })
     );
     assert_eq!(after.oracles[..3], terms.oracles[..]);
@@ -111,6 +116,11 @@ fn an_update_replaces_the_terms_and_starts_a_version() {
     assert_eq!(after.bonds, [0, 10_000 * TOKEN, 10_000 * TOKEN, 0, 0, 0, 0]);
     assert_eq!((after.version, after.security), (2, security_of_two()));
     assert_eq!(after.max_spread, 77);
+    assert_eq!(after.security_rent_bps, 300);
+    assert_eq!(
+        (after.market_budget_bps, after.cover_budget_bps),
+        (2_000, 8_000)
+    );
     assert_eq!(without_end_zeros(&after.name), b"new");
     assert_eq!(without_end_zeros(&after.uri), b"ipfs://new");
     assert_eq!(

@@ -139,44 +139,44 @@ fn invalid_claims_are_refused() {
         instruction::claim_policy(&scene.policy(&holder, 1), &scene.vault(), window)
     };
 
-    // Then windows outside its term are refused
-    let outcome = scene.claim(&holder, 1, early);
-    assert_refused(outcome, DriftShieldError::WindowNotCovered);
-    let outcome = scene.claim(&holder, 1, first + 4);
-    assert_refused(outcome, DriftShieldError::WrongReceipt); // it does not exist
-    // And runs of another length, in another order, of one window twice, or with a gap
-    let mut short = claim(&scene, first);
-    short.accounts.pop();
-    let outcome = scene.world.send(short.clone(), &[]);
-    assert_refused(outcome, DriftShieldError::WrongRunLength);
+    // Then windows outside its term are refused, also if only the last one is
+    for outside in [early, first + 3, first + 4, u64::MAX] {
+        let mut outside_of_term = claim(&scene, first);
+        outside_of_term.data[1..9].copy_from_slice(&outside.to_le_bytes());
+        let outcome = scene.world.send(outside_of_term, &[]);
+        assert_refused(outcome, DriftShieldError::WindowNotCovered);
+    }
+    // And a run with a window that nobody has measured
+    let outcome = scene.claim(&holder, 1, first);
+    assert_refused(outcome, DriftShieldError::BrokenRun);
     scene.measure(300_000);
     scene.measure(300_000);
     let good = claim(&scene, first);
-    let mut reversed = good.clone();
-    let last = reversed.accounts.len() - 1;
-    reversed.accounts.swap(last, last - 1);
-    let mut twice = good.clone();
-    twice.accounts[last] = twice.accounts[last - 1].clone();
-    let mut gap = good.clone();
-    gap.accounts[last].pubkey = address::receipt(&scene.model.address, first + 2);
-    for broken in [reversed, twice, gap] {
-        let outcome = scene.world.send(broken, &[]);
-        assert_refused(outcome, DriftShieldError::BrokenRun);
-    }
-    // And receipts that are not Final
+    // And windows whose receipt is open
     scene
         .world
         .submit_all(&scene.model, first + 3, &share(300_000));
     let outcome = scene.claim(&holder, 1, first + 2);
-    assert_refused(outcome, DriftShieldError::ReceiptNotFinal);
-    // And receipts of another model
+    assert_refused(outcome, DriftShieldError::WindowUndecided);
+    // And no page, one too many, or a page of another model
+    let last = good.accounts.len() - 1;
+    let mut none = good.clone();
+    none.accounts.pop();
+    let mut twice = good.clone();
+    twice.accounts.push(twice.accounts[last].clone());
     let spec = share_spec(&scene.world);
     let other = scene.world.model_with(spec, 3, 20_000 * TOKEN);
     scene.world.finalize_with(&other, 0, &share(300_000));
     let mut foreign = good.clone();
-    foreign.accounts[last - 1].pubkey = address::receipt(&other.address, 0);
-    let outcome = scene.world.send(foreign, &[]);
-    assert_refused(outcome, DriftShieldError::WrongReceipt);
+    foreign.accounts[last].pubkey = address::series(&other.address, 0);
+    let mut missing = good.clone();
+    missing.accounts[last].pubkey = address::series(&scene.model.address, 256);
+    let mut receipt = good.clone();
+    receipt.accounts[last].pubkey = address::receipt(&scene.model.address, first);
+    for wrong in [none, twice, foreign, missing, receipt] {
+        let outcome = scene.world.send(wrong, &[]);
+        assert_refused(outcome, DriftShieldError::WrongSeries);
+    }
     // And claims that pay a thief
     let thief = scene.world.wallet(0);
     let stolen = swapped(good.clone(), &holder.tokens, &thief.tokens);
@@ -227,6 +227,90 @@ fn a_void_window_breaks_a_run() {
     // Then a claim is refused
     let outcome = scene.claim(&holder, 1, first);
     assert_refused(outcome, DriftShieldError::BrokenRun);
+}
+
+#[test]
+fn a_thin_window_breaks_a_run() {
+    // Given a run with a window of too few rows
+    let (mut scene, holder) = insured(|terms| PolicyTerms {
+        persistence: 2,
+        ..terms
+    });
+    let first = scene.window;
+    scene.measure(300_000);
+    scene
+        .world
+        .finalize_with(&scene.model, first + 1, &[999_998, 1]);
+    scene.window += 1;
+    scene.measure(300_000);
+    scene.measure(300_000);
+
+    // Then claims with the thin window are refused, and the run after it is paid
+    for broken in [first, first + 1] {
+        let outcome = scene.claim(&holder, 1, broken);
+        assert_refused(outcome, DriftShieldError::BrokenRun);
+    }
+    scene.claim(&holder, 1, first + 2).unwrap();
+}
+
+#[test]
+fn a_claim_needs_no_receipt() {
+    // Given a run whose receipts are closed
+    let (mut scene, holder) = insured(|terms| PolicyTerms {
+        persistence: 2,
+        ..terms
+    });
+    let first = scene.window;
+    for window in first..first + 2 {
+        scene.measure(300_000);
+        let receipt = address::receipt(&scene.model.address, window);
+        assert!(!scene.world.exists(&receipt));
+    }
+
+    // Then the claim is paid by the page
+    scene.claim(&holder, 1, first).unwrap();
+}
+
+#[test]
+fn a_run_over_two_pages_is_claimed_with_both() {
+    // Given a policy on the last windows of a page and the first of the next
+    let (mut scene, _) = insured(|terms| terms);
+    scene.world.solvency_checks = false;
+    while scene.window < 253 {
+        scene.measure(CALM_DRIFT);
+    }
+    scene.world.solvency_checks = true;
+    let holder = scene.world.wallet(CAPITAL);
+    let terms = PolicyTerms {
+        persistence: 4,
+        windows: 5,
+        ..scene.terms()
+    };
+    scene.buy(&holder, 2, terms).unwrap();
+    while scene.window < terms.first_window {
+        scene.measure(CALM_DRIFT);
+    }
+    let first = terms.first_window;
+    assert!((252..=255).contains(&first), "{first}");
+    for _ in 0..4 {
+        scene.measure(300_000);
+    }
+    assert!(255 < scene.window - 1, "the run ends in the next page");
+
+    // When it is claimed with one of the pages, or with both in reverse, then it is refused
+    let good = instruction::claim_policy(&scene.policy(&holder, 2), &scene.vault(), first);
+    let last = good.accounts.len() - 1;
+    let mut short = good.clone();
+    short.accounts.pop();
+    let mut reversed = good.clone();
+    reversed.accounts.swap(last, last - 1);
+    for wrong in [short, reversed] {
+        let outcome = scene.world.send(wrong, &[]);
+        assert_refused(outcome, DriftShieldError::WrongSeries);
+    }
+
+    // When it is claimed with both, then it is paid
+    scene.world.send(good, &[]).unwrap();
 }
 
 #[test]

@@ -28,7 +28,7 @@ fn an_expired_policy_releases_its_capital() {
     let Event::PolicyExpired(event) = sent.event() else {
         panic!("{:?}", sent.event())
     };
-    assert_eq!((event.totals.locked, event.at_risk), (0, 0));
+    assert_eq!((event.totals.locked, event.cover_risk), (0, 0));
     assert_eq!((event.model_exposure, event.paid), (0, 0));
     assert!(lamports < scene.world.lamports(&holder.address()));
     assert!(

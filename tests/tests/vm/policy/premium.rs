@@ -93,7 +93,7 @@ fn assert_bought(event: &Event, quote: &Quote, scene: &Insured) {
     assert_eq!(event.totals, scene.vault().totals());
     assert_eq!(event.totals.locked, quote.locked_after);
     assert_eq!(event.exposure_cover, scene.exposure().cover);
-    assert_eq!(event.at_risk, scene.model().at_risk);
+    assert_eq!(event.cover_risk, scene.model().cover_risk);
     assert_eq!(event.model_exposure, scene.model().exposure);
 }
 

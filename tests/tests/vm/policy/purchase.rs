@@ -5,7 +5,7 @@ use driftshield_tests::{insurance::*, world::*};
 use solana_signer::Signer;
 
 use super::{insured, measure_until_covered};
-use crate::{admin::update_collateral, model::retire};
+use crate::{admin::update_collateral, bonds::start_leaving, model::retire};
 
 #[test]
 fn a_just_in_time_deposit_does_not_raise_a_models_cap() {
@@ -115,7 +115,7 @@ fn invalid_purchases_are_refused() {
         assert_refused(scene.buy(&holder, 1, terms), error);
         assert_eq!(scene.quote(&terms).map(|_| ()), Err(error.into()));
     }
-    let exact = scene.quote(&good).unwrap().premium;
+    let exact = scene.quote(&good).unwrap().price();
     let below = PolicyTerms {
         max_premium: exact - 1,
         ..good
@@ -299,15 +299,13 @@ fn cover_stays_within_the_security_limit() {
 
 #[test]
 fn cover_above_the_security_limit_cannot_be_renewed() {
-    // Given a policy, and oracles that are then slashed
+    // Given a policy, and two of three oracles that then start to leave
     let (mut scene, holder) = insured(|terms| terms);
-    let challenger = scene.world.wallet(CAPITAL);
-    let window = scene.window;
-    let (model, world) = (scene.model.clone(), &mut scene.world);
-    world.submit_all(&model, window, &share(CALM_DRIFT));
-    world.challenge(&model, window, &challenger).unwrap();
-    world.rule(&model, window, &share(90_000)).unwrap();
-    assert_eq!(scene.model().security, 0);
+    let model = scene.model.clone();
+    for oracle in [0, 1] {
+        start_leaving(&mut scene.world, &model, oracle).unwrap();
+    }
+    assert_eq!(scene.model().lasting_security, 0);
 
     // When the holder renews the policy, then it is refused
     let outcome = scene.renew(&holder, 1, true);
@@ -351,7 +349,8 @@ fn a_covered_model_cannot_be_updated() {
     let (mut scene, holder) = insured(|terms| terms);
     let owner = scene.model.owner.key.insecure_clone();
     let terms = model_terms(&scene.model.oracles);
-    let update = instruction::update_model(owner.pubkey(), scene.model.address, terms);
+    let state = scene.model();
+    let update = instruction::update_model(owner.pubkey(), scene.model.address, &state, terms);
     let outcome = scene.world.send(update.clone(), &[&owner]);
     assert_refused(outcome, DriftShieldError::ModelExposed);
     scene.cancel(&holder, 1).unwrap();

@@ -199,9 +199,9 @@ fn invalid_renewals_are_refused() {
     let mut scene = Insured::new();
     let holder = scene.world.wallet(CAPITAL);
     let terms = scene.terms();
-    let premium = scene.quote(&terms).unwrap().premium;
+    let price = scene.quote(&terms).unwrap().price();
     let terms = PolicyTerms {
-        max_premium: premium,
+        max_premium: price,
         ..terms
     };
     scene.buy(&holder, 1, terms).unwrap();

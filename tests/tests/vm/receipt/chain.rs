@@ -1,6 +1,6 @@
 //! The model's chain of hashes of its receipts.
 
-use driftshield_sdk::{DriftShieldError, Model, Receipt, ReceiptState, instruction};
+use driftshield_sdk::{DriftShieldError, Entry, Model, Receipt, instruction};
 use driftshield_tests::world::*;
 use sha2::{Digest, Sha256};
 
@@ -22,33 +22,68 @@ fn next_head(head: [u8; 32], receipt: &Receipt) -> [u8; 32] {
     hash.finalize().into()
 }
 
+/// Settles a receipt by `step`, which closes it or not. Returns the receipt with its final state and
+/// value, which the last event tells.
+fn settled(
+    world: &mut World,
+    model: &TestModel,
+    window: u64,
+    step: impl Fn(&mut World),
+) -> Receipt {
+    let mut receipt = world.receipt(&model.address, window);
+    step(world);
+    receipt.state = world.receipt_state(&model.address, window).into();
+    match world.entry(&model.address, window) {
+        Entry::Final(value) => receipt.value = value,
+        Entry::Thin => receipt.value = 0,
+        _ => {}
+    }
+    receipt
+}
+
 #[test]
 fn the_chain_proves_that_no_receipt_is_missing() {
-    // Given receipts that are Final by time and by a ruling, and Void without a quorum and without a
-    // ruling
+    // Given receipts that are Final by time and by a ruling, Void without a quorum and without a ruling,
+    // and thin
     let mut world = World::new();
     let model = share_model(&mut world, 3);
-    world.finalize_with(&model, 0, &share(100));
+    let by_time = |window| {
+        let model = &model;
+        move |world: &mut World| {
+            world.finalize(model, window).unwrap();
+        }
+    };
+    world.submit_all(&model, 0, &share(100));
+    world.pass(params().challenge_secs);
+    let first = settled(&mut world, &model, 0, by_time(0));
     world.warp_to_end(&model, 1);
     world.submit(&model, 2, 1, &share(200)).unwrap();
     world.pass(params().submit_secs);
-    finalize(&mut world, &model, 1).unwrap();
+    let lonely = settled(&mut world, &model, 1, by_time(1));
     world.submit_all(&model, 2, &share(300));
     let challenger = world.wallet(1_000 * TOKEN);
     world.challenge(&model, 2, &challenger).unwrap();
-    world.rule(&model, 2, &share(400_000)).unwrap();
+    let ruled = settled(&mut world, &model, 2, |world| {
+        world.rule(&model, 2, &share(400_000)).unwrap();
+    });
     world.warp_to_end(&model, 4);
     for (oracle, value) in [(0, 1_000), (1, 200_000), (2, 900_000)] {
         world.submit(&model, oracle, 4, &share(value)).unwrap();
     }
     world.pass(params().ruling_secs);
-    finalize(&mut world, &model, 4).unwrap();
+    let split = settled(&mut world, &model, 4, by_time(4));
+    world.warp_to_end(&model, 7);
+    for (oracle, counts) in [(0, [3, 1]), (1, [0, 0]), (2, share(5))] {
+        world.submit(&model, oracle, 7, &counts).unwrap();
+    }
+    world.pass(params().challenge_secs);
+    let thin = settled(&mut world, &model, 7, by_time(7));
 
     // When a reader hashes all of them
-    let receipts = [0, 1, 2, 4].map(|window| world.receipt(&model.address, window));
+    let receipts = [first, lonely, ruled, split, thin];
     let states = receipts.each_ref().map(|receipt| receipt.state.0);
-    let (end, void) = (ReceiptState::Final as u8, ReceiptState::Void as u8);
-    assert_eq!(states, [end, void, end, void]);
+    assert_eq!(states, [3, 4, 3, 4, 5]);
+    assert_eq!(thin.samples[..3], [4, 0, 1_000_000]);
     let head = receipts.iter().fold([0; 32], next_head);
 
     // Then the result is the head in the model, and any missing receipt changes it
@@ -69,11 +104,17 @@ fn the_chain_has_receipts_in_the_order_of_their_decisions() {
     world.submit_all(&model, 0, &share(100));
     let challenger = world.wallet(1_000 * TOKEN);
     world.challenge(&model, 0, &challenger).unwrap();
-    world.finalize_with(&model, 1, &share(200));
-    world.rule(&model, 0, &share(100)).unwrap();
+    world.submit_all(&model, 1, &share(200));
+    world.pass(params().challenge_secs);
+    let later = settled(&mut world, &model, 1, |world| {
+        world.finalize(&model, 1).unwrap();
+    });
+    let earlier = settled(&mut world, &model, 0, |world| {
+        world.rule(&model, 0, &share(100)).unwrap();
+    });
 
     // When a reader hashes them in that order
-    let receipts = [1, 0].map(|window| world.receipt(&model.address, window));
+    let receipts = [later, earlier];
     let head = receipts.iter().fold([0; 32], next_head);
 
     // Then the result is the head in the model
@@ -89,7 +130,9 @@ fn a_new_version_restarts_the_statistics() {
     world.submit_all(&model, 1, &share(500));
     let update = |world: &mut World| {
         let terms = model_terms(&model.oracles);
-        let update = instruction::update_model(model.owner.address(), model.address, terms);
+        let state = world.model(&model.address);
+        let owner = model.owner.address();
+        let update = instruction::update_model(owner, model.address, &state, terms);
         world.send(update, &[&model.owner.key])
     };
     assert_refused(update(&mut world), DriftShieldError::ReceiptOpen);
@@ -99,11 +142,14 @@ fn a_new_version_restarts_the_statistics() {
 
     // When its owner updates it, and another window is measured
     update(&mut world).unwrap();
-    world.finalize_with(&model, 2, &share(40));
+    world.submit_all(&model, 2, &share(40));
+    world.pass(params().challenge_secs);
+    let receipt = settled(&mut world, &model, 2, |world| {
+        world.finalize(&model, 2).unwrap();
+    });
 
     // Then only the new receipt counts, and the chain continues
     let state: Model = world.model(&model.address);
-    let receipt = world.receipt(&model.address, 2);
     assert_eq!((state.version, receipt.version), (2, 2));
     assert_eq!(
         (state.final_count, state.last_value, state.last_window),

@@ -1,65 +1,191 @@
-//! Closing of receipts after their retention.
+//! A receipt is closed once it is settled and owes nothing, by the instruction that brings it there.
 
-use driftshield_sdk::{DriftShieldError, Event, address, instruction};
+use driftshield_sdk::{ChallengePayee, DriftShieldError, Entry, Event, address, instruction};
 use driftshield_tests::world::*;
 
 use super::{finalize, share_model, submission};
 
-fn close(world: &mut World, model: &TestModel, window: u64) -> Outcome {
-    let receipt = world.receipt(&model.address, window);
-    world.send(instruction::close_receipt(&receipt), &[])
-}
-
-fn warp_to_retention_end(world: &mut World, model: &TestModel, window: u64) {
-    let end = world
-        .model(&model.address)
-        .retention_end(window)
-        .expect("in range");
-    world.warp_to(end);
-}
-
 #[test]
-fn a_receipt_is_closed_after_its_retention() {
-    // Given a Final receipt
+fn finalizing_closes_a_receipt_and_returns_its_rent() {
+    // Given a proposed value
     let mut world = World::new();
     let model = share_model(&mut world, 3);
-    world.finalize_with(&model, 0, &share(100));
-    let payer = world.receipt(&model.address, 0).payer;
-    assert_eq!(payer, model.oracles[0].address());
-
-    // When its retention has a second left, then closing is refused
-    warp_to_retention_end(&mut world, &model, 0);
-    world.pass(-1);
-    let outcome = close(&mut world, &model, 0);
-    assert_refused(outcome, DriftShieldError::ReceiptStillNeeded);
-
-    // When the retention is over, then anyone can close it, and the rent goes back to its payer
-    world.pass(1);
-    let address = address::receipt(&model.address, 0);
-    let (rent, before) = (world.lamports(&address), world.lamports(&payer));
-    let sent = close(&mut world, &model, 0).unwrap();
-    let Event::ReceiptClosed(event) = sent.event() else {
-        panic!("{:?}", sent.event())
-    };
-    assert_eq!(
-        (event.receipt, event.payer, event.window),
-        (address, payer, 0)
+    world.submit_all(&model, 0, &share(100));
+    let (address, payer) = (
+        address::receipt(&model.address, 0),
+        model.oracles[0].address(),
     );
+    let (rent, before) = (world.lamports(&address), world.lamports(&payer));
+    assert_eq!(world.receipt(&model.address, 0).payer, payer);
+
+    // When it is finalized
+    world.pass(params().challenge_secs);
+    let sent = finalize(&mut world, &model, 0).unwrap();
+
+    // Then the receipt is gone, its rent is back where it came from, and the page has the value
     assert!(!world.exists(&address));
     assert!(0 < rent);
     assert_eq!(world.lamports(&payer), before + rent);
+    assert_eq!(world.entry(&model.address, 0), Entry::Final(100));
+    let Event::ReceiptFinalized(event) = sent.event() else {
+        panic!("{:?}", sent.event())
+    };
+    assert_eq!(event.series, address::series(&model.address, 0));
+    assert_eq!(event.series_seq, world.series(&model.address, 0).seq);
+}
+
+#[test]
+fn a_void_receipt_is_closed_too() {
+    // Given a receipt without a quorum
+    let mut world = World::new();
+    let model = share_model(&mut world, 3);
+    world.warp_to_end(&model, 0);
+    world.submit(&model, 1, 0, &share(100)).unwrap();
+    let (address, payer) = (
+        address::receipt(&model.address, 0),
+        model.oracles[1].address(),
+    );
+    let (rent, before) = (world.lamports(&address), world.lamports(&payer));
+
+    // When its submit period is over
+    world.pass(params().submit_secs);
+    finalize(&mut world, &model, 0).unwrap();
+
+    // Then it is closed
+    assert!(!world.exists(&address));
+    assert_eq!(world.lamports(&payer), before + rent);
+    assert_eq!(world.entry(&model.address, 0), Entry::Void);
+}
+
+#[test]
+fn a_step_that_does_not_settle_a_receipt_leaves_it_open() {
+    // Given a quorum of submissions
+    let mut world = World::new();
+    let model = share_model(&mut world, 3);
+    world.warp_to_end(&model, 0);
+    for oracle in [0, 1] {
+        world.submit(&model, oracle, 0, &share(100)).unwrap();
+    }
+
+    // When it is proposed at the end of the submit period, then the receipt stays
+    world.pass(params().submit_secs);
+    finalize(&mut world, &model, 0).unwrap();
+    assert!(world.exists(&address::receipt(&model.address, 0)));
+    assert_eq!(world.entry(&model.address, 0), Entry::Open);
+}
+
+#[test]
+fn a_ruling_that_owes_nothing_closes_the_receipt() {
+    // Given a dispute without a challenger, in which every submission lies within the spread of the truth
+    let mut world = World::new();
+    let model = share_model(&mut world, 3);
+    world.warp_to_end(&model, 0);
+    for (oracle, counts) in [(0, share(100)), (1, [0, 0])] {
+        world.submit(&model, oracle, 0, &counts).unwrap();
+    }
+    world.pass(params().submit_secs);
+    finalize(&mut world, &model, 0).unwrap();
+    let (address, payer) = (
+        address::receipt(&model.address, 0),
+        model.oracles[0].address(),
+    );
+    let (rent, before) = (world.lamports(&address), world.lamports(&payer));
+
+    // When the ruling slashes somebody, then the receipt stays until the treasury has collected
+    let mut slashing = world.clone();
+    slashing.rule(&model, 0, &share(100)).unwrap();
+    assert!(slashing.exists(&address));
+    let state = slashing.model(&model.address);
+    let receipt = slashing.receipt(&model.address, 0);
+    let collect =
+        instruction::collect_challenge(model.address, &state, &receipt, ChallengePayee::Treasury);
+    slashing.send(collect, &[]).unwrap();
+    assert!(!slashing.exists(&address));
+    assert_eq!(slashing.lamports(&payer), before + rent);
+
+    // When the submitters have nothing to lose, then the ruling closes it
+    for oracle in [0, 1] {
+        let seat = address::seat(&model.address, &model.oracles[oracle].address());
+        assert!(world.exists(&seat));
+    }
+    let mut agreeing = world;
+    agreeing.rule(&model, 0, &share(100)).unwrap();
+    assert!(agreeing.exists(&address));
+}
+
+#[test]
+fn the_last_collection_closes_the_receipt() {
+    for first in [ChallengePayee::Treasury, ChallengePayee::Challenger] {
+        // Given a ruling that owes the challenger and the treasury
+        let mut world = World::new();
+        let model = share_model(&mut world, 3);
+        world.submit_all(&model, 0, &share(500_000));
+        let challenger = world.wallet(1_000 * TOKEN);
+        world.challenge(&model, 0, &challenger).unwrap();
+        world.rule(&model, 0, &share(100)).unwrap();
+        let (address, payer) = (
+            address::receipt(&model.address, 0),
+            model.oracles[0].address(),
+        );
+        let (rent, before) = (world.lamports(&address), world.lamports(&payer));
+        let receipt = world.receipt(&model.address, 0);
+        let collect = |world: &mut World, payee| {
+            let state = world.model(&model.address);
+            let collect = instruction::collect_challenge(model.address, &state, &receipt, payee);
+            let sent = world.send(collect, &[]).unwrap();
+            match sent.event() {
+                Event::ChallengeCollected(event) => event.owed,
+                event => panic!("{event:?}"),
+            }
+        };
+
+        // When the first of them is paid, then the receipt stays
+        assert!(0 < collect(&mut world, first));
+        assert!(world.exists(&address));
+        assert_eq!(world.lamports(&payer), before);
+
+        // When the second is paid, then it is closed
+        let second = match first {
+            ChallengePayee::Treasury => ChallengePayee::Challenger,
+            ChallengePayee::Challenger => ChallengePayee::Treasury,
+        };
+        assert_eq!(collect(&mut world, second), 0);
+        assert!(!world.exists(&address));
+        assert_eq!(world.lamports(&payer), before + rent);
+    }
+}
+
+#[test]
+fn the_payer_of_a_receipt_may_be_its_arbiter_or_challenger() {
+    // Given an oracle that challenges a window for which it paid the receipt
+    let mut world = World::new();
+    let model = share_model(&mut world, 3);
+    world.submit_all(&model, 0, &share(500_000));
+    world.challenge(&model, 0, &model.oracles[0]).unwrap();
+
+    // When its challenge succeeds, then both credits can be collected
+    world.rule(&model, 0, &share(100)).unwrap();
+    let state = world.model(&model.address);
+    let receipt = world.receipt(&model.address, 0);
+    assert_eq!(receipt.payer, receipt.challenger);
+    for payee in [ChallengePayee::Challenger, ChallengePayee::Treasury] {
+        let collect = instruction::collect_challenge(model.address, &state, &receipt, payee);
+        world.send(collect, &[]).unwrap();
+    }
+    assert!(!world.exists(&address::receipt(&model.address, 0)));
 }
 
 #[test]
 fn a_receipts_rent_goes_to_its_payer_only() {
+    // Given a receipt that can be finalized
     let mut world = World::new();
     let model = share_model(&mut world, 3);
-    world.finalize_with(&model, 0, &share(100));
-    warp_to_retention_end(&mut world, &model, 0);
+    world.submit_all(&model, 0, &share(100));
+    world.pass(params().challenge_secs);
 
     // When another account is passed as the rent's payer
     let receipt = world.receipt(&model.address, 0);
-    let instruction = instruction::close_receipt(&receipt);
+    let instruction = instruction::finalize_receipt(&receipt);
     let other = model.oracles[1].address();
     let outcome = world.send(swapped(instruction, &receipt.payer, &other), &[]);
 
@@ -68,51 +194,54 @@ fn a_receipts_rent_goes_to_its_payer_only() {
 }
 
 #[test]
-fn an_open_receipt_is_not_closed() {
-    // Given receipts that are left Collecting, Proposed and Challenged
+fn a_payer_that_becomes_a_program_delays_nobody() {
+    // Given a receipt whose payer turned its own account into a program's
     let mut world = World::new();
     let model = share_model(&mut world, 3);
-    world.warp_to_end(&model, 0);
-    world.submit(&model, 0, 0, &share(100)).unwrap();
-    world.submit_all(&model, 1, &share(100));
-    world.submit_all(&model, 2, &share(100));
-    let challenger = world.wallet(1_000 * TOKEN);
-    world.challenge(&model, 2, &challenger).unwrap();
+    world.submit_all(&model, 0, &share(100));
+    let payer = model.oracles[0].address();
+    let mut account = world.svm.get_account(&payer).unwrap();
+    let program = world.svm.get_account(&driftshield_sdk::ID).unwrap();
+    (account.owner, account.data) = (program.owner, program.data);
+    account.executable = true;
+    account.lamports += program.lamports;
+    world.svm.set_account(payer, account).unwrap();
+    let before = world.lamports(&payer);
 
-    // When their retention is over
-    warp_to_retention_end(&mut world, &model, 2);
-
-    // Then they cannot be closed until they are finalized, and the last one not while its challenger
-    // has an uncollected credit
-    for window in 0..3 {
-        let outcome = close(&mut world, &model, window);
-        assert_refused(outcome, DriftShieldError::ReceiptStillNeeded);
-        finalize(&mut world, &model, window).unwrap();
-    }
-    close(&mut world, &model, 0).unwrap();
-    close(&mut world, &model, 1).unwrap();
-    let outcome = close(&mut world, &model, 2);
-    assert_refused(outcome, DriftShieldError::CreditLeft);
+    // When the receipt is finalized, then it settles, and the payer still gets its rent
+    world.pass(params().challenge_secs);
+    finalize(&mut world, &model, 0).unwrap();
+    assert_eq!(world.entry(&model.address, 0), Entry::Final(100));
+    assert!(before < world.lamports(&payer));
 }
 
 #[test]
-fn a_closed_receipt_cannot_be_created_again() {
-    // Given a receipt past its retention
+fn a_window_has_one_receipt_forever() {
+    // Given a receipt that is settled and closed within the submit period of its window
     let mut world = World::new();
     let model = share_model(&mut world, 3);
-    world.finalize_with(&model, 0, &share(100));
-    warp_to_retention_end(&mut world, &model, 0);
+    world.submit_all(&model, 0, &share(900_000));
+    let challenger = world.wallet(1_000 * TOKEN);
+    world.challenge(&model, 0, &challenger).unwrap();
+    world.rule(&model, 0, &share(100)).unwrap();
     let oracle = &model.oracles[0];
-    let close = instruction::close_receipt(&world.receipt(&model.address, 0));
     let submit = submission(oracle, &model, 0, &share(200));
+    let state = world.model(&model.address);
+    let receipt = world.receipt(&model.address, 0);
+    let [first, last] = [ChallengePayee::Challenger, ChallengePayee::Treasury]
+        .map(|payee| instruction::collect_challenge(model.address, &state, &receipt, payee));
 
-    // When an oracle submits again, in the closing transaction or later
-    let outcome = world.send_all(&[close.clone(), submit.clone()], &[&oracle.key]);
-
-    // Then it is refused
-    assert_refused(outcome, DriftShieldError::SubmitPeriodOver);
-    world.send(close, &[]).unwrap();
-    let outcome = world.send(submit, &[&oracle.key]);
-    assert_refused(outcome, DriftShieldError::SubmitPeriodOver);
+    // When an oracle submits again: before the receipt is closed, in the closing transaction, or later
+    let outcome = world.send(submit.clone(), &[&oracle.key]);
+    assert_refused(outcome, DriftShieldError::WindowSettled);
+    world.send(first, &[]).unwrap();
+    let outcome = world.send_all(&[last.clone(), submit.clone()], &[&oracle.key]);
+    assert_refused(outcome, DriftShieldError::WindowSettled);
+    world.send(last, &[]).unwrap();
     assert!(!world.exists(&address::receipt(&model.address, 0)));
+    let outcome = world.send(submit, &[&oracle.key]);
+
+    // Then it is refused, and the value stays
+    assert_refused(outcome, DriftShieldError::WindowSettled);
+    assert_eq!(world.entry(&model.address, 0), Entry::Final(100));
 }

@@ -1,7 +1,9 @@
 //! Submissions: who may submit what, and when.
 
 use anchor_lang::Address;
-use driftshield_sdk::{DriftShieldError, Event, Receipt, ReceiptState, address, instruction};
+use driftshield_sdk::{
+    DriftShieldError, Entry, Event, Receipt, ReceiptState, Series, address, instruction,
+};
 use driftshield_tests::world::*;
 use solana_signer::Signer;
 
@@ -143,20 +145,6 @@ fn a_seat_slashed_below_half_the_minimum_does_not_count() {
 }
 
 #[test]
-fn a_submission_of_too_few_rows_is_refused() {
-    let mut world = World::new();
-    let model = share_model(&mut world, 3);
-    world.warp_to_end(&model, 0);
-
-    // When a row is missing
-    let outcome = world.submit(&model, 0, 0, &[148, 1]);
-
-    // Then it is refused, and the full number is accepted
-    assert_refused(outcome, DriftShieldError::TooFewSamples);
-    world.submit(&model, 0, 0, &[149, 1]).unwrap();
-}
-
-#[test]
 fn a_submission_with_a_wrong_number_of_bins_is_refused() {
     let mut world = World::new();
     let model = share_model(&mut world, 3);
@@ -248,11 +236,11 @@ fn a_receipt_that_is_not_collecting_accepts_no_submission() {
         // Then it is refused
         assert_refused(outcome, DriftShieldError::ReceiptNotCollecting);
     }
-    // And it is still refused once the receipt is Final, long after the submit period
+    // And it is still refused once the receipt is Final and closed, long after the submit period
     world.pass(params().challenge_secs);
     finalize(&mut world, &model, 0).unwrap();
     let outcome = world.submit(&model, 2, 0, &share(1));
-    assert_refused(outcome, DriftShieldError::ReceiptNotCollecting);
+    assert_refused(outcome, DriftShieldError::WindowSettled);
 }
 
 #[test]
@@ -313,7 +301,7 @@ fn a_retired_model_opens_receipts_only_while_exposed() {
     let outcome = world.submit(&idle, 0, 1, &share(1));
     assert_refused(outcome, DriftShieldError::ModelRetired);
     world.finalize_with(&exposed, 1, &CALM);
-    world.settle(&market, 1).unwrap();
+    world.settle(&market).unwrap();
     assert_eq!(world.model(&exposed.address).exposure, 0);
     world.warp_to_end(&exposed, 2);
     let outcome = world.submit(&exposed, 0, 2, &CALM);
@@ -367,6 +355,13 @@ fn a_submission_is_recorded_in_accounts_and_event() {
         (event.state, event.submitted),
         (ReceiptState::Collecting, 0b10)
     );
+    assert_eq!(event.series, address::series(&model.address, 0));
+    assert_eq!((event.series_seq, event.thin), (1, 0));
+    let series = world.series(&model.address, 0);
+    assert_eq!((series.model, series.page), (model.address, 0));
+    assert_eq!((series.payer, series.seq), (oracle.address(), 1));
+    assert_eq!(world.entry(&model.address, 0), Entry::Open);
+    assert_eq!(world.entry(&model.address, 1), Entry::None);
     let receipt = world.receipt(&model.address, 0);
     assert_eq!(receipt.model, model.address);
     assert_eq!(receipt.payer, oracle.address());
@@ -388,23 +383,28 @@ fn a_submission_is_recorded_in_accounts_and_event() {
 }
 
 #[test]
-fn a_receipt_is_created_at_an_address_that_holds_lamports() {
-    // Given a lamport at the address of a future receipt
+fn a_receipt_and_a_page_are_created_at_addresses_that_hold_lamports() {
+    // Given a lamport at the addresses of a future receipt and its page
     let mut world = World::new();
     let model = share_model(&mut world, 3);
     let address = address::receipt(&model.address, 0);
+    let page = address::series(&model.address, 0);
     let mut account = world.svm.get_account(&world.payer.pubkey()).unwrap();
     account.lamports = 1;
-    world.svm.set_account(address, account).unwrap();
+    world.svm.set_account(address, account.clone()).unwrap();
+    world.svm.set_account(page, account).unwrap();
 
     // When an oracle submits
     world.warp_to_end(&model, 0);
     world.submit(&model, 0, 0, &share(100)).unwrap();
 
-    // Then the receipt is created, with exactly its rent
+    // Then both are created, with exactly their rent
     let receipt = world.receipt(&model.address, 0);
     assert_eq!((receipt.seq, receipt.value), (1, 100));
     let size = 8 + size_of::<Receipt>();
     let rent = world.svm.minimum_balance_for_rent_exemption(size);
     assert_eq!(world.lamports(&address), rent);
+    let size = 8 + size_of::<Series>();
+    let rent = world.svm.minimum_balance_for_rent_exemption(size);
+    assert_eq!(world.lamports(&page), rent);
 }

@@ -1,11 +1,11 @@
 //! Transitions of a receipt from Collecting to Proposed, Challenged, Final and Void.
 
 use anchor_lang::Address;
-use driftshield_sdk::{DriftShieldError, Event, ReceiptState, instruction};
+use driftshield_sdk::{DriftShieldError, Entry, Event, ReceiptState, address, instruction};
 use driftshield_tests::world::*;
 
 use super::{BOND, finalize, share_model, state, window_end};
-use crate::bonds::unbond;
+use crate::{bonds::unbond, market::assert_gone};
 
 #[test]
 fn a_receipt_is_proposed_once_all_seats_have_submitted() {
@@ -75,7 +75,7 @@ fn a_receipt_without_a_quorum_is_void() {
         panic!("{:?}", sent.event())
     };
     assert_eq!(event.state, ReceiptState::Void);
-    assert_eq!(world.receipt(&model.address, 0).since, submit_end);
+    assert_eq!(world.entry(&model.address, 0), Entry::Void);
     let state = world.model(&model.address);
     assert_eq!(
         (state.final_count, state.latest, state.max_value),
@@ -167,14 +167,12 @@ fn one_wrong_oracle_of_three_changes_neither_value_nor_timing() {
         assert_refused(outcome, DriftShieldError::NothingToFinalize);
         world.pass(1);
         finalize(&mut world, &model, 0).unwrap();
-        world.receipt(&model.address, 0)
+        world.entry(&model.address, 0)
     });
 
     // Then both have the same value at the same time
-    assert_eq!(ReceiptState::from(wrong.state), ReceiptState::Final);
-    assert_eq!(agreeing.state.0, wrong.state.0);
-    assert_eq!((wrong.value, wrong.value), (100_000, agreeing.value));
-    assert_eq!(wrong.since, agreeing.since);
+    assert_eq!(agreeing, Entry::Final(100_000));
+    assert_eq!(wrong, agreeing);
 }
 
 #[test]
@@ -216,7 +214,6 @@ fn a_proposed_value_is_final_when_the_challenge_period_ends() {
     let mut world = World::new();
     let model = share_model(&mut world, 3);
     world.submit_all(&model, 0, &share(100));
-    let proposed = world.now();
 
     // When the challenge period has a second left, then nothing can be finalized
     world.pass(params().challenge_secs - 1);
@@ -225,40 +222,36 @@ fn a_proposed_value_is_final_when_the_challenge_period_ends() {
 
     // When the period is over, then the value becomes Final, once
     world.pass(1);
-    let sent = finalize(&mut world, &model, 0).unwrap();
+    let instruction = instruction::finalize_receipt(&world.receipt(&model.address, 0));
+    let sent = world.send(instruction.clone(), &[]).unwrap();
     let Event::ReceiptFinalized(event) = sent.event() else {
         panic!("{:?}", sent.event())
     };
     assert_eq!((event.state, event.value), (ReceiptState::Final, 100));
     assert_eq!(event.challenger_credit, 0);
     assert_eq!(event.chain, world.model(&model.address).chain);
-    let receipt = world.receipt(&model.address, 0);
-    assert_eq!(receipt.since, proposed + params().challenge_secs);
-    let outcome = finalize(&mut world, &model, 0);
-    assert_refused(outcome, DriftShieldError::NothingToFinalize);
+    assert_eq!(world.entry(&model.address, 0), Entry::Final(100));
+    assert_gone(world.send(instruction, &[]), 0);
 }
 
 #[test]
-fn a_late_finalization_dates_the_receipt_as_of_its_due_time() {
+fn a_late_finalization_applies_all_steps_that_are_due() {
     // Given the submissions of a quorum, and 100 days without a call
     let mut world = World::new();
     let model = share_model(&mut world, 3);
     world.warp_to_end(&model, 0);
     world.submit(&model, 0, 0, &share(100)).unwrap();
     world.submit(&model, 1, 0, &share(100)).unwrap();
-    let submit_end = window_end(&world, &model, 0) + params().submit_secs;
     world.pass(100 * DAY);
 
     // When somebody finalizes
     let sent = finalize(&mut world, &model, 0).unwrap();
 
-    // Then the receipt is Final as of the earliest time at which it could have been finalized
+    // Then the value was proposed at the end of the submit period, and is Final
     let Event::ReceiptFinalized(event) = sent.event() else {
         panic!("{:?}", sent.event())
     };
     assert_eq!(event.state, ReceiptState::Final);
-    let receipt = world.receipt(&model.address, 0);
-    assert_eq!(receipt.since, submit_end + params().challenge_secs);
     let state = world.model(&model.address);
     assert_eq!(
         (state.latest, state.last_value, state.final_count),
@@ -275,9 +268,24 @@ fn a_receipt_is_finalized_with_its_own_model() {
     world.pass(params().challenge_secs);
 
     // When another model is passed
-    let instruction = instruction::finalize_receipt(model.address, 0);
-    let outcome = world.send(swapped(instruction, &model.address, &other.address), &[]);
+    let right = instruction::finalize_receipt(&world.receipt(&model.address, 0));
+    let wrong = swapped(right.clone(), &model.address, &other.address);
+    let outcome = world.send(wrong, &[]);
 
     // Then it is refused
     assert_refused(outcome, DriftShieldError::WrongModel);
+
+    // When a page of another model is passed, or another page of the model, then it is refused too
+    world.submit_all(&other, 1, &share(100));
+    world.warp_to_end(&model, 256);
+    world.submit_all(&model, 256, &share(100));
+    let page = address::series(&model.address, 0);
+    for foreign in [
+        address::series(&other.address, 1),
+        address::series(&model.address, 256),
+    ] {
+        let outcome = world.send(swapped(right.clone(), &page, &foreign), &[]);
+        assert_refused(outcome, DriftShieldError::WrongSeries);
+    }
+    world.send(right, &[]).unwrap();
 }

@@ -1,7 +1,7 @@
 //! States of a market.
 
 use driftshield_sdk::{
-    Address, Event, FeePayee, Market, MarketState, MarketTerms, address, instruction,
+    Address, Entry, Event, FeePayee, Market, MarketState, MarketTerms, address, instruction,
 };
 use driftshield_tests::world::*;
 
@@ -57,27 +57,22 @@ impl MarketFixture {
         }
     }
 
-    /// Whether the next window can be settled: its receipt is final or void by now, or can no longer be
-    /// created.
+    /// Whether the next window can be settled: it is decided, or its receipt can no longer be created.
     fn is_window_due(&self, market: &Market) -> bool {
-        let (now, window) = (self.world.now(), market.next_window);
-        let mut model = self.world.model(&self.model.address);
-        if !self
-            .world
-            .exists(&address::receipt(&self.model.address, window))
-        {
-            return model.submit_end(window).unwrap() <= now;
+        let model = self.world.model(&self.model.address);
+        match self.world.entry(&self.model.address, market.next_window) {
+            Entry::Open => false,
+            Entry::None => market.next_window < model.first_undecided(self.world.now()),
+            Entry::Final(_) | Entry::Void | Entry::Thin => true,
         }
-        let mut receipt = self.world.receipt(&self.model.address, window);
-        receipt.advance(&mut model, now).unwrap();
-        receipt.is_settled()
     }
 
     fn unsettled(&self, market: &Market) -> &'static str {
         let now = self.world.now();
         let model = self.world.model(&self.model.address);
         let partly = market.first_window < market.next_window;
-        if model.retention_end(market.next_window).unwrap() <= now {
+        let page = address::series(&self.model.address, market.next_window);
+        if !self.world.exists(&page) && model.retention_end(market.next_window).unwrap() <= now {
             "past retention"
         } else if now < market.close_ts {
             "betting open"
@@ -123,9 +118,9 @@ impl MarketFixture {
         self
     }
 
-    fn settled(mut self, windows: u64) -> Self {
+    fn settled(mut self) -> Self {
         let market = self.market;
-        self.world.settle(&market, windows).unwrap();
+        self.world.settle(&market).unwrap();
         self
     }
 
@@ -137,11 +132,11 @@ impl MarketFixture {
     }
 
     fn resolved() -> Self {
-        Self::with_bets().measured(1..=3).settled(3)
+        Self::with_bets().measured(1..=3).settled()
     }
 
     fn void() -> Self {
-        Self::with_bets().past_retention().settled(0)
+        Self::with_bets().past_retention().settled()
     }
 
     fn then(mut self, steps: &[fn(&mut Self) -> Outcome]) -> Self {
@@ -199,12 +194,24 @@ fn create(s: &mut MarketFixture) -> Outcome {
 fn bet(s: &mut MarketFixture) -> Outcome {
     let bettor = &s.newcomer;
     let (key, source) = (bettor.address(), bettor.tokens);
-    let bet = instruction::place_bet(key, s.market, &s.initial, source, 1, TOKEN, 0);
+    let bet = instruction::place_bet(
+        key,
+        s.market,
+        &s.initial,
+        source,
+        instruction::Bet::unlimited(1, TOKEN),
+    );
     s.world.send(bet, &[&bettor.key])
 }
 
-fn settle(s: &mut MarketFixture, windows: u64) -> Outcome {
-    let settle = instruction::settle_market(s.market, &s.account(), windows);
+fn settle(s: &mut MarketFixture) -> Outcome {
+    let settle = instruction::settle_market(s.market, &s.account());
+    s.world.send(settle, &[])
+}
+
+fn settle_without_pages(s: &mut MarketFixture) -> Outcome {
+    let mut settle = instruction::settle_market(s.market, &s.account());
+    settle.accounts.pop();
     s.world.send(settle, &[])
 }
 
@@ -252,9 +259,8 @@ fn cancel_unsigned(s: &mut MarketFixture) -> Outcome {
 const STEPS: &[Step<MarketFixture>] = &[
     ("create_market", create),
     ("place_bet", bet),
-    ("settle_market without receipts", |s| settle(s, 0)),
-    ("settle_market by one receipt", |s| settle(s, 1)),
-    ("settle_market by all receipts", |s| settle(s, u64::MAX)),
+    ("settle_market without pages", settle_without_pages),
+    ("settle_market", settle),
     ("claim of the winner", claim_winner),
     ("claim of the loser", claim_loser),
     ("collect_fees of the treasury", collect_treasury),
@@ -289,19 +295,25 @@ fn market_instructions_match_the_state_table() {
         ),
         (
             "partly settled, no bets",
-            MarketFixture::opened().measured(1..=2).settled(2),
+            MarketFixture::opened().measured(1..=2).settled(),
         ),
         (
             "partly settled, bets",
-            MarketFixture::with_bets().measured(1..=2).settled(2),
+            MarketFixture::with_bets().measured(1..=2).settled(),
         ),
         (
             "partly settled, window due, no bets",
-            MarketFixture::opened().measured(1..=3).settled(1),
+            MarketFixture::opened()
+                .measured(1..=2)
+                .settled()
+                .measured(3..=3),
         ),
         (
             "partly settled, window due, bets",
-            MarketFixture::with_bets().measured(1..=3).settled(1),
+            MarketFixture::with_bets()
+                .measured(1..=2)
+                .settled()
+                .measured(3..=3),
         ),
         (
             "past retention, no bets",
@@ -334,7 +346,7 @@ fn market_instructions_match_the_state_table() {
         ),
         (
             "void, never bet on",
-            MarketFixture::opened().measured(1..=3).settled(3),
+            MarketFixture::opened().measured(1..=3).settled(),
         ),
         ("void, positions left", MarketFixture::void()),
         (

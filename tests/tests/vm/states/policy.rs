@@ -1,8 +1,7 @@
 //! States of a policy.
 
 use driftshield_sdk::{
-    Event, Policy, PolicyTerms, Receipt, ReceiptState, TokenProgram, address, first_window,
-    instruction,
+    Entry, Event, Policy, PolicyTerms, TokenProgram, address, first_window, instruction,
 };
 use driftshield_tests::{insurance::*, world::*};
 
@@ -64,20 +63,26 @@ impl PolicyFixture {
         self.insured.world.exists(&address)
     }
 
-    fn receipt(&self, window: u64) -> Option<Receipt> {
-        let (world, model) = (&self.insured.world, &self.insured.model.address);
-        let exists = world.exists(&address::receipt(model, window));
-        exists.then(|| world.receipt(model, window))
+    /// The Final drift of a window.
+    fn drift(&self, window: u64) -> Option<u64> {
+        match self
+            .insured
+            .world
+            .entry(&self.insured.model.address, window)
+        {
+            Entry::Final(drift) => Some(drift),
+            _ => None,
+        }
     }
 
     /// The covered window with the largest drift; the last measured window if no covered window is Final.
     fn best_window(&self) -> u64 {
         let policy = self.policy();
         let covered = (policy.first_window..=policy.last_window)
-            .filter_map(|window| self.receipt(window))
-            .filter(|receipt| receipt.state == ReceiptState::Final);
-        let best = covered.max_by_key(|receipt| receipt.value);
-        best.map_or(self.insured.window - 1, |receipt| receipt.window)
+            .filter_map(|window| Some((self.drift(window)?, window)));
+        covered
+            .max()
+            .map_or(self.insured.window - 1, |(_, window)| window)
     }
 
     fn phase(&self, policy: &Policy) -> &'static str {
@@ -101,10 +106,8 @@ impl PolicyFixture {
 
     /// Describes whether a claim was paid, and how much another claim would pay now.
     fn payment(&self, policy: &Policy) -> String {
-        let best = self.receipt(self.best_window());
-        let drift = best
-            .filter(|r| policy.first_window <= r.window)
-            .map(|r| r.value);
+        let best = self.best_window();
+        let drift = self.drift(best).filter(|_| policy.first_window <= best);
         let more = drift.and_then(|drift| {
             let mut policy = *policy;
             (policy.trigger <= drift && policy.claim(drift).is_ok()).then_some(policy.open_cover())

@@ -2,7 +2,8 @@
 
 use anchor_lang::bytemuck::Zeroable;
 use driftshield_sdk::{
-    Address, ChallengePayee, Event, Policy, Receipt, ReceiptState, address, instruction,
+    Address, ChallengePayee, Entry, Event, PAGE_WINDOWS, Policy, Receipt, ReceiptState, Series,
+    address, instruction,
 };
 use driftshield_tests::{insurance::*, world::*};
 
@@ -12,7 +13,10 @@ use crate::stakeholders::Stakeholders;
 /// Drift that the oracles submit, in micro-units: the policy's exhaustion.
 const DRIFT: u64 = 300_000;
 
-/// The receipt of one window, with a market and a policy that depend on it.
+/// Counts with too few rows for a value.
+const THIN: [u32; 2] = [3, 1];
+
+/// The receipt of one window and its page, with a market and a policy that depend on the window.
 #[derive(Clone)]
 struct ReceiptFixture {
     insured: Insured,
@@ -21,8 +25,8 @@ struct ReceiptFixture {
     market: Address,
     /// The policy as it was bought.
     policy: Policy,
-    /// State after the receipt was closed.
-    end_state: Option<&'static str>,
+    /// The page, which exists before the receipt.
+    page: Series,
 }
 
 impl ReceiptFixture {
@@ -37,13 +41,14 @@ impl ReceiptFixture {
             window,
             ..
         } = stakeholders;
+        let page = insured.world.series(&insured.model.address, 0);
         Self {
             challenger: insured.world.wallet(CAPITAL),
             policy: insured.policy(&holder, 1),
             insured,
             window,
             market,
-            end_state: None,
+            page,
         }
     }
 
@@ -74,18 +79,30 @@ impl ReceiptFixture {
         let has_challenger = receipt.challenger != Address::default();
         let credits = (receipt.challenger_credit, receipt.treasury_credit);
         match state {
-            ReceiptState::Challenged if has_challenger => "Challenged by somebody".into(),
+            ReceiptState::Challenged if has_challenger => {
+                let thin = if 1 < receipt.thin.count_ones() {
+                    ", thin"
+                } else {
+                    ""
+                };
+                format!("Challenged by somebody{thin}")
+            }
             ReceiptState::Challenged => "Challenged by disagreement".into(),
-            ReceiptState::Final => match credits {
-                (0, 0) => "Final".into(),
-                (_, 0) => "Final, the challenger's credit left".into(),
-                (0, _) => "Final, the treasury's credit left".into(),
-                _ => "Final, both credits left".into(),
+            ReceiptState::Final | ReceiptState::Thin => match credits {
+                (0, 0) => format!("{state:?}"),
+                (_, 0) => format!("{state:?}, the challenger's credit left"),
+                (0, _) => format!("{state:?}, the treasury's credit left"),
+                _ => format!("{state:?}, both credits left"),
             },
+            ReceiptState::Proposed if 1 < receipt.thin.count_ones() => "Proposed as thin".into(),
             ReceiptState::Collecting => {
                 let quorum = self.insured.model().quorum;
                 let enough = u32::from(quorum) <= receipt.submitted.count_ones();
-                let quorum = if enough { "a quorum" } else { "no quorum" };
+                let quorum = match receipt.thin {
+                    _ if !enough => "no quorum",
+                    0 => "a quorum",
+                    _ => "a mixture",
+                };
                 format!("Collecting, {quorum}")
             }
             state => format!("{state:?}"),
@@ -98,8 +115,10 @@ impl ReceiptFixture {
             "window running"
         } else if now < model.submit_end(self.window).unwrap() {
             "submit period"
-        } else if now < model.retention_end(self.window).unwrap() {
+        } else if now < model.submit_end(self.window).unwrap() + model.challenge_secs {
             "submit period over"
+        } else if now < model.retention_end(PAGE_WINDOWS - 1).unwrap() {
+            "challenge period over"
         } else {
             "retention over"
         }
@@ -143,8 +162,8 @@ impl ReceiptFixture {
     }
 
     fn retention_over(self) -> Self {
-        let end = self.insured.model().retention_end(self.window).unwrap();
-        self.at(end)
+        let end = self.insured.model().retention_end(PAGE_WINDOWS - 1);
+        self.at(end.unwrap())
     }
 
     fn then(mut self, step: fn(&mut Self) -> Outcome) -> Self {
@@ -178,11 +197,23 @@ impl ReceiptFixture {
 impl StateFixture for ReceiptFixture {
     fn state(&self) -> String {
         let period = self.period();
-        if !self.insured.world.exists(&self.address()) {
-            return match self.end_state {
-                Some(state) => state.into(),
-                None => format!("none, {period}"),
+        let world = &self.insured.world;
+        if !world.exists(&address::series_page(&self.model(), 0)) {
+            return "page closed".into();
+        }
+        if !world.exists(&self.address()) {
+            let closed = match world.entry(&self.model(), self.window) {
+                Entry::None => return format!("none, {period}"),
+                Entry::Open => "open without a receipt",
+                Entry::Final(_) => "Final, closed",
+                Entry::Void => "Void, closed",
+                Entry::Thin => "Thin, closed",
             };
+            let retention = match period {
+                "retention over" => ", retention over",
+                _ => "",
+            };
+            return format!("{closed}{retention}");
         }
         let mut receipt = self.receipt();
         let mut state = self.describe(&receipt);
@@ -199,11 +230,7 @@ impl StateFixture for ReceiptFixture {
         state
     }
 
-    fn observe(&mut self, event: &Event) {
-        if let Event::ReceiptClosed(_) = event {
-            self.end_state = Some("closed");
-        }
-    }
+    fn observe(&mut self, _: &Event) {}
 }
 
 // Steps.
@@ -218,23 +245,28 @@ fn challenge(s: &mut ReceiptFixture) -> Outcome {
     world.challenge(&s.insured.model, s.window, &s.challenger)
 }
 
-fn rule(s: &mut ReceiptFixture, drift: u64) -> Outcome {
+fn submit_thin(s: &mut ReceiptFixture, oracle: usize) -> Outcome {
+    let world = &mut s.insured.world;
+    world.submit(&s.insured.model, oracle, s.window, &THIN)
+}
+
+fn rule(s: &mut ReceiptFixture, counts: &[u32]) -> Outcome {
     let (model, state) = (s.model(), s.insured.model());
-    let rule = instruction::rule_receipt(model, &state, &s.receipt(), share(drift).to_vec());
+    let rule = instruction::rule_receipt(model, &state, &s.receipt(), counts.to_vec());
     let arbiter = s.insured.world.arbiter.insecure_clone();
     s.insured.world.send(rule, &[&arbiter])
 }
 
 fn uphold(s: &mut ReceiptFixture) -> Outcome {
-    rule(s, DRIFT)
+    rule(s, &share(DRIFT))
 }
 
 fn overrule(s: &mut ReceiptFixture) -> Outcome {
-    rule(s, CALM_DRIFT)
+    rule(s, &share(CALM_DRIFT))
 }
 
 fn finalize(s: &mut ReceiptFixture) -> Outcome {
-    let finalize = instruction::finalize_receipt(s.model(), s.window);
+    let finalize = instruction::finalize_receipt(&s.receipt());
     s.insured.world.send(finalize, &[])
 }
 
@@ -249,13 +281,13 @@ fn collect_treasury(s: &mut ReceiptFixture) -> Outcome {
 }
 
 fn close(s: &mut ReceiptFixture) -> Outcome {
-    let close = instruction::close_receipt(&s.receipt());
+    let close = instruction::close_series(&s.page);
     s.insured.world.send(close, &[])
 }
 
 fn settle(s: &mut ReceiptFixture) -> Outcome {
     let market = s.market;
-    s.insured.world.settle(&market, 1)
+    s.insured.world.settle(&market)
 }
 
 fn claim(s: &mut ReceiptFixture) -> Outcome {
@@ -270,31 +302,48 @@ const STEPS: &[Step<ReceiptFixture>] = &[
     ("submit_receipt of the third oracle", |s| {
         submit(s, 2, DRIFT)
     }),
+    ("submit_receipt of thin counts", |s| submit_thin(s, 2)),
     ("challenge_receipt", challenge),
     ("rule_receipt for the median", uphold),
     ("rule_receipt against the median", overrule),
+    ("rule_receipt for thin", |s| rule(s, &THIN)),
     ("finalize_receipt", finalize),
     ("collect_challenge of the treasury", collect_treasury),
     ("collect_challenge of the challenger", |s| {
         collect(s, ChallengePayee::Challenger)
     }),
-    ("close_receipt", close),
+    ("close_series", close),
     ("settle_market", settle),
     ("claim_policy", claim),
 ];
 
 #[test]
 fn receipt_instructions_match_the_state_table() {
-    assert_complete(STEPS, |accounts| accounts.contains(&"receipt"));
+    assert_complete(STEPS, |accounts| {
+        accounts.contains(&"receipt") || accounts.contains(&"series")
+    });
     let one = || ReceiptFixture::over().submitted(&[DRIFT]);
     let two = || ReceiptFixture::over().submitted(&[DRIFT; 2]);
     let challenged = || ReceiptFixture::proposed().then(challenge);
+    let thin = || {
+        let mut fixture = ReceiptFixture::over();
+        for oracle in 0..3 {
+            submit_thin(&mut fixture, oracle).unwrap();
+        }
+        fixture
+    };
+    let thin_challenged = || thin().then(challenge);
+    let mixed = || two_of_a_mixture().submit_over();
     let fixtures = [
         ("none, window running", ReceiptFixture::new()),
         ("none, submit period", ReceiptFixture::over()),
         (
             "none, submit period over",
             ReceiptFixture::over().submit_over(),
+        ),
+        (
+            "none, challenge period over",
+            ReceiptFixture::over().submit_over().challenge_over(),
         ),
         (
             "none, retention over",
@@ -319,6 +368,11 @@ fn receipt_instructions_match_the_state_table() {
             "Collecting, a quorum, due to be Final",
             two().submit_over().challenge_over(),
         ),
+        ("Collecting, a mixture", two_of_a_mixture()),
+        (
+            "Collecting, a mixture, due to be Challenged by disagreement",
+            mixed(),
+        ),
         (
             "Collecting, a quorum, due to be Challenged by disagreement",
             ReceiptFixture::disagreed(),
@@ -336,10 +390,17 @@ fn receipt_instructions_match_the_state_table() {
             "Proposed, due to be Final, retention over",
             ReceiptFixture::proposed().retention_over(),
         ),
+        ("Proposed as thin", thin()),
+        ("Proposed as thin, due to be Thin", thin().challenge_over()),
         ("Challenged by somebody", challenged()),
+        ("Challenged by somebody, thin", thin_challenged()),
         (
             "Challenged by somebody, due to be Final, the challenger's credit left",
             challenged().ruling_over(),
+        ),
+        (
+            "Challenged by somebody, thin, due to be Thin, the challenger's credit left",
+            thin_challenged().ruling_over(),
         ),
         (
             "Challenged by disagreement",
@@ -371,19 +432,42 @@ fn receipt_instructions_match_the_state_table() {
             challenged().then(uphold).retention_over(),
         ),
         (
-            "Final",
+            "Thin, both credits left",
+            challenged().then(|s| rule(s, &THIN)),
+        ),
+        (
+            "Thin, the challenger's credit left",
+            thin_challenged().ruling_over().then(finalize),
+        ),
+        (
+            "Thin, the treasury's credit left",
+            thin_challenged().then(|s| rule(s, &THIN)),
+        ),
+        (
+            "Final, closed",
             ReceiptFixture::proposed().challenge_over().then(finalize),
         ),
         (
-            "Final, retention over",
+            "Final, closed, retention over",
             ReceiptFixture::proposed().retention_over().then(finalize),
         ),
-        ("Void", one().submit_over().then(finalize)),
+        ("Void, closed", one().submit_over().then(finalize)),
         (
-            "Void, retention over",
+            "Void, closed, retention over",
             one().retention_over().then(finalize),
         ),
-        ("closed", one().retention_over().then(finalize).then(close)),
+        ("Thin, closed", thin().challenge_over().then(finalize)),
+        (
+            "page closed",
+            one().retention_over().then(finalize).then(close),
+        ),
     ];
     check("receipt", &fixtures, STEPS);
+}
+
+/// The first two oracles have submitted: one a value, the other too few rows for one.
+fn two_of_a_mixture() -> ReceiptFixture {
+    let mut fixture = ReceiptFixture::over().submitted(&[DRIFT]);
+    submit_thin(&mut fixture, 1).unwrap();
+    fixture
 }

@@ -30,26 +30,35 @@ pub fn cancel_market_by_anyone(fixture: &mut Fixture) -> Instruction {
 pub fn place_bet(fixture: &mut Fixture) -> Instruction {
     let (market, bettor) = (fixture.target().market, &fixture.target().winner);
     let state = fixture.world.market(&market);
-    instruction::place_bet(bettor.address(), market, &state, bettor.tokens, 0, TOKEN, 0)
+    instruction::place_bet(
+        bettor.address(),
+        market,
+        &state,
+        bettor.tokens,
+        instruction::Bet::unlimited(0, TOKEN),
+    )
 }
 
 pub fn place_bet_first(fixture: &mut Fixture) -> Instruction {
     let (market, bettor) = (fixture.target().idle_market, &fixture.target().winner);
     let state = fixture.world.market(&market);
-    instruction::place_bet(bettor.address(), market, &state, bettor.tokens, 0, TOKEN, 0)
+    instruction::place_bet(
+        bettor.address(),
+        market,
+        &state,
+        bettor.tokens,
+        instruction::Bet::unlimited(0, TOKEN),
+    )
 }
 
-/// Settles by three windows: a receipt that is Final, a receipt whose challenge period is over, and a
-/// window without a receipt.
+/// Settles by the page of the market's windows: one that is Final, and others without a receipt.
 pub fn settle_market(fixture: &mut Fixture) -> Instruction {
     fixture.measure_through(FIRST_WINDOW, CALM_DRIFT);
-    fixture.submit(CALM_DRIFT);
     let state = fixture.world.model(&fixture.target().model.address);
-    fixture
-        .world
-        .warp_to(state.submit_end(LAST_WINDOW).unwrap());
+    let decided = state.submit_end(LAST_WINDOW).unwrap() + state.challenge_secs;
+    fixture.world.warp_to(decided);
     let market = fixture.target().market;
-    instruction::settle_market(market, &fixture.world.market(&market), 3)
+    instruction::settle_market(market, &fixture.world.market(&market))
 }
 
 pub fn claim(fixture: &mut Fixture) -> Instruction {

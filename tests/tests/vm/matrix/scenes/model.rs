@@ -21,7 +21,8 @@ pub fn register_model(fixture: &mut Fixture) -> Instruction {
 pub fn update_model(fixture: &mut Fixture) -> Instruction {
     let set = fixture.target();
     let terms = model_terms(&set.model.oracles);
-    instruction::update_model(set.model.owner.address(), set.idle_model, terms)
+    let state = fixture.world.model(&set.idle_model);
+    instruction::update_model(set.model.owner.address(), set.idle_model, &state, terms)
 }
 
 pub fn retire_model(fixture: &mut Fixture) -> Instruction {
@@ -101,4 +102,31 @@ pub fn replace_oracle(fixture: &mut Fixture) -> Instruction {
     let (owner, oracle) = (model.owner.address(), model.oracles[0].address());
     let successor = fixture.stranger.address();
     instruction::replace_oracle(owner, model.address, oracle, successor)
+}
+
+pub fn fund_oracles(fixture: &mut Fixture) -> Instruction {
+    let (model, funder) = (fixture.target().model.address, &fixture.target().winner);
+    let state = fixture.world.model(&model);
+    let until = fixture.world.now() + DAY;
+    instruction::fund_oracles(funder.address(), model, &state, funder.tokens, TOKEN, until)
+}
+
+/// The rent of the fixture's bets has paid for its windows.
+pub fn collect_reward(fixture: &mut Fixture) -> Instruction {
+    let model = fixture.target().model.address;
+    instruction::collect_reward(model, &fixture.world.model(&model), 0)
+}
+
+/// The streams of all idle models are over.
+pub fn collect_reward_treasury(fixture: &mut Fixture) -> Instruction {
+    fixture.for_each_set(|insured, set| {
+        let state = insured.world.model(&set.idle_model);
+        let (funder, until) = (&set.winner, insured.world.now() + 1);
+        let (at, from) = (funder.address(), funder.tokens);
+        let fund = instruction::fund_oracles(at, set.idle_model, &state, from, TOKEN, until);
+        insured.world.send(fund, &[&funder.key]).unwrap();
+    });
+    fixture.world.pass(3 * DAY);
+    let model = fixture.target().idle_model;
+    instruction::collect_pot(model, &fixture.world.model(&model))
 }

@@ -1,6 +1,6 @@
 //! Scenes of the instructions on receipts.
 
-use driftshield_sdk::{ChallengePayee, Instruction, Receipt, address, instruction};
+use driftshield_sdk::{ChallengePayee, Instruction, PAGE_WINDOWS, Receipt, instruction};
 use driftshield_tests::{insurance::CALM_DRIFT, world::*};
 
 use crate::matrix::fixture::Fixture;
@@ -79,7 +79,7 @@ pub fn rule_receipt(fixture: &mut Fixture) -> Instruction {
 pub fn finalize_receipt(fixture: &mut Fixture) -> Instruction {
     fixture.submit(CALM_DRIFT);
     fixture.pass_challenge_period();
-    instruction::finalize_receipt(fixture.target().model.address, WINDOW)
+    instruction::finalize_receipt(&receipt(fixture))
 }
 
 /// The arbiter rules for the challenger in each set.
@@ -106,11 +106,12 @@ pub fn collect_challenge_treasury(fixture: &mut Fixture) -> Instruction {
     collect(fixture, ChallengePayee::Treasury)
 }
 
-pub fn close_receipt(fixture: &mut Fixture) -> Instruction {
+pub fn close_series(fixture: &mut Fixture) -> Instruction {
     let model = fixture.target().model.address;
     let state = fixture.world.model(&model);
-    let window = WINDOW - 1;
-    fixture.world.warp_to(state.retention_end(window).unwrap());
-    assert!(fixture.world.exists(&address::receipt(&model, window)));
-    instruction::close_receipt(&fixture.world.receipt(&model, window))
+    let last_window = PAGE_WINDOWS - 1;
+    fixture
+        .world
+        .warp_to(state.retention_end(last_window).unwrap());
+    instruction::close_series(&fixture.world.series(&model, 0))
 }

@@ -1,0 +1,99 @@
+//! Steps of a receipt that time causes, and what settling it records.
+
+use anchor_lang::{bytemuck, prelude::*};
+
+use crate::{Entry, Measurement, Model, Receipt, ReceiptState, MAX_ORACLES};
+
+impl Receipt {
+    /// Applies every step that is due by `now`. A step that the end of a period causes takes effect
+    /// at that end, so that nobody gains by a late call. Returns whether the state changed.
+    pub fn advance(&mut self, model: &mut Model, now: i64) -> Result<bool> {
+        let before = self.state;
+        if self.state == ReceiptState::Collecting {
+            let submit_end = model.submit_end(self.window)?;
+            if submit_end <= now {
+                if self.has_quorum(model) {
+                    self.propose(model, submit_end);
+                } else {
+                    self.settle(model, None, submit_end);
+                }
+            } else if self.is_complete(model) {
+                // The last awaited seat stopped counting.
+                self.propose(model, now);
+            }
+        }
+        if self.state == ReceiptState::Proposed {
+            let decided = self.since + model.challenge_secs;
+            if decided <= now {
+                self.settle(model, self.agreed(model), decided);
+            }
+        } else if self.state == ReceiptState::Challenged {
+            let decided = self.since + model.ruling_secs;
+            if decided <= now {
+                self.lapse(model, decided);
+            }
+        }
+        Ok(self.state != before)
+    }
+
+    /// Settles the receipt by what was found, or as Void if nothing was: records it in the model's
+    /// statistics and chain, and rewards the submitters that agree with it.
+    pub(super) fn settle(&mut self, model: &mut Model, found: Option<Measurement>, since: i64) {
+        self.state = match found {
+            Some(Measurement::Value(_)) => ReceiptState::Final,
+            Some(Measurement::Thin) => ReceiptState::Thin,
+            None => ReceiptState::Void,
+        }
+        .into();
+        self.since = since;
+        if let Some(measurement) = found {
+            self.value = measurement.value();
+            model.record_settled(self.window, measurement);
+            self.earners = self.agreeing(measurement, model.max_spread);
+        }
+        model.reward(self.pay, self.earners);
+        model.open_receipts = model.open_receipts.saturating_sub(1); // it was counted at creation
+        for oracle in self.submitters() {
+            model.tenures[oracle].open_submissions -= 1; // it was counted at submission
+        }
+        model.chain = self.extend_chain(&model.chain);
+    }
+
+    /// Whether the receipt is Final, Void or Thin, so that its value can't change any more.
+    pub fn is_settled(&self) -> bool {
+        self.entry() != Entry::Open
+    }
+
+    /// Whether the receipt is settled and owes nothing, so that nobody needs it any more.
+    pub fn is_done(&self) -> bool {
+        self.is_settled() && self.owed() == 0
+    }
+
+    /// Returns the entry of the receipt's window in the series.
+    pub fn entry(&self) -> Entry {
+        match self.state.into() {
+            ReceiptState::Collecting | ReceiptState::Proposed | ReceiptState::Challenged => {
+                Entry::Open
+            }
+            ReceiptState::Final => Entry::Final(self.value),
+            ReceiptState::Void => Entry::Void,
+            ReceiptState::Thin => Entry::Thin,
+        }
+    }
+
+    /// Returns the next head of the receipt chain: SHA-256 of head ‖ window ‖ state ‖ value ‖ total
+    /// samples ‖ the seven evidence hashes by oracle (zeros if none). Numbers are u64 and the state
+    /// is u8, little-endian.
+    pub fn extend_chain(&self, head: &[u8; 32]) -> [u8; 32] {
+        let samples: u64 = self.samples.iter().sum();
+        let mut link = [0; 32 + 8 + 1 + 8 + 8 + 32 * MAX_ORACLES];
+        let (numbers, evidence) = link.split_at_mut(32 + 8 + 1 + 8 + 8);
+        numbers[..32].copy_from_slice(head);
+        numbers[32..40].copy_from_slice(&self.window.to_le_bytes());
+        numbers[40] = self.state.0;
+        numbers[41..49].copy_from_slice(&self.value.to_le_bytes());
+        numbers[49..].copy_from_slice(&samples.to_le_bytes());
+        evidence.copy_from_slice(bytemuck::bytes_of(&self.evidence));
+        sha256(&link)
+    }
+}

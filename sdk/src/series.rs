@@ -1,0 +1,22 @@
+//! Entries of a series as clients show them.
+
+use driftshield::Entry;
+
+/// Name of an entry's state, as in JSON: `none`, `open`, `final`, `void` or `thin`.
+pub fn entry_state(entry: Entry) -> &'static str {
+    match entry {
+        Entry::None => "none",
+        Entry::Open => "open",
+        Entry::Final(_) => "final",
+        Entry::Void => "void",
+        Entry::Thin => "thin",
+    }
+}
+
+/// The drift of a final window, in micro-units. `None` for any other window.
+pub fn entry_value(entry: Entry) -> Option<u64> {
+    match entry {
+        Entry::Final(value) => Some(value),
+        Entry::None | Entry::Open | Entry::Void | Entry::Thin => None,
+    }
+}
