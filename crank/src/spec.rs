@@ -5,7 +5,7 @@ use std::{fs, path::PathBuf};
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use driftshield_sdk::{
-    Metric, math,
+    MIN_EXPECTED_ROWS, Metric, math,
     spec::{Measure, MetricName, SpecDocument, VERSION, sha256},
 };
 
@@ -14,9 +14,8 @@ use crate::{
     measure::{columns, count, quantile_edges, total},
 };
 
-/// Minimum number of rows expected in the rarest bin of a window of `min_samples` rows.
-/// Registration requires it for every metric but `error_rate`.
-const MIN_EXPECTED_ROWS: u64 = 20;
+/// Seconds of an hour.
+const HOUR: u64 = 60 * 60;
 
 #[derive(Debug, Args)]
 pub struct Options {
@@ -42,7 +41,7 @@ pub struct Options {
     /// Column with the labels, for error_rate.
     #[arg(long, requires = "prediction")]
     label: Option<String>,
-    /// Minimum number of counted rows of a window [default: 20 rows are expected in the rarest bin]
+    /// Minimum number of counted rows of a window [default: 50 rows are expected in the rarest bin]
     #[arg(long)]
     min_samples: Option<u64>,
     /// File to write the document to.
@@ -89,11 +88,16 @@ pub fn write(options: &Options) -> Result<()> {
     }
     println!("reference    {:?}", document.reference);
     println!("min_samples  {}", document.min_samples);
-    let metric = Metric::from(document.metric);
-    let floor = math::noise_floor(metric.into(), &document.reference, document.min_samples);
-    println!(
-        "noise floor  {floor} micro-units; market thresholds and policy triggers can't be lower"
-    );
+    for (windows, secs) in [
+        ("hourly", HOUR),
+        ("daily", 24 * HOUR),
+        ("31-day", 31 * 24 * HOUR),
+    ] {
+        let metric = Metric::from(document.metric).into();
+        let floor = math::noise_floor(metric, &document.reference, document.min_samples, secs);
+        println!("noise floor  {floor} micro-units with {windows} windows");
+    }
+    println!("No market threshold and no policy trigger can be below the noise floor.");
     Ok(())
 }
 
@@ -210,10 +214,10 @@ mod tests {
     #[test]
     fn least_samples_is_the_fewest_that_registration_accepts() {
         for reference in [
-            vec![20, 20],
-            vec![20, 1_000],
+            vec![50, 50],
+            vec![50, 1_000],
             vec![333, 334, 1_001],
-            vec![25; 16],
+            vec![55; 16],
         ] {
             let least = least_samples(MetricName::Psi, &reference).expect("enough rows");
             assert!(spec(&reference, least).validate().is_ok(), "{reference:?}");
@@ -222,7 +226,7 @@ mod tests {
                 "{reference:?}"
             );
         }
-        assert!(least_samples(MetricName::Psi, &[19, 500]).is_err());
+        assert!(least_samples(MetricName::Psi, &[49, 500]).is_err());
         assert!(least_samples(MetricName::ErrorRate, &[0, 0]).is_err());
         assert_eq!(
             least_samples(MetricName::ErrorRate, &[5, 0]).expect("rows"),
@@ -234,7 +238,7 @@ mod tests {
     fn a_document_is_created_from_a_csv_file() {
         let directory = tempfile::tempdir().expect("a directory");
         let reference = directory.path().join("reference.csv");
-        let rows: String = (0..100).map(|row| format!("{row},{}\n", row % 2)).collect();
+        let rows: String = (0..200).map(|row| format!("{row},{}\n", row % 2)).collect();
         fs::write(&reference, format!("score,label\n{rows}")).expect("written");
         let options = Options {
             reference,
@@ -249,9 +253,9 @@ mod tests {
         write(&options).expect("written");
         let bytes = fs::read(&options.out).expect("read");
         let document = SpecDocument::parse(&bytes).expect("valid");
-        assert_eq!(document.reference, [25; 4]);
-        assert_eq!(document.min_samples, 80);
-        let edges = vec![24.75, 49.5, 74.25];
+        assert_eq!(document.reference, [50; 4]);
+        assert_eq!(document.min_samples, 200);
+        let edges = vec![49.75, 99.5, 149.25];
         let name = "score".to_owned();
         assert_eq!(document.measure, Measure::Column { name, edges });
     }

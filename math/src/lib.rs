@@ -8,11 +8,12 @@
 mod cover;
 mod ln;
 mod metric;
+mod noise;
 mod parimutuel;
 mod rent;
 mod shares;
 
-pub use {cover::*, metric::*, parimutuel::*, rent::*, shares::*};
+pub use {cover::*, metric::*, noise::noise_floor, parimutuel::*, rent::*, shares::*};
 
 #[cfg(test)]
 extern crate std;

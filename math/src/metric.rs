@@ -25,7 +25,7 @@ pub enum Metric {
 }
 
 /// 1.0 in micro-units.
-const MICRO: u64 = 1_000_000;
+pub(crate) const MICRO: u64 = 1_000_000;
 
 /// 1.0 as a share (Q63).
 const WHOLE: u64 = 1 << 63;
@@ -175,7 +175,7 @@ fn inverse(sum: u64) -> u64 {
 
 /// Returns the sum of `counts`. It fits: there are at most 16 counts of 32 bits.
 #[inline(always)]
-fn total(counts: &[u32]) -> u64 {
+pub(crate) fn total(counts: &[u32]) -> u64 {
     counts
         .iter()
         .fold(0, |sum, &count| sum.wrapping_add(count.into()))
@@ -198,90 +198,16 @@ fn round(value: u64, bits: u32) -> u64 {
     ((value >> (bits - 1)) + 1) >> 1
 }
 
-/// Quantiles 1 − 0.05/366 of the chi-squared distribution of 1 to 15 degrees of freedom, in units
-/// of 10⁻⁹, rounded up. A year of daily windows stays below them with a probability of 95%.
-const CHI_SQUARED: [u64; 15] = [
-    14_548_297_754,
-    17_796_731_214,
-    20_454_811_477,
-    22_834_939_911,
-    25_044_367_612,
-    27_135_013_126,
-    29_136_717_002,
-    31_068_523_339,
-    32_943_478_761,
-    34_770_991_593,
-    36_558_115_530,
-    38_310_302_856,
-    40_031_873_039,
-    41_726_318_185,
-    43_396_509_915,
-];
-
-/// Square of the normal distribution's one-sided quantile 1 − 0.05/366, in units of 10⁻⁹, rounded
-/// up.
-const Z_SQUARED: u64 = 13_245_575_286;
-
-/// ln(2 · 366 / 0.05) / 2, in units of 10⁻⁹, rounded up.
-const KOLMOGOROV_SMIRNOV_FACTOR: u64 = 4_795_756_394;
-
-/// 1 / (8 ln 2), in units of 10⁻⁹, rounded up.
-const INVERSE_8_LN_2: u64 = 180_336_881;
-
-/// Returns the noise floor in micro-units: the smallest drift that is distinguished from sampling
-/// noise, where `min_samples` rows are drawn from the distribution of `reference`. `min_samples` is
-/// at least 1 and at most the sum of `reference`.
-///
-/// The floor is factor · (1/`min_samples` + 1/m) for PSI and the root of that for the other
-/// metrics, with m the sum of `reference`. Every step rounds up, by less than 2 micro-units in all,
-/// and the result is at least 1.
-pub fn noise_floor(metric: Metric, reference: &[u32], min_samples: u64) -> u64 {
-    let m = total(reference);
-    let chi_squared = CHI_SQUARED[reference.len() - 2];
-    // In units of 10⁻¹², whose root is a micro-unit.
-    let factor = match metric {
-        Metric::Psi => chi_squared * 1_000,
-        Metric::JensenShannon => (chi_squared * INVERSE_8_LN_2).div_ceil(MICRO),
-        Metric::KolmogorovSmirnov => KOLMOGOROV_SMIRNOV_FACTOR * 1_000,
-        Metric::TotalVariation => chi_squared * 1_000 / 4,
-        Metric::ErrorRate => error_variance(reference[1].into(), m, min_samples),
-    };
-    let noise = factor.div_ceil(min_samples) + factor.div_ceil(m);
-    let floor = match metric {
-        Metric::Psi => noise.div_ceil(MICRO),
-        _ => root_rounded_up(noise),
-    };
-    floor.max(1)
-}
-
-/// Returns z²·p(1 − p) in units of 10⁻¹², rounded up. p is the reference's share of wrong
-/// predictions, but at least min(20/`min_samples`, ½).
-fn error_variance(wrong: u64, m: u64, min_samples: u64) -> u64 {
-    let (wrong, m, min_samples) = (u128::from(wrong), u128::from(m), u128::from(min_samples));
-    // p as a fraction.
-    let (least, least_of) = if min_samples < 40 {
-        (1, 2)
-    } else {
-        (20, min_samples)
-    };
-    let (p, whole) = if wrong * least_of < least * m {
-        (least, least_of)
-    } else {
-        (wrong, m)
-    };
-    // z² is below 2³⁴, p below 2³², `whole` at most 2³⁶.
-    let variance = (u128::from(Z_SQUARED) * 1_000 * p * (whole - p)).div_ceil(whole * whole);
-    variance as u64 // at most z²/4
-}
-
-fn root_rounded_up(value: u64) -> u64 {
+/// Returns ⌈√`value`⌉, for a `value` below 2⁶³.
+#[inline(never)]
+pub(crate) fn root_rounded_up(value: u64) -> u64 {
     let root = isqrt(value);
     if root * root < value { root + 1 } else { root }
 }
 
 /// Returns ⌊√`value`⌋ by Newton's method, in a third of the instructions of the standard library's
 /// on SBPF.
-fn isqrt(value: u64) -> u64 {
+pub(crate) fn isqrt(value: u64) -> u64 {
     if value == 0 {
         return 0;
     }

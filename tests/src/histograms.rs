@@ -17,14 +17,14 @@ pub fn random_case(rng: &mut impl Rng, metric: Metric) -> Case {
 }
 
 /// A reference and a window that a model of `metric` accepts, and the model's `min_samples`: at most the
-/// rows of either, and enough for 20 expected rows in the reference's rarest bin.
+/// rows of either, and enough for 50 expected rows in the reference's rarest bin.
 pub fn random_registrable_case(rng: &mut impl Rng, metric: Metric) -> (Case, u64) {
-    let smallest = log_uniform(rng, 20, 1 << 27) as f64;
+    let smallest = log_uniform(rng, 50, 1 << 27) as f64;
     let reference: Vec<u32> = (0..random_bins(rng, metric))
         .map(|_| (smallest * 31_f64.powf(rng.random())) as u32)
         .collect();
     let least = u64::from(*reference.iter().min().expect("two bins or more"));
-    let min_samples = (20 * total(&reference)).div_ceil(least);
+    let min_samples = (50 * total(&reference)).div_ceil(least);
 
     let mut current = random_window(rng, &reference);
     if total(&current) < min_samples {

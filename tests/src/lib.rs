@@ -6,6 +6,7 @@ pub mod idl;
 pub mod insurance;
 pub mod mutants;
 pub mod network;
+pub mod noise;
 pub mod paths;
 pub mod proxy;
 pub mod soak;

@@ -68,7 +68,7 @@ pub enum DriftShieldError {
     InvalidBins,
     #[msg("The reference has fewer rows than min_samples, or min_samples is 0: add rows or change min_samples")]
     ReferenceTooSmall,
-    #[msg("The reference is too sparse: raise min_samples or merge bins until min_samples times the smallest share is at least 20")]
+    #[msg("The reference is too sparse: raise min_samples or merge bins until min_samples times the smallest share is at least 50")]
     SparseReference,
     #[msg("The window length is outside the limits: see min_window_secs and max_window_secs in Config")]
     InvalidWindowLength,

@@ -1,25 +1,72 @@
 //! `bench compute`, `bench rent`: compute units and rent of the program, measured in the virtual machine.
+//! `bench noise`: how often noise reaches the noise floor.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fs};
 
+use clap::Parser;
 use driftshield_sdk::{
     Collateral, Config, Exposure, Market, Model, PAGE_WINDOWS, Policy, Position, Receipt, Seat,
     Series, Vault, WithdrawRequest,
 };
-use driftshield_tests::bench;
+use driftshield_tests::{bench, noise, paths::root};
 
 /// Number of key sets. The cost of finding PDA bumps depends on the keys, so it is averaged over sets.
 const KEY_SETS: usize = 100;
 
+/// Measurements.
+#[derive(Parser)]
+enum Options {
+    /// Compute units of the instructions.
+    Compute,
+    /// Rent of the accounts.
+    Rent,
+    /// Share of the years without drift that reach the noise floor.
+    Noise {
+        /// Years that are simulated of each model.
+        #[arg(long, default_value_t = 10_000)]
+        years: u64,
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
+}
+
 fn main() {
-    match std::env::args().nth(1).as_deref() {
-        Some("compute") => compute(),
-        Some("rent") => rent(),
-        _ => {
-            eprintln!("usage: bench compute | rent");
-            std::process::exit(2);
+    match Options::parse() {
+        Options::Compute => compute(),
+        Options::Rent => rent(),
+        Options::Noise { years, seed } => noise(years, seed),
+    }
+}
+
+/// Prints a line for each model, length of windows and metric, and writes all to `bench/noise.json`.
+fn noise(years: u64, seed: u64) {
+    const HOUR: u64 = 60 * 60;
+    let mut outcomes = vec![];
+    println!(
+        "{:<40} {:>7} {:<18} {:>6} ratio",
+        "model", "window", "metric", "above"
+    );
+    for window_secs in [31 * 24 * HOUR, 24 * HOUR, HOUR] {
+        for case in noise::sparsest() {
+            let threads = noise::threads();
+            for outcome in noise::simulate(&case, window_secs, years, seed, threads) {
+                println!(
+                    "{:<40} {:>6}h {:<18} {:>5.2}% {:.3}",
+                    case.name,
+                    window_secs / HOUR,
+                    outcome.metric,
+                    100.0 * outcome.above,
+                    outcome.ratio
+                );
+                outcomes.push(outcome);
+            }
         }
     }
+    let text = serde_json::to_string_pretty(&outcomes).expect("serializable") + "\n";
+    let file = root().join("bench/noise.json");
+    fs::create_dir_all(root().join("bench"))
+        .and_then(|()| fs::write(&file, text))
+        .expect("writable");
 }
 
 /// Prints a line per benchmark case: its mean and its maximum compute units over all key sets.

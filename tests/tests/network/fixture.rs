@@ -18,7 +18,7 @@ use driftshield_tests::{
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
 pub const WINDOWS: u64 = 24;
-const WINDOW_ROWS: usize = 200;
+const WINDOW_ROWS: usize = 400;
 const SOL: u64 = 1_000_000_000;
 pub const BETTORS: usize = 4;
 /// Micro-lamports per compute unit.

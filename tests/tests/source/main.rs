@@ -6,5 +6,6 @@ mod frozen;
 mod idl;
 mod metric;
 mod mutants;
+mod noise;
 mod small_domains;
 mod spec;

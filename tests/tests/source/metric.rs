@@ -1,9 +1,7 @@
 //! The program's integer arithmetic of drift, compared with the formulas in floating point.
 
 use driftshield::{Metric, math};
-use driftshield_tests::histograms::{
-    Case, log_uniform, random_case, random_registrable_case, total,
-};
+use driftshield_tests::histograms::{Case, random_case, random_registrable_case, total};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
 /// Maximum error in micro-units. The protocol allows 2.
@@ -20,10 +18,6 @@ const METRICS: [Metric; 5] = [
 
 fn drift(metric: Metric, reference: &[u32], current: &[u32]) -> u64 {
     math::drift(metric.into(), reference, current)
-}
-
-fn noise_floor(metric: Metric, reference: &[u32], min_samples: u64) -> u64 {
-    math::noise_floor(metric.into(), reference, min_samples)
 }
 
 #[test]
@@ -146,72 +140,6 @@ fn an_outlier_hardly_changes_psi() {
     }
 }
 
-#[test]
-fn noise_floor_is_at_most_two_above_the_formula_rounded_up() {
-    let quantiles = Quantiles::new();
-    for metric in METRICS {
-        for seed in 0..10_000 {
-            let mut rng = StdRng::seed_from_u64(seed);
-            let (reference, min_samples) = if seed % 2 == 0 {
-                let ((reference, _), min_samples) = random_registrable_case(&mut rng, metric);
-                (reference, min_samples)
-            } else {
-                let (reference, _) = random_case(&mut rng, metric);
-                let min_samples = log_uniform(&mut rng, 1, total(&reference));
-                (reference, min_samples)
-            };
-            let floor = noise_floor(metric, &reference, min_samples) as f64;
-            let formula = quantiles.noise_floor(metric, &reference, min_samples);
-            assert!(
-                formula <= floor && floor <= formula.ceil().max(1.0) + 2.0,
-                "{metric:?} with seed {seed}: floor {floor}, formula {formula}, \
-                 min_samples {min_samples}, reference {reference:?}",
-            );
-        }
-    }
-}
-
-/// Windows drawn from the reference distribution have no drift: noise alone must not reach the floor.
-#[test]
-fn noise_stays_under_the_noise_floor() {
-    let mut rng = StdRng::seed_from_u64(3);
-    let shares = [0.04, 0.06, 0.1, 0.1, 0.2, 0.2, 0.1, 0.1, 0.06, 0.04];
-    let draw = |rng: &mut StdRng, rows: u32| {
-        let mut counts = [0_u32; 10];
-        for _ in 0..rows {
-            let mut quantile: f64 = rng.random();
-            let bin = shares.iter().position(|share| {
-                quantile -= share;
-                quantile < 0.0
-            });
-            counts[bin.unwrap_or(9)] += 1;
-        }
-        counts
-    };
-    for metric in METRICS {
-        let mut over = 0;
-        for _ in 0..366 {
-            let (mut reference, mut window) = (
-                draw(&mut rng, 5_000).to_vec(),
-                draw(&mut rng, 1_000).to_vec(),
-            );
-            if metric == Metric::ErrorRate {
-                for counts in [&mut reference, &mut window] {
-                    *counts = vec![counts[1..].iter().sum(), counts[0]];
-                }
-            }
-            over += u32::from(
-                drift(metric, &reference, &window) >= noise_floor(metric, &reference, 1_000),
-            );
-        }
-        // In a year, one window reaches the floor with a probability of 0.05, two with 0.001.
-        assert!(
-            over < 2,
-            "{metric:?}: {over} of 366 windows without drift reach the noise floor"
-        );
-    }
-}
-
 fn pairs(histograms: &[Vec<u32>]) -> impl Iterator<Item = Case> {
     histograms
         .iter()
@@ -260,87 +188,4 @@ fn drift_f64(metric: Metric, reference: &[u32], current: &[u32]) -> f64 {
         Metric::TotalVariation => unfloored.iter().map(|(p, q)| (q - p).abs()).sum::<f64>() / 2.0,
         Metric::ErrorRate => (unfloored[1].1 - unfloored[1].0).max(0.0),
     }
-}
-
-/// Quantiles at level 1 − 0.05/366.
-struct Quantiles {
-    /// Of the chi-squared distribution, for 1 to 15 degrees of freedom.
-    chi_squared: Vec<f64>,
-    /// Of the normal distribution.
-    z: f64,
-}
-
-impl Quantiles {
-    fn new() -> Self {
-        const TAIL: f64 = 0.05 / 366.0;
-        Self {
-            chi_squared: (1..=15)
-                .map(|degrees| chi_squared_quantile(degrees, TAIL))
-                .collect(),
-            // A normal variable exceeds z half as often as its square exceeds z².
-            z: chi_squared_quantile(1, 2.0 * TAIL).sqrt(),
-        }
-    }
-
-    /// The noise floor in micro-units, before rounding.
-    fn noise_floor(&self, metric: Metric, reference: &[u32], min_samples: u64) -> f64 {
-        let chi_squared = self.chi_squared[reference.len() - 2];
-        let m = total(reference) as f64;
-        let s = 1.0 / min_samples as f64 + 1.0 / m;
-        let floor = match metric {
-            Metric::Psi => chi_squared * s,
-            Metric::JensenShannon => (chi_squared * s / (8.0 * 2_f64.ln())).sqrt(),
-            Metric::KolmogorovSmirnov => ((2.0 * 366.0 / 0.05_f64).ln() / 2.0 * s).sqrt(),
-            Metric::TotalVariation => 0.5 * (chi_squared * s).sqrt(),
-            Metric::ErrorRate => {
-                let least = (20.0 / min_samples as f64).min(0.5);
-                let p = (f64::from(reference[1]) / m).max(least);
-                self.z * (p * (1.0 - p) * s).sqrt()
-            }
-        };
-        MICRO * floor
-    }
-}
-
-/// The value that a chi-squared variable exceeds with probability `tail`, found by bisection.
-fn chi_squared_quantile(degrees: u32, tail: f64) -> f64 {
-    let (mut low, mut high) = (10.0, 100.0);
-    for _ in 0..100 {
-        let middle = (low + high) / 2.0;
-        if upper_gamma(f64::from(degrees) / 2.0, middle / 2.0) < tail {
-            high = middle;
-        } else {
-            low = middle;
-        }
-    }
-    high
-}
-
-/// The regularised upper incomplete gamma function Q(a, x), for `a` a multiple of ½. Starts with
-/// Q(½, x) = erfc √x or Q(1, x) = e⁻ˣ, and applies Q(a + 1, x) = Q(a, x) + xᵃ·e⁻ˣ / Γ(a + 1).
-fn upper_gamma(a: f64, x: f64) -> f64 {
-    let (mut at, mut q) = if a.fract() == 0.0 {
-        (1.0, (-x).exp())
-    } else {
-        (0.5, erfc(x.sqrt()))
-    };
-    let mut gamma = if a.fract() == 0.0 {
-        1.0
-    } else {
-        std::f64::consts::PI.sqrt()
-    };
-    while at < a {
-        gamma *= at;
-        q += x.powf(at) * (-x).exp() / gamma;
-        at += 1.0;
-    }
-    q
-}
-
-/// The complementary error function, by its continued fraction, which converges fast for x over 2.
-fn erfc(x: f64) -> f64 {
-    let fraction = (1..200)
-        .rev()
-        .fold(x, |tail, k| x + f64::from(k) / 2.0 / tail);
-    (-x * x).exp() / std::f64::consts::PI.sqrt() / fraction
 }

@@ -4,6 +4,7 @@ mod blocked_withdrawals;
 mod donations;
 mod liquidity;
 mod monaco;
+mod noise;
 mod payouts;
 mod pot;
 mod prefunding;

@@ -12,7 +12,7 @@ pub const URI_BYTES: usize = 128;
 /// Genesis lies at most this many seconds ahead.
 pub const MAX_GENESIS_SECS: i64 = 31 * crate::DAY_SECS;
 /// Fewest rows expected in the reference's rarest bin, in a window of `min_samples` rows.
-pub const MIN_EXPECTED_ROWS: u64 = 20;
+pub const MIN_EXPECTED_ROWS: u64 = 50;
 /// The noise floor is at least this multiple of `max_spread`. Submissions that agree then differ by
 /// little, compared with every threshold and trigger.
 pub const SPREADS_IN_NOISE_FLOOR: u64 = 8;
@@ -238,9 +238,16 @@ impl MetricSpec {
         Ok(())
     }
 
-    /// Returns the lowest allowed threshold of a market and trigger of a policy.
+    /// Returns the noise floor of a valid spec, in micro-units: the lowest allowed threshold of a
+    /// market and trigger of a policy.
     pub fn noise_floor(&self) -> u64 {
-        math::noise_floor(self.metric.into(), &self.reference, self.min_samples)
+        let window_secs = self.window_secs.max(1) as u64;
+        math::noise_floor(
+            self.metric.into(),
+            &self.reference,
+            self.min_samples,
+            window_secs,
+        )
     }
 
     /// Returns the largest `max_spread` that a model with this spec may have, rounded down.

@@ -86,7 +86,7 @@ pub fn check_spec(spec: &MetricSpec) -> Verdict {
     )?;
     let rarest = u128::from(*spec.reference.iter().min().expect("a bin"));
     require(
-        is_error_rate || 20 * rows <= samples * rarest,
+        is_error_rate || 50 * rows <= samples * rarest,
         "the reference is too sparse",
     )
 }

@@ -110,9 +110,9 @@ fn a_submission_has_at_least_one_row() {
 }
 
 #[test]
-fn the_rarest_bin_expects_at_least_twenty_rows() {
+fn the_rarest_bin_expects_at_least_fifty_rows() {
     assert_spec_refused(
-        |world| spec_of(world, Metric::Psi, vec![9_981, 19], 10_000),
+        |world| spec_of(world, Metric::Psi, vec![9_951, 49], 10_000),
         DriftShieldError::SparseReference,
     );
 }
@@ -201,7 +201,12 @@ fn a_registered_model_stores_its_spec_and_copies_the_settings() {
     let sent = world.send(register, &[&owner.key]).unwrap();
     // Then it stores its spec, its terms and a copy of the settings
     let address = address::model(&owner.address(), u64::MAX);
-    let noise_floor = math::noise_floor(spec.metric.into(), &spec.reference, spec.min_samples);
+    let noise_floor = math::noise_floor(
+        spec.metric.into(),
+        &spec.reference,
+        spec.min_samples,
+        DAY as u64,
+    );
     assert_eq!(
         *sent.event(),
         Event::ModelRegistered(events::ModelRegistered {
@@ -274,7 +279,7 @@ fn specs_and_terms_at_their_limits_are_accepted() {
     let mut world = World::new();
     let now = world.now();
     let specs = [
-        spec_of(&world, Metric::Psi, vec![9_980, 20], 10_000), // twenty expected rows, the minimum
+        spec_of(&world, Metric::Psi, vec![9_950, 50], 10_000), // fifty expected rows, the minimum
         spec_of(&world, Metric::JensenShannon, vec![u32::MAX; 16], 1_000),
         spec_of(&world, Metric::ErrorRate, vec![1, 0], 1),
         spec_of(&world, Metric::ErrorRate, vec![0, 1], 1),
