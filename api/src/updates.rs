@@ -144,7 +144,7 @@ fn kind(name: &str, body: &Value) -> &'static str {
         },
         (
             "ModelRegistered" | "ModelUpdated" | "ModelRetired" | "Bonded" | "UnbondRequested"
-            | "BondWithdrawn" | "SeatClosed",
+            | "BondWithdrawn" | "SeatClosed" | "LeaveRequested" | "OracleReplaced",
             _,
         ) => "model:updated",
         (

@@ -45,7 +45,8 @@ pub struct TermsArgs {
     /// Smallest bet [register: 1 token]
     #[arg(long, value_name = "AMOUNT")]
     min_bet: Option<Amount>,
-    /// Smallest bond with which an oracle may submit [register: 1000 tokens]
+    /// Bond from which an oracle's seat counts: at least twice the slash amount [register: 1000
+    /// tokens]
     #[arg(long, value_name = "AMOUNT")]
     min_bond: Option<Amount>,
     /// Amount that an oracle loses if a ruling proves it wrong [register: 500 tokens]

@@ -76,6 +76,10 @@ pub struct Create {
     /// Last observed window
     #[arg(long, value_name = "WINDOW")]
     last: u64,
+    /// Fewest observed windows with a final value; with fewer, all stakes are refunded [default: four
+    /// fifths of the windows, rounded up]
+    #[arg(long, value_name = "N")]
+    min_observed: Option<u64>,
     /// End of betting, at or before the start of the first window [default: its start]
     #[arg(long, value_name = "TIME")]
     close: Option<Time>,
@@ -176,6 +180,9 @@ impl Create {
             aggregate: self.aggregate.into(),
             first_window: self.first,
             last_window: self.last,
+            min_observed: self
+                .min_observed
+                .unwrap_or_else(|| most_windows(self.first, self.last)),
             close_ts,
             creator_fee_bps: self.creator_fee_bps,
             question: self.question,
@@ -187,6 +194,14 @@ impl Create {
             .send(&[create], session.decimals(&mint).await?)
             .await
     }
+}
+
+/// Four fifths of the windows `first..=last`, rounded up; 0 if there are none.
+fn most_windows(first: u64, last: u64) -> u64 {
+    let windows = last
+        .checked_sub(first)
+        .map_or(0, |more| more.saturating_add(1));
+    windows - windows / 5
 }
 
 impl Bet {

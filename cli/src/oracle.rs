@@ -26,6 +26,9 @@ pub enum Command {
         #[arg(long)]
         amount: Amount,
     },
+    /// Start leaving a model (signed by the oracle). After the model's leave_secs the bond can be
+    /// unbonded whatever is at risk; until then the seat goes on counting and secures no new risk
+    Leave { model: Address },
     /// Pay an unbonded amount to the oracle's associated token account; callable by anyone
     Withdraw {
         model: Address,
@@ -80,6 +83,11 @@ impl Command {
                 read_seat(session, &model, &oracle).await?;
                 let unbond = instruction::request_unbond(oracle, model, amount);
                 session.send(&[unbond], decimals).await
+            }
+            Self::Leave { model } => {
+                let (_, decimals) = read(session, &model).await?;
+                let leave = instruction::leave_seat(session.signer()?, model);
+                session.send(&[leave], decimals).await
             }
             Self::Withdraw { model, oracle } => withdraw(session, model, oracle).await,
             Self::Collect { model, oracle } => collect(session, model, oracle).await,

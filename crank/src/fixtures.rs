@@ -41,7 +41,7 @@ pub fn model() -> Model {
     model.quorum = 2;
     for index in 0..3 {
         model.oracles[index] = key(index as u8 + 1);
-        model.bonds[index] = 5;
+        model.set_bond(index, 5, 0);
     }
     model
 }

@@ -76,8 +76,8 @@ impl ModelSnapshot {
         page.map_or(Entry::None, |page| page.entry(window))
     }
 
-    /// Windows for which `oracle` can submit counts at `now` and has not submitted any. Empty if
-    /// the oracle's seat does not count.
+    /// Windows for which `oracle` can submit counts at `now` and has not submitted any: those that
+    /// began after it was listed. Empty if the oracle's seat does not count.
     pub fn windows_to_submit(&self, oracle: &Address, now: i64) -> Vec<u64> {
         let model = &self.account;
         let index = model.oracle_index(oracle);
@@ -86,6 +86,7 @@ impl ModelSnapshot {
         };
         let end = ended_windows(model, now).min(self.known_until);
         (first_open_window(model, now)..end)
+            .filter(|&window| model.require_listed(index, window).is_ok())
             .filter(|window| match self.receipts.get(window) {
                 Some(receipt) => {
                     receipt.state == ReceiptState::Collecting && !receipt.has_submitted(index)

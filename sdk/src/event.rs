@@ -7,14 +7,15 @@ use crate::{DecodeError, address, discriminator};
 /// The struct of each event.
 pub mod events {
     pub use driftshield::{
-        AdminAccepted, AdminProposed, BetPlaced, BondWithdrawn, Bonded, ChallengeCollected,
-        Claimed, CollateralRegistered, CollateralUpdated, ConfigUpdated, Deposited, ExposureClosed,
-        FeesCollected, Initialized, ManagerFeesCollected, MarketCancelled, MarketClosed,
-        MarketCreated, MarketSettled, ModelListed, ModelRegistered, ModelRetired, ModelUpdated,
-        OraclesFunded, PauseSet, PolicyBought, PolicyCancelled, PolicyClaimed, PolicyExpired,
-        PolicyRenewed, ReceiptChallenged, ReceiptFinalized, ReceiptRuled, ReceiptSubmitted,
-        RewardCollected, SeatClosed, SeatRuled, SeriesClosed, TreasuryWithdrawn, UnbondRequested,
-        VaultClosed, VaultCreated, VaultUpdated, WithdrawCancelled, WithdrawRequested, Withdrawn,
+        AdminAccepted, AdminProposed, ArbiterAccepted, ArbiterProposed, BetPlaced, BondWithdrawn,
+        Bonded, ChallengeCollected, Claimed, CollateralRegistered, CollateralUpdated,
+        ConfigUpdated, Deposited, ExposureClosed, FeesCollected, Initialized, LeaveRequested,
+        ManagerFeesCollected, MarketCancelled, MarketClosed, MarketCreated, MarketSettled,
+        ModelListed, ModelRegistered, ModelRetired, ModelUpdated, OracleReplaced, OraclesFunded,
+        PauseSet, PolicyBought, PolicyCancelled, PolicyClaimed, PolicyExpired, PolicyRenewed,
+        ReceiptChallenged, ReceiptFinalized, ReceiptRuled, ReceiptSubmitted, RewardCollected,
+        SeatClosed, SeatRuled, SeriesClosed, TreasuryWithdrawn, UnbondRequested, VaultClosed,
+        VaultCreated, VaultUpdated, WithdrawCancelled, WithdrawRequested, Withdrawn,
     };
 }
 
@@ -100,6 +101,10 @@ events!(
     PolicyCancelled,
     PolicyRenewed,
     PolicyExpired,
+    LeaveRequested,
+    OracleReplaced,
+    ArbiterProposed,
+    ArbiterAccepted,
 );
 
 impl Event {
@@ -120,6 +125,8 @@ impl Event {
             Self::ConfigUpdated(e) => vec![(address::config(), e.config_seq)],
             Self::AdminProposed(e) => vec![(address::config(), e.config_seq)],
             Self::AdminAccepted(e) => vec![(address::config(), e.config_seq)],
+            Self::ArbiterProposed(e) => vec![(address::config(), e.config_seq)],
+            Self::ArbiterAccepted(e) => vec![(address::config(), e.config_seq)],
             Self::PauseSet(e) => vec![(address::config(), e.config_seq)],
             Self::CollateralRegistered(e) => vec![(e.collateral, e.collateral_seq)],
             Self::CollateralUpdated(e) => vec![(e.collateral, e.collateral_seq)],
@@ -131,6 +138,8 @@ impl Event {
                     .chain(seats)
                     .collect()
             }
+            Self::OracleReplaced(e) => vec![(e.model, e.model_seq)],
+            Self::LeaveRequested(e) => vec![(e.model, e.model_seq)],
             Self::ModelRetired(e) => vec![(e.model, e.model_seq)],
             Self::Bonded(e) => vec![(e.model, e.model_seq), (e.seat, e.seat_seq)],
             Self::UnbondRequested(e) => vec![(e.model, e.model_seq), (e.seat, e.seat_seq)],

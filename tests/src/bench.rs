@@ -2,8 +2,8 @@
 //! instructions on other paths as well.
 
 use driftshield_sdk::{
-    Aggregate, ChallengePayee, Entry, FeePayee, Market, MetricSpec, PAGE_WINDOWS, PolicyTerms,
-    PremiumPayee, Series, TokenProgram, address, instruction, pause,
+    Aggregate, ChallengePayee, Entry, FeePayee, Market, MarketTerms, MetricSpec, PAGE_WINDOWS,
+    PolicyTerms, PremiumPayee, Series, TokenProgram, address, instruction, pause,
 };
 
 use crate::{insurance::*, world::*};
@@ -37,12 +37,16 @@ fn admin(keys: &str, units: &mut Units) {
     let initialize =
         instruction::initialize(authority, admin_key, guardian_key, arbiter_key, params());
     run("initialize", &mut world, initialize, &admin);
-    let update = instruction::update_config(admin_key, guardian_key, arbiter_key, params());
+    let update = instruction::update_config(admin_key, guardian_key, params());
     run("update_config", &mut world, update, &admin);
     let propose = instruction::propose_admin(admin_key, guardian_key);
     run("propose_admin", &mut world, propose, &admin);
     let accept = instruction::accept_admin(guardian_key);
     run("accept_admin", &mut world, accept, &guardian);
+    let propose = instruction::propose_arbiter(arbiter_key, guardian_key);
+    run("propose_arbiter", &mut world, propose, &arbiter);
+    let accept = instruction::accept_arbiter(guardian_key);
+    run("accept_arbiter", &mut world, accept, &guardian);
     let pause = instruction::set_pause(guardian_key, pause::ALL);
     run("set_pause", &mut world, pause, &guardian);
     let register = instruction::register_collateral(
@@ -121,6 +125,26 @@ fn bonds(keys: &str, units: &mut Units) {
         "close_seat",
         world.send(close, &[]).expect("close_seat").units,
     ));
+    let leave = instruction::leave_seat(model.oracles[0].address(), model.address);
+    let sent = world.send(leave, &[&model.oracles[0].key]);
+    units.push(("leave_seat", sent.expect("leave_seat").units));
+    let bettor = world.wallet(2 * TOKEN);
+    let market = MarketTerms {
+        first_window: 5,
+        last_window: 30,
+        close_ts: state.window_start(5).expect("in range"),
+        ..market_terms(&world, &model)
+    };
+    let market = world.create_market(&model, &bettor, 1, market);
+    world
+        .bet(&market.expect("a market"), &bettor, 0, TOKEN)
+        .expect("a bet");
+    world.pass(params().replace_secs);
+    let successor = world.wallet(0).address();
+    let (at, model_at) = (owner.address(), model.address);
+    let replace = instruction::replace_oracle(at, model_at, oracle.address(), successor);
+    let sent = world.send(replace, &[&owner.key]).expect("replace_oracle");
+    units.push(("replace_oracle", sent.units));
     let retire = instruction::retire_model(owner.address(), model.address);
     let sent = world.send(retire, &[&owner.key]).expect("retire_model");
     units.push(("retire_model", sent.units));
@@ -141,7 +165,7 @@ fn receipts(keys: &str, units: &mut Units) {
         }
     }
     let spec = largest_spec(&world);
-    let largest = world.model_with(spec, 7, 10_000 * TOKEN);
+    let largest = world.model_with(spec, 7, 20_000 * TOKEN);
     world.warp_to_end(&largest, 0);
     let mut counts = vec![100; 16];
     counts[0] = 5_000;
@@ -166,7 +190,7 @@ fn receipts(keys: &str, units: &mut Units) {
 fn disputes(keys: &str, units: &mut Units) {
     let mut world = World::with_keys_of(keys);
     let spec = largest_spec(&world);
-    let model = world.model_with(spec, 7, 10_000 * TOKEN);
+    let model = world.model_with(spec, 7, 20_000 * TOKEN);
     let mut counts = vec![100; 16];
     counts[0] = 5_000;
     world.warp_to_end(&model, 0);
@@ -312,7 +336,7 @@ fn pay_out_and_close(
 pub fn largest_insured(keys: &str) -> Insured {
     let mut world = World::named(keys).set_up(params(), insurance_terms());
     let spec = largest_spec(&world);
-    let model = world.model_with(spec, 7, 10_000 * TOKEN);
+    let model = world.model_with(spec, 7, 20_000 * TOKEN);
     let mut scene = Insured::around(world, model, vault_terms());
     for _ in 0..HISTORY {
         measure_largest(&mut scene, false);

@@ -56,7 +56,7 @@ pub fn vault_terms() -> VaultTerms {
 /// Terms with bonds that secure thousands of tokens of cover.
 pub fn insurance_terms() -> CollateralTerms {
     CollateralTerms {
-        min_bond: 10_000 * TOKEN,
+        min_bond: 20_000 * TOKEN,
         slash_amount: 10_000 * TOKEN,
         ..terms()
     }
@@ -93,7 +93,7 @@ impl Insured {
     /// A vault without capital, in `world`. Its model has [`HISTORY`] Final windows.
     pub fn empty(mut world: World, terms: VaultTerms) -> Self {
         let spec = share_spec(&world);
-        let model = world.model_with(spec, 3, 10_000 * TOKEN);
+        let model = world.model_with(spec, 3, 20_000 * TOKEN);
         let mut insured = Self::around(world, model, terms);
         for _ in 0..HISTORY {
             insured.measure(CALM_DRIFT);

@@ -84,7 +84,8 @@ fn add_rows(
             }
         }
         Value::Array(items) if items.iter().any(Value::is_object) => {
-            for item in items.iter().filter_map(Value::as_object) {
+            let count = used_len(fields, name).unwrap_or(items.len());
+            for item in items.iter().take(count).filter_map(Value::as_object) {
                 let mut parts = vec![];
                 for name in item.keys() {
                     add_rows(&mut parts, item, name, "", decimals);
@@ -136,7 +137,7 @@ fn is_submitted(fields: &Map<String, Value>, name: &str, oracle: usize) -> bool 
 fn used_len(fields: &Map<String, Value>, name: &str) -> Option<usize> {
     let count = |name| Some(fields.get(name)?.as_u64()? as usize);
     match name {
-        "oracles" | "bonds" => count("oracle_count"),
+        "oracles" | "bonds" | "tenures" => count("oracle_count"),
         "reference" => count("bins"),
         "thresholds" => count("threshold_count"),
         "pools" => Some(count("threshold_count")? + 1),
@@ -211,23 +212,22 @@ impl Unit {
         match name {
             "amount" | "assets" | "bond" | "bonded" | "bonds" | "cap" | "challenge_bond"
             | "challenger_credit" | "cover" | "cover_risk" | "creator_credit" | "creator_fee"
-            | "exposure_cover" | "held" | "locked" | "locked_after" | "locked_before"
-            | "manager_credit" | "manager_part" | "market_risk" | "max_cover" | "max_premium"
-            | "min_bet" | "min_bond" | "min_cover" | "owed" | "paid" | "part" | "pay" | "pool"
-            | "pools" | "premium" | "protocol_credit" | "protocol_fee" | "protocol_part"
-            | "refund" | "remaining" | "rent" | "reward" | "rewards" | "security"
-            | "slash_amount" | "slashed" | "stake" | "stakes" | "streamed_part" | "swept"
-            | "total" | "treasury_credit" | "unbonding" | "unearned" | "waiting" | "winnings" => {
-                Self::Tokens
-            }
+            | "exposure_cover" | "held" | "lasting_security" | "locked" | "locked_after"
+            | "locked_before" | "manager_credit" | "manager_part" | "market_risk" | "max_cover"
+            | "max_premium" | "min_bet" | "min_bond" | "min_cover" | "owed" | "paid" | "part"
+            | "pay" | "pool" | "pools" | "premium" | "protocol_credit" | "protocol_fee"
+            | "protocol_part" | "refund" | "remaining" | "rent" | "reward" | "rewards"
+            | "security" | "slash_amount" | "slashed" | "stake" | "stakes" | "streamed_part"
+            | "swept" | "total" | "treasury_credit" | "unbonding" | "unearned" | "waiting"
+            | "winnings" => Self::Tokens,
             "escrowed" | "requested" | "returned" | "shares" => Self::Shares,
             "accumulator" | "ewma" | "exhaustion" | "last_value" | "latest" | "lowest_trigger"
             | "max_spread" | "max_spread_limit" | "max_value" | "noise_floor" | "submission"
             | "thresholds" | "trigger" | "value" | "values" => Self::Drift,
             "multiple" => Self::Multiple,
-            "accrued_at" | "active_at" | "begins_at" | "close_ts" | "created_at" | "end"
-            | "genesis" | "listed_at" | "release_at" | "since" | "start" | "terms_at"
-            | "unlock_at" | "until" => Self::Time,
+            "accrued_at" | "active_at" | "begins_at" | "close_ts" | "counts_since"
+            | "created_at" | "end" | "genesis" | "leave_at" | "listed_at" | "release_at"
+            | "since" | "start" | "stopped_at" | "terms_at" | "unlock_at" | "until" => Self::Time,
             name if name.ends_with("_secs") => Self::Duration,
             _ => Self::None,
         }

@@ -120,7 +120,7 @@ mod tests {
             assert_eq!(steps(&settled), []);
         }
         let mut unbonded = snapshot(110);
-        unbonded.models[0].account.bonds[0] = 4;
+        unbonded.models[0].account.set_bond(0, 2, 0);
         assert_eq!(steps(&unbonded), []);
         let mut stranger = snapshot(110);
         stranger.payer = key(77);

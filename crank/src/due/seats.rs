@@ -46,14 +46,14 @@ pub fn reward_collections(snapshot: &Snapshot, model: &ModelSnapshot) -> Vec<Act
     actions
 }
 
-/// Closures of seats without a bond. A ruling can need the seat of a listed oracle while the model
-/// has open receipts, and an update of the model while the oracle has a reward.
+/// Closures of seats without a bond. A ruling can need the seat of a listed oracle while a receipt
+/// to which it has submitted is open.
 pub fn closures(model: &ModelSnapshot) -> Vec<Action> {
     let state = &model.account;
     let is_needed = |seat: &Seat| {
-        state
-            .oracle_index(&seat.oracle)
-            .is_some_and(|index| 0 < state.open_receipts || 0 < state.rewards[index])
+        state.oracle_index(&seat.oracle).is_some_and(|index| {
+            0 < state.tenures[index].open_submissions || 0 < state.rewards[index]
+        })
     };
     let seats = model.seats.iter();
     seats
@@ -89,10 +89,12 @@ mod tests {
         assert_eq!(steps(&with_seat(50, 1, 5, 0)), []);
         let mut empty = with_seat(50, 1, 0, 0);
         assert_eq!(steps(&empty), [Step::CloseSeat]);
-        empty.models[0].account.open_receipts = 1;
+        empty.models[0].account.tenures[1].open_submissions = 1;
+        assert_eq!(steps(&empty), [Step::CloseSeat]);
+        empty.models[0].account.tenures[0].open_submissions = 1;
         assert_eq!(steps(&empty), []);
         let mut unlisted = with_seat(50, 40, 0, 0);
-        unlisted.models[0].account.open_receipts = 1;
+        unlisted.models[0].account.tenures[0].open_submissions = 1;
         assert_eq!(steps(&unlisted), [Step::CloseSeat]);
         let mut rewarded = with_seat(50, 1, 0, 0);
         rewarded.models[0].account.rewards[0] = 1;

@@ -26,7 +26,7 @@ pub const CLAIM_GRACE_SECS: i64 = 5;
 pub const BUCKET_WINDOWS: u64 = 2;
 
 /// Tokens that each oracle bonds on the model, and loses if a ruling proves it wrong.
-pub const BOND: u64 = 20_000;
+pub const BOND: u64 = 40_000;
 /// Tokens that the model's owner pays the oracles for the windows with data.
 pub const FUNDING: u64 = 300;
 /// Security rent in basis points a year.

@@ -96,13 +96,13 @@ pub enum DriftShieldError {
     ZeroAmount,
     #[msg("The seat's bond less its unbonding amount is smaller than the amount: request less")]
     BondTooSmall,
-    #[msg("The remaining bonds would not secure the model's open risk: unbond less or wait until risk has ended")]
+    #[msg("The remaining bonds would not secure the model's open risk: unbond less, wait until risk has ended, or call leave_seat and unbond after its notice")]
     SecurityNeeded,
     #[msg("Nothing is unbonding: call request_unbond first")]
     NothingUnbonding,
     #[msg("The bond is still unbonding: wait until the seat's release_at")]
     StillUnbonding,
-    #[msg("The seat is still needed: withdraw its bond, collect its reward, and wait until the model has no open receipt or no longer lists the oracle")]
+    #[msg("The seat is still needed: withdraw its bond, collect its reward, and wait until no receipt to which the oracle has submitted is open")]
     SeatInUse,
 
     // Receipts.
@@ -114,7 +114,7 @@ pub enum DriftShieldError {
     WindowNotOver,
     #[msg("The window's submit period is over: submit for a later window")]
     SubmitPeriodOver,
-    #[msg("The seat's bond less its unbonding amount is below the model's min_bond: bond more")]
+    #[msg("The seat does not count: bond until its bond less its unbonding amount is the model's min_bond")]
     SeatDoesNotCount,
     #[msg("This oracle has already submitted for this window: nothing is left to do")]
     AlreadySubmitted,
@@ -310,4 +310,35 @@ pub enum DriftShieldError {
     // Markets, appended later.
     #[msg("The position does not belong to this market and bettor: pass the address of the bettor's position in the market")]
     WrongPosition,
+
+    // Seats, appended later.
+    #[msg("The spread is above an eighth of the model's noise floor: use at most that")]
+    SpreadAboveNoise,
+    #[msg(
+        "The seat does not count, so nothing at risk holds its bond: call request_unbond instead"
+    )]
+    NothingToLeave,
+    #[msg("The seat is already leaving: call request_unbond from its leave_at on")]
+    AlreadyLeaving,
+    #[msg("Nothing depends on the model: replace its oracles by update_model")]
+    ModelNotExposed,
+    #[msg("The replaced key is not one of the model's oracles: name one in Model.oracles")]
+    NotListed,
+    #[msg("The oracle's seat counts, or has not been without counting for the model's replace_secs: wait until it has")]
+    SeatNotVacant,
+    #[msg("A receipt to which the oracle has submitted is open: finalize it first")]
+    SubmissionOpen,
+    #[msg("The oracle has a reward that is not collected: collect it first")]
+    RewardOpen,
+    #[msg("As many oracles are replaced as the model allows while it is exposed: wait until its markets and policies have ended")]
+    TooManyReplaced,
+    #[msg("The window began before the oracle was listed: submit for a later window")]
+    ListedTooLate,
+    #[msg("Only the arbiter may propose its successor: sign with the key in Config.arbiter")]
+    NotCurrentArbiter,
+    #[msg("Only the proposed arbiter may accept: sign with the key in Config.pending_arbiter")]
+    NotPendingArbiter,
+
+    #[msg("min_observed is above the number of observed windows: use at most that number")]
+    InvalidMinObserved,
 }

@@ -72,13 +72,12 @@ pub struct Initialized {
     pub params: ConfigParams,
 }
 
-/// The admin replaced the parameters, the guardian and the arbiter.
+/// The admin replaced the parameters and the guardian.
 #[event]
 #[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
 pub struct ConfigUpdated {
     pub config_seq: u64,
     pub guardian: Address,
-    pub arbiter: Address,
     pub params: ConfigParams,
 }
 
@@ -97,6 +96,23 @@ pub struct AdminProposed {
 pub struct AdminAccepted {
     pub config_seq: u64,
     pub admin: Address,
+}
+
+/// The arbiter proposed a successor.
+#[event]
+#[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
+pub struct ArbiterProposed {
+    pub config_seq: u64,
+    pub arbiter: Address,
+    pub pending_arbiter: Address,
+}
+
+/// The proposed arbiter accepted the role.
+#[event]
+#[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
+pub struct ArbiterAccepted {
+    pub config_seq: u64,
+    pub arbiter: Address,
 }
 
 /// The pause flags were set.
@@ -175,8 +191,12 @@ pub struct ModelUpdated {
     pub model_seq: u64,
     pub owner: Address,
     pub version: u32,
+    /// The model's arbiter, copied from Config.
+    pub arbiter: Address,
     /// The model's security, in base units.
     pub security: u64,
+    /// The model's security without the seats that are leaving, in base units.
+    pub lasting_security: u64,
     pub terms: ModelTerms,
     /// Seats of removed oracles, to whose bonds their rewards were added, in the order of the
     /// model's previous oracles.
@@ -209,6 +229,8 @@ pub struct Bonded {
     pub unbonding: u64,
     /// The model's security, in base units.
     pub security: u64,
+    /// The model's security without the seats that are leaving, in base units.
+    pub lasting_security: u64,
     /// Amount that the model's bond vault holds for oracles, challengers and the treasury, in base
     /// units. Donations don't count.
     pub held: u64,
@@ -233,6 +255,8 @@ pub struct UnbondRequested {
     pub release_at: i64,
     /// The model's security, in base units.
     pub security: u64,
+    /// The model's security without the seats that are leaving, in base units.
+    pub lasting_security: u64,
 }
 
 /// An unbonded amount was paid to its oracle.
@@ -252,6 +276,36 @@ pub struct BondWithdrawn {
     /// Amount that the model's bond vault holds for oracles, challengers and the treasury, in base
     /// units. Donations don't count.
     pub held: u64,
+}
+
+/// An oracle started to leave.
+#[event]
+#[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
+pub struct LeaveRequested {
+    pub model: Address,
+    pub model_seq: u64,
+    pub oracle: Address,
+    /// Unix time from which the bond may go whatever is at risk.
+    pub leave_at: i64,
+    /// The model's security without the seats that are leaving, in base units.
+    pub lasting_security: u64,
+}
+
+/// A model's owner listed another oracle in place of one whose seat didn't count.
+#[event]
+#[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
+pub struct OracleReplaced {
+    pub model: Address,
+    pub model_seq: u64,
+    pub owner: Address,
+    /// Index in the model's oracles.
+    pub slot: u8,
+    /// The removed oracle.
+    pub oracle: Address,
+    /// The oracle that was listed.
+    pub successor: Address,
+    /// Number of oracles replaced since the model's exposure was last 0.
+    pub replaced: u8,
 }
 
 /// An empty seat was closed.
@@ -354,6 +408,8 @@ pub struct ReceiptRuled {
     pub treasury_credit: u64,
     /// The model's security, in base units.
     pub security: u64,
+    /// The model's security without the seats that are leaving, in base units.
+    pub lasting_security: u64,
     /// Pay for the window, in base units.
     pub pay: u64,
     /// Bit `i` is set if oracle `i` earned an equal part of `pay`, rounded down.

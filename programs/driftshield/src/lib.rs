@@ -53,16 +53,15 @@ pub mod driftshield {
         )
     }
 
-    /// Replaces the parameters, the guardian and the arbiter. Existing models, markets and vaults
+    /// Replaces the parameters and the guardian. Existing models, markets and vaults
     /// keep the values that they copied. Signed by the admin.
     #[discrim = 1]
     pub fn update_config(
         ctx: &mut Context<UpdateConfig>,
         guardian: Address,
-        arbiter: Address,
         params: ConfigParams,
     ) -> Result<()> {
-        emit_event!(ctx, ctx.accounts.update_config(guardian, arbiter, params)?)
+        emit_event!(ctx, ctx.accounts.update_config(guardian, params)?)
     }
 
     /// Proposes a key as the next admin. The role changes hands when that key calls `accept_admin`.
@@ -135,8 +134,8 @@ pub mod driftshield {
         )
     }
 
-    /// Replaces a model's oracles, quorum, spread, rent, budgets, texts and hashes, and starts a new version.
-    /// Refused while an unsettled market with bets, an open policy or an open receipt depends on
+    /// Replaces a model's oracles, quorum, spread, rent, budgets, texts and hashes, copies the current
+    /// arbiter, and starts a new version. Refused while an unsettled market with bets, an open policy or an open receipt depends on
     /// the model. Signed by the owner.
     /// Remaining accounts: the seats, writable, of the oracles that are removed and have a reward,
     /// in the order of the model's oracles. The rewards are added to their bonds.
@@ -297,7 +296,7 @@ pub mod driftshield {
 
     /// Settles the next windows of a market, up to the first one that isn't decided. Resolves the
     /// market after the last window, or once a `Max` market observes a value in its highest outcome.
-    /// The market becomes Void if no window was observed, if nobody bet on the outcome that
+    /// The market becomes Void if fewer than `min_observed` windows were observed, if nobody bet on the outcome that
     /// occurred, or if the page of the next window is missing and the window's retention is over.
     /// Anyone may call it.
     /// Remaining accounts: the pages of the model's series that hold the unsettled windows, in
@@ -465,5 +464,45 @@ pub mod driftshield {
     #[discrim = 48]
     pub fn expire_policy(ctx: &mut Context<ExpirePolicy>) -> Result<()> {
         emit_event!(ctx, ctx.accounts.expire_policy()?)
+    }
+
+    // Seats and the arbiter.
+
+    /// Starts the leaving of the signing oracle's seat. After the model's `leave_secs` its bond may
+    /// be unbonded whatever is at risk. Until then the seat counts and can be slashed, but secures
+    /// no new bets or cover. Leaving ends only when the seat stops counting.
+    #[discrim = 51]
+    pub fn leave_seat(ctx: &mut Context<LeaveSeat>) -> Result<()> {
+        emit_event!(ctx, ctx.accounts.leave_seat()?)
+    }
+
+    /// Lists `successor` in place of `oracle`, whose seat has not counted for the model's
+    /// `replace_secs`, while the model is exposed. The successor submits for windows that begin
+    /// later. At most ⌈quorum/2⌉ − 1 oracles are replaced between two times without exposure.
+    /// Signed by the owner.
+    #[discrim = 52]
+    pub fn replace_oracle(
+        ctx: &mut Context<ReplaceOracle>,
+        oracle: Address,
+        successor: Address,
+    ) -> Result<()> {
+        emit_event!(ctx, ctx.accounts.replace_oracle(oracle, successor)?)
+    }
+
+    /// Proposes a key as the next arbiter of new models and of models that are updated. The role
+    /// changes hands when that key calls `accept_arbiter`. Signed by the arbiter.
+    #[discrim = 53]
+    pub fn propose_arbiter(
+        ctx: &mut Context<ProposeArbiter>,
+        pending_arbiter: Address,
+    ) -> Result<()> {
+        emit_event!(ctx, ctx.accounts.propose_arbiter(pending_arbiter)?)
+    }
+
+    /// Transfers the arbiter's role to the proposed key. Models keep the arbiter that they copied.
+    /// Signed by the proposed key.
+    #[discrim = 54]
+    pub fn accept_arbiter(ctx: &mut Context<AcceptArbiter>) -> Result<()> {
+        emit_event!(ctx, ctx.accounts.accept_arbiter()?)
     }
 }

@@ -63,6 +63,29 @@ pub fn retire_model(owner: Address, model: Address) -> Instruction {
     })
 }
 
+/// Lists `successor` in place of `oracle` while the model is exposed.
+pub fn replace_oracle(
+    owner: Address,
+    model: Address,
+    oracle: Address,
+    successor: Address,
+) -> Instruction {
+    data::ReplaceOracle { oracle, successor }.to_instruction(accounts::ReplaceOracleResolved {
+        owner,
+        model,
+        program: ID,
+    })
+}
+
+/// Starts the leaving of an oracle's seat.
+pub fn leave_seat(oracle: Address, model: Address) -> Instruction {
+    data::LeaveSeat {}.to_instruction(accounts::LeaveSeatResolved {
+        oracle,
+        model,
+        program: ID,
+    })
+}
+
 /// Adds to an oracle's bond; the first bond creates the seat. `state` is the model's account,
 /// `source` the token account that pays.
 pub fn bond(

@@ -57,6 +57,8 @@ kinds! {
     UpdateConfig 6
     ProposeAdmin 6
     AcceptAdmin 6
+    ProposeArbiter 4
+    AcceptArbiter 4
     SetPause 30
     RegisterCollateral 5
     UpdateCollateral 8
@@ -69,6 +71,8 @@ kinds! {
     RequestUnbond 22
     WithdrawBond 20
     CloseSeat 12
+    LeaveSeat 6
+    ReplaceOracle 14
     FundOracles 16
     CollectReward 24
 

@@ -30,11 +30,13 @@ use super::{
 pub const ID: u64 = 90;
 
 /// All attacks, named after their instructions.
-const ATTACKS: [&str; 45] = [
+const ATTACKS: [&str; 49] = [
     "initialize",
     "update_config",
     "propose_admin",
     "accept_admin",
+    "propose_arbiter",
+    "accept_arbiter",
     "set_pause",
     "register_collateral",
     "update_collateral",
@@ -46,6 +48,8 @@ const ATTACKS: [&str; 45] = [
     "request_unbond",
     "withdraw_bond",
     "close_seat",
+    "leave_seat",
+    "replace_oracle",
     "fund_oracles",
     "collect_reward",
     "submit_receipt",

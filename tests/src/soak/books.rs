@@ -7,13 +7,14 @@
 mod bonds;
 mod drift;
 mod fraction;
-mod limits;
+pub mod limits;
 mod liquidity;
 mod markets;
 mod policies;
 mod pot;
 mod receipts;
 mod roles;
+mod seats;
 mod series;
 mod tokens;
 mod vaults;
@@ -22,13 +23,14 @@ use std::collections::BTreeMap;
 
 use driftshield_sdk::Address;
 
-pub use bonds::{Model, Seat};
+pub use bonds::Model;
 pub use fraction::Fraction;
 pub use markets::{Market, MarketEnd, Position};
 pub use policies::{Policy, PremiumQuote};
 pub use pot::Pot;
 pub use receipts::{Receipt, ReceiptState};
 pub use roles::{Collateral, Config};
+pub use seats::{Seat, Standing};
 pub use series::{Series, WindowEnd, pages, windows_of_page};
 pub use tokens::Tokens;
 pub use vaults::{Exposure, Request, Stream, VIRTUAL_ASSETS, VIRTUAL_SHARES, Vault};
@@ -80,6 +82,9 @@ pub struct RareEvents {
     pub windows_thin: u64,
     pub disputes_ruled: u64,
     pub oracles_slashed: u64,
+    /// Unbondings that what is at risk would forbid if the seat had not left.
+    pub oracles_left: u64,
+    pub oracles_replaced: u64,
     pub vaults_wiped_out: u64,
     pub markets_resolved: u64,
     pub markets_voided: u64,
@@ -101,6 +106,8 @@ impl RareEvents {
         self.windows_thin += other.windows_thin;
         self.disputes_ruled += other.disputes_ruled;
         self.oracles_slashed += other.oracles_slashed;
+        self.oracles_left += other.oracles_left;
+        self.oracles_replaced += other.oracles_replaced;
         self.vaults_wiped_out += other.vaults_wiped_out;
         self.markets_resolved += other.markets_resolved;
         self.markets_voided += other.markets_voided;
@@ -140,16 +147,29 @@ impl Books {
     /// Applies a call at the time `now`, or returns why the protocol refuses it. A refused call may have
     /// been applied in part: call this on a copy.
     pub fn apply(&mut self, call: &Call, values: &EventValues) -> Verdict {
+        self.apply_call(call, values)?;
+        let replaced = self.models.iter().filter(|(_, model)| 0 < model.replaced);
+        let replaced: Vec<Address> = replaced.map(|(at, _)| *at).collect();
+        for at in replaced {
+            if self.exposure_of(&at) == 0 {
+                self.models.get_mut(&at).expect("listed").replaced = 0;
+            }
+        }
+        Ok(())
+    }
+
+    fn apply_call(&mut self, call: &Call, values: &EventValues) -> Verdict {
         match call {
             Call::Initialize { signer, params } => self.initialize(signer, params),
             Call::UpdateConfig {
                 signer,
                 guardian,
-                arbiter,
                 params,
-            } => self.update_config(signer, guardian, arbiter, params),
+            } => self.update_config(signer, guardian, params),
             Call::ProposeAdmin { signer, to } => self.propose_admin(signer, to),
             Call::AcceptAdmin { signer } => self.accept_admin(signer),
+            Call::ProposeArbiter { signer, to } => self.propose_arbiter(signer, to),
+            Call::AcceptArbiter { signer } => self.accept_arbiter(signer),
             Call::SetPause { signer, flags } => self.set_pause(signer, *flags),
             Call::RegisterCollateral {
                 signer,
@@ -202,6 +222,13 @@ impl Books {
                 signed,
             } => self.withdraw_bond(oracle, model, destination, *signed),
             Call::CloseSeat { oracle, model } => self.close_seat(oracle, model),
+            Call::LeaveSeat { signer, model } => self.leave_seat(signer, model),
+            Call::ReplaceOracle {
+                signer,
+                model,
+                oracle,
+                successor,
+            } => self.replace_oracle(signer, model, oracle, successor),
             Call::FundOracles {
                 signer,
                 model,

@@ -22,7 +22,6 @@ pub enum Call {
     UpdateConfig {
         signer: Address,
         guardian: Address,
-        arbiter: Address,
         params: ConfigParams,
     },
     ProposeAdmin {
@@ -30,6 +29,13 @@ pub enum Call {
         to: Address,
     },
     AcceptAdmin {
+        signer: Address,
+    },
+    ProposeArbiter {
+        signer: Address,
+        to: Address,
+    },
+    AcceptArbiter {
         signer: Address,
     },
     SetPause {
@@ -106,6 +112,16 @@ pub enum Call {
     CloseSeat {
         oracle: Address,
         model: Address,
+    },
+    LeaveSeat {
+        signer: Address,
+        model: Address,
+    },
+    ReplaceOracle {
+        signer: Address,
+        model: Address,
+        oracle: Address,
+        successor: Address,
     },
     SubmitReceipt {
         signer: Address,
@@ -368,7 +384,9 @@ impl Call {
             Self::CreateMarket { model, .. }
             | Self::UpdateModel { model, .. }
             | Self::FundOracles { model, .. }
-            | Self::RetireModel { model, .. } => Some(*model),
+            | Self::RetireModel { model, .. }
+            | Self::LeaveSeat { model, .. }
+            | Self::ReplaceOracle { model, .. } => Some(*model),
             Self::ChallengeReceipt { model, window, .. }
             | Self::RuleReceipt { model, window, .. }
             | Self::FinalizeReceipt { model, window }

@@ -18,7 +18,7 @@ use solana_transaction_error::TransactionError;
 
 use super::{
     actors::Actors,
-    books::{Books, EventValues},
+    books::{Books, EventValues, limits},
     call::{Call, TokenInfo},
     compare, invariants,
     report::{LogEntry, Tally},
@@ -132,7 +132,7 @@ impl Driver {
         let mut after = self.books.clone();
         let verdict = match &tampered {
             Some(how) => Err(&**how),
-            None => after.apply(call, &event_values(&outcome)),
+            None => after.apply(call, &event_values(call, &outcome)),
         };
         self.tally.count(&call.name(), &outcome);
         self.log.push(LogEntry::Called {
@@ -373,9 +373,15 @@ fn check_not_aborted(outcome: &Outcome) -> Checked {
     })
 }
 
-/// The values in the event of an accepted call that the books take from the chain.
-fn event_values(outcome: &Outcome) -> EventValues {
+/// The values in the event of an accepted call that the books take from the chain. The noise floor is
+/// that of the program's function also for a refused registration, which may be too wide for it.
+fn event_values(call: &Call, outcome: &Outcome) -> EventValues {
     let mut values = EventValues::default();
+    if let Call::RegisterModel { spec, .. } = call
+        && limits::check_spec(spec).is_ok()
+    {
+        values.noise_floor = Some(spec.noise_floor());
+    }
     let Ok(Sent { events, .. }) = outcome else {
         return values;
     };

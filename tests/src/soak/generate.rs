@@ -68,6 +68,8 @@ impl<'a> Generator<'a> {
             ActionKind::UpdateConfig => self.update_config(),
             ActionKind::ProposeAdmin => self.propose_admin(),
             ActionKind::AcceptAdmin => self.accept_admin(),
+            ActionKind::ProposeArbiter => self.propose_arbiter(),
+            ActionKind::AcceptArbiter => self.accept_arbiter(),
             ActionKind::SetPause => self.set_pause(),
             ActionKind::RegisterCollateral => self.register_collateral(),
             ActionKind::UpdateCollateral => self.update_collateral(),
@@ -80,6 +82,8 @@ impl<'a> Generator<'a> {
             ActionKind::RequestUnbond => self.request_unbond(),
             ActionKind::WithdrawBond => self.withdraw_bond(),
             ActionKind::CloseSeat => self.close_seat(),
+            ActionKind::LeaveSeat => self.leave_seat(),
+            ActionKind::ReplaceOracle => self.replace_oracle(),
             ActionKind::FundOracles => self.fund_oracles(),
             ActionKind::CollectReward => self.collect_reward(),
 

@@ -1,25 +1,28 @@
 //! Instructions that tests send in the name of wallets: bonds, receipts and markets.
 
 use driftshield_sdk::{
-    Address, MarketTerms, MetricSpec, address,
+    Address, MarketTerms, MetricSpec, ModelTerms, address,
     instruction::{self, Bet},
 };
 use litesvm::types::FailedTransactionMetadata;
 
-use super::{Outcome, TOKEN, TestModel, Wallet, World, fixtures::model_terms, spec};
+use super::{
+    Outcome, TOKEN, TestModel, Wallet, World,
+    fixtures::{model_terms, spread},
+    spec,
+};
 
 impl World {
     /// Registers a model with `oracles` oracles, and bonds each with `bond` base units.
     pub fn model_with(&mut self, spec: MetricSpec, oracles: usize, bond: u64) -> TestModel {
         let owner = self.wallet(0);
         let oracles: Vec<Wallet> = (0..oracles).map(|_| self.wallet(10 * bond)).collect();
-        let register = instruction::register_model(
-            owner.address(),
-            1,
-            &self.collateral(),
-            spec,
-            model_terms(&oracles),
-        );
+        let terms = ModelTerms {
+            max_spread: spread(&spec),
+            ..model_terms(&oracles)
+        };
+        let collateral = self.collateral();
+        let register = instruction::register_model(owner.address(), 1, &collateral, spec, terms);
         self.send(register, &[&owner.key]).expect("register_model");
         let model = TestModel {
             address: address::model(&owner.address(), 1),

@@ -101,6 +101,7 @@ impl Fixture {
                 aggregate: Aggregate::Max,
                 first_window: first,
                 last_window: WINDOWS - 1,
+                min_observed: 0,
                 close_ts: state.window_start(first).unwrap(),
                 creator_fee_bps: 100,
                 question: "How far will it drift?".into(),

@@ -9,6 +9,7 @@ mod payouts;
 mod pot;
 mod prefunding;
 mod revival;
+mod seats;
 mod splitting;
 mod squads;
 mod squatting;
@@ -35,7 +36,7 @@ fn lamports_sent_in_advance_block_no_creation() {
     // before these are created
     let mut world = World::with(params(), insurance_terms());
     let spec = share_spec(&world);
-    let model = world.model_with(spec, 3, 10_000 * TOKEN);
+    let model = world.model_with(spec, 3, 20_000 * TOKEN);
     let mut scene = Insured::around(world, model, vault_terms());
     for _ in 0..HISTORY {
         scene.measure(CALM_DRIFT);

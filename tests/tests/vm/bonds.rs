@@ -2,7 +2,9 @@
 
 mod bonding;
 mod closing;
+mod leaving;
 mod relisting;
+mod replacing;
 mod security;
 mod unbonding;
 mod withdrawal;
@@ -20,8 +22,28 @@ pub(crate) fn unbond(world: &mut World, model: &TestModel, oracle: usize, amount
     world.send(request, &[&oracle.key])
 }
 
+/// Starts the leaving of an oracle's seat.
+pub(crate) fn start_leaving(world: &mut World, model: &TestModel, oracle: usize) -> Outcome {
+    let oracle = &model.oracles[oracle];
+    let leave = instruction::leave_seat(oracle.address(), model.address);
+    world.send(leave, &[&oracle.key])
+}
+
+/// Replaces an oracle by `successor`.
+pub(crate) fn replace(
+    world: &mut World,
+    model: &TestModel,
+    oracle: usize,
+    successor: &Wallet,
+) -> Outcome {
+    let (owner, oracle) = (&model.owner, model.oracles[oracle].address());
+    let (at, successor) = (model.address, successor.address());
+    let replace = instruction::replace_oracle(owner.address(), at, oracle, successor);
+    world.send(replace, &[&owner.key])
+}
+
 /// Withdraws an oracle's bond. Nobody signs but the fee payer.
-fn withdraw(world: &mut World, model: &TestModel, oracle: usize) -> Outcome {
+pub(crate) fn withdraw(world: &mut World, model: &TestModel, oracle: usize) -> Outcome {
     let oracle = model.oracles[oracle].address();
     let state = world.model(&model.address);
     world.send(

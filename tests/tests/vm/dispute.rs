@@ -21,7 +21,7 @@ const CHALLENGE_BOND: u64 = 100 * TOKEN;
 
 /// A new model, whose oracles have submitted `values` for window 0.
 fn submitted(world: &mut World, values: &[u64], bond: u64) -> TestModel {
-    let spec = share_spec(world);
+    let spec = coarse_spec(world);
     let model = world.model_with(spec, values.len(), bond);
     submit_values(world, &model, 0, values);
     model
@@ -44,7 +44,7 @@ fn submitted_at_once<const N: usize>(
     bond: u64,
 ) -> [TestModel; N] {
     let models = [(); N].map(|()| {
-        let spec = share_spec(world);
+        let spec = coarse_spec(world);
         world.model_with(spec, values.len(), bond)
     });
     for model in &models {

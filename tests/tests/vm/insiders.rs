@@ -403,11 +403,11 @@ fn the_admin_can_administer_while_everything_is_paused() {
     let new = world.wallet(0);
     // When the admin updates the settings, registers collateral, withdraws from the treasury and hands its
     // role over
-    let [guardian, arbiter] = [world.guardian.pubkey(), world.arbiter.pubkey()];
+    let guardian = world.guardian.pubkey();
     let key = admin.pubkey();
     world.second_collateral();
     for instruction in [
-        instruction::update_config(key, guardian, arbiter, params()),
+        instruction::update_config(key, guardian, params()),
         instruction::update_collateral(key, world.mint, terms(), true),
         instruction::withdraw_treasury(key, &world.collateral(), bettor.tokens, TOKEN),
         instruction::propose_admin(key, new.address()),

@@ -17,7 +17,7 @@ const BOND: u64 = 10_000 * TOKEN;
 
 /// A model with `oracles` oracles, in which counts of `share(value)` have the drift `value`.
 fn share_model(world: &mut World, oracles: usize) -> TestModel {
-    let spec = share_spec(world);
+    let spec = coarse_spec(world);
     world.model_with(spec, oracles, BOND)
 }
 

@@ -58,7 +58,7 @@ fn largest_terms(oracles: &[Wallet]) -> ModelTerms {
 /// The largest model, with seven bonded oracles.
 fn largest_model(world: &mut World) -> TestModel {
     let spec = largest_spec(world);
-    world.model_with(spec, 7, 10_000 * TOKEN)
+    world.model_with(spec, 7, 20_000 * TOKEN)
 }
 
 /// Eight outcomes and the longest question.
@@ -91,16 +91,21 @@ fn administrative_transactions_stay_within_the_limits() {
     let admin = world.admin.insecure_clone();
     let guardian = world.guardian.insecure_clone();
     let (a, g, mint) = (admin.pubkey(), guardian.pubkey(), world.mint);
-    let arbiter = world.arbiter.pubkey();
+    let arbiter_key = world.arbiter.insecure_clone();
+    let arbiter = arbiter_key.pubkey();
 
     // Then every administrative transaction fits
     let initialize = instruction::initialize(a, a, g, arbiter, params());
     send_fitting(&mut world, initialize, &admin);
-    let update = instruction::update_config(a, g, arbiter, params());
+    let update = instruction::update_config(a, g, params());
     send_fitting(&mut world, update, &admin);
     let propose = instruction::propose_admin(a, g);
     send_fitting(&mut world, propose, &admin);
     let accept = instruction::accept_admin(g);
+    send_fitting(&mut world, accept, &guardian);
+    let propose = instruction::propose_arbiter(arbiter, g);
+    send_fitting(&mut world, propose, &arbiter_key);
+    let accept = instruction::accept_arbiter(g);
     send_fitting(&mut world, accept, &guardian);
     let pause = instruction::set_pause(g, 1);
     send_fitting(&mut world, pause, &guardian);
@@ -159,8 +164,24 @@ fn transactions_on_models_and_bonds_stay_within_the_limits() {
         assert_fits(world.send(withdraw, &[]));
         let close = instruction::close_seat(oracle.address(), address);
         assert_fits(world.send(close, &[]));
-        let retire = instruction::retire_model(model.owner.address(), address);
-        send_fitting(&mut world, retire, &model.owner.key);
+        let (leaver, bettor) = (&model.oracles[0], world.wallet(2 * TOKEN));
+        let leave = instruction::leave_seat(leaver.address(), address);
+        send_fitting(&mut world, leave, &leaver.key);
+        let market = MarketTerms {
+            first_window: 5,
+            last_window: 30,
+            close_ts: state.window_start(5).unwrap(),
+            ..market_terms(&world, &model)
+        };
+        let market = world.create_market(&model, &bettor, 1, market).unwrap();
+        world.bet(&market, &bettor, 0, TOKEN).unwrap();
+        world.pass(params().replace_secs);
+        let (owner, successor) = (&model.owner, bettor.address());
+        let replace =
+            instruction::replace_oracle(owner.address(), address, oracle.address(), successor);
+        send_fitting(&mut world, replace, &owner.key);
+        let retire = instruction::retire_model(owner.address(), address);
+        send_fitting(&mut world, retire, &owner.key);
     }
 }
 

@@ -49,7 +49,8 @@ impl Bond {
         }
         self.model.increase_held(amount)?;
         seat.add(amount);
-        self.model.set_bond(index, seat.active());
+        let now = Clock::get()?.unix_timestamp;
+        self.model.set_bond(index, seat.active(), now);
 
         token::transfer(
             self.token_program.address(),
@@ -71,6 +72,7 @@ impl Bond {
             bonded: seat.bonded,
             unbonding: seat.unbonding,
             security: self.model.security,
+            lasting_security: self.model.lasting_security,
             held: self.model.held,
         })
     }

@@ -2,6 +2,7 @@
 //! returns its event.
 
 mod accept_admin;
+mod accept_arbiter;
 mod bond;
 #[allow(unused_variables)] // `derive(Accounts)` binds the arguments a second time
 mod buy_policy;
@@ -28,13 +29,16 @@ mod expire_policy;
 mod finalize_receipt;
 mod fund_oracles;
 mod initialize;
+mod leave_seat;
 mod list_model;
 mod place_bet;
 mod propose_admin;
+mod propose_arbiter;
 mod register_collateral;
 #[allow(unused_variables)] // `derive(Accounts)` binds the arguments a second time
 mod register_model;
 mod renew_policy;
+mod replace_oracle;
 mod request_unbond;
 mod request_withdraw;
 mod retire_model;
@@ -52,13 +56,14 @@ mod withdraw_bond;
 mod withdraw_treasury;
 
 pub use {
-    accept_admin::*, bond::*, buy_policy::*, cancel_withdraw::*, challenge_receipt::*, claim::*,
-    claim_policy::*, close_exposure::*, close_market::*, close_seat::*, close_series::*,
-    close_vault::*, collect_challenge::*, collect_fees::*, collect_manager_fees::*,
-    collect_reward::*, create_market::*, create_vault::*, deposit::*, expire_policy::*,
-    finalize_receipt::*, fund_oracles::*, initialize::*, list_model::*, place_bet::*,
-    propose_admin::*, register_collateral::*, register_model::*, renew_policy::*,
-    request_unbond::*, request_withdraw::*, retire_model::*, rule_receipt::*, set_pause::*,
-    settle_market::*, submit_receipt::*, update_collateral::*, update_config::*, update_model::*,
-    update_vault::*, withdraw::*, withdraw_bond::*, withdraw_treasury::*,
+    accept_admin::*, accept_arbiter::*, bond::*, buy_policy::*, cancel_withdraw::*,
+    challenge_receipt::*, claim::*, claim_policy::*, close_exposure::*, close_market::*,
+    close_seat::*, close_series::*, close_vault::*, collect_challenge::*, collect_fees::*,
+    collect_manager_fees::*, collect_reward::*, create_market::*, create_vault::*, deposit::*,
+    expire_policy::*, finalize_receipt::*, fund_oracles::*, initialize::*, leave_seat::*,
+    list_model::*, place_bet::*, propose_admin::*, propose_arbiter::*, register_collateral::*,
+    register_model::*, renew_policy::*, replace_oracle::*, request_unbond::*, request_withdraw::*,
+    retire_model::*, rule_receipt::*, set_pause::*, settle_market::*, submit_receipt::*,
+    update_collateral::*, update_config::*, update_model::*, update_vault::*, withdraw::*,
+    withdraw_bond::*, withdraw_treasury::*,
 };

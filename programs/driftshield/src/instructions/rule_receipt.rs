@@ -60,6 +60,7 @@ impl RuleReceipt {
             challenger_credit: self.receipt.challenger_credit,
             treasury_credit: self.receipt.treasury_credit,
             security: self.model.security,
+            lasting_security: self.model.lasting_security,
             pay: self.receipt.pay,
             earners: self.receipt.earners,
             chain: self.model.chain,

@@ -66,6 +66,7 @@ impl SubmitReceipt {
             self.model.seat_counts(index),
             DriftShieldError::SeatDoesNotCount
         );
+        self.model.require_listed(index, window)?;
         if receipt.is_new() {
             receipt.pay = self.model.take_pay(window, now);
         }

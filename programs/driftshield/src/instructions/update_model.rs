@@ -24,14 +24,17 @@ impl UpdateModel {
         require!(self.model.open_receipts == 0, DriftShieldError::ReceiptOpen);
         let seats = self.move_rewards(&terms, seats)?;
         let model = &mut self.model;
-        model.set_terms(&terms, &self.config.params)?;
+        model.set_terms(&terms, &self.config.params, Clock::get()?.unix_timestamp)?;
+        model.arbiter = self.config.arbiter;
         model.begin_version();
         Ok(ModelUpdated {
             model: *model.address(),
             model_seq: model.next_seq(),
             owner: model.owner,
             version: model.version,
+            arbiter: model.arbiter,
             security: model.security,
+            lasting_security: model.lasting_security,
             terms,
             seats,
         })

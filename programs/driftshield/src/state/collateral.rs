@@ -51,7 +51,8 @@ const _: () = assert!(core::mem::size_of::<Collateral>() == 2 * 32 + 8 + 32 + 16
 pub struct CollateralTerms {
     /// Smallest bet, at least 1.
     pub min_bet: u64,
-    /// Smallest bond with which a seat counts, at least `slash_amount`.
+    /// Bond from which a seat counts, at least twice `slash_amount`. A seat goes on counting down to
+    /// half of it, so one slash doesn't end it.
     pub min_bond: u64,
     /// Amount that an oracle loses when a ruling proves it wrong, or its whole bond if that is
     /// less. At least 2.
@@ -65,7 +66,7 @@ impl CollateralTerms {
         require!(
             1 <= self.min_bet
                 && 2 <= self.slash_amount
-                && self.slash_amount <= self.min_bond
+                && self.slash_amount <= self.min_bond / 2
                 && 1 <= self.challenge_bond,
             DriftShieldError::InvalidCollateralTerms
         );

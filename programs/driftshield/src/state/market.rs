@@ -75,6 +75,8 @@ pub struct Market {
     pub first_window: u64,
     /// Last observed window.
     pub last_window: u64,
+    /// Fewest observed windows with which the market resolves.
+    pub min_observed: u64,
     /// Next window to settle.
     pub next_window: u64,
     /// Number of settled windows with a final value.
@@ -83,7 +85,7 @@ pub struct Market {
     /// `aggregate`.
     pub accumulator: u64,
     /// Aggregate of the observed values. 0 while the market is open, and if it became Void because
-    /// no window was observed or the retention of a window was over.
+    /// too few windows were observed or the retention of a window was over.
     pub value: u64,
     /// The losing stakes less fees; 0 unless the market is resolved.
     pub winnings: u64,
@@ -115,7 +117,7 @@ pub struct Market {
     pub question: [u8; QUESTION_BYTES],
 }
 
-const _: () = assert!(core::mem::size_of::<Market>() == 5 * 32 + 30 * 8 + 16 + 128);
+const _: () = assert!(core::mem::size_of::<Market>() == 5 * 32 + 31 * 8 + 16 + 128);
 
 /// Terms that a market's creator sets. They never change.
 #[derive(Clone, Debug, PartialEq, Eq, AnchorSerialize, AnchorDeserialize, IdlType)]
@@ -129,6 +131,10 @@ pub struct MarketTerms {
     pub first_window: u64,
     /// Last observed window. There are at most 366, and they end within 400 days.
     pub last_window: u64,
+    /// Fewest windows with a Final value with which the market resolves, at most the number of
+    /// windows. Every stake is refunded if fewer are observed, unless a `Max` market observes a
+    /// value in its highest outcome.
+    pub min_observed: u64,
     /// Unix time from which bets are refused, no later than the start of the first window.
     pub close_ts: i64,
     /// The creator's fee on the losing stakes, in bps, at most 2000 together with the protocol's.
@@ -164,6 +170,10 @@ impl MarketTerms {
                 && self.last_window - self.first_window < MAX_WINDOWS
                 && model.window_end(self.last_window)? <= now + MAX_HORIZON_SECS,
             DriftShieldError::InvalidWindows
+        );
+        require!(
+            self.min_observed <= self.last_window - self.first_window + 1, // at most 366
+            DriftShieldError::InvalidMinObserved
         );
         require!(
             now < self.close_ts && self.close_ts <= model.window_start(self.first_window)?,
@@ -277,8 +287,15 @@ impl Market {
         };
     }
 
+    /// Whether no further window can change the outcome: the largest value is in the highest one.
+    fn is_certain(&self) -> bool {
+        self.aggregate == Aggregate::Max
+            && self.outcome_of(self.accumulator) == usize::from(self.threshold_count)
+    }
+
     fn resolve(&mut self) {
-        if self.observed == 0 {
+        let too_few = self.observed == 0 || self.observed < self.min_observed;
+        if too_few && !self.is_certain() {
             return self.void();
         }
         self.value = match self.aggregate.into() {

@@ -14,13 +14,15 @@ mod pot;
 mod receipt;
 mod seat;
 mod series;
+mod tenure;
 mod vault;
 mod withdraw_request;
 
 pub(crate) use load_or_create::load_or_create;
 pub use {
     collateral::*, config::*, exposure::*, market::*, measurement::*, metric::*, model::*,
-    policy::*, position::*, pot::*, receipt::*, seat::*, series::*, vault::*, withdraw_request::*,
+    policy::*, position::*, pot::*, receipt::*, seat::*, series::*, tenure::*, vault::*,
+    withdraw_request::*,
 };
 
 use anchor_lang::prelude::*;

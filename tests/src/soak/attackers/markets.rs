@@ -98,6 +98,7 @@ impl Attackers {
                 aggregate: Aggregate::Max,
                 first_window,
                 last_window: first_window,
+                min_observed: 0,
                 close_ts: model.window_start(first_window).ok()?,
                 creator_fee_bps: 2_000u16.saturating_sub(fee),
                 question: "Attackers' market".into(),

@@ -26,6 +26,20 @@ impl Attackers {
                 model: *at,
                 terms: terms::model_terms(vec![self.puppet_oracle]),
             },
+            "leave_seat" => {
+                let (model, signer) = self.pick(self.stolen_seats(books))?;
+                Call::LeaveSeat { signer, model }
+            }
+            "replace_oracle" => {
+                let oracles = model.oracles.iter().copied();
+                let vacant = oracles.clone().filter(|oracle| !model.counts(oracle));
+                Call::ReplaceOracle {
+                    signer: model.owner,
+                    model: *at,
+                    oracle: self.pick(vacant).or_else(|| self.pick(oracles))?,
+                    successor: self.puppet_oracle,
+                }
+            }
             "retire_model" => Call::RetireModel {
                 signer: model.owner,
                 model: *at,

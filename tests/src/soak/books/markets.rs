@@ -13,7 +13,7 @@ pub enum MarketEnd {
         outcome: usize,
         value: u64,
     },
-    /// Nobody bet on the outcome, no window was observed, or the next window's retention is over.
+    /// Nobody bet on the outcome, too few windows were observed, or the next window's retention is over.
     Void {
         value: u64,
     },
@@ -132,6 +132,11 @@ impl Market {
             return MarketEnd::Void { value: 0 };
         };
         let outcome = self.outcome_of(value);
+        let is_certain =
+            self.terms.aggregate == Aggregate::Max && outcome == self.terms.thresholds.len();
+        if (self.observed.len() as u64) < self.terms.min_observed && !is_certain {
+            return MarketEnd::Void { value: 0 };
+        }
         if self.pools[outcome] == 0 {
             return MarketEnd::Void { value };
         }
@@ -189,6 +194,10 @@ impl Books {
                 && terms.last_window - terms.first_window < 366
                 && model.window_end(terms.last_window)? <= self.now + HORIZON,
             "the windows are out of range",
+        )?;
+        require(
+            terms.min_observed <= terms.last_window - terms.first_window + 1,
+            "more windows are required than observed",
         )?;
         require(
             self.now < terms.close_ts

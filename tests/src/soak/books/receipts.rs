@@ -325,6 +325,10 @@ impl Books {
         require(model.window_end(window)? <= now, "the window is not over")?;
         require(now < model.submit_end(window)?, "the submit period is over")?;
         require(model.counts(signer), "the seat does not count")?;
+        require(
+            model.standings[signer].listed_at <= model.window_start(window)?,
+            "the window began before the oracle was listed",
+        )?;
         let page = self.series.get(&address::series_page(at, window / 256));
         require(
             page.is_none_or(|page| !page.ends.contains_key(&window)),
@@ -473,7 +477,7 @@ impl Books {
         }
         for seat in seats {
             let seat = &self.seats[seat];
-            model.active_bonds.insert(seat.oracle, seat.active());
+            model.set_active_bond(&seat.oracle, seat.active(), false, now);
         }
         if let Some(value) = found {
             model.update_latest(window, value);

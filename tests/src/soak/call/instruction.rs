@@ -63,9 +63,10 @@ impl Call {
             Self::UpdateConfig {
                 signer,
                 guardian,
-                arbiter,
                 params,
-            } => instruction::update_config(*signer, *guardian, *arbiter, *params),
+            } => instruction::update_config(*signer, *guardian, *params),
+            Self::ProposeArbiter { signer, to } => instruction::propose_arbiter(*signer, *to),
+            Self::AcceptArbiter { signer } => instruction::accept_arbiter(*signer),
             Self::ProposeAdmin { signer, to } => instruction::propose_admin(*signer, *to),
             Self::AcceptAdmin { signer } => instruction::accept_admin(*signer),
             Self::SetPause { signer, flags } => instruction::set_pause(*signer, *flags),
@@ -170,6 +171,13 @@ impl Call {
                 swapped(collect, &state.oracles[0], oracle)
             }
             Self::CloseSeat { oracle, model } => instruction::close_seat(*oracle, *model),
+            Self::LeaveSeat { signer, model } => instruction::leave_seat(*signer, *model),
+            Self::ReplaceOracle {
+                signer,
+                model,
+                oracle,
+                successor,
+            } => instruction::replace_oracle(*signer, *model, *oracle, *successor),
             _ => return None,
         })
     }

@@ -17,6 +17,10 @@ pub fn fields(books: &Books) -> Vec<(Address, Fields)> {
             ),
             ("guardian", Value::Key(config.guardian)),
             ("arbiter", Value::Key(config.arbiter)),
+            (
+                "pending_arbiter",
+                Value::Key(config.pending_arbiter.unwrap_or_default()),
+            ),
             ("params", Value::Config(Box::new(config.params))),
             ("paused", number(config.paused)),
         ];
@@ -121,6 +125,8 @@ fn model_fields(books: &Books, address: &Address) -> Fields {
         ("max_spread", number(model.max_spread)),
         ("held", number(books.held(address))),
         ("security", number(model.security())),
+        ("lasting_security", number(model.lasting_security())),
+        ("replaced", number(model.replaced as u64)),
         ("market_risk", number(books.market_risk(address))),
         ("cover_risk", number(books.cover_risk(address))),
         ("security_rent_bps", number(model.rent_bps)),
@@ -143,6 +149,14 @@ fn model_fields(books: &Books, address: &Address) -> Fields {
     for oracle in &model.oracles {
         fields.push(("oracle", Value::Key(*oracle)));
         fields.push(("bond", number(model.active_bonds[oracle])));
+        let standing = &model.standings[oracle];
+        let open = books.open_submissions(address, oracle);
+        fields.push(("listed_at", time(standing.listed_at)));
+        fields.push(("counts", number(standing.counts)));
+        fields.push(("counts_since", time(standing.started_at.unwrap_or(0))));
+        fields.push(("stopped_at", time(standing.stopped_at.unwrap_or(0))));
+        fields.push(("leave_at", time(standing.leaves_at.unwrap_or(0))));
+        fields.push(("open_submissions", number(open as u64)));
         let reward = model.rewards.get(oracle).copied().unwrap_or(0);
         fields.push(("reward", number(reward)));
     }
@@ -248,6 +262,7 @@ fn market_fields(books: &Books, address: &Address) -> Fields {
         ("close_ts", time(market.terms.close_ts)),
         ("first_window", number(market.terms.first_window)),
         ("last_window", number(market.terms.last_window)),
+        ("min_observed", number(market.terms.min_observed)),
         ("next_window", number(market.next_window)),
         ("observed", number(market.observed.len() as u64)),
         ("accumulator", number(market.accumulator())),

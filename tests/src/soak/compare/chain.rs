@@ -12,6 +12,7 @@ pub fn fields(account: &Account) -> Fields {
             ("pending_admin", Value::Key(config.pending_admin)),
             ("guardian", Value::Key(config.guardian)),
             ("arbiter", Value::Key(config.arbiter)),
+            ("pending_arbiter", Value::Key(config.pending_arbiter)),
             ("params", Value::Config(Box::new(config.params))),
             ("paused", number(config.paused)),
         ],
@@ -76,6 +77,8 @@ fn model_fields(model: &driftshield_sdk::Model) -> Fields {
         ("max_spread", number(model.max_spread)),
         ("held", number(model.held)),
         ("security", number(model.security)),
+        ("lasting_security", number(model.lasting_security)),
+        ("replaced", number(model.replaced)),
         ("market_risk", number(model.market_risk)),
         ("cover_risk", number(model.cover_risk)),
         ("security_rent_bps", number(model.security_rent_bps)),
@@ -98,6 +101,13 @@ fn model_fields(model: &driftshield_sdk::Model) -> Fields {
     for index in 0..usize::from(model.oracle_count) {
         fields.push(("oracle", Value::Key(model.oracles[index])));
         fields.push(("bond", number(model.bonds[index])));
+        let tenure = &model.tenures[index];
+        fields.push(("listed_at", time(tenure.listed_at)));
+        fields.push(("counts", number(tenure.counts)));
+        fields.push(("counts_since", time(tenure.counts_since)));
+        fields.push(("stopped_at", time(tenure.stopped_at)));
+        fields.push(("leave_at", time(tenure.leave_at)));
+        fields.push(("open_submissions", number(tenure.open_submissions)));
         fields.push(("reward", number(model.rewards[index])));
     }
     let pot = &model.pot;
@@ -186,6 +196,7 @@ fn market_fields(market: &driftshield_sdk::Market) -> Fields {
         ("close_ts", time(market.close_ts)),
         ("first_window", number(market.first_window)),
         ("last_window", number(market.last_window)),
+        ("min_observed", number(market.min_observed)),
         ("next_window", number(market.next_window)),
         ("observed", number(market.observed)),
         ("accumulator", number(market.accumulator)),

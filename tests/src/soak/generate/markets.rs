@@ -42,22 +42,25 @@ impl Generator<'_> {
             threshold
         });
         let thresholds: Vec<u64> = thresholds.collect();
+        let last_window = first_window + self.up_to(2);
         let aggregates = [Aggregate::Max, Aggregate::Last, Aggregate::Mean];
         let mut terms = MarketTerms {
             model_version: model.version,
             thresholds,
             aggregate: self.pick(&aggregates)?,
             first_window,
-            last_window: first_window + self.up_to(2),
+            last_window,
+            min_observed: self.up_to(last_window - first_window + 1),
             close_ts: start - self.up_to(600) as i64,
             creator_fee_bps: self.up_to(500) as u16,
             question: "Does it drift?".into(),
         };
         if self.chance(15) {
-            match self.up_to(7) {
+            match self.up_to(8) {
                 0 => terms.close_ts = start + 1,
                 6 => terms.thresholds.reverse(),
                 7 => terms.thresholds.clear(),
+                8 => terms.min_observed = last_window - first_window + 2,
                 1 => terms.thresholds[0] = lowest.saturating_sub(1),
                 2 => terms.last_window = first_window + 366,
                 3 => terms.creator_fee_bps = 2_001,

@@ -32,7 +32,7 @@ impl BlockedWithdrawal {
         insured.request(&provider, shares).unwrap();
 
         let spec = share_spec(&insured.world);
-        let model = insured.world.model_with(spec, 1, 10_000 * TOKEN);
+        let model = insured.world.model_with(spec, 1, 20_000 * TOKEN);
         let manager = insured.manager.clone();
         let list = instruction::list_model(
             manager.address(),

@@ -110,7 +110,7 @@ fn create_all_kinds(s: &mut Prefunded) {
     };
     for oracle in &model.oracles {
         let (at, state) = (oracle.address(), s.world.model(&model.address));
-        let bond = instruction::bond(at, model.address, &state, oracle.tokens, 10_000 * TOKEN);
+        let bond = instruction::bond(at, model.address, &state, oracle.tokens, 20_000 * TOKEN);
         s.send(bond, &[&oracle.key]);
     }
     create_market(s, &model);

@@ -21,7 +21,10 @@ fn harshest_params() -> ConfigParams {
         submit_secs: 1,
         challenge_secs: 1,
         ruling_secs: 1,
+        appeal_secs: 1,
         unbond_secs: 400 * DAY,
+        leave_secs: 400 * DAY,
+        replace_secs: 4,
         retention_secs: 530 * DAY,
         claim_grace_secs: 1,
         waiting_secs: 30 * DAY,
@@ -50,7 +53,7 @@ fn admin_instructions(
     let worst = CollateralTerms {
         min_bet: u64::MAX,
         min_bond: u64::MAX,
-        slash_amount: u64::MAX,
+        slash_amount: u64::MAX / 2,
         challenge_bond: u64::MAX,
     };
     let treasury = world.tokens(&world.treasury()).max(1);
@@ -62,7 +65,7 @@ fn admin_instructions(
             guardian.insecure_clone(),
         ),
         (
-            instruction::update_config(at, to, to, harshest_params()),
+            instruction::update_config(at, to, harshest_params()),
             admin.insecure_clone(),
         ),
         (

@@ -61,7 +61,7 @@ fn a_value_can_be_challenged_until_its_challenge_period_ends() {
 fn a_collecting_receipt_cannot_be_challenged() {
     // Given a receipt that two of three oracles have submitted to
     let mut world = World::new();
-    let spec = share_spec(&world);
+    let spec = coarse_spec(&world);
     let model = world.model_with(spec, 3, BOND);
     submit_values(&mut world, &model, 0, &[100, 100]);
     let challenger = world.wallet(CHALLENGE_BOND);
@@ -100,7 +100,7 @@ fn a_final_or_void_receipt_cannot_be_challenged() {
     let challenger = world.wallet(CHALLENGE_BOND);
     world.pass(params().challenge_secs);
     finalize(&mut world, &final_model, 0).unwrap();
-    let spec = share_spec(&world);
+    let spec = coarse_spec(&world);
     let void_model = world.model_with(spec, 3, BOND);
     submit_values(&mut world, &void_model, 0, &[100]);
     world.pass(params().submit_secs);

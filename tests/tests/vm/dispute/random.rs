@@ -24,7 +24,7 @@ struct Case {
 fn random_dispute(rng: &mut StdRng) -> Case {
     let slash_amount = rng.random_range(2..=1_000_001);
     let terms = CollateralTerms {
-        min_bond: slash_amount + rng.random_range(0..=99),
+        min_bond: 2 * slash_amount + rng.random_range(0..=99),
         slash_amount,
         challenge_bond: rng.random_range(1..=999_999),
         min_bet: 1,
@@ -125,7 +125,7 @@ impl Case {
     /// Registers a model, and brings its window 0 into dispute. Returns the model and the challenger.
     fn begin(&self, world: &mut World) -> (TestModel, Wallet) {
         update_collateral(world, self.terms, true);
-        let spec = share_spec(world);
+        let spec = coarse_spec(world);
         let model = world.model_with(spec, self.values.len(), 0);
         for (oracle, &bond) in self.bonds.iter().enumerate() {
             world.mint_to(&model.oracles[oracle].tokens, bond);

@@ -153,6 +153,7 @@ impl RandomMarkets {
                 .unwrap(),
             first_window,
             last_window,
+            min_observed: self.rng.random_range(0..=last_window - first_window + 1),
             close_ts: start - self.rng.random_range(0..HOUR),
             creator_fee_bps: self
                 .rng

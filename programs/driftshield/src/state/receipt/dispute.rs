@@ -98,7 +98,7 @@ impl Receipt {
             self.treasury_credit = slashed;
         }
         for (oracle, seat) in self.submitters().zip(seats.iter()) {
-            model.set_bond(oracle, seat.active());
+            model.set_bond(oracle, seat.active(), now);
         }
 
         model.record_latest(self.window, found);

@@ -53,6 +53,9 @@ impl Receipt {
         }
         model.reward(self.pay, self.earners);
         model.open_receipts = model.open_receipts.saturating_sub(1); // it was counted at creation
+        for oracle in self.submitters() {
+            model.tenures[oracle].open_submissions -= 1; // it was counted at submission
+        }
         model.chain = self.extend_chain(&model.chain);
     }
 

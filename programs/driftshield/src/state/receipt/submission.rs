@@ -44,6 +44,7 @@ impl Receipt {
             DriftShieldError::AlreadySubmitted
         );
         self.submitted |= 1 << oracle;
+        model.tenures[oracle].open_submissions += 1; // once per window
         self.samples[oracle] = samples;
         self.evidence[oracle] = evidence_hash;
         match measurement {
