@@ -87,6 +87,8 @@ pub struct Model {
     pub slash_amount: Scaled,
     /// Bond that a challenger puts up.
     pub challenge_bond: Scaled,
+    /// Amount that an oracle loses for each window for which it owed a submission and was silent.
+    pub absence_penalty: Scaled,
     /// Submit period, from the end of a window.
     pub submit_secs: i64,
     /// Challenge period of a proposed receipt.
@@ -129,7 +131,7 @@ pub struct Model {
     pub cover_risk: Scaled,
     /// Number of unsettled markets with a bet, and of open policies.
     pub exposure: U64,
-    /// Number of receipts that are not settled.
+    /// Number of receipts that are not settled, or hold what a ruling slashed.
     pub open_receipts: U64,
     /// Number of final receipts of this version.
     pub final_count: U64,
@@ -157,7 +159,7 @@ pub struct Model {
 #[derive(Serialize, ToSchema)]
 pub struct Oracle {
     pub oracle: String,
-    /// Bond, without the part that is unbonding.
+    /// Bond, without the part that is unbonding and without `penalty`.
     pub bond: Scaled,
     /// Whether the oracle's seat counts.
     pub counts: bool,
@@ -167,6 +169,8 @@ pub struct Oracle {
     pub leave_at: Option<DateTime<Utc>>,
     /// Reward that is not collected yet.
     pub reward: Scaled,
+    /// Penalties for silence that `bond` has lost and the seat has not paid yet.
+    pub penalty: Scaled,
 }
 
 /// A model's record of an oracle, as the mirror stores it.
@@ -178,12 +182,13 @@ struct Tenure {
 }
 
 impl Oracle {
-    fn new(oracle: String, bond: Scaled, reward: Scaled, tenure: &Tenure) -> Self {
+    fn new(oracle: String, bond: Scaled, reward: Scaled, penalty: Scaled, tenure: &Tenure) -> Self {
         let time = |secs: &String| DateTime::from_timestamp(secs.parse().ok()?, 0);
         Self {
             oracle,
             bond,
             reward,
+            penalty,
             counts: tenure.counts != 0,
             listed_at: time(&tenure.listed_at),
             leave_at: time(&tenure.leave_at).filter(|time| time.timestamp() != 0),
@@ -238,6 +243,7 @@ impl FromRow<'_, PgRow> for Model {
         let bonds = columns.amounts("bonds", oracle_count)?;
         let tenures: Vec<Tenure> = columns.nested("tenures")?;
         let rewards = columns.amounts("rewards", oracle_count)?;
+        let penalties = columns.amounts("penalties", oracle_count)?;
         let reference: Vec<i64> = columns.get("reference")?;
         let has_final = columns.get::<U64>("final_count")? != U64(0);
         let window_value = |window, value| {
@@ -264,9 +270,11 @@ impl FromRow<'_, PgRow> for Model {
             metric: columns.get("metric")?,
             reference: reference.into_iter().take(columns.count("bins")?).collect(),
             oracles: std::iter::zip(oracles, bonds)
-                .zip(rewards)
+                .zip(std::iter::zip(rewards, penalties))
                 .zip(&tenures)
-                .map(|(((oracle, bond), reward), tenure)| Oracle::new(oracle, bond, reward, tenure))
+                .map(|(((oracle, bond), (reward, penalty)), tenure)| {
+                    Oracle::new(oracle, bond, reward, penalty, tenure)
+                })
                 .collect(),
             quorum: columns.get("quorum")?,
             genesis: columns.time("genesis")?,
@@ -281,6 +289,7 @@ impl FromRow<'_, PgRow> for Model {
             min_bond: columns.amount("min_bond")?,
             slash_amount: columns.amount("slash_amount")?,
             challenge_bond: columns.amount("challenge_bond")?,
+            absence_penalty: columns.amount("absence_penalty")?,
             submit_secs: columns.get("submit_secs")?,
             challenge_secs: columns.get("challenge_secs")?,
             ruling_secs: columns.get("ruling_secs")?,

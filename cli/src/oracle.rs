@@ -43,6 +43,13 @@ pub enum Command {
         #[arg(long, value_name = "KEY")]
         oracle: Option<Address>,
     },
+    /// Take an oracle's open penalties from its seat; callable by anyone
+    Sync {
+        model: Address,
+        /// The oracle [default: the signer]
+        #[arg(long, value_name = "KEY")]
+        oracle: Option<Address>,
+    },
     /// Close a seat without a bond that no open receipt can need; callable by anyone
     CloseSeat {
         model: Address,
@@ -91,6 +98,13 @@ impl Command {
             }
             Self::Withdraw { model, oracle } => withdraw(session, model, oracle).await,
             Self::Collect { model, oracle } => collect(session, model, oracle).await,
+            Self::Sync { model, oracle } => {
+                let (_, decimals) = read(session, &model).await?;
+                let oracle = session.or_signer(oracle)?;
+                read_seat(session, &model, &oracle).await?;
+                let sync = instruction::sync_seat(oracle, model);
+                session.send(&[sync], decimals).await
+            }
             Self::CloseSeat { model, oracle } => {
                 let oracle = session.or_signer(oracle)?;
                 read_seat(session, &model, &oracle).await?;

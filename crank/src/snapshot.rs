@@ -38,7 +38,8 @@ impl Snapshot {
 pub struct ModelSnapshot {
     pub address: Address,
     pub account: Model,
-    /// Receipts by window. A receipt exists while it has a step left to take.
+    /// Receipts by window. A receipt exists while it has a step left to take, or something can still be
+    /// returned or collected.
     pub receipts: BTreeMap<u64, Receipt>,
     /// Pages of the model's series, by index.
     pub series: BTreeMap<u64, Series>,

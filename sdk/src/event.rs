@@ -12,10 +12,11 @@ pub mod events {
         ConfigUpdated, Deposited, ExposureClosed, FeesCollected, Initialized, LeaveRequested,
         ManagerFeesCollected, MarketCancelled, MarketClosed, MarketCreated, MarketSettled,
         ModelListed, ModelRegistered, ModelRetired, ModelUpdated, OracleReplaced, OraclesFunded,
-        PauseSet, PolicyBought, PolicyCancelled, PolicyClaimed, PolicyExpired, PolicyRenewed,
-        ReceiptChallenged, ReceiptFinalized, ReceiptRuled, ReceiptSubmitted, RewardCollected,
-        SeatClosed, SeatRuled, SeriesClosed, TreasuryWithdrawn, UnbondRequested, VaultClosed,
-        VaultCreated, VaultUpdated, WithdrawCancelled, WithdrawRequested, Withdrawn,
+        PauseSet, Penalty, PolicyBought, PolicyCancelled, PolicyClaimed, PolicyExpired,
+        PolicyRenewed, ReceiptChallenged, ReceiptFinalized, ReceiptRuled, ReceiptSubmitted,
+        RewardCollected, SeatClosed, SeatRuled, SeatSynced, SeriesClosed, SlashesReturned,
+        TreasuryWithdrawn, UnbondRequested, VaultClosed, VaultCreated, VaultUpdated,
+        WithdrawCancelled, WithdrawRequested, Withdrawn,
     };
 }
 
@@ -105,6 +106,8 @@ events!(
     OracleReplaced,
     ArbiterProposed,
     ArbiterAccepted,
+    SlashesReturned,
+    SeatSynced,
 );
 
 impl Event {
@@ -153,7 +156,18 @@ impl Event {
                 (e.series, e.series_seq),
                 (e.seat, e.seat_seq),
             ],
-            Self::ReceiptChallenged(e) => vec![(e.model, e.model_seq), (e.receipt, e.receipt_seq)],
+            Self::ReceiptChallenged(e) => vec![
+                (e.model, e.model_seq),
+                (e.receipt, e.receipt_seq),
+                (e.series, e.series_seq),
+            ],
+            Self::SlashesReturned(e) => {
+                let seats = e.seats.iter().map(|seat| (seat.seat, seat.seat_seq));
+                let mut seqs = vec![(e.model, e.model_seq), (e.receipt, e.receipt_seq)];
+                seqs.extend(seats);
+                seqs
+            }
+            Self::SeatSynced(e) => vec![(e.model, e.model_seq), (e.seat, e.seat_seq)],
             Self::ReceiptRuled(e) => {
                 let seats = e.seats.iter().map(|seat| (seat.seat, seat.seat_seq));
                 let mut seqs = vec![

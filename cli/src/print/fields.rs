@@ -210,22 +210,27 @@ impl Unit {
     /// The unit of a field. A field name has the same unit in all accounts and events.
     fn of(name: &str) -> Self {
         match name {
-            "amount" | "assets" | "bond" | "bonded" | "bonds" | "cap" | "challenge_bond"
-            | "challenger_credit" | "cover" | "cover_risk" | "creator_credit" | "creator_fee"
-            | "exposure_cover" | "held" | "lasting_security" | "locked" | "locked_after"
-            | "locked_before" | "manager_credit" | "manager_part" | "market_risk" | "max_cover"
-            | "max_premium" | "min_bet" | "min_bond" | "min_cover" | "owed" | "paid" | "part"
-            | "pay" | "pool" | "pools" | "premium" | "protocol_credit" | "protocol_fee"
-            | "protocol_part" | "refund" | "remaining" | "rent" | "reward" | "rewards"
-            | "security" | "slash_amount" | "slashed" | "stake" | "stakes" | "streamed_part"
-            | "swept" | "total" | "treasury_credit" | "unbonding" | "unearned" | "waiting"
-            | "winnings" => Self::Tokens,
+            "absence_penalty" | "amount" | "assets" | "bond" | "bonded" | "bonds" | "cap"
+            | "challenge_bond" | "challenger_credit" | "compensation" | "cover" | "cover_risk"
+            | "creator_credit" | "creator_fee" | "exposure_cover" | "held" | "lasting_security"
+            | "locked" | "locked_after" | "locked_before" | "manager_credit" | "manager_part"
+            | "market_risk" | "max_cover" | "max_premium" | "min_bet" | "min_bond"
+            | "min_cover" | "owed" | "paid" | "part" | "pay" | "penalties" | "penalty" | "pool"
+            | "pools" | "premium" | "protocol_credit" | "protocol_fee" | "protocol_part"
+            | "refund" | "remaining" | "rent" | "reward" | "rewards" | "security"
+            | "slash_amount" | "slashed" | "stake" | "stakes" | "streamed_part" | "swept"
+            | "total" | "treasury_credit" | "unbonding" | "unearned" | "waiting" | "winnings" => {
+                Self::Tokens
+            }
             "escrowed" | "requested" | "returned" | "shares" => Self::Shares,
-            "accumulator" | "ewma" | "exhaustion" | "last_value" | "latest" | "lowest_trigger"
-            | "max_spread" | "max_spread_limit" | "max_value" | "noise_floor" | "submission"
-            | "thresholds" | "trigger" | "value" | "values" => Self::Drift,
+            "accumulator" | "asserted" | "ewma" | "exhaustion" | "last_value" | "latest"
+            | "lowest_trigger" | "max_spread" | "max_spread_limit" | "max_value"
+            | "noise_floor" | "submission" | "thresholds" | "trigger" | "value" | "values" => {
+                Self::Drift
+            }
             "multiple" => Self::Multiple,
-            "accrued_at" | "active_at" | "begins_at" | "close_ts" | "counts_since"
+            "accrued_at" | "active_at" | "appeal_until" | "begins_at" | "close_ts"
+            | "counted_since" | "counted_until" | "counts_since" | "exposed_since"
             | "created_at" | "end" | "genesis" | "leave_at" | "listed_at" | "release_at"
             | "since" | "start" | "stopped_at" | "terms_at" | "unlock_at" | "until" => Self::Time,
             name if name.ends_with("_secs") => Self::Duration,

@@ -23,6 +23,22 @@ pub fn bond_withdrawals(snapshot: &Snapshot, model: &ModelSnapshot) -> Vec<Actio
     seats.filter(is_released).map(withdraw).collect()
 }
 
+/// Payments of open penalties. A seat pays them with its oracle's next call too; this frees what waits
+/// for them, the replacement of an oracle and the closing of an empty seat, when the oracle is gone.
+pub fn penalty_payments(_: &Snapshot, model: &ModelSnapshot) -> Vec<Action> {
+    let state = &model.account;
+    let owes = |seat: &&Seat| {
+        let index = state.oracle_index(&seat.oracle);
+        index.is_some_and(|index| 0 < state.penalties[index] && !state.seat_counts(index))
+    };
+    let sync = |seat: &Seat| {
+        let account = address::seat(&model.address, &seat.oracle);
+        let sync = instruction::sync_seat(seat.oracle, model.address);
+        Action::new(Step::SyncSeat, account, sync)
+    };
+    model.seats.iter().filter(owes).map(sync).collect()
+}
+
 /// Collections of the oracles' rewards, and of what is left of the pot once nobody can earn it.
 pub fn reward_collections(snapshot: &Snapshot, model: &ModelSnapshot) -> Vec<Action> {
     let (at, state) = (model.address, &model.account);
@@ -99,6 +115,20 @@ mod tests {
         let mut rewarded = with_seat(50, 1, 0, 0);
         rewarded.models[0].account.rewards[0] = 1;
         assert_eq!(steps(&rewarded), [Step::CollectReward]);
+    }
+
+    #[test]
+    fn a_seat_that_does_not_count_pays_its_penalties() {
+        let mut snapshot = snapshot(50);
+        let mut seat: Seat = zeroed();
+        (seat.oracle, seat.bonded) = (key(2), 9);
+        snapshot.models[0].seats.push(seat);
+        snapshot.models[0].account.penalties[1] = 4;
+        assert_eq!(steps(&snapshot), []);
+        snapshot.models[0].account.set_bond(1, 0, 50);
+        assert_eq!(steps(&snapshot), [Step::SyncSeat]);
+        snapshot.models[0].account.penalties[1] = 0;
+        assert_eq!(steps(&snapshot), []);
     }
 
     #[test]

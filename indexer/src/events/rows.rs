@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use driftshield_sdk::{
     Address, Event, MarketState, ReceiptState, VaultTotals,
-    events::{Claimed, MarketSettled, PolicyClaimed, WithdrawCancelled, Withdrawn},
+    events::{Claimed, MarketSettled, Penalty, PolicyClaimed, WithdrawCancelled, Withdrawn},
 };
 use serde_json::{Value, json};
 
@@ -21,6 +21,7 @@ pub struct EventRows {
     event_accounts: Vec<Value>,
     odds: Vec<Value>,
     receipt_settlements: Vec<Value>,
+    penalties: Vec<Value>,
     settlements: Vec<Value>,
     payouts: Vec<Value>,
     capital: Vec<Value>,
@@ -69,10 +70,12 @@ impl EventRows {
             Event::ReceiptFinalized(event) => {
                 let row = (event.receipt, event.state, event.value, event.earners);
                 self.settle_receipt(seq, slot_event, row);
+                self.penalise(seq, slot_event, event.model, event.window, &event.penalties);
             }
             Event::ReceiptRuled(event) => {
                 let row = (event.receipt, event.state, event.value, event.earners);
                 self.settle_receipt(seq, slot_event, row);
+                self.penalise(seq, slot_event, event.model, event.window, &event.penalties);
             }
             Event::MarketSettled(event) => {
                 let state = match event.state {
@@ -131,6 +134,28 @@ impl EventRows {
         }));
     }
 
+    /// Adds the oracles that owed a submission for the window and were silent.
+    fn penalise(
+        &mut self,
+        seq: i64,
+        slot_event: &SlotEvent,
+        model: Address,
+        window: u64,
+        penalties: &[Penalty],
+    ) {
+        self.penalties.extend(penalties.iter().map(|penalty| {
+            json!({
+                "model": model.to_string(),
+                "window": window.to_string(),
+                "oracle": penalty.oracle.to_string(),
+                "seq": seq,
+                "slot": slot_event.slot,
+                "block_time": slot_event.block_time,
+                "amount": penalty.amount.to_string(),
+            })
+        }));
+    }
+
     fn end_policy(
         &mut self,
         seq: i64,
@@ -152,12 +177,13 @@ impl EventRows {
     }
 
     /// Names of the tables with their rows. `event` comes first, because the others reference it.
-    pub fn tables(&self) -> [(&'static str, &[Value]); 10] {
+    pub fn tables(&self) -> [(&'static str, &[Value]); 11] {
         [
             ("event", &self.events),
             ("event_account", &self.event_accounts),
             ("odds", &self.odds),
             ("receipt_settlement", &self.receipt_settlements),
+            ("penalty", &self.penalties),
             ("settlement", &self.settlements),
             ("payout", &self.payouts),
             ("capital", &self.capital),

@@ -122,15 +122,15 @@ pub enum DriftShieldError {
     ReceiptNotCollecting,
     #[msg("The window is settled: it needs no more submissions")]
     WindowSettled,
-    #[msg("The receipt is not Proposed: challenge it while it is Proposed")]
+    #[msg("The receipt is Collecting: challenge it once it is Proposed or Challenged")]
     ReceiptNotProposed,
-    #[msg("The challenge period is over: challenge a receipt while it is Proposed")]
+    #[msg("The challenge period is over: challenge a window within challenge_secs of its proposal, or of the start of its dispute")]
     ChallengePeriodOver,
     #[msg("The receipt is not Challenged: rule on a dispute before its ruling period is over")]
     ReceiptNotChallenged,
     #[msg("Only the model's arbiter may rule: sign with the key in Model.arbiter")]
     NotArbiter,
-    #[msg("The seats do not match the submitters: pass the seats of all submitters in the order of the model's oracles")]
+    #[msg("The seats do not match: pass those of all submitters for a ruling, or of all slashed oracles for a return, in the order of the model's oracles")]
     WrongSeats,
     #[msg("No step of this receipt is due: wait until its current period is over")]
     NothingToFinalize,
@@ -304,7 +304,7 @@ pub enum DriftShieldError {
     InvalidFundingEnd,
     #[msg("The pot can still pay oracles: collect it one epoch after its stream has ended, or once the model is retired and has neither exposure nor an open receipt")]
     PotInUse,
-    #[msg("The seats do not match the removed oracles with rewards: pass their seats in the order of the model's oracles")]
+    #[msg("The seats do not match the removed oracles with rewards or open penalties: pass their seats in the order of the model's oracles")]
     WrongRewardSeats,
 
     // Markets, appended later.
@@ -341,4 +341,26 @@ pub enum DriftShieldError {
 
     #[msg("min_observed is above the number of observed windows: use at most that number")]
     InvalidMinObserved,
+
+    // Disputes and silence, appended later.
+    #[msg("Somebody has already challenged this window: wait for the ruling")]
+    AlreadyChallenged,
+    #[msg("The asserted counts agree with what is proposed: assert counts whose drift is more than max_spread away, or leave the proposal as it is")]
+    AssertionAgrees,
+    #[msg("The asserted counts have fewer rows than min_samples: assert at least that many for a window to which nobody has submitted")]
+    AssertionThin,
+    #[msg("Nobody has submitted, and oracles still can: challenge the window once its submit period is over")]
+    SubmitPeriodOpen,
+    #[msg("No market and no policy made before the window began depends on it: challenge a window that one observes or covers")]
+    WindowNotObserved,
+    #[msg("A quorum has submitted, so there is data: rule by counts")]
+    QuorumSubmitted,
+    #[msg("The receipt holds nothing that could be returned: nothing was slashed, or it was returned or credited")]
+    NothingHeld,
+    #[msg("The time for an appeal is over: what was slashed stays with the challenger and the treasury")]
+    AppealPeriodOver,
+    #[msg("The seat has penalties that it has not paid: call sync_seat first")]
+    PenaltyOpen,
+    #[msg("The seat has no open penalties: nothing is left to pay")]
+    NoPenaltyOpen,
 }

@@ -11,7 +11,7 @@ use anchor_lang::{
 use crate::{
     ChallengePayee, CollateralTerms, ConfigParams, FeePayee, ListingTerms, MarketState,
     MarketTerms, MetricSpec, ModelTerms, PolicyTerms, PotTotals, PremiumPayee, ReceiptState,
-    RewardPayee, TokenProgram, VaultTerms, VaultTotals,
+    RewardPayee, Seat, TokenProgram, VaultTerms, VaultTotals,
 };
 
 /// Emits an encoded event (the result of `Event::data`) by self-CPI. Inner instructions, unlike
@@ -49,7 +49,8 @@ macro_rules! emit_event {
 }
 pub(crate) use emit_event;
 
-/// State of a seat after a ruling, or after a removed oracle's reward was added to its bond.
+/// State of a seat after a ruling, after the return of what a ruling slashed, or after a removed
+/// oracle's reward was added to its bond. Open penalties are paid.
 #[derive(AnchorSerialize, AnchorDeserialize, IdlType, Clone, Debug, PartialEq, Eq)]
 pub struct SeatRuled {
     pub seat: Address,
@@ -59,6 +60,26 @@ pub struct SeatRuled {
     pub bonded: u64,
     /// Part of the bond that is unbonding, in base units.
     pub unbonding: u64,
+}
+
+impl SeatRuled {
+    pub fn new(seat: &mut Account<Seat>) -> Self {
+        Self {
+            seat: *seat.address(),
+            seat_seq: seat.next_seq(),
+            oracle: seat.oracle,
+            bonded: seat.bonded,
+            unbonding: seat.unbonding,
+        }
+    }
+}
+
+/// What an oracle lost for its silence.
+#[derive(AnchorSerialize, AnchorDeserialize, IdlType, Clone, Debug, PartialEq, Eq)]
+pub struct Penalty {
+    pub oracle: Address,
+    /// In base units.
+    pub amount: u64,
 }
 
 /// The program was initialized.
@@ -358,7 +379,25 @@ pub struct ReceiptSubmitted {
     pub pay: u64,
 }
 
-/// A proposal was challenged.
+/// A seat paid its open penalties.
+#[event]
+#[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
+pub struct SeatSynced {
+    pub model: Address,
+    pub model_seq: u64,
+    pub seat: Address,
+    pub seat_seq: u64,
+    pub oracle: Address,
+    /// Penalties that left the bond, in base units.
+    pub penalty: u64,
+    /// The seat's whole bond, including what is unbonding, in base units.
+    pub bonded: u64,
+    /// Part of the bond that is unbonding, in base units.
+    pub unbonding: u64,
+}
+
+/// A proposal, a dispute or a missing window was challenged. The challenge of a missing window creates
+/// its receipt and, if needed, the page of the series.
 #[event]
 #[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
 pub struct ReceiptChallenged {
@@ -367,7 +406,18 @@ pub struct ReceiptChallenged {
     pub receipt: Address,
     pub receipt_seq: u64,
     pub window: u64,
+    /// Page of the model's series that holds the window.
+    pub series: Address,
+    pub series_seq: u64,
+    /// Version of the model.
+    pub version: u32,
     pub challenger: Address,
+    /// The challenger's counts, in rows by bin.
+    pub counts: Vec<u32>,
+    /// Drift of these counts, in micro-units; 0 if they are thin.
+    pub asserted: u64,
+    /// Whether these counts have fewer rows than the model's `min_samples`.
+    pub asserts_thin: bool,
     /// The challenger's bond, in base units.
     pub bond: u64,
     /// Median of the submitted values, in micro-units; 0 if there is none.
@@ -377,7 +427,8 @@ pub struct ReceiptChallenged {
     pub held: u64,
 }
 
-/// The arbiter ruled on a dispute. The receipt is Final or Thin; it is closed if both credits are 0.
+/// The arbiter ruled on a dispute. The receipt is Final, Thin or Void; it is closed if nothing was
+/// slashed and both credits are 0.
 #[event]
 #[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
 pub struct ReceiptRuled {
@@ -390,18 +441,25 @@ pub struct ReceiptRuled {
     pub series: Address,
     pub series_seq: u64,
     pub arbiter: Address,
-    /// The arbiter's counts, in rows by bin.
-    pub counts: Vec<u32>,
+    /// The arbiter's counts, in rows by bin; `None` if there is no data.
+    pub counts: Option<Vec<u32>>,
     pub state: ReceiptState,
-    /// Drift of the arbiter's counts, in micro-units; 0 if they are thin.
+    /// Drift of the arbiter's counts, in micro-units; 0 if they are thin. Without data: median of the
+    /// submitted values, or 0 if there is none.
     pub value: u64,
-    /// Whether a quorum had agreed on a value within the model's `max_spread` of the ruling, or on
-    /// thin if the ruling is thin.
-    pub upheld: bool,
-    /// Amount slashed from the submitters' seats, in base units.
+    /// Whether there is a challenger and it was right, so that it gets its bond back.
+    pub vindicated: bool,
+    /// Amount slashed from the submitters' seats, in base units. It is held until `appeal_until`.
     pub slashed: u64,
-    /// Amount paid into each submitter's seat, in base units.
+    /// Unix time until which the admin can return what was slashed; 0 if nothing was.
+    pub appeal_until: i64,
+    /// Part of `slashed` that the challenger gets unless it is returned, in base units.
     pub reward: u64,
+    /// Part of the challenger's bond that was paid into the seat of each submitter who agrees with
+    /// the ruling, in base units.
+    pub compensation: u64,
+    /// Oracles that owed a submission and were silent, in the order of the model's oracles.
+    pub penalties: Vec<Penalty>,
     /// Amount that the challenger can collect, in base units.
     pub challenger_credit: u64,
     /// Amount that the treasury can collect, in base units.
@@ -443,8 +501,36 @@ pub struct ReceiptFinalized {
     pub pay: u64,
     /// Bit `i` is set if oracle `i` earned an equal part of `pay`, rounded down.
     pub earners: u8,
+    /// Oracles that owed a submission and were silent, in the order of the model's oracles.
+    pub penalties: Vec<Penalty>,
+    /// The model's security, in base units.
+    pub security: u64,
+    /// The model's security without the seats that are leaving, in base units.
+    pub lasting_security: u64,
     /// Head of the model's receipt chain.
     pub chain: [u8; 32],
+}
+
+/// The admin returned what a ruling slashed. The receipt is closed if `owed` is 0.
+#[event]
+#[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
+pub struct SlashesReturned {
+    pub model: Address,
+    pub model_seq: u64,
+    pub receipt: Address,
+    pub receipt_seq: u64,
+    pub window: u64,
+    pub admin: Address,
+    /// Amount returned to the seats, in base units.
+    pub amount: u64,
+    /// Amount that the receipt still owes, in base units.
+    pub owed: u64,
+    /// The model's security, in base units.
+    pub security: u64,
+    /// The model's security without the seats that are leaving, in base units.
+    pub lasting_security: u64,
+    /// Seats of the slashed oracles, in the order of the model's oracles.
+    pub seats: Vec<SeatRuled>,
 }
 
 /// Somebody added to the pay of a model's oracles.

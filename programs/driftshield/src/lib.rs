@@ -137,8 +137,9 @@ pub mod driftshield {
     /// Replaces a model's oracles, quorum, spread, rent, budgets, texts and hashes, copies the current
     /// arbiter, and starts a new version. Refused while an unsettled market with bets, an open policy or an open receipt depends on
     /// the model. Signed by the owner.
-    /// Remaining accounts: the seats, writable, of the oracles that are removed and have a reward,
-    /// in the order of the model's oracles. The rewards are added to their bonds.
+    /// Remaining accounts: the seats, writable, of the oracles that are removed and have a reward or
+    /// open penalties, in the order of the model's oracles. The rewards are added to their bonds, the
+    /// penalties taken from them.
     #[discrim = 9]
     pub fn update_model(ctx: &mut Context<UpdateModel>, terms: ModelTerms) -> Result<()> {
         let seats = ctx.remaining_accounts()?;
@@ -204,18 +205,30 @@ pub mod driftshield {
         )
     }
 
-    /// Challenges what is proposed with a bond. Anyone may call it.
+    /// Challenges what is proposed for `window`, takes part in a dispute that nobody has challenged,
+    /// or disputes a window to which nobody has submitted in its submit period and on which a market
+    /// or a policy depends. `counts` are those that the challenger asserts, in rows by bin. Takes a
+    /// bond. Anyone may call it.
     #[discrim = 17]
-    pub fn challenge_receipt(ctx: &mut Context<ChallengeReceipt>) -> Result<()> {
-        emit_event!(ctx, ctx.accounts.challenge_receipt()?)
+    pub fn challenge_receipt(
+        ctx: &mut Context<ChallengeReceipt>,
+        window: u64,
+        counts: Vec<u32>,
+    ) -> Result<()> {
+        emit_event!(
+            ctx,
+            ctx.accounts.challenge_receipt(window, counts, &ctx.bumps)?
+        )
     }
 
     /// Settles a dispute by the arbiter's counts: Final, or Thin if they have fewer rows than the
-    /// model's `min_samples`. Closes the receipt if it owes nothing. Signed by the arbiter.
+    /// model's `min_samples`. Without counts there is no data: Void, refused if a quorum has
+    /// submitted. What is slashed is held for `appeal_secs`. Closes the receipt if it owes nothing.
+    /// Signed by the arbiter.
     /// Remaining accounts: the seats of all submitters, writable, in the order of the model's
     /// oracles.
     #[discrim = 18]
-    pub fn rule_receipt(ctx: &mut Context<RuleReceipt>, counts: Vec<u32>) -> Result<()> {
+    pub fn rule_receipt(ctx: &mut Context<RuleReceipt>, counts: Option<Vec<u32>>) -> Result<()> {
         let seats = ctx.remaining_accounts()?;
         emit_event!(ctx, ctx.accounts.rule_receipt(counts, seats)?)
     }
@@ -227,8 +240,8 @@ pub mod driftshield {
         emit_event!(ctx, ctx.accounts.finalize_receipt()?)
     }
 
-    /// Pays the challenger's or the treasury's credit of a dispute, and closes the receipt once both
-    /// are paid. Anyone may call it.
+    /// Pays the challenger's or the treasury's credit of a dispute, and closes the receipt once it
+    /// owes nothing. After `appeal_until` this first credits what was slashed. Anyone may call it.
     #[discrim = 20]
     pub fn collect_challenge(
         ctx: &mut Context<CollectChallenge>,
@@ -504,5 +517,23 @@ pub mod driftshield {
     #[discrim = 54]
     pub fn accept_arbiter(ctx: &mut Context<AcceptArbiter>) -> Result<()> {
         emit_event!(ctx, ctx.accounts.accept_arbiter()?)
+    }
+
+    // Appeals and penalties.
+
+    /// Returns what a ruling slashed to the seats, until the receipt's `appeal_until`. The ruling's
+    /// value stays, and the challenger gets its bond alone. Signed by the admin.
+    /// Remaining accounts: the seats of the slashed oracles, writable, in the order of the model's
+    /// oracles.
+    #[discrim = 55]
+    pub fn return_slashes(ctx: &mut Context<ReturnSlashes>) -> Result<()> {
+        let seats = ctx.remaining_accounts()?;
+        emit_event!(ctx, ctx.accounts.return_slashes(seats)?)
+    }
+
+    /// Takes an oracle's open penalties from its seat. Anyone may call it.
+    #[discrim = 56]
+    pub fn sync_seat(ctx: &mut Context<SyncSeat>) -> Result<()> {
+        emit_event!(ctx, ctx.accounts.sync_seat()?)
     }
 }

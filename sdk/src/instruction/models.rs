@@ -130,6 +130,15 @@ pub fn withdraw_bond(oracle: Address, model: Address, state: &Model) -> Instruct
     })
 }
 
+/// Takes an oracle's open penalties from its seat.
+pub fn sync_seat(oracle: Address, model: Address) -> Instruction {
+    data::SyncSeat {}.to_instruction(accounts::SyncSeatResolved {
+        model,
+        seat: address::seat(&model, &oracle),
+        program: ID,
+    })
+}
+
 pub fn close_seat(oracle: Address, model: Address) -> Instruction {
     data::CloseSeat {}.to_instruction(accounts::CloseSeatResolved {
         oracle,

@@ -61,7 +61,7 @@ pub struct OracleSummary {
     pub bonded: u64,
     /// All rewards, collected or not.
     pub rewarded: u64,
-    /// Lost by rulings.
+    /// Lost for silence.
     pub penalised: u64,
     /// Number of windows that the oracle submitted, and of those that only others submitted.
     pub submitted: u64,
@@ -77,6 +77,8 @@ pub async fn oracles(pool: &PgPool, model: &Address) -> anyhow::Result<Vec<Oracl
                         where e.name = 'RewardCollected' and e.body ->> 'model' = m.address
                           and e.body ->> 'payee' = 'oracle'
                           and e.body ->> 'oracle' = s.oracle), 0))::text as rewarded,
+           (select coalesce(sum(p.amount), 0)::text from chain.penalty p
+            where p.model = m.address and p.oracle = s.oracle) as penalised,
            ((select count(*) from chain.receipt r where r.model = m.address) - s.submissions)
              ::text as missed
          from chain.seat s join chain.model m on m.address = s.model
@@ -91,7 +93,7 @@ pub async fn oracles(pool: &PgPool, model: &Address) -> anyhow::Result<Vec<Oracl
                 oracle: row.try_get("oracle")?,
                 bonded: number(row, "bonded")?,
                 rewarded: number(row, "rewarded")?,
-                penalised: 0,
+                penalised: number(row, "penalised")?,
                 submitted: number(row, "submitted")?,
                 missed: number(row, "missed")?,
             })

@@ -48,6 +48,7 @@ impl Bond {
             seat.bump = bump;
         }
         self.model.increase_held(amount)?;
+        seat.pay_penalty(&mut self.model, index);
         seat.add(amount);
         let now = Clock::get()?.unix_timestamp;
         self.model.set_bond(index, seat.active(), now);

@@ -60,9 +60,10 @@ impl BuyPolicy {
         self.vault.lock(terms.cover);
         self.vault.policies += 1; // each covers at least a base unit
         exposure.sell(terms.cover);
-        self.model.add_policy(terms.cover);
         self.model.pay_oracles(quote.rent, quote.rent_end, now)?;
         self.write(id, &terms, &quote, term, bump);
+        let (first, last) = (self.policy.first_window, self.policy.last_window);
+        self.model.add_policy(terms.cover, first, last, now);
 
         token::transfer(
             self.token_program.address(),

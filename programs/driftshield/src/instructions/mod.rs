@@ -8,6 +8,7 @@ mod bond;
 mod buy_policy;
 mod cancel_policy;
 mod cancel_withdraw;
+#[allow(unused_variables)] // `derive(Accounts)` binds the arguments a second time
 mod challenge_receipt;
 mod claim;
 mod claim_policy;
@@ -42,11 +43,13 @@ mod replace_oracle;
 mod request_unbond;
 mod request_withdraw;
 mod retire_model;
+mod return_slashes;
 mod rule_receipt;
 mod set_pause;
 mod settle_market;
 #[allow(unused_variables)] // `derive(Accounts)` binds the arguments a second time
 mod submit_receipt;
+mod sync_seat;
 mod update_collateral;
 mod update_config;
 mod update_model;
@@ -63,7 +66,7 @@ pub use {
     expire_policy::*, finalize_receipt::*, fund_oracles::*, initialize::*, leave_seat::*,
     list_model::*, place_bet::*, propose_admin::*, propose_arbiter::*, register_collateral::*,
     register_model::*, renew_policy::*, replace_oracle::*, request_unbond::*, request_withdraw::*,
-    retire_model::*, rule_receipt::*, set_pause::*, settle_market::*, submit_receipt::*,
-    update_collateral::*, update_config::*, update_model::*, update_vault::*, withdraw::*,
-    withdraw_bond::*, withdraw_treasury::*,
+    retire_model::*, return_slashes::*, rule_receipt::*, set_pause::*, settle_market::*,
+    submit_receipt::*, sync_seat::*, update_collateral::*, update_config::*, update_model::*,
+    update_vault::*, withdraw::*, withdraw_bond::*, withdraw_treasury::*,
 };

@@ -57,7 +57,8 @@ impl PlaceBet {
         let multiple = self.market.bet(index, amount, min_multiple, now)?;
         self.model.add_stake(amount)?;
         if first_bet {
-            self.model.add_market();
+            let (first, last) = (self.market.first_window, self.market.last_window);
+            self.model.add_market(first, last, now);
         }
         let rent = self.pay_rent(amount, max_rent, now)?;
         let mut position = self.position()?;

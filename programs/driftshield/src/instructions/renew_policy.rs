@@ -64,6 +64,8 @@ impl RenewPolicy {
             quote.end,
         );
         self.policy.renew(&quote, term);
+        let (first, last) = (self.policy.first_window, self.policy.last_window);
+        self.model.observe(first, last);
         self.model.pay_oracles(quote.rent, quote.rent_end, now)?;
         self.pay(&quote, renewal_bump)?;
         self.vault.invariant(token::amount(&self.tokens)?)?;

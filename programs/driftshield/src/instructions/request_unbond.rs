@@ -17,9 +17,13 @@ impl RequestUnbond {
     pub fn request_unbond(&mut self, amount: u64) -> Result<UnbondRequested> {
         let (model, seat) = (&mut self.model, &mut self.seat);
         let now = Clock::get()?.unix_timestamp;
+        let listed = model.oracle_index(&seat.oracle);
+        if let Some(index) = listed {
+            seat.pay_penalty(model, index);
+        }
         seat.unbond(amount, now + model.unbond_secs)?;
         // The seat of an oracle that is no longer listed secures nothing.
-        if let Some(index) = model.oracle_index(&seat.oracle) {
+        if let Some(index) = listed {
             // Never more than before: only `bond` counts the bond of an oracle that was listed
             // again.
             let bond = seat.active().min(model.bonds[index]);

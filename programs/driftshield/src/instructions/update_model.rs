@@ -40,39 +40,26 @@ impl UpdateModel {
         })
     }
 
-    /// Adds the rewards of removed oracles to their bonds, which each can withdraw. A payment could
-    /// be blocked, by an oracle that gives its token account away or by the mint's issuer, and with
-    /// it the removal.
+    /// Adds the rewards of removed oracles to their bonds, which each can withdraw, and takes their
+    /// open penalties. A payment could be blocked, by an oracle that gives its token account away or
+    /// by the mint's issuer, and with it the removal.
     fn move_rewards(
         &mut self,
         terms: &ModelTerms,
         views: Vec<AccountView>,
     ) -> Result<Vec<SeatRuled>> {
-        let mut views = views.into_iter();
-        let mut seats = Vec::new();
-        for index in 0..usize::from(self.model.oracle_count) {
-            let (oracle, reward) = (self.model.oracles[index], self.model.rewards[index]);
-            if reward == 0 || terms.oracles.contains(&oracle) {
-                continue;
-            }
-            let view = views.next().ok_or(DriftShieldError::WrongRewardSeats)?;
-            // SAFETY: the seats belong to different oracles, so each is loaded once.
-            let mut seat = unsafe { Account::<Seat>::load_mut(view) }
-                .map_err(|_| DriftShieldError::WrongRewardSeats)?;
-            require!(
-                seat.model == *self.model.address() && seat.oracle == oracle,
-                DriftShieldError::WrongRewardSeats
-            );
-            seat.add(reward);
-            seats.push(SeatRuled {
-                seat: *seat.address(),
-                seat_seq: seat.next_seq(),
-                oracle,
-                bonded: seat.bonded,
-                unbonding: seat.unbonding,
-            });
+        let model = &mut self.model;
+        let moved = |&oracle: &usize| {
+            (model.rewards[oracle] != 0 || model.penalties[oracle] != 0)
+                && !terms.oracles.contains(&model.oracles[oracle])
+        };
+        let moved: Vec<usize> = (0..usize::from(model.oracle_count)).filter(moved).collect();
+        let mut seats = Seat::load_all(model, moved.iter().copied(), views)
+            .map_err(|_| DriftShieldError::WrongRewardSeats)?;
+        for (&oracle, seat) in moved.iter().zip(&mut seats) {
+            seat.pay_penalty(model, oracle);
+            seat.add(model.rewards[oracle]);
         }
-        require!(views.next().is_none(), DriftShieldError::WrongRewardSeats);
-        Ok(seats)
+        Ok(seats.iter_mut().map(SeatRuled::new).collect())
     }
 }

@@ -30,7 +30,7 @@ pub struct Collateral {
     pub reserved: [u8; 7],
 }
 
-const _: () = assert!(core::mem::size_of::<Collateral>() == 2 * 32 + 8 + 32 + 16);
+const _: () = assert!(core::mem::size_of::<Collateral>() == 2 * 32 + 8 + 40 + 16);
 
 /// Amounts of a collateral, in base units of the mint. New models copy all but `min_bet`, which
 /// applies to every bet as soon as it is set.
@@ -59,6 +59,9 @@ pub struct CollateralTerms {
     pub slash_amount: u64,
     /// Bond that a challenger puts up, at least 1.
     pub challenge_bond: u64,
+    /// Amount that an oracle loses for each window for which it owed a submission and was silent, at
+    /// most a sixteenth of `slash_amount`.
+    pub absence_penalty: u64,
 }
 
 impl CollateralTerms {
@@ -67,7 +70,8 @@ impl CollateralTerms {
             1 <= self.min_bet
                 && 2 <= self.slash_amount
                 && self.slash_amount <= self.min_bond / 2
-                && 1 <= self.challenge_bond,
+                && 1 <= self.challenge_bond
+                && self.absence_penalty <= self.slash_amount / 16, // rounded down
             DriftShieldError::InvalidCollateralTerms
         );
         Ok(())

@@ -14,6 +14,7 @@ mod pot;
 mod receipt;
 mod seat;
 mod series;
+mod silence;
 mod tenure;
 mod vault;
 mod withdraw_request;

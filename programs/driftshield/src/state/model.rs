@@ -75,6 +75,9 @@ pub struct Model {
     pub slash_amount: u64,
     /// Bond that a challenger puts up. Copied from Collateral.
     pub challenge_bond: u64,
+    /// Amount that an oracle loses for each window for which it owed a submission and was silent.
+    /// Copied from Collateral.
+    pub absence_penalty: u64,
     /// How long oracles may submit after a window's end. Copied from Config.
     pub submit_secs: i64,
     /// How long a proposed value may be challenged. Copied from Config.
@@ -93,13 +96,15 @@ pub struct Model {
     /// How long a page of the series is kept after the end of its last window. Copied from Config.
     pub retention_secs: i64,
 
-    /// Bond of each oracle's seat, less what is unbonding. 0 for an oracle that was listed again
+    /// Bond of each oracle's seat, less what is unbonding and less its open penalties. 0 for an oracle that was listed again
     /// and has not called `bond` since.
     pub bonds: [u64; MAX_ORACLES],
     /// When each oracle was listed, and whether its seat counts.
     pub tenures: [Tenure; MAX_ORACLES],
     /// Rewards that the oracles have not collected yet.
     pub rewards: [u64; MAX_ORACLES],
+    /// Open penalties: those that the oracles' seats have not paid yet.
+    pub penalties: [u64; MAX_ORACLES],
     /// Security rent and funding that stream to the oracles.
     pub pot: Pot,
     /// Amount that the bond vault holds for oracles, challengers and the treasury: bonds, challenge
@@ -116,7 +121,13 @@ pub struct Model {
     pub cover_risk: u64,
     /// Number of open policies plus unsettled markets that have a bet.
     pub exposure: u64,
-    /// Number of receipts that are not settled.
+    /// When `exposure` last rose from 0.
+    pub exposed_since: i64,
+    /// First window of all markets and policies since then.
+    pub observed_from: u64,
+    /// Last window of all markets and policies since then.
+    pub observed_until: u64,
+    /// Number of receipts that are not settled, or hold what a ruling slashed.
     pub open_receipts: u64,
 
     /// Number of Final receipts of this version.
@@ -168,7 +179,7 @@ pub struct Model {
 }
 
 const _: () =
-    assert!(core::mem::size_of::<Model>() == 8 * 32 + 224 + 55 * 8 + 7 * 40 + 64 + 8 + 176);
+    assert!(core::mem::size_of::<Model>() == 8 * 32 + 224 + 66 * 8 + 7 * 56 + 64 + 8 + 176);
 
 /// Terms that an owner may change while nothing depends on the model: who measures it, and how it
 /// is presented.
@@ -257,8 +268,8 @@ impl MetricSpec {
 }
 
 impl Model {
-    /// Replaces the fields of [`ModelTerms`]. Oracles that stay keep their bonds, tenures and rewards.
-    /// The rewards of oracles that are removed must have been moved to their seats.
+    /// Replaces the fields of [`ModelTerms`]. Oracles that stay keep their bonds, tenures, rewards and
+    /// penalties. Those of oracles that are removed must have been moved to their seats.
     pub fn set_terms(&mut self, terms: &ModelTerms, params: &ConfigParams, now: i64) -> Result<()> {
         let count = terms.oracles.len();
         let distinct = (1..count).all(|i| !terms.oracles[..i].contains(&terms.oracles[i]));
@@ -290,18 +301,22 @@ impl Model {
             DriftShieldError::InvalidBudgets
         );
 
-        let (mut bonds, mut rewards) = ([0; MAX_ORACLES], [0; MAX_ORACLES]);
+        let mut bonds = [0; MAX_ORACLES];
+        let mut rewards = [0; MAX_ORACLES];
+        let mut penalties = [0; MAX_ORACLES];
         let mut tenures = [Tenure::new(now); MAX_ORACLES];
         for (index, oracle) in terms.oracles.iter().enumerate() {
             // An oracle that was not listed before starts at 0, until it calls `bond`.
             if let Some(before) = self.oracle_index(oracle) {
                 bonds[index] = self.bonds[before];
                 rewards[index] = self.rewards[before];
+                penalties[index] = self.penalties[before];
                 tenures[index] = self.tenures[before];
             }
         }
         self.bonds = bonds;
         self.rewards = rewards;
+        self.penalties = penalties;
         self.tenures = tenures;
         self.oracles = [Address::default(); MAX_ORACLES];
         self.oracles[..count].copy_from_slice(&terms.oracles);
@@ -455,15 +470,16 @@ impl Model {
         Ok(())
     }
 
-    /// Adds a policy of `cover`, which the quote has checked against the security.
-    pub fn add_policy(&mut self, cover: u64) {
+    /// Adds a policy of `cover`, which the quote has checked against the security, on the windows
+    /// from `first` to `last`.
+    pub fn add_policy(&mut self, cover: u64, first: u64, last: u64, now: i64) {
         self.cover_risk += cover;
-        self.exposure += 1;
+        self.expose(first, last, now);
     }
 
-    /// Counts a market that got its first bet in `exposure`.
-    pub fn add_market(&mut self) {
-        self.exposure += 1;
+    /// Counts a market on the windows from `first` to `last` that got its first bet.
+    pub fn add_market(&mut self, first: u64, last: u64, now: i64) {
+        self.expose(first, last, now);
     }
 
     /// Removes a settled market with bets, and its `stakes`.

@@ -1,6 +1,6 @@
 use anchor_lang::prelude::*;
 
-use crate::DriftShieldError;
+use crate::{DriftShieldError, Model};
 
 /// An oracle's bond on one model.
 ///
@@ -12,7 +12,8 @@ pub struct Seat {
     pub oracle: Address,
     /// Sequence number of this account's latest event, counted from 1.
     pub seq: u64,
-    /// The seat's whole bond, including what is unbonding.
+    /// The seat's whole bond, including what is unbonding, and penalties that the model has taken from
+    /// its copy of the bond but not yet from here.
     pub bonded: u64,
     /// Amount that is unbonding. It can be slashed until it is withdrawn.
     pub unbonding: u64,
@@ -59,6 +60,13 @@ impl Seat {
         Ok(amount)
     }
 
+    /// Takes the open penalties of the oracle at `index` from the bond, and returns them.
+    pub fn pay_penalty(&mut self, model: &mut Model, index: usize) -> u64 {
+        let penalty = core::mem::take(&mut model.penalties[index]);
+        self.bonded -= penalty; // part of the active bond
+        penalty
+    }
+
     /// Slashes `amount`, or the whole bond if that is less, and returns the slashed amount. The
     /// unbonding amount is slashed last.
     pub fn slash(&mut self, amount: u64) -> u64 {
@@ -67,6 +75,30 @@ impl Seat {
         self.unbonding = self.unbonding.min(self.bonded);
         self.slashes = self.slashes.wrapping_add(1); // once per ruling
         taken
+    }
+
+    /// Loads the seats of `oracles`, indices of the model's oracles in ascending order. The order
+    /// excludes duplicates.
+    pub fn load_all(
+        model: &Account<Model>,
+        oracles: impl Iterator<Item = usize>,
+        views: Vec<AccountView>,
+    ) -> Result<Vec<Account<Self>>> {
+        let mut seats = Vec::with_capacity(views.len());
+        let mut views = views.into_iter();
+        for oracle in oracles {
+            let view = views.next().ok_or(DriftShieldError::WrongSeats)?;
+            // SAFETY: the seats belong to different oracles, so each is loaded once.
+            let seat = unsafe { Account::<Self>::load_mut(view) }
+                .map_err(|_| DriftShieldError::WrongSeats)?;
+            require!(
+                seat.model == *model.address() && seat.oracle == model.oracles[oracle],
+                DriftShieldError::WrongSeats
+            );
+            seats.push(seat);
+        }
+        require!(views.next().is_none(), DriftShieldError::WrongSeats);
+        Ok(seats)
     }
 
     pub fn next_seq(&mut self) -> u64 {

@@ -26,6 +26,10 @@ pub struct Tenure {
     pub counts_since: i64,
     /// When the seat last stopped counting; 0 if it never has.
     pub stopped_at: i64,
+    /// Start of the time before `counts_since` in which the seat counted.
+    pub counted_since: i64,
+    /// End of the time before `counts_since` in which the seat counted; 0 if it began only once.
+    pub counted_until: i64,
     /// From when the bond may go whatever is at risk; 0 if the seat isn't leaving.
     pub leave_at: i64,
     /// Number of open receipts to which the oracle has submitted.
@@ -45,14 +49,29 @@ impl Tenure {
     }
 
     /// Starts or stops the counting of the seat. Whoever stops isn't leaving any more.
-    fn set_counts(&mut self, counts: bool, now: i64) {
+    /// `undecided_secs` is the longest time from the end of a submit period until its window is
+    /// settled.
+    fn set_counts(&mut self, counts: bool, undecided_secs: i64, now: i64) {
         self.counts = counts.into();
-        if counts {
-            self.counts_since = now;
-        } else {
+        if !counts {
             self.stopped_at = now;
             self.leave_at = 0;
+            return;
         }
+        // A window of the time before may be undecided. Whoever stops and begins again and again
+        // therefore counts as if it had never stopped.
+        if self.counted_until + undecided_secs < now {
+            self.counted_since = self.counts_since;
+        }
+        self.counted_until = self.stopped_at;
+        self.counts_since = now;
+    }
+
+    /// Whether the seat counted from `start` to `end`.
+    fn counted(&self, start: i64, end: i64) -> bool {
+        let stopped = self.counts == 0 && self.stopped_at < end;
+        let before = self.counted_since <= start && end <= self.counted_until;
+        before || 0 < self.counts_since && self.counts_since <= start && !stopped
     }
 }
 
@@ -80,7 +99,8 @@ impl Model {
         self.bonds[index] = bond;
         let counts = least <= bond;
         if counts != self.seat_counts(index) {
-            self.tenures[index].set_counts(counts, now);
+            let undecided_secs = self.challenge_secs + self.ruling_secs;
+            self.tenures[index].set_counts(counts, undecided_secs, now);
         }
         self.refresh_security();
     }
@@ -166,6 +186,7 @@ impl Model {
             DriftShieldError::SubmissionOpen
         );
         require!(self.rewards[index] == 0, DriftShieldError::RewardOpen);
+        require!(self.penalties[index] == 0, DriftShieldError::PenaltyOpen);
         // Fewer than the ⌈quorum/2⌉ oracles who could bend a median.
         require!(
             self.replaced + 1 < self.quorum.div_ceil(2),
@@ -178,12 +199,23 @@ impl Model {
         Ok(index)
     }
 
+    /// Whether the oracle at `index` was listed when `window` began.
+    pub fn was_listed(&self, index: usize, window: u64) -> Result<bool> {
+        Ok(self.tenures[index].listed_at <= self.window_start(window)?)
+    }
+
     /// Refuses a window that began before the oracle at `index` was listed.
     pub fn require_listed(&self, index: usize, window: u64) -> Result<()> {
         require!(
-            self.tenures[index].listed_at <= self.window_start(window)?,
+            self.was_listed(index, window)?,
             DriftShieldError::ListedTooLate
         );
         Ok(())
+    }
+
+    /// Whether the seat at `index` counted from the start of `window` to the end of its submit
+    /// period.
+    pub fn counted_for(&self, index: usize, window: u64) -> Result<bool> {
+        Ok(self.tenures[index].counted(self.window_start(window)?, self.submit_end(window)?))
     }
 }
