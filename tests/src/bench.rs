@@ -203,7 +203,7 @@ fn disputes(keys: &str, units: &mut Units) {
     world.pass(params().submit_secs);
     let challenger = world.wallet(1_000 * TOKEN);
     let sent = world
-        .challenge(&model, 0, &challenger)
+        .challenge(&model, 0, &challenger, &[1_000; 16])
         .expect("challenge_receipt");
     units.push(("challenge_receipt", sent.units));
     let sent = world.rule(&model, 0, &[1_000; 16]).expect("rule_receipt");

@@ -256,15 +256,16 @@ impl Books {
                 signer,
                 model,
                 window,
+                counts,
                 source,
-            } => self.challenge_receipt(signer, model, *window, source),
+            } => self.challenge_receipt(signer, model, *window, counts, source, values),
             Call::RuleReceipt {
                 signer,
                 model,
                 window,
                 counts,
                 seats,
-            } => self.rule_receipt(signer, model, *window, counts, seats, values),
+            } => self.rule_receipt(signer, model, *window, counts.as_deref(), seats, values),
             Call::FinalizeReceipt { model, window } => self.finalize_receipt(model, *window),
             Call::CollectChallenge {
                 model,

@@ -135,13 +135,14 @@ pub enum Call {
         signer: Address,
         model: Address,
         window: u64,
+        counts: Vec<u32>,
         source: Address,
     },
     RuleReceipt {
         signer: Address,
         model: Address,
         window: u64,
-        counts: Vec<u32>,
+        counts: Option<Vec<u32>>,
         seats: Vec<Address>,
     },
     FinalizeReceipt {

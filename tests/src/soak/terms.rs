@@ -42,6 +42,7 @@ pub fn collateral_terms(wealth: u64) -> CollateralTerms {
         min_bond: wealth / 50,
         slash_amount: wealth / 100,
         challenge_bond: wealth / 10_000 + 1,
+        absence_penalty: wealth / 10_000,
     }
 }
 

@@ -109,12 +109,20 @@ impl World {
         self.send(finalize, &[])
     }
 
-    pub fn challenge(&mut self, model: &TestModel, window: u64, challenger: &Wallet) -> Outcome {
+    /// Challenges `window` by asserting `counts`.
+    pub fn challenge(
+        &mut self,
+        model: &TestModel,
+        window: u64,
+        challenger: &Wallet,
+        counts: &[u32],
+    ) -> Outcome {
         let challenge = instruction::challenge_receipt(
             challenger.address(),
             model.address,
             &self.model(&model.address),
             window,
+            counts.to_vec(),
             challenger.tokens,
         );
         self.send(challenge, &[&challenger.key])
@@ -126,7 +134,7 @@ impl World {
             model.address,
             &self.model(&model.address),
             &self.receipt(&model.address, window),
-            counts.to_vec(),
+            Some(counts.to_vec()),
         );
         let arbiter = self.arbiter.insecure_clone();
         self.send(rule, &[&arbiter])

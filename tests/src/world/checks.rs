@@ -165,12 +165,13 @@ fn owed_by_model(address: &Address, model: &Model, accounts: &[(Address, Account
                 0
             };
             let pay = if receipt.is_settled() { 0 } else { receipt.pay };
-            bond + receipt.challenger_credit + receipt.treasury_credit + pay
+            bond + receipt.owed() + pay
         }
         _ => 0,
     });
     let rewards = model.rewards.iter().sum::<u64>();
-    owed.sum::<u64>() + rewards + model.pot.waiting + model.pot.unearned
+    let penalties = model.penalties.iter().sum::<u64>();
+    owed.sum::<u64>() + rewards + model.pot.waiting + model.pot.unearned - penalties
 }
 
 /// Checks that the vault's rate is the sum of the rates that end in each bucket, and that the streams have

@@ -54,6 +54,7 @@ pub fn terms() -> CollateralTerms {
         min_bond: 1_000 * TOKEN,
         slash_amount: 500 * TOKEN,
         challenge_bond: 100 * TOKEN,
+        absence_penalty: 5 * TOKEN,
     }
 }
 

@@ -137,6 +137,7 @@ fn smallest_terms() -> CollateralTerms {
         min_bond: 4,
         slash_amount: 2,
         challenge_bond: 1,
+        absence_penalty: 0,
     }
 }
 

@@ -53,12 +53,15 @@ fn submitted_at_once<const N: usize>(
     models
 }
 
-/// Like [`submitted`], with the median challenged. Also returns the challenger.
+/// Like [`submitted`], with the median challenged by asserting 500,000, or 100 if that is the median.
+/// Also returns the challenger.
 fn challenged(world: &mut World, values: &[u64], bond: u64) -> (TestModel, Wallet) {
     let model = submitted(world, values, bond);
     let challenger = world.wallet(CHALLENGE_BOND);
+    let proposed = world.receipt(&model.address, 0).value;
+    let asserted = if proposed < 250_000 { 500_000 } else { 100 };
     world
-        .challenge(&model, 0, &challenger)
+        .challenge(&model, 0, &challenger, &share(asserted))
         .expect("challenge_receipt");
     (model, challenger)
 }
@@ -80,7 +83,7 @@ fn rule_instruction(world: &World, model: &TestModel, value: u64) -> Instruction
         model.address,
         &world.model(&model.address),
         &world.receipt(&model.address, 0),
-        share(value).to_vec(),
+        Some(share(value).to_vec()),
     )
 }
 

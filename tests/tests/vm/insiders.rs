@@ -78,7 +78,7 @@ impl MarketScene {
         let challenger = self.world.wallet(terms().challenge_bond);
         self.world.submit_all(&self.model, 0, &CALM);
         self.world
-            .challenge(&self.model, 0, &challenger)
+            .challenge(&self.model, 0, &challenger, &DRIFTED)
             .expect("challenge_receipt");
         challenger
     }

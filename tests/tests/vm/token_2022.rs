@@ -197,7 +197,9 @@ fn payments_in_are_refused_once_the_mint_has_changed() {
             scene.renew(&holder, 1, true),
             scene.world.bet(&market, &holder, 0, TOKEN),
             scene.world.bond(&scene.model, 0, TOKEN),
-            scene.world.challenge(&scene.model, window, &holder),
+            scene
+                .world
+                .challenge(&scene.model, window, &holder, &share(2 * CALM_DRIFT)),
         ];
         for outcome in outcomes {
             assert_refused(outcome, DriftShieldError::MintChanged);

@@ -204,9 +204,9 @@ fn transactions_on_receipts_and_disputes_stay_within_the_limits() {
             units.iter().all(|units| *units <= limit.into()),
             "{units:?}"
         );
-        assert_fits(world.challenge(&model, 0, &challenger));
         let mut counts = vec![1; 16];
         counts[0] = 1_000_000;
+        assert_fits(world.challenge(&model, 0, &challenger, &counts));
         let ruled = assert_fits(world.rule(&model, 0, &counts));
         let driftshield_sdk::Event::ReceiptRuled(event) = ruled.event() else {
             panic!("{:?}", ruled.event())
@@ -215,6 +215,12 @@ fn transactions_on_receipts_and_disputes_stay_within_the_limits() {
         assert_eq!(event.slashed, 7 * terms().slash_amount);
         let state = world.model(&model.address);
         let receipt = world.receipt(&model.address, 0);
+        let mut returned = world.clone();
+        let admin = returned.admin.insecure_clone();
+        let address = solana_signer::Signer::pubkey(&admin);
+        let give_back = instruction::return_slashes(address, model.address, &state, &receipt);
+        assert_fits(returned.send(give_back, &[&admin]));
+        world.pass(params().appeal_secs);
         for payee in [ChallengePayee::Challenger, ChallengePayee::Treasury] {
             let collect = instruction::collect_challenge(model.address, &state, &receipt, payee);
             assert_fits(world.send(collect, &[]));
@@ -245,7 +251,9 @@ fn a_ruling_that_rewards_seven_seats_stays_within_the_limits() {
     for oracle in 0..7 {
         submit(&mut world, &model, oracle, 0, 100).unwrap();
     }
-    world.challenge(&model, 0, &challenger).unwrap();
+    let mut asserted = vec![1; 16];
+    asserted[0] = 1_000_000;
+    world.challenge(&model, 0, &challenger, &asserted).unwrap();
 
     // When the arbiter upholds the value, then the transaction fits
     let counts: Vec<u32> = (0..16).map(|bin| 1_000 + 100 * bin).collect();
@@ -253,7 +261,7 @@ fn a_ruling_that_rewards_seven_seats_stays_within_the_limits() {
     let driftshield_sdk::Event::ReceiptRuled(event) = ruled.event() else {
         panic!("{:?}", ruled.event())
     };
-    assert!(event.upheld && event.reward > 0);
+    assert!(!event.vindicated && event.compensation > 0);
 }
 
 #[test]

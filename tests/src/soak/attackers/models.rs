@@ -134,11 +134,13 @@ impl Attackers {
                 let proposed = books.receipts.values();
                 let proposed = proposed.filter(|receipt| receipt.state == ReceiptState::Proposed);
                 let receipt = self.pick(proposed).or(receipt)?;
-                let mint = books.models[&receipt.model].mint;
+                let model = &books.models[&receipt.model];
+                let mint = model.mint;
                 Call::ChallengeReceipt {
                     signer: self.accomplice,
                     model: receipt.model,
                     window: receipt.window,
+                    counts: Generator::new(driver, &mut self.rng).counts(model, 900_000),
                     source: books.own_account(&self.accomplice, &mint),
                 }
             }
@@ -228,7 +230,7 @@ impl Attackers {
             model: receipt.model,
             window: receipt.window,
             seats: seats.collect(),
-            counts: Generator::new(driver, &mut self.rng).counts(model, 900_000),
+            counts: Some(Generator::new(driver, &mut self.rng).counts(model, 900_000)),
         })
     }
 }

@@ -87,5 +87,6 @@ fn worst_collateral() -> CollateralTerms {
         min_bond: u64::MAX,
         slash_amount: u64::MAX / 2,
         challenge_bond: u64::MAX,
+        absence_penalty: 0,
     }
 }

@@ -202,7 +202,8 @@ impl Books {
     pub fn open_receipts(&self, model: &Address) -> usize {
         let receipts = self.receipts.values();
         receipts
-            .filter(|receipt| receipt.model == *model && !receipt.is_settled())
+            .filter(|receipt| receipt.model == *model)
+            .filter(|receipt| !receipt.is_settled() || receipt.appeal_until.is_some())
             .count()
     }
 

@@ -39,6 +39,14 @@ pub struct Receipt {
     /// The median of the submitted values, or the value of the ruling; 0 if there is none.
     pub value: u64,
     pub challenger: Option<Address>,
+    /// What the challenger asserts; `None` if it asserts that the window is thin.
+    pub asserted: Option<u64>,
+    /// What each oracle, by index, lost by the ruling and can still get back.
+    pub held: BTreeMap<usize, Amount>,
+    /// The challenger's part of it.
+    pub reward: Amount,
+    /// From when it can't be returned any more.
+    pub appeal_until: Option<i64>,
     pub challenger_credit: Amount,
     pub treasury_credit: Amount,
     /// The window's pay, which the receipt took out of the pot.
@@ -63,7 +71,12 @@ impl Receipt {
     }
 
     fn is_owed(&self) -> bool {
-        0 < self.challenger_credit + self.treasury_credit
+        0 < self.challenger_credit + self.treasury_credit + self.slashed()
+    }
+
+    /// The sum of what oracles lost and can still get back.
+    fn slashed(&self) -> Amount {
+        self.held.values().sum()
     }
 
     /// The amount that the model's bond vault holds for the receipt.
@@ -71,7 +84,7 @@ impl Receipt {
         let is_challenged = self.state == ReceiptState::Challenged && self.challenger.is_some();
         let bond = if is_challenged { challenge_bond } else { 0 };
         let pay = if self.is_settled() { 0 } else { self.pay };
-        bond + self.challenger_credit + self.treasury_credit + pay
+        bond + self.challenger_credit + self.treasury_credit + self.slashed() + pay
     }
 
     /// The median of the submitted values: of two middle values, the lower; 0 if there is none.
@@ -90,8 +103,22 @@ impl Receipt {
     /// Whether a quorum has submitted, and every seat that counts.
     fn is_complete(&self, model: &Model) -> bool {
         let has_submitted = |oracle| self.submissions.contains_key(&oracle);
-        let mut counting = (0..model.oracles.len()).filter(|&i| model.counts(&model.oracles[i]));
-        self.has_quorum(model) && counting.all(has_submitted)
+        let start = model.genesis + model.window_secs * self.window as i64;
+        let is_awaited = |&index: &usize| {
+            let oracle = &model.oracles[index];
+            model.counts(oracle) && model.standings[oracle].listed_at <= start
+        };
+        let mut awaited = (0..model.oracles.len()).filter(is_awaited);
+        self.has_quorum(model) && awaited.all(has_submitted)
+    }
+
+    /// When the arbiter's time is over: without a challenger, somebody may challenge first.
+    fn ruling_end(&self, model: &Model) -> i64 {
+        let challenge_secs = match self.challenger {
+            Some(_) => 0,
+            None => model.periods.challenge_secs,
+        };
+        self.since + challenge_secs + model.periods.ruling_secs
     }
 
     /// What a quorum agrees on: that the window is thin, or the median if a quorum lies within
@@ -226,16 +253,14 @@ impl Model {
         let before = receipt.state;
         if receipt.state == ReceiptState::Collecting {
             let end = self.submit_end(receipt.window)?;
-            if end <= now && receipt.has_quorum(self) {
+            if end <= now {
                 self.propose(receipt, end);
-            } else if end <= now {
-                self.settle(receipt, WindowEnd::Void, end);
             } else if receipt.is_complete(self) {
                 self.propose(receipt, now);
             }
         }
         let challenge_end = receipt.since + self.periods.challenge_secs;
-        let ruling_end = receipt.since + self.periods.ruling_secs;
+        let ruling_end = receipt.ruling_end(self);
         if receipt.state == ReceiptState::Proposed && challenge_end <= now {
             let proposed = receipt.agreement(self).expect("a quorum agrees");
             self.settle(receipt, proposed, challenge_end);
@@ -260,7 +285,7 @@ impl Books {
                 Some(end.expect("in range, as the receipt exists"))
             }
             ReceiptState::Proposed => Some(receipt.since + model.periods.challenge_secs),
-            ReceiptState::Challenged => Some(receipt.since + model.periods.ruling_secs),
+            ReceiptState::Challenged => Some(receipt.ruling_end(model)),
             ReceiptState::Final | ReceiptState::Void | ReceiptState::Thin => None,
         }
     }
@@ -355,6 +380,10 @@ impl Books {
             since: 0,
             value: 0,
             challenger: None,
+            asserted: None,
+            held: BTreeMap::new(),
+            reward: 0,
+            appeal_until: None,
             challenger_credit: 0,
             treasury_credit: 0,
             pay,
@@ -390,16 +419,31 @@ impl Books {
         signer: &Address,
         at: &Address,
         window: u64,
+        counts: &[u32],
         source: &Address,
+        values: &EventValues,
     ) -> Verdict {
         let receipt_at = address::receipt(at, window);
         self.advance(&receipt_at)?;
         let now = self.now;
+        let model = &self.models[at];
         let receipt = self.receipts.get_mut(&receipt_at).expect("advanced");
-        require(
-            receipt.state == ReceiptState::Proposed,
-            "the receipt is not Proposed",
-        )?;
+        let asserted = model.drift(counts, values)?;
+        match receipt.state {
+            ReceiptState::Proposed => {}
+            ReceiptState::Challenged => require(
+                receipt.challenger.is_none() && now < receipt.since + model.periods.challenge_secs,
+                "somebody has challenged, or the time for it is over",
+            )?,
+            _ => require(false, "the receipt is neither Proposed nor Challenged")?,
+        }
+        let agrees = match receipt.agreement(model) {
+            Some(WindowEnd::Final(value)) => model.agree(Some(value), asserted),
+            Some(WindowEnd::Thin) => asserted.is_none(),
+            _ => false,
+        };
+        require(!agrees, "the assertion agrees with what is proposed")?;
+        receipt.asserted = asserted;
         receipt.state = ReceiptState::Challenged;
         receipt.since = now;
         receipt.challenger = Some(*signer);
@@ -413,7 +457,7 @@ impl Books {
         signer: &Address,
         at: &Address,
         window: u64,
-        counts: &[u32],
+        counts: Option<&[u32]>,
         seats: &[Address],
         values: &EventValues,
     ) -> Verdict {
@@ -430,7 +474,13 @@ impl Books {
             receipt.state == ReceiptState::Challenged,
             "the receipt is not Challenged",
         )?;
-        let found = model.drift(counts, values)?;
+        let found = match counts {
+            Some(counts) => Some(model.drift(counts, values)?),
+            None => {
+                require(!receipt.has_quorum(model), "a quorum has submitted")?;
+                None
+            }
+        };
         let submitters = receipt.submissions.keys();
         let expected: Vec<Address> = submitters
             .map(|&oracle| address::seat(at, &model.oracles[oracle]))
@@ -441,48 +491,66 @@ impl Books {
         )?;
 
         // Each submitter who disagrees with the ruling loses `slash_amount`, at most its bond.
-        let mut slashed = 0;
-        for (submission, seat) in std::iter::zip(receipt.submissions.values(), seats) {
-            if !model.agree(submission.value, found) {
+        let agrees = |value| found.is_none_or(|found| model.agree(value, found));
+        for ((oracle, submission), seat) in std::iter::zip(&receipt.submissions, seats) {
+            if !agrees(submission.value) {
                 let seat = self.seats.get_mut(seat).ok_or("the oracle has no seat")?;
                 let taken = model.slash_amount.min(seat.bonded);
                 seat.bonded -= taken;
                 seat.unbonding = seat.unbonding.min(seat.bonded);
                 seat.slashes += 1;
-                slashed += taken;
+                receipt.held.insert(*oracle, taken);
                 self.rare_events.oracles_slashed += 1;
             }
         }
-        // Half of the slashed amount goes to the challenger, all remainders to the treasury.
-        let upheld = match receipt.agreement(model) {
-            Some(WindowEnd::Final(value)) => model.agree(Some(value), found),
-            Some(WindowEnd::Thin) => found.is_none(),
-            _ => false,
+        let slashed = receipt.slashed();
+        if 0 < slashed {
+            receipt.appeal_until = Some(now + model.periods.appeal_secs);
+        }
+        // The challenger was right if the ruled value is nearer to its assertion than to the proposed one;
+        // without these three values, if the ruling agrees with it.
+        let proposed = match receipt.agreement(model) {
+            Some(WindowEnd::Final(value)) => Some(value),
+            _ => None,
+        };
+        let is_right = match (receipt.asserted, proposed, found) {
+            (Some(asserted), Some(proposed), Some(Some(value))) => {
+                value.abs_diff(asserted) < value.abs_diff(proposed)
+            }
+            (asserted, _, Some(found)) => model.agree(asserted, found),
+            (_, _, None) => false,
         };
         let bond = model.challenge_bond;
-        if receipt.challenger.is_none() {
-            receipt.treasury_credit = slashed;
-        } else if upheld {
-            let reward = bond / 2 / seats.len() as Amount;
-            for seat in seats {
-                let seat = self.seats.get_mut(seat);
-                seat.ok_or("the oracle has no seat")?.bonded += reward;
+        if receipt.challenger.is_some() && is_right {
+            receipt.challenger_credit = bond;
+            receipt.reward = (slashed / 2).min(2 * bond);
+        } else if receipt.challenger.is_some() {
+            // Half of a lost bond goes to the submitters who agree, the rest to the treasury.
+            let agreeing: Vec<&Address> = std::iter::zip(receipt.submissions.values(), seats)
+                .filter(|(each, _)| found.is_some_and(|found| model.agree(each.value, found)))
+                .map(|(_, seat)| seat)
+                .collect();
+            let mut left = bond;
+            for seat in &agreeing {
+                let part = bond / 2 / agreeing.len() as Amount;
+                let seat = self.seats.get_mut(*seat);
+                seat.ok_or("the oracle has no seat")?.bonded += part;
+                left -= part;
             }
-            let rewards = reward * seats.len() as Amount;
-            receipt.challenger_credit = slashed / 2;
-            receipt.treasury_credit = slashed - slashed / 2 + bond - rewards;
-        } else {
-            receipt.challenger_credit = slashed / 2 + bond;
-            receipt.treasury_credit = slashed - slashed / 2;
+            receipt.treasury_credit = left;
         }
         for seat in seats {
             let seat = &self.seats[seat];
             model.set_active_bond(&seat.oracle, seat.active(), false, now);
         }
-        if let Some(value) = found {
+        if let Some(Some(value)) = found {
             model.update_latest(window, value);
         }
-        let end = found.map_or(WindowEnd::Thin, WindowEnd::Final);
+        let end = match found {
+            Some(Some(value)) => WindowEnd::Final(value),
+            Some(None) => WindowEnd::Thin,
+            None => WindowEnd::Void,
+        };
         model.settle(receipt, end, now);
         self.rare_events.disputes_ruled += 1;
         self.record(&receipt_at)
@@ -508,6 +576,13 @@ impl Books {
         let receipt_at = address::receipt(at, window);
         let receipt = self.receipts.get_mut(&receipt_at);
         let receipt = receipt.ok_or("there is no such receipt")?;
+        if receipt.appeal_until.is_some_and(|end| end <= self.now) {
+            let slashed = receipt.slashed();
+            receipt.challenger_credit += receipt.reward;
+            receipt.treasury_credit += slashed - receipt.reward;
+            receipt.held.clear();
+            (receipt.reward, receipt.appeal_until) = (0, None);
+        }
         let challenger = receipt.challenger.unwrap_or_default();
         let credit = match payee {
             ChallengePayee::Treasury => &mut receipt.treasury_credit,

@@ -101,7 +101,8 @@ impl Books {
         };
         let receipts = self.receipts.values();
         receipts
-            .filter(|receipt| receipt.model == *at && !receipt.is_settled())
+            .filter(|receipt| receipt.model == *at)
+            .filter(|receipt| !receipt.is_settled() || receipt.appeal_until.is_some())
             .filter(|receipt| receipt.submissions.contains_key(&index))
             .count()
     }

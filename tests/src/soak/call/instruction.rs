@@ -203,8 +203,19 @@ impl Call {
                 signer,
                 model: at,
                 window,
+                counts,
                 source,
-            } => instruction::challenge_receipt(*signer, *at, model(known, at)?, *window, *source),
+            } => {
+                let state = model(known, at)?;
+                instruction::challenge_receipt(
+                    *signer,
+                    *at,
+                    state,
+                    *window,
+                    counts.clone(),
+                    *source,
+                )
+            }
             Self::RuleReceipt {
                 signer,
                 model: at,

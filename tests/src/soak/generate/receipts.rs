@@ -205,10 +205,12 @@ impl Generator<'_> {
             .map(|&index| address::seat(&at, &model.oracles[index]));
         let seats = seats.collect();
         let signer = self.actor("stranger");
+        let asserted = if self.chance(60) { other_value } else { value };
         steps.push(Step::Call(Call::ChallengeReceipt {
             signer,
             model: at,
             window,
+            counts: self.counts(model, asserted),
             source: self.source(&signer, &model.mint),
         }));
         if self.chance(70) {
@@ -222,7 +224,7 @@ impl Generator<'_> {
                 signer: model.arbiter,
                 model: at,
                 window,
-                counts,
+                counts: Some(counts),
                 seats,
             }));
         }
@@ -316,11 +318,14 @@ impl Generator<'_> {
     pub(super) fn challenge_receipt(&mut self) -> Option<Call> {
         let (model, window) = self.receipt(|receipt| receipt.state == ReceiptState::Proposed)?;
         let signer = self.actor("stranger");
-        let mint = self.books.models[&model].mint;
+        let state = &self.books.models[&model];
+        let mint = state.mint;
+        let asserted = self.random_drift();
         Some(Call::ChallengeReceipt {
             signer,
             model,
             window,
+            counts: self.counts(state, asserted),
             source: self.source(&signer, &mint),
         })
     }
@@ -354,7 +359,7 @@ impl Generator<'_> {
             signer: self.usually(model.arbiter),
             model: at,
             window,
-            counts,
+            counts: Some(counts).filter(|_| !self.chance(5)),
             seats,
         })
     }

@@ -63,7 +63,7 @@ fn a_leaving_oracle_is_slashed_like_any_other() {
     let challenger = world.wallet(terms().challenge_bond);
     start_leaving(&mut world, &model, 0).unwrap();
     world.submit_all(&model, 0, &DRIFTED);
-    world.challenge(&model, 0, &challenger).unwrap();
+    world.challenge(&model, 0, &challenger, &CALM).unwrap();
     world.rule(&model, 0, &CALM).unwrap();
     // Then it loses as much as the others: 500 tokens
     let seats = [0, 1, 2].map(|oracle: usize| {
@@ -96,7 +96,7 @@ fn a_slash_of_everybody_ends_no_quorum_at_the_lowest_allowed_bond() {
     // When a ruling slashes all three, who agreed
     let challenger = world.wallet(terms().challenge_bond);
     world.submit_all(&model, 0, &DRIFTED);
-    world.challenge(&model, 0, &challenger).unwrap();
+    world.challenge(&model, 0, &challenger, &CALM).unwrap();
     world.rule(&model, 0, &CALM).unwrap();
 
     // Then the quorum and its security stay, and the market is measured to its end
@@ -234,7 +234,9 @@ fn a_spread_that_covers_the_lie_is_refused() {
         let model = world.model_with(spec, 3, BOND);
         let challenger = world.wallet(terms().challenge_bond);
         world.submit_all(&model, 0, &share(lie));
-        world.challenge(&model, 0, &challenger).unwrap();
+        world
+            .challenge(&model, 0, &challenger, &share(truth))
+            .unwrap();
         let sent = world.rule(&model, 0, &share(truth)).unwrap();
         let Event::ReceiptRuled(event) = sent.event() else {
             panic!("{:?}", sent.event())

@@ -55,6 +55,7 @@ fn admin_instructions(
         min_bond: u64::MAX,
         slash_amount: u64::MAX / 2,
         challenge_bond: u64::MAX,
+        absence_penalty: u64::MAX / 32,
     };
     let treasury = world.tokens(&world.treasury()).max(1);
     let program = TokenProgram::SplToken;

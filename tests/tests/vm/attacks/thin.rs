@@ -53,7 +53,7 @@ fn dispute(scene: &mut Insured, ruling: &[u32]) -> i64 {
     let (model, window) = (scene.model.clone(), scene.window);
     scene
         .world
-        .challenge(&model, window, &challenger)
+        .challenge(&model, window, &challenger, ruling)
         .expect("challenge_receipt");
     scene
         .world

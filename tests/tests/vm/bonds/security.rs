@@ -39,6 +39,7 @@ fn security_is_half_the_cost_of_manipulating_the_median() {
         min_bond: 15,
         slash_amount: 7,
         challenge_bond: 1,
+        absence_penalty: 0,
     };
     let mut world = World::with(params(), bonds);
     let mut seen = Vec::new();

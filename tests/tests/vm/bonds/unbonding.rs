@@ -169,7 +169,7 @@ fn an_unbonding_bond_stays_slashable() {
     world.submit_all(&model, 0, &CALM);
     unbond(&mut world, &model, 0, BOND).unwrap();
     // When the receipt is challenged and the ruling overturns its value
-    world.challenge(&model, 0, &challenger).unwrap();
+    world.challenge(&model, 0, &challenger, &DRIFTED).unwrap();
     world.rule(&model, 0, &DRIFTED).unwrap();
     // Then the oracle is slashed, and can withdraw only the rest
     world.pass(params().unbond_secs);
@@ -193,7 +193,7 @@ fn bonds_that_no_longer_secure_anything_can_unbond() {
     let challenger = world.wallet(1_000 * TOKEN);
     for window in 0..2 {
         world.submit_all(&model, window, &DRIFTED);
-        world.challenge(&model, window, &challenger).unwrap();
+        world.challenge(&model, window, &challenger, &CALM).unwrap();
         world.rule(&model, window, &CALM).unwrap();
     }
     assert_eq!(world.model(&model.address).security, 0);
@@ -214,7 +214,7 @@ fn an_unbonding_below_the_minimum_ends_a_seat_that_a_slash_did_not() {
     let model = world.model_with(spec, 3, terms().min_bond);
     let challenger = world.wallet(terms().challenge_bond);
     world.submit_all(&model, 0, &DRIFTED);
-    world.challenge(&model, 0, &challenger).unwrap();
+    world.challenge(&model, 0, &challenger, &CALM).unwrap();
     world.rule(&model, 0, &CALM).unwrap();
     assert_eq!(world.model(&model.address).tenures[0].counts, 1);
     // When its oracle unbonds a base unit, which nothing at risk forbids

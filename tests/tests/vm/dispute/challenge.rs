@@ -15,7 +15,9 @@ fn anyone_can_challenge_a_proposed_value_with_a_bond() {
     world.pass(60);
 
     // When the bystander challenges
-    let sent = world.challenge(&model, 0, &challenger).unwrap();
+    let sent = world
+        .challenge(&model, 0, &challenger, &share(500_000))
+        .unwrap();
 
     // Then the bond is in the vault, and the receipt is in dispute from now on
     let Event::ReceiptChallenged(event) = sent.event() else {
@@ -48,11 +50,13 @@ fn a_value_can_be_challenged_until_its_challenge_period_ends() {
 
     // When the challenge period has a second left, then the first can be challenged
     world.warp_to(end - 1);
-    world.challenge(&models[0], 0, &challenger).unwrap();
+    world
+        .challenge(&models[0], 0, &challenger, &share(500_000))
+        .unwrap();
 
     // When the period is over, then the second can't
     world.warp_to(end);
-    let outcome = world.challenge(&models[1], 0, &challenger);
+    let outcome = world.challenge(&models[1], 0, &challenger, &share(500_000));
     assert_refused(outcome, DriftShieldError::ChallengePeriodOver);
     assert_eq!(world.tokens(&challenger.tokens), CHALLENGE_BOND);
 }
@@ -67,12 +71,14 @@ fn a_collecting_receipt_cannot_be_challenged() {
     let challenger = world.wallet(CHALLENGE_BOND);
 
     // When somebody challenges it
-    let outcome = world.challenge(&model, 0, &challenger);
+    let outcome = world.challenge(&model, 0, &challenger, &share(500_000));
 
     // Then no value is proposed yet, but one is once the submit period is over
     assert_refused(outcome, DriftShieldError::ReceiptNotProposed);
     world.pass(params().submit_secs);
-    world.challenge(&model, 0, &challenger).unwrap();
+    world
+        .challenge(&model, 0, &challenger, &share(500_000))
+        .unwrap();
 }
 
 #[test]
@@ -85,7 +91,7 @@ fn a_disputed_receipt_cannot_be_challenged() {
 
     // When somebody challenges them
     for model in [&challenged, &spread] {
-        let outcome = world.challenge(model, 0, &second);
+        let outcome = world.challenge(model, 0, &second, &share(500_000));
 
         // Then it is refused
         assert_refused(outcome, DriftShieldError::ReceiptNotProposed);
@@ -108,7 +114,7 @@ fn a_final_or_void_receipt_cannot_be_challenged() {
 
     // When somebody challenges them
     let models = [&final_model, &void_model];
-    let outcomes = models.map(|model| world.challenge(model, 0, &challenger));
+    let outcomes = models.map(|model| world.challenge(model, 0, &challenger, &share(500_000)));
 
     // Then they are gone
     for outcome in outcomes {

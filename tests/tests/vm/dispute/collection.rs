@@ -102,7 +102,7 @@ fn a_challenger_who_cannot_be_paid_delays_nobody_else() {
     let [missing, frozen, whole] = submitted_at_once(&mut world, &values, BOND);
     let [without, with_frozen, other] = [&missing, &frozen, &whole].map(|model| {
         let challenger = world.wallet(CHALLENGE_BOND);
-        world.challenge(model, 0, &challenger).unwrap();
+        world.challenge(model, 0, &challenger, &share(100)).unwrap();
         challenger
     });
     let account = world.svm.get_account(&without.tokens).unwrap();

@@ -18,6 +18,8 @@ struct Case {
     /// Part of each bond that unbonds before the ruling.
     unbonding: Vec<u64>,
     challenged: bool,
+    /// Value that the challenger asserts.
+    asserted: u64,
     ruling: u64,
 }
 
@@ -28,6 +30,7 @@ fn random_dispute(rng: &mut StdRng) -> Case {
         slash_amount,
         challenge_bond: rng.random_range(1..=999_999),
         min_bet: 1,
+        absence_penalty: slash_amount / 16,
     };
     let challenged = rng.random_bool(0.7);
     let mut values: Vec<u64> = if challenged {
@@ -62,12 +65,18 @@ fn random_dispute(rng: &mut StdRng) -> Case {
         rng.random_range(0..=1_000_000)
     };
     let ruling = ruling.min(1_000_000);
+    let asserted = if rng.random() {
+        rng.random_range(0..=300_000)
+    } else {
+        rng.random_range(500_000..=1_000_000)
+    };
     Case {
         terms,
         values,
         bonds,
         unbonding,
         challenged,
+        asserted,
         ruling,
     }
 }
@@ -135,7 +144,7 @@ impl Case {
         let challenger = world.wallet(self.terms.challenge_bond);
         if self.challenged {
             world
-                .challenge(&model, 0, &challenger)
+                .challenge(&model, 0, &challenger, &share(self.asserted))
                 .expect("challenge_receipt");
         }
         for (oracle, &amount) in self.unbonding.iter().enumerate() {

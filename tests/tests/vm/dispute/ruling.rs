@@ -48,7 +48,9 @@ fn a_dispute_can_be_ruled_until_its_ruling_period_ends() {
     let models: [_; 2] = submitted_at_once(&mut world, &[100; 3], BOND);
     let challenger = world.wallet(2 * CHALLENGE_BOND);
     for model in &models {
-        world.challenge(model, 0, &challenger).unwrap();
+        world
+            .challenge(model, 0, &challenger, &share(500_000))
+            .unwrap();
     }
     let end = world.receipt(&models[0].address, 0).since + params().ruling_secs;
 
@@ -71,7 +73,9 @@ fn a_receipt_without_a_dispute_cannot_be_ruled() {
     let [proposed, ruled] = submitted_at_once(&mut world, &[100; 3], BOND);
     submit_values(&mut world, &collecting, 0, &[100]);
     let challenger = world.wallet(CHALLENGE_BOND);
-    world.challenge(&ruled, 0, &challenger).unwrap();
+    world
+        .challenge(&ruled, 0, &challenger, &share(500_000))
+        .unwrap();
     world.rule(&ruled, 0, &share(100)).unwrap();
     assert_eq!(state(&world, &collecting), ReceiptState::Collecting);
     assert_eq!(state(&world, &proposed), ReceiptState::Proposed);

@@ -183,9 +183,10 @@ fn a_registered_model_stores_its_spec_and_copies_the_settings() {
     let params = params();
     let bonds = CollateralTerms {
         min_bet: 11,
-        min_bond: 24,
-        slash_amount: 12,
+        min_bond: 64,
+        slash_amount: 32,
         challenge_bond: 14,
+        absence_penalty: 2,
     };
     let mut world = World::with(params, bonds);
     let owner = world.wallet(0);

@@ -62,7 +62,9 @@ fn the_chain_proves_that_no_receipt_is_missing() {
     let lonely = settled(&mut world, &model, 1, by_time(1));
     world.submit_all(&model, 2, &share(300));
     let challenger = world.wallet(1_000 * TOKEN);
-    world.challenge(&model, 2, &challenger).unwrap();
+    world
+        .challenge(&model, 2, &challenger, &share(400_000))
+        .unwrap();
     let ruled = settled(&mut world, &model, 2, |world| {
         world.rule(&model, 2, &share(400_000)).unwrap();
     });
@@ -103,7 +105,9 @@ fn the_chain_has_receipts_in_the_order_of_their_decisions() {
     let model = share_model(&mut world, 3);
     world.submit_all(&model, 0, &share(100));
     let challenger = world.wallet(1_000 * TOKEN);
-    world.challenge(&model, 0, &challenger).unwrap();
+    world
+        .challenge(&model, 0, &challenger, &share(400_000))
+        .unwrap();
     world.submit_all(&model, 1, &share(200));
     world.pass(params().challenge_secs);
     let later = settled(&mut world, &model, 1, |world| {

@@ -121,7 +121,9 @@ fn the_last_collection_closes_the_receipt() {
         let model = share_model(&mut world, 3);
         world.submit_all(&model, 0, &share(500_000));
         let challenger = world.wallet(1_000 * TOKEN);
-        world.challenge(&model, 0, &challenger).unwrap();
+        world
+            .challenge(&model, 0, &challenger, &share(100))
+            .unwrap();
         world.rule(&model, 0, &share(100)).unwrap();
         let (address, payer) = (
             address::receipt(&model.address, 0),
@@ -161,7 +163,9 @@ fn the_payer_of_a_receipt_may_be_its_arbiter_or_challenger() {
     let mut world = World::new();
     let model = share_model(&mut world, 3);
     world.submit_all(&model, 0, &share(500_000));
-    world.challenge(&model, 0, &model.oracles[0]).unwrap();
+    world
+        .challenge(&model, 0, &model.oracles[0], &share(100))
+        .unwrap();
 
     // When its challenge succeeds, then both credits can be collected
     world.rule(&model, 0, &share(100)).unwrap();
@@ -222,7 +226,9 @@ fn a_window_has_one_receipt_forever() {
     let model = share_model(&mut world, 3);
     world.submit_all(&model, 0, &share(900_000));
     let challenger = world.wallet(1_000 * TOKEN);
-    world.challenge(&model, 0, &challenger).unwrap();
+    world
+        .challenge(&model, 0, &challenger, &share(100))
+        .unwrap();
     world.rule(&model, 0, &share(100)).unwrap();
     let oracle = &model.oracles[0];
     let submit = submission(oracle, &model, 0, &share(200));

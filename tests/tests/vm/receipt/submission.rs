@@ -125,7 +125,9 @@ fn a_seat_slashed_below_half_the_minimum_does_not_count() {
         for (oracle, value) in [(0, 500_000), (1, 100), (2, 100)] {
             world.submit(&model, oracle, window, &share(value)).unwrap();
         }
-        world.challenge(&model, window, &challenger).unwrap();
+        world
+            .challenge(&model, window, &challenger, &share(500_000))
+            .unwrap();
         world.rule(&model, window, &share(100)).unwrap();
     }
 

@@ -136,7 +136,9 @@ fn thin_submissions_where_the_ruling_gives_a_value_are_slashed() {
     let model = submitted(&mut world, &[THIN, THIN, share(500_000)]);
     let before = bonded(&world, &model);
     let challenger = world.wallet(100 * TOKEN);
-    world.challenge(&model, 0, &challenger).unwrap();
+    world
+        .challenge(&model, 0, &challenger, &share(500_000))
+        .unwrap();
 
     // When the arbiter counts enough rows
     let sent = world.rule(&model, 0, &share(500_000)).unwrap();
@@ -146,7 +148,7 @@ fn thin_submissions_where_the_ruling_gives_a_value_are_slashed() {
         panic!("{:?}", sent.event())
     };
     assert_eq!((event.state, event.value), (ReceiptState::Final, 500_000));
-    assert_eq!((event.slashed, event.upheld), (2 * SLASH, false));
+    assert_eq!((event.slashed, event.vindicated), (2 * SLASH, true));
     let after = bonded(&world, &model);
     let lost: Vec<u64> = std::iter::zip(before, after).map(|(a, b)| a - b).collect();
     assert_eq!(lost, [SLASH, SLASH, 0]);
@@ -161,7 +163,7 @@ fn values_where_the_ruling_is_thin_are_slashed() {
     let model = submitted(&mut world, &[share(500_000), share(500_000), THIN]);
     let before = bonded(&world, &model);
     let challenger = world.wallet(100 * TOKEN);
-    world.challenge(&model, 0, &challenger).unwrap();
+    world.challenge(&model, 0, &challenger, &THIN).unwrap();
 
     // When the arbiter counts too few rows, or none
     for counts in [THIN, [0, 0]] {
@@ -173,7 +175,7 @@ fn values_where_the_ruling_is_thin_are_slashed() {
             panic!("{:?}", sent.event())
         };
         assert_eq!((event.state, event.value), (ReceiptState::Thin, 0));
-        assert_eq!((event.slashed, event.upheld), (2 * SLASH, false));
+        assert_eq!((event.slashed, event.vindicated), (2 * SLASH, true));
         let after = bonded(&world, &model);
         let lost: Vec<u64> = std::iter::zip(&before, after).map(|(a, b)| a - b).collect();
         assert_eq!(lost, [SLASH, SLASH, 0]);
@@ -189,7 +191,9 @@ fn a_challenge_of_a_thin_window_that_is_thin_is_lost() {
     let model = submitted(&mut world, &[THIN, [0, 0], [5, 5]]);
     let before = bonded(&world, &model);
     let challenger = world.wallet(100 * TOKEN);
-    world.challenge(&model, 0, &challenger).unwrap();
+    world
+        .challenge(&model, 0, &challenger, &share(500_000))
+        .unwrap();
 
     // When the arbiter counts too few rows too
     let sent = world.rule(&model, 0, &[3, 1]).unwrap();
@@ -198,9 +202,9 @@ fn a_challenge_of_a_thin_window_that_is_thin_is_lost() {
     let Event::ReceiptRuled(event) = sent.event() else {
         panic!("{:?}", sent.event())
     };
-    assert_eq!((event.slashed, event.upheld), (0, true));
+    assert_eq!((event.slashed, event.vindicated), (0, false));
     let reward = 100 * TOKEN / 2 / 3;
-    assert_eq!(event.reward, reward);
+    assert_eq!(event.compensation, reward);
     let expected: Vec<u64> = before.iter().map(|bond| bond + reward).collect();
     assert_eq!(bonded(&world, &model), expected);
 }
@@ -211,7 +215,9 @@ fn a_thin_window_without_a_ruling_stays_thin() {
     let mut world = World::new();
     let model = submitted(&mut world, &[THIN; 3]);
     let challenger = world.wallet(100 * TOKEN);
-    world.challenge(&model, 0, &challenger).unwrap();
+    world
+        .challenge(&model, 0, &challenger, &share(500_000))
+        .unwrap();
 
     // When nobody rules, then it is thin, and the challenger gets its bond back
     world.pass(params().ruling_secs);
@@ -233,9 +239,11 @@ fn a_thin_window_can_be_challenged_until_its_challenge_period_ends() {
     // When its challenge period has a second left, then it can be challenged; a second later not
     world.pass(params().challenge_secs - 1);
     let mut early = world.clone();
-    early.challenge(&model, 0, &challenger).unwrap();
+    early
+        .challenge(&model, 0, &challenger, &share(500_000))
+        .unwrap();
     world.pass(1);
-    let outcome = world.challenge(&model, 0, &challenger);
+    let outcome = world.challenge(&model, 0, &challenger, &share(500_000));
     assert_refused(outcome, DriftShieldError::ChallengePeriodOver);
 }
 

@@ -242,7 +242,12 @@ fn submit(s: &mut ReceiptFixture, oracle: usize, drift: u64) -> Outcome {
 
 fn challenge(s: &mut ReceiptFixture) -> Outcome {
     let world = &mut s.insured.world;
-    world.challenge(&s.insured.model, s.window, &s.challenger)
+    world.challenge(
+        &s.insured.model,
+        s.window,
+        &s.challenger,
+        &share(CALM_DRIFT),
+    )
 }
 
 fn submit_thin(s: &mut ReceiptFixture, oracle: usize) -> Outcome {
@@ -252,7 +257,7 @@ fn submit_thin(s: &mut ReceiptFixture, oracle: usize) -> Outcome {
 
 fn rule(s: &mut ReceiptFixture, counts: &[u32]) -> Outcome {
     let (model, state) = (s.model(), s.insured.model());
-    let rule = instruction::rule_receipt(model, &state, &s.receipt(), counts.to_vec());
+    let rule = instruction::rule_receipt(model, &state, &s.receipt(), Some(counts.to_vec()));
     let arbiter = s.insured.world.arbiter.insecure_clone();
     s.insured.world.send(rule, &[&arbiter])
 }
