@@ -4,7 +4,7 @@ use driftshield_sdk::{DriftShieldError, Event, ReceiptState, address};
 use driftshield_tests::world::*;
 
 use super::{BOND, CHALLENGE_BOND, challenged, submit_values, submitted, submitted_at_once};
-use crate::{market::assert_gone, receipt::finalize};
+use crate::receipt::finalize;
 
 #[test]
 fn anyone_can_challenge_a_proposed_value_with_a_bond() {
@@ -82,20 +82,23 @@ fn a_collecting_receipt_cannot_be_challenged() {
 }
 
 #[test]
-fn a_disputed_receipt_cannot_be_challenged() {
+fn a_receipt_can_be_challenged_once() {
     // Given a challenged receipt, and one in dispute because of its spread
     let mut world = World::new();
     let (challenged, _) = challenged(&mut world, &[100; 3], BOND);
     let spread = submitted(&mut world, &[100, 200_000, 900_000], BOND);
-    let second = world.wallet(CHALLENGE_BOND);
+    let second = world.wallet(2 * CHALLENGE_BOND);
 
-    // When somebody challenges them
-    for model in [&challenged, &spread] {
-        let outcome = world.challenge(model, 0, &second, &share(500_000));
+    // When somebody challenges the first, then it is refused
+    let outcome = world.challenge(&challenged, 0, &second, &share(500_000));
+    assert_refused(outcome, DriftShieldError::AlreadyChallenged);
 
-        // Then it is refused
-        assert_refused(outcome, DriftShieldError::ReceiptNotProposed);
-    }
+    // When somebody challenges the second, then it is accepted, once
+    world
+        .challenge(&spread, 0, &second, &share(500_000))
+        .unwrap();
+    let outcome = world.challenge(&spread, 0, &second, &share(400_000));
+    assert_refused(outcome, DriftShieldError::AlreadyChallenged);
 }
 
 #[test]
@@ -109,15 +112,15 @@ fn a_final_or_void_receipt_cannot_be_challenged() {
     let spec = coarse_spec(&world);
     let void_model = world.model_with(spec, 3, BOND);
     submit_values(&mut world, &void_model, 0, &[100]);
-    world.pass(params().submit_secs);
+    world.pass(params().submit_secs + params().challenge_secs + params().ruling_secs);
     finalize(&mut world, &void_model, 0).unwrap();
 
     // When somebody challenges them
     let models = [&final_model, &void_model];
     let outcomes = models.map(|model| world.challenge(model, 0, &challenger, &share(500_000)));
 
-    // Then they are gone
+    // Then it is refused
     for outcome in outcomes {
-        assert_gone(outcome, 0);
+        assert_refused(outcome, DriftShieldError::WindowSettled);
     }
 }

@@ -22,16 +22,16 @@ fn a_ruling_that_overturns_slashes_wrong_submitters() {
     // When the arbiter rules the value that the third submitted
     let sent = world.rule(&model, 0, &share(100)).unwrap();
 
-    // Then the challenger is credited the bond and half of the slashes, and the treasury the other
-    // half
+    // Then the challenger is credited the bond, and the slashes are held
     let event = ruled(&sent);
     assert!(event.vindicated);
     assert_eq!(
         (event.value, event.slashed, event.reward),
         (100, 2 * SLASH, 2 * CHALLENGE_BOND)
     );
-    assert_eq!(event.challenger_credit, CHALLENGE_BOND + SLASH);
-    assert_eq!(event.treasury_credit, SLASH);
+    assert_eq!(event.challenger_credit, CHALLENGE_BOND);
+    assert_eq!(event.treasury_credit, 0);
+    assert_eq!(event.appeal_until, world.now() + params().appeal_secs);
     assert_eq!(event.counts.as_deref(), Some(&share(100)[..]));
     let after: Vec<u64> = event.seats.iter().map(|seat| seat.bonded).collect();
     assert_eq!(after, [BOND - SLASH, BOND - SLASH, BOND]);
@@ -49,16 +49,19 @@ fn a_ruling_that_overturns_slashes_wrong_submitters() {
     let state = world.model(&model.address);
     assert_eq!(
         (state.final_count, state.last_value, state.open_receipts),
-        (1, 100, 0)
+        (1, 100, 1)
     );
     assert_eq!((state.security, event.security), (security, security));
     assert_eq!(event.chain, state.chain);
 
-    // And both credits can be collected
+    // And after the appeal period both credits can be collected
+    world.pass(params().appeal_secs);
     collect(&mut world, &model, ChallengePayee::Challenger).unwrap();
     collect(&mut world, &model, ChallengePayee::Treasury).unwrap();
-    assert_eq!(world.tokens(&challenger.tokens), CHALLENGE_BOND + SLASH);
-    assert_eq!(world.tokens(&world.treasury()), SLASH);
+    assert_eq!(world.tokens(&challenger.tokens), 3 * CHALLENGE_BOND);
+    let rest = 2 * SLASH - 2 * CHALLENGE_BOND;
+    assert_eq!(world.tokens(&world.treasury()), rest);
+    assert_eq!(world.model(&model.address).open_receipts, 0);
     assert_eq!(world.model(&model.address).held, 3 * BOND - 2 * SLASH);
 }
 
@@ -74,8 +77,8 @@ fn only_submissions_beyond_the_spread_are_slashed() {
 
     // Then only those further away are slashed
     let less = BOND - SLASH;
-    let reward = CHALLENGE_BOND / 2 / 5;
-    let expected = [BOND, less, BOND, less, BOND].map(|bond| bond + reward);
+    let more = BOND + CHALLENGE_BOND / 2 / 3;
+    let expected = [more, less, more, less, more];
     assert_eq!(bonded(&world, &model), expected);
 }
 
@@ -113,6 +116,7 @@ fn rounding_remainders_go_to_the_treasury() {
         slash_amount: 501,
         min_bond: 1_002,
         challenge_bond: 101,
+        absence_penalty: 0,
         ..terms()
     };
     let mut world = World::with(params(), odd);
@@ -121,12 +125,14 @@ fn rounding_remainders_go_to_the_treasury() {
 
     // When one oracle is slashed by 501 units in one dispute, and all three in the other
     world.rule(&upheld, 0, &share(500_000)).unwrap();
-    world.rule(&overturned, 0, &share(250_000)).unwrap();
+    world.rule(&overturned, 0, &share(300_000)).unwrap();
 
-    // Then the challenger's half of the slashes is floored, and so is each seat's third of 50
-    assert_eq!(credits(&world, &upheld), (250, 251 + 101 - 3 * 16));
-    assert_eq!(bonded(&world, &upheld), [1_018, 517, 1_018]);
-    assert_eq!(credits(&world, &overturned), (101 + 3 * 501 / 2, 752));
+    // Then half of the lost bond goes to the two seats, rounded down, and the reward is at most twice
+    // the bond
+    assert_eq!(credits(&world, &upheld), (0, 101 - 2 * 25));
+    assert_eq!(bonded(&world, &upheld), [1_027, 501, 1_027]);
+    assert_eq!(credits(&world, &overturned), (101, 0));
+    assert_eq!(world.receipt(&overturned.address, 0).reward, 2 * 101);
     assert_eq!(bonded(&world, &overturned), [501; 3]);
 }
 
@@ -140,10 +146,11 @@ fn slashes_without_a_challenger_go_to_the_treasury() {
     // When the arbiter rules a value far from all submissions
     let sent = world.rule(&model, 0, &share(500_000)).unwrap();
 
-    // Then the treasury is credited all slashes
+    // Then the treasury gets all slashes after the appeal period
     assert_eq!((ruled(&sent).slashed, ruled(&sent).reward), (3 * SLASH, 0));
-    assert_eq!(credits(&world, &model), (0, 3 * SLASH));
+    assert_eq!(credits(&world, &model), (0, 0));
     assert_eq!(bonded(&world, &model), [BOND - SLASH; 3]);
+    world.pass(params().appeal_secs);
     collect(&mut world, &model, ChallengePayee::Treasury).unwrap();
     assert_eq!(world.tokens(&world.treasury()), 3 * SLASH);
 }
@@ -155,6 +162,7 @@ fn a_slash_is_at_most_the_bond() {
     let terms = CollateralTerms {
         slash_amount: 400,
         min_bond: 1_000,
+        absence_penalty: 0,
         ..terms()
     };
     let mut world = World::with(params(), terms);
