@@ -328,8 +328,6 @@ pub enum DriftShieldError {
     SeatNotVacant,
     #[msg("A receipt to which the oracle has submitted is open: finalize it first")]
     SubmissionOpen,
-    #[msg("The oracle has a reward that is not collected: collect it first")]
-    RewardOpen,
     #[msg("As many oracles are replaced as the model allows while it is exposed: wait until its markets and policies have ended")]
     TooManyReplaced,
     #[msg("The window began before the oracle was listed: submit for a later window")]

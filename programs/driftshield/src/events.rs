@@ -306,6 +306,8 @@ pub struct OracleReplaced {
     pub successor: Address,
     /// Number of oracles replaced since the model's exposure was last 0.
     pub replaced: u8,
+    /// The removed oracle's seat, if its reward was added to its bond.
+    pub seats: Vec<SeatRuled>,
 }
 
 /// An empty seat was closed.

@@ -38,7 +38,8 @@ pub(crate) fn replace(
 ) -> Outcome {
     let (owner, oracle) = (&model.owner, model.oracles[oracle].address());
     let (at, successor) = (model.address, successor.address());
-    let replace = instruction::replace_oracle(owner.address(), at, oracle, successor);
+    let state = world.model(&at);
+    let replace = instruction::replace_oracle(owner.address(), at, &state, oracle, successor);
     world.send(replace, &[&owner.key])
 }
 

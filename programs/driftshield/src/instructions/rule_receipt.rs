@@ -32,16 +32,7 @@ impl RuleReceipt {
         let mut seats = self.seats(seats)?;
         let ruling = self.receipt.rule(&mut self.model, &mut seats, found, now)?;
         self.series.record(&self.receipt);
-        let seats = seats
-            .iter_mut()
-            .map(|seat| SeatRuled {
-                seat: *seat.address(),
-                seat_seq: seat.next_seq(),
-                oracle: seat.oracle,
-                bonded: seat.bonded,
-                unbonding: seat.unbonding,
-            })
-            .collect();
+        let seats = seats.iter_mut().map(SeatRuled::of).collect();
         let event = ReceiptRuled {
             model: *self.model.address(),
             model_seq: self.model.next_seq(),
