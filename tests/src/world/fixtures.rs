@@ -186,7 +186,7 @@ pub fn share(value: u64) -> [u32; 2] {
 /// Like [`share_spec`], with a noise floor that allows the spread of 0.01.
 pub fn coarse_spec(world: &World) -> MetricSpec {
     MetricSpec {
-        min_samples: 150,
+        min_samples: 50,
         ..share_spec(world)
     }
 }

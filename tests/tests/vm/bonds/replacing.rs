@@ -180,7 +180,7 @@ fn the_reward_of_a_replaced_oracle_is_added_to_its_bond() {
     unbond(&mut world, &model, 0, reward).unwrap();
     world.pass(params().unbond_secs);
     withdraw(&mut world, &model, 0).unwrap();
-    assert_eq!(world.tokens(&model.oracles[0].tokens), BOND + reward);
+    assert_eq!(world.tokens(&model.oracles[0].tokens), 10 * BOND + reward);
 }
 
 #[test]
