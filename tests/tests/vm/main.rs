@@ -18,6 +18,7 @@ mod model;
 mod policy;
 mod property;
 mod receipt;
+mod rents;
 mod sdk;
 mod stakeholders;
 mod states;
