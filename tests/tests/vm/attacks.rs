@@ -7,6 +7,7 @@ mod monaco;
 mod payouts;
 mod prefunding;
 mod revival;
+mod second_life;
 mod splitting;
 mod squads;
 mod squatting;
