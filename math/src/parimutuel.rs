@@ -27,7 +27,7 @@ pub fn fee(amount: u64, bps: u16) -> u64 {
 ///
 /// ```
 /// // 30 of 40 winning units share 100 of losing stakes less fees.
-/// assert_eq!(driftshield::math::payout(30, 40, 100), Some(30 + 75));
+/// assert_eq!(driftshield_math::payout(30, 40, 100), Some(30 + 75));
 /// ```
 pub fn payout(stake: u64, winning: u64, losing_less_fees: u64) -> Option<u64> {
     stake.checked_add(mul_div(stake, losing_less_fees, winning)?)
