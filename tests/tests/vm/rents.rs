@@ -14,7 +14,7 @@ use solana_signer::Signer;
 use solana_system_interface::instruction::transfer;
 use solana_transaction_error::TransactionError;
 
-use crate::stakeholders::Stakeholders;
+use crate::{bonds, stakeholders::Stakeholders};
 
 /// A world whose rent is `rate` lamports per byte.
 fn world_at(rate: u64) -> World {
@@ -108,13 +108,7 @@ fn the_ledger_notices_rent_that_goes_to_somebody_else() {
     let mut world = World::new();
     let model = world.default_model();
     let (oracle, thief) = (model.oracles[0].clone(), world.wallet(0));
-    let state = world.model(&model.address);
-    let bonded = world.seat(&model.address, &oracle.address()).bonded;
-    let unbond = instruction::request_unbond(oracle.address(), model.address, bonded);
-    world.send(unbond, &[&oracle.key]).unwrap();
-    world.pass(state.unbond_secs);
-    let withdraw = instruction::withdraw_bond(oracle.address(), model.address, &state);
-    world.send(withdraw, &[]).unwrap();
+    bonds::leave(&mut world, &model, 0);
     let seat = address::seat(&model.address, &oracle.address());
     let mut record = world.svm.get_account(&seat).unwrap();
     let named = 8 + std::mem::offset_of!(Seat, oracle);

@@ -5,8 +5,8 @@
 
 use anchor_lang::bytemuck;
 use driftshield_sdk::{
-    Address, DriftShieldError, FeePayee, Instruction, ListingTerms, MarketState, MarketTerms,
-    PolicyTerms, Stream, address, instruction,
+    Address, DriftShieldError, Instruction, ListingTerms, MarketState, MarketTerms, PolicyTerms,
+    Stream, address, instruction,
 };
 use driftshield_tests::{insurance::*, world::*};
 use solana_keypair::Keypair;
@@ -140,11 +140,7 @@ fn nearly_closed() -> Stakeholders {
     let world = &mut all.insured.world;
     world.settle(&market, 1).unwrap();
     world.claim(&market, &all.winner.address()).unwrap();
-    let state = world.market(&market);
-    for payee in [FeePayee::Treasury, FeePayee::Creator] {
-        let collect = instruction::collect_fees(market, &state, payee);
-        world.send(collect, &[]).unwrap();
-    }
+    world.collect_fees(&market);
     all
 }
 

@@ -1,7 +1,7 @@
 //! The edge: a payee's wallet is empty, and the rent has risen so much that what a closed account returns
 //! is less than an account needs to exist. Anyone can add what is missing, in the same transaction.
 
-use driftshield_sdk::{DriftShieldError, FeePayee, Instruction, address, instruction};
+use driftshield_sdk::{DriftShieldError, Instruction, address, instruction};
 use driftshield_tests::{insurance::*, world::*};
 use solana_signer::Signer;
 use solana_system_interface::instruction::transfer;
@@ -94,10 +94,7 @@ fn an_empty_wallet_delays_the_closing_of_a_market_and_no_payout() {
 
     // When the others are paid, then they are
     world.claim(&market, &all.winner.address()).unwrap();
-    for payee in [FeePayee::Treasury, FeePayee::Creator] {
-        let collect = instruction::collect_fees(market, &state, payee);
-        world.send(collect, &[]).unwrap();
-    }
+    world.collect_fees(&market);
 
     // But the creator's rent waits
     let close = instruction::close_market(market, &state);

@@ -1,6 +1,6 @@
 //! Wrapped SOL as collateral: the lamports of a token account are its tokens and its rent.
 
-use driftshield_sdk::{FeePayee, instruction};
+use driftshield_sdk::instruction;
 use driftshield_tests::world::*;
 use solana_program_pack::Pack;
 use solana_signer::Signer;
@@ -60,10 +60,8 @@ fn the_last_payouts_of_wrapped_sol_wait_for_lamports_after_the_rent_rose() {
     let add = transfer(&world.payer.pubkey(), &vault, new - old);
     world.send(add, &[]).unwrap();
     world.claim(&market, &yes.address()).unwrap();
+    world.collect_fees(&market);
     let state = world.market(&market);
-    let collect = |payee| instruction::collect_fees(market, &state, payee);
-    world.send(collect(FeePayee::Treasury), &[]).unwrap();
-    world.send(collect(FeePayee::Creator), &[]).unwrap();
     world
         .send(instruction::close_market(market, &state), &[])
         .unwrap();
