@@ -54,7 +54,7 @@ pub(crate) fn withdraw(world: &mut World, model: &TestModel, oracle: usize) -> O
 }
 
 /// Unbonds and withdraws all of an oracle's bond.
-fn leave(world: &mut World, model: &TestModel, oracle: usize) {
+pub(crate) fn leave(world: &mut World, model: &TestModel, oracle: usize) {
     let bonded = world
         .seat(&model.address, &model.oracles[oracle].address())
         .bonded;
