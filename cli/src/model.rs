@@ -151,9 +151,12 @@ impl Command {
                 oracle,
                 successor,
             } => {
+                let state: Model = session.client.get(&model).await?;
                 let owner = session.signer()?;
-                let replace = instruction::replace_oracle(owner, model, oracle, successor);
-                session.send(&[replace], 0).await
+                let replace = instruction::replace_oracle(owner, model, &state, oracle, successor);
+                session
+                    .send(&[replace], session.decimals(&state.bond_mint).await?)
+                    .await
             }
             Self::Retire { model } => {
                 let retire = instruction::retire_model(session.signer()?, model);

@@ -141,7 +141,12 @@ impl Event {
                     .chain(seats)
                     .collect()
             }
-            Self::OracleReplaced(e) => vec![(e.model, e.model_seq)],
+            Self::OracleReplaced(e) => {
+                let seats = e.seats.iter().map(|seat| (seat.seat, seat.seat_seq));
+                std::iter::once((e.model, e.model_seq))
+                    .chain(seats)
+                    .collect()
+            }
             Self::LeaveRequested(e) => vec![(e.model, e.model_seq)],
             Self::ModelRetired(e) => vec![(e.model, e.model_seq)],
             Self::Bonded(e) => vec![(e.model, e.model_seq), (e.seat, e.seat_seq)],

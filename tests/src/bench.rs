@@ -142,7 +142,8 @@ fn bonds(keys: &str, units: &mut Units) {
     world.pass(params().replace_secs);
     let successor = world.wallet(0).address();
     let (at, model_at) = (owner.address(), model.address);
-    let replace = instruction::replace_oracle(at, model_at, oracle.address(), successor);
+    let state = world.model(&model_at);
+    let replace = instruction::replace_oracle(at, model_at, &state, oracle.address(), successor);
     let sent = world.send(replace, &[&owner.key]).expect("replace_oracle");
     units.push(("replace_oracle", sent.units));
     let retire = instruction::retire_model(owner.address(), model.address);

@@ -328,8 +328,6 @@ pub enum DriftShieldError {
     SeatNotVacant,
     #[msg("A receipt to which the oracle has submitted is open: finalize it first")]
     SubmissionOpen,
-    #[msg("The oracle has a reward that is not collected: collect it first")]
-    RewardOpen,
     #[msg("As many oracles are replaced as the model allows while it is exposed: wait until its markets and policies have ended")]
     TooManyReplaced,
     #[msg("The window began before the oracle was listed: submit for a later window")]
@@ -359,8 +357,6 @@ pub enum DriftShieldError {
     NothingHeld,
     #[msg("The time for an appeal is over: what was slashed stays with the challenger and the treasury")]
     AppealPeriodOver,
-    #[msg("The seat has penalties that it has not paid: call sync_seat first")]
-    PenaltyOpen,
     #[msg("The seat has no open penalties: nothing is left to pay")]
     NoPenaltyOpen,
 }

@@ -11,7 +11,7 @@ use anchor_lang::{
 use crate::{
     ChallengePayee, CollateralTerms, ConfigParams, FeePayee, ListingTerms, MarketState,
     MarketTerms, MetricSpec, ModelTerms, PolicyTerms, PotTotals, PremiumPayee, ReceiptState,
-    RewardPayee, Seat, TokenProgram, VaultTerms, VaultTotals,
+    RewardPayee, TokenProgram, VaultTerms, VaultTotals,
 };
 
 /// Emits an encoded event (the result of `Event::data`) by self-CPI. Inner instructions, unlike
@@ -60,18 +60,6 @@ pub struct SeatRuled {
     pub bonded: u64,
     /// Part of the bond that is unbonding, in base units.
     pub unbonding: u64,
-}
-
-impl SeatRuled {
-    pub fn new(seat: &mut Account<Seat>) -> Self {
-        Self {
-            seat: *seat.address(),
-            seat_seq: seat.next_seq(),
-            oracle: seat.oracle,
-            bonded: seat.bonded,
-            unbonding: seat.unbonding,
-        }
-    }
 }
 
 /// What an oracle lost for its silence.
@@ -327,6 +315,8 @@ pub struct OracleReplaced {
     pub successor: Address,
     /// Number of oracles replaced since the model's exposure was last 0.
     pub replaced: u8,
+    /// The removed oracle's seat, if its reward was added to its bond.
+    pub seats: Vec<SeatRuled>,
 }
 
 /// An empty seat was closed.

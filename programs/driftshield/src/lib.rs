@@ -491,7 +491,7 @@ pub mod driftshield {
 
     /// Lists `successor` in place of `oracle`, whose seat has not counted for the model's
     /// `replace_secs`, while the model is exposed. The successor submits for windows that begin
-    /// later. At most ⌈quorum/2⌉ − 1 oracles are replaced between two times without exposure.
+    /// later. The oracle's reward is added to its bond. At most ⌈quorum/2⌉ − 1 oracles are replaced between two times without exposure.
     /// Signed by the owner.
     #[discrim = 52]
     pub fn replace_oracle(
@@ -499,7 +499,8 @@ pub mod driftshield {
         oracle: Address,
         successor: Address,
     ) -> Result<()> {
-        emit_event!(ctx, ctx.accounts.replace_oracle(oracle, successor)?)
+        let seats = ctx.remaining_accounts()?;
+        emit_event!(ctx, ctx.accounts.replace_oracle(oracle, successor, seats)?)
     }
 
     /// Proposes a key as the next arbiter of new models and of models that are updated. The role

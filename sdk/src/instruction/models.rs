@@ -39,11 +39,7 @@ pub fn update_model(
     state: &Model,
     terms: ModelTerms,
 ) -> Instruction {
-    let oracles = state.oracles.iter().zip(state.rewards);
-    let seats: Vec<AccountMeta> = oracles
-        .filter(|(oracle, reward)| 0 < *reward && !terms.oracles.contains(oracle))
-        .map(|(oracle, _)| AccountMeta::new(address::seat(&model, oracle), false))
-        .collect();
+    let seats = reward_seats(&model, state, |oracle| !terms.oracles.contains(oracle));
     let mut instruction =
         data::UpdateModel { terms }.to_instruction(accounts::UpdateModelResolved {
             owner,
@@ -63,18 +59,38 @@ pub fn retire_model(owner: Address, model: Address) -> Instruction {
     })
 }
 
-/// Lists `successor` in place of `oracle` while the model is exposed.
+/// Lists `successor` in place of `oracle` while the model is exposed. `state` is the model's
+/// account. The instruction passes the seat of `oracle` if it has a reward.
 pub fn replace_oracle(
     owner: Address,
     model: Address,
+    state: &Model,
     oracle: Address,
     successor: Address,
 ) -> Instruction {
-    data::ReplaceOracle { oracle, successor }.to_instruction(accounts::ReplaceOracleResolved {
+    let seats = reward_seats(&model, state, |listed| *listed == oracle);
+    let data = data::ReplaceOracle { oracle, successor };
+    let mut instruction = data.to_instruction(accounts::ReplaceOracleResolved {
         owner,
         model,
         program: ID,
-    })
+    });
+    instruction.accounts.extend(seats);
+    instruction
+}
+
+/// The seats of the oracles that have a reward and are `removed`, in the order of the model's
+/// oracles.
+fn reward_seats(
+    model: &Address,
+    state: &Model,
+    removed: impl Fn(&Address) -> bool,
+) -> Vec<AccountMeta> {
+    let oracles = state.oracles.iter().zip(state.rewards);
+    oracles
+        .filter(|(oracle, reward)| 0 < *reward && removed(oracle))
+        .map(|(oracle, _)| AccountMeta::new(address::seat(model, oracle), false))
+        .collect()
 }
 
 /// Starts the leaving of an oracle's seat.

@@ -68,7 +68,7 @@ pub fn model_terms(oracles: Vec<Address>) -> ModelTerms {
     ModelTerms {
         quorum: (oracles.len() / 2 + 1) as u8,
         oracles,
-        max_spread: 1_500,
+        max_spread: 600,
         security_rent_bps: 200,
         market_budget_bps: 5_000,
         cover_budget_bps: 5_000,

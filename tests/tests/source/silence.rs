@@ -149,7 +149,7 @@ impl Case {
         let penalties = receipt.penalties;
         let sum: u64 = penalties.iter().sum();
         assert!(sum <= AT_RISK);
-        for oracle in 0..self.oracles {
+        for (oracle, penalty) in penalties.iter().enumerate().take(self.oracles) {
             assert_eq!(model.bonds[oracle] + model.penalties[oracle], {
                 let index = (0..oracle).filter(|i| self.silent & (1 << i) == 0).count();
                 if self.silent & (1 << oracle) == 0 {
@@ -158,7 +158,7 @@ impl Case {
                     BOND
                 }
             });
-            assert_eq!(model.penalties[oracle], penalties[oracle]);
+            assert_eq!(model.penalties[oracle], *penalty);
         }
         // No base unit is lost or made.
         let bonds: u64 = model.bonds.iter().sum();

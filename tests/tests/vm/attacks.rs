@@ -10,6 +10,7 @@ mod pot;
 mod prefunding;
 mod revival;
 mod seats;
+mod second_life;
 mod splitting;
 mod squads;
 mod squatting;

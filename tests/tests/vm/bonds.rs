@@ -38,7 +38,8 @@ pub(crate) fn replace(
 ) -> Outcome {
     let (owner, oracle) = (&model.owner, model.oracles[oracle].address());
     let (at, successor) = (model.address, successor.address());
-    let replace = instruction::replace_oracle(owner.address(), at, oracle, successor);
+    let state = world.model(&at);
+    let replace = instruction::replace_oracle(owner.address(), at, &state, oracle, successor);
     world.send(replace, &[&owner.key])
 }
 
@@ -53,7 +54,7 @@ pub(crate) fn withdraw(world: &mut World, model: &TestModel, oracle: usize) -> O
 }
 
 /// Unbonds and withdraws all of an oracle's bond.
-fn leave(world: &mut World, model: &TestModel, oracle: usize) {
+pub(crate) fn leave(world: &mut World, model: &TestModel, oracle: usize) {
     let bonded = world
         .seat(&model.address, &model.oracles[oracle].address())
         .bonded;

@@ -177,8 +177,8 @@ fn transactions_on_models_and_bonds_stay_within_the_limits() {
         world.bet(&market, &bettor, 0, TOKEN).unwrap();
         world.pass(params().replace_secs);
         let (owner, successor) = (&model.owner, bettor.address());
-        let replace =
-            instruction::replace_oracle(owner.address(), address, oracle.address(), successor);
+        let (owner_at, oracle, state) = (owner.address(), oracle.address(), world.model(&address));
+        let replace = instruction::replace_oracle(owner_at, address, &state, oracle, successor);
         send_fitting(&mut world, replace, &owner.key);
         let retire = instruction::retire_model(owner.address(), address);
         send_fitting(&mut world, retire, &owner.key);

@@ -18,7 +18,7 @@ impl CloseSeat {
     pub fn close_seat(&mut self) -> Result<SeatClosed> {
         // A ruling on an open receipt needs the seats of its submitters. They are all listed: an
         // oracle can't be removed while a receipt to which it has submitted is open.
-        // `update_model` adds a removed oracle's reward to its seat.
+        // `move_reward` adds a removed oracle's reward to its seat.
         let needed = self
             .model
             .oracle_index(&self.seat.oracle)

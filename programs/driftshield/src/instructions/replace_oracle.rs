@@ -1,7 +1,8 @@
 use anchor_lang::prelude::*;
 
-use crate::{DriftShieldError, Model, OracleReplaced};
+use crate::{move_reward, DriftShieldError, Model, OracleReplaced};
 
+/// Remaining accounts: the `Seat`, writable, of the replaced oracle if it has a reward.
 #[event_cpi]
 #[derive(Accounts)]
 pub struct ReplaceOracle {
@@ -16,9 +17,16 @@ impl ReplaceOracle {
         &mut self,
         oracle: Address,
         successor: Address,
+        seats: Vec<AccountView>,
     ) -> Result<OracleReplaced> {
         let model = &mut self.model;
-        let slot = model.replace(&oracle, &successor, Clock::get()?.unix_timestamp)?;
+        let slot = model
+            .oracle_index(&oracle)
+            .ok_or(DriftShieldError::NotListed)?;
+        let mut views = seats.into_iter();
+        let seats = move_reward(model, slot, &mut views)?.into_iter().collect();
+        require!(views.next().is_none(), DriftShieldError::WrongRewardSeats);
+        model.replace(slot, &successor, Clock::get()?.unix_timestamp)?;
         Ok(OracleReplaced {
             model: *model.address(),
             model_seq: model.next_seq(),
@@ -27,6 +35,7 @@ impl ReplaceOracle {
             oracle,
             successor,
             replaced: model.replaced,
+            seats,
         })
     }
 }

@@ -37,7 +37,7 @@ impl ReturnSlashes {
             owed: self.receipt.owed(),
             security: self.model.security,
             lasting_security: self.model.lasting_security,
-            seats: seats.iter_mut().map(SeatRuled::new).collect(),
+            seats: seats.iter_mut().map(SeatRuled::of).collect(),
         };
         if self.receipt.is_done() {
             self.receipt.close(*self.payer.account())?;

@@ -36,7 +36,7 @@ impl RuleReceipt {
         let mut seats = Seat::load_all(&self.model, submitters, seats)?;
         let ruling = self.receipt.rule(&mut self.model, &mut seats, found, now)?;
         self.series.record(&self.receipt);
-        let seats = seats.iter_mut().map(SeatRuled::new).collect();
+        let seats = seats.iter_mut().map(SeatRuled::of).collect();
         let event = ReceiptRuled {
             model: *self.model.address(),
             model_seq: self.model.next_seq(),

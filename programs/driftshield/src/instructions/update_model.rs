@@ -1,6 +1,6 @@
 use anchor_lang::prelude::*;
 
-use crate::{Config, DriftShieldError, Model, ModelTerms, ModelUpdated, Seat, SeatRuled};
+use crate::{move_reward, Config, DriftShieldError, Model, ModelTerms, ModelUpdated, SeatRuled};
 
 /// Remaining accounts: the `Seat`s, writable, of the oracles that are removed and have a reward, in
 /// the order of the model's oracles.
@@ -40,26 +40,20 @@ impl UpdateModel {
         })
     }
 
-    /// Adds the rewards of removed oracles to their bonds, which each can withdraw, and takes their
-    /// open penalties. A payment could be blocked, by an oracle that gives its token account away or
-    /// by the mint's issuer, and with it the removal.
+    /// Adds the rewards of removed oracles to their bonds.
     fn move_rewards(
         &mut self,
         terms: &ModelTerms,
         views: Vec<AccountView>,
     ) -> Result<Vec<SeatRuled>> {
-        let model = &mut self.model;
-        let moved = |&oracle: &usize| {
-            (model.rewards[oracle] != 0 || model.penalties[oracle] != 0)
-                && !terms.oracles.contains(&model.oracles[oracle])
-        };
-        let moved: Vec<usize> = (0..usize::from(model.oracle_count)).filter(moved).collect();
-        let mut seats = Seat::load_all(model, moved.iter().copied(), views)
-            .map_err(|_| DriftShieldError::WrongRewardSeats)?;
-        for (&oracle, seat) in moved.iter().zip(&mut seats) {
-            seat.pay_penalty(model, oracle);
-            seat.add(model.rewards[oracle]);
+        let mut views = views.into_iter();
+        let mut seats = Vec::new();
+        for index in 0..usize::from(self.model.oracle_count) {
+            if !terms.oracles.contains(&self.model.oracles[index]) {
+                seats.extend(move_reward(&mut self.model, index, &mut views)?);
+            }
         }
-        Ok(seats.iter_mut().map(SeatRuled::new).collect())
+        require!(views.next().is_none(), DriftShieldError::WrongRewardSeats);
+        Ok(seats)
     }
 }

@@ -20,6 +20,7 @@ mod vault;
 mod withdraw_request;
 
 pub(crate) use load_or_create::load_or_create;
+pub(crate) use seat::move_reward;
 pub use {
     collateral::*, config::*, exposure::*, market::*, measurement::*, metric::*, model::*,
     policy::*, position::*, pot::*, receipt::*, seat::*, series::*, tenure::*, vault::*,

@@ -1,6 +1,8 @@
+use std::vec::IntoIter;
+
 use anchor_lang::prelude::*;
 
-use crate::{DriftShieldError, Model};
+use crate::{DriftShieldError, Model, SeatRuled};
 
 /// An oracle's bond on one model.
 ///
@@ -104,4 +106,44 @@ impl Seat {
     pub fn next_seq(&mut self) -> u64 {
         super::next_seq(&mut self.seq)
     }
+}
+
+impl SeatRuled {
+    /// Numbers an event of `seat`, and returns the seat's state after it.
+    pub(crate) fn of(seat: &mut Account<Seat>) -> Self {
+        Self {
+            seat: *seat.address(),
+            seat_seq: seat.next_seq(),
+            oracle: seat.oracle,
+            bonded: seat.bonded,
+            unbonding: seat.unbonding,
+        }
+    }
+}
+
+/// Adds the reward of the oracle at `index`, which is being removed, to the bond in its seat, the
+/// next of `seats`. The oracle can withdraw it from there. A payment could be blocked, by an oracle
+/// that gives its token account away or by the mint's issuer, and with it the removal. Returns
+/// `None`, and takes no seat, if there is neither a reward nor an open penalty, which the bond pays.
+pub(crate) fn move_reward(
+    model: &mut Account<Model>,
+    index: usize,
+    seats: &mut IntoIter<AccountView>,
+) -> Result<Option<SeatRuled>> {
+    let reward = core::mem::take(&mut model.rewards[index]);
+    if reward == 0 && model.penalties[index] == 0 {
+        return Ok(None);
+    }
+    let view = seats.next().ok_or(DriftShieldError::WrongRewardSeats)?;
+    // SAFETY: the seats that an instruction passes belong to different oracles, so each is loaded
+    // once.
+    let mut seat = unsafe { Account::<Seat>::load_mut(view) }
+        .map_err(|_| DriftShieldError::WrongRewardSeats)?;
+    require!(
+        seat.model == *model.address() && seat.oracle == model.oracles[index],
+        DriftShieldError::WrongRewardSeats
+    );
+    seat.pay_penalty(model, index);
+    seat.add(reward); // the model's bond vault holds it
+    Ok(Some(SeatRuled::of(&mut seat)))
 }

@@ -164,13 +164,11 @@ impl Model {
         Ok(())
     }
 
-    /// Lists `successor` in place of `oracle`, whose seat has not counted for `replace_secs`, while
-    /// the model is exposed. Nothing of the slot passes on to the successor. Returns the slot.
-    pub fn replace(&mut self, oracle: &Address, successor: &Address, now: i64) -> Result<usize> {
+    /// Lists `successor` in place of the oracle at `index`, whose seat has not counted for
+    /// `replace_secs`, while the model is exposed. Nothing of the slot passes on to the successor; a
+    /// reward must have been moved to the oracle's seat.
+    pub fn replace(&mut self, index: usize, successor: &Address, now: i64) -> Result<()> {
         require!(0 < self.exposure, DriftShieldError::ModelNotExposed);
-        let index = self
-            .oracle_index(oracle)
-            .ok_or(DriftShieldError::NotListed)?;
         require!(
             self.oracle_index(successor).is_none(),
             DriftShieldError::InvalidOracles
@@ -185,8 +183,6 @@ impl Model {
             tenure.open_submissions == 0,
             DriftShieldError::SubmissionOpen
         );
-        require!(self.rewards[index] == 0, DriftShieldError::RewardOpen);
-        require!(self.penalties[index] == 0, DriftShieldError::PenaltyOpen);
         // Fewer than the ⌈quorum/2⌉ oracles who could bend a median.
         require!(
             self.replaced + 1 < self.quorum.div_ceil(2),
@@ -196,7 +192,7 @@ impl Model {
         self.oracles[index] = *successor;
         self.bonds[index] = 0;
         self.tenures[index] = Tenure::new(now);
-        Ok(index)
+        Ok(())
     }
 
     /// Whether the oracle at `index` was listed when `window` began.

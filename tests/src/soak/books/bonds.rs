@@ -312,13 +312,9 @@ impl Books {
         require(self.exposure_of(at) == 0, "the model has exposure")?;
         require(self.open_receipts(at) == 0, "a receipt is open")?;
         limits::check_model(terms, &params, self.model(at)?.noise_floor)?;
-        // The rewards of removed oracles are added to their bonds.
-        let rewards = self.model(at)?.rewards.clone();
-        for (oracle, reward) in rewards {
+        for oracle in self.model(at)?.oracles.clone() {
             if !terms.oracles.contains(&oracle) {
-                let seat = self.seats.get_mut(&address::seat(at, &oracle));
-                seat.ok_or("the oracle has no seat")?.bonded += reward;
-                self.model_mut(at)?.rewards.remove(&oracle);
+                self.move_reward(at, &oracle)?;
             }
         }
         let model = self.model_mut(at)?;

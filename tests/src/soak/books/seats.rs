@@ -135,10 +135,6 @@ impl Books {
             "the seat has not been without counting for long enough",
         )?;
         require(open == 0, "a submission of the oracle is open")?;
-        require(
-            !model.rewards.contains_key(oracle),
-            "the oracle has a reward",
-        )?;
         model.replaced += 1;
         require(
             model.replaced < model.quorum.div_ceil(2),
@@ -149,7 +145,17 @@ impl Books {
         model.active_bonds.insert(*successor, 0);
         model.standings.remove(oracle);
         model.standings.insert(*successor, Standing::listed(now));
+        self.move_reward(at, oracle)?;
         self.rare_events.oracles_replaced += 1;
+        Ok(())
+    }
+
+    /// Adds the reward of an oracle that is removed to its bond.
+    pub(super) fn move_reward(&mut self, at: &Address, oracle: &Address) -> Verdict {
+        if let Some(reward) = self.model_mut(at)?.rewards.remove(oracle) {
+            let seat = self.seats.get_mut(&address::seat(at, oracle));
+            seat.ok_or("the oracle has no seat")?.bonded += reward;
+        }
         Ok(())
     }
 

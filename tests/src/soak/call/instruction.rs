@@ -174,10 +174,10 @@ impl Call {
             Self::LeaveSeat { signer, model } => instruction::leave_seat(*signer, *model),
             Self::ReplaceOracle {
                 signer,
-                model,
+                model: at,
                 oracle,
                 successor,
-            } => instruction::replace_oracle(*signer, *model, *oracle, *successor),
+            } => instruction::replace_oracle(*signer, *at, model(known, at)?, *oracle, *successor),
             _ => return None,
         })
     }

@@ -1,6 +1,6 @@
 //! Oracles that the owner replaces while the model is exposed.
 
-use driftshield_sdk::{DriftShieldError, Event, Tenure, events, instruction};
+use driftshield_sdk::{AccountMeta, DriftShieldError, Event, Tenure, address, events, instruction};
 use driftshield_tests::world::*;
 
 use super::{BOND, replace, unbond, withdraw};
@@ -25,8 +25,9 @@ fn only_the_owner_replaces_an_oracle() {
     // When another oracle, or the successor, replaces it
     for other in [&model.oracles[1], &successor] {
         let (at, removed) = (model.address, model.oracles[0].address());
+        let state = world.model(&at);
         let replace =
-            instruction::replace_oracle(other.address(), at, removed, successor.address());
+            instruction::replace_oracle(other.address(), at, &state, removed, successor.address());
         let outcome = world.send(replace, &[&other.key]);
         // Then it is refused
         assert_refused(outcome, DriftShieldError::NotModelOwner);
@@ -58,6 +59,7 @@ fn an_oracle_is_replaced_only_after_its_seat_has_not_counted_for_replace_secs() 
             oracle: model.oracles[0].address(),
             successor: successor.address(),
             replaced: 1,
+            seats: vec![],
         })
     );
     assert_eq!(state.oracles[0], successor.address());
@@ -128,12 +130,57 @@ fn the_replaced_and_the_successor_are_checked() {
     // When the successor is listed already, or the replaced is not
     let outcome = replace(&mut world, &model, 0, &model.oracles[1]);
     assert_refused(outcome, DriftShieldError::InvalidOracles);
-    let (owner, at) = (&model.owner, model.address);
-    let unknown =
-        instruction::replace_oracle(owner.address(), at, owner.address(), successor.address());
+    let (owner, at, state) = (&model.owner, model.address, world.model(&model.address));
+    let unknown = instruction::replace_oracle(
+        owner.address(),
+        at,
+        &state,
+        owner.address(),
+        successor.address(),
+    );
     let outcome = world.send(unknown, &[&owner.key]);
     // Then it is refused
     assert_refused(outcome, DriftShieldError::NotListed);
+}
+
+#[test]
+fn the_reward_of_a_replaced_oracle_is_added_to_its_bond() {
+    // Given a seat that has not counted for long, and whose oracle has not collected its reward
+    let (mut world, model, successor) = exposed();
+    let funder = world.wallet(30 * TOKEN);
+    world.fund(&model, &funder, 30 * TOKEN, 30 * DAY).unwrap();
+    world.finalize_with(&model, 2, &CALM);
+    unbond(&mut world, &model, 0, BOND).unwrap();
+    world.pass(params().replace_secs);
+    let state = world.model(&model.address);
+    let reward = state.rewards[0];
+    assert!(0 < reward);
+    // When its owner replaces it, then exactly its seat must be passed
+    let (owner, oracle) = (&model.owner, model.oracles[0].address());
+    let (at, new) = (model.address, successor.address());
+    let replace = instruction::replace_oracle(owner.address(), at, &state, oracle, new);
+    let [seat, other] = [0, 1].map(|index| address::seat(&at, &state.oracles[index]));
+    let mut without = replace.clone();
+    without.accounts.pop();
+    let mut with_more = replace.clone();
+    with_more.accounts.push(AccountMeta::new(other, false));
+    let with_other = swapped(replace.clone(), &seat, &other);
+    for wrong in [without, with_more, with_other] {
+        let outcome = world.send(wrong, &[&owner.key]);
+        assert_refused(outcome, DriftShieldError::WrongRewardSeats);
+    }
+    let sent = world.send(replace, &[&owner.key]).unwrap();
+    // And the reward is part of its bond, which it withdraws, and the successor gets nothing
+    let Event::OracleReplaced(event) = sent.event() else {
+        panic!("{:?}", sent.event())
+    };
+    assert_eq!((event.seats.len(), event.seats[0].seat), (1, seat));
+    assert_eq!(event.seats[0].bonded, BOND + reward);
+    assert_eq!(world.model(&at).rewards[0], 0);
+    unbond(&mut world, &model, 0, reward).unwrap();
+    world.pass(params().unbond_secs);
+    withdraw(&mut world, &model, 0).unwrap();
+    assert_eq!(world.tokens(&model.oracles[0].tokens), 10 * BOND + reward);
 }
 
 #[test]

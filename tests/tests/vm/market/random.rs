@@ -93,10 +93,10 @@ impl RandomMarkets {
         terms.min_bet = *[1, TOKEN / 100].choose(&mut rng).unwrap();
         // Half of a slash, times the security multiple, half of which is for markets, is just below 2⁶⁴.
         terms.slash_amount = 1 << 34;
-        terms.min_bond = 1 << 34;
+        terms.min_bond = 1 << 35;
         let mut world = World::with(params, terms);
         let spec = spec(&world);
-        let model = world.model_with(spec, 3, 1 << 34);
+        let model = world.model_with(spec, 3, 1 << 35);
         let creator = world.wallet(0);
         let bettors = (0..7).map(|_| world.wallet(0)).collect();
         Self {

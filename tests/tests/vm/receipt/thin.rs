@@ -6,7 +6,7 @@ use driftshield_tests::world::*;
 use super::{finalize, share_model, state};
 
 /// Too few rows for a value by one.
-const THIN: [u32; 2] = [999_998, 1];
+const THIN: [u32; 2] = [48, 1];
 const SLASH: u64 = 500 * TOKEN;
 
 /// A model with `counts.len()` oracles that have submitted these for window 0.
@@ -33,8 +33,8 @@ fn a_submission_is_thin_below_min_samples() {
     let model = share_model(&mut world, 4);
     world.warp_to_end(&model, 0);
     for (oracle, counts, samples, thin) in [
-        (0, [999_999, 1], 1_000_000, 0b000),
-        (1, THIN, 999_999, 0b010),
+        (0, [49, 1], 50, 0b000),
+        (1, THIN, 49, 0b010),
         (2, [0, 0], 0, 0b110),
     ] {
         let sent = world.submit(&model, oracle, 0, &counts).unwrap();
@@ -44,14 +44,18 @@ fn a_submission_is_thin_below_min_samples() {
             panic!("{:?}", sent.event())
         };
         assert_eq!((event.samples, event.thin), (samples, thin));
-        assert_eq!(event.submission, u64::from(oracle == 0));
-        assert_eq!(event.value, 1, "the median of the only value");
+        assert_eq!(event.submission, if oracle == 0 { 20_000 } else { 0 });
+        assert_eq!(event.value, 20_000, "the median of the only value");
     }
     let receipt = world.receipt(&model.address, 0);
     let submissions = [0, 1, 2].map(|oracle| receipt.submission(oracle));
     assert_eq!(
         submissions,
-        [Measurement::Value(1), Measurement::Thin, Measurement::Thin]
+        [
+            Measurement::Value(20_000),
+            Measurement::Thin,
+            Measurement::Thin
+        ]
     );
 }
 

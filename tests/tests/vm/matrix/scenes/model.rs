@@ -88,7 +88,8 @@ pub fn leave_seat(fixture: &mut Fixture) -> Instruction {
     instruction::leave_seat(model.oracles[0].address(), model.address)
 }
 
-/// The models have three oracles, of whom none could be replaced: their quorum is set to three.
+/// The models have three oracles, of whom none could be replaced: their quorum is set to three. The
+/// replaced oracle has a reward.
 pub fn replace_oracle(fixture: &mut Fixture) -> Instruction {
     const DISCRIMINATOR_BYTES: usize = 8;
     unbond(fixture, None);
@@ -102,7 +103,8 @@ pub fn replace_oracle(fixture: &mut Fixture) -> Instruction {
     let model = &fixture.target().model;
     let (owner, oracle) = (model.owner.address(), model.oracles[0].address());
     let successor = fixture.stranger.address();
-    instruction::replace_oracle(owner, model.address, oracle, successor)
+    let state = fixture.world.model(&model.address);
+    instruction::replace_oracle(owner, model.address, &state, oracle, successor)
 }
 
 pub fn fund_oracles(fixture: &mut Fixture) -> Instruction {
