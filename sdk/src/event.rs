@@ -7,14 +7,15 @@ use crate::{DecodeError, address, discriminator};
 /// The struct of each event.
 pub mod events {
     pub use driftshield::{
-        AdminAccepted, AdminProposed, BetPlaced, BondWithdrawn, Bonded, ChallengeCollected,
+        AdminAccepted, AdminProposed, AskSet, BetPlaced, BondWithdrawn, Bonded, ChallengeCollected,
         Claimed, CollateralRegistered, CollateralUpdated, ConfigUpdated, Deposited, ExposureClosed,
         FeesCollected, Initialized, ManagerFeesCollected, MarketCancelled, MarketClosed,
         MarketCreated, MarketSettled, ModelListed, ModelRegistered, ModelRetired, ModelUpdated,
         PauseSet, PolicyBought, PolicyCancelled, PolicyClaimed, PolicyExpired, PolicyRenewed,
-        ReceiptChallenged, ReceiptClosed, ReceiptFinalized, ReceiptRuled, ReceiptSettled,
-        ReceiptSubmitted, SeatClosed, SeatRuled, TreasuryWithdrawn, UnbondRequested, VaultClosed,
-        VaultCreated, VaultUpdated, WithdrawCancelled, WithdrawRequested, Withdrawn,
+        PositionBought, ReceiptChallenged, ReceiptClosed, ReceiptFinalized, ReceiptRuled,
+        ReceiptSettled, ReceiptSubmitted, SeatClosed, SeatRuled, TreasuryWithdrawn,
+        UnbondRequested, VaultClosed, VaultCreated, VaultUpdated, WithdrawCancelled,
+        WithdrawRequested, Withdrawn,
     };
 }
 
@@ -79,6 +80,8 @@ events!(
     MarketCreated,
     MarketCancelled,
     BetPlaced,
+    AskSet,
+    PositionBought,
     MarketSettled,
     Claimed,
     FeesCollected,
@@ -150,6 +153,12 @@ impl Event {
                 (e.market, e.market_seq),
                 (e.position, e.position_seq),
                 (e.model, e.model_seq),
+            ],
+            Self::AskSet(e) => vec![(e.market, e.market_seq), (e.position, e.position_seq)],
+            Self::PositionBought(e) => vec![
+                (e.market, e.market_seq),
+                (e.seller_position, e.seller_position_seq),
+                (e.position, e.position_seq),
             ],
             Self::MarketSettled(e) => {
                 let receipts = e.receipts.iter().map(|r| (r.receipt, r.receipt_seq));

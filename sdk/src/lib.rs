@@ -30,11 +30,11 @@ pub use anchor_lang::{
     solana_program::instruction::{AccountMeta, Instruction},
 };
 pub use driftshield::{
-    Aggregate, ChallengePayee, Collateral, CollateralTerms, Config, ConfigParams, DriftShieldError,
-    Exposure, FeePayee, ID, ListingTerms, MIN_HISTORY, Market, MarketState, MarketTerms,
-    MetricSpec, Model, ModelStatus, ModelTerms, Policy, PolicyTerms, Position, PremiumPayee, Quote,
-    Receipt, ReceiptState, Seat, Stream, TokenProgram, Vault, VaultTerms, VaultTotals,
-    WithdrawRequest, first_window, math, math::Metric, pause, quote, quote_renewal,
+    Aggregate, Ask, ChallengePayee, Collateral, CollateralTerms, Config, ConfigParams,
+    DriftShieldError, Exposure, FeePayee, ID, ListingTerms, MIN_HISTORY, Market, MarketState,
+    MarketTerms, MetricSpec, Model, ModelStatus, ModelTerms, Policy, PolicyTerms, Position,
+    PremiumPayee, Quote, Receipt, ReceiptState, Seat, Stream, TokenProgram, Vault, VaultTerms,
+    VaultTotals, WithdrawRequest, first_window, math, math::Metric, pause, quote, quote_renewal,
 };
 pub use event::{Event, events};
 pub use run::{Run, best_run};

@@ -68,7 +68,7 @@ kinds! {
     Bond 30
     RequestUnbond 22
     WithdrawBond 20
-    CloseSeat 12
+    CloseSeat 24
 
     SubmitReceipt 20
     ChallengeReceipt 16
@@ -80,6 +80,8 @@ kinds! {
     CreateMarket 12
     CancelMarket 8
     PlaceBet 110
+    SetAsk 10
+    BuyPosition 60
     SettleMarket 30
     Claim 36
     CollectFees 14

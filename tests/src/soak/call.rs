@@ -5,9 +5,9 @@ mod instruction;
 use std::collections::HashMap;
 
 use driftshield_sdk::{
-    Account, Address, ChallengePayee, CollateralTerms, ConfigParams, FeePayee, ListingTerms,
+    Account, Address, Ask, ChallengePayee, CollateralTerms, ConfigParams, FeePayee, ListingTerms,
     MarketTerms, MetricSpec, ModelTerms, PolicyTerms, PremiumPayee, TokenProgram, VaultTerms,
-    address,
+    address, instruction::Purchase,
 };
 use heck::ToSnakeCase;
 
@@ -147,6 +147,24 @@ pub enum Call {
         min_multiple: u64,
         /// Whether the bet names the terms of another market.
         stale: bool,
+    },
+    SetAsk {
+        signer: Address,
+        market: Address,
+        outcome: u8,
+        ask: Ask,
+    },
+    BuyPosition {
+        signer: Address,
+        market: Address,
+        seller: Address,
+        source: Address,
+        destination: Address,
+        purchase: Purchase,
+        /// Whether the purchase names the terms of another market.
+        stale: bool,
+        /// Whether the seller signs.
+        signed: bool,
     },
     SettleMarket {
         market: Address,
@@ -342,6 +360,11 @@ impl Call {
                 source,
                 destination,
                 ..
+            }
+            | Self::BuyPosition {
+                source,
+                destination,
+                ..
             } => vec![*source, *destination],
             _ => vec![],
         }
@@ -375,7 +398,12 @@ impl Call {
             Self::CloseSeat { oracle, model } => Some(address::seat(model, oracle)),
             Self::CloseReceipt { model, window } => Some(address::receipt(model, *window)),
             Self::CancelMarket { market, .. } | Self::CloseMarket { market } => Some(*market),
-            Self::Claim { market, owner, .. } => Some(address::position(market, owner)),
+            Self::Claim { market, owner, .. }
+            | Self::BuyPosition {
+                market,
+                seller: owner,
+                ..
+            } => Some(address::position(market, owner)),
             Self::CancelWithdraw {
                 signer: owner,
                 vault,

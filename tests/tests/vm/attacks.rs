@@ -7,6 +7,7 @@ mod monaco;
 mod payouts;
 mod prefunding;
 mod revival;
+mod sales;
 mod splitting;
 mod squads;
 mod squatting;

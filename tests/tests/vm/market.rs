@@ -7,6 +7,7 @@ mod ending;
 mod expected;
 mod random;
 mod resolution;
+mod sales;
 mod settlement;
 
 use anchor_lang::Address;

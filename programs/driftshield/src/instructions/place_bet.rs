@@ -2,8 +2,8 @@ use anchor_lang::prelude::*;
 use anchor_spl::token_interface::TokenInterface;
 
 use crate::{
-    load_or_create, pause, token, BetPlaced, Collateral, Config, DriftShieldError, Market, Model,
-    Position, TokenOwner,
+    pause, token, BetPlaced, Collateral, Config, DriftShieldError, Market, Model, Position,
+    TokenOwner,
 };
 
 #[event_cpi]
@@ -47,10 +47,7 @@ impl PlaceBet {
         bump: u8,
     ) -> Result<BetPlaced> {
         let index = usize::from(outcome);
-        require!(
-            terms_hash == self.market.terms_hash,
-            DriftShieldError::TermsMismatch
-        );
+        self.market.require_terms(&terms_hash)?;
         self.require_allowed(amount)?;
         let first_bet = self.market.total == 0;
         let multiple =
@@ -60,7 +57,8 @@ impl PlaceBet {
         if first_bet {
             self.model.expose();
         }
-        let mut position = self.position(bump)?;
+        let bettor = self.bettor.account();
+        let mut position = Position::open(bettor, &self.position, &mut self.market, bump)?;
         position.stakes[index] += amount; // part of the market's total
 
         token::transfer(
@@ -107,20 +105,5 @@ impl PlaceBet {
             DriftShieldError::BetTooSmall
         );
         Ok(())
-    }
-
-    /// Loads the bettor's position. Initializes a new position and counts it in the market.
-    fn position(&mut self, bump: u8) -> Result<Account<Position>> {
-        let (market, owner) = (*self.market.address(), *self.bettor.address());
-        let seeds = [b"position", market.as_ref(), owner.as_ref(), &[bump]];
-        let mut position: Account<Position> =
-            load_or_create(self.bettor.account(), &self.position, &seeds)?;
-        if position.is_new() {
-            position.market = market;
-            position.owner = owner;
-            position.bump = bump;
-            self.market.positions += 1; // at most the staked base units
-        }
-        Ok(position)
     }
 }

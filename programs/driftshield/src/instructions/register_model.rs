@@ -129,6 +129,7 @@ impl RegisterModel {
             reference,
             version: 1,
             security_multiple: params.security_multiple,
+            reports: 0,
             metric: spec.metric.into(),
             bins: spec.reference.len() as u8,
             oracle_count: 0,
@@ -138,7 +139,7 @@ impl RegisterModel {
             name: [0; NAME_BYTES],
             uri: [0; URI_BYTES],
             token_program: self.collateral.token_program,
-            reserved: [0; 1],
+            reserved: [0; 5],
         };
     }
 }

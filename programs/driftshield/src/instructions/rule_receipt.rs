@@ -27,6 +27,7 @@ impl RuleReceipt {
         let (value, _) = self.model.drift(&counts, 1)?;
         let mut seats = self.seats(seats)?;
         let ruling = self.receipt.rule(&mut self.model, &mut seats, value, now)?;
+        self.model.count_report();
         let seats = seats
             .iter_mut()
             .map(|seat| SeatRuled {

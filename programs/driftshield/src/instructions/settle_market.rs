@@ -18,7 +18,7 @@ pub struct SettleMarket {
 
 impl SettleMarket {
     pub fn settle_market(&mut self, receipts: Vec<AccountView>) -> Result<MarketSettled> {
-        require!(!self.market.is_settled(), DriftShieldError::MarketSettled);
+        self.market.require_unsettled()?;
         let now = Clock::get()?.unix_timestamp;
         let mut finalized = Vec::new();
         // Later windows have later retention ends, so a check of the next window holds for the

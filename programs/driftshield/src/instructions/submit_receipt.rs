@@ -66,6 +66,7 @@ impl SubmitReceipt {
             evidence_hash,
             now,
         )?;
+        self.model.count_report();
         seat.submissions = seat.submissions.wrapping_add(1); // once per window
         Ok(ReceiptSubmitted {
             model: *self.model.address(),

@@ -122,6 +122,9 @@ pub struct Model {
     pub version: u32,
     /// `at_risk` may reach this multiple of `security`.
     pub security_multiple: u32,
+    /// Number of submissions, challenges and rulings so far. Each may change what a stake is worth,
+    /// so an ask has fallen once the number changes.
+    pub reports: u32,
     pub metric: PodMetric,
     /// Number of bins, 2 to 16.
     pub bins: u8,
@@ -137,10 +140,10 @@ pub struct Model {
     pub uri: [u8; URI_BYTES],
     /// Token program of `bond_mint`.
     pub token_program: PodTokenProgram,
-    pub reserved: [u8; 1],
+    pub reserved: [u8; 5],
 }
 
-const _: () = assert!(core::mem::size_of::<Model>() == 8 * 32 + 224 + 34 * 8 + 64 + 8 + 168);
+const _: () = assert!(core::mem::size_of::<Model>() == 8 * 32 + 224 + 34 * 8 + 64 + 12 + 172);
 
 /// Terms that an owner may change while nothing depends on the model: who measures it, and how it
 /// is presented.
@@ -419,6 +422,16 @@ impl Model {
     /// Subtracts `amount`, which is about to leave the bond vault, from `held`.
     pub fn decrease_held(&mut self, amount: u64) {
         self.held -= amount;
+    }
+
+    /// Counts a submission, a challenge or a ruling.
+    pub fn count_report(&mut self) {
+        self.reports = self.reports.wrapping_add(1); // a few per window: 2³² are never reached
+    }
+
+    pub fn require_reports(&self, reports: u32) -> Result<()> {
+        require!(self.reports == reports, DriftShieldError::ReportsMismatch);
+        Ok(())
     }
 
     /// Records a proposed or ruled value of `window`, unless a later window has one already.
