@@ -101,6 +101,9 @@ pub struct Model {
     pub security: Scaled,
     /// Maximum of `at_risk`, as a multiple of `security`.
     pub security_multiple: i64,
+    /// Number of submissions, challenges and rulings so far, to pass to `set_ask` and
+    /// `buy_position`.
+    pub reports: i64,
     /// Unsettled stakes and cover of open policies.
     pub at_risk: Scaled,
     /// Number of unsettled markets with a bet, and of open policies.
@@ -199,6 +202,7 @@ impl FromRow<'_, PgRow> for Model {
             held: columns.amount("held")?,
             security: columns.amount("security")?,
             security_multiple: columns.get("security_multiple")?,
+            reports: columns.get("reports")?,
             at_risk: columns.amount("at_risk")?,
             exposure: columns.get("exposure")?,
             open_receipts: columns.get("open_receipts")?,
