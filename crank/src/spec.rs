@@ -5,7 +5,7 @@ use std::{fs, path::PathBuf};
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use driftshield_sdk::{
-    math,
+    Metric, math,
     spec::{Measure, MetricName, SpecDocument, VERSION, sha256},
 };
 
@@ -89,8 +89,8 @@ pub fn write(options: &Options) -> Result<()> {
     }
     println!("reference    {:?}", document.reference);
     println!("min_samples  {}", document.min_samples);
-    let metric = document.metric.into();
-    let floor = math::noise_floor(metric, &document.reference, document.min_samples);
+    let metric = Metric::from(document.metric);
+    let floor = math::noise_floor(metric.into(), &document.reference, document.min_samples);
     println!(
         "noise floor  {floor} micro-units; market thresholds and policy triggers can't be lower"
     );
@@ -192,7 +192,7 @@ fn default_error_samples(reference: &[u32]) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use driftshield_sdk::{MetricSpec, math::Metric};
+    use driftshield_sdk::{Metric, MetricSpec};
 
     use super::*;
 

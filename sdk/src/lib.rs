@@ -5,8 +5,8 @@
 //! document that defines how a model's drift is measured. `rpc` (a feature) reads the chain and
 //! sends transactions. `faucet` (a feature) funds wallets on a local cluster.
 //!
-//! Account types and arithmetic are re-exported from the program crate, so a client computes
-//! exactly what the program computes: [`math`] is the program's own module.
+//! Account types are re-exported from the program crate, and [`math`] is the arithmetic that the
+//! program uses, so a client computes exactly what the program computes.
 
 pub mod address;
 pub mod error;
@@ -32,9 +32,9 @@ pub use anchor_lang::{
 pub use driftshield::{
     Aggregate, Ask, ChallengePayee, Collateral, CollateralTerms, Config, ConfigParams,
     DriftShieldError, Exposure, FeePayee, ID, ListingTerms, MIN_HISTORY, Market, MarketState,
-    MarketTerms, MetricSpec, Model, ModelStatus, ModelTerms, Policy, PolicyTerms, Position,
+    MarketTerms, Metric, MetricSpec, Model, ModelStatus, ModelTerms, Policy, PolicyTerms, Position,
     PremiumPayee, Quote, Receipt, ReceiptState, Seat, Stream, TokenProgram, Vault, VaultTerms,
-    VaultTotals, WithdrawRequest, first_window, math, math::Metric, pause, quote, quote_renewal,
+    VaultTotals, WithdrawRequest, first_window, math, pause, quote, quote_renewal,
 };
 pub use event::{Event, events};
 pub use run::{Run, best_run};

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use driftshield::{MetricSpec, math::Metric};
+use driftshield::{Metric, MetricSpec};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 

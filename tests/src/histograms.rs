@@ -1,6 +1,6 @@
 //! Random histograms of every kind that a metric has to handle.
 
-use driftshield::math::Metric;
+use driftshield::Metric;
 use rand::Rng;
 
 const MAX_BINS: usize = 16;

@@ -11,8 +11,11 @@ use std::{
 
 use anyhow::{Context, Result};
 
-/// The program's source folder, relative to the root of the repository.
-pub const SOURCE: &str = "programs/driftshield/src";
+/// The folders of the program's source, relative to the root of the repository, each with the start of
+/// [`Site::file`](sites::Site::file).
+pub const SOURCES: [(&str, &str); 2] = [("programs/driftshield/src", ""), ("math/src", "math/")];
+/// The program's table of contents, relative to the root of the repository.
+pub const LIBRARY: &str = "programs/driftshield/src/lib.rs";
 /// The file with the results, relative to the root of the repository.
 pub const RECORD: &str = "tests/mutants.tsv";
 

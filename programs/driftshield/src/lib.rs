@@ -6,8 +6,6 @@
 
 use anchor_lang::prelude::*;
 
-pub mod math;
-
 mod errors;
 mod events;
 mod instructions;
@@ -15,6 +13,7 @@ mod quote;
 mod state;
 mod token;
 
+pub use driftshield_math as math;
 use events::emit_event;
 pub use math::{MAX_OUTCOMES, MAX_THRESHOLDS};
 pub use token::{PdaSigner, TokenOwner, TokenProgram};

@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
 use driftshield_tests::{
     mutants::{
-        RECORD, SOURCE,
+        LIBRARY, RECORD,
         ranking::CallGraph,
         record::{Record, Status},
         sites::{self, Site},
@@ -58,7 +58,7 @@ fn shard(text: &str) -> Result<(usize, usize)> {
 
 fn main() -> Result<()> {
     let options = Options::parse();
-    let sites = sites::find(&root().join(SOURCE))?;
+    let sites = sites::find(root())?;
     let mut record = Record::read(&root().join(RECORD))?;
     record.prune(&sites)?;
     let Some(tests) = options.tests.as_ref().filter(|_| !options.report) else {
@@ -139,8 +139,8 @@ impl Runner {
 
     /// Tests the mutant of a site, and restores the source.
     fn run(&self, site: &Site) -> Result<Status> {
-        let file = self.tree.join(SOURCE).join(&site.file);
-        let library = self.tree.join(SOURCE).join("lib.rs");
+        let file = self.tree.join(site.path());
+        let library = self.tree.join(LIBRARY);
         ensure!(
             file != library,
             "{site}: checks in lib.rs are not supported; move the check to another file"
@@ -204,7 +204,8 @@ impl Runner {
                 "--locked",
                 "--ignore-rust-version",
             ])
-            .args(["-p", "driftshield", "--", "--format=pretty"])
+            .args(["-p", "driftshield", "-p", "driftshield-math"])
+            .args(["--", "--format=pretty"])
             .current_dir(&self.tree)
             .env("CARGO_TARGET_DIR", &self.target);
         first_failure(command)

@@ -34,7 +34,11 @@ impl CallGraph {
             mentions: HashMap::new(),
             errors: HashMap::new(),
         };
-        for folder in [super::SOURCE, "tests/src", "tests/tests", "sdk/src"] {
+        let program = super::SOURCES.map(|(folder, _)| folder);
+        for folder in program
+            .into_iter()
+            .chain(["tests/src", "tests/tests", "sdk/src"])
+        {
             for path in super::rust_files(&root.join(folder))? {
                 graph.visit_file(&syn::parse_file(&fs::read_to_string(path)?)?);
             }

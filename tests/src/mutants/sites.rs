@@ -11,13 +11,16 @@ use finder::Finder;
 pub use site::{Kind, Site};
 use syn::visit::Visit;
 
-/// All checks in the source folder of a program.
-pub fn find(folder: &Path) -> Result<Vec<Site>> {
+/// All checks in the program's source, in the repository at `root`.
+pub fn find(root: &Path) -> Result<Vec<Site>> {
     let mut sites = Vec::new();
-    for path in super::rust_files(folder)? {
-        let source = fs::read_to_string(&path)?;
-        let file = path.strip_prefix(folder)?.display().to_string();
-        sites.extend(find_in(&file, &source).with_context(|| file.clone())?);
+    for (folder, prefix) in super::SOURCES {
+        let folder = root.join(folder);
+        for path in super::rust_files(&folder)? {
+            let source = fs::read_to_string(&path)?;
+            let file = format!("{prefix}{}", path.strip_prefix(&folder)?.display());
+            sites.extend(find_in(&file, &source).with_context(|| file.clone())?);
+        }
     }
     Ok(sites)
 }

@@ -5,14 +5,14 @@ use std::{collections::HashSet, fs};
 use driftshield_tests::{
     idl::root,
     mutants::{
-        RECORD, SOURCE,
+        RECORD,
         record::{Record, Status},
         sites::{self, Site},
     },
 };
 
 fn sites() -> Vec<Site> {
-    sites::find(&root().join(SOURCE)).expect("the program's source")
+    sites::find(root()).expect("the program's source")
 }
 
 fn record() -> Record {

@@ -1,6 +1,6 @@
 //! The built program and the SDK compute exactly the same drift.
 
-use driftshield_sdk::{Event, MetricSpec, ModelTerms, address, instruction, math::Metric};
+use driftshield_sdk::{Event, Metric, MetricSpec, ModelTerms, address, instruction};
 use driftshield_tests::{
     histograms::{Case, random_registrable_case},
     world::*,
@@ -65,7 +65,7 @@ fn compare(metric: Metric) {
         let Event::ReceiptSubmitted(event) = sent.event() else {
             panic!("{:?}", sent.event())
         };
-        let expected = driftshield_sdk::math::drift(metric, &reference, &current);
+        let expected = driftshield_sdk::math::drift(metric.into(), &reference, &current);
         assert_eq!(
             (event.submission, event.value),
             (expected, expected),

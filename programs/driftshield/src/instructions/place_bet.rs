@@ -19,7 +19,7 @@ pub struct PlaceBet {
     pub model: Account<Model>,
     #[account(mut)]
     pub market: Account<Market>,
-    /// The bettor's `Position`. Created by the bettor's first bet in the market.
+    /// The bettor's `Position`. Created by the bettor's first bet or purchase in the market.
     #[account(
         mut,
         seeds = [b"position", market.address().as_ref(), bettor.address().as_ref()],

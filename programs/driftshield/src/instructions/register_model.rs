@@ -103,7 +103,7 @@ impl RegisterModel {
             genesis: spec.genesis,
             window_secs: spec.window_secs,
             min_samples: spec.min_samples,
-            noise_floor: math::noise_floor(spec.metric, &spec.reference, spec.min_samples),
+            noise_floor: math::noise_floor(spec.metric.into(), &spec.reference, spec.min_samples),
             max_spread: 0,
             min_bond: bonds.min_bond,
             slash_amount: bonds.slash_amount,

@@ -91,7 +91,7 @@ pub struct Market {
     pub protocol_credit: u64,
     /// The creator's fee, not collected yet.
     pub creator_credit: u64,
-    /// Number of positions that are not claimed yet.
+    /// Number of positions that are neither claimed nor sold out.
     pub positions: u64,
     /// Version of the model on which bets are placed.
     pub model_version: u32,

@@ -5,6 +5,7 @@ mod config;
 mod exposure;
 mod load_or_create;
 mod market;
+mod metric;
 mod model;
 mod policy;
 mod position;
@@ -15,8 +16,8 @@ mod withdraw_request;
 
 pub(crate) use load_or_create::load_or_create;
 pub use {
-    collateral::*, config::*, exposure::*, market::*, model::*, policy::*, position::*, receipt::*,
-    seat::*, vault::*, withdraw_request::*,
+    collateral::*, config::*, exposure::*, market::*, metric::*, model::*, policy::*, position::*,
+    receipt::*, seat::*, vault::*, withdraw_request::*,
 };
 
 use anchor_lang::prelude::*;

@@ -1,9 +1,8 @@
 use anchor_lang::prelude::*;
 
 use crate::{
-    math::{Metric, PodMetric},
-    token::PodTokenProgram,
-    DriftShieldError, PdaSigner, TokenOwner, MAX_HORIZON_SECS,
+    math, token::PodTokenProgram, DriftShieldError, Metric, PdaSigner, PodMetric, TokenOwner,
+    MAX_HORIZON_SECS,
 };
 
 pub const MAX_ORACLES: usize = 7;
@@ -298,7 +297,8 @@ impl Model {
         );
         let samples = counts.iter().map(|&count| u64::from(count)).sum();
         require!(min_samples <= samples, DriftShieldError::TooFewSamples);
-        let value = crate::math::drift(self.metric.into(), self.reference(), counts);
+        let metric = Metric::from(self.metric);
+        let value = math::drift(metric.into(), self.reference(), counts);
         Ok((value, samples))
     }
 

@@ -1,6 +1,8 @@
 //! A check in the source, and its removal.
 
-use std::{fmt, ops::Range};
+use std::{fmt, ops::Range, path::PathBuf};
+
+use crate::mutants::SOURCES;
 
 /// A kind of check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -65,7 +67,7 @@ impl Kind {
 #[derive(Clone, Debug)]
 pub struct Site {
     pub kind: Kind,
-    /// Path relative to [`SOURCE`](crate::mutants::SOURCE).
+    /// Path relative to its folder, behind that folder's prefix ([`SOURCES`]).
     pub file: String,
     /// The field or function: `BuyPolicy.vault`, `Vault::sell`.
     pub item: String,
@@ -96,6 +98,16 @@ impl fmt::Display for Site {
 }
 
 impl Site {
+    /// The path of the file, relative to the root of the repository.
+    pub fn path(&self) -> PathBuf {
+        let mut folders = SOURCES.iter().rev(); // the empty prefix last
+        folders
+            .find_map(|(folder, prefix)| Some([folder, self.file.strip_prefix(prefix)?]))
+            .expect("one prefix is empty")
+            .iter()
+            .collect()
+    }
+
     /// The source of the file without the check.
     pub fn mutate(&self, source: &str) -> String {
         let mut edits = self.edits.clone();

@@ -1,8 +1,8 @@
 //! Registration of models.
 
 use driftshield_sdk::{
-    CollateralTerms, DriftShieldError, Event, MetricSpec, ModelStatus, ModelTerms, address, events,
-    instruction, math, math::Metric,
+    CollateralTerms, DriftShieldError, Event, Metric, MetricSpec, ModelStatus, ModelTerms, address,
+    events, instruction, math,
 };
 use driftshield_tests::world::*;
 use solana_signer::Signer;
@@ -201,7 +201,7 @@ fn a_registered_model_stores_its_spec_and_copies_the_settings() {
     let sent = world.send(register, &[&owner.key]).unwrap();
     // Then it stores its spec, its terms and a copy of the settings
     let address = address::model(&owner.address(), u64::MAX);
-    let noise_floor = math::noise_floor(spec.metric, &spec.reference, spec.min_samples);
+    let noise_floor = math::noise_floor(spec.metric.into(), &spec.reference, spec.min_samples);
     assert_eq!(
         *sent.event(),
         Event::ModelRegistered(events::ModelRegistered {

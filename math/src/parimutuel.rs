@@ -27,7 +27,7 @@ pub fn fee(amount: u64, bps: u16) -> u64 {
 ///
 /// ```
 /// // 30 of 40 winning units share 100 of losing stakes less fees.
-/// assert_eq!(driftshield::math::payout(30, 40, 100), Some(30 + 75));
+/// assert_eq!(driftshield_math::payout(30, 40, 100), Some(30 + 75));
 /// ```
 pub fn payout(stake: u64, winning: u64, losing_less_fees: u64) -> Option<u64> {
     stake.checked_add(mul_div(stake, losing_less_fees, winning)?)
@@ -37,7 +37,7 @@ pub fn payout(stake: u64, winning: u64, losing_less_fees: u64) -> Option<u64> {
 /// rounded up in favour of the seller. `None` if it doesn't fit 64 bits.
 ///
 /// ```
-/// assert_eq!(driftshield::math::ask_payment(1_500, 333), Some(500)); // 499.5
+/// assert_eq!(driftshield_math::ask_payment(1_500, 333), Some(500)); // 499.5
 /// ```
 pub fn ask_payment(amount: u64, price: u32) -> Option<u64> {
     // amount / 1000 · price, exactly, without 128-bit arithmetic.

@@ -7,25 +7,21 @@
 
 use core::iter::zip;
 
-use anchor_lang::prelude::*;
-
-use super::ln::{self, ln, ln_ratio};
+use crate::ln::{self, ln, ln_ratio};
 
 /// How a window's drift is computed from its counts.
-#[pod_wrapper]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, AnchorSerialize, AnchorDeserialize, IdlType)]
-#[repr(u8)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Metric {
     /// Population stability index: Σ (q − p) · ln(q / p).
-    Psi = 0,
+    Psi,
     /// Square root of the Jensen-Shannon divergence to base 2, in [0, 1].
-    JensenShannon = 1,
+    JensenShannon,
     /// Largest absolute difference of the cumulative shares.
-    KolmogorovSmirnov = 2,
+    KolmogorovSmirnov,
     /// ½ Σ abs(q − p).
-    TotalVariation = 3,
+    TotalVariation,
     /// Share of wrong predictions (bin 1 of 2) less the reference's, at least 0.
-    ErrorRate = 4,
+    ErrorRate,
 }
 
 /// 1.0 in micro-units.
@@ -187,11 +183,7 @@ fn total(counts: &[u32]) -> u64 {
 
 #[inline(always)]
 fn ordered(a: u64, b: u64) -> (u64, u64) {
-    if a < b {
-        (a, b)
-    } else {
-        (b, a)
-    }
+    if a < b { (a, b) } else { (b, a) }
 }
 
 /// Converts a Q63 share, at most 1.0, to micro-units.
@@ -284,11 +276,7 @@ fn error_variance(wrong: u64, m: u64, min_samples: u64) -> u64 {
 
 fn root_rounded_up(value: u64) -> u64 {
     let root = isqrt(value);
-    if root * root < value {
-        root + 1
-    } else {
-        root
-    }
+    if root * root < value { root + 1 } else { root }
 }
 
 /// Returns ⌊√`value`⌋ by Newton's method, in a third of the instructions of the standard library's

@@ -1,6 +1,6 @@
 //! Premiums and payouts of policies.
 
-use super::BPS;
+use crate::{BPS, mul_div};
 
 /// Seconds of a year, the period of annual rates.
 pub const YEAR_SECS: u64 = 365 * 24 * 60 * 60;
@@ -72,7 +72,7 @@ impl Premium {
     /// the same however a purchase is split. `None` if the premium doesn't fit 64 bits.
     ///
     /// ```
-    /// use driftshield::math::{Curve, Premium, YEAR_SECS};
+    /// use driftshield_math::{Curve, Premium, YEAR_SECS};
     /// let premium = Premium {
     ///     cover: 400_000,
     ///     base_bps: 100,
@@ -122,14 +122,14 @@ impl Premium {
 /// `cover` if `exhaustion` equals `trigger`.
 ///
 /// ```
-/// assert_eq!(driftshield::math::worth(1_000, 200, 600, 300), 250);
-/// assert_eq!(driftshield::math::worth(1_000, 200, 200, 200), 1_000);
+/// assert_eq!(driftshield_math::worth(1_000, 200, 600, 300), 250);
+/// assert_eq!(driftshield_math::worth(1_000, 200, 200, 200), 1_000);
 /// ```
 pub fn worth(cover: u64, trigger: u64, exhaustion: u64, value: u64) -> u64 {
     if exhaustion <= value {
         return cover;
     }
-    super::mul_div(cover, value.saturating_sub(trigger), exhaustion - trigger)
+    mul_div(cover, value.saturating_sub(trigger), exhaustion - trigger)
         .unwrap_or(cover) // unreachable: the fraction is below 1
         .max(1)
 }

@@ -15,7 +15,7 @@ pub const VIRTUAL_ASSETS: u64 = 1;
 /// fit 64 bits.
 ///
 /// ```
-/// assert_eq!(driftshield::math::shares_for(5, 0, 0), Some(5_000));
+/// assert_eq!(driftshield_math::shares_for(5, 0, 0), Some(5_000));
 /// ```
 pub fn shares_for(amount: u64, supply: u64, assets: u64) -> Option<u64> {
     let supply = u128::from(supply) + u128::from(VIRTUAL_SHARES);
