@@ -106,6 +106,9 @@ pub struct Model {
     pub security: Scaled,
     /// Maximum of stakes and cover together, as a multiple of `security`.
     pub security_multiple: i64,
+    /// Number of submissions, challenges and rulings so far, to pass to `set_ask` and
+    /// `buy_position`.
+    pub reports: i64,
     /// Rent of secured stakes and cover, in basis points a year.
     pub security_rent_bps: u16,
     /// Part of the maximum that stakes may reach, in basis points.
@@ -253,6 +256,7 @@ impl FromRow<'_, PgRow> for Model {
             pot: Pot::from_columns(&columns)?,
             security: columns.amount("security")?,
             security_multiple: columns.get("security_multiple")?,
+            reports: columns.get("reports")?,
             security_rent_bps: columns.basis_points("security_rent_bps")?,
             market_budget_bps: columns.basis_points("market_budget_bps")?,
             cover_budget_bps: columns.basis_points("cover_budget_bps")?,

@@ -7,14 +7,15 @@ use crate::{DecodeError, address, discriminator};
 /// The struct of each event.
 pub mod events {
     pub use driftshield::{
-        AdminAccepted, AdminProposed, BetPlaced, BondWithdrawn, Bonded, ChallengeCollected,
+        AdminAccepted, AdminProposed, AskSet, BetPlaced, BondWithdrawn, Bonded, ChallengeCollected,
         Claimed, CollateralRegistered, CollateralUpdated, ConfigUpdated, Deposited, ExposureClosed,
         FeesCollected, Initialized, ManagerFeesCollected, MarketCancelled, MarketClosed,
         MarketCreated, MarketSettled, ModelListed, ModelRegistered, ModelRetired, ModelUpdated,
         OraclesFunded, PauseSet, PolicyBought, PolicyCancelled, PolicyClaimed, PolicyExpired,
-        PolicyRenewed, ReceiptChallenged, ReceiptFinalized, ReceiptRuled, ReceiptSubmitted,
-        RewardCollected, SeatClosed, SeatRuled, SeriesClosed, TreasuryWithdrawn, UnbondRequested,
-        VaultClosed, VaultCreated, VaultUpdated, WithdrawCancelled, WithdrawRequested, Withdrawn,
+        PolicyRenewed, PositionBought, ReceiptChallenged, ReceiptFinalized, ReceiptRuled,
+        ReceiptSubmitted, RewardCollected, SeatClosed, SeatRuled, SeriesClosed, TreasuryWithdrawn,
+        UnbondRequested, VaultClosed, VaultCreated, VaultUpdated, WithdrawCancelled,
+        WithdrawRequested, Withdrawn,
     };
 }
 
@@ -81,6 +82,8 @@ events!(
     MarketCreated,
     MarketCancelled,
     BetPlaced,
+    AskSet,
+    PositionBought,
     MarketSettled,
     Claimed,
     FeesCollected,
@@ -168,6 +171,12 @@ impl Event {
                 (e.market, e.market_seq),
                 (e.position, e.position_seq),
                 (e.model, e.model_seq),
+            ],
+            Self::AskSet(e) => vec![(e.market, e.market_seq), (e.position, e.position_seq)],
+            Self::PositionBought(e) => vec![
+                (e.market, e.market_seq),
+                (e.seller_position, e.seller_position_seq),
+                (e.position, e.position_seq),
             ],
             Self::MarketSettled(e) => vec![(e.market, e.market_seq), (e.model, e.model_seq)],
             Self::Claimed(e) => vec![(e.market, e.market_seq), (e.position, e.position_seq)],

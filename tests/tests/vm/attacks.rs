@@ -9,6 +9,7 @@ mod payouts;
 mod pot;
 mod prefunding;
 mod revival;
+mod sales;
 mod splitting;
 mod squads;
 mod squatting;

@@ -131,6 +131,7 @@ impl RegisterModel {
             reference,
             version: 1,
             security_multiple: params.security_multiple,
+            reports: 0,
             security_rent_bps: 0,
             market_budget_bps: 0,
             cover_budget_bps: 0,
@@ -143,7 +144,7 @@ impl RegisterModel {
             name: [0; NAME_BYTES],
             uri: [0; URI_BYTES],
             token_program: self.collateral.token_program,
-            reserved: [0; 3],
+            reserved: [0; 7],
         };
     }
 }
