@@ -113,6 +113,7 @@ kinds! {
     Revoke 4
     GiveAway 14
     SendLamports 4
+    ChangeRent 12
 }
 
 /// The first `count` actions of a seed.

@@ -88,6 +88,10 @@ impl Driver {
                 self.wait_until(at);
                 Ok(())
             }
+            Step::Rent(rate) => {
+                self.set_rent(rate);
+                Ok(())
+            }
             Step::Call(call) => self.call(&call, None, &mut StdRng::seed_from_u64(0)),
         }
     }
@@ -97,6 +101,14 @@ impl Driver {
             self.log.push(LogEntry::Waited(at - self.books.now));
             self.world.warp_to(at);
             self.books.now = at;
+        }
+    }
+
+    /// Changes the rent, to `rate` lamports per byte.
+    pub fn set_rent(&mut self, rate: u64) {
+        if self.world.rent() != rate {
+            self.log.push(LogEntry::Rent(rate));
+            self.world.set_rent(rate);
         }
     }
 
@@ -156,6 +168,7 @@ impl Driver {
         let signers: BTreeSet<Address> = signers.iter().map(Signer::pubkey).collect();
         let before = std::mem::replace(&mut self.books, after);
         self.tally.rare_events = self.books.rare_events;
+        self.tally.closings = self.world.rent_ledger.closings;
         self.check_accepted(call, &before, &signers)
     }
 
@@ -301,6 +314,7 @@ impl Driver {
         for step in &self.log {
             match step {
                 LogEntry::Waited(secs) => writeln!(text, "  {secs} s pass"),
+                LogEntry::Rent(rate) => writeln!(text, "  rent is {rate} lamports per byte"),
                 LogEntry::Called {
                     call,
                     tampering,

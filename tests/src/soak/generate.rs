@@ -21,6 +21,7 @@ use super::{
     driver::Driver,
     step::Step,
 };
+use crate::world::RENTS;
 
 pub struct Generator<'a> {
     driver: &'a Driver,
@@ -46,6 +47,7 @@ impl<'a> Generator<'a> {
             ActionKind::TriggerPolicy => self.trigger_policy(),
             ActionKind::Deposit => self.deposit(),
             ActionKind::MoveShares => self.move_shares(),
+            ActionKind::ChangeRent => vec![Step::Rent(self.pick(&RENTS).expect("rates"))],
             ActionKind::PlaceBet if self.open_markets().is_empty() => {
                 self.single_call(ActionKind::CreateMarket)
             }
@@ -131,7 +133,8 @@ impl<'a> Generator<'a> {
             | ActionKind::Dispute
             | ActionKind::TriggerPolicy
             | ActionKind::Deposit
-            | ActionKind::MoveShares => None,
+            | ActionKind::MoveShares
+            | ActionKind::ChangeRent => None,
         }
     }
 

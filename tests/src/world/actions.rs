@@ -1,7 +1,7 @@
 //! Instructions that tests send in the name of wallets: bonds, receipts and markets.
 
 use driftshield_sdk::{
-    Address, Ask, MarketTerms, MetricSpec, address,
+    Address, Ask, FeePayee, MarketTerms, MetricSpec, address,
     instruction::{self, Bet, Purchase},
 };
 use litesvm::types::FailedTransactionMetadata;
@@ -267,5 +267,14 @@ impl World {
     pub fn claim(&mut self, market: &Address, owner: &Address) -> Outcome {
         let claim = instruction::claim(*owner, *market, &self.market(market));
         self.send(claim, &[])
+    }
+
+    /// Collects both fees of a market, without a signature.
+    pub fn collect_fees(&mut self, market: &Address) {
+        let state = self.market(market);
+        for payee in [FeePayee::Treasury, FeePayee::Creator] {
+            let collect = instruction::collect_fees(*market, &state, payee);
+            self.send(collect, &[]).expect("collect_fees");
+        }
     }
 }

@@ -23,6 +23,9 @@ pub const EPOCH: i64 = 1_800_000_000;
 /// One token in base units: mints of worlds have six decimals.
 pub const TOKEN: u64 = 1_000_000;
 
+/// Lamports of a new wallet.
+pub const WALLET_LAMPORTS: u64 = 100_000_000_000;
+
 /// Settings like those in production.
 pub fn params() -> ConfigParams {
     ConfigParams {

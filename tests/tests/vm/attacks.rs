@@ -10,6 +10,7 @@ mod pot;
 mod prefunding;
 mod revival;
 mod sales;
+mod second_life;
 mod splitting;
 mod squads;
 mod squatting;

@@ -31,7 +31,7 @@ fn withdraw(world: &mut World, model: &TestModel, oracle: usize) -> Outcome {
 }
 
 /// Unbonds and withdraws all of an oracle's bond.
-fn leave(world: &mut World, model: &TestModel, oracle: usize) {
+pub(crate) fn leave(world: &mut World, model: &TestModel, oracle: usize) {
     let bonded = world
         .seat(&model.address, &model.oracles[oracle].address())
         .bonded;

@@ -20,6 +20,7 @@ mod policy;
 mod pot;
 mod property;
 mod receipt;
+mod rents;
 mod sdk;
 mod stakeholders;
 mod states;

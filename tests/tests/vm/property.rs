@@ -88,6 +88,12 @@ fn random_calls_match_the_books() {
         happened.renewed_by_anyone,
     ];
     assert!(counts.iter().all(|&count| 0 < count), "{happened:?}");
+    // And accounts were closed after the rent had risen, and after it had fallen
+    let closings = tally.closings;
+    assert!(
+        0 < closings.after_rise && 0 < closings.after_fall,
+        "{closings:?}"
+    );
 }
 
 #[test]

@@ -12,11 +12,13 @@ use crate::committed_idl;
 /// An account that an instruction creates: the names of the instruction and of the account.
 type Creation = (String, String);
 
+/// The lamports to send to the address of an account of so many bytes.
+type Lamports = fn(usize) -> u64;
+
 /// A world in which every address has lamports before its account is created.
 struct Prefunded {
     world: World,
-    /// Lamports of each address.
-    lamports: u64,
+    lamports: Lamports,
     /// Accounts created so far.
     created: BTreeSet<Creation>,
 }
@@ -35,9 +37,12 @@ impl Prefunded {
                 missing.push(meta.pubkey);
             }
         }
+        let mut rehearsal = self.world.clone();
+        rehearsal.send(instruction.clone(), signers).unwrap();
         for address in &missing {
+            let bytes = rehearsal.svm.get_account(address).unwrap().data.len();
             let account = solana_account::Account {
-                lamports: self.lamports,
+                lamports: (self.lamports)(bytes),
                 ..Default::default()
             };
             self.world.svm.set_account(*address, account).unwrap();
@@ -45,12 +50,9 @@ impl Prefunded {
         self.world.send(instruction, signers).unwrap();
         for address in missing {
             let account = self.world.svm.get_account(&address).unwrap();
-            assert!(!account.data.is_empty() && self.lamports <= account.lamports);
-            let rent = self
-                .world
-                .svm
-                .minimum_balance_for_rent_exemption(account.data.len());
-            assert!(rent <= account.lamports);
+            let bytes = account.data.len();
+            let expected = self.world.rent_of(bytes).max((self.lamports)(bytes));
+            assert_eq!(account.lamports, expected);
         }
     }
 }
@@ -75,13 +77,22 @@ fn declared_creations() -> BTreeSet<Creation> {
 
 #[test]
 fn lamports_at_an_address_do_not_block_its_creation() {
-    // One lamport, the rent of an account without data, and more than the rent of any account.
-    for lamports in [1, 890_880, 10_000_000_000] {
+    // The rent now, and the lamports: one, the rent of an account without data, more than the rent of any
+    // account, and the rent of the account before the rent rose or fell.
+    let cases: [(u64, Lamports); 5] = [
+        (5_080, |_| 1),
+        (6_960, |_| RENT_OVERHEAD * 6_960),
+        (696, |_| 10_000_000_000),
+        (6_960, |bytes| (RENT_OVERHEAD + bytes as u64) * 696),
+        (696, |bytes| (RENT_OVERHEAD + bytes as u64) * 6_960),
+    ];
+    for (rent, lamports) in cases {
         let mut s = Prefunded {
             world: World::bare(),
             lamports,
             created: BTreeSet::new(),
         };
+        s.world.set_rent(rent);
         create_all_kinds(&mut s);
         assert_eq!(s.created, declared_creations());
     }
