@@ -26,8 +26,8 @@ pub struct BuyPosition {
     /// The seller's `Position`. Closed once no stake is left in it.
     #[account(mut)]
     pub seller_position: Account<Position>,
-    /// The buyer's `Position`: PDA of `["position", market, buyer]`. Created by the buyer's first bet
-    /// or purchase in the market.
+    /// The buyer's `Position`: PDA of `["position", market, buyer]`. Created here by the buyer's
+    /// first bet or purchase in the market.
     #[account(mut)]
     pub position: UncheckedAccount,
     /// The buyer's token account, which pays.
