@@ -31,12 +31,12 @@ pub use anchor_lang::{
     solana_program::instruction::{AccountMeta, Instruction},
 };
 pub use driftshield::{
-    Aggregate, ChallengePayee, Collateral, CollateralTerms, Config, ConfigParams, DriftShieldError,
-    Entry, Exposure, FeePayee, ID, ListingTerms, MIN_EXPECTED_ROWS, MIN_HISTORY, Market,
-    MarketState, MarketTerms, Measurement, Metric, MetricSpec, Model, ModelStatus, ModelTerms,
-    PAGE_WINDOWS, Policy, PolicyTerms, Position, Pot, PotTotals, PremiumPayee, Quote, Receipt,
-    ReceiptState, RewardPayee, Seat, Series, Stream, Tenure, TokenProgram, Vault, VaultTerms,
-    VaultTotals, WithdrawRequest, first_window, math, pause, quote, quote_renewal,
+    Aggregate, Ask, ChallengePayee, Collateral, CollateralTerms, Config, ConfigParams,
+    DriftShieldError, Entry, Exposure, FeePayee, ID, ListingTerms, MIN_EXPECTED_ROWS, MIN_HISTORY,
+    Market, MarketState, MarketTerms, Measurement, Metric, MetricSpec, Model, ModelStatus,
+    ModelTerms, PAGE_WINDOWS, Policy, PolicyTerms, Position, Pot, PotTotals, PremiumPayee, Quote,
+    Receipt, ReceiptState, RewardPayee, Seat, Series, Stream, Tenure, TokenProgram, Vault,
+    VaultTerms, VaultTotals, WithdrawRequest, first_window, math, pause, quote, quote_renewal,
 };
 pub use event::{Event, events};
 pub use run::{Run, best_run};

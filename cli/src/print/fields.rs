@@ -83,7 +83,7 @@ fn add_rows(
                 add_rows(rows, inner, name, &prefix, decimals);
             }
         }
-        Value::Array(items) if items.iter().any(Value::is_object) => {
+        Value::Array(items) if name != "asks" && items.iter().any(Value::is_object) => {
             let count = used_len(fields, name).unwrap_or(items.len());
             for item in items.iter().take(count).filter_map(Value::as_object) {
                 let mut parts = vec![];
@@ -101,6 +101,7 @@ fn add_rows(
 /// Text of a field's value in its unit.
 pub fn field(fields: &Map<String, Value>, name: &str, decimals: Decimals) -> String {
     match &fields[name] {
+        Value::Array(items) if name == "asks" => asks(items, decimals),
         Value::Array(items) if items.is_empty() => NONE.to_owned(),
         Value::Array(items) => {
             let count = used_len(fields, name).unwrap_or(items.len());
@@ -119,6 +120,27 @@ pub fn field(fields: &Map<String, Value>, name: &str, decimals: Decimals) -> Str
             scalar("amount", value, decimals)
         }
         value => scalar(name, value, decimals),
+    }
+}
+
+/// A position's asks: what is for sale of each outcome, at which price, and until when.
+fn asks(asks: &[Value], decimals: Decimals) -> String {
+    let asks = asks.iter().filter_map(Value::as_object).enumerate();
+    let set = asks.filter(|(_, ask)| ask["amount"] != "0");
+    let texts: Vec<_> = set
+        .map(|(outcome, ask)| {
+            let text = |name| field(ask, name, decimals);
+            format!(
+                "{} of outcome {outcome} at {} until {}",
+                text("amount"),
+                text("price"),
+                text("valid_until")
+            )
+        })
+        .collect();
+    match &texts[..] {
+        [] => NONE.to_owned(),
+        texts => texts.join(", "),
     }
 }
 
@@ -164,6 +186,7 @@ fn scalar(name: &str, value: &Value, decimals: Decimals) -> String {
         Value::Number(number) => match (name, number.as_u64()) {
             ("paused", Some(bits)) => pause_flags(bits),
             ("submitted", Some(bits)) => oracles(bits),
+            ("price", Some(price)) => scaled(price.into(), MULTIPLE_DECIMALS),
             (name, Some(bps)) if name.ends_with("_bps") => {
                 format!("{}%", scaled(bps.into(), 2))
             }
@@ -217,9 +240,9 @@ impl Unit {
             | "max_premium" | "min_bet" | "min_bond" | "min_cover" | "owed" | "paid" | "part"
             | "pay" | "pool" | "pools" | "premium" | "protocol_credit" | "protocol_fee"
             | "protocol_part" | "refund" | "remaining" | "rent" | "reward" | "rewards"
-            | "security" | "slash_amount" | "slashed" | "stake" | "stakes" | "streamed_part"
-            | "swept" | "total" | "treasury_credit" | "unbonding" | "unearned" | "waiting"
-            | "winnings" => Self::Tokens,
+            | "security" | "seller_stake" | "seller_total" | "slash_amount" | "slashed"
+            | "stake" | "stakes" | "streamed_part" | "swept" | "total" | "treasury_credit"
+            | "unbonding" | "unearned" | "waiting" | "winnings" => Self::Tokens,
             "escrowed" | "requested" | "returned" | "shares" => Self::Shares,
             "accumulator" | "ewma" | "exhaustion" | "last_value" | "latest" | "lowest_trigger"
             | "max_spread" | "max_spread_limit" | "max_value" | "noise_floor" | "submission"
@@ -227,7 +250,8 @@ impl Unit {
             "multiple" => Self::Multiple,
             "accrued_at" | "active_at" | "begins_at" | "close_ts" | "counts_since"
             | "created_at" | "end" | "genesis" | "leave_at" | "listed_at" | "release_at"
-            | "since" | "start" | "stopped_at" | "terms_at" | "unlock_at" | "until" => Self::Time,
+            | "since" | "start" | "stopped_at" | "terms_at" | "unlock_at" | "until"
+            | "valid_until" => Self::Time,
             name if name.ends_with("_secs") => Self::Duration,
             _ => Self::None,
         }
@@ -263,6 +287,18 @@ mod tests {
         assert_eq!(text("thresholds"), "0.1, 0.25");
         assert_eq!(text("pools"), "0.000001, 0, 0.000002");
         assert_eq!(text("submitted"), "0, 2");
+    }
+
+    #[test]
+    fn asks_are_printed_with_their_outcomes() {
+        let fields = json!({ "asks": [
+            { "amount": "0", "valid_until": "0", "price": 0, "reports": 0 },
+            { "amount": "2500000", "valid_until": "1796083200", "price": 950, "reports": 3 },
+        ] });
+        let text = field(fields.as_object().unwrap(), "asks", 6.into());
+        assert_eq!(text, "2.5 of outcome 1 at 0.95 until 2026-12-01T00:00:00Z");
+        let none = json!({ "asks": [] });
+        assert_eq!(field(none.as_object().unwrap(), "asks", 6.into()), NONE);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use driftshield_sdk::{
     Address, Event, MarketState, ReceiptState, VaultTotals,
-    events::{Claimed, MarketSettled, PolicyClaimed, WithdrawCancelled, Withdrawn},
+    events::{Claimed, MarketSettled, PolicyClaimed, PositionBought, WithdrawCancelled, Withdrawn},
 };
 use serde_json::{Value, json};
 
@@ -23,6 +23,7 @@ pub struct EventRows {
     receipt_settlements: Vec<Value>,
     settlements: Vec<Value>,
     payouts: Vec<Value>,
+    sales: Vec<Value>,
     capital: Vec<Value>,
     withdrawals: Vec<Value>,
     policy_payouts: Vec<Value>,
@@ -84,6 +85,7 @@ impl EventRows {
                     .push(settlement_row(seq, slot_event, event, state));
             }
             Event::Claimed(event) => self.payouts.push(payout_row(seq, slot_event, event)),
+            Event::PositionBought(event) => self.sales.push(sale_row(seq, slot_event, event)),
             Event::Withdrawn(event) => self.withdrawals.push(withdrawn_row(seq, slot_event, event)),
             Event::WithdrawCancelled(event) => {
                 self.withdrawals
@@ -152,7 +154,7 @@ impl EventRows {
     }
 
     /// Names of the tables with their rows. `event` comes first, because the others reference it.
-    pub fn tables(&self) -> [(&'static str, &[Value]); 10] {
+    pub fn tables(&self) -> [(&'static str, &[Value]); 11] {
         [
             ("event", &self.events),
             ("event_account", &self.event_accounts),
@@ -160,6 +162,7 @@ impl EventRows {
             ("receipt_settlement", &self.receipt_settlements),
             ("settlement", &self.settlements),
             ("payout", &self.payouts),
+            ("sale", &self.sales),
             ("capital", &self.capital),
             ("withdrawal", &self.withdrawals),
             ("policy_payout", &self.policy_payouts),
@@ -213,6 +216,25 @@ fn payout_row(seq: i64, slot_event: &SlotEvent, event: &Claimed) -> Value {
         "block_time": slot_event.block_time,
         "destination": event.destination.to_string(),
         "paid": event.paid.to_string(),
+    })
+}
+
+fn sale_row(seq: i64, slot_event: &SlotEvent, event: &PositionBought) -> Value {
+    json!({
+        "market": event.market.to_string(),
+        "seq": seq,
+        "slot": slot_event.slot,
+        "block_time": slot_event.block_time,
+        "seller": event.seller.to_string(),
+        "buyer": event.buyer.to_string(),
+        "seller_position": event.seller_position.to_string(),
+        "position": event.position.to_string(),
+        "destination": event.destination.to_string(),
+        "outcome": event.outcome,
+        "amount": event.amount.to_string(),
+        "price": event.price,
+        "paid": event.paid.to_string(),
+        "seller_total": event.seller_total.to_string(),
     })
 }
 

@@ -311,6 +311,28 @@ pub enum DriftShieldError {
     #[msg("The position does not belong to this market and bettor: pass the address of the bettor's position in the market")]
     WrongPosition,
 
+    // Sales of stakes.
+    #[msg("Only the position's owner may do this: sign with the key in Position.owner")]
+    NotPositionOwner,
+    #[msg("The ask is above the stake on the outcome: offer at most the stake")]
+    AskAboveStake,
+    #[msg("The price is zero: ask for at least 1 thousandth of the stake")]
+    ZeroPrice,
+    #[msg("The ask's valid_until is not after now, or after the next end of a window that the market observes: choose a time in between")]
+    InvalidAskEnd,
+    #[msg("An oracle, a challenger or the arbiter has reported since the model was read: read Model.reports again and reconsider the price")]
+    ReportsMismatch,
+    #[msg("The position has no ask on the outcome: choose another position")]
+    NoAsk,
+    #[msg("The ask has fallen, because it has ended or the model was reported on since it was set: choose another, or have the seller ask again")]
+    AskFallen,
+    #[msg("The ask is smaller than the amount: buy less")]
+    AboveAsk,
+    #[msg("The purchase is below the collateral's min_bet: buy more, or the whole ask")]
+    PurchaseTooSmall,
+    #[msg("The price of the ask is above max_price: read the position again and raise max_price")]
+    PriceTooHigh,
+
     // Seats, appended later.
     #[msg("The spread is above an eighth of the model's noise floor: use at most that")]
     SpreadAboveNoise,

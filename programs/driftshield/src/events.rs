@@ -9,7 +9,7 @@ use anchor_lang::{
 };
 
 use crate::{
-    ChallengePayee, CollateralTerms, ConfigParams, FeePayee, ListingTerms, MarketState,
+    Ask, ChallengePayee, CollateralTerms, ConfigParams, FeePayee, ListingTerms, MarketState,
     MarketTerms, MetricSpec, ModelTerms, PolicyTerms, PotTotals, PremiumPayee, ReceiptState,
     RewardPayee, TokenProgram, VaultTerms, VaultTotals,
 };
@@ -568,6 +568,56 @@ pub struct BetPlaced {
     pub rent: u64,
     /// The pot of the model's oracles.
     pub pot: PotTotals,
+}
+
+/// An owner set the ask on an outcome, or removed it.
+#[event]
+#[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
+pub struct AskSet {
+    pub market: Address,
+    pub market_seq: u64,
+    pub position: Address,
+    pub position_seq: u64,
+    pub owner: Address,
+    pub outcome: u8,
+    /// The owner's stake on this outcome, in base units.
+    pub stake: u64,
+    /// The ask; its amount is 0 if it was removed.
+    pub ask: Ask,
+}
+
+/// A buyer took an ask. The stake moved from the seller's position to the buyer's.
+#[event]
+#[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
+pub struct PositionBought {
+    pub market: Address,
+    pub market_seq: u64,
+    pub seller_position: Address,
+    pub seller_position_seq: u64,
+    /// The buyer's position.
+    pub position: Address,
+    pub position_seq: u64,
+    pub seller: Address,
+    pub buyer: Address,
+    /// The token account that received the payment.
+    pub destination: Address,
+    pub outcome: u8,
+    /// The part of the stake that was sold, in base units.
+    pub amount: u64,
+    /// Price in thousandths of the stake.
+    pub price: u32,
+    /// The buyer's payment, in base units.
+    pub paid: u64,
+    /// The buyer's stake on this outcome, in base units.
+    pub stake: u64,
+    /// The seller's stake on this outcome, in base units.
+    pub seller_stake: u64,
+    /// What is left of the ask; its amount is 0 once all of it is sold.
+    pub seller_ask: Ask,
+    /// The seller's stakes on all outcomes, in base units; at 0 the position is closed.
+    pub seller_total: u64,
+    /// Number of positions in the market.
+    pub positions: u64,
 }
 
 /// Windows of a market were settled, or the market became Void because the retention of its next

@@ -328,6 +328,15 @@ pub mod driftshield {
         emit_event!(ctx, ctx.accounts.close_market()?)
     }
 
+    /// Offers a part of the owner's stake on `outcome` for sale, in place of the previous ask; an
+    /// amount of 0 removes the ask. The ask ends no later than the next window that the market
+    /// observes, and falls once anyone reports on the model. Refused if its `reports` differs from
+    /// `Model.reports`. Signed by the owner.
+    #[discrim = 31]
+    pub fn set_ask(ctx: &mut Context<SetAsk>, outcome: u8, ask: Ask) -> Result<()> {
+        emit_event!(ctx, ctx.accounts.set_ask(outcome, ask)?)
+    }
+
     // Vaults.
 
     /// Opens the manager's vault `id`. The cooldown (1 second to 121 days) and the manager's part
@@ -464,6 +473,27 @@ pub mod driftshield {
     #[discrim = 48]
     pub fn expire_policy(ctx: &mut Context<ExpirePolicy>) -> Result<()> {
         emit_event!(ctx, ctx.accounts.expire_policy()?)
+    }
+
+    // Sales of stakes in markets.
+
+    /// Buys `amount` base units of another position's stake on `outcome`, at the price of its ask,
+    /// and pays the seller. Refused if the price is above `max_price` thousandths of the stake, if
+    /// `reports` differs from `Model.reports`, or if `terms_hash` differs from `Market.terms_hash`.
+    #[discrim = 50]
+    pub fn buy_position(
+        ctx: &mut Context<BuyPosition>,
+        outcome: u8,
+        amount: u64,
+        max_price: u32,
+        reports: u32,
+        terms_hash: [u8; 32],
+    ) -> Result<()> {
+        emit_event!(
+            ctx,
+            ctx.accounts
+                .buy_position(outcome, amount, max_price, reports, terms_hash)?
+        )
     }
 
     // Seats and the arbiter.

@@ -40,6 +40,22 @@ pub fn check_state(books: &Books) -> Checked {
             format!("withdrawals of {requested} shares are requested, but {shares} exist")
         })?;
     }
+    // Sales move stakes between positions, and create none.
+    for (address, market) in &books.markets {
+        let mut sums = vec![0; market.pools.len()];
+        for position in books.positions_of(address) {
+            for (outcome, stake) in position.stakes.iter().enumerate() {
+                sums[outcome] += stake;
+                let asked = position.asks.get(&outcome).map_or(0, |ask| ask.amount);
+                ensure(Amount::from(asked) <= *stake, || {
+                    format!("{asked} of a stake of {stake} are for sale")
+                })?;
+            }
+        }
+        ensure(market.end.is_some() || sums == market.pools, || {
+            format!("stakes add up to {sums:?}, pools are {:?}", market.pools)
+        })?;
+    }
     // The balances of each mint add up to its supply.
     let mut sums: BTreeMap<Address, Amount> =
         books.supplies.keys().map(|mint| (*mint, 0)).collect();

@@ -2,7 +2,8 @@
 //! risk, and prices of shares.
 
 use driftshield_sdk::{
-    Account, Address, Event, Exposure, Model, Policy, ReceiptState, Vault, WithdrawRequest, token,
+    Account, Address, Event, Exposure, Market, Model, Policy, ReceiptState, Vault, WithdrawRequest,
+    token,
 };
 
 use super::World;
@@ -34,6 +35,7 @@ impl World {
             match account {
                 Account::Market(market) => {
                     assert!(market.owed <= self.tokens(&market.vault));
+                    check_positions(address, market, &accounts);
                 }
                 Account::Model(model) => {
                     assert!(model.held <= self.tokens(&model.bond_vault));
@@ -148,6 +150,32 @@ impl World {
         );
 
         check_streams(vault);
+    }
+}
+
+/// Checks that the positions of a market are counted and not empty, that their stakes add up to its pools
+/// until some are claimed, and that no ask is above its stake.
+fn check_positions(address: &Address, market: &Market, accounts: &[(Address, Account)]) {
+    let mut positions = 0;
+    let mut stakes = [0; 8];
+    for (_, account) in accounts {
+        let Account::Position(position) = account else {
+            continue;
+        };
+        if position.market != *address {
+            continue;
+        }
+        positions += 1;
+        assert!(0 < position.total(), "an empty position in {address}");
+        for (outcome, stake) in position.stakes.iter().enumerate() {
+            stakes[outcome] += stake;
+            let ask = position.asks[outcome];
+            assert!(ask.amount <= *stake, "an ask above its stake in {address}");
+        }
+    }
+    assert_eq!(market.positions, positions, "positions in {address}");
+    if !market.is_settled() {
+        assert_eq!(market.pools, stakes, "stakes in {address}");
     }
 }
 

@@ -9,6 +9,7 @@ mod payouts;
 mod pot;
 mod prefunding;
 mod revival;
+mod sales;
 mod seats;
 mod second_life;
 mod splitting;

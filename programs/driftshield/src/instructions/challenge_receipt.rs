@@ -28,6 +28,7 @@ impl ChallengeReceipt {
         let now = Clock::get()?.unix_timestamp;
         self.receipt.advance(&mut self.model, now)?;
         self.receipt.challenge(self.challenger.address(), now)?;
+        self.model.count_report();
         self.collateral.require_accepted(self.mint.account())?;
         let bond = self.model.challenge_bond;
         self.model.increase_held(bond)?;

@@ -31,6 +31,7 @@ impl RuleReceipt {
         let (found, _) = self.model.measure(&counts)?;
         let mut seats = self.seats(seats)?;
         let ruling = self.receipt.rule(&mut self.model, &mut seats, found, now)?;
+        self.model.count_report();
         self.series.record(&self.receipt);
         let seats = seats.iter_mut().map(SeatRuled::of).collect();
         let event = ReceiptRuled {

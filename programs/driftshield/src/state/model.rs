@@ -141,6 +141,9 @@ pub struct Model {
     pub version: u32,
     /// Stakes and cover together may reach this multiple of `lasting_security`. Copied from Config.
     pub security_multiple: u32,
+    /// Number of submissions, challenges and rulings so far. Each may change what a stake is worth,
+    /// so an ask has fallen once the number changes.
+    pub reports: u32,
     /// Rent of secured stakes and cover, in bps a year.
     pub security_rent_bps: u16,
     /// Part of `security · security_multiple` that `market_risk` may reach, in bps.
@@ -164,11 +167,11 @@ pub struct Model {
     pub token_program: PodTokenProgram,
     /// Number of oracles replaced since `exposure` was last 0.
     pub replaced: u8,
-    pub reserved: [u8; 2],
+    pub reserved: [u8; 6],
 }
 
 const _: () =
-    assert!(core::mem::size_of::<Model>() == 8 * 32 + 224 + 55 * 8 + 7 * 40 + 64 + 8 + 176);
+    assert!(core::mem::size_of::<Model>() == 8 * 32 + 224 + 55 * 8 + 7 * 40 + 64 + 12 + 180);
 
 /// Terms that an owner may change while nothing depends on the model: who measures it, and how it
 /// is presented.
@@ -509,6 +512,16 @@ impl Model {
     /// Subtracts `amount`, which is about to leave the bond vault, from `held`.
     pub fn decrease_held(&mut self, amount: u64) {
         self.held -= amount;
+    }
+
+    /// Counts a submission, a challenge or a ruling.
+    pub fn count_report(&mut self) {
+        self.reports = self.reports.wrapping_add(1); // a few per window: 2³² are never reached
+    }
+
+    pub fn require_reports(&self, reports: u32) -> Result<()> {
+        require!(self.reports == reports, DriftShieldError::ReportsMismatch);
+        Ok(())
     }
 
     // The oracles' pay.

@@ -374,6 +374,7 @@ impl Books {
             samples: counts.iter().map(|&count| u64::from(count)).sum(),
             evidence: *evidence,
         };
+        model.reports += 1;
         receipt.submissions.insert(oracle, submission);
         receipt.value = receipt.median();
         if receipt.is_complete(model) {
@@ -403,7 +404,8 @@ impl Books {
         receipt.state = ReceiptState::Challenged;
         receipt.since = now;
         receipt.challenger = Some(*signer);
-        let model = self.model(at)?;
+        let model = self.models.get_mut(at).ok_or("there is no such model")?;
+        model.reports += 1;
         let (mint, bond) = (model.mint, model.challenge_bond);
         self.transfer(signer, source, &address::bond_vault(at), &mint, bond)
     }
@@ -440,6 +442,7 @@ impl Books {
             "the seats are not those of the submitters",
         )?;
 
+        model.reports += 1;
         // Each submitter who disagrees with the ruling loses `slash_amount`, at most its bond.
         let mut slashed = 0;
         for (submission, seat) in std::iter::zip(receipt.submissions.values(), seats) {

@@ -66,6 +66,13 @@ pub fn fields(books: &Books) -> Vec<(Address, Fields)> {
         ];
         let stakes = (0..8).map(|index| position.stakes.get(index).copied().unwrap_or(0));
         fields.extend(stakes.map(|stake| ("stake", number(stake))));
+        for outcome in 0..8 {
+            let ask = position.asks.get(&outcome).copied().unwrap_or_default();
+            fields.push(("ask", number(ask.amount)));
+            fields.push(("price", number(ask.price)));
+            fields.push(("valid_until", time(ask.valid_until)));
+            fields.push(("reports", number(ask.reports)));
+        }
         all.push((*address, fields));
     }
     for address in books.vaults.keys() {
@@ -141,6 +148,7 @@ fn model_fields(books: &Books, address: &Address) -> Fields {
         ("latest_window", number(latest_window)),
         ("max_value", number(statistics.max)),
         ("ewma", number(statistics.ewma)),
+        ("reports", number(model.reports)),
         ("version", number(model.version)),
         ("retired", number(model.is_retired)),
         ("quorum", number(model.quorum as u64)),

@@ -41,6 +41,12 @@ pub fn fields(account: &Account) -> Fields {
                 ("owner", Value::Key(position.owner)),
             ];
             fields.extend(position.stakes.map(|stake| ("stake", number(stake))));
+            for ask in position.asks {
+                fields.push(("ask", number(ask.amount)));
+                fields.push(("price", number(ask.price)));
+                fields.push(("valid_until", time(ask.valid_until)));
+                fields.push(("reports", number(ask.reports)));
+            }
             fields
         }
         Account::Vault(vault) => vault_fields(vault),
@@ -93,6 +99,7 @@ fn model_fields(model: &driftshield_sdk::Model) -> Fields {
         ("latest_window", number(model.latest_window)),
         ("max_value", number(model.max_value)),
         ("ewma", number(model.ewma)),
+        ("reports", number(model.reports)),
         ("version", number(model.version)),
         ("retired", number(model.status == ModelStatus::Retired)),
         ("quorum", number(model.quorum)),

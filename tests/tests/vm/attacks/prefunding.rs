@@ -148,6 +148,12 @@ fn create_market(s: &mut Prefunded, model: &TestModel) {
         instruction::Bet::unlimited(0, TOKEN),
     );
     s.send(bet, &[&bettor.key]);
+    let buyer = s.world.wallet(TOKEN);
+    s.world.offer(&market, &bettor, 0, TOKEN, 900).unwrap();
+    let (to, source) = (buyer.address(), buyer.tokens);
+    let purchase = s.world.purchase(&market, 0, TOKEN);
+    let buy = instruction::buy_position(to, market, &state, source, at, purchase);
+    s.send(buy, &[&buyer.key]);
 }
 
 fn create_receipt(s: &mut Prefunded, model: &TestModel, window: u64) {

@@ -21,7 +21,7 @@ pub const LAST_WINDOW: u64 = 12;
 /// Names of the account sets: prefixes of the account names in the tables.
 const SET_NAMES: [&str; 3] = ["a", "b", "c"];
 /// The stake of each bet.
-const STAKE: u64 = 10 * TOKEN;
+pub const STAKE: u64 = 10 * TOKEN;
 /// The bond of each oracle.
 const BOND: u64 = 40_000 * TOKEN;
 
