@@ -164,6 +164,8 @@ impl Books {
         } else {
             request.shares = self.take_back(&request)?;
             request.value = 0;
+            let vault = &self.vaults[at];
+            (request.index, request.wipeouts) = (vault.index, vault.wipeouts);
             let reserved_until = request.lapses_at + 30 * DAY;
             if request.is_short && 0 < request.shares && now < reserved_until {
                 request.reserved_until = Some(reserved_until);

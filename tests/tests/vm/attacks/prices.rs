@@ -135,7 +135,7 @@ fn attack_h_a_request_in_the_same_transaction_pumps_no_price() {
 
     // Then the holder pays what it would have paid without
     let paid = before - scene.world.tokens(&holder.tokens);
-    assert_eq!(paid, fair.unwrap().premium);
+    assert_eq!(paid, fair.unwrap().price());
 }
 
 #[test]
