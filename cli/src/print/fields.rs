@@ -214,23 +214,23 @@ impl Unit {
         match name {
             "amount" | "assets" | "bond" | "bonded" | "bonds" | "cap" | "challenge_bond"
             | "challenger_credit" | "cover" | "cover_risk" | "creator_credit" | "creator_fee"
-            | "exposure_cover" | "held" | "leaving" | "locked" | "locked_after" | "locked_before"
-            | "manager_credit" | "manager_part" | "market_risk" | "max_cover" | "max_premium"
-            | "min_bet" | "min_bond" | "min_cover" | "owed" | "paid" | "part" | "pay" | "pool"
-            | "pools" | "premium" | "protocol_credit" | "protocol_fee" | "protocol_part"
-            | "refund" | "remaining" | "rent" | "reward" | "rewards" | "seasoned" | "security"
-            | "slash_amount" | "slashed" | "stake" | "stakes" | "streamed_part" | "swept"
-            | "total" | "treasury_credit" | "unbonding" | "unearned" | "waiting" | "winnings" => {
-                Self::Tokens
-            }
+            | "exposure_cover" | "held" | "leaving" | "locked" | "locked_after"
+            | "locked_before" | "manager_credit" | "manager_part" | "market_risk" | "max_cover"
+            | "max_premium" | "min_bet" | "min_bond" | "min_cover" | "owed" | "paid" | "part"
+            | "pay" | "pool" | "pools" | "premium" | "protocol_credit" | "protocol_fee"
+            | "protocol_part" | "refund" | "remaining" | "rent" | "reward" | "rewards"
+            | "seasoned" | "security" | "slash_amount" | "slashed" | "stake" | "stakes"
+            | "streamed_part" | "swept" | "total" | "treasury_credit" | "unbonding"
+            | "unearned" | "waiting" | "winnings" => Self::Tokens,
             "reserved_shares" | "shares" => Self::Shares,
             "accumulator" | "ewma" | "exhaustion" | "last_value" | "latest" | "lowest_trigger"
             | "max_spread" | "max_spread_limit" | "max_value" | "noise_floor" | "submission"
             | "thresholds" | "trigger" | "value" | "values" => Self::Drift,
             "multiple" => Self::Multiple,
-            "accrued_at" | "active_at" | "begins_at" | "close_ts" | "created_at" | "end" | "ends_at"
-            | "genesis" | "lapses_at" | "listed_at" | "release_at" | "reserved_until" | "since"
-            | "start" | "streams_end" | "terms_at" | "unlock_at" | "until" => Self::Time,
+            "accrued_at" | "active_at" | "begins_at" | "close_ts" | "created_at" | "end"
+            | "ends_at" | "genesis" | "lapses_at" | "listed_at" | "release_at"
+            | "reserved_until" | "since" | "start" | "streams_end" | "terms_at" | "unlock_at"
+            | "until" => Self::Time,
             name if name.ends_with("_secs") => Self::Duration,
             _ => Self::None,
         }

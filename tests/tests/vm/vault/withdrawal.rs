@@ -214,7 +214,10 @@ fn shares_of_a_lapsed_request_are_requested_again_without_more() {
     scene.withdraw(&owner).unwrap();
     let request = scene.world.request(&scene.vault, &owner.address());
     // It reserves nothing: nobody tried to withdraw in the exit window.
-    assert_eq!((request.reserved_until, scene.vault().reserved_shares), (0, 0));
+    assert_eq!(
+        (request.reserved_until, scene.vault().reserved_shares),
+        (0, 0)
+    );
 
     // When its owner asks again, then a new cooldown and a new exit window begin
     scene.request(&owner, 0).unwrap();
