@@ -25,7 +25,7 @@ create table chain.vault (
   locked numeric(20) not null,
   unearned numeric(20) not null,
   shares numeric(20) not null,
-  reserved numeric(20) not null,
+  reserved_shares numeric(20) not null,
   protocol_credit numeric(20) not null,
   manager_credit numeric(20) not null,
   policies numeric(20) not null,
@@ -146,7 +146,7 @@ create table chain.capital (
   locked numeric(20) not null,
   unearned numeric(20) not null,
   shares numeric(20) not null,
-  reserved numeric(20) not null,
+  reserved_shares numeric(20) not null,
   protocol_credit numeric(20) not null,
   manager_credit numeric(20) not null,
   constraint capital_key primary key (vault, seq)

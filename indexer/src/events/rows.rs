@@ -246,7 +246,7 @@ fn capital_row(seq: i64, slot_event: &SlotEvent, vault: &Address, totals: &Vault
         "locked": totals.locked.to_string(),
         "unearned": totals.unearned.to_string(),
         "shares": totals.shares.to_string(),
-        "reserved": totals.reserved.to_string(),
+        "reserved_shares": totals.reserved_shares.to_string(),
         "protocol_credit": totals.protocol_credit.to_string(),
         "manager_credit": totals.manager_credit.to_string(),
     })

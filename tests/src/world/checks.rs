@@ -146,7 +146,7 @@ impl World {
             .iter()
             .filter(|request| request.reserved_until != 0);
         let reserved: u64 = reserved.map(|request| request.shares).sum();
-        assert_eq!(vault.reserved, reserved);
+        assert_eq!(vault.reserved_shares, reserved);
         let held: u64 = requests.iter().map(|request| request.shares).sum();
         let share_mint = self.svm.get_account(&vault.share_mint).expect("a mint");
         let supply = token::mint_supply(&share_mint.data).expect("a mint");

@@ -297,7 +297,7 @@ fn vault_fields(books: &Books, address: &Address) -> Fields {
         ("leaving_index", number(vault.index)),
         ("wipeouts", number(vault.wipeouts)),
         ("seasoned", number(vault.seasoned)),
-        ("reserved", number(books.reserved(address))),
+        ("reserved_shares", number(books.reserved(address))),
         ("revision", number(vault.revision)),
         ("protocol_credit", number(vault.protocol_credit)),
         ("manager_credit", number(vault.manager_credit)),

@@ -231,7 +231,7 @@ fn vault_fields(vault: &driftshield_sdk::Vault) -> Fields {
         ("leaving_index", number(vault.leaving_index)),
         ("wipeouts", number(vault.wipeouts)),
         ("seasoned", number(vault.seasoned)),
-        ("reserved", number(vault.reserved)),
+        ("reserved_shares", number(vault.reserved_shares)),
         ("revision", number(vault.revision)),
         ("protocol_credit", number(vault.protocol_credit)),
         ("manager_credit", number(vault.manager_credit)),

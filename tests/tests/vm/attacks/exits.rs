@@ -139,7 +139,7 @@ fn attack_n_free_capital_cannot_be_kept_at_0_through_each_exit_window() {
     // When the request has lapsed, and the attacker moves its cover to a new policy, then it is refused:
     // what the cancelled cover frees is reserved
     scene.withdraw(&owner).unwrap();
-    assert_eq!(scene.vault().reserved, scene.vault().shares);
+    assert_eq!(scene.vault().reserved_shares, scene.vault().shares);
     scene.cancel(&attacker, 1).unwrap();
     let terms = cover(&scene, TOKEN, 30);
     let outcome = scene.buy(&attacker, 2, terms);

@@ -214,7 +214,10 @@ fn shares_of_a_lapsed_request_are_requested_again_without_more() {
     scene.withdraw(&owner).unwrap();
     let request = scene.world.request(&scene.vault, &owner.address());
     // It reserves nothing: nobody tried to withdraw in the exit window.
-    assert_eq!((request.reserved_until, scene.vault().reserved), (0, 0));
+    assert_eq!(
+        (request.reserved_until, scene.vault().reserved_shares),
+        (0, 0)
+    );
 
     // When its owner asks again, then a new cooldown and a new exit window begin
     scene.request(&owner, 0).unwrap();
@@ -245,7 +248,7 @@ fn a_request_that_fell_short_reserves_for_thirty_days() {
     scene.world.pass(EXIT);
     scene.withdraw(&owner).unwrap();
     let lapsed = scene.world.now();
-    let reserved = scene.vault().reserved;
+    let reserved = scene.vault().reserved_shares;
     assert_eq!(reserved, scene.vault().shares);
 
     // When the policy ends, then a purchase can't lock what is reserved
@@ -273,7 +276,7 @@ fn a_request_that_fell_short_reserves_for_thirty_days() {
     // And after thirty days anyone can end the reserve
     scene.world.warp_to(until);
     scene.withdraw(&owner).unwrap();
-    assert_eq!(scene.vault().reserved, 0);
+    assert_eq!(scene.vault().reserved_shares, 0);
     buy(&mut scene).unwrap();
     assert_refused(scene.withdraw(&owner), DriftShieldError::RequestLapsed);
 }
