@@ -109,7 +109,7 @@ pub struct VaultSnapshot {
     pub address: Address,
     pub account: Vault,
     pub requests: Vec<WithdrawRequest>,
-    /// Shares outside the vault's escrow. `None` if [`Self::has_obligations`] is true, because they
+    /// Supply of the vault's shares. `None` if [`Self::has_obligations`] is true, because they
     /// are not read then.
     pub circulating_shares: Option<u64>,
 }

@@ -14,6 +14,7 @@ pub mod error;
 pub mod faucet;
 pub mod instruction;
 pub mod json;
+pub mod refusal;
 #[cfg(feature = "rpc")]
 pub mod rpc;
 pub mod spec;
@@ -35,8 +36,9 @@ pub use driftshield::{
     DriftShieldError, Entry, Exposure, FeePayee, ID, ListingTerms, MIN_EXPECTED_ROWS, MIN_HISTORY,
     Market, MarketState, MarketTerms, Measurement, Metric, MetricSpec, Model, ModelStatus,
     ModelTerms, PAGE_WINDOWS, Policy, PolicyTerms, Position, Pot, PotTotals, PremiumPayee, Quote,
-    Receipt, ReceiptState, RewardPayee, Seat, Series, Stream, Tenure, TokenProgram, Vault,
-    VaultTerms, VaultTotals, WithdrawRequest, first_window, math, pause, quote, quote_renewal,
+    Receipt, ReceiptState, Refusal, RewardPayee, Rule, Seat, Series, Stream, Tenure, TokenProgram,
+    Vault, VaultTerms, VaultTotals, WHOLE_INDEX, WithdrawRequest, first_window, math, pause, quote,
+    quote_renewal,
 };
 pub use event::{Event, events};
 pub use run::{Run, best_run};

@@ -30,15 +30,18 @@ impl From<u8> for Decimals {
 
 /// Fields that are not printed: sequence numbers, lengths of arrays, and values that only the
 /// program uses. Fields named `…_seq` are not printed either.
-const HIDDEN: [&str; 8] = [
+const HIDDEN: [&str; 11] = [
     "seq",
     "bump",
     "threshold_count",
     "oracle_count",
     "bins",
     "rate",
-    "ends",
+    "rate_changes",
     "fraction",
+    "index",
+    "leaving_index",
+    "wipeouts",
 ];
 
 /// Indented lines for the fields. Fields of accounts are in the order of the struct.
@@ -115,7 +118,7 @@ pub fn field(fields: &Map<String, Value>, name: &str, decimals: Decimals) -> Str
                 .join(", ")
         }
         _ if name == "value" && fields.get("state") == Some(&"void".into()) => NONE.to_owned(),
-        // In a withdrawal request, `value` is the worth of the shares in tokens, not a drift.
+        // In a withdrawal request, `value` is the requested capital in tokens, not a drift.
         value if name == "value" && fields.contains_key("shares") => {
             scalar("amount", value, decimals)
         }
@@ -235,23 +238,24 @@ impl Unit {
         match name {
             "amount" | "assets" | "bond" | "bonded" | "bonds" | "cap" | "challenge_bond"
             | "challenger_credit" | "cover" | "cover_risk" | "creator_credit" | "creator_fee"
-            | "exposure_cover" | "held" | "lasting_security" | "locked" | "locked_after"
-            | "locked_before" | "manager_credit" | "manager_part" | "market_risk" | "max_cover"
-            | "max_premium" | "min_bet" | "min_bond" | "min_cover" | "owed" | "paid" | "part"
-            | "pay" | "pool" | "pools" | "premium" | "protocol_credit" | "protocol_fee"
-            | "protocol_part" | "refund" | "remaining" | "rent" | "reward" | "rewards"
-            | "security" | "seller_stake" | "seller_total" | "slash_amount" | "slashed"
-            | "stake" | "stakes" | "streamed_part" | "swept" | "total" | "treasury_credit"
-            | "unbonding" | "unearned" | "waiting" | "winnings" => Self::Tokens,
-            "escrowed" | "requested" | "returned" | "shares" => Self::Shares,
+            | "exposure_cover" | "held" | "lasting_security" | "leaving" | "locked"
+            | "locked_after" | "locked_before" | "manager_credit" | "manager_part"
+            | "market_risk" | "max_cover" | "max_premium" | "min_bet" | "min_bond"
+            | "min_cover" | "owed" | "paid" | "part" | "pay" | "pool" | "pools" | "premium"
+            | "protocol_credit" | "protocol_fee" | "protocol_part" | "refund" | "remaining"
+            | "rent" | "reward" | "rewards" | "seasoned" | "security" | "seller_stake"
+            | "seller_total" | "slash_amount" | "slashed" | "stake" | "stakes"
+            | "streamed_part" | "swept" | "total" | "treasury_credit" | "unbonding"
+            | "unearned" | "waiting" | "winnings" => Self::Tokens,
+            "reserved_shares" | "shares" => Self::Shares,
             "accumulator" | "ewma" | "exhaustion" | "last_value" | "latest" | "lowest_trigger"
             | "max_spread" | "max_spread_limit" | "max_value" | "noise_floor" | "submission"
             | "thresholds" | "trigger" | "value" | "values" => Self::Drift,
             "multiple" => Self::Multiple,
             "accrued_at" | "active_at" | "begins_at" | "close_ts" | "counts_since"
-            | "created_at" | "end" | "genesis" | "leave_at" | "listed_at" | "release_at"
-            | "since" | "start" | "stopped_at" | "terms_at" | "unlock_at" | "until"
-            | "valid_until" => Self::Time,
+            | "created_at" | "end" | "ends_at" | "genesis" | "lapses_at" | "leave_at"
+            | "listed_at" | "release_at" | "reserved_until" | "since" | "start" | "stopped_at"
+            | "streams_end" | "terms_at" | "unlock_at" | "until" | "valid_until" => Self::Time,
             name if name.ends_with("_secs") => Self::Duration,
             _ => Self::None,
         }
@@ -303,7 +307,10 @@ mod tests {
 
     #[test]
     fn shares_have_their_own_decimals_and_a_value_in_tokens() {
-        let request = json!({ "shares": "2500000000", "value": "2500000", "unlock_at": "0" });
+        let request = json!({
+            "shares": "2500000000", "value": "2500000", "unlock_at": "0", "leaving": "1500000",
+            "seasoned": "500000", "reserved_shares": "500000000", "lapses_at": "1796083200",
+        });
         let decimals = Decimals {
             tokens: 6,
             shares: 9,
@@ -312,6 +319,10 @@ mod tests {
         assert_eq!(text("shares"), "2.5");
         assert_eq!(text("value"), "2.5");
         assert_eq!(text("unlock_at"), "-");
+        assert_eq!(text("leaving"), "1.5");
+        assert_eq!(text("seasoned"), "0.5");
+        assert_eq!(text("reserved_shares"), "0.5");
+        assert_eq!(text("lapses_at"), "2026-12-01T00:00:00Z");
     }
 
     #[test]

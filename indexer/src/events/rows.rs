@@ -263,10 +263,12 @@ fn capital_row(seq: i64, slot_event: &SlotEvent, vault: &Address, totals: &Vault
         "slot": slot_event.slot,
         "block_time": slot_event.block_time,
         "assets": totals.assets.to_string(),
+        "leaving": totals.leaving.to_string(),
+        "seasoned": totals.seasoned.to_string(),
         "locked": totals.locked.to_string(),
         "unearned": totals.unearned.to_string(),
         "shares": totals.shares.to_string(),
-        "escrowed": totals.escrowed.to_string(),
+        "reserved_shares": totals.reserved_shares.to_string(),
         "protocol_credit": totals.protocol_credit.to_string(),
         "manager_credit": totals.manager_credit.to_string(),
     })
@@ -280,9 +282,8 @@ fn withdrawn_row(seq: i64, slot_event: &SlotEvent, event: &Withdrawn) -> Value {
         "owner": event.owner.to_string(),
         "slot": slot_event.slot,
         "block_time": slot_event.block_time,
-        "state": "paid",
+        "state": if event.shares == 0 { "paid" } else { "lapsed" },
         "shares": event.shares.to_string(),
-        "returned": "0",
         "amount": event.amount.to_string(),
     })
 }
@@ -297,7 +298,6 @@ fn withdraw_cancelled_row(seq: i64, slot_event: &SlotEvent, event: &WithdrawCanc
         "block_time": slot_event.block_time,
         "state": "cancelled",
         "shares": event.shares.to_string(),
-        "returned": event.returned.to_string(),
         "amount": "0",
     })
 }

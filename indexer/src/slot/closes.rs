@@ -28,7 +28,7 @@ pub fn closed_account(event: &Event) -> Option<String> {
         Event::VaultClosed(event) => event.vault,
         Event::ExposureClosed(event) => event.exposure,
         Event::WithdrawCancelled(event) => event.request,
-        Event::Withdrawn(event) if event.requested == 0 => event.request,
+        Event::Withdrawn(event) if event.value == 0 && event.shares == 0 => event.request,
         Event::PolicyClaimed(event) if event.paid == event.cover => event.policy,
         Event::PolicyCancelled(event) => event.policy,
         Event::PolicyExpired(event) => event.policy,
@@ -85,7 +85,7 @@ mod tests {
         assert_eq!(claimed(4), None);
         assert_eq!(claimed(10), Some(account.clone()));
 
-        let withdrawn = |requested| {
+        let withdrawn = |value, shares| {
             let event = Withdrawn {
                 vault: [1; 32].into(),
                 vault_seq: 1,
@@ -93,16 +93,18 @@ mod tests {
                 request_seq: 2,
                 owner: [4; 32].into(),
                 destination: [5; 32].into(),
-                shares: 4,
                 amount: 4,
-                requested,
-                value: requested,
+                value,
+                shares,
+                is_short: false,
+                reserved_until: 0,
                 totals: VaultTotals::default(),
             };
             closed_account(&Event::Withdrawn(event))
         };
-        assert_eq!(withdrawn(6), None);
-        assert_eq!(withdrawn(0), Some(account.clone()));
+        assert_eq!(withdrawn(6, 0), None);
+        assert_eq!(withdrawn(0, 6), None);
+        assert_eq!(withdrawn(0, 0), Some(account.clone()));
 
         let sold = |seller_total| {
             let event = PositionBought {

@@ -21,6 +21,10 @@ pub const WAITING_SECS: i64 = 3;
 /// Time between the last moment at which a receipt of a covered window can become final and the end
 /// of the policy.
 pub const CLAIM_GRACE_SECS: i64 = 5;
+/// Time after the cooldown of a withdrawal request in which it can be paid.
+pub const EXIT_SECS: i64 = 60;
+/// Time in which the capital that prices cover follows the vault's capital.
+pub const SEASON_SECS: i64 = 60;
 /// Length of a bucket, in windows. A premium streams until the end of a bucket, at most 63 buckets
 /// after the current one: far enough for the longest policy.
 pub const BUCKET_WINDOWS: u64 = 2;

@@ -713,6 +713,8 @@ pub struct VaultCreated {
     pub waiting_secs: i64,
     pub claim_grace_secs: i64,
     pub bucket_secs: i64,
+    pub exit_secs: i64,
+    pub season_secs: i64,
     pub protocol_fee_bps: u16,
     pub manager_fee_bps: u16,
     pub terms: VaultTerms,
@@ -771,14 +773,14 @@ pub struct WithdrawRequested {
     pub request: Address,
     pub request_seq: u64,
     pub owner: Address,
-    /// Shares added to the request.
+    /// Burned shares, whose value was added to the request.
     pub shares: u64,
-    /// Total shares of the request.
-    pub requested: u64,
-    /// Maximum payment of the request, in base units.
+    /// Capital of the whole request, in base units.
     pub value: u64,
     /// Unix time from which the request can be paid.
     pub unlock_at: i64,
+    /// Unix time at which what isn't paid becomes shares.
+    pub lapses_at: i64,
     /// The vault's balances after the change.
     pub totals: VaultTotals,
 }
@@ -792,15 +794,14 @@ pub struct WithdrawCancelled {
     pub request: Address,
     pub request_seq: u64,
     pub owner: Address,
-    /// Total shares of the request.
+    /// Shares minted for the owner.
     pub shares: u64,
-    /// Shares that the owner got back; the others were burned.
-    pub returned: u64,
     /// The vault's balances after the change.
     pub totals: VaultTotals,
 }
 
-/// A withdrawal request was paid, fully or in part.
+/// A withdrawal request was paid, became shares after its exit window, or ended its reserve. It is
+/// closed once neither value nor shares are left.
 #[event]
 #[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
 pub struct Withdrawn {
@@ -810,14 +811,16 @@ pub struct Withdrawn {
     pub request_seq: u64,
     pub owner: Address,
     pub destination: Address,
-    /// Shares burned for the payment.
-    pub shares: u64,
-    /// Payment in base units; 0 if the shares are worth nothing.
+    /// Payment in base units.
     pub amount: u64,
-    /// Shares left in the request; at 0 the request is closed.
-    pub requested: u64,
-    /// Maximum payment of the rest of the request, in base units.
+    /// Capital left in the request, in base units.
     pub value: u64,
+    /// Shares that the request became after its exit window; 0 before.
+    pub shares: u64,
+    /// Whether free capital did not suffice for a payment.
+    pub is_short: bool,
+    /// Unix time until which purchases keep the value of `shares` free; 0 if they don't.
+    pub reserved_until: i64,
     /// The vault's balances after the change.
     pub totals: VaultTotals,
 }

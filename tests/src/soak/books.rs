@@ -93,8 +93,10 @@ pub struct RareEvents {
     pub stakes_sold: u64,
     /// Positions that were closed because all of their stakes were sold.
     pub positions_sold_out: u64,
-    /// Withdrawals of fewer shares than requested.
+    /// Withdrawals of less than was requested.
     pub partly_withdrawn: u64,
+    /// Requests that became shares whose value is reserved.
+    pub reserved: u64,
     /// Renewals without the holder's signature.
     pub renewed_by_anyone: u64,
     /// Receipts whose pay was shared by at least one oracle.
@@ -119,6 +121,7 @@ impl RareEvents {
         self.stakes_sold += other.stakes_sold;
         self.positions_sold_out += other.positions_sold_out;
         self.partly_withdrawn += other.partly_withdrawn;
+        self.reserved += other.reserved;
         self.renewed_by_anyone += other.renewed_by_anyone;
         self.windows_paid += other.windows_paid;
         self.pay_unearned += other.pay_unearned;

@@ -87,6 +87,7 @@ fn random_calls_match_the_books() {
         happened.stakes_sold,
         happened.positions_sold_out,
         happened.partly_withdrawn,
+        happened.reserved,
         happened.renewed_by_anyone,
     ];
     assert!(counts.iter().all(|&count| 0 < count), "{happened:?}");

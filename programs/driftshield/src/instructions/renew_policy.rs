@@ -55,14 +55,11 @@ impl RenewPolicy {
             &self.exposure,
             &self.model,
             &self.policy,
+            self.holder.account().is_signer(),
             now,
-        )?;
-        let term = self.vault.sell(
-            quote.protocol_part,
-            quote.manager_part,
-            quote.streamed_part,
-            quote.end,
-        );
+        )
+        .map_err(DriftShieldError::from)?;
+        let term = self.vault.sell(&quote);
         self.policy.renew(&quote, term);
         self.model.pay_oracles(quote.rent, quote.rent_end, now)?;
         self.pay(&quote, renewal_bump)?;

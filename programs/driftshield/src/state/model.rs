@@ -1,8 +1,10 @@
 use anchor_lang::prelude::*;
 
 use crate::{
-    math, token::PodTokenProgram, ConfigParams, DriftShieldError, Measurement, Metric, PdaSigner,
-    PodMetric, Pot, PotTotals, Tenure, TokenOwner, MAX_HORIZON_SECS,
+    math::{self, MAX_HORIZON_SECS},
+    token::PodTokenProgram,
+    ConfigParams, DriftShieldError, Measurement, Metric, PdaSigner, PodMetric, Pot, PotTotals,
+    Tenure, TokenOwner,
 };
 
 pub const MAX_ORACLES: usize = 7;
@@ -424,25 +426,26 @@ impl Model {
         self.submit_secs + self.challenge_secs + self.ruling_secs
     }
 
-    /// Whether the bonds secure `at_risk`, stakes or cover whose part of the limit is `budget_bps`.
-    fn secures(&self, at_risk: u64, budget_bps: u16) -> bool {
+    /// Returns the part of the security limit that `budget_bps` allows, rounded down.
+    fn limit(&self, budget_bps: u16) -> u64 {
         let limit = u128::from(self.lasting_security) * u128::from(self.security_multiple);
-        u128::from(at_risk) * u128::from(math::BPS) <= limit * u128::from(budget_bps)
+        let part = limit * u128::from(budget_bps) / u128::from(math::BPS);
+        u64::try_from(part).unwrap_or(u64::MAX)
+    }
+
+    /// Returns the largest `cover_risk` that the bonds secure.
+    pub fn cover_limit(&self) -> u64 {
+        self.limit(self.cover_budget_bps)
     }
 
     /// Whether the bonds secure stakes of `market_risk`.
     pub fn secures_stakes(&self, market_risk: u64) -> bool {
-        self.secures(market_risk, self.market_budget_bps)
-    }
-
-    /// Whether the bonds secure cover of `cover_risk`.
-    pub fn secures_cover(&self, cover_risk: u64) -> bool {
-        self.secures(cover_risk, self.cover_budget_bps)
+        market_risk <= self.limit(self.market_budget_bps)
     }
 
     /// Whether the bonds secure the current stakes and the current cover.
     pub fn is_secure(&self) -> bool {
-        self.secures_stakes(self.market_risk) && self.secures_cover(self.cover_risk)
+        self.secures_stakes(self.market_risk) && self.cover_risk <= self.cover_limit()
     }
 
     /// Adds a stake of `amount`. Refuses more than the bonds secure.

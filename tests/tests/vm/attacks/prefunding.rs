@@ -183,6 +183,7 @@ fn create_vault(s: &mut Prefunded, model: &TestModel) {
         model_version: 1,
         cap: CAPITAL,
         lowest_trigger: 20_000,
+        max_persistence: 1,
     };
     let list = instruction::list_model(at, vault, model.address, listing);
     s.send(list, &[&manager.key]);

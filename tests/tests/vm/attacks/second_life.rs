@@ -283,6 +283,7 @@ fn a_listing_made_again_waits_for_its_own_notice_and_refuses_what_named_the_firs
         model_version: 1,
         cap: 500 * TOKEN,
         lowest_trigger: 30_000,
+        max_persistence: 1,
     };
     let unlisted = ListingTerms { cap: 0, ..listing };
     let list = |terms| instruction::list_model(manager.address(), vault, model, terms);
@@ -312,7 +313,7 @@ fn a_listing_made_again_waits_for_its_own_notice_and_refuses_what_named_the_firs
 
     // And a purchase or a deposit that was signed for the first is refused
     lives.assert_refused(&buy, &holder.key, DriftShieldError::ListingNotActive);
-    lives.assert_refused(&deposit, &lp.key, DriftShieldError::ListingsChanged);
+    lives.assert_refused(&deposit, &lp.key, DriftShieldError::VaultChanged);
 }
 
 /// A purchase of policy `id`.

@@ -314,6 +314,7 @@ impl AccountSet {
             model_version: 1,
             cap,
             lowest_trigger: 20_000,
+            max_persistence: 1,
         }
     }
 
@@ -381,7 +382,6 @@ impl AccountSet {
             add(name, vault);
             add(&format!("{name}.tokens"), address::vault_tokens(&vault));
             add(&format!("{name}.shares"), address::share_mint(&vault));
-            add(&format!("{name}.escrow"), address::escrow(&vault));
         }
         let lp = self.lp.address();
         add("exposure", address::exposure(&vault, &model));
