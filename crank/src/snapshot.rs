@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anchor_lang::Address;
 use driftshield_sdk::{
     Collateral, Entry, Exposure, Market, Model, Policy, Position, Receipt, ReceiptState, Seat,
-    Series, Vault, WithdrawRequest, token::TokenAccount,
+    Series, Vault, WithdrawRequest, entry_in, token::TokenAccount,
 };
 
 use crate::periods::{ended_windows, first_open_window};
@@ -72,8 +72,7 @@ impl ModelSnapshot {
 
     /// The entry of `window`, as of the latest read of its page.
     pub fn entry(&self, window: u64) -> Entry {
-        let page = self.series.get(&Series::page_of(window));
-        page.map_or(Entry::None, |page| page.entry(window))
+        entry_in(self.series.get(&Series::page_of(window)), window)
     }
 
     /// Windows for which `oracle` can submit counts at `now` and has not submitted any. Empty if
