@@ -138,8 +138,9 @@ pub struct Model {
     pub final_count: U64,
     /// Latest window of this version with a final receipt; null if there is none.
     pub last: Option<WindowValue>,
-    /// Latest window of this version that was proposed or ruled on; null if there is none. While no
-    /// receipt is final, also null if that window is 0 and its drift is 0.
+    /// Latest window of this version that was proposed or ruled to have a value, and was not ruled
+    /// thin since; null if there is none. While no receipt is final, also null if that window is 0
+    /// and its drift is 0.
     pub latest: Option<WindowValue>,
     /// Largest final value of this version; null if there is none.
     pub max_value: Option<Scaled>,

@@ -247,10 +247,7 @@ impl Bet {
 async fn rent_now(session: &Session, market: &Market, amount: u64) -> Result<u64> {
     let model: Model = session.client.get(&market.model).await?;
     let now = session.client.unix_timestamp().await?;
-    let end = model
-        .window_end(market.last_window)
-        .map_err(program_error)?;
-    let (rent, _) = model.rent(amount, now, end).map_err(program_error)?;
+    let (rent, _) = market.rent(&model, amount, now).map_err(program_error)?;
     Ok(rent)
 }
 

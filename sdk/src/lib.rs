@@ -42,7 +42,7 @@ pub use driftshield::{
 };
 pub use event::{Event, events};
 pub use run::{Run, best_run};
-pub use series::{entry_state, entry_value};
+pub use series::{entry_in, entry_state, entry_value};
 
 /// Why an account or an event could not be decoded.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]

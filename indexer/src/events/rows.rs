@@ -30,6 +30,16 @@ pub struct EventRows {
     policy_ends: Vec<Value>,
 }
 
+/// What the events that can settle a receipt say about it.
+struct SettledReceipt {
+    receipt: Address,
+    state: ReceiptState,
+    /// Drift in micro-units.
+    value: u64,
+    /// The oracles that earned a part of the window's pay, bits by oracle.
+    earners: u8,
+}
+
 impl EventRows {
     /// Creates an empty set of rows. `pools` are the pools before the first event to add.
     pub fn new(pools: PoolTracker) -> Self {
@@ -68,12 +78,22 @@ impl EventRows {
                 }
             }
             Event::ReceiptFinalized(event) => {
-                let row = (event.receipt, event.state, event.value, event.earners);
-                self.settle_receipt(seq, slot_event, row);
+                let settled = SettledReceipt {
+                    receipt: event.receipt,
+                    state: event.state,
+                    value: event.value,
+                    earners: event.earners,
+                };
+                self.settle_receipt(seq, slot_event, &settled);
             }
             Event::ReceiptRuled(event) => {
-                let row = (event.receipt, event.state, event.value, event.earners);
-                self.settle_receipt(seq, slot_event, row);
+                let settled = SettledReceipt {
+                    receipt: event.receipt,
+                    state: event.state,
+                    value: event.value,
+                    earners: event.earners,
+                };
+                self.settle_receipt(seq, slot_event, &settled);
             }
             Event::MarketSettled(event) => {
                 let state = match event.state {
@@ -110,26 +130,21 @@ impl EventRows {
     }
 
     /// Adds the result of a window; nothing if its receipt isn't settled.
-    fn settle_receipt(
-        &mut self,
-        seq: i64,
-        slot_event: &SlotEvent,
-        (receipt, state, value, earners): (Address, ReceiptState, u64, u8),
-    ) {
-        let (state, value) = match state {
-            ReceiptState::Final => ("final", value),
+    fn settle_receipt(&mut self, seq: i64, slot_event: &SlotEvent, settled: &SettledReceipt) {
+        let (state, value) = match settled.state {
+            ReceiptState::Final => ("final", settled.value),
             ReceiptState::Void => ("void", 0),
             ReceiptState::Thin => ("thin", 0),
             ReceiptState::Collecting | ReceiptState::Proposed | ReceiptState::Challenged => return,
         };
         self.receipt_settlements.push(json!({
-            "receipt": receipt.to_string(),
+            "receipt": settled.receipt.to_string(),
             "seq": seq,
             "slot": slot_event.slot,
             "block_time": slot_event.block_time,
             "state": state,
             "value": value.to_string(),
-            "earners": earners,
+            "earners": settled.earners,
         }));
     }
 

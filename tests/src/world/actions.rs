@@ -173,10 +173,8 @@ impl World {
     pub fn bet_rent(&self, market: &Address, amount: u64) -> u64 {
         let market = self.market(market);
         let model = self.model(&market.model);
-        let end = model.window_end(market.last_window).expect("in range");
-        model
-            .rent(amount, self.now(), end)
-            .map_or(0, |(rent, _)| rent)
+        let rent = market.rent(&model, amount, self.now());
+        rent.map_or(0, |(rent, _)| rent)
     }
 
     /// An ask that ends as late as the market allows, as of now.

@@ -95,8 +95,7 @@ impl PlaceBet {
     /// Transfers the security rent to the model's oracles, and returns it. Refuses a rent above
     /// `max_rent`.
     fn pay_rent(&mut self, amount: u64, max_rent: u64, now: i64) -> Result<u64> {
-        let window_end = self.model.window_end(self.market.last_window)?;
-        let (rent, end) = self.model.rent(amount, now, window_end)?;
+        let (rent, end) = self.market.rent(&self.model, amount, now)?;
         require!(rent <= max_rent, DriftShieldError::RentTooHigh);
         self.model.pay_oracles(rent, end, now)?;
         token::transfer(

@@ -256,6 +256,12 @@ impl Market {
         math::multiple(winning, losing - protocol - creator)
     }
 
+    /// Returns the security rent of a bet of `amount` now, in base units, and the time until which
+    /// it pays for the bonds of `model`, the market's.
+    pub fn rent(&self, model: &Model, amount: u64, now: i64) -> Result<(u64, i64)> {
+        model.rent(amount, now, model.window_end(self.last_window)?)
+    }
+
     /// Adds a bet of `amount` on `outcome` and returns the payout multiple after it, in
     /// thousandths. Refuses a multiple below `min_multiple`.
     pub fn bet(&mut self, outcome: usize, amount: u64, min_multiple: u64, now: i64) -> Result<u64> {

@@ -127,9 +127,10 @@ pub struct Model {
     pub last_value: u64,
     /// Latest Final window of this version.
     pub last_window: u64,
-    /// Value of the latest window of this version that was proposed or ruled on.
+    /// Value of the latest window of this version that was proposed or ruled to have one, and that
+    /// was not ruled thin since.
     pub latest: u64,
-    /// Latest window of this version that was proposed or ruled on.
+    /// The window of `latest`.
     pub latest_window: u64,
     /// Largest Final value of this version.
     pub max_value: u64,
@@ -602,14 +603,20 @@ impl Model {
 
     // Statistics.
 
-    /// Records a proposed or ruled value of `window`, unless a later window has one already. A thin
-    /// window has none.
+    /// Records what `window` was proposed or ruled to be, unless a later window has a value already.
+    /// If the latest window is ruled thin, its value is refuted: the newest Final value takes its
+    /// place.
     pub fn record_latest(&mut self, window: u64, measurement: Measurement) {
-        if let Measurement::Value(value) = measurement {
-            if self.latest_window <= window {
+        match measurement {
+            Measurement::Value(value) if self.latest_window <= window => {
                 self.latest_window = window;
                 self.latest = value;
             }
+            Measurement::Thin if self.latest_window == window => {
+                self.latest_window = self.last_window;
+                self.latest = self.last_value;
+            }
+            _ => {}
         }
     }
 
@@ -625,6 +632,7 @@ impl Model {
         if first || self.last_window < window {
             self.last_window = window;
             self.last_value = value;
+            self.record_latest(window, measurement); // a later value may have been refuted
             self.ewma = if first {
                 value
             } else {

@@ -165,6 +165,7 @@ impl Model {
                 receipt.state = ReceiptState::Final;
                 receipt.value = value;
                 self.final_receipts.push((receipt.window, value));
+                self.update_latest(receipt.window, value);
                 3
             }
             WindowEnd::Void => {
@@ -482,8 +483,16 @@ impl Books {
             let seat = &self.seats[seat];
             model.set_active_bond(&seat.oracle, seat.active(), false, now);
         }
-        if let Some(value) = found {
-            model.update_latest(window, value);
+        match found {
+            Some(value) => model.update_latest(window, value),
+            None if model.latest.is_some_and(|(latest, _)| latest == window) => {
+                let newest = model
+                    .final_receipts
+                    .iter()
+                    .max_by_key(|(window, _)| *window);
+                model.latest = newest.copied();
+            }
+            None => {}
         }
         let end = found.map_or(WindowEnd::Thin, WindowEnd::Final);
         model.settle(receipt, end, now);

@@ -1,6 +1,6 @@
 //! Oracles that call a window thin to hide its drift, or drifted to hide that it is thin.
 
-use driftshield_sdk::{ChallengePayee, Entry, PolicyTerms, instruction};
+use driftshield_sdk::{ChallengePayee, DriftShieldError, Entry, PolicyTerms, instruction};
 use driftshield_tests::{insurance::*, world::*};
 
 /// Counts with too few rows for a value.
@@ -105,11 +105,27 @@ fn reporting_drift_in_a_thin_window_costs_more_than_it_pays() {
     // Then the window is thin, and nothing is paid
     assert_eq!(scene.world.entry(&scene.model.address, window), Entry::Thin);
     let claim = scene.claim(&holder, 1, window);
-    assert_refused(claim, driftshield_sdk::DriftShieldError::BrokenRun);
+    assert_refused(claim, DriftShieldError::BrokenRun);
     // And the two have lost a slash each
     let slashes = 2 * insurance_terms().slash_amount;
     assert_eq!(before - bonds(&scene), slashes);
     assert_eq!(gain, (slashes / 2) as i64);
+}
+
+#[test]
+fn refuted_drift_stops_sales_only_until_the_ruling() {
+    // Given two of three oracles that report drift in a thin window, so that no cover is sold
+    let (mut scene, _) = covered();
+    let buyer = scene.world.wallet(CAPITAL);
+    submit(&mut scene, [share(DRIFT), share(DRIFT), THIN]);
+    let terms = scene.terms();
+    let refused = scene.buy(&buyer, 1, terms);
+    assert_refused(refused, DriftShieldError::TriggerReached);
+
+    // When the window is ruled thin, then cover has a price again, which knows nothing of the lie
+    dispute(&mut scene, &THIN);
+    assert_eq!(scene.model().latest, CALM_DRIFT);
+    assert!(scene.quote(&scene.terms()).is_ok());
 }
 
 #[test]

@@ -159,6 +159,33 @@ fn thin_submissions_where_the_ruling_gives_a_value_are_slashed() {
 }
 
 #[test]
+fn a_ruling_that_the_latest_window_is_thin_takes_back_its_value() {
+    // Given a final window, a disputed one, and a later one, for which the oracles report drift
+    let mut world = World::new();
+    let model = share_model(&mut world, 3);
+    let latest = |world: &World| {
+        let state = world.model(&model.address);
+        (state.latest_window, state.latest)
+    };
+    world.finalize_with(&model, 0, &share(10_000));
+    let challenger = world.wallet(200 * TOKEN);
+    for (window, drift) in [(1, 20_000), (2, 500_000)] {
+        world.submit_all(&model, window, &share(drift));
+        world.challenge(&model, window, &challenger).unwrap();
+        assert_eq!(latest(&world), (window, drift));
+    }
+
+    // When the later one is ruled thin, then the value of the final window takes its place
+    world.rule(&model, 2, &THIN).unwrap();
+    assert_eq!(latest(&world), (0, 10_000));
+
+    // And that of the disputed window when it is final
+    world.pass(params().ruling_secs);
+    finalize(&mut world, &model, 1).unwrap();
+    assert_eq!(latest(&world), (1, 20_000));
+}
+
+#[test]
 fn values_where_the_ruling_is_thin_are_slashed() {
     // Given two of three oracles that report drift in a window with too few rows, and a challenger
     let mut world = World::new();
