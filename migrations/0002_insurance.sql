@@ -17,14 +17,15 @@ create table chain.vault (
   mint text not null,
   tokens text not null,
   share_mint text not null,
-  escrow text not null,
   id numeric(20) not null,
   seq numeric(20) not null,
   assets numeric(20) not null,
+  leaving numeric(20) not null,
+  seasoned numeric(20) not null,
   locked numeric(20) not null,
   unearned numeric(20) not null,
   shares numeric(20) not null,
-  escrowed numeric(20) not null,
+  reserved_shares numeric(20) not null,
   protocol_credit numeric(20) not null,
   manager_credit numeric(20) not null,
   policies numeric(20) not null,
@@ -35,12 +36,18 @@ create table chain.vault (
   waiting_secs bigint not null,
   claim_grace_secs bigint not null,
   bucket_secs bigint not null,
+  exit_secs bigint not null,
+  season_secs bigint not null,
+  leaving_index numeric(20) not null,
+  wipeouts bigint not null,
+  revision bigint not null,
   accrued_at bigint not null,
+  streams_end bigint not null,
   terms_at bigint not null,
   terms jsonb not null,
   next_terms jsonb not null,
   rate numeric(39) not null,
-  ends numeric(39)[] not null,
+  rate_changes numeric(39)[] not null,
   fraction bigint not null,
   protocol_fee_bps integer not null,
   manager_fee_bps integer not null,
@@ -64,6 +71,7 @@ create table chain.exposure (
   listed_at bigint not null,
   active_at bigint not null,
   model_version bigint not null,
+  max_persistence smallint not null,
   bump smallint not null
 );
 
@@ -75,9 +83,14 @@ create table chain.withdraw_request (
   vault text not null,
   owner text not null,
   seq numeric(20) not null,
-  shares numeric(20) not null,
   value numeric(20) not null,
+  index numeric(20) not null,
+  shares numeric(20) not null,
   unlock_at bigint not null,
+  lapses_at bigint not null,
+  reserved_until bigint not null,
+  wipeouts bigint not null,
+  is_short boolean not null,
   bump smallint not null
 );
 
@@ -128,16 +141,18 @@ create table chain.capital (
   slot bigint not null,
   block_time timestamptz,
   assets numeric(20) not null,
+  leaving numeric(20) not null,
+  seasoned numeric(20) not null,
   locked numeric(20) not null,
   unearned numeric(20) not null,
   shares numeric(20) not null,
-  escrowed numeric(20) not null,
+  reserved_shares numeric(20) not null,
   protocol_credit numeric(20) not null,
   manager_credit numeric(20) not null,
   constraint capital_key primary key (vault, seq)
 );
 
--- Results of withdrawal requests, taken from the events that paid or cancelled them. The account of a
+-- Results of withdrawal requests, taken from the events that paid, ended or cancelled them. The account of a
 -- request that is paid and closed in one slot is never received after its payment.
 create table chain.withdrawal (
   request text not null,
@@ -146,13 +161,11 @@ create table chain.withdrawal (
   owner text not null,
   slot bigint not null,
   block_time timestamptz,
-  -- paid or cancelled.
+  -- paid, lapsed (the request became shares after its exit window) or cancelled.
   state text not null,
-  -- Shares that left the escrow.
+  -- Shares that the request became; 0 if paid.
   shares numeric(20) not null,
-  -- Part of `shares` that went back to the owner; 0 if paid. The rest was burned.
-  returned numeric(20) not null,
-  -- Payment to the owner in base units; 0 if cancelled.
+  -- Payment to the owner in base units; 0 unless paid.
   amount numeric(20) not null,
   constraint withdrawal_key primary key (request, seq)
 );

@@ -119,6 +119,9 @@ pub struct Model {
     pub lasting_security: Scaled,
     /// Maximum of stakes and cover together, as a multiple of `lasting_security`.
     pub security_multiple: i64,
+    /// Number of submissions, challenges and rulings so far, to pass to `set_ask` and
+    /// `buy_position`.
+    pub reports: i64,
     /// Rent of secured stakes and cover, in basis points a year.
     pub security_rent_bps: u16,
     /// Part of the maximum that stakes may reach, in basis points.
@@ -137,8 +140,9 @@ pub struct Model {
     pub final_count: U64,
     /// Latest window of this version with a final receipt; null if there is none.
     pub last: Option<WindowValue>,
-    /// Latest window of this version that was proposed or ruled on; null if there is none. While no
-    /// receipt is final, also null if that window is 0 and its drift is 0.
+    /// Latest window of this version that was proposed or ruled to have a value, and was not ruled
+    /// thin since; null if there is none. While no receipt is final, also null if that window is 0
+    /// and its drift is 0.
     pub latest: Option<WindowValue>,
     /// Largest final value of this version; null if there is none.
     pub max_value: Option<Scaled>,
@@ -304,6 +308,7 @@ impl FromRow<'_, PgRow> for Model {
             security: columns.amount("security")?,
             lasting_security: columns.amount("lasting_security")?,
             security_multiple: columns.get("security_multiple")?,
+            reports: columns.get("reports")?,
             security_rent_bps: columns.basis_points("security_rent_bps")?,
             market_budget_bps: columns.basis_points("market_budget_bps")?,
             cover_budget_bps: columns.basis_points("cover_budget_bps")?,

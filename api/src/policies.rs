@@ -115,7 +115,7 @@ pub enum PolicyState {
 pub struct PolicyTerm {
     /// Premium without the protocol's and the manager's part.
     pub streamed: Scaled,
-    /// Time of the payment.
+    /// Beginning of the paid time: the purchase, or the end of the term before.
     pub start: Option<DateTime<Utc>>,
     /// End of the last window that the premium pays for.
     pub end: Option<DateTime<Utc>>,

@@ -14,7 +14,7 @@ use serde::Serialize;
 use tokio::time::timeout;
 use utoipa::ToSchema;
 
-use crate::values::Key;
+use crate::values::{Key, U64};
 
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -47,6 +47,18 @@ pub enum Problem {
     SlotNotReached { min_slot: i64, slot: i64 },
     #[error("program would refuse the transaction: {}", .0.message)]
     ProgramError(&'static ErrorInfo),
+    #[error(
+        "program would refuse the purchase: {}{}",
+        .error.message,
+        .advice.as_ref().map(|advice| format!("; {advice}")).unwrap_or_default()
+    )]
+    Refused {
+        error: &'static ErrorInfo,
+        /// What the rule would allow.
+        limit: u64,
+        /// `limit` in words.
+        advice: Option<String>,
+    },
     #[error("request or a database query took too long; retry, or use a smaller `limit`")]
     Timeout,
     #[error(
@@ -88,7 +100,7 @@ impl Problem {
                 "slot-not-reached",
                 "Slot not reached",
             ),
-            Self::ProgramError(_) => (
+            Self::ProgramError(_) | Self::Refused { .. } => (
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "program-error",
                 "Refused by the program",
@@ -119,11 +131,15 @@ impl Problem {
             _ => None,
         };
         let program_error = match self {
-            Self::ProgramError(error) => Some(ProgramError {
-                number: error.code,
-                name: &error.name,
-                message: &error.message,
-            }),
+            Self::ProgramError(error) => Some(ProgramError::new(error, None)),
+            Self::Refused {
+                error,
+                limit,
+                advice,
+            } => Some(ProgramError::new(
+                error,
+                advice.as_ref().map(|_| U64(*limit)),
+            )),
             _ => None,
         };
         ProblemBody {
@@ -203,6 +219,21 @@ struct ProgramError {
     name: &'static str,
     /// What is wrong, and what to do.
     message: &'static str,
+    /// What the rule that refuses a purchase would allow: in base units, micro-units, seconds or unix
+    /// time, as `detail` says in words; only with a quote.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limit: Option<U64>,
+}
+
+impl ProgramError {
+    fn new(error: &'static ErrorInfo, limit: Option<U64>) -> Self {
+        Self {
+            number: error.code,
+            name: &error.name,
+            message: &error.message,
+            limit,
+        }
+    }
 }
 
 impl IntoResponse for Problem {

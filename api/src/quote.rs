@@ -3,8 +3,8 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use driftshield_sdk::{
-    Account, Address, Collateral, Config, DriftShieldError, Exposure, Model, PolicyTerms, Vault,
-    address, error, first_window, pause,
+    Account, Address, Collateral, Config, DriftShieldError, Exposure, Model, PolicyTerms, Refusal,
+    Vault, address, error, first_window, pause, refusal,
 };
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
@@ -87,8 +87,10 @@ struct Quote {
     covered_from: Option<DateTime<Utc>>,
     /// End of the last covered window.
     covered_until: Option<DateTime<Utc>>,
-    /// Earned capital of the vault: the value of all shares.
+    /// Earned capital of the vault.
     assets: Scaled,
+    /// Capital of the vault by which cover is priced.
+    seasoned: Scaled,
     /// Locked capital before the purchase.
     locked_before: Scaled,
     /// Locked capital after the purchase.
@@ -105,7 +107,7 @@ struct Quote {
 /// Price of a policy, by the program's own arithmetic on the mirrored accounts.
 ///
 /// If the program would refuse the purchase, the answer is a problem of type
-/// `/problems/program-error`. The quote checks neither the balance of the holder's token account
+/// `/problems/program-error`. Its `program_error.limit` is what the rule would allow. The quote checks neither the balance of the holder's token account
 /// nor whether the mint has changed since it was registered.
 #[utoipa::path(
     post,
@@ -221,8 +223,9 @@ impl PurchaseAccounts {
             max_premium: u64::MAX,
             auto_renew: false,
         };
-        let quote =
-            driftshield_sdk::quote(vault, &exposure, model, &terms, now).map_err(program_error)?;
+        let vault_decimals = vault.decimals;
+        let quote = driftshield_sdk::quote(vault, &exposure, model, &terms, now)
+            .map_err(|refusal| refused(refusal, vault_decimals))?;
 
         let amount = |raw| Scaled::new(raw, vault.decimals);
         let starts_at = model.window_start(first_window).map_err(program_error)?;
@@ -246,6 +249,7 @@ impl PurchaseAccounts {
             assets: amount(vault.assets),
             locked_before: amount(quote.locked_before),
             locked_after: amount(quote.locked_after),
+            seasoned: amount(vault.seasoned),
             utilisation_before: ratio(quote.locked_before, vault.assets),
             utilisation_after: ratio(quote.locked_after, vault.assets),
         })
@@ -284,6 +288,18 @@ async fn account(db: &mut PgConnection, address: &Address) -> Result<Option<Acco
 
 fn not_listed() -> Problem {
     program_error(error::code(DriftShieldError::ModelNotListed))
+}
+
+/// The problem for a purchase that a rule refuses.
+fn refused(refusal: Refusal, decimals: u8) -> Problem {
+    match program_error(error::code(refusal::error(refusal))) {
+        Problem::ProgramError(error) => Problem::Refused {
+            error,
+            limit: refusal.limit,
+            advice: refusal::advice(&refusal, decimals),
+        },
+        other => other,
+    }
 }
 
 /// The problem for an error number of the program.

@@ -49,8 +49,6 @@ pub struct Vault {
     /// Token account that holds capital, premiums and credits.
     pub tokens: String,
     pub share_mint: String,
-    /// Token account that holds the shares of requested withdrawals.
-    pub escrow: String,
     #[serde(flatten)]
     pub capital: Capital,
     /// Time up to which the balances include streamed premiums. On chain, premiums stream every
@@ -61,7 +59,7 @@ pub struct Vault {
     /// they apply, even while `terms` still has the previous ones.
     pub next_terms: Option<VaultTerms>,
     pub terms_at: Option<DateTime<Utc>>,
-    /// Time for which the shares of a requested withdrawal stay in escrow.
+    /// Time after a withdrawal request from which it can be paid.
     pub cooldown_secs: i64,
     /// Minimum time between the purchase of a policy and its first covered window.
     pub waiting_secs: i64,
@@ -70,6 +68,10 @@ pub struct Vault {
     /// Length of a bucket of time. A premium streams until the end of the bucket in which its term
     /// ends.
     pub bucket_secs: i64,
+    /// Time for which a withdrawal request can be paid after its cooldown.
+    pub exit_secs: i64,
+    /// Time in which `seasoned` follows all of the capital.
+    pub season_secs: i64,
     /// Protocol's part of a premium.
     pub protocol_fee_bps: i32,
     /// Manager's part of a premium.
@@ -80,9 +82,9 @@ pub struct Vault {
     pub exposures: U64,
     /// Number of open withdrawal requests.
     pub requests: U64,
-    /// Number of times that the manager has listed a model or changed a listing. An argument of
-    /// `deposit`.
-    pub listings: i64,
+    /// Number of times that the manager has listed a model, changed a listing or announced terms.
+    /// An argument of `deposit`.
+    pub revision: i64,
     /// Number of events that reference the vault.
     pub event_count: U64,
     pub created_at: Option<DateTime<Utc>>,
@@ -112,7 +114,6 @@ impl FromRow<'_, PgRow> for Vault {
             decimals: columns.decimals,
             tokens: columns.get("tokens")?,
             share_mint: columns.get("share_mint")?,
-            escrow: columns.get("escrow")?,
             capital: Capital::from_columns(&columns, |name| columns.u64_unless_closed(name))?,
             accrued_at: columns.time("accrued_at")?,
             terms: VaultTerms::from_column(&columns, "terms")?,
@@ -127,12 +128,14 @@ impl FromRow<'_, PgRow> for Vault {
             waiting_secs: columns.get("waiting_secs")?,
             claim_grace_secs: columns.get("claim_grace_secs")?,
             bucket_secs: columns.get("bucket_secs")?,
+            exit_secs: columns.get("exit_secs")?,
+            season_secs: columns.get("season_secs")?,
             protocol_fee_bps: columns.get("protocol_fee_bps")?,
             manager_fee_bps: columns.get("manager_fee_bps")?,
             policies: columns.u64_unless_closed("policies")?,
             exposures: columns.u64_unless_closed("exposures")?,
             requests: columns.u64_unless_closed("requests")?,
-            listings: columns.get("listings")?,
+            revision: columns.get("revision")?,
             event_count: columns.get("seq")?,
             created_at: columns.time("created_at")?,
             created_slot: columns.get("created_slot")?,

@@ -22,7 +22,7 @@ pub fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(list))
 }
 
-/// Latest request of an owner to withdraw shares from a vault. Amounts are in the vault's mint. A
+/// Latest request of an owner to withdraw capital from a vault. Amounts are in the vault's mint. A
 /// share has three more decimals than the vault's token.
 #[derive(Serialize, ToSchema)]
 struct Withdrawal {
@@ -31,18 +31,20 @@ struct Withdrawal {
     vault: String,
     owner: String,
     state: WithdrawalState,
-    /// Shares that are still requested. They are in the vault's escrow.
-    shares: Scaled,
-    /// Maximum payment for `shares`.
+    /// Capital that is still requested, less its part of the vault's payments.
     value: Scaled,
-    /// Time from which the shares can be paid.
+    /// Shares that the request became after its exit window; 0 before.
+    shares: Scaled,
+    /// Time from which the request can be paid.
     unlock_at: Option<DateTime<Utc>>,
+    /// Time at which the rest of the request becomes shares.
+    lapses_at: Option<DateTime<Utc>>,
+    /// Time until which purchases keep the value of `shares` free; null if they don't.
+    reserved_until: Option<DateTime<Utc>>,
+    /// Whether free capital did not suffice for a payment.
+    short: bool,
     /// Amount paid so far.
     paid: Scaled,
-    /// Shares paid for so far.
-    paid_shares: Scaled,
-    /// Shares that a cancellation returned to the owner.
-    returned_shares: Scaled,
     /// Time of the latest payment or of the cancellation; null before.
     settled_at: Option<DateTime<Utc>>,
     /// Number of events that reference the request.
@@ -61,9 +63,11 @@ struct Withdrawal {
 #[serde(rename_all = "snake_case")]
 #[sqlx(type_name = "text", rename_all = "snake_case")]
 enum WithdrawalState {
-    /// Shares of the request are in escrow.
+    /// The request waits for its payment.
     Open,
-    /// All shares were paid.
+    /// The request became shares after its exit window.
+    Lapsed,
+    /// The request was paid.
     Paid,
     /// The owner cancelled the request.
     Cancelled,
@@ -73,17 +77,22 @@ impl FromRow<'_, PgRow> for Withdrawal {
     fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
         let columns = Columns::new(row)?;
         let shares = |U64(raw)| Scaled::shares(raw, columns.decimals);
+        let reserved_until: i64 = columns.get("reserved_until")?;
         Ok(Self {
             key: columns.get("address")?,
             vault: columns.get("vault")?,
             owner: columns.get("owner")?,
             state: columns.get("state")?,
+            value: columns.amount_unless_closed("left_value")?,
             shares: shares(columns.u64_unless_closed("shares")?),
-            value: columns.amount_unless_closed("value")?,
             unlock_at: columns.time("unlock_at")?,
+            lapses_at: columns.time("lapses_at")?,
+            reserved_until: (reserved_until != 0)
+                .then(|| columns.time("reserved_until"))
+                .transpose()?
+                .flatten(),
+            short: columns.get("is_short")?,
             paid: columns.amount("paid")?,
-            paid_shares: shares(columns.get("paid_shares")?),
-            returned_shares: shares(columns.get("returned_shares")?),
             settled_at: columns.get("settled_at")?,
             event_count: columns.get("seq")?,
             created_at: columns.get("created_at")?,
@@ -101,16 +110,17 @@ fn select() -> String {
     format!(
         "select m.*, v.decimals,
                 creation.slot as created_slot, creation.block_time as created_at,
-                w.paid, w.paid_shares, w.returned_shares, w.settled_at,
-                case when m.closed_slot is null then 'open'
+                w.paid, w.settled_at,
+                case when m.wipeouts <> v.wipeouts then 0
+                     else floor(m.value * v.leaving_index / m.index) end as left_value,
+                case when m.closed_slot is null and m.shares = 0 then 'open'
+                     when m.closed_slot is null then 'lapsed'
                      when w.cancelled then 'cancelled'
                      else 'paid' end as state
          from chain.withdraw_request m
          join chain.vault v on v.address = m.vault {JOIN_CREATION}
          cross join lateral (
            select coalesce(sum(w.amount), 0) as paid,
-                  coalesce(sum(w.shares) filter (where w.state = 'paid'), 0) as paid_shares,
-                  coalesce(sum(w.returned), 0) as returned_shares,
                   coalesce(bool_or(w.state = 'cancelled'), false) as cancelled,
                   max(w.block_time) as settled_at
            from chain.withdrawal w

@@ -38,8 +38,6 @@ pub enum Command {
     VaultTokens { vault: Address },
     /// Mint of a vault's shares
     ShareMint { vault: Address },
-    /// Token account of the shares whose withdrawal is requested
-    Escrow { vault: Address },
     /// A vault's listing of a model
     Exposure { vault: Address, model: Address },
     /// An owner's withdrawal request to a vault
@@ -75,7 +73,6 @@ impl Command {
             Self::Vault { manager, id } => address::vault(&manager, id),
             Self::VaultTokens { vault } => address::vault_tokens(&vault),
             Self::ShareMint { vault } => address::share_mint(&vault),
-            Self::Escrow { vault } => address::escrow(&vault),
             Self::Exposure { vault, model } => address::exposure(&vault, &model),
             Self::WithdrawRequest { vault, owner } => address::withdraw_request(&vault, &owner),
             Self::Policy { vault, holder, id } => address::policy(&vault, &holder, id),

@@ -26,6 +26,8 @@ const DEFAULTS: ConfigParams = ConfigParams {
     claim_grace_secs: 7 * DAY,
     waiting_secs: DAY,
     bucket_secs: 7 * DAY,
+    exit_secs: 7 * DAY,
+    season_secs: 30 * DAY,
     min_window_secs: HOUR,
     max_window_secs: 31 * DAY,
     max_spread_limit: 1_000_000,
@@ -76,6 +78,13 @@ struct ParamsArgs {
     /// most 63 buckets ahead [init: 7d]
     #[arg(long, value_name = "DURATION")]
     bucket: Option<Duration>,
+    /// How long a withdrawal request can be paid after its cooldown [init: 7d]
+    #[arg(long, value_name = "DURATION")]
+    exit: Option<Duration>,
+    /// Time in which the capital by which a vault prices cover follows all of its capital
+    /// [init: 30d]
+    #[arg(long, value_name = "DURATION")]
+    season: Option<Duration>,
     /// Shortest window of a model [init: 1h]
     #[arg(long, value_name = "DURATION")]
     min_window: Option<Duration>,
@@ -118,6 +127,8 @@ impl ParamsArgs {
             claim_grace_secs: secs(self.claim_grace, base.claim_grace_secs),
             waiting_secs: secs(self.waiting, base.waiting_secs),
             bucket_secs: secs(self.bucket, base.bucket_secs),
+            exit_secs: secs(self.exit, base.exit_secs),
+            season_secs: secs(self.season, base.season_secs),
             min_window_secs: secs(self.min_window, base.min_window_secs),
             max_window_secs: secs(self.max_window, base.max_window_secs),
             max_spread_limit: self

@@ -2,7 +2,7 @@
 
 use anchor_lang::solana_program::instruction::error::InstructionError;
 use driftshield_sdk::{
-    error,
+    Refusal, error, refusal,
     rpc::{self, TransactionError, TransactionFailure},
 };
 use serde_json::json;
@@ -36,5 +36,15 @@ pub fn program_error(error: anchor_lang::Error) -> anyhow::Error {
             rpc::Error::from(failure).into()
         }
         error => anyhow::anyhow!("{error:?}"),
+    }
+}
+
+/// Converts the refusal of a purchase or renewal into the failure with which the transaction would
+/// end, and says what the rule would allow. `decimals` are those of the mint.
+pub fn refused(refusal: Refusal, decimals: u8) -> anyhow::Error {
+    let error = program_error(refusal::error(refusal).into());
+    match refusal::advice(&refusal, decimals) {
+        Some(advice) => error.context(advice),
+        None => error,
     }
 }

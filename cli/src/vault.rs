@@ -39,16 +39,19 @@ pub enum Command {
     Unlist(exposure::ExposureArgs),
     /// Deposit tokens in exchange for shares
     Deposit(capital::Deposit),
-    /// Request the withdrawal of shares. A further request restarts the cooldown of all its shares
+    /// Request the withdrawal of shares, which are burned. A further request restarts the cooldown of
+    /// all of it, and takes back in what became shares after an exit window
     RequestWithdraw {
         vault: Address,
-        /// Shares to withdraw [default: all in the signer's associated token account]
+        /// Shares to withdraw; 0 for those of a present request alone [default: all in the signer's
+        /// associated token account]
         #[arg(long, value_name = "AMOUNT")]
         shares: Option<Amount>,
     },
-    /// Cancel a withdrawal request and return its shares
+    /// Cancel a withdrawal request and turn it back into shares
     CancelWithdraw { vault: Address },
-    /// Pay a request whose cooldown is over, as far as free capital allows; callable by anyone
+    /// Take the due step of a withdrawal request: pay it in its exit window, as far as free capital
+    /// allows, and turn the rest into shares afterwards; callable by anyone
     Withdraw(capital::RequestArgs),
     /// Pay out the treasury's or the manager's share of premiums; callable by anyone
     Collect {
@@ -106,9 +109,9 @@ pub struct Create {
     /// Mint of the capital and the cover
     #[arg(long)]
     mint: Address,
-    /// Cooldown of withdrawal requests, at most 121d. It must cover one window plus the submit,
-    /// challenge and ruling periods of each listed model
-    #[arg(long, value_name = "DURATION", default_value = "7d")]
+    /// Cooldown of withdrawal requests, at most 121d. It must cover the submit, challenge and
+    /// ruling periods of each listed model, and as many of its windows as the largest persistence
+    #[arg(long, value_name = "DURATION", default_value = "14d")]
     cooldown: Duration,
     /// The manager's share of premiums, in basis points
     #[arg(long, value_name = "BPS", default_value_t = 0)]

@@ -48,7 +48,7 @@ pub fn model() -> Model {
 
 /// A snapshot of [`model`] at key 9, with counts of the first 100 windows and no receipts.
 pub fn snapshot(now: i64) -> Snapshot {
-    let mut model = ModelSnapshot::new(key(9), model());
+    let mut model = ModelSnapshot::new(key(9), model(), None);
     model.known_until = 1_000;
     model.submissions = (0..100).map(|window| (window, submission())).collect();
     Snapshot {

@@ -1,11 +1,12 @@
-//! The input of a round's decisions: what was read from the chain, and the oracle's counts.
+//! The input of a round's decisions: what was read from the chain, the oracle's
+//! counts, and the smallest reward to collect.
 
 use std::collections::BTreeMap;
 
 use anchor_lang::Address;
 use driftshield_sdk::{
     Collateral, Entry, Exposure, Market, Model, Policy, Position, Receipt, ReceiptState, Seat,
-    Series, Vault, WithdrawRequest, token::TokenAccount,
+    Series, Vault, WithdrawRequest, entry_in, token::TokenAccount,
 };
 
 use crate::periods::{ended_windows, first_open_window};
@@ -34,10 +35,16 @@ impl Snapshot {
     }
 }
 
+/// By default, a reward is collected from this part of the model's smallest bond on: the price of a
+/// token is not on chain, but the smallest bond is worth thousands of transactions.
+const BOND_PER_MIN_REWARD: u64 = 10_000;
+
 /// A model with the accounts that belong to it.
 pub struct ModelSnapshot {
     pub address: Address,
     pub account: Model,
+    /// Smallest reward of an oracle that is collected while more can follow, in base units.
+    pub min_reward: u64,
     /// Receipts by window. A receipt exists while it has a step left to take, or something can still be
     /// returned or collected.
     pub receipts: BTreeMap<u64, Receipt>,
@@ -55,11 +62,14 @@ pub struct ModelSnapshot {
 }
 
 impl ModelSnapshot {
-    /// A model without the accounts that belong to it.
-    pub fn new(address: Address, account: Model) -> Self {
+    /// A model without the accounts that belong to it. Without a `min_reward`, it is a part of the
+    /// model's smallest bond.
+    pub fn new(address: Address, account: Model, min_reward: Option<u64>) -> Self {
+        let min_reward = min_reward.unwrap_or(account.min_bond / BOND_PER_MIN_REWARD);
         Self {
             address,
             account,
+            min_reward,
             receipts: BTreeMap::new(),
             series: BTreeMap::new(),
             known_until: 0,
@@ -73,8 +83,7 @@ impl ModelSnapshot {
 
     /// The entry of `window`, as of the latest read of its page.
     pub fn entry(&self, window: u64) -> Entry {
-        let page = self.series.get(&Series::page_of(window));
-        page.map_or(Entry::None, |page| page.entry(window))
+        entry_in(self.series.get(&Series::page_of(window)), window)
     }
 
     /// Windows for which `oracle` can submit counts at `now` and has not submitted any: those that
@@ -110,7 +119,7 @@ pub struct VaultSnapshot {
     pub address: Address,
     pub account: Vault,
     pub requests: Vec<WithdrawRequest>,
-    /// Shares outside the vault's escrow. `None` if [`Self::has_obligations`] is true, because they
+    /// Supply of the vault's shares. `None` if [`Self::has_obligations`] is true, because they
     /// are not read then.
     pub circulating_shares: Option<u64>,
 }

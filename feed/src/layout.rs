@@ -4,7 +4,7 @@
 /// Sizes and offsets of a model.
 pub mod model {
     pub const DISCRIMINATOR: [u8; 8] = [152, 221, 247, 122, 185, 125, 223, 151];
-    pub const SIZE: usize = 8 + 1648;
+    pub const SIZE: usize = 8 + 1656;
     /// `i64`, Unix time at which window 0 begins.
     pub const GENESIS: usize = 8 + 496;
     /// `i64`
@@ -34,7 +34,7 @@ pub mod model {
     /// `u32`
     pub const VERSION: usize = 8 + 1464;
     /// `u8`: 0 active, 1 retired.
-    pub const STATUS: usize = 8 + 1482;
+    pub const STATUS: usize = 8 + 1486;
 }
 
 /// Sizes and offsets of a page of a model's history.

@@ -10,10 +10,11 @@ mod ln;
 mod metric;
 mod noise;
 mod parimutuel;
+mod quote;
 mod rent;
 mod shares;
 
-pub use {cover::*, metric::*, noise::noise_floor, parimutuel::*, rent::*, shares::*};
+pub use {cover::*, metric::*, noise::noise_floor, parimutuel::*, quote::*, rent::*, shares::*};
 
 #[cfg(test)]
 extern crate std;

@@ -85,11 +85,6 @@ pub fn share_mint(vault: &Address) -> Address {
     token_pda(b"shares", vault)
 }
 
-/// The token account that holds the shares whose withdrawal from a vault is requested.
-pub fn escrow(vault: &Address) -> Address {
-    token_pda(b"escrow", vault)
-}
-
 pub fn exposure(vault: &Address, model: &Address) -> Address {
     accounts::ListModel::find_exposure_address(vault, model).0
 }

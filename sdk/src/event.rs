@@ -7,16 +7,16 @@ use crate::{DecodeError, address, discriminator};
 /// The struct of each event.
 pub mod events {
     pub use driftshield::{
-        AdminAccepted, AdminProposed, ArbiterAccepted, ArbiterProposed, BetPlaced, BondWithdrawn,
-        Bonded, ChallengeCollected, Claimed, CollateralRegistered, CollateralUpdated,
-        ConfigUpdated, Deposited, ExposureClosed, FeesCollected, Initialized, LeaveRequested,
-        ManagerFeesCollected, MarketCancelled, MarketClosed, MarketCreated, MarketSettled,
-        ModelListed, ModelRegistered, ModelRetired, ModelUpdated, OracleReplaced, OraclesFunded,
-        PauseSet, Penalty, PolicyBought, PolicyCancelled, PolicyClaimed, PolicyExpired,
-        PolicyRenewed, ReceiptChallenged, ReceiptFinalized, ReceiptRuled, ReceiptSubmitted,
-        RewardCollected, SeatClosed, SeatRuled, SeatSynced, SeriesClosed, SlashesReturned,
-        TreasuryWithdrawn, UnbondRequested, VaultClosed, VaultCreated, VaultUpdated,
-        WithdrawCancelled, WithdrawRequested, Withdrawn,
+        AdminAccepted, AdminProposed, ArbiterAccepted, ArbiterProposed, AskSet, BetPlaced,
+        BondWithdrawn, Bonded, ChallengeCollected, Claimed, CollateralRegistered,
+        CollateralUpdated, ConfigUpdated, Deposited, ExposureClosed, FeesCollected, Initialized,
+        LeaveRequested, ManagerFeesCollected, MarketCancelled, MarketClosed, MarketCreated,
+        MarketSettled, ModelListed, ModelRegistered, ModelRetired, ModelUpdated, OracleReplaced,
+        OraclesFunded, PauseSet, Penalty, PolicyBought, PolicyCancelled, PolicyClaimed,
+        PolicyExpired, PolicyRenewed, PositionBought, ReceiptChallenged, ReceiptFinalized,
+        ReceiptRuled, ReceiptSubmitted, RewardCollected, SeatClosed, SeatRuled, SeatSynced,
+        SeriesClosed, SlashesReturned, TreasuryWithdrawn, UnbondRequested, VaultClosed,
+        VaultCreated, VaultUpdated, WithdrawCancelled, WithdrawRequested, Withdrawn,
     };
 }
 
@@ -83,6 +83,8 @@ events!(
     MarketCreated,
     MarketCancelled,
     BetPlaced,
+    AskSet,
+    PositionBought,
     MarketSettled,
     Claimed,
     FeesCollected,
@@ -196,6 +198,12 @@ impl Event {
                 (e.market, e.market_seq),
                 (e.position, e.position_seq),
                 (e.model, e.model_seq),
+            ],
+            Self::AskSet(e) => vec![(e.market, e.market_seq), (e.position, e.position_seq)],
+            Self::PositionBought(e) => vec![
+                (e.market, e.market_seq),
+                (e.seller_position, e.seller_position_seq),
+                (e.position, e.position_seq),
             ],
             Self::MarketSettled(e) => vec![(e.market, e.market_seq), (e.model, e.model_seq)],
             Self::Claimed(e) => vec![(e.market, e.market_seq), (e.position, e.position_seq)],

@@ -138,6 +138,7 @@ impl Reader<'_> {
             IdlType::U32 => u32::from_le_bytes(self.array()?).into(),
             IdlType::U64 => u64::from_le_bytes(self.array()?).to_string().into(),
             IdlType::U128 => u128::from_le_bytes(self.array()?).to_string().into(),
+            IdlType::I128 => i128::from_le_bytes(self.array()?).to_string().into(),
             IdlType::I64 => i64::from_le_bytes(self.array()?).to_string().into(),
             IdlType::Pubkey => Address::from(self.array::<32>()?).to_string().into(),
             IdlType::String => {

@@ -265,11 +265,25 @@ fn markets(keys: &str, units: &mut Units) {
         .expect("place_bet_first");
     units.push(("place_bet_first_prefunded", prefunded.units));
 
+    let buyer = world.wallet(1_000 * TOKEN);
+    let asked = world
+        .offer(&market, &loser, 0, 3 * TOKEN, 900)
+        .expect("set_ask");
+    units.push(("set_ask", asked.units));
+    for name in ["buy_position_first", "buy_position"] {
+        let purchase = world.purchase(&market, 0, TOKEN);
+        let bought = world
+            .buy_stake(&market, &buyer, &loser, purchase)
+            .expect(name);
+        units.push((name, bought.units));
+    }
+
     world.submit_all(&model, 1, &DRIFTED);
     world.pass(params().challenge_secs);
     world.finalize(&model, 1).expect("finalize_receipt");
     let sent = world.settle(&market).expect("settle_market");
     units.push(("settle_market", sent.units));
+    world.claim(&market, &buyer.address()).expect("claim");
     pay_out_and_close(&mut world, market, &winner, &loser, units);
     settle_many(&mut world, &model, &creator, units);
 }

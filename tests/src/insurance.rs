@@ -2,15 +2,18 @@
 
 use anchor_lang::Address;
 use driftshield_sdk::{
-    CollateralTerms, Exposure, ListingTerms, Model, Policy, PolicyTerms, Quote, Vault, VaultTerms,
-    WithdrawRequest, address, first_window, instruction, quote, quote_renewal,
+    CollateralTerms, DriftShieldError, Exposure, ListingTerms, Model, Policy, PolicyTerms, Quote,
+    Refusal, Vault, VaultTerms, WithdrawRequest, address, first_window, instruction, quote,
+    quote_renewal,
 };
 use solana_signer::Signer;
 
 use crate::world::*;
 
-/// The vault's cooldown: longer than a window of a day and its dispute.
-pub const COOLDOWN: i64 = 4 * DAY;
+/// The vault's cooldown: longer than four windows of a day and their dispute.
+pub const COOLDOWN: i64 = 7 * DAY;
+/// The largest persistence that [`Insured::list`] lists.
+pub const MAX_PERSISTENCE: u8 = 4;
 /// The deposit of the liquidity provider, in base units.
 pub const CAPITAL: u64 = 10_000 * TOKEN;
 /// The drift of the windows that [`Insured::empty`] measures, in micro-units.
@@ -47,6 +50,7 @@ pub fn vault_terms() -> VaultTerms {
         slope2_bps: 6_000,
         kink_bps: 8_000,
         risk_slope_bps: 1_000,
+        persistence_bps: [10_000, 9_000, 8_000, 7_000],
         max_utilisation_bps: 9_000,
         cancel_fee_bps: 1_000,
         reserved: [0; 2],
@@ -172,10 +176,15 @@ impl Insured {
     }
 
     pub fn list(&mut self, cap: u64, lowest_trigger: u64) -> Outcome {
+        self.list_up_to(cap, lowest_trigger, MAX_PERSISTENCE)
+    }
+
+    pub fn list_up_to(&mut self, cap: u64, lowest_trigger: u64, max_persistence: u8) -> Outcome {
         let terms = ListingTerms {
             model_version: self.model().version,
             cap,
             lowest_trigger,
+            max_persistence,
         };
         let (manager, vault) = (self.manager.address(), self.vault);
         let list = instruction::list_model(manager, vault, self.model.address, terms);
@@ -261,6 +270,12 @@ impl Insured {
 
     /// The price of `terms` now.
     pub fn quote(&self, terms: &PolicyTerms) -> anchor_lang::Result<Quote> {
+        let refused = |refusal| DriftShieldError::from(refusal).into();
+        self.refusal(terms).map_err(refused)
+    }
+
+    /// The price of `terms` now, or the rule that refuses them.
+    pub fn refusal(&self, terms: &PolicyTerms) -> Result<Quote, Refusal> {
         let (exposure, model) = (self.exposure(), self.model());
         quote(
             &mut self.vault(),
@@ -271,14 +286,15 @@ impl Insured {
         )
     }
 
-    /// The price of a renewal now.
-    pub fn quote_renewal(&self, policy: &Policy) -> anchor_lang::Result<Quote> {
+    /// The price of a renewal now, signed by the holder if `signs`.
+    pub fn quote_renewal(&self, policy: &Policy, signs: bool) -> Result<Quote, Refusal> {
         let (exposure, model) = (self.exposure(), self.model());
         quote_renewal(
             &mut self.vault(),
             &exposure,
             &model,
             policy,
+            signs,
             self.world.now(),
         )
     }
@@ -325,7 +341,8 @@ impl Insured {
     /// Renews a policy like [`Self::buy`], signed by the holder if `signs`.
     pub fn renew(&mut self, holder: &Wallet, id: u64, signs: bool) -> Outcome {
         let policy = self.policy(holder, id);
-        let rent = self.quote_renewal(&policy).map_or(0, |quote| quote.rent);
+        let quote = self.quote_renewal(&policy, signs);
+        let rent = quote.map_or(0, |quote| quote.rent);
         let renew = instruction::renew_policy(&policy, &self.vault(), holder.tokens, signs);
         let signers = if signs { vec![&holder.key] } else { vec![] };
         self.world

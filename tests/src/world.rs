@@ -17,8 +17,8 @@ use anchor_lang::{
 };
 use driftshield_sdk::{
     Account, Collateral, CollateralTerms, Config, ConfigParams, DriftShieldError, Entry, Event, ID,
-    Market, Model, Position, Receipt, ReceiptState, Seat, Series, TokenProgram, address, error,
-    instruction,
+    Market, Model, Position, Receipt, ReceiptState, Seat, Series, TokenProgram, address, entry_in,
+    error, instruction,
     rpc::{Budget, transaction_size},
     token::TokenAccount,
 };
@@ -381,10 +381,8 @@ impl World {
     /// The entry of a window of a model. A page that doesn't exist has no entries.
     pub fn entry(&self, model: &Address, window: u64) -> Entry {
         let page = address::series(model, window);
-        if !self.exists(&page) {
-            return Entry::None;
-        }
-        self.read::<Series>(&page).entry(window)
+        let page = self.exists(&page).then(|| self.read::<Series>(&page));
+        entry_in(page.as_ref(), window)
     }
 
     pub fn market(&self, market: &Address) -> Market {

@@ -72,7 +72,7 @@ pub struct Market {
     pub settled_slot: Option<i64>,
     /// Amount that the vault owes: all stakes, less paid payouts and collected fees.
     pub owed: Scaled,
-    /// Number of positions that are not claimed yet.
+    /// Number of positions that are neither claimed nor sold out.
     pub positions: U64,
     /// Protocol's fee that is not collected yet.
     pub protocol_credit: Scaled,

@@ -16,8 +16,12 @@ use crate::{
 /// Balances of a vault. A share has three more decimals than the vault's token.
 #[derive(Serialize, ToSchema)]
 pub struct Capital {
-    /// Earned capital: the value of all shares.
+    /// Earned capital.
     pub assets: Scaled,
+    /// Part of `assets` that is requested for withdrawal. The shares own the rest.
+    pub leaving: Scaled,
+    /// Capital by which cover is priced.
+    pub seasoned: Scaled,
     /// Cover of open policies that is not paid out yet.
     pub locked: Scaled,
     /// `locked` divided by `assets`, with up to six decimal places; null if there are no assets.
@@ -25,15 +29,15 @@ pub struct Capital {
     pub utilisation: Option<String>,
     /// Part of the premiums that has not streamed to the vault yet.
     pub unearned: Scaled,
-    /// Number of shares, including those in escrow.
+    /// Number of shares.
     pub shares: Scaled,
-    /// Shares in escrow, for requested withdrawals.
-    pub escrowed: Scaled,
+    /// Part of `shares` whose value purchases keep free, because their withdrawal could not be paid.
+    pub reserved_shares: Scaled,
     /// Price of a share in tokens, with up to nine decimal places, rounded down.
     #[schema(example = "1.023")]
     pub share_price: String,
-    /// Credit of the treasury that is not collected yet: the protocol's part of premiums, and
-    /// assets that no share owns.
+    /// Credit of the treasury that is not collected yet: the protocol's part of premiums, premiums of
+    /// capital that was leaving, and assets that no share owns.
     pub protocol_credit: Scaled,
     /// Manager's part of premiums that is not collected yet.
     pub manager_credit: Scaled,
@@ -49,15 +53,19 @@ impl Capital {
         let tokens = |name| number(name).map(|U64(raw)| Scaled::new(raw, columns.decimals));
         let shares = |name| number(name).map(|U64(raw)| Scaled::shares(raw, columns.decimals));
         let (assets, locked) = (tokens("assets")?, tokens("locked")?);
+        let leaving = tokens("leaving")?;
+        let staying = assets.raw.0.saturating_sub(leaving.raw.0);
         let all_shares = shares("shares")?;
         Ok(Self {
             utilisation: ratio(locked.raw.0, assets.raw.0),
-            share_price: share_price(assets.raw.0, all_shares.raw.0),
+            share_price: share_price(staying, all_shares.raw.0),
             assets,
+            leaving,
+            seasoned: tokens("seasoned")?,
             locked,
             unearned: tokens("unearned")?,
             shares: all_shares,
-            escrowed: shares("escrowed")?,
+            reserved_shares: shares("reserved_shares")?,
             protocol_credit: tokens("protocol_credit")?,
             manager_credit: tokens("manager_credit")?,
         })

@@ -25,6 +25,8 @@ pub struct Exposure {
     cap: Scaled,
     /// Minimum trigger of a policy.
     lowest_trigger: Scaled,
+    /// Maximum persistence of a policy.
+    max_persistence: i16,
     /// Cover of open policies that is not paid out yet.
     cover: Scaled,
     /// Number of open policies.
@@ -52,6 +54,7 @@ impl FromRow<'_, PgRow> for Exposure {
             model_version: columns.get("model_version")?,
             cap: columns.amount_unless_closed("cap")?,
             lowest_trigger: columns.drift("lowest_trigger")?,
+            max_persistence: columns.get("max_persistence")?,
             cover: columns.amount_unless_closed("cover")?,
             policies: columns.u64_unless_closed("policies")?,
             listed_at: columns.time("listed_at")?,

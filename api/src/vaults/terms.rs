@@ -31,6 +31,8 @@ pub struct VaultTerms {
     /// Rate added when the model's drift reaches the policy's trigger. Below the trigger it grows
     /// linearly with drift.
     pub risk_slope_bps: u16,
+    /// Part of that rate that a policy pays, by its persistence from 1 to 4.
+    pub persistence_bps: [u16; 4],
     /// Maximum part of the capital that policies may lock.
     pub max_utilisation_bps: u16,
     /// Part of a cancelled policy's unused premium that the vault keeps.
@@ -51,6 +53,7 @@ struct MirroredTerms {
     slope2_bps: u16,
     kink_bps: u16,
     risk_slope_bps: u16,
+    persistence_bps: [u16; 4],
     max_utilisation_bps: u16,
     cancel_fee_bps: u16,
 }
@@ -68,6 +71,7 @@ impl VaultTerms {
             slope2_bps: terms.slope2_bps,
             kink_bps: terms.kink_bps,
             risk_slope_bps: terms.risk_slope_bps,
+            persistence_bps: terms.persistence_bps,
             max_utilisation_bps: terms.max_utilisation_bps,
             cancel_fee_bps: terms.cancel_fee_bps,
         })
@@ -83,7 +87,8 @@ mod tests {
         let terms: MirroredTerms = serde_json::from_str(
             r#"{"min_cover":"1","max_cover":"18446744073709551615","min_duration_secs":"1",
                 "max_duration_secs":"34560000","base_bps":100,"slope1_bps":200,"slope2_bps":3000,
-                "kink_bps":8000,"risk_slope_bps":500,"max_utilisation_bps":9000,"cancel_fee_bps":0}"#,
+                "kink_bps":8000,"risk_slope_bps":500,"persistence_bps":[10000,9000,8000,7000],
+                "max_utilisation_bps":9000,"cancel_fee_bps":0}"#,
         )
         .unwrap();
         assert_eq!(terms.max_cover, U64(u64::MAX));

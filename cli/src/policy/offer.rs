@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     args::{Amount, Drift},
     collateral, config,
-    error::program_error,
+    error::{program_error, refused},
     print::{self, Decimals},
     session::Session,
     vault,
@@ -48,13 +48,15 @@ impl Offer {
 
     pub fn quote(&self, terms: &PolicyTerms) -> Result<Quote> {
         let mut vault = self.vault; // a copy
-        quote(&mut vault, &self.exposure, &self.model, terms, self.now).map_err(program_error)
+        quote(&mut vault, &self.exposure, &self.model, terms, self.now)
+            .map_err(|refusal| refused(refusal, vault.decimals))
     }
 
     pub fn quote_renewal(&self, policy: &Policy) -> Result<Quote> {
         let mut vault = self.vault; // a copy
-        quote_renewal(&mut vault, &self.exposure, &self.model, policy, self.now)
-            .map_err(program_error)
+        let (exposure, model) = (&self.exposure, &self.model);
+        quote_renewal(&mut vault, exposure, model, policy, true, self.now)
+            .map_err(|refusal| refused(refusal, vault.decimals))
     }
 
     /// A quote in the format of accounts and events.
@@ -72,6 +74,7 @@ impl Offer {
             ("begins_at", begins_at.map_err(program_error)?.to_string()),
             ("end", quote.end.to_string()),
             ("assets", self.vault.assets.to_string()),
+            ("seasoned", self.vault.seasoned.to_string()),
             ("locked_before", quote.locked_before.to_string()),
             ("locked_after", quote.locked_after.to_string()),
         ];

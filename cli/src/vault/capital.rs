@@ -40,9 +40,9 @@ impl Deposit {
             Some(shares) => shares.units(decimals.shares)?,
             None => {
                 let (mut accrued, _) = accrued(session, &state).await?;
-                let listings = accrued.listings;
+                let revision = accrued.revision;
                 let shares = accrued
-                    .deposit(amount, 0, listings)
+                    .deposit(amount, 0, revision)
                     .map_err(program_error)?;
                 shares - shares.div_ceil(SLIPPAGE_DIVISOR)
             }
@@ -74,7 +74,7 @@ pub async fn request(session: &Session, vault: Address, shares: Option<Amount>) 
         None => balance,
     };
     ensure!(
-        0 < balance && shares <= balance,
+        shares <= balance,
         "insufficient shares: token account {account} of {owner} has {}; request at most that many",
         print::scaled(balance.into(), decimals.shares)
     );
@@ -126,7 +126,7 @@ impl RequestArgs {
     pub async fn withdraw(self, session: &Session) -> Result<()> {
         let (state, mut request, owner, decimals) = self.read(session).await?;
         let (mut accrued, now) = accrued(session, &state).await?;
-        let (paid, _) = accrued.withdraw(&mut request, now).map_err(program_error)?;
+        let paid = accrued.withdraw(&mut request, now).map_err(program_error)?;
         let mut instructions = vec![];
         // A payment of 0 needs no token account.
         if 0 < paid {
@@ -146,7 +146,7 @@ impl RequestArgs {
         let account = print::to_decoded(&request)?;
         let text = print::account_text(&address, &account, decimals);
         let (accrued, _) = accrued(session, &state).await?;
-        let value = request.value.min(accrued.worth(request.shares));
+        let value = accrued.requested(&request) + accrued.worth(request.shares);
         let value = print::scaled(value.into(), decimals.tokens);
         let json = print::account_json(&address, &account);
         session.print(&json, &format!("{text}current value  {value}"))
@@ -158,7 +158,14 @@ pub async fn list(session: &Session, vault: Option<Address>, owner: Option<Addre
         (offset_of!(WithdrawRequest, vault), vault),
         (offset_of!(WithdrawRequest, owner), owner),
     ];
-    let mut list = List::new(&["vault", "owner", "shares", "value", "unlock_at"]);
+    let mut list = List::new(&[
+        "vault",
+        "owner",
+        "value",
+        "shares",
+        "unlock_at",
+        "lapses_at",
+    ]);
     for (address, request) in session.list::<WithdrawRequest>(&filters).await? {
         let (_, decimals) = read(session, &request.vault).await?;
         list.push(&address, &request, decimals)?;

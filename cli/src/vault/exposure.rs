@@ -5,7 +5,7 @@ use std::mem::offset_of;
 use anchor_lang::Address;
 use anyhow::{Context, Result};
 use clap::Args;
-use driftshield_sdk::{Exposure, ListingTerms, Model, address, instruction};
+use driftshield_sdk::{Exposure, ListingTerms, Model, Vault, address, instruction, math};
 
 use super::state::read;
 use crate::{
@@ -31,6 +31,10 @@ pub struct ListModel {
     /// Lowest trigger to sell [default: as listed, or the model's noise floor in a first listing]
     #[arg(long, value_name = "DRIFT")]
     lowest_trigger: Option<Drift>,
+    /// Largest persistence to sell, 1 to 4 [default: as listed, or the largest in a first listing
+    /// whose windows, with the model's submit, challenge and ruling periods, fit the cooldown]
+    #[arg(long, value_name = "N")]
+    max_persistence: Option<u8>,
     /// Fail if the model has another version [default: its current version]
     #[arg(long, value_name = "N")]
     model_version: Option<u32>,
@@ -39,7 +43,7 @@ pub struct ListModel {
 impl ListModel {
     pub async fn run(self, session: &Session) -> Result<()> {
         let ExposureArgs { vault, model } = self.exposure;
-        let (_, decimals) = read(session, &vault).await?;
+        let (seller, decimals) = read(session, &vault).await?;
         let state: Model = session.client.get(&model).await?;
         let listed = self.exposure.find(session).await?;
         let cap = match (&self.cap, &listed) {
@@ -55,14 +59,25 @@ impl ListModel {
             }
         };
         let lowest = listed.map_or(state.noise_floor, |listed| listed.lowest_trigger);
+        let longest = listed.map_or_else(
+            || longest_persistence(&seller, &state),
+            |listed| listed.max_persistence,
+        );
         let terms = ListingTerms {
             model_version: self.model_version.unwrap_or(state.version),
             cap,
             lowest_trigger: self.lowest_trigger.map_or(lowest, |Drift(value)| value),
+            max_persistence: self.max_persistence.unwrap_or(longest),
         };
         let list = instruction::list_model(session.signer()?, vault, model, terms);
         session.send(&[list], decimals).await
     }
+}
+
+/// The largest persistence whose windows and dispute fit the vault's cooldown; 1 if none does.
+fn longest_persistence(vault: &Vault, model: &Model) -> u8 {
+    let fits = |windows: &u8| vault.require_measured_in_time(model, *windows).is_ok();
+    (1..=math::MAX_PERSISTENCE).rev().find(fits).unwrap_or(1)
 }
 
 impl ExposureArgs {
@@ -92,6 +107,7 @@ impl ExposureArgs {
             model_version: model.version,
             cap: 0,
             lowest_trigger: listed.lowest_trigger,
+            max_persistence: listed.max_persistence,
         };
         let list = instruction::list_model(session.signer()?, self.vault, self.model, terms);
         session.send(&[list], decimals).await
@@ -122,6 +138,7 @@ pub async fn list(session: &Session, vault: Option<Address>, model: Option<Addre
         "cap",
         "cover",
         "lowest_trigger",
+        "max_persistence",
         "model_version",
         "active_at",
         "policies",

@@ -1,5 +1,7 @@
 //! A vault's prices and limits.
 
+use std::array;
+
 use clap::Args;
 use driftshield_sdk::VaultTerms;
 
@@ -40,6 +42,10 @@ pub struct TermsArgs {
     /// Price of risk for a drift at the trigger; proportionally less below it [create: 1000]
     #[arg(long, value_name = "BPS")]
     risk_slope_bps: Option<u16>,
+    /// Parts of the price of risk for a persistence of 1 to 4, in basis points: 10000 first, and not
+    /// rising [create: 10000,9000,8000,7000]
+    #[arg(long, value_name = "BPS", value_delimiter = ',', num_args = 4)]
+    persistence_bps: Option<Vec<u16>>,
     /// Largest part of the capital that policies may lock [create: 9000]
     #[arg(long, value_name = "BPS")]
     max_utilisation_bps: Option<u16>,
@@ -62,6 +68,10 @@ impl TermsArgs {
             slope2_bps: self.slope2_bps.unwrap_or(base.slope2_bps),
             kink_bps: self.kink_bps.unwrap_or(base.kink_bps),
             risk_slope_bps: self.risk_slope_bps.unwrap_or(base.risk_slope_bps),
+            persistence_bps: match &self.persistence_bps {
+                Some(parts) => array::from_fn(|index| parts[index]), // four, see the argument
+                None => base.persistence_bps,
+            },
             max_utilisation_bps: self.max_utilisation_bps.unwrap_or(base.max_utilisation_bps),
             cancel_fee_bps: self.cancel_fee_bps.unwrap_or(base.cancel_fee_bps),
             ..base
@@ -82,6 +92,7 @@ pub fn default_terms(decimals: u8) -> anyhow::Result<VaultTerms> {
         slope2_bps: 6_000,
         kink_bps: 8_000,
         risk_slope_bps: 1_000,
+        persistence_bps: [10_000, 9_000, 8_000, 7_000],
         max_utilisation_bps: 9_000,
         cancel_fee_bps: 1_000,
         reserved: [0; 2],

@@ -91,7 +91,8 @@ fn renewal_price(
     let mut exposures = model.exposures.iter();
     let exposure = exposures.find(|exposure| exposure.vault == policy.vault)?;
     let mut vault = *vault; // a copy
-    let quote = quote_renewal(&mut vault, exposure, &model.account, policy, snapshot.now);
+    let model = &model.account;
+    let quote = quote_renewal(&mut vault, exposure, model, policy, false, snapshot.now);
     quote.ok().map(|quote| quote.price())
 }
 

@@ -40,11 +40,20 @@ pub fn penalty_payments(_: &Snapshot, model: &ModelSnapshot) -> Vec<Action> {
 }
 
 /// Collections of the oracles' rewards, and of what is left of the pot once nobody can earn it.
+///
+/// A reward below the model's `min_reward` waits while more can follow: until the oracle's seat no
+/// longer counts, or nobody can earn anything any more.
 pub fn reward_collections(snapshot: &Snapshot, model: &ModelSnapshot) -> Vec<Action> {
     let (at, state) = (model.address, &model.account);
     let mut actions = vec![];
+    let left = {
+        let mut state = *state; // a copy
+        state.drain_pot(snapshot.now).ok()
+    };
     for (index, oracle) in state.oracles.iter().enumerate() {
-        if 0 < state.rewards[index] {
+        let reward = state.rewards[index];
+        let is_last = left.is_some() || !state.seat_counts(index);
+        if 0 < reward && (is_last || model.min_reward <= reward) {
             let seat = address::seat(&at, oracle);
             let (mint, program) = (&state.bond_mint, state.token_program);
             let create = create_token_account(snapshot, oracle, mint, program);
@@ -53,9 +62,7 @@ pub fn reward_collections(snapshot: &Snapshot, model: &ModelSnapshot) -> Vec<Act
             actions.push(Action::with_token_account(step, seat, create, collect));
         }
     }
-    let mut state_now = *state; // a copy
-    let left = state_now.drain_pot(snapshot.now).unwrap_or(0);
-    if 0 < left {
+    if left.is_some_and(|left| 0 < left) {
         let collect = instruction::collect_pot(at, state);
         actions.push(Action::new(Step::CollectPot, at, collect));
     }
@@ -129,6 +136,44 @@ mod tests {
         assert_eq!(steps(&snapshot), [Step::SyncSeat]);
         snapshot.models[0].account.penalties[1] = 0;
         assert_eq!(steps(&snapshot), []);
+    }
+
+    #[test]
+    fn a_small_reward_waits_while_more_can_follow() {
+        let with_reward = |reward| {
+            let mut snapshot = snapshot(105); // in the pot's epoch 1
+            let model = &mut snapshot.models[0];
+            model.min_reward = 10;
+            model.account.rewards[1] = reward;
+            model.account.pot.end_epoch = 9;
+            snapshot
+        };
+        assert_eq!(steps(&with_reward(0)), []);
+        assert_eq!(steps(&with_reward(9)), []);
+        assert_eq!(steps(&with_reward(10)), [Step::CollectReward]);
+        // The seat no longer counts.
+        let mut leaving = with_reward(9);
+        leaving.models[0].account.bonds[1] = 4;
+        assert_eq!(steps(&leaving), [Step::CollectReward]);
+        // The stream is over, so nothing follows.
+        let mut over = with_reward(9);
+        over.models[0].account.pot.end_epoch = 0;
+        assert_eq!(steps(&over), [Step::CollectReward]);
+        // Retired: nothing follows once no receipt is open.
+        let mut retired = with_reward(9);
+        let state = &mut retired.models[0].account;
+        (state.status, state.open_receipts) = (ModelStatus::Retired.into(), 1);
+        assert_eq!(steps(&retired), []);
+        retired.models[0].account.open_receipts = 0;
+        assert_eq!(steps(&retired), [Step::CollectReward]);
+    }
+
+    #[test]
+    fn by_default_a_reward_is_worth_a_ten_thousandth_of_the_smallest_bond() {
+        let mut model = crate::fixtures::model();
+        model.min_bond = 70_000;
+        let min_reward = |given| ModelSnapshot::new(key(9), model, given).min_reward;
+        assert_eq!([None, Some(0), Some(3)].map(min_reward), [7, 0, 3]);
     }
 
     #[test]

@@ -35,16 +35,20 @@ pub fn actions(snapshot: &Snapshot, vault: &VaultSnapshot) -> Vec<Action> {
     actions
 }
 
-/// Payments of withdrawal requests out of free capital. Each payment reduces the free capital for the
-/// next request.
+/// Due steps of withdrawal requests: payments out of free capital, and what follows the exit window.
+/// Each payment reduces the free capital for the next request. A payment that falls short is sent
+/// once even if it is small, because it records that free capital did not suffice.
 fn withdrawals(snapshot: &Snapshot, vault: &VaultSnapshot) -> Vec<Action> {
     let mut account = vault.account; // a copy
     account.accrue(snapshot.now);
     let withdraw = |request: &WithdrawRequest| {
         let (mut after, mut remaining) = (account, *request); // copies
-        let (paid, _) = after.withdraw(&mut remaining, snapshot.now).ok()?;
-        let value = request.value.min(account.worth(request.shares));
-        let is_worthwhile = remaining.shares == 0 || value / MIN_PARTIAL_PAYMENT_DIVISOR <= paid;
+        let paid = after.withdraw(&mut remaining, snapshot.now).ok()?;
+        let value = account.requested(request);
+        let is_worthwhile = snapshot.now >= request.lapses_at
+            || remaining.is_over()
+            || value / MIN_PARTIAL_PAYMENT_DIVISOR <= paid
+            || !request.is_short.get();
         // Missing token accounts are not created: a payee could farm rent by closing the account
         // repeatedly.
         let is_payable = paid == 0 || can_be_paid(snapshot, &request.owner, &account);
@@ -96,7 +100,7 @@ fn closure(snapshot: &Snapshot, vault: &VaultSnapshot) -> Option<Action> {
 
 #[cfg(test)]
 mod tests {
-    use driftshield_sdk::ModelStatus;
+    use driftshield_sdk::{ModelStatus, WHOLE_INDEX};
 
     use super::*;
     use crate::fixtures::{
@@ -110,9 +114,10 @@ mod tests {
         for &provider in providers {
             let mut request: WithdrawRequest = zeroed();
             (request.vault, request.owner) = (key(VAULT), key(provider));
-            (request.shares, request.value) = (5_000_000, 5_000);
-            request.unlock_at = 150;
-            snapshot.vaults[0].account.escrowed += request.shares;
+            (request.value, request.index) = (5_000, WHOLE_INDEX);
+            (request.unlock_at, request.lapses_at) = (150, 200);
+            snapshot.vaults[0].account.shares -= 5_000_000;
+            snapshot.vaults[0].account.leaving += request.value;
             snapshot.vaults[0].requests.push(request);
             add_token_account(&mut snapshot, provider, 0);
         }

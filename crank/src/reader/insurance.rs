@@ -100,14 +100,10 @@ async fn read_config_and_collaterals(
 async fn read_tokens(client: &Client, snapshot: &mut Snapshot, min_slot: u64) -> Result<()> {
     let token_accounts = token_accounts(snapshot);
     let vaults = snapshot.vaults.iter();
-    let share_accounts = vaults
+    let share_mints = vaults
         .filter(|vault| !vault.has_obligations())
-        .flat_map(|vault| [vault.account.share_mint, vault.account.escrow]);
-    let addresses: Vec<_> = token_accounts
-        .iter()
-        .copied()
-        .chain(share_accounts)
-        .collect();
+        .map(|vault| vault.account.share_mint);
+    let addresses: Vec<_> = token_accounts.iter().copied().chain(share_mints).collect();
     let mut accounts = fetch(client, &addresses, min_slot).await?.into_iter();
     let mut next = || accounts.next().flatten();
 
@@ -115,11 +111,7 @@ async fn read_tokens(client: &Client, snapshot: &mut Snapshot, min_slot: u64) ->
     snapshot.token_accounts = token_accounts.into_iter().filter_map(decode).collect();
     let vaults = snapshot.vaults.iter_mut();
     for vault in vaults.filter(|vault| !vault.has_obligations()) {
-        let supply = next().and_then(|mint| token::mint_supply(&mint));
-        let escrow = next().and_then(|escrow| TokenAccount::decode(&escrow));
-        vault.circulating_shares = supply
-            .zip(escrow)
-            .and_then(|(supply, escrow)| supply.checked_sub(escrow.amount));
+        vault.circulating_shares = next().and_then(|mint| token::mint_supply(&mint));
     }
     Ok(())
 }

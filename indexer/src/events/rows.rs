@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 
 use driftshield_sdk::{
     Address, Event, MarketState, ReceiptState, VaultTotals,
-    events::{Claimed, MarketSettled, Penalty, PolicyClaimed, WithdrawCancelled, Withdrawn},
+    events::{
+        Claimed, MarketSettled, Penalty, PolicyClaimed, PositionBought, WithdrawCancelled,
+        Withdrawn,
+    },
 };
 use serde_json::{Value, json};
 
@@ -24,10 +27,21 @@ pub struct EventRows {
     penalties: Vec<Value>,
     settlements: Vec<Value>,
     payouts: Vec<Value>,
+    sales: Vec<Value>,
     capital: Vec<Value>,
     withdrawals: Vec<Value>,
     policy_payouts: Vec<Value>,
     policy_ends: Vec<Value>,
+}
+
+/// What the events that can settle a receipt say about it.
+struct SettledReceipt {
+    receipt: Address,
+    state: ReceiptState,
+    /// Drift in micro-units.
+    value: u64,
+    /// The oracles that earned a part of the window's pay, bits by oracle.
+    earners: u8,
 }
 
 impl EventRows {
@@ -68,13 +82,23 @@ impl EventRows {
                 }
             }
             Event::ReceiptFinalized(event) => {
-                let row = (event.receipt, event.state, event.value, event.earners);
-                self.settle_receipt(seq, slot_event, row);
+                let settled = SettledReceipt {
+                    receipt: event.receipt,
+                    state: event.state,
+                    value: event.value,
+                    earners: event.earners,
+                };
+                self.settle_receipt(seq, slot_event, &settled);
                 self.penalise(seq, slot_event, event.model, event.window, &event.penalties);
             }
             Event::ReceiptRuled(event) => {
-                let row = (event.receipt, event.state, event.value, event.earners);
-                self.settle_receipt(seq, slot_event, row);
+                let settled = SettledReceipt {
+                    receipt: event.receipt,
+                    state: event.state,
+                    value: event.value,
+                    earners: event.earners,
+                };
+                self.settle_receipt(seq, slot_event, &settled);
                 self.penalise(seq, slot_event, event.model, event.window, &event.penalties);
             }
             Event::MarketSettled(event) => {
@@ -87,6 +111,7 @@ impl EventRows {
                     .push(settlement_row(seq, slot_event, event, state));
             }
             Event::Claimed(event) => self.payouts.push(payout_row(seq, slot_event, event)),
+            Event::PositionBought(event) => self.sales.push(sale_row(seq, slot_event, event)),
             Event::Withdrawn(event) => self.withdrawals.push(withdrawn_row(seq, slot_event, event)),
             Event::WithdrawCancelled(event) => {
                 self.withdrawals
@@ -111,26 +136,21 @@ impl EventRows {
     }
 
     /// Adds the result of a window; nothing if its receipt isn't settled.
-    fn settle_receipt(
-        &mut self,
-        seq: i64,
-        slot_event: &SlotEvent,
-        (receipt, state, value, earners): (Address, ReceiptState, u64, u8),
-    ) {
-        let (state, value) = match state {
-            ReceiptState::Final => ("final", value),
+    fn settle_receipt(&mut self, seq: i64, slot_event: &SlotEvent, settled: &SettledReceipt) {
+        let (state, value) = match settled.state {
+            ReceiptState::Final => ("final", settled.value),
             ReceiptState::Void => ("void", 0),
             ReceiptState::Thin => ("thin", 0),
             ReceiptState::Collecting | ReceiptState::Proposed | ReceiptState::Challenged => return,
         };
         self.receipt_settlements.push(json!({
-            "receipt": receipt.to_string(),
+            "receipt": settled.receipt.to_string(),
             "seq": seq,
             "slot": slot_event.slot,
             "block_time": slot_event.block_time,
             "state": state,
             "value": value.to_string(),
-            "earners": earners,
+            "earners": settled.earners,
         }));
     }
 
@@ -177,7 +197,7 @@ impl EventRows {
     }
 
     /// Names of the tables with their rows. `event` comes first, because the others reference it.
-    pub fn tables(&self) -> [(&'static str, &[Value]); 11] {
+    pub fn tables(&self) -> [(&'static str, &[Value]); 12] {
         [
             ("event", &self.events),
             ("event_account", &self.event_accounts),
@@ -186,6 +206,7 @@ impl EventRows {
             ("penalty", &self.penalties),
             ("settlement", &self.settlements),
             ("payout", &self.payouts),
+            ("sale", &self.sales),
             ("capital", &self.capital),
             ("withdrawal", &self.withdrawals),
             ("policy_payout", &self.policy_payouts),
@@ -242,6 +263,25 @@ fn payout_row(seq: i64, slot_event: &SlotEvent, event: &Claimed) -> Value {
     })
 }
 
+fn sale_row(seq: i64, slot_event: &SlotEvent, event: &PositionBought) -> Value {
+    json!({
+        "market": event.market.to_string(),
+        "seq": seq,
+        "slot": slot_event.slot,
+        "block_time": slot_event.block_time,
+        "seller": event.seller.to_string(),
+        "buyer": event.buyer.to_string(),
+        "seller_position": event.seller_position.to_string(),
+        "position": event.position.to_string(),
+        "destination": event.destination.to_string(),
+        "outcome": event.outcome,
+        "amount": event.amount.to_string(),
+        "price": event.price,
+        "paid": event.paid.to_string(),
+        "seller_total": event.seller_total.to_string(),
+    })
+}
+
 /// Vault whose totals the event carries, and its totals after the event.
 fn vault_totals(event: &Event) -> Option<(&Address, &VaultTotals)> {
     Some(match event {
@@ -267,10 +307,12 @@ fn capital_row(seq: i64, slot_event: &SlotEvent, vault: &Address, totals: &Vault
         "slot": slot_event.slot,
         "block_time": slot_event.block_time,
         "assets": totals.assets.to_string(),
+        "leaving": totals.leaving.to_string(),
+        "seasoned": totals.seasoned.to_string(),
         "locked": totals.locked.to_string(),
         "unearned": totals.unearned.to_string(),
         "shares": totals.shares.to_string(),
-        "escrowed": totals.escrowed.to_string(),
+        "reserved_shares": totals.reserved_shares.to_string(),
         "protocol_credit": totals.protocol_credit.to_string(),
         "manager_credit": totals.manager_credit.to_string(),
     })
@@ -284,9 +326,8 @@ fn withdrawn_row(seq: i64, slot_event: &SlotEvent, event: &Withdrawn) -> Value {
         "owner": event.owner.to_string(),
         "slot": slot_event.slot,
         "block_time": slot_event.block_time,
-        "state": "paid",
+        "state": if event.shares == 0 { "paid" } else { "lapsed" },
         "shares": event.shares.to_string(),
-        "returned": "0",
         "amount": event.amount.to_string(),
     })
 }
@@ -301,7 +342,6 @@ fn withdraw_cancelled_row(seq: i64, slot_event: &SlotEvent, event: &WithdrawCanc
         "block_time": slot_event.block_time,
         "state": "cancelled",
         "shares": event.shares.to_string(),
-        "returned": event.returned.to_string(),
         "amount": "0",
     })
 }

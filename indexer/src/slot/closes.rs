@@ -24,10 +24,11 @@ pub fn closed_account(event: &Event) -> Option<String> {
         Event::MarketCancelled(event) => event.market,
         Event::MarketClosed(event) => event.market,
         Event::Claimed(event) => event.position,
+        Event::PositionBought(event) if event.seller_total == 0 => event.seller_position,
         Event::VaultClosed(event) => event.vault,
         Event::ExposureClosed(event) => event.exposure,
         Event::WithdrawCancelled(event) => event.request,
-        Event::Withdrawn(event) if event.requested == 0 => event.request,
+        Event::Withdrawn(event) if event.value == 0 && event.shares == 0 => event.request,
         Event::PolicyClaimed(event) if event.paid == event.cover => event.policy,
         Event::PolicyCancelled(event) => event.policy,
         Event::PolicyExpired(event) => event.policy,
@@ -46,8 +47,8 @@ fn is_settled(state: ReceiptState) -> bool {
 #[cfg(test)]
 mod tests {
     use driftshield_sdk::{
-        VaultTotals,
-        events::{PolicyClaimed, Withdrawn},
+        Ask, VaultTotals,
+        events::{PolicyClaimed, PositionBought, Withdrawn},
     };
 
     use super::*;
@@ -84,7 +85,7 @@ mod tests {
         assert_eq!(claimed(4), None);
         assert_eq!(claimed(10), Some(account.clone()));
 
-        let withdrawn = |requested| {
+        let withdrawn = |value, shares| {
             let event = Withdrawn {
                 vault: [1; 32].into(),
                 vault_seq: 1,
@@ -92,15 +93,43 @@ mod tests {
                 request_seq: 2,
                 owner: [4; 32].into(),
                 destination: [5; 32].into(),
-                shares: 4,
                 amount: 4,
-                requested,
-                value: requested,
+                value,
+                shares,
+                is_short: false,
+                reserved_until: 0,
                 totals: VaultTotals::default(),
             };
             closed_account(&Event::Withdrawn(event))
         };
-        assert_eq!(withdrawn(6), None);
-        assert_eq!(withdrawn(0), Some(account.clone()));
+        assert_eq!(withdrawn(6, 0), None);
+        assert_eq!(withdrawn(0, 6), None);
+        assert_eq!(withdrawn(0, 0), Some(account.clone()));
+
+        let sold = |seller_total| {
+            let event = PositionBought {
+                market: [1; 32].into(),
+                market_seq: 1,
+                seller_position: ACCOUNT.into(),
+                seller_position_seq: 2,
+                position: [3; 32].into(),
+                position_seq: 1,
+                seller: [4; 32].into(),
+                buyer: [5; 32].into(),
+                destination: [6; 32].into(),
+                outcome: 0,
+                amount: 4,
+                price: 1_000,
+                paid: 4,
+                stake: 4,
+                seller_stake: 0,
+                seller_ask: Ask::default(),
+                seller_total,
+                positions: 2,
+            };
+            closed_account(&Event::PositionBought(event))
+        };
+        assert_eq!(sold(6), None);
+        assert_eq!(sold(0), Some(account));
     }
 }

@@ -44,7 +44,8 @@ impl Example<'_> {
     pub async fn open_vault(&mut self) -> anyhow::Result<()> {
         self.vault = address::vault(&self.participant(MANAGER).key.pubkey(), 1);
         let manager = self.participant(MANAGER);
-        let cooldown = self.window_secs as i64 + SUBMIT_SECS + CHALLENGE_SECS + RULING_SECS;
+        // The longest persistence of a policy is 2.
+        let cooldown = 2 * self.window_secs as i64 + SUBMIT_SECS + CHALLENGE_SECS + RULING_SECS;
         let mut create = vec![
             "vault".into(),
             "create".into(),
@@ -61,6 +62,7 @@ impl Example<'_> {
             self.model.to_string(),
             "--cap=9000".into(),
             "--lowest-trigger=0.02".into(),
+            "--max-persistence=2".into(),
         ];
         self.driftshield(&manager.key_file, &list).await
     }

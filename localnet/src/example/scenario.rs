@@ -21,6 +21,10 @@ pub const WAITING_SECS: i64 = 3;
 /// Time between the last moment at which a receipt of a covered window can become final and the end
 /// of the policy.
 pub const CLAIM_GRACE_SECS: i64 = 5;
+/// Time after the cooldown of a withdrawal request in which it can be paid.
+pub const EXIT_SECS: i64 = 60;
+/// Time in which the capital that prices cover follows the vault's capital.
+pub const SEASON_SECS: i64 = 60;
 /// Length of a bucket, in windows. A premium streams until the end of a bucket, at most 63 buckets
 /// after the current one: far enough for the longest policy.
 pub const BUCKET_WINDOWS: u64 = 2;
@@ -142,6 +146,44 @@ pub const MARKETS: [Market; 4] = [
             bet("finn", 1, "9", 50),
             bet("cleo", 0, "3", 80),
         ],
+    },
+];
+
+/// The sale of a part of a stake: the seller sets an ask, and the buyer takes it.
+pub struct Sale {
+    /// Index in [`MARKETS`].
+    pub market: usize,
+    pub seller: &'static str,
+    pub buyer: &'static str,
+    pub outcome: u8,
+    /// Tokens, as a decimal number.
+    pub amount: &'static str,
+    /// Payment for each staked token, as a decimal number.
+    pub price: &'static str,
+    /// Percentage of the data that must be measured before the sale.
+    pub due_percent: u64,
+}
+
+pub const SALES: [Sale; 2] = [
+    // All of a position, which is then closed.
+    Sale {
+        market: 3,
+        seller: "ada",
+        buyer: "dan",
+        outcome: 0,
+        amount: "5",
+        price: "0.5",
+        due_percent: 30,
+    },
+    // A part of a position, before the end of the market's only window.
+    Sale {
+        market: 2,
+        seller: "eve",
+        buyer: "finn",
+        outcome: 1,
+        amount: "20",
+        price: "1.251",
+        due_percent: 70,
     },
 ];
 

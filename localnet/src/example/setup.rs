@@ -6,8 +6,8 @@ use futures::future::try_join_all;
 use super::{
     scenario::{
         BINS, BOND, BUCKET_WINDOWS, CHALLENGE_SECS, CLAIM_GRACE_SECS, COLUMN, COVER_BUDGET_BPS,
-        FUNDING, LEAD_SECS, MARKET_BUDGET_BPS, MIN_SAMPLES, ORACLES, QUORUM, RULING_SECS,
-        SECURITY_RENT_BPS, SUBMIT_SECS, WAITING_SECS,
+        EXIT_SECS, FUNDING, LEAD_SECS, MARKET_BUDGET_BPS, MIN_SAMPLES, ORACLES, QUORUM,
+        RULING_SECS, SEASON_SECS, SECURITY_RENT_BPS, SUBMIT_SECS, WAITING_SECS,
     },
     state::Example,
 };
@@ -23,6 +23,8 @@ impl Example<'_> {
             format!("--ruling={RULING_SECS}s"),
             format!("--waiting={WAITING_SECS}s"),
             format!("--claim-grace={CLAIM_GRACE_SECS}s"),
+            format!("--exit={EXIT_SECS}s"),
+            format!("--season={SEASON_SECS}s"),
             format!("--bucket={}s", BUCKET_WINDOWS * self.window_secs),
         ];
         self.driftshield(admin_key_file, &init).await?;

@@ -204,9 +204,9 @@ pub enum DriftShieldError {
     NotManager,
     #[msg("The vault does not match the other accounts: pass the vault that they belong to")]
     WrongInsuranceVault,
-    #[msg("The share mint or escrow does not belong to this vault: pass the addresses in Vault.share_mint and Vault.escrow")]
+    #[msg("The share mint does not belong to this vault: pass the address in Vault.share_mint")]
     WrongShares,
-    #[msg("The model settles too slowly for this vault: a window plus the submit, challenge and ruling periods must fit into the cooldown")]
+    #[msg("The model settles too slowly for this vault: as many windows as max_persistence plus the submit, challenge and ruling periods must fit into the cooldown")]
     ModelTooSlow,
     #[msg("The vault was wiped out and takes no more deposits: choose another vault")]
     VaultWipedOut,
@@ -214,9 +214,9 @@ pub enum DriftShieldError {
     ZeroShares,
     #[msg("The deposit would buy fewer shares than min_shares: read the vault again and lower min_shares")]
     TooFewShares,
-    #[msg("Only the owner of the requested shares may do this: sign with the key in WithdrawRequest.owner")]
+    #[msg("Only the owner of the request may do this: sign with the key in WithdrawRequest.owner")]
     NotShareOwner,
-    #[msg("The shares are still in their cooldown: wait until the request's unlock_at")]
+    #[msg("The request is still in its cooldown: wait until the request's unlock_at")]
     StillCoolingDown,
     #[msg("The capital backs policies and too little is free: withdraw once policies have ended or more is deposited")]
     CapitalLocked,
@@ -252,9 +252,7 @@ pub enum DriftShieldError {
     DurationOutOfLimits,
     #[msg("The last window ends too late: choose one that ends within 400 days and 63 of the vault's buckets")]
     EndTooFar,
-    #[msg("The vault has no capital: wait for a deposit")]
-    NoCapital,
-    #[msg("The cover would exceed the vault's utilisation limit, current or announced: use less cover or wait for capital (capital with a pending withdrawal does not count)")]
+    #[msg("The cover would exceed the vault's utilisation limit, current or announced: use less cover or wait for capital (capital that is requested for withdrawal or reserved does not count)")]
     UtilisationTooHigh,
     #[msg("The cover would exceed the vault's cap for this model: use less cover or wait until policies end")]
     ExposureFull,
@@ -288,8 +286,10 @@ pub enum DriftShieldError {
     TooLittleDelegated,
 
     // Vaults, appended later.
-    #[msg("The manager has changed a listing since the vault was read: read the vault and its exposures again")]
-    ListingsChanged,
+    #[msg("The manager has changed a listing or announced terms since the vault was read: read the vault and its exposures again")]
+    VaultChanged,
+    #[msg("The request's exit window is over and it has become shares: request them again, or cancel the request to get them")]
+    RequestLapsed,
 
     // The oracles' pay, appended later.
     #[msg("The security rent is outside the limits: see min_security_rent_bps and max_security_rent_bps in Config")]
@@ -310,6 +310,28 @@ pub enum DriftShieldError {
     // Markets, appended later.
     #[msg("The position does not belong to this market and bettor: pass the address of the bettor's position in the market")]
     WrongPosition,
+
+    // Sales of stakes.
+    #[msg("Only the position's owner may do this: sign with the key in Position.owner")]
+    NotPositionOwner,
+    #[msg("The ask is above the stake on the outcome: offer at most the stake")]
+    AskAboveStake,
+    #[msg("The price is zero: ask for at least 1 thousandth of the stake")]
+    ZeroPrice,
+    #[msg("The ask's valid_until is not after now, or after the next end of a window that the market observes: choose a time in between")]
+    InvalidAskEnd,
+    #[msg("An oracle, a challenger or the arbiter has reported since the model was read: read Model.reports again and reconsider the price")]
+    ReportsMismatch,
+    #[msg("The position has no ask on the outcome: choose another position")]
+    NoAsk,
+    #[msg("The ask has fallen, because it has ended or the model was reported on since it was set: choose another, or have the seller ask again")]
+    AskFallen,
+    #[msg("The ask is smaller than the amount: buy less")]
+    AboveAsk,
+    #[msg("The purchase is below the collateral's min_bet: buy more, or the whole ask")]
+    PurchaseTooSmall,
+    #[msg("The price of the ask is above max_price: read the position again and raise max_price")]
+    PriceTooHigh,
 
     // Seats, appended later.
     #[msg("The spread is above an eighth of the model's noise floor: use at most that")]
@@ -336,7 +358,6 @@ pub enum DriftShieldError {
     NotCurrentArbiter,
     #[msg("Only the proposed arbiter may accept: sign with the key in Config.pending_arbiter")]
     NotPendingArbiter,
-
     #[msg("min_observed is above the number of observed windows: use at most that number")]
     InvalidMinObserved,
 
@@ -359,4 +380,14 @@ pub enum DriftShieldError {
     AppealPeriodOver,
     #[msg("The seat has no open penalties: nothing is left to pay")]
     NoPenaltyOpen,
+
+    // Policies, appended later.
+    #[msg("The listing is of another version of the model: have the vault's manager list the model again")]
+    ListingOutdated,
+    #[msg("The persistence is above the listing's max_persistence: choose fewer windows")]
+    PersistenceTooLong,
+    #[msg("Only the holder may renew this early: have the holder sign, or wait until a quarter of the term before the last time for a renewal")]
+    RenewalTooEarly,
+    #[msg("The price has risen by more than a quarter since the term before: have the holder sign, or wait until it is lower")]
+    RenewalTooDear,
 }

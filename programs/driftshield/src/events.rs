@@ -9,7 +9,7 @@ use anchor_lang::{
 };
 
 use crate::{
-    ChallengePayee, CollateralTerms, ConfigParams, FeePayee, ListingTerms, MarketState,
+    Ask, ChallengePayee, CollateralTerms, ConfigParams, FeePayee, ListingTerms, MarketState,
     MarketTerms, MetricSpec, ModelTerms, PolicyTerms, PotTotals, PremiumPayee, ReceiptState,
     RewardPayee, TokenProgram, VaultTerms, VaultTotals,
 };
@@ -644,6 +644,56 @@ pub struct BetPlaced {
     pub pot: PotTotals,
 }
 
+/// An owner set the ask on an outcome, or removed it.
+#[event]
+#[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
+pub struct AskSet {
+    pub market: Address,
+    pub market_seq: u64,
+    pub position: Address,
+    pub position_seq: u64,
+    pub owner: Address,
+    pub outcome: u8,
+    /// The owner's stake on this outcome, in base units.
+    pub stake: u64,
+    /// The ask; its amount is 0 if it was removed.
+    pub ask: Ask,
+}
+
+/// A buyer took an ask. The stake moved from the seller's position to the buyer's.
+#[event]
+#[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
+pub struct PositionBought {
+    pub market: Address,
+    pub market_seq: u64,
+    pub seller_position: Address,
+    pub seller_position_seq: u64,
+    /// The buyer's position.
+    pub position: Address,
+    pub position_seq: u64,
+    pub seller: Address,
+    pub buyer: Address,
+    /// The token account that received the payment.
+    pub destination: Address,
+    pub outcome: u8,
+    /// The part of the stake that was sold, in base units.
+    pub amount: u64,
+    /// Price in thousandths of the stake.
+    pub price: u32,
+    /// The buyer's payment, in base units.
+    pub paid: u64,
+    /// The buyer's stake on this outcome, in base units.
+    pub stake: u64,
+    /// The seller's stake on this outcome, in base units.
+    pub seller_stake: u64,
+    /// What is left of the ask; its amount is 0 once all of it is sold.
+    pub seller_ask: Ask,
+    /// The seller's stakes on all outcomes, in base units; at 0 the position is closed.
+    pub seller_total: u64,
+    /// Number of positions in the market.
+    pub positions: u64,
+}
+
 /// Windows of a market were settled, or the market became Void because the retention of its next
 /// window was over. `state` tells whether the market is open, resolved or void.
 #[event]
@@ -737,6 +787,8 @@ pub struct VaultCreated {
     pub waiting_secs: i64,
     pub claim_grace_secs: i64,
     pub bucket_secs: i64,
+    pub exit_secs: i64,
+    pub season_secs: i64,
     pub protocol_fee_bps: u16,
     pub manager_fee_bps: u16,
     pub terms: VaultTerms,
@@ -795,14 +847,14 @@ pub struct WithdrawRequested {
     pub request: Address,
     pub request_seq: u64,
     pub owner: Address,
-    /// Shares added to the request.
+    /// Burned shares, whose value was added to the request.
     pub shares: u64,
-    /// Total shares of the request.
-    pub requested: u64,
-    /// Maximum payment of the request, in base units.
+    /// Capital of the whole request, in base units.
     pub value: u64,
     /// Unix time from which the request can be paid.
     pub unlock_at: i64,
+    /// Unix time at which what isn't paid becomes shares.
+    pub lapses_at: i64,
     /// The vault's balances after the change.
     pub totals: VaultTotals,
 }
@@ -816,15 +868,14 @@ pub struct WithdrawCancelled {
     pub request: Address,
     pub request_seq: u64,
     pub owner: Address,
-    /// Total shares of the request.
+    /// Shares minted for the owner.
     pub shares: u64,
-    /// Shares that the owner got back; the others were burned.
-    pub returned: u64,
     /// The vault's balances after the change.
     pub totals: VaultTotals,
 }
 
-/// A withdrawal request was paid, fully or in part.
+/// A withdrawal request was paid, became shares after its exit window, or ended its reserve. It is
+/// closed once neither value nor shares are left.
 #[event]
 #[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
 pub struct Withdrawn {
@@ -834,14 +885,16 @@ pub struct Withdrawn {
     pub request_seq: u64,
     pub owner: Address,
     pub destination: Address,
-    /// Shares burned for the payment.
-    pub shares: u64,
-    /// Payment in base units; 0 if the shares are worth nothing.
+    /// Payment in base units.
     pub amount: u64,
-    /// Shares left in the request; at 0 the request is closed.
-    pub requested: u64,
-    /// Maximum payment of the rest of the request, in base units.
+    /// Capital left in the request, in base units.
     pub value: u64,
+    /// Shares that the request became after its exit window; 0 before.
+    pub shares: u64,
+    /// Whether free capital did not suffice for a payment.
+    pub is_short: bool,
+    /// Unix time until which purchases keep the value of `shares` free; 0 if they don't.
+    pub reserved_until: i64,
     /// The vault's balances after the change.
     pub totals: VaultTotals,
 }

@@ -15,7 +15,7 @@ mod token;
 
 pub use driftshield_math as math;
 use events::emit_event;
-pub use math::{MAX_OUTCOMES, MAX_THRESHOLDS};
+pub use math::{Quote, Refusal, Rule, MAX_HORIZON_SECS, MAX_OUTCOMES, MAX_THRESHOLDS, MIN_HISTORY};
 pub use token::{PdaSigner, TokenOwner, TokenProgram};
 pub use {errors::*, events::*, instructions::*, quote::*, state::*};
 
@@ -341,6 +341,15 @@ pub mod driftshield {
         emit_event!(ctx, ctx.accounts.close_market()?)
     }
 
+    /// Offers a part of the owner's stake on `outcome` for sale, in place of the previous ask; an
+    /// amount of 0 removes the ask. The ask ends no later than the next window that the market
+    /// observes, and falls once anyone reports on the model. Refused if its `reports` differs from
+    /// `Model.reports`. Signed by the owner.
+    #[discrim = 31]
+    pub fn set_ask(ctx: &mut Context<SetAsk>, outcome: u8, ask: Ask) -> Result<()> {
+        emit_event!(ctx, ctx.accounts.set_ask(outcome, ask)?)
+    }
+
     // Vaults.
 
     /// Opens the manager's vault `id`. The cooldown (1 second to 121 days) and the manager's part
@@ -377,20 +386,22 @@ pub mod driftshield {
         emit_event!(ctx, ctx.accounts.list_model(terms, ctx.bumps.exposure)?)
     }
 
-    /// Deposits `amount` base units for at least `min_shares` shares. Refused if `listings` differs
-    /// from `Vault.listings`: the manager has changed a listing since the depositor read the vault.
+    /// Deposits `amount` base units for at least `min_shares` shares. Refused if `revision` differs
+    /// from `Vault.revision`: since the depositor read the vault, the manager has listed a model,
+    /// changed a listing or announced terms.
     #[discrim = 35]
     pub fn deposit(
         ctx: &mut Context<Deposit>,
         amount: u64,
         min_shares: u64,
-        listings: u32,
+        revision: u32,
     ) -> Result<()> {
-        emit_event!(ctx, ctx.accounts.deposit(amount, min_shares, listings)?)
+        emit_event!(ctx, ctx.accounts.deposit(amount, min_shares, revision)?)
     }
 
-    /// Requests the withdrawal of `shares`. The cooldown of all requested shares restarts.
-    /// Requested shares bear losses and earn nothing.
+    /// Requests the withdrawal of the value of `shares`, which are burned, and of shares that an
+    /// earlier exit window gave back. The cooldown of the whole request restarts. Requested capital
+    /// bears losses and earns nothing.
     #[discrim = 36]
     pub fn request_withdraw(ctx: &mut Context<RequestWithdraw>, shares: u64) -> Result<()> {
         emit_event!(
@@ -399,14 +410,16 @@ pub mod driftshield {
         )
     }
 
-    /// Cancels a withdrawal request. The owner gets back as many shares as the lower of the
-    /// request's value and the current value of its shares buys.
+    /// Cancels a withdrawal request: mints as many shares as the requested capital buys, and those
+    /// that an exit window gave back.
     #[discrim = 37]
     pub fn cancel_withdraw(ctx: &mut Context<CancelWithdraw>) -> Result<()> {
         emit_event!(ctx, ctx.accounts.cancel_withdraw()?)
     }
 
-    /// Pays a withdrawal request after its cooldown, as far as free capital suffices. Anyone may
+    /// Takes the step of a withdrawal request that is due. In its exit window, pays it as far as
+    /// free capital suffices. After the window, turns the rest into shares; if free capital did not
+    /// suffice, purchases keep their value free for 30 more days. Then ends that reserve. Anyone may
     /// call it.
     #[discrim = 38]
     pub fn withdraw(ctx: &mut Context<Withdraw>) -> Result<()> {
@@ -479,6 +492,27 @@ pub mod driftshield {
         emit_event!(ctx, ctx.accounts.expire_policy()?)
     }
 
+    // Sales of stakes in markets.
+
+    /// Buys `amount` base units of another position's stake on `outcome`, at the price of its ask,
+    /// and pays the seller. Refused if the price is above `max_price` thousandths of the stake, if
+    /// `reports` differs from `Model.reports`, or if `terms_hash` differs from `Market.terms_hash`.
+    #[discrim = 50]
+    pub fn buy_position(
+        ctx: &mut Context<BuyPosition>,
+        outcome: u8,
+        amount: u64,
+        max_price: u32,
+        reports: u32,
+        terms_hash: [u8; 32],
+    ) -> Result<()> {
+        emit_event!(
+            ctx,
+            ctx.accounts
+                .buy_position(outcome, amount, max_price, reports, terms_hash)?
+        )
+    }
+
     // Seats and the arbiter.
 
     /// Starts the leaving of the signing oracle's seat. After the model's `leave_secs` its bond may
@@ -491,8 +525,8 @@ pub mod driftshield {
 
     /// Lists `successor` in place of `oracle`, whose seat has not counted for the model's
     /// `replace_secs`, while the model is exposed. The successor submits for windows that begin
-    /// later. The oracle's reward is added to its bond. At most ⌈quorum/2⌉ − 1 oracles are replaced between two times without exposure.
-    /// Signed by the owner.
+    /// later. The oracle's reward is added to its bond. At most ⌈quorum/2⌉ − 1 oracles are replaced
+    /// between two times without exposure. Signed by the owner.
     #[discrim = 52]
     pub fn replace_oracle(
         ctx: &mut Context<ReplaceOracle>,

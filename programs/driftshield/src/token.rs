@@ -131,10 +131,9 @@ pub fn amount(account: &UncheckedAccount) -> Result<u64> {
     Ok(read_u64(&account.account().try_borrow()?, ACCOUNT_AMOUNT))
 }
 
-/// Returns the number of shares that exist outside of the vault's escrow. Both accounts are pinned.
-pub fn circulating_shares(share_mint: &UncheckedAccount, escrow: &UncheckedAccount) -> Result<u64> {
-    let supply = read_u64(&share_mint.account().try_borrow()?, MINT_SUPPLY);
-    Ok(supply - amount(escrow)?) // never below 0: the balance is part of the supply
+/// Returns the supply of a pinned mint.
+pub fn supply(mint: &UncheckedAccount) -> Result<u64> {
+    Ok(read_u64(&mint.account().try_borrow()?, MINT_SUPPLY))
 }
 
 /// Returns the amount that `authority` may transfer from `owner`'s token account `source`; 0 if

@@ -33,7 +33,6 @@ pub fn create_vault(
         token_program: token_program_id(collateral.token_program),
         tokens: address::vault_tokens(&vault),
         share_mint: address::share_mint(&vault),
-        escrow: address::escrow(&vault),
         program: ID,
     })
 }
@@ -63,7 +62,7 @@ pub fn list_model(
 /// Deposits `amount` base units from the token account `source`. The shares go to `owner`'s
 /// associated token account for shares, which must exist: put
 /// [`create_share_account`](super::tokens::create_share_account) in front of the deposit. Fails if
-/// the manager has added or changed a listing since `state` was read.
+/// the manager has changed a listing or announced terms since `state` was read.
 pub fn deposit(
     owner: Address,
     vault: Address,
@@ -75,7 +74,7 @@ pub fn deposit(
     data::Deposit {
         amount,
         min_shares,
-        listings: state.listings,
+        revision: state.revision,
     }
     .to_instruction(accounts::DepositResolved {
         owner,
@@ -92,41 +91,38 @@ pub fn deposit(
     })
 }
 
-/// Requests the withdrawal of `shares`. The shares move from `owner`'s associated token account to
-/// the escrow.
+/// Requests the withdrawal of `shares`, which are burned from `owner`'s associated token account,
+/// and of shares that an earlier exit window gave back. `shares` may be 0 if there is a request.
 pub fn request_withdraw(owner: Address, vault: Address, state: &Vault, shares: u64) -> Instruction {
     data::RequestWithdraw { shares }.to_instruction(accounts::RequestWithdrawResolved {
         owner,
         vault,
         source: address::share_account(&owner, state),
-        escrow: state.escrow,
         share_mint: state.share_mint,
         program: ID,
     })
 }
 
-/// Cancels a withdrawal request. The shares return to `owner`'s associated token account for shares,
-/// which must exist.
+/// Cancels a withdrawal request. Its shares go to `owner`'s associated token account for shares, which
+/// must exist.
 pub fn cancel_withdraw(owner: Address, vault: Address, state: &Vault) -> Instruction {
     data::CancelWithdraw {}.to_instruction(accounts::CancelWithdrawResolved {
         owner,
         vault,
         request: address::withdraw_request(&vault, &owner),
-        escrow: state.escrow,
         share_mint: state.share_mint,
         destination: address::share_account(&owner, state),
         program: ID,
     })
 }
 
-/// Pays a withdrawal request to `owner`'s associated token account, as far as free capital allows.
+/// Takes the step of a withdrawal request that is due. A payment goes to `owner`'s associated token
+/// account.
 pub fn withdraw(owner: Address, vault: Address, state: &Vault) -> Instruction {
     data::Withdraw {}.to_instruction(accounts::WithdrawResolved {
         owner,
         vault,
         request: address::withdraw_request(&vault, &owner),
-        escrow: state.escrow,
-        share_mint: state.share_mint,
         tokens: state.tokens,
         destination: address::token_account(&owner, &state.mint, state.token_program.into()),
         mint: state.mint,
@@ -160,7 +156,6 @@ pub fn close_exposure(vault: Address, state: &Vault, model: Address) -> Instruct
         model,
         vault,
         exposure: address::exposure(&vault, &model),
-        escrow: state.escrow,
         share_mint: state.share_mint,
         program: ID,
     })
@@ -175,7 +170,6 @@ pub fn close_vault(vault: Address, state: &Vault, manager_signs: bool) -> Instru
         vault,
         collateral,
         tokens: state.tokens,
-        escrow: state.escrow,
         share_mint: state.share_mint,
         treasury: address::treasury(&collateral),
         mint: state.mint,

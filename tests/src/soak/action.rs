@@ -86,6 +86,8 @@ kinds! {
     CreateMarket 12
     CancelMarket 8
     PlaceBet 110
+    SetAsk 10
+    BuyPosition 60
     SettleMarket 30
     Claim 36
     CollectFees 14

@@ -30,7 +30,7 @@ use super::{
 pub const ID: u64 = 90;
 
 /// All attacks, named after their instructions.
-const ATTACKS: [&str; 49] = [
+const ATTACKS: [&str; 51] = [
     "initialize",
     "update_config",
     "propose_admin",
@@ -61,6 +61,8 @@ const ATTACKS: [&str; 49] = [
     "create_market",
     "cancel_market",
     "place_bet",
+    "set_ask",
+    "buy_position",
     "settle_market",
     "claim",
     "collect_fees",

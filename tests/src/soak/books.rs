@@ -14,6 +14,7 @@ mod policies;
 mod pot;
 mod receipts;
 mod roles;
+mod sales;
 mod seats;
 mod series;
 mod tokens;
@@ -88,8 +89,14 @@ pub struct RareEvents {
     pub vaults_wiped_out: u64,
     pub markets_resolved: u64,
     pub markets_voided: u64,
-    /// Withdrawals of fewer shares than requested.
+    /// Purchases of stakes.
+    pub stakes_sold: u64,
+    /// Positions that were closed because all of their stakes were sold.
+    pub positions_sold_out: u64,
+    /// Withdrawals of less than was requested.
     pub partly_withdrawn: u64,
+    /// Requests that became shares whose value is reserved.
+    pub reserved: u64,
     /// Renewals without the holder's signature.
     pub renewed_by_anyone: u64,
     /// Receipts whose pay was shared by at least one oracle.
@@ -111,7 +118,10 @@ impl RareEvents {
         self.vaults_wiped_out += other.vaults_wiped_out;
         self.markets_resolved += other.markets_resolved;
         self.markets_voided += other.markets_voided;
+        self.stakes_sold += other.stakes_sold;
+        self.positions_sold_out += other.positions_sold_out;
         self.partly_withdrawn += other.partly_withdrawn;
+        self.reserved += other.reserved;
         self.renewed_by_anyone += other.renewed_by_anyone;
         self.windows_paid += other.windows_paid;
         self.pay_unearned += other.pay_unearned;
@@ -292,6 +302,34 @@ impl Books {
             } => {
                 require(!stale, "the bet names the terms of another market")?;
                 self.place_bet(signer, market, source, bet)
+            }
+            Call::SetAsk {
+                signer,
+                market,
+                outcome,
+                ask,
+            } => self.set_ask(signer, market, *outcome, ask),
+            Call::BuyPosition {
+                signer,
+                market,
+                seller,
+                source,
+                destination,
+                purchase,
+                stale,
+                signed,
+            } => {
+                require(!stale, "the purchase names the terms of another market")?;
+                let payment = self.buy_position(signer, market, seller, purchase)?;
+                self.pay_seller(
+                    signer,
+                    market,
+                    seller,
+                    source,
+                    destination,
+                    *signed,
+                    payment,
+                )
             }
             Call::SettleMarket { market, pages } => self.settle_market(market, pages),
             Call::Claim {

@@ -5,9 +5,10 @@ mod instruction;
 use std::collections::HashMap;
 
 use driftshield_sdk::{
-    Account, Address, ChallengePayee, CollateralTerms, ConfigParams, FeePayee, ListingTerms,
+    Account, Address, Ask, ChallengePayee, CollateralTerms, ConfigParams, FeePayee, ListingTerms,
     MarketTerms, MetricSpec, ModelTerms, PolicyTerms, PremiumPayee, RewardPayee, TokenProgram,
-    VaultTerms, address, instruction::Bet,
+    VaultTerms, address,
+    instruction::{Bet, Purchase},
 };
 use heck::ToSnakeCase;
 
@@ -177,6 +178,24 @@ pub enum Call {
         bet: Bet,
         /// Whether the bet names the terms of another market.
         stale: bool,
+    },
+    SetAsk {
+        signer: Address,
+        market: Address,
+        outcome: u8,
+        ask: Ask,
+    },
+    BuyPosition {
+        signer: Address,
+        market: Address,
+        seller: Address,
+        source: Address,
+        destination: Address,
+        purchase: Purchase,
+        /// Whether the purchase names the terms of another market.
+        stale: bool,
+        /// Whether the seller signs.
+        signed: bool,
     },
     SettleMarket {
         market: Address,
@@ -373,6 +392,11 @@ impl Call {
                 source,
                 destination,
                 ..
+            }
+            | Self::BuyPosition {
+                source,
+                destination,
+                ..
             } => vec![*source, *destination],
             _ => vec![],
         }
@@ -416,7 +440,12 @@ impl Call {
             }
             Self::CloseSeries { model, page } => Some(address::series_page(model, *page)),
             Self::CancelMarket { market, .. } | Self::CloseMarket { market } => Some(*market),
-            Self::Claim { market, owner, .. } => Some(address::position(market, owner)),
+            Self::Claim { market, owner, .. }
+            | Self::BuyPosition {
+                market,
+                seller: owner,
+                ..
+            } => Some(address::position(market, owner)),
             Self::CancelWithdraw {
                 signer: owner,
                 vault,

@@ -52,6 +52,9 @@ impl<'a> Generator<'a> {
                 self.single_call(ActionKind::CreateMarket)
             }
             ActionKind::BuyPolicy if !self.can_sell() => self.measure(),
+            ActionKind::BuyPosition if self.standing_asks().is_empty() => {
+                self.single_call(ActionKind::SetAsk)
+            }
             // A market without several bets has few outcomes worth testing.
             ActionKind::PlaceBet if self.chance(60) => (0..3)
                 .flat_map(|_| self.single_call(ActionKind::PlaceBet))
@@ -99,6 +102,8 @@ impl<'a> Generator<'a> {
             ActionKind::CreateMarket => self.create_market(),
             ActionKind::CancelMarket => self.cancel_market(),
             ActionKind::PlaceBet => self.place_bet(),
+            ActionKind::SetAsk => self.set_ask(),
+            ActionKind::BuyPosition => self.buy_position(),
             ActionKind::SettleMarket => self.settle_market(),
             ActionKind::Claim => self.claim(),
             ActionKind::CollectFees => self.collect_fees(),

@@ -31,13 +31,41 @@ pub fn check_state(books: &Books) -> Checked {
         })?;
     }
     for (address, vault) in &books.vaults {
-        let (locked, requested) = (books.locked(address), books.escrowed(address));
+        let (locked, reserved) = (books.locked(address), books.reserved(address));
         ensure(locked <= vault.assets, || {
             format!("{locked} of {} assets are locked", vault.assets)
         })?;
-        ensure(requested <= vault.shares, || {
+        ensure(reserved <= vault.shares, || {
             let shares = vault.shares;
-            format!("withdrawals of {requested} shares are requested, but {shares} exist")
+            format!("{reserved} of {shares} shares are reserved")
+        })?;
+        let requests = books.requests_of(address);
+        let requested: Amount = requests.map(|request| vault.requested(request)).sum();
+        ensure(
+            requested <= vault.leaving && vault.leaving <= vault.assets,
+            || {
+                let (leaving, assets) = (vault.leaving, vault.assets);
+                format!("requests are worth {requested}, {leaving} of {assets} leave")
+            },
+        )?;
+        ensure(vault.seasoned <= vault.assets, || {
+            format!("{} of {} are seasoned", vault.seasoned, vault.assets)
+        })?;
+    }
+    // Sales move stakes between positions, and create none.
+    for (address, market) in &books.markets {
+        let mut sums = vec![0; market.pools.len()];
+        for position in books.positions_of(address) {
+            for (outcome, stake) in position.stakes.iter().enumerate() {
+                sums[outcome] += stake;
+                let asked = position.asks.get(&outcome).map_or(0, |ask| ask.amount);
+                ensure(Amount::from(asked) <= *stake, || {
+                    format!("{asked} of a stake of {stake} are for sale")
+                })?;
+            }
+        }
+        ensure(market.end.is_some() || sums == market.pools, || {
+            format!("stakes add up to {sums:?}, pools are {:?}", market.pools)
         })?;
     }
     // The balances of each mint add up to its supply.
@@ -64,16 +92,11 @@ fn owed(books: &Books, tokens: &Tokens) -> Option<Amount> {
         return Some(market.owed());
     }
     let vault = books.vaults.get(owner)?;
-    let is_capital = tokens.mint == vault.mint;
-    Some(if is_capital {
-        vault.owed()
-    } else {
-        books.escrowed(owner)
-    })
+    Some(vault.owed())
 }
 
-/// Checks an accepted call: only a claim on a policy lowers the price of a share, and no deposit or
-/// withdrawal is a gain for the providers.
+/// Checks an accepted call: only a claim on a policy lowers the price of a share or the value of a request,
+/// and no deposit or withdrawal is a gain for the providers.
 pub fn check_step(before: &Books, after: &Books, call: &Call) -> Checked {
     let is_claim = matches!(call, Call::ClaimPolicy { .. });
     for (address, vault) in &after.vaults {
@@ -84,6 +107,10 @@ pub fn check_step(before: &Books, after: &Books, call: &Call) -> Checked {
         let fell = || !share_price(was).is_at_most(&share_price(vault));
         ensure(is_claim || !both || !fell(), || {
             format!("the price of a share fell: {was:?} {vault:?}")
+        })?;
+        let kept = was.index == vault.index && was.wipeouts == vault.wipeouts;
+        ensure(is_claim || kept, || {
+            format!("requests lost value: {was:?} {vault:?}")
         })?;
     }
     match call {
@@ -96,11 +123,12 @@ pub fn check_step(before: &Books, after: &Books, call: &Call) -> Checked {
 }
 
 fn share_price(vault: &Vault) -> Fraction {
-    Fraction::new(vault.assets + VIRTUAL_ASSETS, vault.shares + VIRTUAL_SHARES)
+    let staying = vault.staying() + VIRTUAL_ASSETS;
+    Fraction::new(staying, vault.shares + VIRTUAL_SHARES)
 }
 
 /// Checks that a deposit or withdrawal does not increase the wealth of all providers together: their
-/// tokens, and their shares at the price before and after. [`check_step`] also checks that the price does
+/// tokens, what they requested, and their shares at the price before and after. [`check_step`] also checks that the price does
 /// not fall: the other providers lose nothing, so the caller gains nothing.
 fn check_no_gain(before: &Books, after: &Books, vault_at: &Address) -> Checked {
     let mut vault_before = before.vaults[vault_at].clone();
@@ -113,7 +141,10 @@ fn check_no_gain(before: &Books, after: &Books, vault_at: &Address) -> Checked {
             .map(|tokens| tokens.amount)
             .sum()
     };
-    let worth = |vault: &Vault| share_price(vault).times(vault.shares);
+    let worth = |vault: &Vault| {
+        let requested = Fraction::whole(vault.leaving);
+        share_price(vault).times(vault.shares).plus(&requested)
+    };
     let wealth_before = Fraction::whole(tokens(before)).plus(&worth(&vault_before));
     let wealth_after = Fraction::whole(tokens(after)).plus(&worth(vault_after));
     ensure(wealth_after.is_at_most(&wealth_before), || {

@@ -153,6 +153,7 @@ fn open_vault(
                 model_version: 1,
                 cap: u64::MAX,
                 lowest_trigger: listed.noise_floor,
+                max_persistence: 2,
             },
         },
         Call::OpenShares {

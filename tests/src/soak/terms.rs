@@ -7,8 +7,8 @@ use driftshield_sdk::{
 use crate::world::{DAY, HOUR};
 
 pub const MINUTE: i64 = 60;
-/// The cooldown of vaults: longer than a window and its dispute.
-pub const COOLDOWN: i64 = 3 * HOUR;
+/// The cooldown of vaults: longer than two windows of an hour and their dispute.
+pub const COOLDOWN: i64 = 4 * HOUR;
 
 /// Short periods, so that every account completes its life cycle within a day.
 pub fn params() -> ConfigParams {
@@ -23,6 +23,8 @@ pub fn params() -> ConfigParams {
         retention_secs: 521 * DAY,
         claim_grace_secs: HOUR,
         waiting_secs: 30 * MINUTE,
+        exit_secs: 3 * HOUR,
+        season_secs: DAY,
         bucket_secs: 6 * HOUR,
         min_window_secs: MINUTE,
         max_window_secs: DAY,
@@ -57,6 +59,7 @@ pub fn vault_terms(max_utilisation_bps: u16) -> VaultTerms {
         slope2_bps: 6_000,
         kink_bps: 8_000,
         risk_slope_bps: 1_000,
+        persistence_bps: [10_000, 9_000, 8_000, 7_000],
         max_utilisation_bps,
         cancel_fee_bps: 1_000,
         reserved: [0; 2],

@@ -1,8 +1,8 @@
 //! Instructions that tests send in the name of wallets: bonds, receipts and markets.
 
 use driftshield_sdk::{
-    Address, FeePayee, MarketTerms, MetricSpec, ModelTerms, address,
-    instruction::{self, Bet},
+    Address, Ask, FeePayee, MarketTerms, MetricSpec, ModelTerms, address,
+    instruction::{self, Bet, Purchase},
 };
 use litesvm::types::FailedTransactionMetadata;
 
@@ -181,10 +181,67 @@ impl World {
     pub fn bet_rent(&self, market: &Address, amount: u64) -> u64 {
         let market = self.market(market);
         let model = self.model(&market.model);
-        let end = model.window_end(market.last_window).expect("in range");
-        model
-            .rent(amount, self.now(), end)
-            .map_or(0, |(rent, _)| rent)
+        let rent = market.rent(&model, amount, self.now());
+        rent.map_or(0, |(rent, _)| rent)
+    }
+
+    /// An ask that ends as late as the market allows, as of now.
+    pub fn ask(&self, market: &Address, amount: u64, price: u32) -> Ask {
+        let state = self.market(market);
+        let model = self.model(&state.model);
+        Ask {
+            amount,
+            valid_until: state.latest_ask_end(&model, self.now()).expect("in range"),
+            price,
+            reports: model.reports,
+        }
+    }
+
+    pub fn set_ask(&mut self, market: &Address, owner: &Wallet, outcome: u8, ask: Ask) -> Outcome {
+        let state = self.market(market);
+        let set = instruction::set_ask(owner.address(), *market, &state, outcome, ask);
+        self.send(set, &[&owner.key])
+    }
+
+    /// Offers `amount` for sale until as late as the market allows.
+    pub fn offer(
+        &mut self,
+        market: &Address,
+        owner: &Wallet,
+        outcome: u8,
+        amount: u64,
+        price: u32,
+    ) -> Outcome {
+        let ask = self.ask(market, amount, price);
+        self.set_ask(market, owner, outcome, ask)
+    }
+
+    /// The purchase of `amount` at any price.
+    pub fn purchase(&self, market: &Address, outcome: u8, amount: u64) -> Purchase {
+        Purchase {
+            outcome,
+            amount,
+            max_price: u32::MAX,
+            reports: self.model(&self.market(market).model).reports,
+        }
+    }
+
+    pub fn buy_stake(
+        &mut self,
+        market: &Address,
+        buyer: &Wallet,
+        seller: &Wallet,
+        purchase: Purchase,
+    ) -> Outcome {
+        let buy = instruction::buy_position(
+            buyer.address(),
+            *market,
+            &self.market(market),
+            buyer.tokens,
+            seller.address(),
+            purchase,
+        );
+        self.send(buy, &[&buyer.key])
     }
 
     // The oracles' pay.

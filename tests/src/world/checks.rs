@@ -2,7 +2,8 @@
 //! risk, and prices of shares.
 
 use driftshield_sdk::{
-    Account, Address, Event, Exposure, Model, Policy, ReceiptState, Vault, WithdrawRequest, token,
+    Account, Address, Event, Exposure, Market, Model, Policy, ReceiptState, Vault, WithdrawRequest,
+    token,
 };
 
 use super::World;
@@ -34,6 +35,7 @@ impl World {
             match account {
                 Account::Market(market) => {
                     assert!(market.owed <= self.tokens(&market.vault));
+                    check_positions(address, market, &accounts);
                 }
                 Account::Model(model) => {
                     assert!(model.held <= self.tokens(&model.bond_vault));
@@ -53,7 +55,7 @@ impl World {
             let Account::Vault(vault) = account else {
                 continue;
             };
-            let price = (vault.assets, vault.shares);
+            let price = (vault.staying(), vault.shares);
             let Some(before) = self.prices.insert(address, price) else {
                 continue;
             };
@@ -61,7 +63,7 @@ impl World {
                 |event| matches!(event, Event::PolicyClaimed(claim) if claim.vault == address),
             );
             if !has_paid && 0 < before.1 && 0 < price.1 {
-                // (assets + 1) / (shares + 1000) does not fall; both sides times both denominators.
+                // (staying + 1) / (shares + 1000) does not fall; both sides times both denominators.
                 let [before, after] =
                     [(before, price), (price, before)].map(|((assets, _), (_, shares))| {
                         (u128::from(assets) + 1) * (u128::from(shares) + 1_000)
@@ -136,18 +138,53 @@ impl World {
         assert_eq!(vault.exposures, exposures.len() as u64);
         assert_eq!(vault.requests, requests.len() as u64);
 
-        let escrowed: u64 = requests.iter().map(|request| request.shares).sum();
-        assert_eq!(vault.escrowed, escrowed);
-        assert!(escrowed <= self.tokens(&vault.escrow));
+        let requested: u64 = requests
+            .iter()
+            .map(|request| vault.requested(request))
+            .sum();
+        assert!(requested <= vault.leaving && vault.leaving <= vault.assets);
+        assert!(vault.seasoned <= vault.assets);
+        let reserved = requests
+            .iter()
+            .filter(|request| request.reserved_until != 0);
+        let reserved: u64 = reserved.map(|request| request.shares).sum();
+        assert_eq!(vault.reserved_shares, reserved);
+        let held: u64 = requests.iter().map(|request| request.shares).sum();
         let share_mint = self.svm.get_account(&vault.share_mint).expect("a mint");
         let supply = token::mint_supply(&share_mint.data).expect("a mint");
         assert!(
-            supply <= vault.shares,
+            supply + held <= vault.shares,
             "the mint has {supply} shares, the vault {}",
             vault.shares
         );
 
         check_streams(vault);
+    }
+}
+
+/// Checks that the positions of a market are counted and not empty, that their stakes add up to its pools
+/// until some are claimed, and that no ask is above its stake.
+fn check_positions(address: &Address, market: &Market, accounts: &[(Address, Account)]) {
+    let mut positions = 0;
+    let mut stakes = [0; 8];
+    for (_, account) in accounts {
+        let Account::Position(position) = account else {
+            continue;
+        };
+        if position.market != *address {
+            continue;
+        }
+        positions += 1;
+        assert!(0 < position.total(), "an empty position in {address}");
+        for (outcome, stake) in position.stakes.iter().enumerate() {
+            stakes[outcome] += stake;
+            let ask = position.asks[outcome];
+            assert!(ask.amount <= *stake, "an ask above its stake in {address}");
+        }
+    }
+    assert_eq!(market.positions, positions, "positions in {address}");
+    if !market.is_settled() {
+        assert_eq!(market.pools, stakes, "stakes in {address}");
     }
 }
 
@@ -174,18 +211,21 @@ fn owed_by_model(address: &Address, model: &Model, accounts: &[(Address, Account
     owed.sum::<u64>() + rewards + model.pot.waiting + model.pot.unearned - penalties
 }
 
-/// Checks that the vault's rate is the sum of the rates that end in each bucket, and that the streams have
-/// no more left to pay than the unearned premium.
+/// Checks that all streams end within the ring, and that they have no more left to pay than the unearned
+/// premium.
 fn check_streams(vault: &Vault) {
     let bucket = vault.accrued_at / vault.bucket_secs;
-    let mut rate = 0;
+    let mut rate = vault.rate.get();
     let mut rest = u128::from(vault.fraction);
-    for ahead in 1..=vault.ends.len() as i64 {
-        let end = bucket + ahead;
-        let ending_rate = vault.ends[end as usize % vault.ends.len()].get();
-        rate += ending_rate;
-        rest += ending_rate * (end * vault.bucket_secs - vault.accrued_at) as u128;
+    let mut at = vault.accrued_at;
+    for ahead in 1..=vault.rate_changes.len() as i64 {
+        let start = (bucket + ahead) * vault.bucket_secs;
+        rest += rate * (start - at) as u128;
+        at = start;
+        let change = vault.rate_changes[(bucket + ahead) as usize % vault.rate_changes.len()].get();
+        assert!(change == 0 || start <= vault.streams_end);
+        rate = rate.checked_add_signed(change).expect("a rate");
     }
-    assert_eq!(vault.rate.get(), rate);
+    assert_eq!(rate, 0);
     assert!(rest <= u128::from(vault.unearned) << driftshield::RATE_BITS);
 }

@@ -39,6 +39,8 @@ pub fn params() -> ConfigParams {
         retention_secs: 530 * DAY,
         claim_grace_secs: 7 * DAY,
         waiting_secs: DAY,
+        exit_secs: 7 * DAY,
+        season_secs: 30 * DAY,
         bucket_secs: 7 * DAY,
         min_window_secs: HOUR,
         max_window_secs: 31 * DAY,

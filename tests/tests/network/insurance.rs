@@ -61,6 +61,7 @@ impl<'a> Insurance<'a> {
             slope2_bps: 6_000,
             kink_bps: 8_000,
             risk_slope_bps: 2_000,
+            persistence_bps: [10_000, 9_000, 8_000, 7_000],
             max_utilisation_bps: 9_000,
             cancel_fee_bps: 1_000,
             reserved: [0; 2],
@@ -69,6 +70,7 @@ impl<'a> Insurance<'a> {
             model_version: model.version,
             cap: CAPITAL / 2,
             lowest_trigger: model.noise_floor,
+            max_persistence: 1,
         };
         let (key, vault) = (manager.pubkey(), insurance.vault);
         let create = instruction::create_vault(key, 1, &collateral, 60, 300, terms);

@@ -91,7 +91,6 @@ fn no_derived_address_changes_and_all_are_listed() {
         ("vault", address::vault(&named("manager"), NUMBER)),
         // Token accounts and mints, whose seeds are not in the IDL.
         ("bond_vault", address::bond_vault(&named("model"))),
-        ("escrow", address::escrow(&named("vault"))),
         ("market_vault", address::market_vault(&named("market"))),
         ("share_mint", address::share_mint(&named("vault"))),
         ("treasury", address::treasury(&named("collateral"))),

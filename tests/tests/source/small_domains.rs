@@ -2,7 +2,7 @@
 //! formulas in exact fractions.
 
 use driftshield::math::{
-    BPS, Curve, Premium, YEAR_SECS, assets_for, fee, payout, shares_for, worth,
+    BPS, Curve, Premium, YEAR_SECS, ask_payment, assets_for, fee, payout, shares_for, worth,
 };
 
 /// `⌈a / b⌉`, also of a negative `a`.
@@ -30,6 +30,50 @@ fn payouts_fees_and_dust_add_up_to_the_stakes() {
                 }
                 let dust = winning + winnings - paid;
                 assert!(dust < winners.len() as u64, "{winners:?} {losing} {bps}");
+            }
+        }
+    }
+}
+
+#[test]
+fn splitting_a_stake_never_pays_more_and_no_holders_are_paid_more_than_the_market_has() {
+    // Given every winning pool of up to 10 units, and winnings of 0 to 40
+    for winning in 1..=10u64 {
+        for winnings in 0..=40 {
+            let paid = |stake| payout(stake, winning, winnings).expect("no overflow");
+            // When a stake is split in every way, then both parts are paid at most what it is paid, and less
+            // than a unit less
+            for stake in 0..=winning {
+                for part in 0..=stake {
+                    let (parts, whole) = (paid(part) + paid(stake - part), paid(stake));
+                    assert!(parts <= whole && whole <= parts + 1);
+                }
+            }
+            // And in whatever way the pool is held, nobody is paid from the stakes of others: one holder
+            // of everything gets all of it, and any holders together at most that
+            assert_eq!(paid(winning), winning + winnings);
+        }
+    }
+    for holders in stakes(6, 6) {
+        let winning: u64 = holders.iter().sum();
+        for winnings in 0..=40 {
+            let paid = |stake: &u64| payout(*stake, winning, winnings).expect("no overflow");
+            assert!(holders.iter().map(paid).sum::<u64>() <= winning + winnings);
+        }
+    }
+}
+
+#[test]
+fn a_payment_for_a_stake_is_its_price_rounded_up_and_buying_in_parts_is_no_cheaper() {
+    for price in [1, 2, 333, 999, 1_000, 1_001, 2_500, u32::MAX] {
+        for amount in 0..=60u64 {
+            let payment = ask_payment(amount, price).expect("no overflow");
+            let exact = i128::from(amount) * i128::from(price);
+            assert_eq!(i128::from(payment), ceil(exact, 1_000));
+            for part in 0..=amount {
+                let rest = ask_payment(amount - part, price).expect("no overflow");
+                let first = ask_payment(part, price).expect("no overflow");
+                assert!(payment <= first + rest);
             }
         }
     }
@@ -123,11 +167,12 @@ fn premiums_equal_the_formula_rounded_up() {
             });
         }
     }
-    for assets in 1..=24 {
-        for locked in 0..assets {
-            for cover in 1..=assets - locked {
+    // Locked cover can exceed the seasoned capital, which can be 0.
+    for seasoned in 0..=16 {
+        for locked in 0..=seasoned + 2 {
+            for cover in 1..=18 - locked {
                 for &curve in &curves {
-                    check_premiums(assets, locked, cover, curve);
+                    check_premiums(seasoned, locked, cover, curve);
                 }
             }
         }
@@ -135,26 +180,30 @@ fn premiums_equal_the_formula_rounded_up() {
 }
 
 /// Checks premiums for a few rates, drifts and durations of up to a year.
-fn check_premiums(assets: u64, locked: u64, cover: u64, curve: Curve) {
+fn check_premiums(seasoned: u64, locked: u64, cover: u64, curve: Curve) {
     for (base_bps, risk_slope_bps) in [(0, 0), (100, 0), (65_535, 1_000)] {
-        for (drift, trigger) in [(0, 1), (1, 3), (4, 3)] {
+        for (drift, trigger, exhaustion, persistence_bps) in
+            [(0, 1, 1, 10_000), (1, 3, 3, 10_000), (4, 3, 7, 9_999)]
+        {
             for duration_secs in [1, YEAR_SECS / 3, YEAR_SECS] {
                 let premium = Premium {
                     cover,
                     base_bps,
                     curve,
                     risk_slope_bps,
+                    persistence_bps,
                     drift,
                     trigger,
-                    assets,
+                    exhaustion,
+                    seasoned,
                     locked,
                     duration_secs,
                 };
                 let (numerator, denominator) = exact(&premium);
-                // The premium is within 2⁻¹⁶ units of the formula before it is rounded up.
-                let scaled = numerator << 16;
-                let bounds = [scaled - denominator, scaled + denominator]
-                    .map(|scaled| ceil(scaled, denominator << 16).max(1));
+                // Before it is rounded up, the premium is at most 2⁻¹⁵ units above the formula.
+                let scaled = numerator << 15;
+                let bounds = [scaled, scaled + denominator]
+                    .map(|scaled| ceil(scaled, denominator << 15).max(1));
                 let charged = i128::from(premium.charge().expect("no overflow"));
                 assert!(
                     (bounds[0]..=bounds[1]).contains(&charged),
@@ -165,33 +214,40 @@ fn check_premiums(assets: u64, locked: u64, cover: u64, curve: Curve) {
     }
 }
 
-/// `cover · (base + utilisation + risk) · duration / (10 000 · 365 days)` as numerator and denominator.
+/// `cover · (base + utilisation + risk · shape) · duration / (10 000 · 365 days)` as numerator and denominator.
 fn exact(premium: &Premium) -> (i128, i128) {
     let wide = |number: u64| i128::from(number);
     let (bps, kink) = (wide(BPS), i128::from(premium.curve.kink_bps));
-    let (assets, cover) = (wide(premium.assets), wide(premium.cover));
+    let (assets, cover) = (wide(premium.seasoned).max(1), wide(premium.cover));
     let (trigger, drift) = (
         wide(premium.trigger),
         wide(premium.drift.min(premium.trigger)),
     );
     let denominator = 2 * assets * bps * kink * (bps - kink);
-    // The numerator of assets · ∫ curve from 0 to locked / assets.
+    let highest = i128::from(premium.curve.slope1_bps) + i128::from(premium.curve.slope2_bps);
+    // The numerator of assets · ∫ curve from 0 to locked / assets, and the highest rate beyond.
     let integral = |locked: u64| {
-        let locked = wide(locked);
+        let beyond = locked.saturating_sub(premium.seasoned);
+        let locked = wide(locked - beyond);
+        let beyond_all = highest * wide(beyond) * denominator;
         let slope1 = i128::from(premium.curve.slope1_bps) * (bps - kink);
         let beyond = locked * bps - assets * kink;
         if beyond <= 0 {
-            return slope1 * locked * locked * bps * bps;
+            return beyond_all + slope1 * locked * locked * bps * bps;
         }
-        slope1 * assets * kink * (assets * kink + 2 * beyond)
+        beyond_all
+            + slope1 * assets * kink * (assets * kink + 2 * beyond)
             + i128::from(premium.curve.slope2_bps) * beyond * beyond * kink
     };
     let utilisation = integral(premium.locked + premium.cover) - integral(premium.locked);
     let base = i128::from(premium.base_bps) * cover * denominator;
     let risk = i128::from(premium.risk_slope_bps) * cover * drift * denominator;
-    let annual = (base + utilisation) * trigger + risk;
+    // The shape of the risk, as numerator and denominator.
+    let shape = i128::from(premium.persistence_bps) * (trigger + wide(premium.exhaustion));
+    let whole = 2 * wide(premium.exhaustion) * bps;
+    let annual = (base + utilisation) * trigger * whole + risk * shape;
     (
         annual * wide(premium.duration_secs),
-        denominator * trigger * bps * wide(YEAR_SECS),
+        denominator * trigger * whole * bps * wide(YEAR_SECS),
     )
 }

@@ -32,6 +32,8 @@ fn largest() -> ConfigParams {
         retention_secs: 4_000 * DAY,
         claim_grace_secs: MAX_PERIOD,
         waiting_secs: MAX_PERIOD,
+        exit_secs: MAX_PERIOD,
+        season_secs: 400 * DAY,
         bucket_secs: 31 * DAY,
         min_window_secs: 31 * DAY,
         max_window_secs: 31 * DAY,
@@ -57,6 +59,8 @@ fn smallest() -> ConfigParams {
         retention_secs: 400 * DAY + 3 + MAX_PERIOD + 90 * DAY,
         claim_grace_secs: 1,
         waiting_secs: 1,
+        exit_secs: 1,
+        season_secs: 1,
         bucket_secs: 1,
         min_window_secs: 1,
         max_window_secs: 1,
@@ -71,7 +75,7 @@ fn smallest() -> ConfigParams {
 
 /// Settings with one field outside its range, each with the field's name.
 fn out_of_range() -> Vec<(&'static str, ConfigParams)> {
-    let above: [SettingsChange; 17] = [
+    let above: [SettingsChange; 19] = [
         ("submit_secs", |p| p.submit_secs += 1),
         ("challenge_secs", |p| p.challenge_secs += 1),
         ("ruling_secs", |p| p.ruling_secs += 1),
@@ -82,6 +86,8 @@ fn out_of_range() -> Vec<(&'static str, ConfigParams)> {
         ("retention_secs", |p| p.retention_secs += 1),
         ("claim_grace_secs", |p| p.claim_grace_secs += 1),
         ("waiting_secs", |p| p.waiting_secs += 1),
+        ("exit_secs", |p| p.exit_secs += 1),
+        ("season_secs", |p| p.season_secs += 1),
         ("bucket_secs", |p| p.bucket_secs += 1),
         ("max_window_secs", |p| p.max_window_secs += 1),
         ("max_spread_limit", |p| p.max_spread_limit += 1),
@@ -90,7 +96,7 @@ fn out_of_range() -> Vec<(&'static str, ConfigParams)> {
         ("protocol_fee_bps", |p| p.protocol_fee_bps += 1),
         ("premium_fee_bps", |p| p.premium_fee_bps += 1),
     ];
-    let below: [SettingsChange; 17] = [
+    let below: [SettingsChange; 19] = [
         ("submit_secs", |p| p.submit_secs = 0),
         ("challenge_secs", |p| p.challenge_secs = 0),
         ("ruling_secs", |p| p.ruling_secs = 0),
@@ -108,6 +114,8 @@ fn out_of_range() -> Vec<(&'static str, ConfigParams)> {
         ("retention_secs", |p| p.retention_secs -= 1),
         ("claim_grace_secs", |p| p.claim_grace_secs = 0),
         ("waiting_secs", |p| p.waiting_secs = 0),
+        ("exit_secs", |p| p.exit_secs = 0),
+        ("season_secs", |p| p.season_secs = 0),
         ("bucket_secs", |p| p.bucket_secs = 0),
         ("min_window_secs", |p| p.min_window_secs = 0),
         ("min_window_secs above max_window_secs", |p| {

@@ -1,8 +1,10 @@
 //! Disputes: challenges, rulings, slashes and rewards, and the collection of credits.
 
+mod appeal;
 mod challenge;
 mod collection;
 mod lapse;
+mod missing;
 mod random;
 mod ruling;
 mod slashing;

@@ -314,6 +314,7 @@ fn a_dispute_is_ruled_and_paid_while_everything_is_paused() {
     let challenger = scene.challenge_first_window();
     let MarketScene { world, model, .. } = &mut scene;
     world.rule(model, 0, &DRIFTED).unwrap();
+    world.pass(params().appeal_secs);
     // Then both credits are paid, the receipt is closed, and its page after its retention
     for payee in [ChallengePayee::Challenger, ChallengePayee::Treasury] {
         let collect = instruction::collect_challenge(
@@ -325,11 +326,12 @@ fn a_dispute_is_ruled_and_paid_while_everything_is_paused() {
         world.send(collect, &[]).unwrap();
     }
     let slashed = 3 * terms().slash_amount;
+    let reward = 2 * terms().challenge_bond;
     assert_eq!(
         world.tokens(&challenger.tokens),
-        terms().challenge_bond + slashed / 2
+        terms().challenge_bond + reward
     );
-    assert_eq!(world.tokens(&world.treasury()), slashed - slashed / 2);
+    assert_eq!(world.tokens(&world.treasury()), slashed - reward);
     assert!(!world.exists(&address::receipt(&model.address, 0)));
     let end = world.model(&model.address).retention_end(255).unwrap();
     world.warp_to(end);

@@ -97,7 +97,7 @@ fn rent_owed(driver: &Driver) -> BTreeMap<Address, u64> {
             Account::Series(series) => owe(series.payer, &[at]),
             Account::Market(market) => owe(market.creator, &[at, market.vault]),
             Account::Position(position) => owe(position.owner, &[at]),
-            Account::Vault(vault) => owe(vault.manager, &[at, vault.tokens, vault.escrow]),
+            Account::Vault(vault) => owe(vault.manager, &[at, vault.tokens]),
             Account::Exposure(exposure) => {
                 let manager = driver.books.vaults[&exposure.vault].manager;
                 owe(manager, &[at]);

@@ -29,8 +29,8 @@ pub(crate) fn measure_until_covered(scene: &mut Insured, holder: &Wallet) {
     }
 }
 
-/// The premium before rounding, `cover · (base + utilisation + risk) · duration / (10 000 · 365
-/// days)`, in floating point. The utilisation is the mean of many slices of the vault's curve.
+/// The premium before rounding, `cover · (base + utilisation + risk · shape) · duration / (10 000 ·
+/// 365 days)`, in floating point. The utilisation is the mean of many slices of the vault's curve.
 fn premium_by_slices(vault: &Vault, terms: &PolicyTerms, drift: u64, duration: i64) -> f64 {
     const SLICES: u32 = 4_096;
     let pricing = &vault.terms;
@@ -43,12 +43,15 @@ fn premium_by_slices(vault: &Vault, terms: &PolicyTerms, drift: u64, duration: i
             f64::from(pricing.slope1_bps) + f64::from(pricing.slope2_bps) * above
         }
     };
-    let assets = vault.assets as f64;
+    let curve = |u: f64| curve(u.min(1.0));
+    let assets = vault.seasoned as f64;
     let (utilised, added) = (vault.locked as f64 / assets, terms.cover as f64 / assets);
     let slices = (0..SLICES).map(|slice| (f64::from(slice) + 0.5) / f64::from(SLICES));
     let utilisation: f64 =
         slices.map(|at| curve(utilised + added * at)).sum::<f64>() / f64::from(SLICES);
     let risk = f64::from(pricing.risk_slope_bps) * (drift as f64 / terms.trigger as f64).min(1.0);
-    let rate = f64::from(pricing.base_bps) + utilisation + risk;
+    let ramp = (1.0 + terms.trigger as f64 / terms.exhaustion as f64) / 2.0;
+    let part = f64::from(pricing.persistence_bps[usize::from(terms.persistence) - 1]) / 10_000.0;
+    let rate = f64::from(pricing.base_bps) + utilisation + risk * ramp * part;
     terms.cover as f64 * rate * duration as f64 / (BPS as f64 * YEAR_SECS as f64)
 }

@@ -62,7 +62,7 @@ fn random_calls_match_the_books() {
     // Then at least a third of the calls succeeded, and every instruction both succeeded and was refused
     assert!(tally.steps() <= 3 * tally.succeeded());
     let instructions = committed_idl::instructions();
-    assert_eq!(instructions.len(), 49);
+    assert_eq!(instructions.len(), 51);
     for instruction in instructions {
         let name = &instruction.name;
         let (succeeded, refused) = tally.calls.get(name).copied().unwrap_or_default();
@@ -84,7 +84,10 @@ fn random_calls_match_the_books() {
         happened.vaults_wiped_out,
         happened.markets_resolved,
         happened.markets_voided,
+        happened.stakes_sold,
+        happened.positions_sold_out,
         happened.partly_withdrawn,
+        happened.reserved,
         happened.renewed_by_anyone,
     ];
     assert!(counts.iter().all(|&count| 0 < count), "{happened:?}");

@@ -76,7 +76,7 @@ impl Stakeholders {
                 Account::Collateral(collateral) => found.push(collateral.treasury),
                 Account::Model(model) => found.push(model.bond_vault),
                 Account::Market(market) => found.push(market.vault),
-                Account::Vault(vault) => found.extend([vault.tokens, vault.escrow]),
+                Account::Vault(vault) => found.push(vault.tokens),
                 _ => {}
             }
         }

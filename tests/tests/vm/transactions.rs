@@ -303,6 +303,15 @@ fn transactions_on_markets_stay_within_the_limits() {
         assert_fits(world.bet(&market, &winner, 7, 5 * TOKEN));
         assert_fits(world.bet(&market, &loser, 0, 7 * TOKEN));
 
+        assert_fits(world.offer(&market, &loser, 0, 3 * TOKEN, 900));
+        let buyer = world.wallet(100 * TOKEN);
+        let position = address::position(&market, &buyer.address());
+        world.svm.airdrop(&position, 1_000_000).unwrap();
+        for _ in 0..2 {
+            let purchase = world.purchase(&market, 0, TOKEN);
+            assert_fits(world.buy_stake(&market, &buyer, &loser, purchase));
+        }
+
         world.warp_to_end(&model, 1);
         let mut counts = vec![1; 16];
         counts[0] = 1_000_000;
@@ -316,6 +325,7 @@ fn transactions_on_markets_stay_within_the_limits() {
         assert_eq!(state.outcome, 7);
         assert_fits(world.claim(&market, &winner.address()));
         assert_fits(world.claim(&market, &loser.address()));
+        assert_fits(world.claim(&market, &buyer.address()));
         for payee in [FeePayee::Treasury, FeePayee::Creator] {
             let collect = instruction::collect_fees(market, &state, payee);
             assert_fits(world.send(collect, &[]));

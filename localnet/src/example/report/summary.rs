@@ -17,6 +17,7 @@ pub struct Summary {
     pub policies: Vec<PolicySummary>,
     pub vaults: Vec<VaultSummary>,
     pub oracles: Vec<OracleSummary>,
+    pub sales: Vec<SaleSummary>,
 }
 
 #[derive(Serialize)]
@@ -99,6 +100,19 @@ pub async fn oracles(pool: &PgPool, model: &Address) -> anyhow::Result<Vec<Oracl
             })
         })
         .collect()
+}
+
+/// A sale of a part of a stake.
+#[derive(Serialize)]
+pub struct SaleSummary {
+    pub market: String,
+    pub seller: String,
+    pub buyer: String,
+    pub outcome: u64,
+    pub amount: u64,
+    /// In thousandths of the stake.
+    pub price: u64,
+    pub paid: u64,
 }
 
 /// The model's windows, in ascending order.
@@ -189,6 +203,29 @@ async fn payouts(pool: &PgPool, market: &Address) -> anyhow::Result<Vec<PayoutSu
             })
         })
         .collect()
+}
+
+/// The sales in these markets, in order.
+pub async fn sales(pool: &PgPool, markets: &[Address]) -> anyhow::Result<Vec<SaleSummary>> {
+    let rows = sqlx::query(
+        "select market, seller, buyer, outcome::text, amount::text, price::text, paid::text
+         from chain.sale where market = any($1) order by seq",
+    )
+    .bind(markets.iter().map(Address::to_string).collect::<Vec<_>>())
+    .fetch_all(pool)
+    .await?;
+    let parse = |row: &PgRow| {
+        Ok(SaleSummary {
+            market: row.try_get("market")?,
+            seller: row.try_get("seller")?,
+            buyer: row.try_get("buyer")?,
+            outcome: number(row, "outcome")?,
+            amount: number(row, "amount")?,
+            price: number(row, "price")?,
+            paid: number(row, "paid")?,
+        })
+    };
+    rows.iter().map(parse).collect()
 }
 
 /// A number from a text column.

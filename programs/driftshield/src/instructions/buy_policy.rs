@@ -50,13 +50,9 @@ impl BuyPolicy {
         self.require_allowed()?;
         let mut exposure = self.exposure()?;
         let now = Clock::get()?.unix_timestamp;
-        let quote = quote(&mut self.vault, &exposure, &self.model, &terms, now)?;
-        let term = self.vault.sell(
-            quote.protocol_part,
-            quote.manager_part,
-            quote.streamed_part,
-            quote.end,
-        );
+        let quote = quote(&mut self.vault, &exposure, &self.model, &terms, now)
+            .map_err(DriftShieldError::from)?;
+        let term = self.vault.sell(&quote);
         self.vault.lock(terms.cover);
         self.vault.policies += 1; // each covers at least a base unit
         exposure.sell(terms.cover);

@@ -12,8 +12,6 @@ pub struct CancelWithdraw {
     pub vault: Account<Vault>,
     #[account(mut, close = owner)]
     pub request: Account<WithdrawRequest>,
-    #[account(mut, address = vault.escrow @ DriftShieldError::WrongShares)]
-    pub escrow: UncheckedAccount,
     #[account(mut, address = vault.share_mint @ DriftShieldError::WrongShares)]
     pub share_mint: UncheckedAccount,
     /// Token account that receives the returned shares, chosen by the owner.
@@ -26,28 +24,15 @@ impl CancelWithdraw {
     pub fn cancel_withdraw(&mut self) -> Result<WithdrawCancelled> {
         let vault = &mut self.vault;
         vault.accrue(Clock::get()?.unix_timestamp);
-        let shares = self.request.shares;
-        let returned = vault.cancel_request(&self.request)?;
+        let shares = vault.take_back(&mut self.request)?;
         vault.end_request();
-        let signer = vault.signer();
-        token::transfer(
-            self.share_token_program.address(),
-            &mut self.escrow,
-            &self.share_mint,
+        token::mint_to(
+            &mut self.share_mint,
             &mut self.destination,
             vault.cpi_handle(),
-            &signer.seeds(),
-            returned,
-        )?;
-        if returned < shares {
-            token::burn(
-                &mut self.escrow,
-                &mut self.share_mint,
-                vault.cpi_handle(),
-                &signer.seeds(),
-                shares - returned,
-            );
-        }
+            &vault.signer().seeds(),
+            shares,
+        );
         Ok(WithdrawCancelled {
             vault: *vault.address(),
             vault_seq: vault.next_seq(),
@@ -55,7 +40,6 @@ impl CancelWithdraw {
             request_seq: self.request.next_seq(),
             owner: self.request.owner,
             shares,
-            returned,
             totals: vault.totals(),
         })
     }

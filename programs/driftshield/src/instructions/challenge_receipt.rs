@@ -67,6 +67,7 @@ impl ChallengeReceipt {
         }
         let (assertion, _) = self.model.measure(&counts)?;
         receipt.challenge(&self.model, self.challenger.address(), assertion, now)?;
+        self.model.count_report();
         series.record(&receipt);
         let bond = self.pay_bond()?;
         Ok(ReceiptChallenged {

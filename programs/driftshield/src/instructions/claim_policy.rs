@@ -43,10 +43,12 @@ impl ClaimPolicy {
         first_window: u64,
         pages: Vec<AccountView>,
     ) -> Result<PolicyClaimed> {
+        let now = Clock::get()?.unix_timestamp;
         require!(
-            Clock::get()?.unix_timestamp < self.policy.expires_at(&self.model)?,
+            now < self.policy.expires_at(&self.model)?,
             DriftShieldError::PolicyExpired
         );
+        self.vault.accrue(now);
         let lowest = self.lowest_of_run(first_window, pages)?;
         let amount = self.policy.claim(lowest)?;
         self.vault.pay_claim(amount);

@@ -14,8 +14,6 @@ pub struct CloseExposure {
     pub vault: Account<Vault>,
     #[account(mut, close = manager)]
     pub exposure: Account<Exposure>,
-    #[account(address = vault.escrow @ DriftShieldError::WrongShares)]
-    pub escrow: UncheckedAccount,
     #[account(address = vault.share_mint @ DriftShieldError::WrongShares)]
     pub share_mint: UncheckedAccount,
 }
@@ -23,7 +21,7 @@ pub struct CloseExposure {
 impl CloseExposure {
     pub fn close_exposure(&mut self) -> Result<ExposureClosed> {
         let now = Clock::get()?.unix_timestamp;
-        let circulating = token::circulating_shares(&self.share_mint, &self.escrow)?;
+        let circulating = token::supply(&self.share_mint)?;
         let is_dead = self
             .exposure
             .is_dead(&self.vault, &self.model, circulating, now);

@@ -1,7 +1,9 @@
 use anchor_lang::prelude::*;
 use anchor_spl::token_interface::TokenInterface;
 
-use crate::{math, token, Collateral, Config, DriftShieldError, Vault, VaultCreated, VaultTerms};
+use crate::{
+    math, token, Collateral, Config, DriftShieldError, Vault, VaultCreated, VaultTerms, WHOLE_INDEX,
+};
 
 #[event_cpi]
 #[derive(Accounts)]
@@ -26,10 +28,6 @@ pub struct CreateVault {
     /// Mint of the shares. Created here: PDA of `["shares", vault]`.
     #[account(mut)]
     pub share_mint: UncheckedAccount,
-    /// Token account of shares that are requested for withdrawal. Created here: PDA of
-    /// `["escrow", vault]`.
-    #[account(mut)]
-    pub escrow: UncheckedAccount,
     pub token_program: Interface<'static, TokenInterface>,
     pub share_token_program: Program<Token>,
     pub system_program: Program<System>,
@@ -54,7 +52,6 @@ impl CreateVault {
         vault.mint = *self.mint.address();
         vault.tokens = *self.tokens.address();
         vault.share_mint = *self.share_mint.address();
-        vault.escrow = *self.escrow.address();
         vault.id = id;
         vault.seq = 1;
         vault.created_at = now;
@@ -62,6 +59,9 @@ impl CreateVault {
         vault.waiting_secs = params.waiting_secs;
         vault.claim_grace_secs = params.claim_grace_secs;
         vault.bucket_secs = params.bucket_secs;
+        vault.exit_secs = params.exit_secs;
+        vault.season_secs = params.season_secs;
+        vault.leaving_index = WHOLE_INDEX;
         vault.accrued_at = now;
         vault.terms = terms;
         vault.next_terms = terms;
@@ -82,6 +82,8 @@ impl CreateVault {
             waiting_secs: self.vault.waiting_secs,
             claim_grace_secs: self.vault.claim_grace_secs,
             bucket_secs: self.vault.bucket_secs,
+            exit_secs: self.vault.exit_secs,
+            season_secs: self.vault.season_secs,
             protocol_fee_bps: self.vault.protocol_fee_bps,
             manager_fee_bps,
             terms,
@@ -106,14 +108,6 @@ impl CreateVault {
             self.collateral
                 .decimals
                 .saturating_add(math::SHARE_DECIMALS),
-        )?;
-        token::open(
-            &payer,
-            &mut self.escrow,
-            b"escrow",
-            &vault,
-            &self.share_mint,
-            self.share_token_program.address(),
         )
     }
 }

@@ -29,12 +29,12 @@ pub struct Deposit {
 }
 
 impl Deposit {
-    pub fn deposit(&mut self, amount: u64, min_shares: u64, listings: u32) -> Result<Deposited> {
+    pub fn deposit(&mut self, amount: u64, min_shares: u64, revision: u32) -> Result<Deposited> {
         self.config.require_running(pause::DEPOSITS)?;
         self.collateral.require_enabled()?;
         self.collateral.require_accepted(self.mint.account())?;
         self.vault.accrue(Clock::get()?.unix_timestamp);
-        let shares = self.vault.deposit(amount, min_shares, listings)?;
+        let shares = self.vault.deposit(amount, min_shares, revision)?;
         token::transfer(
             self.token_program.address(),
             &mut self.source,

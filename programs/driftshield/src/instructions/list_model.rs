@@ -31,7 +31,7 @@ impl ListModel {
         let mut exposure: Account<Exposure> =
             load_or_create(self.manager.account(), &self.exposure, &seeds)?;
         exposure.list(&self.vault, &self.model, &terms, now)?;
-        self.vault.listings = self.vault.listings.wrapping_add(1);
+        self.vault.revise();
         if exposure.is_new() {
             exposure.vault = vault;
             exposure.model = model;

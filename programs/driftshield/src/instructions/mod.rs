@@ -6,6 +6,7 @@ mod accept_arbiter;
 mod bond;
 #[allow(unused_variables)] // `derive(Accounts)` binds the arguments a second time
 mod buy_policy;
+mod buy_position;
 mod cancel_policy;
 mod cancel_withdraw;
 #[allow(unused_variables)] // `derive(Accounts)` binds the arguments a second time
@@ -45,6 +46,7 @@ mod request_withdraw;
 mod retire_model;
 mod return_slashes;
 mod rule_receipt;
+mod set_ask;
 mod set_pause;
 mod settle_market;
 #[allow(unused_variables)] // `derive(Accounts)` binds the arguments a second time
@@ -59,14 +61,15 @@ mod withdraw_bond;
 mod withdraw_treasury;
 
 pub use {
-    accept_admin::*, accept_arbiter::*, bond::*, buy_policy::*, cancel_withdraw::*,
-    challenge_receipt::*, claim::*, claim_policy::*, close_exposure::*, close_market::*,
-    close_seat::*, close_series::*, close_vault::*, collect_challenge::*, collect_fees::*,
-    collect_manager_fees::*, collect_reward::*, create_market::*, create_vault::*, deposit::*,
-    expire_policy::*, finalize_receipt::*, fund_oracles::*, initialize::*, leave_seat::*,
-    list_model::*, place_bet::*, propose_admin::*, propose_arbiter::*, register_collateral::*,
-    register_model::*, renew_policy::*, replace_oracle::*, request_unbond::*, request_withdraw::*,
-    retire_model::*, return_slashes::*, rule_receipt::*, set_pause::*, settle_market::*,
-    submit_receipt::*, sync_seat::*, update_collateral::*, update_config::*, update_model::*,
-    update_vault::*, withdraw::*, withdraw_bond::*, withdraw_treasury::*,
+    accept_admin::*, accept_arbiter::*, bond::*, buy_policy::*, buy_position::*,
+    cancel_withdraw::*, challenge_receipt::*, claim::*, claim_policy::*, close_exposure::*,
+    close_market::*, close_seat::*, close_series::*, close_vault::*, collect_challenge::*,
+    collect_fees::*, collect_manager_fees::*, collect_reward::*, create_market::*, create_vault::*,
+    deposit::*, expire_policy::*, finalize_receipt::*, fund_oracles::*, initialize::*,
+    leave_seat::*, list_model::*, place_bet::*, propose_admin::*, propose_arbiter::*,
+    register_collateral::*, register_model::*, renew_policy::*, replace_oracle::*,
+    request_unbond::*, request_withdraw::*, retire_model::*, return_slashes::*, rule_receipt::*,
+    set_ask::*, set_pause::*, settle_market::*, submit_receipt::*, sync_seat::*,
+    update_collateral::*, update_config::*, update_model::*, update_vault::*, withdraw::*,
+    withdraw_bond::*, withdraw_treasury::*,
 };

@@ -142,6 +142,7 @@ impl RegisterModel {
             reference,
             version: 1,
             security_multiple: params.security_multiple,
+            reports: 0,
             security_rent_bps: 0,
             market_budget_bps: 0,
             cover_budget_bps: 0,
@@ -155,7 +156,7 @@ impl RegisterModel {
             uri: [0; URI_BYTES],
             token_program: self.collateral.token_program,
             replaced: 0,
-            reserved: [0; 2],
+            reserved: [0; 6],
         };
     }
 }

@@ -55,14 +55,11 @@ impl RenewPolicy {
             &self.exposure,
             &self.model,
             &self.policy,
+            self.holder.account().is_signer(),
             now,
-        )?;
-        let term = self.vault.sell(
-            quote.protocol_part,
-            quote.manager_part,
-            quote.streamed_part,
-            quote.end,
-        );
+        )
+        .map_err(DriftShieldError::from)?;
+        let term = self.vault.sell(&quote);
         self.policy.renew(&quote, term);
         let (first, last) = (self.policy.first_window, self.policy.last_window);
         self.model.observe(first, last);

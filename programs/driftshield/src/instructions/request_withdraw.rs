@@ -18,12 +18,10 @@ pub struct RequestWithdraw {
         bump
     )]
     pub request: UncheckedAccount,
-    /// The owner's token account of shares.
+    /// The owner's token account of shares. Ignored if no shares are added.
     #[account(mut)]
     pub source: UncheckedAccount,
-    #[account(mut, address = vault.escrow @ DriftShieldError::WrongShares)]
-    pub escrow: UncheckedAccount,
-    #[account(address = vault.share_mint @ DriftShieldError::WrongShares)]
+    #[account(mut, address = vault.share_mint @ DriftShieldError::WrongShares)]
     pub share_mint: UncheckedAccount,
     pub share_token_program: Program<Token>,
     pub system_program: Program<System>,
@@ -43,16 +41,16 @@ impl RequestWithdraw {
             request.bump = bump;
             vault.requests += 1; // once per account
         }
-        // The transfer comes first, so that only shares that exist are counted.
-        token::transfer(
-            self.share_token_program.address(),
-            &mut self.source,
-            &self.share_mint,
-            &mut self.escrow,
-            self.owner.cpi_handle(),
-            &[],
-            shares,
-        )?;
+        // The shares are burned first, so that only shares that exist are counted.
+        if 0 < shares {
+            token::burn(
+                &mut self.source,
+                &mut self.share_mint,
+                self.owner.cpi_handle(),
+                &[],
+                shares,
+            );
+        }
         vault.request(&mut request, shares)?;
         Ok(WithdrawRequested {
             vault: vault_address,
@@ -61,9 +59,9 @@ impl RequestWithdraw {
             request_seq: request.next_seq(),
             owner: request.owner,
             shares,
-            requested: request.shares,
             value: request.value,
             unlock_at: request.unlock_at,
+            lapses_at: request.lapses_at,
             totals: vault.totals(),
         })
     }

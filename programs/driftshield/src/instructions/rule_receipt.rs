@@ -35,6 +35,7 @@ impl RuleReceipt {
         let submitters = self.receipt.submitters();
         let mut seats = Seat::load_all(&self.model, submitters, seats)?;
         let ruling = self.receipt.rule(&mut self.model, &mut seats, found, now)?;
+        self.model.count_report();
         self.series.record(&self.receipt);
         let seats = seats.iter_mut().map(SeatRuled::of).collect();
         let event = ReceiptRuled {

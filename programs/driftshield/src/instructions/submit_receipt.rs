@@ -89,6 +89,7 @@ impl SubmitReceipt {
             evidence_hash,
             now,
         )?;
+        self.model.count_report();
         series.record(&receipt);
         seat.submissions = seat.submissions.wrapping_add(1); // once per window
         Ok(ReceiptSubmitted {

@@ -3,13 +3,13 @@ use anchor_spl::token_interface::TokenInterface;
 
 use crate::{
     token::{self, Recipient},
-    DriftShieldError, TokenOwner, Vault, WithdrawRequest, Withdrawn,
+    DriftShieldError, Vault, WithdrawRequest, Withdrawn,
 };
 
 #[event_cpi]
 #[derive(Accounts)]
 pub struct Withdraw {
-    /// Receives the payment and, once no shares are left in the request, the request's rent. Must
+    /// Receives the payment and, once nothing is left of the request, the request's rent. Must
     /// sign unless `destination` is the owner's associated token account.
     #[account(mut, address = request.owner @ DriftShieldError::WrongPayee)]
     pub owner: UncheckedAccount,
@@ -17,10 +17,6 @@ pub struct Withdraw {
     pub vault: Account<Vault>,
     #[account(mut)]
     pub request: Account<WithdrawRequest>,
-    #[account(mut, address = vault.escrow @ DriftShieldError::WrongShares)]
-    pub escrow: UncheckedAccount,
-    #[account(mut, address = vault.share_mint @ DriftShieldError::WrongShares)]
-    pub share_mint: UncheckedAccount,
     #[account(mut, address = vault.tokens @ DriftShieldError::WrongVault)]
     pub tokens: UncheckedAccount,
     /// The owner's associated token account, or any account if the owner signs. Ignored if the
@@ -30,7 +26,6 @@ pub struct Withdraw {
     #[account(address = vault.mint @ DriftShieldError::WrongMint)]
     pub mint: UncheckedAccount,
     pub token_program: Interface<'static, TokenInterface>,
-    pub share_token_program: Program<Token>,
 }
 
 impl Withdraw {
@@ -38,15 +33,11 @@ impl Withdraw {
         let now = Clock::get()?.unix_timestamp;
         let vault = &mut self.vault;
         vault.accrue(now);
-        let (amount, shares) = vault.withdraw(&mut self.request, now)?;
-        let signer = vault.signer();
-        token::burn(
-            &mut self.escrow,
-            &mut self.share_mint,
-            vault.cpi_handle(),
-            &signer.seeds(),
-            shares,
-        );
+        let amount = vault.withdraw(&mut self.request, now)?;
+        let is_over = self.request.is_over();
+        if is_over {
+            vault.end_request();
+        }
         token::pay_to(
             Recipient::Payee(&self.owner),
             self.token_program.address(),
@@ -56,7 +47,6 @@ impl Withdraw {
             vault,
             amount,
         )?;
-        let requested = self.request.shares;
         let event = Withdrawn {
             vault: *vault.address(),
             vault_seq: vault.next_seq(),
@@ -64,14 +54,14 @@ impl Withdraw {
             request_seq: self.request.next_seq(),
             owner: self.request.owner,
             destination: *self.destination.address(),
-            shares,
             amount,
-            requested,
             value: self.request.value,
+            shares: self.request.shares,
+            is_short: self.request.is_short.get(),
+            reserved_until: self.request.reserved_until,
             totals: vault.totals(),
         };
-        if requested == 0 {
-            vault.end_request();
+        if is_over {
             self.request.close(*self.owner.account())?;
         }
         Ok(event)

@@ -1,6 +1,6 @@
 use anchor_lang::{bytemuck, prelude::*};
 
-use crate::DriftShieldError;
+use crate::{math::MAX_HORIZON_SECS, DriftShieldError};
 
 /// Flags of `Config.paused`. Each stops one kind of new risk; none stops an exit.
 pub mod pause {
@@ -14,11 +14,9 @@ pub mod pause {
 }
 
 pub const DAY_SECS: i64 = 24 * 60 * 60;
-/// A market's or a policy's last window ends at most this many seconds ahead.
-pub const MAX_HORIZON_SECS: i64 = 400 * DAY_SECS;
 /// A window's entry is kept at least this many seconds longer than any market or policy can need it.
 pub const RETENTION_MARGIN_SECS: i64 = 90 * DAY_SECS;
-/// Longest submit, challenge, ruling, appeal, claim-grace and waiting period, in seconds each. The bound
+/// Longest submit, challenge, ruling, appeal, claim-grace, waiting and exit period, in seconds each. The bound
 /// lets a receipt's retention, which is fixed with its model, cover a claim grace that is set
 /// later.
 pub const MAX_PERIOD_SECS: i64 = 30 * DAY_SECS;
@@ -54,7 +52,7 @@ pub struct Config {
     pub reserved: [u8; 6],
 }
 
-const _: () = assert!(core::mem::size_of::<Config>() == 5 * 32 + 8 + 128 + 8);
+const _: () = assert!(core::mem::size_of::<Config>() == 5 * 32 + 8 + 144 + 8);
 
 /// Parameters that new models, markets and vaults copy. Times are in seconds.
 #[derive(
@@ -102,6 +100,10 @@ pub struct ConfigParams {
     /// Length of a vault's buckets: 1 second to 31 days. A premium stream ends at the end of a
     /// bucket. A policy may end at most 63 buckets ahead.
     pub bucket_secs: i64,
+    /// How long a withdrawal request can be paid after its cooldown: 1 second to 30 days.
+    pub exit_secs: i64,
+    /// Time in which a vault's seasoned capital follows all of its capital: 1 second to 400 days.
+    pub season_secs: i64,
     /// Shortest window of a model, at least 1 second.
     pub min_window_secs: i64,
     /// Longest window of a model, at most 31 days.
@@ -130,6 +132,7 @@ impl ConfigParams {
             self.appeal_secs,
             self.claim_grace_secs,
             self.waiting_secs,
+            self.exit_secs,
         ];
         require!(
             periods.into_iter().all(period),
@@ -152,6 +155,7 @@ impl ConfigParams {
         );
         require!(
             (1..=31 * DAY_SECS).contains(&self.bucket_secs)
+                && (1..=MAX_HORIZON_SECS).contains(&self.season_secs)
                 && 1 <= self.min_window_secs
                 && self.min_window_secs <= self.max_window_secs
                 && self.max_window_secs <= 31 * DAY_SECS

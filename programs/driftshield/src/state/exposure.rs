@@ -1,6 +1,9 @@
 use anchor_lang::prelude::*;
 
-use crate::{DriftShieldError, Model, ModelStatus, Vault};
+use crate::{
+    math::{Listing, MAX_PERSISTENCE},
+    DriftShieldError, Model, ModelStatus, Vault,
+};
 
 /// A vault's listing of a model, and the cover that the vault has sold on it.
 ///
@@ -26,8 +29,10 @@ pub struct Exposure {
     pub active_at: i64,
     /// The only version of the model on which cover is sold.
     pub model_version: u32,
+    /// Largest persistence of a policy, 1 to 4.
+    pub max_persistence: u8,
     pub bump: u8,
-    pub reserved: [u8; 3],
+    pub reserved: [u8; 2],
 }
 
 const _: () = assert!(core::mem::size_of::<Exposure>() == 2 * 32 + 7 * 8 + 8);
@@ -41,6 +46,9 @@ pub struct ListingTerms {
     pub cap: u64,
     /// Lowest trigger to sell, in micro-units, at least the model's noise floor.
     pub lowest_trigger: u64,
+    /// Largest persistence to sell, 1 to 4. As many windows, plus the model's submit, challenge and
+    /// ruling periods, must fit into the vault's cooldown.
+    pub max_persistence: u8,
 }
 
 impl Exposure {
@@ -60,7 +68,11 @@ impl Exposure {
         now: i64,
     ) -> Result<()> {
         model.require_version(terms.model_version)?;
-        vault.require_measured_in_time(model)?;
+        require!(
+            (1..=MAX_PERSISTENCE).contains(&terms.max_persistence),
+            DriftShieldError::InvalidPersistence
+        );
+        vault.require_measured_in_time(model, terms.max_persistence)?;
         require!(
             model.noise_floor <= terms.lowest_trigger,
             DriftShieldError::BelowNoiseFloor
@@ -68,6 +80,7 @@ impl Exposure {
         let is_tighter = !self.is_new()
             && terms.cap <= self.cap
             && self.lowest_trigger <= terms.lowest_trigger
+            && terms.max_persistence <= self.max_persistence
             && self.model_version == terms.model_version;
         if !is_tighter {
             self.active_at = if vault.shares == 0 {
@@ -79,24 +92,21 @@ impl Exposure {
         self.listed_at = now;
         self.cap = terms.cap;
         self.lowest_trigger = terms.lowest_trigger;
+        self.max_persistence = terms.max_persistence;
         self.model_version = terms.model_version;
         Ok(())
     }
 
-    /// Refuses a sale of `cover` at `trigger` that the listing doesn't allow. `released` is the
-    /// part of the sold cover that the purchase replaces.
-    pub fn require_sells(&self, cover: u64, released: u64, trigger: u64, now: i64) -> Result<()> {
-        require!(self.active_at <= now, DriftShieldError::ListingNotActive);
-        require!(
-            self.lowest_trigger <= trigger,
-            DriftShieldError::TriggerTooLow
-        );
-        let others = u128::from(self.cover.saturating_sub(released));
-        require!(
-            others + u128::from(cover) <= u128::from(self.cap),
-            DriftShieldError::ExposureFull
-        );
-        Ok(())
+    /// Returns what the listing allows, for a quote.
+    pub fn listing(&self) -> Listing {
+        Listing {
+            model_version: self.model_version,
+            active_at: self.active_at,
+            cap: self.cap,
+            cover: self.cover,
+            lowest_trigger: self.lowest_trigger,
+            max_persistence: self.max_persistence,
+        }
     }
 
     /// Adds a sold policy of `cover`, which is within the cap.
@@ -116,7 +126,7 @@ impl Exposure {
     }
 
     /// Whether the listing can sell no more cover, or the vault has been abandoned since the
-    /// listing. `circulating` is the number of the vault's shares outside of its escrow.
+    /// listing. `circulating` is the supply of the vault's share mint.
     pub fn is_dead(&self, vault: &Vault, model: &Model, circulating: u64, now: i64) -> bool {
         self.cap == 0
             || model.status == ModelStatus::Retired

@@ -93,7 +93,7 @@ pub struct Market {
     pub protocol_credit: u64,
     /// The creator's fee, not collected yet.
     pub creator_credit: u64,
-    /// Number of positions that are not claimed yet.
+    /// Number of positions that are neither claimed nor sold out.
     pub positions: u64,
     /// Version of the model on which bets are placed.
     pub model_version: u32,
@@ -202,6 +202,35 @@ impl Market {
         Ok(())
     }
 
+    pub fn require_unsettled(&self) -> Result<()> {
+        require!(!self.is_settled(), DriftShieldError::MarketSettled);
+        Ok(())
+    }
+
+    pub fn require_terms(&self, hash: &[u8; 32]) -> Result<()> {
+        require!(*hash == self.terms_hash, DriftShieldError::TermsMismatch);
+        Ok(())
+    }
+
+    /// Returns the latest `valid_until` of an ask that is set at `now`: the next end of an observed
+    /// window, which anyone with the model's outputs can measure from then on. No limit after the
+    /// end of the last one.
+    pub fn latest_ask_end(&self, model: &Model, now: i64) -> Result<i64> {
+        if model.window_end(self.last_window)? <= now {
+            return Ok(i64::MAX);
+        }
+        let first_end = model.window_end(self.first_window)?;
+        let ended = if now < first_end {
+            0
+        } else {
+            // Windows that have ended, rounded down. Both numbers are positive, and the virtual
+            // machine has no signed division.
+            (now - first_end) as u64 / model.window_secs as u64 + 1
+        };
+        // At most the end of the last window.
+        Ok(first_end + ended as i64 * model.window_secs)
+    }
+
     /// Returns the outcome of `value`: the number of thresholds at or below it.
     fn outcome_of(&self, value: u64) -> usize {
         self.thresholds[..usize::from(self.threshold_count)]
@@ -225,6 +254,12 @@ impl Market {
         let losing = self.total - winning;
         let (protocol, creator) = self.fees(losing);
         math::multiple(winning, losing - protocol - creator)
+    }
+
+    /// Returns the security rent of a bet of `amount` now, in base units, and the time until which
+    /// it pays for the bonds of `model`, the market's.
+    pub fn rent(&self, model: &Model, amount: u64, now: i64) -> Result<(u64, i64)> {
+        model.rent(amount, now, model.window_end(self.last_window)?)
     }
 
     /// Adds a bet of `amount` on `outcome` and returns the payout multiple after it, in

@@ -1,8 +1,10 @@
 use anchor_lang::prelude::*;
 
 use crate::{
-    math, token::PodTokenProgram, ConfigParams, DriftShieldError, Measurement, Metric, PdaSigner,
-    PodMetric, Pot, PotTotals, Tenure, TokenOwner, MAX_HORIZON_SECS,
+    math::{self, MAX_HORIZON_SECS},
+    token::PodTokenProgram,
+    ConfigParams, DriftShieldError, Measurement, Metric, PdaSigner, PodMetric, Pot, PotTotals,
+    Tenure, TokenOwner,
 };
 
 pub const MAX_ORACLES: usize = 7;
@@ -136,9 +138,10 @@ pub struct Model {
     pub last_value: u64,
     /// Latest Final window of this version.
     pub last_window: u64,
-    /// Value of the latest window of this version that was proposed or ruled on.
+    /// Value of the latest window of this version that was proposed or ruled to have one, and that
+    /// was not ruled thin since.
     pub latest: u64,
-    /// Latest window of this version that was proposed or ruled on.
+    /// The window of `latest`.
     pub latest_window: u64,
     /// Largest Final value of this version.
     pub max_value: u64,
@@ -152,6 +155,9 @@ pub struct Model {
     pub version: u32,
     /// Stakes and cover together may reach this multiple of `lasting_security`. Copied from Config.
     pub security_multiple: u32,
+    /// Number of submissions, challenges and rulings so far. Each may change what a stake is worth,
+    /// so an ask has fallen once the number changes.
+    pub reports: u32,
     /// Rent of secured stakes and cover, in bps a year.
     pub security_rent_bps: u16,
     /// Part of `security · security_multiple` that `market_risk` may reach, in bps.
@@ -175,11 +181,11 @@ pub struct Model {
     pub token_program: PodTokenProgram,
     /// Number of oracles replaced since `exposure` was last 0.
     pub replaced: u8,
-    pub reserved: [u8; 2],
+    pub reserved: [u8; 6],
 }
 
 const _: () =
-    assert!(core::mem::size_of::<Model>() == 8 * 32 + 224 + 66 * 8 + 7 * 56 + 64 + 8 + 176);
+    assert!(core::mem::size_of::<Model>() == 8 * 32 + 224 + 66 * 8 + 7 * 56 + 64 + 12 + 180);
 
 /// Terms that an owner may change while nothing depends on the model: who measures it, and how it
 /// is presented.
@@ -436,25 +442,26 @@ impl Model {
         self.submit_secs + self.challenge_secs + self.ruling_secs
     }
 
-    /// Whether the bonds secure `at_risk`, stakes or cover whose part of the limit is `budget_bps`.
-    fn secures(&self, at_risk: u64, budget_bps: u16) -> bool {
+    /// Returns the part of the security limit that `budget_bps` allows, rounded down.
+    fn limit(&self, budget_bps: u16) -> u64 {
         let limit = u128::from(self.lasting_security) * u128::from(self.security_multiple);
-        u128::from(at_risk) * u128::from(math::BPS) <= limit * u128::from(budget_bps)
+        let part = limit * u128::from(budget_bps) / u128::from(math::BPS);
+        u64::try_from(part).unwrap_or(u64::MAX)
+    }
+
+    /// Returns the largest `cover_risk` that the bonds secure.
+    pub fn cover_limit(&self) -> u64 {
+        self.limit(self.cover_budget_bps)
     }
 
     /// Whether the bonds secure stakes of `market_risk`.
     pub fn secures_stakes(&self, market_risk: u64) -> bool {
-        self.secures(market_risk, self.market_budget_bps)
-    }
-
-    /// Whether the bonds secure cover of `cover_risk`.
-    pub fn secures_cover(&self, cover_risk: u64) -> bool {
-        self.secures(cover_risk, self.cover_budget_bps)
+        market_risk <= self.limit(self.market_budget_bps)
     }
 
     /// Whether the bonds secure the current stakes and the current cover.
     pub fn is_secure(&self) -> bool {
-        self.secures_stakes(self.market_risk) && self.secures_cover(self.cover_risk)
+        self.secures_stakes(self.market_risk) && self.cover_risk <= self.cover_limit()
     }
 
     /// Adds a stake of `amount`. Refuses more than the bonds secure.
@@ -525,6 +532,16 @@ impl Model {
     /// Subtracts `amount`, which is about to leave the bond vault, from `held`.
     pub fn decrease_held(&mut self, amount: u64) {
         self.held -= amount;
+    }
+
+    /// Counts a submission, a challenge or a ruling.
+    pub fn count_report(&mut self) {
+        self.reports = self.reports.wrapping_add(1); // a few per window: 2³² are never reached
+    }
+
+    pub fn require_reports(&self, reports: u32) -> Result<()> {
+        require!(self.reports == reports, DriftShieldError::ReportsMismatch);
+        Ok(())
     }
 
     // The oracles' pay.
@@ -602,14 +619,20 @@ impl Model {
 
     // Statistics.
 
-    /// Records a proposed or ruled value of `window`, unless a later window has one already. A thin
-    /// window has none.
+    /// Records what `window` was proposed or ruled to be, unless a later window has a value already.
+    /// If the latest window is ruled thin, its value is refuted: the newest Final value takes its
+    /// place.
     pub fn record_latest(&mut self, window: u64, measurement: Measurement) {
-        if let Measurement::Value(value) = measurement {
-            if self.latest_window <= window {
+        match measurement {
+            Measurement::Value(value) if self.latest_window <= window => {
                 self.latest_window = window;
                 self.latest = value;
             }
+            Measurement::Thin if self.latest_window == window => {
+                self.latest_window = self.last_window;
+                self.latest = self.last_value;
+            }
+            _ => {}
         }
     }
 
@@ -625,6 +648,7 @@ impl Model {
         if first || self.last_window < window {
             self.last_window = window;
             self.last_value = value;
+            self.record_latest(window, measurement); // a later value may have been refuted
             self.ewma = if first {
                 value
             } else {

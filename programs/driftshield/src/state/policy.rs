@@ -2,10 +2,10 @@ use core::ops::RangeInclusive;
 
 use anchor_lang::{bytemuck, prelude::*};
 
-use crate::{math, DriftShieldError, Entry, Exposure, Model, Vault};
-
-/// Largest number of consecutive windows that must reach a policy's trigger.
-pub const MAX_PERSISTENCE: u8 = 4;
+use crate::{
+    math::{self, Quote, Renewed, Term},
+    DriftShieldError, Entry, Exposure, Model, Vault,
+};
 
 /// Terms of a policy that a holder buys. Drift is in micro-units, amounts are in base units.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, AnchorSerialize, AnchorDeserialize, IdlType)]
@@ -19,7 +19,8 @@ pub struct PolicyTerms {
     pub trigger: u64,
     /// Drift from which the policy pays its whole cover; at least `trigger`.
     pub exhaustion: u64,
-    /// Number of consecutive windows that must reach the trigger, 1 to 4.
+    /// Number of consecutive windows that must reach the trigger: 1 to 4, and at most the listing's
+    /// `max_persistence`.
     pub persistence: u8,
     /// First covered window: the first one that begins at least the vault's `waiting_secs` after
     /// the purchase.
@@ -30,40 +31,6 @@ pub struct PolicyTerms {
     pub max_premium: u64,
     /// Whether anyone may renew the policy at the holder's expense.
     pub auto_renew: bool,
-}
-
-/// Price and terms of a purchase or a renewal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Quote {
-    /// Premium that the holder pays to the vault, in base units.
-    pub premium: u64,
-    /// Security rent that the holder pays to the model's oracles in addition, in base units.
-    pub rent: u64,
-    /// Unix time until which the rent is paid.
-    pub rent_end: i64,
-    /// The protocol's part of the premium, in base units.
-    pub protocol_part: u64,
-    /// The manager's part of the premium, in base units.
-    pub manager_part: u64,
-    /// Part of the premium that streams to the vault, in base units.
-    pub streamed_part: u64,
-    pub first_window: u64,
-    pub last_window: u64,
-    /// Unix time at which the last window ends.
-    pub end: i64,
-    /// The vault's locked capital before the purchase, in base units, without the cover of a policy
-    /// that is renewed.
-    pub locked_before: u64,
-    /// The vault's locked capital after the purchase, in base units.
-    pub locked_after: u64,
-}
-
-impl Quote {
-    /// Returns the amount that the holder pays: the premium and the security rent, which fit 64 bits
-    /// together.
-    pub fn price(&self) -> u64 {
-        self.premium + self.rent
-    }
 }
 
 /// Cover that a holder bought on a model.
@@ -116,7 +83,7 @@ pub struct Policy {
     pub reserved: [u8; 7],
 }
 
-const _: () = assert!(core::mem::size_of::<Policy>() == 3 * 32 + 12 * 8 + 2 * 40 + 16);
+const _: () = assert!(core::mem::size_of::<Policy>() == 3 * 32 + 12 * 8 + 2 * 56 + 16);
 
 /// A premium's stream to the vault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, IdlType, bytemuck::Pod, bytemuck::Zeroable)]
@@ -127,11 +94,15 @@ pub struct Stream {
     pub rate: PodU128,
     /// Streamed amount: the premium less the protocol's and the manager's part.
     pub part: u64,
-    /// Unix time of the payment.
+    /// Unix time at which the paid time begins: the purchase, or the end of the term before.
     pub start: i64,
-    /// Unix time at which the last paid window ends. The stream itself ends with the bucket in
-    /// which this time lies.
+    /// Unix time at which the last paid window ends.
     pub end: i64,
+    /// Unix time at which the stream begins: the purchase, or the end of the stream before.
+    pub begins_at: i64,
+    /// Unix time at which the stream ends: the end of the bucket in which `end` lies, and at least
+    /// one bucket after `begins_at`.
+    pub ends_at: i64,
 }
 
 impl Stream {
@@ -140,15 +111,18 @@ impl Stream {
         part: 0,
         start: 0,
         end: 0,
+        begins_at: 0,
+        ends_at: 0,
     };
 
-    /// Returns the unused part of the premium: `⌊part · (end − now) / (end − start)⌋`, or 0 from
-    /// `end` on.
+    /// Returns the unused part of the premium: all of it before `start`, then
+    /// `⌊part · (end − now) / (end − start)⌋`, and 0 from `end` on. It is never more than what has
+    /// not streamed, because the stream neither begins nor ends before the paid time.
     fn unused(&self, now: i64) -> u64 {
         if self.end <= now {
             return 0;
         }
-        let (left, whole) = (self.end - now, self.end - self.start);
+        let (left, whole) = (self.end - now.max(self.start), self.end - self.start);
         math::mul_div(self.part, left as u64, whole as u64).unwrap_or(0) // at most `part`
     }
 }
@@ -233,14 +207,19 @@ impl Policy {
 
     // Renewals.
 
-    /// Refuses a second renewal in the same term, and a renewal after a payment.
-    pub fn require_renewable(&self, now: i64) -> Result<()> {
-        require!(self.paid == 0, DriftShieldError::PolicyPaid);
-        require!(
-            self.previous_term.end <= now,
-            DriftShieldError::AlreadyRenewed
-        );
-        Ok(())
+    /// Returns what decides whether the policy can be renewed. `is_signed`: whether its holder signs.
+    pub fn renewed(&self, is_signed: bool) -> Renewed {
+        Renewed {
+            term: Term {
+                part: self.term.part,
+                start: self.term.start,
+                end: self.term.end,
+                stream_end: self.term.ends_at,
+            },
+            previous_end: self.previous_term.end,
+            paid: self.paid,
+            is_signed,
+        }
     }
 
     /// Returns the terms of a renewal: the same cover for the same number of windows after the last

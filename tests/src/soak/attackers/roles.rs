@@ -73,6 +73,8 @@ fn worst_params() -> ConfigParams {
         claim_grace_secs: 1,
         waiting_secs: 1,
         bucket_secs: 1,
+        exit_secs: 1,
+        season_secs: 1,
         min_window_secs: 1,
         security_multiple: u32::MAX,
         protocol_fee_bps: 2_000,

@@ -205,6 +205,7 @@ pub fn listing(books: &Books, vault: &Address, model: &Address) -> Call {
         vault: *vault,
         model: *model,
         terms: ListingTerms {
+            max_persistence: 4,
             model_version: books.models[model].version,
             cap: u64::MAX,
             lowest_trigger: books.models[model].noise_floor,

@@ -50,6 +50,8 @@ pub struct Model {
     pub final_receipts: Vec<(u64, u64)>,
     /// The latest window whose receipt was proposed or ruled on, and its value.
     pub latest: Option<(u64, u64)>,
+    /// Number of submissions, challenges and rulings.
+    pub reports: u32,
     /// Head of the receipt chain.
     pub chain: [u8; 32],
 }
@@ -291,6 +293,7 @@ impl Books {
             ),
             final_receipts: vec![],
             latest: None,
+            reports: 0,
             chain: [0; 32],
         };
         self.models.insert(at, model);

@@ -15,6 +15,7 @@ pub fn check_params(params: &ConfigParams) -> Verdict {
         params.appeal_secs,
         params.claim_grace_secs,
         params.waiting_secs,
+        params.exit_secs,
     ];
     let in_range = |period: i64| (1..=30 * DAY).contains(&period);
     require(
@@ -40,6 +41,7 @@ pub fn check_params(params: &ConfigParams) -> Verdict {
         && params.min_window_secs <= params.max_window_secs
         && params.max_window_secs <= 31 * DAY;
     let others_fit = (1..=31 * DAY).contains(&params.bucket_secs)
+        && (1..=HORIZON).contains(&params.season_secs)
         && params.max_spread_limit <= 100_000_000
         && 1 <= params.security_multiple
         && 1 <= params.min_security_rent_bps
@@ -66,6 +68,11 @@ pub fn check_vault(terms: &VaultTerms) -> Verdict {
         && (1..10_000).contains(&terms.kink_bps)
         && (5_000..=10_000).contains(&terms.max_utilisation_bps)
         && terms.cancel_fee_bps <= 10_000
+        && terms.persistence_bps[0] == 10_000
+        && terms
+            .persistence_bps
+            .windows(2)
+            .all(|parts| parts[1] <= parts[0])
         && terms.reserved == [0; 2];
     require(in_range, "a term is out of range")
 }

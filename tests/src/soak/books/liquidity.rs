@@ -2,11 +2,7 @@
 
 use driftshield_sdk::{Address, PremiumPayee, TokenProgram, address};
 
-use super::{
-    Amount, Books, Refusal, Verdict, fits, require,
-    roles::flag,
-    vaults::{Request, shares_for},
-};
+use super::{Amount, Books, DAY, Refusal, Verdict, fits, require, roles::flag, vaults::Request};
 
 const NO_REQUEST: Refusal = "the owner has requested no withdrawal";
 
@@ -26,18 +22,21 @@ impl Books {
         let vault = self.vault_now(at)?;
         require(0 < amount, "the amount is 0")?;
         require(
-            vault.shares <= 1_000_000_000 * vault.assets,
+            vault.shares <= 1_000_000_000 * vault.staying(),
             "the vault was wiped out",
         )?;
         let amount = Amount::from(amount);
-        let shares = fits(shares_for(amount, vault.shares, vault.assets))?;
+        let is_first = vault.shares == 0;
+        let shares = vault.issue(amount)?;
         require(0 < shares, "the deposit is worth no share")?;
         require(
             Amount::from(min_shares) <= shares,
             "the shares are under the provider's minimum",
         )?;
         vault.assets = fits(vault.assets + amount)?;
-        vault.shares = fits(vault.shares + shares)?;
+        if is_first {
+            vault.seasoned = vault.seasoned.max(vault.staying());
+        }
         fits(vault.owed())?;
         self.transfer(signer, source, &address::vault_tokens(at), &mint, amount)?;
         self.mint(destination, &address::share_mint(at), shares)?;
@@ -45,6 +44,7 @@ impl Books {
         Ok(())
     }
 
+    /// Moves the value of `shares`, and of the shares that the request holds, to what is requested.
     pub(super) fn request_withdraw(
         &mut self,
         signer: &Address,
@@ -53,49 +53,80 @@ impl Books {
         shares: u64,
     ) -> Verdict {
         let now = self.now;
-        let vault = self.vault_now(at)?.clone();
-        require(0 < shares, "the amount is 0")?;
+        let vault = self.vault_now(at)?;
+        let (cooldown_secs, exit_secs) = (vault.cooldown_secs, vault.exit_secs);
         let shares = Amount::from(shares);
-        let new = Request {
+        let request_at = address::withdraw_request(at, signer);
+        let before = self.requests.get(&request_at).cloned();
+        require(0 < shares || before.is_some(), "the amount is 0")?;
+        let vault = self.vaults.get_mut(at).expect("read");
+        let held = before.as_ref().map_or(0, |request| request.shares);
+        let requested = before.map_or(0, |request| vault.requested(&request));
+        require(
+            shares + held <= vault.shares,
+            "the owner does not have the shares",
+        )?;
+        let value = vault.worth(shares + held);
+        vault.shares -= shares + held;
+        vault.leaving += value;
+        let request = Request {
             vault: *at,
             owner: *signer,
+            value: requested + value,
+            index: vault.index,
+            wipeouts: vault.wipeouts,
             shares: 0,
-            value: 0,
-            unlock_at: 0,
+            unlock_at: now + cooldown_secs,
+            lapses_at: now + cooldown_secs + exit_secs,
+            is_short: false,
+            reserved_until: None,
         };
-        let request_at = address::withdraw_request(at, signer);
-        let request = self.requests.entry(request_at).or_insert(new);
-        request.value = request.value.min(vault.worth(request.shares)) + vault.worth(shares);
-        request.shares += shares;
-        request.unlock_at = now + vault.cooldown_secs;
-        let mint = address::share_mint(at);
-        self.transfer(signer, source, &address::escrow(at), &mint, shares)
+        self.requests.insert(request_at, request);
+        if shares == 0 {
+            return Ok(()); // the source is not checked
+        }
+        let from = self.tokens.get(source);
+        let from = from.ok_or("the source account does not exist")?;
+        require(
+            from.owner == *signer && from.mint == address::share_mint(at),
+            "the source account holds no shares of the signer",
+        )?;
+        self.burn(source, shares)
     }
 
-    /// Returns as many of the requested shares as are worth their value at the time of the request, at most
-    /// all of them. Burns the rest.
+    /// Turns what is requested into shares, which are returned with those that the request holds.
+    fn take_back(&mut self, request: &Request) -> Verdict<Amount> {
+        let vault = self.vault_now(&request.vault)?;
+        let value = vault.requested(request);
+        let bought = vault.issue(value)?;
+        vault.leaving -= value;
+        Ok(bought + request.shares)
+    }
+
+    /// Removes a request that is over. After the last one, nothing leaves.
+    fn end_request(&mut self, at: &Address, owner: &Address) {
+        self.requests.remove(&address::withdraw_request(at, owner));
+        if self.requests_of(at).next().is_none() {
+            self.vaults.get_mut(at).expect("read").leaving = 0;
+        }
+    }
+
     pub(super) fn cancel_withdraw(
         &mut self,
         signer: &Address,
         at: &Address,
         destination: &Address,
     ) -> Verdict {
-        let request = self.requests.remove(&address::withdraw_request(at, signer));
-        let request = request.ok_or(NO_REQUEST)?;
-        let vault = self.vault_now(at)?;
-        let mut returned = request.shares;
-        if request.value < vault.worth(request.shares) {
-            let (supply, assets) = (vault.shares - returned, vault.assets - request.value);
-            returned = returned.min(shares_for(request.value, supply, assets));
-        }
-        let burned = request.shares - returned;
-        vault.shares -= burned;
-        let (escrow, mint) = (address::escrow(at), address::share_mint(at));
-        self.transfer(at, &escrow, destination, &mint, returned)?;
-        self.record_donation(destination, returned);
-        self.burn(&escrow, burned)
+        let request = self.requests.get(&address::withdraw_request(at, signer));
+        let request = request.ok_or(NO_REQUEST)?.clone();
+        let shares = self.take_back(&request)?;
+        self.end_request(at, signer);
+        self.mint(destination, &address::share_mint(at), shares)?;
+        self.record_donation(destination, shares);
+        Ok(())
     }
 
+    /// Takes the step of a request that is due.
     pub(super) fn withdraw(
         &mut self,
         owner: &Address,
@@ -109,34 +140,46 @@ impl Books {
         let request = self.requests.get(&request_at);
         let mut request = request.ok_or(NO_REQUEST)?.clone();
         let vault = self.vault_now(at)?;
-        require(request.unlock_at <= now, "the cooldown is not over")?;
-        let value = request.value.min(vault.worth(request.shares));
-        let free = vault.free_assets(locked);
-        let (mut paid, mut shares) = (value, request.shares);
-        if free < value {
-            // Pay for as many shares as the free assets suffice for, and burn the fewest shares that are
-            // worth the payment.
-            paid = value * (request.shares * free / value) / request.shares;
-            require(0 < paid, "all capital backs policies")?;
-            shares = (paid * request.shares).div_ceil(value);
-            self.rare_events.partly_withdrawn += 1;
-        }
-        let vault = self.vaults.get_mut(at).expect("read");
-        let left = request.shares - shares;
-        request.value = (request.value * left).div_ceil(request.shares);
-        request.shares = left;
-        vault.assets -= paid;
-        vault.shares -= shares;
-        self.burn(&address::escrow(at), shares)?;
-        if left == 0 {
-            self.requests.remove(&request_at);
+        let mut paid = 0;
+        if 0 < request.shares {
+            let is_over = request.reserved_until.is_some_and(|until| until <= now);
+            require(is_over, "the request has become shares")?;
+            request.reserved_until = None;
+        } else if now < request.unlock_at {
+            return Err("the cooldown is not over");
+        } else if now < request.lapses_at {
+            let value = vault.requested(&request);
+            paid = value.min(vault.free_assets(locked));
+            if paid < value {
+                require(0 < paid || !request.is_short, "all capital backs policies")?;
+                request.is_short = true;
+            }
+            vault.leaving -= paid;
+            vault.spend(paid);
+            request.value = value - paid;
+            (request.index, request.wipeouts) = (vault.index, vault.wipeouts);
+            if 0 < request.value {
+                self.rare_events.partly_withdrawn += 1;
+            }
         } else {
-            self.requests.insert(request_at, request);
+            request.shares = self.take_back(&request)?;
+            request.value = 0;
+            let vault = &self.vaults[at];
+            (request.index, request.wipeouts) = (vault.index, vault.wipeouts);
+            let reserved_until = request.lapses_at + 30 * DAY;
+            if request.is_short && 0 < request.shares && now < reserved_until {
+                request.reserved_until = Some(reserved_until);
+                self.rare_events.reserved += 1;
+            }
         }
+        let is_over = request.value == 0 && request.shares == 0;
+        self.requests.insert(request_at, request);
         self.sweep_orphaned_assets(at);
+        if is_over {
+            self.end_request(at, owner);
+        }
         let tokens = address::vault_tokens(at);
-        let twice = [tokens, address::escrow(at)].contains(destination);
-        require(!twice, "an account is passed twice")?;
+        require(*destination != tokens, "an account is passed twice")?;
         if paid == 0 {
             return Ok(()); // the destination is not checked
         }

@@ -1,6 +1,8 @@
 //! Parimutuel markets.
 
-use driftshield_sdk::{Address, Aggregate, FeePayee, MarketTerms, address, instruction::Bet};
+use std::collections::BTreeMap;
+
+use driftshield_sdk::{Address, Aggregate, Ask, FeePayee, MarketTerms, address, instruction::Bet};
 
 use super::{
     Amount, BPS, Books, HORIZON, Verdict, fits, limits::MAX_FEES_BPS, limits::check_text, require,
@@ -46,6 +48,19 @@ pub struct Position {
     pub market: Address,
     pub owner: Address,
     pub stakes: Vec<Amount>,
+    /// By outcome.
+    pub asks: BTreeMap<usize, Ask>,
+}
+
+impl Position {
+    pub(super) fn new(market: &Address, owner: &Address, outcomes: usize) -> Self {
+        Self {
+            market: *market,
+            owner: *owner,
+            stakes: vec![0; outcomes],
+            asks: BTreeMap::new(),
+        }
+    }
 }
 
 fn bps(amount: Amount, bps: u16) -> Amount {
@@ -155,7 +170,7 @@ impl Market {
 }
 
 impl Books {
-    fn market(&self, market: &Address) -> Verdict<&Market> {
+    pub(super) fn market(&self, market: &Address) -> Verdict<&Market> {
         self.markets.get(market).ok_or("there is no such market")
     }
 
@@ -292,11 +307,7 @@ impl Books {
             rent <= bet.max_rent.into(),
             "the rent is over the bettor's maximum",
         )?;
-        let new = Position {
-            market: *at,
-            owner: *signer,
-            stakes: vec![0; outcomes],
-        };
+        let new = Position::new(at, signer, outcomes);
         let position = self
             .positions
             .entry(address::position(at, signer))

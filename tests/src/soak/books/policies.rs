@@ -85,31 +85,51 @@ fn integral(terms: &VaultTerms, u: &Fraction) -> Fraction {
     &(&up_to_kink + &(&slope1 * &above)) + &beyond
 }
 
-/// The lowest and the highest premium within the protocol's tolerance: before rounding up, 2⁻¹⁶ base units
-/// per year of `duration` around the exact formula.
+/// The integral of the curve from 0 to `u`, where the curve stays at its highest beyond 1.
+fn clamped_integral(terms: &VaultTerms, u: &Fraction) -> Fraction {
+    let one = Fraction::whole(1);
+    if u.is_at_most(&one) {
+        return integral(terms, u);
+    }
+    let highest = Fraction::whole(u32::from(terms.slope1_bps) + u32::from(terms.slope2_bps));
+    &integral(terms, &one) + &(&highest * &(u - &one))
+}
+
+/// The lowest and the highest premium within the protocol's tolerance: before rounding up, the exact formula
+/// and, per year of `duration`, 2⁻¹⁶ base units and 2⁻⁴⁶ of the cost of risk more.
 fn premium(
-    terms: &VaultTerms,
-    cover: Amount,
-    assets: Amount,
+    vault: &Vault,
+    terms: &PolicyTerms,
     locked: Amount,
     drift: u64,
-    trigger: u64,
     duration: i64,
 ) -> Verdict<(Amount, Amount)> {
-    let utilisation = |locked: Amount| Fraction::new(locked, assets);
-    let (before, after) = (utilisation(locked), utilisation(locked + cover));
-    let area = &integral(terms, &after) - &integral(terms, &before);
-    let mean = &area / &(&after - &before);
-    let reached = Fraction::new(drift, trigger).min(Fraction::whole(1));
-    let risk = &Fraction::whole(terms.risk_slope_bps) * &reached;
-    let rate = &(&Fraction::whole(terms.base_bps) + &mean) + &risk;
+    let (pricing, cover) = (&vault.terms, Fraction::whole(terms.cover));
+    let used = if vault.seasoned == 0 {
+        let highest = u32::from(pricing.slope1_bps) + u32::from(pricing.slope2_bps);
+        &Fraction::whole(highest) * &cover
+    } else {
+        let area = |locked: Amount| {
+            let utilisation = Fraction::new(locked, vault.seasoned);
+            clamped_integral(pricing, &utilisation).times(vault.seasoned)
+        };
+        &area(locked + Amount::from(terms.cover)) - &area(locked)
+    };
+    let reached = Fraction::new(drift, terms.trigger).min(Fraction::whole(1));
+    let ramp = &Fraction::whole(1) + &Fraction::new(terms.trigger, terms.exhaustion);
+    let part = pricing.persistence_bps[usize::from(terms.persistence) - 1];
+    let shape = &(&ramp / &Fraction::whole(2)) * &Fraction::new(part, BPS);
+    let risk = &(&Fraction::whole(pricing.risk_slope_bps) * &reached) * &shape;
+    let risk = &cover * &risk;
+    let base = &cover * &Fraction::whole(pricing.base_bps);
 
-    let years = Fraction::new(duration, YEAR);
-    let annual = &(&Fraction::whole(cover) * &rate) / &Fraction::whole(BPS);
-    let exact = &annual * &years;
-    let tolerance = &Fraction::new(1, 1 << 16) * &years;
+    let years = &Fraction::new(duration, YEAR) / &Fraction::whole(BPS);
+    let exact = &(&(&base + &used) + &risk) * &years;
+    let of_risk = &risk * &Fraction::new(1, 1_u64 << 46);
+    let of_all = &Fraction::new(1, 1 << 16) * &Fraction::whole(BPS);
+    let tolerance = &(&of_risk + &of_all) * &years;
     let overflow = "the premium overflows";
-    let least = (&exact - &tolerance).ceil().ok_or(overflow)?.max(1);
+    let least = exact.ceil().ok_or(overflow)?.max(1);
     let most = (&exact + &tolerance).ceil().ok_or(overflow)?.max(1);
     Ok((least, fits(most)?))
 }
@@ -132,7 +152,8 @@ fn check_trigger(model: &Model, exposure: &Exposure, terms: &PolicyTerms) -> Ver
         "the drift has reached the trigger",
     )?;
     require(
-        (1..=4).contains(&terms.persistence) && u64::from(terms.persistence) <= terms.windows,
+        (1..=exposure.max_persistence).contains(&terms.persistence)
+            && u64::from(terms.persistence) <= terms.windows,
         "the persistence is out of range",
     )
 }
@@ -142,12 +163,26 @@ struct Purchase<'a> {
     vault: &'a Address,
     model: &'a Address,
     terms: &'a PolicyTerms,
-    /// The cover of the policy that is renewed; 0 for a purchase.
-    released: Amount,
-    /// Start of the new term.
-    starts_at: i64,
+    /// The policy that is renewed.
+    renewed: Option<&'a Policy>,
+}
+
+impl Purchase<'_> {
+    /// The cover that the purchase replaces.
+    fn released(&self) -> Amount {
+        self.renewed.map_or(0, |policy| policy.cover)
+    }
+
+    /// The start of the new term.
+    fn starts_at(&self, now: i64) -> i64 {
+        self.renewed.map_or(now, |policy| policy.term.term_end)
+    }
+
     /// The time until which the rent is paid already.
-    secured_until: i64,
+    fn secured_until(&self, model: &Model, now: i64) -> i64 {
+        let paid = |policy: &Policy| policy.term.term_end + model.dispute_secs();
+        self.renewed.map_or(now, paid)
+    }
 }
 
 impl Books {
@@ -182,7 +217,7 @@ impl Books {
     /// The cover on a model that the vault's capital and the model's bonds allow to sell in addition.
     pub fn affordable_cover(&self, vault_at: &Address, model_at: &Address) -> Amount {
         let (vault, model) = (&self.vaults[vault_at], &self.models[model_at]);
-        let max_locked = vault.max_locked(self.escrowed(vault_at));
+        let max_locked = vault.max_locked(self.reserved(vault_at));
         max_locked.saturating_sub(self.locked(vault_at)).min(
             model
                 .secured_cover()
@@ -212,9 +247,7 @@ impl Books {
             vault,
             model,
             terms,
-            released: 0,
-            starts_at: books.now,
-            secured_until: books.now,
+            renewed: None,
         };
         books.quote(&purchase)
     }
@@ -232,16 +265,11 @@ impl Books {
         let (last_window, end) = self.check_duration(purchase)?;
         let locked = self.check_cover(purchase, exposure)?;
 
-        let (least, most) = premium(
-            &vault.terms,
-            terms.cover.into(),
-            vault.assets,
-            locked,
-            model.current_drift().max(model.statistics().ewma),
-            terms.trigger,
-            end - purchase.starts_at,
-        )?;
-        let (rent, rent_end) = model.rent(terms.cover.into(), purchase.secured_until, end)?;
+        let drift = model.current_drift().max(model.statistics().ewma);
+        let duration = end - purchase.starts_at(self.now);
+        let (least, most) = premium(vault, terms, locked, drift, duration)?;
+        let secured_until = purchase.secured_until(model, self.now);
+        let (rent, rent_end) = model.rent(terms.cover.into(), secured_until, end)?;
         Ok(PremiumQuote {
             least,
             most,
@@ -277,11 +305,13 @@ impl Books {
         let end = model.window_end(last_window)?;
         let allowed = vault.terms.min_duration_secs..=vault.terms.max_duration_secs;
         require(
-            allowed.contains(&(end - purchase.starts_at)),
+            allowed.contains(&(end - purchase.starts_at(self.now))),
             "the duration is out of range",
         )?;
+        let previous = purchase.renewed.map(|policy| &policy.term);
+        let (_, stream_end) = vault.stream_times(end, previous);
         require(
-            end <= self.now + HORIZON && vault.has_bucket(end),
+            end <= self.now + HORIZON && vault.has_bucket(stream_end),
             "the cover ends too late",
         )?;
         Ok((last_window, end))
@@ -299,14 +329,14 @@ impl Books {
         let cover = Amount::from(cover);
         let sold = self.cover_sold(purchase.vault, purchase.model);
         require(
-            sold - purchase.released + cover <= exposure.cap,
+            sold - purchase.released() + cover <= exposure.cap,
             "the cover is over the cap",
         )?;
         require(0 < vault.assets, "the vault has no capital")?;
-        let locked = self.locked(purchase.vault) - purchase.released;
-        let locks_more = purchase.released < cover;
+        let locked = self.locked(purchase.vault) - purchase.released();
+        let locks_more = purchase.released() < cover;
         let max_locked = if locks_more {
-            vault.max_locked(self.escrowed(purchase.vault))
+            vault.max_locked(self.reserved(purchase.vault))
         } else {
             vault.assets * Amount::from(pricing.max_utilisation_bps) / BPS
         };
@@ -314,13 +344,16 @@ impl Books {
         if locks_more {
             // The reason for `max_locked`: all requested withdrawals can still be paid.
             let requests = self.requests_of(purchase.vault);
-            let values = requests.map(|request| request.value.min(vault.worth(request.shares)));
+            let values = requests.map(|request| match request.reserved_until {
+                Some(_) => vault.worth(request.shares),
+                None => vault.requested(request),
+            });
             assert!(
                 values.sum::<Amount>() <= vault.free_assets(locked + cover),
                 "a purchase locks capital whose withdrawal was requested before"
             );
         }
-        let at_risk = fits(self.cover_risk(purchase.model) - purchase.released + cover)?;
+        let at_risk = fits(self.cover_risk(purchase.model) - purchase.released() + cover)?;
         require(
             at_risk <= model.secured_cover(),
             "the bonds do not secure the cover",
@@ -370,9 +403,7 @@ impl Books {
             vault: vault_at,
             model: model_at,
             terms,
-            released: 0,
-            starts_at: self.now,
-            secured_until: self.now,
+            renewed: None,
         })?;
         let premium = Self::charge(&quote, terms, values)?;
         let policy_at = address::policy(vault_at, signer, id);
@@ -382,7 +413,7 @@ impl Books {
         )?;
 
         let vault = self.vaults.get_mut(vault_at).expect("read");
-        let term = vault.sell(premium, quote.end);
+        let term = vault.sell(premium, quote.end, None);
         let policy = Policy {
             vault: *vault_at,
             model: *model_at,
@@ -437,17 +468,28 @@ impl Books {
             vault: &vault_at,
             model: &model_at,
             terms: &terms,
-            released: policy.cover,
-            starts_at: policy.term.term_end,
-            secured_until: policy.term.term_end + self.model(&model_at)?.dispute_secs(),
+            renewed: Some(&policy),
         })?;
         let premium = Self::charge(&quote, &terms, values)?;
+        if !signed {
+            let vault = &self.vaults[&vault_at];
+            let before = &policy.term;
+            let secs = before.term_end - before.start;
+            let from = before.term_end - vault.waiting_secs - secs / 4;
+            require(from <= self.now, "only the holder may renew this early")?;
+            let duration = quote.end - before.term_end;
+            let most = before.part * 5 * duration as Amount;
+            require(
+                vault.streamed_part(premium) * 4 * secs as Amount <= most,
+                "the rate is over 1.25 times that of the term before",
+            )?;
+        }
 
-        let term = self
-            .vaults
-            .get_mut(&vault_at)
-            .expect("read")
-            .sell(premium, quote.end);
+        let term = self.vaults.get_mut(&vault_at).expect("read").sell(
+            premium,
+            quote.end,
+            Some(&policy.term),
+        );
         let renewed = self.policies.get_mut(at).expect("read");
         renewed.last_window = quote.last_window;
         renewed.premium = fits(renewed.premium + premium)?;
@@ -519,10 +561,11 @@ impl Books {
             "claims on the policy have paid as much already",
         )?;
         let payment = worth - policy.paid;
-        let vault = self.vaults.get_mut(&policy.vault).expect("has a policy");
-        vault.assets -= payment;
+        let vault = self.vault_now(&policy.vault)?;
+        vault.bear(payment);
+        let vault = vault.clone();
         self.rare_events.policies_paid += 1;
-        if 1_000_000_000 * vault.assets < vault.shares {
+        if 1_000_000_000 * vault.staying() < vault.shares {
             self.rare_events.vaults_wiped_out += 1;
         }
         self.policies.get_mut(at).expect("read").paid = worth;
@@ -547,7 +590,7 @@ impl Books {
             .into_iter()
             .flatten()
         {
-            let left = (stream.term_end - now).max(0) as Amount;
+            let left = (stream.term_end - now.max(stream.start)).max(0) as Amount;
             let duration = (stream.term_end - stream.start) as Amount;
             let unused = stream.part * left / duration * refunded_bps / BPS;
             let part = unused.saturating_sub(deduction);

@@ -192,6 +192,7 @@ impl Model {
                 receipt.state = ReceiptState::Final;
                 receipt.value = value;
                 self.final_receipts.push((receipt.window, value));
+                self.update_latest(receipt.window, value);
                 3
             }
             WindowEnd::Void => {
@@ -403,6 +404,7 @@ impl Books {
             samples: counts.iter().map(|&count| u64::from(count)).sum(),
             evidence: *evidence,
         };
+        model.reports += 1;
         receipt.submissions.insert(oracle, submission);
         receipt.value = receipt.median();
         if receipt.is_complete(model) {
@@ -447,7 +449,8 @@ impl Books {
         receipt.state = ReceiptState::Challenged;
         receipt.since = now;
         receipt.challenger = Some(*signer);
-        let model = self.model(at)?;
+        let model = self.models.get_mut(at).ok_or("there is no such model")?;
+        model.reports += 1;
         let (mint, bond) = (model.mint, model.challenge_bond);
         self.transfer(signer, source, &address::bond_vault(at), &mint, bond)
     }
@@ -490,6 +493,7 @@ impl Books {
             "the seats are not those of the submitters",
         )?;
 
+        model.reports += 1;
         // Each submitter who disagrees with the ruling loses `slash_amount`, at most its bond.
         let agrees = |value| found.is_none_or(|found| model.agree(value, found));
         for ((oracle, submission), seat) in std::iter::zip(&receipt.submissions, seats) {
@@ -543,8 +547,16 @@ impl Books {
             let seat = &self.seats[seat];
             model.set_active_bond(&seat.oracle, seat.active(), false, now);
         }
-        if let Some(Some(value)) = found {
-            model.update_latest(window, value);
+        match found {
+            Some(Some(value)) => model.update_latest(window, value),
+            Some(None) if model.latest.is_some_and(|(latest, _)| latest == window) => {
+                let newest = model
+                    .final_receipts
+                    .iter()
+                    .max_by_key(|(window, _)| *window);
+                model.latest = newest.copied();
+            }
+            _ => {}
         }
         let end = match found {
             Some(Some(value)) => WindowEnd::Final(value),

@@ -2,7 +2,7 @@
 
 use driftshield_sdk::{Address, ListingTerms, VaultTerms, address};
 
-use super::{Amount, BPS, Books, DAY, Verdict, limits, limits::MAX_FEES_BPS, require};
+use super::{Amount, BPS, Books, DAY, Verdict, fits, limits, limits::MAX_FEES_BPS, require};
 
 /// Time in addition to the cooldown before new terms, and new or loosened listings, take effect.
 const NOTICE: i64 = DAY;
@@ -24,13 +24,24 @@ pub struct Vault {
     pub waiting_secs: i64,
     pub claim_grace_secs: i64,
     pub bucket_secs: i64,
+    pub exit_secs: i64,
+    pub season_secs: i64,
     pub protocol_fee_bps: u16,
 
     pub terms: VaultTerms,
     /// Announced terms, and when they take effect.
     pub next_terms: Option<(VaultTerms, i64)>,
 
+    /// Times that the manager has listed a model or announced terms.
+    pub revision: u32,
+
     pub assets: Amount,
+    /// The part of the assets whose withdrawal is requested.
+    pub leaving: Amount,
+    /// What claims have left of each requested unit, in 2⁻⁶² units.
+    pub index: Amount,
+    pub wipeouts: u32,
+    pub seasoned: Amount,
     pub unearned: Amount,
     pub shares: Amount,
     pub protocol_credit: Amount,
@@ -53,10 +64,13 @@ pub struct Stream {
     pub rate: Amount,
     /// The streamed part of the premium: the premium without fees.
     pub part: Amount,
+    /// The start of the term that the premium pays for.
     pub start: i64,
-    /// The end of the term that the premium pays for.
+    /// The end of that term.
     pub term_end: i64,
-    /// The end of the stream: the end of the bucket that contains `term_end`.
+    /// The start of the stream.
+    pub begins_at: i64,
+    /// The end of the stream.
     pub end: i64,
 }
 
@@ -66,6 +80,7 @@ pub struct Exposure {
     pub model: Address,
     pub cap: Amount,
     pub lowest_trigger: u64,
+    pub max_persistence: u8,
     pub version: u32,
     pub listed_at: i64,
     pub active_at: i64,
@@ -75,10 +90,17 @@ pub struct Exposure {
 pub struct Request {
     pub vault: Address,
     pub owner: Address,
-    pub shares: Amount,
-    /// The value of the shares when their withdrawal was requested.
+    /// The requested capital when the vault's index was `index`.
     pub value: Amount,
+    pub index: Amount,
+    pub wipeouts: u32,
+    /// What the request became after its exit window.
+    pub shares: Amount,
     pub unlock_at: i64,
+    pub lapses_at: i64,
+    /// Whether a payment fell short.
+    pub is_short: bool,
+    pub reserved_until: Option<i64>,
 }
 
 impl Vault {
@@ -105,12 +127,13 @@ impl Vault {
         }
         let mut streamed = self.fraction;
         for stream in &self.streams {
-            let secs = stream.end.min(now) - self.accrued_at;
-            streamed += stream.rate * secs as Amount;
+            let secs = stream.end.min(now) - stream.begins_at.max(self.accrued_at);
+            streamed += stream.rate * secs.max(0) as Amount;
         }
         self.streams.retain(|stream| now < stream.end);
+        let elapsed = now - self.accrued_at;
         self.accrued_at = now;
-        let earned = if self.rate() == 0 {
+        let earned = if self.streams.is_empty() {
             self.fraction = 0;
             self.unearned // all streams have ended: includes what their rounding left
         } else {
@@ -118,43 +141,110 @@ impl Vault {
             self.unearned.min(streamed >> 32)
         };
         self.unearned -= earned;
-        if self.shares == 0 {
-            self.protocol_credit += earned;
-        } else {
-            self.assets += earned;
-        }
+        let of_treasury = match (self.shares, self.leaving) {
+            (0, _) => earned,
+            (_, 0) => 0,
+            (_, leaving) => earned * leaving / self.assets,
+        };
+        self.protocol_credit += of_treasury;
+        self.assets += earned - of_treasury;
+
+        let step = self.assets * elapsed as Amount / self.season_secs as Amount;
+        let (least, most) = (self.seasoned.saturating_sub(step), self.seasoned + step);
+        self.seasoned = self.staying().clamp(least, most);
     }
 
+    /// The rate of the streams that have begun.
     pub fn rate(&self) -> Amount {
-        self.streams.iter().map(|stream| stream.rate).sum()
+        let begun = self.streams.iter();
+        begun
+            .filter(|stream| stream.begins_at <= self.accrued_at)
+            .map(|stream| stream.rate)
+            .sum()
+    }
+
+    /// The assets whose withdrawal is not requested.
+    pub fn staying(&self) -> Amount {
+        self.assets - self.leaving
+    }
+
+    /// Deducts `amount` from the assets.
+    pub(super) fn spend(&mut self, amount: Amount) {
+        self.assets -= amount;
+        self.seasoned = self.seasoned.min(self.assets);
+    }
+
+    /// Pays a claim. What is requested bears its part.
+    pub(super) fn bear(&mut self, payment: Amount) {
+        if 0 < self.leaving {
+            let left = self.leaving - (payment * self.leaving).div_ceil(self.assets);
+            self.index = self.index * left / self.leaving;
+            self.leaving = left;
+            if self.index < 1 << 32 {
+                (self.leaving, self.index) = (0, 1 << 62);
+                self.wipeouts += 1;
+            }
+        }
+        self.spend(payment);
+    }
+
+    /// What is left of a request.
+    pub fn requested(&self, request: &Request) -> Amount {
+        if request.wipeouts == self.wipeouts && request.value != 0 {
+            request.value * self.index / request.index
+        } else {
+            0
+        }
     }
 
     fn bucket(&self, at: i64) -> i64 {
         at.div_euclid(self.bucket_secs)
     }
 
-    /// Whether the ring of 64 buckets reaches as far as `end`.
-    pub(super) fn has_bucket(&self, end: i64) -> bool {
-        self.bucket(end) + 1 - self.bucket(self.accrued_at) <= 64
+    /// When the stream of a term until `term_end` begins and ends. `previous` is the stream of the term
+    /// before.
+    pub(super) fn stream_times(&self, term_end: i64, previous: Option<&Stream>) -> (i64, i64) {
+        let end = (self.bucket(term_end) + 1) * self.bucket_secs;
+        match previous {
+            Some(previous) => (previous.end, end.max(previous.end + self.bucket_secs)),
+            None => (self.accrued_at, end),
+        }
     }
 
-    /// Credits the fees on a premium, and streams the rest until `term_end`.
-    pub(super) fn sell(&mut self, premium: Amount, term_end: i64) -> Stream {
+    /// Whether the ring of 64 buckets reaches as far as a stream that ends at `end`.
+    pub(super) fn has_bucket(&self, end: i64) -> bool {
+        self.bucket(end) - self.bucket(self.accrued_at) <= 64
+    }
+
+    /// The part of a premium that streams.
+    pub(super) fn streamed_part(&self, premium: Amount) -> Amount {
+        let share = |bps: u16| premium * Amount::from(bps) / BPS;
+        premium - share(self.protocol_fee_bps) - share(self.manager_fee_bps)
+    }
+
+    /// Credits the fees on a premium, and streams the rest for a term until `term_end`, which follows the
+    /// term of the stream `previous` if there is one.
+    pub(super) fn sell(
+        &mut self,
+        premium: Amount,
+        term_end: i64,
+        previous: Option<&Stream>,
+    ) -> Stream {
         let share = |bps: u16| premium * Amount::from(bps) / BPS;
         let (protocol, manager) = (share(self.protocol_fee_bps), share(self.manager_fee_bps));
-        let part = premium - protocol - manager;
+        let part = self.streamed_part(premium);
         self.protocol_credit += protocol;
         self.manager_credit += manager;
         self.unearned += part;
         self.streams_created += 1;
-        let start = self.accrued_at;
-        let end = (self.bucket(term_end) + 1) * self.bucket_secs;
+        let (begins_at, end) = self.stream_times(term_end, previous);
         let stream = Stream {
             number: self.streams_created,
-            rate: (part << 32) / (end - start) as Amount,
+            rate: (part << 32) / (end - begins_at) as Amount,
             part,
-            start,
+            start: previous.map_or(self.accrued_at, |previous| previous.term_end),
             term_end,
+            begins_at,
             end,
         };
         self.streams.push(stream);
@@ -163,7 +253,7 @@ impl Vault {
 
     /// Deducts `refund` from the rest of a stream.
     pub(super) fn reduce_stream(&mut self, stream: &Stream, refund: Amount) {
-        let left = (stream.end - self.accrued_at) as Amount;
+        let left = (stream.end - self.accrued_at.max(stream.begins_at)) as Amount;
         self.unearned -= refund;
         let own = self
             .streams
@@ -175,20 +265,28 @@ impl Vault {
 
     // Shares.
 
-    /// The value of `shares`, at most all assets.
+    /// The value of `shares`, at most all assets that stay.
     pub fn worth(&self, shares: Amount) -> Amount {
-        let value = shares * (self.assets + VIRTUAL_ASSETS) / (self.shares + VIRTUAL_SHARES);
-        value.min(self.assets)
+        let value = shares * (self.staying() + VIRTUAL_ASSETS) / (self.shares + VIRTUAL_SHARES);
+        value.min(self.staying())
     }
 
-    /// The highest amount that may be locked after a purchase: the maximum utilisation of the assets, minus
-    /// the value of `escrowed` shares. The lower maximum of the current and the announced terms applies.
-    pub fn max_locked(&self, escrowed: Amount) -> Amount {
+    /// Adds the shares for `amount`, which is not in the assets yet, and returns their number.
+    pub(super) fn issue(&mut self, amount: Amount) -> Verdict<Amount> {
+        let bought = amount * (self.shares + VIRTUAL_SHARES) / (self.staying() + VIRTUAL_ASSETS);
+        self.shares = fits(self.shares + fits(bought)?)?;
+        Ok(bought)
+    }
+
+    /// The highest amount that may be locked after a purchase: the maximum utilisation of the assets that
+    /// stay, without the value of `reserved` shares. The lower maximum of the current and the announced terms
+    /// applies.
+    pub fn max_locked(&self, reserved: Amount) -> Amount {
         let announced = self.next_terms.iter().map(|(terms, _)| terms);
         let terms = announced.chain([&self.terms]);
         let utilisation = terms.map(|terms| terms.max_utilisation_bps).min();
-        let staying = self.assets - self.worth(escrowed);
-        staying * Amount::from(utilisation.expect("terms")) / BPS
+        let backing = self.staying() - self.worth(reserved);
+        backing * Amount::from(utilisation.expect("terms")) / BPS
     }
 
     /// The assets that can be withdrawn while `locked` stays within the maximum utilisation.
@@ -196,11 +294,6 @@ impl Vault {
         let needed = (locked * BPS).div_ceil(self.terms.max_utilisation_bps.into());
         self.assets.saturating_sub(needed)
     }
-}
-
-/// The shares for a deposit of `amount` into a vault with `supply` shares and `assets`.
-pub(super) fn shares_for(amount: Amount, supply: Amount, assets: Amount) -> Amount {
-    amount * (supply + VIRTUAL_SHARES) / (assets + VIRTUAL_ASSETS)
 }
 
 impl Books {
@@ -224,18 +317,18 @@ impl Books {
         requests.filter(move |request| request.vault == *vault)
     }
 
-    pub fn escrowed(&self, vault: &Address) -> Amount {
-        self.requests_of(vault).map(|request| request.shares).sum()
-    }
-
-    /// The shares outside of the escrow.
-    fn circulating_shares(&self, vault: &Address) -> Amount {
-        let supply = self.supplies[&address::share_mint(vault)];
-        supply - self.tokens[&address::escrow(vault)].amount
+    /// The shares that requests hold and reserve.
+    pub fn reserved(&self, vault: &Address) -> Amount {
+        let requests = self.requests_of(vault);
+        requests
+            .filter(|request| request.reserved_until.is_some())
+            .map(|request| request.shares)
+            .sum()
     }
 
     fn has_no_holders(&self, vault: &Address) -> bool {
-        self.circulating_shares(vault) == 0 && self.requests_of(vault).next().is_none()
+        let supply = self.supplies[&address::share_mint(vault)];
+        supply == 0 && self.requests_of(vault).next().is_none()
     }
 
     /// Credits the assets of a vault without shares and cover to the treasury.
@@ -243,7 +336,9 @@ impl Books {
         let has_cover = 0 < self.locked(at);
         let vault = self.vaults.get_mut(at).expect("a vault");
         if vault.shares == 0 && !has_cover {
-            vault.protocol_credit += std::mem::take(&mut vault.assets);
+            let orphaned = vault.staying();
+            vault.spend(orphaned);
+            vault.protocol_credit += orphaned;
         }
     }
 
@@ -283,10 +378,17 @@ impl Books {
             waiting_secs: params.waiting_secs,
             claim_grace_secs: params.claim_grace_secs,
             bucket_secs: params.bucket_secs,
+            exit_secs: params.exit_secs,
+            season_secs: params.season_secs,
             protocol_fee_bps: params.premium_fee_bps,
             terms: *terms,
             next_terms: None,
+            revision: 0,
             assets: 0,
+            leaving: 0,
+            index: 1 << 62,
+            wipeouts: 0,
+            seasoned: 0,
             unearned: 0,
             shares: 0,
             protocol_credit: 0,
@@ -298,8 +400,7 @@ impl Books {
         };
         self.vaults.insert(at, vault);
         self.supplies.insert(share_mint, 0);
-        self.open_account(address::vault_tokens(&at), mint, &at)?;
-        self.open_account(address::escrow(&at), &share_mint, &at)
+        self.open_account(address::vault_tokens(&at), mint, &at)
     }
 
     pub(super) fn update_vault(
@@ -316,6 +417,7 @@ impl Books {
         let now = self.now;
         let vault = self.vault_now(at)?;
         vault.next_terms = Some((*terms, vault.notice_end(now)));
+        vault.revision += 1;
         Ok(())
     }
 
@@ -338,8 +440,13 @@ impl Books {
             "the model has another version",
         )?;
         require(
-            model.window_secs + model.dispute_secs() <= vault.cooldown_secs,
-            "a window and its dispute take longer than the cooldown",
+            (1..=4).contains(&terms.max_persistence),
+            "the largest persistence is out of range",
+        )?;
+        let run_secs = model.window_secs * i64::from(terms.max_persistence);
+        require(
+            run_secs + model.dispute_secs() <= vault.cooldown_secs,
+            "a run and its dispute take longer than the cooldown",
         )?;
         require(
             model.noise_floor <= terms.lowest_trigger,
@@ -351,6 +458,7 @@ impl Books {
         let tightened = before.filter(|before| {
             cap <= before.cap
                 && before.lowest_trigger <= terms.lowest_trigger
+                && terms.max_persistence <= before.max_persistence
                 && before.version == terms.model_version
         });
         let active_at = match tightened {
@@ -363,11 +471,13 @@ impl Books {
             model: *model_at,
             cap,
             lowest_trigger: terms.lowest_trigger,
+            max_persistence: terms.max_persistence,
             version: terms.model_version,
             listed_at: self.now,
             active_at,
         };
         self.exposures.insert(exposure_at, exposure);
+        self.vaults.get_mut(at).expect("read").revision += 1;
         Ok(())
     }
 
@@ -411,9 +521,6 @@ impl Books {
             vault.manager_credit == 0,
             "the manager's fees are not collected",
         )?;
-        let escrow = address::escrow(at);
-        self.burn(&escrow, self.tokens[&escrow].amount)?;
-        self.tokens.remove(&escrow);
         self.vaults.remove(at);
         self.sweep(&address::vault_tokens(at))
     }

@@ -10,6 +10,8 @@ use super::{Call, KnownAccounts, TokenInfo};
 use crate::world::swapped;
 
 const SPL_TOKEN: Address = spl_token_interface::ID;
+/// The slot of the destination in `buy_position`. The buyer may pass the same account as its source.
+const DESTINATION: usize = 9;
 
 /// Functions that return the known state of an account, if it is of their type.
 macro_rules! known {
@@ -285,6 +287,34 @@ impl Call {
                 let mut state = *market(known, at)?;
                 state.terms_hash[0] ^= u8::from(*stale);
                 instruction::place_bet(*signer, *at, &state, *source, *bet)
+            }
+            Self::SetAsk {
+                signer,
+                market: at,
+                outcome,
+                ask,
+            } => instruction::set_ask(*signer, *at, market(known, at)?, *outcome, *ask),
+            Self::BuyPosition {
+                signer,
+                market: at,
+                seller,
+                source,
+                destination,
+                purchase,
+                stale,
+                signed,
+            } => {
+                let mut state = *market(known, at)?;
+                state.terms_hash[0] ^= u8::from(*stale);
+                let mut buy =
+                    instruction::buy_position(*signer, *at, &state, *source, *seller, *purchase);
+                let default = own(seller, &state.mint, state.token_program.into());
+                assert_eq!(buy.accounts[DESTINATION].pubkey, default);
+                buy.accounts[DESTINATION].pubkey = *destination;
+                for account in &mut buy.accounts {
+                    account.is_signer |= *signed && account.pubkey == *seller;
+                }
+                buy
             }
             Self::SettleMarket { market: at, pages } => {
                 let state = market(known, at)?;

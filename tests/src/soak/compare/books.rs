@@ -66,6 +66,13 @@ pub fn fields(books: &Books) -> Vec<(Address, Fields)> {
         ];
         let stakes = (0..8).map(|index| position.stakes.get(index).copied().unwrap_or(0));
         fields.extend(stakes.map(|stake| ("stake", number(stake))));
+        for outcome in 0..8 {
+            let ask = position.asks.get(&outcome).copied().unwrap_or_default();
+            fields.push(("ask", number(ask.amount)));
+            fields.push(("price", number(ask.price)));
+            fields.push(("valid_until", time(ask.valid_until)));
+            fields.push(("reports", number(ask.reports)));
+        }
         all.push((*address, fields));
     }
     for address in books.vaults.keys() {
@@ -81,6 +88,7 @@ pub fn fields(books: &Books) -> Vec<(Address, Fields)> {
             ("model", Value::Key(exposure.model)),
             ("cap", number(exposure.cap)),
             ("lowest_trigger", number(exposure.lowest_trigger)),
+            ("max_persistence", number(exposure.max_persistence)),
             ("cover", number(cover)),
             ("policies", number(policies.len() as u64)),
             ("listed_at", time(exposure.listed_at)),
@@ -93,9 +101,17 @@ pub fn fields(books: &Books) -> Vec<(Address, Fields)> {
         let fields = vec![
             ("vault", Value::Key(request.vault)),
             ("owner", Value::Key(request.owner)),
-            ("shares", number(request.shares)),
             ("value", number(request.value)),
+            ("index", number(request.index)),
+            ("wipeouts", number(request.wipeouts)),
+            ("shares", number(request.shares)),
             ("unlock_at", time(request.unlock_at)),
+            ("lapses_at", time(request.lapses_at)),
+            ("is_short", number(request.is_short)),
+            (
+                "reserved_until",
+                time(request.reserved_until.unwrap_or_default()),
+            ),
         ];
         all.push((*address, fields));
     }
@@ -141,6 +157,7 @@ fn model_fields(books: &Books, address: &Address) -> Fields {
         ("latest_window", number(latest_window)),
         ("max_value", number(statistics.max)),
         ("ewma", number(statistics.ewma)),
+        ("reports", number(model.reports)),
         ("version", number(model.version)),
         ("retired", number(model.is_retired)),
         ("quorum", number(model.quorum as u64)),
@@ -299,7 +316,12 @@ fn vault_fields(books: &Books, address: &Address) -> Fields {
         ("locked", number(books.locked(address))),
         ("unearned", number(vault.unearned)),
         ("shares", number(vault.shares)),
-        ("escrowed", number(books.escrowed(address))),
+        ("leaving", number(vault.leaving)),
+        ("leaving_index", number(vault.index)),
+        ("wipeouts", number(vault.wipeouts)),
+        ("seasoned", number(vault.seasoned)),
+        ("reserved_shares", number(books.reserved(address))),
+        ("revision", number(vault.revision)),
         ("protocol_credit", number(vault.protocol_credit)),
         ("manager_credit", number(vault.manager_credit)),
         ("policies", count(books.policies_of(address, None).count())),
@@ -317,6 +339,8 @@ fn vault_fields(books: &Books, address: &Address) -> Fields {
         ("waiting_secs", time(vault.waiting_secs)),
         ("claim_grace_secs", time(vault.claim_grace_secs)),
         ("bucket_secs", time(vault.bucket_secs)),
+        ("exit_secs", time(vault.exit_secs)),
+        ("season_secs", time(vault.season_secs)),
         ("accrued_at", time(vault.accrued_at)),
         ("terms", Value::Vault(vault.terms)),
         ("terms_at", time(vault.next_terms.map_or(0, |(_, at)| at))),
@@ -351,10 +375,17 @@ fn policy_fields(books: &Books, address: &Address) -> Fields {
         ("part", number(term.part)),
         ("start", time(term.start)),
         ("end", time(term.term_end)),
+        ("begins_at", time(term.begins_at)),
+        ("ends_at", time(term.end)),
         ("previous rate", of_previous(|term| term.rate)),
         ("previous part", of_previous(|term| term.part)),
         ("previous start", of_previous(|term| term.start as u128)),
         ("previous end", of_previous(|term| term.term_end as u128)),
+        (
+            "previous begins_at",
+            of_previous(|term| term.begins_at as u128),
+        ),
+        ("previous ends_at", of_previous(|term| term.end as u128)),
         ("model_version", number(policy.terms.model_version)),
         ("cancel_fee_bps", number(policy.cancel_fee_bps)),
         ("persistence", number(policy.terms.persistence)),

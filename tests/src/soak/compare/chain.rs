@@ -41,6 +41,12 @@ pub fn fields(account: &Account) -> Fields {
                 ("owner", Value::Key(position.owner)),
             ];
             fields.extend(position.stakes.map(|stake| ("stake", number(stake))));
+            for ask in position.asks {
+                fields.push(("ask", number(ask.amount)));
+                fields.push(("price", number(ask.price)));
+                fields.push(("valid_until", time(ask.valid_until)));
+                fields.push(("reports", number(ask.reports)));
+            }
             fields
         }
         Account::Vault(vault) => vault_fields(vault),
@@ -49,6 +55,7 @@ pub fn fields(account: &Account) -> Fields {
             ("model", Value::Key(exposure.model)),
             ("cap", number(exposure.cap)),
             ("lowest_trigger", number(exposure.lowest_trigger)),
+            ("max_persistence", number(exposure.max_persistence)),
             ("cover", number(exposure.cover)),
             ("policies", number(exposure.policies)),
             ("listed_at", time(exposure.listed_at)),
@@ -58,9 +65,14 @@ pub fn fields(account: &Account) -> Fields {
         Account::WithdrawRequest(request) => vec![
             ("vault", Value::Key(request.vault)),
             ("owner", Value::Key(request.owner)),
-            ("shares", number(request.shares)),
             ("value", number(request.value)),
+            ("index", number(request.index)),
+            ("wipeouts", number(request.wipeouts)),
+            ("shares", number(request.shares)),
             ("unlock_at", time(request.unlock_at)),
+            ("lapses_at", time(request.lapses_at)),
+            ("is_short", number(request.is_short.get())),
+            ("reserved_until", time(request.reserved_until)),
         ],
         Account::Policy(policy) => policy_fields(policy),
     }
@@ -93,6 +105,7 @@ fn model_fields(model: &driftshield_sdk::Model) -> Fields {
         ("latest_window", number(model.latest_window)),
         ("max_value", number(model.max_value)),
         ("ewma", number(model.ewma)),
+        ("reports", number(model.reports)),
         ("version", number(model.version)),
         ("retired", number(model.status == ModelStatus::Retired)),
         ("quorum", number(model.quorum)),
@@ -222,7 +235,9 @@ fn market_fields(market: &driftshield_sdk::Market) -> Fields {
 }
 
 fn vault_fields(vault: &driftshield_sdk::Vault) -> Fields {
-    let ends = vault.ends.iter().map(|end| end.get()).sum::<u128>();
+    // What has begun ends, and what begins later ends too.
+    let changes = vault.rate_changes.iter().map(|change| change.get());
+    let ends = changes.sum::<i128>().unsigned_abs();
     vec![
         ("manager", Value::Key(vault.manager)),
         ("mint", Value::Key(vault.mint)),
@@ -230,7 +245,12 @@ fn vault_fields(vault: &driftshield_sdk::Vault) -> Fields {
         ("locked", number(vault.locked)),
         ("unearned", number(vault.unearned)),
         ("shares", number(vault.shares)),
-        ("escrowed", number(vault.escrowed)),
+        ("leaving", number(vault.leaving)),
+        ("leaving_index", number(vault.leaving_index)),
+        ("wipeouts", number(vault.wipeouts)),
+        ("seasoned", number(vault.seasoned)),
+        ("reserved_shares", number(vault.reserved_shares)),
+        ("revision", number(vault.revision)),
         ("protocol_credit", number(vault.protocol_credit)),
         ("manager_credit", number(vault.manager_credit)),
         ("policies", number(vault.policies)),
@@ -241,6 +261,8 @@ fn vault_fields(vault: &driftshield_sdk::Vault) -> Fields {
         ("waiting_secs", time(vault.waiting_secs)),
         ("claim_grace_secs", time(vault.claim_grace_secs)),
         ("bucket_secs", time(vault.bucket_secs)),
+        ("exit_secs", time(vault.exit_secs)),
+        ("season_secs", time(vault.season_secs)),
         ("accrued_at", time(vault.accrued_at)),
         ("terms", Value::Vault(vault.terms)),
         ("terms_at", time(vault.terms_at)),
@@ -271,10 +293,14 @@ fn policy_fields(policy: &driftshield_sdk::Policy) -> Fields {
         ("part", number(policy.term.part)),
         ("start", time(policy.term.start)),
         ("end", time(policy.term.end)),
+        ("begins_at", time(policy.term.begins_at)),
+        ("ends_at", time(policy.term.ends_at)),
         ("previous rate", number(policy.previous_term.rate.get())),
         ("previous part", number(policy.previous_term.part)),
         ("previous start", time(policy.previous_term.start)),
         ("previous end", time(policy.previous_term.end)),
+        ("previous begins_at", time(policy.previous_term.begins_at)),
+        ("previous ends_at", time(policy.previous_term.ends_at)),
         ("model_version", number(policy.model_version)),
         ("cancel_fee_bps", number(policy.cancel_fee_bps)),
         ("persistence", number(policy.persistence)),

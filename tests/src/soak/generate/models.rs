@@ -230,7 +230,7 @@ impl Generator<'_> {
         let seats = self.books.seats.values();
         let empty: Vec<(Address, Address)> = seats
             .clone()
-            .filter(|seat| seat.bonded == 0)
+            .filter(|seat| seat.bonded == 0 && self.books.open_receipts(&seat.model) == 0)
             .map(|seat| (seat.model, seat.oracle))
             .collect();
         let all: Vec<_> = seats.map(|seat| (seat.model, seat.oracle)).collect();

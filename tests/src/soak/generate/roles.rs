@@ -28,6 +28,8 @@ impl Generator<'_> {
             waiting_secs: self.rng.random_range(60..=3_600),
             claim_grace_secs: self.rng.random_range(60..=7_200),
             bucket_secs: self.rng.random_range(3_600..=43_200),
+            exit_secs: self.rng.random_range(600..=20_000),
+            season_secs: self.rng.random_range(3_600..=200_000),
             ..terms::params()
         };
         let params = if self.chance(80) {
@@ -72,6 +74,14 @@ impl Generator<'_> {
             },
             ConfigParams {
                 protocol_fee_bps: 2_001,
+                ..valid
+            },
+            ConfigParams {
+                exit_secs: 0,
+                ..valid
+            },
+            ConfigParams {
+                season_secs: 0,
                 ..valid
             },
             ConfigParams {

@@ -57,7 +57,10 @@ impl Generator<'_> {
         }
         due.extend(books.markets.values().map(|market| market.terms.close_ts));
         due.extend(books.seats.values().map(|seat| seat.release_at));
-        due.extend(books.requests.values().map(|request| request.unlock_at));
+        for request in books.requests.values() {
+            due.extend([request.unlock_at, request.lapses_at]);
+            due.extend(request.reserved_until);
+        }
         due.extend(books.exposures.values().map(|exposure| exposure.active_at));
         for vault in books.vaults.values() {
             due.extend(vault.next_terms.map(|(_, at)| at));
@@ -65,6 +68,10 @@ impl Generator<'_> {
         }
         for policy in books.policies.values() {
             due.push(policy.term.term_end);
+            // Around the time from which anyone may renew.
+            let secs = policy.term.term_end - policy.term.start;
+            let waiting = books.vaults[&policy.vault].waiting_secs;
+            due.push(policy.term.term_end - waiting - secs / 4);
             due.extend(policy.previous_term.map(|term| term.term_end));
             due.extend(policy.expires_at(&books.models[&policy.model]));
         }

@@ -146,7 +146,6 @@ impl Generator<'_> {
             address::market_vault(&address::market(&creator, id)),
             address::vault(&manager, id),
             address::share_mint(&address::vault(&manager, id)),
-            address::escrow(&address::vault(&manager, id)),
             address::position(&market, &bettor),
             address::receipt(&model, 100 + self.up_to(200)),
         ];

@@ -31,6 +31,7 @@ impl Generator<'_> {
             slope2_bps: self.up_to(20_000) as u16,
             kink_bps: self.rng.random_range(1..10_000),
             risk_slope_bps: self.up_to(5_000) as u16,
+            persistence_bps: [10_000, 9_000, 9_000, self.up_to(9_000) as u16],
             cancel_fee_bps: self.up_to(10_000) as u16,
             min_cover: if self.chance(80) { 1 } else { 100_000 },
             min_duration_secs: if self.chance(80) { 60 } else { 4 * 3_600 },
@@ -54,6 +55,14 @@ impl Generator<'_> {
             },
             VaultTerms {
                 cancel_fee_bps: 10_001,
+                ..terms
+            },
+            VaultTerms {
+                persistence_bps: [9_999; 4],
+                ..terms
+            },
+            VaultTerms {
+                persistence_bps: [10_000, 1, 2, 2],
                 ..terms
             },
         ];
@@ -144,6 +153,12 @@ impl Generator<'_> {
                 } else {
                     lowest_trigger
                 },
+                max_persistence: match self.up_to(29) {
+                    0 => 0,
+                    1 => 5,
+                    2..=6 => 4,
+                    _ => 2,
+                },
             },
         })
     }
@@ -196,7 +211,12 @@ impl Generator<'_> {
             signer,
             vault,
             source,
-            shares: self.amount(all / 2, all),
+            // Without more shares, a request only starts its cooldown anew.
+            shares: if self.chance(3) {
+                0
+            } else {
+                self.amount(all / 2, all)
+            },
         })
     }
 
@@ -224,7 +244,10 @@ impl Generator<'_> {
 
     pub(super) fn withdraw(&mut self) -> Option<Call> {
         let now = self.books.now;
-        let (vault, owner) = self.request(|request| request.unlock_at <= now)?;
+        let (vault, owner) = self.request(|request| {
+            let reserve_ends = request.reserved_until.is_some_and(|until| until <= now);
+            reserve_ends || request.shares == 0 && request.unlock_at <= now
+        })?;
         let (destination, signed) = self.destination(&owner, &self.books.vaults[&vault].mint);
         Some(Call::Withdraw {
             owner,

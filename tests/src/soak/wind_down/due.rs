@@ -45,7 +45,16 @@ pub fn withdrawal_requests(books: &Books) -> Vec<Call> {
             source,
             shares: shares as u64,
         });
-    shares.collect()
+    // Shares that an exit window gave back are requested again once nothing is locked.
+    let held = books.requests.values();
+    let held = held.filter(|request| 0 < request.shares && books.locked(&request.vault) == 0);
+    let again = held.map(|request| Call::RequestWithdraw {
+        signer: request.owner,
+        vault: request.vault,
+        source: books.share_account(&request.owner, &request.vault),
+        shares: 0,
+    });
+    shares.chain(again).collect()
 }
 
 /// Calls that request the unbonding of all bonds of models without exposure.
@@ -195,7 +204,7 @@ pub fn policy_payouts(books: &Books) -> Vec<Call> {
 pub fn vault_payouts(books: &Books) -> Vec<Call> {
     let mut due = Vec::new();
     for request in books.requests.values() {
-        if request.unlock_at <= books.now {
+        if request.shares == 0 && request.unlock_at <= books.now {
             let mint = books.vaults[&request.vault].mint;
             let (destination, signed) = destination(books, &request.owner, &mint);
             due.push(Call::Withdraw {
@@ -353,7 +362,9 @@ pub fn next_due_before_retention(books: &Books) -> Option<i64> {
     due.extend(markets.map(|market| ends_at(books, market)));
     let policies = books.policies.values();
     due.extend(policies.map(|policy| expires_at(books, policy)));
-    due.extend(books.requests.values().map(|request| request.unlock_at));
+    for request in books.requests.values() {
+        due.extend([request.unlock_at, request.lapses_at]);
+    }
     due.extend(books.seats.values().map(|seat| seat.release_at));
     for exposure in books.exposures.values() {
         due.push(notice_end(books, &exposure.vault, exposure.listed_at));

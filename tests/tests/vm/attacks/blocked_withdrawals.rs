@@ -42,6 +42,7 @@ impl BlockedWithdrawal {
                 model_version: 1,
                 cap: u64::MAX,
                 lowest_trigger: 100_000,
+                max_persistence: 1,
             },
         );
         insured.world.send(list, &[&manager.key]).unwrap();

@@ -47,9 +47,11 @@ fn cover_from_the_noise_floor_on_costs_more_than_it_pays() {
             kink_bps: 8_000,
         },
         risk_slope_bps: 1_000,
+        persistence_bps: 10_000,
         drift: 9 * (1_000_000 / 500 + 1_000_000 / 10_000), // the mean of the noise
         trigger,
-        assets: 1_000 * COVER,
+        exhaustion: trigger,
+        seasoned: 1_000 * COVER,
         locked: 0,
         duration_secs: DAYS * DAY as u64,
     };

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use driftshield_sdk::{Instruction, ListingTerms, PolicyTerms, address, first_window, instruction};
+use driftshield_sdk::{
+    Instruction, ListingTerms, PAGE_WINDOWS, PolicyTerms, address, first_window, instruction,
+};
 use driftshield_tests::{insurance::*, world::*};
 use solana_keypair::Keypair;
 use solana_signer::Signer;
 
-use crate::committed_idl;
+use crate::{committed_idl, stakeholders::market_terms_on};
 
 /// An account that an instruction creates: the names of the instruction and of the account.
 type Creation = (String, String);
@@ -129,6 +131,27 @@ fn create_all_kinds(s: &mut Prefunded) {
         create_receipt(s, &model, window);
     }
     create_vault(s, &model);
+    challenge_missing(s, &model);
+}
+
+/// Challenges the first window of the second page, for which nobody has submitted.
+fn challenge_missing(s: &mut Prefunded, model: &TestModel) {
+    let (creator, bettor) = (s.world.wallet(0), s.world.wallet(2 * TOKEN));
+    let challenger = s.world.wallet(insurance_terms().challenge_bond);
+    let terms = market_terms_on(&s.world, model, PAGE_WINDOWS, PAGE_WINDOWS);
+    let market = s.world.create_market(model, &creator, 1, terms).unwrap();
+    s.world.bet(&market, &bettor, 0, TOKEN).unwrap();
+    let state = s.world.model(&model.address);
+    s.world.warp_to(state.submit_end(PAGE_WINDOWS).unwrap());
+    let challenge = instruction::challenge_receipt(
+        challenger.address(),
+        model.address,
+        &state,
+        PAGE_WINDOWS,
+        share(CALM_DRIFT).to_vec(),
+        challenger.tokens,
+    );
+    s.send(challenge, &[&challenger.key]);
 }
 
 fn create_market(s: &mut Prefunded, model: &TestModel) {
@@ -148,6 +171,12 @@ fn create_market(s: &mut Prefunded, model: &TestModel) {
         instruction::Bet::unlimited(0, TOKEN),
     );
     s.send(bet, &[&bettor.key]);
+    let buyer = s.world.wallet(TOKEN);
+    s.world.offer(&market, &bettor, 0, TOKEN, 900).unwrap();
+    let (to, source) = (buyer.address(), buyer.tokens);
+    let purchase = s.world.purchase(&market, 0, TOKEN);
+    let buy = instruction::buy_position(to, market, &state, source, at, purchase);
+    s.send(buy, &[&buyer.key]);
 }
 
 fn create_receipt(s: &mut Prefunded, model: &TestModel, window: u64) {
@@ -177,6 +206,7 @@ fn create_vault(s: &mut Prefunded, model: &TestModel) {
         model_version: 1,
         cap: CAPITAL,
         lowest_trigger: 20_000,
+        max_persistence: 1,
     };
     let list = instruction::list_model(at, vault, model.address, listing);
     s.send(list, &[&manager.key]);

@@ -5,8 +5,8 @@
 
 use anchor_lang::bytemuck;
 use driftshield_sdk::{
-    Address, DriftShieldError, Instruction, ListingTerms, MarketState, MarketTerms, PAGE_WINDOWS,
-    PolicyTerms, Stream, address,
+    Address, ChallengePayee, DriftShieldError, Instruction, ListingTerms, MarketState, MarketTerms,
+    PAGE_WINDOWS, PolicyTerms, Stream, address,
     instruction::{self, Bet},
 };
 use driftshield_tests::{insurance::*, world::*};
@@ -241,6 +241,10 @@ fn a_seat_taken_again_is_like_a_new_one() {
     let unbond = instruction::request_unbond(at, model.address, slashed.bonded);
     world.send(unbond, &[&oracle.key]).unwrap();
     world.pass(state.unbond_secs);
+    let receipt = world.receipt(&model.address, 0);
+    let collect =
+        instruction::collect_challenge(model.address, &state, &receipt, ChallengePayee::Treasury);
+    world.send(collect, &[]).unwrap();
     let lives = Lives {
         world: &world,
         account: seat,
@@ -285,6 +289,7 @@ fn a_listing_made_again_waits_for_its_own_notice_and_refuses_what_named_the_firs
         model_version: 1,
         cap: 500 * TOKEN,
         lowest_trigger: 30_000,
+        max_persistence: 1,
     };
     let unlisted = ListingTerms { cap: 0, ..listing };
     let list = |terms| instruction::list_model(manager.address(), vault, model, terms);
@@ -314,7 +319,7 @@ fn a_listing_made_again_waits_for_its_own_notice_and_refuses_what_named_the_firs
 
     // And a purchase or a deposit that was signed for the first is refused
     lives.assert_refused(&buy, &holder.key, DriftShieldError::ListingNotActive);
-    lives.assert_refused(&deposit, &lp.key, DriftShieldError::ListingsChanged);
+    lives.assert_refused(&deposit, &lp.key, DriftShieldError::VaultChanged);
 }
 
 /// A purchase of policy `id`.

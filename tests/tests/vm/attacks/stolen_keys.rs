@@ -28,6 +28,8 @@ fn harshest_params() -> ConfigParams {
         retention_secs: 530 * DAY,
         claim_grace_secs: 1,
         waiting_secs: 30 * DAY,
+        exit_secs: 1,
+        season_secs: 400 * DAY,
         bucket_secs: 31 * DAY,
         min_window_secs: 31 * DAY,
         max_window_secs: 31 * DAY,
@@ -104,6 +106,7 @@ fn owner_and_manager_instructions(all: &Stakeholders) -> Vec<(Instruction, Keypa
         model_version: 1,
         cap: u64::MAX,
         lowest_trigger: all.insured.model().noise_floor,
+        max_persistence: 1,
     };
     let list = instruction::list_model(manager.address(), vault, model, listing);
     let update = instruction::update_vault(manager.address(), vault, worst);
@@ -224,6 +227,7 @@ fn providers_can_leave_before_a_stolen_managers_listing_sells_cover() {
         model_version: 1,
         cap: u64::MAX,
         lowest_trigger: all.insured.world.model(&own.address).noise_floor,
+        max_persistence: 1,
     };
     let vault = all.insured.vault;
     let list = instruction::list_model(manager.address(), vault, own.address, listing);
@@ -233,7 +237,12 @@ fn providers_can_leave_before_a_stolen_managers_listing_sells_cover() {
     let provider = all.insured.provider();
     let shares = all.insured.shares(&provider);
     all.insured.request(&provider, shares).unwrap();
-    all.insured.world.pass(COOLDOWN);
+    let due = all.insured.world.now() + COOLDOWN;
+    for window in HISTORY..HISTORY + 5 {
+        let counts = share(CALM_DRIFT);
+        all.insured.world.finalize_with(&own, window, &counts);
+    }
+    all.insured.world.warp_to(due);
 
     // Then the provider is paid before the thief can buy cover
     all.insured.withdraw(&provider).unwrap();
@@ -299,6 +308,7 @@ fn a_fake_token_is_never_accepted_for_a_real_one() {
         model_version: 1,
         cap: TOKEN,
         lowest_trigger: 20_000,
+        max_persistence: 1,
     };
     let wrong_mint = DriftShieldError::WrongMint;
     let list = instruction::list_model(at, fake_vault, model, listing);
@@ -416,12 +426,12 @@ fn a_first_deposit_accepts_only_the_listings_that_it_names() {
     let outcome = scene.world.send(deposit, &[&provider.key]);
 
     // Then the deposit is refused, and so is one that was signed before the listing's terms changed
-    assert_refused(outcome, DriftShieldError::ListingsChanged);
+    assert_refused(outcome, DriftShieldError::VaultChanged);
     let state = scene.vault();
     scene.list(CAPITAL / 2, 20_000).unwrap();
     let deposit = instruction::deposit(from, scene.vault, &state, source, CAPITAL, 0);
     let outcome = scene.world.send(deposit, &[&provider.key]);
-    assert_refused(outcome, DriftShieldError::ListingsChanged);
+    assert_refused(outcome, DriftShieldError::VaultChanged);
 
     // When the deposit names the current listings, then it is accepted
     scene.deposit(&provider, CAPITAL).unwrap();

@@ -131,7 +131,7 @@ fn credit_claims(balances: &mut Balances, world: &World, address: &Address, acco
             vault.accrue(world.now());
             credit(balances, &vault.manager, &vault.mint, vault.manager_credit);
             treasury(balances, &vault.mint, vault.protocol_credit);
-            rent(balances, &vault.manager, &[vault.tokens, vault.escrow]);
+            rent(balances, &vault.manager, &[vault.tokens]);
         }
         Account::Exposure(exposure) => {
             let manager = world.vault(&exposure.vault).manager;
@@ -140,7 +140,7 @@ fn credit_claims(balances: &mut Balances, world: &World, address: &Address, acco
         Account::WithdrawRequest(request) => {
             let mut vault = world.vault(&request.vault);
             vault.accrue(world.now());
-            let worth = request.value.min(vault.worth(request.shares));
+            let worth = vault.requested(request) + vault.worth(request.shares);
             credit(balances, &request.owner, &vault.mint, worth);
             rent(balances, &request.owner, &[]);
         }

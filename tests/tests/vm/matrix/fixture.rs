@@ -21,7 +21,7 @@ pub const LAST_WINDOW: u64 = 12;
 /// Names of the account sets: prefixes of the account names in the tables.
 const SET_NAMES: [&str; 3] = ["a", "b", "c"];
 /// The stake of each bet.
-const STAKE: u64 = 10 * TOKEN;
+pub const STAKE: u64 = 10 * TOKEN;
 /// The bond of each oracle.
 const BOND: u64 = 40_000 * TOKEN;
 
@@ -314,6 +314,7 @@ impl AccountSet {
             model_version: 1,
             cap,
             lowest_trigger: 20_000,
+            max_persistence: 1,
         }
     }
 
@@ -381,7 +382,6 @@ impl AccountSet {
             add(name, vault);
             add(&format!("{name}.tokens"), address::vault_tokens(&vault));
             add(&format!("{name}.shares"), address::share_mint(&vault));
-            add(&format!("{name}.escrow"), address::escrow(&vault));
         }
         let lp = self.lp.address();
         add("exposure", address::exposure(&vault, &model));

@@ -35,6 +35,7 @@ scenes! {
     receipt: submit_receipt, submit_receipt_first, challenge_receipt, rule_receipt,
         finalize_receipt, collect_challenge, collect_challenge_treasury, close_series;
     market: create_market, cancel_market, cancel_market_by_anyone, place_bet, place_bet_first,
+        set_ask, buy_position, buy_position_first, buy_position_signed,
         settle_market, claim, claim_lost, claim_signed, collect_fees, collect_fees_treasury, close_market;
     vault: create_vault, update_vault, list_model, list_model_first, deposit, request_withdraw,
         request_withdraw_first, cancel_withdraw, withdraw, collect_manager_fees,

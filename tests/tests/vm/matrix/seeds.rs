@@ -8,12 +8,11 @@ use crate::committed_idl;
 
 /// First seeds of the token accounts and mints that belong to one other account, whose address is the
 /// second seed.
-const TAGS: [&[u8]; 6] = [
+const TAGS: [&[u8]; 5] = [
     b"bonds",
     b"market_vault",
     b"vault_tokens",
     b"shares",
-    b"escrow",
     b"treasury",
 ];
 

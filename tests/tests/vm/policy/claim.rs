@@ -21,7 +21,7 @@ fn a_claim_pays_in_proportion_between_trigger_and_exhaustion() {
         let first = scene.window;
         scene.measure(drift);
         let before = scene.world.tokens(&holder.tokens);
-        let assets = scene.vault().assets;
+        let assets = scene.vault_now().assets;
 
         // When anybody claims it
         let sent = scene.claim(&holder, 1, first).unwrap();

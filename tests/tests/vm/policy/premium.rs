@@ -19,6 +19,7 @@ fn a_purchase_charges_the_quoted_premium() {
             kink_bps: random.random_range(1..10_000),
             risk_slope_bps: random.random_range(0..3_000),
             max_utilisation_bps: random.random_range(5_000..=10_000),
+            persistence_bps: [10_000, random.random_range(0..=10_000), 0, 0],
             ..vault_terms()
         };
         let mut scene = Insured::with(terms);
@@ -41,8 +42,9 @@ fn a_purchase_charges_the_quoted_premium() {
             let terms = PolicyTerms {
                 cover: random.random_range(1..2_000 * TOKEN),
                 trigger: random.random_range(30_000..900_000),
-                exhaustion: 1_000_000,
-                windows: random.random_range(1..300),
+                exhaustion: random.random_range(900_000..9_000_000),
+                persistence: random.random_range(1..=2),
+                windows: random.random_range(2..300),
                 ..scene.terms()
             };
             let quote = scene.quote(&terms);

@@ -1,6 +1,8 @@
 //! Purchases of cover, and their refusals.
 
-use driftshield_sdk::{DriftShieldError, PolicyTerms, VaultTerms, address, instruction, pause};
+use driftshield_sdk::{
+    DriftShieldError, PolicyTerms, Refusal, Rule, VaultTerms, address, instruction, pause,
+};
 use driftshield_tests::{insurance::*, world::*};
 use solana_signer::Signer;
 
@@ -47,10 +49,10 @@ fn invalid_purchases_are_refused() {
     let holder = scene.world.wallet(10 * CAPITAL);
     let good = scene.terms();
     let floor = scene.model().noise_floor;
-    scene.list(100_000 * TOKEN, 30_000).unwrap(); // tighter
+    scene.list_up_to(100_000 * TOKEN, 30_000, 3).unwrap(); // tighter
     use DriftShieldError as Error;
-    type Refusal<'a> = (&'a str, Error, &'a dyn Fn(&mut PolicyTerms));
-    let refusals: [Refusal; 15] = [
+    type Change<'a> = (&'a str, Error, &'a dyn Fn(&mut PolicyTerms));
+    let refusals: [Change; 16] = [
         ("another version", Error::VersionMismatch, &|t| {
             t.model_version = 2
         }),
@@ -78,6 +80,11 @@ fn invalid_purchases_are_refused() {
         ("persistence above four", Error::InvalidPersistence, &|t| {
             t.persistence = 5
         }),
+        (
+            "persistence above the listing's",
+            Error::PersistenceTooLong,
+            &|t| t.persistence = 4,
+        ),
         (
             "fewer windows than the persistence",
             Error::InvalidPersistence,
@@ -185,12 +192,15 @@ fn a_model_needs_eight_receipts_and_a_recent_one() {
     let quote = driftshield_sdk::quote(&mut vault, &exposure, &model, &scene.terms(), now);
     assert_eq!(
         quote.map(|_| ()),
-        Err(DriftShieldError::TooLittleHistory.into())
+        Err(Refusal {
+            rule: Rule::TooLittleHistory,
+            limit: 8
+        })
     );
     // And so is a vault without capital.
     let holder = scene.world.wallet(CAPITAL);
     let outcome = scene.buy(&holder, 1, scene.terms());
-    assert_refused(outcome, DriftShieldError::NoCapital);
+    assert_refused(outcome, DriftShieldError::UtilisationTooHigh);
 }
 
 #[test]
@@ -362,6 +372,6 @@ fn a_covered_model_cannot_be_updated() {
     };
     assert_refused(
         scene.buy(&holder, 2, terms),
-        DriftShieldError::VersionMismatch,
+        DriftShieldError::ListingOutdated,
     );
 }

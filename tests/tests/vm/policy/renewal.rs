@@ -130,34 +130,30 @@ fn anyone_can_renew_with_tokens_that_the_holder_delegated() {
         auto_renew: true,
         ..terms
     });
+    let term = scene.policy(&holder, 1).term;
+    let open_at = term.end - params().waiting_secs - (term.end - term.start) / 4;
+    while scene.world.now() < open_at - DAY {
+        scene.measure(CALM_DRIFT);
+    }
+    // Only the holder may renew it earlier than a quarter of the term before the last time for it.
+    scene.world.warp_to(open_at - 1);
+    let outcome = scene.renew(&holder, 1, false);
+    assert_refused(outcome, DriftShieldError::RenewalTooEarly);
+    scene.world.warp_to(open_at);
     let outcome = scene.renew(&holder, 1, false);
     assert_refused(outcome, DriftShieldError::TooLittleDelegated);
 
     // When the holder delegates one base unit too little, then it is refused
     let policy = scene.policy(&holder, 1);
-    let premium = driftshield_sdk::quote_renewal(
-        &mut scene.vault(),
-        &scene.exposure(),
-        &scene.model(),
-        &policy,
-        scene.world.now(),
-    )
-    .unwrap()
-    .premium;
-    delegate(&mut scene, &holder, premium - 1);
+    let price = scene.quote_renewal(&policy, false).unwrap().price();
+    delegate(&mut scene, &holder, price - 1);
     let outcome = scene.renew(&holder, 1, false);
     assert_refused(outcome, DriftShieldError::TooLittleDelegated);
 
     // When the holder delegates enough, then anybody can renew it
-    delegate(&mut scene, &holder, premium + 1_000_000);
+    delegate(&mut scene, &holder, price + 1_000_000);
     let before = scene.world.tokens(&holder.tokens);
-    let again = driftshield_sdk::quote_renewal(
-        &mut scene.vault(),
-        &scene.exposure(),
-        &scene.model(),
-        &policy,
-        scene.world.now(),
-    );
+    let again = scene.quote_renewal(&policy, false);
     scene.renew(&holder, 1, false).unwrap();
     let paid = before - scene.world.tokens(&holder.tokens);
     assert_eq!(paid, again.unwrap().premium);
@@ -169,9 +165,12 @@ fn anyone_can_renew_with_tokens_that_the_holder_delegated() {
 
 #[test]
 fn invalid_renewals_are_refused() {
-    // Given a policy without automatic renewal
+    // Given a policy without automatic renewal, near the end of its term
     let (mut scene, holder) = insured(|terms| terms);
     delegate(&mut scene, &holder, CAPITAL);
+    for _ in 0..8 {
+        scene.measure(CALM_DRIFT);
+    }
     let outcome = scene.renew(&holder, 1, false);
     assert_refused(outcome, DriftShieldError::NotAutoRenewed);
     // Tokens of somebody else are refused
@@ -229,7 +228,7 @@ fn a_cancelled_renewal_refunds_the_unused_premium_of_both_terms() {
 
     // Then the unused part of each premium is refunded, less a tenth of it
     let unused = [policy.term, policy.previous_term].map(|stream| {
-        let left = (stream.end - now) as u128;
+        let left = (stream.end - now.max(stream.start)) as u128;
         let unused = u128::from(stream.part) * left / (stream.end - stream.start) as u128;
         (unused * 9 / 10) as u64
     });

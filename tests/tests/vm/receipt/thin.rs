@@ -125,7 +125,7 @@ fn a_mixture_without_a_quorum_of_either_is_in_dispute() {
 
         // When nobody rules, then the window is void, and nobody is slashed
         let before = bonded(&world, &model);
-        world.pass(params().ruling_secs);
+        world.pass(params().challenge_secs + params().ruling_secs);
         finalize(&mut world, &model, 0).unwrap();
         assert_eq!(world.entry(&model.address, 0), Entry::Void);
         assert_eq!(bonded(&world, &model), before);
@@ -158,6 +158,33 @@ fn thin_submissions_where_the_ruling_gives_a_value_are_slashed() {
     assert_eq!(lost, [SLASH, SLASH, 0]);
     assert_eq!(world.entry(&model.address, 0), Entry::Final(500_000));
     assert_eq!(world.model(&model.address).latest, 500_000);
+}
+
+#[test]
+fn a_ruling_that_the_latest_window_is_thin_takes_back_its_value() {
+    // Given a final window, a disputed one, and a later one, for which the oracles report drift
+    let mut world = World::new();
+    let model = share_model(&mut world, 3);
+    let latest = |world: &World| {
+        let state = world.model(&model.address);
+        (state.latest_window, state.latest)
+    };
+    world.finalize_with(&model, 0, &share(10_000));
+    let challenger = world.wallet(200 * TOKEN);
+    for (window, drift) in [(1, 20_000), (2, 500_000)] {
+        world.submit_all(&model, window, &share(drift));
+        world.challenge(&model, window, &challenger, &THIN).unwrap();
+        assert_eq!(latest(&world), (window, drift));
+    }
+
+    // When the later one is ruled thin, then the value of the final window takes its place
+    world.rule(&model, 2, &THIN).unwrap();
+    assert_eq!(latest(&world), (0, 10_000));
+
+    // And that of the disputed window when it is final
+    world.pass(params().ruling_secs);
+    finalize(&mut world, &model, 1).unwrap();
+    assert_eq!(latest(&world), (1, 20_000));
 }
 
 #[test]

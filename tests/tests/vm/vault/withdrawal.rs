@@ -1,4 +1,4 @@
-//! Requests and withdrawals of shares.
+//! Requests and withdrawals of capital.
 
 use driftshield_sdk::{DriftShieldError, Event, PolicyTerms, instruction};
 use driftshield_tests::{insurance::*, world::*};
@@ -6,12 +6,16 @@ use driftshield_tests::{insurance::*, world::*};
 use super::{depositor, has_request, value_of, year_terms};
 use crate::policy::measure_until_covered;
 
+const EXIT: i64 = 7 * DAY;
+const RESERVE: i64 = 30 * DAY;
+
 /// Sells a policy with `cover`, requests all shares of the first liquidity provider back, and waits
 /// for the cooldown. Returns the holder and the provider.
 fn request_all_during_policy(scene: &mut Insured, cover: u64) -> (Wallet, Wallet) {
     let holder = scene.world.wallet(10 * CAPITAL);
     let terms = PolicyTerms {
         cover,
+        windows: 60,
         ..scene.terms()
     };
     scene.buy(&holder, 1, terms).unwrap();
@@ -22,8 +26,14 @@ fn request_all_during_policy(scene: &mut Insured, cover: u64) -> (Wallet, Wallet
     (holder, owner)
 }
 
+/// The value of the owner's request now.
+fn requested(scene: &Insured, owner: &Wallet) -> u64 {
+    let request = scene.world.request(&scene.vault, &owner.address());
+    scene.vault().requested(&request)
+}
+
 #[test]
-fn a_requested_withdrawal_bears_later_losses() {
+fn a_request_bears_its_part_of_later_payments() {
     // Given two liquidity providers with equal deposits, and a policy whose first window is next
     let mut scene = Insured::new();
     let other = depositor(&mut scene, CAPITAL);
@@ -40,50 +50,55 @@ fn a_requested_withdrawal_bears_later_losses() {
     // paid afterwards
     let shares = scene.shares(&other);
     scene.request(&other, shares).unwrap();
+    let value = requested(&scene, &other);
     scene.measure(300_000);
     scene.claim(&holder, 1, first).unwrap();
+
+    // Then its request bears half of the payment, rounded up, and no more until it is paid
+    let loss = value - requested(&scene, &other);
+    assert!(loss.abs_diff(500 * TOKEN) < 5 * TOKEN, "the loss is {loss}");
+    let left = requested(&scene, &other);
     scene.world.pass(COOLDOWN);
     scene.withdraw(&other).unwrap();
-
-    // Then its withdrawal bears half of the loss
-    let paid = scene.world.tokens(&other.tokens);
-    let loss = CAPITAL - paid;
-    // Half of the cover, less the premium that was earned before the request.
-    assert!(loss.abs_diff(500 * TOKEN) < 5 * TOKEN, "the loss is {loss}");
+    assert_eq!(scene.world.tokens(&other.tokens), left);
+    assert_eq!(scene.vault().leaving, 0);
 }
 
 #[test]
-fn a_requested_withdrawal_earns_no_more_premiums() {
+fn the_premium_of_requested_capital_is_the_treasurys() {
     // Given two liquidity providers, one with all of its shares requested back
     let mut scene = Insured::new();
     let leaving = depositor(&mut scene, CAPITAL);
     let shares = scene.shares(&leaving);
     scene.request(&leaving, shares).unwrap();
-    let requested = scene.world.request(&scene.vault, &leaving.address()).value;
 
-    // When a premium streams afterwards
+    // When a premium streams during the cooldown
     let holder = scene.world.wallet(CAPITAL);
     scene.buy(&holder, 1, year_terms(&scene)).unwrap();
-    scene.world.pass(30 * DAY);
-    let streamed = scene.vault_now().assets - 2 * CAPITAL;
-    assert!(100 < streamed);
-    scene.withdraw(&leaving).unwrap();
+    let before = scene.vault();
+    scene.world.pass(COOLDOWN);
+    let after = scene.vault_now();
 
-    // Then the other provider earns all of it
-    assert_eq!(requested, CAPITAL);
+    // Then half of it goes to the treasury, and half to the other provider
+    let streamed = before.unearned - after.unearned;
+    let to_treasury = after.protocol_credit - before.protocol_credit;
+    let kept = after.assets - before.assets;
+    assert!(1_000 < streamed && streamed == to_treasury + kept);
+    assert!(to_treasury.abs_diff(kept) <= 1, "{to_treasury} {kept}");
+    // And the request is paid what it was worth
+    scene.withdraw(&leaving).unwrap();
     assert_eq!(scene.world.tokens(&leaving.tokens), CAPITAL);
-    let rest = scene.vault();
-    assert_eq!(rest.assets, CAPITAL + streamed);
-    assert!(rest.assets - rest.worth(scene.shares(&scene.lp)) <= 1);
+    assert!(after.staying() - value_of(&scene, &scene.lp) <= 1);
 }
 
 #[test]
-fn a_cancelled_request_returns_shares_of_its_recorded_value() {
+fn a_cancelled_request_buys_shares_at_the_price_of_the_moment() {
     // Given a provider with all of its shares requested back
     let mut scene = Insured::new();
     let leaving = depositor(&mut scene, CAPITAL);
     let shares = scene.shares(&leaving);
     scene.request(&leaving, shares).unwrap();
+    assert_eq!(scene.shares(&leaving), 0);
 
     // When it cancels the request after the others have earned a premium
     let holder = scene.world.wallet(CAPITAL);
@@ -92,12 +107,12 @@ fn a_cancelled_request_returns_shares_of_its_recorded_value() {
     let lamports = scene.world.lamports(&leaving.address());
     let sent = scene.cancel_request(&leaving).unwrap();
 
-    // Then the provider gets shares worth the value at the request, and the others keep their premiums
+    // Then the provider gets shares worth what it requested, and the others keep their premiums
     let Event::WithdrawCancelled(event) = sent.event() else {
         panic!("{:?}", sent.event())
     };
-    assert!(event.returned < event.shares);
-    assert_eq!(scene.shares(&leaving), event.returned);
+    assert!(event.shares < shares);
+    assert_eq!(scene.shares(&leaving), event.shares);
     assert!(CAPITAL - value_of(&scene, &leaving) <= 1);
     // And the request is closed, and its rent is paid back
     assert!(!has_request(&scene, &leaving));
@@ -147,18 +162,143 @@ fn a_withdrawal_leaves_policies_backed() {
     // Then half of the capital stays: a cover of 4,500 on 5,000 is the maximum utilisation
     let paid = scene.world.tokens(&owner.tokens) - before;
     let vault = scene.vault();
-    assert!(paid.abs_diff(5_000 * TOKEN) < 50 * TOKEN, "{paid} was paid");
+    assert_eq!(paid, 5_000 * TOKEN);
     assert!(10 * vault.locked <= 9 * vault.assets);
-    let request = scene.world.request(&scene.vault, &owner.address());
-    assert!(0 < request.shares && request.value.abs_diff(CAPITAL - paid) <= 1);
+    assert_eq!(requested(&scene, &owner), CAPITAL - paid);
     assert_refused(scene.withdraw(&owner), DriftShieldError::CapitalLocked);
 
     // And the rest is paid once the policy has ended
     scene.cancel(&holder, 1).unwrap();
     scene.withdraw(&owner).unwrap();
-    let all = scene.world.tokens(&owner.tokens) - before;
-    assert!(CAPITAL - all <= 2, "only {all} was paid");
+    assert_eq!(scene.world.tokens(&owner.tokens) - before, CAPITAL);
     assert!(!has_request(&scene, &owner));
+}
+
+#[test]
+fn what_is_not_paid_in_the_exit_window_becomes_shares_again() {
+    // Given a request that was paid in part
+    let mut scene = Insured::new();
+    let (_, owner) = request_all_during_policy(&mut scene, 4_500 * TOKEN);
+    scene.withdraw(&owner).unwrap();
+    let left = requested(&scene, &owner);
+
+    // When the last second of the exit window passes, then anyone can turn the rest into shares
+    scene.world.pass(EXIT - 1);
+    assert_refused(scene.withdraw(&owner), DriftShieldError::CapitalLocked);
+    scene.world.pass(1);
+    let sent = scene.withdraw(&owner).unwrap();
+    let Event::Withdrawn(event) = sent.event() else {
+        panic!("{:?}", sent.event())
+    };
+    assert_eq!((event.amount, event.value), (0, 0));
+    let vault = scene.vault();
+    assert_eq!((vault.leaving, vault.shares), (0, event.shares));
+    assert!(left - vault.worth(event.shares) <= 1);
+    assert_refused(scene.withdraw(&owner), DriftShieldError::RequestLapsed);
+
+    // And they earn again, and go to their owner on request
+    scene.world.pass(DAY);
+    assert!(left < scene.vault_now().worth(event.shares));
+    scene.cancel_request(&owner).unwrap();
+    assert_eq!(scene.shares(&owner), event.shares);
+}
+
+#[test]
+fn shares_of_a_lapsed_request_are_requested_again_without_more() {
+    // Given a request that lapsed, although it could have been paid
+    let mut scene = Insured::new();
+    let owner = scene.provider();
+    let shares = scene.shares(&owner);
+    scene.request(&owner, shares).unwrap();
+    scene.world.pass(COOLDOWN + EXIT);
+    scene.withdraw(&owner).unwrap();
+    let request = scene.world.request(&scene.vault, &owner.address());
+    // It reserves nothing: nobody tried to withdraw in the exit window.
+    assert_eq!(
+        (request.reserved_until, scene.vault().reserved_shares),
+        (0, 0)
+    );
+
+    // When its owner asks again, then a new cooldown and a new exit window begin
+    scene.request(&owner, 0).unwrap();
+    let now = scene.world.now();
+    let request = scene.world.request(&scene.vault, &owner.address());
+    assert_eq!((request.value, request.shares), (CAPITAL, 0));
+    assert_eq!(request.unlock_at, now + COOLDOWN);
+    assert_eq!(request.lapses_at, now + COOLDOWN + EXIT);
+    // Also after its window, while it has not become shares.
+    scene.world.pass(COOLDOWN + EXIT);
+    scene.request(&owner, 0).unwrap();
+    scene.world.pass(COOLDOWN);
+    let before = scene.world.tokens(&owner.tokens);
+    scene.withdraw(&owner).unwrap();
+    assert_eq!(scene.world.tokens(&owner.tokens) - before, CAPITAL);
+}
+
+#[test]
+fn a_request_that_fell_short_reserves_for_thirty_days() {
+    // Given a request that could not be paid in its exit window, because cover locks the most
+    let mut scene = Insured::new();
+    let (holder, owner) = request_all_during_policy(&mut scene, 9_000 * TOKEN);
+    let free = scene.vault_now().assets - 10_000 * TOKEN;
+    let before = scene.world.tokens(&owner.tokens);
+    scene.withdraw(&owner).unwrap();
+    let paid = scene.world.tokens(&owner.tokens) - before;
+    assert!(paid <= free, "{paid} of {free}");
+    scene.world.pass(EXIT);
+    scene.withdraw(&owner).unwrap();
+    let lapsed = scene.world.now();
+    let reserved = scene.vault().reserved_shares;
+    assert_eq!(reserved, scene.vault().shares);
+
+    // When the policy ends, then a purchase can't lock what is reserved
+    scene.cancel(&holder, 1).unwrap();
+    let buy = |scene: &mut Insured| {
+        let terms = PolicyTerms {
+            cover: TOKEN,
+            ..scene.terms()
+        };
+        scene.buy(&holder, 2, terms)
+    };
+    let request = scene.world.request(&scene.vault, &owner.address());
+    let until = request.reserved_until;
+    assert_eq!(until, lapsed + RESERVE);
+    // Measure again, from now on until shortly before the end of the reserve.
+    let model = scene.model();
+    scene.window = ((scene.world.now() - model.genesis) / model.window_secs) as u64;
+    while scene.world.now() < until - 2 * DAY {
+        scene.measure(CALM_DRIFT);
+    }
+    scene.world.warp_to(until - 1);
+    assert_refused(scene.withdraw(&owner), DriftShieldError::RequestLapsed);
+    assert_refused(buy(&mut scene), DriftShieldError::UtilisationTooHigh);
+
+    // And after thirty days anyone can end the reserve
+    scene.world.warp_to(until);
+    scene.withdraw(&owner).unwrap();
+    assert_eq!(scene.vault().reserved_shares, 0);
+    buy(&mut scene).unwrap();
+    assert_refused(scene.withdraw(&owner), DriftShieldError::RequestLapsed);
+}
+
+#[test]
+fn a_withdrawal_that_nothing_is_free_for_is_recorded_once() {
+    // Given a request, and no free capital at all
+    let mut scene = Insured::new();
+    let (_, owner) = request_all_during_policy(&mut scene, 9_000 * TOKEN);
+    let vault = scene.vault();
+    let mut locked = vault;
+    locked.accrue(scene.world.now());
+    locked.locked = locked.assets;
+    let mut request = scene.world.request(&scene.vault, &owner.address());
+
+    // When somebody withdraws, then nothing is paid and the request is short; again, it is refused
+    assert_eq!(locked.withdraw(&mut request, scene.world.now()), Ok(0));
+    assert!(request.is_short.get());
+    assert_eq!(
+        locked.withdraw(&mut request, scene.world.now()),
+        Err(DriftShieldError::CapitalLocked.into())
+    );
 }
 
 #[test]
@@ -166,10 +306,9 @@ fn many_small_withdrawals_cost_less_than_a_unit_each() {
     // Given a request that can be paid only a few units at a time
     let mut scene = Insured::new();
     let (_, owner) = request_all_during_policy(&mut scene, 9_000 * TOKEN);
+    let other = depositor(&mut scene, TOKEN); // so that not all premiums are the treasury's
     let before = scene.world.tokens(&owner.tokens);
-    let _ = scene.withdraw(&owner);
     let mut calls = 0;
-    let after_first = scene.vault();
 
     // When anybody withdraws every second
     for _ in 0..200 {
@@ -177,12 +316,11 @@ fn many_small_withdrawals_cost_less_than_a_unit_each() {
         calls += u64::from(scene.withdraw(&owner).is_ok());
     }
 
-    // Then each withdrawal costs the owner less than a unit by rounding
-    assert!(50 < calls, "only {calls} withdrawals succeeded");
+    // Then no withdrawal costs the owner a unit
+    assert!(1 < calls, "only {calls} withdrawals succeeded");
     let paid = scene.world.tokens(&owner.tokens) - before;
-    let request = scene.world.request(&scene.vault, &owner.address());
-    assert!(CAPITAL - paid - request.value <= calls + 2);
-    assert!(after_first.assets <= scene.vault().assets + paid);
+    assert_eq!(CAPITAL - paid, requested(&scene, &owner));
+    assert!(TOKEN <= value_of(&scene, &other) + 1);
 }
 
 #[test]
