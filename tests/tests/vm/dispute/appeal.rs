@@ -8,6 +8,7 @@ use super::{BOND, CHALLENGE_BOND, SLASH, bonded, challenged, collect, credits};
 use crate::{
     bonds::{replace, unbond, withdraw},
     receipt::return_slashes,
+    stakeholders::market_terms_on,
 };
 
 /// A ruling against two of three oracles, whose slashes are held.
@@ -146,29 +147,54 @@ fn a_receipt_without_slashes_has_nothing_to_return() {
 
 #[test]
 fn a_slashed_seat_is_neither_closed_nor_replaced_before_the_appeal_ends() {
-    // Given held slashes of an oracle that unbonds all of its bond
+    // Given held slashes of an oracle that unbonds all of its bond, while a market depends on the model
     let (mut world, model, _) = slashed();
+    let creator = world.wallet(0);
+    let terms = market_terms_on(&world, &model, 100, 101);
+    let market = world.create_market(&model, &creator, 1, terms).unwrap();
+    let bettor = world.wallet(TOKEN);
+    world.bet(&market, &bettor, 0, TOKEN).unwrap();
     unbond(&mut world, &model, 0, BOND - SLASH).unwrap();
     world.pass(params().unbond_secs.max(params().replace_secs));
     withdraw(&mut world, &model, 0).unwrap();
     let close = instruction::close_seat(model.oracles[0].address(), model.address);
 
-    // When its seat is closed, or it is replaced or removed, before what is held has been credited
+    // When its seat is closed, or it is replaced, before what is held has been credited, then it is refused
     let outcome = world.send(close.clone(), &[]);
     assert_refused(outcome, DriftShieldError::SeatInUse);
     let successor = world.wallet(0);
     let outcome = replace(&mut world, &model, 0, &successor);
     assert_refused(outcome, DriftShieldError::SubmissionOpen);
-    let terms = model_terms(&model.oracles[1..]);
-    let state = world.model(&model.address);
-    let owner = model.owner.address();
-    let update = instruction::update_model(owner, model.address, &state, terms);
-    let outcome = world.send(update, &[&model.owner.key]);
 
-    // Then it is refused, and possible after that
-    assert_refused(outcome, DriftShieldError::ReceiptOpen);
+    // And after that nothing but the number of replacements for so small a quorum is in the way
     collect(&mut world, &model, ChallengePayee::Treasury).unwrap();
+    let outcome = replace(&mut world, &model, 0, &successor);
+    assert_refused(outcome, DriftShieldError::TooManyReplaced);
     world.send(close, &[]).unwrap();
+}
+
+#[test]
+fn no_oracle_is_removed_while_slashes_are_held() {
+    // Given held slashes
+    let (mut world, model, _) = slashed();
+    let update = |world: &mut World| {
+        let mut terms = model_terms(&model.oracles[1..]);
+        terms.quorum = 2;
+        let state = world.model(&model.address);
+        let owner = model.owner.address();
+        let update = instruction::update_model(owner, model.address, &state, terms);
+        world.send(update, &[&model.owner.key])
+    };
+
+    // When the owner removes a slashed oracle, then it is refused, until they are credited or returned
+    assert_refused(update(&mut world), DriftShieldError::ReceiptOpen);
+    let mut returned = world.clone();
+    return_slashes(&mut returned, &model, 0).unwrap();
+    update(&mut returned).unwrap();
+    world.pass(params().appeal_secs);
+    assert_refused(update(&mut world), DriftShieldError::ReceiptOpen);
+    collect(&mut world, &model, ChallengePayee::Treasury).unwrap();
+    update(&mut world).unwrap();
 }
 
 #[test]
