@@ -72,6 +72,7 @@ kinds! {
     WithdrawBond 20
     CloseSeat 12
     LeaveSeat 6
+    SyncSeat 10
     ReplaceOracle 14
     FundOracles 16
     CollectReward 24
@@ -79,6 +80,7 @@ kinds! {
     SubmitReceipt 20
     ChallengeReceipt 16
     RuleReceipt 22
+    ReturnSlashes 8
     FinalizeReceipt 24
     CollectChallenge 22
     CloseSeries 8

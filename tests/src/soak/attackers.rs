@@ -30,7 +30,7 @@ use super::{
 pub const ID: u64 = 90;
 
 /// All attacks, named after their instructions.
-const ATTACKS: [&str; 51] = [
+const ATTACKS: [&str; 53] = [
     "initialize",
     "update_config",
     "propose_admin",
@@ -49,12 +49,14 @@ const ATTACKS: [&str; 51] = [
     "withdraw_bond",
     "close_seat",
     "leave_seat",
+    "sync_seat",
     "replace_oracle",
     "fund_oracles",
     "collect_reward",
     "submit_receipt",
     "challenge_receipt",
     "rule_receipt",
+    "return_slashes",
     "finalize_receipt",
     "collect_challenge",
     "close_series",

@@ -17,6 +17,7 @@ mod roles;
 mod sales;
 mod seats;
 mod series;
+mod silence;
 mod tokens;
 mod vaults;
 
@@ -33,6 +34,7 @@ pub use receipts::{Receipt, ReceiptState};
 pub use roles::{Collateral, Config};
 pub use seats::{Seat, Standing};
 pub use series::{Series, WindowEnd, pages, windows_of_page};
+pub use silence::Episode;
 pub use tokens::Tokens;
 pub use vaults::{Exposure, Request, Stream, VIRTUAL_ASSETS, VIRTUAL_SHARES, Vault};
 
@@ -86,6 +88,12 @@ pub struct RareEvents {
     /// Unbondings that what is at risk would forbid if the seat had not left.
     pub oracles_left: u64,
     pub oracles_replaced: u64,
+    /// Penalties of silent oracles.
+    pub silence_penalised: u64,
+    /// Disputes about windows for which nobody has submitted.
+    pub missing_challenged: u64,
+    pub slashes_returned: u64,
+    pub seats_synced: u64,
     pub vaults_wiped_out: u64,
     pub markets_resolved: u64,
     pub markets_voided: u64,
@@ -115,6 +123,10 @@ impl RareEvents {
         self.oracles_slashed += other.oracles_slashed;
         self.oracles_left += other.oracles_left;
         self.oracles_replaced += other.oracles_replaced;
+        self.silence_penalised += other.silence_penalised;
+        self.missing_challenged += other.missing_challenged;
+        self.slashes_returned += other.slashes_returned;
+        self.seats_synced += other.seats_synced;
         self.vaults_wiped_out += other.vaults_wiped_out;
         self.markets_resolved += other.markets_resolved;
         self.markets_voided += other.markets_voided;
@@ -232,6 +244,7 @@ impl Books {
                 signed,
             } => self.withdraw_bond(oracle, model, destination, *signed),
             Call::CloseSeat { oracle, model } => self.close_seat(oracle, model),
+            Call::SyncSeat { oracle, model } => self.sync_seat(oracle, model),
             Call::LeaveSeat { signer, model } => self.leave_seat(signer, model),
             Call::ReplaceOracle {
                 signer,
@@ -276,6 +289,12 @@ impl Books {
                 counts,
                 seats,
             } => self.rule_receipt(signer, model, *window, counts.as_deref(), seats, values),
+            Call::ReturnSlashes {
+                signer,
+                model,
+                window,
+                seats,
+            } => self.return_slashes(signer, model, *window, seats),
             Call::FinalizeReceipt { model, window } => self.finalize_receipt(model, *window),
             Call::CollectChallenge {
                 model,

@@ -114,6 +114,10 @@ pub enum Call {
         oracle: Address,
         model: Address,
     },
+    SyncSeat {
+        oracle: Address,
+        model: Address,
+    },
     LeaveSeat {
         signer: Address,
         model: Address,
@@ -144,6 +148,12 @@ pub enum Call {
         model: Address,
         window: u64,
         counts: Option<Vec<u32>>,
+        seats: Vec<Address>,
+    },
+    ReturnSlashes {
+        signer: Address,
+        model: Address,
+        window: u64,
         seats: Vec<Address>,
     },
     FinalizeReceipt {
@@ -361,7 +371,7 @@ impl Call {
     /// The number of remaining accounts: those after the declared ones.
     pub fn remaining_accounts(&self) -> usize {
         match self {
-            Self::RuleReceipt { seats, .. } => seats.len(),
+            Self::RuleReceipt { seats, .. } | Self::ReturnSlashes { seats, .. } => seats.len(),
             Self::SettleMarket { pages, .. } | Self::ClaimPolicy { pages, .. } => pages.len(),
             _ => 0,
         }
@@ -414,6 +424,7 @@ impl Call {
             | Self::ReplaceOracle { model, .. } => Some(*model),
             Self::ChallengeReceipt { model, window, .. }
             | Self::RuleReceipt { model, window, .. }
+            | Self::ReturnSlashes { model, window, .. }
             | Self::FinalizeReceipt { model, window }
             | Self::CollectChallenge { model, window, .. } => {
                 Some(address::receipt(model, *window))
@@ -434,6 +445,7 @@ impl Call {
         match self {
             Self::CloseSeat { oracle, model } => Some(address::seat(model, oracle)),
             Self::RuleReceipt { model, window, .. }
+            | Self::ReturnSlashes { model, window, .. }
             | Self::FinalizeReceipt { model, window }
             | Self::CollectChallenge { model, window, .. } => {
                 Some(address::receipt(model, *window))

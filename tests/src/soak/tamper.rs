@@ -57,6 +57,7 @@ fn authorized_signer(books: &Books, call: &Call) -> Option<Address> {
         | Call::ProposeAdmin { .. }
         | Call::RegisterCollateral { .. }
         | Call::UpdateCollateral { .. }
+        | Call::ReturnSlashes { .. }
         | Call::WithdrawTreasury { .. } => Some(books.config.as_ref()?.admin),
         Call::AcceptAdmin { .. } => books.config.as_ref()?.pending_admin,
         Call::ProposeArbiter { .. } => Some(books.config.as_ref()?.arbiter),

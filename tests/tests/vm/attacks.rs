@@ -1,6 +1,7 @@
 //! Attacks that must fail: on vaults and policies in this file, other attacks by kind in the modules.
 
 mod blocked_withdrawals;
+mod disputes;
 mod donations;
 mod exits;
 mod liquidity;
@@ -14,6 +15,7 @@ mod revival;
 mod sales;
 mod seats;
 mod second_life;
+mod silence;
 mod splitting;
 mod squads;
 mod squatting;

@@ -63,7 +63,7 @@ pub(crate) fn leave(world: &mut World, model: &TestModel, oracle: usize) {
     withdraw(world, model, oracle).unwrap();
 }
 
-fn close(world: &mut World, model: &TestModel, oracle: usize) -> Outcome {
+pub(crate) fn close(world: &mut World, model: &TestModel, oracle: usize) -> Outcome {
     let oracle = model.oracles[oracle].address();
     world.send(instruction::close_seat(oracle, model.address), &[])
 }

@@ -22,6 +22,7 @@ mod property;
 mod receipt;
 mod rents;
 mod sdk;
+mod silence;
 mod stakeholders;
 mod states;
 mod tampering;

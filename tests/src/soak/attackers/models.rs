@@ -30,6 +30,13 @@ impl Attackers {
                 let (model, signer) = self.pick(self.stolen_seats(books))?;
                 Call::LeaveSeat { signer, model }
             }
+            "sync_seat" => {
+                let seat = self.pick(books.seats.values())?;
+                Call::SyncSeat {
+                    oracle: seat.oracle,
+                    model: seat.model,
+                }
+            }
             "replace_oracle" => {
                 let oracles = model.oracles.iter().copied();
                 let vacant = oracles.clone().filter(|oracle| !model.counts(oracle));
@@ -145,6 +152,21 @@ impl Attackers {
                 }
             }
             "rule_receipt" => return self.rule(driver),
+            "return_slashes" => {
+                let held = books.receipts.values();
+                let held = held.filter(|receipt| receipt.appeal_until.is_some());
+                let receipt = self.pick(held).or(receipt)?;
+                let model = &books.models[&receipt.model];
+                let slashed = receipt.held.keys();
+                let seats =
+                    slashed.map(|&index| address::seat(&receipt.model, &model.oracles[index]));
+                Call::ReturnSlashes {
+                    signer: books.config.as_ref()?.admin,
+                    model: receipt.model,
+                    window: receipt.window,
+                    seats: seats.collect(),
+                }
+            }
             "finalize_receipt" => Call::FinalizeReceipt {
                 model: receipt?.model,
                 window: receipt?.window,

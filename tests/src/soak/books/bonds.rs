@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use driftshield_sdk::{Address, ConfigParams, Metric, MetricSpec, ModelTerms, address};
 
 use super::{
-    Amount, BPS, Books, DAY, EventValues, HORIZON, Pot, Standing, Verdict, limits, require,
-    roles::flag,
+    Amount, BPS, Books, DAY, Episode, EventValues, HORIZON, Pot, Standing, Verdict, limits,
+    require, roles::flag,
 };
 
 #[derive(Clone, Debug)]
@@ -35,6 +35,7 @@ pub struct Model {
     pub min_bond: Amount,
     pub slash_amount: Amount,
     pub challenge_bond: Amount,
+    pub absence_penalty: Amount,
 
     /// The bond of each listed oracle without the unbonding part; 0 after a new listing, until the oracle
     /// bonds again.
@@ -43,6 +44,9 @@ pub struct Model {
     pub standings: BTreeMap<Address, Standing>,
     /// Replacements since the exposure was last 0.
     pub replaced: usize,
+    /// Penalties that the oracles' seats have not paid.
+    pub penalties: BTreeMap<Address, Amount>,
+    pub episode: Episode,
     /// Uncollected rewards.
     pub rewards: BTreeMap<Address, Amount>,
     pub pot: Pot,
@@ -222,7 +226,9 @@ impl Books {
         let disputes = receipts
             .filter(|receipt| receipt.model == *model)
             .map(|receipt| receipt.held(challenge_bond));
-        bonds + pay + disputes.sum::<Amount>()
+        // Open penalties are part of the bonds and of the unearned pay.
+        let penalties: Amount = state.penalties.values().sum();
+        bonds + pay + disputes.sum::<Amount>() - penalties
     }
 
     // Models.
@@ -278,6 +284,7 @@ impl Books {
             min_bond: bonds.min_bond.into(),
             slash_amount: bonds.slash_amount.into(),
             challenge_bond: bonds.challenge_bond.into(),
+            absence_penalty: bonds.absence_penalty.into(),
             active_bonds: terms.oracles.iter().map(|oracle| (*oracle, 0)).collect(),
             standings: terms
                 .oracles
@@ -285,6 +292,8 @@ impl Books {
                 .map(|oracle| (*oracle, Standing::listed(self.now)))
                 .collect(),
             replaced: 0,
+            penalties: BTreeMap::new(),
+            episode: Episode::default(),
             rewards: BTreeMap::new(),
             pot: Pot::new(
                 spec.genesis,

@@ -287,6 +287,10 @@ impl Books {
         require(outcome < market.pools.len(), "there is no such outcome")?;
 
         let last_window_end = model.window_end(market.terms.last_window)?;
+        let windows = (market.terms.first_window, market.terms.last_window);
+        if market.total() == 0 {
+            self.expose(&model_at, windows.0, windows.1)?;
+        }
         let amount = Amount::from(bet.amount);
         let market = self.markets.get_mut(at).expect("read");
         market.pools[outcome] += amount;

@@ -430,6 +430,7 @@ impl Books {
             term,
             previous_term: None,
         };
+        self.expose(model_at, first, quote.last_window)?;
         self.policies.insert(policy_at, policy);
         let tokens = address::vault_tokens(vault_at);
         self.transfer(signer, source, &tokens, &mint, premium)?;
@@ -485,6 +486,7 @@ impl Books {
             )?;
         }
 
+        self.expose(&model_at, policy.first_window, quote.last_window)?;
         let term = self.vaults.get_mut(&vault_at).expect("read").sell(
             premium,
             quote.end,

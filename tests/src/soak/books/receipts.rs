@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use driftshield_sdk::{Address, ChallengePayee, address};
 use sha2::{Digest, Sha256};
 
-use super::{Amount, Books, EventValues, Model, Verdict, WindowEnd, drift::drift, limits, require};
+use super::{
+    Amount, Books, EventValues, Model, Verdict, WindowEnd, drift::drift, limits, require,
+    silence::Risk,
+};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReceiptState {
@@ -53,9 +56,35 @@ pub struct Receipt {
     pub pay: Amount,
     /// Indices of the oracles that earned a part of it.
     pub earners: Vec<usize>,
+    /// What the silent oracles, by index, lost when the receipt was settled.
+    pub penalties: BTreeMap<usize, Amount>,
 }
 
 impl Receipt {
+    /// A receipt without submissions.
+    fn new(model: &Address, window: u64, payer: &Address, version: u32) -> Self {
+        Self {
+            model: *model,
+            window,
+            payer: *payer,
+            version,
+            submissions: BTreeMap::new(),
+            state: ReceiptState::Collecting,
+            since: 0,
+            value: 0,
+            challenger: None,
+            asserted: None,
+            held: BTreeMap::new(),
+            reward: 0,
+            appeal_until: None,
+            challenger_credit: 0,
+            treasury_credit: 0,
+            pay: 0,
+            earners: vec![],
+            penalties: BTreeMap::new(),
+        }
+    }
+
     pub fn is_settled(&self) -> bool {
         self.end().is_some()
     }
@@ -75,7 +104,7 @@ impl Receipt {
     }
 
     /// The sum of what oracles lost and can still get back.
-    fn slashed(&self) -> Amount {
+    pub fn slashed(&self) -> Amount {
         self.held.values().sum()
     }
 
@@ -185,7 +214,7 @@ impl Model {
     }
 
     /// Makes a receipt Final, Void or Thin, shares its pay, and appends it to the receipt chain.
-    fn settle(&mut self, receipt: &mut Receipt, end: WindowEnd, since: i64) {
+    fn settle(&mut self, receipt: &mut Receipt, end: WindowEnd, since: i64, risk: Risk) -> Verdict {
         receipt.since = since;
         let state = match end {
             WindowEnd::Final(value) => {
@@ -224,6 +253,9 @@ impl Model {
                 .map(|(oracle, _)| *oracle)
                 .collect();
         }
+        if agreed.is_some() {
+            self.penalise(receipt, risk, since)?;
+        }
         let mut left = receipt.pay;
         for earner in &receipt.earners {
             let part = receipt.pay / receipt.earners.len() as Amount;
@@ -246,11 +278,12 @@ impl Model {
             link.update(submission.map_or([0; 32], |submission| submission.evidence));
         }
         self.chain = link.finalize().into();
+        Ok(())
     }
 
     /// Applies all state transitions that are due by `now`, each as of the time at which it became due.
     /// Returns whether the state changed.
-    fn advance(&mut self, receipt: &mut Receipt, now: i64) -> Verdict<bool> {
+    fn advance(&mut self, receipt: &mut Receipt, now: i64, risk: Risk) -> Verdict<bool> {
         let before = receipt.state;
         if receipt.state == ReceiptState::Collecting {
             let end = self.submit_end(receipt.window)?;
@@ -264,13 +297,13 @@ impl Model {
         let ruling_end = receipt.ruling_end(self);
         if receipt.state == ReceiptState::Proposed && challenge_end <= now {
             let proposed = receipt.agreement(self).expect("a quorum agrees");
-            self.settle(receipt, proposed, challenge_end);
+            self.settle(receipt, proposed, challenge_end, risk)?;
         } else if receipt.state == ReceiptState::Challenged && ruling_end <= now {
             if receipt.challenger.is_some() {
                 receipt.challenger_credit = self.challenge_bond;
             }
             let end = receipt.agreement(self).unwrap_or(WindowEnd::Void);
-            self.settle(receipt, end, ruling_end);
+            self.settle(receipt, end, ruling_end, risk)?;
         }
         Ok(receipt.state != before)
     }
@@ -295,13 +328,14 @@ impl Books {
     /// Returns whether the state changed.
     fn advance(&mut self, at: &Address) -> Verdict<bool> {
         let now = self.now;
-        let receipt = self
-            .receipts
-            .get_mut(at)
-            .ok_or("there is no such receipt")?;
+        let receipt = self.receipts.get(at).ok_or("there is no such receipt")?;
+        let risk = self.risk(&receipt.model);
+        let receipt = self.receipts.get_mut(at).expect("read");
         let model = self.models.get_mut(&receipt.model);
         let model = model.expect("models are never closed");
-        let moved = model.advance(receipt, now)?;
+        let moved = model.advance(receipt, now, risk)?;
+        let penalties = receipt.penalties.values().filter(|lost| 0 < **lost);
+        self.rare_events.silence_penalised += u64::from(moved) * penalties.count() as u64;
         if moved && receipt.state == ReceiptState::Void {
             self.rare_events.receipts_voided += 1;
         }
@@ -372,23 +406,8 @@ impl Books {
             model.pot.take(window, now)
         };
         let new = Receipt {
-            model: *at,
-            window,
-            payer: *signer,
-            version: model.version,
-            submissions: BTreeMap::new(),
-            state: ReceiptState::Collecting,
-            since: 0,
-            value: 0,
-            challenger: None,
-            asserted: None,
-            held: BTreeMap::new(),
-            reward: 0,
-            appeal_until: None,
-            challenger_credit: 0,
-            treasury_credit: 0,
             pay,
-            earners: vec![],
+            ..Receipt::new(at, window, signer, model.version)
         };
         let receipt = self.receipts.entry(receipt_at).or_insert(new);
         require(
@@ -416,6 +435,36 @@ impl Books {
         Ok(())
     }
 
+    /// Opens the dispute about a window for which nobody has submitted.
+    fn dispute_missing(&mut self, signer: &Address, at: &Address, window: u64) -> Verdict {
+        require(self.end_of(at, window).is_none(), "the window is settled")?;
+        require(
+            self.takes_receipts(at)?,
+            "the model is retired and nothing depends on it",
+        )?;
+        let (risk, now) = (self.risk(at), self.now);
+        let model = self.model(at)?;
+        let since = model.submit_end(window)?;
+        require(since <= now, "oracles can still submit")?;
+        require(
+            now < since + model.periods.challenge_secs,
+            "the challenge period is over",
+        )?;
+        require(
+            model.observes(window, risk.is_exposed)?,
+            "nothing depends on the window",
+        )?;
+        let receipt = Receipt {
+            state: ReceiptState::Challenged,
+            since,
+            ..Receipt::new(at, window, signer, model.version)
+        };
+        self.receipts.insert(address::receipt(at, window), receipt);
+        self.rare_events.missing_challenged += 1;
+        self.open_page(at, window, signer);
+        Ok(())
+    }
+
     pub(super) fn challenge_receipt(
         &mut self,
         signer: &Address,
@@ -426,7 +475,11 @@ impl Books {
         values: &EventValues,
     ) -> Verdict {
         let receipt_at = address::receipt(at, window);
-        self.advance(&receipt_at)?;
+        if self.receipts.contains_key(&receipt_at) {
+            self.advance(&receipt_at)?;
+        } else {
+            self.dispute_missing(signer, at, window)?;
+        }
         let now = self.now;
         let model = &self.models[at];
         let receipt = self.receipts.get_mut(&receipt_at).expect("advanced");
@@ -445,6 +498,10 @@ impl Books {
             _ => false,
         };
         require(!agrees, "the assertion agrees with what is proposed")?;
+        require(
+            asserted.is_some() || !receipt.submissions.is_empty(),
+            "thin counts are asserted for a missing window",
+        )?;
         receipt.asserted = asserted;
         receipt.state = ReceiptState::Challenged;
         receipt.since = now;
@@ -470,7 +527,14 @@ impl Books {
         )?;
         let receipt_at = address::receipt(at, window);
         self.advance(&receipt_at)?;
-        let now = self.now;
+        let (risk, now) = (self.risk(at), self.now);
+        let submitters = self.receipts[&receipt_at].submissions.keys();
+        let submitters: Vec<usize> = submitters.copied().collect();
+        for index in submitters {
+            // The seats pay their penalties first.
+            let oracle = self.models[at].oracles[index];
+            self.pay_penalty(at, &oracle)?;
+        }
         let model = self.models.get_mut(at).expect("read");
         let receipt = self.receipts.get_mut(&receipt_at).expect("advanced");
         require(
@@ -503,7 +567,9 @@ impl Books {
                 seat.bonded -= taken;
                 seat.unbonding = seat.unbonding.min(seat.bonded);
                 seat.slashes += 1;
-                receipt.held.insert(*oracle, taken);
+                if 0 < taken {
+                    receipt.held.insert(*oracle, taken);
+                }
                 self.rare_events.oracles_slashed += 1;
             }
         }
@@ -524,8 +590,9 @@ impl Books {
             (asserted, _, Some(found)) => model.agree(asserted, found),
             (_, _, None) => false,
         };
+        let is_right = is_right && receipt.challenger.is_some();
         let bond = model.challenge_bond;
-        if receipt.challenger.is_some() && is_right {
+        if is_right {
             receipt.challenger_credit = bond;
             receipt.reward = (slashed / 2).min(2 * bond);
         } else if receipt.challenger.is_some() {
@@ -563,9 +630,59 @@ impl Books {
             Some(None) => WindowEnd::Thin,
             None => WindowEnd::Void,
         };
-        model.settle(receipt, end, now);
+        model.settle(receipt, end, now, risk)?;
+        let penalties: Amount = receipt.penalties.values().sum();
+        if is_right && matches!(end, WindowEnd::Final(_)) {
+            receipt.challenger_credit += penalties / 2;
+            model.pot.reward_challenger(penalties / 2);
+        }
+        self.rare_events.silence_penalised += u64::from(0 < penalties);
         self.rare_events.disputes_ruled += 1;
         self.record(&receipt_at)
+    }
+
+    pub(super) fn return_slashes(
+        &mut self,
+        signer: &Address,
+        at: &Address,
+        window: u64,
+        seats: &[Address],
+    ) -> Verdict {
+        require(
+            self.config()?.admin == *signer,
+            "only the admin may return slashes",
+        )?;
+        let (receipt_at, now) = (address::receipt(at, window), self.now);
+        let receipt = self.receipts.get(&receipt_at);
+        let receipt = receipt.ok_or("there is no such receipt")?;
+        let until = receipt.appeal_until.ok_or("nothing is held")?;
+        require(now < until, "the time for an appeal is over")?;
+        let model = self.model(at)?;
+        let slashed = receipt.held.iter();
+        let slashed = slashed.map(|(&index, &amount)| (model.oracles[index], amount));
+        let slashed: Vec<(Address, Amount)> = slashed.collect();
+        let expected = slashed.iter().map(|(oracle, _)| address::seat(at, oracle));
+        require(
+            expected.eq(seats.iter().copied()),
+            "the seats are not those of the slashed oracles",
+        )?;
+        for (oracle, amount) in slashed {
+            self.pay_penalty(at, &oracle)?;
+            let seat = self.seats.get_mut(&address::seat(at, &oracle));
+            let seat = seat.ok_or("the oracle has no seat")?;
+            seat.bonded += amount;
+            let active = seat.active();
+            self.model_mut(at)?
+                .set_active_bond(&oracle, active, false, now);
+        }
+        let receipt = self.receipts.get_mut(&receipt_at).expect("read");
+        receipt.held.clear();
+        (receipt.reward, receipt.appeal_until) = (0, None);
+        if !receipt.is_owed() {
+            self.receipts.remove(&receipt_at);
+        }
+        self.rare_events.slashes_returned += 1;
+        Ok(())
     }
 
     pub(super) fn finalize_receipt(&mut self, at: &Address, window: u64) -> Verdict {

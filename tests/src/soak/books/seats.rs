@@ -12,6 +12,8 @@ pub struct Standing {
     /// When the seat last started and last stopped counting.
     pub started_at: Option<i64>,
     pub stopped_at: Option<i64>,
+    /// When it started and stopped before that. Starts that follow a stop too soon don't move the start.
+    pub before: Option<(i64, i64)>,
     /// When the notice of a leaving seat is over.
     pub leaves_at: Option<i64>,
 }
@@ -60,10 +62,17 @@ impl Model {
         now: i64,
     ) {
         self.active_bonds.insert(*oracle, bond);
+        let undecided_secs = self.periods.challenge_secs + self.periods.ruling_secs;
         let (min_bond, standing) = (self.min_bond, self.standings.get_mut(oracle));
         let standing = standing.expect("a listed oracle has a standing");
         let counts = min_bond <= bond || (standing.counts && !unbonds && min_bond <= 2 * bond);
         if counts && !standing.counts {
+            if let (Some(started), Some(stopped)) = (standing.started_at, standing.stopped_at) {
+                // A window of the time before that may still be undecided.
+                let kept = standing.before;
+                let kept = kept.filter(|(_, until)| now <= until + undecided_secs);
+                standing.before = Some((kept.map_or(started, |(from, _)| from), stopped));
+            }
             standing.started_at = Some(now);
         } else if standing.counts && !counts {
             standing.stopped_at = Some(now);
@@ -150,8 +159,9 @@ impl Books {
         Ok(())
     }
 
-    /// Adds the reward of an oracle that is removed to its bond.
+    /// Takes the open penalties of an oracle that is removed from its bond, and adds its reward.
     pub(super) fn move_reward(&mut self, at: &Address, oracle: &Address) -> Verdict {
+        self.pay_penalty(at, oracle)?;
         if let Some(reward) = self.model_mut(at)?.rewards.remove(oracle) {
             let seat = self.seats.get_mut(&address::seat(at, oracle));
             seat.ok_or("the oracle has no seat")?.bonded += reward;
@@ -192,7 +202,12 @@ impl Books {
             submissions: 0,
             slashes: 0,
         };
-        let seat = self.seats.entry(address::seat(at, signer)).or_insert(new);
+        self.seats.entry(address::seat(at, signer)).or_insert(new);
+        self.pay_penalty(at, signer)?;
+        let seat = self
+            .seats
+            .get_mut(&address::seat(at, signer))
+            .expect("inserted");
         seat.bonded = fits(seat.bonded + Amount::from(amount))?;
         let active = seat.active();
         let now = self.now;
@@ -210,6 +225,7 @@ impl Books {
     ) -> Verdict {
         let now = self.now;
         let release_at = now + self.model(at)?.periods.unbond_secs;
+        self.pay_penalty(at, signer)?;
         let seat = self.seats.get_mut(&address::seat(at, signer));
         let seat = seat.ok_or("the oracle has no seat")?;
         require(0 < amount, "the amount is 0")?;

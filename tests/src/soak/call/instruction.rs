@@ -173,6 +173,7 @@ impl Call {
                 swapped(collect, &state.oracles[0], oracle)
             }
             Self::CloseSeat { oracle, model } => instruction::close_seat(*oracle, *model),
+            Self::SyncSeat { oracle, model } => instruction::sync_seat(*oracle, *model),
             Self::LeaveSeat { signer, model } => instruction::leave_seat(*signer, *model),
             Self::ReplaceOracle {
                 signer,
@@ -233,6 +234,23 @@ impl Call {
                 let seats = seats.iter().map(|seat| AccountMeta::new(*seat, false));
                 rule.accounts.extend(seats);
                 swapped(rule, &state.arbiter, signer)
+            }
+            Self::ReturnSlashes {
+                signer,
+                model: at,
+                window,
+                seats,
+            } => {
+                let state = model(known, at)?;
+                let read = receipt(known, &address::receipt(at, *window))?;
+                let mut give_back = instruction::return_slashes(*signer, *at, state, read);
+                let expected_seats = read.slashed().count();
+                give_back
+                    .accounts
+                    .truncate(give_back.accounts.len() - expected_seats);
+                let seats = seats.iter().map(|seat| AccountMeta::new(*seat, false));
+                give_back.accounts.extend(seats);
+                give_back
             }
             Self::FinalizeReceipt { model, window } => {
                 instruction::finalize_receipt(receipt(known, &address::receipt(model, *window))?)

@@ -162,6 +162,10 @@ fn model_fields(books: &Books, address: &Address) -> Fields {
         ("retired", number(model.is_retired)),
         ("quorum", number(model.quorum as u64)),
         ("challenge_bond", number(model.challenge_bond)),
+        ("absence_penalty", number(model.absence_penalty)),
+        ("exposed_since", time(model.episode.since)),
+        ("observed_from", number(model.episode.first)),
+        ("observed_until", number(model.episode.last)),
     ];
     for oracle in &model.oracles {
         fields.push(("oracle", Value::Key(*oracle)));
@@ -172,10 +176,15 @@ fn model_fields(books: &Books, address: &Address) -> Fields {
         fields.push(("counts", number(standing.counts)));
         fields.push(("counts_since", time(standing.started_at.unwrap_or(0))));
         fields.push(("stopped_at", time(standing.stopped_at.unwrap_or(0))));
+        let (counted_since, counted_until) = standing.before.unwrap_or_default();
+        fields.push(("counted_since", time(counted_since)));
+        fields.push(("counted_until", time(counted_until)));
         fields.push(("leave_at", time(standing.leaves_at.unwrap_or(0))));
         fields.push(("open_submissions", number(open as u64)));
         let reward = model.rewards.get(oracle).copied().unwrap_or(0);
         fields.push(("reward", number(reward)));
+        let penalty = model.penalties.get(oracle).copied().unwrap_or(0);
+        fields.push(("penalty", number(penalty)));
     }
     fields.extend(pot_fields(&model.pot));
     fields
@@ -225,7 +234,22 @@ fn receipt_fields(books: &Books, address: &Address) -> Fields {
         ("treasury_credit", number(receipt.treasury_credit)),
         ("pay", number(receipt.pay)),
         ("earners", number(earners)),
+        ("asserted", number(receipt.asserted.unwrap_or(0))),
+        (
+            "asserts_thin",
+            number(receipt.challenger.is_some() && receipt.asserted.is_none()),
+        ),
+        ("reward", number(receipt.reward)),
+        ("appeal_until", time(receipt.appeal_until.unwrap_or(0))),
     ];
+    for (index, amount) in &receipt.held {
+        fields.push(("slashed", number(*index as u64)));
+        fields.push(("held", number(*amount)));
+    }
+    for (index, amount) in &receipt.penalties {
+        fields.push(("silent", number(*index as u64)));
+        fields.push(("penalty", number(*amount)));
+    }
     for (index, submission) in &receipt.submissions {
         fields.push(("oracle", number(*index as u64)));
         fields.push(("submitted", number(submission.value.unwrap_or(0))));

@@ -110,6 +110,10 @@ fn model_fields(model: &driftshield_sdk::Model) -> Fields {
         ("retired", number(model.status == ModelStatus::Retired)),
         ("quorum", number(model.quorum)),
         ("challenge_bond", number(model.challenge_bond)),
+        ("absence_penalty", number(model.absence_penalty)),
+        ("exposed_since", time(model.exposed_since)),
+        ("observed_from", number(model.observed_from)),
+        ("observed_until", number(model.observed_until)),
     ];
     for index in 0..usize::from(model.oracle_count) {
         fields.push(("oracle", Value::Key(model.oracles[index])));
@@ -119,9 +123,12 @@ fn model_fields(model: &driftshield_sdk::Model) -> Fields {
         fields.push(("counts", number(tenure.counts)));
         fields.push(("counts_since", time(tenure.counts_since)));
         fields.push(("stopped_at", time(tenure.stopped_at)));
+        fields.push(("counted_since", time(tenure.counted_since)));
+        fields.push(("counted_until", time(tenure.counted_until)));
         fields.push(("leave_at", time(tenure.leave_at)));
         fields.push(("open_submissions", number(tenure.open_submissions)));
         fields.push(("reward", number(model.rewards[index])));
+        fields.push(("penalty", number(model.penalties[index])));
     }
     let pot = &model.pot;
     fields.extend([
@@ -160,7 +167,21 @@ fn receipt_fields(receipt: &driftshield_sdk::Receipt) -> Fields {
         ("treasury_credit", number(receipt.treasury_credit)),
         ("pay", number(receipt.pay)),
         ("earners", number(receipt.earners)),
+        ("asserted", number(receipt.asserted)),
+        ("asserts_thin", number(receipt.asserts_thin.get())),
+        ("reward", number(receipt.reward)),
+        ("appeal_until", time(receipt.appeal_until)),
     ];
+    for index in receipt.slashed() {
+        fields.push(("slashed", number(index as u64)));
+        fields.push(("held", number(receipt.held[index])));
+    }
+    for index in 0..receipt.penalties.len() {
+        if receipt.silent & (1 << index) != 0 {
+            fields.push(("silent", number(index as u64)));
+            fields.push(("penalty", number(receipt.penalties[index])));
+        }
+    }
     for index in 0..receipt.values.len() {
         if receipt.submitted & (1 << index) != 0 {
             fields.push(("oracle", number(index as u64)));

@@ -4,7 +4,11 @@ use driftshield_sdk::{Address, Metric, ModelTerms, address};
 use rand::{Rng, seq::SliceRandom};
 
 use super::Generator;
-use crate::soak::{books::limits, call::Call, terms};
+use crate::soak::{
+    books::{Seat, limits},
+    call::Call,
+    terms,
+};
 
 impl Generator<'_> {
     pub(super) fn register_model(&mut self) -> Option<Call> {
@@ -224,6 +228,23 @@ impl Generator<'_> {
             destination,
             signed,
         })
+    }
+
+    pub(super) fn sync_seat(&mut self) -> Option<Call> {
+        let seats = self.books.seats.values();
+        let owes = |seat: &&Seat| {
+            self.books.models[&seat.model]
+                .penalties
+                .contains_key(&seat.oracle)
+        };
+        let owing: Vec<_> = seats
+            .clone()
+            .filter(owes)
+            .map(|seat| (seat.model, seat.oracle))
+            .collect();
+        let all: Vec<_> = seats.map(|seat| (seat.model, seat.oracle)).collect();
+        let (model, oracle) = self.prefer(&owing, &all)?;
+        Some(Call::SyncSeat { oracle, model })
     }
 
     pub(super) fn close_seat(&mut self) -> Option<Call> {

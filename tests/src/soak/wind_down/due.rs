@@ -5,7 +5,7 @@ use driftshield_sdk::{Address, ChallengePayee, FeePayee, PremiumPayee, RewardPay
 
 use super::holdings::circulating_shares;
 use crate::soak::{
-    books::{Amount, Books, Market, Policy, Pot, Receipt, WindowEnd, pages},
+    books::{Amount, Books, Market, Policy, Pot, Receipt, Seat, WindowEnd, pages},
     call::Call,
 };
 
@@ -60,11 +60,16 @@ pub fn withdrawal_requests(books: &Books) -> Vec<Call> {
 /// Calls that request the unbonding of all bonds of models without exposure.
 pub fn unbond_requests(books: &Books) -> Vec<Call> {
     let seats = books.seats.values();
-    let idle = seats.filter(|seat| 0 < seat.active() && books.exposure_of(&seat.model) == 0);
+    // An open penalty is paid first.
+    let left = |seat: &Seat| {
+        let penalties = &books.models[&seat.model].penalties;
+        seat.active() - penalties.get(&seat.oracle).copied().unwrap_or(0)
+    };
+    let idle = seats.filter(|seat| 0 < left(seat) && books.exposure_of(&seat.model) == 0);
     let requests = idle.map(|seat| Call::RequestUnbond {
         signer: seat.oracle,
         model: seat.model,
-        amount: seat.active() as u64,
+        amount: left(seat) as u64,
     });
     requests.collect()
 }
@@ -269,11 +274,23 @@ pub fn model_payouts(books: &Books) -> Vec<Call> {
             });
         }
     }
+    for (model, state) in &books.models {
+        due.extend(state.penalties.keys().map(|oracle| Call::SyncSeat {
+            oracle: *oracle,
+            model: *model,
+        }));
+    }
     for receipt in books.receipts.values() {
         let mint = books.models[&receipt.model].mint;
-        let treasury = (ChallengePayee::Treasury, receipt.treasury_credit);
-        let own = (ChallengePayee::Challenger, receipt.challenger_credit);
-        let is_owed = 0 < receipt.challenger_credit;
+        // Once no appeal can be made, the first collection credits what is held.
+        let (mut treasury, mut own) = (receipt.treasury_credit, receipt.challenger_credit);
+        if receipt.appeal_until.is_some_and(|until| until <= books.now) {
+            own += receipt.reward;
+            treasury += receipt.slashed() - receipt.reward;
+        }
+        let is_owed = 0 < own;
+        let treasury = (ChallengePayee::Treasury, treasury);
+        let own = (ChallengePayee::Challenger, own);
         assert!(
             !is_owed || receipt.challenger.is_some(),
             "a challenger's credit without a challenger"
@@ -357,7 +374,12 @@ pub fn next_due(books: &Books) -> Option<i64> {
 pub fn next_due_before_retention(books: &Books) -> Option<i64> {
     let mut due: Vec<i64> = Vec::new();
     let receipts = books.receipts.values();
-    due.extend(receipts.filter_map(|receipt| books.decided_at(receipt)));
+    due.extend(
+        receipts
+            .clone()
+            .filter_map(|receipt| books.decided_at(receipt)),
+    );
+    due.extend(receipts.filter_map(|receipt| receipt.appeal_until));
     let markets = books.markets.values();
     due.extend(markets.map(|market| ends_at(books, market)));
     let policies = books.policies.values();
