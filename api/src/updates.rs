@@ -148,7 +148,7 @@ fn kind(name: &str, body: &Value) -> &'static str {
         },
         (
             "ModelRegistered" | "ModelUpdated" | "ModelRetired" | "Bonded" | "UnbondRequested"
-            | "BondWithdrawn" | "SeatClosed" | "LeaveRequested" | "OracleReplaced",
+            | "BondWithdrawn" | "SeatClosed" | "SeatSynced" | "LeaveRequested" | "OracleReplaced",
             _,
         ) => "model:updated",
         (

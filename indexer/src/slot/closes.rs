@@ -15,10 +15,14 @@ pub fn closed_account(event: &Event) -> Option<String> {
             event.receipt
         }
         Event::ReceiptRuled(event)
-            if event.challenger_credit == 0 && event.treasury_credit == 0 =>
+            // What was slashed is held, and owed as long.
+            if event.challenger_credit == 0
+                && event.treasury_credit == 0
+                && event.slashed == 0 =>
         {
             event.receipt
         }
+        Event::SlashesReturned(event) if event.owed == 0 => event.receipt,
         Event::ChallengeCollected(event) if event.owed == 0 => event.receipt,
         Event::SeriesClosed(event) => event.series,
         Event::MarketCancelled(event) => event.market,
