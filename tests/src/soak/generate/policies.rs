@@ -228,19 +228,26 @@ impl Generator<'_> {
 
     pub(super) fn renew_policy(&mut self) -> Option<Call> {
         let books = self.books;
-        let at = self.policy(|policy| {
-            let delegated = || {
-                let own = books.own_account(&policy.holder, &books.vaults[&policy.vault].mint);
-                books.tokens[&own].delegate.is_some()
-            };
-            policy.paid == 0 && policy.terms.auto_renew && delegated()
-        })?;
-        let policy = &self.books.policies[&at];
-        let mint = self.books.vaults[&policy.vault].mint;
+        let delegated = |policy: &Policy| {
+            let own = books.own_account(&policy.holder, &books.vaults[&policy.vault].mint);
+            policy.paid == 0 && policy.terms.auto_renew && books.tokens[&own].delegate.is_some()
+        };
+        let open = |policy: &Policy| {
+            let last = policy.term.term_end - books.vaults[&policy.vault].waiting_secs;
+            let first = last - (policy.term.term_end - policy.term.start) / 4;
+            (first..last).contains(&books.now)
+        };
+        let by_anyone = books
+            .policies
+            .values()
+            .any(|policy| delegated(policy) && open(policy));
+        let at = self.policy(|policy| delegated(policy) && (open(policy) || !by_anyone))?;
+        let policy = &books.policies[&at];
+        let mint = books.vaults[&policy.vault].mint;
         Some(Call::RenewPolicy {
             policy: at,
             source: self.source(&policy.holder, &mint),
-            signed: self.chance(40),
+            signed: self.chance(if by_anyone { 10 } else { 40 }),
         })
     }
 
