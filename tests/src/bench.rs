@@ -487,18 +487,7 @@ fn policies(keys: &str, units: &mut Units) {
     while scene.window < terms.first_window {
         measure_largest(&mut scene, false);
     }
-    let approve = spl_token_interface::instruction::approve(
-        &spl_token_interface::ID,
-        &holder.tokens,
-        &address::renewal_authority(&holder.address()),
-        &holder.address(),
-        &[],
-        CAPITAL,
-    );
-    scene
-        .world
-        .send(approve.expect("approve"), &[&holder.key])
-        .expect("approve");
+    scene.delegate(&holder, CAPITAL);
     let sent = scene.cancel(&holder, 2).expect("cancel_policy");
     units.push(("cancel_policy", sent.units));
     // Anyone may renew in the last quarter of the term before the last time for a renewal.
