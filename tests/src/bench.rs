@@ -487,29 +487,23 @@ fn policies(keys: &str, units: &mut Units) {
     while scene.window < terms.first_window {
         measure_largest(&mut scene, false);
     }
-    let approve = spl_token_interface::instruction::approve(
-        &spl_token_interface::ID,
-        &holder.tokens,
-        &address::renewal_authority(&holder.address()),
-        &holder.address(),
-        &[],
-        CAPITAL,
-    );
-    scene
-        .world
-        .send(approve.expect("approve"), &[&holder.key])
-        .expect("approve");
+    scene.delegate(&holder, CAPITAL);
+    let sent = scene.cancel(&holder, 2).expect("cancel_policy");
+    units.push(("cancel_policy", sent.units));
+    // Anyone may renew in the last quarter of the term before the last time for a renewal.
+    let term = scene.policy(&holder, 1).term;
+    let last = term.end - scene.vault().waiting_secs;
+    while scene.world.now() < last - (term.end - term.start) / 4 {
+        measure_largest(&mut scene, false);
+    }
     let sent = scene.renew(&holder, 1, false).expect("renew_policy");
     units.push(("renew_policy", sent.units));
+    let run = scene.window;
     for _ in 0..4 {
         measure_largest(&mut scene, true);
     }
-    let sent = scene
-        .claim(&holder, 1, terms.first_window)
-        .expect("claim_policy");
+    let sent = scene.claim(&holder, 1, run).expect("claim_policy");
     units.push(("claim_policy", sent.units));
-    let sent = scene.cancel(&holder, 2).expect("cancel_policy");
-    units.push(("cancel_policy", sent.units));
     let policy = scene.policy(&holder, 3);
     let expires = policy.expires_at(&scene.model()).expect("in range");
     scene.world.warp_to(expires);

@@ -338,6 +338,20 @@ impl Insured {
         self.world.send(expire, &[])
     }
 
+    /// The holder delegates `amount` to its renewal authority, so that anyone may renew its policies.
+    pub fn delegate(&mut self, holder: &Wallet, amount: u64) {
+        let approve = spl_token_interface::instruction::approve(
+            &spl_token_interface::ID,
+            &holder.tokens,
+            &address::renewal_authority(&holder.address()),
+            &holder.address(),
+            &[],
+            amount,
+        );
+        let approve = approve.expect("an instruction of the token program");
+        self.world.send(approve, &[&holder.key]).expect("approve");
+    }
+
     /// Renews a policy like [`Self::buy`], signed by the holder if `signs`.
     pub fn renew(&mut self, holder: &Wallet, id: u64, signs: bool) -> Outcome {
         let policy = self.policy(holder, id);

@@ -205,13 +205,17 @@ mod tests {
         // A policy of two windows: not before its term begins at 180.
         let mut short = renewable(179);
         let policy = &mut short.models[0].policies[0];
-        (policy.first_window, policy.windows) = (8, 2);
+        (policy.first_window, policy.windows, policy.term.start) = (8, 2, 180);
         assert_eq!(steps(&short), []);
         short.now = 180;
         assert_eq!(steps(&short), [Step::RenewPolicy]);
-        // A policy of one window: its term begins too late, so the renewal comes earlier.
+        // A policy of one window: its term begins too late, so the renewal comes earlier. The program
+        // accepts it in the last quarter of the term before the deadline at 185.
         let policy = &mut short.models[0].policies[0];
-        (policy.first_window, policy.windows) = (9, 1);
+        (policy.first_window, policy.windows, policy.term.start) = (9, 1, 190);
+        short.now = 182;
+        assert_eq!(steps(&short), []);
+        short.now = 183;
         assert_eq!(steps(&short), [Step::RenewPolicy]);
     }
 

@@ -92,7 +92,11 @@ mod tests {
 
     fn with_receipt(now: i64, receipt: Receipt) -> Snapshot {
         let mut snapshot = snapshot(now);
-        snapshot.models[0].receipts.insert(receipt.window, receipt);
+        let model = &mut snapshot.models[0];
+        for oracle in receipt.submitters() {
+            model.account.tenures[oracle].open_submissions = 1;
+        }
+        model.receipts.insert(receipt.window, receipt);
         snapshot
     }
 

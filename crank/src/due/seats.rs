@@ -153,7 +153,7 @@ mod tests {
         assert_eq!(steps(&with_reward(10)), [Step::CollectReward]);
         // The seat no longer counts.
         let mut leaving = with_reward(9);
-        leaving.models[0].account.bonds[1] = 4;
+        leaving.models[0].account.tenures[1].counts = 0;
         assert_eq!(steps(&leaving), [Step::CollectReward]);
         // The stream is over, so nothing follows.
         let mut over = with_reward(9);

@@ -134,9 +134,9 @@ pub mod driftshield {
         )
     }
 
-    /// Replaces a model's oracles, quorum, spread, rent, budgets, texts and hashes, copies the current
-    /// arbiter, and starts a new version. Refused while an unsettled market with bets, an open policy or an open receipt depends on
-    /// the model. Signed by the owner.
+    /// Replaces a model's oracles, quorum, spread, rent, budgets, texts and hashes, copies the
+    /// current arbiter, and starts a new version. Refused while an unsettled market with bets, an
+    /// open policy or an open receipt depends on the model. Signed by the owner.
     /// Remaining accounts: the seats, writable, of the oracles that are removed and have a reward or
     /// open penalties, in the order of the model's oracles. The rewards are added to their bonds, the
     /// penalties taken from them.
@@ -309,8 +309,9 @@ pub mod driftshield {
 
     /// Settles the next windows of a market, up to the first one that isn't decided. Resolves the
     /// market after the last window, or once a `Max` market observes a value in its highest outcome.
-    /// The market becomes Void if fewer than `min_observed` windows were observed, if nobody bet on the outcome that
-    /// occurred, or if the page of the next window is missing and the window's retention is over.
+    /// The market becomes Void if fewer than `min_observed` windows were observed, if nobody bet on
+    /// the outcome that occurred, or if the page of the next window is missing and the window's
+    /// retention is over.
     /// Anyone may call it.
     /// Remaining accounts: the pages of the model's series that hold the unsettled windows, in
     /// order. For a page that doesn't exist: the address that it would have.

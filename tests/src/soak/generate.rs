@@ -52,6 +52,7 @@ impl<'a> Generator<'a> {
                 self.single_call(ActionKind::CreateMarket)
             }
             ActionKind::BuyPolicy if !self.can_sell() => self.measure(),
+            ActionKind::RenewPolicy => self.renew_policy(),
             ActionKind::BuyPosition if self.standing_asks().is_empty() => {
                 self.single_call(ActionKind::SetAsk)
             }
@@ -124,7 +125,6 @@ impl<'a> Generator<'a> {
             ActionKind::BuyPolicy => self.buy_policy(),
             ActionKind::ClaimPolicy => self.claim_policy(),
             ActionKind::CancelPolicy => self.cancel_policy(),
-            ActionKind::RenewPolicy => self.renew_policy(),
             ActionKind::ExpirePolicy => self.expire_policy(),
 
             ActionKind::Donate => self.donate(),
@@ -138,6 +138,7 @@ impl<'a> Generator<'a> {
             | ActionKind::Measure
             | ActionKind::Dispute
             | ActionKind::TriggerPolicy
+            | ActionKind::RenewPolicy
             | ActionKind::Deposit
             | ActionKind::MoveShares
             | ActionKind::ChangeRent => None,

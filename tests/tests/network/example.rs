@@ -322,7 +322,7 @@ fn check_windows(windows: &[WindowSummary], data: &Path) {
 fn check_oracles(summary: &Summary) {
     assert_eq!(summary.oracles.len(), 3);
     for oracle in &summary.oracles {
-        assert_eq!((oracle.bonded, oracle.penalised), (20_000_000_000, 0));
+        assert_eq!((oracle.bonded, oracle.penalised), (40_000_000_000, 0));
         assert!(0 < oracle.rewarded);
         let windows = summary.windows.len() as u64;
         assert_eq!(oracle.submitted + oracle.missed, windows);

@@ -198,17 +198,20 @@ impl Attackers {
     }
 }
 
-/// A call that lists a model without a cap, at the lowest trigger that the program allows.
-pub fn listing(books: &Books, vault: &Address, model: &Address) -> Call {
+/// A call that lists a model without a cap, at the lowest trigger and for the longest persistence that
+/// the program allows.
+pub fn listing(books: &Books, vault_at: &Address, model_at: &Address) -> Call {
+    let (vault, model) = (&books.vaults[vault_at], &books.models[model_at]);
+    let longest = (vault.cooldown_secs - model.dispute_secs()) / model.window_secs;
     Call::ListModel {
-        signer: books.vaults[vault].manager,
-        vault: *vault,
-        model: *model,
+        signer: vault.manager,
+        vault: *vault_at,
+        model: *model_at,
         terms: ListingTerms {
-            max_persistence: 4,
-            model_version: books.models[model].version,
+            max_persistence: longest.clamp(1, 4) as u8,
+            model_version: model.version,
             cap: u64::MAX,
-            lowest_trigger: books.models[model].noise_floor,
+            lowest_trigger: model.noise_floor,
         },
     }
 }

@@ -225,6 +225,12 @@ impl Books {
         )
     }
 
+    /// When anyone may renew a policy: the last quarter of its term before the last time for a renewal.
+    pub fn open_renewal(&self, policy: &Policy) -> (i64, i64) {
+        let last = policy.term.term_end - self.vaults[&policy.vault].waiting_secs;
+        (last - (policy.term.term_end - policy.term.start) / 4, last)
+    }
+
     // Purchases.
 
     /// Refuses the model's owner and oracles, and the vault's manager.
@@ -476,7 +482,7 @@ impl Books {
             let vault = &self.vaults[&vault_at];
             let before = &policy.term;
             let secs = before.term_end - before.start;
-            let from = before.term_end - vault.waiting_secs - secs / 4;
+            let from = self.open_renewal(&policy).0;
             require(from <= self.now, "only the holder may renew this early")?;
             let duration = quote.end - before.term_end;
             let most = before.part * 5 * duration as Amount;

@@ -7,6 +7,7 @@ use super::Generator;
 use crate::soak::{
     books::{Exposure, Policy, WindowEnd, pages},
     call::Call,
+    step::Step,
 };
 
 impl Generator<'_> {
@@ -226,22 +227,39 @@ impl Generator<'_> {
         })
     }
 
-    pub(super) fn renew_policy(&mut self) -> Option<Call> {
+    /// Renews a policy: of one that anyone may renew soon, mostly without its holder's signature, after
+    /// the holder has delegated the premium.
+    pub(super) fn renew_policy(&mut self) -> Vec<Step> {
         let books = self.books;
-        let at = self.policy(|policy| {
-            let delegated = || {
-                let own = books.own_account(&policy.holder, &books.vaults[&policy.vault].mint);
-                books.tokens[&own].delegate.is_some()
-            };
-            policy.paid == 0 && policy.terms.auto_renew && delegated()
-        })?;
-        let policy = &self.books.policies[&at];
-        let mint = self.books.vaults[&policy.vault].mint;
-        Some(Call::RenewPolicy {
+        let soon = |policy: &Policy| {
+            let (first, last) = books.open_renewal(policy);
+            let ahead = 2 * books.models[&policy.model].window_secs;
+            first <= books.now + ahead && books.now < last
+        };
+        let is_renewable = |policy: &Policy| policy.paid == 0 && policy.terms.auto_renew;
+        let Some(at) = self.policy(|policy| is_renewable(policy) && soon(policy)) else {
+            return vec![];
+        };
+        let policy = &books.policies[&at];
+        let mint = books.vaults[&policy.vault].mint;
+        let source = self.source(&policy.holder, &mint);
+        let is_open = is_renewable(policy) && soon(policy);
+        let signed = self.chance(if is_open { 20 } else { 40 });
+        let renew = Step::Call(Call::RenewPolicy {
             policy: at,
-            source: self.source(&policy.holder, &mint),
-            signed: self.chance(40),
-        })
+            source,
+            signed,
+        });
+        if signed || !is_open || self.chance(10) {
+            return vec![renew];
+        }
+        let approve = Call::Approve {
+            signer: policy.holder,
+            source: books.own_account(&policy.holder, &mint),
+            amount: u64::MAX,
+        };
+        let first = books.open_renewal(policy).0;
+        vec![Step::Call(approve), Step::Until(first), renew]
     }
 
     pub(super) fn expire_policy(&mut self) -> Option<Call> {

@@ -68,10 +68,7 @@ impl Generator<'_> {
         }
         for policy in books.policies.values() {
             due.push(policy.term.term_end);
-            // Around the time from which anyone may renew.
-            let secs = policy.term.term_end - policy.term.start;
-            let waiting = books.vaults[&policy.vault].waiting_secs;
-            due.push(policy.term.term_end - waiting - secs / 4);
+            due.push(books.open_renewal(policy).0);
             due.extend(policy.previous_term.map(|term| term.term_end));
             due.extend(policy.expires_at(&books.models[&policy.model]));
         }

@@ -1,24 +1,9 @@
 //! Renewals by the holder, or by anybody with delegated tokens.
 
-use driftshield_sdk::{DriftShieldError, Event, PolicyTerms, Vault, address, instruction, pause};
+use driftshield_sdk::{DriftShieldError, Event, PolicyTerms, Vault, instruction, pause};
 use driftshield_tests::{insurance::*, world::*};
 
 use super::{insured, measure_until_covered, premium_by_slices};
-
-/// The holder delegates `amount` to its renewal authority.
-fn delegate(scene: &mut Insured, holder: &Wallet, amount: u64) {
-    let authority = address::renewal_authority(&holder.address());
-    let approve = spl_token_interface::instruction::approve(
-        &spl_token_interface::ID,
-        &holder.tokens,
-        &authority,
-        &holder.address(),
-        &[],
-        amount,
-    )
-    .unwrap();
-    scene.world.send(approve, &[&holder.key]).unwrap();
-}
 
 #[test]
 fn a_renewal_adds_as_many_windows_as_the_first_term() {
@@ -146,12 +131,12 @@ fn anyone_can_renew_with_tokens_that_the_holder_delegated() {
     // When the holder delegates one base unit too little, then it is refused
     let policy = scene.policy(&holder, 1);
     let price = scene.quote_renewal(&policy, false).unwrap().price();
-    delegate(&mut scene, &holder, price - 1);
+    scene.delegate(&holder, price - 1);
     let outcome = scene.renew(&holder, 1, false);
     assert_refused(outcome, DriftShieldError::TooLittleDelegated);
 
     // When the holder delegates enough, then anybody can renew it
-    delegate(&mut scene, &holder, price + 1_000_000);
+    scene.delegate(&holder, price + 1_000_000);
     let before = scene.world.tokens(&holder.tokens);
     let again = scene.quote_renewal(&policy, false);
     scene.renew(&holder, 1, false).unwrap();
@@ -167,7 +152,7 @@ fn anyone_can_renew_with_tokens_that_the_holder_delegated() {
 fn invalid_renewals_are_refused() {
     // Given a policy without automatic renewal, near the end of its term
     let (mut scene, holder) = insured(|terms| terms);
-    delegate(&mut scene, &holder, CAPITAL);
+    scene.delegate(&holder, CAPITAL);
     for _ in 0..8 {
         scene.measure(CALM_DRIFT);
     }
