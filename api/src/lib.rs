@@ -3,6 +3,7 @@
 //! The API holds no key and signs nothing. Its database role can read the schema `chain`, but not
 //! write it. Each answer names the slot of its snapshot; only the chain is authoritative.
 
+mod asks;
 mod columns;
 mod counters;
 mod docs;

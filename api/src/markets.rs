@@ -1,7 +1,9 @@
 //! Markets: bets on the drift of a model.
 
+mod asks;
 mod market;
 mod odds_history;
+mod sales;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -22,9 +24,11 @@ use crate::{
     values::{Key, Scaled},
 };
 
+use asks::{AskFilter, MarketAsk};
 pub use market::Market;
 use market::{MarketState, Outcome};
 use odds_history::OddsPoint;
+use sales::Sale;
 
 pub fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
@@ -32,6 +36,8 @@ pub fn router() -> OpenApiRouter<AppState> {
         .routes(routes!(one))
         .routes(routes!(odds))
         .routes(routes!(positions))
+        .routes(routes!(asks))
+        .routes(routes!(sales))
         .routes(routes!(history))
 }
 
@@ -274,6 +280,54 @@ async fn positions(
     let market = require(&mut snapshot.tx, &key).await?;
     let created_slot = market.created_slot.unwrap_or(0);
     let page = positions::of_market(&mut snapshot.tx, &key, created_slot, &query).await?;
+    snapshot.reply(page).await
+}
+
+/// Parts of stakes that are for sale, by outcome and then by price, lowest first. Lists the asks that
+/// stood at the last event (`X-Seq`); each ends at its `valid_until` at the latest. The first ask of an
+/// outcome whose `valid_until` is ahead is the best one.
+#[utoipa::path(
+    get,
+    path = "/markets/{market}/asks",
+    tag = "markets",
+    params(
+        ("market" = Key, Path, description = "Address of the market"),
+        ListQuery<AskFilter>,
+        MinSlot
+    ),
+    responses(
+        (status = 200, body = Page<MarketAsk>),
+        (status = "default", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+async fn asks(
+    InPath(key): InPath<Key>,
+    query: ListQuery<AskFilter>,
+    mut snapshot: Snapshot,
+) -> Result<Reply<Page<MarketAsk>>, Problem> {
+    require(&mut snapshot.tx, &key).await?;
+    let page = asks::of_market(&mut snapshot.tx, &key, &query).await?;
+    snapshot.reply(page).await
+}
+
+/// Sales of stakes between bettors, newest first.
+#[utoipa::path(
+    get,
+    path = "/markets/{market}/sales",
+    tag = "markets",
+    params(("market" = Key, Path, description = "Address of the market"), ListQuery, MinSlot),
+    responses(
+        (status = 200, body = Page<Sale>),
+        (status = "default", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+async fn sales(
+    InPath(key): InPath<Key>,
+    query: ListQuery,
+    mut snapshot: Snapshot,
+) -> Result<Reply<Page<Sale>>, Problem> {
+    let market = require(&mut snapshot.tx, &key).await?;
+    let page = sales::of_market(&mut snapshot.tx, &key, market.created_seq, &query).await?;
     snapshot.reply(page).await
 }
 

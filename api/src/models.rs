@@ -80,21 +80,32 @@ pub struct Model {
     pub bond_vault: String,
     /// Key that rules on disputes.
     pub arbiter: String,
-    /// Minimum bond with which an oracle's seat counts.
+    /// Bond from which an oracle's seat counts. A slash ends that only below half of it.
     pub min_bond: Scaled,
     /// Amount that an oracle loses if a ruling proves its submission wrong; its whole bond if that
     /// is less.
     pub slash_amount: Scaled,
     /// Bond that a challenger puts up.
     pub challenge_bond: Scaled,
+    /// Amount that an oracle loses for each window for which it owed a submission and was silent.
+    pub absence_penalty: Scaled,
     /// Submit period, from the end of a window.
     pub submit_secs: i64,
     /// Challenge period of a proposed receipt.
     pub challenge_secs: i64,
     /// Ruling period of a challenged receipt.
     pub ruling_secs: i64,
+    /// Period in which the admin may return slashes of a ruling.
+    pub appeal_secs: i64,
     /// Waiting time of a bond withdrawal.
     pub unbond_secs: i64,
+    /// Notice of a seat that leaves.
+    pub leave_secs: i64,
+    /// Time without counting after which the oracle of a seat can be replaced while the model is
+    /// exposed.
+    pub replace_secs: i64,
+    /// Number of oracles replaced since `exposure` was last 0.
+    pub replaced: i16,
     /// Minimum time for which a page of the series is kept, from the end of its last window.
     pub retention_secs: i64,
     /// Amount that the bond vault owes: bonds, challenge bonds, credits and rewards that are not
@@ -102,10 +113,15 @@ pub struct Model {
     pub held: Scaled,
     /// Pay of the oracles that no receipt has taken yet.
     pub pot: Pot,
-    /// Minimum cost of moving the median.
+    /// Half of what the oracles lose who move the median; 0 if fewer than a quorum of seats count.
     pub security: Scaled,
-    /// Maximum of stakes and cover together, as a multiple of `security`.
+    /// Security without the seats that are leaving.
+    pub lasting_security: Scaled,
+    /// Maximum of stakes and cover together, as a multiple of `lasting_security`.
     pub security_multiple: i64,
+    /// Number of submissions, challenges and rulings so far, to pass to `set_ask` and
+    /// `buy_position`.
+    pub reports: i64,
     /// Rent of secured stakes and cover, in basis points a year.
     pub security_rent_bps: u16,
     /// Part of the maximum that stakes may reach, in basis points.
@@ -118,14 +134,15 @@ pub struct Model {
     pub cover_risk: Scaled,
     /// Number of unsettled markets with a bet, and of open policies.
     pub exposure: U64,
-    /// Number of receipts that are not settled.
+    /// Number of receipts that are not settled, or hold what a ruling slashed.
     pub open_receipts: U64,
     /// Number of final receipts of this version.
     pub final_count: U64,
     /// Latest window of this version with a final receipt; null if there is none.
     pub last: Option<WindowValue>,
-    /// Latest window of this version that was proposed or ruled on; null if there is none. While no
-    /// receipt is final, also null if that window is 0 and its drift is 0.
+    /// Latest window of this version that was proposed or ruled to have a value, and was not ruled
+    /// thin since; null if there is none. While no receipt is final, also null if that window is 0
+    /// and its drift is 0.
     pub latest: Option<WindowValue>,
     /// Largest final value of this version; null if there is none.
     pub max_value: Option<Scaled>,
@@ -146,10 +163,41 @@ pub struct Model {
 #[derive(Serialize, ToSchema)]
 pub struct Oracle {
     pub oracle: String,
-    /// Bond, without the part that is unbonding.
+    /// Bond, without the part that is unbonding and without `penalty`.
     pub bond: Scaled,
+    /// Whether the oracle's seat counts.
+    pub counts: bool,
+    /// When the oracle was listed. It submits for windows that begin from then on.
+    pub listed_at: Option<DateTime<Utc>>,
+    /// From when the bond may go whatever is at risk; null unless the seat is leaving.
+    pub leave_at: Option<DateTime<Utc>>,
     /// Reward that is not collected yet.
     pub reward: Scaled,
+    /// Penalties for silence that `bond` has lost and the seat has not paid yet.
+    pub penalty: Scaled,
+}
+
+/// A model's record of an oracle, as the mirror stores it.
+#[derive(Deserialize)]
+struct Tenure {
+    counts: u8,
+    listed_at: String,
+    leave_at: String,
+}
+
+impl Oracle {
+    fn new(oracle: String, bond: Scaled, reward: Scaled, penalty: Scaled, tenure: &Tenure) -> Self {
+        let time = |secs: &String| DateTime::from_timestamp(secs.parse().ok()?, 0);
+        Self {
+            oracle,
+            bond,
+            reward,
+            penalty,
+            counts: tenure.counts != 0,
+            listed_at: time(&tenure.listed_at),
+            leave_at: time(&tenure.leave_at).filter(|time| time.timestamp() != 0),
+        }
+    }
 }
 
 /// Pay of a model's oracles, as of the latest event that changed it.
@@ -197,7 +245,9 @@ impl FromRow<'_, PgRow> for Model {
         let oracle_count = columns.count("oracle_count")?;
         let oracles: Vec<String> = columns.get("oracles")?;
         let bonds = columns.amounts("bonds", oracle_count)?;
+        let tenures: Vec<Tenure> = columns.nested("tenures")?;
         let rewards = columns.amounts("rewards", oracle_count)?;
+        let penalties = columns.amounts("penalties", oracle_count)?;
         let reference: Vec<i64> = columns.get("reference")?;
         let has_final = columns.get::<U64>("final_count")? != U64(0);
         let window_value = |window, value| {
@@ -224,11 +274,10 @@ impl FromRow<'_, PgRow> for Model {
             metric: columns.get("metric")?,
             reference: reference.into_iter().take(columns.count("bins")?).collect(),
             oracles: std::iter::zip(oracles, bonds)
-                .zip(rewards)
-                .map(|((oracle, bond), reward)| Oracle {
-                    oracle,
-                    bond,
-                    reward,
+                .zip(std::iter::zip(rewards, penalties))
+                .zip(&tenures)
+                .map(|(((oracle, bond), (reward, penalty)), tenure)| {
+                    Oracle::new(oracle, bond, reward, penalty, tenure)
                 })
                 .collect(),
             quorum: columns.get("quorum")?,
@@ -244,15 +293,22 @@ impl FromRow<'_, PgRow> for Model {
             min_bond: columns.amount("min_bond")?,
             slash_amount: columns.amount("slash_amount")?,
             challenge_bond: columns.amount("challenge_bond")?,
+            absence_penalty: columns.amount("absence_penalty")?,
             submit_secs: columns.get("submit_secs")?,
             challenge_secs: columns.get("challenge_secs")?,
             ruling_secs: columns.get("ruling_secs")?,
+            appeal_secs: columns.get("appeal_secs")?,
             unbond_secs: columns.get("unbond_secs")?,
+            leave_secs: columns.get("leave_secs")?,
+            replace_secs: columns.get("replace_secs")?,
+            replaced: columns.get("replaced")?,
             retention_secs: columns.get("retention_secs")?,
             held: columns.amount("held")?,
             pot: Pot::from_columns(&columns)?,
             security: columns.amount("security")?,
+            lasting_security: columns.amount("lasting_security")?,
             security_multiple: columns.get("security_multiple")?,
+            reports: columns.get("reports")?,
             security_rent_bps: columns.basis_points("security_rent_bps")?,
             market_budget_bps: columns.basis_points("market_budget_bps")?,
             cover_budget_bps: columns.basis_points("cover_budget_bps")?,

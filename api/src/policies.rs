@@ -44,7 +44,7 @@ pub struct Policy {
     pub cover: Scaled,
     /// Sum of all payouts.
     pub paid: Scaled,
-    /// Refunded premium; null unless the policy was cancelled.
+    /// Refunded premium; null until the policy ends.
     pub refund: Option<Scaled>,
     /// Drift from which the policy pays.
     pub trigger: Scaled,
@@ -54,22 +54,22 @@ pub struct Policy {
     pub persistence: i16,
     /// First covered window.
     pub first_window: U64,
-    /// Last covered window.
+    /// Last covered window of the terms that have begun; before `first_window` until one has.
     pub last_window: U64,
     /// Start of the first covered window.
     pub covered_from: Option<DateTime<Utc>>,
-    /// End of the last covered window.
+    /// End of the last covered window, or of the last one of the term on probation.
     pub covered_until: Option<DateTime<Utc>>,
     /// Time from which the policy can no longer be claimed.
     pub expires_at: Option<DateTime<Utc>>,
     /// Number of windows in a term.
     pub windows: U64,
-    /// Sum of all premiums paid.
+    /// Sum of the premiums of all terms that have begun.
     pub premium: Scaled,
-    /// Term of the latest purchase or renewal.
-    pub term: PolicyTerm,
-    /// Term before `term`; null if the policy was never renewed.
-    pub previous_term: Option<PolicyTerm>,
+    /// Term that has begun last; null until one has.
+    pub term: Option<PolicyTerm>,
+    /// Term on probation; null if there is none.
+    pub pending: Option<PendingTerm>,
     /// Whether anyone may renew the policy at the holder's expense.
     pub auto_renew: bool,
     /// Maximum premium of a renewal.
@@ -100,7 +100,9 @@ pub struct Policy {
 #[serde(rename_all = "snake_case")]
 #[sqlx(type_name = "text", rename_all = "snake_case")]
 pub enum PolicyState {
-    /// The policy has not ended.
+    /// The policy's first term is on probation.
+    Pending,
+    /// The policy has begun and has not ended.
     Open,
     /// The whole cover was paid.
     Paid,
@@ -121,6 +123,42 @@ pub struct PolicyTerm {
     pub start: Option<DateTime<Utc>>,
     /// End of the last window that the premium pays for.
     pub end: Option<DateTime<Utc>>,
+}
+
+/// A term on probation. The vault holds its premium.
+#[derive(Serialize, ToSchema)]
+pub struct PendingTerm {
+    pub premium: Scaled,
+    /// Beginning of the paid time: the purchase, or the end of the term before.
+    pub start: Option<DateTime<Utc>>,
+    /// End of the last window that the premium pays for.
+    pub end: Option<DateTime<Utc>>,
+    /// First window of the probation. Its last one is the policy's `last_window`.
+    pub from_window: U64,
+}
+
+/// JSON form of a pending term in the mirror.
+#[derive(Deserialize)]
+struct MirroredPending {
+    premium: U64,
+    #[serde(deserialize_with = "from_decimal_string")]
+    start: i64,
+    #[serde(deserialize_with = "from_decimal_string")]
+    end: i64,
+    from_window: U64,
+}
+
+impl PendingTerm {
+    /// `None` if no term is on probation: `premium` is 0.
+    fn from_column(row: &Columns) -> Result<Option<Self>, sqlx::Error> {
+        let term: MirroredPending = row.nested("pending")?;
+        Ok((term.premium.0 != 0).then(|| Self {
+            premium: Scaled::new(term.premium.0, row.decimals),
+            start: DateTime::from_timestamp(term.start, 0),
+            end: DateTime::from_timestamp(term.end, 0),
+            from_window: term.from_window,
+        }))
+    }
 }
 
 /// JSON form of a term in the mirror: u64 and i64 as decimal strings.
@@ -151,7 +189,12 @@ impl FromRow<'_, PgRow> for Policy {
         let state: PolicyState = columns.get("final_state")?;
         let (first_window, last_window): (U64, U64) =
             (columns.get("first_window")?, columns.get("last_window")?);
-        let covered_until = columns.window_start(last_window.0.checked_add(1))?;
+        let (windows, pending): (U64, _) =
+            (columns.get("windows")?, PendingTerm::from_column(&columns)?);
+        let waiting = if pending.is_some() { windows.0 } else { 0 };
+        let end_window = last_window.0.checked_add(1);
+        let end_window = end_window.and_then(|end| end.checked_add(waiting));
+        let covered_until = columns.window_start(end_window)?;
         let claimable = TimeDelta::try_seconds(columns.get("claimable_secs")?);
         let term = PolicyTerm::from_column(&columns, "term")?;
         Ok(Self {
@@ -166,7 +209,7 @@ impl FromRow<'_, PgRow> for Policy {
             state,
             cover: columns.amount("cover")?,
             paid: columns.amount("final_paid")?,
-            refund: (state != PolicyState::Open)
+            refund: (!matches!(state, PolicyState::Pending | PolicyState::Open))
                 .then(|| columns.amount("refund"))
                 .transpose()?,
             trigger: columns.drift("trigger")?,
@@ -179,10 +222,10 @@ impl FromRow<'_, PgRow> for Policy {
             expires_at: covered_until
                 .zip(claimable)
                 .and_then(|(end, claimable)| end.checked_add_signed(claimable)),
-            windows: columns.get("windows")?,
+            windows,
             premium: columns.amount("premium")?,
-            term: term.ok_or_else(|| sqlx::Error::ColumnNotFound("term".to_owned()))?,
-            previous_term: PolicyTerm::from_column(&columns, "previous_term")?,
+            term,
+            pending,
             auto_renew: columns.get("auto_renew")?,
             max_premium: columns.amount("max_premium")?,
             cancel_fee_bps: columns.get("cancel_fee_bps")?,
@@ -210,7 +253,8 @@ fn select() -> String {
                   {CREATED_SEQ} as created_seq,
                   creation.slot as created_slot, creation.block_time as created_at,
                   e.slot as ended_slot, e.block_time as ended_at, e.refund,
-                  coalesce(e.state, 'open') as final_state,
+                  coalesce(e.state, case when m.last_window < m.first_window
+                    then 'pending' else 'open' end) as final_state,
                   coalesce(e.paid, m.paid) as final_paid
            from chain.policy m
            join chain.vault v on v.address = m.vault

@@ -7,6 +7,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
+    asks::{Ask, StoredAsk},
     columns::Columns,
     extract::MinSlot,
     mirror::Snapshot,
@@ -34,13 +35,17 @@ pub struct Position {
     pub stakes: Vec<Scaled>,
     /// Sum of the stakes.
     pub total: Scaled,
-    /// Payout; null until the position is claimed.
+    /// Parts of the stakes that are for sale; empty if the account is closed.
+    pub asks: Vec<Ask>,
+    /// Payout; null until the position is claimed, and if all stakes were sold.
     pub paid: Option<Scaled>,
     pub paid_at: Option<DateTime<Utc>>,
     /// Token account that received the payout.
     pub destination: Option<String>,
     /// Number of events that reference the position.
     pub event_count: U64,
+    /// Whether the account was closed because all stakes were sold.
+    pub sold_out: bool,
     /// Whether the account is closed on chain. If so, `stakes` and `total` are from before the
     /// closure.
     pub closed: bool,
@@ -56,16 +61,25 @@ impl FromRow<'_, PgRow> for Position {
         let stakes = columns.amounts("stakes", outcomes)?;
         let total = odds::sum(stakes.iter().map(|stake| stake.raw.0));
         let paid: Option<U64> = columns.get("paid")?;
+        let asks = match columns.is_closed()? {
+            true => vec![],
+            false => columns.nested("asks")?,
+        };
+        // Fits: the number on chain has 32 bits.
+        let reports: Option<i64> = columns.get("reports")?;
+        let reports = reports.and_then(|reports| u32::try_from(reports).ok());
         Ok(Self {
             key: columns.get("address")?,
             market: columns.get("market")?,
             owner: columns.get("owner")?,
             stakes,
             total: Scaled::new(total, columns.decimals),
+            asks: StoredAsk::list(asks, columns.decimals, reports),
             paid: paid.map(|U64(paid)| Scaled::new(paid, columns.decimals)),
             paid_at: columns.get("paid_at")?,
             destination: columns.get("destination")?,
             event_count: columns.get("seq")?,
+            sold_out: columns.get("sold_out")?,
             closed: columns.is_closed()?,
             closed_slot: columns.get("closed_slot")?,
             slot: columns.get("slot")?,
@@ -73,16 +87,26 @@ impl FromRow<'_, PgRow> for Position {
     }
 }
 
-/// Selects positions (alias `m`). A closed position has its latest payout. An open position has
-/// none: payouts at its address belong to an earlier position, because an address can be reused.
+/// Selects positions (alias `m`). A closed position has its latest end: its payout, or the sale of its
+/// last stake. An open position has none: ends at its address belong to an earlier position, because an
+/// address can be reused.
 const SELECT: &str = "select m.*, market.decimals, market.threshold_count,
-           paid.paid, paid.block_time as paid_at, paid.destination
+           ending.paid, ending.block_time as paid_at, ending.destination,
+           coalesce(ending.sold_out, false) as sold_out,
+           case when market.state = 'open' and market.closed_slot is null
+             then model.reports end as reports
     from chain.position m
     join chain.market market on market.address = m.market
+    left join chain.model model on model.address = market.model
     left join lateral (
-      select * from chain.payout o
-      where o.position = m.address and m.closed_slot is not null
-      order by o.seq desc limit 1) paid on true
+      select * from (
+        select o.seq, o.paid, o.block_time, o.destination, false as sold_out
+        from chain.payout o where o.position = m.address
+        union all
+        select s.seq, null, null, null, true
+        from chain.sale s where s.seller_position = m.address and s.seller_total = 0) ending
+      where m.closed_slot is not null
+      order by ending.seq desc limit 1) ending on true
     where ";
 
 #[derive(Deserialize, Serialize, IntoParams)]
@@ -90,7 +114,7 @@ const SELECT: &str = "select m.*, market.decimals, market.threshold_count,
 struct PositionFilter {
     /// Only positions of this owner.
     owner: Key,
-    /// Only closed (claimed) positions if true, only open ones if false.
+    /// Only closed (claimed or sold) positions if true, only open ones if false.
     closed: Option<bool>,
 }
 
@@ -127,8 +151,7 @@ pub async fn of_market(
 ) -> Result<Page<Position>, Problem> {
     let mut sql = QueryBuilder::new(SELECT);
     sql.push("m.market = ").push_bind(key.as_str());
-    // Positions in an earlier market at this address were paid and closed before this market was
-    // created.
+    // Positions in an earlier market at this address were closed before this market was created.
     sql.push(" and (m.closed_slot is null or m.closed_slot > ")
         .push_bind(created_slot)
         .push(")");

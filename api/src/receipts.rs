@@ -46,19 +46,26 @@ pub struct Receipt {
     pub pay: Scaled,
     /// Submissions, in the model's order of oracles.
     pub submissions: Vec<Submission>,
-    /// Key that challenged the value with a bond; null if nobody did, or if the dispute opened
-    /// because submissions disagree.
+    /// Key that challenged with a bond; null if nobody did.
     pub challenger: Option<String>,
+    /// Drift of the challenger's counts; null if nobody challenged, or if they are thin.
+    pub asserted: Option<Scaled>,
     /// Amount that the challenger can collect.
     pub challenger_credit: Scaled,
     /// Amount that the treasury can collect.
     pub treasury_credit: Scaled,
+    /// Amount that a ruling slashed and that the admin can still return.
+    pub held: Scaled,
+    /// Part of `held` that the challenger gets unless it is returned.
+    pub reward: Scaled,
+    /// End of the time in which `held` can be returned; null if nothing is held.
+    pub appeal_until: Option<DateTime<Utc>>,
     /// Key that paid the rent.
     pub payer: String,
     /// Number of events that reference the receipt.
     pub event_count: U64,
-    /// Whether the account is closed on chain: it is when the window is settled and no credit is
-    /// left.
+    /// Whether the account is closed on chain: it is when the window is settled, nothing is held and
+    /// no credit is left.
     pub closed: bool,
     pub closed_slot: Option<i64>,
     /// Slot of this state.
@@ -109,6 +116,13 @@ impl FromRow<'_, PgRow> for Receipt {
         let window: U64 = columns.get("window")?;
         let value = columns.drift("final_value")?;
         let submissions = submissions(&columns)?;
+        let challenger = none_if_unset(columns.get("challenger")?);
+        let held = columns
+            .get::<Vec<U64>>("held")?
+            .iter()
+            .map(|held| held.0)
+            .sum();
+        let is_closed = columns.is_closed()?;
         let has_value = submissions
             .iter()
             .any(|submission| submission.value.is_some());
@@ -129,12 +143,19 @@ impl FromRow<'_, PgRow> for Receipt {
             state,
             pay: columns.amount("pay")?,
             submissions,
-            challenger: none_if_unset(columns.get("challenger")?),
+            asserted: (challenger.is_some() && !columns.get::<bool>("asserts_thin")?)
+                .then_some(columns.drift("asserted")?),
+            challenger,
             challenger_credit: columns.amount_unless_closed("challenger_credit")?,
             treasury_credit: columns.amount_unless_closed("treasury_credit")?,
+            held: Scaled::new(if is_closed { 0 } else { held }, columns.decimals),
+            reward: columns.amount_unless_closed("reward")?,
+            appeal_until: columns
+                .time("appeal_until")?
+                .filter(|time| !is_closed && time.timestamp() != 0),
             payer: columns.get("payer")?,
             event_count: columns.get("seq")?,
-            closed: columns.is_closed()?,
+            closed: is_closed,
             closed_slot: columns.get("closed_slot")?,
             slot: columns.get("slot")?,
         })

@@ -17,7 +17,8 @@ use crate::{
 pub const BATCH: i64 = 500;
 
 /// Events of the channel `markets`.
-pub const MARKET_EVENTS: [&str; 7] = [
+pub const MARKET_EVENTS: [&str; 9] = [
+    "AskSet",
     "BetPlaced",
     "Claimed",
     "FeesCollected",
@@ -25,6 +26,7 @@ pub const MARKET_EVENTS: [&str; 7] = [
     "MarketClosed",
     "MarketCreated",
     "MarketSettled",
+    "PositionBought",
 ];
 
 /// Account types with channels of their own, by the field that names the account in event bodies.
@@ -134,6 +136,8 @@ fn kind(name: &str, body: &Value) -> &'static str {
     match (name, body["state"].as_str()) {
         ("MarketCreated", _) => "market:created",
         ("BetPlaced", _) => "market:bet_placed",
+        ("AskSet", _) => "market:ask_set",
+        ("PositionBought", _) => "market:position_bought",
         ("MarketSettled", Some("resolved" | "void")) => "market:resolved",
         ("ReceiptChallenged", _) => "receipt:challenged",
         ("ReceiptSubmitted" | "ReceiptFinalized" | "ReceiptRuled", Some(state)) => match state {
@@ -144,7 +148,7 @@ fn kind(name: &str, body: &Value) -> &'static str {
         },
         (
             "ModelRegistered" | "ModelUpdated" | "ModelRetired" | "Bonded" | "UnbondRequested"
-            | "BondWithdrawn" | "SeatClosed",
+            | "BondWithdrawn" | "SeatClosed" | "SeatSynced" | "LeaveRequested" | "OracleReplaced",
             _,
         ) => "model:updated",
         (
@@ -189,6 +193,8 @@ mod tests {
             ("MarketSettled", "open", "event"),
             ("MarketSettled", "void", "market:resolved"),
             ("Claimed", "", "event"),
+            ("AskSet", "", "market:ask_set"),
+            ("PositionBought", "", "market:position_bought"),
             ("Bonded", "", "model:updated"),
             ("Deposited", "", "vault:updated"),
             ("PolicyClaimed", "", "policy:updated"),

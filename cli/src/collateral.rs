@@ -45,7 +45,8 @@ pub struct TermsArgs {
     /// Smallest bet [register: 1 token]
     #[arg(long, value_name = "AMOUNT")]
     min_bet: Option<Amount>,
-    /// Smallest bond with which an oracle may submit [register: 1000 tokens]
+    /// Bond from which an oracle's seat counts: at least twice the slash amount [register: 1000
+    /// tokens]
     #[arg(long, value_name = "AMOUNT")]
     min_bond: Option<Amount>,
     /// Amount that an oracle loses if a ruling proves it wrong [register: 500 tokens]
@@ -54,6 +55,9 @@ pub struct TermsArgs {
     /// Bond that a challenger posts [register: 100 tokens]
     #[arg(long, value_name = "AMOUNT")]
     challenge_bond: Option<Amount>,
+    /// Amount that an oracle loses for each window for which it is silent [register: 5 tokens]
+    #[arg(long, value_name = "AMOUNT")]
+    absence_penalty: Option<Amount>,
 }
 
 impl TermsArgs {
@@ -69,6 +73,7 @@ impl TermsArgs {
             min_bond: units(&self.min_bond, base.min_bond)?,
             slash_amount: units(&self.slash_amount, base.slash_amount)?,
             challenge_bond: units(&self.challenge_bond, base.challenge_bond)?,
+            absence_penalty: units(&self.absence_penalty, base.absence_penalty)?,
         })
     }
 }
@@ -80,6 +85,7 @@ fn default_terms(decimals: u8) -> Result<CollateralTerms> {
         min_bond: whole_tokens(1_000, decimals)?,
         slash_amount: whole_tokens(500, decimals)?,
         challenge_bond: whole_tokens(100, decimals)?,
+        absence_penalty: whole_tokens(5, decimals)?,
     })
 }
 

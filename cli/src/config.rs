@@ -18,10 +18,13 @@ const DEFAULTS: ConfigParams = ConfigParams {
     submit_secs: 6 * HOUR,
     challenge_secs: 12 * HOUR,
     ruling_secs: 2 * DAY,
+    appeal_secs: 3 * DAY,
     unbond_secs: 3 * DAY,
+    leave_secs: 60 * DAY,
+    replace_secs: 14 * DAY,
     retention_secs: 530 * DAY,
     claim_grace_secs: 7 * DAY,
-    waiting_secs: DAY,
+    waiting_secs: DAY + 6 * HOUR, // a window of a day and its submissions
     bucket_secs: 7 * DAY,
     exit_secs: 7 * DAY,
     season_secs: 30 * DAY,
@@ -47,9 +50,20 @@ struct ParamsArgs {
     /// Period in which the arbiter may rule on a dispute [init: 2d]
     #[arg(long, value_name = "DURATION")]
     ruling: Option<Duration>,
+    /// Period in which the admin may return slashes of a ruling [init: 3d]
+    #[arg(long, value_name = "DURATION")]
+    appeal: Option<Duration>,
     /// Unbonding period: longer than submit, challenge and ruling together [init: 3d]
     #[arg(long, value_name = "DURATION")]
     unbond: Option<Duration>,
+    /// Notice after which a leaving oracle may unbond whatever is at risk: at least submit,
+    /// challenge, ruling and appeal together [init: 60d]
+    #[arg(long, value_name = "DURATION")]
+    leave: Option<Duration>,
+    /// Period in which a seat must not have counted before its oracle can be replaced while the
+    /// model is exposed: at least submit, challenge, ruling and appeal together [init: 14d]
+    #[arg(long, value_name = "DURATION")]
+    replace: Option<Duration>,
     /// Period after its last window's end for which a page of a series is kept: at least 520 days plus submit,
     /// challenge and ruling [init: 530d]
     #[arg(long, value_name = "DURATION")]
@@ -57,7 +71,7 @@ struct ParamsArgs {
     /// Period in which a policy can be claimed after its last window can be settled [init: 7d]
     #[arg(long, value_name = "DURATION")]
     claim_grace: Option<Duration>,
-    /// Minimum time between the purchase of a policy and its first covered window [init: 1d]
+    /// Minimum time between the purchase of a policy and its first covered window [init: 30h]
     #[arg(long, value_name = "DURATION")]
     waiting: Option<Duration>,
     /// Length of the buckets that the ends of premium streams are rounded up to; a policy ends at
@@ -105,7 +119,10 @@ impl ParamsArgs {
             submit_secs: secs(self.submit, base.submit_secs),
             challenge_secs: secs(self.challenge, base.challenge_secs),
             ruling_secs: secs(self.ruling, base.ruling_secs),
+            appeal_secs: secs(self.appeal, base.appeal_secs),
             unbond_secs: secs(self.unbond, base.unbond_secs),
+            leave_secs: secs(self.leave, base.leave_secs),
+            replace_secs: secs(self.replace, base.replace_secs),
             retention_secs: secs(self.retention, base.retention_secs),
             claim_grace_secs: secs(self.claim_grace, base.claim_grace_secs),
             waiting_secs: secs(self.waiting, base.waiting_secs),
@@ -173,9 +190,6 @@ pub struct Update {
     /// Key that may pause, and nothing else
     #[arg(long, value_name = "KEY")]
     guardian: Option<Address>,
-    /// Key that rules on disputes of models registered from now on
-    #[arg(long, value_name = "KEY")]
-    arbiter: Option<Address>,
     #[command(flatten)]
     params: ParamsArgs,
 }
@@ -189,7 +203,6 @@ impl Command {
                 let update = instruction::update_config(
                     session.signer()?,
                     update.guardian.unwrap_or(config.guardian),
-                    update.arbiter.unwrap_or(config.arbiter),
                     update.params.apply_to(config.params),
                 );
                 session.send(&[update], 0).await
@@ -217,6 +230,26 @@ impl Admin {
         let instruction = match self {
             Self::Propose { key } => instruction::propose_admin(signer, key),
             Self::Accept => instruction::accept_admin(signer),
+        };
+        session.send(&[instruction], 0).await
+    }
+}
+
+#[derive(Subcommand)]
+pub enum Arbiter {
+    /// Propose the next arbiter of models that are registered or updated later, who accepts the
+    /// role with `accept` (signed by the arbiter)
+    Propose { key: Address },
+    /// Accept the role (signed by the proposed key)
+    Accept,
+}
+
+impl Arbiter {
+    pub async fn run(self, session: &Session) -> Result<()> {
+        let signer = session.signer()?;
+        let instruction = match self {
+            Self::Propose { key } => instruction::propose_arbiter(signer, key),
+            Self::Accept => instruction::accept_arbiter(signer),
         };
         session.send(&[instruction], 0).await
     }

@@ -80,6 +80,9 @@ enum Command {
     /// Transfer the admin role in two steps
     #[command(subcommand)]
     Admin(config::Admin),
+    /// Transfer the arbiter's role in two steps
+    #[command(subcommand)]
+    Arbiter(config::Arbiter),
     /// Pause new risk (signed by the guardian or the admin)
     Pause(config::PauseArgs),
     /// Allow new risk again (signed by the admin)
@@ -150,6 +153,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Init(command) => command.run(session).await,
         Command::Config(command) => command.run(session).await,
         Command::Admin(command) => command.run(session).await,
+        Command::Arbiter(command) => command.run(session).await,
         Command::Pause(args) => args.pause(session).await,
         Command::Unpause(args) => args.unpause(session).await,
         Command::Collateral(command) => command.run(session).await,

@@ -1,5 +1,7 @@
 //! Markets on a model's drift.
 
+mod sales;
+
 use std::mem::offset_of;
 
 use anchor_lang::Address;
@@ -22,6 +24,10 @@ pub enum Command {
     Create(Create),
     /// Bet on an outcome
     Bet(Bet),
+    /// Offer a part of a stake for sale, in place of the previous ask on the outcome
+    Ask(sales::SetAsk),
+    /// Buy a part of another bettor's stake
+    Buy(sales::Buy),
     /// Settle all windows that are decided; callable by anyone
     Settle { market: Address },
     /// Pay a position of a settled market to its owner and close it; callable by anyone
@@ -41,7 +47,7 @@ pub enum Command {
     Close { market: Address },
     /// Cancel a market without bets. Until betting closes, only its creator can
     Cancel { market: Address },
-    /// Show a market and the payout of its outcomes
+    /// Show a market, and the payout and the cheapest ask of its outcomes
     Show { market: Address },
     /// List markets
     List {
@@ -76,6 +82,10 @@ pub struct Create {
     /// Last observed window
     #[arg(long, value_name = "WINDOW")]
     last: u64,
+    /// Fewest observed windows with a final value; with fewer, all stakes are refunded [default: four
+    /// fifths of the windows, rounded up]
+    #[arg(long, value_name = "N")]
+    min_observed: Option<u64>,
     /// End of betting, at or before the start of the first window [default: its start]
     #[arg(long, value_name = "TIME")]
     close: Option<Time>,
@@ -136,6 +146,8 @@ impl Command {
         match self {
             Self::Create(create) => create.run(session).await,
             Self::Bet(bet) => bet.run(session).await,
+            Self::Ask(ask) => ask.run(session).await,
+            Self::Buy(buy) => buy.run(session).await,
             Self::Settle { market } => settle(session, market).await,
             Self::Claim { market, owner } => claim(session, market, owner).await,
             Self::Collect { market, payee } => collect(session, market, payee).await,
@@ -176,6 +188,9 @@ impl Create {
             aggregate: self.aggregate.into(),
             first_window: self.first,
             last_window: self.last,
+            min_observed: self
+                .min_observed
+                .unwrap_or_else(|| most_windows(self.first, self.last)),
             close_ts,
             creator_fee_bps: self.creator_fee_bps,
             question: self.question,
@@ -187,6 +202,14 @@ impl Create {
             .send(&[create], session.decimals(&mint).await?)
             .await
     }
+}
+
+/// Four fifths of the windows `first..=last`, rounded up; 0 if there are none.
+fn most_windows(first: u64, last: u64) -> u64 {
+    let windows = last
+        .checked_sub(first)
+        .map_or(0, |more| more.saturating_add(1));
+    windows - windows / 5
 }
 
 impl Bet {
@@ -224,10 +247,7 @@ impl Bet {
 async fn rent_now(session: &Session, market: &Market, amount: u64) -> Result<u64> {
     let model: Model = session.client.get(&market.model).await?;
     let now = session.client.unix_timestamp().await?;
-    let end = model
-        .window_end(market.last_window)
-        .map_err(program_error)?;
-    let (rent, _) = model.rent(amount, now, end).map_err(program_error)?;
+    let (rent, _) = market.rent(&model, amount, now).map_err(program_error)?;
     Ok(rent)
 }
 
@@ -288,22 +308,35 @@ async fn show(session: &Session, address: Address) -> Result<()> {
         account.fields.remove("value");
     }
     let text = print::account_text(&address, &account, decimals);
+    let model: Model = session.client.get(&state.model).await?;
+    let asks = sales::standing_asks(session, &address, &state, &model).await?;
     session.print(
         &json,
-        &format!("{text}\n{}", outcomes_text(&state, decimals)),
+        &format!("{text}\n{}", outcomes_text(&state, &asks, decimals)),
     )
 }
 
-/// A table of the outcomes: drift values, pool, and current payout as a multiple of the stake.
-fn outcomes_text(state: &Market, decimals: u8) -> String {
-    let header = ["outcome", "drift", "pool", "pays"].map(str::to_owned);
+/// A table of the outcomes: drift values, pool, current payout as a multiple of the stake, and the
+/// cheapest ask.
+fn outcomes_text(state: &Market, asks: &[(usize, Position)], decimals: u8) -> String {
+    let header = ["outcome", "drift", "pool", "pays", "cheapest ask"].map(str::to_owned);
     let rows = (0..state.outcomes()).map(|outcome| {
         let pays = match state.pools[outcome] {
             0 => print::NONE.to_owned(),
             _ => print::scaled(state.multiple(outcome).into(), MULTIPLE_DECIMALS),
         };
         let pool = print::scaled(state.pools[outcome].into(), decimals);
-        [outcome.to_string(), drift_range(state, outcome), pool, pays]
+        let asks = asks.iter().filter(|(index, _)| *index == outcome);
+        let cheapest = asks
+            .map(|(_, position)| position.asks[outcome])
+            .min_by_key(|ask| ask.price);
+        let ask = cheapest.map_or(print::NONE.to_owned(), |ask| {
+            let amount = print::scaled(ask.amount.into(), decimals);
+            let price = print::scaled(ask.price.into(), MULTIPLE_DECIMALS);
+            format!("{amount} at {price}")
+        });
+        let drift = drift_range(state, outcome);
+        [outcome.to_string(), drift, pool, pays, ask]
     });
     print::aligned(std::iter::once(header).chain(rows))
 }

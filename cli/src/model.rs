@@ -21,6 +21,17 @@ pub enum Command {
     /// Change a model's oracles and description (signed by the owner). Omitted options keep their
     /// value
     Update(Update),
+    /// List another oracle in place of one whose seat doesn't count, while markets or policies
+    /// depend on the model (signed by the owner)
+    ReplaceOracle {
+        model: Address,
+        /// The oracle to remove
+        #[arg(long, value_name = "KEY")]
+        oracle: Address,
+        /// The oracle to list in its place
+        #[arg(long, value_name = "KEY")]
+        successor: Address,
+    },
     /// Stop new markets, bets, policies and renewals on a model, permanently (signed by the owner)
     Retire { model: Address },
     /// Add to the pay of a model's oracles
@@ -72,9 +83,10 @@ pub struct Register {
     /// if there are three or more
     #[arg(long)]
     quorum: u8,
-    /// Maximum distance of a submission from the median, or from a ruling, to count as in agreement
+    /// Maximum distance of a submission from the median, or from a ruling, to count as in
+    /// agreement: at most an eighth of the noise floor [default: that]
     #[arg(long, value_name = "DRIFT")]
-    max_spread: Drift,
+    max_spread: Option<Drift>,
     /// Rent of secured stakes and cover, in basis points a year
     #[arg(long, value_name = "BPS", default_value_t = 200)]
     security_rent_bps: u16,
@@ -134,6 +146,18 @@ impl Command {
         match self {
             Self::Register(register) => register.run(session).await,
             Self::Update(update) => update.run(session).await,
+            Self::ReplaceOracle {
+                model,
+                oracle,
+                successor,
+            } => {
+                let state: Model = session.client.get(&model).await?;
+                let owner = session.signer()?;
+                let replace = instruction::replace_oracle(owner, model, &state, oracle, successor);
+                session
+                    .send(&[replace], session.decimals(&state.bond_mint).await?)
+                    .await
+            }
             Self::Retire { model } => {
                 let retire = instruction::retire_model(session.signer()?, model);
                 session.send(&[retire], 0).await
@@ -168,7 +192,9 @@ impl Register {
         let terms = ModelTerms {
             oracles: self.oracles,
             quorum: self.quorum,
-            max_spread: self.max_spread.0,
+            max_spread: self
+                .max_spread
+                .map_or_else(|| spec.widest_spread(), |Drift(spread)| spread),
             security_rent_bps: self.security_rent_bps,
             market_budget_bps: self.market_budget_bps,
             cover_budget_bps: self.cover_budget_bps,

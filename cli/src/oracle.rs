@@ -26,6 +26,9 @@ pub enum Command {
         #[arg(long)]
         amount: Amount,
     },
+    /// Start leaving a model (signed by the oracle). After the model's leave_secs the bond can be
+    /// unbonded whatever is at risk; until then the seat goes on counting and secures no new risk
+    Leave { model: Address },
     /// Pay an unbonded amount to the oracle's associated token account; callable by anyone
     Withdraw {
         model: Address,
@@ -35,6 +38,13 @@ pub enum Command {
     },
     /// Pay an oracle's reward to its associated token account; callable by anyone
     Collect {
+        model: Address,
+        /// The oracle [default: the signer]
+        #[arg(long, value_name = "KEY")]
+        oracle: Option<Address>,
+    },
+    /// Take an oracle's open penalties from its seat; callable by anyone
+    Sync {
         model: Address,
         /// The oracle [default: the signer]
         #[arg(long, value_name = "KEY")]
@@ -81,8 +91,20 @@ impl Command {
                 let unbond = instruction::request_unbond(oracle, model, amount);
                 session.send(&[unbond], decimals).await
             }
+            Self::Leave { model } => {
+                let (_, decimals) = read(session, &model).await?;
+                let leave = instruction::leave_seat(session.signer()?, model);
+                session.send(&[leave], decimals).await
+            }
             Self::Withdraw { model, oracle } => withdraw(session, model, oracle).await,
             Self::Collect { model, oracle } => collect(session, model, oracle).await,
+            Self::Sync { model, oracle } => {
+                let (_, decimals) = read(session, &model).await?;
+                let oracle = session.or_signer(oracle)?;
+                read_seat(session, &model, &oracle).await?;
+                let sync = instruction::sync_seat(oracle, model);
+                session.send(&[sync], decimals).await
+            }
             Self::CloseSeat { model, oracle } => {
                 let oracle = session.or_signer(oracle)?;
                 read_seat(session, &model, &oracle).await?;

@@ -239,8 +239,8 @@ async fn show(session: &Session, address: Address) -> Result<()> {
     let model: Model = session.client.get(&policy.model).await?;
     let mut account = print::to_decoded(&policy)?;
     let json = print::account_json(&address, &account);
-    if policy.previous_term.end == 0 {
-        account.fields.remove("previous_term"); // unset: the policy was never renewed
+    if policy.term.end == 0 {
+        account.fields.remove("term"); // unset: no term has begun
     }
     if !policy.is_pending() {
         account.fields.remove("pending");

@@ -64,7 +64,7 @@ async fn list(session: &Session, market: Option<Address>, owner: Option<Address>
         (offset_of!(Position, market), market),
         (offset_of!(Position, owner), owner),
     ];
-    let mut list = List::new(&["market", "owner", "stakes"]);
+    let mut list = List::new(&["market", "owner", "stakes", "asks"]);
     for (address, position) in session.list::<Position>(&keys).await? {
         let (_, decimals) = market::read(session, &position.market).await?;
         list.push(&address, &position, decimals)?;

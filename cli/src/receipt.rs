@@ -3,7 +3,7 @@
 use std::{mem::offset_of, path::PathBuf};
 
 use anchor_lang::Address;
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use driftshield_sdk::{ChallengePayee, Model, Receipt, address, instruction, spec};
 
@@ -14,22 +14,31 @@ pub enum Command {
     /// Submit the row counts of a window (signed by an oracle of the model). Fewer rows than the
     /// model's min_samples say that the window is thin
     Submit(Submit),
-    /// Challenge a proposed value by posting a bond; callable by anyone
+    /// Challenge a proposed value, a dispute, or a window to which nobody has submitted, by asserting
+    /// row counts and posting a bond; callable by anyone
     Challenge {
         #[command(flatten)]
         receipt: ReceiptArgs,
+        #[command(flatten)]
+        counts: CountsArgs,
         /// Token account that pays [default: the signer's associated token account]
         #[arg(long, value_name = "TOKEN_ACCOUNT")]
         source: Option<Address>,
     },
-    /// End a dispute with the correct row counts (signed by the model's arbiter)
+    /// End a dispute with the correct row counts, or because there is no data (signed by the model's
+    /// arbiter)
     Rule {
         #[command(flatten)]
         receipt: ReceiptArgs,
-        /// Row counts by bin
-        #[arg(long, value_delimiter = ',', required = true)]
-        counts: Vec<u32>,
+        #[command(flatten)]
+        counts: CountsArgs,
+        /// Rule that there is no data; refused if a quorum has submitted
+        #[arg(long, conflicts_with_all = ["counts", "counts_file"])]
+        no_data: bool,
     },
+    /// Return what a ruling slashed to the seats, until the receipt's appeal_until (signed by the
+    /// admin)
+    ReturnSlashes(ReceiptArgs),
     /// Take every due step of a receipt: propose a value, settle the window; callable by anyone
     Finalize(ReceiptArgs),
     /// Pay out a dispute's credit; callable by anyone
@@ -50,6 +59,30 @@ pub enum Command {
 pub struct ReceiptArgs {
     model: Address,
     window: u64,
+}
+
+/// Row counts by bin.
+#[derive(Args)]
+pub struct CountsArgs {
+    /// Row counts by bin
+    #[arg(long, value_delimiter = ',')]
+    counts: Option<Vec<u32>>,
+    /// File with the row counts: a JSON array, or an evidence document, whose field `counts` is one
+    #[arg(long, value_name = "FILE", conflicts_with = "counts")]
+    counts_file: Option<PathBuf>,
+}
+
+impl CountsArgs {
+    fn read(self) -> Result<Vec<u32>> {
+        let Some(path) = self.counts_file else {
+            return self.counts.context("give --counts or --counts-file");
+        };
+        let document: serde_json::Value = serde_json::from_slice(&args::read_file(&path)?)
+            .with_context(|| format!("{} is not JSON", path.display()))?;
+        let counts = document.get("counts").unwrap_or(&document).clone();
+        serde_json::from_value(counts)
+            .with_context(|| format!("{} has no list of row counts", path.display()))
+    }
 }
 
 #[derive(Args)]
@@ -78,8 +111,25 @@ impl Command {
     pub async fn run(self, session: &Session) -> Result<()> {
         match self {
             Self::Submit(submit) => submit.run(session).await,
-            Self::Challenge { receipt, source } => receipt.challenge(session, source).await,
-            Self::Rule { receipt, counts } => receipt.rule(session, counts).await,
+            Self::Challenge {
+                receipt,
+                counts,
+                source,
+            } => receipt.challenge(session, counts.read()?, source).await,
+            Self::Rule {
+                receipt,
+                counts,
+                no_data,
+            } => {
+                let counts = if no_data { None } else { Some(counts.read()?) };
+                receipt.rule(session, counts).await
+            }
+            Self::ReturnSlashes(receipt) => {
+                let (state, account, decimals) = receipt.read(session).await?;
+                let admin = session.signer()?;
+                let give_back = instruction::return_slashes(admin, receipt.model, &state, &account);
+                session.send(&[give_back], decimals).await
+            }
             Self::Finalize(receipt) => {
                 let (_, state, decimals) = receipt.read(session).await?;
                 let finalize = instruction::finalize_receipt(&state);
@@ -125,19 +175,31 @@ impl ReceiptArgs {
         }
     }
 
-    async fn challenge(&self, session: &Session, source: Option<Address>) -> Result<()> {
-        let (state, _, decimals) = self.read(session).await?;
+    async fn challenge(
+        &self,
+        session: &Session,
+        counts: Vec<u32>,
+        source: Option<Address>,
+    ) -> Result<()> {
+        let state: Model = session.client.get(&self.model).await?;
+        let decimals = session.decimals(&state.bond_mint).await?;
         let challenger = session.signer()?;
         let (mint, bond) = (&state.bond_mint, state.challenge_bond);
         let source = session
             .source_account(source, mint, state.token_program, bond, decimals)
             .await?;
-        let challenge =
-            instruction::challenge_receipt(challenger, self.model, &state, self.window, source);
+        let challenge = instruction::challenge_receipt(
+            challenger,
+            self.model,
+            &state,
+            self.window,
+            counts,
+            source,
+        );
         session.send(&[challenge], decimals).await
     }
 
-    async fn rule(&self, session: &Session, counts: Vec<u32>) -> Result<()> {
+    async fn rule(&self, session: &Session, counts: Option<Vec<u32>>) -> Result<()> {
         let (state, receipt, decimals) = self.read(session).await?;
         let rule = instruction::rule_receipt(self.model, &state, &receipt, counts);
         session.send(&[rule], decimals).await

@@ -43,7 +43,8 @@ pub enum Command {
     /// all of it, and takes back in what became shares after an exit window
     RequestWithdraw {
         vault: Address,
-        /// Shares to withdraw [default: all in the signer's associated token account]
+        /// Shares to withdraw; 0 for those of a present request alone [default: all in the signer's
+        /// associated token account]
         #[arg(long, value_name = "AMOUNT")]
         shares: Option<Amount>,
     },

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anchor_lang::Address;
 use anyhow::{Context, Result, bail, ensure};
 use driftshield_sdk::{
-    Entry, Event, Measurement, Model, Receipt, ReceiptState, Series, address,
+    Entry, Event, Measurement, Model, Receipt, ReceiptState, Series, address, entry_in,
     events::ReceiptSubmitted, json::printable, rpc::Client, spec::sha256,
 };
 
@@ -49,7 +49,7 @@ impl OnChain {
         let page = client
             .find::<Series>(&address::series(&model, window))
             .await?;
-        match page.map_or(Entry::None, |page| page.entry(window)) {
+        match entry_in(page.as_ref(), window) {
             Entry::Final(value) => Ok(Self::Settled(Measurement::Value(value))),
             Entry::Thin => Ok(Self::Settled(Measurement::Thin)),
             Entry::Void => {

@@ -69,6 +69,9 @@ pub struct ModelConfig {
     /// Address of the model account.
     #[serde(deserialize_with = "address")]
     pub address: Address,
+    /// Smallest reward of an oracle that is collected while more can follow, in base units; by
+    /// default a ten-thousandth of the model's `min_bond`.
+    pub min_reward: Option<u64>,
     /// File of the metric-spec document whose SHA-256 the model pins. Requires `data` and
     /// `windows`.
     spec: Option<PathBuf>,

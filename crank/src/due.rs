@@ -25,6 +25,7 @@ pub fn actions(snapshot: &Snapshot) -> Vec<Action> {
         policies::expirations,
         receipts::credit_collections,
         seats::bond_withdrawals,
+        seats::penalty_payments,
         seats::reward_collections,
         vaults::exposure_closures,
         seat_and_page_closures,

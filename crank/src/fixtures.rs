@@ -41,14 +41,14 @@ pub fn model() -> Model {
     model.quorum = 2;
     for index in 0..3 {
         model.oracles[index] = key(index as u8 + 1);
-        model.bonds[index] = 5;
+        model.set_bond(index, 5, 0);
     }
     model
 }
 
 /// A snapshot of [`model`] at key 9, with counts of the first 100 windows and no receipts.
 pub fn snapshot(now: i64) -> Snapshot {
-    let mut model = ModelSnapshot::new(key(9), model());
+    let mut model = ModelSnapshot::new(key(9), model(), None);
     model.known_until = 1_000;
     model.submissions = (0..100).map(|window| (window, submission())).collect();
     Snapshot {

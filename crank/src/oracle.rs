@@ -164,7 +164,7 @@ impl Oracle {
                 model = %address,
                 %key,
                 min_bond = account.min_bond,
-                "the seat does not count because its bond is below min_bond; bond more"
+                "the seat does not count; bond until its bond is min_bond"
             ),
         }
     }

@@ -29,7 +29,10 @@ use self::{
     accounts::{decode, fetch, without_addresses},
     tracked::TrackedAccounts,
 };
-use crate::snapshot::{MarketSnapshot, ModelSnapshot, Snapshot};
+use crate::{
+    config::ModelConfig,
+    snapshot::{MarketSnapshot, ModelSnapshot, Snapshot},
+};
 
 /// Time between two listings of a model's receipts, pages and seats.
 const LISTING_INTERVAL: Duration = Duration::from_secs(60);
@@ -43,27 +46,26 @@ pub struct SnapshotReader {
 }
 
 impl SnapshotReader {
-    /// Reads the model accounts at the addresses `models`; the first [`Self::read`] completes the
+    /// Reads the accounts of the configured `models`; the first [`Self::read`] completes the
     /// snapshot. `payer` is the fee payer and the oracle. Fails with [`MissingModel`] if an address
     /// holds no model.
-    pub async fn start(client: Arc<Client>, payer: Address, models: &[Address]) -> Result<Self> {
-        let find = |address: Address| {
-            let client = &client;
+    pub async fn start(
+        client: Arc<Client>,
+        payer: Address,
+        models: &[ModelConfig],
+    ) -> Result<Self> {
+        let find = |config: &ModelConfig| {
+            let (client, address, min_reward) = (&client, config.address, config.min_reward);
             async move {
                 let found = match client.find::<Model>(&address).await {
                     Err(Error::WrongOwner(_) | Error::WrongType { .. }) => None,
                     found => found.with_context(|| format!("model {address}"))?,
                 };
-                Ok::<_, anyhow::Error>((address, found))
+                let model = found.ok_or(MissingModel(address))?;
+                Ok::<_, anyhow::Error>(ModelSnapshot::new(address, model, min_reward))
             }
         };
-        let mut snapshots = vec![];
-        for (address, model) in try_join_all(models.iter().map(|model| find(*model))).await? {
-            let Some(model) = model else {
-                bail!(MissingModel(address));
-            };
-            snapshots.push(ModelSnapshot::new(address, model));
-        }
+        let snapshots = try_join_all(models.iter().map(find)).await?;
         Ok(Self {
             client,
             tracked: models.iter().map(|_| TrackedAccounts::default()).collect(),

@@ -12,7 +12,7 @@ use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    config::Config,
+    config::{Config, ModelConfig},
     due, evidence,
     oracle::{EvidencePublisher, Oracles},
     reader::{MissingModel, SnapshotReader},
@@ -71,14 +71,14 @@ async fn rounds(
     stop: &CancellationToken,
 ) -> Result<()> {
     let key = keypair.pubkey();
-    let models: Vec<Address> = config.models.iter().map(|model| model.address).collect();
+    let models = &config.models;
     tracing::info!(%key, models = models.len(), rpc_url = config.rpc_url, "running");
     let mut sender = Sender::new(client.clone(), Arc::new(keypair));
     let mut reader = None;
     let mut delays = exponential_backoff(MAX_RETRY_DELAY);
     loop {
         let started_at = Instant::now();
-        let pending_round = round(&client, key, &models, &mut reader, &mut sender, oracles);
+        let pending_round = round(&client, key, models, &mut reader, &mut sender, oracles);
         let result = tokio::select! {
             () = stop.cancelled() => break,
             result = pending_round => result,
@@ -117,7 +117,7 @@ async fn rounds(
 async fn round(
     client: &Arc<Client>,
     key: Address,
-    models: &[Address],
+    models: &[ModelConfig],
     reader: &mut Option<SnapshotReader>,
     sender: &mut Sender,
     oracles: &mut Oracles,

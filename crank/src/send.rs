@@ -256,7 +256,7 @@ fn is_lost_race(failure: &TransactionFailure) -> bool {
 }
 
 /// Codes of the program's errors that indicate a lost race.
-fn lost_race_codes() -> [u32; 31] {
+fn lost_race_codes() -> [u32; 30] {
     use DriftShieldError::*;
     [
         AlreadySubmitted,
@@ -277,7 +277,6 @@ fn lost_race_codes() -> [u32; 31] {
         TermPending,
         NothingPending,
         PolicyPaid,
-        AlreadyRenewed,
         WindowsBegan,
         PremiumTooHigh,
         TooLittleDelegated,

@@ -1,11 +1,12 @@
-//! The input of a round's decisions: what was read from the chain, and the oracle's counts.
+//! The input of a round's decisions: what was read from the chain, the oracle's
+//! counts, and the smallest reward to collect.
 
 use std::collections::BTreeMap;
 
 use anchor_lang::Address;
 use driftshield_sdk::{
     Collateral, Entry, Exposure, Market, Model, Policy, Position, Receipt, ReceiptState, Seat,
-    Series, Vault, WithdrawRequest, token::TokenAccount,
+    Series, Vault, WithdrawRequest, entry_in, token::TokenAccount,
 };
 
 use crate::periods::{ended_windows, first_open_window};
@@ -34,11 +35,18 @@ impl Snapshot {
     }
 }
 
+/// By default, a reward is collected from this part of the model's smallest bond on: the price of a
+/// token is not on chain, but the smallest bond is worth thousands of transactions.
+const BOND_PER_MIN_REWARD: u64 = 10_000;
+
 /// A model with the accounts that belong to it.
 pub struct ModelSnapshot {
     pub address: Address,
     pub account: Model,
-    /// Receipts by window. A receipt exists while it has a step left to take.
+    /// Smallest reward of an oracle that is collected while more can follow, in base units.
+    pub min_reward: u64,
+    /// Receipts by window. A receipt exists while it has a step left to take, or something can still be
+    /// returned or collected.
     pub receipts: BTreeMap<u64, Receipt>,
     /// Pages of the model's series, by index.
     pub series: BTreeMap<u64, Series>,
@@ -54,11 +62,14 @@ pub struct ModelSnapshot {
 }
 
 impl ModelSnapshot {
-    /// A model without the accounts that belong to it.
-    pub fn new(address: Address, account: Model) -> Self {
+    /// A model without the accounts that belong to it. Without a `min_reward`, it is a part of the
+    /// model's smallest bond.
+    pub fn new(address: Address, account: Model, min_reward: Option<u64>) -> Self {
+        let min_reward = min_reward.unwrap_or(account.min_bond / BOND_PER_MIN_REWARD);
         Self {
             address,
             account,
+            min_reward,
             receipts: BTreeMap::new(),
             series: BTreeMap::new(),
             known_until: 0,
@@ -72,12 +83,11 @@ impl ModelSnapshot {
 
     /// The entry of `window`, as of the latest read of its page.
     pub fn entry(&self, window: u64) -> Entry {
-        let page = self.series.get(&Series::page_of(window));
-        page.map_or(Entry::None, |page| page.entry(window))
+        entry_in(self.series.get(&Series::page_of(window)), window)
     }
 
-    /// Windows for which `oracle` can submit counts at `now` and has not submitted any. Empty if
-    /// the oracle's seat does not count.
+    /// Windows for which `oracle` can submit counts at `now` and has not submitted any: those that
+    /// began after it was listed. Empty if the oracle's seat does not count.
     pub fn windows_to_submit(&self, oracle: &Address, now: i64) -> Vec<u64> {
         let model = &self.account;
         let index = model.oracle_index(oracle);
@@ -86,6 +96,7 @@ impl ModelSnapshot {
         };
         let end = ended_windows(model, now).min(self.known_until);
         (first_open_window(model, now)..end)
+            .filter(|&window| model.require_listed(index, window).is_ok())
             .filter(|window| match self.receipts.get(window) {
                 Some(receipt) => {
                     receipt.state == ReceiptState::Collecting && !receipt.has_submitted(index)

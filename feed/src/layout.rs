@@ -4,7 +4,7 @@
 /// Sizes and offsets of a model.
 pub mod model {
     pub const DISCRIMINATOR: [u8; 8] = [152, 221, 247, 122, 185, 125, 223, 151];
-    pub const SIZE: usize = 8 + 1136;
+    pub const SIZE: usize = 8 + 1656;
     /// `i64`, Unix time at which window 0 begins.
     pub const GENESIS: usize = 8 + 496;
     /// `i64`
@@ -12,29 +12,29 @@ pub mod model {
     /// `u64`, micro-units.
     pub const NOISE_FLOOR: usize = 8 + 520;
     /// `i64`
-    pub const SUBMIT_SECS: usize = 8 + 560;
+    pub const SUBMIT_SECS: usize = 8 + 568;
     /// `i64`
-    pub const CHALLENGE_SECS: usize = 8 + 568;
+    pub const CHALLENGE_SECS: usize = 8 + 576;
     /// `u64`, base units of the bonds' token.
-    pub const SECURITY: usize = 8 + 792;
+    pub const SECURITY: usize = 8 + 1272;
     /// `u64`
-    pub const FINAL_COUNT: usize = 8 + 832;
+    pub const FINAL_COUNT: usize = 8 + 1344;
     /// `u64`, micro-units.
-    pub const LAST_VALUE: usize = 8 + 840;
+    pub const LAST_VALUE: usize = 8 + 1352;
     /// `u64`
-    pub const LAST_WINDOW: usize = 8 + 848;
+    pub const LAST_WINDOW: usize = 8 + 1360;
     /// `u64`, micro-units.
-    pub const LATEST: usize = 8 + 856;
+    pub const LATEST: usize = 8 + 1368;
     /// `u64`
-    pub const LATEST_WINDOW: usize = 8 + 864;
+    pub const LATEST_WINDOW: usize = 8 + 1376;
     /// `u64`, micro-units.
-    pub const MAX_VALUE: usize = 8 + 872;
+    pub const MAX_VALUE: usize = 8 + 1384;
     /// `u64`, micro-units.
-    pub const EWMA: usize = 8 + 880;
+    pub const EWMA: usize = 8 + 1392;
     /// `u32`
-    pub const VERSION: usize = 8 + 952;
+    pub const VERSION: usize = 8 + 1464;
     /// `u8`: 0 active, 1 retired.
-    pub const STATUS: usize = 8 + 970;
+    pub const STATUS: usize = 8 + 1486;
 }
 
 /// Sizes and offsets of a page of a model's history.

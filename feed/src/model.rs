@@ -43,7 +43,7 @@ pub struct Reading {
 pub struct Current {
     /// The newest final window. Nobody can dispute it any more.
     pub last: Reading,
-    /// The newest window that has a value. A dispute may still change the value.
+    /// The newest window that has a value. A dispute may still change the value, or take it away.
     pub latest: Reading,
     /// Exponentially weighted mean of the final values, with a weight of an eighth for the newest.
     pub ewma: u64,

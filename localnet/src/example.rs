@@ -22,6 +22,7 @@ use anyhow::{bail, ensure};
 use driftshield_sdk::{Entry, Vault};
 
 use crate::{console::print_line, network::Localnet, options::Options};
+use scenario::SALES;
 use state::Example;
 
 /// Runs the example to its end, prints its results and writes `summary.json` to the network's
@@ -51,7 +52,7 @@ pub fn check_data(directory: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Places bets and takes the steps of the vault plans when they are due, until the cranks have
+/// Places bets, makes sales and takes the steps of the vault plans when they are due, until the cranks have
 /// closed every market and have nothing left to do for the vault.
 async fn run_until_settled(example: &mut Example<'_>) -> anyhow::Result<()> {
     let started = Instant::now();
@@ -71,6 +72,7 @@ async fn run_until_settled(example: &mut Example<'_>) -> anyhow::Result<()> {
             .unwrap_or(0);
         let percent = 100 * received / example.windows;
         example.place_bets(percent).await?;
+        example.make_sales(percent).await?;
         let open_markets = example.count_open_markets().await?;
         // The last market closes after all windows with data: no step is due later.
         if open_markets > 0 {
@@ -88,6 +90,8 @@ async fn run_until_settled(example: &mut Example<'_>) -> anyhow::Result<()> {
             ));
         }
         if open_markets == 0 && is_idle(&vault) {
+            let made = example.sales_made;
+            ensure!(made == SALES.len(), "only {made} sales of stakes were made");
             return Ok(());
         }
         if timeout < started.elapsed() {

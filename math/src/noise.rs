@@ -75,7 +75,7 @@ pub fn noise_floor(metric: Metric, reference: &[u32], min_samples: u64, window_s
     floor.max(1)
 }
 
-/// The numbers of rows of which noise depends.
+/// The numbers of rows that noise depends on.
 #[derive(Clone, Copy)]
 struct Rows {
     /// Rows of a window: n.
@@ -204,7 +204,7 @@ fn power(base: u64, exponent: u64) -> u64 {
     (0..exponent).fold(ONE, |power, _| (power * base) >> 31)
 }
 
-/// Returns the noise floor of the error rate, of which `wrong` rows of the reference are wrong.
+/// Returns the noise floor of the error rate if `wrong` rows of the reference are wrong.
 ///
 /// The tail of a binomial distribution with one row less is below that of the normal distribution
 /// at the root of its deviance (Zubkov and Serov, 2012), and the deviance of a share y = p + d is

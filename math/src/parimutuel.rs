@@ -33,6 +33,20 @@ pub fn payout(stake: u64, winning: u64, losing_less_fees: u64) -> Option<u64> {
     stake.checked_add(mul_div(stake, losing_less_fees, winning)?)
 }
 
+/// Returns the payment for `amount` of a stake at `price` thousandths: ⌈amount · price / 1000⌉,
+/// rounded up in favour of the seller. `None` if it doesn't fit 64 bits.
+///
+/// ```
+/// assert_eq!(driftshield_math::ask_payment(1_500, 333), Some(500)); // 499.5
+/// ```
+pub fn ask_payment(amount: u64, price: u32) -> Option<u64> {
+    // amount / 1000 · price, exactly, without 128-bit arithmetic.
+    let price = u64::from(price);
+    let whole = (amount / MULTIPLE_ONE).checked_mul(price)?;
+    let rest = amount % MULTIPLE_ONE * price; // below 2⁴²
+    whole.checked_add(rest.div_ceil(MULTIPLE_ONE))
+}
+
 /// Returns an outcome's payout multiple in thousandths: 1000 + ⌊1000 · (losing − fees) / winning⌋,
 /// at most the largest u64. `winning` is above 0.
 pub fn multiple(winning: u64, losing_less_fees: u64) -> u64 {
@@ -51,6 +65,17 @@ mod tests {
             for bps in [0, 1, 200, 1_999, 2_000, 10_000] {
                 let exact = u128::from(amount) * u128::from(bps) / 10_000;
                 assert_eq!(u128::from(fee(amount, bps)), exact, "{bps} bps of {amount}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_payment_for_a_stake_is_rounded_up_for_any_amount() {
+        for amount in [0, 1, 999, 1_000, 1_001, 123_456_789, u64::MAX - 1, u64::MAX] {
+            for price in [1, 2, 999, 1_000, 1_001, u32::MAX - 1, u32::MAX] {
+                let exact = (u128::from(amount) * u128::from(price)).div_ceil(1_000);
+                let payment = ask_payment(amount, price);
+                assert_eq!(payment, u64::try_from(exact).ok(), "{amount} at {price}");
             }
         }
     }

@@ -114,8 +114,6 @@ pub struct Term {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Renewed {
     pub term: Term,
-    /// Unix time at which the term before ends, 0 if there is none.
-    pub previous_end: i64,
     /// What the policy has paid out, in base units.
     pub paid: u64,
     /// Whether a term is on probation.
@@ -220,8 +218,6 @@ pub enum Rule {
     PolicyPaid,
     /// A term of the policy to renew is on probation. No limit.
     TermPending,
-    /// The policy was renewed in this term: the Unix time from which it can be again.
-    AlreadyRenewed,
     /// The holder doesn't sign, and the renewal comes more than a quarter of the term before the last
     /// time for it: the Unix time from which it may come.
     RenewalTooEarly,
@@ -264,6 +260,12 @@ fn part(capital: u64, bps: u16) -> u64 {
     (u128::from(capital) * u128::from(bps) / u128::from(BPS)) as u64 // at most the capital
 }
 
+/// Returns the number of windows that a dispute takes, rounded up. Both times are at least 0 and
+/// `window_secs` is above 0.
+pub fn dispute_windows(dispute_secs: i64, window_secs: i64) -> u64 {
+    (dispute_secs as u64).div_ceil(window_secs as u64)
+}
+
 impl ModelState {
     /// Returns the Unix time at which `window` ends. `None` if it is too far in the future.
     fn window_end(&self, window: u64) -> Option<i64> {
@@ -281,11 +283,12 @@ impl ModelState {
         (wait as u64).div_ceil(self.window_secs as u64)
     }
 
-    /// Returns the oldest window that can be undecided at `now`.
-    pub fn oldest_undecided(&self, now: i64) -> u64 {
-        let decided = now.saturating_sub(self.dispute_secs);
-        let decided = decided.saturating_sub(self.genesis).max(0);
-        decided as u64 / self.window_secs as u64 // whole windows, so rounded down
+    /// Returns the first window of a probation that begins at `now`: as many windows before the
+    /// running one as a dispute takes, rounded up. Earlier ones are decided.
+    pub fn probation_start(&self, now: i64) -> u64 {
+        let secs = now.saturating_sub(self.genesis).max(0);
+        let running = secs as u64 / self.window_secs as u64; // whole windows, so rounded down
+        running.saturating_sub(dispute_windows(self.dispute_secs, self.window_secs))
     }
 
     fn require_measured(&self, version: u32, listed: u32, now: i64) -> Verdict {
@@ -336,8 +339,6 @@ impl Renewed {
     fn require_renewable(&self, waiting_secs: i64, now: i64) -> Verdict {
         require(self.paid == 0, Rule::PolicyPaid, 0)?;
         require(!self.is_pending, Rule::TermPending, 0)?;
-        let again = self.previous_end;
-        require(again <= now, Rule::AlreadyRenewed, at(again))?;
         let term = &self.term;
         let open_at = term.end - waiting_secs - (term.end - term.start) / RENEWAL_PART;
         let is_open = self.is_signed || open_at <= now;
@@ -416,7 +417,7 @@ pub fn quote(
     let duration = end - start;
     let nearest = duration.clamp(seller.min_duration_secs, seller.max_duration_secs);
     require(duration == nearest, Rule::DurationOutOfLimits, at(nearest))?;
-    let from_window = model.oldest_undecided(now).min(wanted.first_window);
+    let from_window = model.probation_start(now).min(wanted.first_window);
     let is_short = last_window - from_window < MAX_POLICY_WINDOWS;
     require(is_short, Rule::TooManyWindows, MAX_POLICY_WINDOWS)?;
     // A stream that begins later, after the probation, ends no later relative to the ring.

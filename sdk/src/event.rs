@@ -7,15 +7,16 @@ use crate::{DecodeError, address, discriminator};
 /// The struct of each event.
 pub mod events {
     pub use driftshield::{
-        AdminAccepted, AdminProposed, BetPlaced, BondWithdrawn, Bonded, ChallengeCollected,
-        Claimed, CollateralRegistered, CollateralUpdated, ConfigUpdated, Deposited, ExposureClosed,
-        FeesCollected, Initialized, ManagerFeesCollected, MarketCancelled, MarketClosed,
-        MarketCreated, MarketSettled, ModelListed, ModelRegistered, ModelRetired, ModelUpdated,
-        OraclesFunded, PauseSet, PolicyBegun, PolicyBought, PolicyCancelled, PolicyClaimed,
-        PolicyExpired, PolicyRenewed, ReceiptChallenged, ReceiptFinalized, ReceiptRuled,
-        ReceiptSubmitted, RewardCollected, SeatClosed, SeatRuled, SeriesClosed, TreasuryWithdrawn,
-        UnbondRequested, VaultClosed, VaultCreated, VaultUpdated, WithdrawCancelled,
-        WithdrawRequested, Withdrawn,
+        AdminAccepted, AdminProposed, ArbiterAccepted, ArbiterProposed, AskSet, BetPlaced,
+        BondWithdrawn, Bonded, ChallengeCollected, Claimed, CollateralRegistered,
+        CollateralUpdated, ConfigUpdated, Deposited, ExposureClosed, FeesCollected, Initialized,
+        LeaveRequested, ManagerFeesCollected, MarketCancelled, MarketClosed, MarketCreated,
+        MarketSettled, ModelListed, ModelRegistered, ModelRetired, ModelUpdated, OracleReplaced,
+        OraclesFunded, PauseSet, Penalty, PolicyBegun, PolicyBought, PolicyCancelled,
+        PolicyClaimed, PolicyExpired, PolicyRenewed, PositionBought, ReceiptChallenged,
+        ReceiptFinalized, ReceiptRuled, ReceiptSubmitted, RewardCollected, SeatClosed, SeatRuled,
+        SeatSynced, SeriesClosed, SlashesReturned, TreasuryWithdrawn, UnbondRequested, VaultClosed,
+        VaultCreated, VaultUpdated, WithdrawCancelled, WithdrawRequested, Withdrawn,
     };
 }
 
@@ -82,6 +83,8 @@ events!(
     MarketCreated,
     MarketCancelled,
     BetPlaced,
+    AskSet,
+    PositionBought,
     MarketSettled,
     Claimed,
     FeesCollected,
@@ -101,6 +104,12 @@ events!(
     PolicyCancelled,
     PolicyRenewed,
     PolicyExpired,
+    LeaveRequested,
+    OracleReplaced,
+    ArbiterProposed,
+    ArbiterAccepted,
+    SlashesReturned,
+    SeatSynced,
     PolicyBegun,
 );
 
@@ -122,6 +131,8 @@ impl Event {
             Self::ConfigUpdated(e) => vec![(address::config(), e.config_seq)],
             Self::AdminProposed(e) => vec![(address::config(), e.config_seq)],
             Self::AdminAccepted(e) => vec![(address::config(), e.config_seq)],
+            Self::ArbiterProposed(e) => vec![(address::config(), e.config_seq)],
+            Self::ArbiterAccepted(e) => vec![(address::config(), e.config_seq)],
             Self::PauseSet(e) => vec![(address::config(), e.config_seq)],
             Self::CollateralRegistered(e) => vec![(e.collateral, e.collateral_seq)],
             Self::CollateralUpdated(e) => vec![(e.collateral, e.collateral_seq)],
@@ -133,6 +144,13 @@ impl Event {
                     .chain(seats)
                     .collect()
             }
+            Self::OracleReplaced(e) => {
+                let seats = e.seats.iter().map(|seat| (seat.seat, seat.seat_seq));
+                std::iter::once((e.model, e.model_seq))
+                    .chain(seats)
+                    .collect()
+            }
+            Self::LeaveRequested(e) => vec![(e.model, e.model_seq)],
             Self::ModelRetired(e) => vec![(e.model, e.model_seq)],
             Self::Bonded(e) => vec![(e.model, e.model_seq), (e.seat, e.seat_seq)],
             Self::UnbondRequested(e) => vec![(e.model, e.model_seq), (e.seat, e.seat_seq)],
@@ -146,7 +164,18 @@ impl Event {
                 (e.series, e.series_seq),
                 (e.seat, e.seat_seq),
             ],
-            Self::ReceiptChallenged(e) => vec![(e.model, e.model_seq), (e.receipt, e.receipt_seq)],
+            Self::ReceiptChallenged(e) => vec![
+                (e.model, e.model_seq),
+                (e.receipt, e.receipt_seq),
+                (e.series, e.series_seq),
+            ],
+            Self::SlashesReturned(e) => {
+                let seats = e.seats.iter().map(|seat| (seat.seat, seat.seat_seq));
+                let mut seqs = vec![(e.model, e.model_seq), (e.receipt, e.receipt_seq)];
+                seqs.extend(seats);
+                seqs
+            }
+            Self::SeatSynced(e) => vec![(e.model, e.model_seq), (e.seat, e.seat_seq)],
             Self::ReceiptRuled(e) => {
                 let seats = e.seats.iter().map(|seat| (seat.seat, seat.seat_seq));
                 let mut seqs = vec![
@@ -170,6 +199,12 @@ impl Event {
                 (e.market, e.market_seq),
                 (e.position, e.position_seq),
                 (e.model, e.model_seq),
+            ],
+            Self::AskSet(e) => vec![(e.market, e.market_seq), (e.position, e.position_seq)],
+            Self::PositionBought(e) => vec![
+                (e.market, e.market_seq),
+                (e.seller_position, e.seller_position_seq),
+                (e.position, e.position_seq),
             ],
             Self::MarketSettled(e) => vec![(e.market, e.market_seq), (e.model, e.model_seq)],
             Self::Claimed(e) => vec![(e.market, e.market_seq), (e.position, e.position_seq)],

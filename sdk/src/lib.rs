@@ -32,17 +32,17 @@ pub use anchor_lang::{
     solana_program::instruction::{AccountMeta, Instruction},
 };
 pub use driftshield::{
-    Aggregate, ChallengePayee, Collateral, CollateralTerms, Config, ConfigParams, DriftShieldError,
-    Entry, Exposure, FeePayee, Findings, ID, ListingTerms, MIN_EXPECTED_ROWS, MIN_HISTORY, Market,
-    MarketState, MarketTerms, Measurement, Metric, MetricSpec, Model, ModelStatus, ModelTerms,
-    PAGE_WINDOWS, Pending, Policy, PolicyTerms, Position, Pot, PotTotals, PremiumPayee, Probation,
-    Quote, Receipt, ReceiptState, Refusal, RewardPayee, Rule, Seat, Series, Stream, TokenProgram,
-    Vault, VaultTerms, VaultTotals, WHOLE_INDEX, WithdrawRequest, first_window, math, pause, quote,
-    quote_renewal,
+    Aggregate, Ask, ChallengePayee, Collateral, CollateralTerms, Config, ConfigParams,
+    DriftShieldError, Entry, Exposure, FeePayee, Findings, ID, ListingTerms, MIN_EXPECTED_ROWS,
+    MIN_HISTORY, Market, MarketState, MarketTerms, Measurement, Metric, MetricSpec, Model,
+    ModelStatus, ModelTerms, PAGE_WINDOWS, Pending, Policy, PolicyTerms, Position, Pot, PotTotals,
+    PremiumPayee, Probation, Quote, Receipt, ReceiptState, Refusal, RewardPayee, Rule, Seat,
+    Series, Stream, Tenure, TokenProgram, Vault, VaultTerms, VaultTotals, WHOLE_INDEX,
+    WithdrawRequest, first_window, math, pause, quote, quote_renewal,
 };
 pub use event::{Event, events};
 pub use run::{Run, best_run};
-pub use series::{entry_state, entry_value};
+pub use series::{entry_in, entry_state, entry_value};
 
 /// Why an account or an event could not be decoded.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]

@@ -47,7 +47,7 @@ pub fn advice(refusal: &Refusal, decimals: u8) -> Option<String> {
             format!("the largest cover is {}", amount())
         }
         Rule::PremiumTooHigh => format!("the premium is {}", amount()),
-        Rule::AlreadyRenewed | Rule::RenewalTooEarly => {
+        Rule::RenewalTooEarly => {
             format!("it can be renewed from unix time {limit}")
         }
         Rule::RenewalTooDear => {

@@ -1,6 +1,11 @@
 //! Entries of a series as clients show them.
 
-use driftshield::Entry;
+use driftshield::{Entry, Series};
+
+/// The entry of `window` in its page. A page that doesn't exist has no entries.
+pub fn entry_in(page: Option<&Series>, window: u64) -> Entry {
+    page.map_or(Entry::None, |page| page.entry(window))
+}
 
 /// Name of an entry's state, as in JSON: `none`, `open`, `final`, `void` or `thin`.
 pub fn entry_state(entry: Entry) -> &'static str {

@@ -2,8 +2,8 @@
 //! instructions on other paths as well.
 
 use driftshield_sdk::{
-    Aggregate, ChallengePayee, Entry, FeePayee, Market, MetricSpec, PAGE_WINDOWS, PolicyTerms,
-    PremiumPayee, Series, TokenProgram, address, instruction, pause,
+    Aggregate, ChallengePayee, Entry, FeePayee, Market, MarketTerms, MetricSpec, PAGE_WINDOWS,
+    PolicyTerms, PremiumPayee, Series, TokenProgram, address, instruction, pause,
 };
 
 use crate::{insurance::*, world::*};
@@ -37,12 +37,16 @@ fn admin(keys: &str, units: &mut Units) {
     let initialize =
         instruction::initialize(authority, admin_key, guardian_key, arbiter_key, params());
     run("initialize", &mut world, initialize, &admin);
-    let update = instruction::update_config(admin_key, guardian_key, arbiter_key, params());
+    let update = instruction::update_config(admin_key, guardian_key, params());
     run("update_config", &mut world, update, &admin);
     let propose = instruction::propose_admin(admin_key, guardian_key);
     run("propose_admin", &mut world, propose, &admin);
     let accept = instruction::accept_admin(guardian_key);
     run("accept_admin", &mut world, accept, &guardian);
+    let propose = instruction::propose_arbiter(arbiter_key, guardian_key);
+    run("propose_arbiter", &mut world, propose, &arbiter);
+    let accept = instruction::accept_arbiter(guardian_key);
+    run("accept_arbiter", &mut world, accept, &guardian);
     let pause = instruction::set_pause(guardian_key, pause::ALL);
     run("set_pause", &mut world, pause, &guardian);
     let register = instruction::register_collateral(
@@ -121,6 +125,27 @@ fn bonds(keys: &str, units: &mut Units) {
         "close_seat",
         world.send(close, &[]).expect("close_seat").units,
     ));
+    let leave = instruction::leave_seat(model.oracles[0].address(), model.address);
+    let sent = world.send(leave, &[&model.oracles[0].key]);
+    units.push(("leave_seat", sent.expect("leave_seat").units));
+    let bettor = world.wallet(2 * TOKEN);
+    let market = MarketTerms {
+        first_window: 5,
+        last_window: 30,
+        close_ts: state.window_start(5).expect("in range"),
+        ..market_terms(&world, &model)
+    };
+    let market = world.create_market(&model, &bettor, 1, market);
+    world
+        .bet(&market.expect("a market"), &bettor, 0, TOKEN)
+        .expect("a bet");
+    world.pass(params().replace_secs);
+    let successor = world.wallet(0).address();
+    let (at, model_at) = (owner.address(), model.address);
+    let state = world.model(&model_at);
+    let replace = instruction::replace_oracle(at, model_at, &state, oracle.address(), successor);
+    let sent = world.send(replace, &[&owner.key]).expect("replace_oracle");
+    units.push(("replace_oracle", sent.units));
     let retire = instruction::retire_model(owner.address(), model.address);
     let sent = world.send(retire, &[&owner.key]).expect("retire_model");
     units.push(("retire_model", sent.units));
@@ -141,7 +166,7 @@ fn receipts(keys: &str, units: &mut Units) {
         }
     }
     let spec = largest_spec(&world);
-    let largest = world.model_with(spec, 7, 10_000 * TOKEN);
+    let largest = world.model_with(spec, 7, 20_000 * TOKEN);
     world.warp_to_end(&largest, 0);
     let mut counts = vec![100; 16];
     counts[0] = 5_000;
@@ -166,7 +191,7 @@ fn receipts(keys: &str, units: &mut Units) {
 fn disputes(keys: &str, units: &mut Units) {
     let mut world = World::with_keys_of(keys);
     let spec = largest_spec(&world);
-    let model = world.model_with(spec, 7, 10_000 * TOKEN);
+    let model = world.model_with(spec, 7, 20_000 * TOKEN);
     let mut counts = vec![100; 16];
     counts[0] = 5_000;
     world.warp_to_end(&model, 0);
@@ -179,7 +204,7 @@ fn disputes(keys: &str, units: &mut Units) {
     world.pass(params().submit_secs);
     let challenger = world.wallet(1_000 * TOKEN);
     let sent = world
-        .challenge(&model, 0, &challenger)
+        .challenge(&model, 0, &challenger, &[1_000; 16])
         .expect("challenge_receipt");
     units.push(("challenge_receipt", sent.units));
     let sent = world.rule(&model, 0, &[1_000; 16]).expect("rule_receipt");
@@ -240,11 +265,25 @@ fn markets(keys: &str, units: &mut Units) {
         .expect("place_bet_first");
     units.push(("place_bet_first_prefunded", prefunded.units));
 
+    let buyer = world.wallet(1_000 * TOKEN);
+    let asked = world
+        .offer(&market, &loser, 0, 3 * TOKEN, 900)
+        .expect("set_ask");
+    units.push(("set_ask", asked.units));
+    for name in ["buy_position_first", "buy_position"] {
+        let purchase = world.purchase(&market, 0, TOKEN);
+        let bought = world
+            .buy_stake(&market, &buyer, &loser, purchase)
+            .expect(name);
+        units.push((name, bought.units));
+    }
+
     world.submit_all(&model, 1, &DRIFTED);
     world.pass(params().challenge_secs);
     world.finalize(&model, 1).expect("finalize_receipt");
     let sent = world.settle(&market).expect("settle_market");
     units.push(("settle_market", sent.units));
+    world.claim(&market, &buyer.address()).expect("claim");
     pay_out_and_close(&mut world, market, &winner, &loser, units);
     settle_many(&mut world, &model, &creator, units);
 }
@@ -312,7 +351,7 @@ fn pay_out_and_close(
 pub fn largest_insured(keys: &str) -> Insured {
     let mut world = World::named(keys).set_up(params(), insurance_terms());
     let spec = largest_spec(&world);
-    let model = world.model_with(spec, 7, 10_000 * TOKEN);
+    let model = world.model_with(spec, 7, 20_000 * TOKEN);
     let mut scene = Insured::around(world, model, vault_terms());
     for _ in 0..HISTORY {
         measure_largest(&mut scene, false);
@@ -332,6 +371,15 @@ pub fn measure_largest(scene: &mut Insured, drifted: bool) {
     scene.window += 1;
 }
 
+/// Like [`Insured::start`], for the largest model.
+pub fn start_largest(scene: &mut Insured, holder: &Wallet, id: u64) {
+    let last = scene.policy(holder, id).last_window;
+    while scene.window <= last {
+        measure_largest(scene, false);
+    }
+    scene.begin(holder, id).expect("begin_policy");
+}
+
 /// Sells a policy of almost a year, and lets 53 buckets pass.
 fn let_53_buckets_pass(scene: &mut Insured, holder: &Wallet) {
     let terms = PolicyTerms {
@@ -339,6 +387,7 @@ fn let_53_buckets_pass(scene: &mut Insured, holder: &Wallet) {
         ..scene.terms()
     };
     scene.buy(holder, 99, terms).expect("buy_policy");
+    start_largest(scene, holder, 99);
     scene.world.pass(53 * params().bucket_secs);
 }
 
@@ -445,32 +494,27 @@ fn policies(keys: &str, units: &mut Units) {
     units.push(("buy_policy", sent.units));
     scene.buy(&holder, 2, terms).expect("buy_policy");
     scene.buy(&holder, 3, terms).expect("buy_policy");
-    while scene.window < terms.first_window {
+    start_largest(&mut scene, &holder, 3);
+    let sent = scene.begin(&holder, 1).expect("begin_policy");
+    units.push(("begin_policy", sent.units));
+    scene.begin(&holder, 2).expect("begin_policy");
+    scene.delegate(&holder, CAPITAL);
+    let sent = scene.cancel(&holder, 2).expect("cancel_policy");
+    units.push(("cancel_policy", sent.units));
+    // Anyone may renew in the last quarter of the term before the last time for a renewal.
+    let term = scene.policy(&holder, 1).term;
+    let last = term.end - scene.vault().waiting_secs;
+    while scene.world.now() < last - (term.end - term.start) / 4 {
         measure_largest(&mut scene, false);
     }
-    let approve = spl_token_interface::instruction::approve(
-        &spl_token_interface::ID,
-        &holder.tokens,
-        &address::renewal_authority(&holder.address()),
-        &holder.address(),
-        &[],
-        CAPITAL,
-    );
-    scene
-        .world
-        .send(approve.expect("approve"), &[&holder.key])
-        .expect("approve");
     let sent = scene.renew(&holder, 1, false).expect("renew_policy");
     units.push(("renew_policy", sent.units));
+    let run = scene.window;
     for _ in 0..4 {
         measure_largest(&mut scene, true);
     }
-    let sent = scene
-        .claim(&holder, 1, terms.first_window)
-        .expect("claim_policy");
+    let sent = scene.claim(&holder, 1, run).expect("claim_policy");
     units.push(("claim_policy", sent.units));
-    let sent = scene.cancel(&holder, 2).expect("cancel_policy");
-    units.push(("cancel_policy", sent.units));
     let policy = scene.policy(&holder, 3);
     let expires = policy.expires_at(&scene.model()).expect("in range");
     scene.world.warp_to(expires);

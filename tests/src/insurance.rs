@@ -60,7 +60,7 @@ pub fn vault_terms() -> VaultTerms {
 /// Terms with bonds that secure thousands of tokens of cover.
 pub fn insurance_terms() -> CollateralTerms {
     CollateralTerms {
-        min_bond: 10_000 * TOKEN,
+        min_bond: 20_000 * TOKEN,
         slash_amount: 10_000 * TOKEN,
         ..terms()
     }
@@ -97,7 +97,7 @@ impl Insured {
     /// A vault without capital, in `world`. Its model has [`HISTORY`] Final windows.
     pub fn empty(mut world: World, terms: VaultTerms) -> Self {
         let spec = share_spec(&world);
-        let model = world.model_with(spec, 3, 10_000 * TOKEN);
+        let model = world.model_with(spec, 3, 20_000 * TOKEN);
         let mut insured = Self::around(world, model, terms);
         for _ in 0..HISTORY {
             insured.measure(CALM_DRIFT);
@@ -321,7 +321,6 @@ impl Insured {
         self.world.policy(&self.vault, &holder.address(), id)
     }
 
-    /// Claims on a policy with the run of receipts that starts at `first_window`, without a signature.
     /// Begins the term on probation, if there is one and it passes.
     pub fn try_to_begin(&mut self, holder: &Wallet, id: u64) {
         if self.policy(holder, id).is_pending() {
@@ -336,11 +335,22 @@ impl Insured {
         }
     }
 
+    /// Claims on a policy with the run of windows that starts at `first_window`, without a signature.
+    /// First begins the term on probation, if it passes.
     pub fn claim(&mut self, holder: &Wallet, id: u64, first_window: u64) -> Outcome {
         self.try_to_begin(holder, id);
         let policy = self.policy(holder, id);
         let claim = instruction::claim_policy(&policy, &self.vault(), first_window);
         self.world.send(claim, &[])
+    }
+
+    /// Measures windows with little drift until the probation of a term is over, and begins it.
+    pub fn start(&mut self, holder: &Wallet, id: u64) {
+        let last = self.policy(holder, id).last_window; // of the probation
+        while self.window <= last {
+            self.measure(CALM_DRIFT);
+        }
+        self.begin(holder, id).expect("begin_policy");
     }
 
     /// Decides about the term on probation.
@@ -358,6 +368,20 @@ impl Insured {
         self.try_to_begin(holder, id);
         let expire = instruction::expire_policy(&self.policy(holder, id), &self.vault());
         self.world.send(expire, &[])
+    }
+
+    /// The holder delegates `amount` to its renewal authority, so that anyone may renew its policies.
+    pub fn delegate(&mut self, holder: &Wallet, amount: u64) {
+        let approve = spl_token_interface::instruction::approve(
+            &spl_token_interface::ID,
+            &holder.tokens,
+            &address::renewal_authority(&holder.address()),
+            &holder.address(),
+            &[],
+            amount,
+        );
+        let approve = approve.expect("an instruction of the token program");
+        self.world.send(approve, &[&holder.key]).expect("approve");
     }
 
     /// Renews a policy like [`Self::buy`], signed by the holder if `signs`.

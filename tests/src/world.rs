@@ -6,6 +6,7 @@
 mod actions;
 mod checks;
 mod fixtures;
+mod rent;
 
 use std::collections::HashMap;
 
@@ -16,8 +17,8 @@ use anchor_lang::{
 };
 use driftshield_sdk::{
     Account, Collateral, CollateralTerms, Config, ConfigParams, DriftShieldError, Entry, Event, ID,
-    Market, Model, Position, Receipt, ReceiptState, Seat, Series, TokenProgram, address, error,
-    instruction,
+    Market, Model, Position, Receipt, ReceiptState, Seat, Series, TokenProgram, address, entry_in,
+    error, instruction,
     rpc::{Budget, transaction_size},
     token::TokenAccount,
 };
@@ -27,6 +28,7 @@ use litesvm::{
     types::{FailedTransactionMetadata, TransactionMetadata},
 };
 use litesvm_token::CreateAssociatedTokenAccount;
+pub use rent::*;
 use solana_clock::Clock;
 use solana_instruction_error::InstructionError;
 use solana_keypair::Keypair;
@@ -34,6 +36,7 @@ use solana_message::{Message, VersionedMessage};
 use solana_signer::Signer;
 use solana_transaction::versioned::VersionedTransaction;
 use solana_transaction_error::TransactionError;
+use spl_token_interface::native_mint;
 
 /// A transaction that succeeded.
 pub struct Sent {
@@ -82,6 +85,7 @@ pub struct World {
     prices: HashMap<Address, (u64, u64)>,
     /// Sequence number of the last event of every account.
     counters: HashMap<Address, u64>,
+    pub rent_ledger: RentLedger,
     /// Seeds the keys of this world. Worlds of the same name have the same addresses.
     name: String,
     /// Number of wallets so far.
@@ -104,6 +108,7 @@ impl Clone for World {
             token_program: self.token_program,
             prices: self.prices.clone(),
             counters: self.counters.clone(),
+            rent_ledger: self.rent_ledger.clone(),
             name: self.name.clone(),
             wallets: self.wallets,
             solvency_checks: self.solvency_checks,
@@ -120,6 +125,9 @@ impl World {
     /// Like [`Self::bare`], with the keys and addresses of `name`.
     pub fn named(name: &str) -> Self {
         let mut svm = LiteSVM::new().with_transaction_history(0);
+        if let Some(rate) = rent::rate_of_environment() {
+            rent::set_rate(&mut svm, rate);
+        }
         svm.add_program_from_file(ID, program_file("driftshield.so"))
             .expect("the program loads");
         let mut clock = svm.get_sysvar::<Clock>();
@@ -143,6 +151,7 @@ impl World {
             token_program: TokenProgram::SplToken,
             prices: HashMap::new(),
             counters: HashMap::new(),
+            rent_ledger: RentLedger::default(),
             name: name.into(),
             wallets: 0,
             solvency_checks: true,
@@ -263,7 +272,9 @@ impl World {
         let transaction = VersionedTransaction::try_new(VersionedMessage::Legacy(message), &keys)
             .expect("a signer is missing");
         let bytes = size_with_budget(instructions, &self.payer.pubkey());
+        let before = self.holdings(instructions);
         let metadata = self.svm.send_transaction(transaction)?;
+        self.check_rent(instructions, &before);
         let events = events(&metadata);
         let ours = instructions.iter().filter(|i| i.program_id == ID).count();
         assert_eq!(
@@ -370,10 +381,8 @@ impl World {
     /// The entry of a window of a model. A page that doesn't exist has no entries.
     pub fn entry(&self, model: &Address, window: u64) -> Entry {
         let page = address::series(model, window);
-        if !self.exists(&page) {
-            return Entry::None;
-        }
-        self.read::<Series>(&page).entry(window)
+        let page = self.exists(&page).then(|| self.read::<Series>(&page));
+        entry_in(page.as_ref(), window)
     }
 
     pub fn market(&self, market: &Address) -> Market {
@@ -407,7 +416,7 @@ impl World {
         self.wallets += 1;
         let key = key(&format!("{} wallet {}", self.name, self.wallets));
         self.svm
-            .airdrop(&key.pubkey(), 100_000_000_000)
+            .airdrop(&key.pubkey(), WALLET_LAMPORTS)
             .expect("lamports");
         let tokens = CreateAssociatedTokenAccount::new(&mut self.svm, &self.payer, &self.mint)
             .owner(&key.pubkey())
@@ -443,13 +452,19 @@ impl World {
         let bytes = &mut state.data[AMOUNT];
         let balance = u64::from_le_bytes(bytes.try_into().expect("eight bytes"));
         bytes.copy_from_slice(&balance.saturating_add(amount).to_le_bytes());
+        if self.mint == native_mint::ID {
+            state.lamports += amount;
+        }
         self.svm.set_account(*account, state).expect("it is set");
     }
 
-    /// Mints `amount` base units of `mint` to `account`.
+    /// Mints `amount` base units of `mint` to `account`; wraps lamports of `payer` if it is that of SOL.
     pub fn mint_to(&mut self, account: &Address, amount: u64) {
         if amount == 0 {
             return;
+        }
+        if self.mint == native_mint::ID {
+            return self.wrap(account, amount);
         }
         let mint_to = spl_token_interface::instruction::mint_to(
             &spl_token_interface::ID,
@@ -464,6 +479,16 @@ impl World {
             ..mint_to.expect("the program id is SPL Token's")
         };
         self.send(mint_to, &[]).expect("mint_to");
+    }
+
+    /// Adds lamports of `payer` to a token account of wrapped SOL.
+    fn wrap(&mut self, account: &Address, lamports: u64) {
+        let payer = self.payer.pubkey();
+        let send = solana_system_interface::instruction::transfer(&payer, account, lamports);
+        let program = spl_token_interface::ID;
+        let sync = spl_token_interface::instruction::sync_native(&program, account)
+            .expect("the program id is SPL Token's");
+        self.send_all(&[send, sync], &[]).expect("wrapped SOL");
     }
 }
 

@@ -42,6 +42,8 @@ pub struct Market {
     pub first_window: U64,
     /// Last window to observe.
     pub last_window: U64,
+    /// Fewest observed windows with which the market resolves; with fewer, stakes are refunded.
+    pub min_observed: U64,
     /// Next window to settle.
     pub next_window: U64,
     /// Number of settled windows with a final value.
@@ -70,7 +72,7 @@ pub struct Market {
     pub settled_slot: Option<i64>,
     /// Amount that the vault owes: all stakes, less paid payouts and collected fees.
     pub owed: Scaled,
-    /// Number of positions that are not claimed yet.
+    /// Number of positions that are neither claimed nor sold out.
     pub positions: U64,
     /// Protocol's fee that is not collected yet.
     pub protocol_credit: Scaled,
@@ -143,6 +145,7 @@ impl FromRow<'_, PgRow> for Market {
             thresholds,
             first_window: columns.get("first_window")?,
             last_window: columns.get("last_window")?,
+            min_observed: columns.get("min_observed")?,
             next_window: columns.get("next_window")?,
             observed: columns.get("final_observed")?,
             accumulator: columns.drift("accumulator")?,

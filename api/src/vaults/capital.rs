@@ -34,7 +34,7 @@ pub struct Capital {
     /// Number of shares.
     pub shares: Scaled,
     /// Part of `shares` whose value purchases keep free, because their withdrawal could not be paid.
-    pub reserved: Scaled,
+    pub reserved_shares: Scaled,
     /// Price of a share in tokens, with up to nine decimal places, rounded down.
     #[schema(example = "1.023")]
     pub share_price: String,
@@ -68,7 +68,7 @@ impl Capital {
             unearned: tokens("unearned")?,
             held: tokens("held")?,
             shares: all_shares,
-            reserved: shares("reserved")?,
+            reserved_shares: shares("reserved_shares")?,
             protocol_credit: tokens("protocol_credit")?,
             manager_credit: tokens("manager_credit")?,
         })

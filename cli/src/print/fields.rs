@@ -30,15 +30,18 @@ impl From<u8> for Decimals {
 
 /// Fields that are not printed: sequence numbers, lengths of arrays, and values that only the
 /// program uses. Fields named `…_seq` are not printed either.
-const HIDDEN: [&str; 8] = [
+const HIDDEN: [&str; 11] = [
     "seq",
     "bump",
     "threshold_count",
     "oracle_count",
     "bins",
     "rate",
-    "ends",
+    "rate_changes",
     "fraction",
+    "index",
+    "leaving_index",
+    "wipeouts",
 ];
 
 /// Indented lines for the fields. Fields of accounts are in the order of the struct.
@@ -83,8 +86,9 @@ fn add_rows(
                 add_rows(rows, inner, name, &prefix, decimals);
             }
         }
-        Value::Array(items) if items.iter().any(Value::is_object) => {
-            for item in items.iter().filter_map(Value::as_object) {
+        Value::Array(items) if name != "asks" && items.iter().any(Value::is_object) => {
+            let count = used_len(fields, name).unwrap_or(items.len());
+            for item in items.iter().take(count).filter_map(Value::as_object) {
                 let mut parts = vec![];
                 for name in item.keys() {
                     add_rows(&mut parts, item, name, "", decimals);
@@ -100,6 +104,7 @@ fn add_rows(
 /// Text of a field's value in its unit.
 pub fn field(fields: &Map<String, Value>, name: &str, decimals: Decimals) -> String {
     match &fields[name] {
+        Value::Array(items) if name == "asks" => asks(items, decimals),
         Value::Array(items) if items.is_empty() => NONE.to_owned(),
         Value::Array(items) => {
             let count = used_len(fields, name).unwrap_or(items.len());
@@ -113,11 +118,32 @@ pub fn field(fields: &Map<String, Value>, name: &str, decimals: Decimals) -> Str
                 .join(", ")
         }
         _ if name == "value" && fields.get("state") == Some(&"void".into()) => NONE.to_owned(),
-        // In a withdrawal request, `value` is the worth of the shares in tokens, not a drift.
+        // In a withdrawal request, `value` is the requested capital in tokens, not a drift.
         value if name == "value" && fields.contains_key("shares") => {
             scalar("amount", value, decimals)
         }
         value => scalar(name, value, decimals),
+    }
+}
+
+/// A position's asks: what is for sale of each outcome, at which price, and until when.
+fn asks(asks: &[Value], decimals: Decimals) -> String {
+    let asks = asks.iter().filter_map(Value::as_object).enumerate();
+    let set = asks.filter(|(_, ask)| ask["amount"] != "0");
+    let texts: Vec<_> = set
+        .map(|(outcome, ask)| {
+            let text = |name| field(ask, name, decimals);
+            format!(
+                "{} of outcome {outcome} at {} until {}",
+                text("amount"),
+                text("price"),
+                text("valid_until")
+            )
+        })
+        .collect();
+    match &texts[..] {
+        [] => NONE.to_owned(),
+        texts => texts.join(", "),
     }
 }
 
@@ -136,7 +162,7 @@ fn is_submitted(fields: &Map<String, Value>, name: &str, oracle: usize) -> bool 
 fn used_len(fields: &Map<String, Value>, name: &str) -> Option<usize> {
     let count = |name| Some(fields.get(name)?.as_u64()? as usize);
     match name {
-        "oracles" | "bonds" => count("oracle_count"),
+        "oracles" | "bonds" | "tenures" => count("oracle_count"),
         "reference" => count("bins"),
         "thresholds" => count("threshold_count"),
         "pools" => Some(count("threshold_count")? + 1),
@@ -163,6 +189,7 @@ fn scalar(name: &str, value: &Value, decimals: Decimals) -> String {
         Value::Number(number) => match (name, number.as_u64()) {
             ("paused", Some(bits)) => pause_flags(bits),
             ("submitted", Some(bits)) => oracles(bits),
+            ("price", Some(price)) => scaled(price.into(), MULTIPLE_DECIMALS),
             (name, Some(bps)) if name.ends_with("_bps") => {
                 format!("{}%", scaled(bps.into(), 2))
             }
@@ -209,25 +236,29 @@ impl Unit {
     /// The unit of a field. A field name has the same unit in all accounts and events.
     fn of(name: &str) -> Self {
         match name {
-            "amount" | "assets" | "bond" | "bonded" | "bonds" | "cap" | "challenge_bond"
-            | "challenger_credit" | "cover" | "cover_risk" | "creator_credit" | "creator_fee"
-            | "exposure_cover" | "held" | "locked" | "locked_after" | "locked_before"
-            | "manager_credit" | "manager_part" | "market_risk" | "max_cover" | "max_premium"
-            | "min_bet" | "min_bond" | "min_cover" | "owed" | "paid" | "part" | "pay" | "pool"
-            | "pools" | "premium" | "protocol_credit" | "protocol_fee" | "protocol_part"
-            | "refund" | "remaining" | "rent" | "reward" | "rewards" | "security"
-            | "slash_amount" | "slashed" | "stake" | "stakes" | "streamed_part" | "swept"
-            | "total" | "treasury_credit" | "unbonding" | "unearned" | "waiting" | "winnings" => {
-                Self::Tokens
+            "absence_penalty" | "amount" | "assets" | "bond" | "bonded" | "bonds" | "cap"
+            | "challenge_bond" | "challenger_credit" | "compensation" | "cover" | "cover_risk"
+            | "creator_credit" | "creator_fee" | "exposure_cover" | "held" | "lasting_security"
+            | "leaving" | "locked" | "locked_after" | "locked_before" | "manager_credit"
+            | "manager_part" | "market_risk" | "max_cover" | "max_premium" | "min_bet"
+            | "min_bond" | "min_cover" | "owed" | "paid" | "part" | "pay" | "penalties"
+            | "penalty" | "pool" | "pools" | "premium" | "protocol_credit" | "protocol_fee"
+            | "protocol_part" | "refund" | "remaining" | "rent" | "reward" | "rewards"
+            | "seasoned" | "security" | "seller_stake" | "seller_total" | "slash_amount"
+            | "slashed" | "stake" | "stakes" | "streamed_part" | "swept" | "total"
+            | "treasury_credit" | "unbonding" | "unearned" | "waiting" | "winnings" => Self::Tokens,
+            "reserved_shares" | "shares" => Self::Shares,
+            "accumulator" | "asserted" | "ewma" | "exhaustion" | "last_value" | "latest"
+            | "lowest_trigger" | "max_spread" | "max_spread_limit" | "max_value"
+            | "noise_floor" | "submission" | "thresholds" | "trigger" | "value" | "values" => {
+                Self::Drift
             }
-            "reserved" | "shares" => Self::Shares,
-            "accumulator" | "ewma" | "exhaustion" | "last_value" | "latest" | "lowest_trigger"
-            | "max_spread" | "max_spread_limit" | "max_value" | "noise_floor" | "submission"
-            | "thresholds" | "trigger" | "value" | "values" => Self::Drift,
             "multiple" => Self::Multiple,
-            "accrued_at" | "active_at" | "begins_at" | "close_ts" | "created_at" | "end"
-            | "genesis" | "listed_at" | "release_at" | "since" | "start" | "terms_at"
-            | "unlock_at" | "until" => Self::Time,
+            "accrued_at" | "active_at" | "appeal_until" | "begins_at" | "close_ts"
+            | "counted_since" | "counted_until" | "counts_since" | "created_at" | "end"
+            | "ends_at" | "exposed_since" | "genesis" | "lapses_at" | "leave_at" | "listed_at"
+            | "release_at" | "reserved_until" | "since" | "start" | "stopped_at"
+            | "streams_end" | "terms_at" | "unlock_at" | "until" | "valid_until" => Self::Time,
             name if name.ends_with("_secs") => Self::Duration,
             _ => Self::None,
         }
@@ -266,8 +297,23 @@ mod tests {
     }
 
     #[test]
+    fn asks_are_printed_with_their_outcomes() {
+        let fields = json!({ "asks": [
+            { "amount": "0", "valid_until": "0", "price": 0, "reports": 0 },
+            { "amount": "2500000", "valid_until": "1796083200", "price": 950, "reports": 3 },
+        ] });
+        let text = field(fields.as_object().unwrap(), "asks", 6.into());
+        assert_eq!(text, "2.5 of outcome 1 at 0.95 until 2026-12-01T00:00:00Z");
+        let none = json!({ "asks": [] });
+        assert_eq!(field(none.as_object().unwrap(), "asks", 6.into()), NONE);
+    }
+
+    #[test]
     fn shares_have_their_own_decimals_and_a_value_in_tokens() {
-        let request = json!({ "shares": "2500000000", "value": "2500000", "unlock_at": "0" });
+        let request = json!({
+            "shares": "2500000000", "value": "2500000", "unlock_at": "0", "leaving": "1500000",
+            "seasoned": "500000", "reserved_shares": "500000000", "lapses_at": "1796083200",
+        });
         let decimals = Decimals {
             tokens: 6,
             shares: 9,
@@ -276,6 +322,10 @@ mod tests {
         assert_eq!(text("shares"), "2.5");
         assert_eq!(text("value"), "2.5");
         assert_eq!(text("unlock_at"), "-");
+        assert_eq!(text("leaving"), "1.5");
+        assert_eq!(text("seasoned"), "0.5");
+        assert_eq!(text("reserved_shares"), "0.5");
+        assert_eq!(text("lapses_at"), "2026-12-01T00:00:00Z");
     }
 
     #[test]

@@ -74,7 +74,7 @@ pub async fn request(session: &Session, vault: Address, shares: Option<Amount>) 
         None => balance,
     };
     ensure!(
-        0 < balance && shares <= balance,
+        shares <= balance,
         "insufficient shares: token account {account} of {owner} has {}; request at most that many",
         print::scaled(balance.into(), decimals.shares)
     );

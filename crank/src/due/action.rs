@@ -59,6 +59,7 @@ pub enum Step {
     CollectReward,
     CollectPot,
     WithdrawBond,
+    SyncSeat,
     CloseSeat,
     CloseSeries,
     BeginPolicy,

@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 
 use anchor_lang::{Address, solana_program::instruction::Instruction};
 use driftshield_sdk::{
-    Collateral, Entry, Findings, Policy, Vault, address, best_run, instruction, pause,
-    quote_renewal,
+    Collateral, Entry, Policy, Vault, address, best_run, instruction, pause, quote_renewal,
 };
 
 use super::action::{Action, Step, create_token_account};
@@ -44,10 +43,10 @@ fn policy_address(policy: &Policy) -> Address {
 pub fn beginnings(snapshot: &Snapshot, model: &ModelSnapshot) -> Vec<Action> {
     let undecided = model.account.first_undecided(snapshot.now);
     let begin = |policy: &Policy| {
-        let mut findings = Findings::default();
         if !policy.is_pending() {
             return None;
         }
+        let mut findings = policy.findings(&model.account);
         for window in policy.windows_to_begin() {
             let entry = match model.entry(window) {
                 Entry::None if undecided <= window => Entry::Open,
@@ -268,13 +267,17 @@ mod tests {
         // A policy of two windows: not before its term begins at 180.
         let mut short = renewable(179);
         let policy = &mut short.models[0].policies[0];
-        (policy.first_window, policy.windows) = (8, 2);
+        (policy.first_window, policy.windows, policy.term.start) = (8, 2, 180);
         assert_eq!(steps(&short), []);
         short.now = 180;
         assert_eq!(steps(&short), [Step::RenewPolicy]);
-        // A policy of one window: its term begins too late, so the renewal comes earlier.
+        // A policy of one window: its term begins too late, so the renewal comes earlier. The program
+        // accepts it in the last quarter of the term before the deadline at 185.
         let policy = &mut short.models[0].policies[0];
-        (policy.first_window, policy.windows) = (9, 1);
+        (policy.first_window, policy.windows, policy.term.start) = (9, 1, 190);
+        short.now = 182;
+        assert_eq!(steps(&short), []);
+        short.now = 183;
         assert_eq!(steps(&short), [Step::RenewPolicy]);
     }
 
@@ -297,7 +300,7 @@ mod tests {
         let changes: [fn(&mut Policy); 4] = [
             |policy| policy.auto_renew = false.into(),
             |policy| policy.paid = 1,
-            |policy| policy.previous_term.end = 176,
+            |policy| policy.pending.premium = 1,
             |policy| policy.max_premium = 0,
         ];
         for change in changes {

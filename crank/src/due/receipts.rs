@@ -46,6 +46,8 @@ pub fn credit_collections(snapshot: &Snapshot, model: &ModelSnapshot) -> Vec<Act
         let account = address::receipt(&model.address, *window);
         let collect =
             |payee| instruction::collect_challenge(model.address, &model.account, receipt, payee);
+        let (mut receipt, mut state) = (*receipt, model.account); // copies
+        receipt.end_appeal(&mut state, snapshot.now);
         if 0 < receipt.treasury_credit {
             let collect = collect(ChallengePayee::Treasury);
             actions.push(Action::new(
@@ -90,7 +92,11 @@ mod tests {
 
     fn with_receipt(now: i64, receipt: Receipt) -> Snapshot {
         let mut snapshot = snapshot(now);
-        snapshot.models[0].receipts.insert(receipt.window, receipt);
+        let model = &mut snapshot.models[0];
+        for oracle in receipt.submitters() {
+            model.account.tenures[oracle].open_submissions = 1;
+        }
+        model.receipts.insert(receipt.window, receipt);
         snapshot
     }
 
@@ -120,7 +126,7 @@ mod tests {
             assert_eq!(steps(&settled), []);
         }
         let mut unbonded = snapshot(110);
-        unbonded.models[0].account.bonds[0] = 4;
+        unbonded.models[0].account.set_bond(0, 2, 0);
         assert_eq!(steps(&unbonded), []);
         let mut stranger = snapshot(110);
         stranger.payer = key(77);
@@ -143,13 +149,16 @@ mod tests {
             snapshot.models[0].submissions.clear();
             steps(&snapshot)
         };
-        for receipt in [
-            receipt(0, ReceiptState::Proposed, 110, 0b011),
-            receipt(0, ReceiptState::Challenged, 110, 0b011),
-            receipt(0, ReceiptState::Collecting, 0, 0b001),
+        let mut challenged = receipt(0, ReceiptState::Challenged, 110, 0b011);
+        challenged.challenger = key(50);
+        for (receipt, due) in [
+            (receipt(0, ReceiptState::Proposed, 110, 0b011), 130),
+            (challenged, 130),
+            (receipt(0, ReceiptState::Challenged, 110, 0b011), 150),
+            (receipt(0, ReceiptState::Collecting, 0, 0b001), 130),
         ] {
-            assert_eq!(at(129, receipt), []);
-            assert_eq!(at(130, receipt), finalize);
+            assert_eq!(at(due - 1, receipt), []);
+            assert_eq!(at(due, receipt), finalize);
         }
         assert_eq!(at(900, receipt(0, ReceiptState::Final, 130, 0b011)), []);
     }
@@ -166,6 +175,29 @@ mod tests {
             Step::CollectChallengeForChallenger,
         ];
         assert_eq!(steps(&snapshot), both);
+    }
+
+    #[test]
+    fn what_a_ruling_slashed_is_collected_once_it_cannot_be_returned() {
+        let mut ruled = receipt(0, ReceiptState::Final, 130, 0b011);
+        (ruled.held[0], ruled.reward, ruled.appeal_until) = (9, 4, 200);
+        let at = |now| {
+            let mut snapshot = with_receipt(now, ruled);
+            snapshot.models[0].submissions.clear();
+            let state = &mut snapshot.models[0].account;
+            state.open_receipts = 1;
+            (
+                state.tenures[0].open_submissions,
+                state.tenures[1].open_submissions,
+            ) = (1, 1);
+            steps(&snapshot)
+        };
+        assert_eq!(at(199), []);
+        let both = [
+            Step::CollectChallengeForTreasury,
+            Step::CollectChallengeForChallenger,
+        ];
+        assert_eq!(at(200), both);
     }
 
     #[test]

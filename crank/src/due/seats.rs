@@ -23,12 +23,37 @@ pub fn bond_withdrawals(snapshot: &Snapshot, model: &ModelSnapshot) -> Vec<Actio
     seats.filter(is_released).map(withdraw).collect()
 }
 
+/// Payments of open penalties. A seat pays them with its oracle's next call too; this frees what waits
+/// for them, the replacement of an oracle and the closing of an empty seat, when the oracle is gone.
+pub fn penalty_payments(_: &Snapshot, model: &ModelSnapshot) -> Vec<Action> {
+    let state = &model.account;
+    let owes = |seat: &&Seat| {
+        let index = state.oracle_index(&seat.oracle);
+        index.is_some_and(|index| 0 < state.penalties[index] && !state.seat_counts(index))
+    };
+    let sync = |seat: &Seat| {
+        let account = address::seat(&model.address, &seat.oracle);
+        let sync = instruction::sync_seat(seat.oracle, model.address);
+        Action::new(Step::SyncSeat, account, sync)
+    };
+    model.seats.iter().filter(owes).map(sync).collect()
+}
+
 /// Collections of the oracles' rewards, and of what is left of the pot once nobody can earn it.
+///
+/// A reward below the model's `min_reward` waits while more can follow: until the oracle's seat no
+/// longer counts, or nobody can earn anything any more.
 pub fn reward_collections(snapshot: &Snapshot, model: &ModelSnapshot) -> Vec<Action> {
     let (at, state) = (model.address, &model.account);
     let mut actions = vec![];
+    let left = {
+        let mut state = *state; // a copy
+        state.drain_pot(snapshot.now).ok()
+    };
     for (index, oracle) in state.oracles.iter().enumerate() {
-        if 0 < state.rewards[index] {
+        let reward = state.rewards[index];
+        let is_last = left.is_some() || !state.seat_counts(index);
+        if 0 < reward && (is_last || model.min_reward <= reward) {
             let seat = address::seat(&at, oracle);
             let (mint, program) = (&state.bond_mint, state.token_program);
             let create = create_token_account(snapshot, oracle, mint, program);
@@ -37,23 +62,21 @@ pub fn reward_collections(snapshot: &Snapshot, model: &ModelSnapshot) -> Vec<Act
             actions.push(Action::with_token_account(step, seat, create, collect));
         }
     }
-    let mut state_now = *state; // a copy
-    let left = state_now.drain_pot(snapshot.now).unwrap_or(0);
-    if 0 < left {
+    if left.is_some_and(|left| 0 < left) {
         let collect = instruction::collect_pot(at, state);
         actions.push(Action::new(Step::CollectPot, at, collect));
     }
     actions
 }
 
-/// Closures of seats without a bond. A ruling can need the seat of a listed oracle while the model
-/// has open receipts, and an update of the model while the oracle has a reward.
+/// Closures of seats without a bond. A ruling can need the seat of a listed oracle while a receipt
+/// to which it has submitted is open.
 pub fn closures(model: &ModelSnapshot) -> Vec<Action> {
     let state = &model.account;
     let is_needed = |seat: &Seat| {
-        state
-            .oracle_index(&seat.oracle)
-            .is_some_and(|index| 0 < state.open_receipts || 0 < state.rewards[index])
+        state.oracle_index(&seat.oracle).is_some_and(|index| {
+            0 < state.tenures[index].open_submissions || 0 < state.rewards[index]
+        })
     };
     let seats = model.seats.iter();
     seats
@@ -89,14 +112,68 @@ mod tests {
         assert_eq!(steps(&with_seat(50, 1, 5, 0)), []);
         let mut empty = with_seat(50, 1, 0, 0);
         assert_eq!(steps(&empty), [Step::CloseSeat]);
-        empty.models[0].account.open_receipts = 1;
+        empty.models[0].account.tenures[1].open_submissions = 1;
+        assert_eq!(steps(&empty), [Step::CloseSeat]);
+        empty.models[0].account.tenures[0].open_submissions = 1;
         assert_eq!(steps(&empty), []);
         let mut unlisted = with_seat(50, 40, 0, 0);
-        unlisted.models[0].account.open_receipts = 1;
+        unlisted.models[0].account.tenures[0].open_submissions = 1;
         assert_eq!(steps(&unlisted), [Step::CloseSeat]);
         let mut rewarded = with_seat(50, 1, 0, 0);
         rewarded.models[0].account.rewards[0] = 1;
         assert_eq!(steps(&rewarded), [Step::CollectReward]);
+    }
+
+    #[test]
+    fn a_seat_that_does_not_count_pays_its_penalties() {
+        let mut snapshot = snapshot(50);
+        let mut seat: Seat = zeroed();
+        (seat.oracle, seat.bonded) = (key(2), 9);
+        snapshot.models[0].seats.push(seat);
+        snapshot.models[0].account.penalties[1] = 4;
+        assert_eq!(steps(&snapshot), []);
+        snapshot.models[0].account.set_bond(1, 0, 50);
+        assert_eq!(steps(&snapshot), [Step::SyncSeat]);
+        snapshot.models[0].account.penalties[1] = 0;
+        assert_eq!(steps(&snapshot), []);
+    }
+
+    #[test]
+    fn a_small_reward_waits_while_more_can_follow() {
+        let with_reward = |reward| {
+            let mut snapshot = snapshot(105); // in the pot's epoch 1
+            let model = &mut snapshot.models[0];
+            model.min_reward = 10;
+            model.account.rewards[1] = reward;
+            model.account.pot.end_epoch = 9;
+            snapshot
+        };
+        assert_eq!(steps(&with_reward(0)), []);
+        assert_eq!(steps(&with_reward(9)), []);
+        assert_eq!(steps(&with_reward(10)), [Step::CollectReward]);
+        // The seat no longer counts.
+        let mut leaving = with_reward(9);
+        leaving.models[0].account.tenures[1].counts = 0;
+        assert_eq!(steps(&leaving), [Step::CollectReward]);
+        // The stream is over, so nothing follows.
+        let mut over = with_reward(9);
+        over.models[0].account.pot.end_epoch = 0;
+        assert_eq!(steps(&over), [Step::CollectReward]);
+        // Retired: nothing follows once no receipt is open.
+        let mut retired = with_reward(9);
+        let state = &mut retired.models[0].account;
+        (state.status, state.open_receipts) = (ModelStatus::Retired.into(), 1);
+        assert_eq!(steps(&retired), []);
+        retired.models[0].account.open_receipts = 0;
+        assert_eq!(steps(&retired), [Step::CollectReward]);
+    }
+
+    #[test]
+    fn by_default_a_reward_is_worth_a_ten_thousandth_of_the_smallest_bond() {
+        let mut model = crate::fixtures::model();
+        model.min_bond = 70_000;
+        let min_reward = |given| ModelSnapshot::new(key(9), model, given).min_reward;
+        assert_eq!([None, Some(0), Some(3)].map(min_reward), [7, 0, 3]);
     }
 
     #[test]

@@ -142,18 +142,25 @@ mod tests {
 
     #[test]
     fn requests_are_paid_in_part_if_free_capital_covers_a_tenth_of_them() {
-        let with_locked = |locked, providers: &[u8]| {
+        let with_locked = |locked, providers: &[u8], is_short: bool| {
             let mut snapshot = with_requests(150, providers);
-            snapshot.vaults[0].account.locked = locked;
+            let vault = &mut snapshot.vaults[0];
+            vault.account.locked = locked;
+            for request in &mut vault.requests {
+                request.is_short = is_short.into();
+            }
             steps(&snapshot)
         };
-        assert_eq!(with_locked(10_000, &[PROVIDER]), []);
-        assert_eq!(with_locked(9_501, &[PROVIDER]), []);
-        assert_eq!(with_locked(9_500, &[PROVIDER]), [Step::Withdraw]);
+        assert_eq!(with_locked(10_000, &[PROVIDER], true), []);
+        assert_eq!(with_locked(9_501, &[PROVIDER], true), []);
+        assert_eq!(with_locked(9_500, &[PROVIDER], true), [Step::Withdraw]);
+        // Once even without a payment, which marks the request as short.
+        assert_eq!(with_locked(10_000, &[PROVIDER], false), [Step::Withdraw]);
         // The payment of the first request leaves no free capital for the second.
-        let two = [PROVIDER, PROVIDER + 1];
-        assert_eq!(with_locked(9_000, &two), [Step::Withdraw]);
-        assert_eq!(with_locked(0, &two), [Step::Withdraw, Step::Withdraw]);
+        let (two, both) = ([PROVIDER, PROVIDER + 1], [Step::Withdraw, Step::Withdraw]);
+        assert_eq!(with_locked(9_000, &two, true), [Step::Withdraw]);
+        assert_eq!(with_locked(9_000, &two, false), both);
+        assert_eq!(with_locked(0, &two, true), both);
     }
 
     #[test]

@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 
 use driftshield_sdk::{
     Address, Event, MarketState, ReceiptState, VaultTotals,
-    events::{Claimed, MarketSettled, PolicyClaimed, WithdrawCancelled, Withdrawn},
+    events::{
+        Claimed, MarketSettled, Penalty, PolicyClaimed, PositionBought, WithdrawCancelled,
+        Withdrawn,
+    },
 };
 use serde_json::{Value, json};
 
@@ -21,12 +24,24 @@ pub struct EventRows {
     event_accounts: Vec<Value>,
     odds: Vec<Value>,
     receipt_settlements: Vec<Value>,
+    penalties: Vec<Value>,
     settlements: Vec<Value>,
     payouts: Vec<Value>,
+    sales: Vec<Value>,
     capital: Vec<Value>,
     withdrawals: Vec<Value>,
     policy_payouts: Vec<Value>,
     policy_ends: Vec<Value>,
+}
+
+/// What the events that can settle a receipt say about it.
+struct SettledReceipt {
+    receipt: Address,
+    state: ReceiptState,
+    /// Drift in micro-units.
+    value: u64,
+    /// The oracles that earned a part of the window's pay, bits by oracle.
+    earners: u8,
 }
 
 impl EventRows {
@@ -67,12 +82,24 @@ impl EventRows {
                 }
             }
             Event::ReceiptFinalized(event) => {
-                let row = (event.receipt, event.state, event.value, event.earners);
-                self.settle_receipt(seq, slot_event, row);
+                let settled = SettledReceipt {
+                    receipt: event.receipt,
+                    state: event.state,
+                    value: event.value,
+                    earners: event.earners,
+                };
+                self.settle_receipt(seq, slot_event, &settled);
+                self.penalise(seq, slot_event, event.model, event.window, &event.penalties);
             }
             Event::ReceiptRuled(event) => {
-                let row = (event.receipt, event.state, event.value, event.earners);
-                self.settle_receipt(seq, slot_event, row);
+                let settled = SettledReceipt {
+                    receipt: event.receipt,
+                    state: event.state,
+                    value: event.value,
+                    earners: event.earners,
+                };
+                self.settle_receipt(seq, slot_event, &settled);
+                self.penalise(seq, slot_event, event.model, event.window, &event.penalties);
             }
             Event::MarketSettled(event) => {
                 let state = match event.state {
@@ -84,6 +111,7 @@ impl EventRows {
                     .push(settlement_row(seq, slot_event, event, state));
             }
             Event::Claimed(event) => self.payouts.push(payout_row(seq, slot_event, event)),
+            Event::PositionBought(event) => self.sales.push(sale_row(seq, slot_event, event)),
             Event::Withdrawn(event) => self.withdrawals.push(withdrawn_row(seq, slot_event, event)),
             Event::WithdrawCancelled(event) => {
                 self.withdrawals
@@ -113,26 +141,43 @@ impl EventRows {
     }
 
     /// Adds the result of a window; nothing if its receipt isn't settled.
-    fn settle_receipt(
-        &mut self,
-        seq: i64,
-        slot_event: &SlotEvent,
-        (receipt, state, value, earners): (Address, ReceiptState, u64, u8),
-    ) {
-        let (state, value) = match state {
-            ReceiptState::Final => ("final", value),
+    fn settle_receipt(&mut self, seq: i64, slot_event: &SlotEvent, settled: &SettledReceipt) {
+        let (state, value) = match settled.state {
+            ReceiptState::Final => ("final", settled.value),
             ReceiptState::Void => ("void", 0),
             ReceiptState::Thin => ("thin", 0),
             ReceiptState::Collecting | ReceiptState::Proposed | ReceiptState::Challenged => return,
         };
         self.receipt_settlements.push(json!({
-            "receipt": receipt.to_string(),
+            "receipt": settled.receipt.to_string(),
             "seq": seq,
             "slot": slot_event.slot,
             "block_time": slot_event.block_time,
             "state": state,
             "value": value.to_string(),
-            "earners": earners,
+            "earners": settled.earners,
+        }));
+    }
+
+    /// Adds the oracles that owed a submission for the window and were silent.
+    fn penalise(
+        &mut self,
+        seq: i64,
+        slot_event: &SlotEvent,
+        model: Address,
+        window: u64,
+        penalties: &[Penalty],
+    ) {
+        self.penalties.extend(penalties.iter().map(|penalty| {
+            json!({
+                "model": model.to_string(),
+                "window": window.to_string(),
+                "oracle": penalty.oracle.to_string(),
+                "seq": seq,
+                "slot": slot_event.slot,
+                "block_time": slot_event.block_time,
+                "amount": penalty.amount.to_string(),
+            })
         }));
     }
 
@@ -157,14 +202,16 @@ impl EventRows {
     }
 
     /// Names of the tables with their rows. `event` comes first, because the others reference it.
-    pub fn tables(&self) -> [(&'static str, &[Value]); 10] {
+    pub fn tables(&self) -> [(&'static str, &[Value]); 12] {
         [
             ("event", &self.events),
             ("event_account", &self.event_accounts),
             ("odds", &self.odds),
             ("receipt_settlement", &self.receipt_settlements),
+            ("penalty", &self.penalties),
             ("settlement", &self.settlements),
             ("payout", &self.payouts),
+            ("sale", &self.sales),
             ("capital", &self.capital),
             ("withdrawal", &self.withdrawals),
             ("policy_payout", &self.policy_payouts),
@@ -221,6 +268,25 @@ fn payout_row(seq: i64, slot_event: &SlotEvent, event: &Claimed) -> Value {
     })
 }
 
+fn sale_row(seq: i64, slot_event: &SlotEvent, event: &PositionBought) -> Value {
+    json!({
+        "market": event.market.to_string(),
+        "seq": seq,
+        "slot": slot_event.slot,
+        "block_time": slot_event.block_time,
+        "seller": event.seller.to_string(),
+        "buyer": event.buyer.to_string(),
+        "seller_position": event.seller_position.to_string(),
+        "position": event.position.to_string(),
+        "destination": event.destination.to_string(),
+        "outcome": event.outcome,
+        "amount": event.amount.to_string(),
+        "price": event.price,
+        "paid": event.paid.to_string(),
+        "seller_total": event.seller_total.to_string(),
+    })
+}
+
 /// Vault whose totals the event carries, and its totals after the event.
 fn vault_totals(event: &Event) -> Option<(&Address, &VaultTotals)> {
     Some(match event {
@@ -253,7 +319,7 @@ fn capital_row(seq: i64, slot_event: &SlotEvent, vault: &Address, totals: &Vault
         "unearned": totals.unearned.to_string(),
         "held": totals.held.to_string(),
         "shares": totals.shares.to_string(),
-        "reserved": totals.reserved.to_string(),
+        "reserved_shares": totals.reserved_shares.to_string(),
         "protocol_credit": totals.protocol_credit.to_string(),
         "manager_credit": totals.manager_credit.to_string(),
     })

@@ -15,15 +15,20 @@ pub fn closed_account(event: &Event) -> Option<String> {
             event.receipt
         }
         Event::ReceiptRuled(event)
-            if event.challenger_credit == 0 && event.treasury_credit == 0 =>
+            // What was slashed is held, and owed as long.
+            if event.challenger_credit == 0
+                && event.treasury_credit == 0
+                && event.slashed == 0 =>
         {
             event.receipt
         }
+        Event::SlashesReturned(event) if event.owed == 0 => event.receipt,
         Event::ChallengeCollected(event) if event.owed == 0 => event.receipt,
         Event::SeriesClosed(event) => event.series,
         Event::MarketCancelled(event) => event.market,
         Event::MarketClosed(event) => event.market,
         Event::Claimed(event) => event.position,
+        Event::PositionBought(event) if event.seller_total == 0 => event.seller_position,
         Event::VaultClosed(event) => event.vault,
         Event::ExposureClosed(event) => event.exposure,
         Event::WithdrawCancelled(event) => event.request,
@@ -47,8 +52,8 @@ fn is_settled(state: ReceiptState) -> bool {
 #[cfg(test)]
 mod tests {
     use driftshield_sdk::{
-        VaultTotals,
-        events::{PolicyClaimed, Withdrawn},
+        Ask, VaultTotals,
+        events::{PolicyClaimed, PositionBought, Withdrawn},
     };
 
     use super::*;
@@ -60,6 +65,7 @@ mod tests {
         let account = bs58::encode(&ACCOUNT).into_string();
         let claimed = |paid| {
             let event = PolicyClaimed {
+                refund: 0,
                 vault: [1; 32].into(),
                 vault_seq: 1,
                 exposure: [2; 32].into(),
@@ -105,5 +111,31 @@ mod tests {
         assert_eq!(withdrawn(6, 0), None);
         assert_eq!(withdrawn(0, 6), None);
         assert_eq!(withdrawn(0, 0), Some(account.clone()));
+
+        let sold = |seller_total| {
+            let event = PositionBought {
+                market: [1; 32].into(),
+                market_seq: 1,
+                seller_position: ACCOUNT.into(),
+                seller_position_seq: 2,
+                position: [3; 32].into(),
+                position_seq: 1,
+                seller: [4; 32].into(),
+                buyer: [5; 32].into(),
+                destination: [6; 32].into(),
+                outcome: 0,
+                amount: 4,
+                price: 1_000,
+                paid: 4,
+                stake: 4,
+                seller_stake: 0,
+                seller_ask: Ask::default(),
+                seller_total,
+                positions: 2,
+            };
+            closed_account(&Event::PositionBought(event))
+        };
+        assert_eq!(sold(6), None);
+        assert_eq!(sold(0), Some(account));
     }
 }

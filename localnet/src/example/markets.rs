@@ -1,12 +1,13 @@
-//! Creates the example's markets and places bets on them.
+//! Creates the example's markets, places bets on them and sells stakes.
 
 use driftshield_sdk::{Address, Market, address, rpc::Signer};
 use futures::future::try_join_all;
 
 use super::{
-    scenario::{BETTORS, Bet, MARKETS},
+    scenario::{BETTORS, Bet, MARKETS, SALES, Sale},
     state::Example,
 };
+use crate::console::print_line;
 
 impl Example<'_> {
     pub async fn create_markets(&mut self) -> anyhow::Result<()> {
@@ -66,6 +67,51 @@ impl Example<'_> {
             let key_file = &self.participant(bettor).key_file;
             self.driftshield(key_file, &arguments).await?;
         }
+        Ok(())
+    }
+
+    /// Makes the sales that are due once `percent` of the data are measured, one at a time. An ask falls
+    /// with each report on the model; if that is what happened, the sale is tried again at the next call.
+    pub async fn make_sales(&mut self, percent: u64) -> anyhow::Result<()> {
+        while let Some(sale) = SALES.get(self.sales_made) {
+            if percent < sale.due_percent {
+                break;
+            }
+            if let Err(error) = self.sell(sale).await {
+                print_line(&format!("{} tries again to sell: {error:#}", sale.seller));
+                break;
+            }
+            self.sales_made += 1;
+        }
+        Ok(())
+    }
+
+    async fn sell(&self, sale: &Sale) -> anyhow::Result<()> {
+        let market = self.markets[sale.market].to_string();
+        let terms = [
+            market,
+            format!("--outcome={}", sale.outcome),
+            format!("--amount={}", sale.amount),
+        ];
+        let ask = [
+            &["market".into(), "ask".into()][..],
+            &terms,
+            &[format!("--price={}", sale.price)],
+        ]
+        .concat();
+        let seller = self.participant(sale.seller);
+        self.driftshield(&seller.key_file, &ask).await?;
+        let buy = [
+            &["market".into(), "buy".into()][..],
+            &terms,
+            &[
+                format!("--max-price={}", sale.price),
+                format!("--seller={}", seller.key.pubkey()),
+            ],
+        ]
+        .concat();
+        let buyer = self.participant(sale.buyer);
+        self.driftshield(&buyer.key_file, &buy).await?;
         Ok(())
     }
 

@@ -16,7 +16,7 @@ use driftshield_sdk::{Config, address};
 use sqlx::PgPool;
 
 use self::{
-    summary::{MarketSummary, OracleSummary, Summary, WindowSummary},
+    summary::{MarketSummary, OracleSummary, SaleSummary, Summary, WindowSummary},
     table::{drift, print_table, tokens},
 };
 use super::state::Example;
@@ -44,9 +44,11 @@ pub async fn write(example: &Example<'_>) -> anyhow::Result<()> {
         policies: api.policies(&example.vault).await?,
         vaults: vec![api.vault(&example.vault).await?],
         oracles: summary::oracles(&pool, &example.model).await?,
+        sales: summary::sales(&pool, &example.markets).await?,
     };
     print_windows(&summary.windows);
     print_markets(&summary.markets);
+    print_sales(example, &summary.sales)?;
     print_payouts(example, &summary.markets);
     insurance::print_policies(example, &summary.policies, &summary.windows)?;
     insurance::print_vaults(example, &summary.vaults, &summary.policies).await?;
@@ -120,6 +122,32 @@ fn print_markets(markets: &[MarketSummary]) {
         "dust",
     ];
     print_table("Markets", &header, rows);
+}
+
+/// Prints the sales of stakes. Fails if one was not paid at its price, rounded up.
+fn print_sales(example: &Example<'_>, sales: &[SaleSummary]) -> anyhow::Result<()> {
+    let rows = sales.iter().map(|sale| {
+        vec![
+            example.name_of(&sale.seller).to_owned(),
+            example.name_of(&sale.buyer).to_owned(),
+            sale.outcome.to_string(),
+            tokens(sale.amount),
+            format!("{}.{:03}", sale.price / 1_000, sale.price % 1_000),
+            tokens(sale.paid),
+        ]
+    });
+    let header = ["seller", "buyer", "outcome", "stake", "price", "paid"];
+    print_table("Sales of stakes", &header, rows);
+    for sale in sales {
+        let exact = (u128::from(sale.amount) * u128::from(sale.price)).div_ceil(1_000);
+        ensure!(
+            u128::from(sale.paid) == exact,
+            "{} paid {} for a stake, but its price is {exact}",
+            sale.buyer,
+            sale.paid
+        );
+    }
+    Ok(())
 }
 
 fn print_payouts(example: &Example<'_>, markets: &[MarketSummary]) {

@@ -28,7 +28,7 @@ pub const SEASON_SECS: i64 = 60;
 pub const BUCKET_WINDOWS: u64 = 2;
 
 /// Tokens that each oracle bonds on the model, and loses if a ruling proves it wrong.
-pub const BOND: u64 = 20_000;
+pub const BOND: u64 = 40_000;
 /// Tokens that the model's owner pays the oracles for the windows with data.
 pub const FUNDING: u64 = 300;
 /// Security rent in basis points a year.
@@ -144,6 +144,44 @@ pub const MARKETS: [Market; 4] = [
             bet("finn", 1, "9", 50),
             bet("cleo", 0, "3", 80),
         ],
+    },
+];
+
+/// The sale of a part of a stake: the seller sets an ask, and the buyer takes it.
+pub struct Sale {
+    /// Index in [`MARKETS`].
+    pub market: usize,
+    pub seller: &'static str,
+    pub buyer: &'static str,
+    pub outcome: u8,
+    /// Tokens, as a decimal number.
+    pub amount: &'static str,
+    /// Payment for each staked token, as a decimal number.
+    pub price: &'static str,
+    /// Percentage of the data that must be measured before the sale.
+    pub due_percent: u64,
+}
+
+pub const SALES: [Sale; 2] = [
+    // All of a position, which is then closed.
+    Sale {
+        market: 3,
+        seller: "ada",
+        buyer: "dan",
+        outcome: 0,
+        amount: "5",
+        price: "0.5",
+        due_percent: 30,
+    },
+    // A part of a position, before the end of the market's only window.
+    Sale {
+        market: 2,
+        seller: "eve",
+        buyer: "finn",
+        outcome: 1,
+        amount: "20",
+        price: "1.251",
+        due_percent: 70,
     },
 ];
 

@@ -38,7 +38,7 @@ impl Example<'_> {
             self.mint.to_string(),
             "--min-bet=0.01".into(),
             format!("--min-bond={BOND}"),
-            format!("--slash-amount={BOND}"),
+            format!("--slash-amount={}", BOND / 2),
             "--challenge-bond=100".into(),
         ];
         self.driftshield(admin_key_file, &register_collateral).await
@@ -69,7 +69,6 @@ impl Example<'_> {
             format!("--genesis=+{LEAD_SECS}s"),
             format!("--window={}s", self.window_secs),
             format!("--quorum={QUORUM}"),
-            "--max-spread=0.001".into(),
             format!("--security-rent-bps={SECURITY_RENT_BPS}"),
             format!("--market-budget-bps={MARKET_BUDGET_BPS}"),
             format!("--cover-budget-bps={COVER_BUDGET_BPS}"),

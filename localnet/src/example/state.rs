@@ -44,6 +44,8 @@ pub struct Example<'a> {
     pub supply: u64,
     /// Number of bets placed so far.
     pub bets_placed: usize,
+    /// Number of [`SALES`](super::scenario::SALES) made so far.
+    pub sales_made: usize,
     /// Number of steps taken so far, for each of [`VAULT_PLANS`].
     pub steps_taken: [usize; VAULT_PLANS.len()],
 }
@@ -104,6 +106,7 @@ impl<'a> Example<'a> {
             vault: Address::default(),
             supply,
             bets_placed: 0,
+            sales_made: 0,
             steps_taken: [0; VAULT_PLANS.len()],
         })
     }

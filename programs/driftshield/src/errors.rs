@@ -96,13 +96,13 @@ pub enum DriftShieldError {
     ZeroAmount,
     #[msg("The seat's bond less its unbonding amount is smaller than the amount: request less")]
     BondTooSmall,
-    #[msg("The remaining bonds would not secure the model's open risk: unbond less or wait until risk has ended")]
+    #[msg("The remaining bonds would not secure the model's open risk: unbond less, wait until risk has ended, or call leave_seat and unbond after its notice")]
     SecurityNeeded,
     #[msg("Nothing is unbonding: call request_unbond first")]
     NothingUnbonding,
     #[msg("The bond is still unbonding: wait until the seat's release_at")]
     StillUnbonding,
-    #[msg("The seat is still needed: withdraw its bond, collect its reward, and wait until the model has no open receipt or no longer lists the oracle")]
+    #[msg("The seat is still needed: withdraw its bond, collect its reward, and wait until no receipt to which the oracle has submitted is open")]
     SeatInUse,
 
     // Receipts.
@@ -114,7 +114,7 @@ pub enum DriftShieldError {
     WindowNotOver,
     #[msg("The window's submit period is over: submit for a later window")]
     SubmitPeriodOver,
-    #[msg("The seat's bond less its unbonding amount is below the model's min_bond: bond more")]
+    #[msg("The seat does not count: bond until its bond less its unbonding amount is the model's min_bond")]
     SeatDoesNotCount,
     #[msg("This oracle has already submitted for this window: nothing is left to do")]
     AlreadySubmitted,
@@ -122,15 +122,15 @@ pub enum DriftShieldError {
     ReceiptNotCollecting,
     #[msg("The window is settled: it needs no more submissions")]
     WindowSettled,
-    #[msg("The receipt is not Proposed: challenge it while it is Proposed")]
+    #[msg("The receipt is Collecting: challenge it once it is Proposed or Challenged")]
     ReceiptNotProposed,
-    #[msg("The challenge period is over: challenge a receipt while it is Proposed")]
+    #[msg("The challenge period is over: challenge a window within challenge_secs of its proposal, or of the start of its dispute")]
     ChallengePeriodOver,
     #[msg("The receipt is not Challenged: rule on a dispute before its ruling period is over")]
     ReceiptNotChallenged,
     #[msg("Only the model's arbiter may rule: sign with the key in Model.arbiter")]
     NotArbiter,
-    #[msg("The seats do not match the submitters: pass the seats of all submitters in the order of the model's oracles")]
+    #[msg("The seats do not match: pass those of all submitters for a ruling, or of all slashed oracles for a return, in the order of the model's oracles")]
     WrongSeats,
     #[msg("No step of this receipt is due: wait until its current period is over")]
     NothingToFinalize,
@@ -278,8 +278,6 @@ pub enum DriftShieldError {
     NotHolder,
     #[msg("The policy has no auto_renew: have its holder sign")]
     NotAutoRenewed,
-    #[msg("The policy was already renewed in this term: renew it again in the next term")]
-    AlreadyRenewed,
     #[msg("The policy has paid a claim and can no longer be renewed: buy a new one")]
     PolicyPaid,
     #[msg("The holder's token account delegates less than the premium to the renewal authority: approve more")]
@@ -304,12 +302,82 @@ pub enum DriftShieldError {
     InvalidFundingEnd,
     #[msg("The pot can still pay oracles: collect it one epoch after its stream has ended, or once the model is retired and has neither exposure nor an open receipt")]
     PotInUse,
-    #[msg("The seats do not match the removed oracles with rewards: pass their seats in the order of the model's oracles")]
+    #[msg("The seats do not match the removed oracles with rewards or open penalties: pass their seats in the order of the model's oracles")]
     WrongRewardSeats,
 
     // Markets, appended later.
     #[msg("The position does not belong to this market and bettor: pass the address of the bettor's position in the market")]
     WrongPosition,
+
+    // Sales of stakes.
+    #[msg("Only the position's owner may do this: sign with the key in Position.owner")]
+    NotPositionOwner,
+    #[msg("The ask is above the stake on the outcome: offer at most the stake")]
+    AskAboveStake,
+    #[msg("The price is zero: ask for at least 1 thousandth of the stake")]
+    ZeroPrice,
+    #[msg("The ask's valid_until is not after now, or after the next end of a window that the market observes: choose a time in between")]
+    InvalidAskEnd,
+    #[msg("An oracle, a challenger or the arbiter has reported since the model was read: read Model.reports again and reconsider the price")]
+    ReportsMismatch,
+    #[msg("The position has no ask on the outcome: choose another position")]
+    NoAsk,
+    #[msg("The ask has fallen, because it has ended or the model was reported on since it was set: choose another, or have the seller ask again")]
+    AskFallen,
+    #[msg("The ask is smaller than the amount: buy less")]
+    AboveAsk,
+    #[msg("The purchase is below the collateral's min_bet: buy more, or the whole ask")]
+    PurchaseTooSmall,
+    #[msg("The price of the ask is above max_price: read the position again and raise max_price")]
+    PriceTooHigh,
+
+    // Seats, appended later.
+    #[msg("The spread is above an eighth of the model's noise floor: use at most that")]
+    SpreadAboveNoise,
+    #[msg(
+        "The seat does not count, so nothing at risk holds its bond: call request_unbond instead"
+    )]
+    NothingToLeave,
+    #[msg("The seat is already leaving: call request_unbond from its leave_at on")]
+    AlreadyLeaving,
+    #[msg("Nothing depends on the model: replace its oracles by update_model")]
+    ModelNotExposed,
+    #[msg("The replaced key is not one of the model's oracles: name one in Model.oracles")]
+    NotListed,
+    #[msg("The oracle's seat counts, or has not been without counting for the model's replace_secs: wait until it has")]
+    SeatNotVacant,
+    #[msg("A receipt to which the oracle has submitted is open: finalize it first")]
+    SubmissionOpen,
+    #[msg("As many oracles are replaced as the model allows while it is exposed: wait until its markets and policies have ended")]
+    TooManyReplaced,
+    #[msg("The window began before the oracle was listed: submit for a later window")]
+    ListedTooLate,
+    #[msg("Only the arbiter may propose its successor: sign with the key in Config.arbiter")]
+    NotCurrentArbiter,
+    #[msg("Only the proposed arbiter may accept: sign with the key in Config.pending_arbiter")]
+    NotPendingArbiter,
+    #[msg("min_observed is above the number of observed windows: use at most that number")]
+    InvalidMinObserved,
+
+    // Disputes and silence, appended later.
+    #[msg("Somebody has already challenged this window: wait for the ruling")]
+    AlreadyChallenged,
+    #[msg("The asserted counts agree with what is proposed: assert counts whose drift is more than max_spread away, or leave the proposal as it is")]
+    AssertionAgrees,
+    #[msg("The asserted counts have fewer rows than min_samples: assert at least that many for a window to which nobody has submitted")]
+    AssertionThin,
+    #[msg("Nobody has submitted, and oracles still can: challenge the window once its submit period is over")]
+    SubmitPeriodOpen,
+    #[msg("No market and no policy made before the window began depends on it: challenge a window that one observes or covers")]
+    WindowNotObserved,
+    #[msg("A quorum has submitted, so there is data: rule by counts")]
+    QuorumSubmitted,
+    #[msg("The receipt holds nothing that could be returned: nothing was slashed, or it was returned or credited")]
+    NothingHeld,
+    #[msg("The time for an appeal is over: what was slashed stays with the challenger and the treasury")]
+    AppealPeriodOver,
+    #[msg("The seat has no open penalties: nothing is left to pay")]
+    NoPenaltyOpen,
 
     // Policies, appended later.
     #[msg("The listing is of another version of the model: have the vault's manager list the model again")]

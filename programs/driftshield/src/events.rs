@@ -9,7 +9,7 @@ use anchor_lang::{
 };
 
 use crate::{
-    ChallengePayee, CollateralTerms, ConfigParams, FeePayee, ListingTerms, MarketState,
+    Ask, ChallengePayee, CollateralTerms, ConfigParams, FeePayee, ListingTerms, MarketState,
     MarketTerms, MetricSpec, ModelTerms, PolicyTerms, PotTotals, PremiumPayee, Probation,
     ReceiptState, RewardPayee, TokenProgram, VaultTerms, VaultTotals,
 };
@@ -49,7 +49,8 @@ macro_rules! emit_event {
 }
 pub(crate) use emit_event;
 
-/// State of a seat after a ruling, or after a removed oracle's reward was added to its bond.
+/// State of a seat after a ruling, after the return of what a ruling slashed, or after a removed
+/// oracle's reward was added to its bond. Open penalties are paid.
 #[derive(AnchorSerialize, AnchorDeserialize, IdlType, Clone, Debug, PartialEq, Eq)]
 pub struct SeatRuled {
     pub seat: Address,
@@ -59,6 +60,14 @@ pub struct SeatRuled {
     pub bonded: u64,
     /// Part of the bond that is unbonding, in base units.
     pub unbonding: u64,
+}
+
+/// What an oracle lost for its silence.
+#[derive(AnchorSerialize, AnchorDeserialize, IdlType, Clone, Debug, PartialEq, Eq)]
+pub struct Penalty {
+    pub oracle: Address,
+    /// In base units.
+    pub amount: u64,
 }
 
 /// The program was initialized.
@@ -72,13 +81,12 @@ pub struct Initialized {
     pub params: ConfigParams,
 }
 
-/// The admin replaced the parameters, the guardian and the arbiter.
+/// The admin replaced the parameters and the guardian.
 #[event]
 #[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
 pub struct ConfigUpdated {
     pub config_seq: u64,
     pub guardian: Address,
-    pub arbiter: Address,
     pub params: ConfigParams,
 }
 
@@ -97,6 +105,23 @@ pub struct AdminProposed {
 pub struct AdminAccepted {
     pub config_seq: u64,
     pub admin: Address,
+}
+
+/// The arbiter proposed a successor.
+#[event]
+#[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
+pub struct ArbiterProposed {
+    pub config_seq: u64,
+    pub arbiter: Address,
+    pub pending_arbiter: Address,
+}
+
+/// The proposed arbiter accepted the role.
+#[event]
+#[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
+pub struct ArbiterAccepted {
+    pub config_seq: u64,
+    pub arbiter: Address,
 }
 
 /// The pause flags were set.
@@ -175,8 +200,12 @@ pub struct ModelUpdated {
     pub model_seq: u64,
     pub owner: Address,
     pub version: u32,
+    /// The model's arbiter, copied from Config.
+    pub arbiter: Address,
     /// The model's security, in base units.
     pub security: u64,
+    /// The model's security without the seats that are leaving, in base units.
+    pub lasting_security: u64,
     pub terms: ModelTerms,
     /// Seats of removed oracles, to whose bonds their rewards were added, in the order of the
     /// model's previous oracles.
@@ -209,6 +238,8 @@ pub struct Bonded {
     pub unbonding: u64,
     /// The model's security, in base units.
     pub security: u64,
+    /// The model's security without the seats that are leaving, in base units.
+    pub lasting_security: u64,
     /// Amount that the model's bond vault holds for oracles, challengers and the treasury, in base
     /// units. Donations don't count.
     pub held: u64,
@@ -233,6 +264,8 @@ pub struct UnbondRequested {
     pub release_at: i64,
     /// The model's security, in base units.
     pub security: u64,
+    /// The model's security without the seats that are leaving, in base units.
+    pub lasting_security: u64,
 }
 
 /// An unbonded amount was paid to its oracle.
@@ -252,6 +285,38 @@ pub struct BondWithdrawn {
     /// Amount that the model's bond vault holds for oracles, challengers and the treasury, in base
     /// units. Donations don't count.
     pub held: u64,
+}
+
+/// An oracle started to leave.
+#[event]
+#[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
+pub struct LeaveRequested {
+    pub model: Address,
+    pub model_seq: u64,
+    pub oracle: Address,
+    /// Unix time from which the bond may go whatever is at risk.
+    pub leave_at: i64,
+    /// The model's security without the seats that are leaving, in base units.
+    pub lasting_security: u64,
+}
+
+/// A model's owner listed another oracle in place of one whose seat didn't count.
+#[event]
+#[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
+pub struct OracleReplaced {
+    pub model: Address,
+    pub model_seq: u64,
+    pub owner: Address,
+    /// Index in the model's oracles.
+    pub slot: u8,
+    /// The removed oracle.
+    pub oracle: Address,
+    /// The oracle that was listed.
+    pub successor: Address,
+    /// Number of oracles replaced since the model's exposure was last 0.
+    pub replaced: u8,
+    /// The removed oracle's seat, if its reward was added to its bond.
+    pub seats: Vec<SeatRuled>,
 }
 
 /// An empty seat was closed.
@@ -304,7 +369,25 @@ pub struct ReceiptSubmitted {
     pub pay: u64,
 }
 
-/// A proposal was challenged.
+/// A seat paid its open penalties.
+#[event]
+#[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
+pub struct SeatSynced {
+    pub model: Address,
+    pub model_seq: u64,
+    pub seat: Address,
+    pub seat_seq: u64,
+    pub oracle: Address,
+    /// Penalties that left the bond, in base units.
+    pub penalty: u64,
+    /// The seat's whole bond, including what is unbonding, in base units.
+    pub bonded: u64,
+    /// Part of the bond that is unbonding, in base units.
+    pub unbonding: u64,
+}
+
+/// A proposal, a dispute or a missing window was challenged. The challenge of a missing window creates
+/// its receipt and, if needed, the page of the series.
 #[event]
 #[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
 pub struct ReceiptChallenged {
@@ -313,7 +396,18 @@ pub struct ReceiptChallenged {
     pub receipt: Address,
     pub receipt_seq: u64,
     pub window: u64,
+    /// Page of the model's series that holds the window.
+    pub series: Address,
+    pub series_seq: u64,
+    /// Version of the model.
+    pub version: u32,
     pub challenger: Address,
+    /// The challenger's counts, in rows by bin.
+    pub counts: Vec<u32>,
+    /// Drift of these counts, in micro-units; 0 if they are thin.
+    pub asserted: u64,
+    /// Whether these counts have fewer rows than the model's `min_samples`.
+    pub asserts_thin: bool,
     /// The challenger's bond, in base units.
     pub bond: u64,
     /// Median of the submitted values, in micro-units; 0 if there is none.
@@ -323,7 +417,8 @@ pub struct ReceiptChallenged {
     pub held: u64,
 }
 
-/// The arbiter ruled on a dispute. The receipt is Final or Thin; it is closed if both credits are 0.
+/// The arbiter ruled on a dispute. The receipt is Final, Thin or Void; it is closed if nothing was
+/// slashed and both credits are 0.
 #[event]
 #[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
 pub struct ReceiptRuled {
@@ -336,24 +431,33 @@ pub struct ReceiptRuled {
     pub series: Address,
     pub series_seq: u64,
     pub arbiter: Address,
-    /// The arbiter's counts, in rows by bin.
-    pub counts: Vec<u32>,
+    /// The arbiter's counts, in rows by bin; `None` if there is no data.
+    pub counts: Option<Vec<u32>>,
     pub state: ReceiptState,
-    /// Drift of the arbiter's counts, in micro-units; 0 if they are thin.
+    /// Drift of the arbiter's counts, in micro-units; 0 if they are thin. Without data: median of the
+    /// submitted values, or 0 if there is none.
     pub value: u64,
-    /// Whether a quorum had agreed on a value within the model's `max_spread` of the ruling, or on
-    /// thin if the ruling is thin.
-    pub upheld: bool,
-    /// Amount slashed from the submitters' seats, in base units.
+    /// Whether there is a challenger and it was right, so that it gets its bond back.
+    pub vindicated: bool,
+    /// Amount slashed from the submitters' seats, in base units. It is held until `appeal_until`.
     pub slashed: u64,
-    /// Amount paid into each submitter's seat, in base units.
+    /// Unix time until which the admin can return what was slashed; 0 if nothing was.
+    pub appeal_until: i64,
+    /// Part of `slashed` that the challenger gets unless it is returned, in base units.
     pub reward: u64,
+    /// Part of the challenger's bond that was paid into the seat of each submitter who agrees with
+    /// the ruling, in base units.
+    pub compensation: u64,
+    /// Oracles that owed a submission and were silent, in the order of the model's oracles.
+    pub penalties: Vec<Penalty>,
     /// Amount that the challenger can collect, in base units.
     pub challenger_credit: u64,
     /// Amount that the treasury can collect, in base units.
     pub treasury_credit: u64,
     /// The model's security, in base units.
     pub security: u64,
+    /// The model's security without the seats that are leaving, in base units.
+    pub lasting_security: u64,
     /// Pay for the window, in base units.
     pub pay: u64,
     /// Bit `i` is set if oracle `i` earned an equal part of `pay`, rounded down.
@@ -387,8 +491,36 @@ pub struct ReceiptFinalized {
     pub pay: u64,
     /// Bit `i` is set if oracle `i` earned an equal part of `pay`, rounded down.
     pub earners: u8,
+    /// Oracles that owed a submission and were silent, in the order of the model's oracles.
+    pub penalties: Vec<Penalty>,
+    /// The model's security, in base units.
+    pub security: u64,
+    /// The model's security without the seats that are leaving, in base units.
+    pub lasting_security: u64,
     /// Head of the model's receipt chain.
     pub chain: [u8; 32],
+}
+
+/// The admin returned what a ruling slashed. The receipt is closed if `owed` is 0.
+#[event]
+#[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
+pub struct SlashesReturned {
+    pub model: Address,
+    pub model_seq: u64,
+    pub receipt: Address,
+    pub receipt_seq: u64,
+    pub window: u64,
+    pub admin: Address,
+    /// Amount returned to the seats, in base units.
+    pub amount: u64,
+    /// Amount that the receipt still owes, in base units.
+    pub owed: u64,
+    /// The model's security, in base units.
+    pub security: u64,
+    /// The model's security without the seats that are leaving, in base units.
+    pub lasting_security: u64,
+    /// Seats of the slashed oracles, in the order of the model's oracles.
+    pub seats: Vec<SeatRuled>,
 }
 
 /// Somebody added to the pay of a model's oracles.
@@ -510,6 +642,56 @@ pub struct BetPlaced {
     pub rent: u64,
     /// The pot of the model's oracles.
     pub pot: PotTotals,
+}
+
+/// An owner set the ask on an outcome, or removed it.
+#[event]
+#[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
+pub struct AskSet {
+    pub market: Address,
+    pub market_seq: u64,
+    pub position: Address,
+    pub position_seq: u64,
+    pub owner: Address,
+    pub outcome: u8,
+    /// The owner's stake on this outcome, in base units.
+    pub stake: u64,
+    /// The ask; its amount is 0 if it was removed.
+    pub ask: Ask,
+}
+
+/// A buyer took an ask. The stake moved from the seller's position to the buyer's.
+#[event]
+#[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
+pub struct PositionBought {
+    pub market: Address,
+    pub market_seq: u64,
+    pub seller_position: Address,
+    pub seller_position_seq: u64,
+    /// The buyer's position.
+    pub position: Address,
+    pub position_seq: u64,
+    pub seller: Address,
+    pub buyer: Address,
+    /// The token account that received the payment.
+    pub destination: Address,
+    pub outcome: u8,
+    /// The part of the stake that was sold, in base units.
+    pub amount: u64,
+    /// Price in thousandths of the stake.
+    pub price: u32,
+    /// The buyer's payment, in base units.
+    pub paid: u64,
+    /// The buyer's stake on this outcome, in base units.
+    pub stake: u64,
+    /// The seller's stake on this outcome, in base units.
+    pub seller_stake: u64,
+    /// What is left of the ask; its amount is 0 once all of it is sold.
+    pub seller_ask: Ask,
+    /// The seller's stakes on all outcomes, in base units; at 0 the position is closed.
+    pub seller_total: u64,
+    /// Number of positions in the market.
+    pub positions: u64,
 }
 
 /// Windows of a market were settled, or the market became Void because the retention of its next

@@ -53,16 +53,15 @@ pub mod driftshield {
         )
     }
 
-    /// Replaces the parameters, the guardian and the arbiter. Existing models, markets and vaults
+    /// Replaces the parameters and the guardian. Existing models, markets and vaults
     /// keep the values that they copied. Signed by the admin.
     #[discrim = 1]
     pub fn update_config(
         ctx: &mut Context<UpdateConfig>,
         guardian: Address,
-        arbiter: Address,
         params: ConfigParams,
     ) -> Result<()> {
-        emit_event!(ctx, ctx.accounts.update_config(guardian, arbiter, params)?)
+        emit_event!(ctx, ctx.accounts.update_config(guardian, params)?)
     }
 
     /// Proposes a key as the next admin. The role changes hands when that key calls `accept_admin`.
@@ -135,11 +134,12 @@ pub mod driftshield {
         )
     }
 
-    /// Replaces a model's oracles, quorum, spread, rent, budgets, texts and hashes, and starts a new version.
-    /// Refused while an unsettled market with bets, an open policy or an open receipt depends on
-    /// the model. Signed by the owner.
-    /// Remaining accounts: the seats, writable, of the oracles that are removed and have a reward,
-    /// in the order of the model's oracles. The rewards are added to their bonds.
+    /// Replaces a model's oracles, quorum, spread, rent, budgets, texts and hashes, copies the
+    /// current arbiter, and starts a new version. Refused while an unsettled market with bets, an
+    /// open policy or an open receipt depends on the model. Signed by the owner.
+    /// Remaining accounts: the seats, writable, of the oracles that are removed and have a reward or
+    /// open penalties, in the order of the model's oracles. The rewards are added to their bonds, the
+    /// penalties taken from them.
     #[discrim = 9]
     pub fn update_model(ctx: &mut Context<UpdateModel>, terms: ModelTerms) -> Result<()> {
         let seats = ctx.remaining_accounts()?;
@@ -205,18 +205,30 @@ pub mod driftshield {
         )
     }
 
-    /// Challenges what is proposed with a bond. Anyone may call it.
+    /// Challenges what is proposed for `window`, takes part in a dispute that nobody has challenged,
+    /// or disputes a window to which nobody has submitted in its submit period and on which a market
+    /// or a policy depends. `counts` are those that the challenger asserts, in rows by bin. Takes a
+    /// bond. Anyone may call it.
     #[discrim = 17]
-    pub fn challenge_receipt(ctx: &mut Context<ChallengeReceipt>) -> Result<()> {
-        emit_event!(ctx, ctx.accounts.challenge_receipt()?)
+    pub fn challenge_receipt(
+        ctx: &mut Context<ChallengeReceipt>,
+        window: u64,
+        counts: Vec<u32>,
+    ) -> Result<()> {
+        emit_event!(
+            ctx,
+            ctx.accounts.challenge_receipt(window, counts, &ctx.bumps)?
+        )
     }
 
     /// Settles a dispute by the arbiter's counts: Final, or Thin if they have fewer rows than the
-    /// model's `min_samples`. Closes the receipt if it owes nothing. Signed by the arbiter.
+    /// model's `min_samples`. Without counts there is no data: Void, refused if a quorum has
+    /// submitted. What is slashed is held for `appeal_secs`. Closes the receipt if it owes nothing.
+    /// Signed by the arbiter.
     /// Remaining accounts: the seats of all submitters, writable, in the order of the model's
     /// oracles.
     #[discrim = 18]
-    pub fn rule_receipt(ctx: &mut Context<RuleReceipt>, counts: Vec<u32>) -> Result<()> {
+    pub fn rule_receipt(ctx: &mut Context<RuleReceipt>, counts: Option<Vec<u32>>) -> Result<()> {
         let seats = ctx.remaining_accounts()?;
         emit_event!(ctx, ctx.accounts.rule_receipt(counts, seats)?)
     }
@@ -228,8 +240,8 @@ pub mod driftshield {
         emit_event!(ctx, ctx.accounts.finalize_receipt()?)
     }
 
-    /// Pays the challenger's or the treasury's credit of a dispute, and closes the receipt once both
-    /// are paid. Anyone may call it.
+    /// Pays the challenger's or the treasury's credit of a dispute, and closes the receipt once it
+    /// owes nothing. After `appeal_until` this first credits what was slashed. Anyone may call it.
     #[discrim = 20]
     pub fn collect_challenge(
         ctx: &mut Context<CollectChallenge>,
@@ -297,8 +309,9 @@ pub mod driftshield {
 
     /// Settles the next windows of a market, up to the first one that isn't decided. Resolves the
     /// market after the last window, or once a `Max` market observes a value in its highest outcome.
-    /// The market becomes Void if no window was observed, if nobody bet on the outcome that
-    /// occurred, or if the page of the next window is missing and the window's retention is over.
+    /// The market becomes Void if fewer than `min_observed` windows were observed, if nobody bet on
+    /// the outcome that occurred, or if the page of the next window is missing and the window's
+    /// retention is over.
     /// Anyone may call it.
     /// Remaining accounts: the pages of the model's series that hold the unsettled windows, in
     /// order. For a page that doesn't exist: the address that it would have.
@@ -327,6 +340,15 @@ pub mod driftshield {
     #[discrim = 30]
     pub fn close_market(ctx: &mut Context<CloseMarket>) -> Result<()> {
         emit_event!(ctx, ctx.accounts.close_market()?)
+    }
+
+    /// Offers a part of the owner's stake on `outcome` for sale, in place of the previous ask; an
+    /// amount of 0 removes the ask. The ask ends no later than the next window that the market
+    /// observes, and falls once anyone reports on the model. Refused if its `reports` differs from
+    /// `Model.reports`. Signed by the owner.
+    #[discrim = 31]
+    pub fn set_ask(ctx: &mut Context<SetAsk>, outcome: u8, ask: Ask) -> Result<()> {
+        emit_event!(ctx, ctx.accounts.set_ask(outcome, ask)?)
     }
 
     // Vaults.
@@ -486,5 +508,85 @@ pub mod driftshield {
     pub fn begin_policy(ctx: &mut Context<ClaimPolicy>) -> Result<()> {
         let pages = ctx.remaining_accounts()?;
         emit_event!(ctx, ctx.accounts.begin_policy(pages)?)
+    }
+
+    // Sales of stakes in markets.
+
+    /// Buys `amount` base units of another position's stake on `outcome`, at the price of its ask,
+    /// and pays the seller. Refused if the price is above `max_price` thousandths of the stake, if
+    /// `reports` differs from `Model.reports`, or if `terms_hash` differs from `Market.terms_hash`.
+    #[discrim = 50]
+    pub fn buy_position(
+        ctx: &mut Context<BuyPosition>,
+        outcome: u8,
+        amount: u64,
+        max_price: u32,
+        reports: u32,
+        terms_hash: [u8; 32],
+    ) -> Result<()> {
+        emit_event!(
+            ctx,
+            ctx.accounts
+                .buy_position(outcome, amount, max_price, reports, terms_hash)?
+        )
+    }
+
+    // Seats and the arbiter.
+
+    /// Starts the leaving of the signing oracle's seat. After the model's `leave_secs` its bond may
+    /// be unbonded whatever is at risk. Until then the seat counts and can be slashed, but secures
+    /// no new bets or cover. Leaving ends only when the seat stops counting.
+    #[discrim = 51]
+    pub fn leave_seat(ctx: &mut Context<LeaveSeat>) -> Result<()> {
+        emit_event!(ctx, ctx.accounts.leave_seat()?)
+    }
+
+    /// Lists `successor` in place of `oracle`, whose seat has not counted for the model's
+    /// `replace_secs`, while the model is exposed. The successor submits for windows that begin
+    /// later. The oracle's reward is added to its bond. At most ⌈quorum/2⌉ − 1 oracles are replaced
+    /// between two times without exposure. Signed by the owner.
+    #[discrim = 52]
+    pub fn replace_oracle(
+        ctx: &mut Context<ReplaceOracle>,
+        oracle: Address,
+        successor: Address,
+    ) -> Result<()> {
+        let seats = ctx.remaining_accounts()?;
+        emit_event!(ctx, ctx.accounts.replace_oracle(oracle, successor, seats)?)
+    }
+
+    /// Proposes a key as the next arbiter of new models and of models that are updated. The role
+    /// changes hands when that key calls `accept_arbiter`. Signed by the arbiter.
+    #[discrim = 53]
+    pub fn propose_arbiter(
+        ctx: &mut Context<ProposeArbiter>,
+        pending_arbiter: Address,
+    ) -> Result<()> {
+        emit_event!(ctx, ctx.accounts.propose_arbiter(pending_arbiter)?)
+    }
+
+    /// Transfers the arbiter's role to the proposed key. Models keep the arbiter that they copied.
+    /// Signed by the proposed key.
+    #[discrim = 54]
+    pub fn accept_arbiter(ctx: &mut Context<AcceptArbiter>) -> Result<()> {
+        emit_event!(ctx, ctx.accounts.accept_arbiter()?)
+    }
+
+    // Appeals and penalties.
+
+    /// Returns what a ruling slashed to the seats, until the receipt's `appeal_until`. The ruling's
+    /// value stays, and the challenger gets its bond alone. Signed by the admin.
+    /// Remaining accounts: the seats of the slashed oracles, writable, in the order of the model's
+    /// oracles.
+    #[discrim = 55]
+    pub fn return_slashes(ctx: &mut Context<ReturnSlashes>) -> Result<()> {
+        let seats = ctx.remaining_accounts()?;
+        emit_event!(ctx, ctx.accounts.return_slashes(seats)?)
+    }
+
+    /// Takes an oracle's open penalties from its seat. Anyone may call it.
+    #[discrim = 56]
+    pub fn sync_seat(ctx: &mut Context<SyncSeat>) -> Result<()> {
+        emit_event!(ctx, ctx.accounts.sync_seat()?)
     }
 }

@@ -134,7 +134,6 @@ impl From<Refusal> for DriftShieldError {
             Rule::Overflow => Self::Overflow,
             Rule::PolicyPaid => Self::PolicyPaid,
             Rule::TermPending => Self::TermPending,
-            Rule::AlreadyRenewed => Self::AlreadyRenewed,
             Rule::RenewalTooEarly => Self::RenewalTooEarly,
             Rule::RenewalTooDear => Self::RenewalTooDear,
         }

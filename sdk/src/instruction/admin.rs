@@ -29,18 +29,8 @@ pub fn initialize(
     })
 }
 
-pub fn update_config(
-    admin: Address,
-    guardian: Address,
-    arbiter: Address,
-    params: ConfigParams,
-) -> Instruction {
-    data::UpdateConfig {
-        guardian,
-        arbiter,
-        params,
-    }
-    .to_instruction(accounts::UpdateConfigResolved {
+pub fn update_config(admin: Address, guardian: Address, params: ConfigParams) -> Instruction {
+    data::UpdateConfig { guardian, params }.to_instruction(accounts::UpdateConfigResolved {
         admin,
         config: address::config(),
         program: ID,
@@ -58,6 +48,23 @@ pub fn propose_admin(admin: Address, pending_admin: Address) -> Instruction {
 pub fn accept_admin(pending_admin: Address) -> Instruction {
     data::AcceptAdmin {}.to_instruction(accounts::AcceptAdminResolved {
         pending_admin,
+        config: address::config(),
+        program: ID,
+    })
+}
+
+/// Proposes the next arbiter of new and updated models. `arbiter` is the one in `Config`.
+pub fn propose_arbiter(arbiter: Address, pending_arbiter: Address) -> Instruction {
+    data::ProposeArbiter { pending_arbiter }.to_instruction(accounts::ProposeArbiterResolved {
+        arbiter,
+        config: address::config(),
+        program: ID,
+    })
+}
+
+pub fn accept_arbiter(pending_arbiter: Address) -> Instruction {
+    data::AcceptArbiter {}.to_instruction(accounts::AcceptArbiterResolved {
+        pending_arbiter,
         config: address::config(),
         program: ID,
     })

@@ -7,7 +7,7 @@ use anchor_lang::{
     solana_program::instruction::{AccountMeta, Instruction},
 };
 use driftshield::{
-    FeePayee, ID, Market, MarketTerms, Model, Series, accounts, instruction as data,
+    Ask, FeePayee, ID, Market, MarketTerms, Model, Series, accounts, instruction as data,
 };
 
 use super::tokens::token_program_id;
@@ -92,6 +92,70 @@ pub fn place_bet(
         source,
         vault: state.vault,
         bond_vault: address::bond_vault(&state.model),
+        mint: state.mint,
+        token_program: token_program_id(state.token_program),
+        program: ID,
+    })
+}
+
+/// Sets the ask on `outcome` of the owner's position; an ask of amount 0 removes it.
+pub fn set_ask(
+    owner: Address,
+    market: Address,
+    state: &Market,
+    outcome: u8,
+    ask: Ask,
+) -> Instruction {
+    data::SetAsk { outcome, ask }.to_instruction(accounts::SetAskResolved {
+        owner,
+        model: state.model,
+        market,
+        position: address::position(&market, &owner),
+        program: ID,
+    })
+}
+
+/// What a buyer of a stake accepts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Purchase {
+    pub outcome: u8,
+    /// In base units.
+    pub amount: u64,
+    /// Highest price, in thousandths of the stake.
+    pub max_price: u32,
+    /// `Model.reports` that the buyer has read.
+    pub reports: u32,
+}
+
+/// Buys a part of `seller`'s stake at the price of its ask, and pays to the seller's associated token
+/// account. `source` is the buyer's token account. Fails if the market's terms differ from those in
+/// `state`.
+pub fn buy_position(
+    buyer: Address,
+    market: Address,
+    state: &Market,
+    source: Address,
+    seller: Address,
+    purchase: Purchase,
+) -> Instruction {
+    data::BuyPosition {
+        outcome: purchase.outcome,
+        amount: purchase.amount,
+        max_price: purchase.max_price,
+        reports: purchase.reports,
+        terms_hash: state.terms_hash,
+    }
+    .to_instruction(accounts::BuyPositionResolved {
+        buyer,
+        config: address::config(),
+        collateral: address::collateral(&state.mint),
+        model: state.model,
+        market,
+        seller,
+        seller_position: address::position(&market, &seller),
+        position: address::position(&market, &buyer),
+        source,
+        destination: address::token_account(&seller, &state.mint, state.token_program.into()),
         mint: state.mint,
         token_program: token_program_id(state.token_program),
         program: ID,

@@ -39,11 +39,7 @@ pub fn update_model(
     state: &Model,
     terms: ModelTerms,
 ) -> Instruction {
-    let oracles = state.oracles.iter().zip(state.rewards);
-    let seats: Vec<AccountMeta> = oracles
-        .filter(|(oracle, reward)| 0 < *reward && !terms.oracles.contains(oracle))
-        .map(|(oracle, _)| AccountMeta::new(address::seat(&model, oracle), false))
-        .collect();
+    let seats = reward_seats(&model, state, |oracle| !terms.oracles.contains(oracle));
     let mut instruction =
         data::UpdateModel { terms }.to_instruction(accounts::UpdateModelResolved {
             owner,
@@ -58,6 +54,49 @@ pub fn update_model(
 pub fn retire_model(owner: Address, model: Address) -> Instruction {
     data::RetireModel {}.to_instruction(accounts::RetireModelResolved {
         owner,
+        model,
+        program: ID,
+    })
+}
+
+/// Lists `successor` in place of `oracle` while the model is exposed. `state` is the model's
+/// account. The instruction passes the seat of `oracle` if it has a reward.
+pub fn replace_oracle(
+    owner: Address,
+    model: Address,
+    state: &Model,
+    oracle: Address,
+    successor: Address,
+) -> Instruction {
+    let seats = reward_seats(&model, state, |listed| *listed == oracle);
+    let data = data::ReplaceOracle { oracle, successor };
+    let mut instruction = data.to_instruction(accounts::ReplaceOracleResolved {
+        owner,
+        model,
+        program: ID,
+    });
+    instruction.accounts.extend(seats);
+    instruction
+}
+
+/// The seats of the oracles that have a reward and are `removed`, in the order of the model's
+/// oracles.
+fn reward_seats(
+    model: &Address,
+    state: &Model,
+    removed: impl Fn(&Address) -> bool,
+) -> Vec<AccountMeta> {
+    let oracles = state.oracles.iter().zip(state.rewards);
+    oracles
+        .filter(|(oracle, reward)| 0 < *reward && removed(oracle))
+        .map(|(oracle, _)| AccountMeta::new(address::seat(model, oracle), false))
+        .collect()
+}
+
+/// Starts the leaving of an oracle's seat.
+pub fn leave_seat(oracle: Address, model: Address) -> Instruction {
+    data::LeaveSeat {}.to_instruction(accounts::LeaveSeatResolved {
+        oracle,
         model,
         program: ID,
     })
@@ -103,6 +142,15 @@ pub fn withdraw_bond(oracle: Address, model: Address, state: &Model) -> Instruct
         destination: address::token_account(&oracle, &state.bond_mint, state.token_program.into()),
         mint: state.bond_mint,
         token_program: token_program_id(state.token_program),
+        program: ID,
+    })
+}
+
+/// Takes an oracle's open penalties from its seat.
+pub fn sync_seat(oracle: Address, model: Address) -> Instruction {
+    data::SyncSeat {}.to_instruction(accounts::SyncSeatResolved {
+        model,
+        seat: address::seat(&model, &oracle),
         program: ID,
     })
 }

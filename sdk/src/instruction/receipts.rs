@@ -36,19 +36,22 @@ pub fn submit_receipt(
     })
 }
 
-/// Challenges what a receipt proposes. `state` is the model's account, `source` the token
-/// account that pays the challenge bond.
+/// Challenges what is proposed for a window, a dispute that nobody has challenged, or a window to which
+/// nobody has submitted. `counts` are those that the challenger asserts, the number of rows by bin.
+/// `state` is the model's account, `source` the token account that pays the challenge bond.
 pub fn challenge_receipt(
     challenger: Address,
     model: Address,
     state: &Model,
     window: u64,
+    counts: Vec<u32>,
     source: Address,
 ) -> Instruction {
-    data::ChallengeReceipt {}.to_instruction(accounts::ChallengeReceiptResolved {
+    data::ChallengeReceipt { window, counts }.to_instruction(accounts::ChallengeReceiptResolved {
         challenger,
         model,
         receipt: address::receipt(&model, window),
+        series: address::series(&model, window),
         source,
         collateral: address::collateral(&state.bond_mint),
         bond_vault: state.bond_vault,
@@ -59,12 +62,12 @@ pub fn challenge_receipt(
 }
 
 /// Ends a dispute. `counts` are the correct row counts by bin, as ruled by the arbiter; fewer rows than
-/// the model's `min_samples` mean that the window is thin. `state` is the model's account. The instruction passes the seats of all oracles that submitted.
+/// the model's `min_samples` mean that the window is thin, and `None` that there is no data. `state` is the model's account. The instruction passes the seats of all oracles that submitted.
 pub fn rule_receipt(
     model: Address,
     state: &Model,
     receipt: &Receipt,
-    counts: Vec<u32>,
+    counts: Option<Vec<u32>>,
 ) -> Instruction {
     let mut instruction =
         data::RuleReceipt { counts }.to_instruction(accounts::RuleReceiptResolved {
@@ -75,13 +78,39 @@ pub fn rule_receipt(
             payer: receipt.payer,
             program: ID,
         });
-    let seats = receipt
-        .submitters()
-        .map(|oracle| address::seat(&model, &state.oracles[oracle]));
+    let seats = seats(model, state, receipt.submitters());
+    instruction.accounts.extend(seats);
     instruction
-        .accounts
-        .extend(seats.map(|seat| AccountMeta::new(seat, false)));
+}
+
+/// Returns what a ruling slashed to the seats. `state` is the model's account.
+pub fn return_slashes(
+    admin: Address,
+    model: Address,
+    state: &Model,
+    receipt: &Receipt,
+) -> Instruction {
+    let mut instruction = data::ReturnSlashes {}.to_instruction(accounts::ReturnSlashesResolved {
+        admin,
+        config: address::config(),
+        model,
+        receipt: address::receipt(&model, receipt.window),
+        payer: receipt.payer,
+        program: ID,
+    });
+    let seats = seats(model, state, receipt.slashed());
+    instruction.accounts.extend(seats);
     instruction
+}
+
+/// The seats of `oracles`, indices of the model's oracles.
+fn seats(
+    model: Address,
+    state: &Model,
+    oracles: impl Iterator<Item = usize>,
+) -> impl Iterator<Item = AccountMeta> {
+    oracles
+        .map(move |oracle| AccountMeta::new(address::seat(&model, &state.oracles[oracle]), false))
 }
 
 /// Applies the steps of a receipt that are due. Closes the receipt if it is settled and owes nothing.

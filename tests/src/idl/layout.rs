@@ -71,7 +71,7 @@ pub fn frozen(idl: &Idl) -> Result<Vec<String>> {
 }
 
 /// Appends a line for each field, except reserved bytes. A struct field gets no line of its own, but a
-/// line for each field inside it.
+/// line for each field inside it; so does an array of structs, for its first item.
 fn frozen_fields(
     lines: &mut Vec<String>,
     idl: &Idl,
@@ -83,17 +83,24 @@ fn frozen_fields(
         let name = format!("{name}.{}", field.name);
         let size = size(idl, &field.ty)
             .with_context(|| format!("{name} has no fixed size; use a fixed-size type"))?;
-        let defined = match &field.ty {
+        // Of an array of structs, the first item stands for all.
+        let (ty, inner_name) = match &field.ty {
+            IdlType::Array(item, _) if matches!(**item, IdlType::Defined { .. }) => {
+                (&**item, format!("{name}.0"))
+            }
+            ty => (ty, name.clone()),
+        };
+        let defined = match ty {
             IdlType::Defined { name, .. } => Some(find(idl, name)?),
             _ => None,
         };
         if let Some(inner) = defined.filter(|inner| !fields(inner).is_empty()) {
-            frozen_fields(lines, idl, &name, inner, offset)?;
+            frozen_fields(lines, idl, &inner_name, inner, offset)?;
         } else if field.name != "reserved" {
-            let ty = defined.map_or_else(
-                || type_name(&field.ty),
-                |definition| enum_name(&definition.name).into(),
-            );
+            let ty = match (&field.ty, defined) {
+                (IdlType::Defined { .. }, Some(definition)) => enum_name(&definition.name).into(),
+                (ty, _) => type_name(ty),
+            };
             lines.push(format!("field {name} at {offset}, {size} bytes of {ty}"));
         }
         offset += size;

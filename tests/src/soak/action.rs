@@ -57,6 +57,8 @@ kinds! {
     UpdateConfig 6
     ProposeAdmin 6
     AcceptAdmin 6
+    ProposeArbiter 4
+    AcceptArbiter 4
     SetPause 30
     RegisterCollateral 5
     UpdateCollateral 8
@@ -69,12 +71,16 @@ kinds! {
     RequestUnbond 22
     WithdrawBond 20
     CloseSeat 12
+    LeaveSeat 6
+    SyncSeat 10
+    ReplaceOracle 14
     FundOracles 16
     CollectReward 24
 
     SubmitReceipt 20
     ChallengeReceipt 16
     RuleReceipt 22
+    ReturnSlashes 8
     FinalizeReceipt 24
     CollectChallenge 22
     CloseSeries 8
@@ -82,6 +88,8 @@ kinds! {
     CreateMarket 12
     CancelMarket 8
     PlaceBet 110
+    SetAsk 10
+    BuyPosition 60
     SettleMarket 30
     Claim 36
     CollectFees 14
@@ -103,6 +111,7 @@ kinds! {
     CancelPolicy 12
     RenewPolicy 40
     ExpirePolicy 14
+    BeginPolicy 60
 
     Donate 8
     BurnShares 2
@@ -111,6 +120,7 @@ kinds! {
     Revoke 4
     GiveAway 14
     SendLamports 4
+    ChangeRent 12
 }
 
 /// The first `count` actions of a seed.

@@ -30,11 +30,13 @@ use super::{
 pub const ID: u64 = 90;
 
 /// All attacks, named after their instructions.
-const ATTACKS: [&str; 45] = [
+const ATTACKS: [&str; 54] = [
     "initialize",
     "update_config",
     "propose_admin",
     "accept_admin",
+    "propose_arbiter",
+    "accept_arbiter",
     "set_pause",
     "register_collateral",
     "update_collateral",
@@ -46,17 +48,23 @@ const ATTACKS: [&str; 45] = [
     "request_unbond",
     "withdraw_bond",
     "close_seat",
+    "leave_seat",
+    "sync_seat",
+    "replace_oracle",
     "fund_oracles",
     "collect_reward",
     "submit_receipt",
     "challenge_receipt",
     "rule_receipt",
+    "return_slashes",
     "finalize_receipt",
     "collect_challenge",
     "close_series",
     "create_market",
     "cancel_market",
     "place_bet",
+    "set_ask",
+    "buy_position",
     "settle_market",
     "claim",
     "collect_fees",
@@ -76,6 +84,7 @@ const ATTACKS: [&str; 45] = [
     "cancel_policy",
     "renew_policy",
     "expire_policy",
+    "begin_policy",
 ];
 
 /// A purchase or a renewal of cover by the attackers.

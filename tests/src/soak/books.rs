@@ -7,14 +7,18 @@
 mod bonds;
 mod drift;
 mod fraction;
-mod limits;
+pub mod limits;
 mod liquidity;
 mod markets;
 mod policies;
 mod pot;
+mod probation;
 mod receipts;
 mod roles;
+mod sales;
+mod seats;
 mod series;
+mod silence;
 mod tokens;
 mod vaults;
 
@@ -22,14 +26,17 @@ use std::collections::BTreeMap;
 
 use driftshield_sdk::Address;
 
-pub use bonds::{Model, Seat};
+pub use bonds::Model;
 pub use fraction::Fraction;
 pub use markets::{Market, MarketEnd, Position};
 pub use policies::{Policy, PremiumQuote};
 pub use pot::Pot;
+pub use probation::Waiting;
 pub use receipts::{Receipt, ReceiptState};
 pub use roles::{Collateral, Config};
+pub use seats::{Seat, Standing};
 pub use series::{Series, WindowEnd, pages, windows_of_page};
+pub use silence::Episode;
 pub use tokens::Tokens;
 pub use vaults::{Exposure, Request, Stream, VIRTUAL_ASSETS, VIRTUAL_SHARES, Vault};
 
@@ -76,13 +83,32 @@ pub struct RareEvents {
     pub policies_paid: u64,
     /// Policies that ended because claims paid all of their cover.
     pub policies_ended_by_payment: u64,
+    /// Terms that have passed their probation.
+    pub terms_begun: u64,
+    /// Terms that were void on probation.
+    pub terms_voided: u64,
+    /// Policies that returned premium of windows without a value.
+    pub premiums_returned: u64,
     pub receipts_voided: u64,
     pub windows_thin: u64,
     pub disputes_ruled: u64,
     pub oracles_slashed: u64,
+    /// Unbondings that what is at risk would forbid if the seat had not left.
+    pub oracles_left: u64,
+    pub oracles_replaced: u64,
+    /// Penalties of silent oracles.
+    pub silence_penalised: u64,
+    /// Disputes about windows for which nobody has submitted.
+    pub missing_challenged: u64,
+    pub slashes_returned: u64,
+    pub seats_synced: u64,
     pub vaults_wiped_out: u64,
     pub markets_resolved: u64,
     pub markets_voided: u64,
+    /// Purchases of stakes.
+    pub stakes_sold: u64,
+    /// Positions that were closed because all of their stakes were sold.
+    pub positions_sold_out: u64,
     /// Withdrawals of less than was requested.
     pub partly_withdrawn: u64,
     /// Requests that became shares whose value is reserved.
@@ -99,13 +125,24 @@ impl RareEvents {
     pub fn add(&mut self, other: &Self) {
         self.policies_paid += other.policies_paid;
         self.policies_ended_by_payment += other.policies_ended_by_payment;
+        self.terms_begun += other.terms_begun;
+        self.terms_voided += other.terms_voided;
+        self.premiums_returned += other.premiums_returned;
         self.receipts_voided += other.receipts_voided;
         self.windows_thin += other.windows_thin;
         self.disputes_ruled += other.disputes_ruled;
         self.oracles_slashed += other.oracles_slashed;
+        self.oracles_left += other.oracles_left;
+        self.oracles_replaced += other.oracles_replaced;
+        self.silence_penalised += other.silence_penalised;
+        self.missing_challenged += other.missing_challenged;
+        self.slashes_returned += other.slashes_returned;
+        self.seats_synced += other.seats_synced;
         self.vaults_wiped_out += other.vaults_wiped_out;
         self.markets_resolved += other.markets_resolved;
         self.markets_voided += other.markets_voided;
+        self.stakes_sold += other.stakes_sold;
+        self.positions_sold_out += other.positions_sold_out;
         self.partly_withdrawn += other.partly_withdrawn;
         self.reserved += other.reserved;
         self.renewed_by_anyone += other.renewed_by_anyone;
@@ -143,16 +180,29 @@ impl Books {
     /// Applies a call at the time `now`, or returns why the protocol refuses it. A refused call may have
     /// been applied in part: call this on a copy.
     pub fn apply(&mut self, call: &Call, values: &EventValues) -> Verdict {
+        self.apply_call(call, values)?;
+        let replaced = self.models.iter().filter(|(_, model)| 0 < model.replaced);
+        let replaced: Vec<Address> = replaced.map(|(at, _)| *at).collect();
+        for at in replaced {
+            if self.exposure_of(&at) == 0 {
+                self.models.get_mut(&at).expect("listed").replaced = 0;
+            }
+        }
+        Ok(())
+    }
+
+    fn apply_call(&mut self, call: &Call, values: &EventValues) -> Verdict {
         match call {
             Call::Initialize { signer, params } => self.initialize(signer, params),
             Call::UpdateConfig {
                 signer,
                 guardian,
-                arbiter,
                 params,
-            } => self.update_config(signer, guardian, arbiter, params),
+            } => self.update_config(signer, guardian, params),
             Call::ProposeAdmin { signer, to } => self.propose_admin(signer, to),
             Call::AcceptAdmin { signer } => self.accept_admin(signer),
+            Call::ProposeArbiter { signer, to } => self.propose_arbiter(signer, to),
+            Call::AcceptArbiter { signer } => self.accept_arbiter(signer),
             Call::SetPause { signer, flags } => self.set_pause(signer, *flags),
             Call::RegisterCollateral {
                 signer,
@@ -205,6 +255,14 @@ impl Books {
                 signed,
             } => self.withdraw_bond(oracle, model, destination, *signed),
             Call::CloseSeat { oracle, model } => self.close_seat(oracle, model),
+            Call::SyncSeat { oracle, model } => self.sync_seat(oracle, model),
+            Call::LeaveSeat { signer, model } => self.leave_seat(signer, model),
+            Call::ReplaceOracle {
+                signer,
+                model,
+                oracle,
+                successor,
+            } => self.replace_oracle(signer, model, oracle, successor),
             Call::FundOracles {
                 signer,
                 model,
@@ -232,15 +290,22 @@ impl Books {
                 signer,
                 model,
                 window,
+                counts,
                 source,
-            } => self.challenge_receipt(signer, model, *window, source),
+            } => self.challenge_receipt(signer, model, *window, counts, source, values),
             Call::RuleReceipt {
                 signer,
                 model,
                 window,
                 counts,
                 seats,
-            } => self.rule_receipt(signer, model, *window, counts, seats, values),
+            } => self.rule_receipt(signer, model, *window, counts.as_deref(), seats, values),
+            Call::ReturnSlashes {
+                signer,
+                model,
+                window,
+                seats,
+            } => self.return_slashes(signer, model, *window, seats),
             Call::FinalizeReceipt { model, window } => self.finalize_receipt(model, *window),
             Call::CollectChallenge {
                 model,
@@ -267,6 +332,34 @@ impl Books {
             } => {
                 require(!stale, "the bet names the terms of another market")?;
                 self.place_bet(signer, market, source, bet)
+            }
+            Call::SetAsk {
+                signer,
+                market,
+                outcome,
+                ask,
+            } => self.set_ask(signer, market, *outcome, ask),
+            Call::BuyPosition {
+                signer,
+                market,
+                seller,
+                source,
+                destination,
+                purchase,
+                stale,
+                signed,
+            } => {
+                require(!stale, "the purchase names the terms of another market")?;
+                let payment = self.buy_position(signer, market, seller, purchase)?;
+                self.pay_seller(
+                    signer,
+                    market,
+                    seller,
+                    source,
+                    destination,
+                    *signed,
+                    payment,
+                )
             }
             Call::SettleMarket { market, pages } => self.settle_market(market, pages),
             Call::Claim {
@@ -360,7 +453,18 @@ impl Books {
                 source,
                 signed,
             } => self.renew_policy(policy, source, *signed, values),
-            Call::ExpirePolicy { policy } => self.expire_policy(policy),
+            Call::ExpirePolicy {
+                policy,
+                pages,
+                destination,
+                signed,
+            } => self.expire_policy(policy, pages, destination, *signed),
+            Call::BeginPolicy {
+                policy,
+                pages,
+                destination,
+                signed,
+            } => self.begin_policy(policy, pages, destination, *signed),
 
             Call::OpenShares { signer, vault } => self.open_shares(signer, vault),
             Call::Send {

@@ -5,9 +5,10 @@ mod instruction;
 use std::collections::HashMap;
 
 use driftshield_sdk::{
-    Account, Address, ChallengePayee, CollateralTerms, ConfigParams, FeePayee, ListingTerms,
+    Account, Address, Ask, ChallengePayee, CollateralTerms, ConfigParams, FeePayee, ListingTerms,
     MarketTerms, MetricSpec, ModelTerms, PolicyTerms, PremiumPayee, RewardPayee, TokenProgram,
-    VaultTerms, address, instruction::Bet,
+    VaultTerms, address,
+    instruction::{Bet, Purchase},
 };
 use heck::ToSnakeCase;
 
@@ -22,7 +23,6 @@ pub enum Call {
     UpdateConfig {
         signer: Address,
         guardian: Address,
-        arbiter: Address,
         params: ConfigParams,
     },
     ProposeAdmin {
@@ -30,6 +30,13 @@ pub enum Call {
         to: Address,
     },
     AcceptAdmin {
+        signer: Address,
+    },
+    ProposeArbiter {
+        signer: Address,
+        to: Address,
+    },
+    AcceptArbiter {
         signer: Address,
     },
     SetPause {
@@ -107,6 +114,20 @@ pub enum Call {
         oracle: Address,
         model: Address,
     },
+    SyncSeat {
+        oracle: Address,
+        model: Address,
+    },
+    LeaveSeat {
+        signer: Address,
+        model: Address,
+    },
+    ReplaceOracle {
+        signer: Address,
+        model: Address,
+        oracle: Address,
+        successor: Address,
+    },
     SubmitReceipt {
         signer: Address,
         model: Address,
@@ -119,13 +140,20 @@ pub enum Call {
         signer: Address,
         model: Address,
         window: u64,
+        counts: Vec<u32>,
         source: Address,
     },
     RuleReceipt {
         signer: Address,
         model: Address,
         window: u64,
-        counts: Vec<u32>,
+        counts: Option<Vec<u32>>,
+        seats: Vec<Address>,
+    },
+    ReturnSlashes {
+        signer: Address,
+        model: Address,
+        window: u64,
         seats: Vec<Address>,
     },
     FinalizeReceipt {
@@ -160,6 +188,24 @@ pub enum Call {
         bet: Bet,
         /// Whether the bet names the terms of another market.
         stale: bool,
+    },
+    SetAsk {
+        signer: Address,
+        market: Address,
+        outcome: u8,
+        ask: Ask,
+    },
+    BuyPosition {
+        signer: Address,
+        market: Address,
+        seller: Address,
+        source: Address,
+        destination: Address,
+        purchase: Purchase,
+        /// Whether the purchase names the terms of another market.
+        stale: bool,
+        /// Whether the seller signs.
+        signed: bool,
     },
     SettleMarket {
         market: Address,
@@ -264,6 +310,15 @@ pub enum Call {
     },
     ExpirePolicy {
         policy: Address,
+        pages: Vec<Address>,
+        destination: Address,
+        signed: bool,
+    },
+    BeginPolicy {
+        policy: Address,
+        pages: Vec<Address>,
+        destination: Address,
+        signed: bool,
     },
 
     // Instructions of other programs.
@@ -325,8 +380,11 @@ impl Call {
     /// The number of remaining accounts: those after the declared ones.
     pub fn remaining_accounts(&self) -> usize {
         match self {
-            Self::RuleReceipt { seats, .. } => seats.len(),
-            Self::SettleMarket { pages, .. } | Self::ClaimPolicy { pages, .. } => pages.len(),
+            Self::RuleReceipt { seats, .. } | Self::ReturnSlashes { seats, .. } => seats.len(),
+            Self::SettleMarket { pages, .. }
+            | Self::ClaimPolicy { pages, .. }
+            | Self::ExpirePolicy { pages, .. }
+            | Self::BeginPolicy { pages, .. } => pages.len(),
             _ => 0,
         }
     }
@@ -344,7 +402,9 @@ impl Call {
             | Self::Withdraw { destination, .. }
             | Self::CollectManagerFees { destination, .. }
             | Self::ClaimPolicy { destination, .. }
-            | Self::CancelPolicy { destination, .. } => vec![*destination],
+            | Self::CancelPolicy { destination, .. }
+            | Self::ExpirePolicy { destination, .. }
+            | Self::BeginPolicy { destination, .. } => vec![*destination],
             Self::Bond { source, .. }
             | Self::FundOracles { source, .. }
             | Self::ChallengeReceipt { source, .. }
@@ -353,6 +413,11 @@ impl Call {
             | Self::BuyPolicy { source, .. }
             | Self::RenewPolicy { source, .. } => vec![*source],
             Self::Deposit {
+                source,
+                destination,
+                ..
+            }
+            | Self::BuyPosition {
                 source,
                 destination,
                 ..
@@ -368,9 +433,12 @@ impl Call {
             Self::CreateMarket { model, .. }
             | Self::UpdateModel { model, .. }
             | Self::FundOracles { model, .. }
-            | Self::RetireModel { model, .. } => Some(*model),
+            | Self::RetireModel { model, .. }
+            | Self::LeaveSeat { model, .. }
+            | Self::ReplaceOracle { model, .. } => Some(*model),
             Self::ChallengeReceipt { model, window, .. }
             | Self::RuleReceipt { model, window, .. }
+            | Self::ReturnSlashes { model, window, .. }
             | Self::FinalizeReceipt { model, window }
             | Self::CollectChallenge { model, window, .. } => {
                 Some(address::receipt(model, *window))
@@ -381,7 +449,8 @@ impl Call {
             Self::ClaimPolicy { policy, .. }
             | Self::CancelPolicy { policy, .. }
             | Self::RenewPolicy { policy, .. }
-            | Self::ExpirePolicy { policy } => Some(*policy),
+            | Self::ExpirePolicy { policy, .. }
+            | Self::BeginPolicy { policy, .. } => Some(*policy),
             _ => None,
         }
     }
@@ -391,13 +460,19 @@ impl Call {
         match self {
             Self::CloseSeat { oracle, model } => Some(address::seat(model, oracle)),
             Self::RuleReceipt { model, window, .. }
+            | Self::ReturnSlashes { model, window, .. }
             | Self::FinalizeReceipt { model, window }
             | Self::CollectChallenge { model, window, .. } => {
                 Some(address::receipt(model, *window))
             }
             Self::CloseSeries { model, page } => Some(address::series_page(model, *page)),
             Self::CancelMarket { market, .. } | Self::CloseMarket { market } => Some(*market),
-            Self::Claim { market, owner, .. } => Some(address::position(market, owner)),
+            Self::Claim { market, owner, .. }
+            | Self::BuyPosition {
+                market,
+                seller: owner,
+                ..
+            } => Some(address::position(market, owner)),
             Self::CancelWithdraw {
                 signer: owner,
                 vault,
@@ -408,7 +483,8 @@ impl Call {
             Self::CloseVault { vault, .. } => Some(*vault),
             Self::ClaimPolicy { policy, .. }
             | Self::CancelPolicy { policy, .. }
-            | Self::ExpirePolicy { policy } => Some(*policy),
+            | Self::ExpirePolicy { policy, .. }
+            | Self::BeginPolicy { policy, .. } => Some(*policy),
             _ => None,
         }
     }

@@ -18,7 +18,7 @@ use solana_transaction_error::TransactionError;
 
 use super::{
     actors::Actors,
-    books::{Books, EventValues},
+    books::{Books, EventValues, limits},
     call::{Call, TokenInfo},
     compare, invariants,
     report::{LogEntry, Tally},
@@ -88,6 +88,10 @@ impl Driver {
                 self.wait_until(at);
                 Ok(())
             }
+            Step::Rent(rate) => {
+                self.set_rent(rate);
+                Ok(())
+            }
             Step::Call(call) => self.call(&call, None, &mut StdRng::seed_from_u64(0)),
         }
     }
@@ -97,6 +101,14 @@ impl Driver {
             self.log.push(LogEntry::Waited(at - self.books.now));
             self.world.warp_to(at);
             self.books.now = at;
+        }
+    }
+
+    /// Changes the rent, to `rate` lamports per byte.
+    pub fn set_rent(&mut self, rate: u64) {
+        if self.world.rent() != rate {
+            self.log.push(LogEntry::Rent(rate));
+            self.world.set_rent(rate);
         }
     }
 
@@ -132,7 +144,7 @@ impl Driver {
         let mut after = self.books.clone();
         let verdict = match &tampered {
             Some(how) => Err(&**how),
-            None => after.apply(call, &event_values(&outcome)),
+            None => after.apply(call, &event_values(call, &outcome)),
         };
         self.tally.count(&call.name(), &outcome);
         self.log.push(LogEntry::Called {
@@ -156,6 +168,7 @@ impl Driver {
         let signers: BTreeSet<Address> = signers.iter().map(Signer::pubkey).collect();
         let before = std::mem::replace(&mut self.books, after);
         self.tally.rare_events = self.books.rare_events;
+        self.tally.closings = self.world.rent_ledger.closings;
         self.check_accepted(call, &before, &signers)
     }
 
@@ -301,6 +314,7 @@ impl Driver {
         for step in &self.log {
             match step {
                 LogEntry::Waited(secs) => writeln!(text, "  {secs} s pass"),
+                LogEntry::Rent(rate) => writeln!(text, "  rent is {rate} lamports per byte"),
                 LogEntry::Called {
                     call,
                     tampering,
@@ -373,9 +387,15 @@ fn check_not_aborted(outcome: &Outcome) -> Checked {
     })
 }
 
-/// The values in the event of an accepted call that the books take from the chain.
-fn event_values(outcome: &Outcome) -> EventValues {
+/// The values in the event of an accepted call that the books take from the chain. The noise floor is
+/// that of the program's function also for a refused registration, which may be too wide for it.
+fn event_values(call: &Call, outcome: &Outcome) -> EventValues {
     let mut values = EventValues::default();
+    if let Call::RegisterModel { spec, .. } = call
+        && limits::check_spec(spec).is_ok()
+    {
+        values.noise_floor = Some(spec.noise_floor());
+    }
     let Ok(Sent { events, .. }) = outcome else {
         return values;
     };

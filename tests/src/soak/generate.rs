@@ -21,6 +21,7 @@ use super::{
     driver::Driver,
     step::Step,
 };
+use crate::world::RENTS;
 
 pub struct Generator<'a> {
     driver: &'a Driver,
@@ -46,10 +47,15 @@ impl<'a> Generator<'a> {
             ActionKind::TriggerPolicy => self.trigger_policy(),
             ActionKind::Deposit => self.deposit(),
             ActionKind::MoveShares => self.move_shares(),
+            ActionKind::ChangeRent => vec![Step::Rent(self.pick(&RENTS).expect("rates"))],
             ActionKind::PlaceBet if self.open_markets().is_empty() => {
                 self.single_call(ActionKind::CreateMarket)
             }
             ActionKind::BuyPolicy if !self.can_sell() => self.measure(),
+            ActionKind::RenewPolicy => self.renew_policy(),
+            ActionKind::BuyPosition if self.standing_asks().is_empty() => {
+                self.single_call(ActionKind::SetAsk)
+            }
             // A market without several bets has few outcomes worth testing.
             ActionKind::PlaceBet if self.chance(60) => (0..3)
                 .flat_map(|_| self.single_call(ActionKind::PlaceBet))
@@ -68,6 +74,8 @@ impl<'a> Generator<'a> {
             ActionKind::UpdateConfig => self.update_config(),
             ActionKind::ProposeAdmin => self.propose_admin(),
             ActionKind::AcceptAdmin => self.accept_admin(),
+            ActionKind::ProposeArbiter => self.propose_arbiter(),
+            ActionKind::AcceptArbiter => self.accept_arbiter(),
             ActionKind::SetPause => self.set_pause(),
             ActionKind::RegisterCollateral => self.register_collateral(),
             ActionKind::UpdateCollateral => self.update_collateral(),
@@ -80,12 +88,16 @@ impl<'a> Generator<'a> {
             ActionKind::RequestUnbond => self.request_unbond(),
             ActionKind::WithdrawBond => self.withdraw_bond(),
             ActionKind::CloseSeat => self.close_seat(),
+            ActionKind::LeaveSeat => self.leave_seat(),
+            ActionKind::SyncSeat => self.sync_seat(),
+            ActionKind::ReplaceOracle => self.replace_oracle(),
             ActionKind::FundOracles => self.fund_oracles(),
             ActionKind::CollectReward => self.collect_reward(),
 
             ActionKind::SubmitReceipt => self.submit_receipt(),
             ActionKind::ChallengeReceipt => self.challenge_receipt(),
             ActionKind::RuleReceipt => self.rule_receipt(),
+            ActionKind::ReturnSlashes => self.return_slashes(),
             ActionKind::FinalizeReceipt => self.finalize_receipt(),
             ActionKind::CollectChallenge => self.collect_challenge(),
             ActionKind::CloseSeries => self.close_series(),
@@ -93,6 +105,8 @@ impl<'a> Generator<'a> {
             ActionKind::CreateMarket => self.create_market(),
             ActionKind::CancelMarket => self.cancel_market(),
             ActionKind::PlaceBet => self.place_bet(),
+            ActionKind::SetAsk => self.set_ask(),
+            ActionKind::BuyPosition => self.buy_position(),
             ActionKind::SettleMarket => self.settle_market(),
             ActionKind::Claim => self.claim(),
             ActionKind::CollectFees => self.collect_fees(),
@@ -111,8 +125,8 @@ impl<'a> Generator<'a> {
             ActionKind::BuyPolicy => self.buy_policy(),
             ActionKind::ClaimPolicy => self.claim_policy(),
             ActionKind::CancelPolicy => self.cancel_policy(),
-            ActionKind::RenewPolicy => self.renew_policy(),
             ActionKind::ExpirePolicy => self.expire_policy(),
+            ActionKind::BeginPolicy => self.begin_policy(),
 
             ActionKind::Donate => self.donate(),
             ActionKind::BurnShares => self.burn_shares(),
@@ -125,8 +139,10 @@ impl<'a> Generator<'a> {
             | ActionKind::Measure
             | ActionKind::Dispute
             | ActionKind::TriggerPolicy
+            | ActionKind::RenewPolicy
             | ActionKind::Deposit
-            | ActionKind::MoveShares => None,
+            | ActionKind::MoveShares
+            | ActionKind::ChangeRent => None,
         }
     }
 

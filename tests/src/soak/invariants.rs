@@ -52,6 +52,22 @@ pub fn check_state(books: &Books) -> Checked {
             format!("{} of {} are seasoned", vault.seasoned, vault.assets)
         })?;
     }
+    // Sales move stakes between positions, and create none.
+    for (address, market) in &books.markets {
+        let mut sums = vec![0; market.pools.len()];
+        for position in books.positions_of(address) {
+            for (outcome, stake) in position.stakes.iter().enumerate() {
+                sums[outcome] += stake;
+                let asked = position.asks.get(&outcome).map_or(0, |ask| ask.amount);
+                ensure(Amount::from(asked) <= *stake, || {
+                    format!("{asked} of a stake of {stake} are for sale")
+                })?;
+            }
+        }
+        ensure(market.end.is_some() || sums == market.pools, || {
+            format!("stakes add up to {sums:?}, pools are {:?}", market.pools)
+        })?;
+    }
     // The balances of each mint add up to its supply.
     let mut sums: BTreeMap<Address, Amount> =
         books.supplies.keys().map(|mint| (*mint, 0)).collect();
@@ -75,25 +91,25 @@ fn owed(books: &Books, tokens: &Tokens) -> Option<Amount> {
     if let Some(market) = books.markets.get(owner) {
         return Some(market.owed());
     }
-    let vault = books.vaults.get(owner)?;
-    Some(vault.owed())
+    books.vaults.get(owner)?;
+    Some(books.owed_by_vault(owner))
 }
 
-/// Checks an accepted call: only a claim on a policy lowers the price of a share or the value of a request,
-/// and no deposit or withdrawal is a gain for the providers.
+/// Checks an accepted call: only a claim on a policy, or what an expiring one refunds, lowers the price of a
+/// share or the value of a request, and no deposit or withdrawal is a gain for the providers.
 pub fn check_step(before: &Books, after: &Books, call: &Call) -> Checked {
-    let is_claim = matches!(call, Call::ClaimPolicy { .. });
+    let is_payout = matches!(call, Call::ClaimPolicy { .. } | Call::ExpirePolicy { .. });
     for (address, vault) in &after.vaults {
         let Some(was) = before.vaults.get(address) else {
             continue;
         };
         let both = 0 < was.shares && 0 < vault.shares; // the price starts over in a vault without shares
         let fell = || !share_price(was).is_at_most(&share_price(vault));
-        ensure(is_claim || !both || !fell(), || {
+        ensure(is_payout || !both || !fell(), || {
             format!("the price of a share fell: {was:?} {vault:?}")
         })?;
         let kept = was.index == vault.index && was.wipeouts == vault.wipeouts;
-        ensure(is_claim || kept, || {
+        ensure(is_payout || kept, || {
             format!("requests lost value: {was:?} {vault:?}")
         })?;
     }

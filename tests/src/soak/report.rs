@@ -7,13 +7,15 @@ use solana_instruction_error::InstructionError;
 use solana_transaction_error::TransactionError;
 
 use super::{books::RareEvents, call::Call};
-use crate::world::Outcome;
+use crate::world::{Closings, Outcome};
 
 /// A step that was run.
 #[derive(Clone, Debug)]
 pub enum LogEntry {
     /// Seconds of waiting.
     Waited(i64),
+    /// The new rent in lamports per byte.
+    Rent(u64),
     Called {
         call: Box<Call>,
         /// How the call was tampered with, if it was.
@@ -31,6 +33,7 @@ pub struct Tally {
     /// By error, how many calls failed with it.
     pub errors: BTreeMap<String, u64>,
     pub rare_events: RareEvents,
+    pub closings: Closings,
 }
 
 impl Tally {
@@ -55,6 +58,7 @@ impl Tally {
             *self.errors.entry(error.clone()).or_default() += count;
         }
         self.rare_events.add(&other.rare_events);
+        self.closings.add(&other.closings);
     }
 
     pub fn succeeded(&self) -> u64 {
@@ -86,7 +90,7 @@ impl Tally {
             .filter(|name| !self.errors.contains_key(*name))
             .collect();
         writeln!(table, "\nerrors that never occurred: {}", never.join(", ")).expect("a string");
-        write!(table, "\n{:#?}", self.rare_events).expect("a string");
+        write!(table, "\n{:#?}\n{:#?}", self.rare_events, self.closings).expect("a string");
         table
     }
 }

@@ -47,6 +47,7 @@ impl Driver {
         for step in steps {
             match step {
                 Step::Until(at) => self.wait_until(at),
+                Step::Rent(rate) => self.set_rent(rate),
                 Step::Call(call) => {
                     let tamper = tamper.as_ref().map(|tamper| tamper as Tamper);
                     self.call(&call, tamper, &mut rng)?;

@@ -49,9 +49,13 @@ fn initialize(driver: &mut Driver) {
         Call::UpdateConfig {
             signer: admin,
             guardian,
-            arbiter,
             params: params(),
         },
+        Call::ProposeArbiter {
+            signer: admin,
+            to: arbiter,
+        },
+        Call::AcceptArbiter { signer: arbiter },
     ];
     for token in &driver.actors.tokens[..2] {
         calls.push(Call::RegisterCollateral {
@@ -89,7 +93,7 @@ fn register_models(driver: &mut Driver) -> [Address; 2] {
             signer: *oracle,
             model,
             source: driver.books.own_account(oracle, &token.mint),
-            amount: 3 * collateral_terms(token.wealth).min_bond,
+            amount: 3 * collateral_terms(token.wealth).min_bond / 2,
         });
         let calls = std::iter::once(register).chain(bonds).collect();
         call_all(driver, calls);

@@ -8,6 +8,8 @@ use super::call::Call;
 pub enum Step {
     /// Waits until a unix timestamp in seconds; does nothing if it has passed.
     Until(i64),
+    /// Changes the rent, to a number of lamports per byte.
+    Rent(u64),
     Call(Call),
 }
 

@@ -44,6 +44,8 @@ fn requires_signature(call: &Call) -> bool {
             | Call::CloseVault { .. }
             | Call::ClaimPolicy { .. }
             | Call::RenewPolicy { .. }
+            | Call::ExpirePolicy { .. }
+            | Call::BeginPolicy { .. }
     )
 }
 
@@ -57,16 +59,19 @@ fn authorized_signer(books: &Books, call: &Call) -> Option<Address> {
         | Call::ProposeAdmin { .. }
         | Call::RegisterCollateral { .. }
         | Call::UpdateCollateral { .. }
+        | Call::ReturnSlashes { .. }
         | Call::WithdrawTreasury { .. } => Some(books.config.as_ref()?.admin),
         Call::AcceptAdmin { .. } => books.config.as_ref()?.pending_admin,
+        Call::ProposeArbiter { .. } => Some(books.config.as_ref()?.arbiter),
+        Call::AcceptArbiter { .. } => books.config.as_ref()?.pending_arbiter,
         // The owner of the source token account. It may differ from the call's signer, because token
         // accounts change owners in the soak.
         Call::Deposit { source, .. }
         | Call::ChallengeReceipt { source, .. }
         | Call::FundOracles { source, .. } => Some(books.tokens.get(source)?.owner),
-        Call::UpdateModel { model: address, .. } | Call::RetireModel { model: address, .. } => {
-            Some(model(address)?.owner)
-        }
+        Call::UpdateModel { model: address, .. }
+        | Call::RetireModel { model: address, .. }
+        | Call::ReplaceOracle { model: address, .. } => Some(model(address)?.owner),
         Call::RuleReceipt { model: address, .. } => Some(model(address)?.arbiter),
         Call::UpdateVault { vault: address, .. } | Call::ListModel { vault: address, .. } => {
             Some(vault(address)?.manager)
@@ -81,8 +86,9 @@ fn impostor(
     instruction: &mut Instruction,
     rng: &mut StdRng,
 ) -> Option<String> {
-    // Skipped: the random actor may be the admin or the guardian, and both may pause.
-    if matches!(call, Call::SetPause { .. }) || !requires_signature(call) {
+    // Skipped: the random actor may be the admin or the guardian, and both may pause, or another of the
+    // model's oracles, who then leaves.
+    if matches!(call, Call::SetPause { .. } | Call::LeaveSeat { .. }) || !requires_signature(call) {
         return None;
     }
     let impostor = *driver.actors.addresses().choose(rng)?;

@@ -16,10 +16,13 @@ pub fn params() -> ConfigParams {
         submit_secs: 30 * MINUTE,
         challenge_secs: 20 * MINUTE,
         ruling_secs: 30 * MINUTE,
+        appeal_secs: 30 * MINUTE,
         unbond_secs: 2 * HOUR,
+        leave_secs: 3 * HOUR,
+        replace_secs: 2 * HOUR,
         retention_secs: 521 * DAY,
         claim_grace_secs: HOUR,
-        waiting_secs: 30 * MINUTE,
+        waiting_secs: HOUR + 30 * MINUTE, // a window of an hour, and its submissions
         exit_secs: 3 * HOUR,
         season_secs: DAY,
         bucket_secs: 6 * HOUR,
@@ -38,9 +41,10 @@ pub fn params() -> ConfigParams {
 pub fn collateral_terms(wealth: u64) -> CollateralTerms {
     CollateralTerms {
         min_bet: wealth / 100_000_000,
-        min_bond: wealth / 100,
+        min_bond: wealth / 50,
         slash_amount: wealth / 100,
         challenge_bond: wealth / 10_000 + 1,
+        absence_penalty: wealth / 10_000,
     }
 }
 
@@ -62,12 +66,12 @@ pub fn vault_terms(max_utilisation_bps: u16) -> VaultTerms {
     }
 }
 
-/// A quorum of more than half, and a spread of 0.01.
+/// A quorum of more than half, and a spread that every [`spec`] allows.
 pub fn model_terms(oracles: Vec<Address>) -> ModelTerms {
     ModelTerms {
         quorum: (oracles.len() / 2 + 1) as u8,
         oracles,
-        max_spread: 10_000,
+        max_spread: 600,
         security_rent_bps: 200,
         market_budget_bps: 5_000,
         cover_budget_bps: 5_000,

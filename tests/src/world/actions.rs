@@ -1,25 +1,28 @@
 //! Instructions that tests send in the name of wallets: bonds, receipts and markets.
 
 use driftshield_sdk::{
-    Address, MarketTerms, MetricSpec, address,
-    instruction::{self, Bet},
+    Address, Ask, FeePayee, MarketTerms, MetricSpec, ModelTerms, address,
+    instruction::{self, Bet, Purchase},
 };
 use litesvm::types::FailedTransactionMetadata;
 
-use super::{Outcome, TOKEN, TestModel, Wallet, World, fixtures::model_terms, spec};
+use super::{
+    Outcome, TOKEN, TestModel, Wallet, World,
+    fixtures::{model_terms, spread},
+    spec,
+};
 
 impl World {
     /// Registers a model with `oracles` oracles, and bonds each with `bond` base units.
     pub fn model_with(&mut self, spec: MetricSpec, oracles: usize, bond: u64) -> TestModel {
         let owner = self.wallet(0);
         let oracles: Vec<Wallet> = (0..oracles).map(|_| self.wallet(10 * bond)).collect();
-        let register = instruction::register_model(
-            owner.address(),
-            1,
-            &self.collateral(),
-            spec,
-            model_terms(&oracles),
-        );
+        let terms = ModelTerms {
+            max_spread: spread(&spec),
+            ..model_terms(&oracles)
+        };
+        let collateral = self.collateral();
+        let register = instruction::register_model(owner.address(), 1, &collateral, spec, terms);
         self.send(register, &[&owner.key]).expect("register_model");
         let model = TestModel {
             address: address::model(&owner.address(), 1),
@@ -106,12 +109,20 @@ impl World {
         self.send(finalize, &[])
     }
 
-    pub fn challenge(&mut self, model: &TestModel, window: u64, challenger: &Wallet) -> Outcome {
+    /// Challenges `window` by asserting `counts`.
+    pub fn challenge(
+        &mut self,
+        model: &TestModel,
+        window: u64,
+        challenger: &Wallet,
+        counts: &[u32],
+    ) -> Outcome {
         let challenge = instruction::challenge_receipt(
             challenger.address(),
             model.address,
             &self.model(&model.address),
             window,
+            counts.to_vec(),
             challenger.tokens,
         );
         self.send(challenge, &[&challenger.key])
@@ -123,7 +134,7 @@ impl World {
             model.address,
             &self.model(&model.address),
             &self.receipt(&model.address, window),
-            counts.to_vec(),
+            Some(counts.to_vec()),
         );
         let arbiter = self.arbiter.insecure_clone();
         self.send(rule, &[&arbiter])
@@ -170,10 +181,67 @@ impl World {
     pub fn bet_rent(&self, market: &Address, amount: u64) -> u64 {
         let market = self.market(market);
         let model = self.model(&market.model);
-        let end = model.window_end(market.last_window).expect("in range");
-        model
-            .rent(amount, self.now(), end)
-            .map_or(0, |(rent, _)| rent)
+        let rent = market.rent(&model, amount, self.now());
+        rent.map_or(0, |(rent, _)| rent)
+    }
+
+    /// An ask that ends as late as the market allows, as of now.
+    pub fn ask(&self, market: &Address, amount: u64, price: u32) -> Ask {
+        let state = self.market(market);
+        let model = self.model(&state.model);
+        Ask {
+            amount,
+            valid_until: state.latest_ask_end(&model, self.now()).expect("in range"),
+            price,
+            reports: model.reports,
+        }
+    }
+
+    pub fn set_ask(&mut self, market: &Address, owner: &Wallet, outcome: u8, ask: Ask) -> Outcome {
+        let state = self.market(market);
+        let set = instruction::set_ask(owner.address(), *market, &state, outcome, ask);
+        self.send(set, &[&owner.key])
+    }
+
+    /// Offers `amount` for sale until as late as the market allows.
+    pub fn offer(
+        &mut self,
+        market: &Address,
+        owner: &Wallet,
+        outcome: u8,
+        amount: u64,
+        price: u32,
+    ) -> Outcome {
+        let ask = self.ask(market, amount, price);
+        self.set_ask(market, owner, outcome, ask)
+    }
+
+    /// The purchase of `amount` at any price.
+    pub fn purchase(&self, market: &Address, outcome: u8, amount: u64) -> Purchase {
+        Purchase {
+            outcome,
+            amount,
+            max_price: u32::MAX,
+            reports: self.model(&self.market(market).model).reports,
+        }
+    }
+
+    pub fn buy_stake(
+        &mut self,
+        market: &Address,
+        buyer: &Wallet,
+        seller: &Wallet,
+        purchase: Purchase,
+    ) -> Outcome {
+        let buy = instruction::buy_position(
+            buyer.address(),
+            *market,
+            &self.market(market),
+            buyer.tokens,
+            seller.address(),
+            purchase,
+        );
+        self.send(buy, &[&buyer.key])
     }
 
     // The oracles' pay.
@@ -208,5 +276,14 @@ impl World {
     pub fn claim(&mut self, market: &Address, owner: &Address) -> Outcome {
         let claim = instruction::claim(*owner, *market, &self.market(market));
         self.send(claim, &[])
+    }
+
+    /// Collects both fees of a market, without a signature.
+    pub fn collect_fees(&mut self, market: &Address) {
+        let state = self.market(market);
+        for payee in [FeePayee::Treasury, FeePayee::Creator] {
+            let collect = instruction::collect_fees(*market, &state, payee);
+            self.send(collect, &[]).expect("collect_fees");
+        }
     }
 }

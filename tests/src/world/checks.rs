@@ -2,7 +2,8 @@
 //! risk, and prices of shares.
 
 use driftshield_sdk::{
-    Account, Address, Event, Exposure, Model, Policy, ReceiptState, Vault, WithdrawRequest, token,
+    Account, Address, Event, Exposure, Market, Model, Policy, ReceiptState, Vault, WithdrawRequest,
+    token,
 };
 
 use super::World;
@@ -34,6 +35,7 @@ impl World {
             match account {
                 Account::Market(market) => {
                     assert!(market.owed <= self.tokens(&market.vault));
+                    check_positions(address, market, &accounts);
                 }
                 Account::Model(model) => {
                     assert!(model.held <= self.tokens(&model.bond_vault));
@@ -57,9 +59,11 @@ impl World {
             let Some(before) = self.prices.insert(address, price) else {
                 continue;
             };
-            let has_paid = events.iter().any(
-                |event| matches!(event, Event::PolicyClaimed(claim) if claim.vault == address),
-            );
+            let has_paid = events.iter().any(|event| match event {
+                Event::PolicyClaimed(claim) => claim.vault == address,
+                Event::PolicyExpired(end) => end.vault == address && 0 < end.refund,
+                _ => false,
+            });
             if !has_paid && 0 < before.1 && 0 < price.1 {
                 // (staying + 1) / (shares + 1000) does not fall; both sides times both denominators.
                 let [before, after] =
@@ -146,7 +150,7 @@ impl World {
             .iter()
             .filter(|request| request.reserved_until != 0);
         let reserved: u64 = reserved.map(|request| request.shares).sum();
-        assert_eq!(vault.reserved, reserved);
+        assert_eq!(vault.reserved_shares, reserved);
         let held: u64 = requests.iter().map(|request| request.shares).sum();
         let share_mint = self.svm.get_account(&vault.share_mint).expect("a mint");
         let supply = token::mint_supply(&share_mint.data).expect("a mint");
@@ -157,6 +161,32 @@ impl World {
         );
 
         check_streams(vault);
+    }
+}
+
+/// Checks that the positions of a market are counted and not empty, that their stakes add up to its pools
+/// until some are claimed, and that no ask is above its stake.
+fn check_positions(address: &Address, market: &Market, accounts: &[(Address, Account)]) {
+    let mut positions = 0;
+    let mut stakes = [0; 8];
+    for (_, account) in accounts {
+        let Account::Position(position) = account else {
+            continue;
+        };
+        if position.market != *address {
+            continue;
+        }
+        positions += 1;
+        assert!(0 < position.total(), "an empty position in {address}");
+        for (outcome, stake) in position.stakes.iter().enumerate() {
+            stakes[outcome] += stake;
+            let ask = position.asks[outcome];
+            assert!(ask.amount <= *stake, "an ask above its stake in {address}");
+        }
+    }
+    assert_eq!(market.positions, positions, "positions in {address}");
+    if !market.is_settled() {
+        assert_eq!(market.pools, stakes, "stakes in {address}");
     }
 }
 
@@ -174,12 +204,13 @@ fn owed_by_model(address: &Address, model: &Model, accounts: &[(Address, Account
                 0
             };
             let pay = if receipt.is_settled() { 0 } else { receipt.pay };
-            bond + receipt.challenger_credit + receipt.treasury_credit + pay
+            bond + receipt.owed() + pay
         }
         _ => 0,
     });
     let rewards = model.rewards.iter().sum::<u64>();
-    owed.sum::<u64>() + rewards + model.pot.waiting + model.pot.unearned
+    let penalties = model.penalties.iter().sum::<u64>();
+    owed.sum::<u64>() + rewards + model.pot.waiting + model.pot.unearned - penalties
 }
 
 /// Checks that all streams end within the ring, and that they have no more left to pay than the unearned

@@ -23,16 +23,22 @@ pub const EPOCH: i64 = 1_800_000_000;
 /// One token in base units: mints of worlds have six decimals.
 pub const TOKEN: u64 = 1_000_000;
 
+/// Lamports of a new wallet.
+pub const WALLET_LAMPORTS: u64 = 100_000_000_000;
+
 /// Settings like those in production.
 pub fn params() -> ConfigParams {
     ConfigParams {
         submit_secs: 6 * HOUR,
         challenge_secs: 12 * HOUR,
         ruling_secs: 2 * DAY,
+        appeal_secs: 3 * DAY,
         unbond_secs: 3 * DAY,
+        leave_secs: 60 * DAY,
+        replace_secs: 14 * DAY,
         retention_secs: 530 * DAY,
         claim_grace_secs: 7 * DAY,
-        waiting_secs: DAY,
+        waiting_secs: DAY + 6 * HOUR, // a window and its submissions
         exit_secs: 7 * DAY,
         season_secs: 30 * DAY,
         bucket_secs: 7 * DAY,
@@ -53,6 +59,7 @@ pub fn terms() -> CollateralTerms {
         min_bond: 1_000 * TOKEN,
         slash_amount: 500 * TOKEN,
         challenge_bond: 100 * TOKEN,
+        absence_penalty: 5 * TOKEN,
     }
 }
 
@@ -182,12 +189,25 @@ pub fn share(value: u64) -> [u32; 2] {
     [1_000_000 - wrong, wrong]
 }
 
-/// A quorum of more than half, and a maximum spread of 0.01.
+/// Like [`share_spec`], with a noise floor that allows the spread of 0.01.
+pub fn coarse_spec(world: &World) -> MetricSpec {
+    MetricSpec {
+        min_samples: 50,
+        ..share_spec(world)
+    }
+}
+
+/// The maximum spread of models with this spec: 0.01, or the widest allowed one if that is less.
+pub fn spread(spec: &MetricSpec) -> u64 {
+    spec.widest_spread().min(10_000)
+}
+
+/// A quorum of more than half, and a maximum spread that every spec of this file allows.
 pub fn model_terms(oracles: &[Wallet]) -> ModelTerms {
     ModelTerms {
         oracles: oracles.iter().map(Wallet::address).collect(),
         quorum: (oracles.len() / 2 + 1) as u8,
-        max_spread: 10_000,
+        max_spread: 2,
         security_rent_bps: 200,
         market_budget_bps: 5_000,
         cover_budget_bps: 5_000,
@@ -207,6 +227,7 @@ pub fn market_terms(world: &World, model: &TestModel) -> MarketTerms {
         aggregate: Aggregate::Max,
         first_window: 1,
         last_window: 3,
+        min_observed: 0,
         close_ts: model.window_start(1).expect("in range"),
         creator_fee_bps: 100,
         question: "Does the drift reach 0.2?".into(),

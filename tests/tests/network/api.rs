@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, process::Command, time::Duration};
 
-use driftshield_sdk::{Market, rpc::Signer};
+use driftshield_sdk::{Address, Market, rpc::Signer};
 use driftshield_tests::{
     network::{Service, free_address, wait_for},
     world::TOKEN,
@@ -75,6 +75,7 @@ async fn api_responses_match_the_chain() {
     assert_eq!(names[0]["body"]["amount"], TOKEN.to_string());
 
     pages_list_every_position_once(&api).await;
+    asks_and_sales_match_the_chain(&api).await;
     responses_follow_the_conventions(&api, &market).await;
     every_documented_path_answers(&api, &model, &market).await;
     the_api_role_is_read_only(&api).await;
@@ -114,6 +115,59 @@ async fn pages_list_every_position_once(api: &ApiFixture) {
     let (status, problem) = api.get(&format!("{path}&cursor={next}")).await;
     assert_eq!(status, StatusCode::BAD_REQUEST);
     assert_eq!(problem["type"], "/problems/cursor-mismatch");
+}
+
+/// Sells a part of a stake and all of another, and reads the asks, the sales and the positions.
+async fn asks_and_sales_match_the_chain(api: &ApiFixture) {
+    let fixture = &api.fixture;
+    let market = fixture.markets[0];
+    // The bettors 0 and 3 have bet on outcome 0, bettor 1 on outcome 1.
+    fixture.sell(0, [0, 1], 0, TOKEN / 4).await;
+    fixture.sell(0, [3, 1], 0, TOKEN).await;
+    let slot = api.current_slot().await;
+    let keys: Vec<_> = fixture.bettors.iter().map(Signer::pubkey).collect();
+
+    let path = format!("/api/v1/markets/{market}");
+    let asks = api.get_ok(&format!("{path}/asks?min_slot={slot}")).await;
+    let [ask] = &asks["items"].as_array().unwrap()[..] else {
+        panic!("{asks}");
+    };
+    assert_eq!(ask["seller"], keys[0].to_string());
+    assert_eq!(
+        (&ask["outcome"], &ask["fallen"]),
+        (&0.into(), &false.into())
+    );
+    assert_eq!(ask["amount"]["scaled"], "0.75");
+    assert_eq!(ask["price"]["scaled"], "0.9");
+    assert!(ask["valid_until"].is_string());
+    let none = api.get_ok(&format!("{path}/asks?outcome=1")).await;
+    assert_eq!(none["items"], Value::Array(vec![]));
+
+    let sales = api.get_ok(&format!("{path}/sales")).await;
+    let [last, first] = &sales["items"].as_array().unwrap()[..] else {
+        panic!("{sales}");
+    };
+    assert_eq!(last["seller"], keys[3].to_string());
+    assert_eq!(last["paid"]["scaled"], "0.9");
+    assert_eq!(first["buyer"], keys[1].to_string());
+    assert_eq!(first["amount"]["scaled"], "0.25");
+    assert_eq!(first["paid"]["raw"], "225000");
+
+    let positions = api.get_ok(&format!("{path}/positions")).await;
+    for position in positions["items"].as_array().unwrap() {
+        let of = |owner: &Address| position["owner"] == owner.to_string();
+        let asks = position["asks"].as_array().unwrap();
+        assert_eq!(asks.len(), usize::from(of(&keys[0])), "{position}");
+        assert_eq!(position["sold_out"], of(&keys[3]));
+        assert_eq!(
+            (position["closed"] == true, position["paid"].is_null()),
+            (of(&keys[3]), true)
+        );
+        if of(&keys[1]) {
+            assert_eq!(position["stakes"][0]["scaled"], "1.25");
+            assert_eq!(position["total"]["scaled"], "2.25");
+        }
+    }
 }
 
 async fn responses_follow_the_conventions(api: &ApiFixture, market: &str) {

@@ -33,6 +33,16 @@ struct Summary {
     policies: Vec<insurance::PolicySummary>,
     vaults: Vec<insurance::VaultSummary>,
     oracles: Vec<OracleSummary>,
+    sales: Vec<SaleSummary>,
+}
+
+#[derive(Deserialize)]
+struct SaleSummary {
+    seller: String,
+    buyer: String,
+    amount: u64,
+    price: u64,
+    paid: u64,
 }
 
 #[derive(Deserialize)]
@@ -192,6 +202,7 @@ async fn payouts_match_the_data_and_the_socket_reports_every_event() {
     check_windows(&summary.windows, &data);
     check_markets(&summary);
     check_oracles(&summary);
+    check_sales(&summary);
     let values = summary.values();
     assert!(2_000_000 < *values.iter().max().unwrap());
     assert!(values.len() / 2 < values.iter().filter(|value| **value < 20_000).count());
@@ -311,7 +322,7 @@ fn check_windows(windows: &[WindowSummary], data: &Path) {
 fn check_oracles(summary: &Summary) {
     assert_eq!(summary.oracles.len(), 3);
     for oracle in &summary.oracles {
-        assert_eq!((oracle.bonded, oracle.penalised), (20_000_000_000, 0));
+        assert_eq!((oracle.bonded, oracle.penalised), (40_000_000_000, 0));
         assert!(0 < oracle.rewarded);
         let windows = summary.windows.len() as u64;
         assert_eq!(oracle.submitted + oracle.missed, windows);
@@ -359,6 +370,15 @@ fn check_markets(summary: &Summary) {
             let share = stake * (losing - fees) / u128::from(winning);
             assert_eq!(u128::from(payout.paid), stake + share);
         }
+    }
+}
+
+/// Recomputes the payments for stakes.
+fn check_sales(summary: &Summary) {
+    assert_eq!(summary.sales.len(), 2);
+    for sale in &summary.sales {
+        assert_ne!(sale.seller, sale.buyer);
+        assert_eq!(sale.paid, (sale.amount * sale.price).div_ceil(1_000));
     }
 }
 

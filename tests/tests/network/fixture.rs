@@ -3,10 +3,10 @@
 use std::{fmt::Write, fs, path::PathBuf};
 
 use driftshield_sdk::{
-    Address, Aggregate, Collateral, Entry, Market, MarketTerms, Model, ModelTerms, Series,
+    Address, Aggregate, Ask, Collateral, Entry, Market, MarketTerms, Model, ModelTerms, Series,
     TokenProgram, address,
     faucet::Faucet,
-    instruction,
+    instruction::{self, Purchase},
     rpc::{Keypair, Signer},
     spec::SpecDocument,
 };
@@ -101,6 +101,7 @@ impl Fixture {
                 aggregate: Aggregate::Max,
                 first_window: first,
                 last_window: WINDOWS - 1,
+                min_observed: 0,
                 close_ts: state.window_start(first).unwrap(),
                 creator_fee_bps: 100,
                 question: "How far will it drift?".into(),
@@ -138,6 +139,34 @@ impl Fixture {
             instruction::Bet::unlimited(outcome, TOKEN),
         );
         client.send(&[bet], &[bettor]).await.unwrap();
+    }
+
+    /// A bettor offers its whole stake of one token on an outcome for 0.9 tokens, and another buys `amount`.
+    pub async fn sell(&self, market: usize, [seller, buyer]: [usize; 2], outcome: u8, amount: u64) {
+        let client = &self.network.client;
+        let [seller, buyer] = [seller, buyer].map(|bettor| &self.bettors[bettor]);
+        let market = self.markets[market];
+        let state: Market = client.get(&market).await.unwrap();
+        let model: Model = client.get(&state.model).await.unwrap();
+        let now = client.unix_timestamp().await.unwrap();
+        let ask = Ask {
+            amount: TOKEN,
+            valid_until: state.latest_ask_end(&model, now).unwrap(),
+            price: 900,
+            reports: model.reports,
+        };
+        let set = instruction::set_ask(seller.pubkey(), market, &state, outcome, ask);
+        client.send(&[set], &[seller]).await.unwrap();
+        let purchase = Purchase {
+            outcome,
+            amount,
+            max_price: 900,
+            reports: model.reports,
+        };
+        let source = address::token_account(&buyer.pubkey(), &state.mint, TokenProgram::SplToken);
+        let (key, seller) = (buyer.pubkey(), seller.pubkey());
+        let buy = instruction::buy_position(key, market, &state, source, seller, purchase);
+        client.send(&[buy], &[buyer]).await.unwrap();
     }
 
     /// Writes the configuration of a crank that has the oracle's key. `data` is a file in the

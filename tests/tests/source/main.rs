@@ -7,5 +7,6 @@ mod idl;
 mod metric;
 mod mutants;
 mod noise;
+mod silence;
 mod small_domains;
 mod spec;

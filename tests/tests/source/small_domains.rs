@@ -2,7 +2,7 @@
 //! formulas in exact fractions.
 
 use driftshield::math::{
-    BPS, Curve, Premium, YEAR_SECS, assets_for, fee, payout, shares_for, worth,
+    BPS, Curve, Premium, YEAR_SECS, ask_payment, assets_for, fee, payout, shares_for, worth,
 };
 
 /// `⌈a / b⌉`, also of a negative `a`.
@@ -30,6 +30,50 @@ fn payouts_fees_and_dust_add_up_to_the_stakes() {
                 }
                 let dust = winning + winnings - paid;
                 assert!(dust < winners.len() as u64, "{winners:?} {losing} {bps}");
+            }
+        }
+    }
+}
+
+#[test]
+fn splitting_a_stake_never_pays_more_and_no_holders_are_paid_more_than_the_market_has() {
+    // Given every winning pool of up to 10 units, and winnings of 0 to 40
+    for winning in 1..=10u64 {
+        for winnings in 0..=40 {
+            let paid = |stake| payout(stake, winning, winnings).expect("no overflow");
+            // When a stake is split in every way, then both parts are paid at most what it is paid, and less
+            // than a unit less
+            for stake in 0..=winning {
+                for part in 0..=stake {
+                    let (parts, whole) = (paid(part) + paid(stake - part), paid(stake));
+                    assert!(parts <= whole && whole <= parts + 1);
+                }
+            }
+            // And in whatever way the pool is held, nobody is paid from the stakes of others: one holder
+            // of everything gets all of it, and any holders together at most that
+            assert_eq!(paid(winning), winning + winnings);
+        }
+    }
+    for holders in stakes(6, 6) {
+        let winning: u64 = holders.iter().sum();
+        for winnings in 0..=40 {
+            let paid = |stake: &u64| payout(*stake, winning, winnings).expect("no overflow");
+            assert!(holders.iter().map(paid).sum::<u64>() <= winning + winnings);
+        }
+    }
+}
+
+#[test]
+fn a_payment_for_a_stake_is_its_price_rounded_up_and_buying_in_parts_is_no_cheaper() {
+    for price in [1, 2, 333, 999, 1_000, 1_001, 2_500, u32::MAX] {
+        for amount in 0..=60u64 {
+            let payment = ask_payment(amount, price).expect("no overflow");
+            let exact = i128::from(amount) * i128::from(price);
+            assert_eq!(i128::from(payment), ceil(exact, 1_000));
+            for part in 0..=amount {
+                let rest = ask_payment(amount - part, price).expect("no overflow");
+                let first = ask_payment(part, price).expect("no overflow");
+                assert!(payment <= first + rest);
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Administration: initialization, settings, roles, pauses, collateral and treasuries.
 
 mod collateral;
-mod handover;
+pub(crate) mod handover;
 mod initialization;
 mod pausing;
 mod settings;
@@ -25,7 +25,10 @@ fn largest() -> ConfigParams {
         submit_secs: MAX_PERIOD,
         challenge_secs: MAX_PERIOD,
         ruling_secs: MAX_PERIOD,
+        appeal_secs: MAX_PERIOD,
         unbond_secs: 400 * DAY,
+        leave_secs: 400 * DAY,
+        replace_secs: 400 * DAY,
         retention_secs: 4_000 * DAY,
         claim_grace_secs: MAX_PERIOD,
         waiting_secs: MAX_PERIOD,
@@ -49,7 +52,10 @@ fn smallest() -> ConfigParams {
         submit_secs: 1,
         challenge_secs: 1,
         ruling_secs: 1,
+        appeal_secs: 1,
         unbond_secs: 4,
+        leave_secs: 4,
+        replace_secs: 4,
         retention_secs: 400 * DAY + 3 + MAX_PERIOD + 90 * DAY,
         claim_grace_secs: 1,
         waiting_secs: 1,
@@ -69,11 +75,14 @@ fn smallest() -> ConfigParams {
 
 /// Settings with one field outside its range, each with the field's name.
 fn out_of_range() -> Vec<(&'static str, ConfigParams)> {
-    let above: [SettingsChange; 16] = [
+    let above: [SettingsChange; 19] = [
         ("submit_secs", |p| p.submit_secs += 1),
         ("challenge_secs", |p| p.challenge_secs += 1),
         ("ruling_secs", |p| p.ruling_secs += 1),
+        ("appeal_secs", |p| p.appeal_secs += 1),
         ("unbond_secs", |p| p.unbond_secs += 1),
+        ("leave_secs", |p| p.leave_secs += 1),
+        ("replace_secs", |p| p.replace_secs += 1),
         ("retention_secs", |p| p.retention_secs += 1),
         ("claim_grace_secs", |p| p.claim_grace_secs += 1),
         ("waiting_secs", |p| p.waiting_secs += 1),
@@ -87,10 +96,18 @@ fn out_of_range() -> Vec<(&'static str, ConfigParams)> {
         ("protocol_fee_bps", |p| p.protocol_fee_bps += 1),
         ("premium_fee_bps", |p| p.premium_fee_bps += 1),
     ];
-    let below: [SettingsChange; 16] = [
+    let below: [SettingsChange; 19] = [
         ("submit_secs", |p| p.submit_secs = 0),
         ("challenge_secs", |p| p.challenge_secs = 0),
         ("ruling_secs", |p| p.ruling_secs = 0),
+        ("appeal_secs", |p| p.appeal_secs = 0),
+        ("leave_secs: shorter than a dispute with its appeal", |p| {
+            p.leave_secs = 3
+        }),
+        (
+            "replace_secs: shorter than a dispute with its appeal",
+            |p| p.replace_secs = 3,
+        ),
         ("unbond_secs: not longer than a dispute", |p| {
             p.unbond_secs = 3
         }),
@@ -125,9 +142,10 @@ fn out_of_range() -> Vec<(&'static str, ConfigParams)> {
 fn smallest_terms() -> CollateralTerms {
     CollateralTerms {
         min_bet: 1,
-        min_bond: 2,
+        min_bond: 4,
         slash_amount: 2,
         challenge_bond: 1,
+        absence_penalty: 0,
     }
 }
 
@@ -141,8 +159,7 @@ fn admin(world: &World) -> Keypair {
 }
 
 fn update_config(world: &World, by: &Keypair, params: ConfigParams) -> Instruction {
-    let (guardian, arbiter) = (world.guardian.pubkey(), world.arbiter.pubkey());
-    instruction::update_config(by.pubkey(), guardian, arbiter, params)
+    instruction::update_config(by.pubkey(), world.guardian.pubkey(), params)
 }
 
 /// Sets the terms of the world's collateral, and whether it is enabled.

@@ -1,6 +1,7 @@
 //! Attacks that must fail: on vaults and policies in this file, other attacks by kind in the modules.
 
 mod blocked_withdrawals;
+mod disputes;
 mod donations;
 mod exits;
 mod liquidity;
@@ -12,6 +13,10 @@ mod prefunding;
 mod prices;
 mod probation;
 mod revival;
+mod sales;
+mod seats;
+mod second_life;
+mod silence;
 mod splitting;
 mod squads;
 mod squatting;
@@ -39,7 +44,7 @@ fn lamports_sent_in_advance_block_no_creation() {
     // before these are created
     let mut world = World::with(params(), insurance_terms());
     let spec = share_spec(&world);
-    let model = world.model_with(spec, 3, 10_000 * TOKEN);
+    let model = world.model_with(spec, 3, 20_000 * TOKEN);
     let mut scene = Insured::around(world, model, vault_terms());
     for _ in 0..HISTORY {
         scene.measure(CALM_DRIFT);
@@ -92,6 +97,9 @@ fn premiums_stream_correctly_after_years_without_an_instruction() {
         };
         scene.buy(&holder, id, terms).unwrap();
     }
+    for id in 1..=5 {
+        scene.start(&holder, id);
+    }
     let unearned = scene.vault().unearned;
     let assets = scene.vault().assets;
     scene.world.pass(3 * 365 * DAY);
@@ -135,6 +143,7 @@ fn a_stranger_never_pays_for_a_renewal() {
     for _ in 0..9 {
         scene.measure(CALM_DRIFT); // until anyone may renew
     }
+    scene.begin(&holder, 1).unwrap();
 
     // When the renewal is to be paid from the stranger's account or from the vault's, then it is refused
     let policy = scene.policy(&holder, 1);

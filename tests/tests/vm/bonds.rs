@@ -2,7 +2,9 @@
 
 mod bonding;
 mod closing;
+mod leaving;
 mod relisting;
+mod replacing;
 mod security;
 mod unbonding;
 mod withdrawal;
@@ -20,8 +22,29 @@ pub(crate) fn unbond(world: &mut World, model: &TestModel, oracle: usize, amount
     world.send(request, &[&oracle.key])
 }
 
+/// Starts the leaving of an oracle's seat.
+pub(crate) fn start_leaving(world: &mut World, model: &TestModel, oracle: usize) -> Outcome {
+    let oracle = &model.oracles[oracle];
+    let leave = instruction::leave_seat(oracle.address(), model.address);
+    world.send(leave, &[&oracle.key])
+}
+
+/// Replaces an oracle by `successor`.
+pub(crate) fn replace(
+    world: &mut World,
+    model: &TestModel,
+    oracle: usize,
+    successor: &Wallet,
+) -> Outcome {
+    let (owner, oracle) = (&model.owner, model.oracles[oracle].address());
+    let (at, successor) = (model.address, successor.address());
+    let state = world.model(&at);
+    let replace = instruction::replace_oracle(owner.address(), at, &state, oracle, successor);
+    world.send(replace, &[&owner.key])
+}
+
 /// Withdraws an oracle's bond. Nobody signs but the fee payer.
-fn withdraw(world: &mut World, model: &TestModel, oracle: usize) -> Outcome {
+pub(crate) fn withdraw(world: &mut World, model: &TestModel, oracle: usize) -> Outcome {
     let oracle = model.oracles[oracle].address();
     let state = world.model(&model.address);
     world.send(
@@ -31,7 +54,7 @@ fn withdraw(world: &mut World, model: &TestModel, oracle: usize) -> Outcome {
 }
 
 /// Unbonds and withdraws all of an oracle's bond.
-fn leave(world: &mut World, model: &TestModel, oracle: usize) {
+pub(crate) fn leave(world: &mut World, model: &TestModel, oracle: usize) {
     let bonded = world
         .seat(&model.address, &model.oracles[oracle].address())
         .bonded;
@@ -40,7 +63,7 @@ fn leave(world: &mut World, model: &TestModel, oracle: usize) {
     withdraw(world, model, oracle).unwrap();
 }
 
-fn close(world: &mut World, model: &TestModel, oracle: usize) -> Outcome {
+pub(crate) fn close(world: &mut World, model: &TestModel, oracle: usize) -> Outcome {
     let oracle = model.oracles[oracle].address();
     world.send(instruction::close_seat(oracle, model.address), &[])
 }

@@ -1,8 +1,10 @@
 //! Disputes: challenges, rulings, slashes and rewards, and the collection of credits.
 
+mod appeal;
 mod challenge;
 mod collection;
 mod lapse;
+mod missing;
 mod random;
 mod ruling;
 mod slashing;
@@ -21,7 +23,7 @@ const CHALLENGE_BOND: u64 = 100 * TOKEN;
 
 /// A new model, whose oracles have submitted `values` for window 0.
 fn submitted(world: &mut World, values: &[u64], bond: u64) -> TestModel {
-    let spec = share_spec(world);
+    let spec = coarse_spec(world);
     let model = world.model_with(spec, values.len(), bond);
     submit_values(world, &model, 0, values);
     model
@@ -44,7 +46,7 @@ fn submitted_at_once<const N: usize>(
     bond: u64,
 ) -> [TestModel; N] {
     let models = [(); N].map(|()| {
-        let spec = share_spec(world);
+        let spec = coarse_spec(world);
         world.model_with(spec, values.len(), bond)
     });
     for model in &models {
@@ -53,12 +55,15 @@ fn submitted_at_once<const N: usize>(
     models
 }
 
-/// Like [`submitted`], with the median challenged. Also returns the challenger.
+/// Like [`submitted`], with the median challenged by asserting 500,000, or 100 if that is the median.
+/// Also returns the challenger.
 fn challenged(world: &mut World, values: &[u64], bond: u64) -> (TestModel, Wallet) {
     let model = submitted(world, values, bond);
     let challenger = world.wallet(CHALLENGE_BOND);
+    let proposed = world.receipt(&model.address, 0).value;
+    let asserted = if proposed < 250_000 { 500_000 } else { 100 };
     world
-        .challenge(&model, 0, &challenger)
+        .challenge(&model, 0, &challenger, &share(asserted))
         .expect("challenge_receipt");
     (model, challenger)
 }
@@ -80,7 +85,7 @@ fn rule_instruction(world: &World, model: &TestModel, value: u64) -> Instruction
         model.address,
         &world.model(&model.address),
         &world.receipt(&model.address, 0),
-        share(value).to_vec(),
+        Some(share(value).to_vec()),
     )
 }
 

@@ -78,7 +78,7 @@ impl MarketScene {
         let challenger = self.world.wallet(terms().challenge_bond);
         self.world.submit_all(&self.model, 0, &CALM);
         self.world
-            .challenge(&self.model, 0, &challenger)
+            .challenge(&self.model, 0, &challenger, &DRIFTED)
             .expect("challenge_receipt");
         challenger
     }
@@ -314,6 +314,7 @@ fn a_dispute_is_ruled_and_paid_while_everything_is_paused() {
     let challenger = scene.challenge_first_window();
     let MarketScene { world, model, .. } = &mut scene;
     world.rule(model, 0, &DRIFTED).unwrap();
+    world.pass(params().appeal_secs);
     // Then both credits are paid, the receipt is closed, and its page after its retention
     for payee in [ChallengePayee::Challenger, ChallengePayee::Treasury] {
         let collect = instruction::collect_challenge(
@@ -325,11 +326,12 @@ fn a_dispute_is_ruled_and_paid_while_everything_is_paused() {
         world.send(collect, &[]).unwrap();
     }
     let slashed = 3 * terms().slash_amount;
+    let reward = 2 * terms().challenge_bond;
     assert_eq!(
         world.tokens(&challenger.tokens),
-        terms().challenge_bond + slashed / 2
+        terms().challenge_bond + reward
     );
-    assert_eq!(world.tokens(&world.treasury()), slashed - slashed / 2);
+    assert_eq!(world.tokens(&world.treasury()), slashed - reward);
     assert!(!world.exists(&address::receipt(&model.address, 0)));
     let end = world.model(&model.address).retention_end(255).unwrap();
     world.warp_to(end);
@@ -403,11 +405,11 @@ fn the_admin_can_administer_while_everything_is_paused() {
     let new = world.wallet(0);
     // When the admin updates the settings, registers collateral, withdraws from the treasury and hands its
     // role over
-    let [guardian, arbiter] = [world.guardian.pubkey(), world.arbiter.pubkey()];
+    let guardian = world.guardian.pubkey();
     let key = admin.pubkey();
     world.second_collateral();
     for instruction in [
-        instruction::update_config(key, guardian, arbiter, params()),
+        instruction::update_config(key, guardian, params()),
         instruction::update_collateral(key, world.mint, terms(), true),
         instruction::withdraw_treasury(key, &world.collateral(), bettor.tokens, TOKEN),
         instruction::propose_admin(key, new.address()),

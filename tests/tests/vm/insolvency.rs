@@ -34,7 +34,7 @@ fn bonds_and_challenges_check_the_bond_vault() {
     remove_a_unit(&mut world, &address::bond_vault(&model.address));
     // When tokens are paid in or out, then it is refused
     let challenger = world.wallet(1_000 * TOKEN);
-    assert_insolvent(world.challenge(&model, 0, &challenger));
+    assert_insolvent(world.challenge(&model, 0, &challenger, &DRIFTED));
     assert_insolvent(world.bond(&model, 0, TOKEN));
     world.pass(params().unbond_secs);
     let state = world.model(&model.address);
@@ -49,7 +49,9 @@ fn a_challenge_credit_is_not_paid_from_bonds() {
     let model = world.default_model();
     world.submit_all(&model, 0, &CALM);
     let challenger = world.wallet(1_000 * TOKEN);
-    world.challenge(&model, 0, &challenger).expect("challenge");
+    world
+        .challenge(&model, 0, &challenger, &DRIFTED)
+        .expect("challenge");
     world.rule(&model, 0, &CALM).expect("rule_receipt");
     remove_a_unit(&mut world, &address::bond_vault(&model.address));
     // When the treasury's credit is collected, then it is refused

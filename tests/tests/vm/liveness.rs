@@ -5,12 +5,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use driftshield_sdk::{Account, Address, CollateralTerms, address, token::TokenAccount};
-use driftshield_tests::soak::{
-    Driver, Step,
-    books::Books,
-    call::Call,
-    checkpoints,
-    wind_down::{Holding, WindDown, closures, holdings, withdrawal_requests},
+use driftshield_tests::{
+    soak::{
+        Driver, Step,
+        books::Books,
+        call::Call,
+        checkpoints,
+        wind_down::{Holding, WindDown, closures, holdings, withdrawal_requests},
+    },
+    world::RENTS,
 };
 
 use crate::tampering::set_frozen;
@@ -228,9 +231,10 @@ fn assert_emptied(driver: &mut Driver, context: &str) {
 /// Everybody leaves from [`STOPS`] states of a run, which are `every` steps apart.
 fn assert_emptied_along_run(seed: u64, every: usize) {
     for (step, mut driver) in checkpoints(seed, every, STOPS) {
-        // Given a state of the run, perhaps with a restriction
+        // Given a state of the run, perhaps with a restriction, and perhaps another rent
         let restriction = RESTRICTIONS[step / every % RESTRICTIONS.len()];
         restriction.apply(&mut driver);
+        driver.set_rent(RENTS[step / every % RENTS.len()]);
         // When everybody leaves, then nothing remains
         assert_emptied(
             &mut driver,

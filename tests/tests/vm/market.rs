@@ -8,6 +8,7 @@ mod expected;
 mod pages;
 mod random;
 mod resolution;
+mod sales;
 mod settlement;
 
 use anchor_lang::Address;

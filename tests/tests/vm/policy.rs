@@ -21,7 +21,7 @@ fn insured(change: impl Fn(PolicyTerms) -> PolicyTerms) -> (Insured, Wallet) {
 }
 
 /// Measures windows with little drift, until the next is the first that the holder's policy 1
-/// covers.
+/// covers, and begins the policy unless it has begun.
 pub(crate) fn measure_until_covered(scene: &mut Insured, holder: &Wallet) {
     let first = scene.policy(holder, 1).first_window;
     while scene.window < first {

@@ -28,7 +28,11 @@ pub struct Stakeholders {
 
 impl Stakeholders {
     pub fn new() -> Self {
-        let mut insured = Insured::new();
+        Self::around(Insured::new())
+    }
+
+    /// Adds a policy and a market to a vault with capital.
+    pub fn around(mut insured: Insured) -> Self {
         let [creator, winner, loser, holder] =
             [(); 4].map(|()| insured.world.wallet(1_000 * TOKEN));
         insured.buy(&holder, 1, insured.terms()).unwrap();
@@ -50,11 +54,13 @@ impl Stakeholders {
         }
     }
 
-    /// Finalizes the windows before the shared window, without drift.
+    /// Finalizes the windows before the shared window, without drift, and begins the policy.
     pub fn measure_history(&mut self) {
         while self.insured.window < self.window {
             self.insured.measure(CALM_DRIFT);
         }
+        let holder = self.holder.clone();
+        self.insured.begin(&holder, 1).unwrap();
     }
 
     /// Finalizes the shared window with `drift`, and the windows before it without.
@@ -86,9 +92,18 @@ impl Stakeholders {
         self.insured.world.send(instruction, &[]).unwrap();
     }
 
-    /// Settles, pays, collects and closes everything. Only the owners of shares and of bonds sign.
-    /// Returns the final token balance of every wallet, with its role.
+    /// Everybody [leaves](Self::leave). Returns the final token balance of every wallet, with its role.
     pub fn redeem(mut self) -> Vec<(&'static str, u64)> {
+        self.leave();
+        let world = &self.insured.world;
+        let balances = self.wallets().into_iter();
+        balances
+            .map(|(name, wallet)| (name, world.tokens(&wallet.tokens)))
+            .collect()
+    }
+
+    /// Settles, pays, collects and closes everything. Only the owners of shares and of bonds sign.
+    pub fn leave(&mut self) {
         self.measure(DRIFT);
         self.close_market();
         let holder = self.holder.clone();
@@ -100,7 +115,10 @@ impl Stakeholders {
         self.send(instruction::expire_policy(&policy, &vault));
         self.close_vault();
         self.close_seats();
-        let world = &self.insured.world;
+    }
+
+    /// Everybody but the model's owner, with the role.
+    pub fn wallets(&self) -> Vec<(&'static str, &Wallet)> {
         let mut all = vec![
             ("winner", &self.winner),
             ("loser", &self.loser),
@@ -111,9 +129,7 @@ impl Stakeholders {
         ];
         let oracles = self.insured.model.oracles.iter();
         all.extend(oracles.map(|oracle| ("oracle", oracle)));
-        all.iter()
-            .map(|(name, wallet)| (*name, world.tokens(&wallet.tokens)))
-            .collect()
+        all
     }
 
     fn close_market(&mut self) {

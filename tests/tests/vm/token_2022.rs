@@ -164,12 +164,17 @@ fn payments_in_are_refused_once_the_mint_has_changed() {
         .world
         .create_market(&scene.model, &creator, 1, terms)
         .unwrap();
+    let seller = scene.world.wallet(CAPITAL);
+    let world = &mut scene.world;
+    world.bet(&market, &seller, 0, TOKEN).unwrap();
+    world.offer(&market, &seller, 0, TOKEN, 900).unwrap();
     let mint = scene.world.mint;
     let accepted = scene.world.svm.get_account(&mint).unwrap();
     scene
         .world
         .submit_all(&scene.model, scene.window, &share(CALM_DRIFT));
     let window = scene.window;
+    let purchase = scene.world.purchase(&market, 0, TOKEN);
 
     type Change = (&'static str, fn(&mut solana_account::Account));
     let changes: [Change; 5] = [
@@ -196,8 +201,11 @@ fn payments_in_are_refused_once_the_mint_has_changed() {
             scene.buy(&holder, 2, scene.terms()),
             scene.renew(&holder, 1, true),
             scene.world.bet(&market, &holder, 0, TOKEN),
+            scene.world.buy_stake(&market, &holder, &seller, purchase),
             scene.world.bond(&scene.model, 0, TOKEN),
-            scene.world.challenge(&scene.model, window, &holder),
+            scene
+                .world
+                .challenge(&scene.model, window, &holder, &share(2 * CALM_DRIFT)),
         ];
         for outcome in outcomes {
             assert_refused(outcome, DriftShieldError::MintChanged);

@@ -12,15 +12,15 @@ use super::{
 };
 use crate::example::state::{Example, INITIAL_TOKENS, TOKEN};
 
-/// Tokens that an owner paid to the program, and that a token account received from it.
+/// Tokens that an owner paid to the program or for a stake, and that a token account received.
 #[derive(Default)]
 struct TokenFlow {
     paid_in: u64,
     received: u64,
 }
 
-/// Token flows by address: the owner for payments to the program, the destination token account for
-/// payments from it.
+/// Token flows by address: the owner for what it paid, the destination token account for what it
+/// received.
 async fn token_flows(pool: &PgPool) -> anyhow::Result<BTreeMap<String, TokenFlow>> {
     let rows = sqlx::query(
         "select e.body ->> f.party as party,
@@ -34,6 +34,8 @@ async fn token_flows(pool: &PgPool) -> anyhow::Result<BTreeMap<String, TokenFlow
                       ('PolicyRenewed', 'holder', 'rent'),
                       ('OraclesFunded', 'funder', 'amount'),
                       ('RewardCollected', 'destination', 'amount'),
+                      ('PositionBought', 'buyer', 'paid'),
+                      ('PositionBought', 'destination', 'paid'),
                       ('Deposited', 'owner', 'amount'), ('PolicyBought', 'holder', 'premium'),
                       ('PolicyRenewed', 'holder', 'premium'), ('Claimed', 'destination', 'paid'),
                       ('FeesCollected', 'destination', 'amount'),

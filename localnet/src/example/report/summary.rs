@@ -17,6 +17,7 @@ pub struct Summary {
     pub policies: Vec<PolicySummary>,
     pub vaults: Vec<VaultSummary>,
     pub oracles: Vec<OracleSummary>,
+    pub sales: Vec<SaleSummary>,
 }
 
 #[derive(Serialize)]
@@ -61,7 +62,7 @@ pub struct OracleSummary {
     pub bonded: u64,
     /// All rewards, collected or not.
     pub rewarded: u64,
-    /// Lost by rulings.
+    /// Lost for silence.
     pub penalised: u64,
     /// Number of windows that the oracle submitted, and of those that only others submitted.
     pub submitted: u64,
@@ -77,6 +78,8 @@ pub async fn oracles(pool: &PgPool, model: &Address) -> anyhow::Result<Vec<Oracl
                         where e.name = 'RewardCollected' and e.body ->> 'model' = m.address
                           and e.body ->> 'payee' = 'oracle'
                           and e.body ->> 'oracle' = s.oracle), 0))::text as rewarded,
+           (select coalesce(sum(p.amount), 0)::text from chain.penalty p
+            where p.model = m.address and p.oracle = s.oracle) as penalised,
            ((select count(*) from chain.receipt r where r.model = m.address) - s.submissions)
              ::text as missed
          from chain.seat s join chain.model m on m.address = s.model
@@ -91,12 +94,25 @@ pub async fn oracles(pool: &PgPool, model: &Address) -> anyhow::Result<Vec<Oracl
                 oracle: row.try_get("oracle")?,
                 bonded: number(row, "bonded")?,
                 rewarded: number(row, "rewarded")?,
-                penalised: 0,
+                penalised: number(row, "penalised")?,
                 submitted: number(row, "submitted")?,
                 missed: number(row, "missed")?,
             })
         })
         .collect()
+}
+
+/// A sale of a part of a stake.
+#[derive(Serialize)]
+pub struct SaleSummary {
+    pub market: String,
+    pub seller: String,
+    pub buyer: String,
+    pub outcome: u64,
+    pub amount: u64,
+    /// In thousandths of the stake.
+    pub price: u64,
+    pub paid: u64,
 }
 
 /// The model's windows, in ascending order.
@@ -187,6 +203,29 @@ async fn payouts(pool: &PgPool, market: &Address) -> anyhow::Result<Vec<PayoutSu
             })
         })
         .collect()
+}
+
+/// The sales in these markets, in order.
+pub async fn sales(pool: &PgPool, markets: &[Address]) -> anyhow::Result<Vec<SaleSummary>> {
+    let rows = sqlx::query(
+        "select market, seller, buyer, outcome::text, amount::text, price::text, paid::text
+         from chain.sale where market = any($1) order by seq",
+    )
+    .bind(markets.iter().map(Address::to_string).collect::<Vec<_>>())
+    .fetch_all(pool)
+    .await?;
+    let parse = |row: &PgRow| {
+        Ok(SaleSummary {
+            market: row.try_get("market")?,
+            seller: row.try_get("seller")?,
+            buyer: row.try_get("buyer")?,
+            outcome: number(row, "outcome")?,
+            amount: number(row, "amount")?,
+            price: number(row, "price")?,
+            paid: number(row, "paid")?,
+        })
+    };
+    rows.iter().map(parse).collect()
 }
 
 /// A number from a text column.

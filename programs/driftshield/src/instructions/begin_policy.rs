@@ -2,7 +2,7 @@ use anchor_lang::{prelude::*, AccountClose};
 
 use crate::{
     token::{self, Recipient},
-    ClaimPolicy, Findings, PolicyBegun, Probation, Series,
+    ClaimPolicy, PolicyBegun, Probation, Series,
 };
 
 impl ClaimPolicy {
@@ -10,7 +10,7 @@ impl ClaimPolicy {
         self.policy.require_pending()?;
         let now = Clock::get()?.unix_timestamp;
         self.vault.accrue(now);
-        let mut findings = Findings::default();
+        let mut findings = self.policy.findings(&self.model);
         let windows = self.policy.windows_to_begin();
         Series::read(&self.model, windows, pages, now, |window, entry| {
             self.policy.examine(window, entry, &mut findings);

@@ -48,8 +48,10 @@ impl Bond {
             seat.bump = bump;
         }
         self.model.increase_held(amount)?;
+        seat.pay_penalty(&mut self.model, index);
         seat.add(amount);
-        self.model.set_bond(index, seat.active());
+        let now = Clock::get()?.unix_timestamp;
+        self.model.set_bond(index, seat.active(), now);
 
         token::transfer(
             self.token_program.address(),
@@ -71,6 +73,7 @@ impl Bond {
             bonded: seat.bonded,
             unbonding: seat.unbonding,
             security: self.model.security,
+            lasting_security: self.model.lasting_security,
             held: self.model.held,
         })
     }

@@ -55,8 +55,10 @@ impl BuyPolicy {
         self.vault.lock(terms.cover);
         self.vault.policies += 1; // each covers at least a base unit
         exposure.sell(terms.cover);
-        self.model.add_policy(terms.cover);
         self.model.pay_oracles(quote.rent, quote.rent_end, now)?;
+        let next = self.model.next_window(now); // silence in the probation costs, too
+        self.model
+            .add_policy(terms.cover, next, quote.last_window, now);
         self.write(id, &terms, bump);
         self.policy.hold(&mut self.vault, &quote);
 
@@ -147,7 +149,6 @@ impl BuyPolicy {
             claim_grace_secs: self.vault.claim_grace_secs,
             pending: Pending::NONE,
             term: Stream::NONE,
-            previous_term: Stream::NONE,
             model_version: terms.model_version,
             cancel_fee_bps: self.vault.terms.cancel_fee_bps,
             persistence: terms.persistence,

@@ -1,16 +1,34 @@
 use anchor_lang::prelude::*;
 use anchor_spl::token_interface::TokenInterface;
 
-use crate::{token, Collateral, DriftShieldError, Model, Receipt, ReceiptChallenged, TokenOwner};
+use crate::{
+    token, Collateral, DriftShieldError, Model, Receipt, ReceiptChallenged, Series, TokenOwner,
+};
 
 #[event_cpi]
 #[derive(Accounts)]
+#[instruction(window: u64)]
 pub struct ChallengeReceipt {
-    pub challenger: Signer,
-    #[account(mut, address = receipt.model @ DriftShieldError::WrongModel)]
-    pub model: Account<Model>,
+    /// Pays the rent of a new receipt and of a new page.
     #[account(mut)]
-    pub receipt: Account<Receipt>,
+    pub challenger: Signer,
+    #[account(mut)]
+    pub model: Account<Model>,
+    /// The window's `Receipt`. Created here if nobody has submitted.
+    #[account(
+        mut,
+        seeds = [b"receipt", model.address().as_ref(), &window.to_le_bytes()],
+        bump
+    )]
+    pub receipt: UncheckedAccount,
+    /// The page of the model's `Series` that holds the window: PDA of `["series", model, page]`.
+    /// Created here if nobody has submitted for any of its windows.
+    #[account(
+        mut,
+        seeds = [b"series", model.address().as_ref(), &Series::page_of(window).to_le_bytes()],
+        bump
+    )]
+    pub series: UncheckedAccount,
     /// The challenger's token account, which pays the bond.
     #[account(mut)]
     pub source: UncheckedAccount,
@@ -21,13 +39,58 @@ pub struct ChallengeReceipt {
     #[account(address = model.bond_mint @ DriftShieldError::WrongMint)]
     pub mint: UncheckedAccount,
     pub token_program: Interface<'static, TokenInterface>,
+    pub system_program: Program<System>,
 }
 
 impl ChallengeReceipt {
-    pub fn challenge_receipt(&mut self) -> Result<ReceiptChallenged> {
+    pub fn challenge_receipt(
+        &mut self,
+        window: u64,
+        counts: Vec<u32>,
+        bumps: &ChallengeReceiptBumps,
+    ) -> Result<ReceiptChallenged> {
         let now = Clock::get()?.unix_timestamp;
-        self.receipt.advance(&mut self.model, now)?;
-        self.receipt.challenge(self.challenger.address(), now)?;
+        let (payer, model) = (*self.challenger.account(), *self.model.address());
+        let mut series = Series::open(&payer, &self.series, &model, window, bumps.series)?;
+        series.require_unsettled(window)?;
+        let mut receipt = Receipt::open(
+            &payer,
+            &self.receipt,
+            &mut self.model,
+            window,
+            bumps.receipt,
+        )?;
+        if receipt.is_new() {
+            receipt.dispute_missing(&self.model, now)?;
+        } else {
+            receipt.advance(&mut self.model, now)?;
+        }
+        let (assertion, _) = self.model.measure(&counts)?;
+        receipt.challenge(&self.model, self.challenger.address(), assertion, now)?;
+        self.model.count_report();
+        series.record(&receipt);
+        let bond = self.pay_bond()?;
+        Ok(ReceiptChallenged {
+            model,
+            model_seq: self.model.next_seq(),
+            receipt: *receipt.address(),
+            receipt_seq: receipt.next_seq(),
+            window,
+            series: *series.address(),
+            series_seq: series.next_seq(),
+            version: receipt.version,
+            challenger: receipt.challenger,
+            counts,
+            asserted: receipt.asserted,
+            asserts_thin: receipt.asserts_thin.get(),
+            bond,
+            value: receipt.value,
+            held: self.model.held,
+        })
+    }
+
+    /// Transfers the challenger's bond to the model, and returns it.
+    fn pay_bond(&mut self) -> Result<u64> {
         self.collateral.require_accepted(self.mint.account())?;
         let bond = self.model.challenge_bond;
         self.model.increase_held(bond)?;
@@ -41,16 +104,6 @@ impl ChallengeReceipt {
             bond,
         )?;
         self.model.invariant(token::amount(&self.bond_vault)?)?;
-        Ok(ReceiptChallenged {
-            model: *self.model.address(),
-            model_seq: self.model.next_seq(),
-            receipt: *self.receipt.address(),
-            receipt_seq: self.receipt.next_seq(),
-            window: self.receipt.window,
-            challenger: self.receipt.challenger,
-            bond,
-            value: self.receipt.value,
-            held: self.model.held,
-        })
+        Ok(bond)
     }
 }

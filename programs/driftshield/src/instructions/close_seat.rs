@@ -16,13 +16,15 @@ pub struct CloseSeat {
 
 impl CloseSeat {
     pub fn close_seat(&mut self) -> Result<SeatClosed> {
-        // A ruling on an open receipt needs the seats of its submitters. They are all listed, as
-        // the model's oracles can't change while a receipt is open.
-        // `update_model` adds a removed oracle's reward to its seat.
+        // A ruling on an open receipt needs the seats of its submitters. They are all listed: an
+        // oracle can't be removed while a receipt to which it has submitted is open.
+        // `move_reward` adds a removed oracle's reward to its seat.
         let needed = self
             .model
             .oracle_index(&self.seat.oracle)
-            .is_some_and(|index| 0 < self.model.open_receipts || 0 < self.model.rewards[index]);
+            .is_some_and(|index| {
+                0 < self.model.tenures[index].open_submissions || 0 < self.model.rewards[index]
+            });
         require!(
             self.seat.bonded == 0 && !needed,
             DriftShieldError::SeatInUse

@@ -35,6 +35,8 @@ pub struct CollectChallenge {
 
 impl CollectChallenge {
     pub fn collect_challenge(&mut self, payee: ChallengePayee) -> Result<ChallengeCollected> {
+        let now = Clock::get()?.unix_timestamp;
+        self.receipt.end_appeal(&mut self.model, now);
         let (credit, recipient) = match payee {
             ChallengePayee::Treasury => (
                 &mut self.receipt.treasury_credit,

@@ -69,6 +69,7 @@ impl CreateMarket {
             close_ts: terms.close_ts,
             first_window: terms.first_window,
             last_window: terms.last_window,
+            min_observed: terms.min_observed,
             next_window: terms.first_window,
             observed: 0,
             accumulator: 0,

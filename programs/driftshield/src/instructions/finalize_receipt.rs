@@ -36,6 +36,9 @@ impl FinalizeReceipt {
             challenger_credit: self.receipt.challenger_credit,
             pay: self.receipt.pay,
             earners: self.receipt.earners,
+            penalties: self.receipt.penalties(&self.model),
+            security: self.model.security,
+            lasting_security: self.model.lasting_security,
             chain: self.model.chain,
         };
         if self.receipt.is_done() {

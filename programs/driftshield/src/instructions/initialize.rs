@@ -37,6 +37,7 @@ impl Initialize {
             pending_admin: Address::default(),
             guardian,
             arbiter,
+            pending_arbiter: Address::default(),
             seq: 1,
             params,
             paused: 0,

@@ -2,8 +2,8 @@ use anchor_lang::prelude::*;
 use anchor_spl::token_interface::TokenInterface;
 
 use crate::{
-    load_or_create, pause, token, BetPlaced, Collateral, Config, DriftShieldError, Market, Model,
-    Position, TokenOwner,
+    pause, token, BetPlaced, Collateral, Config, DriftShieldError, Market, Model, Position,
+    TokenOwner,
 };
 
 #[event_cpi]
@@ -20,7 +20,7 @@ pub struct PlaceBet {
     #[account(mut)]
     pub market: Account<Market>,
     /// The bettor's `Position`: PDA of `["position", market, bettor]`. Created here by the bettor's
-    /// first bet in the market.
+    /// first bet or purchase in the market.
     #[account(mut)]
     pub position: UncheckedAccount,
     /// The bettor's token account, which pays the bet and its security rent.
@@ -47,20 +47,19 @@ impl PlaceBet {
         terms_hash: [u8; 32],
     ) -> Result<BetPlaced> {
         let index = usize::from(outcome);
-        require!(
-            terms_hash == self.market.terms_hash,
-            DriftShieldError::TermsMismatch
-        );
+        self.market.require_terms(&terms_hash)?;
         self.require_allowed(amount)?;
         let now = Clock::get()?.unix_timestamp;
         let first_bet = self.market.total == 0;
         let multiple = self.market.bet(index, amount, min_multiple, now)?;
         self.model.add_stake(amount)?;
         if first_bet {
-            self.model.add_market();
+            let (first, last) = (self.market.first_window, self.market.last_window);
+            self.model.add_market(first, last, now);
         }
         let rent = self.pay_rent(amount, max_rent, now)?;
-        let mut position = self.position()?;
+        let bettor = self.bettor.account();
+        let mut position = Position::open(bettor, &self.position, &mut self.market)?;
         position.stakes[index] += amount; // part of the market's total
 
         token::transfer(
@@ -97,8 +96,7 @@ impl PlaceBet {
     /// Transfers the security rent to the model's oracles, and returns it. Refuses a rent above
     /// `max_rent`.
     fn pay_rent(&mut self, amount: u64, max_rent: u64, now: i64) -> Result<u64> {
-        let window_end = self.model.window_end(self.market.last_window)?;
-        let (rent, end) = self.model.rent(amount, now, window_end)?;
+        let (rent, end) = self.market.rent(&self.model, amount, now)?;
         require!(rent <= max_rent, DriftShieldError::RentTooHigh);
         self.model.pay_oracles(rent, end, now)?;
         token::transfer(
@@ -129,34 +127,5 @@ impl PlaceBet {
             DriftShieldError::BetTooSmall
         );
         Ok(())
-    }
-
-    /// Loads the bettor's position. Creates a new position and counts it in the market.
-    fn position(&mut self) -> Result<Account<Position>> {
-        let (market, owner) = (*self.market.address(), *self.bettor.address());
-        let view = *self.position.account();
-        if !view.owned_by(&System::id()) {
-            // Only positions at their own address exist, so the fields identify one: no address is
-            // derived.
-            // SAFETY: no other field is a position.
-            let position = unsafe { Account::<Position>::load_mut(view) }
-                .map_err(|_| DriftShieldError::WrongPosition)?;
-            require!(
-                position.market == market && position.owner == owner,
-                DriftShieldError::WrongPosition
-            );
-            return Ok(position);
-        }
-        let seeds = [b"position", market.as_ref(), owner.as_ref()];
-        let bump = anchor_lang::find_and_verify_program_address(&seeds, &crate::ID, view.address())
-            .map_err(|_| DriftShieldError::WrongPosition)?;
-        let seeds = [b"position", market.as_ref(), owner.as_ref(), &[bump]];
-        let mut position: Account<Position> =
-            load_or_create(self.bettor.account(), &self.position, &seeds)?;
-        position.market = market;
-        position.owner = owner;
-        position.bump = bump;
-        self.market.positions += 1; // at most the staked base units
-        Ok(position)
     }
 }

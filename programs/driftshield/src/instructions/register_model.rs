@@ -3,7 +3,8 @@ use anchor_spl::token_interface::TokenInterface;
 
 use crate::{
     pause, token, Collateral, Config, DriftShieldError, MetricSpec, Model, ModelRegistered,
-    ModelStatus, ModelTerms, Pot, MAX_BINS, MAX_GENESIS_SECS, MAX_ORACLES, NAME_BYTES, URI_BYTES,
+    ModelStatus, ModelTerms, Pot, Tenure, MAX_BINS, MAX_GENESIS_SECS, MAX_ORACLES, NAME_BYTES,
+    URI_BYTES,
 };
 
 #[event_cpi]
@@ -41,7 +42,8 @@ impl RegisterModel {
         self.config.require_running(pause::MODELS)?;
         self.collateral.require_enabled()?;
         spec.validate()?;
-        self.require_schedule(&spec)?;
+        let now = Clock::get()?.unix_timestamp;
+        self.require_schedule(&spec, now)?;
         token::open(
             self.owner.account(),
             &mut self.bond_vault,
@@ -52,7 +54,7 @@ impl RegisterModel {
         )?;
 
         self.pin(id, &spec, bump);
-        self.model.set_terms(&terms, &self.config.params)?;
+        self.model.set_terms(&terms, &self.config.params, now)?;
         Ok(ModelRegistered {
             model: *self.model.address(),
             model_seq: self.model.seq,
@@ -67,13 +69,12 @@ impl RegisterModel {
         })
     }
 
-    fn require_schedule(&self, spec: &MetricSpec) -> Result<()> {
+    fn require_schedule(&self, spec: &MetricSpec, now: i64) -> Result<()> {
         let params = &self.config.params;
         require!(
             (params.min_window_secs..=params.max_window_secs).contains(&spec.window_secs),
             DriftShieldError::InvalidWindowLength
         );
-        let now = Clock::get()?.unix_timestamp;
         require!(
             (now..=now + MAX_GENESIS_SECS).contains(&spec.genesis),
             DriftShieldError::InvalidGenesis
@@ -107,19 +108,29 @@ impl RegisterModel {
             min_bond: bonds.min_bond,
             slash_amount: bonds.slash_amount,
             challenge_bond: bonds.challenge_bond,
+            absence_penalty: bonds.absence_penalty,
             submit_secs: params.submit_secs,
             challenge_secs: params.challenge_secs,
             ruling_secs: params.ruling_secs,
+            appeal_secs: params.appeal_secs,
             unbond_secs: params.unbond_secs,
+            leave_secs: params.leave_secs,
+            replace_secs: params.replace_secs,
             retention_secs: params.retention_secs,
             bonds: [0; MAX_ORACLES],
+            tenures: [Tenure::new(0); MAX_ORACLES],
             rewards: [0; MAX_ORACLES],
+            penalties: [0; MAX_ORACLES],
             pot: Pot::new(spec.window_secs, params.submit_secs + params.challenge_secs),
             held: 0,
             security: 0,
+            lasting_security: 0,
             market_risk: 0,
             cover_risk: 0,
             exposure: 0,
+            exposed_since: 0,
+            observed_from: 0,
+            observed_until: 0,
             open_receipts: 0,
             final_count: 0,
             last_value: 0,
@@ -131,6 +142,7 @@ impl RegisterModel {
             reference,
             version: 1,
             security_multiple: params.security_multiple,
+            reports: 0,
             security_rent_bps: 0,
             market_budget_bps: 0,
             cover_budget_bps: 0,
@@ -143,7 +155,8 @@ impl RegisterModel {
             name: [0; NAME_BYTES],
             uri: [0; URI_BYTES],
             token_program: self.collateral.token_program,
-            reserved: [0; 3],
+            replaced: 0,
+            reserved: [0; 6],
         };
     }
 }

@@ -60,6 +60,8 @@ impl RenewPolicy {
         )
         .map_err(DriftShieldError::from)?;
         self.policy.hold(&mut self.vault, &quote);
+        self.model
+            .observe(self.policy.first_window, quote.last_window);
         self.model.pay_oracles(quote.rent, quote.rent_end, now)?;
         self.pay(&quote, renewal_bump)?;
         self.vault.invariant(token::amount(&self.tokens)?)?;

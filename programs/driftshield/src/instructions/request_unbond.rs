@@ -16,20 +16,18 @@ pub struct RequestUnbond {
 impl RequestUnbond {
     pub fn request_unbond(&mut self, amount: u64) -> Result<UnbondRequested> {
         let (model, seat) = (&mut self.model, &mut self.seat);
-        seat.unbond(amount, Clock::get()?.unix_timestamp + model.unbond_secs)?;
+        let now = Clock::get()?.unix_timestamp;
+        let listed = model.oracle_index(&seat.oracle);
+        if let Some(index) = listed {
+            seat.pay_penalty(model, index);
+        }
+        seat.unbond(amount, now + model.unbond_secs)?;
         // The seat of an oracle that is no longer listed secures nothing.
-        if let Some(index) = model.oracle_index(&seat.oracle) {
-            let before = model.security;
+        if let Some(index) = listed {
             // Never more than before: only `bond` counts the bond of an oracle that was listed
             // again.
             let bond = seat.active().min(model.bonds[index]);
-            model.set_bond(index, bond);
-            // An unbonding that doesn't lower the security is allowed even if a slash has left too
-            // little security.
-            require!(
-                before <= model.security || model.is_secure(),
-                DriftShieldError::SecurityNeeded
-            );
+            model.unbond(index, bond, now)?;
         }
         Ok(UnbondRequested {
             model: *model.address(),
@@ -42,6 +40,7 @@ impl RequestUnbond {
             unbonding: seat.unbonding,
             release_at: seat.release_at,
             security: model.security,
+            lasting_security: model.lasting_security,
         })
     }
 }

@@ -23,25 +23,21 @@ pub struct RuleReceipt {
 impl RuleReceipt {
     pub fn rule_receipt(
         &mut self,
-        counts: Vec<u32>,
+        counts: Option<Vec<u32>>,
         seats: Vec<AccountView>,
     ) -> Result<ReceiptRuled> {
         let now = Clock::get()?.unix_timestamp;
         self.receipt.advance(&mut self.model, now)?;
-        let (found, _) = self.model.measure(&counts)?;
-        let mut seats = self.seats(seats)?;
+        let found = match &counts {
+            Some(counts) => Some(self.model.measure(counts)?.0),
+            None => None,
+        };
+        let submitters = self.receipt.submitters();
+        let mut seats = Seat::load_all(&self.model, submitters, seats)?;
         let ruling = self.receipt.rule(&mut self.model, &mut seats, found, now)?;
+        self.model.count_report();
         self.series.record(&self.receipt);
-        let seats = seats
-            .iter_mut()
-            .map(|seat| SeatRuled {
-                seat: *seat.address(),
-                seat_seq: seat.next_seq(),
-                oracle: seat.oracle,
-                bonded: seat.bonded,
-                unbonding: seat.unbonding,
-            })
-            .collect();
+        let seats = seats.iter_mut().map(SeatRuled::of).collect();
         let event = ReceiptRuled {
             model: *self.model.address(),
             model_seq: self.model.next_seq(),
@@ -54,12 +50,16 @@ impl RuleReceipt {
             counts,
             state: self.receipt.state.into(),
             value: self.receipt.value,
-            upheld: ruling.upheld,
+            vindicated: ruling.vindicated,
             slashed: ruling.slashed,
-            reward: ruling.reward,
+            appeal_until: self.receipt.appeal_until,
+            reward: self.receipt.reward,
+            compensation: ruling.compensation,
+            penalties: self.receipt.penalties(&self.model),
             challenger_credit: self.receipt.challenger_credit,
             treasury_credit: self.receipt.treasury_credit,
             security: self.model.security,
+            lasting_security: self.model.lasting_security,
             pay: self.receipt.pay,
             earners: self.receipt.earners,
             chain: self.model.chain,
@@ -69,26 +69,5 @@ impl RuleReceipt {
             self.receipt.close(*self.payer.account())?;
         }
         Ok(event)
-    }
-
-    /// Loads the seats of all submitters, in the order of the model's oracles. The order excludes
-    /// duplicates.
-    fn seats(&self, views: Vec<AccountView>) -> Result<Vec<Account<Seat>>> {
-        require!(
-            views.len() == self.receipt.submissions(),
-            DriftShieldError::WrongSeats
-        );
-        let mut seats = Vec::with_capacity(views.len());
-        for (oracle, view) in self.receipt.submitters().zip(views) {
-            // SAFETY: the seats belong to different oracles, so each is loaded once.
-            let seat = unsafe { Account::<Seat>::load_mut(view) }
-                .map_err(|_| DriftShieldError::WrongSeats)?;
-            require!(
-                seat.model == self.receipt.model && seat.oracle == self.model.oracles[oracle],
-                DriftShieldError::WrongSeats
-            );
-            seats.push(seat);
-        }
-        Ok(seats)
     }
 }

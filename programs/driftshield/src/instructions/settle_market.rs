@@ -15,7 +15,7 @@ pub struct SettleMarket {
 
 impl SettleMarket {
     pub fn settle_market(&mut self, pages: Vec<AccountView>) -> Result<MarketSettled> {
-        require!(!self.market.is_settled(), DriftShieldError::MarketSettled);
+        self.market.require_unsettled()?;
         require!(!pages.is_empty(), DriftShieldError::NoSeries);
         let now = Clock::get()?.unix_timestamp;
         let first = self.market.next_window;

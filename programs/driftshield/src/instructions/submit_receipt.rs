@@ -1,8 +1,8 @@
 use anchor_lang::prelude::*;
 
 use crate::{
-    load_or_create, require_text, DriftShieldError, Model, Receipt, ReceiptState, ReceiptSubmitted,
-    Seat, Series, URI_BYTES,
+    require_text, DriftShieldError, Model, Receipt, ReceiptState, ReceiptSubmitted, Seat, Series,
+    URI_BYTES,
 };
 
 #[event_cpi]
@@ -54,9 +54,17 @@ impl SubmitReceipt {
         require_text(&evidence_uri, URI_BYTES)?;
         // These checks come first: a crank treats a window that is settled, and a receipt past
         // Collecting, as done, at any time.
-        let mut series = self.series(Series::page_of(window), bumps.series)?;
+        let payer = *self.oracle.account();
+        let model = *self.model.address();
+        let mut series = Series::open(&payer, &self.series, &model, window, bumps.series)?;
         series.require_unsettled(window)?;
-        let mut receipt = self.receipt(window, bumps.receipt)?;
+        let mut receipt = Receipt::open(
+            &payer,
+            &self.receipt,
+            &mut self.model,
+            window,
+            bumps.receipt,
+        )?;
         require!(
             receipt.state == ReceiptState::Collecting,
             DriftShieldError::ReceiptNotCollecting
@@ -66,6 +74,7 @@ impl SubmitReceipt {
             self.model.seat_counts(index),
             DriftShieldError::SeatDoesNotCount
         );
+        self.model.require_listed(index, window)?;
         if receipt.is_new() {
             receipt.pay = self.model.take_pay(window, now);
         }
@@ -80,6 +89,7 @@ impl SubmitReceipt {
             evidence_hash,
             now,
         )?;
+        self.model.count_report();
         series.record(&receipt);
         seat.submissions = seat.submissions.wrapping_add(1); // once per window
         Ok(ReceiptSubmitted {
@@ -105,40 +115,6 @@ impl SubmitReceipt {
             thin: receipt.thin,
             pay: receipt.pay,
         })
-    }
-
-    /// Loads the page of the model's series. Initializes a new page.
-    fn series(&self, page: u64, bump: u8) -> Result<Account<Series>> {
-        let model = *self.model.address();
-        let seeds = [b"series", model.as_ref(), &page.to_le_bytes(), &[bump]];
-        let mut series: Account<Series> =
-            load_or_create(self.oracle.account(), &self.series, &seeds)?;
-        if series.is_new() {
-            series.model = model; // all other fields are zero
-            series.payer = *self.oracle.address();
-            series.page = page;
-            series.bump = bump;
-        }
-        Ok(series)
-    }
-
-    /// Loads the window's receipt. Initializes a new receipt, unless the model is retired and no
-    /// market with bets and no policy depends on it.
-    fn receipt(&mut self, window: u64, bump: u8) -> Result<Account<Receipt>> {
-        let (model, payer) = (*self.model.address(), *self.oracle.address());
-        let seeds = [b"receipt", model.as_ref(), &window.to_le_bytes(), &[bump]];
-        let mut receipt: Account<Receipt> =
-            load_or_create(self.oracle.account(), &self.receipt, &seeds)?;
-        if receipt.is_new() {
-            require!(self.model.takes_receipts(), DriftShieldError::ModelRetired);
-            self.model.open_receipts += 1; // once per account
-            receipt.model = model; // all other fields are zero
-            receipt.payer = payer;
-            receipt.window = window;
-            receipt.version = self.model.version;
-            receipt.bump = bump;
-        }
-        Ok(receipt)
     }
 
     fn require_submit_period(&self, window: u64, now: i64) -> Result<()> {

@@ -15,18 +15,15 @@ impl UpdateConfig {
     pub fn update_config(
         &mut self,
         guardian: Address,
-        arbiter: Address,
         params: ConfigParams,
     ) -> Result<ConfigUpdated> {
         params.validate()?;
         let config = &mut self.config;
         config.guardian = guardian;
-        config.arbiter = arbiter;
         config.params = params;
         Ok(ConfigUpdated {
             config_seq: config.next_seq(),
             guardian,
-            arbiter,
             params,
         })
     }

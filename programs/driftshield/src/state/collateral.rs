@@ -30,7 +30,7 @@ pub struct Collateral {
     pub reserved: [u8; 7],
 }
 
-const _: () = assert!(core::mem::size_of::<Collateral>() == 2 * 32 + 8 + 32 + 16);
+const _: () = assert!(core::mem::size_of::<Collateral>() == 2 * 32 + 8 + 40 + 16);
 
 /// Amounts of a collateral, in base units of the mint. New models copy all but `min_bet`, which
 /// applies to every bet as soon as it is set.
@@ -51,13 +51,17 @@ const _: () = assert!(core::mem::size_of::<Collateral>() == 2 * 32 + 8 + 32 + 16
 pub struct CollateralTerms {
     /// Smallest bet, at least 1.
     pub min_bet: u64,
-    /// Smallest bond with which a seat counts, at least `slash_amount`.
+    /// Bond from which a seat counts, at least twice `slash_amount`. A seat goes on counting down to
+    /// half of it, so one slash doesn't end it.
     pub min_bond: u64,
     /// Amount that an oracle loses when a ruling proves it wrong, or its whole bond if that is
     /// less. At least 2.
     pub slash_amount: u64,
     /// Bond that a challenger puts up, at least 1.
     pub challenge_bond: u64,
+    /// Amount that an oracle loses for each window for which it owed a submission and was silent, at
+    /// most a sixteenth of `slash_amount`.
+    pub absence_penalty: u64,
 }
 
 impl CollateralTerms {
@@ -65,8 +69,9 @@ impl CollateralTerms {
         require!(
             1 <= self.min_bet
                 && 2 <= self.slash_amount
-                && self.slash_amount <= self.min_bond
-                && 1 <= self.challenge_bond,
+                && self.slash_amount <= self.min_bond / 2
+                && 1 <= self.challenge_bond
+                && self.absence_penalty <= self.slash_amount / 16, // rounded down
             DriftShieldError::InvalidCollateralTerms
         );
         Ok(())

@@ -16,7 +16,7 @@ pub mod pause {
 pub const DAY_SECS: i64 = 24 * 60 * 60;
 /// A window's entry is kept at least this many seconds longer than any market or policy can need it.
 pub const RETENTION_MARGIN_SECS: i64 = 90 * DAY_SECS;
-/// Longest submit, challenge, ruling, claim-grace, waiting and exit period, in seconds each. The bound
+/// Longest submit, challenge, ruling, appeal, claim-grace, waiting and exit period, in seconds each. The bound
 /// lets a receipt's retention, which is fixed with its model, cover a claim grace that is set
 /// later.
 pub const MAX_PERIOD_SECS: i64 = 30 * DAY_SECS;
@@ -39,8 +39,10 @@ pub struct Config {
     pub pending_admin: Address,
     /// May add pause flags, nothing else.
     pub guardian: Address,
-    /// Rules on disputes of models that are registered from now on.
+    /// Rules on disputes of models that are registered or updated from now on.
     pub arbiter: Address,
+    /// Becomes the arbiter by `accept_arbiter`; all zeros if nobody is proposed.
+    pub pending_arbiter: Address,
     /// Sequence number of this account's latest event, counted from 1.
     pub seq: u64,
     pub params: ConfigParams,
@@ -50,7 +52,7 @@ pub struct Config {
     pub reserved: [u8; 6],
 }
 
-const _: () = assert!(core::mem::size_of::<Config>() == 4 * 32 + 8 + 120 + 8);
+const _: () = assert!(core::mem::size_of::<Config>() == 5 * 32 + 8 + 144 + 8);
 
 /// Parameters that new models, markets and vaults copy. Times are in seconds.
 #[derive(
@@ -74,9 +76,17 @@ pub struct ConfigParams {
     pub challenge_secs: i64,
     /// How long the arbiter may rule on a dispute: 1 second to 30 days.
     pub ruling_secs: i64,
+    /// How long the admin may return slashes of a ruling: 1 second to 30 days.
+    pub appeal_secs: i64,
     /// Unbonding period: longer than submit, challenge and ruling period together, at most 400
     /// days.
     pub unbond_secs: i64,
+    /// Notice of a seat that leaves: at least the submit, challenge, ruling and appeal periods
+    /// together, at most 400 days.
+    pub leave_secs: i64,
+    /// How long a seat must not have counted before its oracle can be replaced while the model is
+    /// exposed: at least the submit, challenge, ruling and appeal periods together, at most 400 days.
+    pub replace_secs: i64,
     /// How long a page of a model's series is kept after the end of its last window: at least 400
     /// days, plus the submit, challenge and ruling periods, plus 30 days (the longest claim grace),
     /// plus 90 days; at most 4000 days.
@@ -119,6 +129,7 @@ impl ConfigParams {
             self.submit_secs,
             self.challenge_secs,
             self.ruling_secs,
+            self.appeal_secs,
             self.claim_grace_secs,
             self.waiting_secs,
             self.exit_secs,
@@ -130,10 +141,14 @@ impl ConfigParams {
         let dispute_secs = self.submit_secs + self.challenge_secs + self.ruling_secs;
         let longest_need =
             MAX_HORIZON_SECS + dispute_secs + MAX_PERIOD_SECS + RETENTION_MARGIN_SECS;
+        let notice =
+            |secs: i64| (dispute_secs + self.appeal_secs..=MAX_HORIZON_SECS).contains(&secs);
         // The upper bounds keep every sum of times far below the limit of an i64.
         require!(
             dispute_secs < self.unbond_secs
                 && self.unbond_secs <= MAX_HORIZON_SECS
+                && notice(self.leave_secs)
+                && notice(self.replace_secs)
                 && longest_need <= self.retention_secs
                 && self.retention_secs <= 10 * MAX_HORIZON_SECS,
             DriftShieldError::InvalidConfig

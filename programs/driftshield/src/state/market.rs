@@ -75,6 +75,8 @@ pub struct Market {
     pub first_window: u64,
     /// Last observed window.
     pub last_window: u64,
+    /// Fewest observed windows with which the market resolves.
+    pub min_observed: u64,
     /// Next window to settle.
     pub next_window: u64,
     /// Number of settled windows with a final value.
@@ -83,7 +85,7 @@ pub struct Market {
     /// `aggregate`.
     pub accumulator: u64,
     /// Aggregate of the observed values. 0 while the market is open, and if it became Void because
-    /// no window was observed or the retention of a window was over.
+    /// too few windows were observed or the retention of a window was over.
     pub value: u64,
     /// The losing stakes less fees; 0 unless the market is resolved.
     pub winnings: u64,
@@ -91,7 +93,7 @@ pub struct Market {
     pub protocol_credit: u64,
     /// The creator's fee, not collected yet.
     pub creator_credit: u64,
-    /// Number of positions that are not claimed yet.
+    /// Number of positions that are neither claimed nor sold out.
     pub positions: u64,
     /// Version of the model on which bets are placed.
     pub model_version: u32,
@@ -115,7 +117,7 @@ pub struct Market {
     pub question: [u8; QUESTION_BYTES],
 }
 
-const _: () = assert!(core::mem::size_of::<Market>() == 5 * 32 + 30 * 8 + 16 + 128);
+const _: () = assert!(core::mem::size_of::<Market>() == 5 * 32 + 31 * 8 + 16 + 128);
 
 /// Terms that a market's creator sets. They never change.
 #[derive(Clone, Debug, PartialEq, Eq, AnchorSerialize, AnchorDeserialize, IdlType)]
@@ -129,6 +131,10 @@ pub struct MarketTerms {
     pub first_window: u64,
     /// Last observed window. There are at most 366, and they end within 400 days.
     pub last_window: u64,
+    /// Fewest windows with a Final value with which the market resolves, at most the number of
+    /// windows. Every stake is refunded if fewer are observed, unless a `Max` market observes a
+    /// value in its highest outcome.
+    pub min_observed: u64,
     /// Unix time from which bets are refused, no later than the start of the first window.
     pub close_ts: i64,
     /// The creator's fee on the losing stakes, in bps, at most 2000 together with the protocol's.
@@ -166,6 +172,10 @@ impl MarketTerms {
             DriftShieldError::InvalidWindows
         );
         require!(
+            self.min_observed <= self.last_window - self.first_window + 1, // at most 366
+            DriftShieldError::InvalidMinObserved
+        );
+        require!(
             now < self.close_ts && self.close_ts <= model.window_start(self.first_window)?,
             DriftShieldError::InvalidCloseTime
         );
@@ -192,6 +202,35 @@ impl Market {
         Ok(())
     }
 
+    pub fn require_unsettled(&self) -> Result<()> {
+        require!(!self.is_settled(), DriftShieldError::MarketSettled);
+        Ok(())
+    }
+
+    pub fn require_terms(&self, hash: &[u8; 32]) -> Result<()> {
+        require!(*hash == self.terms_hash, DriftShieldError::TermsMismatch);
+        Ok(())
+    }
+
+    /// Returns the latest `valid_until` of an ask that is set at `now`: the next end of an observed
+    /// window, which anyone with the model's outputs can measure from then on. No limit after the
+    /// end of the last one.
+    pub fn latest_ask_end(&self, model: &Model, now: i64) -> Result<i64> {
+        if model.window_end(self.last_window)? <= now {
+            return Ok(i64::MAX);
+        }
+        let first_end = model.window_end(self.first_window)?;
+        let ended = if now < first_end {
+            0
+        } else {
+            // Windows that have ended, rounded down. Both numbers are positive, and the virtual
+            // machine has no signed division.
+            (now - first_end) as u64 / model.window_secs as u64 + 1
+        };
+        // At most the end of the last window.
+        Ok(first_end + ended as i64 * model.window_secs)
+    }
+
     /// Returns the outcome of `value`: the number of thresholds at or below it.
     fn outcome_of(&self, value: u64) -> usize {
         self.thresholds[..usize::from(self.threshold_count)]
@@ -215,6 +254,12 @@ impl Market {
         let losing = self.total - winning;
         let (protocol, creator) = self.fees(losing);
         math::multiple(winning, losing - protocol - creator)
+    }
+
+    /// Returns the security rent of a bet of `amount` now, in base units, and the time until which
+    /// it pays for the bonds of `model`, the market's.
+    pub fn rent(&self, model: &Model, amount: u64, now: i64) -> Result<(u64, i64)> {
+        model.rent(amount, now, model.window_end(self.last_window)?)
     }
 
     /// Adds a bet of `amount` on `outcome` and returns the payout multiple after it, in
@@ -277,8 +322,15 @@ impl Market {
         };
     }
 
+    /// Whether no further window can change the outcome: the largest value is in the highest one.
+    fn is_certain(&self) -> bool {
+        self.aggregate == Aggregate::Max
+            && self.outcome_of(self.accumulator) == usize::from(self.threshold_count)
+    }
+
     fn resolve(&mut self) {
-        if self.observed == 0 {
+        let too_few = self.observed == 0 || self.observed < self.min_observed;
+        if too_few && !self.is_certain() {
             return self.void();
         }
         self.value = match self.aggregate.into() {

@@ -14,13 +14,17 @@ mod pot;
 mod receipt;
 mod seat;
 mod series;
+mod silence;
+mod tenure;
 mod vault;
 mod withdraw_request;
 
 pub(crate) use load_or_create::load_or_create;
+pub(crate) use seat::move_reward;
 pub use {
     collateral::*, config::*, exposure::*, market::*, measurement::*, metric::*, model::*,
-    policy::*, position::*, pot::*, receipt::*, seat::*, series::*, vault::*, withdraw_request::*,
+    policy::*, position::*, pot::*, receipt::*, seat::*, series::*, tenure::*, vault::*,
+    withdraw_request::*,
 };
 
 use anchor_lang::prelude::*;

@@ -4,7 +4,7 @@ use crate::{
     math::{self, MAX_HORIZON_SECS},
     token::PodTokenProgram,
     ConfigParams, DriftShieldError, Measurement, Metric, PdaSigner, PodMetric, Pot, PotTotals,
-    TokenOwner,
+    Tenure, TokenOwner,
 };
 
 pub const MAX_ORACLES: usize = 7;
@@ -15,6 +15,9 @@ pub const URI_BYTES: usize = 128;
 pub const MAX_GENESIS_SECS: i64 = 31 * crate::DAY_SECS;
 /// Fewest rows expected in the reference's rarest bin, in a window of `min_samples` rows.
 pub const MIN_EXPECTED_ROWS: u64 = 50;
+/// The noise floor is at least this multiple of `max_spread`. Submissions that agree then differ by
+/// little, compared with every threshold and trigger.
+pub const SPREADS_IN_NOISE_FLOOR: u64 = 8;
 
 /// Whether a model takes new risk.
 #[pod_wrapper]
@@ -38,7 +41,7 @@ pub struct Model {
     pub bond_mint: Address,
     /// Token account of the oracles' and challengers' bonds: PDA of `["bonds", model]`.
     pub bond_vault: Address,
-    /// Rules on disputed receipts. Copied from Config.
+    /// Rules on disputed receipts. Copied from Config at registration and by each update.
     pub arbiter: Address,
     /// SHA-256 of the document at `uri`.
     pub metadata_hash: [u8; 32],
@@ -67,44 +70,66 @@ pub struct Model {
     /// Largest distance from the median, or from a ruling, at which a submission agrees with it.
     pub max_spread: u64,
 
-    /// Smallest bond with which a seat counts. Copied from Collateral.
+    /// Bond from which a seat counts. Copied from Collateral.
     pub min_bond: u64,
     /// Amount that an oracle loses when a ruling proves it wrong, or its whole bond if that is
     /// less. Copied from Collateral.
     pub slash_amount: u64,
     /// Bond that a challenger puts up. Copied from Collateral.
     pub challenge_bond: u64,
+    /// Amount that an oracle loses for each window for which it owed a submission and was silent.
+    /// Copied from Collateral.
+    pub absence_penalty: u64,
     /// How long oracles may submit after a window's end. Copied from Config.
     pub submit_secs: i64,
     /// How long a proposed value may be challenged. Copied from Config.
     pub challenge_secs: i64,
     /// How long the arbiter may rule on a dispute. Copied from Config.
     pub ruling_secs: i64,
+    /// How long the admin may return slashes of a ruling. Copied from Config.
+    pub appeal_secs: i64,
     /// Unbonding period. Copied from Config.
     pub unbond_secs: i64,
+    /// Notice of a seat that leaves. Copied from Config.
+    pub leave_secs: i64,
+    /// How long a seat must not have counted before its oracle can be replaced while the model is
+    /// exposed. Copied from Config.
+    pub replace_secs: i64,
     /// How long a page of the series is kept after the end of its last window. Copied from Config.
     pub retention_secs: i64,
 
-    /// Bond of each oracle's seat, less what is unbonding. 0 for an oracle that was listed again
+    /// Bond of each oracle's seat, less what is unbonding and less its open penalties. 0 for an oracle that was listed again
     /// and has not called `bond` since.
     pub bonds: [u64; MAX_ORACLES],
+    /// When each oracle was listed, and whether its seat counts.
+    pub tenures: [Tenure; MAX_ORACLES],
     /// Rewards that the oracles have not collected yet.
     pub rewards: [u64; MAX_ORACLES],
+    /// Open penalties: those that the oracles' seats have not paid yet.
+    pub penalties: [u64; MAX_ORACLES],
     /// Security rent and funding that stream to the oracles.
     pub pot: Pot,
     /// Amount that the bond vault holds for oracles, challengers and the treasury: bonds, challenge
     /// bonds, credits and rewards that are not collected, and the pot. Donations don't count.
     pub held: u64,
-    /// Least cost of moving the median: half the sum of min(bond, `slash_amount`) over the
-    /// ⌈quorum/2⌉ smallest seats that count, or 0 if fewer than a quorum count.
+    /// Half of what the ⌈quorum/2⌉ oracles lose who move a median: ½ · `slash_amount` · ⌈quorum/2⌉,
+    /// or 0 if fewer than a quorum of seats count.
     pub security: u64,
+    /// The security without the seats that are leaving. It limits new risk.
+    pub lasting_security: u64,
     /// Unsettled stakes.
     pub market_risk: u64,
     /// Open cover.
     pub cover_risk: u64,
     /// Number of open policies plus unsettled markets that have a bet.
     pub exposure: u64,
-    /// Number of receipts that are not settled.
+    /// When `exposure` last rose from 0.
+    pub exposed_since: i64,
+    /// First window of all markets and policies since then.
+    pub observed_from: u64,
+    /// Last window of all markets and policies since then.
+    pub observed_until: u64,
+    /// Number of receipts that are not settled, or hold what a ruling slashed.
     pub open_receipts: u64,
 
     /// Number of Final receipts of this version.
@@ -113,9 +138,10 @@ pub struct Model {
     pub last_value: u64,
     /// Latest Final window of this version.
     pub last_window: u64,
-    /// Value of the latest window of this version that was proposed or ruled on.
+    /// Value of the latest window of this version that was proposed or ruled to have one, and that
+    /// was not ruled thin since.
     pub latest: u64,
-    /// Latest window of this version that was proposed or ruled on.
+    /// The window of `latest`.
     pub latest_window: u64,
     /// Largest Final value of this version.
     pub max_value: u64,
@@ -127,8 +153,11 @@ pub struct Model {
     pub reference: [u32; MAX_BINS],
     /// Starts at 1; each update increments it.
     pub version: u32,
-    /// Stakes and cover together may reach this multiple of `security`. Copied from Config.
+    /// Stakes and cover together may reach this multiple of `lasting_security`. Copied from Config.
     pub security_multiple: u32,
+    /// Number of submissions, challenges and rulings so far. Each may change what a stake is worth,
+    /// so an ask has fallen once the number changes.
+    pub reports: u32,
     /// Rent of secured stakes and cover, in bps a year.
     pub security_rent_bps: u16,
     /// Part of `security · security_multiple` that `market_risk` may reach, in bps.
@@ -150,10 +179,13 @@ pub struct Model {
     pub uri: [u8; URI_BYTES],
     /// Token program of `bond_mint`.
     pub token_program: PodTokenProgram,
-    pub reserved: [u8; 3],
+    /// Number of oracles replaced since `exposure` was last 0.
+    pub replaced: u8,
+    pub reserved: [u8; 6],
 }
 
-const _: () = assert!(core::mem::size_of::<Model>() == 8 * 32 + 224 + 51 * 8 + 64 + 8 + 176);
+const _: () =
+    assert!(core::mem::size_of::<Model>() == 8 * 32 + 224 + 66 * 8 + 7 * 56 + 64 + 12 + 180);
 
 /// Terms that an owner may change while nothing depends on the model: who measures it, and how it
 /// is presented.
@@ -164,7 +196,8 @@ pub struct ModelTerms {
     /// More than half of the oracles; with three or more oracles, fewer than all of them.
     pub quorum: u8,
     /// Largest distance from the median, or from a ruling, at which a submission agrees with it. In
-    /// micro-units, at most `max_spread_limit` in Config.
+    /// micro-units, at most `max_spread_limit` in Config, and at most an eighth of the model's noise
+    /// floor.
     pub max_spread: u64,
     /// Rent of secured stakes and cover, in bps a year, within the limits in Config.
     pub security_rent_bps: u16,
@@ -222,7 +255,8 @@ impl MetricSpec {
         Ok(())
     }
 
-    /// Returns the noise floor of a valid spec, in micro-units.
+    /// Returns the noise floor of a valid spec, in micro-units: the lowest allowed threshold of a
+    /// market and trigger of a policy.
     pub fn noise_floor(&self) -> u64 {
         let window_secs = self.window_secs.max(1) as u64;
         math::noise_floor(
@@ -232,12 +266,17 @@ impl MetricSpec {
             window_secs,
         )
     }
+
+    /// Returns the largest `max_spread` that a model with this spec may have, rounded down.
+    pub fn widest_spread(&self) -> u64 {
+        self.noise_floor() / SPREADS_IN_NOISE_FLOOR
+    }
 }
 
 impl Model {
-    /// Replaces the fields of [`ModelTerms`]. Oracles that stay keep their bonds and rewards. The
-    /// rewards of oracles that are removed must have been moved to their seats.
-    pub fn set_terms(&mut self, terms: &ModelTerms, params: &ConfigParams) -> Result<()> {
+    /// Replaces the fields of [`ModelTerms`]. Oracles that stay keep their bonds, tenures, rewards and
+    /// penalties. Those of oracles that are removed must have been moved to their seats.
+    pub fn set_terms(&mut self, terms: &ModelTerms, params: &ConfigParams, now: i64) -> Result<()> {
         let count = terms.oracles.len();
         let distinct = (1..count).all(|i| !terms.oracles[..i].contains(&terms.oracles[i]));
         require!(
@@ -254,6 +293,10 @@ impl Model {
             DriftShieldError::InvalidSpread
         );
         require!(
+            terms.max_spread <= self.noise_floor / SPREADS_IN_NOISE_FLOOR, // rounded down
+            DriftShieldError::SpreadAboveNoise
+        );
+        require!(
             (params.min_security_rent_bps..=params.max_security_rent_bps)
                 .contains(&u32::from(terms.security_rent_bps)),
             DriftShieldError::InvalidSecurityRent
@@ -264,16 +307,23 @@ impl Model {
             DriftShieldError::InvalidBudgets
         );
 
-        let (mut bonds, mut rewards) = ([0; MAX_ORACLES], [0; MAX_ORACLES]);
+        let mut bonds = [0; MAX_ORACLES];
+        let mut rewards = [0; MAX_ORACLES];
+        let mut penalties = [0; MAX_ORACLES];
+        let mut tenures = [Tenure::new(now); MAX_ORACLES];
         for (index, oracle) in terms.oracles.iter().enumerate() {
             // An oracle that was not listed before starts at 0, until it calls `bond`.
             if let Some(before) = self.oracle_index(oracle) {
                 bonds[index] = self.bonds[before];
                 rewards[index] = self.rewards[before];
+                penalties[index] = self.penalties[before];
+                tenures[index] = self.tenures[before];
             }
         }
         self.bonds = bonds;
         self.rewards = rewards;
+        self.penalties = penalties;
+        self.tenures = tenures;
         self.oracles = [Address::default(); MAX_ORACLES];
         self.oracles[..count].copy_from_slice(&terms.oracles);
         self.oracle_count = count as u8;
@@ -372,6 +422,12 @@ impl Model {
         Ok(self.window_end(window)? + self.submit_secs)
     }
 
+    /// Returns the first window that begins after `now`; 1 before the model's genesis.
+    pub fn next_window(&self, now: i64) -> u64 {
+        let secs = now.saturating_sub(self.genesis).max(0);
+        secs as u64 / self.window_secs as u64 + 1 // the running window, and one
+    }
+
     /// Returns the first window that can still get a receipt or a challenge at `now`. Each earlier
     /// window without an entry in the series stays without one.
     pub fn first_undecided(&self, now: i64) -> u64 {
@@ -392,47 +448,9 @@ impl Model {
         self.submit_secs + self.challenge_secs + self.ruling_secs
     }
 
-    /// Whether the seat of the oracle at `index` counts: its bond, less what is unbonding, is at
-    /// least `min_bond`.
-    pub fn seat_counts(&self, index: usize) -> bool {
-        self.min_bond <= self.bonds[index]
-    }
-
-    /// Sets the bond, less what is unbonding, of the oracle at `index`, and updates the security.
-    pub fn set_bond(&mut self, index: usize, bond: u64) {
-        self.bonds[index] = bond;
-        self.refresh_security();
-    }
-
-    /// Sets the security to ½ Σ min(bond, `slash_amount`) over the ⌈quorum/2⌉ smallest seats that
-    /// count, or to 0 if fewer than a quorum count.
-    fn refresh_security(&mut self) {
-        let mut counting = [0; MAX_ORACLES];
-        let mut seats = 0;
-        for index in 0..usize::from(self.oracle_count) {
-            if self.seat_counts(index) {
-                counting[seats] = self.bonds[index].min(self.slash_amount);
-                seats += 1;
-            }
-        }
-        if seats < usize::from(self.quorum) {
-            self.security = 0;
-            return;
-        }
-        let counting = &mut counting[..seats];
-        counting.sort_unstable();
-        let decisive = usize::from(self.quorum).div_ceil(2);
-        let cost: u128 = counting[..decisive]
-            .iter()
-            .map(|&bond| u128::from(bond))
-            .sum();
-        // Half the sum of at most four bonds, capped at the largest u64.
-        self.security = u64::try_from(cost / 2).unwrap_or(u64::MAX);
-    }
-
     /// Returns the part of the security limit that `budget_bps` allows, rounded down.
     fn limit(&self, budget_bps: u16) -> u64 {
-        let limit = u128::from(self.security) * u128::from(self.security_multiple);
+        let limit = u128::from(self.lasting_security) * u128::from(self.security_multiple);
         let part = limit * u128::from(budget_bps) / u128::from(math::BPS);
         u64::try_from(part).unwrap_or(u64::MAX)
     }
@@ -465,21 +483,22 @@ impl Model {
         Ok(())
     }
 
-    /// Adds a policy of `cover`, which the quote has checked against the security.
-    pub fn add_policy(&mut self, cover: u64) {
+    /// Adds a policy of `cover`, which the quote has checked against the security, on the windows
+    /// from `first` to `last`.
+    pub fn add_policy(&mut self, cover: u64, first: u64, last: u64, now: i64) {
         self.cover_risk += cover;
-        self.exposure += 1;
+        self.expose(first, last, now);
     }
 
-    /// Counts a market that got its first bet in `exposure`.
-    pub fn add_market(&mut self) {
-        self.exposure += 1;
+    /// Counts a market on the windows from `first` to `last` that got its first bet.
+    pub fn add_market(&mut self, first: u64, last: u64, now: i64) {
+        self.expose(first, last, now);
     }
 
     /// Removes a settled market with bets, and its `stakes`.
     pub fn remove_market(&mut self, stakes: u64) {
         self.market_risk -= stakes;
-        self.exposure -= 1;
+        self.end_exposure();
     }
 
     /// Subtracts `cover`, which was paid out.
@@ -490,7 +509,15 @@ impl Model {
     /// Removes an ended policy, and its open `cover`.
     pub fn remove_policy(&mut self, cover: u64) {
         self.release_cover(cover);
+        self.end_exposure();
+    }
+
+    /// Subtracts an ended market or policy from `exposure`.
+    fn end_exposure(&mut self) {
         self.exposure -= 1;
+        if self.exposure == 0 {
+            self.replaced = 0;
+        }
     }
 
     /// Whether receipts can still be created: the model is active, or a market with bets or a
@@ -511,6 +538,16 @@ impl Model {
     /// Subtracts `amount`, which is about to leave the bond vault, from `held`.
     pub fn decrease_held(&mut self, amount: u64) {
         self.held -= amount;
+    }
+
+    /// Counts a submission, a challenge or a ruling.
+    pub fn count_report(&mut self) {
+        self.reports = self.reports.wrapping_add(1); // a few per window: 2³² are never reached
+    }
+
+    pub fn require_reports(&self, reports: u32) -> Result<()> {
+        require!(self.reports == reports, DriftShieldError::ReportsMismatch);
+        Ok(())
     }
 
     // The oracles' pay.
@@ -588,14 +625,20 @@ impl Model {
 
     // Statistics.
 
-    /// Records a proposed or ruled value of `window`, unless a later window has one already. A thin
-    /// window has none.
+    /// Records what `window` was proposed or ruled to be, unless a later window has a value already.
+    /// If the latest window is ruled thin, its value is refuted: the newest Final value takes its
+    /// place.
     pub fn record_latest(&mut self, window: u64, measurement: Measurement) {
-        if let Measurement::Value(value) = measurement {
-            if self.latest_window <= window {
+        match measurement {
+            Measurement::Value(value) if self.latest_window <= window => {
                 self.latest_window = window;
                 self.latest = value;
             }
+            Measurement::Thin if self.latest_window == window => {
+                self.latest_window = self.last_window;
+                self.latest = self.last_value;
+            }
+            _ => {}
         }
     }
 
@@ -611,6 +654,7 @@ impl Model {
         if first || self.last_window < window {
             self.last_window = window;
             self.last_value = value;
+            self.record_latest(window, measurement); // a later value may have been refuted
             self.ewma = if first {
                 value
             } else {

@@ -79,8 +79,6 @@ pub struct Policy {
     pub pending: Pending,
     /// Premium stream of the term that has begun last; all zeros if there was none.
     pub term: Stream,
-    /// Premium stream of the term before; all zeros if there was none.
-    pub previous_term: Stream,
     /// Version of the model.
     pub model_version: u32,
     /// Part of the unused premium that the vault keeps on cancellation, in bps.
@@ -93,7 +91,7 @@ pub struct Policy {
     pub reserved: [u8; 7],
 }
 
-const _: () = assert!(core::mem::size_of::<Policy>() == 3 * 32 + 13 * 8 + 32 + 2 * 56 + 16);
+const _: () = assert!(core::mem::size_of::<Policy>() == 3 * 32 + 13 * 8 + 32 + 56 + 16);
 
 /// A premium's stream to the vault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, IdlType, bytemuck::Pod, bytemuck::Zeroable)]
@@ -206,12 +204,14 @@ impl Policy {
     /// A term on probation is cancelled as if it had begun. If it returned the whole premium, a
     /// holder could leave it on probation, and choose between claim and cancellation at its end.
     pub fn cancel(&mut self, vault: &mut Vault, now: i64) -> u64 {
+        let mut before = Stream::NONE;
         if self.is_pending() {
+            before = self.term; // may still have unused time
             self.begin(vault, &Findings::default());
         }
         let mut refund = 0;
         let mut paid = self.paid;
-        for stream in [&self.term, &self.previous_term] {
+        for stream in [&self.term, &before] {
             let unused = self.less_cancel_fee(stream.unused(now));
             let part = unused.saturating_sub(paid);
             paid -= unused - part;
@@ -250,7 +250,6 @@ impl Policy {
                 end: self.term.end,
                 stream_end: self.term.ends_at,
             },
-            previous_end: self.previous_term.end,
             paid: self.paid,
             is_pending: self.is_pending(),
             is_signed,

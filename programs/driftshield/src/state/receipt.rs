@@ -1,4 +1,6 @@
+mod appeal;
 mod dispute;
+mod opening;
 mod settlement;
 mod submission;
 
@@ -15,7 +17,8 @@ pub enum ReceiptState {
     Collecting = 0,
     /// A quorum agrees on a value, or that the window is thin. This can be challenged.
     Proposed = 1,
-    /// In dispute: the proposal was challenged, or no quorum agrees.
+    /// In dispute: the proposal was challenged, no quorum agrees, or a missing window was
+    /// challenged.
     Challenged = 2,
     /// Its value is final.
     Final = 3,
@@ -35,7 +38,7 @@ pub struct Receipt {
     pub model: Address,
     /// Account that paid the receipt's rent and receives it back.
     pub payer: Address,
-    /// Account that challenged the proposal; all zeros if none has.
+    /// Account that challenged; all zeros if none has.
     pub challenger: Address,
     /// SHA-256 of each oracle's evidence document; all zeros if the oracle has not submitted.
     pub evidence: [[u8; 32]; MAX_ORACLES],
@@ -50,8 +53,20 @@ pub struct Receipt {
     /// Median of the submitted values (0 if there is none), or the ruling's value. 0 if the window
     /// was settled as thin.
     pub value: u64,
-    /// Unix time at which the current state began.
+    /// Unix time at which the current state began, or at which the dispute was challenged.
     pub since: i64,
+    /// Drift of the challenger's counts; 0 if there is no challenger, or if they are thin.
+    pub asserted: u64,
+    /// Amount that each oracle lost by the ruling, which the admin can return until
+    /// `appeal_until`, in base units of the bond mint. 0 once it was returned or credited.
+    pub held: [u64; MAX_ORACLES],
+    /// Part of what is held that the challenger gets, in base units of the bond mint.
+    pub reward: u64,
+    /// Unix time from which what is held is credited; 0 if nothing is held.
+    pub appeal_until: i64,
+    /// Amount that each oracle lost for its silence when the receipt was settled, in base units of
+    /// the bond mint.
+    pub penalties: [u64; MAX_ORACLES],
     /// Amount that the challenger can collect, in base units of the bond mint.
     pub challenger_credit: u64,
     /// Amount that the treasury can collect, in base units of the bond mint.
@@ -69,10 +84,15 @@ pub struct Receipt {
     pub bump: u8,
     /// Bit `i` is set if oracle `i` has submitted fewer than `min_samples` rows.
     pub thin: u8,
-    pub reserved: [u8; 7],
+    /// Bit `i` is set if oracle `i` owed a submission and was silent; 0 unless the receipt is Final or
+    /// Thin.
+    pub silent: u8,
+    /// Whether the challenger's counts are thin.
+    pub asserts_thin: PodBool,
+    pub reserved: [u8; 5],
 }
 
-const _: () = assert!(core::mem::size_of::<Receipt>() == 3 * 32 + 224 + 21 * 8 + 16);
+const _: () = assert!(core::mem::size_of::<Receipt>() == 3 * 32 + 224 + 38 * 8 + 16);
 
 impl Receipt {
     /// Whether the running instruction created the account.

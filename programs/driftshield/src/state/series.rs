@@ -2,7 +2,7 @@ use core::ops::RangeInclusive;
 
 use anchor_lang::prelude::*;
 
-use crate::{DriftShieldError, Model, Receipt};
+use crate::{load_or_create, DriftShieldError, Model, Receipt};
 
 /// Number of consecutive windows in a page.
 pub const PAGE_WINDOWS: u64 = 256;
@@ -130,6 +130,27 @@ impl Series {
             }
         }
         Ok(())
+    }
+
+    /// Loads the page of `model`'s series that holds `window`, whose address and bump the caller has
+    /// verified. Creates it at `payer`'s expense if it doesn't exist.
+    pub fn open(
+        payer: &AccountView,
+        account: &UncheckedAccount,
+        model: &Address,
+        window: u64,
+        bump: u8,
+    ) -> Result<Account<Self>> {
+        let page = Self::page_of(window);
+        let seeds = [b"series", model.as_ref(), &page.to_le_bytes(), &[bump]];
+        let mut series: Account<Self> = load_or_create(payer, account, &seeds)?;
+        if series.is_new() {
+            series.model = *model; // all other fields are zero
+            series.payer = *payer.address();
+            series.page = page;
+            series.bump = bump;
+        }
+        Ok(series)
     }
 
     /// Whether the running instruction created the account.

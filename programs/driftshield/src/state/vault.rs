@@ -63,7 +63,7 @@ pub struct Vault {
     /// Shares that own the capital that isn't leaving.
     pub shares: u64,
     /// Part of `shares` whose value purchases keep free: shares of requests that could not be paid.
-    pub reserved: u64,
+    pub reserved_shares: u64,
     /// Credit of the treasury, not collected yet: the protocol's part of premiums, premium that
     /// streamed for capital that was leaving or while the vault had no shares, and assets that were
     /// left without shares and cover.
@@ -123,7 +123,7 @@ pub struct Vault {
     /// Decimals of `mint`.
     pub decimals: u8,
     pub bump: u8,
-    pub padding: [u8; 5],
+    pub reserved: [u8; 5],
 }
 
 const _: () = assert!(core::mem::size_of::<Vault>() == 4 * 32 + 26 * 8 + 2 * 56 + 65 * 16 + 24);
@@ -148,7 +148,7 @@ pub struct VaultTotals {
     /// Shares that own the capital that isn't leaving.
     pub shares: u64,
     /// Part of `shares` whose value purchases keep free.
-    pub reserved: u64,
+    pub reserved_shares: u64,
     /// Credit of the treasury, not collected yet.
     pub protocol_credit: u64,
     /// The manager's part of premiums, not collected yet.
@@ -179,7 +179,7 @@ impl Vault {
             unearned: self.unearned,
             held: self.held,
             shares: self.shares,
-            reserved: self.reserved,
+            reserved_shares: self.reserved_shares,
             protocol_credit: self.protocol_credit,
             manager_credit: self.manager_credit,
         }

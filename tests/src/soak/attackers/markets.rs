@@ -1,11 +1,14 @@
 //! Attacks with the keys of creators, and by an accomplice who bets.
 
-use driftshield_sdk::{Aggregate, FeePayee, MarketTerms, instruction::Bet};
+use driftshield_sdk::{
+    Aggregate, Ask, FeePayee, MarketTerms,
+    instruction::{Bet, Purchase},
+};
 use rand::Rng;
 
 use super::{Attackers, ID};
 use crate::soak::{
-    books::{Books, pages},
+    books::{Books, Position, pages},
     call::Call,
 };
 
@@ -36,6 +39,7 @@ impl Attackers {
                     stale: false,
                 }
             }
+            "set_ask" | "buy_position" => return self.sales_attack(books, name),
             "settle_market" => {
                 let (at, market) = market?;
                 // Sometimes passes the next page, which the program must refuse.
@@ -80,6 +84,62 @@ impl Attackers {
         })
     }
 
+    /// Sells stakes of others, or buys them without paying their owners. Between themselves, the accomplices
+    /// sell as anybody may.
+    fn sales_attack(&mut self, books: &Books, name: &str) -> Option<Call> {
+        let own = |position: &&Position| position.owner == self.accomplice;
+        let own: Vec<_> = books.positions.values().filter(own).collect();
+        let position = match self.chance(60) {
+            true => self.pick(own),
+            false => self.pick(books.positions.values()),
+        }?;
+        let market = &books.markets[&position.market];
+        let model = &books.models[&market.model];
+        let (outcome, stake) = position
+            .stakes
+            .iter()
+            .enumerate()
+            .max_by_key(|stake| stake.1)?;
+        if name == "set_ask" {
+            return Some(Call::SetAsk {
+                signer: self.accomplice,
+                market: position.market,
+                outcome: outcome as u8,
+                ask: Ask {
+                    amount: *stake as u64, // part of the market's total
+                    valid_until: market.latest_ask_end(model, books.now).ok()?,
+                    price: 1,
+                    reports: model.reports,
+                },
+            });
+        }
+        let is_own = position.owner == self.accomplice;
+        let signer = match is_own {
+            true => self.puppet_oracle,
+            false => self.accomplice,
+        };
+        let paid = match is_own {
+            true => position.owner,
+            false => signer,
+        };
+        let amount = position.asks.get(&outcome).map_or(1, |ask| ask.amount);
+        Some(Call::BuyPosition {
+            signer,
+            market: position.market,
+            seller: position.owner,
+            source: books.own_account(&signer, &market.mint),
+            destination: books.own_account(&paid, &market.mint),
+            purchase: Purchase {
+                outcome: outcome as u8,
+                amount,
+                max_price: u32::MAX,
+                reports: model.reports,
+            },
+            stale: false,
+            signed: false,
+        })
+    }
+
     /// A call that creates a market with the highest allowed fees.
     fn create_market(&mut self, books: &Books) -> Option<Call> {
         let active = books.models.iter().filter(|(_, model)| !model.is_retired);
@@ -98,6 +158,7 @@ impl Attackers {
                 aggregate: Aggregate::Max,
                 first_window,
                 last_window: first_window,
+                min_observed: 0,
                 close_ts: model.window_start(first_window).ok()?,
                 creator_fee_bps: 2_000u16.saturating_sub(fee),
                 question: "Attackers' market".into(),

@@ -26,6 +26,27 @@ impl Attackers {
                 model: *at,
                 terms: terms::model_terms(vec![self.puppet_oracle]),
             },
+            "leave_seat" => {
+                let (model, signer) = self.pick(self.stolen_seats(books))?;
+                Call::LeaveSeat { signer, model }
+            }
+            "sync_seat" => {
+                let seat = self.pick(books.seats.values())?;
+                Call::SyncSeat {
+                    oracle: seat.oracle,
+                    model: seat.model,
+                }
+            }
+            "replace_oracle" => {
+                let oracles = model.oracles.iter().copied();
+                let vacant = oracles.clone().filter(|oracle| !model.counts(oracle));
+                Call::ReplaceOracle {
+                    signer: model.owner,
+                    model: *at,
+                    oracle: self.pick(vacant).or_else(|| self.pick(oracles))?,
+                    successor: self.puppet_oracle,
+                }
+            }
             "retire_model" => Call::RetireModel {
                 signer: model.owner,
                 model: *at,
@@ -120,15 +141,32 @@ impl Attackers {
                 let proposed = books.receipts.values();
                 let proposed = proposed.filter(|receipt| receipt.state == ReceiptState::Proposed);
                 let receipt = self.pick(proposed).or(receipt)?;
-                let mint = books.models[&receipt.model].mint;
+                let model = &books.models[&receipt.model];
+                let mint = model.mint;
                 Call::ChallengeReceipt {
                     signer: self.accomplice,
                     model: receipt.model,
                     window: receipt.window,
+                    counts: Generator::new(driver, &mut self.rng).counts(model, 900_000),
                     source: books.own_account(&self.accomplice, &mint),
                 }
             }
             "rule_receipt" => return self.rule(driver),
+            "return_slashes" => {
+                let held = books.receipts.values();
+                let held = held.filter(|receipt| receipt.appeal_until.is_some());
+                let receipt = self.pick(held).or(receipt)?;
+                let model = &books.models[&receipt.model];
+                let slashed = receipt.held.keys();
+                let seats =
+                    slashed.map(|&index| address::seat(&receipt.model, &model.oracles[index]));
+                Call::ReturnSlashes {
+                    signer: books.config.as_ref()?.admin,
+                    model: receipt.model,
+                    window: receipt.window,
+                    seats: seats.collect(),
+                }
+            }
             "finalize_receipt" => Call::FinalizeReceipt {
                 model: receipt?.model,
                 window: receipt?.window,
@@ -214,7 +252,7 @@ impl Attackers {
             model: receipt.model,
             window: receipt.window,
             seats: seats.collect(),
-            counts: Generator::new(driver, &mut self.rng).counts(model, 900_000),
+            counts: Some(Generator::new(driver, &mut self.rng).counts(model, 900_000)),
         })
     }
 }

@@ -19,7 +19,6 @@ impl Attackers {
             "update_config" => Call::UpdateConfig {
                 signer: admin,
                 guardian: self.puppet_oracle,
-                arbiter: self.puppet_oracle,
                 params: worst_params(),
             },
             "propose_admin" => Call::ProposeAdmin {
@@ -28,6 +27,13 @@ impl Attackers {
             },
             "accept_admin" => Call::AcceptAdmin {
                 signer: config.pending_admin.unwrap_or(self.puppet_oracle),
+            },
+            "propose_arbiter" => Call::ProposeArbiter {
+                signer: config.arbiter,
+                to: self.puppet_oracle,
+            },
+            "accept_arbiter" => Call::AcceptArbiter {
+                signer: config.pending_arbiter.unwrap_or(self.puppet_oracle),
             },
             "set_pause" => Call::SetPause {
                 signer: if self.chance(50) { guardian } else { admin },
@@ -81,7 +87,8 @@ fn worst_collateral() -> CollateralTerms {
     CollateralTerms {
         min_bet: 1,
         min_bond: u64::MAX,
-        slash_amount: u64::MAX,
+        slash_amount: u64::MAX / 2,
         challenge_bond: u64::MAX,
+        absence_penalty: 0,
     }
 }

@@ -133,7 +133,7 @@ impl Attackers {
                 let (destination, signed) = self.divert(books, &policy.holder, &mint);
                 let first = self
                     .rng
-                    .random_range(policy.first_window..=policy.last_window);
+                    .random_range(policy.first_window..=policy.last_sold());
                 let last = first + u64::from(policy.terms.persistence) - 1;
                 Call::ClaimPolicy {
                     policy: *at,
@@ -162,7 +162,30 @@ impl Attackers {
                     signed: policy.holder == accomplice,
                 }
             }
-            "expire_policy" => Call::ExpirePolicy { policy: *policy?.0 },
+            "expire_policy" => {
+                let (at, policy) = policy?;
+                let mint = books.vaults[&policy.vault].mint;
+                let (destination, signed) = self.divert(books, &policy.holder, &mint);
+                let (first, last) = policy.last_term();
+                Call::ExpirePolicy {
+                    policy: *at,
+                    pages: pages(&policy.model, first, last),
+                    destination,
+                    signed,
+                }
+            }
+            "begin_policy" => {
+                let (at, policy) = policy?;
+                let mint = books.vaults[&policy.vault].mint;
+                let (destination, signed) = self.divert(books, &policy.holder, &mint);
+                let (first, last) = policy.deciding()?;
+                Call::BeginPolicy {
+                    policy: *at,
+                    pages: pages(&policy.model, first, last),
+                    destination,
+                    signed,
+                }
+            }
             _ => return None,
         })
     }
@@ -198,17 +221,20 @@ impl Attackers {
     }
 }
 
-/// A call that lists a model without a cap, at the lowest trigger that the program allows.
-pub fn listing(books: &Books, vault: &Address, model: &Address) -> Call {
+/// A call that lists a model without a cap, at the lowest trigger and for the longest persistence that
+/// the program allows.
+pub fn listing(books: &Books, vault_at: &Address, model_at: &Address) -> Call {
+    let (vault, model) = (&books.vaults[vault_at], &books.models[model_at]);
+    let longest = (vault.cooldown_secs - model.dispute_secs()) / model.window_secs;
     Call::ListModel {
-        signer: books.vaults[vault].manager,
-        vault: *vault,
-        model: *model,
+        signer: vault.manager,
+        vault: *vault_at,
+        model: *model_at,
         terms: ListingTerms {
-            max_persistence: 4,
-            model_version: books.models[model].version,
+            max_persistence: longest.clamp(1, 4) as u8,
+            model_version: model.version,
             cap: u64::MAX,
-            lowest_trigger: books.models[model].noise_floor,
+            lowest_trigger: model.noise_floor,
         },
     }
 }

@@ -1,11 +1,12 @@
-//! Models, and the bonds of their oracles.
+//! Models, and what their bond vaults hold.
 
 use std::collections::BTreeMap;
 
 use driftshield_sdk::{Address, ConfigParams, Metric, MetricSpec, ModelTerms, address};
 
 use super::{
-    Amount, BPS, Books, DAY, EventValues, HORIZON, Pot, Verdict, fits, limits, require, roles::flag,
+    Amount, BPS, Books, DAY, Episode, EventValues, HORIZON, Pot, Standing, Verdict, limits,
+    require, roles::flag,
 };
 
 #[derive(Clone, Debug)]
@@ -34,10 +35,18 @@ pub struct Model {
     pub min_bond: Amount,
     pub slash_amount: Amount,
     pub challenge_bond: Amount,
+    pub absence_penalty: Amount,
 
     /// The bond of each listed oracle without the unbonding part; 0 after a new listing, until the oracle
     /// bonds again.
     pub active_bonds: BTreeMap<Address, Amount>,
+    /// By listed oracle.
+    pub standings: BTreeMap<Address, Standing>,
+    /// Replacements since the exposure was last 0.
+    pub replaced: usize,
+    /// Penalties that the oracles' seats have not paid.
+    pub penalties: BTreeMap<Address, Amount>,
+    pub episode: Episode,
     /// Uncollected rewards.
     pub rewards: BTreeMap<Address, Amount>,
     pub pot: Pot,
@@ -45,25 +54,10 @@ pub struct Model {
     pub final_receipts: Vec<(u64, u64)>,
     /// The latest window whose receipt was proposed or ruled on, and its value.
     pub latest: Option<(u64, u64)>,
+    /// Number of submissions, challenges and rulings.
+    pub reports: u32,
     /// Head of the receipt chain.
     pub chain: [u8; 32],
-}
-
-#[derive(Clone, Debug)]
-pub struct Seat {
-    pub model: Address,
-    pub oracle: Address,
-    pub bonded: Amount,
-    pub unbonding: Amount,
-    pub release_at: i64,
-    pub submissions: u64,
-    pub slashes: u64,
-}
-
-impl Seat {
-    pub fn active(&self) -> Amount {
-        self.bonded - self.unbonding
-    }
 }
 
 /// Statistics of a model's Final receipts.
@@ -85,28 +79,6 @@ impl Model {
         self.owner == *address || self.oracles.contains(address)
     }
 
-    /// Whether the seat of a listed oracle counts: its active bond reaches the minimum.
-    pub fn counts(&self, oracle: &Address) -> bool {
-        self.active_bonds
-            .get(oracle)
-            .is_some_and(|bond| self.min_bond <= *bond)
-    }
-
-    /// ½ Σ min(bond, slash) over the ⌈quorum/2⌉ smallest seats that count, 0 if fewer than a quorum do.
-    pub fn security(&self) -> Amount {
-        let counting = self.oracles.iter().filter(|oracle| self.counts(oracle));
-        let mut costs: Vec<Amount> = counting
-            .map(|oracle| self.active_bonds[oracle].min(self.slash_amount))
-            .collect();
-        if costs.len() < self.quorum {
-            return 0;
-        }
-        costs.sort();
-        let bending = self.quorum.div_ceil(2);
-        let half = costs[..bending].iter().sum::<Amount>() / 2;
-        half.min(u64::MAX.into())
-    }
-
     /// The stakes that the bonds secure.
     pub fn secured_stakes(&self) -> Amount {
         self.secured() * Amount::from(self.market_budget_bps) / BPS
@@ -118,7 +90,7 @@ impl Model {
     }
 
     fn secured(&self) -> Amount {
-        self.security() * Amount::from(self.periods.security_multiple)
+        self.lasting_security() * Amount::from(self.periods.security_multiple)
     }
 
     pub fn statistics(&self) -> Statistics {
@@ -154,6 +126,11 @@ impl Model {
     /// The window that contains `now`; before genesis, the first window.
     pub fn running_window(&self, now: i64) -> u64 {
         ((now - self.genesis).max(0) / self.window_secs) as u64
+    }
+
+    /// The number of windows that a dispute takes, rounded up.
+    pub fn dispute_windows(&self) -> u64 {
+        (self.dispute_secs() as u64).div_ceil(self.window_secs as u64)
     }
 
     /// Maximum seconds from the end of a window until its receipt is Final.
@@ -236,7 +213,8 @@ impl Books {
     pub fn open_receipts(&self, model: &Address) -> usize {
         let receipts = self.receipts.values();
         receipts
-            .filter(|receipt| receipt.model == *model && !receipt.is_settled())
+            .filter(|receipt| receipt.model == *model)
+            .filter(|receipt| !receipt.is_settled() || receipt.appeal_until.is_some())
             .count()
     }
 
@@ -253,7 +231,9 @@ impl Books {
         let disputes = receipts
             .filter(|receipt| receipt.model == *model)
             .map(|receipt| receipt.held(challenge_bond));
-        bonds + pay + disputes.sum::<Amount>()
+        // Open penalties are part of the bonds and of the unearned pay.
+        let penalties: Amount = state.penalties.values().sum();
+        bonds + pay + disputes.sum::<Amount>() - penalties
     }
 
     // Models.
@@ -273,7 +253,8 @@ impl Books {
         let periods = config.params;
         let arbiter = config.arbiter;
         limits::check_spec(spec)?;
-        limits::check_model(terms, &periods)?;
+        let noise_floor = values.noise_floor.ok_or("the noise floor is unknown")?;
+        limits::check_model(terms, &periods, noise_floor)?;
         require(
             (periods.min_window_secs..=periods.max_window_secs).contains(&spec.window_secs),
             "the window length is out of range",
@@ -295,7 +276,7 @@ impl Books {
             min_samples: spec.min_samples,
             genesis: spec.genesis,
             window_secs: spec.window_secs,
-            noise_floor: values.noise_floor.unwrap_or(1),
+            noise_floor,
             oracles: terms.oracles.clone(),
             quorum: terms.quorum.into(),
             max_spread: terms.max_spread,
@@ -308,7 +289,16 @@ impl Books {
             min_bond: bonds.min_bond.into(),
             slash_amount: bonds.slash_amount.into(),
             challenge_bond: bonds.challenge_bond.into(),
+            absence_penalty: bonds.absence_penalty.into(),
             active_bonds: terms.oracles.iter().map(|oracle| (*oracle, 0)).collect(),
+            standings: terms
+                .oracles
+                .iter()
+                .map(|oracle| (*oracle, Standing::listed(self.now)))
+                .collect(),
+            replaced: 0,
+            penalties: BTreeMap::new(),
+            episode: Episode::default(),
             rewards: BTreeMap::new(),
             pot: Pot::new(
                 spec.genesis,
@@ -317,6 +307,7 @@ impl Books {
             ),
             final_receipts: vec![],
             latest: None,
+            reports: 0,
             chain: [0; 32],
         };
         self.models.insert(at, model);
@@ -329,29 +320,33 @@ impl Books {
         at: &Address,
         terms: &ModelTerms,
     ) -> Verdict {
-        let params = self.config()?.params;
+        let (params, arbiter) = (self.config()?.params, self.config()?.arbiter);
+        let now = self.now;
         require(
             self.model(at)?.owner == *signer,
             "only the owner may update the model",
         )?;
         require(self.exposure_of(at) == 0, "the model has exposure")?;
         require(self.open_receipts(at) == 0, "a receipt is open")?;
-        limits::check_model(terms, &params)?;
-        // The rewards of removed oracles are added to their bonds.
-        let rewards = self.model(at)?.rewards.clone();
-        for (oracle, reward) in rewards {
+        limits::check_model(terms, &params, self.model(at)?.noise_floor)?;
+        for oracle in self.model(at)?.oracles.clone() {
             if !terms.oracles.contains(&oracle) {
-                let seat = self.seats.get_mut(&address::seat(at, &oracle));
-                seat.ok_or("the oracle has no seat")?.bonded += reward;
-                self.model_mut(at)?.rewards.remove(&oracle);
+                self.move_reward(at, &oracle)?;
             }
         }
         let model = self.model_mut(at)?;
+        model.arbiter = arbiter;
         let version = model.version.checked_add(1);
         model.version = version.ok_or("the version overflows")?;
         let before = &model.active_bonds;
         let keeps = |oracle: &Address| (*oracle, before.get(oracle).copied().unwrap_or(0));
         model.active_bonds = terms.oracles.iter().map(keeps).collect();
+        let before = &model.standings;
+        let keeps = |oracle: &Address| {
+            let standing = before.get(oracle).copied();
+            (*oracle, standing.unwrap_or(Standing::listed(now)))
+        };
+        model.standings = terms.oracles.iter().map(keeps).collect();
         model.oracles = terms.oracles.clone();
         model.quorum = terms.quorum.into();
         model.max_spread = terms.max_spread;
@@ -371,107 +366,6 @@ impl Books {
         )?;
         require(!model.is_retired, "the model is retired already")?;
         model.is_retired = true;
-        Ok(())
-    }
-
-    // Bonds.
-
-    pub(super) fn bond(
-        &mut self,
-        signer: &Address,
-        at: &Address,
-        source: &Address,
-        amount: u64,
-    ) -> Verdict {
-        let model = self.model(at)?;
-        require(model.index(signer).is_some(), "the oracle is not listed")?;
-        require(0 < amount, "the amount is 0")?;
-        let (mint, vault) = (model.mint, address::bond_vault(at));
-        self.transfer(signer, source, &vault, &mint, amount.into())?;
-        let new = Seat {
-            model: *at,
-            oracle: *signer,
-            bonded: 0,
-            unbonding: 0,
-            release_at: 0,
-            submissions: 0,
-            slashes: 0,
-        };
-        let seat = self.seats.entry(address::seat(at, signer)).or_insert(new);
-        seat.bonded = fits(seat.bonded + Amount::from(amount))?;
-        let active = seat.active();
-        self.model_mut(at)?.active_bonds.insert(*signer, active);
-        fits(self.held(at))?;
-        Ok(())
-    }
-
-    pub(super) fn request_unbond(
-        &mut self,
-        signer: &Address,
-        at: &Address,
-        amount: u64,
-    ) -> Verdict {
-        let release_at = self.now + self.model(at)?.periods.unbond_secs;
-        let seat = self.seats.get_mut(&address::seat(at, signer));
-        let seat = seat.ok_or("the oracle has no seat")?;
-        require(0 < amount, "the amount is 0")?;
-        require(
-            Amount::from(amount) <= seat.active(),
-            "the active bond is lower",
-        )?;
-        seat.unbonding += Amount::from(amount);
-        seat.release_at = release_at;
-        let active = seat.active();
-        let (stakes, cover) = (self.market_risk(at), self.cover_risk(at));
-        let model = self.model_mut(at)?;
-        let before = model.security();
-        if let Some(active_bonds) = model.active_bonds.get_mut(signer) {
-            *active_bonds = active.min(*active_bonds);
-        }
-        require(
-            before <= model.security()
-                || (stakes <= model.secured_stakes() && cover <= model.secured_cover()),
-            "the bond is needed to secure what is at risk",
-        )
-    }
-
-    pub(super) fn withdraw_bond(
-        &mut self,
-        oracle: &Address,
-        at: &Address,
-        destination: &Address,
-        signed: bool,
-    ) -> Verdict {
-        let now = self.now;
-        let seat = self.seats.get_mut(&address::seat(at, oracle));
-        let seat = seat.ok_or("the oracle has no seat")?;
-        let amount = seat.unbonding;
-        require(0 < amount, "nothing is unbonding")?;
-        require(seat.release_at <= now, "the unbonding period is not over")?;
-        seat.bonded -= amount;
-        seat.unbonding = 0;
-        seat.release_at = 0;
-        self.pay(
-            &address::bond_vault(at),
-            oracle,
-            signed,
-            destination,
-            amount,
-        )
-    }
-
-    pub(super) fn close_seat(&mut self, oracle: &Address, at: &Address) -> Verdict {
-        let seat_at = address::seat(at, oracle);
-        let seat = self.seats.get(&seat_at).ok_or("the oracle has no seat")?;
-        require(seat.bonded == 0, "the seat has a bond")?;
-        let is_listed = self.model(at)?.index(oracle).is_some();
-        let has_reward = self.model(at)?.rewards.contains_key(oracle);
-        require(!has_reward, "the oracle's reward is not collected")?;
-        require(
-            !is_listed || self.open_receipts(at) == 0,
-            "an open receipt may need the seat",
-        )?;
-        self.seats.remove(&seat_at);
         Ok(())
     }
 }

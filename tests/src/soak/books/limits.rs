@@ -12,6 +12,7 @@ pub fn check_params(params: &ConfigParams) -> Verdict {
         params.submit_secs,
         params.challenge_secs,
         params.ruling_secs,
+        params.appeal_secs,
         params.claim_grace_secs,
         params.waiting_secs,
         params.exit_secs,
@@ -25,6 +26,11 @@ pub fn check_params(params: &ConfigParams) -> Verdict {
     require(
         dispute < params.unbond_secs && params.unbond_secs <= HORIZON,
         "the unbonding period is too short or too long",
+    )?;
+    let notices = dispute + params.appeal_secs..=HORIZON;
+    require(
+        notices.contains(&params.leave_secs) && notices.contains(&params.replace_secs),
+        "a notice is too short or too long",
     )?;
     let shortest = HORIZON + dispute + 30 * DAY + 90 * DAY;
     require(
@@ -49,7 +55,7 @@ pub fn check_params(params: &ConfigParams) -> Verdict {
 pub fn check_collateral(terms: &CollateralTerms) -> Verdict {
     let in_range = 1 <= terms.min_bet
         && 2 <= terms.slash_amount
-        && terms.slash_amount <= terms.min_bond
+        && u128::from(terms.slash_amount) * 2 <= u128::from(terms.min_bond)
         && 1 <= terms.challenge_bond;
     require(in_range, "a term is out of range")
 }
@@ -92,7 +98,7 @@ pub fn check_spec(spec: &MetricSpec) -> Verdict {
     )
 }
 
-pub fn check_model(terms: &ModelTerms, params: &ConfigParams) -> Verdict {
+pub fn check_model(terms: &ModelTerms, params: &ConfigParams, noise_floor: u64) -> Verdict {
     let oracles = &terms.oracles;
     let mut distinct = oracles.clone();
     distinct.sort();
@@ -110,6 +116,10 @@ pub fn check_model(terms: &ModelTerms, params: &ConfigParams) -> Verdict {
     require(
         terms.max_spread <= params.max_spread_limit,
         "the spread is over the limit",
+    )?;
+    require(
+        8 * u128::from(terms.max_spread) <= u128::from(noise_floor),
+        "the spread is over an eighth of the noise floor",
     )?;
     let rent = u32::from(terms.security_rent_bps);
     require(

@@ -37,7 +37,7 @@ impl Books {
         if is_first {
             vault.seasoned = vault.seasoned.max(vault.staying());
         }
-        fits(vault.owed())?;
+        fits(self.owed_by_vault(at))?;
         self.transfer(signer, source, &address::vault_tokens(at), &mint, amount)?;
         self.mint(destination, &address::share_mint(at), shares)?;
         self.record_donation(destination, shares);
@@ -164,6 +164,8 @@ impl Books {
         } else {
             request.shares = self.take_back(&request)?;
             request.value = 0;
+            let vault = &self.vaults[at];
+            (request.index, request.wipeouts) = (vault.index, vault.wipeouts);
             let reserved_until = request.lapses_at + 30 * DAY;
             if request.is_short && 0 < request.shares && now < reserved_until {
                 request.reserved_until = Some(reserved_until);

@@ -1,6 +1,8 @@
 //! Parimutuel markets.
 
-use driftshield_sdk::{Address, Aggregate, FeePayee, MarketTerms, address, instruction::Bet};
+use std::collections::BTreeMap;
+
+use driftshield_sdk::{Address, Aggregate, Ask, FeePayee, MarketTerms, address, instruction::Bet};
 
 use super::{
     Amount, BPS, Books, HORIZON, Verdict, fits, limits::MAX_FEES_BPS, limits::check_text, require,
@@ -13,7 +15,7 @@ pub enum MarketEnd {
         outcome: usize,
         value: u64,
     },
-    /// Nobody bet on the outcome, no window was observed, or the next window's retention is over.
+    /// Nobody bet on the outcome, too few windows were observed, or the next window's retention is over.
     Void {
         value: u64,
     },
@@ -46,6 +48,19 @@ pub struct Position {
     pub market: Address,
     pub owner: Address,
     pub stakes: Vec<Amount>,
+    /// By outcome.
+    pub asks: BTreeMap<usize, Ask>,
+}
+
+impl Position {
+    pub(super) fn new(market: &Address, owner: &Address, outcomes: usize) -> Self {
+        Self {
+            market: *market,
+            owner: *owner,
+            stakes: vec![0; outcomes],
+            asks: BTreeMap::new(),
+        }
+    }
 }
 
 fn bps(amount: Amount, bps: u16) -> Amount {
@@ -132,6 +147,11 @@ impl Market {
             return MarketEnd::Void { value: 0 };
         };
         let outcome = self.outcome_of(value);
+        let is_certain =
+            self.terms.aggregate == Aggregate::Max && outcome == self.terms.thresholds.len();
+        if (self.observed.len() as u64) < self.terms.min_observed && !is_certain {
+            return MarketEnd::Void { value: 0 };
+        }
         if self.pools[outcome] == 0 {
             return MarketEnd::Void { value };
         }
@@ -150,7 +170,7 @@ impl Market {
 }
 
 impl Books {
-    fn market(&self, market: &Address) -> Verdict<&Market> {
+    pub(super) fn market(&self, market: &Address) -> Verdict<&Market> {
         self.markets.get(market).ok_or("there is no such market")
     }
 
@@ -189,6 +209,10 @@ impl Books {
                 && terms.last_window - terms.first_window < 366
                 && model.window_end(terms.last_window)? <= self.now + HORIZON,
             "the windows are out of range",
+        )?;
+        require(
+            terms.min_observed <= terms.last_window - terms.first_window + 1,
+            "more windows are required than observed",
         )?;
         require(
             self.now < terms.close_ts
@@ -263,6 +287,10 @@ impl Books {
         require(outcome < market.pools.len(), "there is no such outcome")?;
 
         let last_window_end = model.window_end(market.terms.last_window)?;
+        let windows = (market.terms.first_window, market.terms.last_window);
+        if market.total() == 0 {
+            self.expose(&model_at, windows.0, windows.1)?;
+        }
         let amount = Amount::from(bet.amount);
         let market = self.markets.get_mut(at).expect("read");
         market.pools[outcome] += amount;
@@ -283,11 +311,7 @@ impl Books {
             rent <= bet.max_rent.into(),
             "the rent is over the bettor's maximum",
         )?;
-        let new = Position {
-            market: *at,
-            owner: *signer,
-            stakes: vec![0; outcomes],
-        };
+        let new = Position::new(at, signer, outcomes);
         let position = self
             .positions
             .entry(address::position(at, signer))

@@ -5,7 +5,9 @@ use driftshield_sdk::{Address, PolicyTerms, VaultTerms, address};
 use super::{
     Amount, BPS, Books, EventValues, HORIZON, Model, Verdict, WindowEnd, fits,
     fraction::Fraction,
-    pages, require,
+    pages,
+    probation::Waiting,
+    require,
     roles::flag,
     vaults::{Exposure, Stream, Vault},
 };
@@ -14,6 +16,8 @@ use super::{
 const YEAR: i64 = 365 * 24 * 60 * 60;
 /// Minimum number of Final receipts of a model before cover on it is sold.
 const MIN_HISTORY: usize = 8;
+/// Maximum number of windows from the oldest undecided one to the last covered one.
+const MAX_WINDOWS: u64 = 2_048;
 
 #[derive(Clone, Debug)]
 pub struct Policy {
@@ -24,16 +28,19 @@ pub struct Policy {
     pub terms: PolicyTerms,
     pub cover: Amount,
     pub paid: Amount,
-    /// The sum of all premiums paid.
+    /// The sum of the premiums of all terms that have begun.
     pub premium: Amount,
     pub first_window: u64,
+    /// The last window of the terms that have begun: the one before `first_window` if none has.
     pub last_window: u64,
     pub claim_grace_secs: i64,
     pub cancel_fee_bps: u16,
-    /// The premium stream of the purchase or of the last renewal.
-    pub term: Stream,
-    /// The premium stream of the term before.
-    pub previous_term: Option<Stream>,
+    /// The term on probation.
+    pub waiting: Option<Waiting>,
+    /// The premium stream of the last term that has begun.
+    pub term: Option<Stream>,
+    /// What windows without a value return of the premiums of the terms before the last begun one.
+    pub unmeasured: Amount,
 }
 
 /// The price and the term of a purchase or a renewal.
@@ -45,6 +52,8 @@ pub struct PremiumQuote {
     /// The security rent, and the time until which it is paid.
     pub rent: Amount,
     pub rent_end: i64,
+    /// The first window of the probation.
+    pub from_window: u64,
     pub last_window: u64,
     /// When the last window ends.
     pub end: i64,
@@ -67,7 +76,12 @@ impl Policy {
 
     /// The time from which on no claim on the policy is accepted.
     pub fn expires_at(&self, model: &Model) -> Verdict<i64> {
-        Ok(model.window_end(self.last_window)? + model.dispute_secs() + self.claim_grace_secs)
+        Ok(model.window_end(self.last_sold())? + model.dispute_secs() + self.claim_grace_secs)
+    }
+
+    /// The time from which on the policy ends without a refund.
+    pub fn lapses_at(&self, model: &Model) -> Verdict<i64> {
+        Ok(self.expires_at(model)? + self.claim_grace_secs)
     }
 }
 
@@ -163,30 +177,30 @@ struct Purchase<'a> {
     vault: &'a Address,
     model: &'a Address,
     terms: &'a PolicyTerms,
-    /// The policy that is renewed.
-    renewed: Option<&'a Policy>,
+    /// The policy that is renewed, and its last term.
+    renewed: Option<(&'a Policy, &'a Stream)>,
 }
 
 impl Purchase<'_> {
     /// The cover that the purchase replaces.
     fn released(&self) -> Amount {
-        self.renewed.map_or(0, |policy| policy.cover)
+        self.renewed.map_or(0, |(policy, _)| policy.cover)
     }
 
     /// The start of the new term.
     fn starts_at(&self, now: i64) -> i64 {
-        self.renewed.map_or(now, |policy| policy.term.term_end)
+        self.renewed.map_or(now, |(_, term)| term.term_end)
     }
 
     /// The time until which the rent is paid already.
     fn secured_until(&self, model: &Model, now: i64) -> i64 {
-        let paid = |policy: &Policy| policy.term.term_end + model.dispute_secs();
-        self.renewed.map_or(now, paid)
+        self.renewed
+            .map_or(now, |(_, term)| term.term_end + model.dispute_secs())
     }
 }
 
 impl Books {
-    fn policy(&self, policy: &Address) -> Verdict<&Policy> {
+    pub(super) fn policy(&self, policy: &Address) -> Verdict<&Policy> {
         self.policies.get(policy).ok_or("there is no such policy")
     }
 
@@ -223,6 +237,14 @@ impl Books {
                 .secured_cover()
                 .saturating_sub(self.cover_risk(model_at)),
         )
+    }
+
+    /// When anyone may renew a policy: the last quarter of its term before the last time for a renewal. `None`
+    /// until its first term has begun.
+    pub fn open_renewal(&self, policy: &Policy) -> Option<(i64, i64)> {
+        let term = policy.term.as_ref()?;
+        let last = term.term_end - self.vaults[&policy.vault].waiting_secs;
+        Some((last - (term.term_end - term.start) / 4, last))
     }
 
     // Purchases.
@@ -262,7 +284,7 @@ impl Books {
         self.check_history(purchase, exposure)?;
         check_trigger(model, exposure, terms)?;
         require(exposure.active_at <= self.now, "the listing is not active")?;
-        let (last_window, end) = self.check_duration(purchase)?;
+        let (from_window, last_window, end) = self.check_duration(purchase)?;
         let locked = self.check_cover(purchase, exposure)?;
 
         let drift = model.current_drift().max(model.statistics().ewma);
@@ -275,6 +297,7 @@ impl Books {
             most,
             rent,
             rent_end,
+            from_window,
             last_window,
             end,
         })
@@ -294,8 +317,8 @@ impl Books {
         require(self.now <= fresh_until, "the history is too old")
     }
 
-    /// Checks the duration. Returns the last window, and when it ends.
-    fn check_duration(&self, purchase: &Purchase) -> Verdict<(u64, i64)> {
+    /// Checks the duration. Returns the first window of the probation, the last window, and when that ends.
+    fn check_duration(&self, purchase: &Purchase) -> Verdict<(u64, u64, i64)> {
         let (vault, model) = (&self.vaults[purchase.vault], self.model(purchase.model)?);
         let first_window_after = purchase
             .terms
@@ -308,13 +331,21 @@ impl Books {
             allowed.contains(&(end - purchase.starts_at(self.now))),
             "the duration is out of range",
         )?;
-        let previous = purchase.renewed.map(|policy| &policy.term);
+        let from_window = model
+            .running_window(self.now)
+            .saturating_sub(model.dispute_windows());
+        let from_window = from_window.min(purchase.terms.first_window);
+        require(
+            last_window - from_window < MAX_WINDOWS,
+            "there are too many windows until the last covered one",
+        )?;
+        let previous = purchase.renewed.map(|(_, term)| term);
         let (_, stream_end) = vault.stream_times(end, previous);
         require(
             end <= self.now + HORIZON && vault.has_bucket(stream_end),
             "the cover ends too late",
         )?;
-        Ok((last_window, end))
+        Ok((from_window, last_window, end))
     }
 
     /// Checks the cover against the limits of the listing, the vault and the bonds. Returns the amount that
@@ -412,8 +443,7 @@ impl Books {
             "the policy exists already",
         )?;
 
-        let vault = self.vaults.get_mut(vault_at).expect("read");
-        let term = vault.sell(premium, quote.end, None);
+        let vault = &self.vaults[vault_at];
         let policy = Policy {
             vault: *vault_at,
             model: *model_at,
@@ -422,14 +452,18 @@ impl Books {
             terms: *terms,
             cover: terms.cover.into(),
             paid: 0,
-            premium,
+            premium: 0,
             first_window: first,
-            last_window: quote.last_window,
+            last_window: first - 1, // the vault waits for a window at least
             claim_grace_secs: vault.claim_grace_secs,
             cancel_fee_bps: vault.terms.cancel_fee_bps,
-            term,
-            previous_term: None,
+            waiting: Some(Waiting::new(&quote, premium, self.now)),
+            term: None,
+            unmeasured: 0,
         };
+        // The oracles also owe the windows of the probation that begin from now on.
+        let next = self.model(model_at)?.running_window(self.now) + 1;
+        self.expose(model_at, next, quote.last_window)?;
         self.policies.insert(policy_at, policy);
         let tokens = address::vault_tokens(vault_at);
         self.transfer(signer, source, &tokens, &mint, premium)?;
@@ -451,10 +485,8 @@ impl Books {
         let (mint, waiting) = (vault.mint, vault.waiting_secs);
         self.enabled(&mint)?;
         require(policy.paid == 0, "a claim on the policy was paid")?;
-        let in_term = policy
-            .previous_term
-            .is_some_and(|term| self.now < term.term_end);
-        require(!in_term, "the policy was renewed in this term already")?;
+        require(policy.waiting.is_none(), "a term is on probation")?;
+        let before = policy.term.ok_or("the policy has not begun")?;
         let terms = PolicyTerms {
             first_window: policy.last_window + 1,
             ..policy.terms
@@ -468,14 +500,13 @@ impl Books {
             vault: &vault_at,
             model: &model_at,
             terms: &terms,
-            renewed: Some(&policy),
+            renewed: Some((&policy, &before)),
         })?;
         let premium = Self::charge(&quote, &terms, values)?;
         if !signed {
             let vault = &self.vaults[&vault_at];
-            let before = &policy.term;
             let secs = before.term_end - before.start;
-            let from = before.term_end - vault.waiting_secs - secs / 4;
+            let (from, _) = self.open_renewal(&policy).ok_or("not begun")?;
             require(from <= self.now, "only the holder may renew this early")?;
             let duration = quote.end - before.term_end;
             let most = before.part * 5 * duration as Amount;
@@ -485,16 +516,9 @@ impl Books {
             )?;
         }
 
-        let term = self.vaults.get_mut(&vault_at).expect("read").sell(
-            premium,
-            quote.end,
-            Some(&policy.term),
-        );
+        self.expose(&model_at, policy.first_window, quote.last_window)?;
         let renewed = self.policies.get_mut(at).expect("read");
-        renewed.last_window = quote.last_window;
-        renewed.premium = fits(renewed.premium + premium)?;
-        renewed.previous_term = Some(policy.term);
-        renewed.term = term;
+        renewed.waiting = Some(Waiting::new(&quote, premium, before.term_end));
 
         let payer = if signed {
             holder
@@ -552,7 +576,7 @@ impl Books {
         destination: &Address,
         signed: bool,
     ) -> Verdict {
-        let policy = self.policy(at)?.clone();
+        let mut policy = self.policy(at)?.clone();
         let expires_at = policy.expires_at(self.model(&policy.model)?)?;
         require(self.now < expires_at, "the policy has expired")?;
         let worth = policy.worth(self.lowest_of_run(&policy, first_window, pages)?);
@@ -568,31 +592,40 @@ impl Books {
         if 1_000_000_000 * vault.staying() < vault.shares {
             self.rare_events.vaults_wiped_out += 1;
         }
-        self.policies.get_mut(at).expect("read").paid = worth;
+        policy.paid = worth;
+        let mut refund = 0;
+        let (holder, vault) = (policy.holder, policy.vault);
         if worth == policy.cover {
+            // Without cover, no renewal on probation can begin.
+            refund = self.fail_term(&mut policy)?;
             self.policies.remove(at);
             self.rare_events.policies_ended_by_payment += 1;
+        } else {
+            self.policies.insert(*at, policy);
         }
-        self.sweep_orphaned_assets(&policy.vault);
-        let tokens = address::vault_tokens(&policy.vault);
-        self.pay(&tokens, &policy.holder, signed, destination, payment)
+        self.sweep_orphaned_assets(&vault);
+        let tokens = address::vault_tokens(&vault);
+        self.pay(&tokens, &holder, signed, destination, payment + refund)
     }
 
     pub(super) fn cancel_policy(&mut self, at: &Address, destination: &Address) -> Verdict {
         let policy = self.policies.remove(at);
-        let policy = policy.ok_or("there is no such policy")?;
+        let mut policy = policy.ok_or("there is no such policy")?;
         let now = self.now;
+        // A term on probation counts as begun.
+        let mut streams = vec![];
+        if policy.waiting.is_some() {
+            streams.extend(policy.term);
+            self.begin_term(&mut policy)?;
+        }
+        streams.insert(0, policy.term.expect("begun"));
         let vault: &mut Vault = self.vault_now(&policy.vault)?;
-        let refunded_bps = BPS - Amount::from(policy.cancel_fee_bps);
         // Payouts so far are deducted from the refund.
         let (mut deduction, mut refund) = (policy.paid, 0);
-        for stream in [Some(policy.term), policy.previous_term]
-            .into_iter()
-            .flatten()
-        {
+        for stream in streams {
             let left = (stream.term_end - now.max(stream.start)).max(0) as Amount;
             let duration = (stream.term_end - stream.start) as Amount;
-            let unused = stream.part * left / duration * refunded_bps / BPS;
+            let unused = policy.after_cancel_fee(stream.part * left / duration);
             let part = unused.saturating_sub(deduction);
             deduction -= unused - part;
             refund += part;
@@ -601,24 +634,40 @@ impl Books {
             }
         }
         self.sweep_orphaned_assets(&policy.vault);
-        let tokens = address::vault_tokens(&policy.vault);
-        require(*destination != tokens, "an account is passed twice")?;
-        if refund == 0 {
-            return Ok(()); // the destination is not checked
-        }
-        self.pay(&tokens, &policy.holder, true, destination, refund)
+        self.refund(&policy.vault, &policy.holder, true, destination, refund)
     }
 
-    pub(super) fn expire_policy(&mut self, at: &Address) -> Verdict {
+    pub(super) fn expire_policy(
+        &mut self,
+        at: &Address,
+        passed: &[Address],
+        destination: &Address,
+        signed: bool,
+    ) -> Verdict {
         let policy = self.policies.remove(at);
-        let policy = policy.ok_or("there is no such policy")?;
+        let mut policy = policy.ok_or("there is no such policy")?;
         let expires_at = policy.expires_at(self.model(&policy.model)?)?;
         require(
             expires_at <= self.now,
             "claims on the policy are still accepted",
         )?;
-        self.vault_now(&policy.vault)?;
+        let is_lapsed = policy.lapses_at(self.model(&policy.model)?)? <= self.now;
+        self.begin_term(&mut policy)?; // a term on probation counts as begun
+        let mut refund = 0;
+        if !is_lapsed {
+            let (first, last) = policy.last_term();
+            require(
+                *passed == pages(&policy.model, first, last),
+                "the pages are not those of the last term",
+            )?;
+            refund = self.expiry_refund(&policy)?;
+        }
+        let vault = self.vault_now(&policy.vault)?;
+        if 0 < refund {
+            vault.bear(refund);
+            self.rare_events.premiums_returned += 1;
+        }
         self.sweep_orphaned_assets(&policy.vault);
-        Ok(())
+        self.refund(&policy.vault, &policy.holder, signed, destination, refund)
     }
 }

@@ -32,6 +32,8 @@ pub struct Pot {
     pub epoch: u64,
     /// What receipts took, less what they returned.
     taken: Amount,
+    /// Penalties, less what challengers got of them.
+    forfeited: Amount,
     /// What the treasury collected of what was waiting, and of what was unearned.
     drained: (Amount, Amount),
 }
@@ -49,6 +51,7 @@ impl Pot {
             released_before: 0,
             epoch: 0,
             taken: 0,
+            forfeited: 0,
             drained: (0, 0),
         }
     }
@@ -89,7 +92,7 @@ impl Pot {
     }
 
     pub fn unearned(&self) -> Amount {
-        self.released() - self.taken - self.drained.1
+        self.released() + self.forfeited - self.taken - self.drained.1
     }
 
     /// When no window can be paid any more, unless more is paid in.
@@ -140,6 +143,16 @@ impl Pot {
         let pay = self.rate(window / self.epoch_windows + 1);
         self.taken += pay;
         pay
+    }
+
+    /// Adds a penalty to what is unearned.
+    pub(super) fn forfeit(&mut self, penalty: Amount) {
+        self.forfeited += penalty;
+    }
+
+    /// Takes a challenger's part of the penalties.
+    pub(super) fn reward_challenger(&mut self, part: Amount) {
+        self.forfeited -= part;
     }
 
     /// Returns a part of what a receipt took.

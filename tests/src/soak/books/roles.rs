@@ -10,6 +10,7 @@ pub struct Config {
     pub pending_admin: Option<Address>,
     pub guardian: Address,
     pub arbiter: Address,
+    pub pending_arbiter: Option<Address>,
     pub params: ConfigParams,
     /// A bit mask of [`flag`]s.
     pub paused: u8,
@@ -82,6 +83,7 @@ impl Books {
             pending_admin: None,
             guardian: *signer,
             arbiter: *signer,
+            pending_arbiter: None,
             params: *params,
             paused: 0,
         });
@@ -92,13 +94,11 @@ impl Books {
         &mut self,
         signer: &Address,
         guardian: &Address,
-        arbiter: &Address,
         params: &ConfigParams,
     ) -> Verdict {
         let config = self.config_for_admin(signer)?;
         limits::check_params(params)?;
         config.guardian = *guardian;
-        config.arbiter = *arbiter;
         config.params = *params;
         Ok(())
     }
@@ -119,6 +119,33 @@ impl Books {
         )?;
         config.admin = *signer;
         config.pending_admin = None;
+        Ok(())
+    }
+
+    pub(super) fn propose_arbiter(&mut self, signer: &Address, to: &Address) -> Verdict {
+        let config = self
+            .config
+            .as_mut()
+            .ok_or("the program is not initialized")?;
+        require(
+            config.arbiter == *signer,
+            "only the arbiter may propose its successor",
+        )?;
+        config.pending_arbiter = Some(*to);
+        Ok(())
+    }
+
+    pub(super) fn accept_arbiter(&mut self, signer: &Address) -> Verdict {
+        let config = self
+            .config
+            .as_mut()
+            .ok_or("the program is not initialized")?;
+        require(
+            config.pending_arbiter == Some(*signer),
+            "the signer is not the proposed arbiter",
+        )?;
+        config.arbiter = *signer;
+        config.pending_arbiter = None;
         Ok(())
     }
 

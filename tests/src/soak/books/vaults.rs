@@ -2,7 +2,10 @@
 
 use driftshield_sdk::{Address, ListingTerms, VaultTerms, address};
 
-use super::{Amount, BPS, Books, DAY, Verdict, fits, limits, limits::MAX_FEES_BPS, require};
+use super::{
+    Amount, BPS, Books, DAY, Verdict, fits, limits, limits::MAX_FEES_BPS, probation::Waiting,
+    require,
+};
 
 /// Time in addition to the cooldown before new terms, and new or loosened listings, take effect.
 const NOTICE: i64 = DAY;
@@ -109,11 +112,6 @@ impl Vault {
         since + self.cooldown_secs + NOTICE
     }
 
-    /// The amount that the vault's token account owes.
-    pub fn owed(&self) -> Amount {
-        self.assets + self.unearned + self.protocol_credit + self.manager_credit
-    }
-
     // Streams.
 
     /// Brings the vault up to `now`: streamed premium becomes capital, or a credit of the treasury while
@@ -201,14 +199,16 @@ impl Vault {
         at.div_euclid(self.bucket_secs)
     }
 
-    /// When the stream of a term until `term_end` begins and ends. `previous` is the stream of the term
-    /// before.
+    /// When a stream that begins now, or after the stream of the term before if that is later, ends: at the
+    /// end of the bucket in which its term ends, and at least one bucket later.
     pub(super) fn stream_times(&self, term_end: i64, previous: Option<&Stream>) -> (i64, i64) {
-        let end = (self.bucket(term_end) + 1) * self.bucket_secs;
-        match previous {
-            Some(previous) => (previous.end, end.max(previous.end + self.bucket_secs)),
-            None => (self.accrued_at, end),
-        }
+        let after = previous.map_or(self.accrued_at, |previous| previous.end);
+        let begins_at = after.max(self.accrued_at);
+        let of_term = (self.bucket(term_end) + 1) * self.bucket_secs;
+        // The first end of a bucket that is at least one bucket later.
+        let earliest = begins_at + self.bucket_secs;
+        let earliest = (self.bucket(earliest - 1) + 1) * self.bucket_secs;
+        (begins_at, of_term.max(earliest))
     }
 
     /// Whether the ring of 64 buckets reaches as far as a stream that ends at `end`.
@@ -216,34 +216,44 @@ impl Vault {
         self.bucket(end) - self.bucket(self.accrued_at) <= 64
     }
 
-    /// The part of a premium that streams.
-    pub(super) fn streamed_part(&self, premium: Amount) -> Amount {
+    /// The protocol's and the manager's part of a premium.
+    fn fees(&self, premium: Amount) -> (Amount, Amount) {
         let share = |bps: u16| premium * Amount::from(bps) / BPS;
-        premium - share(self.protocol_fee_bps) - share(self.manager_fee_bps)
+        (share(self.protocol_fee_bps), share(self.manager_fee_bps))
     }
 
-    /// Credits the fees on a premium, and streams the rest for a term until `term_end`, which follows the
-    /// term of the stream `previous` if there is one.
-    pub(super) fn sell(
-        &mut self,
-        premium: Amount,
-        term_end: i64,
-        previous: Option<&Stream>,
-    ) -> Stream {
-        let share = |bps: u16| premium * Amount::from(bps) / BPS;
-        let (protocol, manager) = (share(self.protocol_fee_bps), share(self.manager_fee_bps));
-        let part = self.streamed_part(premium);
+    /// The part of a premium that streams.
+    pub(super) fn streamed_part(&self, premium: Amount) -> Amount {
+        let (protocol, manager) = self.fees(premium);
+        premium - protocol - manager
+    }
+
+    /// Credits the fees on the premium of a term that begins, and streams the rest, after the stream
+    /// `previous` if there is one.
+    pub(super) fn begin(&mut self, term: &Waiting, previous: Option<&Stream>) -> Stream {
+        let (protocol, manager) = self.fees(term.premium);
         self.protocol_credit += protocol;
         self.manager_credit += manager;
+        let part = self.streamed_part(term.premium);
+        self.stream(part, term, previous)
+    }
+
+    /// Streams `part` for the time of `term`, after the stream `previous` if there is one.
+    pub(super) fn stream(
+        &mut self,
+        part: Amount,
+        term: &Waiting,
+        previous: Option<&Stream>,
+    ) -> Stream {
         self.unearned += part;
         self.streams_created += 1;
-        let (begins_at, end) = self.stream_times(term_end, previous);
+        let (begins_at, end) = self.stream_times(term.end, previous);
         let stream = Stream {
             number: self.streams_created,
             rate: (part << 32) / (end - begins_at) as Amount,
             part,
-            start: previous.map_or(self.accrued_at, |previous| previous.term_end),
-            term_end,
+            start: term.start,
+            term_end: term.end,
             begins_at,
             end,
         };
@@ -324,6 +334,20 @@ impl Books {
             .filter(|request| request.reserved_until.is_some())
             .map(|request| request.shares)
             .sum()
+    }
+
+    /// The premiums of a vault's terms on probation.
+    pub fn premiums_held(&self, vault: &Address) -> Amount {
+        let policies = self.policies_of(vault, None);
+        let waiting = policies.filter_map(|policy| policy.waiting.as_ref());
+        waiting.map(|term| term.premium).sum()
+    }
+
+    /// The amount that a vault's token account owes.
+    pub fn owed_by_vault(&self, at: &Address) -> Amount {
+        let vault = &self.vaults[at];
+        let credits = vault.protocol_credit + vault.manager_credit;
+        vault.assets + vault.unearned + self.premiums_held(at) + credits
     }
 
     fn has_no_holders(&self, vault: &Address) -> bool {
@@ -442,6 +466,10 @@ impl Books {
         require(
             (1..=4).contains(&terms.max_persistence),
             "the largest persistence is out of range",
+        )?;
+        require(
+            model.window_secs + model.periods.submit_secs <= vault.waiting_secs,
+            "the vault waits for less than a window and its submissions",
         )?;
         let run_secs = model.window_secs * i64::from(terms.max_persistence);
         require(

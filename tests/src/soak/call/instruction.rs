@@ -1,5 +1,7 @@
 //! Builds the instruction of a call.
 
+use std::ops::RangeInclusive;
+
 use driftshield_sdk::{
     Account, AccountMeta, Address, ChallengePayee, FeePayee, Instruction, PremiumPayee,
     RewardPayee, Series, TokenProgram, address, instruction,
@@ -10,6 +12,8 @@ use super::{Call, KnownAccounts, TokenInfo};
 use crate::world::swapped;
 
 const SPL_TOKEN: Address = spl_token_interface::ID;
+/// The slot of the destination in `buy_position`. The buyer may pass the same account as its source.
+const DESTINATION: usize = 9;
 
 /// Functions that return the known state of an account, if it is of their type.
 macro_rules! known {
@@ -63,9 +67,10 @@ impl Call {
             Self::UpdateConfig {
                 signer,
                 guardian,
-                arbiter,
                 params,
-            } => instruction::update_config(*signer, *guardian, *arbiter, *params),
+            } => instruction::update_config(*signer, *guardian, *params),
+            Self::ProposeArbiter { signer, to } => instruction::propose_arbiter(*signer, *to),
+            Self::AcceptArbiter { signer } => instruction::accept_arbiter(*signer),
             Self::ProposeAdmin { signer, to } => instruction::propose_admin(*signer, *to),
             Self::AcceptAdmin { signer } => instruction::accept_admin(*signer),
             Self::SetPause { signer, flags } => instruction::set_pause(*signer, *flags),
@@ -170,6 +175,14 @@ impl Call {
                 swapped(collect, &state.oracles[0], oracle)
             }
             Self::CloseSeat { oracle, model } => instruction::close_seat(*oracle, *model),
+            Self::SyncSeat { oracle, model } => instruction::sync_seat(*oracle, *model),
+            Self::LeaveSeat { signer, model } => instruction::leave_seat(*signer, *model),
+            Self::ReplaceOracle {
+                signer,
+                model: at,
+                oracle,
+                successor,
+            } => instruction::replace_oracle(*signer, *at, model(known, at)?, *oracle, *successor),
             _ => return None,
         })
     }
@@ -195,8 +208,19 @@ impl Call {
                 signer,
                 model: at,
                 window,
+                counts,
                 source,
-            } => instruction::challenge_receipt(*signer, *at, model(known, at)?, *window, *source),
+            } => {
+                let state = model(known, at)?;
+                instruction::challenge_receipt(
+                    *signer,
+                    *at,
+                    state,
+                    *window,
+                    counts.clone(),
+                    *source,
+                )
+            }
             Self::RuleReceipt {
                 signer,
                 model: at,
@@ -212,6 +236,23 @@ impl Call {
                 let seats = seats.iter().map(|seat| AccountMeta::new(*seat, false));
                 rule.accounts.extend(seats);
                 swapped(rule, &state.arbiter, signer)
+            }
+            Self::ReturnSlashes {
+                signer,
+                model: at,
+                window,
+                seats,
+            } => {
+                let state = model(known, at)?;
+                let read = receipt(known, &address::receipt(at, *window))?;
+                let mut give_back = instruction::return_slashes(*signer, *at, state, read);
+                let expected_seats = read.slashed().count();
+                give_back
+                    .accounts
+                    .truncate(give_back.accounts.len() - expected_seats);
+                let seats = seats.iter().map(|seat| AccountMeta::new(*seat, false));
+                give_back.accounts.extend(seats);
+                give_back
             }
             Self::FinalizeReceipt { model, window } => {
                 instruction::finalize_receipt(receipt(known, &address::receipt(model, *window))?)
@@ -267,10 +308,38 @@ impl Call {
                 state.terms_hash[0] ^= u8::from(*stale);
                 instruction::place_bet(*signer, *at, &state, *source, *bet)
             }
+            Self::SetAsk {
+                signer,
+                market: at,
+                outcome,
+                ask,
+            } => instruction::set_ask(*signer, *at, market(known, at)?, *outcome, *ask),
+            Self::BuyPosition {
+                signer,
+                market: at,
+                seller,
+                source,
+                destination,
+                purchase,
+                stale,
+                signed,
+            } => {
+                let mut state = *market(known, at)?;
+                state.terms_hash[0] ^= u8::from(*stale);
+                let mut buy =
+                    instruction::buy_position(*signer, *at, &state, *source, *seller, *purchase);
+                let default = own(seller, &state.mint, state.token_program.into());
+                assert_eq!(buy.accounts[DESTINATION].pubkey, default);
+                buy.accounts[DESTINATION].pubkey = *destination;
+                for account in &mut buy.accounts {
+                    account.is_signer |= *signed && account.pubkey == *seller;
+                }
+                buy
+            }
             Self::SettleMarket { market: at, pages } => {
                 let state = market(known, at)?;
                 let settle = instruction::settle_market(*at, state);
-                with_pages(settle, state.next_window, state.last_window, pages)
+                with_pages(settle, state.next_window..=state.last_window, pages)
             }
             Self::Claim {
                 market: at,
@@ -434,7 +503,7 @@ impl Call {
                 let own = own(&state.holder, &vault.mint, vault.token_program.into());
                 let claim = instruction::claim_policy(state, vault, *first_window);
                 let last_window = first_window + u64::from(state.persistence) - 1;
-                let claim = with_pages(claim, *first_window, last_window, pages);
+                let claim = with_pages(claim, *first_window..=last_window, pages);
                 paying(claim, &own, destination, &state.holder, *signed)
             }
             Self::CancelPolicy {
@@ -454,9 +523,29 @@ impl Call {
                 let (state, vault) = policy_and_vault(known, at)?;
                 instruction::renew_policy(state, vault, *source, *signed)
             }
-            Self::ExpirePolicy { policy: at } => {
+            Self::ExpirePolicy {
+                policy: at,
+                pages,
+                destination,
+                signed,
+            } => {
                 let (state, vault) = policy_and_vault(known, at)?;
-                instruction::expire_policy(state, vault)
+                let own = own(&state.holder, &vault.mint, vault.token_program.into());
+                let expire = instruction::expire_policy(state, vault);
+                let expire = with_pages(expire, state.windows_to_expire(), pages);
+                paying(expire, &own, destination, &state.holder, *signed)
+            }
+            Self::BeginPolicy {
+                policy: at,
+                pages,
+                destination,
+                signed,
+            } => {
+                let (state, vault) = policy_and_vault(known, at)?;
+                let own = own(&state.holder, &vault.mint, vault.token_program.into());
+                let begin = instruction::begin_policy(state, vault);
+                let begin = with_pages(begin, state.windows_to_begin(), pages);
+                paying(begin, &own, destination, &state.holder, *signed)
             }
             _ => return None,
         })
@@ -544,11 +633,10 @@ fn policy_and_vault<'a>(
 /// The instruction, which passes the pages of these windows, with the given pages instead.
 fn with_pages(
     mut instruction: Instruction,
-    first_window: u64,
-    last_window: u64,
+    windows: RangeInclusive<u64>,
     pages: &[Address],
 ) -> Instruction {
-    let passed = Series::page_of(last_window) - Series::page_of(first_window) + 1;
+    let passed = Series::page_of(*windows.end()) - Series::page_of(*windows.start()) + 1;
     let declared = instruction.accounts.len() - passed as usize;
     instruction.accounts.truncate(declared);
     let pages = pages.iter().map(|at| AccountMeta::new_readonly(*at, false));

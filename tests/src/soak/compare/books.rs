@@ -3,7 +3,9 @@
 use driftshield_sdk::{Address, Aggregate, address};
 
 use super::{Fields, Value, number, time};
-use crate::soak::books::{Books, MarketEnd, Pot, ReceiptState, Stream, WindowEnd, windows_of_page};
+use crate::soak::books::{
+    Books, MarketEnd, Pot, ReceiptState, Stream, Waiting, WindowEnd, windows_of_page,
+};
 
 /// The address and the fields of every account.
 pub fn fields(books: &Books) -> Vec<(Address, Fields)> {
@@ -17,6 +19,10 @@ pub fn fields(books: &Books) -> Vec<(Address, Fields)> {
             ),
             ("guardian", Value::Key(config.guardian)),
             ("arbiter", Value::Key(config.arbiter)),
+            (
+                "pending_arbiter",
+                Value::Key(config.pending_arbiter.unwrap_or_default()),
+            ),
             ("params", Value::Config(Box::new(config.params))),
             ("paused", number(config.paused)),
         ];
@@ -62,6 +68,13 @@ pub fn fields(books: &Books) -> Vec<(Address, Fields)> {
         ];
         let stakes = (0..8).map(|index| position.stakes.get(index).copied().unwrap_or(0));
         fields.extend(stakes.map(|stake| ("stake", number(stake))));
+        for outcome in 0..8 {
+            let ask = position.asks.get(&outcome).copied().unwrap_or_default();
+            fields.push(("ask", number(ask.amount)));
+            fields.push(("price", number(ask.price)));
+            fields.push(("valid_until", time(ask.valid_until)));
+            fields.push(("reports", number(ask.reports)));
+        }
         all.push((*address, fields));
     }
     for address in books.vaults.keys() {
@@ -130,6 +143,8 @@ fn model_fields(books: &Books, address: &Address) -> Fields {
         ("max_spread", number(model.max_spread)),
         ("held", number(books.held(address))),
         ("security", number(model.security())),
+        ("lasting_security", number(model.lasting_security())),
+        ("replaced", number(model.replaced as u64)),
         ("market_risk", number(books.market_risk(address))),
         ("cover_risk", number(books.cover_risk(address))),
         ("security_rent_bps", number(model.rent_bps)),
@@ -144,16 +159,34 @@ fn model_fields(books: &Books, address: &Address) -> Fields {
         ("latest_window", number(latest_window)),
         ("max_value", number(statistics.max)),
         ("ewma", number(statistics.ewma)),
+        ("reports", number(model.reports)),
         ("version", number(model.version)),
         ("retired", number(model.is_retired)),
         ("quorum", number(model.quorum as u64)),
         ("challenge_bond", number(model.challenge_bond)),
+        ("absence_penalty", number(model.absence_penalty)),
+        ("exposed_since", time(model.episode.since)),
+        ("observed_from", number(model.episode.first)),
+        ("observed_until", number(model.episode.last)),
     ];
     for oracle in &model.oracles {
         fields.push(("oracle", Value::Key(*oracle)));
         fields.push(("bond", number(model.active_bonds[oracle])));
+        let standing = &model.standings[oracle];
+        let open = books.open_submissions(address, oracle);
+        fields.push(("listed_at", time(standing.listed_at)));
+        fields.push(("counts", number(standing.counts)));
+        fields.push(("counts_since", time(standing.started_at.unwrap_or(0))));
+        fields.push(("stopped_at", time(standing.stopped_at.unwrap_or(0))));
+        let (counted_since, counted_until) = standing.before.unwrap_or_default();
+        fields.push(("counted_since", time(counted_since)));
+        fields.push(("counted_until", time(counted_until)));
+        fields.push(("leave_at", time(standing.leaves_at.unwrap_or(0))));
+        fields.push(("open_submissions", number(open as u64)));
         let reward = model.rewards.get(oracle).copied().unwrap_or(0);
         fields.push(("reward", number(reward)));
+        let penalty = model.penalties.get(oracle).copied().unwrap_or(0);
+        fields.push(("penalty", number(penalty)));
     }
     fields.extend(pot_fields(&model.pot));
     fields
@@ -203,7 +236,22 @@ fn receipt_fields(books: &Books, address: &Address) -> Fields {
         ("treasury_credit", number(receipt.treasury_credit)),
         ("pay", number(receipt.pay)),
         ("earners", number(earners)),
+        ("asserted", number(receipt.asserted.unwrap_or(0))),
+        (
+            "asserts_thin",
+            number(receipt.challenger.is_some() && receipt.asserted.is_none()),
+        ),
+        ("reward", number(receipt.reward)),
+        ("appeal_until", time(receipt.appeal_until.unwrap_or(0))),
     ];
+    for (index, amount) in &receipt.held {
+        fields.push(("slashed", number(*index as u64)));
+        fields.push(("held", number(*amount)));
+    }
+    for (index, amount) in &receipt.penalties {
+        fields.push(("silent", number(*index as u64)));
+        fields.push(("penalty", number(*amount)));
+    }
     for (index, submission) in &receipt.submissions {
         fields.push(("oracle", number(*index as u64)));
         fields.push(("submitted", number(submission.value.unwrap_or(0))));
@@ -257,6 +305,7 @@ fn market_fields(books: &Books, address: &Address) -> Fields {
         ("close_ts", time(market.terms.close_ts)),
         ("first_window", number(market.terms.first_window)),
         ("last_window", number(market.terms.last_window)),
+        ("min_observed", number(market.terms.min_observed)),
         ("next_window", number(market.next_window)),
         ("observed", number(market.observed.len() as u64)),
         ("accumulator", number(market.accumulator())),
@@ -292,12 +341,13 @@ fn vault_fields(books: &Books, address: &Address) -> Fields {
         ("assets", number(vault.assets)),
         ("locked", number(books.locked(address))),
         ("unearned", number(vault.unearned)),
+        ("held", number(books.premiums_held(address))),
         ("shares", number(vault.shares)),
         ("leaving", number(vault.leaving)),
         ("leaving_index", number(vault.index)),
         ("wipeouts", number(vault.wipeouts)),
         ("seasoned", number(vault.seasoned)),
-        ("reserved", number(books.reserved(address))),
+        ("reserved_shares", number(books.reserved(address))),
         ("revision", number(vault.revision)),
         ("protocol_credit", number(vault.protocol_credit)),
         ("manager_credit", number(vault.manager_credit)),
@@ -331,9 +381,8 @@ fn vault_fields(books: &Books, address: &Address) -> Fields {
 
 fn policy_fields(books: &Books, address: &Address) -> Fields {
     let policy = &books.policies[address];
-    let term = &policy.term;
-    let previous = policy.previous_term.as_ref();
-    let of_previous = |value: fn(&Stream) -> u128| number(previous.map_or(0, value));
+    let of_term = |value: fn(&Stream) -> u128| number(policy.term.as_ref().map_or(0, value));
+    let of_pending = |value: fn(&Waiting) -> u128| number(policy.waiting.as_ref().map_or(0, value));
     vec![
         ("vault", Value::Key(policy.vault)),
         ("model", Value::Key(policy.model)),
@@ -348,21 +397,20 @@ fn policy_fields(books: &Books, address: &Address) -> Fields {
         ("last_window", number(policy.last_window)),
         ("windows", number(policy.terms.windows)),
         ("claim_grace_secs", time(policy.claim_grace_secs)),
-        ("rate", number(term.rate)),
-        ("part", number(term.part)),
-        ("start", time(term.start)),
-        ("end", time(term.term_end)),
-        ("begins_at", time(term.begins_at)),
-        ("ends_at", time(term.end)),
-        ("previous rate", of_previous(|term| term.rate)),
-        ("previous part", of_previous(|term| term.part)),
-        ("previous start", of_previous(|term| term.start as u128)),
-        ("previous end", of_previous(|term| term.term_end as u128)),
+        ("unmeasured", number(policy.unmeasured)),
+        ("pending premium", of_pending(|term| term.premium)),
+        ("pending start", of_pending(|term| term.start as u128)),
+        ("pending end", of_pending(|term| term.end as u128)),
         (
-            "previous begins_at",
-            of_previous(|term| term.begins_at as u128),
+            "pending from_window",
+            of_pending(|term| term.from_window.into()),
         ),
-        ("previous ends_at", of_previous(|term| term.end as u128)),
+        ("rate", of_term(|term| term.rate)),
+        ("part", of_term(|term| term.part)),
+        ("start", of_term(|term| term.start as u128)),
+        ("end", of_term(|term| term.term_end as u128)),
+        ("begins_at", of_term(|term| term.begins_at as u128)),
+        ("ends_at", of_term(|term| term.end as u128)),
         ("model_version", number(policy.terms.model_version)),
         ("cancel_fee_bps", number(policy.cancel_fee_bps)),
         ("persistence", number(policy.terms.persistence)),

@@ -12,6 +12,7 @@ pub fn fields(account: &Account) -> Fields {
             ("pending_admin", Value::Key(config.pending_admin)),
             ("guardian", Value::Key(config.guardian)),
             ("arbiter", Value::Key(config.arbiter)),
+            ("pending_arbiter", Value::Key(config.pending_arbiter)),
             ("params", Value::Config(Box::new(config.params))),
             ("paused", number(config.paused)),
         ],
@@ -40,6 +41,12 @@ pub fn fields(account: &Account) -> Fields {
                 ("owner", Value::Key(position.owner)),
             ];
             fields.extend(position.stakes.map(|stake| ("stake", number(stake))));
+            for ask in position.asks {
+                fields.push(("ask", number(ask.amount)));
+                fields.push(("price", number(ask.price)));
+                fields.push(("valid_until", time(ask.valid_until)));
+                fields.push(("reports", number(ask.reports)));
+            }
             fields
         }
         Account::Vault(vault) => vault_fields(vault),
@@ -82,6 +89,8 @@ fn model_fields(model: &driftshield_sdk::Model) -> Fields {
         ("max_spread", number(model.max_spread)),
         ("held", number(model.held)),
         ("security", number(model.security)),
+        ("lasting_security", number(model.lasting_security)),
+        ("replaced", number(model.replaced)),
         ("market_risk", number(model.market_risk)),
         ("cover_risk", number(model.cover_risk)),
         ("security_rent_bps", number(model.security_rent_bps)),
@@ -96,15 +105,30 @@ fn model_fields(model: &driftshield_sdk::Model) -> Fields {
         ("latest_window", number(model.latest_window)),
         ("max_value", number(model.max_value)),
         ("ewma", number(model.ewma)),
+        ("reports", number(model.reports)),
         ("version", number(model.version)),
         ("retired", number(model.status == ModelStatus::Retired)),
         ("quorum", number(model.quorum)),
         ("challenge_bond", number(model.challenge_bond)),
+        ("absence_penalty", number(model.absence_penalty)),
+        ("exposed_since", time(model.exposed_since)),
+        ("observed_from", number(model.observed_from)),
+        ("observed_until", number(model.observed_until)),
     ];
     for index in 0..usize::from(model.oracle_count) {
         fields.push(("oracle", Value::Key(model.oracles[index])));
         fields.push(("bond", number(model.bonds[index])));
+        let tenure = &model.tenures[index];
+        fields.push(("listed_at", time(tenure.listed_at)));
+        fields.push(("counts", number(tenure.counts)));
+        fields.push(("counts_since", time(tenure.counts_since)));
+        fields.push(("stopped_at", time(tenure.stopped_at)));
+        fields.push(("counted_since", time(tenure.counted_since)));
+        fields.push(("counted_until", time(tenure.counted_until)));
+        fields.push(("leave_at", time(tenure.leave_at)));
+        fields.push(("open_submissions", number(tenure.open_submissions)));
         fields.push(("reward", number(model.rewards[index])));
+        fields.push(("penalty", number(model.penalties[index])));
     }
     let pot = &model.pot;
     fields.extend([
@@ -143,7 +167,21 @@ fn receipt_fields(receipt: &driftshield_sdk::Receipt) -> Fields {
         ("treasury_credit", number(receipt.treasury_credit)),
         ("pay", number(receipt.pay)),
         ("earners", number(receipt.earners)),
+        ("asserted", number(receipt.asserted)),
+        ("asserts_thin", number(receipt.asserts_thin.get())),
+        ("reward", number(receipt.reward)),
+        ("appeal_until", time(receipt.appeal_until)),
     ];
+    for index in receipt.slashed() {
+        fields.push(("slashed", number(index as u64)));
+        fields.push(("held", number(receipt.held[index])));
+    }
+    for index in 0..receipt.penalties.len() {
+        if receipt.silent & (1 << index) != 0 {
+            fields.push(("silent", number(index as u64)));
+            fields.push(("penalty", number(receipt.penalties[index])));
+        }
+    }
     for index in 0..receipt.values.len() {
         if receipt.submitted & (1 << index) != 0 {
             fields.push(("oracle", number(index as u64)));
@@ -192,6 +230,7 @@ fn market_fields(market: &driftshield_sdk::Market) -> Fields {
         ("close_ts", time(market.close_ts)),
         ("first_window", number(market.first_window)),
         ("last_window", number(market.last_window)),
+        ("min_observed", number(market.min_observed)),
         ("next_window", number(market.next_window)),
         ("observed", number(market.observed)),
         ("accumulator", number(market.accumulator)),
@@ -226,12 +265,13 @@ fn vault_fields(vault: &driftshield_sdk::Vault) -> Fields {
         ("assets", number(vault.assets)),
         ("locked", number(vault.locked)),
         ("unearned", number(vault.unearned)),
+        ("held", number(vault.held)),
         ("shares", number(vault.shares)),
         ("leaving", number(vault.leaving)),
         ("leaving_index", number(vault.leaving_index)),
         ("wipeouts", number(vault.wipeouts)),
         ("seasoned", number(vault.seasoned)),
-        ("reserved", number(vault.reserved)),
+        ("reserved_shares", number(vault.reserved_shares)),
         ("revision", number(vault.revision)),
         ("protocol_credit", number(vault.protocol_credit)),
         ("manager_credit", number(vault.manager_credit)),
@@ -271,18 +311,17 @@ fn policy_fields(policy: &driftshield_sdk::Policy) -> Fields {
         ("last_window", number(policy.last_window)),
         ("windows", number(policy.windows)),
         ("claim_grace_secs", time(policy.claim_grace_secs)),
+        ("unmeasured", number(policy.unmeasured)),
+        ("pending premium", number(policy.pending.premium)),
+        ("pending start", time(policy.pending.start)),
+        ("pending end", time(policy.pending.end)),
+        ("pending from_window", number(policy.pending.from_window)),
         ("rate", number(policy.term.rate.get())),
         ("part", number(policy.term.part)),
         ("start", time(policy.term.start)),
         ("end", time(policy.term.end)),
         ("begins_at", time(policy.term.begins_at)),
         ("ends_at", time(policy.term.ends_at)),
-        ("previous rate", number(policy.previous_term.rate.get())),
-        ("previous part", number(policy.previous_term.part)),
-        ("previous start", time(policy.previous_term.start)),
-        ("previous end", time(policy.previous_term.end)),
-        ("previous begins_at", time(policy.previous_term.begins_at)),
-        ("previous ends_at", time(policy.previous_term.ends_at)),
         ("model_version", number(policy.model_version)),
         ("cancel_fee_bps", number(policy.cancel_fee_bps)),
         ("persistence", number(policy.persistence)),

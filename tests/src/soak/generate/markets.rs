@@ -1,11 +1,14 @@
 //! Calls about markets.
 
-use driftshield_sdk::{Address, Aggregate, FeePayee, MarketTerms, address, instruction::Bet};
+use driftshield_sdk::{
+    Address, Aggregate, Ask, FeePayee, MarketTerms, address,
+    instruction::{Bet, Purchase},
+};
 use rand::Rng;
 
 use super::Generator;
 use crate::soak::{
-    books::{Market, pages},
+    books::{Market, Position, pages},
     call::Call,
 };
 
@@ -42,22 +45,25 @@ impl Generator<'_> {
             threshold
         });
         let thresholds: Vec<u64> = thresholds.collect();
+        let last_window = first_window + self.up_to(2);
         let aggregates = [Aggregate::Max, Aggregate::Last, Aggregate::Mean];
         let mut terms = MarketTerms {
             model_version: model.version,
             thresholds,
             aggregate: self.pick(&aggregates)?,
             first_window,
-            last_window: first_window + self.up_to(2),
+            last_window,
+            min_observed: self.up_to(last_window - first_window + 1),
             close_ts: start - self.up_to(600) as i64,
             creator_fee_bps: self.up_to(500) as u16,
             question: "Does it drift?".into(),
         };
         if self.chance(15) {
-            match self.up_to(7) {
+            match self.up_to(8) {
                 0 => terms.close_ts = start + 1,
                 6 => terms.thresholds.reverse(),
                 7 => terms.thresholds.clear(),
+                8 => terms.min_observed = last_window - first_window + 2,
                 1 => terms.thresholds[0] = lowest.saturating_sub(1),
                 2 => terms.last_window = first_window + 366,
                 3 => terms.creator_fee_bps = 2_001,
@@ -138,6 +144,113 @@ impl Generator<'_> {
                 },
             },
             stale: self.chance(3),
+        })
+    }
+
+    pub(super) fn set_ask(&mut self) -> Option<Call> {
+        let books = self.books;
+        let of = |position: &Position| (position.market, position.owner);
+        let all: Vec<_> = books.positions.values().map(of).collect();
+        let is_open = |(market, _): &(Address, Address)| books.markets[market].end.is_none();
+        let open: Vec<_> = all.iter().copied().filter(is_open).collect();
+        let (at, owner) = self.prefer(&open, &all)?;
+        let market = &books.markets[&at];
+        let model = &books.models[&market.model];
+        let stakes = &books.positions[&address::position(&at, &owner)].stakes;
+        let with_stake = (0..stakes.len()).filter(|&outcome| 0 < stakes[outcome]);
+        let with_stake: Vec<usize> = with_stake.collect();
+        let every: Vec<usize> = (0..=stakes.len()).collect();
+        let outcome = self.prefer(&with_stake, &every)?;
+        let stake = stakes.get(outcome).copied().unwrap_or(0);
+        let amount = match self.up_to(9) {
+            0..=3 => stake as u64, // part of the market's total
+            4 => 0,
+            _ => self.amount(stake, stake),
+        };
+        let latest = market.latest_ask_end(model, books.now).ok()?;
+        let ends = [
+            books.now,
+            books.now + 1,
+            latest.saturating_sub(1),
+            latest.saturating_add(1),
+        ];
+        let prices = [0, 1, 999, 1_000, u32::MAX];
+        Some(Call::SetAsk {
+            signer: self.usually(owner),
+            market: at,
+            outcome: outcome as u8,
+            ask: Ask {
+                amount,
+                valid_until: if self.chance(85) {
+                    latest
+                } else {
+                    self.pick(&ends)?
+                },
+                price: if self.chance(85) {
+                    self.rng.random_range(1..=3_000)
+                } else {
+                    self.pick(&prices)?
+                },
+                reports: model.reports ^ u32::from(self.chance(4)),
+            },
+        })
+    }
+
+    /// Market, owner and outcome of each ask that can be taken.
+    pub(super) fn standing_asks(&self) -> Vec<(Address, Address, usize)> {
+        let books = self.books;
+        let mut standing = vec![];
+        for position in books.positions.values() {
+            let market = &books.markets[&position.market];
+            for (outcome, ask) in &position.asks {
+                let reports = books.models[&market.model].reports;
+                if market.end.is_none() && books.now < ask.valid_until && ask.reports == reports {
+                    standing.push((position.market, position.owner, *outcome));
+                }
+            }
+        }
+        standing
+    }
+
+    pub(super) fn buy_position(&mut self) -> Option<Call> {
+        let books = self.books;
+        let all: Vec<_> = books
+            .positions
+            .values()
+            .map(|position| (position.market, position.owner, 0))
+            .collect();
+        let (at, seller, outcome) = self.prefer(&self.standing_asks(), &all)?;
+        let market = &books.markets[&at];
+        let asks = &books.positions[&address::position(&at, &seller)].asks;
+        let ask = asks.get(&outcome).copied().unwrap_or_default();
+        let least = books.collaterals[&market.mint].terms.min_bet;
+        let amount = match self.up_to(9) {
+            0 => least,
+            1 => least.saturating_sub(1),
+            2 => ask.amount.saturating_add(1),
+            3..=6 => ask.amount,
+            _ => self.amount(ask.amount, ask.amount.into()),
+        };
+        let signer = self.actor("bettor");
+        let (destination, signed) = self.destination(&seller, &market.mint);
+        Some(Call::BuyPosition {
+            signer,
+            market: at,
+            seller,
+            source: self.source(&signer, &market.mint),
+            destination,
+            purchase: Purchase {
+                outcome: outcome as u8,
+                amount,
+                max_price: match self.up_to(9) {
+                    0 => ask.price.saturating_sub(1),
+                    1 => ask.price,
+                    _ => u32::MAX,
+                },
+                reports: books.models[&market.model].reports ^ u32::from(self.chance(3)),
+            },
+            stale: self.chance(3),
+            signed,
         })
     }
 

@@ -4,7 +4,11 @@ use driftshield_sdk::{Address, Metric, ModelTerms, address};
 use rand::{Rng, seq::SliceRandom};
 
 use super::Generator;
-use crate::soak::{call::Call, terms};
+use crate::soak::{
+    books::{Seat, limits},
+    call::Call,
+    terms,
+};
 
 impl Generator<'_> {
     pub(super) fn register_model(&mut self) -> Option<Call> {
@@ -30,29 +34,35 @@ impl Generator<'_> {
                 _ => spec.min_samples = u64::MAX,
             }
         }
+        let widest = match limits::check_spec(&spec) {
+            Ok(()) => spec.widest_spread(),
+            Err(_) => 0,
+        };
         Some(Call::RegisterModel {
             signer,
             id: self.up_to(3),
             mint: token.mint,
             spec,
-            terms: self.model_terms(),
+            terms: self.model_terms(widest),
         })
     }
 
-    fn model_terms(&mut self) -> ModelTerms {
+    /// Terms of a model that allows a spread of up to `widest`.
+    fn model_terms(&mut self, widest: u64) -> ModelTerms {
         let mut oracles = self.driver.actors.with_role("oracle");
         oracles.shuffle(self.rng);
         oracles.truncate(self.rng.random_range(1..=6));
         let mut terms = terms::model_terms(oracles);
-        terms.max_spread = self.up_to(30_000);
+        terms.max_spread = self.up_to(widest);
         terms.security_rent_bps = self.rng.random_range(1..=5_000);
         if self.chance(15) {
-            match self.up_to(5) {
+            match self.up_to(6) {
                 0 => terms.quorum = 0,
                 1 => terms.oracles.push(terms.oracles[0]),
                 2 => terms.max_spread = 1_000_001,
                 3 => terms.security_rent_bps = 0,
                 4 => terms.market_budget_bps = 5_001,
+                5 => terms.max_spread = widest + 1,
                 _ => terms.name = "a name of more than thirty-two bytes".into(),
             }
         }
@@ -72,7 +82,7 @@ impl Generator<'_> {
         Some(Call::UpdateModel {
             signer: self.usually(books.models[&model].owner),
             model,
-            terms: self.model_terms(),
+            terms: self.model_terms(books.models[&model].noise_floor / 8),
         })
     }
 
@@ -129,7 +139,19 @@ impl Generator<'_> {
             .values()
             .map(|seat| (seat.model, seat.oracle))
             .collect();
-        let (model, signer) = self.pick(&seats)?;
+        // Usually one whose notice is over, if there is any.
+        let now = self.books.now;
+        let left: Vec<(Address, Address)> = seats
+            .iter()
+            .filter(|(model, oracle)| {
+                let standing = self.books.models[model].standings.get(oracle);
+                let leaves_at = standing.and_then(|standing| standing.leaves_at);
+                leaves_at.is_some_and(|leaves_at| leaves_at <= now)
+            })
+            .copied()
+            .collect();
+        let likely = if left.is_empty() { &seats } else { &left };
+        let (model, signer) = self.prefer(likely, &seats)?;
         let active = self.books.seats[&address::seat(&model, &signer)].active();
         let all = self.chance(50);
         Some(Call::RequestUnbond {
@@ -140,6 +162,52 @@ impl Generator<'_> {
             } else {
                 self.amount(active / 4, active)
             },
+        })
+    }
+
+    /// Usually lets the oracle leave of whose seats the quorum needs every one.
+    pub(super) fn leave_seat(&mut self) -> Option<Call> {
+        let (mut counting, mut all) = (Vec::new(), Vec::new());
+        for (at, model) in &self.books.models {
+            for oracle in &model.oracles {
+                all.push((*at, *oracle));
+                if model.counts(oracle) {
+                    counting.push((*at, *oracle));
+                }
+            }
+        }
+        let (model, oracle) = self.prefer(&counting, &all)?;
+        Some(Call::LeaveSeat {
+            signer: self.usually(oracle),
+            model,
+        })
+    }
+
+    /// Usually replaces an oracle whose seat does not count by one that is not listed.
+    pub(super) fn replace_oracle(&mut self) -> Option<Call> {
+        let (mut vacant, mut all) = (Vec::new(), Vec::new());
+        for (at, model) in &self.books.models {
+            for oracle in &model.oracles {
+                all.push((*at, *oracle));
+                let is_exposed = 0 < self.books.exposure_of(at);
+                if is_exposed && 2 < model.quorum && !model.counts(oracle) {
+                    vacant.push((*at, *oracle));
+                }
+            }
+        }
+        let (at, oracle) = self.prefer(&vacant, &all)?;
+        let model = &self.books.models[&at];
+        let oracles = self.driver.actors.with_role("oracle");
+        let others: Vec<Address> = oracles
+            .iter()
+            .filter(|other| model.index(other).is_none())
+            .copied()
+            .collect();
+        Some(Call::ReplaceOracle {
+            signer: self.usually(model.owner),
+            model: at,
+            oracle,
+            successor: self.prefer(&others, &oracles)?,
         })
     }
 
@@ -162,11 +230,28 @@ impl Generator<'_> {
         })
     }
 
+    pub(super) fn sync_seat(&mut self) -> Option<Call> {
+        let seats = self.books.seats.values();
+        let owes = |seat: &&Seat| {
+            self.books.models[&seat.model]
+                .penalties
+                .contains_key(&seat.oracle)
+        };
+        let owing: Vec<_> = seats
+            .clone()
+            .filter(owes)
+            .map(|seat| (seat.model, seat.oracle))
+            .collect();
+        let all: Vec<_> = seats.map(|seat| (seat.model, seat.oracle)).collect();
+        let (model, oracle) = self.prefer(&owing, &all)?;
+        Some(Call::SyncSeat { oracle, model })
+    }
+
     pub(super) fn close_seat(&mut self) -> Option<Call> {
         let seats = self.books.seats.values();
         let empty: Vec<(Address, Address)> = seats
             .clone()
-            .filter(|seat| seat.bonded == 0)
+            .filter(|seat| seat.bonded == 0 && self.books.open_receipts(&seat.model) == 0)
             .map(|seat| (seat.model, seat.oracle))
             .collect();
         let all: Vec<_> = seats.map(|seat| (seat.model, seat.oracle)).collect();

@@ -7,6 +7,7 @@ use super::Generator;
 use crate::soak::{
     books::{Exposure, Policy, WindowEnd, pages},
     call::Call,
+    step::Step,
 };
 
 impl Generator<'_> {
@@ -198,12 +199,7 @@ impl Generator<'_> {
         let (at, first) = self.prefer(&paying, &all)?;
         let policy = &self.books.policies[&at];
         let last = first + u64::from(policy.terms.persistence) - 1;
-        let mut pages = pages(&policy.model, first, last);
-        if self.chance(3) {
-            pages.push(address::series_page(&policy.model, 1_000));
-        } else if self.chance(2) {
-            pages.pop();
-        }
+        let pages = self.pages_for(policy, (first, last));
         let mint = self.books.vaults[&policy.vault].mint;
         let (destination, signed) = self.destination(&policy.holder, &mint);
         Some(Call::ClaimPolicy {
@@ -226,30 +222,93 @@ impl Generator<'_> {
         })
     }
 
-    pub(super) fn renew_policy(&mut self) -> Option<Call> {
+    /// Renews a policy: of one that anyone may renew soon, mostly without its holder's signature, after
+    /// the holder has delegated the premium.
+    pub(super) fn renew_policy(&mut self) -> Vec<Step> {
         let books = self.books;
-        let at = self.policy(|policy| {
-            let delegated = || {
-                let own = books.own_account(&policy.holder, &books.vaults[&policy.vault].mint);
-                books.tokens[&own].delegate.is_some()
+        let soon = |policy: &Policy| {
+            let Some((first, last)) = books.open_renewal(policy) else {
+                return false;
             };
-            policy.paid == 0 && policy.terms.auto_renew && delegated()
-        })?;
-        let policy = &self.books.policies[&at];
-        let mint = self.books.vaults[&policy.vault].mint;
-        Some(Call::RenewPolicy {
+            let ahead = 2 * books.models[&policy.model].window_secs;
+            first <= books.now + ahead && books.now < last
+        };
+        let is_renewable = |policy: &Policy| {
+            policy.paid == 0 && policy.terms.auto_renew && policy.waiting.is_none()
+        };
+        let Some(at) = self.policy(|policy| is_renewable(policy) && soon(policy)) else {
+            return vec![];
+        };
+        let policy = &books.policies[&at];
+        let mint = books.vaults[&policy.vault].mint;
+        let source = self.source(&policy.holder, &mint);
+        let is_open = is_renewable(policy) && soon(policy);
+        let signed = self.chance(if is_open { 20 } else { 40 });
+        let renew = Step::Call(Call::RenewPolicy {
             policy: at,
-            source: self.source(&policy.holder, &mint),
-            signed: self.chance(40),
-        })
+            source,
+            signed,
+        });
+        if signed || !is_open || self.chance(10) {
+            return vec![renew];
+        }
+        let approve = Call::Approve {
+            signer: policy.holder,
+            source: books.own_account(&policy.holder, &mint),
+            amount: u64::MAX,
+        };
+        let (first, _) = books.open_renewal(policy).expect("a begun term");
+        vec![Step::Call(approve), Step::Until(first), renew]
     }
 
     pub(super) fn expire_policy(&mut self) -> Option<Call> {
         let books = self.books;
-        let policy = self.policy(|policy| {
+        let at = self.policy(|policy| {
             let expires = policy.expires_at(&books.models[&policy.model]);
             expires.is_ok_and(|at| at <= books.now)
         })?;
-        Some(Call::ExpirePolicy { policy })
+        let policy = &books.policies[&at];
+        let pages = self.pages_for(policy, policy.last_term());
+        let mint = books.vaults[&policy.vault].mint;
+        let (destination, signed) = self.destination(&policy.holder, &mint);
+        Some(Call::ExpirePolicy {
+            policy: at,
+            pages,
+            destination,
+            signed,
+        })
+    }
+
+    /// Decides about a term on probation, usually once it can be decided.
+    pub(super) fn begin_policy(&mut self) -> Option<Call> {
+        let books = self.books;
+        let at = self.policy(|policy| {
+            let model = &books.models[&policy.model];
+            let probation = policy.deciding();
+            let decided = probation.and_then(|(_, last)| model.idle_from(last).ok());
+            decided.is_some_and(|at| at <= books.now)
+        })?;
+        let policy = &books.policies[&at];
+        let deciding = policy.deciding().unwrap_or(policy.last_term());
+        let pages = self.pages_for(policy, deciding);
+        let mint = books.vaults[&policy.vault].mint;
+        let (destination, signed) = self.destination(&policy.holder, &mint);
+        Some(Call::BeginPolicy {
+            policy: at,
+            pages,
+            destination,
+            signed,
+        })
+    }
+
+    /// The pages of these windows; sometimes one too many or too few.
+    fn pages_for(&mut self, policy: &Policy, (first, last): (u64, u64)) -> Vec<Address> {
+        let mut pages = pages(&policy.model, first, last);
+        if self.chance(3) {
+            pages.push(address::series_page(&policy.model, 1_000));
+        } else if self.chance(2) {
+            pages.pop();
+        }
+        pages
     }
 }

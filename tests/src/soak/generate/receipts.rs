@@ -205,10 +205,12 @@ impl Generator<'_> {
             .map(|&index| address::seat(&at, &model.oracles[index]));
         let seats = seats.collect();
         let signer = self.actor("stranger");
+        let asserted = if self.chance(60) { other_value } else { value };
         steps.push(Step::Call(Call::ChallengeReceipt {
             signer,
             model: at,
             window,
+            counts: self.counts(model, asserted),
             source: self.source(&signer, &model.mint),
         }));
         if self.chance(70) {
@@ -222,7 +224,7 @@ impl Generator<'_> {
                 signer: model.arbiter,
                 model: at,
                 window,
-                counts,
+                counts: Some(counts),
                 seats,
             }));
         }
@@ -313,14 +315,44 @@ impl Generator<'_> {
         self.prefer(&likely, &all)
     }
 
+    /// Windows whose submit period ended without a submission, and that can still be challenged if
+    /// something depends on them.
+    fn missing_windows(&self) -> Vec<(Address, u64)> {
+        let books = self.books;
+        let models = books.models.iter();
+        let exposed = models.filter(|(at, _)| 0 < books.exposure_of(at));
+        let ended = exposed.filter_map(|(at, model)| {
+            let latest = books.now - model.genesis - model.periods.submit_secs;
+            let window = (latest / model.window_secs).checked_sub(1)?;
+            Some((*at, u64::try_from(window).ok()?))
+        });
+        let is_missing = |(at, window): &(Address, u64)| {
+            let receipt = address::receipt(at, *window);
+            books.end_of(at, *window).is_none() && !books.receipts.contains_key(&receipt)
+        };
+        ended.filter(is_missing).collect()
+    }
+
     pub(super) fn challenge_receipt(&mut self) -> Option<Call> {
-        let (model, window) = self.receipt(|receipt| receipt.state == ReceiptState::Proposed)?;
+        let missing = self.missing_windows();
+        let (model, window) = if !missing.is_empty() && self.chance(50) {
+            self.pick(&missing)?
+        } else {
+            self.receipt(|receipt| {
+                let is_disputed = receipt.state == ReceiptState::Challenged;
+                receipt.state == ReceiptState::Proposed
+                    || is_disputed && receipt.challenger.is_none()
+            })?
+        };
         let signer = self.actor("stranger");
-        let mint = self.books.models[&model].mint;
+        let state = &self.books.models[&model];
+        let mint = state.mint;
+        let asserted = self.random_drift();
         Some(Call::ChallengeReceipt {
             signer,
             model,
             window,
+            counts: self.counts(state, asserted),
             source: self.source(&signer, &mint),
         })
     }
@@ -354,7 +386,30 @@ impl Generator<'_> {
             signer: self.usually(model.arbiter),
             model: at,
             window,
-            counts,
+            counts: Some(counts).filter(|_| !self.chance(5)),
+            seats,
+        })
+    }
+
+    pub(super) fn return_slashes(&mut self) -> Option<Call> {
+        let books = self.books;
+        let (at, window) = self.receipt(|receipt| {
+            let until = receipt.appeal_until;
+            until.is_some_and(|until| books.now < until)
+        })?;
+        let receipt = &books.receipts[&address::receipt(&at, window)];
+        let model = &books.models[&at];
+        let slashed = receipt.held.keys();
+        let oracles = slashed.filter_map(|&index| model.oracles.get(index));
+        let mut seats: Vec<Address> = oracles.map(|oracle| address::seat(&at, oracle)).collect();
+        if self.chance(8) {
+            seats.pop();
+        }
+        let admin = books.config.as_ref()?.admin;
+        Some(Call::ReturnSlashes {
+            signer: self.usually(admin),
+            model: at,
+            window,
             seats,
         })
     }
@@ -367,8 +422,11 @@ impl Generator<'_> {
     }
 
     pub(super) fn collect_challenge(&mut self) -> Option<Call> {
-        let has_credit =
-            |receipt: &Receipt| 0 < receipt.challenger_credit + receipt.treasury_credit;
+        let now = self.books.now;
+        let has_credit = |receipt: &Receipt| {
+            let is_final = receipt.appeal_until.is_some_and(|until| until <= now);
+            is_final || 0 < receipt.challenger_credit + receipt.treasury_credit
+        };
         let (model, window) = self.receipt(has_credit)?;
         let receipt = &self.books.receipts[&address::receipt(&model, window)];
         let mint = self.books.models[&model].mint;

@@ -40,19 +40,32 @@ impl Generator<'_> {
         Some(Call::UpdateConfig {
             signer: self.admin(),
             guardian: config.guardian,
-            arbiter: config.arbiter,
             params,
         })
     }
 
     fn bad_params(&mut self, valid: ConfigParams) -> ConfigParams {
+        let dispute = valid.submit_secs + valid.challenge_secs + valid.ruling_secs;
+        let notice = dispute + valid.appeal_secs;
         let bad = [
             ConfigParams {
                 submit_secs: 0,
                 ..valid
             },
             ConfigParams {
-                unbond_secs: valid.submit_secs + valid.challenge_secs + valid.ruling_secs,
+                unbond_secs: dispute,
+                ..valid
+            },
+            ConfigParams {
+                leave_secs: notice - 1,
+                ..valid
+            },
+            ConfigParams {
+                replace_secs: notice - 1,
+                ..valid
+            },
+            ConfigParams {
+                appeal_secs: 0,
                 ..valid
             },
             ConfigParams {
@@ -96,6 +109,23 @@ impl Generator<'_> {
         let stranger = self.actor("stranger");
         let pending = self.books.config.as_ref()?.pending_admin;
         Some(Call::AcceptAdmin {
+            signer: self.usually(pending.unwrap_or(stranger)),
+        })
+    }
+
+    pub(super) fn propose_arbiter(&mut self) -> Option<Call> {
+        let arbiter = self.books.config.as_ref()?.arbiter;
+        let all = self.driver.actors.addresses();
+        Some(Call::ProposeArbiter {
+            signer: self.usually(arbiter),
+            to: self.pick(&all)?,
+        })
+    }
+
+    pub(super) fn accept_arbiter(&mut self) -> Option<Call> {
+        let stranger = self.actor("stranger");
+        let pending = self.books.config.as_ref()?.pending_arbiter;
+        Some(Call::AcceptArbiter {
             signer: self.usually(pending.unwrap_or(stranger)),
         })
     }
@@ -148,7 +178,7 @@ impl Generator<'_> {
             };
         }
         CollateralTerms {
-            slash_amount: terms.min_bond + 1,
+            slash_amount: terms.min_bond / 2 + 1,
             ..terms
         }
     }

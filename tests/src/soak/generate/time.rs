@@ -67,13 +67,13 @@ impl Generator<'_> {
             due.push((now.div_euclid(vault.bucket_secs) + 1) * vault.bucket_secs);
         }
         for policy in books.policies.values() {
-            due.push(policy.term.term_end);
-            // Around the time from which anyone may renew.
-            let secs = policy.term.term_end - policy.term.start;
-            let waiting = books.vaults[&policy.vault].waiting_secs;
-            due.push(policy.term.term_end - waiting - secs / 4);
-            due.extend(policy.previous_term.map(|term| term.term_end));
-            due.extend(policy.expires_at(&books.models[&policy.model]));
+            let model = &books.models[&policy.model];
+            due.extend(policy.term.map(|term| term.term_end));
+            due.extend(books.open_renewal(policy).map(|(from, _)| from));
+            due.extend(policy.expires_at(model));
+            due.extend(policy.lapses_at(model));
+            let probation = policy.deciding();
+            due.extend(probation.and_then(|(_, last)| model.idle_from(last).ok()));
         }
         due.retain(|at| now < *at);
         due.sort();

@@ -5,7 +5,7 @@ use driftshield_sdk::{Address, ChallengePayee, FeePayee, PremiumPayee, RewardPay
 
 use super::holdings::circulating_shares;
 use crate::soak::{
-    books::{Amount, Books, Market, Policy, Pot, Receipt, WindowEnd, pages},
+    books::{Amount, Books, Market, Policy, Pot, Receipt, Seat, WindowEnd, pages},
     call::Call,
 };
 
@@ -25,6 +25,13 @@ fn ends_at(books: &Books, market: &Market) -> i64 {
     }
     let model = &books.models[&market.model];
     model.idle_from(market.terms.last_window).expect("in range")
+}
+
+/// When all windows of a probation are decided.
+fn begins_at(books: &Books, policy: &Policy) -> Option<i64> {
+    let (_, last) = policy.deciding()?;
+    let model = &books.models[&policy.model];
+    Some(model.idle_from(last).expect("in range"))
 }
 
 fn expires_at(books: &Books, policy: &Policy) -> i64 {
@@ -60,11 +67,16 @@ pub fn withdrawal_requests(books: &Books) -> Vec<Call> {
 /// Calls that request the unbonding of all bonds of models without exposure.
 pub fn unbond_requests(books: &Books) -> Vec<Call> {
     let seats = books.seats.values();
-    let idle = seats.filter(|seat| 0 < seat.active() && books.exposure_of(&seat.model) == 0);
+    // An open penalty is paid first.
+    let left = |seat: &Seat| {
+        let penalties = &books.models[&seat.model].penalties;
+        seat.active() - penalties.get(&seat.oracle).copied().unwrap_or(0)
+    };
+    let idle = seats.filter(|seat| 0 < left(seat) && books.exposure_of(&seat.model) == 0);
     let requests = idle.map(|seat| Call::RequestUnbond {
         signer: seat.oracle,
         model: seat.model,
-        amount: seat.active() as u64,
+        amount: left(seat) as u64,
     });
     requests.collect()
 }
@@ -173,17 +185,32 @@ fn best_run(books: &Books, policy: &Policy) -> Option<(u64, u64)> {
     runs.max()
 }
 
-/// Calls that claim on each policy with its best run, and expire policies that can't be claimed on any more.
+/// Calls that decide about terms on probation, claim on each policy with its best run, and expire policies that
+/// can't be claimed on any more.
 pub fn policy_payouts(books: &Books) -> Vec<Call> {
     let mut due = Vec::new();
     for (address, policy) in &books.policies {
+        let mint = books.vaults[&policy.vault].mint;
+        let (destination, signed) = destination(books, &policy.holder, &mint);
+        if let Some((first, last)) = policy.deciding() {
+            due.push(Call::BeginPolicy {
+                policy: *address,
+                pages: pages(&policy.model, first, last),
+                destination,
+                signed,
+            });
+        }
         if expires_at(books, policy) <= books.now {
-            due.push(Call::ExpirePolicy { policy: *address });
+            let (first, last) = policy.last_term();
+            due.push(Call::ExpirePolicy {
+                policy: *address,
+                pages: pages(&policy.model, first, last),
+                destination,
+                signed,
+            });
         } else if let Some((lowest, first_window)) = best_run(books, policy)
             && policy.paid < policy.worth(lowest)
         {
-            let mint = books.vaults[&policy.vault].mint;
-            let (destination, signed) = destination(books, &policy.holder, &mint);
             due.push(Call::ClaimPolicy {
                 policy: *address,
                 first_window,
@@ -269,11 +296,23 @@ pub fn model_payouts(books: &Books) -> Vec<Call> {
             });
         }
     }
+    for (model, state) in &books.models {
+        due.extend(state.penalties.keys().map(|oracle| Call::SyncSeat {
+            oracle: *oracle,
+            model: *model,
+        }));
+    }
     for receipt in books.receipts.values() {
         let mint = books.models[&receipt.model].mint;
-        let treasury = (ChallengePayee::Treasury, receipt.treasury_credit);
-        let own = (ChallengePayee::Challenger, receipt.challenger_credit);
-        let is_owed = 0 < receipt.challenger_credit;
+        // Once no appeal can be made, the first collection credits what is held.
+        let (mut treasury, mut own) = (receipt.treasury_credit, receipt.challenger_credit);
+        if receipt.appeal_until.is_some_and(|until| until <= books.now) {
+            own += receipt.reward;
+            treasury += receipt.slashed() - receipt.reward;
+        }
+        let is_owed = 0 < own;
+        let treasury = (ChallengePayee::Treasury, treasury);
+        let own = (ChallengePayee::Challenger, own);
         assert!(
             !is_owed || receipt.challenger.is_some(),
             "a challenger's credit without a challenger"
@@ -357,11 +396,17 @@ pub fn next_due(books: &Books) -> Option<i64> {
 pub fn next_due_before_retention(books: &Books) -> Option<i64> {
     let mut due: Vec<i64> = Vec::new();
     let receipts = books.receipts.values();
-    due.extend(receipts.filter_map(|receipt| books.decided_at(receipt)));
+    due.extend(
+        receipts
+            .clone()
+            .filter_map(|receipt| books.decided_at(receipt)),
+    );
+    due.extend(receipts.filter_map(|receipt| receipt.appeal_until));
     let markets = books.markets.values();
     due.extend(markets.map(|market| ends_at(books, market)));
     let policies = books.policies.values();
-    due.extend(policies.map(|policy| expires_at(books, policy)));
+    due.extend(policies.clone().map(|policy| expires_at(books, policy)));
+    due.extend(policies.filter_map(|policy| begins_at(books, policy)));
     for request in books.requests.values() {
         due.extend([request.unlock_at, request.lapses_at]);
     }

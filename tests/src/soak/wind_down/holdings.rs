@@ -88,6 +88,16 @@ pub(super) fn paid_for(books: &Books, call: &Call) -> Option<(Holding, Address)>
             destination,
             ..
         }
+        | Call::ExpirePolicy {
+            policy,
+            destination,
+            ..
+        }
+        | Call::BeginPolicy {
+            policy,
+            destination,
+            ..
+        }
         | Call::CancelPolicy {
             policy,
             destination,

@@ -1,6 +1,9 @@
 //! Policies and the vault, recomputed from the windows' drift and from the events on chain.
 
-use std::{collections::BTreeSet, ops::RangeInclusive};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::RangeInclusive,
+};
 
 use driftshield_sdk::{Address, Event, PolicyTerms};
 use driftshield_tests::network::observer::ObservedChain;
@@ -219,6 +222,8 @@ impl EventLog {
             panic!("expected one vault, found {}", vaults.len());
         };
         let (mut tokens, mut shares) = (0, 0);
+        // Shares that requests have become after their exit windows.
+        let mut held: BTreeMap<&Address, u64> = BTreeMap::new();
         for event in self.events() {
             match event {
                 Event::VaultCreated(event) => assert_eq!(event.vault.to_string(), vault.vault),
@@ -226,9 +231,17 @@ impl EventLog {
                     tokens += event.amount;
                     shares += event.shares;
                 }
+                Event::WithdrawRequested(event) => {
+                    shares -= event.shares + held.remove(&event.request).unwrap_or(0);
+                }
+                Event::WithdrawCancelled(event) => {
+                    shares += event.shares;
+                    shares -= held.remove(&event.request).unwrap_or(0);
+                }
                 Event::Withdrawn(event) => {
                     tokens -= event.amount;
-                    shares -= event.shares;
+                    shares += event.shares;
+                    shares -= held.insert(&event.request, event.shares).unwrap_or(0);
                 }
                 Event::PolicyBought(event) => tokens += event.premium,
                 Event::PolicyRenewed(event) => tokens += event.premium,

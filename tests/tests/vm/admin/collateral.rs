@@ -11,7 +11,7 @@ use solana_signer::Signer;
 use super::{admin, smallest_terms, update_collateral};
 
 /// Terms with one field just outside its range, each with the name of the violated rule.
-fn terms_out_of_range() -> [(&'static str, CollateralTerms); 4] {
+fn terms_out_of_range() -> [(&'static str, CollateralTerms); 5] {
     let smallest = smallest_terms();
     [
         (
@@ -39,6 +39,13 @@ fn terms_out_of_range() -> [(&'static str, CollateralTerms); 4] {
             "challenge_bond",
             CollateralTerms {
                 challenge_bond: 0,
+                ..smallest
+            },
+        ),
+        (
+            "absence_penalty",
+            CollateralTerms {
+                absence_penalty: 1, // a sixteenth of the slash is below 1
                 ..smallest
             },
         ),

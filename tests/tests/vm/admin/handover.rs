@@ -1,8 +1,9 @@
-//! Handover of the admin role.
+//! Handover of the admin's and the arbiter's role.
 
 use anchor_lang::Address;
 use driftshield_sdk::{DriftShieldError, Event, events, instruction};
 use driftshield_tests::world::*;
+use solana_keypair::Keypair;
 use solana_signer::Signer;
 
 use super::{admin, stranger, update_config};
@@ -114,4 +115,80 @@ fn the_proposed_admin_accepts_the_role_once() {
     assert_refused(world.send(update, &[&old]), DriftShieldError::NotAdmin);
     let again = world.send(instruction::accept_admin(new.pubkey()), &[&new]);
     assert_refused(again, DriftShieldError::NotPendingAdmin);
+}
+
+/// Hands the arbiter's role over to `to`.
+pub(crate) fn hand_over_arbiter(world: &mut World, to: &Keypair) {
+    let arbiter = world.arbiter.insecure_clone();
+    let propose = instruction::propose_arbiter(arbiter.pubkey(), to.pubkey());
+    world.send(propose, &[&arbiter]).expect("propose_arbiter");
+    let accept = instruction::accept_arbiter(to.pubkey());
+    world.send(accept, &[to]).expect("accept_arbiter");
+}
+
+#[test]
+fn only_the_arbiter_can_propose_an_arbiter() {
+    // Given the admin and the guardian, who are not the arbiter
+    let mut world = World::new();
+    for other in [admin(&world), world.guardian.insecure_clone()] {
+        // When one of them proposes itself as the arbiter
+        let propose = instruction::propose_arbiter(other.pubkey(), other.pubkey());
+        let outcome = world.send(propose, &[&other]);
+        // Then it is refused
+        assert_refused(outcome, DriftShieldError::NotCurrentArbiter);
+    }
+}
+
+#[test]
+fn only_the_proposed_arbiter_can_accept() {
+    // Given a proposed arbiter
+    let mut world = World::new();
+    let arbiter = world.arbiter.insecure_clone();
+    let stranger = stranger(&mut world);
+    let early = world.send(instruction::accept_arbiter(stranger.pubkey()), &[&stranger]);
+    assert_refused(early, DriftShieldError::NotPendingArbiter);
+    let propose = instruction::propose_arbiter(arbiter.pubkey(), key("proposed").pubkey());
+    let sent = world.send(propose, &[&arbiter]).unwrap();
+    assert_eq!(
+        *sent.event(),
+        Event::ArbiterProposed(events::ArbiterProposed {
+            config_seq: 2,
+            arbiter: arbiter.pubkey(),
+            pending_arbiter: key("proposed").pubkey(),
+        })
+    );
+    for other in [&stranger, &arbiter, &admin(&world)] {
+        // When another key accepts
+        let outcome = world.send(instruction::accept_arbiter(other.pubkey()), &[other]);
+        // Then it is refused
+        assert_refused(outcome, DriftShieldError::NotPendingArbiter);
+    }
+}
+
+#[test]
+fn the_proposed_arbiter_accepts_the_role_once() {
+    // Given a proposed arbiter
+    let mut world = World::new();
+    let old = world.arbiter.insecure_clone();
+    let new = stranger(&mut world);
+    let propose = instruction::propose_arbiter(old.pubkey(), new.pubkey());
+    world.send(propose, &[&old]).unwrap();
+    // When it accepts
+    let accept = instruction::accept_arbiter(new.pubkey());
+    let sent = world.send(accept.clone(), &[&new]).unwrap();
+    // Then it is the arbiter, nobody is proposed, and the old arbiter can propose nobody any more
+    assert_eq!(
+        *sent.event(),
+        Event::ArbiterAccepted(events::ArbiterAccepted {
+            config_seq: 3,
+            arbiter: new.pubkey(),
+        })
+    );
+    assert_eq!(world.config().arbiter, new.pubkey());
+    assert_eq!(world.config().pending_arbiter, Address::default());
+    let again = world.send(accept, &[&new]);
+    assert_refused(again, DriftShieldError::NotPendingArbiter);
+    let propose = instruction::propose_arbiter(old.pubkey(), old.pubkey());
+    let outcome = world.send(propose, &[&old]);
+    assert_refused(outcome, DriftShieldError::NotCurrentArbiter);
 }

@@ -5,8 +5,8 @@ use driftshield_tests::world::*;
 use solana_signer::Signer;
 
 use super::{
-    admin, largest, out_of_range, smallest, smallest_terms, stranger, update_collateral,
-    update_config,
+    admin, handover::hand_over_arbiter, largest, out_of_range, smallest, smallest_terms, stranger,
+    update_collateral, update_config,
 };
 
 #[test]
@@ -59,30 +59,34 @@ fn settings_at_the_limits_of_their_ranges_are_accepted() {
 }
 
 #[test]
-fn update_config_changes_settings_guardian_and_arbiter_only() {
-    // Given a program with a pause flag and a proposed admin
+fn update_config_changes_settings_and_guardian_only() {
+    // Given a program with a pause flag, a proposed admin and a proposed arbiter
     let mut world = World::new();
     let admin = admin(&world);
     world.pause(pause::BETS);
-    let [pending, guardian, arbiter] =
-        ["pending", "new guardian", "new arbiter"].map(|name| key(name).pubkey());
+    let [pending, guardian, next_arbiter] =
+        ["pending", "new guardian", "next arbiter"].map(|name| key(name).pubkey());
     let propose = instruction::propose_admin(admin.pubkey(), pending);
     world.send(propose, &[&admin]).unwrap();
+    let arbiter = world.arbiter.insecure_clone();
+    let propose = instruction::propose_arbiter(arbiter.pubkey(), next_arbiter);
+    world.send(propose, &[&arbiter]).unwrap();
     // When the admin updates the config
-    let update = instruction::update_config(admin.pubkey(), guardian, arbiter, largest());
+    let update = instruction::update_config(admin.pubkey(), guardian, largest());
     let sent = world.send(update, &[&admin]).unwrap();
     // Then the event has the new values, and all other fields are unchanged
     assert_eq!(
         *sent.event(),
         Event::ConfigUpdated(events::ConfigUpdated {
-            config_seq: 4,
+            config_seq: 5,
             guardian,
-            arbiter,
             params: largest(),
         })
     );
     let config = world.config();
-    assert_eq!((config.guardian, config.arbiter), (guardian, arbiter));
+    assert_eq!(config.guardian, guardian);
+    assert_eq!(config.arbiter, arbiter.pubkey());
+    assert_eq!(config.pending_arbiter, next_arbiter);
     assert_eq!(config.params, largest());
     assert_eq!(config.admin, admin.pubkey());
     assert_eq!(config.pending_admin, pending);
@@ -97,13 +101,14 @@ fn a_model_keeps_the_settings_it_was_registered_with() {
     let before = world.svm.get_account(&model.address).unwrap().data;
     // When the admin changes every setting, the arbiter and the collateral's terms
     let admin = admin(&world);
-    let arbiter = key("another arbiter").pubkey();
     let guardian = world.guardian.pubkey();
-    let update = instruction::update_config(admin.pubkey(), guardian, arbiter, smallest());
+    let update = instruction::update_config(admin.pubkey(), guardian, smallest());
     world.send(update, &[&admin]).unwrap();
+    let next = stranger(&mut world);
+    hand_over_arbiter(&mut world, &next);
     let terms = CollateralTerms {
         min_bond: u64::MAX,
-        slash_amount: u64::MAX,
+        slash_amount: u64::MAX / 2,
         ..smallest_terms()
     };
     update_collateral(&mut world, terms, false);

@@ -32,7 +32,7 @@ impl BlockedWithdrawal {
         insured.request(&provider, shares).unwrap();
 
         let spec = share_spec(&insured.world);
-        let model = insured.world.model_with(spec, 1, 10_000 * TOKEN);
+        let model = insured.world.model_with(spec, 1, 20_000 * TOKEN);
         let manager = insured.manager.clone();
         let list = instruction::list_model(
             manager.address(),
@@ -216,6 +216,7 @@ fn withdrawal_requests_do_not_stop_renewals() {
     let (provider, holder) = (scene.provider(), scene.world.wallet(CAPITAL));
     let terms = cover_on(&scene, &scene.model, CAPITAL / 2, 10);
     scene.buy(&holder, 1, terms).unwrap();
+    scene.start(&holder, 1);
     let half = scene.shares(&provider) / 2;
     scene.request(&provider, half).unwrap();
 

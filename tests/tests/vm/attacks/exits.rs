@@ -62,6 +62,7 @@ fn attack_15_a_single_token_earns_no_premium_of_those_who_leave() {
         ..scene.terms()
     };
     scene.buy(&holder, 1, terms).unwrap();
+    scene.start(&holder, 1);
     let owner = scene.provider();
     let shares = scene.shares(&owner);
     scene.request(&owner, shares).unwrap();
@@ -95,6 +96,7 @@ fn nobody_gains_by_a_deposit_just_before_a_request_ends() {
         ..scene.terms()
     };
     scene.buy(&holder, 1, terms).unwrap();
+    scene.start(&holder, 1);
     let shares = scene.shares(&leaver);
     scene.request(&leaver, shares).unwrap();
     scene.world.pass(COOLDOWN);
@@ -139,7 +141,7 @@ fn attack_n_free_capital_cannot_be_kept_at_0_through_each_exit_window() {
     // When the request has lapsed, and the attacker moves its cover to a new policy, then it is refused:
     // what the cancelled cover frees is reserved
     scene.withdraw(&owner).unwrap();
-    assert_eq!(scene.vault().reserved, scene.vault().shares);
+    assert_eq!(scene.vault().reserved_shares, scene.vault().shares);
     scene.cancel(&attacker, 1).unwrap();
     let terms = cover(&scene, TOKEN, 30);
     let outcome = scene.buy(&attacker, 2, terms);

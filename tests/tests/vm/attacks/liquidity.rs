@@ -62,7 +62,7 @@ fn just_in_time_liquidity_that_leaves_at_once_earns_no_premium() {
     let holder = scene.world.wallet(CAPITAL);
     scene.buy(&holder, 1, big_cover(&scene)).unwrap();
 
-    // When the depositor leaves as early as possible
+    // When the depositor leaves as early as possible, while nothing streams
     scene.leave(&depositor);
 
     // Then the depositor has no more than it deposited
@@ -76,9 +76,10 @@ fn just_in_time_liquidity_of_a_day_earns_one_days_premium() {
     let (depositor, holder) = (scene.world.wallet(CAPITAL), scene.world.wallet(CAPITAL));
     scene.deposit(&depositor, CAPITAL).unwrap();
     scene.buy(&holder, 1, big_cover(&scene)).unwrap();
+    scene.start(&holder, 1);
     let premium = scene.policy(&holder, 1).premium;
 
-    // When the depositor leaves a day later
+    // When the depositor leaves a day after the premium has begun to stream
     scene.world.pass(DAY);
     scene.leave(&depositor);
 
@@ -96,6 +97,10 @@ fn a_deposit_after_the_premium_has_streamed_earns_nothing() {
     let mut scene = Insured::new();
     let (depositor, holder) = (scene.world.wallet(CAPITAL), scene.world.wallet(CAPITAL));
     scene.buy(&holder, 1, big_cover(&scene)).unwrap();
+    scene.start(&holder, 1);
+    for _ in 0..30 {
+        scene.measure(CALM_DRIFT);
+    }
     let expires = scene.policy(&holder, 1).expires_at(&scene.model()).unwrap();
     scene.world.warp_to(expires - 1);
     assert_eq!(scene.vault_now().unearned, 0);

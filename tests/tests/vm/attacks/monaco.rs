@@ -155,7 +155,7 @@ fn monaco_i4_no_update_changes_the_fields_that_derive_an_address() {
     let (other, guardian) = (heir.pubkey(), heir.pubkey());
     let changes = [
         (
-            instruction::update_config(admin.pubkey(), guardian, other, params()),
+            instruction::update_config(admin.pubkey(), guardian, params()),
             &admin,
         ),
         (

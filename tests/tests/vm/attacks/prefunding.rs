@@ -2,21 +2,25 @@
 
 use std::collections::BTreeSet;
 
-use driftshield_sdk::{Instruction, ListingTerms, PolicyTerms, address, first_window, instruction};
+use driftshield_sdk::{
+    Instruction, ListingTerms, PAGE_WINDOWS, PolicyTerms, address, first_window, instruction,
+};
 use driftshield_tests::{insurance::*, world::*};
 use solana_keypair::Keypair;
 use solana_signer::Signer;
 
-use crate::committed_idl;
+use crate::{committed_idl, stakeholders::market_terms_on};
 
 /// An account that an instruction creates: the names of the instruction and of the account.
 type Creation = (String, String);
 
+/// The lamports to send to the address of an account of so many bytes.
+type Lamports = fn(usize) -> u64;
+
 /// A world in which every address has lamports before its account is created.
 struct Prefunded {
     world: World,
-    /// Lamports of each address.
-    lamports: u64,
+    lamports: Lamports,
     /// Accounts created so far.
     created: BTreeSet<Creation>,
 }
@@ -35,9 +39,12 @@ impl Prefunded {
                 missing.push(meta.pubkey);
             }
         }
+        let mut rehearsal = self.world.clone();
+        rehearsal.send(instruction.clone(), signers).unwrap();
         for address in &missing {
+            let bytes = rehearsal.svm.get_account(address).unwrap().data.len();
             let account = solana_account::Account {
-                lamports: self.lamports,
+                lamports: (self.lamports)(bytes),
                 ..Default::default()
             };
             self.world.svm.set_account(*address, account).unwrap();
@@ -45,12 +52,9 @@ impl Prefunded {
         self.world.send(instruction, signers).unwrap();
         for address in missing {
             let account = self.world.svm.get_account(&address).unwrap();
-            assert!(!account.data.is_empty() && self.lamports <= account.lamports);
-            let rent = self
-                .world
-                .svm
-                .minimum_balance_for_rent_exemption(account.data.len());
-            assert!(rent <= account.lamports);
+            let bytes = account.data.len();
+            let expected = self.world.rent_of(bytes).max((self.lamports)(bytes));
+            assert_eq!(account.lamports, expected);
         }
     }
 }
@@ -75,13 +79,22 @@ fn declared_creations() -> BTreeSet<Creation> {
 
 #[test]
 fn lamports_at_an_address_do_not_block_its_creation() {
-    // One lamport, the rent of an account without data, and more than the rent of any account.
-    for lamports in [1, 890_880, 10_000_000_000] {
+    // The rent now, and the lamports: one, the rent of an account without data, more than the rent of any
+    // account, and the rent of the account before the rent rose or fell.
+    let cases: [(u64, Lamports); 5] = [
+        (5_080, |_| 1),
+        (6_960, |_| RENT_OVERHEAD * 6_960),
+        (696, |_| 10_000_000_000),
+        (6_960, |bytes| (RENT_OVERHEAD + bytes as u64) * 696),
+        (696, |bytes| (RENT_OVERHEAD + bytes as u64) * 6_960),
+    ];
+    for (rent, lamports) in cases {
         let mut s = Prefunded {
             world: World::bare(),
             lamports,
             created: BTreeSet::new(),
         };
+        s.world.set_rent(rent);
         create_all_kinds(&mut s);
         assert_eq!(s.created, declared_creations());
     }
@@ -110,7 +123,7 @@ fn create_all_kinds(s: &mut Prefunded) {
     };
     for oracle in &model.oracles {
         let (at, state) = (oracle.address(), s.world.model(&model.address));
-        let bond = instruction::bond(at, model.address, &state, oracle.tokens, 10_000 * TOKEN);
+        let bond = instruction::bond(at, model.address, &state, oracle.tokens, 20_000 * TOKEN);
         s.send(bond, &[&oracle.key]);
     }
     create_market(s, &model);
@@ -118,6 +131,27 @@ fn create_all_kinds(s: &mut Prefunded) {
         create_receipt(s, &model, window);
     }
     create_vault(s, &model);
+    challenge_missing(s, &model);
+}
+
+/// Challenges the first window of the second page, for which nobody has submitted.
+fn challenge_missing(s: &mut Prefunded, model: &TestModel) {
+    let (creator, bettor) = (s.world.wallet(0), s.world.wallet(2 * TOKEN));
+    let challenger = s.world.wallet(insurance_terms().challenge_bond);
+    let terms = market_terms_on(&s.world, model, PAGE_WINDOWS, PAGE_WINDOWS);
+    let market = s.world.create_market(model, &creator, 1, terms).unwrap();
+    s.world.bet(&market, &bettor, 0, TOKEN).unwrap();
+    let state = s.world.model(&model.address);
+    s.world.warp_to(state.submit_end(PAGE_WINDOWS).unwrap());
+    let challenge = instruction::challenge_receipt(
+        challenger.address(),
+        model.address,
+        &state,
+        PAGE_WINDOWS,
+        share(CALM_DRIFT).to_vec(),
+        challenger.tokens,
+    );
+    s.send(challenge, &[&challenger.key]);
 }
 
 fn create_market(s: &mut Prefunded, model: &TestModel) {
@@ -137,6 +171,12 @@ fn create_market(s: &mut Prefunded, model: &TestModel) {
         instruction::Bet::unlimited(0, TOKEN),
     );
     s.send(bet, &[&bettor.key]);
+    let buyer = s.world.wallet(TOKEN);
+    s.world.offer(&market, &bettor, 0, TOKEN, 900).unwrap();
+    let (to, source) = (buyer.address(), buyer.tokens);
+    let purchase = s.world.purchase(&market, 0, TOKEN);
+    let buy = instruction::buy_position(to, market, &state, source, at, purchase);
+    s.send(buy, &[&buyer.key]);
 }
 
 fn create_receipt(s: &mut Prefunded, model: &TestModel, window: u64) {

@@ -1,6 +1,6 @@
 //! Attacks on the price of cover. Each test states what the attacker gains: nothing.
 
-use driftshield_sdk::{DriftShieldError, PolicyTerms, address, instruction, math::Rule};
+use driftshield_sdk::{DriftShieldError, PolicyTerms, instruction, math::Rule};
 use driftshield_tests::{insurance::*, world::*};
 
 /// A year of cover of a large part of the vault.
@@ -26,19 +26,6 @@ fn in_use() -> (Insured, Wallet) {
     };
     scene.buy(&other, 1, terms).unwrap();
     (scene, other)
-}
-
-/// The holder delegates `amount` to its renewal authority.
-fn delegate(scene: &mut Insured, holder: &Wallet, amount: u64) {
-    let approve = spl_token_interface::instruction::approve(
-        &spl_token_interface::ID,
-        &holder.tokens,
-        &address::renewal_authority(&holder.address()),
-        &holder.address(),
-        &[],
-        amount,
-    );
-    scene.world.send(approve.unwrap(), &[&holder.key]).unwrap();
 }
 
 #[test]
@@ -114,10 +101,11 @@ fn attack_h_a_request_in_the_same_transaction_pumps_no_price() {
         ..scene.terms()
     };
     scene.buy(&holder, 2, terms).unwrap();
-    delegate(&mut scene, &holder, CAPITAL);
+    scene.delegate(&holder, CAPITAL);
     for _ in 0..9 {
         scene.measure(CALM_DRIFT);
     }
+    scene.begin(&holder, 2).unwrap();
     let policy = scene.policy(&holder, 2);
     let fair = scene.quote_renewal(&policy, false);
 
@@ -135,7 +123,7 @@ fn attack_h_a_request_in_the_same_transaction_pumps_no_price() {
 
     // Then the holder pays what it would have paid without
     let paid = before - scene.world.tokens(&holder.tokens);
-    assert_eq!(paid, fair.unwrap().premium);
+    assert_eq!(paid, fair.unwrap().price());
 }
 
 #[test]
@@ -149,10 +137,11 @@ fn attack_16_a_stranger_cannot_renew_at_a_pumped_price() {
         ..scene.terms()
     };
     scene.buy(&holder, 1, terms).unwrap();
-    delegate(&mut scene, &holder, CAPITAL);
+    scene.delegate(&holder, CAPITAL);
     for _ in 0..9 {
         scene.measure(CALM_DRIFT);
     }
+    scene.begin(&holder, 1).unwrap();
     let pump = PolicyTerms {
         cover: 8_850 * TOKEN,
         windows: 1,
@@ -189,7 +178,8 @@ fn attack_16_a_stranger_cannot_renew_early() {
         ..scene.terms()
     };
     scene.buy(&holder, 1, terms).unwrap();
-    delegate(&mut scene, &holder, CAPITAL);
+    scene.delegate(&holder, CAPITAL);
+    scene.start(&holder, 1);
     // When a stranger renews on its first day, then it is refused
     let outcome = scene.renew(&holder, 1, false);
     assert_refused(outcome, DriftShieldError::RenewalTooEarly);

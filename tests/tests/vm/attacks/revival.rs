@@ -193,7 +193,8 @@ fn a_seat_a_receipt_and_a_page_are_not_revived() {
 
     // A seat.
     let oracle = all.insured.model.oracles[2].clone();
-    let bonded = all.insured.world.seat(&model, &oracle.address()).bonded;
+    // What is left after the penalty for its silence.
+    let bonded = all.insured.model().bonds[2];
     let unbond = instruction::request_unbond(oracle.address(), model, bonded);
     all.insured.world.send(unbond, &[&oracle.key]).unwrap();
     all.insured.world.pass(state.unbond_secs);

@@ -39,12 +39,13 @@ fn squads_tob_4_solvency_is_checked_after_payments_in() {
     // When tokens are paid in, or a policy is cancelled, then the final check refuses it
     let scene = &mut all.insured;
     for outcome in [
-        scene.world.challenge(&model, window, &holder),
+        scene
+            .world
+            .challenge(&model, window, &holder, &share(2 * CALM_DRIFT)),
         scene.world.bet(&market, &winner, 1, TOKEN),
         scene.world.bond(&model, 0, TOKEN),
         scene.deposit(&holder, TOKEN),
         scene.buy(&holder, 3, scene.terms()),
-        scene.renew(&holder, 1, true),
         scene.cancel(&holder, 1),
     ] {
         assert_refused(outcome, DriftShieldError::Insolvent);
@@ -64,7 +65,7 @@ fn squads_tob_4_solvency_is_checked_after_payments_out() {
         .submit_all(&model, disputed, &share(90_000));
     all.insured
         .world
-        .challenge(&model, disputed, &holder)
+        .challenge(&model, disputed, &holder, &share(CALM_DRIFT))
         .unwrap();
     all.insured
         .world

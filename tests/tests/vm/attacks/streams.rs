@@ -9,23 +9,24 @@ use solana_signer::Signer;
 
 #[test]
 fn attack_13_a_renewal_that_is_cancelled_before_its_term_returns_all_of_it() {
-    // Given a policy that is renewed on its first day
+    // Given a policy that is renewed as soon as it has begun
     let mut scene = Insured::new();
     let holder = scene.world.wallet(CAPITAL);
     scene.buy(&holder, 1, scene.terms()).unwrap();
+    scene.start(&holder, 1);
     scene.renew(&holder, 1, true).unwrap();
     let policy = scene.policy(&holder, 1);
-    assert_eq!(policy.term.start, policy.previous_term.end);
-    assert_eq!(policy.term.begins_at, policy.previous_term.ends_at);
+    assert_eq!(policy.pending.start, policy.term.end);
+    let (_, _, part) = scene.vault().split(policy.pending.premium);
 
     // When it is cancelled a second before the renewal's term begins
-    scene.world.warp_to(policy.term.start - 1);
+    scene.world.warp_to(policy.pending.start - 1);
     let before = scene.world.tokens(&holder.tokens);
     scene.cancel(&holder, 1).unwrap();
 
     // Then nine tenths of all that streams for the renewal are refunded: only the cancel fee is lost
     let refund = scene.world.tokens(&holder.tokens) - before;
-    let whole = policy.term.part * 9 / 10;
+    let whole = part * 9 / 10;
     assert!((whole..=whole + 1).contains(&refund), "{refund} of {whole}");
 }
 
@@ -46,13 +47,16 @@ fn attack_o_a_renewal_within_one_bucket_streams_for_a_bucket() {
     scene.buy(&holder, 1, terms).unwrap();
 
     // When a renewal would begin and end in one bucket
+    scene.start(&holder, 1);
+    let first = scene.policy(&holder, 1).term;
     scene.renew(&holder, 1, true).unwrap();
+    scene.start(&holder, 1);
     let policy = scene.policy(&holder, 1);
     let bucket = |time: i64| time / params.bucket_secs;
-    assert_eq!(bucket(policy.previous_term.end), bucket(policy.term.end));
+    assert_eq!(bucket(first.end), bucket(policy.term.end));
 
     // Then its stream begins at the end of that bucket, and lasts for one
-    assert_eq!(policy.term.begins_at, policy.previous_term.ends_at);
+    assert_eq!(policy.term.begins_at, first.ends_at);
     let secs = policy.term.ends_at - policy.term.begins_at;
     assert_eq!(secs, params.bucket_secs);
     // And all of it becomes capital in that time, no sooner

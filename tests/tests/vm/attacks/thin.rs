@@ -1,6 +1,6 @@
 //! Oracles that call a window thin to hide its drift, or drifted to hide that it is thin.
 
-use driftshield_sdk::{ChallengePayee, Entry, PolicyTerms, instruction};
+use driftshield_sdk::{ChallengePayee, DriftShieldError, Entry, PolicyTerms, instruction};
 use driftshield_tests::{insurance::*, world::*};
 
 /// Counts with too few rows for a value.
@@ -46,19 +46,21 @@ fn bonds(scene: &Insured) -> u64 {
         .sum()
 }
 
-/// Challenges the window, lets the arbiter rule, and pays the challenger. Returns the challenger's gain.
+/// Challenges the window, lets the arbiter rule, and pays the challenger after the time for an appeal.
+/// Returns the challenger's gain.
 fn dispute(scene: &mut Insured, ruling: &[u32]) -> i64 {
     let bond = insurance_terms().challenge_bond;
     let challenger = scene.world.wallet(bond);
     let (model, window) = (scene.model.clone(), scene.window);
     scene
         .world
-        .challenge(&model, window, &challenger)
+        .challenge(&model, window, &challenger, ruling)
         .expect("challenge_receipt");
     scene
         .world
         .rule(&model, window, ruling)
         .expect("rule_receipt");
+    scene.world.pass(params().appeal_secs);
     let receipt = scene.world.receipt(&model.address, window);
     let state = scene.world.model(&model.address);
     let payee = ChallengePayee::Challenger;
@@ -85,10 +87,10 @@ fn calling_a_drifted_window_thin_costs_more_than_it_hides() {
     );
     scene.claim(&holder, 1, window).expect("claim_policy");
     assert_eq!(scene.world.tokens(&holder.tokens) - before.1, COVER);
-    // And the two have lost a slash each, half of which the challenger has earned
+    // And the two have lost a slash each, of which the challenger has earned twice its bond
     let slashes = 2 * insurance_terms().slash_amount;
     assert_eq!(before.0 - bonds(&scene), slashes);
-    assert_eq!(gain, (slashes / 2) as i64);
+    assert_eq!(gain, 2 * insurance_terms().challenge_bond as i64);
 }
 
 #[test]
@@ -105,11 +107,33 @@ fn reporting_drift_in_a_thin_window_costs_more_than_it_pays() {
     // Then the window is thin, and nothing is paid
     assert_eq!(scene.world.entry(&scene.model.address, window), Entry::Thin);
     let claim = scene.claim(&holder, 1, window);
-    assert_refused(claim, driftshield_sdk::DriftShieldError::BrokenRun);
+    assert_refused(claim, DriftShieldError::BrokenRun);
     // And the two have lost a slash each
     let slashes = 2 * insurance_terms().slash_amount;
     assert_eq!(before - bonds(&scene), slashes);
-    assert_eq!(gain, (slashes / 2) as i64);
+    assert_eq!(gain, 2 * insurance_terms().challenge_bond as i64);
+}
+
+#[test]
+fn refuted_drift_stops_sales_only_until_the_ruling() {
+    // Given two of three oracles that report drift in a thin window, so that no cover is sold
+    let (mut scene, _) = covered();
+    let buyer = scene.world.wallet(CAPITAL);
+    submit(&mut scene, [share(DRIFT), share(DRIFT), THIN]);
+    let terms = scene.terms();
+    let refused = scene.buy(&buyer, 1, terms);
+    assert_refused(refused, DriftShieldError::TriggerReached);
+
+    // When the window is ruled thin, then cover is sold again: no slash has ended a quorum
+    let bond = insurance_terms().challenge_bond;
+    let challenger = scene.world.wallet(bond);
+    let (model, window) = (scene.model.clone(), scene.window);
+    let world = &mut scene.world;
+    world.challenge(&model, window, &challenger, &THIN).unwrap();
+    world.rule(&model, window, &THIN).unwrap();
+    assert_eq!(scene.model().latest, CALM_DRIFT);
+    let terms = scene.terms();
+    scene.buy(&buyer, 1, terms).expect("buy_policy");
 }
 
 #[test]

@@ -126,6 +126,7 @@ fn the_first_bond_creates_the_seat_and_a_later_one_adds_to_it() {
                 bonded,
                 unbonding: 0,
                 security,
+                lasting_security: security,
                 held: bonded,
             })
         );

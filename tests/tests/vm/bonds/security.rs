@@ -36,9 +36,10 @@ fn security_is_half_the_cost_of_manipulating_the_median() {
     // Given every number of oracles and every quorum, with an odd slash amount
     let bonds = CollateralTerms {
         min_bet: 1,
-        min_bond: 9,
+        min_bond: 15,
         slash_amount: 7,
         challenge_bond: 1,
+        absence_penalty: 0,
     };
     let mut world = World::with(params(), bonds);
     let mut seen = Vec::new();
@@ -67,14 +68,14 @@ fn security_is_half_the_cost_of_manipulating_the_median() {
             let mut active = vec![0; count];
             let assert_security = |world: &World, active: &[u64]| {
                 let security = world.model(&model.address).security;
-                let expected = expected_security(active, quorum, 9, 7);
+                let expected = expected_security(active, quorum, 15, 7);
                 assert_eq!(security, expected, "{quorum} of {active:?}");
                 security
             };
             // When each seat bonds too little, then more, and finally unbonds that again
             for oracle in 0..count {
-                world.bond(&model, oracle, 8).unwrap();
-                active[oracle] += 8;
+                world.bond(&model, oracle, 14).unwrap();
+                active[oracle] += 14;
                 assert_security(&world, &active);
                 let more = 1 + oracle as u64;
                 world.bond(&model, oracle, more).unwrap();

@@ -145,6 +145,7 @@ fn an_unbonding_bond_no_longer_counts() {
             unbonding: BOND,
             release_at,
             security: terms().slash_amount / 2,
+            lasting_security: terms().slash_amount / 2,
         })
     );
     let seat = world.seat(&model.address, &oracle);
@@ -168,7 +169,7 @@ fn an_unbonding_bond_stays_slashable() {
     world.submit_all(&model, 0, &CALM);
     unbond(&mut world, &model, 0, BOND).unwrap();
     // When the receipt is challenged and the ruling overturns its value
-    world.challenge(&model, 0, &challenger).unwrap();
+    world.challenge(&model, 0, &challenger, &DRIFTED).unwrap();
     world.rule(&model, 0, &DRIFTED).unwrap();
     // Then the oracle is slashed, and can withdraw only the rest
     world.pass(params().unbond_secs);
@@ -182,21 +183,46 @@ fn an_unbonding_bond_stays_slashable() {
 
 #[test]
 fn bonds_that_no_longer_secure_anything_can_unbond() {
-    // Given a bet as high as three minimum bonds secure, and a ruling that slashed all three
+    // Given a bet as high as three bonds secure, and two rulings that slashed all three below half of
+    // the minimum
     let mut world = World::new();
     let spec = spec(&world);
-    let model = world.model_with(spec, 3, terms().min_bond);
+    let rest = terms().min_bond / 2 - 1;
+    let model = world.model_with(spec, 3, 2 * terms().slash_amount + rest);
     market_with_bet(&mut world, &model, 750 * TOKEN);
     let challenger = world.wallet(1_000 * TOKEN);
-    world.submit_all(&model, 0, &DRIFTED);
-    world.challenge(&model, 0, &challenger).unwrap();
-    world.rule(&model, 0, &CALM).unwrap();
+    for window in 0..2 {
+        world.submit_all(&model, window, &DRIFTED);
+        world.challenge(&model, window, &challenger, &CALM).unwrap();
+        world.rule(&model, window, &CALM).unwrap();
+    }
     assert_eq!(world.model(&model.address).security, 0);
 
     // When the oracles request the rest, then it is allowed, because the rest no longer secures
     // anything
     for oracle in &model.oracles {
-        let unbond = instruction::request_unbond(oracle.address(), model.address, 500 * TOKEN);
+        let unbond = instruction::request_unbond(oracle.address(), model.address, rest);
         world.send(unbond, &[&oracle.key]).unwrap();
     }
+}
+
+#[test]
+fn an_unbonding_below_the_minimum_ends_a_seat_that_a_slash_did_not() {
+    // Given a seat that a slash has left with half of the minimum, and that counts
+    let mut world = World::new();
+    let spec = spec(&world);
+    let model = world.model_with(spec, 3, terms().min_bond);
+    let challenger = world.wallet(terms().challenge_bond);
+    world.submit_all(&model, 0, &DRIFTED);
+    world.challenge(&model, 0, &challenger, &CALM).unwrap();
+    world.rule(&model, 0, &CALM).unwrap();
+    assert_eq!(world.model(&model.address).tenures[0].counts, 1);
+    // When its oracle unbonds a base unit, which nothing at risk forbids
+    unbond(&mut world, &model, 0, 1).unwrap();
+    // Then the seat stops, and counts again only at the minimum
+    assert_eq!(world.model(&model.address).tenures[0].counts, 0);
+    world.bond(&model, 0, terms().slash_amount).unwrap();
+    assert_eq!(world.model(&model.address).tenures[0].counts, 0);
+    world.bond(&model, 0, 1).unwrap();
+    assert_eq!(world.model(&model.address).tenures[0].counts, 1);
 }

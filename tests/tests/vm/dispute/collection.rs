@@ -11,6 +11,13 @@ use super::{
     submitted_at_once,
 };
 
+/// What a challenger gets who was right about two liars: its bond, and at most twice that of half of
+/// their slashes.
+const WON: u64 = 3 * CHALLENGE_BOND;
+
+/// What those two and the challenger have paid.
+const LOST: u64 = CHALLENGE_BOND + 2 * SLASH;
+
 /// The token program's error for a frozen account.
 const ACCOUNT_FROZEN: u32 = 17;
 
@@ -28,6 +35,7 @@ fn anyone_can_collect_for_the_challenger() {
     let mut world = World::new();
     let (model, challenger) = challenged(&mut world, &[500_000, 500_000, 100], BOND);
     world.rule(&model, 0, &share(100)).unwrap();
+    world.pass(params().appeal_secs);
 
     // When somebody collects for the challenger, twice
     let sent = collect(&mut world, &model, ChallengePayee::Challenger).unwrap();
@@ -37,16 +45,16 @@ fn anyone_can_collect_for_the_challenger() {
     let Event::ChallengeCollected(event) = sent.event() else {
         panic!("{:?}", sent.event())
     };
-    let amount = CHALLENGE_BOND + SLASH;
+    let amount = WON;
     assert_eq!(
         (event.payee, event.amount),
         (ChallengePayee::Challenger, amount)
     );
     assert_eq!(event.destination, challenger.tokens);
-    assert_eq!(event.held, 3 * BOND - SLASH);
+    assert_eq!(event.held, 3 * BOND + CHALLENGE_BOND - WON);
     assert_refused(outcome, DriftShieldError::NothingToCollect);
     assert_eq!(world.tokens(&challenger.tokens), amount);
-    assert_eq!(credits(&world, &model), (0, SLASH));
+    assert_eq!(credits(&world, &model), (0, LOST - WON));
 }
 
 #[test]
@@ -55,6 +63,7 @@ fn only_the_challenger_can_choose_another_destination() {
     let mut world = World::new();
     let (model, challenger) = challenged(&mut world, &[500_000, 500_000, 100], BOND);
     world.rule(&model, 0, &share(100)).unwrap();
+    world.pass(params().appeal_secs);
     let elsewhere = world.wallet(0);
 
     // When a stranger passes another destination, then it is refused
@@ -71,7 +80,7 @@ fn only_the_challenger_can_choose_another_destination() {
     // When the challenger signs, then that destination is paid
     let signed = signed_by(collect, &challenger.address());
     world.send(signed, &[&challenger.key]).unwrap();
-    assert_eq!(world.tokens(&elsewhere.tokens), CHALLENGE_BOND + SLASH);
+    assert_eq!(world.tokens(&elsewhere.tokens), WON);
 }
 
 #[test]
@@ -80,6 +89,7 @@ fn the_treasurys_credit_goes_to_the_treasury_only() {
     let mut world = World::new();
     let (model, challenger) = challenged(&mut world, &[500_000, 500_000, 100], BOND);
     world.rule(&model, 0, &share(100)).unwrap();
+    world.pass(params().appeal_secs);
     let treasury = world.treasury();
 
     // When a stranger or the challenger passes another destination
@@ -102,7 +112,7 @@ fn a_challenger_who_cannot_be_paid_delays_nobody_else() {
     let [missing, frozen, whole] = submitted_at_once(&mut world, &values, BOND);
     let [without, with_frozen, other] = [&missing, &frozen, &whole].map(|model| {
         let challenger = world.wallet(CHALLENGE_BOND);
-        world.challenge(model, 0, &challenger).unwrap();
+        world.challenge(model, 0, &challenger, &share(100)).unwrap();
         challenger
     });
     let account = world.svm.get_account(&without.tokens).unwrap();
@@ -121,14 +131,17 @@ fn a_challenger_who_cannot_be_paid_delays_nobody_else() {
     // When the disputes are ruled and all possible credits are collected
     for model in [&missing, &frozen, &whole] {
         world.rule(model, 0, &share(100)).unwrap();
+    }
+    world.pass(params().appeal_secs);
+    for model in [&missing, &frozen, &whole] {
         collect(&mut world, model, ChallengePayee::Treasury).unwrap();
     }
     collect(&mut world, &whole, ChallengePayee::Challenger).unwrap();
 
     // Then only the credits of those two challengers remain
-    let won = CHALLENGE_BOND + SLASH;
+    let won = WON;
     assert_eq!(world.tokens(&other.tokens), won);
-    assert_eq!(world.tokens(&world.treasury()), 3 * SLASH);
+    assert_eq!(world.tokens(&world.treasury()), 3 * (LOST - WON));
     let outcome = collect(&mut world, &missing, ChallengePayee::Challenger);
     assert_refused(outcome, DriftShieldError::WrongDestination);
     let outcome = collect(&mut world, &frozen, ChallengePayee::Challenger);
@@ -161,6 +174,7 @@ fn a_credit_is_paid_by_its_own_model_and_vault() {
     let (model, _) = challenged(&mut world, &[500_000, 500_000, 100], BOND);
     let other = world.default_model();
     world.rule(&model, 0, &share(100)).unwrap();
+    world.pass(params().appeal_secs);
     let right = collect_instruction(&world, &model, ChallengePayee::Treasury);
 
     // When the other model or its vault is passed, then it is refused

@@ -44,7 +44,7 @@ fn an_unruled_dispute_without_agreement_is_void() {
     let model = submitted(&mut world, &[100, 200_000, 900_000], BOND);
 
     // When the ruling period ends without a ruling
-    world.pass(params().ruling_secs);
+    world.pass(params().challenge_secs + params().ruling_secs);
     let sent = finalize(&mut world, &model, 0).unwrap();
 
     // Then the receipt is Void, nobody is slashed, and the statistics are unchanged

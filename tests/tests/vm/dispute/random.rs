@@ -4,7 +4,7 @@ use driftshield_sdk::{ChallengePayee, CollateralTerms, address};
 use driftshield_tests::world::*;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
-use super::{bonded, collect, credits, submit_values};
+use super::{bonded, collect, submit_values};
 use crate::{admin::update_collateral, bonds::unbond};
 
 /// The spread of the models, in micro-units.
@@ -18,16 +18,19 @@ struct Case {
     /// Part of each bond that unbonds before the ruling.
     unbonding: Vec<u64>,
     challenged: bool,
+    /// Value that the challenger asserts.
+    asserted: u64,
     ruling: u64,
 }
 
 fn random_dispute(rng: &mut StdRng) -> Case {
     let slash_amount = rng.random_range(2..=1_000_001);
     let terms = CollateralTerms {
-        min_bond: slash_amount + rng.random_range(0..=99),
+        min_bond: 2 * slash_amount + rng.random_range(0..=99),
         slash_amount,
         challenge_bond: rng.random_range(1..=999_999),
         min_bet: 1,
+        absence_penalty: slash_amount / 16,
     };
     let challenged = rng.random_bool(0.7);
     let mut values: Vec<u64> = if challenged {
@@ -62,12 +65,18 @@ fn random_dispute(rng: &mut StdRng) -> Case {
         rng.random_range(0..=1_000_000)
     };
     let ruling = ruling.min(1_000_000);
+    let asserted = if rng.random() {
+        rng.random_range(0..=300_000)
+    } else {
+        rng.random_range(500_000..=1_000_000)
+    };
     Case {
         terms,
         values,
         bonds,
         unbonding,
         challenged,
+        asserted,
         ruling,
     }
 }
@@ -76,8 +85,8 @@ fn random_dispute(rng: &mut StdRng) -> Case {
 struct Effects {
     /// Slashes, by oracle.
     slashes: Vec<u64>,
-    /// Reward of each seat.
-    reward: u64,
+    /// Parts of the challenger's bond, by oracle.
+    rewards: Vec<u64>,
     challenger_credit: u64,
     treasury_credit: u64,
 }
@@ -96,36 +105,49 @@ impl Case {
         let mut sorted = self.values.clone();
         sorted.sort_unstable();
         let median = sorted[(sorted.len() - 1) / 2];
-        // Without a challenge, nothing depends on it.
-        let upheld = median.abs_diff(self.ruling) <= SPREAD;
-        let bond = self.paid_challenge_bond();
-        let seats = self.values.len() as u64;
-        let reward = if upheld { bond / 2 / seats } else { 0 };
         let submissions = std::iter::zip(&self.values, &self.bonds);
+        let agrees = |value: u64| value.abs_diff(self.ruling) <= SPREAD;
         let slashes: Vec<u64> = submissions
-            .map(|(value, &bonded)| {
-                if SPREAD < value.abs_diff(self.ruling) {
-                    self.terms.slash_amount.min(bonded)
-                } else {
+            .map(|(&value, &bonded)| {
+                if agrees(value) {
                     0
+                } else {
+                    self.terms.slash_amount.min(bonded)
                 }
             })
             .collect();
         let slashed: u64 = slashes.iter().sum();
-        let half = if self.challenged { slashed / 2 } else { 0 };
-        let returned = if upheld { 0 } else { bond };
+        let bond = self.paid_challenge_bond();
+        let is_right =
+            self.challenged && self.ruling.abs_diff(self.asserted) < self.ruling.abs_diff(median);
+        let agreeing = self.values.iter().filter(|&&value| agrees(value)).count() as u64;
+        let part = if is_right || agreeing == 0 {
+            0
+        } else {
+            bond / 2 / agreeing
+        };
+        let rewards = self.values.iter();
+        let rewards: Vec<u64> = rewards
+            .map(|&value| if agrees(value) { part } else { 0 })
+            .collect();
+        let challenger_credit = if is_right {
+            bond + (slashed / 2).min(2 * bond)
+        } else {
+            0
+        };
+        let treasury_credit = slashed + bond - challenger_credit - rewards.iter().sum::<u64>();
         Effects {
             slashes,
-            reward,
-            challenger_credit: half + returned,
-            treasury_credit: slashed - half + bond - returned - reward * seats,
+            rewards,
+            challenger_credit,
+            treasury_credit,
         }
     }
 
     /// Registers a model, and brings its window 0 into dispute. Returns the model and the challenger.
     fn begin(&self, world: &mut World) -> (TestModel, Wallet) {
         update_collateral(world, self.terms, true);
-        let spec = share_spec(world);
+        let spec = coarse_spec(world);
         let model = world.model_with(spec, self.values.len(), 0);
         for (oracle, &bond) in self.bonds.iter().enumerate() {
             world.mint_to(&model.oracles[oracle].tokens, bond);
@@ -135,7 +157,7 @@ impl Case {
         let challenger = world.wallet(self.terms.challenge_bond);
         if self.challenged {
             world
-                .challenge(&model, 0, &challenger)
+                .challenge(&model, 0, &challenger, &share(self.asserted))
                 .expect("challenge_receipt");
         }
         for (oracle, &amount) in self.unbonding.iter().enumerate() {
@@ -153,7 +175,7 @@ impl Case {
             let left = self.bonds[oracle] - slash;
             assert_eq!(
                 seat.bonded,
-                left + effects.reward,
+                left + effects.rewards[oracle],
                 "seed {seed}, oracle {oracle}"
             );
             assert_eq!(
@@ -186,7 +208,9 @@ fn a_ruling_conserves_every_base_unit() {
         world
             .rule(&model, 0, &share(case.ruling))
             .expect("rule_receipt");
-        let (to_challenger, to_treasury) = credits(&world, &model);
+        world.pass(params().appeal_secs);
+        let effects = case.effects();
+        let (to_challenger, to_treasury) = (effects.challenger_credit, effects.treasury_credit);
         for (payee, credit) in [
             (ChallengePayee::Challenger, to_challenger),
             (ChallengePayee::Treasury, to_treasury),
@@ -200,7 +224,6 @@ fn a_ruling_conserves_every_base_unit() {
         }
 
         // Then all balances are as the protocol defines
-        let effects = case.effects();
         case.assert_seats(&world, &model, &effects, seed);
         assert_eq!(
             world.tokens(&challenger.tokens),

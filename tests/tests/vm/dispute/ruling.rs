@@ -1,14 +1,14 @@
 //! Rulings: their signer, time, counts and seats.
 
 use anchor_lang::{Address, solana_program::instruction::Instruction};
-use driftshield_sdk::{DriftShieldError, ReceiptState, address, instruction};
+use driftshield_sdk::{DriftShieldError, ReceiptState, address};
 use driftshield_tests::world::*;
 
 use super::{
     BOND, CHALLENGE_BOND, challenged, rule_instruction, ruled, state, submit_values,
     submitted_at_once,
 };
-use crate::receipt::finalize;
+use crate::{admin::handover::hand_over_arbiter, receipt::finalize};
 
 /// Anchor's error for a mutable account that is passed twice.
 const DUPLICATE_MUTABLE: u32 = 2040;
@@ -25,11 +25,7 @@ fn only_the_models_arbiter_can_rule() {
     let mut world = World::new();
     let (model, _) = challenged(&mut world, &[100; 3], BOND);
     let other = world.wallet(0);
-    let admin = world.admin.insecure_clone();
-    let guardian = world.config().guardian;
-    let update =
-        instruction::update_config(world.config().admin, guardian, other.address(), params());
-    world.send(update, &[&admin]).unwrap();
+    hand_over_arbiter(&mut world, &other.key);
 
     // When the new arbiter or a stranger rules
     let stranger = world.wallet(0);
@@ -52,7 +48,9 @@ fn a_dispute_can_be_ruled_until_its_ruling_period_ends() {
     let models: [_; 2] = submitted_at_once(&mut world, &[100; 3], BOND);
     let challenger = world.wallet(2 * CHALLENGE_BOND);
     for model in &models {
-        world.challenge(model, 0, &challenger).unwrap();
+        world
+            .challenge(model, 0, &challenger, &share(500_000))
+            .unwrap();
     }
     let end = world.receipt(&models[0].address, 0).since + params().ruling_secs;
 
@@ -70,12 +68,14 @@ fn a_dispute_can_be_ruled_until_its_ruling_period_ends() {
 fn a_receipt_without_a_dispute_cannot_be_ruled() {
     // Given receipts that are Collecting, Proposed, and ruled already
     let mut world = World::new();
-    let spec = share_spec(&world);
+    let spec = coarse_spec(&world);
     let collecting = world.model_with(spec, 3, BOND);
     let [proposed, ruled] = submitted_at_once(&mut world, &[100; 3], BOND);
     submit_values(&mut world, &collecting, 0, &[100]);
     let challenger = world.wallet(CHALLENGE_BOND);
-    world.challenge(&ruled, 0, &challenger).unwrap();
+    world
+        .challenge(&ruled, 0, &challenger, &share(500_000))
+        .unwrap();
     world.rule(&ruled, 0, &share(100)).unwrap();
     assert_eq!(state(&world, &collecting), ReceiptState::Collecting);
     assert_eq!(state(&world, &proposed), ReceiptState::Proposed);
@@ -107,7 +107,7 @@ fn a_ruling_needs_every_bin() {
 fn a_ruling_accepts_exactly_the_submitters_seats() {
     // Given a dispute that two of three oracles have submitted to, and a seat of another model
     let mut world = World::new();
-    let spec = share_spec(&world);
+    let spec = coarse_spec(&world);
     let model = world.model_with(spec, 3, BOND);
     let other = world.default_model();
     submit_values(&mut world, &model, 0, &[100, 900_000]);

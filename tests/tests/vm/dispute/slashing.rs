@@ -1,7 +1,7 @@
 //! Slashes, rewards and credits of a ruling.
 
 use driftshield_sdk::{
-    ChallengePayee, CollateralTerms, DriftShieldError, ReceiptState, instruction,
+    ChallengePayee, CollateralTerms, DriftShieldError, MetricSpec, ReceiptState, instruction,
 };
 use driftshield_tests::world::*;
 
@@ -22,17 +22,17 @@ fn a_ruling_that_overturns_slashes_wrong_submitters() {
     // When the arbiter rules the value that the third submitted
     let sent = world.rule(&model, 0, &share(100)).unwrap();
 
-    // Then the challenger is credited the bond and half of the slashes, and the treasury the other
-    // half
+    // Then the challenger is credited the bond, and the slashes are held
     let event = ruled(&sent);
-    assert!(!event.upheld);
+    assert!(event.vindicated);
     assert_eq!(
         (event.value, event.slashed, event.reward),
-        (100, 2 * SLASH, 0)
+        (100, 2 * SLASH, 2 * CHALLENGE_BOND)
     );
-    assert_eq!(event.challenger_credit, CHALLENGE_BOND + SLASH);
-    assert_eq!(event.treasury_credit, SLASH);
-    assert_eq!(event.counts, share(100));
+    assert_eq!(event.challenger_credit, CHALLENGE_BOND);
+    assert_eq!(event.treasury_credit, 0);
+    assert_eq!(event.appeal_until, world.now() + params().appeal_secs);
+    assert_eq!(event.counts.as_deref(), Some(&share(100)[..]));
     let after: Vec<u64> = event.seats.iter().map(|seat| seat.bonded).collect();
     assert_eq!(after, [BOND - SLASH, BOND - SLASH, BOND]);
     assert_eq!(bonded(&world, &model), after);
@@ -49,16 +49,19 @@ fn a_ruling_that_overturns_slashes_wrong_submitters() {
     let state = world.model(&model.address);
     assert_eq!(
         (state.final_count, state.last_value, state.open_receipts),
-        (1, 100, 0)
+        (1, 100, 1)
     );
     assert_eq!((state.security, event.security), (security, security));
     assert_eq!(event.chain, state.chain);
 
-    // And both credits can be collected
+    // And after the appeal period both credits can be collected
+    world.pass(params().appeal_secs);
     collect(&mut world, &model, ChallengePayee::Challenger).unwrap();
     collect(&mut world, &model, ChallengePayee::Treasury).unwrap();
-    assert_eq!(world.tokens(&challenger.tokens), CHALLENGE_BOND + SLASH);
-    assert_eq!(world.tokens(&world.treasury()), SLASH);
+    assert_eq!(world.tokens(&challenger.tokens), 3 * CHALLENGE_BOND);
+    let rest = 2 * SLASH - 2 * CHALLENGE_BOND;
+    assert_eq!(world.tokens(&world.treasury()), rest);
+    assert_eq!(world.model(&model.address).open_receipts, 0);
     assert_eq!(world.model(&model.address).held, 3 * BOND - 2 * SLASH);
 }
 
@@ -74,8 +77,8 @@ fn only_submissions_beyond_the_spread_are_slashed() {
 
     // Then only those further away are slashed
     let less = BOND - SLASH;
-    let reward = CHALLENGE_BOND / 2 / 5;
-    let expected = [BOND, less, BOND, less, BOND].map(|bond| bond + reward);
+    let more = BOND + CHALLENGE_BOND / 2 / 3;
+    let expected = [more, less, more, less, more];
     assert_eq!(bonded(&world, &model), expected);
 }
 
@@ -92,9 +95,9 @@ fn a_ruling_that_upholds_pays_the_submitters() {
     // treasury
     let event = ruled(&sent);
     let reward = CHALLENGE_BOND / 2 / 3;
-    assert!(event.upheld);
+    assert!(!event.vindicated);
     assert_eq!(
-        (event.value, event.slashed, event.reward),
+        (event.value, event.slashed, event.compensation),
         (10_100, 0, reward)
     );
     assert_eq!(credits(&world, &model), (0, CHALLENGE_BOND - 3 * reward));
@@ -111,23 +114,26 @@ fn rounding_remainders_go_to_the_treasury() {
     // Given odd amounts of slashes and bonds
     let odd = CollateralTerms {
         slash_amount: 501,
-        min_bond: 1_001,
+        min_bond: 1_002,
         challenge_bond: 101,
+        absence_penalty: 0,
         ..terms()
     };
     let mut world = World::with(params(), odd);
-    let (upheld, _) = challenged(&mut world, &[500_000, 100, 500_000], 1_001);
-    let (overturned, _) = challenged(&mut world, &[500_000, 100, 100], 1_001);
+    let (upheld, _) = challenged(&mut world, &[500_000, 100, 500_000], 1_002);
+    let (overturned, _) = challenged(&mut world, &[500_000, 100, 100], 1_002);
 
     // When one oracle is slashed by 501 units in one dispute, and all three in the other
     world.rule(&upheld, 0, &share(500_000)).unwrap();
-    world.rule(&overturned, 0, &share(250_000)).unwrap();
+    world.rule(&overturned, 0, &share(300_000)).unwrap();
 
-    // Then the challenger's half of the slashes is floored, and so is each seat's third of 50
-    assert_eq!(credits(&world, &upheld), (250, 251 + 101 - 3 * 16));
-    assert_eq!(bonded(&world, &upheld), [1_017, 516, 1_017]);
-    assert_eq!(credits(&world, &overturned), (101 + 3 * 501 / 2, 752));
-    assert_eq!(bonded(&world, &overturned), [500; 3]);
+    // Then half of the lost bond goes to the two seats, rounded down, and the reward is at most twice
+    // the bond
+    assert_eq!(credits(&world, &upheld), (0, 101 - 2 * 25));
+    assert_eq!(bonded(&world, &upheld), [1_027, 501, 1_027]);
+    assert_eq!(credits(&world, &overturned), (101, 0));
+    assert_eq!(world.receipt(&overturned.address, 0).reward, 2 * 101);
+    assert_eq!(bonded(&world, &overturned), [501; 3]);
 }
 
 #[test]
@@ -140,42 +146,49 @@ fn slashes_without_a_challenger_go_to_the_treasury() {
     // When the arbiter rules a value far from all submissions
     let sent = world.rule(&model, 0, &share(500_000)).unwrap();
 
-    // Then the treasury is credited all slashes
+    // Then the treasury gets all slashes after the appeal period
     assert_eq!((ruled(&sent).slashed, ruled(&sent).reward), (3 * SLASH, 0));
-    assert_eq!(credits(&world, &model), (0, 3 * SLASH));
+    assert_eq!(credits(&world, &model), (0, 0));
     assert_eq!(bonded(&world, &model), [BOND - SLASH; 3]);
+    world.pass(params().appeal_secs);
     collect(&mut world, &model, ChallengePayee::Treasury).unwrap();
     assert_eq!(world.tokens(&world.treasury()), 3 * SLASH);
 }
 
 #[test]
 fn a_slash_is_at_most_the_bond() {
-    // Given two windows in dispute at once, both with a wrong submission of an oracle at the
+    // Given three windows in dispute at once, all with a wrong submission of an oracle at the
     // minimum bond
     let terms = CollateralTerms {
-        slash_amount: 800,
+        slash_amount: 400,
         min_bond: 1_000,
+        absence_penalty: 0,
         ..terms()
     };
     let mut world = World::with(params(), terms);
-    let spec = share_spec(&world);
+    let spec = MetricSpec {
+        window_secs: HOUR,
+        ..coarse_spec(&world)
+    };
     let model = world.model_with(spec, 3, 1_000);
     world.bond(&model, 1, 1_000).unwrap();
-    let challenger = world.wallet(2 * CHALLENGE_BOND);
-    for window in 0..2 {
+    let challenger = world.wallet(3 * CHALLENGE_BOND);
+    for window in 0..3 {
         submit_values(&mut world, &model, window, &[500_000, 500_000, 100]);
-        world.challenge(&model, window, &challenger).unwrap();
+        world
+            .challenge(&model, window, &challenger, &share(100))
+            .unwrap();
     }
 
-    // When the arbiter rules on both
-    let slashed = [0, 1].map(|window| {
+    // When the arbiter rules on all
+    let slashed = [0, 1, 2].map(|window| {
         let sent = world.rule(&model, window, &share(100)).unwrap();
         ruled(&sent).slashed
     });
 
-    // Then the second slash of that oracle is the rest of its bond
-    assert_eq!(slashed, [800 + 800, 200 + 800]);
-    assert_eq!(bonded(&world, &model), [0, 400, 1_000]);
+    // Then the third slash of that oracle is the rest of its bond
+    assert_eq!(slashed, [400 + 400, 400 + 400, 200 + 400]);
+    assert_eq!(bonded(&world, &model), [0, 800, 1_000]);
 }
 
 #[test]
@@ -221,26 +234,32 @@ fn a_slash_takes_from_the_active_bond_first() {
 }
 
 #[test]
-fn security_falls_with_a_slash() {
-    // Given three oracles at the minimum bond, one of them wrong
+fn a_seat_outlasts_one_slash_and_ends_with_the_next() {
+    // Given three oracles at the minimum bond, which is twice the slash, two of them wrong
     let mut world = World::new();
-    let min_bond = terms().min_bond;
-    let (model, _) = challenged(&mut world, &[500_000, 100, 100], min_bond);
+    let (model, challenger) = challenged(&mut world, &[500_000, 500_000, 100], terms().min_bond);
     // Half of a slash, because one oracle of a quorum of two can manipulate the median.
     assert_eq!(world.model(&model.address).security, SLASH / 2);
 
-    // When two rulings in a row slash all bonds below the minimum
+    // When a ruling slashes both, then their seats go on counting, without any new bond
     let sent = world.rule(&model, 0, &share(100)).unwrap();
-    assert_eq!(ruled(&sent).security, SLASH / 2, "a quorum still counts");
-    world.warp_to_end(&model, 1);
-    for oracle in [1, 2] {
-        world.submit(&model, oracle, 1, &share(100)).unwrap();
-    }
-    let challenger = world.wallet(CHALLENGE_BOND);
-    world.challenge(&model, 1, &challenger).unwrap();
-    let sent = world.rule(&model, 1, &share(500_000)).unwrap();
+    assert_eq!(bonded(&world, &model)[..2], [terms().min_bond / 2; 2]);
+    assert_eq!(ruled(&sent).security, SLASH / 2);
+    assert_eq!(ruled(&sent).lasting_security, SLASH / 2);
+    let began = world.model(&model.address).tenures[0].counts_since;
 
-    // Then fewer seats than a quorum count, and the security is zero
+    // When a second ruling slashes both again, then they stop, and too few count for a quorum
+    submit_values(&mut world, &model, 1, &[500_000, 500_000, 100]);
+    world.mint_to(&challenger.tokens, CHALLENGE_BOND);
+    world
+        .challenge(&model, 1, &challenger, &share(100))
+        .unwrap();
+    let sent = world.rule(&model, 1, &share(100)).unwrap();
+    assert_eq!(bonded(&world, &model)[..2], [0; 2]);
     assert_eq!(ruled(&sent).security, 0);
-    assert_eq!(world.model(&model.address).security, 0);
+    let state = world.model(&model.address);
+    assert_eq!((state.security, state.lasting_security), (0, 0));
+    let tenure = state.tenures[0];
+    assert_eq!((tenure.counts, tenure.counts_since), (0, began));
+    assert_eq!(tenure.stopped_at, world.now());
 }

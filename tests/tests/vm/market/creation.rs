@@ -139,6 +139,20 @@ fn thresholds_are_at_least_the_noise_floor() {
 }
 
 #[test]
+fn no_more_windows_are_required_than_observed() {
+    // Given a market of three windows that requires four
+    let mut draft = draft();
+    for min_observed in [4, u64::MAX] {
+        draft.terms.min_observed = min_observed;
+
+        // Then it is refused, and allowed with three
+        draft.assert_refused(DriftShieldError::InvalidMinObserved);
+    }
+    draft.terms.min_observed = 3;
+    draft.assert_allowed();
+}
+
+#[test]
 fn thresholds_ascend() {
     // Given thresholds that descend or repeat
     let mut draft = draft();

@@ -37,6 +37,10 @@ pub(super) fn settlement(
     }
     let value = aggregate(terms.aggregate, observed);
     let outcome = bucket(&terms.thresholds, value);
+    let is_certain = terms.aggregate == Aggregate::Max && outcome == terms.thresholds.len();
+    if (observed.len() as u64) < terms.min_observed && !is_certain {
+        return void();
+    }
     let winning: u128 = stakes.iter().map(|by| by[outcome]).sum();
     if winning == 0 {
         return void();

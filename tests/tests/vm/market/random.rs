@@ -93,10 +93,10 @@ impl RandomMarkets {
         terms.min_bet = *[1, TOKEN / 100].choose(&mut rng).unwrap();
         // Half of a slash, times the security multiple, half of which is for markets, is just below 2⁶⁴.
         terms.slash_amount = 1 << 34;
-        terms.min_bond = 1 << 34;
+        terms.min_bond = 1 << 35;
         let mut world = World::with(params, terms);
         let spec = spec(&world);
-        let model = world.model_with(spec, 3, 1 << 34);
+        let model = world.model_with(spec, 3, 1 << 35);
         let creator = world.wallet(0);
         let bettors = (0..7).map(|_| world.wallet(0)).collect();
         Self {
@@ -153,6 +153,7 @@ impl RandomMarkets {
                 .unwrap(),
             first_window,
             last_window,
+            min_observed: self.rng.random_range(0..=last_window - first_window + 1),
             close_ts: start - self.rng.random_range(0..HOUR),
             creator_fee_bps: self
                 .rng

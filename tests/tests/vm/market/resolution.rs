@@ -1,7 +1,7 @@
 //! Outcomes of settled markets: aggregates, early resolution, and voids.
 
 use anchor_lang::solana_program::instruction::AccountMeta;
-use driftshield_sdk::{Aggregate, DriftShieldError, Entry, MarketState, instruction};
+use driftshield_sdk::{Aggregate, DriftShieldError, Entry, MarketState, MarketTerms, instruction};
 use driftshield_tests::world::*;
 
 use super::{scene, scene_with, settled};
@@ -67,6 +67,61 @@ fn a_market_without_an_observed_window_is_void() {
     assert_eq!(scene.claim(scene.yes.address()).paid, 40 * TOKEN);
     assert_eq!(scene.claim(scene.no.address()).paid, 60 * TOKEN);
     assert_eq!(scene.close().swept, 0);
+}
+
+/// The state of a market of three windows that requires `min_observed`, of which the first two are
+/// measured with these counts, and the third is missing.
+fn settled_with_two_of_three(
+    aggregate: Aggregate,
+    min_observed: u64,
+    counts: [&[u32]; 2],
+) -> MarketState {
+    let mut scene = scene(aggregate);
+    let terms = MarketTerms {
+        aggregate,
+        min_observed,
+        ..market_terms(&scene.world, &scene.model)
+    };
+    let (world, model) = (&mut scene.world, &scene.model);
+    let market = world
+        .create_market(model, &scene.creator, 2, terms)
+        .unwrap();
+    for (bettor, outcome) in [(&scene.yes, 1), (&scene.no, 0)] {
+        world.bet(&market, bettor, outcome, TOKEN).unwrap();
+    }
+    for (window, counts) in [1, 2].into_iter().zip(counts) {
+        world.finalize_with(model, window, counts);
+    }
+    world.warp_to_end(model, 3);
+    world.pass(params().submit_secs + params().challenge_secs);
+    world.settle(&market).unwrap();
+    world.market(&market).state.into()
+}
+
+#[test]
+fn a_market_with_too_few_observed_windows_is_void() {
+    for aggregate in [Aggregate::Max, Aggregate::Last, Aggregate::Mean] {
+        for (min_observed, state) in [
+            (0, MarketState::Resolved),
+            (2, MarketState::Resolved),
+            (3, MarketState::Void),
+        ] {
+            let settled = settled_with_two_of_three(aggregate, min_observed, [&CALM, &CALM]);
+            assert_eq!(settled, state, "{aggregate:?} of {min_observed}");
+        }
+    }
+}
+
+#[test]
+fn a_value_in_the_highest_outcome_resolves_a_max_market_whatever_it_requires() {
+    for (aggregate, state) in [
+        (Aggregate::Max, MarketState::Resolved),
+        (Aggregate::Last, MarketState::Void),
+        (Aggregate::Mean, MarketState::Void),
+    ] {
+        let settled = settled_with_two_of_three(aggregate, 3, [&CALM, &DRIFTED]);
+        assert_eq!(settled, state, "{aggregate:?}");
+    }
 }
 
 #[test]

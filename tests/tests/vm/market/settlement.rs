@@ -62,7 +62,10 @@ fn settling_stops_at_the_first_undecided_window() {
     scene.world.finalize_with(&scene.model, 1, &CALM);
     scene.world.submit_all(&scene.model, 2, &CALM);
     let challenger = scene.world.wallet(1_000 * TOKEN);
-    scene.world.challenge(&scene.model, 2, &challenger).unwrap();
+    scene
+        .world
+        .challenge(&scene.model, 2, &challenger, &DRIFTED)
+        .unwrap();
     scene.world.finalize_with(&scene.model, 3, &DRIFTED);
 
     // When the market is settled, then it stops at the open one, and is refused there

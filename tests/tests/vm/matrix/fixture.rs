@@ -21,9 +21,9 @@ pub const LAST_WINDOW: u64 = 12;
 /// Names of the account sets: prefixes of the account names in the tables.
 const SET_NAMES: [&str; 3] = ["a", "b", "c"];
 /// The stake of each bet.
-const STAKE: u64 = 10 * TOKEN;
+pub const STAKE: u64 = 10 * TOKEN;
 /// The bond of each oracle.
-const BOND: u64 = 20_000 * TOKEN;
+const BOND: u64 = 40_000 * TOKEN;
 
 /// A model, a market, a vault and a policy in one mint, and the wallets that use them.
 #[derive(Clone)]

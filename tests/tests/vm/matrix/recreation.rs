@@ -91,7 +91,7 @@ fn a_policy_bought_again_after_its_cancellation_starts_from_zero() {
     let policy = fixture.world.policy(&vault, &holder, 1);
     assert_eq!((policy.seq, policy.paid), (1, 0));
     assert_eq!((policy.persistence, policy.auto_renew.get()), (1, false));
-    assert_eq!(policy.previous_term, Stream::NONE);
+    assert_eq!(policy.term, Stream::NONE);
 }
 
 #[test]

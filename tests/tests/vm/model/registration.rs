@@ -1,8 +1,8 @@
 //! Registration of models.
 
 use driftshield_sdk::{
-    CollateralTerms, DriftShieldError, Event, Metric, MetricSpec, ModelStatus, ModelTerms, address,
-    events, instruction, math,
+    CollateralTerms, DriftShieldError, Event, Metric, MetricSpec, ModelStatus, ModelTerms, Tenure,
+    address, events, instruction, math,
 };
 use driftshield_tests::world::*;
 use solana_signer::Signer;
@@ -183,9 +183,10 @@ fn a_registered_model_stores_its_spec_and_copies_the_settings() {
     let params = params();
     let bonds = CollateralTerms {
         min_bet: 11,
-        min_bond: 13,
-        slash_amount: 12,
+        min_bond: 64,
+        slash_amount: 32,
         challenge_bond: 14,
+        absence_penalty: 2,
     };
     let mut world = World::with(params, bonds);
     let owner = world.wallet(0);
@@ -236,7 +237,7 @@ fn a_registered_model_stores_its_spec_and_copies_the_settings() {
     assert_eq!((model.spec_hash, model.noise_floor), ([7; 32], noise_floor));
     assert_eq!(
         (model.min_bond, model.slash_amount, model.challenge_bond),
-        (13, 12, 14)
+        (24, 12, 14)
     );
     assert_eq!(
         (model.submit_secs, model.challenge_secs, model.ruling_secs),
@@ -250,6 +251,12 @@ fn a_registered_model_stores_its_spec_and_copies_the_settings() {
         (model.unbond_secs, model.retention_secs),
         (params.unbond_secs, params.retention_secs)
     );
+    assert_eq!(
+        (model.appeal_secs, model.leave_secs, model.replace_secs),
+        (params.appeal_secs, params.leave_secs, params.replace_secs)
+    );
+    assert_eq!(model.tenures, [Tenure::new(world.now()); 7]);
+    assert_eq!((model.lasting_security, model.replaced), (0, 0));
     assert_eq!(model.security_multiple, params.security_multiple);
     assert_eq!(model.oracles[..], terms.oracles[..]);
     assert_eq!((model.oracle_count, model.quorum), (7, 4));
@@ -289,14 +296,17 @@ fn specs_and_terms_at_their_limits_are_accepted() {
         },
     ];
     let terms = ModelTerms {
-        max_spread: 1_000_000,
         name: "x".repeat(32),
         uri: "y".repeat(128),
         ..terms_of(1, 1)
     };
     for spec in specs {
         // When somebody registers a model with it
-        let sent = register(&mut world, spec, terms.clone()).unwrap();
+        let terms = ModelTerms {
+            max_spread: spec.widest_spread(),
+            ..terms.clone()
+        };
+        let sent = register(&mut world, spec, terms).unwrap();
         // Then it is accepted, with a noise floor of at least one
         let Event::ModelRegistered(event) = sent.event() else {
             panic!("{:?}", sent.event())

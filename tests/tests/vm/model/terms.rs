@@ -56,6 +56,36 @@ fn a_spread_is_within_the_limit() {
 }
 
 #[test]
+fn a_spread_is_at_most_an_eighth_of_the_noise_floor() {
+    // Given every kind of floor: below, at and above eight micro-units
+    let mut world = World::new();
+    for spec in [share_spec(&world), spec(&world), coarse_spec(&world)] {
+        let widest = spec.noise_floor() / 8;
+        assert_eq!(spec.widest_spread(), widest);
+        for (max_spread, is_allowed) in [(0, true), (widest, true), (widest + 1, false)] {
+            // When somebody registers a model with the spread, or updates one
+            let terms = ModelTerms {
+                max_spread,
+                ..terms_of(3, 2)
+            };
+            let model = world.model_with(spec.clone(), 3, 0);
+            let outcomes = [
+                register(&mut world, spec.clone(), terms.clone()),
+                update(&mut world, &model, terms),
+            ];
+            // Then it is refused above the limit
+            for outcome in outcomes {
+                if is_allowed {
+                    outcome.unwrap();
+                } else {
+                    assert_refused(outcome, DriftShieldError::SpreadAboveNoise);
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn a_security_rent_is_within_the_limits() {
     for security_rent_bps in [0, 5_001, u16::MAX] {
         assert_terms_refused(

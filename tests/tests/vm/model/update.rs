@@ -6,7 +6,7 @@ use driftshield_tests::world::*;
 use solana_signer::Signer;
 
 use super::{terms_of, update, without_end_zeros};
-use crate::market::market_with_bet;
+use crate::{admin::handover::hand_over_arbiter, market::market_with_bet};
 
 #[test]
 fn only_the_owner_can_update_a_model() {
@@ -62,9 +62,8 @@ fn an_update_obeys_the_current_spread_limit() {
     let model = world.default_model();
     let admin = world.admin.insecure_clone();
     let mut lower = params();
-    lower.max_spread_limit = 9_999;
-    let [guardian, arbiter] = [world.guardian.pubkey(), world.arbiter.pubkey()];
-    let lower = instruction::update_config(admin.pubkey(), guardian, arbiter, lower);
+    lower.max_spread_limit = 1;
+    let lower = instruction::update_config(admin.pubkey(), world.guardian.pubkey(), lower);
     world.send(lower, &[&admin]).unwrap();
     // When its owner updates it with an unchanged spread
     let outcome = update(&mut world, &model, model_terms(&model.oracles));
@@ -105,7 +104,9 @@ fn an_update_replaces_the_terms_and_starts_a_version() {
             model_seq: before.seq + 1,
             owner: model.owner.address(),
             version: 2,
+            arbiter: world.arbiter.pubkey(),
             security: security_of_two(),
+            lasting_security: security_of_two(),
             terms: terms.clone(),
             seats: vec![],
         })
@@ -137,6 +138,21 @@ fn an_update_replaces_the_terms_and_starts_a_version() {
         (after.min_samples, after.noise_floor, after.held),
         (before.min_samples, before.noise_floor, before.held)
     );
+}
+
+#[test]
+fn an_update_copies_the_current_arbiter() {
+    // Given two models, and an arbiter who hands the role over
+    let mut world = World::new();
+    let models = [world.default_model(), world.default_model()];
+    let before = world.arbiter.pubkey();
+    let next = world.wallet(0);
+    hand_over_arbiter(&mut world, &next.key);
+    // When the owner of the first updates it
+    update(&mut world, &models[0], model_terms(&models[0].oracles)).unwrap();
+    // Then it has the new arbiter, and the other keeps its own
+    assert_eq!(world.model(&models[0].address).arbiter, next.address());
+    assert_eq!(world.model(&models[1].address).arbiter, before);
 }
 
 /// The security with two counting seats and a quorum of two: half of a slash.

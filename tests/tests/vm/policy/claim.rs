@@ -165,7 +165,7 @@ fn invalid_claims_are_refused() {
     let mut twice = good.clone();
     twice.accounts.push(twice.accounts[last].clone());
     let spec = share_spec(&scene.world);
-    let other = scene.world.model_with(spec, 3, 10_000 * TOKEN);
+    let other = scene.world.model_with(spec, 3, 20_000 * TOKEN);
     scene.world.finalize_with(&other, 0, &share(300_000));
     let mut foreign = good.clone();
     foreign.accounts[last].pubkey = address::series(&other.address, 0);
@@ -287,9 +287,7 @@ fn a_run_over_two_pages_is_claimed_with_both() {
         ..scene.terms()
     };
     scene.buy(&holder, 2, terms).unwrap();
-    while scene.window < terms.first_window {
-        scene.measure(CALM_DRIFT);
-    }
+    scene.start(&holder, 2);
     let first = terms.first_window;
     assert!((252..=255).contains(&first), "{first}");
     for _ in 0..4 {

@@ -7,7 +7,7 @@ use driftshield_tests::{insurance::*, world::*};
 use solana_signer::Signer;
 
 use super::{insured, measure_until_covered};
-use crate::{admin::update_collateral, model::retire};
+use crate::{admin::update_collateral, bonds::start_leaving, model::retire};
 
 #[test]
 fn a_just_in_time_deposit_does_not_raise_a_models_cap() {
@@ -209,7 +209,7 @@ fn the_program_refuses_a_model_with_fewer_than_eight_receipts() {
     let mut scene = Insured::new();
     let holder = scene.world.wallet(CAPITAL);
     let spec = share_spec(&scene.world);
-    let young = scene.world.model_with(spec, 3, 10_000 * TOKEN);
+    let young = scene.world.model_with(spec, 3, 20_000 * TOKEN);
     let measured = std::mem::replace(&mut scene.model, young);
     let window = std::mem::replace(&mut scene.window, 0);
     // When the vault lists it, then cover is refused without receipts and with seven, and sold with eight
@@ -232,7 +232,7 @@ fn an_unlisted_model_is_refused() {
     let holder = scene.world.wallet(CAPITAL);
     let listed = address::exposure(&scene.vault, &scene.model.address);
     let spec = share_spec(&scene.world);
-    let other = scene.world.model_with(spec, 3, 10_000 * TOKEN);
+    let other = scene.world.model_with(spec, 3, 20_000 * TOKEN);
     let buy = instruction::buy_policy(
         holder.address(),
         1,
@@ -309,15 +309,13 @@ fn cover_stays_within_the_security_limit() {
 
 #[test]
 fn cover_above_the_security_limit_cannot_be_renewed() {
-    // Given a policy, and oracles that are then slashed
+    // Given a policy, and two of three oracles that then start to leave
     let (mut scene, holder) = insured(|terms| terms);
-    let challenger = scene.world.wallet(CAPITAL);
-    let window = scene.window;
-    let (model, world) = (scene.model.clone(), &mut scene.world);
-    world.submit_all(&model, window, &share(CALM_DRIFT));
-    world.challenge(&model, window, &challenger).unwrap();
-    world.rule(&model, window, &share(90_000)).unwrap();
-    assert_eq!(scene.model().security, 0);
+    let model = scene.model.clone();
+    for oracle in [0, 1] {
+        start_leaving(&mut scene.world, &model, oracle).unwrap();
+    }
+    assert_eq!(scene.model().lasting_security, 0);
 
     // When the holder renews the policy, then it is refused
     let outcome = scene.renew(&holder, 1, true);
@@ -342,6 +340,7 @@ fn purchases_stop_when_paused_disabled_or_retired() {
     assert_refused(outcome, DriftShieldError::CollateralDisabled);
     update_collateral(&mut scene.world, insurance_terms(), true);
 
+    measure_until_covered(&mut scene, &holder);
     retire(&mut scene.world, &scene.model).unwrap();
     let outcome = scene.buy(&holder, 2, scene.terms());
     assert_refused(outcome, DriftShieldError::ModelRetired);
@@ -350,7 +349,6 @@ fn purchases_stop_when_paused_disabled_or_retired() {
     let outcome = scene.list(TOKEN, 20_000);
     assert_refused(outcome, DriftShieldError::ModelRetired);
     // Policies that are sold already still pay.
-    measure_until_covered(&mut scene, &holder);
     let first = scene.window;
     scene.measure(300_000);
     scene.claim(&holder, 1, first).unwrap();

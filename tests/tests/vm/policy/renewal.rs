@@ -1,24 +1,9 @@
 //! Renewals by the holder, or by anybody with delegated tokens.
 
-use driftshield_sdk::{DriftShieldError, Event, PolicyTerms, Vault, address, instruction, pause};
+use driftshield_sdk::{DriftShieldError, Event, PolicyTerms, Vault, instruction, pause};
 use driftshield_tests::{insurance::*, world::*};
 
 use super::{insured, measure_until_covered, premium_by_slices};
-
-/// The holder delegates `amount` to its renewal authority.
-fn delegate(scene: &mut Insured, holder: &Wallet, amount: u64) {
-    let authority = address::renewal_authority(&holder.address());
-    let approve = spl_token_interface::instruction::approve(
-        &spl_token_interface::ID,
-        &holder.tokens,
-        &authority,
-        &holder.address(),
-        &[],
-        amount,
-    )
-    .unwrap();
-    scene.world.send(approve, &[&holder.key]).unwrap();
-}
 
 #[test]
 fn a_renewal_adds_as_many_windows_as_the_first_term() {
@@ -30,17 +15,25 @@ fn a_renewal_adds_as_many_windows_as_the_first_term() {
     // When its holder renews it
     let sent = scene.renew(&holder, 1, true).unwrap();
 
-    // Then it covers ten more windows, and the premium is for their time only
+    // Then the vault holds the premium, and the first term goes on
+    let held = scene.policy(&holder, 1);
+    assert_eq!(
+        (held.term, held.last_window),
+        (before.term, before.last_window)
+    );
+    let premium = tokens - scene.world.tokens(&holder.tokens);
+    assert_eq!(scene.vault().held, premium);
+    // And once it is decided, the policy covers ten more windows; the premium is for their time only
+    scene.start(&holder, 1);
     let after = scene.policy(&holder, 1);
     assert_eq!(after.first_window, before.first_window);
     assert_eq!(after.last_window, before.last_window + 10);
-    assert_eq!(after.previous_term, before.term);
+    assert_eq!(after.term.start, before.term.end);
     assert_eq!(after.term.end, before.term.end + 10 * DAY);
-    assert_eq!(scene.vault().locked, locked);
+    assert_eq!((scene.vault().locked, scene.vault().held), (locked, 0));
     let Event::PolicyRenewed(event) = sent.event() else {
         panic!("{:?}", sent.event())
     };
-    let premium = tokens - scene.world.tokens(&holder.tokens);
     assert_eq!(
         (event.premium, event.last_window),
         (premium, after.last_window)
@@ -99,16 +92,11 @@ fn a_policy_is_renewed_once_per_term_before_the_waiting_period() {
     let term_end = scene.policy(&holder, 1).term.end;
     scene.renew(&holder, 1, true).unwrap();
 
-    // When it is renewed again, then it is refused until exactly the start of the new term
+    // When it is renewed again, then it is refused until the new term has begun
     let outcome = scene.renew(&holder, 1, true);
-    assert_refused(outcome, DriftShieldError::AlreadyRenewed);
-    while scene.world.now() < term_end - DAY {
-        scene.measure(CALM_DRIFT);
-    }
-    scene.world.warp_to(term_end - 1);
-    let outcome = scene.renew(&holder, 1, true);
-    assert_refused(outcome, DriftShieldError::AlreadyRenewed);
-    scene.world.warp_to(term_end);
+    assert_refused(outcome, DriftShieldError::TermPending);
+    scene.start(&holder, 1);
+    assert!(term_end < scene.world.now());
     scene.renew(&holder, 1, true).unwrap();
 
     // And a renewal within the waiting time before the next windows is too late
@@ -146,17 +134,18 @@ fn anyone_can_renew_with_tokens_that_the_holder_delegated() {
     // When the holder delegates one base unit too little, then it is refused
     let policy = scene.policy(&holder, 1);
     let price = scene.quote_renewal(&policy, false).unwrap().price();
-    delegate(&mut scene, &holder, price - 1);
+    scene.delegate(&holder, price - 1);
     let outcome = scene.renew(&holder, 1, false);
     assert_refused(outcome, DriftShieldError::TooLittleDelegated);
 
     // When the holder delegates enough, then anybody can renew it
-    delegate(&mut scene, &holder, price + 1_000_000);
+    scene.delegate(&holder, price + 1_000_000);
     let before = scene.world.tokens(&holder.tokens);
     let again = scene.quote_renewal(&policy, false);
     scene.renew(&holder, 1, false).unwrap();
     let paid = before - scene.world.tokens(&holder.tokens);
     assert_eq!(paid, again.unwrap().premium);
+    scene.start(&holder, 1);
     assert_eq!(
         scene.policy(&holder, 1).last_window,
         policy.last_window + 10
@@ -167,7 +156,7 @@ fn anyone_can_renew_with_tokens_that_the_holder_delegated() {
 fn invalid_renewals_are_refused() {
     // Given a policy without automatic renewal, near the end of its term
     let (mut scene, holder) = insured(|terms| terms);
-    delegate(&mut scene, &holder, CAPITAL);
+    scene.delegate(&holder, CAPITAL);
     for _ in 0..8 {
         scene.measure(CALM_DRIFT);
     }
@@ -219,17 +208,24 @@ fn a_cancelled_renewal_refunds_the_unused_premium_of_both_terms() {
     let (mut scene, holder) = insured(|terms| terms);
     scene.renew(&holder, 1, true).unwrap();
     scene.world.pass(DAY);
-    let policy = scene.policy(&holder, 1);
+    let (policy, vault) = (scene.policy(&holder, 1), scene.vault());
     let now = scene.world.now();
 
     // When it is cancelled
     let before = scene.world.tokens(&holder.tokens);
     scene.cancel(&holder, 1).unwrap();
 
-    // Then the unused part of each premium is refunded, less a tenth of it
-    let unused = [policy.term, policy.previous_term].map(|stream| {
-        let left = (stream.end - now.max(stream.start)) as u128;
-        let unused = u128::from(stream.part) * left / (stream.end - stream.start) as u128;
+    // Then the unused part of each premium is refunded, less a tenth of it: a term on probation counts
+    // as begun
+    let (term, pending) = (policy.term, policy.pending);
+    let (_, _, part) = vault.split(pending.premium);
+    let terms = [
+        (term.part, term.start, term.end),
+        (part, pending.start, pending.end),
+    ];
+    let unused = terms.map(|(part, start, end)| {
+        let left = (end - now.max(start)) as u128;
+        let unused = u128::from(part) * left / (end - start) as u128;
         (unused * 9 / 10) as u64
     });
     let refund = scene.world.tokens(&holder.tokens) - before;
@@ -238,6 +234,6 @@ fn a_cancelled_renewal_refunds_the_unused_premium_of_both_terms() {
     // And the rest streams to the liquidity providers
     scene.world.pass(60 * DAY);
     let vault = scene.vault_now();
-    let streamed = policy.term.part + policy.previous_term.part;
+    let streamed = term.part + part;
     assert_eq!(vault.assets, CAPITAL + streamed - refund);
 }

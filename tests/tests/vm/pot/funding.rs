@@ -121,7 +121,7 @@ fn a_policy_and_its_renewal_pay_rent_for_each_second_once() {
     let bought = bought.clone();
     assert_eq!(scene.model().pot.waiting, before + bought.rent);
     assert_eq!(bought.pot, scene.model().pot_totals());
-    scene.measure(CALM_DRIFT);
+    scene.start(&holder, 1);
 
     // When it is renewed
     let sent = scene.renew(&holder, 1, true).unwrap();

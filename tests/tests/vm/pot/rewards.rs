@@ -50,7 +50,7 @@ fn a_ruling_pays_the_submitters_that_it_confirms() {
         world.submit(&model, oracle, 0, counts).unwrap();
     }
     let challenger = world.wallet(1_000 * TOKEN);
-    world.challenge(&model, 0, &challenger).unwrap();
+    world.challenge(&model, 0, &challenger, &DRIFTED).unwrap();
     // When the arbiter confirms the one, then it earns all of the pay
     let sent = world.rule(&model, 0, &DRIFTED).unwrap();
     assert_eq!(rewards(&world, &model), [0, 0, PAY]);

@@ -58,26 +58,28 @@ fn the_chain_proves_that_no_receipt_is_missing() {
     let first = settled(&mut world, &model, 0, by_time(0));
     world.warp_to_end(&model, 1);
     world.submit(&model, 2, 1, &share(200)).unwrap();
-    world.pass(params().submit_secs);
+    world.pass(params().submit_secs + params().challenge_secs + params().ruling_secs);
     let lonely = settled(&mut world, &model, 1, by_time(1));
-    world.submit_all(&model, 2, &share(300));
+    world.submit_all(&model, 4, &share(300));
     let challenger = world.wallet(1_000 * TOKEN);
-    world.challenge(&model, 2, &challenger).unwrap();
-    let ruled = settled(&mut world, &model, 2, |world| {
-        world.rule(&model, 2, &share(400_000)).unwrap();
+    world
+        .challenge(&model, 4, &challenger, &share(400_000))
+        .unwrap();
+    let ruled = settled(&mut world, &model, 4, |world| {
+        world.rule(&model, 4, &share(400_000)).unwrap();
     });
-    world.warp_to_end(&model, 4);
+    world.warp_to_end(&model, 5);
     for (oracle, value) in [(0, 1_000), (1, 200_000), (2, 900_000)] {
-        world.submit(&model, oracle, 4, &share(value)).unwrap();
+        world.submit(&model, oracle, 5, &share(value)).unwrap();
     }
-    world.pass(params().ruling_secs);
-    let split = settled(&mut world, &model, 4, by_time(4));
-    world.warp_to_end(&model, 7);
+    world.pass(params().challenge_secs + params().ruling_secs);
+    let split = settled(&mut world, &model, 5, by_time(5));
+    world.warp_to_end(&model, 9);
     for (oracle, counts) in [(0, [3, 1]), (1, [0, 0]), (2, share(5))] {
-        world.submit(&model, oracle, 7, &counts).unwrap();
+        world.submit(&model, oracle, 9, &counts).unwrap();
     }
     world.pass(params().challenge_secs);
-    let thin = settled(&mut world, &model, 7, by_time(7));
+    let thin = settled(&mut world, &model, 9, by_time(9));
 
     // When a reader hashes all of them
     let receipts = [first, lonely, ruled, split, thin];
@@ -103,7 +105,9 @@ fn the_chain_has_receipts_in_the_order_of_their_decisions() {
     let model = share_model(&mut world, 3);
     world.submit_all(&model, 0, &share(100));
     let challenger = world.wallet(1_000 * TOKEN);
-    world.challenge(&model, 0, &challenger).unwrap();
+    world
+        .challenge(&model, 0, &challenger, &share(400_000))
+        .unwrap();
     world.submit_all(&model, 1, &share(200));
     world.pass(params().challenge_secs);
     let later = settled(&mut world, &model, 1, |world| {

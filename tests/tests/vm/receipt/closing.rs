@@ -3,7 +3,7 @@
 use driftshield_sdk::{ChallengePayee, DriftShieldError, Entry, Event, address, instruction};
 use driftshield_tests::world::*;
 
-use super::{finalize, share_model, submission};
+use super::{finalize, rule_no_data, share_model, submission};
 
 #[test]
 fn finalizing_closes_a_receipt_and_returns_its_rent() {
@@ -47,8 +47,8 @@ fn a_void_receipt_is_closed_too() {
     );
     let (rent, before) = (world.lamports(&address), world.lamports(&payer));
 
-    // When its submit period is over
-    world.pass(params().submit_secs);
+    // When nobody rules on it
+    world.pass(params().submit_secs + params().challenge_secs + params().ruling_secs);
     finalize(&mut world, &model, 0).unwrap();
 
     // Then it is closed
@@ -76,13 +76,11 @@ fn a_step_that_does_not_settle_a_receipt_leaves_it_open() {
 
 #[test]
 fn a_ruling_that_owes_nothing_closes_the_receipt() {
-    // Given a dispute without a challenger, in which every submission lies within the spread of the truth
+    // Given a dispute without a challenger, because only one oracle has submitted
     let mut world = World::new();
     let model = share_model(&mut world, 3);
     world.warp_to_end(&model, 0);
-    for (oracle, counts) in [(0, share(100)), (1, [0, 0])] {
-        world.submit(&model, oracle, 0, &counts).unwrap();
-    }
+    world.submit(&model, 0, 0, &share(500_000)).unwrap();
     world.pass(params().submit_secs);
     finalize(&mut world, &model, 0).unwrap();
     let (address, payer) = (
@@ -95,6 +93,7 @@ fn a_ruling_that_owes_nothing_closes_the_receipt() {
     let mut slashing = world.clone();
     slashing.rule(&model, 0, &share(100)).unwrap();
     assert!(slashing.exists(&address));
+    slashing.pass(params().appeal_secs);
     let state = slashing.model(&model.address);
     let receipt = slashing.receipt(&model.address, 0);
     let collect =
@@ -103,14 +102,11 @@ fn a_ruling_that_owes_nothing_closes_the_receipt() {
     assert!(!slashing.exists(&address));
     assert_eq!(slashing.lamports(&payer), before + rent);
 
-    // When the submitters have nothing to lose, then the ruling closes it
-    for oracle in [0, 1] {
-        let seat = address::seat(&model.address, &model.oracles[oracle].address());
-        assert!(world.exists(&seat));
-    }
-    let mut agreeing = world;
-    agreeing.rule(&model, 0, &share(100)).unwrap();
-    assert!(agreeing.exists(&address));
+    // When there is no data, so that nobody loses anything, then the ruling closes it
+    rule_no_data(&mut world, &model, 0).unwrap();
+    assert!(!world.exists(&address));
+    assert_eq!(world.lamports(&payer), before + rent);
+    assert_eq!(world.entry(&model.address, 0), Entry::Void);
 }
 
 #[test]
@@ -121,8 +117,11 @@ fn the_last_collection_closes_the_receipt() {
         let model = share_model(&mut world, 3);
         world.submit_all(&model, 0, &share(500_000));
         let challenger = world.wallet(1_000 * TOKEN);
-        world.challenge(&model, 0, &challenger).unwrap();
+        world
+            .challenge(&model, 0, &challenger, &share(100))
+            .unwrap();
         world.rule(&model, 0, &share(100)).unwrap();
+        world.pass(params().appeal_secs);
         let (address, payer) = (
             address::receipt(&model.address, 0),
             model.oracles[0].address(),
@@ -161,10 +160,13 @@ fn the_payer_of_a_receipt_may_be_its_arbiter_or_challenger() {
     let mut world = World::new();
     let model = share_model(&mut world, 3);
     world.submit_all(&model, 0, &share(500_000));
-    world.challenge(&model, 0, &model.oracles[0]).unwrap();
+    world
+        .challenge(&model, 0, &model.oracles[0], &share(100))
+        .unwrap();
 
     // When its challenge succeeds, then both credits can be collected
     world.rule(&model, 0, &share(100)).unwrap();
+    world.pass(params().appeal_secs);
     let state = world.model(&model.address);
     let receipt = world.receipt(&model.address, 0);
     assert_eq!(receipt.payer, receipt.challenger);
@@ -217,24 +219,25 @@ fn a_payer_that_becomes_a_program_delays_nobody() {
 
 #[test]
 fn a_window_has_one_receipt_forever() {
-    // Given a receipt that is settled and closed within the submit period of its window
+    // Given a receipt that is settled within the submit period of its window, without slashes
     let mut world = World::new();
     let model = share_model(&mut world, 3);
-    world.submit_all(&model, 0, &share(900_000));
+    world.submit_all(&model, 0, &share(100));
     let challenger = world.wallet(1_000 * TOKEN);
-    world.challenge(&model, 0, &challenger).unwrap();
+    world
+        .challenge(&model, 0, &challenger, &share(900_000))
+        .unwrap();
     world.rule(&model, 0, &share(100)).unwrap();
     let oracle = &model.oracles[0];
     let submit = submission(oracle, &model, 0, &share(200));
     let state = world.model(&model.address);
     let receipt = world.receipt(&model.address, 0);
-    let [first, last] = [ChallengePayee::Challenger, ChallengePayee::Treasury]
-        .map(|payee| instruction::collect_challenge(model.address, &state, &receipt, payee));
+    let last =
+        instruction::collect_challenge(model.address, &state, &receipt, ChallengePayee::Treasury);
 
     // When an oracle submits again: before the receipt is closed, in the closing transaction, or later
     let outcome = world.send(submit.clone(), &[&oracle.key]);
     assert_refused(outcome, DriftShieldError::WindowSettled);
-    world.send(first, &[]).unwrap();
     let outcome = world.send_all(&[last.clone(), submit.clone()], &[&oracle.key]);
     assert_refused(outcome, DriftShieldError::WindowSettled);
     world.send(last, &[]).unwrap();

@@ -41,7 +41,9 @@ fn an_earlier_window_that_is_final_later_does_not_change_last_value_and_moving_a
     world.finalize_with(&model, 0, &share(80_000));
     world.submit_all(&model, 1, &share(50));
     let challenger = world.wallet(1_000 * TOKEN);
-    world.challenge(&model, 1, &challenger).unwrap();
+    world
+        .challenge(&model, 1, &challenger, &share(700_000))
+        .unwrap();
     world.finalize_with(&model, 2, &share(160_000));
     let before = world.model(&model.address);
     assert_eq!((before.last_window, before.ewma), (2, 90_000));

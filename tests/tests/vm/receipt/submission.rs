@@ -113,28 +113,37 @@ fn a_seat_unbonded_below_the_minimum_does_not_count() {
 }
 
 #[test]
-fn a_seat_slashed_below_the_minimum_does_not_count() {
-    // Given an oracle at the minimum bond that is slashed
+fn a_seat_slashed_below_half_the_minimum_does_not_count() {
+    // Given an oracle at the minimum bond, which two rulings slash
     let mut world = World::new();
     let spec = share_spec(&world);
     let min_bond = terms().min_bond;
     let model = world.model_with(spec, 3, min_bond);
-    world.warp_to_end(&model, 0);
-    for (oracle, value) in [(0, 500_000), (1, 100), (2, 100)] {
-        world.submit(&model, oracle, 0, &share(value)).unwrap();
-    }
     let challenger = world.wallet(1_000 * TOKEN);
-    world.challenge(&model, 0, &challenger).unwrap();
-    world.rule(&model, 0, &share(100)).unwrap();
+    for window in 0..2 {
+        world.warp_to_end(&model, window);
+        for (oracle, value) in [(0, 500_000), (1, 100), (2, 100)] {
+            world.submit(&model, oracle, window, &share(value)).unwrap();
+        }
+        world
+            .challenge(&model, window, &challenger, &share(500_000))
+            .unwrap();
+        world.rule(&model, window, &share(100)).unwrap();
+    }
 
     // When it submits for the next window
-    world.warp_to_end(&model, 1);
-    let outcome = world.submit(&model, 0, 1, &share(1));
+    world.warp_to_end(&model, 2);
+    let outcome = world.submit(&model, 0, 2, &share(1));
 
-    // Then it is refused until it bonds again
+    // Then it is refused until it bonds the whole minimum again
     assert_refused(outcome, DriftShieldError::SeatDoesNotCount);
-    world.bond(&model, 0, terms().slash_amount).unwrap();
-    world.submit(&model, 0, 1, &share(1)).unwrap();
+    let oracle = model.oracles[0].address();
+    let rest = world.seat(&model.address, &oracle).bonded;
+    world.bond(&model, 0, min_bond - rest - 1).unwrap();
+    let outcome = world.submit(&model, 0, 2, &share(1));
+    assert_refused(outcome, DriftShieldError::SeatDoesNotCount);
+    world.bond(&model, 0, 1).unwrap();
+    world.submit(&model, 0, 2, &share(1)).unwrap();
 }
 
 #[test]

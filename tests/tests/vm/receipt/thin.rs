@@ -6,7 +6,7 @@ use driftshield_tests::world::*;
 use super::{finalize, share_model, state};
 
 /// Too few rows for a value by one.
-const THIN: [u32; 2] = [999_998, 1];
+const THIN: [u32; 2] = [48, 1];
 const SLASH: u64 = 500 * TOKEN;
 
 /// A model with `counts.len()` oracles that have submitted these for window 0.
@@ -33,8 +33,8 @@ fn a_submission_is_thin_below_min_samples() {
     let model = share_model(&mut world, 4);
     world.warp_to_end(&model, 0);
     for (oracle, counts, samples, thin) in [
-        (0, [999_999, 1], 1_000_000, 0b000),
-        (1, THIN, 999_999, 0b010),
+        (0, [49, 1], 50, 0b000),
+        (1, THIN, 49, 0b010),
         (2, [0, 0], 0, 0b110),
     ] {
         let sent = world.submit(&model, oracle, 0, &counts).unwrap();
@@ -44,14 +44,18 @@ fn a_submission_is_thin_below_min_samples() {
             panic!("{:?}", sent.event())
         };
         assert_eq!((event.samples, event.thin), (samples, thin));
-        assert_eq!(event.submission, u64::from(oracle == 0));
-        assert_eq!(event.value, 1, "the median of the only value");
+        assert_eq!(event.submission, if oracle == 0 { 20_000 } else { 0 });
+        assert_eq!(event.value, 20_000, "the median of the only value");
     }
     let receipt = world.receipt(&model.address, 0);
     let submissions = [0, 1, 2].map(|oracle| receipt.submission(oracle));
     assert_eq!(
         submissions,
-        [Measurement::Value(1), Measurement::Thin, Measurement::Thin]
+        [
+            Measurement::Value(20_000),
+            Measurement::Thin,
+            Measurement::Thin
+        ]
     );
 }
 
@@ -121,7 +125,7 @@ fn a_mixture_without_a_quorum_of_either_is_in_dispute() {
 
         // When nobody rules, then the window is void, and nobody is slashed
         let before = bonded(&world, &model);
-        world.pass(params().ruling_secs);
+        world.pass(params().challenge_secs + params().ruling_secs);
         finalize(&mut world, &model, 0).unwrap();
         assert_eq!(world.entry(&model.address, 0), Entry::Void);
         assert_eq!(bonded(&world, &model), before);
@@ -136,7 +140,9 @@ fn thin_submissions_where_the_ruling_gives_a_value_are_slashed() {
     let model = submitted(&mut world, &[THIN, THIN, share(500_000)]);
     let before = bonded(&world, &model);
     let challenger = world.wallet(100 * TOKEN);
-    world.challenge(&model, 0, &challenger).unwrap();
+    world
+        .challenge(&model, 0, &challenger, &share(500_000))
+        .unwrap();
 
     // When the arbiter counts enough rows
     let sent = world.rule(&model, 0, &share(500_000)).unwrap();
@@ -146,12 +152,39 @@ fn thin_submissions_where_the_ruling_gives_a_value_are_slashed() {
         panic!("{:?}", sent.event())
     };
     assert_eq!((event.state, event.value), (ReceiptState::Final, 500_000));
-    assert_eq!((event.slashed, event.upheld), (2 * SLASH, false));
+    assert_eq!((event.slashed, event.vindicated), (2 * SLASH, true));
     let after = bonded(&world, &model);
     let lost: Vec<u64> = std::iter::zip(before, after).map(|(a, b)| a - b).collect();
     assert_eq!(lost, [SLASH, SLASH, 0]);
     assert_eq!(world.entry(&model.address, 0), Entry::Final(500_000));
     assert_eq!(world.model(&model.address).latest, 500_000);
+}
+
+#[test]
+fn a_ruling_that_the_latest_window_is_thin_takes_back_its_value() {
+    // Given a final window, a disputed one, and a later one, for which the oracles report drift
+    let mut world = World::new();
+    let model = share_model(&mut world, 3);
+    let latest = |world: &World| {
+        let state = world.model(&model.address);
+        (state.latest_window, state.latest)
+    };
+    world.finalize_with(&model, 0, &share(10_000));
+    let challenger = world.wallet(200 * TOKEN);
+    for (window, drift) in [(1, 20_000), (2, 500_000)] {
+        world.submit_all(&model, window, &share(drift));
+        world.challenge(&model, window, &challenger, &THIN).unwrap();
+        assert_eq!(latest(&world), (window, drift));
+    }
+
+    // When the later one is ruled thin, then the value of the final window takes its place
+    world.rule(&model, 2, &THIN).unwrap();
+    assert_eq!(latest(&world), (0, 10_000));
+
+    // And that of the disputed window when it is final
+    world.pass(params().ruling_secs);
+    finalize(&mut world, &model, 1).unwrap();
+    assert_eq!(latest(&world), (1, 20_000));
 }
 
 #[test]
@@ -161,7 +194,7 @@ fn values_where_the_ruling_is_thin_are_slashed() {
     let model = submitted(&mut world, &[share(500_000), share(500_000), THIN]);
     let before = bonded(&world, &model);
     let challenger = world.wallet(100 * TOKEN);
-    world.challenge(&model, 0, &challenger).unwrap();
+    world.challenge(&model, 0, &challenger, &THIN).unwrap();
 
     // When the arbiter counts too few rows, or none
     for counts in [THIN, [0, 0]] {
@@ -173,7 +206,7 @@ fn values_where_the_ruling_is_thin_are_slashed() {
             panic!("{:?}", sent.event())
         };
         assert_eq!((event.state, event.value), (ReceiptState::Thin, 0));
-        assert_eq!((event.slashed, event.upheld), (2 * SLASH, false));
+        assert_eq!((event.slashed, event.vindicated), (2 * SLASH, true));
         let after = bonded(&world, &model);
         let lost: Vec<u64> = std::iter::zip(&before, after).map(|(a, b)| a - b).collect();
         assert_eq!(lost, [SLASH, SLASH, 0]);
@@ -189,7 +222,9 @@ fn a_challenge_of_a_thin_window_that_is_thin_is_lost() {
     let model = submitted(&mut world, &[THIN, [0, 0], [5, 5]]);
     let before = bonded(&world, &model);
     let challenger = world.wallet(100 * TOKEN);
-    world.challenge(&model, 0, &challenger).unwrap();
+    world
+        .challenge(&model, 0, &challenger, &share(500_000))
+        .unwrap();
 
     // When the arbiter counts too few rows too
     let sent = world.rule(&model, 0, &[3, 1]).unwrap();
@@ -198,9 +233,9 @@ fn a_challenge_of_a_thin_window_that_is_thin_is_lost() {
     let Event::ReceiptRuled(event) = sent.event() else {
         panic!("{:?}", sent.event())
     };
-    assert_eq!((event.slashed, event.upheld), (0, true));
+    assert_eq!((event.slashed, event.vindicated), (0, false));
     let reward = 100 * TOKEN / 2 / 3;
-    assert_eq!(event.reward, reward);
+    assert_eq!(event.compensation, reward);
     let expected: Vec<u64> = before.iter().map(|bond| bond + reward).collect();
     assert_eq!(bonded(&world, &model), expected);
 }
@@ -211,7 +246,9 @@ fn a_thin_window_without_a_ruling_stays_thin() {
     let mut world = World::new();
     let model = submitted(&mut world, &[THIN; 3]);
     let challenger = world.wallet(100 * TOKEN);
-    world.challenge(&model, 0, &challenger).unwrap();
+    world
+        .challenge(&model, 0, &challenger, &share(500_000))
+        .unwrap();
 
     // When nobody rules, then it is thin, and the challenger gets its bond back
     world.pass(params().ruling_secs);
@@ -233,9 +270,11 @@ fn a_thin_window_can_be_challenged_until_its_challenge_period_ends() {
     // When its challenge period has a second left, then it can be challenged; a second later not
     world.pass(params().challenge_secs - 1);
     let mut early = world.clone();
-    early.challenge(&model, 0, &challenger).unwrap();
+    early
+        .challenge(&model, 0, &challenger, &share(500_000))
+        .unwrap();
     world.pass(1);
-    let outcome = world.challenge(&model, 0, &challenger);
+    let outcome = world.challenge(&model, 0, &challenger, &share(500_000));
     assert_refused(outcome, DriftShieldError::ChallengePeriodOver);
 }
 

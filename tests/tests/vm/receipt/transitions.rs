@@ -58,7 +58,7 @@ fn a_quorum_is_proposed_as_of_the_end_of_the_submit_period() {
 }
 
 #[test]
-fn a_receipt_without_a_quorum_is_void() {
+fn a_receipt_without_a_quorum_is_in_dispute() {
     // Given the submission of one oracle of three
     let mut world = World::new();
     let model = share_model(&mut world, 3);
@@ -66,11 +66,27 @@ fn a_receipt_without_a_quorum_is_void() {
     world.submit(&model, 0, 0, &share(100)).unwrap();
     let submit_end = window_end(&world, &model, 0) + params().submit_secs;
 
-    // When the submit period is over
-    world.warp_to(submit_end);
+    // When the submit period is over, then the receipt is in dispute as of its end
+    world.warp_to(submit_end + 60);
     let sent = finalize(&mut world, &model, 0).unwrap();
+    let Event::ReceiptFinalized(event) = sent.event() else {
+        panic!("{:?}", sent.event())
+    };
+    assert_eq!((event.state, event.value), (ReceiptState::Challenged, 100));
+    let receipt = world.receipt(&model.address, 0);
+    assert_eq!(
+        (receipt.since, receipt.challenger),
+        (submit_end, Address::default())
+    );
+    assert_eq!(world.model(&model.address).latest, 0);
 
-    // Then the receipt is Void, and the statistics are unchanged
+    // When nobody rules, then it is Void, and the statistics are unchanged
+    let end = submit_end + params().challenge_secs + params().ruling_secs;
+    world.warp_to(end - 1);
+    let outcome = finalize(&mut world, &model, 0);
+    assert_refused(outcome, DriftShieldError::NothingToFinalize);
+    world.warp_to(end);
+    let sent = finalize(&mut world, &model, 0).unwrap();
     let Event::ReceiptFinalized(event) = sent.event() else {
         panic!("{:?}", sent.event())
     };

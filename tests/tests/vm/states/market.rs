@@ -1,7 +1,8 @@
 //! States of a market.
 
 use driftshield_sdk::{
-    Address, Entry, Event, FeePayee, Market, MarketState, MarketTerms, address, instruction,
+    Address, Ask, Entry, Event, FeePayee, Market, MarketState, MarketTerms, address,
+    instruction::{self, Purchase},
 };
 use driftshield_tests::world::*;
 
@@ -204,6 +205,34 @@ fn bet(s: &mut MarketFixture) -> Outcome {
     s.world.send(bet, &[&bettor.key])
 }
 
+/// The winner offers a part of its stake.
+fn ask(s: &mut MarketFixture) -> Outcome {
+    let model = s.world.model(&s.model.address);
+    let ask = Ask {
+        amount: TOKEN,
+        valid_until: s.initial.latest_ask_end(&model, s.world.now()).unwrap(),
+        price: 900,
+        reports: model.reports,
+    };
+    let set = instruction::set_ask(s.winner.address(), s.market, &s.initial, 0, ask);
+    s.world.send(set, &[&s.winner.key])
+}
+
+/// The newcomer buys what the winner offers, if the winner can offer it.
+fn buy(s: &mut MarketFixture) -> Outcome {
+    let _ = ask(s);
+    let buyer = &s.newcomer;
+    let purchase = Purchase {
+        outcome: 0,
+        amount: TOKEN,
+        max_price: 900,
+        reports: s.world.model(&s.model.address).reports,
+    };
+    let (key, source, seller) = (buyer.address(), buyer.tokens, s.winner.address());
+    let buy = instruction::buy_position(key, s.market, &s.initial, source, seller, purchase);
+    s.world.send(buy, &[&buyer.key])
+}
+
 fn settle(s: &mut MarketFixture) -> Outcome {
     let settle = instruction::settle_market(s.market, &s.account());
     s.world.send(settle, &[])
@@ -259,6 +288,8 @@ fn cancel_unsigned(s: &mut MarketFixture) -> Outcome {
 const STEPS: &[Step<MarketFixture>] = &[
     ("create_market", create),
     ("place_bet", bet),
+    ("set_ask", ask),
+    ("buy_position", buy),
     ("settle_market without pages", settle_without_pages),
     ("settle_market", settle),
     ("claim of the winner", claim_winner),

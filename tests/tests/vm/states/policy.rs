@@ -1,7 +1,7 @@
 //! States of a policy.
 
 use driftshield_sdk::{
-    Entry, Event, Policy, PolicyTerms, TokenProgram, address, first_window, instruction,
+    Entry, Event, Policy, PolicyTerms, Probation, TokenProgram, address, first_window, instruction,
 };
 use driftshield_tests::{insurance::*, world::*};
 
@@ -91,23 +91,61 @@ impl PolicyFixture {
             self.insured.vault(),
             self.insured.model(),
         );
+        let last = *policy.windows_to_expire().end();
         if policy.expires_at(&model).unwrap() <= now {
             "past its grace"
-        } else if model.window_end(policy.last_window).unwrap() <= now {
+        } else if policy.last_window < policy.first_window {
+            "on probation"
+        } else if model.window_end(last).unwrap() <= now {
             "in its grace"
-        } else if policy.last_window + 1 < first_window(&vault, &model, now) {
+        } else if !policy.is_pending() && last + 1 < first_window(&vault, &model, now) {
             "in its last window"
-        } else if model.window_start(policy.first_window).unwrap() <= now {
-            "in its windows"
         } else {
-            "before its windows"
+            "in its windows"
+        }
+    }
+
+    /// Names the term on probation.
+    fn pending(&self, policy: &Policy) -> &'static str {
+        match (
+            policy.is_pending(),
+            policy.first_window <= policy.last_window,
+        ) {
+            (false, _) => "",
+            (true, false) => "not begun, ",
+            (true, true) => "renewed, ",
+        }
+    }
+
+    /// Describes how the probation of a pending term ends, if it can be decided now.
+    fn probation(&self, policy: &Policy) -> &'static str {
+        if !policy.is_pending() {
+            return "";
+        }
+        let (model, now) = (self.insured.model(), self.insured.world.now());
+        let mut findings = policy.findings(&model);
+        for window in policy.windows_to_begin() {
+            let entry = self
+                .insured
+                .world
+                .entry(&self.insured.model.address, window);
+            let can_get_one = entry == Entry::None && model.first_undecided(now) <= window;
+            let entry = if can_get_one { Entry::Open } else { entry };
+            policy.examine(window, entry, &mut findings);
+        }
+        match findings.probation() {
+            Ok(Probation::Passed) => ", passed",
+            Ok(Probation::Failed) => ", failed",
+            Ok(Probation::Unmeasured) => ", unmeasured",
+            Err(_) => "",
         }
     }
 
     /// Describes whether a claim was paid, and how much another claim would pay now.
     fn payment(&self, policy: &Policy) -> String {
         let best = self.best_window();
-        let drift = self.drift(best).filter(|_| policy.first_window <= best);
+        let covered = policy.first_window..=policy.last_window;
+        let drift = self.drift(best).filter(|_| covered.contains(&best));
         let more = drift.and_then(|drift| {
             let mut policy = *policy;
             (policy.trigger <= drift && policy.claim(drift).is_ok()).then_some(policy.open_cover())
@@ -128,17 +166,25 @@ impl PolicyFixture {
     // Fixtures in their states.
 
     fn bought() -> Self {
-        let mut fixture = Self::new();
-        buy(&mut fixture).unwrap();
+        Self::new().then(buy)
+    }
+
+    /// A policy that has begun, in its first window.
+    fn begun() -> Self {
+        let mut fixture = Self::bought();
         while fixture.insured.window < fixture.terms.first_window {
             fixture.insured.measure(CALM_DRIFT);
         }
-        fixture
+        fixture.then(begin)
     }
 
-    fn before() -> Self {
-        let mut fixture = Self::new();
-        buy(&mut fixture).unwrap();
+    /// A policy whose probation nobody has measured.
+    fn unmeasured() -> Self {
+        let mut fixture = Self::bought();
+        let model = fixture.insured.model();
+        let end = model.window_end(fixture.policy().last_window).unwrap();
+        let decided = end + model.submit_secs + model.challenge_secs;
+        fixture.insured.world.warp_to(decided);
         fixture
     }
 
@@ -168,9 +214,13 @@ impl StateFixture for PolicyFixture {
             return self.end_state.unwrap_or("none").into();
         }
         let policy = self.policy();
-        let renewed = self.insured.world.now() < policy.previous_term.end;
-        let renewed = if renewed { "renewed, " } else { "" };
-        format!("{renewed}{}{}", self.phase(&policy), self.payment(&policy))
+        format!(
+            "{}{}{}{}",
+            self.pending(&policy),
+            self.phase(&policy),
+            self.probation(&policy),
+            self.payment(&policy)
+        )
     }
 
     fn observe(&mut self, event: &Event) {
@@ -178,6 +228,7 @@ impl StateFixture for PolicyFixture {
             Event::PolicyClaimed(_) => Some("ended, all paid"),
             Event::PolicyCancelled(_) => Some("ended, cancelled"),
             Event::PolicyExpired(_) => Some("ended, expired"),
+            Event::PolicyBegun(event) if event.is_over => Some("ended, void"),
             _ => None,
         };
     }
@@ -226,6 +277,11 @@ fn expire(s: &mut PolicyFixture) -> Outcome {
     s.insured.world.send(expire, &[])
 }
 
+fn begin(s: &mut PolicyFixture) -> Outcome {
+    let begin = instruction::begin_policy(&s.policy(), &s.insured.vault());
+    s.insured.world.send(begin, &[])
+}
+
 const STEPS: &[Step<PolicyFixture>] = &[
     ("buy_policy", buy),
     ("claim_policy", claim),
@@ -234,77 +290,105 @@ const STEPS: &[Step<PolicyFixture>] = &[
     ("renew_policy by its holder", renew_signed),
     ("renew_policy by anyone", |s| renew(s, false)),
     ("expire_policy", expire),
+    ("begin_policy", begin),
 ];
 
 #[test]
 fn policy_instructions_match_the_state_table() {
     const CALM: u64 = CALM_DRIFT;
     assert_complete(STEPS, |accounts| accounts.contains(&"policy"));
-    let bought = PolicyFixture::bought;
-    let paid = || bought().measured(&[PART]).then(claim);
+    let begun = PolicyFixture::begun;
+    let paid = || begun().measured(&[PART]).then(claim);
+    let renewed = || begun().measured(&[CALM]).then(renew_signed);
     let fixtures = [
         ("none", PolicyFixture::new()),
-        ("before its windows", PolicyFixture::before()),
+        ("not begun, on probation", PolicyFixture::bought()),
         (
-            "renewed, before its windows",
-            PolicyFixture::before().then(renew_signed),
+            "not begun, on probation, passed",
+            PolicyFixture::bought().measured(&[CALM; 2]),
         ),
-        ("in its windows", bought().measured(&[CALM])),
-        ("in its windows, worth a part", bought().measured(&[PART])),
         (
-            "in its windows, worth all of it",
-            bought().measured(&[FULL]),
+            "not begun, on probation, failed",
+            PolicyFixture::bought().measured(&[PART]),
         ),
+        (
+            "not begun, on probation, unmeasured",
+            PolicyFixture::unmeasured(),
+        ),
+        (
+            "not begun, past its grace, passed",
+            PolicyFixture::bought().measured(&[CALM; 2]).past_grace(),
+        ),
+        (
+            "not begun, past its grace, failed",
+            PolicyFixture::bought().measured(&[PART]).past_grace(),
+        ),
+        ("in its windows", begun().measured(&[CALM])),
+        ("in its windows, worth a part", begun().measured(&[PART])),
+        ("in its windows, worth all of it", begun().measured(&[FULL])),
         ("in its windows, paid a part", paid()),
         (
             "in its windows, paid a part, worth all of it",
             paid().measured(&[FULL]),
         ),
+        ("renewed, in its windows", renewed()),
         (
-            "renewed, in its windows",
-            bought().measured(&[CALM]).then(renew_signed),
+            "renewed, in its windows, failed, worth a part",
+            renewed().measured(&[PART]),
         ),
         (
-            "renewed, in its windows, worth a part",
-            bought().then(renew_signed).measured(&[PART]),
+            "renewed, in its windows, failed, worth all of it",
+            renewed().measured(&[FULL]),
         ),
         (
-            "renewed, in its windows, paid a part",
-            bought().then(renew_signed).measured(&[PART]).then(claim),
+            "renewed, in its windows, failed, paid a part",
+            renewed().measured(&[PART]).then(claim),
         ),
-        ("in its last window", bought().measured(&[CALM; 3])),
+        (
+            "renewed, in its windows, passed",
+            renewed().measured(&[CALM; 3]),
+        ),
+        (
+            "renewed, past its grace, passed",
+            renewed().measured(&[CALM; 3]).past_grace(),
+        ),
+        ("in its last window", begun().measured(&[CALM; 3])),
         (
             "in its last window, worth a part",
-            bought().measured(&[CALM, CALM, PART]),
+            begun().measured(&[CALM, CALM, PART]),
         ),
         (
             "in its last window, paid a part",
             paid().measured(&[CALM; 2]),
         ),
-        ("in its grace", bought().measured(&[CALM; 4])),
+        ("in its grace", begun().measured(&[CALM; 4])),
         (
             "in its grace, worth a part",
-            bought().measured(&[CALM, CALM, CALM, PART]),
+            begun().measured(&[CALM, CALM, CALM, PART]),
         ),
         ("in its grace, paid a part", paid().measured(&[CALM; 3])),
         (
             "in its grace, paid a part, worth all of it",
             paid().measured(&[CALM, CALM, FULL]),
         ),
-        ("past its grace", bought().measured(&[CALM; 4]).past_grace()),
+        ("past its grace", begun().measured(&[CALM; 4]).past_grace()),
         (
             "past its grace, worth a part",
-            bought().measured(&[PART]).past_grace(),
+            begun().measured(&[PART]).past_grace(),
         ),
         ("past its grace, paid a part", paid().past_grace()),
         (
             "ended, all paid",
-            bought().measured(&[FULL]).then(claim).measured(&[CALM]),
+            begun().measured(&[FULL]).then(claim).measured(&[CALM]),
         ),
-        ("ended, cancelled", PolicyFixture::before().then(cancel)),
+        ("ended, cancelled", PolicyFixture::bought().then(cancel)),
+        (
+            "ended, void",
+            PolicyFixture::bought().measured(&[PART]).then(begin),
+        ),
         (
             "ended, expired",
-            bought().measured(&[CALM; 4]).past_grace().then(expire),
+            begun().measured(&[CALM; 4]).past_grace().then(expire),
         ),
     ];
     check("policy", &fixtures, STEPS);

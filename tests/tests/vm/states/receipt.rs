@@ -6,6 +6,7 @@ use driftshield_sdk::{
     address, instruction,
 };
 use driftshield_tests::{insurance::*, world::*};
+use solana_signer::Signer;
 
 use super::{StateFixture, Step, assert_complete, check};
 use crate::stakeholders::Stakeholders;
@@ -78,26 +79,42 @@ impl ReceiptFixture {
         let state = ReceiptState::from(receipt.state);
         let has_challenger = receipt.challenger != Address::default();
         let credits = (receipt.challenger_credit, receipt.treasury_credit);
+        let quorum = u32::from(self.insured.model().quorum);
         match state {
-            ReceiptState::Challenged if has_challenger => {
-                let thin = if 1 < receipt.thin.count_ones() {
-                    ", thin"
+            ReceiptState::Challenged => {
+                let by = if has_challenger {
+                    "by somebody"
+                } else if receipt.submitted.count_ones() < quorum {
+                    "by silence"
                 } else {
-                    ""
+                    "by disagreement"
                 };
-                format!("Challenged by somebody{thin}")
+                let submissions = match receipt.submitted.count_ones() {
+                    _ if !has_challenger => "",
+                    0 => ", missing",
+                    count if count < quorum => ", no quorum",
+                    _ if 1 < receipt.thin.count_ones() => ", thin",
+                    _ => "",
+                };
+                format!("Challenged {by}{submissions}")
             }
-            ReceiptState::Challenged => "Challenged by disagreement".into(),
-            ReceiptState::Final | ReceiptState::Thin => match credits {
-                (0, 0) => format!("{state:?}"),
-                (_, 0) => format!("{state:?}, the challenger's credit left"),
-                (0, _) => format!("{state:?}, the treasury's credit left"),
-                _ => format!("{state:?}, both credits left"),
-            },
+            ReceiptState::Final | ReceiptState::Thin | ReceiptState::Void => {
+                let credits = match credits {
+                    (0, 0) => "",
+                    (_, 0) => ", the challenger's credit left",
+                    (0, _) => ", the treasury's credit left",
+                    _ => ", both credits left",
+                };
+                let held = match receipt.held() {
+                    0 => "",
+                    _ if self.insured.world.now() < receipt.appeal_until => ", slashes held",
+                    _ => ", appeal over",
+                };
+                format!("{state:?}{credits}{held}")
+            }
             ReceiptState::Proposed if 1 < receipt.thin.count_ones() => "Proposed as thin".into(),
             ReceiptState::Collecting => {
-                let quorum = self.insured.model().quorum;
-                let enough = u32::from(quorum) <= receipt.submitted.count_ones();
+                let enough = quorum <= receipt.submitted.count_ones();
                 let quorum = match receipt.thin {
                     _ if !enough => "no quorum",
                     0 => "a quorum",
@@ -159,6 +176,10 @@ impl ReceiptFixture {
 
     fn ruling_over(self) -> Self {
         self.later(params().ruling_secs)
+    }
+
+    fn appeal_over(self) -> Self {
+        self.later(params().appeal_secs)
     }
 
     fn retention_over(self) -> Self {
@@ -242,7 +263,12 @@ fn submit(s: &mut ReceiptFixture, oracle: usize, drift: u64) -> Outcome {
 
 fn challenge(s: &mut ReceiptFixture) -> Outcome {
     let world = &mut s.insured.world;
-    world.challenge(&s.insured.model, s.window, &s.challenger)
+    world.challenge(
+        &s.insured.model,
+        s.window,
+        &s.challenger,
+        &share(CALM_DRIFT),
+    )
 }
 
 fn submit_thin(s: &mut ReceiptFixture, oracle: usize) -> Outcome {
@@ -251,8 +277,17 @@ fn submit_thin(s: &mut ReceiptFixture, oracle: usize) -> Outcome {
 }
 
 fn rule(s: &mut ReceiptFixture, counts: &[u32]) -> Outcome {
+    rule_any(s, Some(counts))
+}
+
+fn rule_no_data(s: &mut ReceiptFixture) -> Outcome {
+    rule_any(s, None)
+}
+
+fn rule_any(s: &mut ReceiptFixture, counts: Option<&[u32]>) -> Outcome {
     let (model, state) = (s.model(), s.insured.model());
-    let rule = instruction::rule_receipt(model, &state, &s.receipt(), counts.to_vec());
+    let counts = counts.map(<[u32]>::to_vec);
+    let rule = instruction::rule_receipt(model, &state, &s.receipt(), counts);
     let arbiter = s.insured.world.arbiter.insecure_clone();
     s.insured.world.send(rule, &[&arbiter])
 }
@@ -278,6 +313,17 @@ fn collect(s: &mut ReceiptFixture, payee: ChallengePayee) -> Outcome {
 
 fn collect_treasury(s: &mut ReceiptFixture) -> Outcome {
     collect(s, ChallengePayee::Treasury)
+}
+
+fn collect_challenger(s: &mut ReceiptFixture) -> Outcome {
+    collect(s, ChallengePayee::Challenger)
+}
+
+fn return_slashes(s: &mut ReceiptFixture) -> Outcome {
+    let (model, state) = (s.model(), s.insured.model());
+    let admin = s.insured.world.admin.insecure_clone();
+    let give_back = instruction::return_slashes(admin.pubkey(), model, &state, &s.receipt());
+    s.insured.world.send(give_back, &[&admin])
 }
 
 fn close(s: &mut ReceiptFixture) -> Outcome {
@@ -307,11 +353,11 @@ const STEPS: &[Step<ReceiptFixture>] = &[
     ("rule_receipt for the median", uphold),
     ("rule_receipt against the median", overrule),
     ("rule_receipt for thin", |s| rule(s, &THIN)),
+    ("rule_receipt for no data", rule_no_data),
     ("finalize_receipt", finalize),
+    ("return_slashes", return_slashes),
     ("collect_challenge of the treasury", collect_treasury),
-    ("collect_challenge of the challenger", |s| {
-        collect(s, ChallengePayee::Challenger)
-    }),
+    ("collect_challenge of the challenger", collect_challenger),
     ("close_series", close),
     ("settle_market", settle),
     ("claim_policy", claim),
@@ -334,6 +380,10 @@ fn receipt_instructions_match_the_state_table() {
     };
     let thin_challenged = || thin().then(challenge);
     let mixed = || two_of_a_mixture().submit_over();
+    let disputed = || ReceiptFixture::disagreed().then(finalize);
+    let lone = || one().submit_over().then(finalize);
+    let missing = || ReceiptFixture::over().submit_over().then(challenge);
+    let overruled = || challenged().then(overrule);
     let fixtures = [
         ("none, window running", ReceiptFixture::new()),
         ("none, submit period", ReceiptFixture::over()),
@@ -350,7 +400,14 @@ fn receipt_instructions_match_the_state_table() {
             ReceiptFixture::over().retention_over(),
         ),
         ("Collecting, no quorum", one()),
-        ("Collecting, no quorum, due to be Void", one().submit_over()),
+        (
+            "Collecting, no quorum, due to be Challenged by silence",
+            one().submit_over(),
+        ),
+        (
+            "Collecting, no quorum, due to be Void",
+            one().submit_over().challenge_over().ruling_over(),
+        ),
         (
             "Collecting, no quorum, due to be Void, retention over",
             one().retention_over(),
@@ -379,7 +436,7 @@ fn receipt_instructions_match_the_state_table() {
         ),
         (
             "Collecting, a quorum, due to be Void",
-            ReceiptFixture::disagreed().ruling_over(),
+            ReceiptFixture::disagreed().challenge_over().ruling_over(),
         ),
         ("Proposed", ReceiptFixture::proposed()),
         (
@@ -402,15 +459,39 @@ fn receipt_instructions_match_the_state_table() {
             "Challenged by somebody, thin, due to be Thin, the challenger's credit left",
             thin_challenged().ruling_over(),
         ),
-        (
-            "Challenged by disagreement",
-            ReceiptFixture::disagreed().then(finalize),
-        ),
+        ("Challenged by disagreement", disputed()),
         (
             "Challenged by disagreement, due to be Void",
-            ReceiptFixture::disagreed().then(finalize).ruling_over(),
+            disputed().challenge_over().ruling_over(),
         ),
-        ("Final, both credits left", challenged().then(overrule)),
+        ("Challenged by silence", lone()),
+        (
+            "Challenged by silence, due to be Void",
+            lone().challenge_over().ruling_over(),
+        ),
+        ("Challenged by somebody, no quorum", lone().then(challenge)),
+        (
+            "Challenged by somebody, no quorum, due to be Void, the challenger's credit left",
+            lone().then(challenge).ruling_over(),
+        ),
+        ("Challenged by somebody, missing", missing()),
+        (
+            "Challenged by somebody, missing, due to be Void, the challenger's credit left",
+            missing().ruling_over(),
+        ),
+        (
+            "Final, the challenger's credit left, slashes held",
+            overruled(),
+        ),
+        (
+            "Final, the challenger's credit left, appeal over",
+            overruled().appeal_over(),
+        ),
+        ("Final, slashes held", overruled().then(collect_challenger)),
+        (
+            "Final, appeal over",
+            overruled().then(collect_challenger).appeal_over(),
+        ),
         (
             "Final, the challenger's credit left",
             challenged().ruling_over().then(finalize),
@@ -420,8 +501,8 @@ fn receipt_instructions_match_the_state_table() {
             challenged().then(uphold),
         ),
         (
-            "Final, both credits left, retention over",
-            challenged().then(overrule).retention_over(),
+            "Final, the challenger's credit left, appeal over, retention over",
+            overruled().retention_over(),
         ),
         (
             "Final, the challenger's credit left, retention over",
@@ -432,8 +513,25 @@ fn receipt_instructions_match_the_state_table() {
             challenged().then(uphold).retention_over(),
         ),
         (
-            "Thin, both credits left",
+            "Thin, the treasury's credit left, slashes held",
             challenged().then(|s| rule(s, &THIN)),
+        ),
+        (
+            "Thin, the treasury's credit left, appeal over",
+            challenged().then(|s| rule(s, &THIN)).appeal_over(),
+        ),
+        ("Thin, slashes held", lone().then(|s| rule(s, &THIN))),
+        (
+            "Thin, appeal over",
+            lone().then(|s| rule(s, &THIN)).appeal_over(),
+        ),
+        (
+            "Final, the treasury's credit left, slashes held",
+            thin_challenged().then(uphold),
+        ),
+        (
+            "Final, the treasury's credit left, appeal over",
+            thin_challenged().then(uphold).appeal_over(),
         ),
         (
             "Thin, the challenger's credit left",
@@ -444,6 +542,14 @@ fn receipt_instructions_match_the_state_table() {
             thin_challenged().then(|s| rule(s, &THIN)),
         ),
         (
+            "Void, the challenger's credit left",
+            missing().ruling_over().then(finalize),
+        ),
+        (
+            "Void, the treasury's credit left",
+            missing().then(rule_no_data),
+        ),
+        (
             "Final, closed",
             ReceiptFixture::proposed().challenge_over().then(finalize),
         ),
@@ -451,7 +557,10 @@ fn receipt_instructions_match_the_state_table() {
             "Final, closed, retention over",
             ReceiptFixture::proposed().retention_over().then(finalize),
         ),
-        ("Void, closed", one().submit_over().then(finalize)),
+        (
+            "Void, closed",
+            lone().challenge_over().ruling_over().then(finalize),
+        ),
         (
             "Void, closed, retention over",
             one().retention_over().then(finalize),

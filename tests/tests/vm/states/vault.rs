@@ -147,16 +147,35 @@ impl VaultFixture {
         self
     }
 
+    /// A policy whose first term is on probation, and can be begun.
     fn covered() -> Self {
-        Self::funded().then(buy)
+        let mut fixture = Self::funded().then(buy);
+        while fixture.insured.window < fixture.policy.first_window {
+            fixture.insured.measure(CALM_DRIFT);
+        }
+        fixture
     }
 
-    /// Sells cover for all free capital.
-    fn fill(mut self) -> Self {
+    /// Begins the policy, and sells cover for all free capital.
+    fn fill(self) -> Self {
+        let mut fixture = self.then(begin);
+        fixture.sell_the_rest();
+        fixture
+    }
+
+    fn sell_the_rest(&mut self) {
         let vault = self.insured.vault_now();
         let free = vault.assets - vault.locked;
         self.buy(2, free).unwrap();
-        self
+    }
+
+    /// The policy as it is now; as it was last bought if it does not exist.
+    fn current_policy(&self) -> Policy {
+        if self.policy_exists() {
+            self.insured.policy(&self.holder, 1)
+        } else {
+            self.policy
+        }
     }
 
     fn buy(&mut self, id: u64, cover: u64) -> Outcome {
@@ -239,8 +258,7 @@ impl VaultFixture {
             fixture.insured.measure(CALM_DRIFT);
         }
         fixture.insured.measure(DRIFT);
-        fixture.policy = fixture.insured.policy(&fixture.holder, 1);
-        let mut fixture = fixture.then(claim);
+        let mut fixture = fixture.then(begin).then(claim);
         fixture.insured.measure(CALM_DRIFT);
         fixture
     }
@@ -399,23 +417,29 @@ fn buy(s: &mut VaultFixture) -> Outcome {
 
 fn claim(s: &mut VaultFixture) -> Outcome {
     let window: u64 = s.insured.window - 1;
-    let claim = instruction::claim_policy(&s.policy, &s.initial, window);
+    let claim = instruction::claim_policy(&s.current_policy(), &s.initial, window);
     s.insured.world.send(claim, &[])
 }
 
 fn cancel_policy(s: &mut VaultFixture) -> Outcome {
-    let cancel = instruction::cancel_policy(&s.policy, &s.initial);
+    let cancel = instruction::cancel_policy(&s.current_policy(), &s.initial);
     s.insured.world.send(cancel, &[&s.holder.key])
 }
 
 fn renew(s: &mut VaultFixture) -> Outcome {
-    let renew = instruction::renew_policy(&s.policy, &s.initial, s.holder.tokens, true);
+    let policy = s.current_policy();
+    let renew = instruction::renew_policy(&policy, &s.initial, s.holder.tokens, true);
     s.insured.world.send(renew, &[&s.holder.key])
 }
 
 fn expire(s: &mut VaultFixture) -> Outcome {
-    let expire = instruction::expire_policy(&s.policy, &s.initial);
+    let expire = instruction::expire_policy(&s.current_policy(), &s.initial);
     s.insured.world.send(expire, &[])
+}
+
+fn begin(s: &mut VaultFixture) -> Outcome {
+    let begin = instruction::begin_policy(&s.current_policy(), &s.initial);
+    s.insured.world.send(begin, &[])
 }
 
 const STEPS: &[Step<VaultFixture>] = &[
@@ -438,6 +462,7 @@ const STEPS: &[Step<VaultFixture>] = &[
     ("cancel_policy", cancel_policy),
     ("renew_policy", renew),
     ("expire_policy", expire),
+    ("begin_policy", begin),
 ];
 
 #[test]

@@ -96,7 +96,7 @@ fn a_model_measured_slower_than_the_cooldown_is_refused() {
     // whose cooldown is as long
     let mut world = World::with(params(), insurance_terms());
     let spec = share_spec(&world);
-    let model = world.model_with(spec, 3, 10_000 * TOKEN);
+    let model = world.model_with(spec, 3, 20_000 * TOKEN);
     let manager = world.wallet(0);
     let slowest = world.model(&model.address).dispute_secs() + 3 * DAY;
     let collateral = world.collateral();

@@ -19,6 +19,7 @@ fn request_all_during_policy(scene: &mut Insured, cover: u64) -> (Wallet, Wallet
         ..scene.terms()
     };
     scene.buy(&holder, 1, terms).unwrap();
+    scene.start(&holder, 1);
     let owner = scene.provider();
     let shares = scene.shares(&owner);
     scene.request(&owner, shares).unwrap();
@@ -66,16 +67,17 @@ fn a_request_bears_its_part_of_later_payments() {
 
 #[test]
 fn the_premium_of_requested_capital_is_the_treasurys() {
-    // Given two liquidity providers, one with all of its shares requested back
+    // Given two liquidity providers, one with all of its shares requested back, and a policy
     let mut scene = Insured::new();
     let leaving = depositor(&mut scene, CAPITAL);
+    let holder = scene.world.wallet(CAPITAL);
+    scene.buy(&holder, 1, year_terms(&scene)).unwrap();
+    scene.start(&holder, 1);
     let shares = scene.shares(&leaving);
     scene.request(&leaving, shares).unwrap();
 
     // When a premium streams during the cooldown
-    let holder = scene.world.wallet(CAPITAL);
-    scene.buy(&holder, 1, year_terms(&scene)).unwrap();
-    let before = scene.vault();
+    let before = scene.vault_now();
     scene.world.pass(COOLDOWN);
     let after = scene.vault_now();
 
@@ -103,6 +105,7 @@ fn a_cancelled_request_buys_shares_at_the_price_of_the_moment() {
     // When it cancels the request after the others have earned a premium
     let holder = scene.world.wallet(CAPITAL);
     scene.buy(&holder, 1, year_terms(&scene)).unwrap();
+    scene.start(&holder, 1);
     scene.world.pass(30 * DAY);
     let lamports = scene.world.lamports(&leaving.address());
     let sent = scene.cancel_request(&leaving).unwrap();
@@ -214,7 +217,10 @@ fn shares_of_a_lapsed_request_are_requested_again_without_more() {
     scene.withdraw(&owner).unwrap();
     let request = scene.world.request(&scene.vault, &owner.address());
     // It reserves nothing: nobody tried to withdraw in the exit window.
-    assert_eq!((request.reserved_until, scene.vault().reserved), (0, 0));
+    assert_eq!(
+        (request.reserved_until, scene.vault().reserved_shares),
+        (0, 0)
+    );
 
     // When its owner asks again, then a new cooldown and a new exit window begin
     scene.request(&owner, 0).unwrap();
@@ -245,7 +251,7 @@ fn a_request_that_fell_short_reserves_for_thirty_days() {
     scene.world.pass(EXIT);
     scene.withdraw(&owner).unwrap();
     let lapsed = scene.world.now();
-    let reserved = scene.vault().reserved;
+    let reserved = scene.vault().reserved_shares;
     assert_eq!(reserved, scene.vault().shares);
 
     // When the policy ends, then a purchase can't lock what is reserved
@@ -273,7 +279,7 @@ fn a_request_that_fell_short_reserves_for_thirty_days() {
     // And after thirty days anyone can end the reserve
     scene.world.warp_to(until);
     scene.withdraw(&owner).unwrap();
-    assert_eq!(scene.vault().reserved, 0);
+    assert_eq!(scene.vault().reserved_shares, 0);
     buy(&mut scene).unwrap();
     assert_refused(scene.withdraw(&owner), DriftShieldError::RequestLapsed);
 }

@@ -6,7 +6,7 @@ use anchor_lang::{bytemuck, prelude::*};
 
 use crate::{
     math::{self, Quote},
-    DriftShieldError, Entry, Policy, Vault,
+    DriftShieldError, Entry, Model, Policy, Vault,
 };
 
 /// A term of a policy that is on probation.
@@ -20,7 +20,8 @@ pub struct Pending {
     pub start: i64,
     /// Unix time at which the last window of the term ends.
     pub end: i64,
-    /// First window of the probation. Its last one is the window before the term.
+    /// First window of the probation: as many windows before the one of the sale as a dispute takes,
+    /// rounded up, or 0. The last one is the window before the term.
     pub from_window: u64,
 }
 
@@ -37,17 +38,21 @@ impl Pending {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, AnchorSerialize, AnchorDeserialize, IdlType)]
 #[repr(u8)]
 pub enum Probation {
-    /// A window is final under the trigger and none reached it: the term begins.
+    /// A window that ended after the sale is final under the trigger, and none reached it: the term
+    /// begins.
     Passed = 0,
     /// A window reached the trigger: the term is void, less the cancel fee.
     Failed = 1,
-    /// No window is final: the term is void without a fee.
+    /// No window that ended after the sale is final: the term is void without a fee.
     Unmeasured = 2,
 }
 
 /// What the windows before a decision about a policy say.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Findings {
+    /// First window whose value can pass the probation: the window of the sale, which no one could
+    /// know. At the latest the last window of the probation.
+    fresh_from: u64,
     is_reached: bool,
     is_under: bool,
     is_undecided: bool,
@@ -126,6 +131,16 @@ impl Policy {
         self.pending.from_window.min(self.term_start())..=self.last_window
     }
 
+    /// Returns what is known before any window is examined.
+    pub fn findings(&self, model: &Model) -> Findings {
+        let dispute_windows = math::dispute_windows(model.dispute_secs(), model.window_secs);
+        let sale = self.pending.from_window + dispute_windows; // windows of the past
+        Findings {
+            fresh_from: sale.min(self.last_window),
+            ..Findings::default()
+        }
+    }
+
     /// Adds the entry of `window` to `findings`.
     #[inline(always)] // thousands of windows
     pub fn examine(&self, window: u64, entry: Entry, findings: &mut Findings) {
@@ -135,7 +150,7 @@ impl Policy {
             Entry::Final(value) if is_probation => {
                 if self.trigger <= value {
                     findings.is_reached = true;
-                } else {
+                } else if findings.fresh_from <= window {
                     findings.is_under = true;
                 }
             }
@@ -164,8 +179,7 @@ impl Policy {
         vault.held -= pending.premium;
         vault.protocol_credit += protocol;
         vault.manager_credit += manager;
-        let term = vault.stream(part, pending.start, pending.end, self.term.ends_at);
-        self.previous_term = core::mem::replace(&mut self.term, term);
+        self.term = vault.stream(part, pending.start, pending.end, self.term.ends_at);
         self.last_window += self.windows; // its times fit an i64
         self.premium += pending.premium; // sum of paid amounts
     }
@@ -219,8 +233,11 @@ mod tests {
         (vault, policy)
     }
 
+    /// Decides about a policy on a model whose disputes take a window: that of the sale is 8.
     fn decide(policy: &Policy, entries: [Entry; 3]) -> Option<Probation> {
-        let mut findings = Findings::default();
+        let mut model = Model::zeroed();
+        (model.window_secs, model.ruling_secs) = (100, 100);
+        let mut findings = policy.findings(&model);
         for (window, entry) in policy.windows_to_begin().zip(entries) {
             policy.examine(window, entry, &mut findings);
         }
@@ -237,8 +254,10 @@ mod tests {
         assert_eq!(decide(&policy, [under, under, Entry::Open]), None);
         let passed = [Entry::Void, under, Entry::None];
         assert_eq!(decide(&policy, passed), Some(Probation::Passed));
-        let none = [Entry::Void, Entry::Thin, Entry::None];
-        assert_eq!(decide(&policy, none), Some(Probation::Unmeasured));
+        for known in [Entry::Void, under] {
+            let silent = [known, Entry::Thin, Entry::None];
+            assert_eq!(decide(&policy, silent), Some(Probation::Unmeasured));
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ use core::ops::DerefMut;
 
 use anchor_lang::prelude::*;
 
+use super::submission::oracles;
 use crate::{DriftShieldError, Measurement, Model, Receipt, ReceiptState, Seat};
 
 /// Payee of a dispute's credit.
@@ -19,110 +20,192 @@ pub enum ChallengePayee {
 pub struct Ruling {
     /// Amount slashed from the seats of oracles that were wrong.
     pub slashed: u64,
-    /// Amount paid into the seat of each submitter.
-    pub reward: u64,
-    /// Whether a quorum had agreed on a measurement with which the ruling agrees.
-    pub upheld: bool,
+    /// Part of the challenger's bond that is paid into the seat of each submitter who agrees with
+    /// the ruling.
+    pub compensation: u64,
+    /// Whether the challenger was right.
+    pub vindicated: bool,
 }
 
 impl Receipt {
-    /// Returns what the challenger and the treasury can collect, in base units of the bond mint.
-    pub fn owed(&self) -> u64 {
-        self.challenger_credit + self.treasury_credit // parts of the bond vault's balance
-    }
-
-    fn is_challenged_by_someone(&self) -> bool {
+    /// Whether somebody has challenged.
+    pub fn has_challenger(&self) -> bool {
         self.challenger != Address::default()
     }
 
-    /// Challenges what is proposed. Call `advance` first, which settles the receipt if its
-    /// challenge period is over.
-    pub fn challenge(&mut self, challenger: &Address, now: i64) -> Result<()> {
+    /// Returns what the challenger asserts.
+    pub fn assertion(&self) -> Measurement {
+        if self.asserts_thin.get() {
+            Measurement::Thin
+        } else {
+            Measurement::Value(self.asserted)
+        }
+    }
+
+    /// Challenges what is proposed, or takes part in a dispute that nobody has challenged, by
+    /// asserting a measurement. Call `advance` first, which settles the receipt if its time is over.
+    pub fn challenge(
+        &mut self,
+        model: &Model,
+        challenger: &Address,
+        assertion: Measurement,
+        now: i64,
+    ) -> Result<()> {
+        require!(!self.is_settled(), DriftShieldError::ChallengePeriodOver);
         require!(
-            self.state != ReceiptState::Final && self.state != ReceiptState::Thin,
+            self.state != ReceiptState::Collecting,
+            DriftShieldError::ReceiptNotProposed
+        );
+        require!(!self.has_challenger(), DriftShieldError::AlreadyChallenged);
+        require!(
+            now < self.since + model.challenge_secs,
             DriftShieldError::ChallengePeriodOver
         );
+        let agrees = |proposed| assertion.agrees(proposed, model.max_spread);
         require!(
-            self.state == ReceiptState::Proposed,
-            DriftShieldError::ReceiptNotProposed
+            !self.agreed(model).is_some_and(agrees),
+            DriftShieldError::AssertionAgrees
+        );
+        require!(
+            self.submitted != 0 || assertion != Measurement::Thin,
+            DriftShieldError::AssertionThin
         );
         self.state = ReceiptState::Challenged.into();
         self.since = now;
         self.challenger = *challenger;
+        self.asserted = assertion.value();
+        self.asserts_thin = (assertion == Measurement::Thin).into();
         Ok(())
+    }
+
+    /// Returns the end of the time for a ruling: `ruling_secs` after the challenge, or if there is
+    /// none, after the end of the time for it. At most `dispute_secs` after the window's end.
+    pub(super) fn ruling_end(&self, model: &Model) -> i64 {
+        let challenge_secs = if self.has_challenger() {
+            0
+        } else {
+            model.challenge_secs
+        };
+        self.since + challenge_secs + model.ruling_secs
     }
 
     /// Settles a dispute on which the arbiter has not ruled in time: by what a quorum agrees on, or
     /// as Void.
-    pub(super) fn lapse(&mut self, model: &mut Model, decided: i64) {
-        if self.is_challenged_by_someone() {
+    pub(super) fn lapse(&mut self, model: &mut Model, decided: i64) -> Result<()> {
+        if self.has_challenger() {
             self.challenger_credit = model.challenge_bond;
         }
-        self.settle(model, self.agreed(model), decided);
+        self.settle(model, self.agreed(model), decided)
     }
 
-    /// Settles a dispute by what the arbiter found. `seats` are the submitters' seats, in the order
-    /// of the oracles.
+    /// Settles a dispute by what the arbiter found; `None` means that there is no data, and is
+    /// refused if a quorum has submitted. `seats` are the submitters' seats, in the order of the
+    /// oracles. What is slashed is held until the admin can return it no more.
     pub fn rule<S: DerefMut<Target = Seat>>(
         &mut self,
         model: &mut Model,
         seats: &mut [S],
-        found: Measurement,
+        found: Option<Measurement>,
         now: i64,
     ) -> Result<Ruling> {
         require!(
             self.state == ReceiptState::Challenged,
             DriftShieldError::ReceiptNotChallenged
         );
-        let upheld = self
-            .agreed(model)
-            .is_some_and(|agreed| agreed.agrees(found, model.max_spread));
-        let slashed = self.slash(model, seats, found);
-        let challenged = self.is_challenged_by_someone();
-
-        let mut reward = 0;
-        if challenged && upheld {
-            // Half of the challenger's bond goes to the submitters in equal parts.
-            reward = model.challenge_bond / 2 / seats.len() as u64;
-            for seat in seats.iter_mut() {
-                seat.add(reward);
-            }
-            let rewards = reward * seats.len() as u64; // at most half of the bond
-            self.challenger_credit = slashed / 2;
-            // Both terms are part of the bond vault's balance.
-            self.treasury_credit = (slashed - slashed / 2) + (model.challenge_bond - rewards);
-        } else if challenged {
-            self.challenger_credit = slashed / 2 + model.challenge_bond;
-            self.treasury_credit = slashed - slashed / 2;
-        } else {
-            self.treasury_credit = slashed;
+        require!(
+            found.is_some() || !self.has_quorum(model),
+            DriftShieldError::QuorumSubmitted
+        );
+        let mut ruling = Ruling {
+            slashed: self.slash(model, seats, found),
+            compensation: 0,
+            vindicated: self.vindicated(model, found),
+        };
+        if ruling.vindicated {
+            self.challenger_credit = model.challenge_bond;
+            // Rounded down. The challenger gets it once it can't be returned any more.
+            let most = model.challenge_bond.saturating_mul(2);
+            self.reward = (ruling.slashed / 2).min(most);
+        } else if self.has_challenger() {
+            ruling.compensation = self.compensate(model, seats, found);
         }
         for (oracle, seat) in self.submitters().zip(seats.iter()) {
-            model.set_bond(oracle, seat.active());
+            model.set_bond(oracle, seat.active(), now);
+        }
+        if 0 < ruling.slashed {
+            self.appeal_until = now + model.appeal_secs;
         }
 
-        model.record_latest(self.window, found);
-        self.settle(model, Some(found), now);
-        Ok(Ruling {
-            slashed,
-            reward,
-            upheld,
-        })
+        if let Some(measurement) = found {
+            model.record_latest(self.window, measurement);
+        }
+        self.settle(model, found, now)?;
+        if ruling.vindicated && matches!(found, Some(Measurement::Value(_))) {
+            // Half of the penalties, rounded down, which `settle` has added to the unearned pay.
+            let reward = self.penalties.iter().sum::<u64>() / 2;
+            model.pot.unearned -= reward;
+            self.challenger_credit += reward; // part of the bond vault's balance
+        }
+        Ok(ruling)
     }
 
-    /// Slashes each submitter whose measurement disagrees with `found`. Returns the sum.
+    /// Whether the challenger gets its bond back: a ruled value is nearer to its assertion than to
+    /// the proposed value. If there are no two values to compare with, the ruling must agree with
+    /// the assertion.
+    fn vindicated(&self, model: &Model, found: Option<Measurement>) -> bool {
+        let Some(found) = found.filter(|_| self.has_challenger()) else {
+            return false;
+        };
+        match (self.assertion(), self.agreed(model), found) {
+            (
+                Measurement::Value(asserted),
+                Some(Measurement::Value(proposed)),
+                Measurement::Value(value),
+            ) => value.abs_diff(asserted) < value.abs_diff(proposed),
+            (assertion, ..) => assertion.agrees(found, model.max_spread),
+        }
+    }
+
+    /// Slashes each submitter whose measurement disagrees with `found`, and holds what it loses.
+    /// Nobody is slashed if there is no data. Returns the sum.
     fn slash<S: DerefMut<Target = Seat>>(
-        &self,
-        model: &Model,
+        &mut self,
+        model: &mut Model,
         seats: &mut [S],
-        found: Measurement,
+        found: Option<Measurement>,
     ) -> u64 {
+        let agreeing = found.map_or(self.submitted, |found| {
+            self.agreeing(found, model.max_spread)
+        });
         let mut slashed = 0;
-        for (oracle, seat) in self.submitters().zip(seats) {
-            if !self.submission(oracle).agrees(found, model.max_spread) {
-                slashed += seat.slash(model.slash_amount); // parts of the bond vault's balance
+        for (oracle, seat) in oracles(self.submitted).zip(seats) {
+            seat.pay_penalty(model, oracle);
+            if agreeing & (1 << oracle) == 0 {
+                self.held[oracle] = seat.slash(model.slash_amount);
+                slashed += self.held[oracle]; // parts of the bond vault's balance
             }
         }
         slashed
+    }
+
+    /// Divides the bond of a challenger who was wrong: half goes in equal parts to the seats of the
+    /// submitters who agree with `found`, the rest to the treasury. Returns the part of each,
+    /// rounded down.
+    fn compensate<S: DerefMut<Target = Seat>>(
+        &mut self,
+        model: &Model,
+        seats: &mut [S],
+        found: Option<Measurement>,
+    ) -> u64 {
+        let agreeing = found.map_or(0, |found| self.agreeing(found, model.max_spread));
+        let count = u64::from(agreeing.count_ones());
+        let each = (model.challenge_bond / 2).checked_div(count).unwrap_or(0);
+        for (oracle, seat) in self.submitters().zip(seats) {
+            if agreeing & (1 << oracle) != 0 {
+                seat.add(each);
+            }
+        }
+        self.treasury_credit = model.challenge_bond - each * count;
+        each
     }
 }

@@ -2,7 +2,8 @@
 
 use anchor_lang::{bytemuck, prelude::*};
 
-use crate::{Entry, Measurement, Model, Receipt, ReceiptState, MAX_ORACLES};
+use super::submission::oracles;
+use crate::{Entry, Measurement, Model, Penalty, Receipt, ReceiptState, MAX_ORACLES};
 
 impl Receipt {
     /// Applies every step that is due by `now`. A step that the end of a period causes takes effect
@@ -12,12 +13,8 @@ impl Receipt {
         if self.state == ReceiptState::Collecting {
             let submit_end = model.submit_end(self.window)?;
             if submit_end <= now {
-                if self.has_quorum(model) {
-                    self.propose(model, submit_end);
-                } else {
-                    self.settle(model, None, submit_end);
-                }
-            } else if self.is_complete(model) {
+                self.propose(model, submit_end);
+            } else if self.is_complete(model)? {
                 // The last awaited seat stopped counting.
                 self.propose(model, now);
             }
@@ -25,20 +22,26 @@ impl Receipt {
         if self.state == ReceiptState::Proposed {
             let decided = self.since + model.challenge_secs;
             if decided <= now {
-                self.settle(model, self.agreed(model), decided);
+                self.settle(model, self.agreed(model), decided)?;
             }
         } else if self.state == ReceiptState::Challenged {
-            let decided = self.since + model.ruling_secs;
+            let decided = self.ruling_end(model);
             if decided <= now {
-                self.lapse(model, decided);
+                self.lapse(model, decided)?;
             }
         }
         Ok(self.state != before)
     }
 
     /// Settles the receipt by what was found, or as Void if nothing was: records it in the model's
-    /// statistics and chain, and rewards the submitters that agree with it.
-    pub(super) fn settle(&mut self, model: &mut Model, found: Option<Measurement>, since: i64) {
+    /// statistics and chain, rewards the submitters that agree with it, and penalises the silent.
+    /// Nobody is penalised if nothing was found.
+    pub(super) fn settle(
+        &mut self,
+        model: &mut Model,
+        found: Option<Measurement>,
+        since: i64,
+    ) -> Result<()> {
         self.state = match found {
             Some(Measurement::Value(_)) => ReceiptState::Final,
             Some(Measurement::Thin) => ReceiptState::Thin,
@@ -50,10 +53,15 @@ impl Receipt {
             self.value = measurement.value();
             model.record_settled(self.window, measurement);
             self.earners = self.agreeing(measurement, model.max_spread);
+            self.silent = model.silent(self.window, self.submitted)?;
+            self.penalties = model.penalise(self.silent, since);
         }
         model.reward(self.pay, self.earners);
-        model.open_receipts = model.open_receipts.saturating_sub(1); // it was counted at creation
+        if !self.is_appealable() {
+            self.stop_counting(model);
+        }
         model.chain = self.extend_chain(&model.chain);
+        Ok(())
     }
 
     /// Whether the receipt is Final, Void or Thin, so that its value can't change any more.
@@ -61,9 +69,25 @@ impl Receipt {
         self.entry() != Entry::Open
     }
 
+    /// Returns what oracles, challenger and treasury can still get, in base units of the bond mint.
+    pub fn owed(&self) -> u64 {
+        // Parts of the bond vault's balance.
+        self.challenger_credit + self.treasury_credit + self.held()
+    }
+
     /// Whether the receipt is settled and owes nothing, so that nobody needs it any more.
     pub fn is_done(&self) -> bool {
         self.is_settled() && self.owed() == 0
+    }
+
+    /// Returns what each silent oracle lost, in the order of the model's oracles.
+    pub fn penalties(&self, model: &Model) -> Vec<Penalty> {
+        oracles(self.silent)
+            .map(|oracle| Penalty {
+                oracle: model.oracles[oracle],
+                amount: self.penalties[oracle],
+            })
+            .collect()
     }
 
     /// Returns the entry of the receipt's window in the series.

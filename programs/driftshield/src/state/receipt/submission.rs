@@ -4,6 +4,11 @@ use anchor_lang::prelude::*;
 
 use crate::{math, DriftShieldError, Measurement, Model, Receipt, ReceiptState, MAX_ORACLES};
 
+/// Returns the indices of the oracles in `bits`, in ascending order.
+pub(crate) fn oracles(bits: u8) -> impl Iterator<Item = usize> {
+    (0..MAX_ORACLES).filter(move |&oracle| bits & (1 << oracle) != 0)
+}
+
 impl Receipt {
     pub fn has_submitted(&self, oracle: usize) -> bool {
         self.submitted & (1 << oracle) != 0
@@ -15,7 +20,7 @@ impl Receipt {
 
     /// Returns the indices of the oracles that have submitted.
     pub fn submitters(&self) -> impl Iterator<Item = usize> + '_ {
-        (0..MAX_ORACLES).filter(|&oracle| self.has_submitted(oracle))
+        oracles(self.submitted)
     }
 
     /// Returns the measurement of an oracle that has submitted.
@@ -44,6 +49,7 @@ impl Receipt {
             DriftShieldError::AlreadySubmitted
         );
         self.submitted |= 1 << oracle;
+        model.tenures[oracle].open_submissions += 1; // once per window
         self.samples[oracle] = samples;
         self.evidence[oracle] = evidence_hash;
         match measurement {
@@ -51,7 +57,7 @@ impl Receipt {
             Measurement::Thin => self.thin |= 1 << oracle,
         }
         self.value = self.median();
-        if self.is_complete(model) {
+        if self.is_complete(model)? {
             self.propose(model, now);
         }
         Ok(())
@@ -73,10 +79,16 @@ impl Receipt {
         math::median(&mut values[..count])
     }
 
-    /// Whether a quorum and every seat that counts have submitted.
-    pub(super) fn is_complete(&self, model: &Model) -> bool {
-        let awaited = |oracle: usize| model.seat_counts(oracle) && !self.has_submitted(oracle);
-        self.has_quorum(model) && !(0..usize::from(model.oracle_count)).any(awaited)
+    /// Whether a quorum and every seat that counts have submitted, except those of oracles that were
+    /// listed after the window began.
+    pub(super) fn is_complete(&self, model: &Model) -> Result<bool> {
+        for oracle in 0..usize::from(model.oracle_count) {
+            let awaited = model.seat_counts(oracle) && !self.has_submitted(oracle);
+            if awaited && model.was_listed(oracle, self.window)? {
+                return Ok(false);
+            }
+        }
+        Ok(self.has_quorum(model))
     }
 
     pub(super) fn has_quorum(&self, model: &Model) -> bool {

@@ -29,7 +29,7 @@ impl Vault {
             waiting_secs: self.waiting_secs,
             bucket_secs: self.bucket_secs,
             assets: self.assets,
-            staying: self.staying() - self.worth(self.reserved), // part of it
+            staying: self.staying() - self.worth(self.reserved_shares), // part of it
             seasoned: self.seasoned,
             locked: self.locked,
             max_utilisation_bps: terms.max_utilisation_bps,

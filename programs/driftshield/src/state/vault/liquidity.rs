@@ -117,7 +117,7 @@ impl Vault {
         let reserved_until = request.lapses_at + RESERVE_SECS;
         if request.is_short.get() && 0 < request.shares && now < reserved_until {
             request.reserved_until = reserved_until;
-            self.reserved += request.shares; // part of all shares
+            self.reserved_shares += request.shares; // part of all shares
         }
         Ok(0)
     }
@@ -141,7 +141,7 @@ impl Vault {
 
     fn release_reserve(&mut self, request: &mut WithdrawRequest) {
         if 0 < core::mem::take(&mut request.reserved_until) {
-            self.reserved -= request.shares;
+            self.reserved_shares -= request.shares;
         }
     }
 

@@ -17,9 +17,7 @@ pub fn initialize(fixture: &mut Fixture) -> Instruction {
 
 pub fn update_config(fixture: &mut Fixture) -> Instruction {
     let world = &fixture.world;
-    let [admin, guardian, arbiter] =
-        [&world.admin, &world.guardian, &world.arbiter].map(|key| key.pubkey());
-    instruction::update_config(admin, guardian, arbiter, params())
+    instruction::update_config(world.admin.pubkey(), world.guardian.pubkey(), params())
 }
 
 pub fn propose_admin(fixture: &mut Fixture) -> Instruction {
@@ -33,6 +31,19 @@ pub fn accept_admin(fixture: &mut Fixture) -> Instruction {
     let propose = propose_admin(fixture);
     fixture.send(propose).unwrap();
     instruction::accept_admin(fixture.world.guardian.pubkey())
+}
+
+pub fn propose_arbiter(fixture: &mut Fixture) -> Instruction {
+    instruction::propose_arbiter(
+        fixture.world.arbiter.pubkey(),
+        fixture.world.guardian.pubkey(),
+    )
+}
+
+pub fn accept_arbiter(fixture: &mut Fixture) -> Instruction {
+    let propose = propose_arbiter(fixture);
+    fixture.send(propose).unwrap();
+    instruction::accept_arbiter(fixture.world.guardian.pubkey())
 }
 
 pub fn set_pause(fixture: &mut Fixture) -> Instruction {

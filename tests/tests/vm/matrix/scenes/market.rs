@@ -4,7 +4,7 @@ use driftshield_sdk::{FeePayee, Instruction, instruction};
 use driftshield_tests::{insurance::CALM_DRIFT, world::*};
 
 use crate::{
-    matrix::fixture::{FIRST_WINDOW, Fixture, LAST_WINDOW},
+    matrix::fixture::{AccountSet, FIRST_WINDOW, Fixture, LAST_WINDOW, STAKE},
     stakeholders::market_terms_on,
 };
 
@@ -49,6 +49,56 @@ pub fn place_bet_first(fixture: &mut Fixture) -> Instruction {
         bettor.tokens,
         instruction::Bet::unlimited(0, TOKEN),
     )
+}
+
+pub fn set_ask(fixture: &mut Fixture) -> Instruction {
+    let set = fixture.target();
+    let (market, owner) = (set.market, set.winner.address());
+    let state = fixture.world.market(&market);
+    let ask = fixture.world.ask(&market, TOKEN, 900);
+    instruction::set_ask(owner, market, &state, 0, ask)
+}
+
+/// The winner of each set offers its whole stake, and `buyer` buys `amount` of that of set `a`.
+fn buy(fixture: &mut Fixture, buyer: fn(&AccountSet) -> &Wallet, amount: u64) -> Instruction {
+    fixture.for_each_set(|insured, set| {
+        let world = &mut insured.world;
+        world
+            .offer(&set.market, &set.winner, 0, STAKE, 1_000)
+            .unwrap();
+    });
+    let set = fixture.target();
+    let (market, seller, buyer) = (set.market, set.winner.address(), buyer(set));
+    let state = fixture.world.market(&market);
+    let purchase = fixture.world.purchase(&market, 0, amount);
+    instruction::buy_position(
+        buyer.address(),
+        market,
+        &state,
+        buyer.tokens,
+        seller,
+        purchase,
+    )
+}
+
+/// Buys a part, into a position that exists.
+pub fn buy_position(fixture: &mut Fixture) -> Instruction {
+    buy(fixture, |set| &set.loser, TOKEN)
+}
+
+/// Buys everything, into a new position. The seller's position is closed.
+pub fn buy_position_first(fixture: &mut Fixture) -> Instruction {
+    buy(fixture, |set| &set.holder, STAKE)
+}
+
+/// Signed by the seller, which allows any destination.
+pub fn buy_position_signed(fixture: &mut Fixture) -> Instruction {
+    let mut buy = buy_position(fixture);
+    let seller = fixture.target().winner.address();
+    for account in &mut buy.accounts {
+        account.is_signer |= account.pubkey == seller;
+    }
+    buy
 }
 
 /// Settles by the page of the market's windows: one that is Final, and others without a receipt.

@@ -1,6 +1,8 @@
 //! Scenes of the instructions on models, their oracles and bonds.
 
-use driftshield_sdk::{Address, Instruction, instruction};
+use std::mem::offset_of;
+
+use driftshield_sdk::{Address, Instruction, Model, instruction};
 use driftshield_tests::world::*;
 
 use crate::matrix::fixture::Fixture;
@@ -79,6 +81,30 @@ pub fn close_seat(fixture: &mut Fixture) -> Instruction {
     });
     let model = &fixture.target().model;
     instruction::close_seat(model.oracles[0].address(), model.address)
+}
+
+pub fn leave_seat(fixture: &mut Fixture) -> Instruction {
+    let model = &fixture.target().model;
+    instruction::leave_seat(model.oracles[0].address(), model.address)
+}
+
+/// The models have three oracles, of whom none could be replaced: their quorum is set to three. The
+/// replaced oracle has a reward.
+pub fn replace_oracle(fixture: &mut Fixture) -> Instruction {
+    const DISCRIMINATOR_BYTES: usize = 8;
+    unbond(fixture, None);
+    fixture.for_each_set(|insured, set| {
+        let (svm, model) = (&mut insured.world.svm, set.model.address);
+        let mut account = svm.get_account(&model).unwrap();
+        account.data[DISCRIMINATOR_BYTES + offset_of!(Model, quorum)] = 3;
+        svm.set_account(model, account).unwrap();
+    });
+    fixture.world.pass(params().replace_secs);
+    let model = &fixture.target().model;
+    let (owner, oracle) = (model.owner.address(), model.oracles[0].address());
+    let successor = fixture.stranger.address();
+    let state = fixture.world.model(&model.address);
+    instruction::replace_oracle(owner, model.address, &state, oracle, successor)
 }
 
 pub fn fund_oracles(fixture: &mut Fixture) -> Instruction {

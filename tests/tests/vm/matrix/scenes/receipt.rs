@@ -49,6 +49,7 @@ pub fn challenge_receipt(fixture: &mut Fixture) -> Instruction {
         model,
         &state,
         WINDOW,
+        share(2 * CALM_DRIFT).to_vec(),
         challenger.tokens,
     )
 }
@@ -59,7 +60,7 @@ fn challenge(fixture: &mut Fixture) {
     fixture.for_each_set(|insured, set| {
         insured
             .world
-            .challenge(&set.model, WINDOW, &set.winner)
+            .challenge(&set.model, WINDOW, &set.winner, &share(2 * CALM_DRIFT))
             .unwrap();
     });
 }
@@ -72,7 +73,7 @@ pub fn rule_receipt(fixture: &mut Fixture) -> Instruction {
         model,
         &state,
         &receipt(fixture),
-        share(2 * CALM_DRIFT).to_vec(),
+        Some(share(2 * CALM_DRIFT).to_vec()),
     )
 }
 

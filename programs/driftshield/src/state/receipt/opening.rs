@@ -1,0 +1,50 @@
+//! Receipts of windows that had none.
+
+use anchor_lang::prelude::*;
+
+use crate::{load_or_create, DriftShieldError, Model, Receipt, ReceiptState};
+
+impl Receipt {
+    /// Loads the receipt of `window`, whose address and bump the caller has verified. Creates it at
+    /// `payer`'s expense if the window has none; refused if nothing can depend on it.
+    pub fn open(
+        payer: &AccountView,
+        account: &UncheckedAccount,
+        model: &mut Account<Model>,
+        window: u64,
+        bump: u8,
+    ) -> Result<Account<Self>> {
+        let address = *model.address();
+        let seeds = [b"receipt", address.as_ref(), &window.to_le_bytes(), &[bump]];
+        let mut receipt: Account<Self> = load_or_create(payer, account, &seeds)?;
+        if receipt.is_new() {
+            require!(model.takes_receipts(), DriftShieldError::ModelRetired);
+            model.open_receipts += 1; // once per account
+            receipt.model = address; // all other fields are zero
+            receipt.payer = *payer.address();
+            receipt.window = window;
+            receipt.version = model.version;
+            receipt.bump = bump;
+        }
+        Ok(receipt)
+    }
+
+    /// Disputes a window to which nobody has submitted: starts the dispute of a new receipt.
+    /// Refused until its submit period is over, when its challenge period is over, and unless a
+    /// market or a policy depends on it.
+    pub fn dispute_missing(&mut self, model: &Model, now: i64) -> Result<()> {
+        let submit_end = model.submit_end(self.window)?;
+        require!(submit_end <= now, DriftShieldError::SubmitPeriodOpen);
+        require!(
+            now < submit_end + model.challenge_secs,
+            DriftShieldError::ChallengePeriodOver
+        );
+        require!(
+            model.observes(self.window)?,
+            DriftShieldError::WindowNotObserved
+        );
+        self.state = ReceiptState::Challenged.into();
+        self.since = submit_end;
+        Ok(())
+    }
+}

@@ -1,0 +1,236 @@
+//! Probation: which terms begin, which are void, and what windows without a value return.
+
+use driftshield_sdk::{Address, address};
+
+use super::{
+    Amount, BPS, Books, Policy, PremiumQuote, Verdict, fits, pages, require, series::Decision,
+};
+
+/// A term on probation. The vault holds its premium.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    pub premium: Amount,
+    /// The purchase, or the end of the term before.
+    pub start: i64,
+    /// The end of the term's last window.
+    pub end: i64,
+    /// The first window of the probation: before that of the sale, as many as a dispute takes.
+    pub from_window: u64,
+}
+
+/// What a probation comes to.
+enum Outcome {
+    Begins,
+    /// A window reached the trigger: the cancel fee is due.
+    Failed,
+    /// No window that ended after the sale has a value.
+    Unmeasured,
+}
+
+impl Waiting {
+    pub(super) fn new(quote: &PremiumQuote, premium: Amount, start: i64) -> Self {
+        Self {
+            premium,
+            start,
+            end: quote.end,
+            from_window: quote.from_window,
+        }
+    }
+}
+
+impl Policy {
+    /// The last window of all terms that were sold.
+    pub fn last_sold(&self) -> u64 {
+        let waiting = self.waiting.map_or(0, |_| self.terms.windows);
+        self.last_window + waiting
+    }
+
+    /// The first window of the last term that has begun; the policy's first window if none has.
+    fn first_of_term(&self) -> u64 {
+        self.first_window
+            .max((self.last_window + 1).saturating_sub(self.terms.windows))
+    }
+
+    /// The windows of the last term that has begun.
+    fn last_begun(&self) -> (u64, u64) {
+        (self.first_of_term(), self.last_window)
+    }
+
+    /// The windows that decide about the term on probation, with those of the term before.
+    pub fn deciding(&self) -> Option<(u64, u64)> {
+        let from = self.waiting?.from_window;
+        Some((from.min(self.first_of_term()), self.last_window))
+    }
+
+    /// The windows of the last term that was sold.
+    pub fn last_term(&self) -> (u64, u64) {
+        match self.waiting {
+            Some(_) => (self.last_window + 1, self.last_sold()),
+            None => self.last_begun(),
+        }
+    }
+
+    /// What the cancel fee leaves of an amount.
+    pub(super) fn after_cancel_fee(&self, amount: Amount) -> Amount {
+        amount * (BPS - Amount::from(self.cancel_fee_bps)) / BPS
+    }
+
+    /// The share of the last begun term's streaming premium that belongs to so many windows.
+    fn share_of_windows(&self, windows: u64) -> Amount {
+        let part = self.term.map_or(0, |term| term.part);
+        part * Amount::from(windows) / Amount::from(self.terms.windows)
+    }
+}
+
+impl Books {
+    /// What a policy finds in a window now; `None` if it must wait. A page that is missing after the
+    /// window's retention hides no drift.
+    fn find(&self, model: &Address, window: u64) -> Verdict<Option<Decision>> {
+        let is_forgotten = self.model(model)?.retention_end(window)? <= self.now;
+        if is_forgotten && self.page(model, window).is_none() {
+            return Ok(Some(Decision::Observed(0)));
+        }
+        self.decision(model, window)
+    }
+
+    /// How many of the windows have no value. Refuses if one of them isn't decided.
+    fn unmeasured(&self, model: &Address, first: u64, last: u64) -> Verdict<u64> {
+        let mut count = 0;
+        for window in first..=last {
+            match self.find(model, window)?.ok_or("a window is not decided")? {
+                Decision::Observed(_) => {}
+                Decision::Skipped => count += 1,
+            }
+        }
+        Ok(count)
+    }
+
+    /// What the probation of a policy comes to now.
+    fn outcome(&self, policy: &Policy, from: u64) -> Verdict<Outcome> {
+        // Values that were known at the sale do not count, unless all could be.
+        let sale = from + self.model(&policy.model)?.dispute_windows();
+        let fresh = sale.min(policy.last_window);
+        let (mut values, mut has_fresh) = (Vec::new(), false);
+        let mut waits = false;
+        for window in from..=policy.last_window {
+            match self.find(&policy.model, window)? {
+                Some(Decision::Observed(value)) => {
+                    values.push(value);
+                    has_fresh |= fresh <= window;
+                }
+                Some(Decision::Skipped) => {}
+                None => waits = true,
+            }
+        }
+        if values.iter().any(|value| policy.terms.trigger <= *value) {
+            return Ok(Outcome::Failed);
+        }
+        require(!waits, "a window of the probation is not decided")?;
+        Ok(if has_fresh {
+            Outcome::Begins
+        } else {
+            Outcome::Unmeasured
+        })
+    }
+
+    /// Begins the term on probation, if there is one.
+    pub(super) fn begin_term(&mut self, policy: &mut Policy) -> Verdict {
+        let Some(waiting) = policy.waiting.take() else {
+            return Ok(());
+        };
+        let previous = policy.term;
+        let vault = self.vault_now(&policy.vault)?;
+        policy.term = Some(vault.begin(&waiting, previous.as_ref()));
+        policy.last_window += policy.terms.windows;
+        policy.premium = fits(policy.premium + waiting.premium)?;
+        Ok(())
+    }
+
+    /// Ends the term on probation, if there is one, less the cancel fee on what would have streamed. Returns
+    /// the refund.
+    pub(super) fn fail_term(&mut self, policy: &mut Policy) -> Verdict<Amount> {
+        let Some(waiting) = policy.waiting.take() else {
+            return Ok(0);
+        };
+        let vault = self.vault_now(&policy.vault)?;
+        let part = vault.streamed_part(waiting.premium);
+        let fee = part - policy.after_cancel_fee(part);
+        vault.stream(fee, &waiting, None);
+        self.rare_events.terms_voided += 1;
+        Ok(waiting.premium - fee)
+    }
+
+    pub(super) fn begin_policy(
+        &mut self,
+        at: &Address,
+        passed: &[Address],
+        destination: &Address,
+        signed: bool,
+    ) -> Verdict {
+        let mut policy = self.policy(at)?.clone();
+        let waiting = policy.waiting.ok_or("no term is on probation")?;
+        let (first, last) = policy.deciding().expect("a term is on probation");
+        require(
+            *passed == pages(&policy.model, first, last),
+            "the pages are not those of the probation",
+        )?;
+        let outcome = self.outcome(&policy, waiting.from_window)?;
+        self.vault_now(&policy.vault)?;
+        let refund = match outcome {
+            Outcome::Begins => {
+                // The term before is over, or will be without another window.
+                if policy.term.is_some() {
+                    let (first, last) = policy.last_begun();
+                    let windows = self.unmeasured(&policy.model, first, last)?;
+                    policy.unmeasured += policy.share_of_windows(windows);
+                }
+                self.begin_term(&mut policy)?;
+                self.rare_events.terms_begun += 1;
+                0
+            }
+            Outcome::Failed => self.fail_term(&mut policy)?,
+            Outcome::Unmeasured => {
+                if policy.term.is_some() {
+                    let (first, last) = policy.last_begun();
+                    self.unmeasured(&policy.model, first, last)?;
+                }
+                policy.waiting = None;
+                self.rare_events.terms_voided += 1;
+                waiting.premium
+            }
+        };
+        let (holder, vault) = (policy.holder, policy.vault);
+        if policy.term.is_some() {
+            self.policies.insert(*at, policy);
+        } else {
+            self.policies.remove(at);
+        }
+        self.sweep_orphaned_assets(&vault);
+        self.refund(&vault, &holder, signed, destination, refund)
+    }
+
+    /// What an expiring policy refunds, whose terms have all begun.
+    pub(super) fn expiry_refund(&self, policy: &Policy) -> Verdict<Amount> {
+        let (first, last) = policy.last_begun();
+        let windows = self.unmeasured(&policy.model, first, last)?;
+        let all = policy.unmeasured + policy.share_of_windows(windows);
+        Ok(all.saturating_sub(policy.paid).min(policy.open_cover()))
+    }
+
+    /// Pays a refund, which may be 0: then the destination is not checked.
+    pub(super) fn refund(
+        &mut self,
+        vault: &Address,
+        holder: &Address,
+        signed: bool,
+        destination: &Address,
+        refund: Amount,
+    ) -> Verdict {
+        let tokens = address::vault_tokens(vault);
+        require(*destination != tokens, "an account is passed twice")?;
+        if refund == 0 {
+            return Ok(());
+        }
+        self.pay(&tokens, holder, signed, destination, refund)
+    }
+}
