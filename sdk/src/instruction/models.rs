@@ -39,7 +39,7 @@ pub fn update_model(
     state: &Model,
     terms: ModelTerms,
 ) -> Instruction {
-    let seats = reward_seats(&model, state, |oracle| !terms.oracles.contains(oracle));
+    let seats = owing_seats(&model, state, |oracle| !terms.oracles.contains(oracle));
     let mut instruction =
         data::UpdateModel { terms }.to_instruction(accounts::UpdateModelResolved {
             owner,
@@ -60,7 +60,8 @@ pub fn retire_model(owner: Address, model: Address) -> Instruction {
 }
 
 /// Lists `successor` in place of `oracle` while the model is exposed. `state` is the model's
-/// account. The instruction passes the seat of `oracle` if it has a reward.
+/// account. The instruction passes the seat of `oracle` if it has a reward or open
+/// penalties.
 pub fn replace_oracle(
     owner: Address,
     model: Address,
@@ -68,7 +69,7 @@ pub fn replace_oracle(
     oracle: Address,
     successor: Address,
 ) -> Instruction {
-    let seats = reward_seats(&model, state, |listed| *listed == oracle);
+    let seats = owing_seats(&model, state, |listed| *listed == oracle);
     let data = data::ReplaceOracle { oracle, successor };
     let mut instruction = data.to_instruction(accounts::ReplaceOracleResolved {
         owner,
@@ -79,16 +80,17 @@ pub fn replace_oracle(
     instruction
 }
 
-/// The seats of the oracles that have a reward and are `removed`, in the order of the model's
-/// oracles.
-fn reward_seats(
+/// The seats of the oracles that have a reward or open penalties and are `removed`, in the order of
+/// the model's oracles.
+fn owing_seats(
     model: &Address,
     state: &Model,
     removed: impl Fn(&Address) -> bool,
 ) -> Vec<AccountMeta> {
-    let oracles = state.oracles.iter().zip(state.rewards);
+    let owed = state.rewards.iter().zip(state.penalties);
+    let oracles = state.oracles.iter().zip(owed);
     oracles
-        .filter(|(oracle, reward)| 0 < *reward && removed(oracle))
+        .filter(|(oracle, (reward, penalty))| (0 < **reward || 0 < *penalty) && removed(oracle))
         .map(|(oracle, _)| AccountMeta::new(address::seat(model, oracle), false))
         .collect()
 }

@@ -402,6 +402,7 @@ fn event_values(call: &Call, outcome: &Outcome) -> EventValues {
     match events.first() {
         Some(Event::ModelRegistered(event)) => values.noise_floor = Some(event.noise_floor),
         Some(Event::ReceiptSubmitted(event)) => values.drift = Some(event.submission),
+        Some(Event::ReceiptChallenged(event)) => values.drift = Some(event.asserted),
         Some(Event::ReceiptRuled(event)) => values.drift = Some(event.value),
         Some(Event::PolicyBought(event)) => values.premium = Some(event.premium),
         Some(Event::PolicyRenewed(event)) => values.premium = Some(event.premium),

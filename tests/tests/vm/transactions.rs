@@ -228,12 +228,12 @@ fn transactions_on_receipts_and_disputes_stay_within_the_limits() {
 
         // And so does every transaction of a receipt that is proposed and finalized after its
         // periods
-        world.warp_to_end(&model, 1);
+        world.warp_to_end(&model, 100);
         for oracle in 0..6 {
-            assert_fits(submit(&mut world, &model, oracle, 1, 0));
+            assert_fits(submit(&mut world, &model, oracle, 100, 0));
         }
         world.pass(params().submit_secs + params().challenge_secs);
-        assert_fits(world.finalize(&model, 1));
+        assert_fits(world.finalize(&model, 100));
         world.warp_to_end(&model, PAGE_WINDOWS - 1);
         world.pass(params().retention_secs);
         let close = instruction::close_series(&world.series(&model.address, 0));

@@ -64,8 +64,8 @@ impl ReceiptKind {
         match self {
             Self::Finalized | Self::Proposed => params.challenge_secs,
             Self::Quorum | Self::Thin | Self::Missing => params.submit_secs + params.challenge_secs,
-            Self::Lonely => params.submit_secs,
-            Self::Disagreeing => params.ruling_secs,
+            Self::Disagreeing => params.challenge_secs + params.ruling_secs,
+            Self::Lonely => params.submit_secs + params.challenge_secs + params.ruling_secs,
         }
     }
 }

@@ -52,7 +52,8 @@ fn a_market_without_an_observed_window_is_void() {
     // When one window has a receipt without a quorum, and the others have none
     scene.world.warp_to_end(&scene.model, 1);
     scene.world.submit(&scene.model, 0, 1, &DRIFTED).unwrap();
-    scene.world.pass(params().submit_secs);
+    let model = scene.world.model(&scene.model.address);
+    scene.world.pass(model.dispute_secs());
     scene.world.finalize(&scene.model, 1).unwrap();
     assert_eq!(scene.world.entry(&scene.model.address, 1), Entry::Void);
     let event = scene.void();

@@ -35,9 +35,10 @@ fn all_decided_windows_are_settled_at_once() {
     scene.world.finalize_with(&scene.model, 1, &DRIFTED);
     scene.world.warp_to_end(&scene.model, 2);
     scene.world.submit(&scene.model, 0, 2, &CALM).unwrap();
-    scene.world.pass(params().submit_secs);
-    scene.world.finalize(&scene.model, 2).unwrap();
     scene.world.finalize_with(&scene.model, 3, &[1; 10]);
+    let model = scene.world.model(&scene.model.address);
+    scene.world.pass(model.dispute_secs());
+    scene.world.finalize(&scene.model, 2).unwrap();
     let entries = [1, 2, 3].map(|window| scene.world.entry(&scene.model.address, window));
     assert!(matches!(
         entries,

@@ -30,10 +30,11 @@ scenes! {
     admin: initialize, update_config, propose_admin, accept_admin, propose_arbiter, accept_arbiter,
         set_pause, register_collateral, update_collateral, withdraw_treasury;
     model: register_model, update_model, retire_model, bond, bond_first, request_unbond,
-        withdraw_bond, close_seat, leave_seat, replace_oracle, fund_oracles, collect_reward,
+        withdraw_bond, close_seat, sync_seat, leave_seat, replace_oracle, fund_oracles, collect_reward,
         collect_reward_treasury;
-    receipt: submit_receipt, submit_receipt_first, challenge_receipt, rule_receipt,
-        finalize_receipt, collect_challenge, collect_challenge_treasury, close_series;
+    receipt: submit_receipt, submit_receipt_first, challenge_receipt,
+        challenge_receipt_first, rule_receipt, finalize_receipt, collect_challenge,
+        collect_challenge_treasury, return_slashes, close_series;
     market: create_market, cancel_market, cancel_market_by_anyone, place_bet, place_bet_first,
         set_ask, buy_position, buy_position_first, buy_position_signed,
         settle_market, claim, claim_lost, claim_signed, collect_fees, collect_fees_treasury, close_market;

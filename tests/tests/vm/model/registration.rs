@@ -237,7 +237,7 @@ fn a_registered_model_stores_its_spec_and_copies_the_settings() {
     assert_eq!((model.spec_hash, model.noise_floor), ([7; 32], noise_floor));
     assert_eq!(
         (model.min_bond, model.slash_amount, model.challenge_bond),
-        (24, 12, 14)
+        (64, 32, 14)
     );
     assert_eq!(
         (model.submit_secs, model.challenge_secs, model.ruling_secs),

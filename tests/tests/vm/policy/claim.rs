@@ -222,7 +222,8 @@ fn a_void_window_breaks_a_run() {
         .world
         .submit(model, 0, first + 1, &share(300_000))
         .unwrap();
-    scene.world.pass(params().submit_secs);
+    let dispute_secs = scene.model().dispute_secs();
+    scene.world.pass(dispute_secs);
     finalize(&mut scene.world, &scene.model, first + 1).unwrap();
     // Then a claim is refused
     let outcome = scene.claim(&holder, 1, first);

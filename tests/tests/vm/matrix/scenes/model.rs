@@ -3,9 +3,9 @@
 use std::mem::offset_of;
 
 use driftshield_sdk::{Address, Instruction, Model, instruction};
-use driftshield_tests::world::*;
+use driftshield_tests::{insurance::CALM_DRIFT, world::*};
 
-use crate::matrix::fixture::Fixture;
+use crate::matrix::fixture::{FIRST_WINDOW, Fixture};
 
 pub fn register_model(fixture: &mut Fixture) -> Instruction {
     let (world, owner) = (&fixture.world, &fixture.target().model.owner);
@@ -86,6 +86,29 @@ pub fn close_seat(fixture: &mut Fixture) -> Instruction {
 pub fn leave_seat(fixture: &mut Fixture) -> Instruction {
     let model = &fixture.target().model;
     instruction::leave_seat(model.oracles[0].address(), model.address)
+}
+
+/// The first oracle of each set was silent in the first window of the market.
+pub fn sync_seat(fixture: &mut Fixture) -> Instruction {
+    fixture.measure_through(FIRST_WINDOW - 1, CALM_DRIFT);
+    fixture.for_each_set(|insured, set| {
+        insured.world.warp_to_end(&set.model, FIRST_WINDOW);
+        for oracle in 1..3 {
+            let counts = share(CALM_DRIFT);
+            let outcome = insured
+                .world
+                .submit(&set.model, oracle, FIRST_WINDOW, &counts);
+            outcome.unwrap();
+        }
+    });
+    fixture
+        .world
+        .pass(params().submit_secs + params().challenge_secs);
+    fixture.for_each_set(|insured, set| {
+        insured.world.finalize(&set.model, FIRST_WINDOW).unwrap();
+    });
+    let model = &fixture.target().model;
+    instruction::sync_seat(model.oracles[0].address(), model.address)
 }
 
 /// The models have three oracles, of whom none could be replaced: their quorum is set to three. The

@@ -2,8 +2,9 @@
 
 use driftshield_sdk::{ChallengePayee, Instruction, PAGE_WINDOWS, Receipt, instruction};
 use driftshield_tests::{insurance::CALM_DRIFT, world::*};
+use solana_signer::Signer;
 
-use crate::matrix::fixture::Fixture;
+use crate::matrix::fixture::{FIRST_WINDOW, Fixture};
 
 /// The next window to measure, whose receipt the instructions act on.
 const WINDOW: u64 = driftshield_tests::insurance::HISTORY;
@@ -54,6 +55,23 @@ pub fn challenge_receipt(fixture: &mut Fixture) -> Instruction {
     )
 }
 
+/// Nobody has submitted to the first window of the fixture's market.
+pub fn challenge_receipt_first(fixture: &mut Fixture) -> Instruction {
+    fixture.measure_through(FIRST_WINDOW - 1, CALM_DRIFT);
+    let model = fixture.target().model.clone();
+    fixture.world.warp_to_end(&model, FIRST_WINDOW);
+    fixture.world.pass(params().submit_secs);
+    let challenger = &fixture.target().winner;
+    instruction::challenge_receipt(
+        challenger.address(),
+        model.address,
+        &fixture.world.model(&model.address),
+        FIRST_WINDOW,
+        share(CALM_DRIFT).to_vec(),
+        challenger.tokens,
+    )
+}
+
 /// The winner of each set challenges the next receipt.
 fn challenge(fixture: &mut Fixture) {
     fixture.submit(CALM_DRIFT);
@@ -94,6 +112,7 @@ fn rule(fixture: &mut Fixture) {
 
 fn collect(fixture: &mut Fixture, payee: ChallengePayee) -> Instruction {
     rule(fixture);
+    fixture.world.pass(params().appeal_secs);
     let model = fixture.target().model.address;
     let state = fixture.world.model(&model);
     instruction::collect_challenge(model, &state, &receipt(fixture), payee)
@@ -105,6 +124,13 @@ pub fn collect_challenge(fixture: &mut Fixture) -> Instruction {
 
 pub fn collect_challenge_treasury(fixture: &mut Fixture) -> Instruction {
     collect(fixture, ChallengePayee::Treasury)
+}
+
+pub fn return_slashes(fixture: &mut Fixture) -> Instruction {
+    rule(fixture);
+    let (admin, model) = (fixture.world.admin.pubkey(), fixture.target().model.address);
+    let state = fixture.world.model(&model);
+    instruction::return_slashes(admin, model, &state, &receipt(fixture))
 }
 
 pub fn close_series(fixture: &mut Fixture) -> Instruction {
