@@ -99,8 +99,8 @@ fn bets_claims_and_fees_check_the_market_vault() {
 
 #[test]
 fn deposits_payouts_and_premiums_check_the_vault_tokens() {
-    // Given a vault with two policies, one of them claimable, a due withdrawal request, and a token account
-    // that lacks a base unit
+    // Given a vault with two policies, one of them claimable, a third that is void, a due withdrawal request,
+    // and a token account that lacks a base unit
     let mut scene = Insured::new();
     let holder = scene.world.wallet(1_000 * TOKEN);
     let terms = PolicyTerms {
@@ -110,12 +110,13 @@ fn deposits_payouts_and_premiums_check_the_vault_tokens() {
     for id in [1, 2] {
         scene.buy(&holder, id, terms).expect("buy_policy");
     }
+    for id in [1, 2] {
+        scene.start(&holder, id);
+    }
+    scene.buy(&holder, 4, scene.terms()).expect("buy_policy");
     let provider = scene.provider();
     scene.request(&provider, 1_000).expect("request_withdraw");
     let due = scene.world.now() + COOLDOWN;
-    scene.skip_window(); // the waiting period is at least a day
-    scene.skip_window();
-    scene.window = terms.first_window;
     scene.measure(CALM_DRIFT);
     scene.measure(400_000);
     while scene.world.now() < due {
@@ -127,6 +128,7 @@ fn deposits_payouts_and_premiums_check_the_vault_tokens() {
     assert_insolvent(scene.deposit(&provider, TOKEN));
     assert_insolvent(scene.withdraw(&provider));
     assert_insolvent(scene.claim(&holder, 1, terms.first_window + 1));
+    assert_insolvent(scene.begin(&holder, 4));
     assert_insolvent(scene.cancel(&holder, 2));
     assert_insolvent(scene.renew(&holder, 2, true));
     let terms = scene.terms();

@@ -3,6 +3,7 @@
 mod claim;
 mod ending;
 mod premium;
+mod probation;
 mod purchase;
 mod renewal;
 

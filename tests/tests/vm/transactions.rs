@@ -4,6 +4,8 @@
 //! Each transaction has that instruction, a compute budget with a priority fee, a fee payer and at
 //! most one other signer.
 
+mod probation;
+
 use anchor_lang::solana_program::instruction::Instruction;
 use driftshield_sdk::{
     Aggregate, ChallengePayee, Entry, FeePayee, MarketTerms, MetricSpec, ModelTerms, PAGE_WINDOWS,
