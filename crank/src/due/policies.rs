@@ -1,10 +1,11 @@
 //! Actions on policies: claim, renew, expire.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::RangeInclusive};
 
 use anchor_lang::{Address, solana_program::instruction::Instruction};
 use driftshield_sdk::{
-    Collateral, Entry, Policy, Vault, address, best_run, instruction, pause, quote_renewal,
+    Collateral, Entry, Findings, Policy, Probation, Vault, address, best_run, instruction, pause,
+    quote_renewal,
 };
 
 use super::action::{Action, Step, create_token_account};
@@ -41,45 +42,55 @@ fn policy_address(policy: &Policy) -> Address {
 
 /// Decisions about terms on probation, as soon as the program can decide.
 pub fn beginnings(snapshot: &Snapshot, model: &ModelSnapshot) -> Vec<Action> {
-    let undecided = model.account.first_undecided(snapshot.now);
     let begin = |policy: &Policy| {
         if !policy.is_pending() {
             return None;
         }
-        let mut findings = policy.findings(&model.account);
-        for window in policy.windows_to_begin() {
-            let entry = match model.entry(window) {
-                Entry::None if undecided <= window => Entry::Open,
-                entry => entry,
-            };
-            policy.examine(window, entry, &mut findings);
-        }
-        findings.probation().ok()?;
-        paying(
-            snapshot,
-            Step::BeginPolicy,
-            policy,
-            instruction::begin_policy,
-        )
+        let findings = examine(snapshot, model, policy, policy.windows_to_begin());
+        let refunds = findings.probation().ok()? != Probation::Passed;
+        let vault = &snapshot.vault(&policy.vault)?.account;
+        let begin = instruction::begin_policy(policy, vault);
+        let step = Step::BeginPolicy;
+        Some(with_refund(snapshot, step, policy, vault, begin, refunds))
     };
     model.policies.iter().filter_map(begin).collect()
 }
 
-/// An action that may pay the holder's associated token account, which it creates if it is missing.
-fn paying(
+/// What `windows` say about `policy` now.
+fn examine(
+    snapshot: &Snapshot,
+    model: &ModelSnapshot,
+    policy: &Policy,
+    windows: RangeInclusive<u64>,
+) -> Findings {
+    let undecided = model.account.first_undecided(snapshot.now);
+    let mut findings = policy.findings(&model.account);
+    for window in windows {
+        let entry = match model.entry(window) {
+            Entry::None if undecided <= window => Entry::Open,
+            entry => entry,
+        };
+        policy.examine(window, entry, &mut findings);
+    }
+    findings
+}
+
+/// An action about a policy. If it `refunds`, it creates the holder's associated token account if that
+/// is missing.
+fn with_refund(
     snapshot: &Snapshot,
     step: Step,
     policy: &Policy,
-    instruction: fn(&Policy, &Vault) -> Instruction,
-) -> Option<Action> {
-    let vault = &snapshot.vault(&policy.vault)?.account;
+    vault: &Vault,
+    instruction: Instruction,
+    refunds: bool,
+) -> Action {
+    let at = policy_address(policy);
+    if !refunds {
+        return Action::new(step, at, instruction);
+    }
     let create = create_token_account(snapshot, &policy.holder, &vault.mint, vault.token_program);
-    Some(Action::with_token_account(
-        step,
-        policy_address(policy),
-        create,
-        instruction(policy, vault),
-    ))
+    Action::with_token_account(step, at, create, instruction)
 }
 
 /// Renewals of policies with `auto_renew`, which need no signature of the holder. The renewals on
@@ -165,20 +176,24 @@ fn is_renewal_time(
     Some((first..=last).contains(&now))
 }
 
-/// Expirations of policies that can no longer be claimed.
+/// Expirations of policies that can no longer be claimed: once their refund is known, or is forfeited.
 pub fn expirations(snapshot: &Snapshot, model: &ModelSnapshot) -> Vec<Action> {
-    let policies = model.policies.iter();
-    policies
-        .filter(|policy| has_ended(policy.expires_at(&model.account), snapshot.now))
-        .filter_map(|policy| {
-            paying(
-                snapshot,
-                Step::ExpirePolicy,
-                policy,
-                instruction::expire_policy,
-            )
-        })
-        .collect()
+    let expire = |policy: &Policy| {
+        if !has_ended(policy.expires_at(&model.account), snapshot.now) {
+            return None;
+        }
+        let is_lapsed = has_ended(policy.lapses_at(&model.account), snapshot.now);
+        let windows = policy.windows_to_expire();
+        let findings = examine(snapshot, model, policy, windows);
+        let refund = policy.expiry_refund(&findings);
+        // A term on probation counts as begun, so what it refunds isn't known yet.
+        let refunds = !is_lapsed && (policy.is_pending() || 0 < refund.ok()?);
+        let vault = &snapshot.vault(&policy.vault)?.account;
+        let expire = instruction::expire_policy(policy, vault);
+        let step = Step::ExpirePolicy;
+        Some(with_refund(snapshot, step, policy, vault, expire, refunds))
+    };
+    model.policies.iter().filter_map(expire).collect()
 }
 
 #[cfg(test)]
@@ -239,6 +254,16 @@ mod tests {
         };
         assert_eq!(at(289), [Step::ClaimPolicy]);
         assert_eq!(at(290), [Step::ExpirePolicy]);
+        assert_eq!(at(319), [Step::ExpirePolicy]);
+
+        // A receipt that is still open delays it, until another grace period is over
+        let open = |now| {
+            let mut snapshot = insured_snapshot(now);
+            set_entry(&mut snapshot.models[0], 2, Entry::Open);
+            steps(&snapshot)
+        };
+        assert_eq!(open(319), []);
+        assert_eq!(open(320), [Step::ExpirePolicy]);
     }
 
     #[test]

@@ -111,7 +111,7 @@ kinds! {
     CancelPolicy 12
     RenewPolicy 40
     ExpirePolicy 14
-    BeginPolicy 60
+    BeginPolicy 90
 
     Donate 8
     BurnShares 2

@@ -53,6 +53,7 @@ impl<'a> Generator<'a> {
             }
             ActionKind::BuyPolicy if !self.can_sell() => self.measure(),
             ActionKind::RenewPolicy => self.renew_policy(),
+            ActionKind::BeginPolicy => self.begin_policy(),
             ActionKind::BuyPosition if self.standing_asks().is_empty() => {
                 self.single_call(ActionKind::SetAsk)
             }
@@ -126,7 +127,6 @@ impl<'a> Generator<'a> {
             ActionKind::ClaimPolicy => self.claim_policy(),
             ActionKind::CancelPolicy => self.cancel_policy(),
             ActionKind::ExpirePolicy => self.expire_policy(),
-            ActionKind::BeginPolicy => self.begin_policy(),
 
             ActionKind::Donate => self.donate(),
             ActionKind::BurnShares => self.burn_shares(),
@@ -140,6 +140,7 @@ impl<'a> Generator<'a> {
             | ActionKind::Dispute
             | ActionKind::TriggerPolicy
             | ActionKind::RenewPolicy
+            | ActionKind::BeginPolicy
             | ActionKind::Deposit
             | ActionKind::MoveShares
             | ActionKind::ChangeRent => None,

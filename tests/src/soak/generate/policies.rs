@@ -279,26 +279,33 @@ impl Generator<'_> {
         })
     }
 
-    /// Decides about a term on probation, usually once it can be decided.
-    pub(super) fn begin_policy(&mut self) -> Option<Call> {
+    /// Decides about a term on probation. Before its end, usually first measures the next window, mostly with
+    /// little drift.
+    pub(super) fn begin_policy(&mut self) -> Vec<Step> {
         let books = self.books;
-        let at = self.policy(|policy| {
-            let model = &books.models[&policy.model];
-            let probation = policy.deciding();
-            let decided = probation.and_then(|(_, last)| model.idle_from(last).ok());
-            decided.is_some_and(|at| at <= books.now)
-        })?;
+        let Some(at) = self.policy(|policy| policy.waiting.is_some()) else {
+            return vec![];
+        };
         let policy = &books.policies[&at];
-        let deciding = policy.deciding().unwrap_or(policy.last_term());
-        let pages = self.pages_for(policy, deciding);
+        let model = &books.models[&policy.model];
+        let mut steps = vec![];
+        let probation = policy.deciding();
+        let decided = probation.and_then(|(_, last)| model.idle_from(last).ok());
+        if decided.is_some_and(|at| books.now < at) && self.chance(85) {
+            steps = self.measure_probation(policy);
+        }
+        let pages = self.pages_for(policy, probation.unwrap_or(policy.last_term()));
         let mint = books.vaults[&policy.vault].mint;
         let (destination, signed) = self.destination(&policy.holder, &mint);
-        Some(Call::BeginPolicy {
-            policy: at,
-            pages,
-            destination,
-            signed,
-        })
+        if steps.is_empty() || self.chance(40) {
+            steps.push(Step::Call(Call::BeginPolicy {
+                policy: at,
+                pages,
+                destination,
+                signed,
+            }));
+        }
+        steps
     }
 
     /// The pages of these windows; sometimes one too many or too few.

@@ -5,7 +5,7 @@ use rand::{Rng, seq::SliceRandom};
 
 use super::Generator;
 use crate::soak::{
-    books::{Model, Receipt, ReceiptState, Series, pages},
+    books::{Model, Policy, Receipt, ReceiptState, Series, pages},
     call::Call,
     step::Step,
 };
@@ -229,6 +229,16 @@ impl Generator<'_> {
             }));
         }
         steps
+    }
+
+    /// Measures the next window of a model on which a policy is on probation.
+    pub(super) fn measure_probation(&mut self, policy: &Policy) -> Vec<Step> {
+        let value = if self.chance(85) {
+            self.up_to(5_000)
+        } else {
+            policy.terms.trigger.min(800_000) + 100_000
+        };
+        self.measurement(&policy.model, value, 0, false, true, 0)
     }
 
     /// Measures a covered window with a drift at or above the policy's trigger, and usually claims at once.

@@ -158,6 +158,14 @@ impl Fixture {
         }
     }
 
+    /// Begins policy 1 of each set, after a probation without drift.
+    pub fn begin_policies(&mut self) {
+        self.measure_through(FIRST_WINDOW - 1, CALM_DRIFT);
+        self.for_each_set(|insured, set| {
+            insured.begin(&set.holder, 1).unwrap();
+        });
+    }
+
     pub fn pass_challenge_period(&mut self) {
         let model = self.world.model(&self.target().model.address);
         self.world.pass(model.challenge_secs);

@@ -30,7 +30,7 @@ pub fn buy_policy(fixture: &mut Fixture) -> Instruction {
 
 /// Claims by windows whose drift pays the whole cover.
 pub fn claim_policy(fixture: &mut Fixture) -> Instruction {
-    fixture.measure_through(FIRST_WINDOW - 1, CALM_DRIFT);
+    fixture.begin_policies();
     fixture.measure_through(LAST_WINDOW, 400_000);
     let (policy, vault) = (
         policy(fixture),
@@ -39,6 +39,7 @@ pub fn claim_policy(fixture: &mut Fixture) -> Instruction {
     instruction::claim_policy(&policy, &vault, FIRST_WINDOW)
 }
 
+/// On probation.
 pub fn cancel_policy(fixture: &mut Fixture) -> Instruction {
     let (policy, vault) = (
         policy(fixture),
@@ -56,16 +57,20 @@ fn renew(fixture: &mut Fixture, signs: bool) -> Instruction {
 }
 
 pub fn renew_policy(fixture: &mut Fixture) -> Instruction {
+    fixture.begin_policies();
     renew(fixture, true)
 }
 
 /// Near the end of the term.
 pub fn renew_policy_by_anyone(fixture: &mut Fixture) -> Instruction {
+    fixture.begin_policies();
     fixture.measure_through(FIRST_WINDOW + 7, CALM_DRIFT);
     renew(fixture, false)
 }
 
+/// Returns the premium of windows that nobody has measured.
 pub fn expire_policy(fixture: &mut Fixture) -> Instruction {
+    fixture.begin_policies();
     let (policy, model) = (
         policy(fixture),
         fixture.world.model(&fixture.target().model.address),
@@ -73,4 +78,21 @@ pub fn expire_policy(fixture: &mut Fixture) -> Instruction {
     fixture.world.warp_to(policy.expires_at(&model).unwrap());
     let vault = fixture.world.vault(&policy.vault);
     instruction::expire_policy(&policy, &vault)
+}
+
+fn begin(fixture: &mut Fixture, drift: u64) -> Instruction {
+    fixture.measure_through(FIRST_WINDOW - 1, drift);
+    let policy = policy(fixture);
+    let vault = fixture.world.vault(&policy.vault);
+    instruction::begin_policy(&policy, &vault)
+}
+
+/// The probation is passed: the term begins.
+pub fn begin_policy(fixture: &mut Fixture) -> Instruction {
+    begin(fixture, CALM_DRIFT)
+}
+
+/// The probation has failed: the premium is refunded, and the policy is closed.
+pub fn begin_policy_void(fixture: &mut Fixture) -> Instruction {
+    begin(fixture, 400_000)
 }

@@ -66,7 +66,8 @@ pub fn withdraw(fixture: &mut Fixture) -> Instruction {
     instruction::withdraw(lp_address, vault, &fixture.world.vault(&vault))
 }
 
-fn collect(fixture: &Fixture, payee: PremiumPayee) -> Instruction {
+fn collect(fixture: &mut Fixture, payee: PremiumPayee) -> Instruction {
+    fixture.begin_policies();
     let vault = fixture.target().vault;
     instruction::collect_manager_fees(vault, &fixture.world.vault(&vault), payee)
 }
