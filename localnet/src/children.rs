@@ -109,6 +109,19 @@ impl Children {
         Ok(())
     }
 
+    /// Stops the child that [`Self::spawn`] started with this name, if it is running.
+    pub async fn stop(&self, name: &str) {
+        let child = {
+            let mut running = lock(&self.0.running);
+            let at = running.iter().position(|child| child.name == name);
+            at.map(|at| running.remove(at))
+        };
+        if let Some(child) = child {
+            child.stop.cancel();
+            let _ = child.supervisor.await;
+        }
+    }
+
     /// Runs a program to its end, returns its output and appends it to `LOG.log`. Any exit status
     /// but success is an error that quotes the last lines of the output.
     pub async fn run(
@@ -353,6 +366,19 @@ mod tests {
         assert!(failure.starts_with("counter ended with exit status: 3"));
         assert!(failure.ends_with("29\n30\noh"));
         assert!(!failure.contains("\n11\n"));
+    }
+
+    #[tokio::test]
+    async fn a_stopped_child_ends_and_the_others_go_on() {
+        let mut fixture = Fixture::new();
+        let script = shell("while :; do sleep 0.05; done");
+        fixture.spawn("stays", &script);
+        fixture.spawn("stops", &script);
+        fixture.children.stop("stops").await;
+        fixture.children.check_running().unwrap();
+        assert!(fixture.failures.try_recv().is_err());
+        let running = lock(&fixture.children.0.running);
+        assert!(running.iter().map(|child| &child.name).eq(["stays"]));
     }
 
     #[tokio::test]

@@ -73,6 +73,7 @@ async fn run_until_settled(example: &mut Example<'_>) -> anyhow::Result<()> {
         let percent = 100 * received / example.windows;
         example.place_bets(percent).await?;
         example.make_sales(percent).await?;
+        example.silence_oracle(percent).await?;
         let open_markets = example.count_open_markets().await?;
         // The last market closes after all windows with data: no step is due later.
         if open_markets > 0 {

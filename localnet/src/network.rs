@@ -172,6 +172,11 @@ impl Localnet {
         self.children.spawn(name, &command, None, Signal::SIGTERM)
     }
 
+    /// Stops a program that [`Self::spawn`] started.
+    pub async fn stop(&self, name: &str) {
+        self.children.stop(name).await;
+    }
+
     /// Runs a program to its end, returns its output and appends it to `commands.log`. Any exit
     /// status but success is an error that quotes the last lines of the output.
     pub async fn run(&self, command: Command) -> anyhow::Result<String> {

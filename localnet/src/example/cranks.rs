@@ -6,21 +6,46 @@ use anyhow::Context;
 use serde_json::json;
 
 use super::{
-    scenario::{ORACLES, ORDER_COLUMN, WINDOW_ROWS},
-    state::Example,
+    scenario::{ORACLES, ORDER_COLUMN, SILENCE, SILENT_ORACLE, WINDOW_ROWS},
+    state::{Example, Silence},
 };
-use crate::ports::free_port;
+use crate::{console::print_line, ports::free_port};
 
 impl Example<'_> {
     /// Starts the cranks, each with its own key, configuration and evidence directory.
     pub fn start_cranks(&self) -> anyhow::Result<()> {
-        for name in ORACLES {
-            let config_file = self.directory.join(format!("{name}.toml"));
-            fs::write(&config_file, self.crank_config(name, free_port()?)?)
-                .with_context(|| format!("writing {}", config_file.display()))?;
-            let mut command = self.localnet.command("crank");
-            command.arg("run").arg("--config").arg(&config_file);
-            self.localnet.spawn(name, command)?;
+        ORACLES
+            .into_iter()
+            .try_for_each(|name| self.start_crank(name, name))
+    }
+
+    /// Starts an oracle's crank as the program `name`.
+    fn start_crank(&self, oracle: &str, name: &str) -> anyhow::Result<()> {
+        let config_file = self.directory.join(format!("{name}.toml"));
+        fs::write(&config_file, self.crank_config(oracle, free_port()?)?)
+            .with_context(|| format!("writing {}", config_file.display()))?;
+        let mut command = self.localnet.command("crank");
+        command.arg("run").arg("--config").arg(&config_file);
+        self.localnet.spawn(name, command)
+    }
+
+    /// Stops the crank of [`SILENT_ORACLE`] and starts it again when that is due, `percent` of the data
+    /// being measured.
+    pub async fn silence_oracle(&mut self, percent: u64) -> anyhow::Result<()> {
+        let [stop, start] = SILENCE;
+        match self.silence {
+            Silence::Ahead if stop <= percent => {
+                print_line(&format!("{SILENT_ORACLE} falls silent"));
+                self.localnet.stop(SILENT_ORACLE).await;
+                self.silence = Silence::Lasts;
+            }
+            Silence::Lasts if start <= percent => {
+                print_line(&format!("{SILENT_ORACLE} submits again"));
+                // Under another name, so that both logs are kept.
+                self.start_crank(SILENT_ORACLE, &format!("{SILENT_ORACLE}-again"))?;
+                self.silence = Silence::Over;
+            }
+            _ => {}
         }
         Ok(())
     }

@@ -19,7 +19,7 @@ use self::{
     summary::{MarketSummary, OracleSummary, SaleSummary, Summary, WindowSummary},
     table::{drift, print_table, tokens},
 };
-use super::state::Example;
+use super::{scenario::SILENT_ORACLE, state::Example};
 use crate::{console::print_line, poll};
 
 const MIRROR_TIMEOUT: Duration = Duration::from_secs(30);
@@ -53,6 +53,7 @@ pub async fn write(example: &Example<'_>) -> anyhow::Result<()> {
     insurance::print_policies(example, &summary.policies, &summary.windows)?;
     insurance::print_vaults(example, &summary.vaults, &summary.policies).await?;
     print_oracles(example, &summary.oracles);
+    check_silence(example, &summary.oracles)?;
     check_stakes(&summary.markets)?;
     let total = balances::print_balances(&pool, example).await?;
     check_supply(example, total).await?;
@@ -171,12 +172,31 @@ fn print_oracles(example: &Example<'_>, oracles: &[OracleSummary]) {
             example.name_of(&oracle.oracle).to_owned(),
             tokens(oracle.bonded),
             tokens(oracle.rewarded),
+            tokens(oracle.penalised),
             oracle.submitted.to_string(),
             oracle.missed.to_string(),
         ]
     });
-    let header = ["oracle", "bonded", "rewarded", "submitted", "missed"];
+    let header = [
+        "oracle",
+        "bonded",
+        "rewarded",
+        "penalised",
+        "submitted",
+        "missed",
+    ];
     print_table("Oracles", &header, rows);
+}
+
+/// Checks that the silent oracle has paid for windows that it missed.
+fn check_silence(example: &Example<'_>, oracles: &[OracleSummary]) -> anyhow::Result<()> {
+    let is_silent = |oracle: &&OracleSummary| example.name_of(&oracle.oracle) == SILENT_ORACLE;
+    let silent = oracles.iter().find(is_silent);
+    ensure!(
+        silent.is_some_and(|oracle| 0 < oracle.missed && 0 < oracle.penalised),
+        "{SILENT_ORACLE} has not paid for its silence"
+    );
+    Ok(())
 }
 
 /// Checks for each market that payouts, fees and dust add up to the stakes.

@@ -42,12 +42,22 @@ pub struct Example<'a> {
     pub vault: Address,
     /// Base units of all minted tokens.
     pub supply: u64,
+    /// Whether the silent oracle is silent.
+    pub silence: Silence,
     /// Number of bets placed so far.
     pub bets_placed: usize,
     /// Number of [`SALES`](super::scenario::SALES) made so far.
     pub sales_made: usize,
     /// Number of steps taken so far, for each of [`VAULT_PLANS`].
     pub steps_taken: [usize; VAULT_PLANS.len()],
+}
+
+/// The time in which an oracle's crank doesn't run.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Silence {
+    Ahead,
+    Lasts,
+    Over,
 }
 
 pub struct Participant {
@@ -105,6 +115,7 @@ impl<'a> Example<'a> {
             markets: vec![],
             vault: Address::default(),
             supply,
+            silence: Silence::Ahead,
             bets_placed: 0,
             sales_made: 0,
             steps_taken: [0; VAULT_PLANS.len()],

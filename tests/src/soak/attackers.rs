@@ -120,6 +120,8 @@ pub struct Attackers {
     pub attempts: BTreeMap<&'static str, (u64, u64)>,
     /// Models with a receipt on which the arbiter's key has ruled.
     pub ruled_models: BTreeSet<Address>,
+    /// Receipts whose slashes the admin's key has returned.
+    returned_receipts: BTreeSet<Address>,
     pub sales: Vec<Sale>,
 }
 
@@ -156,6 +158,7 @@ impl Attackers {
             remaining: vec![],
             attempts: BTreeMap::new(),
             ruled_models: BTreeSet::new(),
+            returned_receipts: BTreeSet::new(),
             sales: vec![],
         }
     }
@@ -197,6 +200,11 @@ impl Attackers {
                 self.ruled_models.insert(model);
                 None
             }
+            Call::ReturnSlashes { model, window, .. } => {
+                self.returned_receipts
+                    .insert(address::receipt(&model, window));
+                None
+            }
             Call::BuyPolicy {
                 vault, signer, id, ..
             } => Some(address::policy(&vault, &signer, id)),
@@ -219,8 +227,9 @@ impl Attackers {
     }
 
     /// Whether the attackers may have lowered the payout of a holding: the arbiter's key ruled on a receipt
-    /// of a model that the holding depends on, or the holding is shares of a vault that sold the attackers
-    /// cover on an honest listing.
+    /// of a model that the holding depends on, the holding is shares of a vault that sold the attackers
+    /// cover on an honest listing, a challenger's reward of which the admin's key returned the slashes, or
+    /// the bond of an oracle whose key is stolen: with it, the attackers are silent.
     pub fn may_lower(&self, before: &Books, holding: &Holding) -> bool {
         let models = models_of(before, holding);
         let ruled = models.iter().any(|model| self.ruled_models.contains(model));
@@ -231,6 +240,8 @@ impl Attackers {
         ruled
             || match holding {
                 Holding::Shares(vault, _) => sold(vault),
+                Holding::Challenge(receipt) => self.returned_receipts.contains(receipt),
+                Holding::Bond(model, oracle) => !self.honest[model].contains(oracle),
                 _ => false,
             }
     }

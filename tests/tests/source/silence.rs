@@ -1,8 +1,11 @@
-//! What a window comes to for every number of oracles, every quorum, every set of silent oracles, and
+//! What a window, a market and a policy come to for every number of oracles, every quorum, every set of silent oracles, and
 //! every behaviour of challenger and arbiter. Honest oracles submit the truth.
 
 use anchor_lang::bytemuck::Zeroable;
-use driftshield_sdk::{Address, DriftShieldError, Entry, Measurement, Model, Receipt, Seat};
+use driftshield_sdk::{
+    Address, Aggregate, DriftShieldError, Entry, Market, MarketState, Measurement, Model, Policy,
+    Receipt, Seat, Series,
+};
 
 const TRUTH: u64 = 500_000;
 const LIE: u64 = 900_000;
@@ -59,7 +62,7 @@ struct Case {
 }
 
 /// What a case came to.
-struct Result {
+struct End {
     entry: Entry,
     /// What each oracle lost.
     penalties: [u64; 7],
@@ -82,7 +85,7 @@ impl Case {
         }
     }
 
-    fn run(&self) -> Result {
+    fn run(&self) -> End {
         let mut model = model(self.oracles, self.quorum);
         let mut seats: Vec<Box<Seat>> = vec![];
         let mut receipt = Receipt::zeroed();
@@ -101,7 +104,7 @@ impl Case {
         }
         let is_missing = receipt.submitted == 0;
         if is_missing && self.challenger == Challenger::None {
-            return Result {
+            return End {
                 entry: Entry::None,
                 penalties: [0; 7],
                 gain: 0,
@@ -164,14 +167,14 @@ impl Case {
         let bonds: u64 = model.bonds.iter().sum();
         let total = bonds + receipt.owed() + model.pot.unearned;
         assert_eq!(total, self.oracles as u64 * BOND + paid);
-        Result {
+        End {
             entry: receipt.entry(),
             penalties,
             gain: receipt.challenger_credit as i64 - paid as i64,
         }
     }
 
-    fn expected(&self) -> Result {
+    fn expected(&self) -> End {
         let silent = u64::from(self.silent.count_ones());
         let has_quorum = self.quorum <= self.submitted();
         let is_disputed = !has_quorum && (0 < self.submitted() || self.is_challenged());
@@ -201,11 +204,58 @@ impl Case {
         } else {
             -(CHALLENGE_BOND as i64)
         };
-        Result {
+        End {
             entry,
             penalties,
             gain,
         }
+    }
+}
+
+/// What a market on the window and the next comes to, of which the next has no drift.
+fn market(entry: Entry, min_observed: u64) -> (MarketState, Option<u8>) {
+    let mut page = Series::zeroed();
+    page.entries[WINDOW as usize] = entry.to_word();
+    page.entries[WINDOW as usize + 1] = Entry::Final(0).to_word();
+    let mut market = Market::zeroed();
+    (market.next_window, market.last_window) = (WINDOW, WINDOW + 1);
+    market.aggregate = Aggregate::Max.into();
+    (market.min_observed, market.threshold_count) = (min_observed, 1);
+    market.thresholds[0] = TRUTH;
+    (market.pools[0], market.pools[1], market.total) = (1_000, 1_000, 2_000);
+    market.settle(Some(&page), WINDOW + 2);
+    let state = MarketState::from(market.state);
+    let outcome = (state == MarketState::Resolved).then_some(market.outcome);
+    (state, outcome)
+}
+
+/// What a policy whose trigger is the truth pays for the window, of a cover of 1,000.
+fn payout(entry: Entry) -> Result<u64, DriftShieldError> {
+    let mut policy = Policy::zeroed();
+    (policy.cover, policy.trigger, policy.exhaustion) = (1_000, TRUTH, TRUTH);
+    let reached = policy.require_reached(entry);
+    let lowest = reached.map_err(|_| DriftShieldError::BrokenRun)?;
+    Ok(policy.claim(lowest).expect("reached"))
+}
+
+#[test]
+fn silence_costs_no_bettor_or_holder_what_a_quorum_or_a_ruling_finds() {
+    // The drift decides the market and pays the policy.
+    let found = Entry::Final(TRUTH);
+    for min_observed in [1, 2] {
+        assert_eq!(
+            market(found, min_observed),
+            (MarketState::Resolved, Some(1))
+        );
+    }
+    assert_eq!(payout(found), Ok(1_000));
+
+    // Without it, a market that must observe both windows pays all stakes back; only one that can do
+    // without the window lets silence decide for the outcome of calm.
+    for lost in [Entry::None, Entry::Void, Entry::Thin] {
+        assert_eq!(market(lost, 2), (MarketState::Void, None));
+        assert_eq!(market(lost, 1), (MarketState::Resolved, Some(0)));
+        assert_eq!(payout(lost), Err(DriftShieldError::BrokenRun));
     }
 }
 

@@ -1,6 +1,7 @@
 //! Harmlessness of privileged keys: if all of them but the upgrade authority were stolen, no holding would
-//! lose value. The exceptions are a dispute's ruling, and false counts of a quorum that nobody challenged.
-//! Tested from the states that random runs reach.
+//! lose value. The exceptions are a dispute's ruling, false counts of a quorum that nobody challenged, a
+//! challenger's reward of which the admin returns the slashes, and the penalties of a stolen oracle that is
+//! silent. Tested from the states that random runs reach.
 //!
 //! The value of a holding is the amount that its exit pays. From each state, everybody leaves at once in two
 //! runs: one without thieves, and one in which the thieves attack. The honest oracles measure the same in
