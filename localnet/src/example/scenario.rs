@@ -253,9 +253,9 @@ const fn step(due_percent: u64, action: VaultAction) -> VaultStep {
     }
 }
 
-/// The plans of three liquidity providers, then of six policy holders. The capital of the first
+/// The plans of three liquidity providers, then of seven policy holders. The capital of the first
 /// provider alone backs all policies, so the other two can withdraw while the policies are open.
-pub const VAULT_PLANS: [VaultPlan; 9] = [
+pub const VAULT_PLANS: [VaultPlan; 10] = [
     VaultPlan {
         participant: "gus",
         steps: &[step(0, VaultAction::Deposit("9000"))],
@@ -309,7 +309,8 @@ pub const VAULT_PLANS: [VaultPlan; 9] = [
             VaultAction::Buy(PolicyOrder::new("800", "3.5", "4", 20)),
         )],
     },
-    // Renews its short term from the approved amount, until the approval is revoked.
+    // Renews its term from the approved amount, until the approval is revoked. A shorter term would be
+    // on probation until it is too late for a renewal.
     VaultPlan {
         participant: "noor",
         steps: &[
@@ -318,7 +319,7 @@ pub const VAULT_PLANS: [VaultPlan; 9] = [
                 20,
                 VaultAction::Buy(PolicyOrder {
                     auto_renew: true,
-                    ..PolicyOrder::new("1000", "0.1", "4", 4)
+                    ..PolicyOrder::new("1000", "0.1", "4", 10)
                 }),
             ),
             step(55, VaultAction::RevokeRenewals),
@@ -334,5 +335,13 @@ pub const VAULT_PLANS: [VaultPlan; 9] = [
             ),
             step(45, VaultAction::CancelPolicy),
         ],
+    },
+    // Void: the drift comes between the purchase and the first covered window.
+    VaultPlan {
+        participant: "pia",
+        steps: &[step(
+            58,
+            VaultAction::Buy(PolicyOrder::new("700", "0.25", "1", 18)),
+        )],
     },
 ];

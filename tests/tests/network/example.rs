@@ -207,12 +207,13 @@ async fn payouts_match_the_data_and_the_socket_reports_every_event() {
     assert!(2_000_000 < *values.iter().max().unwrap());
     assert!(values.len() / 2 < values.iter().filter(|value| **value < 20_000).count());
 
-    // and its policies match the events: some are paid, one is renewed, one is cancelled
+    // and its policies match the events: some are paid, one is renewed, one is cancelled, one is void
     let log = insurance::EventLog::new(&observer.borrow());
     log.check(&summary);
     let in_state = |state| summary.policies.iter().filter(move |p| p.state == state);
     assert!(in_state("paid").count() > 0);
     assert!(in_state("cancelled").count() > 0);
+    assert!(in_state("void").count() > 0);
     assert!(in_state("expired").any(|policy| 0 < policy.paid));
     assert!(in_state("expired").any(|policy| policy.paid == 0));
     assert!(log.count_renewals() > 0);

@@ -44,7 +44,7 @@ impl PolicySummary {
     /// Cover that can still be paid.
     fn open_cover(&self) -> u64 {
         match self.state.as_str() {
-            "open" => self.cover - self.paid,
+            "pending" | "open" => self.cover - self.paid,
             _ => 0,
         }
     }
@@ -60,7 +60,10 @@ pub fn print_policies(
     let rows = policies.iter().map(|policy| {
         vec![
             example.name_of(&policy.holder).to_owned(),
-            format!("{}..={}", policy.first_window, policy.last_window),
+            match policy.first_window <= policy.last_window {
+                true => format!("{}..={}", policy.first_window, policy.last_window),
+                false => "none".to_owned(), // its first term never began
+            },
             policy.persistence.to_string(),
             drift(policy.trigger_micro),
             drift(policy.exhaustion_micro),

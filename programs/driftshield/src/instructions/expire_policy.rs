@@ -2,7 +2,7 @@ use anchor_lang::{prelude::*, AccountClose};
 
 use crate::{
     token::{self, Recipient},
-    ClaimPolicy, DriftShieldError, Findings, PolicyExpired, Series,
+    ClaimPolicy, DriftShieldError, Findings, PolicyExpired,
 };
 
 impl ClaimPolicy {
@@ -21,7 +21,8 @@ impl ClaimPolicy {
         let refund = if is_lapsed {
             0
         } else {
-            self.unmeasured(pages, now)?
+            let findings = self.examine(self.policy.term_windows(), pages, now)?;
+            self.policy.expiry_refund(&findings)?
         };
         let paid = self.policy.paid;
         if 0 < refund {
@@ -49,16 +50,6 @@ impl ClaimPolicy {
         };
         self.policy.close(*self.holder.account())?;
         Ok(event)
-    }
-
-    /// Returns the refund for windows without a value.
-    fn unmeasured(&self, pages: Vec<AccountView>, now: i64) -> Result<u64> {
-        let mut findings = Findings::default();
-        let windows = self.policy.term_windows();
-        Series::read(&self.model, windows, pages, now, |window, entry| {
-            self.policy.examine(window, entry, &mut findings);
-        })?;
-        self.policy.expiry_refund(&findings)
     }
 
     /// Pays `amount` of the locked cover out of the capital, like a claim.

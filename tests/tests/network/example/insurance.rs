@@ -5,7 +5,7 @@ use std::{
     ops::RangeInclusive,
 };
 
-use driftshield_sdk::{Address, Event, PolicyTerms};
+use driftshield_sdk::{Address, Event, PolicyTerms, Probation};
 use driftshield_tests::network::observer::ObservedChain;
 use serde::Deserialize;
 use sqlx::PgPool;
@@ -55,7 +55,11 @@ struct LoggedEvent {
 struct PolicyHistory {
     address: Address,
     terms: PolicyTerms,
+    /// Last window of the terms that have begun; the one before the first if none has.
     last_window: u64,
+    /// Premium of the term on probation.
+    held: u64,
+    /// Premiums of the terms that have begun.
     premium: u64,
     paid: u64,
     state: &'static str,
@@ -117,17 +121,33 @@ impl EventLog {
                 Event::PolicyBought(event) => histories.push(PolicyHistory {
                     address: event.policy,
                     terms: event.terms,
-                    last_window: event.last_window,
-                    premium: event.premium,
+                    last_window: event.terms.first_window - 1,
+                    held: event.premium,
+                    premium: 0,
                     paid: 0,
-                    state: "open",
+                    state: "pending",
                 }),
                 Event::PolicyRenewed(event) => {
                     let history = find(&mut histories, &event.policy);
-                    history.last_window += history.terms.windows;
-                    history.premium += event.premium;
-                    assert_eq!(history.last_window, event.last_window);
+                    assert_eq!(
+                        history.last_window + history.terms.windows,
+                        event.last_window
+                    );
                     assert!(event.premium <= history.terms.max_premium);
+                    history.held = event.premium;
+                }
+                Event::PolicyBegun(event) => {
+                    let history = find(&mut histories, &event.policy);
+                    let held = std::mem::take(&mut history.held);
+                    if event.probation == Probation::Passed {
+                        history.premium += held;
+                        history.last_window += history.terms.windows;
+                        history.state = "open";
+                    } else if event.is_over {
+                        assert!(0 < event.refund && event.refund <= held);
+                        history.state = "void";
+                    }
+                    assert_eq!(history.last_window, event.last_window);
                 }
                 Event::PolicyClaimed(event) => {
                     let history = find(&mut histories, &event.policy);
@@ -160,6 +180,7 @@ impl EventLog {
                 Event::PolicyClaimed(_)
                     | Event::PolicyRenewed(_)
                     | Event::PolicyExpired(_)
+                    | Event::PolicyBegun(_)
                     | Event::Withdrawn(_)
                     | Event::ManagerFeesCollected(_)
             );
@@ -245,7 +266,9 @@ impl EventLog {
                 }
                 Event::PolicyBought(event) => tokens += event.premium,
                 Event::PolicyRenewed(event) => tokens += event.premium,
-                Event::PolicyClaimed(event) => tokens -= event.amount,
+                Event::PolicyClaimed(event) => tokens -= event.amount + event.refund,
+                Event::PolicyBegun(event) => tokens -= event.refund,
+                Event::PolicyExpired(event) => tokens -= event.refund,
                 Event::PolicyCancelled(event) => tokens -= event.refund,
                 Event::ManagerFeesCollected(event) => tokens -= event.amount,
                 _ => {}
