@@ -1,4 +1,5 @@
--- The penalty for each window for which an oracle owed a submission and was silent. Which windows the oracles owe, and the penalties that their seats have not paid yet, by oracle.
+-- What each window costs for which an oracle owed a submission and was silent, which windows the
+-- oracles owe, and the penalties that their seats have not paid yet, by oracle.
 alter table chain.model
   add column absence_penalty numeric(20) not null default 0,
   add column penalties numeric(20)[] not null default '{}',
