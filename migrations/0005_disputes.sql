@@ -1,7 +1,5 @@
--- Penalty for each window for which an oracle owed a submission and was silent.
-alter table chain.collateral add column absence_penalty numeric(20) not null default 0;
-
--- Which windows the oracles owe, and the penalties that their seats have not paid yet, by oracle.
+-- What each window costs for which an oracle owed a submission and was silent, which windows the
+-- oracles owe, and the penalties that their seats have not paid yet, by oracle.
 alter table chain.model
   add column absence_penalty numeric(20) not null default 0,
   add column penalties numeric(20)[] not null default '{}',

@@ -1,12 +1,19 @@
 //! Starts one `crank` process for each oracle.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use anyhow::Context;
 use serde_json::json;
 
 use super::{
-    scenario::{ORACLES, ORDER_COLUMN, SILENCE, SILENT_ORACLE, WINDOW_ROWS},
+    scenario::{
+        ORACLES, ORDER_COLUMN, SILENT_ORACLE, SILENT_PERCENT, SILENT_WINDOWS, SUBMIT_SECS,
+        WINDOW_ROWS,
+    },
     state::{Example, Silence},
 };
 use crate::{console::print_line, ports::free_port};
@@ -29,17 +36,17 @@ impl Example<'_> {
         self.localnet.spawn(name, command)
     }
 
-    /// Stops the crank of [`SILENT_ORACLE`] and starts it again when that is due, `percent` of the data
-    /// being measured.
+    /// Stops the crank of [`SILENT_ORACLE`] when `percent` of the data is enough, and later starts it
+    /// again.
     pub async fn silence_oracle(&mut self, percent: u64) -> anyhow::Result<()> {
-        let [stop, start] = SILENCE;
+        let secs = SILENT_WINDOWS * self.window_secs + SUBMIT_SECS as u64;
         match self.silence {
-            Silence::Ahead if stop <= percent => {
+            Silence::Ahead if SILENT_PERCENT <= percent => {
                 print_line(&format!("{SILENT_ORACLE} falls silent"));
                 self.localnet.stop(SILENT_ORACLE).await;
-                self.silence = Silence::Lasts;
+                self.silence = Silence::Since(Instant::now());
             }
-            Silence::Lasts if start <= percent => {
+            Silence::Since(start) if Duration::from_secs(secs) <= start.elapsed() => {
                 print_line(&format!("{SILENT_ORACLE} submits again"));
                 // Under another name, so that both logs are kept.
                 self.start_crank(SILENT_ORACLE, &format!("{SILENT_ORACLE}-again"))?;

@@ -38,11 +38,13 @@ pub const MARKET_BUDGET_BPS: u64 = 2_500;
 pub const COVER_BUDGET_BPS: u64 = 7_500;
 pub const ORACLES: [&str; 3] = ["oracle-1", "oracle-2", "oracle-3"];
 pub const QUORUM: usize = 2;
-/// An oracle whose crank doesn't run for a while, longer than [`SUBMIT_SECS`]: it pays for the windows
-/// that it misses.
+/// An oracle whose crank stops for a while. It pays for the windows that it misses.
 pub const SILENT_ORACLE: &str = "oracle-3";
-/// Percentages of the data that must be measured before it stops, and before it starts again.
-pub const SILENCE: [u64; 2] = [50, 75];
+/// Percentage of the data that must be measured before its crank stops.
+pub const SILENT_PERCENT: u64 = 50;
+/// Number of windows that the oracle misses: it is silent for as long, and for [`SUBMIT_SECS`] more, in
+/// which it could still submit them.
+pub const SILENT_WINDOWS: u64 = 4;
 pub const BETTORS: [&str; 6] = ["ada", "ben", "cleo", "dan", "eve", "finn"];
 pub const MANAGER: &str = "manager";
 

@@ -3,6 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    time::Instant,
 };
 
 use anyhow::{Context, ensure};
@@ -56,7 +57,7 @@ pub struct Example<'a> {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Silence {
     Ahead,
-    Lasts,
+    Since(Instant),
     Over,
 }
 

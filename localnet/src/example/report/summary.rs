@@ -59,6 +59,7 @@ pub struct PayoutSummary {
 #[derive(Serialize)]
 pub struct OracleSummary {
     pub oracle: String,
+    /// What is left of its bond.
     pub bonded: u64,
     /// All rewards, collected or not.
     pub rewarded: u64,
@@ -72,7 +73,8 @@ pub struct OracleSummary {
 /// The model's oracles, in its order.
 pub async fn oracles(pool: &PgPool, model: &Address) -> anyhow::Result<Vec<OracleSummary>> {
     let rows = sqlx::query(
-        "select s.oracle, s.bonded::text as bonded, s.submissions::text as submitted,
+        "select s.oracle, s.submissions::text as submitted,
+           (s.bonded - m.penalties[array_position(m.oracles, s.oracle)])::text as bonded,
            (m.rewards[array_position(m.oracles, s.oracle)]
             + coalesce((select sum((e.body ->> 'amount')::numeric) from chain.event e
                         where e.name = 'RewardCollected' and e.body ->> 'model' = m.address

@@ -1,11 +1,17 @@
+mod pay;
+mod risk;
+mod spec;
+mod statistics;
+mod windows;
+
 use anchor_lang::prelude::*;
 
 use crate::{
-    math::{self, MAX_HORIZON_SECS},
-    token::PodTokenProgram,
-    ConfigParams, DriftShieldError, Measurement, Metric, PdaSigner, PodMetric, Pot, PotTotals,
-    Tenure, TokenOwner,
+    math, token::PodTokenProgram, ConfigParams, DriftShieldError, Measurement, Metric, PdaSigner,
+    PodMetric, Pot, Tenure, TokenOwner,
 };
+
+pub use spec::{MetricSpec, MIN_EXPECTED_ROWS, SPREADS_IN_NOISE_FLOOR};
 
 pub const MAX_ORACLES: usize = 7;
 pub const MAX_BINS: usize = 16;
@@ -13,11 +19,6 @@ pub const NAME_BYTES: usize = 32;
 pub const URI_BYTES: usize = 128;
 /// Genesis lies at most this many seconds ahead.
 pub const MAX_GENESIS_SECS: i64 = 31 * crate::DAY_SECS;
-/// Fewest rows expected in the reference's rarest bin, in a window of `min_samples` rows.
-pub const MIN_EXPECTED_ROWS: u64 = 50;
-/// The noise floor is at least this multiple of `max_spread`. Submissions that agree then differ by
-/// little, compared with every threshold and trigger.
-pub const SPREADS_IN_NOISE_FLOOR: u64 = 8;
 
 /// Whether a model takes new risk.
 #[pod_wrapper]
@@ -216,63 +217,6 @@ pub struct ModelTerms {
     pub artifact_hash: [u8; 32],
 }
 
-/// How a model's drift is measured. The spec never changes.
-#[derive(Clone, Debug, PartialEq, Eq, AnchorSerialize, AnchorDeserialize, IdlType)]
-pub struct MetricSpec {
-    pub metric: Metric,
-    /// Rows of the reference by bin, 2 to 16 bins.
-    pub reference: Vec<u32>,
-    /// Fewest rows from which a value is computed. Counts with fewer rows are thin.
-    pub min_samples: u64,
-    /// SHA-256 of the metric-spec document: feature or score, bin edges, rule for missing values.
-    pub spec_hash: [u8; 32],
-    /// Unix time at which window 0 begins.
-    pub genesis: i64,
-    /// Length of a window in seconds.
-    pub window_secs: i64,
-}
-
-impl MetricSpec {
-    /// Refuses an invalid number of bins, and too few rows for a sound value.
-    pub fn validate(&self) -> Result<()> {
-        let bins = self.reference.len();
-        let two = self.metric == Metric::ErrorRate;
-        require!(
-            (2..=MAX_BINS).contains(&bins) && (!two || bins == 2),
-            DriftShieldError::InvalidBins
-        );
-        let rows: u64 = self.reference.iter().map(|&count| u64::from(count)).sum();
-        require!(
-            1 <= self.min_samples && self.min_samples <= rows,
-            DriftShieldError::ReferenceTooSmall
-        );
-        let rarest = self.reference.iter().copied().min().unwrap_or(0);
-        let expected = u128::from(self.min_samples) * u128::from(rarest);
-        require!(
-            two || u128::from(MIN_EXPECTED_ROWS) * u128::from(rows) <= expected,
-            DriftShieldError::SparseReference
-        );
-        Ok(())
-    }
-
-    /// Returns the noise floor of a valid spec, in micro-units: the lowest allowed threshold of a
-    /// market and trigger of a policy.
-    pub fn noise_floor(&self) -> u64 {
-        let window_secs = self.window_secs.max(1) as u64;
-        math::noise_floor(
-            self.metric.into(),
-            &self.reference,
-            self.min_samples,
-            window_secs,
-        )
-    }
-
-    /// Returns the largest `max_spread` that a model with this spec may have, rounded down.
-    pub fn widest_spread(&self) -> u64 {
-        self.noise_floor() / SPREADS_IN_NOISE_FLOOR
-    }
-}
-
 impl Model {
     /// Replaces the fields of [`ModelTerms`]. Oracles that stay keep their bonds, tenures, rewards and
     /// penalties. Those of oracles that are removed must have been moved to their seats.
@@ -399,127 +343,6 @@ impl Model {
         Ok((Measurement::Value(value), samples))
     }
 
-    /// Returns the Unix time at which `window` ends.
-    pub fn window_end(&self, window: u64) -> Result<i64> {
-        let end = |window: u64| {
-            let index = i64::try_from(window.checked_add(1)?).ok()?;
-            let end = self
-                .window_secs
-                .checked_mul(index)?
-                .checked_add(self.genesis)?;
-            // Leaves room for every period that is added to it.
-            (end <= i64::MAX - 100 * MAX_HORIZON_SECS).then_some(end)
-        };
-        Ok(end(window).ok_or(DriftShieldError::WindowOutOfRange)?)
-    }
-
-    pub fn window_start(&self, window: u64) -> Result<i64> {
-        Ok(self.window_end(window)? - self.window_secs)
-    }
-
-    /// Returns the Unix time at which submissions for `window` end.
-    pub fn submit_end(&self, window: u64) -> Result<i64> {
-        Ok(self.window_end(window)? + self.submit_secs)
-    }
-
-    /// Returns the first window that begins after `now`; 1 before the model's genesis.
-    pub fn next_window(&self, now: i64) -> u64 {
-        let secs = now.saturating_sub(self.genesis).max(0);
-        secs as u64 / self.window_secs as u64 + 1 // the running window, and one
-    }
-
-    /// Returns the first window that can still get a receipt or a challenge at `now`. Each earlier
-    /// window without an entry in the series stays without one.
-    pub fn first_undecided(&self, now: i64) -> u64 {
-        let decided_secs = now
-            .saturating_sub(self.genesis)
-            .saturating_sub(self.submit_secs + self.challenge_secs)
-            .max(0);
-        decided_secs as u64 / self.window_secs as u64 // whole windows, so rounded down
-    }
-
-    /// Returns the Unix time until which the series keeps the entry of `window`, at least.
-    pub fn retention_end(&self, window: u64) -> Result<i64> {
-        Ok(self.window_end(window)? + self.retention_secs)
-    }
-
-    /// Returns the longest time after a window's end in which its receipt can still be settled.
-    pub fn dispute_secs(&self) -> i64 {
-        self.submit_secs + self.challenge_secs + self.ruling_secs
-    }
-
-    /// Returns the part of the security limit that `budget_bps` allows, rounded down.
-    fn limit(&self, budget_bps: u16) -> u64 {
-        let limit = u128::from(self.lasting_security) * u128::from(self.security_multiple);
-        let part = limit * u128::from(budget_bps) / u128::from(math::BPS);
-        u64::try_from(part).unwrap_or(u64::MAX)
-    }
-
-    /// Returns the largest `cover_risk` that the bonds secure.
-    pub fn cover_limit(&self) -> u64 {
-        self.limit(self.cover_budget_bps)
-    }
-
-    /// Whether the bonds secure stakes of `market_risk`.
-    pub fn secures_stakes(&self, market_risk: u64) -> bool {
-        market_risk <= self.limit(self.market_budget_bps)
-    }
-
-    /// Whether the bonds secure the current stakes and the current cover.
-    pub fn is_secure(&self) -> bool {
-        self.secures_stakes(self.market_risk) && self.cover_risk <= self.cover_limit()
-    }
-
-    /// Adds a stake of `amount`. Refuses more than the bonds secure.
-    pub fn add_stake(&mut self, amount: u64) -> Result<()> {
-        self.market_risk = self
-            .market_risk
-            .checked_add(amount)
-            .ok_or(DriftShieldError::Overflow)?;
-        require!(
-            self.secures_stakes(self.market_risk),
-            DriftShieldError::AboveSecurityLimit
-        );
-        Ok(())
-    }
-
-    /// Adds a policy of `cover`, which the quote has checked against the security, on the windows
-    /// from `first` to `last`.
-    pub fn add_policy(&mut self, cover: u64, first: u64, last: u64, now: i64) {
-        self.cover_risk += cover;
-        self.expose(first, last, now);
-    }
-
-    /// Counts a market on the windows from `first` to `last` that got its first bet.
-    pub fn add_market(&mut self, first: u64, last: u64, now: i64) {
-        self.expose(first, last, now);
-    }
-
-    /// Removes a settled market with bets, and its `stakes`.
-    pub fn remove_market(&mut self, stakes: u64) {
-        self.market_risk -= stakes;
-        self.end_exposure();
-    }
-
-    /// Subtracts `cover`, which was paid out.
-    pub fn release_cover(&mut self, cover: u64) {
-        self.cover_risk -= cover;
-    }
-
-    /// Removes an ended policy, and its open `cover`.
-    pub fn remove_policy(&mut self, cover: u64) {
-        self.release_cover(cover);
-        self.end_exposure();
-    }
-
-    /// Subtracts an ended market or policy from `exposure`.
-    fn end_exposure(&mut self) {
-        self.exposure -= 1;
-        if self.exposure == 0 {
-            self.replaced = 0;
-        }
-    }
-
     /// Whether receipts can still be created: the model is active, or a market with bets or a
     /// policy depends on it.
     pub fn takes_receipts(&self) -> bool {
@@ -548,120 +371,6 @@ impl Model {
     pub fn require_reports(&self, reports: u32) -> Result<()> {
         require!(self.reports == reports, DriftShieldError::ReportsMismatch);
         Ok(())
-    }
-
-    // The oracles' pay.
-
-    /// Returns the length of an epoch of the pot in seconds.
-    fn epoch_secs(&self) -> i64 {
-        self.window_secs * self.pot.epoch_windows as i64 // at most 60 days plus a window
-    }
-
-    /// Returns the epoch of the pot that contains `now`.
-    fn epoch_at(&self, now: i64) -> u64 {
-        if now < self.genesis {
-            return 0;
-        }
-        (now - self.genesis) as u64 / self.epoch_secs() as u64 + 1
-    }
-
-    /// Adds `amount`, which enters the bond vault, to the oracles' pay for the time until `end`.
-    /// The amount streams from the pot's next epoch on.
-    pub fn pay_oracles(&mut self, amount: u64, end: i64, now: i64) -> Result<()> {
-        self.increase_held(amount)?;
-        let (epoch, epoch_secs) = (self.epoch_at(now), self.epoch_secs());
-        self.pot.advance(epoch);
-        let next_start = self.genesis + epoch as i64 * epoch_secs;
-        self.pot.add(amount, end, next_start, epoch_secs)
-    }
-
-    /// Returns the rent of an `amount` at risk in the time from `start` until the receipt of the
-    /// window that ends at `window_end` is settled at the latest, and that time.
-    pub fn rent(&self, amount: u64, start: i64, window_end: i64) -> Result<(u64, i64)> {
-        let end = window_end + self.dispute_secs();
-        let secs = (end - start).max(0) as u64;
-        let rent = math::rent(amount, self.security_rent_bps, secs);
-        Ok((rent.ok_or(DriftShieldError::Overflow)?, end))
-    }
-
-    /// Takes the pay for `window`, which is over, out of the pot. Called once a window, when its
-    /// receipt is created.
-    pub fn take_pay(&mut self, window: u64, now: i64) -> u64 {
-        self.pot.advance(self.epoch_at(now));
-        self.pot.take(window / self.pot.epoch_windows + 1)
-    }
-
-    /// Splits a settled receipt's `pay` equally among the `earners`, bits by oracle. The remainder,
-    /// which is all of it without earners, returns to the pot as unearned.
-    pub fn reward(&mut self, pay: u64, earners: u8) {
-        let count = u64::from(earners.count_ones());
-        let each = pay.checked_div(count).unwrap_or(0);
-        for (oracle, reward) in self.rewards.iter_mut().enumerate() {
-            if earners & (1 << oracle) != 0 {
-                *reward += each; // part of the bond vault's balance
-            }
-        }
-        self.pot.unearned += pay - each * count;
-    }
-
-    /// Returns the totals of the pot, for events.
-    pub fn pot_totals(&self) -> PotTotals {
-        PotTotals {
-            held: self.held,
-            waiting: self.pot.waiting,
-            unearned: self.pot.unearned,
-            until: self.pot.until,
-        }
-    }
-
-    /// Takes what is left of the pot. Refused while an oracle can earn a part of it: until the
-    /// stream is over, or no receipt is open and none can be created any more.
-    pub fn drain_pot(&mut self, now: i64) -> Result<u64> {
-        self.pot.advance(self.epoch_at(now));
-        let is_unused = !self.takes_receipts() && self.open_receipts == 0;
-        require!(is_unused || self.pot.is_over(), DriftShieldError::PotInUse);
-        Ok(self.pot.drain())
-    }
-
-    // Statistics.
-
-    /// Records what `window` was proposed or ruled to be, unless a later window has a value already.
-    /// If the latest window is ruled thin, its value is refuted: the newest Final value takes its
-    /// place.
-    pub fn record_latest(&mut self, window: u64, measurement: Measurement) {
-        match measurement {
-            Measurement::Value(value) if self.latest_window <= window => {
-                self.latest_window = window;
-                self.latest = value;
-            }
-            Measurement::Thin if self.latest_window == window => {
-                self.latest_window = self.last_window;
-                self.latest = self.last_value;
-            }
-            _ => {}
-        }
-    }
-
-    /// Records the Final value of `window` in the statistics. A late value of an earlier window
-    /// changes the count and the maximum only. A thin window has no value.
-    pub fn record_settled(&mut self, window: u64, measurement: Measurement) {
-        let Measurement::Value(value) = measurement else {
-            return;
-        };
-        let first = self.final_count == 0;
-        self.final_count = self.final_count.wrapping_add(1); // once per receipt
-        self.max_value = self.max_value.max(value);
-        if first || self.last_window < window {
-            self.last_window = window;
-            self.last_value = value;
-            self.record_latest(window, measurement); // a later value may have been refuted
-            self.ewma = if first {
-                value
-            } else {
-                // Drift values are far below 2⁶¹.
-                (7 * self.ewma + value) / 8
-            };
-        }
     }
 
     pub fn next_seq(&mut self) -> u64 {

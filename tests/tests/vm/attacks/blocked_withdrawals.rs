@@ -93,9 +93,14 @@ impl BlockedWithdrawal {
         )
     }
 
-    /// The thief reports a drift of its model, and the accomplice claims.
+    /// The thief reports a drift of its model once the probation is over, and the accomplice claims.
     fn claim(&mut self) {
         let first = self.insured.policy(&self.accomplice, 2).first_window;
+        let world = &mut self.insured.world;
+        for window in HISTORY..first {
+            world.finalize_with(&self.model, window, &share(CALM_DRIFT));
+        }
+        self.insured.begin(&self.accomplice, 2).unwrap();
         let world = &mut self.insured.world;
         world.finalize_with(&self.model, first, &share(500_000));
         self.insured.claim(&self.accomplice, 2, first).unwrap();
