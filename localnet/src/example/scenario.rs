@@ -335,7 +335,7 @@ pub const VAULT_PLANS: [VaultPlan; 10] = [
                 20,
                 VaultAction::Buy(PolicyOrder::new("600", "0.03", "0.3", 18)),
             ),
-            step(45, VaultAction::CancelPolicy),
+            step(55, VaultAction::CancelPolicy),
         ],
     },
     // Void: the drift comes between the purchase and the first covered window.
@@ -343,7 +343,7 @@ pub const VAULT_PLANS: [VaultPlan; 10] = [
         participant: "pia",
         steps: &[step(
             58,
-            VaultAction::Buy(PolicyOrder::new("700", "0.25", "1", 18)),
+            VaultAction::Buy(PolicyOrder::new("300", "0.25", "1", 18)),
         )],
     },
 ];

@@ -42,6 +42,9 @@ async fn token_flows(pool: &PgPool) -> anyhow::Result<BTreeMap<String, TokenFlow
                       ('Withdrawn', 'destination', 'amount'),
                       ('ManagerFeesCollected', 'destination', 'amount'),
                       ('PolicyClaimed', 'destination', 'amount'),
+                      ('PolicyClaimed', 'destination', 'refund'),
+                      ('PolicyBegun', 'destination', 'refund'),
+                      ('PolicyExpired', 'destination', 'refund'),
                       ('PolicyCancelled', 'destination', 'refund')) f(name, party, amount)
            using (name)
          group by 1",
