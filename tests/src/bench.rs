@@ -213,6 +213,13 @@ fn disputes(keys: &str, units: &mut Units) {
         world.model(&model.address),
         world.receipt(&model.address, 0),
     );
+    let mut appealed = world.clone();
+    let admin = appealed.admin.insecure_clone();
+    let admin_key = solana_signer::Signer::pubkey(&admin);
+    let give_back = instruction::return_slashes(admin_key, model.address, &state, &receipt);
+    let sent = appealed.send(give_back, &[&admin]).expect("return_slashes");
+    units.push(("return_slashes", sent.units));
+    world.pass(params().appeal_secs);
     for payee in [ChallengePayee::Treasury, ChallengePayee::Challenger] {
         let collect = instruction::collect_challenge(model.address, &state, &receipt, payee);
         let sent = world.send(collect, &[]).expect("collect_challenge");
@@ -220,6 +227,41 @@ fn disputes(keys: &str, units: &mut Units) {
             units.push(("collect_challenge", sent.units)); // closes the receipt
         }
     }
+    silence(&mut world, &model, &challenger, units);
+}
+
+/// A window for which nobody submits, and one for which one oracle doesn't.
+fn silence(world: &mut World, model: &TestModel, bettor: &Wallet, units: &mut Units) {
+    const MISSING: u64 = 2 * PAGE_WINDOWS; // the first of its page
+    world.warp_to_end(model, MISSING - 3);
+    let terms = MarketTerms {
+        first_window: MISSING,
+        last_window: MISSING + 1,
+        close_ts: world.now() + 1,
+        ..market_terms(world, model)
+    };
+    let market = world
+        .create_market(model, bettor, 1, terms)
+        .expect("create_market");
+    world.bet(&market, bettor, 0, TOKEN).expect("place_bet");
+    world.warp_to_end(model, MISSING);
+    world.pass(params().submit_secs);
+    let sent = world
+        .challenge(model, MISSING, bettor, &[1_000; 16])
+        .expect("challenge_receipt_first");
+    units.push(("challenge_receipt_first", sent.units));
+    world.warp_to_end(model, MISSING + 1);
+    for oracle in 0..6 {
+        let sent = world.submit(model, oracle, MISSING + 1, &[1_000; 16]);
+        sent.expect("submit_receipt");
+    }
+    world.pass(params().submit_secs + params().challenge_secs);
+    world
+        .finalize(model, MISSING + 1)
+        .expect("finalize_receipt");
+    let sync = instruction::sync_seat(model.oracles[6].address(), model.address);
+    let sent = world.send(sync, &[]).expect("sync_seat");
+    units.push(("sync_seat", sent.units));
 }
 
 fn markets(keys: &str, units: &mut Units) {

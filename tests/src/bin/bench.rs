@@ -8,7 +8,8 @@ use driftshield_sdk::{
     Collateral, Config, Exposure, Market, Model, PAGE_WINDOWS, Policy, Position, Receipt, Seat,
     Series, Vault, WithdrawRequest,
 };
-use driftshield_tests::{bench, noise, paths::root};
+use driftshield_tests::{bench, noise, paths::root, world::program_file};
+use serde_json::{Value, json};
 
 /// Number of key sets. The cost of finding PDA bumps depends on the keys, so it is averaged over sets.
 const KEY_SETS: usize = 100;
@@ -62,14 +63,11 @@ fn noise(years: u64, seed: u64) {
             }
         }
     }
-    let text = serde_json::to_string_pretty(&outcomes).expect("serializable") + "\n";
-    let file = root().join("bench/noise.json");
-    fs::create_dir_all(root().join("bench"))
-        .and_then(|()| fs::write(&file, text))
-        .expect("writable");
+    write_results("noise", &outcomes);
 }
 
-/// Prints a line per benchmark case: its mean and its maximum compute units over all key sets.
+/// Prints a line per benchmark case, its mean and its maximum compute units over all key sets, and writes
+/// all to `bench/compute.json`.
 fn compute() {
     let mut runs: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
     for set in 0..KEY_SETS {
@@ -80,10 +78,54 @@ fn compute() {
     }
     eprintln!();
     println!("instruction mean_units max_units");
+    let mut instructions = BTreeMap::new();
     for (name, units) in runs {
         let mean = units.iter().sum::<u64>() / units.len() as u64;
-        println!("{name} {mean} {}", units.iter().max().expect("a run"));
+        let max = *units.iter().max().expect("a run");
+        println!("{name} {mean} {max}");
+        instructions.insert(name, json!({ "mean_units": mean, "max_units": max }));
     }
+    let program = fs::metadata(program_file("driftshield.so")).expect("the program is built");
+    let results = json!({
+        "program_bytes": program.len(),
+        "instructions": instructions,
+        "machine": machine(),
+        "versions": versions(),
+    });
+    write_results("compute", &results);
+}
+
+/// The kind of processor, and the number of threads that run at once.
+fn machine() -> Value {
+    let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = info
+        .lines()
+        .find_map(|line| line.strip_prefix("model name"));
+    let model = model.map_or("unknown", |text| text.trim_start_matches([' ', '\t', ':']));
+    json!({ "processor": model, "threads": noise::threads() })
+}
+
+/// The versions of the libraries that the results depend on, as locked.
+fn versions() -> Value {
+    let lock = fs::read_to_string(root().join("Cargo.lock")).expect("readable");
+    let version = |name: &str| {
+        let (_, after) = lock.split_once(&format!("name = \"{name}\"\nversion = \""))?;
+        Some(after.split_once('"')?.0.to_owned())
+    };
+    let names = ["anchor-lang", "anchor-spl", "litesvm"];
+    names
+        .map(|name| (name, version(name)))
+        .into_iter()
+        .collect()
+}
+
+/// Writes `bench/NAME.json`.
+fn write_results(name: &str, results: &impl serde::Serialize) {
+    let text = serde_json::to_string_pretty(results).expect("serializable") + "\n";
+    let folder = root().join("bench");
+    fs::create_dir_all(&folder)
+        .and_then(|()| fs::write(folder.join(name).with_extension("json"), text))
+        .expect("writable");
 }
 
 /// Prints a line for each account type of the program, and one for token accounts: the size in bytes,

@@ -39,7 +39,7 @@ const ROUNDING: Amount = 8;
 /// A payout may be smaller by `payout / EARLY_PAYMENT_DIVISOR`. Anybody can have blocked capital paid in
 /// parts; after a loss, an earlier payment contains less of the premiums that still stream. In these runs
 /// the difference stays below this fraction.
-const EARLY_PAYMENT_DIVISOR: Amount = 1_000_000;
+const EARLY_PAYMENT_DIVISOR: Amount = 250_000;
 
 /// What the thieves do in addition to random instructions.
 #[derive(Clone, Copy, Default)]
@@ -124,15 +124,7 @@ impl<'a> ExitRun<'a> {
         self.leave();
         self.prepare_theft();
         self.strike(14);
-        for call in wind_down::withdrawal_requests(self.books()) {
-            if let Call::RequestWithdraw {
-                signer: who, vault, ..
-            } = &call
-                && self.owned.contains(&Holding::Shares(*vault, *who))
-            {
-                self.carry_out(call);
-            }
-        }
+        self.request_withdrawals(|_| true);
         self.leave();
         while let Some(at) = self.next_event() {
             let waited = self.driver.step(Step::Until(at));
@@ -169,7 +161,25 @@ impl<'a> ExitRun<'a> {
         self.expect(done)
     }
 
-    /// Triggers all payouts that are due, and unbonds the oracles that have nothing left to measure.
+    /// The owners of shares request the withdrawal of `which` amounts.
+    fn request_withdrawals(&mut self, which: impl Fn(u64) -> bool) {
+        for call in wind_down::withdrawal_requests(self.books()) {
+            if let Call::RequestWithdraw {
+                signer: who,
+                vault,
+                shares,
+                ..
+            } = &call
+                && which(*shares)
+                && self.owned.contains(&Holding::Shares(*vault, *who))
+            {
+                self.carry_out(call);
+            }
+        }
+    }
+
+    /// Triggers all payouts that are due, requests again what an exit window gave back, and unbonds the
+    /// oracles that have nothing left to measure.
     fn leave(&mut self) {
         let kinds = [
             wind_down::finalizations,
@@ -186,6 +196,7 @@ impl<'a> ExitRun<'a> {
                 }
             }
         }
+        self.request_withdrawals(|shares| shares == 0);
         for call in wind_down::unbond_requests(self.books()) {
             if let Call::RequestUnbond {
                 signer: who, model, ..
