@@ -232,7 +232,7 @@ mod tests {
             ("/api/v1/markets?state=asleep", 400, "bad-request"),
             ("/api/v1/positions", 400, "bad-request"),
             ("/api/v1/insurance/vaults?sort=name", 400, "bad-request"),
-            ("/api/v1/insurance/policies?state=void", 400, "bad-request"),
+            ("/api/v1/insurance/policies?state=lost", 400, "bad-request"),
             (
                 "/api/v1/insurance/withdrawals?owner=abc",
                 400,

@@ -371,7 +371,7 @@ fn policy_payout_row(seq: i64, slot_event: &SlotEvent, event: &PolicyClaimed) ->
 
 #[cfg(test)]
 mod tests {
-    use driftshield_sdk::events::{PolicyCancelled, PolicyExpired};
+    use driftshield_sdk::events::{PolicyBegun, PolicyCancelled, PolicyExpired};
 
     use super::*;
     use crate::slot::EmittedEvent;
@@ -467,25 +467,44 @@ mod tests {
     }
 
     #[test]
-    fn cancelled_and_expired_policies_end_without_a_payout() {
+    fn cancelled_expired_and_void_policies_end_without_a_payout() {
         let Event::PolicyCancelled(cancelled) = zeroed_by_name("PolicyCancelled") else {
             unreachable!("the event has another name");
         };
         let Event::PolicyExpired(expired) = zeroed_by_name("PolicyExpired") else {
             unreachable!("the event has another name");
         };
+        let Event::PolicyBegun(begun) = zeroed_by_name("PolicyBegun") else {
+            unreachable!("the event has another name");
+        };
+        let void = PolicyBegun {
+            is_over: true,
+            refund: 9,
+            ..begun.clone()
+        };
         let rows = rows(vec![
+            Event::PolicyBegun(begun), // ends nothing
+            Event::PolicyBegun(void),
             Event::PolicyCancelled(PolicyCancelled {
                 refund: 7,
                 ..cancelled
             }),
-            Event::PolicyExpired(PolicyExpired { paid: 3, ..expired }),
+            Event::PolicyExpired(PolicyExpired {
+                paid: 3,
+                refund: 2,
+                ..expired
+            }),
         ]);
         let ends = rows.policy_ends.iter();
         let ends: Vec<_> = ends
             .map(|end| [&end["state"], &end["paid"], &end["refund"]])
             .collect();
-        assert_eq!(ends, [["cancelled", "0", "7"], ["expired", "3", "0"]]);
+        let expected = [
+            ["void", "0", "9"],
+            ["cancelled", "0", "7"],
+            ["expired", "3", "2"],
+        ];
+        assert_eq!(ends, expected);
         assert!(rows.policy_payouts.is_empty());
     }
 
