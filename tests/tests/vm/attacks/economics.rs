@@ -3,3 +3,4 @@
 //! rules that ends or enlarges it is noticed.
 
 mod holders;
+mod providers;
