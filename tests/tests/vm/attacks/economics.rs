@@ -3,4 +3,5 @@
 //! rules that ends or enlarges it is noticed.
 
 mod holders;
+mod models;
 mod providers;
