@@ -1,9 +1,10 @@
 //! Attacks on what a model's owner, its oracles and the bettors on it expect of it.
 
 use driftshield_sdk::{
-    ChallengePayee, DriftShieldError, MarketTerms, ModelTerms, address, instruction,
+    ChallengePayee, DriftShieldError, MarketTerms, ModelTerms, PolicyTerms, ReceiptState, address,
+    instruction,
 };
-use driftshield_tests::world::*;
+use driftshield_tests::{insurance::*, world::*};
 
 /// The smallest bet.
 const DUST: u64 = TOKEN / 100;
@@ -179,4 +180,61 @@ fn a_bettor_on_both_sides_lives_on_the_penalties_of_oracles_who_sleep() {
     let won = world.tokens(&attacker.tokens) - start;
     assert_eq!(lost, 3 * 3 * 5 * TOKEN);
     assert_eq!((won, rent), (22_300_000, 7_444));
+}
+
+#[test]
+fn windows_can_be_asserted_one_by_one_after_all_oracles_have_left_at_no_cost_to_them() {
+    // Given cover for a year, whose sale is followed by the notice of all oracles
+    let mut scene = Insured::new();
+    let model = scene.model.clone();
+    let holder = scene.world.wallet(CAPITAL);
+    let terms = PolicyTerms {
+        windows: 363,
+        ..scene.terms()
+    };
+    scene.buy(&holder, 1, terms).unwrap();
+    for oracle in &model.oracles {
+        let leave = instruction::leave_seat(oracle.address(), model.address);
+        scene.world.send(leave, &[&oracle.key]).unwrap();
+    }
+    let notice = scene.world.now() + params().leave_secs;
+    while scene.model().window_end(scene.window).unwrap() < notice {
+        scene.measure(CALM_DRIFT);
+    }
+    scene.begin(&holder, 1).unwrap();
+
+    // When the notice is over, and they take out their bonds
+    scene.world.warp_to(notice.max(scene.world.now()));
+    for oracle in &model.oracles {
+        let unbond = instruction::request_unbond(oracle.address(), model.address, 20_000 * TOKEN);
+        scene.world.send(unbond, &[&oracle.key]).unwrap();
+    }
+    let bad = scene.window + 5;
+    scene.world.warp_to_end(&model, bad);
+    scene.world.pass(params().submit_secs);
+
+    // Then the holder can still assert a window that has drifted, and the arbiter makes it final: five sixths of
+    // the cover hang on somebody who does this for every window, for nothing but its bond
+    let before = scene.world.tokens(&holder.tokens);
+    let counts = share(500_000);
+    scene
+        .world
+        .challenge(&model, bad, &holder, &counts)
+        .unwrap();
+    scene.world.rule(&model, bad, &counts).unwrap();
+    assert_eq!(
+        scene.world.receipt_state(&model.address, bad),
+        ReceiptState::Final
+    );
+    scene.claim(&holder, 1, bad).unwrap();
+    let receipt = scene.world.receipt(&model.address, bad);
+    let (state, payee) = (scene.model(), ChallengePayee::Challenger);
+    let collect = instruction::collect_challenge(model.address, &state, &receipt, payee);
+    scene.world.send(collect, &[]).unwrap();
+    let after = scene.world.tokens(&holder.tokens);
+    assert_eq!(after - before, terms.cover);
+    for oracle in &model.oracles {
+        let seat = scene.world.seat(&model.address, &oracle.address());
+        assert_eq!(seat.bonded, 20_000 * TOKEN);
+    }
 }

@@ -299,3 +299,51 @@ fn a_provider_returns_premium_that_the_treasury_has_got() {
     let lost = CAPITAL - (left(&mut scene, &lp) - before);
     assert_eq!((term.part, lost), (5_806_394, 5_225_754));
 }
+
+#[test]
+fn a_holder_who_is_a_provider_too_gets_its_premium_back_twice_if_nothing_is_measured() {
+    // Given a provider, and an attacker in league with the oracles, who buys cover for a year, and deposits nine
+    // times the provider's capital when the premium begins to stream
+    let mut scene = Insured::new();
+    let lp = scene.provider();
+    let (holder, late) = (scene.world.wallet(CAPITAL), scene.world.wallet(9 * CAPITAL));
+    let terms = PolicyTerms {
+        cover: 8_900 * TOKEN,
+        windows: 363,
+        ..scene.terms()
+    };
+    let quote = scene.quote(&terms).unwrap();
+    let paid = quote.premium + quote.rent;
+    scene.buy(&holder, 1, terms).unwrap();
+    while scene.window < terms.first_window {
+        scene.measure(CALM_DRIFT);
+    }
+    scene.begin(&holder, 1).unwrap();
+    scene.deposit(&late, 9 * CAPITAL).unwrap();
+
+    // When the oracles are silent and nobody asserts any counts, and the attacker withdraws its deposit between
+    // the last time for an assertion and the return of the premium
+    let model = scene.model.clone();
+    let last = terms.first_window + terms.windows - 1;
+    scene.world.warp_to_end(&model, last);
+    scene
+        .world
+        .pass(params().submit_secs + params().challenge_secs);
+    let earned = left(&mut scene, &late) - 9 * CAPITAL;
+    let expires = scene.policy(&holder, 1).expires_at(&scene.model()).unwrap();
+    scene.world.warp_to(expires);
+    let before = scene.world.tokens(&holder.tokens);
+    scene.expire(&holder, 1).unwrap();
+    let returned = scene.world.tokens(&holder.tokens) - before;
+
+    // Then it has got back more than it paid, out of the provider's capital
+    assert_eq!(returned, quote.streamed_part);
+    let before = scene.world.tokens(&lp.tokens);
+    let lost = CAPITAL - (left(&mut scene, &lp) - before);
+    let profit = earned + returned - paid;
+    assert_eq!(
+        (paid, earned, returned),
+        (644_292_467, 353_079_826, 395_415_926)
+    );
+    assert_eq!((profit, lost), (104_203_285, 355_874_333));
+}
