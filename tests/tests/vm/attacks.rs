@@ -3,6 +3,7 @@
 mod blocked_withdrawals;
 mod disputes;
 mod donations;
+mod economics;
 mod exits;
 mod liquidity;
 mod monaco;
