@@ -11,7 +11,8 @@ pub struct Bond {
     pub oracle: Signer,
     #[account(mut)]
     pub model: Account<Model>,
-    /// The oracle's `Seat`: PDA of `["seat", model, oracle]`. Created by the oracle's first bond.
+    /// The oracle's `Seat`: PDA of `["seat", model, oracle]`. Created here by the oracle's first
+    /// bond.
     #[account(mut)]
     pub seat: UncheckedAccount,
     /// The oracle's token account, which pays the bond.

@@ -12,8 +12,8 @@ pub struct ListModel {
     pub model: Account<Model>,
     #[account(mut)]
     pub vault: Account<Vault>,
-    /// The vault's `Exposure` to the model: PDA of `["exposure", vault, model]`. Created by the
-    /// first listing.
+    /// The vault's `Exposure` to the model: PDA of `["exposure", vault, model]`. Created here by
+    /// the first listing.
     #[account(mut)]
     pub exposure: UncheckedAccount,
     pub system_program: Program<System>,

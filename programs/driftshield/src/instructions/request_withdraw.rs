@@ -10,8 +10,8 @@ pub struct RequestWithdraw {
     pub owner: Signer,
     #[account(mut)]
     pub vault: Account<Vault>,
-    /// The owner's `WithdrawRequest`: PDA of `["withdraw", vault, owner]`. Created by the owner's
-    /// first request, or by the first one after the previous request was closed.
+    /// The owner's `WithdrawRequest`: PDA of `["withdraw", vault, owner]`. Created here by the
+    /// owner's first request, or by the first one after the previous request was closed.
     #[account(mut)]
     pub request: UncheckedAccount,
     /// The owner's token account of shares. Ignored if no shares are added.

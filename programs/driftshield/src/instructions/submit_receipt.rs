@@ -18,7 +18,8 @@ pub struct SubmitReceipt {
     /// missing-account error.
     #[account(mut)]
     pub seat: UncheckedAccount,
-    /// The window's `Receipt`: PDA of `["receipt", model, window]`. Created by the first submission.
+    /// The window's `Receipt`: PDA of `["receipt", model, window]`. Created here by the first
+    /// submission.
     #[account(mut)]
     pub receipt: UncheckedAccount,
     /// The page of the model's `Series` that holds the window: PDA of `["series", model, page]`.
