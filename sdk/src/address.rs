@@ -17,7 +17,7 @@ pub fn program_data() -> Address {
 
 /// The PDA that signs the program's event instructions.
 pub fn event_authority() -> Address {
-    anchor_lang::find_program_address(&[b"__event_authority"], &driftshield::ID).0
+    pda(&[b"__event_authority"])
 }
 
 pub fn collateral(mint: &Address) -> Address {
@@ -39,11 +39,11 @@ pub fn bond_vault(model: &Address) -> Address {
 }
 
 pub fn seat(model: &Address, oracle: &Address) -> Address {
-    accounts::Bond::find_seat_address(model, oracle).0
+    pda(&[b"seat", model.as_ref(), oracle.as_ref()])
 }
 
 pub fn receipt(model: &Address, window: u64) -> Address {
-    accounts::SubmitReceipt::find_receipt_address(model, &window.to_le_bytes()).0
+    pda(&[b"receipt", model.as_ref(), &window.to_le_bytes()])
 }
 
 /// The page of a model's series that holds `window`.
@@ -53,8 +53,7 @@ pub fn series(model: &Address, window: u64) -> Address {
 
 /// The page of a model's series with the index `page`.
 pub fn series_page(model: &Address, page: u64) -> Address {
-    let seeds = [b"series", model.as_ref(), &page.to_le_bytes()];
-    anchor_lang::find_program_address(&seeds, &driftshield::ID).0
+    pda(&[b"series", model.as_ref(), &page.to_le_bytes()])
 }
 
 pub fn market(creator: &Address, id: u64) -> Address {
@@ -67,8 +66,7 @@ pub fn market_vault(market: &Address) -> Address {
 }
 
 pub fn position(market: &Address, owner: &Address) -> Address {
-    let seeds = [b"position", market.as_ref(), owner.as_ref()];
-    anchor_lang::find_program_address(&seeds, &driftshield::ID).0
+    pda(&[b"position", market.as_ref(), owner.as_ref()])
 }
 
 pub fn vault(manager: &Address, id: u64) -> Address {
@@ -86,11 +84,11 @@ pub fn share_mint(vault: &Address) -> Address {
 }
 
 pub fn exposure(vault: &Address, model: &Address) -> Address {
-    accounts::ListModel::find_exposure_address(vault, model).0
+    pda(&[b"exposure", vault.as_ref(), model.as_ref()])
 }
 
 pub fn withdraw_request(vault: &Address, owner: &Address) -> Address {
-    accounts::RequestWithdraw::find_request_address(vault, owner).0
+    pda(&[b"withdraw", vault.as_ref(), owner.as_ref()])
 }
 
 pub fn policy(vault: &Address, holder: &Address, id: u64) -> Address {
@@ -114,5 +112,10 @@ pub fn share_account(owner: &Address, vault: &Vault) -> Address {
 
 /// A PDA of `seed` and `owner`: a token account or mint that belongs to the account `owner`.
 fn token_pda(seed: &[u8], owner: &Address) -> Address {
-    anchor_lang::find_program_address(&[seed, owner.as_ref()], &driftshield::ID).0
+    pda(&[seed, owner.as_ref()])
+}
+
+/// The program's address of `seeds`.
+fn pda(seeds: &[&[u8]]) -> Address {
+    anchor_lang::find_program_address(seeds, &driftshield::ID).0
 }

@@ -379,6 +379,14 @@ pub enum DriftShieldError {
     #[msg("The seat has no open penalties: nothing is left to pay")]
     NoPenaltyOpen,
 
+    // Accounts that may be created, appended later.
+    #[msg("The receipt is not the one of this window: pass the address of [\"receipt\", model, window]")]
+    WrongReceipt,
+    #[msg("The exposure is not the vault's to this model: pass the address of [\"exposure\", vault, model]")]
+    WrongExposure,
+    #[msg("The request is not the owner's in this vault: pass the address of [\"withdraw\", vault, owner]")]
+    WrongRequest,
+
     // Policies, appended later.
     #[msg("The listing is of another version of the model: have the vault's manager list the model again")]
     ListingOutdated,

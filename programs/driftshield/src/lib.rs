@@ -156,7 +156,7 @@ pub mod driftshield {
     /// its seat.
     #[discrim = 11]
     pub fn bond(ctx: &mut Context<Bond>, amount: u64) -> Result<()> {
-        emit_event!(ctx, ctx.accounts.bond(amount, ctx.bumps.seat)?)
+        emit_event!(ctx, ctx.accounts.bond(amount)?)
     }
 
     /// Starts to unbond `amount` base units of a bond. The unbonding period of the whole unbonding
@@ -201,7 +201,7 @@ pub mod driftshield {
         emit_event!(
             ctx,
             ctx.accounts
-                .submit_receipt(window, counts, evidence_hash, evidence_uri, &ctx.bumps)?
+                .submit_receipt(window, counts, evidence_hash, evidence_uri)?
         )
     }
 
@@ -215,10 +215,7 @@ pub mod driftshield {
         window: u64,
         counts: Vec<u32>,
     ) -> Result<()> {
-        emit_event!(
-            ctx,
-            ctx.accounts.challenge_receipt(window, counts, &ctx.bumps)?
-        )
+        emit_event!(ctx, ctx.accounts.challenge_receipt(window, counts)?)
     }
 
     /// Settles a dispute by the arbiter's counts: Final, or Thin if they have fewer rows than the
@@ -384,7 +381,7 @@ pub mod driftshield {
     /// if the vault has no shares. Signed by the manager.
     #[discrim = 34]
     pub fn list_model(ctx: &mut Context<ListModel>, terms: ListingTerms) -> Result<()> {
-        emit_event!(ctx, ctx.accounts.list_model(terms, ctx.bumps.exposure)?)
+        emit_event!(ctx, ctx.accounts.list_model(terms)?)
     }
 
     /// Deposits `amount` base units for at least `min_shares` shares. Refused if `revision` differs
@@ -405,10 +402,7 @@ pub mod driftshield {
     /// bears losses and earns nothing.
     #[discrim = 36]
     pub fn request_withdraw(ctx: &mut Context<RequestWithdraw>, shares: u64) -> Result<()> {
-        emit_event!(
-            ctx,
-            ctx.accounts.request_withdraw(shares, ctx.bumps.request)?
-        )
+        emit_event!(ctx, ctx.accounts.request_withdraw(shares)?)
     }
 
     /// Cancels a withdrawal request: mints as many shares as the requested capital buys, and those

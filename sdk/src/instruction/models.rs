@@ -116,6 +116,7 @@ pub fn bond(
     data::Bond { amount }.to_instruction(accounts::BondResolved {
         oracle,
         model,
+        seat: address::seat(&model, &oracle),
         source,
         collateral: address::collateral(&state.bond_mint),
         bond_vault: state.bond_vault,

@@ -55,6 +55,7 @@ pub fn list_model(
         manager,
         model,
         vault,
+        exposure: address::exposure(&vault, &model),
         program: ID,
     })
 }
@@ -97,6 +98,7 @@ pub fn request_withdraw(owner: Address, vault: Address, state: &Vault, shares: u
     data::RequestWithdraw { shares }.to_instruction(accounts::RequestWithdrawResolved {
         owner,
         vault,
+        request: address::withdraw_request(&vault, &owner),
         source: address::share_account(&owner, state),
         share_mint: state.share_mint,
         program: ID,

@@ -11,12 +11,8 @@ pub struct Bond {
     pub oracle: Signer,
     #[account(mut)]
     pub model: Account<Model>,
-    /// The oracle's `Seat`. Created by the oracle's first bond.
-    #[account(
-        mut,
-        seeds = [b"seat", model.address().as_ref(), oracle.address().as_ref()],
-        bump
-    )]
+    /// The oracle's `Seat`: PDA of `["seat", model, oracle]`. Created by the oracle's first bond.
+    #[account(mut)]
     pub seat: UncheckedAccount,
     /// The oracle's token account, which pays the bond.
     #[account(mut)]
@@ -32,7 +28,7 @@ pub struct Bond {
 }
 
 impl Bond {
-    pub fn bond(&mut self, amount: u64, bump: u8) -> Result<Bonded> {
+    pub fn bond(&mut self, amount: u64) -> Result<Bonded> {
         let index = self
             .model
             .oracle_index(self.oracle.address())
@@ -40,9 +36,14 @@ impl Bond {
         require!(0 < amount, DriftShieldError::ZeroAmount);
         self.collateral.require_accepted(self.mint.account())?;
         let (model, oracle) = (*self.model.address(), *self.oracle.address());
-        let seeds = [b"seat", model.as_ref(), oracle.as_ref(), &[bump]];
-        let mut seat: Account<Seat> = load_or_create(self.oracle.account(), &self.seat, &seeds)?;
-        if seat.seq == 0 {
+        let (mut seat, bump) = load_or_create(
+            self.oracle.account(),
+            &self.seat,
+            [b"seat", model.as_ref(), oracle.as_ref()],
+            |seat: &Seat| seat.model == model && seat.oracle == oracle,
+            DriftShieldError::WrongSeat,
+        )?;
+        if let Some(bump) = bump {
             seat.model = model;
             seat.oracle = oracle;
             seat.bump = bump;

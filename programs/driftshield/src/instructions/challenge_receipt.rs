@@ -7,27 +7,19 @@ use crate::{
 
 #[event_cpi]
 #[derive(Accounts)]
-#[instruction(window: u64)]
 pub struct ChallengeReceipt {
     /// Pays the rent of a new receipt and of a new page.
     #[account(mut)]
     pub challenger: Signer,
     #[account(mut)]
     pub model: Account<Model>,
-    /// The window's `Receipt`. Created here if nobody has submitted.
-    #[account(
-        mut,
-        seeds = [b"receipt", model.address().as_ref(), &window.to_le_bytes()],
-        bump
-    )]
+    /// The window's `Receipt`: PDA of `["receipt", model, window]`. Created here if nobody has
+    /// submitted.
+    #[account(mut)]
     pub receipt: UncheckedAccount,
     /// The page of the model's `Series` that holds the window: PDA of `["series", model, page]`.
     /// Created here if nobody has submitted for any of its windows.
-    #[account(
-        mut,
-        seeds = [b"series", model.address().as_ref(), &Series::page_of(window).to_le_bytes()],
-        bump
-    )]
+    #[account(mut)]
     pub series: UncheckedAccount,
     /// The challenger's token account, which pays the bond.
     #[account(mut)]
@@ -47,19 +39,12 @@ impl ChallengeReceipt {
         &mut self,
         window: u64,
         counts: Vec<u32>,
-        bumps: &ChallengeReceiptBumps,
     ) -> Result<ReceiptChallenged> {
         let now = Clock::get()?.unix_timestamp;
         let (payer, model) = (*self.challenger.account(), *self.model.address());
-        let mut series = Series::open(&payer, &self.series, &model, window, bumps.series)?;
+        let mut series = Series::open(&payer, &self.series, &model, window)?;
         series.require_unsettled(window)?;
-        let mut receipt = Receipt::open(
-            &payer,
-            &self.receipt,
-            &mut self.model,
-            window,
-            bumps.receipt,
-        )?;
+        let mut receipt = Receipt::open(&payer, &self.receipt, &mut self.model, window)?;
         if receipt.is_new() {
             receipt.dispute_missing(&self.model, now)?;
         } else {

@@ -12,27 +12,28 @@ pub struct ListModel {
     pub model: Account<Model>,
     #[account(mut)]
     pub vault: Account<Vault>,
-    /// The vault's `Exposure` to the model. Created by the first listing.
-    #[account(
-        mut,
-        seeds = [b"exposure", vault.address().as_ref(), model.address().as_ref()],
-        bump
-    )]
+    /// The vault's `Exposure` to the model: PDA of `["exposure", vault, model]`. Created by the
+    /// first listing.
+    #[account(mut)]
     pub exposure: UncheckedAccount,
     pub system_program: Program<System>,
 }
 
 impl ListModel {
-    pub fn list_model(&mut self, terms: ListingTerms, bump: u8) -> Result<ModelListed> {
+    pub fn list_model(&mut self, terms: ListingTerms) -> Result<ModelListed> {
         self.model.require_active()?;
         let now = Clock::get()?.unix_timestamp;
         let (vault, model) = (*self.vault.address(), *self.model.address());
-        let seeds = [b"exposure", vault.as_ref(), model.as_ref(), &[bump]];
-        let mut exposure: Account<Exposure> =
-            load_or_create(self.manager.account(), &self.exposure, &seeds)?;
+        let (mut exposure, bump) = load_or_create(
+            self.manager.account(),
+            &self.exposure,
+            [b"exposure", vault.as_ref(), model.as_ref()],
+            |exposure: &Exposure| exposure.vault == vault && exposure.model == model,
+            DriftShieldError::WrongExposure,
+        )?;
         exposure.list(&self.vault, &self.model, &terms, now)?;
         self.vault.revise();
-        if exposure.is_new() {
+        if let Some(bump) = bump {
             exposure.vault = vault;
             exposure.model = model;
             exposure.bump = bump;

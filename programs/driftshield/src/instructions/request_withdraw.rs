@@ -10,13 +10,9 @@ pub struct RequestWithdraw {
     pub owner: Signer,
     #[account(mut)]
     pub vault: Account<Vault>,
-    /// The owner's `WithdrawRequest`. Created by the owner's first request, or by the first one
-    /// after the previous request was closed.
-    #[account(
-        mut,
-        seeds = [b"withdraw", vault.address().as_ref(), owner.address().as_ref()],
-        bump
-    )]
+    /// The owner's `WithdrawRequest`: PDA of `["withdraw", vault, owner]`. Created by the owner's
+    /// first request, or by the first one after the previous request was closed.
+    #[account(mut)]
     pub request: UncheckedAccount,
     /// The owner's token account of shares. Ignored if no shares are added.
     #[account(mut)]
@@ -28,14 +24,18 @@ pub struct RequestWithdraw {
 }
 
 impl RequestWithdraw {
-    pub fn request_withdraw(&mut self, shares: u64, bump: u8) -> Result<WithdrawRequested> {
+    pub fn request_withdraw(&mut self, shares: u64) -> Result<WithdrawRequested> {
         let vault = &mut self.vault;
         let (vault_address, owner) = (*vault.address(), *self.owner.address());
-        let seeds = [b"withdraw", vault_address.as_ref(), owner.as_ref(), &[bump]];
-        let mut request: Account<WithdrawRequest> =
-            load_or_create(self.owner.account(), &self.request, &seeds)?;
+        let (mut request, bump) = load_or_create(
+            self.owner.account(),
+            &self.request,
+            [b"withdraw", vault_address.as_ref(), owner.as_ref()],
+            |request: &WithdrawRequest| request.vault == vault_address && request.owner == owner,
+            DriftShieldError::WrongRequest,
+        )?;
         vault.accrue(Clock::get()?.unix_timestamp);
-        if request.is_new() {
+        if let Some(bump) = bump {
             request.vault = vault_address;
             request.owner = owner;
             request.bump = bump;

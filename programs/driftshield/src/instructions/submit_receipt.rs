@@ -7,7 +7,6 @@ use crate::{
 
 #[event_cpi]
 #[derive(Accounts)]
-#[instruction(window: u64)]
 pub struct SubmitReceipt {
     /// Pays the rent of a new receipt and of a new page.
     #[account(mut)]
@@ -19,20 +18,12 @@ pub struct SubmitReceipt {
     /// missing-account error.
     #[account(mut)]
     pub seat: UncheckedAccount,
-    /// The window's `Receipt`. Created by the first submission.
-    #[account(
-        mut,
-        seeds = [b"receipt", model.address().as_ref(), &window.to_le_bytes()],
-        bump
-    )]
+    /// The window's `Receipt`: PDA of `["receipt", model, window]`. Created by the first submission.
+    #[account(mut)]
     pub receipt: UncheckedAccount,
     /// The page of the model's `Series` that holds the window: PDA of `["series", model, page]`.
     /// Created here by the first submission for one of its windows.
-    #[account(
-        mut,
-        seeds = [b"series", model.address().as_ref(), &Series::page_of(window).to_le_bytes()],
-        bump
-    )]
+    #[account(mut)]
     pub series: UncheckedAccount,
     pub system_program: Program<System>,
 }
@@ -44,7 +35,6 @@ impl SubmitReceipt {
         counts: Vec<u32>,
         evidence_hash: [u8; 32],
         evidence_uri: String,
-        bumps: &SubmitReceiptBumps,
     ) -> Result<ReceiptSubmitted> {
         let now = Clock::get()?.unix_timestamp;
         let index = self
@@ -56,15 +46,9 @@ impl SubmitReceipt {
         // Collecting, as done, at any time.
         let payer = *self.oracle.account();
         let model = *self.model.address();
-        let mut series = Series::open(&payer, &self.series, &model, window, bumps.series)?;
+        let mut series = Series::open(&payer, &self.series, &model, window)?;
         series.require_unsettled(window)?;
-        let mut receipt = Receipt::open(
-            &payer,
-            &self.receipt,
-            &mut self.model,
-            window,
-            bumps.receipt,
-        )?;
+        let mut receipt = Receipt::open(&payer, &self.receipt, &mut self.model, window)?;
         require!(
             receipt.state == ReceiptState::Collecting,
             DriftShieldError::ReceiptNotCollecting

@@ -88,28 +88,20 @@ impl Position {
         account: &UncheckedAccount,
         market: &mut Account<Market>,
     ) -> Result<Account<Self>> {
-        let (at, key, view) = (*market.address(), *owner.address(), *account.account());
-        if !view.owned_by(&System::id()) {
-            // Only positions at their own address exist, so the fields identify one: no address is
-            // derived.
-            // SAFETY: no account is passed twice, so nothing else borrows this one.
-            let position = unsafe { Account::<Self>::load_mut(view) }
-                .map_err(|_| DriftShieldError::WrongPosition)?;
-            require!(
-                position.market == at && position.owner == key,
-                DriftShieldError::WrongPosition
-            );
-            return Ok(position);
+        let (at, key) = (*market.address(), *owner.address());
+        let (mut position, bump) = load_or_create(
+            owner,
+            account,
+            [b"position", at.as_ref(), key.as_ref()],
+            |position: &Self| position.market == at && position.owner == key,
+            DriftShieldError::WrongPosition,
+        )?;
+        if let Some(bump) = bump {
+            position.market = at;
+            position.owner = key;
+            position.bump = bump;
+            market.positions += 1; // every position has a stake: at most the staked base units
         }
-        let seeds = [b"position", at.as_ref(), key.as_ref()];
-        let bump = anchor_lang::find_and_verify_program_address(&seeds, &crate::ID, view.address())
-            .map_err(|_| DriftShieldError::WrongPosition)?;
-        let seeds = [b"position", at.as_ref(), key.as_ref(), &[bump]];
-        let mut position: Account<Self> = load_or_create(owner, account, &seeds)?;
-        position.market = at;
-        position.owner = key;
-        position.bump = bump;
-        market.positions += 1; // every position has a stake: at most the staked base units
         Ok(position)
     }
 

@@ -132,19 +132,22 @@ impl Series {
         Ok(())
     }
 
-    /// Loads the page of `model`'s series that holds `window`, whose address and bump the caller has
-    /// verified. Creates it at `payer`'s expense if it doesn't exist.
+    /// Loads the page of `model`'s series that holds `window`, or creates it at `payer`'s expense.
     pub fn open(
         payer: &AccountView,
         account: &UncheckedAccount,
         model: &Address,
         window: u64,
-        bump: u8,
     ) -> Result<Account<Self>> {
         let page = Self::page_of(window);
-        let seeds = [b"series", model.as_ref(), &page.to_le_bytes(), &[bump]];
-        let mut series: Account<Self> = load_or_create(payer, account, &seeds)?;
-        if series.is_new() {
+        let (mut series, bump) = load_or_create(
+            payer,
+            account,
+            [b"series", model.as_ref(), &page.to_le_bytes()],
+            |series: &Self| series.model == *model && series.page == page,
+            DriftShieldError::WrongSeries,
+        )?;
+        if let Some(bump) = bump {
             series.model = *model; // all other fields are zero
             series.payer = *payer.address();
             series.page = page;

@@ -36,9 +36,10 @@ impl Model {
     pub fn silent(&self, window: u64, submitted: u8) -> Result<u8> {
         let mut silent = 0;
         if self.observes(window)? {
+            let (start, end) = (self.window_start(window)?, self.submit_end(window)?);
             for oracle in 0..usize::from(self.oracle_count) {
                 let bit = 1 << oracle;
-                if submitted & bit == 0 && self.counted_for(oracle, window)? {
+                if submitted & bit == 0 && self.tenures[oracle].counted(start, end) {
                     silent |= bit;
                 }
             }

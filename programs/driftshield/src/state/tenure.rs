@@ -68,7 +68,7 @@ impl Tenure {
     }
 
     /// Whether the seat counted from `start` to `end`.
-    fn counted(&self, start: i64, end: i64) -> bool {
+    pub(super) fn counted(&self, start: i64, end: i64) -> bool {
         let stopped = self.counts == 0 && self.stopped_at < end;
         let before = self.counted_since <= start && end <= self.counted_until;
         before || 0 < self.counts_since && self.counts_since <= start && !stopped
@@ -207,11 +207,5 @@ impl Model {
             DriftShieldError::ListedTooLate
         );
         Ok(())
-    }
-
-    /// Whether the seat at `index` counted from the start of `window` to the end of its submit
-    /// period.
-    pub fn counted_for(&self, index: usize, window: u64) -> Result<bool> {
-        Ok(self.tenures[index].counted(self.window_start(window)?, self.submit_end(window)?))
     }
 }

@@ -5,19 +5,23 @@ use anchor_lang::prelude::*;
 use crate::{load_or_create, DriftShieldError, Model, Receipt, ReceiptState};
 
 impl Receipt {
-    /// Loads the receipt of `window`, whose address and bump the caller has verified. Creates it at
-    /// `payer`'s expense if the window has none; refused if nothing can depend on it.
+    /// Loads the receipt of `window`, or creates it at `payer`'s expense if the window has none;
+    /// refused if nothing can depend on it.
     pub fn open(
         payer: &AccountView,
         account: &UncheckedAccount,
         model: &mut Account<Model>,
         window: u64,
-        bump: u8,
     ) -> Result<Account<Self>> {
         let address = *model.address();
-        let seeds = [b"receipt", address.as_ref(), &window.to_le_bytes(), &[bump]];
-        let mut receipt: Account<Self> = load_or_create(payer, account, &seeds)?;
-        if receipt.is_new() {
+        let (mut receipt, bump) = load_or_create(
+            payer,
+            account,
+            [b"receipt", address.as_ref(), &window.to_le_bytes()],
+            |receipt: &Self| receipt.model == address && receipt.window == window,
+            DriftShieldError::WrongReceipt,
+        )?;
+        if let Some(bump) = bump {
             require!(model.takes_receipts(), DriftShieldError::ModelRetired);
             model.open_receipts += 1; // once per account
             receipt.model = address; // all other fields are zero
