@@ -503,6 +503,7 @@ fn liquidity(scene: &mut Insured, units: &mut Units) {
     units.push(("request_withdraw", sent.units));
     let holder = scene.world.wallet(CAPITAL);
     scene.buy(&holder, 1, scene.terms()).expect("buy_policy");
+    start_largest(scene, &holder, 1);
     scene.world.pass(COOLDOWN);
     let sent = scene.cancel_request(&owner).expect("cancel_withdraw");
     units.push(("cancel_withdraw", sent.units));
