@@ -5,6 +5,7 @@ mod disputes;
 mod donations;
 mod economics;
 mod exits;
+mod foreign_accounts;
 mod liquidity;
 mod monaco;
 mod noise;
