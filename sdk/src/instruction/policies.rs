@@ -69,8 +69,9 @@ fn claim_accounts(policy: &Policy, state: &Vault) -> accounts::ClaimPolicyResolv
     }
 }
 
-/// Renews a policy. The premium and the security rent are paid from the holder's token account `source`: by the holder's
-/// signature or, without it, by the holder's approval of [`address::renewal_authority`].
+/// Renews a policy. The premium and the security rent are paid from the holder's token account
+/// `source`: by the holder's signature or, without it, by the holder's approval of
+/// [`address::renewal_authority`].
 pub fn renew_policy(
     policy: &Policy,
     state: &Vault,

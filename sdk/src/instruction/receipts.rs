@@ -62,7 +62,8 @@ pub fn challenge_receipt(
 }
 
 /// Ends a dispute. `counts` are the correct row counts by bin, as ruled by the arbiter; fewer rows than
-/// the model's `min_samples` mean that the window is thin, and `None` that there is no data. `state` is the model's account. The instruction passes the seats of all oracles that submitted.
+/// the model's `min_samples` mean that the window is thin, and `None` that there is no data. `state` is
+/// the model's account. The instruction passes the seats of all oracles that submitted.
 pub fn rule_receipt(
     model: Address,
     state: &Model,

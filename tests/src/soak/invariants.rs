@@ -128,8 +128,8 @@ fn share_price(vault: &Vault) -> Fraction {
 }
 
 /// Checks that a deposit or withdrawal does not increase the wealth of all providers together: their
-/// tokens, what they requested, and their shares at the price before and after. [`check_step`] also checks that the price does
-/// not fall: the other providers lose nothing, so the caller gains nothing.
+/// tokens, what they requested, and their shares at the price before and after. [`check_step`] also
+/// checks that the price does not fall: the other providers lose nothing, so the caller gains nothing.
 fn check_no_gain(before: &Books, after: &Books, vault_at: &Address) -> Checked {
     let mut vault_before = before.vaults[vault_at].clone();
     vault_before.accrue(after.now); // premium earned before the call is no gain from it

@@ -1,5 +1,5 @@
-//! What a window, a market and a policy come to for every number of oracles, every quorum, every set of silent oracles, and
-//! every behaviour of challenger and arbiter. Honest oracles submit the truth.
+//! What a window, a market and a policy come to for every number of oracles, every quorum, every set of
+//! silent oracles, and every behaviour of challenger and arbiter. Honest oracles submit the truth.
 
 use anchor_lang::bytemuck::Zeroable;
 use driftshield_sdk::{

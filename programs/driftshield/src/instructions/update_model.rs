@@ -2,8 +2,8 @@ use anchor_lang::prelude::*;
 
 use crate::{move_reward, Config, DriftShieldError, Model, ModelTerms, ModelUpdated, SeatRuled};
 
-/// Remaining accounts: the `Seat`s, writable, of the oracles that are removed and have a reward or open penalties, in
-/// the order of the model's oracles.
+/// Remaining accounts: the `Seat`s, writable, of the oracles that are removed and have a reward or
+/// open penalties, in the order of the model's oracles.
 #[event_cpi]
 #[derive(Accounts)]
 pub struct UpdateModel {

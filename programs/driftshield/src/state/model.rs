@@ -99,8 +99,8 @@ pub struct Model {
     /// How long a page of the series is kept after the end of its last window. Copied from Config.
     pub retention_secs: i64,
 
-    /// Bond of each oracle's seat, less what is unbonding and less its open penalties. 0 for an oracle that was listed again
-    /// and has not called `bond` since.
+    /// Bond of each oracle's seat, less what is unbonding and less its open penalties. 0 for an
+    /// oracle that was listed again and has not called `bond` since.
     pub bonds: [u64; MAX_ORACLES],
     /// When each oracle was listed, and whether its seat counts.
     pub tenures: [Tenure; MAX_ORACLES],

@@ -112,7 +112,8 @@ impl Generator<'_> {
 
     /// Waits for the end of the next window, and submits counts with a drift of about `value` for all
     /// oracles that count except `absent` of them. If they `disagree`, about half of the oracles submit a
-    /// higher drift. `thin` percent of the oracles count too few rows for a value. If `finalize`, waits until the receipt can be finalized, and finalizes it.
+    /// higher drift. `thin` percent of the oracles count too few rows for a value. If `finalize`, waits
+    /// until the receipt can be finalized, and finalizes it.
     fn measurement(
         &mut self,
         at: &Address,

@@ -228,7 +228,8 @@ fn a_spread_that_covers_the_lie_is_refused() {
     }
 
     // And at the widest spread, three who report 0.9 of a truth of 0, or the floor of a truth an eighth
-    // below it and more, lose 500 tokens each, and the challenger gets its bond, and twice that once no appeal can be made
+    // below it and more, lose 500 tokens each, and the challenger gets its bond, and twice that once no
+    // appeal can be made
     for (lie, truth) in [(900_000, 0), (floor, floor - floor / 8 - 1)] {
         let spec = coarse_spec(&world);
         let model = world.model_with(spec, 3, BOND);

@@ -353,8 +353,8 @@ fn cover_just_above_a_noisy_drift_pays_ninety_times_its_price() {
         }
     }
 
-    // Then it wins the cover in two of thirty tries for a hundredth of it, because drift next to the trigger costs a tenth of the cover in a
-    // year, and so a thousandth in three days
+    // Then it wins the cover in two of thirty tries for a hundredth of it, because drift next to the
+    // trigger costs a tenth of the cover in a year, and so a thousandth in three days
     assert_eq!((wins, won, paid), (2, 2 * COVER, 21_340_943));
 }
 

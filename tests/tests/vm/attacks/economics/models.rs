@@ -124,7 +124,8 @@ fn a_dust_bet_on_an_outcome_that_nobody_expects_takes_the_pool_instead_of_a_refu
         world.settle(&market).unwrap();
         world.claim(&market, &crowd.address()).unwrap();
 
-        // Then the crowd loses everything to the dust, less the fees of 3%, where it would be refunded otherwise
+        // Then the crowd loses everything to the dust, less the fees of 3%, where it would be refunded
+        // otherwise
         let rest = world.tokens(&crowd.tokens);
         if sniped {
             let before = world.tokens(&sniper.tokens);
@@ -213,8 +214,8 @@ fn windows_can_be_asserted_one_by_one_after_all_oracles_have_left_at_no_cost_to_
     scene.world.warp_to_end(&model, bad);
     scene.world.pass(params().submit_secs);
 
-    // Then the holder can still assert a window that has drifted, and the arbiter makes it final: five sixths of
-    // the cover hang on somebody who does this for every window, for nothing but its bond
+    // Then the holder can still assert a window that has drifted, and the arbiter makes it final: five
+    // sixths of the cover hang on somebody who does this for every window, for nothing but its bond
     let before = scene.world.tokens(&holder.tokens);
     let counts = share(500_000);
     scene

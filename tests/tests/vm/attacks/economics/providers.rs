@@ -302,8 +302,8 @@ fn a_provider_returns_premium_that_the_treasury_has_got() {
 
 #[test]
 fn a_holder_who_is_a_provider_too_gets_its_premium_back_twice_if_nothing_is_measured() {
-    // Given a provider, and an attacker in league with the oracles, who buys cover for a year, and deposits nine
-    // times the provider's capital when the premium begins to stream
+    // Given a provider, and an attacker in league with the oracles, who buys cover for a year, and
+    // deposits nine times the provider's capital when the premium begins to stream
     let mut scene = Insured::new();
     let lp = scene.provider();
     let (holder, late) = (scene.world.wallet(CAPITAL), scene.world.wallet(9 * CAPITAL));
