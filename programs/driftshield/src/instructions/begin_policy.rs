@@ -2,10 +2,7 @@ use core::ops::RangeInclusive;
 
 use anchor_lang::{prelude::*, AccountClose};
 
-use crate::{
-    token::{self, Recipient},
-    ClaimPolicy, Findings, PolicyBegun, Probation, Series,
-};
+use crate::{ClaimPolicy, Findings, PolicyBegun, Probation, Series};
 
 impl ClaimPolicy {
     pub fn begin_policy(&mut self, pages: Vec<AccountView>) -> Result<PolicyBegun> {
@@ -28,15 +25,7 @@ impl ClaimPolicy {
                 .end(&mut self.vault, &mut self.exposure, &mut self.model);
         }
         if 0 < refund {
-            token::pay_to(
-                Recipient::Payee(&self.holder),
-                self.token_program.address(),
-                &mut self.tokens,
-                &self.mint,
-                &mut self.destination,
-                &self.vault,
-                refund,
-            )?;
+            self.pay_holder(refund)?;
         }
         let event = self.begun(probation, refund, is_over);
         if is_over {

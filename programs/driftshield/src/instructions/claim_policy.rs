@@ -52,9 +52,7 @@ impl ClaimPolicy {
         self.vault.accrue(now);
         let lowest = self.lowest_of_run(first_window, pages)?;
         let amount = self.policy.claim(lowest)?;
-        self.vault.pay_claim(amount);
-        self.exposure.release(amount);
-        self.model.release_cover(amount);
+        self.release_paid(amount);
         let is_over = self.policy.open_cover() == 0;
         let mut refund = 0;
         if is_over {
@@ -64,15 +62,7 @@ impl ClaimPolicy {
             self.policy
                 .end(&mut self.vault, &mut self.exposure, &mut self.model);
         }
-        token::pay_to(
-            Recipient::Payee(&self.holder),
-            self.token_program.address(),
-            &mut self.tokens,
-            &self.mint,
-            &mut self.destination,
-            &self.vault,
-            amount + refund, // parts of one balance
-        )?;
+        self.pay_holder(amount + refund)?; // parts of one balance
         let event = PolicyClaimed {
             vault: *self.vault.address(),
             vault_seq: self.vault.next_seq(),
@@ -99,6 +89,27 @@ impl ClaimPolicy {
             self.policy.close(*self.holder.account())?;
         }
         Ok(event)
+    }
+
+    /// Subtracts `amount`, which is paid out of the locked cover, from the capital and the risk.
+    pub(super) fn release_paid(&mut self, amount: u64) {
+        self.vault.pay_claim(amount);
+        self.exposure.release(amount);
+        self.model.release_cover(amount);
+    }
+
+    /// Pays `amount` from the vault to the holder.
+    #[inline(never)] // one copy keeps the binary small
+    pub(super) fn pay_holder(&mut self, amount: u64) -> Result<()> {
+        token::pay_to(
+            Recipient::Payee(&self.holder),
+            self.token_program.address(),
+            &mut self.tokens,
+            &self.mint,
+            &mut self.destination,
+            &self.vault,
+            amount,
+        )
     }
 
     /// Reads the run that starts at `first_window` from `pages`. Returns its lowest value.

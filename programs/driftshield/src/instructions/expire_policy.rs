@@ -1,9 +1,6 @@
 use anchor_lang::{prelude::*, AccountClose};
 
-use crate::{
-    token::{self, Recipient},
-    ClaimPolicy, DriftShieldError, Findings, PolicyExpired,
-};
+use crate::{ClaimPolicy, DriftShieldError, Findings, PolicyExpired};
 
 impl ClaimPolicy {
     pub fn expire_policy(&mut self, pages: Vec<AccountView>) -> Result<PolicyExpired> {
@@ -55,17 +52,7 @@ impl ClaimPolicy {
     /// Pays `amount` of the locked cover out of the capital, like a claim.
     fn refund(&mut self, amount: u64) -> Result<()> {
         self.policy.paid += amount; // at most the cover
-        self.vault.pay_claim(amount);
-        self.exposure.release(amount);
-        self.model.release_cover(amount);
-        token::pay_to(
-            Recipient::Payee(&self.holder),
-            self.token_program.address(),
-            &mut self.tokens,
-            &self.mint,
-            &mut self.destination,
-            &self.vault,
-            amount,
-        )
+        self.release_paid(amount);
+        self.pay_holder(amount)
     }
 }

@@ -156,11 +156,6 @@ impl Series {
         Ok(series)
     }
 
-    /// Whether the running instruction created the account.
-    pub fn is_new(&self) -> bool {
-        self.seq == 0
-    }
-
     /// Returns the windows of the page.
     pub fn windows(&self) -> RangeInclusive<u64> {
         let first = self.page * PAGE_WINDOWS; // the page of a window, so it fits

@@ -30,18 +30,19 @@ impl Model {
 
     /// Returns the first window that begins after `now`; 1 before the model's genesis.
     pub fn next_window(&self, now: i64) -> u64 {
-        let secs = now.saturating_sub(self.genesis).max(0);
-        secs as u64 / self.window_secs as u64 + 1 // the running window, and one
+        self.windows_over(now) + 1 // one after the running window
     }
 
     /// Returns the first window that can still get a receipt or a challenge at `now`. Each earlier
     /// window without an entry in the series stays without one.
     pub fn first_undecided(&self, now: i64) -> u64 {
-        let decided_secs = now
-            .saturating_sub(self.genesis)
-            .saturating_sub(self.submit_secs + self.challenge_secs)
-            .max(0);
-        decided_secs as u64 / self.window_secs as u64 // whole windows, so rounded down
+        self.windows_over(now.saturating_sub(self.submit_secs + self.challenge_secs))
+    }
+
+    /// Returns the number of windows that are over at `time`, rounded down.
+    fn windows_over(&self, time: i64) -> u64 {
+        let secs = time.saturating_sub(self.genesis).max(0);
+        secs as u64 / self.window_secs as u64
     }
 
     /// Returns the Unix time until which the series keeps the entry of `window`, at least.
