@@ -191,6 +191,13 @@ impl Insured {
         self.world.send(list, &[&self.manager.key])
     }
 
+    /// Measures windows with `drift` until the next one is `window`.
+    pub fn measure_until(&mut self, window: u64, drift: u64) {
+        while self.window < window {
+            self.measure(drift);
+        }
+    }
+
     // Liquidity.
 
     /// The balance of the owner's share account.

@@ -212,7 +212,7 @@ impl Case {
     }
 }
 
-/// What a market on the window and the next comes to, of which the next has no drift.
+/// What a market comes to that observes the window and the next one, if the next one has no drift.
 fn market(entry: Entry, min_observed: u64) -> (MarketState, Option<u8>) {
     let mut page = Series::zeroed();
     page.entries[WINDOW as usize] = entry.to_word();

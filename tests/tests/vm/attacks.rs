@@ -40,6 +40,20 @@ fn prefund(world: &mut World, addresses: &[Address]) {
     }
 }
 
+/// A vault with cover on a model with three oracles, in its first covered window. Returns the scene and
+/// the holder.
+fn covered(cover: u64) -> (Insured, Wallet) {
+    let mut scene = Insured::new();
+    let holder = scene.world.wallet(CAPITAL);
+    let terms = PolicyTerms {
+        cover,
+        ..scene.terms()
+    };
+    scene.buy(&holder, 1, terms).expect("buy_policy");
+    scene.measure_until(terms.first_window, CALM_DRIFT);
+    (scene, holder)
+}
+
 #[test]
 fn lamports_sent_in_advance_block_no_creation() {
     // Given the addresses of a vault's accounts, a listing, a request and a policy, which receive lamports

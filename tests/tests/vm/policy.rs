@@ -25,9 +25,7 @@ fn insured(change: impl Fn(PolicyTerms) -> PolicyTerms) -> (Insured, Wallet) {
 /// covers, and begins the policy unless it has begun.
 pub(crate) fn measure_until_covered(scene: &mut Insured, holder: &Wallet) {
     let first = scene.policy(holder, 1).first_window;
-    while scene.window < first {
-        scene.measure(CALM_DRIFT);
-    }
+    scene.measure_until(first, CALM_DRIFT);
     scene.try_to_begin(holder, 1);
 }
 

@@ -270,9 +270,7 @@ fn a_market_and_a_vault_work_with_token_2022() {
     scene.buy(&winner, 1, terms).unwrap();
 
     // When the drift reaches the threshold and the trigger, and everything is settled and claimed
-    while scene.window < window {
-        scene.measure(CALM_DRIFT);
-    }
+    scene.measure_until(window, CALM_DRIFT);
     scene.measure(300_000);
     scene.world.settle(&market).unwrap();
     for owner in [&winner, &loser] {

@@ -240,16 +240,9 @@ impl Model {
             WindowEnd::Thin => Some(None),
         };
         if let Some(agreed) = agreed {
-            let agrees = |value: Option<u64>| match (value, agreed) {
-                (Some(value), Some(agreed)) => {
-                    u128::from(value.abs_diff(agreed)) <= self.max_spread.into()
-                }
-                (None, None) => true,
-                _ => false,
-            };
             let submissions = receipt.submissions.iter();
             receipt.earners = submissions
-                .filter(|(_, submission)| agrees(submission.value))
+                .filter(|(_, submission)| self.agree(submission.value, agreed))
                 .map(|(oracle, _)| *oracle)
                 .collect();
         }

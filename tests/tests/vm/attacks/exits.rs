@@ -19,9 +19,7 @@ fn attack_10_who_leaves_after_the_first_of_four_bad_windows_bears_the_loss() {
         ..scene.terms()
     };
     scene.buy(&holder, 1, terms).unwrap();
-    while scene.window < terms.first_window {
-        scene.measure(CALM_DRIFT);
-    }
+    scene.measure_until(terms.first_window, CALM_DRIFT);
 
     // When one of them requests all it has in the first bad window, which it alone has noticed
     let first = scene.window;

@@ -124,9 +124,7 @@ fn an_insider_who_requests_withdrawal_before_a_bad_window_is_measured_bears_the_
     scene.deposit(&insider, CAPITAL).unwrap();
     scene.buy(&holder, 1, big_cover(&scene)).unwrap();
     let window = scene.policy(&holder, 1).first_window;
-    while scene.window < window {
-        scene.measure(CALM_DRIFT);
-    }
+    scene.measure_until(window, CALM_DRIFT);
     scene.world.warp_to_end(&scene.model, window);
 
     // When an insider requests its withdrawal, the receipt becomes Final and the policy is claimed

@@ -107,9 +107,7 @@ fn a_term_cannot_be_left_on_probation_as_a_free_option() {
         scene.buy(&holder, id, terms).unwrap();
     }
     let last = scene.terms().first_window + 9;
-    while scene.window < last {
-        scene.measure(CALM_DRIFT);
-    }
+    scene.measure_until(last, CALM_DRIFT);
     scene.begin(&holder, 1).unwrap();
     // When both are cancelled shortly before the end
     let mut refund = |id| {
@@ -178,9 +176,7 @@ fn attack_j_publishing_only_bad_windows_pays_no_refund_beside_the_claim() {
         let terms = scene.terms();
         let quote = scene.quote(&terms).unwrap();
         scene.buy(&holder, 1, terms).unwrap();
-        while scene.window < terms.first_window {
-            scene.measure(CALM_DRIFT);
-        }
+        scene.measure_until(terms.first_window, CALM_DRIFT);
         scene.begin(&holder, 1).unwrap();
         if let Some(drift) = drift {
             scene.measure(drift);

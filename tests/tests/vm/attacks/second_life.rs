@@ -340,9 +340,7 @@ fn a_policy_bought_again_is_like_one_with_a_new_id() {
     };
     scene.buy(&holder, 1, terms).unwrap();
     let window = scene.policy(&holder, 1).first_window;
-    while scene.window < window {
-        scene.measure(CALM_DRIFT);
-    }
+    scene.measure_until(window, CALM_DRIFT);
     scene.measure(200_000);
     scene.claim(&holder, 1, window).unwrap();
     for _ in 0..2 {

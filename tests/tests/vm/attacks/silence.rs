@@ -1,10 +1,9 @@
 //! Attacks by oracles that are silent, and on oracles for their silence.
 
-use driftshield_sdk::{
-    ChallengePayee, DriftShieldError, Entry, Event, MarketTerms, PolicyTerms, address,
-};
+use driftshield_sdk::{ChallengePayee, DriftShieldError, Entry, Event, MarketTerms, address};
 use driftshield_tests::{insurance::*, world::*};
 
+use super::covered;
 use crate::{
     bonds::{start_leaving, unbond},
     market::market_with_bet,
@@ -15,22 +14,6 @@ const COVER: u64 = 8_000 * TOKEN;
 /// Drift that pays the whole cover.
 const DRIFT: u64 = 300_000;
 const PENALTY: u64 = 5 * TOKEN;
-
-/// A vault with cover of 8,000 tokens on a model with three oracles, in its first covered window. Returns
-/// the scene and the holder.
-fn covered() -> (Insured, Wallet) {
-    let mut scene = Insured::new();
-    let holder = scene.world.wallet(CAPITAL);
-    let terms = PolicyTerms {
-        cover: COVER,
-        ..scene.terms()
-    };
-    scene.buy(&holder, 1, terms).expect("buy_policy");
-    while scene.window < terms.first_window {
-        scene.measure(CALM_DRIFT);
-    }
-    (scene, holder)
-}
 
 fn lost(scene: &Insured) -> [u64; 3] {
     let state = scene.model();
@@ -47,7 +30,7 @@ fn rule_calm(world: &mut World, model: &TestModel, window: u64) {
 fn silence_of_two_of_three_leaves_no_cover_unpaid() {
     for submitting in [1, 0] {
         // Given a covered window that drifts, for which one honest oracle, or none, submits
-        let (mut scene, holder) = covered();
+        let (mut scene, holder) = covered(COVER);
         let (model, window) = (scene.model.clone(), scene.window);
         let before = scene.world.tokens(&holder.tokens);
         scene.world.warp_to_end(&model, window);

@@ -116,9 +116,7 @@ fn claims_by_every_window_pay_as_much_as_the_last_claim_alone() {
     };
     scene.buy(&holder, 1, terms).unwrap();
     let first = scene.policy(&holder, 1).first_window;
-    while scene.window < first {
-        scene.measure(CALM_DRIFT);
-    }
+    scene.measure_until(first, CALM_DRIFT);
     let drifts = [100_003, 100_004, 123_457, 200_001, 251_003];
     for drift in drifts {
         scene.measure(drift);

@@ -1,29 +1,15 @@
 //! Oracles that call a window thin to hide its drift, or drifted to hide that it is thin.
 
-use driftshield_sdk::{ChallengePayee, DriftShieldError, Entry, PolicyTerms, instruction};
+use driftshield_sdk::{ChallengePayee, DriftShieldError, Entry, instruction};
 use driftshield_tests::{insurance::*, world::*};
+
+use super::covered;
 
 /// Counts with too few rows for a value.
 const THIN: [u32; 2] = [3, 1];
 const COVER: u64 = 8_000 * TOKEN;
 /// Drift that pays the whole cover.
 const DRIFT: u64 = 300_000;
-
-/// A vault with cover of 8,000 tokens on a model with three oracles, in its first covered window. Returns
-/// the scene and the holder.
-fn covered() -> (Insured, Wallet) {
-    let mut scene = Insured::new();
-    let holder = scene.world.wallet(CAPITAL);
-    let terms = PolicyTerms {
-        cover: COVER,
-        ..scene.terms()
-    };
-    scene.buy(&holder, 1, terms).expect("buy_policy");
-    while scene.window < terms.first_window {
-        scene.measure(CALM_DRIFT);
-    }
-    (scene, holder)
-}
 
 /// The oracles submit these counts for the running window, which is over then.
 fn submit(scene: &mut Insured, counts: [[u32; 2]; 3]) {
@@ -72,7 +58,7 @@ fn dispute(scene: &mut Insured, ruling: &[u32]) -> i64 {
 #[test]
 fn calling_a_drifted_window_thin_costs_more_than_it_hides() {
     // Given a drifted window, which two of three oracles call thin to save the vault 8,000 tokens
-    let (mut scene, holder) = covered();
+    let (mut scene, holder) = covered(COVER);
     let window = scene.window;
     let before = (bonds(&scene), scene.world.tokens(&holder.tokens));
     submit(&mut scene, [THIN, THIN, share(DRIFT)]);
@@ -96,7 +82,7 @@ fn calling_a_drifted_window_thin_costs_more_than_it_hides() {
 #[test]
 fn reporting_drift_in_a_thin_window_costs_more_than_it_pays() {
     // Given a thin window, for which two of three oracles report drift to be paid 8,000 tokens of cover
-    let (mut scene, holder) = covered();
+    let (mut scene, holder) = covered(COVER);
     let window = scene.window;
     let before = bonds(&scene);
     submit(&mut scene, [share(DRIFT), share(DRIFT), THIN]);
@@ -117,7 +103,7 @@ fn reporting_drift_in_a_thin_window_costs_more_than_it_pays() {
 #[test]
 fn refuted_drift_stops_sales_only_until_the_ruling() {
     // Given two of three oracles that report drift in a thin window, so that no cover is sold
-    let (mut scene, _) = covered();
+    let (mut scene, _) = covered(COVER);
     let buyer = scene.world.wallet(CAPITAL);
     submit(&mut scene, [share(DRIFT), share(DRIFT), THIN]);
     let terms = scene.terms();
@@ -143,7 +129,7 @@ fn one_of_three_cannot_make_a_window_thin_or_drifted() {
         (share(DRIFT), THIN, Entry::Thin),
     ] {
         // Given one oracle that differs from the two others
-        let (mut scene, _) = covered();
+        let (mut scene, _) = covered(COVER);
         let window = scene.window;
         submit(&mut scene, [liar, truth, truth]);
 

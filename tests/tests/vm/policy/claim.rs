@@ -277,9 +277,7 @@ fn a_run_over_two_pages_is_claimed_with_both() {
     // Given a policy on the last windows of a page and the first of the next
     let (mut scene, _) = insured(|terms| terms);
     scene.world.solvency_checks = false;
-    while scene.window < 253 {
-        scene.measure(CALM_DRIFT);
-    }
+    scene.measure_until(253, CALM_DRIFT);
     scene.world.solvency_checks = true;
     let holder = scene.world.wallet(CAPITAL);
     let terms = PolicyTerms {

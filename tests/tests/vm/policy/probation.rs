@@ -65,9 +65,7 @@ fn a_term_begins_once_its_last_window_is_decided() {
     // Given a policy whose probation has a window that nobody measures at its end
     let (mut scene, holder) = bought();
     let last = scene.policy(&holder, 1).last_window;
-    while scene.window < last {
-        scene.measure(CALM_DRIFT);
-    }
+    scene.measure_until(last, CALM_DRIFT);
     let model = scene.model();
     let decided = model.window_end(last).unwrap() + model.submit_secs + model.challenge_secs;
 
@@ -163,9 +161,7 @@ fn a_late_begin_streams_faster_and_never_jumps() {
     // Given a policy that nobody has begun until the last day of its term
     let (mut scene, holder) = bought();
     let end = scene.policy(&holder, 1).pending.end;
-    while scene.window < scene.policy(&holder, 1).first_window {
-        scene.measure(CALM_DRIFT);
-    }
+    scene.measure_until(scene.policy(&holder, 1).first_window, CALM_DRIFT);
     scene.world.warp_to(end - DAY);
     let assets = scene.vault().assets;
 

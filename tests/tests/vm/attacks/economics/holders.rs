@@ -65,9 +65,7 @@ fn oracles_who_bend_by_the_spread_win_all_cover_whose_trigger_is_just_above_the_
     let before = scene.world.tokens(&holder.tokens) + quote.rent;
     let bonds = scene.model().held;
     scene.buy(&holder, 1, terms).unwrap();
-    while scene.window < terms.first_window {
-        scene.measure(level);
-    }
+    scene.measure_until(terms.first_window, level);
     scene.begin(&holder, 1).unwrap();
 
     // When the two bend the covered window by no more than the spread
@@ -142,9 +140,7 @@ fn a_weekly_cycle_that_everybody_sees_is_insured_as_if_it_were_over() {
     assert_eq!(terms.first_window % 7, 6);
     let quote = scene.quote(&terms).unwrap();
     scene.buy(&holder, 1, terms).unwrap();
-    while scene.window < terms.first_window {
-        scene.measure(CALM_DRIFT);
-    }
+    scene.measure_until(terms.first_window, CALM_DRIFT);
     scene.begin(&holder, 1).unwrap();
     scene.measure(DRIFTED);
     scene.claim(&holder, 1, terms.first_window).unwrap();
@@ -176,9 +172,7 @@ fn a_stranger_who_renews_on_drift_that_it_knows_costs_the_holder_the_fee_and_the
     scene.buy(&holder, 1, terms).unwrap();
     scene.delegate(&holder, CAPITAL);
     let bad = terms.first_window + 57;
-    while scene.window < bad {
-        scene.measure(CALM_DRIFT);
-    }
+    scene.measure_until(bad, CALM_DRIFT);
     scene.begin(&holder, 1).unwrap();
     scene.world.warp_to_end(&model, bad);
 
@@ -285,9 +279,7 @@ fn a_bent_trigger_needs_more_than_one_of_three_oracles() {
     let holder = scene.world.wallet(CAPITAL);
     let terms = all_or_nothing(&scene, floor);
     scene.buy(&holder, 1, terms).unwrap();
-    while scene.window < terms.first_window {
-        scene.measure(level);
-    }
+    scene.measure_until(terms.first_window, level);
     scene.begin(&holder, 1).unwrap();
 
     // When it adds the spread and the others count alike
@@ -360,16 +352,14 @@ fn cover_just_above_a_noisy_drift_pays_ninety_times_its_price() {
 
 #[test]
 fn one_of_two_oracles_that_submit_lowers_the_value_under_the_trigger() {
-    // Given cover with a trigger under the coming drift by less than the spread, a model of which one of three
-    // oracles is silent, and another in league with the providers
+    // Given cover whose trigger is less than the spread under the coming drift, and a model with three
+    // oracles: one is silent, and one in league with the providers
     let (mut scene, floor, level) = steady();
     let model = scene.model.clone();
     let holder = scene.world.wallet(CAPITAL);
     let terms = all_or_nothing(&scene, floor);
     scene.buy(&holder, 1, terms).unwrap();
-    while scene.window < terms.first_window {
-        scene.measure(level);
-    }
+    scene.measure_until(terms.first_window, level);
     scene.begin(&holder, 1).unwrap();
 
     // When the covered window drifts, and the corrupt oracle submits as little as agrees with that

@@ -23,9 +23,7 @@ fn a_provider_who_knows_of_unmeasured_windows_leaves_before_they_are_returned() 
         ..scene.terms()
     };
     scene.buy(&holder, 1, terms).unwrap();
-    while scene.window < terms.first_window {
-        scene.measure(CALM_DRIFT);
-    }
+    scene.measure_until(terms.first_window, CALM_DRIFT);
     scene.begin(&holder, 1).unwrap();
     let part = scene.policy(&holder, 1).term.part;
     let model = scene.model.clone();
@@ -113,9 +111,7 @@ fn a_deposit_after_the_last_covered_window_earns_most_of_what_still_streams() {
         ..scene.terms()
     };
     scene.buy(&holder, 1, terms).unwrap();
-    while scene.window < terms.first_window {
-        scene.measure(CALM_DRIFT);
-    }
+    scene.measure_until(terms.first_window, CALM_DRIFT);
     scene.begin(&holder, 1).unwrap();
     scene.measure(CALM_DRIFT);
     let term = scene.policy(&holder, 1).term;
@@ -150,9 +146,7 @@ fn a_provider_who_fills_the_vault_makes_renewals_dearer_than_the_filling_costs()
     };
     scene.buy(&holder, 1, terms).unwrap();
     scene.delegate(&holder, CAPITAL);
-    while scene.window < terms.first_window + 50 {
-        scene.measure(CALM_DRIFT);
-    }
+    scene.measure_until(terms.first_window + 50, CALM_DRIFT);
     scene.begin(&holder, 1).unwrap();
     let policy = scene.policy(&holder, 1);
     let usual = scene.quote_renewal(&policy, false).unwrap();
@@ -199,9 +193,7 @@ fn a_policy_of_one_window_holds_capital_four_times_as_long_as_it_pays_for() {
     scene.buy(&holder, 1, terms).unwrap();
     let shares = scene.shares(&lp);
     scene.request(&lp, shares).unwrap();
-    while scene.window < terms.first_window {
-        scene.measure(CALM_DRIFT);
-    }
+    scene.measure_until(terms.first_window, CALM_DRIFT);
     scene.begin(&holder, 1).unwrap();
     scene.measure(CALM_DRIFT);
     let policy = scene.policy(&holder, 1);
@@ -276,9 +268,7 @@ fn a_provider_returns_premium_that_the_treasury_has_got() {
         ..scene.terms()
     };
     scene.buy(&holder, 1, terms).unwrap();
-    while scene.window < terms.first_window {
-        scene.measure(CALM_DRIFT);
-    }
+    scene.measure_until(terms.first_window, CALM_DRIFT);
     scene.begin(&holder, 1).unwrap();
     let term = scene.policy(&holder, 1).term;
     scene.deposit(&whale, 9 * CAPITAL).unwrap();
@@ -315,9 +305,7 @@ fn a_holder_who_is_a_provider_too_gets_its_premium_back_twice_if_nothing_is_meas
     let quote = scene.quote(&terms).unwrap();
     let paid = quote.premium + quote.rent;
     scene.buy(&holder, 1, terms).unwrap();
-    while scene.window < terms.first_window {
-        scene.measure(CALM_DRIFT);
-    }
+    scene.measure_until(terms.first_window, CALM_DRIFT);
     scene.begin(&holder, 1).unwrap();
     scene.deposit(&late, 9 * CAPITAL).unwrap();
 
