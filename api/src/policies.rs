@@ -44,6 +44,9 @@ pub struct Policy {
     pub cover: Scaled,
     /// Sum of all payouts.
     pub paid: Scaled,
+    /// Premium of windows without a value, as far as they have been examined, less what the policy has
+    /// paid: the policy returns it when it ends. 0 once it has.
+    pub set_aside: Scaled,
     /// Refunded premium; null until the policy ends.
     pub refund: Option<Scaled>,
     /// Drift from which the policy pays.
@@ -197,6 +200,11 @@ impl FromRow<'_, PgRow> for Policy {
         let covered_until = columns.window_start(end_window)?;
         let claimable = TimeDelta::try_seconds(columns.get("claimable_secs")?);
         let term = PolicyTerm::from_column(&columns, "term")?;
+        let is_open = matches!(state, PolicyState::Pending | PolicyState::Open);
+        let (cover, paid) = (columns.amount("cover")?, columns.amount("final_paid")?);
+        let unmeasured: U64 = columns.get("unmeasured")?;
+        let set_aside = unmeasured.0.min(cover.raw.0).saturating_sub(paid.raw.0);
+        let set_aside = if is_open { set_aside } else { 0 };
         Ok(Self {
             key: columns.get("address")?,
             vault: columns.get("vault")?,
@@ -207,11 +215,10 @@ impl FromRow<'_, PgRow> for Policy {
             mint: columns.get("mint")?,
             decimals: columns.decimals,
             state,
-            cover: columns.amount("cover")?,
-            paid: columns.amount("final_paid")?,
-            refund: (!matches!(state, PolicyState::Pending | PolicyState::Open))
-                .then(|| columns.amount("refund"))
-                .transpose()?,
+            cover,
+            paid,
+            set_aside: Scaled::new(set_aside, columns.decimals),
+            refund: (!is_open).then(|| columns.amount("refund")).transpose()?,
             trigger: columns.drift("trigger")?,
             exhaustion: columns.drift("exhaustion")?,
             persistence: columns.get("persistence")?,

@@ -35,7 +35,8 @@ struct QuoteRequest {
     cover: U64,
     /// Drift from which the policy pays.
     trigger: U64,
-    /// Drift from which the policy pays all of its cover; at least `trigger`.
+    /// Drift from which the policy pays all of its cover; at least `trigger` plus eight times the
+    /// model's `max_spread`.
     exhaustion: U64,
     /// Number of consecutive windows in which drift has to reach the trigger: 1 to 4.
     persistence: u8,
@@ -79,6 +80,8 @@ struct Quote {
     manager_part: Scaled,
     /// Part of the premium that streams to the vault.
     streamed_part: Scaled,
+    /// Part of the unused premium that the vault keeps on cancellation, to pass to `buy_policy`.
+    cancel_fee_bps: u16,
     /// First covered window, to pass to `buy_policy`.
     first_window: U64,
     /// Last covered window.
@@ -221,6 +224,7 @@ impl PurchaseAccounts {
             first_window,
             windows: request.windows.0,
             max_premium: u64::MAX,
+            max_cancel_fee_bps: u16::MAX,
             auto_renew: false,
         };
         let vault_decimals = vault.decimals;
@@ -242,6 +246,7 @@ impl PurchaseAccounts {
             protocol_part: amount(quote.protocol_part),
             manager_part: amount(quote.manager_part),
             streamed_part: amount(quote.streamed_part),
+            cancel_fee_bps: vault.terms.cancel_fee_bps,
             first_window: U64(quote.first_window),
             last_window: U64(quote.last_window),
             covered_from: DateTime::from_timestamp(starts_at, 0),

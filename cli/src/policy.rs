@@ -41,6 +41,8 @@ pub enum Command {
     },
     /// Begin a policy's term whose probation is over, or refund it; callable by anyone
     Begin { policy: Address },
+    /// Set premium aside that a policy returns for windows without a value; callable by anyone
+    SetAside { policy: Address },
     /// Cancel a policy and refund its unused premium, less a fee (signed by the holder)
     Cancel { policy: Address },
     /// Extend a policy by another term. Without auto-renew, only its holder can
@@ -81,6 +83,9 @@ pub struct Buy {
     /// above the quote]
     #[arg(long, value_name = "AMOUNT")]
     max_premium: Option<Amount>,
+    /// Highest cancel fee in bps [default: the vault's present one]
+    #[arg(long, value_name = "BPS")]
+    max_cancel_fee: Option<u16>,
     /// Let anyone renew the policy with the tokens approved by `policy approve`
     #[arg(long)]
     auto_renew: bool,
@@ -104,6 +109,14 @@ impl Command {
                 session
                     .send(&[pay_to(session, &state, &vault)?, begin], decimals)
                     .await
+            }
+            Self::SetAside { policy } => {
+                let (state, _, decimals) = read(session, &policy).await?;
+                let model: Model = session.client.get(&state.model).await?;
+                let now = session.client.unix_timestamp().await?;
+                let windows = state.windows_to_set_aside(&model, now);
+                let set_aside = instruction::set_aside_premium(&state, windows);
+                session.send(&[set_aside], decimals).await
             }
             Self::Expire { policy } => {
                 let (state, vault, decimals) = read(session, &policy).await?;
@@ -135,6 +148,9 @@ impl Buy {
         let decimals = offer.decimals;
         if let Some(max_premium) = &self.max_premium {
             terms.max_premium = max_premium.units(decimals.tokens)?;
+        }
+        if let Some(max_cancel_fee) = self.max_cancel_fee {
+            terms.max_cancel_fee_bps = max_cancel_fee;
         }
         terms.auto_renew = self.auto_renew;
         let quote = offer.quote(&terms)?;

@@ -232,6 +232,7 @@ async fn list(session: &Session, manager: Option<Address>, mint: Option<Address>
         "locked",
         "unearned",
         "held",
+        "set_aside",
         "shares",
         "policies",
         "exposures",

@@ -15,6 +15,12 @@ pub const BUCKETS: usize = 64;
 /// Most windows from the oldest one that is undecided at a sale to the last covered one. The series
 /// pages of so many windows fit into one transaction.
 pub const MAX_POLICY_WINDOWS: u64 = 2_048;
+/// Least distance of a policy's exhaustion from its trigger, as a multiple of the model's
+/// `max_spread`: an error that nobody can dispute moves at most an eighth of the cover.
+pub const RAMP_SPREADS: u64 = 8;
+/// Least distance of a trigger from the drift, as a multiple of the model's `max_spread`: values that
+/// are each wrong by no more than it can't make up a rise to the trigger.
+pub const TRIGGER_SPREADS: u64 = 2;
 /// Anyone may renew a policy in the last quarter of its term before the last time for a renewal.
 const RENEWAL_PART: i64 = 4;
 
@@ -28,6 +34,8 @@ pub struct ModelState {
     /// Longest time after a window's end in which its receipt can become Final.
     pub dispute_secs: i64,
     pub noise_floor: u64,
+    /// Largest error of a value that nobody can dispute.
+    pub max_spread: u64,
     /// Number of Final receipts of the version.
     pub final_count: u64,
     /// Latest Final window.
@@ -64,7 +72,7 @@ pub struct Seller {
     /// Capital that may back a purchase: `assets` without what is requested for withdrawal or
     /// reserved.
     pub staying: u64,
-    /// Capital by which cover is priced.
+    /// Capital by which cover is priced, as far as it stays for a purchase.
     pub seasoned: u64,
     pub locked: u64,
     /// Largest part of the capital that renewals may lock, in bps.
@@ -80,6 +88,8 @@ pub struct Seller {
     pub base_bps: u16,
     pub curve: Curve,
     pub risk_slope_bps: u16,
+    /// Part of a cancelled policy's unused premium that the vault keeps, in bps.
+    pub cancel_fee_bps: u16,
     /// Part of the risk that is charged, in bps, by persistence.
     pub persistence_bps: [u16; MAX_PERSISTENCE as usize],
 }
@@ -95,6 +105,8 @@ pub struct Wanted {
     pub first_window: u64,
     pub windows: u64,
     pub max_premium: u64,
+    /// Highest cancel fee of a purchase, in bps.
+    pub max_cancel_fee_bps: u16,
 }
 
 /// A paid term of a policy.
@@ -181,11 +193,11 @@ pub enum Rule {
     WindowsTooLate,
     /// The last window is too far in the future for the clock. No limit.
     WindowOutOfRange,
-    /// The exhaustion is below the trigger: the trigger, in micro-units.
+    /// The exhaustion is too close to the trigger, or below it: the lowest, in micro-units.
     InvalidExhaustion,
     /// The trigger is below the model's noise floor: the floor, in micro-units.
     BelowNoiseFloor,
-    /// The trigger isn't above the drift: the lowest that is, in micro-units.
+    /// The trigger isn't far enough above the drift: the lowest that is, in micro-units.
     TriggerReached,
     /// The trigger is below the listing's lowest: the lowest, in micro-units.
     TriggerTooLow,
@@ -214,6 +226,8 @@ pub enum Rule {
     PremiumTooHigh,
     /// The price doesn't fit 64 bits. No limit.
     Overflow,
+    /// The vault's cancel fee is above the buyer's maximum: the fee, in bps.
+    CancelFeeTooHigh,
     /// The policy to renew has paid a claim. No limit.
     PolicyPaid,
     /// A term of the policy to renew is on probation. No limit.
@@ -291,6 +305,11 @@ impl ModelState {
         running.saturating_sub(dispute_windows(self.dispute_secs, self.window_secs))
     }
 
+    /// Returns the lowest exhaustion of a policy with `trigger`.
+    pub fn lowest_exhaustion(&self, trigger: u64) -> u64 {
+        trigger.saturating_add(RAMP_SPREADS * self.max_spread) // the spread is below 2⁵⁰
+    }
+
     fn require_measured(&self, version: u32, listed: u32, now: i64) -> Verdict {
         require(self.is_active, Rule::ModelRetired, 0)?;
         let own = u64::from(self.version);
@@ -360,11 +379,13 @@ impl Renewed {
 impl Wanted {
     fn require_trigger(&self, model: &ModelState, listing: &Listing) -> Verdict {
         let trigger = self.trigger;
-        let ordered = trigger <= self.exhaustion;
-        require(ordered, Rule::InvalidExhaustion, trigger)?;
+        let nearest = model.lowest_exhaustion(trigger);
+        let is_far = nearest <= self.exhaustion;
+        require(is_far, Rule::InvalidExhaustion, nearest)?;
         let floor = model.noise_floor;
         require(floor <= trigger, Rule::BelowNoiseFloor, floor)?;
-        let above = model.drift.saturating_add(1);
+        let rise = TRIGGER_SPREADS * model.max_spread + 1; // the spread is below 2⁵⁰
+        let above = model.drift.saturating_add(rise);
         require(above <= trigger, Rule::TriggerReached, above)?;
         let lowest = listing.lowest_trigger;
         require(lowest <= trigger, Rule::TriggerTooLow, lowest)
@@ -432,6 +453,9 @@ pub fn quote(
         .cap
         .saturating_sub(listing.cover.saturating_sub(released));
     require(wanted.cover <= left, Rule::ExposureFull, left)?;
+    let fee_bps = seller.cancel_fee_bps;
+    let is_accepted = renewed.is_some() || fee_bps <= wanted.max_cancel_fee_bps;
+    require(is_accepted, Rule::CancelFeeTooHigh, fee_bps.into())?;
     let (locked_before, locked_after) = seller.lock(wanted.cover, released)?;
     let others = model.cover_risk.saturating_sub(released); // part of it
     let secured = model.cover_limit.saturating_sub(others);
@@ -446,7 +470,12 @@ pub fn quote(
         drift: model.ewma.max(model.drift),
         trigger: wanted.trigger,
         exhaustion: wanted.exhaustion,
-        seasoned: seller.seasoned,
+        // Whoever requests capital back before a purchase doesn't make the cover cheap. Nobody signs
+        // the price of a renewal, so nobody can raise it by a request.
+        seasoned: match renewed {
+            Some(_) => seller.seasoned,
+            None => seller.seasoned.min(seller.staying),
+        },
         locked: locked_before,
         duration_secs: duration as u64, // within the vault's limits, which are above 0
     };

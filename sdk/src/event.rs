@@ -13,10 +13,11 @@ pub mod events {
         LeaveRequested, ManagerFeesCollected, MarketCancelled, MarketClosed, MarketCreated,
         MarketSettled, ModelListed, ModelRegistered, ModelRetired, ModelUpdated, OracleReplaced,
         OraclesFunded, PauseSet, Penalty, PolicyBegun, PolicyBought, PolicyCancelled,
-        PolicyClaimed, PolicyExpired, PolicyRenewed, PositionBought, ReceiptChallenged,
-        ReceiptFinalized, ReceiptRuled, ReceiptSubmitted, RewardCollected, SeatClosed, SeatRuled,
-        SeatSynced, SeriesClosed, SlashesReturned, TreasuryWithdrawn, UnbondRequested, VaultClosed,
-        VaultCreated, VaultUpdated, WithdrawCancelled, WithdrawRequested, Withdrawn,
+        PolicyClaimed, PolicyExpired, PolicyRenewed, PositionBought, PremiumSetAside,
+        ReceiptChallenged, ReceiptFinalized, ReceiptRuled, ReceiptSubmitted, RewardCollected,
+        SeatClosed, SeatRuled, SeatSynced, SeriesClosed, SlashesReturned, TreasuryWithdrawn,
+        UnbondRequested, VaultClosed, VaultCreated, VaultUpdated, WithdrawCancelled,
+        WithdrawRequested, Withdrawn,
     };
 }
 
@@ -111,6 +112,7 @@ events!(
     SlashesReturned,
     SeatSynced,
     PolicyBegun,
+    PremiumSetAside,
 );
 
 impl Event {
@@ -244,6 +246,7 @@ impl Event {
                 (e.policy, e.policy_seq),
                 (e.model, e.model_seq),
             ],
+            Self::PremiumSetAside(e) => vec![(e.vault, e.vault_seq), (e.policy, e.policy_seq)],
             Self::PolicyBegun(e) => vec![
                 (e.vault, e.vault_seq),
                 (e.exposure, e.exposure_seq),

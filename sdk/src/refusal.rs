@@ -47,6 +47,7 @@ pub fn advice(refusal: &Refusal, decimals: u8) -> Option<String> {
             format!("the largest cover is {}", amount())
         }
         Rule::PremiumTooHigh => format!("the premium is {}", amount()),
+        Rule::CancelFeeTooHigh => format!("the vault's cancel fee is {}%", scaled(limit, 2)),
         Rule::RenewalTooEarly => {
             format!("it can be renewed from unix time {limit}")
         }

@@ -35,8 +35,7 @@ pub fn best_run<'a>(policy: &Policy, series: impl IntoIterator<Item = &'a Series
         .keys()
         .filter_map(|&first| Some((*lowest(first)?, Reverse(first))));
     let (value, Reverse(first_window)) = runs.max()?;
-    let mut policy = *policy; // a copy
-    let payment = policy.claim(value).ok()?;
+    let payment = policy.due(value).ok()?;
     Some(Run {
         first_window,
         value,

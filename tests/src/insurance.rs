@@ -271,6 +271,7 @@ impl Insured {
             first_window: first_window(&self.vault(), &self.model(), self.world.now()),
             windows: 10,
             max_premium: u64::MAX,
+            max_cancel_fee_bps: u16::MAX,
             auto_renew: false,
         }
     }
@@ -369,6 +370,14 @@ impl Insured {
     pub fn cancel(&mut self, holder: &Wallet, id: u64) -> Outcome {
         let cancel = instruction::cancel_policy(&self.policy(holder, id), &self.vault());
         self.world.send(cancel, &[&holder.key])
+    }
+
+    /// Sets aside the premium of windows without a value.
+    pub fn set_aside(&mut self, holder: &Wallet, id: u64) -> Outcome {
+        let policy = self.policy(holder, id);
+        let windows = policy.windows_to_set_aside(&self.model(), self.world.now());
+        let set_aside = instruction::set_aside_premium(&policy, windows);
+        self.world.send(set_aside, &[])
     }
 
     pub fn expire(&mut self, holder: &Wallet, id: u64) -> Outcome {

@@ -22,7 +22,7 @@ pub struct Capital {
     pub leaving: Scaled,
     /// Capital by which cover is priced.
     pub seasoned: Scaled,
-    /// Cover of open policies that is not paid out yet.
+    /// Cover of open policies that is neither paid out nor set aside.
     pub locked: Scaled,
     /// `locked` divided by `assets`, with up to six decimal places; null if there are no assets.
     #[schema(example = "0.25")]
@@ -31,6 +31,8 @@ pub struct Capital {
     pub unearned: Scaled,
     /// Premiums of terms that are on probation.
     pub held: Scaled,
+    /// Premiums of windows without a value, which policies return when they end.
+    pub set_aside: Scaled,
     /// Number of shares.
     pub shares: Scaled,
     /// Part of `shares` whose value purchases keep free, because their withdrawal could not be paid.
@@ -67,6 +69,7 @@ impl Capital {
             locked,
             unearned: tokens("unearned")?,
             held: tokens("held")?,
+            set_aside: tokens("set_aside")?,
             shares: all_shares,
             reserved_shares: shares("reserved_shares")?,
             protocol_credit: tokens("protocol_credit")?,

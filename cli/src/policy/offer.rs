@@ -73,6 +73,10 @@ impl Offer {
             ("last_window", quote.last_window.to_string()),
             ("begins_at", begins_at.map_err(program_error)?.to_string()),
             ("end", quote.end.to_string()),
+            (
+                "cancel_fee_bps",
+                self.vault.terms.cancel_fee_bps.to_string(),
+            ),
             ("assets", self.vault.assets.to_string()),
             ("seasoned", self.vault.seasoned.to_string()),
             ("locked_before", quote.locked_before.to_string()),
@@ -119,7 +123,8 @@ pub struct CoverArgs {
     /// Drift at which the policy starts to pay
     #[arg(long, value_name = "DRIFT")]
     trigger: Drift,
-    /// Drift at which the policy pays its full cover [default: the trigger]
+    /// Drift at which the policy pays its full cover [default: the lowest, which is the trigger plus
+    /// eight times the model's max_spread]
     #[arg(long, value_name = "DRIFT")]
     exhaustion: Option<Drift>,
     /// Number of consecutive windows at or over the trigger that a claim needs, 1 to 4
@@ -134,7 +139,8 @@ pub struct CoverArgs {
 }
 
 impl CoverArgs {
-    /// Reads the offer. Returns the offer and the terms to buy, without a limit on the premium.
+    /// Reads the offer. Returns the offer and the terms to buy, without a limit on the premium, and
+    /// with the present cancel fee as the highest.
     pub async fn read(&self, session: &Session) -> Result<(Offer, PolicyTerms)> {
         let offer = Offer::read(session, &self.vault, &self.model).await?;
         let Drift(trigger) = self.trigger;
@@ -142,11 +148,15 @@ impl CoverArgs {
             model_version: self.model_version.unwrap_or(offer.model.version),
             cover: self.cover.units(offer.decimals.tokens)?,
             trigger,
-            exhaustion: self.exhaustion.map_or(trigger, |Drift(value)| value),
+            exhaustion: match self.exhaustion {
+                Some(Drift(value)) => value,
+                None => offer.model.state().lowest_exhaustion(trigger),
+            },
             persistence: self.persistence,
             first_window: first_window(&offer.vault, &offer.model, offer.now),
             windows: self.windows,
             max_premium: u64::MAX,
+            max_cancel_fee_bps: offer.vault.terms.cancel_fee_bps,
             auto_renew: false,
         };
         Ok((offer, terms))

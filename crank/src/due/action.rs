@@ -65,6 +65,7 @@ pub enum Step {
     BeginPolicy,
     ClaimPolicy,
     RenewPolicy,
+    SetAsidePremium,
     ExpirePolicy,
     Withdraw,
     CollectPremiumFee,

@@ -1,4 +1,4 @@
-//! Actions on policies: claim, renew, expire.
+//! Actions on policies: begin, set premium aside, claim, renew, expire.
 
 use std::{collections::BTreeMap, ops::RangeInclusive};
 
@@ -54,6 +54,28 @@ pub fn beginnings(snapshot: &Snapshot, model: &ModelSnapshot) -> Vec<Action> {
         Some(with_refund(snapshot, step, policy, vault, begin, refunds))
     };
     model.policies.iter().filter_map(begin).collect()
+}
+
+/// Premium to set aside, as soon as a window of a policy's term is decided without a value. Until it
+/// is, providers who know of it can leave without bearing it.
+pub fn set_asides(snapshot: &Snapshot, model: &ModelSnapshot) -> Vec<Action> {
+    let set_aside = |policy: &Policy| {
+        let windows = policy.windows_to_set_aside(&model.account, snapshot.now);
+        let findings = examine(snapshot, model, policy, windows.clone());
+        let mut vault = snapshot.vault(&policy.vault)?.account; // copies
+        let mut after = *policy;
+        vault.accrue(snapshot.now);
+        if after.set_premium_aside(&mut vault, &findings) == 0 {
+            return None;
+        }
+        let set_aside = instruction::set_aside_premium(policy, windows);
+        Some(Action::new(
+            Step::SetAsidePremium,
+            policy_address(policy),
+            set_aside,
+        ))
+    };
+    model.policies.iter().filter_map(set_aside).collect()
 }
 
 /// What `windows` say about `policy` now.
@@ -185,15 +207,25 @@ pub fn expirations(snapshot: &Snapshot, model: &ModelSnapshot) -> Vec<Action> {
         let is_lapsed = has_ended(policy.lapses_at(&model.account), snapshot.now);
         let windows = policy.windows_to_expire();
         let findings = examine(snapshot, model, policy, windows);
-        let refund = policy.expiry_refund(&findings);
-        // A term on probation counts as begun, so what it refunds isn't known yet.
-        let refunds = !is_lapsed && (policy.is_pending() || 0 < refund.ok()?);
         let vault = &snapshot.vault(&policy.vault)?.account;
+        // A term on probation counts as begun, so what it refunds isn't known yet.
+        let refunds = !is_lapsed && {
+            findings.require_decided().ok()?;
+            policy.is_pending() || has_refund(policy, vault, &findings, snapshot.now)
+        };
         let expire = instruction::expire_policy(policy, vault);
         let step = Step::ExpirePolicy;
         Some(with_refund(snapshot, step, policy, vault, expire, refunds))
     };
     model.policies.iter().filter_map(expire).collect()
+}
+
+/// Whether an expiring `policy` returns premium of windows without a value.
+fn has_refund(policy: &Policy, vault: &Vault, findings: &Findings, now: i64) -> bool {
+    let (mut policy, mut vault) = (*policy, *vault); // copies
+    vault.accrue(now);
+    policy.set_premium_aside(&mut vault, findings);
+    0 < policy.set_aside()
 }
 
 #[cfg(test)]

@@ -302,6 +302,7 @@ fn vault_totals(event: &Event) -> Option<(&Address, &VaultTotals)> {
         Event::PolicyRenewed(event) => (&event.vault, &event.totals),
         Event::PolicyBegun(event) => (&event.vault, &event.totals),
         Event::PolicyExpired(event) => (&event.vault, &event.totals),
+        Event::PremiumSetAside(event) => (&event.vault, &event.totals),
         _ => return None,
     })
 }
@@ -318,6 +319,7 @@ fn capital_row(seq: i64, slot_event: &SlotEvent, vault: &Address, totals: &Vault
         "locked": totals.locked.to_string(),
         "unearned": totals.unearned.to_string(),
         "held": totals.held.to_string(),
+        "set_aside": totals.set_aside.to_string(),
         "shares": totals.shares.to_string(),
         "reserved_shares": totals.reserved_shares.to_string(),
         "protocol_credit": totals.protocol_credit.to_string(),

@@ -234,11 +234,11 @@ pub enum DriftShieldError {
     TooLittleHistory,
     #[msg("The model's newest Final receipt is too old: wait for a new one")]
     StaleHistory,
-    #[msg("The exhaustion is below the trigger: use at least the trigger")]
+    #[msg("The exhaustion is too close to the trigger: use at least the trigger plus eight times the model's max_spread")]
     InvalidExhaustion,
     #[msg("The trigger is below the listing's lowest_trigger: choose a higher one")]
     TriggerTooLow,
-    #[msg("The model's drift has already reached the trigger: choose a higher one")]
+    #[msg("The trigger is not far enough above the model's drift: choose one that is above it by more than twice max_spread")]
     TriggerReached,
     #[msg("The persistence is invalid: use 1 to 4, and at most the number of windows")]
     InvalidPersistence,
@@ -406,4 +406,12 @@ pub enum DriftShieldError {
     TooManyWindows,
     #[msg("The vault's waiting_secs is too short for this model: use a vault that waits at least one window plus the submit period")]
     WaitingTooShort,
+
+    // Premium of unmeasured windows and cancel fees, appended later.
+    #[msg(
+        "No window without a value is decided that was not examined before: call again when one is"
+    )]
+    NothingToSetAside,
+    #[msg("The vault's cancel fee is above max_cancel_fee_bps: read the vault again, and accept its fee or leave the purchase")]
+    CancelFeeTooHigh,
 }

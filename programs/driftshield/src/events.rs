@@ -1100,7 +1100,7 @@ pub struct PolicyBegun {
     pub refund: u64,
     /// Last covered window of the terms that have begun.
     pub last_window: u64,
-    /// Part of the premiums of earlier terms that belongs to windows without a value, in base units.
+    /// Part of the premiums that belongs to examined windows without a value, in base units.
     pub unmeasured: u64,
     /// The vault's balances after the change.
     pub totals: VaultTotals,
@@ -1110,6 +1110,24 @@ pub struct PolicyBegun {
     pub cover_risk: u64,
     /// Number of the model's open policies plus its unsettled markets that have a bet.
     pub model_exposure: u64,
+}
+
+/// Premium of windows without a value was set aside for a policy.
+#[event]
+#[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
+pub struct PremiumSetAside {
+    pub vault: Address,
+    pub vault_seq: u64,
+    pub policy: Address,
+    pub policy_seq: u64,
+    pub model: Address,
+    pub holder: Address,
+    /// Amount that was set aside, in base units.
+    pub amount: u64,
+    /// First window of the present term that has not been examined.
+    pub examined_until: u64,
+    /// The vault's balances after the change.
+    pub totals: VaultTotals,
 }
 
 /// A policy was closed after its claim period.

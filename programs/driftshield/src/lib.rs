@@ -583,4 +583,15 @@ pub mod driftshield {
     pub fn sync_seat(ctx: &mut Context<SyncSeat>) -> Result<()> {
         emit_event!(ctx, ctx.accounts.sync_seat()?)
     }
+
+    /// Sets the premium aside that belongs to windows of a policy's present term without a value: the
+    /// policy returns it when it ends, and whoever holds the vault's capital now bears it. Examines
+    /// the windows up to the first one that is not decided. Anyone may call it.
+    /// Remaining accounts: the pages of the model's series that hold these windows, from the policy's
+    /// `examined_until` on, in order. For a page that doesn't exist: the address that it would have.
+    #[discrim = 57]
+    pub fn set_aside_premium(ctx: &mut Context<SetAsidePremium>) -> Result<()> {
+        let pages = ctx.remaining_accounts()?;
+        emit_event!(ctx, ctx.accounts.set_aside_premium(pages)?)
+    }
 }

@@ -79,6 +79,7 @@ impl Model {
             window_secs: self.window_secs,
             dispute_secs: self.dispute_secs(),
             noise_floor: self.noise_floor,
+            max_spread: self.max_spread,
             final_count: self.final_count,
             last_window: self.last_window,
             drift: self.last_value.max(self.latest),
@@ -101,6 +102,7 @@ impl PolicyTerms {
             first_window: self.first_window,
             windows: self.windows,
             max_premium: self.max_premium,
+            max_cancel_fee_bps: self.max_cancel_fee_bps,
         }
     }
 }
@@ -132,6 +134,7 @@ impl From<Refusal> for DriftShieldError {
             Rule::AboveSecurityLimit => Self::AboveSecurityLimit,
             Rule::PremiumTooHigh => Self::PremiumTooHigh,
             Rule::Overflow => Self::Overflow,
+            Rule::CancelFeeTooHigh => Self::CancelFeeTooHigh,
             Rule::PolicyPaid => Self::PolicyPaid,
             Rule::TermPending => Self::TermPending,
             Rule::RenewalTooEarly => Self::RenewalTooEarly,

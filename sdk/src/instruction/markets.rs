@@ -182,8 +182,8 @@ pub(super) fn pages(
     windows: RangeInclusive<u64>,
 ) -> impl Iterator<Item = AccountMeta> {
     let model = *model;
-    let pages = Series::page_of(*windows.start())..=Series::page_of(*windows.end());
-    pages.map(move |page| AccountMeta::new_readonly(address::series_page(&model, page), false))
+    Series::pages_of(windows)
+        .map(move |page| AccountMeta::new_readonly(address::series_page(&model, page), false))
 }
 
 /// Pays a position's claim to the owner's associated token account, and closes the position.

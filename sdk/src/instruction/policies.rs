@@ -1,5 +1,7 @@
 //! Policies.
 
+use std::ops::RangeInclusive;
+
 use anchor_lang::{Address, solana_program::instruction::Instruction};
 use driftshield::{ID, Policy, PolicyTerms, Vault, accounts, instruction as data};
 
@@ -103,6 +105,20 @@ pub fn begin_policy(policy: &Policy, state: &Vault) -> Instruction {
     let mut instruction = data::BeginPolicy {}.to_instruction(claim_accounts(policy, state));
     let pages = pages(&policy.model, policy.windows_to_begin());
     instruction.accounts.extend(pages);
+    instruction
+}
+
+/// Sets aside the premium of the windows without a value among `windows`, which are those of
+/// [`Policy::windows_to_set_aside`] at the time at which the transaction lands.
+pub fn set_aside_premium(policy: &Policy, windows: RangeInclusive<u64>) -> Instruction {
+    let accounts = accounts::SetAsidePremiumResolved {
+        model: policy.model,
+        vault: policy.vault,
+        policy: address::policy(&policy.vault, &policy.holder, policy.id),
+        program: ID,
+    };
+    let mut instruction = data::SetAsidePremium {}.to_instruction(accounts);
+    instruction.accounts.extend(pages(&policy.model, windows));
     instruction
 }
 

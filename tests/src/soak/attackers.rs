@@ -30,7 +30,7 @@ use super::{
 pub const ID: u64 = 90;
 
 /// All attacks, named after their instructions.
-const ATTACKS: [&str; 54] = [
+const ATTACKS: [&str; 55] = [
     "initialize",
     "update_config",
     "propose_admin",
@@ -85,6 +85,7 @@ const ATTACKS: [&str; 54] = [
     "renew_policy",
     "expire_policy",
     "begin_policy",
+    "set_aside_premium",
 ];
 
 /// A purchase or a renewal of cover by the attackers.

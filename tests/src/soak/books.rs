@@ -87,8 +87,12 @@ pub struct RareEvents {
     pub terms_begun: u64,
     /// Terms that were void on probation.
     pub terms_voided: u64,
-    /// Policies that returned premium of windows without a value.
+    /// Times that premium of windows without a value was set aside.
+    pub premiums_set_aside: u64,
+    /// Policies that returned it.
     pub premiums_returned: u64,
+    /// Policies whose holders were not paid it in time.
+    pub premiums_lapsed: u64,
     pub receipts_voided: u64,
     pub windows_thin: u64,
     pub disputes_ruled: u64,
@@ -127,7 +131,9 @@ impl RareEvents {
         self.policies_ended_by_payment += other.policies_ended_by_payment;
         self.terms_begun += other.terms_begun;
         self.terms_voided += other.terms_voided;
+        self.premiums_set_aside += other.premiums_set_aside;
         self.premiums_returned += other.premiums_returned;
+        self.premiums_lapsed += other.premiums_lapsed;
         self.receipts_voided += other.receipts_voided;
         self.windows_thin += other.windows_thin;
         self.disputes_ruled += other.disputes_ruled;
@@ -465,6 +471,7 @@ impl Books {
                 destination,
                 signed,
             } => self.begin_policy(policy, pages, destination, *signed),
+            Call::SetAsidePremium { policy, pages } => self.set_aside_premium(policy, pages),
 
             Call::OpenShares { signer, vault } => self.open_shares(signer, vault),
             Call::Send {

@@ -320,6 +320,10 @@ pub enum Call {
         destination: Address,
         signed: bool,
     },
+    SetAsidePremium {
+        policy: Address,
+        pages: Vec<Address>,
+    },
 
     // Instructions of other programs.
     /// Creates the token account for a vault's shares.
@@ -384,7 +388,8 @@ impl Call {
             Self::SettleMarket { pages, .. }
             | Self::ClaimPolicy { pages, .. }
             | Self::ExpirePolicy { pages, .. }
-            | Self::BeginPolicy { pages, .. } => pages.len(),
+            | Self::BeginPolicy { pages, .. }
+            | Self::SetAsidePremium { pages, .. } => pages.len(),
             _ => 0,
         }
     }
@@ -450,7 +455,8 @@ impl Call {
             | Self::CancelPolicy { policy, .. }
             | Self::RenewPolicy { policy, .. }
             | Self::ExpirePolicy { policy, .. }
-            | Self::BeginPolicy { policy, .. } => Some(*policy),
+            | Self::BeginPolicy { policy, .. }
+            | Self::SetAsidePremium { policy, .. } => Some(*policy),
             _ => None,
         }
     }

@@ -127,6 +127,7 @@ impl<'a> Generator<'a> {
             ActionKind::ClaimPolicy => self.claim_policy(),
             ActionKind::CancelPolicy => self.cancel_policy(),
             ActionKind::ExpirePolicy => self.expire_policy(),
+            ActionKind::SetAsidePremium => self.set_aside_premium(),
 
             ActionKind::Donate => self.donate(),
             ActionKind::BurnShares => self.burn_shares(),

@@ -95,10 +95,16 @@ fn owed(books: &Books, tokens: &Tokens) -> Option<Amount> {
     Some(books.owed_by_vault(owner))
 }
 
-/// Checks an accepted call: only a claim on a policy, or what an expiring one refunds, lowers the price of a
+/// Checks an accepted call: only a claim on a policy, or what is set aside for one, lowers the price of a
 /// share or the value of a request, and no deposit or withdrawal is a gain for the providers.
 pub fn check_step(before: &Books, after: &Books, call: &Call) -> Checked {
-    let is_payout = matches!(call, Call::ClaimPolicy { .. } | Call::ExpirePolicy { .. });
+    let is_payout = matches!(
+        call,
+        Call::ClaimPolicy { .. }
+            | Call::ExpirePolicy { .. }
+            | Call::BeginPolicy { .. }
+            | Call::SetAsidePremium { .. }
+    );
     for (address, vault) in &after.vaults {
         let Some(was) = before.vaults.get(address) else {
             continue;

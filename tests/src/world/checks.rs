@@ -123,9 +123,11 @@ impl World {
         assert!(vault.owed().unwrap() <= self.tokens(&vault.tokens));
         assert!(vault.locked <= vault.assets);
         let open: u64 = policies.iter().map(|policy| policy.open_cover()).sum();
-        assert_eq!(vault.locked, open, "locked for policies");
+        let aside: u64 = policies.iter().map(|policy| policy.set_aside()).sum();
+        assert_eq!(vault.set_aside, aside, "set aside for policies");
+        assert_eq!(vault.locked, open - aside, "locked for policies");
         let covered: u64 = exposures.iter().map(|exposure| exposure.cover).sum();
-        assert_eq!(vault.locked, covered, "locked for exposures");
+        assert_eq!(open, covered, "cover of exposures");
         for exposure in &exposures {
             let own = policies
                 .iter()

@@ -213,6 +213,11 @@ impl<'a> Insurance<'a> {
                 first_window: number("first_window"),
                 windows: 100,
                 max_premium: u64::MAX,
+                max_cancel_fee_bps: quote["cancel_fee_bps"]
+                    .as_u64()
+                    .unwrap()
+                    .try_into()
+                    .unwrap(),
                 auto_renew: false,
             };
             let source = self.tokens_of(self.holder, &vault);

@@ -235,7 +235,7 @@ fn payout(entry: Entry) -> Result<u64, DriftShieldError> {
     (policy.cover, policy.trigger, policy.exhaustion) = (1_000, TRUTH, TRUTH);
     let reached = policy.require_reached(entry);
     let lowest = reached.map_err(|_| DriftShieldError::BrokenRun)?;
-    Ok(policy.claim(lowest).expect("reached"))
+    Ok(policy.due(lowest).expect("reached"))
 }
 
 #[test]

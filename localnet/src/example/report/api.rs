@@ -49,6 +49,8 @@ pub struct VaultSummary {
     #[serde(deserialize_with = "raw_number")]
     pub held: u64,
     #[serde(deserialize_with = "raw_number")]
+    pub set_aside: u64,
+    #[serde(deserialize_with = "raw_number")]
     pub shares: u64,
     #[serde(skip_serializing, deserialize_with = "raw_number")]
     pub protocol_credit: u64,

@@ -108,7 +108,7 @@ pub fn print_policies(
 }
 
 /// Prints the vaults. Fails if a vault's token account does not hold exactly what the vault owes,
-/// or if its locked assets differ from the cover of its open policies.
+/// or if what is locked and set aside differs from the cover of its open policies.
 pub async fn print_vaults(
     example: &Example<'_>,
     vaults: &[VaultSummary],
@@ -119,7 +119,7 @@ pub async fn print_vaults(
         let tokens_account = address::vault_tokens(&vault.vault.parse()?);
         let held = example.client.token_balance(&tokens_account).await?;
         let credits = vault.protocol_credit + vault.manager_credit;
-        let owed = vault.assets + vault.unearned + vault.held + credits;
+        let owed = vault.assets + vault.unearned + vault.held + vault.set_aside + credits;
         let amounts = [
             vault.assets,
             vault.locked,
@@ -143,10 +143,11 @@ pub async fn print_vaults(
         );
         let cover: u64 = policies.iter().map(PolicySummary::open_cover).sum();
         ensure!(
-            vault.locked == cover,
-            "vault {} has {} locked, but its open policies cover {cover}",
+            vault.locked + vault.set_aside == cover,
+            "vault {} has {} locked and {} set aside, but its open policies cover {cover}",
             vault.vault,
-            vault.locked
+            vault.locked,
+            vault.set_aside
         );
     }
     let header = [

@@ -1,15 +1,14 @@
-use core::ops::RangeInclusive;
-
 use anchor_lang::{prelude::*, AccountClose};
 
-use crate::{ClaimPolicy, Findings, PolicyBegun, Probation, Series};
+use crate::{ClaimPolicy, PolicyBegun, Probation};
 
 impl ClaimPolicy {
     pub fn begin_policy(&mut self, pages: Vec<AccountView>) -> Result<PolicyBegun> {
         self.policy.require_pending()?;
         let now = Clock::get()?.unix_timestamp;
         self.vault.accrue(now);
-        let findings = self.examine(self.policy.windows_to_begin(), pages, now)?;
+        let windows = self.policy.windows_to_begin();
+        let findings = self.policy.examine_all(&self.model, windows, pages, now)?;
         let probation = findings.probation()?;
         let mut refund = 0;
         if probation == Probation::Passed {
@@ -32,21 +31,6 @@ impl ClaimPolicy {
             self.policy.close(*self.holder.account())?;
         }
         Ok(event)
-    }
-
-    /// Reads `windows` from `pages`, and returns what they say about the policy.
-    #[inline(never)] // one copy keeps the binary small
-    pub(super) fn examine(
-        &self,
-        windows: RangeInclusive<u64>,
-        pages: Vec<AccountView>,
-        now: i64,
-    ) -> Result<Findings> {
-        let mut findings = self.policy.findings(&self.model);
-        Series::read(&self.model, windows, pages, now, |window, entry| {
-            self.policy.examine(window, entry, &mut findings);
-        })?;
-        Ok(findings)
     }
 
     fn begun(&mut self, probation: Probation, refund: u64, is_over: bool) -> PolicyBegun {

@@ -143,6 +143,8 @@ impl BuyPolicy {
             premium: 0,
             max_premium: terms.max_premium,
             unmeasured: 0,
+            unmeasured_windows: 0,
+            examined_until: 0,
             first_window: terms.first_window,
             last_window: terms.first_window - 1, // the quote refuses a policy from window 0 on
             windows: terms.windows,

@@ -10,7 +10,13 @@ impl ClaimPolicy {
         );
         let now = Clock::get()?.unix_timestamp;
         self.vault.accrue(now);
-        let refund = self.policy.cancel(&mut self.vault, now);
+        let mut refund = self.policy.cancel(&mut self.vault, now);
+        let paid = self.policy.paid;
+        let aside = self.policy.set_aside();
+        if 0 < aside {
+            self.spend(aside);
+            refund += aside; // parts of one balance
+        }
         self.policy
             .end(&mut self.vault, &mut self.exposure, &mut self.model);
         token::pay(
@@ -33,7 +39,7 @@ impl ClaimPolicy {
             holder: self.policy.holder,
             destination: *self.destination.address(),
             refund,
-            paid: self.policy.paid,
+            paid,
             totals: self.vault.totals(),
             exposure_cover: self.exposure.cover,
             cover_risk: self.model.cover_risk,

@@ -51,8 +51,8 @@ impl ClaimPolicy {
         );
         self.vault.accrue(now);
         let lowest = self.lowest_of_run(first_window, pages)?;
-        let amount = self.policy.claim(lowest)?;
-        self.release_paid(amount);
+        let amount = self.policy.due(lowest)?;
+        self.spend(amount);
         let is_over = self.policy.open_cover() == 0;
         let mut refund = 0;
         if is_over {
@@ -91,9 +91,9 @@ impl ClaimPolicy {
         Ok(event)
     }
 
-    /// Subtracts `amount`, which is paid out of the locked cover, from the capital and the risk.
-    pub(super) fn release_paid(&mut self, amount: u64) {
-        self.vault.pay_claim(amount);
+    /// Takes `amount` of the policy's open cover out of the vault and the risk.
+    pub(super) fn spend(&mut self, amount: u64) {
+        self.policy.pay(&mut self.vault, amount);
         self.exposure.release(amount);
         self.model.release_cover(amount);
     }
@@ -115,7 +115,7 @@ impl ClaimPolicy {
     /// Reads the run that starts at `first_window` from `pages`. Returns its lowest value.
     fn lowest_of_run(&self, first_window: u64, pages: Vec<AccountView>) -> Result<u64> {
         let run = self.policy.run(first_window)?;
-        let needed = Series::page_of(*run.start())..=Series::page_of(*run.end());
+        let needed = Series::pages_of(run.clone());
         require!(
             pages.len() == needed.clone().count(),
             DriftShieldError::WrongSeries

@@ -15,16 +15,16 @@ impl ClaimPolicy {
             // Its time is over, and nobody has asked for its end: the vault has borne the risk.
             self.policy.begin(&mut self.vault, &Findings::default());
         }
+        let paid = self.policy.paid;
         let refund = if is_lapsed {
             0
         } else {
-            let findings = self.examine(self.policy.term_windows(), pages, now)?;
-            self.policy.expiry_refund(&findings)?
+            let windows = self.policy.windows_to_expire();
+            let findings = self.policy.examine_all(&self.model, windows, pages, now)?;
+            findings.require_decided()?;
+            self.policy.set_premium_aside(&mut self.vault, &findings);
+            self.return_set_aside()?
         };
-        let paid = self.policy.paid;
-        if 0 < refund {
-            self.refund(refund)?;
-        }
         self.policy
             .end(&mut self.vault, &mut self.exposure, &mut self.model);
         let event = PolicyExpired {
@@ -49,10 +49,13 @@ impl ClaimPolicy {
         Ok(event)
     }
 
-    /// Pays `amount` of the locked cover out of the capital, like a claim.
-    fn refund(&mut self, amount: u64) -> Result<()> {
-        self.policy.paid += amount; // at most the cover
-        self.release_paid(amount);
-        self.pay_holder(amount)
+    /// Pays the holder what is set aside for the policy, and returns the amount.
+    fn return_set_aside(&mut self) -> Result<u64> {
+        let amount = self.policy.set_aside();
+        if 0 < amount {
+            self.spend(amount);
+            self.pay_holder(amount)?;
+        }
+        Ok(amount)
     }
 }

@@ -47,6 +47,7 @@ mod request_withdraw;
 mod retire_model;
 mod return_slashes;
 mod rule_receipt;
+mod set_aside_premium;
 mod set_ask;
 mod set_pause;
 mod settle_market;
@@ -69,7 +70,7 @@ pub use {
     deposit::*, finalize_receipt::*, fund_oracles::*, initialize::*, leave_seat::*, list_model::*,
     place_bet::*, propose_admin::*, propose_arbiter::*, register_collateral::*, register_model::*,
     renew_policy::*, replace_oracle::*, request_unbond::*, request_withdraw::*, retire_model::*,
-    return_slashes::*, rule_receipt::*, set_ask::*, set_pause::*, settle_market::*,
-    submit_receipt::*, sync_seat::*, update_collateral::*, update_config::*, update_model::*,
-    update_vault::*, withdraw::*, withdraw_bond::*, withdraw_treasury::*,
+    return_slashes::*, rule_receipt::*, set_aside_premium::*, set_ask::*, set_pause::*,
+    settle_market::*, submit_receipt::*, sync_seat::*, update_collateral::*, update_config::*,
+    update_model::*, update_vault::*, withdraw::*, withdraw_bond::*, withdraw_treasury::*,
 };

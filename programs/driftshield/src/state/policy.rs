@@ -18,10 +18,11 @@ pub struct PolicyTerms {
     pub model_version: u32,
     /// Maximum total payment of the policy.
     pub cover: u64,
-    /// Drift from which the policy pays. Above the model's last and latest value, and at least its
-    /// noise floor and the listing's lowest trigger.
+    /// Drift from which the policy pays. Above the model's last and latest value by more than twice
+    /// its `max_spread`, and at least its noise floor and the listing's lowest trigger.
     pub trigger: u64,
-    /// Drift from which the policy pays its whole cover; at least `trigger`.
+    /// Drift from which the policy pays its whole cover: at least eight times the model's `max_spread`
+    /// above `trigger`.
     pub exhaustion: u64,
     /// Number of consecutive windows that must reach the trigger: 1 to 4, and at most the listing's
     /// `max_persistence`.
@@ -33,6 +34,8 @@ pub struct PolicyTerms {
     pub windows: u64,
     /// Highest premium, security rent included, of the purchase and of each renewal.
     pub max_premium: u64,
+    /// Highest cancel fee of the vault, in bps. The policy keeps the fee of its purchase.
+    pub max_cancel_fee_bps: u16,
     /// Whether anyone may renew the policy at the holder's expense.
     pub auto_renew: bool,
 }
@@ -63,9 +66,13 @@ pub struct Policy {
     pub premium: u64,
     /// Highest premium of a renewal, security rent included.
     pub max_premium: u64,
-    /// Part of the premiums of earlier terms that belongs to windows without a value. Refunded when
-    /// the policy expires, less what it has paid out.
+    /// Part of the premiums that belongs to windows without a value, as far as they have been
+    /// examined. Returned when the policy ends, less what it has paid out.
     pub unmeasured: u64,
+    /// Number of the present term's windows to which it belongs.
+    pub unmeasured_windows: u64,
+    /// First window of the present term that has not been examined; lower if none has.
+    pub examined_until: u64,
     /// First covered window.
     pub first_window: u64,
     /// Last covered window of the terms that have begun: the one before `first_window` until the
@@ -91,7 +98,7 @@ pub struct Policy {
     pub reserved: [u8; 7],
 }
 
-const _: () = assert!(core::mem::size_of::<Policy>() == 3 * 32 + 13 * 8 + 32 + 56 + 16);
+const _: () = assert!(core::mem::size_of::<Policy>() == 3 * 32 + 15 * 8 + 32 + 56 + 16);
 
 /// A premium's stream to the vault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, IdlType, bytemuck::Pod, bytemuck::Zeroable)]
@@ -138,7 +145,22 @@ impl Stream {
 impl Policy {
     /// Returns the cover that can still be paid.
     pub fn open_cover(&self) -> u64 {
-        self.cover - self.paid // never below 0: see `claim`
+        self.cover - self.paid // never below 0: see `due`
+    }
+
+    /// Returns the part of the open cover that the vault has set aside, which comes first in every
+    /// payment: the unmeasured premium, less what the policy has paid.
+    pub fn set_aside(&self) -> u64 {
+        self.unmeasured.min(self.cover).saturating_sub(self.paid)
+    }
+
+    /// Takes `amount` of the open cover out of what is set aside, and the rest out of the capital.
+    pub fn pay(&mut self, vault: &mut Vault, amount: u64) {
+        let before = self.set_aside();
+        self.paid += amount; // at most the cover
+        let aside = before - self.set_aside();
+        vault.set_aside -= aside; // part of it
+        vault.bear(amount - aside);
     }
 
     // Claims.
@@ -185,21 +207,20 @@ impl Policy {
     }
 
     /// Returns the payment for a run with the lowest value `lowest`: the policy's worth at that
-    /// value, less earlier payments. Adds the payment to `paid`.
-    pub fn claim(&mut self, lowest: u64) -> Result<u64> {
+    /// value, less earlier payments.
+    pub fn due(&self, lowest: u64) -> Result<u64> {
         let worth = math::worth(self.cover, self.trigger, self.exhaustion, lowest);
         let payment = worth.saturating_sub(self.paid);
         require!(0 < payment, DriftShieldError::AlreadyPaid);
-        self.paid = worth; // at most the cover
         Ok(payment)
     }
 
     // Ends.
 
     /// Subtracts the refund of a cancellation from the streams and returns it: the unused premium,
-    /// less the cancel fee, less the policy's earlier payments. A payment reduces the refund by its
-    /// amount only. If any payment excluded a refund, anyone could exclude it by a claim of one
-    /// base unit.
+    /// less the cancel fee, less the policy's earlier payments as far as these were not paid from
+    /// unmeasured premium. A payment reduces the refund by its amount only. If any payment excluded
+    /// a refund, anyone could exclude it by a claim of one base unit.
     ///
     /// A term on probation is cancelled as if it had begun. If it returned the whole premium, a
     /// holder could leave it on probation, and choose between claim and cancellation at its end.
@@ -210,7 +231,7 @@ impl Policy {
             self.begin(vault, &Findings::default());
         }
         let mut refund = 0;
-        let mut paid = self.paid;
+        let mut paid = self.paid.saturating_sub(self.unmeasured);
         for stream in [&self.term, &before] {
             let unused = self.less_cancel_fee(stream.unused(now));
             let part = unused.saturating_sub(paid);
@@ -228,11 +249,17 @@ impl Policy {
         math::fee(amount, math::BPS as u16 - self.cancel_fee_bps)
     }
 
-    /// Ends the policy: releases its open cover from vault, exposure and model.
+    /// Ends the policy: releases its open cover from vault, exposure and model. What is still set
+    /// aside streams to the vault, so that no share's price jumps. The vault must be accrued.
     #[inline(never)] // one copy keeps the binary small
     pub fn end(&self, vault: &mut Vault, exposure: &mut Exposure, model: &mut Model) {
-        let open = self.open_cover();
-        vault.unlock(open);
+        let (open, aside) = (self.open_cover(), self.set_aside());
+        vault.unlock(open - aside);
+        if 0 < aside {
+            vault.set_aside -= aside;
+            let now = vault.accrued_at;
+            vault.stream(aside, now, now, now);
+        }
         vault.policies -= 1;
         exposure.release(open);
         exposure.end_policy();
@@ -268,6 +295,7 @@ impl Policy {
             first_window: self.last_window + 1, // its times fit an i64
             windows: self.windows,
             max_premium: self.max_premium,
+            max_cancel_fee_bps: self.cancel_fee_bps,
             auto_renew: self.auto_renew.get(),
         }
     }

@@ -79,6 +79,15 @@ impl Series {
         window / PAGE_WINDOWS
     }
 
+    /// Returns the indices of the pages that hold `windows`: none if these are none.
+    #[allow(clippy::reversed_empty_ranges)]
+    pub fn pages_of(windows: RangeInclusive<u64>) -> RangeInclusive<u64> {
+        if windows.is_empty() {
+            return 1..=0;
+        }
+        Self::page_of(*windows.start())..=Self::page_of(*windows.end())
+    }
+
     /// Loads the page `page` of `model` from `view`, or returns `None` if the page doesn't exist
     /// and `view` is the account that it would have. Refuses any other account.
     pub fn load(model: &Address, page: u64, view: AccountView) -> Result<Option<Account<Self>>> {
@@ -110,7 +119,7 @@ impl Series {
         mut visit: impl FnMut(u64, Entry),
     ) -> Result<()> {
         let (first, last) = (*windows.start(), *windows.end());
-        let needed = Self::page_of(first)..=Self::page_of(last);
+        let needed = Self::pages_of(windows);
         require!(
             pages.len() == needed.clone().count(),
             DriftShieldError::WrongSeries

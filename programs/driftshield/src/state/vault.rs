@@ -43,7 +43,8 @@ pub struct Vault {
     pub id: u64,
     /// Sequence number of this account's latest event, counted from 1.
     pub seq: u64,
-    /// Capital: deposits and streamed premium, less withdrawals and paid claims. All shares own it,
+    /// Capital: deposits and streamed premium, less withdrawals, paid claims, and what is set aside.
+    /// All shares own it,
     /// except for the part that is leaving.
     pub assets: u64,
     /// Part of `assets` that is requested for withdrawal. It bears its part of every payment and
@@ -54,12 +55,15 @@ pub struct Vault {
     /// Capital by which cover is priced. It follows the capital that isn't leaving, by at most
     /// `assets` in `season_secs`, and is at most `assets`.
     pub seasoned: u64,
-    /// Cover of open policies, less what they have paid out. Never above `assets`.
+    /// Cover of open policies, less what they have paid out and what is set aside for them. Never
+    /// above `assets`.
     pub locked: u64,
     /// Premium that has not streamed yet.
     pub unearned: u64,
     /// Premium of terms that are on probation.
     pub held: u64,
+    /// Premium of windows without a value, which policies return when they end.
+    pub set_aside: u64,
     /// Shares that own the capital that isn't leaving.
     pub shares: u64,
     /// Part of `shares` whose value purchases keep free: shares of requests that could not be paid.
@@ -126,7 +130,7 @@ pub struct Vault {
     pub reserved: [u8; 5],
 }
 
-const _: () = assert!(core::mem::size_of::<Vault>() == 4 * 32 + 26 * 8 + 2 * 56 + 65 * 16 + 24);
+const _: () = assert!(core::mem::size_of::<Vault>() == 4 * 32 + 27 * 8 + 2 * 56 + 65 * 16 + 24);
 
 /// A vault's balances, as reported in events.
 #[derive(
@@ -139,12 +143,14 @@ pub struct VaultTotals {
     pub leaving: u64,
     /// Capital by which cover is priced.
     pub seasoned: u64,
-    /// Cover of open policies, less what they have paid out.
+    /// Cover of open policies, less what they have paid out and what is set aside for them.
     pub locked: u64,
     /// Premium that has not streamed yet.
     pub unearned: u64,
     /// Premium of terms that are on probation.
     pub held: u64,
+    /// Premium of windows without a value, which policies return when they end.
+    pub set_aside: u64,
     /// Shares that own the capital that isn't leaving.
     pub shares: u64,
     /// Part of `shares` whose value purchases keep free.
@@ -178,6 +184,7 @@ impl Vault {
             locked: self.locked,
             unearned: self.unearned,
             held: self.held,
+            set_aside: self.set_aside,
             shares: self.shares,
             reserved_shares: self.reserved_shares,
             protocol_credit: self.protocol_credit,
@@ -262,6 +269,7 @@ impl Vault {
         [
             self.unearned,
             self.held,
+            self.set_aside,
             self.protocol_credit,
             self.manager_credit,
         ]

@@ -166,7 +166,7 @@ impl Attackers {
                 let (at, policy) = policy?;
                 let mint = books.vaults[&policy.vault].mint;
                 let (destination, signed) = self.divert(books, &policy.holder, &mint);
-                let (first, last) = policy.last_term();
+                let (first, last) = policy.to_expire();
                 Call::ExpirePolicy {
                     policy: *at,
                     pages: pages(&policy.model, first, last),
@@ -184,6 +184,14 @@ impl Attackers {
                     pages: pages(&policy.model, first, last),
                     destination,
                     signed,
+                }
+            }
+            "set_aside_premium" => {
+                let (at, policy) = policy?;
+                let (first, last) = books.to_set_aside(policy);
+                Call::SetAsidePremium {
+                    policy: *at,
+                    pages: pages(&policy.model, first, last),
                 }
             }
             _ => return None,
@@ -210,11 +218,12 @@ impl Attackers {
                 model_version: model.version,
                 cover: cover.max(1) as u64,
                 trigger,
-                exhaustion: trigger,
+                exhaustion: trigger + 8 * model.max_spread,
                 persistence: 1,
                 first_window: model.window_from(books.now + vault.waiting_secs),
                 windows: 2,
                 max_premium: u64::MAX,
+                max_cancel_fee_bps: u16::MAX,
                 auto_renew: true,
             },
         })

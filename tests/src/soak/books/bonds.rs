@@ -120,7 +120,8 @@ impl Model {
 
     /// The lowest trigger of cover on the model now.
     pub fn lowest_trigger(&self) -> u64 {
-        self.noise_floor.max(self.current_drift() + 1)
+        self.noise_floor
+            .max(self.current_drift() + 2 * self.max_spread + 1)
     }
 
     /// The window that contains `now`; before genesis, the first window.

@@ -39,8 +39,12 @@ pub struct Policy {
     pub waiting: Option<Waiting>,
     /// The premium stream of the last term that has begun.
     pub term: Option<Stream>,
-    /// What windows without a value return of the premiums of the terms before the last begun one.
+    /// What the examined windows without a value return of all premiums.
     pub unmeasured: Amount,
+    /// The number of these windows in the last begun term.
+    pub unmeasured_windows: u64,
+    /// The first window of that term that was not examined, or a lower one.
+    pub examined_until: u64,
 }
 
 /// The price and the term of a purchase or a renewal.
@@ -62,6 +66,16 @@ pub struct PremiumQuote {
 impl Policy {
     pub fn open_cover(&self) -> Amount {
         self.cover - self.paid
+    }
+
+    /// What the vault has set aside of the open cover.
+    pub fn aside(&self) -> Amount {
+        self.unmeasured.min(self.cover).saturating_sub(self.paid)
+    }
+
+    /// What the vault has locked for the policy.
+    fn locked(&self) -> Amount {
+        self.open_cover() - self.aside()
     }
 
     /// The total payout of the policy for a run whose lowest value is `value`.
@@ -114,18 +128,19 @@ fn clamped_integral(terms: &VaultTerms, u: &Fraction) -> Fraction {
 fn premium(
     vault: &Vault,
     terms: &PolicyTerms,
+    seasoned: Amount,
     locked: Amount,
     drift: u64,
     duration: i64,
 ) -> Verdict<(Amount, Amount)> {
     let (pricing, cover) = (&vault.terms, Fraction::whole(terms.cover));
-    let used = if vault.seasoned == 0 {
+    let used = if seasoned == 0 {
         let highest = u32::from(pricing.slope1_bps) + u32::from(pricing.slope2_bps);
         &Fraction::whole(highest) * &cover
     } else {
         let area = |locked: Amount| {
-            let utilisation = Fraction::new(locked, vault.seasoned);
-            clamped_integral(pricing, &utilisation).times(vault.seasoned)
+            let utilisation = Fraction::new(locked, seasoned);
+            clamped_integral(pricing, &utilisation).times(seasoned)
         };
         &area(locked + Amount::from(terms.cover)) - &area(locked)
     };
@@ -150,8 +165,8 @@ fn premium(
 
 fn check_trigger(model: &Model, exposure: &Exposure, terms: &PolicyTerms) -> Verdict {
     require(
-        terms.trigger <= terms.exhaustion,
-        "the exhaustion is under the trigger",
+        terms.trigger + 8 * model.max_spread <= terms.exhaustion,
+        "the exhaustion is too close to the trigger",
     )?;
     require(
         model.noise_floor <= terms.trigger,
@@ -162,8 +177,8 @@ fn check_trigger(model: &Model, exposure: &Exposure, terms: &PolicyTerms) -> Ver
         "the trigger is under the lowest of the listing",
     )?;
     require(
-        model.current_drift() < terms.trigger,
-        "the drift has reached the trigger",
+        model.current_drift() + 2 * model.max_spread < terms.trigger,
+        "the trigger is too close to the drift",
     )?;
     require(
         (1..=exposure.max_persistence).contains(&terms.persistence)
@@ -217,9 +232,14 @@ impl Books {
         })
     }
 
-    /// The open cover of a vault's policies.
+    /// The open cover of a vault's policies, without what is set aside for them.
     pub fn locked(&self, vault: &Address) -> Amount {
-        self.policies_of(vault, None).map(Policy::open_cover).sum()
+        self.policies_of(vault, None).map(Policy::locked).sum()
+    }
+
+    /// What a vault has set aside for its policies.
+    pub fn set_aside(&self, vault: &Address) -> Amount {
+        self.policies_of(vault, None).map(Policy::aside).sum()
     }
 
     /// The open cover that a vault has sold on a model.
@@ -289,7 +309,19 @@ impl Books {
 
         let drift = model.current_drift().max(model.statistics().ewma);
         let duration = end - purchase.starts_at(self.now);
-        let (least, most) = premium(vault, terms, locked, drift, duration)?;
+        let seasoned = match purchase.renewed {
+            Some(_) => vault.seasoned,
+            // Capital that is requested or reserved doesn't make a purchase cheap.
+            None => {
+                require(
+                    vault.terms.cancel_fee_bps <= terms.max_cancel_fee_bps,
+                    "the cancel fee is over the holder's maximum",
+                )?;
+                let reserved = vault.worth(self.reserved(purchase.vault));
+                vault.seasoned.min(vault.staying() - reserved)
+            }
+        };
+        let (least, most) = premium(vault, terms, seasoned, locked, drift, duration)?;
         let secured_until = purchase.secured_until(model, self.now);
         let (rent, rent_end) = model.rent(terms.cover.into(), secured_until, end)?;
         Ok(PremiumQuote {
@@ -460,6 +492,8 @@ impl Books {
             waiting: Some(Waiting::new(&quote, premium, self.now)),
             term: None,
             unmeasured: 0,
+            unmeasured_windows: 0,
+            examined_until: 0,
         };
         // The oracles also owe the windows of the probation that begin from now on.
         let next = self.model(model_at)?.running_window(self.now) + 1;
@@ -585,14 +619,13 @@ impl Books {
             "claims on the policy have paid as much already",
         )?;
         let payment = worth - policy.paid;
-        let vault = self.vault_now(&policy.vault)?;
-        vault.bear(payment);
-        let vault = vault.clone();
+        self.vault_now(&policy.vault)?;
+        self.pay_from_policy(&mut policy, payment);
+        let vault = self.vaults[&policy.vault].clone();
         self.rare_events.policies_paid += 1;
         if 1_000_000_000 * vault.staying() < vault.shares {
             self.rare_events.vaults_wiped_out += 1;
         }
-        policy.paid = worth;
         let mut refund = 0;
         let (holder, vault) = (policy.holder, policy.vault);
         if worth == policy.cover {
@@ -620,8 +653,8 @@ impl Books {
         }
         streams.insert(0, policy.term.expect("begun"));
         let vault: &mut Vault = self.vault_now(&policy.vault)?;
-        // Payouts so far are deducted from the refund.
-        let (mut deduction, mut refund) = (policy.paid, 0);
+        // Payouts so far are deducted from the refund, unless they came out of unmeasured premium.
+        let (mut deduction, mut refund) = (policy.paid.saturating_sub(policy.unmeasured), 0);
         for stream in streams {
             let left = (stream.term_end - now.max(stream.start)).max(0) as Amount;
             let duration = (stream.term_end - stream.start) as Amount;
@@ -633,6 +666,7 @@ impl Books {
                 vault.reduce_stream(&stream, part);
             }
         }
+        refund += policy.aside();
         self.sweep_orphaned_assets(&policy.vault);
         self.refund(&policy.vault, &policy.holder, true, destination, refund)
     }
@@ -653,19 +687,21 @@ impl Books {
         )?;
         let is_lapsed = policy.lapses_at(self.model(&policy.model)?)? <= self.now;
         self.begin_term(&mut policy)?; // a term on probation counts as begun
+        self.vault_now(&policy.vault)?;
         let mut refund = 0;
         if !is_lapsed {
-            let (first, last) = policy.last_term();
+            let (first, last) = policy.to_expire();
             require(
                 *passed == pages(&policy.model, first, last),
                 "the pages are not those of the last term",
             )?;
-            refund = self.expiry_refund(&policy)?;
-        }
-        let vault = self.vault_now(&policy.vault)?;
-        if 0 < refund {
-            vault.bear(refund);
-            self.rare_events.premiums_returned += 1;
+            self.examine(&mut policy, first, last)?;
+            refund = policy.aside();
+            self.rare_events.premiums_returned += u64::from(0 < refund);
+        } else if 0 < policy.aside() {
+            let vault = self.vaults.get_mut(&policy.vault).expect("a vault");
+            vault.stream_from_now(policy.aside());
+            self.rare_events.premiums_lapsed += 1;
         }
         self.sweep_orphaned_assets(&policy.vault);
         self.refund(&policy.vault, &policy.holder, signed, destination, refund)

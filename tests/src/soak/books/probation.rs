@@ -51,23 +51,24 @@ impl Policy {
             .max((self.last_window + 1).saturating_sub(self.terms.windows))
     }
 
-    /// The windows of the last term that has begun.
-    fn last_begun(&self) -> (u64, u64) {
-        (self.first_of_term(), self.last_window)
-    }
-
     /// The windows that decide about the term on probation, with those of the term before.
     pub fn deciding(&self) -> Option<(u64, u64)> {
         let from = self.waiting?.from_window;
-        Some((from.min(self.first_of_term()), self.last_window))
+        Some((from.min(self.first_unexamined()), self.last_window))
     }
 
-    /// The windows of the last term that was sold.
-    pub fn last_term(&self) -> (u64, u64) {
+    /// The windows that an expiry examines: those of the last term that was sold, as far as they were not
+    /// examined.
+    pub fn to_expire(&self) -> (u64, u64) {
         match self.waiting {
             Some(_) => (self.last_window + 1, self.last_sold()),
-            None => self.last_begun(),
+            None => (self.first_unexamined(), self.last_window),
         }
+    }
+
+    /// The first window of the last begun term that was not examined.
+    fn first_unexamined(&self) -> u64 {
+        self.first_of_term().max(self.examined_until)
     }
 
     /// What the cancel fee leaves of an amount.
@@ -93,16 +94,79 @@ impl Books {
         self.decision(model, window)
     }
 
-    /// How many of the windows have no value. Refuses if one of them isn't decided.
-    fn unmeasured(&self, model: &Address, first: u64, last: u64) -> Verdict<u64> {
+    /// How many of the windows before the first undecided one have no value, and the window after the last of
+    /// these.
+    fn unmeasured(&self, model: &Address, first: u64, last: u64) -> Verdict<(u64, u64)> {
         let mut count = 0;
         for window in first..=last {
-            match self.find(model, window)?.ok_or("a window is not decided")? {
-                Decision::Observed(_) => {}
-                Decision::Skipped => count += 1,
+            match self.find(model, window)? {
+                Some(Decision::Observed(_)) => {}
+                Some(Decision::Skipped) => count += 1,
+                None => return Ok((count, window)),
             }
         }
-        Ok(count)
+        Ok((count, last + 1))
+    }
+
+    /// Sets aside what the windows of the last begun term up to the first undecided one return. Returns the
+    /// amount.
+    fn set_aside_until(&mut self, policy: &mut Policy, first: u64, last: u64) -> Verdict<Amount> {
+        let (count, until) = self.unmeasured(&policy.model, first, last)?;
+        let before = policy.aside();
+        policy.unmeasured -= policy.share_of_windows(policy.unmeasured_windows);
+        policy.unmeasured_windows += count;
+        policy.unmeasured += policy.share_of_windows(policy.unmeasured_windows);
+        policy.examined_until = policy.examined_until.max(until);
+        let amount = policy.aside() - before;
+        let vault = self.vaults.get_mut(&policy.vault).expect("a vault");
+        if 0 < amount {
+            vault.bear(amount);
+            self.rare_events.premiums_set_aside += 1;
+        }
+        Ok(amount)
+    }
+
+    /// Sets aside what the windows return. Refuses if one of them isn't decided.
+    pub(super) fn examine(&mut self, policy: &mut Policy, first: u64, last: u64) -> Verdict {
+        let (_, until) = self.unmeasured(&policy.model, first, last)?;
+        require(last < until, "a window is not decided")?;
+        self.set_aside_until(policy, first, last)?;
+        Ok(())
+    }
+
+    /// Pays `payment` of a policy's cover: first out of what is set aside, then out of the vault's capital.
+    pub(super) fn pay_from_policy(&mut self, policy: &mut Policy, payment: Amount) {
+        let before = policy.aside();
+        policy.paid += payment;
+        let vault = self.vaults.get_mut(&policy.vault).expect("a vault");
+        vault.bear(payment - (before - policy.aside()));
+    }
+
+    /// The windows that can be examined before the policy's end: those of the last begun term that were not
+    /// examined, and that either have a receipt or can get none any more.
+    pub fn to_set_aside(&self, policy: &Policy) -> (u64, u64) {
+        let model = &self.models[&policy.model];
+        let windows = policy.first_unexamined()..=policy.last_window;
+        let mut over =
+            windows.filter(|window| model.idle_from(*window).is_ok_and(|at| at <= self.now));
+        let last = over.next_back().unwrap_or(policy.first_unexamined() - 1); // a vault waits for a window
+        (policy.first_unexamined(), last)
+    }
+
+    pub(super) fn set_aside_premium(&mut self, at: &Address, passed: &[Address]) -> Verdict {
+        let mut policy = self.policy(at)?.clone();
+        let (first, last) = self.to_set_aside(&policy);
+        require(
+            *passed == pages(&policy.model, first, last),
+            "the pages are not those of the windows to examine",
+        )?;
+        self.vault_now(&policy.vault)?;
+        let amount = self.set_aside_until(&mut policy, first, last)?;
+        require(0 < amount, "there is nothing to set aside")?;
+        let vault = policy.vault;
+        self.policies.insert(*at, policy);
+        self.sweep_orphaned_assets(&vault);
+        Ok(())
     }
 
     /// What the probation of a policy comes to now.
@@ -142,6 +206,7 @@ impl Books {
         let vault = self.vault_now(&policy.vault)?;
         policy.term = Some(vault.begin(&waiting, previous.as_ref()));
         policy.last_window += policy.terms.windows;
+        policy.unmeasured_windows = 0;
         policy.premium = fits(policy.premium + waiting.premium)?;
         Ok(())
     }
@@ -179,21 +244,17 @@ impl Books {
         let refund = match outcome {
             Outcome::Begins => {
                 // The term before is over, or will be without another window.
-                if policy.term.is_some() {
-                    let (first, last) = policy.last_begun();
-                    let windows = self.unmeasured(&policy.model, first, last)?;
-                    policy.unmeasured += policy.share_of_windows(windows);
-                }
+                let (first, last) = (policy.first_unexamined(), policy.last_window);
+                self.examine(&mut policy, first, last)?;
                 self.begin_term(&mut policy)?;
                 self.rare_events.terms_begun += 1;
                 0
             }
             Outcome::Failed => self.fail_term(&mut policy)?,
             Outcome::Unmeasured => {
-                if policy.term.is_some() {
-                    let (first, last) = policy.last_begun();
-                    self.unmeasured(&policy.model, first, last)?;
-                }
+                let (first, last) = (policy.first_unexamined(), policy.last_window);
+                let (_, until) = self.unmeasured(&policy.model, first, last)?;
+                require(last < until, "a window is not decided")?;
                 policy.waiting = None;
                 self.rare_events.terms_voided += 1;
                 waiting.premium
@@ -207,14 +268,6 @@ impl Books {
         }
         self.sweep_orphaned_assets(&vault);
         self.refund(&vault, &holder, signed, destination, refund)
-    }
-
-    /// What an expiring policy refunds, whose terms have all begun.
-    pub(super) fn expiry_refund(&self, policy: &Policy) -> Verdict<Amount> {
-        let (first, last) = policy.last_begun();
-        let windows = self.unmeasured(&policy.model, first, last)?;
-        let all = policy.unmeasured + policy.share_of_windows(windows);
-        Ok(all.saturating_sub(policy.paid).min(policy.open_cover()))
     }
 
     /// Pays a refund, which may be 0: then the destination is not checked.

@@ -34,10 +34,11 @@ impl Series {
     }
 }
 
-/// The addresses of the pages that hold these windows.
+/// The addresses of the pages that hold these windows: none if the first comes after the last.
 pub fn pages(model: &Address, first_window: u64, last_window: u64) -> Vec<Address> {
     let pages = first_window / PAGE..=last_window / PAGE;
     pages
+        .filter(|_| first_window <= last_window)
         .map(|page| address::series_page(model, page))
         .collect()
 }

@@ -172,7 +172,7 @@ impl Vault {
         self.seasoned = self.seasoned.min(self.assets);
     }
 
-    /// Pays a claim. What is requested bears its part.
+    /// Takes a payment out of the assets. What is requested bears its part.
     pub(super) fn bear(&mut self, payment: Amount) {
         if 0 < self.leaving {
             let left = self.leaving - (payment * self.leaving).div_ceil(self.assets);
@@ -261,6 +261,18 @@ impl Vault {
         stream
     }
 
+    /// Streams `part` from now on, for at least one bucket.
+    pub(super) fn stream_from_now(&mut self, part: Amount) {
+        let now = self.accrued_at;
+        let term = Waiting {
+            premium: part,
+            start: now,
+            end: now,
+            from_window: 0,
+        };
+        self.stream(part, &term, None);
+    }
+
     /// Deducts `refund` from the rest of a stream.
     pub(super) fn reduce_stream(&mut self, stream: &Stream, refund: Amount) {
         let left = (stream.end - self.accrued_at.max(stream.begins_at)) as Amount;
@@ -347,7 +359,8 @@ impl Books {
     pub fn owed_by_vault(&self, at: &Address) -> Amount {
         let vault = &self.vaults[at];
         let credits = vault.protocol_credit + vault.manager_credit;
-        vault.assets + vault.unearned + self.premiums_held(at) + credits
+        let premiums = vault.unearned + self.premiums_held(at) + self.set_aside(at);
+        vault.assets + premiums + credits
     }
 
     fn has_no_holders(&self, vault: &Address) -> bool {

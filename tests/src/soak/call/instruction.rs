@@ -547,6 +547,14 @@ impl Call {
                 let begin = with_pages(begin, state.windows_to_begin(), pages);
                 paying(begin, &own, destination, &state.holder, *signed)
             }
+            Self::SetAsidePremium { policy: at, pages } => {
+                let state = policy(known, at)?;
+                let pages = pages.iter().map(|at| AccountMeta::new_readonly(*at, false));
+                #[expect(clippy::reversed_empty_ranges, reason = "no windows")]
+                let mut set_aside = instruction::set_aside_premium(state, 1..=0);
+                set_aside.accounts.extend(pages);
+                set_aside
+            }
             _ => return None,
         })
     }
@@ -636,8 +644,7 @@ fn with_pages(
     windows: RangeInclusive<u64>,
     pages: &[Address],
 ) -> Instruction {
-    let passed = Series::page_of(*windows.end()) - Series::page_of(*windows.start()) + 1;
-    let declared = instruction.accounts.len() - passed as usize;
+    let declared = instruction.accounts.len() - Series::pages_of(windows).count();
     instruction.accounts.truncate(declared);
     let pages = pages.iter().map(|at| AccountMeta::new_readonly(*at, false));
     instruction.accounts.extend(pages);

@@ -87,12 +87,12 @@ impl Generator<'_> {
             1 => lowest - 1,
             _ => lowest + self.up_to(60_000),
         };
-        let exhaustion = trigger
-            + if self.chance(40) {
-                0
-            } else {
-                self.up_to(300_000)
-            };
+        let least = trigger + 8 * model.max_spread;
+        let exhaustion = match self.up_to(9) {
+            0..4 => least,
+            4 => least - 1,
+            _ => least + self.up_to(300_000),
+        };
         let persistence = if self.chance(70) {
             1
         } else {
@@ -117,6 +117,8 @@ impl Generator<'_> {
             first_window: first_window + u64::from(self.chance(3)),
             windows: if self.chance(98) { windows } else { u64::MAX },
             max_premium: u64::MAX,
+            max_cancel_fee_bps: (vault.terms.cancel_fee_bps + self.up_to(3) as u16)
+                .saturating_sub(u16::from(self.chance(3))),
             auto_renew: self.chance(60),
         };
         Some(if self.chance(88) {
@@ -268,7 +270,7 @@ impl Generator<'_> {
             expires.is_ok_and(|at| at <= books.now)
         })?;
         let policy = &books.policies[&at];
-        let pages = self.pages_for(policy, policy.last_term());
+        let pages = self.pages_for(policy, policy.to_expire());
         let mint = books.vaults[&policy.vault].mint;
         let (destination, signed) = self.destination(&policy.holder, &mint);
         Some(Call::ExpirePolicy {
@@ -277,6 +279,21 @@ impl Generator<'_> {
             destination,
             signed,
         })
+    }
+
+    /// Sets premium of windows without a value aside. Usually for a policy that has some.
+    pub(super) fn set_aside_premium(&mut self) -> Option<Call> {
+        let books = self.books;
+        let has_some = |policy: &Policy| {
+            let (first, last) = books.to_set_aside(policy);
+            let mut windows = first..=last;
+            let end = |window| books.end_of(&policy.model, window);
+            windows.any(|window| !matches!(end(window), Some(WindowEnd::Final(_))))
+        };
+        let at = self.policy(has_some)?;
+        let policy = &books.policies[&at];
+        let pages = self.pages_for(policy, books.to_set_aside(policy));
+        Some(Call::SetAsidePremium { policy: at, pages })
     }
 
     /// Decides about a term on probation. Before its end, usually first measures the next window, mostly with
@@ -294,7 +311,7 @@ impl Generator<'_> {
         if decided.is_some_and(|at| books.now < at) && self.chance(85) {
             steps = self.measure_probation(policy);
         }
-        let pages = self.pages_for(policy, probation.unwrap_or(policy.last_term()));
+        let pages = self.pages_for(policy, probation.unwrap_or(policy.to_expire()));
         let mint = books.vaults[&policy.vault].mint;
         let (destination, signed) = self.destination(&policy.holder, &mint);
         if steps.is_empty() || self.chance(40) {

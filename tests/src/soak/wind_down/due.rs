@@ -201,7 +201,7 @@ pub fn policy_payouts(books: &Books) -> Vec<Call> {
             });
         }
         if expires_at(books, policy) <= books.now {
-            let (first, last) = policy.last_term();
+            let (first, last) = policy.to_expire();
             due.push(Call::ExpirePolicy {
                 policy: *address,
                 pages: pages(&policy.model, first, last),

@@ -230,6 +230,7 @@ fn create_vault(s: &mut Prefunded, model: &TestModel) {
         first_window: first_window(&state, &state_of_model, s.world.now()),
         windows: 10,
         max_premium: u64::MAX,
+        max_cancel_fee_bps: u16::MAX,
         auto_renew: false,
     };
     let (at, source) = (holder.address(), holder.tokens);

@@ -147,8 +147,8 @@ impl PolicyFixture {
         let covered = policy.first_window..=policy.last_window;
         let drift = self.drift(best).filter(|_| covered.contains(&best));
         let more = drift.and_then(|drift| {
-            let mut policy = *policy;
-            (policy.trigger <= drift && policy.claim(drift).is_ok()).then_some(policy.open_cover())
+            let due = policy.due(drift).ok().filter(|_| policy.trigger <= drift)?;
+            Some(policy.open_cover() - due)
         });
         let more = match more {
             None => "",

@@ -212,6 +212,7 @@ impl VaultFixture {
             first_window: 0, // set at the purchase
             windows: self.policy.windows,
             max_premium: u64::MAX,
+            max_cancel_fee_bps: u16::MAX,
             auto_renew: false,
         }
     }

@@ -6,7 +6,7 @@ use anchor_lang::{bytemuck, prelude::*};
 
 use crate::{
     math::{self, Quote},
-    DriftShieldError, Entry, Model, Policy, Vault,
+    DriftShieldError, Entry, Model, Policy, Series, Vault,
 };
 
 /// A term of a policy that is on probation.
@@ -56,13 +56,16 @@ pub struct Findings {
     is_reached: bool,
     is_under: bool,
     is_undecided: bool,
-    /// Number of windows of the present term without a value.
+    /// Number of windows of the present term without a value, up to the first undecided one and as
+    /// far as no earlier examination has counted them.
     unmeasured: u64,
+    /// The window after the last one before the first undecided one.
+    examined_until: u64,
 }
 
 impl Findings {
     /// Refuses if a window is not decided.
-    fn require_decided(&self) -> Result<()> {
+    pub fn require_decided(&self) -> Result<()> {
         require!(!self.is_undecided, DriftShieldError::WindowUndecided);
         Ok(())
     }
@@ -116,19 +119,32 @@ impl Policy {
         self.term_start()..=self.last_window
     }
 
-    /// Returns the windows by which `expire_policy` computes the refund: the last term, which is the
-    /// one on probation if there is one.
+    /// Returns the first window of the present term that has not been examined.
+    fn unexamined_from(&self) -> u64 {
+        self.term_start().max(self.examined_until)
+    }
+
+    /// Returns the windows that `set_aside_premium` examines at `now`: those of the present term that
+    /// have not been examined, and either have a receipt or get none any more.
+    pub fn windows_to_set_aside(&self, model: &Model, now: i64) -> RangeInclusive<u64> {
+        let over = self.last_window.saturating_add(1);
+        let end = model.first_undecided(now).min(over);
+        windows_before(self.unexamined_from(), end)
+    }
+
+    /// Returns the windows that `expire_policy` examines: those of the last term that have not been
+    /// examined. The last term is the one on probation if there is one.
     pub fn windows_to_expire(&self) -> RangeInclusive<u64> {
         if self.is_pending() {
             return self.last_window + 1..=self.last_window + self.windows;
         }
-        self.term_windows()
+        windows_before(self.unexamined_from(), self.last_window + 1)
     }
 
-    /// Returns the windows that decide whether the pending term begins, and what it leaves to refund
-    /// of the term before: the probation and the present term.
+    /// Returns the windows that decide whether the pending term begins, and what it leaves to set
+    /// aside of the term before: the probation, and what has not been examined of the present term.
     pub fn windows_to_begin(&self) -> RangeInclusive<u64> {
-        self.pending.from_window.min(self.term_start())..=self.last_window
+        self.pending.from_window.min(self.unexamined_from())..=self.last_window
     }
 
     /// Returns what is known before any window is examined.
@@ -145,8 +161,12 @@ impl Policy {
     #[inline(always)] // thousands of windows
     pub fn examine(&self, window: u64, entry: Entry, findings: &mut Findings) {
         let is_probation = self.is_pending() && self.pending.from_window <= window;
+        findings.is_undecided |= entry == Entry::Open;
+        if !findings.is_undecided {
+            findings.examined_until = window + 1; // a window of a page, so it fits
+        }
         match entry {
-            Entry::Open => findings.is_undecided = true,
+            Entry::Open => {}
             Entry::Final(value) if is_probation => {
                 if self.trigger <= value {
                     findings.is_reached = true;
@@ -156,25 +176,56 @@ impl Policy {
             }
             Entry::Final(_) => {}
             Entry::None | Entry::Void | Entry::Thin => {
-                if self.term_start() <= window {
-                    findings.unmeasured += 1;
-                }
+                let is_new = self.unexamined_from() <= window && !findings.is_undecided;
+                findings.unmeasured += u64::from(is_new);
             }
         }
     }
 
-    /// Returns the part of the present term's streamed premium that belongs to its windows without a
-    /// value: `⌊part · unmeasured / windows⌋`.
-    fn unmeasured_part(&self, findings: &Findings) -> u64 {
-        let part = math::mul_div(self.term.part, findings.unmeasured, self.windows.max(1));
-        part.unwrap_or(0) // at most `part`: no term has more unmeasured windows than windows
+    /// Reads `windows` from `pages`, and returns what they say about the policy.
+    #[inline(never)] // one copy keeps the binary small
+    pub fn examine_all(
+        &self,
+        model: &Account<Model>,
+        windows: RangeInclusive<u64>,
+        pages: Vec<AccountView>,
+        now: i64,
+    ) -> Result<Findings> {
+        let mut findings = self.findings(model);
+        Series::read(model, windows, pages, now, |window, entry| {
+            self.examine(window, entry, &mut findings);
+        })?;
+        Ok(findings)
     }
 
-    /// Begins the pending term: credits the protocol's and the manager's part of its premium, and
+    /// Sets the part of the present term's premium aside that belongs to the windows without a value
+    /// in `findings`, and returns the amount. Of a term with `n` such windows, it is
+    /// `⌊part · n / windows⌋` in total, however often it is examined. The vault must be accrued.
+    pub fn set_premium_aside(&mut self, vault: &mut Vault, findings: &Findings) -> u64 {
+        let part = |windows| {
+            let part = math::mul_div(self.term.part, windows, self.windows.max(1));
+            part.unwrap_or(0) // at most `part`: no term has more unmeasured windows than windows
+        };
+        let windows = self.unmeasured_windows + findings.unmeasured;
+        let added = part(windows) - part(self.unmeasured_windows);
+        let before = self.set_aside();
+        self.unmeasured += added; // sum of paid amounts
+        self.unmeasured_windows = windows;
+        self.examined_until = findings.examined_until;
+        let amount = self.set_aside() - before; // at most the open cover, which is locked
+        if 0 < amount {
+            vault.bear(amount);
+            vault.set_aside += amount; // part of the token account's balance
+        }
+        amount
+    }
+
+    /// Begins the pending term: sets aside what the `findings` leave of the term before, credits the protocol's and the manager's part of its premium, and
     /// streams the rest from where the stream of the term before ends, or from now on.
     pub fn begin(&mut self, vault: &mut Vault, findings: &Findings) {
+        self.set_premium_aside(vault, findings);
+        self.unmeasured_windows = 0;
         let pending = core::mem::replace(&mut self.pending, Pending::NONE);
-        self.unmeasured += self.unmeasured_part(findings); // sum of paid amounts
         let (protocol, manager, part) = vault.split(pending.premium);
         vault.held -= pending.premium;
         vault.protocol_credit += protocol;
@@ -198,13 +249,14 @@ impl Policy {
         }
         pending.premium - kept
     }
+}
 
-    /// Returns what an expiring policy refunds for windows without a value: their part of the
-    /// premiums, less what the policy has paid, and at most its open cover, which is locked.
-    pub fn expiry_refund(&self, findings: &Findings) -> Result<u64> {
-        findings.require_decided()?;
-        let refund = self.unmeasured + self.unmeasured_part(findings);
-        Ok(refund.saturating_sub(self.paid).min(self.open_cover()))
+/// Returns the windows from `first` on that are before `end`: an empty range if there are none.
+#[allow(clippy::reversed_empty_ranges)]
+fn windows_before(first: u64, end: u64) -> RangeInclusive<u64> {
+    match end.checked_sub(1) {
+        Some(last) => first..=last,
+        None => 1..=0,
     }
 }
 
@@ -287,22 +339,90 @@ mod tests {
         assert_eq!((policy.term.begins_at, policy.term.ends_at), (449, 600));
     }
 
-    #[test]
-    fn an_expiring_policy_returns_the_part_of_windows_without_a_value() {
+    /// A begun policy whose vault can bear its cover.
+    fn begun() -> (Vault, Policy) {
         let (mut vault, mut policy) = bought();
         policy.begin(&mut vault, &Findings::default());
-        let refund = |policy: &Policy, entry| {
-            let mut findings = Findings::default();
-            policy.examine(10, entry, &mut findings);
-            policy.expiry_refund(&findings).ok()
+        (vault.assets, vault.locked, vault.shares) = (2_000, policy.cover, 1);
+        (vault, policy)
+    }
+
+    /// Examines `entries`, from window `first` on.
+    fn examine(vault: &mut Vault, policy: &mut Policy, first: u64, entries: &[Entry]) -> u64 {
+        let mut findings = Findings::default();
+        for (window, entry) in (first..).zip(entries) {
+            policy.examine(window, *entry, &mut findings);
+        }
+        policy.set_premium_aside(vault, &findings)
+    }
+
+    #[test]
+    fn the_part_of_windows_without_a_value_is_set_aside_out_of_the_locked_capital() {
+        // A tenth of 850 for each of two windows; the last one is behind an undecided one
+        let (mut vault, mut policy) = begun();
+        let value = Entry::Final(TRIGGER);
+        let entries = [Entry::None, value, Entry::Thin, Entry::Open, Entry::Void];
+        assert_eq!(examine(&mut vault, &mut policy, 10, &entries), 170);
+        assert_eq!((policy.examined_until, policy.set_aside()), (13, 170));
+        assert_eq!(
+            (vault.assets, vault.locked, vault.set_aside),
+            (1_830, 330, 170)
+        );
+        assert_eq!(policy.windows_to_expire(), 13..=19);
+
+        // What was examined counts once
+        let again = [Entry::None, value, Entry::Thin, value, Entry::Void];
+        assert_eq!(examine(&mut vault, &mut policy, 10, &again), 85);
+        assert_eq!((policy.examined_until, policy.set_aside()), (15, 255));
+
+        // A payment comes out of it first, and the rest out of the capital
+        policy.pay(&mut vault, 200);
+        assert_eq!((policy.set_aside(), vault.set_aside), (55, 55));
+        assert_eq!((vault.assets, vault.locked), (1_745, 245));
+        policy.pay(&mut vault, 100);
+        assert_eq!((policy.set_aside(), vault.set_aside), (0, 0));
+        assert_eq!((vault.assets, vault.locked), (1_700, 200));
+        assert_eq!(policy.open_cover(), 200);
+    }
+
+    #[test]
+    fn no_more_than_the_open_cover_is_set_aside() {
+        let (mut vault, mut policy) = begun();
+        policy.cover = 100;
+        (vault.locked, policy.paid) = (90, 10);
+        let entries = [Entry::None, Entry::None];
+        assert_eq!(examine(&mut vault, &mut policy, 10, &entries), 90);
+        assert_eq!((vault.locked, policy.set_aside()), (0, 90));
+    }
+
+    #[test]
+    fn a_term_examined_window_by_window_sets_aside_as_much_as_at_once() {
+        let mut totals = [0, 0];
+        for (at_once, total) in [true, false].into_iter().zip(&mut totals) {
+            let (mut vault, mut policy) = begun();
+            policy.term.part = 37; // 3.7 a window
+            let entries = [Entry::Void; 7];
+            let step = if at_once { 7 } else { 1 };
+            for (first, part) in (10..).step_by(step).zip(entries.chunks(step)) {
+                *total += examine(&mut vault, &mut policy, first, part);
+            }
+        }
+        assert_eq!(totals, [25, 25]);
+    }
+
+    #[test]
+    fn what_is_set_aside_of_earlier_terms_stays_when_the_next_begins() {
+        let (mut vault, mut policy) = begun();
+        examine(&mut vault, &mut policy, 10, &[Entry::None]);
+        policy.pending.premium = 1;
+        vault.held = 1;
+        let findings = Findings {
+            unmeasured: 1,
+            examined_until: 20,
+            ..Findings::default()
         };
-        assert_eq!(refund(&policy, Entry::None), Some(85)); // a tenth of 850
-        assert_eq!(refund(&policy, Entry::Final(TRIGGER)), Some(0));
-        assert_eq!(refund(&policy, Entry::Open), None);
-        policy.paid = 80;
-        assert_eq!(refund(&policy, Entry::Thin), Some(5)); // less what was paid
-        policy.paid = 499;
-        policy.unmeasured = 500;
-        assert_eq!(refund(&policy, Entry::Void), Some(1)); // at most the open cover
+        policy.begin(&mut vault, &findings);
+        assert_eq!((policy.set_aside(), policy.unmeasured_windows), (170, 0));
+        assert_eq!(policy.windows_to_expire(), 20..=29);
     }
 }

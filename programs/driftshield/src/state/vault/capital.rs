@@ -33,6 +33,7 @@ impl Vault {
             seasoned: self.seasoned,
             locked: self.locked,
             max_utilisation_bps: terms.max_utilisation_bps,
+            cancel_fee_bps: terms.cancel_fee_bps,
             purchase_utilisation_bps: terms.max_utilisation_bps.min(announced),
             protocol_fee_bps: self.protocol_fee_bps,
             manager_fee_bps: self.manager_fee_bps,
@@ -88,9 +89,9 @@ impl Vault {
         self.release_orphaned_assets();
     }
 
-    /// Pays a claim of `amount`, which is locked, out of the capital. Capital that is leaving bears
-    /// its part, rounded up. The vault must be accrued.
-    pub fn pay_claim(&mut self, amount: u64) {
+    /// Takes `amount`, which is locked, out of the capital. Capital that is leaving bears its part,
+    /// rounded up. The vault must be accrued.
+    pub fn bear(&mut self, amount: u64) {
         if 0 < self.leaving {
             let (leaving, assets) = (u128::from(self.leaving), u128::from(self.assets));
             let borne = (u128::from(amount) * leaving).div_ceil(assets);
