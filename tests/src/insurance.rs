@@ -3,7 +3,7 @@
 use anchor_lang::Address;
 use driftshield_sdk::{
     CollateralTerms, DriftShieldError, Exposure, ListingTerms, Model, Policy, PolicyTerms, Quote,
-    Refusal, Vault, VaultTerms, WithdrawRequest, address, first_window, instruction, quote,
+    Refusal, Vault, VaultTerms, WithdrawRequest, address, first_window, instruction, math, quote,
     quote_renewal,
 };
 use solana_signer::Signer;
@@ -274,6 +274,18 @@ impl Insured {
             max_cancel_fee_bps: u16::MAX,
             auto_renew: false,
         }
+    }
+
+    /// The lowest trigger that the model allows now.
+    pub fn lowest_trigger(&self) -> u64 {
+        let state = self.model().state();
+        let above_drift = state.drift + math::TRIGGER_SPREADS * state.max_spread + 1;
+        above_drift.max(state.noise_floor)
+    }
+
+    /// The lowest exhaustion of a policy with `trigger`.
+    pub fn lowest_exhaustion(&self, trigger: u64) -> u64 {
+        self.model().state().lowest_exhaustion(trigger)
     }
 
     /// The price of `terms` now.

@@ -15,10 +15,22 @@ use super::{
 impl World {
     /// Registers a model with `oracles` oracles, and bonds each with `bond` base units.
     pub fn model_with(&mut self, spec: MetricSpec, oracles: usize, bond: u64) -> TestModel {
+        let max_spread = spread(&spec);
+        self.model_with_spread(spec, max_spread, oracles, bond)
+    }
+
+    /// Registers a model whose oracles may differ by `max_spread`.
+    pub fn model_with_spread(
+        &mut self,
+        spec: MetricSpec,
+        max_spread: u64,
+        oracles: usize,
+        bond: u64,
+    ) -> TestModel {
         let owner = self.wallet(0);
         let oracles: Vec<Wallet> = (0..oracles).map(|_| self.wallet(10 * bond)).collect();
         let terms = ModelTerms {
-            max_spread: spread(&spec),
+            max_spread,
             ..model_terms(&oracles)
         };
         let collateral = self.collateral();

@@ -49,7 +49,8 @@ impl World {
         }
     }
 
-    /// Checks that the price of a vault's shares falls only if a claim on one of its policies is paid.
+    /// Checks that the price of a vault's shares falls only if a claim on one of its policies is paid, or
+    /// premium of windows without a value is set aside for one.
     pub(super) fn check_share_prices(&mut self, events: &[Event]) {
         for (address, account) in self.accounts() {
             let Account::Vault(vault) = account else {
@@ -62,6 +63,8 @@ impl World {
             let has_paid = events.iter().any(|event| match event {
                 Event::PolicyClaimed(claim) => claim.vault == address,
                 Event::PolicyExpired(end) => end.vault == address && 0 < end.refund,
+                Event::PolicyBegun(term) => term.vault == address && 0 < term.unmeasured,
+                Event::PremiumSetAside(premium) => premium.vault == address,
                 _ => false,
             });
             if !has_paid && 0 < before.1 && 0 < price.1 {

@@ -6,6 +6,7 @@ mod premium;
 mod probation;
 mod purchase;
 mod renewal;
+mod unmeasured;
 
 use driftshield::math::{BPS, YEAR_SECS};
 use driftshield_sdk::{PolicyTerms, Vault};
@@ -44,7 +45,7 @@ fn premium_by_slices(vault: &Vault, terms: &PolicyTerms, drift: u64, duration: i
         }
     };
     let curve = |u: f64| curve(u.min(1.0));
-    let assets = vault.seasoned as f64;
+    let assets = vault.seasoned.min(vault.seller().staying) as f64;
     let (utilised, added) = (vault.locked as f64 / assets, terms.cover as f64 / assets);
     let slices = (0..SLICES).map(|slice| (f64::from(slice) + 0.5) / f64::from(SLICES));
     let utilisation: f64 =

@@ -133,7 +133,7 @@ fn cover_on(insured: &Insured, model: &TestModel, cover: u64, windows: u64) -> P
     let state = insured.world.model(&model.address);
     PolicyTerms {
         cover,
-        exhaustion: 100_000,
+        exhaustion: state.state().lowest_exhaustion(100_000),
         windows,
         first_window: first_window(&insured.vault(), &state, insured.world.now()),
         ..insured.terms()

@@ -14,7 +14,7 @@ fn attack_10_who_leaves_after_the_first_of_four_bad_windows_bears_the_loss() {
     let holder = scene.world.wallet(CAPITAL);
     let terms = PolicyTerms {
         cover: 9_000 * TOKEN,
-        exhaustion: 100_000,
+        exhaustion: scene.lowest_exhaustion(100_000),
         persistence: 4,
         ..scene.terms()
     };

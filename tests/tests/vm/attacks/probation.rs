@@ -9,7 +9,7 @@ const DRIFTED: u64 = 500_000;
 fn large(scene: &Insured) -> PolicyTerms {
     PolicyTerms {
         cover: 8_000 * TOKEN,
-        exhaustion: 100_000,
+        exhaustion: scene.lowest_exhaustion(100_000),
         ..scene.terms()
     }
 }

@@ -3,7 +3,7 @@
 use driftshield_sdk::{DriftShieldError, Event, PolicyTerms, address, instruction, pause};
 use driftshield_tests::{insurance::*, world::*};
 
-use super::insured;
+use super::{insured, measure_until_covered};
 use crate::receipt::finalize;
 
 #[test]
@@ -46,10 +46,22 @@ fn a_claim_pays_in_proportion_between_trigger_and_exhaustion() {
 
 #[test]
 fn a_policy_whose_exhaustion_is_its_trigger_pays_all_its_cover() {
-    let (mut scene, holder) = insured(|terms| PolicyTerms {
-        exhaustion: terms.trigger,
-        ..terms
-    });
+    // Only a model whose oracles must agree exactly allows it
+    let mut world = World::with(params(), insurance_terms());
+    let spec = share_spec(&world);
+    let model = world.model_with_spread(spec, 0, 3, 20_000 * TOKEN);
+    let mut scene = Insured::around(world, model, vault_terms());
+    for _ in 0..HISTORY {
+        scene.measure(CALM_DRIFT);
+    }
+    let mut scene = scene.with_capital(CAPITAL);
+    let holder = scene.world.wallet(CAPITAL);
+    let terms = PolicyTerms {
+        exhaustion: 100_000,
+        ..scene.terms()
+    };
+    scene.buy(&holder, 1, terms).unwrap();
+    measure_until_covered(&mut scene, &holder);
     let first = scene.window;
     scene.measure(100_000);
     let before = scene.world.tokens(&holder.tokens);

@@ -42,7 +42,7 @@ fn a_purchase_charges_the_quoted_premium() {
             let terms = PolicyTerms {
                 cover: random.random_range(1..2_000 * TOKEN),
                 trigger: random.random_range(30_000..900_000),
-                exhaustion: random.random_range(900_000..9_000_000),
+                exhaustion: random.random_range(1_000_000..9_000_000),
                 persistence: random.random_range(1..=2),
                 windows: random.random_range(2..300),
                 ..scene.terms()

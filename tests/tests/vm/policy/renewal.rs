@@ -194,10 +194,11 @@ fn invalid_renewals_are_refused() {
     };
     scene.buy(&holder, 1, terms).unwrap();
     measure_until_covered(&mut scene, &holder);
-    scene.measure(99_999); // ten times the drift
+    let spread = scene.model().max_spread;
+    scene.measure(99_999 - 2 * spread); // ten times the drift
     let outcome = scene.renew(&holder, 1, true);
     assert_refused(outcome, DriftShieldError::PremiumTooHigh);
-    scene.measure(100_000);
+    scene.measure(100_000 - 2 * spread);
     let outcome = scene.renew(&holder, 1, true);
     assert_refused(outcome, DriftShieldError::TriggerReached);
 }

@@ -178,6 +178,13 @@ impl PolicyFixture {
         fixture.then(begin)
     }
 
+    /// A policy whose first window has no value, as is certain.
+    fn silent() -> Self {
+        let mut fixture = Self::begun();
+        fixture.insured.skip_window();
+        fixture.measured(&[CALM_DRIFT; 2])
+    }
+
     /// A policy whose probation nobody has measured.
     fn unmeasured() -> Self {
         let mut fixture = Self::bought();
@@ -215,11 +222,16 @@ impl StateFixture for PolicyFixture {
         }
         let policy = self.policy();
         format!(
-            "{}{}{}{}",
+            "{}{}{}{}{}",
             self.pending(&policy),
             self.phase(&policy),
             self.probation(&policy),
-            self.payment(&policy)
+            self.payment(&policy),
+            if 0 < policy.set_aside() {
+                ", premium set aside"
+            } else {
+                ""
+            }
         )
     }
 
@@ -282,6 +294,13 @@ fn begin(s: &mut PolicyFixture) -> Outcome {
     s.insured.world.send(begin, &[])
 }
 
+fn set_aside(s: &mut PolicyFixture) -> Outcome {
+    let policy = s.policy();
+    let windows = policy.windows_to_set_aside(&s.insured.model(), s.insured.world.now());
+    let set_aside = instruction::set_aside_premium(&policy, windows);
+    s.insured.world.send(set_aside, &[])
+}
+
 const STEPS: &[Step<PolicyFixture>] = &[
     ("buy_policy", buy),
     ("claim_policy", claim),
@@ -291,6 +310,7 @@ const STEPS: &[Step<PolicyFixture>] = &[
     ("renew_policy by anyone", |s| renew(s, false)),
     ("expire_policy", expire),
     ("begin_policy", begin),
+    ("set_aside_premium", set_aside),
 ];
 
 #[test]
@@ -330,6 +350,21 @@ fn policy_instructions_match_the_state_table() {
         (
             "in its windows, paid a part, worth all of it",
             paid().measured(&[FULL]),
+        ),
+        (
+            "in its last window, premium set aside",
+            PolicyFixture::silent().then(set_aside),
+        ),
+        (
+            "past its grace, premium set aside",
+            PolicyFixture::silent()
+                .then(set_aside)
+                .measured(&[CALM])
+                .past_grace(),
+        ),
+        (
+            "past its grace, worth a part, premium set aside",
+            begun().measured(&[PART]).past_grace().then(set_aside),
         ),
         ("renewed, in its windows", renewed()),
         (

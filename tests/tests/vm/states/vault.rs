@@ -443,6 +443,13 @@ fn begin(s: &mut VaultFixture) -> Outcome {
     s.insured.world.send(begin, &[])
 }
 
+fn set_aside(s: &mut VaultFixture) -> Outcome {
+    let policy = s.current_policy();
+    let windows = policy.windows_to_set_aside(&s.insured.model(), s.insured.world.now());
+    let set_aside = instruction::set_aside_premium(&policy, windows);
+    s.insured.world.send(set_aside, &[])
+}
+
 const STEPS: &[Step<VaultFixture>] = &[
     ("create_vault", create),
     ("update_vault", update),
@@ -464,6 +471,7 @@ const STEPS: &[Step<VaultFixture>] = &[
     ("renew_policy", renew),
     ("expire_policy", expire),
     ("begin_policy", begin),
+    ("set_aside_premium", set_aside),
 ];
 
 #[test]

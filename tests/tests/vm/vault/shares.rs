@@ -81,13 +81,13 @@ fn a_wiped_out_vault_accepts_no_deposits() {
     let holder = scene.world.wallet(CAPITAL);
     let cover = PolicyTerms {
         cover: 1_000 * TOKEN,
-        exhaustion: 100_000,
+        exhaustion: scene.lowest_exhaustion(100_000),
         ..scene.terms()
     };
     scene.buy(&holder, 1, cover).unwrap();
     let first = scene.policy(&holder, 1).first_window;
     measure_until_covered(&mut scene, &holder);
-    scene.measure(100_000);
+    scene.measure(cover.exhaustion);
     scene.claim(&holder, 1, first).unwrap();
     // The premium that has streamed is left, so the vault is not wiped out.
     let other = scene.world.wallet(TOKEN);

@@ -10,7 +10,7 @@ fn left(scene: &mut Insured, owner: &Wallet) -> u64 {
 }
 
 #[test]
-fn a_provider_who_knows_of_unmeasured_windows_leaves_before_they_are_returned() {
+fn a_provider_who_knows_of_unmeasured_windows_gains_nothing_by_leaving() {
     // Given two providers with equal capital, and a policy of 60 windows of which none is measured
     let mut scene = Insured::empty(World::with(params(), insurance_terms()), vault_terms());
     let (informed, other) = (scene.world.wallet(CAPITAL), scene.world.wallet(CAPITAL));
@@ -27,23 +27,26 @@ fn a_provider_who_knows_of_unmeasured_windows_leaves_before_they_are_returned() 
     scene.begin(&holder, 1).unwrap();
     let part = scene.policy(&holder, 1).term.part;
     let model = scene.model.clone();
-    scene
-        .world
-        .warp_to_end(&model, terms.first_window + terms.windows - 1);
-    // and it is certain that the vault will return all of the premium, because nobody can submit or challenge
-    // any more
-    scene
-        .world
-        .pass(params().submit_secs + params().challenge_secs);
-    let expires = scene.policy(&holder, 1).expires_at(&scene.model()).unwrap();
-    assert!(scene.world.now() + COOLDOWN < expires);
+    let last = terms.first_window + terms.windows - 1;
 
-    // When one of the two requests its withdrawal only then
     let finish = |mut scene: Insured, leaves: bool| {
+        // When one of them requests its withdrawal at the end of each window that it sees unmeasured, from
+        // the first on or at the last moment
+        scene.world.warp_to_end(&model, last);
         if leaves {
-            left(&mut scene, &informed);
+            let shares = scene.shares(&informed);
+            scene.request(&informed, shares).unwrap();
         }
-        assert_refused(scene.expire(&holder, 1), DriftShieldError::PolicyNotExpired);
+        // and anybody asks for what is known as soon as it is
+        scene
+            .world
+            .pass(params().submit_secs + params().challenge_secs);
+        scene.set_aside(&holder, 1).unwrap();
+        if leaves {
+            scene.world.pass(COOLDOWN);
+            scene.withdraw(&informed).unwrap();
+        }
+        let expires = scene.policy(&holder, 1).expires_at(&scene.model()).unwrap();
         scene.world.warp_to(expires);
         let before = scene.world.tokens(&holder.tokens);
         scene.expire(&holder, 1).unwrap();
@@ -52,23 +55,21 @@ fn a_provider_who_knows_of_unmeasured_windows_leaves_before_they_are_returned() 
             left(&mut scene, &informed);
         }
         left(&mut scene, &other);
-        let treasury = scene.vault().protocol_credit;
-        let tokens = [&informed, &other].map(|owner| scene.world.tokens(&owner.tokens));
-        (tokens, treasury)
+        [&informed, &other].map(|owner| scene.world.tokens(&owner.tokens))
     };
-    let (together, _) = finish(scene.clone(), false);
-    let (apart, _) = finish(scene, true);
+    let together = finish(scene.clone(), false);
+    let apart = finish(scene, true);
 
-    // Then it is paid before the policy can expire, at a price that doesn't know of the return, and the
-    // other bears nearly all of it
-    let gain = apart[0] - together[0];
-    let loss = together[1] - apart[1];
-    assert!(CAPITAL < apart[0] && apart[1] < CAPITAL);
-    assert_eq!((part, gain, loss), (42_010_961, 19_433_092, 21_005_479));
+    // Then it has borne its half of the return, less rounding, and earned nothing since its request
+    let (gain, loss) = (
+        apart[0] as i64 - together[0] as i64,
+        together[1] as i64 - apart[1] as i64,
+    );
+    assert_eq!((part, gain, loss), (42_010_961, -1_814_041, 232));
 }
 
 #[test]
-fn capital_that_was_there_for_a_minute_makes_cover_cheap() {
+fn capital_that_was_there_for_a_minute_makes_no_cover_cheap() {
     // Given a new vault with a provider's thousand, and the same vault into which an attacker has deposited
     // ten thousand first and requested them at once, so that they bear nothing after the cooldown
     let mut scene = Insured::empty(World::with(params(), insurance_terms()), vault_terms());
@@ -89,15 +90,15 @@ fn capital_that_was_there_for_a_minute_makes_cover_cheap() {
         ..scene.terms()
     };
     let dear = alone.quote(&terms).unwrap().premium;
-    let cheap = scene.quote(&terms).unwrap().premium;
+    let requested = scene.quote(&terms).unwrap().premium;
     scene.buy(&holder, 1, terms).unwrap();
     scene.world.pass(COOLDOWN);
     scene.withdraw(&attacker).unwrap();
 
-    // Then the attacker has all of its capital back after a week, and the provider bears the cover for a
-    // premium as if it were eleven times as rich
+    // Then the attacker has all of its capital back after a week, and the friend has paid what it would have
+    // paid without it
     assert_eq!(scene.world.tokens(&attacker.tokens), CAPITAL);
-    assert_eq!((dear, cheap), (46_519_521, 16_790_552));
+    assert_eq!((dear, requested), (46_519_521, 46_519_521));
 }
 
 #[test]
@@ -256,7 +257,7 @@ fn a_deposit_that_is_requested_at_once_turns_the_providers_premium_to_the_treasu
 }
 
 #[test]
-fn a_provider_returns_premium_that_the_treasury_has_got() {
+fn who_turns_premium_to_the_treasury_returns_it_too() {
     // Given a provider, cover whose windows aren't measured, and a friend of the admin who deposits nine times
     // the capital and requests it at once when the premium begins to stream
     let mut scene = Insured::new();
@@ -275,23 +276,25 @@ fn a_provider_returns_premium_that_the_treasury_has_got() {
     let shares = scene.shares(&whale);
     scene.request(&whale, shares).unwrap();
 
-    // When the stream has ended, the whale leaves, and the premium is returned
+    // When the stream has ended, what is known by then is set aside, the whale leaves, and the premium is
+    // returned
     scene.world.warp_to(term.ends_at);
+    scene.set_aside(&holder, 1).unwrap();
     scene.withdraw(&whale).unwrap();
     let expires = scene.policy(&holder, 1).expires_at(&scene.model()).unwrap();
     scene.world.warp_to(expires);
     scene.expire(&holder, 1).unwrap();
 
-    // Then the whale has its deposit back, the treasury nine tenths of the premium that streamed, and the
-    // provider, who got a tenth, has returned all of it out of its capital
-    assert_eq!(scene.world.tokens(&whale.tokens), 9 * CAPITAL);
+    // Then the treasury has nine tenths of the premium that streamed, and the whale has returned as much out of
+    // its deposit: only the rest, which wasn't known yet, was returned by the provider alone
+    let whale_lost = 9 * CAPITAL - scene.world.tokens(&whale.tokens);
     let before = scene.world.tokens(&lp.tokens);
     let lost = CAPITAL - (left(&mut scene, &lp) - before);
-    assert_eq!((term.part, lost), (5_806_394, 5_225_754));
+    assert_eq!((term.part, whale_lost, lost), (5_806_394, 5_225_726, 28));
 }
 
 #[test]
-fn a_holder_who_is_a_provider_too_gets_its_premium_back_twice_if_nothing_is_measured() {
+fn a_holder_who_is_a_provider_too_gets_its_premium_back_once_if_nothing_is_measured() {
     // Given a provider, and an attacker in league with the oracles, who buys cover for a year, and
     // deposits nine times the provider's capital when the premium begins to stream
     let mut scene = Insured::new();
@@ -309,29 +312,30 @@ fn a_holder_who_is_a_provider_too_gets_its_premium_back_twice_if_nothing_is_meas
     scene.begin(&holder, 1).unwrap();
     scene.deposit(&late, 9 * CAPITAL).unwrap();
 
-    // When the oracles are silent and nobody asserts any counts, and the attacker withdraws its deposit between
-    // the last time for an assertion and the return of the premium
+    // When the oracles are silent and nobody asserts any counts, what is known is set aside, and the attacker
+    // withdraws its deposit between the last time for an assertion and the return of the premium
     let model = scene.model.clone();
     let last = terms.first_window + terms.windows - 1;
     scene.world.warp_to_end(&model, last);
     scene
         .world
         .pass(params().submit_secs + params().challenge_secs);
-    let earned = left(&mut scene, &late) - 9 * CAPITAL;
+    scene.set_aside(&holder, 1).unwrap();
+    let earned = left(&mut scene, &late) as i64 - 9 * CAPITAL as i64;
     let expires = scene.policy(&holder, 1).expires_at(&scene.model()).unwrap();
     scene.world.warp_to(expires);
     let before = scene.world.tokens(&holder.tokens);
     scene.expire(&holder, 1).unwrap();
     let returned = scene.world.tokens(&holder.tokens) - before;
 
-    // Then it has got back more than it paid, out of the provider's capital
+    // Then it has lost the fees and the rent, and the provider nothing
     assert_eq!(returned, quote.streamed_part);
     let before = scene.world.tokens(&lp.tokens);
-    let lost = CAPITAL - (left(&mut scene, &lp) - before);
-    let profit = earned + returned - paid;
+    let lost = CAPITAL as i64 - (left(&mut scene, &lp) - before) as i64;
+    let profit = earned + returned as i64 - paid as i64;
     assert_eq!(
         (paid, earned, returned),
-        (644_292_467, 353_079_826, 395_415_926)
+        (644_292_467, -2_794_508, 395_415_926)
     );
-    assert_eq!((profit, lost), (104_203_285, 355_874_333));
+    assert_eq!((profit, lost), (-251_671_049, 0));
 }

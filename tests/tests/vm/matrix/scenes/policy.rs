@@ -96,3 +96,15 @@ pub fn begin_policy(fixture: &mut Fixture) -> Instruction {
 pub fn begin_policy_void(fixture: &mut Fixture) -> Instruction {
     begin(fixture, 400_000)
 }
+
+/// Sets aside the premium of the windows of the term, which nobody has measured.
+pub fn set_aside_premium(fixture: &mut Fixture) -> Instruction {
+    fixture.begin_policies();
+    let (policy, model) = (policy(fixture), fixture.target().model.clone());
+    let last = *policy.term_windows().end();
+    fixture.world.warp_to_end(&model, last);
+    let state = fixture.world.model(&model.address);
+    fixture.world.pass(state.submit_secs + state.challenge_secs);
+    let windows = policy.windows_to_set_aside(&state, fixture.world.now());
+    instruction::set_aside_premium(&policy, windows)
+}

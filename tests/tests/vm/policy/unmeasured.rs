@@ -1,0 +1,237 @@
+//! Premium of windows without a value: what is set aside, when, and who gets it.
+
+use driftshield_sdk::{DriftShieldError, Event, PolicyTerms, events::PremiumSetAside};
+use driftshield_tests::{insurance::*, world::*};
+
+use super::insured;
+
+/// A policy on ten windows, of which the first has no value, as is certain: the third is the next.
+fn silent() -> (Insured, Wallet) {
+    let (mut scene, holder) = insured(|terms| terms);
+    scene.skip_window();
+    scene.measure(CALM_DRIFT);
+    scene.world.pass(params().submit_secs);
+    (scene, holder)
+}
+
+fn set_aside(scene: &mut Insured, holder: &Wallet) -> PremiumSetAside {
+    let sent = scene.set_aside(holder, 1).unwrap();
+    match sent.event() {
+        Event::PremiumSetAside(event) => event.clone(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn premium_is_set_aside_as_soon_as_a_window_is_decided_without_a_value() {
+    // Given a policy whose first window nobody measures
+    let (mut scene, holder) = insured(|terms| terms);
+    let (model, first) = (scene.model.clone(), scene.window);
+    let part = scene.policy(&holder, 1).term.part;
+    scene.world.warp_to_end(&model, first);
+    let until_decided = params().submit_secs + params().challenge_secs;
+    scene.world.pass(until_decided - 1);
+
+    // When anybody asks for its premium while somebody can still challenge, then it is refused
+    assert_refused(
+        scene.set_aside(&holder, 1),
+        DriftShieldError::NothingToSetAside,
+    );
+    scene.world.pass(1);
+    let before = scene.vault_now();
+    let event = set_aside(&mut scene, &holder);
+
+    // Then a tenth of the streaming part leaves the capital, and what is locked falls by as much
+    let (vault, policy) = (scene.vault(), scene.policy(&holder, 1));
+    assert_eq!((event.amount, event.examined_until), (part / 10, first + 1));
+    assert_eq!(
+        (policy.set_aside(), policy.unmeasured_windows),
+        (part / 10, 1)
+    );
+    assert_eq!(vault.assets, before.assets - part / 10);
+    assert_eq!(
+        (vault.locked, vault.set_aside),
+        (100 * TOKEN - part / 10, part / 10)
+    );
+    assert_eq!(event.totals, vault.totals());
+    // And the cover at risk is the same
+    assert_eq!(
+        (policy.open_cover(), scene.exposure().cover),
+        (100 * TOKEN, 100 * TOKEN)
+    );
+    // And it can't be set aside twice
+    assert_refused(
+        scene.set_aside(&holder, 1),
+        DriftShieldError::NothingToSetAside,
+    );
+}
+
+#[test]
+fn windows_after_an_undecided_one_wait() {
+    // Given a policy whose first window has an open receipt, and whose second window nobody measures
+    let (mut scene, holder) = insured(|terms| terms);
+    let (model, first) = (scene.model.clone(), scene.window);
+    scene.world.submit_all(&model, first, &share(CALM_DRIFT));
+    scene.world.warp_to_end(&model, first + 1);
+    scene
+        .world
+        .pass(params().submit_secs + params().challenge_secs);
+
+    // When anybody asks for the second's premium, then it waits until the first is final
+    assert_refused(
+        scene.set_aside(&holder, 1),
+        DriftShieldError::NothingToSetAside,
+    );
+    scene.world.finalize(&model, first).unwrap();
+    let event = set_aside(&mut scene, &holder);
+    assert_eq!(event.examined_until, first + 2);
+}
+
+#[test]
+fn capital_that_is_leaving_bears_its_part() {
+    // Given a provider of half of the capital who requests it when it sees that a window isn't measured
+    let mut scene = Insured::new();
+    let (leaver, holder) = (scene.world.wallet(CAPITAL), scene.world.wallet(CAPITAL));
+    scene.deposit(&leaver, CAPITAL).unwrap();
+    let terms = PolicyTerms {
+        cover: 8_000 * TOKEN,
+        ..scene.terms()
+    };
+    scene.buy(&holder, 1, terms).unwrap();
+    scene.start(&holder, 1);
+    let model = scene.model.clone();
+    scene.world.warp_to_end(&model, scene.window);
+    let shares = scene.shares(&leaver);
+    scene.request(&leaver, shares).unwrap();
+    let requested = scene.vault().leaving;
+    scene
+        .world
+        .pass(params().submit_secs + params().challenge_secs);
+
+    // When the premium is set aside during its cooldown
+    let event = set_aside(&mut scene, &holder);
+
+    // Then the request has lost half of it
+    let lost = requested - event.totals.leaving;
+    assert!(
+        lost.abs_diff(event.amount / 2) < 1_000,
+        "{lost} of {}",
+        event.amount
+    );
+    scene.world.pass(COOLDOWN);
+    scene.withdraw(&leaver).unwrap();
+    let paid = scene.world.tokens(&leaver.tokens);
+    assert!(paid.abs_diff(requested - lost) <= 1, "{paid}");
+}
+
+#[test]
+fn a_claim_is_paid_out_of_what_is_set_aside_first() {
+    // Given a policy for which premium is set aside
+    let (mut scene, holder) = silent();
+    let aside = set_aside(&mut scene, &holder).amount;
+    let window = scene.window;
+    scene.measure(100_001); // half a thousandth of the ramp
+    let before = scene.vault_now();
+
+    // When it is claimed for less, then nothing comes out of the capital
+    let claimed = 100 * TOKEN / 200_000;
+    assert!(claimed < aside);
+    scene.claim(&holder, 1, window).unwrap();
+    let vault = scene.vault();
+    assert_eq!(vault.set_aside, aside - claimed);
+    assert_eq!((vault.assets, vault.locked), (before.assets, before.locked));
+
+    // When it is claimed for more, then the rest does
+    scene.measure(200_000);
+    let before = scene.vault_now();
+    scene.claim(&holder, 1, window + 1).unwrap();
+    let vault = scene.vault();
+    assert_eq!((vault.set_aside, vault.locked), (0, 50 * TOKEN));
+    assert_eq!(before.assets - vault.assets, 50 * TOKEN - aside);
+}
+
+#[test]
+fn a_cancelled_policy_returns_what_is_set_aside_besides_the_unused_premium() {
+    // Given a policy with premium set aside, and the same one without
+    let (scene, holder) = silent();
+    let cancelled = |mut scene: Insured, is_set_aside: bool| {
+        let aside = if is_set_aside {
+            set_aside(&mut scene, &holder).amount
+        } else {
+            0
+        };
+        let before = scene.world.tokens(&holder.tokens);
+        scene.cancel(&holder, 1).unwrap();
+        assert_eq!((scene.vault().set_aside, scene.vault().locked), (0, 0));
+        (aside, scene.world.tokens(&holder.tokens) - before)
+    };
+
+    // When both are cancelled, then the first returns the premium that is set aside in addition
+    let (aside, more) = cancelled(scene.clone(), true);
+    let (_, unused) = cancelled(scene.clone(), false);
+    assert!(0 < aside && 0 < unused);
+    assert_eq!(more, unused + aside);
+
+    // And a claim reduces the sum by its amount only
+    let mut claimed = scene;
+    let window = claimed.window;
+    claimed.measure(100_001);
+    let without = cancelled(claimed.clone(), true);
+    let aside = set_aside(&mut claimed, &holder).amount;
+    let before = claimed.world.tokens(&holder.tokens);
+    claimed.claim(&holder, 1, window).unwrap();
+    claimed.cancel(&holder, 1).unwrap();
+    let all = claimed.world.tokens(&holder.tokens) - before;
+    assert_eq!((aside, all), without);
+}
+
+#[test]
+fn what_a_holder_cannot_be_paid_in_time_streams_to_the_vault() {
+    // Given a policy with premium set aside, whose holder nobody pays until another grace period is over
+    let (mut scene, holder) = silent();
+    let aside = set_aside(&mut scene, &holder).amount;
+    let lapses = scene.policy(&holder, 1).lapses_at(&scene.model()).unwrap();
+    scene.world.warp_to(lapses);
+    let before = (scene.vault_now().assets, scene.world.tokens(&holder.tokens));
+
+    // When the policy expires
+    scene.expire(&holder, 1).unwrap();
+
+    // Then the holder gets nothing, the share price doesn't jump, and the vault earns the premium over a bucket
+    let vault = scene.vault();
+    assert_eq!(
+        (vault.assets, vault.set_aside, vault.locked),
+        (before.0, 0, 0)
+    );
+    assert_eq!(
+        (vault.unearned, scene.world.tokens(&holder.tokens)),
+        (aside, before.1)
+    );
+    assert!(lapses + vault.bucket_secs <= vault.streams_end);
+    scene.world.warp_to(vault.streams_end);
+    assert_eq!(scene.vault_now().assets, before.0 + aside);
+}
+
+#[test]
+fn a_policy_with_premium_set_aside_is_renewed_and_counts_each_window_once() {
+    // Given a policy of which a window has no value, for which premium is set aside, and its renewal
+    let (mut scene, holder) = silent();
+    let aside = set_aside(&mut scene, &holder).amount;
+    let part = scene.policy(&holder, 1).term.part;
+    scene.skip_window();
+    scene.measure(CALM_DRIFT);
+    scene.renew(&holder, 1, true).unwrap();
+
+    // When the next term begins, then the windows after it are examined, and the rest is set aside
+    scene.start(&holder, 1);
+    let policy = scene.policy(&holder, 1);
+    assert_eq!((aside, policy.set_aside()), (part / 10, part * 2 / 10));
+    assert_eq!(
+        (policy.unmeasured_windows, scene.vault().set_aside),
+        (0, part * 2 / 10)
+    );
+    assert_eq!(
+        policy.windows_to_expire(),
+        1 + policy.last_window - policy.windows..=policy.last_window
+    );
+}
