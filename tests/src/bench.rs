@@ -558,6 +558,14 @@ fn policies(keys: &str, units: &mut Units) {
     }
     let sent = scene.claim(&holder, 1, run).expect("claim_policy");
     units.push(("claim_policy", sent.units));
+    // Nobody measures the next four windows, and all of the term are examined at once.
+    let model = scene.model.clone();
+    scene.window += 4;
+    scene.world.warp_to_end(&model, scene.window - 1);
+    let decided = scene.model().submit_secs + scene.model().challenge_secs;
+    scene.world.pass(decided);
+    let sent = scene.set_aside(&holder, 3).expect("set_aside_premium");
+    units.push(("set_aside_premium", sent.units));
     let policy = scene.policy(&holder, 3);
     let expires = policy.expires_at(&scene.model()).expect("in range");
     scene.world.warp_to(expires);

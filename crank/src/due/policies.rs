@@ -43,11 +43,7 @@ fn policy_address(policy: &Policy) -> Address {
 /// Decisions about terms on probation, as soon as the program can decide.
 pub fn beginnings(snapshot: &Snapshot, model: &ModelSnapshot) -> Vec<Action> {
     let begin = |policy: &Policy| {
-        if !policy.is_pending() {
-            return None;
-        }
-        let findings = examine(snapshot, model, policy, policy.windows_to_begin());
-        let refunds = findings.probation().ok()? != Probation::Passed;
+        let refunds = decision(snapshot, model, policy)? != Probation::Passed;
         let vault = &snapshot.vault(&policy.vault)?.account;
         let begin = instruction::begin_policy(policy, vault);
         let step = Step::BeginPolicy;
@@ -56,16 +52,25 @@ pub fn beginnings(snapshot: &Snapshot, model: &ModelSnapshot) -> Vec<Action> {
     model.policies.iter().filter_map(begin).collect()
 }
 
+/// How the probation of a policy's pending term ends; `None` if there is none, or if it isn't decided.
+fn decision(snapshot: &Snapshot, model: &ModelSnapshot, policy: &Policy) -> Option<Probation> {
+    if !policy.is_pending() {
+        return None;
+    }
+    let findings = examine(snapshot, model, policy, policy.windows_to_begin());
+    findings.probation().ok()
+}
+
 /// Premium to set aside, as soon as a window of a policy's term is decided without a value. Until it
-/// is, providers who know of it can leave without bearing it.
+/// is, providers who know of it can leave without bearing it. A term that begins does the same for the one
+/// before.
 pub fn set_asides(snapshot: &Snapshot, model: &ModelSnapshot) -> Vec<Action> {
     let set_aside = |policy: &Policy| {
         let windows = policy.windows_to_set_aside(&model.account, snapshot.now);
         let findings = examine(snapshot, model, policy, windows.clone());
-        let mut vault = snapshot.vault(&policy.vault)?.account; // copies
-        let mut after = *policy;
-        vault.accrue(snapshot.now);
-        if after.set_premium_aside(&mut vault, &findings) == 0 {
+        let mut policy_after = *policy; // a copy
+        let begins = decision(snapshot, model, policy).is_some();
+        if policy_after.count_unmeasured(&findings) == 0 || begins {
             return None;
         }
         let set_aside = instruction::set_aside_premium(policy, windows);
@@ -211,7 +216,7 @@ pub fn expirations(snapshot: &Snapshot, model: &ModelSnapshot) -> Vec<Action> {
         // A term on probation counts as begun, so what it refunds isn't known yet.
         let refunds = !is_lapsed && {
             findings.require_decided().ok()?;
-            policy.is_pending() || has_refund(policy, vault, &findings, snapshot.now)
+            policy.is_pending() || has_refund(policy, &findings)
         };
         let expire = instruction::expire_policy(policy, vault);
         let step = Step::ExpirePolicy;
@@ -221,10 +226,9 @@ pub fn expirations(snapshot: &Snapshot, model: &ModelSnapshot) -> Vec<Action> {
 }
 
 /// Whether an expiring `policy` returns premium of windows without a value.
-fn has_refund(policy: &Policy, vault: &Vault, findings: &Findings, now: i64) -> bool {
-    let (mut policy, mut vault) = (*policy, *vault); // copies
-    vault.accrue(now);
-    policy.set_premium_aside(&mut vault, findings);
+fn has_refund(policy: &Policy, findings: &Findings) -> bool {
+    let mut policy = *policy; // a copy
+    policy.count_unmeasured(findings);
     0 < policy.set_aside()
 }
 
@@ -292,10 +296,29 @@ mod tests {
         let open = |now| {
             let mut snapshot = insured_snapshot(now);
             set_entry(&mut snapshot.models[0], 2, Entry::Open);
+            snapshot.models[0].policies[0].examined_until = 2;
             steps(&snapshot)
         };
         assert_eq!(open(319), []);
         assert_eq!(open(320), [Step::ExpirePolicy]);
+    }
+
+    #[test]
+    fn premium_is_set_aside_once_a_window_is_decided_without_a_value() {
+        let at = |now, examined_until| {
+            let mut snapshot = insured_snapshot(now);
+            snapshot.models[0].policies[0].examined_until = examined_until;
+            settle(&mut snapshot, 0, 100);
+            steps(&snapshot)
+        };
+        let decided = {
+            let model = &insured_snapshot(0).models[0].account;
+            120 + model.submit_secs + model.challenge_secs // window 1 ends at 120
+        };
+        assert_eq!(at(decided - 1, 0), []);
+        assert_eq!(at(decided, 0), [Step::SetAsidePremium]);
+        assert_eq!(at(decided, 1), [Step::SetAsidePremium]);
+        assert_eq!(at(decided, 2), []); // examined before
     }
 
     #[test]
@@ -304,10 +327,12 @@ mod tests {
             let mut snapshot = insured_snapshot(now);
             let policy = &mut snapshot.models[0].policies[0];
             (policy.pending.premium, policy.pending.from_window) = (10, 9);
+            policy.examined_until = 0;
             settle(&mut snapshot, 9, drift);
             steps(&snapshot)
         };
-        assert_eq!(pending(210, 199), []); // earlier windows of the term can still get a value
+        // Windows 8 and 9 can still get a value, the earlier ones can't
+        assert_eq!(pending(210, 199), [Step::SetAsidePremium]);
         assert_eq!(pending(260, 199), [Step::BeginPolicy]);
         let failed = [Step::BeginPolicy, Step::ClaimPolicy];
         assert_eq!(pending(210, 200), failed); // at once; the term before pays

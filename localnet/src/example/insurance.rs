@@ -131,10 +131,13 @@ impl Example<'_> {
             format!("--id={POLICY_ID}"),
             format!("--cover={}", order.cover),
             format!("--trigger={}", order.trigger),
-            format!("--exhaustion={}", order.exhaustion),
             format!("--persistence={}", order.persistence),
             format!("--windows={windows}"),
         ];
+        let exhaustion = order
+            .exhaustion
+            .map(|drift| format!("--exhaustion={drift}"));
+        buy.extend(exhaustion);
         if order.auto_renew {
             buy.extend([
                 "--auto-renew".into(),

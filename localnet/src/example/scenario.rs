@@ -222,7 +222,8 @@ pub struct PolicyOrder {
     /// Tokens, as a decimal number.
     pub cover: &'static str,
     pub trigger: &'static str,
-    pub exhaustion: &'static str,
+    /// The lowest that the model allows if `None`.
+    pub exhaustion: Option<&'static str>,
     pub persistence: u8,
     /// Upper limit: the policy is shorter if the data end earlier.
     pub windows: u64,
@@ -234,7 +235,7 @@ impl PolicyOrder {
     const fn new(
         cover: &'static str,
         trigger: &'static str,
-        exhaustion: &'static str,
+        exhaustion: Option<&'static str>,
         windows: u64,
     ) -> Self {
         Self {
@@ -276,12 +277,12 @@ pub const VAULT_PLANS: [VaultPlan; 10] = [
             step(80, VaultAction::RequestWithdrawal),
         ],
     },
-    // Pays all of the cover once the trigger is reached.
+    // Pays all of the cover as soon above the trigger as the model allows.
     VaultPlan {
         participant: "jill",
         steps: &[step(
             20,
-            VaultAction::Buy(PolicyOrder::new("1500", "0.25", "0.25", 18)),
+            VaultAction::Buy(PolicyOrder::new("1500", "0.25", None, 18)),
         )],
     },
     // Pays a part of the cover, which grows with the drift.
@@ -289,7 +290,7 @@ pub const VAULT_PLANS: [VaultPlan; 10] = [
         participant: "kai",
         steps: &[step(
             20,
-            VaultAction::Buy(PolicyOrder::new("2000", "0.5", "5", 18)),
+            VaultAction::Buy(PolicyOrder::new("2000", "0.5", Some("5"), 18)),
         )],
     },
     // Needs two windows in a row. Two overlapping runs cause two claims.
@@ -299,7 +300,7 @@ pub const VAULT_PLANS: [VaultPlan; 10] = [
             20,
             VaultAction::Buy(PolicyOrder {
                 persistence: 2,
-                ..PolicyOrder::new("1200", "0.05", "1", 20)
+                ..PolicyOrder::new("1200", "0.05", Some("1"), 20)
             }),
         )],
     },
@@ -308,7 +309,7 @@ pub const VAULT_PLANS: [VaultPlan; 10] = [
         participant: "mia",
         steps: &[step(
             20,
-            VaultAction::Buy(PolicyOrder::new("800", "3.5", "4", 20)),
+            VaultAction::Buy(PolicyOrder::new("800", "3.5", Some("4"), 20)),
         )],
     },
     // Renews its term from the approved amount, until the approval is revoked. A shorter term would be
@@ -321,7 +322,7 @@ pub const VAULT_PLANS: [VaultPlan; 10] = [
                 20,
                 VaultAction::Buy(PolicyOrder {
                     auto_renew: true,
-                    ..PolicyOrder::new("1000", "0.1", "4", 10)
+                    ..PolicyOrder::new("1000", "0.1", Some("4"), 10)
                 }),
             ),
             step(55, VaultAction::RevokeRenewals),
@@ -333,7 +334,7 @@ pub const VAULT_PLANS: [VaultPlan; 10] = [
         steps: &[
             step(
                 20,
-                VaultAction::Buy(PolicyOrder::new("600", "0.03", "0.3", 18)),
+                VaultAction::Buy(PolicyOrder::new("600", "0.03", Some("0.3"), 18)),
             ),
             step(55, VaultAction::CancelPolicy),
         ],
@@ -343,7 +344,7 @@ pub const VAULT_PLANS: [VaultPlan; 10] = [
         participant: "pia",
         steps: &[step(
             58,
-            VaultAction::Buy(PolicyOrder::new("300", "0.25", "1", 18)),
+            VaultAction::Buy(PolicyOrder::new("300", "0.25", Some("1"), 18)),
         )],
     },
 ];

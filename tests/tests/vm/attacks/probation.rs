@@ -198,3 +198,86 @@ fn attack_j_publishing_only_bad_windows_pays_no_refund_beside_the_claim() {
         assert_eq!((vault.locked, vault.policies), (0, 0));
     }
 }
+
+#[test]
+fn attack_l_a_renewal_on_drift_that_one_oracle_shows_is_void() {
+    // Given a policy in its last quarter, and a window that one oracle reports as drifted
+    let mut scene = Insured::new();
+    let holder = scene.world.wallet(CAPITAL);
+    let terms = PolicyTerms {
+        windows: 60,
+        ..large(&scene)
+    };
+    scene.buy(&holder, 1, terms).unwrap();
+    let bad = terms.first_window + 56;
+    scene.measure_until(bad, CALM_DRIFT);
+    scene.begin(&holder, 1).unwrap();
+    let model = scene.model.clone();
+    scene.world.warp_to_end(&model, bad);
+    scene.world.submit(&model, 0, bad, &share(DRIFTED)).unwrap();
+
+    // When the holder renews before the others report, then one oracle alone doesn't stop it
+    let policy = scene.policy(&holder, 1);
+    let quote = scene.quote_renewal(&policy, true).unwrap();
+    let before = scene.world.tokens(&holder.tokens);
+    scene.renew(&holder, 1, true).unwrap();
+
+    // And if the others find no drift, the term begins
+    let mut calm = scene.clone();
+    for oracle in 1..3 {
+        let counts = share(CALM_DRIFT);
+        calm.world.submit(&model, oracle, bad, &counts).unwrap();
+    }
+    calm.world.pass(calm.model().challenge_secs);
+    calm.world.finalize(&model, bad).unwrap();
+    calm.window = bad + 1;
+    calm.start(&holder, 1);
+    assert_eq!(calm.policy(&holder, 1).last_window, policy.last_window + 60);
+
+    // When they confirm it, then the new term is void, and the holder has paid the cancel fee and the rent
+    confirm(&mut scene, bad);
+    scene.begin(&holder, 1).unwrap();
+    let lost = before - scene.world.tokens(&holder.tokens);
+    assert_eq!(lost, quote.streamed_part.div_ceil(10) + quote.rent);
+    let policy = scene.policy(&holder, 1);
+    assert_eq!(policy.last_window, bad + 3);
+
+    // And the drift that follows is covered up to the end of the old term, which the bad window is part of
+    let outcome = scene.renew(&holder, 1, true);
+    assert_refused(outcome, DriftShieldError::TriggerReached);
+    scene.measure_until(policy.last_window + 2, DRIFTED);
+    let claim = instruction::claim_policy(&policy, &scene.vault(), policy.last_window + 1);
+    assert_refused(
+        scene.world.send(claim, &[]),
+        DriftShieldError::WindowNotCovered,
+    );
+}
+
+#[test]
+fn attack_l_a_renewal_on_proposed_drift_is_refused() {
+    // Given the same policy, and a drifted window that a quorum has reported
+    let mut scene = Insured::new();
+    let holder = scene.world.wallet(CAPITAL);
+    let terms = PolicyTerms {
+        windows: 60,
+        auto_renew: true,
+        ..large(&scene)
+    };
+    scene.buy(&holder, 1, terms).unwrap();
+    scene.delegate(&holder, CAPITAL);
+    let bad = terms.first_window + 56;
+    scene.measure_until(bad, CALM_DRIFT);
+    scene.begin(&holder, 1).unwrap();
+    let model = scene.model.clone();
+    scene.world.warp_to_end(&model, bad);
+    for oracle in 0..2 {
+        let counts = share(DRIFTED);
+        scene.world.submit(&model, oracle, bad, &counts).unwrap();
+    }
+
+    // When the holder or anybody else renews it before the value is final, then it is refused
+    for signed in [true, false] {
+        let outcome = scene.renew(&holder, 1, signed);
+        assert_refused(outcome, DriftShieldError::TriggerReached);
+    }
+}

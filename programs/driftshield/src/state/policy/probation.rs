@@ -198,10 +198,10 @@ impl Policy {
         Ok(findings)
     }
 
-    /// Sets the part of the present term's premium aside that belongs to the windows without a value
-    /// in `findings`, and returns the amount. Of a term with `n` such windows, it is
-    /// `⌊part · n / windows⌋` in total, however often it is examined. The vault must be accrued.
-    pub fn set_premium_aside(&mut self, vault: &mut Vault, findings: &Findings) -> u64 {
+    /// Counts the windows without a value in `findings`. Returns the part of the term's premium to set
+    /// aside for them, which is at most the open cover. Of a term with `n` such windows, it is
+    /// `⌊part · n / windows⌋` in total, however often it is examined.
+    pub fn count_unmeasured(&mut self, findings: &Findings) -> u64 {
         let part = |windows| {
             let part = math::mul_div(self.term.part, windows, self.windows.max(1));
             part.unwrap_or(0) // at most `part`: no term has more unmeasured windows than windows
@@ -212,7 +212,13 @@ impl Policy {
         self.unmeasured += added; // sum of paid amounts
         self.unmeasured_windows = windows;
         self.examined_until = findings.examined_until;
-        let amount = self.set_aside() - before; // at most the open cover, which is locked
+        self.set_aside() - before
+    }
+
+    /// Sets the premium of the windows without a value in `findings` aside, out of the locked capital,
+    /// and returns the amount. The vault must be accrued.
+    pub fn set_premium_aside(&mut self, vault: &mut Vault, findings: &Findings) -> u64 {
+        let amount = self.count_unmeasured(findings);
         if 0 < amount {
             vault.bear(amount);
             vault.set_aside += amount; // part of the token account's balance

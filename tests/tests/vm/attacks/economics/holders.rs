@@ -418,7 +418,6 @@ fn a_purchase_around_a_change_of_terms_takes_no_cancel_fee_that_its_buyer_has_no
     // Given a manager who announces that all of a premium is the cancel fee, and a buyer who reads the vault
     // an hour before this takes effect, and limits what it pays to the price
     let mut scene = Insured::new();
-    let model = scene.model.clone();
     let holder = scene.world.wallet(CAPITAL);
     let terms = VaultTerms {
         cancel_fee_bps: 10_000,
