@@ -91,7 +91,7 @@ fn examine(
     windows: RangeInclusive<u64>,
 ) -> Findings {
     let undecided = model.account.first_undecided(snapshot.now);
-    let mut findings = policy.findings(&model.account);
+    let mut findings = policy.findings(&model.account, snapshot.now);
     for window in windows {
         let entry = match model.entry(window) {
             Entry::None if undecided <= window => Entry::Open,
@@ -307,7 +307,9 @@ mod tests {
     fn premium_is_set_aside_once_a_window_is_decided_without_a_value() {
         let at = |now, examined_until| {
             let mut snapshot = insured_snapshot(now);
-            snapshot.models[0].policies[0].examined_until = examined_until;
+            let policy = &mut snapshot.models[0].policies[0];
+            policy.examined_until = examined_until;
+            policy.term.ends_at = 110; // has streamed
             settle(&mut snapshot, 0, 100);
             steps(&snapshot)
         };

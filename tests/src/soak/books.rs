@@ -89,6 +89,8 @@ pub struct RareEvents {
     pub terms_voided: u64,
     /// Times that premium of windows without a value was set aside.
     pub premiums_set_aside: u64,
+    /// Times that some of it had not streamed yet.
+    pub streams_cut: u64,
     /// Policies that returned it.
     pub premiums_returned: u64,
     /// Policies whose holders were not paid it in time.
@@ -132,6 +134,7 @@ impl RareEvents {
         self.terms_begun += other.terms_begun;
         self.terms_voided += other.terms_voided;
         self.premiums_set_aside += other.premiums_set_aside;
+        self.streams_cut += other.streams_cut;
         self.premiums_returned += other.premiums_returned;
         self.premiums_lapsed += other.premiums_lapsed;
         self.receipts_voided += other.receipts_voided;

@@ -6,7 +6,7 @@ use anchor_lang::{bytemuck, prelude::*};
 
 use crate::{
     math::{self, Renewed, Term},
-    DriftShieldError, Entry, Exposure, Model, Vault,
+    DriftShieldError, Entry, Exposure, Model, Vault, RATE_BITS,
 };
 
 pub use self::probation::{Findings, Pending, Probation};
@@ -129,6 +129,27 @@ impl Stream {
         begins_at: 0,
         ends_at: 0,
     };
+
+    /// Returns how many of the term's `windows` have streamed at `now`: each streams for an equal part
+    /// of the time, one after the other.
+    fn streamed_windows(&self, windows: u64, now: i64) -> u64 {
+        if self.ends_at <= now {
+            return windows;
+        }
+        let elapsed = (now - self.begins_at).max(0);
+        let streamed = math::mul_div(
+            windows,
+            elapsed as u64,
+            (self.ends_at - self.begins_at) as u64,
+        );
+        streamed.unwrap_or(windows) // at most all, rounded down
+    }
+
+    /// Returns the amount that has not streamed at `now`, rounded down.
+    fn unstreamed(&self, now: i64) -> u64 {
+        let left = (self.ends_at - now.max(self.begins_at)).max(0);
+        ((self.rate.get() * left as u128) >> RATE_BITS) as u64 // at most `part`
+    }
 
     /// Returns the unused part of the premium: all of it before `start`, then
     /// `⌊part · (end − now) / (end − start)⌋`, and 0 from `end` on. It is never more than what has

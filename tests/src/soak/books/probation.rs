@@ -71,6 +71,17 @@ impl Policy {
         self.first_of_term().max(self.examined_until)
     }
 
+    /// How many windows of the last begun term have streamed.
+    fn windows_streamed(&self, now: i64) -> u64 {
+        let windows = self.terms.windows;
+        let Some(stream) = self.term else {
+            return windows;
+        };
+        let whole = (stream.end - stream.begins_at) as u128;
+        let elapsed = (now - stream.begins_at).max(0) as u128;
+        (u128::from(windows) * elapsed / whole).min(windows.into()) as u64
+    }
+
     /// What the cancel fee leaves of an amount.
     pub(super) fn after_cancel_fee(&self, amount: Amount) -> Amount {
         amount * (BPS - Amount::from(self.cancel_fee_bps)) / BPS
@@ -112,6 +123,10 @@ impl Books {
     /// amount.
     fn set_aside_until(&mut self, policy: &mut Policy, first: u64, last: u64) -> Verdict<Amount> {
         let (count, until) = self.unmeasured(&policy.model, first, last)?;
+        let now = self.vaults[&policy.vault].accrued_at;
+        let streamed = policy.first_of_term() + policy.windows_streamed(now);
+        let (in_time, _) =
+            self.unmeasured(&policy.model, first, last.min(streamed.saturating_sub(1)))?;
         let before = policy.aside();
         policy.unmeasured -= policy.share_of_windows(policy.unmeasured_windows);
         policy.unmeasured_windows += count;
@@ -120,7 +135,18 @@ impl Books {
         let amount = policy.aside() - before;
         let vault = self.vaults.get_mut(&policy.vault).expect("a vault");
         if 0 < amount {
-            vault.bear(amount);
+            // What has not streamed is taken out of the stream.
+            let stream = policy.term.expect("begun");
+            let left = (stream.end - now.max(stream.begins_at)).max(0) as Amount;
+            let ahead = policy.share_of_windows(count - in_time);
+            let cut = ahead.min(amount).min((stream.rate * left) >> 32);
+            if 0 < cut {
+                vault.reduce_stream(&stream, cut);
+                self.rare_events.streams_cut += 1;
+            }
+            if cut < amount {
+                vault.bear(amount - cut);
+            }
             self.rare_events.premiums_set_aside += 1;
         }
         Ok(amount)
@@ -143,10 +169,12 @@ impl Books {
     }
 
     /// The windows that can be examined before the policy's end: those of the last begun term that were not
-    /// examined, and that either have a receipt or can get none any more.
+    /// examined, whose premium has streamed, and that have a receipt or can get none any more.
     pub fn to_set_aside(&self, policy: &Policy) -> (u64, u64) {
         let model = &self.models[&policy.model];
-        let windows = policy.first_unexamined()..=policy.last_window;
+        let streamed = policy.first_of_term() + policy.windows_streamed(self.now);
+        let end = (policy.last_window + 1).min(streamed);
+        let windows = policy.first_unexamined()..end;
         let mut over =
             windows.filter(|window| model.idle_from(*window).is_ok_and(|at| at <= self.now));
         let last = over.next_back().unwrap_or(policy.first_unexamined() - 1); // a vault waits for a window

@@ -5,13 +5,22 @@ use driftshield_tests::{insurance::*, world::*};
 
 use super::insured;
 
-/// A policy on ten windows, of which the first has no value, as is certain: the third is the next.
+/// A policy on ten windows, of which the first has no value and has streamed: the third is the next.
 fn silent() -> (Insured, Wallet) {
     let (mut scene, holder) = insured(|terms| terms);
     scene.skip_window();
     scene.measure(CALM_DRIFT);
-    scene.world.pass(params().submit_secs);
+    stream(&mut scene, &holder, 1);
     (scene, holder)
+}
+
+/// Warps to the end of the stream of the term's first `windows`.
+fn stream(scene: &mut Insured, holder: &Wallet, windows: i64) {
+    let policy = scene.policy(holder, 1);
+    let length = policy.term.ends_at - policy.term.begins_at;
+    let part = length * windows;
+    let end = policy.term.begins_at + (part as u64).div_ceil(policy.windows) as i64;
+    scene.world.warp_to(end.max(scene.world.now()));
 }
 
 fn set_aside(scene: &mut Insured, holder: &Wallet) -> PremiumSetAside {
@@ -24,8 +33,11 @@ fn set_aside(scene: &mut Insured, holder: &Wallet) -> PremiumSetAside {
 
 #[test]
 fn premium_is_set_aside_as_soon_as_a_window_is_decided_without_a_value() {
-    // Given a policy whose first window nobody measures
-    let (mut scene, holder) = insured(|terms| terms);
+    // Given a policy on sixty windows, of which nobody measures the first, and it has streamed
+    let (mut scene, holder) = insured(|terms| PolicyTerms {
+        windows: 60,
+        ..terms
+    });
     let (model, first) = (scene.model.clone(), scene.window);
     let part = scene.policy(&holder, 1).term.part;
     scene.world.warp_to_end(&model, first);
@@ -33,37 +45,78 @@ fn premium_is_set_aside_as_soon_as_a_window_is_decided_without_a_value() {
     scene.world.pass(until_decided - 1);
 
     // When anybody asks for its premium while somebody can still challenge, then it is refused
-    assert_refused(
-        scene.set_aside(&holder, 1),
-        DriftShieldError::NothingToSetAside,
-    );
+    assert_refused(scene.set_aside(&holder, 1), DriftShieldError::NothingToSetAside);
     scene.world.pass(1);
     let before = scene.vault_now();
     let event = set_aside(&mut scene, &holder);
 
-    // Then a tenth of the streaming part leaves the capital, and what is locked falls by as much
+    // Then a sixtieth of the streaming part leaves the capital, and what is locked falls by as much
     let (vault, policy) = (scene.vault(), scene.policy(&holder, 1));
-    assert_eq!((event.amount, event.examined_until), (part / 10, first + 1));
-    assert_eq!(
-        (policy.set_aside(), policy.unmeasured_windows),
-        (part / 10, 1)
-    );
-    assert_eq!(vault.assets, before.assets - part / 10);
-    assert_eq!(
-        (vault.locked, vault.set_aside),
-        (100 * TOKEN - part / 10, part / 10)
-    );
+    assert_eq!((event.amount, event.examined_until), (part / 60, first + 1));
+    assert_eq!((policy.set_aside(), policy.unmeasured_windows), (part / 60, 1));
+    assert_eq!(vault.assets, before.assets - part / 60);
+    assert_eq!((vault.locked, vault.set_aside), (100 * TOKEN - part / 60, part / 60));
     assert_eq!(event.totals, vault.totals());
     // And the cover at risk is the same
-    assert_eq!(
-        (policy.open_cover(), scene.exposure().cover),
-        (100 * TOKEN, 100 * TOKEN)
-    );
+    assert_eq!((policy.open_cover(), scene.exposure().cover), (100 * TOKEN, 100 * TOKEN));
     // And it can't be set aside twice
-    assert_refused(
-        scene.set_aside(&holder, 1),
-        DriftShieldError::NothingToSetAside,
-    );
+    assert_refused(scene.set_aside(&holder, 1), DriftShieldError::NothingToSetAside);
+}
+
+#[test]
+fn premium_is_not_set_aside_before_it_has_streamed() {
+    // Given a policy whose stream goes on after its term, as it ends with a bucket, and a window that is decided
+    // without a value
+    let (mut scene, holder) = insured(|terms| terms);
+    let (model, first) = (scene.model.clone(), scene.window);
+    scene.world.warp_to_end(&model, first);
+    scene
+        .world
+        .pass(params().submit_secs + params().challenge_secs);
+    let mut early = scene.clone();
+    stream(&mut scene, &holder, 1);
+    let streamed = scene.world.now();
+    assert!(early.world.now() < streamed);
+
+    // When anybody asks for its premium before its part of the stream is over, then it is refused: else
+    // the providers of today would return what those of tomorrow will earn
+    early.world.warp_to(streamed - 1);
+    assert_refused(early.set_aside(&holder, 1), DriftShieldError::NothingToSetAside);
+    let earned = scene.vault_now().assets - CAPITAL;
+    let event = set_aside(&mut scene, &holder);
+    assert!(event.amount <= earned);
+}
+
+#[test]
+fn what_has_not_streamed_when_a_policy_ends_is_returned_out_of_its_stream() {
+    // Given a policy of which nothing is measured, in a vault whose stream outlasts the policy
+    let mut world = World::with(params(), insurance_terms());
+    world.set_bucket_secs(30 * DAY);
+    let spec = share_spec(&world);
+    let model = world.model_with(spec, 3, 20_000 * TOKEN);
+    let mut scene = Insured::around(world, model, vault_terms());
+    for _ in 0..HISTORY {
+        scene.measure(CALM_DRIFT);
+    }
+    let mut scene = scene.with_capital(CAPITAL);
+    let holder = scene.world.wallet(CAPITAL);
+    scene.buy(&holder, 1, scene.terms()).unwrap();
+    scene.start(&holder, 1);
+    let policy = scene.policy(&holder, 1);
+    let expires = policy.expires_at(&scene.model()).unwrap();
+    assert!(expires < policy.term.ends_at);
+
+    // When it expires
+    scene.world.warp_to(expires);
+    let before = scene.vault_now();
+    let tokens = scene.world.tokens(&holder.tokens);
+    scene.expire(&holder, 1).unwrap();
+
+    // Then all is returned, the capital loses only what it had earned, and nothing is left to stream
+    assert_eq!(scene.world.tokens(&holder.tokens) - tokens, policy.term.part);
+    let vault = scene.vault();
+    assert!(vault.assets.abs_diff(CAPITAL) <= before.unearned / 10);
+    assert!(vault.unearned <= policy.term.part / 10);
 }
 
 #[test]
@@ -73,9 +126,7 @@ fn windows_after_an_undecided_one_wait() {
     let (model, first) = (scene.model.clone(), scene.window);
     scene.world.submit_all(&model, first, &share(CALM_DRIFT));
     scene.world.warp_to_end(&model, first + 1);
-    scene
-        .world
-        .pass(params().submit_secs + params().challenge_secs);
+    stream(&mut scene, &holder, 2);
 
     // When anybody asks for the second's premium, then it waits until the first is final
     assert_refused(
@@ -104,9 +155,7 @@ fn capital_that_is_leaving_bears_its_part() {
     let shares = scene.shares(&leaver);
     scene.request(&leaver, shares).unwrap();
     let requested = scene.vault().leaving;
-    scene
-        .world
-        .pass(params().submit_secs + params().challenge_secs);
+    stream(&mut scene, &holder, 1);
 
     // When the premium is set aside during its cooldown
     let event = set_aside(&mut scene, &holder);

@@ -123,7 +123,7 @@ impl PolicyFixture {
             return "";
         }
         let (model, now) = (self.insured.model(), self.insured.world.now());
-        let mut findings = policy.findings(&model);
+        let mut findings = policy.findings(&model, now);
         for window in policy.windows_to_begin() {
             let entry = self
                 .insured

@@ -59,6 +59,10 @@ pub struct Findings {
     /// Number of windows of the present term without a value, up to the first undecided one and as
     /// far as no earlier examination has counted them.
     unmeasured: u64,
+    /// Number of these that have not streamed.
+    ahead: u64,
+    /// First window of the present term that has not streamed.
+    streamed_until: u64,
     /// The window after the last one before the first undecided one.
     examined_until: u64,
 }
@@ -124,12 +128,17 @@ impl Policy {
         self.term_start().max(self.examined_until)
     }
 
+    /// Returns the first window of the present term that has not streamed at `now`.
+    fn streamed_until(&self, now: i64) -> u64 {
+        self.term_start() + self.term.streamed_windows(self.windows, now)
+    }
+
     /// Returns the windows that `set_aside_premium` examines at `now`: those of the present term that
-    /// have not been examined, and either have a receipt or get none any more.
+    /// have not been examined, whose premium has streamed, and that have a receipt or get none any
+    /// more.
     pub fn windows_to_set_aside(&self, model: &Model, now: i64) -> RangeInclusive<u64> {
-        let over = self.last_window.saturating_add(1);
-        let end = model.first_undecided(now).min(over);
-        windows_before(self.unexamined_from(), end)
+        let end = model.first_undecided(now).min(self.last_window + 1);
+        windows_before(self.unexamined_from(), end.min(self.streamed_until(now)))
     }
 
     /// Returns the windows that `expire_policy` examines: those of the last term that have not been
@@ -148,11 +157,12 @@ impl Policy {
     }
 
     /// Returns what is known before any window is examined.
-    pub fn findings(&self, model: &Model) -> Findings {
+    pub fn findings(&self, model: &Model, now: i64) -> Findings {
         let dispute_windows = math::dispute_windows(model.dispute_secs(), model.window_secs);
         let sale = self.pending.from_window + dispute_windows; // windows of the past
         Findings {
             fresh_from: sale.min(self.last_window),
+            streamed_until: self.streamed_until(now),
             ..Findings::default()
         }
     }
@@ -177,7 +187,9 @@ impl Policy {
             Entry::Final(_) => {}
             Entry::None | Entry::Void | Entry::Thin => {
                 let is_new = self.unexamined_from() <= window && !findings.is_undecided;
+                let is_ahead = is_new && findings.streamed_until <= window;
                 findings.unmeasured += u64::from(is_new);
+                findings.ahead += u64::from(is_ahead);
             }
         }
     }
@@ -191,23 +203,25 @@ impl Policy {
         pages: Vec<AccountView>,
         now: i64,
     ) -> Result<Findings> {
-        let mut findings = self.findings(model);
+        let mut findings = self.findings(model, now);
         Series::read(model, windows, pages, now, |window, entry| {
             self.examine(window, entry, &mut findings);
         })?;
         Ok(findings)
     }
 
+    /// Returns the part of the present term's streaming premium that belongs to `windows` of its windows.
+    fn premium_of(&self, windows: u64) -> u64 {
+        let premium = math::mul_div(self.term.part, windows, self.windows.max(1));
+        premium.unwrap_or(0) // at most `part`: no term has more unmeasured windows than windows
+    }
+
     /// Counts the windows without a value in `findings`. Returns the part of the term's premium to set
     /// aside for them, which is at most the open cover. Of a term with `n` such windows, it is
     /// `⌊part · n / windows⌋` in total, however often it is examined.
     pub fn count_unmeasured(&mut self, findings: &Findings) -> u64 {
-        let part = |windows| {
-            let part = math::mul_div(self.term.part, windows, self.windows.max(1));
-            part.unwrap_or(0) // at most `part`: no term has more unmeasured windows than windows
-        };
         let windows = self.unmeasured_windows + findings.unmeasured;
-        let added = part(windows) - part(self.unmeasured_windows);
+        let added = self.premium_of(windows) - self.premium_of(self.unmeasured_windows);
         let before = self.set_aside();
         self.unmeasured += added; // sum of paid amounts
         self.unmeasured_windows = windows;
@@ -215,14 +229,21 @@ impl Policy {
         self.set_aside() - before
     }
 
-    /// Sets the premium of the windows without a value in `findings` aside, out of the locked capital,
-    /// and returns the amount. The vault must be accrued.
+    /// Sets the premium of the windows without a value in `findings` aside, and returns the amount: out
+    /// of the capital as far as it has streamed, and out of its stream as far as it has not. The vault
+    /// must be accrued.
     pub fn set_premium_aside(&mut self, vault: &mut Vault, findings: &Findings) -> u64 {
         let amount = self.count_unmeasured(findings);
-        if 0 < amount {
-            vault.bear(amount);
-            vault.set_aside += amount; // part of the token account's balance
+        let unstreamed = self.term.unstreamed(vault.accrued_at);
+        let cut = amount.min(self.premium_of(findings.ahead)).min(unstreamed);
+        if 0 < cut {
+            vault.cut_stream(&self.term, cut);
+            vault.unlock(cut);
         }
+        if cut < amount {
+            vault.bear(amount - cut);
+        }
+        vault.set_aside += amount; // part of the token account's balance
         amount
     }
 
@@ -295,7 +316,7 @@ mod tests {
     fn decide(policy: &Policy, entries: [Entry; 3]) -> Option<Probation> {
         let mut model = Model::zeroed();
         (model.window_secs, model.ruling_secs) = (100, 100);
-        let mut findings = policy.findings(&model);
+        let mut findings = policy.findings(&model, 50);
         for (window, entry) in policy.windows_to_begin().zip(entries) {
             policy.examine(window, entry, &mut findings);
         }
@@ -355,7 +376,10 @@ mod tests {
 
     /// Examines `entries`, from window `first` on.
     fn examine(vault: &mut Vault, policy: &mut Policy, first: u64, entries: &[Entry]) -> u64 {
-        let mut findings = Findings::default();
+        let mut findings = Findings {
+            streamed_until: 20,
+            ..Findings::default()
+        };
         for (window, entry) in (first..).zip(entries) {
             policy.examine(window, *entry, &mut findings);
         }
@@ -389,6 +413,34 @@ mod tests {
         assert_eq!((policy.set_aside(), vault.set_aside), (0, 0));
         assert_eq!((vault.assets, vault.locked), (1_700, 200));
         assert_eq!(policy.open_cover(), 200);
+    }
+
+    #[test]
+    fn premium_that_has_not_streamed_is_set_aside_out_of_its_stream() {
+        // Of the 450 seconds from 50 to 500, 45 are for each window: at 140, two windows have streamed
+        let (mut vault, mut policy) = begun();
+        vault.accrue(140);
+        let (assets, unearned) = (vault.assets, vault.unearned);
+        assert_eq!(unearned, 850 * 8 / 10 + 1); // the stream's rate is rounded down
+        assert_eq!(policy.streamed_until(139), 11);
+        assert_eq!(policy.streamed_until(140), 12);
+        let mut findings = Findings {
+            streamed_until: 12,
+            ..Findings::default()
+        };
+        for window in [11, 12, 13] {
+            policy.examine(window, Entry::None, &mut findings);
+        }
+        assert_eq!(policy.set_premium_aside(&mut vault, &findings), 255);
+        assert_eq!(
+            (vault.assets, vault.unearned),
+            (assets - 85, unearned - 170)
+        );
+        assert_eq!((vault.locked, vault.set_aside), (245, 255));
+
+        // The rest streams until the same time
+        vault.accrue(500);
+        assert_eq!((vault.assets, vault.unearned), (assets - 85 + 511, 0));
     }
 
     #[test]

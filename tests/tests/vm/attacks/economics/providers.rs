@@ -44,6 +44,7 @@ fn a_provider_who_knows_of_unmeasured_windows_gains_nothing_by_leaving() {
         scene.set_aside(&holder, 1).unwrap();
         if leaves {
             scene.world.pass(COOLDOWN);
+            scene.set_aside(&holder, 1).unwrap();
             scene.withdraw(&informed).unwrap();
         }
         let expires = scene.policy(&holder, 1).expires_at(&scene.model()).unwrap();
@@ -320,8 +321,12 @@ fn a_holder_who_is_a_provider_too_gets_its_premium_back_once_if_nothing_is_measu
     scene
         .world
         .pass(params().submit_secs + params().challenge_secs);
+    let shares = scene.shares(&late);
+    scene.request(&late, shares).unwrap();
+    scene.world.pass(COOLDOWN);
     scene.set_aside(&holder, 1).unwrap();
-    let earned = left(&mut scene, &late) as i64 - 9 * CAPITAL as i64;
+    scene.withdraw(&late).unwrap();
+    let earned = scene.world.tokens(&late.tokens) as i64 - 9 * CAPITAL as i64;
     let expires = scene.policy(&holder, 1).expires_at(&scene.model()).unwrap();
     scene.world.warp_to(expires);
     let before = scene.world.tokens(&holder.tokens);
