@@ -1,0 +1,249 @@
+//! The world of a run: a model, a vault, a market, and everybody who takes part.
+
+use driftshield_sdk::{
+    Account, Address, ConfigParams, MarketTerms, Measurement, PolicyTerms, address,
+};
+use rand::Rng;
+
+use super::{
+    motive::Interest,
+    plan::{Plan, SPREAD},
+    truth::{CALM_UNTIL, END, TRIGGER},
+};
+use crate::{insurance::*, world::*};
+
+/// Bond of each oracle: enough for several slashes.
+const BOND: u64 = 100_000 * TOKEN;
+/// Tokens that each oracle starts with.
+pub const ORACLE_WEALTH: u64 = 10 * BOND;
+/// Tokens that everybody else starts with.
+const WEALTH: u64 = 200_000 * TOKEN;
+/// The first window that the market observes.
+pub const MARKET_START: u64 = CALM_UNTIL - 2;
+/// The last window that the market observes.
+pub const MARKET_END: u64 = CALM_UNTIL + 7;
+/// Windows that the policies of the start cover.
+const COVERED: u64 = 12;
+
+/// Whoever is neither oracle nor owner, manager or the first provider.
+#[derive(Clone)]
+pub struct Cast {
+    /// The coalition's holder, bettor, provider and challenger.
+    pub friend: Wallet,
+    /// Recounts every window.
+    pub challenger: Wallet,
+    pub holders: [Wallet; 2],
+    pub bettors: [Wallet; 2],
+    /// The second provider.
+    pub provider: Wallet,
+}
+
+/// What a run remembers of its transactions.
+#[derive(Clone, Default)]
+pub struct Records {
+    /// Security rents that the helpers of the world added to the friend's tokens.
+    pub gifts: u64,
+    /// Premiums of the others, and of the friend.
+    pub premiums: u64,
+    pub own_premium: u64,
+    /// Cover that was sold, and to how many policies.
+    pub covers: u64,
+    pub policies: u64,
+    /// When the vault paid claims and refunds, and how much.
+    pub payouts: Vec<(i64, u64)>,
+}
+
+#[derive(Clone)]
+pub struct Stage {
+    pub scene: Insured,
+    pub market: Address,
+    pub cast: Cast,
+    pub records: Records,
+}
+
+impl Stage {
+    /// A world with measured history and capital.
+    pub fn new(plan: &Plan) -> Self {
+        let params = ConfigParams {
+            security_multiple: 1, // as in production
+            ..params()
+        };
+        let mut world = World::with(params, insurance_terms());
+        world.solvency_checks = false; // once at the end of a run
+        let spec = coarse_spec(&world);
+        let model = world.model_with(spec, plan.oracles, BOND);
+        let scene = Insured::around(world, model, vault_terms());
+        assert_eq!(scene.model().max_spread, SPREAD);
+        let mut stage = Self::around(scene);
+        for window in 0..HISTORY {
+            let Measurement::Value(drift) = plan.truth.at(window) else {
+                unreachable!("the history is calm")
+            };
+            stage.scene.measure(drift);
+        }
+        stage.provide(plan);
+        stage
+    }
+
+    fn around(mut scene: Insured) -> Self {
+        let world = &mut scene.world;
+        let cast = Cast {
+            friend: world.wallet(WEALTH),
+            challenger: world.wallet(WEALTH),
+            holders: [world.wallet(WEALTH), world.wallet(WEALTH)],
+            bettors: [world.wallet(WEALTH), world.wallet(WEALTH)],
+            provider: world.wallet(WEALTH),
+        };
+        let terms = MarketTerms {
+            thresholds: vec![TRIGGER],
+            first_window: MARKET_START,
+            last_window: MARKET_END,
+            close_ts: scene.model().window_start(MARKET_START).expect("in range"),
+            ..market_terms(&scene.world, &scene.model)
+        };
+        let creator = cast.challenger.clone();
+        let model = scene.model.clone();
+        let market = scene.world.create_market(&model, &creator, 1, terms);
+        Self {
+            market: market.expect("create_market"),
+            scene,
+            cast,
+            records: Records::default(),
+        }
+    }
+
+    /// The providers deposit, and somebody pays for attested monitoring.
+    fn provide(&mut self, plan: &Plan) {
+        let mut random = plan.random(0);
+        let (lp, provider) = (self.scene.provider(), self.cast.provider.clone());
+        self.deposit(&lp, CAPITAL);
+        self.deposit(&provider, random.random_range(1..=5) * 1_000 * TOKEN);
+        if plan.interest.has_capital() {
+            let friend = self.cast.friend.clone();
+            self.deposit(&friend, random.random_range(1..=50) * 1_000 * TOKEN);
+        }
+        let (model, funder) = (self.scene.model.clone(), self.cast.challenger.clone());
+        let secs = (END - HISTORY) as i64 * DAY;
+        let funded = self.scene.world.fund(&model, &funder, 300 * TOKEN, secs);
+        funded.expect("fund_oracles");
+    }
+
+    /// Everybody takes the positions of the start: cover and stakes.
+    pub fn take_positions(&mut self, plan: &Plan) {
+        let mut random = plan.random(1);
+        let holders = self.cast.holders.clone();
+        let percents = [random.random_range(15..=25), random.random_range(10..=20)];
+        for (holder, percent) in std::iter::zip(&holders, percents) {
+            let persistence = random.random_range(1..=2);
+            assert!(self.cover(holder, percent, COVERED, persistence), "cover");
+        }
+        let bettors = self.cast.bettors.clone();
+        for (outcome, bettor) in bettors.iter().enumerate() {
+            let percent = random.random_range(15..=30);
+            self.stake(bettor, outcome as u8, percent);
+        }
+        let friend = self.cast.friend.clone();
+        if plan.interest.has_cover() {
+            assert!(self.cover(&friend, 40, COVERED, 1), "cover");
+        }
+        match plan.interest {
+            Interest::High => self.stake(&friend, 1, 20),
+            Interest::Low => self.stake(&friend, 0, 20),
+            _ => {}
+        }
+    }
+
+    pub fn deposit(&mut self, owner: &Wallet, amount: u64) {
+        self.scene.deposit(owner, amount).expect("deposit");
+    }
+
+    fn stake(&mut self, bettor: &Wallet, outcome: u8, percent: u64) {
+        let model = self.scene.model();
+        // Both budgets are equal.
+        let amount = model.cover_limit() * percent / 100;
+        let rent = self.scene.world.bet_rent(&self.market, amount);
+        let bet = self.scene.world.bet(&self.market, bettor, outcome, amount);
+        bet.expect("place_bet");
+        self.count_gift(bettor, rent);
+    }
+
+    /// Each bettor offers a part of its stake for as much as it has bet.
+    pub fn offer_stakes(&mut self) {
+        let bettors = self.cast.bettors.clone();
+        for (outcome, bettor) in bettors.iter().enumerate() {
+            if let Some(stake) = self.stake_of(bettor, outcome) {
+                let world = &mut self.scene.world;
+                let sent = world.offer(&self.market, bettor, outcome as u8, stake / 4, 1_000);
+                sent.expect("set_ask");
+            }
+        }
+    }
+
+    /// The stake of `bettor` on `outcome` if the market isn't settled.
+    pub fn stake_of(&self, bettor: &Wallet, outcome: usize) -> Option<u64> {
+        let at = address::position(&self.market, &bettor.address());
+        let world = &self.scene.world;
+        let is_open = world.exists(&at) && !world.market(&self.market).is_settled();
+        is_open.then(|| world.position(&self.market, &bettor.address()).stakes[outcome])
+    }
+
+    /// Buys cover of `percent` of what the model's budget allows. Returns whether the program sold it.
+    pub fn cover(&mut self, holder: &Wallet, percent: u64, windows: u64, persistence: u8) -> bool {
+        let terms = PolicyTerms {
+            cover: self.scene.model().cover_limit() * percent / 100,
+            trigger: TRIGGER,
+            exhaustion: EXHAUSTION,
+            windows,
+            persistence,
+            ..self.scene.terms()
+        };
+        let Ok(quote) = self.scene.quote(&terms) else {
+            return false;
+        };
+        let id = self.records.policies;
+        if self.scene.buy(holder, id, terms).is_err() {
+            return false;
+        }
+        self.count_gift(holder, quote.rent);
+        self.records.policies += 1;
+        self.records.covers += terms.cover;
+        if holder.address() == self.cast.friend.address() {
+            self.records.own_premium += quote.premium;
+        } else {
+            self.records.premiums += quote.premium;
+        }
+        true
+    }
+
+    /// The last window that an open policy covers, or will.
+    pub fn last_covered(&self) -> u64 {
+        let accounts = self.scene.world.accounts().into_iter();
+        let last = accounts.filter_map(|(_, account)| match account {
+            Account::Policy(policy) if policy.is_pending() => {
+                Some(policy.last_window + policy.windows)
+            }
+            Account::Policy(policy) => Some(policy.last_window),
+            _ => None,
+        });
+        last.max().unwrap_or_default()
+    }
+
+    /// Whether one of the owner's policies is on probation.
+    pub fn is_on_probation(&self, owner: &Wallet) -> bool {
+        let accounts = self.scene.world.accounts().into_iter();
+        let mut policies = accounts.filter_map(|(_, account)| match account {
+            Account::Policy(policy) => Some(policy),
+            _ => None,
+        });
+        policies.any(|policy| policy.holder == owner.address() && policy.is_pending())
+    }
+
+    fn count_gift(&mut self, payer: &Wallet, rent: u64) {
+        if payer.address() == self.cast.friend.address() {
+            self.records.gifts += rent;
+        }
+    }
+}
+
+/// Drift from which policies pay all of their cover: ten spreads above the trigger.
+pub const EXHAUSTION: u64 = TRIGGER + 10 * SPREAD;
