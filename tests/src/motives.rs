@@ -50,7 +50,7 @@ impl Pair {
         Self::with_gift(seed, 0)
     }
 
-    /// Like [`Self::run`], but the coalition is given `gift` base units besides.
+    /// Like [`Self::run`], but gives the coalition `gift` base units at the end, to see that a profit is noticed.
     pub fn with_gift(seed: u64, gift: u64) -> Checked<Self> {
         guarded(|| {
             let pair = Self::compare(&Plan::draw(seed), gift);
@@ -63,12 +63,13 @@ impl Pair {
     }
 
     fn compare(plan: &Plan, gift: u64) -> Self {
-        let (idle, acting) = both(&Run::start(plan));
+        let (idle, mut acting) = both(&Run::start(plan));
+        acting.stage.give(gift);
         Self {
             seed: plan.seed,
             motive: plan.motive,
             deeds: acting.deeds,
-            profit: (acting.purse() + gift) as i64 - idle.purse() as i64, // fewer tokens than 2⁶³
+            profit: acting.purse() as i64 - idle.purse() as i64, // fewer tokens than 2⁶³
             most: bound::most(&idle, &acting),
         }
     }

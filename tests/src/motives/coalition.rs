@@ -1,7 +1,7 @@
 //! What the coalition does, and when.
 
 use driftshield_sdk::{
-    DriftShieldError, Measurement, ModelTerms, ReceiptState, VaultTerms, address, instruction,
+    DriftShieldError, Measurement, ModelTerms, ReceiptState, VaultTerms, instruction,
 };
 use solana_signer::Signer;
 
@@ -65,8 +65,6 @@ impl Run<'_> {
             }
             // A report ends every ask, so nobody sells to who has read it.
             Motive::BuyStakes if self.acts => assert!(!self.buy_stakes(), "sold after a report"),
-            // Leaving breaks no rule.
-            Motive::LeaveAndWithhold if drifts => self.request_all(),
             _ => {}
         }
     }
@@ -83,7 +81,7 @@ impl Run<'_> {
             }
             Motive::RuleFalsely if self.deeds < FALSE_RULINGS => {
                 if let Some(wish) = self.challenge_with_wish(window) {
-                    assert!(self.stage.rule(window, wish));
+                    self.stage.rule(window, wish);
                 }
             }
             _ => {}
@@ -94,7 +92,8 @@ impl Run<'_> {
     pub fn in_the_evening(&mut self, window: u64) {
         match self.plan.motive {
             Motive::SellCheaply => self.sell_cheaply(window),
-            // Buying breaks no rule; the two motives within the rules are compared with doing nothing.
+            // Leaving and buying break no rule; the three motives within the rules are compared with doing nothing.
+            Motive::LeaveAndWithhold if self.plan.truth.drifts(window + 1) => self.request_all(),
             Motive::BuyAndWithhold if window <= LAST_TRADE => {
                 self.buy_what_it_knows();
             }
@@ -106,7 +105,7 @@ impl Run<'_> {
                 let is_bought = self.buy_stakes();
                 self.count_deeds(is_bought.into());
             }
-            Motive::BendAndReturn if self.acts => self.return_slashes(window),
+            Motive::BendAndReturn if self.acts => self.return_slashes(),
             Motive::DepositLate if self.acts && self.deeds == 0 => self.deposit_late(window),
             Motive::DepositAndRequest if self.acts && self.deeds == 0 => {
                 self.count_deeds(1);
@@ -153,16 +152,16 @@ impl Run<'_> {
         sent.is_ok()
     }
 
-    /// The admin returns to the liars what a ruling slashed.
-    fn return_slashes(&mut self, window: u64) {
-        let model = &self.stage.scene.model.address;
-        let at = address::receipt(model, window);
-        if self.stage.scene.world.exists(&at) {
-            let state = self.stage.scene.model();
-            let world = &mut self.stage.scene.world;
-            let (receipt, admin) = (world.read(&at), world.admin.insecure_clone());
-            let back = instruction::return_slashes(admin.pubkey(), *model, &state, &receipt);
-            world.send(back, &[&admin]).expect("return_slashes");
+    /// The admin returns to the liars what rulings slashed.
+    fn return_slashes(&mut self) {
+        for receipt in self.stage.receipts() {
+            if receipt.is_appealable() {
+                let (model, state) = (self.stage.scene.model.address, self.stage.scene.model());
+                let admin = self.stage.scene.world.admin.insecure_clone();
+                let back = instruction::return_slashes(admin.pubkey(), model, &state, &receipt);
+                let sent = self.stage.scene.world.send(back, &[&admin]);
+                sent.expect("return_slashes");
+            }
         }
     }
 

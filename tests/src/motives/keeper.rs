@@ -42,6 +42,13 @@ impl Stage {
         for (_, position) in accounts!(self, Position) {
             self.pay_position(position);
         }
+        for (_, request) in accounts!(self, WithdrawRequest) {
+            if request.shares == 0 && request.unlock_at <= self.now() {
+                let (address, vault) = (self.scene.vault, self.scene.vault());
+                let withdraw = instruction::withdraw(request.owner, address, &vault);
+                let _ = self.scene.world.send(withdraw, &[]); // refused while nothing is free
+            }
+        }
     }
 
     fn now(&self) -> i64 {
@@ -153,7 +160,6 @@ impl Stage {
         ];
         let is_idle = self.scene.vault().policies == 0;
         for provider in providers {
-            let _ = self.scene.withdraw(&provider); // refused without a request that can be paid
             let shares = self.scene.shares(&provider);
             if is_idle && 0 < shares {
                 self.scene

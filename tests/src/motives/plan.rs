@@ -24,6 +24,8 @@ pub struct Plan {
     pub oracles: usize,
     /// The oracles of the coalition.
     pub corrupt: Vec<usize>,
+    /// Whether the arbiter rules at once, or as late as it can.
+    pub is_prompt: bool,
     /// Whether the vault's manager is in the coalition.
     pub has_manager: bool,
     /// The most windows about which they lie: the fewer, the less it costs them.
@@ -51,7 +53,14 @@ impl Plan {
             interest: motive.draw_interest(random),
             oracles,
             corrupt: order,
-            has_manager: motive == Motive::SellCheaply || random.random(),
+            is_prompt: random.random(),
+            has_manager: match motive {
+                Motive::SellCheaply => true,
+                // A large deposit lets the price follow the capital sooner, and the manager has a part
+                // of the price.
+                Motive::DepositAndRequest => false,
+                _ => random.random(),
+            },
             most_lies: *[1, 2, END].choose(random).expect("some"),
             flees: random.random_ratio(1, 4),
             bend: *[SPREAD + 1, 3 * SPREAD, 2 * TRIGGER]

@@ -11,6 +11,7 @@ use super::{
     plan::{Plan, Report},
     stage::{ORACLE_WEALTH, Stage},
     truth::{CALM_UNTIL, END, counts},
+    watch::LONGEST_STEP,
 };
 use crate::{insurance::HISTORY, world::TOKEN};
 
@@ -66,6 +67,11 @@ impl<'a> Run<'a> {
             }
             self.in_the_evening(window);
         }
+        while self.stage.has_disputes() {
+            self.stage.scene.world.pass(LONGEST_STEP);
+            self.rule();
+            self.stage.settle_due();
+        }
         self.stage.wind_down();
         self
     }
@@ -74,6 +80,7 @@ impl<'a> Run<'a> {
     fn day(&mut self, window: u64) {
         let model = self.stage.scene.model.clone();
         self.stage.scene.world.warp_to_end(&model, window);
+        self.rule();
         self.submit(window);
         self.after_submissions(window);
         let state = self.stage.scene.model();
@@ -83,11 +90,17 @@ impl<'a> Run<'a> {
         if !self.acts || self.plan.motive.is_watched() {
             self.stage.challenge_if_wrong(self.plan, window);
         }
-        if !self.acts || self.plan.motive != Motive::RuleLate {
-            self.stage.rule(window, self.plan.truth.at(window));
-        }
+        self.rule();
         self.stage.scene.world.pass(state.challenge_secs);
+        self.rule();
         self.stage.settle_due();
+    }
+
+    /// The arbiter acts, unless it is in the coalition and waits until its time is over.
+    fn rule(&mut self) {
+        if !self.acts || self.plan.motive != Motive::RuleLate {
+            self.stage.rule_honestly(self.plan);
+        }
     }
 
     fn submit(&mut self, window: u64) {
@@ -97,10 +110,10 @@ impl<'a> Run<'a> {
             self.count_deeds(1);
             self.last_lie = Some(window);
         }
-        let truth = self.plan.truth.at(window);
         if !self.takes_receipts() {
             return;
         }
+        let truth = self.plan.truth.at(window);
         for oracle in 0..self.plan.oracles {
             let report = lie.filter(|_| self.plan.corrupt.contains(&oracle));
             let said: Measurement = match report {

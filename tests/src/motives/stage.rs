@@ -1,12 +1,12 @@
 //! The world of a run: a model, a vault, a market, and everybody who takes part.
 
 use driftshield_sdk::{
-    Account, Address, ConfigParams, MarketTerms, Measurement, PolicyTerms, address,
+    Account, Address, Aggregate, ConfigParams, MarketTerms, Measurement, PolicyTerms, address,
 };
-use rand::Rng;
+use rand::{Rng, seq::IndexedRandom};
 
 use super::{
-    motive::Interest,
+    motive::{Interest, Motive},
     plan::{Plan, SPREAD},
     truth::{CALM_UNTIL, END, TRIGGER},
 };
@@ -74,7 +74,7 @@ impl Stage {
         let model = world.model_with(spec, plan.oracles, BOND);
         let scene = Insured::around(world, model, vault_terms());
         assert_eq!(scene.model().max_spread, SPREAD);
-        let mut stage = Self::around(scene);
+        let mut stage = Self::around(scene, plan);
         for window in 0..HISTORY {
             let Measurement::Value(drift) = plan.truth.at(window) else {
                 unreachable!("the history is calm")
@@ -85,7 +85,7 @@ impl Stage {
         stage
     }
 
-    fn around(mut scene: Insured) -> Self {
+    fn around(mut scene: Insured, plan: &Plan) -> Self {
         let world = &mut scene.world;
         let cast = Cast {
             friend: world.wallet(WEALTH),
@@ -94,7 +94,15 @@ impl Stage {
             bettors: [world.wallet(WEALTH), world.wallet(WEALTH)],
             provider: world.wallet(WEALTH),
         };
+        let mut random = plan.random(2);
+        let windows = MARKET_END - MARKET_START + 1;
+        let aggregates = [Aggregate::Max, Aggregate::Last, Aggregate::Mean];
         let terms = MarketTerms {
+            aggregate: match plan.motive {
+                Motive::BuyStakes => Aggregate::Max, // whose end its buyer knows best
+                _ => *aggregates.choose(&mut random).expect("some"),
+            },
+            min_observed: *[0, windows * 4 / 5].choose(&mut random).expect("some"),
             thresholds: vec![TRIGGER],
             first_window: MARKET_START,
             last_window: MARKET_END,
@@ -124,7 +132,8 @@ impl Stage {
         }
         let (model, funder) = (self.scene.model.clone(), self.cast.challenger.clone());
         let secs = (END - HISTORY) as i64 * DAY;
-        let funded = self.scene.world.fund(&model, &funder, 300 * TOKEN, secs);
+        let amount = *[TOKEN, 300 * TOKEN].choose(&mut random).expect("some");
+        let funded = self.scene.world.fund(&model, &funder, amount, secs);
         funded.expect("fund_oracles");
     }
 
@@ -134,7 +143,7 @@ impl Stage {
         let holders = self.cast.holders.clone();
         let percents = [random.random_range(15..=25), random.random_range(10..=20)];
         for (holder, percent) in std::iter::zip(&holders, percents) {
-            let persistence = random.random_range(1..=2);
+            let persistence = random.random_range(1..=MAX_PERSISTENCE);
             assert!(self.cover(holder, percent, COVERED, persistence), "cover");
         }
         let bettors = self.cast.bettors.clone();
@@ -151,6 +160,11 @@ impl Stage {
             Interest::Low => self.stake(&friend, 0, 20),
             _ => {}
         }
+    }
+
+    /// Gives the coalition `gift` base units.
+    pub fn give(&mut self, gift: u64) {
+        self.scene.world.mint_to(&self.cast.friend.tokens, gift);
     }
 
     pub fn deposit(&mut self, owner: &Wallet, amount: u64) {

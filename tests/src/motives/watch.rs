@@ -1,8 +1,12 @@
 //! Somebody who recounts every window, and the arbiter.
 
-use driftshield_sdk::{Entry, Measurement, Receipt, ReceiptState, address};
+use driftshield_sdk::{Account, Entry, Measurement, Receipt, ReceiptState, address};
 
 use super::{plan::Plan, stage::Stage, truth::counts};
+use crate::world::HOUR;
+
+/// The longest time between two times at which the arbiter can act.
+pub const LONGEST_STEP: i64 = 12 * HOUR;
 
 impl Stage {
     /// Challenges `window` if what is proposed disagrees with the truth, or if oracles owe the window and
@@ -44,15 +48,49 @@ impl Stage {
         (!receipt.is_settled()).then_some(receipt)
     }
 
-    /// The arbiter rules that `window` is `found`, if it is in dispute. Returns whether it was.
-    pub fn rule(&mut self, window: u64, found: Measurement) -> bool {
-        let receipt = self.open_receipt(window);
-        let is_disputed = receipt.is_some_and(|receipt| receipt.state == ReceiptState::Challenged);
-        if is_disputed {
-            let model = self.scene.model.clone();
-            let sent = self.scene.world.rule(&model, window, &counts(found));
-            sent.expect("rule_receipt");
+    /// The honest arbiter rules on what is in dispute: at once, or as late as it can.
+    pub fn rule_honestly(&mut self, plan: &Plan) {
+        for receipt in self.receipts() {
+            let last_time = self.ruling_end(&receipt) - LONGEST_STEP;
+            if is_disputed(&receipt) && (plan.is_prompt || last_time <= self.scene.world.now()) {
+                self.rule(receipt.window, plan.truth.at(receipt.window));
+            }
         }
-        is_disputed
     }
+
+    pub fn has_disputes(&self) -> bool {
+        self.receipts().iter().any(is_disputed)
+    }
+
+    /// All receipts that exist.
+    pub fn receipts(&self) -> Vec<Receipt> {
+        let accounts = self.scene.world.accounts().into_iter();
+        let receipts = accounts.filter_map(|(_, account)| match account {
+            Account::Receipt(receipt) => Some(*receipt),
+            _ => None,
+        });
+        receipts.collect()
+    }
+
+    /// When the time for a ruling is over.
+    fn ruling_end(&self, receipt: &Receipt) -> i64 {
+        let model = self.scene.model();
+        let challenge_secs = if receipt.has_challenger() {
+            0
+        } else {
+            model.challenge_secs
+        };
+        receipt.since + challenge_secs + model.ruling_secs
+    }
+
+    /// The arbiter rules that `window`, which is in dispute, is `found`.
+    pub fn rule(&mut self, window: u64, found: Measurement) {
+        let model = self.scene.model.clone();
+        let sent = self.scene.world.rule(&model, window, &counts(found));
+        sent.expect("rule_receipt");
+    }
+}
+
+fn is_disputed(receipt: &Receipt) -> bool {
+    receipt.state == ReceiptState::Challenged
 }
