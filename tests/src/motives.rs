@@ -12,6 +12,7 @@ pub mod tally;
 
 mod bound;
 mod coalition;
+mod cover;
 mod keeper;
 mod plan;
 mod run;

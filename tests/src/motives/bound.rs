@@ -1,18 +1,13 @@
 //! The most that a motive may gain, in base units.
 
 use super::{
-    motive::Bound,
-    plan::SPREAD,
-    run::Run,
-    stage::{EXHAUSTION, Stage},
-    truth::TRIGGER,
+    cover::EXHAUSTION, motive::Bound, plan::SPREAD, run::Run, stage::Stage, truth::TRIGGER,
 };
 use crate::insurance::COOLDOWN;
 
 /// The state when a coalition first acts.
 #[derive(Clone, Copy, Debug)]
 pub struct Mark {
-    at: i64,
     market_risk: u64,
     cover_risk: u64,
     /// What the bonds secure.
@@ -31,7 +26,6 @@ impl Mark {
         let secured = u64::from(model.security_multiple) * model.lasting_security;
         assert!(model.market_risk + model.cover_risk <= secured);
         Self {
-            at: stage.scene.world.now(),
             market_risk: model.market_risk,
             cover_risk: model.cover_risk,
             budget: secured,
@@ -53,9 +47,9 @@ pub fn most(idle: &Run, acting: &Run) -> u64 {
     match acting.plan.motive.bound() {
         Bound::Nothing => 0,
         Bound::RiskAndPay => risk + idle.honest_pay(),
-        Bound::RiskAndRewards => {
+        Bound::RiskAndBonds => {
             let bond = acting.stage.scene.model().challenge_bond;
-            risk + 2 * bond * acting.deeds
+            risk + idle.honest_pay() + 2 * bond * acting.deeds
         }
         Bound::Stakes => mark.market_risk,
         Bound::Spread => {
@@ -65,11 +59,13 @@ pub fn most(idle: &Run, acting: &Run) -> u64 {
         }
         Bound::Budget => mark.budget,
         Bound::LaterPayouts => {
-            let payouts = idle.stage.records.payouts.iter();
-            let later = payouts.filter(|(at, _)| mark.at + COOLDOWN <= *at);
+            let left_at = records.left_at.map_or(i64::MAX, |at| at + COOLDOWN);
+            let payouts = records.payouts.iter();
+            let later = payouts.filter(|(at, _)| left_at <= *at);
             later.map(|(_, amount)| amount).sum()
         }
         Bound::Unearned => mark.unearned + records.premiums - mark.premiums,
+        Bound::Renewal => records.renewals,
         Bound::OwnPremium => idle.stage.records.own_premium,
     }
 }

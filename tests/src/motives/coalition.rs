@@ -6,6 +6,7 @@ use driftshield_sdk::{
 use solana_signer::Signer;
 
 use super::{
+    cover::Wanted,
     motive::{Lie, Motive},
     plan::Report,
     run::{LAST_TRADE, Run},
@@ -18,10 +19,8 @@ use crate::{insurance::*, world::*};
 const FALSE_RULINGS: u64 = 2;
 /// The window after which a friend of the manager buys: the announced terms have taken effect.
 const CHEAP_FROM: u64 = CALM_UNTIL + 9;
-/// Windows of the cover that a coalition buys on what it knows.
-const KNOWN_WINDOWS: u64 = 4;
-/// Part of the budget for cover that it buys, in percent.
-const KNOWN_PERCENT: u64 = 15;
+/// Percent of the budget for cover, and windows, that a coalition buys on what it knows.
+const KNOWN: (u64, u64) = (15, 4);
 
 impl Run<'_> {
     /// What the coalition's oracles do about `window` instead of submitting the truth.
@@ -76,6 +75,9 @@ impl Run<'_> {
         }
         match self.plan.motive {
             Motive::ChallengeOwn => self.challenge_own(window),
+            Motive::LeaveAndChallenge => {
+                self.challenge_with_wish(window);
+            }
             Motive::ChallengeFalsely if self.deeds < self.plan.most_lies => {
                 self.challenge_with_wish(window);
             }
@@ -93,7 +95,11 @@ impl Run<'_> {
         match self.plan.motive {
             Motive::SellCheaply => self.sell_cheaply(window),
             // Leaving and buying break no rule; the three motives within the rules are compared with doing nothing.
-            Motive::LeaveAndWithhold if self.plan.truth.drifts(window + 1) => self.request_all(),
+            Motive::LeaveAndWithhold | Motive::LeaveAndChallenge
+                if self.plan.truth.drifts(window + 1) =>
+            {
+                self.request_all();
+            }
             Motive::BuyAndWithhold if window <= LAST_TRADE => {
                 self.buy_what_it_knows();
             }
@@ -106,6 +112,10 @@ impl Run<'_> {
                 self.count_deeds(is_bought.into());
             }
             Motive::BendAndReturn if self.acts => self.return_slashes(),
+            Motive::RenewOnRunning if self.acts && self.plan.truth.drifts(window + 1) => {
+                let is_renewed = self.stage.renew_for_holder();
+                self.count_deeds(is_renewed.into());
+            }
             Motive::DepositLate if self.acts && self.deeds == 0 => self.deposit_late(window),
             Motive::DepositAndRequest if self.acts && self.deeds == 0 => {
                 self.count_deeds(1);
@@ -120,7 +130,19 @@ impl Run<'_> {
         }
     }
 
-    // Challenges.
+    // Disputes.
+
+    /// The arbiter rules what the oracles of the coalition have submitted.
+    pub fn rule_for_liars(&mut self) {
+        for window in self.stage.disputed() {
+            let lie = self.plan.lie(window, Lie::Bend);
+            let found = match lie {
+                Some(Report::Counted(said)) if self.last_lie == Some(window) => said,
+                _ => self.plan.truth.at(window),
+            };
+            self.stage.rule(window, found);
+        }
+    }
 
     /// Asserts the truth against what the coalition's oracles submitted, once it is proposed.
     fn challenge_own(&mut self, window: u64) {
@@ -179,7 +201,7 @@ impl Run<'_> {
             _ => (running..first).all(|window| !truth.drifts(window)) && truth.drifts(first),
         };
         let friend = self.stage.cast.friend.clone();
-        is_promising && self.stage.cover(&friend, KNOWN_PERCENT, KNOWN_WINDOWS, 1)
+        is_promising && self.stage.cover(&friend, Wanted::of(KNOWN.0, KNOWN.1))
     }
 
     /// The manager announces that cover is free; its friend buys as soon as that holds. Without the
@@ -203,7 +225,7 @@ impl Run<'_> {
         }
         if window == CHEAP_FROM {
             let friend = self.stage.cast.friend.clone();
-            let is_sold = self.stage.cover(&friend, KNOWN_PERCENT, KNOWN_WINDOWS, 1);
+            let is_sold = self.stage.cover(&friend, Wanted::of(KNOWN.0, KNOWN.1));
             self.count_deeds(is_sold.into());
         }
     }
@@ -233,6 +255,8 @@ impl Run<'_> {
         if 0 < shares {
             let sent = self.stage.scene.request(&friend, shares);
             sent.expect("request_withdraw");
+            let now = self.stage.scene.world.now();
+            self.stage.records.left_at.get_or_insert(now);
         }
     }
 

@@ -23,14 +23,20 @@ pub enum Motive {
     /// A buyer knows that the running window drifts, and oracles leave out the windows of the probation
     /// that do.
     BuyAndWithhold,
-    /// A provider leaves at the sight of drift, and oracles leave out the windows that drift.
+    /// A provider leaves at the sight of drift, and oracles leave out the windows that drift, so that they
+    /// become final later.
     LeaveAndWithhold,
+    /// A provider leaves at the sight of drift, and challenges the windows that drift, so that they become
+    /// final later.
+    LeaveAndChallenge,
 
     // With a part of the trust that users place in somebody.
     /// The arbiter doesn't rule on what oracles bent.
     RuleLate,
     /// A friend challenges what is right, and the arbiter rules as it asserts.
     RuleFalsely,
+    /// The arbiter rules for the oracles that bend, against an honest challenger.
+    RuleForLiars,
     /// Nobody recounts what oracles leave out.
     WithholdUnwatched,
     /// Nobody recounts what oracles bend.
@@ -53,6 +59,8 @@ pub enum Motive {
     DepositLate,
     /// A provider deposits much, and requests it back at once.
     DepositAndRequest,
+    /// Oracles and a provider renew somebody's cover when they know that the running window drifts.
+    RenewOnRunning,
     /// A vault's manager lowers its prices for a friend.
     SellCheaply,
     /// A model's owner tries what an owner can: to update the model, to replace an honest oracle, to
@@ -68,8 +76,8 @@ pub enum Bound {
     /// What is at risk on the model: open stakes and open cover. And the pay of the oracles who would have
     /// agreed with the truth, which those share who agree with what becomes final.
     RiskAndPay,
-    /// What is at risk on the model, and twice the challenge bond for every ruling.
-    RiskAndRewards,
+    /// The same, and twice the challenge bond for every ruling.
+    RiskAndBonds,
     /// Open stakes.
     Stakes,
     /// Open stakes, and the part of the cover that the spread is of the distance from trigger to
@@ -81,12 +89,14 @@ pub enum Bound {
     LaterPayouts,
     /// The premium that the others have paid and that has not streamed yet.
     Unearned,
+    /// The security rent of the renewal, and its cancel fee.
+    Renewal,
     /// The premium that its own cover would have cost.
     OwnPremium,
 }
 
 impl Motive {
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 26] = [
         Self::Withhold,
         Self::Bend,
         Self::CallThin,
@@ -96,8 +106,10 @@ impl Motive {
         Self::BendAndReturn,
         Self::BuyAndWithhold,
         Self::LeaveAndWithhold,
+        Self::LeaveAndChallenge,
         Self::RuleLate,
         Self::RuleFalsely,
+        Self::RuleForLiars,
         Self::WithholdUnwatched,
         Self::BendUnwatched,
         Self::CallThinUnwatched,
@@ -108,6 +120,7 @@ impl Motive {
         Self::LeaveFirst,
         Self::DepositLate,
         Self::DepositAndRequest,
+        Self::RenewOnRunning,
         Self::SellCheaply,
         Self::UseOwnersPowers,
     ];
@@ -128,7 +141,6 @@ impl Motive {
             | Self::ChallengeOwn
             | Self::BendAndReturn
             | Self::BuyAndWithhold
-            | Self::LeaveAndWithhold
             | Self::BuyOnRunning
             | Self::DepositAndRequest
             | Self::UseOwnersPowers => Bound::Nothing,
@@ -136,12 +148,15 @@ impl Motive {
             | Self::WithholdUnwatched
             | Self::BendUnwatched
             | Self::CallThinUnwatched => Bound::RiskAndPay,
-            Self::RuleFalsely => Bound::RiskAndRewards,
+            Self::RuleFalsely | Self::RuleForLiars => Bound::RiskAndBonds,
             Self::BendWithinSpread => Bound::Spread,
             Self::BuyOnComing => Bound::Budget,
             Self::BuyStakes => Bound::Stakes,
-            Self::LeaveFirst => Bound::LaterPayouts,
+            Self::LeaveFirst | Self::LeaveAndWithhold | Self::LeaveAndChallenge => {
+                Bound::LaterPayouts
+            }
             Self::DepositLate => Bound::Unearned,
+            Self::RenewOnRunning => Bound::Renewal,
             Self::SellCheaply => Bound::OwnPremium,
         }
     }
@@ -157,6 +172,7 @@ impl Motive {
             | Self::ChallengeOwn
             | Self::BendAndReturn
             | Self::RuleLate
+            | Self::RuleForLiars
             | Self::BendUnwatched => Some(Lie::Bend),
             Self::CallThin | Self::CallThinUnwatched => Some(Lie::Thin),
             Self::InventDrift => Some(Lie::Drift),
@@ -179,7 +195,10 @@ impl Motive {
     pub fn draw_interest(self, random: &mut StdRng) -> Interest {
         match self {
             Self::InventDrift => Interest::pick(random, &[Interest::Cover, Interest::High]),
-            Self::LeaveFirst | Self::LeaveAndWithhold => Interest::Capital,
+            Self::LeaveFirst
+            | Self::LeaveAndWithhold
+            | Self::LeaveAndChallenge
+            | Self::RenewOnRunning => Interest::Capital,
             Self::Withhold | Self::WithholdUnwatched | Self::CallThin | Self::CallThinUnwatched => {
                 Interest::pick(random, &Interest::ALL)
             }

@@ -9,7 +9,7 @@ use rand::{
 
 use super::{
     motive::{Interest, Lie, Motive},
-    truth::{END, TRIGGER, Truth, reaches},
+    truth::{CALM_UNTIL, END, RENEWABLE_FROM, TRIGGER, Truth, reaches},
 };
 
 /// The spread of the models: the widest one that [`crate::world::spread`] allows.
@@ -42,7 +42,11 @@ impl Plan {
         let motive = Motive::of(seed);
         let mut random = StdRng::seed_from_u64(seed);
         let random = &mut random;
-        let truth = Truth::draw(random, SPREAD);
+        let calm_until = match motive {
+            Motive::RenewOnRunning => RENEWABLE_FROM,
+            _ => CALM_UNTIL,
+        };
+        let truth = Truth::draw(random, calm_until, SPREAD);
         let oracles = random.random_range(3..=5);
         let mut order: Vec<usize> = (0..oracles).collect();
         order.shuffle(random);

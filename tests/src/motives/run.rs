@@ -7,6 +7,7 @@ use rand::Rng;
 
 use super::{
     bound::Mark,
+    cover::Wanted,
     motive::Motive,
     plan::{Plan, Report},
     stage::{ORACLE_WEALTH, Stage},
@@ -67,7 +68,7 @@ impl<'a> Run<'a> {
             }
             self.in_the_evening(window);
         }
-        while self.stage.has_disputes() {
+        while !self.stage.disputed().is_empty() {
             self.stage.scene.world.pass(LONGEST_STEP);
             self.rule();
             self.stage.settle_due();
@@ -96,10 +97,12 @@ impl<'a> Run<'a> {
         self.stage.settle_due();
     }
 
-    /// The arbiter acts, unless it is in the coalition and waits until its time is over.
+    /// The arbiter acts; if it is in the coalition, it waits until its time is over, or rules for the liars.
     fn rule(&mut self) {
-        if !self.acts || self.plan.motive != Motive::RuleLate {
-            self.stage.rule_honestly(self.plan);
+        match self.plan.motive {
+            Motive::RuleLate if self.acts => {}
+            Motive::RuleForLiars if self.acts => self.rule_for_liars(),
+            _ => self.stage.rule_honestly(self.plan),
         }
     }
 
@@ -154,10 +157,11 @@ impl<'a> Run<'a> {
         let provider = self.stage.cast.provider.clone();
         match random.random_range(0..8) {
             0..3 => {
-                let percent = random.random_range(2..=5);
-                let windows = random.random_range(3..=6);
-                self.stage
-                    .cover(&holder, percent, windows, random.random_range(1..=2))
+                let wanted = Wanted {
+                    persistence: random.random_range(1..=2),
+                    ..Wanted::of(random.random_range(2..=5), random.random_range(3..=6))
+                };
+                self.stage.cover(&holder, wanted)
             }
             3 => {
                 let amount = random.random_range(1..=20) * 100 * TOKEN;

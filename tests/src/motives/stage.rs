@@ -1,11 +1,10 @@
 //! The world of a run: a model, a vault, a market, and everybody who takes part.
 
-use driftshield_sdk::{
-    Account, Address, Aggregate, ConfigParams, MarketTerms, Measurement, PolicyTerms, address,
-};
+use driftshield_sdk::{Address, Aggregate, ConfigParams, MarketTerms, Measurement, address};
 use rand::{Rng, seq::IndexedRandom};
 
 use super::{
+    cover::Wanted,
     motive::{Interest, Motive},
     plan::{Plan, SPREAD},
     truth::{CALM_UNTIL, END, TRIGGER},
@@ -23,7 +22,7 @@ pub const MARKET_START: u64 = CALM_UNTIL - 2;
 /// The last window that the market observes.
 pub const MARKET_END: u64 = CALM_UNTIL + 7;
 /// Windows that the policies of the start cover.
-const COVERED: u64 = 12;
+pub const COVERED: u64 = 12;
 
 /// Whoever is neither oracle nor owner, manager or the first provider.
 #[derive(Clone)]
@@ -46,9 +45,13 @@ pub struct Records {
     /// Premiums of the others, and of the friend.
     pub premiums: u64,
     pub own_premium: u64,
+    /// Security rents and cancel fees of others' renewals.
+    pub renewals: u64,
     /// Cover that was sold, and to how many policies.
     pub covers: u64,
     pub policies: u64,
+    /// When the friend requested its capital.
+    pub left_at: Option<i64>,
     /// When the vault paid claims and refunds, and how much.
     pub payouts: Vec<(i64, u64)>,
 }
@@ -143,8 +146,16 @@ impl Stage {
         let holders = self.cast.holders.clone();
         let percents = [random.random_range(15..=25), random.random_range(10..=20)];
         for (holder, percent) in std::iter::zip(&holders, percents) {
-            let persistence = random.random_range(1..=MAX_PERSISTENCE);
-            assert!(self.cover(holder, percent, COVERED, persistence), "cover");
+            let wanted = Wanted {
+                percent,
+                windows: COVERED,
+                persistence: random.random_range(1..=MAX_PERSISTENCE),
+                auto_renew: plan.motive == Motive::RenewOnRunning,
+            };
+            assert!(self.cover(holder, wanted), "cover is sold");
+            if wanted.auto_renew {
+                self.scene.delegate(holder, WEALTH);
+            }
         }
         let bettors = self.cast.bettors.clone();
         for (outcome, bettor) in bettors.iter().enumerate() {
@@ -153,7 +164,8 @@ impl Stage {
         }
         let friend = self.cast.friend.clone();
         if plan.interest.has_cover() {
-            assert!(self.cover(&friend, 40, COVERED, 1), "cover");
+            let wanted = Wanted::of(40, COVERED);
+            assert!(self.cover(&friend, wanted), "cover is sold");
         }
         match plan.interest {
             Interest::High => self.stake(&friend, 1, 20),
@@ -201,63 +213,10 @@ impl Stage {
         is_open.then(|| world.position(&self.market, &bettor.address()).stakes[outcome])
     }
 
-    /// Buys cover of `percent` of what the model's budget allows. Returns whether the program sold it.
-    pub fn cover(&mut self, holder: &Wallet, percent: u64, windows: u64, persistence: u8) -> bool {
-        let terms = PolicyTerms {
-            cover: self.scene.model().cover_limit() * percent / 100,
-            trigger: TRIGGER,
-            exhaustion: EXHAUSTION,
-            windows,
-            persistence,
-            ..self.scene.terms()
-        };
-        let Ok(quote) = self.scene.quote(&terms) else {
-            return false;
-        };
-        let id = self.records.policies;
-        if self.scene.buy(holder, id, terms).is_err() {
-            return false;
-        }
-        self.count_gift(holder, quote.rent);
-        self.records.policies += 1;
-        self.records.covers += terms.cover;
-        if holder.address() == self.cast.friend.address() {
-            self.records.own_premium += quote.premium;
-        } else {
-            self.records.premiums += quote.premium;
-        }
-        true
-    }
-
-    /// The last window that an open policy covers, or will.
-    pub fn last_covered(&self) -> u64 {
-        let accounts = self.scene.world.accounts().into_iter();
-        let last = accounts.filter_map(|(_, account)| match account {
-            Account::Policy(policy) if policy.is_pending() => {
-                Some(policy.last_window + policy.windows)
-            }
-            Account::Policy(policy) => Some(policy.last_window),
-            _ => None,
-        });
-        last.max().unwrap_or_default()
-    }
-
-    /// Whether one of the owner's policies is on probation.
-    pub fn is_on_probation(&self, owner: &Wallet) -> bool {
-        let accounts = self.scene.world.accounts().into_iter();
-        let mut policies = accounts.filter_map(|(_, account)| match account {
-            Account::Policy(policy) => Some(policy),
-            _ => None,
-        });
-        policies.any(|policy| policy.holder == owner.address() && policy.is_pending())
-    }
-
-    fn count_gift(&mut self, payer: &Wallet, rent: u64) {
+    /// Remembers that a helper of the world has added a security rent to the payer's tokens.
+    pub fn count_gift(&mut self, payer: &Wallet, rent: u64) {
         if payer.address() == self.cast.friend.address() {
             self.records.gifts += rent;
         }
     }
 }
-
-/// Drift from which policies pay all of their cover: ten spreads above the trigger.
-pub const EXHAUSTION: u64 = TRIGGER + 10 * SPREAD;

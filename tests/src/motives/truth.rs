@@ -9,6 +9,8 @@ use crate::{insurance::HISTORY, world::share};
 pub const TRIGGER: u64 = 180_000;
 /// The first window that may drift: cover that is sold at the start has begun by then.
 pub const CALM_UNTIL: u64 = HISTORY + 6;
+/// The first window that may drift if policies of the start are to be renewed: those that have paid can't.
+pub const RENEWABLE_FROM: u64 = CALM_UNTIL + 4;
 /// Windows after which nothing depends on the model any more.
 pub const END: u64 = HISTORY + 24;
 
@@ -17,10 +19,10 @@ pub const END: u64 = HISTORY + 24;
 pub struct Truth(Vec<Measurement>);
 
 impl Truth {
-    /// Draws calm windows up to [`CALM_UNTIL`], then spells of calm, drift, a rise, values close to the
+    /// Draws calm windows up to `calm_until`, then spells of calm, drift, a rise, values close to the
     /// trigger, and thin windows. `spread` is the distance within which values agree.
-    pub fn draw(random: &mut StdRng, spread: u64) -> Self {
-        let mut windows: Vec<Measurement> = (0..CALM_UNTIL).map(|_| Self::calm(random)).collect();
+    pub fn draw(random: &mut StdRng, calm_until: u64, spread: u64) -> Self {
+        let mut windows: Vec<Measurement> = (0..calm_until).map(|_| Self::calm(random)).collect();
         while windows.len() < END as usize {
             let length = random.random_range(1..=3);
             match random.random_range(0..10) {

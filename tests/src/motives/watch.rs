@@ -58,8 +58,10 @@ impl Stage {
         }
     }
 
-    pub fn has_disputes(&self) -> bool {
-        self.receipts().iter().any(is_disputed)
+    /// The windows that are in dispute.
+    pub fn disputed(&self) -> Vec<u64> {
+        let receipts = self.receipts().into_iter().filter(is_disputed);
+        receipts.map(|receipt| receipt.window).collect()
     }
 
     /// All receipts that exist.

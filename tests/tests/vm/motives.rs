@@ -10,7 +10,7 @@ use driftshield_tests::motives::{
 };
 
 /// Seeds of each motive.
-const ROUNDS: u64 = 5;
+const ROUNDS: u64 = 4;
 /// Runs of each motive in which the coalition finds something to do, at least.
 const LEAST_RUNS: u64 = 2;
 
