@@ -1,7 +1,7 @@
 //! What the coalition does, and when.
 
 use driftshield_sdk::{
-    DriftShieldError, Measurement, ModelTerms, ReceiptState, VaultTerms, instruction,
+    DriftShieldError, Measurement, ModelTerms, Receipt, ReceiptState, VaultTerms, instruction,
 };
 use solana_signer::Signer;
 
@@ -30,6 +30,7 @@ impl Run<'_> {
         let is_timely = match self.plan.motive {
             // Once the cover has begun, its holder wants drift to be measured.
             Motive::BuyAndWithhold => self.stage.is_on_probation(&self.stage.cast.friend),
+            Motive::LeaveAndWithhold => self.is_delay_of_use(window),
             _ => self.deeds < self.plan.most_lies,
         };
         if !is_timely {
@@ -75,7 +76,7 @@ impl Run<'_> {
         }
         match self.plan.motive {
             Motive::ChallengeOwn => self.challenge_own(window),
-            Motive::LeaveAndChallenge => {
+            Motive::LeaveAndChallenge if self.is_delay_of_use(window) => {
                 self.challenge_with_wish(window);
             }
             Motive::ChallengeFalsely if self.deeds < self.plan.most_lies => {
@@ -160,6 +161,15 @@ impl Run<'_> {
         })
     }
 
+    /// Whether a dispute can delay the end of `window` until the friend's capital is paid out.
+    fn is_delay_of_use(&self, window: u64) -> bool {
+        let state = self.stage.scene.model();
+        let end = state.window_end(window).expect("in range");
+        let usual = end + state.submit_secs + state.challenge_secs;
+        let paid_at = self.stage.records.left_at.map(|at| at + COOLDOWN);
+        paid_at.is_some_and(|at| usual <= at && at <= end + state.dispute_secs())
+    }
+
     fn challenge(&mut self, window: u64, assertion: Measurement) -> bool {
         let receipt = self.stage.open_receipt(window);
         if receipt.is_none_or(|receipt| receipt.state != ReceiptState::Proposed) {
@@ -176,7 +186,7 @@ impl Run<'_> {
 
     /// The admin returns to the liars what rulings slashed.
     fn return_slashes(&mut self) {
-        for receipt in self.stage.receipts() {
+        for (_, receipt) in self.stage.all::<Receipt>() {
             if receipt.is_appealable() {
                 let (model, state) = (self.stage.scene.model.address, self.stage.scene.model());
                 let admin = self.stage.scene.world.admin.insecure_clone();

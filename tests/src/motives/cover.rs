@@ -1,6 +1,6 @@
 //! Cover that holders buy and that strangers renew.
 
-use driftshield_sdk::{Account, Policy, PolicyTerms};
+use driftshield_sdk::{Policy, PolicyTerms};
 
 use super::{plan::SPREAD, stage::Stage, truth::TRIGGER};
 use crate::world::Wallet;
@@ -63,9 +63,12 @@ impl Stage {
     /// Renews the first holder's first policy without its signature. Returns whether the program did.
     pub fn renew_for_holder(&mut self) -> bool {
         let holder = self.cast.holders[0].clone();
-        let mut policies = self.policies().into_iter();
-        let first = policies.find(|policy| policy.holder == holder.address() && policy.id == 0);
-        let Some(policy) = first else { return false };
+        let mut policies = self.all::<Policy>().into_iter();
+        let first =
+            policies.find(|(_, policy)| policy.holder == holder.address() && policy.id == 0);
+        let Some((_, policy)) = first else {
+            return false;
+        };
         let Ok(quote) = self.scene.quote_renewal(&policy, false) else {
             return false;
         };
@@ -79,8 +82,8 @@ impl Stage {
 
     /// The last window that an open policy covers, or will.
     pub fn last_covered(&self) -> u64 {
-        let policies = self.policies().into_iter();
-        let last = policies.map(|policy| {
+        let policies = self.all::<Policy>().into_iter();
+        let last = policies.map(|(_, policy)| {
             let pending = if policy.is_pending() {
                 policy.windows
             } else {
@@ -93,16 +96,7 @@ impl Stage {
 
     /// Whether one of the owner's policies is on probation.
     pub fn is_on_probation(&self, owner: &Wallet) -> bool {
-        let mut policies = self.policies().into_iter();
-        policies.any(|policy| policy.holder == owner.address() && policy.is_pending())
-    }
-
-    fn policies(&self) -> Vec<Policy> {
-        let accounts = self.scene.world.accounts().into_iter();
-        let policies = accounts.filter_map(|(_, account)| match account {
-            Account::Policy(policy) => Some(*policy),
-            _ => None,
-        });
-        policies.collect()
+        let mut policies = self.all::<Policy>().into_iter();
+        policies.any(|(_, policy)| policy.holder == owner.address() && policy.is_pending())
     }
 }

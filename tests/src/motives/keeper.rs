@@ -1,8 +1,8 @@
 //! The steps that anybody can take: whoever is owed something takes them as soon as they are due.
 
 use driftshield_sdk::{
-    Account, Address, ChallengePayee, Event, FeePayee, Market, Policy, Position, PremiumPayee,
-    Receipt, Series, best_run, instruction,
+    Account, Address, ChallengePayee, FeePayee, Market, Policy, Position, PremiumPayee, Receipt,
+    Seat, Series, WithdrawRequest, best_run, instruction,
 };
 
 use super::stage::Stage;
@@ -11,38 +11,22 @@ use crate::world::{DAY, Wallet};
 /// Days after the last window in which everybody is paid and leaves.
 const WIND_DOWN_DAYS: i64 = 40;
 
-/// The accounts of one type.
-macro_rules! accounts {
-    ($stage:expr, $type:ident) => {
-        $stage
-            .scene
-            .world
-            .accounts()
-            .into_iter()
-            .filter_map(|(address, account)| match account {
-                Account::$type(account) => Some((address, *account)),
-                _ => None,
-            })
-            .collect::<Vec<_>>()
-    };
-}
-
 impl Stage {
     /// Takes every step that is due: receipts, then the policies and markets that settle by them.
     pub fn settle_due(&mut self) {
-        for (_, receipt) in accounts!(self, Receipt) {
+        for (_, receipt) in self.all::<Receipt>() {
             self.finalize_due(receipt);
         }
-        for (_, policy) in accounts!(self, Policy) {
-            self.pay_policy(policy);
+        for (address, _) in self.all::<Policy>() {
+            while self.scene.world.exists(&address) && self.pay_policy(&address) {}
         }
-        for (address, market) in accounts!(self, Market) {
+        for (address, market) in self.all::<Market>() {
             self.settle_market(address, market);
         }
-        for (_, position) in accounts!(self, Position) {
+        for (_, position) in self.all::<Position>() {
             self.pay_position(position);
         }
-        for (_, request) in accounts!(self, WithdrawRequest) {
+        for (_, request) in self.all::<WithdrawRequest>() {
             if request.shares == 0 && request.unlock_at <= self.now() {
                 let (address, vault) = (self.scene.vault, self.scene.vault());
                 let withdraw = instruction::withdraw(request.owner, address, &vault);
@@ -70,31 +54,29 @@ impl Stage {
         }
     }
 
-    /// Begins the term on probation once it is decided, claims the best run, and ends what is over.
-    fn pay_policy(&mut self, policy: Policy) {
-        let vault = self.scene.vault();
-        if policy.is_pending() {
-            let begin = instruction::begin_policy(&policy, &vault);
-            let _ = self.scene.world.send(begin, &[]); // refused until it is decided
-            return;
-        }
-        let pages = accounts!(self, Series);
+    /// Begins the term on probation once it is decided, claims the best run, sets premium aside, or ends what
+    /// is over. Returns whether there was something to do.
+    fn pay_policy(&mut self, policy: &Address) -> bool {
+        let policy: Policy = self.scene.world.read(policy);
+        let (vault, model) = (self.scene.vault(), self.scene.model());
+        let pages = self.all::<Series>();
         let pages: Vec<&Series> = pages.iter().map(|(_, page)| page).collect();
-        let model = self.scene.model();
-        let step = if let Some(run) = best_run(&policy, pages) {
+        let step = if policy.is_pending() {
+            instruction::begin_policy(&policy, &vault)
+        } else if let Some(run) = best_run(&policy, pages) {
             instruction::claim_policy(&policy, &vault, run.first_window)
         } else if policy.expires_at(&model).expect("in range") <= self.now() {
             instruction::expire_policy(&policy, &vault)
         } else {
-            return;
+            let windows = policy.windows_to_set_aside(&model, self.now());
+            instruction::set_aside_premium(&policy, windows)
         };
-        let sent = self.scene.world.send(step, &[]).expect("a policy is paid");
-        let paid = match sent.event() {
-            Event::PolicyClaimed(claim) => claim.amount,
-            Event::PolicyExpired(end) => end.refund,
-            other => panic!("{other:?}"),
-        };
+        let before = self.scene.vault_now().assets;
+        // Refused until all windows of a probation are decided, and if nothing is to be set aside.
+        let is_done = self.scene.world.send(step, &[]).is_ok();
+        let paid = before.saturating_sub(self.scene.vault_now().assets);
         self.records.payouts.push((self.now(), paid));
+        is_done
     }
 
     fn settle_market(&mut self, address: Address, market: Market) {
@@ -174,7 +156,7 @@ impl Stage {
 
     /// Whether the provider's request became shares again.
     fn has_lapsed(&self, provider: &Wallet) -> bool {
-        let requests = accounts!(self, WithdrawRequest);
+        let requests = self.all::<WithdrawRequest>();
         let mut own = requests
             .iter()
             .filter(|(_, request)| request.owner == provider.address());
@@ -198,7 +180,7 @@ impl Stage {
                 sent.expect("request_unbond");
             }
         }
-        for (_, seat) in accounts!(self, Seat) {
+        for (_, seat) in self.all::<Seat>() {
             if seat.bonded == 0 && is_idle {
                 let close = instruction::close_seat(seat.oracle, address);
                 self.scene.world.send(close, &[]).expect("close_seat");

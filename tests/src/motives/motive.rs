@@ -200,7 +200,7 @@ impl Motive {
             | Self::LeaveAndChallenge
             | Self::RenewOnRunning => Interest::Capital,
             Self::Withhold | Self::WithholdUnwatched | Self::CallThin | Self::CallThinUnwatched => {
-                Interest::pick(random, &Interest::ALL)
+                Interest::pick(random, &Interest::UNMEASURED)
             }
             Self::BuyOnRunning
             | Self::BuyAndWithhold
@@ -250,13 +250,8 @@ pub enum Interest {
 impl Interest {
     /// Those that gain by one side of the trigger.
     const SIDES: [Self; 4] = [Self::Cover, Self::Capital, Self::High, Self::Low];
-    const ALL: [Self; 5] = [
-        Self::Cover,
-        Self::Capital,
-        Self::High,
-        Self::Low,
-        Self::CoverAndCapital,
-    ];
+    /// Those that gain by windows without a value: cover gets its premium back.
+    const UNMEASURED: [Self; 4] = [Self::Cover, Self::Capital, Self::Low, Self::CoverAndCapital];
 
     fn pick(random: &mut StdRng, among: &[Self]) -> Self {
         among[random.random_range(0..among.len())]

@@ -8,8 +8,8 @@ use rand::{
 };
 
 use super::{
-    motive::{Interest, Lie, Motive},
-    truth::{CALM_UNTIL, END, RENEWABLE_FROM, TRIGGER, Truth, reaches},
+    motive::{Bound, Interest, Lie, Motive},
+    truth::{CALM_LONGER_UNTIL, CALM_UNTIL, END, TRIGGER, Truth, reaches},
 };
 
 /// The spread of the models: the widest one that [`crate::world::spread`] allows.
@@ -43,7 +43,7 @@ impl Plan {
         let mut random = StdRng::seed_from_u64(seed);
         let random = &mut random;
         let calm_until = match motive {
-            Motive::RenewOnRunning => RENEWABLE_FROM,
+            Motive::RenewOnRunning | Motive::BuyStakes => CALM_LONGER_UNTIL,
             _ => CALM_UNTIL,
         };
         let truth = Truth::draw(random, calm_until, SPREAD);
@@ -57,7 +57,10 @@ impl Plan {
             interest: motive.draw_interest(random),
             oracles,
             corrupt: order,
-            is_prompt: random.random(),
+            is_prompt: match motive {
+                Motive::LeaveAndWithhold | Motive::LeaveAndChallenge => false,
+                _ => random.random(),
+            },
             has_manager: match motive {
                 Motive::SellCheaply => true,
                 // A large deposit lets the price follow the capital sooner, and the manager has a part
@@ -66,7 +69,7 @@ impl Plan {
                 _ => random.random(),
             },
             most_lies: *[1, 2, END].choose(random).expect("some"),
-            flees: random.random_ratio(1, 4),
+            flees: motive.bound() == Bound::Nothing && random.random_ratio(1, 4),
             bend: *[SPREAD + 1, 3 * SPREAD, 2 * TRIGGER]
                 .choose(random)
                 .expect("some"),
@@ -142,16 +145,17 @@ fn draw_size(random: &mut StdRng, motive: Motive, oracles: usize) -> usize {
     let quorum = oracles / 2 + 1;
     match motive {
         Motive::RuleFalsely => 0, // a ruling against the honest needs none
-        Motive::Withhold
-        | Motive::WithholdUnwatched
-        | Motive::BuyAndWithhold
-        | Motive::LeaveAndWithhold => *[oracles - (quorum - 1), oracles]
-            .choose(random)
-            .expect("some"),
+        // If anybody submits, there is a dispute, on which the arbiter rules, watched or not.
+        Motive::WithholdUnwatched => oracles,
+        Motive::Withhold | Motive::BuyAndWithhold | Motive::LeaveAndWithhold => {
+            *[oracles - (quorum - 1), oracles]
+                .choose(random)
+                .expect("some")
+        }
         Motive::Bend | Motive::ChallengeOwn | Motive::BendAndReturn => {
             random.random_range(quorum.div_ceil(2)..=oracles)
         }
-        // Fewer than a quorum cause a dispute, on which an honest arbiter rules, watched or not.
+        // Fewer than a quorum cause one, too.
         _ => random.random_range(quorum..=oracles),
     }
 }

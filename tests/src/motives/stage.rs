@@ -1,6 +1,7 @@
 //! The world of a run: a model, a vault, a market, and everybody who takes part.
 
-use driftshield_sdk::{Address, Aggregate, ConfigParams, MarketTerms, Measurement, address};
+use anchor_lang::{AccountDeserialize, Discriminator};
+use driftshield_sdk::{Address, Aggregate, ConfigParams, ID, MarketTerms, Measurement, address};
 use rand::{Rng, seq::IndexedRandom};
 
 use super::{
@@ -52,7 +53,7 @@ pub struct Records {
     pub policies: u64,
     /// When the friend requested its capital.
     pub left_at: Option<i64>,
-    /// When the vault paid claims and refunds, and how much.
+    /// When the vault's capital fell by claims and premium that is set aside, and by how much.
     pub payouts: Vec<(i64, u64)>,
 }
 
@@ -172,6 +173,20 @@ impl Stage {
             Interest::Low => self.stake(&friend, 0, 20),
             _ => {}
         }
+    }
+
+    /// All accounts of a type, in the order of their addresses, so that a seed determines a run.
+    pub fn all<T: AccountDeserialize + Discriminator>(&self) -> Vec<(Address, T)> {
+        let accounts = self.scene.world.svm.get_program_accounts(&ID).into_iter();
+        let of_type = accounts.filter(|(_, account)| account.data.starts_with(T::DISCRIMINATOR));
+        let mut all: Vec<(Address, T)> = of_type
+            .map(|(address, account)| {
+                let decoded = T::try_deserialize(&mut &account.data[..]);
+                (address, decoded.expect("an account of this type"))
+            })
+            .collect();
+        all.sort_by_key(|(address, _)| *address);
+        all
     }
 
     /// Gives the coalition `gift` base units.

@@ -9,8 +9,9 @@ use crate::{insurance::HISTORY, world::share};
 pub const TRIGGER: u64 = 180_000;
 /// The first window that may drift: cover that is sold at the start has begun by then.
 pub const CALM_UNTIL: u64 = HISTORY + 6;
-/// The first window that may drift if policies of the start are to be renewed: those that have paid can't.
-pub const RENEWABLE_FROM: u64 = CALM_UNTIL + 4;
+/// The first window that may drift if policies of the start are to be renewed, or stakes of the start to be
+/// sold: neither can once drift has paid.
+pub const CALM_LONGER_UNTIL: u64 = CALM_UNTIL + 4;
 /// Windows after which nothing depends on the model any more.
 pub const END: u64 = HISTORY + 24;
 
@@ -26,8 +27,8 @@ impl Truth {
         while windows.len() < END as usize {
             let length = random.random_range(1..=3);
             match random.random_range(0..10) {
-                0..3 => windows.extend((0..length).map(|_| Self::calm(random))),
-                3..6 => windows
+                0..2 => windows.extend((0..length).map(|_| Self::calm(random))),
+                2..6 => windows
                     .extend((0..length).map(|_| {
                         Measurement::Value(random.random_range(2 * TRIGGER..4 * TRIGGER))
                     })),

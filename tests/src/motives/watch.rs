@@ -1,6 +1,6 @@
 //! Somebody who recounts every window, and the arbiter.
 
-use driftshield_sdk::{Account, Entry, Measurement, Receipt, ReceiptState, address};
+use driftshield_sdk::{Entry, Measurement, Receipt, ReceiptState, address};
 
 use super::{plan::Plan, stage::Stage, truth::counts};
 use crate::world::HOUR;
@@ -50,7 +50,7 @@ impl Stage {
 
     /// The honest arbiter rules on what is in dispute: at once, or as late as it can.
     pub fn rule_honestly(&mut self, plan: &Plan) {
-        for receipt in self.receipts() {
+        for (_, receipt) in self.all::<Receipt>() {
             let last_time = self.ruling_end(&receipt) - LONGEST_STEP;
             if is_disputed(&receipt) && (plan.is_prompt || last_time <= self.scene.world.now()) {
                 self.rule(receipt.window, plan.truth.at(receipt.window));
@@ -60,18 +60,14 @@ impl Stage {
 
     /// The windows that are in dispute.
     pub fn disputed(&self) -> Vec<u64> {
-        let receipts = self.receipts().into_iter().filter(is_disputed);
-        receipts.map(|receipt| receipt.window).collect()
-    }
-
-    /// All receipts that exist.
-    pub fn receipts(&self) -> Vec<Receipt> {
-        let accounts = self.scene.world.accounts().into_iter();
-        let receipts = accounts.filter_map(|(_, account)| match account {
-            Account::Receipt(receipt) => Some(*receipt),
-            _ => None,
-        });
-        receipts.collect()
+        let receipts = self
+            .all::<Receipt>()
+            .into_iter()
+            .map(|(_, receipt)| receipt);
+        receipts
+            .filter(is_disputed)
+            .map(|receipt| receipt.window)
+            .collect()
     }
 
     /// When the time for a ruling is over.

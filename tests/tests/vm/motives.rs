@@ -65,12 +65,14 @@ fn no_coalition_profits_by_more_than_the_pages_allow() {
     for motive in [
         Motive::RuleLate,
         Motive::RuleFalsely,
+        Motive::RuleForLiars,
         Motive::WithholdUnwatched,
         Motive::BendUnwatched,
         Motive::CallThinUnwatched,
         Motive::BuyOnComing,
         Motive::BuyStakes,
         Motive::DepositLate,
+        Motive::RenewOnRunning,
         Motive::SellCheaply,
     ] {
         let line = &tally.0[&motive];
