@@ -103,8 +103,8 @@ impl Plan {
             (Lie::Bend, Report::Counted(said)) => !said.agrees(truth, SPREAD),
             _ => true,
         };
-        // Without an interest in drift there is no reason to move a value that is on the right side.
-        let helps = self.dislikes(window) || lie == Lie::Spread || lie == Lie::Drift;
+        // A bend within the spread costs nothing, and any value of a thin window is a gain of drift.
+        let helps = self.dislikes(window) || matches!(lie, Lie::Spread | Lie::Drift);
         (is_lie && helps).then_some(report)
     }
 
