@@ -44,6 +44,7 @@ impl Plan {
         let random = &mut random;
         let calm_until = match motive {
             Motive::RenewOnRunning | Motive::BuyStakes => CALM_LONGER_UNTIL,
+            Motive::SellCheaply => CALM_UNTIL + 10, // the announced terms have taken effect by then
             _ => CALM_UNTIL,
         };
         let truth = Truth::draw(random, calm_until, SPREAD);
