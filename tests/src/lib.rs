@@ -4,6 +4,7 @@ pub mod bench;
 pub mod histograms;
 pub mod idl;
 pub mod insurance;
+pub mod motives;
 pub mod mutants;
 pub mod network;
 pub mod noise;

@@ -27,7 +27,7 @@ mod terms;
 
 pub use action::{Action, actions};
 pub use driver::Driver;
-pub use step::{Checked, Step, Violation};
+pub use step::{Checked, Step, Violation, guarded};
 
 /// The driver after the first `steps` actions of a seed.
 ///

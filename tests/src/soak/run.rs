@@ -8,7 +8,7 @@ use super::{
     call::Call,
     driver::{Driver, Tamper},
     generate::Generator,
-    step::{Checked, Step, Violation},
+    step::{Checked, Step, guarded},
     tamper,
 };
 
@@ -20,18 +20,9 @@ impl Driver {
         Ok(())
     }
 
-    /// Runs one action. A panic counts as a violation: the world's checks panic, and so does arithmetic
-    /// in the books that overflows.
+    /// Runs one action. A panic counts as a violation, also of arithmetic in the books that overflows.
     pub fn act(&mut self, action: &Action) -> Checked {
-        let acting = std::panic::AssertUnwindSafe(|| self.act_unguarded(action));
-        std::panic::catch_unwind(acting).unwrap_or_else(|panic| {
-            let message = panic.downcast_ref::<String>().map(String::as_str);
-            let message = message.or(panic.downcast_ref::<&str>().copied());
-            Err(Violation(format!(
-                "panicked: {}",
-                message.unwrap_or("without a message")
-            )))
-        })
+        guarded(|| self.act_unguarded(action))
     }
 
     fn act_unguarded(&mut self, action: &Action) -> Checked {

@@ -27,3 +27,16 @@ pub(super) fn ensure(holds: bool, description: impl FnOnce() -> String) -> Check
         Err(Violation(description()))
     }
 }
+
+/// Runs `act`. A panic counts as a violation: the checks of [`crate::world::World`] panic.
+pub fn guarded<T>(act: impl FnOnce() -> Checked<T>) -> Checked<T> {
+    let acting = std::panic::AssertUnwindSafe(act);
+    std::panic::catch_unwind(acting).unwrap_or_else(|panic| {
+        let message = panic.downcast_ref::<String>().map(String::as_str);
+        let message = message.or(panic.downcast_ref::<&str>().copied());
+        Err(Violation(format!(
+            "panicked: {}",
+            message.unwrap_or("without a message")
+        )))
+    })
+}

@@ -15,6 +15,7 @@ mod market;
 mod matrix;
 mod metric_on_chain;
 mod model;
+mod motives;
 mod pausable;
 mod policy;
 mod pot;

@@ -2,6 +2,7 @@
 //! pays. Some of them pay. Such a test states the attacker's gain in numbers, so that a change of the
 //! rules that ends or enlarges it is noticed.
 
+mod delays;
 mod holders;
 mod models;
 mod providers;
