@@ -64,9 +64,6 @@ impl Plan {
             },
             has_manager: match motive {
                 Motive::SellCheaply => true,
-                // A large deposit lets the price follow the capital sooner, and the manager has a part
-                // of the price.
-                Motive::DepositAndRequest => false,
                 _ => random.random(),
             },
             most_lies: *[1, 2, END].choose(random).expect("some"),

@@ -147,8 +147,9 @@ impl Vault {
         self.protocol_credit += of_treasury;
         self.assets += earned - of_treasury;
 
-        let step = self.assets * elapsed as Amount / self.season_secs as Amount;
-        let (least, most) = (self.seasoned.saturating_sub(step), self.seasoned + step);
+        let part = |whole: Amount| whole * elapsed as Amount / self.season_secs as Amount;
+        let least = self.seasoned.saturating_sub(part(self.assets));
+        let most = self.seasoned + part(self.staying());
         self.seasoned = self.staying().clamp(least, most);
     }
 

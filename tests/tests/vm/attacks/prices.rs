@@ -92,6 +92,36 @@ fn seasoned_capital_follows_in_time_only() {
 }
 
 #[test]
+fn capital_that_leaves_speeds_up_no_seasoning() {
+    // Given a vault of a thousand whose capital grows elevenfold, and the same one in which somebody deposits a
+    // hundred thousand and requests it back at once
+    let mut scene = Insured::empty(World::with(params(), insurance_terms()), vault_terms());
+    let (provider, whale) = (
+        scene.world.wallet(2 * CAPITAL),
+        scene.world.wallet(10 * CAPITAL),
+    );
+    scene.deposit(&provider, 1_000 * TOKEN).unwrap();
+    scene.deposit(&provider, CAPITAL).unwrap();
+    let mut joined = scene.clone();
+    joined.deposit(&whale, 10 * CAPITAL).unwrap();
+    let shares = joined.shares(&whale);
+    joined.request(&whale, shares).unwrap();
+
+    // Then the seasoned capital of both grows by a tenth of what stays in three days, and cover costs the same
+    let season = |scene: &mut Insured| {
+        scene.world.pass(3 * DAY);
+        let terms = PolicyTerms {
+            cover: 890 * TOKEN,
+            ..year(scene)
+        };
+        (scene.vault_now().seasoned, premium(scene, &terms))
+    };
+    let alone = season(&mut scene);
+    assert_eq!(season(&mut joined), alone);
+    assert_eq!(alone.0, 2_100 * TOKEN);
+}
+
+#[test]
 fn attack_h_a_request_in_the_same_transaction_pumps_no_price() {
     // Given a policy that anyone may renew
     let (mut scene, _) = in_use();

@@ -1,6 +1,8 @@
 //! Premium of windows without a value: what is set aside, when, and who gets it.
 
-use driftshield_sdk::{DriftShieldError, Event, PolicyTerms, events::PremiumSetAside};
+use driftshield_sdk::{
+    ConfigParams, DriftShieldError, Event, PolicyTerms, events::PremiumSetAside,
+};
 use driftshield_tests::{insurance::*, world::*};
 
 use super::insured;
@@ -45,7 +47,10 @@ fn premium_is_set_aside_as_soon_as_a_window_is_decided_without_a_value() {
     scene.world.pass(until_decided - 1);
 
     // When anybody asks for its premium while somebody can still challenge, then it is refused
-    assert_refused(scene.set_aside(&holder, 1), DriftShieldError::NothingToSetAside);
+    assert_refused(
+        scene.set_aside(&holder, 1),
+        DriftShieldError::NothingToSetAside,
+    );
     scene.world.pass(1);
     let before = scene.vault_now();
     let event = set_aside(&mut scene, &holder);
@@ -53,14 +58,26 @@ fn premium_is_set_aside_as_soon_as_a_window_is_decided_without_a_value() {
     // Then a sixtieth of the streaming part leaves the capital, and what is locked falls by as much
     let (vault, policy) = (scene.vault(), scene.policy(&holder, 1));
     assert_eq!((event.amount, event.examined_until), (part / 60, first + 1));
-    assert_eq!((policy.set_aside(), policy.unmeasured_windows), (part / 60, 1));
+    assert_eq!(
+        (policy.set_aside(), policy.unmeasured_windows),
+        (part / 60, 1)
+    );
     assert_eq!(vault.assets, before.assets - part / 60);
-    assert_eq!((vault.locked, vault.set_aside), (100 * TOKEN - part / 60, part / 60));
+    assert_eq!(
+        (vault.locked, vault.set_aside),
+        (100 * TOKEN - part / 60, part / 60)
+    );
     assert_eq!(event.totals, vault.totals());
     // And the cover at risk is the same
-    assert_eq!((policy.open_cover(), scene.exposure().cover), (100 * TOKEN, 100 * TOKEN));
+    assert_eq!(
+        (policy.open_cover(), scene.exposure().cover),
+        (100 * TOKEN, 100 * TOKEN)
+    );
     // And it can't be set aside twice
-    assert_refused(scene.set_aside(&holder, 1), DriftShieldError::NothingToSetAside);
+    assert_refused(
+        scene.set_aside(&holder, 1),
+        DriftShieldError::NothingToSetAside,
+    );
 }
 
 #[test]
@@ -81,7 +98,10 @@ fn premium_is_not_set_aside_before_it_has_streamed() {
     // When anybody asks for its premium before its part of the stream is over, then it is refused: else
     // the providers of today would return what those of tomorrow will earn
     early.world.warp_to(streamed - 1);
-    assert_refused(early.set_aside(&holder, 1), DriftShieldError::NothingToSetAside);
+    assert_refused(
+        early.set_aside(&holder, 1),
+        DriftShieldError::NothingToSetAside,
+    );
     let earned = scene.vault_now().assets - CAPITAL;
     let event = set_aside(&mut scene, &holder);
     assert!(event.amount <= earned);
@@ -90,8 +110,11 @@ fn premium_is_not_set_aside_before_it_has_streamed() {
 #[test]
 fn what_has_not_streamed_when_a_policy_ends_is_returned_out_of_its_stream() {
     // Given a policy of which nothing is measured, in a vault whose stream outlasts the policy
-    let mut world = World::with(params(), insurance_terms());
-    world.set_bucket_secs(30 * DAY);
+    let params = ConfigParams {
+        bucket_secs: 30 * DAY,
+        ..params()
+    };
+    let mut world = World::with(params, insurance_terms());
     let spec = share_spec(&world);
     let model = world.model_with(spec, 3, 20_000 * TOKEN);
     let mut scene = Insured::around(world, model, vault_terms());
@@ -113,7 +136,10 @@ fn what_has_not_streamed_when_a_policy_ends_is_returned_out_of_its_stream() {
     scene.expire(&holder, 1).unwrap();
 
     // Then all is returned, the capital loses only what it had earned, and nothing is left to stream
-    assert_eq!(scene.world.tokens(&holder.tokens) - tokens, policy.term.part);
+    assert_eq!(
+        scene.world.tokens(&holder.tokens) - tokens,
+        policy.term.part
+    );
     let vault = scene.vault();
     assert!(vault.assets.abs_diff(CAPITAL) <= before.unearned / 10);
     assert!(vault.unearned <= policy.term.part / 10);

@@ -48,16 +48,22 @@ impl Vault {
         }
     }
 
-    /// Moves the seasoned capital towards the capital that isn't leaving, by at most
-    /// `⌊assets · elapsed / season_secs⌋`.
+    /// Moves the seasoned capital towards the capital that isn't leaving: up by at most
+    /// `⌊staying · elapsed / season_secs⌋`, so that capital that leaves speeds up nothing, and down by at
+    /// most `⌊assets · elapsed / season_secs⌋`.
     pub(super) fn season(&mut self, elapsed: i64) {
         let target = self.staying();
         if self.seasoned == target || elapsed == 0 {
             return;
         }
         let elapsed = elapsed.min(self.season_secs) as u64;
-        let step = math::mul_div(self.assets, elapsed, self.season_secs as u64);
-        let step = step.unwrap_or(self.assets); // at most the assets
+        let whole = if self.seasoned < target {
+            target
+        } else {
+            self.assets
+        };
+        let step = math::mul_div(whole, elapsed, self.season_secs as u64);
+        let step = step.unwrap_or(whole); // at most the whole
         self.seasoned = if self.seasoned < target {
             target.min(self.seasoned.saturating_add(step))
         } else {
