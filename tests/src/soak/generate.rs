@@ -54,6 +54,7 @@ impl<'a> Generator<'a> {
             ActionKind::BuyPolicy if !self.can_sell() => self.measure(),
             ActionKind::RenewPolicy => self.renew_policy(),
             ActionKind::BeginPolicy => self.begin_policy(),
+            ActionKind::SetAsidePremium => self.set_aside_premium(),
             ActionKind::BuyPosition if self.standing_asks().is_empty() => {
                 self.single_call(ActionKind::SetAsk)
             }
@@ -127,7 +128,6 @@ impl<'a> Generator<'a> {
             ActionKind::ClaimPolicy => self.claim_policy(),
             ActionKind::CancelPolicy => self.cancel_policy(),
             ActionKind::ExpirePolicy => self.expire_policy(),
-            ActionKind::SetAsidePremium => self.set_aside_premium(),
 
             ActionKind::Donate => self.donate(),
             ActionKind::BurnShares => self.burn_shares(),
@@ -142,6 +142,7 @@ impl<'a> Generator<'a> {
             | ActionKind::TriggerPolicy
             | ActionKind::RenewPolicy
             | ActionKind::BeginPolicy
+            | ActionKind::SetAsidePremium
             | ActionKind::Deposit
             | ActionKind::MoveShares
             | ActionKind::ChangeRent => None,

@@ -92,7 +92,9 @@ fn random_calls_match_the_books() {
         happened.terms_begun,
         happened.terms_voided,
         happened.premiums_set_aside,
+        happened.streams_cut,
         happened.premiums_returned,
+        happened.premiums_lapsed,
     ];
     assert!(counts.iter().all(|&count| 0 < count), "{happened:?}");
     // And accounts were closed after the rent had risen, and after it had fallen

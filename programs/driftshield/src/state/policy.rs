@@ -1,4 +1,6 @@
+mod examination;
 mod probation;
+mod unmeasured;
 
 use core::ops::RangeInclusive;
 
@@ -9,7 +11,10 @@ use crate::{
     DriftShieldError, Entry, Exposure, Model, Vault, RATE_BITS,
 };
 
-pub use self::probation::{Findings, Pending, Probation};
+pub use self::{
+    examination::Findings,
+    probation::{Pending, Probation},
+};
 
 /// Terms of a policy that a holder buys. Drift is in micro-units, amounts are in base units.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, AnchorSerialize, AnchorDeserialize, IdlType)]
@@ -167,21 +172,6 @@ impl Policy {
     /// Returns the cover that can still be paid.
     pub fn open_cover(&self) -> u64 {
         self.cover - self.paid // never below 0: see `due`
-    }
-
-    /// Returns the part of the open cover that the vault has set aside, which comes first in every
-    /// payment: the unmeasured premium, less what the policy has paid.
-    pub fn set_aside(&self) -> u64 {
-        self.unmeasured.min(self.cover).saturating_sub(self.paid)
-    }
-
-    /// Takes `amount` of the open cover out of what is set aside, and the rest out of the capital.
-    pub fn pay(&mut self, vault: &mut Vault, amount: u64) {
-        let before = self.set_aside();
-        self.paid += amount; // at most the cover
-        let aside = before - self.set_aside();
-        vault.set_aside -= aside; // part of it
-        vault.bear(amount - aside);
     }
 
     // Claims.

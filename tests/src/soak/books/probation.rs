@@ -181,6 +181,18 @@ impl Books {
         (policy.first_unexamined(), last)
     }
 
+    /// The first window of the last begun term that was not examined, and the time from which it can be if it has
+    /// no receipt. `None` if there is none.
+    pub fn next_to_set_aside(&self, policy: &Policy) -> Option<(u64, i64)> {
+        let window = policy.first_unexamined();
+        let stream = policy.term?;
+        let (whole, windows) = (stream.end - stream.begins_at, policy.terms.windows as i64);
+        let nth = (window - policy.first_of_term()) as i64 + 1;
+        let streamed = stream.begins_at + (whole * nth + windows - 1) / windows;
+        let idle = self.models[&policy.model].idle_from(window).ok()?;
+        (window <= policy.last_window).then_some((window, idle.max(streamed)))
+    }
+
     pub(super) fn set_aside_premium(&mut self, at: &Address, passed: &[Address]) -> Verdict {
         let mut policy = self.policy(at)?.clone();
         let (first, last) = self.to_set_aside(&policy);

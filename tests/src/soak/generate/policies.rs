@@ -281,19 +281,40 @@ impl Generator<'_> {
         })
     }
 
-    /// Sets premium of windows without a value aside. Usually for a policy that has some.
-    pub(super) fn set_aside_premium(&mut self) -> Option<Call> {
+    /// Sets premium of windows without a value aside: waits until that can be done for the next window of a begun
+    /// term, if nobody has measured it. Sometimes waits for the end of the policy instead.
+    pub(super) fn set_aside_premium(&mut self) -> Vec<Step> {
         let books = self.books;
-        let has_some = |policy: &Policy| {
-            let (first, last) = books.to_set_aside(policy);
-            let mut windows = first..=last;
-            let end = |window| books.end_of(&policy.model, window);
-            windows.any(|window| !matches!(end(window), Some(WindowEnd::Final(_))))
+        let is_open = |policy: &Policy| books.next_to_set_aside(policy).is_some();
+        let Some(at) = self.policy(is_open) else {
+            return vec![];
         };
-        let at = self.policy(has_some)?;
         let policy = &books.policies[&at];
-        let pages = self.pages_for(policy, books.to_set_aside(policy));
-        Some(Call::SetAsidePremium { policy: at, pages })
+        let Some((window, due)) = books.next_to_set_aside(policy) else {
+            return vec![]; // now and then, a policy is picked for which nothing can be set aside
+        };
+        if self.chance(75) {
+            let pages = self.pages_for(policy, (window, window));
+            let call = Call::SetAsidePremium { policy: at, pages };
+            return vec![Step::Until(due.max(books.now)), Step::Call(call)];
+        }
+        let model = &books.models[&policy.model];
+        let end = if self.chance(70) {
+            policy.expires_at(model)
+        } else {
+            policy.lapses_at(model)
+        };
+        let pages = self.pages_for(policy, policy.to_expire());
+        let mint = books.vaults[&policy.vault].mint;
+        let (destination, signed) = self.destination(&policy.holder, &mint);
+        let call = Call::ExpirePolicy {
+            policy: at,
+            pages,
+            destination,
+            signed,
+        };
+        let end = end.map_or(books.now, |end| end.max(books.now));
+        vec![Step::Until(end), Step::Call(call)]
     }
 
     /// Decides about a term on probation. Before its end, usually first measures the next window, mostly with

@@ -1,0 +1,159 @@
+//! What the windows before a decision about a policy say.
+
+use core::ops::RangeInclusive;
+
+use anchor_lang::prelude::*;
+
+use crate::{math, DriftShieldError, Entry, Model, Policy, Probation, Series};
+
+/// What the windows before a decision about a policy say.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Findings {
+    /// First window whose value can pass the probation: the window of the sale, which no one could
+    /// know. At the latest the last window of the probation.
+    pub(super) fresh_from: u64,
+    pub(super) is_reached: bool,
+    pub(super) is_under: bool,
+    pub(super) is_undecided: bool,
+    /// Number of windows of the present term without a value, up to the first undecided one and as
+    /// far as no earlier examination has counted them.
+    pub(super) unmeasured: u64,
+    /// Number of these that have not streamed.
+    pub(super) ahead: u64,
+    /// First window of the present term that has not streamed.
+    pub(super) streamed_until: u64,
+    /// The window after the last one before the first undecided one.
+    pub(super) examined_until: u64,
+}
+
+impl Findings {
+    /// Refuses if a window is not decided.
+    pub fn require_decided(&self) -> Result<()> {
+        require!(!self.is_undecided, DriftShieldError::WindowUndecided);
+        Ok(())
+    }
+
+    /// Returns how the probation ends. One window at the trigger decides it at once; without one,
+    /// all windows must be decided.
+    pub fn probation(&self) -> Result<Probation> {
+        if self.is_reached {
+            return Ok(Probation::Failed);
+        }
+        self.require_decided()?;
+        Ok(if self.is_under {
+            Probation::Passed
+        } else {
+            Probation::Unmeasured
+        })
+    }
+}
+
+impl Policy {
+    /// Returns the first window of the term that has begun last; the first window of a policy that
+    /// has not begun.
+    fn term_start(&self) -> u64 {
+        let start = (self.last_window + 1).saturating_sub(self.windows);
+        start.max(self.first_window)
+    }
+
+    /// Returns the windows of the term that has begun last.
+    pub fn term_windows(&self) -> RangeInclusive<u64> {
+        self.term_start()..=self.last_window
+    }
+
+    /// Returns the first window of the present term that has not been examined.
+    fn unexamined_from(&self) -> u64 {
+        self.term_start().max(self.examined_until)
+    }
+
+    /// Returns the first window of the present term that has not streamed at `now`.
+    pub(super) fn streamed_until(&self, now: i64) -> u64 {
+        self.term_start() + self.term.streamed_windows(self.windows, now)
+    }
+
+    /// Returns the windows that `set_aside_premium` examines at `now`: those of the present term that
+    /// have not been examined, whose premium has streamed, and that have a receipt or get none any
+    /// more.
+    pub fn windows_to_set_aside(&self, model: &Model, now: i64) -> RangeInclusive<u64> {
+        let end = model.first_undecided(now).min(self.last_window + 1);
+        windows_before(self.unexamined_from(), end.min(self.streamed_until(now)))
+    }
+
+    /// Returns the windows that `expire_policy` examines: those of the last term that have not been
+    /// examined. The last term is the one on probation if there is one.
+    pub fn windows_to_expire(&self) -> RangeInclusive<u64> {
+        if self.is_pending() {
+            return self.last_window + 1..=self.last_window + self.windows;
+        }
+        windows_before(self.unexamined_from(), self.last_window + 1)
+    }
+
+    /// Returns the windows that decide whether the pending term begins, and what it leaves to set
+    /// aside of the term before: the probation, and what has not been examined of the present term.
+    pub fn windows_to_begin(&self) -> RangeInclusive<u64> {
+        self.pending.from_window.min(self.unexamined_from())..=self.last_window
+    }
+
+    /// Returns what is known before any window is examined.
+    pub fn findings(&self, model: &Model, now: i64) -> Findings {
+        let dispute_windows = math::dispute_windows(model.dispute_secs(), model.window_secs);
+        let sale = self.pending.from_window + dispute_windows; // windows of the past
+        Findings {
+            fresh_from: sale.min(self.last_window),
+            streamed_until: self.streamed_until(now),
+            ..Findings::default()
+        }
+    }
+
+    /// Adds the entry of `window` to `findings`.
+    #[inline(always)] // thousands of windows
+    pub fn examine(&self, window: u64, entry: Entry, findings: &mut Findings) {
+        let is_probation = self.is_pending() && self.pending.from_window <= window;
+        findings.is_undecided |= entry == Entry::Open;
+        if !findings.is_undecided {
+            findings.examined_until = window + 1; // a window of a page, so it fits
+        }
+        match entry {
+            Entry::Open => {}
+            Entry::Final(value) if is_probation => {
+                if self.trigger <= value {
+                    findings.is_reached = true;
+                } else if findings.fresh_from <= window {
+                    findings.is_under = true;
+                }
+            }
+            Entry::Final(_) => {}
+            Entry::None | Entry::Void | Entry::Thin => {
+                let is_new = self.unexamined_from() <= window && !findings.is_undecided;
+                let is_ahead = is_new && findings.streamed_until <= window;
+                findings.unmeasured += u64::from(is_new);
+                findings.ahead += u64::from(is_ahead);
+            }
+        }
+    }
+
+    /// Reads `windows` from `pages`, and returns what they say about the policy.
+    #[inline(never)] // one copy keeps the binary small
+    pub fn examine_all(
+        &self,
+        model: &Account<Model>,
+        windows: RangeInclusive<u64>,
+        pages: Vec<AccountView>,
+        now: i64,
+    ) -> Result<Findings> {
+        let mut findings = self.findings(model, now);
+        Series::read(model, windows, pages, now, |window, entry| {
+            self.examine(window, entry, &mut findings);
+        })?;
+        Ok(findings)
+    }
+}
+
+/// Returns the windows from `first` on that are before `end`: an empty range if there are none.
+#[allow(clippy::reversed_empty_ranges)]
+fn windows_before(first: u64, end: u64) -> RangeInclusive<u64> {
+    match end.checked_sub(1) {
+        Some(last) => first..=last,
+        None => 1..=0,
+    }
+}
