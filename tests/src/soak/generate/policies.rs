@@ -232,7 +232,7 @@ impl Generator<'_> {
             let Some((first, last)) = books.open_renewal(policy) else {
                 return false;
             };
-            let ahead = 2 * books.models[&policy.model].window_secs;
+            let ahead = 4 * books.models[&policy.model].window_secs;
             first <= books.now + ahead && books.now < last
         };
         let is_renewable = |policy: &Policy| {
@@ -260,7 +260,14 @@ impl Generator<'_> {
             amount: u64::MAX,
         };
         let (first, _) = books.open_renewal(policy).expect("a begun term");
-        vec![Step::Call(approve), Step::Until(first), renew]
+        // A renewal needs a recent window, well under the trigger.
+        let mut steps = self.measure_probation(policy);
+        steps.extend([
+            Step::Call(approve),
+            Step::Until(first.max(books.now)),
+            renew,
+        ]);
+        steps
     }
 
     pub(super) fn expire_policy(&mut self) -> Option<Call> {
