@@ -1,10 +1,17 @@
 //! Mutation testing of the program: each of its checks is removed in turn, and a test has to fail.
+//!
+//! Most builds of the program contain many mutants: [`switched`] ones, one of which is active at a time,
+//! or a [`batch`] of them, each of which affects other instructions.
 
+pub mod batch;
+pub mod compiler;
 pub mod ranking;
 pub mod record;
 pub mod sites;
+pub mod switched;
 
 use std::{
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
 };
@@ -18,6 +25,9 @@ pub const SOURCES: [(&str, &str); 2] = [("programs/driftshield/src", ""), ("math
 pub const LIBRARY: &str = "programs/driftshield/src/lib.rs";
 /// The file with the results, relative to the root of the repository.
 pub const RECORD: &str = "tests/mutants.tsv";
+
+/// Changed files by their path relative to the root of the repository.
+pub type Sources = BTreeMap<PathBuf, String>;
 
 /// All Rust files in `folder` and its subfolders, sorted by path.
 pub fn rust_files(folder: &Path) -> Result<Vec<PathBuf>> {

@@ -4,12 +4,14 @@ mod finder;
 mod site;
 mod tokens;
 
-use std::{fs, path::Path};
+use std::{collections::BTreeSet, fs, path::Path};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use finder::Finder;
 pub use site::{Kind, Site};
 use syn::visit::Visit;
+
+use super::{LIBRARY, Sources};
 
 /// All checks in the program's source, in the repository at `root`.
 pub fn find(root: &Path) -> Result<Vec<Site>> {
@@ -30,6 +32,25 @@ pub fn find_in(file: &str, source: &str) -> Result<Vec<Site>> {
     let mut finder = Finder::new(file, source);
     finder.visit_file(&syn::parse_file(source)?);
     Ok(finder.sites)
+}
+
+/// The source files of the program without the checks of `sites`, which don't overlap.
+pub fn mutant(root: &Path, sites: &[&Site]) -> Result<Sources> {
+    let mut sources = Sources::new();
+    let paths: BTreeSet<_> = sites.iter().map(|site| site.path()).collect();
+    for path in paths {
+        ensure!(
+            path != Path::new(LIBRARY),
+            "checks in lib.rs are not supported; move the check to another file"
+        );
+        let here = sites.iter().copied().filter(|site| site.path() == path);
+        let source = fs::read_to_string(root.join(&path))?;
+        let mutated = site::mutate(&source, &here.collect::<Vec<_>>());
+        sources.insert(path, mutated);
+    }
+    let library = fs::read_to_string(root.join(LIBRARY))?;
+    sources.insert(LIBRARY.into(), site::mutate_library(&library, sites));
+    Ok(sources)
 }
 
 #[cfg(test)]

@@ -66,7 +66,7 @@ impl<'a> Finder<'a> {
             &self.item_code,
         ];
         let key = const_hex::encode(&Sha256::digest(hashed.join("\0"))[..6]);
-        let line = tokens.span().start().line;
+        let (line, end_line) = (tokens.span().start().line, tokens.span().end().line);
         self.sites.push(Site {
             kind,
             file: self.file.into(),
@@ -74,6 +74,7 @@ impl<'a> Finder<'a> {
             text,
             key,
             line,
+            end_line,
             edits,
             library: None,
         });

@@ -77,6 +77,7 @@ pub struct Site {
     /// count.
     pub key: String,
     pub line: usize,
+    pub end_line: usize,
     /// Byte ranges of the file, each with its replacement.
     pub(super) edits: Vec<(Range<usize>, String)>,
     /// A text in `lib.rs`, and its replacement in the mutant.
@@ -110,27 +111,27 @@ impl Site {
 
     /// The source of the file without the check.
     pub fn mutate(&self, source: &str) -> String {
-        let mut edits = self.edits.clone();
-        edits.sort_by_key(|(range, _)| range.start);
-        let mut mutant = source.to_owned();
-        for (range, text) in edits.into_iter().rev() {
-            mutant.replace_range(range, &text);
-        }
-        mutant
+        mutate(source, &[self])
+    }
+
+    /// The bytes of the file that the removal affects, and their replacement.
+    pub(in crate::mutants) fn replacement(&self, source: &str) -> (Range<usize>, String) {
+        let ranges = || self.edits.iter().map(|(range, _)| range);
+        let start = ranges().map(|range| range.start).min().unwrap_or_default();
+        let end = ranges().map(|range| range.end).max().unwrap_or_default();
+        let mutant = self.mutate(source);
+        let end_in_mutant = mutant.len() - (source.len() - end);
+        (start..end, mutant[start..end_in_mutant].to_owned())
+    }
+
+    /// Whether the removal needs a change of `lib.rs` for itself alone.
+    pub fn changes_library(&self) -> bool {
+        self.library.is_some()
     }
 
     /// The source of the program's `lib.rs`, adapted to the removal of the check.
     pub fn mutate_library(&self, source: &str) -> String {
-        let library = match &self.library {
-            Some((old, new)) => source.replacen(old, new, 1),
-            None => source.to_owned(),
-        };
-        let support = if self.kind == Kind::Type {
-            UNVERIFIED
-        } else {
-            ""
-        };
-        library + support
+        mutate_library(source, &[self])
     }
 
     /// The error that the check returns, if the check names it.
@@ -138,6 +139,29 @@ impl Site {
         let (_, error) = self.text.split_once("DriftShieldError :: ")?;
         error.split(|c: char| !c.is_alphanumeric()).next()
     }
+}
+
+/// The source of a file without the checks of `sites`, which don't overlap.
+pub fn mutate(source: &str, sites: &[&Site]) -> String {
+    let mut edits: Vec<_> = sites.iter().flat_map(|site| &site.edits).collect();
+    edits.sort_by_key(|(range, _)| range.start);
+    let mut mutant = source.to_owned();
+    for (range, text) in edits.into_iter().rev() {
+        mutant.replace_range(range.clone(), text);
+    }
+    mutant
+}
+
+/// The source of the program's `lib.rs`, adapted to the removal of the checks of `sites`.
+pub fn mutate_library(source: &str, sites: &[&Site]) -> String {
+    let mut library = source.to_owned();
+    for (old, new) in sites.iter().filter_map(|site| site.library.as_ref()) {
+        library = library.replacen(old, new, 1);
+    }
+    if sites.iter().any(|site| site.kind == Kind::Type) {
+        library += UNVERIFIED;
+    }
+    library
 }
 
 /// An account type that verifies neither owner nor discriminator.
