@@ -77,19 +77,29 @@ impl Instructions {
         Ok(instructions)
     }
 
+    /// Whether the instruction uses the struct of `site`.
+    pub fn uses(&self, instruction: &str, site: &Site) -> bool {
+        let used = slot(site).and_then(|(accounts, _)| self.by_accounts.get(accounts));
+        used.is_some_and(|used| used.iter().any(|name| name == instruction))
+    }
+
     /// The scenes among `tests` whose instruction uses the struct of `site`.
     pub fn scenes<'a>(&self, site: &Site, tests: &'a [String]) -> Vec<&'a str> {
-        let used = slot(site).and_then(|(accounts, _)| self.by_accounts.get(accounts));
-        let used = used.map(Vec::as_slice).unwrap_or_default();
         let is_scene = |test: &&str| {
             let scene = test.strip_prefix(SCENES).unwrap_or_default();
             // A scene is named after its instruction: the longest name that it starts with.
             let names = self.names.iter().filter(|name| scene.starts_with(*name));
             let instruction = names.max_by_key(|name| name.len());
-            instruction.is_some_and(|instruction| used.contains(instruction))
+            instruction.is_some_and(|instruction| self.uses(instruction, site))
         };
         tests.iter().map(String::as_str).filter(is_scene).collect()
     }
+}
+
+/// The instruction whose failure a scene's output reports.
+pub fn failing_instruction(output: &str) -> Option<&str> {
+    let (_, rest) = output.rsplit_once("Program log: Instruction: ")?;
+    rest.split('"').next()
 }
 
 /// What a failed scene says about a mutant.
@@ -174,6 +184,8 @@ mod tests {
         assert_eq!(read(&format!("{table}{differs}")), Finding::Killed);
         let differs = "owner_tokens readonly: ok instead of ConstraintMut";
         assert_eq!(read(&format!("{table}{differs}")), Finding::Unnoticed);
-        assert_eq!(read("panicked at x:\nno funds"), Finding::Spoiled);
+        let set_up = r#"panicked at x:\nbond: Err(["Program log: Instruction: bond", "failed"])"#;
+        assert_eq!(read(set_up), Finding::Spoiled);
+        assert_eq!(failing_instruction(set_up), Some("bond"));
     }
 }

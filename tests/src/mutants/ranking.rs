@@ -16,6 +16,14 @@ use syn::visit::{self, Visit};
 
 use super::sites::Site;
 
+/// The modules of tests that take long: they run after the others at the same distance to an error.
+const LONG_TESTS: [&str; 5] = [
+    "attacks::economics::",
+    "harmlessness::",
+    "liveness::",
+    "motives::",
+    "property::",
+];
 /// Maximum number of calls to follow.
 const MAX_DISTANCE: usize = 6;
 
@@ -65,10 +73,11 @@ impl CallGraph {
             .map(|test| {
                 let name = test.rsplit("::").next().unwrap_or(test);
                 let to_error = self.distance_to_error(name, &errors);
-                (to_error, self.distance(name, &target), test)
+                let is_long = LONG_TESTS.iter().any(|module| test.starts_with(module));
+                ((to_error, is_long, self.distance(name, &target)), test)
             })
             .collect();
-        ranked.sort_by_key(|&(to_error, distance, _)| (to_error, distance));
+        ranked.sort_by_key(|&(rank, _)| rank);
         ranked.into_iter().map(|(.., test)| test.clone()).collect()
     }
 

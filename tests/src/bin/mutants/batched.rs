@@ -6,7 +6,7 @@ use anyhow::Result;
 use driftshield_tests::{
     mutants::{
         LIBRARY,
-        batch::{Finding, Instructions, batches, finding},
+        batch::{Finding, Instructions, batches, failing_instruction, finding},
         record::Status,
         sites::{self, Site},
     },
@@ -35,49 +35,73 @@ pub fn run<'a>(
         let sources = |sites: &[&Site]| sites::mutant(root(), sites);
         let (built, others) = workshop.build_together(&batch, sources)?;
         left.extend(others);
-        let mut spoiled = Vec::new();
-        for (site, result) in test(workshop, &instructions, &built)? {
-            match result {
-                Ok(test) => progress.set(site, Status::Killed(test))?,
-                Err(Finding::Spoiled) => spoiled.push(site),
-                Err(_) => left.push(site),
-            }
-        }
-        // Smaller batches separate them from the mutant that spoils their scenes.
-        if spoiled.len() < 2 {
-            left.append(&mut spoiled);
-        } else {
-            let (first, second) = spoiled.split_at(spoiled.len() / 2);
-            batches.extend([second.to_vec(), first.to_vec()]);
-        }
+        let (spoiled, unnoticed) = test(workshop, &instructions, &built, progress)?;
+        left.extend(unnoticed);
+        batches.extend(spoiled.retry(&mut left));
     }
     Ok(left)
 }
 
-/// Runs the scenes of a batch. Returns the scene that kills each mutant, or why none does.
+/// Mutants whose scenes failed before their tables were compared.
+struct Spoiled<'a> {
+    sites: Vec<&'a Site>,
+    /// The mutants of instructions that failed in these scenes.
+    culprits: Vec<&'a Site>,
+}
+
+impl<'a> Spoiled<'a> {
+    /// The batches to run again: without the culprits, which are added to `left`, or halves if there is none.
+    fn retry(self, left: &mut Vec<&'a Site>) -> Vec<Vec<&'a Site>> {
+        let Self { sites, culprits } = self;
+        let is_culprit = |site: &&Site| culprits.iter().any(|culprit| culprit.key == site.key);
+        let (found, others): (Vec<_>, Vec<_>) = sites.iter().partition(|site| is_culprit(site));
+        if culprits.is_empty() && sites.len() == 1 {
+            left.extend(sites);
+            return Vec::new();
+        }
+        left.extend(found);
+        let halves = match culprits.is_empty() {
+            true => others.split_at(others.len() / 2),
+            false => (&others[..], &[][..]),
+        };
+        let batches = [halves.0.to_vec(), halves.1.to_vec()].into_iter();
+        batches.filter(|batch| !batch.is_empty()).collect()
+    }
+}
+
+/// Runs the scenes of a batch and records the mutants that a scene kills. Returns those whose scenes are
+/// spoiled, and those that no scene notices.
 fn test<'a>(
     workshop: &Workshop,
     instructions: &Instructions,
     batch: &[&'a Site],
-) -> Result<Vec<(&'a Site, Result<String, Finding>)>> {
+    progress: &mut Progress,
+) -> Result<(Spoiled<'a>, Vec<&'a Site>)> {
     let tests = &workshop.tests;
     let scenes = |site: &Site| instructions.scenes(site, &tests.names);
     let wanted: BTreeSet<&str> = batch.iter().flat_map(|site| scenes(site)).collect();
     let wanted: Vec<String> = wanted.into_iter().map(str::to_owned).collect();
     let failures = tests.failures(&workshop.tree.target, &wanted)?;
-    let result = |site: &Site| {
-        let mut worst = Finding::Unnoticed;
-        for (scene, output) in &failures {
-            if !scenes(site).contains(&scene.as_str()) {
-                continue;
-            }
-            match finding(site, scene, output) {
-                Finding::Killed => return Ok(scene.clone()),
-                Finding::Spoiled => worst = Finding::Spoiled,
-                Finding::Unnoticed => {}
-            }
+    let (mut spoiled, mut unnoticed, mut failed) = (Vec::new(), Vec::new(), Vec::new());
+    for site in batch {
+        let scenes = scenes(site);
+        let own = failures
+            .iter()
+            .filter(|(scene, _)| scenes.contains(&scene.as_str()));
+        let own = own.map(|(scene, output)| (finding(site, scene, output), scene, output));
+        let own: Vec<_> = own.collect();
+        if let Some((_, scene, _)) = own.iter().find(|(found, ..)| *found == Finding::Killed) {
+            progress.set(site, Status::Killed((*scene).clone()))?;
+        } else if let Some((.., output)) = own.iter().find(|(found, ..)| *found == Finding::Spoiled)
+        {
+            spoiled.push(*site);
+            failed.extend(failing_instruction(output));
+        } else {
+            unnoticed.push(*site);
         }
-        Err(worst)
-    };
-    Ok(batch.iter().map(|site| (*site, result(site))).collect())
+    }
+    let used = |site: &&&Site| failed.iter().any(|name| instructions.uses(name, site));
+    let culprits = batch.iter().filter(used).copied().collect();
+    let sites = spoiled;
+    Ok((Spoiled { sites, culprits }, unnoticed))
 }
