@@ -13,6 +13,9 @@ use super::sites::{Kind, Site};
 /// The start of the names of the attack matrix's scenes.
 pub const SCENES: &str = "matrix::scenes::";
 
+/// The failure of an instruction that a scene sends before its own, and that another mutant may affect.
+const PRECEDING: &str = "the preceding instruction succeeds";
+
 /// Whether a mutant can be in a batch. A closed account that stays would change the scenes of other
 /// instructions, and `lib.rs` reads bumps per instruction.
 pub fn is_batchable(site: &Site) -> bool {
@@ -105,7 +108,7 @@ pub fn failing_instruction(output: &str) -> Option<&str> {
 /// What a failed scene says about a mutant.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Finding {
-    /// Rows of the mutant's account slot differ.
+    /// Rows of the mutant's account slot differ, or an attack on it costs somebody.
     Killed,
     /// Only rows of other slots differ.
     Unnoticed,
@@ -117,9 +120,15 @@ pub enum Finding {
 pub fn finding(site: &Site, scene: &str, output: &str) -> Finding {
     let scene = scene.trim_start_matches(SCENES);
     let table = format!("tests/matrix/{scene}.txt: ");
-    let Some((_, report)) = output.split_once(&table) else {
+    // A mutation that costs somebody who has not signed it fails before the table is compared.
+    let mutation = format!("\n{scene}: ");
+    let report = output.split_once(&table);
+    let Some((_, report)) = report.or_else(|| output.split_once(&mutation)) else {
         return Finding::Spoiled;
     };
+    if output.contains(PRECEDING) {
+        return Finding::Unnoticed;
+    }
     let field = slot(site).map(|(_, field)| format!("{field} "));
     let differs = field.is_some_and(|field| report.lines().any(|line| line.starts_with(&field)));
     if differs {
@@ -186,6 +195,9 @@ mod tests {
         assert_eq!(read(&format!("{table}{differs}")), Finding::Unnoticed);
         let set_up = r#"panicked at x:\nbond: Err(["Program log: Instruction: bond", "failed"])"#;
         assert_eq!(read(set_up), Finding::Spoiled);
+        let theft = "alice has 0 of SOL, needs 1\nthread panicked at y:\nclaim: owner a.lp";
+        assert_eq!(read(theft), Finding::Killed);
+        assert_eq!(read(&format!("{PRECEDING}\n{theft}")), Finding::Unnoticed);
         assert_eq!(failing_instruction(set_up), Some("bond"));
     }
 }
