@@ -15,6 +15,9 @@ use driftshield_tests::{
 
 use super::{progress::Progress, workshop::Workshop};
 
+/// The size up to which a spoiled batch is not halved: builds of single mutants take no longer.
+const SMALL: usize = 3;
+
 /// Runs the mutants of `sites` in batches and records those that a scene of the attack matrix kills.
 /// Returns the others.
 pub fn run<'a>(
@@ -55,7 +58,7 @@ impl<'a> Spoiled<'a> {
         let Self { sites, culprits } = self;
         let is_culprit = |site: &&Site| culprits.iter().any(|culprit| culprit.key == site.key);
         let (found, others): (Vec<_>, Vec<_>) = sites.iter().partition(|site| is_culprit(site));
-        if culprits.is_empty() && sites.len() == 1 {
+        if culprits.is_empty() && sites.len() <= SMALL {
             left.extend(sites);
             return Vec::new();
         }
