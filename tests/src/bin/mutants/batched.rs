@@ -50,24 +50,31 @@ struct Spoiled<'a> {
     sites: Vec<&'a Site>,
     /// The mutants of instructions that failed in these scenes.
     culprits: Vec<&'a Site>,
+    /// The number of mutants in the build.
+    batch: usize,
 }
 
 impl<'a> Spoiled<'a> {
-    /// The batches to run again: without the culprits, which are added to `left`, or halves if there is none.
+    /// The batches to run again, with fewer mutants. Those to build alone are added to `left`.
     fn retry(self, left: &mut Vec<&'a Site>) -> Vec<Vec<&'a Site>> {
-        let Self { sites, culprits } = self;
-        let is_culprit = |site: &&Site| culprits.iter().any(|culprit| culprit.key == site.key);
-        let (found, others): (Vec<_>, Vec<_>) = sites.iter().partition(|site| is_culprit(site));
-        if culprits.is_empty() && sites.len() <= SMALL {
-            left.extend(sites);
-            return Vec::new();
+        let Self {
+            mut sites,
+            culprits,
+            batch,
+        } = self;
+        for culprit in culprits {
+            sites.retain(|site| site.key != culprit.key);
+            left.push(culprit);
         }
-        left.extend(found);
-        let halves = match culprits.is_empty() {
-            true => others.split_at(others.len() / 2),
-            false => (&others[..], &[][..]),
+        let len = sites.len();
+        if len == batch && len <= SMALL {
+            left.append(&mut sites);
+        }
+        let second = match len == batch {
+            true => sites.split_off(sites.len() / 2),
+            false => Vec::new(),
         };
-        let batches = [halves.0.to_vec(), halves.1.to_vec()].into_iter();
+        let batches = [sites, second].into_iter();
         batches.filter(|batch| !batch.is_empty()).collect()
     }
 }
@@ -103,8 +110,12 @@ fn test<'a>(
             unnoticed.push(*site);
         }
     }
-    let used = |site: &&&Site| failed.iter().any(|name| instructions.uses(name, site));
-    let culprits = batch.iter().filter(used).copied().collect();
-    let sites = spoiled;
-    Ok((Spoiled { sites, culprits }, unnoticed))
+    let failed_in = |site: &&Site| failed.iter().any(|name| instructions.uses(name, site));
+    let culprits = spoiled.iter().copied().filter(failed_in).collect();
+    let spoiled = Spoiled {
+        sites: spoiled,
+        culprits,
+        batch: batch.len(),
+    };
+    Ok((spoiled, unnoticed))
 }
