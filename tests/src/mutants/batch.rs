@@ -13,6 +13,9 @@ use super::sites::{Kind, Site};
 /// The start of the names of the attack matrix's scenes.
 pub const SCENES: &str = "matrix::scenes::";
 
+/// The failure of an instruction that a scene sends before its own, and that another mutant may affect.
+const PRECEDING: &str = "the preceding instruction succeeds";
+
 /// Whether a mutant can be in a batch. A closed account that stays would change the scenes of other
 /// instructions, and `lib.rs` reads bumps per instruction.
 pub fn is_batchable(site: &Site) -> bool {
@@ -77,25 +80,35 @@ impl Instructions {
         Ok(instructions)
     }
 
+    /// Whether the instruction uses the struct of `site`.
+    pub fn uses(&self, instruction: &str, site: &Site) -> bool {
+        let used = slot(site).and_then(|(accounts, _)| self.by_accounts.get(accounts));
+        used.is_some_and(|used| used.iter().any(|name| name == instruction))
+    }
+
     /// The scenes among `tests` whose instruction uses the struct of `site`.
     pub fn scenes<'a>(&self, site: &Site, tests: &'a [String]) -> Vec<&'a str> {
-        let used = slot(site).and_then(|(accounts, _)| self.by_accounts.get(accounts));
-        let used = used.map(Vec::as_slice).unwrap_or_default();
         let is_scene = |test: &&str| {
             let scene = test.strip_prefix(SCENES).unwrap_or_default();
             // A scene is named after its instruction: the longest name that it starts with.
             let names = self.names.iter().filter(|name| scene.starts_with(*name));
             let instruction = names.max_by_key(|name| name.len());
-            instruction.is_some_and(|instruction| used.contains(instruction))
+            instruction.is_some_and(|instruction| self.uses(instruction, site))
         };
         tests.iter().map(String::as_str).filter(is_scene).collect()
     }
 }
 
+/// The instruction whose failure a scene's output reports.
+pub fn failing_instruction(output: &str) -> Option<&str> {
+    let (_, rest) = output.rsplit_once("Program log: Instruction: ")?;
+    rest.split('"').next()
+}
+
 /// What a failed scene says about a mutant.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Finding {
-    /// Rows of the mutant's account slot differ.
+    /// Rows of the mutant's account slot differ, or an attack on it costs somebody.
     Killed,
     /// Only rows of other slots differ.
     Unnoticed,
@@ -107,9 +120,15 @@ pub enum Finding {
 pub fn finding(site: &Site, scene: &str, output: &str) -> Finding {
     let scene = scene.trim_start_matches(SCENES);
     let table = format!("tests/matrix/{scene}.txt: ");
-    let Some((_, report)) = output.split_once(&table) else {
+    // A mutation that costs somebody who has not signed it fails before the table is compared.
+    let mutation = format!("\n{scene}: ");
+    let report = output.split_once(&table);
+    let Some((_, report)) = report.or_else(|| output.split_once(&mutation)) else {
         return Finding::Spoiled;
     };
+    if output.contains(PRECEDING) {
+        return Finding::Unnoticed;
+    }
     let field = slot(site).map(|(_, field)| format!("{field} "));
     let differs = field.is_some_and(|field| report.lines().any(|line| line.starts_with(&field)));
     if differs {
@@ -174,6 +193,11 @@ mod tests {
         assert_eq!(read(&format!("{table}{differs}")), Finding::Killed);
         let differs = "owner_tokens readonly: ok instead of ConstraintMut";
         assert_eq!(read(&format!("{table}{differs}")), Finding::Unnoticed);
-        assert_eq!(read("panicked at x:\nno funds"), Finding::Spoiled);
+        let set_up = r#"panicked at x:\nbond: Err(["Program log: Instruction: bond", "failed"])"#;
+        assert_eq!(read(set_up), Finding::Spoiled);
+        let theft = "alice has 0 of SOL, needs 1\nthread panicked at y:\nclaim: owner a.lp";
+        assert_eq!(read(theft), Finding::Killed);
+        assert_eq!(read(&format!("{PRECEDING}\n{theft}")), Finding::Unnoticed);
+        assert_eq!(failing_instruction(set_up), Some("bond"));
     }
 }

@@ -1,5 +1,6 @@
 //! Ranks tests by how likely they are to kill a mutant: first those that name the error of the removed check,
-//! then those that are the fewest calls away from the mutated function.
+//! then those that call a function that names it. Among these, those that are the fewest calls away from the
+//! mutated function come first.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -15,6 +16,14 @@ use syn::visit::{self, Visit};
 
 use super::sites::Site;
 
+/// The modules of tests that take long: they run after the others at the same distance to an error.
+const LONG_TESTS: [&str; 5] = [
+    "attacks::economics::",
+    "harmlessness::",
+    "liveness::",
+    "motives::",
+    "property::",
+];
 /// Maximum number of calls to follow.
 const MAX_DISTANCE: usize = 6;
 
@@ -63,14 +72,12 @@ impl CallGraph {
             .iter()
             .map(|test| {
                 let name = test.rsplit("::").next().unwrap_or(test);
-                let names_error = self
-                    .mentions
-                    .get(name)
-                    .is_some_and(|mentions| errors.iter().any(|error| mentions.contains(error)));
-                (!names_error, self.distance(name, &target), test)
+                let to_error = self.distance_to_error(name, &errors);
+                let is_long = LONG_TESTS.iter().any(|module| test.starts_with(module));
+                ((to_error, is_long, self.distance(name, &target)), test)
             })
             .collect();
-        ranked.sort_by_key(|&(no_error, distance, _)| (no_error, distance));
+        ranked.sort_by_key(|&(rank, _)| rank);
         ranked.into_iter().map(|(.., test)| test.clone()).collect()
     }
 
@@ -86,6 +93,20 @@ impl CallGraph {
             .flatten()
             .cloned()
             .collect()
+    }
+
+    /// 0 if the function names one of the errors, 1 if a function that it calls does, otherwise 2.
+    fn distance_to_error(&self, function: &str, errors: &[String]) -> usize {
+        let Some(mentions) = self.mentions.get(function) else {
+            return 2;
+        };
+        let names_error =
+            |named: &HashSet<String>| errors.iter().any(|error| named.contains(error));
+        if names_error(mentions) {
+            return 0;
+        }
+        let mut called = mentions.iter().filter_map(|name| self.errors.get(name));
+        if called.any(names_error) { 1 } else { 2 }
     }
 
     /// The number of calls from the function `from` to `to`, at most [`MAX_DISTANCE`].

@@ -99,6 +99,7 @@ fn run(
 ) -> Result<()> {
     let (switchable, others) = partition(selected, is_switchable);
     let (batchable, mut alone) = partition(&others, batch::is_batchable);
+    alone.extend(batched::run(workshop, &batchable, progress)?);
     let (all_switchable, _) = partition(all, is_switchable);
     alone.extend(switched::run(
         workshop,
@@ -106,7 +107,6 @@ fn run(
         &switchable,
         progress,
     )?);
-    alone.extend(batched::run(workshop, &batchable, progress)?);
     for site in alone {
         let status = single::run(workshop, site)?;
         progress.set(site, status)?;

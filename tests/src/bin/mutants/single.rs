@@ -18,8 +18,10 @@ pub fn run(workshop: &Workshop, site: &Site) -> Result<Status> {
         if tree.build()?.is_err() {
             return Ok(Status::Unbuildable);
         }
-        if let Some(test) = workshop.killer(site, &tree.target, tests)? {
-            return Ok(Status::Killed(test));
+        for tests in workshop.rank(site, tests) {
+            if let Some(test) = workshop.tests.first_failure(&tree.target, &tests)? {
+                return Ok(Status::Killed(test));
+            }
         }
         Ok(match first_failure(tree.unit_tests())? {
             Some(test) => Status::Killed(test),

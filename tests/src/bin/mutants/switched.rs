@@ -26,21 +26,32 @@ pub fn run<'a>(
     let (built, _) = workshop.build_together(all, sources)?;
     let program = Program::new(workshop)?;
     let tests = program.passing_tests(workshop)?;
+    let number_of = |site: &Site| built.iter().position(|built| built.key == site.key);
     let mut left = Vec::new();
+    let mut numbered = Vec::new();
     for site in sites {
-        let Some(at) = built.iter().position(|built| built.key == site.key) else {
-            left.push(*site);
-            continue;
-        };
-        program.activate(u32::try_from(at)? + 1)?;
-        match workshop.killer(site, &program.target, &tests)? {
-            Some(test) => progress.set(site, Status::Killed(test))?,
-            None => {
-                eprintln!("{site}: survived switched, and is built alone");
-                left.push(*site);
-            }
+        match number_of(site) {
+            Some(at) => numbered.push((*site, u32::try_from(at)? + 1)),
+            None => left.push(*site),
         }
     }
+    // The likeliest tests of all mutants run first, so that most results come early.
+    for round in 0..2 {
+        for (site, number) in std::mem::take(&mut numbered) {
+            program.activate(number)?;
+            let tests = &workshop.rank(site, &tests)[round];
+            match workshop.tests.first_failure(&program.target, tests)? {
+                Some(test) => progress.set(site, Status::Killed(test))?,
+                None => numbered.push((site, number)),
+            }
+        }
+        eprintln!(
+            "{} switched mutants are left after round {}",
+            numbered.len(),
+            round + 1
+        );
+    }
+    left.extend(numbered.into_iter().map(|(site, _)| site));
     Ok(left)
 }
 

@@ -67,17 +67,11 @@ impl Workshop {
         Ok(failing)
     }
 
-    /// Runs `tests` on the program in `target`, the likeliest to notice the mutant of `site` first. Returns
-    /// the name of the first one that fails.
-    pub fn killer(&self, site: &Site, target: &Path, tests: &[String]) -> Result<Option<String>> {
-        let tests = self.calls.rank(site, tests);
-        let (first, others) = tests.split_at(FIRST_TESTS.min(tests.len()));
-        for tests in [first, others] {
-            if let Some(test) = self.tests.first_failure(target, tests)? {
-                return Ok(Some(test));
-            }
-        }
-        Ok(None)
+    /// The likeliest of `tests` to notice the mutant of `site`, and the others; both have the likeliest first.
+    pub fn rank(&self, site: &Site, tests: &[String]) -> [Vec<String>; 2] {
+        let mut first = self.calls.rank(site, tests);
+        let others = first.split_off(FIRST_TESTS.min(first.len()));
+        [first, others]
     }
 
     /// Builds the program with the mutants of as many `sites` as compile together. Returns those of the
