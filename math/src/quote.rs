@@ -20,7 +20,7 @@ pub const MAX_POLICY_WINDOWS: u64 = 2_048;
 pub const RAMP_SPREADS: u64 = 8;
 /// Least distance of a trigger from the drift, as a multiple of the model's `max_spread`: values that
 /// are each wrong by no more than it can't make up a rise to the trigger.
-pub const TRIGGER_SPREADS: u64 = 2;
+const TRIGGER_SPREADS: u64 = 2;
 /// Anyone may renew a policy in the last quarter of its term before the last time for a renewal.
 const RENEWAL_PART: i64 = 4;
 
@@ -305,6 +305,12 @@ impl ModelState {
         running.saturating_sub(dispute_windows(self.dispute_secs, self.window_secs))
     }
 
+    /// Returns the lowest trigger that is far enough above the drift.
+    pub fn lowest_above_drift(&self) -> u64 {
+        let rise = TRIGGER_SPREADS * self.max_spread + 1; // the spread is below 2⁵⁰
+        self.drift.saturating_add(rise)
+    }
+
     /// Returns the lowest exhaustion of a policy with `trigger`.
     pub fn lowest_exhaustion(&self, trigger: u64) -> u64 {
         trigger.saturating_add(RAMP_SPREADS * self.max_spread) // the spread is below 2⁵⁰
@@ -384,8 +390,7 @@ impl Wanted {
         require(is_far, Rule::InvalidExhaustion, nearest)?;
         let floor = model.noise_floor;
         require(floor <= trigger, Rule::BelowNoiseFloor, floor)?;
-        let rise = TRIGGER_SPREADS * model.max_spread + 1; // the spread is below 2⁵⁰
-        let above = model.drift.saturating_add(rise);
+        let above = model.lowest_above_drift();
         require(above <= trigger, Rule::TriggerReached, above)?;
         let lowest = listing.lowest_trigger;
         require(lowest <= trigger, Rule::TriggerTooLow, lowest)

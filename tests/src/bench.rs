@@ -559,7 +559,7 @@ fn policies(keys: &str, units: &mut Units) {
     }
     let sent = scene.claim(&holder, 1, run).expect("claim_policy");
     units.push(("claim_policy", sent.units));
-    // All windows of the term are examined at once, of which nobody has measured the first.
+    // Nobody has measured the first window of the term. All of them are examined at once.
     let sent = scene.set_aside(&holder, 3).expect("set_aside_premium");
     units.push(("set_aside_premium", sent.units));
     let policy = scene.policy(&holder, 3);

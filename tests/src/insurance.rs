@@ -3,7 +3,7 @@
 use anchor_lang::Address;
 use driftshield_sdk::{
     CollateralTerms, DriftShieldError, Exposure, ListingTerms, Model, Policy, PolicyTerms, Quote,
-    Refusal, Vault, VaultTerms, WithdrawRequest, address, first_window, instruction, math, quote,
+    Refusal, Vault, VaultTerms, WithdrawRequest, address, first_window, instruction, quote,
     quote_renewal,
 };
 use solana_signer::Signer;
@@ -279,8 +279,7 @@ impl Insured {
     /// The lowest trigger that the model allows now.
     pub fn lowest_trigger(&self) -> u64 {
         let state = self.model().state();
-        let above_drift = state.drift + math::TRIGGER_SPREADS * state.max_spread + 1;
-        above_drift.max(state.noise_floor)
+        state.lowest_above_drift().max(state.noise_floor)
     }
 
     /// The lowest exhaustion of a policy with `trigger`.

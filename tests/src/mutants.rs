@@ -1,7 +1,7 @@
 //! Mutation testing of the program: each of its checks is removed in turn, and a test has to fail.
 //!
-//! Most builds of the program contain many mutants: [`switched`] ones, one of which is active at a time,
-//! or a [`batch`] of them, each of which affects other instructions.
+//! Most builds of the program contain many mutants. Of [`switched`] mutants, one is active at a time.
+//! The mutants of a [`batch`] are all active, and each affects other instructions.
 
 pub mod batch;
 pub mod compiler;

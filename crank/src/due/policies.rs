@@ -69,8 +69,8 @@ pub fn set_asides(snapshot: &Snapshot, model: &ModelSnapshot) -> Vec<Action> {
         let windows = policy.windows_to_set_aside(&model.account, snapshot.now);
         let findings = examine(snapshot, model, policy, windows.clone());
         let mut policy_after = *policy; // a copy
-        let begins = decision(snapshot, model, policy).is_some();
-        if policy_after.count_unmeasured(&findings) == 0 || begins {
+        let is_none = policy_after.count_unmeasured(&findings) == 0;
+        if is_none || decision(snapshot, model, policy).is_some() {
             return None;
         }
         let set_aside = instruction::set_aside_premium(policy, windows);

@@ -63,7 +63,7 @@ impl Run<'_> {
                 self.count_deeds(1);
                 self.request_all();
             }
-            // A report ends every ask, so nobody sells to who has read it.
+            // A report ends every ask, so nobody sells to somebody who has read it.
             Motive::BuyStakes if self.acts => assert!(!self.buy_stakes(), "sold after a report"),
             _ => {}
         }

@@ -120,7 +120,7 @@ pub enum Finding {
 pub fn finding(site: &Site, scene: &str, output: &str) -> Finding {
     let scene = scene.trim_start_matches(SCENES);
     let table = format!("tests/matrix/{scene}.txt: ");
-    // A mutation that costs somebody who has not signed it fails before the table is compared.
+    // If an attack costs somebody who has not signed, the test fails before it compares the table.
     let mutation = format!("\n{scene}: ");
     let report = output.split_once(&table);
     let Some((_, report)) = report.or_else(|| output.split_once(&mutation)) else {

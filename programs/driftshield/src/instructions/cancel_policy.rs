@@ -10,13 +10,9 @@ impl ClaimPolicy {
         );
         let now = Clock::get()?.unix_timestamp;
         self.vault.accrue(now);
-        let mut refund = self.policy.cancel(&mut self.vault, now);
         let paid = self.policy.paid;
-        let aside = self.policy.set_aside();
-        if 0 < aside {
-            self.spend(aside);
-            refund += aside; // parts of one balance
-        }
+        let unused = self.policy.cancel(&mut self.vault, now);
+        let refund = unused + self.take_set_aside(); // parts of one balance
         self.policy
             .end(&mut self.vault, &mut self.exposure, &mut self.model);
         token::pay(

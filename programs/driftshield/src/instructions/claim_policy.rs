@@ -98,6 +98,15 @@ impl ClaimPolicy {
         self.model.release_cover(amount);
     }
 
+    /// Takes what is set aside for the policy out of the vault and the risk, and returns the amount.
+    pub(super) fn take_set_aside(&mut self) -> u64 {
+        let amount = self.policy.set_aside();
+        if 0 < amount {
+            self.spend(amount);
+        }
+        amount
+    }
+
     /// Pays `amount` from the vault to the holder.
     #[inline(never)] // one copy keeps the binary small
     pub(super) fn pay_holder(&mut self, amount: u64) -> Result<()> {

@@ -23,8 +23,11 @@ impl ClaimPolicy {
             let findings = self.policy.examine_all(&self.model, windows, pages, now)?;
             findings.require_decided()?;
             self.policy.set_premium_aside(&mut self.vault, &findings);
-            self.return_set_aside()?
+            self.take_set_aside()
         };
+        if 0 < refund {
+            self.pay_holder(refund)?;
+        }
         self.policy
             .end(&mut self.vault, &mut self.exposure, &mut self.model);
         let event = PolicyExpired {
@@ -47,15 +50,5 @@ impl ClaimPolicy {
         };
         self.policy.close(*self.holder.account())?;
         Ok(event)
-    }
-
-    /// Pays the holder what is set aside for the policy, and returns the amount.
-    fn return_set_aside(&mut self) -> Result<u64> {
-        let amount = self.policy.set_aside();
-        if 0 < amount {
-            self.spend(amount);
-            self.pay_holder(amount)?;
-        }
-        Ok(amount)
     }
 }

@@ -199,19 +199,27 @@ fn attack_j_publishing_only_bad_windows_pays_no_refund_beside_the_claim() {
     }
 }
 
-#[test]
-fn attack_l_a_renewal_on_drift_that_one_oracle_shows_is_void() {
-    // Given a policy in its last quarter, and a window that one oracle reports as drifted
+/// A policy that anyone may renew, in the last quarter of its term, its holder, and the next window.
+fn renewable() -> (Insured, Wallet, u64) {
     let mut scene = Insured::new();
     let holder = scene.world.wallet(CAPITAL);
     let terms = PolicyTerms {
         windows: 60,
+        auto_renew: true,
         ..large(&scene)
     };
     scene.buy(&holder, 1, terms).unwrap();
-    let bad = terms.first_window + 56;
-    scene.measure_until(bad, CALM_DRIFT);
+    scene.delegate(&holder, CAPITAL);
+    let next = terms.first_window + 56;
+    scene.measure_until(next, CALM_DRIFT);
     scene.begin(&holder, 1).unwrap();
+    (scene, holder, next)
+}
+
+#[test]
+fn attack_l_a_renewal_on_drift_that_one_oracle_shows_is_void() {
+    // Given a policy in its last quarter, and a window that one oracle reports as drifted
+    let (mut scene, holder, bad) = renewable();
     let model = scene.model.clone();
     scene.world.warp_to_end(&model, bad);
     scene.world.submit(&model, 0, bad, &share(DRIFTED)).unwrap();
@@ -256,18 +264,7 @@ fn attack_l_a_renewal_on_drift_that_one_oracle_shows_is_void() {
 #[test]
 fn attack_l_a_renewal_on_proposed_drift_is_refused() {
     // Given the same policy, and a drifted window that all oracles have reported
-    let mut scene = Insured::new();
-    let holder = scene.world.wallet(CAPITAL);
-    let terms = PolicyTerms {
-        windows: 60,
-        auto_renew: true,
-        ..large(&scene)
-    };
-    scene.buy(&holder, 1, terms).unwrap();
-    scene.delegate(&holder, CAPITAL);
-    let bad = terms.first_window + 56;
-    scene.measure_until(bad, CALM_DRIFT);
-    scene.begin(&holder, 1).unwrap();
+    let (mut scene, holder, bad) = renewable();
     let model = scene.model.clone();
     scene.world.submit_all(&model, bad, &share(DRIFTED));
 

@@ -7,7 +7,7 @@ use driftshield_tests::{insurance::*, world::*};
 
 use super::insured;
 
-/// A policy on ten windows, of which the first has no value and has streamed: the third is the next.
+/// A policy on ten windows. The first has no value and has streamed, and the third is the next to measure.
 fn silent() -> (Insured, Wallet) {
     let (mut scene, holder) = insured(|terms| terms);
     scene.skip_window();
@@ -35,7 +35,7 @@ fn set_aside(scene: &mut Insured, holder: &Wallet) -> PremiumSetAside {
 
 #[test]
 fn premium_is_set_aside_as_soon_as_a_window_is_decided_without_a_value() {
-    // Given a policy on sixty windows, of which nobody measures the first, and it has streamed
+    // Given a policy on sixty windows, and nobody measures the first, which has streamed
     let (mut scene, holder) = insured(|terms| PolicyTerms {
         windows: 60,
         ..terms
@@ -109,7 +109,7 @@ fn premium_is_not_set_aside_before_it_has_streamed() {
 
 #[test]
 fn what_has_not_streamed_when_a_policy_ends_is_returned_out_of_its_stream() {
-    // Given a policy of which nothing is measured, in a vault whose stream outlasts the policy
+    // Given a policy whose windows nobody measures, in a vault whose stream outlasts the policy
     let params = ConfigParams {
         bucket_secs: 30 * DAY,
         ..params()
@@ -289,7 +289,7 @@ fn what_a_holder_cannot_be_paid_in_time_streams_to_the_vault() {
 
 #[test]
 fn a_policy_with_premium_set_aside_is_renewed_and_counts_each_window_once() {
-    // Given a policy of which a window has no value, for which premium is set aside, and its renewal
+    // Given a policy with premium set aside for a window without a value, and its renewal
     let (mut scene, holder) = silent();
     let aside = set_aside(&mut scene, &holder).amount;
     let part = scene.policy(&holder, 1).term.part;

@@ -1,4 +1,4 @@
-//! What the windows before a decision about a policy say.
+//! Examination of windows: which ones a decision about a policy reads, and what they say.
 
 use core::ops::RangeInclusive;
 
@@ -85,7 +85,7 @@ impl Policy {
         if self.is_pending() {
             return self.last_window + 1..=self.last_window + self.windows;
         }
-        windows_before(self.unexamined_from(), self.last_window + 1)
+        self.unexamined_from()..=self.last_window
     }
 
     /// Returns the windows that decide whether the pending term begins, and what it leaves to set
