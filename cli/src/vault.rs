@@ -230,6 +230,7 @@ async fn list(session: &Session, manager: Option<Address>, mint: Option<Address>
     let mut list = List::new(&[
         "assets",
         "locked",
+        "pending_losses",
         "unearned",
         "held",
         "set_aside",

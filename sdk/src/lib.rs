@@ -33,12 +33,12 @@ pub use anchor_lang::{
 };
 pub use driftshield::{
     Aggregate, Ask, ChallengePayee, Collateral, CollateralTerms, Config, ConfigParams,
-    DriftShieldError, Entry, Exposure, FeePayee, Findings, ID, ListingTerms, MIN_EXPECTED_ROWS,
-    MIN_HISTORY, Market, MarketState, MarketTerms, Measurement, Metric, MetricSpec, Model,
-    ModelStatus, ModelTerms, PAGE_WINDOWS, Pending, Policy, PolicyTerms, Position, Pot, PotTotals,
-    PremiumPayee, Probation, Quote, Receipt, ReceiptState, Refusal, RewardPayee, Rule, Seat,
-    Series, Stream, Tenure, TokenProgram, Vault, VaultTerms, VaultTotals, WHOLE_INDEX,
-    WithdrawRequest, first_window, math, pause, quote, quote_renewal,
+    DepositLimits, DriftShieldError, Entry, Exposure, FeePayee, Findings, ID, ListingTerms,
+    MIN_EXPECTED_ROWS, MIN_HISTORY, Market, MarketState, MarketTerms, Measurement, Metric,
+    MetricSpec, Model, ModelStatus, ModelTerms, PAGE_WINDOWS, Pending, Policy, PolicyTerms,
+    Position, Pot, PotTotals, PremiumPayee, Probation, Quote, Receipt, ReceiptState, Refusal,
+    RewardPayee, Rule, Seat, Series, Stream, Tenure, TokenProgram, Vault, VaultTerms, VaultTotals,
+    WHOLE_INDEX, WithdrawRequest, first_window, math, pause, quote, quote_renewal,
 };
 pub use event::{Event, events};
 pub use run::{Run, best_run};

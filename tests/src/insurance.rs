@@ -79,6 +79,14 @@ pub struct Insured {
     pub window: u64,
 }
 
+/// The vault as if its pending losses were borne, all by capital that stays.
+pub fn net(mut vault: Vault) -> Vault {
+    vault.assets -= vault.pending_losses;
+    vault.locked -= vault.pending_losses;
+    vault.pending_losses = 0;
+    vault
+}
+
 impl Insured {
     /// A vault with capital, in a new world.
     pub fn new() -> Self {
@@ -212,18 +220,22 @@ impl Insured {
 
     /// Deposits `amount` for at least `min_shares`. Creates the share account first.
     pub fn deposit_for(&mut self, owner: &Wallet, amount: u64, min_shares: u64) -> Outcome {
-        let state = self.vault();
-        let payer = self.world.payer.pubkey();
-        let account = instruction::create_share_account(&payer, &owner.address(), &state);
+        self.deposit_as_read(owner, amount, min_shares, &self.vault())
+    }
+
+    /// Deposits by what the owner has read of the vault. Creates the share account first.
+    pub fn deposit_as_read(
+        &mut self,
+        owner: &Wallet,
+        amount: u64,
+        min_shares: u64,
+        read: &Vault,
+    ) -> Outcome {
+        let (payer, key) = (self.world.payer.pubkey(), owner.address());
+        let account = instruction::create_share_account(&payer, &key, read);
         self.world.send(account, &[]).expect("create_share_account");
-        let deposit = instruction::deposit(
-            owner.address(),
-            self.vault,
-            &state,
-            owner.tokens,
-            amount,
-            min_shares,
-        );
+        let (vault, source) = (self.vault, owner.tokens);
+        let deposit = instruction::deposit(key, vault, read, source, amount, min_shares);
         self.world.send(deposit, &[&owner.key])
     }
 

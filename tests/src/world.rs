@@ -17,8 +17,8 @@ use anchor_lang::{
 };
 use driftshield_sdk::{
     Account, Collateral, CollateralTerms, Config, ConfigParams, DriftShieldError, Entry, Event, ID,
-    Market, Model, Position, Receipt, ReceiptState, Seat, Series, TokenProgram, address, entry_in,
-    error, instruction,
+    Market, Model, Position, Receipt, ReceiptState, Seat, Series, TokenProgram, Vault, address,
+    entry_in, error, instruction,
     rpc::{Budget, transaction_size},
     token::TokenAccount,
 };
@@ -81,8 +81,8 @@ pub struct World {
     pub mint: Address,
     /// The token program that owns `mint`.
     pub token_program: TokenProgram,
-    /// Assets and shares of every vault after the last transaction.
-    prices: HashMap<Address, (u64, u64)>,
+    /// Every vault after the last transaction.
+    vaults: HashMap<Address, Vault>,
     /// Sequence number of the last event of every account.
     counters: HashMap<Address, u64>,
     pub rent_ledger: RentLedger,
@@ -106,7 +106,7 @@ impl Clone for World {
             arbiter: self.arbiter.insecure_clone(),
             mint: self.mint,
             token_program: self.token_program,
-            prices: self.prices.clone(),
+            vaults: self.vaults.clone(),
             counters: self.counters.clone(),
             rent_ledger: self.rent_ledger.clone(),
             name: self.name.clone(),
@@ -149,7 +149,7 @@ impl World {
             arbiter,
             mint,
             token_program: TokenProgram::SplToken,
-            prices: HashMap::new(),
+            vaults: HashMap::new(),
             counters: HashMap::new(),
             rent_ledger: RentLedger::default(),
             name: name.into(),

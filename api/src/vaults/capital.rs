@@ -22,8 +22,11 @@ pub struct Capital {
     pub leaving: Scaled,
     /// Capital by which cover is priced.
     pub seasoned: Scaled,
-    /// Cover of open policies that is neither paid out nor set aside.
+    /// Cover of open policies that is neither paid out nor set aside, and the pending losses.
     pub locked: Scaled,
+    /// Payments to policies, and premiums set aside, that the capital has not borne yet: part of
+    /// `assets` and of `locked`. A deposit bears its part of them.
+    pub pending_losses: Scaled,
     /// `locked` divided by `assets`, with up to six decimal places; null if there are no assets.
     #[schema(example = "0.25")]
     pub utilisation: Option<String>,
@@ -37,7 +40,8 @@ pub struct Capital {
     pub shares: Scaled,
     /// Part of `shares` whose value purchases keep free, because their withdrawal could not be paid.
     pub reserved_shares: Scaled,
-    /// Price of a share in tokens, with up to nine decimal places, rounded down.
+    /// Price of a share in tokens before the pending losses, with up to nine decimal places, rounded
+    /// down.
     #[schema(example = "1.023")]
     pub share_price: String,
     /// Credit of the treasury that is not collected yet: the protocol's part of premiums, premiums of
@@ -67,6 +71,7 @@ impl Capital {
             leaving,
             seasoned: tokens("seasoned")?,
             locked,
+            pending_losses: tokens("pending_losses")?,
             unearned: tokens("unearned")?,
             held: tokens("held")?,
             set_aside: tokens("set_aside")?,

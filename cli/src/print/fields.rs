@@ -242,12 +242,12 @@ impl Unit {
             | "leaving" | "locked" | "locked_after" | "locked_before" | "manager_credit"
             | "manager_part" | "market_risk" | "max_cover" | "max_premium" | "min_bet"
             | "min_bond" | "min_cover" | "owed" | "paid" | "part" | "pay" | "penalties"
-            | "penalty" | "pool" | "pools" | "premium" | "protocol_credit" | "protocol_fee"
-            | "protocol_part" | "refund" | "remaining" | "rent" | "reward" | "rewards"
-            | "seasoned" | "security" | "set_aside" | "seller_stake" | "seller_total"
-            | "slash_amount" | "slashed" | "stake" | "stakes" | "streamed_part" | "swept"
-            | "total" | "treasury_credit" | "unbonding" | "unearned" | "unmeasured" | "waiting"
-            | "winnings" => Self::Tokens,
+            | "pending_losses" | "penalty" | "pool" | "pools" | "premium" | "protocol_credit"
+            | "protocol_fee" | "protocol_part" | "refund" | "remaining" | "rent" | "reward"
+            | "rewards" | "seasoned" | "security" | "set_aside" | "seller_stake"
+            | "seller_total" | "slash_amount" | "slashed" | "stake" | "stakes"
+            | "streamed_part" | "swept" | "total" | "treasury_credit" | "unbonding"
+            | "unearned" | "unmeasured" | "waiting" | "winnings" => Self::Tokens,
             "reserved_shares" | "shares" => Self::Shares,
             "accumulator" | "asserted" | "ewma" | "exhaustion" | "last_value" | "latest"
             | "lowest_trigger" | "max_spread" | "max_spread_limit" | "max_value"

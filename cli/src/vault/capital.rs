@@ -5,7 +5,7 @@ use std::mem::offset_of;
 use anchor_lang::Address;
 use anyhow::{Context, Result, ensure};
 use clap::Args;
-use driftshield_sdk::{Vault, WithdrawRequest, address, instruction};
+use driftshield_sdk::{DepositLimits, Vault, WithdrawRequest, address, instruction};
 
 use super::state::{accrued, read};
 use crate::{
@@ -27,6 +27,9 @@ pub struct Deposit {
     /// Fail if the deposit buys fewer shares [default: 0.1% less than it would buy now]
     #[arg(long, value_name = "AMOUNT")]
     min_shares: Option<Amount>,
+    /// Fail if more losses are pending, of which the deposit would bear its part
+    #[arg(long, value_name = "AMOUNT", default_value = "0")]
+    max_pending_losses: Amount,
     /// Token account that pays [default: the signer's associated token account]
     #[arg(long, value_name = "TOKEN_ACCOUNT")]
     source: Option<Address>,
@@ -36,14 +39,23 @@ impl Deposit {
     pub async fn run(self, session: &Session) -> Result<()> {
         let (state, decimals) = read(session, &self.vault).await?;
         let amount = self.amount.units(decimals.tokens)?;
+        let max_pending_losses = self.max_pending_losses.units(decimals.tokens)?;
+        let (mut accrued, _) = accrued(session, &state).await?;
+        ensure!(
+            accrued.pending_losses <= max_pending_losses,
+            "{} of losses are pending, and the deposit would bear its part: wait until they are borne, \
+             or accept them with --max-pending-losses",
+            print::scaled(accrued.pending_losses.into(), decimals.tokens)
+        );
         let min_shares = match &self.min_shares {
             Some(shares) => shares.units(decimals.shares)?,
             None => {
-                let (mut accrued, _) = accrued(session, &state).await?;
-                let revision = accrued.revision;
-                let shares = accrued
-                    .deposit(amount, 0, revision)
-                    .map_err(program_error)?;
+                let limits = DepositLimits {
+                    min_shares: 0,
+                    revision: accrued.revision,
+                    max_pending_losses,
+                };
+                let shares = accrued.deposit(amount, &limits).map_err(program_error)?;
                 shares - shares.div_ceil(SLIPPAGE_DIVISOR)
             }
         };

@@ -57,19 +57,18 @@ fn decision(snapshot: &Snapshot, model: &ModelSnapshot, policy: &Policy) -> Opti
     if !policy.is_pending() {
         return None;
     }
-    let findings = examine(snapshot, model, policy, policy.windows_to_begin());
+    let findings = examine(snapshot, model, policy, policy.windows_to_begin())?;
     findings.probation().ok()
 }
 
-/// Premium to set aside, as soon as a window of a policy's term is decided without a value. Until it
-/// is, providers who know of it can leave without bearing it. A term that begins does the same for the one
+/// Premium to set aside, as soon as a window of a policy's term is decided without a value. If it is set
+/// aside later than it is borne, those who leave meanwhile bear none of it. A term that begins does the same for the one
 /// before.
 pub fn set_asides(snapshot: &Snapshot, model: &ModelSnapshot) -> Vec<Action> {
     let set_aside = |policy: &Policy| {
         let windows = policy.windows_to_set_aside(&model.account, snapshot.now);
-        let findings = examine(snapshot, model, policy, windows.clone());
-        let mut policy_after = *policy; // a copy
-        let is_none = policy_after.count_unmeasured(&findings) == 0;
+        let findings = examine(snapshot, model, policy, windows.clone())?;
+        let is_none = policy.premium_to_set_aside(&findings) == 0;
         if is_none || decision(snapshot, model, policy).is_some() {
             return None;
         }
@@ -83,15 +82,17 @@ pub fn set_asides(snapshot: &Snapshot, model: &ModelSnapshot) -> Vec<Action> {
     model.policies.iter().filter_map(set_aside).collect()
 }
 
-/// What `windows` say about `policy` now.
+/// What `windows` say about `policy` now. `None` if its vault is missing.
 fn examine(
     snapshot: &Snapshot,
     model: &ModelSnapshot,
     policy: &Policy,
     windows: RangeInclusive<u64>,
-) -> Findings {
+) -> Option<Findings> {
+    let mut vault = snapshot.vault(&policy.vault)?.account; // a copy
+    vault.accrue(snapshot.now);
     let undecided = model.account.first_undecided(snapshot.now);
-    let mut findings = policy.findings(&model.account, snapshot.now);
+    let mut findings = policy.findings(&model.account, &vault).ok()?;
     for window in windows {
         let entry = match model.entry(window) {
             Entry::None if undecided <= window => Entry::Open,
@@ -99,7 +100,7 @@ fn examine(
         };
         policy.examine(window, entry, &mut findings);
     }
-    findings
+    Some(findings)
 }
 
 /// An action about a policy. If it `refunds`, it creates the holder's associated token account if that
@@ -211,25 +212,18 @@ pub fn expirations(snapshot: &Snapshot, model: &ModelSnapshot) -> Vec<Action> {
         }
         let is_lapsed = has_ended(policy.lapses_at(&model.account), snapshot.now);
         let windows = policy.windows_to_expire();
-        let findings = examine(snapshot, model, policy, windows);
+        let findings = examine(snapshot, model, policy, windows)?;
         let vault = &snapshot.vault(&policy.vault)?.account;
         // A term on probation counts as begun, so what it refunds isn't known yet.
         let refunds = !is_lapsed && {
             findings.require_decided().ok()?;
-            policy.is_pending() || has_refund(policy, &findings)
+            policy.is_pending() || 0 < policy.set_aside() + policy.premium_to_set_aside(&findings)
         };
         let expire = instruction::expire_policy(policy, vault);
         let step = Step::ExpirePolicy;
         Some(with_refund(snapshot, step, policy, vault, expire, refunds))
     };
     model.policies.iter().filter_map(expire).collect()
-}
-
-/// Whether an expiring `policy` returns premium of windows without a value.
-fn has_refund(policy: &Policy, findings: &Findings) -> bool {
-    let mut policy = *policy; // a copy
-    policy.count_unmeasured(findings);
-    0 < policy.set_aside()
 }
 
 #[cfg(test)]

@@ -317,6 +317,7 @@ fn capital_row(seq: i64, slot_event: &SlotEvent, vault: &Address, totals: &Vault
         "leaving": totals.leaving.to_string(),
         "seasoned": totals.seasoned.to_string(),
         "locked": totals.locked.to_string(),
+        "pending_losses": totals.pending_losses.to_string(),
         "unearned": totals.unearned.to_string(),
         "held": totals.held.to_string(),
         "set_aside": totals.set_aside.to_string(),

@@ -414,4 +414,6 @@ pub enum DriftShieldError {
     NothingToSetAside,
     #[msg("The vault's cancel fee is above max_cancel_fee_bps: read the vault again, and accept its fee or leave the purchase")]
     CancelFeeTooHigh,
+    #[msg("The vault has more pending losses than max_pending_losses, and the deposit would bear its part: wait until they are borne, or accept more")]
+    LossesPending,
 }

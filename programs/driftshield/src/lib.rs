@@ -384,17 +384,13 @@ pub mod driftshield {
         emit_event!(ctx, ctx.accounts.list_model(terms)?)
     }
 
-    /// Deposits `amount` base units for at least `min_shares` shares. Refused if `revision` differs
-    /// from `Vault.revision`: since the depositor read the vault, the manager has listed a model,
-    /// changed a listing or announced terms.
+    /// Deposits `amount` base units for shares. Refused if there are fewer than `min_shares`; if
+    /// `revision` differs from `Vault.revision`: since the depositor read the vault, the manager has
+    /// listed a model, changed a listing or announced terms; or if more than `max_pending_losses` are
+    /// pending, of which the deposit bears its part.
     #[discrim = 35]
-    pub fn deposit(
-        ctx: &mut Context<Deposit>,
-        amount: u64,
-        min_shares: u64,
-        revision: u32,
-    ) -> Result<()> {
-        emit_event!(ctx, ctx.accounts.deposit(amount, min_shares, revision)?)
+    pub fn deposit(ctx: &mut Context<Deposit>, amount: u64, limits: DepositLimits) -> Result<()> {
+        emit_event!(ctx, ctx.accounts.deposit(amount, &limits)?)
     }
 
     /// Requests the withdrawal of the value of `shares`, which are burned, and of shares that an
@@ -585,7 +581,7 @@ pub mod driftshield {
     }
 
     /// Sets the premium aside that belongs to windows of a policy's present term without a value: the
-    /// policy returns it when it ends, and whoever holds the vault's capital now bears it. Examines
+    /// policy returns it when it ends. The vault's capital bears it as a claim on the window. Examines
     /// the windows up to the first one that is not decided. Anyone may call it.
     /// Remaining accounts: the pages of the model's series that hold these windows, from the policy's
     /// `examined_until` on, in order. For a page that doesn't exist: the address that it would have.

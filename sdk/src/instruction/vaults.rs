@@ -2,7 +2,8 @@
 
 use anchor_lang::{Address, solana_program::instruction::Instruction};
 use driftshield::{
-    Collateral, ID, ListingTerms, PremiumPayee, Vault, VaultTerms, accounts, instruction as data,
+    Collateral, DepositLimits, ID, ListingTerms, PremiumPayee, Vault, VaultTerms, accounts,
+    instruction as data,
 };
 
 use super::tokens::token_program_id;
@@ -62,8 +63,9 @@ pub fn list_model(
 
 /// Deposits `amount` base units from the token account `source`. The shares go to `owner`'s
 /// associated token account for shares, which must exist: put
-/// [`create_share_account`](super::tokens::create_share_account) in front of the deposit. Fails if
-/// the manager has changed a listing or announced terms since `state` was read.
+/// [`create_share_account`](super::tokens::create_share_account) in front of the deposit. Fails if,
+/// since `state` was read, the manager has changed a listing or announced terms, or further losses
+/// are pending. Show the owner `state.pending_losses`: the deposit bears its part of them.
 pub fn deposit(
     owner: Address,
     vault: Address,
@@ -74,8 +76,11 @@ pub fn deposit(
 ) -> Instruction {
     data::Deposit {
         amount,
-        min_shares,
-        revision: state.revision,
+        limits: DepositLimits {
+            min_shares,
+            revision: state.revision,
+            max_pending_losses: state.pending_losses,
+        },
     }
     .to_instruction(accounts::DepositResolved {
         owner,

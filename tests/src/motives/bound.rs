@@ -58,10 +58,10 @@ pub fn most(idle: &Run, acting: &Run) -> u64 {
             mark.market_risk + cover * SPREAD / ramp + policies // each rounded
         }
         Bound::Budget => mark.budget,
-        Bound::LaterPayouts => {
+        Bound::LaterLosses => {
             let left_at = records.left_at.map_or(i64::MAX, |at| at + COOLDOWN);
-            let payouts = records.payouts.iter();
-            let later = payouts.filter(|(at, _)| left_at <= *at);
+            let losses = records.losses.iter();
+            let later = losses.filter(|(at, _)| left_at < *at);
             later.map(|(_, amount)| amount).sum()
         }
         Bound::Unearned => mark.unearned + records.premiums - mark.premiums,

@@ -270,11 +270,12 @@ impl Run<'_> {
         }
     }
 
-    /// Deposits if premium still streams, and no window drifts that a policy covers.
+    /// Deposits if premium still streams, no loss is pending, and no window drifts that a policy covers.
     fn deposit_late(&mut self, window: u64) {
         let last = self.stage.last_covered();
         let is_safe = (window + 1..=last).all(|window| !self.plan.truth.drifts(window));
-        if is_safe && 0 < self.stage.scene.vault_now().unearned {
+        let vault = self.stage.scene.vault_now();
+        if is_safe && vault.pending_losses == 0 && 0 < vault.unearned {
             self.count_deeds(1);
             let friend = self.stage.cast.friend.clone();
             self.stage.deposit(&friend, 5 * CAPITAL);

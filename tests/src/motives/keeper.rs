@@ -2,7 +2,7 @@
 
 use driftshield_sdk::{
     Account, Address, ChallengePayee, FeePayee, Market, Policy, Position, PremiumPayee, Receipt,
-    Seat, Series, WithdrawRequest, best_run, instruction,
+    Seat, Series, Vault, WithdrawRequest, best_run, instruction,
 };
 
 use super::stage::Stage;
@@ -71,12 +71,24 @@ impl Stage {
             let windows = policy.windows_to_set_aside(&model, self.now());
             instruction::set_aside_premium(&policy, windows)
         };
-        let before = self.scene.vault_now().assets;
+        let before = self.scene.vault_now();
         // Refused until all windows of a probation are decided, and if nothing is to be set aside.
         let is_done = self.scene.world.send(step, &[]).is_ok();
-        let paid = before.saturating_sub(self.scene.vault_now().assets);
-        self.records.payouts.push((self.now(), paid));
+        self.record_losses(&before);
         is_done
+    }
+
+    /// Records what the vault has lost since `before`, and when its capital bears it.
+    fn record_losses(&mut self, before: &Vault) {
+        let after = self.scene.vault_now();
+        let at_once = before.assets.saturating_sub(after.assets);
+        self.records.losses.push((self.now(), at_once));
+        for steps in 1..after.losses.len() {
+            let due = after.step_end(steps);
+            let slot = (due / after.step_secs()) as usize % after.losses.len();
+            let added = after.losses[slot] - before.losses[slot]; // no time has passed
+            self.records.losses.push((due, added));
+        }
     }
 
     fn settle_market(&mut self, address: Address, market: Market) {

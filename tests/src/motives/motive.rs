@@ -85,8 +85,8 @@ pub enum Bound {
     Spread,
     /// What the bonds secure: the budget for stakes and that for cover.
     Budget,
-    /// What the vault pays after the coalition has left it.
-    LaterPayouts,
+    /// What the vault's capital bears after the coalition has left it.
+    LaterLosses,
     /// The premium that the others have paid and that has not streamed yet.
     Unearned,
     /// The security rent of the renewal, and its cancel fee.
@@ -141,6 +141,8 @@ impl Motive {
             | Self::ChallengeOwn
             | Self::BendAndReturn
             | Self::BuyAndWithhold
+            | Self::LeaveAndWithhold
+            | Self::LeaveAndChallenge
             | Self::BuyOnRunning
             | Self::DepositAndRequest
             | Self::UseOwnersPowers => Bound::Nothing,
@@ -152,9 +154,7 @@ impl Motive {
             Self::BendWithinSpread => Bound::Spread,
             Self::BuyOnComing => Bound::Budget,
             Self::BuyStakes => Bound::Stakes,
-            Self::LeaveFirst | Self::LeaveAndWithhold | Self::LeaveAndChallenge => {
-                Bound::LaterPayouts
-            }
+            Self::LeaveFirst => Bound::LaterLosses,
             Self::DepositLate => Bound::Unearned,
             Self::RenewOnRunning => Bound::Renewal,
             Self::SellCheaply => Bound::OwnPremium,

@@ -53,8 +53,8 @@ pub struct Records {
     pub policies: u64,
     /// When the friend requested its capital.
     pub left_at: Option<i64>,
-    /// When the vault's capital fell by claims and premium that is set aside, and by how much.
-    pub payouts: Vec<(i64, u64)>,
+    /// When the vault's capital bears claims and premium that is set aside, and how much.
+    pub losses: Vec<(i64, u64)>,
 }
 
 #[derive(Clone)]

@@ -93,6 +93,10 @@ pub struct RareEvents {
     pub streams_cut: u64,
     /// Policies that returned it.
     pub premiums_returned: u64,
+    /// Times that a vault's capital bore losses after they were paid or set aside.
+    pub losses_borne_later: u64,
+    /// Deposits while losses were pending.
+    pub deposited_before_losses: u64,
     /// Policies whose holders were not paid it in time.
     pub premiums_lapsed: u64,
     pub receipts_voided: u64,
@@ -136,6 +140,8 @@ impl RareEvents {
         self.premiums_set_aside += other.premiums_set_aside;
         self.streams_cut += other.streams_cut;
         self.premiums_returned += other.premiums_returned;
+        self.losses_borne_later += other.losses_borne_later;
+        self.deposited_before_losses += other.deposited_before_losses;
         self.premiums_lapsed += other.premiums_lapsed;
         self.receipts_voided += other.receipts_voided;
         self.windows_thin += other.windows_thin;

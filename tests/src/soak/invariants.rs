@@ -96,7 +96,7 @@ fn owed(books: &Books, tokens: &Tokens) -> Option<Amount> {
 }
 
 /// Checks an accepted call: only a claim on a policy, or what is set aside for one, lowers the price of a
-/// share or the value of a request, and no deposit or withdrawal is a gain for the providers.
+/// share or the value of a request, at once or when the loss is due, and no deposit or withdrawal is a gain for the providers.
 pub fn check_step(before: &Books, after: &Books, call: &Call) -> Checked {
     let is_payout = matches!(
         call,
@@ -109,6 +109,9 @@ pub fn check_step(before: &Books, after: &Books, call: &Call) -> Checked {
         let Some(was) = before.vaults.get(address) else {
             continue;
         };
+        let mut due = was.clone();
+        due.accrue(vault.accrued_at);
+        let was = &due;
         let both = 0 < was.shares && 0 < vault.shares; // the price starts over in a vault without shares
         let fell = || !share_price(was).is_at_most(&share_price(vault));
         ensure(is_payout || !both || !fell(), || {

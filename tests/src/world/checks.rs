@@ -49,17 +49,24 @@ impl World {
         }
     }
 
-    /// Checks that the price of a vault's shares falls only if a claim on one of its policies is paid, or
-    /// premium of windows without a value is set aside for one.
+    /// Checks that the price of a vault's shares falls only when a pending loss is due, or when a claim on
+    /// one of its policies is paid or premium of windows without a value is set aside for one too late.
     pub(super) fn check_share_prices(&mut self, events: &[Event]) {
         for (address, account) in self.accounts() {
             let Account::Vault(vault) = account else {
                 continue;
             };
-            let price = (vault.staying(), vault.shares);
-            let Some(before) = self.prices.insert(address, price) else {
+            let Some(mut before) = self.vaults.insert(address, *vault) else {
                 continue;
             };
+            let was = before;
+            before.accrue(vault.accrued_at);
+            let borne = was.pending_losses - before.pending_losses;
+            assert!(was.staying() <= before.staying() + borne || before.shares == 0);
+            let (before, price) = (
+                (before.staying(), before.shares),
+                (vault.staying(), vault.shares),
+            );
             let has_paid = events.iter().any(|event| match event {
                 Event::PolicyClaimed(claim) => claim.vault == address,
                 Event::PolicyExpired(end) => end.vault == address && 0 < end.refund,
@@ -125,10 +132,12 @@ impl World {
 
         assert!(vault.owed().unwrap() <= self.tokens(&vault.tokens));
         assert!(vault.locked <= vault.assets);
+        let pending = vault.pending_losses;
+        assert_eq!(vault.losses.iter().sum::<u64>(), pending, "losses pending");
         let open: u64 = policies.iter().map(|policy| policy.open_cover()).sum();
         let aside: u64 = policies.iter().map(|policy| policy.set_aside()).sum();
         assert_eq!(vault.set_aside, aside, "set aside for policies");
-        assert_eq!(vault.locked, open - aside, "locked for policies");
+        assert_eq!(vault.locked, open - aside + pending, "locked for policies");
         let covered: u64 = exposures.iter().map(|exposure| exposure.cover).sum();
         assert_eq!(open, covered, "cover of exposures");
         for exposure in &exposures {

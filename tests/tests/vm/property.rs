@@ -95,6 +95,8 @@ fn random_calls_match_the_books() {
         happened.streams_cut,
         happened.premiums_returned,
         happened.premiums_lapsed,
+        happened.losses_borne_later,
+        happened.deposited_before_losses,
     ];
     assert!(counts.iter().all(|&count| 0 < count), "{happened:?}");
     // And accounts were closed after the rent had risen, and after it had fallen

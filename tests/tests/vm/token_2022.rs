@@ -301,5 +301,6 @@ fn a_market_and_a_vault_work_with_token_2022() {
     scene.world.pass(40 * DAY);
     let vault = scene.vault_now();
     assert_eq!(scene.world.tokens(&vault.tokens), vault.owed().unwrap());
-    assert_eq!((vault.assets, vault.shares, vault.locked), (0, 0, 0));
+    assert_eq!((vault.shares, vault.locked), (0, 0));
+    assert!(vault.assets <= 1, "more than a rounded loss is left");
 }

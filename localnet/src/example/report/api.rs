@@ -45,6 +45,8 @@ pub struct VaultSummary {
     #[serde(deserialize_with = "raw_number")]
     pub locked: u64,
     #[serde(deserialize_with = "raw_number")]
+    pub pending_losses: u64,
+    #[serde(deserialize_with = "raw_number")]
     pub unearned: u64,
     #[serde(deserialize_with = "raw_number")]
     pub held: u64,

@@ -119,7 +119,8 @@ pub async fn print_vaults(
         let tokens_account = address::vault_tokens(&vault.vault.parse()?);
         let held = example.client.token_balance(&tokens_account).await?;
         let credits = vault.protocol_credit + vault.manager_credit;
-        let owed = vault.assets + vault.unearned + vault.held + vault.set_aside + credits;
+        let capital = vault.assets - vault.pending_losses;
+        let owed = capital + vault.unearned + vault.held + vault.set_aside + credits;
         let amounts = [
             vault.assets,
             vault.locked,
@@ -143,7 +144,7 @@ pub async fn print_vaults(
         );
         let cover: u64 = policies.iter().map(PolicySummary::open_cover).sum();
         ensure!(
-            vault.locked + vault.set_aside == cover,
+            vault.locked + vault.set_aside == cover + vault.pending_losses,
             "vault {} has {} locked and {} set aside, but its open policies cover {cover}",
             vault.vault,
             vault.locked,

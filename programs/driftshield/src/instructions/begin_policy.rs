@@ -8,7 +8,9 @@ impl ClaimPolicy {
         let now = Clock::get()?.unix_timestamp;
         self.vault.accrue(now);
         let windows = self.policy.windows_to_begin();
-        let findings = self.policy.examine_all(&self.model, windows, pages, now)?;
+        let findings = self
+            .policy
+            .examine_all(&self.model, &self.vault, windows, pages)?;
         let probation = findings.probation()?;
         let mut refund = 0;
         if probation == Probation::Passed {

@@ -52,7 +52,8 @@ impl ClaimPolicy {
         self.vault.accrue(now);
         let lowest = self.lowest_of_run(first_window, pages)?;
         let amount = self.policy.due(lowest)?;
-        self.spend(amount);
+        let last_window = *self.policy.run(first_window)?.end();
+        self.spend(amount, self.model.decided_by(last_window)?);
         let is_over = self.policy.open_cover() == 0;
         let mut refund = 0;
         if is_over {
@@ -91,9 +92,9 @@ impl ClaimPolicy {
         Ok(event)
     }
 
-    /// Takes `amount` of the policy's open cover out of the vault and the risk.
-    pub(super) fn spend(&mut self, amount: u64) {
-        self.policy.pay(&mut self.vault, amount);
+    /// Takes `amount` of the policy's open cover out of the vault, as a loss of `at`, and out of the risk.
+    fn spend(&mut self, amount: u64, at: i64) {
+        self.policy.pay(&mut self.vault, amount, at);
         self.exposure.release(amount);
         self.model.release_cover(amount);
     }
@@ -102,7 +103,8 @@ impl ClaimPolicy {
     pub(super) fn take_set_aside(&mut self) -> u64 {
         let amount = self.policy.set_aside();
         if 0 < amount {
-            self.spend(amount);
+            let now = self.vault.accrued_at;
+            self.spend(amount, now);
         }
         amount
     }

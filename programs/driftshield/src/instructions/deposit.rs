@@ -1,7 +1,9 @@
 use anchor_lang::prelude::*;
 use anchor_spl::token_interface::TokenInterface;
 
-use crate::{pause, token, Collateral, Config, Deposited, DriftShieldError, TokenOwner, Vault};
+use crate::{
+    pause, token, Collateral, Config, DepositLimits, Deposited, DriftShieldError, TokenOwner, Vault,
+};
 
 #[event_cpi]
 #[derive(Accounts)]
@@ -29,12 +31,12 @@ pub struct Deposit {
 }
 
 impl Deposit {
-    pub fn deposit(&mut self, amount: u64, min_shares: u64, revision: u32) -> Result<Deposited> {
+    pub fn deposit(&mut self, amount: u64, limits: &DepositLimits) -> Result<Deposited> {
         self.config.require_running(pause::DEPOSITS)?;
         self.collateral.require_enabled()?;
         self.collateral.require_accepted(self.mint.account())?;
         self.vault.accrue(Clock::get()?.unix_timestamp);
-        let shares = self.vault.deposit(amount, min_shares, revision)?;
+        let shares = self.vault.deposit(amount, limits)?;
         token::transfer(
             self.token_program.address(),
             &mut self.source,

@@ -20,7 +20,9 @@ impl ClaimPolicy {
             0
         } else {
             let windows = self.policy.windows_to_expire();
-            let findings = self.policy.examine_all(&self.model, windows, pages, now)?;
+            let findings = self
+                .policy
+                .examine_all(&self.model, &self.vault, windows, pages)?;
             findings.require_decided()?;
             self.policy.set_premium_aside(&mut self.vault, &findings);
             self.take_set_aside()

@@ -19,7 +19,9 @@ impl SetAsidePremium {
         let now = Clock::get()?.unix_timestamp;
         self.vault.accrue(now);
         let windows = self.policy.windows_to_set_aside(&self.model, now);
-        let findings = self.policy.examine_all(&self.model, windows, pages, now)?;
+        let findings = self
+            .policy
+            .examine_all(&self.model, &self.vault, windows, pages)?;
         let amount = self.policy.set_premium_aside(&mut self.vault, &findings);
         require!(0 < amount, DriftShieldError::NothingToSetAside);
         Ok(PremiumSetAside {

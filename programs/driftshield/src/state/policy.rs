@@ -180,9 +180,7 @@ impl Policy {
     /// after the last time at which its last window, or that of a term on probation, can be settled.
     pub fn expires_at(&self, model: &Model) -> Result<i64> {
         let pending = if self.is_pending() { self.windows } else { 0 };
-        Ok(model.window_end(self.last_window + pending)?
-            + model.dispute_secs()
-            + self.claim_grace_secs)
+        Ok(model.decided_by(self.last_window + pending)? + self.claim_grace_secs)
     }
 
     /// Returns the Unix time from which an expired policy refunds nothing: another `claim_grace_secs`

@@ -1,5 +1,6 @@
 mod capital;
 mod liquidity;
+mod losses;
 mod streams;
 mod terms;
 
@@ -10,7 +11,13 @@ use crate::{
     DAY_SECS, MAX_FEES_BPS, MAX_PERIOD_SECS,
 };
 
-pub use {capital::WHOLE_INDEX, liquidity::RESERVE_SECS, streams::RATE_BITS, terms::VaultTerms};
+pub use {
+    capital::WHOLE_INDEX,
+    liquidity::{DepositLimits, RESERVE_SECS},
+    losses::{LOSS_STEPS, SLOTS},
+    streams::RATE_BITS,
+    terms::VaultTerms,
+};
 
 /// Longest cooldown: fits a model with the longest window and the longest periods.
 pub const MAX_COOLDOWN_SECS: i64 = 31 * DAY_SECS + 3 * MAX_PERIOD_SECS;
@@ -43,9 +50,8 @@ pub struct Vault {
     pub id: u64,
     /// Sequence number of this account's latest event, counted from 1.
     pub seq: u64,
-    /// Capital: deposits and streamed premium, less withdrawals, paid claims, and what is set aside.
-    /// All shares own it,
-    /// except for the part that is leaving.
+    /// Capital: deposits and streamed premium, less withdrawals and the losses that it has borne: paid
+    /// claims and premium that was set aside. All shares own it, except for the part that is leaving.
     pub assets: u64,
     /// Part of `assets` that is requested for withdrawal. It bears its part of every payment and
     /// earns nothing.
@@ -55,9 +61,12 @@ pub struct Vault {
     /// Capital by which cover is priced. It follows the capital that isn't leaving, by at most
     /// `assets` in `season_secs`, and is at most `assets`.
     pub seasoned: u64,
-    /// Cover of open policies, less what they have paid out and what is set aside for them. Never
-    /// above `assets`.
+    /// Cover of open policies, less what they have paid out and what is set aside for them, and with
+    /// the pending losses. Never above `assets`.
     pub locked: u64,
+    /// Part of `assets` and of `locked` that has been paid or set aside, and that the capital bears
+    /// when the time for it has come.
+    pub pending_losses: u64,
     /// Premium that has not streamed yet.
     pub unearned: u64,
     /// Premium of terms that are on probation.
@@ -106,6 +115,9 @@ pub struct Vault {
     pub terms: VaultTerms,
     /// Announced terms; equal to `terms` if none are announced.
     pub next_terms: VaultTerms,
+    /// Pending losses by the time at which the capital bears them. The index is the number of that
+    /// step, modulo 32.
+    pub losses: [u64; SLOTS],
     /// Rate of all premium streams that have begun, in 2⁻³² base units per second.
     pub rate: PodU128,
     /// Change of `rate` at the start of a bucket: streams that begin less streams that end. The
@@ -130,21 +142,26 @@ pub struct Vault {
     pub reserved: [u8; 5],
 }
 
-const _: () = assert!(core::mem::size_of::<Vault>() == 4 * 32 + 27 * 8 + 2 * 56 + 65 * 16 + 24);
+const _: () =
+    assert!(core::mem::size_of::<Vault>() == 4 * 32 + (28 + SLOTS) * 8 + 2 * 56 + 65 * 16 + 24);
 
 /// A vault's balances, as reported in events.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, AnchorSerialize, AnchorDeserialize, IdlType,
 )]
 pub struct VaultTotals {
-    /// Capital: deposits and streamed premium, less withdrawals and paid claims.
+    /// Capital: deposits and streamed premium, less withdrawals and the losses that it has borne.
     pub assets: u64,
     /// Part of `assets` that is requested for withdrawal.
     pub leaving: u64,
     /// Capital by which cover is priced.
     pub seasoned: u64,
-    /// Cover of open policies, less what they have paid out and what is set aside for them.
+    /// Cover of open policies, less what they have paid out and what is set aside for them, and with
+    /// the pending losses.
     pub locked: u64,
+    /// Part of `assets` and of `locked` that has been paid or set aside, and that the capital bears
+    /// later.
+    pub pending_losses: u64,
     /// Premium that has not streamed yet.
     pub unearned: u64,
     /// Premium of terms that are on probation.
@@ -182,6 +199,7 @@ impl Vault {
             leaving: self.leaving,
             seasoned: self.seasoned,
             locked: self.locked,
+            pending_losses: self.pending_losses,
             unearned: self.unearned,
             held: self.held,
             set_aside: self.set_aside,
@@ -214,9 +232,9 @@ impl Vault {
         self.revision = self.revision.wrapping_add(1);
     }
 
-    /// Refuses to list a model of which no whole window is part of a policy's probation, or one
-    /// for policies of up to `persistence` windows if liquidity providers
-    /// who request a withdrawal in the first of them could leave before the claim.
+    /// Refuses to list a model of which no whole window is part of a policy's probation, or one for
+    /// policies of up to `persistence` windows if liquidity providers who request a withdrawal in the
+    /// first of them could leave before the capital bears the claim.
     pub fn require_measured_in_time(&self, model: &Model, persistence: u8) -> Result<()> {
         require!(
             model.window_secs + model.submit_secs <= self.waiting_secs,
@@ -224,7 +242,7 @@ impl Vault {
         );
         let run_secs = i64::from(persistence) * model.window_secs;
         require!(
-            run_secs + model.dispute_secs() <= self.cooldown_secs,
+            run_secs + model.dispute_secs() + self.step_secs() <= self.cooldown_secs,
             DriftShieldError::ModelTooSlow
         );
         Ok(())
@@ -274,7 +292,7 @@ impl Vault {
             self.manager_credit,
         ]
         .into_iter()
-        .try_fold(self.assets, u64::checked_add)
+        .try_fold(self.assets - self.pending_losses, u64::checked_add) // part of them
         .ok_or(DriftShieldError::Overflow.into())
     }
 
@@ -288,11 +306,14 @@ impl TokenOwner for Vault {
         PdaSigner::new(b"vault", &self.manager, self.id, self.bump)
     }
 
-    /// Also refuses a vault that has locked more than its capital.
+    /// Also refuses a vault that has locked more than its capital, or less than its pending losses.
     #[inline(never)] // one copy keeps the binary small
     fn invariant(&self, balance: u64) -> Result<()> {
         require!(
-            self.locked <= self.assets && self.leaving <= self.assets && self.owed()? <= balance,
+            self.pending_losses <= self.locked
+                && self.locked <= self.assets
+                && self.leaving <= self.assets
+                && self.owed()? <= balance,
             DriftShieldError::Insolvent
         );
         Ok(())

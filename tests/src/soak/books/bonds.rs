@@ -139,6 +139,11 @@ impl Model {
         self.periods.submit_secs + self.periods.challenge_secs + self.periods.ruling_secs
     }
 
+    /// The last time at which a window can be decided.
+    pub fn decided_by(&self, window: u64) -> Verdict<i64> {
+        Ok(self.window_end(window)? + self.dispute_secs())
+    }
+
     pub fn window_end(&self, window: u64) -> Verdict<i64> {
         let end = i128::from(self.genesis)
             + (i128::from(window) + 1).saturating_mul(self.window_secs.into());

@@ -27,6 +27,7 @@ impl Books {
         )?;
         let amount = Amount::from(amount);
         let is_first = vault.shares == 0;
+        let is_before_losses = 0 < vault.pending();
         let shares = vault.issue(amount)?;
         require(0 < shares, "the deposit is worth no share")?;
         require(
@@ -37,6 +38,7 @@ impl Books {
         if is_first {
             vault.seasoned = vault.seasoned.max(vault.staying());
         }
+        self.rare_events.deposited_before_losses += u64::from(is_before_losses);
         fits(self.owed_by_vault(at))?;
         self.transfer(signer, source, &address::vault_tokens(at), &mint, amount)?;
         self.mint(destination, &address::share_mint(at), shares)?;
@@ -135,11 +137,12 @@ impl Books {
         signed: bool,
     ) -> Verdict {
         let now = self.now;
-        let locked = self.locked(at);
         let request_at = address::withdraw_request(at, owner);
         let request = self.requests.get(&request_at);
         let mut request = request.ok_or(NO_REQUEST)?.clone();
-        let vault = self.vault_now(at)?;
+        self.vault_now(at)?;
+        let locked = self.locked(at);
+        let vault = self.vaults.get_mut(at).expect("read");
         let mut paid = 0;
         if 0 < request.shares {
             let is_over = request.reserved_until.is_some_and(|until| until <= now);

@@ -90,7 +90,7 @@ impl Policy {
 
     /// The time from which on no claim on the policy is accepted.
     pub fn expires_at(&self, model: &Model) -> Verdict<i64> {
-        Ok(model.window_end(self.last_sold())? + model.dispute_secs() + self.claim_grace_secs)
+        Ok(model.decided_by(self.last_sold())? + self.claim_grace_secs)
     }
 
     /// The time from which on the policy ends without a refund.
@@ -232,9 +232,11 @@ impl Books {
         })
     }
 
-    /// The open cover of a vault's policies, without what is set aside for them.
+    /// The open cover of a vault's policies, without what is set aside for them, and the losses that are
+    /// not borne yet.
     pub fn locked(&self, vault: &Address) -> Amount {
-        self.policies_of(vault, None).map(Policy::locked).sum()
+        let policies = self.policies_of(vault, None).map(Policy::locked);
+        policies.sum::<Amount>() + self.vaults[vault].pending()
     }
 
     /// What a vault has set aside for its policies.
@@ -620,7 +622,9 @@ impl Books {
         )?;
         let payment = worth - policy.paid;
         self.vault_now(&policy.vault)?;
-        self.pay_from_policy(&mut policy, payment);
+        let last_window = first_window + u64::from(policy.terms.persistence) - 1;
+        let decided_by = self.model(&policy.model)?.decided_by(last_window)?;
+        self.pay_from_policy(&mut policy, payment, decided_by);
         let vault = self.vaults[&policy.vault].clone();
         self.rare_events.policies_paid += 1;
         if 1_000_000_000 * vault.staying() < vault.shares {

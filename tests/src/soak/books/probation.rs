@@ -1,5 +1,7 @@
 //! Probation: which terms begin, which are void, and what windows without a value return.
 
+use std::collections::BTreeMap;
+
 use driftshield_sdk::{Address, address};
 
 use super::{
@@ -105,51 +107,64 @@ impl Books {
         self.decision(model, window)
     }
 
-    /// How many of the windows before the first undecided one have no value, and the window after the last of
-    /// these.
-    fn unmeasured(&self, model: &Address, first: u64, last: u64) -> Verdict<(u64, u64)> {
-        let mut count = 0;
+    /// The windows before the first undecided one that have no value, and the first undecided one or the window
+    /// after the last.
+    fn unmeasured(&self, model: &Address, first: u64, last: u64) -> Verdict<(Vec<u64>, u64)> {
+        let mut unmeasured = vec![];
         for window in first..=last {
             match self.find(model, window)? {
                 Some(Decision::Observed(_)) => {}
-                Some(Decision::Skipped) => count += 1,
-                None => return Ok((count, window)),
+                Some(Decision::Skipped) => unmeasured.push(window),
+                None => return Ok((unmeasured, window)),
             }
         }
-        Ok((count, last + 1))
+        Ok((unmeasured, last + 1))
     }
 
     /// Sets aside what the windows of the last begun term up to the first undecided one return. Returns the
     /// amount.
     fn set_aside_until(&mut self, policy: &mut Policy, first: u64, last: u64) -> Verdict<Amount> {
-        let (count, until) = self.unmeasured(&policy.model, first, last)?;
-        let now = self.vaults[&policy.vault].accrued_at;
-        let streamed = policy.first_of_term() + policy.windows_streamed(now);
-        let (in_time, _) =
-            self.unmeasured(&policy.model, first, last.min(streamed.saturating_sub(1)))?;
-        let before = policy.aside();
-        policy.unmeasured -= policy.share_of_windows(policy.unmeasured_windows);
-        policy.unmeasured_windows += count;
-        policy.unmeasured += policy.share_of_windows(policy.unmeasured_windows);
-        policy.examined_until = policy.examined_until.max(until);
-        let amount = policy.aside() - before;
+        let (windows, until) = self.unmeasured(&policy.model, first, last)?;
+        let model = self.models[&policy.model].clone();
         let vault = self.vaults.get_mut(&policy.vault).expect("a vault");
-        if 0 < amount {
+        let now = vault.accrued_at;
+        let streamed = policy.first_of_term() + policy.windows_streamed(now);
+        let (mut total, mut ahead, mut losses) = (0, 0, BTreeMap::new());
+        for window in windows {
+            let before = policy.aside();
+            policy.unmeasured -= policy.share_of_windows(policy.unmeasured_windows);
+            policy.unmeasured_windows += 1;
+            policy.unmeasured += policy.share_of_windows(policy.unmeasured_windows);
+            let amount = policy.aside() - before;
+            if window < streamed {
+                // All that is over is borne in one.
+                let due = vault.borne_at(model.decided_by(window)?);
+                let due = if due <= now { 0 } else { due };
+                *losses.entry(due).or_default() += amount;
+            } else {
+                ahead += amount;
+            }
+            total += amount;
+        }
+        for (due, amount) in losses {
+            vault.lose(amount, due);
+        }
+        policy.examined_until = policy.examined_until.max(until);
+        if 0 < ahead {
             // What has not streamed is taken out of the stream.
             let stream = policy.term.expect("begun");
             let left = (stream.end - now.max(stream.begins_at)).max(0) as Amount;
-            let ahead = policy.share_of_windows(count - in_time);
-            let cut = ahead.min(amount).min((stream.rate * left) >> 32);
+            let cut = ahead.min((stream.rate * left) >> 32);
             if 0 < cut {
                 vault.reduce_stream(&stream, cut);
                 self.rare_events.streams_cut += 1;
             }
-            if cut < amount {
-                vault.bear(amount - cut);
-            }
+            vault.lose(ahead - cut, model.decided_by(streamed)?);
+        }
+        if 0 < total {
             self.rare_events.premiums_set_aside += 1;
         }
-        Ok(amount)
+        Ok(total)
     }
 
     /// Sets aside what the windows return. Refuses if one of them isn't decided.
@@ -160,12 +175,18 @@ impl Books {
         Ok(())
     }
 
-    /// Pays `payment` of a policy's cover: first out of what is set aside, then out of the vault's capital.
-    pub(super) fn pay_from_policy(&mut self, policy: &mut Policy, payment: Amount) {
+    /// Pays `payment` of a policy's cover: first out of what is set aside, then out of the vault's capital, which
+    /// bears it once `decided_by` is over.
+    pub(super) fn pay_from_policy(
+        &mut self,
+        policy: &mut Policy,
+        payment: Amount,
+        decided_by: i64,
+    ) {
         let before = policy.aside();
         policy.paid += payment;
         let vault = self.vaults.get_mut(&policy.vault).expect("a vault");
-        vault.bear(payment - (before - policy.aside()));
+        vault.lose(payment - (before - policy.aside()), decided_by);
     }
 
     /// The windows that can be examined before the policy's end: those of the last begun term that were not

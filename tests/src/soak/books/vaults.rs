@@ -55,8 +55,17 @@ pub struct Vault {
     /// The streamed fraction of a base unit, in units of 2⁻³².
     pub fraction: Amount,
     pub streams: Vec<Stream>,
+    /// What was paid or set aside, and is not borne yet.
+    pub losses: Vec<Loss>,
     /// The number of streams created so far.
     pub streams_created: u64,
+}
+
+/// A loss that the capital bears at a later time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Loss {
+    pub due: i64,
+    pub amount: Amount,
 }
 
 /// A part of a premium that becomes capital, second by second.
@@ -114,9 +123,45 @@ impl Vault {
 
     // Streams.
 
-    /// Brings the vault up to `now`: streamed premium becomes capital, or a credit of the treasury while
-    /// there are no shares, and announced terms take effect when due.
+    /// Brings the vault up to `now`, and bears each loss at its time.
     pub fn accrue(&mut self, now: i64) {
+        self.losses.sort_by_key(|loss| loss.due);
+        while let Some(loss) = self.losses.first().copied().filter(|loss| loss.due <= now) {
+            self.stream_until(loss.due);
+            let same = self.losses.iter().take_while(|other| other.due == loss.due);
+            let (count, amounts) = (same.clone().count(), same.map(|loss| loss.amount));
+            let amount = amounts.sum();
+            self.losses.drain(..count);
+            self.bear(amount);
+        }
+        self.stream_until(now);
+    }
+
+    /// What was paid or set aside and is not borne yet.
+    pub fn pending(&self) -> Amount {
+        self.losses.iter().map(|loss| loss.amount).sum()
+    }
+
+    /// When a loss is borne for which the last window can be decided until `decided_by`: at the end of a
+    /// thirtieth of a cooldown.
+    pub fn borne_at(&self, decided_by: i64) -> i64 {
+        let step = (self.cooldown_secs + 29) / 30;
+        (decided_by + step - 1) / step * step
+    }
+
+    /// Takes a loss out of the assets, now or when it is due.
+    pub(super) fn lose(&mut self, amount: Amount, decided_by: i64) {
+        let due = self.borne_at(decided_by);
+        if due <= self.accrued_at {
+            self.bear(amount);
+        } else if 0 < amount {
+            self.losses.push(Loss { due, amount });
+        }
+    }
+
+    /// Streamed premium becomes capital, or a credit of the treasury while there are no shares, and announced
+    /// terms take effect when due.
+    fn stream_until(&mut self, now: i64) {
         if let Some((terms, at)) = self.next_terms
             && at <= now
         {
@@ -174,7 +219,7 @@ impl Vault {
     }
 
     /// Takes a payment out of the assets. What is requested bears its part.
-    pub(super) fn bear(&mut self, payment: Amount) {
+    fn bear(&mut self, payment: Amount) {
         if 0 < self.leaving {
             let left = self.leaving - (payment * self.leaving).div_ceil(self.assets);
             self.index = self.index * left / self.leaving;
@@ -327,10 +372,15 @@ impl Books {
     /// The vault, accrued up to now.
     pub(super) fn vault_now(&mut self, vault: &Address) -> Verdict<&mut Vault> {
         let now = self.now;
-        let vault = self.vaults.get_mut(vault);
-        let vault = vault.ok_or("there is no such vault")?;
-        vault.accrue(now);
-        Ok(vault)
+        let state = self.vaults.get_mut(vault);
+        let state = state.ok_or("there is no such vault")?;
+        let pending = state.pending();
+        state.accrue(now);
+        if state.pending() < pending {
+            self.rare_events.losses_borne_later += 1;
+            self.sweep_orphaned_assets(vault); // the loss may have been the last that kept them
+        }
+        Ok(self.vaults.get_mut(vault).expect("read"))
     }
 
     // Values that the protocol defines as sums.
@@ -361,7 +411,7 @@ impl Books {
         let vault = &self.vaults[at];
         let credits = vault.protocol_credit + vault.manager_credit;
         let premiums = vault.unearned + self.premiums_held(at) + self.set_aside(at);
-        vault.assets + premiums + credits
+        vault.assets - vault.pending() + premiums + credits
     }
 
     fn has_no_holders(&self, vault: &Address) -> bool {
@@ -433,6 +483,7 @@ impl Books {
             manager_credit: 0,
             accrued_at: self.now,
             fraction: 0,
+            losses: vec![],
             streams: vec![],
             streams_created: 0,
         };
@@ -487,7 +538,8 @@ impl Books {
         )?;
         let run_secs = model.window_secs * i64::from(terms.max_persistence);
         require(
-            run_secs + model.dispute_secs() <= vault.cooldown_secs,
+            run_secs + model.dispute_secs() + (vault.cooldown_secs + 29) / 30
+                <= vault.cooldown_secs,
             "a run and its dispute take longer than the cooldown",
         )?;
         require(

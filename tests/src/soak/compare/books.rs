@@ -340,6 +340,8 @@ fn vault_fields(books: &Books, address: &Address) -> Fields {
         ("mint", Value::Key(vault.mint)),
         ("assets", number(vault.assets)),
         ("locked", number(books.locked(address))),
+        ("pending_losses", number(vault.pending())),
+        ("losses in the ring", number(vault.pending())),
         ("unearned", number(vault.unearned)),
         ("held", number(books.premiums_held(address))),
         ("set_aside", number(books.set_aside(address))),

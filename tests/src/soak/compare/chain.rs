@@ -264,6 +264,11 @@ fn vault_fields(vault: &driftshield_sdk::Vault) -> Fields {
         ("mint", Value::Key(vault.mint)),
         ("assets", number(vault.assets)),
         ("locked", number(vault.locked)),
+        ("pending_losses", number(vault.pending_losses)),
+        (
+            "losses in the ring",
+            number(vault.losses.iter().sum::<u64>()),
+        ),
         ("unearned", number(vault.unearned)),
         ("held", number(vault.held)),
         ("set_aside", number(vault.set_aside)),

@@ -194,7 +194,7 @@ fn attack_j_publishing_only_bad_windows_pays_no_refund_beside_the_claim() {
             // And a paid policy returns nothing beside its cover
             Some(_) => assert_eq!(end + quote.premium - start, terms.cover),
         }
-        let vault = scene.vault();
+        let vault = net(scene.vault());
         assert_eq!((vault.locked, vault.policies), (0, 0));
     }
 }

@@ -304,7 +304,8 @@ fn a_claim_of_all_the_cover_ends_a_renewal_on_probation() {
     assert_eq!((event.amount, event.refund), (policy.cover, refund));
     let received = scene.world.tokens(&holder.tokens) - tokens;
     assert_eq!(received, policy.cover + refund);
-    assert_eq!((scene.vault().held, scene.vault().locked), (0, 0));
+    let vault = net(scene.vault());
+    assert_eq!((vault.held, vault.locked), (0, 0));
 }
 
 #[test]

@@ -123,7 +123,8 @@ impl PolicyFixture {
             return "";
         }
         let (model, now) = (self.insured.model(), self.insured.world.now());
-        let mut findings = policy.findings(&model, now);
+        let vault = self.insured.vault_now();
+        let mut findings = policy.findings(&model, &vault).unwrap();
         for window in policy.windows_to_begin() {
             let entry = self
                 .insured

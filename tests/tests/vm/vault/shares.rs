@@ -1,7 +1,7 @@
 //! Deposits, shares and their price.
 
 use driftshield_sdk::{
-    DriftShieldError, Event, PolicyTerms, VaultTerms, address, instruction, pause,
+    DepositLimits, DriftShieldError, Event, PolicyTerms, VaultTerms, address, instruction, pause,
 };
 use driftshield_tests::{insurance::*, world::*};
 use rand::{Rng, SeedableRng, rngs::StdRng};
@@ -106,9 +106,13 @@ fn a_wiped_out_vault_accepts_no_deposits() {
     (vault.assets, vault.leaving, vault.locked) = (0, 0, 0);
 
     // Then it accepts no deposit
-    let revision = vault.revision;
+    let limits = DepositLimits {
+        min_shares: 0,
+        revision: vault.revision,
+        max_pending_losses: 0,
+    };
     assert_eq!(
-        vault.deposit(TOKEN, 0, revision),
+        vault.deposit(TOKEN, &limits),
         Err(DriftShieldError::VaultWipedOut.into())
     );
 }

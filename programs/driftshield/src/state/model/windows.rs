@@ -50,6 +50,11 @@ impl Model {
         Ok(self.window_end(window)? + self.retention_secs)
     }
 
+    /// Returns the last time at which a dispute about `window` can be decided.
+    pub fn decided_by(&self, window: u64) -> Result<i64> {
+        Ok(self.window_end(window)? + self.dispute_secs())
+    }
+
     /// Returns the longest time after a window's end in which its receipt can still be settled.
     pub fn dispute_secs(&self) -> i64 {
         self.submit_secs + self.challenge_secs + self.ruling_secs

@@ -4,7 +4,7 @@ use core::ops::RangeInclusive;
 
 use anchor_lang::prelude::*;
 
-use crate::{math, DriftShieldError, Entry, Model, Policy, Probation, Series};
+use crate::{math, DriftShieldError, Entry, Model, Policy, Probation, Series, Vault, SLOTS};
 
 /// What the windows before a decision about a policy say.
 #[derive(Clone, Copy, Debug, Default)]
@@ -15,18 +15,59 @@ pub struct Findings {
     pub(super) is_reached: bool,
     pub(super) is_under: bool,
     pub(super) is_undecided: bool,
-    /// Number of windows of the present term without a value, up to the first undecided one and as
-    /// far as no earlier examination has counted them.
-    pub(super) unmeasured: u64,
-    /// Number of these that have not streamed.
+    /// Number of windows of the present term that have streamed and have no value, up to the first
+    /// undecided one and as far as no earlier examination has counted them: by the step at whose end the
+    /// capital bears their premium. First those of steps that are over.
+    pub(super) unmeasured: [u32; SLOTS],
+    /// Number of such windows that have not streamed.
     pub(super) ahead: u64,
+    /// Where windows lie in the steps.
+    pub(super) calendar: Calendar,
     /// First window of the present term that has not streamed.
     pub(super) streamed_until: u64,
     /// The window after the last one before the first undecided one.
     pub(super) examined_until: u64,
 }
 
+/// Assigns windows to the steps of a vault.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Calendar {
+    /// Unix time by which window 0 is decided.
+    pub(super) first: u64,
+    pub(super) window_secs: u64,
+    pub(super) step_secs: u64,
+    /// Number of steps that are over.
+    pub(super) steps_over: u64,
+}
+
+impl Calendar {
+    fn new(model: &Model, vault: &Vault) -> Result<Self> {
+        let step_secs = vault.step_secs() as u64;
+        Ok(Self {
+            first: model.decided_by(0)? as u64,
+            window_secs: model.window_secs as u64,
+            step_secs,
+            steps_over: vault.accrued_at as u64 / step_secs,
+        })
+    }
+
+    /// Returns how many steps from now the capital bears the loss of a decided `window`; 0 if the step
+    /// is over.
+    pub(super) fn steps_to(&self, window: u64) -> usize {
+        let decided_by = self.first + window * self.window_secs; // at most a cooldown away
+        let step = decided_by.div_ceil(self.step_secs);
+        (step.saturating_sub(self.steps_over) as usize).min(SLOTS - 1)
+    }
+}
+
 impl Findings {
+    /// Returns the number of windows of the present term without a value that no earlier examination has
+    /// counted.
+    pub(super) fn unmeasured_windows(&self) -> u64 {
+        let streamed = self.unmeasured.iter().sum::<u32>(); // at most 2048
+        u64::from(streamed) + self.ahead
+    }
+
     /// Refuses if a window is not decided.
     pub fn require_decided(&self) -> Result<()> {
         require!(!self.is_undecided, DriftShieldError::WindowUndecided);
@@ -94,15 +135,16 @@ impl Policy {
         self.pending.from_window.min(self.unexamined_from())..=self.last_window
     }
 
-    /// Returns what is known before any window is examined.
-    pub fn findings(&self, model: &Model, now: i64) -> Findings {
+    /// Returns what is known before any window is examined. The vault must be accrued.
+    pub fn findings(&self, model: &Model, vault: &Vault) -> Result<Findings> {
         let dispute_windows = math::dispute_windows(model.dispute_secs(), model.window_secs);
         let sale = self.pending.from_window + dispute_windows; // windows of the past
-        Findings {
+        Ok(Findings {
             fresh_from: sale.min(self.last_window),
-            streamed_until: self.streamed_until(now),
+            streamed_until: self.streamed_until(vault.accrued_at),
+            calendar: Calendar::new(model, vault)?,
             ..Findings::default()
-        }
+        })
     }
 
     /// Adds the entry of `window` to `findings`.
@@ -125,24 +167,27 @@ impl Policy {
             Entry::Final(_) => {}
             Entry::None | Entry::Void | Entry::Thin => {
                 let is_new = self.unexamined_from() <= window && !findings.is_undecided;
-                let is_ahead = is_new && findings.streamed_until <= window;
-                findings.unmeasured += u64::from(is_new);
-                findings.ahead += u64::from(is_ahead);
+                if is_new && findings.streamed_until <= window {
+                    findings.ahead += 1;
+                } else if is_new {
+                    findings.unmeasured[findings.calendar.steps_to(window)] += 1;
+                }
             }
         }
     }
 
-    /// Reads `windows` from `pages`, and returns what they say about the policy.
+    /// Reads `windows` from `pages`, and returns what they say about the policy. The vault must be
+    /// accrued.
     #[inline(never)] // one copy keeps the binary small
     pub fn examine_all(
         &self,
         model: &Account<Model>,
+        vault: &Vault,
         windows: RangeInclusive<u64>,
         pages: Vec<AccountView>,
-        now: i64,
     ) -> Result<Findings> {
-        let mut findings = self.findings(model, now);
-        Series::read(model, windows, pages, now, |window, entry| {
+        let mut findings = self.findings(model, vault)?;
+        Series::read(model, windows, pages, vault.accrued_at, |window, entry| {
             self.examine(window, entry, &mut findings);
         })?;
         Ok(findings)

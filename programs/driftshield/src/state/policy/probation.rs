@@ -126,7 +126,9 @@ mod tests {
     fn decide(policy: &Policy, entries: [Entry; 3]) -> Option<Probation> {
         let mut model = Model::zeroed();
         (model.window_secs, model.ruling_secs) = (100, 100);
-        let mut findings = policy.findings(&model, 50);
+        let mut vault = Vault::zeroed();
+        (vault.cooldown_secs, vault.accrued_at) = (3_000, 50);
+        let mut findings = policy.findings(&model, &vault).unwrap();
         for (window, entry) in policy.windows_to_begin().zip(entries) {
             policy.examine(window, entry, &mut findings);
         }

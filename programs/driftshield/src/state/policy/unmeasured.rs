@@ -9,33 +9,49 @@ impl Policy {
         premium.unwrap_or(0) // at most `part`: no term has more unmeasured windows than windows
     }
 
-    /// Counts the windows without a value in `findings`. Returns the part of the term's premium to set
-    /// aside for them, which is at most the open cover. Of a term with `n` such windows, it is
+    /// Counts `added` windows without a value. Returns the part of the term's premium to set aside for
+    /// them, which is at most the open cover. Of a term with `n` such windows, it is
     /// `⌊part · n / windows⌋` in total, however often it is examined.
-    pub fn count_unmeasured(&mut self, findings: &Findings) -> u64 {
-        let windows = self.unmeasured_windows + findings.unmeasured;
+    fn count_unmeasured(&mut self, added: u64) -> u64 {
+        let windows = self.unmeasured_windows + added;
         let added = self.premium_of(windows) - self.premium_of(self.unmeasured_windows);
         let before = self.set_aside();
         self.unmeasured += added; // sum of paid amounts
         self.unmeasured_windows = windows;
-        self.examined_until = findings.examined_until;
         self.set_aside() - before
+    }
+
+    /// Returns what [`Self::set_premium_aside`] sets aside for `findings`.
+    pub fn premium_to_set_aside(&self, findings: &Findings) -> u64 {
+        let mut policy = *self; // a copy
+        policy.count_unmeasured(findings.unmeasured_windows())
     }
 
     /// Sets the premium of the windows without a value in `findings` aside, and returns the amount: out
     /// of the capital as far as it has streamed, and out of its stream as far as it has not. The vault
     /// must be accrued.
+    #[inline(never)] // one copy keeps the binary small
     pub fn set_premium_aside(&mut self, vault: &mut Vault, findings: &Findings) -> u64 {
-        let amount = self.count_unmeasured(findings);
-        let unstreamed = self.term.unstreamed(vault.accrued_at);
-        let cut = amount.min(self.premium_of(findings.ahead)).min(unstreamed);
-        if 0 < cut {
-            vault.cut_stream(&self.term, cut);
-            vault.unlock(cut);
+        let mut amount = 0;
+        for (steps, count) in findings.unmeasured.into_iter().enumerate() {
+            if 0 < count {
+                let part = self.count_unmeasured(count.into());
+                vault.lose(part, vault.step_end(steps));
+                amount += part; // part of the open cover
+            }
         }
-        if cut < amount {
-            vault.bear(amount - cut);
+        if 0 < findings.ahead {
+            let part = self.count_unmeasured(findings.ahead);
+            let cut = part.min(self.term.unstreamed(vault.accrued_at));
+            if 0 < cut {
+                vault.cut_stream(&self.term, cut);
+                vault.unlock(cut);
+            }
+            let steps = findings.calendar.steps_to(findings.streamed_until);
+            vault.lose(part - cut, vault.step_end(steps)); // of the window that is streaming
+            amount += part; // part of the open cover
         }
+        self.examined_until = self.examined_until.max(findings.examined_until);
         vault.set_aside += amount; // part of the token account's balance
         amount
     }
@@ -46,13 +62,14 @@ impl Policy {
         self.unmeasured.min(self.cover).saturating_sub(self.paid)
     }
 
-    /// Takes `amount` of the open cover out of what is set aside, and the rest out of the capital.
-    pub fn pay(&mut self, vault: &mut Vault, amount: u64) {
+    /// Takes `amount` of the open cover out of what is set aside, and the rest out of the capital, as a
+    /// loss of `at`.
+    pub fn pay(&mut self, vault: &mut Vault, amount: u64, at: i64) {
         let before = self.set_aside();
         self.paid += amount; // at most the cover
         let aside = before - self.set_aside();
         vault.set_aside -= aside; // part of it
-        vault.bear(amount - aside);
+        vault.lose(amount - aside, at);
     }
 }
 
@@ -61,13 +78,14 @@ mod tests {
     use anchor_lang::bytemuck::Zeroable;
 
     use super::*;
-    use crate::Entry;
+    use crate::{state::policy::examination::Calendar, Entry};
 
     /// A begun policy on windows 10 to 19 whose premium streams from 50 to 500, and a vault that can bear its
     /// cover.
     fn begun() -> (Vault, Policy) {
         let (mut vault, mut policy) = (Vault::zeroed(), Policy::zeroed());
         (vault.bucket_secs, vault.season_secs, vault.accrued_at) = (100, 1, 50);
+        vault.cooldown_secs = 3_000; // steps of 100 seconds
         (policy.first_window, policy.last_window, policy.windows) = (10, 19, 10);
         policy.cover = 500;
         policy.term = vault.stream(850, 50, 450, 0);
@@ -75,12 +93,21 @@ mod tests {
         (vault, policy)
     }
 
+    /// What is known of windows before `streamed_until`, which are decided at 0.
+    fn findings(streamed_until: u64) -> Findings {
+        Findings {
+            streamed_until,
+            calendar: Calendar {
+                step_secs: 100,
+                ..Calendar::default()
+            },
+            ..Findings::default()
+        }
+    }
+
     /// Examines `entries`, from window `first` on.
     fn examine(vault: &mut Vault, policy: &mut Policy, first: u64, entries: &[Entry]) -> u64 {
-        let mut findings = Findings {
-            streamed_until: 20,
-            ..Findings::default()
-        };
+        let mut findings = findings(20);
         for (window, entry) in (first..).zip(entries) {
             policy.examine(window, *entry, &mut findings);
         }
@@ -107,10 +134,10 @@ mod tests {
         assert_eq!((policy.examined_until, policy.set_aside()), (15, 255));
 
         // A payment comes out of it first, and the rest out of the capital
-        policy.pay(&mut vault, 200);
+        policy.pay(&mut vault, 200, 0);
         assert_eq!((policy.set_aside(), vault.set_aside), (55, 55));
         assert_eq!((vault.assets, vault.locked), (1_745, 245));
-        policy.pay(&mut vault, 100);
+        policy.pay(&mut vault, 100, 0);
         assert_eq!((policy.set_aside(), vault.set_aside), (0, 0));
         assert_eq!((vault.assets, vault.locked), (1_700, 200));
         assert_eq!(policy.open_cover(), 200);
@@ -125,10 +152,7 @@ mod tests {
         assert_eq!(unearned, 850 * 8 / 10 + 1); // the stream's rate is rounded down
         assert_eq!(policy.streamed_until(139), 11);
         assert_eq!(policy.streamed_until(140), 12);
-        let mut findings = Findings {
-            streamed_until: 12,
-            ..Findings::default()
-        };
+        let mut findings = findings(12);
         for window in [11, 12, 13] {
             policy.examine(window, Entry::None, &mut findings);
         }
@@ -175,13 +199,36 @@ mod tests {
         examine(&mut vault, &mut policy, 10, &[Entry::None]);
         policy.pending.premium = 1;
         vault.held = 1;
-        let findings = Findings {
-            unmeasured: 1,
+        let mut findings = Findings {
             examined_until: 20,
             ..Findings::default()
         };
+        findings.unmeasured[0] = 1;
         policy.begin(&mut vault, &findings);
         assert_eq!((policy.set_aside(), policy.unmeasured_windows), (170, 0));
         assert_eq!(policy.windows_to_expire(), 20..=29);
+    }
+    #[test]
+    fn a_window_is_borne_once_its_dispute_would_be_over() {
+        // At 250, window 10 is decided by 190, 11 by 200, 12 by 210, 14 by 230, and 22 by 310
+        let (mut vault, mut policy) = begun();
+        (policy.windows, policy.last_window, policy.term.part) = (20, 29, 200);
+        vault.accrue(250);
+        let (assets, locked) = (vault.assets, vault.locked);
+        let mut findings = findings(30);
+        (findings.calendar.first, findings.calendar.window_secs) = (90, 10);
+        findings.calendar.steps_over = 2;
+        for window in [10, 11, 12, 14, 22] {
+            policy.examine(window, Entry::Void, &mut findings);
+        }
+        assert_eq!(policy.set_premium_aside(&mut vault, &findings), 50);
+        assert_eq!((vault.assets, vault.set_aside), (assets - 20, 50));
+        assert_eq!((vault.locked, vault.pending_losses), (locked - 20, 30));
+        let pending = |at| {
+            let mut later = vault;
+            later.accrue(at);
+            later.pending_losses
+        };
+        assert_eq!([299, 300, 399, 400].map(pending), [30, 10, 10, 0]);
     }
 }

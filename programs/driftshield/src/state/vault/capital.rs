@@ -95,9 +95,9 @@ impl Vault {
         self.release_orphaned_assets();
     }
 
-    /// Takes `amount`, which is locked, out of the capital. Capital that is leaving bears its part,
-    /// rounded up. The vault must be accrued.
-    pub fn bear(&mut self, amount: u64) {
+    /// Takes `amount` of the pending losses out of the capital. Capital that is leaving bears its part,
+    /// rounded up.
+    pub(super) fn bear(&mut self, amount: u64) {
         if 0 < self.leaving {
             let (leaving, assets) = (u128::from(self.leaving), u128::from(self.assets));
             let borne = (u128::from(amount) * leaving).div_ceil(assets);
@@ -111,6 +111,7 @@ impl Vault {
                 self.wipeouts = self.wipeouts.wrapping_add(1);
             }
         }
+        self.pending_losses -= amount;
         self.spend(amount);
         self.unlock(amount);
     }

@@ -10,6 +10,17 @@ pub const RESERVE_SECS: i64 = 30 * DAY_SECS;
 /// Most shares per base unit at which a vault accepts deposits. A vault with more was wiped out.
 const MAX_SHARES_PER_UNIT: u128 = 1_000_000_000;
 
+/// What a depositor accepts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, AnchorSerialize, AnchorDeserialize, IdlType)]
+pub struct DepositLimits {
+    /// Fewest shares for the deposit.
+    pub min_shares: u64,
+    /// The vault's `revision` that the depositor has read.
+    pub revision: u32,
+    /// Most `pending_losses` of the vault. The deposit bears its part of them.
+    pub max_pending_losses: u64,
+}
+
 impl Vault {
     /// Returns the value of `shares`.
     pub fn worth(&self, shares: u64) -> u64 {
@@ -17,9 +28,19 @@ impl Vault {
     }
 
     /// Adds a deposit of `amount` and returns the number of shares to mint for it. The first
-    /// deposit's capital is seasoned at once.
-    pub fn deposit(&mut self, amount: u64, min_shares: u64, revision: u32) -> Result<u64> {
+    /// deposit's capital is seasoned at once. The vault must be accrued.
+    pub fn deposit(&mut self, amount: u64, limits: &DepositLimits) -> Result<u64> {
+        let DepositLimits {
+            min_shares,
+            revision,
+            max_pending_losses,
+        } = *limits;
         require!(0 < amount, DriftShieldError::ZeroAmount);
+        // Shares that are bought before a loss bear it.
+        require!(
+            self.pending_losses <= max_pending_losses,
+            DriftShieldError::LossesPending
+        );
         // A depositor can leave before a change takes effect only if it has seen the change.
         require!(revision == self.revision, DriftShieldError::VaultChanged);
         require!(

@@ -12,11 +12,23 @@ use crate::{
 pub const RATE_BITS: u32 = 32;
 
 impl Vault {
-    /// Accrues the vault up to `now`: streamed premium becomes capital, or the treasury's credit as
-    /// far as the capital is leaving or nobody has shares; seasoned capital follows; announced terms
-    /// take effect when due. Every change of the capital accrues first.
+    /// Accrues the vault up to `now`, and bears the losses that are due on the way. Every change of the
+    /// capital accrues first.
+    #[inline(never)] // one copy keeps the binary small
     pub fn accrue(&mut self, now: i64) {
         let now = now.max(self.accrued_at); // never back in time
+        while let Some((due, loss)) = self.next_loss(now) {
+            self.stream_to(due);
+            self.bear(loss);
+        }
+        self.stream_to(now);
+    }
+
+    /// Brings the vault to `now`: streamed premium becomes capital, or the treasury's credit as far as
+    /// the capital is leaving or nobody has shares; seasoned capital follows; announced terms take
+    /// effect when due.
+    #[inline(never)] // one copy keeps the binary small
+    fn stream_to(&mut self, now: i64) {
         if 0 < self.terms_at && self.terms_at <= now {
             self.terms = self.next_terms;
             self.terms_at = 0;

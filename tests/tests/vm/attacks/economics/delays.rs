@@ -1,6 +1,6 @@
-//! Disputes that are meant to delay.
+//! Disputes and silence that are meant to delay a claim until capital has left.
 
-use driftshield_sdk::PolicyTerms;
+use driftshield_sdk::{DriftShieldError, PolicyTerms};
 use driftshield_tests::{insurance::*, world::*};
 
 const DRIFTED: u64 = 500_000;
@@ -21,45 +21,140 @@ fn covered() -> (Insured, Wallet, Wallet) {
     (scene, leaver, holder)
 }
 
-#[test]
-fn a_leaving_provider_delays_a_claim_by_a_false_challenge_until_its_capital_is_paid_out() {
-    // Given a provider who has requested its half of the capital, and a window that drifts a day before the
-    // request can be paid
-    let (mut scene, leaver, holder) = covered();
+/// How the value of the window that drifts becomes final.
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    /// Nobody disputes what the oracles measure.
+    Undisputed,
+    /// The provider who leaves challenges it at the last moment, and so does the arbiter rule.
+    Challenged,
+    /// The oracles are silent, somebody asserts the counts, and the arbiter rules at the last moment.
+    Silent,
+}
+
+/// Somebody reports on `window`. Returns when its value can become final.
+fn report(scene: &mut Insured, way: Way, window: u64, leaver: &Wallet) -> i64 {
+    let (model, state) = (scene.model.clone(), scene.model());
+    scene.world.warp_to_end(&model, window);
+    if let Way::Silent = way {
+        scene.world.pass(state.submit_secs);
+        let (other, counts) = (scene.world.wallet(CAPITAL), share(DRIFTED));
+        let asserted = scene.world.challenge(&model, window, &other, &counts);
+        asserted.unwrap();
+        return scene.world.now() + state.ruling_secs - 1;
+    }
+    scene.world.submit_all(&model, window, &share(DRIFTED));
+    if let Way::Undisputed = way {
+        return scene.world.now() + state.challenge_secs;
+    }
+    scene.world.pass(state.challenge_secs - 1);
+    let calm = share(CALM_DRIFT);
+    let challenged = scene.world.challenge(&model, window, leaver, &calm);
+    challenged.unwrap();
+    scene.world.now() + state.ruling_secs - 1
+}
+
+/// Lets `window` become final as soon as it can, and claims.
+fn decide(scene: &mut Insured, way: Way, window: u64, holder: &Wallet) {
     let model = scene.model.clone();
+    let decided = match way {
+        Way::Undisputed => scene.world.finalize(&model, window),
+        Way::Challenged | Way::Silent => scene.world.rule(&model, window, &share(DRIFTED)),
+    };
+    decided.unwrap();
+    scene.claim(holder, 1, window).unwrap();
+}
+
+/// What a provider with half of the capital is paid for it, and what the vault has left once the claim is
+/// borne, if a window drifts that ends so many days after the request.
+fn outcome(way: Way, days: u64) -> (u64, u64) {
+    let (mut scene, leaver, holder) = covered();
+    let bad = scene.window + 5;
+    scene.measure_until(bad + 1 - days, CALM_DRIFT);
     let shares = scene.shares(&leaver);
     scene.request(&leaver, shares).unwrap();
     let payable = scene.world.now() + COOLDOWN;
-    let bad = scene.window + 5;
     scene.measure_until(bad, CALM_DRIFT);
-    scene.world.submit_all(&model, bad, &share(DRIFTED));
-    let final_at = scene.world.now() + scene.model().challenge_secs;
-    assert!(final_at < payable);
-    let start = scene.world.tokens(&leaver.tokens);
+    let before = scene.world.tokens(&leaver.tokens);
+    let final_at = report(&mut scene, way, bad, &leaver);
+    let bond = before - scene.world.tokens(&leaver.tokens);
+    assert!(final_at < scene.model().decided_by(bad).unwrap());
 
-    // When nobody challenges, then it bears half of the claim
-    let mut honest = scene.clone();
-    honest.world.warp_to(final_at);
-    honest.world.finalize(&model, bad).unwrap();
-    honest.claim(&holder, 1, bad).unwrap();
-    honest.world.warp_to(payable);
-    honest.withdraw(&leaver).unwrap();
-    let borne = honest.world.tokens(&leaver.tokens) - start;
+    // Both as soon as possible, in the order of time
+    if payable <= final_at {
+        scene.world.warp_to(payable);
+        scene.withdraw(&leaver).unwrap();
+    }
+    scene.world.warp_to(final_at);
+    decide(&mut scene, way, bad, &holder);
+    if final_at < payable {
+        scene.world.warp_to(payable);
+        scene.withdraw(&leaver).unwrap();
+    }
+    let end = scene.model().window_end(bad).unwrap();
+    scene.world.warp_to(end + 10 * DAY);
+    let vault = scene.vault_now();
+    assert_eq!((vault.pending_losses, vault.leaving), (0, 0));
+    (
+        scene.world.tokens(&leaver.tokens) + bond - before,
+        vault.assets,
+    )
+}
 
-    // When it challenges what is right, and the arbiter takes its time
-    scene.world.warp_to(final_at - 1);
-    let counts = share(CALM_DRIFT);
-    scene
-        .world
-        .challenge(&model, bad, &leaver, &counts)
-        .unwrap();
-    scene.world.warp_to(payable);
-    scene.withdraw(&leaver).unwrap();
-    scene.world.rule(&model, bad, &share(DRIFTED)).unwrap();
+#[test]
+fn neither_a_false_challenge_nor_silence_changes_who_bears_a_claim() {
+    // Given a provider whose half of the capital is payable a day and a half after a window that drifts: without
+    // a dispute after the claim of a thousand, with one before it. Then it bears nothing of it in any case.
+    // Or given that it is payable after the last moment of a dispute. Then it bears half of it in any case.
+    for (days, borne) in [(6, 0), (2, 500 * TOKEN)] {
+        let (paid, left) = outcome(Way::Undisputed, days);
+        let expected = CAPITAL - borne;
+        assert!(paid.abs_diff(expected) < TOKEN / 100, "{paid} {expected}");
+        for way in [Way::Challenged, Way::Silent] {
+            let other = outcome(way, days);
+            let differ = paid.abs_diff(other.0).max(left.abs_diff(other.1)); // each rounded
+            assert!(
+                differ <= 3,
+                "{way:?}, {days} days: {other:?}, not {paid}, {left}"
+            );
+        }
+    }
+}
+
+#[test]
+fn who_deposits_before_a_loss_is_borne_bears_its_part_and_must_accept_it() {
+    // Given a claim of a thousand that has been paid, and that no capital has borne yet
+    let (mut scene, _, holder) = covered();
+    let bad = scene.window + 1;
+    scene.measure_until(bad, CALM_DRIFT);
+    let before = scene.vault_now();
+    scene.measure_until(bad + 1, DRIFTED);
     scene.claim(&holder, 1, bad).unwrap();
+    let vault = scene.vault_now();
+    assert_eq!(vault.pending_losses, 1_000 * TOKEN);
+    assert!(before.assets <= vault.assets && vault.locked == before.locked);
 
-    // Then its capital is paid out first, and the other bears the whole claim; the challenge costs a bond
-    let escaped = scene.world.tokens(&leaver.tokens) - start;
-    let (gain, bond) = (escaped + 100 * TOKEN - borne, 100 * TOKEN);
-    assert_eq!((gain, bond), (499_996_501, 100_000_000));
+    // A deposit whose depositor has not seen it is refused
+    let late = scene.world.wallet(2 * CAPITAL);
+    let refused = scene.deposit_as_read(&late, CAPITAL, 0, &before);
+    assert_refused(refused, DriftShieldError::LossesPending);
+
+    // Who accepts it buys shares at their price before the loss
+    scene.deposit(&late, CAPITAL).unwrap();
+    let shares = scene.shares(&late);
+    let worth = |scene: &Insured| scene.vault_now().worth(shares);
+    assert!(CAPITAL - worth(&scene) <= 1);
+
+    // And bears a third of it, at the end of the step in which a dispute would have ended at the latest
+    let (due, step) = (
+        scene.model().decided_by(bad).unwrap(),
+        scene.vault().step_secs(),
+    );
+    scene.world.warp_to((due + step - 1) / step * step - 1);
+    let before = worth(&scene);
+    assert_eq!(scene.vault_now().pending_losses, 1_000 * TOKEN);
+    scene.world.pass(1);
+    assert_eq!(scene.vault_now().pending_losses, 0);
+    let lost = before - worth(&scene);
+    assert!(lost.abs_diff(1_000 * TOKEN / 3) < TOKEN, "{lost}");
 }

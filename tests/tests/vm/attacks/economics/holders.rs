@@ -285,7 +285,7 @@ fn silence_on_probation_voids_cover_on_drift_that_providers_see_unless_somebody_
     scene.window = terms.first_window;
     scene.measure(DRIFTED);
     scene.claim(&holder, 1, terms.first_window).unwrap();
-    assert_eq!(scene.vault().locked, 0);
+    assert_eq!(net(scene.vault()).locked, 0);
     // And the three silent oracles have paid a penalty each
     let penalties = bonds - scene.model().bonds.iter().sum::<u64>();
     assert_eq!(penalties, 3 * 5 * TOKEN);

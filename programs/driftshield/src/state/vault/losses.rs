@@ -1,0 +1,138 @@
+//! Losses of a vault: what policies take out of its capital, and when the capital bears it.
+//!
+//! A payment is borne at the latest time at which a dispute could have delayed it, whenever it was
+//! made. Nobody can therefore decide by a dispute, by silence or by a late call who bears it.
+
+use crate::Vault;
+
+/// Number of steps in a cooldown. A payment is borne at the end of a step.
+pub const LOSS_STEPS: i64 = 30;
+/// Length of the ring of pending losses, in steps: a loss is borne at most one step after a dispute
+/// that fits into the cooldown.
+pub const SLOTS: usize = 32;
+
+const _: () = assert!(LOSS_STEPS as usize + 2 <= SLOTS);
+
+impl Vault {
+    /// Returns the length of a step: a thirtieth of the cooldown, rounded up.
+    pub fn step_secs(&self) -> i64 {
+        (self.cooldown_secs as u64).div_ceil(LOSS_STEPS as u64) as i64
+    }
+
+    /// Returns the end of the step that is `steps` after the last one that is over. The vault must be
+    /// accrued.
+    pub fn step_end(&self, steps: usize) -> i64 {
+        let step_secs = self.step_secs() as u64;
+        let step = self.accrued_at as u64 / step_secs + steps as u64;
+        (step * step_secs) as i64
+    }
+
+    /// Takes `amount`, which is locked, and which a policy pays or sets aside, out of the capital: at the
+    /// end of the step in which `at` lies, or now if that is over. The vault must be accrued. `at` is at
+    /// most a cooldown away.
+    #[inline(never)] // one copy keeps the binary small
+    pub fn lose(&mut self, amount: u64, at: i64) {
+        if amount == 0 {
+            return;
+        }
+        let step = (at as u64).div_ceil(self.step_secs() as u64); // Unix times aren't negative
+        self.pending_losses += amount; // part of what is locked
+        if step * self.step_secs() as u64 <= self.accrued_at as u64 {
+            self.bear(amount);
+        } else {
+            self.losses[step as usize % SLOTS] += amount; // part of the pending losses
+        }
+    }
+
+    /// Takes the next loss that is due at `now` out of the ring, and returns the time at which it is
+    /// due and its amount.
+    pub(super) fn next_loss(&mut self, now: i64) -> Option<(i64, u64)> {
+        if self.pending_losses == 0 {
+            return None;
+        }
+        let step_secs = self.step_secs() as u64;
+        let first = self.accrued_at as u64 / step_secs + 1;
+        let last = (now as u64 / step_secs).min(first + SLOTS as u64 - 1);
+        for step in first..=last {
+            let amount = core::mem::take(&mut self.losses[step as usize % SLOTS]);
+            if 0 < amount {
+                return Some(((step * step_secs) as i64, amount));
+            }
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anchor_lang::bytemuck::Zeroable;
+
+    use super::*;
+
+    /// A vault with steps of 100 seconds at 1,050, a fifth of whose capital is leaving.
+    fn vault() -> Vault {
+        let mut vault = Vault::zeroed();
+        (vault.cooldown_secs, vault.bucket_secs, vault.season_secs) = (2_999, 1_000, 1);
+        (vault.accrued_at, vault.shares) = (1_050, 1);
+        (vault.assets, vault.leaving, vault.locked) = (1_000, 200, 500);
+        vault.leaving_index = crate::WHOLE_INDEX;
+        vault
+    }
+
+    #[test]
+    fn a_loss_is_borne_at_the_end_of_its_step_whenever_it_was_made() {
+        for (at, due) in [
+            (1_051, 1_100),
+            (1_100, 1_100),
+            (1_101, 1_200),
+            (4_050, 4_100),
+        ] {
+            let mut vault = vault();
+            vault.lose(100, at);
+            vault.accrue(due - 1);
+            assert_eq!((vault.assets, vault.leaving), (1_000, 200), "{at}");
+            assert_eq!((vault.locked, vault.pending_losses), (500, 100), "{at}");
+            vault.accrue(due);
+            assert_eq!((vault.assets, vault.leaving), (900, 180), "{at}");
+            assert_eq!((vault.locked, vault.pending_losses), (400, 0), "{at}");
+            assert_eq!(vault.losses, [0; SLOTS]);
+        }
+        for over in [1_000, 950, 0] {
+            let mut vault = vault();
+            vault.lose(100, over);
+            assert_eq!((vault.assets, vault.pending_losses), (900, 0), "{over}");
+        }
+    }
+
+    #[test]
+    fn losses_of_many_steps_are_borne_one_after_the_other() {
+        let mut vault = vault();
+        for step in 0..31 {
+            vault.lose(10, 1_100 + 100 * step);
+        }
+        vault.lose(7, 1_100);
+        assert_eq!(vault.pending_losses, 317);
+        vault.accrue(1_100);
+        assert_eq!((vault.assets, vault.pending_losses), (983, 300));
+        vault.lose(5, 4_200); // in the slot of a step that is over
+        vault.accrue(4_199);
+        assert_eq!((vault.assets, vault.pending_losses), (683, 5));
+        vault.accrue(1_000_000);
+        assert_eq!((vault.assets, vault.pending_losses), (678, 0));
+    }
+
+    #[test]
+    fn premium_that_streams_after_a_loss_doesn_t_change_who_bears_it() {
+        let accrued = |stops: &[i64]| {
+            let mut vault = vault();
+            vault.lose(100, 1_100);
+            vault.stream(500, 1_050, 1_950, 0);
+            stops.iter().for_each(|at| vault.accrue(*at));
+            (vault.assets, vault.leaving, vault.leaving_index)
+        };
+        let (assets, leaving, index) = accrued(&[1_100, 1_900]);
+        let (other_assets, other_leaving, other_index) = accrued(&[1_900]);
+        assert_eq!((leaving, index), (other_leaving, other_index));
+        assert_eq!(assets, other_assets);
+    }
+}
