@@ -347,7 +347,8 @@ impl Seller {
     fn lock(&self, cover: u64, released: u64) -> Verdict<(u64, u64)> {
         let nearest = cover.clamp(self.min_cover, self.max_cover);
         require(cover == nearest, Rule::CoverOutOfLimits, nearest)?;
-        let locked = self.locked.saturating_sub(released); // part of it
+        // What is set aside for a policy that is renewed isn't locked.
+        let locked = self.locked.saturating_sub(released);
         let most = if cover <= released {
             part(self.assets, self.max_utilisation_bps)
         } else {

@@ -46,6 +46,7 @@ impl<'a> Generator<'a> {
             ActionKind::Dispute => self.dispute(),
             ActionKind::TriggerPolicy => self.trigger_policy(),
             ActionKind::Deposit => self.deposit(),
+            ActionKind::ClaimPolicy => self.claim_and_deposit(),
             ActionKind::MoveShares => self.move_shares(),
             ActionKind::ChangeRent => vec![Step::Rent(self.pick(&RENTS).expect("rates"))],
             ActionKind::PlaceBet if self.open_markets().is_empty() => {
@@ -125,7 +126,6 @@ impl<'a> Generator<'a> {
             ActionKind::CloseVault => self.close_vault(),
 
             ActionKind::BuyPolicy => self.buy_policy(),
-            ActionKind::ClaimPolicy => self.claim_policy(),
             ActionKind::CancelPolicy => self.cancel_policy(),
             ActionKind::ExpirePolicy => self.expire_policy(),
 
@@ -143,6 +143,7 @@ impl<'a> Generator<'a> {
             | ActionKind::RenewPolicy
             | ActionKind::BeginPolicy
             | ActionKind::SetAsidePremium
+            | ActionKind::ClaimPolicy
             | ActionKind::Deposit
             | ActionKind::MoveShares
             | ActionKind::ChangeRent => None,

@@ -4,7 +4,8 @@
 
 use anchor_lang::Address;
 use driftshield_sdk::{
-    ChallengePayee, DriftShieldError, FeePayee, PolicyTerms, PremiumPayee, address, instruction,
+    ChallengePayee, DriftShieldError, FeePayee, MarketTerms, PolicyTerms, PremiumPayee, address,
+    instruction,
 };
 use driftshield_tests::{insurance::*, world::*};
 
@@ -137,4 +138,34 @@ fn deposits_payouts_and_premiums_check_the_vault_tokens() {
         let collect = instruction::collect_manager_fees(scene.vault, &state, payee);
         assert_insolvent(scene.world.send(collect, &[]));
     }
+}
+
+#[test]
+fn rents_and_funding_check_the_bond_vault() {
+    // Given a market, a policy that can be renewed, and a bond vault that lacks a base unit
+    let mut scene = Insured::new();
+    let (creator, holder) = (scene.world.wallet(0), scene.world.wallet(CAPITAL));
+    scene.buy(&holder, 1, scene.terms()).expect("buy_policy");
+    scene.start(&holder, 1);
+    let first_window = scene.window + 2;
+    let terms = MarketTerms {
+        first_window,
+        last_window: first_window + 1,
+        close_ts: scene.model().window_start(first_window).expect("in range"),
+        ..market_terms(&scene.world, &scene.model)
+    };
+    let market = scene
+        .world
+        .create_market(&scene.model, &creator, 1, terms)
+        .expect("create_market");
+    let bettor = scene.world.wallet(CAPITAL);
+    scene.world.bet(&market, &bettor, 0, TOKEN).expect("a bet");
+    let bond_vault = address::bond_vault(&scene.model.address);
+    remove_a_unit(&mut scene.world, &bond_vault);
+
+    // When security rent or funding is paid in, or the treasury's part is paid out, then it is refused
+    assert_insolvent(scene.world.bet(&market, &bettor, 0, TOKEN));
+    assert_insolvent(scene.buy(&holder, 2, scene.terms()));
+    assert_insolvent(scene.renew(&holder, 1, true));
+    assert_insolvent(scene.world.fund(&scene.model, &holder, TOKEN, DAY));
 }

@@ -17,7 +17,7 @@ use solana_transaction_error::TransactionError;
 use crate::committed_idl;
 
 /// Seeds in which every rare event happens at least once.
-const SEEDS: [u64; 12] = [2, 3, 4, 7, 9, 10, 16, 18, 24, 26, 27, 31];
+const SEEDS: [u64; 12] = [2, 3, 9, 10, 14, 16, 17, 18, 26, 27, 31, 32];
 /// Number of actions of a seed; an action can make any number of calls.
 const ACTIONS: usize = 700;
 

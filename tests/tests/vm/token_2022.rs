@@ -203,6 +203,7 @@ fn payments_in_are_refused_once_the_mint_has_changed() {
             scene.world.bet(&market, &holder, 0, TOKEN),
             scene.world.buy_stake(&market, &holder, &seller, purchase),
             scene.world.bond(&scene.model, 0, TOKEN),
+            scene.world.fund(&scene.model, &holder, TOKEN, DAY),
             scene
                 .world
                 .challenge(&scene.model, window, &holder, &share(2 * CALM_DRIFT)),

@@ -5,6 +5,9 @@ use anchor_lang::{accounts::SlabSchema, bytemuck::Pod, prelude::*};
 use super::{close, transfer, ACCOUNT_OWNER};
 use crate::DriftShieldError;
 
+/// What the runtime appends to the seeds of a program-derived address.
+const PDA_MARKER: &[u8] = b"ProgramDerivedAddress";
+
 /// An account that owns token accounts and records what they owe.
 pub trait TokenOwner: Pod + SlabSchema {
     /// Returns the seeds that sign for the account.
@@ -80,17 +83,10 @@ pub fn require_destination(
     if payee.account().is_signer() {
         return Ok(());
     }
-    let seeds = [
-        payee.address().as_ref(),
-        program.as_ref(),
-        mint.address().as_ref(),
-    ];
-    anchor_lang::find_and_verify_program_address(
-        &seeds,
-        &anchor_spl::associated_token::ID,
-        destination.address(),
-    )
-    .map_err(|_| DriftShieldError::WrongDestination)?;
+    require!(
+        is_associated(payee, destination, program, mint),
+        DriftShieldError::WrongDestination
+    );
     // The owner of an associated token account can transfer its ownership.
     let data = destination.account().try_borrow()?;
     let owner = data.get(ACCOUNT_OWNER);
@@ -99,6 +95,28 @@ pub fn require_destination(
         DriftShieldError::WrongDestination
     );
     Ok(())
+}
+
+/// Whether `destination` has the address of the payee's associated token account, of any bump: only the
+/// associated token program can have created an account there, and it uses one bump. Skipping the
+/// runtime's check that an address has no key saves a third of the search.
+fn is_associated(
+    payee: &UncheckedAccount,
+    destination: &UncheckedAccount,
+    program: &Address,
+    mint: &UncheckedAccount,
+) -> bool {
+    const BUMP: usize = 3 * 32;
+    let mut seeds = [0; BUMP + 1 + 32 + PDA_MARKER.len()];
+    seeds[..32].copy_from_slice(payee.address().as_ref());
+    seeds[32..64].copy_from_slice(program.as_ref());
+    seeds[64..BUMP].copy_from_slice(mint.address().as_ref());
+    seeds[BUMP + 1..][..32].copy_from_slice(anchor_spl::associated_token::ID.as_ref());
+    seeds[BUMP + 33..].copy_from_slice(PDA_MARKER);
+    (0..=u8::MAX).rev().any(|bump| {
+        seeds[BUMP] = bump;
+        sha256(&seeds) == destination.address().to_bytes()
+    })
 }
 
 /// Pays `amount` out of `owner`'s token account `tokens`, and checks the invariant. The caller has

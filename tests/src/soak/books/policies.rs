@@ -398,7 +398,9 @@ impl Books {
             "the cover is over the cap",
         )?;
         require(0 < vault.assets, "the vault has no capital")?;
-        let locked = self.locked(purchase.vault) - purchase.released();
+        // What is set aside for the policy isn't locked.
+        let locked = self.locked(purchase.vault);
+        let locked = locked.saturating_sub(purchase.released());
         let locks_more = purchase.released() < cover;
         let max_locked = if locks_more {
             vault.max_locked(self.reserved(purchase.vault))

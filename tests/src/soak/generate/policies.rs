@@ -186,7 +186,19 @@ impl Generator<'_> {
             .collect()
     }
 
-    pub(super) fn claim_policy(&mut self) -> Option<Call> {
+    /// A claim, and often a deposit while the capital has not borne it.
+    pub(super) fn claim_and_deposit(&mut self) -> Vec<Step> {
+        let Some((claim, vault)) = self.claim_policy() else {
+            return vec![];
+        };
+        let mut steps = vec![Step::Call(claim)];
+        if self.chance(50) {
+            steps.extend(self.deposit_into(vault));
+        }
+        steps
+    }
+
+    fn claim_policy(&mut self) -> Option<(Call, Address)> {
         let mut paying: Vec<(Address, u64)> = Vec::new();
         for (at, policy) in &self.books.policies {
             let runs = self.paying_runs(policy).into_iter();
@@ -204,13 +216,14 @@ impl Generator<'_> {
         let pages = self.pages_for(policy, (first, last));
         let mint = self.books.vaults[&policy.vault].mint;
         let (destination, signed) = self.destination(&policy.holder, &mint);
-        Some(Call::ClaimPolicy {
+        let claim = Call::ClaimPolicy {
             policy: at,
             first_window: first,
             pages,
             destination,
             signed,
-        })
+        };
+        Some((claim, policy.vault))
     }
 
     pub(super) fn cancel_policy(&mut self) -> Option<Call> {

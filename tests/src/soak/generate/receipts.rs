@@ -295,6 +295,9 @@ impl Generator<'_> {
                 destination,
                 signed,
             }));
+            if self.chance(30) {
+                steps.extend(self.deposit_into(policy.vault));
+            }
         }
         steps
     }

@@ -165,9 +165,14 @@ impl Generator<'_> {
 
     /// Deposits capital. Creates the account for the shares first if necessary.
     pub(super) fn deposit(&mut self) -> Vec<Step> {
-        let Some(vault) = self.vault(|_, vault| 0 < vault.shares) else {
-            return vec![];
-        };
+        match self.vault(|_, vault| 0 < vault.shares) {
+            Some(vault) => self.deposit_into(vault),
+            None => vec![],
+        }
+    }
+
+    /// A deposit into `vault`.
+    pub(super) fn deposit_into(&mut self, vault: Address) -> Vec<Step> {
         let signer = self.actor("provider");
         let mint = self.books.vaults[&vault].mint;
         let own = self.books.share_account(&signer, &vault);

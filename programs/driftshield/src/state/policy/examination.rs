@@ -19,6 +19,8 @@ pub struct Findings {
     /// undecided one and as far as no earlier examination has counted them: by the step at whose end the
     /// capital bears their premium. First those of steps that are over.
     pub(super) unmeasured: [u32; SLOTS],
+    /// Number of steps up to the last one with such a window.
+    pub(super) steps: usize,
     /// Number of such windows that have not streamed.
     pub(super) ahead: u64,
     /// Where windows lie in the steps.
@@ -64,8 +66,20 @@ impl Findings {
     /// Returns the number of windows of the present term without a value that no earlier examination has
     /// counted.
     pub(super) fn unmeasured_windows(&self) -> u64 {
-        let streamed = self.unmeasured.iter().sum::<u32>(); // at most 2048
-        u64::from(streamed) + self.ahead
+        self.by_step().sum::<u64>() + self.ahead
+    }
+
+    /// Returns the number of those that have streamed, by step.
+    pub(super) fn by_step(&self) -> impl Iterator<Item = u64> + '_ {
+        let steps = self.unmeasured.iter().take(self.steps);
+        steps.map(|count| u64::from(*count))
+    }
+
+    /// Counts a window without a value that has streamed. Windows come in order, and so do their steps.
+    fn count_streamed(&mut self, window: u64) {
+        let step = self.calendar.steps_to(window);
+        self.unmeasured[step] += 1; // at most 2048
+        self.steps = step + 1;
     }
 
     /// Refuses if a window is not decided.
@@ -170,7 +184,7 @@ impl Policy {
                 if is_new && findings.streamed_until <= window {
                     findings.ahead += 1;
                 } else if is_new {
-                    findings.unmeasured[findings.calendar.steps_to(window)] += 1;
+                    findings.count_streamed(window);
                 }
             }
         }

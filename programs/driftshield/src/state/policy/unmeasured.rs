@@ -33,9 +33,9 @@ impl Policy {
     #[inline(never)] // one copy keeps the binary small
     pub fn set_premium_aside(&mut self, vault: &mut Vault, findings: &Findings) -> u64 {
         let mut amount = 0;
-        for (steps, count) in findings.unmeasured.into_iter().enumerate() {
+        for (steps, count) in findings.by_step().enumerate() {
             if 0 < count {
-                let part = self.count_unmeasured(count.into());
+                let part = self.count_unmeasured(count);
                 vault.lose(part, vault.step_end(steps));
                 amount += part; // part of the open cover
             }
@@ -203,7 +203,7 @@ mod tests {
             examined_until: 20,
             ..Findings::default()
         };
-        findings.unmeasured[0] = 1;
+        (findings.unmeasured[0], findings.steps) = (1, 1);
         policy.begin(&mut vault, &findings);
         assert_eq!((policy.set_aside(), policy.unmeasured_windows), (170, 0));
         assert_eq!(policy.windows_to_expire(), 20..=29);

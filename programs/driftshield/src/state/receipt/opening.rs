@@ -34,15 +34,11 @@ impl Receipt {
     }
 
     /// Disputes a window to which nobody has submitted: starts the dispute of a new receipt.
-    /// Refused until its submit period is over, when its challenge period is over, and unless a
-    /// market or a policy depends on it.
+    /// Refused until its submit period is over, and unless a market or a policy depends on it. The
+    /// challenge that follows is refused when the challenge period is over.
     pub fn dispute_missing(&mut self, model: &Model, now: i64) -> Result<()> {
         let submit_end = model.submit_end(self.window)?;
         require!(submit_end <= now, DriftShieldError::SubmitPeriodOpen);
-        require!(
-            now < submit_end + model.challenge_secs,
-            DriftShieldError::ChallengePeriodOver
-        );
         require!(
             model.observes(self.window)?,
             DriftShieldError::WindowNotObserved
