@@ -111,8 +111,9 @@ fn select() -> String {
         "select m.*, v.decimals,
                 creation.slot as created_slot, creation.block_time as created_at,
                 w.paid, w.settled_at,
-                case when m.wipeouts <> v.wipeouts then 0
-                     else floor(m.value * v.leaving_index / m.index) end as left_value,
+                case when 4 < v.leaving_scale - m.scale then 0
+                     else floor(div(m.value * v.leaving_index, m.index)
+                                / power(2::numeric, 30 * (v.leaving_scale - m.scale))) end as left_value,
                 case when m.closed_slot is null and m.shares = 0 then 'open'
                      when m.closed_slot is null then 'lapsed'
                      when w.cancelled then 'cancelled'

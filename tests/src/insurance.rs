@@ -2,9 +2,9 @@
 
 use anchor_lang::Address;
 use driftshield_sdk::{
-    CollateralTerms, DriftShieldError, Exposure, ListingTerms, Model, Policy, PolicyTerms, Quote,
-    Refusal, Vault, VaultTerms, WithdrawRequest, address, first_window, instruction, quote,
-    quote_renewal,
+    CollateralTerms, DepositLimits, DriftShieldError, Exposure, ListingTerms, Model, Policy,
+    PolicyTerms, Quote, Refusal, Vault, VaultTerms, WithdrawRequest, address, first_window,
+    instruction, quote, quote_renewal,
 };
 use solana_signer::Signer;
 
@@ -235,7 +235,14 @@ impl Insured {
         let account = instruction::create_share_account(&payer, &key, read);
         self.world.send(account, &[]).expect("create_share_account");
         let (vault, source) = (self.vault, owner.tokens);
-        let deposit = instruction::deposit(key, vault, read, source, amount, min_shares);
+        let deposit = instruction::deposit(
+            key,
+            vault,
+            read,
+            source,
+            amount,
+            DepositLimits::as_read(read, min_shares),
+        );
         self.world.send(deposit, &[&owner.key])
     }
 

@@ -30,7 +30,7 @@ impl From<u8> for Decimals {
 
 /// Fields that are not printed: sequence numbers, lengths of arrays, and values that only the
 /// program uses. Fields named `…_seq` are not printed either.
-const HIDDEN: [&str; 11] = [
+const HIDDEN: [&str; 12] = [
     "seq",
     "bump",
     "threshold_count",
@@ -41,7 +41,8 @@ const HIDDEN: [&str; 11] = [
     "fraction",
     "index",
     "leaving_index",
-    "wipeouts",
+    "leaving_scale",
+    "scale",
 ];
 
 /// Indented lines for the fields. Fields of accounts are in the order of the struct.

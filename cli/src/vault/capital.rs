@@ -15,8 +15,9 @@ use crate::{
     session::Session,
 };
 
-/// Slippage tolerance of a deposit, as a divisor of the shares that the deposit would buy now:
-/// 0.1%. Premiums that accrue until the deposit lands raise the share price.
+/// Slippage tolerance of a deposit, as a divisor of the shares that the deposit would buy now, and
+/// tolerance of pending losses, as a divisor of the vault's capital: 0.1%. Premiums that accrue until the
+/// deposit lands raise the share price.
 const SLIPPAGE_DIVISOR: u64 = 1_000;
 
 #[derive(Args)]
@@ -27,9 +28,10 @@ pub struct Deposit {
     /// Fail if the deposit buys fewer shares [default: 0.1% less than it would buy now]
     #[arg(long, value_name = "AMOUNT")]
     min_shares: Option<Amount>,
-    /// Fail if more losses are pending, of which the deposit would bear its part
-    #[arg(long, value_name = "AMOUNT", default_value = "0")]
-    max_pending_losses: Amount,
+    /// Fail if more losses are pending, of which the deposit would bear its part [default: 0.1% of the
+    /// vault's capital]
+    #[arg(long, value_name = "AMOUNT")]
+    max_pending_losses: Option<Amount>,
     /// Token account that pays [default: the signer's associated token account]
     #[arg(long, value_name = "TOKEN_ACCOUNT")]
     source: Option<Address>,
@@ -39,22 +41,25 @@ impl Deposit {
     pub async fn run(self, session: &Session) -> Result<()> {
         let (state, decimals) = read(session, &self.vault).await?;
         let amount = self.amount.units(decimals.tokens)?;
-        let max_pending_losses = self.max_pending_losses.units(decimals.tokens)?;
         let (mut accrued, _) = accrued(session, &state).await?;
+        let max_pending_losses = match &self.max_pending_losses {
+            Some(losses) => losses.units(decimals.tokens)?,
+            None => accrued.assets / SLIPPAGE_DIVISOR,
+        };
         ensure!(
             accrued.pending_losses <= max_pending_losses,
             "{} of losses are pending, and the deposit would bear its part: wait until they are borne, \
              or accept them with --max-pending-losses",
             print::scaled(accrued.pending_losses.into(), decimals.tokens)
         );
-        let min_shares = match &self.min_shares {
+        let mut limits = DepositLimits {
+            min_shares: 0,
+            revision: state.revision,
+            max_pending_losses,
+        };
+        limits.min_shares = match &self.min_shares {
             Some(shares) => shares.units(decimals.shares)?,
             None => {
-                let limits = DepositLimits {
-                    min_shares: 0,
-                    revision: accrued.revision,
-                    max_pending_losses,
-                };
                 let shares = accrued.deposit(amount, &limits).map_err(program_error)?;
                 shares - shares.div_ceil(SLIPPAGE_DIVISOR)
             }
@@ -70,7 +75,7 @@ impl Deposit {
         let owner = session.signer()?;
         let instructions = [
             instruction::create_share_account(&owner, &owner, &state),
-            instruction::deposit(owner, self.vault, &state, source, amount, min_shares),
+            instruction::deposit(owner, self.vault, &state, source, amount, limits),
         ];
         session.send(&instructions, decimals).await
     }

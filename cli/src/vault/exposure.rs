@@ -32,7 +32,7 @@ pub struct ListModel {
     #[arg(long, value_name = "DRIFT")]
     lowest_trigger: Option<Drift>,
     /// Largest persistence to sell, 1 to 4 [default: as listed, or the largest in a first listing
-    /// whose windows, with the model's submit, challenge and ruling periods, fit the cooldown]
+    /// whose windows, with the model's submit, challenge and ruling periods and two steps, fit the cooldown]
     #[arg(long, value_name = "N")]
     max_persistence: Option<u8>,
     /// Fail if the model has another version [default: its current version]

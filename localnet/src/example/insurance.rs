@@ -44,9 +44,9 @@ impl Example<'_> {
     pub async fn open_vault(&mut self) -> anyhow::Result<()> {
         self.vault = address::vault(&self.participant(MANAGER).key.pubkey(), 1);
         let manager = self.participant(MANAGER);
-        // The longest persistence of a policy is 2. A step, a thirtieth of the cooldown, comes on top.
+        // The longest persistence of a policy is 2. Two steps, each a sixtieth of the cooldown, come on top.
         let run = 2 * self.window_secs as i64 + SUBMIT_SECS + CHALLENGE_SECS + RULING_SECS;
-        let cooldown = run + run / 28;
+        let cooldown = run + run / 20 + 2;
         let mut create = vec![
             "vault".into(),
             "create".into(),

@@ -198,7 +198,7 @@ pub enum DriftShieldError {
     // Vaults.
     #[msg("A term of the vault is out of range: see the limits at VaultTerms")]
     InvalidVaultTerms,
-    #[msg("The cooldown is out of range: use 1 second to 121 days")]
+    #[msg("The cooldown is out of range: use 1 second to 126 days")]
     InvalidCooldown,
     #[msg("Only the vault's manager may do this: sign with the key in Vault.manager")]
     NotManager,

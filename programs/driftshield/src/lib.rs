@@ -350,7 +350,7 @@ pub mod driftshield {
 
     // Vaults.
 
-    /// Opens the manager's vault `id`. The cooldown (1 second to 121 days) and the manager's part
+    /// Opens the manager's vault `id`. The cooldown (1 second to 126 days) and the manager's part
     /// of premiums (at most 2000 bps together with the protocol's) never change. Signed by the
     /// manager.
     #[discrim = 32]

@@ -63,26 +63,18 @@ pub fn list_model(
 
 /// Deposits `amount` base units from the token account `source`. The shares go to `owner`'s
 /// associated token account for shares, which must exist: put
-/// [`create_share_account`](super::tokens::create_share_account) in front of the deposit. Fails if,
-/// since `state` was read, the manager has changed a listing or announced terms, or further losses
-/// are pending. Show the owner `state.pending_losses`: the deposit bears its part of them.
+/// [`create_share_account`](super::tokens::create_share_account) in front of the deposit. Fails if the
+/// vault is no longer within the `limits`. Show the owner `state.pending_losses`: the deposit bears
+/// its part of them.
 pub fn deposit(
     owner: Address,
     vault: Address,
     state: &Vault,
     source: Address,
     amount: u64,
-    min_shares: u64,
+    limits: DepositLimits,
 ) -> Instruction {
-    data::Deposit {
-        amount,
-        limits: DepositLimits {
-            min_shares,
-            revision: state.revision,
-            max_pending_losses: state.pending_losses,
-        },
-    }
-    .to_instruction(accounts::DepositResolved {
+    data::Deposit { amount, limits }.to_instruction(accounts::DepositResolved {
         owner,
         config: address::config(),
         collateral: address::collateral(&state.mint),

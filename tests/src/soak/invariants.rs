@@ -117,7 +117,7 @@ pub fn check_step(before: &Books, after: &Books, call: &Call) -> Checked {
         ensure(is_payout || !both || !fell(), || {
             format!("the price of a share fell: {was:?} {vault:?}")
         })?;
-        let kept = was.index == vault.index && was.wipeouts == vault.wipeouts;
+        let kept = was.index == vault.index && was.scale == vault.scale;
         ensure(is_payout || kept, || {
             format!("requests lost value: {was:?} {vault:?}")
         })?;

@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use driftshield_sdk::{
-    Address, Collateral, Instruction, ListingTerms, Model, Policy, PolicyTerms, TokenProgram,
-    Vault, VaultTerms, address, error, instruction,
+    Address, Collateral, DepositLimits, Instruction, ListingTerms, Model, Policy, PolicyTerms,
+    TokenProgram, Vault, VaultTerms, address, error, instruction,
     rpc::{Client, Error, Keypair, Signer},
 };
 use driftshield_tests::{
@@ -82,7 +82,14 @@ impl<'a> Insurance<'a> {
         let shares = instruction::create_share_account(&key, &key, &state);
         insurance.send(provider, shares).await.unwrap();
         let source = insurance.tokens_of(provider, &state);
-        let deposit = instruction::deposit(key, vault, &state, source, CAPITAL, 0);
+        let deposit = instruction::deposit(
+            key,
+            vault,
+            &state,
+            source,
+            CAPITAL,
+            DepositLimits::as_read(&state, 0),
+        );
         insurance.send(provider, deposit).await.unwrap();
         insurance
     }

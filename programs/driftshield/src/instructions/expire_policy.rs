@@ -13,7 +13,7 @@ impl ClaimPolicy {
         self.vault.accrue(now);
         if self.policy.is_pending() {
             // Its time is over, and nobody has asked for its end: the vault has borne the risk.
-            self.policy.begin(&mut self.vault, &Findings::default());
+            self.policy.begin(&mut self.vault, &Findings::none());
         }
         let paid = self.policy.paid;
         let refund = if is_lapsed {

@@ -47,7 +47,7 @@ pub struct ListingTerms {
     /// Lowest trigger to sell, in micro-units, at least the model's noise floor.
     pub lowest_trigger: u64,
     /// Largest persistence to sell, 1 to 4. As many windows, plus the model's submit, challenge and
-    /// ruling periods, must fit into the vault's cooldown.
+    /// ruling periods and a thirtieth of the cooldown, must fit into the vault's cooldown.
     pub max_persistence: u8,
 }
 

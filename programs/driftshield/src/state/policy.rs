@@ -237,7 +237,7 @@ impl Policy {
         let mut before = Stream::NONE;
         if self.is_pending() {
             before = self.term; // may still have unused time
-            self.begin(vault, &Findings::default());
+            self.begin(vault, &Findings::none());
         }
         let mut refund = 0;
         let mut paid = self.paid.saturating_sub(self.unmeasured);

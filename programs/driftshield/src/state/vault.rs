@@ -19,8 +19,8 @@ pub use {
     terms::VaultTerms,
 };
 
-/// Longest cooldown: fits a model with the longest window and the longest periods.
-pub const MAX_COOLDOWN_SECS: i64 = 31 * DAY_SECS + 3 * MAX_PERIOD_SECS;
+/// Longest cooldown: fits a model with the longest window and the longest periods, and two steps.
+pub const MAX_COOLDOWN_SECS: i64 = 36 * DAY_SECS + 3 * MAX_PERIOD_SECS;
 /// Time between the end of the cooldown and the effect of new terms or a listing that admits more
 /// risk, in seconds. Liquidity providers who disagree can leave before.
 pub const NOTICE_SECS: i64 = DAY_SECS;
@@ -56,7 +56,8 @@ pub struct Vault {
     /// Part of `assets` that is requested for withdrawal. It bears its part of every payment and
     /// earns nothing.
     pub leaving: u64,
-    /// What payments have left of each base unit that is leaving, in 2⁻⁶² base units.
+    /// What losses have left of each base unit that is leaving, in 2⁻⁶² base units, times 2³⁰ for each
+    /// `leaving_scale`.
     pub leaving_index: u64,
     /// Capital by which cover is priced. It follows the capital that isn't leaving, by at most
     /// `assets` in `season_secs`, and is at most `assets`.
@@ -128,8 +129,9 @@ pub struct Vault {
     /// Number of times that the manager has listed a model, changed a listing or announced terms. A
     /// deposit states this number.
     pub revision: u32,
-    /// Number of times that payments have used up all capital that was leaving.
-    pub wipeouts: u32,
+    /// Number of times that `leaving_index` was multiplied by 2³⁰, and 5 for each time that a loss has
+    /// used up all capital that was leaving.
+    pub leaving_scale: u32,
     /// The protocol's part of a premium, in bps. Copied from Config.
     pub protocol_fee_bps: u16,
     /// The manager's part of a premium, in bps.
@@ -242,7 +244,7 @@ impl Vault {
         );
         let run_secs = i64::from(persistence) * model.window_secs;
         require!(
-            run_secs + model.dispute_secs() + self.step_secs() <= self.cooldown_secs,
+            run_secs + model.dispute_secs() + 2 * self.step_secs() <= self.cooldown_secs,
             DriftShieldError::ModelTooSlow
         );
         Ok(())

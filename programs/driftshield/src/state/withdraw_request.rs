@@ -14,7 +14,8 @@ pub struct WithdrawRequest {
     /// Sequence number of this account's latest event, counted from 1.
     pub seq: u64,
     /// Requested capital when the vault's `leaving_index` was `index`, in base units. What is left
-    /// of it is `⌊value · leaving_index / index⌋`, or 0 if the vault's `wipeouts` has changed.
+    /// of it is `⌊value · leaving_index / index⌋`, divided by 2³⁰ for each scaling since then, rounded
+    /// down.
     pub value: u64,
     /// The vault's `leaving_index` when `value` was set.
     pub index: u64,
@@ -27,8 +28,8 @@ pub struct WithdrawRequest {
     /// Unix time until which the vault reserves the value of `shares` against purchases; 0 if it
     /// doesn't.
     pub reserved_until: i64,
-    /// The vault's `wipeouts` when `value` was set.
-    pub wipeouts: u32,
+    /// The vault's `leaving_scale` when `value` was set.
+    pub scale: u32,
     /// Whether free capital did not suffice for a payment in the exit window.
     pub is_short: PodBool,
     pub bump: u8,

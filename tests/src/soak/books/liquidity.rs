@@ -76,7 +76,7 @@ impl Books {
             owner: *signer,
             value: requested + value,
             index: vault.index,
-            wipeouts: vault.wipeouts,
+            scale: vault.scale,
             shares: 0,
             unlock_at: now + cooldown_secs,
             lapses_at: now + cooldown_secs + exit_secs,
@@ -160,7 +160,7 @@ impl Books {
             vault.leaving -= paid;
             vault.spend(paid);
             request.value = value - paid;
-            (request.index, request.wipeouts) = (vault.index, vault.wipeouts);
+            (request.index, request.scale) = (vault.index, vault.scale);
             if 0 < request.value {
                 self.rare_events.partly_withdrawn += 1;
             }
@@ -168,7 +168,7 @@ impl Books {
             request.shares = self.take_back(&request)?;
             request.value = 0;
             let vault = &self.vaults[at];
-            (request.index, request.wipeouts) = (vault.index, vault.wipeouts);
+            (request.index, request.scale) = (vault.index, vault.scale);
             let reserved_until = request.lapses_at + 30 * DAY;
             if request.is_short && 0 < request.shares && now < reserved_until {
                 request.reserved_until = Some(reserved_until);

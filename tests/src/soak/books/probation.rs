@@ -84,6 +84,14 @@ impl Policy {
         (u128::from(windows) * elapsed / whole).min(windows.into()) as u64
     }
 
+    /// When a window of the last begun term has streamed.
+    fn streamed_at(&self, window: u64) -> i64 {
+        let stream = self.term.expect("begun");
+        let nth = (window - self.first_of_term() + 1) as i64;
+        let windows = self.terms.windows as i64;
+        stream.begins_at + ((stream.end - stream.begins_at) * nth + windows - 1) / windows
+    }
+
     /// What the cancel fee leaves of an amount.
     pub(super) fn after_cancel_fee(&self, amount: Amount) -> Amount {
         amount * (BPS - Amount::from(self.cancel_fee_bps)) / BPS
@@ -138,16 +146,18 @@ impl Books {
             let amount = policy.aside() - before;
             if window < streamed {
                 // All that is over is borne in one.
-                let due = vault.borne_at(model.decided_by(window)?);
-                let due = if due <= now { 0 } else { due };
-                *losses.entry(due).or_default() += amount;
+                let decided_by = model.decided_by(window)?;
+                let at = decided_by.max(policy.streamed_at(window));
+                let is_over = vault.borne_at(at) <= now;
+                let at = if is_over { 0 } else { at };
+                *losses.entry(at).or_default() += amount;
             } else {
                 ahead += amount;
             }
             total += amount;
         }
-        for (due, amount) in losses {
-            vault.lose(amount, due);
+        for (at, amount) in losses {
+            vault.lose(amount, at);
         }
         policy.examined_until = policy.examined_until.max(until);
         if 0 < ahead {
@@ -206,10 +216,8 @@ impl Books {
     /// no receipt. `None` if there is none.
     pub fn next_to_set_aside(&self, policy: &Policy) -> Option<(u64, i64)> {
         let window = policy.first_unexamined();
-        let stream = policy.term?;
-        let (whole, windows) = (stream.end - stream.begins_at, policy.terms.windows as i64);
-        let nth = (window - policy.first_of_term()) as i64 + 1;
-        let streamed = stream.begins_at + (whole * nth + windows - 1) / windows;
+        policy.term?;
+        let streamed = policy.streamed_at(window);
         let idle = self.models[&policy.model].idle_from(window).ok()?;
         (window <= policy.last_window).then_some((window, idle.max(streamed)))
     }

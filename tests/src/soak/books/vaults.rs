@@ -41,9 +41,9 @@ pub struct Vault {
     pub assets: Amount,
     /// The part of the assets whose withdrawal is requested.
     pub leaving: Amount,
-    /// What claims have left of each requested unit, in 2⁻⁶² units.
+    /// What losses have left of each requested unit, in 2⁻⁶² units, times 2³⁰ for each `scale`.
     pub index: Amount,
-    pub wipeouts: u32,
+    pub scale: u32,
     pub seasoned: Amount,
     pub unearned: Amount,
     pub shares: Amount,
@@ -105,7 +105,7 @@ pub struct Request {
     /// The requested capital when the vault's index was `index`.
     pub value: Amount,
     pub index: Amount,
-    pub wipeouts: u32,
+    pub scale: u32,
     /// What the request became after its exit window.
     pub shares: Amount,
     pub unlock_at: i64,
@@ -143,10 +143,10 @@ impl Vault {
     }
 
     /// When a loss is borne for which the last window can be decided until `decided_by`: at the end of a
-    /// thirtieth of a cooldown.
+    /// sixtieth of a cooldown, and another one later.
     pub fn borne_at(&self, decided_by: i64) -> i64 {
-        let step = (self.cooldown_secs + 29) / 30;
-        (decided_by + step - 1) / step * step
+        let step = (self.cooldown_secs + 59) / 60;
+        (decided_by + step - 1) / step * step + step
     }
 
     /// Takes a loss out of the assets, now or when it is due.
@@ -222,23 +222,28 @@ impl Vault {
     fn bear(&mut self, payment: Amount) {
         if 0 < self.leaving {
             let left = self.leaving - (payment * self.leaving).div_ceil(self.assets);
-            self.index = self.index * left / self.leaving;
-            self.leaving = left;
-            if self.index < 1 << 32 {
-                (self.leaving, self.index) = (0, 1 << 62);
-                self.wipeouts += 1;
+            let mut product = self.index * left;
+            if left == 0 {
+                product = self.leaving << 62; // the index starts anew, and requests are worth nothing
+                self.scale += 5;
             }
+            while product < self.leaving << 32 {
+                product <<= 30;
+                self.scale += 1;
+            }
+            self.index = product / self.leaving;
+            self.leaving = left;
         }
         self.spend(payment);
     }
 
     /// What is left of a request.
     pub fn requested(&self, request: &Request) -> Amount {
-        if request.wipeouts == self.wipeouts && request.value != 0 {
-            request.value * self.index / request.index
-        } else {
-            0
+        let scales = self.scale - request.scale;
+        if 5 <= scales || request.value == 0 {
+            return 0;
         }
+        (request.value * self.index / request.index) >> (30 * scales)
     }
 
     fn bucket(&self, at: i64) -> i64 {
@@ -444,7 +449,7 @@ impl Books {
         self.enabled(mint)?;
         limits::check_vault(terms)?;
         require(
-            (1..=121 * DAY).contains(&cooldown_secs),
+            (1..=126 * DAY).contains(&cooldown_secs),
             "the cooldown is out of range",
         )?;
         let params = self.config()?.params;
@@ -475,7 +480,7 @@ impl Books {
             assets: 0,
             leaving: 0,
             index: 1 << 62,
-            wipeouts: 0,
+            scale: 0,
             seasoned: 0,
             unearned: 0,
             shares: 0,
@@ -538,7 +543,7 @@ impl Books {
         )?;
         let run_secs = model.window_secs * i64::from(terms.max_persistence);
         require(
-            run_secs + model.dispute_secs() + (vault.cooldown_secs + 29) / 30
+            run_secs + model.dispute_secs() + 2 * ((vault.cooldown_secs + 59) / 60)
                 <= vault.cooldown_secs,
             "a run and its dispute take longer than the cooldown",
         )?;

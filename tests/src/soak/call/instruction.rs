@@ -3,8 +3,8 @@
 use std::ops::RangeInclusive;
 
 use driftshield_sdk::{
-    Account, AccountMeta, Address, ChallengePayee, FeePayee, Instruction, PremiumPayee,
-    RewardPayee, Series, TokenProgram, address, instruction,
+    Account, AccountMeta, Address, ChallengePayee, DepositLimits, FeePayee, Instruction,
+    PremiumPayee, RewardPayee, Series, TokenProgram, address, instruction,
 };
 use spl_token_interface::instruction::{self as token, AuthorityType};
 
@@ -425,8 +425,14 @@ impl Call {
                 min_shares,
             } => {
                 let state = vault(known, at)?;
-                let deposit =
-                    instruction::deposit(*signer, *at, state, *source, *amount, *min_shares);
+                let deposit = instruction::deposit(
+                    *signer,
+                    *at,
+                    state,
+                    *source,
+                    *amount,
+                    DepositLimits::as_read(state, *min_shares),
+                );
                 swapped(deposit, &address::share_account(signer, state), destination)
             }
             Self::RequestWithdraw {

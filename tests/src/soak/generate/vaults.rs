@@ -79,7 +79,7 @@ impl Generator<'_> {
             mint: token.mint,
             cooldown_secs: match self.up_to(29) {
                 0 => 0,
-                1 => 121 * 24 * 3_600 + 1,
+                1 => 126 * 24 * 3_600 + 1,
                 2 => self.up_to(3_600) as i64,
                 _ => terms::COOLDOWN,
             },

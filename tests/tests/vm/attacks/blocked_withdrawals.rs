@@ -4,8 +4,8 @@
 //! own takes effect, and sell cover against it.
 
 use driftshield_sdk::{
-    DriftShieldError, Instruction, ListingTerms, PolicyTerms, VaultTerms, address, first_window,
-    instruction,
+    DepositLimits, DriftShieldError, Instruction, ListingTerms, PolicyTerms, VaultTerms, address,
+    first_window, instruction,
 };
 use driftshield_tests::{insurance::*, world::*};
 
@@ -89,7 +89,7 @@ impl BlockedWithdrawal {
             &self.insured.vault(),
             accomplice.tokens,
             amount,
-            0,
+            DepositLimits::as_read(&self.insured.vault(), 0),
         )
     }
 

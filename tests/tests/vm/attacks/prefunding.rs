@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use driftshield_sdk::{
-    Instruction, ListingTerms, PAGE_WINDOWS, PolicyTerms, address, first_window, instruction,
+    DepositLimits, Instruction, ListingTerms, PAGE_WINDOWS, PolicyTerms, address, first_window,
+    instruction,
 };
 use driftshield_tests::{insurance::*, world::*};
 use solana_keypair::Keypair;
@@ -215,7 +216,14 @@ fn create_vault(s: &mut Prefunded, model: &TestModel) {
     let payer = s.world.payer.pubkey();
     let account = instruction::create_share_account(&payer, &lp.address(), &state);
     s.world.send(account, &[]).unwrap();
-    let deposit = instruction::deposit(lp.address(), vault, &state, lp.tokens, CAPITAL, 0);
+    let deposit = instruction::deposit(
+        lp.address(),
+        vault,
+        &state,
+        lp.tokens,
+        CAPITAL,
+        DepositLimits::as_read(&state, 0),
+    );
     s.send(deposit, &[&lp.key]);
     let request = instruction::request_withdraw(lp.address(), vault, &state, 1_000);
     s.send(request, &[&lp.key]);

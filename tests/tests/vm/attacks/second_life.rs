@@ -5,8 +5,8 @@
 
 use anchor_lang::bytemuck;
 use driftshield_sdk::{
-    Address, ChallengePayee, DriftShieldError, Instruction, ListingTerms, MarketState, MarketTerms,
-    PAGE_WINDOWS, PolicyTerms, Stream, address,
+    Address, ChallengePayee, DepositLimits, DriftShieldError, Instruction, ListingTerms,
+    MarketState, MarketTerms, PAGE_WINDOWS, PolicyTerms, Stream, address,
     instruction::{self, Bet},
 };
 use driftshield_tests::{insurance::*, world::*};
@@ -284,7 +284,14 @@ fn a_listing_made_again_waits_for_its_own_notice_and_refuses_what_named_the_firs
     let first = scene.vault();
     let at = holder.address();
     let buy = instruction::buy_policy(at, 1, vault, &first, model, holder.tokens, scene.terms());
-    let deposit = instruction::deposit(lp.address(), vault, &first, lp.tokens, TOKEN, 0);
+    let deposit = instruction::deposit(
+        lp.address(),
+        vault,
+        &first,
+        lp.tokens,
+        TOKEN,
+        DepositLimits::as_read(&first, 0),
+    );
     let listing = ListingTerms {
         model_version: 1,
         cap: 500 * TOKEN,

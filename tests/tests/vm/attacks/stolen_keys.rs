@@ -6,8 +6,8 @@
 use std::collections::BTreeSet;
 
 use driftshield_sdk::{
-    Address, CollateralTerms, ConfigParams, DriftShieldError, Instruction, ListingTerms,
-    PolicyTerms, TokenProgram, VaultTerms, address, instruction, pause,
+    Address, CollateralTerms, ConfigParams, DepositLimits, DriftShieldError, Instruction,
+    ListingTerms, PolicyTerms, TokenProgram, VaultTerms, address, instruction, pause,
 };
 use driftshield_tests::{insurance::*, world::*};
 use solana_keypair::Keypair;
@@ -293,7 +293,14 @@ fn a_fake_token_is_never_accepted_for_a_real_one() {
         instruction::create_token_account(&payer, &at, &fake, program),
         mint.unwrap(),
         instruction::create_share_account(&payer, &at, &state),
-        instruction::deposit(at, fake_vault, &state, account, CAPITAL, 0),
+        instruction::deposit(
+            at,
+            fake_vault,
+            &state,
+            account,
+            CAPITAL,
+            DepositLimits::as_read(&state, 0),
+        ),
     ];
     world.send_all(&setup, &[&thief]).unwrap();
 
@@ -315,7 +322,14 @@ fn a_fake_token_is_never_accepted_for_a_real_one() {
     let list = instruction::list_model(at, fake_vault, model, listing);
     let outcome = all.insured.world.send(list, &[&thief]);
     assert_refused(outcome, wrong_mint);
-    let deposit = instruction::deposit(at, real, &vault, account, TOKEN, 0);
+    let deposit = instruction::deposit(
+        at,
+        real,
+        &vault,
+        account,
+        TOKEN,
+        DepositLimits::as_read(&vault, 0),
+    );
     let bet = instruction::place_bet(
         at,
         all.market,
@@ -374,7 +388,14 @@ fn instructions_with_durable_nonces_are_refused_once_conditions_have_changed() {
     );
     let buy = instruction::buy_policy(at, 1, vault, &state, model, source, all.insured.terms());
     let price = state.worth(1_000 * TOKEN);
-    let deposit = instruction::deposit(at, vault, &state, source, price, 1_000 * TOKEN);
+    let deposit = instruction::deposit(
+        at,
+        vault,
+        &state,
+        source,
+        price,
+        DepositLimits::as_read(&state, 1_000 * TOKEN),
+    );
     let accept = instruction::accept_admin(thief.pubkey());
     let pause = instruction::set_pause(admin.pubkey(), pause::ALL);
 
@@ -421,7 +442,14 @@ fn a_first_deposit_accepts_only_the_listings_that_it_names() {
     let account = instruction::create_share_account(&payer, &provider.address(), &state);
     scene.world.send(account, &[]).unwrap();
     let (from, source) = (provider.address(), provider.tokens);
-    let deposit = instruction::deposit(from, scene.vault, &state, source, CAPITAL, 0);
+    let deposit = instruction::deposit(
+        from,
+        scene.vault,
+        &state,
+        source,
+        CAPITAL,
+        DepositLimits::as_read(&state, 0),
+    );
 
     // When a thief of the manager's key lists a model just before the deposit is executed
     scene.list(CAPITAL, 20_000).unwrap();
@@ -431,7 +459,14 @@ fn a_first_deposit_accepts_only_the_listings_that_it_names() {
     assert_refused(outcome, DriftShieldError::VaultChanged);
     let state = scene.vault();
     scene.list(CAPITAL / 2, 20_000).unwrap();
-    let deposit = instruction::deposit(from, scene.vault, &state, source, CAPITAL, 0);
+    let deposit = instruction::deposit(
+        from,
+        scene.vault,
+        &state,
+        source,
+        CAPITAL,
+        DepositLimits::as_read(&state, 0),
+    );
     let outcome = scene.world.send(deposit, &[&provider.key]);
     assert_refused(outcome, DriftShieldError::VaultChanged);
 

@@ -1,8 +1,8 @@
 //! States of a vault.
 
 use driftshield_sdk::{
-    Event, ListingTerms, Policy, PolicyTerms, PremiumPayee, Vault, VaultTerms, address,
-    first_window, instruction,
+    DepositLimits, Event, ListingTerms, Policy, PolicyTerms, PremiumPayee, Vault, VaultTerms,
+    address, first_window, instruction,
 };
 use driftshield_tests::{insurance::*, world::*};
 
@@ -362,7 +362,14 @@ fn deposit(s: &mut VaultFixture) -> Outcome {
     } else {
         s.initial
     };
-    let deposit = instruction::deposit(key, vault, &state, source, TOKEN, 0);
+    let deposit = instruction::deposit(
+        key,
+        vault,
+        &state,
+        source,
+        TOKEN,
+        DepositLimits::as_read(&state, 0),
+    );
     s.insured.world.send(deposit, &[&owner.key])
 }
 

@@ -98,11 +98,11 @@ fn a_model_measured_slower_than_the_cooldown_is_refused() {
     let spec = share_spec(&world);
     let model = world.model_with(spec, 3, 20_000 * TOKEN);
     let manager = world.wallet(0);
-    // Of which a thirtieth is a step: the shortest cooldown that leaves the dispute and the windows
+    // Of which a sixtieth is a step: the shortest cooldown that leaves the windows, the dispute and two steps
     let run = world.model(&model.address).dispute_secs() + 3 * DAY;
-    let slowest = (run * 30).div_euclid(29) + 1;
-    let step = |cooldown: i64| (cooldown + 29) / 30;
-    assert!(run + step(slowest) <= slowest && slowest - 1 < run + step(slowest - 1));
+    let needed = |cooldown: i64| run + 2 * ((cooldown + 59) / 60);
+    let slowest = (run..).find(|cooldown| needed(*cooldown) <= *cooldown);
+    let slowest = slowest.expect("a cooldown");
     let collateral = world.collateral();
     for (id, cooldown) in [(1, slowest - 1), (2, slowest)] {
         let create = instruction::create_vault(

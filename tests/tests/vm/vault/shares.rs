@@ -256,7 +256,14 @@ fn a_foreign_share_mint_is_refused() {
     let (manager, model) = (scene.manager.key.insecure_clone(), scene.model.address);
     for (instruction, signer) in [
         (
-            instruction::deposit(key, at, &state, owner.tokens, TOKEN, 0),
+            instruction::deposit(
+                key,
+                at,
+                &state,
+                owner.tokens,
+                TOKEN,
+                DepositLimits::as_read(&state, 0),
+            ),
             Some(&owner.key),
         ),
         (

@@ -31,7 +31,7 @@ fn vaults_out_of_limits_are_refused() {
     let good = vault_terms();
     assert_refused(create(0, 0, good), DriftShieldError::InvalidCooldown);
     assert_refused(
-        create(121 * DAY + 1, 0, good),
+        create(126 * DAY + 1, 0, good),
         DriftShieldError::InvalidCooldown,
     );
     // Together with the protocol's 5%, the manager's fee exceeds 20%.
@@ -71,7 +71,7 @@ fn vaults_out_of_limits_are_refused() {
         println!("{name}");
         assert_refused(create(DAY, 0, terms), DriftShieldError::InvalidVaultTerms);
     }
-    create(121 * DAY, 1_500, good).unwrap();
+    create(126 * DAY, 1_500, good).unwrap();
 }
 
 #[test]

@@ -57,7 +57,7 @@ fn a_request_bears_its_part_of_later_payments() {
 
     // Then its request bears half of the payment, rounded up, once a dispute about the window would be over
     assert_eq!(requested(&scene, &other), value);
-    let due = scene.model().decided_by(first).unwrap() + scene.vault().step_secs();
+    let due = scene.model().decided_by(first).unwrap() + 2 * scene.vault().step_secs();
     scene.world.warp_to(due);
     let left = requested(&scene, &other);
     let loss = value - left;

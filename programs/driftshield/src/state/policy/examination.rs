@@ -2,12 +2,13 @@
 
 use core::ops::RangeInclusive;
 
-use anchor_lang::prelude::*;
+use anchor_lang::{bytemuck, prelude::*};
 
 use crate::{math, DriftShieldError, Entry, Model, Policy, Probation, Series, Vault, SLOTS};
 
 /// What the windows before a decision about a policy say.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, bytemuck::Zeroable)]
+#[bytemuck(crate = "anchor_lang::bytemuck")]
 pub struct Findings {
     /// First window whose value can pass the probation: the window of the sale, which no one could
     /// know. At the latest the last window of the probation.
@@ -31,38 +32,76 @@ pub struct Findings {
     pub(super) examined_until: u64,
 }
 
-/// Assigns windows to the steps of a vault.
-#[derive(Clone, Copy, Debug, Default)]
+/// When windows of a policy's present term are decided and have streamed, in steps of its vault.
+#[derive(Clone, Copy, Debug, bytemuck::Zeroable)]
+#[bytemuck(crate = "anchor_lang::bytemuck")]
 pub struct Calendar {
     /// Unix time by which window 0 is decided.
-    pub(super) first: u64,
+    pub(super) decided_by: u64,
     pub(super) window_secs: u64,
     pub(super) step_secs: u64,
     /// Number of steps that are over.
     pub(super) steps_over: u64,
+    /// First window of the term, when its stream begins, and for how long it streams.
+    pub(super) term_start: u64,
+    pub(super) stream_begins: u64,
+    pub(super) stream_secs: u64,
+    /// Number of windows of a term.
+    pub(super) windows: u64,
 }
 
 impl Calendar {
-    fn new(model: &Model, vault: &Vault) -> Result<Self> {
+    fn new(policy: &Policy, model: &Model, vault: &Vault) -> Result<Self> {
         let step_secs = vault.step_secs() as u64;
         Ok(Self {
-            first: model.decided_by(0)? as u64,
+            decided_by: model.decided_by(0)? as u64,
             window_secs: model.window_secs as u64,
             step_secs,
             steps_over: vault.accrued_at as u64 / step_secs,
+            term_start: policy.term_start(),
+            stream_begins: policy.term.begins_at as u64,
+            stream_secs: (policy.term.ends_at - policy.term.begins_at) as u64,
+            windows: policy.windows,
         })
     }
 
-    /// Returns how many steps from now the capital bears the loss of a decided `window`; 0 if the step
-    /// is over.
-    pub(super) fn steps_to(&self, window: u64) -> usize {
-        let decided_by = self.first + window * self.window_secs; // at most a cooldown away
-        let step = decided_by.div_ceil(self.step_secs);
+    /// Returns the Unix time by which `window` is decided.
+    fn decided_by(&self, window: u64) -> u64 {
+        self.decided_by + window * self.window_secs
+    }
+
+    /// Returns the Unix time at which `window` of the term has streamed.
+    fn streamed_at(&self, window: u64) -> u64 {
+        let nth = window - self.term_start + 1; // a window of the term
+        self.stream_begins + (nth * self.stream_secs).div_ceil(self.windows.max(1))
+    }
+
+    /// Returns how many steps from now the capital bears a loss of `at`; 0 if the step is over. `at` is
+    /// at most a cooldown away, less two steps.
+    fn steps_to(&self, at: u64) -> usize {
+        let step = Vault::step_of(at, self.step_secs);
         (step.saturating_sub(self.steps_over) as usize).min(SLOTS - 1)
+    }
+
+    /// Returns how many steps from now the capital bears the loss of a decided `window` that has
+    /// streamed: neither part depends on when anybody calls.
+    fn steps_to_streamed(&self, window: u64) -> usize {
+        self.steps_to(self.decided_by(window).max(self.streamed_at(window)))
+    }
+
+    /// Returns how many steps from now the capital bears the loss of a decided `window` that is
+    /// streaming.
+    pub(super) fn steps_to_streaming(&self, window: u64) -> usize {
+        self.steps_to(self.decided_by(window))
     }
 }
 
 impl Findings {
+    /// Before any window is examined.
+    pub fn none() -> Self {
+        bytemuck::Zeroable::zeroed()
+    }
+
     /// Returns the number of windows of the present term without a value that no earlier examination has
     /// counted.
     pub(super) fn unmeasured_windows(&self) -> u64 {
@@ -77,7 +116,7 @@ impl Findings {
 
     /// Counts a window without a value that has streamed. Windows come in order, and so do their steps.
     fn count_streamed(&mut self, window: u64) {
-        let step = self.calendar.steps_to(window);
+        let step = self.calendar.steps_to_streamed(window);
         self.unmeasured[step] += 1; // at most 2048
         self.steps = step + 1;
     }
@@ -156,8 +195,8 @@ impl Policy {
         Ok(Findings {
             fresh_from: sale.min(self.last_window),
             streamed_until: self.streamed_until(vault.accrued_at),
-            calendar: Calendar::new(model, vault)?,
-            ..Findings::default()
+            calendar: Calendar::new(self, model, vault)?,
+            ..Findings::none()
         })
     }
 

@@ -127,7 +127,7 @@ mod tests {
         let mut model = Model::zeroed();
         (model.window_secs, model.ruling_secs) = (100, 100);
         let mut vault = Vault::zeroed();
-        (vault.cooldown_secs, vault.accrued_at) = (3_000, 50);
+        (vault.cooldown_secs, vault.accrued_at) = (6_000, 50);
         let mut findings = policy.findings(&model, &vault).unwrap();
         for (window, entry) in policy.windows_to_begin().zip(entries) {
             policy.examine(window, entry, &mut findings);
@@ -155,7 +155,7 @@ mod tests {
     fn a_held_premium_is_credited_and_streamed_or_refunded_but_never_lost() {
         // Begun: 5% and 10% are credited, the rest streams to the end of the last bucket
         let (mut vault, mut policy) = bought();
-        policy.begin(&mut vault, &Findings::default());
+        policy.begin(&mut vault, &Findings::none());
         let credits = (vault.protocol_credit, vault.manager_credit);
         assert_eq!((credits, vault.unearned, vault.held), ((50, 100), 850, 0));
         let times = (policy.term.begins_at, policy.term.ends_at);
@@ -174,7 +174,7 @@ mod tests {
     fn a_late_stream_flows_faster_for_at_least_one_bucket() {
         let (mut vault, mut policy) = bought();
         vault.accrued_at = 449;
-        policy.begin(&mut vault, &Findings::default());
+        policy.begin(&mut vault, &Findings::none());
         assert_eq!((policy.term.begins_at, policy.term.ends_at), (449, 600));
     }
 }

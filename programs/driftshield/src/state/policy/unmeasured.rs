@@ -36,7 +36,7 @@ impl Policy {
         for (steps, count) in findings.by_step().enumerate() {
             if 0 < count {
                 let part = self.count_unmeasured(count);
-                vault.lose(part, vault.step_end(steps));
+                vault.lose_at_step(part, steps);
                 amount += part; // part of the open cover
             }
         }
@@ -47,8 +47,10 @@ impl Policy {
                 vault.cut_stream(&self.term, cut);
                 vault.unlock(cut);
             }
-            let steps = findings.calendar.steps_to(findings.streamed_until);
-            vault.lose(part - cut, vault.step_end(steps)); // of the window that is streaming
+            let steps = findings
+                .calendar
+                .steps_to_streaming(findings.streamed_until);
+            vault.lose_at_step(part - cut, steps);
             amount += part; // part of the open cover
         }
         self.examined_until = self.examined_until.max(findings.examined_until);
@@ -85,7 +87,7 @@ mod tests {
     fn begun() -> (Vault, Policy) {
         let (mut vault, mut policy) = (Vault::zeroed(), Policy::zeroed());
         (vault.bucket_secs, vault.season_secs, vault.accrued_at) = (100, 1, 50);
-        vault.cooldown_secs = 3_000; // steps of 100 seconds
+        vault.cooldown_secs = 6_000; // steps of 100 seconds
         (policy.first_window, policy.last_window, policy.windows) = (10, 19, 10);
         policy.cover = 500;
         policy.term = vault.stream(850, 50, 450, 0);
@@ -99,9 +101,10 @@ mod tests {
             streamed_until,
             calendar: Calendar {
                 step_secs: 100,
-                ..Calendar::default()
+                steps_over: 1,
+                ..Findings::none().calendar
             },
-            ..Findings::default()
+            ..Findings::none()
         }
     }
 
@@ -133,13 +136,14 @@ mod tests {
         assert_eq!(examine(&mut vault, &mut policy, 10, &again), 85);
         assert_eq!((policy.examined_until, policy.set_aside()), (15, 255));
 
-        // A payment comes out of it first, and the rest out of the capital
+        // A payment comes out of it first, and the rest out of the capital, at its time
         policy.pay(&mut vault, 200, 0);
         assert_eq!((policy.set_aside(), vault.set_aside), (55, 55));
         assert_eq!((vault.assets, vault.locked), (1_745, 245));
         policy.pay(&mut vault, 100, 0);
         assert_eq!((policy.set_aside(), vault.set_aside), (0, 0));
-        assert_eq!((vault.assets, vault.locked), (1_700, 200));
+        assert_eq!((vault.assets, vault.locked), (1_745, 245));
+        assert_eq!(vault.pending_losses, 45);
         assert_eq!(policy.open_cover(), 200);
     }
 
@@ -201,7 +205,7 @@ mod tests {
         vault.held = 1;
         let mut findings = Findings {
             examined_until: 20,
-            ..Findings::default()
+            ..Findings::none()
         };
         (findings.unmeasured[0], findings.steps) = (1, 1);
         policy.begin(&mut vault, &findings);
@@ -209,26 +213,34 @@ mod tests {
         assert_eq!(policy.windows_to_expire(), 20..=29);
     }
     #[test]
-    fn a_window_is_borne_once_its_dispute_would_be_over() {
-        // At 250, window 10 is decided by 190, 11 by 200, 12 by 210, 14 by 230, and 22 by 310
+    fn a_window_is_borne_once_its_dispute_would_be_over_and_its_premium_has_streamed() {
+        // At 350, window 10 is decided by 190, 11 by 200, 12 by 210, 14 by 230, and 22 by 310
         let (mut vault, mut policy) = begun();
         (policy.windows, policy.last_window, policy.term.part) = (20, 29, 200);
-        vault.accrue(250);
+        vault.accrue(350);
         let (assets, locked) = (vault.assets, vault.locked);
         let mut findings = findings(30);
-        (findings.calendar.first, findings.calendar.window_secs) = (90, 10);
-        findings.calendar.steps_over = 2;
-        for window in [10, 11, 12, 14, 22] {
+        (findings.calendar.decided_by, findings.calendar.window_secs) = (90, 10);
+        findings.calendar.steps_over = 3;
+        // Window 13 has streamed at 400
+        findings.calendar.windows = 20;
+        (
+            findings.calendar.term_start,
+            findings.calendar.stream_begins,
+        ) = (10, 200);
+        for window in [10, 11, 12, 13, 14, 22] {
+            findings.calendar.stream_secs = if window == 13 { 1_000 } else { 0 };
             policy.examine(window, Entry::Void, &mut findings);
         }
-        assert_eq!(policy.set_premium_aside(&mut vault, &findings), 50);
-        assert_eq!((vault.assets, vault.set_aside), (assets - 20, 50));
-        assert_eq!((vault.locked, vault.pending_losses), (locked - 20, 30));
+        assert_eq!(policy.set_premium_aside(&mut vault, &findings), 60);
+        // 10 and 11 are borne at 300; 12 and 14 at 400; 13, which has streamed at 400, and 22 at 500
+        assert_eq!((vault.assets, vault.set_aside), (assets - 20, 60));
+        assert_eq!((vault.locked, vault.pending_losses), (locked - 20, 40));
         let pending = |at| {
             let mut later = vault;
             later.accrue(at);
             later.pending_losses
         };
-        assert_eq!([299, 300, 399, 400].map(pending), [30, 10, 10, 0]);
+        assert_eq!([399, 400, 499, 500].map(pending), [40, 20, 20, 0]);
     }
 }

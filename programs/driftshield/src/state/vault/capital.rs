@@ -7,9 +7,13 @@ use crate::{
 
 /// `Vault.leaving_index` before any payment.
 pub const WHOLE_INDEX: u64 = 1 << 62;
-/// Smallest `leaving_index`. With less than a billionth left, capital that is leaving counts as
-/// wiped out.
-const LEAST: u64 = 1 << 32;
+/// Smallest `leaving_index`. Below it, the index is scaled up, so that it keeps 32 bits of precision
+/// whatever the vault has lost in its life.
+const LEAST_INDEX: u64 = 1 << 32;
+/// Bits by which the index is scaled up.
+pub(super) const SCALE_BITS: u32 = 30;
+/// Scalings after which nothing is left of a request: more bits than its value times an index has.
+pub(super) const SCALES_TO_NOTHING: u32 = 5;
 
 impl Vault {
     /// Returns the capital that isn't leaving, which the shares own.
@@ -102,18 +106,27 @@ impl Vault {
             let (leaving, assets) = (u128::from(self.leaving), u128::from(self.assets));
             let borne = (u128::from(amount) * leaving).div_ceil(assets);
             let left = leaving - borne; // the amount is at most the assets
-            let index = u128::from(self.leaving_index) * left / leaving;
             self.leaving = left as u64;
-            self.leaving_index = index as u64;
-            if self.leaving_index < LEAST {
-                self.leaving = 0; // less than a billionth, which the others keep
-                self.leaving_index = WHOLE_INDEX;
-                self.wipeouts = self.wipeouts.wrapping_add(1);
-            }
+            self.reduce_index(left, leaving);
         }
         self.pending_losses -= amount;
         self.spend(amount);
         self.unlock(amount);
+    }
+
+    /// Multiplies the index of what is leaving by `left / leaving`, rounded down.
+    fn reduce_index(&mut self, left: u128, leaving: u128) {
+        if left == 0 {
+            self.leaving_index = WHOLE_INDEX;
+            self.leaving_scale = self.leaving_scale.wrapping_add(SCALES_TO_NOTHING);
+            return;
+        }
+        let mut product = u128::from(self.leaving_index) * left; // above 0
+        while product < u128::from(LEAST_INDEX) * leaving {
+            product <<= SCALE_BITS; // below 2¹²⁶
+            self.leaving_scale = self.leaving_scale.wrapping_add(1);
+        }
+        self.leaving_index = (product / leaving) as u64; // at most the whole
     }
 
     /// Credits the capital that no share owns to the treasury once nothing is locked.
@@ -123,5 +136,73 @@ impl Vault {
             self.spend(orphaned);
             self.protocol_credit += orphaned; // parts of one balance
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anchor_lang::bytemuck::Zeroable;
+
+    use super::*;
+    use crate::WithdrawRequest;
+
+    /// A vault with all of its capital locked, and a request for all of it but a unit.
+    fn requested(assets: u64) -> (Vault, WithdrawRequest) {
+        let (mut vault, mut request) = (Vault::zeroed(), WithdrawRequest::zeroed());
+        (vault.assets, vault.locked, vault.pending_losses) = (assets, assets, assets);
+        (vault.shares, vault.leaving_index) = (1, WHOLE_INDEX);
+        request_all(&mut vault, &mut request, assets - 1);
+        (vault, request)
+    }
+
+    fn request_all(vault: &mut Vault, request: &mut WithdrawRequest, value: u64) {
+        (vault.leaving, request.value) = (value, value);
+        (request.index, request.scale) = (vault.leaving_index, vault.leaving_scale);
+    }
+
+    #[test]
+    fn a_request_keeps_its_part_of_what_losses_leave_however_little_that_is() {
+        // Of 2⁵⁰ + 1 units, losses leave 2¹⁰: the index has been scaled up once
+        let (mut vault, request) = requested((1 << 50) + 2);
+        vault.bear((1 << 50) - (1 << 10));
+        assert_eq!(vault.leaving_scale, 1);
+        let left = vault.requested(&request);
+        assert!(left.abs_diff(1 << 10) <= 2, "{left}");
+        assert!(left <= vault.leaving);
+
+        // And none of the last unit is lost before all is
+        while 1 < vault.leaving {
+            vault.bear(1);
+        }
+        assert!(vault.requested(&request) <= 1);
+        vault.bear(1);
+        assert_eq!((vault.leaving, vault.requested(&request)), (0, 0));
+        assert_eq!(vault.leaving_index, WHOLE_INDEX);
+    }
+
+    #[test]
+    fn losses_before_a_request_do_not_make_later_ones_dearer() {
+        // Given a vault whose earlier requests lost all but two billionths, over and over
+        let (mut vault, mut request) = requested(1 << 40);
+        for _ in 0..100 {
+            vault.bear(vault.leaving - (1 << 11));
+            (vault.assets, vault.locked, vault.pending_losses) = (1 << 40, 1 << 40, 1 << 40);
+            request_all(&mut vault, &mut request, 1 << 39);
+            // When a later request bears a loss of two billionths, then it loses no more than its part
+            let mut later = vault;
+            later.bear(1 << 10);
+            let lost = (1 << 39) - later.requested(&request);
+            assert!(lost.abs_diff(1 << 9) <= 1 << 8, "{lost}");
+        }
+    }
+
+    #[test]
+    fn what_a_wipeout_took_stays_lost() {
+        let (mut vault, old) = requested(1_000);
+        vault.bear(1_000);
+        assert_eq!((vault.leaving, vault.requested(&old)), (0, 0));
+        // When others request as much again, then the first request is still worth nothing
+        (vault.assets, vault.leaving) = (1_000, 999);
+        assert_eq!(vault.requested(&old), 0);
     }
 }

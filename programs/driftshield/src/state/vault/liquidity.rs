@@ -2,6 +2,7 @@
 
 use anchor_lang::prelude::*;
 
+use super::capital::{SCALES_TO_NOTHING, SCALE_BITS};
 use crate::{math, DriftShieldError, Vault, WithdrawRequest, DAY_SECS};
 
 /// How long a request that could not be paid in its exit window reserves its shares' value against
@@ -19,6 +20,17 @@ pub struct DepositLimits {
     pub revision: u32,
     /// Most `pending_losses` of the vault. The deposit bears its part of them.
     pub max_pending_losses: u64,
+}
+
+impl DepositLimits {
+    /// Accepts `vault` as the depositor has read it, and no further losses.
+    pub fn as_read(vault: &Vault, min_shares: u64) -> Self {
+        Self {
+            min_shares,
+            revision: vault.revision,
+            max_pending_losses: vault.pending_losses,
+        }
+    }
 }
 
 impl Vault {
@@ -71,11 +83,16 @@ impl Vault {
 
     /// Returns what payments have left of the requested value.
     pub fn requested(&self, request: &WithdrawRequest) -> u64 {
-        if request.wipeouts != self.wipeouts || request.index == 0 {
+        let scales = self.leaving_scale.wrapping_sub(request.scale);
+        if SCALES_TO_NOTHING <= scales || request.index == 0 {
             return 0;
         }
-        let left = math::mul_div(request.value, self.leaving_index, request.index);
-        left.unwrap_or(request.value) // the index never rises, so it is at most the value
+        if scales == 0 {
+            let left = math::mul_div(request.value, self.leaving_index, request.index);
+            return left.unwrap_or(request.value); // the index hasn't risen, so it is at most the value
+        }
+        let product = u128::from(request.value) * u128::from(self.leaving_index);
+        ((product / u128::from(request.index)) >> (SCALE_BITS * scales)) as u64 // at most the value
     }
 
     /// Moves `value` between the capital that is leaving and that of the shares, for `request`.
@@ -83,7 +100,7 @@ impl Vault {
         self.leaving = self.leaving - self.requested(request) + value; // parts of the assets
         request.value = value;
         request.index = self.leaving_index;
-        request.wipeouts = self.wipeouts;
+        request.scale = self.leaving_scale;
     }
 
     /// Adds the value of `shares`, which the caller burns, to a withdrawal request, with that of

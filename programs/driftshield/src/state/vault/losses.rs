@@ -1,20 +1,20 @@
 //! Losses of a vault: what policies take out of its capital, and when the capital bears it.
 //!
-//! A payment is borne at the latest time at which a dispute could have delayed it, whenever it was
-//! made. Nobody can therefore decide by a dispute, by silence or by a late call who bears it.
+//! A payment is borne after the latest time to which a dispute could have delayed it, whenever it was
+//! made. A dispute about a window therefore doesn't decide who bears what is paid for it.
 
 use crate::Vault;
 
 /// Number of steps in a cooldown. A payment is borne at the end of a step.
-pub const LOSS_STEPS: i64 = 30;
-/// Length of the ring of pending losses, in steps: a loss is borne at most one step after a dispute
+pub const LOSS_STEPS: i64 = 60;
+/// Length of the ring of pending losses, in steps: a loss is borne at most two steps after a dispute
 /// that fits into the cooldown.
-pub const SLOTS: usize = 32;
+pub const SLOTS: usize = 64;
 
-const _: () = assert!(LOSS_STEPS as usize + 2 <= SLOTS);
+const _: () = assert!(LOSS_STEPS as usize + 3 <= SLOTS);
 
 impl Vault {
-    /// Returns the length of a step: a thirtieth of the cooldown, rounded up.
+    /// Returns the length of a step: a sixtieth of the cooldown, rounded up.
     pub fn step_secs(&self) -> i64 {
         (self.cooldown_secs as u64).div_ceil(LOSS_STEPS as u64) as i64
     }
@@ -27,20 +27,35 @@ impl Vault {
         (step * step_secs) as i64
     }
 
-    /// Takes `amount`, which is locked, and which a policy pays or sets aside, out of the capital: at the
-    /// end of the step in which `at` lies, or now if that is over. The vault must be accrued. `at` is at
-    /// most a cooldown away.
-    #[inline(never)] // one copy keeps the binary small
+    /// Returns the number of the step at whose end a loss of `at` is borne: the one after that in which
+    /// `at` lies, so that a claim on a value that is final at `at` is in time.
+    pub fn step_of(at: u64, step_secs: u64) -> u64 {
+        at.div_ceil(step_secs) + 1
+    }
+
+    /// Takes `amount`, which is locked, and which a policy pays or sets aside, out of the capital when a
+    /// loss of `at` is borne, or now if that is over. The vault must be accrued. `at` is at most a
+    /// cooldown away, less two steps.
     pub fn lose(&mut self, amount: u64, at: i64) {
+        let step_secs = self.step_secs() as u64;
+        let step = Self::step_of(at as u64, step_secs); // Unix times aren't negative
+        let over = self.accrued_at as u64 / step_secs;
+        self.lose_at_step(amount, step.saturating_sub(over) as usize);
+    }
+
+    /// Takes `amount` out of the capital at the end of the step that is `steps` after the last one that
+    /// is over; now if that is 0. The vault must be accrued.
+    #[inline(never)] // one copy keeps the binary small
+    pub fn lose_at_step(&mut self, amount: u64, steps: usize) {
         if amount == 0 {
             return;
         }
-        let step = (at as u64).div_ceil(self.step_secs() as u64); // Unix times aren't negative
         self.pending_losses += amount; // part of what is locked
-        if step * self.step_secs() as u64 <= self.accrued_at as u64 {
+        if steps == 0 {
             self.bear(amount);
         } else {
-            self.losses[step as usize % SLOTS] += amount; // part of the pending losses
+            let over = (self.accrued_at as u64 / self.step_secs() as u64) as usize;
+            self.losses[(over + steps) % SLOTS] += amount; // part of the pending losses
         }
     }
 
@@ -72,7 +87,7 @@ mod tests {
     /// A vault with steps of 100 seconds at 1,050, a fifth of whose capital is leaving.
     fn vault() -> Vault {
         let mut vault = Vault::zeroed();
-        (vault.cooldown_secs, vault.bucket_secs, vault.season_secs) = (2_999, 1_000, 1);
+        (vault.cooldown_secs, vault.bucket_secs, vault.season_secs) = (5_999, 1_000, 1);
         (vault.accrued_at, vault.shares) = (1_050, 1);
         (vault.assets, vault.leaving, vault.locked) = (1_000, 200, 500);
         vault.leaving_index = crate::WHOLE_INDEX;
@@ -81,12 +96,7 @@ mod tests {
 
     #[test]
     fn a_loss_is_borne_at_the_end_of_its_step_whenever_it_was_made() {
-        for (at, due) in [
-            (1_051, 1_100),
-            (1_100, 1_100),
-            (1_101, 1_200),
-            (4_050, 4_100),
-        ] {
+        for (at, due) in [(951, 1_100), (1_000, 1_100), (1_001, 1_200), (6_850, 7_000)] {
             let mut vault = vault();
             vault.lose(100, at);
             vault.accrue(due - 1);
@@ -97,7 +107,7 @@ mod tests {
             assert_eq!((vault.locked, vault.pending_losses), (400, 0), "{at}");
             assert_eq!(vault.losses, [0; SLOTS]);
         }
-        for over in [1_000, 950, 0] {
+        for over in [900, 850, 0] {
             let mut vault = vault();
             vault.lose(100, over);
             assert_eq!((vault.assets, vault.pending_losses), (900, 0), "{over}");
@@ -107,25 +117,25 @@ mod tests {
     #[test]
     fn losses_of_many_steps_are_borne_one_after_the_other() {
         let mut vault = vault();
-        for step in 0..31 {
-            vault.lose(10, 1_100 + 100 * step);
+        for step in 0..61 {
+            vault.lose(5, 1_000 + 100 * step);
         }
-        vault.lose(7, 1_100);
-        assert_eq!(vault.pending_losses, 317);
+        vault.lose(7, 1_000);
+        assert_eq!(vault.pending_losses, 312);
         vault.accrue(1_100);
-        assert_eq!((vault.assets, vault.pending_losses), (983, 300));
-        vault.lose(5, 4_200); // in the slot of a step that is over
-        vault.accrue(4_199);
-        assert_eq!((vault.assets, vault.pending_losses), (683, 5));
+        assert_eq!((vault.assets, vault.pending_losses), (988, 300));
+        vault.lose(5, 7_400); // in the slot of a step that is over
+        vault.accrue(7_499);
+        assert_eq!((vault.assets, vault.pending_losses), (688, 5));
         vault.accrue(1_000_000);
-        assert_eq!((vault.assets, vault.pending_losses), (678, 0));
+        assert_eq!((vault.assets, vault.pending_losses), (683, 0));
     }
 
     #[test]
     fn premium_that_streams_after_a_loss_doesn_t_change_who_bears_it() {
         let accrued = |stops: &[i64]| {
             let mut vault = vault();
-            vault.lose(100, 1_100);
+            vault.lose(100, 1_000);
             vault.stream(500, 1_050, 1_950, 0);
             stops.iter().for_each(|at| vault.accrue(*at));
             (vault.assets, vault.leaving, vault.leaving_index)

@@ -145,12 +145,14 @@ fn who_deposits_before_a_loss_is_borne_bears_its_part_and_must_accept_it() {
     let worth = |scene: &Insured| scene.vault_now().worth(shares);
     assert!(CAPITAL - worth(&scene) <= 1);
 
-    // And bears a third of it, at the end of the step in which a dispute would have ended at the latest
+    // And bears a third of it, a step after the one in which a dispute would have ended at the latest
     let (due, step) = (
         scene.model().decided_by(bad).unwrap(),
         scene.vault().step_secs(),
     );
-    scene.world.warp_to((due + step - 1) / step * step - 1);
+    scene
+        .world
+        .warp_to((due + step - 1) / step * step + step - 1);
     let before = worth(&scene);
     assert_eq!(scene.vault_now().pending_losses, 1_000 * TOKEN);
     scene.world.pass(1);

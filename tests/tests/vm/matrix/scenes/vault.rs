@@ -1,6 +1,6 @@
 //! Scenes of vault instructions.
 
-use driftshield_sdk::{Address, Instruction, PremiumPayee, instruction};
+use driftshield_sdk::{Address, DepositLimits, Instruction, PremiumPayee, instruction};
 use driftshield_tests::{insurance::*, world::*};
 
 use crate::matrix::fixture::Fixture;
@@ -38,7 +38,14 @@ fn list(fixture: &Fixture, model: Address) -> Instruction {
 pub fn deposit(fixture: &mut Fixture) -> Instruction {
     let (vault, lp) = (fixture.target().vault, &fixture.target().lp);
     let state = fixture.world.vault(&vault);
-    instruction::deposit(lp.address(), vault, &state, lp.tokens, TOKEN, 0)
+    instruction::deposit(
+        lp.address(),
+        vault,
+        &state,
+        lp.tokens,
+        TOKEN,
+        DepositLimits::as_read(&state, 0),
+    )
 }
 
 pub fn request_withdraw(fixture: &mut Fixture) -> Instruction {
