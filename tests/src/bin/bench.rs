@@ -63,7 +63,12 @@ fn noise(years: u64, seed: u64) {
             }
         }
     }
-    write_results("noise", &outcomes);
+    let results = json!({
+        "outcomes": outcomes,
+        "machine": machine(),
+        "versions": versions_of(&["rand"]),
+    });
+    write_results("noise", &results);
 }
 
 /// Prints a line per benchmark case, its mean and its maximum compute units over all key sets, and writes
@@ -105,18 +110,18 @@ fn machine() -> Value {
     json!({ "processor": model, "threads": noise::threads() })
 }
 
-/// The versions of the libraries that the results depend on, as locked.
+/// The locked versions of the libraries that the program's costs depend on.
 fn versions() -> Value {
+    versions_of(&["anchor-lang", "anchor-spl", "litesvm"])
+}
+
+fn versions_of(names: &[&str]) -> Value {
     let lock = fs::read_to_string(root().join("Cargo.lock")).expect("readable");
     let version = |name: &str| {
         let (_, after) = lock.split_once(&format!("name = \"{name}\"\nversion = \""))?;
         Some(after.split_once('"')?.0.to_owned())
     };
-    let names = ["anchor-lang", "anchor-spl", "litesvm"];
-    names
-        .map(|name| (name, version(name)))
-        .into_iter()
-        .collect()
+    names.iter().map(|name| (*name, version(name))).collect()
 }
 
 /// Writes `bench/NAME.json`.
@@ -130,15 +135,16 @@ fn write_results(name: &str, results: &impl serde::Serialize) {
 
 /// Prints a line for each account type of the program, and one for token accounts: the size in bytes,
 /// discriminator included, and the rent-exempt balance in lamports. The last line is the share of a
-/// window, beside its receipt while that is open, in a page that holds 256.
+/// window, beside its receipt while that is open, in a page that holds 256. Writes all to
+/// `bench/rent.json`.
 fn rent() {
     let svm = litesvm::LiteSVM::new();
     println!("account bytes lamports");
-    let print = |name: &str, bytes: usize| {
-        println!(
-            "{name} {bytes} {}",
-            svm.minimum_balance_for_rent_exemption(bytes)
-        );
+    let mut accounts = BTreeMap::new();
+    let mut print = |name: &'static str, bytes: usize| {
+        let lamports = svm.minimum_balance_for_rent_exemption(bytes);
+        println!("{name} {bytes} {lamports}");
+        accounts.insert(name, json!({ "bytes": bytes, "lamports": lamports }));
     };
     macro_rules! accounts {
         ($($name:ident),*) => {
@@ -163,9 +169,14 @@ fn rent() {
     // A window's receipt is closed when it is settled. For the rest of its life, the window occupies
     // its share of a page.
     let page = 8 + size_of::<Series>();
-    println!(
-        "window {:.2} {}",
-        page as f64 / PAGE_WINDOWS as f64,
-        svm.minimum_balance_for_rent_exemption(page) / PAGE_WINDOWS
-    );
+    let bytes = page as f64 / PAGE_WINDOWS as f64;
+    let lamports = svm.minimum_balance_for_rent_exemption(page) / PAGE_WINDOWS;
+    println!("window {bytes:.2} {lamports}");
+    let results = json!({
+        "accounts": accounts,
+        "window": { "bytes": bytes, "lamports": lamports },
+        "machine": machine(),
+        "versions": versions(),
+    });
+    write_results("rent", &results);
 }
