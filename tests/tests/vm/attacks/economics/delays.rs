@@ -1,6 +1,6 @@
 //! Disputes and silence that are meant to delay a claim until capital has left.
 
-use driftshield_sdk::{DriftShieldError, PolicyTerms};
+use driftshield_sdk::{DriftShieldError, PolicyTerms, instruction};
 use driftshield_tests::{insurance::*, world::*};
 
 const DRIFTED: u64 = 500_000;
@@ -159,4 +159,95 @@ fn who_deposits_before_a_loss_is_borne_bears_its_part_and_must_accept_it() {
     assert_eq!(scene.vault_now().pending_losses, 0);
     let lost = before - worth(&scene);
     assert!(lost.abs_diff(1_000 * TOKEN / 3) < TOKEN, "{lost}");
+}
+
+#[test]
+fn of_drift_that_lasts_a_false_challenge_still_lets_a_leaving_provider_escape_a_claim() {
+    // Given two windows that drift, one after the other, and a provider whose half of the capital is payable
+    // between the times at which claims on them are borne
+    let (mut scene, leaver, holder) = covered();
+    let (model, bad) = (scene.model.clone(), scene.window + 5);
+    scene.measure_until(bad - 3, CALM_DRIFT);
+    let shares = scene.shares(&leaver);
+    scene.request(&leaver, shares).unwrap();
+    let payable = scene.world.now() + COOLDOWN;
+    scene.measure_until(bad, CALM_DRIFT);
+    let start = scene.world.tokens(&leaver.tokens);
+
+    let paid = |mut scene: Insured, challenges: bool| {
+        report(&mut scene, Way::Undisputed, bad, &leaver);
+        if challenges {
+            let calm = share(CALM_DRIFT);
+            let challenged = scene.world.challenge(&model, bad, &leaver, &calm);
+            challenged.unwrap();
+        } else {
+            scene.world.pass(params().challenge_secs);
+            decide(&mut scene, Way::Undisputed, bad, &holder);
+        }
+        let final_at = report(&mut scene, Way::Undisputed, bad + 1, &leaver);
+        scene.world.warp_to(final_at);
+        scene.world.finalize(&model, bad + 1).unwrap();
+        if challenges {
+            // The first window is still in dispute: anybody can claim on the second
+            scene.claim(&holder, 1, bad + 1).unwrap();
+            scene.world.rule(&model, bad, &share(DRIFTED)).unwrap();
+        }
+        scene.world.warp_to(payable);
+        scene.withdraw(&leaver).unwrap();
+        scene.world.tokens(&leaver.tokens)
+    };
+
+    // When nobody disputes, then it bears half of the claim; when it challenges the first window, it bears nothing
+    let (honest, escaped) = (paid(scene.clone(), false), paid(scene, true));
+    let bond = 100 * TOKEN;
+    assert!((start + CAPITAL - honest).abs_diff(500 * TOKEN) < TOKEN / 5);
+    let gain = escaped + bond - honest;
+    assert!(
+        gain.abs_diff(500 * TOKEN) < TOKEN / 5 && bond < gain,
+        "{gain}"
+    );
+}
+
+#[test]
+fn a_holder_whose_token_account_cannot_be_paid_decides_who_bears_its_claim() {
+    // Given a window that drifts, and a holder in league with a provider of half of the capital, who has given
+    // its token account away
+    let (mut scene, leaver, holder) = covered();
+    let bad = scene.window;
+    scene.measure(DRIFTED);
+    let friend = scene.world.wallet(0);
+    let give = spl_token_interface::instruction::set_authority(
+        &spl_token_interface::ID,
+        &holder.tokens,
+        Some(&friend.address()),
+        spl_token_interface::instruction::AuthorityType::AccountOwner,
+        &holder.address(),
+        &[],
+    );
+    scene.world.send(give.unwrap(), &[&holder.key]).unwrap();
+    assert_refused(
+        scene.claim(&holder, 1, bad),
+        DriftShieldError::WrongDestination,
+    );
+
+    // When the provider leaves first, and the holder claims then
+    let shares = scene.shares(&leaver);
+    scene.request(&leaver, shares).unwrap();
+    scene.world.pass(COOLDOWN);
+    let start = scene.world.tokens(&leaver.tokens);
+    scene.withdraw(&leaver).unwrap();
+    let policy = scene.policy(&holder, 1);
+    let mut claim = instruction::claim_policy(&policy, &scene.vault(), bad);
+    claim.accounts[0].is_signer = true;
+    let mut accounts = claim.accounts.iter_mut();
+    let destination = accounts.find(|account| account.pubkey == holder.tokens);
+    destination.expect("the destination").pubkey = friend.tokens;
+    scene.world.send(claim, &[&holder.key]).unwrap();
+
+    // Then the provider has borne nothing of the claim of a thousand, and the others bear it at once
+    let paid = scene.world.tokens(&leaver.tokens) - start;
+    assert!(CAPITAL <= paid + 1, "{paid}");
+    let vault = scene.vault();
+    assert_eq!(vault.pending_losses, 0);
+    assert!(vault.assets < CAPITAL - 999 * TOKEN);
 }
