@@ -30,7 +30,7 @@ impl From<u8> for Decimals {
 
 /// Fields that are not printed: sequence numbers, lengths of arrays, and values that only the
 /// program uses. Fields named `…_seq` are not printed either.
-const HIDDEN: [&str; 12] = [
+const HIDDEN: [&str; 13] = [
     "seq",
     "bump",
     "threshold_count",
@@ -42,6 +42,7 @@ const HIDDEN: [&str; 12] = [
     "index",
     "leaving_index",
     "leaving_scale",
+    "losses",
     "scale",
 ];
 
