@@ -1,3 +1,4 @@
+mod calendar;
 mod examination;
 mod probation;
 mod unmeasured;

@@ -4,6 +4,7 @@ use core::ops::RangeInclusive;
 
 use anchor_lang::{bytemuck, prelude::*};
 
+use super::calendar::Calendar;
 use crate::{math, DriftShieldError, Entry, Model, Policy, Probation, Series, Vault, SLOTS};
 
 /// What the windows before a decision about a policy say.
@@ -30,70 +31,6 @@ pub struct Findings {
     pub(super) streamed_until: u64,
     /// The window after the last one before the first undecided one.
     pub(super) examined_until: u64,
-}
-
-/// When windows of a policy's present term are decided and have streamed, in steps of its vault.
-#[derive(Clone, Copy, Debug, bytemuck::Zeroable)]
-#[bytemuck(crate = "anchor_lang::bytemuck")]
-pub struct Calendar {
-    /// Unix time by which window 0 is decided.
-    pub(super) decided_by: u64,
-    pub(super) window_secs: u64,
-    pub(super) step_secs: u64,
-    /// Number of steps that are over.
-    pub(super) steps_over: u64,
-    /// First window of the term, when its stream begins, and for how long it streams.
-    pub(super) term_start: u64,
-    pub(super) stream_begins: u64,
-    pub(super) stream_secs: u64,
-    /// Number of windows of a term.
-    pub(super) windows: u64,
-}
-
-impl Calendar {
-    fn new(policy: &Policy, model: &Model, vault: &Vault) -> Result<Self> {
-        let step_secs = vault.step_secs() as u64;
-        Ok(Self {
-            decided_by: model.decided_by(0)? as u64,
-            window_secs: model.window_secs as u64,
-            step_secs,
-            steps_over: vault.accrued_at as u64 / step_secs,
-            term_start: policy.term_start(),
-            stream_begins: policy.term.begins_at as u64,
-            stream_secs: (policy.term.ends_at - policy.term.begins_at) as u64,
-            windows: policy.windows,
-        })
-    }
-
-    /// Returns the Unix time by which `window` is decided.
-    fn decided_by(&self, window: u64) -> u64 {
-        self.decided_by + window * self.window_secs
-    }
-
-    /// Returns the Unix time at which `window` of the term has streamed.
-    fn streamed_at(&self, window: u64) -> u64 {
-        let nth = window - self.term_start + 1; // a window of the term
-        self.stream_begins + (nth * self.stream_secs).div_ceil(self.windows.max(1))
-    }
-
-    /// Returns how many steps from now the capital bears a loss of `at`; 0 if the step is over. `at` is
-    /// at most a cooldown away, less two steps.
-    fn steps_to(&self, at: u64) -> usize {
-        let step = Vault::step_of(at, self.step_secs);
-        (step.saturating_sub(self.steps_over) as usize).min(SLOTS - 1)
-    }
-
-    /// Returns how many steps from now the capital bears the loss of a decided `window` that has
-    /// streamed: neither part depends on when anybody calls.
-    fn steps_to_streamed(&self, window: u64) -> usize {
-        self.steps_to(self.decided_by(window).max(self.streamed_at(window)))
-    }
-
-    /// Returns how many steps from now the capital bears the loss of a decided `window` that is
-    /// streaming.
-    pub(super) fn steps_to_streaming(&self, window: u64) -> usize {
-        self.steps_to(self.decided_by(window))
-    }
 }
 
 impl Findings {
@@ -145,7 +82,7 @@ impl Findings {
 impl Policy {
     /// Returns the first window of the term that has begun last; the first window of a policy that
     /// has not begun.
-    fn term_start(&self) -> u64 {
+    pub(super) fn term_start(&self) -> u64 {
         let start = (self.last_window + 1).saturating_sub(self.windows);
         start.max(self.first_window)
     }

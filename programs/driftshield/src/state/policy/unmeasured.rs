@@ -80,7 +80,7 @@ mod tests {
     use anchor_lang::bytemuck::Zeroable;
 
     use super::*;
-    use crate::{state::policy::examination::Calendar, Entry};
+    use crate::{state::policy::calendar::Calendar, Entry};
 
     /// A begun policy on windows 10 to 19 whose premium streams from 50 to 500, and a vault that can bear its
     /// cover.

@@ -1,0 +1,69 @@
+//! When the capital bears the premium of windows without a value.
+
+use anchor_lang::{bytemuck, prelude::*};
+
+use crate::{Model, Policy, Vault, SLOTS};
+
+/// When windows of a policy's present term are decided and have streamed, in steps of its vault.
+#[derive(Clone, Copy, Debug, bytemuck::Zeroable)]
+#[bytemuck(crate = "anchor_lang::bytemuck")]
+pub struct Calendar {
+    /// Unix time by which window 0 is decided.
+    pub(super) decided_by: u64,
+    pub(super) window_secs: u64,
+    pub(super) step_secs: u64,
+    /// Number of steps that are over.
+    pub(super) steps_over: u64,
+    /// First window of the term, when its stream begins, and for how long it streams.
+    pub(super) term_start: u64,
+    pub(super) stream_begins: u64,
+    pub(super) stream_secs: u64,
+    /// Number of windows of a term.
+    pub(super) windows: u64,
+}
+
+impl Calendar {
+    pub(super) fn new(policy: &Policy, model: &Model, vault: &Vault) -> Result<Self> {
+        let step_secs = vault.step_secs() as u64;
+        Ok(Self {
+            decided_by: model.decided_by(0)? as u64,
+            window_secs: model.window_secs as u64,
+            step_secs,
+            steps_over: vault.accrued_at as u64 / step_secs,
+            term_start: policy.term_start(),
+            stream_begins: policy.term.begins_at as u64,
+            stream_secs: (policy.term.ends_at - policy.term.begins_at) as u64,
+            windows: policy.windows,
+        })
+    }
+
+    /// Returns the Unix time by which `window` is decided.
+    fn decided_by(&self, window: u64) -> u64 {
+        self.decided_by + window * self.window_secs
+    }
+
+    /// Returns the Unix time at which `window` of the term has streamed.
+    fn streamed_at(&self, window: u64) -> u64 {
+        let nth = window - self.term_start + 1; // a window of the term
+        self.stream_begins + (nth * self.stream_secs).div_ceil(self.windows.max(1))
+    }
+
+    /// Returns how many steps from now the capital bears a loss of `at`; 0 if the step is over. `at` is
+    /// at most a cooldown away, less two steps.
+    fn steps_to(&self, at: u64) -> usize {
+        let step = Vault::step_of(at, self.step_secs);
+        (step.saturating_sub(self.steps_over) as usize).min(SLOTS - 1)
+    }
+
+    /// Returns how many steps from now the capital bears the loss of a decided `window` that has
+    /// streamed: neither part depends on when anybody calls.
+    pub(super) fn steps_to_streamed(&self, window: u64) -> usize {
+        self.steps_to(self.decided_by(window).max(self.streamed_at(window)))
+    }
+
+    /// Returns how many steps from now the capital bears the loss of a decided `window` that is
+    /// streaming.
+    pub(super) fn steps_to_streaming(&self, window: u64) -> usize {
+        self.steps_to(self.decided_by(window))
+    }
+}
