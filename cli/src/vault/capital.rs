@@ -28,7 +28,7 @@ pub struct Deposit {
     /// Fail if the deposit buys fewer shares [default: 0.1% less than it would buy now]
     #[arg(long, value_name = "AMOUNT")]
     min_shares: Option<Amount>,
-    /// Fail if more losses are pending, of which the deposit would bear its part [default: 0.1% of the
+    /// Fail if the pending losses exceed this; the deposit bears its part of them [default: 0.1% of the
     /// vault's capital]
     #[arg(long, value_name = "AMOUNT")]
     max_pending_losses: Option<Amount>,

@@ -61,9 +61,9 @@ fn decision(snapshot: &Snapshot, model: &ModelSnapshot, policy: &Policy) -> Opti
     findings.probation().ok()
 }
 
-/// Premium to set aside, as soon as a window of a policy's term is decided without a value. If it is set
-/// aside later than it is borne, those who leave meanwhile bear none of it. A term that begins does the same for the one
-/// before.
+/// Premium to set aside, as soon as a window of a policy's term is decided without a value. If that
+/// happens later than it is borne, those who have left bear none of it. A term that begins does the same
+/// for the one before.
 pub fn set_asides(snapshot: &Snapshot, model: &ModelSnapshot) -> Vec<Action> {
     let set_aside = |policy: &Policy| {
         let windows = policy.windows_to_set_aside(&model.account, snapshot.now);

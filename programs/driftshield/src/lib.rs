@@ -386,8 +386,8 @@ pub mod driftshield {
 
     /// Deposits `amount` base units for shares. Refused if there are fewer than `min_shares`; if
     /// `revision` differs from `Vault.revision`: since the depositor read the vault, the manager has
-    /// listed a model, changed a listing or announced terms; or if more than `max_pending_losses` are
-    /// pending, of which the deposit bears its part.
+    /// listed a model, changed a listing or announced terms; or if the pending losses exceed
+    /// `max_pending_losses`. The deposit bears its part of these losses.
     #[discrim = 35]
     pub fn deposit(ctx: &mut Context<Deposit>, amount: u64, limits: DepositLimits) -> Result<()> {
         emit_event!(ctx, ctx.accounts.deposit(amount, &limits)?)

@@ -83,11 +83,14 @@ impl Stage {
         let after = self.scene.vault_now();
         let at_once = before.assets.saturating_sub(after.assets);
         self.records.losses.push((self.now(), at_once));
-        for steps in 1..after.losses.len() {
-            let due = after.step_end(steps);
-            let slot = (due / after.step_secs()) as usize % after.losses.len();
+        let slots = after.losses.len() as u64;
+        let over = after.steps_over();
+        for step in over + 1..over + slots {
+            let slot = (step % slots) as usize;
             let added = after.losses[slot] - before.losses[slot]; // no time has passed
-            self.records.losses.push((due, added));
+            self.records
+                .losses
+                .push((step as i64 * after.step_secs(), added));
         }
     }
 

@@ -5,6 +5,7 @@ use driftshield_sdk::{
     instruction::{self, Bet, Purchase},
 };
 use litesvm::types::FailedTransactionMetadata;
+use spl_token_interface::instruction::{AuthorityType, set_authority};
 
 use super::{
     Outcome, TOKEN, TestModel, Wallet, World,
@@ -254,6 +255,22 @@ impl World {
             purchase,
         );
         self.send(buy, &[&buyer.key])
+    }
+
+    // Token accounts.
+
+    /// Makes `to` the owner of the token account of `from`.
+    pub fn give_away(&mut self, from: &Wallet, to: &Address) {
+        let give = set_authority(
+            &spl_token_interface::ID,
+            &from.tokens,
+            Some(to),
+            AuthorityType::AccountOwner,
+            &from.address(),
+            &[],
+        );
+        let sent = self.send(give.expect("an instruction"), &[&from.key]);
+        sent.expect("set_authority");
     }
 
     // The oracles' pay.

@@ -1,3 +1,5 @@
+use core::ops::RangeInclusive;
+
 use anchor_lang::{prelude::*, AccountClose};
 use anchor_spl::token_interface::TokenInterface;
 
@@ -50,10 +52,10 @@ impl ClaimPolicy {
             DriftShieldError::PolicyExpired
         );
         self.vault.accrue(now);
-        let lowest = self.lowest_of_run(first_window, pages)?;
+        let run = self.policy.run(first_window)?;
+        let lowest = self.lowest_of_run(&run, pages)?;
         let amount = self.policy.due(lowest)?;
-        let last_window = *self.policy.run(first_window)?.end();
-        self.spend(amount, self.model.decided_by(last_window)?);
+        self.spend(amount, self.model.decided_by(*run.end())?);
         let is_over = self.policy.open_cover() == 0;
         let mut refund = 0;
         if is_over {
@@ -123,9 +125,8 @@ impl ClaimPolicy {
         )
     }
 
-    /// Reads the run that starts at `first_window` from `pages`. Returns its lowest value.
-    fn lowest_of_run(&self, first_window: u64, pages: Vec<AccountView>) -> Result<u64> {
-        let run = self.policy.run(first_window)?;
+    /// Reads the windows of `run` from `pages`. Returns their lowest value.
+    fn lowest_of_run(&self, run: &RangeInclusive<u64>, pages: Vec<AccountView>) -> Result<u64> {
         let needed = Series::pages_of(run.clone());
         require!(
             pages.len() == needed.clone().count(),

@@ -14,7 +14,7 @@ use crate::{
 pub use {
     capital::WHOLE_INDEX,
     liquidity::{DepositLimits, RESERVE_SECS},
-    losses::{LOSS_STEPS, SLOTS},
+    losses::SLOTS,
     streams::RATE_BITS,
     terms::VaultTerms,
 };
@@ -234,9 +234,9 @@ impl Vault {
         self.revision = self.revision.wrapping_add(1);
     }
 
-    /// Refuses to list a model of which no whole window is part of a policy's probation, or one for
-    /// policies of up to `persistence` windows if liquidity providers who request a withdrawal in the
-    /// first of them could leave before the capital bears the claim.
+    /// Refuses a model of which a policy's probation has no whole window. Also refuses it for policies
+    /// of up to `persistence` windows, if providers who request a withdrawal in the first of these
+    /// windows could leave before the capital bears the claim.
     pub fn require_measured_in_time(&self, model: &Model, persistence: u8) -> Result<()> {
         require!(
             model.window_secs + model.submit_secs <= self.waiting_secs,

@@ -142,10 +142,15 @@ impl Vault {
         self.losses.iter().map(|loss| loss.amount).sum()
     }
 
+    /// A sixtieth of the cooldown, rounded up.
+    fn step_secs(&self) -> i64 {
+        (self.cooldown_secs + 59) / 60
+    }
+
     /// When a loss is borne for which the last window can be decided until `decided_by`: at the end of a
     /// sixtieth of a cooldown, and another one later.
     pub fn borne_at(&self, decided_by: i64) -> i64 {
-        let step = (self.cooldown_secs + 59) / 60;
+        let step = self.step_secs();
         (decided_by + step - 1) / step * step + step
     }
 
@@ -543,8 +548,7 @@ impl Books {
         )?;
         let run_secs = model.window_secs * i64::from(terms.max_persistence);
         require(
-            run_secs + model.dispute_secs() + 2 * ((vault.cooldown_secs + 59) / 60)
-                <= vault.cooldown_secs,
+            run_secs + model.dispute_secs() + 2 * vault.step_secs() <= vault.cooldown_secs,
             "a run and its dispute take longer than the cooldown",
         )?;
         require(

@@ -186,15 +186,8 @@ fn a_payment_goes_to_the_seller_only() {
     let as_friend = swapped(buy.clone(), &s.seller.address(), &friend.address());
     let outcome = s.world.send(as_friend, &[&s.attacker.key]);
     assert_refused(outcome, DriftShieldError::WrongPayee);
-    let give = spl_token_interface::instruction::set_authority(
-        &spl_token_interface::ID,
-        &s.seller.tokens,
-        Some(&friend.address()),
-        spl_token_interface::instruction::AuthorityType::AccountOwner,
-        &s.seller.address(),
-        &[],
-    );
-    s.world.send(give.unwrap(), &[&s.seller.key]).unwrap();
+    let seller = s.seller.clone();
+    s.world.give_away(&seller, &friend.address());
 
     // Then it is refused
     let outcome = s.world.send(buy, &[&s.attacker.key]);

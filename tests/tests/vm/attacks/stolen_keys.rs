@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use driftshield_sdk::{
     Address, CollateralTerms, ConfigParams, DepositLimits, DriftShieldError, Instruction,
-    ListingTerms, PolicyTerms, TokenProgram, VaultTerms, address, instruction, pause,
+    ListingTerms, PolicyTerms, TokenProgram, Vault, VaultTerms, address, instruction, pause,
 };
 use driftshield_tests::{insurance::*, world::*};
 use solana_keypair::Keypair;
@@ -442,32 +442,23 @@ fn a_first_deposit_accepts_only_the_listings_that_it_names() {
     let account = instruction::create_share_account(&payer, &provider.address(), &state);
     scene.world.send(account, &[]).unwrap();
     let (from, source) = (provider.address(), provider.tokens);
-    let deposit = instruction::deposit(
-        from,
-        scene.vault,
-        &state,
-        source,
-        CAPITAL,
-        DepositLimits::as_read(&state, 0),
-    );
+    let vault = scene.vault;
+    let deposit = |state: &Vault| {
+        let limits = DepositLimits::as_read(state, 0);
+        instruction::deposit(from, vault, state, source, CAPITAL, limits)
+    };
+    let signed = deposit(&state);
 
     // When a thief of the manager's key lists a model just before the deposit is executed
     scene.list(CAPITAL, 20_000).unwrap();
-    let outcome = scene.world.send(deposit, &[&provider.key]);
+    let outcome = scene.world.send(signed, &[&provider.key]);
 
     // Then the deposit is refused, and so is one that was signed before the listing's terms changed
     assert_refused(outcome, DriftShieldError::VaultChanged);
     let state = scene.vault();
     scene.list(CAPITAL / 2, 20_000).unwrap();
-    let deposit = instruction::deposit(
-        from,
-        scene.vault,
-        &state,
-        source,
-        CAPITAL,
-        DepositLimits::as_read(&state, 0),
-    );
-    let outcome = scene.world.send(deposit, &[&provider.key]);
+    let signed = deposit(&state);
+    let outcome = scene.world.send(signed, &[&provider.key]);
     assert_refused(outcome, DriftShieldError::VaultChanged);
 
     // When the deposit names the current listings, then it is accepted

@@ -105,15 +105,7 @@ fn the_reward_of_a_removed_oracle_is_added_to_its_bond() {
     world.finalize_with(&model, 0, &CALM);
     let oracle = &model.oracles[0];
     let thief = key("somebody else").pubkey();
-    let give = spl_token_interface::instruction::set_authority(
-        &spl_token_interface::ID,
-        &oracle.tokens,
-        Some(&thief),
-        spl_token_interface::instruction::AuthorityType::AccountOwner,
-        &oracle.address(),
-        &[],
-    );
-    world.send(give.unwrap(), &[&oracle.key]).unwrap();
+    world.give_away(oracle, &thief);
     assert_refused(
         world.collect_reward(&model, 0),
         DriftShieldError::WrongDestination,

@@ -98,7 +98,8 @@ fn a_model_measured_slower_than_the_cooldown_is_refused() {
     let spec = share_spec(&world);
     let model = world.model_with(spec, 3, 20_000 * TOKEN);
     let manager = world.wallet(0);
-    // Of which a sixtieth is a step: the shortest cooldown that leaves the windows, the dispute and two steps
+    // The second has the shortest cooldown that leaves time for the windows, the dispute and two steps. A step is a
+    // sixtieth of the cooldown
     let run = world.model(&model.address).dispute_secs() + 3 * DAY;
     let needed = |cooldown: i64| run + 2 * ((cooldown + 59) / 60);
     let slowest = (run..).find(|cooldown| needed(*cooldown) <= *cooldown);

@@ -24,12 +24,11 @@ pub struct Calendar {
 
 impl Calendar {
     pub(super) fn new(policy: &Policy, model: &Model, vault: &Vault) -> Result<Self> {
-        let step_secs = vault.step_secs() as u64;
         Ok(Self {
             decided_by: model.decided_by(0)? as u64,
             window_secs: model.window_secs as u64,
-            step_secs,
-            steps_over: vault.accrued_at as u64 / step_secs,
+            step_secs: vault.step_secs() as u64,
+            steps_over: vault.steps_over(),
             term_start: policy.term_start(),
             stream_begins: policy.term.begins_at as u64,
             stream_secs: (policy.term.ends_at - policy.term.begins_at) as u64,

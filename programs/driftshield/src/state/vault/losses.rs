@@ -6,7 +6,7 @@
 use crate::Vault;
 
 /// Number of steps in a cooldown. A payment is borne at the end of a step.
-pub const LOSS_STEPS: i64 = 60;
+const LOSS_STEPS: u64 = 60;
 /// Length of the ring of pending losses, in steps: a loss is borne at most two steps after a dispute
 /// that fits into the cooldown.
 pub const SLOTS: usize = 64;
@@ -16,15 +16,12 @@ const _: () = assert!(LOSS_STEPS as usize + 3 <= SLOTS);
 impl Vault {
     /// Returns the length of a step: a sixtieth of the cooldown, rounded up.
     pub fn step_secs(&self) -> i64 {
-        (self.cooldown_secs as u64).div_ceil(LOSS_STEPS as u64) as i64
+        (self.cooldown_secs as u64).div_ceil(LOSS_STEPS) as i64
     }
 
-    /// Returns the end of the step that is `steps` after the last one that is over. The vault must be
-    /// accrued.
-    pub fn step_end(&self, steps: usize) -> i64 {
-        let step_secs = self.step_secs() as u64;
-        let step = self.accrued_at as u64 / step_secs + steps as u64;
-        (step * step_secs) as i64
+    /// Returns the number of steps that are over. The vault must be accrued.
+    pub fn steps_over(&self) -> u64 {
+        self.accrued_at as u64 / self.step_secs() as u64 // Unix times aren't negative
     }
 
     /// Returns the number of the step at whose end a loss of `at` is borne: the one after that in which
@@ -37,10 +34,8 @@ impl Vault {
     /// loss of `at` is borne, or now if that is over. The vault must be accrued. `at` is at most a
     /// cooldown away, less two steps.
     pub fn lose(&mut self, amount: u64, at: i64) {
-        let step_secs = self.step_secs() as u64;
-        let step = Self::step_of(at as u64, step_secs); // Unix times aren't negative
-        let over = self.accrued_at as u64 / step_secs;
-        self.lose_at_step(amount, step.saturating_sub(over) as usize);
+        let step = Self::step_of(at as u64, self.step_secs() as u64);
+        self.lose_at_step(amount, step.saturating_sub(self.steps_over()) as usize);
     }
 
     /// Takes `amount` out of the capital at the end of the step that is `steps` after the last one that
@@ -54,8 +49,8 @@ impl Vault {
         if steps == 0 {
             self.bear(amount);
         } else {
-            let over = (self.accrued_at as u64 / self.step_secs() as u64) as usize;
-            self.losses[(over + steps) % SLOTS] += amount; // part of the pending losses
+            let step = self.steps_over() as usize + steps;
+            self.losses[step % SLOTS] += amount; // part of the pending losses
         }
     }
 
@@ -66,7 +61,7 @@ impl Vault {
             return None;
         }
         let step_secs = self.step_secs() as u64;
-        let first = self.accrued_at as u64 / step_secs + 1;
+        let first = self.steps_over() + 1;
         let last = (now as u64 / step_secs).min(first + SLOTS as u64 - 1);
         for step in first..=last {
             let amount = core::mem::take(&mut self.losses[step as usize % SLOTS]);

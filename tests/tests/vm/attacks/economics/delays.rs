@@ -210,21 +210,13 @@ fn of_drift_that_lasts_a_false_challenge_still_lets_a_leaving_provider_escape_a_
 
 #[test]
 fn a_holder_whose_token_account_cannot_be_paid_decides_who_bears_its_claim() {
-    // Given a window that drifts, and a holder in league with a provider of half of the capital, who has given
-    // its token account away
+    // Given a window that drifts. The holder has given its token account away, and is in league with a provider
+    // of half of the capital
     let (mut scene, leaver, holder) = covered();
     let bad = scene.window;
     scene.measure(DRIFTED);
     let friend = scene.world.wallet(0);
-    let give = spl_token_interface::instruction::set_authority(
-        &spl_token_interface::ID,
-        &holder.tokens,
-        Some(&friend.address()),
-        spl_token_interface::instruction::AuthorityType::AccountOwner,
-        &holder.address(),
-        &[],
-    );
-    scene.world.send(give.unwrap(), &[&holder.key]).unwrap();
+    scene.world.give_away(&holder, &friend.address());
     assert_refused(
         scene.claim(&holder, 1, bad),
         DriftShieldError::WrongDestination,
