@@ -44,9 +44,16 @@ pub struct Policy {
     pub cover: Scaled,
     /// Sum of all payouts.
     pub paid: Scaled,
-    /// Premium of windows without a value, as far as they have been examined, less what the policy has
-    /// paid: the policy returns it when it ends. 0 once it has.
+    /// What the policy owes for its highest run: what a claim pays now. 0 once the policy has ended.
+    pub due: Scaled,
+    /// What the vault has set aside for the policy: `due`, or the premium of windows without a value less
+    /// what has been paid if that is more. The policy pays it when it ends. 0 once it has.
     pub set_aside: Scaled,
+    /// Highest drift that a run has kept, as far as windows have been examined; null if no run has
+    /// reached the trigger.
+    pub peak: Option<Scaled>,
+    /// First window that has not been examined.
+    pub examined_until: U64,
     /// Refunded premium; null until the policy ends.
     pub refund: Option<Scaled>,
     /// Drift from which the policy pays.
@@ -63,7 +70,7 @@ pub struct Policy {
     pub covered_from: Option<DateTime<Utc>>,
     /// End of the last covered window, or of the last one of the term on probation.
     pub covered_until: Option<DateTime<Utc>>,
-    /// Time from which the policy can no longer be claimed.
+    /// Time from which the policy can be ended by anyone, if it is paid what it owes.
     pub expires_at: Option<DateTime<Utc>>,
     /// Number of windows in a term.
     pub windows: U64,
@@ -202,9 +209,13 @@ impl FromRow<'_, PgRow> for Policy {
         let term = PolicyTerm::from_column(&columns, "term")?;
         let is_open = matches!(state, PolicyState::Pending | PolicyState::Open);
         let (cover, paid) = (columns.amount("cover")?, columns.amount("final_paid")?);
-        let unmeasured: U64 = columns.get("unmeasured")?;
-        let set_aside = unmeasured.0.min(cover.raw.0).saturating_sub(paid.raw.0);
-        let set_aside = if is_open { set_aside } else { 0 };
+        let (worth, unmeasured): (U64, U64) = (columns.get("worth")?, columns.get("unmeasured")?);
+        let unpaid = |booked: u64| {
+            let left = booked.saturating_sub(paid.raw.0);
+            Scaled::new(if is_open { left } else { 0 }, columns.decimals)
+        };
+        let (due, set_aside) = (unpaid(worth.0), unpaid(worth.0.max(unmeasured.0)));
+        let peak = columns.drift("peak")?;
         Ok(Self {
             key: columns.get("address")?,
             vault: columns.get("vault")?,
@@ -217,7 +228,10 @@ impl FromRow<'_, PgRow> for Policy {
             state,
             cover,
             paid,
-            set_aside: Scaled::new(set_aside, columns.decimals),
+            due,
+            set_aside,
+            peak: (0 < peak.raw.0).then_some(peak),
+            examined_until: columns.get("examined_until")?,
             refund: (!is_open).then(|| columns.amount("refund")).transpose()?,
             trigger: columns.drift("trigger")?,
             exhaustion: columns.drift("exhaustion")?,
@@ -329,7 +343,7 @@ pub struct PolicyWithPayouts {
     payouts: Vec<PolicyPayout>,
 }
 
-/// Payout for a run of consecutive windows in which drift reached the trigger.
+/// Payout for the highest run of consecutive windows in which drift had reached the trigger by then.
 #[derive(Serialize, ToSchema)]
 struct PolicyPayout {
     amount: Scaled,

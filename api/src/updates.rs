@@ -166,7 +166,7 @@ fn kind(name: &str, body: &Value) -> &'static str {
         ) => "vault:updated",
         (
             "PolicyBought" | "PolicyClaimed" | "PolicyCancelled" | "PolicyRenewed"
-            | "PolicyExpired" | "PolicyBegun" | "PremiumSetAside",
+            | "PolicyExpired" | "PolicyBegun" | "PolicyExamined",
             _,
         ) => "policy:updated",
         _ => "event",

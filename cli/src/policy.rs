@@ -8,7 +8,7 @@ use std::mem::offset_of;
 use anchor_lang::{Address, solana_program::instruction::Instruction};
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
-use driftshield_sdk::{Model, Policy, Series, Vault, address, best_run, instruction};
+use driftshield_sdk::{Entry, Model, Policy, Series, Vault, address, entry_in, instruction};
 
 use self::{
     allowance::AllowanceCommand,
@@ -32,17 +32,12 @@ pub enum Command {
     Quote(CoverArgs),
     /// Buy cover on a model (signed by the holder)
     Buy(Buy),
-    /// Claim a policy with a run of windows at or over its trigger; callable by anyone
-    Claim {
-        policy: Address,
-        /// First window of the run [default: of the run that pays most]
-        #[arg(long)]
-        window: Option<u64>,
-    },
+    /// Examine a policy's windows, and pay what it owes for its highest run; callable by anyone
+    Claim { policy: Address },
+    /// Examine a policy's windows, so that the vault sets aside what they are worth; callable by anyone
+    Examine { policy: Address },
     /// Begin a policy's term whose probation is over, or refund it; callable by anyone
     Begin { policy: Address },
-    /// Set premium aside that a policy returns for windows without a value; callable by anyone
-    SetAside { policy: Address },
     /// Cancel a policy and refund its unused premium, less a fee (signed by the holder)
     Cancel { policy: Address },
     /// Extend a policy by another term. Without auto-renew, only its holder can
@@ -54,7 +49,7 @@ pub enum Command {
     },
     #[command(flatten)]
     Allowance(AllowanceCommand),
-    /// End a policy that can no longer be claimed; callable by anyone
+    /// End a policy whose claim grace is over, and pay what it owes; callable by anyone
     Expire { policy: Address },
     /// Show a policy
     Show { policy: Address },
@@ -99,7 +94,14 @@ impl Command {
         match self {
             Self::Quote(cover) => cover.quote(session).await,
             Self::Buy(buy) => buy.run(session).await,
-            Self::Claim { policy, window } => claim(session, policy, window).await,
+            Self::Claim { policy } => claim(session, policy).await,
+            Self::Examine { policy } => {
+                let (state, _, decimals) = read(session, &policy).await?;
+                let examine = examine(session, &state).await?;
+                session
+                    .send(&[examine.context(NOTHING_TO_EXAMINE)?], decimals)
+                    .await
+            }
             Self::Cancel { policy } => cancel(session, policy).await,
             Self::Renew { policy, source } => renew(session, policy, source).await,
             Self::Allowance(command) => command.run(session).await,
@@ -109,14 +111,6 @@ impl Command {
                 session
                     .send(&[pay_to(session, &state, &vault)?, begin], decimals)
                     .await
-            }
-            Self::SetAside { policy } => {
-                let (state, _, decimals) = read(session, &policy).await?;
-                let model: Model = session.client.get(&state.model).await?;
-                let now = session.client.unix_timestamp().await?;
-                let windows = state.windows_to_set_aside(&model, now);
-                let set_aside = instruction::set_aside_premium(&state, windows);
-                session.send(&[set_aside], decimals).await
             }
             Self::Expire { policy } => {
                 let (state, vault, decimals) = read(session, &policy).await?;
@@ -183,35 +177,31 @@ fn with_slippage(price: u64) -> u64 {
     price.saturating_add(price.div_ceil(SLIPPAGE_DIVISOR))
 }
 
-async fn claim(session: &Session, address: Address, window: Option<u64>) -> Result<()> {
+const NOTHING_TO_EXAMINE: &str = "nothing to examine: no covered window is over that has not been \
+    examined; try again after the next window is settled";
+
+async fn claim(session: &Session, address: Address) -> Result<()> {
     let (policy, vault, decimals) = read(session, &address).await?;
-    let first_window = match window {
-        Some(window) => window,
-        None => best_window(session, &policy).await?,
-    };
-    let instructions = [
-        session.create_token_account(&policy.holder, &vault.mint, vault.token_program)?,
-        instruction::claim_policy(&policy, &vault, first_window),
-    ];
+    let mut instructions: Vec<_> = examine(session, &policy).await?.into_iter().collect();
+    instructions.push(pay_to(session, &policy, &vault)?);
+    instructions.push(instruction::claim_policy(&policy, &vault));
     session.send(&instructions, decimals).await
 }
 
-/// First window of the run for which `policy` pays most.
-async fn best_window(session: &Session, policy: &Policy) -> Result<u64> {
-    let of_model = [(offset_of!(Series, model), policy.model)];
-    let pages = session.client.list::<Series>(&of_model).await?;
-    let run = best_run(policy, pages.iter().map(|(_, page)| page));
-    let run = run.with_context(|| {
-        format!(
-            "nothing to claim: no run of {persistence} final windows at or over the trigger in \
-             windows {first} to {last} pays more than earlier claims; try again after the next \
-             window is settled",
-            first = policy.first_window,
-            last = policy.last_window,
-            persistence = policy.persistence,
-        )
-    })?;
-    Ok(run.first_window)
+/// The instruction that examines `policy`; `None` if that would find no decided window.
+async fn examine(session: &Session, policy: &Policy) -> Result<Option<Instruction>> {
+    let model: Model = session.client.get(&policy.model).await?;
+    let now = session.client.unix_timestamp().await?;
+    let windows = policy.windows_to_examine(&model, now, usize::MAX);
+    if windows.is_empty() {
+        return Ok(None);
+    }
+    let page = address::series_page(&policy.model, Series::page_of(*windows.start()));
+    let page: Option<Series> = session.client.find(&page).await?;
+    let entry = entry_in(page.as_ref(), *windows.start());
+    let is_decided = entry != Entry::Open
+        && (entry != Entry::None || *windows.start() < model.first_undecided(now));
+    Ok(is_decided.then(|| instruction::examine_policy(policy, windows)))
 }
 
 /// The instruction that creates the holder's token account, which a refund needs, if it is missing.

@@ -20,7 +20,7 @@ pub fn actions(snapshot: &Snapshot) -> Vec<Action> {
         receipts::finalizations,
         markets::actions,
         policies::beginnings,
-        policies::set_asides,
+        policies::examinations,
         policies::claims,
         policies::renewals,
         policies::expirations,

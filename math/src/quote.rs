@@ -126,8 +126,8 @@ pub struct Term {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Renewed {
     pub term: Term,
-    /// What the policy has paid out, in base units.
-    pub paid: u64,
+    /// What the policy has paid and owes for claims, in base units.
+    pub worth: u64,
     /// Whether a term is on probation.
     pub is_pending: bool,
     /// Whether the holder signs.
@@ -228,8 +228,8 @@ pub enum Rule {
     Overflow,
     /// The vault's cancel fee is above the buyer's maximum: the fee, in bps.
     CancelFeeTooHigh,
-    /// The policy to renew has paid a claim. No limit.
-    PolicyPaid,
+    /// The policy to renew has paid or owes a claim. No limit.
+    PolicyTriggered,
     /// A term of the policy to renew is on probation. No limit.
     TermPending,
     /// The holder doesn't sign, and the renewal comes more than a quarter of the term before the last
@@ -363,7 +363,7 @@ impl Seller {
 impl Renewed {
     /// `waiting_secs`: how long before the end of the term a renewal has to come.
     fn require_renewable(&self, waiting_secs: i64, now: i64) -> Verdict {
-        require(self.paid == 0, Rule::PolicyPaid, 0)?;
+        require(self.worth == 0, Rule::PolicyTriggered, 0)?;
         require(!self.is_pending, Rule::TermPending, 0)?;
         let term = &self.term;
         let open_at = term.end - waiting_secs - (term.end - term.start) / RENEWAL_PART;

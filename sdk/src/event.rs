@@ -13,7 +13,7 @@ pub mod events {
         LeaveRequested, ManagerFeesCollected, MarketCancelled, MarketClosed, MarketCreated,
         MarketSettled, ModelListed, ModelRegistered, ModelRetired, ModelUpdated, OracleReplaced,
         OraclesFunded, PauseSet, Penalty, PolicyBegun, PolicyBought, PolicyCancelled,
-        PolicyClaimed, PolicyExpired, PolicyRenewed, PositionBought, PremiumSetAside,
+        PolicyClaimed, PolicyExamined, PolicyExpired, PolicyRenewed, PositionBought,
         ReceiptChallenged, ReceiptFinalized, ReceiptRuled, ReceiptSubmitted, RewardCollected,
         SeatClosed, SeatRuled, SeatSynced, SeriesClosed, SlashesReturned, TreasuryWithdrawn,
         UnbondRequested, VaultClosed, VaultCreated, VaultUpdated, WithdrawCancelled,
@@ -112,7 +112,7 @@ events!(
     SlashesReturned,
     SeatSynced,
     PolicyBegun,
-    PremiumSetAside,
+    PolicyExamined,
 );
 
 impl Event {
@@ -246,7 +246,7 @@ impl Event {
                 (e.policy, e.policy_seq),
                 (e.model, e.model_seq),
             ],
-            Self::PremiumSetAside(e) => vec![(e.vault, e.vault_seq), (e.policy, e.policy_seq)],
+            Self::PolicyExamined(e) => vec![(e.vault, e.vault_seq), (e.policy, e.policy_seq)],
             Self::PolicyBegun(e) => vec![
                 (e.vault, e.vault_seq),
                 (e.exposure, e.exposure_seq),

@@ -23,7 +23,6 @@ pub mod token;
 mod account;
 mod event;
 mod idl;
-mod run;
 mod series;
 
 pub use account::Account;
@@ -33,15 +32,14 @@ pub use anchor_lang::{
 };
 pub use driftshield::{
     Aggregate, Ask, ChallengePayee, Collateral, CollateralTerms, Config, ConfigParams,
-    DepositLimits, DriftShieldError, Entry, Exposure, FeePayee, Findings, ID, ListingTerms,
-    MIN_EXPECTED_ROWS, MIN_HISTORY, Market, MarketState, MarketTerms, Measurement, Metric,
-    MetricSpec, Model, ModelStatus, ModelTerms, PAGE_WINDOWS, Pending, Policy, PolicyTerms,
+    DepositLimits, DriftShieldError, Entry, Examination, Exposure, FeePayee, Findings, ID,
+    ListingTerms, MIN_EXPECTED_ROWS, MIN_HISTORY, Market, MarketState, MarketTerms, Measurement,
+    Metric, MetricSpec, Model, ModelStatus, ModelTerms, PAGE_WINDOWS, Pending, Policy, PolicyTerms,
     Position, Pot, PotTotals, PremiumPayee, Probation, Quote, Receipt, ReceiptState, Refusal,
     RewardPayee, Rule, Seat, Series, Stream, Tenure, TokenProgram, Vault, VaultTerms, VaultTotals,
     WHOLE_INDEX, WithdrawRequest, first_window, math, pause, quote, quote_renewal,
 };
 pub use event::{Event, events};
-pub use run::{Run, best_run};
 pub use series::{entry_in, entry_state, entry_value};
 
 /// Why an account or an event could not be decoded.

@@ -20,7 +20,7 @@ pub fn advice(refusal: &Refusal, decimals: u8) -> Option<String> {
         Rule::ModelRetired
         | Rule::WindowOutOfRange
         | Rule::Overflow
-        | Rule::PolicyPaid
+        | Rule::PolicyTriggered
         | Rule::TermPending => {
             return None;
         }

@@ -553,15 +553,17 @@ fn policies(keys: &str, units: &mut Units) {
     }
     let sent = scene.renew(&holder, 1, false).expect("renew_policy");
     units.push(("renew_policy", sent.units));
-    let run = scene.window;
+    scene.examine(&holder, 1).expect("examine_policy");
     for _ in 0..4 {
         measure_largest(&mut scene, true);
     }
-    let sent = scene.claim(&holder, 1, run).expect("claim_policy");
+    let sent = scene.examine(&holder, 1).expect("examine_policy");
+    units.push(("examine_policy", sent.units));
+    let sent = scene.claim_examined(&holder, 1).expect("claim_policy");
     units.push(("claim_policy", sent.units));
     // Nobody has measured the first window of the term. All of them are examined at once.
-    let sent = scene.set_aside(&holder, 3).expect("set_aside_premium");
-    units.push(("set_aside_premium", sent.units));
+    let sent = scene.examine(&holder, 3).expect("examine_policy");
+    units.push(("examine_policy_term", sent.units));
     let policy = scene.policy(&holder, 3);
     let expires = policy.expires_at(&scene.model()).expect("in range");
     scene.world.warp_to(expires);

@@ -373,12 +373,18 @@ impl Insured {
         }
     }
 
-    /// Claims on a policy with the run of windows that starts at `first_window`, without a signature.
-    /// First begins the term on probation, if it passes.
-    pub fn claim(&mut self, holder: &Wallet, id: u64, first_window: u64) -> Outcome {
+    /// Examines a policy and claims what it owes, without a signature. First begins the term on probation, if
+    /// it passes.
+    pub fn claim(&mut self, holder: &Wallet, id: u64) -> Outcome {
         self.try_to_begin(holder, id);
+        let _ = self.examine(holder, id); // refused if nothing was decided since
+        self.claim_examined(holder, id)
+    }
+
+    /// Claims what a policy owes for the windows that have been examined.
+    pub fn claim_examined(&mut self, holder: &Wallet, id: u64) -> Outcome {
         let policy = self.policy(holder, id);
-        let claim = instruction::claim_policy(&policy, &self.vault(), first_window);
+        let claim = instruction::claim_policy(&policy, &self.vault());
         self.world.send(claim, &[])
     }
 
@@ -402,12 +408,12 @@ impl Insured {
         self.world.send(cancel, &[&holder.key])
     }
 
-    /// Sets aside the premium of windows without a value.
-    pub fn set_aside(&mut self, holder: &Wallet, id: u64) -> Outcome {
+    /// Examines all covered windows that are over.
+    pub fn examine(&mut self, holder: &Wallet, id: u64) -> Outcome {
         let policy = self.policy(holder, id);
-        let windows = policy.windows_to_set_aside(&self.model(), self.world.now());
-        let set_aside = instruction::set_aside_premium(&policy, windows);
-        self.world.send(set_aside, &[])
+        let windows = policy.windows_to_examine(&self.model(), self.world.now(), usize::MAX);
+        let examine = instruction::examine_policy(&policy, windows);
+        self.world.send(examine, &[])
     }
 
     pub fn expire(&mut self, holder: &Wallet, id: u64) -> Outcome {

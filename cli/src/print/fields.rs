@@ -249,13 +249,12 @@ impl Unit {
             | "rewards" | "seasoned" | "security" | "set_aside" | "seller_stake"
             | "seller_total" | "slash_amount" | "slashed" | "stake" | "stakes"
             | "streamed_part" | "swept" | "total" | "treasury_credit" | "unbonding"
-            | "unearned" | "unmeasured" | "waiting" | "winnings" => Self::Tokens,
+            | "unearned" | "unmeasured" | "waiting" | "winnings" | "worth" => Self::Tokens,
             "reserved_shares" | "shares" => Self::Shares,
             "accumulator" | "asserted" | "ewma" | "exhaustion" | "last_value" | "latest"
             | "lowest_trigger" | "max_spread" | "max_spread_limit" | "max_value"
-            | "noise_floor" | "submission" | "thresholds" | "trigger" | "value" | "values" => {
-                Self::Drift
-            }
+            | "noise_floor" | "peak" | "recent" | "submission" | "thresholds" | "trigger"
+            | "value" | "values" => Self::Drift,
             "multiple" => Self::Multiple,
             "accrued_at" | "active_at" | "appeal_until" | "begins_at" | "close_ts"
             | "counted_since" | "counted_until" | "counts_since" | "created_at" | "end"

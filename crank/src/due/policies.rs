@@ -1,11 +1,11 @@
-//! Actions on policies: begin, set premium aside, claim, renew, expire.
+//! Actions on policies: begin, examine, claim, renew, expire.
 
 use std::{collections::BTreeMap, ops::RangeInclusive};
 
 use anchor_lang::{Address, solana_program::instruction::Instruction};
 use driftshield_sdk::{
-    Collateral, Entry, Findings, Policy, Probation, Vault, address, best_run, instruction, pause,
-    quote_renewal,
+    Collateral, Entry, Examination, Findings, Policy, Probation, Vault, address, instruction,
+    pause, quote_renewal,
 };
 
 use super::action::{Action, Step, create_token_account};
@@ -14,23 +14,19 @@ use crate::{
     snapshot::{ModelSnapshot, Snapshot},
 };
 
-/// Claims on policies, each with the run of windows that pays most.
+/// Claims on policies that owe something for a run.
 pub fn claims(snapshot: &Snapshot, model: &ModelSnapshot) -> Vec<Action> {
     let claim = |policy: &Policy| {
-        if has_ended(policy.expires_at(&model.account), snapshot.now) {
-            return None;
-        }
-        let run = best_run(policy, model.series.values())?;
+        policy.due().ok()?;
         let vault = &snapshot.vault(&policy.vault)?.account;
-        let claim = instruction::claim_policy(policy, vault, run.first_window);
-        let create =
-            create_token_account(snapshot, &policy.holder, &vault.mint, vault.token_program);
-        let account = policy_address(policy);
-        Some(Action::with_token_account(
+        let claim = instruction::claim_policy(policy, vault);
+        Some(with_payment(
+            snapshot,
             Step::ClaimPolicy,
-            account,
-            create,
+            policy,
+            vault,
             claim,
+            true,
         ))
     };
     model.policies.iter().filter_map(claim).collect()
@@ -47,7 +43,7 @@ pub fn beginnings(snapshot: &Snapshot, model: &ModelSnapshot) -> Vec<Action> {
         let vault = &snapshot.vault(&policy.vault)?.account;
         let begin = instruction::begin_policy(policy, vault);
         let step = Step::BeginPolicy;
-        Some(with_refund(snapshot, step, policy, vault, begin, refunds))
+        Some(with_payment(snapshot, step, policy, vault, begin, refunds))
     };
     model.policies.iter().filter_map(begin).collect()
 }
@@ -57,64 +53,66 @@ fn decision(snapshot: &Snapshot, model: &ModelSnapshot, policy: &Policy) -> Opti
     if !policy.is_pending() {
         return None;
     }
-    let findings = examine(snapshot, model, policy, policy.windows_to_begin())?;
+    let (_, findings) = examine(snapshot, model, policy, policy.windows_to_begin(), true)?;
     findings.probation().ok()
 }
 
-/// Premium to set aside, as soon as a window of a policy's term is decided without a value. If that
-/// happens later than it is borne, those who have left bear none of it. A term that begins does the same
-/// for the one before.
-pub fn set_asides(snapshot: &Snapshot, model: &ModelSnapshot) -> Vec<Action> {
-    let set_aside = |policy: &Policy| {
-        let windows = policy.windows_to_set_aside(&model.account, snapshot.now);
-        let findings = examine(snapshot, model, policy, windows.clone())?;
-        let is_none = policy.premium_to_set_aside(&findings) == 0;
-        if is_none || decision(snapshot, model, policy).is_some() {
+/// Examinations of policies, as soon as a window adds to what they are worth. If that happens later than
+/// the capital bears it, those who have left bear none of it. A term that begins does the same for the one
+/// before.
+pub fn examinations(snapshot: &Snapshot, model: &ModelSnapshot) -> Vec<Action> {
+    let examine = |policy: &Policy| {
+        let windows = policy.windows_to_examine(&model.account, snapshot.now, usize::MAX);
+        let (_, findings) = examine(snapshot, model, policy, windows.clone(), false)?;
+        if findings.booked() == 0 || decision(snapshot, model, policy).is_some() {
             return None;
         }
-        let set_aside = instruction::set_aside_premium(policy, windows);
+        let examine = instruction::examine_policy(policy, windows);
         Some(Action::new(
-            Step::SetAsidePremium,
+            Step::ExaminePolicy,
             policy_address(policy),
-            set_aside,
+            examine,
         ))
     };
-    model.policies.iter().filter_map(set_aside).collect()
+    model.policies.iter().filter_map(examine).collect()
 }
 
-/// What `windows` say about `policy` now. `None` if its vault is missing.
+/// What `policy` is after an examination of `windows` now, and what they say. `None` if its vault is
+/// missing. `is_last`: whether its last term that has begun ends.
 fn examine(
     snapshot: &Snapshot,
     model: &ModelSnapshot,
     policy: &Policy,
     windows: RangeInclusive<u64>,
-) -> Option<Findings> {
-    let mut vault = snapshot.vault(&policy.vault)?.account; // a copy
+    is_last: bool,
+) -> Option<(Policy, Findings)> {
+    let (mut policy, mut vault) = (*policy, snapshot.vault(&policy.vault)?.account); // copies
     vault.accrue(snapshot.now);
     let undecided = model.account.first_undecided(snapshot.now);
-    let mut findings = policy.findings(&model.account, &vault).ok()?;
+    let mut examination = Examination::new(&mut policy, &vault, &model.account, is_last).ok()?;
     for window in windows {
         let entry = match model.entry(window) {
             Entry::None if undecided <= window => Entry::Open,
             entry => entry,
         };
-        policy.examine(window, entry, &mut findings);
+        examination.visit(window, entry);
     }
-    Some(findings)
+    let findings = examination.finish();
+    Some((policy, findings))
 }
 
-/// An action about a policy. If it `refunds`, it creates the holder's associated token account if that
+/// An action about a policy. If it `pays` the holder, it creates the holder's associated token account if that
 /// is missing.
-fn with_refund(
+fn with_payment(
     snapshot: &Snapshot,
     step: Step,
     policy: &Policy,
     vault: &Vault,
     instruction: Instruction,
-    refunds: bool,
+    pays: bool,
 ) -> Action {
     let at = policy_address(policy);
-    if !refunds {
+    if !pays {
         return Action::new(step, at, instruction);
     }
     let create = create_token_account(snapshot, &policy.holder, &vault.mint, vault.token_program);
@@ -204,7 +202,7 @@ fn is_renewal_time(
     Some((first..=last).contains(&now))
 }
 
-/// Expirations of policies that can no longer be claimed: once their refund is known, or is forfeited.
+/// Expirations of policies whose claim grace is over: once all that they owe is known, or is forfeited.
 pub fn expirations(snapshot: &Snapshot, model: &ModelSnapshot) -> Vec<Action> {
     let expire = |policy: &Policy| {
         if !has_ended(policy.expires_at(&model.account), snapshot.now) {
@@ -212,16 +210,15 @@ pub fn expirations(snapshot: &Snapshot, model: &ModelSnapshot) -> Vec<Action> {
         }
         let is_lapsed = has_ended(policy.lapses_at(&model.account), snapshot.now);
         let windows = policy.windows_to_expire();
-        let findings = examine(snapshot, model, policy, windows)?;
+        let (examined, findings) = examine(snapshot, model, policy, windows, true)?;
         let vault = &snapshot.vault(&policy.vault)?.account;
-        // A term on probation counts as begun, so what it refunds isn't known yet.
-        let refunds = !is_lapsed && {
+        let pays = !is_lapsed && {
             findings.require_decided().ok()?;
-            policy.is_pending() || 0 < policy.set_aside() + policy.premium_to_set_aside(&findings)
+            0 < examined.set_aside()
         };
         let expire = instruction::expire_policy(policy, vault);
         let step = Step::ExpirePolicy;
-        Some(with_refund(snapshot, step, policy, vault, expire, refunds))
+        Some(with_payment(snapshot, step, policy, vault, expire, pays))
     };
     model.policies.iter().filter_map(expire).collect()
 }
@@ -243,6 +240,12 @@ mod tests {
         set_entry(&mut snapshot.models[0], window, Entry::Final(value));
     }
 
+    /// Lets the windows before `until` be all that has been examined.
+    fn examined(snapshot: &mut Snapshot, until: u64) {
+        let policy = &mut snapshot.models[0].policies[0];
+        (policy.examined_until, policy.returned_until) = (until, until);
+    }
+
     /// A snapshot whose policy can be renewed. Two base units are delegated: for a premium and a rent
     /// of one each.
     fn renewable(now: i64) -> Snapshot {
@@ -255,34 +258,48 @@ mod tests {
     }
 
     #[test]
-    fn a_policy_is_claimed_by_the_run_that_pays_most() {
+    fn a_policy_is_examined_once_a_window_raises_its_worth() {
+        let mut snapshot = insured_snapshot(150);
+        examined(&mut snapshot, 2);
+        assert_eq!(steps(&snapshot), []);
+        settle(&mut snapshot, 4, 400);
+        assert_eq!(steps(&snapshot), []); // the windows before are undecided
+        settle(&mut snapshot, 2, 300);
+        assert_eq!(steps(&snapshot), [Step::ExaminePolicy]);
+        let examine = &due::actions(&snapshot)[0].instructions[0];
+        let policy = &snapshot.models[0].policies[0];
+        assert_eq!(*examine, instruction::examine_policy(policy, 2..=4));
+
+        // A window under the trigger, or of a lower run, adds nothing
+        let policy = &mut snapshot.models[0].policies[0];
+        (policy.peak, policy.worth, policy.paid) = (300, 25, 25);
+        assert_eq!(steps(&snapshot), []);
+        settle(&mut snapshot, 3, 199);
+        assert_eq!(steps(&snapshot), [Step::ExaminePolicy]); // window 4 is next
+    }
+
+    #[test]
+    fn a_policy_is_claimed_once_it_owes_something() {
         let mut snapshot = insured_snapshot(150);
         assert_eq!(steps(&snapshot), []);
-        settle(&mut snapshot, 2, 300);
-        settle(&mut snapshot, 4, 400);
+        snapshot.models[0].policies[0].worth = 50;
         let actions = due::actions(&snapshot);
         assert_eq!(steps(&snapshot), [Step::ClaimPolicy]);
         // The holder's token account may be missing, so it is created first.
         assert_eq!(actions[0].instructions.len(), 2);
         let model = &snapshot.models[0];
         let (policy, vault) = (&model.policies[0], &snapshot.vaults[0].account);
-        let claim = instruction::claim_policy(policy, vault, 4);
+        let claim = instruction::claim_policy(policy, vault);
         assert_eq!(actions[0].instructions[1], claim);
 
         snapshot.models[0].policies[0].paid = 50;
         assert_eq!(steps(&snapshot), []);
-        settle(&mut snapshot, 5, 500);
-        assert_eq!(steps(&snapshot), [Step::ClaimPolicy]);
     }
 
     #[test]
-    fn a_policy_expires_when_it_can_no_longer_be_claimed() {
-        let at = |now| {
-            let mut snapshot = insured_snapshot(now);
-            settle(&mut snapshot, 2, 300);
-            steps(&snapshot)
-        };
-        assert_eq!(at(289), [Step::ClaimPolicy]);
+    fn a_policy_expires_when_its_claim_grace_is_over() {
+        let at = |now| steps(&insured_snapshot(now));
+        assert_eq!(at(289), []);
         assert_eq!(at(290), [Step::ExpirePolicy]);
         assert_eq!(at(319), [Step::ExpirePolicy]);
 
@@ -290,7 +307,7 @@ mod tests {
         let open = |now| {
             let mut snapshot = insured_snapshot(now);
             set_entry(&mut snapshot.models[0], 2, Entry::Open);
-            snapshot.models[0].policies[0].examined_until = 2;
+            examined(&mut snapshot, 2);
             steps(&snapshot)
         };
         assert_eq!(open(319), []);
@@ -298,12 +315,10 @@ mod tests {
     }
 
     #[test]
-    fn premium_is_set_aside_once_a_window_is_decided_without_a_value() {
+    fn a_policy_is_examined_once_a_window_is_decided_without_a_value() {
         let at = |now, examined_until| {
             let mut snapshot = insured_snapshot(now);
-            let policy = &mut snapshot.models[0].policies[0];
-            policy.examined_until = examined_until;
-            policy.term.ends_at = 110; // has streamed
+            examined(&mut snapshot, examined_until);
             settle(&mut snapshot, 0, 100);
             steps(&snapshot)
         };
@@ -312,8 +327,8 @@ mod tests {
             120 + model.submit_secs + model.challenge_secs // window 1 ends at 120
         };
         assert_eq!(at(decided - 1, 0), []);
-        assert_eq!(at(decided, 0), [Step::SetAsidePremium]);
-        assert_eq!(at(decided, 1), [Step::SetAsidePremium]);
+        assert_eq!(at(decided, 0), [Step::ExaminePolicy]);
+        assert_eq!(at(decided, 1), [Step::ExaminePolicy]);
         assert_eq!(at(decided, 2), []); // examined before
     }
 
@@ -323,15 +338,14 @@ mod tests {
             let mut snapshot = insured_snapshot(now);
             let policy = &mut snapshot.models[0].policies[0];
             (policy.pending.premium, policy.pending.from_window) = (10, 9);
-            policy.examined_until = 0;
+            (policy.examined_until, policy.returned_until) = (0, 0);
             settle(&mut snapshot, 9, drift);
             steps(&snapshot)
         };
         // Windows 8 and 9 can still get a value, the earlier ones can't
-        assert_eq!(pending(210, 199), [Step::SetAsidePremium]);
+        assert_eq!(pending(210, 199), [Step::ExaminePolicy]);
         assert_eq!(pending(260, 199), [Step::BeginPolicy]);
-        let failed = [Step::BeginPolicy, Step::ClaimPolicy];
-        assert_eq!(pending(210, 200), failed); // at once; the term before pays
+        assert_eq!(pending(210, 200), [Step::BeginPolicy]); // at once
     }
 
     #[test]
@@ -377,7 +391,7 @@ mod tests {
         assert!(refused(|snapshot| snapshot.models[0].exposures[0].cap = 99));
         let changes: [fn(&mut Policy); 4] = [
             |policy| policy.auto_renew = false.into(),
-            |policy| policy.paid = 1,
+            |policy| (policy.worth, policy.paid) = (1, 1),
             |policy| policy.pending.premium = 1,
             |policy| policy.max_premium = 0,
         ];

@@ -302,7 +302,7 @@ fn vault_totals(event: &Event) -> Option<(&Address, &VaultTotals)> {
         Event::PolicyRenewed(event) => (&event.vault, &event.totals),
         Event::PolicyBegun(event) => (&event.vault, &event.totals),
         Event::PolicyExpired(event) => (&event.vault, &event.totals),
-        Event::PremiumSetAside(event) => (&event.vault, &event.totals),
+        Event::PolicyExamined(event) => (&event.vault, &event.totals),
         _ => return None,
     })
 }

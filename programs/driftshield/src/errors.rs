@@ -260,26 +260,18 @@ pub enum DriftShieldError {
         "The premium is above max_premium: raise max_premium, or wait until the premium is lower"
     )]
     PremiumTooHigh,
-    #[msg("The policy does not cover all windows of the run: choose a run of covered windows")]
-    WindowNotCovered,
-    #[msg("A window of the run has no final value: choose a run without gaps")]
-    BrokenRun,
     #[msg(
-        "The drift of a window is below the policy's trigger: choose a run at or above the trigger"
+        "The policy owes nothing: call examine_policy first, or claim after a run of higher drift"
     )]
-    BelowTrigger,
-    #[msg("The policy has already paid out at least this much: claim with a run of higher drift")]
-    AlreadyPaid,
-    #[msg("The policy has expired and can no longer be claimed: call expire_policy to close it")]
-    PolicyExpired,
-    #[msg("The policy can still be claimed: expire it once its claim grace is over")]
+    NothingDue,
+    #[msg("The policy's claim grace is not over: expire it then")]
     PolicyNotExpired,
     #[msg("Only the policy's holder may do this: sign with the key in Policy.holder")]
     NotHolder,
     #[msg("The policy has no auto_renew: have its holder sign")]
     NotAutoRenewed,
-    #[msg("The policy has paid a claim and can no longer be renewed: buy a new one")]
-    PolicyPaid,
+    #[msg("The policy has paid or owes a claim and can no longer be renewed: buy a new one")]
+    PolicyTriggered,
     #[msg("The holder's token account delegates less than the premium to the renewal authority: approve more")]
     TooLittleDelegated,
 
@@ -408,10 +400,8 @@ pub enum DriftShieldError {
     WaitingTooShort,
 
     // Premium of unmeasured windows and cancel fees, appended later.
-    #[msg(
-        "No window without a value is decided that was not examined before: call again when one is"
-    )]
-    NothingToSetAside,
+    #[msg("No covered window has been decided since the last examination, or no page was passed: call again when one is")]
+    NothingToExamine,
     #[msg("The vault's cancel fee is above max_cancel_fee_bps: read the vault again, and accept its fee or leave the purchase")]
     CancelFeeTooHigh,
     #[msg("The vault has more pending losses than max_pending_losses, and the deposit would bear its part: wait until they are borne, or accept more")]

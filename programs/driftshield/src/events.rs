@@ -994,9 +994,9 @@ pub struct PolicyClaimed {
     pub model_seq: u64,
     pub holder: Address,
     pub destination: Address,
-    /// First window of the run (the consecutive windows at or above the trigger that were claimed).
+    /// First window of the highest run (of consecutive windows at or above the trigger).
     pub first_window: u64,
-    /// Lowest value of the run, in micro-units.
+    /// Lowest value of that run, in micro-units.
     pub value: u64,
     /// In base units.
     pub amount: u64,
@@ -1100,6 +1100,8 @@ pub struct PolicyBegun {
     pub refund: u64,
     /// Last covered window of the terms that have begun.
     pub last_window: u64,
+    /// What the policy is worth at its highest run so far, in base units.
+    pub worth: u64,
     /// Part of the premiums that belongs to examined windows without a value, in base units.
     pub unmeasured: u64,
     /// The vault's balances after the change.
@@ -1112,25 +1114,34 @@ pub struct PolicyBegun {
     pub model_exposure: u64,
 }
 
-/// Premium of windows without a value was set aside for a policy.
+/// Windows of a policy were examined, and what they are worth was set aside for it.
 #[event]
 #[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
-pub struct PremiumSetAside {
+pub struct PolicyExamined {
     pub vault: Address,
     pub vault_seq: u64,
     pub policy: Address,
     pub policy_seq: u64,
     pub model: Address,
     pub holder: Address,
+    /// First window that has not been examined.
+    pub examined_until: u64,
+    /// Highest drift that a run of examined windows has kept, in micro-units; 0 if no run has reached
+    /// the trigger.
+    pub peak: u64,
+    /// First window of that run.
+    pub peak_window: u64,
+    /// What the policy is worth at `peak`, in base units. Claims pay it.
+    pub worth: u64,
+    /// Part of the premiums that belongs to examined windows without a value, in base units.
+    pub unmeasured: u64,
     /// Amount that was set aside, in base units.
     pub amount: u64,
-    /// First window of the present term that has not been examined.
-    pub examined_until: u64,
     /// The vault's balances after the change.
     pub totals: VaultTotals,
 }
 
-/// A policy was closed after its claim period.
+/// A policy was closed after its claim grace.
 #[event]
 #[derive(AnchorDeserialize, Clone, Debug, PartialEq, Eq)]
 pub struct PolicyExpired {

@@ -452,18 +452,17 @@ pub mod driftshield {
         emit_event!(ctx, ctx.accounts.buy_policy(id, terms, ctx.bumps.policy)?)
     }
 
-    /// Pays a claim on a policy for the run of consecutive windows at or above the trigger that
-    /// starts at `first_window`. Closes the policy once its whole cover is paid out. Anyone may call
-    /// it.
-    /// Remaining accounts: the pages of the model's series that hold the run, in order.
+    /// Pays what a policy owes for the highest run of windows at or above its trigger that
+    /// `examine_policy` has found, less earlier claims. Closes the policy once its whole cover is paid
+    /// out. Anyone may call it.
     #[discrim = 45]
-    pub fn claim_policy(ctx: &mut Context<ClaimPolicy>, first_window: u64) -> Result<()> {
-        let pages = ctx.remaining_accounts()?;
-        emit_event!(ctx, ctx.accounts.claim_policy(first_window, pages)?)
+    pub fn claim_policy(ctx: &mut Context<ClaimPolicy>) -> Result<()> {
+        emit_event!(ctx, ctx.accounts.claim_policy()?)
     }
 
-    /// Cancels a policy and refunds the unused part of its streamed premiums, less the cancel fee
-    /// and less what the policy has paid out. Signed by the holder.
+    /// Cancels a policy. Pays what is set aside for it, and refunds the unused part of its streamed
+    /// premiums, less the cancel fee and less what its runs are worth as far as that is more than the
+    /// premium of windows without a value. Signed by the holder.
     #[discrim = 46]
     pub fn cancel_policy(ctx: &mut Context<ClaimPolicy>) -> Result<()> {
         emit_event!(ctx, ctx.accounts.cancel_policy()?)
@@ -477,11 +476,11 @@ pub mod driftshield {
         emit_event!(ctx, ctx.accounts.renew_policy(ctx.bumps.renewal)?)
     }
 
-    /// Closes a policy that can no longer be claimed. Refunds the premium of its windows without a
-    /// value, less what the policy has paid out, unless another claim grace period is over. A term
-    /// that is still on probation counts as begun. Anyone may call it.
-    /// Remaining accounts: the pages of the model's series that hold the last term, in order. For a
-    /// page that doesn't exist: the address that it would have.
+    /// Closes a policy whose claim grace is over. Examines the windows that are left, and pays what is set
+    /// aside for the policy, unless another claim grace period is over. A term that is still on probation
+    /// counts as begun, and as worth nothing. Anyone may call it.
+    /// Remaining accounts: the pages of the model's series from the policy's `returned_until` to its
+    /// `last_window`, in order. For a page that doesn't exist: the address that it would have.
     #[discrim = 48]
     pub fn expire_policy(ctx: &mut Context<ClaimPolicy>) -> Result<()> {
         let pages = ctx.remaining_accounts()?;
@@ -580,14 +579,16 @@ pub mod driftshield {
         emit_event!(ctx, ctx.accounts.sync_seat()?)
     }
 
-    /// Sets the premium aside that belongs to windows of a policy's present term without a value: the
-    /// policy returns it when it ends. The vault's capital bears it as a claim on the window. Examines
-    /// the windows up to the first one that is not decided. Anyone may call it.
-    /// Remaining accounts: the pages of the model's series that hold these windows, from the policy's
-    /// `examined_until` on, in order. For a page that doesn't exist: the address that it would have.
+    /// Examines the covered windows of a policy in their order, up to the first one that is not decided.
+    /// Sets aside what they are worth: what a higher run than before pays, or the premium of windows
+    /// without a value if that is more. The vault's capital bears it at a time that depends on the
+    /// window. Anyone may call it.
+    /// Remaining accounts: pages of the model's series from the window `returned_until` of the policy on,
+    /// in order, as far as the windows to examine. For a page that doesn't exist: the address that it
+    /// would have.
     #[discrim = 57]
-    pub fn set_aside_premium(ctx: &mut Context<SetAsidePremium>) -> Result<()> {
+    pub fn examine_policy(ctx: &mut Context<ExaminePolicy>) -> Result<()> {
         let pages = ctx.remaining_accounts()?;
-        emit_event!(ctx, ctx.accounts.set_aside_premium(pages)?)
+        emit_event!(ctx, ctx.accounts.examine_policy(pages)?)
     }
 }

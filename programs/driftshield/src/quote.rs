@@ -135,7 +135,7 @@ impl From<Refusal> for DriftShieldError {
             Rule::PremiumTooHigh => Self::PremiumTooHigh,
             Rule::Overflow => Self::Overflow,
             Rule::CancelFeeTooHigh => Self::CancelFeeTooHigh,
-            Rule::PolicyPaid => Self::PolicyPaid,
+            Rule::PolicyTriggered => Self::PolicyTriggered,
             Rule::TermPending => Self::TermPending,
             Rule::RenewalTooEarly => Self::RenewalTooEarly,
             Rule::RenewalTooDear => Self::RenewalTooDear,

@@ -36,16 +36,10 @@ pub fn buy_policy(
     })
 }
 
-/// Claims a policy with the run that starts at `first_window` and has as many windows as the
-/// policy's persistence. Pays the holder's associated token account.
-pub fn claim_policy(policy: &Policy, state: &Vault, first_window: u64) -> Instruction {
-    let mut instruction =
-        data::ClaimPolicy { first_window }.to_instruction(claim_accounts(policy, state));
-    let last_window = first_window.saturating_add(u64::from(policy.persistence) - 1);
-    instruction
-        .accounts
-        .extend(pages(&policy.model, first_window..=last_window));
-    instruction
+/// Pays what a policy owes for its highest run, to the holder's associated token account.
+/// [`examine_policy`] finds the run.
+pub fn claim_policy(policy: &Policy, state: &Vault) -> Instruction {
+    data::ClaimPolicy {}.to_instruction(claim_accounts(policy, state))
 }
 
 /// Cancels a policy. Pays the refund to the holder's associated token account.
@@ -108,22 +102,21 @@ pub fn begin_policy(policy: &Policy, state: &Vault) -> Instruction {
     instruction
 }
 
-/// Sets aside the premium of the windows without a value among `windows`, which are those of
-/// [`Policy::windows_to_set_aside`] at the time at which the transaction lands.
-pub fn set_aside_premium(policy: &Policy, windows: RangeInclusive<u64>) -> Instruction {
-    let accounts = accounts::SetAsidePremiumResolved {
+/// Examines windows of a policy, and sets aside what they are worth. `windows` are those of
+/// [`Policy::windows_to_examine`], or the first of them.
+pub fn examine_policy(policy: &Policy, windows: RangeInclusive<u64>) -> Instruction {
+    let accounts = accounts::ExaminePolicyResolved {
         model: policy.model,
         vault: policy.vault,
         policy: address::policy(&policy.vault, &policy.holder, policy.id),
         program: ID,
     };
-    let mut instruction = data::SetAsidePremium {}.to_instruction(accounts);
+    let mut instruction = data::ExaminePolicy {}.to_instruction(accounts);
     instruction.accounts.extend(pages(&policy.model, windows));
     instruction
 }
 
-/// Ends a policy that can no longer be claimed. Pays a refund to the holder's associated token
-/// account.
+/// Ends a policy whose claim grace is over. Pays what it owes to the holder's associated token account.
 pub fn expire_policy(policy: &Policy, state: &Vault) -> Instruction {
     let mut instruction = data::ExpirePolicy {}.to_instruction(claim_accounts(policy, state));
     let pages = pages(&policy.model, policy.windows_to_expire());

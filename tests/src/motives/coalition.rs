@@ -76,7 +76,10 @@ impl Run<'_> {
         }
         match self.plan.motive {
             Motive::ChallengeOwn => self.challenge_own(window),
-            Motive::LeaveAndChallenge if self.is_delay_of_use(window) => {
+            // If it challenges some windows that drift only, it may hope for the others to pay first.
+            Motive::LeaveAndChallenge
+                if self.deeds < self.plan.most_lies && self.is_delay_of_use(window) =>
+            {
                 self.challenge_with_wish(window);
             }
             Motive::ChallengeFalsely if self.deeds < self.plan.most_lies => {
@@ -161,13 +164,17 @@ impl Run<'_> {
         })
     }
 
-    /// Whether a dispute can delay the end of `window` until the friend's capital is paid out.
+    /// Whether a dispute can delay the end of `window`, or what it is worth, until the friend's capital is paid
+    /// out. What a window is worth is borne within two steps after the last dispute about it; and if another
+    /// one took its place, that would be a few windows later.
     fn is_delay_of_use(&self, window: u64) -> bool {
         let state = self.stage.scene.model();
         let end = state.window_end(window).expect("in range");
         let usual = end + state.submit_secs + state.challenge_secs;
         let paid_at = self.stage.records.left_at.map(|at| at + COOLDOWN);
-        paid_at.is_some_and(|at| usual <= at && at <= end + state.dispute_secs())
+        paid_at.is_some_and(|at| {
+            usual <= at && at <= end + state.dispute_secs() + 5 * state.window_secs
+        })
     }
 
     fn challenge(&mut self, window: u64, assertion: Measurement) -> bool {

@@ -2,7 +2,7 @@
 
 use driftshield_sdk::{
     Account, Address, ChallengePayee, FeePayee, Market, Policy, Position, PremiumPayee, Receipt,
-    Seat, Series, Vault, WithdrawRequest, best_run, instruction,
+    Seat, Vault, WithdrawRequest, instruction,
 };
 
 use super::stage::Stage;
@@ -54,28 +54,28 @@ impl Stage {
         }
     }
 
-    /// Begins the term on probation once it is decided, claims the best run, sets premium aside, or ends what
-    /// is over. Returns whether there was something to do.
-    fn pay_policy(&mut self, policy: &Address) -> bool {
-        let policy: Policy = self.scene.world.read(policy);
+    /// Examines what is decided, claims what is due, begins the term on probation once it is decided, and ends
+    /// what is over. Returns whether there was something to do.
+    fn pay_policy(&mut self, at: &Address) -> bool {
+        let policy: Policy = self.scene.world.read(at);
         let (vault, model) = (self.scene.vault(), self.scene.model());
-        let pages = self.all::<Series>();
-        let pages: Vec<&Series> = pages.iter().map(|(_, page)| page).collect();
-        let step = if policy.is_pending() {
-            instruction::begin_policy(&policy, &vault)
-        } else if let Some(run) = best_run(&policy, pages) {
-            instruction::claim_policy(&policy, &vault, run.first_window)
+        let windows = policy.windows_to_examine(&model, self.now(), usize::MAX);
+        let mut steps = vec![instruction::examine_policy(&policy, windows)];
+        if policy.due().is_ok() {
+            steps.push(instruction::claim_policy(&policy, &vault));
+        } else if policy.is_pending() {
+            steps.push(instruction::begin_policy(&policy, &vault));
         } else if policy.expires_at(&model).expect("in range") <= self.now() {
-            instruction::expire_policy(&policy, &vault)
-        } else {
-            let windows = policy.windows_to_set_aside(&model, self.now());
-            instruction::set_aside_premium(&policy, windows)
-        };
+            steps.push(instruction::expire_policy(&policy, &vault));
+        }
         let before = self.scene.vault_now();
-        // Refused until all windows of a probation are decided, and if nothing is to be set aside.
-        let is_done = self.scene.world.send(step, &[]).is_ok();
+        // Each is refused if there is nothing to do.
+        let done = steps
+            .into_iter()
+            .filter(|step| self.scene.world.send(step.clone(), &[]).is_ok());
+        let done = done.count();
         self.record_losses(&before);
-        is_done
+        0 < done
     }
 
     /// Records what the vault has lost since `before`, and when its capital bears it.

@@ -112,7 +112,7 @@ kinds! {
     RenewPolicy 40
     ExpirePolicy 14
     BeginPolicy 90
-    SetAsidePremium 14
+    ExaminePolicy 14
 
     Donate 8
     BurnShares 2

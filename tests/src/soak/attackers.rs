@@ -85,7 +85,7 @@ const ATTACKS: [&str; 55] = [
     "renew_policy",
     "expire_policy",
     "begin_policy",
-    "set_aside_premium",
+    "examine_policy",
 ];
 
 /// A purchase or a renewal of cover by the attackers.

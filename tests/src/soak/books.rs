@@ -454,11 +454,9 @@ impl Books {
             } => self.buy_policy(signer, *id, vault, model, source, terms, values),
             Call::ClaimPolicy {
                 policy,
-                first_window,
-                pages,
                 destination,
                 signed,
-            } => self.claim_policy(policy, *first_window, pages, destination, *signed),
+            } => self.claim_policy(policy, destination, *signed),
             Call::CancelPolicy {
                 policy,
                 destination,
@@ -480,7 +478,7 @@ impl Books {
                 destination,
                 signed,
             } => self.begin_policy(policy, pages, destination, *signed),
-            Call::SetAsidePremium { policy, pages } => self.set_aside_premium(policy, pages),
+            Call::ExaminePolicy { policy, pages } => self.examine_policy(policy, pages),
 
             Call::OpenShares { signer, vault } => self.open_shares(signer, vault),
             Call::Send {

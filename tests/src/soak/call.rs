@@ -294,8 +294,6 @@ pub enum Call {
     },
     ClaimPolicy {
         policy: Address,
-        first_window: u64,
-        pages: Vec<Address>,
         destination: Address,
         signed: bool,
     },
@@ -320,7 +318,7 @@ pub enum Call {
         destination: Address,
         signed: bool,
     },
-    SetAsidePremium {
+    ExaminePolicy {
         policy: Address,
         pages: Vec<Address>,
     },
@@ -386,10 +384,9 @@ impl Call {
         match self {
             Self::RuleReceipt { seats, .. } | Self::ReturnSlashes { seats, .. } => seats.len(),
             Self::SettleMarket { pages, .. }
-            | Self::ClaimPolicy { pages, .. }
             | Self::ExpirePolicy { pages, .. }
             | Self::BeginPolicy { pages, .. }
-            | Self::SetAsidePremium { pages, .. } => pages.len(),
+            | Self::ExaminePolicy { pages, .. } => pages.len(),
             _ => 0,
         }
     }
@@ -456,7 +453,7 @@ impl Call {
             | Self::RenewPolicy { policy, .. }
             | Self::ExpirePolicy { policy, .. }
             | Self::BeginPolicy { policy, .. }
-            | Self::SetAsidePremium { policy, .. } => Some(*policy),
+            | Self::ExaminePolicy { policy, .. } => Some(*policy),
             _ => None,
         }
     }

@@ -46,7 +46,6 @@ impl<'a> Generator<'a> {
             ActionKind::Dispute => self.dispute(),
             ActionKind::TriggerPolicy => self.trigger_policy(),
             ActionKind::Deposit => self.deposit(),
-            ActionKind::ClaimPolicy => self.claim_and_deposit(),
             ActionKind::MoveShares => self.move_shares(),
             ActionKind::ChangeRent => vec![Step::Rent(self.pick(&RENTS).expect("rates"))],
             ActionKind::PlaceBet if self.open_markets().is_empty() => {
@@ -55,7 +54,7 @@ impl<'a> Generator<'a> {
             ActionKind::BuyPolicy if !self.can_sell() => self.measure(),
             ActionKind::RenewPolicy => self.renew_policy(),
             ActionKind::BeginPolicy => self.begin_policy(),
-            ActionKind::SetAsidePremium => self.set_aside_premium(),
+            ActionKind::ExaminePolicy => self.examine_policy(),
             ActionKind::BuyPosition if self.standing_asks().is_empty() => {
                 self.single_call(ActionKind::SetAsk)
             }
@@ -126,6 +125,7 @@ impl<'a> Generator<'a> {
             ActionKind::CloseVault => self.close_vault(),
 
             ActionKind::BuyPolicy => self.buy_policy(),
+            ActionKind::ClaimPolicy => self.claim_policy(),
             ActionKind::CancelPolicy => self.cancel_policy(),
             ActionKind::ExpirePolicy => self.expire_policy(),
 
@@ -142,8 +142,7 @@ impl<'a> Generator<'a> {
             | ActionKind::TriggerPolicy
             | ActionKind::RenewPolicy
             | ActionKind::BeginPolicy
-            | ActionKind::SetAsidePremium
-            | ActionKind::ClaimPolicy
+            | ActionKind::ExaminePolicy
             | ActionKind::Deposit
             | ActionKind::MoveShares
             | ActionKind::ChangeRent => None,

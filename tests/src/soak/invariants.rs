@@ -95,15 +95,12 @@ fn owed(books: &Books, tokens: &Tokens) -> Option<Amount> {
     Some(books.owed_by_vault(owner))
 }
 
-/// Checks an accepted call: only a claim on a policy, or what is set aside for one, lowers the price of a
+/// Checks an accepted call: only what is set aside for a policy lowers the price of a
 /// share or the value of a request, at once or when the loss is due, and no deposit or withdrawal is a gain for the providers.
 pub fn check_step(before: &Books, after: &Books, call: &Call) -> Checked {
     let is_payout = matches!(
         call,
-        Call::ClaimPolicy { .. }
-            | Call::ExpirePolicy { .. }
-            | Call::BeginPolicy { .. }
-            | Call::SetAsidePremium { .. }
+        Call::ExpirePolicy { .. } | Call::BeginPolicy { .. } | Call::ExaminePolicy { .. }
     );
     for (address, vault) in &after.vaults {
         let Some(was) = before.vaults.get(address) else {

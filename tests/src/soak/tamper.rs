@@ -46,7 +46,7 @@ fn requires_signature(call: &Call) -> bool {
             | Call::RenewPolicy { .. }
             | Call::ExpirePolicy { .. }
             | Call::BeginPolicy { .. }
-            | Call::SetAsidePremium { .. }
+            | Call::ExaminePolicy { .. }
     )
 }
 

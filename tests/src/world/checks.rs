@@ -68,10 +68,11 @@ impl World {
                 (vault.staying(), vault.shares),
             );
             let has_paid = events.iter().any(|event| match event {
-                Event::PolicyClaimed(claim) => claim.vault == address,
                 Event::PolicyExpired(end) => end.vault == address && 0 < end.refund,
-                Event::PolicyBegun(term) => term.vault == address && 0 < term.unmeasured,
-                Event::PremiumSetAside(premium) => premium.vault == address,
+                Event::PolicyBegun(term) => {
+                    term.vault == address && 0 < term.worth.max(term.unmeasured)
+                }
+                Event::PolicyExamined(windows) => windows.vault == address && 0 < windows.amount,
                 _ => false,
             });
             if !has_paid && 0 < before.1 && 0 < price.1 {

@@ -128,7 +128,7 @@ fn deposits_payouts_and_premiums_check_the_vault_tokens() {
     // When tokens are paid in or out, then it is refused
     assert_insolvent(scene.deposit(&provider, TOKEN));
     assert_insolvent(scene.withdraw(&provider));
-    assert_insolvent(scene.claim(&holder, 1, terms.first_window + 1));
+    assert_insolvent(scene.claim(&holder, 1));
     assert_insolvent(scene.begin(&holder, 4));
     assert_insolvent(scene.cancel(&holder, 2));
     assert_insolvent(scene.renew(&holder, 2, true));

@@ -2,11 +2,11 @@
 
 mod claim;
 mod ending;
+mod examination;
 mod premium;
 mod probation;
 mod purchase;
 mod renewal;
-mod unmeasured;
 
 use driftshield::math::{BPS, YEAR_SECS};
 use driftshield_sdk::{PolicyTerms, Vault};

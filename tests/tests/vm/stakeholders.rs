@@ -107,7 +107,7 @@ impl Stakeholders {
         self.measure(DRIFT);
         self.close_market();
         let holder = self.holder.clone();
-        self.insured.claim(&holder, 1, self.window).unwrap();
+        self.insured.claim(&holder, 1).unwrap();
         let policy = self.insured.policy(&holder, 1);
         let expires = policy.expires_at(&self.insured.model()).unwrap();
         self.insured.world.warp_to(expires);

@@ -230,7 +230,6 @@ fn payouts_continue_after_the_mint_has_changed() {
     scene.buy(&holder, 1, scene.terms()).unwrap();
     scene.buy(&holder, 2, scene.terms()).unwrap();
     measure_until_covered(&mut scene, &holder);
-    let first = scene.window;
     scene.measure(300_000);
     let mint = scene.world.mint;
     let mut account = scene.world.svm.get_account(&mint).unwrap();
@@ -238,7 +237,7 @@ fn payouts_continue_after_the_mint_has_changed() {
     scene.world.svm.set_account(mint, account).unwrap();
 
     // Then everything is still paid out
-    scene.claim(&holder, 1, first).unwrap();
+    scene.claim(&holder, 1).unwrap();
     scene.cancel(&holder, 2).unwrap();
     let provider = scene.provider();
     assert!(0 < scene.leave(&provider));
@@ -286,7 +285,7 @@ fn a_market_and_a_vault_work_with_token_2022() {
         .world
         .send(instruction::close_market(market, &state), &[])
         .unwrap();
-    scene.claim(&winner, 1, window).unwrap();
+    scene.claim(&winner, 1).unwrap();
     let provider = scene.provider();
     scene.leave(&provider);
 

@@ -469,7 +469,7 @@ fn transactions_on_policies_stay_within_the_limits() {
         for _ in 0..4 {
             bench::measure_largest(&mut scene, true);
         }
-        assert_fits(scene.claim(&holder, 1, terms.first_window));
+        assert_fits(scene.claim(&holder, 1));
 
         // And so do expiry and cancellation, even if one has to accrue 53 buckets
         scene.world.pass(53 * params().bucket_secs);

@@ -10,11 +10,11 @@ impl ClaimPolicy {
         let windows = self.policy.windows_to_begin();
         let findings = self
             .policy
-            .examine_all(&self.model, &self.vault, windows, pages)?;
+            .examine(&mut self.vault, &self.model, windows, pages, true)?;
         let probation = findings.probation()?;
         let mut refund = 0;
         if probation == Probation::Passed {
-            self.policy.begin(&mut self.vault, &findings);
+            self.policy.begin(&mut self.vault);
         } else {
             let failed = probation == Probation::Failed;
             refund = self.policy.void(&mut self.vault, failed);
@@ -51,6 +51,7 @@ impl ClaimPolicy {
             is_over,
             refund,
             last_window: self.policy.last_window,
+            worth: self.policy.worth,
             unmeasured: self.policy.unmeasured,
             totals: self.vault.totals(),
             exposure_cover: self.exposure.cover,

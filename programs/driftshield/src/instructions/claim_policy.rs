@@ -1,16 +1,14 @@
-use core::ops::RangeInclusive;
-
 use anchor_lang::{prelude::*, AccountClose};
 use anchor_spl::token_interface::TokenInterface;
 
 use crate::{
     token::{self, Recipient},
-    DriftShieldError, Exposure, Model, Policy, PolicyClaimed, Series, Vault,
+    DriftShieldError, Exposure, Model, Policy, PolicyClaimed, Vault,
 };
 
 /// Accounts of `claim_policy`, `cancel_policy`, `expire_policy` and `begin_policy`, which all pay the
-/// holder. Remaining accounts: the pages of the model's `Series` that hold the windows in question,
-/// in order.
+/// holder. Remaining accounts of the last two: the pages of the model's `Series` that hold the windows
+/// in question, in order.
 #[event_cpi]
 #[derive(Accounts)]
 pub struct ClaimPolicy {
@@ -41,21 +39,10 @@ pub struct ClaimPolicy {
 }
 
 impl ClaimPolicy {
-    pub fn claim_policy(
-        &mut self,
-        first_window: u64,
-        pages: Vec<AccountView>,
-    ) -> Result<PolicyClaimed> {
-        let now = Clock::get()?.unix_timestamp;
-        require!(
-            now < self.policy.expires_at(&self.model)?,
-            DriftShieldError::PolicyExpired
-        );
-        self.vault.accrue(now);
-        let run = self.policy.run(first_window)?;
-        let lowest = self.lowest_of_run(&run, pages)?;
-        let amount = self.policy.due(lowest)?;
-        self.spend(amount, self.model.decided_by(*run.end())?);
+    pub fn claim_policy(&mut self) -> Result<PolicyClaimed> {
+        self.vault.accrue(Clock::get()?.unix_timestamp);
+        let amount = self.policy.due()?;
+        self.spend(amount);
         let is_over = self.policy.open_cover() == 0;
         let mut refund = 0;
         if is_over {
@@ -77,8 +64,8 @@ impl ClaimPolicy {
             model_seq: self.model.next_seq(),
             holder: self.policy.holder,
             destination: *self.destination.address(),
-            first_window,
-            value: lowest,
+            first_window: self.policy.peak_window,
+            value: self.policy.peak,
             amount,
             refund,
             paid: self.policy.paid,
@@ -94,9 +81,9 @@ impl ClaimPolicy {
         Ok(event)
     }
 
-    /// Takes `amount` of the policy's open cover out of the vault, as a loss of `at`, and out of the risk.
-    fn spend(&mut self, amount: u64, at: i64) {
-        self.policy.pay(&mut self.vault, amount, at);
+    /// Takes `amount` of what is set aside for the policy out of the vault and the risk.
+    fn spend(&mut self, amount: u64) {
+        self.policy.pay(&mut self.vault, amount);
         self.exposure.release(amount);
         self.model.release_cover(amount);
     }
@@ -105,8 +92,7 @@ impl ClaimPolicy {
     pub(super) fn take_set_aside(&mut self) -> u64 {
         let amount = self.policy.set_aside();
         if 0 < amount {
-            let now = self.vault.accrued_at;
-            self.spend(amount, now);
+            self.spend(amount);
         }
         amount
     }
@@ -123,23 +109,5 @@ impl ClaimPolicy {
             &self.vault,
             amount,
         )
-    }
-
-    /// Reads the windows of `run` from `pages`. Returns their lowest value.
-    fn lowest_of_run(&self, run: &RangeInclusive<u64>, pages: Vec<AccountView>) -> Result<u64> {
-        let needed = Series::pages_of(run.clone());
-        require!(
-            pages.len() == needed.clone().count(),
-            DriftShieldError::WrongSeries
-        );
-        let mut lowest = u64::MAX;
-        for (page, view) in needed.zip(pages) {
-            let page = Series::load(&self.policy.model, page, view)?
-                .ok_or(DriftShieldError::WrongSeries)?;
-            for window in run.clone().filter(|window| page.windows().contains(window)) {
-                lowest = lowest.min(self.policy.require_reached(page.entry(window))?);
-            }
-        }
-        Ok(lowest)
     }
 }

@@ -1,6 +1,6 @@
 use anchor_lang::{prelude::*, AccountClose};
 
-use crate::{ClaimPolicy, DriftShieldError, Findings, PolicyExpired};
+use crate::{ClaimPolicy, DriftShieldError, PolicyExpired};
 
 impl ClaimPolicy {
     pub fn expire_policy(&mut self, pages: Vec<AccountView>) -> Result<PolicyExpired> {
@@ -11,22 +11,22 @@ impl ClaimPolicy {
         );
         let is_lapsed = self.policy.lapses_at(&self.model)? <= now;
         self.vault.accrue(now);
-        if self.policy.is_pending() {
-            // Its time is over, and nobody has asked for its end: the vault has borne the risk.
-            self.policy.begin(&mut self.vault, &Findings::none());
-        }
         let paid = self.policy.paid;
         let refund = if is_lapsed {
             0
         } else {
             let windows = self.policy.windows_to_expire();
-            let findings = self
-                .policy
-                .examine_all(&self.model, &self.vault, windows, pages)?;
+            let findings =
+                self.policy
+                    .examine(&mut self.vault, &self.model, windows, pages, true)?;
             findings.require_decided()?;
-            self.policy.set_premium_aside(&mut self.vault, &findings);
             self.take_set_aside()
         };
+        if self.policy.is_pending() {
+            // Its time is over, and nobody has asked for its end: the vault has borne the risk. Its windows
+            // are worth nothing: its probation may have failed.
+            self.policy.begin(&mut self.vault);
+        }
         if 0 < refund {
             self.pay_holder(refund)?;
         }

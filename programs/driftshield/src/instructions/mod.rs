@@ -28,6 +28,7 @@ mod create_market;
 #[allow(unused_variables)] // `derive(Accounts)` binds the arguments a second time
 mod create_vault;
 mod deposit;
+mod examine_policy;
 mod expire_policy;
 mod finalize_receipt;
 mod fund_oracles;
@@ -47,7 +48,6 @@ mod request_withdraw;
 mod retire_model;
 mod return_slashes;
 mod rule_receipt;
-mod set_aside_premium;
 mod set_ask;
 mod set_pause;
 mod settle_market;
@@ -67,10 +67,11 @@ pub use {
     cancel_withdraw::*, challenge_receipt::*, claim::*, claim_policy::*, close_exposure::*,
     close_market::*, close_seat::*, close_series::*, close_vault::*, collect_challenge::*,
     collect_fees::*, collect_manager_fees::*, collect_reward::*, create_market::*, create_vault::*,
-    deposit::*, finalize_receipt::*, fund_oracles::*, initialize::*, leave_seat::*, list_model::*,
-    place_bet::*, propose_admin::*, propose_arbiter::*, register_collateral::*, register_model::*,
-    renew_policy::*, replace_oracle::*, request_unbond::*, request_withdraw::*, retire_model::*,
-    return_slashes::*, rule_receipt::*, set_aside_premium::*, set_ask::*, set_pause::*,
-    settle_market::*, submit_receipt::*, sync_seat::*, update_collateral::*, update_config::*,
-    update_model::*, update_vault::*, withdraw::*, withdraw_bond::*, withdraw_treasury::*,
+    deposit::*, examine_policy::*, finalize_receipt::*, fund_oracles::*, initialize::*,
+    leave_seat::*, list_model::*, place_bet::*, propose_admin::*, propose_arbiter::*,
+    register_collateral::*, register_model::*, renew_policy::*, replace_oracle::*,
+    request_unbond::*, request_withdraw::*, retire_model::*, return_slashes::*, rule_receipt::*,
+    set_ask::*, set_pause::*, settle_market::*, submit_receipt::*, sync_seat::*,
+    update_collateral::*, update_config::*, update_model::*, update_vault::*, withdraw::*,
+    withdraw_bond::*, withdraw_treasury::*,
 };

@@ -91,8 +91,8 @@ pub struct ConfigParams {
     /// days, plus the submit, challenge and ruling periods, plus 30 days (the longest claim grace),
     /// plus 90 days; at most 4000 days.
     pub retention_secs: i64,
-    /// How long a policy can be claimed after its last window could be settled: 1 second to 30
-    /// days.
+    /// How long a policy waits, after its last window could be settled, before it can be expired: 1
+    /// second to 30 days.
     pub claim_grace_secs: i64,
     /// Shortest time between the purchase of a policy and its first covered window: 1 second to 30
     /// days.

@@ -1,19 +1,17 @@
+mod booking;
 mod calendar;
 mod examination;
 mod probation;
-mod unmeasured;
-
-use core::ops::RangeInclusive;
 
 use anchor_lang::{bytemuck, prelude::*};
 
 use crate::{
     math::{self, Renewed, Term},
-    DriftShieldError, Entry, Exposure, Model, Vault, RATE_BITS,
+    Exposure, Model, Vault, RATE_BITS,
 };
 
 pub use self::{
-    examination::Findings,
+    examination::{Examination, Findings},
     probation::{Pending, Probation},
 };
 
@@ -72,13 +70,26 @@ pub struct Policy {
     pub premium: u64,
     /// Highest premium of a renewal, security rent included.
     pub max_premium: u64,
-    /// Part of the premiums that belongs to windows without a value, as far as they have been
-    /// examined. Returned when the policy ends, less what it has paid out.
+    /// First window that has not been examined for runs.
+    pub examined_until: u64,
+    /// First window that has not been examined for a missing value: at most `examined_until`, and less
+    /// if the premium of a window without a value streams too late to be set aside yet.
+    pub returned_until: u64,
+    /// Highest drift that a run of examined windows has kept: the lowest value of the run, in
+    /// micro-units; 0 if no run has reached the trigger.
+    pub peak: u64,
+    /// First window of that run.
+    pub peak_window: u64,
+    /// What the policy is worth at `peak`. Claims pay it.
+    pub worth: u64,
+    /// Part of the premiums that belongs to examined windows without a value, at most `cover`. Returned
+    /// when the policy ends, less what it has paid out.
     pub unmeasured: u64,
     /// Number of the present term's windows to which it belongs.
     pub unmeasured_windows: u64,
-    /// First window of the present term that has not been examined; lower if none has.
-    pub examined_until: u64,
+    /// Drift of the last three examined windows, newest first, in micro-units; 0 for one that hasn't
+    /// reached the trigger.
+    pub recent: [u64; 3],
     /// First covered window.
     pub first_window: u64,
     /// Last covered window of the terms that have begun: the one before `first_window` until the
@@ -86,7 +97,7 @@ pub struct Policy {
     pub last_window: u64,
     /// Number of windows of a term.
     pub windows: u64,
-    /// How long the policy can be claimed after its last window could be settled.
+    /// How long the policy waits, after its last window could be settled, before it can be expired.
     pub claim_grace_secs: i64,
     /// Term that is on probation; all zeros if there is none.
     pub pending: Pending,
@@ -104,7 +115,7 @@ pub struct Policy {
     pub reserved: [u8; 7],
 }
 
-const _: () = assert!(core::mem::size_of::<Policy>() == 3 * 32 + 15 * 8 + 32 + 56 + 16);
+const _: () = assert!(core::mem::size_of::<Policy>() == 3 * 32 + 22 * 8 + 32 + 56 + 16);
 
 /// A premium's stream to the vault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, IdlType, bytemuck::Pod, bytemuck::Zeroable)]
@@ -136,21 +147,6 @@ impl Stream {
         ends_at: 0,
     };
 
-    /// Returns how many of the term's `windows` have streamed at `now`: each streams for an equal part
-    /// of the time, one after the other.
-    fn streamed_windows(&self, windows: u64, now: i64) -> u64 {
-        if self.ends_at <= now {
-            return windows;
-        }
-        let elapsed = (now - self.begins_at).max(0);
-        let streamed = math::mul_div(
-            windows,
-            elapsed as u64,
-            (self.ends_at - self.begins_at) as u64,
-        );
-        streamed.unwrap_or(windows) // at most all, rounded down
-    }
-
     /// Returns the amount that has not streamed at `now`, rounded down.
     fn unstreamed(&self, now: i64) -> u64 {
         let left = (self.ends_at - now.max(self.begins_at)).max(0);
@@ -172,65 +168,28 @@ impl Stream {
 impl Policy {
     /// Returns the cover that can still be paid.
     pub fn open_cover(&self) -> u64 {
-        self.cover - self.paid // never below 0: see `due`
+        self.cover - self.paid // never below 0: what is paid has been booked
     }
 
-    // Claims.
+    // Ends.
 
-    /// Returns the Unix time from which the policy can no longer be claimed: `claim_grace_secs`
-    /// after the last time at which its last window, or that of a term on probation, can be settled.
+    /// Returns the Unix time from which the policy can be ended: `claim_grace_secs` after the last time
+    /// at which its last window, or that of a term on probation, can be settled.
     pub fn expires_at(&self, model: &Model) -> Result<i64> {
         let pending = if self.is_pending() { self.windows } else { 0 };
         Ok(model.decided_by(self.last_window + pending)? + self.claim_grace_secs)
     }
 
-    /// Returns the Unix time from which an expired policy refunds nothing: another `claim_grace_secs`
+    /// Returns the Unix time from which an expired policy pays nothing: another `claim_grace_secs`
     /// later. From then on, no account of the holder and no page is needed to release the cover.
     pub fn lapses_at(&self, model: &Model) -> Result<i64> {
         Ok(self.expires_at(model)? + self.claim_grace_secs)
     }
 
-    /// Returns the windows of a run that starts at `first_window`: as many consecutive windows as
-    /// `persistence`. Refuses windows that the policy doesn't cover.
-    pub fn run(&self, first_window: u64) -> Result<RangeInclusive<u64>> {
-        let last_window = first_window
-            .checked_add(u64::from(self.persistence) - 1) // at least 1
-            .filter(|_| self.first_window <= first_window)
-            .ok_or(DriftShieldError::WindowNotCovered)?;
-        if self.last_window < last_window {
-            let is_pending = self.is_pending() && last_window <= self.last_window + self.windows;
-            require!(!is_pending, DriftShieldError::TermPending);
-            return Err(DriftShieldError::WindowNotCovered.into());
-        }
-        Ok(first_window..=last_window)
-    }
-
-    /// Returns the drift of a window of a run, in micro-units. Refuses an entry without a final
-    /// value at or above the trigger.
-    pub fn require_reached(&self, entry: Entry) -> Result<u64> {
-        match entry {
-            Entry::Final(value) if self.trigger <= value => Ok(value),
-            Entry::Final(_) => Err(DriftShieldError::BelowTrigger.into()),
-            Entry::Open => Err(DriftShieldError::WindowUndecided.into()),
-            Entry::None | Entry::Void | Entry::Thin => Err(DriftShieldError::BrokenRun.into()),
-        }
-    }
-
-    /// Returns the payment for a run with the lowest value `lowest`: the policy's worth at that
-    /// value, less earlier payments.
-    pub fn due(&self, lowest: u64) -> Result<u64> {
-        let worth = math::worth(self.cover, self.trigger, self.exhaustion, lowest);
-        let payment = worth.saturating_sub(self.paid);
-        require!(0 < payment, DriftShieldError::AlreadyPaid);
-        Ok(payment)
-    }
-
-    // Ends.
-
     /// Subtracts the refund of a cancellation from the streams and returns it: the unused premium,
-    /// less the cancel fee, less the policy's earlier payments as far as these were not paid from
-    /// unmeasured premium. A payment reduces the refund by its amount only. If any payment excluded
-    /// a refund, anyone could exclude it by a claim of one base unit.
+    /// less the cancel fee, less the policy's worth as far as it exceeds the unmeasured premium. A claim
+    /// reduces the refund by its amount only. If any claim excluded a refund, anyone could exclude it by
+    /// one of one base unit.
     ///
     /// A term on probation is cancelled as if it had begun. If it returned the whole premium, a
     /// holder could leave it on probation, and choose between claim and cancellation at its end.
@@ -238,16 +197,16 @@ impl Policy {
         let mut before = Stream::NONE;
         if self.is_pending() {
             before = self.term; // may still have unused time
-            self.begin(vault, &Findings::none());
+            self.begin(vault);
         }
         let mut refund = 0;
-        let mut paid = self.paid.saturating_sub(self.unmeasured);
-        for stream in [&self.term, &before] {
+        let mut claimed = self.booked() - self.unmeasured; // the larger one
+        for mut stream in [self.term, before] {
             let unused = self.less_cancel_fee(stream.unused(now));
-            let part = unused.saturating_sub(paid);
-            paid -= unused - part;
+            let part = unused.saturating_sub(claimed);
+            claimed -= unused - part;
             if 0 < part {
-                vault.cut_stream(stream, part);
+                vault.cut_stream(&mut stream, part);
                 refund += part; // part of the token account's balance
             }
         }
@@ -287,7 +246,7 @@ impl Policy {
                 end: self.term.end,
                 stream_end: self.term.ends_at,
             },
-            paid: self.paid,
+            worth: self.worth,
             is_pending: self.is_pending(),
             is_signed,
         }

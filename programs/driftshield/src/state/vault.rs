@@ -50,8 +50,8 @@ pub struct Vault {
     pub id: u64,
     /// Sequence number of this account's latest event, counted from 1.
     pub seq: u64,
-    /// Capital: deposits and streamed premium, less withdrawals and the losses that it has borne: paid
-    /// claims and premium that was set aside. All shares own it, except for the part that is leaving.
+    /// Capital: deposits and streamed premium, less withdrawals and the losses that it has borne: what was
+    /// set aside for policies. All shares own it, except for the part that is leaving.
     pub assets: u64,
     /// Part of `assets` that is requested for withdrawal. It bears its part of every payment and
     /// earns nothing.
@@ -65,14 +65,14 @@ pub struct Vault {
     /// Cover of open policies, less what they have paid out and what is set aside for them, and with
     /// the pending losses. Never above `assets`.
     pub locked: u64,
-    /// Part of `assets` and of `locked` that has been paid or set aside, and that the capital bears
-    /// when the time for it has come.
+    /// Part of `assets` and of `locked` that has been set aside, and paid or not, and that the capital
+    /// bears when the time for it has come.
     pub pending_losses: u64,
     /// Premium that has not streamed yet.
     pub unearned: u64,
     /// Premium of terms that are on probation.
     pub held: u64,
-    /// Premium of windows without a value, which policies return when they end.
+    /// What has been booked for policies and not paid yet: claims, and premium of windows without a value.
     pub set_aside: u64,
     /// Shares that own the capital that isn't leaving.
     pub shares: u64,
@@ -97,8 +97,8 @@ pub struct Vault {
     /// Shortest time between the purchase of a policy and its first covered window. Copied from
     /// Config.
     pub waiting_secs: i64,
-    /// How long a policy can be claimed after its last receipt could become Final. Copied from
-    /// Config.
+    /// How long a policy waits for claims, after its last receipt could become Final, before it can be
+    /// expired. Copied from Config.
     pub claim_grace_secs: i64,
     /// Length of a bucket. Copied from Config.
     pub bucket_secs: i64,
@@ -117,7 +117,7 @@ pub struct Vault {
     /// Announced terms; equal to `terms` if none are announced.
     pub next_terms: VaultTerms,
     /// Pending losses by the time at which the capital bears them. The index is the number of that
-    /// step, modulo 32.
+    /// step, modulo 64.
     pub losses: [u64; SLOTS],
     /// Rate of all premium streams that have begun, in 2⁻³² base units per second.
     pub rate: PodU128,
@@ -161,14 +161,14 @@ pub struct VaultTotals {
     /// Cover of open policies, less what they have paid out and what is set aside for them, and with
     /// the pending losses.
     pub locked: u64,
-    /// Part of `assets` and of `locked` that has been paid or set aside, and that the capital bears
-    /// later.
+    /// Part of `assets` and of `locked` that has been set aside, and paid or not, and that the capital
+    /// bears later.
     pub pending_losses: u64,
     /// Premium that has not streamed yet.
     pub unearned: u64,
     /// Premium of terms that are on probation.
     pub held: u64,
-    /// Premium of windows without a value, which policies return when they end.
+    /// What has been booked for policies and not paid yet: claims, and premium of windows without a value.
     pub set_aside: u64,
     /// Shares that own the capital that isn't leaving.
     pub shares: u64,

@@ -131,14 +131,8 @@ impl Attackers {
                 let (at, policy) = policy?;
                 let mint = books.vaults[&policy.vault].mint;
                 let (destination, signed) = self.divert(books, &policy.holder, &mint);
-                let first = self
-                    .rng
-                    .random_range(policy.first_window..=policy.last_sold());
-                let last = first + u64::from(policy.terms.persistence) - 1;
                 Call::ClaimPolicy {
                     policy: *at,
-                    first_window: first,
-                    pages: pages(&policy.model, first, last),
                     destination,
                     signed,
                 }
@@ -186,10 +180,10 @@ impl Attackers {
                     signed,
                 }
             }
-            "set_aside_premium" => {
+            "examine_policy" => {
                 let (at, policy) = policy?;
-                let (first, last) = books.to_set_aside(policy);
-                Call::SetAsidePremium {
+                let (first, last) = books.to_examine(policy, usize::MAX);
+                Call::ExaminePolicy {
                     policy: *at,
                     pages: pages(&policy.model, first, last),
                 }

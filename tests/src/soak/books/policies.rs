@@ -3,7 +3,7 @@
 use driftshield_sdk::{Address, PolicyTerms, VaultTerms, address};
 
 use super::{
-    Amount, BPS, Books, EventValues, HORIZON, Model, Verdict, WindowEnd, fits,
+    Amount, BPS, Books, EventValues, HORIZON, Model, Verdict, fits,
     fraction::Fraction,
     pages,
     probation::Waiting,
@@ -39,12 +39,18 @@ pub struct Policy {
     pub waiting: Option<Waiting>,
     /// The premium stream of the last term that has begun.
     pub term: Option<Stream>,
-    /// What the examined windows without a value return of all premiums.
+    /// The highest run of the examined windows: its lowest value and its first window.
+    pub best: Option<(u64, u64)>,
+    /// What the examined windows without a value return of all premiums, at most the cover.
     pub unmeasured: Amount,
     /// The number of these windows in the last begun term.
     pub unmeasured_windows: u64,
-    /// The first window of that term that was not examined, or a lower one.
+    /// The first window that was not examined for runs.
     pub examined_until: u64,
+    /// The first window that was not examined for a missing value.
+    pub returned_until: u64,
+    /// The drift of each examined window that has reached the trigger, in order from the first covered window on.
+    pub drifts: Vec<Option<u64>>,
 }
 
 /// The price and the term of a purchase or a renewal.
@@ -68,9 +74,19 @@ impl Policy {
         self.cover - self.paid
     }
 
+    /// What the policy's highest run is worth.
+    pub fn claimed(&self) -> Amount {
+        self.best.map_or(0, |(lowest, _)| self.worth(lowest))
+    }
+
+    /// What has been booked: the worth of the highest run, or the premium of windows without a value.
+    pub fn booked(&self) -> Amount {
+        self.claimed().max(self.unmeasured)
+    }
+
     /// What the vault has set aside of the open cover.
     pub fn aside(&self) -> Amount {
-        self.unmeasured.min(self.cover).saturating_sub(self.paid)
+        self.booked() - self.paid
     }
 
     /// What the vault has locked for the policy.
@@ -88,12 +104,12 @@ impl Policy {
         (self.cover * Amount::from(excess) / Amount::from(range)).max(1)
     }
 
-    /// The time from which on no claim on the policy is accepted.
+    /// The time from which on anybody can end the policy.
     pub fn expires_at(&self, model: &Model) -> Verdict<i64> {
         Ok(model.decided_by(self.last_sold())? + self.claim_grace_secs)
     }
 
-    /// The time from which on the policy ends without a refund.
+    /// The time from which on the policy ends without a payment.
     pub fn lapses_at(&self, model: &Model) -> Verdict<i64> {
         Ok(self.expires_at(model)? + self.claim_grace_secs)
     }
@@ -495,9 +511,12 @@ impl Books {
             cancel_fee_bps: vault.terms.cancel_fee_bps,
             waiting: Some(Waiting::new(&quote, premium, self.now)),
             term: None,
+            best: None,
             unmeasured: 0,
             unmeasured_windows: 0,
-            examined_until: 0,
+            examined_until: first,
+            returned_until: first,
+            drifts: vec![],
         };
         // The oracles also owe the windows of the probation that begin from now on.
         let next = self.model(model_at)?.running_window(self.now) + 1;
@@ -522,7 +541,7 @@ impl Books {
         let vault = self.vault_now(&vault_at)?;
         let (mint, waiting) = (vault.mint, vault.waiting_secs);
         self.enabled(&mint)?;
-        require(policy.paid == 0, "a claim on the policy was paid")?;
+        require(policy.best.is_none(), "the policy has paid or owes a claim")?;
         require(policy.waiting.is_none(), "a term is on probation")?;
         let before = policy.term.ok_or("the policy has not begun")?;
         let terms = PolicyTerms {
@@ -578,55 +597,18 @@ impl Books {
 
     // Claims, and the end.
 
-    /// The lowest value of `receipts`, if they are a run that the policy pays for.
-    fn lowest_of_run(&self, policy: &Policy, first: u64, passed: &[Address]) -> Verdict<u64> {
-        let last = u128::from(first) + u128::from(policy.terms.persistence) - 1;
-        require(
-            policy.first_window <= first && last <= policy.last_window.into(),
-            "a window is not covered",
-        )?;
-        let last = last as u64;
-        require(
-            *passed == pages(&policy.model, first, last),
-            "the pages are not those of the run",
-        )?;
-        let mut lowest = u64::MAX;
-        for window in first..=last {
-            let page = self.page(&policy.model, window);
-            page.ok_or("there is no such page")?;
-            let Some(WindowEnd::Final(value)) = self.end_of(&policy.model, window) else {
-                return Err("a window has no final value");
-            };
-            require(
-                policy.terms.trigger <= value,
-                "a value is under the trigger",
-            )?;
-            lowest = lowest.min(value);
-        }
-        Ok(lowest)
-    }
-
     pub(super) fn claim_policy(
         &mut self,
         at: &Address,
-        first_window: u64,
-        pages: &[Address],
         destination: &Address,
         signed: bool,
     ) -> Verdict {
         let mut policy = self.policy(at)?.clone();
-        let expires_at = policy.expires_at(self.model(&policy.model)?)?;
-        require(self.now < expires_at, "the policy has expired")?;
-        let worth = policy.worth(self.lowest_of_run(&policy, first_window, pages)?);
-        require(
-            policy.paid < worth,
-            "claims on the policy have paid as much already",
-        )?;
+        let worth = policy.claimed();
+        require(policy.paid < worth, "the policy owes nothing")?;
         let payment = worth - policy.paid;
         self.vault_now(&policy.vault)?;
-        let last_window = first_window + u64::from(policy.terms.persistence) - 1;
-        let decided_by = self.model(&policy.model)?.decided_by(last_window)?;
-        self.pay_from_policy(&mut policy, payment, decided_by);
+        policy.paid = worth;
         let vault = self.vaults[&policy.vault].clone();
         self.rare_events.policies_paid += 1;
         if 1_000_000_000 * vault.staying() < vault.shares {
@@ -648,8 +630,9 @@ impl Books {
     }
 
     pub(super) fn cancel_policy(&mut self, at: &Address, destination: &Address) -> Verdict {
-        let policy = self.policies.remove(at);
-        let mut policy = policy.ok_or("there is no such policy")?;
+        let mut policy = self.policy(at)?.clone();
+        self.vault_now(&policy.vault)?; // while its cover still counts
+        self.policies.remove(at);
         let now = self.now;
         // A term on probation counts as begun.
         let mut streams = vec![];
@@ -659,9 +642,9 @@ impl Books {
         }
         streams.insert(0, policy.term.expect("begun"));
         let vault: &mut Vault = self.vault_now(&policy.vault)?;
-        // Payouts so far are deducted from the refund, unless they came out of unmeasured premium.
-        let (mut deduction, mut refund) = (policy.paid.saturating_sub(policy.unmeasured), 0);
-        for stream in streams {
+        // What runs are worth is deducted from the refund, as far as it is more than the unmeasured premium.
+        let (mut deduction, mut refund) = (policy.booked() - policy.unmeasured, 0);
+        for mut stream in streams {
             let left = (stream.term_end - now.max(stream.start)).max(0) as Amount;
             let duration = (stream.term_end - stream.start) as Amount;
             let unused = policy.after_cancel_fee(stream.part * left / duration);
@@ -669,7 +652,7 @@ impl Books {
             deduction -= unused - part;
             refund += part;
             if 0 < part {
-                vault.reduce_stream(&stream, part);
+                vault.reduce_stream(&mut stream, part);
             }
         }
         refund += policy.aside();
@@ -684,16 +667,12 @@ impl Books {
         destination: &Address,
         signed: bool,
     ) -> Verdict {
-        let policy = self.policies.remove(at);
-        let mut policy = policy.ok_or("there is no such policy")?;
+        let mut policy = self.policy(at)?.clone();
+        self.vault_now(&policy.vault)?; // while its cover still counts
+        self.policies.remove(at);
         let expires_at = policy.expires_at(self.model(&policy.model)?)?;
-        require(
-            expires_at <= self.now,
-            "claims on the policy are still accepted",
-        )?;
+        require(expires_at <= self.now, "the claim grace is not over")?;
         let is_lapsed = policy.lapses_at(self.model(&policy.model)?)? <= self.now;
-        self.begin_term(&mut policy)?; // a term on probation counts as begun
-        self.vault_now(&policy.vault)?;
         let mut refund = 0;
         if !is_lapsed {
             let (first, last) = policy.to_expire();
@@ -701,10 +680,12 @@ impl Books {
                 *passed == pages(&policy.model, first, last),
                 "the pages are not those of the last term",
             )?;
-            self.examine(&mut policy, first, last)?;
+            self.examine(&mut policy, last)?;
             refund = policy.aside();
             self.rare_events.premiums_returned += u64::from(0 < refund);
-        } else if 0 < policy.aside() {
+        }
+        self.begin_term(&mut policy)?; // a term on probation counts as begun, and as worth nothing
+        if is_lapsed && 0 < policy.aside() {
             let vault = self.vaults.get_mut(&policy.vault).expect("a vault");
             vault.stream_from_now(policy.aside());
             self.rare_events.premiums_lapsed += 1;

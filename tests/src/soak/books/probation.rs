@@ -1,11 +1,10 @@
 //! Probation: which terms begin, which are void, and what windows without a value return.
 
-use std::collections::BTreeMap;
-
 use driftshield_sdk::{Address, address};
 
 use super::{
-    Amount, BPS, Books, Policy, PremiumQuote, Verdict, fits, pages, require, series::Decision,
+    Amount, BPS, Books, Policy, PremiumQuote, Verdict, fits, pages, require,
+    series::{Decision, PAGE},
 };
 
 /// A term on probation. The vault holds its premium.
@@ -56,32 +55,12 @@ impl Policy {
     /// The windows that decide about the term on probation, with those of the term before.
     pub fn deciding(&self) -> Option<(u64, u64)> {
         let from = self.waiting?.from_window;
-        Some((from.min(self.first_unexamined()), self.last_window))
+        Some((from.min(self.returned_until), self.last_window))
     }
 
-    /// The windows that an expiry examines: those of the last term that was sold, as far as they were not
-    /// examined.
+    /// The windows that an expiry examines: those of the terms that have begun, as far as they were not examined.
     pub fn to_expire(&self) -> (u64, u64) {
-        match self.waiting {
-            Some(_) => (self.last_window + 1, self.last_sold()),
-            None => (self.first_unexamined(), self.last_window),
-        }
-    }
-
-    /// The first window of the last begun term that was not examined.
-    fn first_unexamined(&self) -> u64 {
-        self.first_of_term().max(self.examined_until)
-    }
-
-    /// How many windows of the last begun term have streamed.
-    fn windows_streamed(&self, now: i64) -> u64 {
-        let windows = self.terms.windows;
-        let Some(stream) = self.term else {
-            return windows;
-        };
-        let whole = (stream.end - stream.begins_at) as u128;
-        let elapsed = (now - stream.begins_at).max(0) as u128;
-        (u128::from(windows) * elapsed / whole).min(windows.into()) as u64
+        (self.returned_until, self.last_window)
     }
 
     /// When a window of the last begun term has streamed.
@@ -90,6 +69,26 @@ impl Policy {
         let nth = (window - self.first_of_term() + 1) as i64;
         let windows = self.terms.windows as i64;
         stream.begins_at + ((stream.end - stream.begins_at) * nth + windows - 1) / windows
+    }
+
+    /// Keeps the run that ends with `window`, if it is one and its lowest drift is above that of the best one.
+    fn keep_best(&mut self, window: u64) {
+        let length = usize::from(self.terms.persistence);
+        let Some(from) = self.drifts.len().checked_sub(length) else {
+            return;
+        };
+        let lowest = self.drifts[from..].iter().min().copied().flatten(); // `None` is below every drift
+        if self.best.map(|(best, _)| best) < lowest {
+            self.best = lowest.map(|lowest| (lowest, window + 1 - length as u64));
+        }
+    }
+
+    /// Counts another window of the last begun term that has no value.
+    fn return_window(&mut self) {
+        self.unmeasured += self.share_of_windows(self.unmeasured_windows + 1)
+            - self.share_of_windows(self.unmeasured_windows);
+        self.unmeasured = self.unmeasured.min(self.cover);
+        self.unmeasured_windows += 1;
     }
 
     /// What the cancel fee leaves of an amount.
@@ -115,123 +114,119 @@ impl Books {
         self.decision(model, window)
     }
 
-    /// The windows before the first undecided one that have no value, and the first undecided one or the window
-    /// after the last.
-    fn unmeasured(&self, model: &Address, first: u64, last: u64) -> Verdict<(Vec<u64>, u64)> {
-        let mut unmeasured = vec![];
+    /// What windows come to, in their order, up to the first undecided one.
+    fn decided(&self, model: &Address, first: u64, last: u64) -> Verdict<Vec<Decision>> {
+        let mut decided = vec![];
         for window in first..=last {
             match self.find(model, window)? {
-                Some(Decision::Observed(_)) => {}
-                Some(Decision::Skipped) => unmeasured.push(window),
-                None => return Ok((unmeasured, window)),
+                Some(decision) => decided.push(decision),
+                None => break,
             }
         }
-        Ok((unmeasured, last + 1))
+        Ok(decided)
     }
 
-    /// Sets aside what the windows of the last begun term up to the first undecided one return. Returns the
-    /// amount.
-    fn set_aside_until(&mut self, policy: &mut Policy, first: u64, last: u64) -> Verdict<Amount> {
-        let (windows, until) = self.unmeasured(&policy.model, first, last)?;
+    /// Examines windows of the terms that have begun up to the first undecided one, and sets aside what each adds
+    /// to what the policy is worth. If the term `ends`, premium that streams much later is taken out of the stream;
+    /// else it is left for later. Returns whether there was something to examine.
+    fn examine_until(&mut self, policy: &mut Policy, last: u64, ends: bool) -> Verdict<bool> {
+        let first = policy.returned_until;
+        let decided = self.decided(&policy.model, first, last)?;
         let model = self.models[&policy.model].clone();
-        let vault = self.vaults.get_mut(&policy.vault).expect("a vault");
-        let now = vault.accrued_at;
-        let streamed = policy.first_of_term() + policy.windows_streamed(now);
-        let (mut total, mut ahead, mut losses) = (0, 0, BTreeMap::new());
-        for window in windows {
-            let before = policy.aside();
-            policy.unmeasured -= policy.share_of_windows(policy.unmeasured_windows);
-            policy.unmeasured_windows += 1;
-            policy.unmeasured += policy.share_of_windows(policy.unmeasured_windows);
-            let amount = policy.aside() - before;
-            if window < streamed {
-                // All that is over is borne in one.
-                let decided_by = model.decided_by(window)?;
+        let was = (policy.examined_until, policy.returned_until);
+        let (mut ahead, mut losses) = (0, vec![]);
+        let vault = &self.vaults[&policy.vault];
+        for (window, decision) in (first..).zip(&decided) {
+            let decided_by = model.decided_by(window)?;
+            let is_skipped = matches!(decision, Decision::Skipped);
+            let known = policy.booked();
+            if window == policy.returned_until && !is_skipped {
+                policy.returned_until += 1;
+            } else if window == policy.returned_until {
                 let at = decided_by.max(policy.streamed_at(window));
-                let is_over = vault.borne_at(at) <= now;
-                let at = if is_over { 0 } else { at };
-                *losses.entry(at).or_default() += amount;
-            } else {
-                ahead += amount;
+                let is_far = vault.is_far(at);
+                if !is_far || ends {
+                    policy.returned_until += 1;
+                    policy.return_window();
+                    let amount = policy.booked() - known;
+                    if is_far {
+                        ahead += amount;
+                    } else {
+                        losses.push((amount, at));
+                    }
+                    self.rare_events.premiums_set_aside += u64::from(0 < amount);
+                }
             }
-            total += amount;
-        }
-        for (at, amount) in losses {
-            vault.lose(amount, at);
-        }
-        policy.examined_until = policy.examined_until.max(until);
-        if 0 < ahead {
-            // What has not streamed is taken out of the stream.
-            let stream = policy.term.expect("begun");
-            let left = (stream.end - now.max(stream.begins_at)).max(0) as Amount;
-            let cut = ahead.min((stream.rate * left) >> 32);
-            if 0 < cut {
-                vault.reduce_stream(&stream, cut);
-                self.rare_events.streams_cut += 1;
+            let known = policy.booked();
+            if window == policy.examined_until {
+                policy.examined_until += 1;
+                policy.drifts.push(match decision {
+                    Decision::Observed(value) if policy.terms.trigger <= *value => Some(*value),
+                    _ => None,
+                });
+                policy.keep_best(window);
+                losses.push((policy.booked() - known, decided_by));
             }
-            vault.lose(ahead - cut, model.decided_by(streamed)?);
         }
-        if 0 < total {
-            self.rare_events.premiums_set_aside += 1;
-        }
-        Ok(total)
-    }
-
-    /// Sets aside what the windows return. Refuses if one of them isn't decided.
-    pub(super) fn examine(&mut self, policy: &mut Policy, first: u64, last: u64) -> Verdict {
-        let (_, until) = self.unmeasured(&policy.model, first, last)?;
-        require(last < until, "a window is not decided")?;
-        self.set_aside_until(policy, first, last)?;
-        Ok(())
-    }
-
-    /// Pays `payment` of a policy's cover: first out of what is set aside, then out of the vault's capital, which
-    /// bears it once `decided_by` is over.
-    pub(super) fn pay_from_policy(
-        &mut self,
-        policy: &mut Policy,
-        payment: Amount,
-        decided_by: i64,
-    ) {
-        let before = policy.aside();
-        policy.paid += payment;
         let vault = self.vaults.get_mut(&policy.vault).expect("a vault");
-        vault.lose(payment - (before - policy.aside()), decided_by);
+        vault.lose_all(&losses);
+        self.cut_ahead(policy, ahead);
+        Ok(was != (policy.examined_until, policy.returned_until))
     }
 
-    /// The windows that can be examined before the policy's end: those of the last begun term that were not
-    /// examined, whose premium has streamed, and that have a receipt or can get none any more.
-    pub fn to_set_aside(&self, policy: &Policy) -> (u64, u64) {
-        let model = &self.models[&policy.model];
-        let streamed = policy.first_of_term() + policy.windows_streamed(self.now);
-        let end = (policy.last_window + 1).min(streamed);
-        let windows = policy.first_unexamined()..end;
-        let mut over =
-            windows.filter(|window| model.idle_from(*window).is_ok_and(|at| at <= self.now));
-        let last = over.next_back().unwrap_or(policy.first_unexamined() - 1); // a vault waits for a window
-        (policy.first_unexamined(), last)
+    /// Takes premium out of the stream of a policy's term, and what rounding leaves out of the capital.
+    fn cut_ahead(&mut self, policy: &mut Policy, ahead: Amount) {
+        if ahead == 0 {
+            return;
+        }
+        let vault = self.vaults.get_mut(&policy.vault).expect("a vault");
+        let stream = policy.term.as_mut().expect("begun");
+        let left = (stream.end - vault.accrued_at.max(stream.begins_at)).max(0) as Amount;
+        let cut = ahead.min((stream.rate * left) >> 32);
+        if 0 < cut {
+            vault.reduce_stream(stream, cut);
+            self.rare_events.streams_cut += 1;
+        }
+        vault.lose_at_last(ahead - cut);
     }
 
-    /// The first window of the last begun term that was not examined, and the time from which it can be if it has
-    /// no receipt. `None` if there is none.
-    pub fn next_to_set_aside(&self, policy: &Policy) -> Option<(u64, i64)> {
-        let window = policy.first_unexamined();
-        policy.term?;
-        let streamed = policy.streamed_at(window);
+    /// Examines windows. Refuses if one of them isn't decided.
+    pub(super) fn examine(&mut self, policy: &mut Policy, last: u64) -> Verdict {
+        self.examine_until(policy, last, true)?;
+        require(last < policy.examined_until, "a window is not decided")
+    }
+
+    /// The windows that an examination reads from so many pages: those of begun terms that are over and were not
+    /// examined.
+    pub fn to_examine(&self, policy: &Policy, pages: usize) -> (u64, u64) {
+        let first = policy.returned_until;
+        let running = self.models[&policy.model].running_window(self.now);
+        let page_end = (first / PAGE)
+            .saturating_add(pages as u64)
+            .saturating_mul(PAGE);
+        let end = running.min(policy.last_window + 1).min(page_end);
+        (first, end.max(1) - 1) // of no window: the last one is before the first one
+    }
+
+    /// The first window that was not examined, and the time from which it can be if it has no receipt. `None` if
+    /// no begun term has it.
+    pub fn next_to_examine(&self, policy: &Policy) -> Option<(u64, i64)> {
+        let window = policy.examined_until;
         let idle = self.models[&policy.model].idle_from(window).ok()?;
-        (window <= policy.last_window).then_some((window, idle.max(streamed)))
+        (window <= policy.last_window).then_some((window, idle))
     }
 
-    pub(super) fn set_aside_premium(&mut self, at: &Address, passed: &[Address]) -> Verdict {
+    pub(super) fn examine_policy(&mut self, at: &Address, passed: &[Address]) -> Verdict {
         let mut policy = self.policy(at)?.clone();
-        let (first, last) = self.to_set_aside(&policy);
+        let (first, last) = self.to_examine(&policy, passed.len());
+        require(first <= last, "there is no window to examine")?;
         require(
             *passed == pages(&policy.model, first, last),
             "the pages are not those of the windows to examine",
         )?;
         self.vault_now(&policy.vault)?;
-        let amount = self.set_aside_until(&mut policy, first, last)?;
-        require(0 < amount, "there is nothing to set aside")?;
+        let has_examined = self.examine_until(&mut policy, last, false)?;
+        require(has_examined, "there is nothing to examine")?;
         let vault = policy.vault;
         self.policies.insert(*at, policy);
         self.sweep_orphaned_assets(&vault);
@@ -274,8 +269,8 @@ impl Books {
         let previous = policy.term;
         let vault = self.vault_now(&policy.vault)?;
         policy.term = Some(vault.begin(&waiting, previous.as_ref()));
-        policy.last_window += policy.terms.windows;
         policy.unmeasured_windows = 0;
+        policy.last_window += policy.terms.windows;
         policy.premium = fits(policy.premium + waiting.premium)?;
         Ok(())
     }
@@ -310,20 +305,15 @@ impl Books {
         )?;
         let outcome = self.outcome(&policy, waiting.from_window)?;
         self.vault_now(&policy.vault)?;
+        self.examine_until(&mut policy, last, true)?;
         let refund = match outcome {
             Outcome::Begins => {
-                // The term before is over, or will be without another window.
-                let (first, last) = (policy.first_unexamined(), policy.last_window);
-                self.examine(&mut policy, first, last)?;
                 self.begin_term(&mut policy)?;
                 self.rare_events.terms_begun += 1;
                 0
             }
             Outcome::Failed => self.fail_term(&mut policy)?,
             Outcome::Unmeasured => {
-                let (first, last) = (policy.first_unexamined(), policy.last_window);
-                let (_, until) = self.unmeasured(&policy.model, first, last)?;
-                require(last < until, "a window is not decided")?;
                 policy.waiting = None;
                 self.rare_events.terms_voided += 1;
                 waiting.premium

@@ -7,7 +7,7 @@ use driftshield_sdk::{Address, address};
 use super::{Books, Model, Verdict, require};
 
 /// The number of windows in a page.
-const PAGE: u64 = 256;
+pub(super) const PAGE: u64 = 256;
 
 /// How a window ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -154,6 +154,39 @@ impl Vault {
         (decided_by + step - 1) / step * step + step
     }
 
+    /// The last time for which losses are kept: 63 steps later.
+    fn last_loss_at(&self) -> i64 {
+        let step = self.step_secs();
+        (self.accrued_at / step + 63) * step
+    }
+
+    /// Whether a loss of `at` is borne later than losses are kept.
+    pub(super) fn is_far(&self, at: i64) -> bool {
+        self.last_loss_at() < self.borne_at(at)
+    }
+
+    /// Takes a loss out of the assets at the last time for which losses are kept.
+    pub(super) fn lose_at_last(&mut self, amount: Amount) {
+        if 0 < amount {
+            let due = self.last_loss_at();
+            self.losses.push(Loss { due, amount });
+        }
+    }
+
+    /// Takes losses out of the assets, each with the last time of a dispute about it. All that are over are borne
+    /// as one.
+    pub(super) fn lose_all(&mut self, losses: &[(Amount, i64)]) {
+        let now = self.accrued_at;
+        let is_over = |at: i64| self.borne_at(at) <= now;
+        let over = losses.iter().filter(|(_, at)| is_over(*at));
+        let over = over.map(|(amount, _)| amount).sum();
+        let later: Vec<_> = losses.iter().filter(|(_, at)| !is_over(*at)).collect();
+        self.bear(over);
+        for (amount, at) in later {
+            self.lose(*amount, *at);
+        }
+    }
+
     /// Takes a loss out of the assets, now or when it is due.
     pub(super) fn lose(&mut self, amount: Amount, decided_by: i64) {
         let due = self.borne_at(decided_by);
@@ -330,7 +363,7 @@ impl Vault {
     }
 
     /// Deducts `refund` from the rest of a stream.
-    pub(super) fn reduce_stream(&mut self, stream: &Stream, refund: Amount) {
+    pub(super) fn reduce_stream(&mut self, stream: &mut Stream, refund: Amount) {
         let left = (stream.end - self.accrued_at.max(stream.begins_at)) as Amount;
         self.unearned -= refund;
         let own = self
@@ -339,6 +372,7 @@ impl Vault {
             .find(|own| own.number == stream.number);
         let own = own.expect("a stream ends after its term");
         own.rate -= (refund << 32).div_ceil(left).min(own.rate);
+        stream.rate = own.rate;
     }
 
     // Shares.

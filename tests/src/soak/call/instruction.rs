@@ -500,16 +500,12 @@ impl Call {
             }
             Self::ClaimPolicy {
                 policy: at,
-                first_window,
-                pages,
                 destination,
                 signed,
             } => {
                 let (state, vault) = policy_and_vault(known, at)?;
                 let own = own(&state.holder, &vault.mint, vault.token_program.into());
-                let claim = instruction::claim_policy(state, vault, *first_window);
-                let last_window = first_window + u64::from(state.persistence) - 1;
-                let claim = with_pages(claim, *first_window..=last_window, pages);
+                let claim = instruction::claim_policy(state, vault);
                 paying(claim, &own, destination, &state.holder, *signed)
             }
             Self::CancelPolicy {
@@ -553,13 +549,13 @@ impl Call {
                 let begin = with_pages(begin, state.windows_to_begin(), pages);
                 paying(begin, &own, destination, &state.holder, *signed)
             }
-            Self::SetAsidePremium { policy: at, pages } => {
+            Self::ExaminePolicy { policy: at, pages } => {
                 let state = policy(known, at)?;
                 let pages = pages.iter().map(|at| AccountMeta::new_readonly(*at, false));
                 #[expect(clippy::reversed_empty_ranges, reason = "no windows")]
-                let mut set_aside = instruction::set_aside_premium(state, 1..=0);
-                set_aside.accounts.extend(pages);
-                set_aside
+                let mut examine = instruction::examine_policy(state, 1..=0);
+                examine.accounts.extend(pages);
+                examine
             }
             _ => return None,
         })

@@ -385,6 +385,11 @@ fn vault_fields(books: &Books, address: &Address) -> Fields {
 fn policy_fields(books: &Books, address: &Address) -> Fields {
     let policy = &books.policies[address];
     let of_term = |value: fn(&Stream) -> u128| number(policy.term.as_ref().map_or(0, value));
+    let drifts = &policy.drifts;
+    let drift = |nth: usize| {
+        let index = drifts.len().checked_sub(nth);
+        index.and_then(|index| drifts[index]).unwrap_or(0)
+    };
     let of_pending = |value: fn(&Waiting) -> u128| number(policy.waiting.as_ref().map_or(0, value));
     vec![
         ("vault", Value::Key(policy.vault)),
@@ -400,6 +405,17 @@ fn policy_fields(books: &Books, address: &Address) -> Fields {
         ("last_window", number(policy.last_window)),
         ("windows", number(policy.terms.windows)),
         ("claim_grace_secs", time(policy.claim_grace_secs)),
+        ("examined_until", number(policy.examined_until)),
+        ("returned_until", number(policy.returned_until)),
+        ("peak", number(policy.best.map_or(0, |(lowest, _)| lowest))),
+        (
+            "peak_window",
+            number(policy.best.map_or(0, |(_, first)| first)),
+        ),
+        ("worth", number(policy.claimed())),
+        ("last drift", number(drift(1))),
+        ("drift before", number(drift(2))),
+        ("drift before that", number(drift(3))),
         ("unmeasured", number(policy.unmeasured)),
         ("unmeasured_windows", number(policy.unmeasured_windows)),
         ("pending premium", of_pending(|term| term.premium)),

@@ -5,7 +5,7 @@ use rand::Rng;
 
 use super::Generator;
 use crate::soak::{
-    books::{Exposure, Policy, WindowEnd, pages},
+    books::{Exposure, Policy, pages},
     call::Call,
     step::Step,
 };
@@ -171,59 +171,17 @@ impl Generator<'_> {
         self.prefer(&likely, &all)
     }
 
-    /// The first windows of the runs that a policy pays for, among its first windows.
-    fn paying_runs(&self, policy: &Policy) -> Vec<u64> {
-        let length = u64::from(policy.terms.persistence);
-        let pays = |window: u64| {
-            matches!(
-                self.books.end_of(&policy.model, window),
-                Some(WindowEnd::Final(value)) if policy.terms.trigger <= value
-            )
-        };
-        let last = policy.last_window.min(policy.first_window + 40);
-        (policy.first_window..=last)
-            .filter(|&first| first + length <= last + 1 && (first..first + length).all(pays))
-            .collect()
-    }
-
-    /// A claim, and often a deposit while the capital has not borne it.
-    pub(super) fn claim_and_deposit(&mut self) -> Vec<Step> {
-        let Some((claim, vault)) = self.claim_policy() else {
-            return vec![];
-        };
-        let mut steps = vec![Step::Call(claim)];
-        if self.chance(50) {
-            steps.extend(self.deposit_into(vault));
-        }
-        steps
-    }
-
-    fn claim_policy(&mut self) -> Option<(Call, Address)> {
-        let mut paying: Vec<(Address, u64)> = Vec::new();
-        for (at, policy) in &self.books.policies {
-            let runs = self.paying_runs(policy).into_iter();
-            paying.extend(runs.map(|first| (*at, first)));
-        }
-        let all: Vec<(Address, u64)> = self
-            .books
-            .policies
-            .iter()
-            .map(|(at, policy)| (*at, policy.first_window))
-            .collect();
-        let (at, first) = self.prefer(&paying, &all)?;
+    pub(super) fn claim_policy(&mut self) -> Option<Call> {
+        let owes = |policy: &Policy| policy.paid < policy.claimed();
+        let at = self.policy(owes)?;
         let policy = &self.books.policies[&at];
-        let last = first + u64::from(policy.terms.persistence) - 1;
-        let pages = self.pages_for(policy, (first, last));
         let mint = self.books.vaults[&policy.vault].mint;
         let (destination, signed) = self.destination(&policy.holder, &mint);
-        let claim = Call::ClaimPolicy {
+        Some(Call::ClaimPolicy {
             policy: at,
-            first_window: first,
-            pages,
             destination,
             signed,
-        };
-        Some((claim, policy.vault))
+        })
     }
 
     pub(super) fn cancel_policy(&mut self) -> Option<Call> {
@@ -301,21 +259,31 @@ impl Generator<'_> {
         })
     }
 
-    /// Sets premium of windows without a value aside: waits until that can be done for the next window of a begun
-    /// term, if nobody has measured it. Sometimes waits for the end of the policy instead.
-    pub(super) fn set_aside_premium(&mut self) -> Vec<Step> {
+    /// Examines a policy: waits until the next window of a begun term is decided, if nobody has measured it, or
+    /// examines what is decided now. Sometimes waits for the end of the policy instead.
+    pub(super) fn examine_policy(&mut self) -> Vec<Step> {
         let books = self.books;
-        let is_open = |policy: &Policy| books.next_to_set_aside(policy).is_some();
+        let is_open = |policy: &Policy| books.next_to_examine(policy).is_some();
         let Some(at) = self.policy(is_open) else {
             return vec![];
         };
         let policy = &books.policies[&at];
-        let Some((window, due)) = books.next_to_set_aside(policy) else {
-            return vec![]; // now and then, a policy is picked for which nothing can be set aside
+        let Some((window, due)) = books.next_to_examine(policy) else {
+            return vec![]; // now and then, a policy is picked that has nothing to examine
         };
-        if self.chance(75) {
+        if self.chance(40) {
+            let windows = books.to_examine(policy, usize::MAX);
+            let pages = self.pages_for(policy, windows);
+            let mut steps = vec![Step::Call(Call::ExaminePolicy { policy: at, pages })];
+            if self.chance(50) {
+                // While the capital has not borne what was set aside
+                steps.extend(self.deposit_into(policy.vault));
+            }
+            return steps;
+        }
+        if self.chance(60) {
             let pages = self.pages_for(policy, (window, window));
-            let call = Call::SetAsidePremium { policy: at, pages };
+            let call = Call::ExaminePolicy { policy: at, pages };
             return vec![Step::Until(due.max(books.now)), Step::Call(call)];
         }
         let model = &books.models[&policy.model];

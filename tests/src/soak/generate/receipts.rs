@@ -288,10 +288,13 @@ impl Generator<'_> {
             let (window, _) = self.next_window(&policy.model);
             let mint = books.vaults[&policy.vault].mint;
             let (destination, signed) = self.destination(&policy.holder, &mint);
+            let first = policy.examined_until;
+            steps.push(Step::Call(Call::ExaminePolicy {
+                policy: at,
+                pages: pages(&policy.model, first, window.max(first)),
+            }));
             steps.push(Step::Call(Call::ClaimPolicy {
                 policy: at,
-                first_window: window,
-                pages: pages(&policy.model, window, window),
                 destination,
                 signed,
             }));

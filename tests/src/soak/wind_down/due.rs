@@ -5,7 +5,7 @@ use driftshield_sdk::{Address, ChallengePayee, FeePayee, PremiumPayee, RewardPay
 
 use super::holdings::circulating_shares;
 use crate::soak::{
-    books::{Amount, Books, Market, Policy, Pot, Receipt, Seat, WindowEnd, pages},
+    books::{Amount, Books, Market, Policy, Pot, Receipt, Seat, pages},
     call::Call,
 };
 
@@ -43,6 +43,13 @@ fn notice_end(books: &Books, vault: &Address, since: i64) -> i64 {
     books.vaults[vault].notice_end(since)
 }
 
+/// Whether nothing is locked in a vault once it bears the losses that are due.
+fn is_free(books: &Books, at: &Address) -> bool {
+    let mut vault = books.vaults[at].clone();
+    vault.accrue(books.now);
+    books.locked(at) - books.vaults[at].pending() + vault.pending() == 0
+}
+
 /// Calls that request the withdrawal of all shares.
 pub fn withdrawal_requests(books: &Books) -> Vec<Call> {
     let shares =
@@ -54,7 +61,7 @@ pub fn withdrawal_requests(books: &Books) -> Vec<Call> {
         });
     // Shares that an exit window gave back are requested again once nothing is locked.
     let held = books.requests.values();
-    let held = held.filter(|request| 0 < request.shares && books.locked(&request.vault) == 0);
+    let held = held.filter(|request| 0 < request.shares && is_free(books, &request.vault));
     let again = held.map(|request| Call::RequestWithdraw {
         signer: request.owner,
         vault: request.vault,
@@ -168,25 +175,8 @@ pub fn market_payouts(books: &Books) -> Vec<Call> {
     due
 }
 
-/// The lowest value and the first window of the run that a policy pays most for. Searches the first 400
-/// windows.
-fn best_run(books: &Books, policy: &Policy) -> Option<(u64, u64)> {
-    let value = |window: u64| match books.end_of(&policy.model, window) {
-        Some(WindowEnd::Final(value)) if policy.terms.trigger <= value => Some(value),
-        _ => None,
-    };
-    let length = u64::from(policy.terms.persistence);
-    let last = policy.last_window.min(policy.first_window + 400);
-    let firsts = policy.first_window..=(last + 1).saturating_sub(length);
-    let runs = firsts.filter_map(|first| {
-        let lowest = (first..first + length).map(value).min()??;
-        Some((lowest, first))
-    });
-    runs.max()
-}
-
-/// Calls that decide about terms on probation, claim on each policy with its best run, and expire policies that
-/// can't be claimed on any more.
+/// Calls that decide about terms on probation, examine policies, claim what they owe, and end those whose claim
+/// grace is over.
 pub fn policy_payouts(books: &Books) -> Vec<Call> {
     let mut due = Vec::new();
     for (address, policy) in &books.policies {
@@ -208,17 +198,18 @@ pub fn policy_payouts(books: &Books) -> Vec<Call> {
                 destination,
                 signed,
             });
-        } else if let Some((lowest, first_window)) = best_run(books, policy)
-            && policy.paid < policy.worth(lowest)
-        {
+            continue;
+        }
+        let (first, last) = books.to_examine(policy, usize::MAX);
+        if first <= last {
+            due.push(Call::ExaminePolicy {
+                policy: *address,
+                pages: pages(&policy.model, first, last),
+            });
+        }
+        if policy.paid < policy.claimed() {
             due.push(Call::ClaimPolicy {
                 policy: *address,
-                first_window,
-                pages: pages(
-                    &policy.model,
-                    first_window,
-                    first_window + u64::from(policy.terms.persistence) - 1,
-                ),
                 destination,
                 signed,
             });
@@ -416,6 +407,7 @@ pub fn next_due_before_retention(books: &Books) -> Option<i64> {
     }
     for (address, vault) in &books.vaults {
         due.push(notice_end(books, address, vault.created_at));
+        due.extend(vault.losses.iter().map(|loss| loss.due));
     }
     let pots = books.models.values().map(|model| &model.pot);
     let pots = pots.filter(|pot| 0 < pot.waiting() + pot.unearned());

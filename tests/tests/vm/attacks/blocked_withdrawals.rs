@@ -103,7 +103,7 @@ impl BlockedWithdrawal {
         self.insured.begin(&self.accomplice, 2).unwrap();
         let world = &mut self.insured.world;
         world.finalize_with(&self.model, first, &share(500_000));
-        self.insured.claim(&self.accomplice, 2, first).unwrap();
+        self.insured.claim(&self.accomplice, 2).unwrap();
     }
 
     /// The provider withdraws the rest, and has lost no more than rounding.

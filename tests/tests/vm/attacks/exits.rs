@@ -34,7 +34,7 @@ fn attack_10_who_leaves_after_the_first_of_four_bad_windows_bears_the_loss() {
     // Then the claim comes before the end of the cooldown
     assert!(scene.world.now() < due);
     assert_refused(scene.withdraw(&leaver), DriftShieldError::StillCoolingDown);
-    scene.claim(&holder, 1, first).unwrap();
+    scene.claim(&holder, 1).unwrap();
 
     // And it has lost as much as the other
     scene.world.warp_to(due);

@@ -131,7 +131,7 @@ fn an_insider_who_requests_withdrawal_before_a_bad_window_is_measured_bears_the_
     let shares = scene.shares(&insider);
     scene.request(&insider, shares).unwrap();
     scene.measure(300_000);
-    scene.claim(&holder, 1, window).unwrap();
+    scene.claim(&holder, 1).unwrap();
     scene.world.pass(COOLDOWN);
     scene.withdraw(&insider).unwrap();
 

@@ -111,6 +111,7 @@ fn a_stranger_cannot_redirect_a_payout() {
     all.measure(300_000);
     let market = all.market;
     all.insured.world.settle(&market).unwrap();
+    all.insured.examine(&all.holder, 1).unwrap();
     all.insured.world.pass(COOLDOWN);
     let stranger = all.insured.world.wallet(0);
     let (at, vault) = (all.insured.vault, all.insured.vault());
@@ -121,10 +122,7 @@ fn a_stranger_cannot_redirect_a_payout() {
             instruction::claim(all.winner.address(), market, &state),
             &all.winner,
         ),
-        (
-            instruction::claim_policy(&policy, &vault, all.window),
-            &all.holder,
-        ),
+        (instruction::claim_policy(&policy, &vault), &all.holder),
         (
             instruction::withdraw(provider.address(), at, &vault),
             &provider,
@@ -200,9 +198,9 @@ fn a_frozen_token_account_blocks_only_its_own_payout() {
     }
 
     // When everything is claimed, each in a transaction of its own, then only the frozen ones fail
-    let (holder, window) = (all.holder.clone(), all.window);
+    let holder = all.holder.clone();
     assert!(all.insured.world.claim(&market, &frozen.address()).is_err());
-    assert!(all.insured.claim(&holder, 1, window).is_err());
+    assert!(all.insured.claim(&holder, 1).is_err());
     for winner in &winners {
         all.insured.world.claim(&market, &winner.address()).unwrap();
         assert!(TOKEN < all.insured.world.tokens(&winner.tokens));

@@ -56,8 +56,10 @@ fn attack_8_cover_bought_after_a_submission_shows_drift_is_void() {
     while scene.window <= first {
         scene.measure(DRIFTED);
     }
-    let claim = instruction::claim_policy(&scene.policy(&holder, 1), &scene.vault(), first);
-    assert_refused(scene.world.send(claim, &[]), DriftShieldError::TermPending);
+    let examined = scene.examine(&holder, 1);
+    assert_refused(examined, DriftShieldError::NothingToExamine);
+    let claimed = scene.claim_examined(&holder, 1);
+    assert_refused(claimed, DriftShieldError::NothingDue);
     let sent = scene.begin(&holder, 1).unwrap();
 
     // Then the policy is void: instead of winning 8,000, the holder loses the cancel fee of a tenth
@@ -161,9 +163,8 @@ fn a_renewal_on_known_drift_is_void() {
         "{refund} of {held}"
     );
     // And the term that was bought before the drift still pays
-    let first = scene.window - 1;
     scene.measure(DRIFTED);
-    scene.claim(&holder, 1, first).unwrap();
+    scene.claim(&holder, 1).unwrap();
 }
 
 #[test]
@@ -180,7 +181,7 @@ fn attack_j_publishing_only_bad_windows_pays_no_refund_beside_the_claim() {
         scene.begin(&holder, 1).unwrap();
         if let Some(drift) = drift {
             scene.measure(drift);
-            scene.claim(&holder, 1, terms.first_window).unwrap();
+            scene.claim(&holder, 1).unwrap();
         } else {
             // When the policy expires
             let expires = scene.policy(&holder, 1).expires_at(&scene.model()).unwrap();
@@ -252,13 +253,48 @@ fn attack_l_a_renewal_on_drift_that_one_oracle_shows_is_void() {
 
     // And the drift that follows is covered up to the end of the old term, which the bad window is part of
     let outcome = scene.renew(&holder, 1, true);
-    assert_refused(outcome, DriftShieldError::TriggerReached);
-    scene.measure_until(policy.last_window + 2, DRIFTED);
-    let claim = instruction::claim_policy(&policy, &scene.vault(), policy.last_window + 1);
-    assert_refused(
-        scene.world.send(claim, &[]),
-        DriftShieldError::WindowNotCovered,
+    assert_refused(outcome, DriftShieldError::PolicyTriggered);
+    scene.measure_until(policy.last_window + 1, DRIFTED);
+    scene.examine(&holder, 1).unwrap();
+    scene.measure(2 * DRIFTED);
+    let later = scene.examine(&holder, 1);
+    assert_refused(later, DriftShieldError::NothingToExamine);
+    assert_eq!(
+        scene.policy(&holder, 1).examined_until,
+        policy.last_window + 1
     );
+}
+
+#[test]
+fn a_void_term_that_its_holder_keeps_from_being_decided_pays_nothing() {
+    // Given cover that is bought when one oracle's submission shows the drift, whose holder can't be paid a refund
+    let (mut scene, holder, bad, _) = informed();
+    let friend = scene.world.wallet(0);
+    scene.world.give_away(&holder, &friend.address());
+    confirm(&mut scene, bad);
+    let policy = scene.policy(&holder, 1);
+    assert_refused(scene.begin(&holder, 1), DriftShieldError::WrongDestination);
+
+    // When the model goes on drifting, and the holder expires it as soon as anybody can, with another destination
+    let last = policy.last_window + policy.windows;
+    scene.measure_until(last + 1, DRIFTED);
+    let expires = policy.expires_at(&scene.model()).unwrap();
+    scene.world.warp_to(expires);
+    let vault = scene.vault();
+    let mut expire = instruction::expire_policy(&policy, &vault);
+    expire.accounts[0].is_signer = true;
+    let expire = swapped(expire, &holder.tokens, &friend.tokens);
+    let assets = scene.vault_now().assets;
+    scene.world.send(expire, &[&holder.key]).unwrap();
+
+    // Then it is paid nothing, and the vault streams all of the premium
+    assert_eq!(scene.world.tokens(&friend.tokens), 0);
+    let vault = scene.vault();
+    assert_eq!(
+        (vault.assets, vault.locked, vault.set_aside),
+        (assets, 0, 0)
+    );
+    assert!(0 < vault.unearned);
 }
 
 #[test]

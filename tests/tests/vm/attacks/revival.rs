@@ -142,7 +142,8 @@ fn a_paid_cancelled_or_expired_policy_is_not_revived() {
     let (vault, holder) = (all.insured.vault(), all.holder.clone());
     let policy = all.insured.policy(&holder, 1);
     let at = address::policy(&all.insured.vault, &holder.address(), 1);
-    let claim = instruction::claim_policy(&policy, &vault, all.window);
+    all.insured.examine(&holder, 1).unwrap();
+    let claim = instruction::claim_policy(&policy, &vault);
     assert_closes_once(&all.insured.world, &claim, &[], &at);
     let cancel = instruction::cancel_policy(&policy, &vault);
     assert_closes_once(&all.insured.world, &cancel, &[&holder.key], &at);
@@ -158,7 +159,7 @@ fn a_policy_bought_again_is_not_claimed_by_old_receipts() {
     let mut all = measured(300_000);
     let holder = all.holder.clone();
     let policy = all.insured.policy(&holder, 1);
-    all.insured.claim(&holder, 1, all.window).unwrap();
+    all.insured.claim(&holder, 1).unwrap();
     all.insured.measure(CALM_DRIFT);
 
     // When the holder buys another policy with the same id
@@ -166,9 +167,13 @@ fn a_policy_bought_again_is_not_claimed_by_old_receipts() {
     all.insured.buy(&holder, 1, terms).unwrap();
 
     // Then the window that paid the first policy does not pay the second
-    let claim = instruction::claim_policy(&policy, &all.insured.vault(), all.window);
+    let windows = all.window..=all.window;
+    let examine = instruction::examine_policy(&policy, windows);
+    let outcome = all.insured.world.send(examine, &[]);
+    assert_refused(outcome, DriftShieldError::NothingToExamine);
+    let claim = instruction::claim_policy(&policy, &all.insured.vault());
     let outcome = all.insured.world.send(claim, &[]);
-    assert_refused(outcome, DriftShieldError::WindowNotCovered);
+    assert_refused(outcome, DriftShieldError::NothingDue);
 }
 
 #[test]

@@ -51,7 +51,7 @@ fn silence_of_two_of_three_leaves_no_cover_unpaid() {
 
         // Then the holder is paid all of its cover
         assert_eq!(world.entry(&model.address, window), Entry::Final(DRIFT));
-        scene.claim(&holder, 1, window).expect("claim_policy");
+        scene.claim(&holder, 1).expect("claim_policy");
         assert_eq!(scene.world.tokens(&holder.tokens) - before, COVER);
         // And each silent oracle has lost 5, half of which the challenger has gained
         let silent = 3 - submitting as u64;

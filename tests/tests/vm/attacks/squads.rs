@@ -87,6 +87,7 @@ fn squads_tob_4_solvency_is_checked_after_payments_out() {
     all.insured.world.send(unbond, &[&oracle.key]).unwrap();
     all.insured.measure(300_000);
     all.insured.world.settle(&market).unwrap();
+    all.insured.examine(&holder, 1).unwrap();
     all.insured.world.pass(COOLDOWN);
 
     // When any of these is paid from token accounts that hold less than the program owes, then the final
@@ -107,7 +108,7 @@ fn squads_tob_4_solvency_is_checked_after_payments_out() {
         instruction::collect_fees(market, &market_state, FeePayee::Creator),
         instruction::withdraw(provider.address(), vault_address, &vault),
         instruction::collect_manager_fees(vault_address, &vault, PremiumPayee::Manager),
-        instruction::claim_policy(&policy, &vault, all.window),
+        instruction::claim_policy(&policy, &vault),
         instruction::collect_challenge(model.address, &state, &receipt, payee),
         instruction::withdraw_bond(oracle.address(), model.address, &state),
     ] {

@@ -71,7 +71,7 @@ fn calling_a_drifted_window_thin_costs_more_than_it_hides() {
         scene.world.entry(&scene.model.address, window),
         Entry::Final(DRIFT)
     );
-    scene.claim(&holder, 1, window).expect("claim_policy");
+    scene.claim(&holder, 1).expect("claim_policy");
     assert_eq!(scene.world.tokens(&holder.tokens) - before.1, COVER);
     // And the two have lost a slash each, of which the challenger has earned twice its bond
     let slashes = 2 * insurance_terms().slash_amount;
@@ -92,8 +92,8 @@ fn reporting_drift_in_a_thin_window_costs_more_than_it_pays() {
 
     // Then the window is thin, and nothing is paid
     assert_eq!(scene.world.entry(&scene.model.address, window), Entry::Thin);
-    let claim = scene.claim(&holder, 1, window);
-    assert_refused(claim, DriftShieldError::BrokenRun);
+    let claim = scene.claim(&holder, 1);
+    assert_refused(claim, DriftShieldError::NothingDue);
     // And the two have lost a slash each
     let slashes = 2 * insurance_terms().slash_amount;
     assert_eq!(before - bonds(&scene), slashes);

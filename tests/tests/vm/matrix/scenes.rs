@@ -42,7 +42,7 @@ scenes! {
         request_withdraw_first, cancel_withdraw, withdraw, collect_manager_fees,
         collect_manager_fees_treasury, close_exposure, close_vault;
     policy: buy_policy, claim_policy, cancel_policy, renew_policy, renew_policy_by_anyone,
-        expire_policy, begin_policy, begin_policy_void, set_aside_premium;
+        expire_policy, begin_policy, begin_policy_void, examine_policy;
 }
 
 #[test]

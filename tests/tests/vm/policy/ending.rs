@@ -72,9 +72,8 @@ fn paid_claims_reduce_the_refund_of_a_cancellation() {
     for (drift, paid) in [(100_000, 1), (100_002, 1_000), (110_000, 5 * TOKEN)] {
         // Given a policy on which a claim was paid
         let (mut scene, holder) = insured(|terms| terms);
-        let first = scene.window;
         scene.measure(drift);
-        scene.claim(&holder, 1, first).unwrap();
+        scene.claim(&holder, 1).unwrap();
         let (policy, now) = (scene.policy(&holder, 1), scene.world.now());
         assert_eq!(policy.paid, paid);
 

@@ -240,9 +240,8 @@ fn an_unfinished_receipt_delays_the_refund() {
 fn earlier_payments_and_the_open_cover_limit_the_refund() {
     // Given a policy that has paid a claim of all but a base unit of its cover, and no other window
     let (mut scene, holder) = insured(|terms| terms);
-    let first = scene.window;
     scene.measure(299_999);
-    scene.claim(&holder, 1, first).unwrap();
+    scene.claim(&holder, 1).unwrap();
     let paid = scene.policy(&holder, 1).paid;
     assert!(scene.policy(&holder, 1).term.part < paid);
     let expires = scene.policy(&holder, 1).expires_at(&scene.model()).unwrap();
@@ -287,14 +286,13 @@ fn a_claim_of_all_the_cover_ends_a_renewal_on_probation() {
     scene.renew(&holder, 1, true).unwrap();
     let premium = scene.policy(&holder, 1).pending.premium;
     let (_, _, part) = scene.vault().split(premium);
-    let window = scene.window;
     scene.measure(300_000);
     let tokens = scene.world.tokens(&holder.tokens);
 
     // When anybody claims all of the cover
     let policy = scene.policy(&holder, 1);
-    let claim = instruction::claim_policy(&policy, &scene.vault(), window);
-    let sent = scene.world.send(claim, &[]).unwrap();
+    scene.examine(&holder, 1).unwrap();
+    let sent = scene.claim_examined(&holder, 1).unwrap();
 
     // Then the renewal's premium is returned too, less the cancel fee
     let refund = premium - part.div_ceil(10);
@@ -309,27 +307,31 @@ fn a_claim_of_all_the_cover_ends_a_renewal_on_probation() {
 }
 
 #[test]
-fn a_run_into_a_term_on_probation_is_refused() {
-    // Given a renewed policy that pays for two windows in a row
+fn a_run_into_a_term_on_probation_ends_before_it() {
+    // Given a renewed policy that pays for two windows in a row, and drift in the last window of the first term and
+    // the first one of the next
     let (mut scene, holder) = insured(|terms| PolicyTerms {
         persistence: 2,
         ..terms
     });
-    let policy = scene.policy(&holder, 1);
+    let last = scene.policy(&holder, 1).last_window;
     scene.renew(&holder, 1, true).unwrap();
-    // When a claim names windows of both terms, or beyond them
-    let mut claim = |first| {
-        let claim = instruction::claim_policy(&scene.policy(&holder, 1), &scene.vault(), first);
-        scene.world.send(claim, &[])
-    };
-    let last = policy.last_window;
-    assert_refused(claim(last), DriftShieldError::TermPending);
-    assert_refused(claim(last + 9), DriftShieldError::TermPending);
-    assert_refused(claim(last + 10), DriftShieldError::WindowNotCovered);
+    scene.measure_until(last, CALM_DRIFT);
+    let mut failed = scene.clone();
+    failed.measure(300_000);
+    failed.measure(300_000);
+
+    // When it is examined while the term is on probation, then only the first of them is
+    failed.examine(&holder, 1).unwrap();
+    assert_eq!(failed.policy(&holder, 1).examined_until, last + 1);
+    assert_eq!(failed.policy(&holder, 1).recent[0], 300_000);
     assert_refused(
-        claim(policy.first_window - 1),
-        DriftShieldError::WindowNotCovered,
+        failed.claim_examined(&holder, 1),
+        DriftShieldError::NothingDue,
     );
+    // And it isn't covered: the drift has made the term void
+    failed.begin(&holder, 1).unwrap();
+    assert_refused(failed.claim(&holder, 1), DriftShieldError::NothingDue);
 }
 
 #[test]

@@ -349,9 +349,8 @@ fn purchases_stop_when_paused_disabled_or_retired() {
     let outcome = scene.list(TOKEN, 20_000);
     assert_refused(outcome, DriftShieldError::ModelRetired);
     // Policies that are sold already still pay.
-    let first = scene.window;
     scene.measure(300_000);
-    scene.claim(&holder, 1, first).unwrap();
+    scene.claim(&holder, 1).unwrap();
 }
 
 #[test]

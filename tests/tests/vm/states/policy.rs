@@ -1,7 +1,8 @@
 //! States of a policy.
 
 use driftshield_sdk::{
-    Entry, Event, Policy, PolicyTerms, Probation, TokenProgram, address, first_window, instruction,
+    Entry, Event, Examination, Policy, PolicyTerms, Probation, TokenProgram, address, first_window,
+    instruction, math,
 };
 use driftshield_tests::{insurance::*, world::*};
 
@@ -91,7 +92,12 @@ impl PolicyFixture {
             self.insured.vault(),
             self.insured.model(),
         );
-        let last = *policy.windows_to_expire().end();
+        let pending = if policy.is_pending() {
+            policy.windows
+        } else {
+            0
+        };
+        let last = policy.last_window + pending;
         if policy.expires_at(&model).unwrap() <= now {
             "past its grace"
         } else if policy.last_window < policy.first_window {
@@ -124,17 +130,19 @@ impl PolicyFixture {
         }
         let (model, now) = (self.insured.model(), self.insured.world.now());
         let vault = self.insured.vault_now();
-        let mut findings = policy.findings(&model, &vault).unwrap();
-        for window in policy.windows_to_begin() {
+        let mut policy = *policy; // a copy
+        let windows = policy.windows_to_begin();
+        let mut examination = Examination::new(&mut policy, &vault, &model, true).unwrap();
+        for window in windows {
             let entry = self
                 .insured
                 .world
                 .entry(&self.insured.model.address, window);
             let can_get_one = entry == Entry::None && model.first_undecided(now) <= window;
             let entry = if can_get_one { Entry::Open } else { entry };
-            policy.examine(window, entry, &mut findings);
+            examination.visit(window, entry);
         }
-        match findings.probation() {
+        match examination.finish().probation() {
             Ok(Probation::Passed) => ", passed",
             Ok(Probation::Failed) => ", failed",
             Ok(Probation::Unmeasured) => ", unmeasured",
@@ -142,17 +150,22 @@ impl PolicyFixture {
         }
     }
 
-    /// Describes whether a claim was paid, and how much another claim would pay now.
+    /// Describes whether a claim was paid, and how much another claim would pay now, or once the windows have
+    /// been examined.
     fn payment(&self, policy: &Policy) -> String {
         let best = self.best_window();
         let covered = policy.first_window..=policy.last_window;
         let drift = self.drift(best).filter(|_| covered.contains(&best));
         let more = drift.and_then(|drift| {
-            let due = policy.due(drift).ok().filter(|_| policy.trigger <= drift)?;
-            Some(policy.open_cover() - due)
+            let (trigger, exhaustion) = (policy.trigger, policy.exhaustion);
+            let worth = math::worth(policy.cover, trigger, exhaustion, drift);
+            (trigger <= drift && policy.paid < worth).then(|| policy.cover - worth)
         });
+        let is_examined = policy.due().is_ok();
         let more = match more {
             None => "",
+            Some(0) if is_examined => ", owes all of it",
+            Some(_) if is_examined => ", owes a part",
             Some(0) => ", worth all of it",
             Some(_) => ", worth a part",
         };
@@ -228,7 +241,7 @@ impl StateFixture for PolicyFixture {
             self.phase(&policy),
             self.probation(&policy),
             self.payment(&policy),
-            if 0 < policy.set_aside() {
+            if policy.worth < policy.unmeasured {
                 ", premium set aside"
             } else {
                 ""
@@ -259,7 +272,7 @@ fn buy(s: &mut PolicyFixture) -> Outcome {
 }
 
 fn claim(s: &mut PolicyFixture) -> Outcome {
-    let claim = instruction::claim_policy(&s.policy(), &s.insured.vault(), s.best_window());
+    let claim = instruction::claim_policy(&s.policy(), &s.insured.vault());
     s.insured.world.send(claim, &[])
 }
 
@@ -295,11 +308,12 @@ fn begin(s: &mut PolicyFixture) -> Outcome {
     s.insured.world.send(begin, &[])
 }
 
-fn set_aside(s: &mut PolicyFixture) -> Outcome {
+fn examine(s: &mut PolicyFixture) -> Outcome {
     let policy = s.policy();
-    let windows = policy.windows_to_set_aside(&s.insured.model(), s.insured.world.now());
-    let set_aside = instruction::set_aside_premium(&policy, windows);
-    s.insured.world.send(set_aside, &[])
+    let (model, now) = (s.insured.model(), s.insured.world.now());
+    let windows = policy.windows_to_examine(&model, now, usize::MAX);
+    let examine = instruction::examine_policy(&policy, windows);
+    s.insured.world.send(examine, &[])
 }
 
 const STEPS: &[Step<PolicyFixture>] = &[
@@ -311,7 +325,7 @@ const STEPS: &[Step<PolicyFixture>] = &[
     ("renew_policy by anyone", |s| renew(s, false)),
     ("expire_policy", expire),
     ("begin_policy", begin),
-    ("set_aside_premium", set_aside),
+    ("examine_policy", examine),
 ];
 
 #[test]
@@ -319,7 +333,7 @@ fn policy_instructions_match_the_state_table() {
     const CALM: u64 = CALM_DRIFT;
     assert_complete(STEPS, |accounts| accounts.contains(&"policy"));
     let begun = PolicyFixture::begun;
-    let paid = || begun().measured(&[PART]).then(claim);
+    let paid = || begun().measured(&[PART]).then(examine).then(claim);
     let renewed = || begun().measured(&[CALM]).then(renew_signed);
     let fixtures = [
         ("none", PolicyFixture::new()),
@@ -353,19 +367,51 @@ fn policy_instructions_match_the_state_table() {
             paid().measured(&[FULL]),
         ),
         (
+            "in its windows, paid a part, owes all of it",
+            paid().measured(&[FULL]).then(examine),
+        ),
+        (
             "in its last window, premium set aside",
-            PolicyFixture::silent().then(set_aside),
+            PolicyFixture::silent().then(examine),
         ),
         (
             "past its grace, premium set aside",
             PolicyFixture::silent()
-                .then(set_aside)
+                .then(examine)
                 .measured(&[CALM])
                 .past_grace(),
         ),
         (
-            "past its grace, worth a part, premium set aside",
-            begun().measured(&[PART]).past_grace().then(set_aside),
+            "in its windows, owes a part",
+            begun().measured(&[PART]).then(examine),
+        ),
+        (
+            "in its windows, owes all of it",
+            begun().measured(&[FULL]).then(examine),
+        ),
+        (
+            "renewed, in its windows, failed, owes a part",
+            renewed().measured(&[PART]).then(examine),
+        ),
+        (
+            "renewed, in its windows, failed, owes all of it",
+            renewed().measured(&[FULL]).then(examine),
+        ),
+        (
+            "in its last window, owes a part",
+            begun().measured(&[CALM, CALM, PART]).then(examine),
+        ),
+        (
+            "in its grace, owes a part",
+            begun().measured(&[CALM, CALM, CALM, PART]).then(examine),
+        ),
+        (
+            "in its grace, paid a part, owes all of it",
+            paid().measured(&[CALM, CALM, FULL]).then(examine),
+        ),
+        (
+            "past its grace, owes a part",
+            begun().measured(&[PART]).past_grace().then(examine),
         ),
         ("renewed, in its windows", renewed()),
         (
@@ -378,7 +424,7 @@ fn policy_instructions_match_the_state_table() {
         ),
         (
             "renewed, in its windows, failed, paid a part",
-            renewed().measured(&[PART]).then(claim),
+            renewed().measured(&[PART]).then(examine).then(claim),
         ),
         (
             "renewed, in its windows, passed",
@@ -415,7 +461,11 @@ fn policy_instructions_match_the_state_table() {
         ("past its grace, paid a part", paid().past_grace()),
         (
             "ended, all paid",
-            begun().measured(&[FULL]).then(claim).measured(&[CALM]),
+            begun()
+                .measured(&[FULL])
+                .then(examine)
+                .then(claim)
+                .measured(&[CALM]),
         ),
         ("ended, cancelled", PolicyFixture::bought().then(cancel)),
         (

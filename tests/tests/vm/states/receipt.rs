@@ -337,8 +337,13 @@ fn settle(s: &mut ReceiptFixture) -> Outcome {
 }
 
 fn claim(s: &mut ReceiptFixture) -> Outcome {
-    let claim = instruction::claim_policy(&s.policy, &s.insured.vault(), s.window);
+    let claim = instruction::claim_policy(&s.policy, &s.insured.vault());
     s.insured.world.send(claim, &[])
+}
+
+fn examine(s: &mut ReceiptFixture) -> Outcome {
+    let examine = instruction::examine_policy(&s.policy, s.window..=s.window);
+    s.insured.world.send(examine, &[])
 }
 
 const STEPS: &[Step<ReceiptFixture>] = &[
@@ -360,6 +365,7 @@ const STEPS: &[Step<ReceiptFixture>] = &[
     ("collect_challenge of the challenger", collect_challenger),
     ("close_series", close),
     ("settle_market", settle),
+    ("examine_policy", examine),
     ("claim_policy", claim),
 ];
 

@@ -259,7 +259,7 @@ impl VaultFixture {
             fixture.insured.measure(CALM_DRIFT);
         }
         fixture.insured.measure(DRIFT);
-        let mut fixture = fixture.then(begin).then(claim);
+        let mut fixture = fixture.then(begin).then(examine).then(claim);
         for _ in 0..4 {
             fixture.insured.measure(CALM_DRIFT); // until the capital has borne it
         }
@@ -426,8 +426,7 @@ fn buy(s: &mut VaultFixture) -> Outcome {
 }
 
 fn claim(s: &mut VaultFixture) -> Outcome {
-    let window: u64 = s.insured.window - 1;
-    let claim = instruction::claim_policy(&s.current_policy(), &s.initial, window);
+    let claim = instruction::claim_policy(&s.current_policy(), &s.initial);
     s.insured.world.send(claim, &[])
 }
 
@@ -452,11 +451,12 @@ fn begin(s: &mut VaultFixture) -> Outcome {
     s.insured.world.send(begin, &[])
 }
 
-fn set_aside(s: &mut VaultFixture) -> Outcome {
+fn examine(s: &mut VaultFixture) -> Outcome {
     let policy = s.current_policy();
-    let windows = policy.windows_to_set_aside(&s.insured.model(), s.insured.world.now());
-    let set_aside = instruction::set_aside_premium(&policy, windows);
-    s.insured.world.send(set_aside, &[])
+    let (model, now) = (s.insured.model(), s.insured.world.now());
+    let windows = policy.windows_to_examine(&model, now, usize::MAX);
+    let examine = instruction::examine_policy(&policy, windows);
+    s.insured.world.send(examine, &[])
 }
 
 const STEPS: &[Step<VaultFixture>] = &[
@@ -480,7 +480,7 @@ const STEPS: &[Step<VaultFixture>] = &[
     ("renew_policy", renew),
     ("expire_policy", expire),
     ("begin_policy", begin),
-    ("set_aside_premium", set_aside),
+    ("examine_policy", examine),
 ];
 
 #[test]

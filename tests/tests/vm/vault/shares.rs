@@ -85,10 +85,9 @@ fn a_wiped_out_vault_accepts_no_deposits() {
         ..scene.terms()
     };
     scene.buy(&holder, 1, cover).unwrap();
-    let first = scene.policy(&holder, 1).first_window;
     measure_until_covered(&mut scene, &holder);
     scene.measure(cover.exhaustion);
-    scene.claim(&holder, 1, first).unwrap();
+    scene.claim(&holder, 1).unwrap();
     // The premium that has streamed is left, so the vault is not wiped out.
     let other = scene.world.wallet(TOKEN);
     scene.deposit(&other, TOKEN).unwrap();

@@ -53,7 +53,7 @@ fn a_request_bears_its_part_of_later_payments() {
     scene.request(&other, shares).unwrap();
     let value = requested(&scene, &other);
     scene.measure(300_000);
-    scene.claim(&holder, 1, first).unwrap();
+    scene.claim(&holder, 1).unwrap();
 
     // Then its request bears half of the payment, rounded up, once a dispute about the window would be over
     assert_eq!(requested(&scene, &other), value);

@@ -40,7 +40,7 @@ impl Model {
     }
 
     /// Returns the number of windows that are over at `time`, rounded down.
-    fn windows_over(&self, time: i64) -> u64 {
+    pub fn windows_over(&self, time: i64) -> u64 {
         let secs = time.saturating_sub(self.genesis).max(0);
         secs as u64 / self.window_secs as u64
     }

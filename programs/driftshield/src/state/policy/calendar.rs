@@ -1,25 +1,23 @@
-//! When the capital bears the premium of windows without a value.
+//! When the capital bears what windows of a policy are worth.
 
-use anchor_lang::{bytemuck, prelude::*};
+use anchor_lang::prelude::*;
 
 use crate::{Model, Policy, Vault, SLOTS};
 
 /// When windows of a policy's present term are decided and have streamed, in steps of its vault.
-#[derive(Clone, Copy, Debug, bytemuck::Zeroable)]
-#[bytemuck(crate = "anchor_lang::bytemuck")]
-pub struct Calendar {
+pub(super) struct Calendar {
     /// Unix time by which window 0 is decided.
-    pub(super) decided_by: u64,
-    pub(super) window_secs: u64,
-    pub(super) step_secs: u64,
+    decided_by: u64,
+    window_secs: u64,
+    step_secs: u64,
     /// Number of steps that are over.
-    pub(super) steps_over: u64,
+    steps_over: u64,
     /// First window of the term, when its stream begins, and for how long it streams.
-    pub(super) term_start: u64,
-    pub(super) stream_begins: u64,
-    pub(super) stream_secs: u64,
+    term_start: u64,
+    stream_begins: u64,
+    stream_secs: u64,
     /// Number of windows of a term.
-    pub(super) windows: u64,
+    windows: u64,
 }
 
 impl Calendar {
@@ -47,22 +45,21 @@ impl Calendar {
         self.stream_begins + (nth * self.stream_secs).div_ceil(self.windows.max(1))
     }
 
-    /// Returns how many steps from now the capital bears a loss of `at`; 0 if the step is over. `at` is
-    /// at most a cooldown away, less two steps.
+    /// Returns how many steps from now the capital bears a loss of `at`: 0 if the step is over, and
+    /// `SLOTS` if that is later than the ring of losses reaches.
     fn steps_to(&self, at: u64) -> usize {
         let step = Vault::step_of(at, self.step_secs);
-        (step.saturating_sub(self.steps_over) as usize).min(SLOTS - 1)
+        (step.saturating_sub(self.steps_over) as usize).min(SLOTS)
     }
 
-    /// Returns how many steps from now the capital bears the loss of a decided `window` that has
-    /// streamed: neither part depends on when anybody calls.
+    /// Returns how many steps from now the capital gives back the premium of `window`: when it would be
+    /// decided after a dispute and has streamed, whenever anybody calls.
     pub(super) fn steps_to_streamed(&self, window: u64) -> usize {
         self.steps_to(self.decided_by(window).max(self.streamed_at(window)))
     }
 
-    /// Returns how many steps from now the capital bears the loss of a decided `window` that is
-    /// streaming.
-    pub(super) fn steps_to_streaming(&self, window: u64) -> usize {
+    /// Returns how many steps from now the capital bears a run that ends with `window`.
+    pub(super) fn steps_to_decided(&self, window: u64) -> usize {
         self.steps_to(self.decided_by(window))
     }
 }

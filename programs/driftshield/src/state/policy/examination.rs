@@ -1,61 +1,55 @@
-//! Examination of windows: which ones a decision about a policy reads, and what they say.
+//! Examination of windows: which ones a decision about a policy reads, what they say about a term on
+//! probation, and what they are worth.
 
 use core::ops::RangeInclusive;
 
-use anchor_lang::{bytemuck, prelude::*};
+use anchor_lang::prelude::*;
 
 use super::calendar::Calendar;
-use crate::{math, DriftShieldError, Entry, Model, Policy, Probation, Series, Vault, SLOTS};
+use crate::{
+    math, DriftShieldError, Entry, Model, Policy, Probation, Series, Stream, Vault, PAGE_WINDOWS,
+    SLOTS,
+};
 
-/// What the windows before a decision about a policy say.
-#[derive(Clone, Copy, Debug, bytemuck::Zeroable)]
-#[bytemuck(crate = "anchor_lang::bytemuck")]
+/// What the examined windows say.
+#[derive(Clone, Copy, Debug)]
 pub struct Findings {
-    /// First window whose value can pass the probation: the window of the sale, which no one could
-    /// know. At the latest the last window of the probation.
-    pub(super) fresh_from: u64,
-    pub(super) is_reached: bool,
-    pub(super) is_under: bool,
-    pub(super) is_undecided: bool,
-    /// Number of windows of the present term that have streamed and have no value, up to the first
-    /// undecided one and as far as no earlier examination has counted them: by the step at whose end the
-    /// capital bears their premium. First those of steps that are over.
-    pub(super) unmeasured: [u32; SLOTS],
-    /// Number of steps up to the last one with such a window.
-    pub(super) steps: usize,
-    /// Number of such windows that have not streamed.
-    pub(super) ahead: u64,
-    /// Where windows lie in the steps.
-    pub(super) calendar: Calendar,
-    /// First window of the present term that has not streamed.
-    pub(super) streamed_until: u64,
-    /// The window after the last one before the first undecided one.
-    pub(super) examined_until: u64,
+    is_reached: bool,
+    is_under: bool,
+    is_undecided: bool,
+    /// What was booked, in base units, by how many steps from now the capital bears it.
+    losses: [u64; SLOTS],
+    /// What was booked of the premium that streams later than that.
+    ahead: u64,
 }
 
 impl Findings {
-    /// Before any window is examined.
-    pub fn none() -> Self {
-        bytemuck::Zeroable::zeroed()
+    const NONE: Self = Self {
+        is_reached: false,
+        is_under: false,
+        is_undecided: false,
+        losses: [0; SLOTS],
+        ahead: 0,
+    };
+
+    /// Returns what was booked, in base units.
+    pub fn booked(&self) -> u64 {
+        self.losses.iter().sum::<u64>() + self.ahead // part of the open cover
     }
 
-    /// Returns the number of windows of the present term without a value that no earlier examination has
-    /// counted.
-    pub(super) fn unmeasured_windows(&self) -> u64 {
-        self.by_step().sum::<u64>() + self.ahead
-    }
-
-    /// Returns the number of those that have streamed, by step.
-    pub(super) fn by_step(&self) -> impl Iterator<Item = u64> + '_ {
-        let steps = self.unmeasured.iter().take(self.steps);
-        steps.map(|count| u64::from(*count))
-    }
-
-    /// Counts a window without a value that has streamed. Windows come in order, and so do their steps.
-    fn count_streamed(&mut self, window: u64) {
-        let step = self.calendar.steps_to_streamed(window);
-        self.unmeasured[step] += 1; // at most 2048
-        self.steps = step + 1;
+    /// Sets aside what was booked: takes it out of the capital when the time for it comes, and out of the
+    /// `stream` of the term as far as it streams later. The vault must be accrued.
+    pub(super) fn set_aside(&self, vault: &mut Vault, stream: &mut Stream) {
+        for (steps, amount) in self.losses.iter().enumerate() {
+            vault.lose_at_step(*amount, steps);
+        }
+        let cut = self.ahead.min(stream.unstreamed(vault.accrued_at));
+        if 0 < cut {
+            vault.cut_stream(stream, cut);
+            vault.unlock(cut);
+        }
+        vault.lose_at_step(self.ahead - cut, SLOTS - 1); // what rounding leaves
+        vault.set_aside += self.booked(); // part of the token account's balance
     }
 
     /// Refuses if a window is not decided.
@@ -79,6 +73,135 @@ impl Findings {
     }
 }
 
+/// A walk over windows in their order, which books what they are worth to the policy, up to the first one
+/// that is undecided.
+pub struct Examination<'a> {
+    policy: &'a mut Policy,
+    calendar: Calendar,
+    /// First window of the probation; none if no term is on probation.
+    probation_from: u64,
+    /// First window whose value can pass the probation: the window of the sale, which no one could
+    /// know. At the latest the last window of the probation.
+    fresh_from: u64,
+    findings: Findings,
+    /// Number of windows without a value that are not booked yet, and how many steps from now the capital
+    /// bears their premium.
+    unmeasured: u64,
+    steps: usize,
+    /// Whether no term's premium may be left for later examinations.
+    is_last: bool,
+}
+
+impl<'a> Examination<'a> {
+    /// The vault must be accrued. `is_last`: whether the term ends, so that premium that streams later than
+    /// the ring of losses reaches is taken out of the stream. Otherwise it is left for later.
+    pub fn new(
+        policy: &'a mut Policy,
+        vault: &Vault,
+        model: &Model,
+        is_last: bool,
+    ) -> Result<Self> {
+        let dispute_windows = math::dispute_windows(model.dispute_secs(), model.window_secs);
+        let sale = policy.pending.from_window + dispute_windows; // windows of the past
+        Ok(Self {
+            calendar: Calendar::new(policy, model, vault)?,
+            probation_from: if policy.is_pending() {
+                policy.pending.from_window
+            } else {
+                u64::MAX
+            },
+            fresh_from: sale.min(policy.last_window),
+            policy,
+            findings: Findings::NONE,
+            unmeasured: 0,
+            steps: 0,
+            is_last,
+        })
+    }
+
+    /// Examines `window`, whose entry is `entry`.
+    #[inline(always)] // thousands of windows
+    pub fn visit(&mut self, window: u64, entry: Entry) {
+        let trigger = self.policy.trigger;
+        let findings = &mut self.findings;
+        match entry {
+            Entry::Open => findings.is_undecided = true,
+            Entry::Final(value) if self.probation_from <= window => {
+                findings.is_reached |= trigger <= value;
+                findings.is_under |= value < trigger && self.fresh_from <= window;
+            }
+            _ => {}
+        }
+        if findings.is_undecided {
+            return;
+        }
+        let value = match entry {
+            Entry::Final(value) => Some(value),
+            _ => None,
+        };
+        if window == self.policy.returned_until
+            && (value.is_some() || self.count_unmeasured(window))
+        {
+            self.policy.returned_until += 1; // a window of a page, so it fits
+        }
+        if window == self.policy.examined_until {
+            self.policy.examined_until += 1;
+            let reached = value.filter(|value| trigger <= *value);
+            let lowest = self.policy.extend_run(reached.unwrap_or(0));
+            if self.policy.peak < lowest {
+                self.raise(window, lowest);
+            }
+        }
+    }
+
+    /// Counts a window without a value. Those that are borne at the same time are booked together. Returns
+    /// false if it is left for a later examination.
+    #[inline(always)] // thousands of windows
+    fn count_unmeasured(&mut self, window: u64) -> bool {
+        let steps = self.calendar.steps_to_streamed(window);
+        if steps == SLOTS && !self.is_last {
+            return false;
+        }
+        if self.steps != steps {
+            self.book_unmeasured();
+            self.steps = steps;
+        }
+        self.unmeasured += 1;
+        true
+    }
+
+    fn book_unmeasured(&mut self) {
+        let before = self.policy.booked();
+        self.policy.count_unmeasured(self.unmeasured);
+        self.unmeasured = 0;
+        self.book(before, self.steps);
+    }
+
+    /// Books a run whose last window is `window` and whose lowest value is above those of all before.
+    fn raise(&mut self, window: u64, lowest: u64) {
+        self.book_unmeasured();
+        let before = self.policy.booked();
+        self.policy.raise(window, lowest);
+        self.book(before, self.calendar.steps_to_decided(window));
+    }
+
+    /// Notes what was booked since `before`, and that the capital bears it so many steps from now.
+    fn book(&mut self, before: u64, steps: usize) {
+        let findings = &mut self.findings;
+        let losses = findings
+            .losses
+            .get_mut(steps)
+            .unwrap_or(&mut findings.ahead);
+        *losses += self.policy.booked() - before; // part of the open cover
+    }
+
+    /// Returns what the windows say, and books what is left.
+    pub fn finish(mut self) -> Findings {
+        self.book_unmeasured();
+        self.findings
+    }
+}
+
 impl Policy {
     /// Returns the first window of the term that has begun last; the first window of a policy that
     /// has not begun.
@@ -92,103 +215,50 @@ impl Policy {
         self.term_start()..=self.last_window
     }
 
-    /// Returns the first window of the present term that has not been examined.
-    fn unexamined_from(&self) -> u64 {
-        self.term_start().max(self.examined_until)
+    /// Returns the windows that `examine_policy` reads at `now` from so many pages: those of the terms
+    /// that have begun that are over and have not been examined.
+    #[allow(clippy::reversed_empty_ranges)]
+    pub fn windows_to_examine(&self, model: &Model, now: i64, pages: usize) -> RangeInclusive<u64> {
+        let first = self.returned_until;
+        let over = model.windows_over(now).min(self.last_window + 1);
+        let end =
+            (Series::page_of(first).saturating_add(pages as u64)).saturating_mul(PAGE_WINDOWS);
+        match over.min(end).checked_sub(1) {
+            Some(last) => first..=last,
+            None => 1..=0,
+        }
     }
 
-    /// Returns the first window of the present term that has not streamed at `now`.
-    pub(super) fn streamed_until(&self, now: i64) -> u64 {
-        self.term_start() + self.term.streamed_windows(self.windows, now)
-    }
-
-    /// Returns the windows that `set_aside_premium` examines at `now`: those of the present term that
-    /// have not been examined, whose premium has streamed, and that have a receipt or get none any
-    /// more.
-    pub fn windows_to_set_aside(&self, model: &Model, now: i64) -> RangeInclusive<u64> {
-        let end = model.first_undecided(now).min(self.last_window + 1);
-        windows_before(self.unexamined_from(), end.min(self.streamed_until(now)))
-    }
-
-    /// Returns the windows that `expire_policy` examines: those of the last term that have not been
-    /// examined. The last term is the one on probation if there is one.
+    /// Returns the windows that `expire_policy` examines: those of the terms that have begun that have not
+    /// been examined.
     pub fn windows_to_expire(&self) -> RangeInclusive<u64> {
-        if self.is_pending() {
-            return self.last_window + 1..=self.last_window + self.windows;
-        }
-        self.unexamined_from()..=self.last_window
+        self.returned_until..=self.last_window
     }
 
-    /// Returns the windows that decide whether the pending term begins, and what it leaves to set
-    /// aside of the term before: the probation, and what has not been examined of the present term.
+    /// Returns the windows that decide whether the pending term begins, and what the terms before are
+    /// worth: the probation, and what has not been examined of these terms.
     pub fn windows_to_begin(&self) -> RangeInclusive<u64> {
-        self.pending.from_window.min(self.unexamined_from())..=self.last_window
+        self.pending.from_window.min(self.returned_until)..=self.last_window
     }
 
-    /// Returns what is known before any window is examined. The vault must be accrued.
-    pub fn findings(&self, model: &Model, vault: &Vault) -> Result<Findings> {
-        let dispute_windows = math::dispute_windows(model.dispute_secs(), model.window_secs);
-        let sale = self.pending.from_window + dispute_windows; // windows of the past
-        Ok(Findings {
-            fresh_from: sale.min(self.last_window),
-            streamed_until: self.streamed_until(vault.accrued_at),
-            calendar: Calendar::new(self, model, vault)?,
-            ..Findings::none()
-        })
-    }
-
-    /// Adds the entry of `window` to `findings`.
-    #[inline(always)] // thousands of windows
-    pub fn examine(&self, window: u64, entry: Entry, findings: &mut Findings) {
-        let is_probation = self.is_pending() && self.pending.from_window <= window;
-        findings.is_undecided |= entry == Entry::Open;
-        if !findings.is_undecided {
-            findings.examined_until = window + 1; // a window of a page, so it fits
-        }
-        match entry {
-            Entry::Open => {}
-            Entry::Final(value) if is_probation => {
-                if self.trigger <= value {
-                    findings.is_reached = true;
-                } else if findings.fresh_from <= window {
-                    findings.is_under = true;
-                }
-            }
-            Entry::Final(_) => {}
-            Entry::None | Entry::Void | Entry::Thin => {
-                let is_new = self.unexamined_from() <= window && !findings.is_undecided;
-                if is_new && findings.streamed_until <= window {
-                    findings.ahead += 1;
-                } else if is_new {
-                    findings.count_streamed(window);
-                }
-            }
-        }
-    }
-
-    /// Reads `windows` from `pages`, and returns what they say about the policy. The vault must be
-    /// accrued.
+    /// Reads `windows` of `model` from `pages`, sets aside what they are worth, and returns what they say.
+    /// The vault must be accrued. `is_last`: whether the term that has begun last ends.
     #[inline(never)] // one copy keeps the binary small
-    pub fn examine_all(
-        &self,
+    pub fn examine(
+        &mut self,
+        vault: &mut Vault,
         model: &Account<Model>,
-        vault: &Vault,
         windows: RangeInclusive<u64>,
         pages: Vec<AccountView>,
+        is_last: bool,
     ) -> Result<Findings> {
-        let mut findings = self.findings(model, vault)?;
-        Series::read(model, windows, pages, vault.accrued_at, |window, entry| {
-            self.examine(window, entry, &mut findings);
+        let now = vault.accrued_at;
+        let mut examination = Examination::new(self, vault, model, is_last)?;
+        Series::read(model, windows, pages, now, |window, entry| {
+            examination.visit(window, entry);
         })?;
+        let findings = examination.finish();
+        findings.set_aside(vault, &mut self.term);
         Ok(findings)
-    }
-}
-
-/// Returns the windows from `first` on that are before `end`: an empty range if there are none.
-#[allow(clippy::reversed_empty_ranges)]
-fn windows_before(first: u64, end: u64) -> RangeInclusive<u64> {
-    match end.checked_sub(1) {
-        Some(last) => first..=last,
-        None => 1..=0,
     }
 }

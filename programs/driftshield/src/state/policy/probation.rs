@@ -2,7 +2,7 @@
 
 use anchor_lang::{bytemuck, prelude::*};
 
-use crate::{math::Quote, DriftShieldError, Findings, Policy, Vault};
+use crate::{math::Quote, DriftShieldError, Policy, Vault};
 
 /// A term of a policy that is on probation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, IdlType, bytemuck::Pod, bytemuck::Zeroable)]
@@ -64,11 +64,10 @@ impl Policy {
         };
     }
 
-    /// Begins the pending term: sets aside what the `findings` leave of the term before, credits the
-    /// protocol's and the manager's part of the premium, and streams the rest from where the stream of
-    /// the term before ends, or from now on.
-    pub fn begin(&mut self, vault: &mut Vault, findings: &Findings) {
-        self.set_premium_aside(vault, findings);
+    /// Begins the pending term: credits the protocol's and the manager's part of the premium, and streams
+    /// the rest from where the stream of the term before ends, or from now on. The terms before must have
+    /// been examined, unless the policy ends.
+    pub fn begin(&mut self, vault: &mut Vault) {
         self.unmeasured_windows = 0;
         let pending = core::mem::replace(&mut self.pending, Pending::NONE);
         let (protocol, manager, part) = vault.split(pending.premium);
@@ -101,7 +100,7 @@ mod tests {
     use anchor_lang::bytemuck::Zeroable;
 
     use super::*;
-    use crate::{Entry, Model};
+    use crate::{Entry, Examination, Model};
 
     const TRIGGER: u64 = 200;
     const PREMIUM: u64 = 1_000;
@@ -112,6 +111,8 @@ mod tests {
         (vault.protocol_fee_bps, vault.manager_fee_bps) = (500, 1_000);
         (vault.bucket_secs, vault.accrued_at, vault.held) = (100, 50, PREMIUM);
         (policy.first_window, policy.last_window, policy.windows) = (10, 9, 10);
+        (policy.examined_until, policy.returned_until) = (10, 10);
+        policy.persistence = 1;
         (policy.trigger, policy.cancel_fee_bps, policy.cover) = (TRIGGER, 1_000, 500);
         policy.pending = Pending {
             premium: PREMIUM,
@@ -128,10 +129,14 @@ mod tests {
         (model.window_secs, model.ruling_secs) = (100, 100);
         let mut vault = Vault::zeroed();
         (vault.cooldown_secs, vault.accrued_at) = (6_000, 50);
-        let mut findings = policy.findings(&model, &vault).unwrap();
-        for (window, entry) in policy.windows_to_begin().zip(entries) {
-            policy.examine(window, entry, &mut findings);
+        let mut policy = *policy; // a copy
+        let windows = policy.windows_to_begin();
+        let mut examination = Examination::new(&mut policy, &vault, &model, true).unwrap();
+        for (window, entry) in windows.zip(entries) {
+            examination.visit(window, entry);
         }
+        let findings = examination.finish();
+        assert_eq!((findings.booked(), policy.examined_until), (0, 10));
         findings.probation().ok()
     }
 
@@ -155,7 +160,7 @@ mod tests {
     fn a_held_premium_is_credited_and_streamed_or_refunded_but_never_lost() {
         // Begun: 5% and 10% are credited, the rest streams to the end of the last bucket
         let (mut vault, mut policy) = bought();
-        policy.begin(&mut vault, &Findings::none());
+        policy.begin(&mut vault);
         let credits = (vault.protocol_credit, vault.manager_credit);
         assert_eq!((credits, vault.unearned, vault.held), ((50, 100), 850, 0));
         let times = (policy.term.begins_at, policy.term.ends_at);
@@ -174,7 +179,7 @@ mod tests {
     fn a_late_stream_flows_faster_for_at_least_one_bucket() {
         let (mut vault, mut policy) = bought();
         vault.accrued_at = 449;
-        policy.begin(&mut vault, &Findings::none());
+        policy.begin(&mut vault);
         assert_eq!((policy.term.begins_at, policy.term.ends_at), (449, 600));
     }
 }

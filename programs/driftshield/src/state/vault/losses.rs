@@ -1,14 +1,15 @@
 //! Losses of a vault: what policies take out of its capital, and when the capital bears it.
 //!
-//! A payment is borne after the latest time to which a dispute could have delayed it, whenever it was
-//! made. A dispute about a window therefore doesn't decide who bears what is paid for it.
+//! What a window is worth is borne after the latest time to which a dispute about it could have delayed
+//! that, whenever it was booked. A dispute about a window therefore doesn't decide who bears what is paid
+//! for it.
 
 use crate::Vault;
 
 /// Number of steps in a cooldown. A payment is borne at the end of a step.
 const LOSS_STEPS: u64 = 60;
-/// Length of the ring of pending losses, in steps: a loss is borne at most two steps after a dispute
-/// that fits into the cooldown.
+/// Length of the ring of pending losses, in steps: what a run is worth is borne at most two steps after
+/// a dispute that fits into the cooldown.
 pub const SLOTS: usize = 64;
 
 const _: () = assert!(LOSS_STEPS as usize + 3 <= SLOTS);
@@ -30,16 +31,8 @@ impl Vault {
         at.div_ceil(step_secs) + 1
     }
 
-    /// Takes `amount`, which is locked, and which a policy pays or sets aside, out of the capital when a
-    /// loss of `at` is borne, or now if that is over. The vault must be accrued. `at` is at most a
-    /// cooldown away, less two steps.
-    pub fn lose(&mut self, amount: u64, at: i64) {
-        let step = Self::step_of(at as u64, self.step_secs() as u64);
-        self.lose_at_step(amount, step.saturating_sub(self.steps_over()) as usize);
-    }
-
-    /// Takes `amount` out of the capital at the end of the step that is `steps` after the last one that
-    /// is over; now if that is 0. The vault must be accrued.
+    /// Takes `amount`, which is locked, out of the capital at the end of the step that is `steps` after
+    /// the last one that is over; now if that is 0. The vault must be accrued.
     #[inline(never)] // one copy keeps the binary small
     pub fn lose_at_step(&mut self, amount: u64, steps: usize) {
         if amount == 0 {
@@ -89,11 +82,17 @@ mod tests {
         vault
     }
 
+    /// Loses `amount` for a window that is decided by `at`.
+    fn lose(vault: &mut Vault, amount: u64, at: u64) {
+        let step = Vault::step_of(at, vault.step_secs() as u64);
+        vault.lose_at_step(amount, step.saturating_sub(vault.steps_over()) as usize);
+    }
+
     #[test]
     fn a_loss_is_borne_at_the_end_of_its_step_whenever_it_was_made() {
         for (at, due) in [(951, 1_100), (1_000, 1_100), (1_001, 1_200), (6_850, 7_000)] {
             let mut vault = vault();
-            vault.lose(100, at);
+            lose(&mut vault, 100, at);
             vault.accrue(due - 1);
             assert_eq!((vault.assets, vault.leaving), (1_000, 200), "{at}");
             assert_eq!((vault.locked, vault.pending_losses), (500, 100), "{at}");
@@ -104,7 +103,7 @@ mod tests {
         }
         for over in [900, 850, 0] {
             let mut vault = vault();
-            vault.lose(100, over);
+            lose(&mut vault, 100, over);
             assert_eq!((vault.assets, vault.pending_losses), (900, 0), "{over}");
         }
     }
@@ -113,13 +112,13 @@ mod tests {
     fn losses_of_many_steps_are_borne_one_after_the_other() {
         let mut vault = vault();
         for step in 0..61 {
-            vault.lose(5, 1_000 + 100 * step);
+            lose(&mut vault, 5, 1_000 + 100 * step);
         }
-        vault.lose(7, 1_000);
+        lose(&mut vault, 7, 1_000);
         assert_eq!(vault.pending_losses, 312);
         vault.accrue(1_100);
         assert_eq!((vault.assets, vault.pending_losses), (988, 300));
-        vault.lose(5, 7_400); // in the slot of a step that is over
+        lose(&mut vault, 5, 7_400); // in the slot of a step that is over
         vault.accrue(7_499);
         assert_eq!((vault.assets, vault.pending_losses), (688, 5));
         vault.accrue(1_000_000);
@@ -130,7 +129,7 @@ mod tests {
     fn premium_that_streams_after_a_loss_doesn_t_change_who_bears_it() {
         let accrued = |stops: &[i64]| {
             let mut vault = vault();
-            vault.lose(100, 1_000);
+            lose(&mut vault, 100, 1_000);
             vault.stream(500, 1_050, 1_950, 0);
             stops.iter().for_each(|at| vault.accrue(*at));
             (vault.assets, vault.leaving, vault.leaving_index)

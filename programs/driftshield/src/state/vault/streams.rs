@@ -131,7 +131,7 @@ impl Vault {
     }
 
     /// Subtracts `refund` from the rest of `stream`. The vault must be accrued.
-    pub fn cut_stream(&mut self, stream: &Stream, refund: u64) {
+    pub fn cut_stream(&mut self, stream: &mut Stream, refund: u64) {
         let has_begun = stream.begins_at <= self.accrued_at;
         let from = stream.begins_at.max(self.accrued_at);
         let left = (stream.ends_at - from) as u128; // above 0: there is something to refund
@@ -145,5 +145,6 @@ impl Vault {
             *self.rate_change(stream.begins_at) -= cut as i128;
         }
         *self.rate_change(stream.ends_at) += cut as i128;
+        stream.rate -= cut;
     }
 }

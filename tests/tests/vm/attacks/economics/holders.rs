@@ -73,12 +73,7 @@ fn oracles_who_bend_by_the_spread_win_no_cover_on_a_drift_that_stays() {
     bend(&mut scene, level);
 
     // Then nothing is paid, and the holder has lost the premium and the rent
-    let claim = instruction::claim_policy(
-        &scene.policy(&holder, 1),
-        &scene.vault(),
-        terms.first_window,
-    );
-    assert_refused(scene.world.send(claim, &[]), DriftShieldError::BelowTrigger);
+    assert_refused(scene.claim(&holder, 1), DriftShieldError::NothingDue);
 }
 
 #[test]
@@ -95,7 +90,7 @@ fn oracles_who_bend_by_the_spread_decide_an_eighth_of_the_cover_at_most() {
 
     // When the two bend the covered window by the spread
     bend(&mut scene, terms.trigger - 1);
-    scene.claim(&holder, 1, terms.first_window).unwrap();
+    scene.claim(&holder, 1).unwrap();
 
     // Then they win an eighth of the cover less what the drift lacked, where the truth would pay nothing: this
     // is the price of an error that nobody is punished for, and the spread is the owner's choice
@@ -163,7 +158,7 @@ fn a_weekly_cycle_that_everybody_sees_is_insured_as_if_it_were_over() {
     scene.measure_until(terms.first_window, CALM_DRIFT);
     scene.begin(&holder, 1).unwrap();
     scene.measure(DRIFTED);
-    scene.claim(&holder, 1, terms.first_window).unwrap();
+    scene.claim(&holder, 1).unwrap();
 
     // Then the policy pays all of its cover for a thousandth of it: only the listing's lowest trigger
     // protects the vault, because the price and the refusals read the mean and the latest value, not the
@@ -223,7 +218,7 @@ fn a_stranger_who_renews_on_drift_that_it_knows_costs_the_holder_the_fee_and_the
     assert_eq!(lost, fee + quote.rent);
     assert_eq!((fee, quote.rent), (267_808, 3_287_672));
     // And the policy's own term pays all the same
-    scene.claim(&holder, 1, bad).unwrap();
+    scene.claim(&holder, 1).unwrap();
 }
 
 #[test]
@@ -284,7 +279,7 @@ fn silence_on_probation_voids_cover_on_drift_that_providers_see_unless_somebody_
     scene.begin(&holder, 1).unwrap();
     scene.window = terms.first_window;
     scene.measure(DRIFTED);
-    scene.claim(&holder, 1, terms.first_window).unwrap();
+    scene.claim(&holder, 1).unwrap();
     assert_eq!(net(scene.vault()).locked, 0);
     // And the three silent oracles have paid a penalty each
     let penalties = bonds - scene.model().bonds.iter().sum::<u64>();
@@ -317,9 +312,7 @@ fn a_bent_trigger_needs_more_than_one_of_three_oracles() {
     scene.world.finalize(&model, window).unwrap();
 
     // Then the median is the truth, and nothing is paid
-    let claim = instruction::claim_policy(&scene.policy(&holder, 1), &scene.vault(), window);
-    let outcome = scene.world.send(claim, &[]);
-    assert_refused(outcome, DriftShieldError::BelowTrigger);
+    assert_refused(scene.claim(&holder, 1), DriftShieldError::NothingDue);
 }
 
 #[test]
@@ -363,7 +356,7 @@ fn cover_just_above_a_noisy_drift_pays_ninety_times_its_price() {
         paid += before - after;
         let drift = measure(&mut scene, &mut recent, &mut random);
         if !is_void && trigger <= drift {
-            scene.claim(&holder, id, terms.first_window).unwrap();
+            scene.claim(&holder, id).unwrap();
             won += scene.world.tokens(&holder.tokens) - after;
             wins += 1;
         } else if !is_void {
@@ -407,9 +400,7 @@ fn one_of_two_oracles_that_submit_lowers_the_value_under_the_trigger() {
 
     // Then its value, the lower one, stands: it keeps its bond, and the vault keeps what the truth would have
     // paid, less than an eighth of the cover
-    let policy = scene.policy(&holder, 1);
-    let claim = instruction::claim_policy(&policy, &scene.vault(), window);
-    assert_refused(scene.world.send(claim, &[]), DriftShieldError::BelowTrigger);
+    assert_refused(scene.claim(&holder, 1), DriftShieldError::NothingDue);
     assert_eq!(scene.model().bonds[1], 20_000 * TOKEN);
 }
 

@@ -227,7 +227,7 @@ fn windows_can_be_asserted_one_by_one_after_all_oracles_have_left_at_no_cost_to_
         scene.world.receipt_state(&model.address, bad),
         ReceiptState::Final
     );
-    scene.claim(&holder, 1, bad).unwrap();
+    scene.claim(&holder, 1).unwrap();
     let receipt = scene.world.receipt(&model.address, bad);
     let (state, payee) = (scene.model(), ChallengePayee::Challenger);
     let collect = instruction::collect_challenge(model.address, &state, &receipt, payee);

@@ -41,10 +41,9 @@ fn a_provider_who_knows_of_unmeasured_windows_gains_nothing_by_leaving() {
         scene
             .world
             .pass(params().submit_secs + params().challenge_secs);
-        scene.set_aside(&holder, 1).unwrap();
+        scene.examine(&holder, 1).unwrap();
         if leaves {
             scene.world.pass(COOLDOWN);
-            scene.set_aside(&holder, 1).unwrap();
             scene.withdraw(&informed).unwrap();
         }
         let expires = scene.policy(&holder, 1).expires_at(&scene.model()).unwrap();
@@ -66,7 +65,7 @@ fn a_provider_who_knows_of_unmeasured_windows_gains_nothing_by_leaving() {
         apart[0] as i64 - together[0] as i64,
         together[1] as i64 - apart[1] as i64,
     );
-    assert_eq!((part, gain, loss), (42_010_961, -1_813_905, 368));
+    assert_eq!((part, gain, loss), (42_010_961, -1_813_964, 258));
 }
 
 #[test]
@@ -280,7 +279,7 @@ fn who_turns_premium_to_the_treasury_returns_it_too() {
     // When the stream has ended, what is known by then is set aside, the whale leaves, and the premium is
     // returned
     scene.world.warp_to(term.ends_at);
-    scene.set_aside(&holder, 1).unwrap();
+    scene.examine(&holder, 1).unwrap();
     scene.withdraw(&whale).unwrap();
     let expires = scene.policy(&holder, 1).expires_at(&scene.model()).unwrap();
     scene.world.warp_to(expires);
@@ -328,7 +327,7 @@ fn a_holder_who_is_a_provider_too_gets_its_premium_back_once_if_nothing_is_measu
     let shares = scene.shares(&late);
     scene.request(&late, shares).unwrap();
     scene.world.pass(COOLDOWN);
-    scene.set_aside(&holder, 1).unwrap();
+    scene.examine(&holder, 1).unwrap();
     scene.withdraw(&late).unwrap();
     let earned = scene.world.tokens(&late.tokens) as i64 - 9 * CAPITAL as i64;
     let expires = scene.policy(&holder, 1).expires_at(&scene.model()).unwrap();

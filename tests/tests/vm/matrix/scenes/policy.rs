@@ -28,15 +28,17 @@ pub fn buy_policy(fixture: &mut Fixture) -> Instruction {
     )
 }
 
-/// Claims by windows whose drift pays the whole cover.
+/// The holder is owed the whole cover.
 pub fn claim_policy(fixture: &mut Fixture) -> Instruction {
     fixture.begin_policies();
     fixture.measure_through(LAST_WINDOW, 400_000);
+    let examine = examine_policy_now(fixture);
+    fixture.world.send(examine, &[]).unwrap();
     let (policy, vault) = (
         policy(fixture),
         fixture.world.vault(&fixture.target().vault),
     );
-    instruction::claim_policy(&policy, &vault, FIRST_WINDOW)
+    instruction::claim_policy(&policy, &vault)
 }
 
 /// On probation.
@@ -97,14 +99,20 @@ pub fn begin_policy_void(fixture: &mut Fixture) -> Instruction {
     begin(fixture, 400_000)
 }
 
+fn examine_policy_now(fixture: &mut Fixture) -> Instruction {
+    let policy = policy(fixture);
+    let model = fixture.world.model(&policy.model);
+    let windows = policy.windows_to_examine(&model, fixture.world.now(), usize::MAX);
+    instruction::examine_policy(&policy, windows)
+}
+
 /// Sets aside the premium of the windows of the term, which nobody has measured.
-pub fn set_aside_premium(fixture: &mut Fixture) -> Instruction {
+pub fn examine_policy(fixture: &mut Fixture) -> Instruction {
     fixture.begin_policies();
     let (policy, model) = (policy(fixture), fixture.target().model.clone());
     let last = *policy.term_windows().end();
     fixture.world.warp_to_end(&model, last);
     let state = fixture.world.model(&model.address);
     fixture.world.pass(state.submit_secs + state.challenge_secs);
-    let windows = policy.windows_to_set_aside(&state, fixture.world.now());
-    instruction::set_aside_premium(&policy, windows)
+    examine_policy_now(fixture)
 }

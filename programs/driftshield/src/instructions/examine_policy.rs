@@ -1,11 +1,11 @@
 use anchor_lang::prelude::*;
 
-use crate::{DriftShieldError, Model, Policy, PremiumSetAside, Vault};
+use crate::{DriftShieldError, Model, Policy, PolicyExamined, Vault};
 
 /// Remaining accounts: the pages of the model's `Series` that hold the windows in question, in order.
 #[event_cpi]
 #[derive(Accounts)]
-pub struct SetAsidePremium {
+pub struct ExaminePolicy {
     #[account(address = policy.model @ DriftShieldError::WrongModel)]
     pub model: Account<Model>,
     #[account(mut, address = policy.vault @ DriftShieldError::WrongInsuranceVault)]
@@ -14,25 +14,35 @@ pub struct SetAsidePremium {
     pub policy: Account<Policy>,
 }
 
-impl SetAsidePremium {
-    pub fn set_aside_premium(&mut self, pages: Vec<AccountView>) -> Result<PremiumSetAside> {
+impl ExaminePolicy {
+    pub fn examine_policy(&mut self, pages: Vec<AccountView>) -> Result<PolicyExamined> {
         let now = Clock::get()?.unix_timestamp;
         self.vault.accrue(now);
-        let windows = self.policy.windows_to_set_aside(&self.model, now);
+        let before = (self.policy.examined_until, self.policy.returned_until);
+        let windows = self
+            .policy
+            .windows_to_examine(&self.model, now, pages.len());
+        require!(!windows.is_empty(), DriftShieldError::NothingToExamine);
         let findings = self
             .policy
-            .examine_all(&self.model, &self.vault, windows, pages)?;
-        let amount = self.policy.set_premium_aside(&mut self.vault, &findings);
-        require!(0 < amount, DriftShieldError::NothingToSetAside);
-        Ok(PremiumSetAside {
+            .examine(&mut self.vault, &self.model, windows, pages, false)?;
+        require!(
+            before != (self.policy.examined_until, self.policy.returned_until),
+            DriftShieldError::NothingToExamine
+        );
+        Ok(PolicyExamined {
             vault: *self.vault.address(),
             vault_seq: self.vault.next_seq(),
             policy: *self.policy.address(),
             policy_seq: self.policy.next_seq(),
             model: *self.model.address(),
             holder: self.policy.holder,
-            amount,
             examined_until: self.policy.examined_until,
+            peak: self.policy.peak,
+            peak_window: self.policy.peak_window,
+            worth: self.policy.worth,
+            unmeasured: self.policy.unmeasured,
+            amount: findings.booked(),
             totals: self.vault.totals(),
         })
     }

@@ -1,7 +1,8 @@
-//! Premium of windows without a value: what is set aside, when, and who gets it.
+//! Examinations: what is set aside for runs and for windows without a value, when, and who gets it.
 
 use driftshield_sdk::{
-    ConfigParams, DriftShieldError, Event, PolicyTerms, events::PremiumSetAside,
+    ConfigParams, DriftShieldError, Event, PolicyTerms, Vault, address, events::PolicyExamined,
+    instruction,
 };
 use driftshield_tests::{insurance::*, world::*};
 
@@ -25,10 +26,10 @@ fn stream(scene: &mut Insured, holder: &Wallet, windows: i64) {
     scene.world.warp_to(end.max(scene.world.now()));
 }
 
-fn set_aside(scene: &mut Insured, holder: &Wallet) -> PremiumSetAside {
-    let sent = scene.set_aside(holder, 1).unwrap();
+fn examined(scene: &mut Insured, holder: &Wallet) -> PolicyExamined {
+    let sent = scene.examine(holder, 1).unwrap();
     match sent.event() {
-        Event::PremiumSetAside(event) => event.clone(),
+        Event::PolicyExamined(event) => event.clone(),
         other => panic!("{other:?}"),
     }
 }
@@ -48,12 +49,12 @@ fn premium_is_set_aside_as_soon_as_a_window_is_decided_without_a_value() {
 
     // When anybody asks for its premium while somebody can still challenge, then it is refused
     assert_refused(
-        scene.set_aside(&holder, 1),
-        DriftShieldError::NothingToSetAside,
+        scene.examine(&holder, 1),
+        DriftShieldError::NothingToExamine,
     );
     scene.world.pass(1);
     let before = scene.vault_now();
-    let event = set_aside(&mut scene, &holder);
+    let event = examined(&mut scene, &holder);
 
     // Then a sixtieth of the streaming part leaves the capital, and what is locked falls by as much
     let (vault, policy) = (scene.vault(), scene.policy(&holder, 1));
@@ -77,41 +78,14 @@ fn premium_is_set_aside_as_soon_as_a_window_is_decided_without_a_value() {
     );
     // And it can't be set aside twice
     assert_refused(
-        scene.set_aside(&holder, 1),
-        DriftShieldError::NothingToSetAside,
+        scene.examine(&holder, 1),
+        DriftShieldError::NothingToExamine,
     );
 }
 
-#[test]
-fn premium_is_not_set_aside_before_it_has_streamed() {
-    // Given a policy whose stream goes on after its term, as it ends with a bucket, and a window that is decided
-    // without a value
-    let (mut scene, holder) = insured(|terms| terms);
-    let (model, first) = (scene.model.clone(), scene.window);
-    scene.world.warp_to_end(&model, first);
-    scene
-        .world
-        .pass(params().submit_secs + params().challenge_secs);
-    let mut early = scene.clone();
-    stream(&mut scene, &holder, 1);
-    let streamed = scene.world.now();
-    assert!(early.world.now() < streamed);
-
-    // When anybody asks for its premium before its part of the stream is over, then it is refused: else
-    // the providers of today would return what those of tomorrow will earn
-    early.world.warp_to(streamed - 1);
-    assert_refused(
-        early.set_aside(&holder, 1),
-        DriftShieldError::NothingToSetAside,
-    );
-    let earned = scene.vault_now().assets - CAPITAL;
-    let event = set_aside(&mut scene, &holder);
-    assert!(event.amount <= earned);
-}
-
-#[test]
-fn what_has_not_streamed_when_a_policy_ends_is_returned_out_of_its_stream() {
-    // Given a policy whose windows nobody measures, in a vault whose stream outlasts the policy
+/// A scene with buckets of thirty days, with a policy on so many windows that has begun, and its holder. Nobody has
+/// measured its first window, and nobody can any more.
+fn slow(windows: u64) -> (Insured, Wallet) {
     let params = ConfigParams {
         bucket_secs: 30 * DAY,
         ..params()
@@ -125,11 +99,63 @@ fn what_has_not_streamed_when_a_policy_ends_is_returned_out_of_its_stream() {
     }
     let mut scene = scene.with_capital(CAPITAL);
     let holder = scene.world.wallet(CAPITAL);
-    scene.buy(&holder, 1, scene.terms()).unwrap();
+    let terms = PolicyTerms {
+        windows,
+        ..scene.terms()
+    };
+    scene.buy(&holder, 1, terms).unwrap();
     scene.start(&holder, 1);
+    let (model, first) = (scene.model.clone(), scene.window);
+    scene.world.warp_to_end(&model, first);
+    scene.world.pass(params.submit_secs + params.challenge_secs);
+    (scene, holder)
+}
+
+#[test]
+fn premium_that_streams_late_is_borne_once_it_has_streamed() {
+    // Given a policy whose first window has no value, and streams for more than a cooldown after its end
+    let (mut scene, holder) = slow(2);
+    let (model, policy) = (scene.model(), scene.policy(&holder, 1));
+    let decided_by = model.decided_by(policy.first_window).unwrap();
+    let mut late = scene.clone();
+    stream(&mut late, &holder, 1);
+    let streamed = late.world.now();
+    let borne = |at: i64, vault: &Vault| {
+        let step = vault.step_secs();
+        (at + step - 1) / step * step + step
+    };
+    let due = borne(streamed, &scene.vault());
+    assert!(borne(decided_by, &scene.vault()) < due);
+
+    // When it is examined too early for the losses that a vault keeps, then its premium is left for later
+    let kept_from = due - 63 * scene.vault().step_secs();
+    assert!(scene.world.now() < kept_from);
+    scene.world.warp_to(kept_from - 1);
+    assert_eq!(examined(&mut scene.clone(), &holder).amount, 0);
+    // When it is examined later, before or after its part of the stream is over
+    scene.world.pass(1);
+    let amounts = [&mut scene, &mut late].map(|scene| examined(scene, &holder).amount);
+    assert_eq!(amounts, [policy.term.part / 2; 2]);
+
+    // Then the capital bears it at the same time, after that: else the providers of today would return what those
+    // of tomorrow will earn
+    for (now, pending) in [(due - 1, amounts[0]), (due, 0)] {
+        for mut scene in [scene.clone(), late.clone()] {
+            scene.world.warp_to(now);
+            let vault = scene.vault_now();
+            assert_eq!(vault.pending_losses, pending);
+            assert!(CAPITAL + amounts[0] <= vault.assets + (amounts[0] - pending));
+        }
+    }
+}
+
+#[test]
+fn what_streams_late_when_a_policy_ends_is_returned_out_of_its_stream() {
+    // Given a policy whose windows nobody measures, in a vault whose stream outlasts the policy by far
+    let (mut scene, holder) = slow(10);
     let policy = scene.policy(&holder, 1);
     let expires = policy.expires_at(&scene.model()).unwrap();
-    assert!(expires < policy.term.ends_at);
+    assert!(expires + COOLDOWN < policy.term.ends_at);
 
     // When it expires
     scene.world.warp_to(expires);
@@ -137,14 +163,23 @@ fn what_has_not_streamed_when_a_policy_ends_is_returned_out_of_its_stream() {
     let tokens = scene.world.tokens(&holder.tokens);
     scene.expire(&holder, 1).unwrap();
 
-    // Then all is returned, the capital loses only what it had earned, and nothing is left to stream
+    // Then all is returned: what the capital has earned or earns within a cooldown, and the rest out of the stream
+    let (part, vault) = (policy.term.part, scene.vault());
+    assert_eq!(scene.world.tokens(&holder.tokens) - tokens, part);
+    let cut = before.unearned - vault.unearned;
+    assert!(0 < cut && cut < before.unearned, "{cut}");
+    assert_eq!(vault.locked, vault.pending_losses);
     assert_eq!(
-        scene.world.tokens(&holder.tokens) - tokens,
-        policy.term.part
+        vault.pending_losses + cut + (before.assets - vault.assets),
+        part
     );
-    let vault = scene.vault();
-    assert!(vault.assets.abs_diff(CAPITAL) <= before.unearned / 10);
-    assert!(vault.unearned <= policy.term.part / 10);
+    scene.world.warp_to(policy.term.ends_at + COOLDOWN);
+    let vault = scene.vault_now();
+    assert!(CAPITAL.abs_diff(vault.assets) <= 1, "{}", vault.assets);
+    assert_eq!(
+        (vault.locked, vault.pending_losses, vault.unearned),
+        (0, 0, 0)
+    );
 }
 
 #[test]
@@ -154,16 +189,123 @@ fn windows_after_an_undecided_one_wait() {
     let (model, first) = (scene.model.clone(), scene.window);
     scene.world.submit_all(&model, first, &share(CALM_DRIFT));
     scene.world.warp_to_end(&model, first + 1);
-    stream(&mut scene, &holder, 2);
+    scene
+        .world
+        .pass(params().submit_secs + params().challenge_secs);
 
     // When anybody asks for the second's premium, then it waits until the first is final
     assert_refused(
-        scene.set_aside(&holder, 1),
-        DriftShieldError::NothingToSetAside,
+        scene.examine(&holder, 1),
+        DriftShieldError::NothingToExamine,
     );
     scene.world.finalize(&model, first).unwrap();
-    let event = set_aside(&mut scene, &holder);
+    let event = examined(&mut scene, &holder);
     assert_eq!(event.examined_until, first + 2);
+    assert_eq!((event.worth, event.amount), (0, event.unmeasured));
+}
+
+#[test]
+fn a_run_waits_for_the_windows_before_it() {
+    // Given a policy whose first window is in dispute, and whose second one drifts
+    let (mut scene, holder) = insured(|terms| terms);
+    let (model, first) = (scene.model.clone(), scene.window);
+    scene.world.warp_to_end(&model, first);
+    scene.world.submit_all(&model, first, &share(200_000));
+    let challenged = scene
+        .world
+        .challenge(&model, first, &holder, &share(CALM_DRIFT));
+    challenged.unwrap();
+    scene.window += 1;
+    scene.measure(300_000);
+
+    // When it is examined before the first is ruled, then nothing is known
+    assert_refused(
+        scene.examine(&holder, 1),
+        DriftShieldError::NothingToExamine,
+    );
+    scene.world.rule(&model, first, &share(200_000)).unwrap();
+    let event = examined(&mut scene, &holder);
+
+    // Then each window adds what it is worth at its own time
+    assert_eq!(event.examined_until, first + 2);
+    assert_eq!((event.peak, event.peak_window), (300_000, first + 1));
+    assert_eq!((event.worth, event.amount), (100 * TOKEN, 100 * TOKEN));
+    let vault = scene.vault();
+    let losses: Vec<u64> = vault
+        .losses
+        .iter()
+        .copied()
+        .filter(|loss| 0 < *loss)
+        .collect();
+    assert_eq!(losses, [50 * TOKEN; 2]);
+    assert_eq!(event.totals, vault.totals());
+    assert_eq!(vault.set_aside, 100 * TOKEN);
+}
+
+#[test]
+fn pages_are_examined_one_after_the_other() {
+    // Given a policy on the last windows of a page and the first of the next, all of which drift
+    let (mut scene, _) = insured(|terms| terms);
+    scene.world.solvency_checks = false;
+    scene.measure_until(253, CALM_DRIFT);
+    scene.world.solvency_checks = true;
+    let holder = scene.world.wallet(CAPITAL);
+    let terms = PolicyTerms {
+        persistence: 4,
+        windows: 5,
+        ..scene.terms()
+    };
+    scene.buy(&holder, 2, terms).unwrap();
+    scene.start(&holder, 2);
+    let first = terms.first_window;
+    assert!((252..=255).contains(&first), "{first}");
+    for _ in 0..4 {
+        scene.measure(300_000);
+    }
+    let last = scene.window - 1;
+    assert!(255 < last, "the run ends in the next page");
+    let policy = scene.policy(&holder, 2);
+    let both = instruction::examine_policy(&policy, first..=last);
+
+    // When it is examined with no page, with both in reverse, with one too many, or with another account
+    let at = both.accounts.len() - 1;
+    let mut none = both.clone();
+    none.accounts.truncate(at - 1);
+    let refused = scene.world.send(none, &[]);
+    assert_refused(refused, DriftShieldError::NothingToExamine);
+    let mut reversed = both.clone();
+    reversed.accounts.swap(at, at - 1);
+    let mut more = both.clone();
+    more.accounts.push(more.accounts[at].clone());
+    let spec = share_spec(&scene.world);
+    let other = scene.world.model_with(spec, 3, 20_000 * TOKEN);
+    let mut foreign = both.clone();
+    foreign.accounts[at].pubkey = address::series(&other.address, last);
+    let mut receipt = both.clone();
+    receipt.accounts[at].pubkey = address::receipt(&scene.model.address, first);
+    for wrong in [reversed, more, foreign, receipt] {
+        let outcome = scene.world.send(wrong, &[]);
+        assert_refused(outcome, DriftShieldError::WrongSeries);
+    }
+
+    // Then it is refused; with both pages, or with one after the other, it finds the run over both
+    let mut at_once = scene.clone();
+    at_once.world.send(both, &[]).unwrap();
+    assert_eq!(at_once.policy(&holder, 2).worth, 100 * TOKEN);
+    let begin = instruction::examine_policy(&policy, first..=255);
+    scene.world.send(begin, &[]).unwrap();
+    assert_eq!(scene.policy(&holder, 2).examined_until, 256);
+    scene.examine(&holder, 2).unwrap();
+    let found = |scene: &Insured| {
+        let policy = scene.policy(&holder, 2);
+        (
+            policy.worth,
+            policy.peak_window,
+            policy.recent,
+            scene.vault().losses,
+        )
+    };
+    assert_eq!(found(&scene), found(&at_once));
 }
 
 #[test]
@@ -186,7 +328,7 @@ fn capital_that_is_leaving_bears_its_part() {
     stream(&mut scene, &holder, 1);
 
     // When the premium is set aside during its cooldown
-    let event = set_aside(&mut scene, &holder);
+    let event = examined(&mut scene, &holder);
 
     // Then the request has lost half of it once it is payable
     assert_eq!(event.totals.leaving, requested);
@@ -206,15 +348,14 @@ fn capital_that_is_leaving_bears_its_part() {
 fn a_claim_is_paid_out_of_what_is_set_aside_first() {
     // Given a policy for which premium is set aside
     let (mut scene, holder) = silent();
-    let aside = set_aside(&mut scene, &holder).amount;
-    let window = scene.window;
+    let aside = examined(&mut scene, &holder).amount;
     scene.measure(100_001); // half a thousandth of the ramp
     let before = scene.vault_now();
 
     // When it is claimed for less, then nothing comes out of the capital
     let claimed = 100 * TOKEN / 200_000;
     assert!(claimed < aside);
-    scene.claim(&holder, 1, window).unwrap();
+    scene.claim(&holder, 1).unwrap();
     let vault = scene.vault();
     assert_eq!(vault.set_aside, aside - claimed);
     assert_eq!((vault.assets, vault.locked), (before.assets, before.locked));
@@ -222,7 +363,7 @@ fn a_claim_is_paid_out_of_what_is_set_aside_first() {
     // When it is claimed for more, then the rest does
     scene.measure(200_000);
     let before = net(scene.vault_now());
-    scene.claim(&holder, 1, window + 1).unwrap();
+    scene.claim(&holder, 1).unwrap();
     let vault = net(scene.vault());
     assert_eq!((vault.set_aside, vault.locked), (0, 50 * TOKEN));
     assert_eq!(before.assets - vault.assets, 50 * TOKEN - aside);
@@ -234,7 +375,7 @@ fn a_cancelled_policy_returns_what_is_set_aside_besides_the_unused_premium() {
     let (scene, holder) = silent();
     let cancelled = |mut scene: Insured, is_set_aside: bool| {
         let aside = if is_set_aside {
-            set_aside(&mut scene, &holder).amount
+            examined(&mut scene, &holder).amount
         } else {
             0
         };
@@ -253,12 +394,11 @@ fn a_cancelled_policy_returns_what_is_set_aside_besides_the_unused_premium() {
 
     // And a claim reduces the sum by its amount only
     let mut claimed = scene;
-    let window = claimed.window;
     claimed.measure(100_001);
     let without = cancelled(claimed.clone(), true);
-    let aside = set_aside(&mut claimed, &holder).amount;
+    let aside = examined(&mut claimed, &holder).amount;
     let before = claimed.world.tokens(&holder.tokens);
-    claimed.claim(&holder, 1, window).unwrap();
+    claimed.claim(&holder, 1).unwrap();
     claimed.cancel(&holder, 1).unwrap();
     let all = claimed.world.tokens(&holder.tokens) - before;
     assert_eq!((aside, all), without);
@@ -268,7 +408,7 @@ fn a_cancelled_policy_returns_what_is_set_aside_besides_the_unused_premium() {
 fn what_a_holder_cannot_be_paid_in_time_streams_to_the_vault() {
     // Given a policy with premium set aside, whose holder nobody pays until another grace period is over
     let (mut scene, holder) = silent();
-    let aside = set_aside(&mut scene, &holder).amount;
+    let aside = examined(&mut scene, &holder).amount;
     let lapses = scene.policy(&holder, 1).lapses_at(&scene.model()).unwrap();
     scene.world.warp_to(lapses);
     let before = (scene.vault_now().assets, scene.world.tokens(&holder.tokens));
@@ -295,7 +435,7 @@ fn what_a_holder_cannot_be_paid_in_time_streams_to_the_vault() {
 fn a_policy_with_premium_set_aside_is_renewed_and_counts_each_window_once() {
     // Given a policy with premium set aside for a window without a value, and its renewal
     let (mut scene, holder) = silent();
-    let aside = set_aside(&mut scene, &holder).amount;
+    let aside = examined(&mut scene, &holder).amount;
     let part = scene.policy(&holder, 1).term.part;
     scene.skip_window();
     scene.measure(CALM_DRIFT);
