@@ -64,7 +64,7 @@ pub fn examinations(snapshot: &Snapshot, model: &ModelSnapshot) -> Vec<Action> {
     let examine = |policy: &Policy| {
         let windows = policy.windows_to_examine(&model.account, snapshot.now, usize::MAX);
         let (_, findings) = examine(snapshot, model, policy, windows.clone(), false)?;
-        if findings.booked() == 0 || decision(snapshot, model, policy).is_some() {
+        if findings.booked == 0 || decision(snapshot, model, policy).is_some() {
             return None;
         }
         let examine = instruction::examine_policy(policy, windows);

@@ -107,12 +107,12 @@ kinds! {
     CloseVault 8
 
     BuyPolicy 80
-    ClaimPolicy 40
+    ClaimPolicy 20
     CancelPolicy 12
     RenewPolicy 40
     ExpirePolicy 14
     BeginPolicy 90
-    ExaminePolicy 14
+    ExaminePolicy 40
 
     Donate 8
     BurnShares 2

@@ -107,7 +107,7 @@ pub fn check_step(before: &Books, after: &Books, call: &Call) -> Checked {
             continue;
         };
         let mut due = was.clone();
-        due.accrue(vault.accrued_at);
+        due.accrue(vault.accrued_at, before.is_covered(address));
         let was = &due;
         let both = 0 < was.shares && 0 < vault.shares; // the price starts over in a vault without shares
         let fell = || !share_price(was).is_at_most(&share_price(vault));
@@ -138,7 +138,7 @@ fn share_price(vault: &Vault) -> Fraction {
 /// checks that the price does not fall: the other providers lose nothing, so the caller gains nothing.
 fn check_no_gain(before: &Books, after: &Books, vault_at: &Address) -> Checked {
     let mut vault_before = before.vaults[vault_at].clone();
-    vault_before.accrue(after.now); // premium earned before the call is no gain from it
+    vault_before.accrue(after.now, before.is_covered(vault_at)); // premium earned before the call is no gain from it
     let vault_after = &after.vaults[vault_at];
     let mint = vault_before.mint;
     let tokens = |books: &Books| -> Amount {

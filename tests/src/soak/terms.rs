@@ -25,7 +25,7 @@ pub fn params() -> ConfigParams {
         waiting_secs: HOUR + 30 * MINUTE, // a window of an hour, and its submissions
         exit_secs: 3 * HOUR,
         season_secs: DAY,
-        bucket_secs: 6 * HOUR,
+        bucket_secs: 12 * HOUR,
         min_window_secs: MINUTE,
         max_window_secs: DAY,
         max_spread_limit: 1_000_000,

@@ -42,7 +42,7 @@ impl ExaminePolicy {
             peak_window: self.policy.peak_window,
             worth: self.policy.worth,
             unmeasured: self.policy.unmeasured,
-            amount: findings.booked(),
+            amount: findings.booked,
             totals: self.vault.totals(),
         })
     }

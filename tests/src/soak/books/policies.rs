@@ -255,6 +255,12 @@ impl Books {
         policies.sum::<Amount>() + self.vaults[vault].pending()
     }
 
+    /// Whether a vault has locked something for its policies.
+    pub fn is_covered(&self, vault: &Address) -> bool {
+        self.policies_of(vault, None)
+            .any(|policy| 0 < policy.locked())
+    }
+
     /// What a vault has set aside for its policies.
     pub fn set_aside(&self, vault: &Address) -> Amount {
         self.policies_of(vault, None).map(Policy::aside).sum()
@@ -609,11 +615,7 @@ impl Books {
         let payment = worth - policy.paid;
         self.vault_now(&policy.vault)?;
         policy.paid = worth;
-        let vault = self.vaults[&policy.vault].clone();
         self.rare_events.policies_paid += 1;
-        if 1_000_000_000 * vault.staying() < vault.shares {
-            self.rare_events.vaults_wiped_out += 1;
-        }
         let mut refund = 0;
         let (holder, vault) = (policy.holder, policy.vault);
         if worth == policy.cover {

@@ -124,7 +124,10 @@ impl Vault {
     // Streams.
 
     /// Brings the vault up to `now`, and bears each loss at its time.
-    pub fn accrue(&mut self, now: i64) {
+    /// `is_covered`: whether cover that it has sold is open.
+    /// Returns how many losses have left nearly nothing.
+    pub fn accrue(&mut self, now: i64, is_covered: bool) -> u64 {
+        let mut wiped_out = 0;
         self.losses.sort_by_key(|loss| loss.due);
         while let Some(loss) = self.losses.first().copied().filter(|loss| loss.due <= now) {
             self.stream_until(loss.due);
@@ -133,8 +136,13 @@ impl Vault {
             let amount = amounts.sum();
             self.losses.drain(..count);
             self.bear(amount);
+            wiped_out += u64::from(1_000_000_000 * self.staying() < self.shares);
+            if !is_covered && self.losses.is_empty() {
+                self.sweep(); // the loss was the last that kept them
+            }
         }
         self.stream_until(now);
+        wiped_out
     }
 
     /// What was paid or set aside and is not borne yet.
@@ -254,6 +262,15 @@ impl Vault {
     pub(super) fn spend(&mut self, amount: Amount) {
         self.assets -= amount;
         self.seasoned = self.seasoned.min(self.assets);
+    }
+
+    /// Credits what stays to the treasury if nobody has shares.
+    fn sweep(&mut self) {
+        if self.shares == 0 {
+            let orphaned = self.staying();
+            self.spend(orphaned);
+            self.protocol_credit += orphaned;
+        }
     }
 
     /// Takes a payment out of the assets. What is requested bears its part.
@@ -415,16 +432,16 @@ impl Books {
 
     /// The vault, accrued up to now.
     pub(super) fn vault_now(&mut self, vault: &Address) -> Verdict<&mut Vault> {
-        let now = self.now;
+        let (now, is_covered) = (self.now, self.is_covered(vault));
         let state = self.vaults.get_mut(vault);
         let state = state.ok_or("there is no such vault")?;
         let pending = state.pending();
-        state.accrue(now);
+        let wiped_out = state.accrue(now, is_covered);
         if state.pending() < pending {
             self.rare_events.losses_borne_later += 1;
-            self.sweep_orphaned_assets(vault); // the loss may have been the last that kept them
+            self.rare_events.vaults_wiped_out += wiped_out;
         }
-        Ok(self.vaults.get_mut(vault).expect("read"))
+        Ok(state)
     }
 
     // Values that the protocol defines as sums.
@@ -467,10 +484,8 @@ impl Books {
     pub(super) fn sweep_orphaned_assets(&mut self, at: &Address) {
         let has_cover = 0 < self.locked(at);
         let vault = self.vaults.get_mut(at).expect("a vault");
-        if vault.shares == 0 && !has_cover {
-            let orphaned = vault.staying();
-            vault.spend(orphaned);
-            vault.protocol_credit += orphaned;
+        if !has_cover {
+            vault.sweep();
         }
     }
 

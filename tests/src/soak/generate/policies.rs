@@ -276,6 +276,15 @@ impl Generator<'_> {
             let pages = self.pages_for(policy, windows);
             let mut steps = vec![Step::Call(Call::ExaminePolicy { policy: at, pages })];
             if self.chance(50) {
+                let mint = books.vaults[&policy.vault].mint;
+                let (destination, signed) = self.destination(&policy.holder, &mint);
+                steps.push(Step::Call(Call::ClaimPolicy {
+                    policy: at,
+                    destination,
+                    signed,
+                }));
+            }
+            if self.chance(50) {
                 // While the capital has not borne what was set aside
                 steps.extend(self.deposit_into(policy.vault));
             }

@@ -288,7 +288,13 @@ impl Generator<'_> {
             let (window, _) = self.next_window(&policy.model);
             let mint = books.vaults[&policy.vault].mint;
             let (destination, signed) = self.destination(&policy.holder, &mint);
-            let first = policy.examined_until;
+            let model = &books.models[&policy.model];
+            if let Ok(idle) = model.idle_from(window)
+                && self.chance(60)
+            {
+                steps.push(Step::Until(idle)); // by then, all windows before it are decided, too
+            }
+            let first = policy.returned_until;
             steps.push(Step::Call(Call::ExaminePolicy {
                 policy: at,
                 pages: pages(&policy.model, first, window.max(first)),

@@ -46,8 +46,8 @@ fn notice_end(books: &Books, vault: &Address, since: i64) -> i64 {
 /// Whether nothing is locked in a vault once it bears the losses that are due.
 fn is_free(books: &Books, at: &Address) -> bool {
     let mut vault = books.vaults[at].clone();
-    vault.accrue(books.now);
-    books.locked(at) - books.vaults[at].pending() + vault.pending() == 0
+    vault.accrue(books.now, books.is_covered(at));
+    !books.is_covered(at) && vault.pending() == 0
 }
 
 /// Calls that request the withdrawal of all shares.

@@ -119,7 +119,7 @@ mod tests {
         let value = Entry::Final(1);
         let entries = [Entry::None, value, Entry::Thin, Entry::Open, Entry::Void];
         let findings = examine(&mut vault, &mut policy, 10, &entries);
-        assert_eq!(findings.booked(), 170);
+        assert_eq!(findings.booked, 170);
         assert!(findings.require_decided().is_err());
         assert_eq!((policy.examined_until, policy.set_aside()), (13, 170));
         assert_eq!(
@@ -130,7 +130,7 @@ mod tests {
 
         // What was examined counts once
         let again = [Entry::None, value, Entry::Thin, value, Entry::Void];
-        assert_eq!(examine(&mut vault, &mut policy, 10, &again).booked(), 85);
+        assert_eq!(examine(&mut vault, &mut policy, 10, &again).booked, 85);
         assert_eq!((policy.examined_until, policy.set_aside()), (15, 255));
     }
 
@@ -146,7 +146,7 @@ mod tests {
             assert_eq!(vault.set_aside, policy.set_aside());
             assert_eq!(vault.locked, 500 - policy.booked());
             assert_eq!(vault.assets, 2_000 - policy.booked());
-            (findings.booked(), policy.worth, policy.peak_window)
+            (findings.booked, policy.worth, policy.peak_window)
         };
         assert_eq!(booked(&[drift(100)]), (0, 0, 0));
         assert_eq!(booked(&[Entry::Final(TRIGGER - 1)]), (0, 0, 0));
@@ -179,7 +179,7 @@ mod tests {
         policy.cover = 100;
         vault.locked = 100;
         let entries = [Entry::None, Entry::None];
-        assert_eq!(examine(&mut vault, &mut policy, 10, &entries).booked(), 100);
+        assert_eq!(examine(&mut vault, &mut policy, 10, &entries).booked, 100);
         assert_eq!((vault.locked, policy.set_aside()), (0, 100));
         assert_eq!(policy.unmeasured, 100);
     }
@@ -272,7 +272,7 @@ mod tests {
 
         // A run is booked, and the windows without a value are not
         let entries = [Entry::Void, Entry::Final(TRIGGER + 20), Entry::Void];
-        assert_eq!(examine(&mut vault, &mut policy, 10, &entries).booked(), 50);
+        assert_eq!(examine(&mut vault, &mut policy, 10, &entries).booked, 50);
         assert_eq!((policy.examined_until, policy.returned_until), (13, 10));
         assert_eq!((policy.unmeasured, vault.unearned), (0, unearned));
         let mut later = (vault, policy);
@@ -287,7 +287,7 @@ mod tests {
         }
         let findings = examination.finish();
         findings.set_aside(&mut vault, &mut policy.term);
-        assert_eq!((findings.booked(), policy.unmeasured), (150, 200));
+        assert_eq!((findings.booked, policy.unmeasured), (150, 200));
         assert_eq!((vault.assets, vault.unearned), (assets, unearned - 150));
         assert_eq!((vault.locked, vault.set_aside), (locked - 150, 200));
         assert_eq!(vault.pending_losses, 50);

@@ -17,10 +17,14 @@ pub struct Findings {
     is_reached: bool,
     is_under: bool,
     is_undecided: bool,
-    /// What was booked, in base units, by how many steps from now the capital bears it.
-    losses: [u64; SLOTS],
-    /// What was booked of the premium that streams later than that.
+    /// What was booked, in base units.
+    pub booked: u64,
+    /// The part of the premium that streams later than the ring of losses reaches.
     ahead: u64,
+    /// The rest, by how many steps from now the capital bears it.
+    losses: [u64; SLOTS],
+    /// Number of steps up to the last one with a loss.
+    steps: usize,
 }
 
 impl Findings {
@@ -28,28 +32,29 @@ impl Findings {
         is_reached: false,
         is_under: false,
         is_undecided: false,
-        losses: [0; SLOTS],
+        booked: 0,
         ahead: 0,
+        losses: [0; SLOTS],
+        steps: 0,
     };
-
-    /// Returns what was booked, in base units.
-    pub fn booked(&self) -> u64 {
-        self.losses.iter().sum::<u64>() + self.ahead // part of the open cover
-    }
 
     /// Sets aside what was booked: takes it out of the capital when the time for it comes, and out of the
     /// `stream` of the term as far as it streams later. The vault must be accrued.
     pub(super) fn set_aside(&self, vault: &mut Vault, stream: &mut Stream) {
-        for (steps, amount) in self.losses.iter().enumerate() {
-            vault.lose_at_step(*amount, steps);
+        for (steps, amount) in self.losses.iter().take(self.steps).enumerate() {
+            if 0 < *amount {
+                vault.lose_at_step(*amount, steps);
+            }
         }
-        let cut = self.ahead.min(stream.unstreamed(vault.accrued_at));
-        if 0 < cut {
-            vault.cut_stream(stream, cut);
-            vault.unlock(cut);
+        if 0 < self.ahead {
+            let cut = self.ahead.min(stream.unstreamed(vault.accrued_at));
+            if 0 < cut {
+                vault.cut_stream(stream, cut);
+                vault.unlock(cut);
+            }
+            vault.lose_at_step(self.ahead - cut, SLOTS - 1); // what rounding leaves
         }
-        vault.lose_at_step(self.ahead - cut, SLOTS - 1); // what rounding leaves
-        vault.set_aside += self.booked(); // part of the token account's balance
+        vault.set_aside += self.booked; // part of the token account's balance
     }
 
     /// Refuses if a window is not decided.
@@ -171,6 +176,9 @@ impl<'a> Examination<'a> {
     }
 
     fn book_unmeasured(&mut self) {
+        if self.unmeasured == 0 {
+            return;
+        }
         let before = self.policy.booked();
         self.policy.count_unmeasured(self.unmeasured);
         self.unmeasured = 0;
@@ -187,12 +195,19 @@ impl<'a> Examination<'a> {
 
     /// Notes what was booked since `before`, and that the capital bears it so many steps from now.
     fn book(&mut self, before: u64, steps: usize) {
+        let amount = self.policy.booked() - before;
+        if amount == 0 {
+            return;
+        }
         let findings = &mut self.findings;
-        let losses = findings
-            .losses
-            .get_mut(steps)
-            .unwrap_or(&mut findings.ahead);
-        *losses += self.policy.booked() - before; // part of the open cover
+        findings.booked += amount; // part of the open cover
+        match findings.losses.get_mut(steps) {
+            Some(loss) => {
+                *loss += amount;
+                findings.steps = findings.steps.max(steps + 1);
+            }
+            None => findings.ahead += amount,
+        }
     }
 
     /// Returns what the windows say, and books what is left.

@@ -136,7 +136,7 @@ mod tests {
             examination.visit(window, entry);
         }
         let findings = examination.finish();
-        assert_eq!((findings.booked(), policy.examined_until), (0, 10));
+        assert_eq!((findings.booked, policy.examined_until), (0, 10));
         findings.probation().ok()
     }
 
