@@ -8,9 +8,10 @@ impl ClaimPolicy {
         let now = Clock::get()?.unix_timestamp;
         self.vault.accrue(now);
         let windows = self.policy.windows_to_begin();
-        let findings = self
-            .policy
-            .examine(&mut self.vault, &self.model, windows, pages, true)?;
+        let is_over = self.policy.term.end <= now; // the term before; always if the next one begins
+        let findings =
+            self.policy
+                .examine(&mut self.vault, &self.model, windows, pages, is_over)?;
         let probation = findings.probation()?;
         let mut refund = 0;
         if probation == Probation::Passed {

@@ -127,9 +127,9 @@ impl Books {
     }
 
     /// Examines windows of the terms that have begun up to the first undecided one, and sets aside what each adds
-    /// to what the policy is worth. If the term `ends`, premium that streams much later is taken out of the stream;
-    /// else it is left for later. Returns whether there was something to examine.
-    fn examine_until(&mut self, policy: &mut Policy, last: u64, ends: bool) -> Verdict<bool> {
+    /// to what the policy is worth. If the term is over, premium that streams much later is taken out of the
+    /// stream; else it is left for later. Returns whether there was something to examine.
+    fn examine_until(&mut self, policy: &mut Policy, last: u64, is_over: bool) -> Verdict<bool> {
         let first = policy.returned_until;
         let decided = self.decided(&policy.model, first, last)?;
         let model = self.models[&policy.model].clone();
@@ -145,7 +145,7 @@ impl Books {
             } else if window == policy.returned_until {
                 let at = decided_by.max(policy.streamed_at(window));
                 let is_far = vault.is_far(at);
-                if !is_far || ends {
+                if !is_far || is_over {
                     policy.returned_until += 1;
                     policy.return_window();
                     let amount = policy.booked() - known;
@@ -174,7 +174,7 @@ impl Books {
         Ok(was != (policy.examined_until, policy.returned_until))
     }
 
-    /// Takes premium out of the stream of a policy's term, and what rounding leaves out of the capital.
+    /// Takes premium out of the stream of a policy's term, and what has streamed of it out of the capital.
     fn cut_ahead(&mut self, policy: &mut Policy, ahead: Amount) {
         if ahead == 0 {
             return;
@@ -305,7 +305,8 @@ impl Books {
         )?;
         let outcome = self.outcome(&policy, waiting.from_window)?;
         self.vault_now(&policy.vault)?;
-        self.examine_until(&mut policy, last, true)?;
+        let is_over = policy.term.is_none_or(|term| term.term_end <= self.now);
+        self.examine_until(&mut policy, last, is_over)?;
         let refund = match outcome {
             Outcome::Begins => {
                 self.begin_term(&mut policy)?;

@@ -90,6 +90,15 @@ fn slow(windows: u64) -> (Insured, Wallet) {
         bucket_secs: 30 * DAY,
         ..params()
     };
+    let (mut scene, holder) = begun(params, windows);
+    let (model, first) = (scene.model.clone(), scene.window);
+    scene.world.warp_to_end(&model, first);
+    scene.world.pass(params.submit_secs + params.challenge_secs);
+    (scene, holder)
+}
+
+/// A scene with these parameters, with a policy on so many windows that has begun, and its holder.
+fn begun(params: ConfigParams, windows: u64) -> (Insured, Wallet) {
     let mut world = World::with(params, insurance_terms());
     let spec = share_spec(&world);
     let model = world.model_with(spec, 3, 20_000 * TOKEN);
@@ -105,9 +114,6 @@ fn slow(windows: u64) -> (Insured, Wallet) {
     };
     scene.buy(&holder, 1, terms).unwrap();
     scene.start(&holder, 1);
-    let (model, first) = (scene.model.clone(), scene.window);
-    scene.world.warp_to_end(&model, first);
-    scene.world.pass(params.submit_secs + params.challenge_secs);
     (scene, holder)
 }
 
@@ -180,6 +186,39 @@ fn what_streams_late_when_a_policy_ends_is_returned_out_of_its_stream() {
         (vault.locked, vault.pending_losses, vault.unearned),
         (0, 0, 0)
     );
+}
+
+#[test]
+fn a_renewal_that_fails_cuts_no_stream_of_a_term_that_goes_on() {
+    // Given a policy of eight windows whose premium streams for three weeks at least, and its renewal. Its first
+    // window reaches the trigger, and nobody measures the others
+    let params = ConfigParams {
+        submit_secs: 900,
+        challenge_secs: 900,
+        ruling_secs: 900,
+        waiting_secs: DAY + 900,
+        bucket_secs: 21 * DAY,
+        ..params()
+    };
+    let (mut scene, holder) = begun(params, 8);
+    scene.renew(&holder, 1, true).unwrap();
+    let (model, first) = (scene.model.clone(), scene.window);
+    scene.measure(100_000);
+    scene.world.warp_to_end(&model, first + 6);
+    scene.world.pass(params.submit_secs + params.challenge_secs);
+
+    // When the renewal fails during the last window, then premium that streams late waits in its stream
+    let before = scene.policy(&holder, 1);
+    scene.begin(&holder, 1).unwrap();
+    let policy = scene.policy(&holder, 1);
+    assert_eq!(policy.term, before.term);
+    assert_eq!(policy.examined_until, first + 7);
+    assert!(policy.returned_until < policy.examined_until);
+
+    // And the rest of the stream can refund what is unused
+    let tokens = scene.world.tokens(&holder.tokens);
+    scene.cancel(&holder, 1).unwrap();
+    assert!(policy.set_aside() < scene.world.tokens(&holder.tokens) - tokens);
 }
 
 #[test]

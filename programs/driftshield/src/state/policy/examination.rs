@@ -52,7 +52,7 @@ impl Findings {
                 vault.cut_stream(stream, cut);
                 vault.unlock(cut);
             }
-            vault.lose_at_step(self.ahead - cut, SLOTS - 1); // what rounding leaves
+            vault.lose_at_step(self.ahead - cut, SLOTS - 1); // what has streamed of it
         }
         vault.set_aside += self.booked; // part of the token account's balance
     }
@@ -93,13 +93,14 @@ pub struct Examination<'a> {
     /// bears their premium.
     unmeasured: u64,
     steps: usize,
-    /// Whether no term's premium may be left for later examinations.
+    /// Whether no premium of the term may be left for later examinations.
     is_last: bool,
 }
 
 impl<'a> Examination<'a> {
-    /// The vault must be accrued. `is_last`: whether the term ends, so that premium that streams later than
-    /// the ring of losses reaches is taken out of the stream. Otherwise it is left for later.
+    /// The vault must be accrued. `is_last`: whether the term is over, so that premium that streams later
+    /// than the ring of losses reaches is taken out of the stream. Otherwise it is left for later: a
+    /// cancellation refunds out of the same stream.
     pub fn new(
         policy: &'a mut Policy,
         vault: &Vault,
@@ -257,7 +258,7 @@ impl Policy {
     }
 
     /// Reads `windows` of `model` from `pages`, sets aside what they are worth, and returns what they say.
-    /// The vault must be accrued. `is_last`: whether the term that has begun last ends.
+    /// The vault must be accrued. `is_last`: whether the term that has begun last is over.
     #[inline(never)] // one copy keeps the binary small
     pub fn examine(
         &mut self,
