@@ -57,16 +57,14 @@ fn decision(snapshot: &Snapshot, model: &ModelSnapshot, policy: &Policy) -> Opti
     findings.probation().ok()
 }
 
-/// Examinations of policies, as soon as a window adds to what they are worth. If that happens later than
-/// the capital bears it, those who have left bear none of it. A term that begins does the same for the one
-/// before.
+/// Examinations of policies, as soon as a window adds to what they are worth. An examination that comes
+/// too late lets those who have left by then bear nothing. The beginning of a term examines the one before.
 pub fn examinations(snapshot: &Snapshot, model: &ModelSnapshot) -> Vec<Action> {
     let examine = |policy: &Policy| {
         let windows = policy.windows_to_examine(&model.account, snapshot.now, usize::MAX);
         let (_, findings) = examine(snapshot, model, policy, windows.clone(), false)?;
-        // A refund may fail, so only a term that begins is sure to take the others along.
-        let begins = decision(snapshot, model, policy) == Some(Probation::Passed);
-        if findings.booked == 0 || begins {
+        // A refund may fail, so only the beginning of a term is sure to examine the one before.
+        if findings.booked == 0 || decision(snapshot, model, policy) == Some(Probation::Passed) {
             return None;
         }
         let examine = instruction::examine_policy(policy, windows);
@@ -80,7 +78,7 @@ pub fn examinations(snapshot: &Snapshot, model: &ModelSnapshot) -> Vec<Action> {
 }
 
 /// What `policy` is after an examination of `windows` now, and what they say. `None` if its vault is
-/// missing. `is_last`: whether its last term that has begun ends.
+/// missing. `is_last`: whether its last term that has begun is over.
 fn examine(
     snapshot: &Snapshot,
     model: &ModelSnapshot,
