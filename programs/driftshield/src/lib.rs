@@ -16,6 +16,7 @@ mod token;
 pub use driftshield_math as math;
 use events::emit_event;
 pub use math::{Quote, Refusal, Rule, MAX_HORIZON_SECS, MAX_OUTCOMES, MAX_THRESHOLDS, MIN_HISTORY};
+pub use state::Account; // before the one of Anchor's prelude
 pub use token::{PdaSigner, TokenOwner, TokenProgram};
 pub use {errors::*, events::*, instructions::*, quote::*, state::*};
 

@@ -1,6 +1,6 @@
 use anchor_lang::prelude::*;
 
-use crate::{AdminAccepted, Config, DriftShieldError};
+use crate::{Account, AdminAccepted, Config, DriftShieldError};
 
 #[event_cpi]
 #[derive(Accounts)]

@@ -1,6 +1,6 @@
 use anchor_lang::prelude::*;
 
-use crate::{ArbiterAccepted, Config, DriftShieldError};
+use crate::{Account, ArbiterAccepted, Config, DriftShieldError};
 
 #[event_cpi]
 #[derive(Accounts)]

@@ -1,7 +1,9 @@
 use anchor_lang::prelude::*;
 use anchor_spl::token_interface::TokenInterface;
 
-use crate::{load_or_create, token, Bonded, Collateral, DriftShieldError, Model, Seat, TokenOwner};
+use crate::{
+    load_or_create, token, Account, Bonded, Collateral, DriftShieldError, Model, Seat, TokenOwner,
+};
 
 #[event_cpi]
 #[derive(Accounts)]

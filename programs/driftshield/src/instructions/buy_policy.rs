@@ -2,8 +2,8 @@ use anchor_lang::prelude::*;
 use anchor_spl::token_interface::TokenInterface;
 
 use crate::{
-    pause, quote, token, Collateral, Config, DriftShieldError, Exposure, Model, Pending, Policy,
-    PolicyBought, PolicyTerms, Stream, TokenOwner, Vault,
+    pause, quote, token, Account, Collateral, Config, DriftShieldError, Exposure, Model, Pending,
+    Policy, PolicyBought, PolicyTerms, Stream, TokenOwner, Vault,
 };
 
 #[event_cpi]

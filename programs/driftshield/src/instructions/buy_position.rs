@@ -2,8 +2,8 @@ use anchor_lang::{prelude::*, AccountClose};
 use anchor_spl::token_interface::TokenInterface;
 
 use crate::{
-    pause, token, Collateral, Config, DriftShieldError, Market, Model, Position, PositionBought,
-    Purchase,
+    pause, token, Account, Collateral, Config, DriftShieldError, Market, Model, Position,
+    PositionBought, Purchase,
 };
 
 #[event_cpi]

@@ -1,6 +1,8 @@
 use anchor_lang::prelude::*;
 
-use crate::{token, DriftShieldError, TokenOwner, Vault, WithdrawCancelled, WithdrawRequest};
+use crate::{
+    token, Account, DriftShieldError, TokenOwner, Vault, WithdrawCancelled, WithdrawRequest,
+};
 
 #[event_cpi]
 #[derive(Accounts)]

@@ -2,7 +2,8 @@ use anchor_lang::prelude::*;
 use anchor_spl::token_interface::TokenInterface;
 
 use crate::{
-    token, Collateral, DriftShieldError, Model, Receipt, ReceiptChallenged, Series, TokenOwner,
+    token, Account, Collateral, DriftShieldError, Model, Receipt, ReceiptChallenged, Series,
+    TokenOwner,
 };
 
 #[event_cpi]

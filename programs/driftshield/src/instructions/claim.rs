@@ -3,7 +3,7 @@ use anchor_spl::token_interface::TokenInterface;
 
 use crate::{
     token::{self, Recipient},
-    Claimed, DriftShieldError, Market, Position,
+    Account, Claimed, DriftShieldError, Market, Position,
 };
 
 #[event_cpi]

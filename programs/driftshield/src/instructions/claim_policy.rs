@@ -3,7 +3,7 @@ use anchor_spl::token_interface::TokenInterface;
 
 use crate::{
     token::{self, Recipient},
-    DriftShieldError, Exposure, Model, Policy, PolicyClaimed, Vault,
+    Account, DriftShieldError, Exposure, Model, Policy, PolicyClaimed, Vault,
 };
 
 /// Accounts of `claim_policy`, `cancel_policy`, `expire_policy` and `begin_policy`, which all pay the

@@ -1,6 +1,6 @@
 use anchor_lang::prelude::*;
 
-use crate::{token, DriftShieldError, Exposure, ExposureClosed, Model, Vault};
+use crate::{token, Account, DriftShieldError, Exposure, ExposureClosed, Model, Vault};
 
 #[event_cpi]
 #[derive(Accounts)]

@@ -1,7 +1,7 @@
 use anchor_lang::prelude::*;
 use anchor_spl::token_interface::TokenInterface;
 
-use crate::{token, Collateral, DriftShieldError, Market, MarketCancelled, MarketClosed};
+use crate::{token, Account, Collateral, DriftShieldError, Market, MarketCancelled, MarketClosed};
 
 /// Accounts of `close_market` and `cancel_market`, which both close the market and its vault.
 #[event_cpi]

@@ -1,6 +1,6 @@
 use anchor_lang::prelude::*;
 
-use crate::{DriftShieldError, Model, Seat, SeatClosed};
+use crate::{Account, DriftShieldError, Model, Seat, SeatClosed};
 
 #[event_cpi]
 #[derive(Accounts)]

@@ -1,6 +1,6 @@
 use anchor_lang::prelude::*;
 
-use crate::{DriftShieldError, Model, Series, SeriesClosed};
+use crate::{Account, DriftShieldError, Model, Series, SeriesClosed};
 
 #[event_cpi]
 #[derive(Accounts)]

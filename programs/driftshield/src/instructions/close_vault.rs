@@ -1,7 +1,7 @@
 use anchor_lang::prelude::*;
 use anchor_spl::token_interface::TokenInterface;
 
-use crate::{token, Collateral, DriftShieldError, Vault, VaultClosed};
+use crate::{token, Account, Collateral, DriftShieldError, Vault, VaultClosed};
 
 #[event_cpi]
 #[derive(Accounts)]

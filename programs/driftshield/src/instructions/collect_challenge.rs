@@ -3,7 +3,7 @@ use anchor_spl::token_interface::TokenInterface;
 
 use crate::{
     token::{self, Recipient},
-    ChallengeCollected, ChallengePayee, Collateral, DriftShieldError, Model, Receipt,
+    Account, ChallengeCollected, ChallengePayee, Collateral, DriftShieldError, Model, Receipt,
 };
 
 #[event_cpi]

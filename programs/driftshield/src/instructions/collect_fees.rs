@@ -3,7 +3,7 @@ use anchor_spl::token_interface::TokenInterface;
 
 use crate::{
     token::{self, Recipient},
-    Collateral, DriftShieldError, FeePayee, FeesCollected, Market,
+    Account, Collateral, DriftShieldError, FeePayee, FeesCollected, Market,
 };
 
 #[event_cpi]

@@ -3,7 +3,7 @@ use anchor_spl::token_interface::TokenInterface;
 
 use crate::{
     token::{self, Recipient},
-    Collateral, DriftShieldError, ManagerFeesCollected, PremiumPayee, Vault,
+    Account, Collateral, DriftShieldError, ManagerFeesCollected, PremiumPayee, Vault,
 };
 
 #[event_cpi]

@@ -3,7 +3,7 @@ use anchor_spl::token_interface::TokenInterface;
 
 use crate::{
     token::{self, Recipient},
-    Collateral, DriftShieldError, Model, RewardCollected, RewardPayee,
+    Account, Collateral, DriftShieldError, Model, RewardCollected, RewardPayee,
 };
 
 #[event_cpi]

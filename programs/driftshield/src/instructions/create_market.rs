@@ -2,8 +2,8 @@ use anchor_lang::prelude::*;
 use anchor_spl::token_interface::TokenInterface;
 
 use crate::{
-    pause, text, token, Collateral, Config, DriftShieldError, Market, MarketCreated, MarketState,
-    MarketTerms, Model, MAX_OUTCOMES, MAX_THRESHOLDS,
+    pause, text, token, Account, Collateral, Config, DriftShieldError, Market, MarketCreated,
+    MarketState, MarketTerms, Model, MAX_OUTCOMES, MAX_THRESHOLDS,
 };
 
 #[event_cpi]

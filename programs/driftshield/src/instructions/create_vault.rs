@@ -2,7 +2,8 @@ use anchor_lang::prelude::*;
 use anchor_spl::token_interface::TokenInterface;
 
 use crate::{
-    math, token, Collateral, Config, DriftShieldError, Vault, VaultCreated, VaultTerms, WHOLE_INDEX,
+    math, token, Account, Collateral, Config, DriftShieldError, Vault, VaultCreated, VaultTerms,
+    WHOLE_INDEX,
 };
 
 #[event_cpi]

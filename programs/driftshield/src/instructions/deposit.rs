@@ -2,7 +2,8 @@ use anchor_lang::prelude::*;
 use anchor_spl::token_interface::TokenInterface;
 
 use crate::{
-    pause, token, Collateral, Config, DepositLimits, Deposited, DriftShieldError, TokenOwner, Vault,
+    pause, token, Account, Collateral, Config, DepositLimits, Deposited, DriftShieldError,
+    TokenOwner, Vault,
 };
 
 #[event_cpi]

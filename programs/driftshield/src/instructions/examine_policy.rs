@@ -1,6 +1,6 @@
 use anchor_lang::prelude::*;
 
-use crate::{DriftShieldError, Model, Policy, PolicyExamined, Vault};
+use crate::{Account, DriftShieldError, Model, Policy, PolicyExamined, Vault};
 
 /// Remaining accounts: the pages of the model's `Series` that hold the windows in question, in order.
 #[event_cpi]

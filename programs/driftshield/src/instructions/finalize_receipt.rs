@@ -1,6 +1,6 @@
 use anchor_lang::{prelude::*, AccountClose};
 
-use crate::{DriftShieldError, Model, Receipt, ReceiptFinalized, Series};
+use crate::{Account, DriftShieldError, Model, Receipt, ReceiptFinalized, Series};
 
 #[event_cpi]
 #[derive(Accounts)]

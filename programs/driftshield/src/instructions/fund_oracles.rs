@@ -2,7 +2,8 @@ use anchor_lang::prelude::*;
 use anchor_spl::token_interface::TokenInterface;
 
 use crate::{
-    token, Collateral, DriftShieldError, Model, OraclesFunded, TokenOwner, MAX_HORIZON_SECS,
+    token, Account, Collateral, DriftShieldError, Model, OraclesFunded, TokenOwner,
+    MAX_HORIZON_SECS,
 };
 
 #[event_cpi]

@@ -1,6 +1,6 @@
 use anchor_lang::prelude::*;
 
-use crate::{Config, ConfigParams, DriftShieldError, Initialized};
+use crate::{Account, Config, ConfigParams, DriftShieldError, Initialized};
 
 const LOADER: Address = anchor_lang::address!("BPFLoaderUpgradeab1e11111111111111111111111");
 /// The loader's `ProgramData`: a tag (u32), the slot (u64), and the upgrade authority as an option

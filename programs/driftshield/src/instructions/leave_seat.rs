@@ -1,6 +1,6 @@
 use anchor_lang::prelude::*;
 
-use crate::{DriftShieldError, LeaveRequested, Model};
+use crate::{Account, DriftShieldError, LeaveRequested, Model};
 
 #[event_cpi]
 #[derive(Accounts)]

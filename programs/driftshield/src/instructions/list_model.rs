@@ -1,6 +1,8 @@
 use anchor_lang::prelude::*;
 
-use crate::{load_or_create, DriftShieldError, Exposure, ListingTerms, Model, ModelListed, Vault};
+use crate::{
+    load_or_create, Account, DriftShieldError, Exposure, ListingTerms, Model, ModelListed, Vault,
+};
 
 #[event_cpi]
 #[derive(Accounts)]

@@ -2,8 +2,8 @@ use anchor_lang::prelude::*;
 use anchor_spl::token_interface::TokenInterface;
 
 use crate::{
-    pause, token, BetPlaced, Collateral, Config, DriftShieldError, Market, Model, Position,
-    TokenOwner,
+    pause, token, Account, BetPlaced, Collateral, Config, DriftShieldError, Market, Model,
+    Position, TokenOwner,
 };
 
 #[event_cpi]

@@ -1,6 +1,6 @@
 use anchor_lang::prelude::*;
 
-use crate::{AdminProposed, Config, DriftShieldError};
+use crate::{Account, AdminProposed, Config, DriftShieldError};
 
 #[event_cpi]
 #[derive(Accounts)]

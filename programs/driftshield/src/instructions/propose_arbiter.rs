@@ -1,6 +1,6 @@
 use anchor_lang::prelude::*;
 
-use crate::{ArbiterProposed, Config, DriftShieldError};
+use crate::{Account, ArbiterProposed, Config, DriftShieldError};
 
 #[event_cpi]
 #[derive(Accounts)]

@@ -3,7 +3,7 @@ use anchor_spl::token_interface::TokenInterface;
 
 use crate::{
     token::{self, MintProfile},
-    Collateral, CollateralRegistered, CollateralTerms, Config, DriftShieldError,
+    Account, Collateral, CollateralRegistered, CollateralTerms, Config, DriftShieldError,
 };
 
 #[event_cpi]

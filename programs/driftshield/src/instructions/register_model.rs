@@ -2,9 +2,9 @@ use anchor_lang::prelude::*;
 use anchor_spl::token_interface::TokenInterface;
 
 use crate::{
-    pause, token, Collateral, Config, DriftShieldError, MetricSpec, Model, ModelRegistered,
-    ModelStatus, ModelTerms, Pot, Tenure, MAX_BINS, MAX_GENESIS_SECS, MAX_ORACLES, NAME_BYTES,
-    URI_BYTES,
+    pause, token, Account, Collateral, Config, DriftShieldError, MetricSpec, Model,
+    ModelRegistered, ModelStatus, ModelTerms, Pot, Tenure, MAX_BINS, MAX_GENESIS_SECS, MAX_ORACLES,
+    NAME_BYTES, URI_BYTES,
 };
 
 #[event_cpi]

@@ -2,8 +2,8 @@ use anchor_lang::prelude::*;
 use anchor_spl::token_interface::TokenInterface;
 
 use crate::{
-    pause, quote_renewal, token, Collateral, Config, DriftShieldError, Exposure, Model, Policy,
-    PolicyRenewed, Quote, TokenOwner, Vault,
+    pause, quote_renewal, token, Account, Collateral, Config, DriftShieldError, Exposure, Model,
+    Policy, PolicyRenewed, Quote, TokenOwner, Vault,
 };
 
 #[event_cpi]

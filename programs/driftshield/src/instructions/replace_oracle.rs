@@ -1,6 +1,6 @@
 use anchor_lang::prelude::*;
 
-use crate::{move_reward, DriftShieldError, Model, OracleReplaced};
+use crate::{move_reward, Account, DriftShieldError, Model, OracleReplaced};
 
 /// Remaining accounts: the `Seat`, writable, of the replaced oracle if it has a reward.
 #[event_cpi]

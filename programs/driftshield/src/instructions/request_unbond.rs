@@ -1,6 +1,6 @@
 use anchor_lang::prelude::*;
 
-use crate::{DriftShieldError, Model, Seat, UnbondRequested};
+use crate::{Account, DriftShieldError, Model, Seat, UnbondRequested};
 
 #[event_cpi]
 #[derive(Accounts)]

@@ -1,6 +1,8 @@
 use anchor_lang::prelude::*;
 
-use crate::{load_or_create, token, DriftShieldError, Vault, WithdrawRequest, WithdrawRequested};
+use crate::{
+    load_or_create, token, Account, DriftShieldError, Vault, WithdrawRequest, WithdrawRequested,
+};
 
 #[event_cpi]
 #[derive(Accounts)]

@@ -1,6 +1,6 @@
 use anchor_lang::prelude::*;
 
-use crate::{DriftShieldError, Model, ModelRetired, ModelStatus};
+use crate::{Account, DriftShieldError, Model, ModelRetired, ModelStatus};
 
 #[event_cpi]
 #[derive(Accounts)]

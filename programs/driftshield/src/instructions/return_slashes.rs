@@ -1,6 +1,6 @@
 use anchor_lang::{prelude::*, AccountClose};
 
-use crate::{Config, DriftShieldError, Model, Receipt, Seat, SeatRuled, SlashesReturned};
+use crate::{Account, Config, DriftShieldError, Model, Receipt, Seat, SeatRuled, SlashesReturned};
 
 /// Remaining accounts: the `Seat`s of the slashed oracles, writable, in the order of the model's
 /// oracles.

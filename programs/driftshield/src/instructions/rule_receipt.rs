@@ -1,6 +1,6 @@
 use anchor_lang::{prelude::*, AccountClose};
 
-use crate::{DriftShieldError, Model, Receipt, ReceiptRuled, Seat, SeatRuled, Series};
+use crate::{Account, DriftShieldError, Model, Receipt, ReceiptRuled, Seat, SeatRuled, Series};
 
 /// Remaining accounts: the `Seat`s of all submitters, writable, in the order of the model's
 /// oracles.

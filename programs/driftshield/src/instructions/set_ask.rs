@@ -1,6 +1,6 @@
 use anchor_lang::prelude::*;
 
-use crate::{Ask, AskSet, DriftShieldError, Market, Model, Position};
+use crate::{Account, Ask, AskSet, DriftShieldError, Market, Model, Position};
 
 #[event_cpi]
 #[derive(Accounts)]

@@ -1,6 +1,6 @@
 use anchor_lang::prelude::*;
 
-use crate::{pause, Config, DriftShieldError, PauseSet};
+use crate::{pause, Account, Config, DriftShieldError, PauseSet};
 
 #[event_cpi]
 #[derive(Accounts)]

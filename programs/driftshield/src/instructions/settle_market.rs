@@ -1,6 +1,6 @@
 use anchor_lang::prelude::*;
 
-use crate::{DriftShieldError, Market, MarketSettled, MarketState, Model, Series};
+use crate::{Account, DriftShieldError, Market, MarketSettled, MarketState, Model, Series};
 
 /// Remaining accounts: the pages of the model's `Series` that hold the market's unsettled windows, in
 /// order. For a page that doesn't exist: the address that it would have.

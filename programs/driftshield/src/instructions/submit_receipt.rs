@@ -1,8 +1,8 @@
 use anchor_lang::prelude::*;
 
 use crate::{
-    require_text, DriftShieldError, Model, Receipt, ReceiptState, ReceiptSubmitted, Seat, Series,
-    URI_BYTES,
+    require_text, Account, DriftShieldError, Model, Receipt, ReceiptState, ReceiptSubmitted, Seat,
+    Series, URI_BYTES,
 };
 
 #[event_cpi]

@@ -1,6 +1,6 @@
 use anchor_lang::prelude::*;
 
-use crate::{DriftShieldError, Model, Seat, SeatSynced};
+use crate::{Account, DriftShieldError, Model, Seat, SeatSynced};
 
 #[event_cpi]
 #[derive(Accounts)]

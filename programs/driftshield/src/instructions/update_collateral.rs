@@ -1,6 +1,6 @@
 use anchor_lang::prelude::*;
 
-use crate::{Collateral, CollateralTerms, CollateralUpdated, Config, DriftShieldError};
+use crate::{Account, Collateral, CollateralTerms, CollateralUpdated, Config, DriftShieldError};
 
 #[event_cpi]
 #[derive(Accounts)]

@@ -1,6 +1,6 @@
 use anchor_lang::prelude::*;
 
-use crate::{Config, ConfigParams, ConfigUpdated, DriftShieldError};
+use crate::{Account, Config, ConfigParams, ConfigUpdated, DriftShieldError};
 
 #[event_cpi]
 #[derive(Accounts)]

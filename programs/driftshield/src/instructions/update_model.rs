@@ -1,6 +1,8 @@
 use anchor_lang::prelude::*;
 
-use crate::{move_reward, Config, DriftShieldError, Model, ModelTerms, ModelUpdated, SeatRuled};
+use crate::{
+    move_reward, Account, Config, DriftShieldError, Model, ModelTerms, ModelUpdated, SeatRuled,
+};
 
 /// Remaining accounts: the `Seat`s, writable, of the oracles that are removed and have a reward or
 /// open penalties, in the order of the model's oracles.

@@ -1,6 +1,6 @@
 use anchor_lang::prelude::*;
 
-use crate::{DriftShieldError, Vault, VaultTerms, VaultUpdated};
+use crate::{Account, DriftShieldError, Vault, VaultTerms, VaultUpdated};
 
 #[event_cpi]
 #[derive(Accounts)]

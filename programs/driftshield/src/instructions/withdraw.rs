@@ -3,7 +3,7 @@ use anchor_spl::token_interface::TokenInterface;
 
 use crate::{
     token::{self, Recipient},
-    DriftShieldError, Vault, WithdrawRequest, Withdrawn,
+    Account, DriftShieldError, Vault, WithdrawRequest, Withdrawn,
 };
 
 #[event_cpi]

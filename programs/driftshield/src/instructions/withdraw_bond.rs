@@ -1,7 +1,7 @@
 use anchor_lang::prelude::*;
 use anchor_spl::token_interface::TokenInterface;
 
-use crate::{token, BondWithdrawn, DriftShieldError, Model, Seat};
+use crate::{token, Account, BondWithdrawn, DriftShieldError, Model, Seat};
 
 #[event_cpi]
 #[derive(Accounts)]

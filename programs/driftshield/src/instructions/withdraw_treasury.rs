@@ -1,7 +1,7 @@
 use anchor_lang::prelude::*;
 use anchor_spl::token_interface::TokenInterface;
 
-use crate::{token, Collateral, Config, DriftShieldError, TreasuryWithdrawn};
+use crate::{token, Account, Collateral, Config, DriftShieldError, TreasuryWithdrawn};
 
 #[event_cpi]
 #[derive(Accounts)]

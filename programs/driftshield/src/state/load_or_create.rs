@@ -7,7 +7,7 @@
 
 use anchor_lang::{accounts::SlabSchema, bytemuck::Pod, prelude::*, Discriminator};
 
-use crate::DriftShieldError;
+use crate::{Account, DriftShieldError};
 
 /// Loads `account` if it exists, and otherwise creates it at the program's address of `seeds`,
 /// filled with zeros, at `payer`'s expense. Returns the bump of a new account. Refuses, with

@@ -1,5 +1,6 @@
 //! The program's accounts, one per file: address, layout and rules.
 
+mod account;
 mod collateral;
 mod config;
 mod exposure;
@@ -22,8 +23,8 @@ mod withdraw_request;
 pub(crate) use load_or_create::load_or_create;
 pub(crate) use seat::move_reward;
 pub use {
-    collateral::*, config::*, exposure::*, market::*, measurement::*, metric::*, model::*,
-    policy::*, position::*, pot::*, receipt::*, seat::*, series::*, tenure::*, vault::*,
+    account::Account, collateral::*, config::*, exposure::*, market::*, measurement::*, metric::*,
+    model::*, policy::*, position::*, pot::*, receipt::*, seat::*, series::*, tenure::*, vault::*,
     withdraw_request::*,
 };
 

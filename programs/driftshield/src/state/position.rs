@@ -1,7 +1,7 @@
 use anchor_lang::{bytemuck, prelude::*};
 
 use super::load_or_create;
-use crate::{math, DriftShieldError, Market, Model, MAX_OUTCOMES};
+use crate::{math, Account, DriftShieldError, Market, Model, MAX_OUTCOMES};
 
 /// One bettor's stakes in a market, and the parts of them that are for sale.
 ///

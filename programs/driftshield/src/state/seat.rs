@@ -2,7 +2,7 @@ use std::vec::IntoIter;
 
 use anchor_lang::prelude::*;
 
-use crate::{DriftShieldError, Model, SeatRuled};
+use crate::{Account, DriftShieldError, Model, SeatRuled};
 
 /// An oracle's bond on one model.
 ///

@@ -2,7 +2,7 @@ use core::ops::RangeInclusive;
 
 use anchor_lang::prelude::*;
 
-use crate::{load_or_create, DriftShieldError, Model, Receipt};
+use crate::{load_or_create, Account, DriftShieldError, Model, Receipt};
 
 /// Number of consecutive windows in a page.
 pub const PAGE_WINDOWS: u64 = 256;

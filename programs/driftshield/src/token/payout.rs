@@ -3,7 +3,7 @@
 use anchor_lang::{accounts::SlabSchema, bytemuck::Pod, prelude::*};
 
 use super::{close, transfer, ACCOUNT_OWNER};
-use crate::DriftShieldError;
+use crate::{Account, DriftShieldError};
 
 /// What the runtime appends to the seeds of a program-derived address.
 const PDA_MARKER: &[u8] = b"ProgramDerivedAddress";

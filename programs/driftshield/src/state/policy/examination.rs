@@ -7,8 +7,8 @@ use anchor_lang::prelude::*;
 
 use super::calendar::Calendar;
 use crate::{
-    math, DriftShieldError, Entry, Model, Policy, Probation, Series, Stream, Vault, PAGE_WINDOWS,
-    SLOTS,
+    math, Account, DriftShieldError, Entry, Model, Policy, Probation, Series, Stream, Vault,
+    PAGE_WINDOWS, SLOTS,
 };
 
 /// What the examined windows say.

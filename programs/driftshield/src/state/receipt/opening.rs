@@ -2,7 +2,7 @@
 
 use anchor_lang::prelude::*;
 
-use crate::{load_or_create, DriftShieldError, Model, Receipt, ReceiptState};
+use crate::{load_or_create, Account, DriftShieldError, Model, Receipt, ReceiptState};
 
 impl Receipt {
     /// Loads the receipt of `window`, or creates it at `payer`'s expense if the window has none;
