@@ -115,11 +115,19 @@ fn versions() -> Value {
     versions_of(&["anchor-lang", "anchor-spl", "litesvm"])
 }
 
+/// Returns the versions of dependencies of this crate, of which the lock file may have several.
 fn versions_of(names: &[&str]) -> Value {
     let lock = fs::read_to_string(root().join("Cargo.lock")).expect("readable");
+    let (_, own) = lock
+        .split_once("name = \"driftshield-tests\"\n")
+        .expect("this crate is locked");
+    let (own, _) = own.split_once("\n\n").expect("not the last package");
     let version = |name: &str| {
-        let (_, after) = lock.split_once(&format!("name = \"{name}\"\nversion = \""))?;
-        Some(after.split_once('"')?.0.to_owned())
+        // The version is part of the dependency if there are several.
+        let several = own.split_once(&format!("\n \"{name} "));
+        let only = || lock.split_once(&format!("name = \"{name}\"\nversion = \""));
+        let (_, version) = several.or_else(only)?;
+        Some(version.split_once('"')?.0.to_owned())
     };
     names.iter().map(|name| (*name, version(name))).collect()
 }
@@ -179,4 +187,18 @@ fn rent() {
         "versions": versions(),
     });
     write_results("rent", &results);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_those_that_are_used() {
+        let versions = versions_of(&["rand", "litesvm", "no-such-crate"]);
+        let major = |name: &str| versions[name].as_str().map(|version| &version[..4]);
+        assert_eq!(major("rand"), Some("0.9."));
+        assert_eq!(major("litesvm"), Some("0.18"));
+        assert_eq!(versions["no-such-crate"], Value::Null);
+    }
 }
