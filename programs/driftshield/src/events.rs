@@ -21,22 +21,22 @@ use crate::{
     ReceiptState, RewardPayee, TokenProgram, VaultTerms, VaultTotals,
 };
 
-/// Largest size of an encoded event, with its tags, in bytes: a `ModelUpdated` with the longest texts in which
-/// seven oracles replace seven others has 1,235.
+/// Space for an encoded event with its tags, in bytes. The largest event has 1,235: a `ModelUpdated` in which
+/// seven oracles replace seven others, with the longest texts.
 const MAX_BYTES: usize = 1_280;
 
 /// Emits an event by self-CPI. Inner instructions, unlike logs, are never truncated.
 ///
-/// Produces the same bytes as Anchor's `emit_cpi!`, encoded where they are sent from: Anchor allocates and
-/// copies them twice, for five times the code.
+/// Sends the same bytes as Anchor's `emit_cpi!`. They are encoded on the stack: an allocation for each event
+/// takes more compute units, and more code.
 #[inline(always)]
-pub fn emit<E>(event_authority: &UncheckedAccount, bump: u8, event: &E)
+pub(crate) fn emit<E>(event_authority: &UncheckedAccount, bump: u8, event: &E)
 where
     E: Discriminator + SchemaWrite<BorshConfig, Src = E>,
 {
     let mut data = [MaybeUninit::uninit(); MAX_BYTES];
     let length = encode(&mut data, event);
-    // SAFETY: so many bytes were written.
+    // SAFETY: `encode` has written the first `length` bytes.
     let data = unsafe { core::slice::from_raw_parts(data.as_ptr().cast(), length) };
     invoke_self(event_authority, bump, data);
 }
@@ -57,7 +57,7 @@ where
     space - rest.len()
 }
 
-/// Not inlined: one copy for all events keeps the binary small.
+/// Calls this program with an encoded event. Not inlined: one copy for all events keeps the binary small.
 #[inline(never)]
 fn invoke_self(event_authority: &UncheckedAccount, bump: u8, data: &[u8]) {
     let authority = event_authority.cpi_handle();
@@ -1207,7 +1207,7 @@ pub struct PolicyExpired {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::MAX_ORACLES;
+    use crate::{MAX_ORACLES, NAME_BYTES, URI_BYTES};
 
     #[test]
     fn the_largest_event_fits_and_is_encoded_as_anchor_does() {
@@ -1234,8 +1234,8 @@ mod tests {
                 security_rent_bps: 7,
                 market_budget_bps: 8,
                 cover_budget_bps: 9,
-                name: "n".repeat(32),
-                uri: "u".repeat(128),
+                name: "n".repeat(NAME_BYTES),
+                uri: "u".repeat(URI_BYTES),
                 metadata_hash: [10; 32],
                 artifact_hash: [11; 32],
             },

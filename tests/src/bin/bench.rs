@@ -115,7 +115,8 @@ fn versions() -> Value {
     versions_of(&["anchor-lang", "anchor-spl", "litesvm"])
 }
 
-/// Returns the versions of dependencies of this crate, of which the lock file may have several.
+/// Returns the version of each named dependency of this crate. The lock file may hold more versions of it, which
+/// only other crates use.
 fn versions_of(names: &[&str]) -> Value {
     let lock = fs::read_to_string(root().join("Cargo.lock")).expect("readable");
     let (_, own) = lock
@@ -123,7 +124,7 @@ fn versions_of(names: &[&str]) -> Value {
         .expect("this crate is locked");
     let (own, _) = own.split_once("\n\n").expect("not the last package");
     let version = |name: &str| {
-        // The version is part of the dependency if there are several.
+        // A dependency's entry states the version if the lock file holds more than one.
         let several = own.split_once(&format!("\n \"{name} "));
         let only = || lock.split_once(&format!("name = \"{name}\"\nversion = \""));
         let (_, version) = several.or_else(only)?;

@@ -1,4 +1,4 @@
-//! Accounts of the program as instructions use them.
+//! Access to an account of the program.
 
 use core::{
     mem::ManuallyDrop,
@@ -14,8 +14,9 @@ use anchor_lang::{
     AccountClose, AccountInitialize, IdlAccountType, Space,
 };
 
-/// Anchor's `Account`, for a binary that is smaller by a tenth: the checks exist once for each type, instead of
-/// at every use, and nothing releases an account, since no instruction loads one twice.
+/// Anchor's `Account`, compiled to less code, which saves a tenth of the binary. The checks are compiled once for each
+/// type, and not at every use. An account stays borrowed until the instruction ends, so it can't be loaded for
+/// writing twice.
 pub struct Account<T: Pod + SlabSchema>(ManuallyDrop<prelude::Account<T>>);
 
 type LoadResult<T> = core::result::Result<Account<T>, ProgramError>;
