@@ -62,25 +62,18 @@ impl BuyPolicy {
         self.write(id, &terms, bump);
         self.policy.hold(&mut self.vault, &quote);
 
-        token::transfer(
+        token::transfer_two(
             self.token_program.address(),
             &mut self.source,
             &self.mint,
-            &mut self.tokens,
+            [
+                (&mut self.tokens, quote.premium),
+                (&mut self.bond_vault, quote.rent),
+            ],
             self.holder.cpi_handle(),
             &[],
-            quote.premium,
         )?;
         self.vault.invariant(token::amount(&self.tokens)?)?;
-        token::transfer(
-            self.token_program.address(),
-            &mut self.source,
-            &self.mint,
-            &mut self.bond_vault,
-            self.holder.cpi_handle(),
-            &[],
-            quote.rent,
-        )?;
         self.model.invariant(token::amount(&self.bond_vault)?)?;
         Ok(PolicyBought {
             vault: *self.vault.address(),

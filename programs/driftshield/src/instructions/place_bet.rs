@@ -57,21 +57,23 @@ impl PlaceBet {
             let (first, last) = (self.market.first_window, self.market.last_window);
             self.model.add_market(first, last, now);
         }
-        let rent = self.pay_rent(amount, max_rent, now)?;
+        let (rent, rent_end) = self.market.rent(&self.model, amount, now)?;
+        require!(rent <= max_rent, DriftShieldError::RentTooHigh);
+        self.model.pay_oracles(rent, rent_end, now)?;
         let bettor = self.bettor.account();
         let mut position = Position::open(bettor, &self.position, &mut self.market)?;
         position.stakes[index] += amount; // part of the market's total
 
-        token::transfer(
+        token::transfer_two(
             self.token_program.address(),
             &mut self.source,
             &self.mint,
-            &mut self.vault,
+            [(&mut self.vault, amount), (&mut self.bond_vault, rent)],
             self.bettor.cpi_handle(),
             &[],
-            amount,
         )?;
         self.market.invariant(token::amount(&self.vault)?)?;
+        self.model.invariant(token::amount(&self.bond_vault)?)?;
         Ok(BetPlaced {
             market: *self.market.address(),
             market_seq: self.market.next_seq(),
@@ -91,25 +93,6 @@ impl PlaceBet {
             rent,
             pot: self.model.pot_totals(),
         })
-    }
-
-    /// Transfers the security rent to the model's oracles, and returns it. Refuses a rent above
-    /// `max_rent`.
-    fn pay_rent(&mut self, amount: u64, max_rent: u64, now: i64) -> Result<u64> {
-        let (rent, end) = self.market.rent(&self.model, amount, now)?;
-        require!(rent <= max_rent, DriftShieldError::RentTooHigh);
-        self.model.pay_oracles(rent, end, now)?;
-        token::transfer(
-            self.token_program.address(),
-            &mut self.source,
-            &self.mint,
-            &mut self.bond_vault,
-            self.bettor.cpi_handle(),
-            &[],
-            rent,
-        )?;
-        self.model.invariant(token::amount(&self.bond_vault)?)?;
-        Ok(rent)
     }
 
     fn require_allowed(&self, amount: u64) -> Result<()> {

@@ -109,21 +109,16 @@ impl RenewPolicy {
             );
             (self.renewal.cpi_handle(), &seeds[..])
         };
-        let payments = [
-            (&mut self.tokens, quote.premium),
-            (&mut self.bond_vault, quote.rent),
-        ];
-        for (to, amount) in payments {
-            token::transfer(
-                self.token_program.address(),
-                &mut self.source,
-                &self.mint,
-                to,
-                authority,
-                seeds,
-                amount,
-            )?;
-        }
-        Ok(())
+        token::transfer_two(
+            self.token_program.address(),
+            &mut self.source,
+            &self.mint,
+            [
+                (&mut self.tokens, quote.premium),
+                (&mut self.bond_vault, quote.rent),
+            ],
+            authority,
+            seeds,
+        )
     }
 }
