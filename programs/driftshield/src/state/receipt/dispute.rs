@@ -4,7 +4,7 @@ use core::ops::DerefMut;
 
 use anchor_lang::prelude::*;
 
-use super::submission::oracles;
+use super::submission::{oracles, Finding};
 use crate::{DriftShieldError, Measurement, Model, Receipt, ReceiptState, Seat};
 
 /// Payee of a dispute's credit.
@@ -95,7 +95,7 @@ impl Receipt {
         if self.has_challenger() {
             self.challenger_credit = model.challenge_bond;
         }
-        self.settle(model, self.agreed(model), decided)
+        self.settle(model, self.agreed_finding(model), decided)
     }
 
     /// Settles a dispute by what the arbiter found; `None` means that there is no data, and is
@@ -116,8 +116,9 @@ impl Receipt {
             found.is_some() || !self.has_quorum(model),
             DriftShieldError::QuorumSubmitted
         );
+        let finding = found.map(|measurement| self.finding(model, measurement));
         let mut ruling = Ruling {
-            slashed: self.slash(model, seats, found),
+            slashed: self.slash(model, seats, finding),
             compensation: 0,
             vindicated: self.vindicated(model, found),
         };
@@ -127,7 +128,7 @@ impl Receipt {
             let most = model.challenge_bond.saturating_mul(2);
             self.reward = (ruling.slashed / 2).min(most);
         } else if self.has_challenger() {
-            ruling.compensation = self.compensate(model, seats, found);
+            ruling.compensation = self.compensate(model, seats, finding);
         }
         for (oracle, seat) in self.submitters().zip(seats.iter()) {
             model.set_bond(oracle, seat.active(), now);
@@ -139,7 +140,7 @@ impl Receipt {
         if let Some(measurement) = found {
             model.record_latest(self.window, measurement);
         }
-        self.settle(model, found, now)?;
+        self.settle(model, finding, now)?;
         if ruling.vindicated && matches!(found, Some(Measurement::Value(_))) {
             // Half of the penalties, rounded down, which `settle` has added to the unearned pay.
             let reward = self.penalties.iter().sum::<u64>() / 2;
@@ -172,11 +173,9 @@ impl Receipt {
         &mut self,
         model: &mut Model,
         seats: &mut [S],
-        found: Option<Measurement>,
+        found: Option<Finding>,
     ) -> u64 {
-        let agreeing = found.map_or(self.submitted, |found| {
-            self.agreeing(found, model.max_spread)
-        });
+        let agreeing = found.map_or(self.submitted, |found| found.agreeing);
         let mut slashed = 0;
         for (oracle, seat) in oracles(self.submitted).zip(seats) {
             seat.pay_penalty(model, oracle);
@@ -195,9 +194,9 @@ impl Receipt {
         &mut self,
         model: &Model,
         seats: &mut [S],
-        found: Option<Measurement>,
+        found: Option<Finding>,
     ) -> u64 {
-        let agreeing = found.map_or(0, |found| self.agreeing(found, model.max_spread));
+        let agreeing = found.map_or(0, |found| found.agreeing);
         let count = u64::from(agreeing.count_ones());
         let each = (model.challenge_bond / 2).checked_div(count).unwrap_or(0);
         for (oracle, seat) in self.submitters().zip(seats) {

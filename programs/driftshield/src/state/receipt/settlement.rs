@@ -2,7 +2,7 @@
 
 use anchor_lang::{bytemuck, prelude::*};
 
-use super::submission::oracles;
+use super::submission::{oracles, Finding};
 use crate::{Entry, Measurement, Model, Penalty, Receipt, ReceiptState, MAX_ORACLES};
 
 impl Receipt {
@@ -22,7 +22,7 @@ impl Receipt {
         if self.state == ReceiptState::Proposed {
             let decided = self.since + model.challenge_secs;
             if decided <= now {
-                self.settle(model, self.agreed(model), decided)?;
+                self.settle(model, self.agreed_finding(model), decided)?;
             }
         } else if self.state == ReceiptState::Challenged {
             let decided = self.ruling_end(model);
@@ -39,22 +39,24 @@ impl Receipt {
     pub(super) fn settle(
         &mut self,
         model: &mut Model,
-        found: Option<Measurement>,
+        found: Option<Finding>,
         since: i64,
     ) -> Result<()> {
-        self.state = match found {
-            Some(Measurement::Value(_)) => ReceiptState::Final,
-            Some(Measurement::Thin) => ReceiptState::Thin,
-            None => ReceiptState::Void,
-        }
-        .into();
         self.since = since;
-        if let Some(measurement) = found {
-            self.value = measurement.value();
-            model.record_settled(self.window, measurement);
-            self.earners = self.agreeing(measurement, model.max_spread);
+        self.state = ReceiptState::Void.into();
+        if let Some(found) = found {
+            self.state = match found.measurement {
+                Measurement::Value(_) => ReceiptState::Final,
+                Measurement::Thin => ReceiptState::Thin,
+            }
+            .into();
+            self.value = found.measurement.value();
+            model.record_settled(self.window, found.measurement);
+            self.earners = found.agreeing;
             self.silent = model.silent(self.window, self.submitted)?;
-            self.penalties = model.penalise(self.silent, since);
+            if self.silent != 0 {
+                self.penalties = model.penalise(self.silent, since);
+            }
         }
         model.reward(self.pay, self.earners);
         if !self.is_appealable() {
@@ -77,11 +79,17 @@ impl Receipt {
 
     /// Whether the receipt is settled and owes nothing, so that nobody needs it any more.
     pub fn is_done(&self) -> bool {
-        self.is_settled() && self.owed() == 0
+        // Nothing is held that can't be returned.
+        self.is_settled()
+            && !self.is_appealable()
+            && self.challenger_credit + self.treasury_credit == 0
     }
 
     /// Returns what each silent oracle lost, in the order of the model's oracles.
     pub fn penalties(&self, model: &Model) -> Vec<Penalty> {
+        if self.silent == 0 {
+            return vec![];
+        }
         oracles(self.silent)
             .map(|oracle| Penalty {
                 oracle: model.oracles[oracle],

@@ -9,6 +9,13 @@ pub(crate) fn oracles(bits: u8) -> impl Iterator<Item = usize> {
     (0..MAX_ORACLES).filter(move |&oracle| bits & (1 << oracle) != 0)
 }
 
+/// What a receipt's window is found to be, and the submitters that agree with it, as bits by oracle.
+#[derive(Clone, Copy)]
+pub(super) struct Finding {
+    pub measurement: Measurement,
+    pub agreeing: u8,
+}
+
 impl Receipt {
     pub fn has_submitted(&self, oracle: usize) -> bool {
         self.submitted & (1 << oracle) != 0
@@ -99,19 +106,30 @@ impl Receipt {
     /// the values. There is at most one, because a quorum is more than half of the oracles. The
     /// receipt must not be settled.
     pub fn agreed(&self, model: &Model) -> Option<Measurement> {
-        [Measurement::Thin, Measurement::Value(self.value)]
-            .into_iter()
-            .find(|&measurement| {
-                let agreeing = self.agreeing(measurement, model.max_spread);
-                u32::from(model.quorum) <= agreeing.count_ones()
-            })
+        Some(self.agreed_finding(model)?.measurement)
     }
 
-    /// Returns the submitters that agree with `measurement`, as bits by oracle.
-    pub(super) fn agreeing(&self, measurement: Measurement, max_spread: u64) -> u8 {
-        self.submitters()
-            .filter(|&oracle| self.submission(oracle).agrees(measurement, max_spread))
-            .fold(0, |bits, oracle| bits | 1 << oracle)
+    pub(super) fn agreed_finding(&self, model: &Model) -> Option<Finding> {
+        [Measurement::Thin, Measurement::Value(self.value)]
+            .into_iter()
+            .map(|measurement| self.finding(model, measurement))
+            .find(|finding| u32::from(model.quorum) <= finding.agreeing.count_ones())
+    }
+
+    pub(super) fn finding(&self, model: &Model, measurement: Measurement) -> Finding {
+        Finding {
+            measurement,
+            agreeing: self.agreeing(measurement, model.max_spread),
+        }
+    }
+
+    fn agreeing(&self, measurement: Measurement, max_spread: u64) -> u8 {
+        match measurement {
+            Measurement::Thin => self.thin,
+            Measurement::Value(value) => oracles(self.submitted & !self.thin)
+                .filter(|&oracle| self.values[oracle].abs_diff(value) <= max_spread)
+                .fold(0, |bits, oracle| bits | 1 << oracle),
+        }
     }
 
     /// Proposes what a quorum agrees on, or starts a dispute if there is no such measurement.
