@@ -116,7 +116,7 @@ impl Premium {
             .integral(locked, self.seasoned, true)
             .saturating_sub(self.curve.integral(self.locked, self.seasoned, false));
         let base = (cover * u128::from(self.base_bps)) << SCALE_BITS;
-        let annual = base + utilisation + self.risk()?; // below 2¹¹⁵, in bps
+        let annual = base + utilisation + self.risk(); // below 2¹¹⁵, in bps
 
         // annual · duration / year, split into quotient and remainder so that both products fit.
         let year = u128::from(BPS) * u128::from(YEAR_SECS);
@@ -127,10 +127,10 @@ impl Premium {
     }
 
     /// Returns `cover · risk_slope · min(1, drift / trigger) · shape`, scaled, in bps, rounded up.
-    fn risk(&self) -> Option<u128> {
+    fn risk(&self) -> u128 {
         const BITS: u32 = 48;
         if self.drift == 0 || self.risk_slope_bps == 0 {
-            return Some(0);
+            return 0;
         }
         let (trigger, exhaustion) = (u128::from(self.trigger), u128::from(self.exhaustion));
         // The sum is below 2⁶⁵, the factor at most 2⁴⁸.
@@ -138,8 +138,7 @@ impl Premium {
             .div_ceil(2 * exhaustion * u128::from(BPS));
         let reached = (u128::from(self.drift).min(trigger) * shape).div_ceil(trigger);
         let slope = u128::from(self.cover) * u128::from(self.risk_slope_bps); // below 2⁸⁰
-        let product = slope.checked_mul(reached)?;
-        Some(product.div_ceil(1 << (BITS - SCALE_BITS)))
+        (slope * reached).div_ceil(1 << (BITS - SCALE_BITS)) // of less than 2¹²⁸
     }
 }
 
@@ -296,6 +295,25 @@ mod tests {
             };
             assert_eq!(after_others.charge(), None);
         }
+    }
+
+    #[test]
+    fn a_premium_beyond_the_largest_numbers_is_none() {
+        // Cover and locked capital together have more than 64 bits.
+        assert_eq!(premium(1, u64::MAX).charge(), None);
+        // 2⁷⁰ a year, scaled, times 2⁵⁸ seconds has more than 128.
+        let long = Premium {
+            base_bps: 10_000,
+            curve: Curve {
+                slope1_bps: 0,
+                slope2_bps: 0,
+                kink_bps: 1,
+            },
+            risk_slope_bps: 0,
+            duration_secs: 1 << 58,
+            ..premium(YEAR_SECS << 38, 0)
+        };
+        assert_eq!(long.charge(), None);
     }
 
     #[test]

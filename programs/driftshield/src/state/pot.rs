@@ -1,6 +1,6 @@
 use anchor_lang::{bytemuck, prelude::*};
 
-use crate::{math, DriftShieldError};
+use crate::math;
 
 /// Payee of a part of the oracles' pay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, AnchorSerialize, AnchorDeserialize, IdlType)]
@@ -106,12 +106,9 @@ impl Pot {
     /// streamed after the next payment.
     ///
     /// `next_start` is the start of epoch `self.epoch + 1`: call [`Self::advance`] first.
-    pub fn add(&mut self, amount: u64, end: i64, next_start: i64, epoch_secs: i64) -> Result<()> {
-        let total = self
-            .waiting
-            .checked_add(amount)
-            .ok_or(DriftShieldError::Overflow)?;
-        // From the next epoch on: all times are at most two horizons ahead.
+    pub fn add(&mut self, amount: u64, end: i64, next_start: i64, epoch_secs: i64) {
+        let total = self.waiting + amount; // part of what the bond vault holds
+                                           // From the next epoch on: all times are at most two horizons ahead.
         let after = |end: i64| (end - next_start).max(0) as u64;
         let (before, added) = (after(self.until), after(end));
         // The mean of two times is between them. Rounded down, by less than a second.
@@ -121,15 +118,15 @@ impl Pot {
         self.until = next_start + mean as i64;
         self.next_rate = total / (epochs * self.epoch_windows);
         self.end_epoch = self.epoch + 1 + epochs;
-        Ok(())
     }
 
     /// Takes the amount for a window of epoch `epoch` out of the pot. Called once a window, when
     /// its receipt is created.
     pub fn take(&mut self, epoch: u64) -> u64 {
-        let amount = match self.epoch.checked_sub(epoch) {
-            Some(0) => self.rate,
-            Some(1) => self.previous_rate,
+        // The window is over, so its epoch is the current one or an earlier one.
+        let amount = match self.epoch - epoch {
+            0 => self.rate,
+            1 => self.previous_rate,
             _ => 0, // no receipt is created as late as this
         };
         self.unearned -= amount; // released with the epoch, for each of its windows

@@ -30,9 +30,7 @@ impl Ledger {
     fn pay(&mut self, amount: u64, end: i64) {
         let (epoch, secs) = (self.epoch(), self.epoch_secs());
         self.pot.advance(epoch);
-        self.pot
-            .add(amount, end, epoch as i64 * secs, secs)
-            .unwrap();
+        self.pot.add(amount, end, epoch as i64 * secs, secs);
         self.paid += amount;
     }
 
@@ -122,10 +120,10 @@ fn the_mean_of_the_ends_is_weighted_by_amounts() {
     // Given 100 for 40 epochs of one window
     let mut pot = Pot::new(WINDOW, WINDOW);
     pot.advance(1);
-    pot.add(100, 41 * WINDOW, WINDOW, WINDOW).unwrap();
+    pot.add(100, 41 * WINDOW, WINDOW, WINDOW);
     assert_eq!((pot.next_rate, pot.end_epoch), (2, 42));
     // When 300 are added for the next 20
-    pot.add(300, 21 * WINDOW, WINDOW, WINDOW).unwrap();
+    pot.add(300, 21 * WINDOW, WINDOW, WINDOW);
     // Then 400 stream for 25 epochs
     assert_eq!((pot.next_rate, pot.until), (16, 26 * WINDOW));
     assert_eq!(pot.end_epoch, 27);

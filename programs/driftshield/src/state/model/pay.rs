@@ -25,7 +25,8 @@ impl Model {
         let (epoch, epoch_secs) = (self.epoch_at(now), self.epoch_secs());
         self.pot.advance(epoch);
         let next_start = self.genesis + epoch as i64 * epoch_secs;
-        self.pot.add(amount, end, next_start, epoch_secs)
+        self.pot.add(amount, end, next_start, epoch_secs);
+        Ok(())
     }
 
     /// Returns the rent of an `amount` at risk in the time from `start` until the receipt of the

@@ -59,12 +59,11 @@ impl Vault {
             u128::from(self.shares) <= MAX_SHARES_PER_UNIT * u128::from(self.staying()),
             DriftShieldError::VaultWipedOut
         );
-        let assets = self.assets.checked_add(amount);
         let is_first = self.shares == 0;
         let shares = self.mint_for(amount)?;
         require!(0 < shares, DriftShieldError::ZeroShares);
         require!(min_shares <= shares, DriftShieldError::TooFewShares);
-        self.assets = assets.ok_or(DriftShieldError::Overflow)?;
+        self.assets += amount; // together at most the token's supply, or the transfer fails
         if is_first {
             self.seasoned = self.seasoned.max(self.staying());
         }

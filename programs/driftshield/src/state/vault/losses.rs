@@ -50,9 +50,6 @@ impl Vault {
     /// Takes the next loss that is due at `now` out of the ring, and returns the time at which it is
     /// due and its amount.
     pub(super) fn next_loss(&mut self, now: i64) -> Option<(i64, u64)> {
-        if self.pending_losses == 0 {
-            return None;
-        }
         let step_secs = self.step_secs() as u64;
         let first = self.steps_over() + 1;
         let last = (now as u64 / step_secs).min(first + SLOTS as u64 - 1);

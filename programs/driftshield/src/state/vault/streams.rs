@@ -17,7 +17,10 @@ impl Vault {
     #[inline(never)] // one copy keeps the binary small
     pub fn accrue(&mut self, now: i64) {
         let now = now.max(self.accrued_at); // never back in time
-        while let Some((due, loss)) = self.next_loss(now) {
+        while 0 < self.pending_losses {
+            let Some((due, loss)) = self.next_loss(now) else {
+                break;
+            };
             self.stream_to(due);
             self.bear(loss);
         }
