@@ -71,7 +71,10 @@ mod tests {
 
     #[test]
     fn a_payment_for_a_stake_is_rounded_up_for_any_amount() {
-        for amount in [0, 1, 999, 1_000, 1_001, 123_456_789, u64::MAX - 1, u64::MAX] {
+        let small = [0, 1, 999, 1_000, 1_001, 123_456_789];
+        // At the highest price, the thousands of the last cost all of 64 bits.
+        let large = [u64::MAX - 1, u64::MAX, 1_000 * ((1 << 32) + 1) + 1];
+        for amount in small.into_iter().chain(large) {
             for price in [1, 2, 999, 1_000, 1_001, u32::MAX - 1, u32::MAX] {
                 let exact = (u128::from(amount) * u128::from(price)).div_ceil(1_000);
                 let payment = ask_payment(amount, price);

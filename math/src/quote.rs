@@ -518,3 +518,6 @@ pub fn quote(
         locked_after,
     })
 }
+
+#[cfg(test)]
+mod tests;

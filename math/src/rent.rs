@@ -55,7 +55,14 @@ mod tests {
         let year = BPS * YEAR_SECS;
         assert_eq!(rent(year, 1, 1), Some(1));
         assert_eq!(rent(year + 1, 1, 1), Some(2));
+    }
+
+    #[test]
+    fn rent_beyond_the_largest_numbers_is_none() {
         assert_eq!(rent(u64::MAX, u16::MAX, 10 * YEAR_SECS), None);
+        // The product is 2¹²⁸, then 4 less.
+        assert_eq!(rent(1 << 63, 4, 1 << 63), None);
+        assert_eq!(rent(u64::MAX - 1, 2, (1 << 63) + 1), None);
     }
 
     #[test]

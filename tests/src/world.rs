@@ -363,7 +363,14 @@ impl World {
         for (word, entry) in std::iter::zip(&mut series.entries, entries) {
             *word = entry.to_word();
         }
-        let data = [Series::DISCRIMINATOR, bytemuck::bytes_of(&series)].concat();
+        let address = address::series_page(&model.address, page);
+        self.write(&address, &series);
+        self.counters.insert(address, series.seq);
+    }
+
+    /// Writes an account of the program, as if its instructions had come to that.
+    pub fn write<T: Discriminator + bytemuck::Pod>(&mut self, address: &Address, account: &T) {
+        let data = [T::DISCRIMINATOR, bytemuck::bytes_of(account)].concat();
         let account = solana_account::Account {
             lamports: self.svm.minimum_balance_for_rent_exemption(data.len()),
             data,
@@ -371,11 +378,9 @@ impl World {
             executable: false,
             rent_epoch: u64::MAX,
         };
-        let address = address::series_page(&model.address, page);
         self.svm
-            .set_account(address, account)
+            .set_account(*address, account)
             .expect("the account is set");
-        self.counters.insert(address, series.seq);
     }
 
     /// The entry of a window of a model. A page that doesn't exist has no entries.

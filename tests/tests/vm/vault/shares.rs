@@ -95,25 +95,15 @@ fn a_wiped_out_vault_accepts_no_deposits() {
     // When a vault with shares has no assets left at all
     let mut scene =
         Insured::empty(World::with(params(), insurance_terms()), terms).with_capital(1_000 * TOKEN);
-    let holder = scene.world.wallet(CAPITAL);
-    let cover = PolicyTerms {
-        first_window: scene.terms().first_window,
-        ..cover
-    };
-    scene.buy(&holder, 1, cover).unwrap();
     let mut vault = scene.vault();
-    (vault.assets, vault.leaving, vault.locked) = (0, 0, 0);
+    (vault.assets, vault.seasoned) = (0, 0);
+    scene.world.solvency_checks = false;
+    scene.world.write(&scene.vault.clone(), &vault);
+    let other = scene.world.wallet(TOKEN);
 
     // Then it accepts no deposit
-    let limits = DepositLimits {
-        min_shares: 0,
-        revision: vault.revision,
-        max_pending_losses: 0,
-    };
-    assert_eq!(
-        vault.deposit(TOKEN, &limits),
-        Err(DriftShieldError::VaultWipedOut.into())
-    );
+    let outcome = scene.deposit(&other, TOKEN);
+    assert_refused(outcome, DriftShieldError::VaultWipedOut);
 }
 
 /// Withdraws what a member has requested, or takes the shares back that the request became after its

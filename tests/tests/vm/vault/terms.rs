@@ -36,6 +36,15 @@ fn vaults_out_of_limits_are_refused() {
     );
     // Together with the protocol's 5%, the manager's fee exceeds 20%.
     assert_refused(create(DAY, 1_501, good), DriftShieldError::FeesTooHigh);
+    for (name, terms) in invalid_terms() {
+        println!("{name}");
+        assert_refused(create(DAY, 0, terms), DriftShieldError::InvalidVaultTerms);
+    }
+    create(126 * DAY, 1_500, good).unwrap();
+}
+
+/// Terms that are each wrong in one way, with what is wrong.
+fn invalid_terms() -> impl Iterator<Item = (&'static str, VaultTerms)> {
     type Change = (&'static str, fn(&mut VaultTerms));
     let changes: [Change; 14] = [
         ("min_cover of zero", |t| t.min_cover = 0),
@@ -65,13 +74,23 @@ fn vaults_out_of_limits_are_refused() {
         ("reserved not zero", |t| t.reserved = [1, 0]),
         ("reserved not zero", |t| t.reserved = [0, 1]),
     ];
-    for (name, change) in changes {
-        let mut terms = good;
+    changes.into_iter().map(|(name, change)| {
+        let mut terms = vault_terms();
         change(&mut terms);
+        (name, terms)
+    })
+}
+
+#[test]
+fn terms_out_of_limits_can_not_be_announced() {
+    let mut scene = Insured::new();
+    let (manager, vault) = (scene.manager.address(), scene.vault);
+    for (name, terms) in invalid_terms() {
         println!("{name}");
-        assert_refused(create(DAY, 0, terms), DriftShieldError::InvalidVaultTerms);
+        let update = instruction::update_vault(manager, vault, terms);
+        let outcome = scene.world.send(update, &[&scene.manager.key]);
+        assert_refused(outcome, DriftShieldError::InvalidVaultTerms);
     }
-    create(126 * DAY, 1_500, good).unwrap();
 }
 
 #[test]
