@@ -10,7 +10,7 @@ use driftshield_tests::{
 
 use super::{progress::Progress, tree, workshop::Workshop};
 
-/// Runs the switched mutants of `sites` and records those that a test kills. Returns the others. The program
+/// Runs the switched mutants of `sites` and records those that a likely test kills. Returns the others. The program
 /// has the mutants of all sites in `all`, so that it is the same whichever of them run.
 pub fn run<'a>(
     workshop: &Workshop,
@@ -28,30 +28,19 @@ pub fn run<'a>(
     let tests = program.passing_tests(workshop)?;
     let number_of = |site: &Site| built.iter().position(|built| built.key == site.key);
     let mut left = Vec::new();
-    let mut numbered = Vec::new();
     for site in sites {
-        match number_of(site) {
-            Some(at) => numbered.push((*site, u32::try_from(at)? + 1)),
+        let Some(at) = number_of(site) else {
+            left.push(*site);
+            continue;
+        };
+        program.activate(u32::try_from(at)? + 1)?;
+        // Those that the likeliest tests don't notice are built alone, which unit tests need.
+        let [likely, _] = workshop.rank(site, &tests);
+        match workshop.tests.first_failure(&program.target, &likely)? {
+            Some(test) => progress.set(site, Status::Killed(test))?,
             None => left.push(*site),
         }
     }
-    // The likeliest tests of all mutants run first, so that most results come early.
-    for round in 0..2 {
-        for (site, number) in std::mem::take(&mut numbered) {
-            program.activate(number)?;
-            let tests = &workshop.rank(site, &tests)[round];
-            match workshop.tests.first_failure(&program.target, tests)? {
-                Some(test) => progress.set(site, Status::Killed(test))?,
-                None => numbered.push((site, number)),
-            }
-        }
-        eprintln!(
-            "{} switched mutants are left after round {}",
-            numbered.len(),
-            round + 1
-        );
-    }
-    left.extend(numbered.into_iter().map(|(site, _)| site));
     Ok(left)
 }
 
