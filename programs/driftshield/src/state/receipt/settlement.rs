@@ -79,7 +79,7 @@ impl Receipt {
 
     /// Whether the receipt is settled and owes nothing, so that nobody needs it any more.
     pub fn is_done(&self) -> bool {
-        // Nothing is held that can't be returned.
+        // As long as something is held, it can be returned or wait to be credited.
         self.is_settled()
             && !self.is_appealable()
             && self.challenger_credit + self.treasury_credit == 0
@@ -87,15 +87,14 @@ impl Receipt {
 
     /// Returns what each silent oracle lost, in the order of the model's oracles.
     pub fn penalties(&self, model: &Model) -> Vec<Penalty> {
-        if self.silent == 0 {
-            return vec![];
+        let penalty = |oracle| Penalty {
+            oracle: model.oracles[oracle],
+            amount: self.penalties[oracle],
+        };
+        match self.silent {
+            0 => vec![], // nearly always
+            silent => oracles(silent).map(penalty).collect(),
         }
-        oracles(self.silent)
-            .map(|oracle| Penalty {
-                oracle: model.oracles[oracle],
-                amount: self.penalties[oracle],
-            })
-            .collect()
     }
 
     /// Returns the entry of the receipt's window in the series.
