@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use driftshield_sdk::{Address, ChallengePayee, address};
+use driftshield_sdk::{Address, ChallengePayee, address, math};
 use sha2::{Digest, Sha256};
 
 use super::{
@@ -190,7 +190,9 @@ impl Model {
             return Ok(None);
         }
         let (low, high) = drift(self.metric, &self.reference, counts);
-        let value = values.drift.unwrap_or(low);
+        // A refused call has no event. Within the tolerance, the refusal may depend on the exact drift.
+        let of_program = || math::drift(self.metric.into(), &self.reference, counts);
+        let value = values.drift.unwrap_or_else(of_program);
         require((low..=high).contains(&value), "the drift is wrong")?;
         Ok(Some(value))
     }
