@@ -143,6 +143,16 @@ mod tests {
         );
     }
 
+    #[test]
+    fn what_implies_mut_is_removed_with_it() {
+        let source =
+            "#[derive(Accounts)] struct Pay { #[account(mut, unsafe(dup), address = a)] to: A }";
+        let sites = find_in("pay.rs", source).expect("the source parses");
+        assert_eq!(sites[0].kind, Kind::Mut);
+        let expected = "#[derive(Accounts)] struct Pay { #[account(address = a)] to: A }";
+        assert_eq!(sites[0].mutate(source), expected);
+    }
+
     fn keys(source: &str) -> Vec<String> {
         let sites = find_in("pay.rs", source).expect("the source parses");
         sites.into_iter().map(|site| site.key).collect()

@@ -14,7 +14,7 @@ use syn::{
 
 use super::{
     site::{Kind, Site},
-    tokens::{arguments, joined, name_of, normalized},
+    tokens::{arguments, joined, name_of, normalized, position},
 };
 
 pub struct Finder<'a> {
@@ -121,8 +121,7 @@ impl<'a> Finder<'a> {
                 "address" => Kind::Address,
                 "constraint" => Kind::Constraint,
                 "seeds" => {
-                    let bump = arguments.iter().position(|other| name_of(other) == "bump");
-                    let bump: Vec<usize> = bump.into_iter().collect();
+                    let bump = position(&arguments, "bump");
                     self.add_named(Kind::Seeds, item.into(), &tokens, without(&bump));
                     // The handler still needs the bump.
                     let bump = self.bump_replacement(item, argument);
@@ -132,7 +131,12 @@ impl<'a> Finder<'a> {
                 "signer" => Kind::Signer,
                 "token" => Kind::Token,
                 "mint" => Kind::Mint,
-                "mut" => Kind::Mut,
+                "mut" => {
+                    // `unsafe(dup)` implies it.
+                    let duplicates = position(&arguments, "unsafe");
+                    self.add_named(Kind::Mut, item.into(), &tokens, without(&duplicates));
+                    continue;
+                }
                 "close" => Kind::Close,
                 _ => continue, // not a check: how an account is created
             };

@@ -59,6 +59,12 @@ pub fn name_of(argument: &[TokenTree]) -> String {
     }
 }
 
+/// The index of the argument with this name, if there is one.
+pub fn position(arguments: &[Vec<TokenTree>], name: &str) -> Vec<usize> {
+    let position = arguments.iter().position(|other| name_of(other) == name);
+    position.into_iter().collect()
+}
+
 /// The arguments for whose index `is_kept` is true, joined by commas.
 pub fn joined(arguments: &[Vec<TokenTree>], is_kept: impl Fn(usize) -> bool) -> String {
     let kept = arguments
