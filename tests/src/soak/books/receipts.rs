@@ -523,8 +523,12 @@ impl Books {
         let receipt_at = address::receipt(at, window);
         self.advance(&receipt_at)?;
         let (risk, now) = (self.risk(at), self.now);
-        let submitters = self.receipts[&receipt_at].submissions.keys();
-        let submitters: Vec<usize> = submitters.copied().collect();
+        let receipt = &self.receipts[&receipt_at];
+        require(
+            receipt.state == ReceiptState::Challenged,
+            "the receipt is not Challenged",
+        )?;
+        let submitters: Vec<usize> = receipt.submissions.keys().copied().collect();
         for index in submitters {
             // The seats pay their penalties first.
             let oracle = self.models[at].oracles[index];
@@ -532,10 +536,6 @@ impl Books {
         }
         let model = self.models.get_mut(at).expect("read");
         let receipt = self.receipts.get_mut(&receipt_at).expect("advanced");
-        require(
-            receipt.state == ReceiptState::Challenged,
-            "the receipt is not Challenged",
-        )?;
         let found = match counts {
             Some(counts) => Some(model.drift(counts, values)?),
             None => {

@@ -201,10 +201,13 @@ impl Generator<'_> {
             }
         }
         submitters.sort();
-        let seats = submitters
+        // The receipt may be settled, and its model have other oracles now.
+        let submitters = submitters
             .iter()
-            .map(|&index| address::seat(&at, &model.oracles[index]));
-        let seats = seats.collect();
+            .filter_map(|&index| model.oracles.get(index));
+        let seats = submitters
+            .map(|oracle| address::seat(&at, oracle))
+            .collect();
         let signer = self.actor("stranger");
         let asserted = if self.chance(60) { other_value } else { value };
         steps.push(Step::Call(Call::ChallengeReceipt {
