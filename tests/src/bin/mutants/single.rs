@@ -20,14 +20,16 @@ pub fn run(workshop: &Workshop, site: &Site) -> Result<Status> {
         }
         let [likely, others] = workshop.rank(site, tests);
         let in_machine = |tests: &[String]| workshop.tests.first_failure(&tree.target, tests);
-        // All other tests take the longest.
-        let killer = match in_machine(&likely)? {
-            Some(test) => Some(test),
-            None => match first_failure(tree.unit_tests())? {
-                Some(test) => Some(test),
-                None => in_machine(&others)?,
-            },
-        };
-        Ok(killer.map_or(Status::Survived, Status::Killed))
+        if let Some(test) = in_machine(&likely)? {
+            return Ok(Status::Killed(test));
+        }
+        if let Some(test) = first_failure(tree.unit_tests())? {
+            return Ok(Status::Killed(test));
+        }
+        // These take the longest.
+        Ok(match in_machine(&others)? {
+            Some(test) => Status::Killed(test),
+            None => Status::Survived,
+        })
     })
 }
