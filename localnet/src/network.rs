@@ -4,6 +4,7 @@ use std::{
     fs,
     net::SocketAddr,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -19,7 +20,11 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     children::Children,
     console::print_line,
-    geyser::{self, feed::Feed},
+    geyser::{
+        self,
+        faults::{self, Faults, node::NodeFaults},
+        feed::Feed,
+    },
     options::Options,
     poll,
     ports::Ports,
@@ -39,6 +44,8 @@ pub struct Localnet {
     pub database_url: String,
     /// `None` with `--bare`.
     pub api_url: Option<String>,
+    /// `None` without `--faults-port`.
+    faults_url: Option<String>,
     /// Holds [`validator::PAYER_SOL`] SOL at the start and is the program's upgrade authority.
     pub payer: Keypair,
     pub payer_file: PathBuf,
@@ -56,12 +63,15 @@ struct Addresses<'a> {
     grpc_url: &'a str,
     database_url: &'a str,
     api_url: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    faults_url: Option<&'a str>,
     payer: &'a Path,
     program_id: String,
 }
 
 impl Localnet {
-    /// Starts all parts. Parts that fail later report to `failures`; `stop` stops the gRPC server.
+    /// Starts all parts. Parts that fail later report to `failures`; `stop` stops the servers of this
+    /// process.
     pub async fn start(
         options: &Options,
         directory: PathBuf,
@@ -81,22 +91,29 @@ impl Localnet {
             grpc_url: format!("http://127.0.0.1:{}", ports.grpc.number()?),
             database_url: String::new(),
             api_url: None,
+            faults_url: None,
             payer,
             payer_file,
             directory,
             program_directory: executable_directory()?,
             children,
         };
-        let (grpc_port, api_address) = ports.release()?;
+        let api_address = ports.api.map(|port| port.address()).transpose()?;
+        drop((ports.rpc, ports.ws));
 
         print_line("starting the validator");
-        let feed = validator::start(rpc_port, ws_port, &localnet.payer, failures.clone())?;
-        let grpc_server = geyser::server::run(grpc_port.into_listener()?, feed.clone(), stop);
-        tokio::spawn(async move {
-            if let Err(error) = grpc_server.await {
-                let _ = failures.send(error);
-            }
-        });
+        let feed = Arc::<Feed>::default();
+        let faults = Faults::new(Arc::clone(&feed));
+        let node = NodeFaults::new(Arc::clone(&faults));
+        validator::start(rpc_port, ws_port, &localnet.payer, node, failures.clone())?;
+        let grpc_listener = ports.grpc.into_listener()?;
+        let grpc_server = geyser::server::run(grpc_listener, Arc::clone(&faults), stop.clone());
+        spawn_server(grpc_server, failures.clone());
+        if let Some(port) = ports.faults {
+            localnet.faults_url = Some(format!("http://{}/faults", port.address()?));
+            let control = faults::control::run(port.into_listener()?, faults, stop);
+            spawn_server(control, failures);
+        }
         let (database_url, ()) = tokio::try_join!(
             localnet.start_database(options),
             localnet.deploy_program(options, &feed)
@@ -200,6 +217,7 @@ impl Localnet {
             grpc_url: &self.grpc_url,
             database_url: &self.database_url,
             api_url: self.api_url.as_deref(),
+            faults_url: self.faults_url.as_deref(),
             payer: &self.payer_file,
             program_id: driftshield_sdk::ID.to_string(),
         };
@@ -251,6 +269,18 @@ To try:
             logs = self.log_directory().display(),
         )
     }
+}
+
+/// Runs a server in the background. If it fails, `failures` receives the reason.
+fn spawn_server(
+    server: impl Future<Output = anyhow::Result<()>> + Send + 'static,
+    failures: mpsc::UnboundedSender<anyhow::Error>,
+) {
+    tokio::spawn(async move {
+        if let Err(error) = server.await {
+            let _ = failures.send(error);
+        }
+    });
 }
 
 fn executable_directory() -> anyhow::Result<PathBuf> {

@@ -50,4 +50,7 @@ pub struct Options {
     /// Port of REST and WebSocket of `api`.
     #[arg(long, value_name = "N", default_value_t = 8080)]
     pub api_port: u16,
+    /// Port of the interface that injects faults into the gRPC feed, for tests; closed by default.
+    #[arg(long, value_name = "N", hide = true)]
+    pub faults_port: Option<u16>,
 }

@@ -20,8 +20,10 @@ pub struct Ports {
     pub rpc: Port,
     pub ws: Port,
     pub grpc: Port,
+    /// `None` without `--faults-port`.
+    pub faults: Option<Port>,
     /// `None` with `--bare`.
-    api: Option<Port>,
+    pub api: Option<Port>,
 }
 
 impl Ports {
@@ -30,18 +32,15 @@ impl Ports {
             rpc: Port::reserve(options.rpc_port, "--rpc-port")?,
             ws: Port::reserve(options.ws_port, "--ws-port")?,
             grpc: Port::reserve(options.grpc_port, "--grpc-port")?,
+            faults: options
+                .faults_port
+                .map(|port| Port::reserve(port, "--faults-port"))
+                .transpose()?,
             api: match options.bare {
                 true => None,
                 false => Some(Port::reserve(options.api_port, "--api-port")?),
             },
         })
-    }
-
-    /// Releases all ports but gRPC, which this process serves itself. Returns the gRPC port, still
-    /// reserved, and the address for `api`.
-    pub fn release(self) -> anyhow::Result<(Port, Option<SocketAddr>)> {
-        let api = self.api.map(|api| api.address()).transpose()?;
-        Ok((self.grpc, api))
     }
 }
 

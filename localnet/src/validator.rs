@@ -4,8 +4,6 @@ mod rpc;
 
 pub use rpc::Rpc;
 
-use std::sync::Arc;
-
 use anyhow::{Context, anyhow};
 use solana_keypair::Keypair;
 use solana_signer::Signer;
@@ -17,35 +15,34 @@ use surfpool_core::surfnet::{
 use surfpool_types::{BlockProductionMode, RpcConfig, SimnetConfig, SurfpoolConfig};
 use tokio::sync::mpsc;
 
-use crate::geyser::{bridge, feed::Feed};
+use crate::geyser::{bridge, faults::node::NodeFaults};
 
 const SLOT_MS: u64 = 400;
 const LAMPORTS_PER_SOL: u64 = 1_000_000_000;
 /// The payer's balance at the start, in SOL.
 pub const PAYER_SOL: u64 = 10_000;
 
-/// Starts the validator on its own threads and returns its feed. If the validator ends, `failures`
-/// receives the reason.
+/// Starts the validator on its own threads, which pass its slots to `node`. If the validator ends,
+/// `failures` receives the reason.
 pub fn start(
     rpc_port: u16,
     ws_port: u16,
     payer: &Keypair,
+    node: NodeFaults,
     failures: mpsc::UnboundedSender<anyhow::Error>,
-) -> anyhow::Result<Arc<Feed>> {
-    let feed = Arc::new(Feed::default());
+) -> anyhow::Result<()> {
     let config = config(rpc_port, ws_port, payer);
-    let thread_feed = Arc::clone(&feed);
     std::thread::Builder::new()
         .name("validator".to_owned())
         .spawn(move || {
-            let reason = match run(config, thread_feed) {
+            let reason = match run(config, node) {
                 Ok(()) => anyhow!("the validator ended"),
                 Err(error) => error.context("the validator ended"),
             };
             let _ = failures.send(reason);
         })
         .context("starting the validator's thread")?;
-    Ok(feed)
+    Ok(())
 }
 
 fn config(rpc_port: u16, ws_port: u16, payer: &Keypair) -> SurfpoolConfig {
@@ -70,7 +67,7 @@ fn config(rpc_port: u16, ws_port: u16, payer: &Keypair) -> SurfpoolConfig {
     }
 }
 
-fn run(config: SurfpoolConfig, feed: Arc<Feed>) -> anyhow::Result<()> {
+fn run(config: SurfpoolConfig, node: NodeFaults) -> anyhow::Result<()> {
     let simnet = config.simnets.first().context("no network configured")?;
     let (svm, simnet_events, geyser_events) = SurfnetSvm::new(SurfnetSvmConfig {
         surfnet_id: simnet.surfnet_id.clone(),
@@ -84,7 +81,7 @@ fn run(config: SurfpoolConfig, feed: Arc<Feed>) -> anyhow::Result<()> {
     .map_err(|error| anyhow!("{error}"))?;
     // Surfpool blocks when one of its channels is full: drain both before it starts.
     std::thread::spawn(move || simnet_events.into_iter().for_each(drop));
-    std::thread::spawn(move || bridge::run(geyser_events, &feed));
+    std::thread::spawn(move || bridge::run(geyser_events, node));
     // Surfpool's own plugin thread also wants a channel of Geyser events. Its sender sends nothing
     // and lives until the end, because a closed channel would end that thread.
     let (_idle_sender, no_events) = crossbeam_channel::unbounded::<GeyserEvent>();

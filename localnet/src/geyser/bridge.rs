@@ -2,7 +2,6 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::Arc,
     time::SystemTime,
 };
 
@@ -15,19 +14,16 @@ use yellowstone_grpc_proto::{
     solana::storage::confirmed_block::{BlockHeight, UnixTimestamp},
 };
 
-use super::{
-    convert,
-    feed::{Feed, SealedSlot},
-};
+use super::{convert, faults::node::NodeFaults, feed::SealedSlot};
 
 /// Processes events until Surfpool ends.
 ///
 /// Surfpool blocks while its channel is full, so the bridge never waits for subscribers: a slow
 /// subscriber loses events instead.
-pub fn run(events: Receiver<GeyserEvent>, feed: &Arc<Feed>) {
+pub fn run(events: Receiver<GeyserEvent>, mut node: NodeFaults) {
     let mut bridge = Bridge::default();
     for event in events {
-        bridge.apply(event, feed);
+        bridge.apply(event, &mut node);
     }
 }
 
@@ -53,7 +49,7 @@ struct Block {
 }
 
 impl Bridge {
-    fn apply(&mut self, event: GeyserEvent, feed: &Feed) {
+    fn apply(&mut self, event: GeyserEvent, node: &mut NodeFaults) {
         match event {
             GeyserEvent::UpdateAccount(update) => {
                 let open = self.open.entry(update.slot).or_default();
@@ -71,13 +67,13 @@ impl Bridge {
             }
             GeyserEvent::NotifyBlockMetadata(block) => {
                 let sealed = self.seal(block);
-                feed.confirm(sealed);
+                node.confirm(sealed);
             }
             GeyserEvent::UpdateSlotStatus {
                 slot,
                 status: GeyserSlotStatus::Rooted,
                 ..
-            } => feed.finalize(slot),
+            } => node.finalize(slot),
             // The status `Confirmed` adds nothing: the block metadata, which follows it, seals the
             // slot. There are no startup events, because Surfpool starts with an empty chain.
             GeyserEvent::UpdateSlotStatus { .. }
@@ -147,8 +143,10 @@ fn last_writes(writes: Vec<SubscribeUpdateAccountInfo>) -> Vec<SubscribeUpdateAc
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
-    use crate::geyser::{feed::SlotEvent, test_data::account};
+    use crate::geyser::{faults::Faults, feed::Feed, test_data::account};
 
     fn block(slot: u64, parent_slot: u64) -> GeyserEvent {
         GeyserEvent::NotifyBlockMetadata(GeyserBlockMetadata {
@@ -161,6 +159,12 @@ mod tests {
             executed_transaction_count: 0,
             entry_count: 1,
         })
+    }
+
+    fn bridge_with_feed() -> (Bridge, NodeFaults, Arc<Feed>) {
+        let feed = Arc::<Feed>::default();
+        let node = NodeFaults::new(Faults::new(Arc::clone(&feed)));
+        (Bridge::default(), node, feed)
     }
 
     #[test]
@@ -179,9 +183,9 @@ mod tests {
 
     #[test]
     fn the_parent_is_the_last_sealed_slot() {
-        let (mut bridge, feed) = (Bridge::default(), Feed::default());
-        bridge.apply(block(31, 30), &feed);
-        bridge.apply(block(50, 49), &feed);
+        let (mut bridge, mut node, feed) = bridge_with_feed();
+        bridge.apply(block(31, 30), &mut node);
+        bridge.apply(block(50, 49), &mut node);
         let last = feed.last_confirmed().unwrap();
         assert_eq!(last.meta.parent_slot, 31);
         assert_eq!(last.meta.parent_blockhash, "hash of 31");
@@ -190,16 +194,13 @@ mod tests {
 
     #[test]
     fn the_content_of_a_slot_is_sealed_with_its_block() {
-        let (mut bridge, feed) = (Bridge::default(), Feed::default());
+        let (mut bridge, mut node, feed) = bridge_with_feed();
         let open = bridge.open.entry(31).or_default();
         open.accounts.push(account(1, 9));
-        bridge.apply(block(31, 30), &feed);
-        bridge.apply(block(32, 31), &feed);
+        bridge.apply(block(31, 30), &mut node);
+        bridge.apply(block(32, 31), &mut node);
         let replay = feed.subscribe(Some(31)).unwrap().replay;
-        let accounts = replay.iter().map(|event| match event {
-            SlotEvent::Confirmed(slot) => slot.accounts.len(),
-            SlotEvent::Finalized(_) => 0,
-        });
+        let accounts = replay.iter().map(|event| event.slot().accounts.len());
         assert_eq!(accounts.collect::<Vec<_>>(), [1, 0]);
     }
 }

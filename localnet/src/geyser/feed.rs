@@ -19,7 +19,7 @@ const REPLAY_SLOTS: usize = 512;
 const LIVE_QUEUE: usize = 512;
 
 /// A complete slot, whose content does not change any more.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct SealedSlot {
     pub slot: u64,
     /// The last write of each account in the slot.
@@ -29,11 +29,29 @@ pub struct SealedSlot {
     pub created_at: Timestamp,
 }
 
-/// A commitment level that a slot has reached.
+/// Progress of a slot.
 #[derive(Debug, Clone)]
 pub enum SlotEvent {
     Confirmed(Arc<SealedSlot>),
     Finalized(Arc<SealedSlot>),
+    /// The slot was confirmed, but the chain does not contain it.
+    Dead(Arc<SealedSlot>),
+    /// The slot reached its commitment level before the subscription began.
+    Replayed {
+        slot: Arc<SealedSlot>,
+        finalized: bool,
+    },
+}
+
+impl SlotEvent {
+    pub fn slot(&self) -> &Arc<SealedSlot> {
+        match self {
+            Self::Confirmed(slot)
+            | Self::Finalized(slot)
+            | Self::Dead(slot)
+            | Self::Replayed { slot, .. } => slot,
+        }
+    }
 }
 
 /// A position in the feed: the events to replay, and a receiver of the events after them.
@@ -43,12 +61,18 @@ pub struct Subscription {
     pub live: broadcast::Receiver<SlotEvent>,
 }
 
-/// The feed no longer has the slot that a replay should start with.
+/// The feed cannot start a replay with the requested slot. The messages are those of the
+/// Yellowstone plugin, which clients recognise.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("from_slot {from_slot} is too old: first available slot is {first_available}")]
-pub struct SlotTooOld {
-    pub from_slot: u64,
-    pub first_available: u64,
+pub enum ReplayError {
+    #[error("broadcast from {from_slot} is not available, last available: {first_available}")]
+    TooOld {
+        from_slot: u64,
+        first_available: u64,
+    },
+    /// There is no slot from the requested one on.
+    #[error("failed to get replay response")]
+    Empty,
 }
 
 /// The validator's sealed slots: the recent ones for replay, and new ones as they are sealed.
@@ -89,6 +113,20 @@ impl Feed {
         let _ = self.live.send(SlotEvent::Confirmed(slot));
     }
 
+    /// Removes a slot and all later slots, and reports the slot dead.
+    pub fn abandon(&self, first: u64) {
+        let mut recent = self.recent();
+        let kept = recent.slots.partition_point(|slot| slot.slot < first);
+        if let Some(dead) = recent.slots.drain(kept..).next() {
+            let _ = self.live.send(SlotEvent::Dead(dead));
+        }
+    }
+
+    /// Removes all slots, without a report to subscribers.
+    pub fn clear(&self) {
+        self.recent().slots.clear();
+    }
+
     /// Finalizes `root` and every slot before it.
     pub fn finalize(&self, root: u64) {
         let mut recent = self.recent();
@@ -100,9 +138,8 @@ impl Feed {
         recent.finalized = recent.finalized.max(root);
     }
 
-    /// Subscribes to live events. With `from_slot`, the replay starts with that slot; it is empty
-    /// if the slot is in the future.
-    pub fn subscribe(&self, from_slot: Option<u64>) -> Result<Subscription, SlotTooOld> {
+    /// Subscribes to live events. With `from_slot`, the replay starts with that slot.
+    pub fn subscribe(&self, from_slot: Option<u64>) -> Result<Subscription, ReplayError> {
         let recent = self.recent();
         let replay = match from_slot {
             None => Vec::new(),
@@ -117,6 +154,15 @@ impl Feed {
     /// The oldest slot that can be replayed.
     pub fn first_available(&self) -> Option<u64> {
         self.recent().slots.front().map(|slot| slot.slot)
+    }
+
+    /// The last write of an account in the recent slots.
+    pub fn last_write(&self, pubkey: &[u8]) -> Option<SubscribeUpdateAccountInfo> {
+        let recent = self.recent();
+        let mut newest_first = recent.slots.iter().rev();
+        newest_first
+            .find_map(|slot| slot.accounts.iter().find(|write| write.pubkey == pubkey))
+            .cloned()
     }
 
     pub fn last_confirmed(&self) -> Option<Arc<SealedSlot>> {
@@ -147,24 +193,26 @@ impl Feed {
 }
 
 impl RecentSlots {
-    fn replay(&self, from_slot: u64) -> Result<Vec<SlotEvent>, SlotTooOld> {
+    fn replay(&self, from_slot: u64) -> Result<Vec<SlotEvent>, ReplayError> {
         if let Some(first) = self.slots.front()
             && from_slot < first.slot
         {
-            return Err(SlotTooOld {
+            return Err(ReplayError::TooOld {
                 from_slot,
                 first_available: first.slot,
             });
         }
         let wanted = self.slots.iter().filter(|slot| slot.slot >= from_slot);
-        Ok(wanted
-            .flat_map(|slot| {
-                let confirmed = SlotEvent::Confirmed(Arc::clone(slot));
-                let finalized = slot.slot <= self.finalized;
-                let finalized = finalized.then(|| SlotEvent::Finalized(Arc::clone(slot)));
-                [Some(confirmed), finalized].into_iter().flatten()
+        let replay: Vec<_> = wanted
+            .map(|slot| SlotEvent::Replayed {
+                slot: Arc::clone(slot),
+                finalized: slot.slot <= self.finalized,
             })
-            .collect())
+            .collect();
+        match replay.is_empty() {
+            true => Err(ReplayError::Empty),
+            false => Ok(replay),
+        }
     }
 }
 
@@ -179,13 +227,18 @@ mod tests {
         feed
     }
 
-    /// `c` or `f` for confirmed or finalized, and the slot.
+    /// The initial of the event and the slot; in a replay, the initial of the commitment level.
     fn summary(events: &[SlotEvent]) -> Vec<(char, u64)> {
         events
             .iter()
             .map(|event| match event {
                 SlotEvent::Confirmed(slot) => ('c', slot.slot),
                 SlotEvent::Finalized(slot) => ('f', slot.slot),
+                SlotEvent::Dead(slot) => ('d', slot.slot),
+                SlotEvent::Replayed { slot, finalized } => match finalized {
+                    true => ('f', slot.slot),
+                    false => ('c', slot.slot),
+                },
             })
             .collect()
     }
@@ -204,17 +257,19 @@ mod tests {
     }
 
     #[test]
-    fn replay_includes_finalized_events() {
+    fn replay_states_which_slots_are_finalized() {
         let feed = feed(10..=12);
         feed.finalize(11);
         let replay = feed.subscribe(Some(11)).unwrap().replay;
-        assert_eq!(summary(&replay), [('c', 11), ('f', 11), ('c', 12)]);
+        assert_eq!(summary(&replay), [('f', 11), ('c', 12)]);
     }
 
     #[test]
-    fn a_future_slot_has_an_empty_replay() {
-        let subscription = feed(10..=12).subscribe(Some(20)).unwrap();
-        assert_eq!(summary(&subscription.replay), []);
+    fn a_future_slot_is_refused() {
+        let error = feed(10..=12).subscribe(Some(13)).unwrap_err();
+        assert_eq!(error, ReplayError::Empty);
+        let error = Feed::default().subscribe(Some(13)).unwrap_err();
+        assert_eq!(error, ReplayError::Empty);
     }
 
     #[test]
@@ -222,12 +277,35 @@ mod tests {
         let last = 10 + REPLAY_SLOTS as u64;
         let feed = feed(10..=last);
         let error = feed.subscribe(Some(10)).unwrap_err();
-        assert_eq!(error.first_available, 11);
         assert_eq!(
             error.to_string(),
-            "from_slot 10 is too old: first available slot is 11"
+            "broadcast from 10 is not available, last available: 11"
         );
+        assert_eq!(feed.first_available(), Some(11));
         assert_eq!(feed.subscribe(Some(11)).unwrap().replay.len(), REPLAY_SLOTS);
+    }
+
+    #[test]
+    fn abandoned_slots_are_not_replayed_and_the_first_is_reported_dead() {
+        let feed = feed(10..=14);
+        let mut live = feed.subscribe(None).unwrap().live;
+        feed.abandon(13);
+        assert_eq!(summary(&drain(&mut live)), [('d', 13)]);
+        let replay = feed.subscribe(Some(12)).unwrap().replay;
+        assert_eq!(summary(&replay), [('c', 12)]);
+    }
+
+    #[test]
+    fn the_last_write_of_an_account_is_the_newest() {
+        let feed = Feed::default();
+        for (slot, lamports) in [(10, 1), (11, 2)] {
+            let mut sealed = sealed_slot(slot);
+            sealed.accounts[0].lamports = lamports;
+            feed.confirm(sealed);
+        }
+        let known = sealed_slot(10).accounts.remove(0).pubkey;
+        assert_eq!(feed.last_write(&known).unwrap().lamports, 2);
+        assert!(feed.last_write(&[0; 32]).is_none());
     }
 
     #[test]

@@ -24,13 +24,23 @@ use yellowstone_grpc_proto::{
 use self::{account::AccountFilter, slot::SlotFilter, transaction::TransactionFilter};
 use super::feed::{SealedSlot, SlotEvent};
 
+/// Statuses of the commitment levels, in the order of [`CommitmentLevel`].
+const LEVELS: [SlotStatus; 3] = [
+    SlotStatus::SlotProcessed,
+    SlotStatus::SlotConfirmed,
+    SlotStatus::SlotFinalized,
+];
+/// Statuses that a slot has before it is processed.
+const LIFECYCLE: [SlotStatus; 3] = [
+    SlotStatus::SlotFirstShredReceived,
+    SlotStatus::SlotCreatedBank,
+    SlotStatus::SlotCompleted,
+];
+
 /// The filters of one subscription.
 #[derive(Debug)]
 pub struct SubscriptionFilter {
-    /// Whether the subscription is at `finalized`. Otherwise it is at `confirmed`.
-    finalized: bool,
-    /// First slot to send: `from_slot` of the request.
-    start_slot: Option<u64>,
+    commitment: CommitmentLevel,
     accounts: NamedFilters<AccountFilter>,
     slots: NamedFilters<SlotFilter>,
     transactions: NamedFilters<TransactionFilter>,
@@ -89,8 +99,7 @@ impl SubscriptionFilter {
         let mut blocks_meta: Vec<String> = request.blocks_meta.into_keys().collect();
         blocks_meta.sort();
         Ok(Self {
-            finalized: commitment == CommitmentLevel::Finalized,
-            start_slot: request.from_slot,
+            commitment,
             accounts: NamedFilters::parse(request.accounts, AccountFilter::parse)?,
             slots: NamedFilters::parse(request.slots, |slots| Ok(SlotFilter::parse(slots)))?,
             transactions: NamedFilters::parse(request.transactions, TransactionFilter::parse)?,
@@ -107,40 +116,54 @@ impl SubscriptionFilter {
         })
     }
 
-    pub fn start_slot(&self) -> Option<u64> {
-        self.start_slot
-    }
-
-    /// The updates that the client gets for an event, in order.
+    /// The updates that the client gets for an event, in the order of a Yellowstone server: content
+    /// and block metadata once the slot reaches the commitment level of the subscription, and every
+    /// status that it reaches.
     pub fn updates(&self, event: &SlotEvent) -> Vec<SubscribeUpdate> {
+        use CommitmentLevel::{Confirmed, Finalized, Processed};
+
+        let slot = event.slot();
         let mut updates = Vec::new();
         match event {
-            SlotEvent::Confirmed(slot) if self.is_before_start(slot) => {}
-            SlotEvent::Confirmed(slot) => {
-                if !self.finalized {
-                    self.push_content(slot, &mut updates);
-                }
-                for status in [
-                    SlotStatus::SlotCreatedBank,
-                    SlotStatus::SlotProcessed,
-                    SlotStatus::SlotConfirmed,
-                ] {
-                    updates.extend(self.slot_status(slot, status, slot.created_at));
-                }
+            SlotEvent::Confirmed(_) => {
+                let created_at = slot.created_at;
+                self.push_statuses(slot, &LIFECYCLE, created_at, &mut updates);
+                self.push_level(slot, Processed, created_at, &mut updates);
+                self.push_level(slot, Confirmed, created_at, &mut updates);
             }
-            SlotEvent::Finalized(slot) => {
-                if self.finalized && !self.is_before_start(slot) {
-                    self.push_content(slot, &mut updates);
-                }
+            SlotEvent::Finalized(_) => {
                 let now = SystemTime::now().into();
-                updates.extend(self.slot_status(slot, SlotStatus::SlotFinalized, now));
+                self.push_level(slot, Finalized, now, &mut updates);
+            }
+            SlotEvent::Dead(_) => {
+                let now = SystemTime::now().into();
+                self.push_statuses(slot, &[SlotStatus::SlotDead], now, &mut updates);
+            }
+            SlotEvent::Replayed { finalized, .. } => {
+                if self.commitment != Finalized || *finalized {
+                    self.push_content(slot, &mut updates);
+                    let now = SystemTime::now().into();
+                    let levels = if *finalized { &LEVELS } else { &LEVELS[..2] };
+                    self.push_statuses(slot, levels, now, &mut updates);
+                }
             }
         }
         updates
     }
 
-    fn is_before_start(&self, slot: &SealedSlot) -> bool {
-        self.start_slot.is_some_and(|first| slot.slot < first)
+    /// Adds what the client gets when a slot reaches a commitment level.
+    fn push_level(
+        &self,
+        slot: &SealedSlot,
+        level: CommitmentLevel,
+        created_at: Timestamp,
+        updates: &mut Vec<SubscribeUpdate>,
+    ) {
+        if self.commitment == level {
+            self.push_content(slot, updates);
+        }
+        let status = LEVELS[level as usize];
+        self.push_statuses(slot, &[status], created_at, updates);
     }
 
     /// Adds the matching accounts, transactions and block metadata of a slot.
@@ -190,26 +213,23 @@ impl SubscriptionFilter {
         }
     }
 
-    fn slot_status(
+    fn push_statuses(
         &self,
         slot: &SealedSlot,
-        status: SlotStatus,
+        statuses: &[SlotStatus],
         created_at: Timestamp,
-    ) -> Option<SubscribeUpdate> {
-        let names = self
-            .slots
-            .matching(|filter| filter.matches(status, self.finalized))?;
-        Some(SubscribeUpdate {
-            filters: names,
-            created_at: Some(created_at),
-            update_oneof: Some(UpdateOneof::Slot(SubscribeUpdateSlot {
-                slot: slot.slot,
-                parent: Some(slot.meta.parent_slot),
-                status: status.into(),
-                dead_error: None,
-                bank_id: Some(slot.meta.bank_id),
-            })),
-        })
+        updates: &mut Vec<SubscribeUpdate>,
+    ) {
+        for status in statuses {
+            let matches = |filter: &SlotFilter| filter.matches(*status, self.commitment);
+            if let Some(names) = self.slots.matching(matches) {
+                updates.push(SubscribeUpdate {
+                    filters: names,
+                    created_at: Some(created_at),
+                    update_oneof: Some(UpdateOneof::Slot(slot_update(slot, *status))),
+                });
+            }
+        }
     }
 
     /// Returns the account with only the requested slices of its data, joined. A slice that exceeds
@@ -232,6 +252,22 @@ impl SubscriptionFilter {
             write_version: account.write_version,
             txn_signature: account.txn_signature.clone(),
         }
+    }
+}
+
+/// Only statuses of a bank have its id and parent.
+fn slot_update(slot: &SealedSlot, status: SlotStatus) -> SubscribeUpdateSlot {
+    let is_of_shreds = matches!(
+        status,
+        SlotStatus::SlotFirstShredReceived | SlotStatus::SlotCompleted
+    );
+    let is_dead = status == SlotStatus::SlotDead;
+    SubscribeUpdateSlot {
+        slot: slot.slot,
+        parent: (!is_of_shreds).then_some(slot.meta.parent_slot),
+        status: status.into(),
+        dead_error: is_dead.then(|| "the block is not on the chain".to_owned()),
+        bank_id: (!is_of_shreds && !is_dead).then_some(slot.meta.bank_id),
     }
 }
 
@@ -279,59 +315,125 @@ mod tests {
         filter.updates(event).into_iter().map(summarize).collect()
     }
 
+    /// [`everything`] at a commitment level.
+    fn everything_at(commitment: CommitmentLevel) -> SubscriptionFilter {
+        SubscriptionFilter::parse(SubscribeRequest {
+            commitment: Some(commitment.into()),
+            ..everything()
+        })
+        .unwrap()
+    }
+
+    const CONTENT: [&str; 4] = ["a", "t", "ts", "m"];
+    const CREATED: [&str; 3] = [
+        "SLOT_FIRST_SHRED_RECEIVED",
+        "SLOT_CREATED_BANK",
+        "SLOT_COMPLETED",
+    ];
+    const PROCESSED: [&str; 1] = ["SLOT_PROCESSED"];
+    const CONFIRMED: [&str; 1] = ["SLOT_CONFIRMED"];
+    const FINALIZED: [&str; 1] = ["SLOT_FINALIZED"];
+
     #[test]
-    fn a_confirmed_slot_sends_content_then_meta_then_statuses() {
-        let filter = SubscriptionFilter::parse(everything()).unwrap();
+    fn content_and_meta_are_sent_before_the_status_of_the_commitment() {
         let slot = Arc::new(sealed_slot(31));
-        assert_eq!(
-            summary(&filter, &SlotEvent::Confirmed(Arc::clone(&slot))),
-            [
-                "a",
-                "t",
-                "ts",
-                "m",
-                "SLOT_CREATED_BANK",
-                "SLOT_PROCESSED",
-                "SLOT_CONFIRMED"
-            ]
-        );
-        assert_eq!(
-            summary(&filter, &SlotEvent::Finalized(slot)),
-            ["SLOT_FINALIZED"]
-        );
+        let confirmed = SlotEvent::Confirmed(Arc::clone(&slot));
+        let finalized = SlotEvent::Finalized(slot);
+        for (commitment, at_confirmation, at_finalization) in [
+            (
+                CommitmentLevel::Processed,
+                [&CREATED[..], &CONTENT, &PROCESSED, &CONFIRMED].concat(),
+                FINALIZED.to_vec(),
+            ),
+            (
+                CommitmentLevel::Confirmed,
+                [&CREATED[..], &PROCESSED, &CONTENT, &CONFIRMED].concat(),
+                FINALIZED.to_vec(),
+            ),
+            (
+                CommitmentLevel::Finalized,
+                [&CREATED[..], &PROCESSED, &CONFIRMED].concat(),
+                [&CONTENT[..], &FINALIZED].concat(),
+            ),
+        ] {
+            let filter = everything_at(commitment);
+            assert_eq!(summary(&filter, &confirmed), at_confirmation);
+            assert_eq!(summary(&filter, &finalized), at_finalization);
+        }
     }
 
     #[test]
-    fn at_finalized_content_is_sent_on_finalization() {
-        let filter = SubscriptionFilter::parse(SubscribeRequest {
-            commitment: Some(CommitmentLevel::Finalized.into()),
-            slots: HashMap::from([(
-                "s".to_owned(),
-                SubscribeRequestFilterSlots {
-                    filter_by_commitment: Some(true),
-                    ..Default::default()
-                },
-            )]),
-            ..everything()
-        })
-        .unwrap();
+    fn a_replayed_slot_has_the_statuses_after_its_content() {
         let slot = Arc::new(sealed_slot(31));
-        assert!(summary(&filter, &SlotEvent::Confirmed(Arc::clone(&slot))).is_empty());
-        assert_eq!(
-            summary(&filter, &SlotEvent::Finalized(slot)),
-            ["a", "t", "ts", "m", "SLOT_FINALIZED"]
-        );
+        let replayed = |finalized| SlotEvent::Replayed {
+            slot: Arc::clone(&slot),
+            finalized,
+        };
+        let at_confirmed = everything_at(CommitmentLevel::Confirmed);
+        let at_finalized = everything_at(CommitmentLevel::Finalized);
+        let not_final = [&CONTENT[..], &PROCESSED, &CONFIRMED].concat();
+        let all = [&not_final[..], &FINALIZED].concat();
+        assert_eq!(summary(&at_confirmed, &replayed(false)), not_final);
+        assert_eq!(summary(&at_confirmed, &replayed(true)), all);
+        assert!(summary(&at_finalized, &replayed(false)).is_empty());
+        assert_eq!(summary(&at_finalized, &replayed(true)), all);
     }
 
     #[test]
-    fn slots_before_from_slot_are_skipped() {
-        let filter = SubscriptionFilter::parse(SubscribeRequest {
-            from_slot: Some(32),
-            ..everything()
-        })
-        .unwrap();
-        assert!(summary(&filter, &SlotEvent::Confirmed(Arc::new(sealed_slot(31)))).is_empty());
-        assert!(!summary(&filter, &SlotEvent::Confirmed(Arc::new(sealed_slot(32)))).is_empty());
+    fn slot_filters_select_statuses() {
+        let statuses = |by_commitment, interslot, commitment: CommitmentLevel| {
+            let slots = SubscribeRequestFilterSlots {
+                filter_by_commitment: Some(by_commitment),
+                interslot_updates: Some(interslot),
+            };
+            let filter = SubscriptionFilter::parse(SubscribeRequest {
+                slots: HashMap::from([("s".to_owned(), slots)]),
+                commitment: Some(commitment.into()),
+                ..Default::default()
+            })
+            .unwrap();
+            let slot = Arc::new(sealed_slot(31));
+            let events = [SlotEvent::Confirmed, SlotEvent::Dead, SlotEvent::Finalized];
+            let summaries = events.map(|event| summary(&filter, &event(Arc::clone(&slot))));
+            summaries.concat()
+        };
+        let levels = ["SLOT_PROCESSED", "SLOT_CONFIRMED", "SLOT_FINALIZED"];
+        assert_eq!(statuses(false, false, CommitmentLevel::Confirmed), levels);
+        let all = [
+            &CREATED[..],
+            &PROCESSED,
+            &CONFIRMED,
+            &["SLOT_DEAD"],
+            &FINALIZED,
+        ]
+        .concat();
+        assert_eq!(statuses(false, true, CommitmentLevel::Confirmed), all);
+        for (commitment, status) in [
+            (CommitmentLevel::Processed, PROCESSED),
+            (CommitmentLevel::Confirmed, CONFIRMED),
+            (CommitmentLevel::Finalized, FINALIZED),
+        ] {
+            assert_eq!(statuses(true, true, commitment), status);
+        }
+    }
+
+    #[test]
+    fn every_update_has_a_creation_time() {
+        let filter = everything_at(CommitmentLevel::Confirmed);
+        let slot = Arc::new(sealed_slot(31));
+        for event in [
+            SlotEvent::Confirmed(Arc::clone(&slot)),
+            SlotEvent::Finalized(Arc::clone(&slot)),
+            SlotEvent::Dead(Arc::clone(&slot)),
+            SlotEvent::Replayed {
+                slot,
+                finalized: true,
+            },
+        ] {
+            let updates = filter.updates(&event);
+            assert!(!updates.is_empty());
+            assert!(updates.iter().all(|update| update.created_at.is_some()));
+        }
     }
 
     #[test]

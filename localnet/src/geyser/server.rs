@@ -1,13 +1,13 @@
 //! The Yellowstone gRPC service.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use anyhow::Context;
-use tokio::{
-    net::TcpListener,
-    sync::{broadcast, mpsc},
+use tokio::{net::TcpListener, sync::mpsc};
+use tokio_stream::{
+    StreamExt,
+    wrappers::{ReceiverStream, TcpListenerStream},
 };
-use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming, codec::CompressionEncoding, transport::Server};
 use yellowstone_grpc_proto::geyser::{
@@ -16,31 +16,35 @@ use yellowstone_grpc_proto::geyser::{
     GetVersionResponse, IsBlockhashValidRequest, IsBlockhashValidResponse, PingRequest,
     PongResponse, SubscribeDeshredRequest, SubscribeGossipRequest, SubscribeReplayInfoRequest,
     SubscribeReplayInfoResponse, SubscribeRequest, SubscribeUpdate, SubscribeUpdateDeshred,
-    SubscribeUpdateGossip, SubscribeUpdatePing, SubscribeUpdatePong,
+    SubscribeUpdateGossip,
     geyser_server::{Geyser, GeyserServer},
-    subscribe_update::UpdateOneof,
 };
 
 use super::{
-    feed::{Feed, SealedSlot, SlotEvent},
-    filter::SubscriptionFilter,
+    connection::{Connection, ConnectionHandle},
+    faults::{
+        Faults,
+        request::{Fault, Kind, Refusal},
+    },
+    feed::{Feed, SealedSlot},
+    stream::ClientStream,
 };
 
-const PING_INTERVAL: Duration = Duration::from_secs(10);
 /// Number of updates queued for a client that reads slowly, in addition to the feed's queue.
 const CLIENT_QUEUE: usize = 256;
 /// Number of blocks after which a blockhash expires.
 const BLOCKHASH_LIFETIME: u64 = 150;
 
-/// Serves until `stop` is cancelled.
+/// Serves the feed behind `faults` until `stop` is cancelled.
 pub async fn run(
     listener: TcpListener,
-    feed: Arc<Feed>,
+    faults: Arc<Faults>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let (reporter, health) = tonic_health::server::health_reporter();
     let service = GeyserServer::new(Service {
-        feed,
+        feed: Arc::clone(faults.feed()),
+        faults,
         stop: stop.clone(),
     })
     .accept_compressed(CompressionEncoding::Gzip)
@@ -48,20 +52,45 @@ pub async fn run(
     .send_compressed(CompressionEncoding::Gzip)
     .send_compressed(CompressionEncoding::Zstd);
     reporter.set_serving::<GeyserServer<Service>>().await;
+    let connections = TcpListenerStream::new(listener);
+    let connections = connections.map(|accepted| accepted.map(Connection::new));
     Server::builder()
         .add_service(health)
         .add_service(service)
-        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), stop.cancelled_owned())
+        .serve_with_incoming_shutdown(connections, stop.cancelled_owned())
         .await
         .context("the gRPC server ended")
 }
 
 struct Service {
     feed: Arc<Feed>,
+    faults: Arc<Faults>,
     stop: CancellationToken,
 }
 
 impl Service {
+    /// The first slot that can be replayed; like the Yellowstone plugin, the largest number while
+    /// there is none.
+    fn first_available(&self) -> Option<u64> {
+        let unsupported = Fault::RefuseReplay(Refusal::Unsupported);
+        if self.faults.is_armed(&unsupported) {
+            return None;
+        }
+        let Some(first) = self.feed.first_available() else {
+            return Some(u64::MAX);
+        };
+        let lie = self.faults.inject(|fault| match fault {
+            Fault::FalseReplayInfo { slots_early } => Some(*slots_early),
+            _ => None,
+        });
+        let Some(lie) = lie else { return Some(first) };
+        let false_first = first.saturating_sub(lie.value);
+        if false_first != first {
+            self.faults.count_change(Kind::FalseReplayInfo);
+        }
+        Some(false_first)
+    }
+
     /// The latest slot at a commitment level.
     fn latest_slot(&self, commitment: Option<i32>) -> Result<Arc<SealedSlot>, Status> {
         let slot = match commitment.map(CommitmentLevel::try_from) {
@@ -76,7 +105,7 @@ impl Service {
                 )));
             }
         };
-        slot.ok_or_else(|| Status::unavailable("no slot has this commitment yet: try again"))
+        slot.ok_or_else(|| Status::internal("block is not available yet"))
     }
 }
 
@@ -96,18 +125,16 @@ impl Geyser for Service {
         &self,
         request: Request<Streaming<SubscribeRequest>>,
     ) -> Result<Response<Self::SubscribeStream>, Status> {
+        let refusal = self.faults.inject_exactly(&Fault::RefuseSubscriptions);
+        if refusal.is_some() {
+            self.faults.count_change(Kind::RefuseSubscriptions);
+            return Err(Status::unavailable("the node accepts no subscriptions"));
+        }
         let (updates, receiver) = mpsc::channel(CLIENT_QUEUE);
-        let stream = ClientStream {
-            feed: Arc::clone(&self.feed),
-            updates,
-            subscription: None,
-        };
-        let stop = self.stop.clone();
-        tokio::spawn(async move {
-            let _ = stop
-                .run_until_cancelled(stream.run(request.into_inner()))
-                .await;
-        });
+        let connection = request.extensions().get::<ConnectionHandle>();
+        let connection = connection.cloned().unwrap_or_default();
+        let stream = ClientStream::new(Arc::clone(&self.faults), connection, updates);
+        tokio::spawn(stream.run(request.into_inner(), self.stop.clone()));
         Ok(Response::new(ReceiverStream::new(receiver)))
     }
 
@@ -134,7 +161,7 @@ impl Geyser for Service {
         _: Request<SubscribeReplayInfoRequest>,
     ) -> Result<Response<SubscribeReplayInfoResponse>, Status> {
         Ok(Response::new(SubscribeReplayInfoResponse {
-            first_available: self.feed.first_available(),
+            first_available: self.first_available(),
         }))
     }
 
@@ -170,6 +197,17 @@ impl Geyser for Service {
         request: Request<GetSlotRequest>,
     ) -> Result<Response<GetSlotResponse>, Status> {
         let slot = self.latest_slot(request.into_inner().commitment)?.slot;
+        let behind = self.faults.inject(|fault| match fault {
+            Fault::Behind { slots } => Some(*slots),
+            _ => None,
+        });
+        let slot = match behind {
+            Some(behind) => {
+                self.faults.count_change(Kind::Behind);
+                slot.saturating_sub(behind.value)
+            }
+            None => slot,
+        };
         Ok(Response::new(GetSlotResponse { slot }))
     }
 
@@ -206,139 +244,63 @@ impl Geyser for Service {
     }
 }
 
-/// The open stream of one client.
-struct ClientStream {
-    feed: Arc<Feed>,
-    updates: mpsc::Sender<Result<SubscribeUpdate, Status>>,
-    /// `None` until the client has sent its first filter.
-    subscription: Option<ActiveSubscription>,
-}
+#[cfg(test)]
+mod tests {
+    use tonic::Code;
 
-struct ActiveSubscription {
-    filter: SubscriptionFilter,
-    live: broadcast::Receiver<SlotEvent>,
-}
+    use crate::geyser::test_client::{TestServer, whole};
 
-/// The reason why a stream ends.
-enum StreamEnd {
-    /// The client has disconnected.
-    Disconnected,
-    /// The server ends the stream with this status.
-    Status(Status),
-}
-
-impl From<Status> for StreamEnd {
-    fn from(status: Status) -> Self {
-        Self::Status(status)
-    }
-}
-
-impl ClientStream {
-    async fn run(mut self, requests: Streaming<SubscribeRequest>) {
-        if let Err(StreamEnd::Status(status)) = self.serve(requests).await {
-            tracing::info!(code = ?status.code(), reason = status.message(), "stream ended");
-            let _ = self.updates.send(Err(status)).await;
-        }
+    #[tokio::test]
+    async fn live_slots_follow_replayed_ones() {
+        let mut server = TestServer::start().await;
+        server.confirm([10, 11]);
+        let mut subscriber = server.subscribe(Some(11)).await;
+        server.confirm([12]);
+        let labels = subscriber.labels(12).await;
+        assert_eq!(labels, [whole(11), whole(12)].concat());
+        assert!(server.faults.report().counts.is_empty());
     }
 
-    async fn serve(&mut self, mut requests: Streaming<SubscribeRequest>) -> Result<(), StreamEnd> {
-        let mut ping = tokio::time::interval(PING_INTERVAL);
-        // A client may close its side of the stream and still receive updates.
-        let mut requests_open = true;
-        loop {
-            tokio::select! {
-                () = self.updates.closed() => return Err(StreamEnd::Disconnected),
-                _ = ping.tick() => self.send_ping().await?,
-                request = requests.message(), if requests_open => match request {
-                    Ok(Some(request)) => self.handle_request(request).await?,
-                    Ok(None) => requests_open = false,
-                    Err(_) => return Err(StreamEnd::Disconnected),
-                },
-                event = next_event(&mut self.subscription) => self.handle_event(event).await?,
-            }
-        }
+    #[tokio::test]
+    async fn a_replay_is_refused_like_by_the_plugin() {
+        let mut server = TestServer::start().await;
+        let no_slot = (Code::Internal, "failed to get replay response".to_owned());
+        assert_eq!(server.replay_error(10).await, no_slot);
+        server.confirm(10..=12);
+        assert_eq!(server.replay_error(13).await, no_slot);
+        let too_old = "broadcast from 9 is not available, last available: 10".to_owned();
+        let refused = server.replay_error(9).await;
+        assert_eq!(refused, (Code::OutOfRange, too_old));
     }
 
-    /// Answers a ping, or subscribes with the filters of the request.
-    async fn handle_request(&mut self, request: SubscribeRequest) -> Result<(), StreamEnd> {
-        if let Some(ping) = request.ping {
-            let pong = SubscribeUpdatePong { id: ping.id };
-            return self.send(unfiltered(UpdateOneof::Pong(pong))).await;
-        }
-        let filter = SubscriptionFilter::parse(request)?;
-        // New filters keep the position in the feed, unless the client sets `from_slot`.
-        if let Some(active) = &mut self.subscription
-            && filter.start_slot().is_none()
-        {
-            active.filter = filter;
-            return Ok(());
-        }
-        let subscription = self
-            .feed
-            .subscribe(filter.start_slot())
-            .map_err(|error| Status::out_of_range(error.to_string()))?;
-        for event in &subscription.replay {
-            self.send_all(filter.updates(event)).await?;
-        }
-        self.subscription = Some(ActiveSubscription {
-            filter,
-            live: subscription.live,
-        });
-        Ok(())
+    #[tokio::test]
+    async fn slots_are_reported_once_there_are_any() {
+        let mut server = TestServer::start().await;
+        assert_eq!(server.first_available().await, Some(u64::MAX));
+        assert_eq!(server.slot().await.unwrap_err().code(), Code::Internal);
+        server.confirm(10..=12);
+        assert_eq!(server.first_available().await, Some(10));
+        assert_eq!(server.slot().await.unwrap(), 12);
     }
 
-    async fn handle_event(
-        &mut self,
-        event: Result<SlotEvent, broadcast::error::RecvError>,
-    ) -> Result<(), StreamEnd> {
-        let event = event.map_err(|error| match error {
-            broadcast::error::RecvError::Lagged(events) => Status::data_loss(format!(
-                "client too slow: {events} events were dropped; subscribe again with from_slot"
-            )),
-            broadcast::error::RecvError::Closed => Status::unavailable("the validator ended"),
-        })?;
-        let updates = match &self.subscription {
-            Some(active) => active.filter.updates(&event),
-            None => Vec::new(),
-        };
-        self.send_all(updates).await
+    #[tokio::test]
+    async fn a_client_that_falls_behind_gets_an_error() {
+        let mut server = TestServer::start().await;
+        let mut subscriber = server.subscribe(None).await;
+        // More slots than the feed queues, while the server gets no time to send them.
+        server.confirm(10..1_000);
+        let (_, status) = subscriber.until_end().await;
+        let status = status.unwrap();
+        let lagged = (Code::Internal, "lagged to receive geyser messages");
+        assert_eq!((status.code(), status.message()), lagged);
     }
 
-    async fn send_ping(&self) -> Result<(), StreamEnd> {
-        let ping = UpdateOneof::Ping(SubscribeUpdatePing {});
-        self.send(unfiltered(ping)).await
-    }
-
-    async fn send_all(&self, updates: Vec<SubscribeUpdate>) -> Result<(), StreamEnd> {
-        for update in updates {
-            self.send(update).await?;
-        }
-        Ok(())
-    }
-
-    async fn send(&self, update: SubscribeUpdate) -> Result<(), StreamEnd> {
-        self.updates
-            .send(Ok(update))
-            .await
-            .map_err(|_| StreamEnd::Disconnected)
-    }
-}
-
-/// Waits for the next live event, or forever without a subscription.
-async fn next_event(
-    subscription: &mut Option<ActiveSubscription>,
-) -> Result<SlotEvent, broadcast::error::RecvError> {
-    match subscription {
-        Some(active) => active.live.recv().await,
-        None => std::future::pending().await,
-    }
-}
-
-/// A ping or pong, which belongs to no filter.
-fn unfiltered(update: UpdateOneof) -> SubscribeUpdate {
-    SubscribeUpdate {
-        filters: Vec::new(),
-        created_at: Some(std::time::SystemTime::now().into()),
-        update_oneof: Some(update),
+    #[tokio::test]
+    async fn a_server_that_stops_is_unavailable() {
+        let mut server = TestServer::start().await;
+        let mut subscriber = server.subscribe(None).await;
+        drop(server);
+        let (_, status) = subscriber.until_end().await;
+        assert_eq!(status.unwrap().code(), Code::Unavailable);
     }
 }

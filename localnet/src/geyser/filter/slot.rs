@@ -1,6 +1,6 @@
 //! Filters for slot status updates.
 
-use yellowstone_grpc_proto::geyser::{SlotStatus, SubscribeRequestFilterSlots};
+use yellowstone_grpc_proto::geyser::{CommitmentLevel, SlotStatus, SubscribeRequestFilterSlots};
 
 #[derive(Debug)]
 pub struct SlotFilter {
@@ -18,17 +18,14 @@ impl SlotFilter {
         }
     }
 
-    /// `finalized` is the commitment of the subscription: `finalized`, or else `confirmed`, which
-    /// also serves subscriptions at `processed`.
-    pub fn matches(&self, status: SlotStatus, finalized: bool) -> bool {
-        let commitment = match finalized {
-            true => SlotStatus::SlotFinalized,
-            false => SlotStatus::SlotConfirmed,
+    /// `commitment` is that of the subscription.
+    pub fn matches(&self, status: SlotStatus, commitment: CommitmentLevel) -> bool {
+        let level = match status {
+            SlotStatus::SlotProcessed => Some(CommitmentLevel::Processed),
+            SlotStatus::SlotConfirmed => Some(CommitmentLevel::Confirmed),
+            SlotStatus::SlotFinalized => Some(CommitmentLevel::Finalized),
+            _ => None,
         };
-        let is_commitment = matches!(
-            status,
-            SlotStatus::SlotProcessed | SlotStatus::SlotConfirmed | SlotStatus::SlotFinalized
-        );
-        (!self.by_commitment || status == commitment) && (self.interslot || is_commitment)
+        (!self.by_commitment || level == Some(commitment)) && (self.interslot || level.is_some())
     }
 }
