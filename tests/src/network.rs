@@ -1,6 +1,7 @@
 //! The whole system as processes: a local network and the services on it.
 
 pub mod budget;
+pub mod faults;
 pub mod observer;
 mod service;
 mod wait;
@@ -20,6 +21,7 @@ use driftshield_sdk::rpc::{Client, Keypair, read_keypair};
 use serde::Deserialize;
 use tempfile::TempDir;
 
+use self::faults::Faults;
 use crate::paths::root;
 
 /// Path of one of the workspace's binaries, which must be built.
@@ -51,6 +53,7 @@ pub struct Addresses {
     pub grpc_url: String,
     pub database_url: String,
     pub api_url: Option<String>,
+    pub faults_url: Option<String>,
     pub payer: PathBuf,
 }
 
@@ -117,6 +120,12 @@ impl Network {
         let text = [output.stdout, output.stderr].concat();
         let text = String::from_utf8_lossy(&text).into_owned();
         (output.status.code().unwrap_or(-1), text)
+    }
+
+    /// The faults of a network that was started with `--faults-port 0`.
+    pub fn faults(&self) -> Faults {
+        let url = self.addresses.faults_url.clone();
+        Faults::new(url.expect("localnet runs with --faults-port"))
     }
 
     /// Connects to the network's database.

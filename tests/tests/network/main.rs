@@ -4,6 +4,7 @@ mod api;
 mod api_fixture;
 mod budgets;
 mod example;
+mod faults;
 mod fixture;
 mod insurance;
 mod mirror;
