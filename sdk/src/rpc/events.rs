@@ -8,7 +8,7 @@ use solana_rpc_client_api::{
     response::{OptionSerializer, UiInnerInstructions, UiInstruction, UiParsedInstruction},
 };
 use solana_signature::Signature;
-use solana_transaction_status_client_types::UiTransactionEncoding;
+use solana_transaction_status_client_types::{UiLoadedAddresses, UiTransactionEncoding};
 
 use super::{client::Client, error::Error};
 use crate::{Event, ID};
@@ -74,12 +74,24 @@ impl Client {
         let transaction = found.transaction.transaction.decode();
         let transaction = transaction.ok_or(Error::IncompleteResponse("the transaction"))?;
         let meta = found.transaction.meta;
-        let Some(OptionSerializer::Some(inner)) = meta.map(|meta| meta.inner_instructions) else {
+        let meta = meta.ok_or(Error::IncompleteResponse("the metadata"))?;
+        let OptionSerializer::Some(inner) = meta.inner_instructions else {
             return Err(Error::IncompleteResponse("the inner instructions"));
         };
-        let events = event_data(&inner, transaction.message.static_account_keys());
-        Ok((found.slot, events))
+        let mut keys = transaction.message.static_account_keys().to_vec();
+        if let OptionSerializer::Some(loaded) = meta.loaded_addresses {
+            keys.extend(loaded_keys(&loaded)?);
+        }
+        Ok((found.slot, event_data(&inner, &keys)))
     }
+}
+
+/// Keys that a transaction loaded from lookup tables, in the order of the indexes in instructions.
+fn loaded_keys(loaded: &UiLoadedAddresses) -> Result<Vec<Address>, Error> {
+    let keys = loaded.writable.iter().chain(&loaded.readonly);
+    keys.map(|key| key.parse())
+        .collect::<Result<_, _>>()
+        .map_err(|_| Error::IncompleteResponse("valid keys"))
 }
 
 fn parse_signature(signature: &str) -> Result<Signature, Error> {
@@ -88,8 +100,7 @@ fn parse_signature(signature: &str) -> Result<Signature, Error> {
 }
 
 /// Events in the inner instructions of a transaction, each as `discriminator ‖ body`. `keys` are
-/// the transaction's static account keys: events of a transaction that loads the program from a
-/// lookup table are not found.
+/// the transaction's account keys, those from lookup tables last.
 pub fn event_data(inner: &[UiInnerInstructions], keys: &[Address]) -> Vec<Vec<u8>> {
     inner
         .iter()
@@ -117,4 +128,35 @@ fn own_instruction_data(instruction: &UiInstruction, keys: &[Address]) -> Option
         UiInstruction::Parsed(UiParsedInstruction::Parsed(_)) => return None,
     };
     is_own.then(|| bs58::decode(data).into_vec().ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use solana_rpc_client_api::response::UiCompiledInstruction;
+
+    use super::*;
+
+    #[test]
+    fn the_program_can_come_from_a_lookup_table() {
+        let data = [EVENT_IX_TAG_LE, &[7; 9]].concat();
+        let compiled = UiCompiledInstruction {
+            program_id_index: 2,
+            accounts: vec![],
+            data: bs58::encode(data).into_string(),
+            stack_height: Some(2),
+        };
+        let inner = [UiInnerInstructions {
+            index: 0,
+            instructions: vec![UiInstruction::Compiled(compiled)],
+        }];
+        let own: Vec<Address> = vec![[1; 32].into()];
+        assert!(event_data(&inner, &own).is_empty());
+
+        let loaded = UiLoadedAddresses {
+            writable: vec![Address::from([2; 32]).to_string()],
+            readonly: vec![ID.to_string()],
+        };
+        let keys = [own, loaded_keys(&loaded).unwrap()].concat();
+        assert_eq!(event_data(&inner, &keys), [[7; 9].to_vec()]);
+    }
 }
