@@ -1,217 +1,398 @@
--- Schema `chain`: mirror of the program's accounts and events. Only the indexer writes it, and it
--- can be rebuilt from the chain at any time.
+-- Schema `chain`: mirror of the program's accounts and events. Only the indexer writes it, and it can
+-- be rebuilt from the chain at any time.
 -- Schema `app`: data that users submit to the API; no tables yet.
+-- Schema `readable`: every table of `chain` as a view with keys in base58, for people.
 --
--- Formats and units: addresses, signatures and blockhashes in base58; other hashes in hexadecimal;
--- amounts in base units of the token; drift in micro-units (1.0 is 1,000,000); the program's times in
--- unix seconds.
+-- Formats and units: addresses, blockhashes, hashes and signatures are bytes; amounts are in base units
+-- of the token; drift is in micro-units (1.0 is 1,000,000); the program's times are unix seconds.
 --
--- A row never goes back to an older state: a write applies only if its (slot, write_version) is newer
--- than the row's.
+-- The position of an event on the chain is one number, its id:
+--   slot · 2^31 + index of the transaction in its block · 2^12
+--   + index of the outer instruction · 2^6 + index among its inner instructions.
+-- Ids ascend in the order of the chain, and every mirror of the chain has the same ids.
+--
+-- An account that is closed can be created again at the same address. Each time is a life, named by the
+-- id of the event that created the account; 0 if the mirror does not have that event.
 
 create schema chain;
 create schema app;
+create schema readable;
+
+create extension if not exists pg_trgm with schema public;
 
 -- Progress of the mirror. Empty before the first snapshot, then one row.
 create table chain.cursor (
-  only_row boolean primary key default true,
+  only_row boolean primary key default true check (only_row),
+  -- Numbering of `seq` and of everything derived from it. A mirror that is made anew, here or in
+  -- another database, has a higher epoch.
+  epoch bigint not null,
+  -- Blockhash of slot 0, which identifies the cluster; null if the node does not say.
+  genesis_hash bytea,
   -- Last applied slot. The mirror contains all changes up to and including this slot.
   slot bigint not null,
-  blockhash text not null,
+  blockhash bytea not null,
   block_time timestamptz,
-  -- `seq` of the last event; 0 before the first one.
+  -- `seq` of the last record of the feed; 0 before the first one.
   seq bigint not null,
   -- Latest finalized slot, at most `slot`; 0 before the first one.
   finalized_slot bigint not null,
-  -- First slot applied from the stream. Events of earlier slots may be missing.
+  -- Newest slot of which the source of the mirror knows, and when it last reached a new one.
+  tip_slot bigint not null,
+  tip_at timestamptz not null,
+  -- Accounts may be newer than `slot` until the mirror reaches this slot; 2^63 - 1 while it is not
+  -- known; null if they are not.
+  settles_at bigint,
+  -- First slot with a complete event history. Events of earlier slots may be missing.
   history_from bigint not null,
-  updated_at timestamptz not null default now(),
-  constraint cursor_only_row check (only_row)
+  updated_at timestamptz not null default now()
+);
+
+-- Slots that the mirror misses: between `from_slot` and `to_slot`, both inclusive.
+create table chain.gap (
+  from_slot bigint not null,
+  to_slot bigint not null,
+  epoch bigint not null,
+  -- open, filled, or lost: no source has the blocks any more, and events in them are missing.
+  state text not null check (state in ('open', 'filled', 'lost')),
+  reason text not null,
+  opened_at timestamptz not null default now(),
+  closed_at timestamptz,
+  primary key (from_slot, to_slot)
 );
 
 -- Applied slots. The parent of each slot is the slot before it in this table.
 create table chain.slot (
   slot bigint primary key,
-  blockhash text not null,
+  blockhash bytea not null,
   parent_slot bigint not null,
-  parent_blockhash text not null,
+  parent_blockhash bytea not null,
   block_time timestamptz
 );
 
--- Every account of the program with its bytes on chain. Closed accounts stay, with the last bytes
--- that the mirror received.
+-- Every life of every account of the program, with its bytes. A life that has ended stays, with the
+-- last bytes that the mirror received.
 create table chain.account (
-  address text primary key,
-  -- Name of the account type, such as Market; null if the indexer cannot decode the account.
+  address bytea not null,
+  life bigint not null,
+  -- Whether this is the latest life at the address.
+  is_current boolean not null,
+  -- Name of the account type, such as Market; null if the indexer does not know the type.
   kind text,
   -- Slot of the last write or close.
   slot bigint not null,
-  -- Order of the writes within a slot, assigned by the validator; 2^63 - 1 for an account from the
-  -- snapshot, 2^63 - 2 for a close.
+  -- Order of the writes within a slot, assigned by the validator; 2^63 - 1 for an account from an RPC
+  -- node, 2^63 - 2 for a close.
   write_version bigint not null,
-  -- Slot of the first write to the address. Less than cursor.history_from if the account is older
-  -- than the mirror.
-  first_slot bigint not null,
   -- Slot of the close; null if the account is open.
   closed_slot bigint,
   lamports numeric(20) not null,
-  data bytea not null
+  data bytea not null,
+  -- Whether `data` are bytes from the chain. If not, the mirror received none: the account was created
+  -- and closed in one slot, or before the mirror began, and `data` is put together from its events.
+  is_exact boolean not null,
+  -- What the account's events say and its bytes don't, such as when and how the life ended.
+  facts jsonb not null,
+  -- Version of the decoder that wrote the row of the account type.
+  decoder_version integer not null,
+  primary key (address, life)
 ) with (fillfactor = 80);
 
-create index account_kind on chain.account (kind) where closed_slot is null;
+create unique index account_current on chain.account (address) where is_current;
+create index account_open on chain.account (kind, address) where closed_slot is null;
+create index account_decoder on chain.account (decoder_version);
+
+-- States before the changes of slots that are not finalized, to undo these slots.
+create table chain.account_version (
+  slot bigint not null,
+  address bytea not null,
+  life bigint not null,
+  -- False if the life began in the slot. The other columns are null then.
+  existed boolean not null,
+  kind text,
+  account_slot bigint,
+  write_version bigint,
+  closed_slot bigint,
+  lamports numeric(20),
+  data bytea,
+  is_exact boolean,
+  facts jsonb,
+  primary key (slot, address, life)
+);
+
+-- Accounts, events and rows that the indexer could not decode or store. It tries again whenever its
+-- decoder has a newer version.
+create table chain.dead_letter (
+  id bigint generated always as identity primary key,
+  -- account, event, or the name of the table that refused a row.
+  subject text not null,
+  slot bigint not null,
+  address bytea,
+  event_id bigint,
+  reason text not null,
+  data bytea,
+  decoder_version integer not null,
+  created_at timestamptz not null default now(),
+  resolved_at timestamptz
+);
+
+create index dead_letter_open on chain.dead_letter (decoder_version) where resolved_at is null;
+create index dead_letter_address on chain.dead_letter (address) where resolved_at is null;
+
+-- What clients follow: one record for each new event, rollback and gap, in the order of the commits.
+-- `seq` has no gaps and never goes back. Records are kept for a day.
+create table chain.feed (
+  seq bigint primary key,
+  epoch bigint not null,
+  slot bigint not null,
+  kind text not null check (kind in ('event', 'rollback', 'gap')),
+  -- Id of the event; null for other kinds.
+  event_id bigint,
+  -- What the record concerns, such as market:<address> and wallet:<address>.
+  channels text[] not null,
+  -- event: the event's name and fields. rollback: `to_slot`, the last slot that stays.
+  -- gap: `from_slot`, `to_slot` and `state`.
+  body jsonb not null
+);
+
+-- History, partitioned by slot. No foreign key leads into it: old partitions are dropped.
 
 -- Every event in the order of the chain.
 create table chain.event (
-  -- Sequence number: 1, 2, 3, … without gaps.
-  seq bigint primary key,
+  id bigint primary key,
   slot bigint not null,
-  signature text not null,
-  -- Index of the transaction in its block.
-  transaction_index bigint not null,
-  -- Index of the outer instruction in the transaction.
-  instruction_index integer not null,
-  -- Index of the event among the inner instructions of the outer instruction.
-  event_index integer not null,
+  signature bytea not null,
   -- Name of the event, such as BetPlaced; null if the indexer cannot decode the event.
   name text,
   -- Fields of the event; null if `name` is.
   body jsonb,
   -- Discriminator and body, as emitted.
   data bytea not null,
-  block_time timestamptz,
-  constraint event_identity unique (slot, signature, instruction_index, event_index)
-);
+  block_time timestamptz
+) partition by range (id);
 
-create index event_name on chain.event (name, seq);
+create index event_name on chain.event (name, id);
 
 -- Accounts whose event counter an event advanced.
 create table chain.event_account (
-  account text not null,
-  seq bigint not null references chain.event on delete cascade,
+  account bytea not null,
+  event_id bigint not null,
   -- Count of the account's events including this one: 1, 2, 3, … without gaps.
   number numeric(20) not null,
-  constraint event_account_key primary key (account, seq)
-);
+  primary key (account, event_id)
+) partition by range (event_id);
 
-create index event_account_seq on chain.event_account (seq);
--- A closed account can be created again at the same address; its numbers then start again at 1.
-create index event_account_lives on chain.event_account (account, seq) where number = 1;
+create index event_account_event on chain.event_account (event_id);
+
+-- Wallets that an event concerns, each with its part: owner, creator, oracle, …
+create table chain.event_party (
+  wallet bytea not null,
+  event_id bigint not null,
+  role text not null,
+  primary key (wallet, event_id, role)
+) partition by range (event_id);
+
+create index event_party_event on chain.event_party (event_id);
 
 -- Pools of a market at its creation and after each bet.
 create table chain.odds (
-  market text not null,
-  seq bigint not null references chain.event on delete cascade,
-  slot bigint not null,
+  market bytea not null,
+  event_id bigint not null,
   block_time timestamptz,
   -- Stakes by outcome, in base units.
   pools numeric(20)[] not null,
-  constraint odds_key primary key (market, seq)
-);
+  primary key (market, event_id)
+) partition by range (event_id);
 
--- Results of windows, taken from the events that settled them. The instruction that settles a receipt
--- closes it if it owes nothing, so that its settled state is never received.
-create table chain.receipt_settlement (
-  receipt text not null,
-  seq bigint not null references chain.event on delete cascade,
-  slot bigint not null,
+-- Sales of stakes, taken from the events of the purchases.
+create table chain.sale (
+  market bytea not null,
+  event_id bigint not null,
   block_time timestamptz,
-  -- final, void or thin.
-  state text not null,
-  -- Drift in micro-units; 0 unless final.
-  value numeric(20) not null,
-  -- Bit i is set if the i-th oracle earned an equal part of the receipt's pay.
-  earners smallint not null,
-  constraint receipt_settlement_key primary key (receipt, seq)
-);
+  seller bytea not null,
+  buyer bytea not null,
+  -- Positions from and to which the stake moved.
+  seller_position bytea not null,
+  position bytea not null,
+  -- Token account that received the payment.
+  destination bytea not null,
+  outcome smallint not null,
+  -- Stake that was sold, in base units.
+  amount numeric(20) not null,
+  -- Price in thousandths of the stake.
+  price bigint not null,
+  -- Payment in base units.
+  paid numeric(20) not null,
+  -- Stakes left in the seller's position, in base units; at 0 the position is closed.
+  seller_total numeric(20) not null,
+  primary key (market, event_id)
+) partition by range (event_id);
 
--- Results of markets, taken from the events that settled them. The account of a market that settles
--- and closes in one slot is never received in its settled state.
-create table chain.settlement (
-  market text not null,
-  seq bigint not null references chain.event on delete cascade,
-  slot bigint not null,
+create index sale_event on chain.sale (event_id);
+
+-- Oracles that owed a submission and were silent, taken from the events that settled the windows.
+create table chain.penalty (
+  model bytea not null,
+  event_id bigint not null,
+  oracle bytea not null,
+  "window" numeric(20) not null,
   block_time timestamptz,
-  -- resolved or void.
-  state text not null,
-  -- Index of the winning outcome; null if void.
-  outcome smallint,
-  -- Aggregate of the observed windows, in micro-units.
-  value numeric(20) not null,
-  -- Number of windows with a final value.
-  observed numeric(20) not null,
-  -- Amounts in base units. `winnings`: the losing stakes less both fees.
-  protocol_fee numeric(20) not null,
-  creator_fee numeric(20) not null,
-  winnings numeric(20) not null,
-  constraint settlement_key primary key (market, seq)
-);
+  -- What the oracle lost, in base units.
+  amount numeric(20) not null,
+  primary key (model, event_id, oracle)
+) partition by range (event_id);
 
--- Payouts of market positions.
-create table chain.payout (
-  position text not null,
-  seq bigint not null references chain.event on delete cascade,
-  market text not null,
-  owner text not null,
-  slot bigint not null,
+create index penalty_event on chain.penalty (event_id);
+
+-- Totals of a vault after each event that carries them. Amounts in base units, shares in base units
+-- of the share mint; docs/accounts.md describes them as fields of Vault.
+create table chain.capital (
+  vault bytea not null,
+  event_id bigint not null,
+  block_time timestamptz,
+  assets numeric(20) not null,
+  leaving numeric(20) not null,
+  seasoned numeric(20) not null,
+  locked numeric(20) not null,
+  pending_losses numeric(20) not null,
+  unearned numeric(20) not null,
+  held numeric(20) not null,
+  set_aside numeric(20) not null,
+  shares numeric(20) not null,
+  reserved_shares numeric(20) not null,
+  protocol_credit numeric(20) not null,
+  manager_credit numeric(20) not null,
+  primary key (vault, event_id)
+) partition by range (event_id);
+
+create index capital_event on chain.capital (event_id);
+
+-- Payouts of policies.
+create table chain.policy_payout (
+  policy bytea not null,
+  event_id bigint not null,
   block_time timestamptz,
   -- Token account that received the payout.
-  destination text not null,
-  -- Amount in base units; 0 for a position that won nothing.
-  paid numeric(20) not null,
-  constraint payout_key primary key (position, seq)
+  destination bytea not null,
+  -- First window of the run on which the claim was based.
+  first_window numeric(20) not null,
+  -- Lowest value of the run, in micro-units.
+  value numeric(20) not null,
+  -- Payment in base units.
+  amount numeric(20) not null,
+  primary key (policy, event_id)
+) partition by range (event_id);
+
+create index policy_payout_event on chain.policy_payout (event_id);
+
+-- Creates the partitions that hold `slot`. Each holds 2^21 slots, about ten days.
+create function chain.create_partitions(slot bigint) returns void
+language plpgsql security definer set search_path = pg_catalog as $$
+declare
+  part constant bigint := slot >> 21;
+  history text;
+begin
+  -- A partition is attached, not created in place: that would lock out readers.
+  for history in
+    select relname from pg_class
+    where relnamespace = 'chain'::regnamespace and relkind = 'p' order by relname
+  loop
+    if to_regclass(format('chain.%I', history || '_' || part)) is null then
+      execute format(
+        'create table chain.%1$I (like chain.%2$I including defaults including constraints)',
+        history || '_' || part, history);
+      execute format(
+        'alter table chain.%2$I attach partition chain.%1$I for values from (%3$s) to (%4$s)',
+        history || '_' || part, history, part << 52, (part + 1) << 52);
+    end if;
+  end loop;
+end
+$$;
+
+-- Drops the partitions all of whose slots are before `slot`.
+create function chain.drop_partitions(slot bigint) returns integer
+language plpgsql security definer set search_path = pg_catalog as $$
+declare
+  part record;
+  dropped integer := 0;
+begin
+  for part in
+    select parent.relname as history, child.relname as name
+    from pg_inherits
+    join pg_class parent on parent.oid = inhparent
+    join pg_class child on child.oid = inhrelid
+    where parent.relnamespace = 'chain'::regnamespace and parent.relkind = 'p'
+      and (substring(child.relname from '[0-9]+$')::bigint + 1) << 21 <= drop_partitions.slot
+  loop
+    execute format('drop table chain.%I', part.name);
+    dropped := dropped + 1;
+  end loop;
+  return dropped;
+end
+$$;
+
+-- Lives of the accounts by type, with one column for each field, named after it. docs/accounts.md
+-- describes the fields. A life that has ended shows its final state, which the instruction that closed
+-- the account never wrote: it is taken from the events.
+
+-- Columns that all account types have.
+create table chain.life (
+  address bytea not null,
+  -- Id of the event that created the account; 0 if the mirror does not have it.
+  life bigint not null,
+  -- Whether this is the latest life at the address.
+  is_current boolean not null,
+  -- Whether the account has newer bytes than this row, which the indexer could not decode.
+  is_stale boolean not null,
+  -- Slot of the last change.
+  slot bigint not null,
+  -- Slot and time of the beginning; null if `life` is 0.
+  began_slot bigint,
+  began_at timestamptz,
+  -- Slot and time of the close; null if the account is open.
+  ended_slot bigint,
+  ended_at timestamptz
 );
 
-create index payout_market on chain.payout (market, seq);
-create index payout_owner on chain.payout (owner, seq);
-
--- Tables of the account types, with one column for each field, named after it. docs/accounts.md
--- describes the fields. `slot`, `write_version` and `closed_slot` are those of chain.account.
-
 create table chain.config (
-  address text primary key references chain.account on delete cascade,
-  slot bigint not null,
-  write_version bigint not null,
-  closed_slot bigint,
-  admin text not null,
-  pending_admin text not null,
-  guardian text not null,
-  arbiter text not null,
+  like chain.life including constraints,
+  admin bytea not null,
+  pending_admin bytea not null,
+  guardian bytea not null,
+  arbiter bytea not null,
+  pending_arbiter bytea not null,
   seq numeric(20) not null,
   params jsonb not null,
   paused smallint not null,
-  bump smallint not null
-);
+  bump smallint not null,
+  primary key (address, life)
+) with (fillfactor = 80);
 
 create table chain.collateral (
-  address text primary key references chain.account on delete cascade,
-  slot bigint not null,
-  write_version bigint not null,
-  closed_slot bigint,
-  mint text not null,
-  token_program text not null,
-  treasury text not null,
+  like chain.life including constraints,
+  mint bytea not null,
+  treasury bytea not null,
   seq numeric(20) not null,
   terms jsonb not null,
+  extensions bigint not null,
+  token_program text not null,
   decimals smallint not null,
   accepts_freeze boolean not null,
   enabled boolean not null,
-  bump smallint not null
-);
+  bump smallint not null,
+  primary key (address, life)
+) with (fillfactor = 80);
 
 create table chain.model (
-  address text primary key references chain.account on delete cascade,
-  slot bigint not null,
-  write_version bigint not null,
-  closed_slot bigint,
-  owner text not null,
-  bond_mint text not null,
-  bond_vault text not null,
-  arbiter text not null,
-  metadata_hash text not null,
-  artifact_hash text not null,
-  spec_hash text not null,
-  chain text not null,
-  oracles text[] not null,
+  like chain.life including constraints,
+  owner bytea not null,
+  bond_mint bytea not null,
+  bond_vault bytea not null,
+  arbiter bytea not null,
+  metadata_hash bytea not null,
+  artifact_hash bytea not null,
+  spec_hash bytea not null,
+  chain bytea not null,
+  oracles bytea[] not null,
   id numeric(20) not null,
   seq numeric(20) not null,
   genesis bigint not null,
@@ -222,19 +403,29 @@ create table chain.model (
   min_bond numeric(20) not null,
   slash_amount numeric(20) not null,
   challenge_bond numeric(20) not null,
+  absence_penalty numeric(20) not null,
   submit_secs bigint not null,
   challenge_secs bigint not null,
   ruling_secs bigint not null,
+  appeal_secs bigint not null,
   unbond_secs bigint not null,
+  leave_secs bigint not null,
+  replace_secs bigint not null,
   retention_secs bigint not null,
   bonds numeric(20)[] not null,
+  tenures jsonb not null,
   rewards numeric(20)[] not null,
+  penalties numeric(20)[] not null,
   pot jsonb not null,
   held numeric(20) not null,
   security numeric(20) not null,
+  lasting_security numeric(20) not null,
   market_risk numeric(20) not null,
   cover_risk numeric(20) not null,
   exposure numeric(20) not null,
+  exposed_since bigint not null,
+  observed_from numeric(20) not null,
+  observed_until numeric(20) not null,
   open_receipts numeric(20) not null,
   final_count numeric(20) not null,
   last_value numeric(20) not null,
@@ -246,6 +437,7 @@ create table chain.model (
   reference bigint[] not null,
   version bigint not null,
   security_multiple bigint not null,
+  reports bigint not null,
   security_rent_bps integer not null,
   market_budget_bps integer not null,
   cover_budget_bps integer not null,
@@ -256,76 +448,87 @@ create table chain.model (
   status text not null,
   bump smallint not null,
   name text not null,
-  uri text not null
-);
+  uri text not null,
+  token_program text not null,
+  replaced smallint not null,
+  primary key (address, life)
+) with (fillfactor = 80);
 
 create table chain.seat (
-  address text primary key references chain.account on delete cascade,
-  slot bigint not null,
-  write_version bigint not null,
-  closed_slot bigint,
-  model text not null,
-  oracle text not null,
+  like chain.life including constraints,
+  model bytea not null,
+  oracle bytea not null,
   seq numeric(20) not null,
   bonded numeric(20) not null,
   unbonding numeric(20) not null,
   release_at bigint not null,
   submissions numeric(20) not null,
   slashes numeric(20) not null,
-  bump smallint not null
-);
+  bump smallint not null,
+  primary key (address, life)
+) with (fillfactor = 80);
 
 create table chain.receipt (
-  address text primary key references chain.account on delete cascade,
-  slot bigint not null,
-  write_version bigint not null,
-  closed_slot bigint,
-  model text not null,
-  payer text not null,
-  challenger text not null,
-  evidence text[] not null,
+  like chain.life including constraints,
+  -- collecting, proposed, challenged, final, void or thin.
+  status text not null,
+  settled_slot bigint,
+  settled_at timestamptz,
+  model bytea not null,
+  payer bytea not null,
+  challenger bytea not null,
+  evidence bytea[] not null,
   "window" numeric(20) not null,
   seq numeric(20) not null,
-  "values" numeric(20)[] not null,
+  values numeric(20)[] not null,
   samples numeric(20)[] not null,
   value numeric(20) not null,
   since bigint not null,
+  asserted numeric(20) not null,
+  held numeric(20)[] not null,
+  reward numeric(20) not null,
+  appeal_until bigint not null,
+  penalties numeric(20)[] not null,
   challenger_credit numeric(20) not null,
   treasury_credit numeric(20) not null,
   pay numeric(20) not null,
   version bigint not null,
   submitted smallint not null,
-  thin smallint not null,
   state text not null,
   earners smallint not null,
-  bump smallint not null
-);
+  bump smallint not null,
+  thin smallint not null,
+  silent smallint not null,
+  asserts_thin boolean not null,
+  primary key (address, life)
+) with (fillfactor = 80);
 
 create table chain.series (
-  address text primary key references chain.account on delete cascade,
-  slot bigint not null,
-  write_version bigint not null,
-  closed_slot bigint,
-  model text not null,
-  payer text not null,
+  like chain.life including constraints,
+  model bytea not null,
+  payer bytea not null,
   page numeric(20) not null,
   seq numeric(20) not null,
-  -- One word for each of the page's 256 windows: the state in the top byte (0 none, 1 open, 2 final,
-  -- 3 void, 4 thin), the drift of a final window below it.
+  -- One word for each of the page's 256 windows: the state in the top byte (0 none, 1 open,
+  -- 2 final, 3 void, 4 thin), the drift of a final window below it.
   entries numeric(20)[] not null,
-  bump smallint not null
-);
+  bump smallint not null,
+  primary key (address, life)
+) with (fillfactor = 80);
 
 create table chain.market (
-  address text primary key references chain.account on delete cascade,
-  slot bigint not null,
-  write_version bigint not null,
-  closed_slot bigint,
-  creator text not null,
-  model text not null,
-  mint text not null,
-  vault text not null,
-  terms_hash text not null,
+  like chain.life including constraints,
+  -- open, resolved, void or cancelled (closed without a bet).
+  status text not null,
+  settled_slot bigint,
+  settled_at timestamptz,
+  -- Event that settled the market.
+  settled_by bigint,
+  creator bytea not null,
+  model bytea not null,
+  mint bytea not null,
+  vault bytea not null,
+  terms_hash bytea not null,
   id numeric(20) not null,
   seq numeric(20) not null,
   thresholds numeric(20)[] not null,
@@ -335,6 +538,7 @@ create table chain.market (
   close_ts bigint not null,
   first_window numeric(20) not null,
   last_window numeric(20) not null,
+  min_observed numeric(20) not null,
   next_window numeric(20) not null,
   observed numeric(20) not null,
   accumulator numeric(20) not null,
@@ -352,43 +556,271 @@ create table chain.market (
   outcome smallint not null,
   decimals smallint not null,
   bump smallint not null,
-  question text not null
-);
+  token_program text not null,
+  question text not null,
+  primary key (address, life)
+) with (fillfactor = 80);
 
 create table chain.position (
-  address text primary key references chain.account on delete cascade,
-  slot bigint not null,
-  write_version bigint not null,
-  closed_slot bigint,
-  market text not null,
-  owner text not null,
+  like chain.life including constraints,
+  -- open, claimed, or sold (all of its stakes).
+  status text not null,
+  -- Payout in base units, and the token account that received it; null unless claimed.
+  payout numeric(20),
+  destination bytea,
+  market bytea not null,
+  owner bytea not null,
   seq numeric(20) not null,
   stakes numeric(20)[] not null,
-  bump smallint not null
+  asks jsonb not null,
+  bump smallint not null,
+  primary key (address, life)
+) with (fillfactor = 80);
+
+create table chain.vault (
+  like chain.life including constraints,
+  manager bytea not null,
+  mint bytea not null,
+  tokens bytea not null,
+  share_mint bytea not null,
+  id numeric(20) not null,
+  seq numeric(20) not null,
+  assets numeric(20) not null,
+  leaving numeric(20) not null,
+  leaving_index numeric(20) not null,
+  seasoned numeric(20) not null,
+  locked numeric(20) not null,
+  pending_losses numeric(20) not null,
+  unearned numeric(20) not null,
+  held numeric(20) not null,
+  set_aside numeric(20) not null,
+  shares numeric(20) not null,
+  reserved_shares numeric(20) not null,
+  protocol_credit numeric(20) not null,
+  manager_credit numeric(20) not null,
+  policies numeric(20) not null,
+  exposures numeric(20) not null,
+  requests numeric(20) not null,
+  created_at bigint not null,
+  cooldown_secs bigint not null,
+  waiting_secs bigint not null,
+  claim_grace_secs bigint not null,
+  bucket_secs bigint not null,
+  exit_secs bigint not null,
+  season_secs bigint not null,
+  accrued_at bigint not null,
+  streams_end bigint not null,
+  terms_at bigint not null,
+  terms jsonb not null,
+  next_terms jsonb not null,
+  losses numeric(20)[] not null,
+  rate numeric(39) not null,
+  rate_changes numeric(39)[] not null,
+  fraction bigint not null,
+  revision bigint not null,
+  leaving_scale bigint not null,
+  protocol_fee_bps integer not null,
+  manager_fee_bps integer not null,
+  token_program text not null,
+  decimals smallint not null,
+  bump smallint not null,
+  primary key (address, life)
+) with (fillfactor = 80);
+
+create table chain.exposure (
+  like chain.life including constraints,
+  vault bytea not null,
+  model bytea not null,
+  seq numeric(20) not null,
+  cap numeric(20) not null,
+  lowest_trigger numeric(20) not null,
+  cover numeric(20) not null,
+  policies numeric(20) not null,
+  listed_at bigint not null,
+  active_at bigint not null,
+  model_version bigint not null,
+  max_persistence smallint not null,
+  bump smallint not null,
+  primary key (address, life)
+) with (fillfactor = 80);
+
+create table chain.withdraw_request (
+  like chain.life including constraints,
+  -- open, lapsed (it became shares after its exit window), paid or cancelled.
+  status text not null,
+  -- Sum of the payments to the owner, in base units.
+  payout numeric(20) not null,
+  -- Time of the latest payment or of the cancellation.
+  settled_at timestamptz,
+  vault bytea not null,
+  owner bytea not null,
+  seq numeric(20) not null,
+  value numeric(20) not null,
+  index numeric(20) not null,
+  shares numeric(20) not null,
+  unlock_at bigint not null,
+  lapses_at bigint not null,
+  reserved_until bigint not null,
+  scale bigint not null,
+  is_short boolean not null,
+  bump smallint not null,
+  primary key (address, life)
+) with (fillfactor = 80);
+
+create table chain.policy (
+  like chain.life including constraints,
+  -- pending, open, paid (the whole cover), cancelled, expired, or void (it never began).
+  status text not null,
+  -- Refund of premiums at the end, in base units; null before.
+  refund numeric(20),
+  vault bytea not null,
+  model bytea not null,
+  holder bytea not null,
+  id numeric(20) not null,
+  seq numeric(20) not null,
+  cover numeric(20) not null,
+  paid numeric(20) not null,
+  trigger numeric(20) not null,
+  exhaustion numeric(20) not null,
+  premium numeric(20) not null,
+  max_premium numeric(20) not null,
+  examined_until numeric(20) not null,
+  returned_until numeric(20) not null,
+  peak numeric(20) not null,
+  peak_window numeric(20) not null,
+  worth numeric(20) not null,
+  unmeasured numeric(20) not null,
+  unmeasured_windows numeric(20) not null,
+  recent numeric(20)[] not null,
+  first_window numeric(20) not null,
+  last_window numeric(20) not null,
+  windows numeric(20) not null,
+  claim_grace_secs bigint not null,
+  pending jsonb not null,
+  term jsonb not null,
+  model_version bigint not null,
+  cancel_fee_bps integer not null,
+  persistence smallint not null,
+  auto_renew boolean not null,
+  bump smallint not null,
+  primary key (address, life)
+) with (fillfactor = 80);
+
+-- Stakes in a market in whole tokens, each from one `seq` of the feed to the next change. A list that is
+-- sorted by stakes reads all of its pages as of one `seq`. Past rows are kept for 15 minutes.
+create table chain.market_volume (
+  market bytea not null,
+  life bigint not null,
+  volume numeric not null,
+  valid_from bigint not null,
+  -- First `seq` at which the row is no longer valid; 2^63 - 1 for the current row.
+  valid_to bigint not null,
+  primary key (market, life, valid_from)
 );
 
-create index model_owner on chain.model (owner);
-create index seat_model on chain.seat (model);
-create index receipt_model on chain.receipt (model, "window");
-create index series_model on chain.series (model, page);
-create index market_model on chain.market (model);
-create index market_creator on chain.market (creator);
-create index market_total on chain.market (total, address);
-create index market_close on chain.market (close_ts, address);
-create index position_market on chain.position (market);
-create index position_owner on chain.position (owner);
+create index market_volume_rank on chain.market_volume (volume, market, life);
+create index market_volume_past on chain.market_volume (valid_to) where valid_to < 9223372036854775807;
 
--- Role of the API, which may read schema `chain` but not write it. The API's login must be a member.
-do $$
+create index model_newest on chain.model (life, address);
+create index model_owner on chain.model (owner, life, address);
+create index model_name on chain.model using gin (name gin_trgm_ops);
+create index seat_model on chain.seat (model, address, life);
+create index receipt_model on chain.receipt (model, "window", life);
+create index series_model on chain.series (model, page);
+create index market_newest on chain.market (life, address);
+create index market_close on chain.market (close_ts, address, life);
+create index market_model on chain.market (model, life, address);
+create index market_creator on chain.market (creator, life, address);
+create index market_status on chain.market (status, life, address);
+create index market_status_close on chain.market (status, close_ts, address, life);
+create index position_market on chain.position (market, address, life);
+create index position_owner on chain.position (owner, address, life);
+create index vault_newest on chain.vault (life, address);
+create index vault_manager on chain.vault (manager, life, address);
+create index vault_mint on chain.vault (mint, life, address);
+create index exposure_vault on chain.exposure (vault, address, life);
+create index exposure_model on chain.exposure (model, address, life);
+create index withdraw_request_vault on chain.withdraw_request (vault, address, life);
+create index withdraw_request_owner on chain.withdraw_request (owner, address, life);
+create index policy_newest on chain.policy (life, address);
+create index policy_holder on chain.policy (holder, life, address);
+create index policy_vault on chain.policy (vault, life, address);
+create index policy_model on chain.policy (model, life, address);
+create index policy_status on chain.policy (status, life, address);
+
+-- Base58 of bytes, as Solana writes keys.
+create function public.base58(bytes bytea) returns text
+language plpgsql immutable strict parallel safe as $$
+declare
+  alphabet constant text := '123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz';
+  number numeric := 0;
+  digits text := '';
+  zeros integer := 0;
 begin
-  create role driftshield_api nologin;
-exception
-  when duplicate_object or unique_violation then null;
+  while zeros < length(bytes) and get_byte(bytes, zeros) = 0 loop
+    zeros := zeros + 1;
+  end loop;
+  for place in zeros .. length(bytes) - 1 loop
+    number := number * 256 + get_byte(bytes, place);
+  end loop;
+  while 0 < number loop
+    digits := substr(alphabet, mod(number, 58)::integer + 1, 1) || digits;
+    number := div(number, 58);
+  end loop;
+  return repeat('1', zeros) || digits;
 end
 $$;
 
-grant usage on schema chain, app to driftshield_api;
-grant select on all tables in schema chain to driftshield_api;
-alter default privileges in schema chain grant select on tables to driftshield_api;
+create function public.base58(keys bytea[]) returns text[]
+language sql immutable strict parallel safe as $$
+  select array(select public.base58(key) from unnest(keys) with ordinality as k (key, place) order by place)
+$$;
+
+-- The views of schema `readable`. Bytes that are no keys, blockhashes or signatures stay as they are.
+do $$
+declare
+  relation record;
+begin
+  for relation in
+    select c.relname as name, string_agg(
+      case when t.typname in ('bytea', '_bytea') and a.attname !~ '(^data|_hash|^chain|^evidence)$'
+        then format('public.base58(%1$I) as %1$I', a.attname)
+        else quote_ident(a.attname) end, ', ' order by a.attnum) as columns
+    from pg_class c
+    join pg_attribute a on a.attrelid = c.oid and 0 < a.attnum
+    join pg_type t on t.oid = a.atttypid
+    where c.relnamespace = 'chain'::regnamespace and c.relkind in ('r', 'p')
+      and c.relname <> 'life'
+    group by c.relname
+  loop
+    execute format('create view readable.%I as select %s from chain.%I',
+      relation.name, relation.columns, relation.name);
+  end loop;
+end
+$$;
+
+-- Roles: the indexer writes schema `chain`, the API reads it. The login of each must be a member.
+do $$
+declare
+  role text;
+begin
+  foreach role in array array['driftshield_indexer', 'driftshield_api'] loop
+    begin
+      execute format('create role %I nologin', role);
+    exception
+      when duplicate_object or unique_violation then null;
+    end;
+  end loop;
+end
+$$;
+
+grant usage on schema chain, readable, app to driftshield_indexer, driftshield_api;
+grant select on all tables in schema chain, readable to driftshield_indexer, driftshield_api;
+grant insert, update, delete on all tables in schema chain to driftshield_indexer;
+revoke execute on function chain.create_partitions, chain.drop_partitions from public;
+grant execute on function chain.create_partitions, chain.drop_partitions to driftshield_indexer;
 grant select, insert, update, delete on all tables in schema app to driftshield_api;
-alter default privileges in schema app grant select, insert, update, delete on tables to driftshield_api;
+alter default privileges in schema chain, readable grant select on tables to driftshield_api;
+alter default privileges in schema chain, readable grant select on tables to driftshield_indexer;
+alter default privileges in schema app
+  grant select, insert, update, delete on tables to driftshield_api;

@@ -55,8 +55,8 @@ impl<'r> Columns<'r> {
 
     /// Whether the account is closed on chain.
     pub fn is_closed(&self) -> Result<bool, sqlx::Error> {
-        let closed_slot: Option<i64> = self.get("closed_slot")?;
-        Ok(closed_slot.is_some())
+        let ended_slot: Option<i64> = self.get("ended_slot")?;
+        Ok(ended_slot.is_some())
     }
 
     /// The column's number, or 0 if the account is closed: the row then still has the last number.
@@ -113,27 +113,5 @@ fn out_of_range(name: &str, error: std::num::TryFromIntError) -> sqlx::Error {
     sqlx::Error::ColumnDecode {
         index: name.to_owned(),
         source: error.into(),
-    }
-}
-
-/// `None` if the key (base58) or hash (hex) is all zeros, which the program uses for "unset".
-pub fn none_if_unset(text: String) -> Option<String> {
-    let unset = ["1".repeat(32), "0".repeat(64)].contains(&text);
-    (!unset).then_some(text)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn zero_keys_and_hashes_are_none() {
-        for (zeros, set) in [
-            ("1".repeat(32), "1".repeat(31) + "2"),
-            ("0".repeat(64), "0".repeat(63) + "1"),
-        ] {
-            assert_eq!(none_if_unset(zeros), None);
-            assert_eq!(none_if_unset(set.clone()), Some(set));
-        }
     }
 }

@@ -6,19 +6,23 @@ use axum::{Router, http::header, response::Html, routing::get};
 use serde_json::Value;
 use utoipa::OpenApi;
 
-use crate::{page::Limit, state::AppState, values::Key};
+use crate::{bytes::Key, page::Limit, state::AppState};
 
 /// Parts of the document that do not come from the routes.
 #[derive(OpenApi)]
 #[openapi(
     info(
         title = "DriftShield API",
-        description = "Read-only access to a mirror of the program's accounts and events. Amounts and \
-            other unsigned 64-bit integers are decimal strings, keys are base58, hashes are hex, times \
-            are RFC 3339; `seq`, `slot`, positions, versions and durations are JSON numbers. \
-            docs/events.md describes the bodies of events. Each answer is read from one snapshot of \
-            the mirror. The headers X-Slot, X-Finalized-Slot, X-Seq and X-Data-Age-Ms identify the \
-            snapshot. The WebSocket /api/v1/ws pushes changes; docs/websocket.md describes it."
+        description = "Read-only access to a mirror of the program's accounts and events. Amounts, \
+            event ids and other 64-bit integers are decimal strings, keys and signatures are base58, \
+            hashes are hex, times are RFC 3339; `seq`, `epoch`, `slot`, positions, versions and durations \
+            are JSON numbers. docs/events.md describes the bodies of events. Each answer is read from one \
+            snapshot of the mirror. The headers X-Epoch, X-Slot, X-Finalized-Slot, X-Seq and \
+            X-Data-Age-Ms identify the snapshot. An account that is closed can be created again at its \
+            address: `life` tells the accounts at an address apart, and routes of one account return the \
+            current one unless a `life` is given. A cursor of another epoch is refused as \
+            `cursor-expired`; while accounts are newer than events, reads are refused as \
+            `mirror-settling`. The WebSocket /api/v1/ws pushes changes; docs/websocket.md describes it."
     ),
     components(schemas(Key, Limit)),
     tags(

@@ -3,19 +3,21 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder, types::Json};
+use sqlx::{FromRow, Postgres, QueryBuilder, Row, postgres::PgRow};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
+    bytes::{Key, Signature},
+    event_id::EventId,
     extract::{InPath, MinSlot},
     mirror::Snapshot,
-    page::{ListQuery, Order, Page, Pager},
+    page::{ListQuery, Order, Page},
     problem::{Problem, ProblemBody},
     reply::Reply,
     sql::push_equals,
     state::AppState,
-    values::Key,
+    values::U64,
 };
 
 pub fn router() -> OpenApiRouter<AppState> {
@@ -25,52 +27,71 @@ pub fn router() -> OpenApiRouter<AppState> {
 }
 
 /// Event of the program.
-#[derive(Clone, FromRow, Serialize, ToSchema)]
+#[derive(Clone, Serialize, ToSchema)]
 pub struct Event {
-    /// Mirror-wide sequence number: from 1, without gaps, in the order of the chain.
-    pub seq: i64,
+    /// Position on the chain. Ids ascend in the order of the chain, and are the same in every mirror.
+    pub id: EventId,
     pub slot: i64,
     /// Time of the event's block.
-    #[serde(rename = "time")]
-    #[sqlx(rename = "block_time")]
     pub time: Option<DateTime<Utc>>,
     /// Signature of the transaction.
-    pub signature: String,
+    pub signature: Signature,
     /// Index of the transaction in its block.
     pub transaction_index: i64,
     /// Index of the outer instruction in the transaction.
-    pub instruction_index: i32,
+    pub instruction_index: i64,
     /// Index of the event among the inner instructions of the outer instruction.
-    pub event_index: i32,
+    pub event_index: i64,
     /// Name of the event; null, like `body`, if the indexer could not decode the event.
     #[schema(example = "BetPlaced")]
     pub name: Option<String>,
     /// Accounts that the event references: those whose event counter the event advances. Empty if
     /// the indexer could not decode the event.
-    #[schema(value_type = Vec<EventAccount>)]
-    pub accounts: Json<Vec<EventAccount>>,
+    pub accounts: Vec<EventAccount>,
     /// Fields of the event, described in docs/events.md.
     pub body: Option<Value>,
 }
 
 /// Account that an event references.
-#[derive(Clone, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Serialize, ToSchema)]
 #[schema(as = Numbered)]
 pub struct EventAccount {
-    pub account: String,
+    pub account: Key,
     /// Number of the event among the account's events: from 1, without gaps. Starts at 1 again if
     /// the account is closed and created again.
     #[schema(example = "7")]
-    pub number: String,
+    pub number: U64,
 }
 
 /// SQL columns of an [`Event`]; `e` is `chain.event`.
-pub const COLUMNS: &str = "e.seq, e.slot, e.block_time, e.signature, e.transaction_index,
-    e.instruction_index, e.event_index, e.name, e.body,
-    (select coalesce(
-        jsonb_agg(jsonb_build_object('account', a.account, 'number', a.number::text) order by a.account),
-        '[]')
-     from chain.event_account a where a.seq = e.seq) as accounts";
+pub const COLUMNS: &str = "e.id, e.slot, e.block_time, e.signature, e.name, e.body,
+    array(select a.account from chain.event_account a
+          where a.event_id = e.id order by a.account) as accounts,
+    array(select a.number from chain.event_account a
+          where a.event_id = e.id order by a.account) as numbers";
+
+impl FromRow<'_, PgRow> for Event {
+    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        let id: EventId = row.try_get("id")?;
+        let (accounts, numbers): (Vec<Key>, Vec<U64>) =
+            (row.try_get("accounts")?, row.try_get("numbers")?);
+        let accounts = std::iter::zip(accounts, numbers);
+        Ok(Self {
+            id,
+            slot: row.try_get("slot")?,
+            time: row.try_get("block_time")?,
+            signature: row.try_get("signature")?,
+            transaction_index: id.transaction_index(),
+            instruction_index: id.instruction_index(),
+            event_index: id.event_index(),
+            name: row.try_get("name")?,
+            accounts: accounts
+                .map(|(account, number)| EventAccount { account, number })
+                .collect(),
+            body: row.try_get("body")?,
+        })
+    }
+}
 
 #[derive(Deserialize, Serialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -104,72 +125,62 @@ async fn list(
             "unknown event `{name}`; docs/events.md lists all events"
         )));
     }
-    let pager = query.pager("events");
-    let mut sql = select(account.as_ref(), pager.after()?);
+    let (mut sql, order) = select(account.as_ref());
     push_equals(&mut sql, "e.name", name.as_ref());
-    let page = page(&mut snapshot.tx, sql, &pager).await?;
+    let page = query
+        .pager("events", snapshot.epoch())
+        .fetch(&mut snapshot.tx, sql, order, |event: &Event| event.id)
+        .await?;
     snapshot.reply(page).await
 }
 
-/// The event with the given sequence number.
+/// The event with the given id.
 #[utoipa::path(
     get,
-    path = "/events/{seq}",
+    path = "/events/{id}",
     tag = "events",
-    params(("seq" = i64, Path, description = "Sequence number of the event"), MinSlot),
+    params(("id" = EventId, Path, description = "Id of the event"), MinSlot),
     responses(
         (status = 200, body = Event),
         (status = "default", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
-async fn one(InPath(seq): InPath<i64>, mut snapshot: Snapshot) -> Result<Reply<Event>, Problem> {
+async fn one(InPath(id): InPath<EventId>, mut snapshot: Snapshot) -> Result<Reply<Event>, Problem> {
     let event = sqlx::query_as(&format!(
-        "select {COLUMNS} from chain.event e where e.seq = $1"
+        "select {COLUMNS} from chain.event e where e.id = $1"
     ))
-    .bind(seq)
+    .bind(id)
     .fetch_optional(&mut *snapshot.tx)
     .await?
-    .ok_or_else(|| Problem::NotFound {
-        resource: "event",
-        key: seq.to_string(),
-    })?;
+    .ok_or_else(|| Problem::not_found("event", id))?;
     snapshot.reply(event).await
 }
 
-/// Events that reference `account`, newest first.
+/// Events that reference `account`, of all of its lives, newest first.
 pub async fn of_account(
-    db: &mut PgConnection,
+    snapshot: &mut Snapshot,
     account: &Key,
     query: &ListQuery,
 ) -> Result<Page<Event>, Problem> {
-    let pager = query.pager(("history", account));
-    let sql = select(Some(account), pager.after()?);
-    page(db, sql, &pager).await
+    let (sql, order) = select(Some(account));
+    query
+        .pager(("history", account), snapshot.epoch())
+        .fetch(&mut snapshot.tx, sql, order, |event: &Event| event.id)
+        .await
 }
 
 /// Starts a query for all events, or only for those that reference `account`. The caller appends
-/// further conditions. `after` is the `seq` of the last event on the previous page.
-fn select<'a>(account: Option<&'a Key>, after: Option<i64>) -> QueryBuilder<'a, Postgres> {
+/// further conditions.
+fn select<'a>(account: Option<&Key>) -> (QueryBuilder<'a, Postgres>, Order) {
     let mut sql = QueryBuilder::new(format!("select {COLUMNS}"));
     let Some(account) = account else {
         sql.push(" from chain.event e where true");
-        return sql;
+        return (sql, Order::descending(&["e.id"]));
     };
-    sql.push(" from chain.event_account o join chain.event e on e.seq = o.seq where o.account = ")
-        .push_bind(account.as_str());
-    if let Some(after) = after {
-        // The pager limits `e.seq`. Postgres does not infer this limit of `o.seq` from the join,
-        // and would read the account's later events too.
-        sql.push(" and o.seq < ").push_bind(after);
-    }
-    sql
-}
-
-async fn page(
-    db: &mut PgConnection,
-    sql: QueryBuilder<'_, Postgres>,
-    pager: &Pager,
-) -> Result<Page<Event>, Problem> {
-    let order = Order::descending(&["e.seq"]);
-    pager.fetch(db, sql, order, |event: &Event| event.seq).await
+    sql.push(
+        " from chain.event_account o join chain.event e on e.id = o.event_id where o.account = ",
+    )
+    .push_bind(*account);
+    // The account's events are an index range by `o.event_id`.
+    (sql, Order::descending(&["o.event_id"]))
 }

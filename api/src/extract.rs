@@ -42,7 +42,7 @@ impl FromRequestParts<AppState> for Snapshot {
                 return Err(Problem::SlotNotReached { min_slot, slot });
             }
         }
-        Ok(Self::begin(&app.db).await?)
+        Self::begin_settled(&app.db).await
     }
 }
 
@@ -110,6 +110,19 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for InPath<
         Path::from_request_parts(parts, state)
             .await
             .map(|Path(parameters)| Self(parameters))
+            .map_err(|rejection| Problem::BadRequest(rejection.body_text()))
+    }
+}
+
+/// Query parameters of a route that returns one account. Others are ignored.
+pub struct InQuery<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for InQuery<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        Query::try_from_uri(&parts.uri)
+            .map(|Query(parameters)| Self(parameters))
             .map_err(|rejection| Problem::BadRequest(rejection.body_text()))
     }
 }

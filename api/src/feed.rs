@@ -23,12 +23,15 @@ const CAPACITY: usize = 1024;
 #[derive(Clone)]
 pub enum FeedMessage {
     Update(Arc<Update>),
-    /// The mirror was rebuilt: the events broadcast so far may not be in it.
-    Rebuilt,
+    Rollback(Rollback),
+    Gap(Arc<Gap>),
+    /// The mirror does not continue what was broadcast so far, for the reason given.
+    Discontinued(&'static str),
 }
 
 /// An event and the states derived from it, serialised for the sockets.
 pub struct Update {
+    pub epoch: i64,
     pub seq: i64,
     pub slot: i64,
     /// Message type of the event.
@@ -38,6 +41,25 @@ pub struct Update {
     /// The event in JSON.
     pub json: String,
     pub states: Vec<DerivedState>,
+}
+
+/// The chain went back: events of slots after `to_slot` are no longer part of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rollback {
+    pub epoch: i64,
+    pub seq: i64,
+    pub to_slot: i64,
+}
+
+/// Change of a gap: slots that the mirror misses, from `from_slot` to `to_slot`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gap {
+    pub epoch: i64,
+    pub seq: i64,
+    pub from_slot: i64,
+    pub to_slot: i64,
+    /// `open`, `filled` or `lost`.
+    pub state: String,
 }
 
 /// State derived from an event.

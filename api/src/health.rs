@@ -5,9 +5,9 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{mirror::MirrorStatus, state::AppState};
+use crate::{mirror::MirrorStatus, problem::Problem, state::AppState};
 
-/// Age above which the mirror counts as stale, in milliseconds.
+/// Age of the data above which the mirror counts as stale, in milliseconds.
 const MAX_AGE_MS: i64 = 60_000;
 
 pub fn router() -> OpenApiRouter<AppState> {
@@ -22,7 +22,7 @@ pub fn router() -> OpenApiRouter<AppState> {
 #[serde(rename_all = "snake_case")]
 enum HealthStatus {
     Ok,
-    /// The data is missing or stale; see `reason`.
+    /// The data is missing, incomplete or stale; see `reason`.
     Degraded,
 }
 
@@ -78,12 +78,33 @@ fn degraded_reason(app: &AppState) -> Option<String> {
     }
     match app.feed.mirror() {
         None => Some("mirror is empty; wait for the indexer's first snapshot".to_owned()),
-        Some(mirror) if MAX_AGE_MS < mirror.age_ms => Some(format!(
-            "mirror is {} s old; check that the indexer follows the chain",
-            mirror.age_ms / 1000
-        )),
-        Some(_) => None,
+        Some(mirror) => degraded_mirror(&mirror),
     }
+}
+
+/// Why the mirror cannot be relied on; `None` if it can.
+fn degraded_mirror(mirror: &MirrorStatus) -> Option<String> {
+    if mirror.settling {
+        let problem = Problem::MirrorSettling {
+            slot: mirror.slot,
+            settles_at: mirror.settles_at,
+        };
+        return Some(problem.to_string());
+    }
+    if MAX_AGE_MS < mirror.age_ms {
+        return Some(format!(
+            "data is {} s old, and the mirror is {} slots behind its source; check that the indexer \
+             follows the chain",
+            mirror.age_ms / 1000,
+            mirror.lag_slots
+        ));
+    }
+    (0 < mirror.open_gaps).then(|| {
+        format!(
+            "mirror misses slots (open gaps: {}); wait until the indexer has them, or see its log",
+            mirror.open_gaps
+        )
+    })
 }
 
 /// Whether the service is ok or degraded, and why.
@@ -131,4 +152,54 @@ async fn liveness() -> Json<Health> {
         version: env!("CARGO_PKG_VERSION"),
         reason: None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mirror() -> MirrorStatus {
+        MirrorStatus {
+            epoch: 1,
+            slot: 100,
+            finalized_slot: 70,
+            tip_slot: 103,
+            lag_slots: 3,
+            seq: 5,
+            history_from: 1,
+            settling: false,
+            settles_at: None,
+            open_gaps: 0,
+            lost_gaps: 1,
+            block_time: None,
+            age_ms: MAX_AGE_MS,
+        }
+    }
+
+    #[test]
+    fn a_mirror_that_is_settling_old_or_incomplete_is_degraded() {
+        assert_eq!(degraded_mirror(&mirror()), None);
+        let settling = |settles_at| MirrorStatus {
+            settling: true,
+            settles_at: Some(settles_at),
+            ..mirror()
+        };
+        let old = MirrorStatus {
+            age_ms: MAX_AGE_MS + 1,
+            ..mirror()
+        };
+        let incomplete = MirrorStatus {
+            open_gaps: 2,
+            ..mirror()
+        };
+        for (mirror, part) in [
+            (settling(107), "slot 100 and its events until slot 107;"),
+            (settling(i64::MAX), "slot 100 and its events;"),
+            (old, "60 s old, and the mirror is 3 slots behind"),
+            (incomplete, "open gaps: 2"),
+        ] {
+            let reason = degraded_mirror(&mirror).unwrap();
+            assert!(reason.contains(part), "{reason}");
+        }
+    }
 }

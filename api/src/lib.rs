@@ -4,13 +4,16 @@
 //! write it. Each answer names the slot of its snapshot; only the chain is authoritative.
 
 mod asks;
+mod bytes;
 mod columns;
 mod counters;
 mod docs;
+mod event_id;
 mod events;
 mod extract;
 mod feed;
 mod health;
+mod lives;
 mod markets;
 mod metrics;
 mod mirror;
@@ -21,6 +24,7 @@ mod policies;
 mod positions;
 mod problem;
 mod quote;
+mod ranked;
 mod receipts;
 mod reply;
 mod series;
@@ -231,6 +235,8 @@ mod tests {
             ("/api/v1/models?colour=red", 400, "bad-request"),
             ("/api/v1/markets?state=asleep", 400, "bad-request"),
             ("/api/v1/positions", 400, "bad-request"),
+            ("/api/v1/events/x", 400, "bad-request"),
+            (&format!("/api/v1/markets/{KEY}?life=x"), 400, "bad-request"),
             ("/api/v1/insurance/vaults?sort=name", 400, "bad-request"),
             ("/api/v1/insurance/policies?state=lost", 400, "bad-request"),
             (

@@ -1,38 +1,41 @@
 //! Markets: bets on the drift of a model.
 
 mod asks;
+mod list;
 mod market;
 mod odds_history;
 mod sales;
 
-use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use sqlx::{PgConnection, QueryBuilder};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
+    bytes::Key,
+    event_id::EventId,
     events::{self, Event},
-    extract::{ExpensiveQueryPermit, InPath, MinSlot},
+    extract::{InPath, InQuery, MinSlot},
+    lives::LifeFilter,
     mirror::Snapshot,
-    page::{ChosenKey, ListQuery, Page},
+    page::{ListQuery, Page},
     positions::{self, Position},
     problem::{Problem, ProblemBody},
     reply::Reply,
-    sql::{CREATED_SEQ, JOIN_CREATION, push_equals},
     state::AppState,
-    values::{Key, Scaled},
+    values::Scaled,
 };
 
 use asks::{AskFilter, MarketAsk};
+pub use list::{MarketFilter, page};
 pub use market::Market;
-use market::{MarketState, Outcome};
+use market::Outcome;
 use odds_history::OddsPoint;
 use sales::Sale;
 
 pub fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
-        .routes(routes!(list))
+        .merge(list::router())
         .routes(routes!(one))
         .routes(routes!(odds))
         .routes(routes!(positions))
@@ -41,167 +44,21 @@ pub fn router() -> OpenApiRouter<AppState> {
         .routes(routes!(history))
 }
 
-/// Selects markets (alias `m`) with their settlements. `sort_key` is an SQL expression.
-///
-/// A settlement comes from its event: the mirror never receives the settled state of a market that
-/// is settled and closed in one slot.
-fn select(sort_key: &str) -> String {
-    format!(
-        "select m.*, m.sort_key::text as sort_text from (
-           select m.*, {CREATED_SEQ} as created_seq,
-                  creation.slot as created_slot, creation.block_time as created_at,
-                  s.slot as settled_slot, s.block_time as settled_at,
-                  case when s.state is not null then s.state
-                       when m.state <> 'open' then m.state
-                       when m.closed_slot is not null then 'cancelled'
-                       else 'open' end as final_state,
-                  coalesce(s.outcome, m.outcome) as final_outcome,
-                  coalesce(s.value, m.value) as final_value,
-                  coalesce(s.observed, m.observed) as final_observed,
-                  coalesce(s.winnings, m.winnings) as final_winnings,
-                  ({sort_key})::numeric as sort_key
-           from chain.market m {JOIN_CREATION}
-           left join lateral (
-             select * from chain.settlement s
-             where s.market = m.address and s.seq >= {CREATED_SEQ}
-             order by s.seq desc limit 1) s on true
-         ) m where true"
-    )
+/// Reads the market at an address.
+pub async fn find(
+    db: &mut PgConnection,
+    key: &Key,
+    life: LifeFilter,
+) -> Result<Option<Market>, sqlx::Error> {
+    let mut sql = QueryBuilder::new("select m.* from chain.market m where true");
+    life.push(&mut sql, key);
+    sql.build_query_as().fetch_optional(db).await
 }
 
-/// SQL expression for the stakes in a market as of the event `as_of`, in whole tokens. If the
-/// mirror has neither pools of the market up to that event nor the creation event, these are the
-/// current stakes.
-fn volume(as_of: i64) -> String {
-    format!(
-        "coalesce(
-           (select sum(pool) from unnest((
-              select o.pools from chain.odds o
-              where o.market = m.address and o.seq >= {CREATED_SEQ} and o.seq <= {as_of}
-              order by o.seq desc limit 1)) pool),
-           case when creation.seq is null then m.total else 0 end
-         ) / power(10::numeric, m.decimals)"
-    )
-}
-
-#[derive(Default, Deserialize, Serialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-pub struct MarketFilter {
-    model: Option<Key>,
-    creator: Option<Key>,
-    #[param(inline)]
-    state: Option<MarketState>,
-    /// Only markets whose betting closes before this time (RFC 3339).
-    closing_before: Option<DateTime<Utc>>,
-    /// Only markets whose betting closes after this time (RFC 3339).
-    closing_after: Option<DateTime<Utc>>,
-    #[serde(default)]
-    #[param(inline, value_type = Option<MarketSort>)]
-    sort: MarketSort,
-}
-
-#[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-#[schema(as = Sort)]
-enum MarketSort {
-    /// Newest first.
-    #[default]
-    Newest,
-    /// Highest stakes first, as of the `seq` of the first page: bets placed between two pages do
-    /// not change the order.
-    Volume,
-    /// Earliest `closes_at` first.
-    Closing,
-}
-
-impl MarketFilter {
-    pub fn of_model(model: Key) -> Self {
-        Self {
-            model: Some(model),
-            ..Self::default()
-        }
-    }
-
-    pub fn open() -> Self {
-        Self {
-            state: Some(MarketState::Open),
-            ..Self::default()
-        }
-    }
-}
-
-pub async fn page(
-    snapshot: &mut Snapshot,
-    query: &ListQuery<MarketFilter>,
-) -> Result<Page<Market>, Problem> {
-    let filter = &query.filter;
-    let pager = query.pager("markets");
-    let after: Option<ChosenKey> = pager.after()?;
-    let as_of = after.map_or(snapshot.seq(), |after| after.as_of);
-    let mut sql = QueryBuilder::new(match filter.sort {
-        MarketSort::Newest => select(CREATED_SEQ),
-        MarketSort::Volume => select(&volume(as_of)),
-        MarketSort::Closing => select("m.close_ts"),
-    });
-    if filter.sort == MarketSort::Volume {
-        sql.push(" and m.created_seq <= ").push_bind(as_of);
-    }
-    push_equals(&mut sql, "m.model", filter.model.as_ref().map(Key::as_str));
-    let creator = filter.creator.as_ref().map(Key::as_str);
-    push_equals(&mut sql, "m.creator", creator);
-    push_equals(&mut sql, "m.final_state", filter.state);
-    if let Some(time) = filter.closing_before {
-        sql.push(" and m.close_ts < ").push_bind(time.timestamp());
-    }
-    if let Some(time) = filter.closing_after {
-        sql.push(" and m.close_ts > ").push_bind(time.timestamp());
-    }
-    let order = match filter.sort {
-        MarketSort::Newest | MarketSort::Volume => ChosenKey::DESCENDING,
-        MarketSort::Closing => ChosenKey::ASCENDING,
-    };
-    pager
-        .fetch(&mut snapshot.tx, sql, order, |market: &Market| ChosenKey {
-            value: market.sort_key.clone(),
-            address: market.key.clone(),
-            as_of,
-        })
-        .await
-}
-
-/// Markets in their current state. With `sort=volume`, later pages keep the order as of the first
-/// page, and omit markets that were created after it.
-#[utoipa::path(
-    get,
-    path = "/markets",
-    tag = "markets",
-    params(ListQuery<MarketFilter>, MinSlot),
-    responses(
-        (status = 200, body = Page<Market>),
-        (status = "default", body = ProblemBody, content_type = "application/problem+json"),
-    )
-)]
-async fn list(
-    query: ListQuery<MarketFilter>,
-    _permit: ExpensiveQueryPermit,
-    mut snapshot: Snapshot,
-) -> Result<Reply<Page<Market>>, Problem> {
-    let page = page(&mut snapshot, &query).await?;
-    snapshot.reply(page).await
-}
-
-/// Reads the latest market at an address. The address of a closed market can be used again.
-pub async fn find(db: &mut PgConnection, key: &Key) -> Result<Option<Market>, sqlx::Error> {
-    sqlx::query_as(&format!("{} and m.address = $1", select(CREATED_SEQ)))
-        .bind(key.as_str())
-        .fetch_optional(db)
-        .await
-}
-
-async fn require(db: &mut PgConnection, key: &Key) -> Result<Market, Problem> {
-    find(db, key)
+async fn require(db: &mut PgConnection, key: &Key, life: LifeFilter) -> Result<Market, Problem> {
+    find(db, key, life)
         .await?
-        .ok_or_else(|| Problem::not_found("market", key))
+        .ok_or_else(|| Problem::not_found("market", life.name(key)))
 }
 
 /// The market at an address.
@@ -209,14 +66,18 @@ async fn require(db: &mut PgConnection, key: &Key) -> Result<Market, Problem> {
     get,
     path = "/markets/{market}",
     tag = "markets",
-    params(("market" = Key, Path, description = "Address of the market"), MinSlot),
+    params(("market" = Key, Path, description = "Address of the market"), LifeFilter, MinSlot),
     responses(
         (status = 200, body = Market),
         (status = "default", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
-async fn one(InPath(key): InPath<Key>, mut snapshot: Snapshot) -> Result<Reply<Market>, Problem> {
-    let market = require(&mut snapshot.tx, &key).await?;
+async fn one(
+    InPath(key): InPath<Key>,
+    InQuery(life): InQuery<LifeFilter>,
+    mut snapshot: Snapshot,
+) -> Result<Reply<Market>, Problem> {
+    let market = require(&mut snapshot.tx, &key, life).await?;
     snapshot.reply(market).await
 }
 
@@ -224,7 +85,9 @@ async fn one(InPath(key): InPath<Key>, mut snapshot: Snapshot) -> Result<Reply<M
 #[derive(Serialize, ToSchema)]
 struct MarketOdds {
     /// Address of the market.
-    market: String,
+    market: Key,
+    /// The market's `life`.
+    life: EventId,
     /// Sum of all stakes ever bet.
     total: Scaled,
     /// Current odds.
@@ -238,7 +101,11 @@ struct MarketOdds {
     get,
     path = "/markets/{market}/odds",
     tag = "markets",
-    params(("market" = Key, Path, description = "Address of the market"), ListQuery, MinSlot),
+    params(
+        ("market" = Key, Path, description = "Address of the market"),
+        ListQuery<LifeFilter>,
+        MinSlot
+    ),
     responses(
         (status = 200, body = MarketOdds),
         (status = "default", body = ProblemBody, content_type = "application/problem+json"),
@@ -246,14 +113,14 @@ struct MarketOdds {
 )]
 async fn odds(
     InPath(key): InPath<Key>,
-    query: ListQuery,
+    query: ListQuery<LifeFilter>,
     mut snapshot: Snapshot,
 ) -> Result<Reply<MarketOdds>, Problem> {
-    let market = require(&mut snapshot.tx, &key).await?;
-    let created_seq = market.created_seq;
-    let history = odds_history::of_market(&mut snapshot.tx, &key, created_seq, &query).await?;
+    let market = require(&mut snapshot.tx, &key, query.filter).await?;
+    let history = odds_history::of_market(&mut snapshot, &market, &query).await?;
     let odds = MarketOdds {
         market: market.key,
+        life: market.life,
         total: market.total,
         now: market.outcomes,
         history,
@@ -261,12 +128,17 @@ async fn odds(
     snapshot.reply(odds).await
 }
 
-/// Positions in a market, with stakes by outcome and payouts, in ascending order of address.
+/// Positions in a market, with stakes by outcome and payouts, in ascending order of address (as
+/// bytes).
 #[utoipa::path(
     get,
     path = "/markets/{market}/positions",
     tag = "markets",
-    params(("market" = Key, Path, description = "Address of the market"), ListQuery, MinSlot),
+    params(
+        ("market" = Key, Path, description = "Address of the market"),
+        ListQuery<LifeFilter>,
+        MinSlot
+    ),
     responses(
         (status = 200, body = Page<Position>),
         (status = "default", body = ProblemBody, content_type = "application/problem+json"),
@@ -274,18 +146,17 @@ async fn odds(
 )]
 async fn positions(
     InPath(key): InPath<Key>,
-    query: ListQuery,
+    query: ListQuery<LifeFilter>,
     mut snapshot: Snapshot,
 ) -> Result<Reply<Page<Position>>, Problem> {
-    let market = require(&mut snapshot.tx, &key).await?;
-    let created_slot = market.created_slot.unwrap_or(0);
-    let page = positions::of_market(&mut snapshot.tx, &key, created_slot, &query).await?;
+    let market = require(&mut snapshot.tx, &key, query.filter).await?;
+    let page = positions::of_market(&mut snapshot, &market, &query).await?;
     snapshot.reply(page).await
 }
 
-/// Parts of stakes that are for sale, by outcome and then by price, lowest first. Lists the asks that
-/// stood at the last event (`X-Seq`); each ends at its `valid_until` at the latest. The first ask of an
-/// outcome whose `valid_until` is ahead is the best one.
+/// Parts of stakes in the current market that are for sale, by outcome and then by price, lowest
+/// first. Lists the asks that stood at the last event (`X-Seq`); each ends at its `valid_until` at the
+/// latest. The first ask of an outcome whose `valid_until` is ahead is the best one.
 #[utoipa::path(
     get,
     path = "/markets/{market}/asks",
@@ -305,8 +176,8 @@ async fn asks(
     query: ListQuery<AskFilter>,
     mut snapshot: Snapshot,
 ) -> Result<Reply<Page<MarketAsk>>, Problem> {
-    require(&mut snapshot.tx, &key).await?;
-    let page = asks::of_market(&mut snapshot.tx, &key, &query).await?;
+    require(&mut snapshot.tx, &key, LifeFilter::default()).await?;
+    let page = asks::of_market(&mut snapshot, &key, &query).await?;
     snapshot.reply(page).await
 }
 
@@ -315,7 +186,11 @@ async fn asks(
     get,
     path = "/markets/{market}/sales",
     tag = "markets",
-    params(("market" = Key, Path, description = "Address of the market"), ListQuery, MinSlot),
+    params(
+        ("market" = Key, Path, description = "Address of the market"),
+        ListQuery<LifeFilter>,
+        MinSlot
+    ),
     responses(
         (status = 200, body = Page<Sale>),
         (status = "default", body = ProblemBody, content_type = "application/problem+json"),
@@ -323,11 +198,11 @@ async fn asks(
 )]
 async fn sales(
     InPath(key): InPath<Key>,
-    query: ListQuery,
+    query: ListQuery<LifeFilter>,
     mut snapshot: Snapshot,
 ) -> Result<Reply<Page<Sale>>, Problem> {
-    let market = require(&mut snapshot.tx, &key).await?;
-    let page = sales::of_market(&mut snapshot.tx, &key, market.created_seq, &query).await?;
+    let market = require(&mut snapshot.tx, &key, query.filter).await?;
+    let page = sales::of_market(&mut snapshot, &market, &query).await?;
     snapshot.reply(page).await
 }
 
@@ -347,7 +222,7 @@ async fn history(
     query: ListQuery,
     mut snapshot: Snapshot,
 ) -> Result<Reply<Page<Event>>, Problem> {
-    require(&mut snapshot.tx, &key).await?;
-    let page = events::of_account(&mut snapshot.tx, &key, &query).await?;
+    require(&mut snapshot.tx, &key, LifeFilter::default()).await?;
+    let page = events::of_account(&mut snapshot, &key, &query).await?;
     snapshot.reply(page).await
 }

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use axum::extract::State;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{feed::STALE_AFTER, state::AppState};
+use crate::{feed::STALE_AFTER, mirror::MirrorStatus, state::AppState};
 
 pub fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(metrics))
@@ -34,24 +34,7 @@ fn push_database(text: &mut String, app: &AppState) {
     );
     push_metric(text, "database_up", "gauge", &help, up);
     if let Some(mirror) = app.feed.mirror() {
-        for (name, help, value) in [
-            ("mirror_slot", "Latest mirrored slot.", mirror.slot),
-            (
-                "mirror_finalized_slot",
-                "Latest finalized slot.",
-                mirror.finalized_slot,
-            ),
-            (
-                "mirror_seq",
-                "Sequence number of the latest mirrored event.",
-                mirror.seq,
-            ),
-            (
-                "mirror_age_milliseconds",
-                "Milliseconds since the latest slot was mirrored.",
-                mirror.age_ms,
-            ),
-        ] {
+        for (name, help, value) in mirror_gauges(&mirror) {
             push_metric(text, name, "gauge", help, value);
         }
     }
@@ -66,6 +49,48 @@ fn push_database(text: &mut String, app: &AppState) {
     let help = "Idle database connections in the pool.";
     let idle = saturating_i64(app.db.num_idle());
     push_metric(text, "pool_idle_connections", "gauge", help, idle);
+}
+
+fn mirror_gauges(mirror: &MirrorStatus) -> [(&'static str, &'static str, i64); 9] {
+    [
+        ("mirror_epoch", "Epoch of the mirror.", mirror.epoch),
+        ("mirror_slot", "Latest mirrored slot.", mirror.slot),
+        (
+            "mirror_finalized_slot",
+            "Latest finalized slot.",
+            mirror.finalized_slot,
+        ),
+        (
+            "mirror_lag_slots",
+            "Slots by which the mirror is behind its source.",
+            mirror.lag_slots,
+        ),
+        (
+            "mirror_seq",
+            "Sequence number of the latest record of the feed.",
+            mirror.seq,
+        ),
+        (
+            "mirror_age_milliseconds",
+            "Age of the data in milliseconds.",
+            mirror.age_ms,
+        ),
+        (
+            "mirror_settling",
+            "Whether accounts may be newer than the events.",
+            mirror.settling.into(),
+        ),
+        (
+            "mirror_open_gaps",
+            "Ranges of slots that the mirror will still get.",
+            mirror.open_gaps,
+        ),
+        (
+            "mirror_lost_gaps",
+            "Ranges of slots that no source has any more.",
+            mirror.lost_gaps,
+        ),
+    ]
 }
 
 fn push_sockets(text: &mut String, app: &AppState) {

@@ -5,34 +5,107 @@ use serde::Serialize;
 use sqlx::{FromRow, PgConnection, PgPool, Postgres, Transaction};
 use utoipa::ToSchema;
 
+use crate::problem::Problem;
+
 /// Position of the mirror on the chain.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, FromRow, Serialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = Mirror)]
 pub struct MirrorStatus {
+    /// Numbering of `seq`. A mirror that was rebuilt, here or in another database, has a higher one.
+    pub epoch: i64,
     /// Latest mirrored slot.
     pub slot: i64,
     /// Latest finalized slot: the chain does not roll back slots up to it.
     pub finalized_slot: i64,
-    /// Sequence number of the latest mirrored event. Events are numbered without gaps.
+    /// Newest slot that the source of the mirror has.
+    pub tip_slot: i64,
+    /// Number of slots by which the mirror is behind `tip_slot`.
+    pub lag_slots: i64,
+    /// Sequence number of the latest record of the feed: an event, a rollback or a gap. Records are
+    /// numbered without gaps, in the order in which they were mirrored.
     pub seq: i64,
     /// First slot with a complete event history. Events of earlier slots may be missing.
     pub history_from: i64,
+    /// Whether accounts may be newer than `slot` and the events. Reads are refused then.
+    pub settling: bool,
+    /// Slot at which the mirror stops settling; `i64::MAX` while it is not known.
+    #[serde(skip)]
+    pub settles_at: Option<i64>,
+    /// Number of ranges of slots that the mirror misses and will still get.
+    pub open_gaps: i64,
+    /// Number of ranges of slots that no source has any more: events in them are missing.
+    pub lost_gaps: i64,
     /// Time of the latest block.
     pub block_time: Option<DateTime<Utc>>,
-    /// Milliseconds since the latest slot was mirrored.
+    /// Age of the data in milliseconds: the time since the source last reached a new slot, or, if
+    /// that is more and the mirror is behind the source, the time since the latest mirrored block.
     pub age_ms: i64,
 }
 
-impl MirrorStatus {
-    /// Reads the status; `None` while the mirror is empty.
+/// Row of `chain.cursor`, with the time of the database.
+#[derive(FromRow)]
+struct CursorRow {
+    epoch: i64,
+    slot: i64,
+    finalized_slot: i64,
+    tip_slot: i64,
+    seq: i64,
+    history_from: i64,
+    settles_at: Option<i64>,
+    block_time: Option<DateTime<Utc>>,
+    open_gaps: i64,
+    lost_gaps: i64,
+    tip_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+    now: DateTime<Utc>,
+}
+
+impl CursorRow {
     async fn read(db: &mut PgConnection) -> Result<Option<Self>, sqlx::Error> {
         sqlx::query_as(
-            "select slot, finalized_slot, seq, history_from, block_time,
-                    (extract(epoch from clock_timestamp() - updated_at) * 1000)::bigint as age_ms
-             from chain.cursor",
+            "select c.epoch, c.slot, c.finalized_slot, c.tip_slot, c.seq, c.history_from,
+                    c.settles_at, c.block_time, c.tip_at, c.updated_at,
+                    (select count(*) from chain.gap where state = 'open') as open_gaps,
+                    (select count(*) from chain.gap where state = 'lost') as lost_gaps,
+                    clock_timestamp() as now
+             from chain.cursor c",
         )
         .fetch_optional(db)
         .await
+    }
+
+    /// Age of the data in milliseconds; never negative, although clocks differ.
+    ///
+    /// While the mirror catches up, commits are recent but their data is old, so the age is that of
+    /// the latest block. A block without a time counts from its commit.
+    fn age_ms(&self) -> i64 {
+        let since_tip = self.now - self.tip_at;
+        let age = if self.slot < self.tip_slot {
+            since_tip.max(self.now - self.block_time.unwrap_or(self.updated_at))
+        } else {
+            since_tip
+        };
+        age.num_milliseconds().max(0)
+    }
+}
+
+impl From<CursorRow> for MirrorStatus {
+    fn from(row: CursorRow) -> Self {
+        Self {
+            epoch: row.epoch,
+            slot: row.slot,
+            finalized_slot: row.finalized_slot,
+            tip_slot: row.tip_slot,
+            lag_slots: row.tip_slot.saturating_sub(row.slot).max(0),
+            seq: row.seq,
+            history_from: row.history_from,
+            settling: row.settles_at.is_some_and(|slot| row.slot < slot),
+            settles_at: row.settles_at,
+            open_gaps: row.open_gaps,
+            lost_gaps: row.lost_gaps,
+            block_time: row.block_time,
+            age_ms: row.age_ms(),
+        }
     }
 }
 
@@ -44,15 +117,34 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// Begins a snapshot in which accounts and events may not match.
     pub async fn begin(db: &PgPool) -> Result<Self, sqlx::Error> {
         let mut tx = db
             .begin_with("begin isolation level repeatable read, read only")
             .await?;
-        let mirror = MirrorStatus::read(&mut tx).await?;
+        let mirror = CursorRow::read(&mut tx).await?.map(MirrorStatus::from);
         Ok(Self { tx, mirror })
     }
 
-    /// Sequence number of the latest visible event; 0 while the mirror is empty.
+    /// Begins a snapshot in which accounts and events match. Fails with
+    /// [`Problem::MirrorSettling`] while they don't.
+    pub async fn begin_settled(db: &PgPool) -> Result<Self, Problem> {
+        let snapshot = Self::begin(db).await?;
+        match snapshot.mirror {
+            Some(mirror) if mirror.settling => Err(Problem::MirrorSettling {
+                slot: mirror.slot,
+                settles_at: mirror.settles_at,
+            }),
+            _ => Ok(snapshot),
+        }
+    }
+
+    /// Epoch of the mirror; 0 while the mirror is empty.
+    pub fn epoch(&self) -> i64 {
+        self.mirror.map_or(0, |mirror| mirror.epoch)
+    }
+
+    /// Sequence number of the latest visible record of the feed; 0 while the mirror is empty.
     pub fn seq(&self) -> i64 {
         self.mirror.map_or(0, |mirror| mirror.seq)
     }
@@ -61,5 +153,84 @@ impl Snapshot {
     pub async fn close(self) -> Result<Option<MirrorStatus>, sqlx::Error> {
         self.tx.rollback().await?;
         Ok(self.mirror)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(seconds, 0).unwrap()
+    }
+
+    /// A mirror at slot 90 at the time 1,000. The latest block is of the time 400, the latest commit
+    /// of 950, and the source has reached its newest slot at 990.
+    fn cursor(tip_slot: i64) -> CursorRow {
+        CursorRow {
+            epoch: 1,
+            slot: 90,
+            finalized_slot: 60,
+            tip_slot,
+            seq: 7,
+            history_from: 1,
+            settles_at: None,
+            block_time: Some(at(400)),
+            open_gaps: 0,
+            lost_gaps: 0,
+            tip_at: at(990),
+            updated_at: at(950),
+            now: at(1_000),
+        }
+    }
+
+    #[test]
+    fn a_mirror_at_the_tip_is_as_old_as_the_tip() {
+        assert_eq!(cursor(90).age_ms(), 10_000);
+        assert_eq!(cursor(89).age_ms(), 10_000);
+    }
+
+    #[test]
+    fn a_mirror_behind_the_tip_is_as_old_as_its_block() {
+        assert_eq!(cursor(91).age_ms(), 600_000);
+        let without_time = CursorRow {
+            block_time: None,
+            ..cursor(91)
+        };
+        assert_eq!(without_time.age_ms(), 50_000);
+        let stalled_source = CursorRow {
+            tip_at: at(100),
+            ..cursor(91)
+        };
+        assert_eq!(stalled_source.age_ms(), 900_000);
+    }
+
+    #[test]
+    fn an_age_is_never_negative() {
+        let ahead = CursorRow {
+            tip_at: at(1_001),
+            block_time: Some(at(1_002)),
+            ..cursor(91)
+        };
+        assert_eq!(ahead.age_ms(), 0);
+    }
+
+    #[test]
+    fn a_mirror_settles_when_it_reaches_the_slot() {
+        let is_settling = |settles_at| {
+            MirrorStatus::from(CursorRow {
+                settles_at,
+                ..cursor(91)
+            })
+            .settling
+        };
+        assert!(is_settling(Some(i64::MAX)) && is_settling(Some(91)));
+        assert!(!is_settling(Some(90)) && !is_settling(None));
+    }
+
+    #[test]
+    fn the_lag_is_the_distance_to_the_tip() {
+        let lag = |tip| MirrorStatus::from(cursor(tip)).lag_slots;
+        assert_eq!((lag(95), lag(90), lag(80)), (5, 0, 0));
     }
 }

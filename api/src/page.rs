@@ -13,7 +13,7 @@ use utoipa::{
     openapi::path::{Parameter, ParameterIn},
 };
 
-use crate::{problem::Problem, values::U64};
+use crate::{bytes::Key, event_id::EventId, problem::Problem, values::U64};
 
 /// Query parameters of a list: filter and paging.
 pub struct ListQuery<F = NoFilter> {
@@ -84,10 +84,11 @@ impl<F: IntoParams> IntoParams for ListQuery<F> {
 
 impl<F: Serialize> ListQuery<F> {
     /// Pager of a list. `list` is the name of the list, with the key of its parent if the list has
-    /// one.
-    pub fn pager(&self, list: impl Serialize) -> Pager {
+    /// one. `epoch` is that of the mirror.
+    pub fn pager(&self, list: impl Serialize, epoch: i64) -> Pager {
         Pager {
             fingerprint: fingerprint(&(list, &self.filter)),
+            epoch,
             cursor: self.paging.cursor.clone(),
             limit: self.paging.limit,
         }
@@ -112,6 +113,15 @@ pub struct Page<T> {
     pub next_cursor: Option<String>,
 }
 
+impl<T> Page<T> {
+    pub fn map<U>(self, convert: impl Fn(T) -> U) -> Page<U> {
+        Page {
+            items: self.items.into_iter().map(convert).collect(),
+            next_cursor: self.next_cursor,
+        }
+    }
+}
+
 /// Sort key of an item, including the tie-break. A cursor holds the sort key of the last item on
 /// its page.
 pub trait SortKey: Serialize + DeserializeOwned + Send {
@@ -119,56 +129,43 @@ pub trait SortKey: Serialize + DeserializeOwned + Send {
     fn push(self, sql: &mut QueryBuilder<'_, Postgres>);
 }
 
-/// An event's sequence number.
-impl SortKey for i64 {
+/// An event's id.
+impl SortKey for EventId {
     fn push(self, sql: &mut QueryBuilder<'_, Postgres>) {
         sql.push_bind(self);
     }
 }
 
-/// An address.
-impl SortKey for String {
+/// A life, and the address as tie-break.
+impl SortKey for (EventId, Key) {
     fn push(self, sql: &mut QueryBuilder<'_, Postgres>) {
-        sql.push_bind(self);
+        let (life, address) = self;
+        sql.push_bind(life).push(", ").push_bind(address);
     }
 }
 
-/// A window's number.
-impl SortKey for U64 {
+/// An address, and the life as tie-break.
+impl SortKey for (Key, EventId) {
     fn push(self, sql: &mut QueryBuilder<'_, Postgres>) {
-        sql.push_bind(self);
+        let (address, life) = self;
+        sql.push_bind(address).push(", ").push_bind(life);
     }
 }
 
-/// A sequence number, and the address as tie-break.
-impl SortKey for (i64, String) {
+/// A window's number, and the life as tie-break.
+impl SortKey for (U64, EventId) {
     fn push(self, sql: &mut QueryBuilder<'_, Postgres>) {
-        let (seq, address) = self;
-        sql.push_bind(seq).push(", ").push_bind(address);
+        let (window, life) = self;
+        sql.push_bind(window).push(", ").push_bind(life);
     }
 }
 
-/// Sort key of a list whose order is chosen by a parameter.
-#[derive(Serialize, Deserialize)]
-pub struct ChosenKey {
-    /// Sort value in decimal digits, and the address as tie-break.
-    pub value: String,
-    pub address: String,
-    /// Sequence number of an event. The list is sorted by the state right after this event, on all pages.
-    pub as_of: i64,
-}
-
-impl ChosenKey {
-    pub const ASCENDING: Order = Order::ascending(&Self::COLUMNS);
-    pub const DESCENDING: Order = Order::descending(&Self::COLUMNS);
-    const COLUMNS: [&'static str; 2] = ["m.sort_key", "m.address"];
-}
-
-impl SortKey for ChosenKey {
+/// A time in unix seconds; address and life as tie-break.
+impl SortKey for (i64, Key, EventId) {
     fn push(self, sql: &mut QueryBuilder<'_, Postgres>) {
-        sql.push_bind(self.value)
-            .push("::numeric, ")
-            .push_bind(self.address);
+        let (time, address, life) = self;
+        sql.push_bind(time).push(", ");
+        sql.push_bind(address).push(", ").push_bind(life);
     }
 }
 
@@ -215,10 +212,11 @@ impl Order {
     }
 }
 
-/// Reads one page of a list. Rejects cursors of other lists, and of the same list with another
-/// filter.
+/// Reads one page of a list. Rejects cursors of other lists, of the same list with another filter,
+/// and of another epoch of the mirror.
 pub struct Pager {
     fingerprint: [u8; 8],
+    epoch: i64,
     cursor: Option<String>,
     limit: Limit,
 }
@@ -236,9 +234,11 @@ impl Pager {
         if *fingerprint != self.fingerprint {
             return Err(Problem::CursorMismatch);
         }
-        serde_json::from_slice(key)
-            .map(Some)
-            .map_err(|_| Problem::BadCursor)
+        let (epoch, key): (i64, K) = serde_json::from_slice(key).map_err(|_| Problem::BadCursor)?;
+        if epoch != self.epoch {
+            return Err(Problem::CursorExpired("the mirror was rebuilt"));
+        }
+        Ok(Some(key))
     }
 
     /// Reads the page with `sql`, a query that ends in its `where` clause. `key` returns the sort
@@ -279,7 +279,8 @@ impl Pager {
 
     fn cursor(&self, key: &impl Serialize) -> String {
         let mut bytes = self.fingerprint.to_vec();
-        bytes.extend(serde_json::to_vec(key).expect("sort keys serialise to JSON"));
+        let key = serde_json::to_vec(&(self.epoch, key));
+        bytes.extend(key.expect("sort keys serialise to JSON"));
         URL_SAFE_NO_PAD.encode(bytes)
     }
 }
@@ -288,7 +289,7 @@ impl Pager {
 mod tests {
     use super::*;
 
-    fn pager(filter: &str, cursor: Option<String>) -> Pager {
+    fn pager_in(epoch: i64, filter: &str, cursor: Option<String>) -> Pager {
         let query = ListQuery {
             filter: filter.to_owned(),
             paging: Paging {
@@ -296,7 +297,11 @@ mod tests {
                 limit: Limit::default(),
             },
         };
-        query.pager("models")
+        query.pager("models", epoch)
+    }
+
+    fn pager(filter: &str, cursor: Option<String>) -> Pager {
+        pager_in(3, filter, cursor)
     }
 
     #[test]
@@ -325,20 +330,24 @@ mod tests {
     }
 
     #[test]
+    fn a_cursor_of_another_epoch_has_expired() {
+        let cursor = pager_in(3, "a", None).cursor(&1);
+        let same = pager_in(3, "a", Some(cursor.clone())).after::<i64>();
+        assert_eq!(same.unwrap(), Some(1));
+        let other = pager_in(4, "a", Some(cursor)).after::<i64>();
+        assert!(matches!(other, Err(Problem::CursorExpired(_))));
+    }
+
+    #[test]
     fn a_page_starts_after_the_sort_key() {
-        let order = ChosenKey::DESCENDING;
+        let order = Order::descending(&["m.life", "m.address"]);
         let mut sql = QueryBuilder::new("where true");
-        let key = ChosenKey {
-            value: "1.5".to_owned(),
-            address: "a".to_owned(),
-            as_of: 7,
-        };
-        order.push_after(&mut sql, key);
+        order.push_after(&mut sql, (EventId(7), Key::default()));
         order.push(&mut sql);
         assert_eq!(
             sql.sql(),
-            "where true and (m.sort_key, m.address) < ($1::numeric, $2) \
-             order by m.sort_key desc, m.address desc"
+            "where true and (m.life, m.address) < ($1, $2) \
+             order by m.life desc, m.address desc"
         );
     }
 }

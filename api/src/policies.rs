@@ -2,20 +2,23 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
-use sqlx::{FromRow, PgConnection, QueryBuilder, postgres::PgRow};
+use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder, postgres::PgRow};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
+    bytes::Key,
     columns::Columns,
-    extract::{ExpensiveQueryPermit, InPath, MinSlot},
+    event_id::EventId,
+    extract::{ExpensiveQueryPermit, InPath, InQuery, MinSlot},
+    lives::{LifeFilter, LifeRange, join_life},
     mirror::Snapshot,
     page::{ListQuery, Order, Page},
     problem::{Problem, ProblemBody},
     reply::Reply,
-    sql::{CREATED_SEQ, JOIN_CREATION, push_equals},
+    sql::push_equals,
     state::AppState,
-    values::{Key, Scaled, U64, from_decimal_string},
+    values::{Scaled, U64, from_decimal_string},
 };
 
 pub fn router() -> OpenApiRouter<AppState> {
@@ -28,15 +31,19 @@ pub fn router() -> OpenApiRouter<AppState> {
 #[derive(Serialize, ToSchema)]
 pub struct Policy {
     /// Address of the policy's account.
-    pub key: String,
-    pub vault: String,
-    pub model: String,
+    pub key: Key,
+    /// Event that created the account: each time that a policy is created at the address, it has
+    /// another `life`. The item with the highest one is current. 0 if the mirror does not have the
+    /// event.
+    pub life: EventId,
+    pub vault: Key,
+    pub model: Key,
     /// Version of the model when the policy was bought.
     pub model_version: i64,
-    pub holder: String,
+    pub holder: Key,
     /// Number chosen by the holder.
     pub id: U64,
-    pub mint: String,
+    pub mint: Key,
     /// Decimals of the mint.
     pub decimals: u8,
     pub state: PolicyState,
@@ -91,19 +98,18 @@ pub struct Policy {
     /// Time of the purchase; null if the purchase is older than the mirror's history.
     pub created_at: Option<DateTime<Utc>>,
     pub created_slot: Option<i64>,
-    /// Time at which the whole cover was paid, or the policy was cancelled or expired; null before.
+    /// Time at which the whole cover was paid, or the policy was cancelled, expired or void; null
+    /// before.
     pub ended_at: Option<DateTime<Utc>>,
     pub ended_slot: Option<i64>,
-    /// Whether the account is closed on chain. If so, `state`, `paid`, `refund`, `ended_at` and
-    /// `ended_slot` are final, `closed_slot` and `slot` are those of the closure, and the other
-    /// fields are from before the closure.
+    /// Whether the account is closed on chain, that is, whether the policy has ended. If so, `state`,
+    /// `paid` and `refund` are final.
     pub closed: bool,
     pub closed_slot: Option<i64>,
     /// Slot of this state.
     pub slot: i64,
-    /// Mirror-wide `seq` of the purchase; 0 if the mirror does not have that event.
-    #[serde(skip)]
-    created_seq: i64,
+    /// Whether the account has newer content that this version cannot decode.
+    pub stale: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, ToSchema, sqlx::Type)]
@@ -196,7 +202,7 @@ impl PolicyTerm {
 impl FromRow<'_, PgRow> for Policy {
     fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
         let columns = Columns::new(row)?;
-        let state: PolicyState = columns.get("final_state")?;
+        let state: PolicyState = columns.get("status")?;
         let (first_window, last_window): (U64, U64) =
             (columns.get("first_window")?, columns.get("last_window")?);
         let (windows, pending): (U64, _) =
@@ -208,7 +214,7 @@ impl FromRow<'_, PgRow> for Policy {
         let claimable = TimeDelta::try_seconds(columns.get("claimable_secs")?);
         let term = PolicyTerm::from_column(&columns, "term")?;
         let is_open = matches!(state, PolicyState::Pending | PolicyState::Open);
-        let (cover, paid) = (columns.amount("cover")?, columns.amount("final_paid")?);
+        let (cover, paid) = (columns.amount("cover")?, columns.amount("paid")?);
         let (worth, unmeasured): (U64, U64) = (columns.get("worth")?, columns.get("unmeasured")?);
         let unpaid = |booked: u64| {
             let left = booked.saturating_sub(paid.raw.0);
@@ -216,8 +222,10 @@ impl FromRow<'_, PgRow> for Policy {
         };
         let (due, set_aside) = (unpaid(worth.0), unpaid(worth.0.max(unmeasured.0)));
         let peak = columns.drift("peak")?;
+        let refund: Option<U64> = columns.get("refund")?;
         Ok(Self {
             key: columns.get("address")?,
+            life: columns.get("life")?,
             vault: columns.get("vault")?,
             model: columns.get("model")?,
             model_version: columns.get("model_version")?,
@@ -232,7 +240,7 @@ impl FromRow<'_, PgRow> for Policy {
             set_aside,
             peak: (0 < peak.raw.0).then_some(peak),
             examined_until: columns.get("examined_until")?,
-            refund: (!is_open).then(|| columns.amount("refund")).transpose()?,
+            refund: refund.map(|U64(raw)| Scaled::new(raw, columns.decimals)),
             trigger: columns.drift("trigger")?,
             exhaustion: columns.drift("exhaustion")?,
             persistence: columns.get("persistence")?,
@@ -251,41 +259,29 @@ impl FromRow<'_, PgRow> for Policy {
             max_premium: columns.amount("max_premium")?,
             cancel_fee_bps: columns.get("cancel_fee_bps")?,
             event_count: columns.get("seq")?,
-            created_at: columns.get("created_at")?,
-            created_slot: columns.get("created_slot")?,
+            created_at: columns.get("began_at")?,
+            created_slot: columns.get("began_slot")?,
             ended_at: columns.get("ended_at")?,
             ended_slot: columns.get("ended_slot")?,
             closed: columns.is_closed()?,
-            closed_slot: columns.get("closed_slot")?,
+            closed_slot: columns.get("ended_slot")?,
             slot: columns.get("slot")?,
-            created_seq: columns.get("created_seq")?,
+            stale: columns.get("is_stale")?,
         })
     }
 }
 
-/// Selects policies (alias `m`) with their ends. An end comes from its event: the instruction that
-/// ends a policy closes the account, so the mirror never receives the account's last state.
-fn select() -> String {
-    format!(
-        "select m.* from (
-           select m.*, v.mint, v.decimals, k.genesis, k.window_secs,
-                  k.submit_secs + k.challenge_secs + k.ruling_secs + m.claim_grace_secs
-                    as claimable_secs,
-                  {CREATED_SEQ} as created_seq,
-                  creation.slot as created_slot, creation.block_time as created_at,
-                  e.slot as ended_slot, e.block_time as ended_at, e.refund,
-                  coalesce(e.state, case when m.last_window < m.first_window
-                    then 'pending' else 'open' end) as final_state,
-                  coalesce(e.paid, m.paid) as final_paid
-           from chain.policy m
-           join chain.vault v on v.address = m.vault
-           join chain.model k on k.address = m.model {JOIN_CREATION}
-           left join lateral (
-             select * from chain.policy_end e
-             where e.policy = m.address and e.seq >= {CREATED_SEQ}
-             order by e.seq desc limit 1) e on true
-         ) m where true"
-    )
+/// Selects policies (alias `m`) with their vaults and models.
+fn select<'a>() -> QueryBuilder<'a, Postgres> {
+    QueryBuilder::new(format!(
+        "select m.*, v.mint, v.decimals, k.genesis, k.window_secs,
+                k.submit_secs + k.challenge_secs + k.ruling_secs + m.claim_grace_secs
+                  as claimable_secs
+         from chain.policy m {}
+         join chain.model k on k.address = m.model and k.is_current
+         where true",
+        join_life("vault", "v", "m.vault", "m.life")
+    ))
 }
 
 #[derive(Deserialize, Serialize, IntoParams)]
@@ -298,7 +294,8 @@ struct PolicyFilter {
     state: Option<PolicyState>,
 }
 
-/// Policies, newest first.
+/// Policies, newest first, those that have ended included: one item for each time that a policy was
+/// created at an address.
 #[utoipa::path(
     get,
     path = "/insurance/policies",
@@ -315,20 +312,16 @@ async fn list(
     mut snapshot: Snapshot,
 ) -> Result<Reply<Page<Policy>>, Problem> {
     let filter = &query.filter;
-    let mut sql = QueryBuilder::new(select());
-    for (column, key) in [
-        ("m.holder", &filter.holder),
-        ("m.vault", &filter.vault),
-        ("m.model", &filter.model),
-    ] {
-        push_equals(&mut sql, column, key.as_ref().map(Key::as_str));
-    }
-    push_equals(&mut sql, "m.final_state", filter.state);
-    let order = Order::descending(&["m.created_seq", "m.address"]);
+    let mut sql = select();
+    push_equals(&mut sql, "m.holder", filter.holder);
+    push_equals(&mut sql, "m.vault", filter.vault);
+    push_equals(&mut sql, "m.model", filter.model);
+    push_equals(&mut sql, "m.status", filter.state);
+    let order = Order::descending(&["m.life", "m.address"]);
     let page = query
-        .pager("policies")
+        .pager("policies", snapshot.epoch())
         .fetch(&mut snapshot.tx, sql, order, |policy: &Policy| {
-            (policy.created_seq, policy.key.clone())
+            (policy.life, policy.key)
         })
         .await?;
     snapshot.reply(page).await
@@ -352,9 +345,9 @@ struct PolicyPayout {
     /// Lowest drift of the run.
     value: Scaled,
     /// Token account that received the payout.
-    destination: String,
-    /// Sequence number of the event.
-    seq: i64,
+    destination: Key,
+    /// Id of the event.
+    event: EventId,
     slot: i64,
     time: Option<DateTime<Utc>>,
 }
@@ -362,41 +355,40 @@ struct PolicyPayout {
 impl FromRow<'_, PgRow> for PolicyPayout {
     fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
         let columns = Columns::new(row)?;
+        let event: EventId = columns.get("event_id")?;
         Ok(Self {
             amount: columns.amount("amount")?,
             first_window: columns.get("first_window")?,
             value: columns.drift("value")?,
             destination: columns.get("destination")?,
-            seq: columns.get("seq")?,
-            slot: columns.get("slot")?,
+            event,
+            slot: event.slot(),
             time: columns.get("block_time")?,
         })
     }
 }
 
-/// Reads the latest policy at an address. The address of a closed policy can be used again.
+/// Reads the policy at an address.
 pub async fn find(
     db: &mut PgConnection,
     key: &Key,
+    life: LifeFilter,
 ) -> Result<Option<PolicyWithPayouts>, sqlx::Error> {
-    let policy: Option<Policy> = sqlx::query_as(&format!("{} and m.address = $1", select()))
-        .bind(key.as_str())
-        .fetch_optional(&mut *db)
-        .await?;
+    let mut sql = select();
+    life.push(&mut sql, key);
+    let policy: Option<Policy> = sql.build_query_as().fetch_optional(&mut *db).await?;
     let Some(policy) = policy else {
         return Ok(None);
     };
+    let range = LifeRange::read(&mut *db, "policy", key, policy.life).await?;
     // There is at most one payout per window, so the list is short and needs no paging.
-    let payouts = sqlx::query_as(
-        "select p.*, v.decimals
-         from chain.policy_payout p join chain.vault v on v.address = p.vault
-         where p.policy = $1 and $2 <= p.seq
-         order by p.seq",
-    )
-    .bind(key.as_str())
-    .bind(policy.created_seq)
-    .fetch_all(db)
-    .await?;
+    let mut sql = QueryBuilder::new("select p.*, ");
+    sql.push_bind(i16::from(policy.decimals))
+        .push("::smallint as decimals from chain.policy_payout p where p.policy = ")
+        .push_bind(*key);
+    range.push(&mut sql, "p.event_id");
+    sql.push(" order by p.event_id");
+    let payouts = sql.build_query_as().fetch_all(db).await?;
     Ok(Some(PolicyWithPayouts { policy, payouts }))
 }
 
@@ -405,7 +397,7 @@ pub async fn find(
     get,
     path = "/insurance/policies/{policy}",
     tag = "insurance",
-    params(("policy" = Key, Path, description = "Address of the policy"), MinSlot),
+    params(("policy" = Key, Path, description = "Address of the policy"), LifeFilter, MinSlot),
     responses(
         (status = 200, body = PolicyWithPayouts),
         (status = "default", body = ProblemBody, content_type = "application/problem+json"),
@@ -413,10 +405,11 @@ pub async fn find(
 )]
 async fn one(
     InPath(key): InPath<Key>,
+    InQuery(life): InQuery<LifeFilter>,
     mut snapshot: Snapshot,
 ) -> Result<Reply<PolicyWithPayouts>, Problem> {
-    let policy = find(&mut snapshot.tx, &key)
+    let policy = find(&mut snapshot.tx, &key, life)
         .await?
-        .ok_or_else(|| Problem::not_found("policy", &key))?;
+        .ok_or_else(|| Problem::not_found("policy", life.name(&key)))?;
     snapshot.reply(policy).await
 }

@@ -2,14 +2,18 @@
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder, postgres::PgRow};
+use sqlx::{FromRow, Postgres, QueryBuilder, postgres::PgRow};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     asks::{Ask, StoredAsk},
+    bytes::Key,
     columns::Columns,
+    event_id::EventId,
     extract::MinSlot,
+    lives::{LifeFilter, LifeRange, join_life},
+    markets::Market,
     mirror::Snapshot,
     odds,
     page::{ListQuery, Order, Page, Pager},
@@ -17,7 +21,7 @@ use crate::{
     reply::Reply,
     sql::{IS_CLOSED, push_equals},
     state::AppState,
-    values::{Key, Scaled, U64},
+    values::{Scaled, U64},
 };
 
 pub fn router() -> OpenApiRouter<AppState> {
@@ -28,9 +32,13 @@ pub fn router() -> OpenApiRouter<AppState> {
 #[derive(Serialize, ToSchema)]
 pub struct Position {
     /// Address of the position's account.
-    pub key: String,
-    pub market: String,
-    pub owner: String,
+    pub key: Key,
+    /// Event that created the account: each time that a position is created at the address, it has
+    /// another `life`. The item with the highest one is current. 0 if the mirror does not have the
+    /// event.
+    pub life: EventId,
+    pub market: Key,
+    pub owner: Key,
     /// Stakes by outcome.
     pub stakes: Vec<Scaled>,
     /// Sum of the stakes.
@@ -41,17 +49,19 @@ pub struct Position {
     pub paid: Option<Scaled>,
     pub paid_at: Option<DateTime<Utc>>,
     /// Token account that received the payout.
-    pub destination: Option<String>,
+    pub destination: Option<Key>,
     /// Number of events that reference the position.
     pub event_count: U64,
     /// Whether the account was closed because all stakes were sold.
     pub sold_out: bool,
-    /// Whether the account is closed on chain. If so, `stakes` and `total` are from before the
-    /// closure.
+    /// Whether the account is closed on chain. If so, `stakes` and `total` are the last ones before
+    /// the closure.
     pub closed: bool,
     pub closed_slot: Option<i64>,
     /// Slot of this state.
     pub slot: i64,
+    /// Whether the account has newer content that this version cannot decode.
+    pub stale: bool,
 }
 
 impl FromRow<'_, PgRow> for Position {
@@ -60,7 +70,8 @@ impl FromRow<'_, PgRow> for Position {
         let outcomes = columns.count("threshold_count")? + 1;
         let stakes = columns.amounts("stakes", outcomes)?;
         let total = odds::sum(stakes.iter().map(|stake| stake.raw.0));
-        let paid: Option<U64> = columns.get("paid")?;
+        let paid: Option<U64> = columns.get("payout")?;
+        let status: String = columns.get("status")?;
         let asks = match columns.is_closed()? {
             true => vec![],
             false => columns.nested("asks")?,
@@ -68,46 +79,40 @@ impl FromRow<'_, PgRow> for Position {
         // Fits: the number on chain has 32 bits.
         let reports: Option<i64> = columns.get("reports")?;
         let reports = reports.and_then(|reports| u32::try_from(reports).ok());
+        let ended_at: Option<DateTime<Utc>> = columns.get("ended_at")?;
         Ok(Self {
             key: columns.get("address")?,
+            life: columns.get("life")?,
             market: columns.get("market")?,
             owner: columns.get("owner")?,
             stakes,
             total: Scaled::new(total, columns.decimals),
             asks: StoredAsk::list(asks, columns.decimals, reports),
             paid: paid.map(|U64(paid)| Scaled::new(paid, columns.decimals)),
-            paid_at: columns.get("paid_at")?,
+            paid_at: ended_at.filter(|_| paid.is_some()),
             destination: columns.get("destination")?,
             event_count: columns.get("seq")?,
-            sold_out: columns.get("sold_out")?,
+            sold_out: status == "sold",
             closed: columns.is_closed()?,
-            closed_slot: columns.get("closed_slot")?,
+            closed_slot: columns.get("ended_slot")?,
             slot: columns.get("slot")?,
+            stale: columns.get("is_stale")?,
         })
     }
 }
 
-/// Selects positions (alias `m`). A closed position has its latest end: its payout, or the sale of its
-/// last stake. An open position has none: ends at its address belong to an earlier position, because an
-/// address can be reused.
-const SELECT: &str = "select m.*, market.decimals, market.threshold_count,
-           ending.paid, ending.block_time as paid_at, ending.destination,
-           coalesce(ending.sold_out, false) as sold_out,
-           case when market.state = 'open' and market.closed_slot is null
-             then model.reports end as reports
-    from chain.position m
-    join chain.market market on market.address = m.market
-    left join chain.model model on model.address = market.model
-    left join lateral (
-      select * from (
-        select o.seq, o.paid, o.block_time, o.destination, false as sold_out
-        from chain.payout o where o.position = m.address
-        union all
-        select s.seq, null, null, null, true
-        from chain.sale s where s.seller_position = m.address and s.seller_total = 0) ending
-      where m.closed_slot is not null
-      order by ending.seq desc limit 1) ending on true
-    where ";
+/// Selects positions (alias `m`) with their markets. `reports` is null if the market is settled.
+fn select<'a>() -> QueryBuilder<'a, Postgres> {
+    QueryBuilder::new(format!(
+        "select m.*, market.decimals, market.threshold_count,
+                case when market.status = 'open' and market.ended_slot is null
+                  then model.reports end as reports
+         from chain.position m {}
+         left join chain.model model on model.address = market.model and model.is_current
+         where ",
+        join_life("market", "market", "m.market", "m.life")
+    ))
+}
 
 #[derive(Deserialize, Serialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -118,7 +123,7 @@ struct PositionFilter {
     closed: Option<bool>,
 }
 
-/// Positions of an owner, in ascending order of address.
+/// Positions of an owner, in ascending order of address (as bytes) and `life`.
 #[utoipa::path(
     get,
     path = "/positions",
@@ -133,38 +138,35 @@ async fn list(
     query: ListQuery<PositionFilter>,
     mut snapshot: Snapshot,
 ) -> Result<Reply<Page<Position>>, Problem> {
-    let mut sql = QueryBuilder::new(SELECT);
-    sql.push("m.owner = ")
-        .push_bind(query.filter.owner.as_str());
+    let mut sql = select();
+    sql.push("m.owner = ").push_bind(query.filter.owner);
     push_equals(&mut sql, IS_CLOSED, query.filter.closed);
-    let page = page(&mut snapshot.tx, sql, &query.pager("positions")).await?;
+    let pager = query.pager("positions", snapshot.epoch());
+    let page = page(&mut snapshot, sql, &pager).await?;
     snapshot.reply(page).await
 }
 
-/// Positions in the market at `key` that was created in `created_slot`, in ascending order of
-/// address.
+/// Positions in `market`, in ascending order of address and life.
 pub async fn of_market(
-    db: &mut PgConnection,
-    key: &Key,
-    created_slot: i64,
-    query: &ListQuery,
+    snapshot: &mut Snapshot,
+    market: &Market,
+    query: &ListQuery<LifeFilter>,
 ) -> Result<Page<Position>, Problem> {
-    let mut sql = QueryBuilder::new(SELECT);
-    sql.push("m.market = ").push_bind(key.as_str());
-    // Positions in an earlier market at this address were closed before this market was created.
-    sql.push(" and (m.closed_slot is null or m.closed_slot > ")
-        .push_bind(created_slot)
-        .push(")");
-    page(db, sql, &query.pager(("market positions", key))).await
+    let range = LifeRange::read(&mut snapshot.tx, "market", &market.key, market.life).await?;
+    let mut sql = select();
+    sql.push("m.market = ").push_bind(market.key);
+    range.push_children(&mut sql, "m.life");
+    let list = ("market positions", market.key, market.life);
+    let pager = query.pager(list, snapshot.epoch());
+    page(snapshot, sql, &pager).await
 }
 
 async fn page(
-    db: &mut PgConnection,
+    snapshot: &mut Snapshot,
     sql: QueryBuilder<'_, Postgres>,
     pager: &Pager,
 ) -> Result<Page<Position>, Problem> {
-    let order = Order::ascending(&["m.address"]);
-    pager
-        .fetch(db, sql, order, |position: &Position| position.key.clone())
-        .await
+    let order = Order::ascending(&["m.address", "m.life"]);
+    let key = |position: &Position| (position.key, position.life);
+    pager.fetch(&mut snapshot.tx, sql, order, key).await
 }

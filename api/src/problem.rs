@@ -14,7 +14,7 @@ use serde::Serialize;
 use tokio::time::timeout;
 use utoipa::ToSchema;
 
-use crate::values::{Key, U64};
+use crate::values::U64;
 
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -34,6 +34,8 @@ pub enum Problem {
          start again without `cursor`"
     )]
     CursorMismatch,
+    #[error("cursor has expired: {0}; start again without `cursor`")]
+    CursorExpired(&'static str),
     #[error(
         "{resource} {key} is not in the mirror; if it was created just now, retry with `min_slot` \
          set to the slot of the transaction that created it"
@@ -45,6 +47,11 @@ pub enum Problem {
     MethodNotAllowed(Method),
     #[error("mirror is at slot {slot}, behind `min_slot` {min_slot}; retry")]
     SlotNotReached { min_slot: i64, slot: i64 },
+    #[error(
+        "accounts may be newer than the mirror's slot {slot} and its events{}; retry in a few seconds",
+        settled_from(*.settles_at)
+    )]
+    MirrorSettling { slot: i64, settles_at: Option<i64> },
     #[error("program would refuse the transaction: {}", .0.message)]
     ProgramError(&'static ErrorInfo),
     #[error(
@@ -69,12 +76,20 @@ pub enum Problem {
     Internal(#[source] sqlx::Error),
 }
 
+/// From which slot on accounts and events match, if that is known.
+fn settled_from(settles_at: Option<i64>) -> String {
+    match settles_at {
+        Some(slot) if slot < i64::MAX => format!(" until slot {slot}"),
+        _ => String::new(),
+    }
+}
+
 impl Problem {
     /// The mirror has no account of type `account_type` at `key`.
-    pub fn not_found(account_type: &'static str, key: &Key) -> Self {
+    pub fn not_found(account_type: &'static str, key: impl ToString) -> Self {
         Self::NotFound {
             resource: account_type,
-            key: key.as_str().to_owned(),
+            key: key.to_string(),
         }
     }
 
@@ -88,6 +103,7 @@ impl Problem {
                 "cursor-mismatch",
                 "Cursor of another list",
             ),
+            Self::CursorExpired(_) => (StatusCode::GONE, "cursor-expired", "Cursor expired"),
             Self::NotFound { .. } => (StatusCode::NOT_FOUND, "not-found", "Not found"),
             Self::NoRoute(_) => (StatusCode::NOT_FOUND, "no-such-route", "No such route"),
             Self::MethodNotAllowed(_) => (
@@ -99,6 +115,11 @@ impl Problem {
                 StatusCode::TOO_EARLY,
                 "slot-not-reached",
                 "Slot not reached",
+            ),
+            Self::MirrorSettling { .. } => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "mirror-settling",
+                "Mirror is settling",
             ),
             Self::ProgramError(_) | Self::Refused { .. } => (
                 StatusCode::UNPROCESSABLE_ENTITY,
@@ -127,7 +148,7 @@ impl Problem {
     fn body(&self, request_id: &str) -> ProblemBody {
         let (status, code, title) = self.status_code_title();
         let slot = match self {
-            Self::SlotNotReached { slot, .. } => Some(*slot),
+            Self::SlotNotReached { slot, .. } | Self::MirrorSettling { slot, .. } => Some(*slot),
             _ => None,
         };
         let program_error = match self {
@@ -203,7 +224,7 @@ pub struct ProblemBody {
     detail: String,
     /// Identifies the request in the server's logs.
     request_id: String,
-    /// Slot that the mirror has reached; only with `slot-not-reached`.
+    /// Slot that the mirror has reached; only with `slot-not-reached` and `mirror-settling`.
     #[serde(skip_serializing_if = "Option::is_none")]
     slot: Option<i64>,
     /// Error that the program would return; only with `program-error`.

@@ -12,11 +12,12 @@ use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
+    bytes::Key,
     extract::{JsonRequest, MinSlot},
     problem::{Problem, ProblemBody},
     reply::Reply,
     state::AppState,
-    values::{Key, Scaled, U64, ratio},
+    values::{Scaled, U64, ratio},
 };
 
 pub fn router() -> OpenApiRouter<AppState> {
@@ -62,11 +63,11 @@ struct Quote {
     /// Time of the purchase, at which the paid time begins. `assets` includes the premiums of other
     /// policies that stream until this time.
     time: DateTime<Utc>,
-    vault: String,
-    model: String,
+    vault: Key,
+    model: Key,
     /// Version of the model, to pass to `buy_policy`.
     model_version: u32,
-    mint: String,
+    mint: Key,
     /// Decimals of the mint.
     decimals: u8,
     /// Premium that the holder pays.
@@ -174,10 +175,10 @@ impl PurchaseAccounts {
     async fn read(db: &mut PgConnection, request: &QuoteRequest) -> Result<Self, Problem> {
         let (vault_key, model_key) = (request.vault.address(), request.model.address());
         let Some(Account::Vault(vault)) = account(db, &vault_key).await? else {
-            return Err(Problem::not_found("vault", &request.vault));
+            return Err(Problem::not_found("vault", request.vault));
         };
         let Some(Account::Model(model)) = account(db, &model_key).await? else {
-            return Err(Problem::not_found("model", &request.model));
+            return Err(Problem::not_found("model", request.model));
         };
         let exposure = match account(db, &address::exposure(&vault_key, &model_key)).await? {
             Some(Account::Exposure(exposure)) => Some(exposure),
@@ -236,10 +237,10 @@ impl PurchaseAccounts {
         Ok(Quote {
             slot,
             time,
-            vault: request.vault.as_str().to_owned(),
-            model: request.model.as_str().to_owned(),
+            vault: request.vault,
+            model: request.model,
             model_version: model.version,
-            mint: vault.mint.to_string(),
+            mint: vault.mint.into(),
             decimals: vault.decimals,
             premium: amount(quote.premium),
             rent: amount(quote.rent),
@@ -281,9 +282,10 @@ impl PurchaseAccounts {
 /// Reads an account from its bytes on chain; `None` if there is no open account at the address.
 async fn account(db: &mut PgConnection, address: &Address) -> Result<Option<Account>, sqlx::Error> {
     let data: Option<Vec<u8>> = sqlx::query_scalar(
-        "select data from chain.account where address = $1 and closed_slot is null",
+        "select data from chain.account
+         where address = $1 and is_current and closed_slot is null",
     )
-    .bind(address.to_string())
+    .bind(Key::from(*address))
     .fetch_optional(db)
     .await?;
     data.map(|data| Account::decode(&data))

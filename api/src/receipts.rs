@@ -7,15 +7,18 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    columns::{Columns, none_if_unset},
-    extract::{InPath, MinSlot},
+    bytes::{Hash, Key, Signature, none_if_unset},
+    columns::Columns,
+    event_id::EventId,
+    extract::{InPath, InQuery, MinSlot},
+    lives::{LifeFilter, LifeRange},
     mirror::Snapshot,
     page::{ListQuery, Order, Page},
     problem::{Problem, ProblemBody},
     reply::Reply,
     sql::push_equals,
     state::AppState,
-    values::{Key, Scaled, U64},
+    values::{Scaled, U64},
 };
 
 pub fn router() -> OpenApiRouter<AppState> {
@@ -27,8 +30,12 @@ pub fn router() -> OpenApiRouter<AppState> {
 #[derive(Serialize, ToSchema)]
 pub struct Receipt {
     /// Address of the receipt's account.
-    pub key: String,
-    pub model: String,
+    pub key: Key,
+    /// Event that created the account: each time that a receipt is created at the address, it has
+    /// another `life`. The item with the highest one is current. 0 if the mirror does not have the
+    /// event.
+    pub life: EventId,
+    pub model: Key,
     pub window: U64,
     pub window_start: Option<DateTime<Utc>>,
     pub window_end: Option<DateTime<Utc>>,
@@ -47,7 +54,7 @@ pub struct Receipt {
     /// Submissions, in the model's order of oracles.
     pub submissions: Vec<Submission>,
     /// Key that challenged with a bond; null if nobody did.
-    pub challenger: Option<String>,
+    pub challenger: Option<Key>,
     /// Drift of the challenger's counts; null if nobody challenged, or if they are thin.
     pub asserted: Option<Scaled>,
     /// Amount that the challenger can collect.
@@ -61,7 +68,7 @@ pub struct Receipt {
     /// End of the time in which `held` can be returned; null if nothing is held.
     pub appeal_until: Option<DateTime<Utc>>,
     /// Key that paid the rent.
-    pub payer: String,
+    pub payer: Key,
     /// Number of events that reference the receipt.
     pub event_count: U64,
     /// Whether the account is closed on chain: it is when the window is settled, nothing is held and
@@ -70,6 +77,8 @@ pub struct Receipt {
     pub closed_slot: Option<i64>,
     /// Slot of this state.
     pub slot: i64,
+    /// Whether the account has newer content that this version cannot decode.
+    pub stale: bool,
 }
 
 /// Submission of one oracle.
@@ -86,7 +95,7 @@ pub struct Submission {
     /// final.
     pub earned: bool,
     /// SHA-256 of the evidence document; null if there is none.
-    pub evidence_hash: Option<String>,
+    pub evidence_hash: Option<Hash>,
     /// Event of the submission; null in lists, and if this event or an earlier submission of the
     /// receipt may be missing from the mirror's history.
     #[serde(rename = "told")]
@@ -102,9 +111,8 @@ pub struct SubmissionEvent {
     pub counts: Vec<i64>,
     pub evidence_uri: String,
     /// Signature of the transaction.
-    pub signature: String,
-    /// Sequence number of the event.
-    pub seq: i64,
+    pub signature: Signature,
+    pub id: EventId,
     pub slot: i64,
     pub time: Option<DateTime<Utc>>,
 }
@@ -112,11 +120,11 @@ pub struct SubmissionEvent {
 impl FromRow<'_, PgRow> for Receipt {
     fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
         let columns = Columns::new(row)?;
-        let state: String = columns.get("final_state")?;
+        let state: String = columns.get("status")?;
         let window: U64 = columns.get("window")?;
-        let value = columns.drift("final_value")?;
+        let value = columns.drift("value")?;
         let submissions = submissions(&columns)?;
-        let challenger = none_if_unset(columns.get("challenger")?);
+        let challenger = none_if_unset::<Key>(columns.get("challenger")?);
         let held = columns
             .get::<Vec<U64>>("held")?
             .iter()
@@ -133,12 +141,13 @@ impl FromRow<'_, PgRow> for Receipt {
         };
         Ok(Self {
             key: columns.get("address")?,
+            life: columns.get("life")?,
             model: columns.get("model")?,
             window,
             window_start: columns.window_start(Some(window.0))?,
             window_end: columns.window_start(window.0.checked_add(1))?,
             version: columns.get("version")?,
-            since: columns.time("final_since")?,
+            since: columns.time("since")?,
             value: is_valid.then_some(value),
             state,
             pay: columns.amount("pay")?,
@@ -156,8 +165,9 @@ impl FromRow<'_, PgRow> for Receipt {
             payer: columns.get("payer")?,
             event_count: columns.get("seq")?,
             closed: is_closed,
-            closed_slot: columns.get("closed_slot")?,
+            closed_slot: columns.get("ended_slot")?,
             slot: columns.get("slot")?,
+            stale: columns.get("is_stale")?,
         })
     }
 }
@@ -165,10 +175,10 @@ impl FromRow<'_, PgRow> for Receipt {
 fn submissions(columns: &Columns) -> Result<Vec<Submission>, sqlx::Error> {
     let submitted: i16 = columns.get("submitted")?;
     let thin: i16 = columns.get("thin")?;
-    let earners: i16 = columns.get("final_earners")?;
+    let earners: i16 = columns.get("earners")?;
     let values: Vec<U64> = columns.get("values")?;
     let samples: Vec<U64> = columns.get("samples")?;
-    let evidence: Vec<String> = columns.get("evidence")?;
+    let evidence: Vec<Hash> = columns.get("evidence")?;
     let by_oracle = values.into_iter().zip(samples).zip(evidence);
     Ok((0..)
         .zip(by_oracle)
@@ -184,20 +194,12 @@ fn submissions(columns: &Columns) -> Result<Vec<Submission>, sqlx::Error> {
         .collect())
 }
 
-/// Selects receipts (alias `r`) with their settlements. A settlement comes from its event: the
-/// instruction that settles a receipt closes it if it owes nothing.
-const SELECT: &str = "select r.* from (
-      select r.*, m.genesis, m.window_secs, c.decimals,
-             coalesce(s.state, r.state) as final_state,
-             coalesce(s.value, r.value) as final_value,
-             coalesce(s.earners, r.earners) as final_earners,
-             case when s.state is null or s.state = r.state then r.since
-                  else extract(epoch from s.block_time)::bigint end as final_since
-      from chain.receipt r
-      join chain.model m on m.address = r.model
-      join chain.collateral c on c.mint = m.bond_mint
-      left join chain.receipt_settlement s on s.receipt = r.address
-    ) r where ";
+/// Selects receipts (alias `m`).
+const SELECT: &str = "select m.*, model.genesis, model.window_secs, c.decimals
+    from chain.receipt m
+    join chain.model model on model.address = m.model and model.is_current
+    join chain.collateral c on c.mint = model.bond_mint and c.is_current
+    where true";
 
 #[derive(Deserialize, Serialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -220,17 +222,18 @@ enum ReceiptState {
 
 /// Receipts of `model`, latest window first.
 pub async fn of_model(
-    db: &mut PgConnection,
+    snapshot: &mut Snapshot,
     model: &Key,
     query: &ListQuery<ReceiptFilter>,
 ) -> Result<Page<Receipt>, Problem> {
     let mut sql = QueryBuilder::new(SELECT);
-    sql.push("r.model = ").push_bind(model.as_str());
-    push_equals(&mut sql, "r.final_state", query.filter.state);
-    let order = Order::descending(&["r.\"window\""]);
-    let pager = query.pager(("receipts", model));
-    pager
-        .fetch(db, sql, order, |receipt: &Receipt| receipt.window)
+    sql.push(" and m.model = ").push_bind(*model);
+    push_equals(&mut sql, "m.status", query.filter.state);
+    let order = Order::descending(&["m.\"window\"", "m.life"]);
+    let key = |receipt: &Receipt| (receipt.window, receipt.life);
+    query
+        .pager(("receipts", model), snapshot.epoch())
+        .fetch(&mut snapshot.tx, sql, order, key)
         .await
 }
 
@@ -239,19 +242,26 @@ pub async fn of_model(
     get,
     path = "/receipts/{receipt}",
     tag = "receipts",
-    params(("receipt" = Key, Path, description = "Address of the receipt"), MinSlot),
+    params(("receipt" = Key, Path, description = "Address of the receipt"), LifeFilter, MinSlot),
     responses(
         (status = 200, body = Receipt),
         (status = "default", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
-async fn one(InPath(key): InPath<Key>, mut snapshot: Snapshot) -> Result<Reply<Receipt>, Problem> {
-    let mut receipt: Receipt = sqlx::query_as(&format!("{SELECT} r.address = $1"))
-        .bind(key.as_str())
+async fn one(
+    InPath(key): InPath<Key>,
+    InQuery(life): InQuery<LifeFilter>,
+    mut snapshot: Snapshot,
+) -> Result<Reply<Receipt>, Problem> {
+    let mut sql = QueryBuilder::new(SELECT);
+    life.push(&mut sql, &key);
+    let mut receipt: Receipt = sql
+        .build_query_as()
         .fetch_optional(&mut *snapshot.tx)
         .await?
-        .ok_or_else(|| Problem::not_found("receipt", &key))?;
-    for (index, event) in submission_events(&mut snapshot.tx, &key).await? {
+        .ok_or_else(|| Problem::not_found("receipt", life.name(&key)))?;
+    let range = LifeRange::read(&mut snapshot.tx, "receipt", &key, receipt.life).await?;
+    for (index, event) in submission_events(&mut snapshot.tx, &key, range).await? {
         let is_of_oracle = |submission: &&mut Submission| submission.index == index;
         if let Some(submission) = receipt.submissions.iter_mut().find(is_of_oracle) {
             submission.event = Some(event);
@@ -262,10 +272,10 @@ async fn one(InPath(key): InPath<Key>, mut snapshot: Snapshot) -> Result<Reply<R
 
 #[derive(FromRow)]
 struct SubmissionRow {
-    seq: i64,
+    id: EventId,
     slot: i64,
     block_time: Option<DateTime<Utc>>,
-    signature: String,
+    signature: Signature,
     oracle: String,
     counts: Vec<i64>,
     evidence_uri: String,
@@ -276,18 +286,19 @@ struct SubmissionRow {
 async fn submission_events(
     db: &mut PgConnection,
     receipt: &Key,
+    range: LifeRange,
 ) -> Result<Vec<(u8, SubmissionEvent)>, sqlx::Error> {
-    let rows: Vec<SubmissionRow> = sqlx::query_as(
-        "select e.seq, e.slot, e.block_time, e.signature, e.body->>'oracle' as oracle,
+    let mut sql = QueryBuilder::new(
+        "select e.id, e.slot, e.block_time, e.signature, e.body->>'oracle' as oracle,
                 array(select jsonb_array_elements_text(e.body->'counts')::bigint) as counts,
                 e.body->>'evidence_uri' as evidence_uri, (e.body->>'submitted')::int as submitted
-         from chain.event_account a join chain.event e on e.seq = a.seq
-         where a.account = $1 and e.name = 'ReceiptSubmitted'
-         order by e.seq",
-    )
-    .bind(receipt.as_str())
-    .fetch_all(db)
-    .await?;
+         from chain.event_account a join chain.event e on e.id = a.event_id
+         where e.name = 'ReceiptSubmitted' and a.account = ",
+    );
+    sql.push_bind(*receipt);
+    range.push(&mut sql, "a.event_id");
+    sql.push(" order by a.event_id");
+    let rows: Vec<SubmissionRow> = sql.build_query_as().fetch_all(db).await?;
     // `submitted` is the bit set of all oracles that have submitted so far, so an event's oracle is
     // the bit that it adds.
     let mut submitted_before = 0;
@@ -304,7 +315,7 @@ async fn submission_events(
                     counts: row.counts,
                     evidence_uri: row.evidence_uri,
                     signature: row.signature,
-                    seq: row.seq,
+                    id: row.id,
                     slot: row.slot,
                     time: row.block_time,
                 },

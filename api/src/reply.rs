@@ -17,7 +17,8 @@ use crate::{
 };
 
 /// Headers that identify the snapshot of an answer.
-pub const SNAPSHOT_HEADERS: [&str; 4] = [SLOT, FINALIZED_SLOT, SEQ, DATA_AGE_MS];
+pub const SNAPSHOT_HEADERS: [&str; 5] = [EPOCH, SLOT, FINALIZED_SLOT, SEQ, DATA_AGE_MS];
+const EPOCH: &str = "x-epoch";
 const SLOT: &str = "x-slot";
 const FINALIZED_SLOT: &str = "x-finalized-slot";
 const SEQ: &str = "x-seq";
@@ -67,6 +68,7 @@ fn headers(mirror: Option<MirrorStatus>) -> HeaderMap {
     let mut number = |name, number: i64| {
         headers.insert(HeaderName::from_static(name), HeaderValue::from(number));
     };
+    number(EPOCH, mirror.map_or(0, |mirror| mirror.epoch));
     number(SLOT, mirror.map_or(0, |mirror| mirror.slot));
     number(
         FINALIZED_SLOT,
@@ -74,7 +76,7 @@ fn headers(mirror: Option<MirrorStatus>) -> HeaderMap {
     );
     number(SEQ, mirror.map_or(0, |mirror| mirror.seq));
     if let Some(mirror) = mirror {
-        number(DATA_AGE_MS, mirror.age_ms.max(0));
+        number(DATA_AGE_MS, mirror.age_ms);
         if let Ok(etag) = HeaderValue::from_str(&etag(&mirror)) {
             headers.insert(header::ETAG, etag);
         }
@@ -83,16 +85,23 @@ fn headers(mirror: Option<MirrorStatus>) -> HeaderMap {
     headers
 }
 
-/// `ETag` of an answer: a tagged body changes only with an event, a rebuilt mirror or a new version
-/// of the API.
+/// `ETag` of an answer: a tagged body changes only with a record of the feed, a rebuilt mirror, an
+/// older start of the history or a new version of the API.
 fn etag(mirror: &MirrorStatus) -> String {
     let version = env!("CARGO_PKG_VERSION");
-    format!("W/\"{version}-{}-{}\"", mirror.history_from, mirror.seq)
+    let MirrorStatus {
+        epoch,
+        history_from,
+        seq,
+        ..
+    } = mirror;
+    format!("W/\"{version}-{epoch}-{history_from}-{seq}\"")
 }
 
-/// Answers a conditional request with 304 if no event was mirrored since, without a database query.
+/// Answers a conditional request with 304 if nothing was mirrored since, without a database query.
 pub async fn not_modified(State(app): State<AppState>, request: Request, next: Next) -> Response {
     if let Some(mirror) = app.feed.fresh_mirror()
+        && !mirror.settling
         && let Some(tags) = request.headers().get(header::IF_NONE_MATCH)
         && let Ok(tags) = tags.to_str()
         && tags.split(',').any(|tag| tag.trim() == etag(&mirror))

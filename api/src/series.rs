@@ -2,16 +2,21 @@
 
 use chrono::{DateTime, Utc};
 use driftshield_sdk::{Entry, entry_state, entry_value};
-use serde::Serialize;
-use sqlx::{FromRow, PgConnection, QueryBuilder, postgres::PgRow};
+use serde::{Deserialize, Serialize};
+use sqlx::{FromRow, Postgres, QueryBuilder, postgres::PgRow};
 use utoipa::ToSchema;
 
 use crate::{
+    bytes::Key,
     columns::Columns,
-    page::{ListQuery, Order, Page},
+    mirror::Snapshot,
+    page::{ListQuery, Order, Page, SortKey},
     problem::Problem,
-    values::{Key, Scaled, U64},
+    values::{Scaled, U64},
 };
+
+/// Number of windows on a page of a series.
+const PAGE_WINDOWS: u64 = 256;
 
 /// Result of a window of a model.
 #[derive(Serialize, ToSchema)]
@@ -42,26 +47,46 @@ impl FromRow<'_, PgRow> for Window {
     }
 }
 
+/// A window's number, by which a page of the list starts.
+#[derive(Serialize, Deserialize)]
+struct WindowKey(U64);
+
+impl SortKey for WindowKey {
+    /// Page of the series, and position on the page from 1.
+    fn push(self, sql: &mut QueryBuilder<'_, Postgres>) {
+        let Self(U64(window)) = self;
+        let position = window % PAGE_WINDOWS + 1;
+        sql.push_bind(U64(window / PAGE_WINDOWS)).push(", ");
+        sql.push_bind(position.cast_signed());
+    }
+}
+
 /// Windows of `model` with an entry in its series, latest first.
 pub async fn of_model(
-    db: &mut PgConnection,
+    snapshot: &mut Snapshot,
     model: &Key,
     query: &ListQuery,
 ) -> Result<Page<Window>, Problem> {
+    let pager = query.pager(("windows", model), snapshot.epoch());
     let mut sql = QueryBuilder::new(
-        "select w.* from (
-           select s.page * 256 + e.position - 1 as \"window\", e.entry,
-                  m.genesis, m.window_secs, c.decimals
-           from chain.series s
-           join chain.model m on m.address = s.model
-           join chain.collateral c on c.mint = m.bond_mint
-           cross join unnest(s.entries) with ordinality e (entry, position)
-           where e.entry <> 0 and s.model = ",
+        "select s.page * 256 + e.position - 1 as \"window\", e.entry,
+                m.genesis, m.window_secs, c.decimals
+         from chain.series s
+         join chain.model m on m.address = s.model and m.is_current
+         join chain.collateral c on c.mint = m.bond_mint and c.is_current
+         cross join unnest(s.entries) with ordinality e (entry, position)
+         where s.is_current and e.entry <> 0 and s.model = ",
     );
-    sql.push_bind(model.as_str()).push(") w where true");
-    let order = Order::descending(&["w.\"window\""]);
-    let pager = query.pager(("windows", model));
+    sql.push_bind(*model);
+    if let Some(WindowKey(U64(window))) = pager.after()? {
+        // Postgres does not infer this from the order, and would read the later pages too.
+        sql.push(" and s.page <= ")
+            .push_bind(U64(window / PAGE_WINDOWS));
+    }
+    let order = Order::descending(&["s.page", "e.position"]);
     pager
-        .fetch(db, sql, order, |window: &Window| window.window)
+        .fetch(&mut snapshot.tx, sql, order, |window: &Window| {
+            WindowKey(window.window)
+        })
         .await
 }

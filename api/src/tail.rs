@@ -1,6 +1,6 @@
-//! Poll loop: one task reads each new event of the mirror once and broadcasts it to all sockets.
+//! Poll loop: one task reads each new record of the feed once and broadcasts it to all sockets.
 
-use std::{convert::Infallible, io, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, time::Duration};
 
 use sqlx::{
     PgPool,
@@ -12,10 +12,10 @@ use crate::{
     feed::{Feed, FeedMessage},
     mirror::Snapshot,
     state::AppState,
-    updates,
+    updates::{self, Record},
 };
 
-/// Channel on which the indexer notifies of new events.
+/// Channel on which the indexer notifies of new records.
 const NOTIFICATION: &str = "driftshield";
 /// Longest pause between two polls. Notifications can get lost, so the loop does not rely on them.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
@@ -24,7 +24,7 @@ const RETRY_DELAY: Duration = Duration::from_secs(1);
 /// Time limit of a database access, after which the connection is considered dead.
 const POLL_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Broadcasts new events until the process shuts down.
+/// Broadcasts new records until the process shuts down.
 pub async fn tail(app: AppState) {
     let mut position = None;
     loop {
@@ -40,11 +40,10 @@ pub async fn tail(app: AppState) {
     }
 }
 
-/// Position of the feed: the mirror's epoch, and the last event that was broadcast.
+/// Position in the feed: the epoch, and the last record that was broadcast.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Position {
-    /// The mirror's `history_from`, which changes when the mirror is rebuilt. `None` while the
-    /// mirror is empty.
+    /// `None` while the mirror is empty.
     epoch: Option<i64>,
     seq: i64,
 }
@@ -87,8 +86,8 @@ async fn with_poll_timeout<T>(
     result.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))
 }
 
-/// Broadcasts the next batch of events after `position`, or that the mirror was rebuilt. Returns
-/// whether more events are left; if not, records the poll.
+/// Broadcasts the next batch of records after `position`, or that the mirror does not continue them.
+/// Returns whether more records are left; if not, records the poll.
 async fn poll(
     feed: &Feed,
     db: &PgPool,
@@ -96,32 +95,50 @@ async fn poll(
 ) -> Result<bool, sqlx::Error> {
     let mut snapshot = Snapshot::begin(db).await?;
     let mirrored = Position {
-        epoch: snapshot.mirror.map(|mirror| mirror.history_from),
+        epoch: snapshot.mirror.map(|mirror| mirror.epoch),
         seq: snapshot.seq(),
     };
-    // No socket waits for events from before the first poll.
+    // No socket waits for records from before the first poll.
     let position = position.get_or_insert(mirrored);
-    let mut updates = Vec::new();
+    let mut records = Vec::new();
     if mirrored.continues(*position) && position.seq < mirrored.seq {
         let mut sql = updates::query();
-        sql.push("e.seq > ").push_bind(position.seq);
-        updates = updates::load(&mut snapshot.tx, sql).await?;
+        sql.push("f.seq > ").push_bind(position.seq);
+        records = updates::load(&mut snapshot.tx, sql).await?;
     }
     let mirror = snapshot.close().await?;
 
-    if !mirrored.continues(*position) {
+    if let Some(reason) = discontinuity(*position, mirrored, &records) {
         *position = mirrored;
-        feed.broadcast(FeedMessage::Rebuilt);
+        feed.broadcast(FeedMessage::Discontinued(reason));
+        records.clear();
     }
-    for update in updates {
-        position.seq = update.seq;
-        feed.broadcast(FeedMessage::Update(Arc::new(update)));
+    for record in records {
+        position.seq = record.seq;
+        if let Some(message) = record.message {
+            feed.broadcast(message);
+        }
     }
     let more = position.seq < mirrored.seq;
     if !more {
         feed.record_poll(mirror);
     }
     Ok(more)
+}
+
+/// Why the `records` do not continue the feed at `position`; `None` if they do.
+fn discontinuity(
+    position: Position,
+    mirrored: Position,
+    records: &[Record],
+) -> Option<&'static str> {
+    if !mirrored.continues(position) {
+        return Some("mirror was rebuilt");
+    }
+    let next = records.first().map(|record| record.seq);
+    // The mirror deletes old records.
+    let is_missing = position.seq < mirrored.seq && next != Some(position.seq + 1);
+    is_missing.then_some("server was behind the feed and has missed records")
 }
 
 #[cfg(test)]
@@ -137,5 +154,26 @@ mod tests {
         assert!(!position(Some(9), 4).continues(position(Some(7), 3)));
         assert!(!position(Some(7), 0).continues(position(None, 0)));
         assert!(!position(None, 0).continues(position(Some(7), 3)));
+    }
+
+    #[test]
+    fn records_that_are_missing_are_noticed() {
+        let position = |epoch, seq| Position {
+            epoch: Some(epoch),
+            seq,
+        };
+        let record = |seq| Record { seq, message: None };
+        let of = discontinuity;
+        assert_eq!(of(position(7, 3), position(7, 3), &[]), None);
+        assert_eq!(
+            of(position(7, 3), position(7, 5), &[record(4), record(5)]),
+            None
+        );
+        assert!(of(position(7, 3), position(7, 9), &[record(8), record(9)]).is_some());
+        assert!(of(position(7, 3), position(7, 9), &[]).is_some());
+        assert_eq!(
+            of(position(7, 3), position(8, 9), &[]),
+            Some("mirror was rebuilt")
+        );
     }
 }

@@ -1,19 +1,23 @@
-//! Updates: events with their derived states, as sockets send them. docs/websocket.md lists the
-//! message types.
+//! Updates: records of the feed with the states derived from their events, as sockets send them.
+//! docs/websocket.md lists the message types.
 
 mod drift;
 
-use serde::Serialize;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder, Row, postgres::PgRow};
+use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder, Row, postgres::PgRow, types::Json};
 
 use crate::{
+    bytes::Key,
+    event_id::EventId,
     events::{self, Event},
-    feed::{DerivedState, Update},
+    feed::{DerivedState, FeedMessage, Gap, Rollback, Update},
     odds::Pools,
 };
 
-/// Maximum number of events that one query reads.
+/// Maximum number of records that one query reads.
 pub const BATCH: i64 = 500;
 
 /// Events of the channel `markets`.
@@ -29,78 +33,181 @@ pub const MARKET_EVENTS: [&str; 9] = [
     "PositionBought",
 ];
 
-/// Account types with channels of their own, by the field that names the account in event bodies.
-const ACCOUNT_CHANNELS: [&str; 4] = ["model", "market", "vault", "policy"];
+/// A record of the feed.
+pub struct Record {
+    pub seq: i64,
+    /// `None` for an event that was rolled back since: a later record says so.
+    pub message: Option<FeedMessage>,
+}
 
-/// Starts a query for events (alias `e`). The caller appends the condition of the `where` clause.
+/// Starts a query for records of the feed (alias `f`). The caller appends the condition of the `where`
+/// clause.
 pub fn query<'a>() -> QueryBuilder<'a, Postgres> {
     QueryBuilder::new(format!(
-        "select {}, o.pools,
+        "select f.seq as feed_seq, f.epoch, f.slot as feed_slot, f.kind, f.channels,
+                f.body as feed_body, {}, o.market as odds_market, o.pools,
                 m.threshold_count, m.decimals, m.protocol_fee_bps, m.creator_fee_bps
-         from chain.event e
-         left join chain.odds o on o.market = e.body->>'market' and o.seq = e.seq
-         left join chain.market m on m.address = o.market
+         from chain.feed f
+         left join chain.event e on e.id = f.event_id
+         left join lateral (
+           select o.* from chain.event_account a
+           join chain.odds o on o.market = a.account and o.event_id = a.event_id
+           where a.event_id = e.id and e.name in ('MarketCreated', 'BetPlaced') limit 1) o on true
+         left join lateral (
+           select m.* from chain.market m where m.address = o.market and m.life <= e.id
+           order by m.life desc limit 1) m on true
          where ",
         events::COLUMNS
     ))
 }
 
-/// Runs a [`query`], and returns the first [`BATCH`] updates in order.
+/// Runs a [`query`], and returns the first [`BATCH`] records in order.
 pub async fn load(
     db: &mut PgConnection,
     mut sql: QueryBuilder<'_, Postgres>,
-) -> Result<Vec<Update>, sqlx::Error> {
-    sql.push(" order by e.seq limit ").push_bind(BATCH);
-    let rows: Vec<EventRow> = sql.build_query_as().fetch_all(&mut *db).await?;
-    let mut updates = Vec::with_capacity(rows.len());
+) -> Result<Vec<Record>, sqlx::Error> {
+    sql.push(" order by f.seq limit ").push_bind(BATCH);
+    let rows: Vec<RecordRow> = sql.build_query_as().fetch_all(&mut *db).await?;
+    let mut records = Vec::with_capacity(rows.len());
     for row in rows {
-        updates.push(update(db, row).await?);
+        records.push(Record {
+            seq: row.seq,
+            message: row.message(db).await?,
+        });
     }
-    Ok(updates)
+    Ok(records)
 }
 
-/// An event; after a bet or the creation of a market, with the pools of the market.
-struct EventRow {
-    event: Event,
-    pools: Option<Pools>,
+/// Reads the rollbacks after the record `seq`, in order.
+pub async fn rollbacks_after(
+    db: &mut PgConnection,
+    seq: i64,
+) -> Result<Vec<Rollback>, sqlx::Error> {
+    let rows: Vec<(i64, i64, Json<RolledBack>)> = sqlx::query_as(
+        "select epoch, seq, body from chain.feed where $1 < seq and kind = 'rollback' order by seq",
+    )
+    .bind(seq)
+    .fetch_all(db)
+    .await?;
+    let rollback = |(epoch, seq, Json(RolledBack { to_slot }))| Rollback {
+        epoch,
+        seq,
+        to_slot,
+    };
+    Ok(rows.into_iter().map(rollback).collect())
 }
 
-impl FromRow<'_, PgRow> for EventRow {
+/// Body of a rollback in the feed.
+#[derive(Deserialize)]
+struct RolledBack {
+    to_slot: i64,
+}
+
+/// Body of a gap in the feed.
+#[derive(Deserialize)]
+struct ChangedGap {
+    from_slot: i64,
+    to_slot: i64,
+    state: String,
+}
+
+/// A record of the feed with its event. After a bet or the creation of a market, the event comes with
+/// the pools of the market.
+struct RecordRow {
+    epoch: i64,
+    seq: i64,
+    slot: i64,
+    kind: String,
+    channels: Vec<String>,
+    body: Value,
+    event: Option<Event>,
+    pools: Option<(Key, Pools)>,
+}
+
+impl FromRow<'_, PgRow> for RecordRow {
     fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        let event: Option<EventId> = row.try_get("id")?;
+        let market: Option<Key> = row.try_get("odds_market")?;
         let joined_market: Option<i16> = row.try_get("decimals")?;
         Ok(Self {
-            event: Event::from_row(row)?,
-            pools: joined_market.map(|_| Pools::from_row(row)).transpose()?,
+            epoch: row.try_get("epoch")?,
+            seq: row.try_get("feed_seq")?,
+            slot: row.try_get("feed_slot")?,
+            kind: row.try_get("kind")?,
+            channels: row.try_get("channels")?,
+            body: row.try_get("feed_body")?,
+            event: event.map(|_| Event::from_row(row)).transpose()?,
+            pools: market
+                .zip(joined_market)
+                .map(|(market, _)| Ok::<_, sqlx::Error>((market, Pools::from_row(row)?)))
+                .transpose()?,
         })
     }
 }
 
-async fn update(db: &mut PgConnection, row: EventRow) -> Result<Update, sqlx::Error> {
-    let EventRow { event, pools } = row;
-    let body = event.body.as_ref().unwrap_or(&Value::Null);
-    let name = event.name.as_deref().unwrap_or_default();
-    let mut states = Vec::new();
-    if let Some(pools) = pools
-        && let Some(market) = body["market"].as_str()
-    {
-        states.push(odds_updated(market, &pools));
+impl RecordRow {
+    async fn message(self, db: &mut PgConnection) -> Result<Option<FeedMessage>, sqlx::Error> {
+        let Self {
+            epoch, seq, kind, ..
+        } = &self;
+        let (epoch, seq) = (*epoch, *seq);
+        let undecodable = |error: serde_json::Error| sqlx::Error::Decode(error.into());
+        match kind.as_str() {
+            "rollback" => {
+                let RolledBack { to_slot } =
+                    serde_json::from_value(self.body).map_err(undecodable)?;
+                Ok(Some(FeedMessage::Rollback(Rollback {
+                    epoch,
+                    seq,
+                    to_slot,
+                })))
+            }
+            "gap" => {
+                let gap: ChangedGap = serde_json::from_value(self.body).map_err(undecodable)?;
+                Ok(Some(FeedMessage::Gap(Arc::new(Gap {
+                    epoch,
+                    seq,
+                    from_slot: gap.from_slot,
+                    to_slot: gap.to_slot,
+                    state: gap.state,
+                }))))
+            }
+            _ => {
+                let update = self.update(db).await?;
+                Ok(update.map(|update| FeedMessage::Update(Arc::new(update))))
+            }
+        }
     }
-    if let Some(model) = body["model"].as_str()
-        && let Some(receipt) = drift::final_receipt(name, body)
-    {
-        states.extend(drift::detected(db, model, receipt, &event).await?);
+
+    /// `None` if the event was rolled back.
+    async fn update(self, db: &mut PgConnection) -> Result<Option<Update>, sqlx::Error> {
+        let Some(event) = self.event else {
+            return Ok(None);
+        };
+        let body = event.body.as_ref().unwrap_or(&Value::Null);
+        let name = event.name.as_deref().unwrap_or_default();
+        let mut states = Vec::new();
+        if let Some((market, pools)) = self.pools {
+            states.push(odds_updated(market, &pools));
+        }
+        if let Some(model) = body["model"].as_str().and_then(Key::parse)
+            && let Some(receipt) = drift::final_receipt(name, body)
+        {
+            states.extend(drift::detected(db, model, receipt, &event).await?);
+        }
+        Ok(Some(Update {
+            epoch: self.epoch,
+            seq: self.seq,
+            slot: self.slot,
+            kind: kind(name, body),
+            channels: channels(name, self.channels),
+            json: to_json(&event),
+            states,
+        }))
     }
-    Ok(Update {
-        seq: event.seq,
-        slot: event.slot,
-        kind: kind(name, body),
-        channels: channels(name, body, &event),
-        json: to_json(&event),
-        states,
-    })
 }
 
-fn odds_updated(market: &str, pools: &Pools) -> DerivedState {
+fn odds_updated(market: Key, pools: &Pools) -> DerivedState {
     let state = json!({
         "total": pools.total(),
         "outcomes": pools.odds(),
@@ -117,16 +224,11 @@ fn to_json(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("events serialise to JSON")
 }
 
-/// Channels that an event belongs to.
-fn channels(name: &str, body: &Value, event: &Event) -> Vec<String> {
-    let mut channels = vec!["events".to_owned()];
+/// Channels that an event belongs to: those of the record, and those that its name implies.
+fn channels(name: &str, mut channels: Vec<String>) -> Vec<String> {
+    channels.push("events".to_owned());
     if MARKET_EVENTS.contains(&name) {
         channels.push("markets".to_owned());
-    }
-    for account_type in ACCOUNT_CHANNELS {
-        let is_referenced = |key: &&str| event.accounts.iter().any(|entry| entry.account == *key);
-        let key = body[account_type].as_str().filter(is_referenced);
-        channels.extend(key.map(|key| format!("{account_type}:{key}")));
     }
     channels
 }
@@ -175,10 +277,7 @@ fn kind(name: &str, body: &Value) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use sqlx::types::Json;
-
     use super::*;
-    use crate::events::EventAccount;
 
     #[test]
     fn the_message_type_depends_on_the_name_and_state_of_the_event() {
@@ -216,25 +315,13 @@ mod tests {
     }
 
     #[test]
-    fn an_event_belongs_to_the_channels_of_its_accounts() {
-        let body = json!({ "vault": "v", "policy": "p", "model": "m", "market": "x" });
-        let numbered = |account: &str| EventAccount {
-            account: account.to_owned(),
-            number: "1".to_owned(),
-        };
-        let event = Event {
-            seq: 1,
-            slot: 1,
-            time: None,
-            signature: String::new(),
-            transaction_index: 0,
-            instruction_index: 0,
-            event_index: 0,
-            name: Some("PolicyBought".to_owned()),
-            accounts: Json(["v", "p", "m"].map(numbered).to_vec()),
-            body: None,
-        };
-        let channels = channels("PolicyBought", &body, &event);
-        assert_eq!(channels, ["events", "model:m", "vault:v", "policy:p"]);
+    fn an_event_belongs_to_the_channels_of_its_record_and_its_name() {
+        let of_record = || vec!["market:x".to_owned(), "wallet:w".to_owned()];
+        assert_eq!(
+            channels("BetPlaced", of_record()),
+            ["market:x", "wallet:w", "events", "markets"]
+        );
+        assert_eq!(channels("PolicyBought", vec![]), ["events"]);
+        assert_eq!(channels("", vec![]), ["events"]);
     }
 }

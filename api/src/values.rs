@@ -1,8 +1,8 @@
-//! Numbers and addresses: their types in the mirror and in JSON.
+//! Numbers: their types in the mirror and in JSON.
 
 use std::{fmt::Display, str::FromStr};
 
-use driftshield_sdk::{Address, math};
+use driftshield_sdk::math;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use sqlx::{
     Database, Decode, Encode, Postgres, Type,
@@ -120,43 +120,6 @@ pub fn ratio(part: u64, whole: u64) -> Option<String> {
     math::mul_div(part, 1_000_000, whole).map(|ratio| scaled(ratio.into(), 6))
 }
 
-/// Address: 32 bytes in base58.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-#[schema(value_type = String, example = "DriftSh1e1d11111111111111111111111111111111")]
-pub struct Key(String);
-
-impl Key {
-    /// `None` if `text` is not the base58 of 32 bytes.
-    pub fn parse(text: &str) -> Option<Self> {
-        let mut bytes = [0; 32];
-        let len = bs58::decode(text).onto(&mut bytes).ok()?;
-        (len == bytes.len()).then(|| Self(text.to_owned()))
-    }
-
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    pub fn address(&self) -> Address {
-        let mut bytes = [0; 32];
-        bs58::decode(&self.0)
-            .onto(&mut bytes)
-            .expect("`parse` has checked the text");
-        bytes.into()
-    }
-}
-
-impl<'de> Deserialize<'de> for Key {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        Self::parse(&text).ok_or_else(|| {
-            D::Error::custom(format!(
-                "`{text}` is not an address; give 32 bytes in base58"
-            ))
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -189,22 +152,6 @@ mod tests {
         assert_eq!(number("\"18446744073709551615\""), Some(U64(u64::MAX)));
         for other in ["7", "\"-1\"", "\"1.5\"", "\"\"", "\"18446744073709551616\""] {
             assert_eq!(number(other), None, "{other}");
-        }
-    }
-
-    #[test]
-    fn a_key_keeps_the_address_of_its_text() {
-        let text = driftshield_sdk::ID.to_string();
-        let key = Key::parse(&text).unwrap();
-        assert_eq!(key.address(), driftshield_sdk::ID);
-    }
-
-    #[test]
-    fn a_key_is_32_bytes() {
-        assert!(Key::parse("DriftSh1e1d11111111111111111111111111111111").is_some());
-        assert!(Key::parse("11111111111111111111111111111111").is_some());
-        for text in ["", "abc", "0OIl", "111111111111111111111111111111111"] {
-            assert_eq!(Key::parse(text), None, "{text}");
         }
     }
 }

@@ -2,24 +2,27 @@
 
 mod capital;
 mod exposures;
+mod list;
 mod terms;
 
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use sqlx::{FromRow, PgConnection, QueryBuilder, postgres::PgRow};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
+    bytes::Key,
     columns::Columns,
-    extract::{ExpensiveQueryPermit, InPath, MinSlot},
+    event_id::EventId,
+    extract::{InPath, InQuery, MinSlot},
+    lives::LifeFilter,
     mirror::Snapshot,
-    page::{ChosenKey, ListQuery, Page},
+    page::{ListQuery, Page},
     problem::{Problem, ProblemBody},
     reply::Reply,
-    sql::{CREATED_SEQ, IS_CLOSED, JOIN_CREATION, push_equals},
     state::AppState,
-    values::{Key, U64},
+    values::U64,
 };
 
 use capital::{Capital, CapitalPoint};
@@ -28,7 +31,7 @@ use terms::VaultTerms;
 
 pub fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
-        .routes(routes!(list))
+        .merge(list::router())
         .routes(routes!(one))
         .routes(routes!(history))
         .routes(routes!(exposures))
@@ -39,16 +42,20 @@ pub fn router() -> OpenApiRouter<AppState> {
 #[derive(Serialize, ToSchema)]
 pub struct Vault {
     /// Address of the vault's account.
-    pub key: String,
-    pub manager: String,
+    pub key: Key,
+    /// Event that created the account: each time that a vault is created at the address, it has
+    /// another `life`. The item with the highest one is current. 0 if the mirror does not have the
+    /// event.
+    pub life: EventId,
+    pub manager: Key,
     /// Number chosen by the manager.
     pub id: U64,
-    pub mint: String,
+    pub mint: Key,
     /// Decimals of the mint.
     pub decimals: u8,
     /// Token account that holds capital, premiums and credits.
-    pub tokens: String,
-    pub share_mint: String,
+    pub tokens: Key,
+    pub share_mint: Key,
     #[serde(flatten)]
     pub capital: Capital,
     /// Time up to which the balances include streamed premiums. On chain, premiums stream every
@@ -96,9 +103,8 @@ pub struct Vault {
     pub closed_slot: Option<i64>,
     /// Slot of this state.
     pub slot: i64,
-    /// Value that the list is sorted by, in decimal digits.
-    #[serde(skip)]
-    sort_key: String,
+    /// Whether the account has newer content that this version cannot decode.
+    pub stale: bool,
 }
 
 impl FromRow<'_, PgRow> for Vault {
@@ -108,6 +114,7 @@ impl FromRow<'_, PgRow> for Vault {
         let has_next_terms = terms_at != 0;
         Ok(Self {
             key: columns.get("address")?,
+            life: columns.get("life")?,
             manager: columns.get("manager")?,
             id: columns.get("id")?,
             mint: columns.get("mint")?,
@@ -138,132 +145,30 @@ impl FromRow<'_, PgRow> for Vault {
             revision: columns.get("revision")?,
             event_count: columns.get("seq")?,
             created_at: columns.time("created_at")?,
-            created_slot: columns.get("created_slot")?,
+            created_slot: columns.get("began_slot")?,
             closed: columns.is_closed()?,
-            closed_slot: columns.get("closed_slot")?,
+            closed_slot: columns.get("ended_slot")?,
             slot: columns.get("slot")?,
-            sort_key: columns.get("sort_text")?,
+            stale: columns.get("is_stale")?,
         })
     }
 }
 
-/// Selects vaults (alias `m`). `sort_key` is an SQL expression.
-fn select(sort_key: &str) -> String {
-    format!(
-        "select m.*, m.sort_key::text as sort_text from (
-           select m.*, {CREATED_SEQ} as created_seq, creation.slot as created_slot,
-                  ({sort_key})::numeric as sort_key
-           from chain.vault m {JOIN_CREATION}
-         ) m where true"
-    )
-}
-
-/// SQL expression for the assets of a vault as of the event `as_of`, in whole tokens. If the mirror
-/// has neither balances of the vault up to that event nor the creation event, these are the current
-/// assets.
-fn assets(as_of: i64) -> String {
-    format!(
-        "coalesce(
-           (select h.assets from chain.capital h
-            where h.vault = m.address and h.seq <= {as_of}
-            order by h.seq desc limit 1),
-           case when creation.seq is null then m.assets else 0 end
-         ) / power(10::numeric, m.decimals)"
-    )
-}
-
-#[derive(Deserialize, Serialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-struct VaultFilter {
-    manager: Option<Key>,
-    /// Only vaults with an open exposure to this model.
-    model: Option<Key>,
-    mint: Option<Key>,
-    /// Only vaults that are closed on chain if true, only open ones if false.
-    closed: Option<bool>,
-    #[serde(default)]
-    #[param(inline, value_type = Option<VaultSort>)]
-    sort: VaultSort,
-}
-
-#[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-enum VaultSort {
-    /// Newest first.
-    #[default]
-    Newest,
-    /// Highest `assets` first, as of the `seq` of the first page: deposits between two pages do not
-    /// change the order.
-    Assets,
-}
-
-/// Vaults in their current state. With `sort=assets`, later pages keep the order as of the first
-/// page, and omit vaults that were created after it.
-#[utoipa::path(
-    get,
-    path = "/insurance/vaults",
-    tag = "insurance",
-    params(ListQuery<VaultFilter>, MinSlot),
-    responses(
-        (status = 200, body = Page<Vault>),
-        (status = "default", body = ProblemBody, content_type = "application/problem+json"),
-    )
-)]
-async fn list(
-    query: ListQuery<VaultFilter>,
-    _permit: ExpensiveQueryPermit,
-    mut snapshot: Snapshot,
-) -> Result<Reply<Page<Vault>>, Problem> {
-    let filter = &query.filter;
-    let pager = query.pager("vaults");
-    let after: Option<ChosenKey> = pager.after()?;
-    let as_of = after.map_or(snapshot.seq(), |after| after.as_of);
-    let mut sql = QueryBuilder::new(match filter.sort {
-        VaultSort::Newest => select(CREATED_SEQ),
-        VaultSort::Assets => select(&assets(as_of)),
-    });
-    if filter.sort == VaultSort::Assets {
-        sql.push(" and m.created_seq <= ").push_bind(as_of);
-    }
-    let manager = filter.manager.as_ref().map(Key::as_str);
-    push_equals(&mut sql, "m.manager", manager);
-    if let Some(model) = &filter.model {
-        sql.push(
-            " and exists (select from chain.exposure x
-                where x.vault = m.address and x.closed_slot is null and x.model = ",
-        )
-        .push_bind(model.as_str())
-        .push(")");
-    }
-    push_equals(&mut sql, "m.mint", filter.mint.as_ref().map(Key::as_str));
-    push_equals(&mut sql, IS_CLOSED, filter.closed);
-    let page = pager
-        .fetch(
-            &mut snapshot.tx,
-            sql,
-            ChosenKey::DESCENDING,
-            |vault: &Vault| ChosenKey {
-                value: vault.sort_key.clone(),
-                address: vault.key.clone(),
-                as_of,
-            },
-        )
-        .await?;
-    snapshot.reply(page).await
-}
-
 /// Reads the vault at an address.
-pub async fn find(db: &mut PgConnection, key: &Key) -> Result<Option<Vault>, sqlx::Error> {
-    sqlx::query_as(&format!("{} and m.address = $1", select(CREATED_SEQ)))
-        .bind(key.as_str())
-        .fetch_optional(db)
-        .await
+pub async fn find(
+    db: &mut PgConnection,
+    key: &Key,
+    life: LifeFilter,
+) -> Result<Option<Vault>, sqlx::Error> {
+    let mut sql = QueryBuilder::new("select m.* from chain.vault m where true");
+    life.push(&mut sql, key);
+    sql.build_query_as().fetch_optional(db).await
 }
 
-async fn require(db: &mut PgConnection, key: &Key) -> Result<Vault, Problem> {
-    find(db, key)
+async fn require(db: &mut PgConnection, key: &Key, life: LifeFilter) -> Result<Vault, Problem> {
+    find(db, key, life)
         .await?
-        .ok_or_else(|| Problem::not_found("vault", key))
+        .ok_or_else(|| Problem::not_found("vault", life.name(key)))
 }
 
 /// The vault at an address.
@@ -271,14 +176,18 @@ async fn require(db: &mut PgConnection, key: &Key) -> Result<Vault, Problem> {
     get,
     path = "/insurance/vaults/{vault}",
     tag = "insurance",
-    params(("vault" = Key, Path, description = "Address of the vault"), MinSlot),
+    params(("vault" = Key, Path, description = "Address of the vault"), LifeFilter, MinSlot),
     responses(
         (status = 200, body = Vault),
         (status = "default", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
-async fn one(InPath(key): InPath<Key>, mut snapshot: Snapshot) -> Result<Reply<Vault>, Problem> {
-    let vault = require(&mut snapshot.tx, &key).await?;
+async fn one(
+    InPath(key): InPath<Key>,
+    InQuery(life): InQuery<LifeFilter>,
+    mut snapshot: Snapshot,
+) -> Result<Reply<Vault>, Problem> {
+    let vault = require(&mut snapshot.tx, &key, life).await?;
     snapshot.reply(vault).await
 }
 
@@ -287,7 +196,11 @@ async fn one(InPath(key): InPath<Key>, mut snapshot: Snapshot) -> Result<Reply<V
     get,
     path = "/insurance/vaults/{vault}/history",
     tag = "insurance",
-    params(("vault" = Key, Path, description = "Address of the vault"), ListQuery, MinSlot),
+    params(
+        ("vault" = Key, Path, description = "Address of the vault"),
+        ListQuery<LifeFilter>,
+        MinSlot
+    ),
     responses(
         (status = 200, body = Page<CapitalPoint>),
         (status = "default", body = ProblemBody, content_type = "application/problem+json"),
@@ -295,20 +208,24 @@ async fn one(InPath(key): InPath<Key>, mut snapshot: Snapshot) -> Result<Reply<V
 )]
 async fn history(
     InPath(key): InPath<Key>,
-    query: ListQuery,
+    query: ListQuery<LifeFilter>,
     mut snapshot: Snapshot,
 ) -> Result<Reply<Page<CapitalPoint>>, Problem> {
-    require(&mut snapshot.tx, &key).await?;
-    let page = capital::history(&mut snapshot.tx, &key, &query).await?;
+    let vault = require(&mut snapshot.tx, &key, query.filter).await?;
+    let page = capital::history(&mut snapshot, &vault, &query).await?;
     snapshot.reply(page).await
 }
 
-/// Exposures of a vault, open and closed, in ascending order of address.
+/// Exposures of a vault, open and closed, in ascending order of address (as bytes) and `life`.
 #[utoipa::path(
     get,
     path = "/insurance/vaults/{vault}/exposures",
     tag = "insurance",
-    params(("vault" = Key, Path, description = "Address of the vault"), ListQuery, MinSlot),
+    params(
+        ("vault" = Key, Path, description = "Address of the vault"),
+        ListQuery<LifeFilter>,
+        MinSlot
+    ),
     responses(
         (status = 200, body = Page<Exposure>),
         (status = "default", body = ProblemBody, content_type = "application/problem+json"),
@@ -316,10 +233,10 @@ async fn history(
 )]
 async fn exposures(
     InPath(key): InPath<Key>,
-    query: ListQuery,
+    query: ListQuery<LifeFilter>,
     mut snapshot: Snapshot,
 ) -> Result<Reply<Page<Exposure>>, Problem> {
-    require(&mut snapshot.tx, &key).await?;
-    let page = exposures::of_vault(&mut snapshot.tx, &key, &query).await?;
+    let vault = require(&mut snapshot.tx, &key, query.filter).await?;
+    let page = exposures::of_vault(&mut snapshot, &vault, &query).await?;
     snapshot.reply(page).await
 }

@@ -2,34 +2,41 @@
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use sqlx::{FromRow, QueryBuilder, postgres::PgRow};
+use sqlx::{FromRow, Postgres, QueryBuilder, postgres::PgRow};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
+    bytes::Key,
     columns::Columns,
+    event_id::EventId,
     extract::MinSlot,
+    lives::join_life,
     mirror::Snapshot,
     page::{ListQuery, Order, Page},
     problem::{Problem, ProblemBody},
     reply::Reply,
-    sql::{CREATED_SEQ, IS_CLOSED, JOIN_CREATION, push_equals},
+    sql::{IS_CLOSED, push_equals},
     state::AppState,
-    values::{Key, Scaled, U64},
+    values::{Scaled, U64},
 };
 
 pub fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(list))
 }
 
-/// Latest request of an owner to withdraw capital from a vault. Amounts are in the vault's mint. A
+/// Request of an owner to withdraw capital from a vault. Amounts are in the vault's mint. A
 /// share has three more decimals than the vault's token.
 #[derive(Serialize, ToSchema)]
 struct Withdrawal {
     /// Address of the request's account.
-    key: String,
-    vault: String,
-    owner: String,
+    key: Key,
+    /// Event that created the account: each time that a request is created at the address, it has
+    /// another `life`. The item with the highest one is current. 0 if the mirror does not have the
+    /// event.
+    life: EventId,
+    vault: Key,
+    owner: Key,
     state: WithdrawalState,
     /// Capital that is still requested, less its part of the vault's payments.
     value: Scaled,
@@ -57,6 +64,8 @@ struct Withdrawal {
     closed_slot: Option<i64>,
     /// Slot of this state.
     slot: i64,
+    /// Whether the account has newer content that this version cannot decode.
+    stale: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, ToSchema, sqlx::Type)]
@@ -80,9 +89,10 @@ impl FromRow<'_, PgRow> for Withdrawal {
         let reserved_until: i64 = columns.get("reserved_until")?;
         Ok(Self {
             key: columns.get("address")?,
+            life: columns.get("life")?,
             vault: columns.get("vault")?,
             owner: columns.get("owner")?,
-            state: columns.get("state")?,
+            state: columns.get("status")?,
             value: columns.amount_unless_closed("left_value")?,
             shares: shares(columns.u64_unless_closed("shares")?),
             unlock_at: columns.time("unlock_at")?,
@@ -92,42 +102,31 @@ impl FromRow<'_, PgRow> for Withdrawal {
                 .transpose()?
                 .flatten(),
             short: columns.get("is_short")?,
-            paid: columns.amount("paid")?,
+            paid: columns.amount("payout")?,
             settled_at: columns.get("settled_at")?,
             event_count: columns.get("seq")?,
-            created_at: columns.get("created_at")?,
-            created_slot: columns.get("created_slot")?,
+            created_at: columns.get("began_at")?,
+            created_slot: columns.get("began_slot")?,
             closed: columns.is_closed()?,
-            closed_slot: columns.get("closed_slot")?,
+            closed_slot: columns.get("ended_slot")?,
             slot: columns.get("slot")?,
+            stale: columns.get("is_stale")?,
         })
     }
 }
 
-/// Selects withdrawal requests (alias `m`) with their payments. Payments of an earlier request at
-/// the same address don't count.
-fn select() -> String {
-    format!(
+/// Selects withdrawal requests (alias `m`). An open one shrinks with its vault's index.
+fn select<'a>() -> QueryBuilder<'a, Postgres> {
+    QueryBuilder::new(format!(
         "select m.*, v.decimals,
-                creation.slot as created_slot, creation.block_time as created_at,
-                w.paid, w.settled_at,
-                case when 4 < v.leaving_scale - m.scale then 0
+                case when m.ended_slot is not null or m.index = 0 then 0
+                     when 4 < v.leaving_scale - m.scale then 0
                      else floor(div(m.value * v.leaving_index, m.index)
-                                / power(2::numeric, 30 * (v.leaving_scale - m.scale))) end as left_value,
-                case when m.closed_slot is null and m.shares = 0 then 'open'
-                     when m.closed_slot is null then 'lapsed'
-                     when w.cancelled then 'cancelled'
-                     else 'paid' end as state
-         from chain.withdraw_request m
-         join chain.vault v on v.address = m.vault {JOIN_CREATION}
-         cross join lateral (
-           select coalesce(sum(w.amount), 0) as paid,
-                  coalesce(bool_or(w.state = 'cancelled'), false) as cancelled,
-                  max(w.block_time) as settled_at
-           from chain.withdrawal w
-           where w.request = m.address and w.seq >= {CREATED_SEQ}) w
-         where true"
-    )
+                                / power(2::numeric, 30 * (v.leaving_scale - m.scale))) end as left_value
+         from chain.withdraw_request m {}
+         where true",
+        join_life("vault", "v", "m.vault", "m.life")
+    ))
 }
 
 #[derive(Deserialize, Serialize, IntoParams)]
@@ -140,7 +139,8 @@ struct WithdrawalFilter {
     closed: Option<bool>,
 }
 
-/// Latest withdrawal request of each owner and vault, in ascending order of address.
+/// Withdrawal requests, closed ones included, in ascending order of address (as bytes) and `life`. All
+/// requests of one owner to one vault have the same address.
 #[utoipa::path(
     get,
     path = "/insurance/withdrawals",
@@ -156,16 +156,15 @@ async fn list(
     mut snapshot: Snapshot,
 ) -> Result<Reply<Page<Withdrawal>>, Problem> {
     let filter = &query.filter;
-    let mut sql = QueryBuilder::new(select());
-    push_equals(&mut sql, "m.owner", filter.owner.as_ref().map(Key::as_str));
-    push_equals(&mut sql, "m.vault", filter.vault.as_ref().map(Key::as_str));
+    let mut sql = select();
+    push_equals(&mut sql, "m.owner", filter.owner);
+    push_equals(&mut sql, "m.vault", filter.vault);
     push_equals(&mut sql, IS_CLOSED, filter.closed);
-    let order = Order::ascending(&["m.address"]);
+    let order = Order::ascending(&["m.address", "m.life"]);
+    let key = |request: &Withdrawal| (request.key, request.life);
     let page = query
-        .pager("withdrawals")
-        .fetch(&mut snapshot.tx, sql, order, |request: &Withdrawal| {
-            request.key.clone()
-        })
+        .pager("withdrawals", snapshot.epoch())
+        .fetch(&mut snapshot.tx, sql, order, key)
         .await?;
     snapshot.reply(page).await
 }

@@ -1,66 +1,103 @@
 //! Application of slots to the database: their rows and the cursor in one transaction.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    time::{Duration, Instant},
+};
 
-use serde_json::{Value, json};
+use chrono::Utc;
 use sqlx::{Connection, PgConnection};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    accounts::AccountChanges,
-    bulk,
-    cursor::{Continuity, Cursor},
-    events::{pools::PoolTracker, slot_event::SlotEvent, store::store_events},
-    slot::{SealedSlot, SlotUpdate},
+    cursor::{Continuity, Cursor, Tip},
+    dead_letter::{DeadLetter, is_refusal},
+    gap,
+    retention::Retention,
+    rpc::AccountsAt,
+    slot::{Blockhash, SealedSlot, SlotUpdate},
+    snapshot::InitialAccounts,
+    store::{Care, Store},
+    undo,
 };
 
 /// Key of the advisory lock that a process holds while it writes schema `chain`.
 const WRITER_LOCK: i64 = 0x6472_6966_7473_6869; // "driftshi"
 const LOCK_POLL_INTERVAL: Duration = Duration::from_millis(500);
-/// TCP keepalive settings. Postgres drops the connection of a dead machine after 30 s, and with it
-/// the writer lock.
-const KEEPALIVE: &str = "set tcp_keepalives_idle = 10; set tcp_keepalives_interval = 5;
-     set tcp_keepalives_count = 4";
+/// Time limit of one transaction. A connection to a machine that has died answers nothing, and no
+/// error reports it.
+const APPLY_TIMEOUT: Duration = Duration::from_secs(30);
+/// Settings of the connection. Postgres drops the connection of a dead machine after 30 s, and with it
+/// the writer lock, and it gives up a statement whose result nobody awaits any more.
+const SESSION: &str = "set tcp_keepalives_idle = 10; set tcp_keepalives_interval = 5;
+     set tcp_keepalives_count = 4; set statement_timeout = '30s'";
 
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
-    #[error(
-        "slots are missing: the last applied slot is {applied_slot}, but slot {slot} follows slot \
-         {parent_slot}; rebuild the mirror in an empty database (`indexer migrate`, then \
-         `indexer run`)"
-    )]
-    Gap {
-        applied_slot: i64,
-        slot: i64,
-        parent_slot: i64,
-    },
-    #[error(
-        "slot {slot} (blockhash {blockhash}, parent slot {parent_slot}) is not on the mirrored \
-         chain, whose last applied slot is {applied_slot} (blockhash {applied_hash}): the gRPC \
-         server belongs to another cluster, or the cluster dropped a confirmed block; correct \
-         --grpc-url, or rebuild the mirror in an empty database (`indexer migrate`, then \
-         `indexer run`)"
-    )]
-    Fork {
-        applied_slot: i64,
-        applied_hash: String,
-        slot: i64,
-        blockhash: String,
-        parent_slot: i64,
-    },
-    #[error(
-        "the row of chain.cursor is missing; rebuild the mirror in an empty database (`indexer \
-         migrate`, then `indexer run`)"
-    )]
+    #[error("the row of chain.cursor is missing; the mirror begins anew")]
     NoCursor,
+    #[error(
+        "the chain continues from slot {ancestor}, but slot {finalized_slot} was finalized: the source \
+         belongs to another cluster; correct the endpoints, or make the mirror anew with `indexer \
+         rebuild`"
+    )]
+    Finalized { ancestor: i64, finalized_slot: i64 },
+    #[error("slot {0} is not applied, so the slots after it can't be undone")]
+    NotApplied(i64),
+    #[error("the database has not answered for {} s", APPLY_TIMEOUT.as_secs())]
+    Timeout,
     #[error("database error: {0}")]
     Database(#[from] sqlx::Error),
+}
+
+/// What became of a batch of updates.
+#[derive(Debug)]
+pub struct Applied {
+    pub cursor: Cursor,
+    /// The first slot that doesn't continue the mirror. It and the updates after it were not applied.
+    pub obstacle: Option<Obstacle>,
+}
+
+/// A slot that doesn't continue the mirror.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Obstacle {
+    /// Slots between the cursor and this slot are missing.
+    Gap { slot: i64, parent_slot: i64 },
+    /// The slot is not a descendant of the cursor's slot, but of `ancestor`, which is applied.
+    Fork { slot: i64, ancestor: i64 },
+    /// The slot is not a descendant of the cursor's slot, and its parent is not applied either.
+    UnknownFork { slot: i64, parent_slot: i64 },
+    /// The slot was applied before all of its messages had arrived.
+    Late { slot: i64, parent_slot: i64 },
+}
+
+impl ApplyError {
+    /// Whether a new connection can succeed.
+    pub fn is_transient(&self) -> bool {
+        /// SQLSTATE classes of statements that can never succeed: refused credentials, no such
+        /// database, no right, no such table or column.
+        const FINAL: [&str; 4] = ["28", "3D", "42", "0A"];
+        match self {
+            Self::NoCursor | Self::Timeout => true,
+            Self::Finalized { .. } | Self::NotApplied(_) => false,
+            Self::Database(sqlx::Error::Database(error)) => !error
+                .code()
+                .is_some_and(|code| FINAL.iter().any(|class| code.starts_with(class))),
+            Self::Database(error) => !matches!(error, sqlx::Error::Configuration(_)),
+        }
+    }
 }
 
 /// The database connection that holds the writer lock. A process that loses the connection loses
 /// the lock with it.
 pub struct MirrorWriter {
     connection: PgConnection,
+    /// Partitions of the history that exist.
+    partitioned: HashSet<i64>,
+    /// Whether `chain.gap` may have open gaps, of this process or of an earlier one.
+    may_have_gaps: bool,
+    retention: Retention,
 }
 
 impl MirrorWriter {
@@ -69,72 +106,190 @@ impl MirrorWriter {
     pub async fn open(
         database_url: &str,
         stop: &CancellationToken,
-    ) -> Result<Option<Self>, sqlx::Error> {
+    ) -> Result<Option<Self>, ApplyError> {
         let opened = stop.run_until_cancelled(async {
-            let mut connection = PgConnection::connect(database_url).await?;
-            sqlx::raw_sql(KEEPALIVE).execute(&mut connection).await?;
+            let mut connection = bounded(PgConnection::connect(database_url)).await?;
+            bounded(sqlx::raw_sql(SESSION).execute(&mut connection)).await?;
             let mut is_waiting = false;
             // Polls, because a statement that blocks on the lock would hold a transaction open
             // and keep vacuum from removing dead rows.
-            while !try_lock(&mut connection).await? {
+            while !bounded(try_lock(&mut connection)).await? {
                 if !is_waiting {
                     tracing::info!("another indexer holds the writer lock; standing by");
                     is_waiting = true;
                 }
                 tokio::time::sleep(LOCK_POLL_INTERVAL).await;
             }
-            Ok(Self { connection })
+            Ok(Self {
+                connection,
+                partitioned: [].into(),
+                may_have_gaps: true,
+                retention: Retention::default(),
+            })
         });
         opened.await.transpose()
     }
 
-    pub async fn cursor(&mut self) -> Result<Option<Cursor>, sqlx::Error> {
-        Cursor::read(&mut self.connection).await
+    pub async fn cursor(&mut self) -> Result<Option<Cursor>, ApplyError> {
+        bounded(Cursor::read(&mut self.connection)).await
     }
 
     /// Fills an empty mirror with the accounts of a snapshot, and sets the cursor to the parent of
     /// `first`, the first slot to apply.
     pub async fn initialize(
         &mut self,
-        accounts: AccountChanges,
+        accounts: InitialAccounts,
         first: &SealedSlot,
-    ) -> Result<(), sqlx::Error> {
-        let mut transaction = self.connection.begin().await?;
-        accounts.store(&mut transaction).await?;
-        sqlx::query(
-            "insert into chain.cursor (slot, blockhash, seq, finalized_slot, history_from)
-             values ($1, $2, 0, 0, $3)",
-        )
-        .bind(first.parent_slot)
-        .bind(&first.parent_blockhash)
-        .bind(first.slot)
-        .execute(&mut *transaction)
-        .await?;
-        transaction.commit().await
+    ) -> Result<(), ApplyError> {
+        let InitialAccounts { lives, settles_at } = accounts;
+        let mut cursor = Cursor {
+            // Higher than that of every earlier mirror of the chain, whichever database it was in.
+            epoch: Utc::now().timestamp_millis(),
+            slot: first.parent_slot,
+            blockhash: first.parent_blockhash,
+            block_time: None,
+            seq: 0,
+            finalized_slot: 0,
+            tip_slot: first.slot,
+            tip_at: Utc::now(),
+            settles_at: Some(settles_at),
+            history_from: first.slot,
+        };
+        bounded(async {
+            let mut transaction = self.connection.begin().await?;
+            let mut store = Store {
+                connection: &mut transaction,
+                cursor: &mut cursor,
+                care: Care::Careful,
+            };
+            store.store_lives(first.parent_slot, lives).await?;
+            store.store_all_volumes().await?;
+            cursor.insert(&mut transaction).await?;
+            transaction.commit().await
+        })
+        .await
     }
 
-    /// Applies updates in one transaction and returns the new cursor.
+    /// Applies updates up to the first slot that doesn't continue the mirror, in one transaction.
     ///
     /// # Errors
     ///
-    /// After a gap or a fork, the updates before it are committed. After a missing cursor or a
-    /// database error, nothing is committed.
-    pub async fn apply(&mut self, updates: Vec<SlotUpdate>) -> Result<Cursor, ApplyError> {
-        let mut transaction = self.connection.begin().await?;
-        let cursor = Cursor::lock(&mut transaction).await?;
-        let cursor = cursor.ok_or(ApplyError::NoCursor)?;
-        let applied_hashes = applied_hashes(&mut transaction, &cursor, &updates).await?;
-        let mut batch = SlotBatch {
-            cursor,
-            applied_hashes,
-            slots: vec![],
-            accounts: AccountChanges::default(),
-            events: vec![],
-        };
-        let added = updates.into_iter().try_for_each(|update| batch.add(update));
-        let cursor = batch.store(&mut transaction).await?;
-        transaction.commit().await?;
-        added.map(|()| cursor)
+    /// After an error, nothing is committed.
+    pub async fn apply(
+        &mut self,
+        updates: &[SlotUpdate],
+        tip: Option<Tip>,
+    ) -> Result<Applied, ApplyError> {
+        self.create_partitions(updates).await?;
+        let applied = self.apply_fast_or_carefully(updates, tip).await?;
+        if self.may_have_gaps && applied.cursor.settles_at.is_none() {
+            let slot = applied.cursor.slot;
+            self.may_have_gaps = bounded(gap::close(&mut self.connection, slot)).await?;
+        }
+        let now = Instant::now();
+        if self.retention.mark(now, applied.cursor.seq) {
+            let (retention, connection) = (&mut self.retention, &mut self.connection);
+            bounded(retention.remove_old(now, connection)).await?;
+        }
+        Ok(applied)
+    }
+
+    async fn apply_fast_or_carefully(
+        &mut self,
+        updates: &[SlotUpdate],
+        tip: Option<Tip>,
+    ) -> Result<Applied, ApplyError> {
+        match self.apply_with(Care::Fast, updates, tip).await {
+            Err(ApplyError::Database(error)) if is_refusal(&error) => {
+                tracing::warn!(%error, "a row was refused; storing the slots row by row");
+                self.apply_with(Care::Careful, updates, tip).await
+            }
+            applied => applied,
+        }
+    }
+
+    async fn apply_with(
+        &mut self,
+        care: Care,
+        updates: &[SlotUpdate],
+        tip: Option<Tip>,
+    ) -> Result<Applied, ApplyError> {
+        let transaction = bounded(self.connection.begin()).await?;
+        timeout(APPLY_TIMEOUT, apply(transaction, care, updates, tip))
+            .await
+            .unwrap_or(Err(ApplyError::Timeout))
+    }
+
+    /// Undoes the slots after `ancestor`, which is applied and not finalized, and tells the clients.
+    pub async fn undo(&mut self, ancestor: i64) -> Result<Cursor, ApplyError> {
+        let transaction = bounded(self.connection.begin()).await?;
+        timeout(APPLY_TIMEOUT, undo::to_ancestor(transaction, ancestor))
+            .await
+            .unwrap_or(Err(ApplyError::Timeout))
+    }
+
+    /// Records that slots are missing. Until their accounts are read again, accounts may be older or
+    /// newer than the mirror's slot.
+    pub async fn open_gap(&mut self, first: i64, last: i64) -> Result<(), ApplyError> {
+        self.may_have_gaps = true;
+        bounded(gap::open(&mut self.connection, first, last)).await
+    }
+
+    /// Makes the mirror anew from `accounts`: the slots between the cursor and `first`, the next slot
+    /// to apply, are lost.
+    pub async fn begin_epoch(
+        &mut self,
+        accounts: InitialAccounts,
+        first: &SealedSlot,
+    ) -> Result<(), ApplyError> {
+        let transaction = bounded(self.connection.begin()).await?;
+        bounded(gap::begin_epoch(transaction, accounts, first)).await
+    }
+
+    /// Stores accounts that are newer than the mirror's.
+    pub async fn refetch(&mut self, found: AccountsAt) -> Result<(), ApplyError> {
+        let transaction = bounded(self.connection.begin()).await?;
+        bounded(gap::refetch(transaction, found)).await
+    }
+
+    /// Applied slots with their blockhashes, newest first, down to `first`.
+    pub async fn slots_down_to(&mut self, first: i64) -> Result<Vec<(i64, Vec<u8>)>, ApplyError> {
+        let slots = sqlx::query_as(
+            "select slot, blockhash from chain.slot where $1 <= slot order by slot desc",
+        )
+        .bind(first);
+        bounded(slots.fetch_all(&mut self.connection)).await
+    }
+
+    /// Creates the partitions of the history for the slots of `updates`, in a transaction of its own:
+    /// it waits for readers, who must not wait for the slots.
+    async fn create_partitions(&mut self, updates: &[SlotUpdate]) -> Result<(), ApplyError> {
+        /// Slots of a partition.
+        const PARTITION_SLOTS: i64 = 1 << 21;
+        for update in updates {
+            let SlotUpdate::Sealed(sealed) = update else {
+                continue;
+            };
+            // The next partition is made half a partition ahead.
+            for slot in [sealed.slot, sealed.slot + PARTITION_SLOTS / 2] {
+                let part = slot / PARTITION_SLOTS;
+                if self.partitioned.contains(&part) {
+                    continue;
+                }
+                let create = sqlx::query("select chain.create_partitions($1)").bind(slot);
+                bounded(create.execute(&mut self.connection)).await?;
+                self.partitioned.insert(part);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Limits the time of a database access.
+async fn bounded<T>(access: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, ApplyError> {
+    match timeout(APPLY_TIMEOUT, access).await {
+        Ok(result) => Ok(result?),
+        Err(_) => Err(ApplyError::Timeout),
     }
 }
 
@@ -145,117 +300,242 @@ async fn try_lock(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
         .await
 }
 
-/// Reads the blockhashes of the slots in `updates` that are applied already.
+async fn apply(
+    mut transaction: sqlx::Transaction<'_, sqlx::Postgres>,
+    care: Care,
+    updates: &[SlotUpdate],
+    tip: Option<Tip>,
+) -> Result<Applied, ApplyError> {
+    let cursor = Cursor::lock(&mut transaction).await?;
+    let mut cursor = cursor.ok_or(ApplyError::NoCursor)?;
+    if let Some(tip) = tip {
+        cursor.observe(tip);
+    }
+    let hashes = applied_hashes(&mut transaction, &cursor, updates).await?;
+    let (slots, obstacle) = next_slots(&cursor, hashes, updates);
+    let finalized_before = cursor.finalized_slot;
+    let seq_before = cursor.seq;
+    cursor.finalized_slot = finalized_slot(&cursor, &slots, updates);
+    // Slots that can still be undone are stored one by one, each with what it replaces.
+    let (finalized, open): (Vec<_>, Vec<_>) = slots
+        .into_iter()
+        .partition(|slot| slot.slot <= cursor.finalized_slot);
+    let mut store = Store {
+        connection: &mut transaction,
+        cursor: &mut cursor,
+        care,
+    };
+    store.slots(&finalized).await?;
+    for slot in open {
+        store.slots(&[slot]).await?;
+    }
+    if finalized_before < cursor.finalized_slot {
+        undo::forget(&mut transaction, cursor.finalized_slot).await?;
+    }
+    let late = match obstacle {
+        None => late_slot(&mut transaction, &cursor, updates).await?,
+        Some(_) => None,
+    };
+    cursor.update(&mut transaction).await?;
+    if seq_before < cursor.seq {
+        notify(&mut transaction, cursor.seq).await?;
+    }
+    transaction.commit().await?;
+    Ok(Applied {
+        cursor,
+        obstacle: obstacle.or(late),
+    })
+}
+
+/// The first applied slot of which messages arrived late, if it can still be undone.
+async fn late_slot(
+    connection: &mut PgConnection,
+    cursor: &Cursor,
+    updates: &[SlotUpdate],
+) -> Result<Option<Obstacle>, sqlx::Error> {
+    let late = updates.iter().filter_map(|update| match update {
+        SlotUpdate::Late(slot) => Some(*slot),
+        _ => None,
+    });
+    let Some(slot) = late.min() else {
+        return Ok(None);
+    };
+    if slot <= cursor.finalized_slot {
+        let reason = "messages of the slot arrived after it was finalized";
+        DeadLetter::new("slot", slot, reason)
+            .store(connection)
+            .await?;
+        return Ok(None);
+    }
+    let parent: Option<i64> =
+        sqlx::query_scalar("select parent_slot from chain.slot where slot = $1")
+            .bind(slot)
+            .fetch_optional(connection)
+            .await?;
+    Ok(parent.map(|parent_slot| Obstacle::Late { slot, parent_slot }))
+}
+
+/// Wakes the readers of the feed.
+pub async fn notify(connection: &mut PgConnection, seq: i64) -> Result<(), sqlx::Error> {
+    sqlx::query("select pg_notify('driftshield', $1)")
+        .bind(seq.to_string())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Reads the blockhashes of applied slots that `updates` repeat or descend from.
 async fn applied_hashes(
     connection: &mut PgConnection,
     cursor: &Cursor,
     updates: &[SlotUpdate],
-) -> Result<HashMap<i64, String>, sqlx::Error> {
-    let repeated: Vec<i64> = updates
-        .iter()
-        .filter_map(|update| match update {
-            SlotUpdate::Sealed(sealed) if sealed.slot <= cursor.slot => Some(sealed.slot),
-            _ => None,
-        })
-        .collect();
-    let mut hashes = HashMap::new();
-    if !repeated.is_empty() {
-        let known: Vec<(i64, String)> =
+) -> Result<HashMap<i64, Blockhash>, sqlx::Error> {
+    let slots = updates.iter().filter_map(|update| match update {
+        SlotUpdate::Sealed(sealed) => Some([sealed.slot, sealed.parent_slot]),
+        SlotUpdate::Finalized(_) | SlotUpdate::Late(_) => None,
+    });
+    let applied: Vec<_> = slots.flatten().filter(|slot| *slot < cursor.slot).collect();
+    // After `initialize`, the cursor's slot is not in `chain.slot`.
+    let mut hashes = HashMap::from([(cursor.slot, cursor.blockhash)]);
+    if !applied.is_empty() {
+        let known: Vec<(i64, Vec<u8>)> =
             sqlx::query_as("select slot, blockhash from chain.slot where slot = any($1)")
-                .bind(repeated)
+                .bind(applied)
                 .fetch_all(connection)
                 .await?;
-        hashes.extend(known);
+        let known = known.into_iter();
+        hashes.extend(known.filter_map(|(slot, hash)| Some((slot, hash.try_into().ok()?))));
     }
-    // After `initialize`, the cursor's slot is not in `chain.slot`.
-    hashes.insert(cursor.slot, cursor.blockhash.clone());
     Ok(hashes)
 }
 
-/// The changes that one transaction writes.
-struct SlotBatch {
-    /// The cursor after the slots added so far.
-    cursor: Cursor,
-    /// Blockhashes of the applied slots that the updates may repeat, by slot.
-    applied_hashes: HashMap<i64, String>,
-    /// Rows of `chain.slot`.
-    slots: Vec<Value>,
-    accounts: AccountChanges,
-    events: Vec<SlotEvent>,
+/// The slots of `updates` that continue the mirror, each the child of the one before, and the first
+/// slot that doesn't.
+fn next_slots(
+    cursor: &Cursor,
+    mut hashes: HashMap<i64, Blockhash>,
+    updates: &[SlotUpdate],
+) -> (Vec<SealedSlot>, Option<Obstacle>) {
+    let mut cursor = cursor.clone();
+    let mut slots = vec![];
+    for update in updates {
+        let SlotUpdate::Sealed(sealed) = update else {
+            continue;
+        };
+        let (slot, parent_slot) = (sealed.slot, sealed.parent_slot);
+        match cursor.continuity(hashes.get(&slot), sealed) {
+            Continuity::Duplicate => {}
+            Continuity::Next => {
+                hashes.insert(slot, sealed.blockhash);
+                cursor.advance(sealed);
+                slots.push((**sealed).clone());
+            }
+            Continuity::Gap => return (slots, Some(Obstacle::Gap { slot, parent_slot })),
+            Continuity::Fork if hashes.get(&parent_slot) == Some(&sealed.parent_blockhash) => {
+                let ancestor = parent_slot;
+                return (slots, Some(Obstacle::Fork { slot, ancestor }));
+            }
+            Continuity::Fork => {
+                return (slots, Some(Obstacle::UnknownFork { slot, parent_slot }));
+            }
+        }
+    }
+    (slots, None)
 }
 
-impl SlotBatch {
-    fn add(&mut self, update: SlotUpdate) -> Result<(), ApplyError> {
-        let sealed = match update {
-            SlotUpdate::Sealed(sealed) => *sealed,
-            SlotUpdate::Finalized(slot) => {
-                let finalized = slot.min(self.cursor.slot);
-                self.cursor.finalized_slot = self.cursor.finalized_slot.max(finalized);
-                return Ok(());
-            }
+/// The latest finalized slot that is applied once `slots` are.
+fn finalized_slot(cursor: &Cursor, slots: &[SealedSlot], updates: &[SlotUpdate]) -> i64 {
+    let last = slots.last().map_or(cursor.slot, |slot| slot.slot);
+    let reported = updates.iter().filter_map(|update| match update {
+        SlotUpdate::Finalized(slot) => Some(*slot),
+        SlotUpdate::Sealed(_) | SlotUpdate::Late(_) => None,
+    });
+    let reported = reported.max().unwrap_or(0).min(last);
+    cursor.finalized_slot.max(reported)
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+
+    use super::*;
+
+    fn hash(name: u8) -> Blockhash {
+        [name; 32]
+    }
+
+    fn cursor(slot: i64) -> Cursor {
+        Cursor {
+            epoch: 1,
+            slot,
+            blockhash: hash(slot as u8),
+            block_time: None,
+            seq: 0,
+            finalized_slot: 0,
+            tip_slot: slot,
+            tip_at: DateTime::UNIX_EPOCH,
+            settles_at: None,
+            history_from: 0,
+        }
+    }
+
+    fn sealed(slot: i64, name: u8, parent_slot: i64, parent: u8) -> SlotUpdate {
+        SlotUpdate::Sealed(Box::new(SealedSlot {
+            slot,
+            blockhash: hash(name),
+            parent_slot,
+            parent_blockhash: hash(parent),
+            block_time: None,
+            writes: vec![],
+            emptied: [].into(),
+            events: vec![],
+        }))
+    }
+
+    fn next(updates: &[SlotUpdate]) -> (Vec<i64>, Option<Obstacle>) {
+        let applied = [(8, hash(8)), (10, hash(10))].into();
+        let (slots, obstacle) = next_slots(&cursor(10), applied, updates);
+        (slots.iter().map(|slot| slot.slot).collect(), obstacle)
+    }
+
+    #[test]
+    fn slots_are_applied_up_to_the_first_that_does_not_continue_the_mirror() {
+        let first = [
+            sealed(10, 10, 9, 9),
+            sealed(11, 11, 10, 10),
+            sealed(13, 13, 11, 11),
+        ];
+        assert_eq!(next(&first), (vec![11, 13], None));
+
+        let gap = [&first[..], &[sealed(15, 15, 14, 14)]].concat();
+        let (slot, parent_slot) = (15, 14);
+        let expected = Obstacle::Gap { slot, parent_slot };
+        assert_eq!(next(&gap), (vec![11, 13], Some(expected)));
+
+        // A sibling of an applied slot, and one of a slot of the same batch
+        let fork = Obstacle::Fork {
+            slot: 10,
+            ancestor: 8,
         };
-        let applied_hash = self.applied_hashes.get(&sealed.slot).map(String::as_str);
-        match self.cursor.continuity(applied_hash, &sealed) {
-            Continuity::Next => {
-                self.advance(sealed);
-                Ok(())
-            }
-            Continuity::Duplicate => Ok(()),
-            Continuity::Gap => Err(ApplyError::Gap {
-                applied_slot: self.cursor.slot,
-                slot: sealed.slot,
-                parent_slot: sealed.parent_slot,
-            }),
-            Continuity::Fork => Err(ApplyError::Fork {
-                applied_slot: self.cursor.slot,
-                applied_hash: self.cursor.blockhash.clone(),
-                slot: sealed.slot,
-                blockhash: sealed.blockhash,
-                parent_slot: sealed.parent_slot,
-            }),
-        }
+        assert_eq!(next(&[sealed(10, 77, 8, 8)]), (vec![], Some(fork)));
+        let sibling = [&first[..], &[sealed(14, 14, 11, 11)]].concat();
+        let fork = Obstacle::Fork {
+            slot: 14,
+            ancestor: 11,
+        };
+        assert_eq!(next(&sibling), (vec![11, 13], Some(fork)));
+
+        let (slot, parent_slot) = (11, 10);
+        let unknown = Obstacle::UnknownFork { slot, parent_slot };
+        assert_eq!(next(&[sealed(11, 11, 10, 99)]), (vec![], Some(unknown)));
     }
 
-    /// Adds the next slot and moves the cursor to it.
-    fn advance(&mut self, sealed: SealedSlot) {
-        let SealedSlot {
-            slot, block_time, ..
-        } = sealed;
-        self.slots.push(json!({
-            "slot": slot,
-            "blockhash": sealed.blockhash,
-            "parent_slot": sealed.parent_slot,
-            "parent_blockhash": sealed.parent_blockhash,
-            "block_time": block_time,
-        }));
-        for write in sealed.writes {
-            self.accounts.write(slot, write);
-        }
-        for address in sealed.closed {
-            self.accounts.close(slot, address);
-        }
-        self.events
-            .extend(sealed.events.into_iter().map(|emitted| SlotEvent {
-                slot,
-                block_time,
-                emitted,
-            }));
-        self.applied_hashes.insert(slot, sealed.blockhash.clone());
-        self.cursor.slot = slot;
-        self.cursor.blockhash = sealed.blockhash;
-        self.cursor.block_time = block_time;
-    }
-
-    /// Writes all rows and the cursor, and returns the cursor.
-    async fn store(self, connection: &mut PgConnection) -> Result<Cursor, sqlx::Error> {
-        let mut cursor = self.cursor;
-        let pools = PoolTracker::load(connection, &self.events).await?;
-        bulk::insert(connection, "slot", &self.slots).await?;
-        self.accounts.store(connection).await?;
-        if !self.events.is_empty() {
-            cursor.seq = store_events(connection, cursor.seq, &self.events, pools).await?;
-        }
-        cursor.update(connection).await?;
-        Ok(cursor)
+    #[test]
+    fn no_slot_beyond_the_mirror_counts_as_finalized() {
+        let updates = [sealed(11, 11, 10, 10), SlotUpdate::Finalized(14)];
+        let (slots, _) = next_slots(&cursor(10), HashMap::new(), &updates);
+        assert_eq!(finalized_slot(&cursor(10), &slots, &updates), 11);
+        assert_eq!(finalized_slot(&cursor(10), &[], &updates), 10);
+        assert_eq!(finalized_slot(&cursor(10), &[], &[]), 0);
     }
 }

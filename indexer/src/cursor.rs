@@ -1,62 +1,133 @@
 //! Cursor: progress of the mirror, and the relation of the next slot to it.
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
+use sqlx::{PgConnection, Row, postgres::PgRow};
 
-use crate::slot::SealedSlot;
+use crate::slot::{Blockhash, SealedSlot};
 
 /// The row of `chain.cursor`.
-#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cursor {
+    /// Numbering of `seq`; higher for a mirror that was made anew.
+    pub epoch: i64,
     /// Last applied slot.
     pub slot: i64,
-    pub blockhash: String,
+    pub blockhash: Blockhash,
     pub block_time: Option<DateTime<Utc>>,
-    /// Sequence number of the last event.
+    /// Sequence number of the last record of the feed.
     pub seq: i64,
     pub finalized_slot: i64,
+    /// Newest slot of which the source knows.
+    pub tip_slot: i64,
+    /// When the source last reached a new slot.
+    pub tip_at: DateTime<Utc>,
+    /// Accounts may be newer than `slot` until the mirror reaches this slot.
+    pub settles_at: Option<i64>,
     /// First slot whose events are complete; events of earlier slots may be missing.
     pub history_from: i64,
+}
+
+impl sqlx::FromRow<'_, PgRow> for Cursor {
+    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        let blockhash: Vec<u8> = row.try_get("blockhash")?;
+        let blockhash = blockhash
+            .try_into()
+            .map_err(|_| sqlx::Error::ColumnDecode {
+                index: "blockhash".to_owned(),
+                source: "not 32 bytes".into(),
+            })?;
+        Ok(Self {
+            epoch: row.try_get("epoch")?,
+            slot: row.try_get("slot")?,
+            blockhash,
+            block_time: row.try_get("block_time")?,
+            seq: row.try_get("seq")?,
+            finalized_slot: row.try_get("finalized_slot")?,
+            tip_slot: row.try_get("tip_slot")?,
+            tip_at: row.try_get("tip_at")?,
+            settles_at: row.try_get("settles_at")?,
+            history_from: row.try_get("history_from")?,
+        })
+    }
 }
 
 impl Cursor {
     /// Reads the cursor; `None` before the first snapshot.
     pub async fn read(connection: &mut PgConnection) -> Result<Option<Self>, sqlx::Error> {
-        sqlx::query_as(
-            "select slot, blockhash, block_time, seq, finalized_slot, history_from
-             from chain.cursor",
-        )
-        .fetch_optional(connection)
-        .await
+        sqlx::query_as("select * from chain.cursor")
+            .fetch_optional(connection)
+            .await
     }
 
     /// Locks the cursor's row until the end of the transaction, and reads it.
     pub async fn lock(connection: &mut PgConnection) -> Result<Option<Self>, sqlx::Error> {
-        sqlx::query("select from chain.cursor for update")
-            .execute(&mut *connection)
-            .await?;
-        Self::read(connection).await
+        sqlx::query_as("select * from chain.cursor for update")
+            .fetch_optional(connection)
+            .await
     }
 
-    /// Writes all columns but `history_from`, which never changes.
-    pub async fn update(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    pub async fn insert(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
         sqlx::query(
-            "update chain.cursor set slot = $1, blockhash = $2, block_time = $3, seq = $4,
-             finalized_slot = $5, updated_at = now()",
+            "insert into chain.cursor (epoch, slot, blockhash, block_time, seq, finalized_slot,
+               tip_slot, tip_at, settles_at, history_from)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
         )
+        .bind(self.epoch)
         .bind(self.slot)
-        .bind(&self.blockhash)
+        .bind(self.blockhash.as_slice())
         .bind(self.block_time)
         .bind(self.seq)
         .bind(self.finalized_slot)
+        .bind(self.tip_slot)
+        .bind(self.tip_at)
+        .bind(self.settles_at)
+        .bind(self.history_from)
         .execute(connection)
         .await?;
         Ok(())
     }
 
+    /// Writes all columns but `history_from`.
+    pub async fn update(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+        sqlx::query(
+            "update chain.cursor set slot = $1, blockhash = $2, block_time = $3, seq = $4,
+               finalized_slot = $5, tip_slot = $6, tip_at = $7, settles_at = $8, epoch = $9,
+               updated_at = now()",
+        )
+        .bind(self.slot)
+        .bind(self.blockhash.as_slice())
+        .bind(self.block_time)
+        .bind(self.seq)
+        .bind(self.finalized_slot)
+        .bind(self.tip_slot)
+        .bind(self.tip_at)
+        .bind(self.settles_at)
+        .bind(self.epoch)
+        .execute(connection)
+        .await?;
+        Ok(())
+    }
+
+    /// Moves to the next slot.
+    pub fn advance(&mut self, sealed: &SealedSlot) {
+        self.slot = sealed.slot;
+        self.blockhash = sealed.blockhash;
+        self.block_time = sealed.block_time;
+        if self.settles_at.is_some_and(|slot| slot <= self.slot) {
+            self.settles_at = None;
+        }
+    }
+
+    /// Records which slots the source knows of.
+    pub fn observe(&mut self, tip: Tip) {
+        if self.tip_slot < tip.slot {
+            (self.tip_slot, self.tip_at) = (tip.slot, tip.at);
+        }
+    }
+
     /// Classifies a sealed slot by slot numbers and blockhashes. `applied_hash` is the blockhash
     /// that the mirror has applied at this slot, if any.
-    pub fn continuity(&self, applied_hash: Option<&str>, sealed: &SealedSlot) -> Continuity {
+    pub fn continuity(&self, applied_hash: Option<&Blockhash>, sealed: &SealedSlot) -> Continuity {
         if sealed.slot <= self.slot {
             return if applied_hash == Some(&sealed.blockhash) {
                 Continuity::Duplicate
@@ -74,16 +145,23 @@ impl Cursor {
     }
 }
 
+/// Newest slot that a source has reached, and when it reached it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tip {
+    pub slot: i64,
+    pub at: DateTime<Utc>,
+}
+
 /// Relation of a sealed slot to the applied slots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Continuity {
     /// The child of the last applied slot.
     Next,
-    /// Already applied.
+    /// Applied already.
     Duplicate,
-    /// A slot whose parent is later than the last applied slot: slots are missing.
+    /// Slots between the last applied one and this one are missing.
     Gap,
-    /// A slot on another fork or another chain.
+    /// Not a descendant of the last applied slot.
     Fork,
 }
 
@@ -91,26 +169,34 @@ pub enum Continuity {
 mod tests {
     use super::*;
 
+    fn hash(name: char) -> Blockhash {
+        [name as u8; 32]
+    }
+
     fn cursor() -> Cursor {
         Cursor {
+            epoch: 1,
             slot: 105,
-            blockhash: "e".into(),
+            blockhash: hash('e'),
             block_time: None,
             seq: 0,
             finalized_slot: 0,
-            history_from: 100,
+            tip_slot: 105,
+            tip_at: DateTime::UNIX_EPOCH,
+            settles_at: None,
+            history_from: 0,
         }
     }
 
-    fn sealed(slot: i64, blockhash: &str, parent_slot: i64, parent: &str) -> SealedSlot {
+    fn sealed(slot: i64, name: char, parent_slot: i64, parent: char) -> SealedSlot {
         SealedSlot {
             slot,
-            blockhash: blockhash.into(),
+            blockhash: hash(name),
             parent_slot,
-            parent_blockhash: parent.into(),
+            parent_blockhash: hash(parent),
             block_time: None,
             writes: vec![],
-            closed: Default::default(),
+            emptied: [].into(),
             events: vec![],
         }
     }
@@ -118,11 +204,10 @@ mod tests {
     #[test]
     fn a_later_slot_is_classified_by_its_parent() {
         for (later, continuity) in [
-            (sealed(106, "f", 105, "e"), Continuity::Next),
-            (sealed(109, "f", 105, "e"), Continuity::Next),
-            (sealed(106, "f", 105, "another"), Continuity::Fork),
-            (sealed(107, "f", 104, "d"), Continuity::Fork),
-            (sealed(108, "f", 107, "x"), Continuity::Gap),
+            (sealed(108, 'f', 105, 'e'), Continuity::Next),
+            (sealed(108, 'f', 105, 'x'), Continuity::Fork),
+            (sealed(108, 'f', 103, 'c'), Continuity::Fork),
+            (sealed(108, 'f', 107, 'x'), Continuity::Gap),
         ] {
             assert_eq!(cursor().continuity(None, &later), continuity, "{later:?}");
         }
@@ -130,10 +215,38 @@ mod tests {
 
     #[test]
     fn a_repeated_slot_is_classified_by_its_blockhash() {
-        let repeated = sealed(103, "c", 102, "b");
-        let continuity = |applied_hash| cursor().continuity(applied_hash, &repeated);
-        assert_eq!(continuity(Some("c")), Continuity::Duplicate);
-        assert_eq!(continuity(Some("x")), Continuity::Fork);
+        let repeated = sealed(103, 'c', 102, 'b');
+        let continuity =
+            |applied: Option<char>| cursor().continuity(applied.map(hash).as_ref(), &repeated);
+        assert_eq!(continuity(Some('c')), Continuity::Duplicate);
+        assert_eq!(continuity(Some('x')), Continuity::Fork);
         assert_eq!(continuity(None), Continuity::Fork);
+    }
+
+    #[test]
+    fn accounts_that_are_newer_settle_when_the_mirror_reaches_their_slot() {
+        let mut cursor = Cursor {
+            settles_at: Some(108),
+            ..cursor()
+        };
+        cursor.advance(&sealed(107, 'f', 105, 'e'));
+        assert_eq!(cursor.settles_at, Some(108));
+        cursor.advance(&sealed(109, 'g', 107, 'f'));
+        assert_eq!(cursor.settles_at, None);
+    }
+
+    #[test]
+    fn the_tip_never_goes_back() {
+        let mut cursor = cursor();
+        let at = |secs| DateTime::from_timestamp(secs, 0).unwrap();
+        cursor.observe(Tip {
+            slot: 110,
+            at: at(9),
+        });
+        cursor.observe(Tip {
+            slot: 107,
+            at: at(7),
+        });
+        assert_eq!((cursor.tip_slot, cursor.tip_at), (110, at(9)));
     }
 }

@@ -1,6 +1,6 @@
 //! Addresses of the services that the indexer connects to.
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 
 use crate::stream::GrpcServer;
 
@@ -13,12 +13,26 @@ pub struct Endpoints {
     /// JSON-RPC URL of a Solana node: http://127.0.0.1:8899
     #[arg(long, env, hide_env_values = true, global = true)]
     pub rpc_url: Option<String>,
-    /// Yellowstone gRPC URL: http://127.0.0.1:10000
-    #[arg(long, env, hide_env_values = true, global = true)]
-    pub grpc_url: Option<String>,
-    /// Access token of the Yellowstone gRPC server, sent as `x-token`
-    #[arg(long, env, hide_env_values = true, global = true)]
-    pub grpc_token: Option<String>,
+    /// Yellowstone gRPC URL: http://127.0.0.1:10000. Several, separated by commas, take turns: the next
+    /// one is used when one fails
+    #[arg(
+        long,
+        env,
+        hide_env_values = true,
+        global = true,
+        value_delimiter = ','
+    )]
+    pub grpc_url: Vec<String>,
+    /// Access token of the Yellowstone gRPC server, sent as `x-token`: one for all servers, or one for
+    /// each, separated by commas
+    #[arg(
+        long,
+        env,
+        hide_env_values = true,
+        global = true,
+        value_delimiter = ','
+    )]
+    pub grpc_token: Vec<String>,
 }
 
 /// Each accessor fails if its option is missing, and names the option.
@@ -35,12 +49,30 @@ impl Endpoints {
             .context("no RPC URL; set --rpc-url or RPC_URL")
     }
 
-    pub fn grpc(&self) -> anyhow::Result<GrpcServer> {
-        let url = self
-            .grpc_url
-            .clone()
-            .context("no Yellowstone gRPC URL; set --grpc-url or GRPC_URL")?;
-        let token = self.grpc_token.clone();
-        Ok(GrpcServer { url, token })
+    pub fn grpc(&self) -> anyhow::Result<Vec<GrpcServer>> {
+        let (urls, tokens) = (&self.grpc_url, &self.grpc_token);
+        ensure!(
+            !urls.is_empty(),
+            "no Yellowstone gRPC URL; set --grpc-url or GRPC_URL"
+        );
+        ensure!(
+            tokens.len() <= 1 || tokens.len() == urls.len(),
+            "{} tokens for {} gRPC servers; give --grpc-token or GRPC_TOKEN one token for all of them, \
+             or one for each",
+            tokens.len(),
+            urls.len()
+        );
+        let token = |index: usize| {
+            tokens
+                .get(index.min(tokens.len().saturating_sub(1)))
+                .cloned()
+        };
+        let servers = urls.iter().enumerate();
+        Ok(servers
+            .map(|(index, url)| GrpcServer {
+                url: url.clone(),
+                token: token(index),
+            })
+            .collect())
     }
 }

@@ -6,19 +6,27 @@
 //! resumes from the cursor. [`snapshot`] fills an empty mirror, from an RPC node, with the accounts
 //! that exist before the first streamed slot. [`mod@verify`] compares the mirror with the chain.
 
-pub mod accounts;
 pub mod apply;
-mod bulk;
+mod copy;
 pub mod cursor;
+mod dead_letter;
 pub mod endpoints;
 mod error_chain;
-pub mod events;
+pub mod event_id;
+mod gap;
+mod kinds;
+mod lives;
 mod migrate;
+mod retention;
+mod rows;
+mod rpc;
 pub mod run;
 mod shutdown;
 pub mod slot;
 pub mod snapshot;
+mod store;
 pub mod stream;
+mod undo;
 pub mod verify;
 
 pub use endpoints::Endpoints;

@@ -1,13 +1,20 @@
 //! Slots and events as the indexer applies them, independent of Yellowstone's types.
 
 pub mod assembler;
-pub mod closes;
+pub mod rpc_block;
 mod transaction;
 
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
-use driftshield_sdk::Event;
+use driftshield_sdk::{Address, Event};
+
+use crate::event_id::EventId;
+
+/// Hash of a block.
+pub type Blockhash = [u8; 32];
+/// Signature of a transaction.
+pub type Signature = [u8; 64];
 
 /// Update from the stream to the database.
 #[derive(Clone, Debug)]
@@ -16,23 +23,23 @@ pub enum SlotUpdate {
     Sealed(Box<SealedSlot>),
     /// A finalized slot.
     Finalized(i64),
+    /// A slot that was sealed before all of its messages had arrived.
+    Late(i64),
 }
 
 /// A confirmed slot with all its changes to the program's accounts and all its events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SealedSlot {
     pub slot: i64,
-    /// Base58.
-    pub blockhash: String,
+    pub blockhash: Blockhash,
     pub parent_slot: i64,
-    /// Base58.
-    pub parent_blockhash: String,
+    pub parent_blockhash: Blockhash,
     pub block_time: Option<DateTime<Utc>>,
-    /// Writes to accounts that the program owns at the end of the slot.
+    /// Writes to accounts that the program owned then, in the order of their versions.
     pub writes: Vec<AccountWrite>,
-    /// Addresses without an account at the end of the slot, in base58. Includes accounts that never
-    /// belonged to the program.
-    pub closed: BTreeSet<String>,
+    /// Addresses without lamports at the end of the slot. Includes accounts that never belonged to the
+    /// program.
+    pub emptied: BTreeSet<Address>,
     /// Events in the order in which they were emitted.
     pub events: Vec<EmittedEvent>,
 }
@@ -40,25 +47,18 @@ pub struct SealedSlot {
 /// State of an account after a write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccountWrite {
-    /// Base58.
-    pub address: String,
+    pub address: Address,
     /// Orders the writes within a slot.
     pub write_version: i64,
     pub lamports: u64,
     pub data: Vec<u8>,
 }
 
-/// An event with its position in the block.
+/// An event with its position on the chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EmittedEvent {
-    /// Transaction signature in base58.
-    pub signature: String,
-    /// Index of the transaction in its block.
-    pub transaction_index: i64,
-    /// Index of the outer instruction in the transaction.
-    pub instruction_index: i32,
-    /// Index among the inner instructions of the outer instruction.
-    pub event_index: i32,
+    pub id: EventId,
+    pub signature: Signature,
     /// `discriminator ‖ body`.
     pub data: Vec<u8>,
     /// `None` if this version cannot decode the event.
@@ -73,11 +73,15 @@ pub enum SlotError {
         message: &'static str,
         missing: &'static str,
     },
+    #[error("the gRPC server sent {field} `{value}`, which is malformed; use another server")]
+    Malformed { field: &'static str, value: String },
     #[error(
         "the gRPC server sent no inner instructions of transaction {0}, which carry the program's \
          events; use a server that records them"
     )]
     NoInnerInstructions(String),
+    #[error("the gRPC server sends content of slots, but not their block metadata")]
+    NeverSealed,
     #[error("the gRPC server sent {field} {value}, which is out of range; use another server")]
     OutOfRange { field: &'static str, value: u64 },
 }
@@ -87,11 +91,21 @@ fn to_i64(field: &'static str, value: u64) -> Result<i64, SlotError> {
     i64::try_from(value).map_err(|_| SlotError::OutOfRange { field, value })
 }
 
-/// Converts a number for an `integer` column.
-fn to_i32(field: &'static str, value: u64) -> Result<i32, SlotError> {
-    i32::try_from(value).map_err(|_| SlotError::OutOfRange { field, value })
+fn blockhash(text: &str) -> Result<Blockhash, SlotError> {
+    let mut hash = [0; 32];
+    match bs58::decode(text).onto(&mut hash) {
+        Ok(32) => Ok(hash),
+        _ => Err(SlotError::Malformed {
+            field: "blockhash",
+            value: text.to_owned(),
+        }),
+    }
 }
 
-fn base58(bytes: &[u8]) -> String {
-    bs58::encode(bytes).into_string()
+/// A key, hash or signature of exactly `N` bytes.
+fn bytes<const N: usize>(field: &'static str, bytes: &[u8]) -> Result<[u8; N], SlotError> {
+    bytes.try_into().map_err(|_| SlotError::Malformed {
+        field,
+        value: bs58::encode(bytes).into_string(),
+    })
 }

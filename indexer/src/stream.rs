@@ -1,10 +1,14 @@
 //! Yellowstone gRPC subscription to the program at confirmed commitment.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use chrono::Utc;
 use driftshield_sdk::ID;
 use futures::{SinkExt, StreamExt};
-use tokio::{sync::mpsc, time::timeout};
+use tokio::{
+    sync::{mpsc, watch},
+    time::timeout,
+};
 use tokio_util::sync::CancellationToken;
 use yellowstone_grpc_client::{
     ClientTlsConfig, GeyserGrpcBuilder, GeyserGrpcBuilderError, GeyserGrpcClient,
@@ -20,12 +24,16 @@ use yellowstone_grpc_proto::{
 };
 
 use crate::{
+    cursor::Tip,
     error_chain::error_chain,
     slot::{SlotError, SlotUpdate, assembler::SlotAssembler},
 };
 
 /// Silence after which the connection is considered dead. Servers send a ping every 10 seconds.
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(20);
+/// Time without a new slot after which the server counts as stalled, although it sends pings. A
+/// cluster has a slot every 400 ms.
+const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// Time limit for opening the connection, and for the server's answer to the slot request.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Largest message that is accepted. An account update can exceed 10 MiB, more than gRPC's default
@@ -47,6 +55,8 @@ pub enum StreamError {
     Ended,
     #[error("the gRPC server sent nothing for {} s", SILENCE_TIMEOUT.as_secs())]
     Silent,
+    #[error("the gRPC server reached no new slot for {} s", STALL_TIMEOUT.as_secs())]
+    Stalled,
     #[error(
         "the gRPC server is at slot {server_slot}, behind the mirror's slot {from_slot}; if it does \
          not catch up, it belongs to another cluster: correct --grpc-url"
@@ -55,10 +65,10 @@ pub enum StreamError {
     #[error("gRPC error {:?}: {}{}", .0.code(), .0.message(), advice(.0))]
     Status(Box<Status>),
     #[error(
-        "the gRPC server no longer has slot {from_slot} ({reason}), so the mirror would miss slots; \
-         rebuild the mirror in an empty database (`indexer migrate`, then `indexer run`)"
+        "the gRPC server doesn't replay slots from {from_slot} on ({reason}); with \
+         `replay_stored_slots` the Yellowstone plugin keeps slots for this"
     )]
-    SlotPruned { from_slot: u64, reason: String },
+    NoReplay { from_slot: u64, reason: String },
     #[error(transparent)]
     Slot(#[from] SlotError),
 }
@@ -79,7 +89,12 @@ impl StreamError {
     /// invalid URL or token never succeeds.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Connect(_) | Self::Ended | Self::Silent | Self::Behind { .. } => true,
+            Self::Connect(_)
+            | Self::Ended
+            | Self::Silent
+            | Self::Stalled
+            | Self::NoReplay { .. }
+            | Self::Behind { .. } => true,
             Self::Status(status) => !matches!(
                 status.code(),
                 Code::InvalidArgument
@@ -87,13 +102,15 @@ impl StreamError {
                     | Code::Unauthenticated
                     | Code::Unimplemented
             ),
-            Self::SlotPruned { .. } | Self::Slot(_) => false,
+            Self::Slot(error) => *error == SlotError::NeverSealed,
         }
     }
 
+    /// `from_slot` is the slot that a replay should begin with, until the server sends the first
+    /// update.
     fn from_status(status: Status, from_slot: Option<u64>) -> Self {
         match (status.code(), from_slot) {
-            (Code::OutOfRange, Some(from_slot)) => Self::SlotPruned {
+            (Code::OutOfRange | Code::Internal, Some(from_slot)) => Self::NoReplay {
                 from_slot,
                 reason: status.message().to_string(),
             },
@@ -109,19 +126,28 @@ impl From<GeyserGrpcBuilderError> for StreamError {
     }
 }
 
-/// Sends the slot updates of the program to `updates`, starting with the whole slot `from_slot`, or
-/// with the current slot if `from_slot` is `None`. Returns when `stop` is cancelled or the receiver
-/// is dropped. While the channel is full, nothing is read from the server (backpressure).
+/// Where a stream of updates goes.
+pub struct Updates {
+    pub slots: mpsc::Sender<SlotUpdate>,
+    /// The newest slot that the server has reached.
+    pub tip: watch::Sender<Option<Tip>>,
+}
+
+/// Sends the slot updates of the program to `updates`, starting with the whole slot `from_slot` or
+/// the first one after it that the server still has, or with the current slot if `from_slot` is
+/// `None`. Returns when `stop` is cancelled or the receiver is dropped. While the channel is full,
+/// nothing is read from the server (backpressure).
 ///
 /// # Errors
 ///
-/// - The connection cannot be opened, ends or is silent for `SILENCE_TIMEOUT`.
-/// - The server returns an error, has not reached `from_slot`, or no longer has it.
+/// - The connection cannot be opened, ends, is silent for `SILENCE_TIMEOUT` or has no new slot for
+///   `STALL_TIMEOUT`.
+/// - The server returns an error, has not reached `from_slot`, or doesn't replay slots.
 /// - A message is incomplete or has a number out of range.
 pub async fn forward_until_stopped(
     server: GrpcServer,
     from_slot: Option<u64>,
-    updates: mpsc::Sender<SlotUpdate>,
+    updates: Updates,
     stop: CancellationToken,
 ) -> Result<(), StreamError> {
     stop.run_until_cancelled(forward(server, from_slot, updates))
@@ -131,12 +157,13 @@ pub async fn forward_until_stopped(
 
 async fn forward(
     server: GrpcServer,
-    from_slot: Option<u64>,
-    updates: mpsc::Sender<SlotUpdate>,
+    mut from_slot: Option<u64>,
+    updates: Updates,
 ) -> Result<(), StreamError> {
     let mut client = connect(server).await?;
-    if let Some(from_slot) = from_slot {
-        check_server_slot(&mut client, from_slot).await?;
+    if let Some(slot) = &mut from_slot {
+        check_server_slot(&mut client, *slot, &updates).await?;
+        *slot = first_replayed(&mut client, *slot).await?;
     }
     let subscribed = client.subscribe_with_request(Some(subscription(from_slot)));
     let (mut requests, mut stream) = subscribed.await.map_err(|error| match error {
@@ -146,37 +173,112 @@ async fn forward(
     tracing::info!(from_slot, "subscribed to the gRPC stream");
 
     let mut assembler = SlotAssembler::default();
+    let mut progress = Progress::new();
     loop {
-        let next = timeout(SILENCE_TIMEOUT, stream.next()).await;
+        let silence = timeout(SILENCE_TIMEOUT, stream.next());
+        let next = timeout(progress.left(), silence).await;
         let message = next
+            .map_err(|_| StreamError::Stalled)?
             .map_err(|_| StreamError::Silent)?
             .ok_or(StreamError::Ended)?
             .map_err(|status| StreamError::from_status(status, from_slot))?;
-        let update = match message.update_oneof {
-            Some(UpdateOneof::Ping(_)) => {
-                // Some load balancers close streams on which the client sends nothing.
-                requests
-                    .send(ping())
-                    .await
-                    .map_err(|_| StreamError::Ended)?;
-                None
-            }
-            Some(message) => assembler.push(message)?,
-            None => None,
+        let Some(message) = message.update_oneof else {
+            continue;
         };
-        if let Some(update) = update
-            && updates.send(update).await.is_err()
-        {
-            return Ok(());
+        if let UpdateOneof::Ping(_) = message {
+            // Some load balancers close streams on which the client sends nothing.
+            requests
+                .send(ping())
+                .await
+                .map_err(|_| StreamError::Ended)?;
+            continue;
+        }
+        // From here on, an error doesn't mean that the server refuses to replay.
+        from_slot = None;
+        if let Some(tip) = progress.observe(&message) {
+            updates.tip.send_replace(Some(tip));
+        }
+        if let Some(update) = assembler.push(message)? {
+            let waits = updates.slots.send(update);
+            if waits.await.is_err() {
+                return Ok(());
+            }
+            // The time that the database takes is not the server's.
+            progress.resume();
         }
     }
 }
 
+/// Watches whether the server reaches new slots.
+struct Progress {
+    newest: u64,
+    at: Instant,
+}
+
+impl Progress {
+    fn new() -> Self {
+        Self {
+            newest: 0,
+            at: Instant::now(),
+        }
+    }
+
+    fn resume(&mut self) {
+        self.at = Instant::now();
+    }
+
+    /// Time until the server counts as stalled.
+    fn left(&self) -> Duration {
+        STALL_TIMEOUT.saturating_sub(self.at.elapsed())
+    }
+
+    /// Takes note of the slot of a message. Returns the tip if it is new.
+    fn observe(&mut self, message: &UpdateOneof) -> Option<Tip> {
+        let slot = match message {
+            UpdateOneof::Slot(update) => update.slot,
+            UpdateOneof::BlockMeta(meta) => meta.slot,
+            _ => return None,
+        };
+        if slot <= self.newest {
+            return None;
+        }
+        self.newest = slot;
+        self.at = Instant::now();
+        Some(Tip {
+            slot: i64::try_from(slot).ok()?,
+            at: Utc::now(),
+        })
+    }
+}
+
+/// The first slot from `slot` on that the server can replay.
+///
+/// # Errors
+///
+/// The server says that it keeps no slots.
+async fn first_replayed(client: &mut GeyserGrpcClient, slot: u64) -> Result<u64, StreamError> {
+    let info = timeout(CONNECT_TIMEOUT, client.subscribe_replay_info()).await;
+    match info {
+        Ok(Ok(info)) => match info.first_available {
+            // A server that has just started may have none yet, and says so in its own way.
+            Some(first) if first != u64::MAX => Ok(first.max(slot)),
+            _ => Err(StreamError::NoReplay {
+                from_slot: slot,
+                reason: "it keeps no slots".to_owned(),
+            }),
+        },
+        // Older servers don't say.
+        _ => Ok(slot),
+    }
+}
+
 /// Fails if the server has not reached `from_slot`, because a subscription would stay silent until
-/// then. The check passes if the server returns an error or does not answer in time.
+/// then. Otherwise reports the server's slot. The check passes if the server returns an error or does
+/// not answer in time.
 async fn check_server_slot(
     client: &mut GeyserGrpcClient,
     from_slot: u64,
+    updates: &Updates,
 ) -> Result<(), StreamError> {
     let reply = client.get_slot(Some(CommitmentLevel::Confirmed));
     match timeout(CONNECT_TIMEOUT, reply).await {
@@ -184,6 +286,14 @@ async fn check_server_slot(
             server_slot: reply.slot,
             from_slot,
         }),
+        Ok(Ok(reply)) => {
+            let slot = i64::try_from(reply.slot).unwrap_or(i64::MAX);
+            updates.tip.send_replace(Some(Tip {
+                slot,
+                at: Utc::now(),
+            }));
+            Ok(())
+        }
         _ => Ok(()),
     }
 }

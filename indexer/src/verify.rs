@@ -4,19 +4,19 @@ mod accounts;
 mod comparison;
 mod counters;
 mod events;
+mod lives;
 mod slots;
 
 use std::{collections::BTreeSet, time::Duration};
 
 use anyhow::Context;
+use driftshield_sdk::AccountKind;
+use solana_rpc_client::nonblocking::rpc_client::RpcClient;
 use sqlx::{Connection, PgConnection};
 use tokio::time::{Instant, sleep};
 
-use crate::{
-    endpoints::Endpoints,
-    snapshot::{self, Snapshot},
-};
-use comparison::{Comparison, read_cursor};
+use crate::{cursor::Cursor, endpoints::Endpoints, snapshot};
+use comparison::Comparison;
 
 pub use comparison::Report;
 
@@ -31,13 +31,13 @@ const PASS_DELAY: Duration = Duration::from_secs(1);
 /// Compares the mirror with the chain and with itself:
 ///
 /// - every account of the program: its bytes and its columns,
-/// - every event: its position, the rows derived from it, and its numbers among the events of its
+/// - every event: its fields, the rows derived from it, and its numbers among the events of its
 ///   accounts,
-/// - every slot: its parent.
+/// - every slot: its parent, and the numbers of the feed.
 ///
-/// Reports the differences that every pass finds. A difference in the data, lamports or columns of
-/// an account names the slot of the mirrored state: an account that changes between two passes
-/// yields two distinct differences, and neither is reported.
+/// Reports the differences that every pass finds. A difference in the data or lamports of an account
+/// names the slot of the mirrored state: an account that changes between two passes yields two
+/// distinct differences, and neither is reported.
 pub async fn verify(endpoints: &Endpoints) -> anyhow::Result<Report> {
     let mut connection = PgConnection::connect(endpoints.database()?)
         .await
@@ -47,10 +47,11 @@ pub async fn verify(endpoints: &Endpoints) -> anyhow::Result<Report> {
     let mut persistent: Option<BTreeSet<String>> = None;
     let mut pass = 1;
     loop {
-        let cursor = read_cursor(&mut connection).await?;
-        let chain = snapshot::read(&rpc, cursor.slot).await?;
-        wait_for_slot(&mut connection, chain.slot).await?;
-        let mut report = compare(&mut connection, &chain).await?;
+        let mut report = Report::default();
+        for kind in AccountKind::ALL.iter().copied().map(Some).chain([None]) {
+            compare_kind(&mut connection, &rpc, kind, &mut report).await?;
+        }
+        compare_rest(&mut connection, &mut report).await?;
         if let Some(earlier) = &persistent {
             report
                 .differences
@@ -63,6 +64,58 @@ pub async fn verify(endpoints: &Endpoints) -> anyhow::Result<Report> {
         pass += 1;
         sleep(PASS_DELAY).await;
     }
+}
+
+/// Compares the accounts of a type. Only these are in memory at a time.
+async fn compare_kind(
+    connection: &mut PgConnection,
+    rpc: &RpcClient,
+    kind: Option<AccountKind>,
+    report: &mut Report,
+) -> anyhow::Result<()> {
+    let cursor = read_cursor(connection).await?;
+    let on_chain = snapshot::read_kind(rpc, kind, cursor.slot).await?;
+    wait_for_slot(connection, on_chain.slot).await?;
+    let mut comparison = Comparison {
+        connection,
+        report: std::mem::take(report),
+    };
+    accounts::compare_bytes(&mut comparison, kind, on_chain.accounts).await?;
+    *report = comparison.report;
+    Ok(())
+}
+
+/// Compares the mirror with itself, in one snapshot of the database.
+async fn compare_rest(connection: &mut PgConnection, report: &mut Report) -> anyhow::Result<()> {
+    let mut transaction = connection.begin().await?;
+    sqlx::query("set transaction isolation level repeatable read read only")
+        .execute(&mut *transaction)
+        .await?;
+    let mut comparison = Comparison {
+        connection: &mut transaction,
+        report: std::mem::take(report),
+    };
+    accounts::compare_lives(&mut comparison).await?;
+    lives::compare(&mut comparison).await?;
+    slots::compare(&mut comparison).await?;
+    slots::compare_feed(&mut comparison).await?;
+    events::compare(&mut comparison).await?;
+    counters::compare_sequences(&mut comparison).await?;
+    counters::compare_last(&mut comparison).await?;
+    *report = comparison.report;
+    Ok(())
+}
+
+/// Reads the cursor.
+///
+/// # Errors
+///
+/// The database has no tables, or the mirror is empty.
+async fn read_cursor(connection: &mut PgConnection) -> anyhow::Result<Cursor> {
+    let cursor = Cursor::read(connection)
+        .await
+        .map_err(crate::migrate::with_advice)?;
+    cursor.context("the mirror is empty; start `indexer run` first")
 }
 
 /// Waits until the mirror has applied `slot` or makes no progress for [`STALL_TIMEOUT`]. If the
@@ -88,26 +141,4 @@ async fn wait_for_slot(connection: &mut PgConnection, slot: u64) -> anyhow::Resu
         }
         sleep(POLL_INTERVAL).await;
     }
-}
-
-/// Runs all comparisons in one snapshot of the database.
-async fn compare(connection: &mut PgConnection, chain: &Snapshot) -> anyhow::Result<Report> {
-    let mut transaction = connection.begin().await?;
-    sqlx::query("set transaction isolation level repeatable read read only")
-        .execute(&mut *transaction)
-        .await?;
-    let mut comparison = Comparison {
-        connection: &mut transaction,
-        report: Report {
-            accounts: chain.accounts.len(),
-            ..Default::default()
-        },
-    };
-    accounts::compare_bytes(&mut comparison, chain).await?;
-    accounts::compare_columns(&mut comparison, chain).await?;
-    slots::compare(&mut comparison).await?;
-    events::compare(&mut comparison).await?;
-    counters::compare_sequences(&mut comparison).await?;
-    counters::compare_last(&mut comparison).await?;
-    Ok(comparison.report)
 }

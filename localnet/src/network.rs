@@ -260,7 +260,7 @@ impl Localnet {
 To try:
 {api_example}  curl {rpc_url} -H 'content-type: application/json' -d '{{"jsonrpc":"2.0","id":1,"method":"getSlot"}}'
   websocat -n {ws_url} <<< '{{"jsonrpc":"2.0","id":1,"method":"slotSubscribe"}}'
-  psql '{database_url}' -c '\dt chain.*'
+  psql '{database_url}' -c '\dv readable.*'
 "#,
             program = driftshield_sdk::ID,
             address = self.payer.pubkey(),

@@ -1,4 +1,4 @@
-use anchor_lang::{AccountDeserialize, Discriminator};
+use anchor_lang::{AccountDeserialize, Discriminator, bytemuck};
 
 use crate::{
     Collateral, Config, DecodeError, Exposure, Market, Model, Policy, Position, Receipt, Seat,
@@ -13,10 +13,13 @@ macro_rules! accounts {
             $($name(Box<$name>),)*
         }
 
-        impl Account {
-            /// Names of all account types.
-            pub const NAMES: &[&str] = &[$(stringify!($name)),*];
+        /// A type of account.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum AccountKind {
+            $($name,)*
+        }
 
+        impl Account {
             /// Decodes the data of an account that the program owns.
             pub fn decode(data: &[u8]) -> Result<Self, DecodeError> {
                 let discriminator = discriminator(data)?;
@@ -28,10 +31,25 @@ macro_rules! accounts {
                 Err(DecodeError::Unknown(discriminator))
             }
 
-            /// Name of the account type.
-            pub fn name(&self) -> &'static str {
+            /// An account all of whose fields are zero.
+            pub fn zeroed(kind: AccountKind) -> Self {
+                match kind {
+                    $(AccountKind::$name => Self::$name(Box::new(bytemuck::Zeroable::zeroed())),)*
+                }
+            }
+
+            /// The data of the account on chain.
+            pub fn encode(&self) -> Vec<u8> {
                 match self {
-                    $(Self::$name(_) => stringify!($name),)*
+                    $(Self::$name(account) => {
+                        [$name::DISCRIMINATOR, bytemuck::bytes_of(&**account)].concat()
+                    })*
+                }
+            }
+
+            pub fn kind(&self) -> AccountKind {
+                match self {
+                    $(Self::$name(_) => AccountKind::$name,)*
                 }
             }
 
@@ -40,6 +58,38 @@ macro_rules! accounts {
                 match self {
                     $(Self::$name(account) => account.seq,)*
                 }
+            }
+
+            /// Sets the sequence number of the last event of the account.
+            pub fn set_seq(&mut self, seq: u64) {
+                match self {
+                    $(Self::$name(account) => account.seq = seq,)*
+                }
+            }
+        }
+
+        impl AccountKind {
+            pub const ALL: &[Self] = &[$(Self::$name),*];
+
+            /// Name of the account's struct, such as `Market`.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$name => stringify!($name),)*
+                }
+            }
+
+            /// The type whose struct has this name.
+            pub fn from_name(name: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|kind| kind.name() == name)
+            }
+
+            /// The type of the account with this data. `None` if there is no such type.
+            pub fn of_data(data: &[u8]) -> Option<Self> {
+                let discriminator = discriminator(data).ok()?;
+                $(if discriminator == $name::DISCRIMINATOR {
+                    return Some(Self::$name);
+                })*
+                None
             }
         }
     };

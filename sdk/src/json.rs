@@ -60,9 +60,9 @@ pub fn account_fields(name: &str) -> Option<Vec<&'static str>> {
 }
 
 /// Name of the fields that are padding.
-const PADDING: &str = "reserved";
+pub(crate) const PADDING: &str = "reserved";
 /// Names of the byte arrays that hold UTF-8, padded with zeros.
-const TEXTS: [&str; 3] = ["name", "question", "uri"];
+pub(crate) const TEXTS: [&str; 3] = ["name", "question", "uri"];
 
 /// The IDL's type definitions by name.
 static TYPES: LazyLock<HashMap<&str, &IdlTypeDefTy>> = LazyLock::new(|| {
@@ -73,7 +73,7 @@ static TYPES: LazyLock<HashMap<&str, &IdlTypeDefTy>> = LazyLock::new(|| {
 });
 
 /// Fields of a struct that the IDL defines.
-fn fields_of(name: &str) -> &'static [IdlField] {
+pub(crate) fn fields_of(name: &str) -> &'static [IdlField] {
     match TYPES.get(name) {
         Some(IdlTypeDefTy::Struct {
             fields: Some(IdlDefinedFields::Named(fields)),
@@ -97,16 +97,16 @@ fn decode(
 
 /// Bytes that are not decoded yet. Accounts have no implicit padding, so accounts and events are
 /// decoded the same way. Every method returns `None` if the bytes are too few or invalid.
-struct Reader<'a>(&'a [u8]);
+pub(crate) struct Reader<'a>(pub(crate) &'a [u8]);
 
 impl Reader<'_> {
-    fn take(&mut self, len: usize) -> Option<&[u8]> {
+    pub(crate) fn take(&mut self, len: usize) -> Option<&[u8]> {
         let (taken, rest) = self.0.split_at_checked(len)?;
         self.0 = rest;
         Some(taken)
     }
 
-    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+    pub(crate) fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
         self.take(N)?.try_into().ok()
     }
 
@@ -126,7 +126,7 @@ impl Reader<'_> {
         Some(object)
     }
 
-    fn value(&mut self, ty: &IdlType) -> Option<Value> {
+    pub(crate) fn value(&mut self, ty: &IdlType) -> Option<Value> {
         Some(match ty {
             IdlType::Bool => match self.array::<1>()? {
                 [0] => Value::from(false),
@@ -192,7 +192,7 @@ impl Reader<'_> {
     }
 }
 
-fn array_len(len: &IdlArrayLen) -> usize {
+pub(crate) fn array_len(len: &IdlArrayLen) -> usize {
     match len {
         IdlArrayLen::Value(len) => *len,
         IdlArrayLen::Generic(name) => unreachable!("the IDL has no array of generic length {name}"),
@@ -200,7 +200,7 @@ fn array_len(len: &IdlArrayLen) -> usize {
 }
 
 /// UTF-8 text without the zeros that pad it.
-fn padded_text(bytes: &[u8]) -> String {
+pub(crate) fn padded_text(bytes: &[u8]) -> String {
     let end = bytes
         .iter()
         .rposition(|&byte| byte != 0)

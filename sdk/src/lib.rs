@@ -1,7 +1,8 @@
 //! Client library of the DriftShield program: account addresses, instruction builders, and
 //! decoders for accounts, events and errors.
 //!
-//! [`json`] decodes accounts and events into JSON for databases and web clients. [`spec`] is the
+//! [`json`] decodes accounts and events into JSON for databases and web clients, and [`fields`]
+//! decodes accounts into typed columns. [`spec`] is the
 //! document that defines how a model's drift is measured. `rpc` (a feature) reads the chain and
 //! sends transactions. `faucet` (a feature) funds wallets on a local cluster.
 //!
@@ -12,6 +13,7 @@ pub mod address;
 pub mod error;
 #[cfg(feature = "faucet")]
 pub mod faucet;
+pub mod fields;
 pub mod instruction;
 pub mod json;
 pub mod refusal;
@@ -25,7 +27,7 @@ mod event;
 mod idl;
 mod series;
 
-pub use account::Account;
+pub use account::{Account, AccountKind};
 pub use anchor_lang::{
     Address,
     solana_program::instruction::{AccountMeta, Instruction},
@@ -39,7 +41,7 @@ pub use driftshield::{
     RewardPayee, Rule, Seat, Series, Stream, Tenure, TokenProgram, Vault, VaultTerms, VaultTotals,
     WHOLE_INDEX, WithdrawRequest, first_window, math, pause, quote, quote_renewal,
 };
-pub use event::{Event, events};
+pub use event::{AccountChange, Event, events};
 pub use series::{entry_in, entry_state, entry_value};
 
 /// Why an account or an event could not be decoded.

@@ -1,25 +1,30 @@
 //! Asks of a market, best first.
 
 use serde::{Deserialize, Serialize};
-use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder, postgres::PgRow};
+use sqlx::{FromRow, Postgres, QueryBuilder, postgres::PgRow};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::{
     asks::Ask,
+    bytes::Key,
     columns::Columns,
+    event_id::EventId,
+    mirror::Snapshot,
     page::{ListQuery, Order, Page, SortKey},
     problem::Problem,
     sql::push_equals,
-    values::{Key, Scaled, U64},
+    values::{Scaled, U64},
 };
 
 /// An ask, and whose it is.
 #[derive(Serialize, ToSchema)]
 pub struct MarketAsk {
     /// Owner of the position, whom the buyer pays.
-    seller: String,
+    seller: Key,
     /// Address of the seller's position.
-    position: String,
+    position: Key,
+    /// The `life` of the seller's position.
+    life: EventId,
     #[serde(flatten)]
     ask: Ask,
 }
@@ -31,6 +36,7 @@ impl FromRow<'_, PgRow> for MarketAsk {
         Ok(Self {
             seller: columns.get("owner")?,
             position: columns.get("address")?,
+            life: columns.get("life")?,
             ask: Ask {
                 outcome: columns.count("outcome")? as u8, // below 8
                 amount: columns.amount("amount")?,
@@ -51,7 +57,7 @@ pub struct AskFilter {
 
 /// Outcome, price and address of the position.
 #[derive(Serialize, Deserialize)]
-struct AskKey(i16, i64, String);
+struct AskKey(i16, i64, Key);
 
 impl SortKey for AskKey {
     fn push(self, sql: &mut QueryBuilder<'_, Postgres>) {
@@ -64,38 +70,37 @@ impl SortKey for AskKey {
 /// Selects the asks (alias `m`) that stood at the last event. A later time changes no answer: an
 /// answer depends on events alone.
 const SELECT: &str = "select m.* from (
-       select p.address, p.owner, p.market, market.decimals,
+       select p.address, p.life, p.owner, p.market, market.decimals,
               (ask.number - 1)::smallint as outcome,
               (ask.body->>'amount')::numeric as amount,
               (ask.body->>'price')::bigint as price,
               (ask.body->>'valid_until')::bigint as valid_until
        from chain.position p
-       join chain.market market on market.address = p.market
-       join chain.model model on model.address = market.model
+       join chain.market market on market.address = p.market and market.is_current
+       join chain.model model on model.address = market.model and model.is_current
        cross join lateral jsonb_array_elements(p.asks) with ordinality as ask (body, number)
-       where p.closed_slot is null and market.closed_slot is null and market.state = 'open'
+       where p.ended_slot is null and market.ended_slot is null and market.status = 'open'
          and ask.body->>'amount' <> '0'
          and (ask.body->>'reports')::bigint = model.reports
          and (ask.body->>'valid_until')::bigint > coalesce(
-           (select extract(epoch from block_time) from chain.event order by seq desc limit 1), 0)
+           (select extract(epoch from block_time) from chain.event order by id desc limit 1), 0)
      ) m where m.market = ";
 
-/// Asks in the market at `key`, by outcome and then by price, lowest first.
+/// Asks in the current market at `key`, by outcome and then by price, lowest first.
 pub async fn of_market(
-    db: &mut PgConnection,
+    snapshot: &mut Snapshot,
     key: &Key,
     query: &ListQuery<AskFilter>,
 ) -> Result<Page<MarketAsk>, Problem> {
     let mut sql = QueryBuilder::new(SELECT);
-    sql.push_bind(key.as_str());
+    sql.push_bind(*key);
     push_equals(&mut sql, "m.outcome", query.filter.outcome.map(i16::from));
     let order = Order::ascending(&["m.outcome", "m.price", "m.address"]);
     query
-        .pager(("asks", key))
-        .fetch(db, sql, order, |item: &MarketAsk| {
+        .pager(("asks", key), snapshot.epoch())
+        .fetch(&mut snapshot.tx, sql, order, |item: &MarketAsk| {
             let U64(price) = item.ask.price.raw;
-            let address = item.position.clone();
-            AskKey(item.ask.outcome.into(), price as i64, address) // the price has 32 bits
+            AskKey(item.ask.outcome.into(), price as i64, item.position) // the price has 32 bits
         })
         .await
 }

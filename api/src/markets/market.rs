@@ -8,7 +8,9 @@ use sqlx::{FromRow, postgres::PgRow};
 use utoipa::ToSchema;
 
 use crate::{
+    bytes::{Hash, Key},
     columns::Columns,
+    event_id::EventId,
     odds::{Odds, Pools},
     values::{Scaled, U64},
 };
@@ -17,21 +19,25 @@ use crate::{
 #[derive(Serialize, ToSchema)]
 pub struct Market {
     /// Address of the market's account.
-    pub key: String,
-    pub creator: String,
+    pub key: Key,
+    /// Event that created the account: each time that a market is created at the address, it has
+    /// another `life`. The item with the highest one is current. 0 if the mirror does not have the
+    /// event.
+    pub life: EventId,
+    pub creator: Key,
     /// Number chosen by the creator.
     pub id: U64,
-    pub model: String,
+    pub model: Key,
     /// Version of the model on which bets are placed.
     pub model_version: i64,
     pub question: String,
-    pub mint: String,
+    pub mint: Key,
     /// Decimals of the mint.
     pub decimals: u8,
     /// Token account that holds the stakes.
-    pub vault: String,
+    pub vault: Key,
     /// Hash of the market's terms, to pass to `place_bet`.
-    pub terms_hash: String,
+    pub terms_hash: Hash,
     /// Function that aggregates the values of the observed windows: `max`, `last` or `mean`.
     #[schema(example = "max")]
     pub aggregate: String,
@@ -83,18 +89,17 @@ pub struct Market {
     /// Time of creation; null if the creation is older than the mirror's history.
     pub created_at: Option<DateTime<Utc>>,
     pub created_slot: Option<i64>,
-    /// Whether the account is closed on chain. If so, `owed`, `positions`, `protocol_credit` and
-    /// `creator_credit` are 0.
+    /// Whether the account is closed on chain. If so, this is its final state: `owed`, `positions`,
+    /// `protocol_credit` and `creator_credit` are 0.
     pub closed: bool,
     pub closed_slot: Option<i64>,
     /// Slot of this state.
     pub slot: i64,
-    /// Mirror-wide `seq` of the creation event; 0 if the mirror does not have that event.
+    /// Whether the account has newer content that this version cannot decode.
+    pub stale: bool,
+    /// Time from which no bets are accepted, in unix seconds.
     #[serde(skip)]
-    pub created_seq: i64,
-    /// Value that the list is sorted by, in decimal digits.
-    #[serde(skip)]
-    pub sort_key: String,
+    pub close_ts: i64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, ToSchema, sqlx::Type)]
@@ -125,12 +130,13 @@ pub struct Outcome {
 impl FromRow<'_, PgRow> for Market {
     fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
         let columns = Columns::new(row)?;
-        let state: MarketState = columns.get("final_state")?;
+        let state: MarketState = columns.get("status")?;
         let resolved = state == MarketState::Resolved;
         let thresholds = columns.drifts("thresholds", columns.count("threshold_count")?)?;
         let odds = Pools::from_row(row)?.odds();
         Ok(Self {
             key: columns.get("address")?,
+            life: columns.get("life")?,
             creator: columns.get("creator")?,
             id: columns.get("id")?,
             model: columns.get("model")?,
@@ -147,18 +153,16 @@ impl FromRow<'_, PgRow> for Market {
             last_window: columns.get("last_window")?,
             min_observed: columns.get("min_observed")?,
             next_window: columns.get("next_window")?,
-            observed: columns.get("final_observed")?,
+            observed: columns.get("observed")?,
             accumulator: columns.drift("accumulator")?,
             closes_at: columns.time("close_ts")?,
             protocol_fee_bps: columns.get("protocol_fee_bps")?,
             creator_fee_bps: columns.get("creator_fee_bps")?,
             total: columns.amount("total")?,
             state,
-            outcome: resolved.then(|| columns.get("final_outcome")).transpose()?,
-            value: resolved.then(|| columns.drift("final_value")).transpose()?,
-            winnings: resolved
-                .then(|| columns.amount("final_winnings"))
-                .transpose()?,
+            outcome: resolved.then(|| columns.get("outcome")).transpose()?,
+            value: resolved.then(|| columns.drift("value")).transpose()?,
+            winnings: resolved.then(|| columns.amount("winnings")).transpose()?,
             settled_at: columns.get("settled_at")?,
             settled_slot: columns.get("settled_slot")?,
             owed: columns.amount_unless_closed("owed")?,
@@ -166,13 +170,13 @@ impl FromRow<'_, PgRow> for Market {
             protocol_credit: columns.amount_unless_closed("protocol_credit")?,
             creator_credit: columns.amount_unless_closed("creator_credit")?,
             event_count: columns.get("seq")?,
-            created_at: columns.get("created_at")?,
-            created_slot: columns.get("created_slot")?,
+            created_at: columns.get("began_at")?,
+            created_slot: columns.get("began_slot")?,
             closed: columns.is_closed()?,
-            closed_slot: columns.get("closed_slot")?,
+            closed_slot: columns.get("ended_slot")?,
             slot: columns.get("slot")?,
-            created_seq: columns.get("created_seq")?,
-            sort_key: columns.get("sort_text")?,
+            stale: columns.get("is_stale")?,
+            close_ts: columns.get("close_ts")?,
         })
     }
 }

@@ -2,23 +2,27 @@
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use sqlx::{FromRow, PgConnection, QueryBuilder, postgres::PgRow};
+use sqlx::{FromRow, QueryBuilder, postgres::PgRow};
 use utoipa::ToSchema;
 
 use crate::{
     columns::Columns,
+    event_id::EventId,
+    lives::{LifeFilter, LifeRange},
+    mirror::Snapshot,
     odds::{Odds, Pools},
     page::{ListQuery, Order, Page},
     problem::Problem,
-    values::Key,
 };
+
+use super::Market;
 
 /// Odds right after the creation of a market or a bet.
 #[derive(Serialize, ToSchema)]
 #[schema(as = PastOdds)]
 pub struct OddsPoint {
-    /// Sequence number of the event.
-    seq: i64,
+    /// Id of the event.
+    event: EventId,
     slot: i64,
     time: Option<DateTime<Utc>>,
     outcomes: Vec<Odds>,
@@ -27,35 +31,37 @@ pub struct OddsPoint {
 impl FromRow<'_, PgRow> for OddsPoint {
     fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
         let columns = Columns::new(row)?;
+        let event: EventId = columns.get("event_id")?;
         Ok(Self {
-            seq: columns.get("seq")?,
-            slot: columns.get("slot")?,
+            event,
+            slot: event.slot(),
             time: columns.get("block_time")?,
             outcomes: Pools::from_row(row)?.odds(),
         })
     }
 }
 
-/// Odds after the creation of the market at `key`, which is the event `created_seq`, and after each
-/// bet, newest first.
+/// Odds after the creation of `market` and after each bet, newest first.
 pub async fn of_market(
-    db: &mut PgConnection,
-    key: &Key,
-    created_seq: i64,
-    query: &ListQuery,
+    snapshot: &mut Snapshot,
+    market: &Market,
+    query: &ListQuery<LifeFilter>,
 ) -> Result<Page<OddsPoint>, Problem> {
+    let range = LifeRange::read(&mut snapshot.tx, "market", &market.key, market.life).await?;
     let mut sql = QueryBuilder::new(
-        "select o.seq, o.slot, o.block_time, o.pools,
+        "select o.event_id, o.block_time, o.pools,
                 m.threshold_count, m.decimals, m.protocol_fee_bps, m.creator_fee_bps
          from chain.odds o join chain.market m on m.address = o.market
-         where o.market = ",
+         where m.life = ",
     );
-    sql.push_bind(key.as_str())
-        .push(" and o.seq >= ")
-        .push_bind(created_seq);
-    let order = Order::descending(&["o.seq"]);
+    sql.push_bind(market.life);
+    sql.push(" and o.market = ").push_bind(market.key);
+    range.push(&mut sql, "o.event_id");
+    let order = Order::descending(&["o.event_id"]);
     query
-        .pager(("odds", key))
-        .fetch(db, sql, order, |point: &OddsPoint| point.seq)
+        .pager(("odds", market.key, market.life), snapshot.epoch())
+        .fetch(&mut snapshot.tx, sql, order, |point: &OddsPoint| {
+            point.event
+        })
         .await
 }

@@ -2,28 +2,34 @@
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use sqlx::{FromRow, PgConnection, QueryBuilder, postgres::PgRow};
+use sqlx::{FromRow, QueryBuilder, postgres::PgRow};
 use utoipa::ToSchema;
 
 use crate::{
+    bytes::Key,
     columns::Columns,
+    event_id::EventId,
+    lives::{LifeFilter, LifeRange},
+    mirror::Snapshot,
     page::{ListQuery, Order, Page},
     problem::Problem,
-    values::{Key, Scaled},
+    values::Scaled,
 };
+
+use super::Market;
 
 /// Sale of a part of a stake. Buyer and seller may be the same person with two keys, so a price
 /// proves nothing about what others would pay.
 #[derive(Serialize, ToSchema)]
 pub struct Sale {
-    /// Sequence number of the event.
-    seq: i64,
+    /// Id of the event.
+    event: EventId,
     slot: i64,
     time: Option<DateTime<Utc>>,
-    seller: String,
-    buyer: String,
+    seller: Key,
+    buyer: Key,
     /// Token account that received the payment.
-    destination: String,
+    destination: Key,
     /// Index of the outcome.
     outcome: i16,
     /// Stake that was sold.
@@ -38,9 +44,10 @@ impl FromRow<'_, PgRow> for Sale {
     fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
         let columns = Columns::new(row)?;
         let price: i64 = columns.get("price")?;
+        let event: EventId = columns.get("event_id")?;
         Ok(Self {
-            seq: columns.get("seq")?,
-            slot: columns.get("slot")?,
+            event,
+            slot: event.slot(),
             time: columns.get("block_time")?,
             seller: columns.get("seller")?,
             buyer: columns.get("buyer")?,
@@ -53,24 +60,21 @@ impl FromRow<'_, PgRow> for Sale {
     }
 }
 
-/// Sales in the market at `key`, which the event `created_seq` created, newest first.
+/// Sales in `market`, newest first.
 pub async fn of_market(
-    db: &mut PgConnection,
-    key: &Key,
-    created_seq: i64,
-    query: &ListQuery,
+    snapshot: &mut Snapshot,
+    market: &Market,
+    query: &ListQuery<LifeFilter>,
 ) -> Result<Page<Sale>, Problem> {
-    let mut sql = QueryBuilder::new(
-        "select s.*, m.decimals
-         from chain.sale s join chain.market m on m.address = s.market
-         where s.market = ",
-    );
-    sql.push_bind(key.as_str())
-        .push(" and s.seq >= ")
-        .push_bind(created_seq);
-    let order = Order::descending(&["s.seq"]);
+    let range = LifeRange::read(&mut snapshot.tx, "market", &market.key, market.life).await?;
+    let mut sql = QueryBuilder::new("select s.*, ");
+    sql.push_bind(i16::from(market.decimals))
+        .push("::smallint as decimals from chain.sale s where s.market = ")
+        .push_bind(market.key);
+    range.push(&mut sql, "s.event_id");
+    let order = Order::descending(&["s.event_id"]);
     query
-        .pager(("sales", key))
-        .fetch(db, sql, order, |sale: &Sale| sale.seq)
+        .pager(("sales", market.key, market.life), snapshot.epoch())
+        .fetch(&mut snapshot.tx, sql, order, |sale: &Sale| sale.event)
         .await
 }

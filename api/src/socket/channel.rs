@@ -1,23 +1,25 @@
 //! Channels that a client may subscribe to.
 
+use std::fmt::{self, Display, Formatter};
+
 use serde_json::Value;
 
 use crate::{
-    feed::Update,
+    bytes::Key,
+    lives::LifeFilter,
     markets::{self, MarketFilter},
     mirror::Snapshot,
     models,
     page::{ListQuery, Paging},
     policies,
     problem::Problem,
-    updates::{self, MARKET_EVENTS},
-    values::Key,
+    updates::{self, MARKET_EVENTS, Record},
     vaults,
 };
 
 /// Names of the channels, for error messages.
 pub const NAMES: &str = "channels are model:<address>, market:<address>, vault:<address>, \
-     policy:<address>, markets and events";
+     policy:<address>, wallet:<address>, markets and events";
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Channel {
@@ -25,6 +27,7 @@ pub enum Channel {
     Market(Key),
     Vault(Key),
     Policy(Key),
+    Wallet(Key),
     Markets,
     Events,
 }
@@ -39,17 +42,20 @@ impl Channel {
             Some(("market", key)) => Key::parse(key).map(Self::Market),
             Some(("vault", key)) => Key::parse(key).map(Self::Vault),
             Some(("policy", key)) => Key::parse(key).map(Self::Policy),
+            Some(("wallet", key)) => Key::parse(key).map(Self::Wallet),
             _ => None,
         }
     }
 
-    /// Data of a snapshot message; null for `events`, and if the mirror does not have the account.
+    /// Data of a snapshot message; null for `events` and wallets, and if the mirror does not have the
+    /// account.
     pub async fn data(&self, snapshot: &mut Snapshot) -> Result<Value, Problem> {
+        let (db, current) = (&mut *snapshot.tx, LifeFilter::default());
         let data = match self {
-            Self::Model(key) => serde_json::to_value(models::find(&mut snapshot.tx, key).await?),
-            Self::Market(key) => serde_json::to_value(markets::find(&mut snapshot.tx, key).await?),
-            Self::Vault(key) => serde_json::to_value(vaults::find(&mut snapshot.tx, key).await?),
-            Self::Policy(key) => serde_json::to_value(policies::find(&mut snapshot.tx, key).await?),
+            Self::Model(key) => serde_json::to_value(models::find(db, key).await?),
+            Self::Market(key) => serde_json::to_value(markets::find(db, key, current).await?),
+            Self::Vault(key) => serde_json::to_value(vaults::find(db, key, current).await?),
+            Self::Policy(key) => serde_json::to_value(policies::find(db, key, current).await?),
             Self::Markets => {
                 let open = ListQuery {
                     filter: MarketFilter::open(),
@@ -57,42 +63,51 @@ impl Channel {
                 };
                 serde_json::to_value(markets::page(snapshot, &open).await?)
             }
-            Self::Events => Ok(Value::Null),
+            Self::Events | Self::Wallet(_) => Ok(Value::Null),
         };
         Ok(data.expect("resources serialise to JSON"))
     }
 
-    /// One batch of the channel's updates after the event `seq`.
-    pub async fn updates_after(
+    /// One batch of the feed after `seq`, without events of other channels.
+    pub async fn records_after(
         &self,
         seq: i64,
         snapshot: &mut Snapshot,
-    ) -> Result<Vec<Update>, sqlx::Error> {
+    ) -> Result<Vec<Record>, sqlx::Error> {
         let mut sql = updates::query();
-        sql.push("e.seq > ").push_bind(seq);
-        let mut push_account = |field: &str, key: &Key| {
-            sql.push(" and e.seq in (select seq from chain.event_account where account = ")
-                .push_bind(key.as_str().to_owned())
-                // Postgres does not infer this from the outer condition, and would read the
-                // account's earlier events too.
-                .push(" and seq > ")
-                .push_bind(seq)
-                .push(format!(") and e.body->>'{field}' = "))
-                .push_bind(key.as_str().to_owned());
-        };
+        sql.push("f.seq > ").push_bind(seq);
         match self {
-            Self::Model(key) => push_account("model", key),
-            Self::Market(key) => push_account("market", key),
-            Self::Vault(key) => push_account("vault", key),
-            Self::Policy(key) => push_account("policy", key),
             Self::Markets => {
-                sql.push(" and e.name = any(")
+                sql.push(" and (f.kind <> 'event' or f.body->>'name' = any(")
                     .push_bind(MARKET_EVENTS.map(str::to_owned).to_vec())
-                    .push(")");
+                    .push("))");
             }
             Self::Events => {}
+            Self::Model(_)
+            | Self::Market(_)
+            | Self::Vault(_)
+            | Self::Policy(_)
+            | Self::Wallet(_) => {
+                sql.push(" and (f.kind <> 'event' or f.channels @> array[")
+                    .push_bind(self.to_string())
+                    .push("])");
+            }
         }
         updates::load(&mut snapshot.tx, sql).await
+    }
+}
+
+impl Display for Channel {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Model(key) => write!(f, "model:{key}"),
+            Self::Market(key) => write!(f, "market:{key}"),
+            Self::Vault(key) => write!(f, "vault:{key}"),
+            Self::Policy(key) => write!(f, "policy:{key}"),
+            Self::Wallet(key) => write!(f, "wallet:{key}"),
+            Self::Markets => f.write_str("markets"),
+            Self::Events => f.write_str("events"),
+        }
     }
 }
 
@@ -111,8 +126,11 @@ mod tests {
             ("market", Channel::Market(key())),
             ("vault", Channel::Vault(key())),
             ("policy", Channel::Policy(key())),
+            ("wallet", Channel::Wallet(key())),
         ] {
-            assert_eq!(Channel::parse(&format!("{kind}:{KEY}")), Some(channel));
+            let name = format!("{kind}:{KEY}");
+            assert_eq!(channel.to_string(), name);
+            assert_eq!(Channel::parse(&name), Some(channel));
         }
         for unknown in [
             "", "model", "model:", "model:x", "wallet:x", "markets:", "\"", "events:x",

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::feed::Update;
+use crate::feed::{Gap, Rollback, Update};
 
 /// Message from a client.
 #[derive(Deserialize)]
@@ -15,6 +15,8 @@ pub enum ClientMessage {
         channel: String,
         /// Latest `seq` that the client has; `None` to start with a snapshot.
         from: Option<i64>,
+        /// Epoch of `from`.
+        epoch: Option<i64>,
     },
     Unsubscribe {
         #[serde(default)]
@@ -30,6 +32,7 @@ pub enum ServerMessage<'a> {
     Snapshot {
         id: &'a Value,
         channel: &'a str,
+        epoch: i64,
         seq: i64,
         slot: i64,
         data: &'a Value,
@@ -37,6 +40,7 @@ pub enum ServerMessage<'a> {
     Resumed {
         id: &'a Value,
         channel: &'a str,
+        epoch: i64,
         seq: i64,
         slot: i64,
     },
@@ -49,7 +53,20 @@ pub enum ServerMessage<'a> {
         id: &'a Value,
         channel: &'a str,
     },
+    Rollback {
+        epoch: i64,
+        seq: i64,
+        to_slot: i64,
+    },
+    Gap {
+        epoch: i64,
+        seq: i64,
+        from_slot: i64,
+        to_slot: i64,
+        state: &'a str,
+    },
     Heartbeat {
+        epoch: i64,
         seq: i64,
         slot: i64,
         finalized_slot: i64,
@@ -61,6 +78,33 @@ pub enum ServerMessage<'a> {
         code: &'a str,
         detail: &'a str,
     },
+}
+
+impl From<Rollback> for ServerMessage<'_> {
+    fn from(rollback: Rollback) -> Self {
+        let Rollback {
+            epoch,
+            seq,
+            to_slot,
+        } = rollback;
+        Self::Rollback {
+            epoch,
+            seq,
+            to_slot,
+        }
+    }
+}
+
+impl<'a> From<&'a Gap> for ServerMessage<'a> {
+    fn from(gap: &'a Gap) -> Self {
+        Self::Gap {
+            epoch: gap.epoch,
+            seq: gap.seq,
+            from_slot: gap.from_slot,
+            to_slot: gap.to_slot,
+            state: &gap.state,
+        }
+    }
 }
 
 /// The update's messages for one channel: the event, then the derived states. `prev` is the `seq`
@@ -91,9 +135,11 @@ fn update_message(
     payload_name: &str,
     payload: &str,
 ) -> String {
-    let Update { seq, slot, .. } = update;
+    let Update {
+        epoch, seq, slot, ..
+    } = update;
     format!(
-        r#"{{"type":"{kind}","channel":"{channel}","seq":{seq},"prev":{prev},"slot":{slot},"{payload_name}":{payload}}}"#
+        r#"{{"type":"{kind}","channel":"{channel}","epoch":{epoch},"seq":{seq},"prev":{prev},"slot":{slot},"{payload_name}":{payload}}}"#
     )
 }
 
@@ -112,6 +158,7 @@ mod tests {
             json: r#"{"market":"m"}"#.to_owned(),
         };
         let update = Update {
+            epoch: 3,
             seq: 9,
             slot: 100,
             kind: "event",
@@ -126,11 +173,11 @@ mod tests {
             messages,
             [
                 json!({
-                    "type": "event", "channel": "events", "seq": 9, "prev": 7, "slot": 100,
+                    "type": "event", "channel": "events", "epoch": 3, "seq": 9, "prev": 7, "slot": 100,
                     "event": { "name": "Claimed" },
                 }),
                 json!({
-                    "type": "market:odds_updated", "channel": "events", "seq": 9, "prev": 9,
+                    "type": "market:odds_updated", "channel": "events", "epoch": 3, "seq": 9, "prev": 9,
                     "slot": 100, "data": { "market": "m" },
                 }),
             ]
@@ -148,6 +195,15 @@ mod tests {
             serde_json::to_string(&error).unwrap(),
             r#"{"type":"error","id":4,"code":"not-subscribed","detail":"x"}"#
         );
+        let rollback = Rollback {
+            epoch: 3,
+            seq: 9,
+            to_slot: 80,
+        };
+        assert_eq!(
+            serde_json::to_string(&ServerMessage::from(rollback)).unwrap(),
+            r#"{"type":"rollback","epoch":3,"seq":9,"to_slot":80}"#
+        );
     }
 
     #[test]
@@ -155,6 +211,7 @@ mod tests {
         let message = |text| serde_json::from_str::<ClientMessage>(text);
         assert!(message(r#"{"op":"subscribe","channel":"events"}"#).is_ok());
         assert!(message(r#"{"op":"subscribe","id":1,"channel":"events","from":3}"#).is_ok());
+        assert!(message(r#"{"op":"subscribe","channel":"events","from":3,"epoch":1}"#).is_ok());
         assert!(message(r#"{"op":"unsubscribe","id":"a","channel":"events"}"#).is_ok());
         assert!(message(r#"{"op":"shout","channel":"events"}"#).is_err());
         assert!(message(r#"{"op":"subscribe"}"#).is_err());

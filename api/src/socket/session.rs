@@ -3,10 +3,12 @@
 //! A session is one task. It subscribes to the feed before it reads the database, and skips updates
 //! that a snapshot already includes, so no update is lost or sent twice.
 
+mod resumption;
+mod subscriptions;
+
 use std::{
     collections::HashMap,
     convert::Infallible,
-    mem,
     time::{Duration, Instant},
 };
 
@@ -14,32 +16,26 @@ use axum::extract::ws::{Message, WebSocket};
 use serde_json::Value;
 use tokio::{
     sync::broadcast::{Receiver, error::RecvError},
-    time::{MissedTickBehavior, interval_at, timeout},
+    time::{MissedTickBehavior, interval_at},
 };
 
 use crate::{
     feed::{FeedMessage, Update},
-    mirror::{MirrorStatus, Snapshot},
-    problem::Problem,
+    mirror::MirrorStatus,
     state::AppState,
-    updates::BATCH,
 };
 
 use super::{
-    channel::{self, Channel},
+    channel::Channel,
     connection::{Connection, Disconnect},
-    message::{ClientMessage, ServerMessage, update_messages},
+    message::{ClientMessage, ServerMessage},
 };
 
-/// Maximum number of subscriptions in a session.
-const MAX_SUBSCRIPTIONS: usize = 200;
 /// Time between two heartbeats.
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(5);
 /// Silence after which a client is considered gone. Clients answer pings, so a live client is never
 /// silent for this long.
 const CLIENT_TIMEOUT: Duration = Duration::from_secs(30);
-/// Time limit of a database access, during which the session handles neither client nor feed.
-const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Close codes.
 const GOING_AWAY: u16 = 1001;
@@ -50,8 +46,12 @@ pub struct Session {
     connection: Connection,
     feed: Receiver<FeedMessage>,
     subscriptions: HashMap<String, Subscription>,
+    /// Epoch of `seq`.
+    epoch: i64,
     /// All updates of the subscribed channels up to this sequence number were sent.
     seq: i64,
+    /// Sequence number of the latest rollback or gap that was sent.
+    noticed: i64,
     /// When the client last sent anything, including a pong.
     last_heard: Instant,
 }
@@ -65,35 +65,19 @@ struct Subscription {
     covered: i64,
 }
 
-/// Why a subscription failed.
-enum SubscribeError {
-    Database(Problem),
-    Disconnected(Disconnect),
-}
-
-impl From<Problem> for SubscribeError {
-    fn from(problem: Problem) -> Self {
-        Self::Database(problem)
-    }
-}
-
-impl From<Disconnect> for SubscribeError {
-    fn from(disconnect: Disconnect) -> Self {
-        Self::Disconnected(disconnect)
-    }
-}
-
 /// Loop of the session.
 impl Session {
     pub fn new(app: AppState, socket: WebSocket) -> Self {
         let feed = app.feed.subscribe();
-        let seq = mirror_seq(app.feed.mirror());
+        let mirror = app.feed.mirror();
         Self {
             app,
             connection: Connection(socket),
             feed,
             subscriptions: HashMap::new(),
-            seq,
+            epoch: mirror_epoch(mirror),
+            seq: mirror_seq(mirror),
+            noticed: 0,
             last_heard: Instant::now(),
         }
     }
@@ -105,7 +89,9 @@ impl Session {
             Disconnect::ClientGone => {}
             Disconnect::TooSlow => {
                 self.app.counters.count_slow_socket();
-                let reason = format!("too slow; reconnect and subscribe from {}", self.seq);
+                let Self { epoch, seq, .. } = self;
+                let reason =
+                    format!("too slow; reconnect and subscribe from {seq} of epoch {epoch}");
                 self.connection.close(TOO_SLOW, reason).await;
             }
             Disconnect::ServerGoingAway(reason) => {
@@ -135,9 +121,12 @@ impl Session {
         self.last_heard = Instant::now();
         match message {
             Message::Text(text) => match serde_json::from_str(&text) {
-                Ok(ClientMessage::Subscribe { id, channel, from }) => {
-                    self.handle_subscribe(&id, &channel, from).await
-                }
+                Ok(ClientMessage::Subscribe {
+                    id,
+                    channel,
+                    from,
+                    epoch,
+                }) => self.handle_subscribe(&id, &channel, from, epoch).await,
                 Ok(ClientMessage::Unsubscribe { id, channel }) => {
                     self.handle_unsubscribe(&id, &channel).await
                 }
@@ -166,19 +155,48 @@ impl Session {
         message: Result<FeedMessage, RecvError>,
     ) -> Result<(), Disconnect> {
         match message {
-            Ok(FeedMessage::Update(update)) => {
-                for channel in &update.channels {
-                    if self.subscriptions.contains_key(channel) {
-                        self.send_update(channel, &update).await?;
-                    }
-                }
-                self.seq = update.seq;
-                Ok(())
+            Ok(FeedMessage::Update(update)) => self.handle_update(&update).await,
+            Ok(FeedMessage::Rollback(rollback)) => {
+                self.seq = rollback.seq;
+                self.send_notice(rollback.seq, &rollback.into()).await?;
+                let reason = format!("chain was rolled back to slot {}", rollback.to_slot);
+                self.reset_before(rollback.seq, &reason).await
             }
-            Ok(FeedMessage::Rebuilt) => self.reset_all().await,
+            Ok(FeedMessage::Gap(gap)) => {
+                self.seq = gap.seq;
+                self.send_notice(gap.seq, &gap.as_ref().into()).await
+            }
+            Ok(FeedMessage::Discontinued(reason)) => {
+                (self.epoch, self.seq) = (mirror_epoch(self.app.feed.mirror()), 0);
+                self.noticed = 0;
+                self.reset_before(i64::MAX, reason).await
+            }
             Err(RecvError::Lagged(_)) => Err(Disconnect::TooSlow),
             Err(RecvError::Closed) => Err(Disconnect::ClientGone),
         }
+    }
+
+    async fn handle_update(&mut self, update: &Update) -> Result<(), Disconnect> {
+        for channel in &update.channels {
+            if self.subscriptions.contains_key(channel) {
+                self.send_update(channel, update).await?;
+            }
+        }
+        self.seq = update.seq;
+        Ok(())
+    }
+
+    /// Sends a rollback or a gap, unless a resumed subscription has sent it.
+    async fn send_notice(
+        &mut self,
+        seq: i64,
+        notice: &ServerMessage<'_>,
+    ) -> Result<(), Disconnect> {
+        if self.noticed < seq {
+            self.noticed = seq;
+            self.connection.send(notice).await?;
+        }
+        Ok(())
     }
 
     /// Sends a heartbeat, by which a client distinguishes a quiet channel from a stalled feed.
@@ -189,9 +207,10 @@ impl Session {
         let mirror = self.app.feed.mirror();
         // With no update in the queue, the session has sent everything up to the mirror's status.
         if self.feed.is_empty() {
-            self.seq = mirror_seq(mirror);
+            (self.epoch, self.seq) = (mirror_epoch(mirror), mirror_seq(mirror));
         }
         let heartbeat = ServerMessage::Heartbeat {
+            epoch: self.epoch,
             seq: self.seq,
             slot: mirror_slot(mirror),
             finalized_slot: mirror.map_or(0, |mirror| mirror.finalized_slot),
@@ -207,205 +226,6 @@ impl Session {
     }
 }
 
-/// Subscriptions.
-impl Session {
-    async fn handle_subscribe(
-        &mut self,
-        id: &Value,
-        name: &str,
-        from: Option<i64>,
-    ) -> Result<(), Disconnect> {
-        let Some(channel) = Channel::parse(name) else {
-            let detail = format!("no channel `{name}`; {}", channel::NAMES);
-            return self.send_error(id, "no-such-channel", &detail).await;
-        };
-        if MAX_SUBSCRIPTIONS <= self.subscriptions.len() && !self.subscriptions.contains_key(name) {
-            let detail = format!(
-                "this socket has its maximum of {MAX_SUBSCRIPTIONS} subscriptions; open another socket"
-            );
-            return self.send_error(id, "too-many-subscriptions", &detail).await;
-        }
-        let subscribed = match from {
-            None => self.subscribe(id, name, channel).await,
-            Some(from) => self.resume(id, name, channel, from).await,
-        };
-        // Time spent on the subscription does not count as silence of the client.
-        self.last_heard = Instant::now();
-        match subscribed {
-            Ok(()) => Ok(()),
-            Err(SubscribeError::Disconnected(disconnect)) => Err(disconnect),
-            Err(SubscribeError::Database(problem)) => {
-                tracing::error!(error = ?problem, "subscription failed");
-                self.subscriptions.remove(name);
-                self.send_error(id, problem.code(), &problem.to_string())
-                    .await
-            }
-        }
-    }
-
-    async fn handle_unsubscribe(&mut self, id: &Value, name: &str) -> Result<(), Disconnect> {
-        if self.subscriptions.remove(name).is_none() {
-            let detail = format!("no subscription to {name}; subscribe first");
-            return self.send_error(id, "not-subscribed", &detail).await;
-        }
-        let unsubscribed = ServerMessage::Unsubscribed { id, channel: name };
-        self.connection.send(&unsubscribed).await
-    }
-
-    /// Sends a snapshot of the channel, and subscribes to the updates after it.
-    async fn subscribe(
-        &mut self,
-        id: &Value,
-        name: &str,
-        channel: Channel,
-    ) -> Result<(), SubscribeError> {
-        let (mirror, data) = with_read_timeout(async {
-            let mut snapshot = Snapshot::begin(&self.app.db).await?;
-            let data = channel.data(&mut snapshot).await?;
-            Ok((snapshot.close().await?, data))
-        })
-        .await?;
-        let seq = mirror_seq(mirror);
-        let snapshot = ServerMessage::Snapshot {
-            id,
-            channel: name,
-            seq,
-            slot: mirror_slot(mirror),
-            data: &data,
-        };
-        self.connection.send(&snapshot).await?;
-        self.insert_subscription(name, channel, seq);
-        Ok(())
-    }
-
-    /// Subscribes to the updates after `from`, and sends those that the client has missed.
-    async fn resume(
-        &mut self,
-        id: &Value,
-        name: &str,
-        channel: Channel,
-        from: i64,
-    ) -> Result<(), SubscribeError> {
-        let mirror = with_read_timeout(async {
-            let snapshot = Snapshot::begin(&self.app.db).await?;
-            Ok(snapshot.close().await?)
-        })
-        .await?;
-        let mirrored = mirror_seq(mirror);
-        if !(0..=mirrored).contains(&from) {
-            let reason = format!("mirror is at seq {mirrored} and has no seq {from}");
-            return self.reset(id, name, channel, &reason).await;
-        }
-        let resumed = ServerMessage::Resumed {
-            id,
-            channel: name,
-            seq: from,
-            slot: mirror_slot(mirror),
-        };
-        self.connection.send(&resumed).await?;
-        self.insert_subscription(name, channel.clone(), from);
-        let covered = self.send_missed(name, &channel, from).await?;
-        if let Some(subscription) = self.subscriptions.get_mut(name) {
-            subscription.covered = covered;
-        }
-        Ok(())
-    }
-
-    /// Sends the channel's updates after `from` that are in the mirror. Returns the sequence number
-    /// up to which they are sent.
-    async fn send_missed(
-        &mut self,
-        name: &str,
-        channel: &Channel,
-        from: i64,
-    ) -> Result<i64, SubscribeError> {
-        let mut covered = from;
-        loop {
-            let (mirror, updates) = with_read_timeout(async {
-                let mut snapshot = Snapshot::begin(&self.app.db).await?;
-                let updates = channel.updates_after(covered, &mut snapshot).await?;
-                Ok((snapshot.close().await?, updates))
-            })
-            .await?;
-            for update in &updates {
-                self.send_update(name, update).await?;
-                covered = update.seq;
-            }
-            if updates.len() < BATCH as usize {
-                // The channel has no further update in this snapshot.
-                return Ok(mirror.map_or(covered, |mirror| covered.max(mirror.seq)));
-            }
-        }
-    }
-
-    /// Sends a reset, upon which the client discards the channel's state, and then a new snapshot.
-    async fn reset(
-        &mut self,
-        id: &Value,
-        name: &str,
-        channel: Channel,
-        reason: &str,
-    ) -> Result<(), SubscribeError> {
-        let reset = ServerMessage::Reset {
-            id,
-            channel: name,
-            reason,
-        };
-        self.connection.send(&reset).await?;
-        self.subscribe(id, name, channel).await
-    }
-
-    /// Resets all subscriptions after the mirror was rebuilt: the mirror may not have the updates
-    /// that were sent so far.
-    async fn reset_all(&mut self) -> Result<(), Disconnect> {
-        self.seq = 0;
-        for (name, subscription) in mem::take(&mut self.subscriptions) {
-            let reason = "mirror was rebuilt";
-            let reset = self.reset(&Value::Null, &name, subscription.channel, reason);
-            match reset.await {
-                Ok(()) => {}
-                Err(SubscribeError::Disconnected(disconnect)) => return Err(disconnect),
-                Err(SubscribeError::Database(_)) => {
-                    return Err(Disconnect::ServerGoingAway("mirror was rebuilt; reconnect"));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn insert_subscription(&mut self, name: &str, channel: Channel, seq: i64) {
-        let subscription = Subscription {
-            channel,
-            sent: seq,
-            covered: seq,
-        };
-        self.subscriptions.insert(name.to_owned(), subscription);
-    }
-
-    /// Sends an update on a channel, unless it is covered.
-    async fn send_update(&mut self, name: &str, update: &Update) -> Result<(), Disconnect> {
-        let Some(subscription) = self.subscriptions.get_mut(name) else {
-            return Ok(());
-        };
-        if update.seq <= subscription.covered {
-            return Ok(());
-        }
-        let prev = mem::replace(&mut subscription.sent, update.seq);
-        subscription.covered = update.seq;
-        for message in update_messages(name, update, prev) {
-            self.connection.send_text(message).await?;
-        }
-        Ok(())
-    }
-}
-
-async fn with_read_timeout<T>(
-    access: impl Future<Output = Result<T, Problem>>,
-) -> Result<T, Problem> {
-    let result = timeout(READ_TIMEOUT, access).await;
-    result.unwrap_or(Err(Problem::Timeout))
-}
-
 /// Sequence number of the mirror; 0 while it is empty.
 fn mirror_seq(mirror: Option<MirrorStatus>) -> i64 {
     mirror.map_or(0, |mirror| mirror.seq)
@@ -414,4 +234,9 @@ fn mirror_seq(mirror: Option<MirrorStatus>) -> i64 {
 /// Slot of the mirror; 0 while it is empty.
 fn mirror_slot(mirror: Option<MirrorStatus>) -> i64 {
     mirror.map_or(0, |mirror| mirror.slot)
+}
+
+/// Epoch of the mirror; 0 while it is empty.
+fn mirror_epoch(mirror: Option<MirrorStatus>) -> i64 {
+    mirror.map_or(0, |mirror| mirror.epoch)
 }

@@ -5,9 +5,9 @@ use serde_json::{Value, json};
 use sqlx::PgConnection;
 
 use crate::{
+    bytes::Key,
     events::Event,
     feed::DerivedState,
-    sql::{CREATED_SEQ, JOIN_CREATION},
     values::{Scaled, U64},
 };
 
@@ -38,13 +38,13 @@ pub fn final_receipt<'a>(name: &str, body: &'a Value) -> Option<FinalReceipt<'a>
 /// the value counts as drift if it exceeds the noise floor.
 pub async fn detected(
     db: &mut PgConnection,
-    model: &str,
+    model: Key,
     receipt: FinalReceipt<'_>,
     event: &Event,
 ) -> Result<Option<DerivedState>, sqlx::Error> {
-    let limits: Option<(U64, Option<U64>)> = sqlx::query_as(&limits_query())
+    let limits: Option<(U64, Option<U64>)> = sqlx::query_as(LIMITS)
         .bind(model)
-        .bind(event.seq)
+        .bind(event.id)
         .bind(event.slot)
         .fetch_optional(db)
         .await?;
@@ -75,32 +75,17 @@ pub async fn detected(
 ///
 /// The query reads the history instead of the current state, so that a client that resumes gets the
 /// same states as a client that stayed connected.
-fn limits_query() -> String {
-    format!(
-        "select k.noise_floor, least((
-           select min(m.thresholds[1])
-           from chain.market m {JOIN_CREATION}
-           left join lateral (
-             select s.seq from chain.settlement s
-             where s.market = m.address and s.seq >= {CREATED_SEQ}
-               and s.state in ('resolved', 'void')
-             order by s.seq limit 1) s on true
-           where m.model = k.address
-             and {CREATED_SEQ} < $2
-             and case when s.seq is not null then s.seq >= $2
-                      else m.state = 'open' and (m.closed_slot is null or m.closed_slot > $3) end
-         ), (
-           select min(m.trigger)
-           from chain.policy m {JOIN_CREATION}
-           left join chain.policy_end e
-             on e.policy = m.address and e.seq >= {CREATED_SEQ}
-           where m.model = k.address
-             and {CREATED_SEQ} < $2
-             and coalesce(e.seq >= $2, true)
-         ))
-         from chain.model k where k.address = $1"
-    )
-}
+const LIMITS: &str = "select k.noise_floor, least((
+       select min(m.thresholds[1]) from chain.market m
+       where m.model = k.address and m.life < $2
+         and (m.status in ('open', 'cancelled') or m.settled_by >= $2)
+         and (m.ended_slot is null or m.ended_slot > $3)
+     ), (
+       select min(m.trigger) from chain.policy m
+       where m.model = k.address and m.life < $2
+         and (m.ended_slot is null or m.ended_slot >= $3)
+     ))
+     from chain.model k where k.address = $1 and k.is_current";
 
 #[cfg(test)]
 mod tests {

@@ -3,15 +3,20 @@
 use chrono::{DateTime, Utc};
 use driftshield_sdk::math;
 use serde::Serialize;
-use sqlx::{FromRow, PgConnection, QueryBuilder, postgres::PgRow};
+use sqlx::{FromRow, QueryBuilder, postgres::PgRow};
 use utoipa::ToSchema;
 
 use crate::{
     columns::Columns,
+    event_id::EventId,
+    lives::{LifeFilter, LifeRange},
+    mirror::Snapshot,
     page::{ListQuery, Order, Page},
     problem::Problem,
-    values::{Key, Scaled, U64, ratio, scaled},
+    values::{Scaled, U64, ratio, scaled},
 };
+
+use super::Vault;
 
 /// Balances of a vault. A share has three more decimals than the vault's token.
 #[derive(Serialize, ToSchema)]
@@ -98,8 +103,8 @@ fn share_price(assets: u64, shares: u64) -> String {
 #[derive(Serialize, ToSchema)]
 #[schema(as = PastCapital)]
 pub struct CapitalPoint {
-    /// Sequence number of the event.
-    seq: i64,
+    /// Id of the event.
+    event: EventId,
     slot: i64,
     time: Option<DateTime<Utc>>,
     #[serde(flatten)]
@@ -109,9 +114,10 @@ pub struct CapitalPoint {
 impl FromRow<'_, PgRow> for CapitalPoint {
     fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
         let columns = Columns::new(row)?;
+        let event: EventId = columns.get("event_id")?;
         Ok(Self {
-            seq: columns.get("seq")?,
-            slot: columns.get("slot")?,
+            event,
+            slot: event.slot(),
             time: columns.get("block_time")?,
             capital: Capital::from_columns(&columns, |name| columns.get(name))?,
         })
@@ -120,20 +126,22 @@ impl FromRow<'_, PgRow> for CapitalPoint {
 
 /// Balances of a vault after each event that reports them, newest first.
 pub async fn history(
-    db: &mut PgConnection,
-    vault: &Key,
-    query: &ListQuery,
+    snapshot: &mut Snapshot,
+    vault: &Vault,
+    query: &ListQuery<LifeFilter>,
 ) -> Result<Page<CapitalPoint>, Problem> {
-    let mut sql = QueryBuilder::new(
-        "select h.*, m.decimals
-         from chain.capital h join chain.vault m on m.address = h.vault
-         where h.vault = ",
-    );
-    sql.push_bind(vault.as_str());
-    let order = Order::descending(&["h.seq"]);
+    let range = LifeRange::read(&mut snapshot.tx, "vault", &vault.key, vault.life).await?;
+    let mut sql = QueryBuilder::new("select h.*, ");
+    sql.push_bind(i16::from(vault.decimals))
+        .push("::smallint as decimals from chain.capital h where h.vault = ")
+        .push_bind(vault.key);
+    range.push(&mut sql, "h.event_id");
+    let order = Order::descending(&["h.event_id"]);
     query
-        .pager(("capital", vault))
-        .fetch(db, sql, order, |point: &CapitalPoint| point.seq)
+        .pager(("capital", vault.key, vault.life), snapshot.epoch())
+        .fetch(&mut snapshot.tx, sql, order, |point: &CapitalPoint| {
+            point.event
+        })
         .await
 }
 

@@ -2,23 +2,33 @@
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use sqlx::{FromRow, PgConnection, QueryBuilder, postgres::PgRow};
+use sqlx::{FromRow, QueryBuilder, postgres::PgRow};
 use utoipa::ToSchema;
 
 use crate::{
+    bytes::Key,
     columns::Columns,
+    event_id::EventId,
+    lives::{LifeFilter, LifeRange},
+    mirror::Snapshot,
     page::{ListQuery, Order, Page},
     problem::Problem,
-    values::{Key, Scaled, U64},
+    values::{Scaled, U64},
 };
+
+use super::Vault;
 
 /// A vault's listing of a model. Amounts are in the vault's mint.
 #[derive(Serialize, ToSchema)]
 pub struct Exposure {
     /// Address of the exposure's account.
-    key: String,
-    vault: String,
-    model: String,
+    key: Key,
+    /// Event that created the account: each time that an exposure is created at the address, it has
+    /// another `life`. The item with the highest one is current. 0 if the mirror does not have the
+    /// event.
+    life: EventId,
+    vault: Key,
+    model: Key,
     /// Version of the model on which cover is sold.
     model_version: i64,
     /// Maximum of `cover`; 0 if the vault sells no more cover on the model.
@@ -42,6 +52,8 @@ pub struct Exposure {
     closed_slot: Option<i64>,
     /// Slot of this state.
     slot: i64,
+    /// Whether the account has newer content that this version cannot decode.
+    stale: bool,
 }
 
 impl FromRow<'_, PgRow> for Exposure {
@@ -49,6 +61,7 @@ impl FromRow<'_, PgRow> for Exposure {
         let columns = Columns::new(row)?;
         Ok(Self {
             key: columns.get("address")?,
+            life: columns.get("life")?,
             vault: columns.get("vault")?,
             model: columns.get("model")?,
             model_version: columns.get("model_version")?,
@@ -61,27 +74,29 @@ impl FromRow<'_, PgRow> for Exposure {
             active_at: columns.time("active_at")?,
             event_count: columns.get("seq")?,
             closed: columns.is_closed()?,
-            closed_slot: columns.get("closed_slot")?,
+            closed_slot: columns.get("ended_slot")?,
             slot: columns.get("slot")?,
+            stale: columns.get("is_stale")?,
         })
     }
 }
 
-/// Exposures of a vault, open and closed, in ascending order of address.
+/// Exposures of a vault, open and closed, in ascending order of address and life.
 pub async fn of_vault(
-    db: &mut PgConnection,
-    vault: &Key,
-    query: &ListQuery,
+    snapshot: &mut Snapshot,
+    vault: &Vault,
+    query: &ListQuery<LifeFilter>,
 ) -> Result<Page<Exposure>, Problem> {
-    let mut sql = QueryBuilder::new(
-        "select x.*, m.decimals
-         from chain.exposure x join chain.vault m on m.address = x.vault
-         where x.vault = ",
-    );
-    sql.push_bind(vault.as_str());
-    let order = Order::ascending(&["x.address"]);
+    let range = LifeRange::read(&mut snapshot.tx, "vault", &vault.key, vault.life).await?;
+    let mut sql = QueryBuilder::new("select x.*, ");
+    sql.push_bind(i16::from(vault.decimals))
+        .push("::smallint as decimals from chain.exposure x where x.vault = ")
+        .push_bind(vault.key);
+    range.push_children(&mut sql, "x.life");
+    let order = Order::ascending(&["x.address", "x.life"]);
+    let key = |exposure: &Exposure| (exposure.key, exposure.life);
     query
-        .pager(("exposures", vault))
-        .fetch(db, sql, order, |exposure: &Exposure| exposure.key.clone())
+        .pager(("exposures", vault.key, vault.life), snapshot.epoch())
+        .fetch(&mut snapshot.tx, sql, order, key)
         .await
 }

@@ -1,18 +1,26 @@
 //! Assembly of Yellowstone's messages into sealed slots.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 
 use chrono::DateTime;
-use driftshield_sdk::ID;
+use driftshield_sdk::{Address, ID};
 use yellowstone_grpc_proto::prelude::{
     SlotStatus, SubscribeUpdateAccountInfo, SubscribeUpdateBlockMeta,
     SubscribeUpdateTransactionInfo, subscribe_update::UpdateOneof,
 };
 
+use yellowstone_grpc_proto::prost::Message as _;
+
 use super::{
-    AccountWrite, SealedSlot, SlotError, SlotUpdate, base58, closes::closed_account, to_i64,
+    AccountWrite, SealedSlot, SlotError, SlotUpdate, blockhash, bytes, to_i64,
     transaction::ExecutedTransaction,
 };
+
+/// Most bytes of account data and messages that unsealed slots may have together.
+const MAX_PENDING_BYTES: usize = 256 << 20;
+/// Number of sealed slots that are remembered, to recognise content that arrives after its slot's
+/// block metadata. A slot is final after some 32.
+const SEALED_SLOTS: usize = 512;
 
 /// Collects the messages of each slot. The block metadata of a slot, which the server sends last,
 /// seals the slot.
@@ -21,8 +29,18 @@ use super::{
 /// the previous one left incomplete.
 #[derive(Default)]
 pub struct SlotAssembler {
-    pending: HashMap<u64, SlotMessages>,
-    last_sealed: u64,
+    pending: HashMap<Bank, SlotMessages>,
+    pending_bytes: usize,
+    /// The latest sealed banks, oldest first.
+    sealed: VecDeque<Bank>,
+}
+
+/// A version of a slot. A slot whose bank was dropped gets another one.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Bank {
+    slot: u64,
+    /// 0 if the server doesn't number banks.
+    id: u64,
 }
 
 /// Messages of a slot that is not sealed yet.
@@ -30,10 +48,12 @@ pub struct SlotAssembler {
 struct SlotMessages {
     accounts: Vec<SubscribeUpdateAccountInfo>,
     transactions: Vec<SubscribeUpdateTransactionInfo>,
+    bytes: usize,
 }
 
 impl SlotAssembler {
-    /// Adds a message; returns an update if the message seals or finalizes a slot.
+    /// Adds a message; returns an update if the message seals or finalizes a slot, or belongs to a
+    /// slot that is sealed already.
     pub fn push(&mut self, message: UpdateOneof) -> Result<Option<SlotUpdate>, SlotError> {
         match message {
             UpdateOneof::Account(update) => {
@@ -41,37 +61,120 @@ impl SlotAssembler {
                     message: "an account update",
                     missing: "its account",
                 })?;
-                self.messages(update.slot).accounts.push(account);
+                let id = update.bank_id.unwrap_or(0);
+                let bytes = account.data.len();
+                return self.add(
+                    Bank {
+                        slot: update.slot,
+                        id,
+                    },
+                    bytes,
+                    |messages| {
+                        messages.accounts.push(account);
+                    },
+                );
             }
             UpdateOneof::Transaction(update) => {
                 let transaction = update.transaction.ok_or(SlotError::Incomplete {
                     message: "a transaction update",
                     missing: "its transaction",
                 })?;
-                self.messages(update.slot).transactions.push(transaction);
+                let id = update.bank_id;
+                let bytes = transaction.encoded_len();
+                return self.add(
+                    Bank {
+                        slot: update.slot,
+                        id,
+                    },
+                    bytes,
+                    |messages| {
+                        messages.transactions.push(transaction);
+                    },
+                );
             }
             UpdateOneof::BlockMeta(meta) => {
-                self.last_sealed = meta.slot;
-                let messages = self.pending.remove(&meta.slot).unwrap_or_default();
-                let sealed = seal(meta, messages)?;
+                let sealed = self.seal(meta)?;
                 return Ok(Some(SlotUpdate::Sealed(Box::new(sealed))));
             }
-            UpdateOneof::Slot(status) if status.status() == SlotStatus::SlotFinalized => {
-                // A slot that is still pending when a later one is finalized was dropped.
-                self.pending.retain(|&slot, _| status.slot < slot);
-                let slot = to_i64("slot", status.slot)?;
-                return Ok(Some(SlotUpdate::Finalized(slot)));
-            }
+            UpdateOneof::Slot(update) => match update.status() {
+                SlotStatus::SlotFinalized => {
+                    // A slot that is still pending when a later one is finalized was dropped.
+                    self.drop_pending(|bank| bank.slot <= update.slot);
+                    let slot = to_i64("slot", update.slot)?;
+                    return Ok(Some(SlotUpdate::Finalized(slot)));
+                }
+                SlotStatus::SlotDead => {
+                    let is_dead = |bank: &Bank| {
+                        bank.slot == update.slot
+                            && update
+                                .bank_id
+                                .is_none_or(|id| bank.id == id || bank.id == 0)
+                    };
+                    self.drop_pending(is_dead);
+                    // Without numbered banks, the slot's next content belongs to its next bank.
+                    self.sealed.retain(|bank| !is_dead(bank));
+                }
+                _ => {}
+            },
             _ => {}
         }
         Ok(None)
     }
 
-    fn messages(&mut self, slot: u64) -> &mut SlotMessages {
-        if slot <= self.last_sealed {
-            tracing::error!(slot, "message of a sealed slot; run `indexer verify`");
+    fn add(
+        &mut self,
+        bank: Bank,
+        bytes: usize,
+        push: impl FnOnce(&mut SlotMessages),
+    ) -> Result<Option<SlotUpdate>, SlotError> {
+        if self.sealed.contains(&bank) {
+            return Ok(Some(SlotUpdate::Late(to_i64("slot", bank.slot)?)));
         }
-        self.pending.entry(slot).or_default()
+        self.pending_bytes += bytes;
+        if MAX_PENDING_BYTES < self.pending_bytes {
+            return Err(SlotError::NeverSealed);
+        }
+        let messages = self.pending.entry(bank).or_default();
+        messages.bytes += bytes;
+        push(messages);
+        Ok(None)
+    }
+
+    fn seal(&mut self, meta: SubscribeUpdateBlockMeta) -> Result<SealedSlot, SlotError> {
+        let bank = Bank {
+            slot: meta.slot,
+            id: meta.bank_id,
+        };
+        let mut messages = self.take(bank);
+        if bank.id != 0 {
+            // Some servers number the banks of blocks, but not those of account updates.
+            let unnumbered = self.take(Bank { id: 0, ..bank });
+            messages.accounts.extend(unnumbered.accounts);
+            messages.transactions.extend(unnumbered.transactions);
+        }
+        if self.sealed.len() == SEALED_SLOTS {
+            self.sealed.pop_front();
+        }
+        self.sealed.push_back(bank);
+        seal(meta, messages)
+    }
+
+    fn take(&mut self, bank: Bank) -> SlotMessages {
+        let messages = self.pending.remove(&bank).unwrap_or_default();
+        self.pending_bytes -= messages.bytes;
+        messages
+    }
+
+    fn drop_pending(&mut self, is_dropped: impl Fn(&Bank) -> bool) {
+        let dropped: Vec<_> = self
+            .pending
+            .keys()
+            .copied()
+            .filter(|bank| is_dropped(bank))
+            .collect();
+        for bank in dropped {
+            self.take(bank);
+        }
     }
 }
 
@@ -79,6 +182,7 @@ fn seal(meta: SubscribeUpdateBlockMeta, messages: SlotMessages) -> Result<Sealed
     let SlotMessages {
         accounts,
         mut transactions,
+        ..
     } = messages;
     // Drop replayed duplicates.
     let mut seen = HashSet::new();
@@ -90,74 +194,79 @@ fn seal(meta: SubscribeUpdateBlockMeta, messages: SlotMessages) -> Result<Sealed
         .filter(|account| account.owner == ID.as_ref());
     // An account without lamports at the end of the slot no longer exists, although the program
     // still owns it.
-    let (emptied, kept): (Vec<_>, Vec<_>) = ours.partition(|account| account.lamports == 0);
-    let writes = kept
+    let (without_lamports, kept): (Vec<_>, Vec<_>) =
+        ours.partition(|account| account.lamports == 0);
+    let mut writes = kept
         .into_iter()
         .map(account_write)
         .collect::<Result<Vec<_>, _>>()?;
-    let mut closed: BTreeSet<_> = emptied
+    writes.sort_by_key(|write| write.write_version);
+    let mut emptied = without_lamports
         .iter()
-        .map(|account| base58(&account.pubkey))
-        .collect();
+        .map(|account| address(&account.pubkey))
+        .collect::<Result<BTreeSet<_>, _>>()?;
     let mut events = vec![];
     for transaction in transactions {
-        let transaction = ExecutedTransaction::new(transaction)?;
-        if transaction.failed() {
+        let transaction = ExecutedTransaction::from_grpc(meta.slot, transaction)?;
+        if transaction.failed {
             continue;
         }
-        closed.extend(transaction.emptied_accounts());
-        let emitted = transaction.events()?;
-        let decoded = emitted.iter().filter_map(|emitted| emitted.event.as_ref());
-        closed.extend(decoded.filter_map(closed_account));
-        events.extend(emitted);
+        emptied.extend(transaction.emptied_accounts());
+        events.extend(transaction.events()?);
     }
-    // An account that was closed and recreated belongs to the program at the end of the slot, and
-    // the slot has a write for it.
-    let written: HashSet<_> = writes.iter().map(|write| &write.address).collect();
-    closed.retain(|address| !written.contains(address));
-
     let block_time = meta.block_time.map(|time| time.timestamp);
     Ok(SealedSlot {
         slot: to_i64("slot", meta.slot)?,
-        blockhash: meta.blockhash,
+        blockhash: blockhash(&meta.blockhash)?,
         parent_slot: to_i64("slot", meta.parent_slot)?,
-        parent_blockhash: meta.parent_blockhash,
+        parent_blockhash: blockhash(&meta.parent_blockhash)?,
         block_time: block_time.and_then(|seconds| DateTime::from_timestamp(seconds, 0)),
         writes,
-        closed,
+        emptied,
         events,
     })
 }
 
 fn account_write(account: SubscribeUpdateAccountInfo) -> Result<AccountWrite, SlotError> {
     Ok(AccountWrite {
-        address: base58(&account.pubkey),
+        address: address(&account.pubkey)?,
         write_version: to_i64("write version", account.write_version)?,
         lamports: account.lamports,
         data: account.data,
     })
 }
 
+fn address(key: &[u8]) -> Result<Address, SlotError> {
+    bytes("account key", key).map(Address::from)
+}
+
 #[cfg(test)]
 mod tests {
     use yellowstone_grpc_proto::prelude::{
         CompiledInstruction, InnerInstruction, InnerInstructions, Message, MessageHeader,
-        SubscribeUpdateAccount, SubscribeUpdateTransaction, Transaction, TransactionError,
-        TransactionStatusMeta,
+        SubscribeUpdateAccount, SubscribeUpdateSlot, SubscribeUpdateTransaction, Transaction,
+        TransactionError, TransactionStatusMeta,
     };
 
     use super::*;
-    use crate::slot::transaction::EVENT_TAG_BYTES;
+    use crate::{event_id::EventId, slot::transaction::EVENT_TAG_BYTES};
 
     /// Anchor's tag of event instructions, `e445a52e51cb9a1d`.
     const EVENT_TAG: [u8; EVENT_TAG_BYTES] = [0xe4, 0x45, 0xa5, 0x2e, 0x51, 0xcb, 0x9a, 0x1d];
     const PAYER: [u8; 32] = [1; 32];
     const ACCOUNT: [u8; 32] = [2; 32];
 
+    /// A made-up blockhash.
+    fn hash(slot: u64) -> String {
+        bs58::encode([slot as u8; 32]).into_string()
+    }
+
     fn block_meta(slot: u64) -> UpdateOneof {
         UpdateOneof::BlockMeta(SubscribeUpdateBlockMeta {
             slot,
             parent_slot: slot - 1,
+            blockhash: hash(slot),
+            parent_blockhash: hash(slot - 1),
             ..Default::default()
         })
     }
@@ -234,8 +343,8 @@ mod tests {
         sealed.unwrap()
     }
 
-    fn account() -> String {
-        base58(&ACCOUNT)
+    fn account() -> Address {
+        ACCOUNT.into()
     }
 
     #[test]
@@ -255,6 +364,86 @@ mod tests {
         assert!(assembler.pending.is_empty());
     }
 
+    /// A write in a numbered bank.
+    fn write_in(slot: u64, bank_id: u64) -> UpdateOneof {
+        let UpdateOneof::Account(update) = write(slot, ID.as_ref()) else {
+            unreachable!("an account update");
+        };
+        UpdateOneof::Account(SubscribeUpdateAccount {
+            bank_id: Some(bank_id),
+            ..update
+        })
+    }
+
+    #[test]
+    fn content_after_its_block_metadata_is_reported() {
+        let mut assembler = SlotAssembler::default();
+        assembler.push(block_meta(7)).unwrap();
+        let late = assembler.push(write(7, ID.as_ref())).unwrap();
+        assert!(matches!(late, Some(SlotUpdate::Late(7))), "{late:?}");
+        assert!(assembler.pending.is_empty());
+    }
+
+    #[test]
+    fn the_content_of_a_slots_next_bank_is_not_late() {
+        let meta = |bank_id| {
+            let UpdateOneof::BlockMeta(meta) = block_meta(7) else {
+                unreachable!("block metadata");
+            };
+            UpdateOneof::BlockMeta(SubscribeUpdateBlockMeta { bank_id, ..meta })
+        };
+        let mut assembler = SlotAssembler::default();
+        for message in [write_in(7, 1), meta(1), write_in(7, 2), write_in(7, 2)] {
+            assembler.push(message).unwrap();
+        }
+        let Some(SlotUpdate::Sealed(slot)) = assembler.push(meta(2)).unwrap() else {
+            panic!("not sealed");
+        };
+        assert_eq!(slot.writes.len(), 2);
+    }
+
+    #[test]
+    fn a_dead_slot_can_be_sealed_again_by_a_server_that_does_not_number_banks() {
+        let dead = UpdateOneof::Slot(SubscribeUpdateSlot {
+            slot: 7,
+            status: SlotStatus::SlotDead.into(),
+            ..Default::default()
+        });
+        let slot = sealed(vec![
+            block_meta(7),
+            dead,
+            write(7, ID.as_ref()),
+            block_meta(7),
+        ]);
+        assert_eq!(slot.writes.len(), 1);
+    }
+
+    #[test]
+    fn slots_that_are_never_sealed_have_a_bound() {
+        let mut assembler = SlotAssembler::default();
+        let big = |slot| {
+            let UpdateOneof::Account(mut update) = write(slot, ID.as_ref()) else {
+                unreachable!("an account update");
+            };
+            if let Some(account) = &mut update.account {
+                account.data = vec![0; 8 << 20];
+            }
+            UpdateOneof::Account(update)
+        };
+        let errors = (0..40).find_map(|slot| assembler.push(big(slot)).err());
+        assert_eq!(errors, Some(SlotError::NeverSealed));
+        // A finalized slot frees those that were dropped.
+        let finalized = UpdateOneof::Slot(SubscribeUpdateSlot {
+            slot: 40,
+            status: SlotStatus::SlotFinalized.into(),
+            ..Default::default()
+        });
+        let mut assembler = SlotAssembler::default();
+        assembler.push(big(7)).unwrap();
+        assembler.push(finalized).unwrap();
+        assert_eq!((assembler.pending.len(), assembler.pending_bytes), (0, 0));
+    }
+
     #[test]
     fn writes_to_accounts_of_other_programs_are_ignored() {
         let slot = sealed(vec![write(7, &PAYER), block_meta(7)]);
@@ -262,13 +451,13 @@ mod tests {
     }
 
     #[test]
-    fn a_transaction_that_empties_an_account_closes_it() {
+    fn an_account_without_lamports_after_a_transaction_is_emptied() {
         let slot = sealed(vec![in_slot(7, transaction(0, 0, &[])), block_meta(7)]);
-        assert_eq!(slot.closed, [account()].into());
+        assert_eq!(slot.emptied, [account()].into());
     }
 
     #[test]
-    fn a_write_without_lamports_closes_the_account() {
+    fn an_account_without_lamports_in_a_write_is_emptied() {
         let emptied = UpdateOneof::Account(SubscribeUpdateAccount {
             account: Some(SubscribeUpdateAccountInfo {
                 pubkey: ACCOUNT.to_vec(),
@@ -284,45 +473,23 @@ mod tests {
             block_meta(7),
         ]);
         assert!(slot.writes.is_empty());
-        assert_eq!(slot.closed, [account()].into());
+        assert_eq!(slot.emptied, [account()].into());
     }
 
     #[test]
-    fn a_readonly_account_without_lamports_is_not_closed() {
+    fn a_readonly_account_without_lamports_is_not_emptied() {
         // The program's own account is read-only and has a balance of 0 in these transactions.
         let slot = sealed(vec![in_slot(7, transaction(0, 5, &[])), block_meta(7)]);
-        assert!(slot.closed.is_empty());
+        assert!(slot.emptied.is_empty());
     }
 
     #[test]
-    fn a_failed_transaction_closes_nothing() {
+    fn a_failed_transaction_empties_nothing() {
         let mut failed = transaction(0, 0, &[]);
         let meta = failed.meta.as_mut().unwrap();
         meta.err = Some(TransactionError { err: vec![1] });
         let slot = sealed(vec![in_slot(7, failed), block_meta(7)]);
-        assert!(slot.closed.is_empty());
-    }
-
-    #[test]
-    fn an_account_recreated_in_the_same_slot_is_not_closed() {
-        let slot = sealed(vec![
-            in_slot(7, transaction(0, 0, &[])),
-            in_slot(7, transaction(1, 5, &[])),
-            write(7, ID.as_ref()),
-            block_meta(7),
-        ]);
-        assert!(slot.closed.is_empty());
-        assert_eq!(slot.writes.len(), 1);
-    }
-
-    #[test]
-    fn lamports_sent_after_a_close_do_not_reopen_the_account() {
-        let slot = sealed(vec![
-            in_slot(7, transaction(0, 0, &[])),
-            in_slot(7, transaction(1, 5, &[])),
-            block_meta(7),
-        ]);
-        assert_eq!(slot.closed, [account()].into());
+        assert!(slot.emptied.is_empty());
     }
 
     #[test]
@@ -335,12 +502,12 @@ mod tests {
             in_slot(7, transaction(1, 5, &[&[0; 8], &event])),
             block_meta(7),
         ]);
-        let positions: Vec<_> = slot
-            .events
-            .iter()
-            .map(|e| (e.transaction_index, e.instruction_index, e.event_index))
-            .collect();
-        assert_eq!(positions, [(1, 0, 1), (3, 0, 0)]);
+        let ids: Vec<_> = slot.events.iter().map(|e| e.id).collect();
+        let expected = [(1, 1), (3, 0)];
+        assert_eq!(
+            ids,
+            expected.map(|(index, inner)| EventId::new(7, index, 0, inner).unwrap())
+        );
         assert_eq!(slot.events[0].data, [7; 9]);
         assert_eq!(slot.events[0].event, None);
     }
@@ -353,8 +520,8 @@ mod tests {
         another.signature = vec![9; 64];
         let one = || in_slot(7, transaction(1, 5, &[&event]));
         let slot = sealed(vec![one(), in_slot(7, another), one(), block_meta(7)]);
-        let signatures: Vec<_> = slot.events.iter().map(|e| e.signature.as_str()).collect();
-        assert_eq!(signatures, [base58(&[1; 64]), base58(&[9; 64])]);
+        let signatures: Vec<_> = slot.events.iter().map(|e| e.signature).collect();
+        assert_eq!(signatures, [[1; 64], [9; 64]]);
     }
 
     #[test]
@@ -374,7 +541,7 @@ mod tests {
         meta.inner_instructions_none = true;
         let mut assembler = SlotAssembler::default();
         assembler.push(in_slot(7, incomplete)).unwrap();
-        let signature = base58(&[0; 64]);
+        let signature = bs58::encode([0; 64]).into_string();
         assert_eq!(
             assembler.push(block_meta(7)).unwrap_err(),
             SlotError::NoInnerInstructions(signature)

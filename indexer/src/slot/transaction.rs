@@ -1,107 +1,165 @@
 //! Events and emptied accounts of one transaction.
 
-use driftshield_sdk::{Event, ID};
+use driftshield_sdk::{Address, Event, ID};
 use yellowstone_grpc_proto::prelude::{
     Message, SubscribeUpdateTransactionInfo, TransactionStatusMeta,
 };
 
-use super::{EmittedEvent, SlotError, base58, to_i32, to_i64};
+use super::{EmittedEvent, Signature, SlotError, bytes};
+use crate::event_id::EventId;
 
 /// Length of the tag that precedes an event in the data of its inner instruction.
 pub const EVENT_TAG_BYTES: usize = 8;
 
-/// A transaction in a block, with the metadata of its execution.
+/// An executed transaction of a block, as far as the mirror needs it.
 pub struct ExecutedTransaction {
-    signature: Vec<u8>,
+    pub slot: u64,
+    pub signature: Signature,
     /// Index in the block.
-    index: u64,
-    message: Message,
-    meta: TransactionStatusMeta,
+    pub index: u64,
+    pub failed: bool,
+    /// All account keys, in the order of balances and of the indexes in instructions.
+    pub keys: Vec<Address>,
+    /// Ranges of `keys` that are writable.
+    pub writable: WritableKeys,
+    /// Lamports of each account after the transaction.
+    pub post_balances: Vec<u64>,
+    /// Inner instructions by outer instruction.
+    pub inner: Vec<InnerInstructions>,
+}
+
+/// The inner instructions of an outer one.
+pub struct InnerInstructions {
+    /// Index of the outer instruction.
+    pub outer: u64,
+    /// Each with the index of its program among the keys, and its data.
+    pub instructions: Vec<(usize, Vec<u8>)>,
+}
+
+/// Which keys of a transaction are writable.
+#[derive(Clone, Copy, Default)]
+pub struct WritableKeys {
+    /// Keys in the message itself, as opposed to those from lookup tables.
+    pub static_keys: usize,
+    pub signers: usize,
+    pub readonly_signers: usize,
+    pub readonly_others: usize,
+    /// Keys from lookup tables that are writable; they follow the static keys.
+    pub loaded: usize,
+}
+
+impl WritableKeys {
+    fn contains(&self, index: usize) -> bool {
+        if index < self.signers {
+            index + self.readonly_signers < self.signers
+        } else if index < self.static_keys {
+            index + self.readonly_others < self.static_keys
+        } else {
+            index < self.static_keys + self.loaded
+        }
+    }
 }
 
 impl ExecutedTransaction {
-    pub fn new(info: SubscribeUpdateTransactionInfo) -> Result<Self, SlotError> {
+    pub fn from_grpc(slot: u64, info: SubscribeUpdateTransactionInfo) -> Result<Self, SlotError> {
         let incomplete = |missing| SlotError::Incomplete {
             message: "a transaction",
             missing,
         };
         let message = info.transaction.and_then(|transaction| transaction.message);
+        let message = message.ok_or(incomplete("its message"))?;
+        let meta = info.meta.ok_or(incomplete("its metadata"))?;
+        let signature: Signature = bytes("signature", &info.signature)?;
+        let keys = keys(&message, &meta)?;
+        if meta.inner_instructions_none && calls_program(&keys, &message) {
+            let signature = bs58::encode(signature).into_string();
+            return Err(SlotError::NoInnerInstructions(signature));
+        }
+        let header = message.header.unwrap_or_default();
+        let inner = meta.inner_instructions.into_iter();
         Ok(Self {
-            signature: info.signature,
+            slot,
+            signature,
             index: info.index,
-            message: message.ok_or(incomplete("its message"))?,
-            meta: info.meta.ok_or(incomplete("its metadata"))?,
+            failed: meta.err.is_some(),
+            keys,
+            writable: WritableKeys {
+                static_keys: message.account_keys.len(),
+                signers: header.num_required_signatures as usize,
+                readonly_signers: header.num_readonly_signed_accounts as usize,
+                readonly_others: header.num_readonly_unsigned_accounts as usize,
+                loaded: meta.loaded_writable_addresses.len(),
+            },
+            post_balances: meta.post_balances,
+            inner: inner
+                .map(|inner| InnerInstructions {
+                    outer: inner.index.into(),
+                    instructions: inner
+                        .instructions
+                        .into_iter()
+                        .map(|inner| (inner.program_id_index as usize, inner.data))
+                        .collect(),
+                })
+                .collect(),
         })
     }
 
-    pub fn failed(&self) -> bool {
-        self.meta.err.is_some()
+    /// Writable accounts.
+    pub fn writable_keys(&self) -> impl Iterator<Item = Address> {
+        let keys = self.keys.iter().enumerate();
+        keys.filter(|&(index, _)| self.writable.contains(index))
+            .map(|(_, key)| *key)
     }
 
     /// Addresses of writable accounts that have no lamports after the transaction: closed by the
     /// transaction, or without lamports before. The subscription to the program's accounts does not
     /// deliver closed accounts, because the system program owns them.
-    pub fn emptied_accounts(&self) -> impl Iterator<Item = String> {
-        self.account_keys()
-            .zip(&self.meta.post_balances)
+    pub fn emptied_accounts(&self) -> impl Iterator<Item = Address> {
+        self.keys
+            .iter()
+            .zip(&self.post_balances)
             .enumerate()
-            .filter(|&(index, (_, &balance))| balance == 0 && self.is_writable(index))
-            .map(|(_, (key, _))| base58(key))
+            .filter(|&(index, (_, &balance))| balance == 0 && self.writable.contains(index))
+            .map(|(_, (key, _))| *key)
     }
 
     /// The program's events in the order in which they were emitted.
     pub fn events(&self) -> Result<Vec<EmittedEvent>, SlotError> {
-        let program_index = self.account_keys().position(|key| key == ID.as_ref());
-        let is_ours = |index: u32| program_index == Some(index as usize);
-        let signature = base58(&self.signature);
-        let mut outer = self.message.instructions.iter();
-        if self.meta.inner_instructions_none && outer.any(|outer| is_ours(outer.program_id_index)) {
-            return Err(SlotError::NoInnerInstructions(signature));
-        }
-
+        // A transaction can name a key twice, among its own and from a lookup table.
+        let is_ours = |index: usize| self.keys.get(index) == Some(&ID);
         let mut events = vec![];
-        for outer in &self.meta.inner_instructions {
-            for (index, inner) in outer.instructions.iter().enumerate() {
-                if !is_ours(inner.program_id_index) {
+        for inner in &self.inner {
+            for (index, (program, data)) in inner.instructions.iter().enumerate() {
+                if !is_ours(*program) {
                     continue;
                 }
-                let Some(event) = Event::decode_inner_instruction(&inner.data) else {
+                let Some(event) = Event::decode_inner_instruction(data) else {
                     continue;
                 };
                 events.push(EmittedEvent {
-                    signature: signature.clone(),
-                    transaction_index: to_i64("transaction index", self.index)?,
-                    instruction_index: to_i32("instruction index", outer.index.into())?,
-                    event_index: to_i32("instruction index", index as u64)?,
-                    data: inner.data[EVENT_TAG_BYTES..].to_vec(),
+                    id: EventId::new(self.slot, self.index, inner.outer, index as u64)?,
+                    signature: self.signature,
+                    data: data[EVENT_TAG_BYTES..].to_vec(),
                     event: event.ok(),
                 });
             }
         }
         Ok(events)
     }
+}
 
-    /// All account keys, in the order of balances and of the indexes in instructions.
-    fn account_keys(&self) -> impl Iterator<Item = &Vec<u8>> {
-        self.message
-            .account_keys
-            .iter()
-            .chain(&self.meta.loaded_writable_addresses)
-            .chain(&self.meta.loaded_readonly_addresses)
-    }
+fn keys(message: &Message, meta: &TransactionStatusMeta) -> Result<Vec<Address>, SlotError> {
+    message
+        .account_keys
+        .iter()
+        .chain(&meta.loaded_writable_addresses)
+        .chain(&meta.loaded_readonly_addresses)
+        .map(|key| bytes("account key", key).map(Address::from))
+        .collect()
+}
 
-    fn is_writable(&self, index: usize) -> bool {
-        let static_keys = self.message.account_keys.len();
-        let header = self.message.header.unwrap_or_default();
-        let signers = header.num_required_signatures as usize;
-        let readonly_signers = header.num_readonly_signed_accounts as usize;
-        let readonly_others = header.num_readonly_unsigned_accounts as usize;
-        if index < signers {
-            index + readonly_signers < signers
-        } else if index < static_keys {
-            index + readonly_others < static_keys
-        } else {
-            index < static_keys + self.meta.loaded_writable_addresses.len()
-        }
-    }
+/// Whether an outer instruction calls the program.
+fn calls_program(keys: &[Address], message: &Message) -> bool {
+    let mut outer = message.instructions.iter();
+    outer.any(|outer| keys.get(outer.program_id_index as usize) == Some(&ID))
 }

@@ -1,252 +1,310 @@
-//! Comparison of events: sequence, derived rows and account closes.
-
-use std::collections::HashMap;
+//! Comparison of the events with their bytes, and of the rows derived from them.
+//!
+//! The expected rows are derived from the JSON form of the events, not by the code that writes them.
 
 use chrono::{DateTime, Utc};
-use driftshield_sdk::Event;
-use futures::TryStreamExt;
-use sqlx::types::Json;
+use driftshield_sdk::{address, json};
+use serde_json::{Value, json};
 
-use super::comparison::{Comparison, read_cursor};
-use crate::{
-    bulk::MAX_STATEMENT_ROWS,
-    events::{rows::EventRows, slot_event::SlotEvent},
-    slot::{EmittedEvent, closes::closed_account},
-};
+use super::comparison::{Comparison, Expected, key_bytes};
+use crate::event_id::EventId;
 
 /// Number of events compared at a time.
-const PAGE_ROWS: i64 = MAX_STATEMENT_ROWS as i64;
+const PAGE_ROWS: i64 = 2_000;
 
 #[derive(sqlx::FromRow)]
 struct MirroredEvent {
-    seq: i64,
+    id: i64,
     slot: i64,
-    signature: String,
-    transaction_index: i64,
-    instruction_index: i32,
-    event_index: i32,
     data: Vec<u8>,
     block_time: Option<DateTime<Utc>>,
     /// Whether `chain.slot` has the event's slot with the same block time.
     has_slot: bool,
 }
 
-/// Position of an event on the chain.
-#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-struct EventPosition {
-    slot: i64,
-    transaction_index: i64,
-    instruction_index: i32,
-    event_index: i32,
+/// Compares every event with its slot and its bytes, and every derived row with the event's fields.
+pub async fn compare(comparison: &mut Comparison<'_>) -> anyhow::Result<()> {
+    let mut after = 0;
+    loop {
+        let page: Vec<MirroredEvent> = sqlx::query_as(
+            "select id, event.slot, data, event.block_time,
+               slot.slot is not null and event.block_time is not distinct from slot.block_time
+                 as has_slot
+             from chain.event left join chain.slot on slot.slot = event.slot
+             where $1 < id order by id limit $2",
+        )
+        .bind(after)
+        .bind(PAGE_ROWS)
+        .fetch_all(&mut *comparison.connection)
+        .await?;
+        let Some(last) = page.last().map(|event| event.id) else {
+            break;
+        };
+        comparison.report.events += page.len();
+        compare_page(comparison, &page, after + 1, last).await?;
+        after = last;
+    }
+    compare_rest(comparison, after + 1).await?;
+    compare_odds(comparison).await
 }
 
-impl MirroredEvent {
-    fn position(&self) -> EventPosition {
-        EventPosition {
-            slot: self.slot,
-            transaction_index: self.transaction_index,
-            instruction_index: self.instruction_index,
-            event_index: self.event_index,
-        }
-    }
-
-    fn into_slot_event(self) -> SlotEvent {
-        SlotEvent {
-            slot: self.slot,
-            block_time: self.block_time,
-            emitted: EmittedEvent {
-                signature: self.signature,
-                transaction_index: self.transaction_index,
-                instruction_index: self.instruction_index,
-                event_index: self.event_index,
-                event: Event::decode(&self.data).ok(),
-                data: self.data,
-            },
-        }
-    }
-}
-
-/// Progress of the scan over all events, in order.
+/// Rows that the events of a page must have, by table.
 #[derive(Default)]
-struct EventScan {
-    last_seq: i64,
-    last_position: EventPosition,
-    /// For each account, the slot in which its last event closed the account; `None` if that event
-    /// did not close the account.
-    closes: HashMap<String, Option<i64>>,
+struct DerivedRows {
+    event: Vec<Value>,
+    event_account: Vec<Value>,
+    event_party: Vec<Value>,
+    sale: Vec<Value>,
+    penalty: Vec<Value>,
+    capital: Vec<Value>,
+    policy_payout: Vec<Value>,
 }
 
-impl EventScan {
-    /// Advances to the next event. Returns the errors in its sequence number, position and slot.
-    fn advance(&mut self, event: &MirroredEvent) -> Vec<String> {
-        let position = event.position();
-        let (last_seq, last_position) = (self.last_seq, self.last_position);
-        (self.last_seq, self.last_position) = (event.seq, position);
-        let mut errors = vec![];
-        if event.seq != last_seq + 1 {
-            errors.push(format!("follows event {last_seq}"));
+impl DerivedRows {
+    /// The tables: name, key, column with the event's id, rows.
+    fn tables(&self) -> [(&str, &str, &str, &[Value]); 7] {
+        [
+            ("event", "id", "id", &self.event),
+            (
+                "event_account",
+                "event_id, account",
+                "event_id",
+                &self.event_account,
+            ),
+            (
+                "event_party",
+                "event_id, wallet, role",
+                "event_id",
+                &self.event_party,
+            ),
+            ("sale", "event_id", "event_id", &self.sale),
+            ("penalty", "event_id, oracle", "event_id", &self.penalty),
+            ("capital", "event_id", "event_id", &self.capital),
+            ("policy_payout", "event_id", "event_id", &self.policy_payout),
+        ]
+    }
+
+    fn add(&mut self, event: &MirroredEvent) {
+        let id = event.id;
+        let decoded = json::event(&event.data).ok();
+        let (name, body) = decoded
+            .map(|event| (event.name, Value::Object(event.fields)))
+            .unzip();
+        self.event.push(json!({
+            "id": id, "slot": EventId::from_i64(id).slot(), "name": name, "body": body,
+        }));
+        let Some(body) = body else {
+            return;
+        };
+        for (account, number) in numbered_accounts(&body) {
+            self.event_account
+                .push(json!({ "event_id": id, "account": account, "number": number }));
         }
-        if position <= last_position {
-            errors.push(format!("comes before event {last_seq} on the chain"));
+        for (wallet, role) in wallets(name.unwrap_or_default(), &body) {
+            self.event_party
+                .push(json!({ "event_id": id, "wallet": wallet, "role": role }));
         }
+        let row = |columns: &[&str], keys: &[&str]| {
+            let mut row = json!({ "event_id": id, "block_time": event.block_time });
+            for column in columns {
+                row[*column] = body[*column].clone();
+            }
+            for key in keys {
+                row[*key] = key_bytes(body[*key].as_str().unwrap_or_default()).into();
+            }
+            row
+        };
+        match name.unwrap_or_default() {
+            "PositionBought" => self.sale.push(row(
+                &["outcome", "amount", "price", "paid", "seller_total"],
+                &[
+                    "market",
+                    "seller",
+                    "buyer",
+                    "seller_position",
+                    "position",
+                    "destination",
+                ],
+            )),
+            "PolicyClaimed" => self.policy_payout.push(row(
+                &["first_window", "value", "amount"],
+                &["policy", "destination"],
+            )),
+            _ => {}
+        }
+        for penalty in body["penalties"].as_array().into_iter().flatten() {
+            let mut row = row(&["window"], &["model"]);
+            row["oracle"] = key_bytes(penalty["oracle"].as_str().unwrap_or_default()).into();
+            row["amount"] = penalty["amount"].clone();
+            self.penalty.push(row);
+        }
+        if let Some(totals) = body["totals"].as_object()
+            && !body["vault"].is_null()
+        {
+            let mut row = row(&[], &["vault"]);
+            for (name, amount) in totals {
+                row[name] = amount.clone();
+            }
+            self.capital.push(row);
+        }
+    }
+}
+
+/// Accounts whose counters the event advances: each field `…_seq` counts the account in the field
+/// before it.
+fn numbered_accounts(body: &Value) -> Vec<(String, Value)> {
+    let mut numbered = vec![];
+    for (field, value) in body.as_object().into_iter().flatten() {
+        if let Some(account) = field.strip_suffix("_seq") {
+            let address = match body[account].as_str() {
+                Some(address) => key_bytes(address),
+                // The only account that events count without naming it
+                None => key_bytes(&address::config().to_string()),
+            };
+            numbered.push((address, value.clone()));
+        }
+    }
+    for seat in body["seats"].as_array().into_iter().flatten() {
+        let address = key_bytes(seat["seat"].as_str().unwrap_or_default());
+        numbered.push((address, seat["seat_seq"].clone()));
+    }
+    numbered
+}
+
+/// Wallets that the event names.
+fn wallets(name: &str, body: &Value) -> Vec<(String, &'static str)> {
+    const ROLES: [&str; 18] = [
+        "admin",
+        "pending_admin",
+        "guardian",
+        "arbiter",
+        "pending_arbiter",
+        "authority",
+        "owner",
+        "oracle",
+        "successor",
+        "funder",
+        "challenger",
+        "payer",
+        "creator",
+        "seller",
+        "buyer",
+        "manager",
+        "holder",
+        "guardian",
+    ];
+    let mut wallets = vec![];
+    for role in ROLES {
+        if let Some(wallet) = body[role].as_str() {
+            wallets.push((key_bytes(wallet), role));
+        }
+    }
+    let lists = [&body["seats"], &body["penalties"]];
+    let named = lists.into_iter().filter_map(Value::as_array).flatten();
+    let named = named.map(|entry| &entry["oracle"]);
+    let terms = match name {
+        "ModelRegistered" | "ModelUpdated" => body["terms"]["oracles"].as_array(),
+        _ => None,
+    };
+    for oracle in named.chain(terms.into_iter().flatten()) {
+        wallets.push((key_bytes(oracle.as_str().unwrap_or_default()), "oracle"));
+    }
+    wallets.sort();
+    wallets.dedup();
+    wallets
+}
+
+async fn compare_page(
+    comparison: &mut Comparison<'_>,
+    page: &[MirroredEvent],
+    first: i64,
+    last: i64,
+) -> anyhow::Result<()> {
+    let mut rows = DerivedRows::default();
+    for event in page {
+        let (id, slot) = (event.id, event.slot);
         if !event.has_slot {
-            let slot = event.slot;
-            errors.push(format!(
-                "chain.slot has no slot {slot} with the event's block time"
+            comparison.add_difference(format!(
+                "event {id}: chain.slot has no slot {slot} with the event's block time"
             ));
         }
-        errors
+        rows.add(event);
     }
-
-    fn record_closes(&mut self, event: &Event, slot: i64) {
-        for (account, _) in event.account_seqs() {
-            self.closes.insert(account.to_string(), None);
-        }
-        if let Some(account) = closed_account(event) {
-            self.closes.insert(account, Some(slot));
-        }
-    }
-}
-
-/// Compares every event with the previous event and with its slot, every derived row with the row
-/// derived again from the event's bytes, and every closed account with its last event.
-pub async fn compare(comparison: &mut Comparison<'_>) -> anyhow::Result<()> {
-    let first_pools = first_pools(comparison).await?;
-    let mut scan = EventScan::default();
-    let mut rows = EventRows::default();
-    loop {
-        let first_seq = scan.last_seq + 1;
-        let page = read_page(comparison, first_seq).await?;
-        if page.is_empty() {
-            break;
-        }
-        comparison.report.events += page.len();
-        for event in page {
-            let seq = event.seq;
-            for error in scan.advance(&event) {
-                comparison.add_difference(format!("event {seq}: {error}"));
-            }
-            if let Some((market, pools)) = first_pools.get(&seq) {
-                rows.pools.track(market.clone(), pools);
-            }
-            let event = event.into_slot_event();
-            if let Some(decoded) = &event.emitted.event {
-                scan.record_closes(decoded, event.slot);
-            }
-            rows.add(seq, &event);
-        }
-        compare_rows(comparison, &rows, first_seq, scan.last_seq).await?;
-        rows = EventRows::new(rows.pools);
-    }
-    let last_seq = scan.last_seq;
-    let cursor_seq = read_cursor(comparison.connection).await?.seq;
-    if cursor_seq != last_seq {
-        comparison.add_difference(format!(
-            "event {last_seq}: is the last event, but the cursor's seq is {cursor_seq}"
-        ));
-    }
-    compare_closes(comparison, &scan.closes).await
-}
-
-/// Reads a page of events, starting with sequence number `first_seq`.
-async fn read_page(
-    comparison: &mut Comparison<'_>,
-    first_seq: i64,
-) -> anyhow::Result<Vec<MirroredEvent>> {
-    Ok(sqlx::query_as(
-        "select seq, event.slot, signature, transaction_index, instruction_index,
-           event_index, data, event.block_time,
-           event.block_time is not distinct from slot.block_time
-             and slot.slot is not null as has_slot
-         from chain.event left join chain.slot on slot.slot = event.slot
-         where $1 <= seq order by seq limit $2",
-    )
-    .bind(first_seq)
-    .bind(PAGE_ROWS)
-    .fetch_all(&mut *comparison.connection)
-    .await?)
-}
-
-/// Reads the market and pools of the first row in `chain.odds` of each market, by the row's `seq`.
-/// The pools of a market that is older than the mirror cannot be derived, so they are trusted.
-async fn first_pools(
-    comparison: &mut Comparison<'_>,
-) -> anyhow::Result<HashMap<i64, (String, Vec<String>)>> {
-    let first: Vec<(i64, String, Vec<String>)> = sqlx::query_as(
-        "select distinct on (market) seq, market, pools::text[]
-         from chain.odds order by market, seq",
-    )
-    .fetch_all(&mut *comparison.connection)
-    .await?;
-    Ok(first
-        .into_iter()
-        .map(|(seq, market, pools)| (seq, (market, pools)))
-        .collect())
-}
-
-/// Compares `chain.event` and the tables derived from events with the expected rows of the events
-/// `first_seq..=last_seq`.
-async fn compare_rows(
-    comparison: &mut Comparison<'_>,
-    expected: &EventRows,
-    first_seq: i64,
-    last_seq: i64,
-) -> anyhow::Result<()> {
-    for (table, rows) in expected.tables() {
-        let key = match table {
-            "event_account" => "account, seq",
-            _ => "seq",
+    for (table, key, column, rows) in rows.tables() {
+        let table = format!("chain.{table}");
+        let expected = Expected {
+            table: &table,
+            key,
+            rows,
+            range: Some((column, first, last)),
         };
-        let sql = format!(
-            "select seq, expected is not null, mirrored is not null,
-               array(select key from jsonb_each(expected) field
-                     where mirrored -> field.key is distinct from field.value order by key)
-             from (select {key}, to_jsonb(row) as expected
-                   from jsonb_populate_recordset(null::chain.{table}, $1) row) expected
-             full join (select {key}, to_jsonb(row) as mirrored
-                        from chain.{table} row where seq between $2 and $3) mirrored
-               using ({key})
-             where expected is distinct from mirrored"
-        );
-        let differing: Vec<(i64, bool, bool, Vec<String>)> = sqlx::query_as(&sql)
-            .bind(Json(rows))
-            .bind(first_seq)
-            .bind(last_seq)
-            .fetch_all(&mut *comparison.connection)
-            .await?;
-        for (seq, is_expected, is_mirrored, columns) in differing {
-            let columns = columns.join(", ");
-            comparison.add_difference(match (is_expected, is_mirrored) {
-                (true, true) => format!("event {seq}: columns of chain.{table} differ: {columns}"),
-                (true, false) => format!("event {seq}: is not in chain.{table}"),
-                _ => format!("event {seq}: has an unexpected row in chain.{table}"),
+        for (key, is_expected, exists, columns) in comparison.differing(&expected).await? {
+            let event = &key.0["key"][0];
+            comparison.add_difference(match (is_expected, exists) {
+                (true, true) => {
+                    format!(
+                        "event {event}: columns of {table} differ: {}",
+                        columns.join(", ")
+                    )
+                }
+                (true, false) => format!("event {event}: is not in {table}"),
+                _ => format!("event {event}: has an unexpected row in {table}"),
             });
         }
     }
     Ok(())
 }
 
-/// Checks that the last event of every closed account closed it, in the same slot.
-async fn compare_closes(
-    comparison: &mut Comparison<'_>,
-    closes: &HashMap<String, Option<i64>>,
-) -> anyhow::Result<()> {
-    let mut differences = vec![];
-    let mut mirrored = sqlx::query_as::<_, (String, i64)>(
-        "select address, closed_slot from chain.account
-         where closed_slot is not null and kind is not null",
-    )
-    .fetch(&mut *comparison.connection);
-    while let Some((address, slot)) = mirrored.try_next().await? {
-        if closes.get(&address) != Some(&Some(slot)) {
-            differences.push(format!(
-                "account {address}: is closed in slot {slot}, but its last event did not close it \
-                 in that slot"
+/// Reports derived rows after the last event.
+async fn compare_rest(comparison: &mut Comparison<'_>, first: i64) -> anyhow::Result<()> {
+    for (table, _, column, _) in DerivedRows::default().tables() {
+        let sql = format!("select {column} from chain.{table} where $1 <= {column}");
+        let unexpected: Vec<i64> = sqlx::query_scalar(&sql)
+            .bind(first)
+            .fetch_all(&mut *comparison.connection)
+            .await?;
+        for event in unexpected {
+            comparison.add_difference(format!(
+                "event {event}: has an unexpected row in chain.{table}"
             ));
         }
     }
-    drop(mirrored);
-    comparison.report.differences.extend(differences);
+    Ok(())
+}
+
+/// Checks the pools after each bet: the outcome's own pool and the sum are those of the event, and the
+/// other pools are those before it.
+async fn compare_odds(comparison: &mut Comparison<'_>) -> anyhow::Result<()> {
+    let wrong: Vec<i64> = sqlx::query_scalar(
+        "select coalesce(odds.event_id, event.id)
+         from (select * from chain.event where name in ('MarketCreated', 'BetPlaced')) event
+         full join (
+           select *, lag(pools) over (partition by market order by event_id) as before
+           from chain.odds) odds on odds.event_id = event.id
+         where case
+           when event.id is null then true
+           when event.name = 'MarketCreated'
+             then odds.pools is distinct from array_fill(0::numeric(20), array[8])
+           -- A mirror that began with a later state of the market has no pools.
+           when odds.pools is null
+             then exists (select from chain.odds earlier join chain.event_account a
+                            on a.account = earlier.market and a.event_id = event.id
+                          where earlier.event_id < event.id)
+           else odds.pools[(event.body ->> 'outcome')::int + 1]
+                  is distinct from (event.body ->> 'pool')::numeric
+             or (select sum(pool) from unnest(odds.pools) pool)
+                  is distinct from (event.body ->> 'total')::numeric
+             or (odds.before is not null and (event.body ->> 'position_seq') is not null
+               and exists (select from generate_subscripts(odds.pools, 1) place
+                 where place <> (event.body ->> 'outcome')::int + 1
+                   and odds.pools[place] is distinct from odds.before[place]))
+         end",
+    )
+    .fetch_all(&mut *comparison.connection)
+    .await?;
+    for event in wrong {
+        comparison.add_difference(format!("event {event}: pools in chain.odds differ"));
+    }
     Ok(())
 }
 
@@ -254,37 +312,30 @@ async fn compare_closes(
 mod tests {
     use super::*;
 
-    fn event(seq: i64, slot: i64, transaction_index: i64, has_slot: bool) -> MirroredEvent {
-        MirroredEvent {
-            seq,
-            slot,
-            signature: String::new(),
-            transaction_index,
-            instruction_index: 0,
-            event_index: 0,
-            data: vec![],
-            block_time: None,
-            has_slot,
-        }
+    #[test]
+    fn accounts_are_numbered_by_their_seq_fields() {
+        let key = address::config().to_string();
+        let body = json!({
+            "market": key, "market_seq": "4", "model": key,
+            "seats": [{ "seat": key, "seat_seq": "7", "oracle": key }],
+        });
+        let bytes = key_bytes(&key);
+        let expected = [(bytes.clone(), json!("4")), (bytes.clone(), json!("7"))];
+        assert_eq!(numbered_accounts(&body), expected);
+        let config = json!({ "config_seq": "2" });
+        assert_eq!(numbered_accounts(&config), [(bytes, json!("2"))]);
     }
 
     #[test]
-    fn events_are_consecutive_and_in_the_order_of_the_chain() {
-        let mut scan = EventScan::default();
-        for (event, errors) in [
-            (event(1, 7, 3, true), vec![]),
-            (event(2, 8, 0, true), vec![]),
-            (event(4, 8, 1, true), vec!["follows event 2"]),
-            (
-                event(5, 8, 0, true),
-                vec!["comes before event 4 on the chain"],
-            ),
-            (
-                event(6, 9, 0, false),
-                vec!["chain.slot has no slot 9 with the event's block time"],
-            ),
-        ] {
-            assert_eq!(scan.advance(&event), errors);
-        }
+    fn a_wallet_has_each_of_its_parts_once() {
+        let key = address::config().to_string();
+        let body = json!({
+            "arbiter": key,
+            "seats": [{ "oracle": key }],
+            "penalties": [{ "oracle": key }],
+        });
+        let bytes = key_bytes(&key);
+        let expected = [(bytes.clone(), "arbiter"), (bytes, "oracle")];
+        assert_eq!(wallets("ReceiptRuled", &body), expected);
     }
 }

@@ -144,7 +144,7 @@ impl Stage {
                 Account::Model(model) => model.rewards.iter().sum::<u64>() == 0,
                 _ => true,
             };
-            assert!(is_paid, "{} {address} is left", account.name());
+            assert!(is_paid, "{} {address} is left", account.kind().name());
         }
     }
 

@@ -362,7 +362,7 @@ impl Driver {
         for (address, account) in &self.snapshot.known {
             names.insert(
                 *address,
-                format!("{} {}", account.name(), &address.to_string()[..4]),
+                format!("{} {}", account.kind().name(), &address.to_string()[..4]),
             );
         }
         names

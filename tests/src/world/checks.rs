@@ -11,12 +11,13 @@ use super::World;
 impl World {
     /// Checks that the sequence numbers of events have no gaps.
     pub(super) fn check_counters(&mut self, event: &Event) {
-        for (account, seq) in event.account_seqs() {
+        for change in event.changes() {
             // The counter restarts if an account is created again after it was closed.
-            let before = self.counters.insert(account, seq).unwrap_or(0);
+            let (account, number) = (change.address, change.number);
+            let before = self.counters.insert(account, number).unwrap_or(0);
             assert!(
-                seq == before + 1 || seq == 1,
-                "{account}: event {seq} after {before}: {event:?}"
+                number == before + 1 || number == 1,
+                "{account}: event {number} after {before}: {event:?}"
             );
         }
     }
@@ -30,7 +31,7 @@ impl World {
                 self.counters.get(address),
                 Some(&account.seq()),
                 "the counter of {} {address}",
-                account.name()
+                account.kind().name()
             );
             match account {
                 Account::Market(market) => {

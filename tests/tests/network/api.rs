@@ -14,12 +14,16 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
-use crate::{api_fixture::ApiFixture, fixture::BETTORS};
+use crate::{
+    api_fixture::ApiFixture,
+    fixture::{BETTORS, WINDOWS},
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn api_responses_match_the_chain() {
-    // Given a bet that is newer than the mirror
-    let api = ApiFixture::start().await;
+    // Given a market and a bet that are newer than the mirror
+    let mut api = ApiFixture::start().await;
+    api.fixture.create_market(WINDOWS - 2).await;
     let fixture = &api.fixture;
     fixture.place_bet(1, 0, 2).await;
     let slot = api.current_slot().await;
@@ -74,12 +78,65 @@ async fn api_responses_match_the_chain() {
     assert_eq!(names[0]["name"], "BetPlaced");
     assert_eq!(names[0]["body"]["amount"], TOKEN.to_string());
 
+    let newest = fixture.markets[2].to_string();
+    lives_are_named_by_their_first_event(&api, &newest).await;
+    lists_are_sorted(&api).await;
     pages_list_every_position_once(&api).await;
     asks_and_sales_match_the_chain(&api).await;
     responses_follow_the_conventions(&api, &market).await;
     every_documented_path_answers(&api, &model, &market).await;
     the_api_role_is_read_only(&api).await;
     without_a_database_the_api_is_not_ready(&api).await;
+}
+
+/// A market has the id of the event that created it as its `life`, and is found by it.
+async fn lives_are_named_by_their_first_event(api: &ApiFixture, market: &str) {
+    let path = format!("/api/v1/markets/{market}");
+    let history = api.get_ok(&format!("{path}/history")).await;
+    let created = history["items"].as_array().unwrap().last().unwrap();
+    assert_eq!(created["name"], "MarketCreated");
+    assert_eq!(created["accounts"][0]["number"], "1");
+    let id = created["id"].as_str().unwrap();
+    let event = api.get_ok(&format!("/api/v1/events/{id}")).await;
+    assert_eq!(event, *created);
+
+    let current = api.get_ok(&path).await;
+    assert_eq!(
+        (&current["life"], &current["stale"]),
+        (&id.into(), &false.into())
+    );
+    assert_eq!(current["created_slot"], created["slot"]);
+    let by_life = api.get_ok(&format!("{path}?life={id}")).await;
+    assert_eq!(by_life["created_at"], current["created_at"]);
+    let (status, problem) = api.get(&format!("{path}?life=1")).await;
+    assert_eq!(status, StatusCode::NOT_FOUND, "{problem}");
+}
+
+/// Pages through the markets, one per page, in every order.
+async fn lists_are_sorted(api: &ApiFixture) {
+    for (sort, field) in [
+        ("newest", "/life"),
+        ("volume", "/total/scaled"),
+        ("closing", "/closes_at"),
+    ] {
+        let path = format!("/api/v1/markets?sort={sort}&limit=1");
+        let (mut values, mut cursor) = (vec![], String::new());
+        loop {
+            let page = api.get_ok(&format!("{path}{cursor}")).await;
+            values.extend(page["items"][0].pointer(field).cloned());
+            match page["next_cursor"].as_str() {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => break,
+            }
+        }
+        let number = |value: &Value| value.as_str().unwrap().parse::<f64>().unwrap();
+        assert_eq!(values.len(), api.fixture.markets.len(), "{sort}");
+        let in_order = match sort {
+            "closing" => values.is_sorted_by_key(|value| value.as_str().unwrap().to_owned()),
+            _ => values.is_sorted_by(|a, b| number(b) <= number(a)),
+        };
+        assert!(in_order, "{sort}: {values:?}");
+    }
 }
 
 /// Lists the first market's positions with one position per page.
@@ -177,6 +234,8 @@ async fn responses_follow_the_conventions(api: &ApiFixture, market: &str) {
     let header = |name: &str| response.headers()[name].to_str().unwrap().to_owned();
     assert!(0 < header("x-slot").parse::<u64>().unwrap());
     assert!(0 < header("x-seq").parse::<u64>().unwrap());
+    assert!(0 < header("x-epoch").parse::<u64>().unwrap());
+    assert!(header("etag").contains(&format!("-{}-", header("x-epoch"))));
     let conditional = client.get(&path).header("if-none-match", header("etag"));
     assert_eq!(
         conditional.send().await.unwrap().status(),
@@ -211,6 +270,8 @@ async fn every_documented_path_answers(api: &ApiFixture, model: &str, market: &s
     assert_eq!(document["openapi"], "3.1.0");
     let paths = document["paths"].as_object().unwrap();
     assert!(15 < paths.len());
+    let events = api.get_ok("/api/v1/events?limit=1").await;
+    let event = events["items"][0]["id"].as_str().unwrap().to_owned();
     let reads = paths.iter().filter(|(_, item)| item["get"].is_object());
     for path in reads.map(|(path, _)| path) {
         let key = |name: &str| path.contains(&format!("{{{name}}}"));
@@ -220,7 +281,7 @@ async fn every_documented_path_answers(api: &ApiFixture, model: &str, market: &s
         let filled = path
             .replace("{model}", model)
             .replace("{market}", market)
-            .replace("{seq}", "1");
+            .replace("{id}", &event);
         let owner = api.fixture.bettors[0].pubkey();
         let query = if path.ends_with("/positions") && !key("market") {
             format!("?owner={owner}")

@@ -146,13 +146,25 @@ fn psi(reference: &[u32], current: &[u32]) -> f64 {
     p.iter().zip(&q).map(|(p, q)| (q - p) * (q / p).ln()).sum()
 }
 
-/// An event on chain with its position in the transaction.
+/// An event on chain with its position.
 struct ChainEvent {
+    slot: u64,
+    transaction_index: u64,
     signature: String,
     instruction_index: u32,
     event_index: u32,
     event: Event,
     body: Value,
+}
+
+impl ChainEvent {
+    /// The id that every mirror gives to the event.
+    fn id(&self) -> String {
+        let outer = u64::from(self.instruction_index) << 6;
+        let inner = u64::from(self.event_index);
+        let id = (self.slot << 31) + (self.transaction_index << 12) + outer + inner;
+        id.to_string()
+    }
 }
 
 /// The events so far, in the order of the chain.
@@ -162,6 +174,8 @@ fn events(chain: &ObservedChain) -> Vec<ChainEvent> {
         .flat_map(|landed| {
             landed.inner_instructions.iter().filter_map(|inner| {
                 Some(ChainEvent {
+                    slot: landed.slot,
+                    transaction_index: landed.index,
                     signature: landed.signed.signature.clone(),
                     instruction_index: inner.outer_index,
                     event_index: inner.inner_index,
@@ -397,11 +411,12 @@ fn check_channel(channel: &str, messages: &[Value], events: &[ChainEvent]) {
         .filter(|message| message["channel"] == channel)
         .collect();
     assert_eq!(own[0]["type"], "snapshot", "{channel}");
-    let since = own[0]["seq"].as_u64().unwrap();
-    let mut last = since;
+    let since = own[0]["slot"].as_u64().unwrap();
+    let mut last = own[0]["seq"].as_u64().unwrap();
     let reports: Vec<_> = own[1..]
         .iter()
         .inspect(|message| {
+            assert_eq!(message["epoch"], own[0]["epoch"], "{channel}");
             assert_eq!(
                 message["prev"].as_u64().unwrap(),
                 last,
@@ -412,21 +427,26 @@ fn check_channel(channel: &str, messages: &[Value], events: &[ChainEvent]) {
         .filter(|message| message.get("event").is_some())
         .collect();
     let key = channel.split_once(':').map(|(_, key)| key.to_owned());
-    let expected: Vec<_> = (1u64..)
-        .zip(events)
-        .filter(|(seq, expected)| {
-            let mut accounts = expected.event.account_seqs().into_iter();
-            let concerned = |key: &String| accounts.any(|(address, _)| address.to_string() == *key);
-            since < *seq && key.as_ref().is_none_or(concerned)
+    let expected: Vec<_> = events
+        .iter()
+        .filter(|expected| {
+            let mut changes = expected.event.changes().into_iter();
+            let concerned = |key: &String| changes.any(|c| c.address.to_string() == *key);
+            since < expected.slot && key.as_ref().is_none_or(concerned)
         })
         .collect();
     assert!(!expected.is_empty(), "{channel}");
     assert_eq!(reports.len(), expected.len(), "{channel}");
-    for (message, (seq, expected)) in reports.iter().zip(expected) {
+    for (message, expected) in reports.iter().zip(expected) {
         let reported = &message["event"];
-        assert_eq!(message["seq"].as_u64(), Some(seq), "{channel}");
+        assert_eq!(reported["id"], expected.id(), "{channel}");
+        assert_eq!(reported["slot"].as_u64(), Some(expected.slot), "{channel}");
         assert_eq!(reported["name"], expected.event.name());
         assert_eq!(reported["signature"], expected.signature);
+        assert_eq!(
+            reported["transaction_index"].as_u64(),
+            Some(expected.transaction_index)
+        );
         assert_eq!(
             reported["instruction_index"].as_u64(),
             Some(expected.instruction_index.into())

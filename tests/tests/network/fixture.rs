@@ -33,11 +33,17 @@ pub struct Fixture {
     pub bettors: Vec<Keypair>,
     pub model: Address,
     pub markets: Vec<Address>,
+    creator: Keypair,
 }
 
 impl Fixture {
     pub async fn start() -> Self {
-        let network = Network::start(&["--bare"]).await;
+        Self::start_with(&["--bare"]).await
+    }
+
+    /// `options` are those of `localnet`.
+    pub async fn start_with(options: &[&str]) -> Self {
+        let network = Network::start(options).await;
         let (client, payer) = (&network.client, &network.payer);
         let faucet = Faucet::create(client, payer).await.unwrap();
         let mint = faucet.mint;
@@ -92,38 +98,46 @@ impl Fixture {
         let bond = instruction::bond(oracle.pubkey(), model, &state, source, 50_000 * TOKEN);
         client.send(&[bond], &[&oracle]).await.unwrap();
 
-        let mut markets = vec![];
-        // The first market closes when the first window begins; the second accepts bets until the
-        // last two windows.
-        for (id, first) in [(1, 0), (2, WINDOWS - 2)] {
-            let terms = MarketTerms {
-                model_version: state.version,
-                thresholds: vec![200_000, 500_000],
-                aggregate: Aggregate::Max,
-                first_window: first,
-                last_window: WINDOWS - 1,
-                min_observed: 0,
-                close_ts: state.window_start(first).unwrap(),
-                creator_fee_bps: 100,
-                question: "How far will it drift?".into(),
-            };
-            let create = instruction::create_market(creator.pubkey(), id, model, &state, terms);
-            client.send(&[create], &[&creator]).await.unwrap();
-            markets.push(address::market(&creator.pubkey(), id));
-        }
         let proxy = Proxy::start(&network.addresses.rpc_url).await;
-        let fixture = Self {
+        let mut fixture = Self {
             network,
             proxy,
             oracle,
             bettors,
             model,
-            markets,
+            markets: vec![],
+            creator,
         };
+        // The first market closes when the first window begins; the second accepts bets until the
+        // last two windows.
+        for first in [0, WINDOWS - 2] {
+            fixture.create_market(first).await;
+        }
         for outcome in 0..BETTORS {
             fixture.place_bet(0, outcome, (outcome % 3) as u8).await;
         }
         fixture
+    }
+
+    /// Creates a market on the windows from `first` on, which closes when that window begins.
+    pub async fn create_market(&mut self, first: u64) {
+        let (client, creator) = (&self.network.client, &self.creator);
+        let model: Model = client.get(&self.model).await.unwrap();
+        let terms = MarketTerms {
+            model_version: model.version,
+            thresholds: vec![200_000, 500_000],
+            aggregate: Aggregate::Max,
+            first_window: first,
+            last_window: first.max(WINDOWS - 1),
+            min_observed: 0,
+            close_ts: model.window_start(first).unwrap(),
+            creator_fee_bps: 100,
+            question: "How far will it drift?".into(),
+        };
+        let id = self.markets.len() as u64 + 1;
+        let create = instruction::create_market(creator.pubkey(), id, self.model, &model, terms);
+        client.send(&[create], &[creator]).await.unwrap();
+        self.markets.push(address::market(&creator.pubkey(), id));
     }
 
     /// Bets one token. `market` and `bettor` are indexes into the fixture's lists.

@@ -413,11 +413,12 @@ async fn verify_names_derived_differences(insurance: &Insurance<'_>) {
     let mut damages = vec![];
     for statement in [
         "update chain.capital set assets = assets + 1
-         where seq = (select min(seq) from chain.capital)
-         returning seq || ': columns of chain.capital differ: assets'",
-        "update chain.withdrawal set shares = shares + 1
-         returning seq || ': columns of chain.withdrawal differ: shares'",
-        "delete from chain.policy_end returning seq || ': is not in chain.policy_end'",
+         where event_id = (select min(event_id) from chain.capital)
+         returning event_id || ': columns of chain.capital differ: assets'",
+        "update chain.withdraw_request set payout = payout + 1
+         returning base58(address) || ': columns of chain.\"withdraw_request\" differ: payout'",
+        "update chain.policy set refund = refund + 1 where refund is not null
+         returning base58(address) || ': columns of chain.\"policy\" differ: refund'",
     ] {
         damages.push(mirror::damage(&pool, statement).await);
     }

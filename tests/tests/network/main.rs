@@ -8,5 +8,6 @@ mod faults;
 mod fixture;
 mod insurance;
 mod mirror;
+mod mirror_faults;
 mod restarts;
 mod socket;

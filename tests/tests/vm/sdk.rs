@@ -11,7 +11,7 @@ fn an_account_is_decoded_by_its_discriminator() {
     let config = world.svm.get_account(&address::config()).unwrap().data;
 
     // Then it is decoded, and bytes that are no account of the program are refused
-    assert_eq!(Account::decode(&config).unwrap().name(), "Config");
+    assert_eq!(Account::decode(&config).unwrap().kind().name(), "Config");
     let refusal = |bytes: &[u8]| Account::decode(bytes).err().unwrap();
     assert_eq!(refusal(&config[..7]), DecodeError::TooShort(7));
     assert_eq!(refusal(&config[..100]), DecodeError::Malformed("Config"));
@@ -30,7 +30,11 @@ fn an_event_is_decoded_from_its_exact_bytes() {
     // Then they are decoded, and fewer or more bytes are refused
     let decoded = Event::decode(&bytes).unwrap();
     assert_eq!(decoded.name(), "AdminAccepted");
-    assert_eq!(decoded.account_seqs(), [(address::config(), 4)]);
+    let [change] = decoded.changes()[..] else {
+        panic!("{decoded:?}");
+    };
+    assert_eq!((change.address, change.number), (address::config(), 4));
+    assert!(!change.closes);
     let malformed = Err(DecodeError::Malformed("AdminAccepted"));
     assert_eq!(Event::decode(&bytes[..bytes.len() - 1]), malformed);
     assert_eq!(Event::decode(&[&bytes[..], &[0]].concat()), malformed);

@@ -77,23 +77,25 @@ pub async fn oracles(pool: &PgPool, model: &Address) -> anyhow::Result<Vec<Oracl
            (s.bonded - m.penalties[array_position(m.oracles, s.oracle)])::text as bonded,
            (m.rewards[array_position(m.oracles, s.oracle)]
             + coalesce((select sum((e.body ->> 'amount')::numeric) from chain.event e
-                        where e.name = 'RewardCollected' and e.body ->> 'model' = m.address
+                        where e.name = 'RewardCollected' and e.body ->> 'model' = $2
                           and e.body ->> 'payee' = 'oracle'
-                          and e.body ->> 'oracle' = s.oracle), 0))::text as rewarded,
+                          and e.body ->> 'oracle' = public.base58(s.oracle)), 0))
+             ::text as rewarded,
            (select coalesce(sum(p.amount), 0)::text from chain.penalty p
             where p.model = m.address and p.oracle = s.oracle) as penalised,
            ((select count(*) from chain.receipt r where r.model = m.address) - s.submissions)
              ::text as missed
-         from chain.seat s join chain.model m on m.address = s.model
-         where m.address = $1 order by array_position(m.oracles, s.oracle)",
+         from chain.seat s join chain.model m on m.address = s.model and m.is_current
+         where m.address = $1 and s.is_current order by array_position(m.oracles, s.oracle)",
     )
+    .bind(model.to_bytes())
     .bind(model.to_string())
     .fetch_all(pool)
     .await?;
     rows.iter()
         .map(|row| {
             Ok(OracleSummary {
-                oracle: row.try_get("oracle")?,
+                oracle: key(row, "oracle")?,
                 bonded: number(row, "bonded")?,
                 rewarded: number(row, "rewarded")?,
                 penalised: number(row, "penalised")?,
@@ -117,33 +119,33 @@ pub struct SaleSummary {
     pub paid: u64,
 }
 
-/// The model's windows, in ascending order.
+/// The model's settled windows, in ascending order.
 pub async fn windows(pool: &PgPool, model: &Address) -> anyhow::Result<Vec<WindowSummary>> {
     let rows = sqlx::query(
-        r#"select r.model, r."window"::text as w, s.value::text as value, s.state,
+        r#"select r.model, r."window"::text as w, r.value::text as value, r.status,
              (select e.body -> 'counts'
-              from chain.event_account a join chain.event e using (seq)
+              from chain.event_account a join chain.event e on e.id = a.event_id
               where a.account = r.address and e.name = 'ReceiptSubmitted'
-                and e.body ->> 'submission' = s.value::text
-              order by seq limit 1) as counts
-           from chain.receipt r join chain.receipt_settlement s on s.receipt = r.address
-           where r.model = $1 order by r."window""#,
+                and e.body ->> 'submission' = r.value::text
+              order by e.id limit 1) as counts
+           from chain.receipt r
+           where r.model = $1 and r.status in ('final', 'void', 'thin') order by r."window""#,
     )
-    .bind(model.to_string())
+    .bind(model.to_bytes())
     .fetch_all(pool)
     .await?;
     rows.iter()
         .map(|row| {
             let counts: Option<Value> = row.try_get("counts")?;
             Ok(WindowSummary {
-                model: row.try_get("model")?,
+                model: key(row, "model")?,
                 window: number(row, "w")?,
                 counts: counts
                     .map(serde_json::from_value)
                     .transpose()?
                     .unwrap_or_default(),
                 value_micro: number(row, "value")?,
-                state: row.try_get("state")?,
+                state: row.try_get("status")?,
             })
         })
         .collect()
@@ -154,15 +156,18 @@ pub async fn markets(pool: &PgPool, addresses: &[Address]) -> anyhow::Result<Vec
     for address in addresses {
         let row = sqlx::query(
             "select m.question, m.thresholds[:m.threshold_count]::text[] as thresholds,
-               m.pools[:m.threshold_count + 1]::text[] as pools, s.state, s.outcome,
-               s.value::text as value, (s.protocol_fee + s.creator_fee)::text as fees,
+               m.pools[:m.threshold_count + 1]::text[] as pools, m.status,
+               case when m.status = 'resolved' then m.outcome end as outcome,
+               m.value::text as value,
+               ((s.body ->> 'protocol_fee')::numeric + (s.body ->> 'creator_fee')::numeric)
+                 ::text as fees,
                (select e.body ->> 'swept'
-                from chain.event_account a join chain.event e using (seq)
+                from chain.event_account a join chain.event e on e.id = a.event_id
                 where a.account = m.address and e.name = 'MarketClosed') as dust
-             from chain.market m join chain.settlement s on s.market = m.address
-             where m.address = $1",
+             from chain.market m join chain.event s on s.id = m.settled_by
+             where m.address = $1 and m.is_current",
         )
-        .bind(address.to_string())
+        .bind(address.to_bytes())
         .fetch_one(pool)
         .await
         .with_context(|| format!("market {address} in the mirror"))?;
@@ -171,7 +176,7 @@ pub async fn markets(pool: &PgPool, addresses: &[Address]) -> anyhow::Result<Vec
             question: row.try_get("question")?,
             thresholds_micro: numbers(&row, "thresholds")?,
             stakes: numbers(&row, "pools")?,
-            state: row.try_get("state")?,
+            state: row.try_get("status")?,
             outcome: row
                 .try_get::<Option<i16>, _>("outcome")?
                 .map(u8::try_from)
@@ -185,21 +190,22 @@ pub async fn markets(pool: &PgPool, addresses: &[Address]) -> anyhow::Result<Vec
     Ok(markets)
 }
 
+/// The payouts of a market, in the order of their slots.
 async fn payouts(pool: &PgPool, market: &Address) -> anyhow::Result<Vec<PayoutSummary>> {
     let rows = sqlx::query(
-        "select p.owner, p.stakes[:m.threshold_count + 1]::text[] as stakes, y.paid::text as paid
+        "select p.owner, p.stakes[:m.threshold_count + 1]::text[] as stakes,
+           p.payout::text as paid
          from chain.position p
-         join chain.market m on m.address = p.market
-         join chain.payout y on y.position = p.address
-         where p.market = $1 order by y.seq",
+         join chain.market m on m.address = p.market and m.is_current
+         where p.market = $1 and p.status = 'claimed' order by p.ended_slot, p.address",
     )
-    .bind(market.to_string())
+    .bind(market.to_bytes())
     .fetch_all(pool)
     .await?;
     rows.iter()
         .map(|row| {
             Ok(PayoutSummary {
-                owner: row.try_get("owner")?,
+                owner: key(row, "owner")?,
                 stakes: numbers(row, "stakes")?,
                 paid: number(row, "paid")?,
             })
@@ -211,16 +217,16 @@ async fn payouts(pool: &PgPool, market: &Address) -> anyhow::Result<Vec<PayoutSu
 pub async fn sales(pool: &PgPool, markets: &[Address]) -> anyhow::Result<Vec<SaleSummary>> {
     let rows = sqlx::query(
         "select market, seller, buyer, outcome::text, amount::text, price::text, paid::text
-         from chain.sale where market = any($1) order by seq",
+         from chain.sale where market = any($1) order by event_id",
     )
-    .bind(markets.iter().map(Address::to_string).collect::<Vec<_>>())
+    .bind(markets.iter().map(Address::to_bytes).collect::<Vec<_>>())
     .fetch_all(pool)
     .await?;
     let parse = |row: &PgRow| {
         Ok(SaleSummary {
-            market: row.try_get("market")?,
-            seller: row.try_get("seller")?,
-            buyer: row.try_get("buyer")?,
+            market: key(row, "market")?,
+            seller: key(row, "seller")?,
+            buyer: key(row, "buyer")?,
             outcome: number(row, "outcome")?,
             amount: number(row, "amount")?,
             price: number(row, "price")?,
@@ -228,6 +234,12 @@ pub async fn sales(pool: &PgPool, markets: &[Address]) -> anyhow::Result<Vec<Sal
         })
     };
     rows.iter().map(parse).collect()
+}
+
+/// A key from a column with its bytes, in base58.
+fn key(row: &PgRow, column: &str) -> anyhow::Result<String> {
+    let bytes: [u8; 32] = row.try_get(column)?;
+    Ok(Address::from(bytes).to_string())
 }
 
 /// A number from a text column.

@@ -181,8 +181,13 @@ fn monaco_i4_no_update_changes_the_fields_that_derive_an_address() {
     let mut kinds = BTreeSet::new();
     for (address, account) in raw_accounts(&all.insured.world) {
         let account = Account::decode(&account.data).unwrap();
-        assert_eq!(address_by_fields(&account), address, "{}", account.name());
-        kinds.insert(account.name());
+        assert_eq!(
+            address_by_fields(&account),
+            address,
+            "{}",
+            account.kind().name()
+        );
+        kinds.insert(account.kind().name());
     }
     assert_eq!(kinds.len(), 11);
 }

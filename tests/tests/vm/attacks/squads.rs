@@ -159,7 +159,7 @@ fn squads_os_adv_01_accounts_have_a_fixed_size_that_fits_the_largest_content() {
     let sizes = |world: &World| -> BTreeMap<&'static str, Vec<usize>> {
         let mut sizes: BTreeMap<_, Vec<usize>> = BTreeMap::new();
         for (_, account) in raw_accounts(world) {
-            let name = Account::decode(&account.data).unwrap().name();
+            let name = Account::decode(&account.data).unwrap().kind().name();
             sizes.entry(name).or_default().push(account.data.len());
         }
         sizes.values_mut().for_each(Vec::dedup);

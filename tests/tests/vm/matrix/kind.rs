@@ -28,7 +28,7 @@ impl Kind {
             Self::Executable
         } else if account.owner == ID {
             let decoded = Account::decode(&account.data);
-            Self::DriftShield(decoded.expect("an account of the program").name())
+            Self::DriftShield(decoded.expect("an account of the program").kind().name())
         } else if is_token && account.data.len() == MINT_BYTES {
             Self::Mint
         } else if is_token {

@@ -1,0 +1,169 @@
+//! Keys, hashes and signatures: bytes in the mirror, text in JSON.
+
+use std::fmt::{self, Debug, Display, Formatter};
+
+use driftshield_sdk::Address;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use sqlx::{
+    Database, Decode, Encode, Postgres, Type,
+    encode::IsNull,
+    error::BoxDynError,
+    postgres::{PgHasArrayType, PgTypeInfo},
+};
+use utoipa::ToSchema;
+
+/// Address: 32 bytes, in base58.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, ToSchema)]
+#[schema(value_type = String, example = "DriftSh1e1d11111111111111111111111111111111")]
+pub struct Key([u8; 32]);
+
+impl Key {
+    /// `None` if `text` is not the base58 of 32 bytes.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut bytes = [0; 32];
+        let len = bs58::decode(text).onto(&mut bytes).ok()?;
+        (len == bytes.len()).then_some(Self(bytes))
+    }
+
+    pub fn address(&self) -> Address {
+        self.0.into()
+    }
+}
+
+impl From<Address> for Key {
+    fn from(address: Address) -> Self {
+        Self(address.to_bytes())
+    }
+}
+
+impl Display for Key {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(&bs58::encode(&self.0).into_string())
+    }
+}
+
+impl<'de> Deserialize<'de> for Key {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::parse(&text).ok_or_else(|| {
+            D::Error::custom(format!(
+                "`{text}` is not an address; give 32 bytes in base58"
+            ))
+        })
+    }
+}
+
+/// Hash: 32 bytes, in hex.
+#[derive(Clone, Copy, Default, PartialEq, Eq, ToSchema)]
+#[schema(value_type = String, pattern = "^[0-9a-f]{64}$")]
+pub struct Hash([u8; 32]);
+
+impl Display for Hash {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// Signature of a transaction: 64 bytes, in base58.
+#[derive(Clone, Copy, PartialEq, Eq, ToSchema)]
+#[schema(value_type = String)]
+pub struct Signature([u8; 64]);
+
+impl Display for Signature {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(&bs58::encode(&self.0).into_string())
+    }
+}
+
+/// `None` if the key or hash is all zeros, which the program uses for "unset".
+pub fn none_if_unset<T: Default + PartialEq>(value: T) -> Option<T> {
+    (value != T::default()).then_some(value)
+}
+
+/// Conversions that all types of bytes have: `bytea` in the mirror, their text in JSON.
+macro_rules! conversions {
+    ($name:ident, $len:literal) => {
+        impl Debug for $name {
+            fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+                Display::fmt(self, f)
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl Type<Postgres> for $name {
+            fn type_info() -> PgTypeInfo {
+                <[u8; $len] as Type<Postgres>>::type_info()
+            }
+        }
+
+        impl PgHasArrayType for $name {
+            fn array_type_info() -> PgTypeInfo {
+                <[u8; $len]>::array_type_info()
+            }
+        }
+
+        impl Decode<'_, Postgres> for $name {
+            fn decode(value: <Postgres as Database>::ValueRef<'_>) -> Result<Self, BoxDynError> {
+                <[u8; $len] as Decode<Postgres>>::decode(value).map(Self)
+            }
+        }
+
+        impl Encode<'_, Postgres> for $name {
+            fn encode_by_ref(
+                &self,
+                buffer: &mut <Postgres as Database>::ArgumentBuffer<'_>,
+            ) -> Result<IsNull, BoxDynError> {
+                <[u8; $len] as Encode<Postgres>>::encode_by_ref(&self.0, buffer)
+            }
+        }
+    };
+}
+
+conversions!(Key, 32);
+conversions!(Hash, 32);
+conversions!(Signature, 64);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_keeps_the_address_of_its_text() {
+        let text = driftshield_sdk::ID.to_string();
+        let key = Key::parse(&text).unwrap();
+        assert_eq!(key.address(), driftshield_sdk::ID);
+        assert_eq!(key, driftshield_sdk::ID.into());
+        assert_eq!(key.to_string(), text);
+        assert_eq!(serde_json::to_value(key).unwrap(), text);
+    }
+
+    #[test]
+    fn a_key_is_32_bytes() {
+        assert!(Key::parse("DriftSh1e1d11111111111111111111111111111111").is_some());
+        assert!(Key::parse("11111111111111111111111111111111").is_some());
+        for text in ["", "abc", "0OIl", "111111111111111111111111111111111"] {
+            assert_eq!(Key::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_hash_is_hex_with_all_of_its_zeros() {
+        let mut bytes = [0; 32];
+        bytes[30..].copy_from_slice(&[1, 0xab]);
+        let text = Hash(bytes).to_string();
+        assert_eq!(text, format!("{}01ab", "0".repeat(60)));
+    }
+
+    #[test]
+    fn zero_keys_and_hashes_are_none() {
+        assert_eq!(none_if_unset(Key::default()), None);
+        assert_eq!(none_if_unset(Hash::default()), None);
+        let set = Key::from(driftshield_sdk::ID);
+        assert_eq!(none_if_unset(set), Some(set));
+    }
+}

@@ -1,0 +1,117 @@
+//! Resumption: whether a subscription can continue after a record of the feed.
+
+use crate::{feed::Rollback, mirror::Snapshot, updates};
+
+/// Maximum number of records that are read to resume a subscription.
+const MAX_RECORDS: i64 = 100_000;
+
+/// What a client says that it has.
+#[derive(Clone, Copy)]
+pub struct ClientPosition {
+    pub seq: i64,
+    pub epoch: Option<i64>,
+}
+
+/// Why a subscription cannot continue. It begins anew then.
+pub struct Refusal {
+    pub reason: String,
+    /// Rollbacks that the client has missed.
+    pub rollbacks: Vec<Rollback>,
+}
+
+/// Range of the records in the feed.
+struct Feed {
+    epoch: i64,
+    /// First record; the one after `last` if there is none.
+    first: i64,
+    last: i64,
+}
+
+/// Reads why a subscription cannot continue at `client`; `None` if it can.
+pub async fn refusal(
+    snapshot: &mut Snapshot,
+    client: ClientPosition,
+) -> Result<Option<Refusal>, sqlx::Error> {
+    let first: Option<i64> = sqlx::query_scalar("select min(seq) from chain.feed")
+        .fetch_one(&mut *snapshot.tx)
+        .await?;
+    let last = snapshot.seq();
+    let feed = Feed {
+        epoch: snapshot.epoch(),
+        first: first.unwrap_or(last + 1),
+        last,
+    };
+    if let Some(reason) = feed.refuses(client) {
+        let rollbacks = vec![];
+        return Ok(Some(Refusal { reason, rollbacks }));
+    }
+    let rollbacks = updates::rollbacks_after(&mut snapshot.tx, client.seq).await?;
+    let lowest = rollbacks.iter().map(|rollback| rollback.to_slot).min();
+    Ok(lowest.map(|to_slot| Refusal {
+        reason: format!("chain was rolled back to slot {to_slot}"),
+        rollbacks,
+    }))
+}
+
+impl Feed {
+    fn refuses(&self, ClientPosition { seq, epoch }: ClientPosition) -> Option<String> {
+        let Self {
+            epoch: current,
+            first,
+            last,
+        } = *self;
+        match epoch {
+            None => Some(format!(
+                "`from` has no `epoch`; send that of seq {seq} with it"
+            )),
+            Some(epoch) if epoch != current => {
+                Some(format!("mirror has epoch {current}, not {epoch}"))
+            }
+            _ if !(0..=last).contains(&seq) => {
+                Some(format!("mirror is at seq {last} and has no seq {seq}"))
+            }
+            _ if MAX_RECORDS < last - seq => Some(format!(
+                "seq {seq} is more than {MAX_RECORDS} behind the mirror's seq {last}"
+            )),
+            _ if seq + 1 < first => Some(format!(
+                "mirror has no records between seq {seq} and seq {first} any more"
+            )),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_continues_if_the_feed_has_all_that_it_misses() {
+        let feed = Feed {
+            epoch: 3,
+            first: 10,
+            last: 500_000,
+        };
+        let refuses = |seq, epoch| feed.refuses(ClientPosition { seq, epoch }).is_some();
+        assert!(!refuses(500_000, Some(3)));
+        assert!(!refuses(400_000, Some(3)));
+        assert!(refuses(399_999, Some(3)));
+        assert!(refuses(500_001, Some(3)) && refuses(-1, Some(3)));
+        assert!(refuses(500_000, Some(2)) && refuses(500_000, None));
+    }
+
+    #[test]
+    fn a_client_begins_anew_if_records_were_deleted() {
+        let refuses = |seq, first| {
+            let feed = Feed {
+                epoch: 3,
+                first,
+                last: 20,
+            };
+            let epoch = Some(3);
+            feed.refuses(ClientPosition { seq, epoch }).is_some()
+        };
+        assert!(!refuses(9, 10) && refuses(8, 10));
+        assert!(!refuses(20, 21) && refuses(19, 21));
+    }
+}

@@ -1,0 +1,271 @@
+//! Rows of `chain.account` and of the tables of the account types.
+
+use std::collections::BTreeMap;
+
+use driftshield_sdk::{
+    AccountKind,
+    fields::{self, FieldValue},
+};
+use heck::ToSnakeCase;
+
+use crate::{
+    copy::{CopyRow, CopyRows},
+    event_id::EventId,
+    lives::{ChangedLife, End, Life, Settled},
+};
+
+/// Version of the decoder. A higher version decodes again what an earlier one could not.
+pub const DECODER_VERSION: i32 = 1;
+
+/// Columns of `chain.account`, in the order of [`push_account`].
+const ACCOUNT_COLUMNS: [&str; 12] = [
+    "address",
+    "life",
+    "is_current",
+    "kind",
+    "slot",
+    "write_version",
+    "closed_slot",
+    "lamports",
+    "data",
+    "is_exact",
+    "facts",
+    "decoder_version",
+];
+
+/// Columns that the tables of all account types have, in the order of [`push_life`].
+const LIFE_COLUMNS: [&str; 9] = [
+    "address",
+    "life",
+    "is_current",
+    "is_stale",
+    "slot",
+    "began_slot",
+    "began_at",
+    "ended_slot",
+    "ended_at",
+];
+
+/// Rows of lives, each with the address and life that it replaces.
+pub struct KeyedRows {
+    pub table: String,
+    pub rows: CopyRows,
+    pub addresses: Vec<Vec<u8>>,
+    pub lives: Vec<i64>,
+}
+
+/// Rows of changed lives, which replace the rows with the same address and life.
+pub struct LifeRows {
+    pub accounts: KeyedRows,
+    pub by_kind: BTreeMap<AccountKind, KeyedRows>,
+    /// Lives whose bytes this version cannot decode: their earlier row, if any, stays.
+    pub stale: Vec<Life>,
+}
+
+impl KeyedRows {
+    fn new(table: String, columns: &[String]) -> Self {
+        let rows = CopyRows::new(&table, columns);
+        Self {
+            table,
+            rows,
+            addresses: vec![],
+            lives: vec![],
+        }
+    }
+
+    fn row(&mut self, life: &Life) -> CopyRow<'_> {
+        self.addresses.push(life.address.to_bytes().to_vec());
+        self.lives.push(life.life);
+        self.rows.row()
+    }
+}
+
+impl LifeRows {
+    pub fn new(changed: Vec<ChangedLife>) -> Self {
+        let columns = ACCOUNT_COLUMNS.map(str::to_owned);
+        let mut rows = Self {
+            accounts: KeyedRows::new("chain.account".to_owned(), &columns),
+            by_kind: BTreeMap::new(),
+            stale: vec![],
+        };
+        for changed in changed {
+            rows.add(changed);
+        }
+        rows
+    }
+
+    fn add(&mut self, changed: ChangedLife) {
+        let ChangedLife { life, state } = changed;
+        push_account(&mut self.accounts.row(&life), &life);
+        let decoded = state.and_then(|state| fields::decode(&state).ok());
+        let Some((kind, values)) = decoded else {
+            self.stale.push(life);
+            return;
+        };
+        let rows = self
+            .by_kind
+            .entry(kind)
+            .or_insert_with(|| KeyedRows::new(table(kind), &columns(kind)));
+        let mut row = rows.row(&life);
+        push_life(&mut row, &life);
+        push_derived(
+            &mut row,
+            &life,
+            &Fields {
+                kind,
+                values: &values,
+            },
+        );
+        for value in &values {
+            row.field(value);
+        }
+    }
+}
+
+/// Decoded fields of an account.
+struct Fields<'a> {
+    kind: AccountKind,
+    values: &'a [FieldValue],
+}
+
+impl Fields<'_> {
+    fn get(&self, name: &str) -> &FieldValue {
+        let mut fields = fields::of_kind(self.kind).zip(self.values);
+        let found = fields.find(|(field, _)| field.name == name);
+        found.expect("the type has the field").1
+    }
+
+    fn text(&self, name: &str) -> String {
+        match self.get(name) {
+            FieldValue::Text(text) => text.clone(),
+            other => unreachable!("{name} is a text, not {other:?}"),
+        }
+    }
+
+    fn u64(&self, name: &str) -> u64 {
+        match self.get(name) {
+            FieldValue::U64(number) => *number,
+            other => unreachable!("{name} is a number, not {other:?}"),
+        }
+    }
+}
+
+/// Qualified and quoted name of the table of an account type.
+pub fn table(kind: AccountKind) -> String {
+    format!("chain.\"{}\"", kind.name().to_snake_case())
+}
+
+/// The tables of all account types.
+pub fn all_tables() -> impl Iterator<Item = String> {
+    AccountKind::ALL.iter().copied().map(table)
+}
+
+/// Columns of the table of an account type, in the order in which rows have them.
+pub fn columns(kind: AccountKind) -> Vec<String> {
+    let fields = fields::of_kind(kind).map(|field| field.name);
+    let common = LIFE_COLUMNS
+        .into_iter()
+        .chain(derived_columns(kind).iter().copied());
+    common.chain(fields).map(str::to_owned).collect()
+}
+
+fn push_account(row: &mut CopyRow<'_>, life: &Life) {
+    row.key(&life.address);
+    row.i64(life.life);
+    row.bool(life.is_current);
+    row.optional(life.kind, |row, kind| row.text(kind.name()));
+    row.i64(life.slot);
+    row.i64(life.write_version);
+    row.optional(life.closed_slot, CopyRow::i64);
+    row.number(life.lamports);
+    row.bytes(&life.data);
+    row.bool(life.is_exact);
+    row.json(&life.facts);
+    row.i32(DECODER_VERSION);
+}
+
+fn push_life(row: &mut CopyRow<'_>, life: &Life) {
+    let began_slot = (life.life != 0).then(|| EventId::from_i64(life.life).slot());
+    row.key(&life.address);
+    row.i64(life.life);
+    row.bool(life.is_current);
+    row.bool(false);
+    row.i64(life.slot);
+    row.optional(began_slot, CopyRow::i64);
+    row.optional(life.facts.began_at, CopyRow::time);
+    row.optional(life.closed_slot, CopyRow::i64);
+    row.optional(life.facts.ended_at, CopyRow::time);
+}
+
+/// Columns that are derived from facts and fields, in the order of [`push_derived`].
+fn derived_columns(kind: AccountKind) -> &'static [&'static str] {
+    match kind {
+        AccountKind::Market => &["status", "settled_slot", "settled_at", "settled_by"],
+        AccountKind::Position => &["status", "payout", "destination"],
+        AccountKind::Receipt => &["status", "settled_slot", "settled_at"],
+        AccountKind::Policy => &["status", "refund"],
+        AccountKind::WithdrawRequest => &["status", "payout", "settled_at"],
+        AccountKind::Config
+        | AccountKind::Collateral
+        | AccountKind::Model
+        | AccountKind::Seat
+        | AccountKind::Series
+        | AccountKind::Vault
+        | AccountKind::Exposure => &[],
+    }
+}
+
+fn push_derived(row: &mut CopyRow<'_>, life: &Life, fields: &Fields<'_>) {
+    let facts = &life.facts;
+    if let Some(status) = status(life, fields) {
+        row.text(&status);
+    }
+    match fields.kind {
+        AccountKind::Market => {
+            push_settled(row, facts.settled);
+            row.optional(facts.settled, |row, settled| row.i64(settled.id));
+        }
+        AccountKind::Position => {
+            row.optional(facts.payout, CopyRow::number);
+            row.optional(facts.destination.as_ref(), CopyRow::key);
+        }
+        AccountKind::Receipt => push_settled(row, facts.settled),
+        AccountKind::Policy => row.optional(facts.refund, CopyRow::number),
+        AccountKind::WithdrawRequest => {
+            row.number(facts.payout.unwrap_or(0));
+            row.optional(facts.settled.and_then(|settled| settled.at), CopyRow::time);
+        }
+        AccountKind::Config
+        | AccountKind::Collateral
+        | AccountKind::Model
+        | AccountKind::Seat
+        | AccountKind::Series
+        | AccountKind::Vault
+        | AccountKind::Exposure => {}
+    }
+}
+
+fn push_settled(row: &mut CopyRow<'_>, settled: Option<Settled>) {
+    let slot = settled.map(|settled| EventId::from_i64(settled.id).slot());
+    row.optional(slot, CopyRow::i64);
+    row.optional(settled.and_then(|settled| settled.at), CopyRow::time);
+}
+
+/// State of an account in one word; `None` for a type without one.
+fn status(life: &Life, fields: &Fields<'_>) -> Option<String> {
+    let end = life.facts.end.map(End::name);
+    let end = |otherwise: &str| end.unwrap_or(otherwise).to_owned();
+    Some(match fields.kind {
+        AccountKind::Market => end(&fields.text("state")),
+        AccountKind::Position => end("open"),
+        AccountKind::Receipt => fields.text("state"),
+        AccountKind::Policy if fields.u64("last_window") < fields.u64("first_window") => {
+            end("pending")
+        }
+        AccountKind::Policy => end("open"),
+        AccountKind::WithdrawRequest if life.closed_slot.is_some() => end("paid"),
+        AccountKind::WithdrawRequest if fields.u64("shares") != 0 => end("lapsed"),
+        AccountKind::WithdrawRequest => end("open"),
+        _ => return None,
+    })
+}

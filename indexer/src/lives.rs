@@ -1,0 +1,390 @@
+//! Lives of accounts: what the writes and events of slots make of them.
+//!
+//! An account that is closed can be created again at the same address, and each time is a life of its
+//! own. The bytes on chain show a life while it is open. Its last state is never written: the
+//! instruction that closes an account only emits an event. So the state of a life is its last bytes,
+//! with the events after them folded in.
+
+mod facts;
+mod fold;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, HashMap};
+
+use chrono::{DateTime, Utc};
+use driftshield_sdk::{Account, AccountChange, AccountKind, Address, Event, Market, TokenProgram};
+
+use crate::{
+    event_id::{EventId, first_id},
+    slot::{AccountWrite, EmittedEvent, SealedSlot},
+};
+
+pub use facts::{End, Facts, Settled};
+pub use fold::{fold, vault_totals};
+
+/// Write version of a close: newer than all writes of its slot. On chain, a close has no write
+/// version.
+pub const CLOSE_VERSION: i64 = i64::MAX - 1;
+/// Write version of accounts from an RPC node: newer than all writes and closes of their slot.
+pub const RPC_VERSION: i64 = i64::MAX;
+
+/// Decimals and token program of the registered mints, which accounts copy when they are created.
+pub type Mints = HashMap<Address, (u8, TokenProgram)>;
+
+/// A life of an account.
+#[derive(Clone, Debug)]
+pub struct Life {
+    pub address: Address,
+    /// Id of the event that created the account; 0 if unknown.
+    pub life: i64,
+    pub is_current: bool,
+    /// `None` if this version does not know the type.
+    pub kind: Option<AccountKind>,
+    /// Slot of the last write or close.
+    pub slot: i64,
+    pub write_version: i64,
+    pub closed_slot: Option<i64>,
+    pub lamports: u64,
+    /// Last bytes on chain or, if not `is_exact`, bytes put together from events.
+    pub data: Vec<u8>,
+    pub is_exact: bool,
+    pub facts: Facts,
+}
+
+/// A life that slots change.
+struct Tracked<'a> {
+    life: Life,
+    /// Events that the bytes may not include yet, each with its number.
+    events: Vec<(u64, &'a Event)>,
+    is_changed: bool,
+}
+
+/// A changed life, with its final state.
+pub struct ChangedLife {
+    pub life: Life,
+    /// Bytes with the events after them folded in. `None` if this version cannot decode the bytes.
+    pub state: Option<Vec<u8>>,
+}
+
+/// The lives that a batch of slots changes.
+pub struct Lives<'a> {
+    /// Current life by address, for all accounts that the batch can touch.
+    current: BTreeMap<Address, Tracked<'a>>,
+    /// Earlier lives of these accounts that ended in the batch.
+    earlier: Vec<Tracked<'a>>,
+    /// Lives that had ended before the batch and are no longer current. Their rows show their final
+    /// state and stay.
+    superseded: Vec<Life>,
+    /// Addresses whose life 0 got its true name.
+    named: Vec<Address>,
+    mints: Mints,
+}
+
+/// What a batch of slots makes of the accounts.
+pub struct Changes {
+    /// Lives that are no longer current but didn't change otherwise.
+    pub superseded: Vec<Life>,
+    /// Addresses whose life 0 is now among `changed` under another name.
+    pub named: Vec<Address>,
+    /// The changed lives, earlier ones first.
+    pub changed: Vec<ChangedLife>,
+}
+
+/// Slot and block time of a change.
+#[derive(Clone, Copy)]
+struct Moment {
+    slot: i64,
+    time: Option<DateTime<Utc>>,
+}
+
+/// Addresses whose lives the slots can change.
+pub fn touched_addresses(slots: &[SealedSlot]) -> Vec<Address> {
+    let mut addresses: Vec<_> = slots.iter().flat_map(touched_by).collect();
+    addresses.sort_unstable();
+    addresses.dedup();
+    addresses
+}
+
+fn touched_by(slot: &SealedSlot) -> impl Iterator<Item = Address> {
+    let events = slot.events.iter();
+    let changes = events
+        .filter_map(|emitted| emitted.event.as_ref())
+        .flat_map(Event::changes);
+    let writes = slot.writes.iter().map(|write| write.address);
+    changes
+        .map(|change| change.address)
+        .chain(writes)
+        .chain(slot.emptied.iter().copied())
+}
+
+impl<'a> Lives<'a> {
+    /// `current` are the current lives of all [`touched_addresses`] that have one.
+    pub fn new(current: Vec<Life>, mints: Mints) -> Self {
+        let tracked = |life: Life| (life.address, Tracked::new(life));
+        Self {
+            current: current.into_iter().map(tracked).collect(),
+            earlier: vec![],
+            superseded: vec![],
+            named: vec![],
+            mints,
+        }
+    }
+
+    /// Applies the changes of the next slot.
+    pub fn apply(&mut self, slot: &'a SealedSlot) {
+        let moment = Moment {
+            slot: slot.slot,
+            time: slot.block_time,
+        };
+        for emitted in &slot.events {
+            self.apply_event(emitted, moment);
+        }
+        for write in &slot.writes {
+            self.write(write, moment);
+        }
+        for address in &slot.emptied {
+            self.close_if_emptied(address, moment);
+        }
+    }
+
+    /// The market as the last bytes before the batch show it. `None` if they can't be decoded or the
+    /// market is new.
+    pub fn market(&self, address: &Address) -> Option<Box<Market>> {
+        match Account::decode(&self.current.get(address)?.life.data) {
+            Ok(Account::Market(market)) => Some(market),
+            _ => None,
+        }
+    }
+
+    pub fn into_changes(self) -> Changes {
+        let Self {
+            current,
+            earlier,
+            superseded,
+            named,
+            mints,
+        } = self;
+        let changed = earlier
+            .into_iter()
+            .chain(current.into_values())
+            .filter(|tracked| tracked.is_changed)
+            .map(|tracked| tracked.finish(&mints))
+            .collect();
+        Changes {
+            superseded,
+            named,
+            changed,
+        }
+    }
+
+    fn apply_event(&mut self, emitted: &'a EmittedEvent, moment: Moment) {
+        let Some(event) = &emitted.event else {
+            return;
+        };
+        if let Event::CollateralRegistered(event) = event {
+            self.mints
+                .insert(event.mint, (event.decimals, event.token_program));
+        }
+        for change in event.changes() {
+            let tracked = self.life_of(&change, emitted.id, moment);
+            tracked.apply_event(event, &change, emitted.id, moment);
+        }
+    }
+
+    /// The life that the change is of. A first event begins a life.
+    fn life_of(&mut self, change: &AccountChange, id: EventId, moment: Moment) -> &mut Tracked<'a> {
+        let begins = change.number == 1;
+        let known = self.current.get_mut(&change.address);
+        let is_known = known.is_some();
+        // An account from an RPC node can be newer than the event that created it.
+        if let Some(tracked) = known.filter(|tracked| begins && tracked.life.awaits_name()) {
+            tracked.life.life = id.get();
+            tracked.life.facts.began_at = moment.time;
+            self.named.push(change.address);
+        } else if begins || !is_known {
+            let life = if begins { id.get() } else { 0 };
+            let begun_at = moment.time.filter(|_| begins);
+            let kind = Some(change.kind);
+            self.begin(Life::new(change.address, life, kind, begun_at), moment);
+        }
+        self.current
+            .get_mut(&change.address)
+            .expect("the life is known or was begun")
+    }
+
+    /// Makes `life` the current one. The life before it, if any, has ended.
+    fn begin(&mut self, life: Life, moment: Moment) {
+        let before = self.current.insert(life.address, Tracked::new(life));
+        let Some(mut before) = before else {
+            return;
+        };
+        before.life.is_current = false;
+        if before.is_changed || before.life.closed_slot.is_none() {
+            before.end(moment);
+            self.earlier.push(before);
+        } else {
+            self.superseded.push(before.life);
+        }
+    }
+
+    fn write(&mut self, write: &AccountWrite, moment: Moment) {
+        let version = (moment.slot, write.write_version);
+        let is_newer =
+            |life: &Life| (life.slot, life.write_version) < version || life.slot == moment.slot;
+        match self.current.get_mut(&write.address) {
+            // An account can change after its last write of the slot, when it is closed.
+            Some(tracked) if tracked.life.closed_slot == Some(moment.slot) => {
+                tracked.receive(write, None);
+            }
+            Some(tracked) if tracked.life.closed_slot.is_none() => {
+                if is_newer(&tracked.life) {
+                    tracked.receive(write, Some(version));
+                }
+            }
+            Some(tracked) if version <= (tracked.life.slot, tracked.life.write_version) => {}
+            // The account was created without an event that this version can decode.
+            _ => {
+                let kind = AccountKind::of_data(&write.data);
+                let life = Life::new(write.address, first_id(moment.slot), kind, moment.time);
+                self.begin(life, moment);
+                if let Some(tracked) = self.current.get_mut(&write.address) {
+                    tracked.receive(write, Some(version));
+                }
+            }
+        }
+    }
+
+    /// Closes an account whose close no event reports, as far as this version can decode the events.
+    fn close_if_emptied(&mut self, address: &Address, moment: Moment) {
+        if let Some(tracked) = self.current.get_mut(address)
+            // A write in the slot shows that the account exists at its end.
+            && tracked.life.slot < moment.slot
+        {
+            tracked.end(moment);
+        }
+    }
+}
+
+impl Life {
+    /// A life whose bytes are not known.
+    fn new(
+        address: Address,
+        life: i64,
+        kind: Option<AccountKind>,
+        began_at: Option<DateTime<Utc>>,
+    ) -> Self {
+        let state = kind.map(Account::zeroed);
+        Self {
+            address,
+            life,
+            is_current: true,
+            kind,
+            slot: 0,
+            write_version: 0,
+            closed_slot: None,
+            lamports: 0,
+            data: state.map(|state| state.encode()).unwrap_or_default(),
+            is_exact: false,
+            facts: Facts {
+                began_at,
+                ..Facts::default()
+            },
+        }
+    }
+
+    /// Whether the account was read from an RPC node, and the event that created it may follow.
+    fn awaits_name(&self) -> bool {
+        self.life == 0 && self.closed_slot.is_none() && self.write_version == RPC_VERSION
+    }
+
+    /// The bytes with later events folded in. `None` if this version cannot decode the bytes.
+    pub fn state(&self, events: &[(u64, &Event)], mints: &Mints) -> Option<Vec<u8>> {
+        if events.is_empty() {
+            return driftshield_sdk::fields::decode(&self.data)
+                .is_ok()
+                .then(|| self.data.clone());
+        }
+        let mut account = Account::decode(&self.data).ok()?;
+        for &(number, event) in events {
+            if account.seq() < number {
+                fold(&mut account, &self.address, event, mints);
+                account.set_seq(number);
+            }
+        }
+        Some(account.encode())
+    }
+}
+
+impl<'a> Tracked<'a> {
+    fn new(life: Life) -> Self {
+        Self {
+            life,
+            events: vec![],
+            is_changed: false,
+        }
+    }
+
+    fn apply_event(
+        &mut self,
+        event: &'a Event,
+        change: &AccountChange,
+        id: EventId,
+        moment: Moment,
+    ) {
+        self.is_changed = true;
+        self.events.push((change.number, event));
+        self.life.kind.get_or_insert(change.kind);
+        self.life
+            .facts
+            .note(event, &self.life.address, id, moment.time);
+        if self.life.slot < moment.slot {
+            (self.life.slot, self.life.write_version) = (moment.slot, 0);
+        }
+        if change.closes {
+            self.end(moment);
+        }
+    }
+
+    /// Takes over the bytes of a write. `version` is `None` for the last write before a close.
+    fn receive(&mut self, write: &AccountWrite, version: Option<(i64, i64)>) {
+        self.is_changed = true;
+        self.life.data.clone_from(&write.data);
+        self.life.is_exact = true;
+        self.life.lamports = write.lamports;
+        if let Some(kind) = AccountKind::of_data(&write.data) {
+            self.life.kind = Some(kind);
+        }
+        if let Some((slot, write_version)) = version {
+            (self.life.slot, self.life.write_version) = (slot, write_version);
+        }
+    }
+
+    /// Ends the life, unless it has ended.
+    fn end(&mut self, moment: Moment) {
+        self.is_changed = true;
+        if self.life.closed_slot.is_none() {
+            self.life.closed_slot = Some(moment.slot);
+            self.life.facts.ended_at = moment.time;
+            (self.life.slot, self.life.write_version) = (moment.slot, CLOSE_VERSION);
+        }
+    }
+
+    fn finish(mut self, mints: &Mints) -> ChangedLife {
+        let state = self.life.state(&self.events, mints);
+        // Events without the write that belongs to them come from blocks. Until the account is read
+        // again, later events are folded into what the earlier ones have made of it.
+        let awaits_write = self.life.closed_slot.is_none();
+        if let Some(state) = &state
+            && (awaits_write || !self.life.is_exact)
+            && *state != self.life.data
+        {
+            self.life.data.clone_from(state);
+            self.life.is_exact = false;
+        }
+        ChangedLife {
+            life: self.life,
+            state,
+        }
+    }
+}

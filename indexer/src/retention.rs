@@ -1,0 +1,85 @@
+//! Removal of what readers no longer need.
+
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
+use sqlx::PgConnection;
+
+/// Time for which records of the feed are kept, so that a client can resume.
+const FEED: Duration = Duration::from_secs(24 * 60 * 60);
+/// Time for which past stakes in markets are kept. The pages of a sorted list are of one moment, for
+/// ten minutes.
+const VOLUMES: Duration = Duration::from_secs(15 * 60);
+/// Time between two removals.
+const INTERVAL: Duration = Duration::from_secs(60);
+
+/// When the feed reached which `seq`, as far as this process has seen it.
+#[derive(Default)]
+pub struct Retention {
+    /// Once an interval, oldest first.
+    marks: VecDeque<(Instant, i64)>,
+}
+
+impl Retention {
+    /// Notes the feed's `seq`. Returns whether it is time to remove something.
+    pub fn mark(&mut self, now: Instant, seq: i64) -> bool {
+        let last = self.marks.back();
+        if last.is_some_and(|(at, _)| now.duration_since(*at) < INTERVAL) {
+            return false;
+        }
+        self.marks.push_back((now, seq));
+        true
+    }
+
+    /// Removes what is older than it must be kept.
+    pub async fn remove_old(
+        &mut self,
+        now: Instant,
+        connection: &mut PgConnection,
+    ) -> Result<(), sqlx::Error> {
+        if let Some(seq) = self.reached_before(now, VOLUMES) {
+            sqlx::query("delete from chain.market_volume where valid_to <= $1")
+                .bind(seq)
+                .execute(&mut *connection)
+                .await?;
+        }
+        if let Some(seq) = self.reached_before(now, FEED) {
+            sqlx::query("delete from chain.feed where seq <= $1")
+                .bind(seq)
+                .execute(connection)
+                .await?;
+            self.marks
+                .retain(|(at, _)| now.duration_since(*at) < FEED + INTERVAL);
+        }
+        Ok(())
+    }
+
+    /// The `seq` that the feed had this long ago or longer.
+    fn reached_before(&self, now: Instant, age: Duration) -> Option<i64> {
+        let mut marks = self.marks.iter().rev();
+        let found = marks.find(|(at, _)| age <= now.duration_since(*at));
+        found.map(|(_, seq)| *seq)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_old_enough_is_removed() {
+        let start = Instant::now();
+        let after = |secs| start + Duration::from_secs(secs);
+        let mut retention = Retention::default();
+        assert!(retention.mark(start, 10));
+        assert!(!retention.mark(after(59), 11));
+        assert!(retention.mark(after(60), 12));
+        let reached = |secs| retention.reached_before(after(secs), Duration::from_secs(100));
+        assert_eq!(reached(99), None);
+        assert_eq!(reached(100), Some(10));
+        assert_eq!(reached(159), Some(10));
+        assert_eq!(reached(160), Some(12));
+    }
+}

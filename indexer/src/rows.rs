@@ -1,0 +1,392 @@
+//! Rows that events add: the events themselves, what they concern, and the history derived from them.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use chrono::{DateTime, Utc};
+use driftshield_sdk::{
+    AccountKind, Address, Event, Market, VaultTotals,
+    events::{Penalty, PolicyClaimed, PositionBought},
+    json,
+};
+use serde_json::{Value, json};
+
+use crate::{
+    copy::{CopyRow, CopyRows},
+    lives::{Lives, vault_totals},
+    slot::{EmittedEvent, SealedSlot},
+};
+
+/// Rows of the tables that events fill. `event` comes first.
+pub struct EventRows {
+    pub event: CopyRows,
+    pub event_account: CopyRows,
+    pub event_party: CopyRows,
+    pub odds: CopyRows,
+    pub sale: CopyRows,
+    pub penalty: CopyRows,
+    pub capital: CopyRows,
+    pub policy_payout: CopyRows,
+    /// Events to announce in the feed.
+    pub feed: Vec<FeedEvent>,
+    /// Stakes in the markets that changed, in base units.
+    pub volumes: BTreeMap<Address, u64>,
+    /// Pools by market, after the events so far.
+    pools: HashMap<Address, Pools>,
+    /// Events that this version cannot decode, with the reason.
+    pub undecoded: Vec<(i64, String)>,
+}
+
+/// Stakes in a market, in base units.
+#[derive(Default)]
+struct Pools {
+    /// By outcome.
+    stakes: [u64; OUTCOMES],
+    total: u64,
+}
+
+const OUTCOMES: usize = 8;
+// Compile-time check that a market has as many pools.
+const _: fn(&Market) -> &[u64; OUTCOMES] = |market| &market.pools;
+
+impl Pools {
+    fn of(market: Box<Market>) -> Self {
+        Self {
+            stakes: market.pools,
+            total: market.total,
+        }
+    }
+}
+
+/// An event as the feed announces it.
+pub struct FeedEvent {
+    pub id: i64,
+    pub slot: i64,
+    pub channels: Vec<String>,
+    pub body: Value,
+}
+
+fn table(name: &str, columns: &[&str]) -> CopyRows {
+    let columns: Vec<_> = columns.iter().map(|&column| column.to_owned()).collect();
+    CopyRows::new(&format!("chain.{name}"), &columns)
+}
+
+impl Default for EventRows {
+    fn default() -> Self {
+        Self {
+            event: table(
+                "event",
+                &[
+                    "id",
+                    "slot",
+                    "signature",
+                    "name",
+                    "body",
+                    "data",
+                    "block_time",
+                ],
+            ),
+            event_account: table("event_account", &["account", "event_id", "number"]),
+            event_party: table("event_party", &["wallet", "event_id", "role"]),
+            odds: table("odds", &["market", "event_id", "block_time", "pools"]),
+            sale: table(
+                "sale",
+                &[
+                    "market",
+                    "event_id",
+                    "block_time",
+                    "seller",
+                    "buyer",
+                    "seller_position",
+                    "position",
+                    "destination",
+                    "outcome",
+                    "amount",
+                    "price",
+                    "paid",
+                    "seller_total",
+                ],
+            ),
+            penalty: table(
+                "penalty",
+                &[
+                    "model",
+                    "event_id",
+                    "oracle",
+                    "window",
+                    "block_time",
+                    "amount",
+                ],
+            ),
+            capital: table(
+                "capital",
+                &[
+                    "vault",
+                    "event_id",
+                    "block_time",
+                    "assets",
+                    "leaving",
+                    "seasoned",
+                    "locked",
+                    "pending_losses",
+                    "unearned",
+                    "held",
+                    "set_aside",
+                    "shares",
+                    "reserved_shares",
+                    "protocol_credit",
+                    "manager_credit",
+                ],
+            ),
+            policy_payout: table(
+                "policy_payout",
+                &[
+                    "policy",
+                    "event_id",
+                    "block_time",
+                    "destination",
+                    "first_window",
+                    "value",
+                    "amount",
+                ],
+            ),
+            feed: vec![],
+            volumes: BTreeMap::new(),
+            pools: HashMap::new(),
+            undecoded: vec![],
+        }
+    }
+}
+
+impl EventRows {
+    /// The tables, `event` first.
+    pub fn tables(&self) -> [&CopyRows; 8] {
+        [
+            &self.event,
+            &self.event_account,
+            &self.event_party,
+            &self.odds,
+            &self.sale,
+            &self.penalty,
+            &self.capital,
+            &self.policy_payout,
+        ]
+    }
+
+    /// Adds the rows of a slot's events. `before` are the lives before the slot: the event of a bet has
+    /// only the pool of its own outcome, so that the others are taken from the market.
+    pub fn add(&mut self, slot: &SealedSlot, before: &Lives<'_>) {
+        for emitted in &slot.events {
+            let (name, body) = self.add_event(slot, emitted);
+            let id = emitted.id.get();
+            if let Some(event) = &emitted.event {
+                self.add_concerned(id, event);
+                self.add_history(id, slot.block_time, event, before);
+            }
+            self.feed.push(FeedEvent {
+                id,
+                slot: slot.slot,
+                channels: emitted.event.as_ref().map(channels).unwrap_or_default(),
+                body: json!({ "name": name, "body": body }),
+            });
+        }
+    }
+
+    /// Adds the event itself. Returns its name and fields.
+    fn add_event(
+        &mut self,
+        slot: &SealedSlot,
+        emitted: &EmittedEvent,
+    ) -> (Option<&'static str>, Option<Value>) {
+        let id = emitted.id.get();
+        let decoded = json::event(&emitted.data)
+            .inspect_err(|error| self.undecoded.push((id, error.to_string())))
+            .ok();
+        let (name, body) = decoded
+            .map(|event| (event.name, Value::Object(event.fields)))
+            .unzip();
+        let mut row = self.event.row();
+        row.i64(id);
+        row.i64(slot.slot);
+        row.bytes(&emitted.signature);
+        row.optional(name, CopyRow::text);
+        row.optional(body.as_ref(), |row, body| row.json(body));
+        row.bytes(&emitted.data);
+        row.optional(slot.block_time, CopyRow::time);
+        (name, body)
+    }
+
+    /// Adds the accounts and wallets that the event concerns.
+    fn add_concerned(&mut self, id: i64, event: &Event) {
+        let changes = event.changes().into_iter();
+        // An account that an event changes twice counts once.
+        let changes: BTreeSet<_> = changes
+            .map(|change| (change.address, change.number))
+            .collect();
+        for (address, number) in changes {
+            let mut row = self.event_account.row();
+            row.key(&address);
+            row.i64(id);
+            row.number(number);
+        }
+        for (wallet, role) in event.parties().into_iter().collect::<BTreeSet<_>>() {
+            let mut row = self.event_party.row();
+            row.key(&wallet);
+            row.i64(id);
+            row.text(role);
+        }
+    }
+
+    fn add_history(
+        &mut self,
+        id: i64,
+        time: Option<DateTime<Utc>>,
+        event: &Event,
+        before: &Lives<'_>,
+    ) {
+        if let Some((vault, totals)) = vault_totals(event) {
+            self.add_capital(id, time, vault, totals);
+        }
+        match event {
+            Event::MarketCreated(event) => {
+                self.pools.insert(event.market, Pools::default());
+                self.add_odds(id, time, &event.market);
+            }
+            Event::BetPlaced(event) => {
+                let known = || before.market(&event.market).map(Pools::of);
+                let pools = self
+                    .pools
+                    .entry(event.market)
+                    .or_insert_with(|| known().unwrap_or_default());
+                if let Some(pool) = pools.stakes.get_mut(usize::from(event.outcome)) {
+                    *pool = event.pool;
+                }
+                pools.total = event.total;
+                self.add_odds(id, time, &event.market);
+            }
+            Event::ReceiptFinalized(event) => {
+                self.add_penalties(id, time, (event.model, event.window), &event.penalties);
+            }
+            Event::ReceiptRuled(event) => {
+                self.add_penalties(id, time, (event.model, event.window), &event.penalties);
+            }
+            Event::PositionBought(event) => self.add_sale(id, time, event),
+            Event::PolicyClaimed(event) => self.add_policy_payout(id, time, event),
+            _ => {}
+        }
+    }
+
+    /// Adds the pools of a market. Leaves them out if not all of them are known: the mirror began with
+    /// an account of the market that already had later bets.
+    fn add_odds(&mut self, id: i64, time: Option<DateTime<Utc>>, market: &Address) {
+        let pools = &self.pools[market];
+        self.volumes.insert(*market, pools.total);
+        let total: u128 = pools.stakes.iter().copied().map(u128::from).sum();
+        if total != u128::from(pools.total) {
+            tracing::warn!(event = id, %market, "pools unknown; odds not stored");
+            return;
+        }
+        let mut row = self.odds.row();
+        row.key(market);
+        row.i64(id);
+        row.optional(time, CopyRow::time);
+        row.numbers(&pools.stakes);
+    }
+
+    fn add_capital(
+        &mut self,
+        id: i64,
+        time: Option<DateTime<Utc>>,
+        vault: &Address,
+        totals: &VaultTotals,
+    ) {
+        let mut row = self.capital.row();
+        row.key(vault);
+        row.i64(id);
+        row.optional(time, CopyRow::time);
+        for amount in [
+            totals.assets,
+            totals.leaving,
+            totals.seasoned,
+            totals.locked,
+            totals.pending_losses,
+            totals.unearned,
+            totals.held,
+            totals.set_aside,
+            totals.shares,
+            totals.reserved_shares,
+            totals.protocol_credit,
+            totals.manager_credit,
+        ] {
+            row.number(amount);
+        }
+    }
+
+    /// Adds the oracles that owed a submission for the window and were silent.
+    fn add_penalties(
+        &mut self,
+        id: i64,
+        time: Option<DateTime<Utc>>,
+        (model, window): (Address, u64),
+        penalties: &[Penalty],
+    ) {
+        for penalty in penalties {
+            let mut row = self.penalty.row();
+            row.key(&model);
+            row.i64(id);
+            row.key(&penalty.oracle);
+            row.number(window);
+            row.optional(time, CopyRow::time);
+            row.number(penalty.amount);
+        }
+    }
+
+    fn add_sale(&mut self, id: i64, time: Option<DateTime<Utc>>, event: &PositionBought) {
+        let mut row = self.sale.row();
+        row.key(&event.market);
+        row.i64(id);
+        row.optional(time, CopyRow::time);
+        for key in [
+            event.seller,
+            event.buyer,
+            event.seller_position,
+            event.position,
+            event.destination,
+        ] {
+            row.key(&key);
+        }
+        row.i16(event.outcome.into());
+        row.number(event.amount);
+        row.i64(event.price.into());
+        row.number(event.paid);
+        row.number(event.seller_total);
+    }
+
+    fn add_policy_payout(&mut self, id: i64, time: Option<DateTime<Utc>>, event: &PolicyClaimed) {
+        let mut row = self.policy_payout.row();
+        row.key(&event.policy);
+        row.i64(id);
+        row.optional(time, CopyRow::time);
+        row.key(&event.destination);
+        row.number(event.first_window);
+        row.number(event.value);
+        row.number(event.amount);
+    }
+}
+
+/// What an event concerns, as clients of the feed subscribe to it.
+fn channels(event: &Event) -> Vec<String> {
+    let accounts = event.changes().into_iter().filter_map(|change| {
+        let kind = match change.kind {
+            AccountKind::Model => "model",
+            AccountKind::Market => "market",
+            AccountKind::Vault => "vault",
+            AccountKind::Policy => "policy",
+            _ => return None,
+        };
+        Some(format!("{kind}:{}", change.address))
+    });
+    let wallets = event.parties().into_iter();
+    let wallets = wallets.map(|(wallet, _)| format!("wallet:{wallet}"));
+    let channels: BTreeSet<_> = accounts.chain(wallets).collect();
+    channels.into_iter().collect()
+}

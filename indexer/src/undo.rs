@@ -1,0 +1,200 @@
+//! Undoing of slots that the cluster has dropped.
+
+use sqlx::{PgConnection, Postgres, Transaction};
+
+use crate::{
+    apply::{ApplyError, notify},
+    cursor::Cursor,
+    event_id::first_id,
+    kinds,
+    lives::{ChangedLife, Life, Mints},
+    store::{Care, Store, set_current},
+};
+
+/// Undoes the slots after `ancestor` and appends a record of it to the feed.
+///
+/// # Errors
+///
+/// The slots are finalized, `ancestor` is not applied, or the database fails. Nothing is changed then.
+pub async fn to_ancestor(
+    mut transaction: Transaction<'_, Postgres>,
+    ancestor: i64,
+) -> Result<Cursor, ApplyError> {
+    let cursor = Cursor::lock(&mut transaction).await?;
+    let mut cursor = cursor.ok_or(ApplyError::NoCursor)?;
+    if ancestor < cursor.finalized_slot {
+        return Err(ApplyError::Finalized {
+            ancestor,
+            finalized_slot: cursor.finalized_slot,
+        });
+    }
+    restore_lives(&mut transaction, &mut cursor, ancestor).await?;
+    remove_history(&mut transaction, ancestor).await?;
+    set_back(&mut transaction, &mut cursor, ancestor).await?;
+    cursor.seq += 1;
+    sqlx::query(
+        "insert into chain.feed (seq, epoch, slot, kind, channels, body)
+         values ($1, $2, $3, 'rollback', '{}', jsonb_build_object('to_slot', $3))",
+    )
+    .bind(cursor.seq)
+    .bind(cursor.epoch)
+    .bind(ancestor)
+    .execute(&mut *transaction)
+    .await?;
+    restore_volumes(&mut transaction, &cursor).await?;
+    cursor.update(&mut transaction).await?;
+    notify(&mut transaction, cursor.seq).await?;
+    transaction.commit().await?;
+    Ok(cursor)
+}
+
+/// Forgets how to undo slots that are finalized.
+pub async fn forget(connection: &mut PgConnection, finalized_slot: i64) -> Result<(), sqlx::Error> {
+    sqlx::query("delete from chain.account_version where slot <= $1")
+        .bind(finalized_slot)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Restores the lives that the slots changed, and removes those that began in them.
+async fn restore_lives(
+    transaction: &mut PgConnection,
+    cursor: &mut Cursor,
+    ancestor: i64,
+) -> Result<(), ApplyError> {
+    let begun: Vec<(Vec<u8>, i64)> = sqlx::query_as(
+        "select distinct address, life from chain.account_version
+         where slot > $1 and not existed",
+    )
+    .bind(ancestor)
+    .fetch_all(&mut *transaction)
+    .await?;
+    let (addresses, lives): (Vec<_>, Vec<_>) = begun.into_iter().unzip();
+    let tables = kinds::all_tables();
+    for table in std::iter::once("chain.account".to_owned()).chain(tables) {
+        let sql = format!(
+            "delete from {table} row using unnest($1::bytea[], $2::bigint[]) given (address, life)
+             where row.address = given.address and row.life = given.life"
+        );
+        sqlx::query(&sql)
+            .bind(&addresses)
+            .bind(&lives)
+            .execute(&mut *transaction)
+            .await?;
+    }
+    // The oldest kept version of a life is its state at the end of `ancestor`.
+    let versions: Vec<Life> = sqlx::query_as(
+        "select distinct on (address, life) address, life, true as is_current, kind,
+           account_slot as slot, write_version, closed_slot, lamports::text, data, is_exact, facts
+         from chain.account_version version
+         where slot > $1 and existed
+           and not exists (select from chain.account_version begun
+             where begun.slot > $1 and not begun.existed
+               and (begun.address, begun.life) = (version.address, version.life))
+         order by address, life, version.slot",
+    )
+    .bind(ancestor)
+    .fetch_all(&mut *transaction)
+    .await?;
+    let (ended, open): (Vec<_>, Vec<_>) = versions
+        .into_iter()
+        .partition(|life| life.closed_slot.is_some());
+    // The row of a life that had ended before still shows its final state.
+    for life in ended {
+        set_current(transaction, &life, true).await?;
+    }
+    let mints = Mints::new();
+    let restored = open.into_iter().map(|life| ChangedLife {
+        state: life.state(&[], &mints),
+        life,
+    });
+    let mut store = Store {
+        connection: &mut *transaction,
+        cursor,
+        care: Care::Careful,
+    };
+    store.store_lives(ancestor, restored.collect()).await?;
+    sqlx::query("delete from chain.account_version where slot > $1")
+        .bind(ancestor)
+        .execute(transaction)
+        .await?;
+    Ok(())
+}
+
+/// Removes the events of the slots and the rows derived from them.
+async fn remove_history(connection: &mut PgConnection, ancestor: i64) -> Result<(), sqlx::Error> {
+    let tables = [
+        ("event", "id"),
+        ("event_account", "event_id"),
+        ("event_party", "event_id"),
+        ("odds", "event_id"),
+        ("sale", "event_id"),
+        ("penalty", "event_id"),
+        ("capital", "event_id"),
+        ("policy_payout", "event_id"),
+    ];
+    for (table, id) in tables {
+        let sql = format!("delete from chain.{table} where $1 <= {id}");
+        sqlx::query(&sql)
+            .bind(first_id(ancestor + 1))
+            .execute(&mut *connection)
+            .await?;
+    }
+    sqlx::query("delete from chain.dead_letter where $1 < slot")
+        .bind(ancestor)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Sets the cursor back to `ancestor`.
+async fn set_back(
+    connection: &mut PgConnection,
+    cursor: &mut Cursor,
+    ancestor: i64,
+) -> Result<(), ApplyError> {
+    let removed: Vec<(i64, Vec<u8>)> = sqlx::query_as(
+        "delete from chain.slot where $1 < slot returning parent_slot, parent_blockhash",
+    )
+    .bind(ancestor)
+    .fetch_all(&mut *connection)
+    .await?;
+    let block_time = sqlx::query_scalar("select block_time from chain.slot where slot = $1")
+        .bind(ancestor)
+        .fetch_optional(connection)
+        .await?;
+    let hash = removed.into_iter().find(|(parent, _)| *parent == ancestor);
+    let hash = hash.and_then(|(_, hash)| hash.try_into().ok());
+    cursor.blockhash = hash.ok_or(ApplyError::NotApplied(ancestor))?;
+    cursor.slot = ancestor;
+    cursor.block_time = block_time.flatten();
+    Ok(())
+}
+
+/// Sets the stakes in markets back to what they were, from the new `seq` on.
+async fn restore_volumes(
+    connection: &mut PgConnection,
+    cursor: &Cursor,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "with given as (
+           select v.market, v.life, market.total / power(10::numeric, market.decimals) as volume
+           from chain.market_volume v
+           left join chain.market on (market.address, market.life) = (v.market, v.life)
+           where v.valid_to = $2
+             and (market.address is null
+               or market.total / power(10::numeric, market.decimals) <> v.volume)
+         ), ended as (
+           update chain.market_volume v set valid_to = $1 from given
+           where (v.market, v.life) = (given.market, given.life) and v.valid_to = $2
+         )
+         insert into chain.market_volume (market, life, volume, valid_from, valid_to)
+         select market, life, volume, $1, $2 from given where volume is not null",
+    )
+    .bind(cursor.seq)
+    .bind(i64::MAX)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
