@@ -28,10 +28,15 @@ const LOCK_POLL_INTERVAL: Duration = Duration::from_millis(500);
 /// Time limit of one transaction. A connection to a machine that has died answers nothing, and no
 /// error reports it.
 const APPLY_TIMEOUT: Duration = Duration::from_secs(30);
+/// Time limit of storing a snapshot of all accounts.
+const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(1_800);
+/// Lifts the time limit of statements, until the end of the transaction.
+const NO_STATEMENT_LIMIT: &str = "set local statement_timeout = 0";
 /// Settings of the connection. Postgres drops the connection of a dead machine after 30 s, and with it
 /// the writer lock, and it gives up a statement whose result nobody awaits any more.
 const SESSION: &str = "set tcp_keepalives_idle = 10; set tcp_keepalives_interval = 5;
-     set tcp_keepalives_count = 4; set statement_timeout = '30s'";
+     set tcp_keepalives_count = 4; set tcp_user_timeout = '30s'; set statement_timeout = '30s';
+     set idle_in_transaction_session_timeout = '60s'";
 
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
@@ -45,8 +50,8 @@ pub enum ApplyError {
     Finalized { ancestor: i64, finalized_slot: i64 },
     #[error("slot {0} is not applied, so the slots after it can't be undone")]
     NotApplied(i64),
-    #[error("the database has not answered for {} s", APPLY_TIMEOUT.as_secs())]
-    Timeout,
+    #[error("the database has not answered for {0} s")]
+    Timeout(u64),
     #[error("database error: {0}")]
     Database(#[from] sqlx::Error),
 }
@@ -55,8 +60,12 @@ pub enum ApplyError {
 #[derive(Debug)]
 pub struct Applied {
     pub cursor: Cursor,
-    /// The first slot that doesn't continue the mirror. It and the updates after it were not applied.
+    /// Number of updates that were applied. Those after an obstacle were not.
+    pub applied: usize,
+    /// The first slot that doesn't continue the mirror.
     pub obstacle: Option<Obstacle>,
+    /// Whether the stream is known to be of the mirrored chain.
+    pub is_linked: bool,
 }
 
 /// A slot that doesn't continue the mirror.
@@ -79,7 +88,7 @@ impl ApplyError {
         /// database, no right, no such table or column.
         const FINAL: [&str; 4] = ["28", "3D", "42", "0A"];
         match self {
-            Self::NoCursor | Self::Timeout => true,
+            Self::NoCursor | Self::Timeout(_) => true,
             Self::Finalized { .. } | Self::NotApplied(_) => false,
             Self::Database(sqlx::Error::Database(error)) => !error
                 .code()
@@ -91,20 +100,21 @@ impl ApplyError {
 
 /// The database connection that holds the writer lock. A process that loses the connection loses
 /// the lock with it.
-pub struct MirrorWriter {
+pub struct MirrorWriter<'a> {
     connection: PgConnection,
     /// Partitions of the history that exist.
     partitioned: HashSet<i64>,
     /// Whether `chain.gap` may have open gaps, of this process or of an earlier one.
     may_have_gaps: bool,
-    retention: Retention,
+    retention: &'a mut Retention,
 }
 
-impl MirrorWriter {
+impl<'a> MirrorWriter<'a> {
     /// Connects and waits until no other process holds the writer lock. `None` if `stop` is
     /// cancelled first.
     pub async fn open(
         database_url: &str,
+        retention: &'a mut Retention,
         stop: &CancellationToken,
     ) -> Result<Option<Self>, ApplyError> {
         let opened = stop.run_until_cancelled(async {
@@ -124,7 +134,7 @@ impl MirrorWriter {
                 connection,
                 partitioned: [].into(),
                 may_have_gaps: true,
-                retention: Retention::default(),
+                retention,
             })
         });
         opened.await.transpose()
@@ -155,8 +165,11 @@ impl MirrorWriter {
             settles_at: Some(settles_at),
             history_from: first.slot,
         };
-        bounded(async {
+        bounded_by(SNAPSHOT_TIMEOUT, async {
             let mut transaction = self.connection.begin().await?;
+            sqlx::raw_sql(NO_STATEMENT_LIMIT)
+                .execute(&mut *transaction)
+                .await?;
             let mut store = Store {
                 connection: &mut transaction,
                 cursor: &mut cursor,
@@ -172,24 +185,30 @@ impl MirrorWriter {
 
     /// Applies updates up to the first slot that doesn't continue the mirror, in one transaction.
     ///
+    /// `is_linked` says whether earlier updates of the stream were of the mirrored chain. Before that,
+    /// what the stream says of finalized slots may be of another fork.
+    ///
     /// # Errors
     ///
     /// After an error, nothing is committed.
     pub async fn apply(
         &mut self,
         updates: &[SlotUpdate],
+        is_linked: bool,
         tip: Option<Tip>,
     ) -> Result<Applied, ApplyError> {
         self.create_partitions(updates).await?;
-        let applied = self.apply_fast_or_carefully(updates, tip).await?;
+        let applied = self
+            .apply_fast_or_carefully(updates, is_linked, tip)
+            .await?;
         if self.may_have_gaps && applied.cursor.settles_at.is_none() {
             let slot = applied.cursor.slot;
             self.may_have_gaps = bounded(gap::close(&mut self.connection, slot)).await?;
         }
         let now = Instant::now();
         if self.retention.mark(now, applied.cursor.seq) {
-            let (retention, connection) = (&mut self.retention, &mut self.connection);
-            bounded(retention.remove_old(now, connection)).await?;
+            let removed = self.retention.remove_old(now, &mut self.connection);
+            bounded(removed).await?;
         }
         Ok(applied)
     }
@@ -197,12 +216,14 @@ impl MirrorWriter {
     async fn apply_fast_or_carefully(
         &mut self,
         updates: &[SlotUpdate],
+        is_linked: bool,
         tip: Option<Tip>,
     ) -> Result<Applied, ApplyError> {
-        match self.apply_with(Care::Fast, updates, tip).await {
+        match self.apply_with(Care::Fast, updates, is_linked, tip).await {
             Err(ApplyError::Database(error)) if is_refusal(&error) => {
                 tracing::warn!(%error, "a row was refused; storing the slots row by row");
-                self.apply_with(Care::Careful, updates, tip).await
+                self.apply_with(Care::Careful, updates, is_linked, tip)
+                    .await
             }
             applied => applied,
         }
@@ -212,12 +233,16 @@ impl MirrorWriter {
         &mut self,
         care: Care,
         updates: &[SlotUpdate],
+        is_linked: bool,
         tip: Option<Tip>,
     ) -> Result<Applied, ApplyError> {
         let transaction = bounded(self.connection.begin()).await?;
-        timeout(APPLY_TIMEOUT, apply(transaction, care, updates, tip))
-            .await
-            .unwrap_or(Err(ApplyError::Timeout))
+        timeout(
+            APPLY_TIMEOUT,
+            apply(transaction, care, updates, is_linked, tip),
+        )
+        .await
+        .unwrap_or(Err(ApplyError::Timeout(APPLY_TIMEOUT.as_secs())))
     }
 
     /// Undoes the slots after `ancestor`, which is applied and not finalized, and tells the clients.
@@ -225,7 +250,7 @@ impl MirrorWriter {
         let transaction = bounded(self.connection.begin()).await?;
         timeout(APPLY_TIMEOUT, undo::to_ancestor(transaction, ancestor))
             .await
-            .unwrap_or(Err(ApplyError::Timeout))
+            .unwrap_or(Err(ApplyError::Timeout(APPLY_TIMEOUT.as_secs())))
     }
 
     /// Records that slots are missing. Until their accounts are read again, accounts may be older or
@@ -242,14 +267,17 @@ impl MirrorWriter {
         accounts: InitialAccounts,
         first: &SealedSlot,
     ) -> Result<(), ApplyError> {
-        let transaction = bounded(self.connection.begin()).await?;
-        bounded(gap::begin_epoch(transaction, accounts, first)).await
+        let mut transaction = bounded(self.connection.begin()).await?;
+        bounded(sqlx::raw_sql(NO_STATEMENT_LIMIT).execute(&mut *transaction)).await?;
+        let stored = gap::begin_epoch(transaction, accounts, first);
+        bounded_by(SNAPSHOT_TIMEOUT, stored).await
     }
 
     /// Stores accounts that are newer than the mirror's.
     pub async fn refetch(&mut self, found: AccountsAt) -> Result<(), ApplyError> {
-        let transaction = bounded(self.connection.begin()).await?;
-        bounded(gap::refetch(transaction, found)).await
+        let mut transaction = bounded(self.connection.begin()).await?;
+        bounded(sqlx::raw_sql(NO_STATEMENT_LIMIT).execute(&mut *transaction)).await?;
+        bounded_by(SNAPSHOT_TIMEOUT, gap::refetch(transaction, found)).await
     }
 
     /// Applied slots with their blockhashes, newest first, down to `first`.
@@ -287,9 +315,16 @@ impl MirrorWriter {
 
 /// Limits the time of a database access.
 async fn bounded<T>(access: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, ApplyError> {
-    match timeout(APPLY_TIMEOUT, access).await {
+    bounded_by(APPLY_TIMEOUT, access).await
+}
+
+async fn bounded_by<T>(
+    limit: Duration,
+    access: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, ApplyError> {
+    match timeout(limit, access).await {
         Ok(result) => Ok(result?),
-        Err(_) => Err(ApplyError::Timeout),
+        Err(_) => Err(ApplyError::Timeout(limit.as_secs())),
     }
 }
 
@@ -304,6 +339,7 @@ async fn apply(
     mut transaction: sqlx::Transaction<'_, sqlx::Postgres>,
     care: Care,
     updates: &[SlotUpdate],
+    is_linked: bool,
     tip: Option<Tip>,
 ) -> Result<Applied, ApplyError> {
     let cursor = Cursor::lock(&mut transaction).await?;
@@ -312,12 +348,13 @@ async fn apply(
         cursor.observe(tip);
     }
     let hashes = applied_hashes(&mut transaction, &cursor, updates).await?;
-    let (slots, obstacle) = next_slots(&cursor, hashes, updates);
+    let next = next_slots(&cursor, hashes, is_linked, updates);
     let finalized_before = cursor.finalized_slot;
     let seq_before = cursor.seq;
-    cursor.finalized_slot = finalized_slot(&cursor, &slots, updates);
+    cursor.finalized_slot = next.finalized_slot;
     // Slots that can still be undone are stored one by one, each with what it replaces.
-    let (finalized, open): (Vec<_>, Vec<_>) = slots
+    let (finalized, open): (Vec<_>, Vec<_>) = next
+        .slots
         .into_iter()
         .partition(|slot| slot.slot <= cursor.finalized_slot);
     let mut store = Store {
@@ -332,7 +369,7 @@ async fn apply(
     if finalized_before < cursor.finalized_slot {
         undo::forget(&mut transaction, cursor.finalized_slot).await?;
     }
-    let late = match obstacle {
+    let late = match next.obstacle {
         None => late_slot(&mut transaction, &cursor, updates).await?,
         Some(_) => None,
     };
@@ -343,7 +380,9 @@ async fn apply(
     transaction.commit().await?;
     Ok(Applied {
         cursor,
-        obstacle: obstacle.or(late),
+        applied: next.applied,
+        obstacle: next.obstacle.or(late),
+        is_linked: next.is_linked,
     })
 }
 
@@ -398,60 +437,96 @@ async fn applied_hashes(
     // After `initialize`, the cursor's slot is not in `chain.slot`.
     let mut hashes = HashMap::from([(cursor.slot, cursor.blockhash)]);
     if !applied.is_empty() {
-        let known: Vec<(i64, Vec<u8>)> =
-            sqlx::query_as("select slot, blockhash from chain.slot where slot = any($1)")
-                .bind(applied)
-                .fetch_all(connection)
-                .await?;
+        // The slot before the first one is known as its parent only.
+        let known: Vec<(i64, Vec<u8>)> = sqlx::query_as(
+            "select slot, blockhash from chain.slot where slot = any($1)
+             union select parent_slot, parent_blockhash from chain.slot
+               where slot = (select min(slot) from chain.slot) and parent_slot = any($1)",
+        )
+        .bind(applied)
+        .fetch_all(connection)
+        .await?;
         let known = known.into_iter();
         hashes.extend(known.filter_map(|(slot, hash)| Some((slot, hash.try_into().ok()?))));
     }
     Ok(hashes)
 }
 
-/// The slots of `updates` that continue the mirror, each the child of the one before, and the first
-/// slot that doesn't.
+/// The beginning of some updates, up to the first slot that doesn't continue the mirror.
+#[derive(Debug, PartialEq, Eq)]
+struct Next {
+    /// The slots to apply, each the child of the one before.
+    slots: Vec<SealedSlot>,
+    /// Latest finalized slot that is applied then.
+    finalized_slot: i64,
+    /// Number of updates before the obstacle.
+    applied: usize,
+    obstacle: Option<Obstacle>,
+    is_linked: bool,
+}
+
 fn next_slots(
     cursor: &Cursor,
     mut hashes: HashMap<i64, Blockhash>,
+    is_linked: bool,
     updates: &[SlotUpdate],
-) -> (Vec<SealedSlot>, Option<Obstacle>) {
+) -> Next {
     let mut cursor = cursor.clone();
-    let mut slots = vec![];
+    let mut next = Next {
+        slots: vec![],
+        finalized_slot: cursor.finalized_slot,
+        applied: 0,
+        obstacle: None,
+        is_linked,
+    };
     for update in updates {
-        let SlotUpdate::Sealed(sealed) = update else {
-            continue;
+        let sealed = match update {
+            SlotUpdate::Sealed(sealed) => sealed,
+            // A slot that is not applied yet is finalized later, with another message.
+            SlotUpdate::Finalized(slot) if next.is_linked && *slot <= cursor.slot => {
+                next.finalized_slot = next.finalized_slot.max(*slot);
+                next.applied += 1;
+                continue;
+            }
+            SlotUpdate::Finalized(_) | SlotUpdate::Late(_) => {
+                next.applied += 1;
+                continue;
+            }
         };
-        let (slot, parent_slot) = (sealed.slot, sealed.parent_slot);
-        match cursor.continuity(hashes.get(&slot), sealed) {
+        match cursor.continuity(hashes.get(&sealed.slot), sealed) {
             Continuity::Duplicate => {}
             Continuity::Next => {
-                hashes.insert(slot, sealed.blockhash);
+                hashes.insert(sealed.slot, sealed.blockhash);
                 cursor.advance(sealed);
-                slots.push((**sealed).clone());
+                next.slots.push((**sealed).clone());
             }
-            Continuity::Gap => return (slots, Some(Obstacle::Gap { slot, parent_slot })),
-            Continuity::Fork if hashes.get(&parent_slot) == Some(&sealed.parent_blockhash) => {
-                let ancestor = parent_slot;
-                return (slots, Some(Obstacle::Fork { slot, ancestor }));
-            }
-            Continuity::Fork => {
-                return (slots, Some(Obstacle::UnknownFork { slot, parent_slot }));
+            continuity => {
+                next.obstacle = Some(obstacle(continuity, &hashes, sealed));
+                return next;
             }
         }
+        next.is_linked = true;
+        next.applied += 1;
     }
-    (slots, None)
+    next
 }
 
-/// The latest finalized slot that is applied once `slots` are.
-fn finalized_slot(cursor: &Cursor, slots: &[SealedSlot], updates: &[SlotUpdate]) -> i64 {
-    let last = slots.last().map_or(cursor.slot, |slot| slot.slot);
-    let reported = updates.iter().filter_map(|update| match update {
-        SlotUpdate::Finalized(slot) => Some(*slot),
-        SlotUpdate::Sealed(_) | SlotUpdate::Late(_) => None,
-    });
-    let reported = reported.max().unwrap_or(0).min(last);
-    cursor.finalized_slot.max(reported)
+/// What keeps a slot from being applied.
+fn obstacle(
+    continuity: Continuity,
+    hashes: &HashMap<i64, Blockhash>,
+    sealed: &SealedSlot,
+) -> Obstacle {
+    let (slot, parent_slot) = (sealed.slot, sealed.parent_slot);
+    let parent = hashes.get(&parent_slot);
+    match continuity {
+        Continuity::Gap => Obstacle::Gap { slot, parent_slot },
+        _ if parent == Some(&sealed.parent_blockhash) => Obstacle::Fork {
+            slot,
+            ancestor: parent_slot,
+        },
+        _ => Obstacle::UnknownFork { slot, parent_slot },
+    }
 }
 
 #[cfg(test)]
@@ -492,10 +567,16 @@ mod tests {
         }))
     }
 
-    fn next(updates: &[SlotUpdate]) -> (Vec<i64>, Option<Obstacle>) {
+    fn next_of(is_linked: bool, updates: &[SlotUpdate]) -> Next {
         let applied = [(8, hash(8)), (10, hash(10))].into();
-        let (slots, obstacle) = next_slots(&cursor(10), applied, updates);
-        (slots.iter().map(|slot| slot.slot).collect(), obstacle)
+        next_slots(&cursor(10), applied, is_linked, updates)
+    }
+
+    /// Slots to apply, number of applied updates, and the obstacle.
+    fn next(updates: &[SlotUpdate]) -> (Vec<i64>, usize, Option<Obstacle>) {
+        let next = next_of(true, updates);
+        let slots = next.slots.iter().map(|slot| slot.slot).collect();
+        (slots, next.applied, next.obstacle)
     }
 
     #[test]
@@ -505,37 +586,57 @@ mod tests {
             sealed(11, 11, 10, 10),
             sealed(13, 13, 11, 11),
         ];
-        assert_eq!(next(&first), (vec![11, 13], None));
+        assert_eq!(next(&first), (vec![11, 13], 3, None));
 
         let gap = [&first[..], &[sealed(15, 15, 14, 14)]].concat();
         let (slot, parent_slot) = (15, 14);
         let expected = Obstacle::Gap { slot, parent_slot };
-        assert_eq!(next(&gap), (vec![11, 13], Some(expected)));
+        assert_eq!(next(&gap), (vec![11, 13], 3, Some(expected)));
 
         // A sibling of an applied slot, and one of a slot of the same batch
         let fork = Obstacle::Fork {
             slot: 10,
             ancestor: 8,
         };
-        assert_eq!(next(&[sealed(10, 77, 8, 8)]), (vec![], Some(fork)));
+        assert_eq!(next(&[sealed(10, 77, 8, 8)]), (vec![], 0, Some(fork)));
         let sibling = [&first[..], &[sealed(14, 14, 11, 11)]].concat();
         let fork = Obstacle::Fork {
             slot: 14,
             ancestor: 11,
         };
-        assert_eq!(next(&sibling), (vec![11, 13], Some(fork)));
+        assert_eq!(next(&sibling), (vec![11, 13], 3, Some(fork)));
 
         let (slot, parent_slot) = (11, 10);
         let unknown = Obstacle::UnknownFork { slot, parent_slot };
-        assert_eq!(next(&[sealed(11, 11, 10, 99)]), (vec![], Some(unknown)));
+        assert_eq!(next(&[sealed(11, 11, 10, 99)]), (vec![], 0, Some(unknown)));
     }
 
     #[test]
-    fn no_slot_beyond_the_mirror_counts_as_finalized() {
-        let updates = [sealed(11, 11, 10, 10), SlotUpdate::Finalized(14)];
-        let (slots, _) = next_slots(&cursor(10), HashMap::new(), &updates);
-        assert_eq!(finalized_slot(&cursor(10), &slots, &updates), 11);
-        assert_eq!(finalized_slot(&cursor(10), &[], &updates), 10);
-        assert_eq!(finalized_slot(&cursor(10), &[], &[]), 0);
+    fn a_slot_counts_as_finalized_only_if_it_is_applied_on_the_streams_chain() {
+        let finalized = SlotUpdate::Finalized;
+        let slot = |is_linked, updates: &[SlotUpdate]| {
+            let next = next_of(is_linked, updates);
+            (next.finalized_slot, next.is_linked)
+        };
+        // Nothing links the stream with the mirror yet.
+        assert_eq!(slot(false, &[finalized(9)]), (0, false));
+        assert_eq!(
+            slot(false, &[sealed(15, 15, 14, 14), finalized(9)]),
+            (0, false)
+        );
+        assert_eq!(
+            slot(false, &[sealed(10, 77, 8, 8), finalized(10)]),
+            (0, false)
+        );
+        // The stream repeats or continues the mirror.
+        assert_eq!(
+            slot(false, &[sealed(10, 10, 9, 9), finalized(10)]),
+            (10, true)
+        );
+        assert_eq!(slot(true, &[finalized(9)]), (9, true));
+        // Slots that are not applied yet are finalized later.
+        let ahead = [sealed(11, 11, 10, 10), finalized(14), finalized(11)];
+        assert_eq!(slot(true, &ahead), (11, true));
+        assert_eq!(slot(true, &[finalized(14)]), (0, true));
     }
 }

@@ -6,6 +6,7 @@ use sqlx::{PgConnection, Postgres, Transaction};
 use crate::{
     apply::notify,
     cursor::Cursor,
+    event_id::first_id,
     lives::{ChangedLife, Life, Mints, RPC_VERSION},
     rpc::AccountsAt,
     slot::SealedSlot,
@@ -167,11 +168,8 @@ async fn merge_snapshot(
             }
             Some(ended) => {
                 set_current(connection, &ended, false).await?;
-                // Both would have life 0 if neither creation is known.
-                let life = match ended.life {
-                    0 => crate::event_id::first_id(cursor.slot),
-                    _ => 0,
-                };
+                // Its creation is not known, but it came after the life before.
+                let life = first_id(cursor.slot);
                 changed.push(ChangedLife {
                     life: Life { life, ..found.life },
                     state: found.state,
@@ -222,6 +220,18 @@ async fn record_loss(
     cursor: &Cursor,
     (first, last): (i64, i64),
 ) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "update chain.gap set state = 'lost', closed_at = now()
+         where state = 'open' and from_slot <= $2 and $1 <= to_slot",
+    )
+    .bind(first)
+    .bind(last)
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query("update chain.cursor set history_from = $1")
+        .bind(last + 1)
+        .execute(&mut *connection)
+        .await?;
     sqlx::query(
         "insert into chain.gap (from_slot, to_slot, epoch, state, reason, closed_at)
          values ($1, $2, $3, 'lost', 'no source has the blocks any more', now())

@@ -258,6 +258,8 @@ impl<'a> Lives<'a> {
     /// Closes an account whose close no event reports, as far as this version can decode the events.
     fn close_if_emptied(&mut self, address: &Address, moment: Moment) {
         if let Some(tracked) = self.current.get_mut(address)
+            // Anybody can name the address of a closed account in a transaction.
+            && tracked.life.closed_slot.is_none()
             // A write in the slot shows that the account exists at its end.
             && tracked.life.slot < moment.slot
         {
@@ -362,8 +364,8 @@ impl<'a> Tracked<'a> {
 
     /// Ends the life, unless it has ended.
     fn end(&mut self, moment: Moment) {
-        self.is_changed = true;
         if self.life.closed_slot.is_none() {
+            self.is_changed = true;
             self.life.closed_slot = Some(moment.slot);
             self.life.facts.ended_at = moment.time;
             (self.life.slot, self.life.write_version) = (moment.slot, CLOSE_VERSION);

@@ -12,6 +12,8 @@ const FEED: Duration = Duration::from_secs(24 * 60 * 60);
 /// Time for which past stakes in markets are kept. The pages of a sorted list are of one moment, for
 /// ten minutes.
 const VOLUMES: Duration = Duration::from_secs(15 * 60);
+/// Most rows that one statement removes.
+const CHUNK: i64 = 20_000;
 /// Time between two removals.
 const INTERVAL: Duration = Duration::from_secs(60);
 
@@ -40,16 +42,26 @@ impl Retention {
         connection: &mut PgConnection,
     ) -> Result<(), sqlx::Error> {
         if let Some(seq) = self.reached_before(now, VOLUMES) {
-            sqlx::query("delete from chain.market_volume where valid_to <= $1")
-                .bind(seq)
-                .execute(&mut *connection)
-                .await?;
+            sqlx::query(
+                "delete from chain.market_volume where (market, life, valid_from) in (
+                   select market, life, valid_from from chain.market_volume
+                   where valid_to <= $1 and valid_to < 9223372036854775807
+                   order by valid_to limit $2)",
+            )
+            .bind(seq)
+            .bind(CHUNK)
+            .execute(&mut *connection)
+            .await?;
         }
         if let Some(seq) = self.reached_before(now, FEED) {
-            sqlx::query("delete from chain.feed where seq <= $1")
-                .bind(seq)
-                .execute(connection)
-                .await?;
+            sqlx::query(
+                "delete from chain.feed where seq in (
+                   select seq from chain.feed where seq <= $1 order by seq limit $2)",
+            )
+            .bind(seq)
+            .bind(CHUNK)
+            .execute(connection)
+            .await?;
             self.marks
                 .retain(|(at, _)| now.duration_since(*at) < FEED + INTERVAL);
         }

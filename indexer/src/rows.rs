@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use chrono::{DateTime, Utc};
 use driftshield_sdk::{
     AccountKind, Address, Event, Market, VaultTotals,
-    events::{Penalty, PolicyClaimed, PositionBought},
+    events::{BetPlaced, Penalty, PolicyClaimed, PositionBought},
     json,
 };
 use serde_json::{Value, json};
@@ -38,7 +38,7 @@ pub struct EventRows {
 
 /// Stakes in a market, in base units.
 #[derive(Default)]
-struct Pools {
+pub struct Pools {
     /// By outcome.
     stakes: [u64; OUTCOMES],
     total: u64,
@@ -49,6 +49,29 @@ const OUTCOMES: usize = 8;
 const _: fn(&Market) -> &[u64; OUTCOMES] = |market| &market.pools;
 
 impl Pools {
+    /// `stakes` are those of a row of `chain.odds`, in decimal digits.
+    pub fn from_row(stakes: &[String]) -> Option<Self> {
+        let stakes: Result<Vec<u64>, _> = stakes.iter().map(|stake| stake.parse()).collect();
+        let stakes: [u64; OUTCOMES] = stakes.ok()?.try_into().ok()?;
+        Some(Self {
+            total: stakes.iter().sum(),
+            stakes,
+        })
+    }
+
+    fn bet(&mut self, event: &BetPlaced) {
+        if let Some(pool) = self.stakes.get_mut(usize::from(event.outcome)) {
+            *pool = event.pool;
+        }
+        self.total = event.total;
+    }
+
+    /// Whether the stakes add up to the total.
+    fn are_whole(&self) -> bool {
+        let sum: u128 = self.stakes.iter().copied().map(u128::from).sum();
+        sum == u128::from(self.total)
+    }
+
     fn of(market: Box<Market>) -> Self {
         Self {
             stakes: market.pools,
@@ -158,6 +181,15 @@ impl Default for EventRows {
 }
 
 impl EventRows {
+    /// `pools` are those of markets with a bet before the first event, from the last row of
+    /// `chain.odds`. A market's account shows them only if it has no such row: it can be newer.
+    pub fn new(pools: HashMap<Address, Pools>) -> Self {
+        Self {
+            pools,
+            ..Self::default()
+        }
+    }
+
     /// The tables, `event` first.
     pub fn tables(&self) -> [&CopyRows; 8] {
         [
@@ -252,15 +284,15 @@ impl EventRows {
                 self.add_odds(id, time, &event.market);
             }
             Event::BetPlaced(event) => {
-                let known = || before.market(&event.market).map(Pools::of);
-                let pools = self
-                    .pools
-                    .entry(event.market)
-                    .or_insert_with(|| known().unwrap_or_default());
-                if let Some(pool) = pools.stakes.get_mut(usize::from(event.outcome)) {
-                    *pool = event.pool;
+                let pools = self.pools.entry(event.market).or_default();
+                pools.bet(event);
+                // The market's rows may lack bets; its account has all of them.
+                if !pools.are_whole()
+                    && let Some(mut of_account) = before.market(&event.market).map(Pools::of)
+                {
+                    of_account.bet(event);
+                    *pools = of_account;
                 }
-                pools.total = event.total;
                 self.add_odds(id, time, &event.market);
             }
             Event::ReceiptFinalized(event) => {
@@ -280,8 +312,7 @@ impl EventRows {
     fn add_odds(&mut self, id: i64, time: Option<DateTime<Utc>>, market: &Address) {
         let pools = &self.pools[market];
         self.volumes.insert(*market, pools.total);
-        let total: u128 = pools.stakes.iter().copied().map(u128::from).sum();
-        if total != u128::from(pools.total) {
+        if !pools.are_whole() {
             tracing::warn!(event = id, %market, "pools unknown; odds not stored");
             return;
         }

@@ -87,6 +87,12 @@ impl Rpc {
             .map_err(|error| ReadError::Request { method, error })
     }
 
+    /// The confirmed slot that the node has reached.
+    pub async fn slot(&self) -> Result<u64, ReadError> {
+        self.send("getSlot", json!([{ "commitment": "confirmed" }]))
+            .await
+    }
+
     /// Slots with a confirmed block in the range, both inclusive, in order.
     pub async fn blocks(&self, first: u64, last: u64) -> Result<Vec<u64>, ReadError> {
         let mut slots = vec![];

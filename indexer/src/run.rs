@@ -16,6 +16,7 @@ use crate::{
     apply::{ApplyError, MirrorWriter, Obstacle},
     endpoints::Endpoints,
     migrate,
+    retention::Retention,
     rpc::{ReadError, Rpc},
     snapshot::SnapshotError,
     stream::{self, GrpcServer, StreamError, Updates},
@@ -46,6 +47,8 @@ enum RunError {
     UnknownFork { slot: i64, parent_slot: i64 },
     #[error("messages of slot {0} arrived after its block metadata; the slot is read again")]
     Late(i64),
+    #[error("stopped")]
+    Stopped,
     #[error("the RPC node has no block after slot {0} yet")]
     RpcBehind(i64),
     #[error("the blocks of the RPC node don't continue the mirror: {0:?}")]
@@ -67,6 +70,7 @@ impl RunError {
             | Self::Late(_)
             | Self::Filling(_)
             | Self::RpcBehind(_)
+            | Self::Stopped
             | Self::SlowSnapshot(_) => true,
         }
     }
@@ -104,6 +108,10 @@ impl Attempts {
                     _ => self.refusals = 0,
                 }
             }
+            // Another server may show the slots as they are.
+            RunError::Late(_) | RunError::UnknownFork { .. } | RunError::Filling(_) => {
+                self.server = (self.server + 1) % servers;
+            }
             _ => self.refusals = 0,
         }
     }
@@ -124,11 +132,13 @@ pub async fn run(endpoints: &Endpoints, stop: CancellationToken) -> anyhow::Resu
     };
     let mut attempts = Attempts::default();
     let mut delays = retry_delays();
+    let mut retention = Retention::default();
     loop {
         let mut caught_up = false;
-        let mirrored = mirror_until_failure(&sources, &attempts, &stop, &mut caught_up).await;
+        let mirrored =
+            mirror_until_failure(&sources, &attempts, &mut retention, &stop, &mut caught_up).await;
         let error = match mirrored {
-            Ok(()) => return Ok(()),
+            Ok(()) | Err(RunError::Stopped) => return Ok(()),
             Err(error) if error.is_transient() => error,
             Err(error) => return Err(with_advice(error)),
         };
@@ -168,10 +178,11 @@ fn with_advice(error: RunError) -> anyhow::Error {
 async fn mirror_until_failure(
     sources: &Sources,
     attempts: &Attempts,
+    retention: &mut Retention,
     stop: &CancellationToken,
     caught_up: &mut bool,
 ) -> Result<(), RunError> {
-    let Some(mut mirror) = MirrorWriter::open(&sources.database_url, stop).await? else {
+    let Some(mut mirror) = MirrorWriter::open(&sources.database_url, retention, stop).await? else {
         return Ok(());
     };
     let cursor = mirror.cursor().await?;
@@ -201,6 +212,7 @@ async fn mirror_until_failure(
         updates,
         tip,
         caught_up: false,
+        is_linked: false,
     };
     let followed = match from_slot {
         None => follower.begin_and_follow().await,
@@ -247,6 +259,8 @@ mod tests {
         attempts.learn(&RunError::Stream(StreamError::Ended), 3);
         assert_eq!((attempts.server, attempts.is_live()), (0, false));
         attempts.learn(&RunError::Late(7), 3);
-        assert_eq!((attempts.server, attempts.is_live()), (0, false));
+        assert_eq!((attempts.server, attempts.is_live()), (1, false));
+        attempts.learn(&RunError::Stopped, 3);
+        assert_eq!((attempts.server, attempts.is_live()), (1, false));
     }
 }

@@ -1,8 +1,8 @@
 //! Storage of a group of slots, all in the transaction of the caller.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use driftshield_sdk::{AccountKind, Address, TokenProgram};
+use driftshield_sdk::{AccountKind, Address, Event, TokenProgram};
 use sqlx::{PgConnection, Row, postgres::PgRow, types::Json};
 
 use crate::{
@@ -12,7 +12,7 @@ use crate::{
     event_id::first_id,
     kinds::{self, KeyedRows, LifeRows},
     lives::{ChangedLife, Changes, Life, Lives, Mints, touched_addresses},
-    rows::{EventRows, FeedEvent},
+    rows::{EventRows, FeedEvent, Pools},
     slot::SealedSlot,
 };
 
@@ -42,7 +42,7 @@ impl Store<'_> {
         let before = load_lives(self.connection, &addresses).await?;
         let mints = load_mints(self.connection, slots).await?;
         let mut lives = Lives::new(before, mints);
-        let mut rows = EventRows::default();
+        let mut rows = EventRows::new(load_pools(self.connection, slots).await?);
         for slot in slots {
             rows.add(slot, &lives);
             lives.apply(slot);
@@ -240,13 +240,14 @@ impl Store<'_> {
 }
 
 impl Store<'_> {
-    /// Records the stakes in all open markets, as of the feed's `seq`.
+    /// Records the stakes in all markets, as of the feed's `seq`.
     pub async fn store_all_volumes(&mut self) -> Result<(), sqlx::Error> {
         sqlx::query(
-            "insert into chain.market_volume (market, life, volume, valid_from, valid_to)
+            "with ended as (
+               update chain.market_volume set valid_to = $1 where valid_to = $2)
+             insert into chain.market_volume (market, life, volume, valid_from, valid_to)
              select address, life, total / power(10::numeric, decimals), $1, $2
-             from chain.market where is_current
-             on conflict do nothing",
+             from chain.market",
         )
         .bind(self.cursor.seq)
         .bind(i64::MAX)
@@ -390,6 +391,42 @@ impl sqlx::FromRow<'_, PgRow> for Life {
             facts,
         })
     }
+}
+
+/// Reads the pools of the markets on which the slots have bets, as the last bet before left them.
+async fn load_pools(
+    connection: &mut PgConnection,
+    slots: &[SealedSlot],
+) -> Result<HashMap<Address, Pools>, sqlx::Error> {
+    let events = slots.iter().flat_map(|slot| &slot.events);
+    let markets: BTreeSet<Address> = events
+        .filter_map(|emitted| match &emitted.event {
+            Some(Event::BetPlaced(event)) => Some(event.market),
+            _ => None,
+        })
+        .collect();
+    if markets.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let keys: Vec<_> = markets.iter().map(|key| key.to_bytes().to_vec()).collect();
+    let rows: Vec<(Vec<u8>, Vec<String>)> = sqlx::query_as(
+        "select key, last.pools
+         from unnest($1::bytea[]) as given (key)
+         join chain.account on address = key and is_current
+         cross join lateral (
+           select pools::text[] from chain.odds
+           where market = key and life <= event_id order by event_id desc limit 1) last",
+    )
+    .bind(keys)
+    .fetch_all(connection)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .filter_map(|(market, pools)| {
+            let market: [u8; 32] = market.try_into().ok()?;
+            Some((market.into(), Pools::from_row(&pools)?))
+        })
+        .collect())
 }
 
 /// Reads the registered mints, if the slots create accounts that copy their decimals.

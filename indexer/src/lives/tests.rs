@@ -362,3 +362,12 @@ fn an_account_that_was_read_before_its_first_event_is_one_life() {
     assert_eq!(changed[0].life.life, id(7, 0));
     assert_eq!(changed[0].life.closed_slot, None);
 }
+
+#[test]
+fn a_closed_account_that_is_named_again_keeps_its_final_state() {
+    let before = [slot(6, vec![created(1), cancelled(2)], vec![])];
+    let (known, _) = changed_at(MARKET, vec![], &before).remove(0);
+    let mut named = slot(7, vec![], vec![]);
+    named.emptied = [MARKET.into()].into();
+    assert!(changed_at(MARKET, vec![known], &[named]).is_empty());
+}

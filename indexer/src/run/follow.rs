@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::RunError;
 use crate::{
-    apply::{Applied, MirrorWriter, Obstacle},
+    apply::{MirrorWriter, Obstacle},
     cursor::{Cursor, Tip},
     rpc::{ReadError, Rpc},
     slot::{SealedSlot, SlotUpdate},
@@ -20,6 +20,9 @@ use crate::{
 
 /// Maximum number of updates in one database transaction.
 const MAX_BATCH: usize = 64;
+/// Number of account writes and events from which a transaction takes no further slot: one that takes
+/// too long is given up.
+const MAX_BATCH_ROWS: usize = 20_000;
 /// Time between two updates of the cursor while no slot arrives: readers see from it how old the data
 /// is.
 const HEARTBEAT: Duration = Duration::from_secs(1);
@@ -32,11 +35,13 @@ const BLOCK_BATCH: usize = 16;
 pub struct Follower<'a> {
     pub rpc: &'a Rpc,
     pub stop: &'a CancellationToken,
-    pub mirror: &'a mut MirrorWriter,
+    pub mirror: &'a mut MirrorWriter<'a>,
     pub updates: mpsc::Receiver<SlotUpdate>,
     pub tip: watch::Receiver<Option<Tip>>,
     /// Whether the mirror has reached the end of the stream once.
     pub caught_up: bool,
+    /// Whether the stream is known to be of the mirrored chain.
+    pub is_linked: bool,
 }
 
 impl Follower<'_> {
@@ -86,7 +91,7 @@ impl Follower<'_> {
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             while !waiting.is_empty() {
-                let rest = waiting.split_off(waiting.len().min(MAX_BATCH));
+                let rest = waiting.split_off(batch_len(&waiting));
                 let cursor = self.apply(&waiting).await?;
                 waiting = rest;
                 if !self.caught_up && waiting.is_empty() && self.updates.is_empty() {
@@ -109,38 +114,55 @@ impl Follower<'_> {
     }
 
     /// Applies updates, with the remedy for each obstacle.
-    async fn apply(&mut self, updates: &[SlotUpdate]) -> Result<Cursor, RunError> {
+    async fn apply(&mut self, mut updates: &[SlotUpdate]) -> Result<Cursor, RunError> {
         loop {
             let tip = *self.tip.borrow();
-            let Applied { cursor, obstacle } = self.mirror.apply(updates, tip).await?;
-            match obstacle {
-                None => return Ok(cursor),
-                Some(Obstacle::Fork { slot, ancestor }) => {
-                    tracing::warn!(slot, ancestor, "the cluster dropped slots; undoing them");
-                    self.mirror.undo(ancestor).await?;
-                }
-                Some(Obstacle::Gap { slot, parent_slot }) => {
-                    match self.fill(&cursor, parent_slot).await {
-                        Err(RunError::Read(ReadError::NoBlock(missing))) => {
-                            tracing::error!(missing, "no source has the slots any more");
-                            self.begin_epoch(updates, slot).await?;
-                        }
-                        filled => filled?,
-                    }
-                }
-                Some(Obstacle::UnknownFork { slot, parent_slot }) => {
-                    self.undo_dropped(&cursor, slot, parent_slot).await?;
-                }
-                Some(Obstacle::Late { slot, parent_slot }) => {
-                    self.mirror.undo(parent_slot).await?;
-                    return Err(RunError::Late(slot));
-                }
+            let applied = self.mirror.apply(updates, self.is_linked, tip).await?;
+            self.is_linked = applied.is_linked;
+            let Some(obstacle) = applied.obstacle else {
+                return Ok(applied.cursor);
+            };
+            if self.stop.is_cancelled() {
+                return Err(RunError::Stopped);
             }
+            // What was applied before the obstacle can be of the fork that is undone now.
+            updates = &updates[applied.applied..];
+            self.overcome(obstacle, &applied.cursor, updates).await?;
         }
     }
 
+    /// Removes an obstacle: `updates` begin with its slot.
+    async fn overcome(
+        &mut self,
+        obstacle: Obstacle,
+        cursor: &Cursor,
+        updates: &[SlotUpdate],
+    ) -> Result<(), RunError> {
+        match obstacle {
+            Obstacle::Fork { slot, ancestor } => {
+                tracing::warn!(slot, ancestor, "the cluster dropped slots; undoing them");
+                self.mirror.undo(ancestor).await?;
+            }
+            Obstacle::UnknownFork { slot, parent_slot } => {
+                self.undo_dropped(cursor, slot, parent_slot).await?;
+            }
+            Obstacle::Late { slot, parent_slot } => {
+                self.mirror.undo(parent_slot).await?;
+                return Err(RunError::Late(slot));
+            }
+            Obstacle::Gap { slot, parent_slot } => match self.fill(cursor, parent_slot).await {
+                Err(RunError::Read(ReadError::NoBlock(missing))) => {
+                    tracing::error!(missing, "no source has the slots any more");
+                    self.begin_epoch(updates, slot).await?;
+                }
+                filled => filled?,
+            },
+        }
+        Ok(())
+    }
+
     /// Fetches the slots after the cursor up to `last` as blocks, and then the accounts that they
-    /// changed.
+    /// changed. Returns early after it has undone dropped slots: the gap is another one then.
     async fn fill(&mut self, cursor: &Cursor, last: i64) -> Result<(), RunError> {
         let first = cursor.slot + 1;
         tracing::warn!(
@@ -149,12 +171,20 @@ impl Follower<'_> {
             "the stream misses slots; reading their blocks by RPC"
         );
         self.mirror.open_gap(first, last).await?;
-        let slots = self
-            .rpc
-            .blocks(first.unsigned_abs(), last.unsigned_abs())
-            .await?;
+        let range = (first.unsigned_abs(), last.unsigned_abs());
+        let slots = self.rpc.blocks(range.0, range.1).await?;
+        if slots.is_empty() {
+            return Err(if self.rpc.slot().await? < range.1 {
+                RunError::RpcBehind(cursor.slot)
+            } else {
+                ReadError::NoBlock(range.0).into()
+            });
+        }
         let mut touched = BTreeSet::new();
         for slots in slots.chunks(BLOCK_BATCH) {
+            if self.stop.is_cancelled() {
+                return Err(RunError::Stopped);
+            }
             let mut blocks = vec![];
             for slot in slots {
                 let block = self.rpc.block(*slot).await?;
@@ -162,26 +192,31 @@ impl Follower<'_> {
                 blocks.push(SlotUpdate::Sealed(Box::new(block.sealed)));
             }
             let tip = *self.tip.borrow();
-            match self.mirror.apply(&blocks, tip).await?.obstacle {
+            let applied = self.mirror.apply(&blocks, true, tip).await?;
+            let cursor = applied.cursor;
+            match applied.obstacle {
                 None => {}
+                // The slots before it were dropped while the stream was away. The accounts that this
+                // attempt has read about are read again with all others.
+                Some(Obstacle::Fork { ancestor, .. }) => {
+                    self.mirror.undo(ancestor).await?;
+                    return self.settle().await;
+                }
+                Some(Obstacle::UnknownFork { slot, parent_slot }) => {
+                    self.undo_dropped(&cursor, slot, parent_slot).await?;
+                    return self.settle().await;
+                }
                 // A block between them is gone.
                 Some(Obstacle::Gap { parent_slot, .. }) => {
                     return Err(ReadError::NoBlock(parent_slot.unsigned_abs()).into());
                 }
-                Some(Obstacle::UnknownFork { slot, parent_slot }) => {
-                    self.undo_dropped(cursor, slot, parent_slot).await?;
-                }
-                Some(obstacle) => return Err(RunError::Filling(obstacle)),
+                Some(obstacle @ Obstacle::Late { .. }) => return Err(RunError::Filling(obstacle)),
             }
         }
-        if slots.is_empty() {
-            return Err(RunError::RpcBehind(cursor.slot));
-        }
-        self.refetch(&touched).await?;
-        Ok(())
+        self.refetch(&touched).await
     }
 
-    /// Reads all accounts again if an earlier process ended between applying missing slots and reading
+    /// Reads all accounts again if an earlier attempt ended between applying missing slots and reading
     /// the accounts that they changed.
     async fn settle(&mut self) -> Result<(), RunError> {
         let Some(cursor) = self.mirror.cursor().await? else {
@@ -203,6 +238,12 @@ impl Follower<'_> {
             _ => None,
         });
         if let Some(first) = first {
+            // Nothing proves that the slots after the finalized one were not dropped.
+            if let Some(cursor) = self.mirror.cursor().await?
+                && (1..cursor.slot).contains(&cursor.finalized_slot)
+            {
+                self.mirror.undo(cursor.finalized_slot).await?;
+            }
             let accounts = snapshot::initial_accounts(self.rpc.client(), first).await?;
             self.mirror.begin_epoch(accounts, first).await?;
         }
@@ -251,5 +292,53 @@ impl Follower<'_> {
                 return Some(first);
             }
         }
+    }
+}
+
+/// Number of updates, at least one, that one transaction applies.
+fn batch_len(updates: &[SlotUpdate]) -> usize {
+    let mut rows = 0;
+    let fits = |update: &&SlotUpdate| {
+        let before = rows;
+        if let SlotUpdate::Sealed(sealed) = update {
+            rows += sealed.writes.len() + sealed.events.len();
+        }
+        before < MAX_BATCH_ROWS
+    };
+    updates.iter().take(MAX_BATCH).take_while(fits).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::slot::AccountWrite;
+
+    #[test]
+    fn a_batch_ends_with_the_slot_that_makes_it_large() {
+        let slot = |writes| {
+            let write = AccountWrite {
+                address: [1; 32].into(),
+                write_version: 1,
+                lamports: 1,
+                data: vec![],
+            };
+            SlotUpdate::Sealed(Box::new(SealedSlot {
+                slot: 1,
+                blockhash: [0; 32],
+                parent_slot: 0,
+                parent_blockhash: [0; 32],
+                block_time: None,
+                writes: vec![write; writes],
+                emptied: [].into(),
+                events: vec![],
+            }))
+        };
+        assert_eq!(batch_len(&[]), 0);
+        assert_eq!(batch_len(&vec![slot(10); 100]), MAX_BATCH);
+        assert_eq!(
+            batch_len(&[slot(9_999), slot(9_999), slot(9_999), slot(1)]),
+            3
+        );
+        assert_eq!(batch_len(&[slot(50_000), slot(1)]), 1);
     }
 }
