@@ -126,6 +126,15 @@ const RULES: &[Rule] = &[
             ("unmeasured", "unmeasured"),
         ],
     ),
+    (
+        "PolicyExamined",
+        "policy",
+        &[
+            ("examined_until", "examined_until"),
+            ("peak", "peak"),
+            ("peak_window", "peak_window"),
+        ],
+    ),
 ];
 
 /// Events that say of an account what its bytes don't, besides those of the rules.
@@ -136,11 +145,29 @@ const UNTRACKED: &[(&str, &[&str])] = &[
     ("Position", &["stakes", "asks"]),
     (
         "Policy",
-        &["pending", "term", "premium", "worth", "unmeasured"],
+        &[
+            "pending",
+            "term",
+            "premium",
+            "worth",
+            "unmeasured",
+            "unmeasured_windows",
+            "returned_until",
+            "recent",
+        ],
     ),
     (
         "Receipt",
         &[
+            "values",
+            "samples",
+            "evidence",
+            "submitted",
+            "thin",
+            "version",
+            "challenger",
+            "asserted",
+            "asserts_thin",
             "held",
             "reward",
             "appeal_until",
@@ -154,6 +181,30 @@ const UNTRACKED: &[(&str, &[&str])] = &[
     (
         "Market",
         &["protocol_credit", "creator_credit", "owed", "positions"],
+    ),
+    (
+        "Seat",
+        &["bonded", "unbonding", "release_at", "submissions"],
+    ),
+    ("Exposure", &["cover", "policies"]),
+    (
+        "Vault",
+        &[
+            "assets",
+            "leaving",
+            "seasoned",
+            "locked",
+            "pending_losses",
+            "unearned",
+            "held",
+            "set_aside",
+            "shares",
+            "reserved_shares",
+            "protocol_credit",
+            "manager_credit",
+            "next_terms",
+            "terms_at",
+        ],
     ),
 ];
 
