@@ -23,7 +23,7 @@ create extension if not exists pg_trgm with schema public;
 -- Progress of the mirror. Empty before the first snapshot, then one row.
 create table chain.cursor (
   only_row boolean primary key default true check (only_row),
-  -- Numbering of `seq` and of everything derived from it. A mirror that is made anew, here or in
+  -- Names the numbering of `seq` and of everything derived from it. A rebuilt mirror, here or in
   -- another database, has a higher epoch.
   epoch bigint not null,
   -- Blockhash of slot 0, which identifies the cluster; null if the node does not say.
@@ -36,7 +36,7 @@ create table chain.cursor (
   seq bigint not null,
   -- Latest finalized slot, at most `slot`; 0 before the first one.
   finalized_slot bigint not null,
-  -- Newest slot of which the source of the mirror knows, and when it last reached a new one.
+  -- Newest slot that the mirror's source has reached, and when it reached it.
   tip_slot bigint not null,
   tip_at timestamptz not null,
   -- Accounts may be newer than `slot` until the mirror reaches this slot; 2^63 - 1 while it is not

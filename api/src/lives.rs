@@ -72,8 +72,8 @@ impl LifeRange {
         }
     }
 
-    /// Appends the condition that `column`, the life of another account, began in the range. An
-    /// account of which the mirror does not have the beginning counts as one of the latest range.
+    /// Appends the condition that `column`, the life of another account, began in the range. If
+    /// the mirror does not know when an account began, the account belongs to the latest range.
     pub fn push_children(self, sql: &mut QueryBuilder<'_, Postgres>, column: &str) {
         if self.until == EventId(i64::MAX) {
             sql.push(format!(" and ({column} = 0 or {column} >= "));

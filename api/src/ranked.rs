@@ -34,7 +34,7 @@ pub fn items<T>(page: Page<Ranked<T>>) -> Page<T> {
     page.map(|ranked| ranked.item)
 }
 
-/// Moment as of which a list is sorted: that of its first page.
+/// When the first page of a sorted list was read. All of its pages show the order of that moment.
 #[derive(Clone, Copy, Serialize, Deserialize)]
 pub struct Moment {
     /// `seq` of the feed.

@@ -56,7 +56,7 @@ pub enum ApplyError {
     Database(#[from] sqlx::Error),
 }
 
-/// What became of a batch of updates.
+/// Result of applying a batch of updates.
 #[derive(Debug)]
 pub struct Applied {
     pub cursor: Cursor,
@@ -386,7 +386,7 @@ async fn apply(
     })
 }
 
-/// The first applied slot of which messages arrived late, if it can still be undone.
+/// The first slot that was applied before all of its messages had arrived, if it can still be undone.
 async fn late_slot(
     connection: &mut PgConnection,
     cursor: &Cursor,
@@ -454,9 +454,9 @@ async fn applied_hashes(
 
 /// The beginning of some updates, up to the first slot that doesn't continue the mirror.
 #[derive(Debug, PartialEq, Eq)]
-struct Next {
+struct Next<'a> {
     /// The slots to apply, each the child of the one before.
-    slots: Vec<SealedSlot>,
+    slots: Vec<&'a SealedSlot>,
     /// Latest finalized slot that is applied then.
     finalized_slot: i64,
     /// Number of updates before the obstacle.
@@ -465,12 +465,12 @@ struct Next {
     is_linked: bool,
 }
 
-fn next_slots(
+fn next_slots<'a>(
     cursor: &Cursor,
     mut hashes: HashMap<i64, Blockhash>,
     is_linked: bool,
-    updates: &[SlotUpdate],
-) -> Next {
+    updates: &'a [SlotUpdate],
+) -> Next<'a> {
     let mut cursor = cursor.clone();
     let mut next = Next {
         slots: vec![],
@@ -498,7 +498,7 @@ fn next_slots(
             Continuity::Next => {
                 hashes.insert(sealed.slot, sealed.blockhash);
                 cursor.advance(sealed);
-                next.slots.push((**sealed).clone());
+                next.slots.push(sealed);
             }
             continuity => {
                 next.obstacle = Some(obstacle(continuity, &hashes, sealed));
@@ -567,7 +567,7 @@ mod tests {
         }))
     }
 
-    fn next_of(is_linked: bool, updates: &[SlotUpdate]) -> Next {
+    fn next_of(is_linked: bool, updates: &[SlotUpdate]) -> Next<'_> {
         let applied = [(8, hash(8)), (10, hash(10))].into();
         next_slots(&cursor(10), applied, is_linked, updates)
     }

@@ -8,7 +8,7 @@ use crate::slot::{Blockhash, SealedSlot};
 /// The row of `chain.cursor`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cursor {
-    /// Numbering of `seq`; higher for a mirror that was made anew.
+    /// Names the numbering of `seq`. A rebuilt mirror has a higher epoch.
     pub epoch: i64,
     /// Last applied slot.
     pub slot: i64,
@@ -17,7 +17,7 @@ pub struct Cursor {
     /// Sequence number of the last record of the feed.
     pub seq: i64,
     pub finalized_slot: i64,
-    /// Newest slot of which the source knows.
+    /// Newest slot that the source has reached.
     pub tip_slot: i64,
     /// When the source last reached a new slot.
     pub tip_at: DateTime<Utc>,

@@ -7,11 +7,11 @@ use crate::{
     apply::notify,
     cursor::Cursor,
     event_id::first_id,
-    lives::{ChangedLife, Life, Mints, RPC_VERSION},
+    lives::{ChangedLife, Life, RPC_VERSION},
     rpc::AccountsAt,
     slot::SealedSlot,
     snapshot::InitialAccounts,
-    store::{Care, Store, load_lives, set_current},
+    store::{Care, Store, bytes_of, load_lives, set_current},
 };
 
 /// Records a gap. An earlier attempt to fill the same slots may have recorded it already.
@@ -107,10 +107,7 @@ fn with_bytes(life: Life, slot: i64, lamports: u64, data: Vec<u8>) -> ChangedLif
         is_exact: true,
         ..life
     };
-    ChangedLife {
-        state: life.state(&[], &Mints::new()),
-        life,
-    }
+    life.into()
 }
 
 /// Replaces the accounts by those of a snapshot, moves the cursor to the parent of `first`, and tells
@@ -178,10 +175,7 @@ async fn merge_snapshot(
             None => changed.push(found),
         }
     }
-    let keys: Vec<_> = addresses
-        .iter()
-        .map(|key| key.to_bytes().to_vec())
-        .collect();
+    let keys = bytes_of(&addresses);
     let gone: Vec<Life> = sqlx::query_as(
         "select address, life, is_current, kind, slot, write_version, closed_slot, lamports::text,
                 data, is_exact, facts
@@ -197,10 +191,7 @@ async fn merge_snapshot(
             slot: cursor.slot,
             ..life
         };
-        ChangedLife {
-            state: life.state(&[], &Mints::new()),
-            life,
-        }
+        life.into()
     }));
     let slot = cursor.slot;
     let mut store = Store {

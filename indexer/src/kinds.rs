@@ -17,6 +17,8 @@ use crate::{
 /// Version of the decoder. A higher version decodes again what an earlier one could not.
 pub const DECODER_VERSION: i32 = 1;
 
+/// Table of all lives with their bytes.
+pub const ACCOUNT_TABLE: &str = "chain.account";
 /// Columns of `chain.account`, in the order of [`push_account`].
 const ACCOUNT_COLUMNS: [&str; 12] = [
     "address",
@@ -84,7 +86,7 @@ impl LifeRows {
     pub fn new(changed: Vec<ChangedLife>) -> Self {
         let columns = ACCOUNT_COLUMNS.map(str::to_owned);
         let mut rows = Self {
-            accounts: KeyedRows::new("chain.account".to_owned(), &columns),
+            accounts: KeyedRows::new(ACCOUNT_TABLE.to_owned(), &columns),
             by_kind: BTreeMap::new(),
             stale: vec![],
         };
@@ -155,9 +157,14 @@ pub fn table(kind: AccountKind) -> String {
     format!("chain.\"{}\"", kind.name().to_snake_case())
 }
 
-/// The tables of all account types.
+/// The tables that have rows of lives.
 pub fn all_tables() -> impl Iterator<Item = String> {
-    AccountKind::ALL.iter().copied().map(table)
+    tables_of(AccountKind::ALL.iter().copied())
+}
+
+/// The tables that have rows of lives of these types.
+pub fn tables_of(kinds: impl IntoIterator<Item = AccountKind>) -> impl Iterator<Item = String> {
+    std::iter::once(ACCOUNT_TABLE.to_owned()).chain(kinds.into_iter().map(table))
 }
 
 /// Columns of the table of an account type, in the order in which rows have them.

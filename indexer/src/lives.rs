@@ -63,8 +63,19 @@ struct Tracked<'a> {
 /// A changed life, with its final state.
 pub struct ChangedLife {
     pub life: Life,
-    /// Bytes with the events after them folded in. `None` if this version cannot decode the bytes.
+    /// Bytes with the events after them folded in. `None` if that takes decoding them and this version
+    /// cannot.
     pub state: Option<Vec<u8>>,
+}
+
+impl From<Life> for ChangedLife {
+    /// A life without events after its bytes.
+    fn from(life: Life) -> Self {
+        Self {
+            state: Some(life.data.clone()),
+            life,
+        }
+    }
 }
 
 /// The lives that a batch of slots changes.
@@ -99,8 +110,8 @@ struct Moment {
 }
 
 /// Addresses whose lives the slots can change.
-pub fn touched_addresses(slots: &[SealedSlot]) -> Vec<Address> {
-    let mut addresses: Vec<_> = slots.iter().flat_map(touched_by).collect();
+pub fn touched_addresses(slots: &[&SealedSlot]) -> Vec<Address> {
+    let mut addresses: Vec<_> = slots.iter().copied().flat_map(touched_by).collect();
     addresses.sort_unstable();
     addresses.dedup();
     addresses
@@ -300,12 +311,11 @@ impl Life {
         self.life == 0 && self.closed_slot.is_none() && self.write_version == RPC_VERSION
     }
 
-    /// The bytes with later events folded in. `None` if this version cannot decode the bytes.
-    pub fn state(&self, events: &[(u64, &Event)], mints: &Mints) -> Option<Vec<u8>> {
+    /// The bytes with later events folded in. `None` if there are events and this version cannot decode
+    /// the bytes.
+    fn state(&self, events: &[(u64, &Event)], mints: &Mints) -> Option<Vec<u8>> {
         if events.is_empty() {
-            return driftshield_sdk::fields::decode(&self.data)
-                .is_ok()
-                .then(|| self.data.clone());
+            return Some(self.data.clone());
         }
         let mut account = Account::decode(&self.data).ok()?;
         for &(number, event) in events {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
 use driftshield_sdk::{
-    AccountKind, Address, Event, Market, VaultTotals,
+    AccountChange, AccountKind, Address, Event, Market, VaultTotals,
     events::{BetPlaced, Penalty, PolicyClaimed, PositionBought},
     json,
 };
@@ -211,13 +211,14 @@ impl EventRows {
             let (name, body) = self.add_event(slot, emitted);
             let id = emitted.id.get();
             if let Some(event) = &emitted.event {
-                self.add_concerned(id, event);
                 self.add_history(id, slot.block_time, event, before);
             }
+            let event = emitted.event.as_ref();
+            let channels = event.map(|event| self.add_concerned(id, event));
             self.feed.push(FeedEvent {
                 id,
                 slot: slot.slot,
-                channels: emitted.event.as_ref().map(channels).unwrap_or_default(),
+                channels: channels.unwrap_or_default(),
                 body: json!({ "name": name, "body": body }),
             });
         }
@@ -247,25 +248,28 @@ impl EventRows {
         (name, body)
     }
 
-    /// Adds the accounts and wallets that the event concerns.
-    fn add_concerned(&mut self, id: i64, event: &Event) {
-        let changes = event.changes().into_iter();
+    /// Adds the accounts and wallets that the event concerns. Returns the channels on which clients hear
+    /// of it.
+    fn add_concerned(&mut self, id: i64, event: &Event) -> Vec<String> {
+        let (changes, parties) = (event.changes(), event.parties());
+        let numbered = changes.iter().map(|change| (change.address, change.number));
         // An account that an event changes twice counts once.
-        let changes: BTreeSet<_> = changes
-            .map(|change| (change.address, change.number))
-            .collect();
-        for (address, number) in changes {
+        for (address, number) in numbered.collect::<BTreeSet<_>>() {
             let mut row = self.event_account.row();
             row.key(&address);
             row.i64(id);
             row.number(number);
         }
-        for (wallet, role) in event.parties().into_iter().collect::<BTreeSet<_>>() {
+        for (wallet, role) in parties.iter().collect::<BTreeSet<_>>() {
             let mut row = self.event_party.row();
-            row.key(&wallet);
+            row.key(wallet);
             row.i64(id);
             row.text(role);
         }
+        let accounts = changes.iter().filter_map(channel);
+        let wallets = parties.iter().map(|(wallet, _)| format!("wallet:{wallet}"));
+        let channels: BTreeSet<_> = accounts.chain(wallets).collect();
+        channels.into_iter().collect()
     }
 
     fn add_history(
@@ -404,20 +408,14 @@ impl EventRows {
     }
 }
 
-/// What an event concerns, as clients of the feed subscribe to it.
-fn channels(event: &Event) -> Vec<String> {
-    let accounts = event.changes().into_iter().filter_map(|change| {
-        let kind = match change.kind {
-            AccountKind::Model => "model",
-            AccountKind::Market => "market",
-            AccountKind::Vault => "vault",
-            AccountKind::Policy => "policy",
-            _ => return None,
-        };
-        Some(format!("{kind}:{}", change.address))
-    });
-    let wallets = event.parties().into_iter();
-    let wallets = wallets.map(|(wallet, _)| format!("wallet:{wallet}"));
-    let channels: BTreeSet<_> = accounts.chain(wallets).collect();
-    channels.into_iter().collect()
+/// The channel of a changed account; `None` for types without one.
+fn channel(change: &AccountChange) -> Option<String> {
+    let kind = match change.kind {
+        AccountKind::Model => "model",
+        AccountKind::Market => "market",
+        AccountKind::Vault => "vault",
+        AccountKind::Policy => "policy",
+        _ => return None,
+    };
+    Some(format!("{kind}:{}", change.address))
 }

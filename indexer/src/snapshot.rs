@@ -13,7 +13,7 @@ use solana_rpc_client_api::{
 };
 
 use crate::{
-    lives::{ChangedLife, Facts, Life, Mints, RPC_VERSION},
+    lives::{ChangedLife, Facts, Life, RPC_VERSION},
     rpc::AccountsAt,
     slot::SealedSlot,
 };
@@ -179,7 +179,7 @@ impl From<Snapshot> for AccountsAt {
 }
 
 impl RpcAccount {
-    /// The account as a life of which only these bytes are known.
+    /// The account as a life without a known beginning.
     fn into_life(self, slot: i64) -> ChangedLife {
         let life = Life {
             address: self.address,
@@ -194,10 +194,7 @@ impl RpcAccount {
             is_exact: true,
             facts: Facts::default(),
         };
-        ChangedLife {
-            state: life.state(&[], &Mints::new()),
-            life,
-        }
+        life.into()
     }
 }
 

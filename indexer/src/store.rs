@@ -34,7 +34,7 @@ pub struct Store<'a> {
 
 impl Store<'_> {
     /// Stores the slots. Keeps what they replace if they can still be undone.
-    pub async fn slots(&mut self, slots: &[SealedSlot]) -> Result<(), sqlx::Error> {
+    pub async fn slots(&mut self, slots: &[&SealedSlot]) -> Result<(), sqlx::Error> {
         let Some(last) = slots.last() else {
             return Ok(());
         };
@@ -69,7 +69,7 @@ impl Store<'_> {
         Ok(())
     }
 
-    async fn store_slots(&mut self, slots: &[SealedSlot]) -> Result<(), sqlx::Error> {
+    async fn store_slots(&mut self, slots: &[&SealedSlot]) -> Result<(), sqlx::Error> {
         let columns = [
             "slot",
             "blockhash",
@@ -137,7 +137,7 @@ impl Store<'_> {
                 "update {} set is_stale = true where address = $1 and life = $2",
                 rows.table
             );
-            if rows.table != "chain.account" {
+            if rows.table != kinds::ACCOUNT_TABLE {
                 sqlx::query(&sql)
                     .bind(&rows.addresses[index])
                     .bind(rows.lives[index])
@@ -307,11 +307,8 @@ async fn remove_unnamed(
     if addresses.is_empty() {
         return Ok(());
     }
-    let keys: Vec<_> = addresses
-        .iter()
-        .map(|key| key.to_bytes().to_vec())
-        .collect();
-    for table in std::iter::once("chain.account".to_owned()).chain(kinds::all_tables()) {
+    let keys = bytes_of(addresses);
+    for table in kinds::all_tables() {
         let sql = format!("delete from {table} where address = any($1) and life = 0");
         sqlx::query(&sql)
             .bind(&keys)
@@ -327,8 +324,7 @@ pub async fn set_current(
     life: &Life,
     is_current: bool,
 ) -> Result<(), sqlx::Error> {
-    let tables = life.kind.map(kinds::table);
-    for table in std::iter::once("chain.account".to_owned()).chain(tables) {
+    for table in kinds::tables_of(life.kind) {
         let sql = format!("update {table} set is_current = $3 where address = $1 and life = $2");
         sqlx::query(&sql)
             .bind(life.address.as_ref())
@@ -340,6 +336,14 @@ pub async fn set_current(
     Ok(())
 }
 
+/// Addresses as an array of bytes for Postgres.
+pub fn bytes_of<'a>(addresses: impl IntoIterator<Item = &'a Address>) -> Vec<Vec<u8>> {
+    let addresses = addresses.into_iter();
+    addresses
+        .map(|address| address.to_bytes().to_vec())
+        .collect()
+}
+
 /// Reads the current lives at the addresses.
 pub async fn load_lives(
     connection: &mut PgConnection,
@@ -348,10 +352,7 @@ pub async fn load_lives(
     if addresses.is_empty() {
         return Ok(vec![]);
     }
-    let keys: Vec<_> = addresses
-        .iter()
-        .map(|key| key.to_bytes().to_vec())
-        .collect();
+    let keys = bytes_of(addresses);
     sqlx::query_as(
         "select address, life, is_current, kind, slot, write_version, closed_slot, lamports::text,
                 data, is_exact, facts
@@ -396,7 +397,7 @@ impl sqlx::FromRow<'_, PgRow> for Life {
 /// Reads the pools of the markets on which the slots have bets, as the last bet before left them.
 async fn load_pools(
     connection: &mut PgConnection,
-    slots: &[SealedSlot],
+    slots: &[&SealedSlot],
 ) -> Result<HashMap<Address, Pools>, sqlx::Error> {
     let events = slots.iter().flat_map(|slot| &slot.events);
     let markets: BTreeSet<Address> = events
@@ -408,7 +409,7 @@ async fn load_pools(
     if markets.is_empty() {
         return Ok(HashMap::new());
     }
-    let keys: Vec<_> = markets.iter().map(|key| key.to_bytes().to_vec()).collect();
+    let keys = bytes_of(&markets);
     let rows: Vec<(Vec<u8>, Vec<String>)> = sqlx::query_as(
         "select key, last.pools
          from unnest($1::bytea[]) as given (key)
@@ -432,7 +433,7 @@ async fn load_pools(
 /// Reads the registered mints, if the slots create accounts that copy their decimals.
 async fn load_mints(
     connection: &mut PgConnection,
-    slots: &[SealedSlot],
+    slots: &[&SealedSlot],
 ) -> Result<Mints, sqlx::Error> {
     use driftshield_sdk::Event::{MarketCreated, VaultCreated};
     let events = slots.iter().flat_map(|slot| &slot.events);
@@ -470,10 +471,7 @@ async fn keep_versions(
     if changed.is_empty() {
         return Ok(());
     }
-    let keys: Vec<_> = addresses
-        .iter()
-        .map(|key| key.to_bytes().to_vec())
-        .collect();
+    let keys = bytes_of(addresses);
     sqlx::query(
         "insert into chain.account_version (slot, address, life, existed, kind, account_slot,
            write_version, closed_slot, lamports, data, is_exact, facts)

@@ -7,7 +7,7 @@ use crate::{
     cursor::Cursor,
     event_id::first_id,
     kinds,
-    lives::{ChangedLife, Life, Mints},
+    lives::{ChangedLife, Life},
     store::{Care, Store, set_current},
 };
 
@@ -71,8 +71,7 @@ async fn restore_lives(
     .fetch_all(&mut *transaction)
     .await?;
     let (addresses, lives): (Vec<_>, Vec<_>) = begun.into_iter().unzip();
-    let tables = kinds::all_tables();
-    for table in std::iter::once("chain.account".to_owned()).chain(tables) {
+    for table in kinds::all_tables() {
         let sql = format!(
             "delete from {table} row using unnest($1::bytea[], $2::bigint[]) given (address, life)
              where row.address = given.address and row.life = given.life"
@@ -104,11 +103,7 @@ async fn restore_lives(
     for life in ended {
         set_current(transaction, &life, true).await?;
     }
-    let mints = Mints::new();
-    let restored = open.into_iter().map(|life| ChangedLife {
-        state: life.state(&[], &mints),
-        life,
-    });
+    let restored = open.into_iter().map(ChangedLife::from);
     let mut store = Store {
         connection: &mut *transaction,
         cursor,
