@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     cursor::{Continuity, Cursor, Tip},
     dead_letter::{DeadLetter, is_refusal},
-    gap,
+    gap, ranks,
     retention::Retention,
     rpc::AccountsAt,
     slot::{Blockhash, SealedSlot, SlotUpdate},
@@ -176,7 +176,7 @@ impl<'a> MirrorWriter<'a> {
                 care: Care::Careful,
             };
             store.store_lives(first.parent_slot, lives).await?;
-            store.store_all_volumes().await?;
+            ranks::store_all(&mut transaction, cursor.seq).await?;
             cursor.insert(&mut transaction).await?;
             transaction.commit().await
         })

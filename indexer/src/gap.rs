@@ -8,6 +8,7 @@ use crate::{
     cursor::Cursor,
     event_id::first_id,
     lives::{ChangedLife, Life, RPC_VERSION},
+    ranks,
     rpc::AccountsAt,
     slot::SealedSlot,
     snapshot::InitialAccounts,
@@ -130,12 +131,7 @@ pub async fn begin_epoch(
     merge_snapshot(&mut transaction, &mut cursor, accounts).await?;
     cursor.seq += 1;
     record_loss(&mut transaction, &cursor, lost).await?;
-    let mut store = Store {
-        connection: &mut transaction,
-        cursor: &mut cursor,
-        care: Care::Careful,
-    };
-    store.store_all_volumes().await?;
+    ranks::store_all(&mut transaction, cursor.seq).await?;
     cursor.update(&mut transaction).await?;
     notify(&mut transaction, cursor.seq).await?;
     transaction.commit().await

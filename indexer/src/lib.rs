@@ -17,6 +17,7 @@ mod gap;
 mod kinds;
 mod lives;
 mod migrate;
+mod ranks;
 mod retention;
 mod rows;
 mod rpc;

@@ -1,6 +1,6 @@
 //! Storage of a group of slots, all in the transaction of the caller.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
 use driftshield_sdk::{AccountKind, Address, Event, TokenProgram};
 use sqlx::{PgConnection, Row, postgres::PgRow, types::Json};
@@ -12,6 +12,7 @@ use crate::{
     event_id::first_id,
     kinds::{self, KeyedRows, LifeRows},
     lives::{ChangedLife, Changes, Life, Lives, Mints, touched_addresses},
+    ranks,
     rows::{EventRows, FeedEvent, Pools},
     slot::SealedSlot,
 };
@@ -60,9 +61,10 @@ impl Store<'_> {
             set_current(self.connection, life, false).await?;
         }
         remove_unnamed(self.connection, &named).await?;
+        let ranked = ranks::Keys::of(&changed);
         self.store_lives(last.slot, changed).await?;
         self.store_events(last.slot, &rows).await?;
-        self.store_volumes(&rows.volumes).await?;
+        ranks::store(self.connection, &ranked, self.cursor.seq).await?;
         for slot in slots {
             self.cursor.advance(slot);
         }
@@ -101,6 +103,11 @@ impl Store<'_> {
         let rows = LifeRows::new(changed);
         for rows in std::iter::once(&rows.accounts).chain(rows.by_kind.values()) {
             self.replace(slot, rows).await?;
+        }
+        if let Some(positions) = rows.by_kind.get(&AccountKind::Position) {
+            let (addresses, lives) = (&positions.addresses, &positions.lives);
+            delete(self.connection, kinds::ASK_TABLE, addresses, lives).await?;
+            self.append(slot, &rows.asks).await?;
         }
         for life in &rows.stale {
             mark_stale(self.connection, life).await?;
@@ -202,59 +209,6 @@ impl Store<'_> {
         }
         self.append(slot, &rows).await
     }
-
-    /// Records the stakes of the markets that changed, as of the feed's `seq`.
-    pub async fn store_volumes(
-        &mut self,
-        volumes: &BTreeMap<Address, u64>,
-    ) -> Result<(), sqlx::Error> {
-        if volumes.is_empty() {
-            return Ok(());
-        }
-        let (markets, totals): (Vec<_>, Vec<_>) = volumes
-            .iter()
-            .map(|(market, total)| (market.to_bytes().to_vec(), total.to_string()))
-            .unzip();
-        sqlx::query(
-            "with given as (
-               select market.address, market.life,
-                      given.total::numeric / power(10::numeric, market.decimals) as volume
-               from unnest($1::bytea[], $2::text[]) as given (address, total)
-               join chain.market on market.address = given.address and market.is_current
-             ), ended as (
-               update chain.market_volume v set valid_to = $3
-               from given
-               where v.market = given.address and v.life = given.life and v.valid_to = $4
-             )
-             insert into chain.market_volume (market, life, volume, valid_from, valid_to)
-             select address, life, volume, $3, $4 from given",
-        )
-        .bind(markets)
-        .bind(totals)
-        .bind(self.cursor.seq)
-        .bind(i64::MAX)
-        .execute(&mut *self.connection)
-        .await?;
-        Ok(())
-    }
-}
-
-impl Store<'_> {
-    /// Records the stakes in all markets, as of the feed's `seq`.
-    pub async fn store_all_volumes(&mut self) -> Result<(), sqlx::Error> {
-        sqlx::query(
-            "with ended as (
-               update chain.market_volume set valid_to = $1 where valid_to = $2)
-             insert into chain.market_volume (market, life, volume, valid_from, valid_to)
-             select address, life, total / power(10::numeric, decimals), $1, $2
-             from chain.market",
-        )
-        .bind(self.cursor.seq)
-        .bind(i64::MAX)
-        .execute(&mut *self.connection)
-        .await?;
-        Ok(())
-    }
 }
 
 /// Deletes the rows with the keys of `range` and stores new ones.
@@ -263,17 +217,28 @@ async fn replace_range(
     rows: &KeyedRows,
     range: std::ops::Range<usize>,
 ) -> Result<(), sqlx::Error> {
+    let (addresses, lives) = (&rows.addresses[range.clone()], &rows.lives[range.clone()]);
+    delete(connection, &rows.table, addresses, lives).await?;
+    rows.rows.store_range(connection, range).await
+}
+
+/// Deletes the rows of lives.
+async fn delete(
+    connection: &mut PgConnection,
+    table: &str,
+    addresses: &[Vec<u8>],
+    lives: &[i64],
+) -> Result<(), sqlx::Error> {
     let sql = format!(
-        "delete from {} row using unnest($1::bytea[], $2::bigint[]) as given (address, life)
-         where row.address = given.address and row.life = given.life",
-        rows.table
+        "delete from {table} row using unnest($1::bytea[], $2::bigint[]) as given (address, life)
+         where row.address = given.address and row.life = given.life"
     );
     sqlx::query(&sql)
-        .bind(&rows.addresses[range.clone()])
-        .bind(&rows.lives[range.clone()])
-        .execute(&mut *connection)
+        .bind(addresses)
+        .bind(lives)
+        .execute(connection)
         .await?;
-    rows.rows.store_range(connection, range).await
+    Ok(())
 }
 
 /// Marks the row of a life whose bytes can't be decoded. The row keeps its fields, but not its place:

@@ -8,6 +8,7 @@ use crate::{
     event_id::first_id,
     kinds,
     lives::{ChangedLife, Life},
+    ranks,
     store::{Care, Store, set_current},
 };
 
@@ -41,7 +42,7 @@ pub async fn to_ancestor(
     .bind(ancestor)
     .execute(&mut *transaction)
     .await?;
-    restore_volumes(&mut transaction, &cursor).await?;
+    ranks::store_all(&mut transaction, cursor.seq).await?;
     cursor.update(&mut transaction).await?;
     notify(&mut transaction, cursor.seq).await?;
     transaction.commit().await?;
@@ -164,32 +165,5 @@ async fn set_back(
     cursor.blockhash = hash.ok_or(ApplyError::NotApplied(ancestor))?;
     cursor.slot = ancestor;
     cursor.block_time = block_time.flatten();
-    Ok(())
-}
-
-/// Sets the stakes in markets back to what they were, from the new `seq` on.
-async fn restore_volumes(
-    connection: &mut PgConnection,
-    cursor: &Cursor,
-) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "with given as (
-           select v.market, v.life, market.total / power(10::numeric, market.decimals) as volume
-           from chain.market_volume v
-           left join chain.market on (market.address, market.life) = (v.market, v.life)
-           where v.valid_to = $2
-             and (market.address is null
-               or market.total / power(10::numeric, market.decimals) <> v.volume)
-         ), ended as (
-           update chain.market_volume v set valid_to = $1 from given
-           where (v.market, v.life) = (given.market, given.life) and v.valid_to = $2
-         )
-         insert into chain.market_volume (market, life, volume, valid_from, valid_to)
-         select market, life, volume, $1, $2 from given where volume is not null",
-    )
-    .bind(cursor.seq)
-    .bind(i64::MAX)
-    .execute(connection)
-    .await?;
     Ok(())
 }
