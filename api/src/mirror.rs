@@ -128,9 +128,7 @@ impl Snapshot {
     pub async fn begin_settled(db: &PgPool) -> Result<Self, Problem> {
         let snapshot = Self::begin(db).await?;
         match snapshot.mirror {
-            Some(mirror) if mirror.settling => {
-                Err(Problem::MirrorSettling { slot: mirror.slot })
-            }
+            Some(mirror) if mirror.settling => Err(Problem::MirrorSettling { slot: mirror.slot }),
             _ => Ok(snapshot),
         }
     }

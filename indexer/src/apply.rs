@@ -345,7 +345,9 @@ impl<'a> MirrorWriter<'a> {
         .bind(bytes_of(addresses));
         let open: Vec<Vec<u8>> = bounded(open.fetch_all(&mut self.connection)).await?;
         let open = open.into_iter();
-        Ok(open.filter_map(|key| key.as_slice().try_into().ok()).collect())
+        Ok(open
+            .filter_map(|key| key.as_slice().try_into().ok())
+            .collect())
     }
 
     /// Creates the partitions of the history for the slots of `updates`, in a transaction of its own:

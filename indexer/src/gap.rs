@@ -3,7 +3,12 @@
 use chrono::Utc;
 use sqlx::{PgConnection, Postgres, Transaction};
 
-use crate::{apply::{ApplyError, notify}, cursor::Cursor, slot::SealedSlot, store::refresh_volumes};
+use crate::{
+    apply::{ApplyError, notify},
+    cursor::Cursor,
+    ranks,
+    slot::SealedSlot,
+};
 
 /// Records that slots are missing, and tells the clients unless an earlier attempt to fill them has. Until
 /// their accounts are read, the mirror may miss writes.
@@ -60,7 +65,7 @@ pub async fn settle(mut transaction: Transaction<'_, Postgres>) -> Result<Cursor
     .bind(cursor.slot)
     .execute(&mut *transaction)
     .await?;
-    refresh_volumes(&mut transaction, cursor.seq).await?;
+    ranks::store_all(&mut transaction, cursor.seq).await?;
     cursor.update(&mut transaction).await?;
     notify(&mut transaction, cursor.seq).await?;
     transaction.commit().await?;

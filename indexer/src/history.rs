@@ -54,7 +54,10 @@ pub async fn fill(
     if filled_to.is_none() {
         let history_from = if gone == 0 { 0 } else { first_available };
         if 0 < gone {
-            tracing::warn!(history_from, "the RPC node no longer has the first blocks of the program");
+            tracing::warn!(
+                history_from,
+                "the RPC node no longer has the first blocks of the program"
+            );
         }
         mirror
             .begin(i64::try_from(history_from).unwrap_or(i64::MAX))

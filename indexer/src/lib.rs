@@ -18,6 +18,7 @@ mod history;
 mod kinds;
 mod lives;
 mod migrate;
+mod ranks;
 mod reading;
 mod retention;
 mod rows;

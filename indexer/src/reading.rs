@@ -260,7 +260,10 @@ mod tests {
         assert_eq!(taken, [(5, 20, None, 9)]);
         assert_eq!(changed(vec![life(1, 21, None)], vec![account(1, 9)]), []);
         // It was closed, or closed and created again, after the node answered.
-        assert_eq!(changed(vec![life(1, 21, Some(21))], vec![account(1, 9)]), []);
+        assert_eq!(
+            changed(vec![life(1, 21, Some(21))], vec![account(1, 9)]),
+            []
+        );
     }
 
     #[test]
@@ -278,7 +281,10 @@ mod tests {
         let taken = take_over(20, true, known, found);
         assert_eq!(taken.changed.len(), 1);
         assert_eq!(taken.changed[0].life.address, [3; 32].into());
-        assert_eq!(taken.doubtful, [1, 2, 4].map(|byte| [byte; 32].into()).into());
+        assert_eq!(
+            taken.doubtful,
+            [1, 2, 4].map(|byte| [byte; 32].into()).into()
+        );
     }
 
     #[test]

@@ -51,7 +51,9 @@ pub enum ReadError {
     NoBlock(u64),
     #[error("RPC node: {0}")]
     Slot(#[from] SlotError),
-    #[error("the RPC node sent account {0}, which is malformed or without its data; use another node")]
+    #[error(
+        "the RPC node sent account {0}, which is malformed or without its data; use another node"
+    )]
     MalformedAccount(String),
     #[error(
         "the RPC node is at slot {node_slot}, behind slot {min_slot} of the mirror; if it does not \

@@ -1,6 +1,6 @@
 //! Storage of a group of slots, all in the transaction of the caller.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
 use driftshield_sdk::{AccountKind, Address, Event, TokenProgram};
 use serde_json::{Value, json};
@@ -13,6 +13,7 @@ use crate::{
     event_id::first_id,
     kinds::{self, KeyedRows, LifeRows},
     lives::{ChangedLife, Changes, Life, Lives, Mints, touched_addresses},
+    ranks,
     rows::{EventRows, FeedEvent, Pools},
     slot::SealedSlot,
 };
@@ -41,9 +42,9 @@ impl Store<'_> {
         };
         let keeps = self.cursor.finalized_slot < last.slot;
         self.store_slots(slots).await?;
-        let rows = self.changes(slots, last.slot, keeps).await?;
+        let (rows, ranked) = self.changes(slots, last.slot, keeps).await?;
         self.announce(last.slot, &rows.feed).await?;
-        self.store_volumes(&rows.volumes).await
+        ranks::store(self.connection, &ranked, self.cursor.seq).await
     }
 
     /// Stores slots before those that the mirror follows.
@@ -54,13 +55,13 @@ impl Store<'_> {
         Ok(())
     }
 
-    /// Stores what the slots change, and their events.
+    /// Stores what the slots change, and their events. Returns what there is to announce and to rank.
     async fn changes(
         &mut self,
         slots: &[&SealedSlot],
         last_slot: i64,
         keeps_versions: bool,
-    ) -> Result<EventRows, sqlx::Error> {
+    ) -> Result<(EventRows, ranks::Keys), sqlx::Error> {
         let addresses = touched_addresses(slots);
         let before = load_lives(self.connection, &addresses).await?;
         let mints = load_mints(self.connection, slots).await?;
@@ -80,12 +81,13 @@ impl Store<'_> {
         for life in &superseded {
             set_current(self.connection, life, false).await?;
         }
+        let ranked = ranks::Keys::of(&changed);
         self.store_lives(last_slot, changed).await?;
         self.store_events(last_slot, &rows).await?;
         for slot in slots {
             self.cursor.advance(slot);
         }
-        Ok(rows)
+        Ok((rows, ranked))
     }
 
     async fn store_slots(&mut self, slots: &[&SealedSlot]) -> Result<(), sqlx::Error> {
@@ -120,6 +122,11 @@ impl Store<'_> {
         let rows = LifeRows::new(changed);
         for rows in std::iter::once(&rows.accounts).chain(rows.by_kind.values()) {
             self.replace(slot, rows).await?;
+        }
+        if let Some(positions) = rows.by_kind.get(&AccountKind::Position) {
+            let (addresses, lives) = (&positions.addresses, &positions.lives);
+            delete(self.connection, kinds::ASK_TABLE, addresses, lives).await?;
+            self.append(slot, &rows.asks).await?;
         }
         for life in &rows.stale {
             if let Some(kind) = life.kind {
@@ -203,7 +210,10 @@ impl Store<'_> {
     async fn announce(&mut self, slot: i64, events: &[FeedEvent]) -> Result<(), sqlx::Error> {
         let (epoch, first) = (self.cursor.epoch, self.cursor.seq + 1);
         let numbered = (first..).zip(events);
-        let records = feed_records(epoch, numbered.map(|(seq, event)| (seq, event, &event.body)));
+        let records = feed_records(
+            epoch,
+            numbered.map(|(seq, event)| (seq, event, &event.body)),
+        );
         let refused = self.append(slot, &records).await?;
         // The feed has no hole: an event whose fields are refused is announced without them.
         let bare = json!({ "name": null, "body": null });
@@ -212,41 +222,6 @@ impl Store<'_> {
         let records = feed_records(epoch, refused);
         records.store(self.connection).await?;
         self.cursor.seq += events.len() as i64;
-        Ok(())
-    }
-
-    /// Records the stakes of the markets that changed, as of the feed's `seq`.
-    pub async fn store_volumes(
-        &mut self,
-        volumes: &BTreeMap<Address, u64>,
-    ) -> Result<(), sqlx::Error> {
-        if volumes.is_empty() {
-            return Ok(());
-        }
-        let (markets, totals): (Vec<_>, Vec<_>) = volumes
-            .iter()
-            .map(|(market, total)| (market.to_bytes().to_vec(), total.to_string()))
-            .unzip();
-        sqlx::query(
-            "with given as (
-               select market.address, market.life,
-                      given.total::numeric / power(10::numeric, market.decimals) as volume
-               from unnest($1::bytea[], $2::text[]) as given (address, total)
-               join chain.market on market.address = given.address and market.is_current
-             ), ended as (
-               update chain.market_volume v set valid_to = $3
-               from given
-               where v.market = given.address and v.life = given.life and v.valid_to = $4
-             )
-             insert into chain.market_volume (market, life, volume, valid_from, valid_to)
-             select address, life, volume, $3, $4 from given",
-        )
-        .bind(markets)
-        .bind(totals)
-        .bind(self.cursor.seq)
-        .bind(i64::MAX)
-        .execute(&mut *self.connection)
-        .await?;
         Ok(())
     }
 }
@@ -273,46 +248,34 @@ fn feed_records<'a>(
     rows
 }
 
-/// Sets the stakes in all markets to those of their accounts, from the new `seq` on.
-pub async fn refresh_volumes(connection: &mut PgConnection, seq: i64) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "with given as (
-           select coalesce(v.market, market.address) as market, coalesce(v.life, market.life) as life,
-                  market.total / power(10::numeric, market.decimals) as volume
-           from (select * from chain.market_volume where valid_to = $2) v
-           full join chain.market on (market.address, market.life) = (v.market, v.life)
-           where v.volume is distinct from market.total / power(10::numeric, market.decimals)
-         ), ended as (
-           update chain.market_volume v set valid_to = $1 from given
-           where (v.market, v.life) = (given.market, given.life) and v.valid_to = $2
-         )
-         insert into chain.market_volume (market, life, volume, valid_from, valid_to)
-         select market, life, volume, $1, $2 from given where volume is not null",
-    )
-    .bind(seq)
-    .bind(i64::MAX)
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
 /// Deletes the rows with the keys of `range` and stores new ones.
 async fn replace_range(
     connection: &mut PgConnection,
     rows: &KeyedRows,
     range: std::ops::Range<usize>,
 ) -> Result<(), sqlx::Error> {
+    let (addresses, lives) = (&rows.addresses[range.clone()], &rows.lives[range.clone()]);
+    delete(connection, &rows.table, addresses, lives).await?;
+    rows.rows.store_range(connection, range).await
+}
+
+/// Deletes the rows of lives.
+async fn delete(
+    connection: &mut PgConnection,
+    table: &str,
+    addresses: &[Vec<u8>],
+    lives: &[i64],
+) -> Result<(), sqlx::Error> {
     let sql = format!(
-        "delete from {} row using unnest($1::bytea[], $2::bigint[]) as given (address, life)
-         where row.address = given.address and row.life = given.life",
-        rows.table
+        "delete from {table} row using unnest($1::bytea[], $2::bigint[]) as given (address, life)
+         where row.address = given.address and row.life = given.life"
     );
     sqlx::query(&sql)
-        .bind(&rows.addresses[range.clone()])
-        .bind(&rows.lives[range.clone()])
-        .execute(&mut *connection)
+        .bind(addresses)
+        .bind(lives)
+        .execute(connection)
         .await?;
-    rows.rows.store_range(connection, range).await
+    Ok(())
 }
 
 /// Marks the row of a life that can't be decoded or stored. The row keeps its fields, but not its place:
@@ -354,7 +317,8 @@ pub async fn set_current(
 }
 
 /// Columns of a [`Life`] in `chain.account`.
-const LIFE: &str = "address, life, is_current, kind, slot, write_version, closed_slot, lamports::text,
+const LIFE: &str =
+    "address, life, is_current, kind, slot, write_version, closed_slot, lamports::text,
      data, is_exact, facts";
 
 /// Addresses as an array of bytes for Postgres.

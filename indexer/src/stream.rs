@@ -289,10 +289,7 @@ impl Progress {
 /// # Errors
 ///
 /// The server says that it keeps no slots.
-async fn first_kept(
-    client: &mut GeyserGrpcClient,
-    slot: u64,
-) -> Result<Option<u64>, StreamError> {
+async fn first_kept(client: &mut GeyserGrpcClient, slot: u64) -> Result<Option<u64>, StreamError> {
     let info = timeout(CONNECT_TIMEOUT, client.subscribe_replay_info()).await;
     match info {
         Ok(Ok(info)) => match info.first_available {

@@ -8,7 +8,8 @@ use crate::{
     event_id::first_id,
     kinds,
     lives::{ChangedLife, Life, RPC_VERSION},
-    store::{Care, Store, refresh_volumes, set_current},
+    ranks,
+    store::{Care, Store, set_current},
 };
 
 /// Undoes the slots after `ancestor` and appends a record of it to the feed.
@@ -41,7 +42,7 @@ pub async fn to_ancestor(
     .bind(ancestor)
     .execute(&mut *transaction)
     .await?;
-    refresh_volumes(&mut transaction, cursor.seq).await?;
+    ranks::store_all(&mut transaction, cursor.seq).await?;
     cursor.update(&mut transaction).await?;
     notify(&mut transaction, cursor.seq).await?;
     transaction.commit().await?;

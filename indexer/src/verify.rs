@@ -4,6 +4,7 @@ mod accounts;
 mod comparison;
 mod counters;
 mod events;
+mod lists;
 mod lives;
 mod slots;
 
@@ -29,7 +30,7 @@ const PASS_DELAY: Duration = Duration::from_secs(1);
 
 /// Compares the mirror with the chain and with itself:
 ///
-/// - every account of the program: its bytes and its columns,
+/// - every account of the program: its bytes, its columns, and the rows that lists are sorted by,
 /// - every event: its fields, the rows derived from it, and its numbers among the events of its
 ///   accounts,
 /// - every slot: its parent, and the numbers of the feed.
@@ -96,6 +97,7 @@ async fn compare_rest(connection: &mut PgConnection, report: &mut Report) -> any
     };
     accounts::compare_lives(&mut comparison).await?;
     lives::compare(&mut comparison).await?;
+    lists::compare(&mut comparison).await?;
     slots::compare(&mut comparison).await?;
     slots::compare_feed(&mut comparison).await?;
     events::compare(&mut comparison).await?;

@@ -137,7 +137,11 @@ impl Settler {
             return Ok(());
         }
         let settled = mirror.settle().await?;
-        tracing::info!(slot = settled.slot, seq = settled.seq, "the mirror has all accounts");
+        tracing::info!(
+            slot = settled.slot,
+            seq = settled.seq,
+            "the mirror has all accounts"
+        );
         self.task = None;
         self.missing = Missing::Some([].into());
         Ok(())

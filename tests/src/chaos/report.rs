@@ -26,10 +26,18 @@ impl Report {
         self.schedules += 1;
         self.last = Some((schedule.seed, recovery, differences.is_empty()));
         let seed = schedule.seed;
-        let with_seed = |lines: Vec<String>| lines.into_iter().map(move |line| format!("seed {seed}: {line}"));
+        let with_seed = |lines: Vec<String>| {
+            lines
+                .into_iter()
+                .map(move |line| format!("seed {seed}: {line}"))
+        };
         self.differences.lost.extend(with_seed(differences.lost));
-        self.differences.duplicated.extend(with_seed(differences.duplicated));
-        self.differences.different.extend(with_seed(differences.different));
+        self.differences
+            .duplicated
+            .extend(with_seed(differences.duplicated));
+        self.differences
+            .different
+            .extend(with_seed(differences.different));
         let kinds = schedule.steps.iter().flat_map(|(_, step)| step.kinds());
         self.recoveries.push((recovery, kinds.collect()));
     }
@@ -40,7 +48,10 @@ impl Report {
             return String::new();
         };
         let result = if is_right { "right" } else { "WRONG" };
-        format!("seed {seed}: {result}, recovered in {} ms", recovery.as_millis())
+        format!(
+            "seed {seed}: {result}, recovered in {} ms",
+            recovery.as_millis()
+        )
     }
 
     /// Kinds of faults that were never injected, or never changed anything.
@@ -64,7 +75,10 @@ impl Report {
         let kinds: BTreeMap<String, Value> = Counted::all()
             .into_iter()
             .map(|kind| {
-                let with = self.recoveries.iter().filter(|(_, kinds)| kinds.contains(&kind));
+                let with = self
+                    .recoveries
+                    .iter()
+                    .filter(|(_, kinds)| kinds.contains(&kind));
                 let mut times: Vec<_> = with.map(|(time, _)| *time).collect();
                 let Counts { injected, changed } = self.counts_of(kind);
                 let recovery = quantiles(&mut times);

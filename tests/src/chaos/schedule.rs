@@ -24,7 +24,10 @@ pub enum Disturbance {
         held: Vec<(Fault, Option<Duration>)>,
     },
     /// The server sends nothing for this long.
-    Silence { pings: bool, length: Duration },
+    Silence {
+        pings: bool,
+        length: Duration,
+    },
     /// SIGKILL to the indexer, which starts again.
     KillIndexer,
     Database(DatabaseFault),
@@ -93,10 +96,7 @@ fn all() -> Vec<Disturbance> {
 
 /// Every kind of disturbance, in a fixed order, with random parameters.
 fn all_from(random: &mut StdRng) -> Vec<Disturbance> {
-    let alone = |once| Disturbance::Stream {
-        once,
-        held: vec![],
-    };
+    let alone = |once| Disturbance::Stream { once, held: vec![] };
     let with = |once, held: Fault| Disturbance::Stream {
         once,
         held: vec![(held, None)],
@@ -134,7 +134,10 @@ fn all_from(random: &mut StdRng) -> Vec<Disturbance> {
             once: Fault::Restart,
             held: vec![
                 (Fault::FalseReplayInfo { slots_early: 9 }, None),
-                (Fault::RefuseSubscriptions, Some(Duration::from_millis(1_500))),
+                (
+                    Fault::RefuseSubscriptions,
+                    Some(Duration::from_millis(1_500)),
+                ),
             ],
         },
         with(cut(), Fault::Behind { slots: 5 }),

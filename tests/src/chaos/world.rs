@@ -102,7 +102,9 @@ impl World {
         connection.execute(sql.as_str()).await.unwrap();
         let (migrated, output) = self.run_indexer("migrate", name);
         assert!(migrated, "{output}");
-        PgConnection::connect(&self.postgres.url(name)).await.unwrap()
+        PgConnection::connect(&self.postgres.url(name))
+            .await
+            .unwrap()
     }
 
     /// Lets a fault happen, and waits until it has changed something, if it does.
@@ -112,7 +114,9 @@ impl World {
             Disturbance::Stream { once, held } => self.disturb_stream(once, held, seed).await,
             Disturbance::Silence { pings, length } => {
                 let fault = Fault::Silence { pings: *pings };
-                self.faults.arm(&request(fault, None, Some(*length), seed)).await;
+                self.faults
+                    .arm(&request(fault, None, Some(*length), seed))
+                    .await;
                 sleep(*length).await;
             }
             Disturbance::KillIndexer => {
@@ -136,7 +140,9 @@ impl World {
         }
         let kind = once.kind();
         let before = self.faults.counts(kind).await.changed;
-        self.faults.arm(&request(once.clone(), Some(1), None, seed)).await;
+        self.faults
+            .arm(&request(once.clone(), Some(1), None, seed))
+            .await;
         let changed = async {
             while self.faults.counts(kind).await.changed == before {
                 sleep(Duration::from_millis(50)).await;
@@ -295,7 +301,10 @@ fn start_indexer(fixture: &Fixture, link: &Link, node: &Node) -> Service {
 async fn scalar(postgres: &Postgres, sql: &str) -> String {
     let url = postgres.url(DATABASE);
     let mut connection = PgConnection::connect(&url).await.unwrap();
-    sqlx::query_scalar(sql).fetch_one(&mut connection).await.unwrap()
+    sqlx::query_scalar(sql)
+        .fetch_one(&mut connection)
+        .await
+        .unwrap()
 }
 
 fn request(fault: Fault, times: Option<u32>, length: Option<Duration>, seed: u64) -> Request {

@@ -115,7 +115,13 @@ impl Postgres {
             .arg("--pgdata")
             .arg(standby.data.path())
             .args(["--host", "127.0.0.1", "--port", &self.port.to_string()])
-            .args(["--username", "postgres", "--no-sync", "--checkpoint", "fast"])
+            .args([
+                "--username",
+                "postgres",
+                "--no-sync",
+                "--checkpoint",
+                "fast",
+            ])
             .args(["--write-recovery-conf", "--wal-method", "stream"]));
         standby.restart().await;
         standby
@@ -177,12 +183,18 @@ fn as_server_user(command: &mut Command) -> &mut Command {
 
 fn server_user() -> Option<User> {
     let is_root = Uid::effective().is_root();
-    is_root.then(|| User::from_name("postgres").unwrap().expect("the user postgres"))
+    is_root.then(|| {
+        User::from_name("postgres")
+            .unwrap()
+            .expect("the user postgres")
+    })
 }
 
 /// A program of the newest version that Debian's packages installed, or of the PATH.
 fn program(name: &str) -> PathBuf {
-    let installed = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten();
+    let installed = std::fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten();
     let mut versions: Vec<(u32, PathBuf)> = installed
         .flatten()
         .filter_map(|entry| {

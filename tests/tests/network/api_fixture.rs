@@ -10,12 +10,18 @@ pub struct ApiFixture {
     pub fixture: Fixture,
     /// Base URL of the API.
     pub url: String,
-    _services: [Service; 2],
+    pub indexer: Service,
+    _api: Service,
 }
 
 impl ApiFixture {
     pub async fn start() -> Self {
-        let fixture = Fixture::start().await;
+        Self::start_with(&["--bare"]).await
+    }
+
+    /// `options` are those of `localnet`.
+    pub async fn start_with(options: &[&str]) -> Self {
+        let fixture = Fixture::start_with(options).await;
         let listen = free_address().to_string();
         let indexer = fixture.start_indexer();
         let api = fixture
@@ -30,7 +36,8 @@ impl ApiFixture {
         Self {
             fixture,
             url,
-            _services: [indexer, api],
+            indexer,
+            _api: api,
         }
     }
 

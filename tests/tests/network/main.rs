@@ -3,11 +3,13 @@
 mod api;
 mod api_fixture;
 mod budgets;
+mod continuity;
 mod example;
 mod faults;
 mod insurance;
 mod mirror;
 mod mirror_faults;
+mod plans;
 mod restarts;
 mod schedules;
 mod socket;

@@ -3,8 +3,8 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use driftshield_tests::network::{
-    fixture::{BETTORS, Fixture},
     faults::{Ending, Fault, Kind, Part, Refusal, Request, Undecodable},
+    fixture::{BETTORS, Fixture},
     wait_for,
 };
 use rand::{Rng, SeedableRng, rngs::StdRng};
@@ -177,7 +177,10 @@ async fn the_mirror_equals_the_chain_after_every_fault_of_the_stream() {
         .fetch_one(&disturbed.pool)
         .await
         .unwrap();
-    assert!(2 * gaps <= disturbed.records("gap").await, "opened and filled");
+    assert!(
+        2 * gaps <= disturbed.records("gap").await,
+        "opened and filled"
+    );
     let gaps: Vec<String> = sqlx::query_scalar("select distinct state from chain.gap")
         .fetch_all(&disturbed.pool)
         .await

@@ -182,6 +182,8 @@ async fn verify_names_every_difference(fixture: &Fixture, pool: &PgPool) {
          returning base58(address)",
         "update chain.market set winnings = winnings + 1
          where status = 'resolved' returning base58(address)",
+        "update chain.market_volume set rank = rank + 1
+         where address = (select address from chain.market limit 1) returning base58(address)",
         // Differences in tables that are derived from events are reported by event.
         "update chain.odds set pools[1] = pools[1] + 1
          where event_id = (select max(event_id) from chain.odds) returning 'event ' || event_id",
