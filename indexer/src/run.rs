@@ -33,6 +33,9 @@ const QUEUE_CAPACITY: usize = 256;
 const MIN_RETRY_DELAY: Duration = Duration::from_millis(250);
 /// Longest delay between retries. A connection over which the mirror caught up resets the delay.
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(10);
+/// Number of attempts after which blocks count as gone that the RPC node lacks, although it says that it has
+/// them.
+const MAX_MISSING: u32 = 5;
 /// Number of refused replays after which the slots are fetched from the RPC node instead.
 const MAX_REFUSALS: u32 = 2;
 
@@ -54,6 +57,8 @@ enum RunError {
     Stopped,
     #[error("the RPC node has no block after slot {0} yet")]
     RpcBehind(i64),
+    #[error("the RPC node lacks the block of slot {0}, although it says that it has it")]
+    Missing(i64),
     #[error("the blocks of the RPC node don't continue the mirror: {0:?}")]
     Filling(Obstacle),
 }
@@ -80,6 +85,7 @@ impl RunError {
             | Self::UnknownFork { .. }
             | Self::Late(_)
             | Self::Filling(_)
+            | Self::Missing(_)
             | Self::History(_)
             | Self::RpcBehind(_)
             | Self::Stopped => true,
@@ -102,6 +108,8 @@ struct Attempts {
     refusals: u32,
     /// Number of servers in a row that refused the subscription, in a way that a retry can't change.
     hopeless: usize,
+    /// Number of times in a row that the RPC node lacked blocks that it says it has.
+    missing: u32,
     /// Most updates in one transaction.
     max_batch: usize,
 }
@@ -112,6 +120,7 @@ impl Default for Attempts {
             server: 0,
             refusals: 0,
             hopeless: 0,
+            missing: 0,
             max_batch: MAX_BATCH,
         }
     }
@@ -129,6 +138,8 @@ impl Attempts {
         // Another server may accept what one refuses.
         let is_refused = !is_transient && matches!(error, RunError::Stream(_));
         self.hopeless = if is_refused { self.hopeless + 1 } else { 0 };
+        let is_missing = matches!(error, RunError::Missing(_));
+        self.missing = if is_missing { self.missing + 1 } else { 0 };
         match error {
             RunError::Stream(error) => {
                 self.server = (self.server + 1) % servers;
@@ -138,7 +149,10 @@ impl Attempts {
                 }
             }
             // Another server may show the slots as they are.
-            RunError::Late(_) | RunError::UnknownFork { .. } | RunError::Filling(_) => {
+            RunError::Late(_)
+            | RunError::UnknownFork { .. }
+            | RunError::Filling(_)
+            | RunError::Missing(_) => {
                 self.server = (self.server + 1) % servers;
             }
             // A smaller transaction may be done in time.
@@ -282,6 +296,7 @@ async fn mirror_until_failure(
     let mut follower = Follower {
         rpc: Arc::clone(&sources.rpc),
         settler: Settler::new(Arc::clone(&sources.rpc), cursor.as_ref()),
+        accepts_loss: MAX_MISSING <= attempts.missing,
         max_batch: attempts.max_batch,
         stop,
         mirror: &mut mirror,

@@ -3,7 +3,7 @@
 
 pub mod comparison;
 mod link;
-mod node;
+pub mod node;
 pub mod report;
 pub mod schedule;
 mod traffic;

@@ -12,8 +12,8 @@ use super::{RunError, settle::Settler};
 use crate::{
     apply::{MirrorWriter, Obstacle},
     cursor::{Cursor, Tip},
-    rpc::{BLOCK_BATCH, ReadError, Rpc},
-    slot::SlotUpdate,
+    rpc::{BLOCK_BATCH, Rpc},
+    slot::{SealedSlot, SlotUpdate},
 };
 
 /// Maximum number of updates in one database transaction.
@@ -33,6 +33,8 @@ pub struct Follower<'a> {
     pub updates: mpsc::Receiver<SlotUpdate>,
     pub tip: watch::Receiver<Option<Tip>>,
     pub settler: Settler,
+    /// Whether blocks that the RPC node lacks count as gone, although it says that it has them.
+    pub accepts_loss: bool,
     /// Most updates in one database transaction.
     pub max_batch: usize,
     /// Whether the mirror has reached the end of the stream once.
@@ -117,20 +119,24 @@ impl Follower<'_> {
                 }
                 return Err(RunError::Late(slot));
             }
-            Obstacle::Gap { slot, parent_slot } => match self.fill(cursor, parent_slot).await {
-                Err(RunError::Read(ReadError::NoBlock(missing))) => {
-                    tracing::error!(missing, "no source has the slots any more");
-                    self.begin_epoch(updates, slot).await?;
-                }
-                filled => filled?,
-            },
+            Obstacle::Gap { slot, parent_slot } => {
+                let sealed = updates.iter().filter_map(SlotUpdate::sealed);
+                let next = sealed.clone().find(|sealed| sealed.slot == slot);
+                self.fill(cursor, parent_slot, next).await?;
+            }
         }
         Ok(())
     }
 
-    /// Fetches the slots after the cursor up to `last` as blocks. The accounts that they changed are
-    /// read once the stream continues them. Returns early after it has undone dropped slots: the gap is another one then.
-    async fn fill(&mut self, cursor: &Cursor, last: i64) -> Result<(), RunError> {
+    /// Fetches the slots after the cursor up to `last` as blocks. The accounts that they changed are read
+    /// once the stream continues them. If blocks are gone, a new epoch begins after them, with `next` if no
+    /// block is left. Returns early after the beginning of an epoch or an undo: the gap is another one then.
+    async fn fill(
+        &mut self,
+        cursor: &Cursor,
+        last: i64,
+        next: Option<&SealedSlot>,
+    ) -> Result<(), RunError> {
         let first = cursor.slot + 1;
         tracing::warn!(
             first,
@@ -141,11 +147,10 @@ impl Follower<'_> {
         let range = (first.unsigned_abs(), last.unsigned_abs());
         let slots = self.rpc.blocks(range.0, range.1).await?;
         if slots.is_empty() {
-            return Err(if self.rpc.slot().await? < range.1 {
-                RunError::RpcBehind(cursor.slot)
-            } else {
-                ReadError::NoBlock(range.0).into()
-            });
+            if self.rpc.slot().await? < range.1 {
+                return Err(RunError::RpcBehind(cursor.slot));
+            }
+            return self.begin_epoch(first, next).await;
         }
         for slots in slots.chunks(BLOCK_BATCH) {
             if self.stop.is_cancelled() {
@@ -169,9 +174,9 @@ impl Follower<'_> {
                 Some(Obstacle::UnknownFork { slot, parent_slot }) => {
                     return self.undo_dropped(&cursor, slot, parent_slot).await;
                 }
-                // A block between them is gone.
-                Some(Obstacle::Gap { parent_slot, .. }) => {
-                    return Err(ReadError::NoBlock(parent_slot.unsigned_abs()).into());
+                Some(Obstacle::Gap { .. }) => {
+                    let next = blocks.get(applied.applied).and_then(SlotUpdate::sealed);
+                    return self.begin_epoch(cursor.slot + 1, next).await;
                 }
                 Some(obstacle @ Obstacle::Late { .. }) => return Err(RunError::Filling(obstacle)),
             }
@@ -179,22 +184,28 @@ impl Follower<'_> {
         Ok(())
     }
 
-    /// Makes the mirror anew, beginning with `slot` of the updates.
-    async fn begin_epoch(&mut self, updates: &[SlotUpdate], slot: i64) -> Result<(), RunError> {
-        let first = updates.iter().find_map(|update| match update {
-            SlotUpdate::Sealed(sealed) if sealed.slot == slot => Some(sealed),
-            _ => None,
-        });
-        if let Some(first) = first {
-            // Nothing proves that the slots after the finalized one were not dropped.
-            if let Some(cursor) = self.mirror.cursor().await?
-                && (1..cursor.slot).contains(&cursor.finalized_slot)
-            {
-                self.undo(cursor.finalized_slot).await?;
-            }
-            self.mirror.begin_epoch(first).await?;
-            self.settler.miss_all();
+    /// Begins a new epoch with `next`, because the blocks from `missing` up to it are gone.
+    async fn begin_epoch(
+        &mut self,
+        missing: i64,
+        next: Option<&SealedSlot>,
+    ) -> Result<(), RunError> {
+        // Of several nodes behind one address, another one may still have the block.
+        if !self.accepts_loss && self.rpc.first_available_slot().await? <= missing.unsigned_abs() {
+            return Err(RunError::Missing(missing));
         }
+        let Some(next) = next else {
+            return Ok(());
+        };
+        tracing::error!(missing, next = next.slot, "no source has the slots any more");
+        // Nothing proves that the slots after the finalized one were not dropped.
+        if let Some(cursor) = self.mirror.cursor().await?
+            && (1..cursor.slot).contains(&cursor.finalized_slot)
+        {
+            self.undo(cursor.finalized_slot).await?;
+        }
+        self.mirror.begin_epoch(next).await?;
+        self.settler.miss_all();
         Ok(())
     }
 

@@ -47,6 +47,8 @@ pub enum NodeFault {
     Busy,
     /// Lists have accounts that are closed, and lack one that is not.
     Ghosts,
+    /// Blocks before this slot are gone.
+    Purged(u64),
 }
 
 impl Node {
@@ -94,9 +96,20 @@ async fn answer(State(node): State<Node>, Json(request): Json<Value>) -> Respons
             tokio::time::sleep(delay).await;
             return answer.into_response();
         }
+        Some(NodeFault::Purged(first)) => {
+            if let Some(answer) = purged(&request, first) {
+                return Json(answer).into_response();
+            }
+        }
         _ => {}
     }
     let mut answer = node.forward(&request).await;
+    if let Some(NodeFault::Purged(first)) = fault
+        && request["method"] == "getBlocks"
+        && let Some(slots) = answer.0["result"].as_array_mut()
+    {
+        slots.retain(|slot| slot.as_u64().is_some_and(|slot| first <= slot));
+    }
     if is_list && let Json(Value::Object(_)) = &answer {
         shared.note(&answer.0);
         if fault == Some(NodeFault::Ghosts) {
@@ -104,6 +117,19 @@ async fn answer(State(node): State<Node>, Json(request): Json<Value>) -> Respons
         }
     }
     answer.into_response()
+}
+
+/// The answer of a node without the blocks before `first`; `None` if it is that of a node with them.
+fn purged(request: &Value, first: u64) -> Option<Value> {
+    let id = &request["id"];
+    if request["method"] == "getFirstAvailableBlock" {
+        return Some(json!({ "jsonrpc": "2.0", "id": id, "result": first }));
+    }
+    let is_gone = request["method"] == "getBlock" && request["params"][0].as_u64()? < first;
+    is_gone.then(|| {
+        let error = json!({ "code": -32001, "message": "Block cleaned up" });
+        json!({ "jsonrpc": "2.0", "id": id, "error": error })
+    })
 }
 
 impl Node {

@@ -169,6 +169,7 @@ impl Disturbance {
             Self::Node(NodeFault::Slow(_)) => vec![Counted::Slow],
             Self::Node(NodeFault::Busy) => vec![Counted::Busy],
             Self::Node(NodeFault::Ghosts) => vec![Counted::Ghosts],
+            Self::Node(NodeFault::Purged(_)) => vec![],
         }
     }
 

@@ -230,7 +230,7 @@ impl World {
         let place = match fault {
             NodeFault::Slow(_) => 0,
             NodeFault::Busy => 1,
-            NodeFault::Ghosts => 2,
+            NodeFault::Ghosts | NodeFault::Purged(_) => 2,
         };
         self.count(kind, after[place] - before[place]);
     }

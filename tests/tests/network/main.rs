@@ -7,6 +7,7 @@ mod continuity;
 mod example;
 mod faults;
 mod insurance;
+mod lost_slots;
 mod mirror;
 mod mirror_faults;
 mod plans;
