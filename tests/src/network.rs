@@ -3,6 +3,7 @@
 pub mod budget;
 pub mod faults;
 pub mod observer;
+pub mod relay;
 mod service;
 mod wait;
 
