@@ -7,6 +7,7 @@ mod example;
 mod faults;
 mod fixture;
 mod insurance;
+mod lives;
 mod mirror;
 mod mirror_faults;
 mod restarts;
