@@ -5,6 +5,7 @@ pub mod faults;
 pub mod fixture;
 pub mod observer;
 pub mod postgres;
+pub mod relay;
 mod service;
 mod wait;
 

@@ -8,6 +8,7 @@ mod example;
 mod faults;
 mod insurance;
 mod lost_slots;
+mod lives;
 mod mirror;
 mod mirror_faults;
 mod plans;
