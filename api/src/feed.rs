@@ -25,6 +25,8 @@ pub enum FeedMessage {
     Update(Arc<Update>),
     Rollback(Rollback),
     Gap(Arc<Gap>),
+    /// The mirror has all accounts again.
+    Settled,
     /// The mirror does not continue what was broadcast so far, for the reason given.
     Discontinued(&'static str),
 }

@@ -172,6 +172,7 @@ impl RecordRow {
                     state: gap.state,
                 }))))
             }
+            "settled" => Ok(Some(FeedMessage::Settled)),
             _ => {
                 let update = self.update(db).await?;
                 Ok(update.map(|update| FeedMessage::Update(Arc::new(update))))

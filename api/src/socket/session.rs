@@ -46,6 +46,9 @@ pub struct Session {
     connection: Connection,
     feed: Receiver<FeedMessage>,
     subscriptions: HashMap<String, Subscription>,
+    /// Subscriptions that were reset and begin anew once the mirror has all accounts: each with the id of
+    /// the client's message.
+    waiting: HashMap<String, (Value, Channel)>,
     /// Epoch of `seq`.
     epoch: i64,
     /// All updates of the subscribed channels up to this sequence number were sent.
@@ -75,6 +78,7 @@ impl Session {
             connection: Connection(socket),
             feed,
             subscriptions: HashMap::new(),
+            waiting: HashMap::new(),
             epoch: mirror_epoch(mirror),
             seq: mirror_seq(mirror),
             noticed: 0,
@@ -112,7 +116,10 @@ impl Session {
                 }
                 message = self.connection.receive() => self.handle_client(message?).await?,
                 message = self.feed.recv() => self.handle_feed(message).await?,
-                _ = heartbeat.tick() => self.send_heartbeat().await?,
+                _ = heartbeat.tick() => {
+                    self.subscribe_waiting().await?;
+                    self.send_heartbeat().await?;
+                }
             }
         }
     }
@@ -166,6 +173,7 @@ impl Session {
                 self.seq = gap.seq;
                 self.send_notice(gap.seq, &gap.as_ref().into()).await
             }
+            Ok(FeedMessage::Settled) => self.subscribe_waiting().await,
             Ok(FeedMessage::Discontinued(reason)) => {
                 (self.epoch, self.seq) = (mirror_epoch(self.app.feed.mirror()), 0);
                 self.noticed = 0;

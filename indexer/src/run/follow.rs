@@ -197,7 +197,11 @@ impl Follower<'_> {
         let Some(next) = next else {
             return Ok(());
         };
-        tracing::error!(missing, next = next.slot, "no source has the slots any more");
+        tracing::error!(
+            missing,
+            next = next.slot,
+            "no source has the slots any more"
+        );
         // Nothing proves that the slots after the finalized one were not dropped.
         if let Some(cursor) = self.mirror.cursor().await?
             && (1..cursor.slot).contains(&cursor.finalized_slot)

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::network::{
     Service,
-    faults::{Counts, Fault, Faults, Refusal, Request},
+    faults::{Counts, Fault, Faults, Kind, Refusal, Request},
     fixture::Fixture,
     postgres::{MAX_CONNECTIONS, Postgres},
     wait_for,
@@ -134,22 +134,33 @@ impl World {
         held: &[(Fault, Option<Duration>)],
         seed: u64,
     ) {
+        let kinds: Vec<Kind> = held.iter().map(|(fault, _)| fault.kind()).collect();
+        let kinds = [kinds, vec![once.kind()]].concat();
+        let before = self.changes(&kinds).await;
         for (fault, length) in held {
             let hold = request(fault.clone(), None, *length, seed);
             self.faults.arm(&hold).await;
         }
-        let kind = once.kind();
-        let before = self.faults.counts(kind).await.changed;
-        self.faults
-            .arm(&request(once.clone(), Some(1), None, seed))
-            .await;
+        let once = request(once.clone(), Some(1), None, seed);
+        self.faults.arm(&once).await;
         let changed = async {
-            while self.faults.counts(kind).await.changed == before {
+            loop {
+                let now = self.changes(&kinds).await;
+                if before.iter().zip(&now).all(|(before, now)| before < now) {
+                    return;
+                }
                 sleep(Duration::from_millis(50)).await;
             }
         };
         // Another fault can keep the stream away for longer.
         let _ = timeout(FAULT_TIMEOUT, changed).await;
+    }
+
+    /// How often faults of these kinds have changed the stream.
+    async fn changes(&self, kinds: &[Kind]) -> Vec<u64> {
+        let counts = self.faults.report().await.counts;
+        let of_kind = |kind| counts.get(kind).map_or(0, |counts| counts.changed);
+        kinds.iter().map(of_kind).collect()
     }
 
     async fn disturb_database(&mut self, fault: DatabaseFault) {

@@ -7,6 +7,7 @@ use std::{fs, path::Path, time::Duration};
 
 use driftshield_sdk::{Event, json};
 use driftshield_tests::{
+    chaos::comparison::compare_mirrors,
     network::{
         Network,
         observer::{ObservedChain, observe},
@@ -20,6 +21,7 @@ use parquet::{
 };
 use serde::Deserialize;
 use serde_json::Value;
+use sqlx::{Connection, PgConnection};
 
 use crate::socket::record_messages;
 
@@ -302,11 +304,34 @@ async fn the_example_runs_on_other_data_and_the_network_stays_up() {
     assert!(!summary.policies.is_empty());
     assert!(summary.policies.iter().all(|policy| policy.paid == 0));
     insurance::check_mirror(&network.database().await, &summary.policies).await;
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    check_rebuilt_mirror(&network).await;
     let api_url = network.addresses.api_url.clone().unwrap();
     let health = get(&format!("{api_url}/health")).await.unwrap();
     assert_eq!(health["status"], "ok");
     assert!(network.localnet.stop(), "{}", network.localnet.output());
+}
+
+/// A mirror that is made from the chain's past equals the one that followed the chain.
+async fn check_rebuilt_mirror(network: &Network) {
+    let mut live = network.database().await.acquire().await.unwrap();
+    sqlx::query("create database rebuilt")
+        .execute(&mut *live)
+        .await
+        .unwrap();
+    let url = &network.addresses.database_url;
+    let url = url.replace("/driftshield?", "/rebuilt?");
+    for argument in ["migrate", "rebuild"] {
+        let mut command = network.command("indexer");
+        let output = command.env("DATABASE_URL", &url).arg(argument).output();
+        let output = output.unwrap();
+        assert!(output.status.success(), "{output:?}");
+    }
+    let mut rebuilt = PgConnection::connect(&url).await.unwrap();
+    let differences = compare_mirrors(&mut live, &mut rebuilt).await;
+    assert_eq!(differences, [""; 0]);
+    let events = sqlx::query_scalar("select count(*) from chain.event");
+    let events: i64 = events.fetch_one(&mut rebuilt).await.unwrap();
+    assert!(100 < events, "{events} events");
 }
 
 async fn get(url: &str) -> Option<Value> {

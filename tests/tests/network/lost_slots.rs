@@ -28,13 +28,12 @@ fn start_indexer(network: &Network, node: &Node, argument: &str) -> Service {
 async fn wait_until_settled(network: &Network, pool: &PgPool) {
     let slot = network.client.rpc().get_slot().await.unwrap() as i64;
     wait_for("the mirror", TIMEOUT, async || {
-        let reached: bool = sqlx::query_scalar(
-            "select $1 < slot and settled_slot is not null from chain.cursor",
-        )
-        .bind(slot)
-        .fetch_optional(pool)
-        .await
-        .ok()??;
+        let reached: bool =
+            sqlx::query_scalar("select $1 < slot and settled_slot is not null from chain.cursor")
+                .bind(slot)
+                .fetch_optional(pool)
+                .await
+                .ok()??;
         reached.then_some(())
     })
     .await;

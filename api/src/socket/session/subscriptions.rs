@@ -57,7 +57,9 @@ impl Session {
             let detail = format!("no channel `{name}`; {}", channel::NAMES);
             return self.send_error(id, "no-such-channel", &detail).await;
         };
-        if MAX_SUBSCRIPTIONS <= self.subscriptions.len() && !self.subscriptions.contains_key(name) {
+        self.waiting.remove(name);
+        let open = self.subscriptions.len() + self.waiting.len();
+        if MAX_SUBSCRIPTIONS <= open && !self.subscriptions.contains_key(name) {
             let detail = format!(
                 "this socket has its maximum of {MAX_SUBSCRIPTIONS} subscriptions; open another socket"
             );
@@ -76,7 +78,10 @@ impl Session {
             Ok(()) => Ok(()),
             Err(SubscribeError::Disconnected(disconnect)) => Err(disconnect),
             Err(SubscribeError::Database(problem)) => {
-                tracing::error!(error = ?problem, "subscription failed");
+                // That the mirror settles is no fault.
+                if !matches!(problem, Problem::MirrorSettling { .. }) {
+                    tracing::error!(error = ?problem, "subscription failed");
+                }
                 self.subscriptions.remove(name);
                 self.send_error(id, problem.code(), &problem.to_string())
                     .await
@@ -89,7 +94,8 @@ impl Session {
         id: &Value,
         name: &str,
     ) -> Result<(), Disconnect> {
-        if self.subscriptions.remove(name).is_none() {
+        let was_waiting = self.waiting.remove(name).is_some();
+        if self.subscriptions.remove(name).is_none() && !was_waiting {
             let detail = format!("no subscription to {name}; subscribe first");
             return self.send_error(id, "not-subscribed", &detail).await;
         }
@@ -188,7 +194,7 @@ impl Session {
                     // Newer than the check for rollbacks, so the session still gets it from the feed
                     // and resets the subscription then.
                     Some(FeedMessage::Rollback(_)) => return Ok(covered),
-                    Some(FeedMessage::Discontinued(_)) | None => {}
+                    Some(FeedMessage::Settled | FeedMessage::Discontinued(_)) | None => {}
                 }
                 covered = record.seq;
             }
@@ -199,7 +205,8 @@ impl Session {
         }
     }
 
-    /// Sends a reset, upon which the client discards the channel's state, and then a new snapshot.
+    /// Sends a reset, upon which the client discards the channel's state, and then a new snapshot, which
+    /// waits until the mirror has all accounts.
     async fn reset(
         &mut self,
         id: &Value,
@@ -213,7 +220,32 @@ impl Session {
             reason,
         };
         self.connection.send(&reset).await?;
-        self.subscribe(id, name, channel).await
+        self.subscribe_or_wait(id, name, channel).await
+    }
+
+    async fn subscribe_or_wait(
+        &mut self,
+        id: &Value,
+        name: &str,
+        channel: Channel,
+    ) -> Result<(), SubscribeError> {
+        match self.subscribe(id, name, channel.clone()).await {
+            Err(SubscribeError::Database(Problem::MirrorSettling { .. })) => {
+                self.subscriptions.remove(name);
+                self.waiting.insert(name.to_owned(), (id.clone(), channel));
+                Ok(())
+            }
+            subscribed => subscribed,
+        }
+    }
+
+    /// Begins the subscriptions that wait for the mirror's accounts.
+    pub(super) async fn subscribe_waiting(&mut self) -> Result<(), Disconnect> {
+        for (name, (id, channel)) in mem::take(&mut self.waiting) {
+            let subscribed = self.subscribe_or_wait(&id, &name, channel).await;
+            begun_anew(subscribed)?;
+        }
+        Ok(())
     }
 
     /// Resets the subscriptions that do not cover the record `seq` yet: what was sent on them may not
@@ -225,16 +257,7 @@ impl Session {
             .collect();
         for (name, subscription) in outdated {
             let reset = self.reset(&Value::Null, &name, subscription.channel, reason);
-            match reset.await {
-                Ok(()) => {}
-                Err(SubscribeError::Disconnected(disconnect)) => return Err(disconnect),
-                Err(SubscribeError::Database(problem)) => {
-                    tracing::error!(error = ?problem, "reset failed");
-                    return Err(Disconnect::ServerGoingAway(
-                        "mirror has changed and cannot be read; reconnect",
-                    ));
-                }
-            }
+            begun_anew(reset.await)?;
         }
         Ok(())
     }
@@ -266,6 +289,19 @@ impl Session {
             self.connection.send_text(message).await?;
         }
         Ok(())
+    }
+}
+
+/// The result of beginning a subscription anew, as the session sees it.
+fn begun_anew(result: Result<(), SubscribeError>) -> Result<(), Disconnect> {
+    match result {
+        Ok(()) => Ok(()),
+        Err(SubscribeError::Disconnected(disconnect)) => Err(disconnect),
+        Err(SubscribeError::Database(problem)) => {
+            tracing::error!(error = ?problem, "reset failed");
+            let reason = "mirror has changed and cannot be read; reconnect";
+            Err(Disconnect::ServerGoingAway(reason))
+        }
     }
 }
 

@@ -323,11 +323,11 @@ impl Account<PaidLife> {
             Listed::Vault(vault) => format!("insurance/withdrawals?vault={vault}"),
         };
         let page = api.get(&path).await.unwrap();
+        let key = self.address.to_string();
         for (id, life) in ids.iter().zip(&self.lives) {
+            let id = id.to_string();
             let mut items = page["items"].as_array().unwrap().iter();
-            let item = items.find(|item| {
-                item["key"] == self.address.to_string() && item["life"] == id.to_string()
-            });
+            let item = items.find(|item| item["key"] == key && item["life"] == id);
             let item = item.unwrap_or_else(|| panic!("{scene}: {id} is not in {page}"));
             assert_eq!(item["closed_slot"], json!(life.ended_slot), "{scene}");
             assert_eq!(item["closed"], life.ended_slot.is_some(), "{scene}");
@@ -343,7 +343,7 @@ impl Account<PaidLife> {
                 Listed::Vault(_) => assert_eq!(item["state"], life.status, "{scene}"),
             }
         }
-        let of_account = |item: &&Value| item["key"] == self.address.to_string();
+        let of_account = |item: &&Value| item["key"] == key;
         let items = page["items"].as_array().unwrap().iter();
         assert_eq!(items.filter(of_account).count(), ids.len(), "{scene}");
     }

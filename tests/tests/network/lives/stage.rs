@@ -15,7 +15,6 @@ use serde_json::Value;
 use solana_message::{Message, VersionedMessage};
 use sqlx::PgPool;
 
-
 /// A window that begins ten minutes after the first one.
 const LATE_WINDOW: u64 = 300;
 const MAX_UNITS: u32 = 1_400_000;
