@@ -103,11 +103,14 @@ async fn record_loss(
     cursor: &mut Cursor,
     (first, last): (i64, i64),
 ) -> Result<(), sqlx::Error> {
+    // What an open gap has after the loss can still be filled.
     sqlx::query(
-        "update chain.gap set state = 'lost', closed_at = now()
-         where state = 'open' and from_slot <= $2 and $1 <= to_slot",
+        "with opened as (
+           delete from chain.gap where state = 'open' and from_slot <= $1 returning *)
+         insert into chain.gap (from_slot, to_slot, epoch, state, reason, opened_at)
+         select max($1 + 1), to_slot, max(epoch), 'open', max(reason), min(opened_at)
+         from opened where $1 < to_slot group by to_slot",
     )
-    .bind(first)
     .bind(last)
     .execute(&mut *connection)
     .await?;

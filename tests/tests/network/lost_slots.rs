@@ -68,6 +68,16 @@ async fn slots_that_no_source_has_are_on_record_and_the_accounts_are_right() {
     fixture.place_bet(MARKET, 0, 0).await;
     wait_until_settled(network, &pool).await;
     let before = bets(&pool).await;
+    // What is not finalized is lost with the slots after it.
+    let slot = network.client.rpc().get_slot().await.unwrap() as i64;
+    wait_for("finalized bets", TIMEOUT, async || {
+        let finalized: i64 = sqlx::query_scalar("select finalized_slot from chain.cursor")
+            .fetch_one(&pool)
+            .await
+            .ok()?;
+        (slot < finalized).then_some(())
+    })
+    .await;
     let epoch: i64 = sqlx::query_scalar("select epoch from chain.cursor")
         .fetch_one(&pool)
         .await

@@ -93,3 +93,35 @@ fn children(node: &Value) -> impl Iterator<Item = &Value> {
 fn number(node: &Value, name: &str) -> u64 {
     node[name].as_f64().unwrap_or(0.0).round() as u64
 }
+
+#[test]
+fn what_reads_or_sorts_too_much_is_reported() {
+    let scan = |kind: &str, rows: u64, removed: u64| {
+        serde_json::json!({
+            "Node Type": kind, "Relation Name": "market", "Actual Rows": rows, "Actual Loops": 2,
+            "Rows Removed by Filter": removed,
+        })
+    };
+    let allowance = Allowance {
+        sorted: 51,
+        read: Some(200),
+    };
+    let violations = |root| {
+        let query = String::new();
+        Plan { query, root }.violations(allowance)
+    };
+    let sort = |child| serde_json::json!({ "Node Type": "Sort", "Plans": [child] });
+    assert!(violations(sort(scan("Index Scan", 51, 49))).is_empty());
+    assert_eq!(
+        violations(sort(scan("Index Scan", 52, 0))),
+        ["sort of 52 rows"]
+    );
+    assert_eq!(
+        violations(scan("Index Scan", 1, 100)),
+        ["Index Scan market reads 202 rows"]
+    );
+    assert_eq!(
+        violations(scan("Seq Scan", 0, 0)),
+        ["sequential scan on market"]
+    );
+}
