@@ -281,17 +281,20 @@ async fn compare_odds(comparison: &mut Comparison<'_>) -> anyhow::Result<()> {
         "select coalesce(odds.event_id, event.id)
          from (select * from chain.event where name in ('MarketCreated', 'BetPlaced')) event
          full join (
-           select *, lag(pools) over (partition by market order by event_id) as before
-           from chain.odds) odds on odds.event_id = event.id
+           select *, lag(pools) over of_market as before, lag(event_id) over of_market as before_id
+           from chain.odds window of_market as (partition by market order by event_id)) odds on odds.event_id = event.id
          where case
            when event.id is null then true
            when event.name = 'MarketCreated'
              then odds.pools is distinct from array_fill(0::numeric(20), array[8])
-           -- A mirror that began with a later state of the market has no pools.
+           -- A mirror that began with a later state of the market, or lost bets, has no pools.
            when odds.pools is null
              then exists (select from chain.odds earlier join chain.event_account a
                             on a.account = earlier.market and a.event_id = event.id
-                          where earlier.event_id < event.id)
+                          where earlier.event_id < event.id
+                            and not exists (select from chain.gap
+                              where state = 'lost' and earlier.event_id >> 31 < from_slot
+                                and to_slot < event.id >> 31))
            else odds.pools[(event.body ->> 'outcome')::int + 1]
                   is distinct from (event.body ->> 'pool')::numeric
              or (select sum(pool) from unnest(odds.pools) pool)
@@ -299,7 +302,10 @@ async fn compare_odds(comparison: &mut Comparison<'_>) -> anyhow::Result<()> {
              or (odds.before is not null and (event.body ->> 'position_seq') is not null
                and exists (select from generate_subscripts(odds.pools, 1) place
                  where place <> (event.body ->> 'outcome')::int + 1
-                   and odds.pools[place] is distinct from odds.before[place]))
+                   and odds.pools[place] is distinct from odds.before[place])
+               and not exists (select from chain.gap
+                 where state = 'lost' and odds.before_id >> 31 < from_slot
+                   and to_slot < event.id >> 31))
          end",
     )
     .fetch_all(&mut *comparison.connection)
