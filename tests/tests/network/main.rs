@@ -9,5 +9,6 @@ mod fixture;
 mod insurance;
 mod mirror;
 mod mirror_faults;
+mod operations;
 mod restarts;
 mod socket;
