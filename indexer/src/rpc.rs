@@ -13,9 +13,12 @@ use solana_rpc_client_api::{
     response::{Response, UiAccount},
 };
 
-use crate::slot::{
-    SlotError,
-    rpc_block::{BlockSlot, RpcBlock},
+use crate::{
+    error_chain::error_chain,
+    slot::{
+        SlotError,
+        rpc_block::{BlockSlot, RpcBlock},
+    },
 };
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
@@ -28,7 +31,7 @@ const MAX_RETRIES: usize = 8;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    #[error("RPC request {method} failed; check --rpc-url: {error}")]
+    #[error("RPC request {method} failed; check --rpc-url: {}", without_url(.error))]
     Request {
         method: &'static str,
         error: Box<ClientError>,
@@ -70,10 +73,8 @@ impl Rpc {
         params: Value,
     ) -> Result<T, ReadError> {
         let send = || async {
-            self.0
-                .send(RpcRequest::Custom { method }, params.clone())
-                .await
-                .map_err(Box::new)
+            let sent = self.0.send(RpcRequest::Custom { method }, params.clone());
+            sent.await.map_err(Box::new)
         };
         let retries = ExponentialBuilder::new()
             .with_min_delay(Duration::from_millis(200))
@@ -82,7 +83,10 @@ impl Rpc {
             .with_max_times(MAX_RETRIES);
         send.retry(retries)
             .when(|error| !is_answer(error))
-            .notify(|error, _| tracing::debug!(method, %error, "RPC request failed; retrying"))
+            .notify(|error, _| {
+                let error = without_url(error);
+                tracing::debug!(method, error, "RPC request failed; retrying");
+            })
             .await
             .map_err(|error| ReadError::Request { method, error })
     }
@@ -182,6 +186,22 @@ impl Rpc {
     }
 }
 
+/// The error with its causes, without the node's URL, which can contain an access key.
+pub fn without_url(error: &ClientError) -> String {
+    const URL: &str = " for url (";
+    let mut rest = error_chain(error);
+    let mut message = String::new();
+    while let Some(start) = rest.find(URL) {
+        message.push_str(&rest[..start]);
+        // A URL has no space. It ends with the message, or with a parenthesis and a colon.
+        let url = rest.split_off(start + URL.len());
+        rest = url
+            .find("): ")
+            .map_or(String::new(), |end| url[end + 1..].to_owned());
+    }
+    message + &rest
+}
+
 /// The account's lamports and data; `None` if it belongs to another program.
 fn own_account(account: Option<UiAccount>) -> Result<FoundAccount, ReadError> {
     let Some(account) = account.filter(|account| account.owner == ID.to_string()) else {
@@ -214,5 +234,30 @@ fn is_missing_block(error: &ClientError) -> bool {
             MISSING.contains(code) || message.contains("slot too old")
         }
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn errors_keep_the_url_secret_and_name_the_cause() {
+        // Nothing listens on port 1.
+        let url = "http://user:secret@127.0.0.1:1/path?api-key=secret";
+        let client = RpcClient::new(url.to_owned());
+        let error = client.get_slot().await.expect_err("refused");
+        assert!(error.to_string().contains("secret"));
+        let message = without_url(&error);
+        assert!(!message.contains("secret"), "{message}");
+        assert!(message.contains("refused"), "{message}");
+        let error = ReadError::Request {
+            method: "getSlot",
+            error: Box::new(error),
+        };
+        assert!(!error_chain(&error).contains("secret"));
+        let error = crate::snapshot::read(&client, 0).await.err();
+        let message = error_chain(&error.expect("refused"));
+        assert!(!message.contains("secret"), "{message}");
     }
 }

@@ -7,14 +7,13 @@ use driftshield_sdk::{Account, AccountKind, Address, ID};
 use serde_json::json;
 use solana_rpc_client::nonblocking::rpc_client::RpcClient;
 use solana_rpc_client_api::{
-    client_error::Error as ClientError,
     request::RpcRequest,
     response::{Response, RpcKeyedAccount},
 };
 
 use crate::{
     lives::{ChangedLife, Facts, Life, RPC_VERSION},
-    rpc::AccountsAt,
+    rpc::{self, AccountsAt},
     slot::SealedSlot,
 };
 
@@ -28,7 +27,7 @@ const RETRY_DELAY: Duration = Duration::from_millis(400);
 #[derive(Debug, thiserror::Error)]
 pub enum SnapshotError {
     #[error("RPC request failed; check --rpc-url: {0}")]
-    Rpc(#[from] Box<ClientError>),
+    Rpc(String),
     #[error(
         "the RPC node is at slot {node_slot}, behind slot {min_slot} of the gRPC server; if it does \
          not catch up, correct --rpc-url"
@@ -105,10 +104,9 @@ async fn read_filtered(
     });
     // A raw request, because `get_program_accounts_with_config` drops the context's slot.
     let params = json!([ID.to_string(), config]);
-    let response: Response<Vec<RpcKeyedAccount>> = rpc
-        .send(RpcRequest::GetProgramAccounts, params)
-        .await
-        .map_err(Box::new)?;
+    let sent = rpc.send(RpcRequest::GetProgramAccounts, params).await;
+    let response: Response<Vec<RpcKeyedAccount>> =
+        sent.map_err(|error| SnapshotError::Rpc(rpc::without_url(&error)))?;
     let accounts = response.value.into_iter().map(RpcAccount::new);
     Ok(Snapshot {
         slot: response.context.slot,
