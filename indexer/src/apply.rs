@@ -6,6 +6,7 @@ use std::{
 };
 
 use chrono::Utc;
+use metrics::{counter, histogram};
 use sqlx::{Connection, PgConnection};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -14,10 +15,12 @@ use crate::{
     cursor::{Continuity, Cursor, Tip},
     dead_letter::{DeadLetter, is_refusal},
     gap,
+    metrics::{BATCH_SLOTS, COMMITS, GAPS},
     retention::Retention,
     rpc::AccountsAt,
     slot::{Blockhash, SealedSlot, SlotUpdate},
     snapshot::InitialAccounts,
+    status::{State, Status},
     store::{Care, Store},
     undo,
 };
@@ -107,6 +110,7 @@ pub struct MirrorWriter<'a> {
     /// Whether `chain.gap` may have open gaps, of this process or of an earlier one.
     may_have_gaps: bool,
     retention: &'a mut Retention,
+    status: &'a Status,
 }
 
 impl<'a> MirrorWriter<'a> {
@@ -115,6 +119,7 @@ impl<'a> MirrorWriter<'a> {
     pub async fn open(
         database_url: &str,
         retention: &'a mut Retention,
+        status: &'a Status,
         stop: &CancellationToken,
     ) -> Result<Option<Self>, ApplyError> {
         let opened = stop.run_until_cancelled(async {
@@ -127,6 +132,11 @@ impl<'a> MirrorWriter<'a> {
                 if !is_waiting {
                     tracing::info!("another indexer holds the writer lock; standing by");
                     is_waiting = true;
+                    status.enter(State::StandingBy);
+                }
+                // The process that holds the lock may not have created the tables yet.
+                if let Ok(cursor) = bounded(Cursor::read(&mut connection)).await {
+                    status.observe(cursor.as_ref());
                 }
                 tokio::time::sleep(LOCK_POLL_INTERVAL).await;
             }
@@ -135,6 +145,7 @@ impl<'a> MirrorWriter<'a> {
                 partitioned: [].into(),
                 may_have_gaps: true,
                 retention,
+                status,
             })
         });
         opened.await.transpose()
@@ -201,6 +212,7 @@ impl<'a> MirrorWriter<'a> {
         let applied = self
             .apply_fast_or_carefully(updates, is_linked, tip)
             .await?;
+        self.record(updates, &applied);
         if self.may_have_gaps && applied.cursor.settles_at.is_none() {
             let slot = applied.cursor.slot;
             self.may_have_gaps = bounded(gap::close(&mut self.connection, slot)).await?;
@@ -211,6 +223,17 @@ impl<'a> MirrorWriter<'a> {
             bounded(removed).await?;
         }
         Ok(applied)
+    }
+
+    /// Records a commit in the metrics.
+    fn record(&self, updates: &[SlotUpdate], applied: &Applied) {
+        self.status.commit(&applied.cursor);
+        if 0 < applied.applied {
+            let updates = updates[..applied.applied].iter();
+            let slots = updates.filter(|update| matches!(update, SlotUpdate::Sealed(_)));
+            histogram!(BATCH_SLOTS).record(slots.count() as f64);
+            counter!(COMMITS).increment(1);
+        }
     }
 
     async fn apply_fast_or_carefully(
@@ -248,16 +271,20 @@ impl<'a> MirrorWriter<'a> {
     /// Undoes the slots after `ancestor`, which is applied and not finalized, and tells the clients.
     pub async fn undo(&mut self, ancestor: i64) -> Result<Cursor, ApplyError> {
         let transaction = bounded(self.connection.begin()).await?;
-        timeout(APPLY_TIMEOUT, undo::to_ancestor(transaction, ancestor))
+        let cursor = timeout(APPLY_TIMEOUT, undo::to_ancestor(transaction, ancestor))
             .await
-            .unwrap_or(Err(ApplyError::Timeout(APPLY_TIMEOUT.as_secs())))
+            .unwrap_or(Err(ApplyError::Timeout(APPLY_TIMEOUT.as_secs())))?;
+        self.status.observe(Some(&cursor));
+        Ok(cursor)
     }
 
     /// Records that slots are missing. Until their accounts are read again, accounts may be older or
     /// newer than the mirror's slot.
     pub async fn open_gap(&mut self, first: i64, last: i64) -> Result<(), ApplyError> {
         self.may_have_gaps = true;
-        bounded(gap::open(&mut self.connection, first, last)).await
+        bounded(gap::open(&mut self.connection, first, last)).await?;
+        counter!(GAPS, "state" => "opened").increment(1);
+        Ok(())
     }
 
     /// Makes the mirror anew from `accounts`: the slots between the cursor and `first`, the next slot
@@ -270,7 +297,9 @@ impl<'a> MirrorWriter<'a> {
         let mut transaction = bounded(self.connection.begin()).await?;
         bounded(sqlx::raw_sql(NO_STATEMENT_LIMIT).execute(&mut *transaction)).await?;
         let stored = gap::begin_epoch(transaction, accounts, first);
-        bounded_by(SNAPSHOT_TIMEOUT, stored).await
+        bounded_by(SNAPSHOT_TIMEOUT, stored).await?;
+        counter!(GAPS, "state" => "lost").increment(1);
+        Ok(())
     }
 
     /// Stores accounts that are newer than the mirror's.

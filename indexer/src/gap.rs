@@ -1,6 +1,7 @@
 //! Slots that the stream did not deliver, and accounts that are read again because of them.
 
 use chrono::Utc;
+use metrics::counter;
 use sqlx::{PgConnection, Postgres, Transaction};
 
 use crate::{
@@ -8,6 +9,7 @@ use crate::{
     cursor::Cursor,
     event_id::first_id,
     lives::{ChangedLife, Life, RPC_VERSION},
+    metrics::{GAPS, GUARD_REJECTIONS},
     rpc::AccountsAt,
     slot::SealedSlot,
     snapshot::InitialAccounts,
@@ -41,6 +43,7 @@ pub async fn close(connection: &mut PgConnection, slot: i64) -> Result<bool, sql
     .fetch_all(&mut *connection)
     .await?;
     for (first, last) in filled {
+        counter!(GAPS, "state" => "filled").increment(1);
         tracing::info!(first, last, "the missing slots are applied");
     }
     sqlx::query_scalar("select exists (select from chain.gap where state = 'open')")
@@ -76,6 +79,7 @@ pub async fn refetch(
                 // It ended, and a later slot creates it again: the stream tells.
                 Some(life) if life.closed_slot.is_some() => return None,
                 Some(life) if (slot, RPC_VERSION) <= (life.slot, life.write_version) => {
+                    counter!(GUARD_REJECTIONS).increment(1);
                     return None;
                 }
                 Some(life) => life,

@@ -7,8 +7,6 @@ use std::{
 
 use sqlx::PgConnection;
 
-/// Time for which records of the feed are kept, so that a client can resume.
-const FEED: Duration = Duration::from_secs(24 * 60 * 60);
 /// Time for which past stakes in markets are kept. The pages of a sorted list are of one moment, for
 /// ten minutes.
 const VOLUMES: Duration = Duration::from_secs(15 * 60);
@@ -18,13 +16,21 @@ const CHUNK: i64 = 20_000;
 const INTERVAL: Duration = Duration::from_secs(60);
 
 /// When the feed reached which `seq`, as far as this process has seen it.
-#[derive(Default)]
 pub struct Retention {
+    /// Time for which records of the feed are kept, so that a client can resume.
+    feed_age: Duration,
     /// Once an interval, oldest first.
     marks: VecDeque<(Instant, i64)>,
 }
 
 impl Retention {
+    pub fn new(feed_age: Duration) -> Self {
+        Self {
+            feed_age,
+            marks: VecDeque::new(),
+        }
+    }
+
     /// Notes the feed's `seq`. Returns whether it is time to remove something.
     pub fn mark(&mut self, now: Instant, seq: i64) -> bool {
         let last = self.marks.back();
@@ -53,7 +59,7 @@ impl Retention {
             .execute(&mut *connection)
             .await?;
         }
-        if let Some(seq) = self.reached_before(now, FEED) {
+        if let Some(seq) = self.reached_before(now, self.feed_age) {
             sqlx::query(
                 "delete from chain.feed where seq in (
                    select seq from chain.feed where seq <= $1 order by seq limit $2)",
@@ -62,8 +68,8 @@ impl Retention {
             .bind(CHUNK)
             .execute(connection)
             .await?;
-            self.marks
-                .retain(|(at, _)| now.duration_since(*at) < FEED + INTERVAL);
+            let kept = self.feed_age + INTERVAL;
+            self.marks.retain(|(at, _)| now.duration_since(*at) < kept);
         }
         Ok(())
     }
@@ -84,7 +90,7 @@ mod tests {
     fn only_what_is_old_enough_is_removed() {
         let start = Instant::now();
         let after = |secs| start + Duration::from_secs(secs);
-        let mut retention = Retention::default();
+        let mut retention = Retention::new(Duration::from_secs(600));
         assert!(retention.mark(start, 10));
         assert!(!retention.mark(after(59), 11));
         assert!(retention.mark(after(60), 12));

@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use backon::{ExponentialBuilder, Retryable};
 use driftshield_sdk::{Address, ID};
+use metrics::counter;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use solana_rpc_client::nonblocking::rpc_client::RpcClient;
@@ -15,6 +16,7 @@ use solana_rpc_client_api::{
 
 use crate::{
     error_chain::error_chain,
+    metrics::RPC_REQUESTS,
     slot::{
         SlotError,
         rpc_block::{BlockSlot, RpcBlock},
@@ -23,7 +25,7 @@ use crate::{
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 /// Most accounts of one request.
-const MAX_ACCOUNTS: usize = 100;
+pub const MAX_ACCOUNTS: usize = 100;
 /// Most slots of one request for blocks; nodes refuse more than 500,000.
 const MAX_SLOTS: u64 = 100_000;
 /// Number of retries after the node refused a request because of its rate, or failed.
@@ -74,7 +76,7 @@ impl Rpc {
     ) -> Result<T, ReadError> {
         let send = || async {
             let sent = self.0.send(RpcRequest::Custom { method }, params.clone());
-            sent.await.map_err(Box::new)
+            count(method, sent.await).map_err(Box::new)
         };
         let retries = ExponentialBuilder::new()
             .with_min_delay(Duration::from_millis(200))
@@ -184,6 +186,13 @@ impl Rpc {
         }
         Ok(found)
     }
+}
+
+/// Counts a request by its result, which it returns.
+pub fn count<T>(method: &'static str, sent: Result<T, ClientError>) -> Result<T, ClientError> {
+    let result = if sent.is_ok() { "ok" } else { "error" };
+    counter!(RPC_REQUESTS, "method" => method, "result" => result).increment(1);
+    sent
 }
 
 /// The error with its causes, without the node's URL, which can contain an access key.

@@ -6,19 +6,33 @@
 
 mod follow;
 
-use std::time::Duration;
+use std::{str::FromStr, sync::Arc, time::Duration};
 
+use anyhow::Context;
 use backon::{BackoffBuilder, ExponentialBuilder};
-use tokio::sync::{mpsc, watch};
+use metrics::counter;
+use sqlx::{
+    PgPool,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     apply::{ApplyError, MirrorWriter, Obstacle},
+    audit::Audit,
+    config::Settings,
     endpoints::Endpoints,
+    metrics::RECONNECTS,
     migrate,
+    monitor::{self, Monitor},
     retention::Retention,
     rpc::{ReadError, Rpc},
     snapshot::SnapshotError,
+    status::{State, Status},
     stream::{self, GrpcServer, StreamError, Updates},
 };
 use follow::Follower;
@@ -74,6 +88,25 @@ impl RunError {
             | Self::SlowSnapshot(_) => true,
         }
     }
+
+    /// The reason in the metrics: one of `RECONNECT_REASONS`.
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::Apply(_) => "database",
+            Self::Stream(StreamError::Connect(_)) => "connect",
+            Self::Stream(StreamError::Ended) | Self::Stopped => "ended",
+            Self::Stream(StreamError::Silent) => "silent",
+            Self::Stream(StreamError::Stalled) => "stalled",
+            Self::Stream(StreamError::Behind { .. }) => "behind",
+            Self::Stream(StreamError::Status(_)) => "status",
+            Self::Stream(StreamError::NoReplay { .. }) => "no_replay",
+            Self::Stream(StreamError::Slot(_)) => "malformed",
+            Self::UnknownFork { .. } => "fork",
+            Self::Late(_) => "late",
+            Self::Snapshot(_) | Self::Read(_) | Self::RpcBehind(_) | Self::Filling(_) => "rpc",
+            Self::SlowSnapshot(_) => "slow_snapshot",
+        }
+    }
 }
 
 /// Addresses of all services that mirroring needs.
@@ -118,25 +151,91 @@ impl Attempts {
 }
 
 /// Mirrors the chain until `stop` is cancelled, then applies the updates already received and
-/// returns. Retries transient failures, such as an unreachable service, without limit.
+/// returns. Retries transient failures, such as an unreachable service, without limit. Meanwhile it
+/// serves metrics and health, and audits the mirror, as the settings say.
 ///
 /// # Errors
 ///
-/// Failures that a retry cannot fix: a missing option, refused credentials, another cluster's chain, a
-/// database without the tables.
-pub async fn run(endpoints: &Endpoints, stop: CancellationToken) -> anyhow::Result<()> {
+/// Failures that a retry cannot fix: a missing option, an address in use, refused credentials, another
+/// cluster's chain, a database without the tables.
+pub async fn run(
+    endpoints: &Endpoints,
+    settings: &Settings,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
     let sources = Sources {
         database_url: endpoints.database()?.to_string(),
         rpc: Rpc::new(endpoints.rpc()?),
         grpc: endpoints.grpc()?,
     };
+    let status = Arc::new(Status::default());
+    let observers = observe(endpoints, settings, &status).await?;
+    let mirrored = mirror(&sources, settings, &status, stop).await;
+    drop(observers); // ends them
+    mirrored
+}
+
+/// Starts the server of metrics and health, and the audit.
+async fn observe(
+    endpoints: &Endpoints,
+    settings: &Settings,
+    status: &Arc<Status>,
+) -> anyhow::Result<JoinSet<()>> {
+    let db = observer_connections(endpoints.database()?)?;
+    let mut observers = JoinSet::new();
+    if let Some((listener, prometheus)) = monitor::listen(settings).await? {
+        let monitor = Monitor {
+            status: Arc::clone(status),
+            ready_age: settings.ready_age,
+            db: db.clone(),
+            prometheus,
+        };
+        observers.spawn(monitor::serve(listener, monitor));
+    }
+    if let Some(interval) = settings.audit_interval {
+        let audit = Audit {
+            status: Arc::clone(status),
+            db,
+            rpc: Rpc::new(endpoints.rpc()?),
+            accounts: settings.audit_accounts,
+        };
+        observers.spawn(audit.run(interval));
+    }
+    Ok(observers)
+}
+
+/// Connections beside the writer's, opened on first use.
+fn observer_connections(database_url: &str) -> anyhow::Result<PgPool> {
+    let options = PgConnectOptions::from_str(database_url)
+        .context("the Postgres URL is malformed; give postgres://USER@HOST/DATABASE")?
+        .options([("statement_timeout", "10000")]);
+    Ok(PgPoolOptions::new()
+        .max_connections(2)
+        .acquire_timeout(Duration::from_secs(5))
+        .connect_lazy_with(options))
+}
+
+/// Mirrors the chain until `stop` is cancelled or a failure that a retry cannot fix.
+async fn mirror(
+    sources: &Sources,
+    settings: &Settings,
+    status: &Arc<Status>,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
     let mut attempts = Attempts::default();
     let mut delays = retry_delays();
-    let mut retention = Retention::default();
+    let mut retention = Retention::new(settings.feed_age);
     loop {
         let mut caught_up = false;
-        let mirrored =
-            mirror_until_failure(&sources, &attempts, &mut retention, &stop, &mut caught_up).await;
+        let mirrored = mirror_until_failure(
+            sources,
+            &attempts,
+            &mut retention,
+            status,
+            &stop,
+            &mut caught_up,
+        )
+        .await;
         let error = match mirrored {
             Ok(()) | Err(RunError::Stopped) => return Ok(()),
             Err(error) if error.is_transient() => error,
@@ -146,6 +245,8 @@ pub async fn run(endpoints: &Endpoints, stop: CancellationToken) -> anyhow::Resu
             delays = retry_delays();
         }
         attempts.learn(&error, sources.grpc.len());
+        counter!(RECONNECTS, "reason" => error.reason()).increment(1);
+        status.interrupt(error.to_string());
         let delay = delays.next().unwrap_or(MAX_RETRY_DELAY);
         tracing::warn!(%error, retry_ms = delay.as_millis(), "mirroring interrupted; retrying");
         let sleep = tokio::time::sleep(delay);
@@ -179,13 +280,17 @@ async fn mirror_until_failure(
     sources: &Sources,
     attempts: &Attempts,
     retention: &mut Retention,
+    status: &Arc<Status>,
     stop: &CancellationToken,
     caught_up: &mut bool,
 ) -> Result<(), RunError> {
-    let Some(mut mirror) = MirrorWriter::open(&sources.database_url, retention, stop).await? else {
+    let opened = MirrorWriter::open(&sources.database_url, retention, status, stop);
+    let Some(mut mirror) = opened.await? else {
         return Ok(());
     };
     let cursor = mirror.cursor().await?;
+    status.observe(cursor.as_ref());
+    status.enter(State::CatchingUp);
     // The stream repeats the cursor's own slot: the blockhash of that slot proves that the chain is
     // the same, and the server may not have a later slot yet.
     let from_slot = cursor.as_ref().map(|cursor| cursor.slot.unsigned_abs());
@@ -200,6 +305,7 @@ async fn mirror_until_failure(
         Updates {
             slots,
             tip: tip_sender,
+            status: Arc::clone(status),
         },
         stream_stop.clone(),
     );
@@ -208,6 +314,7 @@ async fn mirror_until_failure(
     let mut follower = Follower {
         rpc: &sources.rpc,
         stop,
+        status,
         mirror: &mut mirror,
         updates,
         tip,
@@ -230,7 +337,12 @@ async fn mirror_until_failure(
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use yellowstone_grpc_proto::tonic;
+
     use super::*;
+    use crate::{metrics::RECONNECT_REASONS, slot::SlotError};
 
     #[test]
     fn retry_delays_double_up_to_the_longest_without_an_end() {
@@ -241,6 +353,85 @@ mod tests {
         let (rising, longest) = milliseconds.split_at(6);
         assert_eq!(rising, [250, 500, 1000, 2000, 4000, 8000]);
         assert_eq!(longest, [10_000; 94]);
+    }
+
+    #[tokio::test]
+    async fn errors_contain_no_password_key_or_token() {
+        const SECRET: &str = "hunter2";
+        let assert_hidden = |error: anyhow::Error| {
+            let message = crate::error_chain(error.as_ref());
+            assert!(!message.contains(SECRET), "{message}");
+        };
+        let malformed = format!("postgres://user:{SECRET}@host:port/database");
+        assert_hidden(observer_connections(&malformed).expect_err("malformed"));
+        // Nothing listens on port 1.
+        let (status, stop) = (Arc::default(), CancellationToken::new());
+        let mut retention = Retention::new(Duration::ZERO);
+        for url in [
+            malformed,
+            format!("postgres://user:{SECRET}@127.0.0.1:1/database"),
+        ] {
+            let opened = MirrorWriter::open(&url, &mut retention, &status, &stop).await;
+            assert_hidden(opened.err().expect("no database").into());
+        }
+        for (url, token) in [
+            (format!("http://127.0.0.1:1/{SECRET}?key={SECRET}"), SECRET),
+            (format!("http://host:port/{SECRET}"), SECRET),
+            ("http://127.0.0.1:1".to_owned(), "hunter2\n"),
+        ] {
+            let (slots, _received) = mpsc::channel(1);
+            let updates = Updates {
+                slots,
+                tip: watch::channel(None).0,
+                status: Arc::clone(&status),
+            };
+            let server = GrpcServer {
+                url,
+                token: Some(token.to_owned()),
+            };
+            let streamed = stream::forward_until_stopped(server, None, updates, stop.clone());
+            assert_hidden(streamed.await.expect_err("no server").into());
+        }
+    }
+
+    #[test]
+    fn the_metrics_have_every_reason_of_an_interruption() {
+        let status = tonic::Status::unavailable("down");
+        let streams = [
+            StreamError::Connect(String::new()),
+            StreamError::Ended,
+            StreamError::Silent,
+            StreamError::Stalled,
+            StreamError::Behind {
+                server_slot: 1,
+                from_slot: 2,
+            },
+            StreamError::Status(Box::new(status)),
+            StreamError::NoReplay {
+                from_slot: 7,
+                reason: String::new(),
+            },
+            StreamError::Slot(SlotError::NeverSealed),
+        ];
+        let others = [
+            RunError::Apply(ApplyError::NoCursor),
+            RunError::Snapshot(SnapshotError::Rpc(String::new())),
+            RunError::Read(ReadError::NoBlock(1)),
+            RunError::UnknownFork {
+                slot: 2,
+                parent_slot: 1,
+            },
+            RunError::Late(1),
+            RunError::RpcBehind(1),
+            RunError::Filling(Obstacle::Gap {
+                slot: 3,
+                parent_slot: 2,
+            }),
+            RunError::SlowSnapshot(1),
+        ];
+        let errors = streams.into_iter().map(RunError::Stream).chain(others);
+        let reasons: BTreeSet<_> = errors.map(|error| error.reason()).collect();
+        assert_eq!(reasons, RECONNECT_REASONS.iter().copied().collect());
     }
 
     #[test]

@@ -105,8 +105,8 @@ async fn read_filtered(
     // A raw request, because `get_program_accounts_with_config` drops the context's slot.
     let params = json!([ID.to_string(), config]);
     let sent = rpc.send(RpcRequest::GetProgramAccounts, params).await;
-    let response: Response<Vec<RpcKeyedAccount>> =
-        sent.map_err(|error| SnapshotError::Rpc(rpc::without_url(&error)))?;
+    let response: Response<Vec<RpcKeyedAccount>> = rpc::count("getProgramAccounts", sent)
+        .map_err(|error| SnapshotError::Rpc(rpc::without_url(&error)))?;
     let accounts = response.value.into_iter().map(RpcAccount::new);
     Ok(Snapshot {
         slot: response.context.slot,

@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use driftshield_sdk::Address;
+use metrics::{counter, gauge};
 use tokio::{
     sync::{mpsc, watch},
     time::{MissedTickBehavior, interval},
@@ -13,9 +14,11 @@ use super::RunError;
 use crate::{
     apply::{MirrorWriter, Obstacle},
     cursor::{Cursor, Tip},
+    metrics::{LATE_SLOTS, QUEUE_DEPTH},
     rpc::{ReadError, Rpc},
     slot::{SealedSlot, SlotUpdate},
     snapshot::{self, InitialAccounts},
+    status::{State, Status},
 };
 
 /// Maximum number of updates in one database transaction.
@@ -35,6 +38,7 @@ const BLOCK_BATCH: usize = 16;
 pub struct Follower<'a> {
     pub rpc: &'a Rpc,
     pub stop: &'a CancellationToken,
+    pub status: &'a Status,
     pub mirror: &'a mut MirrorWriter<'a>,
     pub updates: mpsc::Receiver<SlotUpdate>,
     pub tip: watch::Receiver<Option<Tip>>,
@@ -65,6 +69,7 @@ impl Follower<'_> {
         first: &SealedSlot,
         waiting: &mut Vec<SlotUpdate>,
     ) -> Result<Option<InitialAccounts>, RunError> {
+        self.status.enter(State::Filling);
         let reading = snapshot::initial_accounts(self.rpc.client(), first);
         tokio::pin!(reading);
         loop {
@@ -87,19 +92,23 @@ impl Follower<'_> {
     /// Applies `waiting` and then updates until the stream ends and all of them are applied.
     pub async fn follow(&mut self, mut waiting: Vec<SlotUpdate>) -> Result<(), RunError> {
         self.settle().await?;
+        self.status.enter(State::CatchingUp);
         let mut heartbeat = interval(HEARTBEAT);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             while !waiting.is_empty() {
+                gauge!(QUEUE_DEPTH).set((waiting.len() + self.updates.len()) as f64);
                 let rest = waiting.split_off(batch_len(&waiting));
                 let cursor = self.apply(&waiting).await?;
                 waiting = rest;
                 if !self.caught_up && waiting.is_empty() && self.updates.is_empty() {
                     self.caught_up = true;
+                    self.status.enter(State::Following);
                     let (slot, seq) = (cursor.slot, cursor.seq);
                     tracing::info!(slot, seq, "caught up with the stream");
                 }
             }
+            gauge!(QUEUE_DEPTH).set(self.updates.len() as f64);
             tokio::select! {
                 received = self.updates.recv_many(&mut waiting, MAX_BATCH) => {
                     if received == 0 {
@@ -147,16 +156,24 @@ impl Follower<'_> {
                 self.undo_dropped(cursor, slot, parent_slot).await?;
             }
             Obstacle::Late { slot, parent_slot } => {
+                counter!(LATE_SLOTS).increment(1);
                 self.mirror.undo(parent_slot).await?;
                 return Err(RunError::Late(slot));
             }
-            Obstacle::Gap { slot, parent_slot } => match self.fill(cursor, parent_slot).await {
-                Err(RunError::Read(ReadError::NoBlock(missing))) => {
-                    tracing::error!(missing, "no source has the slots any more");
-                    self.begin_epoch(updates, slot).await?;
+            Obstacle::Gap { slot, parent_slot } => {
+                self.status.enter(State::Filling);
+                match self.fill(cursor, parent_slot).await {
+                    Err(RunError::Read(ReadError::NoBlock(missing))) => {
+                        tracing::error!(missing, "no source has the slots any more");
+                        self.begin_epoch(updates, slot).await?;
+                    }
+                    filled => filled?,
                 }
-                filled => filled?,
-            },
+                self.status.enter(match self.caught_up {
+                    true => State::Following,
+                    false => State::CatchingUp,
+                });
+            }
         }
         Ok(())
     }
