@@ -26,8 +26,6 @@ create table chain.cursor (
   -- Names the numbering of `seq` and of everything derived from it. A rebuilt mirror, here or in
   -- another database, has a higher epoch.
   epoch bigint not null,
-  -- Blockhash of slot 0, which identifies the cluster; null if the node does not say.
-  genesis_hash bytea,
   -- Last applied slot. The mirror contains all changes up to and including this slot.
   slot bigint not null,
   blockhash bytea not null,
@@ -39,11 +37,13 @@ create table chain.cursor (
   -- Newest slot that the mirror's source has reached, and when it reached it.
   tip_slot bigint not null,
   tip_at timestamptz not null,
-  -- Accounts may be newer than `slot` until the mirror reaches this slot; 2^63 - 1 while it is not
-  -- known; null if they are not.
-  settles_at bigint,
+  -- Slot at which the mirror last had all accounts; null while it reads accounts from an RPC node,
+  -- because it has begun or slots were missing. Accounts can be missing or old then.
+  settled_slot bigint,
   -- First slot with a complete event history. Events of earlier slots may be missing.
   history_from bigint not null,
+  -- Whether the mirror follows the chain. False while it is filled with the program's past slots.
+  is_following boolean not null,
   updated_at timestamptz not null default now()
 );
 
@@ -81,7 +81,7 @@ create table chain.account (
   -- Slot of the last write or close.
   slot bigint not null,
   -- Order of the writes within a slot, assigned by the validator; 2^63 - 1 for an account from an RPC
-  -- node, 2^63 - 2 for a close.
+  -- node as of the end of the slot, 2^63 - 2 for a close.
   write_version bigint not null,
   -- Slot of the close; null if the account is open.
   closed_slot bigint,
@@ -138,19 +138,20 @@ create table chain.dead_letter (
 create index dead_letter_open on chain.dead_letter (decoder_version) where resolved_at is null;
 create index dead_letter_address on chain.dead_letter (address) where resolved_at is null;
 
--- What clients follow: one record for each new event, rollback and gap, in the order of the commits.
+-- What clients follow: one record for each new event, rollback and gap, and for each time that the
+-- mirror has all accounts again, in the order of the commits.
 -- `seq` has no gaps and never goes back. Records are kept for a day.
 create table chain.feed (
   seq bigint primary key,
   epoch bigint not null,
   slot bigint not null,
-  kind text not null check (kind in ('event', 'rollback', 'gap')),
+  kind text not null check (kind in ('event', 'rollback', 'gap', 'settled')),
   -- Id of the event; null for other kinds.
   event_id bigint,
   -- What the record concerns, such as market:<address> and wallet:<address>.
   channels text[] not null,
   -- event: the event's name and fields. rollback: `to_slot`, the last slot that stays.
-  -- gap: `from_slot`, `to_slot` and `state`.
+  -- gap: `from_slot`, `to_slot` and `state`. settled: empty.
   body jsonb not null
 );
 
@@ -305,6 +306,19 @@ begin
         history || '_' || part, history, part << 52, (part + 1) << 52);
     end if;
   end loop;
+end
+$$;
+
+-- Empties the mirror, to make it anew.
+create function chain.clear() returns void
+language plpgsql security definer set search_path = pg_catalog as $$
+declare
+  tables text;
+begin
+  select string_agg(format('chain.%I', relname), ', ') into tables
+  from pg_class
+  where relnamespace = 'chain'::regnamespace and relkind in ('r', 'p') and not relispartition;
+  execute 'truncate ' || tables;
 end
 $$;
 
@@ -820,8 +834,9 @@ $$;
 grant usage on schema chain, readable, app to driftshield_indexer, driftshield_api;
 grant select on all tables in schema chain, readable to driftshield_indexer, driftshield_api;
 grant insert, update, delete on all tables in schema chain to driftshield_indexer;
-revoke execute on function chain.create_partitions, chain.drop_partitions from public;
-grant execute on function chain.create_partitions, chain.drop_partitions to driftshield_indexer;
+revoke execute on function chain.create_partitions, chain.drop_partitions, chain.clear from public;
+grant execute on function chain.create_partitions, chain.drop_partitions, chain.clear
+  to driftshield_indexer;
 grant select, insert, update, delete on all tables in schema app to driftshield_api;
 alter default privileges in schema chain, readable grant select on tables to driftshield_api;
 alter default privileges in schema chain, readable grant select on tables to driftshield_indexer;

@@ -1,6 +1,10 @@
 //! Continuous comparison of a random sample of the mirror with an RPC node.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::{Context, ensure};
 use driftshield_sdk::Address;
@@ -12,8 +16,7 @@ use crate::{
     cursor::Cursor,
     error_chain::error_chain,
     metrics::{AUDIT_DIFFERENCES, AUDIT_FAILURES, AUDITED_ACCOUNTS},
-    rpc::{FoundAccount, MAX_ACCOUNTS, Rpc},
-    snapshot::RpcAccount,
+    rpc::{MAX_ACCOUNTS, Rpc, RpcAccount},
     status::Status,
     store::bytes_of,
     verify::MirroredAccount,
@@ -33,7 +36,7 @@ pub struct Audit {
     pub status: Arc<Status>,
     /// Connections that the writer does not use.
     pub db: PgPool,
-    pub rpc: Rpc,
+    pub rpc: Arc<Rpc>,
     /// Number of accounts of a sample.
     pub accounts: u64,
 }
@@ -49,7 +52,12 @@ struct AuditedAccount {
 impl AuditedAccount {
     /// Differences from the account that an RPC node has at the end of `slot`, which the mirror has
     /// passed. None if it has changed after `slot`: nothing is known of what it was then.
-    fn differences(&self, address: &Address, slot: i64, on_chain: FoundAccount) -> Vec<String> {
+    fn differences(
+        &self,
+        address: &Address,
+        slot: i64,
+        on_chain: Option<&RpcAccount>,
+    ) -> Vec<String> {
         if slot < self.account.slot {
             return vec![];
         }
@@ -59,23 +67,20 @@ impl AuditedAccount {
                 "account {address}: is closed in the mirror since slot {closed}, but exists on chain"
             )],
             (None, None) => vec![format!("account {address}: is not on chain")],
-            (None, Some((lamports, data))) => self.account.differences(&RpcAccount {
-                address: *address,
-                lamports,
-                data,
-            }),
+            (None, Some(on_chain)) => self.account.differences(on_chain),
         }
     }
 }
 
 impl Audit {
-    /// Audits a sample once an interval, while this process follows the stream. Never returns.
+    /// Audits a sample once an interval, while this process follows the stream and the mirror has all
+    /// accounts. Never returns.
     pub async fn run(self, interval: Duration) {
         let mut ticks = interval_at(Instant::now() + interval, interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            if !self.status.is_following() {
+            if !self.status.is_settled() {
                 continue;
             }
             let audited = timeout(TIMEOUT, self.audit()).await;
@@ -141,7 +146,7 @@ impl Audit {
         let before = self.cursor().await?;
         let keys: BTreeSet<_> = addresses.iter().copied().collect();
         let found = self.rpc.accounts(&keys, before.slot).await?;
-        self.wait_until_past(found.slot).await?;
+        self.wait_until_past(found.newest_slot).await?;
         let mirrored: Vec<AuditedAccount> = sqlx::query_as(
             "select address, kind, slot, lamports::text, data, closed_slot from chain.account
              where is_current and address = any($1)",
@@ -149,15 +154,13 @@ impl Audit {
         .bind(bytes_of(addresses))
         .fetch_all(&self.db)
         .await?;
+        let on_chain = found.accounts.iter();
+        let on_chain: HashMap<_, _> = on_chain.map(|account| (account.address, account)).collect();
         let mut differing = vec![];
-        for (address, on_chain) in found.accounts {
-            let mut mirrored = mirrored.iter();
-            let mirrored =
-                mirrored.find(|row| row.account.address == address.to_bytes().as_slice());
-            // An account that is undone meanwhile has no row.
-            let Some(mirrored) = mirrored else {
-                continue;
-            };
+        // An account that is undone meanwhile has no row.
+        for mirrored in &mirrored {
+            let address = Address::try_from(mirrored.account.address.as_slice())?;
+            let on_chain = on_chain.get(&address).copied();
             let texts = mirrored.differences(&address, found.slot, on_chain);
             differing.extend(texts.into_iter().map(|text| Difference {
                 address,
@@ -175,13 +178,12 @@ impl Audit {
         cursor.context("the mirror is empty")
     }
 
-    /// Waits until the mirror is past `slot` and its accounts are of its slot. The slot after `slot`
-    /// includes what the node had executed of a slot that was still open.
+    /// Waits until the mirror is past `slot` and has all accounts.
     async fn wait_until_past(&self, slot: i64) -> anyhow::Result<()> {
         let started = Instant::now();
         loop {
             let cursor = self.cursor().await?;
-            if slot < cursor.slot && cursor.settles_at.is_none() {
+            if slot < cursor.slot && cursor.settled_slot.is_some() {
                 return Ok(());
             }
             ensure!(
@@ -224,18 +226,27 @@ mod tests {
     #[test]
     fn an_account_differs_only_in_a_state_that_both_sides_have() {
         let address = Address::from([7; 32]);
-        let count = |row: &AuditedAccount, on_chain| row.differences(&address, 10, on_chain).len();
-        let same = || Some((5, vec![1, 2, 3]));
+        let count = |row: &AuditedAccount, on_chain: Option<RpcAccount>| {
+            row.differences(&address, 10, on_chain.as_ref()).len()
+        };
+        let account = |lamports, data: &[u8]| {
+            Some(RpcAccount {
+                address,
+                lamports,
+                data: data.to_vec(),
+            })
+        };
+        let same = || account(5, &[1, 2, 3]);
         let open = mirrored(10, None);
         assert_eq!(count(&open, same()), 0);
-        assert_eq!(count(&open, Some((5, vec![1, 2, 4]))), 1);
-        assert_eq!(count(&open, Some((6, vec![1, 2]))), 2);
+        assert_eq!(count(&open, account(5, &[1, 2, 4])), 1);
+        assert_eq!(count(&open, account(6, &[1, 2])), 2);
         assert_eq!(count(&open, None), 1);
         let closed = mirrored(10, Some(10));
         assert_eq!(count(&closed, None), 0);
         assert_eq!(count(&closed, same()), 1);
         // It changed after the RPC node read it.
-        assert_eq!(count(&mirrored(11, None), Some((6, vec![9]))), 0);
+        assert_eq!(count(&mirrored(11, None), account(6, &[9])), 0);
         assert_eq!(count(&mirrored(11, Some(11)), same()), 0);
     }
 }

@@ -118,7 +118,7 @@ fn without_value(message: &str) -> String {
     }
 }
 
-/// Options of `indexer run`.
+/// Options of `indexer run` and `indexer rebuild`.
 #[derive(clap::Args)]
 pub struct RunOptions {
     /// Address that serves /metrics, /health and /ready, such as 127.0.0.1:9464; with port 0, a free
@@ -139,7 +139,7 @@ pub struct RunOptions {
     audit_accounts: Option<AuditAccounts>,
 }
 
-/// Settings of `indexer run`, apart from its endpoints.
+/// Settings of `indexer run` and `indexer rebuild`, apart from the endpoints.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Settings {
     /// Address of the metrics and the health; `None` if they are not served.
@@ -182,7 +182,7 @@ mod tests {
 
     const SAMPLE: &str = include_str!("../indexer.sample.toml");
 
-    /// Parses flags as `indexer run` does, without the environment.
+    /// Parses flags as `indexer` does, without the environment.
     fn flags<T: Args + FromArgMatches>(flags: &[&str]) -> T {
         let command = T::augment_args(clap::Command::new("indexer"));
         let command = command.mut_args(|arg| arg.env(None::<&str>));

@@ -2,7 +2,8 @@ use std::{io::IsTerminal, path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 use driftshield_indexer::{
-    ConfigFile, Endpoints, RunOptions, Settings, error_chain, migrate, run, shutdown, verify,
+    ConfigFile, Endpoints, RunOptions, Settings, error_chain, migrate, rebuild, run, shutdown,
+    verify,
 };
 use tracing_subscriber::EnvFilter;
 
@@ -24,6 +25,9 @@ enum Command {
     Migrate,
     /// Mirror the chain until stopped.
     Run(RunOptions),
+    /// Empty the mirror and make it anew from the RPC node, with the program's past events; ends once it
+    /// is complete. Readers of the database wait meanwhile.
+    Rebuild(RunOptions),
     /// Compare the mirror with the chain byte by byte; exits with 1 if they differ.
     Verify,
 }
@@ -53,6 +57,10 @@ async fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Run(options) => {
             let settings = Settings::new(&options, &file);
             run(&cli.endpoints.or_file(file), &settings, shutdown()?).await?;
+        }
+        Command::Rebuild(options) => {
+            let settings = Settings::new(&options, &file);
+            rebuild(&cli.endpoints.or_file(file), &settings, shutdown()?).await?;
         }
         Command::Verify => {
             let report = verify(&cli.endpoints.or_file(file)).await?;

@@ -101,15 +101,15 @@ pub const METRICS: &[Metric] = &[
         ..Metric::new(
             GAPS,
             Counter,
-            "Ranges of slots that the stream didn't deliver: found, filled by RPC, or lost. An attempt \
-             to fill one that fails opens it again.",
+            "Ranges of slots that the stream didn't deliver: found, filled by RPC, or lost. If \
+             filling one is interrupted, the rest counts again.",
         )
     },
     Metric::new(FORKS, Counter, "Times that slots were undone."),
     Metric::new(
         UNDONE_SLOTS,
         Counter,
-        "Slots undone, because the cluster dropped them or they were incomplete.",
+        "Slots undone, because the cluster dropped them or may have, or they were incomplete.",
     ),
     Metric::new(
         LATE_SLOTS,
@@ -166,7 +166,6 @@ pub const RECONNECT_REASONS: &[&str] = &[
     "fork",
     "rpc",
     "database",
-    "slow_snapshot",
 ];
 
 const RPC_METHODS: &[&str] = &[
@@ -175,6 +174,8 @@ const RPC_METHODS: &[&str] = &[
     "getBlock",
     "getMultipleAccounts",
     "getProgramAccounts",
+    "getSignaturesForAddress",
+    "getFirstAvailableBlock",
 ];
 
 impl Metric {

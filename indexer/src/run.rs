@@ -4,7 +4,9 @@
 //! order: slots that the server no longer replays, as blocks; if the node no longer has the blocks
 //! either, the accounts as they are now, in a new epoch of the mirror.
 
+mod error;
 mod follow;
+mod settle;
 
 use std::{str::FromStr, sync::Arc, time::Duration};
 
@@ -22,20 +24,23 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    apply::{ApplyError, MirrorWriter, Obstacle},
+    apply::{ApplyError, MirrorWriter},
     audit::Audit,
     config::Settings,
     endpoints::Endpoints,
+    history,
     metrics::RECONNECTS,
     migrate,
     monitor::{self, Monitor},
     retention::Retention,
-    rpc::{ReadError, Rpc},
-    snapshot::SnapshotError,
+    rpc::Rpc,
     status::{State, Status},
     stream::{self, GrpcServer, StreamError, Updates},
+    waits::scaled,
 };
-use follow::Follower;
+use error::RunError;
+use follow::{Follower, MAX_BATCH};
+use settle::Settler;
 
 /// Capacity of the queue between the stream and the database. A full queue stops the stream from
 /// reading (backpressure).
@@ -47,82 +52,44 @@ const MAX_RETRY_DELAY: Duration = Duration::from_secs(10);
 /// Number of refused replays after which the slots are fetched from the RPC node instead.
 const MAX_REFUSALS: u32 = 2;
 
-#[derive(Debug, thiserror::Error)]
-enum RunError {
-    #[error(transparent)]
-    Apply(#[from] ApplyError),
-    #[error(transparent)]
-    Snapshot(#[from] SnapshotError),
-    #[error(transparent)]
-    Stream(#[from] StreamError),
-    #[error(transparent)]
-    Read(#[from] ReadError),
-    #[error("slot {slot} is not on the mirrored chain, and its parent {parent_slot} isn't either")]
-    UnknownFork { slot: i64, parent_slot: i64 },
-    #[error("messages of slot {0} arrived after its block metadata; the slot is read again")]
-    Late(i64),
-    #[error("stopped")]
-    Stopped,
-    #[error("the RPC node has no block after slot {0} yet")]
-    RpcBehind(i64),
-    #[error("the blocks of the RPC node don't continue the mirror: {0:?}")]
-    Filling(Obstacle),
-    #[error("the first snapshot took so long that the queue of {0} updates is full")]
-    SlowSnapshot(usize),
-}
-
-impl RunError {
-    /// Whether a retry from the cursor can succeed.
-    fn is_transient(&self) -> bool {
-        match self {
-            Self::Apply(error) => error.is_transient(),
-            Self::Snapshot(error) => !matches!(error, SnapshotError::NoData(_)),
-            Self::Stream(error) => error.is_transient(),
-            Self::Read(ReadError::Slot(_)) => false,
-            Self::Read(_)
-            | Self::UnknownFork { .. }
-            | Self::Late(_)
-            | Self::Filling(_)
-            | Self::RpcBehind(_)
-            | Self::Stopped
-            | Self::SlowSnapshot(_) => true,
-        }
-    }
-
-    /// The reason in the metrics: one of `RECONNECT_REASONS`.
-    fn reason(&self) -> &'static str {
-        match self {
-            Self::Apply(_) => "database",
-            Self::Stream(StreamError::Connect(_)) => "connect",
-            Self::Stream(StreamError::Ended) | Self::Stopped => "ended",
-            Self::Stream(StreamError::Silent) => "silent",
-            Self::Stream(StreamError::Stalled) => "stalled",
-            Self::Stream(StreamError::Behind { .. }) => "behind",
-            Self::Stream(StreamError::Status(_)) => "status",
-            Self::Stream(StreamError::NoReplay { .. }) => "no_replay",
-            Self::Stream(StreamError::Slot(_)) => "malformed",
-            Self::UnknownFork { .. } => "fork",
-            Self::Late(_) => "late",
-            Self::Snapshot(_) | Self::Read(_) | Self::RpcBehind(_) | Self::Filling(_) => "rpc",
-            Self::SlowSnapshot(_) => "slow_snapshot",
-        }
-    }
-}
-
 /// Addresses of all services that mirroring needs.
 struct Sources {
     database_url: String,
-    rpc: Rpc,
+    rpc: Arc<Rpc>,
     grpc: Vec<GrpcServer>,
 }
 
+impl Sources {
+    fn new(endpoints: &Endpoints) -> anyhow::Result<Self> {
+        Ok(Self {
+            database_url: endpoints.database()?.to_owned(),
+            rpc: Arc::new(Rpc::new(endpoints.rpc()?)),
+            grpc: endpoints.grpc()?,
+        })
+    }
+}
+
 /// What the next attempt does differently because of the attempts before.
-#[derive(Default)]
 struct Attempts {
     /// Index of the gRPC server to use.
     server: usize,
     /// Number of times in a row that a server refused to replay slots.
     refusals: u32,
+    /// Number of servers in a row that refused the subscription, in a way that a retry can't change.
+    hopeless: usize,
+    /// Most updates in one transaction.
+    max_batch: usize,
+}
+
+impl Default for Attempts {
+    fn default() -> Self {
+        Self {
+            server: 0,
+            refusals: 0,
+            hopeless: 0,
+            max_batch: MAX_BATCH,
+        }
+    }
 }
 
 impl Attempts {
@@ -131,8 +98,12 @@ impl Attempts {
         MAX_REFUSALS <= self.refusals
     }
 
-    /// Takes note of the result of an attempt.
-    fn learn(&mut self, error: &RunError, servers: usize) {
+    /// Takes note of the result of an attempt. Returns whether another one can succeed.
+    fn learn(&mut self, error: &RunError, servers: usize) -> bool {
+        let is_transient = error.is_transient();
+        // Another server may accept what one refuses.
+        let is_refused = !is_transient && matches!(error, RunError::Stream(_));
+        self.hopeless = if is_refused { self.hopeless + 1 } else { 0 };
         match error {
             RunError::Stream(error) => {
                 self.server = (self.server + 1) % servers;
@@ -145,8 +116,13 @@ impl Attempts {
             RunError::Late(_) | RunError::UnknownFork { .. } | RunError::Filling(_) => {
                 self.server = (self.server + 1) % servers;
             }
+            // A smaller transaction may be done in time.
+            RunError::Apply(ApplyError::Timeout(_)) => {
+                self.max_batch = (self.max_batch / 2).max(1);
+            }
             _ => self.refusals = 0,
         }
+        is_transient || is_refused && self.hopeless < servers
     }
 }
 
@@ -163,25 +139,53 @@ pub async fn run(
     settings: &Settings,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let sources = Sources {
-        database_url: endpoints.database()?.to_string(),
-        rpc: Rpc::new(endpoints.rpc()?),
-        grpc: endpoints.grpc()?,
-    };
-    let status = Arc::new(Status::default());
-    let observers = observe(endpoints, settings, &status).await?;
-    let mirrored = mirror(&sources, settings, &status, stop).await;
-    drop(observers); // ends them
-    mirrored
+    let sources = Sources::new(endpoints)?;
+    let status = Arc::default();
+    let _observers = observe(&sources, settings, &status).await?;
+    mirror(&sources, settings, &status, stop, false).await
 }
 
-/// Starts the server of metrics and health, and the audit.
-async fn observe(
+/// Empties the mirror and makes it anew: fills it with the program's past slots and its accounts, and
+/// returns once it has all of them. Otherwise as [`run`].
+///
+/// # Errors
+///
+/// As of [`run`].
+pub async fn rebuild(
     endpoints: &Endpoints,
+    settings: &Settings,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let sources = Sources::new(endpoints)?;
+    let status = Arc::default();
+    let _observers = observe(&sources, settings, &status).await?;
+    let cleared = clear(&sources, settings, &status, &stop).await;
+    cleared.map_err(|error| with_advice(error.into()))?;
+    mirror(&sources, settings, &status, stop, true).await
+}
+
+/// Empties the mirror, unless `stop` is cancelled first.
+async fn clear(
+    sources: &Sources,
+    settings: &Settings,
+    status: &Status,
+    stop: &CancellationToken,
+) -> Result<(), ApplyError> {
+    let mut retention = Retention::new(settings.feed_age);
+    let opened = MirrorWriter::open(&sources.database_url, &mut retention, status, stop);
+    match opened.await? {
+        Some(mut mirror) => mirror.clear().await,
+        None => Ok(()),
+    }
+}
+
+/// Starts the server of metrics and health, and the audit. They end with the set.
+async fn observe(
+    sources: &Sources,
     settings: &Settings,
     status: &Arc<Status>,
 ) -> anyhow::Result<JoinSet<()>> {
-    let db = observer_connections(endpoints.database()?)?;
+    let db = observer_connections(&sources.database_url)?;
     let mut observers = JoinSet::new();
     if let Some((listener, prometheus)) = monitor::listen(settings).await? {
         let monitor = Monitor {
@@ -196,7 +200,7 @@ async fn observe(
         let audit = Audit {
             status: Arc::clone(status),
             db,
-            rpc: Rpc::new(endpoints.rpc()?),
+            rpc: Arc::clone(&sources.rpc),
             accounts: settings.audit_accounts,
         };
         observers.spawn(audit.run(interval));
@@ -215,12 +219,14 @@ fn observer_connections(database_url: &str) -> anyhow::Result<PgPool> {
         .connect_lazy_with(options))
 }
 
-/// Mirrors the chain until `stop` is cancelled or a failure that a retry cannot fix.
+/// Mirrors the chain until `stop` is cancelled or a failure that a retry cannot fix, or, if
+/// `until_settled`, until the mirror has all accounts.
 async fn mirror(
     sources: &Sources,
     settings: &Settings,
     status: &Arc<Status>,
     stop: CancellationToken,
+    until_settled: bool,
 ) -> anyhow::Result<()> {
     let mut attempts = Attempts::default();
     let mut delays = retry_delays();
@@ -234,17 +240,20 @@ async fn mirror(
             status,
             &stop,
             &mut caught_up,
-        )
-        .await;
+            until_settled,
+        );
+        let mirrored = mirrored.await;
         let error = match mirrored {
             Ok(()) | Err(RunError::Stopped) => return Ok(()),
-            Err(error) if error.is_transient() => error,
-            Err(error) => return Err(with_advice(error)),
+            Err(error) => error,
         };
         if caught_up {
             delays = retry_delays();
+            (attempts.hopeless, attempts.max_batch) = (0, MAX_BATCH);
         }
-        attempts.learn(&error, sources.grpc.len());
+        if !attempts.learn(&error, sources.grpc.len()) {
+            return Err(with_advice(error));
+        }
         counter!(RECONNECTS, "reason" => error.reason()).increment(1);
         status.interrupt(error.to_string());
         let delay = delays.next().unwrap_or(MAX_RETRY_DELAY);
@@ -260,7 +269,7 @@ async fn mirror(
 fn retry_delays() -> impl Iterator<Item = Duration> {
     ExponentialBuilder::new()
         .with_min_delay(MIN_RETRY_DELAY)
-        .with_max_delay(MAX_RETRY_DELAY)
+        .with_max_delay(scaled(MAX_RETRY_DELAY))
         .without_max_times()
         .build()
 }
@@ -283,13 +292,20 @@ async fn mirror_until_failure(
     status: &Arc<Status>,
     stop: &CancellationToken,
     caught_up: &mut bool,
+    until_settled: bool,
 ) -> Result<(), RunError> {
     let opened = MirrorWriter::open(&sources.database_url, retention, status, stop);
     let Some(mut mirror) = opened.await? else {
         return Ok(());
     };
-    let cursor = mirror.cursor().await?;
+    let mut cursor = mirror.cursor().await?;
     status.observe(cursor.as_ref());
+    if !cursor.as_ref().is_some_and(|cursor| cursor.is_following) {
+        status.enter(State::Filling);
+        history::fill(&sources.rpc, &mut mirror, stop).await?;
+        cursor = mirror.cursor().await?;
+        status.observe(cursor.as_ref());
+    }
     status.enter(State::CatchingUp);
     // The stream repeats the cursor's own slot: the blockhash of that slot proves that the chain is
     // the same, and the server may not have a later slot yet.
@@ -312,7 +328,9 @@ async fn mirror_until_failure(
     let stream = tokio::spawn(stream);
 
     let mut follower = Follower {
-        rpc: &sources.rpc,
+        rpc: Arc::clone(&sources.rpc),
+        settler: Settler::new(Arc::clone(&sources.rpc), cursor.as_ref()),
+        max_batch: attempts.max_batch,
         stop,
         status,
         mirror: &mut mirror,
@@ -321,10 +339,7 @@ async fn mirror_until_failure(
         caught_up: false,
         is_linked: false,
     };
-    let followed = match from_slot {
-        None => follower.begin_and_follow().await,
-        Some(_) => follower.follow(vec![]).await,
-    };
+    let followed = follower.follow(until_settled).await;
     *caught_up = follower.caught_up;
     stream_stop.cancel();
     let streamed = stream.await;
@@ -337,12 +352,7 @@ async fn mirror_until_failure(
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
-    use yellowstone_grpc_proto::tonic;
-
     use super::*;
-    use crate::{metrics::RECONNECT_REASONS, slot::SlotError};
 
     #[test]
     fn retry_delays_double_up_to_the_longest_without_an_end() {
@@ -392,46 +402,6 @@ mod tests {
             let streamed = stream::forward_until_stopped(server, None, updates, stop.clone());
             assert_hidden(streamed.await.expect_err("no server").into());
         }
-    }
-
-    #[test]
-    fn the_metrics_have_every_reason_of_an_interruption() {
-        let status = tonic::Status::unavailable("down");
-        let streams = [
-            StreamError::Connect(String::new()),
-            StreamError::Ended,
-            StreamError::Silent,
-            StreamError::Stalled,
-            StreamError::Behind {
-                server_slot: 1,
-                from_slot: 2,
-            },
-            StreamError::Status(Box::new(status)),
-            StreamError::NoReplay {
-                from_slot: 7,
-                reason: String::new(),
-            },
-            StreamError::Slot(SlotError::NeverSealed),
-        ];
-        let others = [
-            RunError::Apply(ApplyError::NoCursor),
-            RunError::Snapshot(SnapshotError::Rpc(String::new())),
-            RunError::Read(ReadError::NoBlock(1)),
-            RunError::UnknownFork {
-                slot: 2,
-                parent_slot: 1,
-            },
-            RunError::Late(1),
-            RunError::RpcBehind(1),
-            RunError::Filling(Obstacle::Gap {
-                slot: 3,
-                parent_slot: 2,
-            }),
-            RunError::SlowSnapshot(1),
-        ];
-        let errors = streams.into_iter().map(RunError::Stream).chain(others);
-        let reasons: BTreeSet<_> = errors.map(|error| error.reason()).collect();
-        assert_eq!(reasons, RECONNECT_REASONS.iter().copied().collect());
     }
 
     #[test]

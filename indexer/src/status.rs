@@ -25,7 +25,7 @@ pub enum State {
     StandingBy,
     /// It applies slots that the server replays.
     CatchingUp,
-    /// It reads the first snapshot, or slots that the stream lacks, from the RPC node.
+    /// It reads past slots, or slots that the stream lacks, from the RPC node.
     Filling,
     /// It applies each slot as it comes.
     Following,
@@ -46,7 +46,7 @@ pub struct Status(Mutex<Inner>);
 struct Inner {
     state: State,
     last_error: Option<Failure>,
-    /// The cursor as last committed; `None` before the first snapshot, and until it was read.
+    /// The cursor as last committed; `None` if the mirror is empty, and until it was read.
     cursor: Option<Cursor>,
     /// Slots of the stream that are not committed, each with the time of its last message.
     arrived: VecDeque<(i64, Instant)>,
@@ -72,8 +72,12 @@ impl Status {
         self.lock().state = state;
     }
 
-    pub fn is_following(&self) -> bool {
-        self.lock().state == State::Following
+    /// Whether the process follows the stream and the mirror has all accounts.
+    pub fn is_settled(&self) -> bool {
+        let inner = self.lock();
+        let cursor = inner.cursor.as_ref();
+        inner.state == State::Following
+            && cursor.is_some_and(|cursor| cursor.settled_slot.is_some())
     }
 
     /// Records an interruption. The slots of its stream arrive again.
@@ -113,12 +117,15 @@ impl Status {
     pub fn health(&self) -> Health {
         let inner = self.lock();
         let cursor = inner.cursor.as_ref();
+        // Before, the mirror knows of no tip.
+        let following = cursor.filter(|cursor| cursor.is_following);
         Health {
             state: inner.state,
             slot: cursor.map(|cursor| cursor.slot),
-            tip_slot: cursor.map(|cursor| cursor.tip_slot),
-            lag_slots: cursor.map(lag_slots),
-            age_secs: cursor.map(|cursor| age(cursor, Utc::now()).as_secs_f64()),
+            tip_slot: following.map(|cursor| cursor.tip_slot),
+            lag_slots: following.map(lag_slots),
+            age_secs: following.map(|cursor| age(cursor, Utc::now()).as_secs_f64()),
+            settled_slot: cursor.and_then(|cursor| cursor.settled_slot),
             last_error: inner.last_error.clone(),
         }
     }
@@ -146,13 +153,15 @@ fn age(cursor: &Cursor, now: DateTime<Utc>) -> Duration {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Health {
     pub state: State,
-    /// Last applied slot; null before the first snapshot.
+    /// Last applied slot; null if the mirror is empty.
     pub slot: Option<i64>,
     /// Newest slot that the gRPC server has reached.
     pub tip_slot: Option<i64>,
     pub lag_slots: Option<i64>,
     /// Age of the data in seconds.
     pub age_secs: Option<f64>,
+    /// Slot at which the mirror last had all accounts; null while it may miss some.
+    pub settled_slot: Option<i64>,
     /// The last interruption, which may be over; null if there was none.
     pub last_error: Option<Failure>,
 }
@@ -162,6 +171,9 @@ impl Health {
     pub fn unready_reason(&self, max_age: Duration) -> Option<String> {
         let lag = self.lag_slots.unwrap_or_default();
         let reason = match self.state {
+            State::Following if self.settled_slot.is_none() => {
+                "it reads accounts that the mirror can miss from the RPC node".to_owned()
+            }
             State::Following => {
                 let age = self.age_secs.unwrap_or(f64::INFINITY);
                 return (max_age.as_secs_f64() < age).then(|| {
@@ -200,8 +212,9 @@ mod tests {
             finalized_slot: 0,
             tip_slot,
             tip_at: at(1_000),
-            settles_at: None,
+            settled_slot: Some(0),
             history_from: 0,
+            is_following: true,
         }
     }
 
@@ -239,6 +252,13 @@ mod tests {
         };
         status.commit(&recent);
         assert_eq!(reason(), None);
+        assert!(status.is_settled());
+        status.commit(&Cursor {
+            settled_slot: None,
+            ..recent
+        });
+        assert!(named("the mirror can miss"));
+        assert!(!status.is_settled());
         status.interrupt("the stream ended".to_owned());
         assert!(named("the stream ended"));
         assert_eq!(status.health().slot, Some(20));

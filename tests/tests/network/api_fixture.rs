@@ -2,11 +2,9 @@
 
 use std::time::Duration;
 
-use driftshield_tests::network::{Service, free_address, wait_for};
+use driftshield_tests::network::{Service, fixture::Fixture, free_address, wait_for};
 use reqwest::StatusCode;
 use serde_json::Value;
-
-use crate::fixture::Fixture;
 
 pub struct ApiFixture {
     pub fixture: Fixture,

@@ -5,12 +5,13 @@ use std::{fs, time::Duration};
 use driftshield_tests::network::{
     Network, Service,
     faults::{Ending, Fault, Kind, Refusal, Undecodable},
+    fixture::Fixture,
     free_address, wait_for,
 };
 use serde_json::Value;
 use sqlx::{Connection, PgConnection, PgPool};
 
-use crate::{fixture::Fixture, mirror};
+use crate::mirror;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 const TOKEN: &str = "a-token-that-no-log-shows";
@@ -104,7 +105,7 @@ async fn metrics_and_readiness_show_whether_the_indexer_follows_the_chain() {
     // Then it is alive, but not ready, and says why
     indexer.wait_until_unready("it tries again after: ").await;
     let (status, health) = indexer.json("health").await.unwrap();
-    assert_eq!((status, &health["slot"]), (200, &Value::Null));
+    assert_eq!((status, &health["settled_slot"]), (200, &Value::Null));
     let error = health["last_error"]["message"].as_str().unwrap();
     assert!(error.contains("gRPC error"), "{health}");
     let errors = r#"reconnects_total{reason="status"}"#;
@@ -119,6 +120,7 @@ async fn metrics_and_readiness_show_whether_the_indexer_follows_the_chain() {
     let (_, health) = indexer.json("health").await.unwrap();
     assert_eq!(health["state"], "following");
     assert!(slot + 3.0 <= health["slot"].as_f64().unwrap(), "{health}");
+    assert!(health["settled_slot"].is_number(), "{health}");
     for (name, least) in [
         ("ready", 1.0),
         ("slot_to_row_seconds_count", 3.0),
@@ -126,6 +128,10 @@ async fn metrics_and_readiness_show_whether_the_indexer_follows_the_chain() {
         ("batch_slots_count", 3.0),
         (
             r#"rpc_requests_total{method="getProgramAccounts",result="ok"}"#,
+            1.0,
+        ),
+        (
+            r#"rpc_requests_total{method="getSignaturesForAddress",result="ok"}"#,
             1.0,
         ),
     ] {

@@ -5,16 +5,14 @@ use std::{fs, time::Duration};
 use driftshield_sdk::Market;
 use driftshield_tests::network::{
     budget::RequestedBudget,
+    fixture::{BETTORS, Fixture, PRIORITY_FEE, WINDOWS},
     observer::{LandedTransaction, ObservedChain, SignedTransaction, observe},
     wait_for,
 };
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use sqlx::PgPool;
 
-use crate::{
-    fixture::{BETTORS, Fixture, PRIORITY_FEE, WINDOWS},
-    mirror,
-};
+use crate::mirror;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn random_kills_lose_no_data_and_repeat_no_work() {
