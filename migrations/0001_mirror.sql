@@ -886,14 +886,17 @@ begin
 end
 $$;
 
--- Roles: the indexer writes schema `chain`, the API reads it. The login of each must be a member.
+-- Roles: the indexer writes schema `chain`, the API reads it. The login of each must be a member. A login
+-- that may not create roles finds them created.
 do $$
 declare
   role text;
 begin
   foreach role in array array['driftshield_indexer', 'driftshield_api'] loop
     begin
-      execute format('create role %I nologin', role);
+      if to_regrole(role) is null then
+        execute format('create role %I nologin', role);
+      end if;
     exception
       when duplicate_object or unique_violation then null;
     end;

@@ -7,6 +7,7 @@ use std::{
 
 use chrono::Utc;
 use driftshield_sdk::Address;
+use metrics::{counter, histogram};
 use sqlx::{Connection, PgConnection, Postgres, Transaction};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -16,9 +17,11 @@ use crate::{
     dead_letter::{DeadLetter, is_refusal},
     gap,
     history::Base,
+    metrics::{BATCH_SLOTS, COMMITS},
     reading::{Reading, Taken},
     retention::Retention,
     slot::{Blockhash, SealedSlot, SlotUpdate},
+    status::{State, Status},
     store::{Care, Store, bytes_of},
     undo,
     waits::scaled,
@@ -113,6 +116,7 @@ pub struct MirrorWriter<'a> {
     /// Partitions of the history that exist.
     partitioned: HashSet<i64>,
     retention: &'a mut Retention,
+    status: &'a Status,
 }
 
 impl<'a> MirrorWriter<'a> {
@@ -121,6 +125,7 @@ impl<'a> MirrorWriter<'a> {
     pub async fn open(
         database_url: &str,
         retention: &'a mut Retention,
+        status: &'a Status,
         stop: &CancellationToken,
     ) -> Result<Option<Self>, ApplyError> {
         let opened = stop.run_until_cancelled(async {
@@ -133,6 +138,11 @@ impl<'a> MirrorWriter<'a> {
                 if !is_waiting {
                     tracing::info!("another indexer holds the writer lock; standing by");
                     is_waiting = true;
+                    status.enter(State::StandingBy);
+                }
+                // The process that holds the lock may not have created the tables yet.
+                if let Ok(cursor) = bounded(Cursor::read(&mut connection)).await {
+                    status.observe(cursor.as_ref());
                 }
                 tokio::time::sleep(LOCK_POLL_INTERVAL).await;
             }
@@ -140,6 +150,7 @@ impl<'a> MirrorWriter<'a> {
                 connection,
                 partitioned: [].into(),
                 retention,
+                status,
             })
         });
         opened.await.transpose()
@@ -186,7 +197,7 @@ impl<'a> MirrorWriter<'a> {
         care: Care,
         slots: &[&SealedSlot],
     ) -> Result<(), ApplyError> {
-        bounded(async {
+        let cursor = bounded(async {
             let mut transaction = self.connection.begin().await?;
             let cursor = Cursor::lock(&mut transaction).await?;
             let mut cursor = cursor.ok_or(ApplyError::NoCursor)?;
@@ -198,9 +209,11 @@ impl<'a> MirrorWriter<'a> {
             store.past_slots(slots).await?;
             cursor.update(&mut transaction).await?;
             transaction.commit().await?;
-            Ok::<_, ApplyError>(())
+            Ok::<_, ApplyError>(cursor)
         })
-        .await
+        .await?;
+        self.status.observe(Some(&cursor));
+        Ok(())
     }
 
     /// Begins to follow the chain after `base`, with all past slots stored.
@@ -251,12 +264,24 @@ impl<'a> MirrorWriter<'a> {
         let applied = self
             .apply_fast_or_carefully(updates, is_linked, tip)
             .await?;
+        self.record(updates, &applied);
         let now = Instant::now();
         if self.retention.mark(now, applied.cursor.seq) {
             let removed = self.retention.remove_old(now, &mut self.connection);
             bounded(removed).await?;
         }
         Ok(applied)
+    }
+
+    /// Records a commit in the metrics.
+    fn record(&self, updates: &[SlotUpdate], applied: &Applied) {
+        self.status.commit(&applied.cursor);
+        if 0 < applied.applied {
+            let updates = updates[..applied.applied].iter();
+            let slots = updates.filter(|update| matches!(update, SlotUpdate::Sealed(_)));
+            histogram!(BATCH_SLOTS).record(slots.count() as f64);
+            counter!(COMMITS).increment(1);
+        }
     }
 
     async fn apply_fast_or_carefully(
@@ -289,7 +314,10 @@ impl<'a> MirrorWriter<'a> {
     /// Undoes the slots after `ancestor`, which is applied and not finalized, and tells the clients.
     pub async fn undo(&mut self, ancestor: i64) -> Result<Cursor, ApplyError> {
         let transaction = self.begin_long().await?;
-        bounded_by(LONG_TIMEOUT, undo::to_ancestor(transaction, ancestor)).await
+        let undone = undo::to_ancestor(transaction, ancestor);
+        let cursor = bounded_by(LONG_TIMEOUT, undone).await?;
+        self.status.observe(Some(&cursor));
+        Ok(cursor)
     }
 
     /// Records that slots are missing, and with them writes to accounts.
@@ -314,7 +342,9 @@ impl<'a> MirrorWriter<'a> {
     /// Records that the mirror has all accounts.
     pub async fn settle(&mut self) -> Result<Cursor, ApplyError> {
         let transaction = self.begin_long().await?;
-        bounded_by(LONG_TIMEOUT, gap::settle(transaction)).await
+        let cursor = bounded_by(LONG_TIMEOUT, gap::settle(transaction)).await?;
+        self.status.observe(Some(&cursor));
+        Ok(cursor)
     }
 
     /// Begins a transaction whose statements can take long.

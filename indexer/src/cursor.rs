@@ -55,7 +55,7 @@ impl sqlx::FromRow<'_, PgRow> for Cursor {
 }
 
 impl Cursor {
-    /// Reads the cursor; `None` before the first snapshot.
+    /// Reads the cursor; `None` if the mirror is empty.
     pub async fn read(connection: &mut PgConnection) -> Result<Option<Self>, sqlx::Error> {
         sqlx::query_as("select * from chain.cursor")
             .fetch_optional(connection)

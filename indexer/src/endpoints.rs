@@ -2,7 +2,7 @@
 
 use anyhow::{Context, ensure};
 
-use crate::stream::GrpcServer;
+use crate::{config::ConfigFile, stream::GrpcServer};
 
 /// Command-line options for Postgres, the RPC node and the gRPC server.
 #[derive(Clone, clap::Args)]
@@ -33,46 +33,59 @@ pub struct Endpoints {
         value_delimiter = ','
     )]
     pub grpc_token: Vec<String>,
+    /// Servers of the configuration file, for a command line without any.
+    #[arg(skip)]
+    grpc_of_file: Vec<GrpcServer>,
 }
 
 /// Each accessor fails if its option is missing, and names the option.
 impl Endpoints {
+    /// Fills in what the command line and the environment leave out.
+    pub fn or_file(mut self, file: ConfigFile) -> Self {
+        self.database_url = self.database_url.or(file.database_url);
+        self.rpc_url = self.rpc_url.or(file.rpc_url);
+        self.grpc_of_file = file.grpc;
+        self
+    }
+
     pub fn database(&self) -> anyhow::Result<&str> {
-        self.database_url
-            .as_deref()
-            .context("no Postgres URL; set --database-url or DATABASE_URL")
+        self.database_url.as_deref().context(
+            "no Postgres URL; set --database-url, DATABASE_URL, or database_url in the file of --config",
+        )
     }
 
     pub fn rpc(&self) -> anyhow::Result<&str> {
         self.rpc_url
             .as_deref()
-            .context("no RPC URL; set --rpc-url or RPC_URL")
+            .context("no RPC URL; set --rpc-url, RPC_URL, or rpc_url in the file of --config")
     }
 
     pub fn grpc(&self) -> anyhow::Result<Vec<GrpcServer>> {
         let (urls, tokens) = (&self.grpc_url, &self.grpc_token);
+        let mut servers = match urls.is_empty() {
+            true => self.grpc_of_file.clone(),
+            // A token of the file belongs to a server of the file.
+            false => urls
+                .iter()
+                .cloned()
+                .map(GrpcServer::without_token)
+                .collect(),
+        };
         ensure!(
-            !urls.is_empty(),
-            "no Yellowstone gRPC URL; set --grpc-url or GRPC_URL"
+            !servers.is_empty(),
+            "no Yellowstone gRPC URL; set --grpc-url, GRPC_URL, or [[grpc]] in the file of --config"
         );
         ensure!(
-            tokens.len() <= 1 || tokens.len() == urls.len(),
+            tokens.len() <= 1 || tokens.len() == servers.len(),
             "{} tokens for {} gRPC servers; give --grpc-token or GRPC_TOKEN one token for all of them, \
              or one for each",
             tokens.len(),
-            urls.len()
+            servers.len()
         );
-        let token = |index: usize| {
-            tokens
-                .get(index.min(tokens.len().saturating_sub(1)))
-                .cloned()
-        };
-        let servers = urls.iter().enumerate();
-        Ok(servers
-            .map(|(index, url)| GrpcServer {
-                url: url.clone(),
-                token: token(index),
-            })
-            .collect())
+        for (index, server) in servers.iter_mut().enumerate() {
+            let token = tokens.get(index.min(tokens.len().saturating_sub(1)));
+            server.token = token.cloned().or_else(|| server.token.take());
+        }
+        Ok(servers)
     }
 }

@@ -1,11 +1,13 @@
 //! Slots that the stream did not deliver.
 
 use chrono::Utc;
+use metrics::counter;
 use sqlx::{PgConnection, Postgres, Transaction};
 
 use crate::{
     apply::{ApplyError, notify},
     cursor::Cursor,
+    metrics::GAPS,
     ranks,
     slot::SealedSlot,
 };
@@ -132,12 +134,12 @@ async fn record_loss(
     announce(connection, cursor, (first, last), "lost").await
 }
 
-/// Tells the clients of a gap.
+/// Tells the clients and the metrics of a gap.
 async fn announce(
     connection: &mut PgConnection,
     cursor: &mut Cursor,
     (first, last): (i64, i64),
-    state: &str,
+    state: &'static str,
 ) -> Result<(), sqlx::Error> {
     cursor.seq += 1;
     sqlx::query(
@@ -153,5 +155,7 @@ async fn announce(
     .bind(state)
     .execute(connection)
     .await?;
+    let counted = if state == "open" { "opened" } else { state };
+    counter!(GAPS, "state" => counted).increment(1);
     Ok(())
 }

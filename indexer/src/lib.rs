@@ -3,10 +3,13 @@
 //! [`stream`] subscribes to Yellowstone gRPC at confirmed commitment, and [`slot`] assembles its
 //! messages into whole slots. [`apply`] commits the rows of a batch of slots in one transaction
 //! with the cursor, which records the last applied slot: an indexer that is killed at any moment
-//! resumes from the cursor. `history` fills an empty mirror with the
-//! program's past slots, and `reading` completes its accounts, both from an RPC node. [`mod@verify`] compares the mirror with the chain.
+//! resumes from the cursor. `history` fills an empty mirror with the program's past slots, and
+//! `reading` completes its accounts, both from an RPC node. [`mod@verify`] compares the mirror with the
+//! chain, and the audit a sample of it all the time. [`status`] is what the process reports of itself.
 
 pub mod apply;
+mod audit;
+pub mod config;
 mod copy;
 pub mod cursor;
 mod dead_letter;
@@ -17,7 +20,9 @@ mod gap;
 mod history;
 mod kinds;
 mod lives;
+mod metrics;
 mod migrate;
+mod monitor;
 mod ranks;
 mod reading;
 mod retention;
@@ -26,12 +31,14 @@ mod rpc;
 pub mod run;
 mod shutdown;
 pub mod slot;
+pub mod status;
 mod store;
 pub mod stream;
 mod undo;
 pub mod verify;
 mod waits;
 
+pub use config::{ConfigFile, RunOptions, Settings};
 pub use endpoints::Endpoints;
 pub use error_chain::error_chain;
 pub use migrate::migrate;

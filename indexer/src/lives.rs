@@ -14,9 +14,11 @@ use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, Utc};
 use driftshield_sdk::{Account, AccountChange, AccountKind, Address, Event, Market, TokenProgram};
+use metrics::counter;
 
 use crate::{
     event_id::{EventId, first_id},
+    metrics::GUARD_REJECTIONS,
     slot::{AccountWrite, EmittedEvent, SealedSlot},
 };
 
@@ -238,9 +240,13 @@ impl<'a> Lives<'a> {
             Some(tracked) if tracked.life.closed_slot.is_none() => {
                 if is_newer(&tracked.life) {
                     tracked.receive(write, Some(version));
+                } else {
+                    counter!(GUARD_REJECTIONS).increment(1);
                 }
             }
-            Some(tracked) if version <= (tracked.life.slot, tracked.life.write_version) => {}
+            Some(tracked) if version <= (tracked.life.slot, tracked.life.write_version) => {
+                counter!(GUARD_REJECTIONS).increment(1);
+            }
             // The account was created without an event that this version can decode.
             _ => {
                 let kind = AccountKind::of_data(&write.data);

@@ -1,7 +1,10 @@
-use std::{io::IsTerminal, process::ExitCode};
+use std::{io::IsTerminal, path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
-use driftshield_indexer::{Endpoints, error_chain, migrate, rebuild, run, shutdown, verify};
+use driftshield_indexer::{
+    ConfigFile, Endpoints, RunOptions, Settings, error_chain, migrate, rebuild, run, shutdown,
+    verify,
+};
 use tracing_subscriber::EnvFilter;
 
 /// Mirrors the program's accounts and events into Postgres.
@@ -9,6 +12,9 @@ use tracing_subscriber::EnvFilter;
 struct Cli {
     #[command(subcommand)]
     command: Command,
+    /// Configuration file (TOML); flags and environment variables take precedence
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
     #[command(flatten)]
     endpoints: Endpoints,
 }
@@ -18,10 +24,10 @@ enum Command {
     /// Create the database tables, or update them to the current schema.
     Migrate,
     /// Mirror the chain until stopped.
-    Run,
+    Run(RunOptions),
     /// Empty the mirror and make it anew from the RPC node, with the program's past events; ends once it
     /// is complete. Readers of the database wait meanwhile.
-    Rebuild,
+    Rebuild(RunOptions),
     /// Compare the mirror with the chain byte by byte; exits with 1 if they differ.
     Verify,
 }
@@ -44,12 +50,20 @@ async fn main() -> ExitCode {
 }
 
 async fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
+    let file = cli.config.as_deref().map(ConfigFile::read).transpose()?;
+    let file = file.unwrap_or_default();
     match cli.command {
-        Command::Migrate => migrate(&cli.endpoints).await?,
-        Command::Run => run(&cli.endpoints, shutdown()?).await?,
-        Command::Rebuild => rebuild(&cli.endpoints, shutdown()?).await?,
+        Command::Migrate => migrate(&cli.endpoints.or_file(file)).await?,
+        Command::Run(options) => {
+            let settings = Settings::new(&options, &file);
+            run(&cli.endpoints.or_file(file), &settings, shutdown()?).await?;
+        }
+        Command::Rebuild(options) => {
+            let settings = Settings::new(&options, &file);
+            rebuild(&cli.endpoints.or_file(file), &settings, shutdown()?).await?;
+        }
         Command::Verify => {
-            let report = verify(&cli.endpoints).await?;
+            let report = verify(&cli.endpoints.or_file(file)).await?;
             print!("{report}");
             if !report.differences.is_empty() {
                 return Ok(ExitCode::FAILURE);

@@ -8,12 +8,14 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use driftshield_sdk::{AccountKind, Address};
+use metrics::counter;
 use sqlx::{Postgres, Transaction};
 
 use crate::{
     cursor::Cursor,
     event_id::first_id,
     lives::{ChangedLife, Facts, Life, RPC_VERSION},
+    metrics::GUARD_REJECTIONS,
     rpc::{AccountsAt, ReadError, Rpc, RpcAccount},
     store::{Care, Store, load_lives, load_open_lives, set_current},
 };
@@ -163,7 +165,7 @@ fn take_over(slot: i64, is_list: bool, known: Vec<Life>, found: Vec<RpcAccount>)
     for account in found {
         match known.remove(&account.address) {
             // Its changes since came with the stream.
-            Some(life) if slot < life.slot => {}
+            Some(life) if slot < life.slot => counter!(GUARD_REJECTIONS).increment(1),
             Some(life) if life.closed_slot.is_none() => {
                 takeover
                     .changed

@@ -9,8 +9,6 @@ use sqlx::PgConnection;
 
 use crate::ranks;
 
-/// Time for which records of the feed are kept, so that a client can resume.
-const FEED: Duration = Duration::from_secs(24 * 60 * 60);
 /// Time for which replaced ranks are kept. The pages of a sorted list are of one moment, for ten
 /// minutes.
 const RANKS: Duration = Duration::from_secs(15 * 60);
@@ -20,13 +18,21 @@ const CHUNK: i64 = 20_000;
 const INTERVAL: Duration = Duration::from_secs(60);
 
 /// When the feed reached which `seq`, as far as this process has seen it.
-#[derive(Default)]
 pub struct Retention {
+    /// Time for which records of the feed are kept, so that a client can resume.
+    feed_age: Duration,
     /// Once an interval, oldest first.
     marks: VecDeque<(Instant, i64)>,
 }
 
 impl Retention {
+    pub fn new(feed_age: Duration) -> Self {
+        Self {
+            feed_age,
+            marks: VecDeque::new(),
+        }
+    }
+
     /// Notes the feed's `seq`. Returns whether it is time to remove something.
     pub fn mark(&mut self, now: Instant, seq: i64) -> bool {
         let last = self.marks.back();
@@ -46,7 +52,7 @@ impl Retention {
         if let Some(seq) = self.reached_before(now, RANKS) {
             ranks::remove_past(connection, seq, CHUNK).await?;
         }
-        if let Some(seq) = self.reached_before(now, FEED) {
+        if let Some(seq) = self.reached_before(now, self.feed_age) {
             sqlx::query(
                 "delete from chain.feed where seq in (
                    select seq from chain.feed where seq <= $1 order by seq limit $2)",
@@ -55,8 +61,8 @@ impl Retention {
             .bind(CHUNK)
             .execute(connection)
             .await?;
-            self.marks
-                .retain(|(at, _)| now.duration_since(*at) < FEED + INTERVAL);
+            let kept = self.feed_age + INTERVAL;
+            self.marks.retain(|(at, _)| now.duration_since(*at) < kept);
         }
         Ok(())
     }
@@ -77,7 +83,7 @@ mod tests {
     fn only_what_is_old_enough_is_removed() {
         let start = Instant::now();
         let after = |secs| start + Duration::from_secs(secs);
-        let mut retention = Retention::default();
+        let mut retention = Retention::new(Duration::from_secs(600));
         assert!(retention.mark(start, 10));
         assert!(!retention.mark(after(59), 11));
         assert!(retention.mark(after(60), 12));

@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use backon::{ExponentialBuilder, Retryable};
 use driftshield_sdk::{Account, AccountKind, Address, ID};
 use futures::{StreamExt, TryStreamExt, stream};
+use metrics::counter;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use solana_rpc_client::nonblocking::rpc_client::RpcClient;
@@ -15,6 +16,8 @@ use solana_rpc_client_api::{
 };
 
 use crate::{
+    error_chain::error_chain,
+    metrics::RPC_REQUESTS,
     slot::{
         SlotError,
         rpc_block::{BlockSlot, RpcBlock},
@@ -27,7 +30,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(300);
 /// Bytes with which an account's data begins, and which tell its type.
 const DISCRIMINATOR_BYTES: usize = 8;
 /// Most accounts of one request.
-const MAX_ACCOUNTS: usize = 100;
+pub const MAX_ACCOUNTS: usize = 100;
 /// Most slots of one request for blocks; nodes refuse more than 500,000.
 const MAX_SLOTS: u64 = 100_000;
 /// Number of retries after the node refused a request because of its rate, or failed. With
@@ -42,7 +45,7 @@ pub const BLOCK_BATCH: usize = 16;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    #[error("RPC request {method} failed; check --rpc-url: {error}")]
+    #[error("RPC request {method} failed; check --rpc-url: {}", without_url(.error))]
     Request {
         method: &'static str,
         error: Box<ClientError>,
@@ -94,10 +97,8 @@ impl Rpc {
         params: Value,
     ) -> Result<T, ReadError> {
         let send = || async {
-            self.0
-                .send(RpcRequest::Custom { method }, params.clone())
-                .await
-                .map_err(Box::new)
+            let sent = self.0.send(RpcRequest::Custom { method }, params.clone());
+            count(method, sent.await).map_err(Box::new)
         };
         let retries = ExponentialBuilder::new()
             .with_min_delay(MIN_RETRY_DELAY)
@@ -106,7 +107,10 @@ impl Rpc {
             .with_max_times(MAX_RETRIES);
         send.retry(retries)
             .when(|error| !is_answer(error))
-            .notify(|error, _| tracing::debug!(method, %error, "RPC request failed; retrying"))
+            .notify(|error, _| {
+                let error = without_url(error);
+                tracing::debug!(method, error, "RPC request failed; retrying");
+            })
             .await
             .map_err(|error| ReadError::Request { method, error })
     }
@@ -313,6 +317,29 @@ impl Rpc {
     }
 }
 
+/// Counts a request by its result, which it returns.
+fn count<T>(method: &'static str, sent: Result<T, ClientError>) -> Result<T, ClientError> {
+    let result = if sent.is_ok() { "ok" } else { "error" };
+    counter!(RPC_REQUESTS, "method" => method, "result" => result).increment(1);
+    sent
+}
+
+/// The error with its causes, without the node's URL, which can contain an access key.
+fn without_url(error: &ClientError) -> String {
+    const URL: &str = " for url (";
+    let mut rest = error_chain(error);
+    let mut message = String::new();
+    while let Some(start) = rest.find(URL) {
+        message.push_str(&rest[..start]);
+        // A URL has no space. It ends with the message, or with a parenthesis and a colon.
+        let url = rest.split_off(start + URL.len());
+        rest = url
+            .find("): ")
+            .map_or(String::new(), |end| url[end + 1..].to_owned());
+    }
+    message + &rest
+}
+
 impl RpcAccount {
     fn new(address: Address, account: &UiAccount) -> Result<Self, ReadError> {
         let data = account.data.decode();
@@ -358,5 +385,27 @@ fn is_missing_block(error: &ClientError) -> bool {
             MISSING.contains(code) || message.contains("slot too old")
         }
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn errors_keep_the_url_secret_and_name_the_cause() {
+        // Nothing listens on port 1.
+        let url = "http://user:secret@127.0.0.1:1/path?api-key=secret";
+        let client = RpcClient::new(url.to_owned());
+        let error = client.get_slot().await.expect_err("refused");
+        assert!(error.to_string().contains("secret"));
+        let message = without_url(&error);
+        assert!(!message.contains("secret"), "{message}");
+        assert!(message.contains("refused"), "{message}");
+        let error = ReadError::Request {
+            method: "getSlot",
+            error: Box::new(error),
+        };
+        assert!(!error_chain(&error).contains("secret"));
     }
 }

@@ -4,25 +4,41 @@
 //! order: slots that the server no longer replays, as blocks; if the node no longer has the blocks
 //! either, the accounts as they are now, in a new epoch of the mirror.
 
+mod error;
 mod follow;
 mod settle;
 
-use std::{sync::Arc, time::Duration};
+use std::{str::FromStr, sync::Arc, time::Duration};
 
+use anyhow::Context;
 use backon::{BackoffBuilder, ExponentialBuilder};
-use tokio::sync::{mpsc, watch};
+use metrics::counter;
+use sqlx::{
+    PgPool,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    apply::{ApplyError, MirrorWriter, Obstacle},
+    apply::{ApplyError, MirrorWriter},
+    audit::Audit,
+    config::Settings,
     endpoints::Endpoints,
-    history::{self, HistoryError},
+    history,
+    metrics::RECONNECTS,
     migrate,
+    monitor::{self, Monitor},
     retention::Retention,
-    rpc::{ReadError, Rpc},
+    rpc::Rpc,
+    status::{State, Status},
     stream::{self, GrpcServer, StreamError, Updates},
     waits::scaled,
 };
+use error::RunError;
 use follow::{Follower, MAX_BATCH};
 use settle::Settler;
 
@@ -39,65 +55,21 @@ const MAX_MISSING: u32 = 5;
 /// Number of refused replays after which the slots are fetched from the RPC node instead.
 const MAX_REFUSALS: u32 = 2;
 
-#[derive(Debug, thiserror::Error)]
-enum RunError {
-    #[error(transparent)]
-    Apply(#[from] ApplyError),
-    #[error(transparent)]
-    History(HistoryError),
-    #[error(transparent)]
-    Stream(#[from] StreamError),
-    #[error(transparent)]
-    Read(#[from] ReadError),
-    #[error("slot {slot} is not on the mirrored chain, and its parent {parent_slot} isn't either")]
-    UnknownFork { slot: i64, parent_slot: i64 },
-    #[error("messages of slot {0} arrived after its block metadata; the slot is read again")]
-    Late(i64),
-    #[error("stopped")]
-    Stopped,
-    #[error("the RPC node has no block after slot {0} yet")]
-    RpcBehind(i64),
-    #[error("the RPC node lacks the block of slot {0}, although it says that it has it")]
-    Missing(i64),
-    #[error("the blocks of the RPC node don't continue the mirror: {0:?}")]
-    Filling(Obstacle),
-}
-
-impl From<HistoryError> for RunError {
-    fn from(error: HistoryError) -> Self {
-        match error {
-            HistoryError::Stopped => Self::Stopped,
-            error => Self::History(error),
-        }
-    }
-}
-
-impl RunError {
-    /// Whether a retry from the cursor can succeed.
-    fn is_transient(&self) -> bool {
-        match self {
-            Self::Apply(error) => error.is_transient(),
-            Self::History(HistoryError::Apply(error)) => error.is_transient(),
-            Self::History(HistoryError::Read(error)) => !matches!(error, ReadError::Slot(_)),
-            Self::Stream(error) => error.is_transient(),
-            Self::Read(ReadError::Slot(_)) => false,
-            Self::Read(_)
-            | Self::UnknownFork { .. }
-            | Self::Late(_)
-            | Self::Filling(_)
-            | Self::Missing(_)
-            | Self::History(_)
-            | Self::RpcBehind(_)
-            | Self::Stopped => true,
-        }
-    }
-}
-
 /// Addresses of all services that mirroring needs.
 struct Sources {
     database_url: String,
     rpc: Arc<Rpc>,
     grpc: Vec<GrpcServer>,
+}
+
+impl Sources {
+    fn new(endpoints: &Endpoints) -> anyhow::Result<Self> {
+        Ok(Self {
+            database_url: endpoints.database()?.to_owned(),
+            rpc: Arc::new(Rpc::new(endpoints.rpc()?)),
+            grpc: endpoints.grpc()?,
+        })
+    }
 }
 
 /// What the next attempt does differently because of the attempts before.
@@ -166,53 +138,117 @@ impl Attempts {
 }
 
 /// Mirrors the chain until `stop` is cancelled, then applies the updates already received and
-/// returns. Retries transient failures, such as an unreachable service, without limit.
+/// returns. Retries transient failures, such as an unreachable service, without limit. Meanwhile it
+/// serves metrics and health, and audits the mirror, as the settings say.
 ///
 /// # Errors
 ///
-/// Failures that a retry cannot fix: a missing option, refused credentials, another cluster's chain, a
-/// database without the tables.
-pub async fn run(endpoints: &Endpoints, stop: CancellationToken) -> anyhow::Result<()> {
-    mirror(endpoints, stop, false).await
+/// Failures that a retry cannot fix: a missing option, an address in use, refused credentials, another
+/// cluster's chain, a database without the tables.
+pub async fn run(
+    endpoints: &Endpoints,
+    settings: &Settings,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let sources = Sources::new(endpoints)?;
+    let status = Arc::default();
+    let _observers = observe(&sources, settings, &status).await?;
+    mirror(&sources, settings, &status, stop, false).await
 }
 
 /// Empties the mirror and makes it anew: fills it with the program's past slots and its accounts, and
-/// returns once it has all of them.
+/// returns once it has all of them. Otherwise as [`run`].
 ///
 /// # Errors
 ///
 /// As of [`run`].
-pub async fn rebuild(endpoints: &Endpoints, stop: CancellationToken) -> anyhow::Result<()> {
-    let url = endpoints.database()?;
-    let mut retention = Retention::default();
-    let cleared = match MirrorWriter::open(url, &mut retention, &stop).await {
-        Ok(Some(mut mirror)) => mirror.clear().await,
-        Ok(None) => return Ok(()),
-        Err(error) => Err(error),
-    };
+pub async fn rebuild(
+    endpoints: &Endpoints,
+    settings: &Settings,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let sources = Sources::new(endpoints)?;
+    let status = Arc::default();
+    let _observers = observe(&sources, settings, &status).await?;
+    let cleared = clear(&sources, settings, &status, &stop).await;
     cleared.map_err(|error| with_advice(error.into()))?;
-    mirror(endpoints, stop, true).await
+    mirror(&sources, settings, &status, stop, true).await
 }
 
+/// Empties the mirror, unless `stop` is cancelled first.
+async fn clear(
+    sources: &Sources,
+    settings: &Settings,
+    status: &Status,
+    stop: &CancellationToken,
+) -> Result<(), ApplyError> {
+    let mut retention = Retention::new(settings.feed_age);
+    let opened = MirrorWriter::open(&sources.database_url, &mut retention, status, stop);
+    match opened.await? {
+        Some(mut mirror) => mirror.clear().await,
+        None => Ok(()),
+    }
+}
+
+/// Starts the server of metrics and health, and the audit. They end with the set.
+async fn observe(
+    sources: &Sources,
+    settings: &Settings,
+    status: &Arc<Status>,
+) -> anyhow::Result<JoinSet<()>> {
+    let db = observer_connections(&sources.database_url)?;
+    let mut observers = JoinSet::new();
+    if let Some((listener, prometheus)) = monitor::listen(settings).await? {
+        let monitor = Monitor {
+            status: Arc::clone(status),
+            ready_age: settings.ready_age,
+            db: db.clone(),
+            prometheus,
+        };
+        observers.spawn(monitor::serve(listener, monitor));
+    }
+    if let Some(interval) = settings.audit_interval {
+        let audit = Audit {
+            status: Arc::clone(status),
+            db,
+            rpc: Arc::clone(&sources.rpc),
+            accounts: settings.audit_accounts,
+        };
+        observers.spawn(audit.run(interval));
+    }
+    Ok(observers)
+}
+
+/// Connections beside the writer's, opened on first use.
+fn observer_connections(database_url: &str) -> anyhow::Result<PgPool> {
+    let options = PgConnectOptions::from_str(database_url)
+        .context("the Postgres URL is malformed; give postgres://USER@HOST/DATABASE")?
+        .options([("statement_timeout", "10000")]);
+    Ok(PgPoolOptions::new()
+        .max_connections(2)
+        .acquire_timeout(Duration::from_secs(5))
+        .connect_lazy_with(options))
+}
+
+/// Mirrors the chain until `stop` is cancelled or a failure that a retry cannot fix, or, if
+/// `until_settled`, until the mirror has all accounts.
 async fn mirror(
-    endpoints: &Endpoints,
+    sources: &Sources,
+    settings: &Settings,
+    status: &Arc<Status>,
     stop: CancellationToken,
     until_settled: bool,
 ) -> anyhow::Result<()> {
-    let sources = Sources {
-        database_url: endpoints.database()?.to_string(),
-        rpc: Arc::new(Rpc::new(endpoints.rpc()?)),
-        grpc: endpoints.grpc()?,
-    };
     let mut attempts = Attempts::default();
     let mut delays = retry_delays();
-    let mut retention = Retention::default();
+    let mut retention = Retention::new(settings.feed_age);
     loop {
         let mut caught_up = false;
         let mirrored = mirror_until_failure(
-            &sources,
+            sources,
             &attempts,
             &mut retention,
+            status,
             &stop,
             &mut caught_up,
             until_settled,
@@ -229,6 +265,8 @@ async fn mirror(
         if !attempts.learn(&error, sources.grpc.len()) {
             return Err(with_advice(error));
         }
+        counter!(RECONNECTS, "reason" => error.reason()).increment(1);
+        status.interrupt(error.to_string());
         let delay = delays.next().unwrap_or(MAX_RETRY_DELAY);
         tracing::warn!(%error, retry_ms = delay.as_millis(), "mirroring interrupted; retrying");
         let sleep = tokio::time::sleep(delay);
@@ -262,18 +300,24 @@ async fn mirror_until_failure(
     sources: &Sources,
     attempts: &Attempts,
     retention: &mut Retention,
+    status: &Arc<Status>,
     stop: &CancellationToken,
     caught_up: &mut bool,
     until_settled: bool,
 ) -> Result<(), RunError> {
-    let Some(mut mirror) = MirrorWriter::open(&sources.database_url, retention, stop).await? else {
+    let opened = MirrorWriter::open(&sources.database_url, retention, status, stop);
+    let Some(mut mirror) = opened.await? else {
         return Ok(());
     };
     let mut cursor = mirror.cursor().await?;
+    status.observe(cursor.as_ref());
     if !cursor.as_ref().is_some_and(|cursor| cursor.is_following) {
+        status.enter(State::Filling);
         history::fill(&sources.rpc, &mut mirror, stop).await?;
         cursor = mirror.cursor().await?;
+        status.observe(cursor.as_ref());
     }
+    status.enter(State::CatchingUp);
     // The stream repeats the cursor's own slot: the blockhash of that slot proves that the chain is
     // the same, and the server may not have a later slot yet.
     let from_slot = cursor.as_ref().map(|cursor| cursor.slot.unsigned_abs());
@@ -288,6 +332,7 @@ async fn mirror_until_failure(
         Updates {
             slots,
             tip: tip_sender,
+            status: Arc::clone(status),
         },
         stream_stop.clone(),
     );
@@ -299,6 +344,7 @@ async fn mirror_until_failure(
         accepts_loss: MAX_MISSING <= attempts.missing,
         max_batch: attempts.max_batch,
         stop,
+        status,
         mirror: &mut mirror,
         updates,
         tip,
@@ -329,6 +375,45 @@ mod tests {
         let (rising, longest) = milliseconds.split_at(6);
         assert_eq!(rising, [250, 500, 1000, 2000, 4000, 8000]);
         assert_eq!(longest, [10_000; 94]);
+    }
+
+    #[tokio::test]
+    async fn errors_contain_no_password_key_or_token() {
+        const SECRET: &str = "hunter2";
+        let assert_hidden = |error: anyhow::Error| {
+            let message = crate::error_chain(error.as_ref());
+            assert!(!message.contains(SECRET), "{message}");
+        };
+        let malformed = format!("postgres://user:{SECRET}@host:port/database");
+        assert_hidden(observer_connections(&malformed).expect_err("malformed"));
+        // Nothing listens on port 1.
+        let (status, stop) = (Arc::default(), CancellationToken::new());
+        let mut retention = Retention::new(Duration::ZERO);
+        for url in [
+            malformed,
+            format!("postgres://user:{SECRET}@127.0.0.1:1/database"),
+        ] {
+            let opened = MirrorWriter::open(&url, &mut retention, &status, &stop).await;
+            assert_hidden(opened.err().expect("no database").into());
+        }
+        for (url, token) in [
+            (format!("http://127.0.0.1:1/{SECRET}?key={SECRET}"), SECRET),
+            (format!("http://host:port/{SECRET}"), SECRET),
+            ("http://127.0.0.1:1".to_owned(), "hunter2\n"),
+        ] {
+            let (slots, _received) = mpsc::channel(1);
+            let updates = Updates {
+                slots,
+                tip: watch::channel(None).0,
+                status: Arc::clone(&status),
+            };
+            let server = GrpcServer {
+                url,
+                token: Some(token.to_owned()),
+            };
+            let streamed = stream::forward_until_stopped(server, None, updates, stop.clone());
+            assert_hidden(streamed.await.expect_err("no server").into());
+        }
     }
 
     #[test]

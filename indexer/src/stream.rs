@@ -1,10 +1,14 @@
 //! Yellowstone gRPC subscription to the program at confirmed commitment.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use chrono::Utc;
 use driftshield_sdk::ID;
 use futures::{SinkExt, StreamExt};
+use serde::Deserialize;
 use tokio::{
     sync::{mpsc, watch},
     time::timeout,
@@ -20,13 +24,14 @@ use yellowstone_grpc_proto::{
         SubscribeRequestFilterSlots, SubscribeRequestFilterTransactions, SubscribeRequestPing,
         subscribe_update::UpdateOneof,
     },
-    tonic::{Code, Status},
+    tonic::{self, Code},
 };
 
 use crate::{
     cursor::Tip,
     error_chain::error_chain,
     slot::{SlotError, SlotUpdate, assembler::SlotAssembler},
+    status::Status,
     waits::scaled,
 };
 
@@ -42,10 +47,17 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_MESSAGE_BYTES: usize = 64 << 20;
 
 /// URL and access token of a Yellowstone gRPC server.
-#[derive(Clone)]
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct GrpcServer {
     pub url: String,
     pub token: Option<String>,
+}
+
+impl GrpcServer {
+    pub fn without_token(url: String) -> Self {
+        Self { url, token: None }
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -64,7 +76,7 @@ pub enum StreamError {
     )]
     Behind { server_slot: u64, from_slot: u64 },
     #[error("gRPC error {:?}: {}{}", .0.code(), .0.message(), advice(.0))]
-    Status(Box<Status>),
+    Status(Box<tonic::Status>),
     #[error(
         "the gRPC server doesn't replay slots from {from_slot} on ({reason}); with \
          `replay_stored_slots` the Yellowstone plugin keeps slots for this"
@@ -76,7 +88,7 @@ pub enum StreamError {
 
 /// What to do about a gRPC status, appended to its message; empty for statuses that a retry can
 /// fix.
-fn advice(status: &Status) -> &'static str {
+fn advice(status: &tonic::Status) -> &'static str {
     match status.code() {
         Code::Unauthenticated | Code::PermissionDenied => "; check --grpc-token",
         Code::InvalidArgument => "; use a server that accepts this subscription",
@@ -109,7 +121,7 @@ impl StreamError {
 
     /// `from_slot` is the slot that a replay should begin with, until the server sends the first
     /// update.
-    fn from_status(status: Status, from_slot: Option<u64>) -> Self {
+    fn from_status(status: tonic::Status, from_slot: Option<u64>) -> Self {
         match (status.code(), from_slot) {
             (Code::OutOfRange | Code::Internal, Some(from_slot)) => Self::NoReplay {
                 from_slot,
@@ -132,6 +144,8 @@ pub struct Updates {
     pub slots: mpsc::Sender<SlotUpdate>,
     /// The newest slot that the server has reached.
     pub tip: watch::Sender<Option<Tip>>,
+    /// Takes note of the slots that have arrived.
+    pub status: Arc<Status>,
 }
 
 /// Sends the slot updates of the program to `updates`, starting with the whole slot `from_slot`, or, if
@@ -208,6 +222,9 @@ async fn forward(
         if let Some(update) = assembler.push(message)?
             && whole.has(&update)
         {
+            if let SlotUpdate::Sealed(sealed) = &update {
+                updates.status.arrive(sealed.slot);
+            }
             let waits = updates.slots.send(update);
             if waits.await.is_err() {
                 return Ok(());

@@ -1,5 +1,6 @@
 //! Undoing of slots that the cluster has dropped.
 
+use metrics::counter;
 use sqlx::{PgConnection, Postgres, Transaction};
 
 use crate::{
@@ -8,6 +9,7 @@ use crate::{
     event_id::first_id,
     kinds,
     lives::{ChangedLife, Life, RPC_VERSION},
+    metrics::{FORKS, UNDONE_SLOTS},
     ranks,
     store::{Care, Store, set_current},
 };
@@ -31,7 +33,7 @@ pub async fn to_ancestor(
     }
     restore_lives(&mut transaction, &mut cursor, ancestor).await?;
     remove_history(&mut transaction, ancestor).await?;
-    set_back(&mut transaction, &mut cursor, ancestor).await?;
+    let undone = set_back(&mut transaction, &mut cursor, ancestor).await?;
     cursor.seq += 1;
     sqlx::query(
         "insert into chain.feed (seq, epoch, slot, kind, channels, body)
@@ -46,6 +48,8 @@ pub async fn to_ancestor(
     cursor.update(&mut transaction).await?;
     notify(&mut transaction, cursor.seq).await?;
     transaction.commit().await?;
+    counter!(FORKS).increment(1);
+    counter!(UNDONE_SLOTS).increment(undone as u64);
     Ok(cursor)
 }
 
@@ -167,12 +171,12 @@ async fn remove_history(connection: &mut PgConnection, ancestor: i64) -> Result<
     Ok(())
 }
 
-/// Sets the cursor back to `ancestor`.
+/// Sets the cursor back to `ancestor`. Returns the number of slots after it.
 async fn set_back(
     connection: &mut PgConnection,
     cursor: &mut Cursor,
     ancestor: i64,
-) -> Result<(), ApplyError> {
+) -> Result<usize, ApplyError> {
     let removed: Vec<(i64, Vec<u8>)> = sqlx::query_as(
         "delete from chain.slot where $1 < slot returning parent_slot, parent_blockhash",
     )
@@ -183,10 +187,11 @@ async fn set_back(
         .bind(ancestor)
         .fetch_optional(connection)
         .await?;
+    let undone = removed.len();
     let hash = removed.into_iter().find(|(parent, _)| *parent == ancestor);
     let hash = hash.and_then(|(_, hash)| hash.try_into().ok());
     cursor.blockhash = hash.ok_or(ApplyError::NotApplied(ancestor))?;
     cursor.slot = ancestor;
     cursor.block_time = block_time.flatten();
-    Ok(())
+    Ok(undone)
 }

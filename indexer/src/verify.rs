@@ -18,6 +18,7 @@ use tokio::time::{Instant, sleep};
 use crate::{cursor::Cursor, endpoints::Endpoints, rpc::Rpc};
 use comparison::Comparison;
 
+pub(crate) use accounts::MirroredAccount;
 pub use comparison::Report;
 
 /// Time without progress of the mirror after which verification stops waiting for the mirror.

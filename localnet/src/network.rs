@@ -156,7 +156,7 @@ impl Localnet {
     async fn start_services(&self, api_address: SocketAddr) -> anyhow::Result<()> {
         print_line("starting indexer and api");
         let mut indexer = self.command("indexer");
-        indexer.arg("run");
+        indexer.args(["run", "--listen", "127.0.0.1:0"]);
         self.spawn("indexer", indexer)?;
         let mut api = self.command("api");
         api.env("LISTEN", api_address.to_string());

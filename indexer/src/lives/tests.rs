@@ -347,3 +347,21 @@ fn a_closed_account_that_is_named_again_keeps_its_final_state() {
     named.emptied = [MARKET.into()].into();
     assert!(changed_at(MARKET, vec![known], &[named]).is_empty());
 }
+
+#[test]
+fn a_write_that_is_older_than_the_mirror_is_counted_and_not_applied() {
+    let before = [slot(
+        8,
+        vec![created(1)],
+        vec![write(1, market_bytes(1, 40))],
+    )];
+    let (known, _) = changed_at(MARKET, vec![], &before).remove(0);
+    let older = [slot(7, vec![], vec![write(9, market_bytes(1, 0))])];
+    let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+    let changed =
+        metrics::with_local_recorder(&recorder, || changed_at(MARKET, vec![known], &older));
+    assert!(changed.is_empty());
+    let exposed = recorder.handle().render();
+    let count = format!("{GUARD_REJECTIONS} 1\n");
+    assert!(exposed.contains(&count), "{exposed}");
+}

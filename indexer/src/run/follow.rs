@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
+use metrics::{counter, gauge};
 use tokio::{
     sync::{mpsc, watch},
     time::{MissedTickBehavior, interval},
@@ -12,8 +13,10 @@ use super::{RunError, settle::Settler};
 use crate::{
     apply::{MirrorWriter, Obstacle},
     cursor::{Cursor, Tip},
+    metrics::{LATE_SLOTS, QUEUE_DEPTH},
     rpc::{BLOCK_BATCH, Rpc},
     slot::{SealedSlot, SlotUpdate},
+    status::{State, Status},
 };
 
 /// Maximum number of updates in one database transaction.
@@ -29,6 +32,7 @@ const HEARTBEAT: Duration = Duration::from_secs(1);
 pub struct Follower<'a> {
     pub rpc: Arc<Rpc>,
     pub stop: &'a CancellationToken,
+    pub status: &'a Status,
     pub mirror: &'a mut MirrorWriter<'a>,
     pub updates: mpsc::Receiver<SlotUpdate>,
     pub tip: watch::Receiver<Option<Tip>>,
@@ -52,15 +56,18 @@ impl Follower<'_> {
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             while !waiting.is_empty() {
+                gauge!(QUEUE_DEPTH).set((waiting.len() + self.updates.len()) as f64);
                 let rest = waiting.split_off(batch_len(&waiting, self.max_batch));
                 let cursor = self.apply(&waiting).await?;
                 waiting = rest;
                 if !self.caught_up && waiting.is_empty() && self.updates.is_empty() {
                     self.caught_up = true;
+                    self.status.enter(State::Following);
                     let (slot, seq) = (cursor.slot, cursor.seq);
                     tracing::info!(slot, seq, "caught up with the stream");
                 }
             }
+            gauge!(QUEUE_DEPTH).set(self.updates.len() as f64);
             tokio::select! {
                 received = self.updates.recv_many(&mut waiting, self.max_batch) => {
                     if received == 0 {
@@ -114,15 +121,21 @@ impl Follower<'_> {
                 self.undo_dropped(cursor, slot, parent_slot).await?;
             }
             Obstacle::Late { slot, parent_slot } => {
+                counter!(LATE_SLOTS).increment(1);
                 if parent_slot < cursor.slot {
                     self.undo(parent_slot).await?;
                 }
                 return Err(RunError::Late(slot));
             }
             Obstacle::Gap { slot, parent_slot } => {
-                let sealed = updates.iter().filter_map(SlotUpdate::sealed);
-                let next = sealed.clone().find(|sealed| sealed.slot == slot);
+                let mut sealed = updates.iter().filter_map(SlotUpdate::sealed);
+                let next = sealed.find(|sealed| sealed.slot == slot);
+                self.status.enter(State::Filling);
                 self.fill(cursor, parent_slot, next).await?;
+                self.status.enter(match self.caught_up {
+                    true => State::Following,
+                    false => State::CatchingUp,
+                });
             }
         }
         Ok(())
@@ -263,7 +276,7 @@ fn batch_len(updates: &[SlotUpdate], most: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::slot::AccountWrite;
+    use crate::slot::{AccountWrite, SealedSlot};
 
     #[test]
     fn a_batch_ends_with_the_slot_that_makes_it_large() {

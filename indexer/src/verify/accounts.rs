@@ -8,19 +8,21 @@ use futures::TryStreamExt;
 use super::comparison::{Comparison, base58};
 use crate::rpc::RpcAccount;
 
+/// An account in the mirror.
 #[derive(sqlx::FromRow)]
-struct MirroredAccount {
-    address: Vec<u8>,
-    kind: Option<String>,
-    slot: i64,
+pub struct MirroredAccount {
+    pub address: Vec<u8>,
+    pub kind: Option<String>,
+    /// Slot of the last write or close.
+    pub slot: i64,
     /// Decimal.
-    lamports: String,
-    data: Vec<u8>,
+    pub lamports: String,
+    pub data: Vec<u8>,
 }
 
 impl MirroredAccount {
     /// Differences from the account on chain.
-    fn differences(&self, on_chain: &RpcAccount) -> Vec<String> {
+    pub fn differences(&self, on_chain: &RpcAccount) -> Vec<String> {
         let Self {
             slot,
             lamports,

@@ -234,11 +234,9 @@ async fn compare_feed(mirror: &mut PgConnection, differences: &mut Differences) 
             break;
         }
         match (kind.as_str(), event) {
-            ("event", Some(event)) => {
-                if !announced.insert(*event) {
-                    let line = format!("feed: announces event {event} again");
-                    differences.duplicated.push(line);
-                }
+            ("event", Some(event)) if !announced.insert(*event) => {
+                let line = format!("feed: announces event {event} again");
+                differences.duplicated.push(line);
             }
             ("rollback", _) => {
                 let to_slot = body["to_slot"].as_i64().unwrap();

@@ -85,10 +85,8 @@ async fn answer(State(node): State<Node>, Json(request): Json<Value>) -> Respons
     let fault = *shared.fault.lock().unwrap();
     let is_list = request["method"] == "getProgramAccounts";
     match fault {
-        Some(NodeFault::Busy) => {
-            if shared.busy.fetch_add(1, Relaxed).is_multiple_of(2) {
-                return StatusCode::TOO_MANY_REQUESTS.into_response();
-            }
+        Some(NodeFault::Busy) if shared.busy.fetch_add(1, Relaxed).is_multiple_of(2) => {
+            return StatusCode::TOO_MANY_REQUESTS.into_response();
         }
         Some(NodeFault::Slow(delay)) if is_list => {
             shared.slow.fetch_add(1, Relaxed);

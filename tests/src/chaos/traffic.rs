@@ -158,7 +158,7 @@ impl Sender {
         let market = self.market(id);
         let state = Market {
             vault: address::market_vault(&market),
-            ..self.sibling.clone()
+            ..self.sibling
         };
         instruction::cancel_market(market, &state, true)
     }

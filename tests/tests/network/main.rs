@@ -11,6 +11,7 @@ mod lives;
 mod lost_slots;
 mod mirror;
 mod mirror_faults;
+mod operations;
 mod plans;
 mod restarts;
 mod schedules;

@@ -1,0 +1,332 @@
+//! Settings: flags first, then environment variables, then the configuration file.
+
+use std::{fs, net::SocketAddr, path::Path, str::FromStr, time::Duration};
+
+use anyhow::{Context, anyhow};
+use serde::Deserialize;
+
+use crate::stream::GrpcServer;
+
+/// A configuration file, in TOML. Every key can be left out.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ConfigFile {
+    pub database_url: Option<String>,
+    pub rpc_url: Option<String>,
+    /// Servers that take turns.
+    pub grpc: Vec<GrpcServer>,
+    pub listen: Option<SocketAddr>,
+    pub ready_age_secs: Option<ReadyAgeSecs>,
+    pub retention: RetentionSection,
+    pub audit: AuditSection,
+}
+
+/// What is kept for how long.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RetentionSection {
+    pub feed_secs: Option<FeedSecs>,
+}
+
+/// The continuous comparison with the RPC node.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AuditSection {
+    pub interval_secs: Option<AuditIntervalSecs>,
+    pub accounts: Option<AuditAccounts>,
+}
+
+pub type ReadyAgeSecs = Within<1, 86_400>;
+/// A client of the API can resume for ten minutes at least.
+pub type FeedSecs = Within<600, 31_536_000>;
+pub type AuditIntervalSecs = Within<0, 86_400>;
+pub type AuditAccounts = Within<1, 10_000>;
+
+/// A whole number from `MIN` to `MAX`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "i64")]
+pub struct Within<const MIN: u64, const MAX: u64>(u64);
+
+impl<const MIN: u64, const MAX: u64> Within<MIN, MAX> {
+    fn new(number: Option<u64>) -> Result<Self, String> {
+        let number = number.filter(|number| (MIN..=MAX).contains(number));
+        number
+            .map(Self)
+            .ok_or_else(|| format!("give a whole number from {MIN} to {MAX}"))
+    }
+
+    pub fn get(self) -> u64 {
+        self.0
+    }
+}
+
+impl<const MIN: u64, const MAX: u64> TryFrom<i64> for Within<MIN, MAX> {
+    type Error = String;
+
+    fn try_from(number: i64) -> Result<Self, String> {
+        Self::new(u64::try_from(number).ok())
+    }
+}
+
+impl<const MIN: u64, const MAX: u64> FromStr for Within<MIN, MAX> {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::new(text.parse().ok())
+    }
+}
+
+impl ConfigFile {
+    /// Reads a file.
+    ///
+    /// # Errors
+    ///
+    /// Name the file, and the key or the line. They never quote a value, which can be a secret.
+    pub fn read(path: &Path) -> anyhow::Result<Self> {
+        let text = fs::read_to_string(path)
+            .with_context(|| format!("could not read {}", path.display()))?;
+        Self::parse(&text).with_context(|| path.display().to_string())
+    }
+
+    fn parse(text: &str) -> anyhow::Result<Self> {
+        let document = toml::Deserializer::parse(text).map_err(|error| {
+            let before = error.span().and_then(|span| text.get(..span.start));
+            let line = before.unwrap_or_default().matches('\n').count() + 1;
+            anyhow!("line {line}: {}", error.message())
+        })?;
+        serde_path_to_error::deserialize(document).map_err(|error| {
+            let message = without_value(error.inner().message());
+            match error.path().iter().next() {
+                Some(_) => anyhow!("{}: {message}", error.path()),
+                None => anyhow!(message),
+            }
+        })
+    }
+}
+
+/// The message of an error, without the value that it quotes.
+fn without_value(message: &str) -> String {
+    for problem in ["unknown", "missing"] {
+        if let Some(key) = message.strip_prefix(&format!("{problem} field")) {
+            return format!("{problem} key{key}");
+        }
+    }
+    match message.rsplit_once(", expected ") {
+        Some((_, "i64")) => "expected a whole number".to_owned(),
+        Some((_, expected)) => format!("expected {expected}"),
+        None => message.to_owned(),
+    }
+}
+
+/// Options of `indexer run` and `indexer rebuild`.
+#[derive(clap::Args)]
+pub struct RunOptions {
+    /// Address that serves /metrics, /health and /ready, such as 127.0.0.1:9464; with port 0, a free
+    /// port, which the log reports [default: serves nothing]
+    #[arg(long, env = "INDEXER_LISTEN")]
+    listen: Option<SocketAddr>,
+    /// Age of the data up to which /ready answers 200 [default: 30]
+    #[arg(long, env = "INDEXER_READY_AGE_SECS", value_name = "SECONDS")]
+    ready_age_secs: Option<ReadyAgeSecs>,
+    /// Time for which the feed is kept, from which clients of the API resume [default: 86400]
+    #[arg(long, env = "INDEXER_FEED_SECS", value_name = "SECONDS")]
+    feed_secs: Option<FeedSecs>,
+    /// Time between two comparisons of a sample with the RPC node; 0 turns them off [default: 60]
+    #[arg(long, env = "INDEXER_AUDIT_INTERVAL_SECS", value_name = "SECONDS")]
+    audit_interval_secs: Option<AuditIntervalSecs>,
+    /// Number of accounts of a sample [default: 100]
+    #[arg(long, env = "INDEXER_AUDIT_ACCOUNTS", value_name = "N")]
+    audit_accounts: Option<AuditAccounts>,
+}
+
+/// Settings of `indexer run` and `indexer rebuild`, apart from the endpoints.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Address of the metrics and the health; `None` if they are not served.
+    pub listen: Option<SocketAddr>,
+    /// Age of the data up to which the process is ready.
+    pub ready_age: Duration,
+    /// Time for which records of the feed are kept.
+    pub feed_age: Duration,
+    /// Time between two audits; `None` without audits.
+    pub audit_interval: Option<Duration>,
+    /// Number of accounts of an audit.
+    pub audit_accounts: u64,
+}
+
+impl Settings {
+    /// The options, then what the file has, then the defaults.
+    pub fn new(options: &RunOptions, file: &ConfigFile) -> Self {
+        let audit = &file.audit;
+        let interval = options.audit_interval_secs.or(audit.interval_secs);
+        let accounts = options.audit_accounts.or(audit.accounts);
+        let ready = options.ready_age_secs.or(file.ready_age_secs);
+        let feed = options.feed_secs.or(file.retention.feed_secs);
+        let interval = interval.map_or(60, Within::get);
+        Self {
+            listen: options.listen.or(file.listen),
+            ready_age: Duration::from_secs(ready.map_or(30, Within::get)),
+            feed_age: Duration::from_secs(feed.map_or(86_400, Within::get)),
+            audit_interval: (0 < interval).then(|| Duration::from_secs(interval)),
+            audit_accounts: accounts.map_or(100, Within::get),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Args, FromArgMatches};
+
+    use super::*;
+    use crate::Endpoints;
+
+    const SAMPLE: &str = include_str!("../indexer.sample.toml");
+
+    /// Parses flags as `indexer` does, without the environment.
+    fn flags<T: Args + FromArgMatches>(flags: &[&str]) -> T {
+        let command = T::augment_args(clap::Command::new("indexer"));
+        let command = command.mut_args(|arg| arg.env(None::<&str>));
+        let flags = std::iter::once("indexer").chain(flags.iter().copied());
+        T::from_arg_matches(&command.get_matches_from(flags)).expect("valid flags")
+    }
+
+    fn error(text: &str) -> String {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("indexer.toml");
+        fs::write(&path, text).expect("writable");
+        let error = ConfigFile::read(&path).err().expect("invalid");
+        crate::error_chain(error.as_ref())
+    }
+
+    #[test]
+    fn the_sample_lists_every_key_with_its_default() {
+        // A commented key begins with `#`, a comment with `# `.
+        let uncomment = |line: &str| match line.strip_prefix('#') {
+            Some(key) if !key.starts_with(' ') => key.to_owned(),
+            _ => line.to_owned(),
+        };
+        let all: Vec<_> = SAMPLE.lines().map(uncomment).collect();
+        let complete = ConfigFile::parse(&all.join("\n")).expect("valid");
+        let as_is = ConfigFile::parse(SAMPLE).expect("valid");
+
+        let defaults = Settings::new(&flags(&[]), &ConfigFile::default());
+        assert_eq!(Settings::new(&flags(&[]), &as_is), defaults);
+        let listen = complete.listen;
+        let set = Settings::new(&flags(&[]), &complete);
+        assert_eq!(set, Settings { listen, ..defaults });
+
+        // Names every key, so that a new one is not forgotten.
+        let ConfigFile {
+            database_url,
+            rpc_url,
+            grpc,
+            listen,
+            ready_age_secs,
+            retention: RetentionSection { feed_secs },
+            audit:
+                AuditSection {
+                    interval_secs,
+                    accounts,
+                },
+        } = complete;
+        assert!(database_url.is_some() && rpc_url.is_some() && listen.is_some());
+        assert!(ready_age_secs.is_some() && feed_secs.is_some());
+        assert!(interval_secs.is_some() && accounts.is_some());
+        assert!(grpc.iter().any(|server| server.token.is_some()));
+    }
+
+    #[test]
+    fn flags_precede_the_file() {
+        let file = || {
+            ConfigFile::parse(
+                "database_url = 'postgres://file'
+                 rpc_url = 'http://file'
+                 ready_age_secs = 7
+                 [[grpc]]
+                 url = 'http://a'
+                 token = 'secret-a'
+                 [[grpc]]
+                 url = 'http://b'
+                 [audit]
+                 interval_secs = 5",
+            )
+            .expect("valid")
+        };
+        let settings = Settings::new(&flags(&["--audit-interval-secs", "0"]), &file());
+        assert_eq!(settings.audit_interval, None);
+        assert_eq!(settings.ready_age, Duration::from_secs(7));
+
+        let endpoints = |given: &[&str]| flags::<Endpoints>(given).or_file(file());
+        let servers = |given: &[&str]| {
+            let servers = endpoints(given).grpc().expect("servers").into_iter();
+            servers
+                .map(|server| (server.url, server.token))
+                .collect::<Vec<_>>()
+        };
+        let server = |url: &str, token: Option<&str>| (url.to_owned(), token.map(str::to_owned));
+        let of_file = endpoints(&["--rpc-url", "http://flag"]);
+        assert_eq!(of_file.database().expect("given"), "postgres://file");
+        assert_eq!(of_file.rpc().expect("given"), "http://flag");
+        assert_eq!(
+            servers(&[]),
+            [
+                server("http://a", Some("secret-a")),
+                server("http://b", None)
+            ]
+        );
+        // A token of the file is not sent to another server.
+        assert_eq!(
+            servers(&["--grpc-url", "http://c"]),
+            [server("http://c", None)]
+        );
+        assert_eq!(
+            servers(&["--grpc-token", "other"]),
+            [
+                server("http://a", Some("other")),
+                server("http://b", Some("other"))
+            ]
+        );
+    }
+
+    #[test]
+    fn errors_name_file_and_key_and_quote_no_value() {
+        for (text, parts) in [
+            (
+                "databse_url = 'postgres://u:secret@h/d'",
+                &["unknown key `databse_url`", "`database_url`"][..],
+            ),
+            ("[audit]\nacounts = 3", &["audit", "unknown key `acounts`"]),
+            (
+                "database_url = 1234567",
+                &["database_url: expected a string"],
+            ),
+            ("grpc = 'http://h/?key=secret'", &["grpc: expected"]),
+            (
+                "[[grpc]]\nurl = 'http://h'\ntoken = ['secret']",
+                &["grpc[0].token: expected a string"],
+            ),
+            ("[[grpc]]\ntoken = 'secret'", &["grpc[0]", "`url`"]),
+            ("listen = 'secret'", &["listen: invalid socket address"]),
+            ("ready_age_secs = 0", &["ready_age_secs", "from 1 to 86400"]),
+            (
+                "[audit]\naccounts = -1",
+                &["audit.accounts", "from 1 to 10000"],
+            ),
+            (
+                "[audit]\ninterval_secs = 'secret'",
+                &["audit.interval_secs: expected a whole number"],
+            ),
+            ("\nrpc_url = 'http://secret", &["line 2"]),
+        ] {
+            let error = error(text);
+            assert!(error.contains("indexer.toml: "), "{error}");
+            assert!(
+                !error.contains("secret") && !error.contains("1234567"),
+                "{error}"
+            );
+            for part in parts {
+                assert!(error.contains(part), "{part} is not in {error}");
+            }
+        }
+    }
+}
