@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     cursor::{Continuity, Cursor, Tip},
     dead_letter::{DeadLetter, is_refusal},
-    gap,
+    gap, kinds,
     retention::Retention,
     rpc::AccountsAt,
     slot::{Blockhash, SealedSlot, SlotUpdate},
@@ -130,6 +130,8 @@ impl<'a> MirrorWriter<'a> {
                 }
                 tokio::time::sleep(LOCK_POLL_INTERVAL).await;
             }
+            let staging = kinds::create_staging();
+            bounded(sqlx::raw_sql(&staging).execute(&mut connection)).await?;
             Ok(Self {
                 connection,
                 partitioned: [].into(),

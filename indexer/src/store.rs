@@ -257,23 +257,15 @@ impl Store<'_> {
     }
 }
 
-/// Deletes the rows with the keys of `range` and stores new ones.
+/// Stores rows in place of those with the same keys.
 async fn replace_range(
     connection: &mut PgConnection,
     rows: &KeyedRows,
     range: std::ops::Range<usize>,
 ) -> Result<(), sqlx::Error> {
-    let sql = format!(
-        "delete from {} row using unnest($1::bytea[], $2::bigint[]) as given (address, life)
-         where row.address = given.address and row.life = given.life",
-        rows.table
-    );
-    sqlx::query(&sql)
-        .bind(&rows.addresses[range.clone()])
-        .bind(&rows.lives[range.clone()])
-        .execute(&mut *connection)
-        .await?;
-    rows.rows.store_range(connection, range).await
+    rows.rows.store_range(connection, range).await?;
+    sqlx::query(&rows.replace).execute(connection).await?;
+    Ok(())
 }
 
 /// Marks the row of a life whose bytes can't be decoded. The row keeps its fields, but not its place:
