@@ -206,3 +206,78 @@ fn update(update: UpdateOneof) -> SubscribeUpdate {
 fn blockhash(slot: u64) -> String {
     bs58::encode(sha256(&slot.to_le_bytes())).into_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use yellowstone_grpc_proto::prelude::SubscribeUpdateAccountInfo;
+
+    use super::*;
+    use crate::ingest::{load::Summary, recording::RecordedTransaction};
+
+    /// A transaction with one event that writes these accounts.
+    fn transaction(keys: &[u8]) -> RecordedTransaction {
+        let account = |key: &u8| SubscribeUpdateAccountInfo {
+            pubkey: vec![*key; 32],
+            ..Default::default()
+        };
+        RecordedTransaction {
+            accounts: keys.iter().map(account).collect(),
+            info: Default::default(),
+            seconds: 0,
+            events: 1,
+        }
+    }
+
+    fn chain(transactions: Vec<RecordedTransaction>) -> Chain {
+        let summary = Summary {
+            seed: 0,
+            transactions: transactions.len() as u64,
+            account_updates: 0,
+            events: 0,
+            event_kinds: 0,
+            markets: 0,
+            positions: 0,
+            busy_from: 0,
+        };
+        Chain::new(Arc::new(Recording {
+            summary,
+            transactions,
+        }))
+    }
+
+    #[test]
+    fn a_slot_has_the_last_update_of_each_account() {
+        let chain = chain(vec![
+            transaction(&[1, 2]),
+            transaction(&[2, 3]),
+            transaction(&[1]),
+        ]);
+        assert_eq!(chain.last_updates(0..3), [(1, 0), (1, 1), (2, 0)]);
+        assert_eq!(chain.last_updates(0..1), [(0, 0), (0, 1)]);
+    }
+
+    #[test]
+    fn slots_take_the_transactions_in_order_until_none_is_left() {
+        let chain = chain((0..5).map(|_| transaction(&[1])).collect());
+        chain.confirm(1, 2);
+        chain.confirm(usize::MAX, 2);
+        let slots = chain.slots();
+        let ends = slots
+            .iter()
+            .map(|slot| (slot.transactions.clone(), slot.events));
+        assert_eq!(ends.collect::<Vec<_>>(), [(0..2, 2), (2..4, 4), (4..5, 5)]);
+        assert_eq!((chain.tip(), chain.left()), (FIRST_SLOT + 2, 0));
+    }
+
+    #[test]
+    fn each_block_names_the_one_before_as_its_parent() {
+        let chain = chain((0..2).map(|_| transaction(&[1])).collect());
+        chain.confirm(2, 1);
+        let [first, second] = [0, 1].map(|index| match chain.block_meta(index).update_oneof {
+            Some(UpdateOneof::BlockMeta(meta)) => meta,
+            other => panic!("{other:?}"),
+        });
+        assert_eq!(second.parent_slot, first.slot);
+        assert_eq!(second.parent_blockhash, first.blockhash);
+    }
+}
