@@ -26,8 +26,6 @@ create table chain.cursor (
   -- Names the numbering of `seq` and of everything derived from it. A rebuilt mirror, here or in
   -- another database, has a higher epoch.
   epoch bigint not null,
-  -- Blockhash of slot 0, which identifies the cluster; null if the node does not say.
-  genesis_hash bytea,
   -- Last applied slot. The mirror contains all changes up to and including this slot.
   slot bigint not null,
   blockhash bytea not null,
@@ -39,11 +37,13 @@ create table chain.cursor (
   -- Newest slot that the mirror's source has reached, and when it reached it.
   tip_slot bigint not null,
   tip_at timestamptz not null,
-  -- Accounts may be newer than `slot` until the mirror reaches this slot; 2^63 - 1 while it is not
-  -- known; null if they are not.
-  settles_at bigint,
+  -- Slot at which the mirror last had all accounts; null while it reads accounts from an RPC node,
+  -- because it has begun or slots were missing. Accounts can be missing or old then.
+  settled_slot bigint,
   -- First slot with a complete event history. Events of earlier slots may be missing.
   history_from bigint not null,
+  -- Whether the mirror follows the chain. False while it is filled with the program's past slots.
+  is_following boolean not null,
   updated_at timestamptz not null default now()
 );
 
@@ -81,7 +81,7 @@ create table chain.account (
   -- Slot of the last write or close.
   slot bigint not null,
   -- Order of the writes within a slot, assigned by the validator; 2^63 - 1 for an account from an RPC
-  -- node, 2^63 - 2 for a close.
+  -- node as of the end of the slot, 2^63 - 2 for a close.
   write_version bigint not null,
   -- Slot of the close; null if the account is open.
   closed_slot bigint,
@@ -138,19 +138,20 @@ create table chain.dead_letter (
 create index dead_letter_open on chain.dead_letter (decoder_version) where resolved_at is null;
 create index dead_letter_address on chain.dead_letter (address) where resolved_at is null;
 
--- What clients follow: one record for each new event, rollback and gap, in the order of the commits.
+-- What clients follow: one record for each new event, rollback and gap, and for each time that the
+-- mirror has all accounts again, in the order of the commits.
 -- `seq` has no gaps and never goes back. Records are kept for a day.
 create table chain.feed (
   seq bigint primary key,
   epoch bigint not null,
   slot bigint not null,
-  kind text not null check (kind in ('event', 'rollback', 'gap')),
+  kind text not null check (kind in ('event', 'rollback', 'gap', 'settled')),
   -- Id of the event; null for other kinds.
   event_id bigint,
   -- What the record concerns, such as market:<address> and wallet:<address>.
   channels text[] not null,
   -- event: the event's name and fields. rollback: `to_slot`, the last slot that stays.
-  -- gap: `from_slot`, `to_slot` and `state`.
+  -- gap: `from_slot`, `to_slot` and `state`. settled: empty.
   body jsonb not null
 );
 
@@ -305,6 +306,19 @@ begin
         history || '_' || part, history, part << 52, (part + 1) << 52);
     end if;
   end loop;
+end
+$$;
+
+-- Empties the mirror, to make it anew.
+create function chain.clear() returns void
+language plpgsql security definer set search_path = pg_catalog as $$
+declare
+  tables text;
+begin
+  select string_agg(format('chain.%I', relname), ', ') into tables
+  from pg_class
+  where relnamespace = 'chain'::regnamespace and relkind in ('r', 'p') and not relispartition;
+  execute 'truncate ' || tables;
 end
 $$;
 
@@ -706,40 +720,113 @@ create table chain.policy (
   primary key (address, life)
 ) with (fillfactor = 80);
 
--- Stakes in a market in whole tokens, each from one `seq` of the feed to the next change. A list that is
--- sorted by stakes reads all of its pages as of one `seq`. Past rows are kept for 15 minutes.
-create table chain.market_volume (
-  market bytea not null,
+-- Asks of open positions: one row for each outcome of which a part is for sale.
+create table chain.ask (
+  -- The position.
+  address bytea not null,
   life bigint not null,
-  volume numeric not null,
+  -- Index of the outcome.
+  outcome smallint not null,
+  market bytea not null,
+  -- Number of reports on the model at which the ask was set. The ask has fallen if there are more.
+  reports bigint not null,
+  -- Price in thousandths of the stake.
+  price bigint not null,
+  amount numeric(20) not null,
+  valid_until bigint not null,
+  primary key (address, life, outcome)
+) with (fillfactor = 80);
+
+create index ask_best on chain.ask (market, reports, outcome, price, address);
+
+-- Values by which lists are sorted (`rank`), with what these lists filter by. All pages of a list show the order
+-- of one `seq` of the feed, so replaced values are kept for 15 minutes.
+
+-- Markets by their stakes in whole tokens.
+create table chain.market_volume (
+  address bytea not null,
+  life bigint not null,
+  model bytea not null,
+  creator bytea not null,
+  status text not null,
+  close_ts bigint not null,
+  rank numeric not null,
+  -- First `seq` with these values.
   valid_from bigint not null,
-  -- First `seq` at which the row is no longer valid; 2^63 - 1 for the current row.
-  valid_to bigint not null,
-  primary key (market, life, valid_from)
+  primary key (address, life)
+) with (fillfactor = 80);
+
+create table chain.market_volume_past (
+  like chain.market_volume,
+  -- First `seq` without these values.
+  valid_to bigint not null
 );
 
-create index market_volume_rank on chain.market_volume (volume, market, life);
-create index market_volume_past on chain.market_volume (valid_to) where valid_to < 9223372036854775807;
+create index market_volume_rank on chain.market_volume (rank, address, life);
+create index market_volume_model on chain.market_volume (model, rank, address, life);
+create index market_volume_creator on chain.market_volume (creator, rank, address, life);
+create index market_volume_status on chain.market_volume (status, rank, address, life);
+create index market_volume_past_end on chain.market_volume_past (valid_to);
 
+-- Vaults by their assets in whole tokens; 0 if the vault is closed.
+create table chain.vault_assets (
+  address bytea not null,
+  life bigint not null,
+  manager bytea not null,
+  mint bytea not null,
+  is_closed boolean not null,
+  rank numeric not null,
+  -- First `seq` with these values.
+  valid_from bigint not null,
+  primary key (address, life)
+) with (fillfactor = 80);
+
+create table chain.vault_assets_past (
+  like chain.vault_assets,
+  -- First `seq` without these values.
+  valid_to bigint not null
+);
+
+create index vault_assets_rank on chain.vault_assets (rank, address, life);
+create index vault_assets_manager on chain.vault_assets (manager, rank, address, life);
+create index vault_assets_mint on chain.vault_assets (mint, rank, address, life);
+create index vault_assets_closed on chain.vault_assets (is_closed, rank, address, life);
+create index vault_assets_past_end on chain.vault_assets_past (valid_to);
+
+-- Each list of the API is a range of an index, for each of its filters and orders.
 create index model_newest on chain.model (life, address);
 create index model_owner on chain.model (owner, life, address);
+create index model_metric on chain.model (metric, life, address);
+create index model_status on chain.model (status, life, address);
 create index model_name on chain.model using gin (name gin_trgm_ops);
 create index seat_model on chain.seat (model, address, life);
 create index receipt_model on chain.receipt (model, "window", life);
+create index receipt_model_status on chain.receipt (model, status, "window", life);
 create index series_model on chain.series (model, page);
 create index market_newest on chain.market (life, address);
 create index market_close on chain.market (close_ts, address, life);
 create index market_model on chain.market (model, life, address);
+create index market_model_close on chain.market (model, close_ts, address, life);
 create index market_creator on chain.market (creator, life, address);
+create index market_creator_close on chain.market (creator, close_ts, address, life);
 create index market_status on chain.market (status, life, address);
 create index market_status_close on chain.market (status, close_ts, address, life);
 create index position_market on chain.position (market, address, life);
 create index position_owner on chain.position (owner, address, life);
+create index position_owner_open on chain.position (owner, address, life) where ended_slot is null;
+create index position_owner_closed on chain.position (owner, address, life)
+  where ended_slot is not null;
 create index vault_newest on chain.vault (life, address);
+create index vault_open on chain.vault (life, address) where ended_slot is null;
+create index vault_closed on chain.vault (life, address) where ended_slot is not null;
 create index vault_manager on chain.vault (manager, life, address);
 create index vault_mint on chain.vault (mint, life, address);
 create index exposure_vault on chain.exposure (vault, address, life);
 create index exposure_model on chain.exposure (model, address, life);
+create index withdraw_request_open on chain.withdraw_request (address, life)
+  where ended_slot is null;
+create index withdraw_request_closed on chain.withdraw_request (address, life)
+  where ended_slot is not null;
 create index withdraw_request_vault on chain.withdraw_request (vault, address, life);
 create index withdraw_request_owner on chain.withdraw_request (owner, address, life);
 create index policy_newest on chain.policy (life, address);
@@ -817,8 +904,9 @@ $$;
 grant usage on schema chain, readable, app to driftshield_indexer, driftshield_api;
 grant select on all tables in schema chain, readable to driftshield_indexer, driftshield_api;
 grant insert, update, delete on all tables in schema chain to driftshield_indexer;
-revoke execute on function chain.create_partitions, chain.drop_partitions from public;
-grant execute on function chain.create_partitions, chain.drop_partitions to driftshield_indexer;
+revoke execute on function chain.create_partitions, chain.drop_partitions, chain.clear from public;
+grant execute on function chain.create_partitions, chain.drop_partitions, chain.clear
+  to driftshield_indexer;
 grant select, insert, update, delete on all tables in schema app to driftshield_api;
 alter default privileges in schema chain, readable grant select on tables to driftshield_api;
 alter default privileges in schema chain, readable grant select on tables to driftshield_indexer;

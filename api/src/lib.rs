@@ -82,6 +82,18 @@ pub fn connect(url: &str) -> Result<PgPool, sqlx::Error> {
             ("default_transaction_read_only", "on"),
             ("statement_timeout", "5000"),
             ("idle_in_transaction_session_timeout", "15000"),
+            // Every list is a range of an index that has the list's filter and order, and Postgres has
+            // to choose that index whatever it estimates. It must not take a plan for all values of a
+            // filter, which is right for the common ones only; nor sort what matches, because there can
+            // be much more than it estimates; nor read another index and drop what doesn't match, because
+            // the rows of that one lie together.
+            ("plan_cache_mode", "force_custom_plan"),
+            ("enable_sort", "off"),
+            ("seq_page_cost", "0"),
+            ("random_page_cost", "0"),
+            // What a row of a page is joined with is found by its key.
+            ("enable_hashjoin", "off"),
+            ("enable_mergejoin", "off"),
         ]);
     Ok(PgPoolOptions::new()
         .max_connections(20)

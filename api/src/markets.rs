@@ -176,8 +176,8 @@ async fn asks(
     query: ListQuery<AskFilter>,
     mut snapshot: Snapshot,
 ) -> Result<Reply<Page<MarketAsk>>, Problem> {
-    require(&mut snapshot.tx, &key, LifeFilter::default()).await?;
-    let page = asks::of_market(&mut snapshot, &key, &query).await?;
+    let market = require(&mut snapshot.tx, &key, LifeFilter::default()).await?;
+    let page = asks::of_market(&mut snapshot, &market, &query).await?;
     snapshot.reply(page).await
 }
 

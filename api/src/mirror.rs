@@ -26,11 +26,9 @@ pub struct MirrorStatus {
     pub seq: i64,
     /// First slot with a complete event history. Events of earlier slots may be missing.
     pub history_from: i64,
-    /// Whether accounts may be newer than `slot` and the events. Reads are refused then.
+    /// Whether the mirror still reads accounts that it has missed: it has begun, or slots were missing.
+    /// Reads are refused then.
     pub settling: bool,
-    /// Slot at which the mirror stops settling; `i64::MAX` while it is not known.
-    #[serde(skip)]
-    pub settles_at: Option<i64>,
     /// Number of ranges of slots that the mirror misses and will still get.
     pub open_gaps: i64,
     /// Number of ranges of slots that no source has any more: events in them are missing.
@@ -51,7 +49,7 @@ struct CursorRow {
     tip_slot: i64,
     seq: i64,
     history_from: i64,
-    settles_at: Option<i64>,
+    settled_slot: Option<i64>,
     block_time: Option<DateTime<Utc>>,
     open_gaps: i64,
     lost_gaps: i64,
@@ -64,7 +62,7 @@ impl CursorRow {
     async fn read(db: &mut PgConnection) -> Result<Option<Self>, sqlx::Error> {
         sqlx::query_as(
             "select c.epoch, c.slot, c.finalized_slot, c.tip_slot, c.seq, c.history_from,
-                    c.settles_at, c.block_time, c.tip_at, c.updated_at,
+                    c.settled_slot, c.block_time, c.tip_at, c.updated_at,
                     (select count(*) from chain.gap where state = 'open') as open_gaps,
                     (select count(*) from chain.gap where state = 'lost') as lost_gaps,
                     clock_timestamp() as now
@@ -99,8 +97,7 @@ impl From<CursorRow> for MirrorStatus {
             lag_slots: row.tip_slot.saturating_sub(row.slot).max(0),
             seq: row.seq,
             history_from: row.history_from,
-            settling: row.settles_at.is_some_and(|slot| row.slot < slot),
-            settles_at: row.settles_at,
+            settling: row.settled_slot.is_none(),
             open_gaps: row.open_gaps,
             lost_gaps: row.lost_gaps,
             block_time: row.block_time,
@@ -117,7 +114,7 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Begins a snapshot in which accounts and events may not match.
+    /// Begins a snapshot in which accounts may be missing or old.
     pub async fn begin(db: &PgPool) -> Result<Self, sqlx::Error> {
         let mut tx = db
             .begin_with("begin isolation level repeatable read, read only")
@@ -126,15 +123,12 @@ impl Snapshot {
         Ok(Self { tx, mirror })
     }
 
-    /// Begins a snapshot in which accounts and events match. Fails with
-    /// [`Problem::MirrorSettling`] while they don't.
+    /// Begins a snapshot with all accounts. Fails with [`Problem::MirrorSettling`] while the mirror
+    /// doesn't have them.
     pub async fn begin_settled(db: &PgPool) -> Result<Self, Problem> {
         let snapshot = Self::begin(db).await?;
         match snapshot.mirror {
-            Some(mirror) if mirror.settling => Err(Problem::MirrorSettling {
-                slot: mirror.slot,
-                settles_at: mirror.settles_at,
-            }),
+            Some(mirror) if mirror.settling => Err(Problem::MirrorSettling { slot: mirror.slot }),
             _ => Ok(snapshot),
         }
     }
@@ -174,7 +168,7 @@ mod tests {
             tip_slot,
             seq: 7,
             history_from: 1,
-            settles_at: None,
+            settled_slot: Some(80),
             block_time: Some(at(400)),
             open_gaps: 0,
             lost_gaps: 0,
@@ -216,16 +210,15 @@ mod tests {
     }
 
     #[test]
-    fn a_mirror_settles_when_it_reaches_the_slot() {
-        let is_settling = |settles_at| {
+    fn a_mirror_that_misses_accounts_is_settling() {
+        let is_settling = |settled_slot| {
             MirrorStatus::from(CursorRow {
-                settles_at,
+                settled_slot,
                 ..cursor(91)
             })
             .settling
         };
-        assert!(is_settling(Some(i64::MAX)) && is_settling(Some(91)));
-        assert!(!is_settling(Some(90)) && !is_settling(None));
+        assert!(is_settling(None) && !is_settling(Some(90)));
     }
 
     #[test]

@@ -19,7 +19,7 @@ use crate::{
     receipts::{self, Receipt, ReceiptFilter},
     reply::Reply,
     series::{self, Window},
-    sql::push_equals,
+    sql::{allow_sort, push_equals},
     state::AppState,
 };
 
@@ -94,6 +94,7 @@ async fn list(
     push_equals(&mut sql, "m.metric", filter.metric);
     push_equals(&mut sql, "m.status", filter.status);
     if let Some(text) = &filter.text {
+        allow_sort(&mut snapshot.tx).await?;
         sql.push(" and m.name ilike ").push_bind(contains(text));
     }
     let order = Order::descending(&["m.life", "m.address"]);

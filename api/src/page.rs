@@ -253,14 +253,24 @@ impl Pager {
     where
         T: for<'r> FromRow<'r, PgRow> + Send + Unpin,
     {
-        if let Some(after) = self.after::<K>()? {
-            order.push_after(&mut sql, after);
-        }
-        order.push(&mut sql);
-        // One row more than the limit shows whether another page follows.
-        sql.push(" limit ").push_bind(i64::from(self.limit.0) + 1);
+        self.push_range::<K>(&mut sql, order)?;
         let rows = sql.build_query_as().fetch_all(db).await?;
         Ok(self.page(rows, key))
+    }
+
+    /// Appends what selects the rows of the page to a query that ends in its `where` clause.
+    pub fn push_range<K: SortKey>(
+        &self,
+        sql: &mut QueryBuilder<'_, Postgres>,
+        order: Order,
+    ) -> Result<(), Problem> {
+        if let Some(after) = self.after::<K>()? {
+            order.push_after(sql, after);
+        }
+        order.push(sql);
+        // One row more than the limit shows whether another page follows.
+        sql.push(" limit ").push_bind(i64::from(self.limit.0) + 1);
+        Ok(())
     }
 
     fn page<T, K: Serialize>(&self, mut rows: Vec<T>, key: impl Fn(&T) -> K) -> Page<T> {

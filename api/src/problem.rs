@@ -48,10 +48,9 @@ pub enum Problem {
     #[error("mirror is at slot {slot}, behind `min_slot` {min_slot}; retry")]
     SlotNotReached { min_slot: i64, slot: i64 },
     #[error(
-        "accounts may be newer than the mirror's slot {slot} and its events{}; retry in a few seconds",
-        settled_from(*.settles_at)
+        "mirror is at slot {slot} and still reads accounts that it has missed; retry in a few seconds"
     )]
-    MirrorSettling { slot: i64, settles_at: Option<i64> },
+    MirrorSettling { slot: i64 },
     #[error("program would refuse the transaction: {}", .0.message)]
     ProgramError(&'static ErrorInfo),
     #[error(
@@ -74,14 +73,6 @@ pub enum Problem {
     Unavailable(#[source] sqlx::Error),
     #[error("internal error; report it with the request id")]
     Internal(#[source] sqlx::Error),
-}
-
-/// From which slot on accounts and events match, if that is known.
-fn settled_from(settles_at: Option<i64>) -> String {
-    match settles_at {
-        Some(slot) if slot < i64::MAX => format!(" until slot {slot}"),
-        _ => String::new(),
-    }
 }
 
 impl Problem {

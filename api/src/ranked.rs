@@ -2,12 +2,13 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
-use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder, Row, postgres::PgRow};
+use sqlx::{FromRow, Postgres, QueryBuilder, Row, postgres::PgRow};
 
 use crate::{
     bytes::Key,
     event_id::EventId,
-    page::{Page, SortKey},
+    mirror::Snapshot,
+    page::{Order, Page, Pager, SortKey},
     problem::Problem,
 };
 
@@ -15,9 +16,9 @@ use crate::{
 const MAX_AGE: TimeDelta = TimeDelta::minutes(10);
 
 /// An item, and the value by which its list is sorted, in decimal digits: the column `rank`.
-pub struct Ranked<T> {
-    pub item: T,
-    pub rank: String,
+struct Ranked<T> {
+    item: T,
+    rank: String,
 }
 
 impl<'r, T: FromRow<'r, PgRow>> FromRow<'r, PgRow> for Ranked<T> {
@@ -29,16 +30,11 @@ impl<'r, T: FromRow<'r, PgRow>> FromRow<'r, PgRow> for Ranked<T> {
     }
 }
 
-/// The items of a page without their ranks.
-pub fn items<T>(page: Page<Ranked<T>>) -> Page<T> {
-    page.map(|ranked| ranked.item)
-}
-
 /// When the first page of a sorted list was read. All of its pages show the order of that moment.
 #[derive(Clone, Copy, Serialize, Deserialize)]
-pub struct Moment {
+struct Moment {
     /// `seq` of the feed.
-    pub seq: i64,
+    seq: i64,
     #[serde(with = "chrono::serde::ts_seconds")]
     time: DateTime<Utc>,
 }
@@ -49,7 +45,7 @@ impl Moment {
     /// # Errors
     ///
     /// If the first page is too old.
-    pub fn of(after: Option<&RankKey>, seq: i64) -> Result<Self, Problem> {
+    fn of(after: Option<&RankKey>, seq: i64) -> Result<Self, Problem> {
         let now = Utc::now();
         match after.map(|after| after.moment) {
             None => Ok(Self { seq, time: now }),
@@ -59,32 +55,68 @@ impl Moment {
             )),
         }
     }
+}
 
-    /// Reads the first event after the moment; `i64::MAX` if there is none yet. All earlier events
-    /// have lower ids.
-    ///
-    /// # Errors
-    ///
-    /// If events from before the moment were rolled back or added since.
-    pub async fn next_event(self, db: &mut PgConnection) -> Result<EventId, Problem> {
-        let (next, is_changed): (Option<EventId>, Option<bool>) = sqlx::query_as(
-            "select min(event_id), bool_or(kind <> 'event') from chain.feed where $1 < seq",
-        )
-        .bind(self.seq)
-        .fetch_one(db)
-        .await?;
-        if is_changed == Some(true) {
-            return Err(Problem::CursorExpired(
-                "the chain was rolled back, or the mirror has got missing events",
-            ));
-        }
-        Ok(next.unwrap_or(EventId(i64::MAX)))
+/// A list that is sorted by a value, highest first.
+pub struct RankedList {
+    /// Table of the accounts.
+    pub accounts: &'static str,
+    /// Table of their current values: the column `rank`. The table of the same name with `_past` has
+    /// the replaced ones.
+    pub ranks: &'static str,
+}
+
+/// Order of the values (alias `v`).
+const ORDER: Order = Order::descending(&["v.rank", "v.address", "v.life"]);
+
+impl RankedList {
+    /// Reads a page of the list as of its moment. `filter` appends conditions on rows of the values'
+    /// tables (alias `v`), and `key` returns an item's address and life.
+    pub async fn page<T>(
+        &self,
+        snapshot: &mut Snapshot,
+        pager: &Pager,
+        filter: impl Fn(&mut QueryBuilder<'_, Postgres>),
+        key: impl Fn(&T) -> (Key, EventId) + Send + Sync,
+    ) -> Result<Page<T>, Problem>
+    where
+        T: for<'r> FromRow<'r, PgRow> + Send + Unpin,
+    {
+        let Self { accounts, ranks } = self;
+        let moment = Moment::of(pager.after::<RankKey>()?.as_ref(), snapshot.seq())?;
+        let mut sql = QueryBuilder::new("select m.*, v.rank::text as rank from (");
+        sql.push(format!(
+            "(select v.rank, v.address, v.life from chain.{ranks} v
+               where v.valid_from <= "
+        ));
+        sql.push_bind(moment.seq);
+        filter(&mut sql);
+        pager.push_range::<RankKey>(&mut sql, ORDER)?;
+        // Values that were replaced since then: none on the first page.
+        sql.push(format!(
+            ") union all (select v.rank, v.address, v.life from chain.{ranks}_past v
+               where v.valid_to > "
+        ));
+        sql.push_bind(moment.seq);
+        sql.push(" and v.valid_from <= ").push_bind(moment.seq);
+        filter(&mut sql);
+        pager.push_range::<RankKey>(&mut sql, ORDER)?;
+        sql.push(format!(
+            ")) v join lateral (select * from chain.{accounts} m
+               where m.address = v.address and m.life = v.life limit 1) m on true where true"
+        ));
+        let key = |ranked: &Ranked<T>| {
+            let (address, life) = key(&ranked.item);
+            RankKey::new(ranked, address, life, moment)
+        };
+        let page = pager.fetch(&mut snapshot.tx, sql, ORDER, key).await?;
+        Ok(page.map(|ranked| ranked.item))
     }
 }
 
 /// Sort key in a list of [`Ranked`] items.
 #[derive(Serialize, Deserialize)]
-pub struct RankKey {
+struct RankKey {
     rank: String,
     address: Key,
     life: EventId,
@@ -92,7 +124,7 @@ pub struct RankKey {
 }
 
 impl RankKey {
-    pub fn new<T>(ranked: &Ranked<T>, address: Key, life: EventId, moment: Moment) -> Self {
+    fn new<T>(ranked: &Ranked<T>, address: Key, life: EventId, moment: Moment) -> Self {
         Self {
             rank: ranked.rank.clone(),
             address,

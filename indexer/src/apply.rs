@@ -1,25 +1,28 @@
 //! Application of slots to the database: their rows and the cursor in one transaction.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     time::{Duration, Instant},
 };
 
 use chrono::Utc;
-use sqlx::{Connection, PgConnection};
+use driftshield_sdk::Address;
+use sqlx::{Connection, PgConnection, Postgres, Transaction};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     cursor::{Continuity, Cursor, Tip},
     dead_letter::{DeadLetter, is_refusal},
-    gap, kinds,
+    gap,
+    history::Base,
+    kinds,
+    reading::{Reading, Taken},
     retention::Retention,
-    rpc::AccountsAt,
     slot::{Blockhash, SealedSlot, SlotUpdate},
-    snapshot::InitialAccounts,
-    store::{Care, Store},
+    store::{Care, Store, bytes_of},
     undo,
+    waits::scaled,
 };
 
 /// Key of the advisory lock that a process holds while it writes schema `chain`.
@@ -28,15 +31,21 @@ const LOCK_POLL_INTERVAL: Duration = Duration::from_millis(500);
 /// Time limit of one transaction. A connection to a machine that has died answers nothing, and no
 /// error reports it.
 const APPLY_TIMEOUT: Duration = Duration::from_secs(30);
-/// Time limit of storing a snapshot of all accounts.
-const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(1_800);
+/// Time limit of a transaction that can change every account: taking over a reading, or an undo.
+const LONG_TIMEOUT: Duration = Duration::from_secs(1_800);
 /// Lifts the time limit of statements, until the end of the transaction.
 const NO_STATEMENT_LIMIT: &str = "set local statement_timeout = 0";
 /// Settings of the connection. Postgres drops the connection of a dead machine after 30 s, and with it
 /// the writer lock, and it gives up a statement whose result nobody awaits any more.
-const SESSION: &str = "set tcp_keepalives_idle = 10; set tcp_keepalives_interval = 5;
-     set tcp_keepalives_count = 4; set tcp_user_timeout = '30s'; set statement_timeout = '30s';
-     set idle_in_transaction_session_timeout = '60s'";
+fn session() -> String {
+    let limit = scaled(APPLY_TIMEOUT).as_millis();
+    format!(
+        "set tcp_keepalives_idle = 10; set tcp_keepalives_interval = 5; set tcp_keepalives_count = 4;
+         set tcp_user_timeout = {limit}; set statement_timeout = {limit};
+         set idle_in_transaction_session_timeout = {}",
+        2 * limit
+    )
+}
 
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
@@ -77,7 +86,7 @@ pub enum Obstacle {
     Fork { slot: i64, ancestor: i64 },
     /// The slot is not a descendant of the cursor's slot, and its parent is not applied either.
     UnknownFork { slot: i64, parent_slot: i64 },
-    /// The slot was applied before all of its messages had arrived.
+    /// The slot was sealed before all of its messages had arrived. It may be applied.
     Late { slot: i64, parent_slot: i64 },
 }
 
@@ -104,8 +113,6 @@ pub struct MirrorWriter<'a> {
     connection: PgConnection,
     /// Partitions of the history that exist.
     partitioned: HashSet<i64>,
-    /// Whether `chain.gap` may have open gaps, of this process or of an earlier one.
-    may_have_gaps: bool,
     retention: &'a mut Retention,
 }
 
@@ -119,7 +126,7 @@ impl<'a> MirrorWriter<'a> {
     ) -> Result<Option<Self>, ApplyError> {
         let opened = stop.run_until_cancelled(async {
             let mut connection = bounded(PgConnection::connect(database_url)).await?;
-            bounded(sqlx::raw_sql(SESSION).execute(&mut connection)).await?;
+            bounded(sqlx::raw_sql(&session()).execute(&mut connection)).await?;
             let mut is_waiting = false;
             // Polls, because a statement that blocks on the lock would hold a transaction open
             // and keep vacuum from removing dead rows.
@@ -135,7 +142,6 @@ impl<'a> MirrorWriter<'a> {
             Ok(Self {
                 connection,
                 partitioned: [].into(),
-                may_have_gaps: true,
                 retention,
             })
         });
@@ -146,43 +152,87 @@ impl<'a> MirrorWriter<'a> {
         bounded(Cursor::read(&mut self.connection)).await
     }
 
-    /// Fills an empty mirror with the accounts of a snapshot, and sets the cursor to the parent of
-    /// `first`, the first slot to apply.
-    pub async fn initialize(
-        &mut self,
-        accounts: InitialAccounts,
-        first: &SealedSlot,
-    ) -> Result<(), ApplyError> {
-        let InitialAccounts { lives, settles_at } = accounts;
-        let mut cursor = Cursor {
+    /// Begins an empty mirror, whose events are complete from the slot `history_from` on.
+    pub async fn begin(&mut self, history_from: i64) -> Result<(), ApplyError> {
+        let cursor = Cursor {
             // Higher than that of every earlier mirror of the chain, whichever database it was in.
             epoch: Utc::now().timestamp_millis(),
-            slot: first.parent_slot,
-            blockhash: first.parent_blockhash,
+            slot: 0,
+            blockhash: [0; 32],
             block_time: None,
             seq: 0,
             finalized_slot: 0,
-            tip_slot: first.slot,
+            tip_slot: 0,
             tip_at: Utc::now(),
-            settles_at: Some(settles_at),
-            history_from: first.slot,
+            settled_slot: None,
+            history_from,
+            is_following: false,
         };
-        bounded_by(SNAPSHOT_TIMEOUT, async {
+        bounded(cursor.insert(&mut self.connection)).await
+    }
+
+    /// Stores past slots, which are finalized, in order. Slots without events may be missing between
+    /// them. Clients don't hear of them.
+    pub async fn apply_past(&mut self, slots: &[SealedSlot]) -> Result<(), ApplyError> {
+        self.create_partitions(slots).await?;
+        let slots: Vec<_> = slots.iter().collect();
+        match self.apply_past_with(Care::Fast, &slots).await {
+            Err(ApplyError::Database(error)) if is_refusal(&error) => {
+                self.apply_past_with(Care::Careful, &slots).await
+            }
+            applied => applied,
+        }
+    }
+
+    async fn apply_past_with(
+        &mut self,
+        care: Care,
+        slots: &[&SealedSlot],
+    ) -> Result<(), ApplyError> {
+        bounded(async {
             let mut transaction = self.connection.begin().await?;
-            sqlx::raw_sql(NO_STATEMENT_LIMIT)
-                .execute(&mut *transaction)
-                .await?;
+            let cursor = Cursor::lock(&mut transaction).await?;
+            let mut cursor = cursor.ok_or(ApplyError::NoCursor)?;
             let mut store = Store {
                 connection: &mut transaction,
                 cursor: &mut cursor,
-                care: Care::Careful,
+                care,
             };
-            store.store_lives(first.parent_slot, lives).await?;
-            store.store_all_volumes().await?;
-            cursor.insert(&mut transaction).await?;
-            transaction.commit().await
+            store.past_slots(slots).await?;
+            cursor.update(&mut transaction).await?;
+            transaction.commit().await?;
+            Ok::<_, ApplyError>(())
         })
         .await
+    }
+
+    /// Begins to follow the chain after `base`, with all past slots stored.
+    pub async fn begin_following(&mut self, base: &Base) -> Result<(), ApplyError> {
+        bounded(async {
+            let mut transaction = self.connection.begin().await?;
+            let cursor = Cursor::lock(&mut transaction).await?;
+            let cursor = Cursor {
+                slot: base.slot,
+                blockhash: base.blockhash,
+                block_time: base.block_time,
+                finalized_slot: base.slot,
+                tip_slot: base.slot,
+                tip_at: Utc::now(),
+                is_following: true,
+                ..cursor.ok_or(ApplyError::NoCursor)?
+            };
+            cursor.update(&mut transaction).await?;
+            transaction.commit().await?;
+            Ok::<_, ApplyError>(())
+        })
+        .await
+    }
+
+    /// Empties the mirror.
+    pub async fn clear(&mut self) -> Result<(), ApplyError> {
+        let clear = sqlx::query("select chain.clear()");
+        bounded_by(LONG_TIMEOUT, clear.execute(&mut self.connection)).await?;
+        Ok(())
     }
 
     /// Applies the first `batch` updates up to the first slot that doesn't continue the mirror, in one
@@ -202,14 +252,11 @@ impl<'a> MirrorWriter<'a> {
         tip: Option<Tip>,
     ) -> Result<Applied, ApplyError> {
         let updates = updates.split_at(batch);
-        self.create_partitions(updates.0).await?;
+        self.create_partitions(updates.0.iter().filter_map(SlotUpdate::sealed))
+            .await?;
         let applied = self
             .apply_fast_or_carefully(updates, is_linked, tip)
             .await?;
-        if self.may_have_gaps && applied.cursor.settles_at.is_none() {
-            let slot = applied.cursor.slot;
-            self.may_have_gaps = bounded(gap::close(&mut self.connection, slot)).await?;
-        }
         let now = Instant::now();
         if self.retention.mark(now, applied.cursor.seq) {
             let removed = self.retention.remove_old(now, &mut self.connection);
@@ -242,47 +289,45 @@ impl<'a> MirrorWriter<'a> {
         tip: Option<Tip>,
     ) -> Result<Applied, ApplyError> {
         let transaction = bounded(self.connection.begin()).await?;
-        timeout(
-            APPLY_TIMEOUT,
-            apply(transaction, care, updates, is_linked, tip),
-        )
-        .await
-        .unwrap_or(Err(ApplyError::Timeout(APPLY_TIMEOUT.as_secs())))
+        bounded(apply(transaction, care, updates, is_linked, tip)).await
     }
 
     /// Undoes the slots after `ancestor`, which is applied and not finalized, and tells the clients.
     pub async fn undo(&mut self, ancestor: i64) -> Result<Cursor, ApplyError> {
-        let transaction = bounded(self.connection.begin()).await?;
-        timeout(APPLY_TIMEOUT, undo::to_ancestor(transaction, ancestor))
-            .await
-            .unwrap_or(Err(ApplyError::Timeout(APPLY_TIMEOUT.as_secs())))
+        let transaction = self.begin_long().await?;
+        bounded_by(LONG_TIMEOUT, undo::to_ancestor(transaction, ancestor)).await
     }
 
-    /// Records that slots are missing. Until their accounts are read again, accounts may be older or
-    /// newer than the mirror's slot.
+    /// Records that slots are missing, and with them writes to accounts.
     pub async fn open_gap(&mut self, first: i64, last: i64) -> Result<(), ApplyError> {
-        self.may_have_gaps = true;
-        bounded(gap::open(&mut self.connection, first, last)).await
+        let transaction = bounded(self.connection.begin()).await?;
+        bounded(gap::open(transaction, first, last)).await
     }
 
-    /// Makes the mirror anew from `accounts`: the slots between the cursor and `first`, the next slot
-    /// to apply, are lost.
-    pub async fn begin_epoch(
-        &mut self,
-        accounts: InitialAccounts,
-        first: &SealedSlot,
-    ) -> Result<(), ApplyError> {
-        let mut transaction = bounded(self.connection.begin()).await?;
-        bounded(sqlx::raw_sql(NO_STATEMENT_LIMIT).execute(&mut *transaction)).await?;
-        let stored = gap::begin_epoch(transaction, accounts, first);
-        bounded_by(SNAPSHOT_TIMEOUT, stored).await
+    /// Begins a new epoch with `first`, the next slot to apply: the slots between the cursor and it are
+    /// lost.
+    pub async fn begin_epoch(&mut self, first: &SealedSlot) -> Result<(), ApplyError> {
+        let transaction = self.begin_long().await?;
+        bounded_by(LONG_TIMEOUT, gap::begin_epoch(transaction, first)).await
     }
 
-    /// Stores accounts that are newer than the mirror's.
-    pub async fn refetch(&mut self, found: AccountsAt) -> Result<(), ApplyError> {
+    /// Takes over accounts that were read from an RPC node. The mirror must have passed the reading.
+    pub async fn store_reading(&mut self, reading: Reading) -> Result<Taken, ApplyError> {
+        let transaction = self.begin_long().await?;
+        bounded_by(LONG_TIMEOUT, reading.store(transaction)).await
+    }
+
+    /// Records that the mirror has all accounts.
+    pub async fn settle(&mut self) -> Result<Cursor, ApplyError> {
+        let transaction = self.begin_long().await?;
+        bounded_by(LONG_TIMEOUT, gap::settle(transaction)).await
+    }
+
+    /// Begins a transaction whose statements can take long.
+    async fn begin_long(&mut self) -> Result<Transaction<'_, Postgres>, ApplyError> {
         let mut transaction = bounded(self.connection.begin()).await?;
         bounded(sqlx::raw_sql(NO_STATEMENT_LIMIT).execute(&mut *transaction)).await?;
-        bounded_by(SNAPSHOT_TIMEOUT, gap::refetch(transaction, found)).await
+        Ok(transaction)
     }
 
     /// Applied slots with their blockhashes, newest first, down to `first`.
@@ -294,15 +339,32 @@ impl<'a> MirrorWriter<'a> {
         bounded(slots.fetch_all(&mut self.connection)).await
     }
 
+    /// The open accounts among `addresses`.
+    pub async fn open_among(
+        &mut self,
+        addresses: &BTreeSet<Address>,
+    ) -> Result<Vec<Address>, ApplyError> {
+        let open = sqlx::query_scalar(
+            "select address from chain.account join unnest($1::bytea[]) as given (key) on address = key
+             where is_current and closed_slot is null",
+        )
+        .bind(bytes_of(addresses));
+        let open: Vec<Vec<u8>> = bounded(open.fetch_all(&mut self.connection)).await?;
+        let open = open.into_iter();
+        Ok(open
+            .filter_map(|key| key.as_slice().try_into().ok())
+            .collect())
+    }
+
     /// Creates the partitions of the history for the slots of `updates`, in a transaction of its own:
     /// it waits for readers, who must not wait for the slots.
-    async fn create_partitions(&mut self, updates: &[SlotUpdate]) -> Result<(), ApplyError> {
+    async fn create_partitions(
+        &mut self,
+        slots: impl IntoIterator<Item = &SealedSlot>,
+    ) -> Result<(), ApplyError> {
         /// Slots of a partition.
         const PARTITION_SLOTS: i64 = 1 << 21;
-        for update in updates {
-            let SlotUpdate::Sealed(sealed) = update else {
-                continue;
-            };
+        for sealed in slots {
             // The next partition is made half a partition ahead.
             for slot in [sealed.slot, sealed.slot + PARTITION_SLOTS / 2] {
                 let part = slot / PARTITION_SLOTS;
@@ -319,14 +381,20 @@ impl<'a> MirrorWriter<'a> {
 }
 
 /// Limits the time of a database access.
-async fn bounded<T>(access: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, ApplyError> {
-    bounded_by(APPLY_TIMEOUT, access).await
+async fn bounded<T, E>(access: impl Future<Output = Result<T, E>>) -> Result<T, ApplyError>
+where
+    ApplyError: From<E>,
+{
+    bounded_by(scaled(APPLY_TIMEOUT), access).await
 }
 
-async fn bounded_by<T>(
+async fn bounded_by<T, E>(
     limit: Duration,
-    access: impl Future<Output = Result<T, sqlx::Error>>,
-) -> Result<T, ApplyError> {
+    access: impl Future<Output = Result<T, E>>,
+) -> Result<T, ApplyError>
+where
+    ApplyError: From<E>,
+{
     match timeout(limit, access).await {
         Ok(result) => Ok(result?),
         Err(_) => Err(ApplyError::Timeout(limit.as_secs())),
@@ -341,7 +409,7 @@ async fn try_lock(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
 }
 
 async fn apply(
-    mut transaction: sqlx::Transaction<'_, sqlx::Postgres>,
+    mut transaction: Transaction<'_, Postgres>,
     care: Care,
     (updates, ahead): (&[SlotUpdate], &[SlotUpdate]),
     is_linked: bool,
@@ -352,6 +420,11 @@ async fn apply(
     if let Some(tip) = tip {
         cursor.observe(tip);
     }
+    let late = late_slot(&mut transaction, &cursor, updates).await?;
+    let (updates, late) = match late {
+        Some((whole, obstacle)) => (&updates[..whole], Some(obstacle)),
+        None => (updates, None),
+    };
     let hashes = applied_hashes(&mut transaction, &cursor, updates).await?;
     let next = next_slots(&cursor, hashes, is_linked, updates);
     let finalized_before = cursor.finalized_slot;
@@ -374,10 +447,6 @@ async fn apply(
     if finalized_before < cursor.finalized_slot {
         undo::forget(&mut transaction, cursor.finalized_slot).await?;
     }
-    let late = match next.obstacle {
-        None => late_slot(&mut transaction, &cursor, updates).await?,
-        Some(_) => None,
-    };
     cursor.update(&mut transaction).await?;
     if seq_before < cursor.seq {
         notify(&mut transaction, cursor.seq).await?;
@@ -391,12 +460,13 @@ async fn apply(
     })
 }
 
-/// The first slot that was applied before all of its messages had arrived, if it can still be undone.
+/// The first slot that was sealed before all of its messages had arrived, and the number of updates
+/// before it.
 async fn late_slot(
     connection: &mut PgConnection,
     cursor: &Cursor,
     updates: &[SlotUpdate],
-) -> Result<Option<Obstacle>, sqlx::Error> {
+) -> Result<Option<(usize, Obstacle)>, sqlx::Error> {
     let late = updates.iter().filter_map(|update| match update {
         SlotUpdate::Late(slot) => Some(*slot),
         _ => None,
@@ -411,12 +481,20 @@ async fn late_slot(
             .await?;
         return Ok(None);
     }
+    let sealed = (0..).zip(updates).find_map(|(index, update)| match update {
+        SlotUpdate::Sealed(sealed) if sealed.slot == slot => Some((index, sealed.parent_slot)),
+        _ => None,
+    });
+    let obstacle = |parent_slot| Obstacle::Late { slot, parent_slot };
+    if let Some((index, parent_slot)) = sealed {
+        return Ok(Some((index, obstacle(parent_slot))));
+    }
     let parent: Option<i64> =
         sqlx::query_scalar("select parent_slot from chain.slot where slot = $1")
             .bind(slot)
             .fetch_optional(connection)
             .await?;
-    Ok(parent.map(|parent_slot| Obstacle::Late { slot, parent_slot }))
+    Ok(parent.map(|parent_slot| (0, obstacle(parent_slot))))
 }
 
 /// Wakes the readers of the feed.
@@ -434,12 +512,10 @@ async fn applied_hashes(
     cursor: &Cursor,
     updates: &[SlotUpdate],
 ) -> Result<HashMap<i64, Blockhash>, sqlx::Error> {
-    let slots = updates.iter().filter_map(|update| match update {
-        SlotUpdate::Sealed(sealed) => Some([sealed.slot, sealed.parent_slot]),
-        SlotUpdate::Finalized(_) | SlotUpdate::Late(_) => None,
-    });
+    let sealed = updates.iter().filter_map(SlotUpdate::sealed);
+    let slots = sealed.map(|sealed| [sealed.slot, sealed.parent_slot]);
     let applied: Vec<_> = slots.flatten().filter(|slot| *slot < cursor.slot).collect();
-    // After `initialize`, the cursor's slot is not in `chain.slot`.
+    // After `begin_following`, the cursor's slot is not in `chain.slot`.
     let mut hashes = HashMap::from([(cursor.slot, cursor.blockhash)]);
     if !applied.is_empty() {
         // The slot before the first one is known as its parent only.
@@ -572,8 +648,9 @@ mod tests {
             finalized_slot: 0,
             tip_slot: slot,
             tip_at: DateTime::UNIX_EPOCH,
-            settles_at: None,
+            settled_slot: None,
             history_from: 0,
+            is_following: true,
         }
     }
 

@@ -21,10 +21,12 @@ pub struct Cursor {
     pub tip_slot: i64,
     /// When the source last reached a new slot.
     pub tip_at: DateTime<Utc>,
-    /// Accounts may be newer than `slot` until the mirror reaches this slot.
-    pub settles_at: Option<i64>,
+    /// Slot at which the mirror last had all accounts; `None` while it may miss some.
+    pub settled_slot: Option<i64>,
     /// First slot whose events are complete; events of earlier slots may be missing.
     pub history_from: i64,
+    /// Whether the mirror follows the chain, rather than being filled with past slots.
+    pub is_following: bool,
 }
 
 impl sqlx::FromRow<'_, PgRow> for Cursor {
@@ -45,8 +47,9 @@ impl sqlx::FromRow<'_, PgRow> for Cursor {
             finalized_slot: row.try_get("finalized_slot")?,
             tip_slot: row.try_get("tip_slot")?,
             tip_at: row.try_get("tip_at")?,
-            settles_at: row.try_get("settles_at")?,
+            settled_slot: row.try_get("settled_slot")?,
             history_from: row.try_get("history_from")?,
+            is_following: row.try_get("is_following")?,
         })
     }
 }
@@ -69,8 +72,8 @@ impl Cursor {
     pub async fn insert(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
         sqlx::query(
             "insert into chain.cursor (epoch, slot, blockhash, block_time, seq, finalized_slot,
-               tip_slot, tip_at, settles_at, history_from)
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+               tip_slot, tip_at, settled_slot, history_from, is_following)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
         )
         .bind(self.epoch)
         .bind(self.slot)
@@ -80,8 +83,9 @@ impl Cursor {
         .bind(self.finalized_slot)
         .bind(self.tip_slot)
         .bind(self.tip_at)
-        .bind(self.settles_at)
+        .bind(self.settled_slot)
         .bind(self.history_from)
+        .bind(self.is_following)
         .execute(connection)
         .await?;
         Ok(())
@@ -91,7 +95,8 @@ impl Cursor {
     pub async fn update(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
         sqlx::query(
             "update chain.cursor set slot = $1, blockhash = $2, block_time = $3, seq = $4,
-               finalized_slot = $5, tip_slot = $6, tip_at = $7, settles_at = $8, epoch = $9,
+               finalized_slot = $5, tip_slot = $6, tip_at = $7, settled_slot = $8, epoch = $9,
+               is_following = $10,
                updated_at = now()",
         )
         .bind(self.slot)
@@ -101,8 +106,9 @@ impl Cursor {
         .bind(self.finalized_slot)
         .bind(self.tip_slot)
         .bind(self.tip_at)
-        .bind(self.settles_at)
+        .bind(self.settled_slot)
         .bind(self.epoch)
+        .bind(self.is_following)
         .execute(connection)
         .await?;
         Ok(())
@@ -113,9 +119,6 @@ impl Cursor {
         self.slot = sealed.slot;
         self.blockhash = sealed.blockhash;
         self.block_time = sealed.block_time;
-        if self.settles_at.is_some_and(|slot| slot <= self.slot) {
-            self.settles_at = None;
-        }
     }
 
     /// Records which slots the source knows of.
@@ -183,8 +186,9 @@ mod tests {
             finalized_slot: 0,
             tip_slot: 105,
             tip_at: DateTime::UNIX_EPOCH,
-            settles_at: None,
+            settled_slot: None,
             history_from: 0,
+            is_following: true,
         }
     }
 
@@ -221,18 +225,6 @@ mod tests {
         assert_eq!(continuity(Some('c')), Continuity::Duplicate);
         assert_eq!(continuity(Some('x')), Continuity::Fork);
         assert_eq!(continuity(None), Continuity::Fork);
-    }
-
-    #[test]
-    fn accounts_that_are_newer_settle_when_the_mirror_reaches_their_slot() {
-        let mut cursor = Cursor {
-            settles_at: Some(108),
-            ..cursor()
-        };
-        cursor.advance(&sealed(107, 'f', 105, 'e'));
-        assert_eq!(cursor.settles_at, Some(108));
-        cursor.advance(&sealed(109, 'g', 107, 'f'));
-        assert_eq!(cursor.settles_at, None);
     }
 
     #[test]

@@ -7,11 +7,13 @@ use driftshield_sdk::{
     fields::{self, FieldValue},
 };
 use heck::ToSnakeCase;
+use serde::Deserialize;
 
 use crate::{
     copy::{CopyRow, CopyRows},
     event_id::EventId,
     lives::{ChangedLife, End, Life, Settled},
+    ranks,
 };
 
 /// Version of the decoder. A higher version decodes again what an earlier one could not.
@@ -19,6 +21,19 @@ pub const DECODER_VERSION: i32 = 1;
 
 /// Table of all lives with their bytes.
 pub const ACCOUNT_TABLE: &str = "chain.account";
+/// Table of the asks of open positions.
+pub const ASK_TABLE: &str = "chain.ask";
+/// Columns of `chain.ask`, in the order of [`push_ask`].
+const ASK_COLUMNS: [&str; 8] = [
+    "address",
+    "life",
+    "outcome",
+    "market",
+    "reports",
+    "price",
+    "amount",
+    "valid_until",
+];
 /// Columns of `chain.account`, in the order of [`push_account`].
 const ACCOUNT_COLUMNS: [&str; 12] = [
     "address",
@@ -63,6 +78,8 @@ pub struct KeyedRows {
 pub struct LifeRows {
     pub accounts: KeyedRows,
     pub by_kind: BTreeMap<AccountKind, KeyedRows>,
+    /// Asks of the open positions among the lives.
+    pub asks: CopyRows,
     /// Lives whose bytes this version cannot decode: their earlier row, if any, stays.
     pub stale: Vec<Life>,
 }
@@ -92,6 +109,7 @@ impl LifeRows {
         let mut rows = Self {
             accounts: KeyedRows::new(ACCOUNT_TABLE.to_owned(), &columns),
             by_kind: BTreeMap::new(),
+            asks: CopyRows::new(ASK_TABLE, &ASK_COLUMNS.map(str::to_owned)),
             stale: vec![],
         };
         for changed in changed {
@@ -113,19 +131,44 @@ impl LifeRows {
             .entry(kind)
             .or_insert_with(|| KeyedRows::new(table(kind), &columns(kind)));
         let mut row = rows.row(&life);
+        let fields = Fields {
+            kind,
+            values: &values,
+        };
         push_life(&mut row, &life);
-        push_derived(
-            &mut row,
-            &life,
-            &Fields {
-                kind,
-                values: &values,
-            },
-        );
+        push_derived(&mut row, &life, &fields);
         for value in &values {
             row.field(value);
         }
+        if kind == AccountKind::Position && life.closed_slot.is_none() {
+            self.add_asks(&life, &fields);
+        }
     }
+
+    fn add_asks(&mut self, position: &Life, fields: &Fields<'_>) {
+        let FieldValue::Json(asks) = fields.get("asks") else {
+            unreachable!("asks are a list of structs");
+        };
+        let asks: Vec<Ask> = serde_json::from_value(asks.clone()).expect("asks have these fields");
+        for (outcome, ask) in (0..).zip(asks).filter(|(_, ask)| ask.amount != "0") {
+            push_ask(
+                &mut self.asks.row(),
+                position,
+                fields.get("market"),
+                outcome,
+                &ask,
+            );
+        }
+    }
+}
+
+/// An ask in a position: 64-bit numbers are decimal strings.
+#[derive(Deserialize)]
+struct Ask {
+    amount: String,
+    valid_until: String,
+    price: i64,
+    reports: i64,
 }
 
 /// Decoded fields of an account.
@@ -172,7 +215,9 @@ pub fn create_staging() -> String {
         let staging = staging(&table);
         format!("create temporary table {staging} (like {table}) on commit delete rows;")
     };
-    all_tables().map(create).collect()
+    tables_of(AccountKind::ALL.iter().copied())
+        .map(create)
+        .collect()
 }
 
 /// The statement that moves rows from the temporary table to `table`. It updates existing rows in place,
@@ -195,7 +240,8 @@ fn replace(table: &str, columns: &[String]) -> String {
 
 /// The tables that have rows of lives.
 pub fn all_tables() -> impl Iterator<Item = String> {
-    tables_of(AccountKind::ALL.iter().copied())
+    let derived = std::iter::once(ASK_TABLE).chain(ranks::tables());
+    tables_of(AccountKind::ALL.iter().copied()).chain(derived.map(str::to_owned))
 }
 
 /// The tables that have rows of lives of these types.
@@ -225,6 +271,21 @@ fn push_account(row: &mut CopyRow<'_>, life: &Life) {
     row.bool(life.is_exact);
     row.json(&life.facts);
     row.i32(DECODER_VERSION);
+}
+
+fn push_ask(row: &mut CopyRow<'_>, position: &Life, market: &FieldValue, outcome: i16, ask: &Ask) {
+    row.key(&position.address);
+    row.i64(position.life);
+    row.i16(outcome);
+    row.field(market);
+    row.i64(ask.reports);
+    row.i64(ask.price);
+    row.number(
+        ask.amount
+            .parse::<u64>()
+            .expect("an amount in decimal digits"),
+    );
+    row.i64(ask.valid_until.parse().expect("a time in decimal digits"));
 }
 
 fn push_life(row: &mut CopyRow<'_>, life: &Life) {

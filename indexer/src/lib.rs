@@ -3,8 +3,8 @@
 //! [`stream`] subscribes to Yellowstone gRPC at confirmed commitment, and [`slot`] assembles its
 //! messages into whole slots. [`apply`] commits the rows of a batch of slots in one transaction
 //! with the cursor, which records the last applied slot: an indexer that is killed at any moment
-//! resumes from the cursor. [`snapshot`] fills an empty mirror, from an RPC node, with the accounts
-//! that exist before the first streamed slot. [`mod@verify`] compares the mirror with the chain.
+//! resumes from the cursor. `history` fills an empty mirror with the
+//! program's past slots, and `reading` completes its accounts, both from an RPC node. [`mod@verify`] compares the mirror with the chain.
 
 pub mod apply;
 mod copy;
@@ -14,24 +14,27 @@ pub mod endpoints;
 mod error_chain;
 pub mod event_id;
 mod gap;
+mod history;
 mod kinds;
 mod lives;
 mod migrate;
+mod ranks;
+mod reading;
 mod retention;
 mod rows;
 mod rpc;
 pub mod run;
 mod shutdown;
 pub mod slot;
-pub mod snapshot;
 mod store;
 pub mod stream;
 mod undo;
 pub mod verify;
+mod waits;
 
 pub use endpoints::Endpoints;
 pub use error_chain::error_chain;
 pub use migrate::migrate;
-pub use run::run;
+pub use run::{rebuild, run};
 pub use shutdown::shutdown;
 pub use verify::verify;

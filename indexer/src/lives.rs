@@ -26,7 +26,8 @@ pub use fold::{fold, vault_totals};
 /// Write version of a close: newer than all writes of its slot. On chain, a close has no write
 /// version.
 pub const CLOSE_VERSION: i64 = i64::MAX - 1;
-/// Write version of accounts from an RPC node: newer than all writes and closes of their slot.
+/// Write version of accounts as of the end of a slot, from an RPC node: newer than all writes and closes
+/// of the slot.
 pub const RPC_VERSION: i64 = i64::MAX;
 
 /// Decimals and token program of the registered mints, which accounts copy when they are created.
@@ -87,8 +88,6 @@ pub struct Lives<'a> {
     /// Lives that had ended before the batch and are no longer current. Their rows show their final
     /// state and stay.
     superseded: Vec<Life>,
-    /// Addresses whose life 0 got its true name.
-    named: Vec<Address>,
     mints: Mints,
 }
 
@@ -96,8 +95,6 @@ pub struct Lives<'a> {
 pub struct Changes {
     /// Lives that are no longer current but didn't change otherwise.
     pub superseded: Vec<Life>,
-    /// Addresses whose life 0 is now among `changed` under another name.
-    pub named: Vec<Address>,
     /// The changed lives, earlier ones first.
     pub changed: Vec<ChangedLife>,
 }
@@ -137,7 +134,6 @@ impl<'a> Lives<'a> {
             current: current.into_iter().map(tracked).collect(),
             earlier: vec![],
             superseded: vec![],
-            named: vec![],
             mints,
         }
     }
@@ -173,7 +169,6 @@ impl<'a> Lives<'a> {
             current,
             earlier,
             superseded,
-            named,
             mints,
         } = self;
         let changed = earlier
@@ -184,7 +179,6 @@ impl<'a> Lives<'a> {
             .collect();
         Changes {
             superseded,
-            named,
             changed,
         }
     }
@@ -206,14 +200,7 @@ impl<'a> Lives<'a> {
     /// The life that the change is of. A first event begins a life.
     fn life_of(&mut self, change: &AccountChange, id: EventId, moment: Moment) -> &mut Tracked<'a> {
         let begins = change.number == 1;
-        let known = self.current.get_mut(&change.address);
-        let is_known = known.is_some();
-        // An account from an RPC node can be newer than the event that created it.
-        if let Some(tracked) = known.filter(|tracked| begins && tracked.life.awaits_name()) {
-            tracked.life.life = id.get();
-            tracked.life.facts.began_at = moment.time;
-            self.named.push(change.address);
-        } else if begins || !is_known {
+        if begins || !self.current.contains_key(&change.address) {
             let life = if begins { id.get() } else { 0 };
             let begun_at = moment.time.filter(|_| begins);
             let kind = Some(change.kind);
@@ -304,11 +291,6 @@ impl Life {
                 ..Facts::default()
             },
         }
-    }
-
-    /// Whether the account was read from an RPC node, and the event that created it may follow.
-    fn awaits_name(&self) -> bool {
-        self.life == 0 && self.closed_slot.is_none() && self.write_version == RPC_VERSION
     }
 
     /// The bytes with later events folded in. `None` if there are events and this version cannot decode

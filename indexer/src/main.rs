@@ -1,7 +1,7 @@
 use std::{io::IsTerminal, process::ExitCode};
 
 use clap::{Parser, Subcommand};
-use driftshield_indexer::{Endpoints, error_chain, migrate, run, shutdown, verify};
+use driftshield_indexer::{Endpoints, error_chain, migrate, rebuild, run, shutdown, verify};
 use tracing_subscriber::EnvFilter;
 
 /// Mirrors the program's accounts and events into Postgres.
@@ -19,6 +19,9 @@ enum Command {
     Migrate,
     /// Mirror the chain until stopped.
     Run,
+    /// Empty the mirror and make it anew from the RPC node, with the program's past events; ends once it
+    /// is complete. Readers of the database wait meanwhile.
+    Rebuild,
     /// Compare the mirror with the chain byte by byte; exits with 1 if they differ.
     Verify,
 }
@@ -44,6 +47,7 @@ async fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Migrate => migrate(&cli.endpoints).await?,
         Command::Run => run(&cli.endpoints, shutdown()?).await?,
+        Command::Rebuild => rebuild(&cli.endpoints, shutdown()?).await?,
         Command::Verify => {
             let report = verify(&cli.endpoints).await?;
             print!("{report}");

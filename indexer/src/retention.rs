@@ -7,11 +7,13 @@ use std::{
 
 use sqlx::PgConnection;
 
+use crate::ranks;
+
 /// Time for which records of the feed are kept, so that a client can resume.
 const FEED: Duration = Duration::from_secs(24 * 60 * 60);
-/// Time for which past stakes in markets are kept. The pages of a sorted list are of one moment, for
-/// ten minutes.
-const VOLUMES: Duration = Duration::from_secs(15 * 60);
+/// Time for which replaced ranks are kept. The pages of a sorted list are of one moment, for ten
+/// minutes.
+const RANKS: Duration = Duration::from_secs(15 * 60);
 /// Most rows that one statement removes.
 const CHUNK: i64 = 20_000;
 /// Time between two removals.
@@ -41,17 +43,8 @@ impl Retention {
         now: Instant,
         connection: &mut PgConnection,
     ) -> Result<(), sqlx::Error> {
-        if let Some(seq) = self.reached_before(now, VOLUMES) {
-            sqlx::query(
-                "delete from chain.market_volume where (market, life, valid_from) in (
-                   select market, life, valid_from from chain.market_volume
-                   where valid_to <= $1 and valid_to < 9223372036854775807
-                   order by valid_to limit $2)",
-            )
-            .bind(seq)
-            .bind(CHUNK)
-            .execute(&mut *connection)
-            .await?;
+        if let Some(seq) = self.reached_before(now, RANKS) {
+            ranks::remove_past(connection, seq, CHUNK).await?;
         }
         if let Some(seq) = self.reached_before(now, FEED) {
             sqlx::query(

@@ -1,6 +1,6 @@
 //! Rows that events add: the events themselves, what they concern, and the history derived from them.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
 use driftshield_sdk::{
@@ -28,8 +28,6 @@ pub struct EventRows {
     pub policy_payout: CopyRows,
     /// Events to announce in the feed.
     pub feed: Vec<FeedEvent>,
-    /// Stakes in the markets that changed, in base units.
-    pub volumes: BTreeMap<Address, u64>,
     /// Pools by market, after the events so far.
     pools: HashMap<Address, Pools>,
     /// Events that this version cannot decode, with the reason.
@@ -173,7 +171,6 @@ impl Default for EventRows {
                 ],
             ),
             feed: vec![],
-            volumes: BTreeMap::new(),
             pools: HashMap::new(),
             undecoded: vec![],
         }
@@ -315,7 +312,6 @@ impl EventRows {
     /// an account of the market that already had later bets.
     fn add_odds(&mut self, id: i64, time: Option<DateTime<Utc>>, market: &Address) {
         let pools = &self.pools[market];
-        self.volumes.insert(*market, pools.total);
         if !pools.are_whole() {
             tracing::warn!(event = id, %market, "pools unknown; odds not stored");
             return;

@@ -3,28 +3,42 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use backon::{ExponentialBuilder, Retryable};
-use driftshield_sdk::{Address, ID};
+use driftshield_sdk::{Account, AccountKind, Address, ID};
+use futures::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use solana_rpc_client::nonblocking::rpc_client::RpcClient;
 use solana_rpc_client_api::{
     client_error::{Error as ClientError, ErrorKind},
     request::{RpcError, RpcRequest},
-    response::{Response, UiAccount},
+    response::{Response, RpcKeyedAccount, UiAccount},
 };
 
-use crate::slot::{
-    SlotError,
-    rpc_block::{BlockSlot, RpcBlock},
+use crate::{
+    slot::{
+        SlotError,
+        rpc_block::{BlockSlot, RpcBlock},
+    },
+    waits::scaled,
 };
 
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+/// Time limit of a request. All accounts of a type can take minutes.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(300);
+/// Bytes with which an account's data begins, and which tell its type.
+const DISCRIMINATOR_BYTES: usize = 8;
 /// Most accounts of one request.
 const MAX_ACCOUNTS: usize = 100;
 /// Most slots of one request for blocks; nodes refuse more than 500,000.
 const MAX_SLOTS: u64 = 100_000;
-/// Number of retries after the node refused a request because of its rate, or failed.
-const MAX_RETRIES: usize = 8;
+/// Number of retries after the node refused a request because of its rate, or failed. With
+/// [`MIN_RETRY_DELAY`], a node that is behind has a minute to catch up.
+const MAX_RETRIES: usize = 10;
+const MIN_RETRY_DELAY: Duration = Duration::from_millis(200);
+const MAX_RETRY_DELAY: Duration = Duration::from_secs(10);
+/// Number of blocks that are requested at a time.
+const CONCURRENT_BLOCKS: usize = 8;
+/// Number of blocks that one transaction applies.
+pub const BLOCK_BATCH: usize = 16;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
@@ -37,17 +51,32 @@ pub enum ReadError {
     NoBlock(u64),
     #[error("RPC node: {0}")]
     Slot(#[from] SlotError),
-    #[error("the RPC node sent a malformed account")]
-    MalformedAccount,
+    #[error(
+        "the RPC node sent account {0}, which is malformed or without its data; use another node"
+    )]
+    MalformedAccount(String),
+    #[error(
+        "the RPC node is at slot {node_slot}, behind slot {min_slot} of the mirror; if it does not \
+         catch up, correct --rpc-url"
+    )]
+    Behind { node_slot: u64, min_slot: i64 },
 }
 
-/// An account on chain. `None` if it doesn't exist or belongs to another program.
-pub type FoundAccount = Option<(u64, Vec<u8>)>;
+/// An account that the program owns.
+pub struct RpcAccount {
+    pub address: Address,
+    pub lamports: u64,
+    pub data: Vec<u8>,
+}
 
-/// Accounts at the end of a slot, or later.
+/// The program's accounts among those that were asked for.
 pub struct AccountsAt {
+    /// The accounts contain all writes up to the end of this slot.
     pub slot: i64,
-    pub accounts: Vec<(Address, FoundAccount)>,
+    /// No account contains a write after the slot that follows this one. The node may have executed a
+    /// part of that slot.
+    pub newest_slot: i64,
+    pub accounts: Vec<RpcAccount>,
 }
 
 /// Client of an RPC node, at confirmed commitment.
@@ -56,11 +85,6 @@ pub struct Rpc(RpcClient);
 impl Rpc {
     pub fn new(url: &str) -> Self {
         Self(RpcClient::new_with_timeout(url.to_owned(), REQUEST_TIMEOUT))
-    }
-
-    /// The client, for requests that this type doesn't have.
-    pub fn client(&self) -> &RpcClient {
-        &self.0
     }
 
     /// Sends a request; retries it if the node or the network fails, or refuses its rate.
@@ -76,8 +100,8 @@ impl Rpc {
                 .map_err(Box::new)
         };
         let retries = ExponentialBuilder::new()
-            .with_min_delay(Duration::from_millis(200))
-            .with_max_delay(Duration::from_secs(10))
+            .with_min_delay(MIN_RETRY_DELAY)
+            .with_max_delay(scaled(MAX_RETRY_DELAY))
             .with_jitter()
             .with_max_times(MAX_RETRIES);
         send.retry(retries)
@@ -91,6 +115,47 @@ impl Rpc {
     pub async fn slot(&self) -> Result<u64, ReadError> {
         self.send("getSlot", json!([{ "commitment": "confirmed" }]))
             .await
+    }
+
+    /// The finalized slot that the node has reached.
+    pub async fn finalized_slot(&self) -> Result<u64, ReadError> {
+        self.send("getSlot", json!([{ "commitment": "finalized" }]))
+            .await
+    }
+
+    /// First slot whose block the node still has.
+    pub async fn first_available_slot(&self) -> Result<u64, ReadError> {
+        self.send("getFirstAvailableBlock", json!([])).await
+    }
+
+    /// Slots after `after`, up to `last`, with a successful transaction that names the program, in order.
+    pub async fn program_slots(&self, after: u64, last: u64) -> Result<Vec<u64>, ReadError> {
+        /// Most signatures of an answer.
+        const LIMIT: usize = 1000;
+        #[derive(Deserialize)]
+        struct Signed {
+            signature: String,
+            slot: u64,
+            err: Option<Value>,
+        }
+        let mut slots = BTreeSet::new();
+        let mut before: Option<String> = None;
+        loop {
+            let config = json!({ "limit": LIMIT, "before": before, "commitment": "confirmed" });
+            let page: Vec<Signed> = self
+                .send("getSignaturesForAddress", json!([ID.to_string(), config]))
+                .await?;
+            let successful = page.iter().filter(|signed| signed.err.is_none());
+            let in_range = |slot: &u64| after < *slot && *slot <= last;
+            slots.extend(successful.map(|signed| signed.slot).filter(in_range));
+            match page.last() {
+                // Newest first
+                Some(oldest) if after < oldest.slot && page.len() == LIMIT => {
+                    before = Some(oldest.signature.clone());
+                }
+                _ => return Ok(slots.into_iter().collect()),
+            }
+        }
     }
 
     /// Slots with a confirmed block in the range, both inclusive, in order.
@@ -151,6 +216,15 @@ impl Rpc {
         }
     }
 
+    /// The program's parts of confirmed blocks, in the order of `slots`.
+    pub async fn blocks_of(&self, slots: &[u64]) -> Result<Vec<BlockSlot>, ReadError> {
+        stream::iter(slots)
+            .map(|slot| self.block(*slot))
+            .buffered(CONCURRENT_BLOCKS)
+            .try_collect()
+            .await
+    }
+
     /// The program's accounts among `addresses`, as of a slot that is `min_slot` or later.
     pub async fn accounts(
         &self,
@@ -158,10 +232,7 @@ impl Rpc {
         min_slot: i64,
     ) -> Result<AccountsAt, ReadError> {
         let addresses: Vec<_> = addresses.iter().copied().collect();
-        let mut found = AccountsAt {
-            slot: min_slot,
-            accounts: Vec::with_capacity(addresses.len()),
-        };
+        let (mut slots, mut accounts) = (vec![], Vec::with_capacity(addresses.len()));
         for addresses in addresses.chunks(MAX_ACCOUNTS) {
             let keys: Vec<_> = addresses.iter().map(ToString::to_string).collect();
             let config = json!({
@@ -172,23 +243,96 @@ impl Rpc {
             let response: Response<Vec<Option<UiAccount>>> = self
                 .send("getMultipleAccounts", json!([keys, config]))
                 .await?;
-            let slot = i64::try_from(response.context.slot).unwrap_or(i64::MAX);
-            found.slot = found.slot.max(slot);
+            slots.push(context_slot(response.context.slot, min_slot)?);
             for (address, account) in addresses.iter().zip(response.value) {
-                found.accounts.push((*address, own_account(account)?));
+                let own = account.filter(|account| account.owner == ID.to_string());
+                if let Some(account) = own {
+                    accounts.push(RpcAccount::new(*address, &account)?);
+                }
             }
         }
-        Ok(found)
+        Ok(AccountsAt {
+            slot: slots.iter().copied().min().unwrap_or(min_slot),
+            newest_slot: slots.iter().copied().max().unwrap_or(min_slot),
+            accounts,
+        })
+    }
+
+    /// All accounts of a type, as of a slot that is `min_slot` or later; `None` for the accounts of no
+    /// known type.
+    pub async fn accounts_of(
+        &self,
+        kind: Option<AccountKind>,
+        min_slot: i64,
+    ) -> Result<AccountsAt, ReadError> {
+        let Some(kind) = kind else {
+            return self.unknown_accounts(min_slot).await;
+        };
+        let discriminator = &Account::zeroed(kind).encode()[..DISCRIMINATOR_BYTES];
+        let bytes = bs58::encode(discriminator).into_string();
+        let filters = json!([{ "memcmp": { "offset": 0, "bytes": bytes } }]);
+        self.program_accounts(json!({ "filters": filters }), min_slot)
+            .await
+    }
+
+    /// Accounts of no known type. There is no filter for them: the node sends the beginning of every
+    /// account first.
+    async fn unknown_accounts(&self, min_slot: i64) -> Result<AccountsAt, ReadError> {
+        let slice = json!({ "dataSlice": { "offset": 0, "length": DISCRIMINATOR_BYTES } });
+        let mut found = self.program_accounts(slice, min_slot).await?;
+        let is_unknown = |account: &RpcAccount| AccountKind::of_data(&account.data).is_none();
+        found.accounts.retain(is_unknown);
+        let unknown = found.accounts.iter().map(|account| account.address);
+        let mut whole = self.accounts(&unknown.collect(), found.slot).await?;
+        whole.slot = whole.slot.min(found.slot);
+        Ok(whole)
+    }
+
+    async fn program_accounts(
+        &self,
+        mut config: Value,
+        min_slot: i64,
+    ) -> Result<AccountsAt, ReadError> {
+        config["encoding"] = "base64".into();
+        config["commitment"] = "confirmed".into();
+        config["withContext"] = true.into();
+        config["minContextSlot"] = min_slot.into();
+        let response: Response<Vec<RpcKeyedAccount>> = self
+            .send("getProgramAccounts", json!([ID.to_string(), config]))
+            .await?;
+        let slot = context_slot(response.context.slot, min_slot)?;
+        let accounts = response.value.into_iter().map(|keyed| {
+            let malformed = |_| ReadError::MalformedAccount(keyed.pubkey.clone());
+            RpcAccount::new(keyed.pubkey.parse().map_err(malformed)?, &keyed.account)
+        });
+        Ok(AccountsAt {
+            slot,
+            newest_slot: slot,
+            accounts: accounts.collect::<Result<_, _>>()?,
+        })
     }
 }
 
-/// The account's lamports and data; `None` if it belongs to another program.
-fn own_account(account: Option<UiAccount>) -> Result<FoundAccount, ReadError> {
-    let Some(account) = account.filter(|account| account.owner == ID.to_string()) else {
-        return Ok(None);
-    };
-    let data = account.data.decode().ok_or(ReadError::MalformedAccount)?;
-    Ok(Some((account.lamports, data)))
+impl RpcAccount {
+    fn new(address: Address, account: &UiAccount) -> Result<Self, ReadError> {
+        let data = account.data.decode();
+        Ok(Self {
+            address,
+            lamports: account.lamports,
+            data: data.ok_or_else(|| ReadError::MalformedAccount(address.to_string()))?,
+        })
+    }
+}
+
+/// The slot of an answer. Some nodes don't heed the minimum.
+fn context_slot(node_slot: u64, min_slot: i64) -> Result<i64, ReadError> {
+    match i64::try_from(node_slot) {
+        Ok(slot) if min_slot <= slot => Ok(slot),
+        _ => Err(ReadError::Behind {
+            node_slot,
+            min_slot,
+        }),
+    }
 }
 
 /// Whether the error is the node's answer to the request, so that a retry gets the same. A node that

@@ -5,8 +5,9 @@
 //! either, the accounts as they are now, in a new epoch of the mirror.
 
 mod follow;
+mod settle;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use tokio::sync::{mpsc, watch};
@@ -15,13 +16,15 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     apply::{ApplyError, MirrorWriter, Obstacle},
     endpoints::Endpoints,
+    history::{self, HistoryError},
     migrate,
     retention::Retention,
     rpc::{ReadError, Rpc},
-    snapshot::SnapshotError,
     stream::{self, GrpcServer, StreamError, Updates},
+    waits::scaled,
 };
-use follow::Follower;
+use follow::{Follower, MAX_BATCH};
+use settle::Settler;
 
 /// Capacity of the queue between the stream and the database. A full queue stops the stream from
 /// reading (backpressure).
@@ -30,6 +33,9 @@ const QUEUE_CAPACITY: usize = 128;
 const MIN_RETRY_DELAY: Duration = Duration::from_millis(250);
 /// Longest delay between retries. A connection over which the mirror caught up resets the delay.
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(10);
+/// Number of attempts after which blocks count as gone that the RPC node lacks, although it says that it has
+/// them.
+const MAX_MISSING: u32 = 5;
 /// Number of refused replays after which the slots are fetched from the RPC node instead.
 const MAX_REFUSALS: u32 = 2;
 
@@ -38,7 +44,7 @@ enum RunError {
     #[error(transparent)]
     Apply(#[from] ApplyError),
     #[error(transparent)]
-    Snapshot(#[from] SnapshotError),
+    History(HistoryError),
     #[error(transparent)]
     Stream(#[from] StreamError),
     #[error(transparent)]
@@ -51,10 +57,19 @@ enum RunError {
     Stopped,
     #[error("the RPC node has no block after slot {0} yet")]
     RpcBehind(i64),
+    #[error("the RPC node lacks the block of slot {0}, although it says that it has it")]
+    Missing(i64),
     #[error("the blocks of the RPC node don't continue the mirror: {0:?}")]
     Filling(Obstacle),
-    #[error("the first snapshot took so long that the queue of {0} updates is full")]
-    SlowSnapshot(usize),
+}
+
+impl From<HistoryError> for RunError {
+    fn from(error: HistoryError) -> Self {
+        match error {
+            HistoryError::Stopped => Self::Stopped,
+            error => Self::History(error),
+        }
+    }
 }
 
 impl RunError {
@@ -62,16 +77,18 @@ impl RunError {
     fn is_transient(&self) -> bool {
         match self {
             Self::Apply(error) => error.is_transient(),
-            Self::Snapshot(error) => !matches!(error, SnapshotError::NoData(_)),
+            Self::History(HistoryError::Apply(error)) => error.is_transient(),
+            Self::History(HistoryError::Read(error)) => !matches!(error, ReadError::Slot(_)),
             Self::Stream(error) => error.is_transient(),
             Self::Read(ReadError::Slot(_)) => false,
             Self::Read(_)
             | Self::UnknownFork { .. }
             | Self::Late(_)
             | Self::Filling(_)
+            | Self::Missing(_)
+            | Self::History(_)
             | Self::RpcBehind(_)
-            | Self::Stopped
-            | Self::SlowSnapshot(_) => true,
+            | Self::Stopped => true,
         }
     }
 }
@@ -79,17 +96,34 @@ impl RunError {
 /// Addresses of all services that mirroring needs.
 struct Sources {
     database_url: String,
-    rpc: Rpc,
+    rpc: Arc<Rpc>,
     grpc: Vec<GrpcServer>,
 }
 
 /// What the next attempt does differently because of the attempts before.
-#[derive(Default)]
 struct Attempts {
     /// Index of the gRPC server to use.
     server: usize,
     /// Number of times in a row that a server refused to replay slots.
     refusals: u32,
+    /// Number of servers in a row that refused the subscription, in a way that a retry can't change.
+    hopeless: usize,
+    /// Number of times in a row that the RPC node lacked blocks that it says it has.
+    missing: u32,
+    /// Most updates in one transaction.
+    max_batch: usize,
+}
+
+impl Default for Attempts {
+    fn default() -> Self {
+        Self {
+            server: 0,
+            refusals: 0,
+            hopeless: 0,
+            missing: 0,
+            max_batch: MAX_BATCH,
+        }
+    }
 }
 
 impl Attempts {
@@ -98,8 +132,14 @@ impl Attempts {
         MAX_REFUSALS <= self.refusals
     }
 
-    /// Takes note of the result of an attempt.
-    fn learn(&mut self, error: &RunError, servers: usize) {
+    /// Takes note of the result of an attempt. Returns whether another one can succeed.
+    fn learn(&mut self, error: &RunError, servers: usize) -> bool {
+        let is_transient = error.is_transient();
+        // Another server may accept what one refuses.
+        let is_refused = !is_transient && matches!(error, RunError::Stream(_));
+        self.hopeless = if is_refused { self.hopeless + 1 } else { 0 };
+        let is_missing = matches!(error, RunError::Missing(_));
+        self.missing = if is_missing { self.missing + 1 } else { 0 };
         match error {
             RunError::Stream(error) => {
                 self.server = (self.server + 1) % servers;
@@ -109,11 +149,19 @@ impl Attempts {
                 }
             }
             // Another server may show the slots as they are.
-            RunError::Late(_) | RunError::UnknownFork { .. } | RunError::Filling(_) => {
+            RunError::Late(_)
+            | RunError::UnknownFork { .. }
+            | RunError::Filling(_)
+            | RunError::Missing(_) => {
                 self.server = (self.server + 1) % servers;
+            }
+            // A smaller transaction may be done in time.
+            RunError::Apply(ApplyError::Timeout(_)) => {
+                self.max_batch = (self.max_batch / 2).max(1);
             }
             _ => self.refusals = 0,
         }
+        is_transient || is_refused && self.hopeless < servers
     }
 }
 
@@ -125,9 +173,35 @@ impl Attempts {
 /// Failures that a retry cannot fix: a missing option, refused credentials, another cluster's chain, a
 /// database without the tables.
 pub async fn run(endpoints: &Endpoints, stop: CancellationToken) -> anyhow::Result<()> {
+    mirror(endpoints, stop, false).await
+}
+
+/// Empties the mirror and makes it anew: fills it with the program's past slots and its accounts, and
+/// returns once it has all of them.
+///
+/// # Errors
+///
+/// As of [`run`].
+pub async fn rebuild(endpoints: &Endpoints, stop: CancellationToken) -> anyhow::Result<()> {
+    let url = endpoints.database()?;
+    let mut retention = Retention::default();
+    let cleared = match MirrorWriter::open(url, &mut retention, &stop).await {
+        Ok(Some(mut mirror)) => mirror.clear().await,
+        Ok(None) => return Ok(()),
+        Err(error) => Err(error),
+    };
+    cleared.map_err(|error| with_advice(error.into()))?;
+    mirror(endpoints, stop, true).await
+}
+
+async fn mirror(
+    endpoints: &Endpoints,
+    stop: CancellationToken,
+    until_settled: bool,
+) -> anyhow::Result<()> {
     let sources = Sources {
         database_url: endpoints.database()?.to_string(),
-        rpc: Rpc::new(endpoints.rpc()?),
+        rpc: Arc::new(Rpc::new(endpoints.rpc()?)),
         grpc: endpoints.grpc()?,
     };
     let mut attempts = Attempts::default();
@@ -135,17 +209,26 @@ pub async fn run(endpoints: &Endpoints, stop: CancellationToken) -> anyhow::Resu
     let mut retention = Retention::default();
     loop {
         let mut caught_up = false;
-        let mirrored =
-            mirror_until_failure(&sources, &attempts, &mut retention, &stop, &mut caught_up).await;
+        let mirrored = mirror_until_failure(
+            &sources,
+            &attempts,
+            &mut retention,
+            &stop,
+            &mut caught_up,
+            until_settled,
+        );
+        let mirrored = mirrored.await;
         let error = match mirrored {
             Ok(()) | Err(RunError::Stopped) => return Ok(()),
-            Err(error) if error.is_transient() => error,
-            Err(error) => return Err(with_advice(error)),
+            Err(error) => error,
         };
         if caught_up {
             delays = retry_delays();
+            (attempts.hopeless, attempts.max_batch) = (0, MAX_BATCH);
         }
-        attempts.learn(&error, sources.grpc.len());
+        if !attempts.learn(&error, sources.grpc.len()) {
+            return Err(with_advice(error));
+        }
         let delay = delays.next().unwrap_or(MAX_RETRY_DELAY);
         tracing::warn!(%error, retry_ms = delay.as_millis(), "mirroring interrupted; retrying");
         let sleep = tokio::time::sleep(delay);
@@ -159,7 +242,7 @@ pub async fn run(endpoints: &Endpoints, stop: CancellationToken) -> anyhow::Resu
 fn retry_delays() -> impl Iterator<Item = Duration> {
     ExponentialBuilder::new()
         .with_min_delay(MIN_RETRY_DELAY)
-        .with_max_delay(MAX_RETRY_DELAY)
+        .with_max_delay(scaled(MAX_RETRY_DELAY))
         .without_max_times()
         .build()
 }
@@ -181,11 +264,16 @@ async fn mirror_until_failure(
     retention: &mut Retention,
     stop: &CancellationToken,
     caught_up: &mut bool,
+    until_settled: bool,
 ) -> Result<(), RunError> {
     let Some(mut mirror) = MirrorWriter::open(&sources.database_url, retention, stop).await? else {
         return Ok(());
     };
-    let cursor = mirror.cursor().await?;
+    let mut cursor = mirror.cursor().await?;
+    if !cursor.as_ref().is_some_and(|cursor| cursor.is_following) {
+        history::fill(&sources.rpc, &mut mirror, stop).await?;
+        cursor = mirror.cursor().await?;
+    }
     // The stream repeats the cursor's own slot: the blockhash of that slot proves that the chain is
     // the same, and the server may not have a later slot yet.
     let from_slot = cursor.as_ref().map(|cursor| cursor.slot.unsigned_abs());
@@ -206,7 +294,10 @@ async fn mirror_until_failure(
     let stream = tokio::spawn(stream);
 
     let mut follower = Follower {
-        rpc: &sources.rpc,
+        rpc: Arc::clone(&sources.rpc),
+        settler: Settler::new(Arc::clone(&sources.rpc), cursor.as_ref()),
+        accepts_loss: MAX_MISSING <= attempts.missing,
+        max_batch: attempts.max_batch,
         stop,
         mirror: &mut mirror,
         updates,
@@ -214,10 +305,7 @@ async fn mirror_until_failure(
         caught_up: false,
         is_linked: false,
     };
-    let followed = match from_slot {
-        None => follower.begin_and_follow().await,
-        Some(_) => follower.follow(vec![]).await,
-    };
+    let followed = follower.follow(until_settled).await;
     *caught_up = follower.caught_up;
     stream_stop.cancel();
     let streamed = stream.await;

@@ -27,6 +27,16 @@ pub enum SlotUpdate {
     Late(i64),
 }
 
+impl SlotUpdate {
+    /// The slot that the update seals.
+    pub fn sealed(&self) -> Option<&SealedSlot> {
+        match self {
+            Self::Sealed(sealed) => Some(sealed),
+            Self::Finalized(_) | Self::Late(_) => None,
+        }
+    }
+}
+
 /// A confirmed slot with all its changes to the program's accounts and all its events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SealedSlot {

@@ -1,8 +1,9 @@
 //! Storage of a group of slots, all in the transaction of the caller.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
 use driftshield_sdk::{AccountKind, Address, Event, TokenProgram};
+use serde_json::{Value, json};
 use sqlx::{PgConnection, Row, postgres::PgRow, types::Json};
 
 use crate::{
@@ -12,6 +13,7 @@ use crate::{
     event_id::first_id,
     kinds::{self, KeyedRows, LifeRows},
     lives::{ChangedLife, Changes, Life, Lives, Mints, touched_addresses},
+    ranks,
     rows::{EventRows, FeedEvent, Pools},
     slot::SealedSlot,
 };
@@ -33,11 +35,33 @@ pub struct Store<'a> {
 }
 
 impl Store<'_> {
-    /// Stores the slots. Keeps what they replace if they can still be undone.
+    /// Stores the slots, and announces their events. Keeps what they replace if they can still be undone.
     pub async fn slots(&mut self, slots: &[&SealedSlot]) -> Result<(), sqlx::Error> {
         let Some(last) = slots.last() else {
             return Ok(());
         };
+        let keeps = self.cursor.finalized_slot < last.slot;
+        self.store_slots(slots).await?;
+        let (rows, ranked) = self.changes(slots, last.slot, keeps).await?;
+        self.announce(last.slot, &rows.feed).await?;
+        ranks::store(self.connection, &ranked, self.cursor.seq).await
+    }
+
+    /// Stores slots before those that the mirror follows.
+    pub async fn past_slots(&mut self, slots: &[&SealedSlot]) -> Result<(), sqlx::Error> {
+        if let Some(last) = slots.last() {
+            self.changes(slots, last.slot, false).await?;
+        }
+        Ok(())
+    }
+
+    /// Stores what the slots change, and their events. Returns what there is to announce and to rank.
+    async fn changes(
+        &mut self,
+        slots: &[&SealedSlot],
+        last_slot: i64,
+        keeps_versions: bool,
+    ) -> Result<(EventRows, ranks::Keys), sqlx::Error> {
         let addresses = touched_addresses(slots);
         let before = load_lives(self.connection, &addresses).await?;
         let mints = load_mints(self.connection, slots).await?;
@@ -49,24 +73,21 @@ impl Store<'_> {
         }
         let Changes {
             superseded,
-            named,
             changed,
         } = lives.into_changes();
-        if self.cursor.finalized_slot < last.slot {
-            keep_versions(self.connection, last.slot, &addresses, &changed).await?;
+        if keeps_versions {
+            keep_versions(self.connection, last_slot, &addresses, &changed).await?;
         }
-        self.store_slots(slots).await?;
         for life in &superseded {
             set_current(self.connection, life, false).await?;
         }
-        remove_unnamed(self.connection, &named).await?;
-        self.store_lives(last.slot, changed).await?;
-        self.store_events(last.slot, &rows).await?;
-        self.store_volumes(&rows.volumes).await?;
+        let ranked = ranks::Keys::of(&changed);
+        self.store_lives(last_slot, changed).await?;
+        self.store_events(last_slot, &rows).await?;
         for slot in slots {
             self.cursor.advance(slot);
         }
-        Ok(())
+        Ok((rows, ranked))
     }
 
     async fn store_slots(&mut self, slots: &[&SealedSlot]) -> Result<(), sqlx::Error> {
@@ -102,8 +123,16 @@ impl Store<'_> {
         for rows in std::iter::once(&rows.accounts).chain(rows.by_kind.values()) {
             self.replace(slot, rows).await?;
         }
+        if let Some(positions) = rows.by_kind.get(&AccountKind::Position) {
+            let (addresses, lives) = (&positions.addresses, &positions.lives);
+            delete(self.connection, kinds::ASK_TABLE, addresses, lives).await?;
+            self.append(slot, &rows.asks).await?;
+        }
         for life in &rows.stale {
-            mark_stale(self.connection, life).await?;
+            if let Some(kind) = life.kind {
+                let (table, address) = (kinds::table(kind), life.address.as_ref());
+                mark_stale(self.connection, &table, address, life.life).await?;
+            }
             let reason = "the bytes can't be decoded";
             let letter = DeadLetter {
                 data: Some(&life.data),
@@ -133,22 +162,15 @@ impl Store<'_> {
                 ..DeadLetter::new(&rows.table, slot, &reason)
             };
             letter.store(self.connection).await?;
-            let sql = format!(
-                "update {} set is_stale = true where address = $1 and life = $2",
-                rows.table
-            );
             if rows.table != kinds::ACCOUNT_TABLE {
-                sqlx::query(&sql)
-                    .bind(&rows.addresses[index])
-                    .bind(rows.lives[index])
-                    .execute(&mut *self.connection)
-                    .await?;
+                let (address, life) = (&rows.addresses[index], rows.lives[index]);
+                mark_stale(self.connection, &rows.table, address, life).await?;
             }
         }
         Ok(())
     }
 
-    /// Adds the events and what is derived from them, and announces them.
+    /// Adds the events and what is derived from them.
     async fn store_events(&mut self, slot: i64, rows: &EventRows) -> Result<(), sqlx::Error> {
         for table in rows.tables() {
             self.append(slot, table).await?;
@@ -160,101 +182,70 @@ impl Store<'_> {
             };
             letter.store(self.connection).await?;
         }
-        self.announce(slot, &rows.feed).await
+        Ok(())
     }
 
-    async fn append(&mut self, slot: i64, rows: &CopyRows) -> Result<(), sqlx::Error> {
+    /// Adds rows. Returns the indexes of those that Postgres refused.
+    async fn append(&mut self, slot: i64, rows: &CopyRows) -> Result<Vec<usize>, sqlx::Error> {
         if self.care == Care::Fast {
-            return rows.store(self.connection).await;
+            rows.store(self.connection).await?;
+            return Ok(vec![]);
         }
         let all = 0..rows.len();
-        for (index, reason) in
-            dead_letter::refused(self.connection, all, async |connection, range| {
-                rows.store_range(connection, range).await
-            })
-            .await?
-        {
+        let refused = dead_letter::refused(self.connection, all, async |connection, range| {
+            rows.store_range(connection, range).await
+        });
+        let refused = refused.await?;
+        for (index, reason) in &refused {
             let letter = DeadLetter {
-                data: Some(rows.get(index)),
-                ..DeadLetter::new(rows.table(), slot, &reason)
+                data: Some(rows.get(*index)),
+                ..DeadLetter::new(rows.table(), slot, reason)
             };
             letter.store(self.connection).await?;
         }
-        Ok(())
+        Ok(refused.into_iter().map(|(index, _)| index).collect())
     }
 
     /// Appends events to the feed.
     async fn announce(&mut self, slot: i64, events: &[FeedEvent]) -> Result<(), sqlx::Error> {
-        let columns = [
-            "seq", "epoch", "slot", "kind", "event_id", "channels", "body",
-        ];
-        let mut rows = CopyRows::new("chain.feed", &columns.map(str::to_owned));
-        for event in events {
-            self.cursor.seq += 1;
-            let mut row = rows.row();
-            row.i64(self.cursor.seq);
-            row.i64(self.cursor.epoch);
-            row.i64(event.slot);
-            row.text("event");
-            row.i64(event.id);
-            row.texts(&event.channels);
-            row.json(&event.body);
-        }
-        self.append(slot, &rows).await
-    }
-
-    /// Records the stakes of the markets that changed, as of the feed's `seq`.
-    pub async fn store_volumes(
-        &mut self,
-        volumes: &BTreeMap<Address, u64>,
-    ) -> Result<(), sqlx::Error> {
-        if volumes.is_empty() {
-            return Ok(());
-        }
-        let (markets, totals): (Vec<_>, Vec<_>) = volumes
-            .iter()
-            .map(|(market, total)| (market.to_bytes().to_vec(), total.to_string()))
-            .unzip();
-        sqlx::query(
-            "with given as (
-               select market.address, market.life,
-                      given.total::numeric / power(10::numeric, market.decimals) as volume
-               from unnest($1::bytea[], $2::text[]) as given (address, total)
-               join chain.market on market.address = given.address and market.is_current
-             ), ended as (
-               update chain.market_volume v set valid_to = $3
-               from given
-               where v.market = given.address and v.life = given.life and v.valid_to = $4
-             )
-             insert into chain.market_volume (market, life, volume, valid_from, valid_to)
-             select address, life, volume, $3, $4 from given",
-        )
-        .bind(markets)
-        .bind(totals)
-        .bind(self.cursor.seq)
-        .bind(i64::MAX)
-        .execute(&mut *self.connection)
-        .await?;
+        let (epoch, first) = (self.cursor.epoch, self.cursor.seq + 1);
+        let numbered = (first..).zip(events);
+        let records = feed_records(
+            epoch,
+            numbered.map(|(seq, event)| (seq, event, &event.body)),
+        );
+        let refused = self.append(slot, &records).await?;
+        // The feed has no hole: an event whose fields are refused is announced without them.
+        let bare = json!({ "name": null, "body": null });
+        let refused = refused.into_iter().map(|index| (index, &events[index]));
+        let refused = refused.map(|(index, event)| (first + index as i64, event, &bare));
+        let records = feed_records(epoch, refused);
+        records.store(self.connection).await?;
+        self.cursor.seq += events.len() as i64;
         Ok(())
     }
 }
 
-impl Store<'_> {
-    /// Records the stakes in all markets, as of the feed's `seq`.
-    pub async fn store_all_volumes(&mut self) -> Result<(), sqlx::Error> {
-        sqlx::query(
-            "with ended as (
-               update chain.market_volume set valid_to = $1 where valid_to = $2)
-             insert into chain.market_volume (market, life, volume, valid_from, valid_to)
-             select address, life, total / power(10::numeric, decimals), $1, $2
-             from chain.market",
-        )
-        .bind(self.cursor.seq)
-        .bind(i64::MAX)
-        .execute(&mut *self.connection)
-        .await?;
-        Ok(())
+/// Records of events in the feed, each with its `seq` and body.
+fn feed_records<'a>(
+    epoch: i64,
+    events: impl Iterator<Item = (i64, &'a FeedEvent, &'a Value)>,
+) -> CopyRows {
+    let columns = [
+        "seq", "epoch", "slot", "kind", "event_id", "channels", "body",
+    ];
+    let mut rows = CopyRows::new("chain.feed", &columns.map(str::to_owned));
+    for (seq, event, body) in events {
+        let mut row = rows.row();
+        row.i64(seq);
+        row.i64(epoch);
+        row.i64(event.slot);
+        row.text("event");
+        row.i64(event.id);
+        row.texts(&event.channels);
+        row.json(body);
     }
+    rows
 }
 
 /// Stores rows in place of those with the same keys.
@@ -268,45 +259,42 @@ async fn replace_range(
     Ok(())
 }
 
-/// Marks the row of a life whose bytes can't be decoded. The row keeps its fields, but not its place:
-/// a life that has ended or is no longer current shows it.
-async fn mark_stale(connection: &mut PgConnection, life: &Life) -> Result<(), sqlx::Error> {
-    let Some(kind) = life.kind else {
-        return Ok(());
-    };
+/// Deletes the rows of lives.
+async fn delete(
+    connection: &mut PgConnection,
+    table: &str,
+    addresses: &[Vec<u8>],
+    lives: &[i64],
+) -> Result<(), sqlx::Error> {
     let sql = format!(
-        "update {} set is_stale = true, is_current = $3, slot = $4, ended_slot = $5, ended_at = $6
-         where address = $1 and life = $2",
-        kinds::table(kind)
+        "delete from {table} row using unnest($1::bytea[], $2::bigint[]) as given (address, life)
+         where row.address = given.address and row.life = given.life"
     );
     sqlx::query(&sql)
-        .bind(life.address.as_ref())
-        .bind(life.life)
-        .bind(life.is_current)
-        .bind(life.slot)
-        .bind(life.closed_slot)
-        .bind(life.facts.ended_at)
+        .bind(addresses)
+        .bind(lives)
         .execute(connection)
         .await?;
     Ok(())
 }
 
-/// Removes the rows of life 0 at the addresses.
-async fn remove_unnamed(
+/// Marks the row of a life that can't be decoded or stored. The row keeps its fields, but not its place:
+/// a life that has ended or is no longer current shows it.
+async fn mark_stale(
     connection: &mut PgConnection,
-    addresses: &[Address],
+    table: &str,
+    address: &[u8],
+    life: i64,
 ) -> Result<(), sqlx::Error> {
-    if addresses.is_empty() {
-        return Ok(());
-    }
-    let keys = bytes_of(addresses);
-    for table in kinds::all_tables() {
-        let sql = format!("delete from {table} where address = any($1) and life = 0");
-        sqlx::query(&sql)
-            .bind(&keys)
-            .execute(&mut *connection)
-            .await?;
-    }
+    let sql = format!(
+        "update {table} row set is_stale = true, is_current = account.is_current, slot = account.slot,
+           ended_slot = account.closed_slot, ended_at = (account.facts ->> 'ended_at')::timestamptz
+         from chain.account
+         where (account.address, account.life) = (row.address, row.life)
+           and row.address = $1 and row.life = $2"
+    );
+    let mark = sqlx::query(&sql).bind(address).bind(life);
+    mark.execute(connection).await?;
     Ok(())
 }
 
@@ -328,6 +316,11 @@ pub async fn set_current(
     Ok(())
 }
 
+/// Columns of a [`Life`] in `chain.account`.
+const LIFE: &str =
+    "address, life, is_current, kind, slot, write_version, closed_slot, lamports::text,
+     data, is_exact, facts";
+
 /// Addresses as an array of bytes for Postgres.
 pub fn bytes_of<'a>(addresses: impl IntoIterator<Item = &'a Address>) -> Vec<Vec<u8>> {
     let addresses = addresses.into_iter();
@@ -344,16 +337,25 @@ pub async fn load_lives(
     if addresses.is_empty() {
         return Ok(vec![]);
     }
+    let sql = format!(
+        "select {LIFE} from chain.account join unnest($1::bytea[]) as given (key) on address = key
+         where is_current"
+    );
     let keys = bytes_of(addresses);
-    sqlx::query_as(
-        "select address, life, is_current, kind, slot, write_version, closed_slot, lamports::text,
-                data, is_exact, facts
-         from chain.account join unnest($1::bytea[]) as given (key) on address = key
-         where is_current",
-    )
-    .bind(keys)
-    .fetch_all(connection)
-    .await
+    sqlx::query_as(&sql).bind(keys).fetch_all(connection).await
+}
+
+/// Reads the open lives of a type; `None` for those of no known type.
+pub async fn load_open_lives(
+    connection: &mut PgConnection,
+    kind: Option<AccountKind>,
+) -> Result<Vec<Life>, sqlx::Error> {
+    let sql = format!(
+        "select {LIFE} from chain.account
+         where is_current and closed_slot is null and kind is not distinct from $1"
+    );
+    let kind = kind.map(AccountKind::name);
+    sqlx::query_as(&sql).bind(kind).fetch_all(connection).await
 }
 
 impl sqlx::FromRow<'_, PgRow> for Life {

@@ -27,6 +27,7 @@ use crate::{
     cursor::Tip,
     error_chain::error_chain,
     slot::{SlotError, SlotUpdate, assembler::SlotAssembler},
+    waits::scaled,
 };
 
 /// Silence after which the connection is considered dead. Servers send a ping every 10 seconds.
@@ -133,9 +134,9 @@ pub struct Updates {
     pub tip: watch::Sender<Option<Tip>>,
 }
 
-/// Sends the slot updates of the program to `updates`, starting with the whole slot `from_slot` or
-/// the first one after it that the server still has, or with the current slot if `from_slot` is
-/// `None`. Returns when `stop` is cancelled or the receiver is dropped. While the channel is full,
+/// Sends the slot updates of the program to `updates`, starting with the whole slot `from_slot`, or, if
+/// the server doesn't have it or `from_slot` is `None`, with the first slot that the server certainly
+/// sends as a whole. Returns when `stop` is cancelled or the receiver is dropped. While the channel is full,
 /// nothing is read from the server (backpressure).
 ///
 /// # Errors
@@ -161,9 +162,15 @@ async fn forward(
     updates: Updates,
 ) -> Result<(), StreamError> {
     let mut client = connect(server).await?;
+    let mut whole = WholeSlots::default();
     if let Some(slot) = &mut from_slot {
         check_server_slot(&mut client, *slot, &updates).await?;
-        *slot = first_replayed(&mut client, *slot).await?;
+        let first_kept = first_kept(&mut client, *slot).await?;
+        // A plugin that is loaded while the node runs keeps only a part of its first slot.
+        if first_kept.is_none_or(|first| first < *slot) {
+            whole.from_slot = i64::try_from(*slot).ok();
+        }
+        *slot = first_kept.map_or(*slot, |first| first.max(*slot));
     }
     let subscribed = client.subscribe_with_request(Some(subscription(from_slot)));
     let (mut requests, mut stream) = subscribed.await.map_err(|error| match error {
@@ -175,7 +182,7 @@ async fn forward(
     let mut assembler = SlotAssembler::default();
     let mut progress = Progress::new();
     loop {
-        let silence = timeout(SILENCE_TIMEOUT, stream.next());
+        let silence = timeout(scaled(SILENCE_TIMEOUT), stream.next());
         let next = timeout(progress.left(), silence).await;
         let message = next
             .map_err(|_| StreamError::Stalled)?
@@ -198,13 +205,39 @@ async fn forward(
         if let Some(tip) = progress.observe(&message) {
             updates.tip.send_replace(Some(tip));
         }
-        if let Some(update) = assembler.push(message)? {
+        if let Some(update) = assembler.push(message)?
+            && whole.has(&update)
+        {
             let waits = updates.slots.send(update);
             if waits.await.is_err() {
                 return Ok(());
             }
             // The time that the database takes is not the server's.
             progress.resume();
+        }
+    }
+}
+
+/// Tells which slots arrived as a whole. A server that doesn't replay can begin in the middle of a slot.
+#[derive(Default)]
+struct WholeSlots {
+    /// First slot of the replay, if the server certainly has all of it.
+    from_slot: Option<i64>,
+    has_begun: bool,
+    /// A slot whose beginning may be missing.
+    partial: Option<i64>,
+}
+
+impl WholeSlots {
+    fn has(&mut self, update: &SlotUpdate) -> bool {
+        match update {
+            SlotUpdate::Sealed(sealed) if !self.has_begun => {
+                self.has_begun = true;
+                self.partial = Some(sealed.slot).filter(|slot| self.from_slot != Some(*slot));
+                self.partial.is_none()
+            }
+            SlotUpdate::Late(slot) => self.partial != Some(*slot),
+            SlotUpdate::Sealed(_) | SlotUpdate::Finalized(_) => true,
         }
     }
 }
@@ -229,7 +262,7 @@ impl Progress {
 
     /// Time until the server counts as stalled.
     fn left(&self) -> Duration {
-        STALL_TIMEOUT.saturating_sub(self.at.elapsed())
+        scaled(STALL_TIMEOUT).saturating_sub(self.at.elapsed())
     }
 
     /// Takes note of the slot of a message. Returns the tip if it is new.
@@ -251,24 +284,24 @@ impl Progress {
     }
 }
 
-/// The first slot from `slot` on that the server can replay.
+/// The first slot that the server keeps; `None` if it doesn't say.
 ///
 /// # Errors
 ///
 /// The server says that it keeps no slots.
-async fn first_replayed(client: &mut GeyserGrpcClient, slot: u64) -> Result<u64, StreamError> {
+async fn first_kept(client: &mut GeyserGrpcClient, slot: u64) -> Result<Option<u64>, StreamError> {
     let info = timeout(CONNECT_TIMEOUT, client.subscribe_replay_info()).await;
     match info {
         Ok(Ok(info)) => match info.first_available {
             // A server that has just started may have none yet, and says so in its own way.
-            Some(first) if first != u64::MAX => Ok(first.max(slot)),
+            Some(first) if first != u64::MAX => Ok(Some(first)),
             _ => Err(StreamError::NoReplay {
                 from_slot: slot,
                 reason: "it keeps no slots".to_owned(),
             }),
         },
         // Older servers don't say.
-        _ => Ok(slot),
+        _ => Ok(None),
     }
 }
 

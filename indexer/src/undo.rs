@@ -7,7 +7,8 @@ use crate::{
     cursor::Cursor,
     event_id::first_id,
     kinds,
-    lives::{ChangedLife, Life},
+    lives::{ChangedLife, Life, RPC_VERSION},
+    ranks,
     store::{Care, Store, set_current},
 };
 
@@ -41,7 +42,7 @@ pub async fn to_ancestor(
     .bind(ancestor)
     .execute(&mut *transaction)
     .await?;
-    restore_volumes(&mut transaction, &cursor).await?;
+    ranks::store_all(&mut transaction, cursor.seq).await?;
     cursor.update(&mut transaction).await?;
     notify(&mut transaction, cursor.seq).await?;
     transaction.commit().await?;
@@ -112,8 +113,31 @@ async fn restore_lives(
     store.store_lives(ancestor, restored.collect()).await?;
     sqlx::query("delete from chain.account_version where slot > $1")
         .bind(ancestor)
-        .execute(transaction)
+        .execute(&mut *transaction)
         .await?;
+    forget_readings(transaction, cursor, ancestor).await
+}
+
+/// Makes the mirror read all accounts again if it took some over from an RPC node after `ancestor`.
+/// What they replaced was not kept, and they may be of the dropped slots.
+async fn forget_readings(
+    connection: &mut PgConnection,
+    cursor: &mut Cursor,
+    ancestor: i64,
+) -> Result<(), ApplyError> {
+    if cursor.settled_slot.is_some_and(|slot| slot <= ancestor) {
+        return Ok(());
+    }
+    cursor.settled_slot = None;
+    // Writes of the slots that come instead count as newer.
+    sqlx::query(
+        "update chain.account set slot = $1, write_version = $2
+         where is_current and closed_slot is null and $1 < slot",
+    )
+    .bind(ancestor)
+    .bind(RPC_VERSION)
+    .execute(connection)
+    .await?;
     Ok(())
 }
 
@@ -164,32 +188,5 @@ async fn set_back(
     cursor.blockhash = hash.ok_or(ApplyError::NotApplied(ancestor))?;
     cursor.slot = ancestor;
     cursor.block_time = block_time.flatten();
-    Ok(())
-}
-
-/// Sets the stakes in markets back to what they were, from the new `seq` on.
-async fn restore_volumes(
-    connection: &mut PgConnection,
-    cursor: &Cursor,
-) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "with given as (
-           select v.market, v.life, market.total / power(10::numeric, market.decimals) as volume
-           from chain.market_volume v
-           left join chain.market on (market.address, market.life) = (v.market, v.life)
-           where v.valid_to = $2
-             and (market.address is null
-               or market.total / power(10::numeric, market.decimals) <> v.volume)
-         ), ended as (
-           update chain.market_volume v set valid_to = $1 from given
-           where (v.market, v.life) = (given.market, given.life) and v.valid_to = $2
-         )
-         insert into chain.market_volume (market, life, volume, valid_from, valid_to)
-         select market, life, volume, $1, $2 from given where volume is not null",
-    )
-    .bind(cursor.seq)
-    .bind(i64::MAX)
-    .execute(connection)
-    .await?;
     Ok(())
 }

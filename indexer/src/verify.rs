@@ -4,6 +4,7 @@ mod accounts;
 mod comparison;
 mod counters;
 mod events;
+mod lists;
 mod lives;
 mod slots;
 
@@ -11,11 +12,10 @@ use std::{collections::BTreeSet, time::Duration};
 
 use anyhow::Context;
 use driftshield_sdk::AccountKind;
-use solana_rpc_client::nonblocking::rpc_client::RpcClient;
 use sqlx::{Connection, PgConnection};
 use tokio::time::{Instant, sleep};
 
-use crate::{cursor::Cursor, endpoints::Endpoints, snapshot};
+use crate::{cursor::Cursor, endpoints::Endpoints, rpc::Rpc};
 use comparison::Comparison;
 
 pub use comparison::Report;
@@ -30,7 +30,7 @@ const PASS_DELAY: Duration = Duration::from_secs(1);
 
 /// Compares the mirror with the chain and with itself:
 ///
-/// - every account of the program: its bytes and its columns,
+/// - every account of the program: its bytes, its columns, and the rows that lists are sorted by,
 /// - every event: its fields, the rows derived from it, and its numbers among the events of its
 ///   accounts,
 /// - every slot: its parent, and the numbers of the feed.
@@ -42,7 +42,7 @@ pub async fn verify(endpoints: &Endpoints) -> anyhow::Result<Report> {
     let mut connection = PgConnection::connect(endpoints.database()?)
         .await
         .context("cannot connect to Postgres; check --database-url")?;
-    let rpc = snapshot::client(endpoints.rpc()?);
+    let rpc = Rpc::new(endpoints.rpc()?);
 
     let mut persistent: Option<BTreeSet<String>> = None;
     let mut pass = 1;
@@ -69,13 +69,13 @@ pub async fn verify(endpoints: &Endpoints) -> anyhow::Result<Report> {
 /// Compares the accounts of a type. Only these are in memory at a time.
 async fn compare_kind(
     connection: &mut PgConnection,
-    rpc: &RpcClient,
+    rpc: &Rpc,
     kind: Option<AccountKind>,
     report: &mut Report,
 ) -> anyhow::Result<()> {
     let cursor = read_cursor(connection).await?;
-    let on_chain = snapshot::read_kind(rpc, kind, cursor.slot).await?;
-    wait_for_slot(connection, on_chain.slot).await?;
+    let on_chain = rpc.accounts_of(kind, cursor.slot).await?;
+    wait_for_slot(connection, on_chain.newest_slot.unsigned_abs()).await?;
     let mut comparison = Comparison {
         connection,
         report: std::mem::take(report),
@@ -97,6 +97,7 @@ async fn compare_rest(connection: &mut PgConnection, report: &mut Report) -> any
     };
     accounts::compare_lives(&mut comparison).await?;
     lives::compare(&mut comparison).await?;
+    lists::compare(&mut comparison).await?;
     slots::compare(&mut comparison).await?;
     slots::compare_feed(&mut comparison).await?;
     events::compare(&mut comparison).await?;
@@ -118,14 +119,14 @@ async fn read_cursor(connection: &mut PgConnection) -> anyhow::Result<Cursor> {
     cursor.context("the mirror is empty; start `indexer run` first")
 }
 
-/// Waits until the mirror has applied `slot` or makes no progress for [`STALL_TIMEOUT`]. If the
+/// Waits until the mirror has all accounts and has applied `slot`, or makes no progress for [`STALL_TIMEOUT`]. If the
 /// chain itself has stopped, the mirror may never reach a slot that is still open. The comparison
 /// then reports what the mirror lacks.
 async fn wait_for_slot(connection: &mut PgConnection, slot: u64) -> anyhow::Result<()> {
     let (mut mirror_slot, mut since) = (0, Instant::now());
     loop {
         let cursor = read_cursor(connection).await?;
-        if slot <= cursor.slot.unsigned_abs() {
+        if slot <= cursor.slot.unsigned_abs() && cursor.settled_slot.is_some() {
             return Ok(());
         }
         if mirror_slot < cursor.slot {

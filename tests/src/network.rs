@@ -2,7 +2,10 @@
 
 pub mod budget;
 pub mod faults;
+pub mod fixture;
 pub mod observer;
+pub mod postgres;
+pub mod relay;
 mod service;
 mod wait;
 
@@ -26,18 +29,13 @@ use crate::paths::root;
 
 /// Path of one of the workspace's binaries, which must be built.
 pub fn binary(name: &str) -> PathBuf {
-    let test = std::env::current_exe().expect("path of the test binary");
-    let target = test
-        .ancestors()
-        .nth(2)
-        .expect("the test binary is in target/debug/deps");
-    let file = target.join(name);
-    assert!(
-        file.exists(),
-        "{} is missing: run scripts/build-services",
-        file.display()
-    );
-    file
+    let this = std::env::current_exe().expect("path of this binary");
+    // A test binary is in target/debug/deps, others are in target/debug.
+    let directories = this.ancestors().skip(1).take(2);
+    let mut files = directories.map(|directory| directory.join(name));
+    files
+        .find(|file| file.is_file())
+        .unwrap_or_else(|| panic!("{name} is missing: run scripts/build-services"))
 }
 
 /// A loopback address with a free port.

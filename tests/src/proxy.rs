@@ -1,6 +1,9 @@
-//! A proxy in front of an RPC node that records the transactions sent through it.
+//! A proxy in front of an RPC node that records the transactions sent through it, and can hold calls.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use axum::{
     Router,
@@ -13,9 +16,12 @@ use axum::{
 use driftshield_sdk::rpc::VersionedTransaction;
 use serde_json::Value;
 use solana_transaction_status_client_types::{EncodedTransaction, TransactionBinaryEncoding};
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::watch};
 
 use crate::network::observer::{SignedTransaction, writable_keys};
+
+/// Longest wait for a call that is to be held.
+const HOLD_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Forwards every request to a node and records each transaction that is sent.
 #[derive(Clone)]
@@ -24,6 +30,24 @@ pub struct Proxy {
     node_url: String,
     client: reqwest::Client,
     sent: Arc<Mutex<Vec<VersionedTransaction>>>,
+    hold: watch::Sender<Hold>,
+}
+
+/// What part of a call the proxy holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// The node doesn't get it.
+    Request,
+    /// The node has answered, and the caller doesn't get it.
+    Answer,
+}
+
+/// Calls that wait in the proxy.
+#[derive(Clone, Copy, Default)]
+struct Hold {
+    /// Part and method of the calls.
+    of: Option<(Part, &'static str)>,
+    has_call: bool,
 }
 
 impl Proxy {
@@ -34,6 +58,7 @@ impl Proxy {
             node_url: node_url.to_owned(),
             client: reqwest::Client::new(),
             sent: Arc::default(),
+            hold: watch::Sender::default(),
         };
         let app = Router::new()
             .route("/", post(forward))
@@ -51,12 +76,50 @@ impl Proxy {
     pub fn sent(&self) -> Vec<SignedTransaction> {
         self.transactions().iter().map(signed).collect()
     }
+
+    /// Holds this part of all calls of a method from now on, and releases those held before.
+    pub fn hold(&self, part: Part, method: &'static str) {
+        self.hold.send_replace(Hold {
+            of: Some((part, method)),
+            has_call: false,
+        });
+    }
+
+    /// Waits until a call is held.
+    pub async fn wait_for_call(&self) {
+        let mut changes = self.hold.subscribe();
+        let waits = changes.wait_for(|hold| hold.has_call);
+        tokio::time::timeout(HOLD_TIMEOUT, waits)
+            .await
+            .expect("a call in time")
+            .expect("the proxy keeps the sender");
+    }
+
+    /// Releases all held calls.
+    pub fn release(&self) {
+        self.hold.send_replace(Hold::default());
+    }
+
+    /// Waits while this part of the call is to be held.
+    async fn pass(&self, part: Part, method: &str) {
+        let holds = |hold: &Hold| hold.of.is_some_and(|of| of == (part, method));
+        self.hold.send_if_modified(|hold| {
+            hold.has_call |= holds(hold);
+            holds(hold)
+        });
+        let mut changes = self.hold.subscribe();
+        let released = changes.wait_for(|hold| !holds(hold));
+        released.await.expect("the proxy keeps the sender");
+    }
 }
 
 async fn forward(State(proxy): State<Proxy>, body: Bytes) -> impl IntoResponse {
-    if let Some(transaction) = sent_transaction(&body) {
+    let call: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let method = call["method"].as_str().unwrap_or_default();
+    if let Some(transaction) = sent_transaction(&call) {
         proxy.sent.lock().unwrap().push(transaction);
     }
+    proxy.pass(Part::Request, method).await;
     let request = proxy.client.post(&proxy.node_url).body(body);
     let response = match request
         .header(CONTENT_TYPE, "application/json")
@@ -66,6 +129,7 @@ async fn forward(State(proxy): State<Proxy>, body: Bytes) -> impl IntoResponse {
         Ok(response) => response.bytes().await,
         Err(error) => Err(error),
     };
+    proxy.pass(Part::Answer, method).await;
     match response {
         Ok(bytes) => (StatusCode::OK, [(CONTENT_TYPE, "application/json")], bytes).into_response(),
         Err(error) => (StatusCode::BAD_GATEWAY, error.to_string()).into_response(),
@@ -74,8 +138,7 @@ async fn forward(State(proxy): State<Proxy>, body: Bytes) -> impl IntoResponse {
 
 /// The transaction of a `sendTransaction` request. `None` for other requests, and for transactions that
 /// can't be decoded.
-fn sent_transaction(body: &[u8]) -> Option<VersionedTransaction> {
-    let request: Value = serde_json::from_slice(body).ok()?;
+fn sent_transaction(request: &Value) -> Option<VersionedTransaction> {
     if request["method"] != "sendTransaction" {
         return None;
     }

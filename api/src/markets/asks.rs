@@ -16,6 +16,8 @@ use crate::{
     values::{Scaled, U64},
 };
 
+use super::Market;
+
 /// An ask, and whose it is.
 #[derive(Serialize, ToSchema)]
 pub struct MarketAsk {
@@ -67,37 +69,33 @@ impl SortKey for AskKey {
     }
 }
 
-/// Selects the asks (alias `m`) that stood at the last event. A later time changes no answer: an
-/// answer depends on events alone.
-const SELECT: &str = "select m.* from (
-       select p.address, p.life, p.owner, p.market, market.decimals,
-              (ask.number - 1)::smallint as outcome,
-              (ask.body->>'amount')::numeric as amount,
-              (ask.body->>'price')::bigint as price,
-              (ask.body->>'valid_until')::bigint as valid_until
-       from chain.position p
-       join chain.market market on market.address = p.market and market.is_current
-       join chain.model model on model.address = market.model and model.is_current
-       cross join lateral jsonb_array_elements(p.asks) with ordinality as ask (body, number)
-       where p.ended_slot is null and market.ended_slot is null and market.status = 'open'
-         and ask.body->>'amount' <> '0'
-         and (ask.body->>'reports')::bigint = model.reports
-         and (ask.body->>'valid_until')::bigint > coalesce(
-           (select extract(epoch from block_time) from chain.event order by id desc limit 1), 0)
-     ) m where m.market = ";
-
-/// Asks in the current market at `key`, by outcome and then by price, lowest first.
+/// Asks in the current `market`, by outcome and then by price, lowest first: those that stood at the last
+/// event. A later time changes no answer: an answer depends on events alone.
 pub async fn of_market(
     snapshot: &mut Snapshot,
-    key: &Key,
+    market: &Market,
     query: &ListQuery<AskFilter>,
 ) -> Result<Page<MarketAsk>, Problem> {
-    let mut sql = QueryBuilder::new(SELECT);
-    sql.push_bind(*key);
-    push_equals(&mut sql, "m.outcome", query.filter.outcome.map(i16::from));
-    let order = Order::ascending(&["m.outcome", "m.price", "m.address"]);
+    let mut sql = QueryBuilder::new("select a.*, p.owner, ");
+    sql.push_bind(i16::from(market.decimals)).push(
+        "::smallint as decimals
+         from chain.ask a
+         join lateral (select p.owner from chain.position p
+           where p.address = a.address and p.life = a.life and p.ended_slot is null limit 1) p on true
+         where a.valid_until > coalesce(
+             (select extract(epoch from block_time) from chain.event order by id desc limit 1), 0)
+           and a.reports = (
+             select model.reports
+             from chain.market join chain.model on model.address = market.model and model.is_current
+             where market.is_current and market.ended_slot is null and market.status = 'open'
+               and market.address = ",
+    );
+    sql.push_bind(market.key).push(") and a.market = ");
+    sql.push_bind(market.key);
+    push_equals(&mut sql, "a.outcome", query.filter.outcome.map(i16::from));
+    let order = Order::ascending(&["a.outcome", "a.price", "a.address"]);
     query
-        .pager(("asks", key), snapshot.epoch())
+        .pager(("asks", market.key), snapshot.epoch())
         .fetch(&mut snapshot.tx, sql, order, |item: &MarketAsk| {
             let U64(price) = item.ask.price.raw;
             AskKey(item.ask.outcome.into(), price as i64, item.position) // the price has 32 bits

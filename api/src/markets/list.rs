@@ -12,7 +12,7 @@ use crate::{
     mirror::Snapshot,
     page::{ListQuery, Order, Page},
     problem::{Problem, ProblemBody},
-    ranked::{self, Moment, RankKey, Ranked},
+    ranked::RankedList,
     reply::Reply,
     sql::push_equals,
     state::AppState,
@@ -69,81 +69,51 @@ impl MarketFilter {
         }
     }
 
-    /// Joins the markets (alias `m`) of rows of `chain.market_volume` (alias `v`).
-    fn join_ranked(&self) -> &'static str {
-        if self.model.is_some() || self.creator.is_some() {
-            // Few markets: Postgres reads all of them, and sorts.
-            "join chain.market m on m.address = v.market and m.life = v.life"
-        } else {
-            // Postgres believes that two columns match less often than they do, and would sort all
-            // markets instead of reading the first ones from the index.
-            "join lateral (select * from chain.market m
-               where m.address = v.market and m.life = v.life limit 1) m on true"
-        }
-    }
-
-    /// Appends the conditions that select markets (alias `m`).
+    /// Appends the conditions that select markets, or their stakes (alias `v`).
     fn push(&self, sql: &mut QueryBuilder<'_, Postgres>) {
-        push_equals(sql, "m.model", self.model);
-        push_equals(sql, "m.creator", self.creator);
-        push_equals(sql, "m.status", self.state);
+        push_equals(sql, "v.model", self.model);
+        push_equals(sql, "v.creator", self.creator);
+        push_equals(sql, "v.status", self.state);
         if let Some(time) = self.closing_before {
-            sql.push(" and m.close_ts < ").push_bind(time.timestamp());
+            sql.push(" and v.close_ts < ").push_bind(time.timestamp());
         }
         if let Some(time) = self.closing_after {
-            sql.push(" and m.close_ts > ").push_bind(time.timestamp());
+            sql.push(" and v.close_ts > ").push_bind(time.timestamp());
         }
     }
 }
+
+const BY_VOLUME: RankedList = RankedList {
+    accounts: "market",
+    ranks: "market_volume",
+};
 
 /// Reads a page of markets.
 pub async fn page(
     snapshot: &mut Snapshot,
     query: &ListQuery<MarketFilter>,
 ) -> Result<Page<Market>, Problem> {
-    if query.filter.sort == MarketSort::Volume {
-        return page_by_volume(snapshot, query).await;
-    }
     let pager = query.pager("markets", snapshot.epoch());
-    let mut sql = QueryBuilder::new("select m.* from chain.market m where true");
+    if query.filter.sort == MarketSort::Volume {
+        let push = |sql: &mut QueryBuilder<'_, Postgres>| query.filter.push(sql);
+        let key = |market: &Market| (market.key, market.life);
+        return BY_VOLUME.page(snapshot, &pager, push, key).await;
+    }
+    let mut sql = QueryBuilder::new("select v.* from chain.market v where true");
     query.filter.push(&mut sql);
     if query.filter.sort == MarketSort::Closing {
-        let order = Order::ascending(&["m.close_ts", "m.address", "m.life"]);
+        let order = Order::ascending(&["v.close_ts", "v.address", "v.life"]);
         let key = |market: &Market| (market.close_ts, market.key, market.life);
         return pager.fetch(&mut snapshot.tx, sql, order, key).await;
     }
-    let order = Order::descending(&["m.life", "m.address"]);
+    let order = Order::descending(&["v.life", "v.address"]);
     let key = |market: &Market| (market.life, market.key);
     pager.fetch(&mut snapshot.tx, sql, order, key).await
 }
 
-/// Reads a page of the markets that existed at the first page, by their stakes at the first page.
-async fn page_by_volume(
-    snapshot: &mut Snapshot,
-    query: &ListQuery<MarketFilter>,
-) -> Result<Page<Market>, Problem> {
-    let pager = query.pager("markets", snapshot.epoch());
-    let moment = Moment::of(pager.after::<RankKey>()?.as_ref(), snapshot.seq())?;
-    let mut sql = QueryBuilder::new(format!(
-        "select m.*, v.volume::text as rank from chain.market_volume v {} where v.valid_from <= ",
-        query.filter.join_ranked()
-    ));
-    sql.push_bind(moment.seq)
-        .push(" and v.valid_to > ")
-        .push_bind(moment.seq);
-    query.filter.push(&mut sql);
-    let order = Order::descending(&["v.volume", "v.market", "v.life"]);
-    let key = |ranked: &Ranked<Market>| {
-        let market = &ranked.item;
-        RankKey::new(ranked, market.key, market.life, moment)
-    };
-    let page = pager.fetch(&mut snapshot.tx, sql, order, key).await?;
-    Ok(ranked::items(page))
-}
-
 /// Markets in their current state, closed ones included: one item for each time that a market was
-/// created at an address. With `sort=volume`, later pages keep the order as of the first page, and omit
-/// markets that were created after it.
+/// created at an address. With `sort=volume`, later pages list the markets in the order of the first page,
+/// and with the `state` that they had then: they omit markets that were created after it.
 #[utoipa::path(
     get,
     path = "/markets",

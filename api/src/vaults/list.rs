@@ -7,14 +7,13 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     bytes::Key,
-    event_id::EventId,
     extract::{ExpensiveQueryPermit, MinSlot},
     mirror::Snapshot,
     page::{ListQuery, Order, Page},
     problem::{Problem, ProblemBody},
-    ranked::{self, Moment, RankKey, Ranked},
+    ranked::RankedList,
     reply::Reply,
-    sql::{IS_CLOSED, push_equals},
+    sql::{allow_sort, push_equals},
     state::AppState,
 };
 
@@ -45,75 +44,58 @@ enum VaultSort {
     #[default]
     Newest,
     /// Highest `assets` first, as of the `seq` of the first page: deposits between two pages do not
-    /// change the order. Cursors expire 10 minutes after the first page, and when the chain is rolled
-    /// back.
+    /// change the order. Cursors expire 10 minutes after the first page.
     Assets,
 }
 
 impl VaultFilter {
-    /// Appends the conditions that select vaults (alias `m`).
-    fn push(&self, sql: &mut QueryBuilder<'_, Postgres>) {
-        push_equals(sql, "m.manager", self.manager);
+    /// Appends the conditions that select vaults, or their assets (alias `v`).
+    fn push(&self, sql: &mut QueryBuilder<'_, Postgres>, is_closed: &str) {
+        push_equals(sql, "v.manager", self.manager);
         if let Some(model) = self.model {
             sql.push(
-                " and m.is_current and exists (select from chain.exposure x
-                    where x.vault = m.address and x.ended_slot is null and x.model = ",
+                " and (v.address, v.life) in (
+                    select vault.address, vault.life
+                    from chain.exposure x join chain.vault on vault.address = x.vault
+                    where vault.is_current and x.ended_slot is null and x.model = ",
             )
             .push_bind(model)
             .push(")");
         }
-        push_equals(sql, "m.mint", self.mint);
-        push_equals(sql, IS_CLOSED, self.closed);
+        push_equals(sql, "v.mint", self.mint);
+        push_equals(sql, is_closed, self.closed);
     }
 }
+
+const BY_ASSETS: RankedList = RankedList {
+    accounts: "vault",
+    ranks: "vault_assets",
+};
 
 async fn page(
     snapshot: &mut Snapshot,
     query: &ListQuery<VaultFilter>,
 ) -> Result<Page<Vault>, Problem> {
     let pager = query.pager("vaults", snapshot.epoch());
-    if query.filter.sort == VaultSort::Newest {
-        let mut sql = QueryBuilder::new("select m.* from chain.vault m where true");
-        query.filter.push(&mut sql);
-        let order = Order::descending(&["m.life", "m.address"]);
-        let key = |vault: &Vault| (vault.life, vault.key);
-        return pager.fetch(&mut snapshot.tx, sql, order, key).await;
+    if query.filter.model.is_some() {
+        // The vaults that cover a model are few, and in no order.
+        allow_sort(&mut snapshot.tx).await?;
     }
-    let moment = Moment::of(pager.after::<RankKey>()?.as_ref(), snapshot.seq())?;
-    let next_event = moment.next_event(&mut snapshot.tx).await?;
-    let mut sql = QueryBuilder::new(select_by_assets(next_event));
-    query.filter.push(&mut sql);
-    let order = Order::descending(&["m.assets_then", "m.address", "m.life"]);
-    let key = |ranked: &Ranked<Vault>| {
-        let vault = &ranked.item;
-        RankKey::new(ranked, vault.key, vault.life, moment)
-    };
-    let page = pager.fetch(&mut snapshot.tx, sql, order, key).await?;
-    Ok(ranked::items(page))
-}
-
-/// Selects the vaults (alias `m`) from before the event `until`, with their assets right before it in
-/// whole tokens. If the mirror has neither balances up to that event nor the creation event, these are
-/// the current assets.
-fn select_by_assets(until: EventId) -> String {
-    let slot = until.slot();
-    format!(
-        "select m.*, m.assets_then::text as rank from (
-           select m.*, case when m.ended_slot < {slot} then 0
-             else coalesce(
-               (select h.assets from chain.capital h
-                where h.vault = m.address and h.event_id >= m.life and h.event_id < {until}
-                order by h.event_id desc limit 1),
-               case when m.life = 0 then m.assets else 0 end
-             ) / power(10::numeric, m.decimals) end as assets_then
-           from chain.vault m where m.life < {until}
-         ) m where true"
-    )
+    if query.filter.sort == VaultSort::Assets {
+        let push = |sql: &mut QueryBuilder<'_, Postgres>| query.filter.push(sql, "v.is_closed");
+        let key = |vault: &Vault| (vault.key, vault.life);
+        return BY_ASSETS.page(snapshot, &pager, push, key).await;
+    }
+    let mut sql = QueryBuilder::new("select v.* from chain.vault v where true");
+    query.filter.push(&mut sql, "(v.ended_slot is not null)");
+    let order = Order::descending(&["v.life", "v.address"]);
+    let key = |vault: &Vault| (vault.life, vault.key);
+    pager.fetch(&mut snapshot.tx, sql, order, key).await
 }
 
 /// Vaults in their current state, closed ones included: one item for each time that a vault was
-/// created at an address. With `sort=assets`, later pages keep the order as of the first page, and omit
-/// vaults that were created after it.
+/// created at an address. With `sort=assets`, later pages list the vaults in the order of the first page,
+/// and omit vaults that were created after it.
 #[utoipa::path(
     get,
     path = "/insurance/vaults",

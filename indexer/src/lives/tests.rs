@@ -330,7 +330,6 @@ fn a_superseded_life_keeps_its_rows() {
     let Changes {
         superseded,
         changed,
-        ..
     } = lives.into_changes();
     assert_eq!((superseded.len(), changed.len()), (1, 1));
     assert_eq!(
@@ -338,29 +337,6 @@ fn a_superseded_life_keeps_its_rows() {
         (id(6, 0), false)
     );
     assert_eq!(changed[0].life.life, id(7, 0));
-}
-
-#[test]
-fn an_account_that_was_read_before_its_first_event_is_one_life() {
-    let before = [slot(6, vec![], vec![write(1, market_bytes(2, 40))])];
-    let (known, _) = changed_at(MARKET, vec![], &before).remove(0);
-    let read = Life {
-        life: 0,
-        write_version: RPC_VERSION,
-        ..known
-    };
-    let next = [slot(
-        7,
-        vec![created(1)],
-        vec![write(1, market_bytes(1, 0))],
-    )];
-    let mut lives = Lives::new(vec![read], Mints::new());
-    lives.apply(&next[0]);
-    let Changes { named, changed, .. } = lives.into_changes();
-    assert_eq!(named, [Address::from(MARKET)]);
-    assert_eq!(changed.len(), 1);
-    assert_eq!(changed[0].life.life, id(7, 0));
-    assert_eq!(changed[0].life.closed_slot, None);
 }
 
 #[test]

@@ -1,25 +1,23 @@
 //! Following of one stream, and the remedies for what it lacks.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use driftshield_sdk::Address;
 use tokio::{
     sync::{mpsc, watch},
     time::{MissedTickBehavior, interval},
 };
 use tokio_util::sync::CancellationToken;
 
-use super::RunError;
+use super::{RunError, settle::Settler};
 use crate::{
     apply::{MirrorWriter, Obstacle},
     cursor::{Cursor, Tip},
-    rpc::{ReadError, Rpc},
+    rpc::{BLOCK_BATCH, Rpc},
     slot::{SealedSlot, SlotUpdate},
-    snapshot::{self, InitialAccounts},
 };
 
 /// Maximum number of updates in one database transaction.
-const MAX_BATCH: usize = 128;
+pub const MAX_BATCH: usize = 128;
 /// Number of updates that are taken from the queue ahead of the transaction, if they have arrived. Slots
 /// that they finalize can't be undone any more, so the mirror need not keep what these slots replace.
 const MAX_AHEAD: usize = 160;
@@ -29,18 +27,19 @@ const MAX_BATCH_ROWS: usize = 20_000;
 /// Time between two updates of the cursor while no slot arrives: readers see from it how old the data
 /// is.
 const HEARTBEAT: Duration = Duration::from_secs(1);
-/// Number of updates that are kept while the first snapshot is read: hours of slots.
-const MAX_WAITING: usize = 50_000;
-/// Number of blocks that one transaction applies.
-const BLOCK_BATCH: usize = 16;
 
 /// Applies the updates of one stream.
 pub struct Follower<'a> {
-    pub rpc: &'a Rpc,
+    pub rpc: Arc<Rpc>,
     pub stop: &'a CancellationToken,
     pub mirror: &'a mut MirrorWriter<'a>,
     pub updates: mpsc::Receiver<SlotUpdate>,
     pub tip: watch::Receiver<Option<Tip>>,
+    pub settler: Settler,
+    /// Whether blocks that the RPC node lacks count as gone, although it says that it has them.
+    pub accepts_loss: bool,
+    /// Most updates in one database transaction.
+    pub max_batch: usize,
     /// Whether the mirror has reached the end of the stream once.
     pub caught_up: bool,
     /// Whether the stream is known to be of the mirrored chain.
@@ -48,54 +47,16 @@ pub struct Follower<'a> {
 }
 
 impl Follower<'_> {
-    /// Fills an empty mirror with the accounts that exist before the stream's first slot, then
-    /// follows the stream.
-    pub async fn begin_and_follow(&mut self) -> Result<(), RunError> {
-        let Some(first) = self.first_sealed().await else {
-            return Ok(());
-        };
-        let mut waiting = vec![SlotUpdate::Sealed(first.clone())];
-        let Some(accounts) = self.read_snapshot(&first, &mut waiting).await? else {
-            return Ok(());
-        };
-        self.mirror.initialize(accounts, &first).await?;
-        self.follow(waiting).await
-    }
-
-    /// Reads the accounts while the stream goes on. `None` if stopped.
-    async fn read_snapshot(
-        &mut self,
-        first: &SealedSlot,
-        waiting: &mut Vec<SlotUpdate>,
-    ) -> Result<Option<InitialAccounts>, RunError> {
-        let reading = snapshot::initial_accounts(self.rpc.client(), first);
-        tokio::pin!(reading);
-        loop {
-            tokio::select! {
-                biased;
-                () = self.stop.cancelled() => return Ok(None),
-                accounts = &mut reading => return Ok(Some(accounts?)),
-                update = self.updates.recv() => match update {
-                    Some(update) => waiting.push(update),
-                    // The stream has failed; what it sent is enough to begin with.
-                    None => return Ok(Some(reading.await?)),
-                },
-            }
-            if MAX_WAITING < waiting.len() {
-                return Err(RunError::SlowSnapshot(MAX_WAITING));
-            }
-        }
-    }
-
-    /// Applies `waiting` and then updates until the stream ends and all of them are applied.
-    pub async fn follow(&mut self, mut waiting: Vec<SlotUpdate>) -> Result<(), RunError> {
-        self.settle().await?;
+    /// Applies updates until the stream ends and all of them are applied, or, if `until_settled`, the
+    /// mirror has all accounts.
+    pub async fn follow(&mut self, until_settled: bool) -> Result<(), RunError> {
+        let mut waiting = vec![];
         let mut heartbeat = interval(HEARTBEAT);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             while !waiting.is_empty() {
                 self.look_ahead(&mut waiting);
-                let batch = batch_len(&waiting[..finalized_len(&waiting)]);
+                let batch = batch_len(&waiting[..finalized_len(&waiting)], self.max_batch);
                 let cursor = self.apply(&waiting, batch).await?;
                 waiting.drain(..batch);
                 if !self.caught_up && waiting.is_empty() && self.updates.is_empty() {
@@ -105,13 +66,16 @@ impl Follower<'_> {
                 }
             }
             tokio::select! {
-                received = self.updates.recv_many(&mut waiting, MAX_BATCH) => {
+                received = self.updates.recv_many(&mut waiting, self.max_batch) => {
                     if received == 0 {
                         return Ok(());
                     }
                 }
                 _ = heartbeat.tick() => {
-                    self.apply(&[], 0).await?;
+                    let cursor = self.apply(&[], 0).await?;
+                    if until_settled && cursor.settled_slot.is_some() {
+                        return Ok(());
+                    }
                 }
             }
         }
@@ -138,6 +102,9 @@ impl Follower<'_> {
             let applied = applied.await?;
             self.is_linked = applied.is_linked;
             let Some(obstacle) = applied.obstacle else {
+                if self.is_linked && applied.cursor.settled_slot.is_none() {
+                    self.settler.step(self.mirror, &applied.cursor).await?;
+                }
                 return Ok(applied.cursor);
             };
             if self.stop.is_cancelled() {
@@ -160,29 +127,35 @@ impl Follower<'_> {
         match obstacle {
             Obstacle::Fork { slot, ancestor } => {
                 tracing::warn!(slot, ancestor, "the cluster dropped slots; undoing them");
-                self.mirror.undo(ancestor).await?;
+                self.undo(ancestor).await?;
             }
             Obstacle::UnknownFork { slot, parent_slot } => {
                 self.undo_dropped(cursor, slot, parent_slot).await?;
             }
             Obstacle::Late { slot, parent_slot } => {
-                self.mirror.undo(parent_slot).await?;
+                if parent_slot < cursor.slot {
+                    self.undo(parent_slot).await?;
+                }
                 return Err(RunError::Late(slot));
             }
-            Obstacle::Gap { slot, parent_slot } => match self.fill(cursor, parent_slot).await {
-                Err(RunError::Read(ReadError::NoBlock(missing))) => {
-                    tracing::error!(missing, "no source has the slots any more");
-                    self.begin_epoch(updates, slot).await?;
-                }
-                filled => filled?,
-            },
+            Obstacle::Gap { slot, parent_slot } => {
+                let sealed = updates.iter().filter_map(SlotUpdate::sealed);
+                let next = sealed.clone().find(|sealed| sealed.slot == slot);
+                self.fill(cursor, parent_slot, next).await?;
+            }
         }
         Ok(())
     }
 
-    /// Fetches the slots after the cursor up to `last` as blocks, and then the accounts that they
-    /// changed. Returns early after it has undone dropped slots: the gap is another one then.
-    async fn fill(&mut self, cursor: &Cursor, last: i64) -> Result<(), RunError> {
+    /// Fetches the slots after the cursor up to `last` as blocks. The accounts that they changed are read
+    /// once the stream continues them. If blocks are gone, a new epoch begins after them, with `next` if no
+    /// block is left. Returns early after the beginning of an epoch or an undo: the gap is another one then.
+    async fn fill(
+        &mut self,
+        cursor: &Cursor,
+        last: i64,
+        next: Option<&SealedSlot>,
+    ) -> Result<(), RunError> {
         let first = cursor.slot + 1;
         tracing::warn!(
             first,
@@ -193,88 +166,77 @@ impl Follower<'_> {
         let range = (first.unsigned_abs(), last.unsigned_abs());
         let slots = self.rpc.blocks(range.0, range.1).await?;
         if slots.is_empty() {
-            return Err(if self.rpc.slot().await? < range.1 {
-                RunError::RpcBehind(cursor.slot)
-            } else {
-                ReadError::NoBlock(range.0).into()
-            });
+            if self.rpc.slot().await? < range.1 {
+                return Err(RunError::RpcBehind(cursor.slot));
+            }
+            return self.begin_epoch(first, next).await;
         }
-        let mut touched = BTreeSet::new();
         for slots in slots.chunks(BLOCK_BATCH) {
             if self.stop.is_cancelled() {
                 return Err(RunError::Stopped);
             }
             let mut blocks = vec![];
-            for slot in slots {
-                let block = self.rpc.block(*slot).await?;
-                touched.extend(block.touched);
+            let mut others = BTreeSet::new();
+            for block in self.rpc.blocks_of(slots).await? {
+                self.settler.miss(block.touched);
+                others.extend(block.others);
                 blocks.push(SlotUpdate::Sealed(Box::new(block.sealed)));
             }
+            self.settler.miss(self.mirror.open_among(&others).await?);
             let tip = *self.tip.borrow();
             let applied = self.mirror.apply(&blocks, blocks.len(), true, tip).await?;
             let cursor = applied.cursor;
             match applied.obstacle {
                 None => {}
-                // The slots before it were dropped while the stream was away. The accounts that this
-                // attempt has read about are read again with all others.
-                Some(Obstacle::Fork { ancestor, .. }) => {
-                    self.mirror.undo(ancestor).await?;
-                    return self.settle().await;
-                }
+                // The slots before it were dropped while the stream was away.
+                Some(Obstacle::Fork { ancestor, .. }) => return self.undo(ancestor).await,
                 Some(Obstacle::UnknownFork { slot, parent_slot }) => {
-                    self.undo_dropped(&cursor, slot, parent_slot).await?;
-                    return self.settle().await;
+                    return self.undo_dropped(&cursor, slot, parent_slot).await;
                 }
-                // A block between them is gone.
-                Some(Obstacle::Gap { parent_slot, .. }) => {
-                    return Err(ReadError::NoBlock(parent_slot.unsigned_abs()).into());
+                Some(Obstacle::Gap { .. }) => {
+                    let next = blocks.get(applied.applied).and_then(SlotUpdate::sealed);
+                    return self.begin_epoch(cursor.slot + 1, next).await;
                 }
                 Some(obstacle @ Obstacle::Late { .. }) => return Err(RunError::Filling(obstacle)),
             }
         }
-        self.refetch(&touched).await
+        Ok(())
     }
 
-    /// Reads all accounts again if an earlier attempt ended between applying missing slots and reading
-    /// the accounts that they changed.
-    async fn settle(&mut self) -> Result<(), RunError> {
-        let Some(cursor) = self.mirror.cursor().await? else {
+    /// Begins a new epoch with `next`, because the blocks from `missing` up to it are gone.
+    async fn begin_epoch(
+        &mut self,
+        missing: i64,
+        next: Option<&SealedSlot>,
+    ) -> Result<(), RunError> {
+        // Of several nodes behind one address, another one may still have the block.
+        if !self.accepts_loss && self.rpc.first_available_slot().await? <= missing.unsigned_abs() {
+            return Err(RunError::Missing(missing));
+        }
+        let Some(next) = next else {
             return Ok(());
         };
-        if cursor.settles_at != Some(i64::MAX) {
-            return Ok(());
+        tracing::error!(
+            missing,
+            next = next.slot,
+            "no source has the slots any more"
+        );
+        // Nothing proves that the slots after the finalized one were not dropped.
+        if let Some(cursor) = self.mirror.cursor().await?
+            && (1..cursor.slot).contains(&cursor.finalized_slot)
+        {
+            self.undo(cursor.finalized_slot).await?;
         }
-        tracing::warn!("missing slots were not filled to the end; reading all accounts again");
-        let snapshot = snapshot::read_from(self.rpc.client(), cursor.slot).await?;
-        self.mirror.refetch(snapshot.into()).await?;
+        self.mirror.begin_epoch(next).await?;
+        self.settler.miss_all();
         Ok(())
     }
 
-    /// Makes the mirror anew, beginning with `slot` of the updates.
-    async fn begin_epoch(&mut self, updates: &[SlotUpdate], slot: i64) -> Result<(), RunError> {
-        let first = updates.iter().find_map(|update| match update {
-            SlotUpdate::Sealed(sealed) if sealed.slot == slot => Some(sealed),
-            _ => None,
-        });
-        if let Some(first) = first {
-            // Nothing proves that the slots after the finalized one were not dropped.
-            if let Some(cursor) = self.mirror.cursor().await?
-                && (1..cursor.slot).contains(&cursor.finalized_slot)
-            {
-                self.mirror.undo(cursor.finalized_slot).await?;
-            }
-            let accounts = snapshot::initial_accounts(self.rpc.client(), first).await?;
-            self.mirror.begin_epoch(accounts, first).await?;
+    async fn undo(&mut self, ancestor: i64) -> Result<(), RunError> {
+        let cursor = self.mirror.undo(ancestor).await?;
+        if cursor.settled_slot.is_none() {
+            self.settler.miss_all();
         }
-        Ok(())
-    }
-
-    /// Reads accounts again, and stores what is newer than the mirror.
-    async fn refetch(&mut self, addresses: &BTreeSet<Address>) -> Result<(), RunError> {
-        let cursor = self.mirror.cursor().await?;
-        let slot = cursor.map_or(0, |cursor| cursor.slot);
-        let found = self.rpc.accounts(addresses, slot).await?;
-        self.mirror.refetch(found).await?;
         Ok(())
     }
 
@@ -297,20 +259,10 @@ impl Follower<'_> {
                     ancestor = applied,
                     "the cluster dropped slots; undoing them"
                 );
-                self.mirror.undo(applied).await?;
-                return Ok(());
+                return self.undo(applied).await;
             }
         }
         Err(RunError::UnknownFork { slot, parent_slot })
-    }
-
-    /// Returns the first sealed slot and drops the updates before it; `None` if the stream ends.
-    async fn first_sealed(&mut self) -> Option<Box<SealedSlot>> {
-        loop {
-            if let SlotUpdate::Sealed(first) = self.updates.recv().await? {
-                return Some(first);
-            }
-        }
     }
 }
 
@@ -331,7 +283,7 @@ fn finalized_len(updates: &[SlotUpdate]) -> usize {
 }
 
 /// Number of updates, at least one, that one transaction applies.
-fn batch_len(updates: &[SlotUpdate]) -> usize {
+fn batch_len(updates: &[SlotUpdate], most: usize) -> usize {
     let mut rows = 0;
     let fits = |update: &&SlotUpdate| {
         let before = rows;
@@ -340,7 +292,7 @@ fn batch_len(updates: &[SlotUpdate]) -> usize {
         }
         before < MAX_BATCH_ROWS
     };
-    updates.iter().take(MAX_BATCH).take_while(fits).count()
+    updates.iter().take(most).take_while(fits).count()
 }
 
 #[cfg(test)]
@@ -380,12 +332,11 @@ mod tests {
     #[test]
     fn a_batch_ends_with_the_slot_that_makes_it_large() {
         let slot = |writes| sealed(1, writes);
-        assert_eq!(batch_len(&[]), 0);
-        assert_eq!(batch_len(&vec![slot(10); 100]), MAX_BATCH);
-        assert_eq!(
-            batch_len(&[slot(9_999), slot(9_999), slot(9_999), slot(1)]),
-            3
-        );
-        assert_eq!(batch_len(&[slot(50_000), slot(1)]), 1);
+        assert_eq!(batch_len(&[], MAX_BATCH), 0);
+        assert_eq!(batch_len(&vec![slot(10); 100], MAX_BATCH), MAX_BATCH);
+        assert_eq!(batch_len(&vec![slot(10); 100], 7), 7);
+        let large = [slot(9_999), slot(9_999), slot(9_999), slot(1)];
+        assert_eq!(batch_len(&large, MAX_BATCH), 3);
+        assert_eq!(batch_len(&[slot(50_000), slot(1)], MAX_BATCH), 1);
     }
 }

@@ -127,7 +127,9 @@ impl SlotAssembler {
         bytes: usize,
         push: impl FnOnce(&mut SlotMessages),
     ) -> Result<Option<SlotUpdate>, SlotError> {
-        if self.sealed.contains(&bank) {
+        // Without a number, the content can be of the bank that is sealed.
+        let is_sealed = |sealed: &Bank| *sealed == bank || sealed.slot == bank.slot && bank.id == 0;
+        if self.sealed.iter().any(is_sealed) {
             return Ok(Some(SlotUpdate::Late(to_i64("slot", bank.slot)?)));
         }
         self.pending_bytes += bytes;
@@ -362,6 +364,18 @@ mod tests {
         };
         assert_eq!((slot.slot, slot.writes.len()), (8, 1));
         assert!(assembler.pending.is_empty());
+    }
+
+    #[test]
+    fn late_content_without_the_number_of_its_bank_is_reported() {
+        let UpdateOneof::BlockMeta(meta) = block_meta(7) else {
+            unreachable!("block metadata");
+        };
+        let meta = UpdateOneof::BlockMeta(SubscribeUpdateBlockMeta { bank_id: 3, ..meta });
+        let mut assembler = SlotAssembler::default();
+        assembler.push(meta).unwrap();
+        let late = assembler.push(write(7, ID.as_ref())).unwrap();
+        assert!(matches!(late, Some(SlotUpdate::Late(7))), "{late:?}");
     }
 
     /// A write in a numbered bank.

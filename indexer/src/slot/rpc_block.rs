@@ -15,6 +15,9 @@ use super::{
     transaction::{ExecutedTransaction, InnerInstructions, WritableKeys},
 };
 
+/// Most of a block's transactions are votes, and they change no account of another program.
+const VOTE_PROGRAM: &str = "Vote111111111111111111111111111111111111111";
+
 /// A confirmed block.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -85,18 +88,26 @@ struct LoadedAddresses {
 /// A slot as its block shows it: with all events, but without the contents of accounts.
 pub struct BlockSlot {
     pub sealed: SealedSlot,
-    /// Accounts that the program's transactions may have changed.
+    /// Accounts that transactions with the program may have changed.
     pub touched: BTreeSet<Address>,
+    /// Accounts that other transactions may have changed: anybody can send lamports to an account of the
+    /// program.
+    pub others: BTreeSet<Address>,
 }
 
 impl RpcBlock {
     /// The program's part of the block of `slot`.
     pub fn into_slot(self, slot: u64) -> Result<BlockSlot, SlotError> {
-        let (mut events, mut emptied, mut touched) = (vec![], BTreeSet::new(), BTreeSet::new());
+        let (mut events, mut emptied) = (vec![], BTreeSet::new());
+        let (mut touched, mut others) = (BTreeSet::new(), BTreeSet::new());
         for (index, transaction) in self.transactions.into_iter().enumerate() {
             let Some(transaction) = transaction.execute(slot, index as u64)? else {
                 continue;
             };
+            if !transaction.keys.contains(&ID) {
+                others.extend(transaction.writable_keys());
+                continue;
+            }
             events.extend(transaction.events()?);
             emptied.extend(transaction.emptied_accounts());
             touched.extend(transaction.writable_keys());
@@ -113,12 +124,16 @@ impl RpcBlock {
             emptied,
             events,
         };
-        Ok(BlockSlot { sealed, touched })
+        Ok(BlockSlot {
+            sealed,
+            touched,
+            others,
+        })
     }
 }
 
 impl RpcTransaction {
-    /// `None` if the transaction failed or doesn't name the program.
+    /// `None` if the transaction failed or is a vote.
     fn execute(self, slot: u64, index: u64) -> Result<Option<ExecutedTransaction>, SlotError> {
         let incomplete = |missing| SlotError::Incomplete {
             message: "a transaction",
@@ -129,15 +144,19 @@ impl RpcTransaction {
         let loaded = meta.loaded_addresses.unwrap_or_default();
         let names = message.account_keys.iter();
         let names = names.chain(&loaded.writable).chain(&loaded.readonly);
-        let program = ID.to_string();
-        if meta.err.is_some() || !names.clone().any(|key| *key == program) {
+        if meta.err.is_some() || names.clone().any(|key| key == VOTE_PROGRAM) {
             return Ok(None);
         }
+        let calls_program = names.clone().any(|key| *key == ID.to_string());
         let keys: Result<Vec<Address>, _> = names.map(|key| address(key)).collect();
         let signature = self.transaction.signatures.first();
         let signature = signature.ok_or(incomplete("its signature"))?;
-        let Some(inner) = meta.inner_instructions else {
-            return Err(SlotError::NoInnerInstructions(signature.clone()));
+        let inner = match meta.inner_instructions {
+            Some(inner) if calls_program => inner,
+            None if calls_program => {
+                return Err(SlotError::NoInnerInstructions(signature.clone()));
+            }
+            _ => vec![],
         };
         let header = message.header;
         Ok(Some(ExecutedTransaction {

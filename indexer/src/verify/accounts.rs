@@ -6,7 +6,7 @@ use driftshield_sdk::{AccountKind, Address};
 use futures::TryStreamExt;
 
 use super::comparison::{Comparison, base58};
-use crate::snapshot::RpcAccount;
+use crate::rpc::RpcAccount;
 
 #[derive(sqlx::FromRow)]
 struct MirroredAccount {

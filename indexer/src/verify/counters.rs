@@ -13,11 +13,14 @@ pub async fn compare_sequences(comparison: &mut Comparison<'_>) -> anyhow::Resul
         "select counted.account, counted.event_id, counted.number::text,
            coalesce(counted.before::text, 'none')
          from (
-           select *, lag(number) over (partition by account order by event_id) as before
-           from chain.event_account
+           select *, lag(number) over of_account as before, lag(event_id) over of_account as before_id
+           from chain.event_account window of_account as (partition by account order by event_id)
          ) counted
          -- An account older than the mirror may start at any number.
-         where counted.number <> 1 and counted.number <> counted.before + 1",
+         where counted.number <> 1 and counted.number <> counted.before + 1
+           and not exists (select from chain.gap
+             where state = 'lost' and counted.before_id >> 31 < from_slot
+               and to_slot < counted.event_id >> 31)",
     )
     .fetch_all(&mut *comparison.connection)
     .await?;
@@ -33,10 +36,16 @@ pub async fn compare_sequences(comparison: &mut Comparison<'_>) -> anyhow::Resul
 /// Compares the last event number of each open account with the account's counter.
 pub async fn compare_last(comparison: &mut Comparison<'_>) -> anyhow::Result<()> {
     let mut accounts = sqlx::query_as::<_, (Vec<u8>, i64, Vec<u8>, Option<String>)>(
-        "select address, life, data,
-           (select number::text from chain.event_account counted
-            where account = address order by event_id desc limit 1)
-         from chain.account where is_current and closed_slot is null",
+        "select address, life, data, number::text
+         from chain.account
+         left join lateral (select * from chain.event_account where account = address
+                            order by event_id desc limit 1) last on true
+         where is_current and closed_slot is null
+           -- Events in lost slots, and those in partitions that were dropped, are missing.
+           and not exists (select from chain.gap
+             where state = 'lost' and coalesce(event_id >> 31, 0) < to_slot)
+           and (event_id is not null or life = 0
+             or (select min(id) from chain.event) < life)",
     )
     .fetch(&mut *comparison.connection);
     let mut differences = vec![];

@@ -28,7 +28,9 @@ pub async fn compare(comparison: &mut Comparison<'_>) -> anyhow::Result<()> {
     loop {
         let page: Vec<MirroredEvent> = sqlx::query_as(
             "select id, event.slot, data, event.block_time,
-               slot.slot is not null and event.block_time is not distinct from slot.block_time
+               -- Past slots, before those that the mirror follows, are not in chain.slot.
+               coalesce(event.slot < (select min(slot) from chain.slot), true)
+                 or slot.slot is not null and event.block_time is not distinct from slot.block_time
                  as has_slot
              from chain.event left join chain.slot on slot.slot = event.slot
              where $1 < id order by id limit $2",

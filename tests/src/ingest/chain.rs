@@ -203,7 +203,7 @@ fn update(update: UpdateOneof) -> SubscribeUpdate {
     }
 }
 
-fn blockhash(slot: u64) -> String {
+pub fn blockhash(slot: u64) -> String {
     bs58::encode(sha256(&slot.to_le_bytes())).into_string()
 }
 

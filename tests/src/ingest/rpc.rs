@@ -1,4 +1,4 @@
-//! The RPC node of a [`Chain`] that begins without accounts.
+//! The RPC node of a [`Chain`] that begins with an empty block and without accounts.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use axum::{Json, Router, extract::State, routing::post};
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, task::JoinHandle};
 
-use super::chain::Chain;
+use super::chain::{Chain, FIRST_SLOT, blockhash};
 
 /// Serves the chain on a loopback port until the handle is aborted. Returns the URL.
 pub async fn serve(chain: Arc<Chain>) -> anyhow::Result<(String, JoinHandle<()>)> {
@@ -22,8 +22,21 @@ pub async fn serve(chain: Arc<Chain>) -> anyhow::Result<(String, JoinHandle<()>)
 
 async fn answer(State(chain): State<Arc<Chain>>, Json(request): Json<Value>) -> Json<Value> {
     let slot = chain.tip();
+    let base = FIRST_SLOT - 1;
     let result = match request["method"].as_str() {
+        Some("getSlot") if request["params"][0]["commitment"] == "finalized" => json!(base),
         Some("getSlot") => json!(slot),
+        Some("getFirstAvailableBlock") => json!(0),
+        // The program has no transactions before the first slot.
+        Some("getSignaturesForAddress") => json!([]),
+        Some("getBlocks") => json!([base]),
+        Some("getBlock") if request["params"][0] == base => json!({
+            "blockhash": blockhash(base),
+            "previousBlockhash": blockhash(base - 1),
+            "parentSlot": base - 1,
+            "blockTime": null,
+            "transactions": [],
+        }),
         // The indexer asks for the accounts before the first slot.
         Some("getProgramAccounts") => json!({ "context": { "slot": slot }, "value": [] }),
         method => {

@@ -4,7 +4,11 @@ use std::{collections::BTreeSet, process::Command, time::Duration};
 
 use driftshield_sdk::{Address, Market, rpc::Signer};
 use driftshield_tests::{
-    network::{Service, free_address, wait_for},
+    network::{
+        Service,
+        fixture::{BETTORS, WINDOWS},
+        free_address, wait_for,
+    },
     world::TOKEN,
 };
 use reqwest::StatusCode;
@@ -14,10 +18,7 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
-use crate::{
-    api_fixture::ApiFixture,
-    fixture::{BETTORS, WINDOWS},
-};
+use crate::api_fixture::ApiFixture;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn api_responses_match_the_chain() {

@@ -2,22 +2,26 @@
 
 use std::time::Duration;
 
-use driftshield_tests::network::{Service, free_address, wait_for};
+use driftshield_tests::network::{Service, fixture::Fixture, free_address, wait_for};
 use reqwest::StatusCode;
 use serde_json::Value;
-
-use crate::fixture::Fixture;
 
 pub struct ApiFixture {
     pub fixture: Fixture,
     /// Base URL of the API.
     pub url: String,
-    _services: [Service; 2],
+    pub indexer: Service,
+    _api: Service,
 }
 
 impl ApiFixture {
     pub async fn start() -> Self {
-        let fixture = Fixture::start().await;
+        Self::start_with(&["--bare"]).await
+    }
+
+    /// `options` are those of `localnet`.
+    pub async fn start_with(options: &[&str]) -> Self {
+        let fixture = Fixture::start_with(options).await;
         let listen = free_address().to_string();
         let indexer = fixture.start_indexer();
         let api = fixture
@@ -32,7 +36,8 @@ impl ApiFixture {
         Self {
             fixture,
             url,
-            _services: [indexer, api],
+            indexer,
+            _api: api,
         }
     }
 

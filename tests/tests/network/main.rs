@@ -3,11 +3,15 @@
 mod api;
 mod api_fixture;
 mod budgets;
+mod continuity;
 mod example;
 mod faults;
-mod fixture;
 mod insurance;
+mod lives;
+mod lost_slots;
 mod mirror;
 mod mirror_faults;
+mod plans;
 mod restarts;
+mod schedules;
 mod socket;

@@ -5,16 +5,14 @@ use std::{fs, time::Duration};
 use driftshield_sdk::Market;
 use driftshield_tests::network::{
     budget::RequestedBudget,
+    fixture::{BETTORS, Fixture, PRIORITY_FEE, WINDOWS},
     observer::{LandedTransaction, ObservedChain, SignedTransaction, observe},
     wait_for,
 };
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use sqlx::PgPool;
 
-use crate::{
-    fixture::{BETTORS, Fixture, PRIORITY_FEE, WINDOWS},
-    mirror,
-};
+use crate::mirror;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn random_kills_lose_no_data_and_repeat_no_work() {
@@ -184,6 +182,8 @@ async fn verify_names_every_difference(fixture: &Fixture, pool: &PgPool) {
          returning base58(address)",
         "update chain.market set winnings = winnings + 1
          where status = 'resolved' returning base58(address)",
+        "update chain.market_volume set rank = rank + 1
+         where address = (select address from chain.market limit 1) returning base58(address)",
         // Differences in tables that are derived from events are reported by event.
         "update chain.odds set pools[1] = pools[1] + 1
          where event_id = (select max(event_id) from chain.odds) returning 'event ' || event_id",

@@ -7,13 +7,19 @@ use tokio_tungstenite::tungstenite::Message;
 
 /// Subscribes to `channels` and collects all messages until the socket closes.
 pub fn record_messages(api_url: &str, channels: Vec<String>) -> watch::Receiver<Vec<Value>> {
+    let subscribe = |(id, channel)| json!({"op": "subscribe", "id": id, "channel": channel});
+    let requests = (0..channels.len()).zip(channels).map(subscribe).collect();
+    record_answers(api_url, requests)
+}
+
+/// Sends `requests` and collects all messages until the socket closes.
+pub fn record_answers(api_url: &str, requests: Vec<Value>) -> watch::Receiver<Vec<Value>> {
     let url = api_url.replacen("http", "ws", 1) + "/api/v1/ws";
     let (sender, receiver) = watch::channel(vec![]);
     tokio::spawn(async move {
         let (mut socket, _) = tokio_tungstenite::connect_async(url).await.unwrap();
-        for (id, channel) in channels.iter().enumerate() {
-            let subscribe = json!({"op": "subscribe", "id": id, "channel": channel});
-            let text = Message::text(subscribe.to_string());
+        for request in requests {
+            let text = Message::text(request.to_string());
             socket.send(text).await.unwrap();
         }
         while let Some(Ok(message)) = socket.next().await {

@@ -10,12 +10,13 @@ use driftshield_sdk::{
     rpc::{Keypair, Signer},
     spec::SpecDocument,
 };
-use driftshield_tests::{
-    network::{Network, Service, free_address},
+use rand::{Rng, SeedableRng, rngs::StdRng};
+
+use super::{Network, Service, free_address};
+use crate::{
     proxy::Proxy,
     world::{TOKEN, params, terms},
 };
-use rand::{Rng, SeedableRng, rngs::StdRng};
 
 pub const WINDOWS: u64 = 24;
 const WINDOW_ROWS: usize = 400;
@@ -33,7 +34,7 @@ pub struct Fixture {
     pub bettors: Vec<Keypair>,
     pub model: Address,
     pub markets: Vec<Address>,
-    creator: Keypair,
+    pub creator: Keypair,
 }
 
 impl Fixture {

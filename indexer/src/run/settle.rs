@@ -1,0 +1,178 @@
+//! Completion of the mirror's accounts from an RPC node, beside the stream.
+
+use std::{
+    collections::BTreeSet,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use driftshield_sdk::Address;
+use tokio::{sync::mpsc, task::JoinHandle};
+
+use super::RunError;
+use crate::{
+    apply::MirrorWriter,
+    cursor::Cursor,
+    reading::{Reading, Scope, Taken},
+    rpc::{ReadError, Rpc},
+    waits::scaled,
+};
+
+/// Number of answers that are kept until the mirror has passed their slots. Each can have all accounts
+/// of a type.
+const KEPT_READINGS: usize = 3;
+/// Time after which a failed reading is tried again. The stream is followed meanwhile.
+const RETRY_DELAY: Duration = Duration::from_secs(5);
+
+/// Reads the accounts that the mirror misses, until it has all of them.
+pub struct Settler {
+    rpc: Arc<Rpc>,
+    missing: Missing,
+    /// Accounts that are read by their address before the others count as complete.
+    doubtful: BTreeSet<Address>,
+    task: Option<Task>,
+    /// When a reading last failed.
+    failed_at: Option<Instant>,
+}
+
+/// Which accounts the mirror may miss.
+enum Missing {
+    /// Those that changed in slots without their writes.
+    Some(BTreeSet<Address>),
+    All,
+}
+
+/// Readings in progress.
+struct Task {
+    readings: mpsc::Receiver<Result<Reading, ReadError>>,
+    /// The next one to store.
+    next: Option<Reading>,
+    handle: JoinHandle<()>,
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.handle.abort();
+    }
+}
+
+impl Settler {
+    /// Accounts that earlier attempts missed are not known.
+    pub fn new(rpc: Arc<Rpc>, cursor: Option<&Cursor>) -> Self {
+        let is_settled = cursor.is_some_and(|cursor| cursor.settled_slot.is_some());
+        let missing = if is_settled {
+            Missing::Some([].into())
+        } else {
+            Missing::All
+        };
+        Self {
+            rpc,
+            missing,
+            doubtful: [].into(),
+            task: None,
+            failed_at: None,
+        }
+    }
+
+    /// Takes note of accounts that changed in a slot without their writes.
+    pub fn miss(&mut self, touched: impl IntoIterator<Item = Address>) {
+        self.task = None;
+        if let Missing::Some(missing) = &mut self.missing {
+            missing.extend(touched);
+        }
+    }
+
+    /// Takes note that any account may be missing or old.
+    pub fn miss_all(&mut self) {
+        self.task = None;
+        self.missing = Missing::All;
+    }
+
+    /// Starts to read, or stores what has been read and the mirror has passed. `cursor` is the mirror's.
+    pub async fn step(
+        &mut self,
+        mirror: &mut MirrorWriter<'_>,
+        cursor: &Cursor,
+    ) -> Result<(), RunError> {
+        let failed = self.failed_at.map(|at| at.elapsed());
+        let task = match &mut self.task {
+            Some(task) => task,
+            None if failed.is_some_and(|elapsed| elapsed < scaled(RETRY_DELAY)) => return Ok(()),
+            None => {
+                self.doubtful.clear();
+                let scopes = self.missing.scopes();
+                self.task.insert(begin(&self.rpc, scopes, cursor.slot))
+            }
+        };
+        loop {
+            let reading = match task.next.take() {
+                Some(reading) => reading,
+                None => match task.readings.try_recv() {
+                    Ok(Ok(reading)) => reading,
+                    Ok(Err(error)) => {
+                        tracing::warn!(%error, "reading accounts failed; retrying");
+                        (self.task, self.failed_at) = (None, Some(Instant::now()));
+                        return Ok(());
+                    }
+                    Err(mpsc::error::TryRecvError::Empty) => return Ok(()),
+                    Err(mpsc::error::TryRecvError::Disconnected) => break,
+                },
+            };
+            if !reading.is_passed_by(cursor) {
+                task.next = Some(reading);
+                return Ok(());
+            }
+            match mirror.store_reading(reading).await? {
+                Taken::Stored { doubtful } => self.doubtful.extend(doubtful),
+                Taken::OtherFork => {
+                    tracing::warn!("the RPC node was on another fork; reading the accounts again");
+                    self.miss_all();
+                    return Ok(());
+                }
+            }
+        }
+        if !self.doubtful.is_empty() {
+            let scope = Scope::Addresses(std::mem::take(&mut self.doubtful));
+            self.task = Some(begin(&self.rpc, vec![scope], cursor.slot));
+            return Ok(());
+        }
+        let settled = mirror.settle().await?;
+        tracing::info!(
+            slot = settled.slot,
+            seq = settled.seq,
+            "the mirror has all accounts"
+        );
+        self.task = None;
+        self.missing = Missing::Some([].into());
+        Ok(())
+    }
+}
+
+impl Missing {
+    fn scopes(&self) -> Vec<Scope> {
+        match self {
+            Self::Some(addresses) if addresses.is_empty() => vec![],
+            Self::Some(addresses) => vec![Scope::Addresses(addresses.clone())],
+            Self::All => Scope::all(),
+        }
+    }
+}
+
+fn begin(rpc: &Arc<Rpc>, scopes: Vec<Scope>, min_slot: i64) -> Task {
+    let (sender, readings) = mpsc::channel(KEPT_READINGS);
+    let rpc = Arc::clone(rpc);
+    let handle = tokio::spawn(async move {
+        for scope in scopes {
+            let reading = Reading::read(&rpc, scope, min_slot).await;
+            let failed = reading.is_err();
+            if sender.send(reading).await.is_err() || failed {
+                return;
+            }
+        }
+    });
+    Task {
+        readings,
+        next: None,
+        handle,
+    }
+}

@@ -1,0 +1,107 @@
+//! Faults of everything on which the mirror depends, by schedules that a seed determines, and the proof that
+//! the mirror is right after each of them.
+
+pub mod comparison;
+mod link;
+pub mod node;
+pub mod report;
+pub mod schedule;
+mod traffic;
+mod world;
+
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use comparison::{Differences, compare_mirrors};
+use report::Report;
+use schedule::Schedule;
+use traffic::Traffic;
+use world::World;
+
+/// Number of schedules after which the mirror is compared with a clean replay of the chain.
+const REPLAY_INTERVAL: u64 = 25;
+const REPLAY: &str = "replay";
+
+/// Runs the schedules of these seeds on one chain and one mirror. `tell` is called after each.
+pub async fn run(seeds: std::ops::Range<u64>, mut tell: impl FnMut(&Report)) -> Report {
+    let mut world = World::start().await;
+    let mut report = Report::default();
+    for seed in seeds.clone() {
+        let schedule = Schedule::new(seed);
+        let recovery = disturb(&mut world, &schedule).await;
+        let mut differences = compare(&mut world, &schedule).await;
+        if (seed + 1 - seeds.start).is_multiple_of(REPLAY_INTERVAL) || seed + 1 == seeds.end {
+            differences.different.extend(compare_replay(&world).await);
+        }
+        report.add(&schedule, recovery, differences);
+        report.counts = world.counts().await;
+        tell(&report);
+        world.make_standby().await;
+    }
+    report
+}
+
+/// Lets the faults of a schedule happen on the busy chain. Returns how long the mirror took to recover.
+async fn disturb(world: &mut World, schedule: &Schedule) -> Duration {
+    let traffic = Traffic::start(world.fixture.clone(), schedule.seed);
+    for (pause, disturbance) in &schedule.steps {
+        sleep(*pause).await;
+        world.disturb(disturbance, schedule.seed).await;
+    }
+    let recovery = world.recover().await;
+    traffic.stop().await;
+    world.recover().await;
+    recovery
+}
+
+/// Compares the mirror at rest with the chain, and with itself by `indexer verify`.
+async fn compare(world: &mut World, schedule: &Schedule) -> Differences {
+    let mut database = world.database().await;
+    let adds_accounts = schedule.steps.iter().any(|step| step.1.adds_account());
+    if adds_accounts {
+        remove_added(&mut database).await;
+    }
+    let mut differences = world.chain.compare(&mut database).await;
+    let (is_right, output) = world.run_indexer("verify", "driftshield");
+    if !is_right {
+        differences
+            .different
+            .extend(output.lines().map(str::to_owned));
+    }
+    differences
+}
+
+/// Removes the accounts that faults added to the stream, which the mirror has set aside.
+async fn remove_added(database: &mut sqlx::PgConnection) {
+    let tables: Vec<String> = sqlx::query_scalar(
+        "select format('chain.%I', table_name) from information_schema.columns
+         where table_schema = 'chain' and column_name = 'address'
+           and table_name not in ('dead_letter', 'life')",
+    )
+    .fetch_all(&mut *database)
+    .await
+    .unwrap();
+    for table in tables {
+        let sql = format!(
+            "delete from {table} where address in (
+               select address from chain.dead_letter where subject = 'account')"
+        );
+        sqlx::query(&sql).execute(&mut *database).await.unwrap();
+    }
+    sqlx::query("delete from chain.dead_letter where subject = 'account'")
+        .execute(database)
+        .await
+        .unwrap();
+}
+
+/// Compares the mirror with one that was made from the chain's past alone.
+async fn compare_replay(world: &World) -> Vec<String> {
+    let mut replay = world.create_database(REPLAY).await;
+    let (is_rebuilt, output) = world.run_indexer("rebuild", REPLAY);
+    assert!(is_rebuilt, "{output}");
+    // The server sends the last slots as faults have changed them.
+    remove_added(&mut replay).await;
+    let mut database = world.database().await;
+    compare_mirrors(&mut database, &mut replay).await
+}

@@ -1,0 +1,180 @@
+//! An RPC node that a test can make slow, busy or wrong.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use axum::{
+    Json, Router,
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+    routing::post,
+};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+/// Forwards requests to a node.
+#[derive(Clone)]
+pub struct Node {
+    pub url: String,
+    node_url: String,
+    client: reqwest::Client,
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    fault: Mutex<Option<NodeFault>>,
+    /// Every account that a list has had, by address.
+    seen: Mutex<HashMap<String, Value>>,
+    slow: AtomicU64,
+    busy: AtomicU64,
+    ghosts: AtomicU64,
+}
+
+/// A fault of the node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum NodeFault {
+    /// A list of accounts takes this long.
+    Slow(Duration),
+    /// Every other request is refused as too many.
+    Busy,
+    /// Lists have accounts that are closed, and lack one that is not.
+    Ghosts,
+    /// Blocks before this slot are gone.
+    Purged(u64),
+}
+
+impl Node {
+    pub async fn start(node_url: &str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let node = Self {
+            url: format!("http://{}", listener.local_addr().unwrap()),
+            node_url: node_url.to_owned(),
+            client: reqwest::Client::new(),
+            shared: Arc::default(),
+        };
+        let app = Router::new()
+            .route("/", post(answer))
+            .with_state(node.clone());
+        tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+        node
+    }
+
+    pub fn set(&self, fault: Option<NodeFault>) {
+        *self.shared.fault.lock().unwrap() = fault;
+    }
+
+    /// How often a fault changed an answer: of the kinds slow, busy and ghosts.
+    pub fn changed(&self) -> [u64; 3] {
+        let Shared {
+            slow, busy, ghosts, ..
+        } = &*self.shared;
+        [slow, busy, ghosts].map(|count| count.load(Relaxed))
+    }
+}
+
+async fn answer(State(node): State<Node>, Json(request): Json<Value>) -> Response {
+    let shared = &node.shared;
+    let fault = *shared.fault.lock().unwrap();
+    let is_list = request["method"] == "getProgramAccounts";
+    match fault {
+        Some(NodeFault::Busy) => {
+            if shared.busy.fetch_add(1, Relaxed).is_multiple_of(2) {
+                return StatusCode::TOO_MANY_REQUESTS.into_response();
+            }
+        }
+        Some(NodeFault::Slow(delay)) if is_list => {
+            shared.slow.fetch_add(1, Relaxed);
+            let answer = node.forward(&request).await;
+            tokio::time::sleep(delay).await;
+            return answer.into_response();
+        }
+        Some(NodeFault::Purged(first)) => {
+            if let Some(answer) = purged(&request, first) {
+                return Json(answer).into_response();
+            }
+        }
+        _ => {}
+    }
+    let mut answer = node.forward(&request).await;
+    if let Some(NodeFault::Purged(first)) = fault
+        && request["method"] == "getBlocks"
+        && let Some(slots) = answer.0["result"].as_array_mut()
+    {
+        slots.retain(|slot| slot.as_u64().is_some_and(|slot| first <= slot));
+    }
+    if is_list && let Json(Value::Object(_)) = &answer {
+        shared.note(&answer.0);
+        if fault == Some(NodeFault::Ghosts) {
+            shared.haunt(&request, &mut answer.0);
+        }
+    }
+    answer.into_response()
+}
+
+/// The answer of a node without the blocks before `first`; `None` if it is that of a node with them.
+fn purged(request: &Value, first: u64) -> Option<Value> {
+    let id = &request["id"];
+    if request["method"] == "getFirstAvailableBlock" {
+        return Some(json!({ "jsonrpc": "2.0", "id": id, "result": first }));
+    }
+    let is_gone = request["method"] == "getBlock" && request["params"][0].as_u64()? < first;
+    is_gone.then(|| {
+        let error = json!({ "code": -32001, "message": "Block cleaned up" });
+        json!({ "jsonrpc": "2.0", "id": id, "error": error })
+    })
+}
+
+impl Node {
+    async fn forward(&self, request: &Value) -> Json<Value> {
+        let sent = self.client.post(&self.node_url).json(request).send().await;
+        let answer = async { sent?.json().await };
+        Json(answer.await.unwrap_or_else(|error: reqwest::Error| {
+            json!({ "jsonrpc": "2.0", "id": request["id"],
+                    "error": { "code": -32603, "message": error.to_string() } })
+        }))
+    }
+}
+
+impl Shared {
+    fn note(&self, answer: &Value) {
+        let mut seen = self.seen.lock().unwrap();
+        for account in answer["result"]["value"].as_array().into_iter().flatten() {
+            let address = account["pubkey"].as_str().unwrap_or_default().to_owned();
+            seen.insert(address, account.clone());
+        }
+    }
+
+    /// Adds accounts that the node had once, if the list would have them, and removes its first one.
+    fn haunt(&self, request: &Value, answer: &mut Value) {
+        let Some(accounts) = answer["result"]["value"].as_array_mut() else {
+            return;
+        };
+        let is_sliced = !request["params"][1]["dataSlice"].is_null();
+        let Some(first) = accounts.first().cloned() else {
+            return;
+        };
+        let has = |address: &Value| accounts.iter().any(|account| account["pubkey"] == *address);
+        let seen = self.seen.lock().unwrap();
+        let kind = |account: &Value| {
+            let data = account["account"]["data"][0].as_str().unwrap_or_default();
+            data.get(..10).unwrap_or_default().to_owned()
+        };
+        let gone: Vec<Value> = seen
+            .values()
+            .filter(|account| !is_sliced && kind(account) == kind(&first))
+            .filter(|account| !has(&account["pubkey"]))
+            .cloned()
+            .collect();
+        accounts.remove(0);
+        accounts.extend(gone);
+        self.ghosts.fetch_add(1, Relaxed);
+    }
+}

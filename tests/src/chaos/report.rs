@@ -1,0 +1,110 @@
+//! What the schedules have shown.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use serde_json::{Value, json};
+
+use super::{
+    comparison::Differences,
+    schedule::{Counted, Schedule},
+};
+use crate::network::faults::Counts;
+
+#[derive(Default)]
+pub struct Report {
+    pub schedules: u64,
+    pub differences: Differences,
+    /// How long the mirror took to recover, with the faults of the schedule.
+    recoveries: Vec<(Duration, Vec<Counted>)>,
+    pub counts: Vec<(Counted, Counts)>,
+    /// The schedule that was added last.
+    last: Option<(u64, Duration, bool)>,
+}
+
+impl Report {
+    pub fn add(&mut self, schedule: &Schedule, recovery: Duration, differences: Differences) {
+        self.schedules += 1;
+        self.last = Some((schedule.seed, recovery, differences.is_empty()));
+        let seed = schedule.seed;
+        let with_seed = |lines: Vec<String>| {
+            lines
+                .into_iter()
+                .map(move |line| format!("seed {seed}: {line}"))
+        };
+        self.differences.lost.extend(with_seed(differences.lost));
+        self.differences
+            .duplicated
+            .extend(with_seed(differences.duplicated));
+        self.differences
+            .different
+            .extend(with_seed(differences.different));
+        let kinds = schedule.steps.iter().flat_map(|(_, step)| step.kinds());
+        self.recoveries.push((recovery, kinds.collect()));
+    }
+
+    /// One line on the schedule that was added last.
+    pub fn last_line(&self) -> String {
+        let Some((seed, recovery, is_right)) = self.last else {
+            return String::new();
+        };
+        let result = if is_right { "right" } else { "WRONG" };
+        format!(
+            "seed {seed}: {result}, recovered in {} ms",
+            recovery.as_millis()
+        )
+    }
+
+    /// Kinds of faults that were never injected, or never changed anything.
+    pub fn idle_kinds(&self) -> Vec<String> {
+        let all = Counted::all().into_iter();
+        let is_idle = |kind: &Counted| {
+            let counts = self.counts_of(*kind);
+            counts.injected == 0 || counts.changed == 0
+        };
+        all.filter(is_idle).map(Counted::name).collect()
+    }
+
+    fn counts_of(&self, kind: Counted) -> Counts {
+        let found = self.counts.iter().find(|(counted, _)| *counted == kind);
+        found.map(|(_, counts)| *counts).unwrap_or_default()
+    }
+
+    /// The result as it is committed, without the machine.
+    pub fn to_json(&self) -> Value {
+        let mut all: Vec<_> = self.recoveries.iter().map(|(time, _)| *time).collect();
+        let kinds: BTreeMap<String, Value> = Counted::all()
+            .into_iter()
+            .map(|kind| {
+                let with = self
+                    .recoveries
+                    .iter()
+                    .filter(|(_, kinds)| kinds.contains(&kind));
+                let mut times: Vec<_> = with.map(|(time, _)| *time).collect();
+                let Counts { injected, changed } = self.counts_of(kind);
+                let recovery = quantiles(&mut times);
+                let value = json!({ "injected": injected, "changed": changed,
+                                    "recovery_ms": recovery });
+                (kind.name(), value)
+            })
+            .collect();
+        json!({
+            "schedules": self.schedules,
+            "lost": self.differences.lost.len(),
+            "duplicated": self.differences.duplicated.len(),
+            "different": self.differences.different.len(),
+            "recovery_ms": quantiles(&mut all),
+            "faults": kinds,
+        })
+    }
+}
+
+/// Median, 99th percentile and maximum in milliseconds.
+fn quantiles(times: &mut [Duration]) -> Value {
+    times.sort_unstable();
+    let at = |share: f64| {
+        let place = (share * times.len() as f64).ceil() as usize;
+        let time = times.get(place.saturating_sub(1));
+        time.map(|time| time.as_millis() as u64)
+    };
+    json!({ "p50": at(0.5), "p99": at(0.99), "max": at(1.0) })
+}

@@ -1,0 +1,234 @@
+//! Which faults come when: determined by a seed.
+
+use std::time::Duration;
+
+use rand::{Rng, SeedableRng, rngs::StdRng, seq::SliceRandom};
+
+use super::node::NodeFault;
+use crate::network::faults::{Ending, Fault, Kind, Part, Refusal, Undecodable};
+
+/// Faults that come one after another.
+#[derive(Clone, Debug)]
+pub struct Schedule {
+    pub seed: u64,
+    /// Each with the pause before it.
+    pub steps: Vec<(Duration, Disturbance)>,
+}
+
+/// A fault of one of the parts on which the indexer depends, or of the indexer.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Disturbance {
+    /// A fault of the stream while others are held, each for this long or until the schedule ends.
+    Stream {
+        once: Fault,
+        held: Vec<(Fault, Option<Duration>)>,
+    },
+    /// The server sends nothing for this long.
+    Silence {
+        pings: bool,
+        length: Duration,
+    },
+    /// SIGKILL to the indexer, which starts again.
+    KillIndexer,
+    Database(DatabaseFault),
+    /// A fault of the RPC node while the indexer, started again with a node that replays nothing, has to
+    /// read blocks and accounts from it.
+    Node(NodeFault),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum DatabaseFault {
+    /// Its connections are closed.
+    Cut,
+    /// Its machine no longer answers, and no connection is closed.
+    HalfOpen,
+    /// SIGKILL to the server, which starts again.
+    Kill,
+    /// A clean restart.
+    Restart,
+    /// Other clients have all connections.
+    Full,
+    /// A standby takes over; at first it refuses to write.
+    Failover,
+}
+
+/// A fault as the report counts it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Counted {
+    Stream(Kind),
+    KillIndexer,
+    Database(DatabaseFault),
+    Slow,
+    Busy,
+    Ghosts,
+}
+
+impl Schedule {
+    /// The faults of a seed. Seeds that follow each other go through all kinds of faults in turn.
+    pub fn new(seed: u64) -> Self {
+        let mut random = StdRng::seed_from_u64(seed);
+        let mut steps = vec![];
+        let count = random.random_range(2..=4);
+        let all = all().len();
+        for index in 0..count {
+            let mut kinds = all_from(&mut random);
+            // The first fault is the seed's turn.
+            let place = if index == 0 {
+                seed as usize % all
+            } else {
+                random.random_range(0..all)
+            };
+            let pause = Duration::from_millis(random.random_range(100..900));
+            steps.push((pause, kinds.swap_remove(place)));
+        }
+        if random.random_ratio(1, 2) {
+            let pause = Duration::from_millis(random.random_range(0..600));
+            steps.push((pause, Disturbance::KillIndexer));
+        }
+        steps[1..].shuffle(&mut random);
+        Self { seed, steps }
+    }
+}
+
+fn all() -> Vec<Disturbance> {
+    all_from(&mut StdRng::seed_from_u64(0))
+}
+
+/// Every kind of disturbance, in a fixed order, with random parameters.
+fn all_from(random: &mut StdRng) -> Vec<Disturbance> {
+    let alone = |once| Disturbance::Stream { once, held: vec![] };
+    let with = |once, held: Fault| Disturbance::Stream {
+        once,
+        held: vec![(held, None)],
+    };
+    let cut = || Fault::Cut(Ending::Status(14));
+    let refuse = |refusal| Fault::RefuseReplay(refusal);
+    let part = [Part::Accounts, Part::Transactions, Part::Slot];
+    let part = part[random.random_range(0..3)].clone();
+    let slow = Duration::from_millis(random.random_range(500..3_000));
+    let silence = Duration::from_millis(random.random_range(1_000..5_000));
+    let undecodable = [Undecodable::Discriminator, Undecodable::Truncated];
+    let undecodable = undecodable[random.random_range(0..2)].clone();
+    use DatabaseFault::{Cut, Failover, Full, HalfOpen, Kill, Restart};
+    let mut all = vec![
+        alone(cut()),
+        alone(Fault::Cut(Ending::Connection)),
+        alone(Fault::DropMeta),
+        alone(Fault::DelayMeta {
+            slots: random.random_range(1..4),
+        }),
+        alone(Fault::Duplicate(part)),
+        alone(Fault::Reorder),
+        alone(Fault::LateContent),
+        alone(Fault::DeadSlot {
+            children: random.random_range(0..5),
+        }),
+        alone(Fault::Restart),
+        alone(Fault::OversizedAccount { bytes: 11 << 20 }),
+        alone(Fault::UndecodableAccount(undecodable)),
+        with(cut(), refuse(Refusal::Unsupported)),
+        with(cut(), refuse(Refusal::Ignored)),
+        with(cut(), refuse(Refusal::Error { internal: 50 })),
+        // Once the node is back, it has some slots, and says that it has more.
+        Disturbance::Stream {
+            once: Fault::Restart,
+            held: vec![
+                (Fault::FalseReplayInfo { slots_early: 9 }, None),
+                (
+                    Fault::RefuseSubscriptions,
+                    Some(Duration::from_millis(1_500)),
+                ),
+            ],
+        },
+        with(cut(), Fault::Behind { slots: 5 }),
+        with(Fault::Restart, Fault::RefuseSubscriptions),
+        Disturbance::Silence {
+            pings: random.random(),
+            length: silence,
+        },
+        Disturbance::KillIndexer,
+    ];
+    let database = [Cut, HalfOpen, Kill, Restart, Full, Failover];
+    all.extend(database.map(Disturbance::Database));
+    let node = [NodeFault::Slow(slow), NodeFault::Busy, NodeFault::Ghosts];
+    all.extend(node.map(Disturbance::Node));
+    all
+}
+
+impl Disturbance {
+    /// The kinds of faults that it has.
+    pub fn kinds(&self) -> Vec<Counted> {
+        match self {
+            Self::Stream { once, held } => {
+                let faults = held.iter().map(|(fault, _)| fault).chain([once]);
+                faults.map(|fault| Counted::Stream(fault.kind())).collect()
+            }
+            Self::Silence { .. } => vec![Counted::Stream(Kind::Silence)],
+            Self::KillIndexer => vec![Counted::KillIndexer],
+            Self::Database(fault) => vec![Counted::Database(*fault)],
+            Self::Node(NodeFault::Slow(_)) => vec![Counted::Slow],
+            Self::Node(NodeFault::Busy) => vec![Counted::Busy],
+            Self::Node(NodeFault::Ghosts) => vec![Counted::Ghosts],
+            Self::Node(NodeFault::Purged(_)) => vec![],
+        }
+    }
+
+    /// Whether it adds an account to the stream that is not on chain.
+    pub fn adds_account(&self) -> bool {
+        let added = [Kind::OversizedAccount, Kind::UndecodableAccount].map(Counted::Stream);
+        self.kinds().iter().any(|kind| added.contains(kind))
+    }
+}
+
+impl Counted {
+    /// All kinds.
+    pub fn all() -> Vec<Self> {
+        let mut kinds: Vec<_> = all().iter().flat_map(Disturbance::kinds).collect();
+        kinds.sort_unstable();
+        kinds.dedup();
+        kinds
+    }
+
+    pub fn name(self) -> String {
+        let camel = match self {
+            Self::Stream(kind) => format!("stream: {kind:?}"),
+            Self::KillIndexer => "indexer: kill".to_owned(),
+            Self::Database(fault) => format!("database: {fault:?}"),
+            Self::Slow => "node: slow list".to_owned(),
+            Self::Busy => "node: 429".to_owned(),
+            Self::Ghosts => "node: ghosts".to_owned(),
+        };
+        let mut name = String::new();
+        for letter in camel.chars() {
+            if letter.is_uppercase() && !name.ends_with(' ') {
+                name.push(' ');
+            }
+            name.extend(letter.to_lowercase());
+        }
+        name
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_determines_its_faults_and_seeds_in_a_row_have_all_kinds() {
+        let steps = |seed| Schedule::new(seed).steps;
+        assert_eq!(steps(3), steps(3));
+        assert_ne!(steps(3), steps(4));
+        let firsts = (0..all().len() as u64).map(|seed| steps(seed).remove(0).1);
+        let mut kinds: Vec<_> = firsts.flat_map(|first| first.kinds()).collect();
+        kinds.sort_unstable();
+        kinds.dedup();
+        assert_eq!(kinds, Counted::all());
+    }
+
+    #[test]
+    fn names_are_words() {
+        assert_eq!(Counted::Stream(Kind::DropMeta).name(), "stream: drop meta");
+        let half_open = Counted::Database(DatabaseFault::HalfOpen);
+        assert_eq!(half_open.name(), "database: half open");
+    }
+}

@@ -1,0 +1,317 @@
+//! A busy chain, its indexer, and the parts on which the indexer depends, each with its faults.
+
+use std::{sync::Arc, time::Duration};
+
+use sqlx::{Connection, Executor, PgConnection};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::{
+    comparison::Chain,
+    link::Link,
+    node::{Node, NodeFault},
+    schedule::{Counted, DatabaseFault, Disturbance},
+    traffic::FAR_WINDOW,
+};
+use crate::network::{
+    Service,
+    faults::{Counts, Fault, Faults, Refusal, Request},
+    fixture::Fixture,
+    postgres::{MAX_CONNECTIONS, Postgres},
+    wait_for,
+};
+
+/// The indexer's long waits are this much shorter.
+const TIME_SCALE: &str = "10";
+/// Longest time until a fault has changed something on a busy chain.
+const FAULT_TIMEOUT: Duration = Duration::from_secs(6);
+/// Longest time until the mirror has caught up.
+const RECOVERY_TIMEOUT: Duration = Duration::from_secs(120);
+const DATABASE: &str = "driftshield";
+
+pub struct World {
+    pub fixture: Arc<Fixture>,
+    pub chain: Chain,
+    faults: Faults,
+    postgres: Postgres,
+    standby: Option<Postgres>,
+    link: Link,
+    node: Node,
+    indexer: Service,
+    /// Faults that this process injects: how often, and how often they changed something.
+    counts: Vec<(Counted, Counts)>,
+}
+
+impl World {
+    pub async fn start() -> Self {
+        let mut fixture = Fixture::start_with(&["--bare", "--faults-port", "0"]).await;
+        fixture.create_market(FAR_WINDOW).await;
+        let network = &fixture.network;
+        let postgres = Postgres::start().await;
+        let standby = Some(postgres.standby().await);
+        let link = Link::start(postgres.port).await;
+        let node = Node::start(&network.addresses.rpc_url).await;
+        let mut command = network.command("indexer");
+        command.env("DATABASE_URL", postgres.url(DATABASE));
+        assert!(command.arg("migrate").status().unwrap().success());
+        Self {
+            chain: Chain::new(&network.addresses.rpc_url),
+            faults: network.faults(),
+            indexer: start_indexer(&fixture, &link, &node),
+            fixture: Arc::new(fixture),
+            postgres,
+            standby,
+            link,
+            node,
+            counts: vec![],
+        }
+    }
+
+    /// A connection to the indexer's database that no fault disturbs.
+    pub async fn database(&self) -> PgConnection {
+        let url = self.postgres.url(DATABASE);
+        PgConnection::connect(&url).await.unwrap()
+    }
+
+    /// How often each kind of fault was injected, and how often it changed something.
+    pub async fn counts(&self) -> Vec<(Counted, Counts)> {
+        let mut counts = self.counts.clone();
+        let report = self.faults.report().await;
+        let of_stream = report.counts.into_iter();
+        counts.extend(of_stream.map(|(kind, count)| (Counted::Stream(kind), count)));
+        counts
+    }
+
+    /// Runs one of the indexer's commands on a database of the server. Returns whether it succeeded, and
+    /// its output.
+    pub fn run_indexer(&self, argument: &str, database: &str) -> (bool, String) {
+        let mut command = self.fixture.network.command("indexer");
+        command.env("DATABASE_URL", self.postgres.url(database));
+        let output = command.arg(argument).output().unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        let text = String::from_utf8_lossy(&text).into_owned();
+        (output.status.success(), text)
+    }
+
+    pub async fn create_database(&self, name: &str) -> PgConnection {
+        let mut connection = PgConnection::connect(&self.postgres.url("postgres"))
+            .await
+            .unwrap();
+        let sql = format!("drop database if exists {name}");
+        connection.execute(sql.as_str()).await.unwrap();
+        let sql = format!("create database {name}");
+        connection.execute(sql.as_str()).await.unwrap();
+        let (migrated, output) = self.run_indexer("migrate", name);
+        assert!(migrated, "{output}");
+        PgConnection::connect(&self.postgres.url(name))
+            .await
+            .unwrap()
+    }
+
+    /// Lets a fault happen, and waits until it has changed something, if it does.
+    pub async fn disturb(&mut self, disturbance: &Disturbance, seed: u64) {
+        self.indexer.assert_running();
+        match disturbance {
+            Disturbance::Stream { once, held } => self.disturb_stream(once, held, seed).await,
+            Disturbance::Silence { pings, length } => {
+                let fault = Fault::Silence { pings: *pings };
+                self.faults
+                    .arm(&request(fault, None, Some(*length), seed))
+                    .await;
+                sleep(*length).await;
+            }
+            Disturbance::KillIndexer => {
+                self.restart_indexer();
+                self.count(Counted::KillIndexer, 1);
+            }
+            Disturbance::Database(fault) => self.disturb_database(*fault).await,
+            Disturbance::Node(fault) => self.disturb_node(*fault).await,
+        }
+    }
+
+    async fn disturb_stream(
+        &mut self,
+        once: &Fault,
+        held: &[(Fault, Option<Duration>)],
+        seed: u64,
+    ) {
+        for (fault, length) in held {
+            let hold = request(fault.clone(), None, *length, seed);
+            self.faults.arm(&hold).await;
+        }
+        let kind = once.kind();
+        let before = self.faults.counts(kind).await.changed;
+        self.faults
+            .arm(&request(once.clone(), Some(1), None, seed))
+            .await;
+        let changed = async {
+            while self.faults.counts(kind).await.changed == before {
+                sleep(Duration::from_millis(50)).await;
+            }
+        };
+        // Another fault can keep the stream away for longer.
+        let _ = timeout(FAULT_TIMEOUT, changed).await;
+    }
+
+    async fn disturb_database(&mut self, fault: DatabaseFault) {
+        let before = self.link.disturbed();
+        match fault {
+            DatabaseFault::Cut => self.link.cut(),
+            DatabaseFault::HalfOpen => {
+                self.link.half_open();
+                sleep(Duration::from_secs(4)).await;
+                self.link.cut();
+            }
+            DatabaseFault::Kill => {
+                self.postgres.kill();
+                self.postgres.restart().await;
+            }
+            DatabaseFault::Restart => self.postgres.restart().await,
+            DatabaseFault::Full => self.fill_database().await,
+            DatabaseFault::Failover => self.fail_over().await,
+        }
+        // Connections that the server itself ended count in the link, too.
+        sleep(Duration::from_millis(200)).await;
+        let changed = self.link.disturbed() - before;
+        self.count(Counted::Database(fault), changed);
+    }
+
+    /// Takes all connections while the indexer has to make a new one.
+    async fn fill_database(&mut self) {
+        let url = self.postgres.url(DATABASE);
+        let mut taken = vec![];
+        self.link.cut();
+        for _ in 0..2 * MAX_CONNECTIONS {
+            if let Ok(connection) = PgConnection::connect(&url).await {
+                taken.push(connection);
+            }
+        }
+        sleep(Duration::from_secs(1)).await;
+    }
+
+    /// Makes the standby the server, without a loss.
+    async fn fail_over(&mut self) {
+        let standby = match self.standby.take() {
+            Some(standby) => standby,
+            None => self.postgres.standby().await,
+        };
+        // The standby refuses to write.
+        self.link.retarget(standby.port);
+        sleep(Duration::from_millis(600)).await;
+        let written: String = scalar(&self.postgres, "select pg_current_wal_lsn()::text").await;
+        let reached = format!("select (pg_last_wal_replay_lsn() >= '{written}')::text");
+        wait_for("the standby", FAULT_TIMEOUT, async || {
+            (scalar(&standby, &reached).await == "true").then_some(())
+        })
+        .await;
+        self.postgres.kill();
+        standby.promote().await;
+        self.postgres = standby;
+    }
+
+    /// Makes the indexer read blocks and all accounts from a node with a fault.
+    async fn disturb_node(&mut self, fault: NodeFault) {
+        let before = self.node.changed();
+        let refuse = Fault::RefuseReplay(Refusal::Unsupported);
+        self.faults.arm(&request(refuse, None, None, 0)).await;
+        self.node.set(Some(fault));
+        self.indexer.kill();
+        let mut database = self.database().await;
+        let unsettle = "update chain.cursor set settled_slot = null";
+        database.execute(unsettle).await.unwrap();
+        self.indexer = start_indexer(&self.fixture, &self.link, &self.node);
+        let changed = async {
+            while self.node.changed() == before {
+                sleep(Duration::from_millis(50)).await;
+            }
+        };
+        let _ = timeout(FAULT_TIMEOUT, changed).await;
+        let after = self.node.changed();
+        let kind = Disturbance::Node(fault).kinds()[0];
+        let place = match fault {
+            NodeFault::Slow(_) => 0,
+            NodeFault::Busy => 1,
+            NodeFault::Ghosts | NodeFault::Purged(_) => 2,
+        };
+        self.count(kind, after[place] - before[place]);
+    }
+
+    fn restart_indexer(&mut self) {
+        self.indexer.kill();
+        self.indexer = start_indexer(&self.fixture, &self.link, &self.node);
+    }
+
+    fn count(&mut self, kind: Counted, changed: u64) {
+        let place = self.counts.iter().position(|(counted, _)| *counted == kind);
+        let place = place.unwrap_or_else(|| {
+            self.counts.push((kind, Counts::default()));
+            self.counts.len() - 1
+        });
+        let counts = &mut self.counts[place].1;
+        counts.injected += 1;
+        counts.changed += changed;
+    }
+
+    /// Ends all faults, and waits until the mirror has reached the chain's slot and has all accounts.
+    /// Returns how long that took.
+    pub async fn recover(&mut self) -> Duration {
+        self.faults.release_all().await;
+        self.node.set(None);
+        let started = Instant::now();
+        // Transactions that are confirmed can be of the slot after it.
+        let slot = self.chain.slot().await + 1;
+        let mut database = self.database().await;
+        let reached = "select slot >= $1 and settled_slot is not null from chain.cursor";
+        while !sqlx::query_scalar(reached)
+            .bind(slot)
+            .fetch_optional(&mut database)
+            .await
+            .unwrap()
+            .unwrap_or(false)
+        {
+            self.indexer.assert_running();
+            assert!(
+                started.elapsed() < RECOVERY_TIMEOUT,
+                "no recovery within {RECOVERY_TIMEOUT:?}: {}",
+                self.indexer.output()
+            );
+            sleep(Duration::from_millis(20)).await;
+        }
+        started.elapsed()
+    }
+
+    /// Prepares a standby for the next failover.
+    pub async fn make_standby(&mut self) {
+        if self.standby.is_none() {
+            self.standby = Some(self.postgres.standby().await);
+        }
+    }
+}
+
+fn start_indexer(fixture: &Fixture, link: &Link, node: &Node) -> Service {
+    let url = format!("postgres://postgres@127.0.0.1:{}/{DATABASE}", link.port);
+    let mut command = fixture.network.command("indexer");
+    command
+        .env("DATABASE_URL", url)
+        .env("RPC_URL", &node.url)
+        .env("DRIFTSHIELD_TIME_SCALE", TIME_SCALE)
+        .arg("run");
+    Service::start("indexer", &mut command, fixture.network.directory.path())
+}
+
+async fn scalar(postgres: &Postgres, sql: &str) -> String {
+    let url = postgres.url(DATABASE);
+    let mut connection = PgConnection::connect(&url).await.unwrap();
+    sqlx::query_scalar(sql)
+        .fetch_one(&mut connection)
+        .await
+        .unwrap()
+}
+
+fn request(fault: Fault, times: Option<u32>, length: Option<Duration>, seed: u64) -> Request {
+    Request {
+        fault,
+        times,
+        for_ms: length.map(|length| length.as_millis() as u64),
+        seed,
+    }
+}

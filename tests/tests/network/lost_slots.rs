@@ -1,0 +1,133 @@
+//! Slots that no source has any more.
+
+use std::time::Duration;
+
+use driftshield_tests::{
+    chaos::node::{Node, NodeFault},
+    network::{
+        Network, Service,
+        faults::{Fault, Refusal},
+        fixture::Fixture,
+        wait_for,
+    },
+};
+use sqlx::PgPool;
+
+use crate::mirror;
+
+/// Index of the market that stays open.
+const MARKET: usize = 2;
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+fn start_indexer(network: &Network, node: &Node, argument: &str) -> Service {
+    let mut command = network.command("indexer");
+    command.env("RPC_URL", &node.url).arg(argument);
+    Service::start("indexer", &mut command, network.directory.path())
+}
+
+async fn wait_until_settled(network: &Network, pool: &PgPool) {
+    let slot = network.client.rpc().get_slot().await.unwrap() as i64;
+    wait_for("the mirror", TIMEOUT, async || {
+        let reached: bool =
+            sqlx::query_scalar("select $1 < slot and settled_slot is not null from chain.cursor")
+                .bind(slot)
+                .fetch_optional(pool)
+                .await
+                .ok()??;
+        reached.then_some(())
+    })
+    .await;
+}
+
+async fn bets(pool: &PgPool) -> i64 {
+    sqlx::query_scalar("select count(*) from chain.event where name = 'BetPlaced'")
+        .fetch_one(pool)
+        .await
+        .unwrap()
+}
+
+/// Waits for some slots, so that transactions before and after are not of one slot.
+async fn pass_slots(network: &Network) -> u64 {
+    let from = network.client.rpc().get_slot().await.unwrap();
+    wait_for("some slots", TIMEOUT, async || {
+        let slot = network.client.rpc().get_slot().await.ok()?;
+        (from + 3 <= slot).then_some(slot)
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slots_that_no_source_has_are_on_record_and_the_accounts_are_right() {
+    // Given a mirror, and bets while the indexer is away
+    let mut fixture = Fixture::start_with(&["--bare", "--faults-port", "0"]).await;
+    fixture.create_market(300).await;
+    let network = &fixture.network;
+    let node = Node::start(&network.addresses.rpc_url).await;
+    let pool = network.database().await;
+    let mut indexer = start_indexer(network, &node, "run");
+    fixture.place_bet(MARKET, 0, 0).await;
+    wait_until_settled(network, &pool).await;
+    let before = bets(&pool).await;
+    let epoch: i64 = sqlx::query_scalar("select epoch from chain.cursor")
+        .fetch_one(&pool)
+        .await
+        .unwrap();
+    indexer.kill();
+    fixture.place_bet(MARKET, 1, 0).await;
+    let available = pass_slots(network).await;
+    fixture.place_bet(MARKET, 2, 1).await;
+    pass_slots(network).await;
+
+    // When neither a replay nor all of the blocks are left
+    node.set(Some(NodeFault::Purged(available)));
+    let refuse = Fault::RefuseReplay(Refusal::Unsupported);
+    network.faults().hold(refuse).await;
+    let mut indexer = start_indexer(network, &node, "run");
+    fixture.place_bet(MARKET, 3, 2).await;
+    wait_until_settled(network, &pool).await;
+
+    // Then a new epoch has the bets whose blocks are left, the other slots are on record as lost, and
+    // clients are told
+    let (now, history_from): (i64, i64) =
+        sqlx::query_as("select epoch, history_from from chain.cursor")
+            .fetch_one(&pool)
+            .await
+            .unwrap();
+    assert!(epoch < now);
+    assert!(history_from as u64 <= available);
+    assert_eq!(bets(&pool).await, before + 2);
+    let lost: Vec<(i64, i64)> =
+        sqlx::query_as("select from_slot, to_slot from chain.gap where state = 'lost'")
+            .fetch_all(&pool)
+            .await
+            .unwrap();
+    assert_eq!(lost.len(), 1);
+    assert_eq!(lost[0].1, history_from - 1);
+    let told: i64 = sqlx::query_scalar(
+        "select count(*) from chain.feed where kind = 'gap' and body ->> 'state' = 'lost'",
+    )
+    .fetch_one(&pool)
+    .await
+    .unwrap();
+    assert_eq!(told, 1);
+
+    // and the accounts are those on chain
+    mirror::assert_matches_chain(network);
+    assert!(indexer.stop(), "{}", indexer.output());
+
+    // When a mirror is made anew from the node
+    let mut rebuild = start_indexer(network, &node, "rebuild");
+    assert_eq!(rebuild.exit_code(TIMEOUT).await, 0, "{}", rebuild.output());
+
+    // Then it has the events from the first block on, and all accounts
+    let history_from: i64 = sqlx::query_scalar("select history_from from chain.cursor")
+        .fetch_one(&pool)
+        .await
+        .unwrap();
+    assert_eq!(history_from as u64, available);
+    assert_eq!(bets(&pool).await, 2);
+    let mut indexer = start_indexer(network, &node, "run");
+    wait_until_settled(network, &pool).await;
+    mirror::assert_matches_chain(network);
+    assert!(indexer.stop(), "{}", indexer.output());
+}

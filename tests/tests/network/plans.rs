@@ -1,0 +1,140 @@
+//! Plans of the API's queries on a large mirror: every list reads a range of an index.
+
+mod log;
+mod plan;
+mod requests;
+
+use std::{collections::BTreeSet, time::Duration};
+
+use driftshield_tests::network::{Network, free_address, wait_for};
+use futures::future::join_all;
+use serde_json::Value;
+use sqlx::PgPool;
+
+use log::PlanLog;
+use plan::Plan;
+use requests::Request;
+
+const ROWS: &str = include_str!("plans/rows.sql");
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_list_reads_a_range_of_an_index() {
+    // Given an API on a mirror of 100,000 markets and 1,000,000 positions
+    let network = Network::start(&["--bare"]).await;
+    let pool = network.database().await;
+    fill(&pool).await;
+    let log = network.directory.path().join("logs/postgres.log");
+    let mut log = PlanLog::begin(&pool, &log).await;
+    let listen = free_address().to_string();
+    let _api = network.service("api", "api", &["--listen", &listen]);
+    let url = format!("http://{listen}");
+    let document = wait_for("the API", Duration::from_secs(30), async || {
+        let response = reqwest::get(format!("{url}/api-docs/openapi.json")).await;
+        response.ok()?.json::<Value>().await.ok()
+    })
+    .await;
+
+    // When each list is read in each order and with each filter, each time the first two pages
+    let requests = requests::all(&document);
+    let mut violations = vec![];
+    let mut with_second_page = BTreeSet::new();
+    for request in &requests {
+        let separator = if request.url.ends_with('?') { "" } else { "&" };
+        let first = get(&url, &request.url).await;
+        violations.extend(check(request, "first", &log.new_plans()));
+        if let Some(cursor) = next_cursor(&first) {
+            let next = format!("{}{separator}cursor={cursor}", request.url);
+            get(&url, &next).await;
+            violations.extend(check(request, "second", &log.new_plans()));
+            with_second_page.insert(&request.list);
+        }
+    }
+
+    // Then no query reads or sorts much more than a page
+    println!(
+        "{} lists, {} requests",
+        with_second_page.len(),
+        requests.len()
+    );
+    let lists: BTreeSet<_> = requests.iter().map(|request| &request.list).collect();
+    assert_eq!(with_second_page, lists, "every list has a second page");
+    assert!(violations.is_empty(), "{}", violations.join("\n"));
+}
+
+/// Statements that drop and create the keys and indexes.
+const INDEXES: &str = "
+    select format('alter table %s drop constraint %I', conrelid::regclass, conname),
+           format('alter table %s add constraint %I %s', conrelid::regclass, conname,
+             pg_get_constraintdef(oid))
+    from pg_constraint where connamespace = 'chain'::regnamespace and contype = 'p'
+    union all
+    select format('drop index chain.%I', indexname), replace(indexdef, ' ON ONLY ', ' ON ')
+    from pg_indexes
+    where schemaname = 'chain'
+      and not exists (select from pg_constraint where conname = indexname)";
+
+/// Fills the mirror with rows. Keys and indexes are created after them, which is faster.
+async fn fill(pool: &PgPool) {
+    let indexes: Vec<(String, String)> = sqlx::query_as(INDEXES).fetch_all(pool).await.unwrap();
+    for (drop, _) in &indexes {
+        run(pool, drop).await;
+    }
+    let mut parts = ROWS.split("-- part\n");
+    run(pool, parts.next().unwrap()).await;
+    join_all(parts.map(|part| run(pool, part))).await;
+    let half = async |start| {
+        for (_, create) in indexes.iter().skip(start).step_by(2) {
+            run(pool, create).await;
+        }
+    };
+    tokio::join!(half(0), half(1));
+    run(pool, "vacuum analyze").await;
+}
+
+async fn run(pool: &PgPool, sql: &str) {
+    let run = sqlx::raw_sql(sql).execute(pool).await;
+    run.unwrap_or_else(|error| panic!("{error}: {sql}"));
+}
+
+/// Reads a page that has items.
+async fn get(api: &str, url: &str) -> Value {
+    let response = reqwest::get(format!("{api}{url}")).await.unwrap();
+    let status = response.status();
+    let body: Value = response.json().await.unwrap();
+    assert!(status.is_success(), "{url}: {body}");
+    let items = list(&body)["items"].as_array();
+    assert!(
+        items.is_some_and(|items| !items.is_empty()),
+        "{url}: no items"
+    );
+    body
+}
+
+/// The page in the answer. The odds of a market contain it beside the current ones.
+fn list(body: &Value) -> &Value {
+    match &body["history"] {
+        Value::Null => body,
+        history => history,
+    }
+}
+
+fn next_cursor(body: &Value) -> Option<&str> {
+    list(body)["next_cursor"].as_str()
+}
+
+/// Checks the plans of all queries that a page took. Returns what is wrong.
+fn check(request: &Request, page: &str, plans: &[Plan]) -> Vec<String> {
+    let url = &request.url;
+    let reads_list = |plan: &Plan| plan.query.contains("order by");
+    assert!(plans.iter().any(reads_list), "{url}: no plan in the log");
+    let mut wrong = vec![];
+    for plan in plans {
+        for violation in plan.violations(request.allowance) {
+            let (query, tree) = (&plan.query, plan.tree());
+            wrong.push(format!(
+                "{url}, {page} page: {violation}\n  {query}\n{tree}"
+            ));
+        }
+    }
+    wrong
+}

@@ -1,0 +1,95 @@
+//! Checks of an executed plan.
+
+use serde_json::Value;
+
+/// Tables that stay small. All others grow with the chain.
+const SMALL: [&str; 4] = ["cursor", "config", "collateral", "gap"];
+
+/// What a query may read and sort.
+#[derive(Clone, Copy)]
+pub struct Allowance {
+    /// Rows that one sort may get.
+    pub sorted: u64,
+    /// Rows that one node of the plan may read in all of its runs, whether it returns or drops them;
+    /// `None` if there is no bound.
+    pub read: Option<u64>,
+}
+
+/// A query that Postgres has run.
+pub struct Plan {
+    pub query: String,
+    pub root: Value,
+}
+
+impl Plan {
+    /// What the plan reads or sorts beyond the allowance.
+    pub fn violations(&self, allowance: Allowance) -> Vec<String> {
+        let mut violations = vec![];
+        inspect(&self.root, allowance, &mut violations);
+        violations
+    }
+
+    /// The tree of the plan, one node a line.
+    pub fn tree(&self) -> String {
+        let mut tree = String::new();
+        print(&self.root, 1, &mut tree);
+        tree
+    }
+}
+
+fn inspect(node: &Value, allowance: Allowance, violations: &mut Vec<String>) {
+    let kind = node["Node Type"].as_str().unwrap_or_default();
+    let table = node["Relation Name"].as_str().unwrap_or_default();
+    if kind == "Seq Scan" && !SMALL.contains(&table) {
+        violations.push(format!("sequential scan on {table}"));
+    }
+    if kind.ends_with("Sort") {
+        let sorted: u64 = children(node)
+            .map(|child| number(child, "Actual Rows"))
+            .sum();
+        if allowance.sorted < sorted {
+            violations.push(format!("sort of {sorted} rows"));
+        }
+    }
+    let read = rows_read(node);
+    if !SMALL.contains(&table) && allowance.read.is_some_and(|allowed| allowed < read) {
+        let index = node["Index Name"].as_str().unwrap_or(table);
+        violations.push(format!("{kind} {index} reads {read} rows"));
+    }
+    children(node).for_each(|child| inspect(child, allowance, violations));
+}
+
+/// Rows that the node has returned and dropped.
+fn rows_read(node: &Value) -> u64 {
+    let counters = [
+        "Actual Rows",
+        "Rows Removed by Filter",
+        "Rows Removed by Join Filter",
+        "Rows Removed by Index Recheck",
+    ];
+    let in_a_run: u64 = counters.iter().map(|name| number(node, name)).sum();
+    in_a_run * number(node, "Actual Loops")
+}
+
+fn print(node: &Value, depth: usize, tree: &mut String) {
+    let text = |name: &str| node[name].as_str().unwrap_or_default();
+    *tree += &format!(
+        "{}{} {} {}: {} rows read in {} runs\n",
+        "  ".repeat(depth),
+        text("Node Type"),
+        text("Relation Name"),
+        text("Index Name"),
+        rows_read(node),
+        number(node, "Actual Loops"),
+    );
+    children(node).for_each(|child| print(child, depth + 1, tree));
+}
+
+fn children(node: &Value) -> impl Iterator<Item = &Value> {
+    node["Plans"].as_array().into_iter().flatten()
+}
+
+/// A counter of the node; 0 if the node has none. Averages over runs are rounded.
+fn number(node: &Value, name: &str) -> u64 {
+    node[name].as_f64().unwrap_or(0.0).round() as u64
+}

@@ -1,0 +1,267 @@
+//! The requests of every list of the API, with every filter and every order, from its OpenAPI document.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::plan::Allowance;
+
+/// Number of items on a page without `limit`.
+const PAGE: u64 = 50;
+/// Number of windows on a page of a series, which is one row.
+const SERIES_PAGE: u64 = 256;
+/// Number of vaults that cover the model with the most of them.
+const COVERING: u64 = 200;
+
+pub struct Request {
+    /// Path in the document.
+    pub list: String,
+    /// Path and query of the first page.
+    pub url: String,
+    pub allowance: Allowance,
+}
+
+/// A filter or order of a list, and its values.
+struct Parameter {
+    name: String,
+    is_required: bool,
+    values: Vec<String>,
+}
+
+/// First pages of all lists: in each order, without a filter and with each value of each filter.
+///
+/// # Panics
+///
+/// If a list has a parameter whose values are not known here.
+pub fn all(document: &Value) -> Vec<Request> {
+    let paths = document["paths"].as_object().expect("the document's paths");
+    let mut requests = vec![];
+    for (list, methods) in paths {
+        let Some(parameters) = methods["get"]["parameters"].as_array() else {
+            continue;
+        };
+        if parameters
+            .iter()
+            .any(|parameter| parameter["name"] == "cursor")
+        {
+            for example in examples(list) {
+                requests.extend(of_list(list, &example, parameters, document));
+            }
+        }
+    }
+    requests
+}
+
+fn of_list(list: &str, example: &Example, parameters: &[Value], document: &Value) -> Vec<Request> {
+    let parameters = parameters
+        .iter()
+        .filter(|parameter| parameter["in"] == "query")
+        .map(|parameter| (parameter["name"].as_str().expect("a name"), parameter))
+        .filter(|(name, _)| !["cursor", "limit", "min_slot"].contains(name));
+    let parameters: Vec<_> = parameters
+        .map(|(name, parameter)| Parameter {
+            name: name.to_owned(),
+            is_required: parameter["required"] == true,
+            values: match name {
+                "life" => example
+                    .life
+                    .map(|life| life.to_string())
+                    .into_iter()
+                    .collect(),
+                _ => values(list, name, parameter, document),
+            },
+        })
+        .collect();
+    let sorts = parameters
+        .iter()
+        .filter(|parameter| parameter.name == "sort");
+    let sorts = sorts.flat_map(|sort| &sort.values);
+    let orders = std::iter::once(None).chain(sorts.map(|value| Some(("sort", value.as_str()))));
+    let orders: Vec<_> = orders.collect();
+    let filters = choices(&parameters);
+    let mut requests = vec![];
+    for order in orders {
+        for filter in &filters {
+            let pairs = filter.iter().copied().chain(order);
+            let pairs: BTreeMap<_, _> = pairs.collect();
+            let query: Vec<_> = pairs
+                .iter()
+                .map(|(name, value)| format!("{name}={value}"))
+                .collect();
+            requests.push(Request {
+                list: list.to_owned(),
+                url: format!("{}?{}", example.path, query.join("&")),
+                allowance: allowance(list, &pairs),
+            });
+        }
+    }
+    requests
+}
+
+/// The required filters with each of their values, alone and with each value of each other filter.
+fn choices(parameters: &[Parameter]) -> Vec<Vec<(&str, &str)>> {
+    let mut required = vec![vec![]];
+    for parameter in parameters.iter().filter(|parameter| parameter.is_required) {
+        required = required
+            .iter()
+            .flat_map(|chosen| {
+                let values = parameter.values.iter();
+                values.map(|value| [&chosen[..], &[(&*parameter.name, &**value)]].concat())
+            })
+            .collect();
+    }
+    let optional = parameters
+        .iter()
+        .filter(|parameter| !parameter.is_required && parameter.name != "sort");
+    let pairs: Vec<_> = optional
+        .flat_map(|parameter| {
+            let values = parameter.values.iter();
+            values.map(|value| (&*parameter.name, &**value))
+        })
+        .collect();
+    let mut choices = required.clone();
+    for chosen in &required {
+        choices.extend(pairs.iter().map(|pair| [&chosen[..], &[*pair]].concat()));
+    }
+    choices
+}
+
+/// What a list may read and sort for a page.
+fn allowance(list: &str, query: &BTreeMap<&str, &str>) -> Allowance {
+    // One row more shows whether another page follows.
+    let page = PAGE + 1;
+    let default = Allowance {
+        sorted: page,
+        read: Some(4 * page),
+    };
+    let has = |name| query.contains_key(name);
+    if list.ends_with("/windows") {
+        // The windows come out of the rows of the series in the wrong order.
+        let windows = SERIES_PAGE + page;
+        return Allowance {
+            sorted: windows,
+            read: Some(windows),
+        };
+    }
+    if has("text") {
+        // The trigram index has no order: of a rare text all matches are sorted, of a frequent one
+        // models are read until the page is full. The more expensive of both, where they are equal, is
+        // the root of the number of models times the page.
+        return Allowance {
+            sorted: 20 * page,
+            read: Some(20 * page),
+        };
+    }
+    if list.ends_with("/vaults") && has("model") {
+        return Allowance {
+            sorted: COVERING,
+            read: Some(4 * COVERING),
+        };
+    }
+    let closes = has("closing_before") || has("closing_after");
+    if closes && query.get("sort") != Some(&"closing") {
+        // No index has a range of one column in the order of another. The list reads its order, and
+        // drops what is outside the range.
+        return Allowance {
+            read: None,
+            ..default
+        };
+    }
+    default
+}
+
+/// A list of an example of its parent.
+struct Example {
+    path: String,
+    /// The parent's life.
+    life: Option<u64>,
+}
+
+/// The list of a parent that has very many rows, and of one that has some hundreds.
+fn examples(list: &str) -> Vec<Example> {
+    let parents = [
+        ("{model}", MODELS),
+        ("{market}", MARKETS),
+        ("{vault}", VAULTS),
+    ];
+    let Some((name, keys)) = parents.into_iter().find(|(name, _)| list.contains(name)) else {
+        assert!(
+            !list.contains('{'),
+            "{list}: its parent has no example here; add one"
+        );
+        let path = list.to_owned();
+        return vec![Example { path, life: None }];
+    };
+    keys.map(|(kind, number)| Example {
+        path: list.replace(name, &key(kind, number)),
+        life: Some(id(number)),
+    })
+    .into()
+}
+
+/// Kinds and numbers of addresses in `rows.sql`: with very many rows, and with some hundreds.
+type Keys = [(u32, u64); 2];
+const MINTS: Keys = [(0, 100), (0, 101)];
+const MODELS: Keys = [(1, 0), (1, 2)];
+const VAULTS: Keys = [(4, 0), (4, 2)];
+const MARKETS: Keys = [(8, 99_999), (8, 99_998)];
+const MODEL_OWNERS: Keys = [(10, 0), (10, 2)];
+const CREATORS: Keys = [(11, 0), (11, 2)];
+const OWNERS: Keys = [(12, 0), (12, 2)];
+
+/// An address, as `address_of` in `rows.sql` makes it.
+fn key(kind: u32, number: u64) -> String {
+    let mut bytes = [0; 32];
+    bytes[..4].copy_from_slice(&kind.to_be_bytes());
+    let number = number * 2_654_435_761 % (1 << 32);
+    bytes[4..12].copy_from_slice(&number.to_be_bytes());
+    bs58::encode(bytes).into_string()
+}
+
+/// Id of an event, as `id_of` in `rows.sql` makes it.
+fn id(number: u64) -> u64 {
+    ((2_034_652 + number / 4) << 31) + (number % 4 << 12)
+}
+
+/// Values of a filter or order: those of its type or, if the type has too many, examples.
+fn values(list: &str, name: &str, parameter: &Value, document: &Value) -> Vec<String> {
+    let mut values = vec![];
+    enumerate(&parameter["schema"], document, &mut values);
+    if !values.is_empty() {
+        return values;
+    }
+    let keys = |keys: Keys| keys.map(|(kind, number)| key(kind, number)).into();
+    let texts = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect();
+    match name {
+        "model" => keys(MODELS),
+        "vault" => keys(VAULTS),
+        "mint" => keys(MINTS),
+        "account" => keys(MARKETS),
+        "creator" | "manager" => keys(CREATORS),
+        "holder" => keys(OWNERS),
+        "owner" if list.ends_with("/models") => keys(MODEL_OWNERS),
+        "owner" => keys(OWNERS),
+        "outcome" => texts(&["0"]),
+        "name" => texts(&["BetPlaced", "MarketCreated", "ConfigUpdated"]),
+        "text" => texts(&["fraud", "model 47", "model 4711"]),
+        "closing_before" | "closing_after" => texts(&["2023-12-20T00:00:00Z"]),
+        _ => panic!("{list}: the filter `{name}` has no example here; add one"),
+    }
+}
+
+/// Collects the values of an enum or a boolean.
+fn enumerate(schema: &Value, document: &Value, values: &mut Vec<String>) {
+    if schema["type"] == "boolean" || schema["type"][0] == "boolean" {
+        values.extend(["true", "false"].map(str::to_owned));
+    }
+    if let Some(reference) = schema["$ref"].as_str() {
+        let target = document.pointer(reference.trim_start_matches('#'));
+        enumerate(target.expect("a schema"), document, values);
+    }
+    let listed = schema["enum"].as_array().into_iter().flatten();
+    values.extend(listed.filter_map(Value::as_str).map(str::to_owned));
+    for alternatives in ["oneOf", "anyOf", "allOf"] {
+        let schemas = schema[alternatives].as_array().into_iter().flatten();
+        schemas.for_each(|schema| enumerate(schema, document, values));
+    }
+}
