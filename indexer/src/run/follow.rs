@@ -333,7 +333,10 @@ mod tests {
     fn a_batch_ends_with_the_slot_that_makes_it_large() {
         let slot = |writes| sealed(1, writes);
         assert_eq!(batch_len(&[], MAX_BATCH), 0);
-        assert_eq!(batch_len(&vec![slot(10); 100], MAX_BATCH), MAX_BATCH);
+        assert_eq!(
+            batch_len(&vec![slot(10); 2 * MAX_BATCH], MAX_BATCH),
+            MAX_BATCH
+        );
         assert_eq!(batch_len(&vec![slot(10); 100], 7), 7);
         let large = [slot(9_999), slot(9_999), slot(9_999), slot(1)];
         assert_eq!(batch_len(&large, MAX_BATCH), 3);
