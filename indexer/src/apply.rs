@@ -17,6 +17,7 @@ use crate::{
     dead_letter::{DeadLetter, is_refusal},
     gap,
     history::Base,
+    kinds,
     metrics::{BATCH_SLOTS, COMMITS},
     reading::{Reading, Taken},
     retention::Retention,
@@ -146,6 +147,8 @@ impl<'a> MirrorWriter<'a> {
                 }
                 tokio::time::sleep(LOCK_POLL_INTERVAL).await;
             }
+            let staging = kinds::create_staging();
+            bounded(sqlx::raw_sql(&staging).execute(&mut connection)).await?;
             Ok(Self {
                 connection,
                 partitioned: [].into(),
@@ -245,7 +248,8 @@ impl<'a> MirrorWriter<'a> {
         Ok(())
     }
 
-    /// Applies updates up to the first slot that doesn't continue the mirror, in one transaction.
+    /// Applies the first `batch` updates up to the first slot that doesn't continue the mirror, in one
+    /// transaction. The updates after them only tell which slots are finalized.
     ///
     /// `is_linked` says whether earlier updates of the stream were of the mirrored chain. Before that,
     /// what the stream says of finalized slots may be of another fork.
@@ -256,15 +260,17 @@ impl<'a> MirrorWriter<'a> {
     pub async fn apply(
         &mut self,
         updates: &[SlotUpdate],
+        batch: usize,
         is_linked: bool,
         tip: Option<Tip>,
     ) -> Result<Applied, ApplyError> {
-        self.create_partitions(updates.iter().filter_map(SlotUpdate::sealed))
+        let updates = updates.split_at(batch);
+        self.create_partitions(updates.0.iter().filter_map(SlotUpdate::sealed))
             .await?;
         let applied = self
             .apply_fast_or_carefully(updates, is_linked, tip)
             .await?;
-        self.record(updates, &applied);
+        self.record(updates.0, &applied);
         let now = Instant::now();
         if self.retention.mark(now, applied.cursor.seq) {
             let removed = self.retention.remove_old(now, &mut self.connection);
@@ -286,7 +292,7 @@ impl<'a> MirrorWriter<'a> {
 
     async fn apply_fast_or_carefully(
         &mut self,
-        updates: &[SlotUpdate],
+        updates: (&[SlotUpdate], &[SlotUpdate]),
         is_linked: bool,
         tip: Option<Tip>,
     ) -> Result<Applied, ApplyError> {
@@ -303,7 +309,7 @@ impl<'a> MirrorWriter<'a> {
     async fn apply_with(
         &mut self,
         care: Care,
-        updates: &[SlotUpdate],
+        updates: (&[SlotUpdate], &[SlotUpdate]),
         is_linked: bool,
         tip: Option<Tip>,
     ) -> Result<Applied, ApplyError> {
@@ -435,7 +441,7 @@ async fn try_lock(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
 async fn apply(
     mut transaction: Transaction<'_, Postgres>,
     care: Care,
-    updates: &[SlotUpdate],
+    (updates, ahead): (&[SlotUpdate], &[SlotUpdate]),
     is_linked: bool,
     tip: Option<Tip>,
 ) -> Result<Applied, ApplyError> {
@@ -444,7 +450,7 @@ async fn apply(
     if let Some(tip) = tip {
         cursor.observe(tip);
     }
-    let late = late_slot(&mut transaction, &cursor, updates).await?;
+    let late = late_slot(&mut transaction, &cursor, updates, ahead).await?;
     let (updates, late) = match late {
         Some((whole, obstacle)) => (&updates[..whole], Some(obstacle)),
         None => (updates, None),
@@ -453,7 +459,11 @@ async fn apply(
     let next = next_slots(&cursor, hashes, is_linked, updates);
     let finalized_before = cursor.finalized_slot;
     let seq_before = cursor.seq;
-    cursor.finalized_slot = next.finalized_slot;
+    cursor.finalized_slot = match late {
+        None => finalized_ahead(&cursor, &next, ahead),
+        // What was said after it can be of another fork.
+        Some(_) => next.finalized_slot,
+    };
     // Slots that can still be undone are stored one by one, each with what it replaces.
     let (finalized, open): (Vec<_>, Vec<_>) = next
         .slots
@@ -490,8 +500,10 @@ async fn late_slot(
     connection: &mut PgConnection,
     cursor: &Cursor,
     updates: &[SlotUpdate],
+    ahead: &[SlotUpdate],
 ) -> Result<Option<(usize, Obstacle)>, sqlx::Error> {
-    let late = updates.iter().filter_map(|update| match update {
+    let late = updates.iter().chain(ahead);
+    let late = late.filter_map(|update| match update {
         SlotUpdate::Late(slot) => Some(*slot),
         _ => None,
     });
@@ -499,6 +511,11 @@ async fn late_slot(
         return Ok(None);
     };
     if slot <= cursor.finalized_slot {
+        // Messages ahead are reported when it is their turn.
+        let is_it = |update: &SlotUpdate| matches!(update, SlotUpdate::Late(late) if *late == slot);
+        if !updates.iter().any(is_it) {
+            return Ok(None);
+        }
         let reason = "messages of the slot arrived after it was finalized";
         DeadLetter::new("slot", slot, reason)
             .store(connection)
@@ -616,6 +633,24 @@ fn next_slots<'a>(
     next
 }
 
+/// Latest of the slots to apply, and of those that are applied, that is finalized: the updates after them
+/// count as well, as far as they continue the chain.
+fn finalized_ahead(cursor: &Cursor, next: &Next<'_>, ahead: &[SlotUpdate]) -> i64 {
+    if next.obstacle.is_some() || !next.is_linked {
+        return next.finalized_slot;
+    }
+    // A slot with late messages is read again, so it must not count as finalized before.
+    let is_late = |update: &SlotUpdate| matches!(update, SlotUpdate::Late(_));
+    let ahead = &ahead[..ahead.iter().position(is_late).unwrap_or(ahead.len())];
+    let mut last = cursor.clone();
+    if let Some(slot) = next.slots.last() {
+        last.advance(slot);
+    }
+    let hashes = HashMap::from([(last.slot, last.blockhash)]);
+    let finalized = next_slots(&last, hashes, true, ahead).finalized_slot;
+    next.finalized_slot.max(finalized.min(last.slot))
+}
+
 /// What keeps a slot from being applied.
 fn obstacle(
     continuity: Continuity,
@@ -715,6 +750,27 @@ mod tests {
         let (slot, parent_slot) = (11, 10);
         let unknown = Obstacle::UnknownFork { slot, parent_slot };
         assert_eq!(next(&[sealed(11, 11, 10, 99)]), (vec![], 0, Some(unknown)));
+    }
+
+    #[test]
+    fn updates_ahead_tell_which_slots_are_finalized() {
+        let finalized = SlotUpdate::Finalized;
+        let batch = [sealed(11, 11, 10, 10), sealed(12, 12, 11, 11)];
+        let slot = |is_linked, ahead: &[SlotUpdate]| {
+            finalized_ahead(&cursor(10), &next_of(is_linked, &batch), ahead)
+        };
+        // Slots of the batch at most, although later ones are finalized
+        let later = sealed(13, 13, 12, 12);
+        assert_eq!(slot(true, &[later.clone(), finalized(13)]), 12);
+        assert_eq!(slot(true, &[finalized(11), later.clone()]), 11);
+        // Not what is said after a fork, or after messages that came late
+        let fork = sealed(14, 14, 11, 11);
+        assert_eq!(slot(true, &[later.clone(), fork, finalized(14)]), 0);
+        assert_eq!(slot(true, &[SlotUpdate::Late(12), later, finalized(13)]), 0);
+        // A batch that ends at an obstacle may be undone
+        let gap = [sealed(11, 11, 10, 10), sealed(15, 15, 14, 14)];
+        let next = next_of(true, &gap);
+        assert_eq!(finalized_ahead(&cursor(10), &next, &[finalized(11)]), 0);
     }
 
     #[test]

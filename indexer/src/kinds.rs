@@ -66,7 +66,10 @@ const LIFE_COLUMNS: [&str; 9] = [
 /// Rows of lives, each with the address and life that it replaces.
 pub struct KeyedRows {
     pub table: String,
+    /// The rows, for the temporary table beside `table`.
     pub rows: CopyRows,
+    /// Moves the rows of the temporary table to `table`.
+    pub replace: String,
     pub addresses: Vec<Vec<u8>>,
     pub lives: Vec<i64>,
 }
@@ -83,8 +86,9 @@ pub struct LifeRows {
 
 impl KeyedRows {
     fn new(table: String, columns: &[String]) -> Self {
-        let rows = CopyRows::new(&table, columns);
+        let rows = CopyRows::new(&staging(&table), columns);
         Self {
+            replace: replace(&table, columns),
             table,
             rows,
             addresses: vec![],
@@ -198,6 +202,40 @@ impl Fields<'_> {
 /// Qualified and quoted name of the table of an account type.
 pub fn table(kind: AccountKind) -> String {
     format!("chain.\"{}\"", kind.name().to_snake_case())
+}
+
+/// Name of the temporary table that has the columns of `table`, through which rows reach it.
+fn staging(table: &str) -> String {
+    table.replacen("chain.", "pg_temp.", 1)
+}
+
+/// Creates the temporary tables of a connection. They are empty after each transaction.
+pub fn create_staging() -> String {
+    let create = |table: String| {
+        let staging = staging(&table);
+        format!("create temporary table {staging} (like {table}) on commit delete rows;")
+    };
+    tables_of(AccountKind::ALL.iter().copied())
+        .map(create)
+        .collect()
+}
+
+/// The statement that moves rows from the temporary table to `table`. It updates existing rows in place,
+/// because none of their indexed columns changes as a rule: Postgres then writes to no index.
+fn replace(table: &str, columns: &[String]) -> String {
+    let quoted: Vec<_> = columns.iter().map(|name| format!("\"{name}\"")).collect();
+    let given: Vec<_> = quoted
+        .iter()
+        .map(|name| format!("excluded.{name}"))
+        .collect();
+    let (quoted, given) = (quoted.join(", "), given.join(", "));
+    // Only one row of an address may be current: the one that no longer is goes first.
+    format!(
+        "with given as (delete from {} returning *)
+         insert into {table} ({quoted}) select {quoted} from given order by is_current
+         on conflict (address, life) do update set ({quoted}) = ({given})",
+        staging(table)
+    )
 }
 
 /// The tables that have rows of lives.

@@ -44,7 +44,7 @@ use settle::Settler;
 
 /// Capacity of the queue between the stream and the database. A full queue stops the stream from
 /// reading (backpressure).
-const QUEUE_CAPACITY: usize = 256;
+const QUEUE_CAPACITY: usize = 128;
 /// Delay after the first failure; doubles with each further failure.
 const MIN_RETRY_DELAY: Duration = Duration::from_millis(250);
 /// Longest delay between retries. A connection over which the mirror caught up resets the delay.

@@ -248,15 +248,15 @@ fn feed_records<'a>(
     rows
 }
 
-/// Deletes the rows with the keys of `range` and stores new ones.
+/// Stores rows in place of those with the same keys.
 async fn replace_range(
     connection: &mut PgConnection,
     rows: &KeyedRows,
     range: std::ops::Range<usize>,
 ) -> Result<(), sqlx::Error> {
-    let (addresses, lives) = (&rows.addresses[range.clone()], &rows.lives[range.clone()]);
-    delete(connection, &rows.table, addresses, lives).await?;
-    rows.rows.store_range(connection, range).await
+    rows.rows.store_range(connection, range).await?;
+    sqlx::query(&rows.replace).execute(connection).await?;
+    Ok(())
 }
 
 /// Deletes the rows of lives.

@@ -4,6 +4,7 @@ pub mod bench;
 pub mod chaos;
 pub mod histograms;
 pub mod idl;
+pub mod ingest;
 pub mod insurance;
 pub mod motives;
 pub mod mutants;

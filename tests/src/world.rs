@@ -6,6 +6,7 @@
 mod actions;
 mod checks;
 mod fixtures;
+mod recorder;
 mod rent;
 
 use std::collections::HashMap;
@@ -28,6 +29,7 @@ use litesvm::{
     types::{FailedTransactionMetadata, TransactionMetadata},
 };
 use litesvm_token::CreateAssociatedTokenAccount;
+pub use recorder::Recorder;
 pub use rent::*;
 use solana_clock::Clock;
 use solana_instruction_error::InstructionError;
@@ -93,6 +95,8 @@ pub struct World {
     /// Whether solvency and share prices are checked after every successful transaction. Tests that send
     /// thousands of transactions turn this off.
     pub solvency_checks: bool,
+    /// Records the transactions that succeed. Forks of the world record nothing.
+    pub recorder: Option<Recorder>,
 }
 
 /// Forks the world: the clone has the same state, and is independent.
@@ -112,6 +116,7 @@ impl Clone for World {
             name: self.name.clone(),
             wallets: self.wallets,
             solvency_checks: self.solvency_checks,
+            recorder: None,
         }
     }
 }
@@ -155,6 +160,7 @@ impl World {
             name: name.into(),
             wallets: 0,
             solvency_checks: true,
+            recorder: None,
         };
         world.set_upgrade_authority(world.admin.pubkey());
         world
@@ -273,9 +279,13 @@ impl World {
             .expect("a signer is missing");
         let bytes = size_with_budget(instructions, &self.payer.pubkey());
         let before = self.holdings(instructions);
+        let recorded = self.recorder.is_some().then(|| transaction.clone());
         let metadata = self.svm.send_transaction(transaction)?;
         self.check_rent(instructions, &before);
         let events = events(&metadata);
+        if let (Some(recorder), Some(transaction)) = (&mut self.recorder, recorded) {
+            recorder.record(&self.svm, &transaction, &metadata, &events);
+        }
         let ours = instructions.iter().filter(|i| i.program_id == ID).count();
         assert_eq!(
             events.len(),

@@ -20,7 +20,10 @@ use crate::{
 };
 
 /// Maximum number of updates in one database transaction.
-pub const MAX_BATCH: usize = 64;
+pub const MAX_BATCH: usize = 128;
+/// Number of updates that are taken from the queue ahead of the transaction, if they have arrived. Slots
+/// that they finalize can't be undone any more, so the mirror need not keep what these slots replace.
+const MAX_AHEAD: usize = 160;
 /// Number of account writes and events from which a transaction takes no further slot: one that takes
 /// too long is given up.
 const MAX_BATCH_ROWS: usize = 20_000;
@@ -56,10 +59,11 @@ impl Follower<'_> {
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             while !waiting.is_empty() {
+                self.look_ahead(&mut waiting);
                 gauge!(QUEUE_DEPTH).set((waiting.len() + self.updates.len()) as f64);
-                let rest = waiting.split_off(batch_len(&waiting, self.max_batch));
-                let cursor = self.apply(&waiting).await?;
-                waiting = rest;
+                let batch = batch_len(&waiting[..finalized_len(&waiting)], self.max_batch);
+                let cursor = self.apply(&waiting, batch).await?;
+                waiting.drain(..batch);
                 if !self.caught_up && waiting.is_empty() && self.updates.is_empty() {
                     self.caught_up = true;
                     self.status.enter(State::Following);
@@ -75,7 +79,7 @@ impl Follower<'_> {
                     }
                 }
                 _ = heartbeat.tick() => {
-                    let cursor = self.apply(&[]).await?;
+                    let cursor = self.apply(&[], 0).await?;
                     if until_settled && cursor.settled_slot.is_some() {
                         return Ok(());
                     }
@@ -84,11 +88,25 @@ impl Follower<'_> {
         }
     }
 
-    /// Applies updates, with the remedy for each obstacle.
-    async fn apply(&mut self, mut updates: &[SlotUpdate]) -> Result<Cursor, RunError> {
+    /// Takes the updates that have arrived.
+    fn look_ahead(&mut self, waiting: &mut Vec<SlotUpdate>) {
+        while waiting.len() < MAX_AHEAD
+            && let Ok(update) = self.updates.try_recv()
+        {
+            waiting.push(update);
+        }
+    }
+
+    /// Applies the first `batch` updates, with the remedy for each obstacle.
+    async fn apply(
+        &mut self,
+        mut updates: &[SlotUpdate],
+        mut batch: usize,
+    ) -> Result<Cursor, RunError> {
         loop {
             let tip = *self.tip.borrow();
-            let applied = self.mirror.apply(updates, self.is_linked, tip).await?;
+            let applied = self.mirror.apply(updates, batch, self.is_linked, tip);
+            let applied = applied.await?;
             self.is_linked = applied.is_linked;
             let Some(obstacle) = applied.obstacle else {
                 if self.is_linked && applied.cursor.settled_slot.is_none() {
@@ -101,6 +119,7 @@ impl Follower<'_> {
             }
             // What was applied before the obstacle can be of the fork that is undone now.
             updates = &updates[applied.applied..];
+            batch -= applied.applied;
             self.overcome(obstacle, &applied.cursor, updates).await?;
         }
     }
@@ -178,7 +197,7 @@ impl Follower<'_> {
             }
             self.settler.miss(self.mirror.open_among(&others).await?);
             let tip = *self.tip.borrow();
-            let applied = self.mirror.apply(&blocks, true, tip).await?;
+            let applied = self.mirror.apply(&blocks, blocks.len(), true, tip).await?;
             let cursor = applied.cursor;
             match applied.obstacle {
                 None => {}
@@ -260,6 +279,22 @@ impl Follower<'_> {
     }
 }
 
+/// Number of updates up to the last slot that the updates finalize; all of them if they finalize none.
+/// Behind the stream, the slots that can still be undone wait until later ones have finalized them.
+fn finalized_len(updates: &[SlotUpdate]) -> usize {
+    let finalized = updates.iter().filter_map(|update| match update {
+        SlotUpdate::Finalized(slot) => Some(*slot),
+        _ => None,
+    });
+    let finalized = finalized.max().unwrap_or(0);
+    let is_finalized = |update: &SlotUpdate| match update {
+        SlotUpdate::Sealed(sealed) => sealed.slot <= finalized,
+        _ => false,
+    };
+    let last = updates.iter().rposition(is_finalized);
+    last.map_or(updates.len(), |last| last + 1)
+}
+
 /// Number of updates, at least one, that one transaction applies.
 fn batch_len(updates: &[SlotUpdate], most: usize) -> usize {
     let mut rows = 0;
@@ -278,28 +313,43 @@ mod tests {
     use super::*;
     use crate::slot::{AccountWrite, SealedSlot};
 
+    fn sealed(slot: i64, writes: usize) -> SlotUpdate {
+        let write = AccountWrite {
+            address: [1; 32].into(),
+            write_version: 1,
+            lamports: 1,
+            data: vec![],
+        };
+        SlotUpdate::Sealed(Box::new(SealedSlot {
+            slot,
+            blockhash: [0; 32],
+            parent_slot: slot - 1,
+            parent_blockhash: [0; 32],
+            block_time: None,
+            writes: vec![write; writes],
+            emptied: [].into(),
+            events: vec![],
+        }))
+    }
+
+    #[test]
+    fn slots_that_later_updates_finalize_come_first() {
+        let finalized = SlotUpdate::Finalized;
+        let behind = [sealed(40, 0), finalized(8), sealed(41, 0), finalized(40)];
+        assert_eq!(finalized_len(&behind), 1);
+        let live = [finalized(9), sealed(41, 0)];
+        assert_eq!(finalized_len(&live), 2);
+        assert_eq!(finalized_len(&[sealed(41, 0)]), 1);
+    }
+
     #[test]
     fn a_batch_ends_with_the_slot_that_makes_it_large() {
-        let slot = |writes| {
-            let write = AccountWrite {
-                address: [1; 32].into(),
-                write_version: 1,
-                lamports: 1,
-                data: vec![],
-            };
-            SlotUpdate::Sealed(Box::new(SealedSlot {
-                slot: 1,
-                blockhash: [0; 32],
-                parent_slot: 0,
-                parent_blockhash: [0; 32],
-                block_time: None,
-                writes: vec![write; writes],
-                emptied: [].into(),
-                events: vec![],
-            }))
-        };
+        let slot = |writes| sealed(1, writes);
         assert_eq!(batch_len(&[], MAX_BATCH), 0);
-        assert_eq!(batch_len(&vec![slot(10); 100], MAX_BATCH), MAX_BATCH);
+        assert_eq!(
+            batch_len(&vec![slot(10); 2 * MAX_BATCH], MAX_BATCH),
+            MAX_BATCH
+        );
         assert_eq!(batch_len(&vec![slot(10); 100], 7), 7);
         let large = [slot(9_999), slot(9_999), slot(9_999), slot(1)];
         assert_eq!(batch_len(&large, MAX_BATCH), 3);

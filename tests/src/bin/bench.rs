@@ -1,5 +1,5 @@
 //! `bench compute`, `bench rent`: compute units and rent of the program, measured in the virtual machine.
-//! `bench noise`: how often noise reaches the noise floor.
+//! `bench noise`: how often noise reaches the noise floor. `bench indexer`: how fast the indexer mirrors.
 
 use std::{collections::BTreeMap, fs};
 
@@ -8,7 +8,13 @@ use driftshield_sdk::{
     Collateral, Config, Exposure, Market, Model, PAGE_WINDOWS, Policy, Position, Receipt, Seat,
     Series, Vault, WithdrawRequest,
 };
-use driftshield_tests::{bench, noise, paths::root, world::program_file};
+use driftshield_tests::{
+    bench,
+    ingest::phases,
+    noise,
+    paths::{root, target_dir},
+    world::program_file,
+};
 use serde_json::{Value, json};
 
 /// Number of key sets. The cost of finding PDA bumps depends on the keys, so it is averaged over sets.
@@ -29,6 +35,23 @@ enum Options {
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
+    /// Speed of the indexer.
+    Indexer {
+        #[arg(long, default_value_t = 7)]
+        seed: u64,
+        /// Transactions of the recording.
+        #[arg(long, default_value_t = 400_000)]
+        transactions: u64,
+        /// Transactions in a slot of the full load.
+        #[arg(long, default_value_t = 1_000)]
+        slot_transactions: usize,
+        /// Slots of which the time from slot to row is measured.
+        #[arg(long, default_value_t = 250)]
+        live_slots: usize,
+        /// Slots that an outage misses.
+        #[arg(long, default_value_t = 1_500)]
+        outage_slots: usize,
+    },
 }
 
 fn main() {
@@ -36,7 +59,33 @@ fn main() {
         Options::Compute => compute(),
         Options::Rent => rent(),
         Options::Noise { years, seed } => noise(years, seed),
+        Options::Indexer {
+            seed,
+            transactions,
+            slot_transactions,
+            live_slots,
+            outage_slots,
+        } => indexer(&phases::Options {
+            seed,
+            transactions,
+            slot_transactions,
+            live_slots,
+            outage_slots,
+        }),
     }
+}
+
+/// Prints how fast the indexer mirrors a recorded load, and writes it to `bench/indexer.json`.
+fn indexer(options: &phases::Options) {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let measured = runtime.block_on(phases::run(options, &target_dir()));
+    let mut results = measured.unwrap_or_else(|error| {
+        eprintln!("{error:#}");
+        std::process::exit(1);
+    });
+    results["machine"] = machine();
+    results["versions"] = versions_of(&["litesvm", "sqlx", "yellowstone-grpc-proto"]);
+    write_results("indexer", &results);
 }
 
 /// Prints a line for each model, length of windows and metric, and writes all to `bench/noise.json`.

@@ -47,6 +47,10 @@ impl Service {
         }
     }
 
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub fn output(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
     }

@@ -11,7 +11,7 @@ use super::{
     step::Step,
     terms::{COOLDOWN, MINUTE, collateral_terms, model_terms, params, spec, vault_terms},
 };
-use crate::world::HOUR;
+use crate::world::{HOUR, Recorder};
 
 /// Final windows of each model.
 const HISTORY: usize = 8;
@@ -19,7 +19,13 @@ const HISTORY: usize = 8;
 impl Driver {
     /// A driver at the start of a run.
     pub fn new() -> Self {
+        Self::recorded(None)
+    }
+
+    /// Like [`Self::new`], with a recorder of all transactions.
+    pub fn recorded(recorder: Option<Recorder>) -> Self {
         let mut driver = Self::uninitialized();
+        driver.world.recorder = recorder;
         initialize(&mut driver);
         let models = register_models(&mut driver);
         open_vaults(&mut driver, models);

@@ -1,0 +1,214 @@
+//! An `indexer run` that mirrors a [`Chain`], and the commits of its database.
+
+use std::{
+    collections::HashMap,
+    fs,
+    path::Path,
+    process::Command,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, ensure};
+use sqlx::{Connection, PgConnection, postgres::PgListener};
+use tokio::task::JoinHandle;
+
+use super::{
+    chain::{Chain, FIRST_SLOT},
+    database::Postgres,
+    grpc, rpc,
+};
+use crate::network::Service;
+
+/// Time without a commit after which a run is given up.
+const STALL_TIMEOUT: Duration = Duration::from_secs(120);
+
+pub struct Mirror {
+    pub chain: Arc<Chain>,
+    pub database_url: String,
+    pub indexer: Service,
+    /// When commits were seen, each with the `seq` of the feed's last record.
+    commits: Arc<Mutex<Vec<(Instant, u64)>>>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+/// What an indexer has used so far.
+#[derive(Clone, Copy, Debug)]
+pub struct Usage {
+    pub peak_memory_mib: f64,
+    /// Processor time in seconds.
+    pub cpu_secs: f64,
+}
+
+impl Mirror {
+    /// Starts to mirror a chain without slots into a new database. Returns after the indexer has subscribed.
+    pub async fn start(
+        name: &str,
+        chain: Arc<Chain>,
+        postgres: &Postgres,
+        folder: &Path,
+    ) -> anyhow::Result<Self> {
+        let database_url = postgres.create(name).await?;
+        let program = indexer()?;
+        let migrated = Command::new(&program)
+            .arg("migrate")
+            .env("DATABASE_URL", &database_url)
+            .status()?;
+        ensure!(migrated.success(), "indexer migrate failed");
+        let (rpc_url, rpc) = rpc::serve(Arc::clone(&chain)).await?;
+        let (grpc_url, grpc) = grpc::serve(Arc::clone(&chain)).await?;
+        let commits = Arc::default();
+        let listener = listen(&database_url, Arc::clone(&commits)).await?;
+        let mut run = Command::new(&program);
+        run.arg("run")
+            .env("DATABASE_URL", &database_url)
+            .env("RPC_URL", rpc_url)
+            .env("GRPC_URL", grpc_url)
+            .env("NO_COLOR", "1");
+        let indexer = Service::start(&format!("indexer-{name}"), &mut run, folder);
+        let mirror = Self {
+            chain,
+            database_url,
+            indexer,
+            commits,
+            tasks: vec![rpc, grpc, listener],
+        };
+        let mut subscriptions = mirror.chain.subscriptions.subscribe();
+        let subscribed = subscriptions.wait_for(|count| 0 < *count);
+        let subscribed = tokio::time::timeout(Duration::from_secs(30), subscribed).await;
+        subscribed.with_context(|| mirror.indexer.output())??;
+        Ok(mirror)
+    }
+
+    /// `seq` of the last commit.
+    pub fn seq(&self) -> u64 {
+        let commits = self.commits.lock().expect("no holder panics");
+        commits.last().map_or(0, |(_, seq)| *seq)
+    }
+
+    /// Waits until the mirror has the events of the chain's slots up to now. Returns when it had them.
+    pub async fn wait_for(&mut self, events: u64) -> anyhow::Result<Instant> {
+        let mut progress = (0, Instant::now());
+        loop {
+            if let Some(at) = self.committed_at(events) {
+                return Ok(at);
+            }
+            let seq = self.seq();
+            if progress.0 != seq {
+                progress = (seq, Instant::now());
+            }
+            let is_stalled = STALL_TIMEOUT < progress.1.elapsed();
+            ensure!(
+                self.indexer.is_running() && !is_stalled,
+                "the mirror stopped at event {seq} of {events}: {}",
+                self.indexer.output()
+            );
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// When the mirror had the first `events` events; `None` if it hasn't.
+    pub fn committed_at(&self, events: u64) -> Option<Instant> {
+        let commits = self.commits.lock().expect("no holder panics");
+        let after = commits.partition_point(|(_, seq)| *seq < events);
+        commits.get(after).map(|(at, _)| *at)
+    }
+
+    pub fn usage(&self) -> anyhow::Result<Usage> {
+        let process = format!("/proc/{}", self.indexer.id());
+        let status = fs::read_to_string(format!("{process}/status"))?;
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let peak = peak.and_then(|text| text.split_whitespace().next()?.parse::<f64>().ok());
+        let stat = fs::read_to_string(format!("{process}/stat"))?;
+        // After the name in parentheses, the 12th and 13th fields: user and system time in ticks of 10 ms.
+        let (_, fields) = stat.rsplit_once(')').context("no name")?;
+        let ticks = fields.split_whitespace().skip(11).take(2);
+        let ticks: f64 = ticks.filter_map(|text| text.parse::<f64>().ok()).sum();
+        Ok(Usage {
+            peak_memory_mib: peak.context("no VmHWM")? / 1024.0,
+            cpu_secs: ticks / 100.0,
+        })
+    }
+
+    /// Checks that the mirror has all events and the last bytes of all open accounts, and no others.
+    pub async fn check(&self) -> anyhow::Result<()> {
+        let mut connection = PgConnection::connect(&self.database_url).await?;
+        let slots = self.chain.slots();
+        let last = slots.last().context("the chain has no slot")?;
+        let recorded = &self.chain.recording.transactions[..last.transactions.end];
+        let (events, letters, slot): (i64, i64, i64) = sqlx::query_as(
+            "select (select count(*) from chain.event), (select count(*) from chain.dead_letter),
+               (select slot from chain.cursor)",
+        )
+        .fetch_one(&mut connection)
+        .await?;
+        let expected = (
+            last.events as i64,
+            0,
+            (FIRST_SLOT - 1) as i64 + slots.len() as i64,
+        );
+        ensure!(
+            (events, letters, slot) == expected,
+            "events, dead letters and slot are {:?}, not {expected:?}",
+            (events, letters, slot)
+        );
+        let mut accounts = HashMap::new();
+        for transaction in recorded {
+            for account in &transaction.accounts {
+                accounts.insert(&account.pubkey[..], &account.data[..]);
+            }
+        }
+        let open: Vec<(Vec<u8>, Vec<u8>)> = sqlx::query_as(
+            "select address, data from chain.account where is_current and closed_slot is null",
+        )
+        .fetch_all(&mut connection)
+        .await?;
+        let differing = open
+            .iter()
+            .filter(|(address, data)| accounts.get(&address[..]) != Some(&&data[..]));
+        let differing = differing.count();
+        ensure!(differing == 0, "{differing} accounts differ from the chain");
+        Ok(connection.close().await?)
+    }
+
+    /// Stops the indexer and the servers. The database stays.
+    pub fn stop(mut self) -> anyhow::Result<()> {
+        ensure!(self.indexer.stop(), "indexer: {}", self.indexer.output());
+        for task in &self.tasks {
+            task.abort();
+        }
+        Ok(())
+    }
+}
+
+/// The indexer that was built with this program.
+fn indexer() -> anyhow::Result<std::path::PathBuf> {
+    let own = std::env::current_exe()?;
+    let indexer = own.with_file_name("indexer");
+    ensure!(
+        indexer.exists(),
+        "{} is missing; run scripts/bench",
+        indexer.display()
+    );
+    Ok(indexer)
+}
+
+/// Notes each commit that the indexer notifies readers of.
+async fn listen(
+    database_url: &str,
+    commits: Arc<Mutex<Vec<(Instant, u64)>>>,
+) -> anyhow::Result<JoinHandle<()>> {
+    let mut listener = PgListener::connect(database_url).await?;
+    listener.listen("driftshield").await?;
+    Ok(tokio::spawn(async move {
+        loop {
+            // Fails when Postgres stops.
+            let Ok(notification) = listener.recv().await else {
+                return;
+            };
+            let now = Instant::now();
+            let seq = notification.payload().parse().expect("a number");
+            commits.lock().expect("no holder panics").push((now, seq));
+        }
+    }))
+}
