@@ -157,21 +157,15 @@ impl Chain {
     pub fn block_meta(&self, index: u64) -> SubscribeUpdate {
         let transactions = self.lock()[index as usize].transactions.clone();
         let last = &self.recording.transactions[transactions.end - 1];
-        let slot = FIRST_SLOT + index;
-        update(UpdateOneof::BlockMeta(SubscribeUpdateBlockMeta {
-            slot,
-            blockhash: blockhash(slot),
-            rewards: None,
-            block_time: Some(UnixTimestamp {
-                timestamp: last.seconds,
-            }),
-            block_height: Some(BlockHeight { block_height: slot }),
-            parent_slot: slot - 1,
-            parent_blockhash: blockhash(slot - 1),
-            executed_transaction_count: transactions.len() as u64,
-            entries_count: 0,
-            bank_id: slot,
-        }))
+        let time = UnixTimestamp {
+            timestamp: last.seconds,
+        };
+        block_meta(FIRST_SLOT + index, Some(time), transactions.len() as u64)
+    }
+
+    /// The metadata of the empty block before the first slot.
+    pub fn base_meta() -> SubscribeUpdate {
+        block_meta(FIRST_SLOT - 1, None, 0)
     }
 
     /// The statuses that are reported after the slot with this index.
@@ -192,6 +186,25 @@ fn status(slot: u64, status: SlotStatus) -> SubscribeUpdate {
         status: status.into(),
         dead_error: None,
         bank_id: Some(slot),
+    }))
+}
+
+fn block_meta(
+    slot: u64,
+    block_time: Option<UnixTimestamp>,
+    executed_transaction_count: u64,
+) -> SubscribeUpdate {
+    update(UpdateOneof::BlockMeta(SubscribeUpdateBlockMeta {
+        slot,
+        blockhash: blockhash(slot),
+        rewards: None,
+        block_time,
+        block_height: Some(BlockHeight { block_height: slot }),
+        parent_slot: slot - 1,
+        parent_blockhash: blockhash(slot - 1),
+        executed_transaction_count,
+        entries_count: 0,
+        bank_id: slot,
     }))
 }
 

@@ -120,6 +120,10 @@ impl Geyser for Service {
             None => *self.chain.confirmed.borrow(),
         };
         let (updates, queue) = mpsc::channel(QUEUE);
+        if from_slot.is_some_and(|slot| slot < FIRST_SLOT) {
+            let base = updates.try_send(Ok(Chain::base_meta()));
+            base.expect("the queue is empty");
+        }
         let chain = Arc::clone(&self.chain);
         tokio::spawn(async move {
             send_slots(chain, next, updates).await;
@@ -136,7 +140,8 @@ impl Geyser for Service {
     ) -> Result<Response<SubscribeReplayInfoResponse>, Status> {
         self.require_up()?;
         Ok(Response::new(SubscribeReplayInfoResponse {
-            first_available: Some(FIRST_SLOT),
+            // The block before the first slot, and one before it.
+            first_available: Some(FIRST_SLOT - 2),
         }))
     }
 

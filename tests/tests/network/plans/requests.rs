@@ -220,7 +220,7 @@ fn key(kind: u32, number: u64) -> String {
 
 /// Id of an event, as `id_of` in `rows.sql` makes it.
 fn id(number: u64) -> u64 {
-    ((2_034_652 + number / 4) << 31) + (number % 4 << 12)
+    ((2_034_652 + number / 4) << 31) + ((number % 4) << 12)
 }
 
 /// Values of a filter or order: those of its type or, if the type has too many, examples.
