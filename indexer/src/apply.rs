@@ -1,7 +1,10 @@
 //! Application of slots to the database: their rows and the cursor in one transaction.
 
+mod next;
+mod updates;
+
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{BTreeSet, HashSet},
     time::{Duration, Instant},
 };
 
@@ -13,15 +16,15 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    cursor::{Continuity, Cursor, Tip},
-    dead_letter::{DeadLetter, is_refusal},
+    cursor::{Cursor, Tip},
+    dead_letter::is_refusal,
     gap,
     history::Base,
     kinds,
     metrics::{BATCH_SLOTS, COMMITS},
     reading::{Reading, Taken},
     retention::Retention,
-    slot::{Blockhash, SealedSlot, SlotUpdate},
+    slot::{SealedSlot, SlotUpdate},
     status::{State, Status},
     store::{Care, Store, bytes_of},
     undo,
@@ -314,7 +317,7 @@ impl<'a> MirrorWriter<'a> {
         tip: Option<Tip>,
     ) -> Result<Applied, ApplyError> {
         let transaction = bounded(self.connection.begin()).await?;
-        bounded(apply(transaction, care, updates, is_linked, tip)).await
+        bounded(updates::apply(transaction, care, updates, is_linked, tip)).await
     }
 
     /// Undoes the slots after `ancestor`, which is applied and not finalized, and tells the clients.
@@ -438,106 +441,6 @@ async fn try_lock(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
         .await
 }
 
-async fn apply(
-    mut transaction: Transaction<'_, Postgres>,
-    care: Care,
-    (updates, ahead): (&[SlotUpdate], &[SlotUpdate]),
-    is_linked: bool,
-    tip: Option<Tip>,
-) -> Result<Applied, ApplyError> {
-    let cursor = Cursor::lock(&mut transaction).await?;
-    let mut cursor = cursor.ok_or(ApplyError::NoCursor)?;
-    if let Some(tip) = tip {
-        cursor.observe(tip);
-    }
-    let late = late_slot(&mut transaction, &cursor, updates, ahead).await?;
-    let (updates, late) = match late {
-        Some((whole, obstacle)) => (&updates[..whole], Some(obstacle)),
-        None => (updates, None),
-    };
-    let hashes = applied_hashes(&mut transaction, &cursor, updates).await?;
-    let next = next_slots(&cursor, hashes, is_linked, updates);
-    let finalized_before = cursor.finalized_slot;
-    let seq_before = cursor.seq;
-    cursor.finalized_slot = match late {
-        None => finalized_ahead(&cursor, &next, ahead),
-        // What was said after it can be of another fork.
-        Some(_) => next.finalized_slot,
-    };
-    // Slots that can still be undone are stored one by one, each with what it replaces.
-    let (finalized, open): (Vec<_>, Vec<_>) = next
-        .slots
-        .into_iter()
-        .partition(|slot| slot.slot <= cursor.finalized_slot);
-    let mut store = Store {
-        connection: &mut transaction,
-        cursor: &mut cursor,
-        care,
-    };
-    store.slots(&finalized).await?;
-    for slot in open {
-        store.slots(&[slot]).await?;
-    }
-    if finalized_before < cursor.finalized_slot {
-        undo::forget(&mut transaction, cursor.finalized_slot).await?;
-    }
-    cursor.update(&mut transaction).await?;
-    if seq_before < cursor.seq {
-        notify(&mut transaction, cursor.seq).await?;
-    }
-    transaction.commit().await?;
-    Ok(Applied {
-        cursor,
-        applied: next.applied,
-        obstacle: next.obstacle.or(late),
-        is_linked: next.is_linked,
-    })
-}
-
-/// The first slot that was sealed before all of its messages had arrived, and the number of updates
-/// before it.
-async fn late_slot(
-    connection: &mut PgConnection,
-    cursor: &Cursor,
-    updates: &[SlotUpdate],
-    ahead: &[SlotUpdate],
-) -> Result<Option<(usize, Obstacle)>, sqlx::Error> {
-    let late = updates.iter().chain(ahead);
-    let late = late.filter_map(|update| match update {
-        SlotUpdate::Late(slot) => Some(*slot),
-        _ => None,
-    });
-    let Some(slot) = late.min() else {
-        return Ok(None);
-    };
-    if slot <= cursor.finalized_slot {
-        // Messages ahead are reported when it is their turn.
-        let is_it = |update: &SlotUpdate| matches!(update, SlotUpdate::Late(late) if *late == slot);
-        if !updates.iter().any(is_it) {
-            return Ok(None);
-        }
-        let reason = "messages of the slot arrived after it was finalized";
-        DeadLetter::new("slot", slot, reason)
-            .store(connection)
-            .await?;
-        return Ok(None);
-    }
-    let sealed = (0..).zip(updates).find_map(|(index, update)| match update {
-        SlotUpdate::Sealed(sealed) if sealed.slot == slot => Some((index, sealed.parent_slot)),
-        _ => None,
-    });
-    let obstacle = |parent_slot| Obstacle::Late { slot, parent_slot };
-    if let Some((index, parent_slot)) = sealed {
-        return Ok(Some((index, obstacle(parent_slot))));
-    }
-    let parent: Option<i64> =
-        sqlx::query_scalar("select parent_slot from chain.slot where slot = $1")
-            .bind(slot)
-            .fetch_optional(connection)
-            .await?;
-    Ok(parent.map(|parent_slot| (0, obstacle(parent_slot))))
-}
-
 /// Wakes the readers of the feed.
 pub async fn notify(connection: &mut PgConnection, seq: i64) -> Result<(), sqlx::Error> {
     sqlx::query("select pg_notify('driftshield', $1)")
@@ -545,260 +448,4 @@ pub async fn notify(connection: &mut PgConnection, seq: i64) -> Result<(), sqlx:
         .execute(connection)
         .await?;
     Ok(())
-}
-
-/// Reads the blockhashes of applied slots that `updates` repeat or descend from.
-async fn applied_hashes(
-    connection: &mut PgConnection,
-    cursor: &Cursor,
-    updates: &[SlotUpdate],
-) -> Result<HashMap<i64, Blockhash>, sqlx::Error> {
-    let sealed = updates.iter().filter_map(SlotUpdate::sealed);
-    let slots = sealed.map(|sealed| [sealed.slot, sealed.parent_slot]);
-    let applied: Vec<_> = slots.flatten().filter(|slot| *slot < cursor.slot).collect();
-    // After `begin_following`, the cursor's slot is not in `chain.slot`.
-    let mut hashes = HashMap::from([(cursor.slot, cursor.blockhash)]);
-    if !applied.is_empty() {
-        // The slot before the first one is known as its parent only.
-        let known: Vec<(i64, Vec<u8>)> = sqlx::query_as(
-            "select slot, blockhash from chain.slot where slot = any($1)
-             union select parent_slot, parent_blockhash from chain.slot
-               where slot = (select min(slot) from chain.slot) and parent_slot = any($1)",
-        )
-        .bind(applied)
-        .fetch_all(connection)
-        .await?;
-        let known = known.into_iter();
-        hashes.extend(known.filter_map(|(slot, hash)| Some((slot, hash.try_into().ok()?))));
-    }
-    Ok(hashes)
-}
-
-/// The beginning of some updates, up to the first slot that doesn't continue the mirror.
-#[derive(Debug, PartialEq, Eq)]
-struct Next<'a> {
-    /// The slots to apply, each the child of the one before.
-    slots: Vec<&'a SealedSlot>,
-    /// Latest finalized slot that is applied then.
-    finalized_slot: i64,
-    /// Number of updates before the obstacle.
-    applied: usize,
-    obstacle: Option<Obstacle>,
-    is_linked: bool,
-}
-
-fn next_slots<'a>(
-    cursor: &Cursor,
-    mut hashes: HashMap<i64, Blockhash>,
-    is_linked: bool,
-    updates: &'a [SlotUpdate],
-) -> Next<'a> {
-    let mut cursor = cursor.clone();
-    let mut next = Next {
-        slots: vec![],
-        finalized_slot: cursor.finalized_slot,
-        applied: 0,
-        obstacle: None,
-        is_linked,
-    };
-    for update in updates {
-        let sealed = match update {
-            SlotUpdate::Sealed(sealed) => sealed,
-            // A slot that is not applied yet is finalized later, with another message.
-            SlotUpdate::Finalized(slot) if next.is_linked && *slot <= cursor.slot => {
-                next.finalized_slot = next.finalized_slot.max(*slot);
-                next.applied += 1;
-                continue;
-            }
-            SlotUpdate::Finalized(_) | SlotUpdate::Late(_) => {
-                next.applied += 1;
-                continue;
-            }
-        };
-        match cursor.continuity(hashes.get(&sealed.slot), sealed) {
-            Continuity::Duplicate => {}
-            Continuity::Next => {
-                hashes.insert(sealed.slot, sealed.blockhash);
-                cursor.advance(sealed);
-                next.slots.push(sealed);
-            }
-            continuity => {
-                next.obstacle = Some(obstacle(continuity, &hashes, sealed));
-                return next;
-            }
-        }
-        next.is_linked = true;
-        next.applied += 1;
-    }
-    next
-}
-
-/// Latest of the slots to apply, and of those that are applied, that is finalized: the updates after them
-/// count as well, as far as they continue the chain.
-fn finalized_ahead(cursor: &Cursor, next: &Next<'_>, ahead: &[SlotUpdate]) -> i64 {
-    if next.obstacle.is_some() || !next.is_linked {
-        return next.finalized_slot;
-    }
-    // A slot with late messages is read again, so it must not count as finalized before.
-    let is_late = |update: &SlotUpdate| matches!(update, SlotUpdate::Late(_));
-    let ahead = &ahead[..ahead.iter().position(is_late).unwrap_or(ahead.len())];
-    let mut last = cursor.clone();
-    if let Some(slot) = next.slots.last() {
-        last.advance(slot);
-    }
-    let hashes = HashMap::from([(last.slot, last.blockhash)]);
-    let finalized = next_slots(&last, hashes, true, ahead).finalized_slot;
-    next.finalized_slot.max(finalized.min(last.slot))
-}
-
-/// What keeps a slot from being applied.
-fn obstacle(
-    continuity: Continuity,
-    hashes: &HashMap<i64, Blockhash>,
-    sealed: &SealedSlot,
-) -> Obstacle {
-    let (slot, parent_slot) = (sealed.slot, sealed.parent_slot);
-    let parent = hashes.get(&parent_slot);
-    match continuity {
-        Continuity::Gap => Obstacle::Gap { slot, parent_slot },
-        _ if parent == Some(&sealed.parent_blockhash) => Obstacle::Fork {
-            slot,
-            ancestor: parent_slot,
-        },
-        _ => Obstacle::UnknownFork { slot, parent_slot },
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use chrono::DateTime;
-
-    use super::*;
-
-    fn hash(name: u8) -> Blockhash {
-        [name; 32]
-    }
-
-    fn cursor(slot: i64) -> Cursor {
-        Cursor {
-            epoch: 1,
-            slot,
-            blockhash: hash(slot as u8),
-            block_time: None,
-            seq: 0,
-            finalized_slot: 0,
-            tip_slot: slot,
-            tip_at: DateTime::UNIX_EPOCH,
-            settled_slot: None,
-            history_from: 0,
-            is_following: true,
-        }
-    }
-
-    fn sealed(slot: i64, name: u8, parent_slot: i64, parent: u8) -> SlotUpdate {
-        SlotUpdate::Sealed(Box::new(SealedSlot {
-            slot,
-            blockhash: hash(name),
-            parent_slot,
-            parent_blockhash: hash(parent),
-            block_time: None,
-            writes: vec![],
-            emptied: [].into(),
-            events: vec![],
-        }))
-    }
-
-    fn next_of(is_linked: bool, updates: &[SlotUpdate]) -> Next<'_> {
-        let applied = [(8, hash(8)), (10, hash(10))].into();
-        next_slots(&cursor(10), applied, is_linked, updates)
-    }
-
-    /// Slots to apply, number of applied updates, and the obstacle.
-    fn next(updates: &[SlotUpdate]) -> (Vec<i64>, usize, Option<Obstacle>) {
-        let next = next_of(true, updates);
-        let slots = next.slots.iter().map(|slot| slot.slot).collect();
-        (slots, next.applied, next.obstacle)
-    }
-
-    #[test]
-    fn slots_are_applied_up_to_the_first_that_does_not_continue_the_mirror() {
-        let first = [
-            sealed(10, 10, 9, 9),
-            sealed(11, 11, 10, 10),
-            sealed(13, 13, 11, 11),
-        ];
-        assert_eq!(next(&first), (vec![11, 13], 3, None));
-
-        let gap = [&first[..], &[sealed(15, 15, 14, 14)]].concat();
-        let (slot, parent_slot) = (15, 14);
-        let expected = Obstacle::Gap { slot, parent_slot };
-        assert_eq!(next(&gap), (vec![11, 13], 3, Some(expected)));
-
-        // A sibling of an applied slot, and one of a slot of the same batch
-        let fork = Obstacle::Fork {
-            slot: 10,
-            ancestor: 8,
-        };
-        assert_eq!(next(&[sealed(10, 77, 8, 8)]), (vec![], 0, Some(fork)));
-        let sibling = [&first[..], &[sealed(14, 14, 11, 11)]].concat();
-        let fork = Obstacle::Fork {
-            slot: 14,
-            ancestor: 11,
-        };
-        assert_eq!(next(&sibling), (vec![11, 13], 3, Some(fork)));
-
-        let (slot, parent_slot) = (11, 10);
-        let unknown = Obstacle::UnknownFork { slot, parent_slot };
-        assert_eq!(next(&[sealed(11, 11, 10, 99)]), (vec![], 0, Some(unknown)));
-    }
-
-    #[test]
-    fn updates_ahead_tell_which_slots_are_finalized() {
-        let finalized = SlotUpdate::Finalized;
-        let batch = [sealed(11, 11, 10, 10), sealed(12, 12, 11, 11)];
-        let slot = |is_linked, ahead: &[SlotUpdate]| {
-            finalized_ahead(&cursor(10), &next_of(is_linked, &batch), ahead)
-        };
-        // Slots of the batch at most, although later ones are finalized
-        let later = sealed(13, 13, 12, 12);
-        assert_eq!(slot(true, &[later.clone(), finalized(13)]), 12);
-        assert_eq!(slot(true, &[finalized(11), later.clone()]), 11);
-        // Not what is said after a fork, or after messages that came late
-        let fork = sealed(14, 14, 11, 11);
-        assert_eq!(slot(true, &[later.clone(), fork, finalized(14)]), 0);
-        assert_eq!(slot(true, &[SlotUpdate::Late(12), later, finalized(13)]), 0);
-        // A batch that ends at an obstacle may be undone
-        let gap = [sealed(11, 11, 10, 10), sealed(15, 15, 14, 14)];
-        let next = next_of(true, &gap);
-        assert_eq!(finalized_ahead(&cursor(10), &next, &[finalized(11)]), 0);
-    }
-
-    #[test]
-    fn a_slot_counts_as_finalized_only_if_it_is_applied_on_the_streams_chain() {
-        let finalized = SlotUpdate::Finalized;
-        let slot = |is_linked, updates: &[SlotUpdate]| {
-            let next = next_of(is_linked, updates);
-            (next.finalized_slot, next.is_linked)
-        };
-        // Nothing links the stream with the mirror yet.
-        assert_eq!(slot(false, &[finalized(9)]), (0, false));
-        assert_eq!(
-            slot(false, &[sealed(15, 15, 14, 14), finalized(9)]),
-            (0, false)
-        );
-        assert_eq!(
-            slot(false, &[sealed(10, 77, 8, 8), finalized(10)]),
-            (0, false)
-        );
-        // The stream repeats or continues the mirror.
-        assert_eq!(
-            slot(false, &[sealed(10, 10, 9, 9), finalized(10)]),
-            (10, true)
-        );
-        assert_eq!(slot(true, &[finalized(9)]), (9, true));
-        // Slots that are not applied yet are finalized later.
-        let ahead = [sealed(11, 11, 10, 10), finalized(14), finalized(11)];
-        assert_eq!(slot(true, &ahead), (11, true));
-        assert_eq!(slot(true, &[finalized(14)]), (0, true));
-    }
 }

@@ -9,8 +9,9 @@ pub mod schedule;
 mod traffic;
 mod world;
 
-use std::time::Duration;
+use std::{ops::Range, time::Duration};
 
+use futures::future::join_all;
 use tokio::time::sleep;
 
 use comparison::{Differences, compare_mirrors};
@@ -23,8 +24,21 @@ use world::World;
 const REPLAY_INTERVAL: u64 = 25;
 const REPLAY: &str = "replay";
 
-/// Runs the schedules of these seeds on one chain and one mirror. `tell` is called after each.
-pub async fn run(seeds: std::ops::Range<u64>, mut tell: impl FnMut(&Report)) -> Report {
+/// Runs the schedules of these seeds in this number of worlds at a time, each with a part of the seeds.
+/// `tell` is called after each schedule.
+pub async fn run(seeds: Range<u64>, worlds: u64, tell: impl Fn(&Report)) -> Report {
+    let part = (seeds.end - seeds.start).div_ceil(worlds.max(1)).max(1);
+    let starts = seeds.clone().step_by(part as usize);
+    let parts = starts.map(|start| run_world(start..seeds.end.min(start + part), &tell));
+    let mut report = Report::default();
+    for part in join_all(parts).await {
+        report.merge(part);
+    }
+    report
+}
+
+/// Runs the schedules of these seeds on one chain and one mirror.
+async fn run_world(seeds: Range<u64>, tell: impl Fn(&Report)) -> Report {
     let mut world = World::start().await;
     let mut report = Report::default();
     for seed in seeds.clone() {

@@ -12,6 +12,7 @@ pub mod network;
 pub mod noise;
 pub mod paths;
 pub mod proxy;
+pub mod results;
 pub mod soak;
 pub mod states;
 pub mod world;

@@ -3,7 +3,10 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use driftshield_tests::{chaos, paths::root};
+use driftshield_tests::{
+    chaos,
+    results::{machine, versions_of, write_results},
+};
 
 /// Runs schedules of faults against the indexer on a busy chain, and proves after each that the mirror
 /// equals the chain.
@@ -15,6 +18,9 @@ struct Options {
     /// The first seed. Seeds that follow each other go through all kinds of faults in turn.
     #[arg(long, default_value_t = 0)]
     seed: u64,
+    /// Number of chains with a mirror, each of which gets a part of the schedules.
+    #[arg(long, default_value_t = 1)]
+    worlds: u64,
     /// Prints the faults of each schedule instead of running it.
     #[arg(long)]
     list: bool,
@@ -33,11 +39,15 @@ async fn main() -> ExitCode {
         }
         return ExitCode::SUCCESS;
     }
-    let report = chaos::run(seeds, |report| {
+    let report = chaos::run(seeds, options.worlds, |report| {
         println!("{}", report.last_line());
     })
     .await;
-    let result = report.to_json();
+    let mut result = report.to_json();
+    result["first_seed"] = options.seed.into();
+    result["worlds"] = options.worlds.into();
+    result["machine"] = machine();
+    result["versions"] = versions_of(&["sqlx", "yellowstone-grpc-proto"]);
     println!("{result:#}");
     let differences = &report.differences;
     let lines = [
@@ -60,8 +70,7 @@ async fn main() -> ExitCode {
         println!("faults that changed nothing: {}", idle.join(", "));
     }
     if options.write {
-        let file = root().join("bench/faults.json");
-        std::fs::write(file, format!("{result:#}\n")).expect("bench/faults.json");
+        write_results("faults", &result);
     }
     if differences.is_empty() && idle.is_empty() {
         ExitCode::SUCCESS

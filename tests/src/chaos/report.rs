@@ -42,6 +42,26 @@ impl Report {
         self.recoveries.push((recovery, kinds.collect()));
     }
 
+    /// Adds what another world has shown.
+    pub fn merge(&mut self, other: Self) {
+        self.schedules += other.schedules;
+        self.differences.lost.extend(other.differences.lost);
+        let duplicated = other.differences.duplicated;
+        self.differences.duplicated.extend(duplicated);
+        let different = other.differences.different;
+        self.differences.different.extend(different);
+        self.recoveries.extend(other.recoveries);
+        for (kind, Counts { injected, changed }) in other.counts {
+            match self.counts.iter_mut().find(|(counted, _)| *counted == kind) {
+                Some((_, counts)) => {
+                    counts.injected += injected;
+                    counts.changed += changed;
+                }
+                None => self.counts.push((kind, Counts { injected, changed })),
+            }
+        }
+    }
+
     /// One line on the schedule that was added last.
     pub fn last_line(&self) -> String {
         let Some((seed, recovery, is_right)) = self.last else {

@@ -1,0 +1,146 @@
+//! Application of a batch of updates, in one transaction.
+
+use std::collections::HashMap;
+
+use sqlx::{PgConnection, Postgres, Transaction};
+
+use super::{
+    Applied, ApplyError, Obstacle,
+    next::{finalized_ahead, next_slots},
+    notify,
+};
+use crate::{
+    cursor::{Cursor, Tip},
+    dead_letter::DeadLetter,
+    slot::{Blockhash, SlotUpdate},
+    store::{Care, Store},
+    undo,
+};
+
+/// Applies `updates`; those `ahead` only tell which slots are finalized.
+pub async fn apply(
+    mut transaction: Transaction<'_, Postgres>,
+    care: Care,
+    (updates, ahead): (&[SlotUpdate], &[SlotUpdate]),
+    is_linked: bool,
+    tip: Option<Tip>,
+) -> Result<Applied, ApplyError> {
+    let cursor = Cursor::lock(&mut transaction).await?;
+    let mut cursor = cursor.ok_or(ApplyError::NoCursor)?;
+    if let Some(tip) = tip {
+        cursor.observe(tip);
+    }
+    let late = late_slot(&mut transaction, &cursor, updates, ahead).await?;
+    let (updates, late) = match late {
+        Some((whole, obstacle)) => (&updates[..whole], Some(obstacle)),
+        None => (updates, None),
+    };
+    let hashes = applied_hashes(&mut transaction, &cursor, updates).await?;
+    let next = next_slots(&cursor, hashes, is_linked, updates);
+    let finalized_before = cursor.finalized_slot;
+    let seq_before = cursor.seq;
+    cursor.finalized_slot = match late {
+        None => finalized_ahead(&cursor, &next, ahead),
+        // What was said after it can be of another fork.
+        Some(_) => next.finalized_slot,
+    };
+    // Slots that can still be undone are stored one by one, each with what it replaces.
+    let (finalized, open): (Vec<_>, Vec<_>) = next
+        .slots
+        .into_iter()
+        .partition(|slot| slot.slot <= cursor.finalized_slot);
+    let mut store = Store {
+        connection: &mut transaction,
+        cursor: &mut cursor,
+        care,
+    };
+    store.slots(&finalized).await?;
+    for slot in open {
+        store.slots(&[slot]).await?;
+    }
+    if finalized_before < cursor.finalized_slot {
+        undo::forget(&mut transaction, cursor.finalized_slot).await?;
+    }
+    cursor.update(&mut transaction).await?;
+    if seq_before < cursor.seq {
+        notify(&mut transaction, cursor.seq).await?;
+    }
+    transaction.commit().await?;
+    Ok(Applied {
+        cursor,
+        applied: next.applied,
+        obstacle: next.obstacle.or(late),
+        is_linked: next.is_linked,
+    })
+}
+
+/// The first slot that was sealed before all of its messages had arrived, and the number of updates
+/// before it.
+async fn late_slot(
+    connection: &mut PgConnection,
+    cursor: &Cursor,
+    updates: &[SlotUpdate],
+    ahead: &[SlotUpdate],
+) -> Result<Option<(usize, Obstacle)>, sqlx::Error> {
+    let late = updates.iter().chain(ahead);
+    let late = late.filter_map(|update| match update {
+        SlotUpdate::Late(slot) => Some(*slot),
+        _ => None,
+    });
+    let Some(slot) = late.min() else {
+        return Ok(None);
+    };
+    if slot <= cursor.finalized_slot {
+        // Messages ahead are reported when it is their turn.
+        let is_it = |update: &SlotUpdate| matches!(update, SlotUpdate::Late(late) if *late == slot);
+        if !updates.iter().any(is_it) {
+            return Ok(None);
+        }
+        let reason = "messages of the slot arrived after it was finalized";
+        DeadLetter::new("slot", slot, reason)
+            .store(connection)
+            .await?;
+        return Ok(None);
+    }
+    let sealed = (0..).zip(updates).find_map(|(index, update)| match update {
+        SlotUpdate::Sealed(sealed) if sealed.slot == slot => Some((index, sealed.parent_slot)),
+        _ => None,
+    });
+    let obstacle = |parent_slot| Obstacle::Late { slot, parent_slot };
+    if let Some((index, parent_slot)) = sealed {
+        return Ok(Some((index, obstacle(parent_slot))));
+    }
+    let parent: Option<i64> =
+        sqlx::query_scalar("select parent_slot from chain.slot where slot = $1")
+            .bind(slot)
+            .fetch_optional(connection)
+            .await?;
+    Ok(parent.map(|parent_slot| (0, obstacle(parent_slot))))
+}
+
+/// Reads the blockhashes of applied slots that `updates` repeat or descend from.
+async fn applied_hashes(
+    connection: &mut PgConnection,
+    cursor: &Cursor,
+    updates: &[SlotUpdate],
+) -> Result<HashMap<i64, Blockhash>, sqlx::Error> {
+    let sealed = updates.iter().filter_map(SlotUpdate::sealed);
+    let slots = sealed.map(|sealed| [sealed.slot, sealed.parent_slot]);
+    let applied: Vec<_> = slots.flatten().filter(|slot| *slot < cursor.slot).collect();
+    // After `begin_following`, the cursor's slot is not in `chain.slot`.
+    let mut hashes = HashMap::from([(cursor.slot, cursor.blockhash)]);
+    if !applied.is_empty() {
+        // The slot before the first one is known as its parent only.
+        let known: Vec<(i64, Vec<u8>)> = sqlx::query_as(
+            "select slot, blockhash from chain.slot where slot = any($1)
+             union select parent_slot, parent_blockhash from chain.slot
+               where slot = (select min(slot) from chain.slot) and parent_slot = any($1)",
+        )
+        .bind(applied)
+        .fetch_all(connection)
+        .await?;
+        let known = known.into_iter();
+        hashes.extend(known.filter_map(|(slot, hash)| Some((slot, hash.try_into().ok()?))));
+    }
+    Ok(hashes)
+}
