@@ -15,7 +15,7 @@ struct Options {
     /// Number of schedules.
     #[arg(long, default_value_t = 20)]
     schedules: u64,
-    /// The first seed. Seeds that follow each other go through all kinds of faults in turn.
+    /// The first seed. Ten seeds from a multiple of ten on have all kinds of faults.
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// Number of chains with a mirror, each of which gets a part of the schedules.

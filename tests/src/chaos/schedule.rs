@@ -63,29 +63,32 @@ pub enum Counted {
     Ghosts,
 }
 
+/// Number of faults in a schedule, besides kills of the indexer.
+const FAULTS: usize = 3;
+/// Number of seeds in a row, from a multiple of it on, whose schedules have every kind of fault together.
+pub const ROUND: u64 = 10;
+
 impl Schedule {
-    /// The faults of a seed. Seeds that follow each other go through all kinds of faults in turn.
+    /// The faults of a seed.
     pub fn new(seed: u64) -> Self {
         let mut random = StdRng::seed_from_u64(seed);
-        let mut steps = vec![];
-        let count = random.random_range(2..=4);
-        let all = all().len();
-        for index in 0..count {
-            let mut kinds = all_from(&mut random);
-            // The first fault is the seed's turn.
-            let place = if index == 0 {
-                seed as usize % all
-            } else {
-                random.random_range(0..all)
-            };
-            let pause = Duration::from_millis(random.random_range(100..900));
-            steps.push((pause, kinds.swap_remove(place)));
-        }
+        let kinds = all_from(&mut random);
+        // All seeds of a round have the same order, of which each has a part.
+        let mut order: Vec<usize> = (0..kinds.len()).collect();
+        order.shuffle(&mut StdRng::seed_from_u64(seed / ROUND));
+        let first = (seed % ROUND) as usize * FAULTS;
+        let own = (first..first + FAULTS).map(|place| order[place % order.len()]);
+        let mut steps: Vec<_> = own
+            .map(|kind| {
+                let pause = Duration::from_millis(random.random_range(100..900));
+                (pause, kinds[kind].clone())
+            })
+            .collect();
         if random.random_ratio(1, 2) {
             let pause = Duration::from_millis(random.random_range(0..600));
-            steps.push((pause, Disturbance::KillIndexer));
+            let place = random.random_range(0..=steps.len());
+            steps.insert(place, (pause, Disturbance::KillIndexer));
         }
-        steps[1..].shuffle(&mut random);
         Self { seed, steps }
     }
 }
@@ -214,15 +217,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_seed_determines_its_faults_and_seeds_in_a_row_have_all_kinds() {
+    fn a_seed_determines_its_faults_and_a_round_has_all_kinds() {
         let steps = |seed| Schedule::new(seed).steps;
         assert_eq!(steps(3), steps(3));
-        assert_ne!(steps(3), steps(4));
-        let firsts = (0..all().len() as u64).map(|seed| steps(seed).remove(0).1);
-        let mut kinds: Vec<_> = firsts.flat_map(|first| first.kinds()).collect();
-        kinds.sort_unstable();
-        kinds.dedup();
-        assert_eq!(kinds, Counted::all());
+        assert_ne!(steps(3), steps(3 + ROUND));
+        for first in [0, ROUND] {
+            let steps = (first..first + ROUND).flat_map(steps);
+            let mut kinds: Vec<_> = steps.flat_map(|(_, step)| step.kinds()).collect();
+            kinds.sort_unstable();
+            kinds.dedup();
+            assert_eq!(kinds, Counted::all());
+        }
     }
 
     #[test]
