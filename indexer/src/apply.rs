@@ -222,6 +222,13 @@ impl<'a> MirrorWriter<'a> {
         Ok(())
     }
 
+    /// Records that the events before `history_from` are not complete.
+    pub async fn miss_past(&mut self, history_from: i64) -> Result<(), ApplyError> {
+        let update = sqlx::query("update chain.cursor set history_from = $1").bind(history_from);
+        bounded(update.execute(&mut self.connection)).await?;
+        Ok(())
+    }
+
     /// Begins to follow the chain after `base`, with all past slots stored.
     pub async fn begin_following(&mut self, base: &Base) -> Result<(), ApplyError> {
         bounded(async {

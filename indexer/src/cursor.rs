@@ -121,6 +121,12 @@ impl Cursor {
         self.block_time = sealed.block_time;
     }
 
+    /// First slot up to which slots can be undone: the last finalized one, or, after a loss of slots, the one
+    /// before those that followed.
+    pub fn last_ancestor(&self) -> i64 {
+        self.finalized_slot.max(self.history_from - 1)
+    }
+
     /// Records which slots the source knows of.
     pub fn observe(&mut self, tip: Tip) {
         if self.tip_slot < tip.slot {

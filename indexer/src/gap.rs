@@ -48,7 +48,7 @@ pub async fn settle(mut transaction: Transaction<'_, Postgres>) -> Result<Cursor
     let mut cursor = cursor.ok_or(ApplyError::NoCursor)?;
     let filled: Vec<(i64, i64)> = sqlx::query_as(
         "update chain.gap set state = 'filled', closed_at = now()
-         where state = 'open' and to_slot <= $1 returning from_slot, to_slot",
+         where state = 'open' and from_slot <= $1 returning from_slot, to_slot",
     )
     .bind(cursor.slot)
     .fetch_all(&mut *transaction)

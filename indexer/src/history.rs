@@ -28,9 +28,15 @@ pub enum HistoryError {
     Apply(#[from] ApplyError),
     #[error("the RPC node has no block yet")]
     NoBlock,
+    #[error("the RPC node is at the finalized slot {0}, behind the slots that the mirror has")]
+    Behind(i64),
     #[error("stopped")]
     Stopped,
 }
+
+/// Number of finalized slots that may have passed when the mirror begins to follow the chain: it reads
+/// their blocks whether they are of the program or not.
+const MAX_REST: i64 = 1_000;
 
 /// Fills the mirror with all past slots, and begins to follow the chain. Goes on where an earlier
 /// attempt ended.
@@ -39,33 +45,49 @@ pub async fn fill(
     mirror: &mut MirrorWriter<'_>,
     stop: &CancellationToken,
 ) -> Result<(), HistoryError> {
-    let base = base(rpc).await?;
-    let first_available = rpc.first_available_slot().await?;
-    let mut filled_to = mirror.cursor().await?.map(|cursor| cursor.slot);
-    if filled_to.is_some_and(|slot| slot.unsigned_abs() < first_available) {
-        tracing::warn!("the RPC node has dropped blocks in the meantime; beginning anew");
-        mirror.clear().await?;
-        filled_to = None;
-    }
-    let last = base.slot.unsigned_abs();
-    let after = filled_to.map_or(0, i64::unsigned_abs);
-    let mut slots = rpc.program_slots(after, last).await?;
-    let gone = slots.partition_point(|slot| *slot < first_available);
-    if filled_to.is_none() {
-        let history_from = if gone == 0 { 0 } else { first_available };
-        if 0 < gone {
-            tracing::warn!(
-                history_from,
-                "the RPC node no longer has the first blocks of the program"
-            );
+    let mut filled = mirror.cursor().await?.map(|cursor| cursor.slot);
+    loop {
+        let base = base(rpc).await?;
+        if filled.is_some_and(|slot| base.slot < slot) {
+            return Err(HistoryError::Behind(base.slot));
         }
-        mirror
-            .begin(i64::try_from(history_from).unwrap_or(i64::MAX))
-            .await?;
+        fill_up_to(rpc, mirror, stop, filled, base.slot).await?;
+        let finalized = i64::try_from(rpc.finalized_slot().await?).unwrap_or(i64::MAX);
+        if finalized - base.slot < MAX_REST {
+            return Ok(mirror.begin_following(&base).await?);
+        }
+        filled = Some(base.slot);
     }
-    slots.drain(..gone);
+}
+
+/// Fills the mirror with the program's slots after `filled` up to `last`.
+async fn fill_up_to(
+    rpc: &Rpc,
+    mirror: &mut MirrorWriter<'_>,
+    stop: &CancellationToken,
+    filled: Option<i64>,
+    last: i64,
+) -> Result<(), HistoryError> {
+    let after = filled.map_or(0, i64::unsigned_abs);
+    let listed = rpc.program_slots(after, last.unsigned_abs());
+    let listed = stop.run_until_cancelled(listed).await;
+    let mut slots = listed.ok_or(HistoryError::Stopped)??;
+    // After the list, because the node drops blocks meanwhile. It may not list those of dropped blocks.
+    let first_available = rpc.first_available_slot().await?;
+    slots.retain(|slot| first_available <= *slot);
+    let history_from = i64::try_from(first_available).unwrap_or(i64::MAX);
+    match filled {
+        None => mirror.begin(history_from).await?,
+        Some(slot) if slot + 1 < history_from => mirror.miss_past(history_from).await?,
+        Some(_) => {}
+    }
     let all = slots.len();
-    tracing::info!(slots = all, last, "filling the mirror with past slots");
+    tracing::info!(
+        slots = all,
+        history_from,
+        last,
+        "filling the mirror with past slots"
+    );
     for (index, batch) in slots.chunks(BLOCK_BATCH).enumerate() {
         if stop.is_cancelled() {
             return Err(HistoryError::Stopped);
@@ -78,7 +100,7 @@ pub async fn fill(
             tracing::info!(done, all, "filling the mirror with past slots");
         }
     }
-    Ok(mirror.begin_following(&base).await?)
+    Ok(())
 }
 
 /// The newest finalized block. On a chain without one, what comes before its first block.

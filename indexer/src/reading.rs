@@ -110,8 +110,9 @@ impl Reading {
         &self,
         transaction: &mut Transaction<'_, Postgres>,
     ) -> Result<bool, sqlx::Error> {
+        // A node without the block has dropped its slot in the meantime.
         let Some(blockhash) = &self.blockhash else {
-            return Ok(true);
+            return Ok(false);
         };
         let mirrored: Option<Vec<u8>> =
             sqlx::query_scalar("select blockhash from chain.slot where slot = $1")
@@ -166,6 +167,7 @@ fn take_over(slot: i64, is_list: bool, known: Vec<Life>, found: Vec<RpcAccount>)
         match known.remove(&account.address) {
             // Its changes since came with the stream.
             Some(life) if slot < life.slot => counter!(GUARD_REJECTIONS).increment(1),
+            Some(life) if life.shows(&account) => {}
             Some(life) if life.closed_slot.is_none() => {
                 takeover
                     .changed
@@ -201,6 +203,14 @@ fn take_over(slot: i64, is_list: bool, known: Vec<Life>, found: Vec<RpcAccount>)
         ChangedLife::from(life)
     }));
     takeover
+}
+
+impl Life {
+    /// Whether the life is open and already has the account's bytes.
+    fn shows(&self, account: &RpcAccount) -> bool {
+        let has_bytes = (self.lamports, &self.data) == (account.lamports, &account.data);
+        self.closed_slot.is_none() && self.is_exact && has_bytes
+    }
 }
 
 impl RpcAccount {

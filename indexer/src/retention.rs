@@ -35,6 +35,10 @@ impl Retention {
 
     /// Notes the feed's `seq`. Returns whether it is time to remove something.
     pub fn mark(&mut self, now: Instant, seq: i64) -> bool {
+        // Another process has made the mirror anew.
+        if self.marks.back().is_some_and(|(_, last)| seq < *last) {
+            self.marks.clear();
+        }
         let last = self.marks.back();
         if last.is_some_and(|(at, _)| now.duration_since(*at) < INTERVAL) {
             return false;
@@ -92,5 +96,9 @@ mod tests {
         assert_eq!(reached(100), Some(10));
         assert_eq!(reached(159), Some(10));
         assert_eq!(reached(160), Some(12));
+        // The feed of a new mirror
+        assert!(retention.mark(after(161), 3));
+        let reached = retention.reached_before(after(300), Duration::from_secs(100));
+        assert_eq!(reached, Some(3));
     }
 }

@@ -145,7 +145,8 @@ impl Rpc {
         let mut slots = BTreeSet::new();
         let mut before: Option<String> = None;
         loop {
-            let config = json!({ "limit": LIMIT, "before": before, "commitment": "confirmed" });
+            let config = json!({ "limit": LIMIT, "before": before, "commitment": "confirmed",
+                                 "minContextSlot": last });
             let page: Vec<Signed> = self
                 .send("getSignaturesForAddress", json!([ID.to_string(), config]))
                 .await?;

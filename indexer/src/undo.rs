@@ -1,5 +1,6 @@
 //! Undoing of slots that the cluster has dropped.
 
+use driftshield_sdk::AccountKind;
 use metrics::counter;
 use sqlx::{PgConnection, Postgres, Transaction};
 
@@ -140,8 +141,16 @@ async fn forget_readings(
     )
     .bind(ancestor)
     .bind(RPC_VERSION)
-    .execute(connection)
+    .execute(&mut *connection)
     .await?;
+    for &kind in AccountKind::ALL {
+        let sql = format!(
+            "update {} set slot = $1 where is_current and ended_slot is null and $1 < slot",
+            kinds::table(kind)
+        );
+        let update = sqlx::query(&sql).bind(ancestor);
+        update.execute(&mut *connection).await?;
+    }
     Ok(())
 }
 

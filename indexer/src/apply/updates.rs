@@ -30,6 +30,7 @@ pub async fn apply(
     if let Some(tip) = tip {
         cursor.observe(tip);
     }
+    set_aside_late(&mut transaction, &cursor, updates).await?;
     let late = late_slot(&mut transaction, &cursor, updates, ahead).await?;
     let (updates, late) = match late {
         Some((whole, obstacle)) => (&updates[..whole], Some(obstacle)),
@@ -74,6 +75,28 @@ pub async fn apply(
     })
 }
 
+/// Sets slots aside whose messages arrived after they were finalized.
+async fn set_aside_late(
+    connection: &mut PgConnection,
+    cursor: &Cursor,
+    updates: &[SlotUpdate],
+) -> Result<(), sqlx::Error> {
+    let late = updates.iter().filter_map(late_slot_of);
+    for slot in late.filter(|slot| *slot <= cursor.finalized_slot) {
+        let reason = "messages of the slot arrived after it was finalized";
+        let letter = DeadLetter::new("slot", slot, reason);
+        letter.store(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+fn late_slot_of(update: &SlotUpdate) -> Option<i64> {
+    match update {
+        SlotUpdate::Late(slot) => Some(*slot),
+        _ => None,
+    }
+}
+
 /// The first slot that was sealed before all of its messages had arrived, and the number of updates
 /// before it.
 async fn late_slot(
@@ -83,25 +106,10 @@ async fn late_slot(
     ahead: &[SlotUpdate],
 ) -> Result<Option<(usize, Obstacle)>, sqlx::Error> {
     let late = updates.iter().chain(ahead);
-    let late = late.filter_map(|update| match update {
-        SlotUpdate::Late(slot) => Some(*slot),
-        _ => None,
-    });
-    let Some(slot) = late.min() else {
+    let late = late.filter_map(late_slot_of);
+    let Some(slot) = late.filter(|slot| cursor.finalized_slot < *slot).min() else {
         return Ok(None);
     };
-    if slot <= cursor.finalized_slot {
-        // Messages ahead are reported when it is their turn.
-        let is_it = |update: &SlotUpdate| matches!(update, SlotUpdate::Late(late) if *late == slot);
-        if !updates.iter().any(is_it) {
-            return Ok(None);
-        }
-        let reason = "messages of the slot arrived after it was finalized";
-        DeadLetter::new("slot", slot, reason)
-            .store(connection)
-            .await?;
-        return Ok(None);
-    }
     let sealed = (0..).zip(updates).find_map(|(index, update)| match update {
         SlotUpdate::Sealed(sealed) if sealed.slot == slot => Some((index, sealed.parent_slot)),
         _ => None,
@@ -134,7 +142,9 @@ async fn applied_hashes(
         let known: Vec<(i64, Vec<u8>)> = sqlx::query_as(
             "select slot, blockhash from chain.slot where slot = any($1)
              union select parent_slot, parent_blockhash from chain.slot
-               where slot = (select min(slot) from chain.slot) and parent_slot = any($1)",
+               where parent_slot = any($1) and slot = (
+                 select min(slot) from chain.slot
+                 where (select history_from from chain.cursor) <= slot)",
         )
         .bind(applied)
         .fetch_all(connection)

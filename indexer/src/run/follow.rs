@@ -236,9 +236,9 @@ impl Follower<'_> {
         );
         // Nothing proves that the slots after the finalized one were not dropped.
         if let Some(cursor) = self.mirror.cursor().await?
-            && (1..cursor.slot).contains(&cursor.finalized_slot)
+            && (1..cursor.slot).contains(&cursor.last_ancestor())
         {
-            self.undo(cursor.finalized_slot).await?;
+            self.undo(cursor.last_ancestor()).await?;
         }
         self.mirror.begin_epoch(next).await?;
         self.settler.miss_all();
@@ -261,7 +261,7 @@ impl Follower<'_> {
         slot: i64,
         parent_slot: i64,
     ) -> Result<(), RunError> {
-        for (applied, hash) in self.mirror.slots_down_to(cursor.finalized_slot).await? {
+        for (applied, hash) in self.mirror.slots_down_to(cursor.last_ancestor()).await? {
             let on_chain = self.rpc.blockhash(applied.unsigned_abs()).await?;
             if on_chain.as_deref() == Some(&bs58::encode(hash).into_string()) {
                 if applied == cursor.slot {

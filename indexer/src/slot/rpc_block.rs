@@ -46,6 +46,14 @@ struct Transaction {
 struct Message {
     header: Header,
     account_keys: Vec<String>,
+    #[serde(default)]
+    instructions: Vec<OuterInstruction>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct OuterInstruction {
+    program_id_index: usize,
 }
 
 #[derive(Deserialize)]
@@ -133,7 +141,7 @@ impl RpcBlock {
 }
 
 impl RpcTransaction {
-    /// `None` if the transaction failed or is a vote.
+    /// `None` if the transaction failed or does nothing but vote.
     fn execute(self, slot: u64, index: u64) -> Result<Option<ExecutedTransaction>, SlotError> {
         let incomplete = |missing| SlotError::Incomplete {
             message: "a transaction",
@@ -144,7 +152,13 @@ impl RpcTransaction {
         let loaded = meta.loaded_addresses.unwrap_or_default();
         let names = message.account_keys.iter();
         let names = names.chain(&loaded.writable).chain(&loaded.readonly);
-        if meta.err.is_some() || names.clone().any(|key| key == VOTE_PROGRAM) {
+        // Anybody can name the vote program beside other programs.
+        let is_vote = |outer: &OuterInstruction| {
+            let program = message.account_keys.get(outer.program_id_index);
+            program.is_some_and(|key| key == VOTE_PROGRAM)
+        };
+        let outer = &message.instructions;
+        if meta.err.is_some() || !outer.is_empty() && outer.iter().all(is_vote) {
             return Ok(None);
         }
         let calls_program = names.clone().any(|key| *key == ID.to_string());

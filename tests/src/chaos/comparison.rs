@@ -60,6 +60,14 @@ impl Chain {
         self.ask("getSlot", config).await.as_i64().unwrap()
     }
 
+    /// Hash of the block of a slot; `None` if the node has no such block yet.
+    pub async fn blockhash(&self, slot: i64) -> Option<String> {
+        let config = json!({ "transactionDetails": "none", "rewards": false,
+                             "commitment": "confirmed" });
+        let block = self.ask("getBlock", json!([slot, config])).await;
+        block["blockhash"].as_str().map(str::to_owned)
+    }
+
     /// Lamports and data of every account of the program.
     async fn accounts(&self) -> BTreeMap<Vec<u8>, (String, Vec<u8>)> {
         let config = json!({ "encoding": "base64", "commitment": "confirmed" });

@@ -103,10 +103,14 @@ async fn answer(State(node): State<Node>, Json(request): Json<Value>) -> Respons
     }
     let mut answer = node.forward(&request).await;
     if let Some(NodeFault::Purged(first)) = fault
-        && request["method"] == "getBlocks"
-        && let Some(slots) = answer.0["result"].as_array_mut()
+        && let Some(items) = answer.0["result"].as_array_mut()
     {
-        slots.retain(|slot| slot.as_u64().is_some_and(|slot| first <= slot));
+        let is_left = |slot: &Value| slot.as_u64().is_some_and(|slot| first <= slot);
+        match request["method"].as_str() {
+            Some("getBlocks") => items.retain(is_left),
+            Some("getSignaturesForAddress") => items.retain(|item| is_left(&item["slot"])),
+            _ => {}
+        }
     }
     if is_list && let Json(Value::Object(_)) = &answer {
         shared.note(&answer.0);

@@ -18,13 +18,13 @@ pub struct Report {
     recoveries: Vec<(Duration, Vec<Counted>)>,
     pub counts: Vec<(Counted, Counts)>,
     /// The schedule that was added last.
-    last: Option<(u64, Duration, bool)>,
+    last: Option<(u64, Duration, Differences)>,
 }
 
 impl Report {
     pub fn add(&mut self, schedule: &Schedule, recovery: Duration, differences: Differences) {
         self.schedules += 1;
-        self.last = Some((schedule.seed, recovery, differences.is_empty()));
+        self.last = Some((schedule.seed, recovery, differences.clone()));
         let seed = schedule.seed;
         let with_seed = |lines: Vec<String>| {
             lines
@@ -64,14 +64,15 @@ impl Report {
 
     /// One line on the schedule that was added last.
     pub fn last_line(&self) -> String {
-        let Some((seed, recovery, is_right)) = self.last else {
+        let Some((seed, recovery, differences)) = &self.last else {
             return String::new();
         };
-        let result = if is_right { "right" } else { "WRONG" };
-        format!(
-            "seed {seed}: {result}, recovered in {} ms",
-            recovery.as_millis()
-        )
+        let millis = recovery.as_millis();
+        if differences.is_empty() {
+            format!("seed {seed}: right, recovered in {millis} ms")
+        } else {
+            format!("seed {seed}: WRONG, recovered in {millis} ms: {differences:#?}")
+        }
     }
 
     /// Kinds of faults that were never injected, or never changed anything.

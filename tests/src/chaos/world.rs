@@ -271,14 +271,7 @@ impl World {
         // Transactions that are confirmed can be of the slot after it.
         let slot = self.chain.slot().await + 1;
         let mut database = self.database().await;
-        let reached = "select slot >= $1 and settled_slot is not null from chain.cursor";
-        while !sqlx::query_scalar(reached)
-            .bind(slot)
-            .fetch_optional(&mut database)
-            .await
-            .unwrap()
-            .unwrap_or(false)
-        {
+        while !self.has_reached(slot, &mut database).await {
             self.indexer.assert_running();
             assert!(
                 started.elapsed() < RECOVERY_TIMEOUT,
@@ -288,6 +281,23 @@ impl World {
             sleep(Duration::from_millis(20)).await;
         }
         started.elapsed()
+    }
+
+    /// Whether the mirror has all accounts at `slot` or later, on the fork that the node shows: a false
+    /// slot can be the newest one.
+    async fn has_reached(&self, slot: i64, database: &mut PgConnection) -> bool {
+        let reached: Option<(i64, Vec<u8>)> = sqlx::query_as(
+            "select slot, blockhash from chain.cursor where $1 <= slot and settled_slot is not null",
+        )
+        .bind(slot)
+        .fetch_optional(database)
+        .await
+        .unwrap();
+        let Some((slot, hash)) = reached else {
+            return false;
+        };
+        let on_chain = self.chain.blockhash(slot).await;
+        on_chain.is_some_and(|on_chain| on_chain == bs58::encode(hash).into_string())
     }
 
     /// Prepares a standby for the next failover.
