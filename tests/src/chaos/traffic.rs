@@ -10,7 +10,10 @@ use rand::{Rng, SeedableRng, rngs::StdRng};
 use solana_system_interface::instruction::transfer;
 use tokio::task::JoinHandle;
 
-use crate::network::fixture::{BETTORS, Fixture};
+use crate::{
+    network::fixture::{BETTORS, Fixture},
+    world::TOKEN,
+};
 
 /// Index of the market among the fixture's that accepts bets for the whole run.
 pub const LASTING_MARKET: usize = 2;
@@ -88,8 +91,9 @@ impl Sender {
     async fn bet(&mut self) {
         let bettor = self.random.random_range(0..BETTORS);
         let outcome = self.random.random_range(0..3);
+        // Small, so that thousands of bets stay below what the bonds secure.
         self.fixture
-            .place_bet(LASTING_MARKET, bettor, outcome)
+            .bet(LASTING_MARKET, bettor, outcome, TOKEN / 50)
             .await;
     }
 

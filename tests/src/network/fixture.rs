@@ -143,6 +143,11 @@ impl Fixture {
 
     /// Bets one token. `market` and `bettor` are indexes into the fixture's lists.
     pub async fn place_bet(&self, market: usize, bettor: usize, outcome: u8) {
+        self.bet(market, bettor, outcome, TOKEN).await;
+    }
+
+    /// Bets an amount in base units.
+    pub async fn bet(&self, market: usize, bettor: usize, outcome: u8, amount: u64) {
         let client = &self.network.client;
         let (bettor, market) = (&self.bettors[bettor], self.markets[market]);
         let state: Market = client.get(&market).await.unwrap();
@@ -152,7 +157,7 @@ impl Fixture {
             market,
             &state,
             source,
-            instruction::Bet::unlimited(outcome, TOKEN),
+            instruction::Bet::unlimited(outcome, amount),
         );
         client.send(&[bet], &[bettor]).await.unwrap();
     }
