@@ -720,7 +720,7 @@ create table chain.policy (
   primary key (address, life)
 ) with (fillfactor = 80);
 
--- Asks of open positions: one row for each outcome of which a part is for sale.
+-- Asks of open positions: one row for each outcome whose stake is for sale, in part or as a whole.
 create table chain.ask (
   -- The position.
   address bytea not null,

@@ -1,6 +1,7 @@
 //! Cursor: progress of the mirror, and the relation of the next slot to it.
 
 use chrono::{DateTime, Utc};
+use serde_json::Value;
 use sqlx::{PgConnection, Row, postgres::PgRow};
 
 use crate::slot::{Blockhash, SealedSlot};
@@ -91,12 +92,12 @@ impl Cursor {
         Ok(())
     }
 
-    /// Writes all columns but `history_from`.
+    /// Writes all columns.
     pub async fn update(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
         sqlx::query(
             "update chain.cursor set slot = $1, blockhash = $2, block_time = $3, seq = $4,
                finalized_slot = $5, tip_slot = $6, tip_at = $7, settled_slot = $8, epoch = $9,
-               is_following = $10,
+               is_following = $10, history_from = $11,
                updated_at = now()",
         )
         .bind(self.slot)
@@ -109,6 +110,29 @@ impl Cursor {
         .bind(self.settled_slot)
         .bind(self.epoch)
         .bind(self.is_following)
+        .bind(self.history_from)
+        .execute(connection)
+        .await?;
+        Ok(())
+    }
+
+    /// Appends a record to the feed that is of no event and concerns all clients.
+    pub async fn announce(
+        &mut self,
+        connection: &mut PgConnection,
+        kind: &str,
+        body: &Value,
+    ) -> Result<(), sqlx::Error> {
+        self.seq += 1;
+        sqlx::query(
+            "insert into chain.feed (seq, epoch, slot, kind, channels, body)
+             values ($1, $2, $3, $4, '{}', $5)",
+        )
+        .bind(self.seq)
+        .bind(self.epoch)
+        .bind(self.slot)
+        .bind(kind)
+        .bind(body)
         .execute(connection)
         .await?;
         Ok(())

@@ -2,6 +2,7 @@
 
 use chrono::Utc;
 use metrics::counter;
+use serde_json::json;
 use sqlx::{PgConnection, Postgres, Transaction};
 
 use crate::{
@@ -57,16 +58,8 @@ pub async fn settle(mut transaction: Transaction<'_, Postgres>) -> Result<Cursor
         announce(&mut transaction, &mut cursor, slots, "filled").await?;
     }
     cursor.settled_slot = Some(cursor.slot);
-    cursor.seq += 1;
-    sqlx::query(
-        "insert into chain.feed (seq, epoch, slot, kind, channels, body)
-         values ($1, $2, $3, 'settled', '{}', '{}')",
-    )
-    .bind(cursor.seq)
-    .bind(cursor.epoch)
-    .bind(cursor.slot)
-    .execute(&mut *transaction)
-    .await?;
+    let body = json!({});
+    cursor.announce(&mut transaction, "settled", &body).await?;
     ranks::store_all(&mut transaction, cursor.seq).await?;
     cursor.update(&mut transaction).await?;
     notify(&mut transaction, cursor.seq).await?;
@@ -116,10 +109,7 @@ async fn record_loss(
     .bind(last)
     .execute(&mut *connection)
     .await?;
-    sqlx::query("update chain.cursor set history_from = $1")
-        .bind(last + 1)
-        .execute(&mut *connection)
-        .await?;
+    cursor.history_from = last + 1;
     sqlx::query(
         "insert into chain.gap (from_slot, to_slot, epoch, state, reason, closed_at)
          values ($1, $2, $3, 'lost', 'no source has the blocks any more', now())
@@ -141,20 +131,8 @@ async fn announce(
     (first, last): (i64, i64),
     state: &'static str,
 ) -> Result<(), sqlx::Error> {
-    cursor.seq += 1;
-    sqlx::query(
-        "insert into chain.feed (seq, epoch, slot, kind, channels, body)
-         values ($1, $2, $3, 'gap', '{}',
-           jsonb_build_object('from_slot', $4::bigint, 'to_slot', $5::bigint, 'state', $6::text))",
-    )
-    .bind(cursor.seq)
-    .bind(cursor.epoch)
-    .bind(cursor.slot)
-    .bind(first)
-    .bind(last)
-    .bind(state)
-    .execute(connection)
-    .await?;
+    let body = json!({ "from_slot": first, "to_slot": last, "state": state });
+    cursor.announce(connection, "gap", &body).await?;
     let counted = if state == "open" { "opened" } else { state };
     counter!(GAPS, "state" => counted).increment(1);
     Ok(())

@@ -36,7 +36,7 @@ pub struct Reading {
     blockhash: Option<String>,
 }
 
-/// What became of a reading.
+/// What the mirror did with a reading.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Taken {
     /// The mirror has the accounts, but for those that must be read by their address.

@@ -2,6 +2,7 @@
 
 use driftshield_sdk::AccountKind;
 use metrics::counter;
+use serde_json::json;
 use sqlx::{PgConnection, Postgres, Transaction};
 
 use crate::{
@@ -35,16 +36,8 @@ pub async fn to_ancestor(
     restore_lives(&mut transaction, &mut cursor, ancestor).await?;
     remove_history(&mut transaction, ancestor).await?;
     let undone = set_back(&mut transaction, &mut cursor, ancestor).await?;
-    cursor.seq += 1;
-    sqlx::query(
-        "insert into chain.feed (seq, epoch, slot, kind, channels, body)
-         values ($1, $2, $3, 'rollback', '{}', jsonb_build_object('to_slot', $3))",
-    )
-    .bind(cursor.seq)
-    .bind(cursor.epoch)
-    .bind(ancestor)
-    .execute(&mut *transaction)
-    .await?;
+    let body = json!({ "to_slot": ancestor });
+    cursor.announce(&mut transaction, "rollback", &body).await?;
     ranks::store_all(&mut transaction, cursor.seq).await?;
     cursor.update(&mut transaction).await?;
     notify(&mut transaction, cursor.seq).await?;

@@ -46,7 +46,7 @@ enum Options {
         /// Transactions in a slot of the full load.
         #[arg(long, default_value_t = 1_000)]
         slot_transactions: usize,
-        /// Slots of which the time from slot to row is measured.
+        /// Number of slots whose time from slot to row is measured.
         #[arg(long, default_value_t = 250)]
         live_slots: usize,
         /// Slots that an outage misses.

@@ -18,7 +18,7 @@ struct Options {
     /// The first seed. Ten seeds from a multiple of ten on have all kinds of faults.
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Number of chains with a mirror, each of which gets a part of the schedules.
+    /// Number of chains to run at a time. Each gets a part of the schedules.
     #[arg(long, default_value_t = 1)]
     worlds: u64,
     /// Prints the faults of each schedule instead of running it.

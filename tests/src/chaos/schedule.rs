@@ -73,7 +73,7 @@ impl Schedule {
     pub fn new(seed: u64) -> Self {
         let mut random = StdRng::seed_from_u64(seed);
         let kinds = all_from(&mut random);
-        // All seeds of a round have the same order, of which each has a part.
+        // All seeds of a round share one order of the kinds. Each takes its own part of it.
         let mut order: Vec<usize> = (0..kinds.len()).collect();
         order.shuffle(&mut StdRng::seed_from_u64(seed / ROUND));
         let first = (seed % ROUND) as usize * FAULTS;

@@ -26,17 +26,9 @@ fn start_indexer(network: &Network, node: &Node, argument: &str) -> Service {
 }
 
 async fn wait_until_settled(network: &Network, pool: &PgPool) {
-    let slot = network.client.rpc().get_slot().await.unwrap() as i64;
-    wait_for("the mirror", TIMEOUT, async || {
-        let reached: bool =
-            sqlx::query_scalar("select $1 < slot and settled_slot is not null from chain.cursor")
-                .bind(slot)
-                .fetch_optional(pool)
-                .await
-                .ok()??;
-        reached.then_some(())
-    })
-    .await;
+    // Transactions that are confirmed can be of the slot after it.
+    let slot = network.client.rpc().get_slot().await.unwrap() as i64 + 1;
+    mirror::wait_until_settled(pool, slot, "the mirror").await;
 }
 
 async fn bets(pool: &PgPool) -> i64 {

@@ -44,6 +44,19 @@ pub async fn wait_for_slot(pool: &PgPool, slot: u64) {
     .await;
 }
 
+/// Waits until the mirror has reached `slot` and has all accounts.
+pub async fn wait_until_settled(pool: &PgPool, slot: i64, what: &str) {
+    wait_for(what, Duration::from_secs(60), async || {
+        let (reached, settled_slot): (i64, Option<i64>) =
+            sqlx::query_as("select slot, settled_slot from chain.cursor")
+                .fetch_optional(pool)
+                .await
+                .ok()??;
+        (slot <= reached && settled_slot.is_some()).then_some(())
+    })
+    .await;
+}
+
 /// Asserts that the mirror has no differences from the chain.
 pub fn assert_matches_chain(network: &Network) -> Totals {
     let (code, output) = network.run("indexer", &["verify"]);

@@ -127,15 +127,7 @@ impl Disturbed {
     async fn catch_up(&self, after: &str) {
         let slot = self.fixture.network.client.rpc().get_slot().await.unwrap();
         let what = format!("the mirror after {after}");
-        wait_for(&what, Duration::from_secs(60), async || {
-            let (reached, settled_slot): (i64, Option<i64>) =
-                sqlx::query_as("select slot, settled_slot from chain.cursor")
-                    .fetch_one(&self.pool)
-                    .await
-                    .ok()?;
-            (slot as i64 <= reached && settled_slot.is_some()).then_some(())
-        })
-        .await;
+        mirror::wait_until_settled(&self.pool, slot as i64, &what).await;
     }
 
     /// Numbers of records in the feed by kind.

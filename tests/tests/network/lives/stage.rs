@@ -15,6 +15,8 @@ use serde_json::Value;
 use solana_message::{Message, VersionedMessage};
 use sqlx::PgPool;
 
+use crate::mirror;
+
 /// A window that begins ten minutes after the first one.
 const LATE_WINDOW: u64 = 300;
 const MAX_UNITS: u32 = 1_400_000;
@@ -212,15 +214,7 @@ impl Stage {
     /// Waits until the mirror shows the chain as it is now.
     pub async fn catch_up(&self) {
         let slot = self.fixture.network.client.rpc().get_slot().await.unwrap();
-        wait_for("the mirror", Duration::from_secs(60), async || {
-            let (reached, settled_slot): (i64, Option<i64>) =
-                sqlx::query_as("select slot, settled_slot from chain.cursor")
-                    .fetch_one(&self.pool)
-                    .await
-                    .ok()?;
-            (slot as i64 <= reached && settled_slot.is_some()).then_some(())
-        })
-        .await;
+        mirror::wait_until_settled(&self.pool, slot as i64, "the mirror").await;
     }
 }
 
