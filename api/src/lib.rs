@@ -44,6 +44,7 @@ use axum::{
     http::{HeaderName, Method, Request, Uri},
     middleware::{from_fn, from_fn_with_state},
     routing::get,
+    serve::ListenerExt,
 };
 use sqlx::{
     PgPool,
@@ -115,6 +116,12 @@ pub async fn serve(
     let tail = tokio::spawn(tail::tail(state.clone()));
     tracing::info!(address = %listener.local_addr()?, "listening");
 
+    // Small messages of a socket would wait for the acknowledgement of those before them.
+    let listener = listener.tap_io(|stream| {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "TCP_NODELAY is not set");
+        }
+    });
     let serving = axum::serve(listener, app(state.clone()))
         .with_graceful_shutdown(shutdown.clone().cancelled_owned());
     // A client that never completes its request, or never reads the response, must not keep the

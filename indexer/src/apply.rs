@@ -1,5 +1,6 @@
 //! Application of slots to the database: their rows and the cursor in one transaction.
 
+mod batch_limit;
 mod next;
 mod updates;
 
@@ -15,15 +16,18 @@ use sqlx::{Connection, PgConnection, Postgres, Transaction};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use batch_limit::BatchLimit;
+
 use crate::{
     cursor::{Cursor, Tip},
     dead_letter::is_refusal,
     gap,
     history::Base,
-    kinds,
+    hourly, kinds,
     metrics::{BATCH_SLOTS, COMMITS},
     reading::{Reading, Taken},
     retention::Retention,
+    rpc::BLOCK_BATCH,
     slot::{SealedSlot, SlotUpdate},
     status::{State, Status},
     store::{Care, Store, bytes_of},
@@ -113,13 +117,28 @@ impl ApplyError {
     }
 }
 
+/// What outlives a writer's connection.
+pub struct WriterMemory {
+    retention: Retention,
+    batch_limit: BatchLimit,
+}
+
+impl WriterMemory {
+    pub fn new(retention: Retention) -> Self {
+        Self {
+            retention,
+            batch_limit: BatchLimit::default(),
+        }
+    }
+}
+
 /// The database connection that holds the writer lock. A process that loses the connection loses
 /// the lock with it.
 pub struct MirrorWriter<'a> {
     connection: PgConnection,
     /// Partitions of the history that exist.
     partitioned: HashSet<i64>,
-    retention: &'a mut Retention,
+    memory: &'a mut WriterMemory,
     status: &'a Status,
 }
 
@@ -128,7 +147,7 @@ impl<'a> MirrorWriter<'a> {
     /// cancelled first.
     pub async fn open(
         database_url: &str,
-        retention: &'a mut Retention,
+        memory: &'a mut WriterMemory,
         status: &'a Status,
         stop: &CancellationToken,
     ) -> Result<Option<Self>, ApplyError> {
@@ -155,11 +174,22 @@ impl<'a> MirrorWriter<'a> {
             Ok(Self {
                 connection,
                 partitioned: [].into(),
-                retention,
+                memory,
                 status,
             })
         });
         opened.await.transpose()
+    }
+
+    /// Most slots in one transaction.
+    pub fn batch_limit(&self) -> usize {
+        self.memory.batch_limit.slots()
+    }
+
+    /// Takes the slots off `slots` whose blocks are to be read for the next transaction.
+    pub fn next_blocks<'s>(&self, slots: &mut &'s [u64]) -> Option<&'s [u64]> {
+        let batch = BLOCK_BATCH.min(self.batch_limit()).min(slots.len());
+        slots.split_off(..batch).filter(|batch| !batch.is_empty())
     }
 
     pub async fn cursor(&mut self) -> Result<Option<Cursor>, ApplyError> {
@@ -190,11 +220,22 @@ impl<'a> MirrorWriter<'a> {
     pub async fn apply_past(&mut self, slots: &[SealedSlot]) -> Result<(), ApplyError> {
         self.create_partitions(slots).await?;
         let slots: Vec<_> = slots.iter().collect();
-        match self.apply_past_with(Care::Fast, &slots).await {
+        let applied = match self.apply_past_with(Care::Fast, &slots).await {
             Err(ApplyError::Database(error)) if is_refusal(&error) => {
                 self.apply_past_with(Care::Careful, &slots).await
             }
             applied => applied,
+        };
+        self.learn(slots.len(), applied.as_ref().err());
+        applied
+    }
+
+    /// Takes note of how a transaction with `slots` slots ended.
+    fn learn(&mut self, slots: usize, error: Option<&ApplyError>) {
+        match error {
+            None => self.memory.batch_limit.kept(slots),
+            Some(ApplyError::Timeout(_)) => self.memory.batch_limit.exceeded(),
+            Some(_) => {}
         }
     }
 
@@ -277,13 +318,14 @@ impl<'a> MirrorWriter<'a> {
         let updates = updates.split_at(batch);
         self.create_partitions(updates.0.iter().filter_map(SlotUpdate::sealed))
             .await?;
-        let applied = self
-            .apply_fast_or_carefully(updates, is_linked, tip)
-            .await?;
+        let applied = self.apply_fast_or_carefully(updates, is_linked, tip).await;
+        self.learn(batch, applied.as_ref().err());
+        let applied = applied?;
         self.record(updates.0, &applied);
         let now = Instant::now();
-        if self.retention.mark(now, applied.cursor.seq) {
-            let removed = self.retention.remove_old(now, &mut self.connection);
+        if self.memory.retention.mark(now, applied.cursor.seq) {
+            let retention = &mut self.memory.retention;
+            let removed = retention.remove_old(now, &mut self.connection);
             bounded(removed).await?;
         }
         Ok(applied)

@@ -3,12 +3,14 @@
 //! A node names the slots with transactions of the program, so that only their blocks are read. Past
 //! slots are finalized: they need no chain of hashes, and none is undone.
 
+use std::time::{Duration, Instant};
+
 use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     apply::{ApplyError, MirrorWriter},
-    rpc::{BLOCK_BATCH, ReadError, Rpc},
+    rpc::{ReadError, Rpc},
     slot::{Blockhash, SealedSlot},
 };
 
@@ -34,6 +36,8 @@ pub enum HistoryError {
     Stopped,
 }
 
+/// Time between two messages about the progress.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
 /// Number of finalized slots that may have passed when the mirror begins to follow the chain: it reads
 /// their blocks whether they are of the program or not.
 const MAX_REST: i64 = 1_000;
@@ -88,15 +92,18 @@ async fn fill_up_to(
         last,
         "filling the mirror with past slots"
     );
-    for (index, batch) in slots.chunks(BLOCK_BATCH).enumerate() {
+    let mut rest = &slots[..];
+    let mut told = Instant::now();
+    while let Some(batch) = mirror.next_blocks(&mut rest) {
         if stop.is_cancelled() {
             return Err(HistoryError::Stopped);
         }
         let blocks = rpc.blocks_of(batch).await?;
         let sealed: Vec<SealedSlot> = blocks.into_iter().map(|block| block.sealed).collect();
         mirror.apply_past(&sealed).await?;
-        if index % 64 == 63 {
-            let done = index * BLOCK_BATCH;
+        if PROGRESS_INTERVAL <= told.elapsed() {
+            told = Instant::now();
+            let done = all - rest.len();
             tracing::info!(done, all, "filling the mirror with past slots");
         }
     }

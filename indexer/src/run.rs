@@ -24,7 +24,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    apply::{ApplyError, MirrorWriter},
+    apply::{ApplyError, MirrorWriter, WriterMemory},
     audit::Audit,
     config::Settings,
     endpoints::Endpoints,
@@ -39,7 +39,7 @@ use crate::{
     waits::scaled,
 };
 use error::RunError;
-use follow::{Follower, MAX_BATCH};
+use follow::Follower;
 use settle::Settler;
 
 /// Capacity of the queue between the stream and the database. A full queue stops the stream from
@@ -73,6 +73,7 @@ impl Sources {
 }
 
 /// What the next attempt does differently because of the attempts before.
+#[derive(Default)]
 struct Attempts {
     /// Index of the gRPC server to use.
     server: usize,
@@ -82,20 +83,6 @@ struct Attempts {
     hopeless: usize,
     /// Number of times in a row that the RPC node lacked blocks that it says it has.
     missing: u32,
-    /// Most updates in one transaction.
-    max_batch: usize,
-}
-
-impl Default for Attempts {
-    fn default() -> Self {
-        Self {
-            server: 0,
-            refusals: 0,
-            hopeless: 0,
-            missing: 0,
-            max_batch: MAX_BATCH,
-        }
-    }
 }
 
 impl Attempts {
@@ -126,10 +113,6 @@ impl Attempts {
             | RunError::Filling(_)
             | RunError::Missing(_) => {
                 self.server = (self.server + 1) % servers;
-            }
-            // A smaller transaction may be done in time.
-            RunError::Apply(ApplyError::Timeout(_)) => {
-                self.max_batch = (self.max_batch / 2).max(1);
             }
             _ => self.refusals = 0,
         }
@@ -182,8 +165,8 @@ async fn clear(
     status: &Status,
     stop: &CancellationToken,
 ) -> Result<(), ApplyError> {
-    let mut retention = Retention::new(settings.feed_age);
-    let opened = MirrorWriter::open(&sources.database_url, &mut retention, status, stop);
+    let mut memory = WriterMemory::new(Retention::new(settings.feed_age));
+    let opened = MirrorWriter::open(&sources.database_url, &mut memory, status, stop);
     match opened.await? {
         Some(mut mirror) => mirror.clear().await,
         None => Ok(()),
@@ -241,13 +224,13 @@ async fn mirror(
 ) -> anyhow::Result<()> {
     let mut attempts = Attempts::default();
     let mut delays = retry_delays();
-    let mut retention = Retention::new(settings.feed_age);
+    let mut memory = WriterMemory::new(Retention::new(settings.feed_age));
     loop {
         let mut caught_up = false;
         let mirrored = mirror_until_failure(
             sources,
             &attempts,
-            &mut retention,
+            &mut memory,
             status,
             &stop,
             &mut caught_up,
@@ -260,7 +243,7 @@ async fn mirror(
         };
         if caught_up {
             delays = retry_delays();
-            (attempts.hopeless, attempts.max_batch) = (0, MAX_BATCH);
+            attempts.hopeless = 0;
         }
         if !attempts.learn(&error, sources.grpc.len()) {
             return Err(with_advice(error));
@@ -299,13 +282,13 @@ fn with_advice(error: RunError) -> anyhow::Error {
 async fn mirror_until_failure(
     sources: &Sources,
     attempts: &Attempts,
-    retention: &mut Retention,
+    memory: &mut WriterMemory,
     status: &Arc<Status>,
     stop: &CancellationToken,
     caught_up: &mut bool,
     until_settled: bool,
 ) -> Result<(), RunError> {
-    let opened = MirrorWriter::open(&sources.database_url, retention, status, stop);
+    let opened = MirrorWriter::open(&sources.database_url, memory, status, stop);
     let Some(mut mirror) = opened.await? else {
         return Ok(());
     };
@@ -342,7 +325,6 @@ async fn mirror_until_failure(
         rpc: Arc::clone(&sources.rpc),
         settler: Settler::new(Arc::clone(&sources.rpc), cursor.as_ref()),
         accepts_loss: MAX_MISSING <= attempts.missing,
-        max_batch: attempts.max_batch,
         stop,
         status,
         mirror: &mut mirror,
@@ -388,12 +370,12 @@ mod tests {
         assert_hidden(observer_connections(&malformed).expect_err("malformed"));
         // Nothing listens on port 1.
         let (status, stop) = (Arc::default(), CancellationToken::new());
-        let mut retention = Retention::new(Duration::ZERO);
+        let mut memory = WriterMemory::new(Retention::new(Duration::ZERO));
         for url in [
             malformed,
             format!("postgres://user:{SECRET}@127.0.0.1:1/database"),
         ] {
-            let opened = MirrorWriter::open(&url, &mut retention, &status, &stop).await;
+            let opened = MirrorWriter::open(&url, &mut memory, &status, &stop).await;
             assert_hidden(opened.err().expect("no database").into());
         }
         for (url, token) in [

@@ -14,13 +14,11 @@ use crate::{
     apply::{MirrorWriter, Obstacle},
     cursor::{Cursor, Tip},
     metrics::{LATE_SLOTS, QUEUE_DEPTH},
-    rpc::{BLOCK_BATCH, Rpc},
+    rpc::Rpc,
     slot::{SealedSlot, SlotUpdate},
     status::{State, Status},
 };
 
-/// Maximum number of updates in one database transaction.
-pub const MAX_BATCH: usize = 128;
 /// Number of updates that are taken from the queue ahead of the transaction, if they have arrived. Slots
 /// that they finalize can't be undone any more, so the mirror need not keep what these slots replace.
 const MAX_AHEAD: usize = 160;
@@ -42,8 +40,6 @@ pub struct Follower<'a> {
     pub settler: Settler,
     /// Whether blocks that the RPC node lacks count as gone, although it says that it has them.
     pub accepts_loss: bool,
-    /// Most updates in one database transaction.
-    pub max_batch: usize,
     /// Whether the mirror has reached the end of the stream once.
     pub caught_up: bool,
     /// Whether the stream is known to be of the mirrored chain.
@@ -61,7 +57,10 @@ impl Follower<'_> {
             while !waiting.is_empty() {
                 self.look_ahead(&mut waiting);
                 gauge!(QUEUE_DEPTH).set((waiting.len() + self.updates.len()) as f64);
-                let batch = batch_len(&waiting[..finalized_len(&waiting)], self.max_batch);
+                let batch = batch_len(
+                    &waiting[..finalized_len(&waiting)],
+                    self.mirror.batch_limit(),
+                );
                 let cursor = self.apply(&waiting, batch).await?;
                 waiting.drain(..batch);
                 if !self.caught_up && waiting.is_empty() && self.updates.is_empty() {
@@ -73,7 +72,7 @@ impl Follower<'_> {
             }
             gauge!(QUEUE_DEPTH).set(self.updates.len() as f64);
             tokio::select! {
-                received = self.updates.recv_many(&mut waiting, self.max_batch) => {
+                received = self.updates.recv_many(&mut waiting, MAX_AHEAD) => {
                     if received == 0 {
                         return Ok(());
                     }
@@ -184,13 +183,14 @@ impl Follower<'_> {
             }
             return self.begin_epoch(first, next).await;
         }
-        for slots in slots.chunks(BLOCK_BATCH) {
+        let mut slots = &slots[..];
+        while let Some(batch) = self.mirror.next_blocks(&mut slots) {
             if self.stop.is_cancelled() {
                 return Err(RunError::Stopped);
             }
             let mut blocks = vec![];
             let mut others = BTreeSet::new();
-            for block in self.rpc.blocks_of(slots).await? {
+            for block in self.rpc.blocks_of(batch).await? {
                 self.settler.miss(block.touched);
                 others.extend(block.others);
                 blocks.push(SlotUpdate::Sealed(Box::new(block.sealed)));
@@ -345,14 +345,10 @@ mod tests {
     #[test]
     fn a_batch_ends_with_the_slot_that_makes_it_large() {
         let slot = |writes| sealed(1, writes);
-        assert_eq!(batch_len(&[], MAX_BATCH), 0);
-        assert_eq!(
-            batch_len(&vec![slot(10); 2 * MAX_BATCH], MAX_BATCH),
-            MAX_BATCH
-        );
+        assert_eq!(batch_len(&[], 7), 0);
         assert_eq!(batch_len(&vec![slot(10); 100], 7), 7);
         let large = [slot(9_999), slot(9_999), slot(9_999), slot(1)];
-        assert_eq!(batch_len(&large, MAX_BATCH), 3);
-        assert_eq!(batch_len(&[slot(50_000), slot(1)], MAX_BATCH), 1);
+        assert_eq!(batch_len(&large, 7), 3);
+        assert_eq!(batch_len(&[slot(50_000), slot(1)], 7), 1);
     }
 }

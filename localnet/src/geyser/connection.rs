@@ -32,6 +32,10 @@ impl ConnectionHandle {
 
 impl Connection {
     pub fn new(stream: TcpStream) -> Self {
+        // Small messages would wait for the acknowledgement of those before them.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "TCP_NODELAY is not set");
+        }
         let handle = ConnectionHandle::default();
         Self {
             stream,

@@ -83,6 +83,10 @@ impl Link {
             self.disturbed.fetch_add(1, Relaxed);
             return;
         };
+        // Small messages would wait for the acknowledgement of those before them.
+        for stream in [&client, &server] {
+            stream.set_nodelay(true).unwrap();
+        }
         let (mut from_client, mut from_server) = ([0; 16 << 10], [0; 16 << 10]);
         loop {
             if *state.borrow_and_update() == State::HalfOpen {
