@@ -4,8 +4,8 @@
 //! for an account that the mirror never received, zero.
 
 use driftshield_sdk::{
-    Account, Address, Event, Exposure, Market, Pending, Policy, Position, Receipt, Seat, Series,
-    Vault, VaultTotals, WithdrawRequest, address,
+    Account, Address, Event, Exposure, Market, Model, Pending, Policy, Position, Probation,
+    Receipt, Seat, Series, Vault, VaultTotals, WithdrawRequest, address,
 };
 
 use super::Mints;
@@ -23,9 +23,33 @@ pub fn fold(account: &mut Account, at: &Address, event: &Event, mints: &Mints) {
         Account::Exposure(exposure) => fold_exposure(exposure, event),
         Account::Seat(seat) => fold_seat(seat, at, event),
         Account::Series(series) => fold_series(series, event),
+        Account::Model(model) => fold_model(model, event),
         // These are never closed, so their bytes show their state.
-        Account::Config(_) | Account::Collateral(_) | Account::Model(_) => {}
+        Account::Config(_) | Account::Collateral(_) => {}
     }
+}
+
+/// Models are never closed, so their bytes show their state. Only what later events refer to is folded in.
+fn fold_model(model: &mut Model, event: &Event) {
+    match event {
+        Event::ModelRegistered(e) => {
+            (model.owner, model.bond_mint) = (e.owner, e.bond_mint);
+            list_oracles(model, &e.terms.oracles);
+        }
+        Event::ModelUpdated(e) => list_oracles(model, &e.terms.oracles),
+        Event::OracleReplaced(e) => {
+            if let Some(oracle) = model.oracles.get_mut(usize::from(e.slot)) {
+                *oracle = e.successor;
+            }
+        }
+        _ => {}
+    }
+}
+
+fn list_oracles(model: &mut Model, oracles: &[Address]) {
+    model.oracles.fill(Address::default());
+    copy_into(&mut model.oracles, oracles);
+    model.oracle_count = oracles.len() as u8;
 }
 
 fn fold_market(market: &mut Market, at: &Address, event: &Event, mints: &Mints) {
@@ -137,16 +161,19 @@ fn fold_policy(policy: &mut Policy, event: &Event) {
             policy.last_window = e.from_window.saturating_sub(1);
             policy.examined_until = e.from_window;
             policy.returned_until = e.from_window;
-            policy.pending.premium = e.premium - e.rent.min(e.premium);
+            policy.pending.premium = e.premium;
             policy.pending.from_window = e.from_window;
             policy.pending.end = e.end;
         }
         Event::PolicyRenewed(e) => {
-            policy.pending.premium = e.premium - e.rent.min(e.premium);
+            policy.pending.premium = e.premium;
             policy.pending.from_window = e.from_window;
             policy.pending.end = e.end;
         }
         Event::PolicyBegun(e) => {
+            if e.probation == Probation::Passed {
+                policy.premium += policy.pending.premium;
+            }
             policy.last_window = e.last_window;
             policy.worth = e.worth;
             policy.unmeasured = e.unmeasured;
