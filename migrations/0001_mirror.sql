@@ -285,6 +285,91 @@ create table chain.policy_payout (
 
 create index policy_payout_event on chain.policy_payout (event_id);
 
+-- Totals by hour, fed by each event once. A row has the measures of one subject in one token and one hour;
+-- `chain.daily` sums them up by day. Amounts are in base units of the token.
+create table chain.hourly (
+  -- platform, model, market, vault or wallet.
+  kind text not null,
+  -- Address of the subject; empty for the platform.
+  subject bytea not null,
+  -- Token of the market, of the vault or of the model's bonds; 32 zero bytes if the mirror lacked that account.
+  mint bytea not null,
+  -- Beginning of the hour of the event's block, UTC; -infinity if the block has no time.
+  hour timestamptz not null,
+  -- Bets, their stakes, and the security rent paid in addition to stakes and premiums.
+  bets numeric not null,
+  staked numeric not null,
+  rents numeric not null,
+  -- Sales of stakes: number, stakes and payments. For a wallet, as the seller.
+  sales numeric not null,
+  sold numeric not null,
+  sold_for numeric not null,
+  -- The same for a wallet as the buyer; 0 for other subjects.
+  purchases numeric not null,
+  bought numeric not null,
+  bought_for numeric not null,
+  -- Claims of positions, the stakes of these positions, and the payouts. The realised profit of a wallet is
+  -- payouts - settled + sold_for - sold + bought - bought_for: a stake counts as much as was staked for it
+  -- while it is open, whoever owns it.
+  claims numeric not null,
+  settled numeric not null,
+  payouts numeric not null,
+  -- Markets: created, settled, and the fees of the protocol and of the creators at settlement.
+  markets numeric not null,
+  settlements numeric not null,
+  fees numeric not null,
+  -- Deposits to vaults and payments to those who withdraw: number and amount.
+  deposits numeric not null,
+  deposited numeric not null,
+  withdrawals numeric not null,
+  withdrawn numeric not null,
+  -- Policies: bought, renewed, premiums of both, refunds of premiums, and claims with their payments.
+  policies numeric not null,
+  renewals numeric not null,
+  premiums numeric not null,
+  refunds numeric not null,
+  cover_claims numeric not null,
+  cover_paid numeric not null,
+  -- Models registered.
+  models numeric not null,
+  -- Receipts: submissions, challenges, rulings, and what rulings slashed. For a wallet, its own.
+  submissions numeric not null,
+  challenges numeric not null,
+  rulings numeric not null,
+  slashed numeric not null,
+  -- Receipts that became final, void or thin.
+  finals numeric not null,
+  voids numeric not null,
+  thins numeric not null,
+  -- Receipts for which an oracle earned pay, and the pay; for which it was silent, and the penalties. For
+  -- other subjects, the sums over the oracles.
+  earnings numeric not null,
+  earned numeric not null,
+  silences numeric not null,
+  penalties numeric not null,
+  -- Drift of the final receipts, in micro-units: sum, highest, and the latest with its window. Only for models.
+  drift_sum numeric not null,
+  drift_max numeric,
+  drift numeric,
+  drift_window numeric,
+  -- Capital, the part of it that is leaving, and shares of a vault after the hour's last event that reports them.
+  assets numeric,
+  leaving numeric,
+  shares numeric,
+  primary key (kind, subject, mint, hour)
+) with (fillfactor = 80);
+
+create index hourly_hour on chain.hourly (kind, hour);
+
+-- Rows of `chain.hourly` before the changes of slots that are not finalized, to undo these slots.
+create table chain.hourly_version (
+  slot bigint not null,
+  -- False if the row began in the slot. The measures are those of the new row then.
+  existed boolean not null,
+  like chain.hourly,
+  primary key (slot, kind, subject, mint, hour)
+);
+
 -- Creates the partitions that hold `slot`. Each holds 2^21 slots, about ten days.
 create function chain.create_partitions(slot bigint) returns void
 language plpgsql security definer set search_path = pg_catalog as $$
@@ -835,6 +920,28 @@ create index policy_vault on chain.policy (vault, life, address);
 create index policy_model on chain.policy (model, life, address);
 create index policy_status on chain.policy (status, life, address);
 
+-- `chain.hourly` by day, UTC.
+create view chain.daily as
+select kind, subject, mint, date_trunc('day', hour, 'UTC') as day,
+  sum(bets) as bets, sum(staked) as staked, sum(rents) as rents, sum(sales) as sales, sum(sold) as sold,
+  sum(sold_for) as sold_for, sum(purchases) as purchases, sum(bought) as bought, sum(bought_for) as
+  bought_for, sum(claims) as claims, sum(settled) as settled, sum(payouts) as payouts, sum(markets) as
+  markets, sum(settlements) as settlements, sum(fees) as fees, sum(deposits) as deposits, sum(deposited)
+  as deposited, sum(withdrawals) as withdrawals, sum(withdrawn) as withdrawn, sum(policies) as policies,
+  sum(renewals) as renewals, sum(premiums) as premiums, sum(refunds) as refunds, sum(cover_claims) as
+  cover_claims, sum(cover_paid) as cover_paid, sum(models) as models, sum(submissions) as submissions,
+  sum(challenges) as challenges, sum(rulings) as rulings, sum(slashed) as slashed, sum(finals) as
+  finals, sum(voids) as voids, sum(thins) as thins, sum(earnings) as earnings, sum(earned) as earned,
+  sum(silences) as silences, sum(penalties) as penalties, sum(drift_sum) as drift_sum,
+  max(drift_max) as drift_max,
+  (array_agg(drift order by hour desc) filter (where drift is not null))[1] as drift,
+  (array_agg(drift_window order by hour desc) filter (where drift_window is not null))[1] as drift_window,
+  (array_agg(assets order by hour desc) filter (where assets is not null))[1] as assets,
+  (array_agg(leaving order by hour desc) filter (where leaving is not null))[1] as leaving,
+  (array_agg(shares order by hour desc) filter (where shares is not null))[1] as shares
+from chain.hourly
+group by kind, subject, mint, day;
+
 -- Base58 of bytes, as Solana writes keys.
 create function public.base58(bytes bytea) returns text
 language plpgsql immutable strict parallel safe as $$
@@ -876,7 +983,7 @@ begin
     from pg_class c
     join pg_attribute a on a.attrelid = c.oid and 0 < a.attnum
     join pg_type t on t.oid = a.atttypid
-    where c.relnamespace = 'chain'::regnamespace and c.relkind in ('r', 'p')
+    where c.relnamespace = 'chain'::regnamespace and c.relkind in ('r', 'p', 'v')
       and c.relname <> 'life'
     group by c.relname
   loop

@@ -169,7 +169,7 @@ impl<'a> MirrorWriter<'a> {
                 }
                 tokio::time::sleep(LOCK_POLL_INTERVAL).await;
             }
-            let staging = kinds::create_staging();
+            let staging = kinds::create_staging() + &hourly::create_staging();
             bounded(sqlx::raw_sql(&staging).execute(&mut connection)).await?;
             Ok(Self {
                 connection,

@@ -145,6 +145,11 @@ impl CopyRow<'_> {
         self.i64(time.timestamp_micros() - POSTGRES_EPOCH);
     }
 
+    /// The time `-infinity`.
+    pub fn before_all_time(&mut self) {
+        self.i64(i64::MIN);
+    }
+
     pub fn json(&mut self, value: &impl Serialize) {
         let start = self.0.len();
         self.length(0);

@@ -11,6 +11,7 @@ use crate::{
     metrics::GAPS,
     ranks,
     slot::SealedSlot,
+    undo,
 };
 
 /// Records that slots are missing, and tells the clients unless an earlier attempt to fill them has. Until
@@ -84,9 +85,7 @@ pub async fn begin_epoch(
     cursor.settled_slot = None;
     record_loss(&mut transaction, &mut cursor, lost).await?;
     // Slots before the loss can't be undone any more.
-    sqlx::query("delete from chain.account_version")
-        .execute(&mut *transaction)
-        .await?;
+    undo::forget(&mut transaction, i64::MAX).await?;
     cursor.update(&mut transaction).await?;
     notify(&mut transaction, cursor.seq).await?;
     transaction.commit().await?;

@@ -18,6 +18,7 @@ mod error_chain;
 pub mod event_id;
 mod gap;
 mod history;
+mod hourly;
 mod kinds;
 mod lives;
 mod metrics;

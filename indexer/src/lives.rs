@@ -8,6 +8,8 @@
 mod facts;
 mod fold;
 #[cfg(test)]
+pub mod test_data;
+#[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, HashMap};
@@ -19,7 +21,7 @@ use metrics::counter;
 use crate::{
     event_id::{EventId, first_id},
     metrics::GUARD_REJECTIONS,
-    slot::{AccountWrite, EmittedEvent, SealedSlot},
+    slot::{AccountWrite, SealedSlot},
 };
 
 pub use facts::{End, Facts, Settled};
@@ -140,14 +142,18 @@ impl<'a> Lives<'a> {
         }
     }
 
-    /// Applies the changes of the next slot.
-    pub fn apply(&mut self, slot: &'a SealedSlot) {
+    /// Applies the changes of the next slot. `before` is told each decoded event, with the lives right before
+    /// it.
+    pub fn apply(&mut self, slot: &'a SealedSlot, mut before: impl FnMut(&Event, &Self)) {
         let moment = Moment {
             slot: slot.slot,
             time: slot.block_time,
         };
         for emitted in &slot.events {
-            self.apply_event(emitted, moment);
+            if let Some(event) = &emitted.event {
+                before(event, self);
+                self.apply_event(event, emitted.id, moment);
+            }
         }
         for write in &slot.writes {
             self.write(write, moment);
@@ -164,6 +170,14 @@ impl<'a> Lives<'a> {
             Ok(Account::Market(market)) => Some(market),
             _ => None,
         }
+    }
+
+    /// The account after the events so far; of a closed one, the last state. `None` if it is unknown or can't
+    /// be decoded.
+    pub fn account(&self, address: &Address) -> Option<Account> {
+        let tracked = self.current.get(address)?;
+        let state = tracked.life.state(&tracked.events, &self.mints)?;
+        Account::decode(&state).ok()
     }
 
     pub fn into_changes(self) -> Changes {
@@ -185,17 +199,14 @@ impl<'a> Lives<'a> {
         }
     }
 
-    fn apply_event(&mut self, emitted: &'a EmittedEvent, moment: Moment) {
-        let Some(event) = &emitted.event else {
-            return;
-        };
+    fn apply_event(&mut self, event: &'a Event, id: EventId, moment: Moment) {
         if let Event::CollateralRegistered(event) = event {
             self.mints
                 .insert(event.mint, (event.decimals, event.token_program));
         }
         for change in event.changes() {
-            let tracked = self.life_of(&change, emitted.id, moment);
-            tracked.apply_event(event, &change, emitted.id, moment);
+            let tracked = self.life_of(&change, id, moment);
+            tracked.apply_event(event, &change, id, moment);
         }
     }
 

@@ -11,6 +11,7 @@ use crate::{
     cursor::Cursor,
     dead_letter::{self, DeadLetter},
     event_id::first_id,
+    hourly,
     kinds::{self, KeyedRows, LifeRows},
     lives::{ChangedLife, Changes, Life, Lives, Mints, touched_addresses},
     ranks,
@@ -67,9 +68,12 @@ impl Store<'_> {
         let mints = load_mints(self.connection, slots).await?;
         let mut lives = Lives::new(before, mints);
         let mut rows = EventRows::new(load_pools(self.connection, slots).await?);
+        let mut counter = hourly::Counter::default();
         for slot in slots {
             rows.add(slot, &lives);
-            lives.apply(slot);
+            lives.apply(slot, |event, lives| {
+                counter.count(slot.block_time, event, lives);
+            });
         }
         let Changes {
             superseded,
@@ -84,6 +88,7 @@ impl Store<'_> {
         let ranked = ranks::Keys::of(&changed);
         self.store_lives(last_slot, changed).await?;
         self.store_events(last_slot, &rows).await?;
+        hourly::store(self.connection, last_slot, counter, keeps_versions).await?;
         for slot in slots {
             self.cursor.advance(slot);
         }

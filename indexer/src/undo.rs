@@ -9,7 +9,7 @@ use crate::{
     apply::{ApplyError, notify},
     cursor::Cursor,
     event_id::first_id,
-    kinds,
+    hourly, kinds,
     lives::{ChangedLife, Life, RPC_VERSION},
     metrics::{FORKS, UNDONE_SLOTS},
     ranks,
@@ -35,6 +35,7 @@ pub async fn to_ancestor(
     }
     restore_lives(&mut transaction, &mut cursor, ancestor).await?;
     remove_history(&mut transaction, ancestor).await?;
+    hourly::undo(&mut transaction, ancestor).await?;
     let undone = set_back(&mut transaction, &mut cursor, ancestor).await?;
     let body = json!({ "to_slot": ancestor });
     cursor.announce(&mut transaction, "rollback", &body).await?;
@@ -51,9 +52,9 @@ pub async fn to_ancestor(
 pub async fn forget(connection: &mut PgConnection, finalized_slot: i64) -> Result<(), sqlx::Error> {
     sqlx::query("delete from chain.account_version where slot <= $1")
         .bind(finalized_slot)
-        .execute(connection)
+        .execute(&mut *connection)
         .await?;
-    Ok(())
+    hourly::forget(connection, finalized_slot).await
 }
 
 /// Restores the lives that the slots changed, and removes those that began in them.

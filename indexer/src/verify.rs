@@ -4,6 +4,7 @@ mod accounts;
 mod comparison;
 mod counters;
 mod events;
+mod hourly;
 mod lists;
 mod lives;
 mod slots;
@@ -32,8 +33,8 @@ const PASS_DELAY: Duration = Duration::from_secs(1);
 /// Compares the mirror with the chain and with itself:
 ///
 /// - every account of the program: its bytes, its columns, and the rows that lists are sorted by,
-/// - every event: its fields, the rows derived from it, and its numbers among the events of its
-///   accounts,
+/// - every event: its fields, the rows derived from it, what it adds to the totals by hour, and its numbers
+///   among the events of its accounts,
 /// - every slot: its parent, and the numbers of the feed.
 ///
 /// Reports the differences that every pass finds. A difference in the data or lamports of an account
@@ -102,6 +103,7 @@ async fn compare_rest(connection: &mut PgConnection, report: &mut Report) -> any
     slots::compare(&mut comparison).await?;
     slots::compare_feed(&mut comparison).await?;
     events::compare(&mut comparison).await?;
+    hourly::compare(&mut comparison).await?;
     counters::compare_sequences(&mut comparison).await?;
     counters::compare_last(&mut comparison).await?;
     *report = comparison.report;

@@ -301,13 +301,17 @@ const AGREED: &[(&str, &str)] = &[
         "receipt",
         "address, life, status, ended_at, settled_slot, settled_at",
     ),
-    ("policy", "address, life, status, ended_at, refund"),
+    (
+        "policy",
+        "address, life, status, ended_at, refund, premium, pending ->> 'premium'",
+    ),
     (
         "withdraw_request",
         "address, life, status, ended_at, payout, settled_at",
     ),
     ("market_volume", "address, life, trim_scale(rank)"),
     ("vault_assets", "address, life, trim_scale(rank)"),
+    ("hourly", "hourly.*"),
 ];
 
 /// Compares two mirrors of the same chain at rest: every event, payout and settlement.

@@ -304,11 +304,32 @@ async fn the_example_runs_on_other_data_and_the_network_stays_up() {
     assert!(!summary.policies.is_empty());
     assert!(summary.policies.iter().all(|policy| policy.paid == 0));
     insurance::check_mirror(&network.database().await, &summary.policies).await;
+    check_totals(&network).await;
     check_rebuilt_mirror(&network).await;
     let api_url = network.addresses.api_url.clone().unwrap();
     let health = get(&format!("{api_url}/health")).await.unwrap();
     assert_eq!(health["status"], "ok");
     assert!(network.localnet.stop(), "{}", network.localnet.output());
+}
+
+/// All markets are settled and all positions claimed: what their owners staked went to them and to the
+/// fees, but for less than a base unit a position.
+async fn check_totals(network: &Network) {
+    let pool = network.database().await;
+    let sums =
+        "select sum(staked)::bigint, sum(settled - payouts - fees)::bigint, sum(claims)::bigint
+                from chain.daily where kind = 'platform'";
+    let (staked, dust, claims): (i64, i64, i64) =
+        sqlx::query_as(sums).fetch_one(&pool).await.unwrap();
+    assert!(0 < staked && 0 < claims, "{staked} staked, {claims} claims");
+    assert!((0..=claims).contains(&dust), "{dust} of {claims} claims");
+    let profits = "select sum(settled - staked)::bigint,
+                     sum(payouts - settled + sold_for - sold + bought - bought_for)::bigint
+                   from chain.hourly where kind = 'wallet'";
+    let (open, profits): (i64, i64) = sqlx::query_as(profits).fetch_one(&pool).await.unwrap();
+    let fees = "select sum(fees)::bigint from chain.hourly where kind = 'platform'";
+    let fees: i64 = sqlx::query_scalar(fees).fetch_one(&pool).await.unwrap();
+    assert_eq!((open, profits), (0, -fees - dust));
 }
 
 /// A mirror that is made from the chain's past equals the one that followed the chain.

@@ -419,6 +419,9 @@ async fn verify_names_derived_differences(insurance: &Insurance<'_>) {
          returning base58(address) || ': columns of chain.\"withdraw_request\" differ: payout'",
         "update chain.policy set refund = refund + 1 where refund is not null
          returning base58(address) || ': columns of chain.\"policy\" differ: refund'",
+        "update chain.hourly set premiums = premiums + 1
+         where kind = 'vault' and hour = (select max(hour) from chain.hourly where 0 < premiums)
+         returning 'totals of vault ' || base58(subject)",
     ] {
         damages.push(mirror::damage(&pool, statement).await);
     }

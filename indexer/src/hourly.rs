@@ -1,0 +1,183 @@
+//! Totals by hour, fed by each event once: `chain.hourly`.
+//!
+//! The totals of a group of slots are added to the rows in one statement, in the transaction that stores
+//! the slots. So a slot that is repeated changes nothing. Rows that slots change which can still be undone are
+//! kept as they were.
+
+mod count;
+#[cfg(test)]
+mod tests;
+mod totals;
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use driftshield_sdk::Address;
+use sqlx::PgConnection;
+
+use crate::copy::CopyRows;
+pub use count::Counter;
+use totals::Totals;
+
+const TABLE: &str = "chain.hourly";
+const STAGING: &str = "pg_temp.hourly";
+/// The columns that name a row.
+const KEY: [&str; 4] = ["kind", "subject", "mint", "hour"];
+
+/// Whose totals a row has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Subject {
+    Platform,
+    Model(Address),
+    Market(Address),
+    Vault(Address),
+    Wallet(Address),
+}
+
+impl Subject {
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Platform => "platform",
+            Self::Model(_) => "model",
+            Self::Market(_) => "market",
+            Self::Vault(_) => "vault",
+            Self::Wallet(_) => "wallet",
+        }
+    }
+
+    fn address(&self) -> &[u8] {
+        match self {
+            Self::Platform => &[],
+            Self::Model(address)
+            | Self::Market(address)
+            | Self::Vault(address)
+            | Self::Wallet(address) => address.as_ref(),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Key {
+    subject: Subject,
+    mint: Address,
+    /// `None` if the block has no time.
+    hour: Option<DateTime<Utc>>,
+}
+
+/// What slots add to the rows.
+type Added = BTreeMap<Key, Totals>;
+
+/// The beginning of the hour.
+fn hour_of(time: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    const HOUR_SECS: i64 = 60 * 60;
+    let secs = time.timestamp();
+    DateTime::from_timestamp(secs - secs.rem_euclid(HOUR_SECS), 0)
+}
+
+/// Creates the temporary table through which totals reach the rows. It is empty after each transaction.
+pub fn create_staging() -> String {
+    format!("create temporary table {STAGING} (like {TABLE}) on commit delete rows;")
+}
+
+/// Adds to the rows what slots have counted. Keeps the rows as they were if the slots, of which `slot` is the
+/// last, can still be undone.
+pub async fn store(
+    connection: &mut PgConnection,
+    slot: i64,
+    counter: Counter,
+    keeps_versions: bool,
+) -> Result<(), sqlx::Error> {
+    let added = counter.into_added();
+    if added.is_empty() {
+        return Ok(());
+    }
+    let names = KEY.iter().chain(Totals::NAMES);
+    let names: Vec<_> = names.map(|&name| name.to_owned()).collect();
+    let mut rows = CopyRows::new(STAGING, &names);
+    for (key, totals) in &added {
+        let mut row = rows.row();
+        row.text(key.subject.kind());
+        row.bytes(key.subject.address());
+        row.key(&key.mint);
+        match key.hour {
+            Some(hour) => row.time(hour),
+            None => row.before_all_time(),
+        }
+        totals.push(&mut row);
+    }
+    rows.store(connection).await?;
+    let add = sqlx::query(add_statement(keeps_versions)).bind(slot);
+    add.execute(connection).await?;
+    Ok(())
+}
+
+/// Statement that adds the rows of the temporary table, and empties it. `$1` is the slot.
+fn add_statement(keeps_versions: bool) -> &'static str {
+    static STATEMENTS: std::sync::LazyLock<[String; 2]> = std::sync::LazyLock::new(|| {
+        let key = KEY.join(", ");
+        let names = Totals::NAMES.join(", ");
+        let add = format!(
+            "insert into {TABLE} as known ({key}, {names}) select {key}, {names} from given
+             on conflict ({key}) do update set {}",
+            Totals::merge("known", "excluded")
+        );
+        let given = format!("given as (delete from {STAGING} returning *)");
+        let of = |row: &str| {
+            let columns = KEY.iter().chain(Totals::NAMES);
+            let columns: Vec<_> = columns.map(|name| format!("{row}.{name}")).collect();
+            columns.join(", ")
+        };
+        let keep = format!(
+            "kept as (
+               insert into {TABLE}_version (slot, existed, {key}, {names})
+               select $1, true, {known} from given join {TABLE} known using ({key})
+               union all
+               select $1, false, {new} from given
+               where not exists (select from {TABLE} known where ({known_key}) = ({given_key})))",
+            known = of("known"),
+            new = of("given"),
+            known_key = KEY.map(|name| format!("known.{name}")).join(", "),
+            given_key = KEY.map(|name| format!("given.{name}")).join(", "),
+        );
+        [
+            format!("with {given} {add}"),
+            format!("with {given}, {keep} {add}"),
+        ]
+    });
+    &STATEMENTS[usize::from(keeps_versions)]
+}
+
+/// Restores the rows as they were at the end of `ancestor`.
+pub async fn undo(connection: &mut PgConnection, ancestor: i64) -> Result<(), sqlx::Error> {
+    let key = KEY.join(", ");
+    let of_first = |name: &&str| format!("first.{name}");
+    let first_key = KEY.iter().map(of_first).collect::<Vec<_>>().join(", ");
+    let known_key = KEY.map(|name| format!("known.{name}")).join(", ");
+    let names = Totals::NAMES.join(", ");
+    let values: Vec<_> = Totals::NAMES.iter().map(of_first).collect();
+    // The oldest kept version of a row is its state at the end of `ancestor`.
+    let sql = format!(
+        "with first as (
+           select distinct on ({key}) * from {TABLE}_version where $1 < slot order by {key}, slot
+         ), removed as (
+           delete from {TABLE} known using first
+           where not first.existed and ({known_key}) = ({first_key})
+         ), forgotten as (
+           delete from {TABLE}_version where $1 < slot
+         )
+         update {TABLE} known set ({names}) = row ({}) from first
+         where first.existed and ({known_key}) = ({first_key})",
+        values.join(", ")
+    );
+    sqlx::query(&sql).bind(ancestor).execute(connection).await?;
+    Ok(())
+}
+
+/// Forgets how to undo slots that are finalized.
+pub async fn forget(connection: &mut PgConnection, finalized_slot: i64) -> Result<(), sqlx::Error> {
+    sqlx::query("delete from chain.hourly_version where slot <= $1")
+        .bind(finalized_slot)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
