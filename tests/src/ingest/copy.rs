@@ -145,7 +145,8 @@ async fn tables(connection: &mut PgConnection) -> anyhow::Result<Vec<(String, St
            from pg_class
            where relnamespace = 'chain'::regnamespace and relkind in ('r', 'p')
              and not relispartition
-             and relname not in ('life', 'cursor', 'gap', 'dead_letter', 'account_version')
+             and relname not in ('life', 'cursor', 'gap', 'dead_letter', 'account_version',
+               'hourly_version')
            order by relname"#,
     );
     Ok(tables.fetch_all(connection).await?)
