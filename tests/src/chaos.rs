@@ -2,6 +2,7 @@
 //! the mirror is right after each of them.
 
 pub mod comparison;
+mod evidence;
 mod link;
 pub mod node;
 pub mod report;
@@ -47,6 +48,11 @@ async fn run_world(seeds: Range<u64>, tell: impl Fn(&Report)) -> Report {
         let mut differences = compare(&mut world, &schedule).await;
         if (seed + 1 - seeds.start).is_multiple_of(REPLAY_INTERVAL) || seed + 1 == seeds.end {
             differences.different.extend(compare_replay(&world).await);
+        }
+        if !differences.is_empty() {
+            let logs = world.fixture.network.directory.path();
+            let folder = evidence::keep(seed, logs, &mut world.database().await).await;
+            println!("seed {seed}: logs and rows are in {}", folder.display());
         }
         report.add(&schedule, recovery, differences);
         report.counts = world.counts().await;
