@@ -1,6 +1,6 @@
 -- Schema `chain`: mirror of the program's accounts and events. Only the indexer writes it, and it can
 -- be rebuilt from the chain at any time.
--- Schema `app`: data that users submit to the API; no tables yet.
+-- Schema `app`: what the API writes.
 -- Schema `readable`: every table of `chain` as a view with keys in base58, for people.
 --
 -- Formats and units: addresses, blockhashes, hashes and signatures are bytes; amounts are in base units
@@ -189,6 +189,8 @@ create table chain.event_party (
   wallet bytea not null,
   event_id bigint not null,
   role text not null,
+  -- Whether the event names the wallet. If not, an account that the event changes does.
+  is_named boolean not null,
   primary key (wallet, event_id, role)
 ) partition by range (event_id);
 
@@ -993,6 +995,13 @@ begin
 end
 $$;
 
+-- Accounts that the API asks the indexer to read again from an RPC node. The indexer removes a request once the
+-- mirror has the account as of a slot after the request, or newer.
+create table app.refetch (
+  address bytea primary key check (length(address) = 32),
+  asked_at timestamptz not null default now()
+);
+
 -- Roles: the indexer writes schema `chain`, the API reads it. The login of each must be a member. A login
 -- that may not create roles finds them created.
 do $$
@@ -1018,6 +1027,7 @@ revoke execute on function chain.create_partitions, chain.drop_partitions, chain
 grant execute on function chain.create_partitions, chain.drop_partitions, chain.clear
   to driftshield_indexer;
 grant select, insert, update, delete on all tables in schema app to driftshield_api;
+grant select, delete on app.refetch to driftshield_indexer;
 alter default privileges in schema chain, readable grant select on tables to driftshield_api;
 alter default privileges in schema chain, readable grant select on tables to driftshield_indexer;
 alter default privileges in schema app

@@ -397,6 +397,24 @@ impl<'a> MirrorWriter<'a> {
         bounded_by(LONG_TIMEOUT, reading.store(transaction)).await
     }
 
+    /// Accounts that the API asks to be read again, the first ones first.
+    pub async fn asked(&mut self) -> Result<BTreeSet<Address>, ApplyError> {
+        /// Most accounts that are read at a time, in one request to the node.
+        const MOST: i64 = 100;
+        let asked =
+            sqlx::query_scalar("select address from app.refetch order by asked_at limit $1");
+        let asked = asked.bind(MOST).fetch_all(&mut self.connection);
+        Ok(addresses_of(bounded(asked).await?))
+    }
+
+    /// Removes requests for accounts, which have been read.
+    pub async fn answer(&mut self, addresses: &BTreeSet<Address>) -> Result<(), ApplyError> {
+        let answer = sqlx::query("delete from app.refetch where address = any($1)");
+        let answer = answer.bind(bytes_of(addresses));
+        bounded(answer.execute(&mut self.connection)).await?;
+        Ok(())
+    }
+
     /// Records that the mirror has all accounts.
     pub async fn settle(&mut self) -> Result<Cursor, ApplyError> {
         let transaction = self.begin_long().await?;
@@ -431,11 +449,9 @@ impl<'a> MirrorWriter<'a> {
              where is_current and closed_slot is null",
         )
         .bind(bytes_of(addresses));
-        let open: Vec<Vec<u8>> = bounded(open.fetch_all(&mut self.connection)).await?;
-        let open = open.into_iter();
-        Ok(open
-            .filter_map(|key| key.as_slice().try_into().ok())
-            .collect())
+        Ok(addresses_of(
+            bounded(open.fetch_all(&mut self.connection)).await?,
+        ))
     }
 
     /// Creates the partitions of the history for the slots of `updates`, in a transaction of its own:
@@ -460,6 +476,13 @@ impl<'a> MirrorWriter<'a> {
         }
         Ok(())
     }
+}
+
+/// Addresses from Postgres.
+fn addresses_of<T: FromIterator<Address>>(keys: Vec<Vec<u8>>) -> T {
+    let keys = keys.iter();
+    keys.filter_map(|key| key.as_slice().try_into().ok())
+        .collect()
 }
 
 /// Limits the time of a database access.

@@ -9,13 +9,16 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use driftshield_sdk::{AccountKind, Address};
 use metrics::counter;
+use serde_json::json;
 use sqlx::{Postgres, Transaction};
 
 use crate::{
+    apply::notify,
     cursor::Cursor,
     event_id::first_id,
     lives::{ChangedLife, Facts, Life, RPC_VERSION},
     metrics::GUARD_REJECTIONS,
+    ranks,
     rpc::{AccountsAt, ReadError, Rpc, RpcAccount},
     store::{Care, Store, load_lives, load_open_lives, set_current},
 };
@@ -96,12 +99,24 @@ impl Reading {
         for life in succeeded {
             set_current(&mut transaction, &life, false).await?;
         }
+        let ranked = ranks::Keys::of(&changed);
+        let has_changed = !changed.is_empty();
         let mut store = Store {
             connection: &mut transaction,
             cursor: &mut cursor,
             care: Care::Careful,
         };
         store.store_lives(slot, changed).await?;
+        if has_changed && cursor.settled_slot.is_some() {
+            // Readers take answers for unchanged until the feed goes on. An undo of slots before this one makes
+            // the mirror read all accounts again.
+            cursor.settled_slot = Some(cursor.slot);
+            let body = json!({});
+            cursor.announce(&mut transaction, "settled", &body).await?;
+            ranks::store(&mut transaction, &ranked, cursor.seq).await?;
+            cursor.update(&mut transaction).await?;
+            notify(&mut transaction, cursor.seq).await?;
+        }
         transaction.commit().await?;
         Ok(Taken::Stored { doubtful })
     }

@@ -6,7 +6,9 @@
 
 mod error;
 mod follow;
+mod refetch;
 mod settle;
+mod task;
 
 use std::{str::FromStr, sync::Arc, time::Duration};
 
@@ -40,6 +42,7 @@ use crate::{
 };
 use error::RunError;
 use follow::Follower;
+use refetch::Refetcher;
 use settle::Settler;
 
 /// Capacity of the queue between the stream and the database. A full queue stops the stream from
@@ -324,6 +327,7 @@ async fn mirror_until_failure(
     let mut follower = Follower {
         rpc: Arc::clone(&sources.rpc),
         settler: Settler::new(Arc::clone(&sources.rpc), cursor.as_ref()),
+        refetcher: Refetcher::new(Arc::clone(&sources.rpc)),
         accepts_loss: MAX_MISSING <= attempts.missing,
         stop,
         status,

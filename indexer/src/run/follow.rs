@@ -9,7 +9,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{RunError, settle::Settler};
+use super::{RunError, refetch::Refetcher, settle::Settler};
 use crate::{
     apply::{MirrorWriter, Obstacle},
     cursor::{Cursor, Tip},
@@ -38,6 +38,7 @@ pub struct Follower<'a> {
     pub updates: mpsc::Receiver<SlotUpdate>,
     pub tip: watch::Receiver<Option<Tip>>,
     pub settler: Settler,
+    pub refetcher: Refetcher,
     /// Whether blocks that the RPC node lacks count as gone, although it says that it has them.
     pub accepts_loss: bool,
     /// Whether the mirror has reached the end of the stream once.
@@ -108,8 +109,10 @@ impl Follower<'_> {
             let applied = applied.await?;
             self.is_linked = applied.is_linked;
             let Some(obstacle) = applied.obstacle else {
-                if self.is_linked && applied.cursor.settled_slot.is_none() {
-                    self.settler.step(self.mirror, &applied.cursor).await?;
+                match applied.cursor.settled_slot {
+                    _ if !self.is_linked => {}
+                    None => self.settler.step(self.mirror, &applied.cursor).await?,
+                    Some(_) => self.refetcher.step(self.mirror, &applied.cursor).await?,
                 }
                 return Ok(applied.cursor);
             };

@@ -7,20 +7,19 @@ use std::{
 };
 
 use driftshield_sdk::Address;
-use tokio::{sync::mpsc, task::JoinHandle};
 
-use super::RunError;
+use super::{
+    RunError,
+    task::{Progress, Task},
+};
 use crate::{
     apply::MirrorWriter,
     cursor::Cursor,
-    reading::{Reading, Scope, Taken},
-    rpc::{ReadError, Rpc},
+    reading::{Scope, Taken},
+    rpc::Rpc,
     waits::scaled,
 };
 
-/// Number of answers that are kept until the mirror has passed their slots. Each can have all accounts
-/// of a type.
-const KEPT_READINGS: usize = 3;
 /// Time after which a failed reading is tried again. The stream is followed meanwhile.
 const RETRY_DELAY: Duration = Duration::from_secs(5);
 
@@ -40,20 +39,6 @@ enum Missing {
     /// Those that changed in slots without their writes.
     Some(BTreeSet<Address>),
     All,
-}
-
-/// Readings in progress.
-struct Task {
-    readings: mpsc::Receiver<Result<Reading, ReadError>>,
-    /// The next one to store.
-    next: Option<Reading>,
-    handle: JoinHandle<()>,
-}
-
-impl Drop for Task {
-    fn drop(&mut self) {
-        self.handle.abort();
-    }
 }
 
 impl Settler {
@@ -101,27 +86,21 @@ impl Settler {
             None => {
                 self.doubtful.clear();
                 let scopes = self.missing.scopes();
-                self.task.insert(begin(&self.rpc, scopes, cursor.slot))
+                self.task
+                    .insert(Task::begin(&self.rpc, scopes, cursor.slot))
             }
         };
         loop {
-            let reading = match task.next.take() {
-                Some(reading) => reading,
-                None => match task.readings.try_recv() {
-                    Ok(Ok(reading)) => reading,
-                    Ok(Err(error)) => {
-                        tracing::warn!(%error, "reading accounts failed; retrying");
-                        (self.task, self.failed_at) = (None, Some(Instant::now()));
-                        return Ok(());
-                    }
-                    Err(mpsc::error::TryRecvError::Empty) => return Ok(()),
-                    Err(mpsc::error::TryRecvError::Disconnected) => break,
-                },
+            let reading = match task.next(cursor) {
+                Ok(Progress::Passed(reading)) => reading,
+                Ok(Progress::Pending) => return Ok(()),
+                Ok(Progress::Done) => break,
+                Err(error) => {
+                    tracing::warn!(%error, "reading accounts failed; retrying");
+                    (self.task, self.failed_at) = (None, Some(Instant::now()));
+                    return Ok(());
+                }
             };
-            if !reading.is_passed_by(cursor) {
-                task.next = Some(reading);
-                return Ok(());
-            }
             match mirror.store_reading(reading).await? {
                 Taken::Stored { doubtful } => self.doubtful.extend(doubtful),
                 Taken::OtherFork => {
@@ -133,7 +112,7 @@ impl Settler {
         }
         if !self.doubtful.is_empty() {
             let scope = Scope::Addresses(std::mem::take(&mut self.doubtful));
-            self.task = Some(begin(&self.rpc, vec![scope], cursor.slot));
+            self.task = Some(Task::begin(&self.rpc, vec![scope], cursor.slot));
             return Ok(());
         }
         let settled = mirror.settle().await?;
@@ -155,24 +134,5 @@ impl Missing {
             Self::Some(addresses) => vec![Scope::Addresses(addresses.clone())],
             Self::All => Scope::all(),
         }
-    }
-}
-
-fn begin(rpc: &Arc<Rpc>, scopes: Vec<Scope>, min_slot: i64) -> Task {
-    let (sender, readings) = mpsc::channel(KEPT_READINGS);
-    let rpc = Arc::clone(rpc);
-    let handle = tokio::spawn(async move {
-        for scope in scopes {
-            let reading = Reading::read(&rpc, scope, min_slot).await;
-            let failed = reading.is_err();
-            if sender.send(reading).await.is_err() || failed {
-                return;
-            }
-        }
-    });
-    Task {
-        readings,
-        next: None,
-        handle,
     }
 }

@@ -269,6 +269,24 @@ async fn an_audit_finds_a_damaged_account_and_leaves_it_as_it_is() {
     // and doesn't repair it
     assert!(indexer.service.stop(), "{}", indexer.service.output());
     mirror::assert_reported(&mirror::differences(&fixture.network), &address);
+
+    // until somebody asks for the account, after which readers hear that something changed
+    let seq = "select seq from chain.cursor";
+    let before: i64 = sqlx::query_scalar(seq).fetch_one(&pool).await.unwrap();
+    let ask = "insert into app.refetch (address)
+               select address from chain.account where kind = 'Model' and is_current";
+    execute(&pool, &[ask]).await;
+    let mut indexer = fixture.network.service("again", "indexer", &["run"]);
+    wait_for("the account", TIMEOUT, async || {
+        let open = sqlx::query_scalar("select count(*) from app.refetch");
+        let open: i64 = open.fetch_one(&pool).await.unwrap();
+        (open == 0).then_some(())
+    })
+    .await;
+    mirror::assert_matches_chain(&fixture.network);
+    let after: i64 = sqlx::query_scalar(seq).fetch_one(&pool).await.unwrap();
+    assert_eq!(after, before + 1);
+    assert!(indexer.stop(), "{}", indexer.output());
 }
 
 /// Runs `indexer` with a login. Returns the exit code and the output.
