@@ -21,7 +21,7 @@ use metrics::counter;
 use crate::{
     event_id::{EventId, first_id},
     metrics::GUARD_REJECTIONS,
-    slot::{AccountWrite, SealedSlot},
+    slot::{AccountWrite, EmittedEvent, SealedSlot},
 };
 
 pub use facts::{End, Facts, Settled};
@@ -142,16 +142,15 @@ impl<'a> Lives<'a> {
         }
     }
 
-    /// Applies the changes of the next slot. `before` is told each decoded event, with the lives right before
-    /// it.
-    pub fn apply(&mut self, slot: &'a SealedSlot, mut before: impl FnMut(&Event, &Self)) {
+    /// Applies the changes of the next slot. `before` is told each event, with the lives right before it.
+    pub fn apply(&mut self, slot: &'a SealedSlot, mut before: impl FnMut(&EmittedEvent, &Self)) {
         let moment = Moment {
             slot: slot.slot,
             time: slot.block_time,
         };
         for emitted in &slot.events {
+            before(emitted, self);
             if let Some(event) = &emitted.event {
-                before(event, self);
                 self.apply_event(event, emitted.id, moment);
             }
         }
@@ -178,6 +177,22 @@ impl<'a> Lives<'a> {
         let tracked = self.current.get(address)?;
         let state = tracked.life.state(&tracked.events, &self.mints)?;
         Account::decode(&state).ok()
+    }
+
+    /// The oracles of a model whose bits are set; none if the model is unknown.
+    pub fn oracles(&self, model: &Address, bits: u8) -> Vec<Address> {
+        // Most receipts have bits, but those without are not worth decoding the model.
+        if bits == 0 {
+            return vec![];
+        }
+        let Some(Account::Model(model)) = self.account(model) else {
+            return vec![];
+        };
+        let oracles = (0..).zip(model.oracles);
+        oracles
+            .filter(|(index, _)| bits >> index & 1 == 1)
+            .map(|(_, oracle)| oracle)
+            .collect()
     }
 
     pub fn into_changes(self) -> Changes {

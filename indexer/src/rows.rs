@@ -4,7 +4,8 @@ use std::collections::{BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
 use driftshield_sdk::{
-    AccountChange, AccountKind, Address, Event, Market, VaultTotals,
+    Account, AccountChange, AccountKind, Address, ChallengePayee, Event, FeePayee, Market,
+    MarketState, PremiumPayee, VaultTotals,
     events::{BetPlaced, Penalty, PolicyClaimed, PositionBought},
     json,
 };
@@ -107,7 +108,7 @@ impl Default for EventRows {
                 ],
             ),
             event_account: table("event_account", &["account", "event_id", "number"]),
-            event_party: table("event_party", &["wallet", "event_id", "role"]),
+            event_party: table("event_party", &["wallet", "event_id", "role", "is_named"]),
             odds: table("odds", &["market", "event_id", "block_time", "pools"]),
             sale: table(
                 "sale",
@@ -201,24 +202,22 @@ impl EventRows {
         ]
     }
 
-    /// Adds the rows of a slot's events. `before` are the lives before the slot: the event of a bet has
-    /// only the pool of its own outcome, so that the others are taken from the market.
-    pub fn add(&mut self, slot: &SealedSlot, before: &Lives<'_>) {
-        for emitted in &slot.events {
-            let (name, body) = self.add_event(slot, emitted);
-            let id = emitted.id.get();
-            if let Some(event) = &emitted.event {
-                self.add_history(id, slot.block_time, event, before);
-            }
-            let event = emitted.event.as_ref();
-            let channels = event.map(|event| self.add_concerned(id, event));
-            self.feed.push(FeedEvent {
-                id,
-                slot: slot.slot,
-                channels: channels.unwrap_or_default(),
-                body: json!({ "name": name, "body": body }),
-            });
+    /// Adds the rows of an event of a slot. `lives` are those right before the event, which doesn't say
+    /// everything: a bet has only the pool of its own outcome, so that the others are taken from the market.
+    pub fn add(&mut self, slot: &SealedSlot, emitted: &EmittedEvent, lives: &Lives<'_>) {
+        let (name, body) = self.add_event(slot, emitted);
+        let id = emitted.id.get();
+        if let Some(event) = &emitted.event {
+            self.add_history(id, slot.block_time, event, lives);
         }
+        let event = emitted.event.as_ref();
+        let channels = event.map(|event| self.add_concerned(id, event, lives));
+        self.feed.push(FeedEvent {
+            id,
+            slot: slot.slot,
+            channels: channels.unwrap_or_default(),
+            body: json!({ "name": name, "body": body }),
+        });
     }
 
     /// Adds the event itself. Returns its name and fields.
@@ -247,8 +246,9 @@ impl EventRows {
 
     /// Adds the accounts and wallets that the event concerns. Returns the channels on which clients hear
     /// of it.
-    fn add_concerned(&mut self, id: i64, event: &Event) -> Vec<String> {
-        let (changes, parties) = (event.changes(), event.parties());
+    fn add_concerned(&mut self, id: i64, event: &Event, lives: &Lives<'_>) -> Vec<String> {
+        let (changes, named) = (event.changes(), event.parties());
+        let unnamed = unnamed_parties(event, lives);
         let numbered = changes.iter().map(|change| (change.address, change.number));
         // An account that an event changes twice counts once.
         for (address, number) in numbered.collect::<BTreeSet<_>>() {
@@ -257,14 +257,18 @@ impl EventRows {
             row.i64(id);
             row.number(number);
         }
-        for (wallet, role) in parties.iter().collect::<BTreeSet<_>>() {
-            let mut row = self.event_party.row();
-            row.key(wallet);
-            row.i64(id);
-            row.text(role);
+        for (parties, is_named) in [(&named, true), (&unnamed, false)] {
+            for (wallet, role) in parties.iter().collect::<BTreeSet<_>>() {
+                let mut row = self.event_party.row();
+                row.key(wallet);
+                row.i64(id);
+                row.text(role);
+                row.bool(is_named);
+            }
         }
         let accounts = changes.iter().filter_map(channel);
-        let wallets = parties.iter().map(|(wallet, _)| format!("wallet:{wallet}"));
+        let wallets = named.iter().chain(&unnamed);
+        let wallets = wallets.map(|(wallet, _)| format!("wallet:{wallet}"));
         let channels: BTreeSet<_> = accounts.chain(wallets).collect();
         channels.into_iter().collect()
     }
@@ -402,6 +406,58 @@ impl EventRows {
         row.number(event.value);
         row.number(event.amount);
     }
+}
+
+/// Wallets that the event concerns, but that only an account names: each with its part, none of which an event
+/// of this name itself names.
+fn unnamed_parties(event: &Event, lives: &Lives<'_>) -> Vec<(Address, &'static str)> {
+    match event {
+        Event::MarketSettled(e) if e.state != MarketState::Open => creator(&e.market, lives),
+        Event::FeesCollected(e) if e.payee == FeePayee::Creator => creator(&e.market, lives),
+        Event::ManagerFeesCollected(e) if e.payee == PremiumPayee::Manager => {
+            match lives.account(&e.vault) {
+                Some(Account::Vault(vault)) => vec![(vault.manager, "manager")],
+                _ => vec![],
+            }
+        }
+        Event::ChallengeCollected(e) if e.payee == ChallengePayee::Challenger => {
+            challenger(&e.receipt, lives)
+        }
+        Event::SlashesReturned(e) => challenger(&e.receipt, lives),
+        Event::ReceiptRuled(e) => {
+            let mut parties = challenger(&e.receipt, lives);
+            parties.extend(earners(&e.model, e.earners, lives));
+            parties
+        }
+        Event::ReceiptFinalized(e) => {
+            let mut parties = challenger(&e.receipt, lives);
+            parties.extend(earners(&e.model, e.earners, lives));
+            parties
+        }
+        _ => vec![],
+    }
+}
+
+fn creator(market: &Address, lives: &Lives<'_>) -> Vec<(Address, &'static str)> {
+    match lives.account(market) {
+        Some(Account::Market(market)) => vec![(market.creator, "creator")],
+        _ => vec![],
+    }
+}
+
+fn challenger(receipt: &Address, lives: &Lives<'_>) -> Vec<(Address, &'static str)> {
+    match lives.account(receipt) {
+        Some(Account::Receipt(receipt)) if receipt.challenger != Address::default() => {
+            vec![(receipt.challenger, "challenger")]
+        }
+        _ => vec![],
+    }
+}
+
+/// Oracles that earn a part of the pay for a window.
+fn earners(model: &Address, bits: u8, lives: &Lives<'_>) -> Vec<(Address, &'static str)> {
+    let oracles = lives.oracles(model, bits).into_iter();
+    oracles.map(|oracle| (oracle, "earner")).collect()
 }
 
 /// The channel of a changed account; `None` for types without one.

@@ -70,9 +70,11 @@ impl Store<'_> {
         let mut rows = EventRows::new(load_pools(self.connection, slots).await?);
         let mut counter = hourly::Counter::default();
         for slot in slots {
-            rows.add(slot, &lives);
-            lives.apply(slot, |event, lives| {
-                counter.count(slot.block_time, event, lives);
+            lives.apply(slot, |emitted, lives| {
+                rows.add(slot, emitted, lives);
+                if let Some(event) = &emitted.event {
+                    counter.count(slot.block_time, event, lives);
+                }
             });
         }
         let Changes {

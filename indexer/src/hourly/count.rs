@@ -404,20 +404,13 @@ impl Counter {
             count.add(subjects, &silence);
             count.add([Wallet(penalty.oracle)], &silence);
         }
-        if receipt.earners == 0 {
-            return;
-        }
-        let Some(Account::Model(model)) = lives.account(&receipt.model) else {
-            return;
-        };
-        let parts = u64::from(receipt.earners.count_ones());
+        let parts = u64::from(receipt.earners.count_ones().max(1));
         let earning = Totals {
             earnings: 1,
             earned: (receipt.pay / parts).into(),
             ..Totals::default()
         };
-        let oracles = (0..).zip(model.oracles);
-        for (_, oracle) in oracles.filter(|(index, _)| receipt.earners >> index & 1 == 1) {
+        for oracle in lives.oracles(&receipt.model, receipt.earners) {
             count.add(subjects, &earning);
             count.add([Wallet(oracle)], &earning);
         }

@@ -22,8 +22,8 @@ fn count(slots: &[SealedSlot]) -> Added {
     let mut lives = Lives::new(vec![], Mints::new());
     let mut counter = Counter::default();
     for slot in slots {
-        lives.apply(slot, |event, lives| {
-            counter.count(slot.block_time, event, lives);
+        lives.apply(slot, |emitted, lives| {
+            counter.count(slot.block_time, emitted.event.as_ref().unwrap(), lives);
         });
     }
     counter.into_added()

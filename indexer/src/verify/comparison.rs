@@ -46,6 +46,8 @@ pub struct Expected<'a> {
     pub rows: &'a [Value],
     /// Range of the column `event_id` or `id`, inclusive; `None` compares only the expected rows.
     pub range: Option<(&'a str, i64, i64)>,
+    /// Further condition for rows of the range, such as ` and is_named`.
+    pub only: &'a str,
 }
 
 /// A row that differs: its key as JSON, and the columns that differ. No columns if the row is missing
@@ -73,7 +75,7 @@ impl Comparison<'_> {
             "left"
         };
         let bounds = if expected.range.is_some() {
-            format!("where {id} between $2 and $3")
+            format!("where {id} between $2 and $3{}", expected.only)
         } else {
             "where $2 is distinct from $3".to_owned()
         };

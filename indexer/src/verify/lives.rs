@@ -260,6 +260,7 @@ async fn compare_page(
             key: "address, life",
             rows: &rows,
             range: None,
+            only: "",
         };
         for (key, _, exists, columns) in comparison.differing(&expected).await? {
             let address = key.0["key"][0].as_str().unwrap_or_default();
