@@ -99,7 +99,6 @@ create table chain.account (
 
 create unique index account_current on chain.account (address) where is_current;
 create index account_open on chain.account (kind, address) where closed_slot is null;
-create index account_decoder on chain.account (decoder_version);
 
 -- States before the changes of slots that are not finalized, to undo these slots.
 create table chain.account_version (

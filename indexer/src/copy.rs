@@ -56,8 +56,11 @@ impl CopyRows {
 
     /// Starts a row. The caller must append as many values as there are columns.
     pub fn row(&mut self) -> CopyRow<'_> {
-        let row = self.rows.push_mut(self.columns.to_be_bytes().to_vec());
-        CopyRow(row)
+        // Rows of a table are of similar size.
+        let size = self.rows.last().map_or(0, Vec::len);
+        let mut row = Vec::with_capacity(size + size / 8 + 2);
+        row.extend(self.columns.to_be_bytes());
+        CopyRow(self.rows.push_mut(row))
     }
 
     /// Sends all rows to the table.

@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use driftshield_sdk::{AccountKind, Address, Event, TokenProgram};
 use serde_json::{Value, json};
 use sqlx::{PgConnection, Row, postgres::PgRow, types::Json};
+use tokio::task;
 
 use crate::{
     copy::{CopyRow, CopyRows},
@@ -88,9 +89,14 @@ impl Store<'_> {
             set_current(self.connection, life, false).await?;
         }
         let ranked = ranks::Keys::of(&changed);
-        self.store_lives(last_slot, changed).await?;
+        // Postgres stores the events meanwhile.
+        let lives = task::spawn_blocking(move || LifeRows::new(changed));
         self.store_events(last_slot, &rows).await?;
         hourly::store(self.connection, last_slot, counter, keeps_versions).await?;
+        match lives.await {
+            Ok(lives) => self.store_life_rows(last_slot, lives).await?,
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        }
         for slot in slots {
             self.cursor.advance(slot);
         }
@@ -123,10 +129,13 @@ impl Store<'_> {
         slot: i64,
         changed: Vec<ChangedLife>,
     ) -> Result<(), sqlx::Error> {
-        if changed.is_empty() {
+        self.store_life_rows(slot, LifeRows::new(changed)).await
+    }
+
+    async fn store_life_rows(&mut self, slot: i64, rows: LifeRows) -> Result<(), sqlx::Error> {
+        if rows.accounts.lives.is_empty() {
             return Ok(());
         }
-        let rows = LifeRows::new(changed);
         for rows in std::iter::once(&rows.accounts).chain(rows.by_kind.values()) {
             self.replace(slot, rows).await?;
         }

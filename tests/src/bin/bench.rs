@@ -41,7 +41,7 @@ enum Options {
         #[arg(long, default_value_t = 7)]
         seed: u64,
         /// Transactions of the recording.
-        #[arg(long, default_value_t = 400_000)]
+        #[arg(long, default_value_t = 600_000)]
         transactions: u64,
         /// Transactions in a slot of the full load.
         #[arg(long, default_value_t = 1_000)]
