@@ -25,12 +25,12 @@ use crate::{
     history::Base,
     hourly, kinds,
     metrics::{BATCH_SLOTS, COMMITS},
-    reading::{Reading, Taken},
+    reading::{self, Reading, Taken},
     retention::Retention,
     rpc::BLOCK_BATCH,
     slot::{SealedSlot, SlotUpdate},
     status::{State, Status},
-    store::{Care, Store, bytes_of},
+    store::{Care, Store},
     undo,
     waits::scaled,
 };
@@ -316,7 +316,7 @@ impl<'a> MirrorWriter<'a> {
         tip: Option<Tip>,
     ) -> Result<Applied, ApplyError> {
         let updates = updates.split_at(batch);
-        self.create_partitions(updates.0.iter().filter_map(SlotUpdate::sealed))
+        self.create_partitions(updates.0.iter().flat_map(SlotUpdate::sealed))
             .await?;
         let applied = self.apply_fast_or_carefully(updates, is_linked, tip).await;
         self.learn(batch, applied.as_ref().err());
@@ -336,7 +336,7 @@ impl<'a> MirrorWriter<'a> {
         self.status.commit(&applied.cursor);
         if 0 < applied.applied {
             let updates = updates[..applied.applied].iter();
-            let slots = updates.filter(|update| matches!(update, SlotUpdate::Sealed(_)));
+            let slots = updates.flat_map(SlotUpdate::sealed);
             histogram!(BATCH_SLOTS).record(slots.count() as f64);
             counter!(COMMITS).increment(1);
         }
@@ -444,14 +444,7 @@ impl<'a> MirrorWriter<'a> {
         &mut self,
         addresses: &BTreeSet<Address>,
     ) -> Result<Vec<Address>, ApplyError> {
-        let open = sqlx::query_scalar(
-            "select address from chain.account join unnest($1::bytea[]) as given (key) on address = key
-             where is_current and closed_slot is null",
-        )
-        .bind(bytes_of(addresses));
-        Ok(addresses_of(
-            bounded(open.fetch_all(&mut self.connection)).await?,
-        ))
+        bounded(reading::open_among(&mut self.connection, addresses)).await
     }
 
     /// Creates the partitions of the history for the slots of `updates`, in a transaction of its own:

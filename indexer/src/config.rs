@@ -16,6 +16,7 @@ pub struct ConfigFile {
     /// Servers that take turns.
     pub grpc: Vec<GrpcServer>,
     pub listen: Option<SocketAddr>,
+    pub source: Option<Source>,
     pub ready_age_secs: Option<ReadyAgeSecs>,
     pub retention: RetentionSection,
     pub audit: AuditSection,
@@ -34,6 +35,17 @@ pub struct RetentionSection {
 pub struct AuditSection {
     pub interval_secs: Option<AuditIntervalSecs>,
     pub accounts: Option<AuditAccounts>,
+}
+
+/// Where the slots come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// A Yellowstone gRPC server.
+    #[default]
+    Grpc,
+    /// The RPC node, which is polled.
+    Rpc,
 }
 
 pub type ReadyAgeSecs = Within<1, 86_400>;
@@ -121,6 +133,10 @@ fn without_value(message: &str) -> String {
 /// Options of `indexer run` and `indexer rebuild`.
 #[derive(clap::Args)]
 pub struct RunOptions {
+    /// Where the slots come from. `rpc` polls the RPC node, which needs no gRPC server and is slower
+    /// [default: grpc]
+    #[arg(long, env = "DRIFTSHIELD_SOURCE")]
+    source: Option<Source>,
     /// Address that serves /metrics, /health and /ready, such as 127.0.0.1:9464; with port 0, a free
     /// port, which the log reports [default: serves nothing]
     #[arg(long, env = "INDEXER_LISTEN")]
@@ -142,6 +158,7 @@ pub struct RunOptions {
 /// Settings of `indexer run` and `indexer rebuild`, apart from the endpoints.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Settings {
+    pub source: Source,
     /// Address of the metrics and the health; `None` if they are not served.
     pub listen: Option<SocketAddr>,
     /// Age of the data up to which the process is ready.
@@ -164,6 +181,7 @@ impl Settings {
         let feed = options.feed_secs.or(file.retention.feed_secs);
         let interval = interval.map_or(60, Within::get);
         Self {
+            source: options.source.or(file.source).unwrap_or_default(),
             listen: options.listen.or(file.listen),
             ready_age: Duration::from_secs(ready.map_or(30, Within::get)),
             feed_age: Duration::from_secs(feed.map_or(86_400, Within::get)),
@@ -221,6 +239,7 @@ mod tests {
             rpc_url,
             grpc,
             listen,
+            source,
             ready_age_secs,
             retention: RetentionSection { feed_secs },
             audit:
@@ -230,7 +249,7 @@ mod tests {
                 },
         } = complete;
         assert!(database_url.is_some() && rpc_url.is_some() && listen.is_some());
-        assert!(ready_age_secs.is_some() && feed_secs.is_some());
+        assert!(source.is_some() && ready_age_secs.is_some() && feed_secs.is_some());
         assert!(interval_secs.is_some() && accounts.is_some());
         assert!(grpc.iter().any(|server| server.token.is_some()));
     }
@@ -241,6 +260,7 @@ mod tests {
             ConfigFile::parse(
                 "database_url = 'postgres://file'
                  rpc_url = 'http://file'
+                 source = 'rpc'
                  ready_age_secs = 7
                  [[grpc]]
                  url = 'http://a'
@@ -255,6 +275,9 @@ mod tests {
         let settings = Settings::new(&flags(&["--audit-interval-secs", "0"]), &file());
         assert_eq!(settings.audit_interval, None);
         assert_eq!(settings.ready_age, Duration::from_secs(7));
+        assert_eq!(settings.source, Source::Rpc);
+        let settings = Settings::new(&flags(&["--source", "grpc"]), &file());
+        assert_eq!(settings.source, Source::Grpc);
 
         let endpoints = |given: &[&str]| flags::<Endpoints>(given).or_file(file());
         let servers = |given: &[&str]| {
@@ -307,6 +330,7 @@ mod tests {
             ),
             ("[[grpc]]\ntoken = 'secret'", &["grpc[0]", "`url`"]),
             ("listen = 'secret'", &["listen: invalid socket address"]),
+            ("source = 'secret'", &["source: expected", "`rpc`"]),
             ("ready_age_secs = 0", &["ready_age_secs", "from 1 to 86400"]),
             (
                 "[audit]\naccounts = -1",

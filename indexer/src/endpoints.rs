@@ -73,7 +73,8 @@ impl Endpoints {
         };
         ensure!(
             !servers.is_empty(),
-            "no Yellowstone gRPC URL; set --grpc-url, GRPC_URL, or [[grpc]] in the file of --config"
+            "no Yellowstone gRPC URL; set --grpc-url, GRPC_URL, or [[grpc]] in the file of --config, or \
+             poll the RPC node, which is slower, with --source rpc"
         );
         ensure!(
             tokens.len() <= 1 || tokens.len() == servers.len(),

@@ -25,7 +25,7 @@ pub async fn open(
     let mut cursor = cursor.ok_or(ApplyError::NoCursor)?;
     let opened = sqlx::query(
         "insert into chain.gap (from_slot, to_slot, epoch, state, reason)
-         values ($1, $2, $3, 'open', 'the stream did not deliver the slots')
+         values ($1, $2, $3, 'open', 'the source did not deliver the slots')
          on conflict (from_slot, to_slot) do update set state = 'open', closed_at = null
            where gap.state <> 'open'",
     )

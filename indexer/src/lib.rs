@@ -1,7 +1,7 @@
 //! Mirror of the program's accounts and events in Postgres, schema `chain`.
 //!
 //! [`stream`] subscribes to Yellowstone gRPC at confirmed commitment, and [`slot`] assembles its
-//! messages into whole slots. [`apply`] commits the rows of a batch of slots in one transaction
+//! messages into whole slots; without a gRPC server, [`poll`] reads them from an RPC node. [`apply`] commits the rows of a batch of slots in one transaction
 //! with the cursor, which records the last applied slot: an indexer that is killed at any moment
 //! resumes from the cursor. `history` fills an empty mirror with the program's past slots, and
 //! `reading` completes its accounts, both from an RPC node. [`mod@verify`] compares the mirror with the
@@ -24,6 +24,7 @@ mod lives;
 mod metrics;
 mod migrate;
 mod monitor;
+pub mod poll;
 mod ranks;
 mod reading;
 mod retention;
@@ -39,7 +40,7 @@ mod undo;
 pub mod verify;
 mod waits;
 
-pub use config::{ConfigFile, RunOptions, Settings};
+pub use config::{ConfigFile, RunOptions, Settings, Source};
 pub use endpoints::Endpoints;
 pub use error_chain::error_chain;
 pub use migrate::migrate;

@@ -56,7 +56,7 @@ pub const METRICS: &[Metric] = &[
     Metric::new(
         TIP_SLOT,
         Gauge,
-        "Newest slot that the gRPC server has reached.",
+        "Newest slot that the gRPC server, or the polled RPC node, has reached.",
     ),
     Metric::new(
         LAG_SLOTS,
@@ -86,7 +86,7 @@ pub const METRICS: &[Metric] = &[
     Metric::new(
         QUEUE_DEPTH,
         Gauge,
-        "Updates that wait between the stream and the database.",
+        "Updates that wait between the source and the database.",
     ),
     Metric {
         labels: &[("reason", RECONNECT_REASONS)],
@@ -101,7 +101,7 @@ pub const METRICS: &[Metric] = &[
         ..Metric::new(
             GAPS,
             Counter,
-            "Ranges of slots that the stream didn't deliver: found, filled by RPC, or lost. If \
+            "Ranges of slots that the source didn't deliver: found, filled by RPC, or lost. If \
              filling one is interrupted, the rest counts again.",
         )
     },

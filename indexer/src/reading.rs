@@ -10,7 +10,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use driftshield_sdk::{AccountKind, Address};
 use metrics::counter;
 use serde_json::json;
-use sqlx::{Postgres, Transaction};
+use sqlx::{PgConnection, Postgres, Transaction};
 
 use crate::{
     apply::notify,
@@ -20,7 +20,7 @@ use crate::{
     metrics::GUARD_REJECTIONS,
     ranks,
     rpc::{AccountsAt, ReadError, Rpc, RpcAccount},
-    store::{Care, Store, load_lives, load_open_lives, set_current},
+    store::{Care, Store, bytes_of, load_lives, load_open_lives, set_current},
 };
 
 /// Which accounts are read.
@@ -160,6 +160,24 @@ impl Reading {
         lives.extend(load_lives(transaction, &addresses).await?);
         Ok(lives)
     }
+}
+
+/// The open accounts among `addresses`.
+pub async fn open_among(
+    connection: &mut PgConnection,
+    addresses: &BTreeSet<Address>,
+) -> Result<Vec<Address>, sqlx::Error> {
+    let open: Vec<Vec<u8>> = sqlx::query_scalar(
+        "select address from chain.account join unnest($1::bytea[]) as given (key) on address = key
+         where is_current and closed_slot is null",
+    )
+    .bind(bytes_of(addresses))
+    .fetch_all(connection)
+    .await?;
+    let open = open.into_iter();
+    Ok(open
+        .filter_map(|key| key.as_slice().try_into().ok())
+        .collect())
 }
 
 /// What a reading changes.

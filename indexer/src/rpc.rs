@@ -223,8 +223,8 @@ impl Rpc {
 
     /// The program's parts of confirmed blocks, in the order of `slots`.
     pub async fn blocks_of(&self, slots: &[u64]) -> Result<Vec<BlockSlot>, ReadError> {
-        stream::iter(slots)
-            .map(|slot| self.block(*slot))
+        stream::iter(slots.to_vec())
+            .map(|slot| self.block(slot))
             .buffered(CONCURRENT_BLOCKS)
             .try_collect()
             .await

@@ -1,6 +1,6 @@
 //! Mirroring of the chain until stopped.
 //!
-//! The mirror follows a gRPC stream. What the stream can't give is fetched from an RPC node, in this
+//! The mirror follows a gRPC stream, or an RPC node that is polled. What the stream can't give is fetched from an RPC node, in this
 //! order: slots that the server no longer replays, as blocks; if the node no longer has the blocks
 //! either, the accounts as they are now, in a new epoch of the mirror.
 
@@ -14,6 +14,7 @@ use std::{str::FromStr, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use backon::{BackoffBuilder, ExponentialBuilder};
+use futures::TryFutureExt;
 use metrics::counter;
 use sqlx::{
     PgPool,
@@ -21,19 +22,21 @@ use sqlx::{
 };
 use tokio::{
     sync::{mpsc, watch},
-    task::JoinSet,
+    task::{JoinHandle, JoinSet},
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     apply::{ApplyError, MirrorWriter, WriterMemory},
     audit::Audit,
-    config::Settings,
+    config::{Settings, Source},
+    cursor::Cursor,
     endpoints::Endpoints,
     history,
     metrics::RECONNECTS,
     migrate,
     monitor::{self, Monitor},
+    poll,
     retention::Retention,
     rpc::Rpc,
     status::{State, Status},
@@ -62,15 +65,37 @@ const MAX_REFUSALS: u32 = 2;
 struct Sources {
     database_url: String,
     rpc: Arc<Rpc>,
-    grpc: Vec<GrpcServer>,
+    slots: Slots,
+}
+
+/// Where the slots come from.
+enum Slots {
+    /// From gRPC servers, which take turns.
+    Grpc(Vec<GrpcServer>),
+    /// From the RPC node, which is polled, with connections of its own to the database.
+    Rpc(PgPool),
+}
+
+impl Slots {
+    /// Number of servers that take turns.
+    fn servers(&self) -> usize {
+        match self {
+            Self::Grpc(servers) => servers.len(),
+            Self::Rpc(_) => 1,
+        }
+    }
 }
 
 impl Sources {
-    fn new(endpoints: &Endpoints) -> anyhow::Result<Self> {
+    fn new(endpoints: &Endpoints, settings: &Settings) -> anyhow::Result<Self> {
+        let slots = match settings.source {
+            Source::Grpc => Slots::Grpc(endpoints.grpc()?),
+            Source::Rpc => Slots::Rpc(observer_connections(endpoints.database()?)?),
+        };
         Ok(Self {
             database_url: endpoints.database()?.to_owned(),
             rpc: Arc::new(Rpc::new(endpoints.rpc()?)),
-            grpc: endpoints.grpc()?,
+            slots,
         })
     }
 }
@@ -136,7 +161,7 @@ pub async fn run(
     settings: &Settings,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let sources = Sources::new(endpoints)?;
+    let sources = Sources::new(endpoints, settings)?;
     let status = Arc::default();
     let _observers = observe(&sources, settings, &status).await?;
     mirror(&sources, settings, &status, stop, false).await
@@ -153,7 +178,7 @@ pub async fn rebuild(
     settings: &Settings,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let sources = Sources::new(endpoints)?;
+    let sources = Sources::new(endpoints, settings)?;
     let status = Arc::default();
     let _observers = observe(&sources, settings, &status).await?;
     let cleared = clear(&sources, settings, &status, &stop).await;
@@ -248,7 +273,7 @@ async fn mirror(
             delays = retry_delays();
             attempts.hopeless = 0;
         }
-        if !attempts.learn(&error, sources.grpc.len()) {
+        if !attempts.learn(&error, sources.slots.servers()) {
             return Err(with_advice(error));
         }
         counter!(RECONNECTS, "reason" => error.reason()).increment(1);
@@ -279,7 +304,33 @@ fn with_advice(error: RunError) -> anyhow::Error {
     }
 }
 
-/// Mirrors the chain over one database connection and one gRPC connection, until `stop` is
+/// Starts to forward the slots after the cursor's.
+fn forward(
+    sources: &Sources,
+    attempts: &Attempts,
+    cursor: Option<&Cursor>,
+    updates: Updates,
+    stop: &CancellationToken,
+) -> JoinHandle<Result<(), RunError>> {
+    let (stop, slot) = (stop.clone(), cursor.map(|cursor| cursor.slot));
+    match &sources.slots {
+        Slots::Grpc(servers) => {
+            let server = servers[attempts.server].clone();
+            // The stream repeats the cursor's own slot: the blockhash of that slot proves that the chain
+            // is the same, and the server may not have a later slot yet.
+            let from_slot = slot.filter(|_| !attempts.is_live()).map(i64::unsigned_abs);
+            let stream = stream::forward_until_stopped(server, from_slot, updates, stop);
+            tokio::spawn(stream.map_err(RunError::from))
+        }
+        Slots::Rpc(db) => {
+            let rpc = Arc::clone(&sources.rpc);
+            let poller = poll::forward_until_stopped(rpc, db.clone(), slot, updates, stop);
+            tokio::spawn(poller.map_err(RunError::from))
+        }
+    }
+}
+
+/// Mirrors the chain over one database connection and one source of slots, until `stop` is
 /// cancelled or a connection or an update fails. Sets `caught_up` once the mirror has reached the end
 /// of the stream.
 async fn mirror_until_failure(
@@ -304,25 +355,21 @@ async fn mirror_until_failure(
         status.observe(cursor.as_ref());
     }
     status.enter(State::CatchingUp);
-    // The stream repeats the cursor's own slot: the blockhash of that slot proves that the chain is
-    // the same, and the server may not have a later slot yet.
-    let from_slot = cursor.as_ref().map(|cursor| cursor.slot.unsigned_abs());
-    let replay_from = from_slot.filter(|_| !attempts.is_live());
     let (slots, updates) = mpsc::channel(QUEUE_CAPACITY);
     let (tip_sender, tip) = watch::channel(None);
-    let server = sources.grpc[attempts.server].clone();
+    let updates_sender = Updates {
+        slots,
+        tip: tip_sender,
+        status: Arc::clone(status),
+    };
     let stream_stop = stop.child_token();
-    let stream = stream::forward_until_stopped(
-        server,
-        replay_from,
-        Updates {
-            slots,
-            tip: tip_sender,
-            status: Arc::clone(status),
-        },
-        stream_stop.clone(),
+    let stream = forward(
+        sources,
+        attempts,
+        cursor.as_ref(),
+        updates_sender,
+        &stream_stop,
     );
-    let stream = tokio::spawn(stream);
 
     let mut follower = Follower {
         rpc: Arc::clone(&sources.rpc),
@@ -343,7 +390,7 @@ async fn mirror_until_failure(
     let streamed = stream.await;
     followed?;
     match streamed {
-        Ok(result) => Ok(result?),
+        Ok(result) => result,
         Err(panic) => std::panic::resume_unwind(panic.into_panic()),
     }
 }

@@ -1,6 +1,7 @@
 //! Slots and events as the indexer applies them, independent of Yellowstone's types.
 
 pub mod assembler;
+mod joined;
 pub mod rpc_block;
 mod transaction;
 
@@ -11,16 +12,20 @@ use driftshield_sdk::{Address, Event};
 
 use crate::event_id::EventId;
 
+pub use joined::JoinedSlots;
+
 /// Hash of a block.
 pub type Blockhash = [u8; 32];
 /// Signature of a transaction.
 pub type Signature = [u8; 64];
 
-/// Update from the stream to the database.
+/// Update from the source to the database.
 #[derive(Clone, Debug)]
 pub enum SlotUpdate {
     /// A confirmed slot whose messages have all arrived.
     Sealed(Box<SealedSlot>),
+    /// Confirmed slots that are applied together or not at all.
+    Joined(JoinedSlots),
     /// A finalized slot.
     Finalized(i64),
     /// A slot that was sealed before all of its messages had arrived.
@@ -28,11 +33,12 @@ pub enum SlotUpdate {
 }
 
 impl SlotUpdate {
-    /// The slot that the update seals.
-    pub fn sealed(&self) -> Option<&SealedSlot> {
+    /// The slots that the update seals.
+    pub fn sealed(&self) -> &[SealedSlot] {
         match self {
-            Self::Sealed(sealed) => Some(sealed),
-            Self::Finalized(_) | Self::Late(_) => None,
+            Self::Sealed(sealed) => std::slice::from_ref(sealed),
+            Self::Joined(joined) => joined.slots(),
+            Self::Finalized(_) | Self::Late(_) => &[],
         }
     }
 }
@@ -47,8 +53,8 @@ pub struct SealedSlot {
     pub block_time: Option<DateTime<Utc>>,
     /// Writes to accounts that the program owned then, in the order of their versions.
     pub writes: Vec<AccountWrite>,
-    /// Addresses without lamports at the end of the slot. Includes accounts that never belonged to the
-    /// program.
+    /// Addresses where the program has no account at the end of the slot. Includes accounts that never
+    /// belonged to the program.
     pub emptied: BTreeSet<Address>,
     /// Events in the order in which they were emitted.
     pub events: Vec<EmittedEvent>,
@@ -78,21 +84,21 @@ pub struct EmittedEvent {
 /// Data that the server omits or that the mirror cannot store. A retry does not help.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum SlotError {
-    #[error("the gRPC server sent {message} without {missing}; use another server")]
+    #[error("the node sent {message} without {missing}; use another node")]
     Incomplete {
         message: &'static str,
         missing: &'static str,
     },
-    #[error("the gRPC server sent {field} `{value}`, which is malformed; use another server")]
+    #[error("the node sent {field} `{value}`, which is malformed; use another node")]
     Malformed { field: &'static str, value: String },
     #[error(
-        "the gRPC server sent no inner instructions of transaction {0}, which carry the program's \
-         events; use a server that records them"
+        "the node sent no inner instructions of transaction {0}, which carry the program's events; use \
+         a node that records them"
     )]
     NoInnerInstructions(String),
     #[error("the gRPC server sends content of slots, but not their block metadata")]
     NeverSealed,
-    #[error("the gRPC server sent {field} {value}, which is out of range; use another server")]
+    #[error("the node sent {field} {value}, which is out of range; use another node")]
     OutOfRange { field: &'static str, value: u64 },
 }
 

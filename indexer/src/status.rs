@@ -23,9 +23,9 @@ pub enum State {
     Starting,
     /// Another process holds the writer lock.
     StandingBy,
-    /// It applies slots that the server replays.
+    /// It applies the slots that it missed.
     CatchingUp,
-    /// It reads past slots, or slots that the stream lacks, from the RPC node.
+    /// It reads past slots, or slots that the source lacks, from the RPC node.
     Filling,
     /// It applies each slot as it comes.
     Following,
@@ -94,6 +94,13 @@ impl Status {
         self.lock().arrived.push_back((slot, Instant::now()));
     }
 
+    /// Whether the mirror has reached a slot.
+    pub fn has_committed(&self, slot: i64) -> bool {
+        let inner = self.lock();
+        let cursor = inner.cursor.as_ref();
+        cursor.is_some_and(|cursor| slot <= cursor.slot)
+    }
+
     /// Records the cursor of the database.
     pub fn observe(&self, cursor: Option<&Cursor>) {
         self.lock().cursor = cursor.cloned();
@@ -155,7 +162,7 @@ pub struct Health {
     pub state: State,
     /// Last applied slot; null if the mirror is empty.
     pub slot: Option<i64>,
-    /// Newest slot that the gRPC server has reached.
+    /// Newest slot that the source has reached.
     pub tip_slot: Option<i64>,
     pub lag_slots: Option<i64>,
     /// Age of the data in seconds.
@@ -178,15 +185,15 @@ impl Health {
                 let age = self.age_secs.unwrap_or(f64::INFINITY);
                 return (max_age.as_secs_f64() < age).then(|| {
                     format!(
-                        "the data is {age:.1} s old, more than {} s, and {lag} slots behind the gRPC server",
+                        "the data is {age:.1} s old, more than {} s, and {lag} slots behind the source",
                         max_age.as_secs()
                     )
                 });
             }
             State::Starting => "it connects to the database".to_owned(),
             State::StandingBy => "another indexer holds the writer lock".to_owned(),
-            State::CatchingUp => format!("it catches up with the stream, {lag} slots behind"),
-            State::Filling => "it reads what the stream lacks from the RPC node".to_owned(),
+            State::CatchingUp => format!("it catches up with the source, {lag} slots behind"),
+            State::Filling => "it reads what the source lacks from the RPC node".to_owned(),
             State::Retrying => {
                 let error = self.last_error.as_ref();
                 let message = error.map_or("an error", |error| &error.message);

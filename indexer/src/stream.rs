@@ -254,7 +254,7 @@ impl WholeSlots {
                 self.partial.is_none()
             }
             SlotUpdate::Late(slot) => self.partial != Some(*slot),
-            SlotUpdate::Sealed(_) | SlotUpdate::Finalized(_) => true,
+            SlotUpdate::Sealed(_) | SlotUpdate::Joined(_) | SlotUpdate::Finalized(_) => true,
         }
     }
 }

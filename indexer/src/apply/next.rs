@@ -19,6 +19,8 @@ pub struct Next<'a> {
     pub applied: usize,
     pub obstacle: Option<Obstacle>,
     pub is_linked: bool,
+    /// Last of the slots whose writes were read from an RPC node.
+    pub read_slot: Option<i64>,
 }
 
 pub fn next_slots<'a>(
@@ -34,10 +36,11 @@ pub fn next_slots<'a>(
         applied: 0,
         obstacle: None,
         is_linked,
+        read_slot: None,
     };
     for update in updates {
-        let sealed = match update {
-            SlotUpdate::Sealed(sealed) => sealed,
+        match update {
+            SlotUpdate::Sealed(_) | SlotUpdate::Joined(_) => {}
             // A slot that is not applied yet is finalized later, with another message.
             SlotUpdate::Finalized(slot) if next.is_linked && *slot <= cursor.slot => {
                 next.finalized_slot = next.finalized_slot.max(*slot);
@@ -49,19 +52,26 @@ pub fn next_slots<'a>(
                 continue;
             }
         };
-        match cursor.continuity(hashes.get(&sealed.slot), sealed) {
-            Continuity::Duplicate => {}
-            Continuity::Next => {
-                hashes.insert(sealed.slot, sealed.blockhash);
-                cursor.advance(sealed);
-                next.slots.push(sealed);
+        // After a slot that continues the mirror, all others of the same update do, so that an obstacle
+        // never divides an update.
+        for sealed in update.sealed() {
+            match cursor.continuity(hashes.get(&sealed.slot), sealed) {
+                Continuity::Duplicate => {}
+                Continuity::Next => {
+                    hashes.insert(sealed.slot, sealed.blockhash);
+                    cursor.advance(sealed);
+                    next.slots.push(sealed);
+                    if let SlotUpdate::Joined(_) = update {
+                        next.read_slot = Some(sealed.slot);
+                    }
+                }
+                continuity => {
+                    next.obstacle = Some(obstacle(continuity, &hashes, sealed));
+                    return next;
+                }
             }
-            continuity => {
-                next.obstacle = Some(obstacle(continuity, &hashes, sealed));
-                return next;
-            }
+            next.is_linked = true;
         }
-        next.is_linked = true;
         next.applied += 1;
     }
     next
@@ -108,6 +118,7 @@ mod tests {
     use chrono::DateTime;
 
     use super::*;
+    use crate::slot::JoinedSlots;
 
     fn hash(name: u8) -> Blockhash {
         [name; 32]
@@ -184,6 +195,50 @@ mod tests {
         let (slot, parent_slot) = (11, 10);
         let unknown = Obstacle::UnknownFork { slot, parent_slot };
         assert_eq!(next(&[sealed(11, 11, 10, 99)]), (vec![], 0, Some(unknown)));
+    }
+
+    /// Slots that are joined, each the child of the one before.
+    fn joined(slots: impl IntoIterator<Item = SlotUpdate>) -> SlotUpdate {
+        let slots = slots.into_iter();
+        let slots = slots.flat_map(|update| update.sealed().to_vec()).collect();
+        SlotUpdate::Joined(JoinedSlots::new(slots).unwrap())
+    }
+
+    #[test]
+    fn joined_slots_are_applied_together_or_not_at_all() {
+        let next = |updates: &[SlotUpdate]| {
+            let next = next_of(true, updates);
+            let slots: Vec<_> = next.slots.iter().map(|slot| slot.slot).collect();
+            (slots, next.applied, next.read_slot, next.obstacle)
+        };
+        let (eleven, twelve) = (sealed(11, 11, 10, 10), sealed(12, 12, 11, 11));
+        let both = joined([eleven.clone(), twelve.clone()]);
+        assert_eq!(next(&[both]), (vec![11, 12], 1, Some(12), None));
+        // The writes of the last slot are of the applied ones, too.
+        let repeated = joined([sealed(10, 10, 8, 8), eleven.clone(), twelve]);
+        assert_eq!(next(&[repeated]), (vec![11, 12], 1, Some(12), None));
+        let known = joined([sealed(10, 10, 8, 8)]);
+        assert_eq!(next(&[known]), (vec![], 1, None, None));
+
+        let (slot, parent_slot) = (14, 13);
+        let gap = Obstacle::Gap { slot, parent_slot };
+        let later = joined([sealed(14, 14, 13, 13), sealed(15, 15, 14, 14)]);
+        assert_eq!(next(&[later]), (vec![], 0, None, Some(gap)));
+        // They begin with a slot of the mirror, and are of a fork after it.
+        let fork = [
+            sealed(8, 8, 7, 7),
+            sealed(10, 77, 8, 8),
+            sealed(11, 78, 10, 77),
+        ];
+        let obstacle = Obstacle::Fork {
+            slot: 10,
+            ancestor: 8,
+        };
+        assert_eq!(next(&[joined(fork)]), (vec![], 0, None, Some(obstacle)));
+        // Only slots that follow each other can be joined.
+        let apart = [eleven, sealed(13, 13, 12, 12)].map(|update| update.sealed()[0].clone());
+        assert_eq!(JoinedSlots::new(apart.to_vec()), None);
+        assert_eq!(JoinedSlots::new(vec![]), None);
     }
 
     #[test]

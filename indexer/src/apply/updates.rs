@@ -59,6 +59,11 @@ pub async fn apply(
     for slot in open {
         store.slots(&[slot]).await?;
     }
+    if let (Some(slot), Some(_)) = (next.read_slot, cursor.settled_slot) {
+        // An undo to a slot before it finds accounts that are put together from events, and reads all
+        // again.
+        cursor.settled_slot = Some(slot);
+    }
     if finalized_before < cursor.finalized_slot {
         undo::forget(&mut transaction, cursor.finalized_slot).await?;
     }
@@ -132,7 +137,7 @@ async fn applied_hashes(
     cursor: &Cursor,
     updates: &[SlotUpdate],
 ) -> Result<HashMap<i64, Blockhash>, sqlx::Error> {
-    let sealed = updates.iter().filter_map(SlotUpdate::sealed);
+    let sealed = updates.iter().flat_map(SlotUpdate::sealed);
     let slots = sealed.map(|sealed| [sealed.slot, sealed.parent_slot]);
     let applied: Vec<_> = slots.flatten().filter(|slot| *slot < cursor.slot).collect();
     // After `begin_following`, the cursor's slot is not in `chain.slot`.

@@ -3,6 +3,7 @@
 use crate::{
     apply::{ApplyError, Obstacle},
     history::HistoryError,
+    poll::PollError,
     rpc::ReadError,
     stream::StreamError,
 };
@@ -15,6 +16,8 @@ pub enum RunError {
     History(HistoryError),
     #[error(transparent)]
     Stream(#[from] StreamError),
+    #[error(transparent)]
+    Poll(#[from] PollError),
     #[error(transparent)]
     Read(#[from] ReadError),
     #[error("slot {slot} is not on the mirrored chain, and its parent {parent_slot} isn't either")]
@@ -48,8 +51,11 @@ impl RunError {
             Self::History(HistoryError::Apply(error)) => error.is_transient(),
             Self::History(HistoryError::Read(error)) => !matches!(error, ReadError::Slot(_)),
             Self::Stream(error) => error.is_transient(),
-            Self::Read(ReadError::Slot(_)) => false,
+            Self::Read(ReadError::Slot(_)) | Self::Poll(PollError::Read(ReadError::Slot(_))) => {
+                false
+            }
             Self::Read(_)
+            | Self::Poll(_)
             | Self::UnknownFork { .. }
             | Self::Late(_)
             | Self::Filling(_)
@@ -63,11 +69,13 @@ impl RunError {
     /// The reason in the metrics: one of `RECONNECT_REASONS`.
     pub fn reason(&self) -> &'static str {
         match self {
-            Self::Apply(_) | Self::History(HistoryError::Apply(_)) => "database",
+            Self::Apply(_)
+            | Self::History(HistoryError::Apply(_))
+            | Self::Poll(PollError::Database(_)) => "database",
             Self::Stream(StreamError::Connect(_)) => "connect",
             Self::Stream(StreamError::Ended) | Self::Stopped => "ended",
             Self::Stream(StreamError::Silent) => "silent",
-            Self::Stream(StreamError::Stalled) => "stalled",
+            Self::Stream(StreamError::Stalled) | Self::Poll(PollError::Stalled) => "stalled",
             Self::Stream(StreamError::Behind { .. }) => "behind",
             Self::Stream(StreamError::Status(_)) => "status",
             Self::Stream(StreamError::NoReplay { .. }) => "no_replay",
@@ -75,6 +83,7 @@ impl RunError {
             Self::UnknownFork { .. } => "fork",
             Self::Late(_) => "late",
             Self::History(_)
+            | Self::Poll(PollError::Read(_))
             | Self::Read(_)
             | Self::RpcBehind(_)
             | Self::Filling(_)

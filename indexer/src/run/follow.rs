@@ -149,7 +149,7 @@ impl Follower<'_> {
                 return Err(RunError::Late(slot));
             }
             Obstacle::Gap { slot, parent_slot } => {
-                let mut sealed = updates.iter().filter_map(SlotUpdate::sealed);
+                let mut sealed = updates.iter().flat_map(SlotUpdate::sealed);
                 let next = sealed.find(|sealed| sealed.slot == slot);
                 self.status.enter(State::Filling);
                 self.fill(cursor, parent_slot, next).await?;
@@ -210,7 +210,9 @@ impl Follower<'_> {
                     return self.undo_dropped(&cursor, slot, parent_slot).await;
                 }
                 Some(Obstacle::Gap { .. }) => {
-                    let next = blocks.get(applied.applied).and_then(SlotUpdate::sealed);
+                    let next = blocks
+                        .get(applied.applied)
+                        .and_then(|block| block.sealed().first());
                     return self.begin_epoch(cursor.slot + 1, next).await;
                 }
                 Some(obstacle @ Obstacle::Late { .. }) => return Err(RunError::Filling(obstacle)),
@@ -290,9 +292,9 @@ fn finalized_len(updates: &[SlotUpdate]) -> usize {
         _ => None,
     });
     let finalized = finalized.max().unwrap_or(0);
-    let is_finalized = |update: &SlotUpdate| match update {
-        SlotUpdate::Sealed(sealed) => sealed.slot <= finalized,
-        _ => false,
+    let is_finalized = |update: &SlotUpdate| {
+        let last = update.sealed().last();
+        last.is_some_and(|sealed| sealed.slot <= finalized)
     };
     let last = updates.iter().rposition(is_finalized);
     last.map_or(updates.len(), |last| last + 1)
@@ -303,7 +305,7 @@ fn batch_len(updates: &[SlotUpdate], most: usize) -> usize {
     let mut rows = 0;
     let fits = |update: &&SlotUpdate| {
         let before = rows;
-        if let SlotUpdate::Sealed(sealed) = update {
+        for sealed in update.sealed() {
             rows += sealed.writes.len() + sealed.events.len();
         }
         before < MAX_BATCH_ROWS
@@ -314,7 +316,7 @@ fn batch_len(updates: &[SlotUpdate], most: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::slot::{AccountWrite, SealedSlot};
+    use crate::slot::{AccountWrite, JoinedSlots, SealedSlot};
 
     fn sealed(slot: i64, writes: usize) -> SlotUpdate {
         let write = AccountWrite {
@@ -333,6 +335,22 @@ mod tests {
             emptied: [].into(),
             events: vec![],
         }))
+    }
+
+    #[test]
+    fn joined_slots_are_in_one_batch() {
+        let slots = (41..44).flat_map(|slot| sealed(slot, 9_000).sealed().to_vec());
+        let joined = JoinedSlots::new(slots.collect()).expect("linked");
+        let updates = [
+            SlotUpdate::Joined(joined),
+            SlotUpdate::Finalized(43),
+            sealed(44, 0),
+        ];
+        assert_eq!(finalized_len(&updates), 1);
+        assert_eq!(batch_len(&updates, 1), 1);
+        assert_eq!(batch_len(&updates, 7), 1);
+        let partly = [updates[0].clone(), SlotUpdate::Finalized(42), sealed(44, 0)];
+        assert_eq!(finalized_len(&partly), 3);
     }
 
     #[test]

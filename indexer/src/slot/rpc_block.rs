@@ -3,7 +3,7 @@
 //! The types name only what the mirror needs. The client library's types would refuse a block in which
 //! any transaction failed with an error that they don't know.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::DateTime;
 use driftshield_sdk::{Address, ID};
@@ -101,6 +101,8 @@ pub struct BlockSlot {
     /// Accounts that other transactions may have changed: anybody can send lamports to an account of the
     /// program.
     pub others: BTreeSet<Address>,
+    /// Lamports at the end of the slot of all these accounts.
+    pub lamports: BTreeMap<Address, u64>,
 }
 
 impl RpcBlock {
@@ -108,10 +110,12 @@ impl RpcBlock {
     pub fn into_slot(self, slot: u64) -> Result<BlockSlot, SlotError> {
         let (mut events, mut emptied) = (vec![], BTreeSet::new());
         let (mut touched, mut others) = (BTreeSet::new(), BTreeSet::new());
+        let mut lamports = BTreeMap::new();
         for (index, transaction) in self.transactions.into_iter().enumerate() {
             let Some(transaction) = transaction.execute(slot, index as u64)? else {
                 continue;
             };
+            lamports.extend(transaction.written_lamports());
             if !transaction.keys.contains(&ID) {
                 others.extend(transaction.writable_keys());
                 continue;
@@ -136,6 +140,7 @@ impl RpcBlock {
             sealed,
             touched,
             others,
+            lamports,
         })
     }
 }
@@ -172,13 +177,17 @@ impl RpcTransaction {
             }
             _ => vec![],
         };
+        let keys: Vec<_> = keys?;
+        if meta.post_balances.len() < keys.len() {
+            return Err(incomplete("its balances"));
+        }
         let header = message.header;
         Ok(Some(ExecutedTransaction {
             slot,
             signature: decode::<64>("signature", signature)? as Signature,
             index,
             failed: false,
-            keys: keys?,
+            keys,
             writable: WritableKeys {
                 static_keys: message.account_keys.len(),
                 signers: header.num_required_signatures,

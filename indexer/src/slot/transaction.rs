@@ -111,16 +111,21 @@ impl ExecutedTransaction {
             .map(|(_, key)| *key)
     }
 
+    /// Writable accounts with their lamports after the transaction.
+    pub fn written_lamports(&self) -> impl Iterator<Item = (Address, u64)> {
+        let keys = self.keys.iter().zip(&self.post_balances).enumerate();
+        keys.filter(|&(index, _)| self.writable.contains(index))
+            .map(|(_, (key, &lamports))| (*key, lamports))
+    }
+
     /// Addresses of writable accounts that have no lamports after the transaction: closed by the
     /// transaction, or without lamports before. The subscription to the program's accounts does not
     /// deliver closed accounts, because the system program owns them.
     pub fn emptied_accounts(&self) -> impl Iterator<Item = Address> {
-        self.keys
-            .iter()
-            .zip(&self.post_balances)
-            .enumerate()
-            .filter(|&(index, (_, &balance))| balance == 0 && self.writable.contains(index))
-            .map(|(_, (key, _))| *key)
+        let written = self.written_lamports();
+        written
+            .filter(|(_, lamports)| *lamports == 0)
+            .map(|(key, _)| key)
     }
 
     /// The program's events in the order in which they were emitted.

@@ -67,6 +67,36 @@ async fn every_life_is_mirrored_live_after_a_kill_and_from_blocks() {
     assert!(indexer.stop(), "{}", indexer.output());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn every_life_is_mirrored_by_polling() {
+    // Given an indexer that polls the RPC node, and an API
+    let stage = Stage::set().await;
+    let mut indexer = stage.start_indexer_on("rpc");
+    let api = Api::start(&stage);
+    stage.catch_up().await;
+    let [live_market, missed_market] = [
+        payouts::open_void_market(&stage).await,
+        payouts::open_void_market(&stage).await,
+    ];
+
+    // When accounts are closed while the indexer follows, then it shows what happened
+    let live = scenes::play(&stage, &live_market).await;
+    stage.catch_up().await;
+    live.check(&stage, &api).await;
+
+    // When they are closed while it is away
+    indexer.kill();
+    let missed = scenes::play(&stage, &missed_market).await;
+    indexer = stage.start_indexer_on("rpc");
+    stage.catch_up().await;
+
+    // Then it shows all of it, and equals the chain
+    missed.check(&stage, &api).await;
+    live.check(&stage, &api).await;
+    mirror::assert_matches_chain(&stage.fixture.network);
+    assert!(indexer.stop(), "{}", indexer.output());
+}
+
 /// States of the slots that the stream did not deliver.
 async fn gaps(stage: &Stage) -> Vec<String> {
     sqlx::query_scalar("select distinct state from chain.gap")

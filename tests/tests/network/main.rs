@@ -13,6 +13,7 @@ mod mirror;
 mod mirror_faults;
 mod operations;
 mod plans;
+mod polling;
 mod restarts;
 mod schedules;
 mod socket;

@@ -205,9 +205,16 @@ impl Stage {
 
     /// Starts an indexer whose RPC node is behind the proxy.
     pub fn start_indexer(&self) -> Service {
+        self.start_indexer_on("grpc")
+    }
+
+    /// Starts such an indexer, whose slots come from `source`.
+    pub fn start_indexer_on(&self, source: &str) -> Service {
         let network = &self.fixture.network;
         let mut command = network.command("indexer");
-        command.arg("run").env("RPC_URL", &self.fixture.proxy.url);
+        command
+            .args(["run", "--source", source])
+            .env("RPC_URL", &self.fixture.proxy.url);
         Service::start("indexer", &mut command, network.directory.path())
     }
 

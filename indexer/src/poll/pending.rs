@@ -1,0 +1,421 @@
+//! Blocks that are not sent yet, with what is known of the accounts that they touched.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use driftshield_sdk::{Account, Address};
+
+use crate::{
+    lives::RPC_VERSION,
+    rpc::{AccountsAt, RpcAccount},
+    slot::{AccountWrite, JoinedSlots, SealedSlot},
+};
+
+/// A block, and the lamports of the accounts that it may have changed, at its end.
+pub struct PendingBlock {
+    pub sealed: SealedSlot,
+    pub touched: BTreeMap<Address, u64>,
+}
+
+/// Blocks that follow each other, and accounts that were read after some of them.
+#[derive(Default)]
+pub struct Pending {
+    blocks: Vec<PendingBlock>,
+    shown: BTreeMap<Address, Shown>,
+}
+
+/// What a node showed of an account.
+struct Shown {
+    /// It has all writes up to the end of this slot.
+    from: i64,
+    /// It has no write after the block that follows this slot.
+    to: i64,
+    /// `None` if the program has no such account.
+    data: Option<Vec<u8>>,
+    lamports: u64,
+}
+
+/// What a block did to an account.
+enum Change {
+    None,
+    /// It has events of the account, with these numbers.
+    Events(Vec<u64>),
+    /// It has events that this version can't decode.
+    Unknown,
+}
+
+impl Pending {
+    pub fn len(&self) -> usize {
+        self.blocks.len()
+    }
+
+    /// The newest slot.
+    pub fn newest(&self) -> Option<i64> {
+        self.blocks.last().map(|block| block.sealed.slot)
+    }
+
+    /// Whether a block may have changed an account.
+    pub fn touches(&self, address: &Address) -> bool {
+        let mut blocks = self.blocks.iter();
+        blocks.any(|block| block.touched.contains_key(address))
+    }
+
+    /// Adds the next block. Returns whether it is the child of the newest one.
+    #[must_use]
+    pub fn push(&mut self, block: PendingBlock) -> bool {
+        let last = self.blocks.last();
+        let is_linked = last.is_none_or(|last| block.sealed.is_child_of(&last.sealed));
+        if is_linked {
+            self.blocks.push(block);
+        }
+        is_linked
+    }
+
+    /// Accounts to be read. Those that were read after the newest block wait for the next one.
+    pub fn unread(&self) -> BTreeSet<Address> {
+        let newest = self.newest().unwrap_or_default();
+        let waits = |address: &Address| {
+            let shown = self.shown.get(address);
+            shown.is_some_and(|shown| newest <= shown.to)
+        };
+        let touched = self.blocks.iter().flat_map(|block| block.touched.keys());
+        touched.copied().filter(|address| !waits(address)).collect()
+    }
+
+    /// Takes note of what a node showed of the accounts that it was `asked` for.
+    pub fn show(&mut self, asked: BTreeSet<Address>, found: AccountsAt) {
+        let (from, to) = (found.slot, found.newest_slot);
+        let absent = |address| {
+            let (data, lamports) = (None, 0);
+            let shown = Shown {
+                from,
+                to,
+                data,
+                lamports,
+            };
+            (address, shown)
+        };
+        self.shown.extend(asked.into_iter().map(absent));
+        for RpcAccount {
+            address,
+            lamports,
+            data,
+        } in found.accounts
+        {
+            let data = Some(data);
+            let shown = Shown {
+                from,
+                to,
+                data,
+                lamports,
+            };
+            self.shown.insert(address, shown);
+        }
+    }
+
+    /// Takes the blocks up to the newest one as of whose end all accounts are known that they changed.
+    pub fn take_exact(&mut self) -> Option<JoinedSlots> {
+        let last = (0..self.blocks.len()).rposition(|last| self.is_exact_after(last))?;
+        let lamports = self.touched_up_to(last);
+        let rest = self.blocks.split_off(last + 1);
+        let taken = std::mem::replace(&mut self.blocks, rest);
+        let mut slots: Vec<_> = taken.into_iter().map(|block| block.sealed).collect();
+        let end = slots.last_mut()?;
+        for (address, lamports) in lamports {
+            match self
+                .shown
+                .get(&address)
+                .and_then(|shown| shown.data.clone())
+            {
+                Some(data) => end.writes.push(AccountWrite {
+                    address,
+                    write_version: RPC_VERSION,
+                    lamports,
+                    data,
+                }),
+                None => drop(end.emptied.insert(address)),
+            }
+        }
+        let blocks = &self.blocks;
+        let is_touched = |address: &Address| {
+            let mut blocks = blocks.iter();
+            blocks.any(|block| block.touched.contains_key(address))
+        };
+        self.shown.retain(|address, _| is_touched(address));
+        JoinedSlots::new(slots)
+    }
+
+    /// The accounts that the blocks up to `last` touched, with their lamports at its end.
+    fn touched_up_to(&self, last: usize) -> BTreeMap<Address, u64> {
+        let blocks = self.blocks[..=last].iter();
+        blocks.flat_map(|block| block.touched.clone()).collect()
+    }
+
+    fn is_exact_after(&self, last: usize) -> bool {
+        let touched = self.touched_up_to(last);
+        let mut touched = touched.iter();
+        touched.all(|(address, lamports)| self.is_as_of(last, address, *lamports))
+    }
+
+    /// Whether an account, which has these lamports at the end of the block `last`, is known as of then.
+    fn is_as_of(&self, last: usize, address: &Address, lamports: u64) -> bool {
+        let Some(shown) = self.shown.get(address) else {
+            return false;
+        };
+        let after = |slot: i64| {
+            self.blocks
+                .iter()
+                .position(|block| slot < block.sealed.slot)
+        };
+        // The node may have executed a part of the block after its slot.
+        let (Some(first), Some(newest)) = (after(shown.from), after(shown.to)) else {
+            return false;
+        };
+        let end = self.blocks[last].sealed.slot;
+        let mut missed = self.blocks[..=last].iter().skip(first);
+        if missed.any(|block| block.touched.contains_key(address)) {
+            return false;
+        }
+        if shown.data.is_some() && lamports == 0 {
+            return false;
+        }
+        let later = self.blocks[..=newest].iter().skip(last + 1);
+        let mut numbers = vec![];
+        for block in later {
+            match block.change(address) {
+                Change::None => {}
+                Change::Events(of_block) => numbers.extend(of_block),
+                Change::Unknown => return (shown.from, shown.to) == (end, end),
+            }
+        }
+        match (numbers.split_first(), shown.number()) {
+            (None, _) => true,
+            (Some(_), None) => (shown.from, shown.to) == (end, end),
+            (Some((next, others)), Some(number)) => number + 1 == *next && !others.contains(&1),
+        }
+    }
+}
+
+impl PendingBlock {
+    fn change(&self, address: &Address) -> Change {
+        if !self.touched.contains_key(address) {
+            return Change::None;
+        }
+        let mut numbers = vec![];
+        for emitted in &self.sealed.events {
+            let Some(event) = &emitted.event else {
+                return Change::Unknown;
+            };
+            let changes = event.changes().into_iter();
+            let own = changes.filter(|change| change.address == *address);
+            numbers.extend(own.map(|change| change.number));
+        }
+        match numbers.is_empty() {
+            true => Change::None,
+            false => Change::Events(numbers),
+        }
+    }
+}
+
+impl Shown {
+    /// Number of the account's last event; 0 if it doesn't exist. `None` if this version can't decode the
+    /// account.
+    fn number(&self) -> Option<u64> {
+        match &self.data {
+            None => Some(0),
+            Some(data) => Account::decode(data).ok().map(|account| account.seq()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use driftshield_sdk::Event;
+
+    use super::*;
+    use crate::lives::test_data::{MARKET, bet, cancelled, created, market_bytes, slot};
+
+    const NOTHING: [i64; 0] = [];
+
+    /// A block with events of the market, which leaves it with as many lamports as the block's slot.
+    fn block(number: i64, events: Vec<Event>) -> PendingBlock {
+        let touched = match events.is_empty() {
+            true => [].into(),
+            false => [(MARKET.into(), number.unsigned_abs())].into(),
+        };
+        PendingBlock {
+            sealed: slot(number, events, vec![]),
+            touched,
+        }
+    }
+
+    /// A block that leaves the market without lamports.
+    fn closing(number: i64, events: Vec<Event>) -> PendingBlock {
+        let mut block = block(number, events);
+        block.touched.insert(MARKET.into(), 0);
+        block
+    }
+
+    /// A block with an undecodable event and one with a transfer to the market.
+    fn without_number(number: i64, has_event: bool) -> PendingBlock {
+        let mut block = block(number, vec![created(1)]);
+        match has_event {
+            true => block.sealed.events[0].event = None,
+            false => block.sealed.events.clear(),
+        }
+        block
+    }
+
+    /// The blocks, after a node answered a request for the market at `slots` with `data`.
+    fn pending(blocks: Vec<PendingBlock>, slots: [i64; 2], data: Option<Vec<u8>>) -> Pending {
+        let mut pending = Pending::default();
+        for block in blocks {
+            assert!(pending.push(block));
+        }
+        let address = MARKET.into();
+        let account = |data| RpcAccount {
+            address,
+            lamports: 1,
+            data,
+        };
+        let found = AccountsAt {
+            slot: slots[0],
+            newest_slot: slots[1],
+            accounts: data.into_iter().map(account).collect(),
+        };
+        pending.show([address].into(), found);
+        pending
+    }
+
+    /// Slots that are sent, with the writes of the last one: lamports and data.
+    fn taken(mut pending: Pending) -> (Vec<i64>, Vec<(u64, Vec<u8>)>) {
+        let Some(joined) = pending.take_exact() else {
+            return (vec![], vec![]);
+        };
+        let (last, before) = joined.slots().split_last().unwrap();
+        assert!(before.iter().all(|slot| slot.writes.is_empty()));
+        let writes = last.writes.iter().map(|w| (w.lamports, w.data.clone()));
+        let slots = joined.slots().iter().map(|slot| slot.slot);
+        (slots.collect(), writes.collect())
+    }
+
+    fn market(seq: u64) -> Option<Vec<u8>> {
+        Some(market_bytes(seq, seq))
+    }
+
+    #[test]
+    fn blocks_wait_until_the_block_after_the_reading_is_known() {
+        let blocks = || vec![block(7, vec![bet(4, 1)]), block(8, vec![])];
+        let mut waiting = pending(blocks(), [8, 8], market(4));
+        assert!(waiting.take_exact().is_none());
+        assert_eq!(waiting.unread(), [].into());
+        assert!(waiting.push(block(9, vec![])));
+        assert_eq!(
+            taken(waiting),
+            (vec![7, 8, 9], vec![(7, market_bytes(4, 4))])
+        );
+        // Blocks that touch no account need no reading.
+        assert_eq!(
+            taken(pending(vec![block(7, vec![])], [3, 3], None)),
+            (vec![7], vec![])
+        );
+    }
+
+    #[test]
+    fn an_account_that_changed_later_is_told_by_its_number() {
+        let blocks = || {
+            vec![
+                block(7, vec![bet(4, 1)]),
+                block(8, vec![bet(5, 1), bet(6, 1)]),
+            ]
+        };
+        let write = |seq| vec![(7, market_bytes(seq, seq))];
+        assert_eq!(
+            taken(pending(blocks(), [7, 7], market(4))),
+            (vec![7], write(4))
+        );
+        // The node had executed a part of the later slot.
+        assert_eq!(taken(pending(blocks(), [7, 7], market(5))).0, NOTHING);
+        assert_eq!(taken(pending(blocks(), [7, 7], market(6))).0, NOTHING);
+        assert_eq!(taken(pending(blocks(), [7, 7], None)).0, NOTHING);
+        // The answer is older than the end.
+        assert_eq!(taken(pending(blocks(), [6, 6], market(4))).0, NOTHING);
+        // Parts of it are of several slots.
+        assert_eq!(taken(pending(blocks(), [7, 8], market(4))).0, NOTHING);
+        let mut blocks = blocks();
+        blocks.push(block(9, vec![]));
+        assert_eq!(
+            taken(pending(blocks, [7, 8], market(4))),
+            (vec![7], write(4))
+        );
+    }
+
+    #[test]
+    fn the_newest_slot_is_taken_for_which_all_accounts_are_known() {
+        let blocks = || {
+            vec![
+                block(7, vec![bet(4, 1)]),
+                block(8, vec![bet(5, 1)]),
+                block(9, vec![bet(6, 1)]),
+            ]
+        };
+        let expected = (vec![7, 8], vec![(8, market_bytes(5, 5))]);
+        assert_eq!(taken(pending(blocks(), [8, 8], market(5))), expected);
+        let mut rest = pending(blocks(), [8, 8], market(5));
+        rest.take_exact();
+        assert_eq!(rest.newest(), Some(9));
+        assert_eq!(rest.unread(), [MARKET.into()].into());
+        assert!(rest.take_exact().is_none());
+    }
+
+    #[test]
+    fn an_account_that_is_created_again_later_is_read_again() {
+        let again = vec![cancelled(2), created(1)];
+        let blocks = vec![block(7, vec![created(1)]), block(8, again)];
+        // It can be of either life.
+        assert_eq!(taken(pending(blocks, [7, 7], market(1))).0, NOTHING);
+    }
+
+    #[test]
+    fn an_account_that_is_closed_is_absent() {
+        let blocks = || vec![closing(7, vec![created(1), cancelled(2)]), block(8, vec![])];
+        let mut absent = pending(blocks(), [7, 7], None);
+        let joined = absent.take_exact().unwrap();
+        let last = joined.slots().last().unwrap();
+        assert_eq!((last.slot, last.writes.len()), (8, 0));
+        assert!(last.emptied.contains(&MARKET.into()));
+        assert_eq!(taken(pending(blocks(), [7, 7], market(1))).0, NOTHING);
+        // It is created later.
+        let blocks = || vec![closing(7, vec![cancelled(9)]), block(8, vec![created(1)])];
+        assert_eq!(taken(pending(blocks(), [7, 7], None)).0, [7]);
+        assert_eq!(taken(pending(blocks(), [7, 7], market(1))).0, NOTHING);
+    }
+
+    #[test]
+    fn lamports_are_those_of_the_blocks() {
+        let blocks = vec![block(7, vec![bet(4, 1)]), without_number(8, false)];
+        let expected = (vec![7], vec![(7, market_bytes(4, 4))]);
+        assert_eq!(taken(pending(blocks, [7, 7], market(4))), expected);
+    }
+
+    #[test]
+    fn without_numbers_the_answer_counts_if_it_is_of_the_last_slot() {
+        let blocks = || {
+            vec![
+                block(7, vec![bet(4, 1)]),
+                without_number(8, true),
+                block(9, vec![]),
+            ]
+        };
+        assert_eq!(taken(pending(blocks(), [7, 7], market(4))).0, [7]);
+        assert_eq!(taken(pending(blocks(), [8, 8], market(4))).0, [7, 8, 9]);
+        let blocks = || vec![block(7, vec![bet(4, 1)]), block(8, vec![bet(5, 1)])];
+        assert_eq!(taken(pending(blocks(), [7, 7], Some(vec![1]))).0, [7]);
+    }
+
+    #[test]
+    fn blocks_follow_each_other() {
+        let mut pending = pending(vec![block(7, vec![])], [3, 3], None);
+        assert!(!pending.push(block(9, vec![])));
+        assert_eq!(pending.newest(), Some(7));
+    }
+}
