@@ -1,4 +1,4 @@
-//! Slots that the stream did not deliver.
+//! Slots that the source did not deliver.
 
 use chrono::Utc;
 use metrics::counter;

@@ -8,13 +8,14 @@
 //! - The node's answer to a request for accounts names a slot `S`. The accounts have all writes up to the
 //!   end of `S`. Most nodes answer from a slot that is complete, and the accounts have no other write. But a
 //!   node can have executed a part of the slot after `S`, and show what that made of them.
-//! - So an answer waits until the block after `S` is known. An account that no transaction of that block
-//!   can have written is what it was at the end of `S`. This holds for the end of every slot `E` if no
-//!   transaction between `S` and `E` can have written it either.
-//! - An account that was written after `E` has an event with its number for each change of its data, and
-//!   keeps the number of the last one. If the first event after `E` has the number that follows the
-//!   account's, the data is that of the end of `E`. If it doesn't, the account is read again. It is
-//!   also read again if it is created after `E`, because the numbers begin anew then.
+//! - So an answer waits until the block after `S` is known. An account that no transaction can have
+//!   written between `S` and the end of a slot `E`, nor in the block after `S`, is what it was at the end of
+//!   `E`.
+//! - Of an account that was written there, numbers tell. Each change of its data has an event with a number,
+//!   and the account keeps the number of its last one. The data is that of the end of `E` if the
+//!   last event between `S` and `E` has the account's number, or, if there is none, the first one after `E`
+//!   has the next number. Otherwise the account is read again; also if it was created there, because the
+//!   numbers begin anew then.
 //! - Where events or accounts can't be decoded, numbers say nothing. Then the answer counts if it is of
 //!   the slot `E` itself, as the node says.
 //! - Lamports change without events: they are those of the last transaction of the blocks.
@@ -36,7 +37,7 @@ use std::{
 use chrono::Utc;
 use driftshield_sdk::Address;
 use sqlx::PgPool;
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use self::pending::{Pending, PendingBlock};
@@ -68,7 +69,7 @@ pub enum PollError {
     #[error("database error: {0}")]
     Database(#[from] sqlx::Error),
     #[error(
-        "the RPC node reached no new slot for {} s; check the node, or give --rpc-url another one",
+        "the RPC node reached no new slot, or didn't answer, for {} s; check the node, or give --rpc-url another one",
         STALL_TIMEOUT.as_secs()
     )]
     Stalled,
@@ -143,10 +144,10 @@ impl Poller {
     async fn fetch_blocks(&mut self, asks_finalized: bool) -> Result<(), PollError> {
         // Blocks that are fetched later descend from it.
         let finalized = match asks_finalized {
-            true => Some(self.rpc.finalized_slot().await?),
+            true => Some(in_time(self.rpc.finalized_slot()).await?),
             false => None,
         };
-        self.observe(self.rpc.slot().await?)?;
+        self.observe(in_time(self.rpc.slot()).await?)?;
         let known = self.pending.newest().or(self.sent);
         let first = known.map_or(self.newest, |slot| slot + 1);
         if self.newest < first {
@@ -230,11 +231,10 @@ impl Poller {
             self.sent = Some(sealed.slot);
         }
         let finalized = self.finalized.take().map(SlotUpdate::Finalized);
-        for update in [Some(SlotUpdate::Joined(joined)), finalized] {
-            if let Some(update) = update {
-                let sent = self.updates.slots.send(update).await;
-                sent.map_err(|_| Dropped)?;
-            }
+        let joined = Some(SlotUpdate::Joined(joined));
+        for update in [joined, finalized].into_iter().flatten() {
+            let sent = self.updates.slots.send(update).await;
+            sent.map_err(|_| Dropped)?;
         }
         while let Some(sent) = self.sent
             && !self.updates.status.has_committed(sent)
@@ -255,9 +255,15 @@ impl Poller {
         if let Some(newest) = self.pending.newest()
             && !unread.is_empty()
         {
-            let found = self.rpc.accounts(&unread, newest).await?;
+            let found = in_time(self.rpc.accounts(&unread, newest)).await?;
             self.pending.show(unread, found);
         }
         Ok(())
     }
+}
+
+/// Limits the time of a request whose answer is short.
+async fn in_time<T>(request: impl Future<Output = Result<T, ReadError>>) -> Result<T, PollError> {
+    let answer = timeout(scaled(STALL_TIMEOUT), request).await;
+    Ok(answer.map_err(|_| PollError::Stalled)??)
 }

@@ -43,7 +43,12 @@ pub struct Reading {
 #[derive(Debug, PartialEq, Eq)]
 pub enum Taken {
     /// The mirror has the accounts, but for those that must be read by their address.
-    Stored { doubtful: BTreeSet<Address> },
+    Stored {
+        doubtful: BTreeSet<Address>,
+        /// Accounts that the mirror did not know. Lamports that others sent to them since, in transactions
+        /// that don't name the program, do not come with polled slots.
+        added: BTreeSet<Address>,
+    },
     /// The node was on a fork that the mirror is not on.
     OtherFork,
 }
@@ -95,6 +100,7 @@ impl Reading {
             changed,
             succeeded,
             doubtful,
+            added,
         } = take_over(slot, is_list, known, self.found.accounts);
         for life in succeeded {
             set_current(&mut transaction, &life, false).await?;
@@ -118,7 +124,7 @@ impl Reading {
             notify(&mut transaction, cursor.seq).await?;
         }
         transaction.commit().await?;
-        Ok(Taken::Stored { doubtful })
+        Ok(Taken::Stored { doubtful, added })
     }
 
     async fn is_of_the_mirrored_chain(
@@ -188,6 +194,7 @@ struct Takeover {
     succeeded: Vec<Life>,
     /// Accounts whose existence must be asked for again.
     doubtful: BTreeSet<Address>,
+    added: BTreeSet<Address>,
 }
 
 /// `known` are the lives that could have been found at the end of `slot`. A list of accounts comes from
@@ -211,13 +218,16 @@ fn take_over(slot: i64, is_list: bool, known: Vec<Life>, found: Vec<RpcAccount>)
             }
             // The event that created it again is missing.
             Some(ended) => {
+                takeover.added.insert(account.address);
                 let life = account.into_life(slot, first_id(slot), Facts::default());
                 takeover.changed.push(life);
                 takeover.succeeded.push(ended);
             }
-            None => takeover
-                .changed
-                .push(account.into_life(slot, 0, Facts::default())),
+            None => {
+                takeover.added.insert(account.address);
+                let life = account.into_life(slot, 0, Facts::default());
+                takeover.changed.push(life);
+            }
         }
     }
     let absent = known.into_values();
@@ -317,6 +327,7 @@ mod tests {
         let again = take_over(20, false, vec![life(1, 12, Some(12))], vec![account(1, 9)]);
         assert_eq!(again.changed[0].life.life, first_id(20));
         assert_eq!(again.succeeded[0].life, 5);
+        assert_eq!(again.added, [[1; 32].into()].into());
     }
 
     #[test]

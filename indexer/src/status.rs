@@ -72,7 +72,7 @@ impl Status {
         self.lock().state = state;
     }
 
-    /// Whether the process follows the stream and the mirror has all accounts.
+    /// Whether the process follows the source and the mirror has all accounts.
     pub fn is_settled(&self) -> bool {
         let inner = self.lock();
         let cursor = inner.cursor.as_ref();

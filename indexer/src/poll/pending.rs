@@ -6,7 +6,7 @@ use driftshield_sdk::{Account, Address};
 
 use crate::{
     lives::RPC_VERSION,
-    rpc::{AccountsAt, RpcAccount},
+    rpc::AccountsAt,
     slot::{AccountWrite, JoinedSlots, SealedSlot},
 };
 
@@ -31,16 +31,6 @@ struct Shown {
     to: i64,
     /// `None` if the program has no such account.
     data: Option<Vec<u8>>,
-    lamports: u64,
-}
-
-/// What a block did to an account.
-enum Change {
-    None,
-    /// It has events of the account, with these numbers.
-    Events(Vec<u64>),
-    /// It has events that this version can't decode.
-    Unknown,
 }
 
 impl Pending {
@@ -84,32 +74,12 @@ impl Pending {
     /// Takes note of what a node showed of the accounts that it was `asked` for.
     pub fn show(&mut self, asked: BTreeSet<Address>, found: AccountsAt) {
         let (from, to) = (found.slot, found.newest_slot);
-        let absent = |address| {
-            let (data, lamports) = (None, 0);
-            let shown = Shown {
-                from,
-                to,
-                data,
-                lamports,
-            };
-            (address, shown)
-        };
-        self.shown.extend(asked.into_iter().map(absent));
-        for RpcAccount {
-            address,
-            lamports,
-            data,
-        } in found.accounts
-        {
-            let data = Some(data);
-            let shown = Shown {
-                from,
-                to,
-                data,
-                lamports,
-            };
-            self.shown.insert(address, shown);
-        }
+        let shown = |data| Shown { from, to, data };
+        let absent = asked.into_iter().map(|address| (address, shown(None)));
+        self.shown.extend(absent);
+        let found = found.accounts.into_iter();
+        let found = found.map(|account| (account.address, shown(Some(account.data))));
+        self.shown.extend(found);
     }
 
     /// Takes the blocks up to the newest one as of whose end all accounts are known that they changed.
@@ -170,50 +140,48 @@ impl Pending {
         let (Some(first), Some(newest)) = (after(shown.from), after(shown.to)) else {
             return false;
         };
-        let end = self.blocks[last].sealed.slot;
-        let mut missed = self.blocks[..=last].iter().skip(first);
-        if missed.any(|block| block.touched.contains_key(address)) {
-            return false;
-        }
         if shown.data.is_some() && lamports == 0 {
             return false;
         }
+        let end = self.blocks[last].sealed.slot;
+        let is_named = (shown.from, shown.to) == (end, end);
+        let missed = self.blocks[..=last].iter().skip(first);
         let later = self.blocks[..=newest].iter().skip(last + 1);
-        let mut numbers = vec![];
-        for block in later {
-            match block.change(address) {
-                Change::None => {}
-                Change::Events(of_block) => numbers.extend(of_block),
-                Change::Unknown => return (shown.from, shown.to) == (end, end),
-            }
-        }
-        match (numbers.split_first(), shown.number()) {
-            (None, _) => true,
-            (Some(_), None) => (shown.from, shown.to) == (end, end),
-            (Some((next, others)), Some(number)) => number + 1 == *next && !others.contains(&1),
+        let (Some(missed), Some(later)) = (numbers(missed, address), numbers(later, address))
+        else {
+            return is_named;
+        };
+        let before_later = || later.first().map(|next| next.saturating_sub(1));
+        let Some(expected) = missed.last().copied().or_else(before_later) else {
+            return true;
+        };
+        // The numbers of another life say nothing of this one.
+        let begins_again = missed
+            .iter()
+            .chain(later.iter().skip(1))
+            .any(|number| *number == 1);
+        match shown.number() {
+            Some(number) => number == expected && !begins_again,
+            None => is_named,
         }
     }
 }
 
-impl PendingBlock {
-    fn change(&self, address: &Address) -> Change {
-        if !self.touched.contains_key(address) {
-            return Change::None;
-        }
-        let mut numbers = vec![];
-        for emitted in &self.sealed.events {
-            let Some(event) = &emitted.event else {
-                return Change::Unknown;
-            };
-            let changes = event.changes().into_iter();
+/// Numbers of the events that an account has in the blocks, in order. `None` if events that may be the
+/// account's can't be decoded.
+fn numbers<'a>(
+    blocks: impl Iterator<Item = &'a PendingBlock>,
+    address: &Address,
+) -> Option<Vec<u64>> {
+    let mut numbers = vec![];
+    for block in blocks.filter(|block| block.touched.contains_key(address)) {
+        for emitted in &block.sealed.events {
+            let changes = emitted.event.as_ref()?.changes().into_iter();
             let own = changes.filter(|change| change.address == *address);
             numbers.extend(own.map(|change| change.number));
         }
-        match numbers.is_empty() {
-            true => Change::None,
-            false => Change::Events(numbers),
-        }
     }
+    Some(numbers)
 }
 
 impl Shown {
@@ -233,6 +201,7 @@ mod tests {
 
     use super::*;
     use crate::lives::test_data::{MARKET, bet, cancelled, created, market_bytes, slot};
+    use crate::rpc::RpcAccount;
 
     const NOTHING: [i64; 0] = [];
 
@@ -255,7 +224,7 @@ mod tests {
         block
     }
 
-    /// A block with an undecodable event and one with a transfer to the market.
+    /// A block that changes the market with an undecodable event, or sends lamports to it.
     fn without_number(number: i64, has_event: bool) -> PendingBlock {
         let mut block = block(number, vec![created(1)]);
         match has_event {
@@ -328,25 +297,20 @@ mod tests {
                 block(8, vec![bet(5, 1), bet(6, 1)]),
             ]
         };
-        let write = |seq| vec![(7, market_bytes(seq, seq))];
-        assert_eq!(
-            taken(pending(blocks(), [7, 7], market(4))),
-            (vec![7], write(4))
-        );
-        // The node had executed a part of the later slot.
-        assert_eq!(taken(pending(blocks(), [7, 7], market(5))).0, NOTHING);
-        assert_eq!(taken(pending(blocks(), [7, 7], market(6))).0, NOTHING);
-        assert_eq!(taken(pending(blocks(), [7, 7], None)).0, NOTHING);
-        // The answer is older than the end.
-        assert_eq!(taken(pending(blocks(), [6, 6], market(4))).0, NOTHING);
+        let slots = |slots, data| taken(pending(blocks(), slots, data)).0;
+        assert_eq!(slots([7, 7], market(4)), [7]);
+        // The node had executed a part of the later slot, or all of it.
+        assert_eq!(slots([7, 7], market(5)), NOTHING);
+        assert_eq!(slots([7, 7], market(6)), [7, 8]);
+        assert_eq!(slots([7, 7], None), NOTHING);
+        // The answer is older than the end, unless the node had executed all of that slot.
+        assert_eq!(slots([6, 6], market(3)), NOTHING);
+        assert_eq!(slots([6, 6], market(4)), [7]);
         // Parts of it are of several slots.
-        assert_eq!(taken(pending(blocks(), [7, 8], market(4))).0, NOTHING);
+        assert_eq!(slots([7, 8], market(4)), NOTHING);
         let mut blocks = blocks();
         blocks.push(block(9, vec![]));
-        assert_eq!(
-            taken(pending(blocks, [7, 8], market(4))),
-            (vec![7], write(4))
-        );
+        assert_eq!(taken(pending(blocks, [7, 8], market(4))).0, [7]);
     }
 
     #[test]
@@ -393,7 +357,7 @@ mod tests {
     #[test]
     fn lamports_are_those_of_the_blocks() {
         let blocks = vec![block(7, vec![bet(4, 1)]), without_number(8, false)];
-        let expected = (vec![7], vec![(7, market_bytes(4, 4))]);
+        let expected = (vec![7, 8], vec![(8, market_bytes(4, 4))]);
         assert_eq!(taken(pending(blocks, [7, 7], market(4))), expected);
     }
 

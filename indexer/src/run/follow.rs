@@ -68,7 +68,7 @@ impl Follower<'_> {
                     self.caught_up = true;
                     self.status.enter(State::Following);
                     let (slot, seq) = (cursor.slot, cursor.seq);
-                    tracing::info!(slot, seq, "caught up with the stream");
+                    tracing::info!(slot, seq, "caught up with the source");
                 }
             }
             gauge!(QUEUE_DEPTH).set(self.updates.len() as f64);
@@ -175,7 +175,7 @@ impl Follower<'_> {
         tracing::warn!(
             first,
             last,
-            "the stream misses slots; reading their blocks by RPC"
+            "slots are missing; reading their blocks by RPC"
         );
         self.mirror.open_gap(first, last).await?;
         let range = (first.unsigned_abs(), last.unsigned_abs());

@@ -29,6 +29,8 @@ pub struct Settler {
     missing: Missing,
     /// Accounts that are read by their address before the others count as complete.
     doubtful: BTreeSet<Address>,
+    /// Accounts that the mirror did not know before, and which are read once more.
+    added: BTreeSet<Address>,
     task: Option<Task>,
     /// When a reading last failed.
     failed_at: Option<Instant>,
@@ -54,6 +56,7 @@ impl Settler {
             rpc,
             missing,
             doubtful: [].into(),
+            added: [].into(),
             task: None,
             failed_at: None,
         }
@@ -85,6 +88,7 @@ impl Settler {
             None if failed.is_some_and(|elapsed| elapsed < scaled(RETRY_DELAY)) => return Ok(()),
             None => {
                 self.doubtful.clear();
+                self.added.clear();
                 let scopes = self.missing.scopes();
                 self.task
                     .insert(Task::begin(&self.rpc, scopes, cursor.slot))
@@ -102,7 +106,12 @@ impl Settler {
                 }
             };
             match mirror.store_reading(reading).await? {
-                Taken::Stored { doubtful } => self.doubtful.extend(doubtful),
+                Taken::Stored { doubtful, added } => {
+                    self.doubtful.extend(doubtful);
+                    let added = added.into_iter();
+                    let again = added.filter(|address| self.added.insert(*address));
+                    self.doubtful.extend(again);
+                }
                 Taken::OtherFork => {
                     tracing::warn!("the RPC node was on another fork; reading the accounts again");
                     self.miss_all();

@@ -22,6 +22,9 @@ use crate::mirror;
 /// Index of the market that stays open.
 const MARKET: usize = 2;
 const KILLS: usize = 6;
+/// Longer than 128 slots.
+const LONG_PAUSE: Duration = Duration::from_secs(58);
+const NO_GAP: [String; 0] = [];
 
 fn start_indexer(fixture: &Fixture) -> Service {
     let mut command = fixture.network.command("indexer");
@@ -56,6 +59,14 @@ async fn settled_and_inexact(pool: &PgPool) -> (bool, i64) {
     .fetch_one(pool)
     .await
     .unwrap()
+}
+
+/// States of the slots that were left to be filled.
+async fn gaps(pool: &PgPool) -> Vec<String> {
+    sqlx::query_scalar("select distinct state from chain.gap")
+        .fetch_all(pool)
+        .await
+        .unwrap()
 }
 
 async fn catch_up(fixture: &Fixture, pool: &PgPool, what: &str) {
@@ -100,13 +111,19 @@ async fn a_polled_node_is_mirrored_exactly_through_kills() {
         catch_up(&fixture, &pool, "the mirror after the kills").await;
         assert_eq!(settled_and_inexact(&pool).await, (true, 0));
     }
-    let gaps: i64 = sqlx::query_scalar("select count(*) from chain.gap")
-        .fetch_one(&pool)
-        .await
-        .unwrap();
-    assert_eq!(gaps, 0, "{}", indexer.output());
+    assert_eq!(gaps(&pool).await, NO_GAP, "{}", indexer.output());
     let totals = tokio::task::block_in_place(|| mirror::assert_matches_chain(&fixture.network));
     assert!(0 < totals.events);
+
+    // When it is away for more slots than are mirrored at once
+    indexer.kill();
+    tokio::time::sleep(LONG_PAUSE).await;
+    indexer = start_indexer(&fixture);
+
+    // Then it fills the gap, and the mirror has all accounts again
+    catch_up(&fixture, &pool, "the mirror after a long pause").await;
+    assert_eq!(settled_and_inexact(&pool).await, (true, 0));
+    assert_eq!(gaps(&pool).await, ["filled"]);
 
     // and it equals the chain after the last bet
     stop.store(true, Ordering::Relaxed);
