@@ -20,6 +20,8 @@ pub struct PendingBlock {
 #[derive(Default)]
 pub struct Pending {
     blocks: Vec<PendingBlock>,
+    /// Slots of these blocks and of those before them, as far back as the accounts are.
+    slots: BTreeSet<i64>,
     shown: BTreeMap<Address, Shown>,
 }
 
@@ -55,6 +57,7 @@ impl Pending {
         let last = self.blocks.last();
         let is_linked = last.is_none_or(|last| block.sealed.is_child_of(&last.sealed));
         if is_linked {
+            self.slots.insert(block.sealed.slot);
             self.blocks.push(block);
         }
         is_linked
@@ -111,6 +114,11 @@ impl Pending {
             blocks.any(|block| block.touched.contains_key(address))
         };
         self.shown.retain(|address, _| is_touched(address));
+        let oldest = self.shown.values().map(|shown| shown.from).min();
+        self.slots
+            .retain(|slot| oldest.is_some_and(|oldest| oldest <= *slot));
+        self.slots
+            .extend(self.blocks.iter().map(|block| block.sealed.slot));
         JoinedSlots::new(slots)
     }
 
@@ -136,6 +144,10 @@ impl Pending {
                 .iter()
                 .position(|block| slot < block.sealed.slot)
         };
+        // The node may have been on a fork that the cluster dropped.
+        if !self.slots.contains(&shown.from) || !self.slots.contains(&shown.to) {
+            return false;
+        }
         // The node may have executed a part of the block after its slot.
         let (Some(first), Some(newest)) = (after(shown.from), after(shown.to)) else {
             return false;
@@ -304,8 +316,12 @@ mod tests {
         assert_eq!(slots([7, 7], market(6)), [7, 8]);
         assert_eq!(slots([7, 7], None), NOTHING);
         // The answer is older than the end, unless the node had executed all of that slot.
-        assert_eq!(slots([6, 6], market(3)), NOTHING);
-        assert_eq!(slots([6, 6], market(4)), [7]);
+        let older = |data| {
+            let blocks = std::iter::once(block(6, vec![])).chain(blocks()).collect();
+            taken(pending(blocks, [6, 6], data)).0
+        };
+        assert_eq!(older(market(3)), [6]);
+        assert_eq!(older(market(4)), [6, 7]);
         // Parts of it are of several slots.
         assert_eq!(slots([7, 8], market(4)), NOTHING);
         let mut blocks = blocks();
@@ -374,6 +390,30 @@ mod tests {
         assert_eq!(taken(pending(blocks(), [8, 8], market(4))).0, [7, 8, 9]);
         let blocks = || vec![block(7, vec![bet(4, 1)]), block(8, vec![bet(5, 1)])];
         assert_eq!(taken(pending(blocks(), [7, 7], Some(vec![1]))).0, [7]);
+    }
+
+    #[test]
+    fn an_answer_of_a_dropped_slot_proves_nothing() {
+        let blocks = || {
+            let mut last = block(9, vec![]);
+            last.sealed.parent_slot = 7;
+            vec![block(7, vec![bet(4, 1)]), last, block(10, vec![])]
+        };
+        assert_eq!(taken(pending(blocks(), [8, 8], market(4))).0, NOTHING);
+        assert_eq!(taken(pending(blocks(), [7, 8], market(4))).0, NOTHING);
+        assert_eq!(taken(pending(blocks(), [7, 7], market(4))).0, [7, 9, 10]);
+    }
+
+    #[test]
+    fn an_answer_counts_after_the_block_of_its_slot_is_sent() {
+        let mut pending = pending(
+            vec![block(7, vec![bet(4, 1)]), block(8, vec![bet(5, 1)])],
+            [7, 7],
+            market(4),
+        );
+        assert_eq!(pending.take_exact().unwrap().slots().len(), 1);
+        pending.shown.get_mut(&MARKET.into()).unwrap().data = market(5);
+        assert_eq!(taken(pending).0, [8]);
     }
 
     #[test]
