@@ -30,7 +30,7 @@ use crate::{
     rpc::BLOCK_BATCH,
     slot::{SealedSlot, SlotUpdate},
     status::{State, Status},
-    store::{Care, Store},
+    store::{Care, Store, bytes_of},
     undo,
     waits::scaled,
 };
