@@ -1,5 +1,6 @@
 //! Application of slots to the database: their rows and the cursor in one transaction.
 
+mod again;
 mod batch_limit;
 mod next;
 mod updates;
@@ -15,8 +16,6 @@ use metrics::{counter, histogram};
 use sqlx::{Connection, PgConnection, Postgres, Transaction};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-
-use batch_limit::BatchLimit;
 
 use crate::{
     cursor::{Cursor, Tip},
@@ -34,6 +33,7 @@ use crate::{
     undo,
     waits::scaled,
 };
+use batch_limit::BatchLimit;
 
 /// Key of the advisory lock that a process holds while it writes schema `chain`.
 const WRITER_LOCK: i64 = 0x6472_6966_7473_6869; // "driftshi"

@@ -12,13 +12,15 @@ use sqlx::PgConnection;
 pub struct CopyRows {
     table: String,
     statement: String,
-    columns: i16,
+    columns: Vec<String>,
     rows: Vec<Vec<u8>>,
 }
 
 /// A row of [`CopyRows`], to which values are appended in the order of the columns.
 pub struct CopyRow<'a>(&'a mut Vec<u8>);
 
+/// Microseconds from the unix epoch to 2000-01-01, from which Postgres counts.
+const POSTGRES_EPOCH: i64 = 946_684_800_000_000;
 const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
 /// Numbers of Postgres' types, which arrays carry.
 const BYTEA: u32 = 17;
@@ -36,7 +38,7 @@ impl CopyRows {
                 "copy {table} ({}) from stdin (format binary)",
                 quoted.join(", ")
             ),
-            columns: i16::try_from(columns.len()).expect("a table has at most 1,600 columns"),
+            columns: columns.to_owned(),
             rows: vec![],
         }
     }
@@ -54,12 +56,26 @@ impl CopyRows {
         &self.rows[index]
     }
 
+    /// A value of a row in the format of `COPY`. `None` if it is null or the table has no such column.
+    pub fn value(&self, index: usize, column: &str) -> Option<&[u8]> {
+        let place = self.columns.iter().position(|name| name == column)?;
+        *values(&self.rows[index]).get(place)?
+    }
+
+    /// The event that a row is of. `None` if the table has no rows of events.
+    pub fn event_id(&self, index: usize) -> Option<i64> {
+        let id = self.value(index, "event_id");
+        let id = id.or_else(|| self.value(index, "id"))?;
+        Some(i64::from_be_bytes(id.try_into().ok()?))
+    }
+
     /// Starts a row. The caller must append as many values as there are columns.
     pub fn row(&mut self) -> CopyRow<'_> {
+        let columns = i16::try_from(self.columns.len()).expect("a table has at most 1,600 columns");
         // Rows of a table are of similar size.
         let size = self.rows.last().map_or(0, Vec::len);
         let mut row = Vec::with_capacity(size + size / 8 + 2);
-        row.extend(self.columns.to_be_bytes());
+        row.extend(columns.to_be_bytes());
         CopyRow(self.rows.push_mut(row))
     }
 
@@ -143,8 +159,6 @@ impl CopyRow<'_> {
     }
 
     pub fn time(&mut self, time: DateTime<Utc>) {
-        /// Microseconds from the unix epoch to 2000-01-01, from which Postgres counts.
-        const POSTGRES_EPOCH: i64 = 946_684_800_000_000;
         self.i64(time.timestamp_micros() - POSTGRES_EPOCH);
     }
 
@@ -229,6 +243,32 @@ impl CopyRow<'_> {
     }
 }
 
+/// The values of a row in the format of `COPY`, up to the first one that is cut off.
+pub fn values(row: &[u8]) -> Vec<Option<&[u8]>> {
+    let mut values = vec![];
+    let mut rest = row.get(2..).unwrap_or_default();
+    while let Some((length, after)) = rest.split_first_chunk() {
+        let length = i32::from_be_bytes(*length);
+        let Ok(length) = usize::try_from(length) else {
+            values.push(None);
+            rest = after;
+            continue;
+        };
+        let Some((value, after)) = after.split_at_checked(length) else {
+            break;
+        };
+        values.push(Some(value));
+        rest = after;
+    }
+    values
+}
+
+/// A time in the format of `COPY`.
+pub fn time_of(value: &[u8]) -> Option<DateTime<Utc>> {
+    let micros = i64::from_be_bytes(value.try_into().ok()?);
+    DateTime::from_timestamp_micros(micros.checked_add(POSTGRES_EPOCH)?)
+}
+
 fn numeric(value: i128) -> Vec<u8> {
     encode_numeric(value.unsigned_abs(), value < 0)
 }
@@ -305,5 +345,22 @@ mod tests {
             &[0, 0, 0, 3, 1, b'{', b'}'],
         ];
         assert_eq!(rows.rows, [expected.concat()]);
+    }
+
+    #[test]
+    fn the_values_of_a_row_can_be_read_back() {
+        let mut rows = CopyRows::new("t", &["key".into(), "event_id".into(), "at".into()]);
+        let mut row = rows.row();
+        row.null();
+        row.i64(77);
+        let time = DateTime::from_timestamp(1_000, 5_000).unwrap();
+        row.time(time);
+        assert_eq!((rows.value(0, "key"), rows.value(0, "other")), (None, None));
+        assert_eq!(rows.event_id(0), Some(77));
+        assert_eq!(rows.value(0, "at").and_then(time_of), Some(time));
+        assert_eq!(
+            values(&rows.get(0)[..20]),
+            [None, rows.value(0, "event_id")]
+        );
     }
 }

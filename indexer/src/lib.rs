@@ -27,6 +27,7 @@ mod monitor;
 pub mod poll;
 mod ranks;
 mod reading;
+mod redecode;
 mod retention;
 mod rows;
 mod rpc;

@@ -300,7 +300,7 @@ impl<'a> Lives<'a> {
 
 impl Life {
     /// A life whose bytes are not known.
-    fn new(
+    pub fn new(
         address: Address,
         life: i64,
         kind: Option<AccountKind>,
@@ -323,6 +323,37 @@ impl Life {
                 ..Facts::default()
             },
         }
+    }
+
+    /// Takes over an event that may be older than others of the life, and that the bytes may include.
+    pub fn note_late(
+        &mut self,
+        event: &Event,
+        change: &AccountChange,
+        id: EventId,
+        at: Option<DateTime<Utc>>,
+    ) {
+        let slot = id.slot();
+        self.kind.get_or_insert(change.kind);
+        self.facts.note_late(event, &self.address, id, at);
+        if self.slot < slot {
+            (self.slot, self.write_version) = (slot, 0);
+        }
+        // An RPC node may have shown the close later than it was.
+        if change.closes && self.closed_slot != Some(slot) {
+            self.closed_slot = Some(slot);
+            self.facts.ended_at = at;
+            (self.slot, self.write_version) = (slot, CLOSE_VERSION);
+        }
+    }
+
+    /// The life with its state: the bytes with the later ones of the events folded in, each of which has its
+    /// number.
+    pub fn with_events(self, events: &[(u64, Event)], mints: &Mints) -> ChangedLife {
+        let mut tracked = Tracked::new(self);
+        let events = events.iter().map(|(number, event)| (*number, event));
+        tracked.events.extend(events);
+        tracked.finish(mints)
     }
 
     /// The bytes with later events folded in. `None` if there are events and this version cannot decode

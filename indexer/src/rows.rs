@@ -221,7 +221,7 @@ impl EventRows {
     }
 
     /// Adds the event itself. Returns its name and fields.
-    fn add_event(
+    pub fn add_event(
         &mut self,
         slot: &SealedSlot,
         emitted: &EmittedEvent,

@@ -346,14 +346,15 @@ async fn mirror_until_failure(
     let Some(mut mirror) = opened.await? else {
         return Ok(());
     };
-    let mut cursor = mirror.cursor().await?;
+    let cursor = mirror.cursor().await?;
     status.observe(cursor.as_ref());
     if !cursor.as_ref().is_some_and(|cursor| cursor.is_following) {
         status.enter(State::Filling);
         history::fill(&sources.rpc, &mut mirror, stop).await?;
-        cursor = mirror.cursor().await?;
-        status.observe(cursor.as_ref());
     }
+    mirror.decode_again(stop).await?;
+    let cursor = mirror.cursor().await?;
+    status.observe(cursor.as_ref());
     status.enter(State::CatchingUp);
     let (slots, updates) = mpsc::channel(QUEUE_CAPACITY);
     let (tip_sender, tip) = watch::channel(None);

@@ -1,10 +1,10 @@
 //! Storage of a group of slots, all in the transaction of the caller.
 
-use std::collections::{BTreeSet, HashMap};
+mod read;
 
-use driftshield_sdk::{AccountKind, Address, Event, TokenProgram};
+use driftshield_sdk::{AccountKind, Address};
 use serde_json::{Value, json};
-use sqlx::{PgConnection, Row, postgres::PgRow, types::Json};
+use sqlx::PgConnection;
 use tokio::task;
 
 use crate::{
@@ -14,11 +14,14 @@ use crate::{
     event_id::first_id,
     hourly,
     kinds::{self, KeyedRows, LifeRows},
-    lives::{ChangedLife, Changes, Life, Lives, Mints, touched_addresses},
+    lives::{ChangedLife, Changes, Life, Lives, touched_addresses},
     ranks,
-    rows::{EventRows, FeedEvent, Pools},
+    rows::{EventRows, FeedEvent},
     slot::SealedSlot,
 };
+
+pub use read::{LIFE, bytes_of, load_all_mints, load_lives, load_open_lives};
+use read::{load_mints, load_pools};
 
 /// How rows are sent to Postgres.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -202,7 +205,7 @@ impl Store<'_> {
     }
 
     /// Adds rows. Returns the indexes of those that Postgres refused.
-    async fn append(&mut self, slot: i64, rows: &CopyRows) -> Result<Vec<usize>, sqlx::Error> {
+    pub async fn append(&mut self, slot: i64, rows: &CopyRows) -> Result<Vec<usize>, sqlx::Error> {
         if self.care == Care::Fast {
             rows.store(self.connection).await?;
             return Ok(vec![]);
@@ -213,8 +216,11 @@ impl Store<'_> {
         });
         let refused = refused.await?;
         for (index, reason) in &refused {
+            let address = rows.value(*index, "address");
             let letter = DeadLetter {
                 data: Some(rows.get(*index)),
+                address: address.and_then(|address| address.try_into().ok()),
+                event_id: rows.event_id(*index),
                 ..DeadLetter::new(rows.table(), slot, reason)
             };
             letter.store(self.connection).await?;
@@ -223,7 +229,7 @@ impl Store<'_> {
     }
 
     /// Appends events to the feed.
-    async fn announce(&mut self, slot: i64, events: &[FeedEvent]) -> Result<(), sqlx::Error> {
+    pub async fn announce(&mut self, slot: i64, events: &[FeedEvent]) -> Result<(), sqlx::Error> {
         let (epoch, first) = (self.cursor.epoch, self.cursor.seq + 1);
         let numbered = (first..).zip(events);
         let records = feed_records(
@@ -330,145 +336,6 @@ pub async fn set_current(
             .await?;
     }
     Ok(())
-}
-
-/// Columns of a [`Life`] in `chain.account`.
-const LIFE: &str =
-    "address, life, is_current, kind, slot, write_version, closed_slot, lamports::text,
-     data, is_exact, facts";
-
-/// Addresses as an array of bytes for Postgres.
-pub fn bytes_of<'a>(addresses: impl IntoIterator<Item = &'a Address>) -> Vec<Vec<u8>> {
-    let addresses = addresses.into_iter();
-    addresses
-        .map(|address| address.to_bytes().to_vec())
-        .collect()
-}
-
-/// Reads the current lives at the addresses.
-pub async fn load_lives(
-    connection: &mut PgConnection,
-    addresses: &[Address],
-) -> Result<Vec<Life>, sqlx::Error> {
-    if addresses.is_empty() {
-        return Ok(vec![]);
-    }
-    let sql = format!(
-        "select {LIFE} from chain.account join unnest($1::bytea[]) as given (key) on address = key
-         where is_current"
-    );
-    let keys = bytes_of(addresses);
-    sqlx::query_as(&sql).bind(keys).fetch_all(connection).await
-}
-
-/// Reads the open lives of a type; `None` for those of no known type.
-pub async fn load_open_lives(
-    connection: &mut PgConnection,
-    kind: Option<AccountKind>,
-) -> Result<Vec<Life>, sqlx::Error> {
-    let sql = format!(
-        "select {LIFE} from chain.account
-         where is_current and closed_slot is null and kind is not distinct from $1"
-    );
-    let kind = kind.map(AccountKind::name);
-    sqlx::query_as(&sql).bind(kind).fetch_all(connection).await
-}
-
-impl sqlx::FromRow<'_, PgRow> for Life {
-    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
-        let decode = |column: &str, source: &str| sqlx::Error::ColumnDecode {
-            index: column.to_owned(),
-            source: source.into(),
-        };
-        let address: &[u8] = row.try_get("address")?;
-        let kind: Option<&str> = row.try_get("kind")?;
-        let lamports: &str = row.try_get("lamports")?;
-        let Json(facts) = row.try_get("facts")?;
-        Ok(Self {
-            address: address
-                .try_into()
-                .map_err(|_| decode("address", "not 32 bytes"))?,
-            life: row.try_get("life")?,
-            is_current: row.try_get("is_current")?,
-            kind: kind.and_then(AccountKind::from_name),
-            slot: row.try_get("slot")?,
-            write_version: row.try_get("write_version")?,
-            closed_slot: row.try_get("closed_slot")?,
-            lamports: lamports
-                .parse()
-                .map_err(|_| decode("lamports", "not a 64-bit number"))?,
-            data: row.try_get("data")?,
-            is_exact: row.try_get("is_exact")?,
-            facts,
-        })
-    }
-}
-
-/// Reads the pools of the markets on which the slots have bets, as the last bet before left them.
-async fn load_pools(
-    connection: &mut PgConnection,
-    slots: &[&SealedSlot],
-) -> Result<HashMap<Address, Pools>, sqlx::Error> {
-    let events = slots.iter().flat_map(|slot| &slot.events);
-    let markets: BTreeSet<Address> = events
-        .filter_map(|emitted| match &emitted.event {
-            Some(Event::BetPlaced(event)) => Some(event.market),
-            _ => None,
-        })
-        .collect();
-    if markets.is_empty() {
-        return Ok(HashMap::new());
-    }
-    let keys = bytes_of(&markets);
-    let rows: Vec<(Vec<u8>, Vec<String>)> = sqlx::query_as(
-        "select key, last.pools
-         from unnest($1::bytea[]) as given (key)
-         join chain.account on address = key and is_current
-         cross join lateral (
-           select pools::text[] from chain.odds
-           where market = key and life <= event_id order by event_id desc limit 1) last",
-    )
-    .bind(keys)
-    .fetch_all(connection)
-    .await?;
-    Ok(rows
-        .into_iter()
-        .filter_map(|(market, pools)| {
-            let market: [u8; 32] = market.try_into().ok()?;
-            Some((market.into(), Pools::from_row(&pools)?))
-        })
-        .collect())
-}
-
-/// Reads the registered mints, if the slots create accounts that copy their decimals.
-async fn load_mints(
-    connection: &mut PgConnection,
-    slots: &[&SealedSlot],
-) -> Result<Mints, sqlx::Error> {
-    use driftshield_sdk::Event::{MarketCreated, VaultCreated};
-    let events = slots.iter().flat_map(|slot| &slot.events);
-    let needs_mints = events
-        .filter_map(|emitted| emitted.event.as_ref())
-        .any(|event| matches!(event, MarketCreated(_) | VaultCreated(_)));
-    if !needs_mints {
-        return Ok(Mints::new());
-    }
-    let rows: Vec<(Vec<u8>, i16, String)> = sqlx::query_as(
-        "select mint, decimals, token_program from chain.collateral where is_current",
-    )
-    .fetch_all(connection)
-    .await?;
-    Ok(rows
-        .into_iter()
-        .filter_map(|(mint, decimals, program)| {
-            let mint: [u8; 32] = mint.try_into().ok()?;
-            let program = match program.as_str() {
-                "spl_token" => TokenProgram::SplToken,
-                _ => TokenProgram::Token2022,
-            };
-            Some((mint.into(), (u8::try_from(decimals).ok()?, program)))
-        })
-        .collect())
 }
 
 /// Keeps the states before the changes of `slot`.

@@ -74,6 +74,12 @@ impl Counter {
         self.count_receipt(hour, event, lives);
     }
 
+    /// Leaves out the measures of which the latest counts, because later events of the hour were counted
+    /// before.
+    pub fn forget_latest(&mut self) {
+        self.added.values_mut().for_each(Totals::forget_latest);
+    }
+
     /// Takes note of the market or vault that the event creates: one before it at the address can have had
     /// another token.
     fn note_new(&mut self, event: &Event) {

@@ -50,6 +50,11 @@ macro_rules! totals {
                 $(self.$latest = later.$latest.or(self.$latest);)*
             }
 
+            /// Leaves out the measures of which the latest counts.
+            pub fn forget_latest(&mut self) {
+                $(self.$latest = None;)*
+            }
+
             pub fn push(&self, row: &mut CopyRow<'_>) {
                 $(row.u128(self.$sum);)*
                 $(row.optional(self.$highest, CopyRow::number);)*

@@ -125,6 +125,19 @@ impl Facts {
         }
     }
 
+    /// Takes up what an event says that may be older than events noted before.
+    pub fn note_late(
+        &mut self,
+        event: &Event,
+        address: &Address,
+        id: EventId,
+        at: Option<DateTime<Utc>>,
+    ) {
+        let later = self.settled.filter(|settled| id.get() < settled.id);
+        self.note(event, address, id, at);
+        self.settled = later.or(self.settled);
+    }
+
     fn end_policy(&mut self, end: End, refund: u64) {
         self.end = Some(end);
         self.refund = Some(refund);

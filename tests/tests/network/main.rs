@@ -14,6 +14,7 @@ mod mirror_faults;
 mod operations;
 mod plans;
 mod polling;
+mod redecode;
 mod restarts;
 mod schedules;
 mod socket;
