@@ -145,7 +145,8 @@ create table chain.feed (
   epoch bigint not null,
   slot bigint not null,
   kind text not null check (kind in ('event', 'rollback', 'gap', 'settled')),
-  -- Id of the event; null for other kinds.
+  -- Id of the event; null for other kinds, and for an event that was announced before it could be decoded:
+  -- a later record announces it with its fields.
   event_id bigint,
   -- What the record concerns, such as market:<address> and wallet:<address>.
   channels text[] not null,

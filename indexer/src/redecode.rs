@@ -98,7 +98,7 @@ pub async fn next_batch(
         Stage::Events => events::decode(&mut redecode, &batch.letters).await?,
         Stage::Accounts => accounts::decode(&mut redecode, &batch.letters).await?,
         Stage::Rows => refused::store_derived(&mut redecode, &batch.letters).await?,
-        Stage::Others => batch.unchanged("no decoder can remedy it"),
+        Stage::Others => batch.unchanged(),
         Stage::Unknown => {
             if !accounts::decode_unknown(&mut redecode).await? {
                 return Ok(None);

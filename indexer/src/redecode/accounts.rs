@@ -55,9 +55,13 @@ pub async fn decode(
 
 /// Decodes open accounts of types that an older decoder did not know. Returns whether there were any.
 pub async fn decode_unknown(redecode: &mut Redecode<'_>) -> Result<bool, sqlx::Error> {
+    // Each is tried once, even if Postgres refuses its new row.
     let sql = format!(
-        "select {LIFE} from chain.account
-         where kind is null and closed_slot is null and decoder_version < $1 limit $2"
+        "update chain.account set decoder_version = $1
+         where (address, life) in (
+           select address, life from chain.account
+           where kind is null and closed_slot is null and decoder_version < $1 limit $2)
+         returning {LIFE}"
     );
     let lives: Vec<Life> = sqlx::query_as(&sql)
         .bind(DECODER_VERSION)

@@ -12,7 +12,7 @@ use sqlx::{PgConnection, types::Json};
 
 use super::{
     Failure, Redecode,
-    letters::Letter,
+    letters::{Letter, is_refused},
     places::{Known, Place},
     states::Bounded,
 };
@@ -100,12 +100,17 @@ pub async fn decode(
     let stored = StoredEvent::load(redecode.connection, letters).await?;
     let (mut failures, mut decoded) = (vec![], Decoded::new());
     for letter in letters {
-        // An event that isn't there was dropped with the oldest part of the history.
-        let stored = letter.event_id.and_then(|id| stored.get(&id));
-        match stored.map(|stored| (stored, stored.decode())) {
-            None => {}
-            Some((stored, Ok(event))) => decoded.push((letter.id, stored.clone(), event)),
-            Some((_, Err(failure))) => failures.push((letter.id, failure)),
+        let id = letter.event_id.unwrap_or_default();
+        let Some(stored) = stored.get(&id) else {
+            // Otherwise it was dropped with the oldest part of the history.
+            if is_refused(redecode.connection, id).await? {
+                failures.push((letter.id, "Postgres refuses the event, too".to_owned()));
+            }
+            continue;
+        };
+        match stored.decode() {
+            Ok(event) => decoded.push((letter.id, stored.clone(), event)),
+            Err(failure) => failures.push((letter.id, failure)),
         }
     }
     let seq_before = redecode.cursor.seq;
@@ -319,7 +324,9 @@ async fn store_rows(
     }
     let mut rows = EventRows::new(odds::pools_before(connection, stored.id, event).await?);
     let sealed = stored.sealed(Some(event.clone()));
-    rows.add(&sealed, &lives);
+    for emitted in &sealed.events {
+        rows.add(&sealed, emitted, &lives);
+    }
     hourly::store(connection, sealed.slot, counter, false).await?;
     let mut store = redecode.store();
     // The first table has the event itself.

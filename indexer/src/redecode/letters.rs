@@ -44,6 +44,7 @@ pub struct Letter {
     pub address: Option<Vec<u8>>,
     pub event_id: Option<i64>,
     pub data: Option<Vec<u8>>,
+    reason: String,
     stage: i32,
 }
 
@@ -64,7 +65,7 @@ impl Batch {
         // Ids of events have the slot above 31 bits.
         let letters: Vec<Letter> = sqlx::query_as(
             "with staged as (
-               select id, subject, address, event_id, data,
+               select id, subject, address, event_id, data, reason,
                  case
                    when subject = 'chain.event' and event_id is not null then 0
                    when subject = 'event' and event_id is not null then 1
@@ -96,11 +97,11 @@ impl Batch {
         })
     }
 
-    /// All letters stay open, for one reason.
-    pub fn unchanged(&self, reason: &str) -> Vec<(i64, Failure)> {
+    /// All letters stay open, for the reasons that they have.
+    pub fn unchanged(&self) -> Vec<(i64, Failure)> {
         let letters = self.letters.iter();
         letters
-            .map(|letter| (letter.id, format!("{}: {reason}", letter.subject)))
+            .map(|letter| (letter.id, letter.reason.clone()))
             .collect()
     }
 
@@ -176,4 +177,16 @@ pub fn is_of_asks(letter: &Letter) -> bool {
 /// Whether Postgres refused the account's own row.
 pub fn is_of_account_row(letter: &Letter) -> bool {
     letter.subject == ACCOUNT_TABLE
+}
+
+/// Whether an event is missing because Postgres refused it, rather than because it was dropped with the oldest
+/// part of the history.
+pub async fn is_refused(connection: &mut PgConnection, event: i64) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar(
+        "select exists (select from chain.dead_letter
+           where subject = 'chain.event' and event_id = $1 and resolved_at is null)",
+    )
+    .bind(event)
+    .fetch_one(connection)
+    .await
 }

@@ -8,7 +8,7 @@ use sqlx::PgConnection;
 use super::{
     Failure, Redecode,
     events::{self, StoredEvent},
-    letters::Letter,
+    letters::{Letter, is_refused},
 };
 use crate::{
     copy::{time_of, values},
@@ -62,7 +62,7 @@ pub async fn store_derived(
     for letter in letters {
         let id = letter.event_id.unwrap_or_default();
         let Some(stored) = stored.get(&id) else {
-            if lacks_event(redecode.connection, id).await? {
+            if is_refused(redecode.connection, id).await? {
                 failures.push((letter.id, "Postgres refuses the event, too".to_owned()));
             }
             continue;
@@ -97,18 +97,6 @@ pub async fn store_derived(
     }
     redecode.announce_accounts().await?;
     Ok(failures)
-}
-
-/// Whether an event is missing because Postgres refused it, rather than because it was dropped with the oldest
-/// part of the history.
-async fn lacks_event(connection: &mut PgConnection, id: i64) -> Result<bool, sqlx::Error> {
-    sqlx::query_scalar(
-        "select exists (select from chain.dead_letter
-           where subject = 'chain.event' and event_id = $1 and resolved_at is null)",
-    )
-    .bind(id)
-    .fetch_one(connection)
-    .await
 }
 
 /// Fills in the fields of an event that the feed announced without them, if it still has the record.

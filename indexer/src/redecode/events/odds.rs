@@ -98,6 +98,9 @@ pub async fn derived_rows(
     };
     let lives = Lives::new(market.into_iter().collect(), Mints::new());
     let mut rows = EventRows::new(pools_before(connection, stored.id, &event).await?);
-    rows.add(&stored.sealed(Some(event)), &lives);
+    let sealed = stored.sealed(Some(event));
+    for emitted in &sealed.events {
+        rows.add(&sealed, emitted, &lives);
+    }
     Ok(rows)
 }

@@ -152,6 +152,12 @@ impl<'a> Older<'a> {
         self.execute(&statement, id).await;
     }
 
+    /// Without a bet, the pools after the later bets on the market may be unknown.
+    pub async fn forget_odds_after(&self, bet: i64, market: &Address) {
+        let statement = format!("delete from chain.odds where market = $1 and {bet} < event_id");
+        self.run(Tampering::of(&statement, market)).await;
+    }
+
     /// A market that was cancelled shows only that it is closed.
     pub async fn forget_cancellation(&self, market: &Address) {
         for statement in [

@@ -87,14 +87,7 @@ impl Traffic {
         for id in &forgotten {
             older.forget_event(*id).await;
         }
-        // Without a bet, the odds of later ones may be unknown.
-        older
-            .run(Tampering::of(
-                "delete from chain.odds where market = $1
-                   and event_id > (select min(id) from chain.event where name is null)",
-                &self.busy,
-            ))
-            .await;
+        older.forget_odds_after(forgotten[0], &self.busy).await;
         for market in [self.cancelled, self.brief] {
             older.forget_cancellation(&market).await;
         }
