@@ -8,7 +8,7 @@ use driftshield_sdk::{
 use driftshield_tests::{insurance::vault_terms, network::fixture::Fixture, world::TOKEN};
 use sqlx::PgPool;
 
-use super::older::{Older, Tampering};
+use super::older::Older;
 
 /// A window that begins ten minutes after the first one.
 const LATE_WINDOW: u64 = 300;
