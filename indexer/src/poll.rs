@@ -69,7 +69,8 @@ pub enum PollError {
     #[error("database error: {0}")]
     Database(#[from] sqlx::Error),
     #[error(
-        "the RPC node reached no new slot, or didn't answer, for {} s; check the node, or give --rpc-url another one",
+        "the RPC node reached no new slot, or didn't answer, for {} s; check the node, or give \
+         --rpc-url another one",
         STALL_TIMEOUT.as_secs()
     )]
     Stalled,
