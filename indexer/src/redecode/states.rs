@@ -133,7 +133,7 @@ mod tests {
 
     fn total_and_positions(life: &Life) -> (u64, u64) {
         match Account::decode(&life.data) {
-            Ok(Account::Market(market)) => (market.total, market.positions.into()),
+            Ok(Account::Market(market)) => (market.total, market.positions),
             _ => panic!("not a market"),
         }
     }
