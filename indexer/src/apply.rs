@@ -2,6 +2,8 @@
 
 mod again;
 mod batch_limit;
+mod error;
+mod limits;
 mod next;
 mod updates;
 
@@ -14,7 +16,6 @@ use chrono::Utc;
 use driftshield_sdk::Address;
 use metrics::{counter, histogram};
 use sqlx::{Connection, PgConnection, Postgres, Transaction};
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -29,52 +30,18 @@ use crate::{
     rpc::BLOCK_BATCH,
     slot::{SealedSlot, SlotUpdate},
     status::{State, Status},
-    store::{Care, Store, bytes_of},
+    store::{Care, Store, addresses_of, bytes_of},
     undo,
-    waits::scaled,
 };
 use batch_limit::BatchLimit;
+pub use error::ApplyError;
+use limits::{LONG_TIMEOUT, bounded, bounded_by, session};
 
 /// Key of the advisory lock that a process holds while it writes schema `chain`.
 const WRITER_LOCK: i64 = 0x6472_6966_7473_6869; // "driftshi"
 const LOCK_POLL_INTERVAL: Duration = Duration::from_millis(500);
-/// Time limit of one transaction. A connection to a machine that has died answers nothing, and no
-/// error reports it.
-const APPLY_TIMEOUT: Duration = Duration::from_secs(30);
-/// Time limit of a transaction that can change every account: taking over a reading, or an undo.
-const LONG_TIMEOUT: Duration = Duration::from_secs(1_800);
 /// Lifts the time limit of statements, until the end of the transaction.
 const NO_STATEMENT_LIMIT: &str = "set local statement_timeout = 0";
-/// Settings of the connection. Postgres drops the connection of a dead machine after 30 s, and with it
-/// the writer lock, and it gives up a statement whose result nobody awaits any more.
-fn session() -> String {
-    let limit = scaled(APPLY_TIMEOUT).as_millis();
-    format!(
-        "set tcp_keepalives_idle = 10; set tcp_keepalives_interval = 5; set tcp_keepalives_count = 4;
-         set tcp_user_timeout = {limit}; set statement_timeout = {limit};
-         set idle_in_transaction_session_timeout = {}",
-        2 * limit
-    )
-}
-
-#[derive(Debug, thiserror::Error)]
-pub enum ApplyError {
-    #[error("the row of chain.cursor is missing; the mirror begins anew")]
-    NoCursor,
-    #[error(
-        "the chain continues from slot {ancestor}, but slot {finalized_slot} was finalized: the source \
-         belongs to another cluster; correct the endpoints, or make the mirror anew with `indexer \
-         rebuild`"
-    )]
-    Finalized { ancestor: i64, finalized_slot: i64 },
-    #[error("slot {0} is not applied, so the slots after it can't be undone")]
-    NotApplied(i64),
-    #[error("the database has not answered for {0} s")]
-    Timeout(u64),
-    #[error("database error: {0}")]
-    Database(#[from] sqlx::Error),
-}
-
 /// Result of applying a batch of updates.
 #[derive(Debug)]
 pub struct Applied {
@@ -98,23 +65,6 @@ pub enum Obstacle {
     UnknownFork { slot: i64, parent_slot: i64 },
     /// The slot was sealed before all of its messages had arrived. It may be applied.
     Late { slot: i64, parent_slot: i64 },
-}
-
-impl ApplyError {
-    /// Whether a new connection can succeed.
-    pub fn is_transient(&self) -> bool {
-        /// SQLSTATE classes of statements that can never succeed: refused credentials, no such
-        /// database, no right, no such table or column.
-        const FINAL: [&str; 4] = ["28", "3D", "42", "0A"];
-        match self {
-            Self::NoCursor | Self::Timeout(_) => true,
-            Self::Finalized { .. } | Self::NotApplied(_) => false,
-            Self::Database(sqlx::Error::Database(error)) => !error
-                .code()
-                .is_some_and(|code| FINAL.iter().any(|class| code.starts_with(class))),
-            Self::Database(error) => !matches!(error, sqlx::Error::Configuration(_)),
-        }
-    }
 }
 
 /// What outlives a writer's connection.
@@ -468,34 +418,6 @@ impl<'a> MirrorWriter<'a> {
             }
         }
         Ok(())
-    }
-}
-
-/// Addresses from Postgres.
-fn addresses_of<T: FromIterator<Address>>(keys: Vec<Vec<u8>>) -> T {
-    let keys = keys.iter();
-    keys.filter_map(|key| key.as_slice().try_into().ok())
-        .collect()
-}
-
-/// Limits the time of a database access.
-async fn bounded<T, E>(access: impl Future<Output = Result<T, E>>) -> Result<T, ApplyError>
-where
-    ApplyError: From<E>,
-{
-    bounded_by(scaled(APPLY_TIMEOUT), access).await
-}
-
-async fn bounded_by<T, E>(
-    limit: Duration,
-    access: impl Future<Output = Result<T, E>>,
-) -> Result<T, ApplyError>
-where
-    ApplyError: From<E>,
-{
-    match timeout(limit, access).await {
-        Ok(result) => Ok(result?),
-        Err(_) => Err(ApplyError::Timeout(limit.as_secs())),
     }
 }
 

@@ -20,7 +20,7 @@ use crate::{
     metrics::GUARD_REJECTIONS,
     ranks,
     rpc::{AccountsAt, ReadError, Rpc, RpcAccount},
-    store::{Care, Store, bytes_of, load_lives, load_open_lives, set_current},
+    store::{Care, Store, addresses_of, bytes_of, load_lives, load_open_lives, set_current},
 };
 
 /// Which accounts are read.
@@ -180,10 +180,7 @@ pub async fn open_among(
     .bind(bytes_of(addresses))
     .fetch_all(connection)
     .await?;
-    let open = open.into_iter();
-    Ok(open
-        .filter_map(|key| key.as_slice().try_into().ok())
-        .collect())
+    Ok(addresses_of(open))
 }
 
 /// What a reading changes.

@@ -20,7 +20,7 @@ use crate::{
     slot::SealedSlot,
 };
 
-pub use read::{LIFE, bytes_of, load_all_mints, load_lives, load_open_lives};
+pub use read::{LIFE, addresses_of, bytes_of, load_all_mints, load_lives, load_open_lives};
 use read::{load_mints, load_pools};
 
 /// How rows are sent to Postgres.

@@ -2,7 +2,10 @@
 
 use tokio_util::sync::CancellationToken;
 
-use super::{ApplyError, LONG_TIMEOUT, MirrorWriter, bounded, bounded_by};
+use super::{
+    ApplyError, MirrorWriter,
+    limits::{LONG_TIMEOUT, bounded, bounded_by},
+};
 use crate::redecode;
 
 impl MirrorWriter<'_> {

@@ -24,6 +24,13 @@ pub fn bytes_of<'a>(addresses: impl IntoIterator<Item = &'a Address>) -> Vec<Vec
         .collect()
 }
 
+/// Addresses from an array of bytes from Postgres.
+pub fn addresses_of<T: FromIterator<Address>>(keys: Vec<Vec<u8>>) -> T {
+    let keys = keys.iter();
+    keys.filter_map(|key| key.as_slice().try_into().ok())
+        .collect()
+}
+
 /// Reads the current lives at the addresses.
 pub async fn load_lives(
     connection: &mut PgConnection,
