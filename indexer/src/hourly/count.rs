@@ -20,11 +20,9 @@ use crate::lives::{Lives, vault_totals};
 #[derive(Default)]
 pub struct Counter {
     added: Added,
-    /// Model and token by market.
-    markets: HashMap<Address, (Address, Address)>,
-    /// Token by vault.
-    vaults: HashMap<Address, Address>,
-    /// Token of the bonds by model.
+    /// Token by market, vault and model.
+    mints: HashMap<Address, Address>,
+    /// Model by market.
     models: HashMap<Address, Address>,
 }
 
@@ -85,89 +83,56 @@ impl Counter {
     fn note_new(&mut self, event: &Event) {
         match event {
             Event::MarketCreated(e) => {
-                self.markets.insert(e.market, (e.model, e.mint));
+                self.mints.insert(e.market, e.mint);
+                self.models.insert(e.market, e.model);
             }
             Event::VaultCreated(e) => {
-                self.vaults.insert(e.vault, e.mint);
+                self.mints.insert(e.vault, e.mint);
             }
             _ => {}
         }
     }
 
-    /// Model and token of a market.
-    fn market(&mut self, address: &Address, lives: &Lives<'_>) -> (Address, Address) {
-        let unknown = || match lives.account(address) {
-            Some(Account::Market(market)) => (market.model, market.mint),
-            _ => {
-                tracing::warn!(%address, "market unknown; counted without its model and token");
-                Default::default()
-            }
-        };
-        *self.markets.entry(*address).or_insert_with(unknown)
-    }
-
-    /// A count in the token of the market, and its subjects.
-    fn of_market(
+    /// A count in the token of a market, a vault or a model's bonds.
+    fn in_token_of(
         &mut self,
+        account: &Address,
         hour: Option<DateTime<Utc>>,
-        market: &Address,
-        lives: &Lives<'_>,
-    ) -> (Count<'_>, [Subject; 3]) {
-        let (model, mint) = self.market(market, lives);
-        let count = Count {
-            added: &mut self.added,
-            hour,
-            mint,
-        };
-        (count, [Platform, Model(model), Market(*market)])
-    }
-
-    /// A count in the token of the vault.
-    fn of_vault(
-        &mut self,
-        hour: Option<DateTime<Utc>>,
-        vault: &Address,
         lives: &Lives<'_>,
     ) -> Count<'_> {
-        let unknown = || match lives.account(vault) {
+        let read = || match lives.account(account) {
+            Some(Account::Market(market)) => market.mint,
             Some(Account::Vault(vault)) => vault.mint,
-            _ => {
-                tracing::warn!(%vault, "vault unknown; counted without its token");
-                Address::default()
-            }
-        };
-        Count {
-            mint: *self.vaults.entry(*vault).or_insert_with(unknown),
-            added: &mut self.added,
-            hour,
-        }
-    }
-
-    /// A count in the token of the model's bonds.
-    fn of_model(
-        &mut self,
-        hour: Option<DateTime<Utc>>,
-        model: &Address,
-        lives: &Lives<'_>,
-    ) -> Count<'_> {
-        let unknown = || match lives.account(model) {
             Some(Account::Model(model)) => model.bond_mint,
             _ => {
-                tracing::warn!(%model, "model unknown; counted without its token");
+                tracing::warn!(%account, "account unknown; counted without its token");
                 Address::default()
             }
         };
         Count {
-            mint: *self.models.entry(*model).or_insert_with(unknown),
+            mint: *self.mints.entry(*account).or_insert_with(read),
             added: &mut self.added,
             hour,
         }
+    }
+
+    /// The subjects of an event of a market that doesn't name the model.
+    fn subjects_of(&mut self, market: &Address, lives: &Lives<'_>) -> [Subject; 3] {
+        let read = || match lives.account(market) {
+            Some(Account::Market(market)) => market.model,
+            _ => {
+                tracing::warn!(%market, "market unknown; counted without its model");
+                Address::default()
+            }
+        };
+        let model = *self.models.entry(*market).or_insert_with(read);
+        [Platform, Model(model), Market(*market)]
     }
 
     fn count_market(&mut self, hour: Option<DateTime<Utc>>, event: &Event, lives: &Lives<'_>) {
         match event {
             Event::MarketCreated(e) => {
-                let (mut count, _) = self.of_market(hour, &e.market, lives);
+                let mut count = self.in_token_of(&e.market, hour, lives);
                 let created = Totals {
                     markets: 1,
                     ..Totals::default()
@@ -175,7 +140,7 @@ impl Counter {
                 count.add([Platform, Model(e.model), Wallet(e.creator)], &created);
             }
             Event::BetPlaced(e) => {
-                let (mut count, _) = self.of_market(hour, &e.market, lives);
+                let mut count = self.in_token_of(&e.market, hour, lives);
                 let subjects = [Platform, Model(e.model), Market(e.market)];
                 let bet = Totals {
                     bets: 1,
@@ -188,7 +153,7 @@ impl Counter {
             }
             Event::PositionBought(e) => self.count_sale(hour, e, lives),
             Event::MarketSettled(e) if e.state != MarketState::Open => {
-                let (mut count, _) = self.of_market(hour, &e.market, lives);
+                let mut count = self.in_token_of(&e.market, hour, lives);
                 let subjects = [Platform, Model(e.model), Market(e.market)];
                 let settled = Totals {
                     settlements: 1,
@@ -203,7 +168,8 @@ impl Counter {
     }
 
     fn count_sale(&mut self, hour: Option<DateTime<Utc>>, e: &PositionBought, lives: &Lives<'_>) {
-        let (mut count, subjects) = self.of_market(hour, &e.market, lives);
+        let subjects = self.subjects_of(&e.market, lives);
+        let mut count = self.in_token_of(&e.market, hour, lives);
         let sale = Totals {
             sales: 1,
             sold: e.amount.into(),
@@ -222,7 +188,8 @@ impl Counter {
     }
 
     fn count_claim(&mut self, hour: Option<DateTime<Utc>>, e: &Claimed, lives: &Lives<'_>) {
-        let (mut count, subjects) = self.of_market(hour, &e.market, lives);
+        let subjects = self.subjects_of(&e.market, lives);
+        let mut count = self.in_token_of(&e.market, hour, lives);
         let stakes = match lives.account(&e.position) {
             Some(Account::Position(position)) => position.stakes.into_iter().map(u128::from).sum(),
             _ => {
@@ -248,7 +215,7 @@ impl Counter {
                 shares: Some(totals.shares),
                 ..Totals::default()
             };
-            let mut count = self.of_vault(hour, vault, lives);
+            let mut count = self.in_token_of(vault, hour, lives);
             count.add([Vault(*vault)], &capital);
         }
         let (vault, model, wallet, totals) = match event {
@@ -300,7 +267,7 @@ impl Counter {
             Event::PolicyExpired(e) => (e.vault, Some(e.model), e.holder, refund(e.refund)),
             _ => return,
         };
-        let mut count = self.of_vault(hour, &vault, lives);
+        let mut count = self.in_token_of(&vault, hour, lives);
         count.add([Platform, Vault(vault), Wallet(wallet)], &totals);
         count.add(model.map(Model), &totals);
     }
@@ -320,7 +287,7 @@ impl Counter {
                 count.add([Platform, Wallet(e.owner)], &registered);
             }
             Event::ReceiptSubmitted(e) => {
-                let mut count = self.of_model(hour, &e.model, lives);
+                let mut count = self.in_token_of(&e.model, hour, lives);
                 let submission = Totals {
                     submissions: 1,
                     ..Totals::default()
@@ -328,7 +295,7 @@ impl Counter {
                 count.add([Platform, Model(e.model), Wallet(e.oracle)], &submission);
             }
             Event::ReceiptChallenged(e) => {
-                let mut count = self.of_model(hour, &e.model, lives);
+                let mut count = self.in_token_of(&e.model, hour, lives);
                 let challenge = Totals {
                     challenges: 1,
                     ..Totals::default()
@@ -336,7 +303,7 @@ impl Counter {
                 count.add([Platform, Model(e.model), Wallet(e.challenger)], &challenge);
             }
             Event::ReceiptRuled(e) => {
-                let mut count = self.of_model(hour, &e.model, lives);
+                let mut count = self.in_token_of(&e.model, hour, lives);
                 let ruling = Totals {
                     rulings: 1,
                     slashed: e.slashed.into(),
@@ -376,7 +343,7 @@ impl Counter {
         receipt: &SettledReceipt<'_>,
         lives: &Lives<'_>,
     ) {
-        let mut count = self.of_model(hour, &receipt.model, lives);
+        let mut count = self.in_token_of(&receipt.model, hour, lives);
         let subjects = [Platform, Model(receipt.model)];
         let (is_final, is_void, is_thin) = match receipt.state {
             ReceiptState::Final => (1, 0, 0),
