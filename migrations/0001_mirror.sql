@@ -996,7 +996,8 @@ end
 $$;
 
 -- Accounts that the API asks the indexer to read again from an RPC node. The indexer removes a request once the
--- mirror has the account as of a slot after the request, or newer.
+-- mirror has the account as of a slot that its source had reached at the request, or newer. Who asks again
+-- renews `asked_at`.
 create table app.refetch (
   address bytea primary key check (length(address) = 32),
   asked_at timestamptz not null default now()
@@ -1027,7 +1028,8 @@ revoke execute on function chain.create_partitions, chain.drop_partitions, chain
 grant execute on function chain.create_partitions, chain.drop_partitions, chain.clear
   to driftshield_indexer;
 grant select, insert, update, delete on all tables in schema app to driftshield_api;
-grant select, delete on app.refetch to driftshield_indexer;
+-- The update is for locking a row.
+grant select, delete, update (asked_at) on app.refetch to driftshield_indexer;
 alter default privileges in schema chain, readable grant select on tables to driftshield_api;
 alter default privileges in schema chain, readable grant select on tables to driftshield_indexer;
 alter default privileges in schema app

@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use driftshield_sdk::Address;
 use metrics::{counter, histogram};
 use sqlx::{Connection, PgConnection, Postgres, Transaction};
@@ -30,7 +30,7 @@ use crate::{
     rpc::BLOCK_BATCH,
     slot::{SealedSlot, SlotUpdate},
     status::{State, Status},
-    store::{Care, Store, addresses_of, bytes_of},
+    store::{Care, Store, bytes_of},
     undo,
 };
 use batch_limit::BatchLimit;
@@ -65,6 +65,12 @@ pub enum Obstacle {
     UnknownFork { slot: i64, parent_slot: i64 },
     /// The slot was sealed before all of its messages had arrived. It may be applied.
     Late { slot: i64, parent_slot: i64 },
+}
+
+/// A request for an account to be read again.
+pub struct Request {
+    pub address: Address,
+    pub asked_at: DateTime<Utc>,
 }
 
 /// What outlives a writer's connection.
@@ -347,20 +353,39 @@ impl<'a> MirrorWriter<'a> {
         bounded_by(LONG_TIMEOUT, reading.store(transaction)).await
     }
 
-    /// Accounts that the API asks to be read again, the first ones first.
-    pub async fn asked(&mut self) -> Result<BTreeSet<Address>, ApplyError> {
+    /// Requests of the API for accounts to be read again, the first ones first.
+    pub async fn requests(&mut self) -> Result<Vec<Request>, ApplyError> {
         /// Most accounts that are read at a time, in one request to the node.
         const MOST: i64 = 100;
-        let asked =
-            sqlx::query_scalar("select address from app.refetch order by asked_at limit $1");
-        let asked = asked.bind(MOST).fetch_all(&mut self.connection);
-        Ok(addresses_of(bounded(asked).await?))
+        let requests: Vec<(Vec<u8>, DateTime<Utc>)> = {
+            let select = "select address, asked_at from app.refetch order by asked_at limit $1";
+            let requests = sqlx::query_as(select).bind(MOST);
+            bounded(requests.fetch_all(&mut self.connection)).await?
+        };
+        let requests = requests.into_iter();
+        Ok(requests
+            .filter_map(|(address, asked_at)| {
+                let address = address.as_slice().try_into().ok()?;
+                Some(Request { address, asked_at })
+            })
+            .collect())
     }
 
-    /// Removes requests for accounts, which have been read.
-    pub async fn answer(&mut self, addresses: &BTreeSet<Address>) -> Result<(), ApplyError> {
-        let answer = sqlx::query("delete from app.refetch where address = any($1)");
-        let answer = answer.bind(bytes_of(addresses));
+    /// Removes requests whose accounts have been read, unless they were made again meanwhile, or somebody is
+    /// about to do so.
+    pub async fn answer(&mut self, requests: &[Request]) -> Result<(), ApplyError> {
+        let addresses = bytes_of(requests.iter().map(|request| &request.address));
+        let times: Vec<_> = requests.iter().map(|request| request.asked_at).collect();
+        let answer = sqlx::query(
+            "delete from app.refetch request using (
+               select address from app.refetch
+               join unnest($1::bytea[], $2::timestamptz[]) as read (address, asked_at)
+                 using (address, asked_at)
+               for update of refetch skip locked) read
+             where request.address = read.address",
+        )
+        .bind(addresses)
+        .bind(times);
         bounded(answer.execute(&mut self.connection)).await?;
         Ok(())
     }

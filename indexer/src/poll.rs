@@ -35,7 +35,7 @@ use std::{
 };
 
 use chrono::Utc;
-use driftshield_sdk::Address;
+use driftshield_sdk::{Address, Event};
 use sqlx::PgPool;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -45,7 +45,7 @@ use crate::{
     cursor::Tip,
     reading::open_among,
     rpc::{ReadError, Rpc},
-    slot::{JoinedSlots, SlotUpdate, rpc_block::BlockSlot},
+    slot::{JoinedSlots, SealedSlot, SlotUpdate, rpc_block::BlockSlot},
     stream::Updates,
     waits::scaled,
 };
@@ -213,12 +213,20 @@ impl Poller {
             others,
             lamports,
         } = block;
-        if !others.is_empty() {
-            let mut db = self.db.acquire().await?;
-            touched.extend(open_among(&mut db, &others).await?);
+        let candidates: BTreeSet<_> = touched.union(&others).copied().collect();
+        let mut db = self.db.acquire().await?;
+        let open: BTreeSet<_> = open_among(&mut db, &candidates)
+            .await?
+            .into_iter()
+            .collect();
+        let is_known = |address: &Address| open.contains(address) || self.pending.touches(address);
+        // An event names the accounts of the program that its instruction changed. Most of the other accounts
+        // that a transaction can write are wallets and token accounts.
+        if sealed.events.iter().all(|emitted| emitted.event.is_some()) {
+            let changed = changed_by(&sealed);
+            touched.retain(|address| changed.contains(address) || is_known(address));
         }
-        let others = others.into_iter();
-        touched.extend(others.filter(|address| self.pending.touches(address)));
+        touched.extend(others.into_iter().filter(is_known));
         let lamports = |address: Address| Some((address, *lamports.get(&address)?));
         let touched: BTreeMap<_, _> = touched.into_iter().filter_map(lamports).collect();
         Ok(PendingBlock { sealed, touched })
@@ -267,4 +275,12 @@ impl Poller {
 async fn in_time<T>(request: impl Future<Output = Result<T, ReadError>>) -> Result<T, PollError> {
     let answer = timeout(scaled(STALL_TIMEOUT), request).await;
     Ok(answer.map_err(|_| PollError::Stalled)??)
+}
+
+/// Accounts that the events of a slot change.
+fn changed_by(sealed: &SealedSlot) -> BTreeSet<Address> {
+    let events = sealed.events.iter();
+    let events = events.filter_map(|emitted| emitted.event.as_ref());
+    let changes = events.flat_map(Event::changes);
+    changes.map(|change| change.address).collect()
 }

@@ -41,6 +41,7 @@ pub struct Reading {
 
 /// What the mirror did with a reading.
 #[derive(Debug, PartialEq, Eq)]
+#[must_use]
 pub enum Taken {
     /// The mirror has the accounts, but for those that must be read by their address.
     Stored {

@@ -68,11 +68,12 @@ impl Redecode<'_> {
     }
 }
 
-/// Whether an older decoder has left something.
+/// Whether an older decoder has left something that this one may decode.
 pub async fn is_due(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar(
         "select exists (select from chain.dead_letter
-             where resolved_at is null and decoder_version < $1)
+             where resolved_at is null and decoder_version < $1
+               and (address is not null or event_id is not null))
            or exists (select from chain.account
              where kind is null and closed_slot is null and decoder_version < $1)",
     )

@@ -88,7 +88,12 @@ pub async fn store_derived(
         }
         let mut tables = rows.tables().into_iter();
         if let Some(table) = tables.find(|table| table.table() == letter.subject) {
-            let sql = format!("delete from {} where event_id = $1", table.table());
+            // Which wallets only accounts name is not derived here: those stay.
+            let named = match table.table() {
+                "chain.event_party" => " and is_named",
+                _ => "",
+            };
+            let sql = format!("delete from {} where event_id = $1{named}", table.table());
             let delete = sqlx::query(&sql).bind(id);
             delete.execute(&mut *redecode.connection).await?;
             let slot = redecode.cursor.slot;

@@ -1,29 +1,32 @@
 //! Accounts that the API asks to be read again: `app.refetch`.
 
 use std::{
-    collections::BTreeSet,
     sync::Arc,
     time::{Duration, Instant},
 };
-
-use driftshield_sdk::Address;
 
 use super::{
     RunError,
     task::{Progress, Task},
 };
-use crate::{apply::MirrorWriter, cursor::Cursor, reading::Scope, rpc::Rpc, waits::scaled};
+use crate::{
+    apply::{MirrorWriter, Request},
+    cursor::Cursor,
+    reading::{Scope, Taken},
+    rpc::Rpc,
+    waits::scaled,
+};
 
 /// Time between two looks at the requests. Those who ask wait for a second or two.
 const POLL_INTERVAL: Duration = Duration::from_millis(400);
 /// Time after which a failed reading is tried again.
-const RETRY_DELAY: Duration = Duration::from_secs(5);
+const RETRY_DELAY: Duration = Duration::from_secs(1);
 
 /// Reads accounts that somebody asked for, beside the stream.
 pub struct Refetcher {
     rpc: Arc<Rpc>,
-    /// Accounts that are being read.
-    reading: Option<(BTreeSet<Address>, Task)>,
+    /// Requests whose accounts are being read.
+    reading: Option<(Vec<Request>, Task)>,
     /// When to look at the requests again.
     due: Instant,
 }
@@ -44,25 +47,29 @@ impl Refetcher {
         mirror: &mut MirrorWriter<'_>,
         cursor: &Cursor,
     ) -> Result<(), RunError> {
-        let Some((addresses, task)) = &mut self.reading else {
+        let Some((requests, task)) = &mut self.reading else {
             return self.look(mirror, cursor).await;
         };
         match task.next(cursor) {
             Ok(Progress::Pending) => {}
             // Of an account that changed since, the stream has a newer state.
-            Ok(Progress::Passed(reading)) => {
-                mirror.store_reading(reading).await?;
-                mirror.answer(addresses).await?;
-                self.reading = None;
-            }
+            Ok(Progress::Passed(reading)) => match mirror.store_reading(reading).await? {
+                Taken::Stored { .. } => {
+                    mirror.answer(requests).await?;
+                    self.reading = None;
+                }
+                Taken::OtherFork => self.retry("the RPC node was on another fork"),
+            },
             Ok(Progress::Done) => self.reading = None,
-            Err(error) => {
-                tracing::warn!(%error, "reading accounts again failed; retrying");
-                self.reading = None;
-                self.due = Instant::now() + scaled(RETRY_DELAY);
-            }
+            Err(error) => self.retry(&error.to_string()),
         }
         Ok(())
+    }
+
+    fn retry(&mut self, reason: &str) {
+        tracing::warn!(reason, "reading accounts again failed; retrying");
+        self.reading = None;
+        self.due = Instant::now() + scaled(RETRY_DELAY);
     }
 
     async fn look(
@@ -74,11 +81,14 @@ impl Refetcher {
             return Ok(());
         }
         self.due = Instant::now() + POLL_INTERVAL;
-        let asked = mirror.asked().await?;
-        if !asked.is_empty() {
-            let scope = Scope::Addresses(asked.clone());
-            let task = Task::begin(&self.rpc, vec![scope], cursor.slot);
-            self.reading = Some((asked, task));
+        let requests = mirror.requests().await?;
+        if !requests.is_empty() {
+            let addresses = requests.iter().map(|request| request.address);
+            let scope = Scope::Addresses(addresses.collect());
+            // Whoever asks has seen a newer slot than a mirror that is behind.
+            let min_slot = cursor.slot.max(cursor.tip_slot);
+            let task = Task::begin(&self.rpc, vec![scope], min_slot);
+            self.reading = Some((requests, task));
         }
         Ok(())
     }

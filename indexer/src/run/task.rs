@@ -22,6 +22,8 @@ pub struct Task {
     readings: mpsc::Receiver<Result<Reading, ReadError>>,
     /// The next one to store.
     next: Option<Reading>,
+    /// Number of readings that are still to come.
+    left: usize,
     handle: JoinHandle<()>,
 }
 
@@ -46,6 +48,7 @@ impl Task {
     pub fn begin(rpc: &Arc<Rpc>, scopes: Vec<Scope>, min_slot: i64) -> Self {
         let (sender, readings) = mpsc::channel(KEPT_READINGS);
         let rpc = Arc::clone(rpc);
+        let left = scopes.len();
         let handle = tokio::spawn(async move {
             for scope in scopes {
                 let reading = Reading::read(&rpc, scope, min_slot).await;
@@ -58,6 +61,7 @@ impl Task {
         Self {
             readings,
             next: None,
+            left,
             handle,
         }
     }
@@ -71,9 +75,15 @@ impl Task {
         let reading = match self.next.take() {
             Some(reading) => reading,
             None => match self.readings.try_recv() {
-                Ok(reading) => reading?,
+                Ok(reading) => {
+                    self.left -= 1;
+                    reading?
+                }
                 Err(TryRecvError::Empty) => return Ok(Progress::Pending),
-                Err(TryRecvError::Disconnected) => return Ok(Progress::Done),
+                Err(TryRecvError::Disconnected) => {
+                    assert_eq!(self.left, 0, "a reading ended without an answer");
+                    return Ok(Progress::Done);
+                }
             },
         };
         if reading.is_passed_by(cursor) {

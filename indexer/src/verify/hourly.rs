@@ -36,10 +36,12 @@ const RULES: &[(&str, &str, &str, &str)] = &[
         "platform market=market wallet=owner",
         "claims payouts=paid",
     ),
+    ("MarketSettled", "resolved", SETTLED, "settlements"),
+    ("MarketSettled", "void", SETTLED, "settlements"),
     (
         "MarketSettled",
         "",
-        "platform model=model market=market",
+        SETTLED,
         "fees=protocol_fee fees=creator_fee",
     ),
     (
@@ -108,6 +110,7 @@ const RULES: &[(&str, &str, &str, &str)] = &[
     ("ReceiptFinalized", "thin", MEASURED, "thins"),
 ];
 
+const SETTLED: &str = "platform model=model market=market";
 const COVERED: &str = "platform model=model vault=vault wallet=holder";
 const MEASURED: &str = "platform model=model";
 
@@ -139,18 +142,21 @@ pub async fn compare(comparison: &mut Comparison<'_>) -> anyhow::Result<()> {
            from chain.event join rule using (name)
            where state in ('', body ->> 'state')
            group by 1, 2, 3, 4
+         ), name as materialized (
+           select subject as key, public.base58(subject) as subject
+           from (select distinct subject from chain.hourly) subjects
          ), stored as (
-           select kind, public.base58(subject) as subject, hour, measure, sum(value) as value
-           from (
-             select hourly.kind, subject, hour, measure, (to_jsonb(hourly) ->> measure)::numeric as value
-             from chain.hourly
-             join (select distinct kind, measure from rule) compared on compared.kind = hourly.kind
-           ) measured
+           select hourly.kind, name.subject, hour, measure,
+             sum((to_jsonb(hourly) ->> measure)::numeric) as value
+           from chain.hourly
+           join name on name.key = hourly.subject
+           join (select distinct kind, measure from rule) compared on compared.kind = hourly.kind
            group by 1, 2, 3, 4
          ), first as (
            select min(hour) as hour,
-             coalesce(min(hour) <= (select min(hour) from chain.hourly), true) as is_whole
-           from counted
+             coalesce(min(hour) <= (
+               select min(hour) from stored where value <> 0 and hour <> '-infinity'), true) as is_whole
+           from counted where hour <> '-infinity'
          )
          select kind, subject, hour::text, measure, coalesce(counted.value, 0)::text,
            coalesce(stored.value, 0)::text
