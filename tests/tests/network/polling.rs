@@ -22,8 +22,8 @@ use crate::mirror;
 /// Index of the market that stays open.
 const MARKET: usize = 2;
 const KILLS: usize = 6;
-/// Longer than 128 slots.
-const LONG_PAUSE: Duration = Duration::from_secs(58);
+/// More slots than are mirrored at once.
+const MANY_SLOTS: i64 = 140;
 const NO_GAP: [String; 0] = [];
 
 fn start_indexer(fixture: &Fixture) -> Service {
@@ -117,7 +117,13 @@ async fn a_polled_node_is_mirrored_exactly_through_kills() {
 
     // When it is away for more slots than are mirrored at once
     indexer.kill();
-    tokio::time::sleep(LONG_PAUSE).await;
+    let mirrored = sqlx::query_scalar("select slot from chain.cursor");
+    let mirrored: i64 = mirrored.fetch_one(&pool).await.unwrap();
+    wait_for("many slots", Duration::from_secs(180), async || {
+        let slot = fixture.network.client.rpc().get_slot().await.ok()? as i64;
+        (mirrored + MANY_SLOTS < slot).then_some(())
+    })
+    .await;
     indexer = start_indexer(&fixture);
 
     // Then it fills the gap, and the mirror has all accounts again
