@@ -42,6 +42,7 @@ const WRITER_LOCK: i64 = 0x6472_6966_7473_6869; // "driftshi"
 const LOCK_POLL_INTERVAL: Duration = Duration::from_millis(500);
 /// Lifts the time limit of statements, until the end of the transaction.
 const NO_STATEMENT_LIMIT: &str = "set local statement_timeout = 0";
+
 /// Result of applying a batch of updates.
 #[derive(Debug)]
 pub struct Applied {
@@ -357,13 +358,12 @@ impl<'a> MirrorWriter<'a> {
     pub async fn requests(&mut self) -> Result<Vec<Request>, ApplyError> {
         /// Most accounts that are read at a time, in one request to the node.
         const MOST: i64 = 100;
-        let requests: Vec<(Vec<u8>, DateTime<Utc>)> = {
-            let select = "select address, asked_at from app.refetch order by asked_at limit $1";
-            let requests = sqlx::query_as(select).bind(MOST);
-            bounded(requests.fetch_all(&mut self.connection)).await?
-        };
-        let requests = requests.into_iter();
-        Ok(requests
+        let select = "select address, asked_at from app.refetch order by asked_at limit $1";
+        let rows = sqlx::query_as(select).bind(MOST);
+        let rows: Vec<(Vec<u8>, DateTime<Utc>)> =
+            bounded(rows.fetch_all(&mut self.connection)).await?;
+        Ok(rows
+            .into_iter()
             .filter_map(|(address, asked_at)| {
                 let address = address.as_slice().try_into().ok()?;
                 Some(Request { address, asked_at })

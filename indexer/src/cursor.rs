@@ -1,7 +1,7 @@
 //! Cursor: progress of the mirror, and the relation of the next slot to it.
 
 use chrono::{DateTime, Utc};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use sqlx::{PgConnection, Row, postgres::PgRow};
 
 use crate::slot::{Blockhash, SealedSlot};
@@ -136,6 +136,15 @@ impl Cursor {
         .execute(connection)
         .await?;
         Ok(())
+    }
+
+    /// Tells readers that the mirror shows accounts otherwise than before, without an event.
+    pub async fn announce_settled(
+        &mut self,
+        connection: &mut PgConnection,
+    ) -> Result<(), sqlx::Error> {
+        self.announce(connection, "settled", &Value::Object(Map::new()))
+            .await
     }
 
     /// Moves to the next slot.

@@ -59,8 +59,7 @@ pub async fn settle(mut transaction: Transaction<'_, Postgres>) -> Result<Cursor
         announce(&mut transaction, &mut cursor, slots, "filled").await?;
     }
     cursor.settled_slot = Some(cursor.slot);
-    let body = json!({});
-    cursor.announce(&mut transaction, "settled", &body).await?;
+    cursor.announce_settled(&mut transaction).await?;
     ranks::store_all(&mut transaction, cursor.seq).await?;
     cursor.update(&mut transaction).await?;
     notify(&mut transaction, cursor.seq).await?;

@@ -9,7 +9,7 @@ mod count;
 mod tests;
 mod totals;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::LazyLock};
 
 use chrono::{DateTime, Utc};
 use driftshield_sdk::Address;
@@ -79,8 +79,8 @@ pub fn create_staging() -> String {
     format!("create temporary table {STAGING} (like {TABLE}) on commit delete rows;")
 }
 
-/// Adds to the rows what slots have counted. Keeps the rows as they were if the slots, of which `slot` is the
-/// last, can still be undone.
+/// Adds what was counted up to `slot` to the rows. If the slots can still be undone, the rows before them are
+/// kept.
 pub async fn store(
     connection: &mut PgConnection,
     slot: i64,
@@ -111,33 +111,32 @@ pub async fn store(
     Ok(())
 }
 
+/// Columns, each of `row`, joined by commas.
+fn of(row: &str, columns: &[&str]) -> String {
+    let columns: Vec<_> = columns.iter().map(|name| format!("{row}.{name}")).collect();
+    columns.join(", ")
+}
+
 /// Statement that adds the rows of the temporary table, and empties it. `$1` is the slot.
 fn add_statement(keeps_versions: bool) -> &'static str {
-    static STATEMENTS: std::sync::LazyLock<[String; 2]> = std::sync::LazyLock::new(|| {
-        let key = KEY.join(", ");
-        let names = Totals::NAMES.join(", ");
+    static STATEMENTS: LazyLock<[String; 2]> = LazyLock::new(|| {
+        let (key, names) = (KEY.join(", "), Totals::NAMES.join(", "));
         let add = format!(
             "insert into {TABLE} as known ({key}, {names}) select {key}, {names} from given
              on conflict ({key}) do update set {}",
             Totals::merge("known", "excluded")
         );
         let given = format!("given as (delete from {STAGING} returning *)");
-        let of = |row: &str| {
-            let columns = KEY.iter().chain(Totals::NAMES);
-            let columns: Vec<_> = columns.map(|name| format!("{row}.{name}")).collect();
-            columns.join(", ")
-        };
         let keep = format!(
             "kept as (
                insert into {TABLE}_version (slot, existed, {key}, {names})
-               select $1, true, {known} from given join {TABLE} known using ({key})
+               select $1, true, {known_key}, {known} from given join {TABLE} known using ({key})
                union all
-               select $1, false, {new} from given
+               select $1, false, {key}, {names} from given
                where not exists (select from {TABLE} known where ({known_key}) = ({given_key})))",
-            known = of("known"),
-            new = of("given"),
-            known_key = KEY.map(|name| format!("known.{name}")).join(", "),
-            given_key = KEY.map(|name| format!("given.{name}")).join(", "),
+            known = of("known", Totals::NAMES),
+            known_key = of("known", &KEY),
+            given_key = of("given", &KEY),
         );
         [
             format!("with {given} {add}"),
@@ -149,12 +148,6 @@ fn add_statement(keeps_versions: bool) -> &'static str {
 
 /// Restores the rows as they were at the end of `ancestor`.
 pub async fn undo(connection: &mut PgConnection, ancestor: i64) -> Result<(), sqlx::Error> {
-    let key = KEY.join(", ");
-    let of_first = |name: &&str| format!("first.{name}");
-    let first_key = KEY.iter().map(of_first).collect::<Vec<_>>().join(", ");
-    let known_key = KEY.map(|name| format!("known.{name}")).join(", ");
-    let names = Totals::NAMES.join(", ");
-    let values: Vec<_> = Totals::NAMES.iter().map(of_first).collect();
     // The oldest kept version of a row is its state at the end of `ancestor`.
     let sql = format!(
         "with first as (
@@ -165,9 +158,13 @@ pub async fn undo(connection: &mut PgConnection, ancestor: i64) -> Result<(), sq
          ), forgotten as (
            delete from {TABLE}_version where $1 < slot
          )
-         update {TABLE} known set ({names}) = row ({}) from first
+         update {TABLE} known set ({names}) = row ({values}) from first
          where first.existed and ({known_key}) = ({first_key})",
-        values.join(", ")
+        key = KEY.join(", "),
+        names = Totals::NAMES.join(", "),
+        values = of("first", Totals::NAMES),
+        first_key = of("first", &KEY),
+        known_key = of("known", &KEY),
     );
     sqlx::query(&sql).bind(ancestor).execute(connection).await?;
     Ok(())

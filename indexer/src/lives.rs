@@ -181,7 +181,6 @@ impl<'a> Lives<'a> {
 
     /// The oracles of a model whose bits are set; none if the model is unknown.
     pub fn oracles(&self, model: &Address, bits: u8) -> Vec<Address> {
-        // Most receipts have bits, but those without are not worth decoding the model.
         if bits == 0 {
             return vec![];
         }
@@ -347,8 +346,7 @@ impl Life {
         }
     }
 
-    /// The life with its state: the bytes with the later ones of the events folded in, each of which has its
-    /// number.
+    /// The life with its state: its bytes, and those of the numbered events that are later than the bytes.
     pub fn with_events(self, events: &[(u64, Event)], mints: &Mints) -> ChangedLife {
         let mut tracked = Tracked::new(self);
         let events = events.iter().map(|(number, event)| (*number, event));

@@ -214,6 +214,12 @@ impl Poller {
             lamports,
         } = block;
         let candidates: BTreeSet<_> = touched.union(&others).copied().collect();
+        if candidates.is_empty() {
+            return Ok(PendingBlock {
+                sealed,
+                touched: [].into(),
+            });
+        }
         let mut db = self.db.acquire().await?;
         let open: BTreeSet<_> = open_among(&mut db, &candidates)
             .await?

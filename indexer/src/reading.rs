@@ -9,7 +9,6 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use driftshield_sdk::{AccountKind, Address};
 use metrics::counter;
-use serde_json::json;
 use sqlx::{PgConnection, Postgres, Transaction};
 
 use crate::{
@@ -118,8 +117,7 @@ impl Reading {
             // Readers take answers for unchanged until the feed goes on. An undo of slots before this one makes
             // the mirror read all accounts again.
             cursor.settled_slot = Some(cursor.slot);
-            let body = json!({});
-            cursor.announce(&mut transaction, "settled", &body).await?;
+            cursor.announce_settled(&mut transaction).await?;
             ranks::store(&mut transaction, &ranked, cursor.seq).await?;
             cursor.update(&mut transaction).await?;
             notify(&mut transaction, cursor.seq).await?;

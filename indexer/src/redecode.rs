@@ -3,8 +3,8 @@
 //! A newer decoder goes through the open rows of `chain.dead_letter` that an older one wrote: first rows of
 //! `chain.event` that Postgres refused, then events, then accounts, then rows derived from events. Each
 //! batch is one transaction with the cursor, in which its letters are resolved or, if they fail again, get the
-//! decoder's version. So each letter is tried once by each version, and a process that is killed in between
-//! goes on with the rest.
+//! decoder's version. So each letter is tried once by each version, and after a kill, the next process
+//! goes on with the others.
 //!
 //! No slot of the mirror may be one that can still be undone: what is decoded late is not in the versions
 //! that an undo restores.
@@ -16,7 +16,6 @@ mod places;
 mod refused;
 mod states;
 
-use serde_json::json;
 use sqlx::{PgConnection, Postgres, Transaction};
 
 use crate::{
@@ -61,10 +60,7 @@ impl Redecode<'_> {
         if self.cursor.settled_slot.is_none() {
             return Ok(());
         }
-        let body = json!({});
-        self.cursor
-            .announce(self.connection, "settled", &body)
-            .await
+        self.cursor.announce_settled(self.connection).await
     }
 }
 

@@ -424,16 +424,8 @@ fn unnamed_parties(event: &Event, lives: &Lives<'_>) -> Vec<(Address, &'static s
             challenger(&e.receipt, lives)
         }
         Event::SlashesReturned(e) => challenger(&e.receipt, lives),
-        Event::ReceiptRuled(e) => {
-            let mut parties = challenger(&e.receipt, lives);
-            parties.extend(earners(&e.model, e.earners, lives));
-            parties
-        }
-        Event::ReceiptFinalized(e) => {
-            let mut parties = challenger(&e.receipt, lives);
-            parties.extend(earners(&e.model, e.earners, lives));
-            parties
-        }
+        Event::ReceiptRuled(e) => settling(&e.receipt, &e.model, e.earners, lives),
+        Event::ReceiptFinalized(e) => settling(&e.receipt, &e.model, e.earners, lives),
         _ => vec![],
     }
 }
@@ -454,10 +446,19 @@ fn challenger(receipt: &Address, lives: &Lives<'_>) -> Vec<(Address, &'static st
     }
 }
 
-/// Oracles that earn a part of the pay for a window.
-fn earners(model: &Address, bits: u8, lives: &Lives<'_>) -> Vec<(Address, &'static str)> {
-    let oracles = lives.oracles(model, bits).into_iter();
-    oracles.map(|oracle| (oracle, "earner")).collect()
+/// The challenger of a receipt that is being settled, and the oracles that earn a part of the pay for it.
+fn settling(
+    receipt: &Address,
+    model: &Address,
+    earners: u8,
+    lives: &Lives<'_>,
+) -> Vec<(Address, &'static str)> {
+    let earners = lives.oracles(model, earners).into_iter();
+    let earners = earners.map(|oracle| (oracle, "earner"));
+    challenger(receipt, lives)
+        .into_iter()
+        .chain(earners)
+        .collect()
 }
 
 /// The channel of a changed account; `None` for types without one.

@@ -1,8 +1,8 @@
 //! Mirroring of the chain until stopped.
 //!
-//! The mirror follows a gRPC stream, or an RPC node that is polled. What the stream can't give is fetched from an RPC node, in this
-//! order: slots that the server no longer replays, as blocks; if the node no longer has the blocks
-//! either, the accounts as they are now, in a new epoch of the mirror.
+//! The mirror follows a gRPC stream, or an RPC node that is polled. What the stream can't give is fetched
+//! from an RPC node, in this order: slots that the server no longer replays, as blocks; if the node no
+//! longer has the blocks either, the accounts as they are now, in a new epoch of the mirror.
 
 mod error;
 mod follow;

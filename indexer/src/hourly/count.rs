@@ -37,6 +37,32 @@ struct SettledReceipt<'a> {
     penalties: &'a [Penalty],
 }
 
+impl<'a> SettledReceipt<'a> {
+    fn of(event: &'a Event) -> Option<Self> {
+        Some(match event {
+            Event::ReceiptRuled(e) => Self {
+                model: e.model,
+                window: e.window,
+                state: e.state,
+                value: e.value,
+                pay: e.pay,
+                earners: e.earners,
+                penalties: &e.penalties,
+            },
+            Event::ReceiptFinalized(e) => Self {
+                model: e.model,
+                window: e.window,
+                state: e.state,
+                value: e.value,
+                pay: e.pay,
+                earners: e.earners,
+                penalties: &e.penalties,
+            },
+            _ => return None,
+        })
+    }
+}
+
 /// Adds the same totals to several subjects.
 struct Count<'a> {
     added: &'a mut Added,
@@ -72,8 +98,7 @@ impl Counter {
         self.count_receipt(hour, event, lives);
     }
 
-    /// Leaves out the measures of which the latest counts, because later events of the hour were counted
-    /// before.
+    /// Leaves out capital and drift as of the last event: later events of the hour were counted before.
     pub fn forget_latest(&mut self) {
         self.added.values_mut().for_each(Totals::forget_latest);
     }
@@ -310,30 +335,11 @@ impl Counter {
                     ..Totals::default()
                 };
                 count.add([Platform, Model(e.model), Wallet(e.arbiter)], &ruling);
-                let settled = SettledReceipt {
-                    model: e.model,
-                    window: e.window,
-                    state: e.state,
-                    value: e.value,
-                    pay: e.pay,
-                    earners: e.earners,
-                    penalties: &e.penalties,
-                };
-                self.count_settled(hour, &settled, lives);
-            }
-            Event::ReceiptFinalized(e) => {
-                let settled = SettledReceipt {
-                    model: e.model,
-                    window: e.window,
-                    state: e.state,
-                    value: e.value,
-                    pay: e.pay,
-                    earners: e.earners,
-                    penalties: &e.penalties,
-                };
-                self.count_settled(hour, &settled, lives);
             }
             _ => {}
+        }
+        if let Some(receipt) = SettledReceipt::of(event) {
+            self.count_settled(hour, &receipt, lives);
         }
     }
 

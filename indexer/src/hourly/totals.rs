@@ -2,8 +2,8 @@
 
 use crate::copy::CopyRow;
 
-/// Declares [`Totals`]: measures that add up, those of which the highest counts, and those of which the
-/// latest counts.
+/// Declares [`Totals`] with three kinds of measures: `sums` add up, of `highest` the highest value counts, and
+/// of `latest` the last one.
 macro_rules! totals {
     (
         sums: $($sum:ident)*;
@@ -50,7 +50,7 @@ macro_rules! totals {
                 $(self.$latest = later.$latest.or(self.$latest);)*
             }
 
-            /// Leaves out the measures of which the latest counts.
+            /// Leaves out the measures under `latest`.
             pub fn forget_latest(&mut self) {
                 $(self.$latest = None;)*
             }

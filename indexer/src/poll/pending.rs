@@ -47,8 +47,7 @@ impl Pending {
 
     /// Whether a block may have changed an account.
     pub fn touches(&self, address: &Address) -> bool {
-        let mut blocks = self.blocks.iter();
-        blocks.any(|block| block.touched.contains_key(address))
+        touch(&self.blocks, address)
     }
 
     /// Adds the next block. Returns whether it is the child of the newest one.
@@ -108,12 +107,8 @@ impl Pending {
                 None => drop(end.emptied.insert(address)),
             }
         }
-        let blocks = &self.blocks;
-        let is_touched = |address: &Address| {
-            let mut blocks = blocks.iter();
-            blocks.any(|block| block.touched.contains_key(address))
-        };
-        self.shown.retain(|address, _| is_touched(address));
+        let rest = &self.blocks;
+        self.shown.retain(|address, _| touch(rest, address));
         let oldest = self.shown.values().map(|shown| shown.from).min();
         self.slots
             .retain(|slot| oldest.is_some_and(|oldest| oldest <= *slot));
@@ -177,6 +172,12 @@ impl Pending {
             None => is_named,
         }
     }
+}
+
+/// Whether one of the blocks may have changed an account.
+fn touch(blocks: &[PendingBlock], address: &Address) -> bool {
+    let mut blocks = blocks.iter();
+    blocks.any(|block| block.touched.contains_key(address))
 }
 
 /// Numbers of the events that an account has in the blocks, in order. `None` if events that may be the

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     kinds::{self, DECODER_VERSION},
     lives::{ChangedLife, Life},
-    store::LIFE,
+    store::{LIFE, load_all_mints},
 };
 
 /// Most accounts of unknown types in one transaction.
@@ -71,13 +71,7 @@ pub async fn decode_unknown(redecode: &mut Redecode<'_>) -> Result<bool, sqlx::E
     let is_any = !lives.is_empty();
     let mut unknown = vec![];
     for life in lives {
-        let next: Option<i64> = sqlx::query_scalar(
-            "select min(life) from chain.account where address = $1 and $2 < life",
-        )
-        .bind(life.address.as_ref())
-        .bind(life.life)
-        .fetch_one(&mut *redecode.connection)
-        .await?;
+        let next = Bounded::next_after(redecode.connection, &life.address, life.life).await?;
         unknown.push(Bounded { life, next });
     }
     store(redecode, unknown).await?;
@@ -86,6 +80,7 @@ pub async fn decode_unknown(redecode: &mut Redecode<'_>) -> Result<bool, sqlx::E
 
 /// Stores the rows of lives, with the states that their bytes and events give.
 async fn store(redecode: &mut Redecode<'_>, lives: Vec<Bounded>) -> Result<(), sqlx::Error> {
+    let mints = load_all_mints(redecode.connection).await?;
     let mut changed: Vec<ChangedLife> = vec![];
     for mut bounded in lives {
         let (address, name) = (bounded.life.address, bounded.life.life);
@@ -96,7 +91,11 @@ async fn store(redecode: &mut Redecode<'_>, lives: Vec<Bounded>) -> Result<(), s
         }
         let kind = AccountKind::of_data(&bounded.life.data);
         bounded.life.kind = kind.or(bounded.life.kind);
-        changed.push(bounded.with_state(redecode.connection, None).await?);
+        changed.push(
+            bounded
+                .with_state(redecode.connection, None, &mints)
+                .await?,
+        );
     }
     if changed.is_empty() {
         return Ok(());

@@ -20,7 +20,7 @@ use crate::{
     dead_letter,
     event_id::{EventId, first_id},
     hourly, kinds,
-    lives::{Life, Lives},
+    lives::{Life, Lives, Mints},
     rows::EventRows,
     slot::{EmittedEvent, SealedSlot},
     store::{load_all_mints, set_current},
@@ -38,7 +38,7 @@ pub struct StoredEvent {
 }
 
 impl StoredEvent {
-    pub async fn load(
+    async fn load(
         connection: &mut PgConnection,
         letters: &[Letter],
     ) -> Result<BTreeMap<i64, Self>, sqlx::Error> {
@@ -55,7 +55,7 @@ impl StoredEvent {
         Ok(events.into_iter().map(|event| (event.id, event)).collect())
     }
 
-    pub fn decode(&self) -> Result<Event, Failure> {
+    fn decode(&self) -> Result<Event, Failure> {
         json::event(&self.data).map_err(|error| error.to_string())?;
         Event::decode(&self.data).map_err(|error| error.to_string())
     }
@@ -88,8 +88,41 @@ struct Touched {
     change: AccountChange,
 }
 
-/// Events that are decoded late, each with its row.
-type Decoded = Vec<(i64, StoredEvent, Event)>;
+/// An event that is decoded late.
+pub struct DecodedEvent<'a> {
+    pub letter: &'a Letter,
+    pub stored: StoredEvent,
+    pub event: Event,
+}
+
+/// Decodes the events that letters are about. Returns those that could be decoded, and the letters of the
+/// others.
+pub async fn decode_rows<'a>(
+    connection: &mut PgConnection,
+    letters: &'a [Letter],
+) -> Result<(Vec<DecodedEvent<'a>>, Vec<(i64, Failure)>), sqlx::Error> {
+    let stored = StoredEvent::load(connection, letters).await?;
+    let (mut decoded, mut failures) = (vec![], vec![]);
+    for letter in letters {
+        let id = letter.event_id.unwrap_or_default();
+        let Some(stored) = stored.get(&id) else {
+            // Otherwise it was dropped with the oldest part of the history.
+            if is_refused(connection, id).await? {
+                failures.push((letter.id, "Postgres refuses the event, too".to_owned()));
+            }
+            continue;
+        };
+        match stored.decode() {
+            Ok(event) => decoded.push(DecodedEvent {
+                letter,
+                stored: stored.clone(),
+                event,
+            }),
+            Err(failure) => failures.push((letter.id, failure)),
+        }
+    }
+    Ok((decoded, failures))
+}
 
 /// Decodes the events of the letters, which are in order, and stores what they say. Returns the letters that
 /// stay open.
@@ -97,32 +130,25 @@ pub async fn decode(
     redecode: &mut Redecode<'_>,
     letters: &[Letter],
 ) -> Result<Vec<(i64, Failure)>, sqlx::Error> {
-    let stored = StoredEvent::load(redecode.connection, letters).await?;
-    let (mut failures, mut decoded) = (vec![], Decoded::new());
-    for letter in letters {
-        let id = letter.event_id.unwrap_or_default();
-        let Some(stored) = stored.get(&id) else {
-            // Otherwise it was dropped with the oldest part of the history.
-            if is_refused(redecode.connection, id).await? {
-                failures.push((letter.id, "Postgres refuses the event, too".to_owned()));
-            }
-            continue;
-        };
-        match stored.decode() {
-            Ok(event) => decoded.push((letter.id, stored.clone(), event)),
-            Err(failure) => failures.push((letter.id, failure)),
-        }
-    }
+    let (decoded, mut failures) = decode_rows(redecode.connection, letters).await?;
     let seq_before = redecode.cursor.seq;
     let (mut ids, mut bets) = (vec![], HashMap::new());
-    for (index, (letter, stored, event)) in decoded.iter().enumerate() {
+    for (
+        index,
+        DecodedEvent {
+            letter,
+            stored,
+            event,
+        },
+    ) in decoded.iter().enumerate()
+    {
         let later = &decoded[index + 1..];
         match decode_event(redecode, stored, event, later).await? {
             Ok(()) => {
                 ids.push(stored.id);
                 odds::note_bet(&mut bets, stored.id, event);
             }
-            Err(failure) => failures.push((*letter, failure)),
+            Err(failure) => failures.push((letter.id, failure)),
         }
     }
     odds::complete(redecode, bets).await?;
@@ -158,7 +184,7 @@ async fn decode_event(
     redecode: &mut Redecode<'_>,
     stored: &StoredEvent,
     event: &Event,
-    later: &[(i64, StoredEvent, Event)],
+    later: &[DecodedEvent<'_>],
 ) -> Result<Result<(), Failure>, sqlx::Error> {
     let id = EventId::from_i64(stored.id);
     let mut places = vec![];
@@ -177,7 +203,8 @@ async fn decode_event(
         let bounded = settle_place(redecode.connection, known, place, &change, stored).await?;
         touched.push(Touched { bounded, change });
     }
-    store_rows(redecode, stored, event, &touched).await?;
+    let mints = load_all_mints(redecode.connection).await?;
+    store_rows(redecode, stored, event, &touched, &mints).await?;
     let mut changed = vec![];
     for Touched {
         mut bounded,
@@ -188,7 +215,11 @@ async fn decode_event(
             .life
             .note_late(event, &change, id, stored.block_time);
         let number = Some(change.number);
-        changed.push(bounded.with_state(redecode.connection, number).await?);
+        changed.push(
+            bounded
+                .with_state(redecode.connection, number, &mints)
+                .await?,
+        );
     }
     redecode.store_lives(changed).await?;
     Ok(Ok(()))
@@ -208,7 +239,7 @@ async fn known(
     redecode: &mut Redecode<'_>,
     change: &AccountChange,
     id: EventId,
-    later: &[(i64, StoredEvent, Event)],
+    later: &[DecodedEvent<'_>],
 ) -> Result<Known, sqlx::Error> {
     let connection = &mut *redecode.connection;
     let (life, next) = Bounded::containing(connection, &change.address, id.get()).await?;
@@ -225,8 +256,8 @@ async fn known(
     .fetch_one(connection)
     .await?;
     let in_slot = later.iter();
-    let in_slot = in_slot.take_while(|(_, later, _)| later.id < first_id(id.slot() + 1));
-    let mut in_slot = in_slot.flat_map(|(_, _, event)| event.changes());
+    let in_slot = in_slot.take_while(|later| later.stored.id < first_id(id.slot() + 1));
+    let mut in_slot = in_slot.flat_map(|later| later.event.changes());
     Ok(Known {
         life,
         next,
@@ -312,11 +343,11 @@ async fn store_rows(
     stored: &StoredEvent,
     event: &Event,
     touched: &[Touched],
+    mints: &Mints,
 ) -> Result<(), sqlx::Error> {
     let connection = &mut *redecode.connection;
-    let before = contexts::lives(connection, stored.id, event, touched).await?;
-    let mints = load_all_mints(connection).await?;
-    let lives = Lives::new(before, mints);
+    let before = contexts::lives(connection, stored.id, event, touched, mints).await?;
+    let lives = Lives::new(before, mints.clone());
     let mut counter = hourly::Counter::default();
     counter.count(stored.block_time, event, &lives);
     if !contexts::is_latest(connection, stored, event).await? {

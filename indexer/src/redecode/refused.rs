@@ -7,8 +7,8 @@ use sqlx::PgConnection;
 
 use super::{
     Failure, Redecode,
-    events::{self, StoredEvent},
-    letters::{Letter, is_refused},
+    events::{self, DecodedEvent, StoredEvent},
+    letters::Letter,
 };
 use crate::{
     copy::{time_of, values},
@@ -56,25 +56,16 @@ pub async fn store_derived(
     redecode: &mut Redecode<'_>,
     letters: &[Letter],
 ) -> Result<Vec<(i64, Failure)>, sqlx::Error> {
-    let stored = StoredEvent::load(redecode.connection, letters).await?;
-    let mut failures = vec![];
+    let (decoded, mut failures) = events::decode_rows(redecode.connection, letters).await?;
     let mut tried = BTreeSet::new();
-    for letter in letters {
-        let id = letter.event_id.unwrap_or_default();
-        let Some(stored) = stored.get(&id) else {
-            if is_refused(redecode.connection, id).await? {
-                failures.push((letter.id, "Postgres refuses the event, too".to_owned()));
-            }
-            continue;
-        };
-        let event = match stored.decode() {
-            Ok(event) => event,
-            Err(failure) => {
-                failures.push((letter.id, failure));
-                continue;
-            }
-        };
-        let rows = events::derived_rows(redecode.connection, stored, event).await?;
+    for DecodedEvent {
+        letter,
+        stored,
+        event,
+    } in decoded
+    {
+        let id = stored.id;
+        let rows = events::derived_rows(redecode.connection, &stored, event).await?;
         // A table can have several rows of the event, each with a letter.
         if !tried.insert((id, &letter.subject)) {
             continue;

@@ -5,7 +5,7 @@ use sqlx::{PgConnection, Row};
 
 use crate::{
     lives::{ChangedLife, Life, Mints, fold},
-    store::{LIFE, load_all_mints},
+    store::LIFE,
 };
 
 /// A life with the one after it at the address.
@@ -30,11 +30,20 @@ impl Bounded {
         );
         let life = sqlx::query_as(&sql).bind(address.as_ref()).bind(id);
         let life = life.fetch_optional(&mut *connection).await?;
-        let next = sqlx::query_scalar(
-            "select min(life) from chain.account where address = $1 and $2 < life",
-        );
-        let next = next.bind(address.as_ref()).bind(id);
-        Ok((life, next.fetch_one(connection).await?))
+        Ok((life, Self::next_after(connection, address, id).await?))
+    }
+
+    /// The first life at the address after the life or event `id`.
+    pub async fn next_after(
+        connection: &mut PgConnection,
+        address: &Address,
+        id: i64,
+    ) -> Result<Option<i64>, sqlx::Error> {
+        sqlx::query_scalar("select min(life) from chain.account where address = $1 and $2 < life")
+            .bind(address.as_ref())
+            .bind(id)
+            .fetch_one(connection)
+            .await
     }
 
     /// The life with its state. `late` is the number of an event that was decoded late, which the life's
@@ -43,20 +52,20 @@ impl Bounded {
         self,
         connection: &mut PgConnection,
         late: Option<u64>,
+        mints: &Mints,
     ) -> Result<ChangedLife, sqlx::Error> {
-        let mints = load_all_mints(connection).await?;
         let Ok(account) = Account::decode(&self.life.data) else {
-            return Ok(self.life.with_events(&[], &mints));
+            return Ok(self.life.with_events(&[], mints));
         };
         let late = late.filter(|late| !self.life.is_exact && *late <= account.seq());
         let Some(late) = late else {
             let events = self.events_after(connection, account.seq()).await?;
-            return Ok(self.life.with_events(&events, &mints));
+            return Ok(self.life.with_events(&events, mints));
         };
         let events = self.events_after(connection, 0).await?;
         let mut life = self.life;
-        life.data = base(&life, account, &events, late, &mints).encode();
-        Ok(life.with_events(&events, &mints))
+        life.data = base(&life, account, &events, late, mints).encode();
+        Ok(life.with_events(&events, mints))
     }
 
     /// The life's decoded events with a higher number, in order.
@@ -89,7 +98,8 @@ impl Bounded {
     }
 }
 
-/// The account onto which the events are folded again, one of which, `late`, the account lacks.
+/// The account to which all events are applied anew, because it lacks one of them: the event with the number
+/// `late`.
 fn base(
     life: &Life,
     mut account: Account,

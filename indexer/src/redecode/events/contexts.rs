@@ -1,7 +1,7 @@
 //! What an event that is decoded late does not say itself, as it was right before the event.
 
 use chrono::{DateTime, Utc};
-use driftshield_sdk::{Account, AccountKind, Event, ReceiptState};
+use driftshield_sdk::{Account, AccountKind, Event};
 use sqlx::PgConnection;
 
 use super::{super::states::Bounded, StoredEvent, Touched};
@@ -14,8 +14,13 @@ pub async fn lives(
     id: i64,
     event: &Event,
     touched: &[Touched],
+    mints: &Mints,
 ) -> Result<Vec<Life>, sqlx::Error> {
-    let pays = settled_receipt(event).is_some_and(|(_, earners)| earners != 0);
+    let pays = match event {
+        Event::ReceiptRuled(e) => e.earners != 0,
+        Event::ReceiptFinalized(e) => e.earners != 0,
+        _ => false,
+    };
     let mut lives = vec![];
     for Touched { bounded, change } in touched {
         // A life begins with its first event.
@@ -24,7 +29,8 @@ pub async fn lives(
         }
         let life = bounded.life.clone();
         let next = bounded.next;
-        let before = Bounded { life, next }.with_state(connection, None).await?;
+        let bounded = Bounded { life, next };
+        let before = bounded.with_state(connection, None, mints).await?;
         let mut life = before.life;
         life.data = before.state.unwrap_or(life.data);
         if pays && change.kind == AccountKind::Model {
@@ -33,15 +39,6 @@ pub async fn lives(
         lives.push(life);
     }
     Ok(lives)
-}
-
-/// State and earners of a receipt that the event settles.
-fn settled_receipt(event: &Event) -> Option<(ReceiptState, u8)> {
-    match event {
-        Event::ReceiptRuled(e) => Some((e.state, e.earners)),
-        Event::ReceiptFinalized(e) => Some((e.state, e.earners)),
-        _ => None,
-    }
 }
 
 /// Replaces the model's oracles by those that it had before the event `id`, if the mirror has the events that
