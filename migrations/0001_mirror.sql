@@ -20,11 +20,17 @@ create schema readable;
 
 create extension if not exists pg_trgm with schema public;
 
+-- Number of the server's write-ahead log. Another one after the promotion of a standby or a restore to a
+-- point in time: transactions that readers had seen may be missing then.
+create function chain.timeline() returns bigint language sql set search_path = pg_catalog as $$
+  select ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::bigint
+$$;
+
 -- Progress of the mirror. Empty before the first snapshot, then one row.
 create table chain.cursor (
   only_row boolean primary key default true check (only_row),
   -- Names the numbering of `seq` and of everything derived from it. A rebuilt mirror, here or in
-  -- another database, has a higher epoch.
+  -- another database, has a higher epoch, and so has one whose server may have lost transactions.
   epoch bigint not null,
   -- Last applied slot. The mirror contains all changes up to and including this slot.
   slot bigint not null,
@@ -44,6 +50,10 @@ create table chain.cursor (
   history_from bigint not null,
   -- Whether the mirror follows the chain. False while it is filled with the program's past slots.
   is_following boolean not null,
+  -- How far the time of a block may be behind the clock although the block is new, in milliseconds.
+  block_time_tolerance bigint not null default 30000,
+  -- Write-ahead log of the server that numbered the feed.
+  timeline bigint not null default chain.timeline(),
   updated_at timestamptz not null default now()
 );
 
@@ -60,7 +70,15 @@ create table chain.gap (
   primary key (from_slot, to_slot)
 );
 
--- Applied slots. The parent of each slot is the slot before it in this table.
+-- How far the mirror was, once a minute, to find what is older than it must be kept.
+create table chain.mark (
+  at timestamptz primary key,
+  seq bigint not null,
+  finalized_slot bigint not null
+);
+
+-- Applied slots. The parent of each slot is the slot before it in this table. Finalized ones are kept as
+-- long as the feed.
 create table chain.slot (
   slot bigint primary key,
   blockhash bytea not null,
@@ -139,7 +157,7 @@ create index dead_letter_address on chain.dead_letter (address) where resolved_a
 
 -- What clients follow: one record for each new event, rollback and gap, and for each time that the
 -- mirror has all accounts again, in the order of the commits.
--- `seq` has no gaps and never goes back. Records are kept for a day.
+-- `seq` has no gaps and never goes back. Records are kept for a day, or as the indexer's settings say.
 create table chain.feed (
   seq bigint primary key,
   epoch bigint not null,
@@ -409,25 +427,55 @@ begin
 end
 $$;
 
--- Drops the partitions all of whose slots are before `slot`.
+-- Drops the partitions all of whose slots are finalized and before `slot`: the history begins after them.
 create function chain.drop_partitions(slot bigint) returns integer
 language plpgsql security definer set search_path = pg_catalog as $$
 declare
   part record;
   dropped integer := 0;
+  bound bigint;
 begin
+  select least(drop_partitions.slot, finalized_slot) into bound from chain.cursor;
   for part in
     select parent.relname as history, child.relname as name
     from pg_inherits
     join pg_class parent on parent.oid = inhparent
     join pg_class child on child.oid = inhrelid
     where parent.relnamespace = 'chain'::regnamespace and parent.relkind = 'p'
-      and (substring(child.relname from '[0-9]+$')::bigint + 1) << 21 <= drop_partitions.slot
+      and (substring(child.relname from '[0-9]+$')::bigint + 1) << 21 <= bound
   loop
     execute format('drop table chain.%I', part.name);
     dropped := dropped + 1;
   end loop;
+  if 0 < dropped then
+    update chain.cursor set history_from = greatest(history_from, (bound >> 21) << 21);
+  end if;
   return dropped;
+end
+$$;
+
+-- Drops the partitions all of whose events are of blocks before `time`, but for the last partition.
+create function chain.drop_partitions(time timestamptz) returns integer
+language plpgsql security definer set search_path = pg_catalog as $$
+declare
+  part record;
+  last timestamptz;
+  bound bigint := 0;
+begin
+  for part in
+    select child.relname as name, substring(child.relname from '[0-9]+$')::bigint as number
+    from pg_inherits join pg_class child on child.oid = inhrelid
+    where inhparent = 'chain.event'::regclass
+    order by number
+  loop
+    -- All before this one are old.
+    bound := part.number << 21;
+    execute format(
+      'select block_time from chain.%I where block_time is not null order by id desc limit 1', part.name)
+      into last;
+    exit when drop_partitions.time <= last;
+  end loop;
+  return chain.drop_partitions(bound);
 end
 $$;
 
@@ -1024,9 +1072,10 @@ $$;
 grant usage on schema chain, readable, app to driftshield_indexer, driftshield_api;
 grant select on all tables in schema chain, readable to driftshield_indexer, driftshield_api;
 grant insert, update, delete on all tables in schema chain to driftshield_indexer;
-revoke execute on function chain.create_partitions, chain.drop_partitions, chain.clear from public;
-grant execute on function chain.create_partitions, chain.drop_partitions, chain.clear
-  to driftshield_indexer;
+revoke execute on function chain.create_partitions, chain.drop_partitions(bigint),
+  chain.drop_partitions(timestamptz), chain.clear from public;
+grant execute on function chain.create_partitions, chain.drop_partitions(bigint),
+  chain.drop_partitions(timestamptz), chain.clear to driftshield_indexer;
 grant select, insert, update, delete on all tables in schema app to driftshield_api;
 -- The update is for locking a row.
 grant select, delete, update (asked_at) on app.refetch to driftshield_indexer;

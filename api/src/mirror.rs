@@ -35,8 +35,10 @@ pub struct MirrorStatus {
     pub lost_gaps: i64,
     /// Time of the latest block.
     pub block_time: Option<DateTime<Utc>>,
-    /// Age of the data in milliseconds: the time since the source last reached a new slot, or, if
-    /// that is more and the mirror is behind the source, the time since the latest mirrored block.
+    /// Age of the data in milliseconds: the time since the source last reached a new slot, or, if that is
+    /// more, the time since the latest mirrored block. The block counts only if the mirror is behind the
+    /// source, or the block is older than the clocks of the chain and of the mirror can differ: by 30
+    /// seconds, unless the indexer is set otherwise.
     pub age_ms: i64,
 }
 
@@ -51,6 +53,7 @@ struct CursorRow {
     history_from: i64,
     settled_slot: Option<i64>,
     block_time: Option<DateTime<Utc>>,
+    block_time_tolerance: i64,
     open_gaps: i64,
     lost_gaps: i64,
     tip_at: DateTime<Utc>,
@@ -62,7 +65,7 @@ impl CursorRow {
     async fn read(db: &mut PgConnection) -> Result<Option<Self>, sqlx::Error> {
         sqlx::query_as(
             "select c.epoch, c.slot, c.finalized_slot, c.tip_slot, c.seq, c.history_from,
-                    c.settled_slot, c.block_time, c.tip_at, c.updated_at,
+                    c.settled_slot, c.block_time, c.block_time_tolerance, c.tip_at, c.updated_at,
                     (select count(*) from chain.gap where state = 'open') as open_gaps,
                     (select count(*) from chain.gap where state = 'lost') as lost_gaps,
                     clock_timestamp() as now
@@ -74,16 +77,18 @@ impl CursorRow {
 
     /// Age of the data in milliseconds; never negative, although clocks differ.
     ///
-    /// While the mirror catches up, commits are recent but their data is old, so the age is that of
-    /// the latest block. A block without a time counts from its commit.
+    /// While the mirror catches up, or its source does, commits are recent but their data is old, so the
+    /// age is that of the latest block. A block without a time counts from its commit.
     fn age_ms(&self) -> i64 {
-        let since_tip = self.now - self.tip_at;
-        let age = if self.slot < self.tip_slot {
-            since_tip.max(self.now - self.block_time.unwrap_or(self.updated_at))
+        let since = |time: DateTime<Utc>| (self.now - time).num_milliseconds();
+        let since_tip = since(self.tip_at);
+        let since_block = since(self.block_time.unwrap_or(self.updated_at));
+        let age = if self.slot < self.tip_slot || self.block_time_tolerance < since_block {
+            since_tip.max(since_block)
         } else {
             since_tip
         };
-        age.num_milliseconds().max(0)
+        age.max(0)
     }
 }
 
@@ -170,6 +175,7 @@ mod tests {
             history_from: 1,
             settled_slot: Some(80),
             block_time: Some(at(400)),
+            block_time_tolerance: 700_000,
             open_gaps: 0,
             lost_gaps: 0,
             tip_at: at(990),
@@ -182,6 +188,22 @@ mod tests {
     fn a_mirror_at_the_tip_is_as_old_as_the_tip() {
         assert_eq!(cursor(90).age_ms(), 10_000);
         assert_eq!(cursor(89).age_ms(), 10_000);
+    }
+
+    #[test]
+    fn a_mirror_at_the_tip_of_a_source_that_catches_up_is_as_old_as_its_block() {
+        let intolerant = |tip_at| CursorRow {
+            block_time_tolerance: 30_000,
+            tip_at,
+            ..cursor(90)
+        };
+        assert_eq!(intolerant(at(990)).age_ms(), 600_000);
+        assert_eq!(intolerant(at(300)).age_ms(), 700_000);
+        let new_block = CursorRow {
+            block_time: Some(at(970)),
+            ..intolerant(at(990))
+        };
+        assert_eq!(new_block.age_ms(), 10_000);
     }
 
     #[test]

@@ -12,21 +12,21 @@ use std::{
     time::{Duration, Instant},
 };
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use driftshield_sdk::Address;
 use metrics::{counter, histogram};
 use sqlx::{Connection, PgConnection, Postgres, Transaction};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    cursor::{Cursor, Tip},
+    cursor::{self, Cursor, Tip},
     dead_letter::is_refusal,
     gap,
     history::Base,
     hourly, kinds,
     metrics::{BATCH_SLOTS, COMMITS},
     reading::{self, Reading, Taken},
-    retention::Retention,
+    retention::{Ages, Retention},
     rpc::BLOCK_BATCH,
     slot::{SealedSlot, SlotUpdate},
     status::{State, Status},
@@ -77,13 +77,15 @@ pub struct Request {
 /// What outlives a writer's connection.
 pub struct WriterMemory {
     retention: Retention,
+    block_time_tolerance: Duration,
     batch_limit: BatchLimit,
 }
 
 impl WriterMemory {
-    pub fn new(retention: Retention) -> Self {
+    pub fn new(ages: Ages, block_time_tolerance: Duration) -> Self {
         Self {
-            retention,
+            retention: Retention::new(ages),
+            block_time_tolerance,
             batch_limit: BatchLimit::default(),
         }
     }
@@ -128,6 +130,13 @@ impl<'a> MirrorWriter<'a> {
             }
             let staging = kinds::create_staging() + &hourly::create_staging();
             bounded(sqlx::raw_sql(&staging).execute(&mut connection)).await?;
+            let tolerance = memory.block_time_tolerance;
+            if bounded(cursor::take_over(&mut connection, tolerance)).await? {
+                tracing::warn!(
+                    "the database server is another one, or was restored: readers may have seen \
+                     what it lacks, and begin anew"
+                );
+            }
             Ok(Self {
                 connection,
                 partitioned: [].into(),
@@ -168,6 +177,8 @@ impl<'a> MirrorWriter<'a> {
             settled_slot: None,
             history_from,
             is_following: false,
+            block_time_tolerance: TimeDelta::from_std(self.memory.block_time_tolerance)
+                .unwrap_or(TimeDelta::MAX),
         };
         bounded(cursor.insert(&mut self.connection)).await
     }
@@ -280,7 +291,7 @@ impl<'a> MirrorWriter<'a> {
         let applied = applied?;
         self.record(updates.0, &applied);
         let now = Instant::now();
-        if self.memory.retention.mark(now, applied.cursor.seq) {
+        if self.memory.retention.is_due(now) {
             let retention = &mut self.memory.retention;
             let removed = retention.remove_old(now, &mut self.connection);
             bounded(removed).await?;

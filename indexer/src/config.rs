@@ -5,7 +5,7 @@ use std::{fs, net::SocketAddr, path::Path, str::FromStr, time::Duration};
 use anyhow::{Context, anyhow};
 use serde::Deserialize;
 
-use crate::stream::GrpcServer;
+use crate::{retention::Ages, stream::GrpcServer};
 
 /// A configuration file, in TOML. Every key can be left out.
 #[derive(Default, Deserialize)]
@@ -18,6 +18,7 @@ pub struct ConfigFile {
     pub listen: Option<SocketAddr>,
     pub source: Option<Source>,
     pub ready_age_secs: Option<ReadyAgeSecs>,
+    pub block_time_tolerance_secs: Option<BlockTimeToleranceSecs>,
     pub retention: RetentionSection,
     pub audit: AuditSection,
 }
@@ -27,6 +28,7 @@ pub struct ConfigFile {
 #[serde(deny_unknown_fields, default)]
 pub struct RetentionSection {
     pub feed_secs: Option<FeedSecs>,
+    pub history_days: Option<HistoryDays>,
 }
 
 /// The continuous comparison with the RPC node.
@@ -49,8 +51,10 @@ pub enum Source {
 }
 
 pub type ReadyAgeSecs = Within<1, 86_400>;
+pub type BlockTimeToleranceSecs = Within<0, 31_536_000>;
 /// A client of the API can resume for ten minutes at least.
 pub type FeedSecs = Within<600, 31_536_000>;
+pub type HistoryDays = Within<0, 36_500>;
 pub type AuditIntervalSecs = Within<0, 86_400>;
 pub type AuditAccounts = Within<1, 10_000>;
 
@@ -144,9 +148,20 @@ pub struct RunOptions {
     /// Age of the data up to which /ready answers 200 [default: 30]
     #[arg(long, env = "INDEXER_READY_AGE_SECS", value_name = "SECONDS")]
     ready_age_secs: Option<ReadyAgeSecs>,
+    /// How far block times may be behind the clock although the blocks are new. Data with an older block
+    /// counts as that old even if the source has nothing newer [default: 30]
+    #[arg(
+        long,
+        env = "INDEXER_BLOCK_TIME_TOLERANCE_SECS",
+        value_name = "SECONDS"
+    )]
+    block_time_tolerance_secs: Option<BlockTimeToleranceSecs>,
     /// Time for which the feed is kept, from which clients of the API resume [default: 86400]
     #[arg(long, env = "INDEXER_FEED_SECS", value_name = "SECONDS")]
     feed_secs: Option<FeedSecs>,
+    /// Time for which events are kept, in steps of about ten days; 0 keeps them for ever [default: 0]
+    #[arg(long, env = "INDEXER_HISTORY_DAYS", value_name = "DAYS")]
+    history_days: Option<HistoryDays>,
     /// Time between two comparisons of a sample with the RPC node; 0 turns them off [default: 60]
     #[arg(long, env = "INDEXER_AUDIT_INTERVAL_SECS", value_name = "SECONDS")]
     audit_interval_secs: Option<AuditIntervalSecs>,
@@ -163,8 +178,10 @@ pub struct Settings {
     pub listen: Option<SocketAddr>,
     /// Age of the data up to which the process is ready.
     pub ready_age: Duration,
-    /// Time for which records of the feed are kept.
-    pub feed_age: Duration,
+    /// How far block times may be behind the clock although the blocks are new.
+    pub block_time_tolerance: Duration,
+    /// What is kept for how long.
+    pub ages: Ages,
     /// Time between two audits; `None` without audits.
     pub audit_interval: Option<Duration>,
     /// Number of accounts of an audit.
@@ -178,13 +195,22 @@ impl Settings {
         let interval = options.audit_interval_secs.or(audit.interval_secs);
         let accounts = options.audit_accounts.or(audit.accounts);
         let ready = options.ready_age_secs.or(file.ready_age_secs);
+        let tolerance = options
+            .block_time_tolerance_secs
+            .or(file.block_time_tolerance_secs);
         let feed = options.feed_secs.or(file.retention.feed_secs);
+        let history = options.history_days.or(file.retention.history_days);
+        let history = history.map_or(0, Within::get);
         let interval = interval.map_or(60, Within::get);
         Self {
             source: options.source.or(file.source).unwrap_or_default(),
             listen: options.listen.or(file.listen),
             ready_age: Duration::from_secs(ready.map_or(30, Within::get)),
-            feed_age: Duration::from_secs(feed.map_or(86_400, Within::get)),
+            block_time_tolerance: Duration::from_secs(tolerance.map_or(30, Within::get)),
+            ages: Ages {
+                feed: Duration::from_secs(feed.map_or(86_400, Within::get)),
+                history: (0 < history).then(|| Duration::from_secs(history * 86_400)),
+            },
             audit_interval: (0 < interval).then(|| Duration::from_secs(interval)),
             audit_accounts: accounts.map_or(100, Within::get),
         }
@@ -241,7 +267,12 @@ mod tests {
             listen,
             source,
             ready_age_secs,
-            retention: RetentionSection { feed_secs },
+            block_time_tolerance_secs,
+            retention:
+                RetentionSection {
+                    feed_secs,
+                    history_days,
+                },
             audit:
                 AuditSection {
                     interval_secs,
@@ -250,6 +281,7 @@ mod tests {
         } = complete;
         assert!(database_url.is_some() && rpc_url.is_some() && listen.is_some());
         assert!(source.is_some() && ready_age_secs.is_some() && feed_secs.is_some());
+        assert!(block_time_tolerance_secs.is_some() && history_days.is_some());
         assert!(interval_secs.is_some() && accounts.is_some());
         assert!(grpc.iter().any(|server| server.token.is_some()));
     }

@@ -1,15 +1,21 @@
 //! Cursor: progress of the mirror, and the relation of the next slot to it.
 
-use chrono::{DateTime, Utc};
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value};
 use sqlx::{PgConnection, Row, postgres::PgRow};
 
-use crate::slot::{Blockhash, SealedSlot};
+use crate::{
+    apply::notify,
+    slot::{Blockhash, SealedSlot},
+};
 
 /// The row of `chain.cursor`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cursor {
-    /// Names the numbering of `seq`. A rebuilt mirror has a higher epoch.
+    /// Names the numbering of `seq`. A rebuilt mirror has a higher epoch, and so has one whose server may
+    /// have lost transactions.
     pub epoch: i64,
     /// Last applied slot.
     pub slot: i64,
@@ -28,6 +34,9 @@ pub struct Cursor {
     pub history_from: i64,
     /// Whether the mirror follows the chain, rather than being filled with past slots.
     pub is_following: bool,
+    /// How far the time of a block may be behind the clock although the block is new. A setting of the
+    /// process that follows the chain, which [`take_over`] writes.
+    pub block_time_tolerance: TimeDelta,
 }
 
 impl sqlx::FromRow<'_, PgRow> for Cursor {
@@ -51,6 +60,7 @@ impl sqlx::FromRow<'_, PgRow> for Cursor {
             settled_slot: row.try_get("settled_slot")?,
             history_from: row.try_get("history_from")?,
             is_following: row.try_get("is_following")?,
+            block_time_tolerance: TimeDelta::milliseconds(row.try_get("block_time_tolerance")?),
         })
     }
 }
@@ -73,8 +83,8 @@ impl Cursor {
     pub async fn insert(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
         sqlx::query(
             "insert into chain.cursor (epoch, slot, blockhash, block_time, seq, finalized_slot,
-               tip_slot, tip_at, settled_slot, history_from, is_following)
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+               tip_slot, tip_at, settled_slot, history_from, is_following, block_time_tolerance)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
         )
         .bind(self.epoch)
         .bind(self.slot)
@@ -87,12 +97,13 @@ impl Cursor {
         .bind(self.settled_slot)
         .bind(self.history_from)
         .bind(self.is_following)
+        .bind(self.block_time_tolerance.num_milliseconds())
         .execute(connection)
         .await?;
         Ok(())
     }
 
-    /// Writes all columns.
+    /// Writes all columns but the setting.
     pub async fn update(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
         sqlx::query(
             "update chain.cursor set slot = $1, blockhash = $2, block_time = $3, seq = $4,
@@ -187,6 +198,33 @@ impl Cursor {
     }
 }
 
+/// Takes note of the process that writes the mirror from now on, and of its server. If the server is not the
+/// one that numbered the feed, or was restored, it may lack transactions that readers have seen, whose
+/// numbers will be given again: a new epoch begins, and the result is true.
+pub async fn take_over(
+    connection: &mut PgConnection,
+    block_time_tolerance: Duration,
+) -> Result<bool, sqlx::Error> {
+    let taken = sqlx::query_as(
+        "with before as (select *, chain.timeline() as own from chain.cursor)
+         update chain.cursor set timeline = own, block_time_tolerance = $1,
+           epoch = case when before.timeline = own then before.epoch
+             else greatest(before.epoch + 1, (extract(epoch from clock_timestamp()) * 1000)::bigint) end
+         from before
+         where (before.timeline, before.block_time_tolerance) <> (own, $1)
+         returning cursor.seq, before.timeline <> own",
+    )
+    .bind(i64::try_from(block_time_tolerance.as_millis()).unwrap_or(i64::MAX));
+    let taken: Option<(i64, bool)> = taken.fetch_optional(&mut *connection).await?;
+    match taken {
+        Some((seq, true)) => {
+            notify(connection, seq).await?;
+            Ok(true)
+        }
+        _ => Ok(false),
+    }
+}
+
 /// Newest slot that a source has reached, and when it reached it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tip {
@@ -228,6 +266,7 @@ mod tests {
             settled_slot: None,
             history_from: 0,
             is_following: true,
+            block_time_tolerance: TimeDelta::zero(),
         }
     }
 

@@ -66,8 +66,9 @@ pub const METRICS: &[Metric] = &[
     Metric::new(
         AGE_SECONDS,
         Gauge,
-        "Age of the data in seconds: the time since the server reached its tip, or, if that is more and \
-         the mirror is behind, the time since the last applied block.",
+        "Age of the data in seconds: the time since the server reached its tip, or, if that is more, the \
+         time since the last applied block. The block counts only if the mirror is behind, or the block \
+         is older than `block_time_tolerance_secs`.",
     ),
     Metric::new(READY, Gauge, "1 if `/ready` answers 200, 0 if it doesn't."),
     Metric::new(

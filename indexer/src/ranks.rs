@@ -97,24 +97,23 @@ pub async fn store_all(connection: &mut PgConnection, seq: i64) -> Result<(), sq
     Ok(())
 }
 
-/// Removes at most `limit` ranks of each type that were replaced at `seq` or before.
+/// Removes at most `limit` ranks of each type that were replaced at `seq` or before. Returns how many it has
+/// removed of the type with the most.
 pub async fn remove_past(
     connection: &mut PgConnection,
     seq: i64,
     limit: i64,
-) -> Result<(), sqlx::Error> {
+) -> Result<u64, sqlx::Error> {
+    let mut most = 0;
     for table in tables() {
         let sql = format!(
             "delete from {table}_past where ctid in (
                select ctid from {table}_past where valid_to <= $1 order by valid_to limit $2)"
         );
-        sqlx::query(&sql)
-            .bind(seq)
-            .bind(limit)
-            .execute(&mut *connection)
-            .await?;
+        let delete = sqlx::query(&sql).bind(seq).bind(limit);
+        most = most.max(delete.execute(&mut *connection).await?.rows_affected());
     }
-    Ok(())
+    Ok(most)
 }
 
 impl Ranks {

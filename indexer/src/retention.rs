@@ -1,9 +1,6 @@
 //! Removal of what readers no longer need.
 
-use std::{
-    collections::VecDeque,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use sqlx::PgConnection;
 
@@ -12,93 +9,103 @@ use crate::ranks;
 /// Time for which replaced ranks are kept. The pages of a sorted list are of one moment, for ten
 /// minutes.
 const RANKS: Duration = Duration::from_secs(15 * 60);
-/// Most rows that one statement removes.
-const CHUNK: i64 = 20_000;
+/// Most rows of a table that are removed at a time, so that the slots need not wait for long.
+const CHUNK: i64 = 5_000;
 /// Time between two removals.
 const INTERVAL: Duration = Duration::from_secs(60);
+/// The same while there is more to remove.
+const SHORT_INTERVAL: Duration = Duration::from_secs(1);
 
-/// When the feed reached which `seq`, as far as this process has seen it.
+/// What is kept for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ages {
+    /// Records of the feed, from which a client can resume, and finalized slots.
+    pub feed: Duration,
+    /// Events and what is derived from them; `None` if they are kept for ever.
+    pub history: Option<Duration>,
+}
+
 pub struct Retention {
-    /// Time for which records of the feed are kept, so that a client can resume.
-    feed_age: Duration,
-    /// Once an interval, oldest first.
-    marks: VecDeque<(Instant, i64)>,
+    ages: Ages,
+    /// When to remove again; `None` if nothing has been removed yet.
+    next: Option<Instant>,
 }
 
 impl Retention {
-    pub fn new(feed_age: Duration) -> Self {
-        Self {
-            feed_age,
-            marks: VecDeque::new(),
-        }
+    pub fn new(ages: Ages) -> Self {
+        Self { ages, next: None }
     }
 
-    /// Notes the feed's `seq`. Returns whether it is time to remove something.
-    pub fn mark(&mut self, now: Instant, seq: i64) -> bool {
-        // Another process has made the mirror anew.
-        if self.marks.back().is_some_and(|(_, last)| seq < *last) {
-            self.marks.clear();
-        }
-        let last = self.marks.back();
-        if last.is_some_and(|(at, _)| now.duration_since(*at) < INTERVAL) {
-            return false;
-        }
-        self.marks.push_back((now, seq));
-        true
+    pub fn is_due(&self, now: Instant) -> bool {
+        self.next.is_none_or(|next| next <= now)
     }
 
-    /// Removes what is older than it must be kept.
+    /// Removes some of what is older than it must be kept, and notes how far the mirror is now.
     pub async fn remove_old(
         &mut self,
         now: Instant,
         connection: &mut PgConnection,
     ) -> Result<(), sqlx::Error> {
-        if let Some(seq) = self.reached_before(now, RANKS) {
-            ranks::remove_past(connection, seq, CHUNK).await?;
+        sqlx::query(
+            "insert into chain.mark (at, seq, finalized_slot)
+             select now(), seq, finalized_slot from chain.cursor
+             where not exists (select from chain.mark where now() - make_interval(secs => $1) < at)
+             on conflict do nothing",
+        )
+        .bind(INTERVAL.as_secs_f64())
+        .execute(&mut *connection)
+        .await?;
+        let ranks = match mark(connection, RANKS).await? {
+            Some((seq, _)) => ranks::remove_past(connection, seq, CHUNK).await?,
+            None => 0,
+        };
+        let most = ranks.max(self.remove_feed(connection).await?);
+        if let Some(age) = self.ages.history {
+            sqlx::query("select chain.drop_partitions(now() - make_interval(secs => $1))")
+                .bind(age.as_secs_f64())
+                .execute(connection)
+                .await?;
         }
-        if let Some(seq) = self.reached_before(now, self.feed_age) {
-            sqlx::query(
-                "delete from chain.feed where seq in (
-                   select seq from chain.feed where seq <= $1 order by seq limit $2)",
-            )
-            .bind(seq)
-            .bind(CHUNK)
-            .execute(connection)
-            .await?;
-            let kept = self.feed_age + INTERVAL;
-            self.marks.retain(|(at, _)| now.duration_since(*at) < kept);
-        }
+        let is_behind = CHUNK.unsigned_abs() <= most;
+        self.next = Some(now + if is_behind { SHORT_INTERVAL } else { INTERVAL });
         Ok(())
     }
 
-    /// The `seq` that the feed had this long ago or longer.
-    fn reached_before(&self, now: Instant, age: Duration) -> Option<i64> {
-        let mut marks = self.marks.iter().rev();
-        let found = marks.find(|(at, _)| age <= now.duration_since(*at));
-        found.map(|(_, seq)| *seq)
+    /// Removes old records and slots. Returns how many rows it has removed from the table with the most.
+    async fn remove_feed(&self, connection: &mut PgConnection) -> Result<u64, sqlx::Error> {
+        let Some((seq, finalized_slot)) = mark(connection, self.ages.feed).await? else {
+            return Ok(0);
+        };
+        let mut most = 0;
+        for (table, key, last) in [
+            ("chain.feed", "seq", seq),
+            ("chain.slot", "slot", finalized_slot - 1),
+        ] {
+            let sql = format!(
+                "delete from {table} where {key} in (
+                   select {key} from {table} where {key} <= $1 order by {key} limit $2)"
+            );
+            let delete = sqlx::query(&sql).bind(last).bind(CHUNK);
+            most = most.max(delete.execute(&mut *connection).await?.rows_affected());
+        }
+        sqlx::query("delete from chain.mark where at < now() - make_interval(secs => $1)")
+            .bind((self.ages.feed.max(RANKS) + 2 * INTERVAL).as_secs_f64())
+            .execute(connection)
+            .await?;
+        Ok(most)
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_what_is_old_enough_is_removed() {
-        let start = Instant::now();
-        let after = |secs| start + Duration::from_secs(secs);
-        let mut retention = Retention::new(Duration::from_secs(600));
-        assert!(retention.mark(start, 10));
-        assert!(!retention.mark(after(59), 11));
-        assert!(retention.mark(after(60), 12));
-        let reached = |secs| retention.reached_before(after(secs), Duration::from_secs(100));
-        assert_eq!(reached(99), None);
-        assert_eq!(reached(100), Some(10));
-        assert_eq!(reached(159), Some(10));
-        assert_eq!(reached(160), Some(12));
-        // The feed of a new mirror
-        assert!(retention.mark(after(161), 3));
-        let reached = retention.reached_before(after(300), Duration::from_secs(100));
-        assert_eq!(reached, Some(3));
-    }
+/// The `seq` and the finalized slot of the mirror this long ago or longer.
+async fn mark(
+    connection: &mut PgConnection,
+    age: Duration,
+) -> Result<Option<(i64, i64)>, sqlx::Error> {
+    sqlx::query_as(
+        "select seq, finalized_slot from chain.mark
+         where at <= now() - make_interval(secs => $1) order by at desc limit 1",
+    )
+    .bind(age.as_secs_f64())
+    .fetch_optional(connection)
+    .await
 }

@@ -37,7 +37,6 @@ use crate::{
     migrate,
     monitor::{self, Monitor},
     poll,
-    retention::Retention,
     rpc::Rpc,
     status::{State, Status},
     stream::{self, GrpcServer, StreamError, Updates},
@@ -193,7 +192,7 @@ async fn clear(
     status: &Status,
     stop: &CancellationToken,
 ) -> Result<(), ApplyError> {
-    let mut memory = WriterMemory::new(Retention::new(settings.feed_age));
+    let mut memory = WriterMemory::new(settings.ages, settings.block_time_tolerance);
     let opened = MirrorWriter::open(&sources.database_url, &mut memory, status, stop);
     match opened.await? {
         Some(mut mirror) => mirror.clear().await,
@@ -252,7 +251,7 @@ async fn mirror(
 ) -> anyhow::Result<()> {
     let mut attempts = Attempts::default();
     let mut delays = retry_delays();
-    let mut memory = WriterMemory::new(Retention::new(settings.feed_age));
+    let mut memory = WriterMemory::new(settings.ages, settings.block_time_tolerance);
     loop {
         let mut caught_up = false;
         let mirrored = mirror_until_failure(
@@ -399,6 +398,7 @@ async fn mirror_until_failure(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::retention::Ages;
 
     #[test]
     fn retry_delays_double_up_to_the_longest_without_an_end() {
@@ -422,7 +422,13 @@ mod tests {
         assert_hidden(observer_connections(&malformed).expect_err("malformed"));
         // Nothing listens on port 1.
         let (status, stop) = (Arc::default(), CancellationToken::new());
-        let mut memory = WriterMemory::new(Retention::new(Duration::ZERO));
+        let mut memory = WriterMemory::new(
+            Ages {
+                feed: Duration::ZERO,
+                history: None,
+            },
+            Duration::ZERO,
+        );
         for url in [
             malformed,
             format!("postgres://user:{SECRET}@127.0.0.1:1/database"),

@@ -146,12 +146,13 @@ fn lag_slots(cursor: &Cursor) -> i64 {
 fn age(cursor: &Cursor, now: DateTime<Utc>) -> Duration {
     let since_tip = now - cursor.tip_at;
     let lag = lag_slots(cursor);
-    let age = if lag == 0 {
-        since_tip
-    } else {
-        let estimated = TimeDelta::milliseconds(lag.saturating_mul(SLOT_MILLISECONDS).min(1 << 50));
-        let since_block = cursor.block_time.map_or(estimated, |time| now - time);
+    let estimated = TimeDelta::milliseconds(lag.saturating_mul(SLOT_MILLISECONDS).min(1 << 50));
+    let since_block = cursor.block_time.map_or(estimated, |time| now - time);
+    // A source that catches up itself has nothing newer than an old block.
+    let age = if 0 < lag || cursor.block_time_tolerance < since_block {
         since_tip.max(since_block)
+    } else {
+        since_tip
     };
     age.to_std().unwrap_or_default()
 }
@@ -222,11 +223,12 @@ mod tests {
             settled_slot: Some(0),
             history_from: 0,
             is_following: true,
+            block_time_tolerance: TimeDelta::seconds(200),
         }
     }
 
     #[test]
-    fn the_age_is_that_of_the_tip_or_of_the_last_block_if_the_mirror_is_behind() {
+    fn the_age_is_that_of_the_tip_or_of_the_last_block_if_the_mirror_or_its_source_is_behind() {
         let age = |slot, block_time, now| {
             let now = DateTime::from_timestamp(now, 0).expect("a time");
             age(&cursor(slot, 20, block_time), now).as_secs()
@@ -236,6 +238,9 @@ mod tests {
         assert_eq!(age(19, Some(1_002), 1_003), 3);
         assert_eq!(age(10, None, 1_003), 4);
         assert_eq!(age(20, None, 990), 0);
+        assert_eq!(age(20, Some(900), 1_100), 100);
+        assert_eq!(age(20, Some(900), 1_101), 201);
+        assert_eq!(age(20, Some(1_001), 1_101), 101);
     }
 
     #[test]

@@ -137,6 +137,7 @@ mod tests {
             settled_slot: None,
             history_from: 0,
             is_following: true,
+            block_time_tolerance: chrono::TimeDelta::zero(),
         }
     }
 

@@ -48,7 +48,7 @@ pub enum DatabaseFault {
     Restart,
     /// Other clients have all connections.
     Full,
-    /// A standby takes over; at first it refuses to write.
+    /// A standby takes over that lacks the last transactions; at first it refuses to write.
     Failover,
 }
 

@@ -127,6 +127,20 @@ impl Postgres {
         standby
     }
 
+    /// Stops receiving what the server commits from now on.
+    pub async fn stop_following(&self) {
+        let mut connection = connect(&self.url("postgres")).await;
+        let sql = "alter system set primary_conninfo = ''";
+        connection.execute(sql).await.unwrap();
+        connection.execute("select pg_reload_conf()").await.unwrap();
+        wait_for("the end of the replication", START_TIMEOUT, async || {
+            let receivers = sqlx::query_scalar("select count(*) from pg_stat_wal_receiver");
+            let receivers: i64 = receivers.fetch_one(&mut connection).await.unwrap();
+            (receivers == 0).then_some(())
+        })
+        .await;
+    }
+
     /// Makes a standby accept writers.
     pub async fn promote(&self) {
         let mut connection = connect(&self.url("postgres")).await;

@@ -289,6 +289,76 @@ async fn an_audit_finds_a_damaged_account_and_leaves_it_as_it_is() {
     assert!(indexer.stop(), "{}", indexer.output());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_older_than_it_must_be_kept_is_removed() {
+    // Given a mirror that was in a minute of long ago where it is now
+    let fixture = Fixture::start().await;
+    let mut indexer = Observed::start(&fixture.network, "indexer", &[]);
+    indexer.wait_until_ready().await;
+    for bettor in 0..3 {
+        fixture.place_bet(1, bettor, 1).await;
+    }
+    let slot = fixture.network.client.rpc().get_slot().await.unwrap();
+    let pool = fixture.network.database().await;
+    mirror::wait_for_slot(&pool, slot).await;
+    wait_for("a finalized slot", TIMEOUT, async || {
+        let finalized = sqlx::query_scalar("select finalized_slot from chain.cursor");
+        let finalized: i64 = finalized.fetch_one(&pool).await.unwrap();
+        (3 < finalized).then_some(())
+    })
+    .await;
+    assert!(indexer.service.stop(), "{}", indexer.service.output());
+    let marked = "insert into chain.mark (at, seq, finalized_slot)
+        select now() - interval '601 s', seq - 1, finalized_slot from chain.cursor
+        returning seq, finalized_slot";
+    let marked: (i64, i64) = sqlx::query_as(marked).fetch_one(&pool).await.unwrap();
+
+    // When the indexer begins again, then it removes the records and the slots before
+    let mut indexer = fixture
+        .network
+        .service("again", "indexer", &["run", "--feed-secs", "600"]);
+    wait_for("the removal", TIMEOUT, async || {
+        let first = "select (select min(seq) from chain.feed), (select min(slot) from chain.slot)";
+        let first: (Option<i64>, Option<i64>) =
+            sqlx::query_as(first).fetch_one(&pool).await.unwrap();
+        (first == (Some(marked.0 + 1), Some(marked.1))).then_some(())
+    })
+    .await;
+    assert!(indexer.stop(), "{}", indexer.output());
+
+    // Old partitions are dropped but for the last one, and the history begins after them.
+    let mut transaction = pool.begin().await.unwrap();
+    for statement in [
+        "update chain.cursor set finalized_slot = 3 << 21",
+        "select chain.create_partitions(1 << 21), chain.create_partitions(2 << 21)",
+    ] {
+        sqlx::query(statement)
+            .execute(&mut *transaction)
+            .await
+            .unwrap();
+    }
+    let mut state = async |before: &str| -> (i32, i64, i64) {
+        let sql = format!("select chain.drop_partitions({before}) as dropped");
+        let dropped = sqlx::query_scalar(&sql)
+            .fetch_one(&mut *transaction)
+            .await
+            .unwrap();
+        let sql = "select (select count(*) from chain.event), history_from from chain.cursor";
+        let (events, from) = sqlx::query_as(sql)
+            .fetch_one(&mut *transaction)
+            .await
+            .unwrap();
+        (dropped, events, from)
+    };
+    let (dropped, events, from) = state("now() - interval '1 day'").await;
+    assert!(dropped == 0 && 0 < events && from < 1 << 21);
+    let (dropped, events, from) = state("now() + interval '1 day'").await;
+    assert!(0 < dropped && events == 0, "{dropped} {events}");
+    assert_eq!(from, 2 << 21);
+    transaction.rollback().await.unwrap();
+    mirror::assert_matches_chain(&fixture.network);
+}
+
 /// Runs `indexer` with a login. Returns the exit code and the output.
 fn indexer_as(network: &Network, url: &str, command: &str) -> (i32, String) {
     let mut process = network.command("indexer");
