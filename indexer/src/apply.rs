@@ -1,6 +1,7 @@
 //! Application of slots to the database: their rows and the cursor in one transaction.
 
 mod again;
+mod backend;
 mod batch_limit;
 mod error;
 mod limits;
@@ -15,7 +16,7 @@ use std::{
 use chrono::{DateTime, TimeDelta, Utc};
 use driftshield_sdk::Address;
 use metrics::{counter, histogram};
-use sqlx::{Connection, PgConnection, Postgres, Transaction};
+use sqlx::{Connection, PgConnection};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -33,15 +34,14 @@ use crate::{
     store::{Care, Store, bytes_of},
     undo,
 };
+use backend::{Backend, begin_long};
 use batch_limit::BatchLimit;
 pub use error::ApplyError;
-use limits::{LONG_TIMEOUT, bounded, bounded_by, session};
+use limits::{bounded, session};
 
 /// Key of the advisory lock that a process holds while it writes schema `chain`.
 const WRITER_LOCK: i64 = 0x6472_6966_7473_6869; // "driftshi"
 const LOCK_POLL_INTERVAL: Duration = Duration::from_millis(500);
-/// Lifts the time limit of statements, until the end of the transaction.
-const NO_STATEMENT_LIMIT: &str = "set local statement_timeout = 0";
 
 /// Result of applying a batch of updates.
 #[derive(Debug)]
@@ -95,6 +95,7 @@ impl WriterMemory {
 /// the lock with it.
 pub struct MirrorWriter<'a> {
     connection: PgConnection,
+    backend: Backend,
     /// Partitions of the history that exist.
     partitioned: HashSet<i64>,
     memory: &'a mut WriterMemory,
@@ -137,8 +138,10 @@ impl<'a> MirrorWriter<'a> {
                      what it lacks, and begin anew"
                 );
             }
+            let backend = bounded(Backend::of(&mut connection, database_url)).await?;
             Ok(Self {
                 connection,
+                backend,
                 partitioned: [].into(),
                 memory,
                 status,
@@ -262,9 +265,13 @@ impl<'a> MirrorWriter<'a> {
 
     /// Empties the mirror.
     pub async fn clear(&mut self) -> Result<(), ApplyError> {
-        let clear = sqlx::query("select chain.clear()");
-        bounded_by(LONG_TIMEOUT, clear.execute(&mut self.connection)).await?;
-        Ok(())
+        let mut transaction = begin_long(&mut self.connection).await?;
+        let clear = async {
+            let clear = sqlx::query("select chain.clear()");
+            clear.execute(&mut *transaction).await?;
+            transaction.commit().await
+        };
+        self.backend.while_working(clear).await
     }
 
     /// Applies the first `batch` updates up to the first slot that doesn't continue the mirror, in one
@@ -339,9 +346,9 @@ impl<'a> MirrorWriter<'a> {
 
     /// Undoes the slots after `ancestor`, which is applied and not finalized, and tells the clients.
     pub async fn undo(&mut self, ancestor: i64) -> Result<Cursor, ApplyError> {
-        let transaction = self.begin_long().await?;
+        let transaction = begin_long(&mut self.connection).await?;
         let undone = undo::to_ancestor(transaction, ancestor);
-        let cursor = bounded_by(LONG_TIMEOUT, undone).await?;
+        let cursor = self.backend.while_working(undone).await?;
         self.status.observe(Some(&cursor));
         Ok(cursor)
     }
@@ -355,14 +362,15 @@ impl<'a> MirrorWriter<'a> {
     /// Begins a new epoch with `first`, the next slot to apply: the slots between the cursor and it are
     /// lost.
     pub async fn begin_epoch(&mut self, first: &SealedSlot) -> Result<(), ApplyError> {
-        let transaction = self.begin_long().await?;
-        bounded_by(LONG_TIMEOUT, gap::begin_epoch(transaction, first)).await
+        let transaction = begin_long(&mut self.connection).await?;
+        let begun = gap::begin_epoch(transaction, first);
+        self.backend.while_working(begun).await
     }
 
     /// Takes over accounts that were read from an RPC node. The mirror must have passed the reading.
     pub async fn store_reading(&mut self, reading: Reading) -> Result<Taken, ApplyError> {
-        let transaction = self.begin_long().await?;
-        bounded_by(LONG_TIMEOUT, reading.store(transaction)).await
+        let transaction = begin_long(&mut self.connection).await?;
+        self.backend.while_working(reading.store(transaction)).await
     }
 
     /// Requests of the API for accounts to be read again, the first ones first.
@@ -403,17 +411,11 @@ impl<'a> MirrorWriter<'a> {
 
     /// Records that the mirror has all accounts.
     pub async fn settle(&mut self) -> Result<Cursor, ApplyError> {
-        let transaction = self.begin_long().await?;
-        let cursor = bounded_by(LONG_TIMEOUT, gap::settle(transaction)).await?;
+        let transaction = begin_long(&mut self.connection).await?;
+        let settled = gap::settle(transaction);
+        let cursor = self.backend.while_working(settled).await?;
         self.status.observe(Some(&cursor));
         Ok(cursor)
-    }
-
-    /// Begins a transaction whose statements can take long.
-    async fn begin_long(&mut self) -> Result<Transaction<'_, Postgres>, ApplyError> {
-        let mut transaction = bounded(self.connection.begin()).await?;
-        bounded(sqlx::raw_sql(NO_STATEMENT_LIMIT).execute(&mut *transaction)).await?;
-        Ok(transaction)
     }
 
     /// Applied slots with their blockhashes, newest first, down to `first`.

@@ -2,10 +2,7 @@
 
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    ApplyError, MirrorWriter,
-    limits::{LONG_TIMEOUT, bounded, bounded_by},
-};
+use super::{ApplyError, MirrorWriter, backend::begin_long, limits::bounded};
 use crate::redecode;
 
 impl MirrorWriter<'_> {
@@ -31,9 +28,9 @@ impl MirrorWriter<'_> {
             self.undo(ancestor).await?;
         }
         while !stop.is_cancelled() {
-            let transaction = self.begin_long().await?;
+            let transaction = begin_long(&mut self.connection).await?;
             let tried = redecode::next_batch(transaction);
-            match bounded_by(LONG_TIMEOUT, tried).await? {
+            match self.backend.while_working(tried).await? {
                 Some(cursor) => self.status.observe(Some(&cursor)),
                 None => break,
             }
