@@ -30,6 +30,7 @@ mod pending;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    io,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -58,6 +59,8 @@ const FINALIZED_EVERY: u32 = 5;
 const STORED_INTERVAL: Duration = Duration::from_millis(10);
 /// Time without a new slot after which the node counts as stalled.
 const STALL_TIMEOUT: Duration = Duration::from_secs(30);
+/// Time limit of an access to the database: a machine that has died answers nothing.
+const DATABASE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Most slots that are applied together. If more are missing, the blocks up to the newest one are left to
 /// the writer, which fills gaps in smaller transactions.
 const MAX_SLOTS: usize = 128;
@@ -221,10 +224,13 @@ impl Poller {
             });
         }
         let mut db = self.db.acquire().await?;
-        let open: BTreeSet<_> = open_among(&mut db, &candidates)
-            .await?
-            .into_iter()
-            .collect();
+        let open = timeout(scaled(DATABASE_TIMEOUT), open_among(&mut db, &candidates));
+        let Ok(open) = open.await else {
+            // In the pool, it would be waited for without an end.
+            db.close_on_drop();
+            return Err(unanswered().into());
+        };
+        let open: BTreeSet<_> = open?.into_iter().collect();
         let is_known = |address: &Address| open.contains(address) || self.pending.touches(address);
         // An event names the accounts of the program that its instruction changed. Most of the other accounts
         // that a transaction can write are wallets and token accounts.
@@ -275,6 +281,12 @@ impl Poller {
         }
         Ok(())
     }
+}
+
+fn unanswered() -> sqlx::Error {
+    let secs = DATABASE_TIMEOUT.as_secs();
+    let message = format!("the database has not answered for {secs} s");
+    sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, message))
 }
 
 /// Limits the time of a request whose answer is short.
