@@ -1,43 +1,32 @@
 //! The RPC node, as far as the mirror reads it beside the stream.
 
-use std::{collections::BTreeSet, time::Duration};
+mod client;
 
-use backon::{ExponentialBuilder, Retryable};
+use std::collections::BTreeSet;
+
 use driftshield_sdk::{Account, AccountKind, Address, ID};
 use futures::{StreamExt, TryStreamExt, stream};
-use metrics::counter;
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::Deserialize;
 use serde_json::{Value, json};
-use solana_rpc_client::nonblocking::rpc_client::RpcClient;
 use solana_rpc_client_api::{
     client_error::{Error as ClientError, ErrorKind},
-    request::{RpcError, RpcRequest},
+    request::RpcError,
     response::{Response, RpcKeyedAccount, UiAccount},
 };
 
-use crate::{
-    error_chain::error_chain,
-    metrics::RPC_REQUESTS,
-    slot::{
-        SlotError,
-        rpc_block::{BlockSlot, RpcBlock},
-    },
-    waits::scaled,
+use crate::slot::{
+    SlotError,
+    rpc_block::{BlockSlot, RpcBlock},
 };
+pub use client::Rpc;
+use client::{LIST, without_url};
 
-/// Time limit of a request. All accounts of a type can take minutes.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(300);
 /// Bytes with which an account's data begins, and which tell its type.
 const DISCRIMINATOR_BYTES: usize = 8;
 /// Most accounts of one request.
 pub const MAX_ACCOUNTS: usize = 100;
 /// Most slots of one request for blocks; nodes refuse more than 500,000.
 const MAX_SLOTS: u64 = 100_000;
-/// Number of retries after the node refused a request because of its rate, or failed. With
-/// [`MIN_RETRY_DELAY`], a node that is behind has a minute to catch up.
-const MAX_RETRIES: usize = 10;
-const MIN_RETRY_DELAY: Duration = Duration::from_millis(200);
-const MAX_RETRY_DELAY: Duration = Duration::from_secs(10);
 /// Number of blocks that are requested at a time.
 const CONCURRENT_BLOCKS: usize = 8;
 /// Number of blocks that one transaction applies.
@@ -82,39 +71,7 @@ pub struct AccountsAt {
     pub accounts: Vec<RpcAccount>,
 }
 
-/// Client of an RPC node, at confirmed commitment.
-pub struct Rpc(RpcClient);
-
 impl Rpc {
-    pub fn new(url: &str) -> Self {
-        Self(RpcClient::new_with_timeout(url.to_owned(), REQUEST_TIMEOUT))
-    }
-
-    /// Sends a request; retries it if the node or the network fails, or refuses its rate.
-    async fn send<T: DeserializeOwned>(
-        &self,
-        method: &'static str,
-        params: Value,
-    ) -> Result<T, ReadError> {
-        let send = || async {
-            let sent = self.0.send(RpcRequest::Custom { method }, params.clone());
-            count(method, sent.await).map_err(Box::new)
-        };
-        let retries = ExponentialBuilder::new()
-            .with_min_delay(MIN_RETRY_DELAY)
-            .with_max_delay(scaled(MAX_RETRY_DELAY))
-            .with_jitter()
-            .with_max_times(MAX_RETRIES);
-        send.retry(retries)
-            .when(|error| !is_answer(error))
-            .notify(|error, _| {
-                let error = without_url(error);
-                tracing::debug!(method, error, "RPC request failed; retrying");
-            })
-            .await
-            .map_err(|error| ReadError::Request { method, error })
-    }
-
     /// The confirmed slot that the node has reached.
     pub async fn slot(&self) -> Result<u64, ReadError> {
         self.send("getSlot", json!([{ "commitment": "confirmed" }]))
@@ -302,9 +259,8 @@ impl Rpc {
         config["commitment"] = "confirmed".into();
         config["withContext"] = true.into();
         config["minContextSlot"] = min_slot.into();
-        let response: Response<Vec<RpcKeyedAccount>> = self
-            .send("getProgramAccounts", json!([ID.to_string(), config]))
-            .await?;
+        let response: Response<Vec<RpcKeyedAccount>> =
+            self.send(LIST, json!([ID.to_string(), config])).await?;
         let slot = context_slot(response.context.slot, min_slot)?;
         let accounts = response.value.into_iter().map(|keyed| {
             let malformed = |_| ReadError::MalformedAccount(keyed.pubkey.clone());
@@ -316,29 +272,6 @@ impl Rpc {
             accounts: accounts.collect::<Result<_, _>>()?,
         })
     }
-}
-
-/// Counts a request by its result, which it returns.
-fn count<T>(method: &'static str, sent: Result<T, ClientError>) -> Result<T, ClientError> {
-    let result = if sent.is_ok() { "ok" } else { "error" };
-    counter!(RPC_REQUESTS, "method" => method, "result" => result).increment(1);
-    sent
-}
-
-/// The error with its causes, without the node's URL, which can contain an access key.
-fn without_url(error: &ClientError) -> String {
-    const URL: &str = " for url (";
-    let mut rest = error_chain(error);
-    let mut message = String::new();
-    while let Some(start) = rest.find(URL) {
-        message.push_str(&rest[..start]);
-        // A URL has no space. It ends with the message, or with a parenthesis and a colon.
-        let url = rest.split_off(start + URL.len());
-        rest = url
-            .find("): ")
-            .map_or(String::new(), |end| url[end + 1..].to_owned());
-    }
-    message + &rest
 }
 
 impl RpcAccount {
@@ -363,20 +296,6 @@ fn context_slot(node_slot: u64, min_slot: i64) -> Result<i64, ReadError> {
     }
 }
 
-/// Whether the error is the node's answer to the request, so that a retry gets the same. A node that
-/// is behind answers otherwise later.
-fn is_answer(error: &ClientError) -> bool {
-    const BEHIND: i64 = -32016; // minimum context slot not reached
-    const UNHEALTHY: i64 = -32005;
-    const NOT_YET: i64 = -32004; // block not available for slot
-    match error.kind() {
-        ErrorKind::RpcError(RpcError::RpcResponseError { code, .. }) => {
-            ![BEHIND, UNHEALTHY, NOT_YET].contains(code)
-        }
-        _ => false,
-    }
-}
-
 /// Whether the node says that it has no block of the slot.
 fn is_missing_block(error: &ClientError) -> bool {
     // Cleaned up, not available, skipped, skipped in long-term storage, not in long-term storage
@@ -386,27 +305,5 @@ fn is_missing_block(error: &ClientError) -> bool {
             MISSING.contains(code) || message.contains("slot too old")
         }
         _ => false,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn errors_keep_the_url_secret_and_name_the_cause() {
-        // Nothing listens on port 1.
-        let url = "http://user:secret@127.0.0.1:1/path?api-key=secret";
-        let client = RpcClient::new(url.to_owned());
-        let error = client.get_slot().await.expect_err("refused");
-        assert!(error.to_string().contains("secret"));
-        let message = without_url(&error);
-        assert!(!message.contains("secret"), "{message}");
-        assert!(message.contains("refused"), "{message}");
-        let error = ReadError::Request {
-            method: "getSlot",
-            error: Box::new(error),
-        };
-        assert!(!error_chain(&error).contains("secret"));
     }
 }

@@ -349,7 +349,7 @@ async fn mirror_until_failure(
     status.observe(cursor.as_ref());
     if !cursor.as_ref().is_some_and(|cursor| cursor.is_following) {
         status.enter(State::Filling);
-        history::fill(&sources.rpc, &mut mirror, stop).await?;
+        history::fill(&sources.rpc.patient(), &mut mirror, stop).await?;
     }
     mirror.decode_again(stop).await?;
     let cursor = mirror.cursor().await?;
