@@ -5,6 +5,7 @@ use driftshield_indexer::{
     ConfigFile, Endpoints, RunOptions, Settings, error_chain, migrate, rebuild, run, shutdown,
     verify,
 };
+use tokio::runtime::Runtime;
 use tracing_subscriber::EnvFilter;
 
 /// Mirrors the program's accounts and events into Postgres.
@@ -32,15 +33,18 @@ enum Command {
     Verify,
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     let level = EnvFilter::builder().with_default_directive(tracing::Level::INFO.into());
     tracing_subscriber::fmt()
         .with_env_filter(level.from_env_lossy())
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
         .init();
-    match execute(Cli::parse()).await {
+    let runtime = Runtime::new().expect("threads can be started");
+    let executed = runtime.block_on(execute(Cli::parse()));
+    // A look-up of a name that hangs can't be cancelled, and nothing needs it any more.
+    runtime.shutdown_background();
+    match executed {
         Ok(code) => code,
         Err(error) => {
             eprintln!("error: {}", error_chain(error.as_ref()));

@@ -38,6 +38,7 @@ use crate::{
     monitor::{self, Monitor},
     poll,
     rpc::Rpc,
+    shutdown::end_soon_after,
     status::{State, Status},
     stream::{self, GrpcServer, StreamError, Updates},
     waits::scaled,
@@ -148,7 +149,7 @@ impl Attempts {
 }
 
 /// Mirrors the chain until `stop` is cancelled, then applies the updates already received and
-/// returns. Retries transient failures, such as an unreachable service, without limit. Meanwhile it
+/// returns; what takes longer than [`shutdown::STOP_GRACE`] is given up. Retries transient failures, such as an unreachable service, without limit. Meanwhile it
 /// serves metrics and health, and audits the mirror, as the settings say.
 ///
 /// # Errors
@@ -163,7 +164,8 @@ pub async fn run(
     let sources = Sources::new(endpoints, settings)?;
     let status = Arc::default();
     let _observers = observe(&sources, settings, &status).await?;
-    mirror(&sources, settings, &status, stop, false).await
+    let mirrored = mirror(&sources, settings, &status, &stop, false);
+    end_soon_after(&stop, mirrored).await
 }
 
 /// Empties the mirror and makes it anew: fills it with the program's past slots and its accounts, and
@@ -180,9 +182,12 @@ pub async fn rebuild(
     let sources = Sources::new(endpoints, settings)?;
     let status = Arc::default();
     let _observers = observe(&sources, settings, &status).await?;
-    let cleared = clear(&sources, settings, &status, &stop).await;
-    cleared.map_err(|error| with_advice(error.into()))?;
-    mirror(&sources, settings, &status, stop, true).await
+    let rebuilt = async {
+        let cleared = clear(&sources, settings, &status, &stop).await;
+        cleared.map_err(|error| with_advice(error.into()))?;
+        mirror(&sources, settings, &status, &stop, true).await
+    };
+    end_soon_after(&stop, rebuilt).await
 }
 
 /// Empties the mirror, unless `stop` is cancelled first.
@@ -246,7 +251,7 @@ async fn mirror(
     sources: &Sources,
     settings: &Settings,
     status: &Arc<Status>,
-    stop: CancellationToken,
+    stop: &CancellationToken,
     until_settled: bool,
 ) -> anyhow::Result<()> {
     let mut attempts = Attempts::default();
@@ -259,7 +264,7 @@ async fn mirror(
             &attempts,
             &mut memory,
             status,
-            &stop,
+            stop,
             &mut caught_up,
             until_settled,
         );
