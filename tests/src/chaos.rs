@@ -3,7 +3,7 @@
 
 pub mod comparison;
 mod evidence;
-mod link;
+pub mod link;
 pub mod node;
 pub mod report;
 pub mod schedule;

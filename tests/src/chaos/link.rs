@@ -18,18 +18,16 @@ use tokio::{
 #[derive(Clone)]
 pub struct Link {
     pub port: u16,
-    state: watch::Sender<State>,
-    number: Arc<AtomicU64>,
+    faults: watch::Sender<Faults>,
     target: Arc<Mutex<SocketAddr>>,
     disturbed: Arc<AtomicU64>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum State {
-    /// Forwards everything. Connections of an earlier number are closed.
-    Open(u64),
-    /// Nothing is forwarded, and no connection is closed: as if the machine had gone.
-    HalfOpen,
+/// How often each fault has happened. It concerns the connections that exist then.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+struct Faults {
+    cuts: u64,
+    half_opens: u64,
 }
 
 impl Link {
@@ -38,8 +36,7 @@ impl Link {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let link = Self {
             port: listener.local_addr().unwrap().port(),
-            state: watch::Sender::new(State::Open(0)),
-            number: Arc::default(),
+            faults: watch::Sender::default(),
             target: Arc::new(Mutex::new(loopback(port))),
             disturbed: Arc::default(),
         };
@@ -53,16 +50,15 @@ impl Link {
         link
     }
 
-    /// Forwards new connections to another port, and closes the others.
+    /// Forwards new connections to another port, and closes the others as [`Self::cut`] does.
     pub fn retarget(&self, port: u16) {
         *self.target.lock().unwrap() = loopback(port);
         self.cut();
     }
 
-    /// Closes all connections, and forwards new ones.
+    /// Closes all connections but those that are half-open, and forwards new ones.
     pub fn cut(&self) {
-        let number = self.number.fetch_add(1, Relaxed) + 1;
-        self.state.send_replace(State::Open(number));
+        self.faults.send_modify(|faults| faults.cuts += 1);
     }
 
     /// Number of connections that ended before their client ended them, or were kept waiting.
@@ -70,14 +66,15 @@ impl Link {
         self.disturbed.load(Relaxed)
     }
 
-    /// Stops forwarding without closing a connection.
+    /// Makes all connections half-open, as if the server's machine had gone: what is sent is lost, and only
+    /// the client can end them. New ones are forwarded.
     pub fn half_open(&self) {
-        self.state.send_replace(State::HalfOpen);
+        self.faults.send_modify(|faults| faults.half_opens += 1);
     }
 
     async fn forward(self, mut client: TcpStream) {
-        let mut state = self.state.subscribe();
-        let begun = *state.borrow_and_update();
+        let mut faults = self.faults.subscribe();
+        let begun = *faults.borrow_and_update();
         let target = *self.target.lock().unwrap();
         let Ok(mut server) = TcpStream::connect(target).await else {
             self.disturbed.fetch_add(1, Relaxed);
@@ -89,24 +86,17 @@ impl Link {
         }
         let (mut from_client, mut from_server) = ([0; 16 << 10], [0; 16 << 10]);
         loop {
-            if *state.borrow_and_update() == State::HalfOpen {
-                self.disturbed.fetch_add(1, Relaxed);
-                // What the client sends meanwhile is lost, and the connection never works again.
-                if state.changed().await.is_ok() {
-                    return;
-                }
-            }
             tokio::select! {
                 biased;
-                changed = state.changed() => {
+                changed = faults.changed() => {
                     if changed.is_err() {
                         return;
                     }
-                    let now = *state.borrow();
-                    if now != State::HalfOpen && now != begun {
-                        self.disturbed.fetch_add(1, Relaxed);
-                        return;
+                    self.disturbed.fetch_add(1, Relaxed);
+                    if faults.borrow().half_opens != begun.half_opens {
+                        swallow(client, server).await;
                     }
+                    return;
                 }
                 read = client.read(&mut from_client) => match read {
                     Ok(bytes) if 0 < bytes => {
@@ -132,6 +122,66 @@ impl Link {
     }
 }
 
+/// Reads what both sides send, until the client ends the connection.
+async fn swallow(mut client: TcpStream, mut server: TcpStream) {
+    let (mut from_client, mut from_server) = ([0; 16 << 10], [0; 16 << 10]);
+    let mut has_server = true;
+    loop {
+        tokio::select! {
+            read = client.read(&mut from_client) => {
+                if !matches!(read, Ok(bytes) if 0 < bytes) {
+                    return;
+                }
+            }
+            read = server.read(&mut from_server), if has_server => {
+                has_server = matches!(read, Ok(bytes) if 0 < bytes);
+            }
+        }
+    }
+}
+
 fn loopback(port: u16) -> SocketAddr {
     ([127, 0, 0, 1], port).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
+    use super::*;
+
+    /// A client of a server that sends back what it gets.
+    async fn echoed(link: &Link) -> TcpStream {
+        let mut client = TcpStream::connect(loopback(link.port)).await.unwrap();
+        client.write_all(b"a").await.unwrap();
+        assert_eq!(client.read_u8().await.unwrap(), b'a');
+        client
+    }
+
+    #[tokio::test]
+    async fn a_half_open_connection_stays_so_and_others_work() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let link = Link::start(listener.local_addr().unwrap().port()).await;
+        tokio::spawn(async move {
+            loop {
+                let (mut client, _) = listener.accept().await.unwrap();
+                tokio::spawn(async move {
+                    let (mut reader, mut writer) = client.split();
+                    tokio::io::copy(&mut reader, &mut writer).await
+                });
+            }
+        });
+        let mut lost = echoed(&link).await;
+        link.half_open();
+        let mut cut = echoed(&link).await;
+        link.cut();
+        assert!(!matches!(cut.read(&mut [0; 1]).await, Ok(bytes) if 0 < bytes));
+        echoed(&link).await;
+        lost.write_all(b"b").await.unwrap();
+        let answer = timeout(Duration::from_millis(300), lost.read_u8());
+        assert!(answer.await.is_err(), "neither an answer nor an end");
+        assert_eq!(link.disturbed(), 2);
+    }
 }

@@ -34,6 +34,7 @@ struct Shared {
     /// Every account that a list has had, by address.
     seen: Mutex<HashMap<String, Value>>,
     slow: AtomicU64,
+    unanswered: AtomicU64,
     busy: AtomicU64,
     ghosts: AtomicU64,
 }
@@ -41,7 +42,7 @@ struct Shared {
 /// A fault of the node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum NodeFault {
-    /// A list of accounts takes this long.
+    /// Lists of accounts take this long, until one has been answered.
     Slow(Duration),
     /// Every other request is refused as too many.
     Busy,
@@ -49,6 +50,8 @@ pub enum NodeFault {
     Ghosts,
     /// Blocks before this slot are gone.
     Purged(u64),
+    /// Requests are accepted and never answered.
+    Silent,
 }
 
 impl Node {
@@ -71,6 +74,17 @@ impl Node {
         *self.shared.fault.lock().unwrap() = fault;
     }
 
+    /// Ends a fault, unless a slow list has not been answered yet: whoever needs it must wait for it.
+    pub fn recover(&self) {
+        let mut fault = self.shared.fault.lock().unwrap();
+        fault.take_if(|fault| !matches!(fault, NodeFault::Slow(_)));
+    }
+
+    /// Number of requests that were not answered.
+    pub fn unanswered(&self) -> u64 {
+        self.shared.unanswered.load(Relaxed)
+    }
+
     /// How often a fault changed an answer: of the kinds slow, busy and ghosts.
     pub fn changed(&self) -> [u64; 3] {
         let Shared {
@@ -91,8 +105,15 @@ async fn answer(State(node): State<Node>, Json(request): Json<Value>) -> Respons
         Some(NodeFault::Slow(delay)) if is_list => {
             shared.slow.fetch_add(1, Relaxed);
             let answer = node.forward(&request).await;
+            // If the client gives up, this function ends here.
             tokio::time::sleep(delay).await;
+            let mut fault = shared.fault.lock().unwrap();
+            fault.take_if(|fault| matches!(fault, NodeFault::Slow(_)));
             return answer.into_response();
+        }
+        Some(NodeFault::Silent) => {
+            shared.unanswered.fetch_add(1, Relaxed);
+            return std::future::pending().await;
         }
         Some(NodeFault::Purged(first)) => {
             if let Some(answer) = purged(&request, first) {

@@ -40,7 +40,8 @@ pub enum Disturbance {
 pub enum DatabaseFault {
     /// Its connections are closed.
     Cut,
-    /// Its machine no longer answers, and no connection is closed.
+    /// Its machine no longer answers over the connections that it has, and none is closed until the indexer
+    /// gives it up.
     HalfOpen,
     /// SIGKILL to the server, which starts again.
     Kill,
@@ -63,6 +64,10 @@ pub enum Counted {
     Ghosts,
 }
 
+/// The indexer's long waits are this much shorter.
+pub const TIME_SCALE: u32 = 10;
+/// A list of accounts takes at least this long, on the clock of these waits: it is no short request.
+const SLOW_LIST: Duration = Duration::from_secs(300);
 /// Number of faults in a schedule, besides kills of the indexer.
 const FAULTS: usize = 3;
 /// Number of seeds in a row, from a multiple of it on, whose schedules have every kind of fault together.
@@ -108,7 +113,7 @@ fn all_from(random: &mut StdRng) -> Vec<Disturbance> {
     let refuse = |refusal| Fault::RefuseReplay(refusal);
     let part = [Part::Accounts, Part::Transactions, Part::Slot];
     let part = part[random.random_range(0..3)].clone();
-    let slow = Duration::from_millis(random.random_range(500..3_000));
+    let slow = SLOW_LIST / TIME_SCALE + Duration::from_millis(random.random_range(500..3_000));
     let silence = Duration::from_millis(random.random_range(1_000..5_000));
     let undecodable = [Undecodable::Discriminator, Undecodable::Truncated];
     let undecodable = undecodable[random.random_range(0..2)].clone();
@@ -172,7 +177,7 @@ impl Disturbance {
             Self::Node(NodeFault::Slow(_)) => vec![Counted::Slow],
             Self::Node(NodeFault::Busy) => vec![Counted::Busy],
             Self::Node(NodeFault::Ghosts) => vec![Counted::Ghosts],
-            Self::Node(NodeFault::Purged(_)) => vec![],
+            Self::Node(NodeFault::Purged(_) | NodeFault::Silent) => vec![],
         }
     }
 

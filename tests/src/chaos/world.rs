@@ -9,7 +9,7 @@ use super::{
     comparison::Chain,
     link::Link,
     node::{Node, NodeFault},
-    schedule::{Counted, DatabaseFault, Disturbance},
+    schedule::{Counted, DatabaseFault, Disturbance, TIME_SCALE},
     traffic::FAR_WINDOW,
 };
 use crate::network::{
@@ -19,8 +19,6 @@ use crate::network::{
     postgres::{MAX_CONNECTIONS, Postgres},
 };
 
-/// The indexer's long waits are this much shorter.
-const TIME_SCALE: &str = "10";
 /// Longest time until a fault has changed something on a busy chain.
 const FAULT_TIMEOUT: Duration = Duration::from_secs(6);
 /// Longest time until the mirror has caught up.
@@ -169,11 +167,7 @@ impl World {
         let before = self.link.disturbed();
         match fault {
             DatabaseFault::Cut => self.link.cut(),
-            DatabaseFault::HalfOpen => {
-                self.link.half_open();
-                sleep(Duration::from_secs(4)).await;
-                self.link.cut();
-            }
+            DatabaseFault::HalfOpen => self.link.half_open(),
             DatabaseFault::Kill => {
                 self.postgres.kill();
                 self.postgres.restart().await;
@@ -247,7 +241,7 @@ impl World {
         let place = match fault {
             NodeFault::Slow(_) => 0,
             NodeFault::Busy => 1,
-            NodeFault::Ghosts | NodeFault::Purged(_) => 2,
+            NodeFault::Ghosts | NodeFault::Purged(_) | NodeFault::Silent => 2,
         };
         self.count(kind, after[place] - before[place]);
     }
@@ -272,7 +266,7 @@ impl World {
     /// Returns how long that took.
     pub async fn recover(&mut self) -> Duration {
         self.faults.release_all().await;
-        self.node.set(None);
+        self.node.recover();
         let started = Instant::now();
         // Transactions that are confirmed can be of the slot after it.
         let slot = self.chain.slot().await + 1;
@@ -323,7 +317,7 @@ fn start_indexer(fixture: &Fixture, link: &Link, node: &Node) -> Service {
     command
         .env("DATABASE_URL", url)
         .env("RPC_URL", &node.url)
-        .env("DRIFTSHIELD_TIME_SCALE", TIME_SCALE)
+        .env("DRIFTSHIELD_TIME_SCALE", TIME_SCALE.to_string())
         .arg("run");
     Service::start("indexer", &mut command, fixture.network.directory.path())
 }

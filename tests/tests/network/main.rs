@@ -7,6 +7,7 @@ mod continuity;
 mod example;
 mod faults;
 mod insurance;
+mod limits;
 mod lives;
 mod lost_slots;
 mod mirror;
