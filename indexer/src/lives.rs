@@ -130,6 +130,17 @@ fn touched_by(slot: &SealedSlot) -> impl Iterator<Item = Address> {
         .chain(slot.emptied.iter().copied())
 }
 
+/// The model of a receipt that an event settles, and the bits of its oracles that earn a part of the pay. `None`
+/// if none of them does.
+fn earning(event: &Event) -> Option<(&Address, u8)> {
+    let (model, bits) = match event {
+        Event::ReceiptRuled(e) => (&e.model, e.earners),
+        Event::ReceiptFinalized(e) => (&e.model, e.earners),
+        _ => return None,
+    };
+    (bits != 0).then_some((model, bits))
+}
+
 impl<'a> Lives<'a> {
     /// `current` are the current lives of all [`touched_addresses`] that have one.
     pub fn new(current: Vec<Life>, mints: Mints) -> Self {
@@ -179,11 +190,11 @@ impl<'a> Lives<'a> {
         Account::decode(&state).ok()
     }
 
-    /// The oracles of a model whose bits are set; none if the model is unknown.
-    pub fn oracles(&self, model: &Address, bits: u8) -> Vec<Address> {
-        if bits == 0 {
+    /// The oracles that an event pays for the receipt that it settles; none if the model is unknown.
+    pub fn earners(&self, event: &Event) -> Vec<Address> {
+        let Some((model, bits)) = earning(event) else {
             return vec![];
-        }
+        };
         let Some(Account::Model(model)) = self.account(model) else {
             return vec![];
         };

@@ -204,14 +204,21 @@ impl EventRows {
 
     /// Adds the rows of an event of a slot. `lives` are those right before the event, which doesn't say
     /// everything: a bet has only the pool of its own outcome, so that the others are taken from the market.
-    pub fn add(&mut self, slot: &SealedSlot, emitted: &EmittedEvent, lives: &Lives<'_>) {
+    /// `earners` are [`Lives::earners`].
+    pub fn add(
+        &mut self,
+        slot: &SealedSlot,
+        emitted: &EmittedEvent,
+        lives: &Lives<'_>,
+        earners: &[Address],
+    ) {
         let (name, body) = self.add_event(slot, emitted);
         let id = emitted.id.get();
         if let Some(event) = &emitted.event {
             self.add_history(id, slot.block_time, event, lives);
         }
         let event = emitted.event.as_ref();
-        let channels = event.map(|event| self.add_concerned(id, event, lives));
+        let channels = event.map(|event| self.add_concerned(id, event, lives, earners));
         self.feed.push(FeedEvent {
             id,
             slot: slot.slot,
@@ -246,9 +253,15 @@ impl EventRows {
 
     /// Adds the accounts and wallets that the event concerns. Returns the channels on which clients hear
     /// of it.
-    fn add_concerned(&mut self, id: i64, event: &Event, lives: &Lives<'_>) -> Vec<String> {
+    fn add_concerned(
+        &mut self,
+        id: i64,
+        event: &Event,
+        lives: &Lives<'_>,
+        earners: &[Address],
+    ) -> Vec<String> {
         let (changes, named) = (event.changes(), event.parties());
-        let unnamed = unnamed_parties(event, lives);
+        let unnamed = unnamed_parties(event, lives, earners);
         let numbered = changes.iter().map(|change| (change.address, change.number));
         // An account that an event changes twice counts once.
         for (address, number) in numbered.collect::<BTreeSet<_>>() {
@@ -410,7 +423,11 @@ impl EventRows {
 
 /// Wallets that the event concerns, but that only an account names: each with its part, none of which an event
 /// of this name itself names.
-fn unnamed_parties(event: &Event, lives: &Lives<'_>) -> Vec<(Address, &'static str)> {
+fn unnamed_parties(
+    event: &Event,
+    lives: &Lives<'_>,
+    earners: &[Address],
+) -> Vec<(Address, &'static str)> {
     match event {
         Event::MarketSettled(e) if e.state != MarketState::Open => creator(&e.market, lives),
         Event::FeesCollected(e) if e.payee == FeePayee::Creator => creator(&e.market, lives),
@@ -424,8 +441,8 @@ fn unnamed_parties(event: &Event, lives: &Lives<'_>) -> Vec<(Address, &'static s
             challenger(&e.receipt, lives)
         }
         Event::SlashesReturned(e) => challenger(&e.receipt, lives),
-        Event::ReceiptRuled(e) => settling(&e.receipt, &e.model, e.earners, lives),
-        Event::ReceiptFinalized(e) => settling(&e.receipt, &e.model, e.earners, lives),
+        Event::ReceiptRuled(e) => settling(&e.receipt, lives, earners),
+        Event::ReceiptFinalized(e) => settling(&e.receipt, lives, earners),
         _ => vec![],
     }
 }
@@ -449,12 +466,10 @@ fn challenger(receipt: &Address, lives: &Lives<'_>) -> Vec<(Address, &'static st
 /// The challenger of a receipt that is being settled, and the oracles that earn a part of the pay for it.
 fn settling(
     receipt: &Address,
-    model: &Address,
-    earners: u8,
     lives: &Lives<'_>,
+    earners: &[Address],
 ) -> Vec<(Address, &'static str)> {
-    let earners = lives.oracles(model, earners).into_iter();
-    let earners = earners.map(|oracle| (oracle, "earner"));
+    let earners = earners.iter().map(|&oracle| (oracle, "earner"));
     challenger(receipt, lives)
         .into_iter()
         .chain(earners)

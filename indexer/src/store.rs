@@ -75,9 +75,11 @@ impl Store<'_> {
         let mut counter = hourly::Counter::default();
         for slot in slots {
             lives.apply(slot, |emitted, lives| {
-                rows.add(slot, emitted, lives);
-                if let Some(event) = &emitted.event {
-                    counter.count(slot.block_time, event, lives);
+                let event = emitted.event.as_ref();
+                let earners = event.map(|event| lives.earners(event)).unwrap_or_default();
+                rows.add(slot, emitted, lives, &earners);
+                if let Some(event) = event {
+                    counter.count(slot.block_time, event, lives, &earners);
                 }
             });
         }

@@ -89,13 +89,19 @@ impl Counter {
     }
 
     /// Counts an event. `lives` are those right before it: the event doesn't say what never changes, such
-    /// as the token of a market.
-    pub fn count(&mut self, time: Option<DateTime<Utc>>, event: &Event, lives: &Lives<'_>) {
+    /// as the token of a market. `earners` are [`Lives::earners`].
+    pub fn count(
+        &mut self,
+        time: Option<DateTime<Utc>>,
+        event: &Event,
+        lives: &Lives<'_>,
+        earners: &[Address],
+    ) {
         let hour = time.and_then(hour_of);
         self.note_new(event);
         self.count_market(hour, event, lives);
         self.count_cover(hour, event, lives);
-        self.count_receipt(hour, event, lives);
+        self.count_receipt(hour, event, lives, earners);
     }
 
     /// Leaves out capital and drift as of the last event: later events of the hour were counted before.
@@ -297,7 +303,13 @@ impl Counter {
         count.add(model.map(Model), &totals);
     }
 
-    fn count_receipt(&mut self, hour: Option<DateTime<Utc>>, event: &Event, lives: &Lives<'_>) {
+    fn count_receipt(
+        &mut self,
+        hour: Option<DateTime<Utc>>,
+        event: &Event,
+        lives: &Lives<'_>,
+        earners: &[Address],
+    ) {
         match event {
             Event::ModelRegistered(e) => {
                 let mut count = Count {
@@ -339,7 +351,7 @@ impl Counter {
             _ => {}
         }
         if let Some(receipt) = SettledReceipt::of(event) {
-            self.count_settled(hour, &receipt, lives);
+            self.count_settled(hour, &receipt, lives, earners);
         }
     }
 
@@ -348,6 +360,7 @@ impl Counter {
         hour: Option<DateTime<Utc>>,
         receipt: &SettledReceipt<'_>,
         lives: &Lives<'_>,
+        earners: &[Address],
     ) {
         let mut count = self.in_token_of(&receipt.model, hour, lives);
         let subjects = [Platform, Model(receipt.model)];
@@ -389,7 +402,7 @@ impl Counter {
             earned: (receipt.pay / parts).into(),
             ..Totals::default()
         };
-        for oracle in lives.oracles(&receipt.model, receipt.earners) {
+        for &oracle in earners {
             count.add(subjects, &earning);
             count.add([Wallet(oracle)], &earning);
         }

@@ -23,7 +23,8 @@ fn count(slots: &[SealedSlot]) -> Added {
     let mut counter = Counter::default();
     for slot in slots {
         lives.apply(slot, |emitted, lives| {
-            counter.count(slot.block_time, emitted.event.as_ref().unwrap(), lives);
+            let event = emitted.event.as_ref().unwrap();
+            counter.count(slot.block_time, event, lives, &lives.earners(event));
         });
     }
     counter.into_added()

@@ -349,14 +349,15 @@ async fn store_rows(
     let before = contexts::lives(connection, stored.id, event, touched, mints).await?;
     let lives = Lives::new(before, mints.clone());
     let mut counter = hourly::Counter::default();
-    counter.count(stored.block_time, event, &lives);
+    let earners = lives.earners(event);
+    counter.count(stored.block_time, event, &lives, &earners);
     if !contexts::is_latest(connection, stored, event).await? {
         counter.forget_latest();
     }
     let mut rows = EventRows::new(odds::pools_before(connection, stored.id, event).await?);
     let sealed = stored.sealed(Some(event.clone()));
     for emitted in &sealed.events {
-        rows.add(&sealed, emitted, &lives);
+        rows.add(&sealed, emitted, &lives, &earners);
     }
     hourly::store(connection, sealed.slot, counter, false).await?;
     let mut store = redecode.store();

@@ -100,7 +100,8 @@ pub async fn derived_rows(
     let mut rows = EventRows::new(pools_before(connection, stored.id, &event).await?);
     let sealed = stored.sealed(Some(event));
     for emitted in &sealed.events {
-        rows.add(&sealed, emitted, &lives);
+        // Whom only accounts name is not derived here.
+        rows.add(&sealed, emitted, &lives, &[]);
     }
     Ok(rows)
 }
