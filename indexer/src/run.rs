@@ -37,6 +37,7 @@ use crate::{
     migrate,
     monitor::{self, Monitor},
     poll,
+    retention::Ages,
     rpc::Rpc,
     shutdown::end_soon_after,
     status::{State, Status},
@@ -111,6 +112,8 @@ struct Attempts {
     hopeless: usize,
     /// Number of times in a row that the RPC node lacked blocks that it says it has.
     missing: u32,
+    /// Whether the last attempt reached the end of the stream.
+    caught_up: bool,
 }
 
 impl Attempts {
@@ -148,9 +151,19 @@ impl Attempts {
     }
 }
 
+/// What mirroring needs for as long as the process runs.
+struct Process {
+    sources: Sources,
+    ages: Ages,
+    block_time_tolerance: Duration,
+    status: Arc<Status>,
+    stop: CancellationToken,
+    _observers: JoinSet<()>,
+}
+
 /// Mirrors the chain until `stop` is cancelled, then applies the updates already received and
-/// returns; what takes longer than [`shutdown::STOP_GRACE`] is given up. Retries transient failures, such as an unreachable service, without limit. Meanwhile it
-/// serves metrics and health, and audits the mirror, as the settings say.
+/// returns; what takes longer than [`shutdown::STOP_GRACE`] is given up. Retries transient failures, such as
+/// an unreachable service, without limit. Meanwhile it serves metrics and health, and audits the mirror, as the settings say.
 ///
 /// # Errors
 ///
@@ -161,11 +174,8 @@ pub async fn run(
     settings: &Settings,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let sources = Sources::new(endpoints, settings)?;
-    let status = Arc::default();
-    let _observers = observe(&sources, settings, &status).await?;
-    let mirrored = mirror(&sources, settings, &status, &stop, false);
-    end_soon_after(&stop, mirrored).await
+    let process = Process::start(endpoints, settings, stop).await?;
+    end_soon_after(&process.stop, process.mirror(false)).await
 }
 
 /// Empties the mirror and makes it anew: fills it with the program's past slots and its accounts, and
@@ -179,30 +189,13 @@ pub async fn rebuild(
     settings: &Settings,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let sources = Sources::new(endpoints, settings)?;
-    let status = Arc::default();
-    let _observers = observe(&sources, settings, &status).await?;
+    let process = Process::start(endpoints, settings, stop).await?;
     let rebuilt = async {
-        let cleared = clear(&sources, settings, &status, &stop).await;
+        let cleared = process.clear().await;
         cleared.map_err(|error| with_advice(error.into()))?;
-        mirror(&sources, settings, &status, &stop, true).await
+        process.mirror(true).await
     };
-    end_soon_after(&stop, rebuilt).await
-}
-
-/// Empties the mirror, unless `stop` is cancelled first.
-async fn clear(
-    sources: &Sources,
-    settings: &Settings,
-    status: &Status,
-    stop: &CancellationToken,
-) -> Result<(), ApplyError> {
-    let mut memory = WriterMemory::new(settings.ages, settings.block_time_tolerance);
-    let opened = MirrorWriter::open(&sources.database_url, &mut memory, status, stop);
-    match opened.await? {
-        Some(mut mirror) => mirror.clear().await,
-        None => Ok(()),
-    }
+    end_soon_after(&process.stop, rebuilt).await
 }
 
 /// Starts the server of metrics and health, and the audit. They end with the set.
@@ -245,48 +238,140 @@ fn observer_connections(database_url: &str) -> anyhow::Result<PgPool> {
         .connect_lazy_with(options))
 }
 
-/// Mirrors the chain until `stop` is cancelled or a failure that a retry cannot fix, or, if
-/// `until_settled`, until the mirror has all accounts.
-async fn mirror(
-    sources: &Sources,
-    settings: &Settings,
-    status: &Arc<Status>,
-    stop: &CancellationToken,
-    until_settled: bool,
-) -> anyhow::Result<()> {
-    let mut attempts = Attempts::default();
-    let mut delays = retry_delays();
-    let mut memory = WriterMemory::new(settings.ages, settings.block_time_tolerance);
-    loop {
-        let mut caught_up = false;
-        let mirrored = mirror_until_failure(
+impl Process {
+    async fn start(
+        endpoints: &Endpoints,
+        settings: &Settings,
+        stop: CancellationToken,
+    ) -> anyhow::Result<Self> {
+        let sources = Sources::new(endpoints, settings)?;
+        let status = Arc::default();
+        Ok(Self {
+            _observers: observe(&sources, settings, &status).await?,
             sources,
-            &attempts,
-            &mut memory,
+            ages: settings.ages,
+            block_time_tolerance: settings.block_time_tolerance,
             status,
             stop,
-            &mut caught_up,
-            until_settled,
-        );
-        let mirrored = mirrored.await;
-        let error = match mirrored {
-            Ok(()) | Err(RunError::Stopped) => return Ok(()),
-            Err(error) => error,
-        };
-        if caught_up {
-            delays = retry_delays();
-            attempts.hopeless = 0;
+        })
+    }
+
+    fn memory(&self) -> WriterMemory {
+        WriterMemory::new(self.ages, self.block_time_tolerance)
+    }
+
+    /// Connects to the database, unless `stop` is cancelled first.
+    async fn open<'a>(
+        &'a self,
+        memory: &'a mut WriterMemory,
+    ) -> Result<Option<MirrorWriter<'a>>, ApplyError> {
+        let database_url = &self.sources.database_url;
+        MirrorWriter::open(database_url, memory, &self.status, &self.stop).await
+    }
+
+    /// Empties the mirror, unless `stop` is cancelled first.
+    async fn clear(&self) -> Result<(), ApplyError> {
+        match self.open(&mut self.memory()).await? {
+            Some(mut mirror) => mirror.clear().await,
+            None => Ok(()),
         }
-        if !attempts.learn(&error, sources.slots.servers()) {
-            return Err(with_advice(error));
+    }
+
+    /// Mirrors the chain until `stop` is cancelled or a failure that a retry cannot fix, or, if
+    /// `until_settled`, until the mirror has all accounts.
+    async fn mirror(&self, until_settled: bool) -> anyhow::Result<()> {
+        let mut attempts = Attempts::default();
+        let mut delays = retry_delays();
+        let mut memory = self.memory();
+        loop {
+            attempts.caught_up = false;
+            let mirrored = self.mirror_until_failure(&mut attempts, &mut memory, until_settled);
+            let error = match mirrored.await {
+                Ok(()) | Err(RunError::Stopped) => return Ok(()),
+                Err(error) => error,
+            };
+            if attempts.caught_up {
+                delays = retry_delays();
+                attempts.hopeless = 0;
+            }
+            if !attempts.learn(&error, self.sources.slots.servers()) {
+                return Err(with_advice(error));
+            }
+            counter!(RECONNECTS, "reason" => error.reason()).increment(1);
+            self.status.interrupt(error.to_string());
+            let delay = delays.next().unwrap_or(MAX_RETRY_DELAY);
+            tracing::warn!(%error, retry_ms = delay.as_millis(), "mirroring interrupted; retrying");
+            let sleep = tokio::time::sleep(delay);
+            if self.stop.run_until_cancelled(sleep).await.is_none() {
+                return Ok(());
+            }
         }
-        counter!(RECONNECTS, "reason" => error.reason()).increment(1);
-        status.interrupt(error.to_string());
-        let delay = delays.next().unwrap_or(MAX_RETRY_DELAY);
-        tracing::warn!(%error, retry_ms = delay.as_millis(), "mirroring interrupted; retrying");
-        let sleep = tokio::time::sleep(delay);
-        if stop.run_until_cancelled(sleep).await.is_none() {
+    }
+
+    /// Mirrors the chain over one database connection and one source of slots, until `stop` is
+    /// cancelled or a connection or an update fails.
+    async fn mirror_until_failure(
+        &self,
+        attempts: &mut Attempts,
+        memory: &mut WriterMemory,
+        until_settled: bool,
+    ) -> Result<(), RunError> {
+        let Self {
+            sources,
+            status,
+            stop,
+            ..
+        } = self;
+        let Some(mut mirror) = self.open(memory).await? else {
             return Ok(());
+        };
+        let cursor = mirror.cursor().await?;
+        status.observe(cursor.as_ref());
+        if !cursor.as_ref().is_some_and(|cursor| cursor.is_following) {
+            status.enter(State::Filling);
+            history::fill(&sources.rpc.patient(), &mut mirror, stop).await?;
+        }
+        mirror.decode_again(stop).await?;
+        let cursor = mirror.cursor().await?;
+        status.observe(cursor.as_ref());
+        status.enter(State::CatchingUp);
+        let (slots, updates) = mpsc::channel(QUEUE_CAPACITY);
+        let (tip_sender, tip) = watch::channel(None);
+        let updates_sender = Updates {
+            slots,
+            tip: tip_sender,
+            status: Arc::clone(status),
+        };
+        let stream_stop = stop.child_token();
+        let stream = forward(
+            sources,
+            attempts,
+            cursor.as_ref(),
+            updates_sender,
+            &stream_stop,
+        );
+
+        let mut follower = Follower {
+            rpc: Arc::clone(&sources.rpc),
+            settler: Settler::new(Arc::clone(&sources.rpc), cursor.as_ref()),
+            refetcher: Refetcher::new(Arc::clone(&sources.rpc)),
+            accepts_loss: MAX_MISSING <= attempts.missing,
+            stop,
+            status,
+            mirror: &mut mirror,
+            updates,
+            tip,
+            caught_up: false,
+            is_linked: false,
+        };
+        let followed = follower.follow(until_settled).await;
+        attempts.caught_up = follower.caught_up;
+        stream_stop.cancel();
+        let streamed = stream.await;
+        followed?;
+        match streamed {
+            Ok(result) => result,
+            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
         }
     }
 }
@@ -334,76 +419,9 @@ fn forward(
     }
 }
 
-/// Mirrors the chain over one database connection and one source of slots, until `stop` is
-/// cancelled or a connection or an update fails. Sets `caught_up` once the mirror has reached the end
-/// of the stream.
-async fn mirror_until_failure(
-    sources: &Sources,
-    attempts: &Attempts,
-    memory: &mut WriterMemory,
-    status: &Arc<Status>,
-    stop: &CancellationToken,
-    caught_up: &mut bool,
-    until_settled: bool,
-) -> Result<(), RunError> {
-    let opened = MirrorWriter::open(&sources.database_url, memory, status, stop);
-    let Some(mut mirror) = opened.await? else {
-        return Ok(());
-    };
-    let cursor = mirror.cursor().await?;
-    status.observe(cursor.as_ref());
-    if !cursor.as_ref().is_some_and(|cursor| cursor.is_following) {
-        status.enter(State::Filling);
-        history::fill(&sources.rpc.patient(), &mut mirror, stop).await?;
-    }
-    mirror.decode_again(stop).await?;
-    let cursor = mirror.cursor().await?;
-    status.observe(cursor.as_ref());
-    status.enter(State::CatchingUp);
-    let (slots, updates) = mpsc::channel(QUEUE_CAPACITY);
-    let (tip_sender, tip) = watch::channel(None);
-    let updates_sender = Updates {
-        slots,
-        tip: tip_sender,
-        status: Arc::clone(status),
-    };
-    let stream_stop = stop.child_token();
-    let stream = forward(
-        sources,
-        attempts,
-        cursor.as_ref(),
-        updates_sender,
-        &stream_stop,
-    );
-
-    let mut follower = Follower {
-        rpc: Arc::clone(&sources.rpc),
-        settler: Settler::new(Arc::clone(&sources.rpc), cursor.as_ref()),
-        refetcher: Refetcher::new(Arc::clone(&sources.rpc)),
-        accepts_loss: MAX_MISSING <= attempts.missing,
-        stop,
-        status,
-        mirror: &mut mirror,
-        updates,
-        tip,
-        caught_up: false,
-        is_linked: false,
-    };
-    let followed = follower.follow(until_settled).await;
-    *caught_up = follower.caught_up;
-    stream_stop.cancel();
-    let streamed = stream.await;
-    followed?;
-    match streamed {
-        Ok(result) => result,
-        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::retention::Ages;
 
     #[test]
     fn retry_delays_double_up_to_the_longest_without_an_end() {
