@@ -173,6 +173,9 @@ create table chain.feed (
   body jsonb not null
 );
 
+-- Events that were announced without their fields.
+create index feed_bare on chain.feed (event_id) where kind = 'event' and body ->> 'name' is null;
+
 -- History, partitioned by slot. No foreign key leads into it: old partitions are dropped.
 
 -- Every event in the order of the chain.

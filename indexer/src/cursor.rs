@@ -171,6 +171,11 @@ impl Cursor {
         self.finalized_slot.max(self.history_from - 1)
     }
 
+    /// Whether no slot of the mirror can be undone.
+    pub fn is_final(&self) -> bool {
+        self.slot <= self.last_ancestor()
+    }
+
     /// Records which slots the source knows of.
     pub fn observe(&mut self, tip: Tip) {
         if self.tip_slot < tip.slot {

@@ -132,7 +132,7 @@ fn touched_by(slot: &SealedSlot) -> impl Iterator<Item = Address> {
 
 /// The model of a receipt that an event settles, and the bits of its oracles that earn a part of the pay. `None`
 /// if none of them does.
-fn earning(event: &Event) -> Option<(&Address, u8)> {
+pub fn earning(event: &Event) -> Option<(&Address, u8)> {
     let (model, bits) = match event {
         Event::ReceiptRuled(e) => (&e.model, e.earners),
         Event::ReceiptFinalized(e) => (&e.model, e.earners),
@@ -358,9 +358,8 @@ impl Life {
     }
 
     /// The life with its state: its bytes, and those of the numbered events that are later than the bytes.
-    pub fn with_events(self, events: &[(u64, Event)], mints: &Mints) -> ChangedLife {
+    pub fn with_events(self, events: &[(u64, &Event)], mints: &Mints) -> ChangedLife {
         let mut tracked = Tracked::new(self);
-        let events = events.iter().map(|(number, event)| (*number, event));
         tracked.events.extend(events);
         tracked.finish(mints)
     }

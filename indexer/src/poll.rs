@@ -146,23 +146,30 @@ impl Poller {
 
     /// Fetches the blocks after those that are known.
     async fn fetch_blocks(&mut self, asks_finalized: bool) -> Result<(), PollError> {
+        let holds_back = self.updates.status.holds_back();
         // Blocks that are fetched later descend from it.
-        let finalized = match asks_finalized {
+        let finalized = match asks_finalized || holds_back {
             true => Some(in_time(self.rpc.finalized_slot()).await?),
             false => None,
         };
         self.observe(in_time(self.rpc.slot()).await?)?;
+        let finalized = finalized.and_then(|slot| i64::try_from(slot).ok());
+        let newest = match finalized.filter(|_| holds_back) {
+            // The writer applies no others.
+            Some(finalized) => finalized.min(self.newest),
+            None => self.newest,
+        };
         let known = self.pending.newest().or(self.sent);
-        let first = known.map_or(self.newest, |slot| slot + 1);
-        if self.newest < first {
+        let first = known.map_or(newest, |slot| slot + 1);
+        if newest < first {
             return Ok(());
         }
-        let range = (first.unsigned_abs(), self.newest.unsigned_abs());
+        let range = (first.unsigned_abs(), newest.unsigned_abs());
         let mut slots = self.rpc.blocks(range.0, range.1).await?;
         if MAX_SLOTS < self.pending.len() + slots.len() {
             tracing::warn!(
                 first,
-                newest = self.newest,
+                newest,
                 "too many slots to be mirrored at once; going on with the newest one"
             );
             self.pending = Pending::default();
@@ -177,7 +184,6 @@ impl Poller {
             }
         }
         if !slots.is_empty() {
-            let finalized = finalized.and_then(|slot| i64::try_from(slot).ok());
             self.finalized = finalized.or(self.finalized);
         }
         Ok(())
@@ -251,7 +257,12 @@ impl Poller {
             self.updates.status.arrive(sealed.slot);
             self.sent = Some(sealed.slot);
         }
-        let finalized = self.finalized.take().map(SlotUpdate::Finalized);
+        // That a later slot is finalized says nothing yet to the writer, which may wait for this one.
+        let finalized = match self.updates.status.holds_back() {
+            true => self.finalized.min(self.sent),
+            false => self.finalized.take(),
+        };
+        let finalized = finalized.map(SlotUpdate::Finalized);
         let joined = Some(SlotUpdate::Joined(joined));
         for update in [joined, finalized].into_iter().flatten() {
             let sent = self.updates.slots.send(update).await;

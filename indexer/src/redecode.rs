@@ -6,12 +6,20 @@
 //! decoder's version. So each letter is tried once by each version, and after a kill, the next process
 //! goes on with the others.
 //!
-//! No slot of the mirror may be one that can still be undone: what is decoded late is not in the versions
-//! that an undo restores.
+//! What a batch needs is read for all of its letters at once, so that its cost depends on the batch and on
+//! the events of the accounts that it concerns, and not on how many letters are left.
+//!
+//! A batch is tried only while no slot of the mirror can be undone: what is decoded late is not in the versions
+//! that an undo restores. Slots are followed in between: until no letter is left, those that can still be
+//! undone wait (`run/follow.rs`).
 
 mod accounts;
+mod addresses;
+mod due;
 mod events;
+mod fields;
 mod letters;
+mod neighbours;
 mod places;
 mod refused;
 mod states;
@@ -21,12 +29,19 @@ use sqlx::{PgConnection, Postgres, Transaction};
 use crate::{
     apply::{ApplyError, notify},
     cursor::Cursor,
-    kinds::DECODER_VERSION,
     lives::ChangedLife,
     ranks,
     store::{Care, Store},
 };
-use letters::{Batch, Stage};
+pub use due::Due;
+use due::{Stage, Work};
+use letters::Batch;
+
+/// Makes Postgres look up the rows of a batch by index. They are few, but the planner expects so many of them that
+/// it would read whole tables.
+const BY_INDEX: &str = "
+    set local enable_seqscan = off; set local enable_hashjoin = off; set local enable_mergejoin = off;
+    set local jit = off";
 
 /// Why a letter stays open.
 pub type Failure = String;
@@ -62,49 +77,44 @@ impl Redecode<'_> {
         }
         self.cursor.announce_settled(self.connection).await
     }
+
+    /// Tries letters again.
+    async fn letters(&mut self, stage: Stage, ids: &[i64]) -> Result<(), sqlx::Error> {
+        let batch = Batch::read(self.connection, ids).await?;
+        let failures = match stage {
+            Stage::EventRows => refused::store_events(self, &batch.letters).await?,
+            Stage::Events => events::decode(self, &batch.letters).await?,
+            Stage::Accounts => accounts::decode(self, &batch.letters).await?,
+            Stage::Rows => refused::store_derived(self, &batch.letters).await?,
+        };
+        let (resolved, failed) = batch.settle(self.connection, failures).await?;
+        tracing::info!(resolved, failed, ?stage, "tried dead letters again");
+        Ok(())
+    }
 }
 
-/// Whether an older decoder has left something that this one may decode.
-pub async fn is_due(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
-    sqlx::query_scalar(
-        "select exists (select from chain.dead_letter
-             where resolved_at is null and decoder_version < $1
-               and (address is not null or event_id is not null))
-           or exists (select from chain.account
-             where kind is null and closed_slot is null and decoder_version < $1)",
-    )
-    .bind(DECODER_VERSION)
-    .fetch_one(connection)
-    .await
-}
-
-/// Tries the next letters again. Returns the cursor after it; `None` if no letter is left.
+/// Tries the next of what is due. Returns the cursor after it; `None`, with nothing tried, if a slot of the
+/// mirror can be undone.
 pub async fn next_batch(
     mut transaction: Transaction<'_, Postgres>,
+    due: &mut Due,
 ) -> Result<Option<Cursor>, ApplyError> {
     let cursor = Cursor::lock(&mut transaction).await?;
     let mut cursor = cursor.ok_or(ApplyError::NoCursor)?;
+    if !cursor.is_final() {
+        return Ok(None);
+    }
+    sqlx::raw_sql(BY_INDEX).execute(&mut *transaction).await?;
     let seq_before = cursor.seq;
-    let batch = Batch::read(&mut transaction).await?;
     let mut redecode = Redecode {
         connection: &mut transaction,
         cursor: &mut cursor,
     };
-    let failures = match batch.stage {
-        Stage::EventRows => refused::store_events(&mut redecode, &batch.letters).await?,
-        Stage::Events => events::decode(&mut redecode, &batch.letters).await?,
-        Stage::Accounts => accounts::decode(&mut redecode, &batch.letters).await?,
-        Stage::Rows => refused::store_derived(&mut redecode, &batch.letters).await?,
-        Stage::Others => batch.unchanged(),
-        Stage::Unknown => {
-            if !accounts::decode_unknown(&mut redecode).await? {
-                return Ok(None);
-            }
-            vec![]
-        }
-    };
-    let (resolved, failed) = batch.settle(&mut transaction, &failures).await?;
-    tracing::info!(resolved, failed, stage = ?batch.stage, "tried dead letters again");
+    match due.take() {
+        Some(Work::Letters(stage, ids)) => redecode.letters(stage, &ids).await?,
+        Some(Work::Unknown(unknown)) => accounts::decode_unknown(&mut redecode, unknown).await?,
+        None => {}
+    }
     cursor.update(&mut transaction).await?;
     if seq_before < cursor.seq {
         notify(&mut transaction, cursor.seq).await?;

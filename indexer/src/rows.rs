@@ -188,6 +188,14 @@ impl EventRows {
         }
     }
 
+    /// Sets the pools of a market after the last bet before the next event; `None` if they are not known.
+    pub fn set_pools(&mut self, market: Address, pools: Option<Pools>) {
+        match pools {
+            Some(pools) => self.pools.insert(market, pools),
+            None => self.pools.remove(&market),
+        };
+    }
+
     /// The tables, `event` first.
     pub fn tables(&self) -> [&CopyRows; 8] {
         [

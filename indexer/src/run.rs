@@ -331,7 +331,8 @@ impl Process {
             status.enter(State::Filling);
             history::fill(&sources.rpc.patient(), &mut mirror, stop).await?;
         }
-        mirror.decode_again(stop).await?;
+        let due = mirror.due().await?;
+        status.hold_back(!due.is_empty());
         let cursor = mirror.cursor().await?;
         status.observe(cursor.as_ref());
         status.enter(State::CatchingUp);
@@ -355,6 +356,8 @@ impl Process {
             rpc: Arc::clone(&sources.rpc),
             settler: Settler::new(Arc::clone(&sources.rpc), cursor.as_ref()),
             refetcher: Refetcher::new(Arc::clone(&sources.rpc)),
+            due,
+            is_final: false,
             accepts_loss: MAX_MISSING <= attempts.missing,
             stop,
             status,

@@ -48,6 +48,8 @@ struct Inner {
     last_error: Option<Failure>,
     /// The cursor as last committed; `None` if the mirror is empty, and until it was read.
     cursor: Option<Cursor>,
+    /// Whether only finalized slots are applied.
+    holds_back: bool,
     /// Slots of the stream that are not committed, each with the time of its last message.
     arrived: VecDeque<(i64, Instant)>,
 }
@@ -58,6 +60,7 @@ impl Default for Status {
             state: State::Starting,
             last_error: None,
             cursor: None,
+            holds_back: false,
             arrived: VecDeque::new(),
         }))
     }
@@ -99,6 +102,16 @@ impl Status {
         let inner = self.lock();
         let cursor = inner.cursor.as_ref();
         cursor.is_some_and(|cursor| slot <= cursor.slot)
+    }
+
+    /// Records whether only finalized slots are applied.
+    pub fn hold_back(&self, holds_back: bool) {
+        self.lock().holds_back = holds_back;
+    }
+
+    /// Whether only finalized slots are applied.
+    pub fn holds_back(&self) -> bool {
+        self.lock().holds_back
     }
 
     /// Records the cursor of the database.

@@ -1,40 +1,28 @@
-//! Decoding, before the stream is followed, of what an older decoder could not.
-
-use tokio_util::sync::CancellationToken;
+//! Decoding, between the slots, of what an older decoder could not.
 
 use super::{ApplyError, MirrorWriter, backend::begin_long, limits::bounded};
-use crate::redecode;
+use crate::{
+    cursor::Cursor,
+    redecode::{self, Due},
+};
 
 impl MirrorWriter<'_> {
-    /// Decodes what an older decoder could not. Slots that can still be undone are undone before: the stream
-    /// repeats them, and this decoder takes them from there. Returns early if `stop` is cancelled.
-    pub async fn decode_again(&mut self, stop: &CancellationToken) -> Result<(), ApplyError> {
-        let Some(cursor) = self.cursor().await? else {
-            return Ok(());
-        };
-        if !bounded(redecode::is_due(&mut self.connection)).await? {
-            return Ok(());
+    /// What an older decoder could not decode, or Postgres refused.
+    pub async fn due(&mut self) -> Result<Due, ApplyError> {
+        let mut transaction = begin_long(&mut self.connection).await?;
+        let due = self.backend.while_working(Due::read(&mut transaction)).await?;
+        bounded(transaction.commit()).await?;
+        Ok(due)
+    }
+
+    /// Tries the next of what is due. `None`, with nothing tried, if a slot of the mirror can be undone.
+    pub async fn decode_again(&mut self, due: &mut Due) -> Result<Option<Cursor>, ApplyError> {
+        let transaction = begin_long(&mut self.connection).await?;
+        let tried = redecode::next_batch(transaction, due);
+        let cursor = self.backend.while_working(tried).await?;
+        if cursor.is_some() {
+            self.status.observe(cursor.as_ref());
         }
-        let ancestor = cursor.last_ancestor();
-        if ancestor < 1 {
-            tracing::warn!("no slot is finalized yet; dead letters are tried after a restart");
-            return Ok(());
-        }
-        if ancestor < cursor.slot {
-            tracing::info!(
-                ancestor,
-                "undoing the slots after the finalized one, to decode dead letters"
-            );
-            self.undo(ancestor).await?;
-        }
-        while !stop.is_cancelled() {
-            let transaction = begin_long(&mut self.connection).await?;
-            let tried = redecode::next_batch(transaction);
-            match self.backend.while_working(tried).await? {
-                Some(cursor) => self.status.observe(Some(&cursor)),
-                None => break,
-            }
-        }
-        Ok(())
+        Ok(cursor)
     }
 }

@@ -104,6 +104,13 @@ impl Counter {
         self.count_receipt(hour, event, lives, earners);
     }
 
+    /// Adds what later events count, whose accounts may be others at the same addresses.
+    pub fn add(&mut self, later: Self) {
+        for (key, totals) in later.added {
+            self.added.entry(key).or_default().add(&totals);
+        }
+    }
+
     /// Leaves out capital and drift as of the last event: later events of the hour were counted before.
     pub fn forget_latest(&mut self) {
         self.added.values_mut().for_each(Totals::forget_latest);

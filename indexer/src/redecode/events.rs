@@ -3,28 +3,31 @@
 mod contexts;
 mod odds;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use driftshield_sdk::{AccountChange, Address, Event, json};
-use serde_json::Value;
-use sqlx::{PgConnection, types::Json};
+use sqlx::PgConnection;
 
 use super::{
     Failure, Redecode,
-    letters::{Letter, is_refused},
-    places::{Known, Place},
-    states::Bounded,
+    addresses::{Addresses, Key},
+    fields,
+    letters::{Letter, refused_among},
+    neighbours::Neighbours,
+    places::Known,
+    states::with_states,
 };
 use crate::{
-    dead_letter,
     event_id::{EventId, first_id},
-    hourly, kinds,
-    lives::{Life, Lives, Mints},
+    hourly,
+    lives::{ChangedLife, Lives, Mints},
     rows::EventRows,
     slot::{EmittedEvent, SealedSlot},
-    store::{load_all_mints, set_current},
+    store::load_all_mints,
 };
+use contexts::Contexts;
+use odds::PoolsBefore;
 
 pub use odds::derived_rows;
 
@@ -82,17 +85,18 @@ impl StoredEvent {
     }
 }
 
-/// An account that a late event changes.
-struct Touched {
-    bounded: Bounded,
-    change: AccountChange,
-}
-
 /// An event that is decoded late.
 pub struct DecodedEvent<'a> {
     pub letter: &'a Letter,
     pub stored: StoredEvent,
     pub event: Event,
+}
+
+/// An event that is decoded late, with the lives that it changes.
+struct PlacedEvent<'a> {
+    stored: &'a StoredEvent,
+    event: &'a Event,
+    lives: Vec<(AccountChange, Key)>,
 }
 
 /// Decodes the events that letters are about. Returns those that could be decoded, and the letters of the
@@ -102,14 +106,11 @@ pub async fn decode_rows<'a>(
     letters: &'a [Letter],
 ) -> Result<(Vec<DecodedEvent<'a>>, Vec<(i64, Failure)>), sqlx::Error> {
     let stored = StoredEvent::load(connection, letters).await?;
-    let (mut decoded, mut failures) = (vec![], vec![]);
+    let (mut decoded, mut failures, mut missing) = (vec![], vec![], vec![]);
     for letter in letters {
         let id = letter.event_id.unwrap_or_default();
         let Some(stored) = stored.get(&id) else {
-            // Otherwise it was dropped with the oldest part of the history.
-            if is_refused(connection, id).await? {
-                failures.push((letter.id, "Postgres refuses the event, too".to_owned()));
-            }
+            missing.push((letter.id, id));
             continue;
         };
         match stored.decode() {
@@ -121,6 +122,16 @@ pub async fn decode_rows<'a>(
             Err(failure) => failures.push((letter.id, failure)),
         }
     }
+    if !missing.is_empty() {
+        // The others were dropped with the oldest part of the history.
+        let ids: Vec<_> = missing.iter().map(|(_, event)| *event).collect();
+        let refused = refused_among(connection, &ids).await?;
+        let refused = missing.iter().filter(|(_, event)| refused.contains(event));
+        failures.extend(refused.map(|(letter, _)| {
+            let failure = "Postgres refuses the event, too";
+            (*letter, failure.to_owned())
+        }));
+    }
     Ok((decoded, failures))
 }
 
@@ -131,98 +142,43 @@ pub async fn decode(
     letters: &[Letter],
 ) -> Result<Vec<(i64, Failure)>, sqlx::Error> {
     let (decoded, mut failures) = decode_rows(redecode.connection, letters).await?;
-    let seq_before = redecode.cursor.seq;
-    let (mut ids, mut bets) = (vec![], HashMap::new());
-    for (
-        index,
-        DecodedEvent {
-            letter,
-            stored,
-            event,
-        },
-    ) in decoded.iter().enumerate()
-    {
-        let later = &decoded[index + 1..];
-        match decode_event(redecode, stored, event, later).await? {
-            Ok(()) => {
-                ids.push(stored.id);
-                odds::note_bet(&mut bets, stored.id, event);
-            }
-            Err(failure) => failures.push((letter.id, failure)),
-        }
+    let (decoded, refused) = fields::fill_in(redecode.connection, fields::EVENT, decoded).await?;
+    failures.extend(refused);
+    let accounts = decoded.iter().flat_map(|late| changes(&late.event));
+    let accounts = accounts.map(|change| change.address);
+    let mut lives = Addresses::load(redecode.connection, accounts).await?;
+    let (placed, unplaced) = place(redecode, &decoded, &mut lives).await?;
+    failures.extend(unplaced);
+    if placed.is_empty() {
+        return Ok(failures);
     }
-    odds::complete(redecode, bets).await?;
+    let seq_before = redecode.cursor.seq;
+    let mints = load_all_mints(redecode.connection).await?;
+    let changed = with_states(redecode.connection, lives.changed().collect(), &mints).await?;
+    store_rows(redecode, &placed, &lives, &changed, &mints).await?;
+    redecode.store_lives(changed).await?;
+    odds::complete(redecode, &placed, &lives).await?;
+    let ids: Vec<_> = placed.iter().map(|late| late.stored.id).collect();
     forget_announcements(redecode.connection, &ids, seq_before).await?;
     Ok(failures)
 }
 
-/// Takes the events, which are in order, out of the records of the feed up to `seq`, which announced them
-/// without their fields: each is announced again. Does nothing if the feed no longer goes back as far.
+/// Takes the events out of the records of the feed up to `seq`, which announced them without their fields: each
+/// is announced again.
 async fn forget_announcements(
     connection: &mut PgConnection,
     ids: &[i64],
     seq: i64,
 ) -> Result<(), sqlx::Error> {
-    let Some(newest) = ids.last() else {
-        return Ok(());
-    };
     sqlx::query(
         "update chain.feed set event_id = null
-         where kind = 'event' and event_id = any($1) and seq <= $2
-           and (select slot from chain.feed order by seq limit 1) <= $3",
+         where kind = 'event' and body ->> 'name' is null and event_id = any($1) and seq <= $2",
     )
     .bind(ids)
     .bind(seq)
-    .bind(EventId::from_i64(*newest).slot())
     .execute(connection)
     .await?;
     Ok(())
-}
-
-/// Stores what an event says. Changes nothing if that can't be done.
-async fn decode_event(
-    redecode: &mut Redecode<'_>,
-    stored: &StoredEvent,
-    event: &Event,
-    later: &[DecodedEvent<'_>],
-) -> Result<Result<(), Failure>, sqlx::Error> {
-    let id = EventId::from_i64(stored.id);
-    let mut places = vec![];
-    for change in changes(event) {
-        let known = known(redecode, &change, id, later).await?;
-        match known.place(&change, id) {
-            Ok(place) => places.push((known, place, change)),
-            Err(failure) => return Ok(Err(failure)),
-        }
-    }
-    if let Err(failure) = fill_in(redecode.connection, stored).await? {
-        return Ok(Err(failure));
-    }
-    let mut touched = vec![];
-    for (known, place, change) in places {
-        let bounded = settle_place(redecode.connection, known, place, &change, stored).await?;
-        touched.push(Touched { bounded, change });
-    }
-    let mints = load_all_mints(redecode.connection).await?;
-    store_rows(redecode, stored, event, &touched, &mints).await?;
-    let mut changed = vec![];
-    for Touched {
-        mut bounded,
-        change,
-    } in touched
-    {
-        bounded
-            .life
-            .note_late(event, &change, id, stored.block_time);
-        let number = Some(change.number);
-        changed.push(
-            bounded
-                .with_state(redecode.connection, number, &mints)
-                .await?,
-        );
-    }
-    redecode.store_lives(changed).await?;
-    Ok(Ok(()))
 }
 
 /// The changed accounts, each once.
@@ -235,135 +191,113 @@ fn changes(event: &Event) -> Vec<AccountChange> {
     changes.into_values().collect()
 }
 
-async fn known(
+/// Finds the lives to which the events belong, and takes over what the events say about them. Returns the events
+/// that have their places, and the letters of the others, about which nothing is changed.
+async fn place<'a>(
     redecode: &mut Redecode<'_>,
+    decoded: &'a [DecodedEvent<'_>],
+    lives: &mut Addresses<'a>,
+) -> Result<(Vec<PlacedEvent<'a>>, Vec<(i64, Failure)>), sqlx::Error> {
+    let is_settled = redecode.cursor.settled_slot.is_some();
+    let connection = &mut *redecode.connection;
+    let by_account = decoded.iter().flat_map(|late| {
+        let changes = changes(&late.event).into_iter();
+        changes.map(|change| (change.address, late.stored.id))
+    });
+    let mut neighbours = Neighbours::load(connection, &by_account.collect::<Vec<_>>()).await?;
+    let (mut placed, mut failures, mut unplaced) = (vec![], vec![], vec![]);
+    for (index, late) in decoded.iter().enumerate() {
+        let (id, at) = (EventId::from_i64(late.stored.id), late.stored.block_time);
+        let place = |change: AccountChange| {
+            let later = &decoded[index + 1..];
+            let known = known(lives, &neighbours, &change, id, later, is_settled);
+            known.place(&change, id).map(|place| (change, place))
+        };
+        let places: Result<Vec<_>, Failure> = changes(&late.event).into_iter().map(place).collect();
+        let places = match places {
+            Ok(places) => places,
+            Err(failure) => {
+                failures.push((late.letter.id, failure));
+                unplaced.push(late.stored.id);
+                continue;
+            }
+        };
+        let mut changed = vec![];
+        for (change, place) in places {
+            let key = lives.settle(&change, place, id, at);
+            lives.note(&key, &change, (id, &late.event), at);
+            neighbours.add(change.address, late.stored.id);
+            changed.push((change, key));
+        }
+        placed.push(PlacedEvent {
+            stored: &late.stored,
+            event: &late.event,
+            lives: changed,
+        });
+    }
+    lives.store_names(connection).await?;
+    fields::take_out(connection, &unplaced).await?;
+    Ok((placed, failures))
+}
+
+/// What the mirror knows about a changed account. `later` are the events after the event `id` that are decoded
+/// late, too.
+fn known(
+    lives: &Addresses<'_>,
+    neighbours: &Neighbours,
     change: &AccountChange,
     id: EventId,
     later: &[DecodedEvent<'_>],
-) -> Result<Known, sqlx::Error> {
-    let connection = &mut *redecode.connection;
-    let (life, next) = Bounded::containing(connection, &change.address, id.get()).await?;
-    let (has_earlier, has_later) = sqlx::query_as(
-        "select exists (select from chain.event_account
-             where account = $1 and $2 <= event_id and event_id < $3),
-           exists (select from chain.event_account
-             where account = $1 and $3 < event_id and event_id < $4)",
-    )
-    .bind(change.address.as_ref())
-    .bind(life.as_ref().map_or(0, |life| life.life))
-    .bind(id.get())
-    .bind(next.unwrap_or(i64::MAX))
-    .fetch_one(connection)
-    .await?;
+    is_settled: bool,
+) -> Known {
+    let (life, next) = lives.containing(&change.address, id.get());
+    let first = life.map_or(0, |life| life.life);
+    let end = next.unwrap_or(i64::MAX);
     let in_slot = later.iter();
     let in_slot = in_slot.take_while(|later| later.stored.id < first_id(id.slot() + 1));
     let mut in_slot = in_slot.flat_map(|later| later.event.changes());
-    Ok(Known {
-        life,
+    Known {
+        life: life.cloned(),
         next,
-        has_earlier,
-        has_later,
+        has_earlier: neighbours.has_earlier(&change.address, first, id.get()),
+        has_later: neighbours.has_later(&change.address, id.get(), end),
         is_closed_next: in_slot.any(|later| later.closes && later.address == change.address),
-        is_settled: redecode.cursor.settled_slot.is_some(),
-    })
-}
-
-/// Fills in the name and the fields of the event's row.
-async fn fill_in(
-    connection: &mut PgConnection,
-    stored: &StoredEvent,
-) -> Result<Result<(), Failure>, sqlx::Error> {
-    let decoded = json::event(&stored.data).expect("the event was decoded");
-    let body = Json(Value::Object(decoded.fields));
-    let refused = dead_letter::refused(connection, 0..1, async |connection, _| {
-        let sql = "update chain.event set name = $2, body = $3 where id = $1";
-        let update = sqlx::query(sql).bind(stored.id).bind(decoded.name);
-        update.bind(&body).execute(connection).await?;
-        Ok(())
-    });
-    Ok(match refused.await?.pop() {
-        None => Ok(()),
-        Some((_, reason)) => Err(reason),
-    })
-}
-
-/// Gives the life its name, or begins it.
-async fn settle_place(
-    connection: &mut PgConnection,
-    known: Known,
-    place: Place,
-    change: &AccountChange,
-    stored: &StoredEvent,
-) -> Result<Bounded, sqlx::Error> {
-    let Known { life, next, .. } = known;
-    match place {
-        Place::Life => {
-            let life = life.expect("the place is a life");
-            Ok(Bounded { life, next })
-        }
-        Place::Renamed(name) => {
-            rename(connection, &change.address, name, stored.id).await?;
-            let (life, next) = Bounded::containing(connection, &change.address, stored.id).await?;
-            let mut life = life.expect("a life was renamed");
-            life.facts.began_at = stored.block_time;
-            Ok(Bounded { life, next })
-        }
-        Place::Begun(name) => {
-            let began_at = stored.block_time.filter(|_| name != 0);
-            let begun = Life {
-                is_current: next.is_none(),
-                ..Life::new(change.address, name, Some(change.kind), began_at)
-            };
-            if let Some(before) = life.filter(|before| before.is_current && begun.is_current) {
-                set_current(connection, &before, false).await?;
-            }
-            Ok(Bounded { life: begun, next })
-        }
+        is_settled,
     }
 }
 
-/// Names a life after the event that began it.
-async fn rename(
-    connection: &mut PgConnection,
-    address: &Address,
-    from: i64,
-    to: i64,
-) -> Result<(), sqlx::Error> {
-    for table in kinds::all_tables() {
-        let sql = format!("update {table} set life = $3 where address = $1 and life = $2");
-        let update = sqlx::query(&sql).bind(address.as_ref()).bind(from).bind(to);
-        update.execute(&mut *connection).await?;
-    }
-    Ok(())
-}
-
-/// Stores the rows derived from an event, adds it to the totals, and announces it.
+/// Stores the rows derived from the events, adds them to the totals, and announces them.
 async fn store_rows(
     redecode: &mut Redecode<'_>,
-    stored: &StoredEvent,
-    event: &Event,
-    touched: &[Touched],
+    placed: &[PlacedEvent<'_>],
+    lives: &Addresses<'_>,
+    changed: &[ChangedLife],
     mints: &Mints,
 ) -> Result<(), sqlx::Error> {
     let connection = &mut *redecode.connection;
-    let before = contexts::lives(connection, stored.id, event, touched, mints).await?;
-    let lives = Lives::new(before, mints.clone());
-    let mut counter = hourly::Counter::default();
-    let earners = lives.earners(event);
-    counter.count(stored.block_time, event, &lives, &earners);
-    if !contexts::is_latest(connection, stored, event).await? {
-        counter.forget_latest();
+    let contexts = Contexts::load(connection, placed, lives, changed).await?;
+    let superseded = contexts::superseded(connection, placed).await?;
+    let mut pools = PoolsBefore::load(connection, lives, odds::bets(placed)).await?;
+    let (mut rows, mut counter) = (EventRows::default(), hourly::Counter::default());
+    for late in placed {
+        let before = Lives::new(contexts.lives(late), mints.clone());
+        let earners = before.earners(late.event);
+        let mut counted = hourly::Counter::default();
+        counted.count(late.stored.block_time, late.event, &before, &earners);
+        if superseded.contains(&late.stored.id) {
+            counted.forget_latest();
+        }
+        counter.add(counted);
+        pools.set(&mut rows, late.stored.id, late.event);
+        let sealed = late.stored.sealed(Some(late.event.clone()));
+        rows.add(&sealed, &sealed.events[0], &before, &earners);
     }
-    let mut rows = EventRows::new(odds::pools_before(connection, stored.id, event).await?);
-    let sealed = stored.sealed(Some(event.clone()));
-    for emitted in &sealed.events {
-        rows.add(&sealed, emitted, &lives, &earners);
-    }
-    hourly::store(connection, sealed.slot, counter, false).await?;
+    let slot = redecode.cursor.slot;
+    hourly::store(connection, slot, counter, false).await?;
     let mut store = redecode.store();
-    // The first table has the event itself.
+    // The first table has the events themselves.
     for table in &rows.tables()[1..] {
-        store.append(sealed.slot, table).await?;
+        store.append(slot, table).await?;
     }
-    store.announce(sealed.slot, &rows.feed).await
+    store.announce(slot, &rows.feed).await
 }

@@ -1,40 +1,11 @@
 //! The letters of a batch, and what becomes of them.
 
+use std::collections::{BTreeMap, HashSet};
+
 use sqlx::PgConnection;
 
 use super::Failure;
-use crate::kinds::{self, ACCOUNT_TABLE, ASK_TABLE, DECODER_VERSION};
-
-/// Letters of a batch. Events of one slot are not divided.
-const BATCH: i64 = 64;
-/// Tables whose rows are derived from an event.
-const DERIVED: [&str; 8] = [
-    "chain.event_account",
-    "chain.event_party",
-    "chain.odds",
-    "chain.sale",
-    "chain.penalty",
-    "chain.capital",
-    "chain.policy_payout",
-    "chain.feed",
-];
-
-/// What letters are about, in the order in which they are tried.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stage {
-    /// Rows of `chain.event` that Postgres refused.
-    EventRows,
-    /// Events that could not be decoded.
-    Events,
-    /// Accounts that could not be decoded, and their rows that Postgres refused.
-    Accounts,
-    /// Rows derived from events that Postgres refused.
-    Rows,
-    /// What no decoder can remedy, such as messages that arrived too late.
-    Others,
-    /// No letters are left, but there may be accounts of types that the decoder did not know.
-    Unknown,
-}
+use crate::kinds::{ACCOUNT_TABLE, ASK_TABLE, DECODER_VERSION};
 
 /// An open row of `chain.dead_letter`.
 #[derive(sqlx::FromRow)]
@@ -44,65 +15,32 @@ pub struct Letter {
     pub address: Option<Vec<u8>>,
     pub event_id: Option<i64>,
     pub data: Option<Vec<u8>>,
-    reason: String,
-    stage: i32,
 }
 
 /// Letters that are tried in one transaction.
 pub struct Batch {
-    pub stage: Stage,
+    /// In the order of their events, if they are about events.
     pub letters: Vec<Letter>,
     /// Newest letter before the batch.
     newest: i64,
 }
 
 impl Batch {
-    pub async fn read(connection: &mut PgConnection) -> Result<Self, sqlx::Error> {
+    /// Reads the letters that are still open.
+    pub async fn read(connection: &mut PgConnection, ids: &[i64]) -> Result<Self, sqlx::Error> {
         let newest = sqlx::query_scalar("select coalesce(max(id), 0) from chain.dead_letter")
             .fetch_one(&mut *connection)
             .await?;
-        let tables: Vec<_> = kinds::all_tables().collect();
-        // Ids of events have the slot above 31 bits.
-        let letters: Vec<Letter> = sqlx::query_as(
-            "with staged as (
-               select id, subject, address, event_id, data, reason,
-                 case
-                   when subject = 'chain.event' and event_id is not null then 0
-                   when subject = 'event' and event_id is not null then 1
-                   when address is not null and (subject = 'account' or subject = any($2)) then 2
-                   when event_id is not null and subject = any($3) then 3
-                   else 4
-                 end as stage
-               from chain.dead_letter
-               where resolved_at is null and decoder_version < $1
-             ), first as (
-               select * from staged order by stage, event_id, id limit $4
-             )
-             select * from first where stage = (select min(stage) from first)
-             union
-             select * from staged where stage = 1 and (select min(stage) from first) = 1
-               and event_id >> 31 = (select max(event_id) from first where stage = 1) >> 31
+        let letters = sqlx::query_as(
+            "select id, subject, address, event_id, data from chain.dead_letter
+             where id = any($1) and resolved_at is null and decoder_version < $2
              order by event_id, id",
         )
+        .bind(ids)
         .bind(DECODER_VERSION)
-        .bind(tables)
-        .bind(DERIVED.map(str::to_owned).to_vec())
-        .bind(BATCH)
         .fetch_all(connection)
         .await?;
-        Ok(Self {
-            stage: stage(letters.first()),
-            letters,
-            newest,
-        })
-    }
-
-    /// All letters stay open, for the reasons that they have.
-    pub fn unchanged(&self) -> Vec<(i64, Failure)> {
-        let letters = self.letters.iter();
-        letters
-            .map(|letter| (letter.id, letter.reason.clone()))
-            .collect()
+        Ok(Self { letters, newest })
     }
 
     /// Resolves the letters but for the failures and those that came again, which stay open with this
@@ -110,31 +48,55 @@ impl Batch {
     pub async fn settle(
         &self,
         connection: &mut PgConnection,
-        failures: &[(i64, Failure)],
-    ) -> Result<(u64, u64), sqlx::Error> {
-        let (failed, reasons): (Vec<_>, Vec<_>) = failures.iter().cloned().unzip();
-        let failed = sqlx::query(
+        failures: Vec<(i64, Failure)>,
+    ) -> Result<(usize, usize), sqlx::Error> {
+        let mut open: BTreeMap<_, _> = failures.into_iter().collect();
+        open.extend(self.again(connection).await?);
+        let ids = self.letters.iter().map(|letter| letter.id);
+        let resolved: Vec<_> = ids.filter(|id| !open.contains_key(id)).collect();
+        let (failed, reasons): (Vec<_>, Vec<_>) = open.into_iter().unzip();
+        sqlx::query(
             "update chain.dead_letter letter set decoder_version = $1, reason = failure.reason
              from unnest($2::bigint[], $3::text[]) as failure (id, reason)
              where letter.id = failure.id",
         )
         .bind(DECODER_VERSION)
-        .bind(failed)
+        .bind(&failed)
         .bind(reasons)
         .execute(&mut *connection)
         .await?;
+        sqlx::query("update chain.dead_letter set resolved_at = now() where id = any($1)")
+            .bind(&resolved)
+            .execute(connection)
+            .await?;
+        Ok((resolved.len(), failed.len()))
+    }
+
+    /// Letters that came again while the batch was tried, each with the new reason. The new letters about what
+    /// an older one is about are removed.
+    async fn again(
+        &self,
+        connection: &mut PgConnection,
+    ) -> Result<Vec<(i64, Failure)>, sqlx::Error> {
+        let any_new: bool =
+            sqlx::query_scalar("select exists (select from chain.dead_letter where $1 < id)")
+                .bind(self.newest)
+                .fetch_one(&mut *connection)
+                .await?;
+        if !any_new {
+            return Ok(vec![]);
+        }
         let ids: Vec<_> = self.letters.iter().map(|letter| letter.id).collect();
-        let again = sqlx::query(
-            "update chain.dead_letter letter set decoder_version = $1, reason = again.reason
-             from chain.dead_letter again
-             where letter.id = any($2) and $3 < again.id
-               and (again.subject, again.address, again.event_id)
-                 is not distinct from (letter.subject, letter.address, letter.event_id)",
+        let again = sqlx::query_as(
+            "select letter.id, again.reason
+             from chain.dead_letter letter join chain.dead_letter again
+               on (again.subject, again.address, again.event_id)
+                 is not distinct from (letter.subject, letter.address, letter.event_id)
+             where letter.id = any($1) and $2 < again.id",
         )
-        .bind(DECODER_VERSION)
-        .bind(&ids)
+        .bind(ids)
         .bind(self.newest)
-        .execute(&mut *connection)
+        .fetch_all(&mut *connection)
         .await?;
         sqlx::query(
             "delete from chain.dead_letter again using chain.dead_letter letter
@@ -143,29 +105,9 @@ impl Batch {
                  is not distinct from (letter.subject, letter.address, letter.event_id)",
         )
         .bind(self.newest)
-        .execute(&mut *connection)
-        .await?;
-        let resolved = sqlx::query(
-            "update chain.dead_letter set resolved_at = now()
-             where id = any($2) and decoder_version < $1",
-        )
-        .bind(DECODER_VERSION)
-        .bind(&ids)
         .execute(connection)
         .await?;
-        let failed = failed.rows_affected() + again.rows_affected();
-        Ok((resolved.rows_affected(), failed))
-    }
-}
-
-fn stage(letter: Option<&Letter>) -> Stage {
-    match letter.map(|letter| letter.stage) {
-        None => Stage::Unknown,
-        Some(0) => Stage::EventRows,
-        Some(1) => Stage::Events,
-        Some(2) => Stage::Accounts,
-        Some(3) => Stage::Rows,
-        Some(_) => Stage::Others,
+        Ok(again)
     }
 }
 
@@ -179,14 +121,18 @@ pub fn is_of_account_row(letter: &Letter) -> bool {
     letter.subject == ACCOUNT_TABLE
 }
 
-/// Whether an event is missing because Postgres refused it, rather than because it was dropped with the oldest
-/// part of the history.
-pub async fn is_refused(connection: &mut PgConnection, event: i64) -> Result<bool, sqlx::Error> {
-    sqlx::query_scalar(
-        "select exists (select from chain.dead_letter
-           where subject = 'chain.event' and event_id = $1 and resolved_at is null)",
+/// The events among these that are missing because Postgres refused them, rather than because they were dropped
+/// with the oldest part of the history.
+pub async fn refused_among(
+    connection: &mut PgConnection,
+    events: &[i64],
+) -> Result<HashSet<i64>, sqlx::Error> {
+    let refused: Vec<i64> = sqlx::query_scalar(
+        "select event_id from chain.dead_letter
+         where subject = 'chain.event' and event_id = any($1) and resolved_at is null",
     )
-    .bind(event)
-    .fetch_one(connection)
-    .await
+    .bind(events)
+    .fetch_all(connection)
+    .await?;
+    Ok(refused.into_iter().collect())
 }

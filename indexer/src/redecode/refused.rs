@@ -1,18 +1,15 @@
 //! Rows of the history that Postgres refused.
 
-use std::collections::BTreeSet;
-
-use serde_json::Value;
-use sqlx::PgConnection;
+use std::collections::BTreeMap;
 
 use super::{
     Failure, Redecode,
     events::{self, DecodedEvent, StoredEvent},
+    fields,
     letters::Letter,
 };
 use crate::{
     copy::{time_of, values},
-    dead_letter,
     rows::EventRows,
 };
 
@@ -22,6 +19,7 @@ pub async fn store_events(
     letters: &[Letter],
 ) -> Result<Vec<(i64, Failure)>, sqlx::Error> {
     let mut failures = vec![];
+    let mut rows = EventRows::default();
     for letter in letters {
         let Some(stored) = letter.data.as_deref().and_then(refused_event) else {
             failures.push((
@@ -30,11 +28,11 @@ pub async fn store_events(
             ));
             continue;
         };
-        let mut rows = EventRows::default();
         let sealed = stored.sealed(None);
         rows.add_event(&sealed, &sealed.events[0]);
-        redecode.store().append(sealed.slot, &rows.event).await?;
     }
+    let slot = redecode.cursor.slot;
+    redecode.store().append(slot, &rows.event).await?;
     Ok(failures)
 }
 
@@ -57,62 +55,53 @@ pub async fn store_derived(
     letters: &[Letter],
 ) -> Result<Vec<(i64, Failure)>, sqlx::Error> {
     let (decoded, mut failures) = events::decode_rows(redecode.connection, letters).await?;
-    let mut tried = BTreeSet::new();
-    for DecodedEvent {
-        letter,
-        stored,
-        event,
-    } in decoded
-    {
-        let id = stored.id;
-        let rows = events::derived_rows(redecode.connection, &stored, event).await?;
+    let mut by_table: BTreeMap<&str, Vec<DecodedEvent<'_>>> = BTreeMap::new();
+    for late in decoded {
+        let of_table = by_table.entry(&late.letter.subject).or_default();
         // A table can have several rows of the event, each with a letter.
-        if !tried.insert((id, &letter.subject)) {
-            continue;
+        if of_table
+            .last()
+            .is_none_or(|last| last.stored.id != late.stored.id)
+        {
+            of_table.push(late);
         }
-        if letter.subject == "chain.feed" {
-            let body = &rows.feed[0].body;
-            if let Err(failure) = fill_in(redecode.connection, id, body).await? {
-                failures.push((letter.id, failure));
-            }
-            continue;
-        }
-        let mut tables = rows.tables().into_iter();
-        if let Some(table) = tables.find(|table| table.table() == letter.subject) {
-            // Which wallets only accounts name is not derived here: those stay.
-            let named = match table.table() {
-                "chain.event_party" => " and is_named",
-                _ => "",
-            };
-            let sql = format!("delete from {} where event_id = $1{named}", table.table());
-            let delete = sqlx::query(&sql).bind(id);
-            delete.execute(&mut *redecode.connection).await?;
-            let slot = redecode.cursor.slot;
-            redecode.store().append(slot, table).await?;
+    }
+    for (table, decoded) in by_table {
+        if table == "chain.feed" {
+            let filled = fields::fill_in(redecode.connection, fields::FEED, decoded).await?;
+            failures.extend(filled.1);
+        } else {
+            replace_rows(redecode, table, decoded).await?;
         }
     }
     redecode.announce_accounts().await?;
     Ok(failures)
 }
 
-/// Fills in the fields of an event that the feed announced without them, if it still has the record.
-async fn fill_in(
-    connection: &mut PgConnection,
-    id: i64,
-    body: &Value,
-) -> Result<Result<(), Failure>, sqlx::Error> {
-    let refused = dead_letter::refused(connection, 0..1, async |connection, _| {
-        sqlx::query("update chain.feed set body = $2 where kind = 'event' and event_id = $1")
-            .bind(id)
-            .bind(body)
-            .execute(connection)
-            .await?;
-        Ok(())
-    });
-    Ok(match refused.await?.pop() {
-        None => Ok(()),
-        Some((_, reason)) => Err(reason),
-    })
+/// Replaces the rows of a table that are derived from the events.
+async fn replace_rows(
+    redecode: &mut Redecode<'_>,
+    table: &str,
+    decoded: Vec<DecodedEvent<'_>>,
+) -> Result<(), sqlx::Error> {
+    let ids: Vec<_> = decoded.iter().map(|late| late.stored.id).collect();
+    let decoded = decoded.into_iter().map(|late| (late.stored, late.event));
+    let rows = events::derived_rows(redecode.connection, decoded.collect()).await?;
+    let mut tables = rows.tables().into_iter();
+    let Some(rows) = tables.find(|rows| rows.table() == table) else {
+        return Ok(());
+    };
+    // Which wallets only accounts name is not derived here: those stay.
+    let named = match table {
+        "chain.event_party" => " and is_named",
+        _ => "",
+    };
+    let sql = format!("delete from {table} where event_id = any($1){named}");
+    let delete = sqlx::query(&sql).bind(ids);
+    delete.execute(&mut *redecode.connection).await?;
+    let slot = redecode.cursor.slot;
+    redecode.store().append(slot, rows).await?;
+    Ok(())
 }
 
 #[cfg(test)]

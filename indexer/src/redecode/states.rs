@@ -1,127 +1,149 @@
 //! States of lives, from their bytes and all of their events.
 
+use std::collections::{BTreeMap, HashMap};
+
 use driftshield_sdk::{Account, Address, Event};
 use sqlx::{PgConnection, Row};
 
+use super::addresses::Key;
 use crate::{
     lives::{ChangedLife, Life, Mints, fold},
-    store::LIFE,
+    store::bytes_of,
 };
 
 /// A life with the one after it at the address.
-pub struct Bounded {
+pub struct Bounded<'a> {
     pub life: Life,
     pub next: Option<i64>,
+    /// Events that are decoded late, each with its number. The life's bytes lack them if they are put together
+    /// from events.
+    pub late: Vec<(u64, &'a Event)>,
 }
 
-/// An event of a life with its number.
-type Numbered = (u64, Event);
+/// Events of a life by their numbers.
+type Numbered = BTreeMap<u64, Event>;
 
-impl Bounded {
-    /// The life that contains the event `id`, if any, and the life after the event.
-    pub async fn containing(
-        connection: &mut PgConnection,
-        address: &Address,
-        id: i64,
-    ) -> Result<(Option<Life>, Option<i64>), sqlx::Error> {
-        let sql = format!(
-            "select {LIFE} from chain.account where address = $1 and life <= $2
-             order by life desc limit 1"
-        );
-        let life = sqlx::query_as(&sql).bind(address.as_ref()).bind(id);
-        let life = life.fetch_optional(&mut *connection).await?;
-        Ok((life, Self::next_after(connection, address, id).await?))
-    }
-
-    /// The first life at the address after the life or event `id`.
-    pub async fn next_after(
-        connection: &mut PgConnection,
-        address: &Address,
-        id: i64,
-    ) -> Result<Option<i64>, sqlx::Error> {
-        sqlx::query_scalar("select min(life) from chain.account where address = $1 and $2 < life")
-            .bind(address.as_ref())
-            .bind(id)
-            .fetch_one(connection)
-            .await
-    }
-
-    /// The life with its state. `late` is the number of an event that was decoded late, which the life's
-    /// bytes lack if they are put together from events.
-    pub async fn with_state(
-        self,
-        connection: &mut PgConnection,
-        late: Option<u64>,
-        mints: &Mints,
-    ) -> Result<ChangedLife, sqlx::Error> {
-        let Ok(account) = Account::decode(&self.life.data) else {
-            return Ok(self.life.with_events(&[], mints));
-        };
-        let late = late.filter(|late| !self.life.is_exact && *late <= account.seq());
-        let Some(late) = late else {
-            let events = self.events_after(connection, account.seq()).await?;
-            return Ok(self.life.with_events(&events, mints));
-        };
-        let events = self.events_after(connection, 0).await?;
-        let mut life = self.life;
-        life.data = base(&life, account, &events, late, mints).encode();
-        Ok(life.with_events(&events, mints))
-    }
-
-    /// The life's decoded events with a higher number, in order.
-    async fn events_after(
-        &self,
-        connection: &mut PgConnection,
-        number: u64,
-    ) -> Result<Vec<Numbered>, sqlx::Error> {
-        let rows = sqlx::query(
-            "select number::text, data from chain.event_account
-             join chain.event on event.id = event_id
-             where account = $1 and $2 <= event_id and event_id < $3
-               and $4::text::numeric < number and name is not null
-             order by event_id",
-        )
-        .bind(self.life.address.as_ref())
-        .bind(self.life.life)
-        .bind(self.next.unwrap_or(i64::MAX))
-        .bind(number.to_string())
-        .fetch_all(connection)
-        .await?;
-        let mut events = vec![];
-        for row in rows {
-            let (number, data): (&str, &[u8]) = (row.try_get(0)?, row.try_get(1)?);
-            if let (Ok(number), Ok(event)) = (number.parse(), Event::decode(data)) {
-                events.push((number, event));
-            }
-        }
-        Ok(events)
-    }
-}
-
-/// The account to which all events are applied anew, because it lacks one of them: the event with the number
-/// `late`.
-fn base(
-    life: &Life,
-    mut account: Account,
-    events: &[Numbered],
-    late: u64,
+/// The lives with their states. The mirror doesn't have the rows of their late events yet.
+pub async fn with_states(
+    connection: &mut PgConnection,
+    lives: Vec<Bounded<'_>>,
     mints: &Mints,
-) -> Account {
-    let mut known = Account::zeroed(account.kind());
-    for (number, event) in events.iter().filter(|(number, _)| *number != late) {
-        fold(&mut known, &life.address, event, mints);
-        known.set_seq(*number);
+) -> Result<Vec<ChangedLife>, sqlx::Error> {
+    let mut events = known_events(connection, &lives).await?;
+    let changed = lives.into_iter().map(|bounded| {
+        let known = events.remove(&(bounded.life.address, bounded.life.life));
+        bounded.with_state(&known.unwrap_or_default(), mints)
+    });
+    Ok(changed.collect())
+}
+
+impl Bounded<'_> {
+    /// Number of the last event that the bytes include; `None` if they can't be decoded.
+    fn number(&self) -> Option<u64> {
+        Some(Account::decode(&self.life.data).ok()?.seq())
     }
-    if known.encode() == life.data {
+
+    /// Number of the first event that the bytes lack although they include later ones.
+    fn lacks(&self) -> Option<u64> {
+        let number = self.number()?;
+        let numbers = self.late.iter().map(|(number, _)| *number);
+        let lacking = numbers.filter(|late| !self.life.is_exact && *late <= number);
+        lacking.min()
+    }
+
+    /// The life with its state. `known` are the events that were decoded before, as far as its bytes lack
+    /// them, or all of them if its bytes lack an earlier one.
+    fn with_state(self, known: &Numbered, mints: &Mints) -> ChangedLife {
+        let Ok(account) = Account::decode(&self.life.data) else {
+            return self.life.with_events(&[], mints);
+        };
+        let lacks = self.lacks();
+        let mut life = self.life;
+        if let Some(lacks) = lacks {
+            life.data = base(&life, account, known, lacks, mints).encode();
+        }
+        let mut events: BTreeMap<_, _> = known
+            .iter()
+            .map(|(&number, event)| (number, event))
+            .collect();
+        events.extend(self.late);
+        let events: Vec<_> = events.into_iter().collect();
+        life.with_events(&events, mints)
+    }
+}
+
+/// Reads the decoded events of the lives whose numbers are higher than that of the bytes, or all of them if the
+/// bytes lack an earlier one.
+async fn known_events(
+    connection: &mut PgConnection,
+    lives: &[Bounded<'_>],
+) -> Result<HashMap<Key, Numbered>, sqlx::Error> {
+    let mut events: HashMap<Key, Numbered> = HashMap::new();
+    let decoded = lives
+        .iter()
+        .filter_map(|bounded| Some((bounded, bounded.number()?)));
+    let (mut addresses, mut names, mut ends, mut numbers) = (vec![], vec![], vec![], vec![]);
+    for (bounded, number) in decoded {
+        addresses.push(&bounded.life.address);
+        names.push(bounded.life.life);
+        ends.push(bounded.next.unwrap_or(i64::MAX));
+        let number = if bounded.lacks().is_some() { 0 } else { number };
+        numbers.push(number.to_string());
+    }
+    // Numbers ascend with the ids, so that the last event that the bytes include is found backwards.
+    let rows = sqlx::query(
+        "with bounds as materialized (
+           select account, life, next, coalesce((
+             select event_id from chain.event_account included
+             where included.account = given.account
+               and life <= event_id and event_id < next and included.number <= given.number::numeric
+             order by event_id desc limit 1), life - 1) as last
+           from unnest($1::bytea[], $2::bigint[], $3::bigint[], $4::text[])
+             as given (account, life, next, number))
+         select account, life, number::text, data
+         from bounds join chain.event_account using (account)
+         join chain.event on event.id = event_id
+         where last < event_id and event_id < next and name is not null",
+    )
+    .bind(bytes_of(addresses))
+    .bind(names)
+    .bind(ends)
+    .bind(numbers)
+    .fetch_all(connection)
+    .await?;
+    for row in rows {
+        let (address, life): (&[u8], i64) = (row.try_get(0)?, row.try_get(1)?);
+        let (number, data): (&str, &[u8]) = (row.try_get(2)?, row.try_get(3)?);
+        let address: Result<Address, _> = address.try_into();
+        if let (Ok(address), Ok(number), Ok(event)) = (address, number.parse(), Event::decode(data))
+        {
+            events
+                .entry((address, life))
+                .or_default()
+                .insert(number, event);
+        }
+    }
+    Ok(events)
+}
+
+/// The account to which all events are applied anew, because it lacks some that are decoded late, the first of
+/// them with the number `lacks`. `known` are the others.
+fn base(life: &Life, mut account: Account, known: &Numbered, lacks: u64, mints: &Mints) -> Account {
+    let mut folded = Account::zeroed(account.kind());
+    for (number, event) in known {
+        fold(&mut folded, &life.address, event, mints);
+        folded.set_seq(*number);
+    }
+    if folded.encode() == life.data {
         // Nothing but its events made it.
         return Account::zeroed(account.kind());
     }
     tracing::warn!(
         address = %life.address,
-        late,
+        number = lacks,
         "an event was decoded late; the counts of the account that no event states may be off"
     );
-    account.set_seq(late - 1);
+    account.set_seq(lacks - 1);
     account
 }
 
@@ -132,33 +154,50 @@ mod tests {
     use super::*;
     use crate::lives::test_data::{MARKET, bet, created};
 
-    fn life(events: &[Numbered], base: Account) -> Life {
+    fn life(known: &Numbered, base: &Account) -> Life {
         let life = Life::new(MARKET.into(), 1, Some(AccountKind::Market), None);
         let life = Life {
             data: base.encode(),
             ..life
         };
-        life.with_events(events, &Mints::new()).life
+        let events: Vec<_> = known
+            .iter()
+            .map(|(&number, event)| (number, event))
+            .collect();
+        life.with_events(&events, &Mints::new()).life
     }
 
-    fn total_and_positions(life: &Life) -> (u64, u64) {
-        match Account::decode(&life.data) {
-            Ok(Account::Market(market)) => (market.total, market.positions),
+    /// The market after these of the events were decoded late.
+    fn decoded_late(
+        life: Life,
+        known: &Numbered,
+        late: &[(u64, &Event)],
+    ) -> Box<driftshield_sdk::Market> {
+        let bounded = Bounded {
+            life,
+            next: None,
+            late: late.to_vec(),
+        };
+        let changed = bounded.with_state(known, &Mints::new());
+        assert_eq!(changed.state.as_ref(), Some(&changed.life.data));
+        match Account::decode(&changed.life.data) {
+            Ok(Account::Market(market)) => market,
             _ => panic!("not a market"),
         }
     }
 
     #[test]
-    fn an_event_that_was_left_out_is_folded_in_at_its_place() {
-        let zeroed = Account::zeroed(AccountKind::Market);
-        let all = [(1, created(1)), (2, bet(2, 30)), (3, bet(3, 42))];
-        let without = [all[0].clone(), all[2].clone()];
-        let mut life = life(&without, zeroed);
-        assert_eq!(total_and_positions(&life), (42, 0));
-        let account = Account::decode(&life.data).unwrap();
-        life.data = base(&life, account, &all, 2, &Mints::new()).encode();
-        let life = life.with_events(&all, &Mints::new()).life;
-        assert_eq!(total_and_positions(&life), (42, 1));
+    fn events_that_were_left_out_are_folded_in_at_their_places() {
+        let all = [created(1), bet(2, 30), bet(3, 42), bet(4, 50)];
+        let known = [(1, all[0].clone()), (4, all[3].clone())].into();
+        let life = life(&known, &Account::zeroed(AccountKind::Market));
+        let late = [(2, &all[1]), (3, &all[2])];
+        let market = decoded_late(life.clone(), &known, &late);
+        assert_eq!((market.total, market.seq), (50, 4));
+        // The first bet of a position counts it.
+        assert_eq!(market.positions, 1);
+        let market = decoded_late(life, &known, &late[1..]);
+        assert_eq!(market.positions, 0);
     }
 
     #[test]
@@ -168,13 +207,9 @@ mod tests {
             (market.seq, market.bump) = (1, 250);
         }
         let all = [(1, created(1)), (2, bet(2, 30)), (3, bet(3, 42))];
-        let mut life = life(&all[2..], read);
-        let account = Account::decode(&life.data).unwrap();
-        life.data = base(&life, account, &all, 2, &Mints::new()).encode();
-        let life = life.with_events(&all, &Mints::new()).life;
-        match Account::decode(&life.data) {
-            Ok(Account::Market(market)) => assert_eq!((market.total, market.bump), (42, 250)),
-            _ => panic!("not a market"),
-        }
+        let life = life(&[all[2].clone()].into(), &read);
+        let known = [all[0].clone(), all[2].clone()].into();
+        let market = decoded_late(life, &known, &[(2, &all[1].1)]);
+        assert_eq!((market.total, market.bump), (42, 250));
     }
 }

@@ -1,6 +1,9 @@
 //! Following of one stream, and the remedies for what it lacks.
+//!
+//! What an older decoder left is decoded between the slots. Until it is, slots that can still be undone wait: what
+//! is decoded late can't be undone.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, future::ready, sync::Arc, time::Duration};
 
 use metrics::{counter, gauge};
 use tokio::{
@@ -14,6 +17,7 @@ use crate::{
     apply::{MirrorWriter, Obstacle},
     cursor::{Cursor, Tip},
     metrics::{LATE_SLOTS, QUEUE_DEPTH},
+    redecode::Due,
     rpc::Rpc,
     slot::{SealedSlot, SlotUpdate},
     status::{State, Status},
@@ -39,6 +43,10 @@ pub struct Follower<'a> {
     pub tip: watch::Receiver<Option<Tip>>,
     pub settler: Settler,
     pub refetcher: Refetcher,
+    /// What an older decoder left.
+    pub due: Due,
+    /// Whether no slot of the mirror can be undone.
+    pub is_final: bool,
     /// Whether blocks that the RPC node lacks count as gone, although it says that it has them.
     pub accepts_loss: bool,
     /// Whether the mirror has reached the end of the stream once.
@@ -52,40 +60,68 @@ impl Follower<'_> {
     /// mirror has all accounts.
     pub async fn follow(&mut self, until_settled: bool) -> Result<(), RunError> {
         let mut waiting = vec![];
+        let mut has_ended = false;
         let mut heartbeat = interval(HEARTBEAT);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            while !waiting.is_empty() {
-                self.look_ahead(&mut waiting);
-                gauge!(QUEUE_DEPTH).set((waiting.len() + self.updates.len()) as f64);
-                let batch = batch_len(
-                    &waiting[..finalized_len(&waiting)],
-                    self.mirror.batch_limit(),
-                );
-                let cursor = self.apply(&waiting, batch).await?;
-                waiting.drain(..batch);
-                if !self.caught_up && waiting.is_empty() && self.updates.is_empty() {
-                    self.caught_up = true;
-                    self.status.enter(State::Following);
-                    let (slot, seq) = (cursor.slot, cursor.seq);
-                    tracing::info!(slot, seq, "caught up with the source");
-                }
+            self.apply_waiting(&mut waiting, has_ended).await?;
+            if has_ended {
+                return Ok(());
             }
-            gauge!(QUEUE_DEPTH).set(self.updates.len() as f64);
+            let decodes = self.is_final && !self.due.is_empty();
             tokio::select! {
-                received = self.updates.recv_many(&mut waiting, MAX_AHEAD) => {
-                    if received == 0 {
-                        return Ok(());
-                    }
-                }
+                biased;
                 _ = heartbeat.tick() => {
-                    let cursor = self.apply(&[], 0).await?;
+                    // The waiting updates tell which slots are finalized.
+                    let cursor = self.apply(&waiting, 0).await?;
                     if until_settled && cursor.settled_slot.is_some() {
                         return Ok(());
                     }
                 }
+                received = self.updates.recv_many(&mut waiting, MAX_AHEAD) => {
+                    has_ended = received == 0;
+                }
+                () = ready(()), if decodes => self.decode_again().await?,
             }
         }
+    }
+
+    /// Applies the waiting updates, but for those that wait until they are finalized.
+    async fn apply_waiting(
+        &mut self,
+        waiting: &mut Vec<SlotUpdate>,
+        has_ended: bool,
+    ) -> Result<(), RunError> {
+        loop {
+            self.look_ahead(waiting);
+            gauge!(QUEUE_DEPTH).set((waiting.len() + self.updates.len()) as f64);
+            let takes_open = self.due.is_empty() || has_ended;
+            let next = &waiting[..next_len(waiting, takes_open)];
+            if next.is_empty() {
+                return Ok(());
+            }
+            let batch = batch_len(next, self.mirror.batch_limit());
+            let cursor = self.apply(waiting, batch).await?;
+            waiting.drain(..batch);
+            let is_end = next_len(waiting, takes_open) == 0 && self.updates.is_empty();
+            if !self.caught_up && is_end {
+                self.caught_up = true;
+                self.status.enter(State::Following);
+                let (slot, seq) = (cursor.slot, cursor.seq);
+                tracing::info!(slot, seq, "caught up with the source");
+            }
+        }
+    }
+
+    /// Tries the next of what is due.
+    async fn decode_again(&mut self) -> Result<(), RunError> {
+        let tried = self.mirror.decode_again(&mut self.due).await?;
+        self.is_final = tried.is_some();
+        if self.due.is_empty() {
+            tracing::info!("tried all dead letters again");
+            self.status.hold_back(false);
+        }
+        Ok(())
     }
 
     /// Takes the updates that have arrived.
@@ -108,9 +144,12 @@ impl Follower<'_> {
             let applied = self.mirror.apply(updates, batch, self.is_linked, tip);
             let applied = applied.await?;
             self.is_linked = applied.is_linked;
+            self.is_final = applied.cursor.is_final();
             let Some(obstacle) = applied.obstacle else {
                 match applied.cursor.settled_slot {
                     _ if !self.is_linked => {}
+                    // Before the mirror has all accounts, an event that is decoded late may begin a life.
+                    None if !self.due.is_empty() => {}
                     None => self.settler.step(self.mirror, &applied.cursor).await?,
                     Some(_) => self.refetcher.step(self.mirror, &applied.cursor).await?,
                 }
@@ -284,9 +323,10 @@ impl Follower<'_> {
     }
 }
 
-/// Number of updates up to the last slot that the updates finalize; all of them if they finalize none.
-/// Behind the stream, the slots that can still be undone wait until later ones have finalized them.
-fn finalized_len(updates: &[SlotUpdate]) -> usize {
+/// Number of updates that are applied next: those up to the last slot that the updates finalize. Behind the
+/// stream, the slots that can still be undone wait until later ones have finalized them. If the updates finalize no
+/// slot, all of them are applied if `takes_open`, or if there is no room for more: the cluster may finalize none.
+fn next_len(updates: &[SlotUpdate], takes_open: bool) -> usize {
     let finalized = updates.iter().filter_map(|update| match update {
         SlotUpdate::Finalized(slot) => Some(*slot),
         _ => None,
@@ -296,11 +336,14 @@ fn finalized_len(updates: &[SlotUpdate]) -> usize {
         let last = update.sealed().last();
         last.is_some_and(|sealed| sealed.slot <= finalized)
     };
-    let last = updates.iter().rposition(is_finalized);
-    last.map_or(updates.len(), |last| last + 1)
+    match updates.iter().rposition(is_finalized) {
+        Some(last) => last + 1,
+        None if takes_open || MAX_AHEAD <= updates.len() => updates.len(),
+        None => 0,
+    }
 }
 
-/// Number of updates, at least one, that one transaction applies.
+/// Number of updates that one transaction applies: at least one, if there are any.
 fn batch_len(updates: &[SlotUpdate], most: usize) -> usize {
     let mut rows = 0;
     let fits = |update: &&SlotUpdate| {
@@ -346,21 +389,34 @@ mod tests {
             SlotUpdate::Finalized(43),
             sealed(44, 0),
         ];
-        assert_eq!(finalized_len(&updates), 1);
+        assert_eq!(next_len(&updates, true), 1);
         assert_eq!(batch_len(&updates, 1), 1);
         assert_eq!(batch_len(&updates, 7), 1);
         let partly = [updates[0].clone(), SlotUpdate::Finalized(42), sealed(44, 0)];
-        assert_eq!(finalized_len(&partly), 3);
+        assert_eq!(next_len(&partly, true), 3);
+        assert_eq!(next_len(&partly, false), 0);
     }
 
     #[test]
     fn slots_that_later_updates_finalize_come_first() {
         let finalized = SlotUpdate::Finalized;
         let behind = [sealed(40, 0), finalized(8), sealed(41, 0), finalized(40)];
-        assert_eq!(finalized_len(&behind), 1);
+        for takes_open in [true, false] {
+            assert_eq!(next_len(&behind, takes_open), 1);
+        }
         let live = [finalized(9), sealed(41, 0)];
-        assert_eq!(finalized_len(&live), 2);
-        assert_eq!(finalized_len(&[sealed(41, 0)]), 1);
+        assert_eq!(next_len(&live, true), 2);
+        assert_eq!(next_len(&[sealed(41, 0)], true), 1);
+    }
+
+    #[test]
+    fn slots_that_can_be_undone_wait_while_there_is_room() {
+        let live = [SlotUpdate::Finalized(9), sealed(41, 0)];
+        assert_eq!(next_len(&live, false), 0);
+        let room = vec![sealed(41, 0); MAX_AHEAD - 1];
+        assert_eq!(next_len(&room, false), 0);
+        let full = vec![sealed(41, 0); MAX_AHEAD];
+        assert_eq!(next_len(&full, false), MAX_AHEAD);
     }
 
     #[test]

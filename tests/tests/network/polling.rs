@@ -26,7 +26,7 @@ const KILLS: usize = 6;
 const MANY_SLOTS: i64 = 140;
 const NO_GAP: [String; 0] = [];
 
-fn start_indexer(fixture: &Fixture) -> Service {
+pub fn start_indexer(fixture: &Fixture) -> Service {
     let mut command = fixture.network.command("indexer");
     command
         .env_remove("GRPC_URL")

@@ -3,13 +3,13 @@
 mod older;
 mod traffic;
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use driftshield_tests::network::{Service, fixture::Fixture, wait_for};
 use sqlx::PgPool;
 
 use self::traffic::Traffic;
-use crate::mirror;
+use crate::{mirror, polling};
 
 /// Tables that hold what accounts and events say, each with the columns that tell how the mirror came by it.
 const TABLES: [(&str, &str); 20] = [
@@ -155,4 +155,66 @@ async fn what_an_older_decoder_could_not_decode_is_decoded_by_a_newer_one() {
     older::remove_malformed_event(&pool).await;
     assert_rows(&pool, &expected).await;
     assert!(indexer.stop(), "{}", indexer.output());
+}
+
+/// The mirror's slot, its finalized slot, and the number of letters that an older decoder left.
+async fn progress(pool: &PgPool) -> (i64, i64, i64) {
+    sqlx::query_as(
+        "select slot, finalized_slot, (select count(*) from chain.dead_letter
+           where resolved_at is null and decoder_version = 0)
+         from chain.cursor",
+    )
+    .fetch_one(pool)
+    .await
+    .unwrap()
+}
+
+/// Lets an indexer that `start` starts decode letters that take some seconds.
+async fn decode_slow_letters(start: fn(&Fixture) -> Service) {
+    // Given a mirror with such letters
+    let fixture = Fixture::start().await;
+    let pool = fixture.network.database().await;
+    let mut indexer = start(&fixture);
+    wait_until_final(&fixture, &pool).await;
+    assert!(indexer.stop(), "{}", indexer.output());
+    let letters = older::add_slow_letters(&pool).await;
+
+    // When an indexer tries them
+    indexer = start(&fixture);
+    let mut slots = BTreeSet::new();
+    wait_for("all letters", Duration::from_secs(90), async || {
+        let (slot, finalized_slot, left) = progress(&pool).await;
+        if (1..letters).contains(&left) {
+            // Then it takes finalized slots meanwhile,
+            assert!(slot <= finalized_slot, "{slot} can be undone");
+            slots.insert(slot);
+        }
+        (left == 0).then_some(())
+    })
+    .await;
+    assert!(5 <= slots.len(), "{slots:?}");
+
+    // and no slot was undone.
+    let rollbacks: i64 =
+        sqlx::query_scalar("select count(*) from chain.feed where kind = 'rollback'")
+            .fetch_one(&pool)
+            .await
+            .unwrap();
+    assert_eq!(rollbacks, 0);
+    older::remove_slow_letters(&pool).await;
+    fixture.place_bet(1, 0, 0).await;
+    let slot = fixture.network.client.rpc().get_slot().await.unwrap() as i64;
+    mirror::wait_until_settled(&pool, slot, "the mirror without letters").await;
+    mirror::assert_matches_chain(&fixture.network);
+    assert!(indexer.stop(), "{}", indexer.output());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slots_are_followed_while_letters_are_decoded() {
+    decode_slow_letters(Fixture::start_indexer).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn polled_slots_are_followed_while_letters_are_decoded() {
+    decode_slow_letters(polling::start_indexer).await;
 }

@@ -1,118 +1,204 @@
-//! What an event that is decoded late does not say itself, as it was right before the event.
+//! What events that are decoded late don't say themselves, as it was right before them.
+
+use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
-use driftshield_sdk::{Account, AccountKind, Event};
+use driftshield_sdk::{Account, AccountKind, Address, Event};
 use sqlx::PgConnection;
 
-use super::{super::states::Bounded, StoredEvent, Touched};
-use crate::lives::{Life, Mints, fold, vault_totals};
+use super::{
+    super::addresses::{Addresses, Key},
+    PlacedEvent,
+};
+use crate::{
+    lives::{ChangedLife, Life, Mints, earning, fold, vault_totals},
+    store::bytes_of,
+};
 
-/// The lives that an event changes, as far as totals need them: what never changes in them, the stakes of a
-/// position that is claimed, and the oracles of a model that a settled receipt pays.
-pub async fn lives(
-    connection: &mut PgConnection,
-    id: i64,
-    event: &Event,
-    touched: &[Touched],
-    mints: &Mints,
-) -> Result<Vec<Life>, sqlx::Error> {
-    let pays = match event {
-        Event::ReceiptRuled(e) => e.earners != 0,
-        Event::ReceiptFinalized(e) => e.earners != 0,
-        _ => false,
-    };
-    let mut lives = vec![];
-    for Touched { bounded, change } in touched {
-        // A life begins with its first event.
-        if change.number == 1 {
-            continue;
+/// The lives that events change, as far as totals need them: what never changes in them, the stakes of a
+/// position that is claimed, and the oracles of a model that a settled receipt pays. All of it but the oracles is
+/// still in the lives' last states.
+pub struct Contexts<'a> {
+    states: HashMap<Key, &'a ChangedLife>,
+    /// The events that changed the oracles of the models, in order.
+    listings: HashMap<Key, Vec<(i64, Event)>>,
+}
+
+impl<'a> Contexts<'a> {
+    /// `changed` are the lives that the events change, with their states.
+    pub async fn load(
+        connection: &mut PgConnection,
+        placed: &[PlacedEvent<'_>],
+        lives: &Addresses<'_>,
+        changed: &'a [ChangedLife],
+    ) -> Result<Self, sqlx::Error> {
+        let models: HashSet<_> = placed
+            .iter()
+            .filter_map(PlacedEvent::paying_model)
+            .collect();
+        let mut listings = stored_listings(connection, &models).await?;
+        for model in models {
+            let listed = listings.entry(model).or_default();
+            let late = lives.late(&model).filter(|(_, event)| lists_oracles(event));
+            listed.extend(late.map(|(id, event)| (id, event.clone())));
+            listed.sort_by_key(|(id, _)| *id);
         }
-        let life = bounded.life.clone();
-        let next = bounded.next;
-        let bounded = Bounded { life, next };
-        let before = bounded.with_state(connection, None, mints).await?;
-        let mut life = before.life;
-        life.data = before.state.unwrap_or(life.data);
-        if pays && change.kind == AccountKind::Model {
-            list_oracles(connection, &mut life, id).await?;
-        }
-        lives.push(life);
+        let states = changed.iter();
+        Ok(Self {
+            states: states
+                .map(|changed| ((changed.life.address, changed.life.life), changed))
+                .collect(),
+            listings,
+        })
     }
-    Ok(lives)
+
+    /// The lives right before an event.
+    pub fn lives(&self, late: &PlacedEvent<'_>) -> Vec<Life> {
+        // A life begins with its first event.
+        let begun_before = late.lives.iter().filter(|(change, _)| change.number != 1);
+        let paying = late.paying_model();
+        let lives = begun_before.map(|(_, key)| {
+            let ChangedLife { life, state } = self.states[key];
+            let mut life = life.clone();
+            if let Some(state) = state {
+                life.data.clone_from(state);
+            }
+            if paying == Some(*key) {
+                list_oracles(&mut life, &self.listings[key], late.stored.id);
+            }
+            life
+        });
+        lives.collect()
+    }
+}
+
+impl PlacedEvent<'_> {
+    /// The model whose oracles earn a part of the pay for the receipt that the event settles, if any.
+    fn paying_model(&self) -> Option<Key> {
+        earning(self.event)?;
+        let mut lives = self.lives.iter();
+        let model = lives.find(|(change, _)| change.kind == AccountKind::Model);
+        model.map(|(_, key)| *key)
+    }
+}
+
+fn lists_oracles(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::ModelRegistered(_) | Event::ModelUpdated(_) | Event::OracleReplaced(_)
+    )
+}
+
+/// The events that changed the oracles of models, as far as they were decoded before.
+async fn stored_listings(
+    connection: &mut PgConnection,
+    models: &HashSet<Key>,
+) -> Result<HashMap<Key, Vec<(i64, Event)>>, sqlx::Error> {
+    let mut listings: HashMap<Key, Vec<(i64, Event)>> = HashMap::new();
+    if models.is_empty() {
+        return Ok(listings);
+    }
+    let lives: Vec<_> = models.iter().map(|(_, life)| *life).collect();
+    let rows: Vec<(Vec<u8>, i64, i64, Vec<u8>)> = sqlx::query_as(
+        "select account, life, id, data
+         from unnest($1::bytea[], $2::bigint[]) as given (account, life)
+         join chain.event_account using (account) join chain.event on event.id = event_id
+         where life <= event_id and name in ('ModelRegistered', 'ModelUpdated', 'OracleReplaced')",
+    )
+    .bind(bytes_of(models.iter().map(|(model, _)| model)))
+    .bind(lives)
+    .fetch_all(connection)
+    .await?;
+    for (model, life, id, data) in rows {
+        let model: Result<Address, _> = model.as_slice().try_into();
+        if let (Ok(model), Ok(event)) = (model, Event::decode(&data)) {
+            listings.entry((model, life)).or_default().push((id, event));
+        }
+    }
+    Ok(listings)
 }
 
 /// Replaces the model's oracles by those that it had before the event `id`, if the mirror has the events that
 /// changed them.
-async fn list_oracles(
-    connection: &mut PgConnection,
-    model: &mut Life,
-    id: i64,
-) -> Result<(), sqlx::Error> {
-    let events: Vec<(i64, String, Vec<u8>)> = sqlx::query_as(
-        "select id, name, data from chain.event_account join chain.event on event.id = event_id
-         where account = $1 and $2 <= event_id
-           and name in ('ModelRegistered', 'ModelUpdated', 'OracleReplaced')
-         order by id",
-    )
-    .bind(model.address.as_ref())
-    .bind(model.life)
-    .fetch_all(connection)
-    .await?;
-    let (before, after) = events.split_at(events.partition_point(|(event, ..)| *event < id));
+fn list_oracles(model: &mut Life, listings: &[(i64, Event)], id: i64) {
+    let (before, after) = listings.split_at(listings.partition_point(|(event, _)| *event < id));
     if after.is_empty() {
-        return Ok(());
+        return;
     }
     let listing = before
         .iter()
-        .rposition(|(_, name, _)| name != "OracleReplaced");
+        .rposition(|(_, event)| !matches!(event, Event::OracleReplaced(_)));
     let (Some(listing), Ok(mut account)) = (listing, Account::decode(&model.data)) else {
         tracing::warn!(
             model = %model.address,
             event = id,
             "the model's earlier oracles are unknown; its present ones count as earners"
         );
-        return Ok(());
+        return;
     };
-    for (_, _, data) in &before[listing..] {
-        if let Ok(event) = Event::decode(data) {
-            fold(&mut account, &model.address, &event, &Mints::new());
-        }
+    for (_, event) in &before[listing..] {
+        fold(&mut account, &model.address, event, &Mints::new());
     }
     model.data = account.encode();
-    Ok(())
 }
 
-/// Whether no later event of the same hour was counted whose measures replace those of the event.
-pub async fn is_latest(
+/// The events after which another event of the same hour was counted whose measures replace theirs.
+pub async fn superseded(
     connection: &mut PgConnection,
-    stored: &StoredEvent,
-    event: &Event,
-) -> Result<bool, sqlx::Error> {
-    let (sql, account) = match event {
-        Event::ReceiptRuled(e) => (NEXT_VALUE, e.model),
-        Event::ReceiptFinalized(e) => (NEXT_VALUE, e.model),
-        _ => match vault_totals(event) {
-            Some((vault, _)) => (NEXT_CAPITAL, *vault),
-            None => return Ok(true),
-        },
-    };
-    let next: Option<Option<DateTime<Utc>>> = sqlx::query_scalar(sql)
-        .bind(account.as_ref())
-        .bind(stored.id)
-        .fetch_optional(connection)
-        .await?;
-    let hour = |time: Option<DateTime<Utc>>| time.map(|time| time.timestamp().div_euclid(3_600));
-    Ok(next.is_none_or(|next| hour(next) != hour(stored.block_time)))
+    placed: &[PlacedEvent<'_>],
+) -> Result<HashSet<i64>, sqlx::Error> {
+    let mut superseded = HashSet::new();
+    for sql in [NEXT_VALUE, NEXT_CAPITAL] {
+        let measured = placed.iter().filter_map(|late| {
+            let (next, account) = measured(late.event)?;
+            (next == sql).then_some((account, late.stored))
+        });
+        let (accounts, events): (Vec<_>, Vec<_>) = measured.unzip();
+        if events.is_empty() {
+            continue;
+        }
+        let ids: Vec<_> = events.iter().map(|stored| stored.id).collect();
+        let rows: Vec<(i64, Option<DateTime<Utc>>)> = sqlx::query_as(sql)
+            .bind(bytes_of(accounts))
+            .bind(ids)
+            .fetch_all(&mut *connection)
+            .await?;
+        let next: HashMap<_, _> = rows.into_iter().collect();
+        let hour =
+            |time: Option<DateTime<Utc>>| time.map(|time| time.timestamp().div_euclid(3_600));
+        superseded.extend(events.into_iter().filter_map(|stored| {
+            let next = *next.get(&stored.id)?;
+            (hour(next) == hour(stored.block_time)).then_some(stored.id)
+        }));
+    }
+    Ok(superseded)
 }
 
-/// Time of the next event that reports the capital of a vault.
-const NEXT_CAPITAL: &str = "
-    select block_time from chain.capital where vault = $1 and $2 < event_id
-    order by event_id limit 1";
+/// The account of which an event has measures that later ones replace, and the statement that finds the next of
+/// these.
+fn measured(event: &Event) -> Option<(&'static str, &Address)> {
+    match event {
+        Event::ReceiptRuled(e) => Some((NEXT_VALUE, &e.model)),
+        Event::ReceiptFinalized(e) => Some((NEXT_VALUE, &e.model)),
+        _ => vault_totals(event).map(|(vault, _)| (NEXT_CAPITAL, vault)),
+    }
+}
 
-/// Time of the next event with a final value of a model.
+/// Times of the next events that report the capital of the same vaults.
+const NEXT_CAPITAL: &str = "
+    select id, next.block_time
+    from unnest($1::bytea[], $2::bigint[]) as given (account, id)
+    cross join lateral (
+      select block_time from chain.capital where vault = account and id < event_id
+      order by event_id limit 1) as next";
+
+/// Times of the next events with final values of the same models.
 const NEXT_VALUE: &str = "
-    select block_time from chain.event_account join chain.event on event.id = event_id
-    where account = $1 and $2 < event_id and body ->> 'state' = 'final'
-      and name in ('ReceiptRuled', 'ReceiptFinalized')
-    order by event_id limit 1";
+    select given.id, next.block_time
+    from unnest($1::bytea[], $2::bigint[]) as given (account, id)
+    cross join lateral (
+      select block_time from chain.event_account counted
+      join chain.event on event.id = event_id
+      where counted.account = given.account and given.id < event_id
+        and body ->> 'state' = 'final' and name in ('ReceiptRuled', 'ReceiptFinalized')
+      order by event_id limit 1) as next";
