@@ -163,7 +163,8 @@ struct Process {
 
 /// Mirrors the chain until `stop` is cancelled, then applies the updates already received and
 /// returns; what takes longer than [`shutdown::STOP_GRACE`] is given up. Retries transient failures, such as
-/// an unreachable service, without limit. Meanwhile it serves metrics and health, and audits the mirror, as the settings say.
+/// an unreachable service, without limit. Meanwhile it serves metrics and health, and audits the mirror, as
+/// the settings say.
 ///
 /// # Errors
 ///

@@ -10,7 +10,10 @@ impl MirrorWriter<'_> {
     /// What an older decoder could not decode, or Postgres refused.
     pub async fn due(&mut self) -> Result<Due, ApplyError> {
         let mut transaction = begin_long(&mut self.connection).await?;
-        let due = self.backend.while_working(Due::read(&mut transaction)).await?;
+        let due = self
+            .backend
+            .while_working(Due::read(&mut transaction))
+            .await?;
         bounded(transaction.commit()).await?;
         Ok(due)
     }
