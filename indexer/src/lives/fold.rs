@@ -4,8 +4,8 @@
 //! for an account that the mirror never received, zero.
 
 use driftshield_sdk::{
-    Account, Address, Event, Exposure, Market, Model, Pending, Policy, Position, Probation,
-    Receipt, Seat, Series, Vault, VaultTotals, WithdrawRequest, address,
+    Account, Address, Collateral, Event, Exposure, Market, Model, Pending, Policy, Position,
+    Probation, Receipt, Seat, Series, Vault, VaultTotals, WithdrawRequest, address,
 };
 
 use super::Mints;
@@ -24,8 +24,17 @@ pub fn fold(account: &mut Account, at: &Address, event: &Event, mints: &Mints) {
         Account::Seat(seat) => fold_seat(seat, at, event),
         Account::Series(series) => fold_series(series, event),
         Account::Model(model) => fold_model(model, event),
-        // These are never closed, so their bytes show their state.
-        Account::Config(_) | Account::Collateral(_) => {}
+        Account::Collateral(collateral) => fold_collateral(collateral, event),
+        // It is never closed, so its bytes show its state.
+        Account::Config(_) => {}
+    }
+}
+
+/// Collaterals are never closed, so their bytes show their state. Only what markets and vaults copy is folded in.
+fn fold_collateral(collateral: &mut Collateral, event: &Event) {
+    if let Event::CollateralRegistered(e) = event {
+        (collateral.mint, collateral.decimals) = (e.mint, e.decimals);
+        collateral.token_program = e.token_program.into();
     }
 }
 
@@ -157,10 +166,10 @@ fn fold_policy(policy: &mut Policy, event: &Event) {
             policy.max_premium = e.terms.max_premium;
             policy.auto_renew = e.terms.auto_renew.into();
             policy.model_version = e.terms.model_version;
-            policy.first_window = e.from_window;
-            policy.last_window = e.from_window.saturating_sub(1);
-            policy.examined_until = e.from_window;
-            policy.returned_until = e.from_window;
+            policy.first_window = e.terms.first_window;
+            policy.last_window = e.terms.first_window.saturating_sub(1);
+            policy.examined_until = e.terms.first_window;
+            policy.returned_until = e.terms.first_window;
             policy.pending.premium = e.premium;
             policy.pending.from_window = e.from_window;
             policy.pending.end = e.end;

@@ -1,4 +1,12 @@
+use driftshield_sdk::{
+    CollateralTerms, PolicyTerms, PotTotals, VaultTotals,
+    events::{CollateralRegistered, PolicyBought},
+};
+
 use super::{test_data::*, *};
+
+const POLICY: [u8; 32] = [10; 32];
+const COLLATERAL: [u8; 32] = [13; 32];
 
 /// Applies the slots to lives that are known already. Returns the changed lives at the address.
 fn changed_at(
@@ -240,4 +248,86 @@ fn a_write_that_is_older_than_the_mirror_is_counted_and_not_applied() {
     let exposed = recorder.handle().render();
     let count = format!("{GUARD_REJECTIONS} 1\n");
     assert!(exposed.contains(&count), "{exposed}");
+}
+
+#[test]
+fn a_policy_without_bytes_covers_the_windows_of_its_terms() {
+    let terms = PolicyTerms {
+        model_version: 1,
+        cover: 50,
+        trigger: 100,
+        exhaustion: 200,
+        persistence: 1,
+        first_window: 20,
+        windows: 10,
+        max_premium: 9,
+        max_cancel_fee_bps: 0,
+        auto_renew: false,
+    };
+    let bought = Event::PolicyBought(PolicyBought {
+        vault: [11; 32].into(),
+        vault_seq: 4,
+        exposure: [12; 32].into(),
+        exposure_seq: 2,
+        policy: POLICY.into(),
+        policy_seq: 1,
+        model: [5; 32].into(),
+        model_seq: 9,
+        holder: [8; 32].into(),
+        id: 1,
+        terms,
+        from_window: 17, // of the probation
+        last_window: 29,
+        end: 3_000,
+        premium: 7,
+        protocol_part: 0,
+        manager_part: 0,
+        streamed_part: 7,
+        rent: 0,
+        totals: VaultTotals::default(),
+        exposure_cover: 50,
+        cover_risk: 50,
+        model_exposure: 1,
+        pot: PotTotals {
+            held: 0,
+            waiting: 0,
+            unearned: 0,
+            until: 0,
+        },
+    });
+    let changed = changed_at(POLICY, vec![], &[slot(7, vec![bought], vec![])]);
+    let [(_, Some(Account::Policy(policy)))] = &changed[..] else {
+        panic!("one policy");
+    };
+    assert_eq!((policy.first_window, policy.last_window), (20, 19));
+    assert_eq!((policy.examined_until, policy.returned_until), (20, 20));
+    assert_eq!(policy.pending.from_window, 17);
+}
+
+#[test]
+fn a_collateral_without_bytes_has_what_markets_copy() {
+    let registered = Event::CollateralRegistered(CollateralRegistered {
+        collateral: COLLATERAL.into(),
+        collateral_seq: 1,
+        mint: [6; 32].into(),
+        token_program: TokenProgram::Token2022,
+        extensions: 0,
+        treasury: [14; 32].into(),
+        decimals: 6,
+        accepts_freeze: false,
+        terms: CollateralTerms {
+            min_bet: 1,
+            min_bond: 4,
+            slash_amount: 2,
+            challenge_bond: 1,
+            absence_penalty: 0,
+        },
+    });
+    let changed = changed_at(COLLATERAL, vec![], &[slot(7, vec![registered], vec![])]);
+    let [(_, Some(Account::Collateral(collateral)))] = &changed[..] else {
+        panic!("one collateral");
+    };
+    assert_eq!((collateral.mint, collateral.decimals), ([6; 32].into(), 6));
+    let program = TokenProgram::Token2022.into();
+    assert_eq!(collateral.token_program, program);
 }
