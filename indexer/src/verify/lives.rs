@@ -1,38 +1,89 @@
 //! Comparison of the rows of account types with the lives' bytes and events.
 //!
 //! The expected rows are derived from the JSON forms of accounts and events by rules of their own, not
-//! by the code that writes the rows.
+//! by the code that writes the rows. Lives are read page by page, and of their events only those that say
+//! something, one after the other.
+//!
+//! A life that began before the mirror's first event, or whose first events were dropped, may have facts that
+//! no event says any more: only what the events say is compared then.
 
-use std::collections::{BTreeMap, HashMap};
+mod columns;
+mod rules;
+mod said;
+
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use driftshield_sdk::{
-    Account, AccountKind,
-    fields::{self, FieldType},
-    json,
-};
+use driftshield_sdk::{Account, AccountKind, fields, json};
+use futures::TryStreamExt;
 use serde_json::{Map, Value, json};
+use sqlx::types::Json;
 
 use super::comparison::{Comparison, Expected, base58, key_bytes};
-use crate::{event_id::EventId, kinds::table};
+use crate::{
+    event_id::EventId,
+    kinds::{DECODER_VERSION, table},
+};
+use columns::{add_derived, add_unsaid, to_postgres};
+use said::{NOTED, Said};
 
 /// Number of lives compared at a time.
 const PAGE_ROWS: i64 = 1_000;
+/// Write versions of the end of a life: seen in the slot, or not found by an RPC node.
+const CLOSED: i64 = i64::MAX - 1;
+const ABSENT: i64 = i64::MAX;
 
+/// A row's columns.
+type Columns = Map<String, Value>;
+
+/// A life in `chain.account`.
 #[derive(sqlx::FromRow)]
 struct MirroredLife {
     address: Vec<u8>,
     life: i64,
-    kind: String,
+    /// The life after it at the address.
+    next: Option<i64>,
+    kind: Option<String>,
+    slot: i64,
+    write_version: i64,
     closed_slot: Option<i64>,
     data: Vec<u8>,
     is_exact: bool,
+    has_lamports: bool,
+    facts: Json<Columns>,
+    decoder_version: i32,
+    /// Whether the mirror has the event that began the life, and with it all later ones.
+    is_whole: bool,
+    /// Whether slots of the life are lost.
+    has_loss: bool,
+    /// Time of the event that began the life.
+    began_at: Option<DateTime<Utc>>,
+    /// Time of the slot that the life is named after, if the mirror has the slot.
+    first_time: Option<Json<Value>>,
+    /// Time of the slot of the close, if the mirror has the slot.
+    closed_time: Option<Json<Value>>,
 }
 
-/// An event of an account.
+const LIVES: &str = "
+    select address, life, next, kind, account.slot, write_version, closed_slot, account.data, is_exact,
+      0 < lamports as has_lamports, facts, decoder_version, began.id is not null as is_whole,
+      exists (select from chain.gap where state = 'lost' and life >> 31 <= to_slot) as has_loss,
+      began.block_time as began_at,
+      (select to_jsonb(array[block_time]) from chain.slot where slot.slot = life >> 31) as first_time,
+      (select to_jsonb(array[block_time]) from chain.slot where slot.slot = closed_slot) as closed_time
+    from (
+      select *, (select min(later.life) from chain.account later
+        where later.address = account.address and account.life < later.life) as next
+      from chain.account where (address, life) > ($1, $2)
+      order by address, life limit $3) account
+    left join chain.event began on began.id = life
+    order by address, life";
+
+/// An event of a life of the page.
 #[derive(sqlx::FromRow)]
-struct AccountEvent {
-    account: Vec<u8>,
+struct LifeEvent {
+    /// Place of the life in the page, from 1.
+    place: i64,
     id: i64,
     /// Decimal.
     number: String,
@@ -40,220 +91,328 @@ struct AccountEvent {
     data: Vec<u8>,
 }
 
-/// A row's columns.
-type Columns = Map<String, Value>;
+/// Events after the bytes, and those that say how the life went.
+const EVENTS: &str = "
+    select place, event.id, number::text, block_time, data
+    from unnest($1::bytea[], $2::bigint[], $3::bigint[], $4::text[], $5::text[])
+      with ordinality life (address, life, next, kind, after, place)
+    join chain.event_account on account = address and life <= event_id and (next is null or event_id < next)
+    join chain.event on event.id = event_id
+    where (after is not null and after::numeric < number)
+      or (kind, name) in (select * from unnest($6::text[], $7::text[]))
+    order by place, event.id";
 
-/// Values that an event gives to fields of an account: the event, the field of its body with the
-/// account's address, and the account's fields, each with the event's field.
-type Rule = (
-    &'static str,
-    &'static str,
-    &'static [(&'static str, &'static str)],
-);
+/// Where a row begins, before the events of the life.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Base {
+    /// Bytes that show the final state: those of an open account.
+    Final,
+    /// Bytes from the chain, with the events after them.
+    Exact,
+    /// Bytes that are put together from events and from earlier bytes, which contain the events.
+    Folded,
+    /// Nothing: the mirror never had bytes, and has all events.
+    Nothing,
+}
 
-const RULES: &[Rule] = &[
-    (
-        "MarketSettled",
-        "market",
-        &[
-            ("next_window", "next_window"),
-            ("observed", "observed"),
-            ("accumulator", "accumulator"),
-            ("state", "state"),
-            ("outcome", "outcome"),
-            ("value", "value"),
-            ("winnings", "winnings"),
-            ("protocol_credit", "protocol_fee"),
-            ("creator_credit", "creator_fee"),
-        ],
-    ),
-    (
-        "Claimed",
-        "market",
-        &[("owed", "owed"), ("positions", "positions")],
-    ),
-    ("FeesCollected", "market", &[("owed", "owed")]),
-    ("PositionBought", "market", &[("positions", "positions")]),
-    (
-        "ReceiptFinalized",
-        "receipt",
-        &[
-            ("state", "state"),
-            ("value", "value"),
-            ("pay", "pay"),
-            ("earners", "earners"),
-            ("challenger_credit", "challenger_credit"),
-        ],
-    ),
-    (
-        "ReceiptRuled",
-        "receipt",
-        &[
-            ("state", "state"),
-            ("value", "value"),
-            ("pay", "pay"),
-            ("earners", "earners"),
-            ("challenger_credit", "challenger_credit"),
-            ("treasury_credit", "treasury_credit"),
-            ("reward", "reward"),
-            ("appeal_until", "appeal_until"),
-        ],
-    ),
-    (
-        "Withdrawn",
-        "request",
-        &[
-            ("value", "value"),
-            ("shares", "shares"),
-            ("is_short", "is_short"),
-            ("reserved_until", "reserved_until"),
-        ],
-    ),
-    ("WithdrawCancelled", "request", &[("shares", "shares")]),
-    (
-        "PolicyClaimed",
-        "policy",
-        &[("paid", "paid"), ("cover", "cover")],
-    ),
-    ("PolicyCancelled", "policy", &[("paid", "paid")]),
-    ("PolicyExpired", "policy", &[("paid", "paid")]),
-    (
-        "PolicyBegun",
-        "policy",
-        &[
-            ("last_window", "last_window"),
-            ("worth", "worth"),
-            ("unmeasured", "unmeasured"),
-        ],
-    ),
-    (
-        "PolicyExamined",
-        "policy",
-        &[
-            ("examined_until", "examined_until"),
-            ("peak", "peak"),
-            ("peak_window", "peak_window"),
-        ],
-    ),
-];
+/// A life with what the comparison knows about it.
+struct Compared {
+    life: MirroredLife,
+    base: Base,
+    address: String,
+    kind: Option<AccountKind>,
+    /// Fields of the account; `None` if the bytes can't be decoded.
+    row: Option<Columns>,
+    seq: u64,
+    said: Said,
+}
 
-/// Events that say of an account what its bytes don't, besides those of the rules.
-const NOTED: [&str; 1] = ["MarketCancelled"];
-
-/// Fields that an event after the last bytes may have changed in a way that the rules don't follow.
-const UNTRACKED: &[(&str, &[&str])] = &[
-    ("Position", &["stakes", "asks"]),
-    (
-        "Policy",
-        &[
-            "pending",
-            "term",
-            "premium",
-            "worth",
-            "unmeasured",
-            "unmeasured_windows",
-            "returned_until",
-            "recent",
-        ],
-    ),
-    (
-        "Receipt",
-        &[
-            "values",
-            "samples",
-            "evidence",
-            "submitted",
-            "thin",
-            "version",
-            "challenger",
-            "asserted",
-            "asserts_thin",
-            "held",
-            "reward",
-            "appeal_until",
-            "penalties",
-            "silent",
-            "since",
-            "challenger_credit",
-            "treasury_credit",
-        ],
-    ),
-    (
-        "Market",
-        &["protocol_credit", "creator_credit", "owed", "positions"],
-    ),
-    (
-        "Seat",
-        &["bonded", "unbonding", "release_at", "submissions"],
-    ),
-    ("Exposure", &["cover", "policies"]),
-    (
-        "Vault",
-        &[
-            "assets",
-            "leaving",
-            "seasoned",
-            "locked",
-            "pending_losses",
-            "unearned",
-            "held",
-            "set_aside",
-            "shares",
-            "reserved_shares",
-            "protocol_credit",
-            "manager_credit",
-            "next_terms",
-            "terms_at",
-        ],
-    ),
-];
-
-/// Compares the rows of all lives that can be decoded.
+/// Compares all lives.
 pub async fn compare(comparison: &mut Comparison<'_>) -> anyhow::Result<()> {
+    let mints = read_mints(comparison).await?;
     let mut after = (vec![], i64::MIN);
     loop {
-        let page: Vec<MirroredLife> = sqlx::query_as(
-            "select address, life, kind, closed_slot, data, is_exact from chain.account
-             where kind is not null and (address, life) > ($1, $2)
-             order by address, life limit $3",
-        )
-        .bind(&after.0)
-        .bind(after.1)
-        .bind(PAGE_ROWS)
-        .fetch_all(&mut *comparison.connection)
-        .await?;
+        let page: Vec<MirroredLife> = sqlx::query_as(LIVES)
+            .bind(&after.0)
+            .bind(after.1)
+            .bind(PAGE_ROWS)
+            .fetch_all(&mut *comparison.connection)
+            .await?;
         let Some(last) = page.last() else {
             return Ok(());
         };
         after = (last.address.clone(), last.life);
-        compare_page(comparison, page).await?;
+        let mut page: Vec<_> = page.into_iter().map(Compared::new).collect();
+        apply_events(comparison, &mut page).await?;
+        compare_page(comparison, page, &mints).await?;
     }
+}
+
+/// Decimals and token program of a mint, and the event that registered it.
+type Mints = BTreeMap<String, (i64, Value, Value)>;
+
+async fn read_mints(comparison: &mut Comparison<'_>) -> Result<Mints, sqlx::Error> {
+    let registered: Vec<(i64, Json<Columns>)> =
+        sqlx::query_as("select id, body from chain.event where name = 'CollateralRegistered'")
+            .fetch_all(&mut *comparison.connection)
+            .await?;
+    let mints = registered.into_iter().filter_map(|(id, Json(body))| {
+        let mint = body.get("mint")?.as_str()?.to_owned();
+        Some((
+            mint,
+            (id, body["decimals"].clone(), body["token_program"].clone()),
+        ))
+    });
+    Ok(mints.collect())
+}
+
+impl Compared {
+    fn new(life: MirroredLife) -> Self {
+        let base = match (life.closed_slot, life.is_exact, life.has_lamports) {
+            (None, ..) => Base::Final,
+            (Some(_), true, _) => Base::Exact,
+            (Some(_), false, false) if life.is_whole => Base::Nothing,
+            (Some(_), false, _) => Base::Folded,
+        };
+        let account = Account::decode(&life.data).ok();
+        let kind = life.kind.as_deref().and_then(AccountKind::from_name);
+        let row = match (base, kind) {
+            (Base::Nothing, Some(kind)) => json::account(&Account::zeroed(kind).encode()),
+            _ => json::account(&life.data),
+        };
+        Self {
+            base,
+            address: base58(&life.address),
+            kind,
+            row: row.ok().map(|decoded| decoded.fields),
+            seq: account.map_or(0, |account| account.seq()),
+            said: Said::default(),
+            life,
+        }
+    }
+
+    /// Number after which the events are folded in.
+    fn folded_after(&self) -> Option<String> {
+        match self.base {
+            Base::Final => None,
+            Base::Exact => Some(self.seq.to_string()),
+            Base::Folded | Base::Nothing => Some("0".to_owned()),
+        }
+    }
+
+    fn apply(&mut self, event: &LifeEvent) {
+        let number = event.number.parse().unwrap_or(0);
+        self.said.last_number = self.said.last_number.max(Some(number));
+        let Ok(decoded) = json::event(&event.data) else {
+            return;
+        };
+        self.said
+            .note(&self.address, event.id, event.block_time, &decoded);
+        let is_later = match self.base {
+            Base::Final => false,
+            Base::Exact => self.seq < number,
+            Base::Folded | Base::Nothing => true,
+        };
+        if let (true, Some(row)) = (is_later, &mut self.row) {
+            let counts = self.base != Base::Folded;
+            rules::apply(row, &self.address, &decoded, counts);
+        }
+    }
+
+    /// Columns of `chain.account` that differ.
+    fn differing_columns(&self) -> Vec<String> {
+        let life = &self.life;
+        let mut differing = vec![];
+        let mut check = |is_right: bool, column: &str| {
+            if !is_right {
+                differing.push(column.to_owned());
+            }
+        };
+        let named = life.data.first_chunk::<8>();
+        let named = named.and_then(|discriminator| json::account_name(discriminator));
+        check(named.is_none() || life.kind.as_deref() == named, "kind");
+        check(
+            (0..=DECODER_VERSION).contains(&life.decoder_version),
+            "decoder_version",
+        );
+        // Every account has lamports.
+        check(!life.is_exact || life.has_lamports, "is_exact");
+        let closed = self.said.closed.map(|(slot, _)| slot);
+        let is_unexplained = closed.is_none() && life.is_whole && !life.has_loss;
+        check(
+            match closed {
+                Some(slot) => life.closed_slot == Some(slot),
+                None => life.closed_slot.is_none() || self.kind.is_none() || !is_unexplained,
+            },
+            "closed_slot",
+        );
+        if let Some(slot) = life.closed_slot {
+            check(life.slot == slot, "slot");
+            check(
+                [CLOSED, ABSENT].contains(&life.write_version),
+                "write_version",
+            );
+        }
+        differing.extend(self.differing_facts());
+        differing
+    }
+
+    fn differing_facts(&self) -> Vec<String> {
+        let (life, Json(facts)) = (&self.life, &self.life.facts);
+        let fact = |name: &str| facts.get(name).unwrap_or(&Value::Null);
+        let mut due = self.said.facts.clone();
+        if !life.is_whole {
+            // Earlier payments may be missing.
+            due.remove("payout");
+        }
+        let mut differing: Vec<_> = due
+            .iter()
+            .filter(|(name, value)| fact(name) != *value)
+            .map(|(name, _)| name.as_str())
+            .collect();
+        let names = ["end", "settled", "payout", "destination", "refund"];
+        let unsaid = names
+            .iter()
+            .filter(|name| life.is_whole && !due.contains_key(**name));
+        differing.extend(unsaid.filter(|name| !fact(name).is_null()));
+        if !self
+            .began_at()
+            .is_none_or(|due| due.contains(fact("began_at")))
+        {
+            differing.push("began_at");
+        }
+        if !self
+            .ended_at()
+            .is_none_or(|due| due.contains(fact("ended_at")))
+        {
+            differing.push("ended_at");
+        }
+        differing
+            .into_iter()
+            .map(|name| format!("facts.{name}"))
+            .collect()
+    }
+
+    /// Possible times of the beginning; `None` if the mirror no longer has what says it.
+    fn began_at(&self) -> Option<Vec<Value>> {
+        let life = &self.life;
+        if life.life == 0 {
+            return Some(vec![Value::Null]);
+        }
+        if life.is_whole {
+            return Some(vec![json!(life.began_at)]);
+        }
+        // It began with a write without an event, or with an answer of an RPC node.
+        let time = time_of(life.first_time.as_ref()?);
+        Some(vec![time, Value::Null])
+    }
+
+    /// Possible times of the end; `None` if the mirror no longer has what says it.
+    fn ended_at(&self) -> Option<Vec<Value>> {
+        let life = &self.life;
+        if let Some((_, at)) = self.said.closed {
+            return Some(vec![json!(at)]);
+        }
+        if life.closed_slot.is_none() || life.write_version == ABSENT {
+            return Some(vec![Value::Null]);
+        }
+        Some(vec![time_of(life.closed_time.as_ref()?)])
+    }
+
+    /// The row that the life must have. `None` if its bytes can't be decoded.
+    fn into_row(self, mints: &Mints) -> Option<Value> {
+        let Self {
+            life,
+            kind,
+            row,
+            said,
+            address,
+            base,
+            seq,
+        } = self;
+        let (kind, mut row) = (kind?, row?);
+        if base == Base::Nothing {
+            add_unsaid(&mut row, kind, &life, mints);
+        }
+        for field in fields::of_kind(kind) {
+            if let Some(value) = row.get_mut(field.name) {
+                to_postgres(value, field.ty);
+            }
+        }
+        if let (true, Some(last)) = (life.closed_slot.is_some(), said.last_number) {
+            row.insert("seq".into(), last.max(seq).to_string().into());
+        }
+        add_derived(&mut row, kind, &life);
+        row.insert("address".into(), key_bytes(&address).into());
+        row.insert("life".into(), life.life.into());
+        let began_slot = (life.life != 0).then(|| EventId::from_i64(life.life).slot());
+        row.insert("began_slot".into(), began_slot.into());
+        for time in ["began_at", "ended_at"] {
+            let time_of_fact = life.facts.get(time).cloned();
+            row.insert(time.into(), time_of_fact.unwrap_or_default());
+        }
+        Some(Value::Object(row))
+    }
+}
+
+/// The time in a list of one, as facts have it.
+fn time_of(Json(time): &Json<Value>) -> Value {
+    let time: Option<DateTime<Utc>> = serde_json::from_value(time[0].clone()).ok();
+    json!(time)
+}
+
+/// Reads the events of the page's lives, one after the other.
+async fn apply_events(
+    comparison: &mut Comparison<'_>,
+    page: &mut [Compared],
+) -> Result<(), sqlx::Error> {
+    let lives = || page.iter();
+    let addresses: Vec<_> = lives()
+        .map(|compared| compared.life.address.clone())
+        .collect();
+    let names: Vec<_> = lives().map(|compared| compared.life.life).collect();
+    let nexts: Vec<_> = lives().map(|compared| compared.life.next).collect();
+    let kinds: Vec<_> = lives().map(|compared| compared.life.kind.clone()).collect();
+    let after: Vec<_> = lives().map(Compared::folded_after).collect();
+    let (noted_kinds, noted): (Vec<_>, Vec<_>) = NOTED.iter().copied().unzip();
+    let mut events = sqlx::query_as::<_, LifeEvent>(EVENTS)
+        .bind(addresses)
+        .bind(names)
+        .bind(nexts)
+        .bind(kinds)
+        .bind(after)
+        .bind(noted_kinds)
+        .bind(noted)
+        .fetch(&mut *comparison.connection);
+    while let Some(event) = events.try_next().await? {
+        let place = usize::try_from(event.place - 1).unwrap_or(usize::MAX);
+        if let Some(compared) = page.get_mut(place) {
+            compared.apply(&event);
+        }
+    }
+    Ok(())
 }
 
 async fn compare_page(
     comparison: &mut Comparison<'_>,
-    page: Vec<MirroredLife>,
+    page: Vec<Compared>,
+    mints: &Mints,
 ) -> anyhow::Result<()> {
-    let events = read_events(comparison, &page).await?;
-    let mut rows: BTreeMap<String, Vec<Value>> = BTreeMap::new();
-    for (index, life) in page.iter().enumerate() {
-        let next = page
-            .get(index + 1)
-            .filter(|next| next.address == life.address);
-        let end = next.map_or(i64::MAX, |next| next.life);
-        let of_account = events.get(&life.address).map_or(&[][..], Vec::as_slice);
-        let events: Vec<_> = of_account
-            .iter()
-            .filter(|event| (life.life..end).contains(&event.id))
-            .collect();
-        if let Some(row) = expected_row(life, &events) {
-            rows.entry(life.kind.clone()).or_default().push(row);
+    let mut rows: BTreeMap<AccountKind, Vec<Value>> = BTreeMap::new();
+    for compared in page {
+        let (address, columns) = (compared.address.clone(), compared.differing_columns());
+        if !columns.is_empty() {
+            let columns = columns.join(", ");
+            comparison.add_difference(format!(
+                "account {address}: columns of chain.account differ: {columns}"
+            ));
+        }
+        let kind = compared.kind;
+        if let (Some(kind), Some(row)) = (kind, compared.into_row(mints)) {
+            rows.entry(kind).or_default().push(row);
         }
     }
     for (kind, rows) in rows {
-        let Some(kind) = AccountKind::from_name(&kind) else {
-            continue;
-        };
         let table = table(kind);
         let expected = Expected {
             table: &table,
@@ -277,195 +436,4 @@ async fn compare_page(
         }
     }
     Ok(())
-}
-
-/// Reads the events of the page's accounts that the rules need, by account and in order.
-async fn read_events(
-    comparison: &mut Comparison<'_>,
-    page: &[MirroredLife],
-) -> anyhow::Result<HashMap<Vec<u8>, Vec<AccountEvent>>> {
-    let names = RULES.iter().map(|(event, ..)| *event).chain(NOTED);
-    let names: Vec<_> = names.map(str::to_owned).collect();
-    let addresses: Vec<_> = page.iter().map(|life| &life.address).collect();
-    let events: Vec<AccountEvent> = sqlx::query_as(
-        "select account, event.id, number::text, block_time, data
-         from chain.event_account join chain.event on event.id = event_id
-         where account = any($1) and name = any($2) order by event.id",
-    )
-    .bind(addresses)
-    .bind(names)
-    .fetch_all(&mut *comparison.connection)
-    .await?;
-    let mut by_account: HashMap<_, Vec<_>> = HashMap::new();
-    for event in events {
-        by_account
-            .entry(event.account.clone())
-            .or_default()
-            .push(event);
-    }
-    Ok(by_account)
-}
-
-/// The row that a life must have. `None` if its bytes can't be decoded.
-fn expected_row(life: &MirroredLife, events: &[&AccountEvent]) -> Option<Value> {
-    let decoded = json::account(&life.data).ok()?;
-    let seq = Account::decode(&life.data).ok()?.seq();
-    let kind = AccountKind::from_name(decoded.name)?;
-    let mut row = decoded.fields;
-    for field in fields::of_kind(kind) {
-        let value = row.get_mut(field.name)?;
-        to_postgres(value, field.ty);
-    }
-    let address = base58(&life.address);
-    let decoded: Vec<_> = events
-        .iter()
-        .filter_map(|event| Some((*event, json::event(&event.data).ok()?)))
-        .collect();
-    for (event, body) in &decoded {
-        let is_later = !life.is_exact || seq < event.number.parse().unwrap_or(0);
-        if is_later {
-            apply_rules(&mut row, &address, body);
-        }
-    }
-    let last = decoded.last().map(|(event, _)| event.number.clone());
-    if life.closed_slot.is_some() {
-        row.remove("seq");
-        let untracked = UNTRACKED.iter().find(|(name, _)| *name == life.kind);
-        for field in untracked.map_or(&[][..], |(_, fields)| fields) {
-            row.remove(*field);
-        }
-    } else if let Some(last) = last {
-        debug_assert!(last.parse().unwrap_or(0) <= seq || !life.is_exact);
-    }
-    add_derived(&mut row, life, &address, &decoded);
-    row.insert(
-        "address".into(),
-        format!("\\x{}", const_hex::encode(&life.address)).into(),
-    );
-    row.insert("life".into(), life.life.into());
-    let began_slot = (life.life != 0).then(|| EventId::from_i64(life.life).slot());
-    row.insert("began_slot".into(), began_slot.into());
-    Some(Value::Object(row))
-}
-
-/// Rewrites a value of the JSON form as Postgres' JSON reads it: keys and hashes as bytes.
-fn to_postgres(value: &mut Value, ty: FieldType) {
-    match (ty, value) {
-        (FieldType::Bytes, Value::String(text)) => *text = bytes(text),
-        (FieldType::BytesList, Value::Array(list)) => {
-            for value in list {
-                to_postgres(value, FieldType::Bytes);
-            }
-        }
-        _ => {}
-    }
-}
-
-/// Bytes given in hexadecimal (a hash) or in base58 (a key), which is never as long.
-fn bytes(text: &str) -> String {
-    if text.len() == 64 {
-        format!("\\x{text}")
-    } else {
-        key_bytes(text)
-    }
-}
-
-fn apply_rules(row: &mut Columns, address: &str, event: &json::Decoded) {
-    for (name, account, fields) in RULES {
-        if *name != event.name || event.fields[*account] != address {
-            continue;
-        }
-        for (field, of_event) in *fields {
-            let value = match &event.fields[*of_event] {
-                Value::Null => json!(0),
-                value => value.clone(),
-            };
-            row.insert((*field).to_owned(), value);
-        }
-    }
-}
-
-/// Adds the columns that no field holds.
-fn add_derived(
-    row: &mut Columns,
-    life: &MirroredLife,
-    address: &str,
-    events: &[(&AccountEvent, json::Decoded)],
-) {
-    let last = |names: &[&str]| {
-        let mut found = events.iter().rev();
-        found.find(|(_, event)| names.contains(&event.name))
-    };
-    let state = row.get("state").cloned().unwrap_or_default();
-    let mut set = |column: &str, value: Value| {
-        row.insert(column.to_owned(), value);
-    };
-    match life.kind.as_str() {
-        "Market" => {
-            let cancelled = last(&["MarketCancelled"]).is_some();
-            set("status", if cancelled { "cancelled".into() } else { state });
-            let settled = last(&["MarketSettled"]);
-            let settled = settled.filter(|(_, event)| event.fields["state"] != "open");
-            let id = settled.map(|(event, _)| event.id);
-            set("settled_by", id.into());
-            set(
-                "settled_at",
-                json!(settled.and_then(|(event, _)| event.block_time)),
-            );
-        }
-        "Position" => {
-            let claimed = last(&["Claimed"]);
-            set(
-                "payout",
-                claimed.map_or(Value::Null, |(_, event)| event.fields["paid"].clone()),
-            );
-            let is_sold = events.iter().any(|(_, event)| {
-                event.name == "PositionBought"
-                    && event.fields["seller_position"] == address
-                    && event.fields["seller_total"] == "0"
-            });
-            let status = match (claimed, is_sold) {
-                (Some(_), _) => "claimed",
-                (None, true) => "sold",
-                (None, false) => "open",
-            };
-            set("status", status.into());
-        }
-        "Receipt" => set("status", state),
-        "Policy" => {
-            let ended = last(&[
-                "PolicyCancelled",
-                "PolicyExpired",
-                "PolicyClaimed",
-                "PolicyBegun",
-            ]);
-            let ended = ended.filter(|_| life.closed_slot.is_some());
-            let refund = ended.map_or(Value::Null, |(_, event)| event.fields["refund"].clone());
-            set("refund", refund);
-            if let Some((_, event)) = ended {
-                let status = match event.name {
-                    "PolicyCancelled" => "cancelled",
-                    "PolicyExpired" => "expired",
-                    "PolicyClaimed" => "paid",
-                    _ => "void",
-                };
-                set("status", status.into());
-            }
-        }
-        "WithdrawRequest" => {
-            let amounts = events
-                .iter()
-                .filter(|(_, event)| event.name == "Withdrawn")
-                .filter_map(|(_, event)| event.fields["amount"].as_str()?.parse::<u64>().ok());
-            set("payout", amounts.sum::<u64>().to_string().into());
-            if life.closed_slot.is_some() {
-                let cancelled = last(&["WithdrawCancelled"]).is_some();
-                set(
-                    "status",
-                    if cancelled { "cancelled" } else { "paid" }.into(),
-                );
-            }
-        }
-        _ => {}
-    }
 }

@@ -1,6 +1,24 @@
-//! Comparison of slots with each other and with the cursor, and of the feed's numbers.
+//! Comparison of slots with each other, with the cursor and with the chain, and of the record of missing slots.
 
 use super::comparison::Comparison;
+use crate::rpc::Rpc;
+
+/// Compares the cursor's blockhash with the chain. With the links between the slots, it stands for all hashes since
+/// the last loss. A cursor that moved on between two passes is another one, but it is as wrong.
+pub async fn compare_chain(comparison: &mut Comparison<'_>, rpc: &Rpc) -> anyhow::Result<()> {
+    let (slot, blockhash, finalized_slot): (i64, Vec<u8>, i64) =
+        sqlx::query_as("select slot, blockhash, finalized_slot from chain.cursor")
+            .fetch_one(&mut *comparison.connection)
+            .await?;
+    let on_chain = rpc.blockhash(slot.unsigned_abs()).await?;
+    if on_chain.is_some_and(|hash| hash != bs58::encode(&blockhash).into_string()) {
+        comparison.add_difference("cursor: blockhash is not the chain's".into());
+    }
+    if rpc.finalized_slot().await? < finalized_slot.unsigned_abs() {
+        comparison.add_difference("cursor: finalized_slot is not finalized on the chain".into());
+    }
+    Ok(())
+}
 
 /// Compares every slot's parent with the slot before it, and the last slot with the cursor.
 pub async fn compare(comparison: &mut Comparison<'_>) -> anyhow::Result<()> {
@@ -18,10 +36,12 @@ pub async fn compare(comparison: &mut Comparison<'_>) -> anyhow::Result<()> {
     for (slot, before) in broken {
         comparison.add_difference(format!("slot {slot}: is not the child of slot {before}"));
     }
+    compare_records(comparison).await?;
     let cursor_matches: bool = sqlx::query_scalar(
         "select (cursor.slot, cursor.blockhash, cursor.block_time)
              is not distinct from (last.slot, last.blockhash, last.block_time)
-           and cursor.finalized_slot <= cursor.slot
+           -- A new epoch has no slot of its own yet.
+           or cursor.slot = history_from - 1
          from chain.cursor, (select * from chain.slot order by slot desc limit 1) last
          -- chain.slot is empty until the first slot is applied.
          union all select true where not exists (select from chain.slot)",
@@ -34,33 +54,50 @@ pub async fn compare(comparison: &mut Comparison<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Checks that the feed has no hole, ends at the cursor, and announces every event once.
-pub async fn compare_feed(comparison: &mut Comparison<'_>) -> anyhow::Result<()> {
-    let (count, first, last, cursor_seq): (i64, Option<i64>, Option<i64>, i64) = sqlx::query_as(
-        "select count(*), min(feed.seq), max(feed.seq), (select seq from chain.cursor)
-         from chain.feed",
-    )
-    .fetch_one(&mut *comparison.connection)
-    .await?;
-    let (first, last) = (first.unwrap_or(cursor_seq + 1), last.unwrap_or(cursor_seq));
-    if last != cursor_seq || count != last + 1 - first {
-        comparison.add_difference(format!(
-            "feed: has {count} records from {first} to {last}, but the cursor's seq is {cursor_seq}"
-        ));
-    }
-    let wrong: Vec<(i64, i64)> = sqlx::query_as(
-        "select event_id, count(*) from chain.feed announced
-         where kind = 'event'
-           and exists (select from chain.event where id = event_id)
-           and not exists (select from chain.feed rollback
-             where rollback.kind = 'rollback' and announced.seq < rollback.seq
-               and (rollback.body ->> 'to_slot')::bigint < announced.slot)
-         group by event_id having count(*) <> 1",
-    )
-    .fetch_all(&mut *comparison.connection)
-    .await?;
-    for (event, count) in wrong {
-        comparison.add_difference(format!("event {event}: is announced {count} times"));
+/// Checks what the cursor and the record of missing slots say of each other, of the slots and of the feed.
+async fn compare_records(comparison: &mut Comparison<'_>) -> anyhow::Result<()> {
+    let wrong: Vec<String> = sqlx::query_scalar(RECORDS)
+        .fetch_all(&mut *comparison.connection)
+        .await?;
+    for line in wrong {
+        comparison.add_difference(line);
     }
     Ok(())
 }
+
+const RECORDS: &str = "
+    select 'cursor: ' || rule.name from chain.cursor, lateral (values
+      ('finalized_slot is after the slot', finalized_slot <= slot),
+      ('tip_slot is before the slot', slot <= tip_slot),
+      ('settled_slot is after the slot', settled_slot <= slot),
+      ('history_from is after the slot', history_from <= slot + 1),
+      ('history_from does not follow the last lost slot', history_from = coalesce(
+        (select max(to_slot) + 1 from chain.gap where state = 'lost'), history_from)),
+      ('is_following is false, although slots follow', is_following or not exists (select from chain.slot)),
+      ('epoch is not that of the last record of the feed', epoch = coalesce(
+        (select feed.epoch from chain.feed order by seq desc limit 1), epoch))
+    ) rule (name, is_right) where not is_right
+    union all
+    select 'gap ' || from_slot || '-' || to_slot || ': ' || rule.name from chain.gap, lateral (values
+      ('from_slot is after to_slot', from_slot <= to_slot),
+      ('epoch is after the cursor''s', epoch <= (select cursor.epoch from chain.cursor)),
+      ('closed_at does not fit the state', (closed_at is null) = (state = 'open') and
+        coalesce(opened_at <= closed_at, true)),
+      ('state is lost, but the mirror has slots of it', state <> 'lost' or not exists (
+        select from chain.slot where slot between from_slot and to_slot)),
+      ('state is open, although the mirror has all accounts', state <> 'open' or (
+        select settled_slot is null or slot < from_slot from chain.cursor)),
+      ('state is not what the feed has announced', state = coalesce((
+        select body ->> 'state' from chain.feed announced
+        where kind = 'gap' and body ->> 'from_slot' = from_slot::text and body ->> 'to_slot' = to_slot::text
+        order by seq desc limit 1), state)),
+      ('to_slot is not the parent of the next slot', state <> 'lost' or exists (
+        select from chain.slot where parent_slot = to_slot) or (select slot <= to_slot from chain.cursor)),
+      ('from_slot does not follow a slot', state <> 'lost' or exists (
+        select from chain.slot where slot = from_slot - 1) or not exists (
+        select from chain.slot where slot < from_slot))
+    ) rule (name, is_right) where not is_right
+    union all
+    select 'gap ' || (body ->> 'from_slot') || '-' || (body ->> 'to_slot') || ': is not in chain.gap'
+    from chain.feed where kind = 'gap' and body ->> 'state' <> 'open' and not exists (
+      select from chain.gap where body ->> 'from_slot' = from_slot::text and body ->> 'to_slot' = to_slot::text)";

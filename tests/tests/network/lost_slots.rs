@@ -13,7 +13,7 @@ use driftshield_tests::{
 };
 use sqlx::PgPool;
 
-use crate::mirror;
+use crate::{mirror, tampering};
 
 /// Index of the market that stays open.
 const MARKET: usize = 2;
@@ -113,8 +113,9 @@ async fn slots_that_no_source_has_are_on_record_and_the_accounts_are_right() {
     .unwrap();
     assert_eq!(told, 1);
 
-    // and the accounts are those on chain
+    // and the accounts are those on chain, and verification compares the record of the loss
     mirror::assert_matches_chain(network);
+    tampering::lost_slots_are_compared(network, &pool).await;
     assert!(indexer.stop(), "{}", indexer.output());
 
     // When a mirror is made anew from the node

@@ -19,3 +19,4 @@ mod redecode;
 mod restarts;
 mod schedules;
 mod socket;
+mod tampering;
