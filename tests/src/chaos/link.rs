@@ -21,6 +21,7 @@ pub struct Link {
     faults: watch::Sender<Faults>,
     target: Arc<Mutex<SocketAddr>>,
     disturbed: Arc<AtomicU64>,
+    half_open: Arc<AtomicU64>,
 }
 
 /// How often each fault has happened. It concerns the connections that exist then.
@@ -39,6 +40,7 @@ impl Link {
             faults: watch::Sender::default(),
             target: Arc::new(Mutex::new(loopback(port))),
             disturbed: Arc::default(),
+            half_open: Arc::default(),
         };
         let accepting = link.clone();
         tokio::spawn(async move {
@@ -72,6 +74,11 @@ impl Link {
         self.faults.send_modify(|faults| faults.half_opens += 1);
     }
 
+    /// Number of half-open connections that the client has not ended.
+    pub fn half_open_left(&self) -> u64 {
+        self.half_open.load(Relaxed)
+    }
+
     async fn forward(self, mut client: TcpStream) {
         let mut faults = self.faults.subscribe();
         let begun = *faults.borrow_and_update();
@@ -94,7 +101,9 @@ impl Link {
                     }
                     self.disturbed.fetch_add(1, Relaxed);
                     if faults.borrow().half_opens != begun.half_opens {
+                        self.half_open.fetch_add(1, Relaxed);
                         swallow(client, server).await;
+                        self.half_open.fetch_sub(1, Relaxed);
                     }
                     return;
                 }
@@ -148,7 +157,7 @@ fn loopback(port: u16) -> SocketAddr {
 mod tests {
     use std::time::Duration;
 
-    use tokio::time::timeout;
+    use tokio::time::{sleep, timeout};
 
     use super::*;
 
@@ -182,6 +191,13 @@ mod tests {
         lost.write_all(b"b").await.unwrap();
         let answer = timeout(Duration::from_millis(300), lost.read_u8());
         assert!(answer.await.is_err(), "neither an answer nor an end");
-        assert_eq!(link.disturbed(), 2);
+        assert_eq!((link.disturbed(), link.half_open_left()), (2, 1));
+        drop(lost);
+        let ended = async {
+            while 0 < link.half_open_left() {
+                sleep(Duration::from_millis(1)).await;
+            }
+        };
+        timeout(Duration::from_secs(10), ended).await.unwrap();
     }
 }

@@ -21,6 +21,9 @@ use crate::network::{
 
 /// Longest time until a fault has changed something on a busy chain.
 const FAULT_TIMEOUT: Duration = Duration::from_secs(6);
+/// Longest time until the indexer gives up a dead connection. Its time limit is 3 s, and it uses the
+/// connection every second.
+const DEAD_TIMEOUT: Duration = Duration::from_secs(20);
 /// Longest time until the mirror has caught up.
 const RECOVERY_TIMEOUT: Duration = Duration::from_secs(120);
 const DATABASE: &str = "driftshield";
@@ -167,7 +170,7 @@ impl World {
         let before = self.link.disturbed();
         match fault {
             DatabaseFault::Cut => self.link.cut(),
-            DatabaseFault::HalfOpen => self.link.half_open(),
+            DatabaseFault::HalfOpen => self.half_open_database().await,
             DatabaseFault::Kill => {
                 self.postgres.kill();
                 self.postgres.restart().await;
@@ -180,6 +183,17 @@ impl World {
         sleep(Duration::from_millis(200)).await;
         let changed = self.link.disturbed() - before;
         self.count(Counted::Database(fault), changed);
+    }
+
+    /// Loses what the indexer and its database send each other, until the indexer gives it up by itself: a
+    /// later fault must not do it for the indexer.
+    async fn half_open_database(&self) {
+        self.link.half_open();
+        sleep(Duration::from_millis(200)).await;
+        wait_for("the end of a dead connection", DEAD_TIMEOUT, async || {
+            (self.link.half_open_left() == 0).then_some(())
+        })
+        .await;
     }
 
     /// Takes all connections while the indexer has to make a new one.
@@ -318,7 +332,8 @@ fn start_indexer(fixture: &Fixture, link: &Link, node: &Node) -> Service {
         .env("DATABASE_URL", url)
         .env("RPC_URL", &node.url)
         .env("DRIFTSHIELD_TIME_SCALE", TIME_SCALE.to_string())
-        .arg("run");
+        // The audit's idle connections are used again only after a minute.
+        .args(["run", "--audit-interval-secs", "0"]);
     Service::start("indexer", &mut command, fixture.network.directory.path())
 }
 
