@@ -27,6 +27,10 @@ const SEALED_SLOTS: usize = 512;
 ///
 /// Each connection has its own assembler: a new connection repeats all messages of the slots that
 /// the previous one left incomplete.
+///
+/// The status of dead slots (`SlotDead`) isn't asked for: one node's dead bank can be another's confirmed one,
+/// whose content must not be dropped. What a server without numbered banks sends for the next bank of a
+/// sealed slot is late.
 #[derive(Default)]
 pub struct SlotAssembler {
     pending: HashMap<Bank, SlotMessages>,
@@ -96,26 +100,12 @@ impl SlotAssembler {
                 let sealed = self.seal(meta)?;
                 return Ok(Some(SlotUpdate::Sealed(Box::new(sealed))));
             }
-            UpdateOneof::Slot(update) => match update.status() {
-                SlotStatus::SlotFinalized => {
-                    // A slot that is still pending when a later one is finalized was dropped.
-                    self.drop_pending(|bank| bank.slot <= update.slot);
-                    let slot = to_i64("slot", update.slot)?;
-                    return Ok(Some(SlotUpdate::Finalized(slot)));
-                }
-                SlotStatus::SlotDead => {
-                    let is_dead = |bank: &Bank| {
-                        bank.slot == update.slot
-                            && update
-                                .bank_id
-                                .is_none_or(|id| bank.id == id || bank.id == 0)
-                    };
-                    self.drop_pending(is_dead);
-                    // Without numbered banks, the slot's next content belongs to its next bank.
-                    self.sealed.retain(|bank| !is_dead(bank));
-                }
-                _ => {}
-            },
+            UpdateOneof::Slot(update) if update.status() == SlotStatus::SlotFinalized => {
+                // A slot that is still pending when a later one is finalized was dropped.
+                self.drop_pending(|bank| bank.slot <= update.slot);
+                let slot = to_i64("slot", update.slot)?;
+                return Ok(Some(SlotUpdate::Finalized(slot)));
+            }
             _ => {}
         }
         Ok(None)
@@ -414,22 +404,6 @@ mod tests {
             panic!("not sealed");
         };
         assert_eq!(slot.writes.len(), 2);
-    }
-
-    #[test]
-    fn a_dead_slot_can_be_sealed_again_by_a_server_that_does_not_number_banks() {
-        let dead = UpdateOneof::Slot(SubscribeUpdateSlot {
-            slot: 7,
-            status: SlotStatus::SlotDead.into(),
-            ..Default::default()
-        });
-        let slot = sealed(vec![
-            block_meta(7),
-            dead,
-            write(7, ID.as_ref()),
-            block_meta(7),
-        ]);
-        assert_eq!(slot.writes.len(), 1);
     }
 
     #[test]
