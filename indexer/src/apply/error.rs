@@ -22,8 +22,9 @@ impl ApplyError {
     /// Whether a new connection can succeed.
     pub fn is_transient(&self) -> bool {
         /// SQLSTATE classes of statements that can never succeed: refused credentials, no such
-        /// database, no right, no such table or column.
-        const FINAL: [&str; 4] = ["28", "3D", "42", "0A"];
+        /// database, no right, no such table or column. Not 0A: a migration meanwhile changes what a
+        /// prepared statement returns, which is prepared again on a new connection.
+        const FINAL: [&str; 3] = ["28", "3D", "42"];
         match self {
             Self::NoCursor | Self::Timeout(_) => true,
             Self::Finalized { .. } | Self::NotApplied(_) => false,
@@ -31,6 +32,60 @@ impl ApplyError {
                 .code()
                 .is_some_and(|code| FINAL.iter().any(|class| code.starts_with(class))),
             Self::Database(error) => !matches!(error, sqlx::Error::Configuration(_)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{borrow::Cow, error::Error, fmt};
+
+    use sqlx::error::{DatabaseError, ErrorKind};
+
+    use super::*;
+
+    /// An answer of Postgres with a SQLSTATE.
+    #[derive(Debug)]
+    struct Answer(&'static str);
+
+    impl fmt::Display for Answer {
+        fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+            formatter.write_str(self.0)
+        }
+    }
+
+    impl Error for Answer {}
+
+    impl DatabaseError for Answer {
+        fn message(&self) -> &str {
+            self.0
+        }
+        fn code(&self) -> Option<Cow<'_, str>> {
+            Some(self.0.into())
+        }
+        fn as_error(&self) -> &(dyn Error + Send + Sync + 'static) {
+            self
+        }
+        fn as_error_mut(&mut self) -> &mut (dyn Error + Send + Sync + 'static) {
+            self
+        }
+        fn into_error(self: Box<Self>) -> Box<dyn Error + Send + Sync + 'static> {
+            self
+        }
+        fn kind(&self) -> ErrorKind {
+            ErrorKind::Other
+        }
+    }
+
+    #[test]
+    fn a_plan_that_a_migration_outdated_is_made_again_on_a_new_connection() {
+        let is_transient = |code| {
+            let error = sqlx::Error::Database(Box::new(Answer(code)));
+            ApplyError::Database(error).is_transient()
+        };
+        assert!(is_transient("0A000"));
+        for code in ["28P01", "3D000", "42P01"] {
+            assert!(!is_transient(code), "{code}");
         }
     }
 }
