@@ -167,6 +167,7 @@ pub const RECONNECT_REASONS: &[&str] = &[
     "fork",
     "rpc",
     "database",
+    "recovered",
 ];
 
 const RPC_METHODS: &[&str] = &[

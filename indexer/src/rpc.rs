@@ -5,7 +5,7 @@ mod client;
 use std::collections::BTreeSet;
 
 use driftshield_sdk::{Account, AccountKind, Address, ID};
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, TryStreamExt, future::ready, stream};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use solana_rpc_client_api::{
@@ -183,6 +183,16 @@ impl Rpc {
         stream::iter(slots.to_vec())
             .map(|slot| self.block(slot))
             .buffered(CONCURRENT_BLOCKS)
+            .try_collect()
+            .await
+    }
+
+    /// As [`Self::blocks_of`], without the blocks that the node lacks.
+    pub async fn blocks_left_of(&self, slots: &[u64]) -> Result<Vec<BlockSlot>, ReadError> {
+        stream::iter(slots.to_vec())
+            .map(|slot| self.block(slot))
+            .buffered(CONCURRENT_BLOCKS)
+            .filter(|block| ready(!matches!(block, Err(ReadError::NoBlock(_)))))
             .try_collect()
             .await
     }

@@ -1,16 +1,23 @@
 //! Mirroring of the chain until stopped.
 //!
-//! The mirror follows a gRPC stream, or an RPC node that is polled. What the stream can't give is fetched
-//! from an RPC node, in this order: slots that the server no longer replays, as blocks; if the node no
-//! longer has the blocks either, the accounts as they are now, in a new epoch of the mirror.
+//! The mirror follows a gRPC stream, or an RPC node that is polled, by configuration or while no gRPC server
+//! works. What the stream can't give is fetched from an RPC node, in this order: slots that the server no
+//! longer replays, or never as a whole, as blocks; if the node no longer has the blocks either, the accounts
+//! as they are now, in a new epoch of the mirror.
 
+mod attempts;
 mod error;
+mod fallback;
 mod follow;
 mod refetch;
 mod settle;
 mod task;
 
-use std::{str::FromStr, sync::Arc, time::Duration};
+use std::{
+    str::FromStr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use anyhow::Context;
 use backon::{BackoffBuilder, ExponentialBuilder};
@@ -41,10 +48,12 @@ use crate::{
     rpc::Rpc,
     shutdown::end_soon_after,
     status::{State, Status},
-    stream::{self, GrpcServer, StreamError, Updates},
+    stream::{self, GrpcServer, Updates},
     waits::scaled,
 };
+use attempts::{Attempts, Retry};
 use error::RunError;
+use fallback::poll_until_recovered;
 use follow::Follower;
 use refetch::Refetcher;
 use settle::Settler;
@@ -56,98 +65,29 @@ const QUEUE_CAPACITY: usize = 128;
 const MIN_RETRY_DELAY: Duration = Duration::from_millis(250);
 /// Longest delay between retries. A connection over which the mirror caught up resets the delay.
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(10);
-/// Number of attempts after which blocks count as gone that the RPC node lacks, although it says that it has
-/// them.
-const MAX_MISSING: u32 = 5;
-/// Number of refused replays after which the slots are fetched from the RPC node instead.
-const MAX_REFUSALS: u32 = 2;
 
 /// Addresses of all services that mirroring needs.
 struct Sources {
     database_url: String,
     rpc: Arc<Rpc>,
-    slots: Slots,
-}
-
-/// Where the slots come from.
-enum Slots {
-    /// From gRPC servers, which take turns.
-    Grpc(Vec<GrpcServer>),
-    /// From the RPC node, which is polled, with connections of its own to the database.
-    Rpc(PgPool),
-}
-
-impl Slots {
-    /// Number of servers that take turns.
-    fn servers(&self) -> usize {
-        match self {
-            Self::Grpc(servers) => servers.len(),
-            Self::Rpc(_) => 1,
-        }
-    }
+    /// The gRPC servers that the slots come from, in turns; none if the RPC node is polled.
+    grpc: Vec<GrpcServer>,
+    /// Connections for polling.
+    poll_db: PgPool,
 }
 
 impl Sources {
     fn new(endpoints: &Endpoints, settings: &Settings) -> anyhow::Result<Self> {
-        let slots = match settings.source {
-            Source::Grpc => Slots::Grpc(endpoints.grpc()?),
-            Source::Rpc => Slots::Rpc(observer_connections(endpoints.database()?)?),
+        let grpc = match settings.source {
+            Source::Grpc => endpoints.grpc()?,
+            Source::Rpc => vec![],
         };
         Ok(Self {
             database_url: endpoints.database()?.to_owned(),
             rpc: Arc::new(Rpc::new(endpoints.rpc()?)),
-            slots,
+            grpc,
+            poll_db: observer_connections(endpoints.database()?)?,
         })
-    }
-}
-
-/// What the next attempt does differently because of the attempts before.
-#[derive(Default)]
-struct Attempts {
-    /// Index of the gRPC server to use.
-    server: usize,
-    /// Number of times in a row that a server refused to replay slots.
-    refusals: u32,
-    /// Number of servers in a row that refused the subscription, in a way that a retry can't change.
-    hopeless: usize,
-    /// Number of times in a row that the RPC node lacked blocks that it says it has.
-    missing: u32,
-    /// Whether the last attempt reached the end of the stream.
-    caught_up: bool,
-}
-
-impl Attempts {
-    /// Whether to subscribe without a replay.
-    fn is_live(&self) -> bool {
-        MAX_REFUSALS <= self.refusals
-    }
-
-    /// Takes note of the result of an attempt. Returns whether another one can succeed.
-    fn learn(&mut self, error: &RunError, servers: usize) -> bool {
-        let is_transient = error.is_transient();
-        // Another server may accept what one refuses.
-        let is_refused = !is_transient && matches!(error, RunError::Stream(_));
-        self.hopeless = if is_refused { self.hopeless + 1 } else { 0 };
-        let is_missing = matches!(error, RunError::Missing(_));
-        self.missing = if is_missing { self.missing + 1 } else { 0 };
-        match error {
-            RunError::Stream(error) => {
-                self.server = (self.server + 1) % servers;
-                match error {
-                    StreamError::NoReplay { .. } => self.refusals += 1,
-                    _ => self.refusals = 0,
-                }
-            }
-            // Another server may show the slots as they are.
-            RunError::Late(_)
-            | RunError::UnknownFork { .. }
-            | RunError::Filling(_)
-            | RunError::Missing(_) => {
-                self.server = (self.server + 1) % servers;
-            }
-            _ => self.refusals = 0,
-        }
-        is_transient || is_refused && self.hopeless < servers
     }
 }
 
@@ -285,23 +225,33 @@ impl Process {
         let mut delays = retry_delays();
         let mut memory = self.memory();
         loop {
-            attempts.caught_up = false;
-            let mirrored = self.mirror_until_failure(&mut attempts, &mut memory, until_settled);
+            let mut caught_up = false;
+            let mirrored =
+                self.mirror_until_failure(&attempts, &mut memory, &mut caught_up, until_settled);
             let error = match mirrored.await {
                 Ok(()) | Err(RunError::Stopped) => return Ok(()),
                 Err(error) => error,
             };
-            if attempts.caught_up {
+            if caught_up {
                 delays = retry_delays();
-                attempts.hopeless = 0;
             }
-            if !attempts.learn(&error, self.sources.slots.servers()) {
+            attempts.get_to(self.status.health().slot, caught_up);
+            let servers = self.sources.grpc.len().max(1);
+            let retry = attempts.learn(&error, servers, Instant::now());
+            if retry == Retry::Never {
                 return Err(with_advice(error));
             }
             counter!(RECONNECTS, "reason" => error.reason()).increment(1);
             self.status.interrupt(error.to_string());
-            let delay = delays.next().unwrap_or(MAX_RETRY_DELAY);
-            tracing::warn!(%error, retry_ms = delay.as_millis(), "mirroring interrupted; retrying");
+            let delay = match retry {
+                Retry::Slowly => scaled(MAX_RETRY_DELAY),
+                _ => delays.next().unwrap_or(MAX_RETRY_DELAY),
+            };
+            let retry_ms = delay.as_millis();
+            match retry {
+                Retry::Slowly => tracing::error!(%error, retry_ms, "mirroring interrupted; retrying"),
+                _ => tracing::warn!(%error, retry_ms, "mirroring interrupted; retrying"),
+            }
             let sleep = tokio::time::sleep(delay);
             if self.stop.run_until_cancelled(sleep).await.is_none() {
                 return Ok(());
@@ -310,11 +260,13 @@ impl Process {
     }
 
     /// Mirrors the chain over one database connection and one source of slots, until `stop` is
-    /// cancelled or a connection or an update fails.
+    /// cancelled or a connection or an update fails. Sets `caught_up` once the mirror has reached the end
+    /// of the stream.
     async fn mirror_until_failure(
         &self,
-        attempts: &mut Attempts,
+        attempts: &Attempts,
         memory: &mut WriterMemory,
+        caught_up: &mut bool,
         until_settled: bool,
     ) -> Result<(), RunError> {
         let Self {
@@ -359,7 +311,7 @@ impl Process {
             refetcher: Refetcher::new(Arc::clone(&sources.rpc)),
             due,
             is_final: false,
-            accepts_loss: MAX_MISSING <= attempts.missing,
+            accepts_loss: attempts.accepts_loss(Instant::now()),
             stop,
             status,
             mirror: &mut mirror,
@@ -369,7 +321,7 @@ impl Process {
             is_linked: false,
         };
         let followed = follower.follow(until_settled).await;
-        attempts.caught_up = follower.caught_up;
+        *caught_up = follower.caught_up;
         stream_stop.cancel();
         let streamed = stream.await;
         followed?;
@@ -406,21 +358,25 @@ fn forward(
     stop: &CancellationToken,
 ) -> JoinHandle<Result<(), RunError>> {
     let (stop, slot) = (stop.clone(), cursor.map(|cursor| cursor.slot));
-    match &sources.slots {
-        Slots::Grpc(servers) => {
-            let server = servers[attempts.server].clone();
-            // The stream repeats the cursor's own slot: the blockhash of that slot proves that the chain
-            // is the same, and the server may not have a later slot yet.
-            let from_slot = slot.filter(|_| !attempts.is_live()).map(i64::unsigned_abs);
-            let stream = stream::forward_until_stopped(server, from_slot, updates, stop);
-            tokio::spawn(stream.map_err(RunError::from))
-        }
-        Slots::Rpc(db) => {
-            let rpc = Arc::clone(&sources.rpc);
-            let poller = poll::forward_until_stopped(rpc, db.clone(), slot, updates, stop);
-            tokio::spawn(poller.map_err(RunError::from))
-        }
+    if let Some(server) = sources.grpc.get(attempts.server)
+        && !attempts.is_polling
+    {
+        // The stream repeats the cursor's own slot: the blockhash of that slot proves that the chain
+        // is the same, and the server may not have a later slot yet.
+        let from_slot = slot.filter(|_| !attempts.is_live()).map(i64::unsigned_abs);
+        let stream = stream::forward_until_stopped(server.clone(), from_slot, updates, stop);
+        return tokio::spawn(stream.map_err(RunError::from));
     }
+    let (rpc, db) = (Arc::clone(&sources.rpc), sources.poll_db.clone());
+    let status = Arc::clone(&updates.status);
+    // Without the slots whose blocks are gone, which the writer records.
+    let after = slot.filter(|_| !attempts.accepts_loss(Instant::now()));
+    let poller = poll::forward_until_stopped(rpc, db, after, updates, stop);
+    if sources.grpc.is_empty() {
+        return tokio::spawn(poller.map_err(RunError::from));
+    }
+    tracing::warn!("no gRPC server works; polling the RPC node until one does");
+    tokio::spawn(poll_until_recovered(sources.grpc.clone(), status, poller))
 }
 
 #[cfg(test)]
@@ -481,26 +437,5 @@ mod tests {
             let streamed = stream::forward_until_stopped(server, None, updates, stop.clone());
             assert_hidden(streamed.await.expect_err("no server").into());
         }
-    }
-
-    #[test]
-    fn a_server_that_refuses_to_replay_is_followed_live_and_each_server_has_its_turn() {
-        let no_replay = || {
-            RunError::Stream(StreamError::NoReplay {
-                from_slot: 7,
-                reason: String::new(),
-            })
-        };
-        let mut attempts = Attempts::default();
-        attempts.learn(&no_replay(), 3);
-        assert_eq!((attempts.server, attempts.is_live()), (1, false));
-        attempts.learn(&no_replay(), 3);
-        assert_eq!((attempts.server, attempts.is_live()), (2, true));
-        attempts.learn(&RunError::Stream(StreamError::Ended), 3);
-        assert_eq!((attempts.server, attempts.is_live()), (0, false));
-        attempts.learn(&RunError::Late(7), 3);
-        assert_eq!((attempts.server, attempts.is_live()), (1, false));
-        attempts.learn(&RunError::Stopped, 3);
-        assert_eq!((attempts.server, attempts.is_live()), (1, false));
     }
 }

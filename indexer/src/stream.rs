@@ -130,6 +130,14 @@ impl StreamError {
             _ => Self::Status(Box::new(status)),
         }
     }
+
+    /// `from_slot` as in [`Self::from_status`].
+    fn from_client(error: GeyserGrpcClientError, from_slot: Option<u64>) -> Self {
+        match error {
+            GeyserGrpcClientError::TonicStatus(status) => Self::from_status(status, from_slot),
+            GeyserGrpcClientError::TransportError(error) => Self::Connect(error_chain(&error)),
+        }
+    }
 }
 
 impl From<GeyserGrpcBuilderError> for StreamError {
@@ -187,10 +195,9 @@ async fn forward(
         *slot = first_kept.map_or(*slot, |first| first.max(*slot));
     }
     let subscribed = client.subscribe_with_request(Some(subscription(from_slot)));
-    let (mut requests, mut stream) = subscribed.await.map_err(|error| match error {
-        GeyserGrpcClientError::TonicStatus(status) => StreamError::from_status(status, from_slot),
-        GeyserGrpcClientError::TransportError(error) => StreamError::Connect(error_chain(&error)),
-    })?;
+    let subscribed = subscribed.await;
+    let (mut requests, mut stream) =
+        subscribed.map_err(|error| StreamError::from_client(error, from_slot))?;
     tracing::info!(from_slot, "subscribed to the gRPC stream");
 
     let mut assembler = SlotAssembler::default();
@@ -248,6 +255,31 @@ struct WholeSlots {
 impl WholeSlots {
     fn has(&mut self, update: &SlotUpdate) -> bool {
         match update {
+/// Waits until the server sends the end of a confirmed slot. Returns the slot.
+///
+/// # Errors
+///
+/// It refuses the subscription, or sends none for `STALL_TIMEOUT`.
+pub async fn probe(server: GrpcServer) -> Result<u64, StreamError> {
+    let probed = async {
+        let mut client = connect(server).await?;
+        let subscribed = client.subscribe_with_request(Some(subscription(None)));
+        let subscribed = subscribed.await;
+        // The server may end the stream with the requests.
+        let (_requests, mut stream) =
+            subscribed.map_err(|error| StreamError::from_client(error, None))?;
+        while let Some(message) = stream.next().await {
+            let message = message.map_err(|status| StreamError::from_status(status, None))?;
+            if let Some(UpdateOneof::BlockMeta(meta)) = message.update_oneof {
+                return Ok(meta.slot);
+            }
+        }
+        Err(StreamError::Ended)
+    };
+    let probed = timeout(scaled(STALL_TIMEOUT), probed).await;
+    probed.unwrap_or(Err(StreamError::Stalled))
+}
+
             SlotUpdate::Sealed(sealed) if !self.has_begun => {
                 self.has_begun = true;
                 self.partial = Some(sealed.slot).filter(|slot| self.from_slot != Some(*slot));

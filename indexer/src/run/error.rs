@@ -32,6 +32,8 @@ pub enum RunError {
     Missing(i64),
     #[error("the blocks of the RPC node don't continue the mirror: {0:?}")]
     Filling(Obstacle),
+    #[error("a gRPC server, number {} of them, sends slots again", .0 + 1)]
+    Recovered(usize),
 }
 
 impl From<HistoryError> for RunError {
@@ -44,7 +46,7 @@ impl From<HistoryError> for RunError {
 }
 
 impl RunError {
-    /// Whether a retry from the cursor can succeed.
+    /// Whether a retry from the cursor can succeed although nobody changes anything.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Apply(error) => error.is_transient(),
@@ -62,8 +64,18 @@ impl RunError {
             | Self::Missing(_)
             | Self::History(_)
             | Self::RpcBehind(_)
+            | Self::Recovered(_)
             | Self::Stopped => true,
         }
+    }
+
+    /// Whether an answer of the RPC node is the reason. The next one, or that of another node behind the same
+    /// address, can be another.
+    pub fn is_of_rpc(&self) -> bool {
+        matches!(
+            self,
+            Self::Read(_) | Self::Poll(PollError::Read(_)) | Self::History(HistoryError::Read(_))
+        )
     }
 
     /// The reason in the metrics: one of `RECONNECT_REASONS`.
@@ -82,6 +94,7 @@ impl RunError {
             Self::Stream(StreamError::Slot(_)) => "malformed",
             Self::UnknownFork { .. } => "fork",
             Self::Late(_) => "late",
+            Self::Recovered(_) => "recovered",
             Self::History(_)
             | Self::Poll(PollError::Read(_))
             | Self::Read(_)
@@ -130,6 +143,7 @@ mod tests {
                 parent_slot: 1,
             },
             RunError::Late(1),
+            RunError::Recovered(0),
             RunError::RpcBehind(1),
             RunError::Missing(1),
             RunError::Filling(Obstacle::Gap {

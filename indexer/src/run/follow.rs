@@ -5,6 +5,7 @@
 
 use std::{collections::BTreeSet, future::ready, sync::Arc, time::Duration};
 
+use chrono::Utc;
 use metrics::{counter, gauge};
 use tokio::{
     sync::{mpsc, watch},
@@ -104,7 +105,7 @@ impl Follower<'_> {
             let cursor = self.apply(waiting, batch).await?;
             waiting.drain(..batch);
             let is_end = next_len(waiting, takes_open) == 0 && self.updates.is_empty();
-            if !self.caught_up && is_end {
+            if !self.caught_up && self.is_linked && is_end {
                 self.caught_up = true;
                 self.status.enter(State::Following);
                 let (slot, seq) = (cursor.slot, cursor.seq);
@@ -204,6 +205,8 @@ impl Follower<'_> {
     /// Fetches the slots after the cursor up to `last` as blocks. The accounts that they changed are read
     /// once the stream continues them. If blocks are gone, a new epoch begins after them, with `next` if no
     /// block is left. Returns early after the beginning of an epoch or an undo: the gap is another one then.
+    ///
+    /// The RPC node can list blocks that it no longer has, which are gone like those that it doesn't list.
     async fn fill(
         &mut self,
         cursor: &Cursor,
@@ -219,12 +222,16 @@ impl Follower<'_> {
         self.mirror.open_gap(first, last).await?;
         let range = (first.unsigned_abs(), last.unsigned_abs());
         let slots = self.rpc.blocks(range.0, range.1).await?;
-        if slots.is_empty() {
+        let Some(newest) = slots.last().and_then(|slot| i64::try_from(*slot).ok()) else {
             if self.rpc.slot().await? < range.1 {
                 return Err(RunError::RpcBehind(cursor.slot));
             }
-            return self.begin_epoch(first, next).await;
-        }
+            return self.begin_epoch(next).await;
+        };
+        // Nothing shows yet that what the stream says of its tip is of this chain.
+        let (slot, at) = (newest, Utc::now());
+        let end = Some(Tip { slot, at }).filter(|_| !self.is_linked);
+        let mut reached = cursor.slot;
         let mut slots = &slots[..];
         while let Some(batch) = self.mirror.next_blocks(&mut slots) {
             if self.stop.is_cancelled() {
@@ -232,15 +239,16 @@ impl Follower<'_> {
             }
             let mut blocks = vec![];
             let mut others = BTreeSet::new();
-            for block in self.rpc.blocks_of(batch).await? {
+            for block in self.rpc.blocks_left_of(batch).await? {
                 self.settler.miss(block.touched);
                 others.extend(block.others);
                 blocks.push(SlotUpdate::Sealed(Box::new(block.sealed)));
             }
             self.settler.miss(self.mirror.open_among(&others).await?);
-            let tip = *self.tip.borrow();
+            let tip = end.or(*self.tip.borrow());
             let applied = self.mirror.apply(&blocks, blocks.len(), true, tip).await?;
             let cursor = applied.cursor;
+            reached = cursor.slot;
             match applied.obstacle {
                 None => {}
                 // The slots before it were dropped while the stream was away.
@@ -252,27 +260,27 @@ impl Follower<'_> {
                     let next = blocks
                         .get(applied.applied)
                         .and_then(|block| block.sealed().first());
-                    return self.begin_epoch(cursor.slot + 1, next).await;
+                    return self.begin_epoch(next).await;
                 }
                 Some(obstacle @ Obstacle::Late { .. }) => return Err(RunError::Filling(obstacle)),
             }
         }
+        if reached < newest {
+            return self.begin_epoch(next).await;
+        }
         Ok(())
     }
 
-    /// Begins a new epoch with `next`, because the blocks from `missing` up to it are gone.
-    async fn begin_epoch(
-        &mut self,
-        missing: i64,
-        next: Option<&SealedSlot>,
-    ) -> Result<(), RunError> {
-        // Of several nodes behind one address, another one may still have the block.
-        if !self.accepts_loss && self.rpc.first_available_slot().await? <= missing.unsigned_abs() {
-            return Err(RunError::Missing(missing));
-        }
+    /// Begins a new epoch with `next`, because the blocks between the cursor and it are gone.
+    async fn begin_epoch(&mut self, next: Option<&SealedSlot>) -> Result<(), RunError> {
         let Some(next) = next else {
             return Ok(());
         };
+        // Of several nodes behind one address, another one may still have the block.
+        let missing = next.parent_slot;
+        if !self.accepts_loss && self.rpc.first_available_slot().await? <= missing.unsigned_abs() {
+            return Err(RunError::Missing(missing));
+        }
         tracing::error!(
             missing,
             next = next.slot,

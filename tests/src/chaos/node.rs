@@ -52,6 +52,8 @@ pub enum NodeFault {
     Purged(u64),
     /// Requests are accepted and never answered.
     Silent,
+    /// The block of this slot is gone, although the list of blocks has it.
+    Lacks(u64),
 }
 
 impl Node {
@@ -120,6 +122,10 @@ async fn answer(State(node): State<Node>, Json(request): Json<Value>) -> Respons
                 return Json(answer).into_response();
             }
         }
+        Some(NodeFault::Lacks(slot)) if is_block(&request, |asked| asked == slot) => {
+            let message = "Slot was skipped, or missing in long-term storage";
+            return Json(refusal(&request, -32009, message)).into_response();
+        }
         _ => {}
     }
     let mut answer = node.forward(&request).await;
@@ -148,11 +154,19 @@ fn purged(request: &Value, first: u64) -> Option<Value> {
     if request["method"] == "getFirstAvailableBlock" {
         return Some(json!({ "jsonrpc": "2.0", "id": id, "result": first }));
     }
-    let is_gone = request["method"] == "getBlock" && request["params"][0].as_u64()? < first;
-    is_gone.then(|| {
-        let error = json!({ "code": -32001, "message": "Block cleaned up" });
-        json!({ "jsonrpc": "2.0", "id": id, "error": error })
-    })
+    let is_gone = is_block(request, |asked| asked < first);
+    is_gone.then(|| refusal(request, -32001, "Block cleaned up"))
+}
+
+/// Whether the request is for the block of a slot that is chosen.
+fn is_block(request: &Value, is_chosen: impl Fn(u64) -> bool) -> bool {
+    let slot = request["params"][0].as_u64();
+    request["method"] == "getBlock" && slot.is_some_and(is_chosen)
+}
+
+fn refusal(request: &Value, code: i64, message: &str) -> Value {
+    let error = json!({ "code": code, "message": message });
+    json!({ "jsonrpc": "2.0", "id": request["id"], "error": error })
 }
 
 impl Node {

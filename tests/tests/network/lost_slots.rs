@@ -1,6 +1,6 @@
 //! Slots that no source has any more.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use driftshield_tests::{
     chaos::node::{Node, NodeFault},
@@ -131,6 +131,59 @@ async fn slots_that_no_source_has_are_on_record_and_the_accounts_are_right() {
     assert_eq!(bets(&pool).await, 2);
     let mut indexer = start_indexer(network, &node, "run");
     wait_until_settled(network, &pool).await;
+    mirror::assert_matches_chain(network);
+    assert!(indexer.stop(), "{}", indexer.output());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_block_that_the_node_lists_and_lacks_counts_as_lost_after_minutes() {
+    /// Five minutes, a tenth as long.
+    const PATIENCE: Duration = Duration::from_secs(30);
+    let start = |network: &Network, node: &Node| {
+        let mut command = network.command("indexer");
+        command
+            .env("RPC_URL", &node.url)
+            .env("DRIFTSHIELD_TIME_SCALE", "10")
+            .arg("run");
+        Service::start("indexer", &mut command, network.directory.path())
+    };
+
+    // Given a mirror, and bets while the indexer is away
+    let mut fixture = Fixture::start_with(&["--bare", "--faults-port", "0"]).await;
+    fixture.create_market(300).await;
+    let network = &fixture.network;
+    let node = Node::start(&network.addresses.rpc_url).await;
+    let pool = network.database().await;
+    let mut indexer = start(network, &node);
+    wait_until_settled(network, &pool).await;
+    indexer.kill();
+    let mirrored = sqlx::query_scalar("select slot from chain.cursor");
+    let mirrored: i64 = mirrored.fetch_one(&pool).await.unwrap();
+    let passed = pass_slots(network).await;
+    fixture.place_bet(MARKET, 1, 0).await;
+    pass_slots(network).await;
+    let rpc = network.client.rpc();
+    let blocks = rpc.get_blocks(mirrored as u64 + 1, Some(passed)).await;
+    let lacking = *blocks.unwrap().last().expect("a block");
+
+    // When a block of that time is not to be had, and no replay
+    node.set(Some(NodeFault::Lacks(lacking)));
+    let refuse = Fault::RefuseReplay(Refusal::Unsupported);
+    network.faults().hold(refuse).await;
+    let started = Instant::now();
+    let mut indexer = start(network, &node);
+    let lost: Vec<i64> = wait_for("the loss", 4 * PATIENCE, async || {
+        let lost = "select to_slot from chain.gap where state = 'lost'";
+        let lost = sqlx::query_scalar(lost).fetch_all(&pool).await.ok()?;
+        Some(lost).filter(|lost| !lost.is_empty())
+    })
+    .await;
+
+    // Then it counts as lost, but not at once, and the mirror has all else
+    assert!(PATIENCE <= started.elapsed(), "{:?}", started.elapsed());
+    assert_eq!(lost, [lacking as i64]);
+    wait_until_settled(network, &pool).await;
+    assert_eq!(bets(&pool).await, 1);
     mirror::assert_matches_chain(network);
     assert!(indexer.stop(), "{}", indexer.output());
 }

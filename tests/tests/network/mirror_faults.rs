@@ -212,3 +212,25 @@ async fn the_mirror_equals_the_chain_after_every_fault_of_the_stream() {
     assert_eq!(accounts.len(), 3, "{differences:?}");
     assert!(indexer.stop(), "{}", indexer.output());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slot_whose_content_comes_late_in_every_replay_is_read_as_a_block() {
+    // Given an indexer that follows the chain
+    let mut disturbed = Disturbed::start().await;
+    let mut indexer = disturbed.fixture.start_indexer();
+    disturbed.catch_up("its start").await;
+
+    // When the content of a slot comes late however often it is replayed
+    let faults = disturbed.fixture.network.faults();
+    faults.hold(Fault::LateContent).await;
+    disturbed.bet().await;
+    let timeout = Duration::from_secs(30);
+    faults.wait_for_changes(Kind::LateContent, 2, timeout).await;
+
+    // Then the mirror has it, goes on, and equals the chain
+    let slot = disturbed.fixture.network.client.rpc().get_slot().await;
+    let later = slot.unwrap() as i64 + 5;
+    mirror::wait_until_settled(&disturbed.pool, later, "the mirror with the slot").await;
+    mirror::assert_matches_chain(&disturbed.fixture.network);
+    assert!(indexer.stop(), "{}", indexer.output());
+}

@@ -11,6 +11,7 @@ use std::{
 use driftshield_sdk::rpc::Signer;
 use driftshield_tests::network::{
     Service,
+    faults::Fault,
     fixture::{BETTORS, Fixture},
     wait_for,
 };
@@ -135,6 +136,53 @@ async fn a_polled_node_is_mirrored_exactly_through_kills() {
     stop.store(true, Ordering::Relaxed);
     traffic.await.unwrap();
     catch_up(&fixture, &pool, "the last bets").await;
+    mirror::assert_matches_chain(&fixture.network);
+    assert!(indexer.stop(), "{}", indexer.output());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_node_is_polled_while_no_grpc_server_works() {
+    // Given an indexer that follows a gRPC server, with its waits a tenth as long
+    let mut fixture = Fixture::start_with(&["--bare", "--faults-port", "0"]).await;
+    fixture.create_market(300).await;
+    let network = &fixture.network;
+    let pool = network.database().await;
+    let mut command = network.command("indexer");
+    command.env("DRIFTSHIELD_TIME_SCALE", "10").arg("run");
+    let mut indexer = Service::start("indexer", &mut command, network.directory.path());
+    catch_up(&fixture, &pool, "the mirror").await;
+    assert!(!indexer.output().contains("polling the RPC node"));
+
+    // When the server goes down for good
+    let faults = network.faults();
+    let down = faults.hold(Fault::RefuseSubscriptions).await;
+    faults.once(Fault::Restart).await;
+    fixture.place_bet(MARKET, 0, 1).await;
+
+    // Then the mirror goes on with the RPC node
+    for bettor in 1..BETTORS {
+        catch_up(&fixture, &pool, "the mirror without the server").await;
+        fixture.place_bet(MARKET, bettor, 1).await;
+    }
+    catch_up(&fixture, &pool, "the mirror without the server").await;
+    assert!(
+        indexer.output().contains("polling the RPC node"),
+        "{}",
+        indexer.output()
+    );
+    mirror::assert_matches_chain(&fixture.network);
+
+    // When the server is back, then the indexer follows it again
+    faults.release(down).await;
+    let timeout = Duration::from_secs(30);
+    wait_for("the server", timeout, async || {
+        let output = indexer.output();
+        let (_, later) = output.split_once("sends slots again")?;
+        later.contains("caught up with the source").then_some(())
+    })
+    .await;
+    fixture.place_bet(MARKET, 0, 2).await;
+    catch_up(&fixture, &pool, "the mirror with the server").await;
     mirror::assert_matches_chain(&fixture.network);
     assert!(indexer.stop(), "{}", indexer.output());
 }

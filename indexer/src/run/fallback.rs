@@ -1,0 +1,46 @@
+//! Polling of the RPC node while no gRPC server works.
+
+use std::{sync::Arc, time::Duration};
+
+use super::RunError;
+use crate::{
+    poll::PollError,
+    status::Status,
+    stream::{self, GrpcServer},
+    waits::scaled,
+};
+
+/// Time between two looks at the gRPC servers.
+const PROBE_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Polls until a gRPC server sends slots and is not behind the mirror, whose slot `status` has. This ends
+/// with [`RunError::Recovered`].
+pub async fn poll_until_recovered(
+    servers: Vec<GrpcServer>,
+    status: Arc<Status>,
+    polled: impl Future<Output = Result<(), PollError>>,
+) -> Result<(), RunError> {
+    tokio::select! {
+        ended = polled => Ok(ended?),
+        server = first_to_work(&servers, &status) => Err(RunError::Recovered(server)),
+    }
+}
+
+/// Waits until one of the servers sends slots and is not behind the mirror. Returns its index.
+async fn first_to_work(servers: &[GrpcServer], status: &Status) -> usize {
+    loop {
+        tokio::time::sleep(scaled(PROBE_INTERVAL)).await;
+        for (index, server) in servers.iter().enumerate() {
+            match stream::probe(server.clone()).await {
+                Ok(slot) => {
+                    let mirrored = status.health().slot.map(i64::unsigned_abs);
+                    if mirrored <= Some(slot) {
+                        return index;
+                    }
+                    tracing::debug!(slot, index, "a gRPC server is behind the mirror");
+                }
+                Err(error) => tracing::debug!(%error, index, "a gRPC server doesn't work"),
+            }
+        }
+    }
+}
