@@ -176,11 +176,13 @@ impl Cursor {
         self.slot <= self.last_ancestor()
     }
 
-    /// Records which slots the source knows of.
+    /// Records which slots the source, which is of the mirrored chain, knows of. Another source can know of
+    /// fewer than the one before; the age of the data still counts from the latest slot then.
     pub fn observe(&mut self, tip: Tip) {
         if self.tip_slot < tip.slot {
-            (self.tip_slot, self.tip_at) = (tip.slot, tip.at);
+            self.tip_at = tip.at;
         }
+        self.tip_slot = tip.slot;
     }
 
     /// Classifies a sealed slot by slot numbers and blockhashes. `applied_hash` is the blockhash
@@ -311,17 +313,12 @@ mod tests {
     }
 
     #[test]
-    fn the_tip_never_goes_back() {
+    fn the_tip_is_that_of_the_source_and_a_lower_one_makes_the_data_no_younger() {
         let mut cursor = cursor();
         let at = |secs| DateTime::from_timestamp(secs, 0).unwrap();
-        cursor.observe(Tip {
-            slot: 110,
-            at: at(9),
-        });
-        cursor.observe(Tip {
-            slot: 107,
-            at: at(7),
-        });
-        assert_eq!((cursor.tip_slot, cursor.tip_at), (110, at(9)));
+        for (slot, secs, tip_secs) in [(110, 9, 9), (110, 12, 9), (107, 15, 9), (108, 18, 18)] {
+            cursor.observe(Tip { slot, at: at(secs) });
+            assert_eq!((cursor.tip_slot, cursor.tip_at), (slot, at(tip_secs)));
+        }
     }
 }

@@ -56,7 +56,7 @@ pub const METRICS: &[Metric] = &[
     Metric::new(
         TIP_SLOT,
         Gauge,
-        "Newest slot that the gRPC server, or the polled RPC node, has reached.",
+        "Newest confirmed slot that the gRPC server, or the polled RPC node, has reached.",
     ),
     Metric::new(
         LAG_SLOTS,

@@ -37,8 +37,8 @@ use crate::{
 
 /// Silence after which the connection is considered dead. Servers send a ping every 10 seconds.
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(20);
-/// Time without a new slot after which the server counts as stalled, although it sends pings. A
-/// cluster has a slot every 400 ms.
+/// Time without a new confirmed slot after which the server counts as stalled, although it sends pings, or
+/// slots that it doesn't confirm. A cluster has a slot every 400 ms.
 const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// Time limit for opening the connection, and for the server's answer to the slot request.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -68,7 +68,7 @@ pub enum StreamError {
     Ended,
     #[error("the gRPC server sent nothing for {} s", SILENCE_TIMEOUT.as_secs())]
     Silent,
-    #[error("the gRPC server reached no new slot for {} s", STALL_TIMEOUT.as_secs())]
+    #[error("the gRPC server confirmed no new slot for {} s", STALL_TIMEOUT.as_secs())]
     Stalled,
     #[error(
         "the gRPC server is at slot {server_slot}, behind the mirror's slot {from_slot}; if it does \
@@ -150,10 +150,23 @@ impl From<GeyserGrpcBuilderError> for StreamError {
 /// Where a stream of updates goes.
 pub struct Updates {
     pub slots: mpsc::Sender<SlotUpdate>,
-    /// The newest slot that the server has reached.
+    /// The newest confirmed slot that the server has reached.
     pub tip: watch::Sender<Option<Tip>>,
     /// Takes note of the slots that have arrived.
     pub status: Arc<Status>,
+}
+
+impl Updates {
+    /// Takes note of a slot that the server has reached. A replay begins with earlier ones.
+    fn reach(&self, tip: Tip) {
+        self.tip.send_if_modified(|newest| {
+            let is_newer = newest.is_none_or(|newest| newest.slot < tip.slot);
+            if is_newer {
+                *newest = Some(tip);
+            }
+            is_newer
+        });
+    }
 }
 
 /// Sends the slot updates of the program to `updates`, starting with the whole slot `from_slot`, or, if
@@ -163,7 +176,7 @@ pub struct Updates {
 ///
 /// # Errors
 ///
-/// - The connection cannot be opened, ends, is silent for `SILENCE_TIMEOUT` or has no new slot for
+/// - The connection cannot be opened, ends, is silent for `SILENCE_TIMEOUT` or has no new confirmed slot for
 ///   `STALL_TIMEOUT`.
 /// - The server returns an error, has not reached `from_slot`, or doesn't replay slots.
 /// - A message is incomplete or has a number out of range.
@@ -224,7 +237,7 @@ async fn forward(
         // From here on, an error doesn't mean that the server refuses to replay.
         from_slot = None;
         if let Some(tip) = progress.observe(&message) {
-            updates.tip.send_replace(Some(tip));
+            updates.reach(tip);
         }
         if let Some(update) = assembler.push(message)?
             && whole.has(&update)
@@ -242,19 +255,6 @@ async fn forward(
     }
 }
 
-/// Tells which slots arrived as a whole. A server that doesn't replay can begin in the middle of a slot.
-#[derive(Default)]
-struct WholeSlots {
-    /// First slot of the replay, if the server certainly has all of it.
-    from_slot: Option<i64>,
-    has_begun: bool,
-    /// A slot whose beginning may be missing.
-    partial: Option<i64>,
-}
-
-impl WholeSlots {
-    fn has(&mut self, update: &SlotUpdate) -> bool {
-        match update {
 /// Waits until the server sends the end of a confirmed slot. Returns the slot.
 ///
 /// # Errors
@@ -280,6 +280,19 @@ pub async fn probe(server: GrpcServer) -> Result<u64, StreamError> {
     probed.unwrap_or(Err(StreamError::Stalled))
 }
 
+/// Tells which slots arrived as a whole. A server that doesn't replay can begin in the middle of a slot.
+#[derive(Default)]
+struct WholeSlots {
+    /// First slot of the replay, if the server certainly has all of it.
+    from_slot: Option<i64>,
+    has_begun: bool,
+    /// A slot whose beginning may be missing.
+    partial: Option<i64>,
+}
+
+impl WholeSlots {
+    fn has(&mut self, update: &SlotUpdate) -> bool {
+        match update {
             SlotUpdate::Sealed(sealed) if !self.has_begun => {
                 self.has_begun = true;
                 self.partial = Some(sealed.slot).filter(|slot| self.from_slot != Some(*slot));
@@ -291,7 +304,7 @@ pub async fn probe(server: GrpcServer) -> Result<u64, StreamError> {
     }
 }
 
-/// Watches whether the server reaches new slots.
+/// Watches whether the server confirms new slots.
 struct Progress {
     newest: u64,
     at: Instant,
@@ -314,20 +327,19 @@ impl Progress {
         scaled(STALL_TIMEOUT).saturating_sub(self.at.elapsed())
     }
 
-    /// Takes note of the slot of a message. Returns the tip if it is new.
+    /// Takes note of a message. Returns the slot that it confirms, if it is new. The metadata of blocks counts,
+    /// not the status of slots: a server can process slots that it never confirms.
     fn observe(&mut self, message: &UpdateOneof) -> Option<Tip> {
-        let slot = match message {
-            UpdateOneof::Slot(update) => update.slot,
-            UpdateOneof::BlockMeta(meta) => meta.slot,
-            _ => return None,
+        let UpdateOneof::BlockMeta(meta) = message else {
+            return None;
         };
-        if slot <= self.newest {
+        if meta.slot <= self.newest {
             return None;
         }
-        self.newest = slot;
+        self.newest = meta.slot;
         self.at = Instant::now();
         Some(Tip {
-            slot: i64::try_from(slot).ok()?,
+            slot: i64::try_from(meta.slot).ok()?,
             at: Utc::now(),
         })
     }
@@ -370,10 +382,8 @@ async fn check_server_slot(
         }),
         Ok(Ok(reply)) => {
             let slot = i64::try_from(reply.slot).unwrap_or(i64::MAX);
-            updates.tip.send_replace(Some(Tip {
-                slot,
-                at: Utc::now(),
-            }));
+            let at = Utc::now();
+            updates.reach(Tip { slot, at });
             Ok(())
         }
         _ => Ok(()),
@@ -431,5 +441,57 @@ fn subscription(from_slot: Option<u64>) -> SubscribeRequest {
         slots: [(name(), slots)].into(),
         from_slot,
         ..Default::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use yellowstone_grpc_proto::prelude::{
+        SlotStatus, SubscribeUpdateBlockMeta, SubscribeUpdateSlot,
+    };
+
+    use super::*;
+
+    #[test]
+    fn a_server_stalls_although_it_processes_slots_that_it_does_not_confirm() {
+        let block = |slot| {
+            UpdateOneof::BlockMeta(SubscribeUpdateBlockMeta {
+                slot,
+                ..Default::default()
+            })
+        };
+        let processed = |slot| {
+            UpdateOneof::Slot(SubscribeUpdateSlot {
+                slot,
+                status: SlotStatus::SlotProcessed.into(),
+                ..Default::default()
+            })
+        };
+        let mut progress = Progress::new();
+        let confirmed = progress.observe(&block(7));
+        assert_eq!(confirmed.map(|tip| tip.slot), Some(7));
+        let begun = progress.at;
+        for no_progress in [processed(8), block(7)] {
+            assert_eq!(progress.observe(&no_progress), None);
+        }
+        assert_eq!(progress.at, begun);
+        assert!(progress.observe(&block(8)).is_some());
+        assert!(begun < progress.at);
+    }
+
+    #[test]
+    fn a_replay_does_not_set_the_tip_back() {
+        let (slots, _received) = mpsc::channel(1);
+        let (sender, tip) = watch::channel(None);
+        let updates = Updates {
+            slots,
+            tip: sender,
+            status: Arc::default(),
+        };
+        for slot in [90, 40, 91] {
+            let at = Utc::now();
+            updates.reach(Tip { slot, at });
+            assert_eq!(tip.borrow().map(|tip| tip.slot), Some(slot.max(90)));
+        }
     }
 }

@@ -27,9 +27,6 @@ pub async fn apply(
 ) -> Result<Applied, ApplyError> {
     let cursor = Cursor::lock(&mut transaction).await?;
     let mut cursor = cursor.ok_or(ApplyError::NoCursor)?;
-    if let Some(tip) = tip {
-        cursor.observe(tip);
-    }
     set_aside_late(&mut transaction, &cursor, updates).await?;
     let late = late_slot(&mut transaction, &cursor, updates, ahead).await?;
     let (updates, late) = match late {
@@ -38,6 +35,10 @@ pub async fn apply(
     };
     let hashes = applied_hashes(&mut transaction, &cursor, updates).await?;
     let next = next_slots(&cursor, hashes, is_linked, updates);
+    // A source of another chain would set the tip for as long as the mirror lasts.
+    if let (Some(tip), true) = (tip, next.is_linked) {
+        cursor.observe(tip);
+    }
     let finalized_before = cursor.finalized_slot;
     let seq_before = cursor.seq;
     cursor.finalized_slot = match late {
