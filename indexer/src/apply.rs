@@ -418,10 +418,17 @@ impl<'a> MirrorWriter<'a> {
         Ok(cursor)
     }
 
-    /// Applied slots with their blockhashes, newest first, down to `first`.
+    /// Applied slots with their blockhashes, newest first, down to `first`. The last one can be the slot that
+    /// the mirror, or its epoch, began after: it is known as the parent of the first one only.
     pub async fn slots_down_to(&mut self, first: i64) -> Result<Vec<(i64, Vec<u8>)>, ApplyError> {
         let slots = sqlx::query_as(
-            "select slot, blockhash from chain.slot where $1 <= slot order by slot desc",
+            "select slot, blockhash from chain.slot where $1 <= slot
+             union
+             select parent_slot, parent_blockhash from chain.slot
+               where $1 <= parent_slot and slot = (
+                 select min(slot) from chain.slot
+                 where (select history_from from chain.cursor) <= slot)
+             order by slot desc",
         )
         .bind(first);
         bounded(slots.fetch_all(&mut self.connection)).await

@@ -306,7 +306,7 @@ impl Follower<'_> {
     }
 
     /// Undoes the mirrored slots that the cluster has dropped. The stream doesn't show where they
-    /// branch off, so that each is compared with the RPC node's block.
+    /// branch off, so that each is compared with the RPC node's chain.
     async fn undo_dropped(
         &mut self,
         cursor: &Cursor,
@@ -314,8 +314,7 @@ impl Follower<'_> {
         parent_slot: i64,
     ) -> Result<(), RunError> {
         for (applied, hash) in self.mirror.slots_down_to(cursor.last_ancestor()).await? {
-            let on_chain = self.rpc.blockhash(applied.unsigned_abs()).await?;
-            if on_chain.as_deref() == Some(&bs58::encode(hash).into_string()) {
+            if self.is_on_chain(applied, &hash, slot).await? {
                 if applied == cursor.slot {
                     // The node is on the mirror's fork, so it can't tell.
                     return Err(RunError::UnknownFork { slot, parent_slot });
@@ -328,6 +327,21 @@ impl Follower<'_> {
             }
         }
         Err(RunError::UnknownFork { slot, parent_slot })
+    }
+
+    /// Whether the chain of the RPC node, up to `last`, has a block.
+    async fn is_on_chain(&self, slot: i64, hash: &[u8], last: i64) -> Result<bool, RunError> {
+        let number = slot.unsigned_abs();
+        if let Some(on_chain) = self.rpc.blockhash(number).await? {
+            return Ok(on_chain == bs58::encode(hash).into_string());
+        }
+        // The node may no longer have the block, but the one after it, which names it.
+        let later = self.rpc.blocks(number + 1, last.unsigned_abs()).await?;
+        let Some(next) = later.first() else {
+            return Ok(false);
+        };
+        let next = self.rpc.block(*next).await?.sealed;
+        Ok((next.parent_slot, &next.parent_blockhash[..]) == (slot, hash))
     }
 }
 

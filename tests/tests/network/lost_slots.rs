@@ -11,7 +11,7 @@ use driftshield_tests::{
         wait_for,
     },
 };
-use sqlx::PgPool;
+use sqlx::{Executor, PgPool};
 
 use crate::{mirror, tampering};
 
@@ -185,5 +185,52 @@ async fn a_block_that_the_node_lists_and_lacks_counts_as_lost_after_minutes() {
     wait_until_settled(network, &pool).await;
     assert_eq!(bets(&pool).await, 1);
     mirror::assert_matches_chain(network);
+    assert!(indexer.stop(), "{}", indexer.output());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mirror_whose_first_slot_was_dropped_goes_back_to_the_one_before_it() {
+    // Given a mirror that has only the slot after the one that it began with
+    let mut fixture = Fixture::start_with(&["--bare", "--faults-port", "0"]).await;
+    fixture.create_market(300).await;
+    let network = &fixture.network;
+    let node = Node::start(&network.addresses.rpc_url).await;
+    let pool = network.database().await;
+    let mut indexer = start_indexer(network, &node, "run");
+    fixture.place_bet(MARKET, 0, 0).await;
+    wait_until_settled(network, &pool).await;
+    assert!(indexer.stop(), "{}", indexer.output());
+
+    // which the cluster dropped, and a node that no longer has the one before
+    pool.execute(
+        "delete from chain.slot where slot < (select slot from chain.cursor);
+         update chain.slot set blockhash = decode(repeat('07', 32), 'hex');
+         update chain.cursor set (blockhash, finalized_slot) =
+           (select blockhash, parent_slot from chain.slot)",
+    )
+    .await
+    .unwrap();
+    let slot = sqlx::query_scalar("select slot from chain.cursor");
+    let slot: i64 = slot.fetch_one(&pool).await.unwrap();
+    node.set(Some(NodeFault::Purged(slot as u64)));
+
+    // When the stream shows only later slots
+    pass_slots(network).await;
+    let refuse = Fault::RefuseReplay(Refusal::Unsupported);
+    network.faults().hold(refuse).await;
+    let mut indexer = start_indexer(network, &node, "run");
+    fixture.place_bet(MARKET, 1, 0).await;
+    wait_until_settled(network, &pool).await;
+
+    // Then the mirror equals the chain, and its readers were told
+    mirror::assert_matches_chain(network);
+    let undone: Vec<i64> = sqlx::query_scalar(
+        "select (body ->> 'to_slot')::bigint from chain.feed where kind = 'rollback'",
+    )
+    .fetch_all(&pool)
+    .await
+    .unwrap();
+    assert_eq!(undone.len(), 1);
+    assert!(undone[0] < slot);
     assert!(indexer.stop(), "{}", indexer.output());
 }
