@@ -597,7 +597,7 @@ create table chain.model (
   bins smallint not null,
   oracle_count smallint not null,
   quorum smallint not null,
-  status text not null,
+  status text not null check (status in ('active', 'retired')),
   bump smallint not null,
   name text not null,
   uri text not null,
@@ -670,8 +670,8 @@ create table chain.series (
 
 create table chain.market (
   like chain.life including constraints,
-  -- open, resolved, void or cancelled (closed without a bet).
-  status text not null,
+  -- `cancelled`: closed without a bet.
+  status text not null check (status in ('open', 'resolved', 'void', 'cancelled')),
   settled_slot bigint,
   settled_at timestamptz,
   -- Event that settled the market.
@@ -821,8 +821,9 @@ create table chain.withdraw_request (
 
 create table chain.policy (
   like chain.life including constraints,
-  -- pending, open, paid (the whole cover), cancelled, expired, or void (it never began).
-  status text not null,
+  -- `paid`: the whole cover. `void`: it never began.
+  status text not null
+    check (status in ('pending', 'open', 'paid', 'cancelled', 'expired', 'void')),
   -- Refund of premiums at the end, in base units; null before.
   refund numeric(20),
   vault bytea not null,
@@ -900,9 +901,8 @@ create table chain.market_volume_past (
   valid_to bigint not null
 );
 
-create index market_volume_rank on chain.market_volume (rank, address, life);
-create index market_volume_model on chain.market_volume (model, rank, address, life);
-create index market_volume_creator on chain.market_volume (creator, rank, address, life);
+create index market_volume_model on chain.market_volume (model, status, rank, address, life);
+create index market_volume_creator on chain.market_volume (creator, status, rank, address, life);
 create index market_volume_status on chain.market_volume (status, rank, address, life);
 create index market_volume_past_end on chain.market_volume_past (valid_to);
 
@@ -925,52 +925,64 @@ create table chain.vault_assets_past (
   valid_to bigint not null
 );
 
-create index vault_assets_rank on chain.vault_assets (rank, address, life);
-create index vault_assets_manager on chain.vault_assets (manager, rank, address, life);
-create index vault_assets_mint on chain.vault_assets (mint, rank, address, life);
+create index vault_assets_manager on chain.vault_assets (manager, is_closed, rank, address, life);
+create index vault_assets_mint on chain.vault_assets (mint, is_closed, rank, address, life);
+create index vault_assets_manager_mint
+  on chain.vault_assets (manager, mint, is_closed, rank, address, life);
 create index vault_assets_closed on chain.vault_assets (is_closed, rank, address, life);
 create index vault_assets_past_end on chain.vault_assets_past (valid_to);
 
--- Each list of the API is a range of an index, for each of its filters and orders.
-create index model_newest on chain.model (life, address);
-create index model_owner on chain.model (owner, life, address);
-create index model_metric on chain.model (metric, life, address);
+-- Each list of the API is a range of an index, for each of its filters and orders, or is merged from the
+-- ranges of all values of `status`, or of open and of closed accounts, if it isn't filtered by them.
+create index model_owner on chain.model (owner, status, life, address);
+create index model_metric on chain.model (metric, status, life, address);
+create index model_owner_metric on chain.model (owner, metric, status, life, address);
 create index model_status on chain.model (status, life, address);
 create index model_name on chain.model using gin (name gin_trgm_ops);
 create index seat_model on chain.seat (model, address, life);
 create index receipt_model on chain.receipt (model, "window", life);
 create index receipt_model_status on chain.receipt (model, status, "window", life);
 create index series_model on chain.series (model, page);
-create index market_newest on chain.market (life, address);
-create index market_close on chain.market (close_ts, address, life);
-create index market_model on chain.market (model, life, address);
-create index market_model_close on chain.market (model, close_ts, address, life);
-create index market_creator on chain.market (creator, life, address);
-create index market_creator_close on chain.market (creator, close_ts, address, life);
+create index market_model on chain.market (model, status, life, address);
+create index market_model_close on chain.market (model, status, close_ts, address, life);
+create index market_creator on chain.market (creator, status, life, address);
+create index market_creator_close on chain.market (creator, status, close_ts, address, life);
 create index market_status on chain.market (status, life, address);
 create index market_status_close on chain.market (status, close_ts, address, life);
 create index position_market on chain.position (market, address, life);
-create index position_owner on chain.position (owner, address, life);
 create index position_owner_open on chain.position (owner, address, life) where ended_slot is null;
 create index position_owner_closed on chain.position (owner, address, life)
   where ended_slot is not null;
-create index vault_newest on chain.vault (life, address);
 create index vault_open on chain.vault (life, address) where ended_slot is null;
 create index vault_closed on chain.vault (life, address) where ended_slot is not null;
-create index vault_manager on chain.vault (manager, life, address);
-create index vault_mint on chain.vault (mint, life, address);
+create index vault_manager_open on chain.vault (manager, life, address) where ended_slot is null;
+create index vault_manager_closed on chain.vault (manager, life, address)
+  where ended_slot is not null;
+create index vault_mint_open on chain.vault (mint, life, address) where ended_slot is null;
+create index vault_mint_closed on chain.vault (mint, life, address) where ended_slot is not null;
+create index vault_manager_mint_open on chain.vault (manager, mint, life, address)
+  where ended_slot is null;
+create index vault_manager_mint_closed on chain.vault (manager, mint, life, address)
+  where ended_slot is not null;
 create index exposure_vault on chain.exposure (vault, address, life);
 create index exposure_model on chain.exposure (model, address, life);
 create index withdraw_request_open on chain.withdraw_request (address, life)
   where ended_slot is null;
 create index withdraw_request_closed on chain.withdraw_request (address, life)
   where ended_slot is not null;
-create index withdraw_request_vault on chain.withdraw_request (vault, address, life);
-create index withdraw_request_owner on chain.withdraw_request (owner, address, life);
-create index policy_newest on chain.policy (life, address);
-create index policy_holder on chain.policy (holder, life, address);
-create index policy_vault on chain.policy (vault, life, address);
-create index policy_model on chain.policy (model, life, address);
+create index withdraw_request_vault_open on chain.withdraw_request (vault, address, life)
+  where ended_slot is null;
+create index withdraw_request_vault_closed on chain.withdraw_request (vault, address, life)
+  where ended_slot is not null;
+create index withdraw_request_owner_open on chain.withdraw_request (owner, address, life)
+  where ended_slot is null;
+create index withdraw_request_owner_closed on chain.withdraw_request (owner, address, life)
+  where ended_slot is not null;
+create index policy_holder on chain.policy (holder, status, life, address);
+create index policy_holder_vault on chain.policy (holder, vault, status, life, address);
+create index policy_vault on chain.policy (vault, status, life, address);
+create index policy_vault_model on chain.policy (vault, model, status, life, address);
+create index policy_model on chain.policy (model, status, life, address);
 create index policy_status on chain.policy (status, life, address);
 
 -- `chain.hourly` by day, UTC.

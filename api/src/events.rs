@@ -15,7 +15,7 @@ use crate::{
     page::{ListQuery, Order, Page},
     problem::{Problem, ProblemBody},
     reply::Reply,
-    sql::push_equals,
+    sql::{push_equals, refuse_if},
     state::AppState,
     values::U64,
 };
@@ -103,7 +103,7 @@ impl FromRow<'_, PgRow> for Event {
 struct EventFilter {
     /// Only events with this name, such as `BetPlaced`.
     name: Option<String>,
-    /// Only events that reference this account.
+    /// Only events that reference this account. Not together with `name`.
     account: Option<Key>,
 }
 
@@ -130,6 +130,10 @@ async fn list(
             "unknown event `{name}`; docs/events.md lists all events"
         )));
     }
+    refuse_if(
+        name.is_some() && account.is_some(),
+        "give `name` or `account`, not both",
+    )?;
     let (mut sql, order) = select(account.as_ref());
     push_equals(&mut sql, "e.name", name.as_ref());
     let page = query

@@ -4,7 +4,7 @@ mod model;
 mod parts;
 
 use serde::{Deserialize, Serialize};
-use sqlx::{PgConnection, QueryBuilder};
+use sqlx::{PgConnection, Postgres, QueryBuilder};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -19,7 +19,7 @@ use crate::{
     receipts::{self, Receipt, ReceiptFilter},
     reply::Reply,
     series::{self, Window},
-    sql::{allow_sort, push_equals},
+    sql::{allow_sort, each_value, push_equals},
     state::AppState,
 };
 
@@ -89,20 +89,24 @@ async fn list(
     mut snapshot: Snapshot,
 ) -> Result<Reply<Page<Model>>, Problem> {
     let filter = &query.filter;
-    let mut sql = QueryBuilder::new(SELECT);
-    push_equals(&mut sql, "m.owner", filter.owner);
-    push_equals(&mut sql, "m.metric", filter.metric);
-    push_equals(&mut sql, "m.status", filter.status);
-    if let Some(text) = &filter.text {
+    let select = |sql: &mut QueryBuilder<'_, Postgres>, part: &str| {
+        sql.push(format!("{SELECT} and {part}"));
+        push_equals(sql, "m.owner", filter.owner);
+        push_equals(sql, "m.metric", filter.metric);
+        push_equals(sql, "m.status", filter.status);
+        if let Some(text) = &filter.text {
+            sql.push(" and m.name ilike ").push_bind(contains(text));
+        }
+    };
+    if filter.text.is_some() {
         allow_sort(&mut snapshot.tx).await?;
-        sql.push(" and m.name ilike ").push_bind(contains(text));
     }
+    let parts = each_value::<ModelStatus>("m.status", filter.status.is_some());
     let order = Order::descending(&["m.life", "m.address"]);
+    let key = |model: &Model| (model.life, model.key);
     let page = query
         .pager("models", snapshot.epoch())
-        .fetch(&mut snapshot.tx, sql, order, |model: &Model| {
-            (model.life, model.key)
-        })
+        .fetch_merged(&mut snapshot.tx, "m", &parts, select, order, key)
         .await?;
     snapshot.reply(page).await
 }

@@ -258,6 +258,35 @@ impl Pager {
         Ok(self.page(rows, key))
     }
 
+    /// Reads the page of a list whose rows are in several parts, each of which is a range of an index in
+    /// the list's order: Postgres merges them. `conditions` select the parts. `select` appends a query of
+    /// the items (alias `alias`) that ends in its `where` clause, with the condition of a part.
+    ///
+    /// The indexes of a list have the column of a filter with few values before the columns of its order. A
+    /// list without that filter is merged from all values. Otherwise every combination of the other filters
+    /// would need a second index, without the column.
+    pub async fn fetch_merged<T, K: SortKey>(
+        &self,
+        db: &mut PgConnection,
+        alias: &str,
+        conditions: &[String],
+        select: impl Fn(&mut QueryBuilder<'_, Postgres>, &str),
+        order: Order,
+        key: impl Fn(&T) -> K + Send,
+    ) -> Result<Page<T>, Problem>
+    where
+        T: for<'r> FromRow<'r, PgRow> + Send + Unpin,
+    {
+        let mut sql = QueryBuilder::new(format!("select {alias}.* from ("));
+        for (number, condition) in conditions.iter().enumerate() {
+            sql.push(if number == 0 { "(" } else { ") union all (" });
+            select(&mut sql, condition);
+            self.push_range::<K>(&mut sql, order)?;
+        }
+        sql.push(format!(")) {alias} where true"));
+        self.fetch(db, sql, order, key).await
+    }
+
     /// Appends what selects the rows of the page to a query that ends in its `where` clause.
     pub fn push_range<K: SortKey>(
         &self,

@@ -16,7 +16,7 @@ use crate::{
     page::{ListQuery, Order, Page},
     problem::{Problem, ProblemBody},
     reply::Reply,
-    sql::push_equals,
+    sql::{each_value, push_equals, refuse_if},
     state::AppState,
     values::{Scaled, U64, from_decimal_string},
 };
@@ -272,16 +272,16 @@ impl FromRow<'_, PgRow> for Policy {
 }
 
 /// Selects policies (alias `m`) with their vaults and models.
-fn select<'a>() -> QueryBuilder<'a, Postgres> {
-    QueryBuilder::new(format!(
+fn select() -> String {
+    format!(
         "select m.*, v.mint, v.decimals, k.genesis, k.window_secs,
                 k.submit_secs + k.challenge_secs + k.ruling_secs + m.claim_grace_secs
                   as claimable_secs
          from chain.policy m {}
          join chain.model k on k.address = m.model and k.is_current
-         where true",
+         where ",
         join_life("vault", "v", "m.vault", "m.life")
-    ))
+    )
 }
 
 #[derive(Deserialize, Serialize, IntoParams)]
@@ -289,6 +289,7 @@ fn select<'a>() -> QueryBuilder<'a, Postgres> {
 struct PolicyFilter {
     holder: Option<Key>,
     vault: Option<Key>,
+    /// Not together with `holder`.
     model: Option<Key>,
     #[param(inline)]
     state: Option<PolicyState>,
@@ -312,17 +313,23 @@ async fn list(
     mut snapshot: Snapshot,
 ) -> Result<Reply<Page<Policy>>, Problem> {
     let filter = &query.filter;
-    let mut sql = select();
-    push_equals(&mut sql, "m.holder", filter.holder);
-    push_equals(&mut sql, "m.vault", filter.vault);
-    push_equals(&mut sql, "m.model", filter.model);
-    push_equals(&mut sql, "m.status", filter.state);
+    refuse_if(
+        filter.holder.is_some() && filter.model.is_some(),
+        "give `holder` or `model`, not both",
+    )?;
+    let select = |sql: &mut QueryBuilder<'_, Postgres>, part: &str| {
+        sql.push(select()).push(part);
+        push_equals(sql, "m.holder", filter.holder);
+        push_equals(sql, "m.vault", filter.vault);
+        push_equals(sql, "m.model", filter.model);
+        push_equals(sql, "m.status", filter.state);
+    };
+    let parts = each_value::<PolicyState>("m.status", filter.state.is_some());
     let order = Order::descending(&["m.life", "m.address"]);
+    let key = |policy: &Policy| (policy.life, policy.key);
     let page = query
         .pager("policies", snapshot.epoch())
-        .fetch(&mut snapshot.tx, sql, order, |policy: &Policy| {
-            (policy.life, policy.key)
-        })
+        .fetch_merged(&mut snapshot.tx, "m", &parts, select, order, key)
         .await?;
     snapshot.reply(page).await
 }
@@ -374,7 +381,7 @@ pub async fn find(
     key: &Key,
     life: LifeFilter,
 ) -> Result<Option<PolicyWithPayouts>, sqlx::Error> {
-    let mut sql = select();
+    let mut sql = QueryBuilder::new(select() + "true");
     life.push(&mut sql, key);
     let policy: Option<Policy> = sql.build_query_as().fetch_optional(&mut *db).await?;
     let Some(policy) = policy else {

@@ -16,10 +16,10 @@ use crate::{
     markets::Market,
     mirror::Snapshot,
     odds,
-    page::{ListQuery, Order, Page, Pager},
+    page::{ListQuery, Order, Page},
     problem::{Problem, ProblemBody},
     reply::Reply,
-    sql::{IS_CLOSED, push_equals},
+    sql::{IS_CLOSED, open_or_closed, push_equals},
     state::AppState,
     values::{Scaled, U64},
 };
@@ -102,8 +102,8 @@ impl FromRow<'_, PgRow> for Position {
 }
 
 /// Selects positions (alias `m`) with their markets. `reports` is null if the market is settled.
-fn select<'a>() -> QueryBuilder<'a, Postgres> {
-    QueryBuilder::new(format!(
+fn select() -> String {
+    format!(
         "select m.*, market.decimals, market.threshold_count,
                 case when market.status = 'open' and market.ended_slot is null
                   then model.reports end as reports
@@ -111,7 +111,7 @@ fn select<'a>() -> QueryBuilder<'a, Postgres> {
          left join chain.model model on model.address = market.model and model.is_current
          where ",
         join_life("market", "market", "m.market", "m.life")
-    ))
+    )
 }
 
 #[derive(Deserialize, Serialize, IntoParams)]
@@ -138,11 +138,17 @@ async fn list(
     query: ListQuery<PositionFilter>,
     mut snapshot: Snapshot,
 ) -> Result<Reply<Page<Position>>, Problem> {
-    let mut sql = select();
-    sql.push("m.owner = ").push_bind(query.filter.owner);
-    push_equals(&mut sql, IS_CLOSED, query.filter.closed);
+    let filter = &query.filter;
+    let select = |sql: &mut QueryBuilder<'_, Postgres>, part: &str| {
+        sql.push(select()).push(part);
+        push_equals(sql, "m.owner", Some(filter.owner));
+        push_equals(sql, IS_CLOSED, filter.closed);
+    };
     let pager = query.pager("positions", snapshot.epoch());
-    let page = page(&mut snapshot, sql, &pager).await?;
+    let parts = open_or_closed(filter.closed.is_some());
+    let page = pager
+        .fetch_merged(&mut snapshot.tx, "m", &parts, select, ORDER, sort_key)
+        .await?;
     snapshot.reply(page).await
 }
 
@@ -153,20 +159,18 @@ pub async fn of_market(
     query: &ListQuery<LifeFilter>,
 ) -> Result<Page<Position>, Problem> {
     let range = LifeRange::read(&mut snapshot.tx, "market", &market.key, market.life).await?;
-    let mut sql = select();
+    let mut sql = QueryBuilder::new(select());
     sql.push("m.market = ").push_bind(market.key);
     range.push_children(&mut sql, "m.life");
     let list = ("market positions", market.key, market.life);
-    let pager = query.pager(list, snapshot.epoch());
-    page(snapshot, sql, &pager).await
+    query
+        .pager(list, snapshot.epoch())
+        .fetch(&mut snapshot.tx, sql, ORDER, sort_key)
+        .await
 }
 
-async fn page(
-    snapshot: &mut Snapshot,
-    sql: QueryBuilder<'_, Postgres>,
-    pager: &Pager,
-) -> Result<Page<Position>, Problem> {
-    let order = Order::ascending(&["m.address", "m.life"]);
-    let key = |position: &Position| (position.key, position.life);
-    pager.fetch(&mut snapshot.tx, sql, order, key).await
+const ORDER: Order = Order::ascending(&["m.address", "m.life"]);
+
+fn sort_key(position: &Position) -> (Key, EventId) {
+    (position.key, position.life)
 }

@@ -27,6 +27,8 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 pub enum Problem {
     #[error("{0}")]
     BadRequest(String),
+    #[error("the list has no index for this combination of parameters: {0}")]
+    Combination(&'static str),
     #[error("cursor is invalid; start again without `cursor`")]
     BadCursor,
     #[error(
@@ -88,6 +90,11 @@ impl Problem {
     fn status_code_title(&self) -> (StatusCode, &'static str, &'static str) {
         match self {
             Self::BadRequest(_) => (StatusCode::BAD_REQUEST, "bad-request", "Bad request"),
+            Self::Combination(_) => (
+                StatusCode::BAD_REQUEST,
+                "unsupported-combination",
+                "Unsupported combination of parameters",
+            ),
             Self::BadCursor => (StatusCode::BAD_REQUEST, "bad-cursor", "Bad cursor"),
             Self::CursorMismatch => (
                 StatusCode::BAD_REQUEST,

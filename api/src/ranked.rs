@@ -70,12 +70,14 @@ pub struct RankedList {
 const ORDER: Order = Order::descending(&["v.rank", "v.address", "v.life"]);
 
 impl RankedList {
-    /// Reads a page of the list as of its moment. `filter` appends conditions on rows of the values'
+    /// Reads a page of the list as of its moment. `parts` are the conditions of parts of which the current
+    /// values are merged, as by [`Pager::fetch_merged`]. `filter` appends conditions on rows of the values'
     /// tables (alias `v`), and `key` returns an item's address and life.
     pub async fn page<T>(
         &self,
         snapshot: &mut Snapshot,
         pager: &Pager,
+        parts: &[String],
         filter: impl Fn(&mut QueryBuilder<'_, Postgres>),
         key: impl Fn(&T) -> (Key, EventId) + Send + Sync,
     ) -> Result<Page<T>, Problem>
@@ -85,16 +87,19 @@ impl RankedList {
         let Self { accounts, ranks } = self;
         let moment = Moment::of(pager.after::<RankKey>()?.as_ref(), snapshot.seq())?;
         let mut sql = QueryBuilder::new("select m.*, v.rank::text as rank from (");
-        sql.push(format!(
-            "(select v.rank, v.address, v.life from chain.{ranks} v
-               where v.valid_from <= "
-        ));
-        sql.push_bind(moment.seq);
-        filter(&mut sql);
-        pager.push_range::<RankKey>(&mut sql, ORDER)?;
+        for part in parts {
+            sql.push(format!(
+                "(select v.rank, v.address, v.life from chain.{ranks} v
+                   where {part} and v.valid_from <= "
+            ));
+            sql.push_bind(moment.seq);
+            filter(&mut sql);
+            pager.push_range::<RankKey>(&mut sql, ORDER)?;
+            sql.push(") union all ");
+        }
         // Values that were replaced since then: none on the first page.
         sql.push(format!(
-            ") union all (select v.rank, v.address, v.life from chain.{ranks}_past v
+            "(select v.rank, v.address, v.life from chain.{ranks}_past v
                where v.valid_to > "
         ));
         sql.push_bind(moment.seq);

@@ -1,6 +1,7 @@
 //! Withdrawals: requests to withdraw shares from a vault.
 
 use chrono::{DateTime, Utc};
+use driftshield_sdk::address;
 use serde::{Deserialize, Serialize};
 use sqlx::{FromRow, Postgres, QueryBuilder, postgres::PgRow};
 use utoipa::{IntoParams, ToSchema};
@@ -16,7 +17,7 @@ use crate::{
     page::{ListQuery, Order, Page},
     problem::{Problem, ProblemBody},
     reply::Reply,
-    sql::{IS_CLOSED, push_equals},
+    sql::{IS_CLOSED, open_or_closed, push_equals},
     state::AppState,
     values::{Scaled, U64},
 };
@@ -116,17 +117,17 @@ impl FromRow<'_, PgRow> for Withdrawal {
 }
 
 /// Selects withdrawal requests (alias `m`). An open one shrinks with its vault's index.
-fn select<'a>() -> QueryBuilder<'a, Postgres> {
-    QueryBuilder::new(format!(
+fn select() -> String {
+    format!(
         "select m.*, v.decimals,
                 case when m.ended_slot is not null or m.index = 0 then 0
                      when 4 < v.leaving_scale - m.scale then 0
                      else floor(div(m.value * v.leaving_index, m.index)
                                 / power(2::numeric, 30 * (v.leaving_scale - m.scale))) end as left_value
          from chain.withdraw_request m {}
-         where true",
+         where ",
         join_life("vault", "v", "m.vault", "m.life")
-    ))
+    )
 }
 
 #[derive(Deserialize, Serialize, IntoParams)]
@@ -156,15 +157,23 @@ async fn list(
     mut snapshot: Snapshot,
 ) -> Result<Reply<Page<Withdrawal>>, Problem> {
     let filter = &query.filter;
-    let mut sql = select();
-    push_equals(&mut sql, "m.owner", filter.owner);
-    push_equals(&mut sql, "m.vault", filter.vault);
-    push_equals(&mut sql, IS_CLOSED, filter.closed);
+    let select = |sql: &mut QueryBuilder<'_, Postgres>, part: &str| {
+        sql.push(select()).push(part);
+        push_equals(sql, "m.owner", filter.owner);
+        push_equals(sql, "m.vault", filter.vault);
+        if let (Some(owner), Some(vault)) = (filter.owner, filter.vault) {
+            // No index has both. They have one address.
+            let address = address::withdraw_request(&vault.address(), &owner.address());
+            push_equals(sql, "m.address", Some(Key::from(address)));
+        }
+        push_equals(sql, IS_CLOSED, filter.closed);
+    };
+    let parts = open_or_closed(filter.closed.is_some());
     let order = Order::ascending(&["m.address", "m.life"]);
     let key = |request: &Withdrawal| (request.key, request.life);
     let page = query
         .pager("withdrawals", snapshot.epoch())
-        .fetch(&mut snapshot.tx, sql, order, key)
+        .fetch_merged(&mut snapshot.tx, "m", &parts, select, order, key)
         .await?;
     snapshot.reply(page).await
 }

@@ -14,7 +14,7 @@ use crate::{
     problem::{Problem, ProblemBody},
     ranked::RankedList,
     reply::Reply,
-    sql::push_equals,
+    sql::{each_value, push_equals, refuse_if},
     state::AppState,
 };
 
@@ -28,12 +28,13 @@ pub fn router() -> OpenApiRouter<AppState> {
 #[into_params(parameter_in = Query)]
 pub struct MarketFilter {
     model: Option<Key>,
+    /// Not together with `model`.
     creator: Option<Key>,
     #[param(inline)]
     state: Option<MarketState>,
-    /// Only markets whose betting closes before this time (RFC 3339).
+    /// Only markets whose betting closes before this time (RFC 3339). Needs `sort=closing`.
     closing_before: Option<DateTime<Utc>>,
-    /// Only markets whose betting closes after this time (RFC 3339).
+    /// Only markets whose betting closes after this time (RFC 3339). Needs `sort=closing`.
     closing_after: Option<DateTime<Utc>>,
     #[serde(default)]
     #[param(inline, value_type = Option<MarketSort>)]
@@ -69,6 +70,18 @@ impl MarketFilter {
         }
     }
 
+    fn check(&self) -> Result<(), Problem> {
+        refuse_if(
+            self.model.is_some() && self.creator.is_some(),
+            "give `model` or `creator`, not both",
+        )?;
+        let is_range = self.closing_before.is_some() || self.closing_after.is_some();
+        refuse_if(
+            is_range && self.sort != MarketSort::Closing,
+            "give `sort=closing` with `closing_before` and `closing_after`",
+        )
+    }
+
     /// Appends the conditions that select markets, or their stakes (alias `v`).
     fn push(&self, sql: &mut QueryBuilder<'_, Postgres>) {
         push_equals(sql, "v.model", self.model);
@@ -93,22 +106,32 @@ pub async fn page(
     snapshot: &mut Snapshot,
     query: &ListQuery<MarketFilter>,
 ) -> Result<Page<Market>, Problem> {
+    let filter = &query.filter;
+    filter.check()?;
     let pager = query.pager("markets", snapshot.epoch());
-    if query.filter.sort == MarketSort::Volume {
-        let push = |sql: &mut QueryBuilder<'_, Postgres>| query.filter.push(sql);
+    let parts = each_value::<MarketState>("v.status", filter.state.is_some());
+    if filter.sort == MarketSort::Volume {
+        let push = |sql: &mut QueryBuilder<'_, Postgres>| filter.push(sql);
         let key = |market: &Market| (market.key, market.life);
-        return BY_VOLUME.page(snapshot, &pager, push, key).await;
+        return BY_VOLUME.page(snapshot, &pager, &parts, push, key).await;
     }
-    let mut sql = QueryBuilder::new("select v.* from chain.market v where true");
-    query.filter.push(&mut sql);
-    if query.filter.sort == MarketSort::Closing {
+    let select = |sql: &mut QueryBuilder<'_, Postgres>, part: &str| {
+        sql.push(format!("select v.* from chain.market v where {part}"));
+        filter.push(sql);
+    };
+    let db = &mut snapshot.tx;
+    if filter.sort == MarketSort::Closing {
         let order = Order::ascending(&["v.close_ts", "v.address", "v.life"]);
         let key = |market: &Market| (market.close_ts, market.key, market.life);
-        return pager.fetch(&mut snapshot.tx, sql, order, key).await;
+        return pager
+            .fetch_merged(db, "v", &parts, select, order, key)
+            .await;
     }
     let order = Order::descending(&["v.life", "v.address"]);
     let key = |market: &Market| (market.life, market.key);
-    pager.fetch(&mut snapshot.tx, sql, order, key).await
+    pager
+        .fetch_merged(db, "v", &parts, select, order, key)
+        .await
 }
 
 /// Markets in their current state, closed ones included: one item for each time that a market was

@@ -13,7 +13,7 @@ use crate::{
     problem::{Problem, ProblemBody},
     ranked::RankedList,
     reply::Reply,
-    sql::{allow_sort, push_equals},
+    sql::{allow_sort, push_equals, unless},
     state::AppState,
 };
 
@@ -81,16 +81,28 @@ async fn page(
         // The vaults that cover a model are few, and in no order.
         allow_sort(&mut snapshot.tx).await?;
     }
-    if query.filter.sort == VaultSort::Assets {
-        let push = |sql: &mut QueryBuilder<'_, Postgres>| query.filter.push(sql, "v.is_closed");
+    let filter = &query.filter;
+    let parts = |open: &str, closed: &str| {
+        unless(filter.closed.is_some(), || {
+            [open, closed].map(str::to_owned).into()
+        })
+    };
+    if filter.sort == VaultSort::Assets {
+        let parts = parts("not v.is_closed", "v.is_closed");
+        let push = |sql: &mut QueryBuilder<'_, Postgres>| filter.push(sql, "v.is_closed");
         let key = |vault: &Vault| (vault.key, vault.life);
-        return BY_ASSETS.page(snapshot, &pager, push, key).await;
+        return BY_ASSETS.page(snapshot, &pager, &parts, push, key).await;
     }
-    let mut sql = QueryBuilder::new("select v.* from chain.vault v where true");
-    query.filter.push(&mut sql, "(v.ended_slot is not null)");
+    let parts = parts("v.ended_slot is null", "v.ended_slot is not null");
+    let select = |sql: &mut QueryBuilder<'_, Postgres>, part: &str| {
+        sql.push(format!("select v.* from chain.vault v where {part}"));
+        filter.push(sql, "(v.ended_slot is not null)");
+    };
     let order = Order::descending(&["v.life", "v.address"]);
     let key = |vault: &Vault| (vault.life, vault.key);
-    pager.fetch(&mut snapshot.tx, sql, order, key).await
+    pager
+        .fetch_merged(&mut snapshot.tx, "v", &parts, select, order, key)
+        .await
 }
 
 /// Vaults in their current state, closed ones included: one item for each time that a vault was

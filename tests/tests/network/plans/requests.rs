@@ -1,4 +1,5 @@
-//! The requests of every list of the API, with every filter and every order, from its OpenAPI document.
+//! The requests of every list of the API, with every combination of its filters in every order, from its
+//! OpenAPI document.
 
 use std::collections::BTreeMap;
 
@@ -10,6 +11,8 @@ use super::plan::Allowance;
 const PAGE: u64 = 50;
 /// Number of windows on a page of a series, which is one row.
 const SERIES_PAGE: u64 = 256;
+/// Number of models with the most frequent metric.
+const OF_METRIC: u64 = 1_250;
 /// Number of vaults that cover the model with the most of them.
 const COVERING: u64 = 200;
 
@@ -19,6 +22,10 @@ pub struct Request {
     /// Path and query of the first page.
     pub url: String,
     pub allowance: Allowance,
+    /// Whether the API refuses its combination of parameters.
+    pub is_refused: bool,
+    /// Whether nothing may match: it has several filters.
+    pub may_be_empty: bool,
 }
 
 /// A filter or order of a list, and its values.
@@ -28,7 +35,7 @@ struct Parameter {
     values: Vec<String>,
 }
 
-/// First pages of all lists: in each order, without a filter and with each value of each filter.
+/// First pages of all lists: in each order, with each combination of values of each set of filters.
 ///
 /// # Panics
 ///
@@ -72,67 +79,80 @@ fn of_list(list: &str, example: &Example, parameters: &[Value], document: &Value
             },
         })
         .collect();
-    let sorts = parameters
+    let optional: Vec<_> = parameters
         .iter()
-        .filter(|parameter| parameter.name == "sort");
-    let sorts = sorts.flat_map(|sort| &sort.values);
-    let orders = std::iter::once(None).chain(sorts.map(|value| Some(("sort", value.as_str()))));
-    let orders: Vec<_> = orders.collect();
-    let filters = choices(&parameters);
-    let mut requests = vec![];
-    for order in orders {
-        for filter in &filters {
-            let pairs = filter.iter().copied().chain(order);
-            let pairs: BTreeMap<_, _> = pairs.collect();
-            let query: Vec<_> = pairs
-                .iter()
-                .map(|(name, value)| format!("{name}={value}"))
-                .collect();
-            requests.push(Request {
-                list: list.to_owned(),
-                url: format!("{}?{}", example.path, query.join("&")),
-                allowance: allowance(list, &pairs),
-            });
+        .filter(|parameter| !parameter.is_required)
+        .map(|parameter| parameter.name.clone())
+        .collect();
+    let choices = choices(&parameters).into_iter();
+    let requests = choices.map(|query| {
+        let pairs = query.iter().map(|(name, value)| format!("{name}={value}"));
+        let filters = optional.iter().filter(|name| *name != "sort");
+        Request {
+            list: list.to_owned(),
+            url: format!("{}?{}", example.path, pairs.collect::<Vec<_>>().join("&")),
+            allowance: allowance(list, &query),
+            is_refused: is_refused(list, &query),
+            may_be_empty: 1 < filters
+                .filter(|name| query.contains_key(name.as_str()))
+                .count(),
         }
-    }
-    requests
+    });
+    requests.collect()
 }
 
-/// The required filters with each of their values, alone and with each value of each other filter.
-fn choices(parameters: &[Parameter]) -> Vec<Vec<(&str, &str)>> {
-    let mut required = vec![vec![]];
-    for parameter in parameters.iter().filter(|parameter| parameter.is_required) {
-        required = required
-            .iter()
-            .flat_map(|chosen| {
-                let values = parameter.values.iter();
-                values.map(|value| [&chosen[..], &[(&*parameter.name, &**value)]].concat())
-            })
-            .collect();
-    }
-    let optional = parameters
-        .iter()
-        .filter(|parameter| !parameter.is_required && parameter.name != "sort");
-    let pairs: Vec<_> = optional
-        .flat_map(|parameter| {
+/// A value of each parameter.
+type Query<'a> = BTreeMap<&'a str, &'a str>;
+
+/// Each combination of values of the parameters, of which filters that aren't required can be missing.
+fn choices<'a>(parameters: &'a [Parameter]) -> Vec<Query<'a>> {
+    let mut choices = vec![Query::new()];
+    for parameter in parameters {
+        // Without `sort`, a list has the order of one of its values.
+        let is_always_given = parameter.is_required || parameter.name == "sort";
+        let with = |chosen: &Query<'a>| {
+            let with = |value| {
+                let mut chosen = chosen.clone();
+                chosen.insert(parameter.name.as_str(), value);
+                chosen
+            };
             let values = parameter.values.iter();
-            values.map(|value| (&*parameter.name, &**value))
-        })
-        .collect();
-    let mut choices = required.clone();
-    for chosen in &required {
-        choices.extend(pairs.iter().map(|pair| [&chosen[..], &[*pair]].concat()));
+            values.map(|value| with(value.as_str())).collect::<Vec<_>>()
+        };
+        let given = choices.iter().flat_map(with).collect();
+        let missing = if is_always_given { vec![] } else { choices };
+        choices = [missing, given].concat();
     }
     choices
 }
 
+/// Whether the API refuses the parameters together. Each refusal is a decision: no index serves them, and
+/// one would cost every write more than the combination is worth.
+fn is_refused(list: &str, query: &Query<'_>) -> bool {
+    let has = |name| query.contains_key(name);
+    match list.rsplit('/').next() {
+        Some("markets") => {
+            // A creator has few markets on one model, or on few models.
+            let both = has("model") && has("creator");
+            // No index has a range of one column in the order of another.
+            let closes = has("closing_before") || has("closing_after");
+            both || closes && query["sort"] != "closing"
+        }
+        // A holder has few policies.
+        Some("policies") => has("holder") && has("model"),
+        // Each event would have its name in the index of its accounts, too.
+        Some("events") => has("name") && has("account"),
+        _ => false,
+    }
+}
+
 /// What a list may read and sort for a page.
-fn allowance(list: &str, query: &BTreeMap<&str, &str>) -> Allowance {
+fn allowance(list: &str, query: &Query<'_>) -> Allowance {
     // One row more shows whether another page follows.
     let page = PAGE + 1;
     let default = Allowance {
         sorted: page,
-        read: Some(4 * page),
+        read: 4 * page,
     };
     let has = |name| query.contains_key(name);
     if list.ends_with("/windows") {
@@ -140,31 +160,24 @@ fn allowance(list: &str, query: &BTreeMap<&str, &str>) -> Allowance {
         let windows = SERIES_PAGE + page;
         return Allowance {
             sorted: windows,
-            read: Some(windows),
+            read: windows,
         };
     }
     if has("text") {
         // The trigram index has no order: of a rare text all matches are sorted, of a frequent one
         // models are read until the page is full. The more expensive of both, where they are equal, is
-        // the root of the number of models times the page.
+        // the root of the number of models times the page. If no model of another filter has the text, all
+        // of the filter's are read.
         return Allowance {
             sorted: 20 * page,
-            read: Some(20 * page),
+            read: OF_METRIC,
         };
     }
     if list.ends_with("/vaults") && has("model") {
+        // The vaults that cover a model are few, and in no order.
         return Allowance {
             sorted: COVERING,
-            read: Some(4 * COVERING),
-        };
-    }
-    let closes = has("closing_before") || has("closing_after");
-    if closes && query.get("sort") != Some(&"closing") {
-        // No index has a range of one column in the order of another. The list reads its order, and
-        // drops what is outside the range.
-        return Allowance {
-            read: None,
-            ..default
+            read: 4 * COVERING,
         };
     }
     default
