@@ -21,6 +21,8 @@ use schedule::Schedule;
 use traffic::Traffic;
 use world::World;
 
+/// The indexer's long waits are this much shorter, and what takes long for it, too.
+const TIME_SCALE: u32 = 10;
 /// Number of schedules after which the mirror is compared with a clean replay of the chain.
 const REPLAY_INTERVAL: u64 = 25;
 const REPLAY: &str = "replay";
@@ -62,14 +64,17 @@ async fn run_world(seeds: Range<u64>, tell: impl Fn(&Report)) -> Report {
     report
 }
 
-/// Lets the faults of a schedule happen on the busy chain. Returns how long the mirror took to recover.
+/// Lets the faults of a schedule happen on the busy chain. Returns how long the mirror took to recover at
+/// most.
 async fn disturb(world: &mut World, schedule: &Schedule) -> Duration {
     let traffic = Traffic::start(world.fixture.clone(), schedule.seed);
+    let mut recovery = Duration::ZERO;
     for (pause, disturbance) in &schedule.steps {
         sleep(*pause).await;
-        world.disturb(disturbance, schedule.seed).await;
+        let awaited = world.disturb(disturbance, schedule.seed).await;
+        recovery = recovery.max(awaited);
     }
-    let recovery = world.recover().await;
+    recovery = recovery.max(world.recover().await);
     traffic.stop().await;
     world.recover().await;
     recovery

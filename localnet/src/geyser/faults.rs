@@ -4,7 +4,7 @@
 //!
 //! - [`request`]: faults and their parameters, and reports
 //! - [`control`]: the HTTP interface through which other processes request faults
-//! - [`updates`]: faults of one stream: its messages are cut, lost, late, doubled or reordered
+//! - [`updates`]: faults of one stream: its messages are cut, lost, late, doubled or reordered, or end
 //! - [`node`]: faults that all streams see: false forks and malformed accounts
 
 pub mod control;
@@ -75,14 +75,6 @@ pub struct Injection<T> {
     pub random: Random,
 }
 
-/// A silence of the node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Silence {
-    /// Identifies the silence.
-    pub id: u64,
-    pub pings: bool,
-}
-
 /// The request has parameters that no fault of its kind can have.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("invalid fault: {0}")]
@@ -115,7 +107,7 @@ impl Faults {
                 return Ok(id);
             }
             // The silence falls on the whole node as soon as it is armed.
-            Fault::Silence { .. } => {
+            Fault::Silence => {
                 injected = 1;
                 state.counts.entry(Kind::Silence).or_default().injected += 1;
             }
@@ -211,16 +203,12 @@ impl Faults {
         self.state().counts.entry(kind).or_default().changed += 1;
     }
 
-    /// The silence that is in effect.
-    pub fn silence(&self) -> Option<Silence> {
+    /// Id of the silence that is in effect.
+    pub fn silence(&self) -> Option<u64> {
         let state = self.state();
-        state.armed.iter().find_map(|armed| {
-            let Fault::Silence { pings } = armed.request.fault else {
-                return None;
-            };
-            let id = armed.id;
-            Some(Silence { id, pings })
-        })
+        let mut armed = state.armed.iter();
+        let silence = armed.find(|armed| armed.request.fault == Fault::Silence);
+        silence.map(|armed| armed.id)
     }
 
     /// Reports each time that a fault is armed or is over.
@@ -273,13 +261,14 @@ fn validate(request: &Request) -> Result<(), InvalidRequest> {
         Fault::Restart if !matches!(limits, (None | Some(1), None)) => {
             "a restart happens once and at once: remove `times` and `for_ms`"
         }
-        Fault::Silence { .. } if request.times.is_some() => {
+        Fault::Silence if request.times.is_some() => {
             "a silence ends with `for_ms` or its release: remove `times`"
         }
         Fault::Cut(Ending::Status(code)) if !(0..=16).contains(code) => {
             "a gRPC status code is a number from 0 to 16"
         }
         Fault::DelayMeta { slots: 0 } => "`slots` must be at least 1",
+        Fault::PingsOnly { ping_ms: 0 } => "`ping_ms` must be at least 1",
         Fault::DeadSlot { children } if MAX_CHILDREN < *children => {
             "a dead slot has at most 16 `children`"
         }

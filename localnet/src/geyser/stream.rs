@@ -2,7 +2,10 @@
 
 use std::{collections::VecDeque, convert::Infallible, sync::Arc, time::Duration};
 
-use tokio::sync::{broadcast, mpsc, watch};
+use tokio::{
+    sync::{broadcast, mpsc, watch},
+    time::{Interval, interval},
+};
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status, Streaming};
 use yellowstone_grpc_proto::geyser::{
@@ -13,7 +16,7 @@ use yellowstone_grpc_proto::geyser::{
 use super::{
     connection::ConnectionHandle,
     faults::{
-        Faults, Silence,
+        Faults,
         request::{Ending, Fault, Kind, Refusal},
         updates::StreamFaults,
     },
@@ -36,6 +39,7 @@ pub struct ClientStream {
     fault_changes: watch::Receiver<u64>,
     /// The last silence that kept something from the client.
     counted_silence: Option<u64>,
+    ping: Interval,
 }
 
 struct ActiveSubscription {
@@ -75,6 +79,7 @@ impl ClientStream {
             stream_faults: StreamFaults::new(Arc::clone(&faults)),
             fault_changes: faults.changes(),
             counted_silence: None,
+            ping: interval(PING_INTERVAL),
             faults,
         }
     }
@@ -124,7 +129,6 @@ impl ClientStream {
         &mut self,
         mut requests: Streaming<SubscribeRequest>,
     ) -> Result<Infallible, StreamEnd> {
-        let mut ping = tokio::time::interval(PING_INTERVAL);
         // A client may close its side of the stream and still receive updates.
         let mut requests_open = true;
         loop {
@@ -135,9 +139,9 @@ impl ClientStream {
                 biased;
                 () = self.updates.closed() => return Err(StreamEnd::Disconnected),
                 _ = self.fault_changes.changed() => {}
-                _ = ping.tick() => self.send_ping(silence).await?,
+                _ = self.ping.tick() => self.send_ping(silence.is_some()).await?,
                 request = requests.message(), if requests_open => match request {
-                    Ok(Some(request)) => self.handle_request(request, silence).await?,
+                    Ok(Some(request)) => self.handle_request(request, silence.is_some()).await?,
                     Ok(None) => requests_open = false,
                     Err(_) => return Err(StreamEnd::Disconnected),
                 },
@@ -152,13 +156,13 @@ impl ClientStream {
     async fn handle_request(
         &mut self,
         mut request: SubscribeRequest,
-        silence: Option<Silence>,
+        is_silent: bool,
     ) -> Result<(), StreamEnd> {
         if let Some(ping) = request.ping {
             let pong = SubscribeUpdatePong { id: ping.id };
-            return match silence {
-                Some(Silence { pings: false, .. }) => Ok(()),
-                _ => self.send(unfiltered(UpdateOneof::Pong(pong))).await,
+            return match is_silent {
+                true => Ok(()),
+                false => self.send(unfiltered(UpdateOneof::Pong(pong))).await,
             };
         }
         let from_slot = request.from_slot.take();
@@ -192,20 +196,21 @@ impl ClientStream {
             return Ok(None);
         };
         let refusal = self.faults.inject(|fault| match fault {
-            Fault::RefuseReplay(refusal) => Some(refusal.clone()),
+            Fault::RefuseReplay(refusal) => Some((refusal.clone(), fault.kind())),
             _ => None,
         });
-        let Some(refusal) = refusal else {
+        let Some(injection) = refusal else {
             return Ok(Some(from_slot));
         };
+        let (refusal, kind) = injection.value;
         let can_replay = self.feed.subscribe(Some(from_slot)).is_ok();
         if can_replay {
-            self.faults.count_change(Kind::RefuseReplay);
+            self.faults.count_change(kind);
         }
-        match refusal.value {
+        match refusal {
             Refusal::Ignored => Ok(None),
             Refusal::Unsupported => Err(Status::internal("from_slot is not supported")),
-            Refusal::Error { internal } if refusal.number <= internal => {
+            Refusal::Error { internal } if injection.number <= internal => {
                 Err(Status::internal(ReplayError::Empty.to_string()))
             }
             Refusal::Error { .. } => {
@@ -227,6 +232,15 @@ impl ClientStream {
             return Ok(());
         }
         let updates = active.filter.updates(&event);
+        if !updates.is_empty()
+            && !self.stream_faults.has_stalled()
+            && let Some(pause) = self.stream_faults.stall()
+        {
+            self.ping = interval(pause);
+        }
+        if self.stream_faults.has_stalled() {
+            return Ok(());
+        }
         let faulty = self.stream_faults.apply(event.slot().meta.bank_id, updates);
         for update in faulty.updates {
             self.send(update).await?;
@@ -245,18 +259,18 @@ impl ClientStream {
     }
 
     /// Counts a silence once it keeps an event from the client.
-    fn count_silence(&mut self, silence: Option<Silence>) {
+    fn count_silence(&mut self, silence: Option<u64>) {
         let Some(silence) = silence else { return };
         let queued = self.subscription.as_ref().map(|active| &active.queued);
         let holds_events = queued.is_some_and(|queued| !queued.is_empty());
-        if holds_events && self.counted_silence != Some(silence.id) {
-            self.counted_silence = Some(silence.id);
+        if holds_events && self.counted_silence != Some(silence) {
+            self.counted_silence = Some(silence);
             self.faults.count_change(Kind::Silence);
         }
     }
 
-    async fn send_ping(&self, silence: Option<Silence>) -> Result<(), StreamEnd> {
-        if silence.is_some_and(|silence| !silence.pings) {
+    async fn send_ping(&self, is_silent: bool) -> Result<(), StreamEnd> {
+        if is_silent {
             return Ok(());
         }
         let ping = UpdateOneof::Ping(SubscribeUpdatePing {});

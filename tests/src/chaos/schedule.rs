@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::SliceRandom};
 
-use super::node::NodeFault;
+use super::{TIME_SCALE, node::NodeFault};
 use crate::network::faults::{Ending, Fault, Kind, Part, Refusal, Undecodable};
 
 /// Faults that come one after another.
@@ -24,10 +24,9 @@ pub enum Disturbance {
         held: Vec<(Fault, Option<Duration>)>,
     },
     /// The server sends nothing for this long.
-    Silence {
-        pings: bool,
-        length: Duration,
-    },
+    Silence(Duration),
+    /// The stream sends pings only, for good. The schedule goes on once the mirror does.
+    PingsOnly,
     /// SIGKILL to the indexer, which starts again.
     KillIndexer,
     Database(DatabaseFault),
@@ -59,13 +58,11 @@ pub enum Counted {
     Stream(Kind),
     KillIndexer,
     Database(DatabaseFault),
-    Slow,
+    SlowSnapshot,
     Busy,
     Ghosts,
 }
 
-/// The indexer's long waits are this much shorter.
-pub const TIME_SCALE: u32 = 10;
 /// A list of accounts takes at least this long, on the clock of these waits: it is no short request.
 const SLOW_LIST: Duration = Duration::from_secs(300);
 /// Number of faults in a schedule, besides kills of the indexer.
@@ -150,10 +147,8 @@ fn all_from(random: &mut StdRng) -> Vec<Disturbance> {
         },
         with(cut(), Fault::Behind { slots: 5 }),
         with(Fault::Restart, Fault::RefuseSubscriptions),
-        Disturbance::Silence {
-            pings: random.random(),
-            length: silence,
-        },
+        Disturbance::Silence(silence),
+        Disturbance::PingsOnly,
         Disturbance::KillIndexer,
     ];
     let database = [Cut, HalfOpen, Kill, Restart, Full, Failover];
@@ -171,10 +166,11 @@ impl Disturbance {
                 let faults = held.iter().map(|(fault, _)| fault).chain([once]);
                 faults.map(|fault| Counted::Stream(fault.kind())).collect()
             }
-            Self::Silence { .. } => vec![Counted::Stream(Kind::Silence)],
+            Self::Silence(_) => vec![Counted::Stream(Kind::Silence)],
+            Self::PingsOnly => vec![Counted::Stream(Kind::PingsOnly)],
             Self::KillIndexer => vec![Counted::KillIndexer],
             Self::Database(fault) => vec![Counted::Database(*fault)],
-            Self::Node(NodeFault::Slow(_)) => vec![Counted::Slow],
+            Self::Node(NodeFault::Slow(_)) => vec![Counted::SlowSnapshot],
             Self::Node(NodeFault::Busy) => vec![Counted::Busy],
             Self::Node(NodeFault::Ghosts) => vec![Counted::Ghosts],
             Self::Node(NodeFault::Purged(_) | NodeFault::Lacks(_) | NodeFault::Silent) => vec![],
@@ -202,7 +198,7 @@ impl Counted {
             Self::Stream(kind) => format!("stream: {kind:?}"),
             Self::KillIndexer => "indexer: kill".to_owned(),
             Self::Database(fault) => format!("database: {fault:?}"),
-            Self::Slow => "node: slow list".to_owned(),
+            Self::SlowSnapshot => "node: five-minute snapshot".to_owned(),
             Self::Busy => "node: 429".to_owned(),
             Self::Ghosts => "node: ghosts".to_owned(),
         };

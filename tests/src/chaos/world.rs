@@ -6,10 +6,11 @@ use sqlx::{Connection, Executor, PgConnection};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{
+    TIME_SCALE,
     comparison::Chain,
     link::Link,
     node::{Node, NodeFault},
-    schedule::{Counted, DatabaseFault, Disturbance, TIME_SCALE},
+    schedule::{Counted, DatabaseFault, Disturbance},
     traffic::FAR_WINDOW,
 };
 use crate::network::{
@@ -19,6 +20,8 @@ use crate::network::{
     postgres::{MAX_CONNECTIONS, Postgres},
 };
 
+/// Time between two pings of a server.
+const PING_INTERVAL: Duration = Duration::from_secs(10);
 /// Longest time until a fault has changed something on a busy chain.
 const FAULT_TIMEOUT: Duration = Duration::from_secs(6);
 /// Longest time until the indexer gives up a dead connection. Its time limit is 3 s, and it uses the
@@ -110,17 +113,24 @@ impl World {
             .unwrap()
     }
 
-    /// Lets a fault happen, and waits until it has changed something, if it does.
-    pub async fn disturb(&mut self, disturbance: &Disturbance, seed: u64) {
+    /// Lets a fault happen, and waits until it has changed something, if it does. Returns how long the
+    /// mirror took to recover from it; zero if the schedule goes on meanwhile.
+    pub async fn disturb(&mut self, disturbance: &Disturbance, seed: u64) -> Duration {
         self.indexer.assert_running();
         match disturbance {
             Disturbance::Stream { once, held } => self.disturb_stream(once, held, seed).await,
-            Disturbance::Silence { pings, length } => {
-                let fault = Fault::Silence { pings: *pings };
-                self.faults
-                    .arm(&request(fault, None, Some(*length), seed))
-                    .await;
+            Disturbance::Silence(length) => {
+                let silence = request(Fault::Silence, None, Some(*length), seed);
+                self.faults.arm(&silence).await;
                 sleep(*length).await;
+            }
+            Disturbance::PingsOnly => {
+                // Another fault could make the indexer leave the stream, which it has to do by itself.
+                self.recover().await;
+                let ping_ms = (PING_INTERVAL / TIME_SCALE).as_millis() as u64;
+                let stall = Fault::PingsOnly { ping_ms };
+                self.disturb_stream(&stall, &[], seed).await;
+                return self.recover().await;
             }
             Disturbance::KillIndexer => {
                 self.restart_indexer();
@@ -129,6 +139,7 @@ impl World {
             Disturbance::Database(fault) => self.disturb_database(*fault).await,
             Disturbance::Node(fault) => self.disturb_node(*fault).await,
         }
+        Duration::ZERO
     }
 
     async fn disturb_stream(

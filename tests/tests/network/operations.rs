@@ -24,10 +24,19 @@ struct Observed {
 
 impl Observed {
     fn start(network: &Network, name: &str, arguments: &[&str]) -> Self {
+        Self::start_scaled(network, name, arguments, 1)
+    }
+
+    /// Its long waits are divided by `scale`.
+    fn start_scaled(network: &Network, name: &str, arguments: &[&str], scale: u32) -> Self {
         let address = free_address().to_string();
         let arguments = [&["run", "--listen", &address], arguments].concat();
+        let mut command = network.command("indexer");
+        command
+            .args(arguments)
+            .env("DRIFTSHIELD_TIME_SCALE", scale.to_string());
         Self {
-            service: network.service(name, "indexer", &arguments),
+            service: Service::start(name, &mut command, network.directory.path()),
             url: format!("http://{address}"),
         }
     }
@@ -100,7 +109,8 @@ async fn metrics_and_readiness_show_whether_the_indexer_follows_the_chain() {
         "--grpc-token",
         TOKEN,
     ];
-    let mut indexer = Observed::start(&network, "indexer", &options);
+    // It waits for six seconds until a server has stalled.
+    let mut indexer = Observed::start_scaled(&network, "indexer", &options, 5);
 
     // Then it is alive, but not ready, and says why
     indexer.wait_until_unready("it tries again after: ").await;
@@ -139,12 +149,14 @@ async fn metrics_and_readiness_show_whether_the_indexer_follows_the_chain() {
         assert!(least <= value, "{name} is {value}");
     }
 
-    // When the server stalls, although it sends pings, then it isn't ready until the server goes on
-    let silence = faults.hold(Fault::Silence { pings: true }).await;
-    faults.wait_for_changes(Kind::Silence, 1, TIMEOUT).await;
+    // When the stream stalls, although it has pings, then it isn't ready, until it has another stream
+    let stalled = r#"reconnects_total{reason="stalled"}"#;
+    assert_eq!(indexer.metric(stalled).await, 0.0);
+    faults.once(Fault::PingsOnly { ping_ms: 500 }).await;
+    faults.wait_for_changes(Kind::PingsOnly, 1, TIMEOUT).await;
     indexer.wait_until_unready("s old, more than 2 s").await;
     assert_eq!(indexer.metric("ready").await, 0.0);
-    faults.release(silence).await;
+    indexer.wait_for_metric(stalled, 1.0).await;
     indexer.wait_until_ready().await;
 
     // A second one stands by, and takes over

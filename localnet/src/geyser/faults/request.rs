@@ -47,11 +47,12 @@ pub enum Fault {
     RefuseReplay(Refusal),
     /// Reports as the first slot that can be replayed one that is this number of slots too early.
     FalseReplayInfo { slots_early: u64 },
-    /// Sends no updates, while connections stay open. Updates follow once the fault is over.
-    Silence {
-        /// Whether pings and answers to pings continue.
-        pings: bool,
-    },
+    /// Sends nothing, not even pings, while connections stay open. Updates follow once the fault is over.
+    Silence,
+    /// Sends nothing more on a stream but pings, one every `ping_ms` milliseconds, and answers to pings:
+    /// a node that has stalled. Only another stream helps. A stream that the fault has hit stays so even
+    /// if the fault is released.
+    PingsOnly { ping_ms: u64 },
     /// Replaces a slot with accounts of the program by a false one with the same number and
     /// parent, which has another blockhash, false account states and one transaction less. Later
     /// slots become its false children until there are `children`. The next slot ends the false
@@ -115,7 +116,7 @@ pub enum Undecodable {
     Truncated,
 }
 
-/// The name of a fault, without its parameters.
+/// What a fault counts as: its name, without its parameters. Each refusal of a replay counts by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
@@ -125,9 +126,15 @@ pub enum Kind {
     Duplicate,
     Reorder,
     LateContent,
+    /// Replays that fail, and then are out of range.
     RefuseReplay,
+    /// Streams that start with the next slot instead of the one that was asked for.
+    IgnoreReplay,
+    /// A server that stores no slots for replay.
+    NoReplay,
     FalseReplayInfo,
     Silence,
+    PingsOnly,
     DeadSlot,
     OversizedAccount,
     UndecodableAccount,
@@ -181,9 +188,12 @@ impl Fault {
             Self::Duplicate(_) => Kind::Duplicate,
             Self::Reorder => Kind::Reorder,
             Self::LateContent => Kind::LateContent,
-            Self::RefuseReplay(_) => Kind::RefuseReplay,
+            Self::RefuseReplay(Refusal::Error { .. }) => Kind::RefuseReplay,
+            Self::RefuseReplay(Refusal::Ignored) => Kind::IgnoreReplay,
+            Self::RefuseReplay(Refusal::Unsupported) => Kind::NoReplay,
             Self::FalseReplayInfo { .. } => Kind::FalseReplayInfo,
-            Self::Silence { .. } => Kind::Silence,
+            Self::Silence => Kind::Silence,
+            Self::PingsOnly { .. } => Kind::PingsOnly,
             Self::DeadSlot { .. } => Kind::DeadSlot,
             Self::OversizedAccount { .. } => Kind::OversizedAccount,
             Self::UndecodableAccount(_) => Kind::UndecodableAccount,

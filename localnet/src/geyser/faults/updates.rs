@@ -1,6 +1,6 @@
-//! Faults of one stream: messages of a slot are cut, lost, late, doubled or reordered.
+//! Faults of one stream: messages of a slot are cut, lost, late, doubled or reordered, or nothing follows.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use yellowstone_grpc_proto::geyser::{SubscribeUpdate, subscribe_update::UpdateOneof};
 
@@ -14,6 +14,8 @@ use super::{
 pub struct StreamFaults {
     faults: Arc<Faults>,
     delayed: Vec<DelayedMeta>,
+    /// Whether the stream sends pings only.
+    has_stalled: bool,
 }
 
 struct DelayedMeta {
@@ -36,7 +38,24 @@ impl StreamFaults {
         Self {
             faults,
             delayed: Vec::new(),
+            has_stalled: false,
         }
+    }
+
+    pub fn has_stalled(&self) -> bool {
+        self.has_stalled
+    }
+
+    /// Stalls a stream that would send updates, if it is to send pings only from now on. Returns the time
+    /// between two pings.
+    pub fn stall(&mut self) -> Option<Duration> {
+        let injection = self.faults.inject(|fault| match fault {
+            Fault::PingsOnly { ping_ms } => Some(Duration::from_millis(*ping_ms)),
+            _ => None,
+        })?;
+        self.has_stalled = true;
+        self.faults.count_change(Kind::PingsOnly);
+        Some(injection.value)
     }
 
     /// Injects faults into the updates that the stream sends for an event of a slot's bank.

@@ -37,7 +37,7 @@ async fn ignored_replay_starts_with_the_next_slot() {
     let mut subscriber = server.subscribe(Some(11)).await;
     server.confirm([13]);
     assert_eq!(subscriber.labels(6).await, whole(13));
-    server.assert_counts(Kind::RefuseReplay, 1, 1).await;
+    server.assert_counts(Kind::IgnoreReplay, 1, 1).await;
 }
 
 #[tokio::test]
@@ -50,7 +50,7 @@ async fn a_server_without_replay_says_so() {
     assert_eq!(server.first_available().await, None);
     // Refuses what it would refuse anyway: no change for the client.
     server.replay_error(9).await;
-    server.assert_counts(Kind::RefuseReplay, 2, 1).await;
+    server.assert_counts(Kind::NoReplay, 2, 1).await;
     let mut subscriber = server.subscribe(None).await;
     server.confirm([13]);
     assert_eq!(subscriber.labels(6).await, whole(13));
