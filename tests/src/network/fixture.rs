@@ -65,6 +65,7 @@ impl Fixture {
             params.ruling_secs,
         ) = (8, 2, 2);
         params.waiting_secs = 2 + params.submit_secs; // a window and its submissions
+        params.claim_grace_secs = 2;
         params.min_window_secs = 1;
         let setup = [
             instruction::initialize(admin, admin, admin, admin, params),

@@ -2,8 +2,10 @@
 //! exactly the program's own events, however the slots reached the indexer.
 
 mod expected;
+mod insured;
 mod later;
 mod payouts;
+mod policies;
 mod scenes;
 mod stage;
 
@@ -14,6 +16,8 @@ use driftshield_tests::{
 
 use self::{
     expected::{CANCELLED, CREATED, Expected, Life},
+    insured::Insured,
+    policies::AroundSnapshot,
     stage::{Api, Stage},
 };
 use crate::mirror;
@@ -30,21 +34,17 @@ async fn every_life_is_mirrored_live_after_a_kill_and_from_blocks() {
     let mut indexer = stage.start_indexer();
     let api = Api::start(&stage);
     stage.catch_up().await;
-    let void_markets = [
-        payouts::open_void_market(&stage).await,
-        payouts::open_void_market(&stage).await,
-        payouts::open_void_market(&stage).await,
-    ];
-    let [live_market, replayed_market, blocks_market] = &void_markets;
+    let insured = Insured::open(&stage).await;
+    let [for_live, for_replayed, for_blocks] = scenes::prepare(&stage, &insured).await;
 
     // When accounts are closed while the indexer follows, then it shows what happened
-    let live = scenes::play(&stage, live_market).await;
+    let live = scenes::play(&stage, &insured, &for_live).await;
     stage.catch_up().await;
     live.check(&stage, &api).await;
 
     // When they are closed while it is away, and the node replays the slots
     indexer.kill();
-    let replayed = scenes::play(&stage, replayed_market).await;
+    let replayed = scenes::play(&stage, &insured, &for_replayed).await;
     indexer = stage.start_indexer();
     stage.catch_up().await;
     replayed.check(&stage, &api).await;
@@ -53,7 +53,8 @@ async fn every_life_is_mirrored_live_after_a_kill_and_from_blocks() {
     indexer.kill();
     let faults = stage.fixture.network.faults();
     faults.hold(Fault::RefuseReplay(Refusal::Unsupported)).await;
-    let from_blocks = scenes::play(&stage, blocks_market).await;
+    let from_blocks = scenes::play(&stage, &insured, &for_blocks).await;
+    insured.close().await;
     indexer = stage.start_indexer();
     stage.catch_up().await;
     faults.release_all().await;
@@ -74,19 +75,18 @@ async fn every_life_is_mirrored_by_polling() {
     let mut indexer = stage.start_indexer_on("rpc");
     let api = Api::start(&stage);
     stage.catch_up().await;
-    let [live_market, missed_market] = [
-        payouts::open_void_market(&stage).await,
-        payouts::open_void_market(&stage).await,
-    ];
+    let insured = Insured::open(&stage).await;
+    let [for_live, for_missed] = scenes::prepare(&stage, &insured).await;
 
     // When accounts are closed while the indexer follows, then it shows what happened
-    let live = scenes::play(&stage, &live_market).await;
+    let live = scenes::play(&stage, &insured, &for_live).await;
     stage.catch_up().await;
     live.check(&stage, &api).await;
 
     // When they are closed while it is away
     indexer.kill();
-    let missed = scenes::play(&stage, &missed_market).await;
+    let missed = scenes::play(&stage, &insured, &for_missed).await;
+    insured.close().await;
     indexer = stage.start_indexer_on("rpc");
     stage.catch_up().await;
 
@@ -107,8 +107,10 @@ async fn gaps(stage: &Stage) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn accounts_that_are_closed_during_the_first_snapshot_are_mirrored() {
-    // Given markets, of which some are closed before the indexer starts
+    // Given markets and policies, of which some are closed before the indexer starts
     let stage = Stage::set().await;
+    let insured = Insured::open(&stage).await;
+    let policies = AroundSnapshot::buy(&insured).await;
     let mut expected = Expected::default();
     let [kept, gone, reborn, early, late, renewed] = [(); 6].map(|()| stage.new_market());
     let mut created = vec![];
@@ -152,6 +154,7 @@ async fn accounts_that_are_closed_during_the_first_snapshot_are_mirrored() {
         &[Life::cancelled("first", &sent, &sent)],
         &[CREATED, CANCELLED],
     );
+    let policies = policies.cancel_before().await;
     let new_created = stage.send(&[stage.create(new, "first")]).await;
     let twice_created = stage.send(&[stage.create(twice, "first")]).await;
 
@@ -204,6 +207,8 @@ async fn accounts_that_are_closed_during_the_first_snapshot_are_mirrored() {
         ],
         &[CREATED, CANCELLED, CREATED],
     );
+    policies.cancel_after(&mut expected).await;
+    insured.close().await;
     proxy.release();
     let api = Api::start(&stage);
     stage.catch_up().await;

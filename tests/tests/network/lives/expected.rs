@@ -46,12 +46,12 @@ impl Life {
     }
 }
 
-/// A life of an account that can be paid out: a position in a market with three outcomes, or a
-/// withdrawal request.
+/// A life of an account that can be paid out: a position in a market with three outcomes, a withdrawal
+/// request or a policy.
 #[derive(Clone, Debug, PartialEq, Eq, FromRow)]
 pub struct PaidLife {
     status: String,
-    /// Stakes of a position, in base units; none for a withdrawal request.
+    /// Stakes of a position, in base units; none for other accounts.
     stakes: Vec<String>,
     /// In base units.
     payout: Option<String>,
@@ -80,6 +80,13 @@ impl PaidLife {
         }
     }
 
+    pub fn policy(bought: &Sent) -> Self {
+        Self {
+            status: "pending".to_owned(),
+            ..Self::request(bought)
+        }
+    }
+
     /// The same account after its end.
     pub fn ended(self, status: &str, by: &Sent) -> Self {
         Self {
@@ -105,6 +112,8 @@ pub enum Listed {
     Market(Address),
     /// A withdrawal request, under its vault.
     Vault(Address),
+    /// A policy, under its vault.
+    Cover(Address),
 }
 
 /// An address at which accounts were created and closed.
@@ -295,12 +304,13 @@ impl Account<Life> {
 impl Account<PaidLife> {
     /// Checks the rows, and returns the ids of the lives.
     async fn check_lives(&self, pool: &PgPool, listed: Listed) -> Vec<i64> {
-        let (table, stakes) = match listed {
-            Listed::Market(_) => ("position", "stakes[1:3]::text[]"),
-            Listed::Vault(_) => ("withdraw_request", "'{}'::text[]"),
+        let (table, stakes, payout) = match listed {
+            Listed::Market(_) => ("position", "stakes[1:3]::text[]", "payout"),
+            Listed::Vault(_) => ("withdraw_request", "'{}'::text[]", "payout"),
+            Listed::Cover(_) => ("policy", "'{}'::text[]", "paid"),
         };
         let found: Vec<PaidLife> = sqlx::query_as(&format!(
-            "select status, {stakes} as stakes, payout::text, began_slot, ended_slot
+            "select status, {stakes} as stakes, {payout}::text as payout, began_slot, ended_slot
              from chain.{table} where address = $1 order by life"
         ))
         .bind(self.address.as_ref())
@@ -321,6 +331,7 @@ impl Account<PaidLife> {
         let path = match listed {
             Listed::Market(market) => positions_path(api, market, self.lives[0].began_slot).await,
             Listed::Vault(vault) => format!("insurance/withdrawals?vault={vault}"),
+            Listed::Cover(vault) => format!("insurance/policies?vault={vault}&limit=500"),
         };
         let page = api.get(&path).await.unwrap();
         let key = self.address.to_string();
@@ -340,7 +351,9 @@ impl Account<PaidLife> {
                     assert_eq!(stakes, life.stakes.iter().collect::<Vec<_>>(), "{scene}");
                     assert_eq!(item["sold_out"], life.status == "sold", "{scene}");
                 }
-                Listed::Vault(_) => assert_eq!(item["state"], life.status, "{scene}"),
+                Listed::Vault(_) | Listed::Cover(_) => {
+                    assert_eq!(item["state"], life.status, "{scene}");
+                }
             }
         }
         let of_account = |item: &&Value| item["key"] == key;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use driftshield_sdk::{
-    Address, Ask, Collateral, DepositLimits, Market, TokenProgram, Vault, VaultTerms, address,
+    Address, Ask, Collateral, DepositLimits, Market, TokenProgram, Vault, address,
     instruction::{self, Bet, Purchase},
     rpc::{Keypair, Signer},
 };
@@ -14,6 +14,7 @@ use driftshield_tests::{
 
 use super::{
     expected::{CANCELLED, CREATED, Expected, Life, Listed, PaidLife},
+    insured::vault_terms,
     stage::{Sent, Stage},
 };
 
@@ -233,22 +234,4 @@ pub async fn withdrawn(stage: &Stage, expected: &mut Expected) {
             ("Withdrawn", 2),
         ],
     );
-}
-
-fn vault_terms() -> VaultTerms {
-    VaultTerms {
-        min_cover: 1,
-        max_cover: CAPITAL,
-        min_duration_secs: 1,
-        max_duration_secs: 10 * 24 * 60 * 60,
-        base_bps: 500,
-        slope1_bps: 400,
-        slope2_bps: 6_000,
-        kink_bps: 8_000,
-        risk_slope_bps: 2_000,
-        persistence_bps: [10_000, 9_000, 8_000, 7_000],
-        max_utilisation_bps: 9_000,
-        cancel_fee_bps: 1_000,
-        reserved: [0; 2],
-    }
 }

@@ -6,12 +6,30 @@ use driftshield_tests::network::relay::{self, false_event, relay};
 
 use super::{
     expected::{CANCELLED, CREATED, Expected, Life},
+    insured::Insured,
     payouts::{self, VoidMarket},
+    policies::{self, OldPolicies},
     stage::{Sent, Stage},
 };
 
+/// What a play needs that takes some time until it can be used.
+pub struct Prepared {
+    market: VoidMarket,
+    policies: OldPolicies,
+}
+
+/// Prepares `N` plays.
+pub async fn prepare<const N: usize>(stage: &Stage, insured: &Insured<'_>) -> [Prepared; N] {
+    let mut prepared = vec![];
+    for policies in policies::buy_old::<N>(insured).await {
+        let market = payouts::open_void_market(stage).await;
+        prepared.push(Prepared { market, policies });
+    }
+    prepared.try_into().ok().expect("as many as policies")
+}
+
 /// Plays all scenes.
-pub async fn play(stage: &Stage, void_market: &VoidMarket) -> Expected {
+pub async fn play(stage: &Stage, insured: &Insured<'_>, prepared: &Prepared) -> Expected {
     let mut expected = Expected::default();
     closed(stage, &mut expected).await;
     created_and_closed_in_one_transaction(stage, &mut expected).await;
@@ -24,7 +42,8 @@ pub async fn play(stage: &Stage, void_market: &VoidMarket) -> Expected {
     funded_by_a_stranger(stage, &mut expected).await;
     payouts::sold_and_bet_again(stage, &mut expected).await;
     payouts::withdrawn(stage, &mut expected).await;
-    payouts::claimed_and_created_again(stage, &mut expected, void_market).await;
+    policies::play(insured, &mut expected, &prepared.policies).await;
+    payouts::claimed_and_created_again(stage, &mut expected, &prepared.market).await;
     expected
 }
 
@@ -111,21 +130,23 @@ async fn created_again_later(stage: &Stage, expected: &mut Expected) {
     );
 }
 
-/// Plays a scene of two transactions until they are in one slot. `scene` returns the transactions
-/// for a new market.
-async fn until_together(
+/// Plays a scene of two transactions until they succeed in one slot. `scene` returns the transactions
+/// for the number of a new market or policy.
+pub async fn until_together(
     stage: &Stage,
     scene: impl AsyncFn(u64) -> [Vec<Instruction>; 2],
 ) -> (u64, Sent) {
+    let mut results = vec![];
     for _ in 0..10 {
-        let market = stage.new_market();
-        let [first, second] = scene(market).await;
-        let [first, second] = stage.send_together([&first, &second]).await;
-        if first.slot == second.slot {
-            return (market, first);
+        let number = stage.new_market();
+        let [first, second] = scene(number).await;
+        let result = stage.send_together([&first, &second]).await;
+        match result {
+            Ok([first, second]) if first.slot == second.slot => return (number, first),
+            result => results.push(result),
         }
     }
-    panic!("two transactions were in different slots ten times");
+    panic!("two transactions failed or were in different slots ten times: {results:?}");
 }
 
 async fn in_one_slot(stage: &Stage, expected: &mut Expected) {

@@ -66,7 +66,7 @@ impl Stage {
         &self.fixture.network.payer
     }
 
-    /// The number of a market that does not exist yet.
+    /// The number of a market, or of another account, that does not exist yet.
     pub fn new_market(&self) -> u64 {
         self.markets.fetch_add(1, Ordering::Relaxed)
     }
@@ -114,7 +114,12 @@ impl Stage {
 
     /// A stranger transfers a hundredth of a SOL to the address of a market.
     pub fn fund(&self, market: u64) -> Instruction {
-        transfer(self.stranger().pubkey(), self.address(market), 10_000_000)
+        self.fund_address(self.address(market))
+    }
+
+    /// A stranger transfers a hundredth of a SOL to an address.
+    pub fn fund_address(&self, address: Address) -> Instruction {
+        transfer(self.stranger().pubkey(), address, 10_000_000)
     }
 
     /// A stranger names the address of a market as writable, and changes nothing.
@@ -122,19 +127,35 @@ impl Stage {
         transfer(self.stranger().pubkey(), self.address(market), 0)
     }
 
-    /// The stranger, and the creator if it signs.
+    /// The stranger, and the creator and the bettors that sign.
     fn signers(&self, instructions: &[Instruction]) -> Vec<&Keypair> {
-        let creator = self.creator.pubkey();
-        let mut accounts = instructions.iter().flat_map(|i| &i.accounts);
-        let signs = accounts.any(|account| account.is_signer && account.pubkey == creator);
-        let creator = signs.then_some(&self.creator);
-        [self.stranger()].into_iter().chain(creator).collect()
+        let accounts = instructions.iter().flat_map(|i| &i.accounts);
+        let signs = |key: &&Keypair| {
+            let mut signers = accounts.clone().filter(|account| account.is_signer);
+            signers.any(|account| account.pubkey == key.pubkey())
+        };
+        let others = [&self.creator].into_iter().chain(&self.fixture.bettors);
+        [self.stranger()]
+            .into_iter()
+            .chain(others.filter(signs))
+            .collect()
     }
 
-    /// Sends a transaction of the creator or the stranger, which succeeds.
+    /// Sends a transaction of the creator, the bettors or the stranger, which succeeds.
     pub async fn send(&self, instructions: &[Instruction]) -> Sent {
         let signers = self.signers(instructions);
         self.send_signed(instructions, &signers).await
+    }
+
+    /// Sends such a transaction, which may fail on the chain.
+    pub async fn try_to_send(
+        &self,
+        instructions: &[Instruction],
+    ) -> Result<Sent, TransactionError> {
+        let signers = self.signers(instructions);
+        let signature = self.submit(instructions, &signers).await;
+        let (sent, result) = self.outcome(signature).await;
+        result.map(|()| sent)
     }
 
     /// Sends a transaction that succeeds. The first signer pays the fee.
@@ -154,9 +175,12 @@ impl Stage {
         sent
     }
 
-    /// Sends two transactions right after each other, at the start of a slot. They succeed, most
-    /// often in one slot.
-    pub async fn send_together(&self, both: [&[Instruction]; 2]) -> [Sent; 2] {
+    /// Sends two transactions right after each other, at the start of a slot. They are most often in one
+    /// slot. Fails if one of them does.
+    pub async fn send_together(
+        &self,
+        both: [&[Instruction]; 2],
+    ) -> Result<[Sent; 2], TransactionError> {
         let rpc = self.fixture.network.client.rpc();
         let before = rpc.get_slot().await.unwrap();
         while rpc.get_slot().await.unwrap() == before {
@@ -167,9 +191,8 @@ impl Stage {
         let second = self.submit(second, &self.signers(second)).await;
         let (first, first_result) = self.outcome(first).await;
         let (second, second_result) = self.outcome(second).await;
-        first_result.unwrap();
-        second_result.unwrap();
-        [first, second]
+        first_result.and(second_result)?;
+        Ok([first, second])
     }
 
     /// Submits a transaction that is not simulated before, because it may depend on one that is not
