@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use driftshield_sdk::ID;
-use yellowstone_grpc_proto::geyser::SubscribeUpdateAccountInfo;
+use driftshield_sdk::{Account, AccountChange, Event, ID};
+use yellowstone_grpc_proto::geyser::{SubscribeUpdateAccountInfo, SubscribeUpdateTransactionInfo};
 
 use super::{
     Faults, Injection, Mark,
@@ -195,51 +195,83 @@ fn is_ours(account: &SubscribeUpdateAccountInfo) -> bool {
 }
 
 impl FalseFork {
-    /// A false version of a slot, whose parent is the last false slot.
+    /// A false version of a slot, whose parent is the last false slot. The fork's first slot has some of the
+    /// program's changes, its children have none.
     fn falsify(&mut self, slot: &SealedSlot, feed: &Feed) -> SealedSlot {
         let mut false_slot = slot.clone();
         let meta = &mut false_slot.meta;
         meta.blockhash = bs58::encode(self.random.bytes()).into_string();
         (meta.parent_slot, meta.parent_blockhash) = self.tip.clone();
         meta.bank_id += FALSE_BANKS;
-        self.falsify_accounts(&mut false_slot.accounts, feed);
-        self.remove_transaction(&mut false_slot);
+        if slot.slot == self.first {
+            let removed = remove_last_transaction(&mut false_slot);
+            falsify_accounts(&mut false_slot.accounts, feed, &removed);
+        } else {
+            while remove_last_transaction(&mut false_slot).is_some() {}
+            false_slot.accounts.retain(|account| !is_ours(account));
+        }
         false_slot
     }
+}
 
-    /// Gives the program's accounts their states of an earlier slot, or wrong lamports if no
-    /// earlier state is known. Removes one account if there are several.
-    fn falsify_accounts(&mut self, accounts: &mut Vec<SubscribeUpdateAccountInfo>, feed: &Feed) {
-        for account in accounts.iter_mut().filter(|account| is_ours(account)) {
-            match feed.last_write(&account.pubkey) {
-                Some(earlier) => {
-                    account.lamports = earlier.lamports;
-                    account.data = earlier.data;
-                }
-                None => account.lamports += 1,
+/// Gives the program's accounts their states of an earlier slot, or wrong lamports if no earlier state is
+/// known, but the counters that they have without the `removed` transaction.
+fn falsify_accounts(
+    accounts: &mut Vec<SubscribeUpdateAccountInfo>,
+    feed: &Feed,
+    removed: &Option<SubscribeUpdateTransactionInfo>,
+) {
+    let removed: Vec<_> = removed.iter().flat_map(changes).collect();
+    accounts.retain_mut(|account| {
+        if !is_ours(account) {
+            return true;
+        }
+        let counter = Account::decode(&account.data).ok().map(|state| state.seq());
+        match feed.last_write(&account.pubkey) {
+            Some(earlier) => {
+                account.lamports = earlier.lamports;
+                account.data = earlier.data;
             }
+            None => account.lamports += 1,
         }
-        let indexed = accounts.iter().enumerate();
-        let ours: Vec<_> = indexed.filter(|(_, account)| is_ours(account)).collect();
-        if 1 < ours.len() {
-            let (removed, _) = ours[self.random.within(0..ours.len())];
-            accounts.remove(removed);
-        }
-    }
-
-    /// Removes one transaction that names the program.
-    fn remove_transaction(&mut self, slot: &mut SealedSlot) {
-        let names_program = |index: &usize| {
-            let transaction = slot.transactions[*index].transaction.as_ref();
-            let message = transaction.and_then(|transaction| transaction.message.as_ref());
-            message.is_some_and(|message| message.account_keys.iter().any(|key| key == ID.as_ref()))
+        let Some(counter) = counter else {
+            return true;
         };
-        let ours: Vec<_> = (0..slot.transactions.len()).filter(names_program).collect();
-        if !ours.is_empty() {
-            let removed = ours[self.random.within(0..ours.len())];
-            slot.transactions.remove(removed);
-            let count = &mut slot.meta.executed_transaction_count;
-            *count = count.saturating_sub(1);
+        let is_own = |change: &&AccountChange| change.address.as_ref() == account.pubkey;
+        let counter = counter - removed.iter().filter(is_own).count() as u64;
+        if let Ok(mut state) = Account::decode(&account.data) {
+            state.set_seq(counter);
+            account.data = state.encode();
         }
-    }
+        // Otherwise the removed transaction created it.
+        0 < counter
+    });
+}
+
+/// Removes the last transaction that names the program.
+fn remove_last_transaction(slot: &mut SealedSlot) -> Option<SubscribeUpdateTransactionInfo> {
+    let names_program = |info: &SubscribeUpdateTransactionInfo| {
+        let transaction = info.transaction.as_ref();
+        let message = transaction.and_then(|transaction| transaction.message.as_ref());
+        message.is_some_and(|message| message.account_keys.iter().any(|key| key == ID.as_ref()))
+    };
+    let ours = (0..).zip(&slot.transactions);
+    let ours = ours.filter(|(_, info)| names_program(info));
+    let (last, _) = ours.max_by_key(|(_, info)| info.index)?;
+    let count = &mut slot.meta.executed_transaction_count;
+    *count = count.saturating_sub(1);
+    Some(slot.transactions.remove(last))
+}
+
+/// What the events of a transaction say about accounts.
+fn changes(info: &SubscribeUpdateTransactionInfo) -> Vec<AccountChange> {
+    let meta = info.meta.as_ref();
+    let is_failed = meta.is_some_and(|meta| meta.err.is_some());
+    let inner = meta.into_iter().flat_map(|meta| &meta.inner_instructions);
+    let instructions = inner.flat_map(|inner| &inner.instructions);
+    // The program accepts an event's tag only from itself.
+    let events = instructions
+        .filter(|_| !is_failed)
+        .filter_map(|instruction| Event::decode_inner_instruction(&instruction.data)?.ok());
+    events.flat_map(|event| event.changes()).collect()
 }

@@ -43,6 +43,8 @@ pub enum Fault {
     Reorder,
     /// Sends a random part of a slot's content after the slot's block metadata and statuses.
     LateContent,
+    /// Never sends a random transaction of a slot on this stream. Waits for a slot with a transaction.
+    LoseTransaction,
     /// Refuses or ignores `from_slot`.
     RefuseReplay(Refusal),
     /// Reports as the first slot that can be replayed one that is this number of slots too early.
@@ -54,10 +56,11 @@ pub enum Fault {
     /// if the fault is released.
     PingsOnly { ping_ms: u64 },
     /// Replaces a slot with accounts of the program by a false one with the same number and
-    /// parent, which has another blockhash, false account states and one transaction less. Later
-    /// slots become its false children until there are `children`. The next slot ends the false
-    /// fork: the false slot is reported dead, and the true slots follow. A false slot is confirmed
-    /// but never finalized. A fork that has begun goes on to its end even if it is released.
+    /// parent, which has another blockhash, false account states and not the last transaction of the
+    /// program. The accounts' counters are those of the transactions that remain. Later slots become
+    /// its false children, without anything of the program, until there are `children`. The next slot
+    /// ends the false fork: the false slot is reported dead, and the true slots follow. A false slot is
+    /// confirmed but never finalized. A fork that has begun goes on to its end even if it is released.
     DeadSlot { children: u32 },
     /// Adds an account of the program with this number of bytes to a slot. Its address is random.
     OversizedAccount { bytes: usize },
@@ -126,6 +129,7 @@ pub enum Kind {
     Duplicate,
     Reorder,
     LateContent,
+    LoseTransaction,
     /// Replays that fail, and then are out of range.
     RefuseReplay,
     /// Streams that start with the next slot instead of the one that was asked for.
@@ -188,6 +192,7 @@ impl Fault {
             Self::Duplicate(_) => Kind::Duplicate,
             Self::Reorder => Kind::Reorder,
             Self::LateContent => Kind::LateContent,
+            Self::LoseTransaction => Kind::LoseTransaction,
             Self::RefuseReplay(Refusal::Error { .. }) => Kind::RefuseReplay,
             Self::RefuseReplay(Refusal::Ignored) => Kind::IgnoreReplay,
             Self::RefuseReplay(Refusal::Unsupported) => Kind::NoReplay,

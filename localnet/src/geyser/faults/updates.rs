@@ -95,6 +95,7 @@ impl StreamFaults {
         let duplicate = self.duplicate(&mut slot);
         let changes = [
             (Kind::Duplicate, duplicate.is_some()),
+            (Kind::LoseTransaction, self.lose_transaction(&mut slot)),
             (Kind::Reorder, self.reorder(&mut slot)),
             (Kind::LateContent, self.delay_content(&mut slot)),
             (Kind::DropMeta, self.drop_meta(&mut slot)),
@@ -129,6 +130,19 @@ impl StreamFaults {
         }
         let injection = self.faults.inject_exactly(&Fault::Reorder);
         injection.is_some_and(|mut injection| slot.reorder(&mut injection.random))
+    }
+
+    /// Removes a transaction. Returns whether it did.
+    fn lose_transaction(&self, slot: &mut SlotMessages) -> bool {
+        let has_transaction = slot.has(&Part::Transactions);
+        let injection = self
+            .faults
+            .inject(|fault| (*fault == Fault::LoseTransaction && has_transaction).then_some(()));
+        let Some(mut injection) = injection else {
+            return false;
+        };
+        slot.remove_transaction(&mut injection.random);
+        true
     }
 
     /// Moves content behind the block metadata. Returns whether it did.
@@ -251,6 +265,16 @@ impl SlotMessages {
         let before = self.content.clone();
         random.shuffle(&mut self.content);
         before != self.content
+    }
+
+    fn remove_transaction(&mut self, random: &mut Random) {
+        let content = self.content.iter().enumerate();
+        let transactions: Vec<_> = content
+            .filter(|(_, update)| belongs_to(update, &Part::Transactions))
+            .map(|(index, _)| index)
+            .collect();
+        let chosen = random.within(0..transactions.len());
+        self.content.remove(transactions[chosen]);
     }
 
     /// Moves at least one message of the content to the end.

@@ -32,8 +32,10 @@ fn accounts(updates: &[SubscribeUpdate]) -> Vec<&SubscribeUpdateAccountInfo> {
     accounts.collect()
 }
 
-/// Number of messages of a false version of [`slot`]: an account and a transaction are missing.
-const FALSE_SLOT: usize = 4;
+/// Number of messages of a false version of [`slot`]: a transaction is missing.
+const FALSE_SLOT: usize = 5;
+/// Number of messages of its false child: all content is missing.
+const FALSE_CHILD: usize = 2;
 
 #[tokio::test]
 async fn a_dead_slot_and_its_children_are_replaced_by_the_true_slots() {
@@ -44,7 +46,7 @@ async fn a_dead_slot_and_its_children_are_replaced_by_the_true_slots() {
 
     // Two false slots, the second one on top of the first one
     server.confirm([11, 12]);
-    let updates = subscriber.updates(2 * FALSE_SLOT).await;
+    let updates = subscriber.updates(FALSE_SLOT + FALSE_CHILD).await;
     let metas_before = metas(&updates);
     let [false_slot, false_child] = metas_before[..] else {
         panic!("{metas_before:?}");
@@ -52,14 +54,15 @@ async fn a_dead_slot_and_its_children_are_replaced_by_the_true_slots() {
     assert_eq!((false_slot.slot, false_child.slot), (11, 12));
     assert_eq!(false_slot.parent_blockhash, "true 10");
     assert_eq!(false_slot.executed_transaction_count, 1);
+    assert_eq!(false_child.executed_transaction_count, 0);
     assert_eq!(false_child.parent_slot, 11);
     assert_eq!(false_child.parent_blockhash, false_slot.blockhash);
     let hash = bs58::decode(&false_slot.blockhash).into_vec().unwrap();
     assert_eq!(hash.len(), 32);
     let expected = [11, 12].map(|slot| [format!("meta {slot}"), format!("confirmed {slot}")]);
     let received = labels(&updates);
-    assert_eq!([&received[2..4], &received[6..]], expected);
-    // The remaining account has its state of slot 10.
+    assert_eq!([&received[3..5], &received[5..]], expected);
+    // The accounts have their states of slot 10.
     assert_eq!(accounts(&updates)[0].lamports, 110);
     assert_eq!(server.slot().await.unwrap(), 12);
 
@@ -100,7 +103,7 @@ async fn a_false_slot_is_replayed_but_never_finalized() {
     server.assert_counts(Kind::DeadSlot, 1, 1).await;
 
     server.confirm([12, 13]);
-    let received = subscriber.labels(FALSE_SLOT + 1 + 3 * 6).await;
+    let received = subscriber.labels(FALSE_CHILD + 1 + 3 * 6).await;
     assert!(received.iter().all(|label| !label.starts_with("finalized")));
     server.node.finalize(11);
     assert_eq!(subscriber.labels(1).await, ["finalized 11"]);

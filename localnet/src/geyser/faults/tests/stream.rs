@@ -167,6 +167,17 @@ async fn late_content_follows_the_meta() {
 }
 
 #[tokio::test]
+async fn a_lost_transaction_never_arrives() {
+    let labels = labels_with(Fault::LoseTransaction, 11).await;
+    let is_transaction = |label: &&String| label.starts_with("transaction");
+    assert_eq!(labels[..5].iter().filter(is_transaction).count(), 1);
+    let mut lost = whole(10);
+    lost.retain(|label| !labels.contains(label));
+    assert_eq!(lost.len(), 1);
+    assert_eq!(labels[5..], whole(11));
+}
+
+#[tokio::test]
 async fn each_stream_has_faults_of_its_own() {
     let mut server = TestServer::start().await;
     let mut first = server.subscribe(None).await;
