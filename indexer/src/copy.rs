@@ -69,6 +69,34 @@ impl CopyRows {
         Some(i64::from_be_bytes(id.try_into().ok()?))
     }
 
+    /// Some of the rows, with nulls in these columns.
+    pub fn with_nulls(&self, indexes: &[usize], columns: &[&str]) -> Self {
+        let mut rows = Self {
+            table: self.table.clone(),
+            statement: self.statement.clone(),
+            columns: self.columns.clone(),
+            rows: vec![],
+        };
+        for &index in indexes {
+            let mut row = rows.row();
+            for (name, value) in self.columns.iter().zip(values(&self.rows[index])) {
+                let value = value.filter(|_| !columns.contains(&name.as_str()));
+                row.optional(value, CopyRow::bytes);
+            }
+        }
+        rows
+    }
+
+    /// Adds a row in the format of `COPY`. Returns whether it has as many values as there are columns.
+    #[must_use]
+    pub fn push(&mut self, row: &[u8]) -> bool {
+        let fits = values(row).len() == self.columns.len();
+        if fits {
+            self.rows.push(row.to_vec());
+        }
+        fits
+    }
+
     /// Starts a row. The caller must append as many values as there are columns.
     pub fn row(&mut self) -> CopyRow<'_> {
         let columns = i16::try_from(self.columns.len()).expect("a table has at most 1,600 columns");
@@ -345,6 +373,22 @@ mod tests {
             &[0, 0, 0, 3, 1, b'{', b'}'],
         ];
         assert_eq!(rows.rows, [expected.concat()]);
+    }
+
+    #[test]
+    fn rows_are_taken_over_with_nulls_and_as_they_are() {
+        let mut rows = CopyRows::new("t", &["id".into(), "name".into()]);
+        for name in ["first", "second"] {
+            let mut row = rows.row();
+            row.i64(7);
+            row.text(name);
+        }
+        let mut nulled = rows.with_nulls(&[1], &["name"]);
+        assert_eq!(nulled.value(0, "id"), rows.value(1, "id"));
+        assert_eq!((nulled.len(), nulled.value(0, "name")), (1, None));
+        assert!(nulled.push(rows.get(0)));
+        assert_eq!(nulled.value(1, "name"), Some(&b"first"[..]));
+        assert!(!nulled.push(&rows.get(0)[..14]));
     }
 
     #[test]

@@ -9,7 +9,7 @@ mod count;
 mod tests;
 mod totals;
 
-use std::{collections::BTreeMap, sync::LazyLock};
+use std::{collections::BTreeMap, ops::Range, sync::LazyLock};
 
 use chrono::{DateTime, Utc};
 use driftshield_sdk::Address;
@@ -19,7 +19,7 @@ use crate::copy::CopyRows;
 pub use count::Counter;
 use totals::Totals;
 
-const TABLE: &str = "chain.hourly";
+pub const TABLE: &str = "chain.hourly";
 const STAGING: &str = "pg_temp.hourly";
 /// The columns that name a row.
 const KEY: [&str; 4] = ["kind", "subject", "mint", "hour"];
@@ -79,33 +79,45 @@ pub fn create_staging() -> String {
     format!("create temporary table {STAGING} (like {TABLE}) on commit delete rows;")
 }
 
-/// Adds what was counted up to `slot` to the rows. If the slots can still be undone, the rows before them are
-/// kept.
-pub async fn store(
-    connection: &mut PgConnection,
-    slot: i64,
-    counter: Counter,
-    keeps_versions: bool,
-) -> Result<(), sqlx::Error> {
-    let added = counter.into_added();
-    if added.is_empty() {
-        return Ok(());
-    }
+/// No rows yet, for [`add`].
+pub fn rows() -> CopyRows {
     let names = KEY.iter().chain(Totals::NAMES);
     let names: Vec<_> = names.map(|&name| name.to_owned()).collect();
-    let mut rows = CopyRows::new(STAGING, &names);
-    for (key, totals) in &added {
-        let mut row = rows.row();
-        row.text(key.subject.kind());
-        row.bytes(key.subject.address());
-        row.key(&key.mint);
-        match key.hour {
-            Some(hour) => row.time(hour),
-            None => row.before_all_time(),
+    CopyRows::new(STAGING, &names)
+}
+
+impl Counter {
+    /// What was counted.
+    pub fn into_rows(self) -> CopyRows {
+        let mut rows = rows();
+        for (key, totals) in &self.into_added() {
+            let mut row = rows.row();
+            row.text(key.subject.kind());
+            row.bytes(key.subject.address());
+            row.key(&key.mint);
+            match key.hour {
+                Some(hour) => row.time(hour),
+                None => row.before_all_time(),
+            }
+            totals.push(&mut row);
         }
-        totals.push(&mut row);
+        rows
     }
-    rows.store(connection).await?;
+}
+
+/// Adds what was counted up to `slot` to the rows. If the slots can still be undone, the rows before them are
+/// kept.
+pub async fn add(
+    connection: &mut PgConnection,
+    slot: i64,
+    counted: &CopyRows,
+    range: Range<usize>,
+    keeps_versions: bool,
+) -> Result<(), sqlx::Error> {
+    if range.is_empty() {
+        return Ok(());
+    }
+    counted.store_range(connection, range).await?;
     let add = sqlx::query(add_statement(keeps_versions)).bind(slot);
     add.execute(connection).await?;
     Ok(())

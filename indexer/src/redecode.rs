@@ -1,8 +1,8 @@
 //! Decoding of what an older decoder could not, and storing of what Postgres refused.
 //!
 //! A newer decoder goes through the open rows of `chain.dead_letter` that an older one wrote: first rows of
-//! `chain.event` that Postgres refused, then events, then accounts, then rows derived from events. Each
-//! batch is one transaction with the cursor, in which its letters are resolved or, if they fail again, get the
+//! `chain.event` that Postgres refused, then events, then accounts, then rows derived from events, and totals.
+//! Each batch is one transaction with the cursor, in which its letters are resolved or, if they fail again, get the
 //! decoder's version. So each letter is tried once by each version, and after a kill, the next process
 //! goes on with the others.
 //!
@@ -23,6 +23,7 @@ mod neighbours;
 mod places;
 mod refused;
 mod states;
+mod totals;
 
 use sqlx::{PgConnection, Postgres, Transaction};
 
@@ -86,6 +87,7 @@ impl Redecode<'_> {
             Stage::Events => events::decode(self, &batch.letters).await?,
             Stage::Accounts => accounts::decode(self, &batch.letters).await?,
             Stage::Rows => refused::store_derived(self, &batch.letters).await?,
+            Stage::Totals => totals::add(self, &batch.letters).await?,
         };
         let (resolved, failed) = batch.settle(self.connection, failures).await?;
         tracing::info!(resolved, failed, ?stage, "tried dead letters again");

@@ -249,7 +249,9 @@ impl Process {
             };
             let retry_ms = delay.as_millis();
             match retry {
-                Retry::Slowly => tracing::error!(%error, retry_ms, "mirroring interrupted; retrying"),
+                Retry::Slowly => {
+                    tracing::error!(%error, retry_ms, "mirroring interrupted; retrying")
+                }
                 _ => tracing::warn!(%error, retry_ms, "mirroring interrupted; retrying"),
             }
             let sleep = tokio::time::sleep(delay);

@@ -97,7 +97,7 @@ impl Store<'_> {
         // Postgres stores the events meanwhile.
         let lives = task::spawn_blocking(move || LifeRows::new(changed));
         self.store_events(last_slot, &rows).await?;
-        hourly::store(self.connection, last_slot, counter, keeps_versions).await?;
+        self.add_totals(last_slot, counter, keeps_versions).await?;
         match lives.await {
             Ok(lives) => self.store_life_rows(last_slot, lives).await?,
             Err(error) => std::panic::resume_unwind(error.into_panic()),
@@ -193,13 +193,45 @@ impl Store<'_> {
 
     /// Adds the events and what is derived from them.
     async fn store_events(&mut self, slot: i64, rows: &EventRows) -> Result<(), sqlx::Error> {
-        for table in rows.tables() {
+        let [events, derived @ ..] = rows.tables();
+        let refused = self.append(slot, events).await?;
+        // An event whose fields are refused keeps its place and its bytes: clients hear of it, and a newer
+        // decoder reads it from there.
+        let bare = events.with_nulls(&refused, &["name", "body"]);
+        bare.store(self.connection).await?;
+        for table in derived {
             self.append(slot, table).await?;
         }
         for (id, reason) in &rows.undecoded {
             let letter = DeadLetter {
                 event_id: Some(*id),
                 ..DeadLetter::new("event", slot, reason)
+            };
+            letter.store(self.connection).await?;
+        }
+        Ok(())
+    }
+
+    /// Adds what was counted up to `slot` to the totals. If the slots can still be undone, the totals before
+    /// them are kept.
+    pub async fn add_totals(
+        &mut self,
+        slot: i64,
+        counter: hourly::Counter,
+        keeps_versions: bool,
+    ) -> Result<(), sqlx::Error> {
+        let rows = counter.into_rows();
+        let all = 0..rows.len();
+        let add = async |connection: &mut PgConnection, range| {
+            hourly::add(connection, slot, &rows, range, keeps_versions).await
+        };
+        if self.care == Care::Fast {
+            return add(self.connection, all).await;
+        }
+        for (index, reason) in dead_letter::refused(self.connection, all, add).await? {
+            let letter = DeadLetter {
+                data: Some(rows.get(index)),
+                ..DeadLetter::new(hourly::TABLE, slot, &reason)
             };
             letter.store(self.connection).await?;
         }

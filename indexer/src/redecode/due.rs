@@ -6,6 +6,7 @@ use sqlx::PgConnection;
 
 use crate::{
     event_id::EventId,
+    hourly,
     kinds::{self, DECODER_VERSION},
 };
 
@@ -34,13 +35,21 @@ pub enum Stage {
     Accounts,
     /// Rows derived from events that Postgres refused.
     Rows,
+    /// Totals that Postgres refused.
+    Totals,
 }
 
 impl Stage {
     fn from_number(number: i32) -> Option<Self> {
-        [Self::EventRows, Self::Events, Self::Accounts, Self::Rows]
-            .get(usize::try_from(number).ok()?)
-            .copied()
+        [
+            Self::EventRows,
+            Self::Events,
+            Self::Accounts,
+            Self::Rows,
+            Self::Totals,
+        ]
+        .get(usize::try_from(number).ok()?)
+        .copied()
     }
 }
 
@@ -81,6 +90,7 @@ impl Due {
                  when subject = 'event' and event_id is not null then 1
                  when address is not null and (subject = 'account' or subject = any($2)) then 2
                  when event_id is not null and subject = any($3) then 3
+                 when subject = $4 then 4
                end as stage, id, event_id
              from chain.dead_letter
              where resolved_at is null and decoder_version < $1
@@ -89,6 +99,7 @@ impl Due {
         .bind(DECODER_VERSION)
         .bind(tables)
         .bind(DERIVED.map(str::to_owned).to_vec())
+        .bind(hourly::TABLE)
         .fetch_all(&mut *connection)
         .await?;
         let mut due = Self::default();

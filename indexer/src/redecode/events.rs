@@ -165,7 +165,7 @@ pub async fn decode(
 
 /// Takes the events out of the records of the feed up to `seq`, which announced them without their fields: each
 /// is announced again.
-async fn forget_announcements(
+pub async fn forget_announcements(
     connection: &mut PgConnection,
     ids: &[i64],
     seq: i64,
@@ -293,8 +293,8 @@ async fn store_rows(
         rows.add(&sealed, &sealed.events[0], &before, &earners);
     }
     let slot = redecode.cursor.slot;
-    hourly::store(connection, slot, counter, false).await?;
     let mut store = redecode.store();
+    store.add_totals(slot, counter, false).await?;
     // The first table has the events themselves.
     for table in &rows.tables()[1..] {
         store.append(slot, table).await?;

@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use driftshield_sdk::json;
+use serde_json::json;
+
 use super::{
     Failure, Redecode,
     events::{self, DecodedEvent, StoredEvent},
@@ -10,16 +13,17 @@ use super::{
 };
 use crate::{
     copy::{time_of, values},
-    rows::EventRows,
+    event_id::EventId,
+    rows::FeedEvent,
 };
 
-/// Adds the refused rows of events. Returns the letters that stay open.
+/// Fills in the refused name and fields of events, and announces the events again. Returns the letters that
+/// stay open.
 pub async fn store_events(
     redecode: &mut Redecode<'_>,
     letters: &[Letter],
 ) -> Result<Vec<(i64, Failure)>, sqlx::Error> {
-    let mut failures = vec![];
-    let mut rows = EventRows::default();
+    let (mut failures, mut decoded) = (vec![], vec![]);
     for letter in letters {
         let Some(stored) = letter.data.as_deref().and_then(refused_event) else {
             failures.push((
@@ -28,12 +32,50 @@ pub async fn store_events(
             ));
             continue;
         };
-        let sealed = stored.sealed(None);
-        rows.add_event(&sealed, &sealed.events[0]);
+        // An event that can't be decoded has a letter of its own.
+        if let Ok(event) = stored.decode() {
+            decoded.push(DecodedEvent {
+                letter,
+                stored,
+                event,
+            });
+        }
     }
-    let slot = redecode.cursor.slot;
-    redecode.store().append(slot, &rows.event).await?;
+    let (filled, refused) = fields::fill_in(redecode.connection, fields::EVENT, decoded).await?;
+    failures.extend(refused);
+    announce_again(redecode, &filled).await?;
+    redecode.announce_accounts().await?;
     Ok(failures)
+}
+
+/// Announces events to the clients to which they were announced without their fields, unless the feed no longer
+/// has these records.
+async fn announce_again(
+    redecode: &mut Redecode<'_>,
+    filled: &[DecodedEvent<'_>],
+) -> Result<(), sqlx::Error> {
+    let ids: Vec<_> = filled.iter().map(|late| late.stored.id).collect();
+    let announced: Vec<(i64, Vec<String>)> = sqlx::query_as(
+        "select event_id, channels from chain.feed where kind = 'event' and event_id = any($1)",
+    )
+    .bind(&ids)
+    .fetch_all(&mut *redecode.connection)
+    .await?;
+    let mut channels: BTreeMap<_, _> = announced.into_iter().collect();
+    let events = filled.iter().filter_map(|late| {
+        let id = late.stored.id;
+        let fields = json::event(&late.stored.data).ok()?;
+        Some(FeedEvent {
+            id,
+            slot: EventId::from_i64(id).slot(),
+            channels: channels.remove(&id)?,
+            body: json!({ "name": fields.name, "body": fields.fields }),
+        })
+    });
+    let events: Vec<_> = events.collect();
+    let (slot, seq_before) = (redecode.cursor.slot, redecode.cursor.seq);
+    redecode.store().announce(slot, &events).await?;
+    events::forget_announcements(redecode.connection, &ids, seq_before).await
 }
 
 /// The event whose row was refused.
@@ -107,7 +149,10 @@ async fn replace_rows(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lives::test_data::{created, slot};
+    use crate::{
+        lives::test_data::{created, slot},
+        rows::EventRows,
+    };
 
     #[test]
     fn a_refused_event_is_read_from_its_row() {

@@ -16,6 +16,7 @@ mod operations;
 mod plans;
 mod polling;
 mod redecode;
+mod refusals;
 mod restarts;
 mod schedules;
 mod socket;
