@@ -99,7 +99,8 @@ create table chain.account (
   -- Slot of the last write or close.
   slot bigint not null,
   -- Order of the writes within a slot, assigned by the validator; 2^63 - 1 for an account from an RPC
-  -- node as of the end of the slot, 2^63 - 2 for a close.
+  -- node as of the end of the slot, 2^63 - 2 for a close, 2^63 - 3 for an account from an RPC node as of
+  -- a slot that was undone since.
   write_version bigint not null,
   -- Slot of the close; null if the account is open.
   closed_slot bigint,
@@ -140,7 +141,8 @@ create table chain.account_version (
 -- decoder has a newer version.
 create table chain.dead_letter (
   id bigint generated always as identity primary key,
-  -- account, event, or the name of the table that refused a row.
+  -- account, event, slot (messages that arrived too late), history (events that no source has), or the
+  -- name of the table that refused a row.
   subject text not null,
   slot bigint not null,
   address bytea,

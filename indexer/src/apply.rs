@@ -31,7 +31,7 @@ use crate::{
     rpc::BLOCK_BATCH,
     slot::{SealedSlot, SlotUpdate},
     status::{State, Status},
-    store::{Care, Store, bytes_of},
+    store::{Care, IfIncomplete, Store, bytes_of},
     undo,
 };
 use backend::{Backend, begin_long};
@@ -246,7 +246,19 @@ impl<'a> MirrorWriter<'a> {
         bounded(async {
             let mut transaction = self.connection.begin().await?;
             let cursor = Cursor::lock(&mut transaction).await?;
+            // A past with holes is complete nowhere for certain.
+            let has_holes: bool = sqlx::query_scalar(
+                "select exists (select from chain.dead_letter
+                   where subject = 'history' and resolved_at is null)",
+            )
+            .fetch_one(&mut *transaction)
+            .await?;
+            let cursor = cursor.ok_or(ApplyError::NoCursor)?;
             let cursor = Cursor {
+                history_from: match has_holes {
+                    true => base.slot + 1,
+                    false => cursor.history_from,
+                },
                 slot: base.slot,
                 blockhash: base.blockhash,
                 block_time: base.block_time,
@@ -254,7 +266,7 @@ impl<'a> MirrorWriter<'a> {
                 tip_slot: base.slot,
                 tip_at: Utc::now(),
                 is_following: true,
-                ..cursor.ok_or(ApplyError::NoCursor)?
+                ..cursor
             };
             cursor.update(&mut transaction).await?;
             transaction.commit().await?;
@@ -274,8 +286,8 @@ impl<'a> MirrorWriter<'a> {
         self.backend.while_working(clear).await
     }
 
-    /// Applies the first `batch` updates up to the first slot that doesn't continue the mirror, in one
-    /// transaction. The updates after them only tell which slots are finalized.
+    /// Applies the first `batch` updates up to the first slot that doesn't continue the mirror, or that
+    /// lacks messages, in one transaction. The updates after them only tell which slots are finalized.
     ///
     /// `is_linked` says whether earlier updates of the stream were of the mirrored chain. Before that,
     /// what the stream says of finalized slots may be of another fork.
@@ -290,11 +302,39 @@ impl<'a> MirrorWriter<'a> {
         is_linked: bool,
         tip: Option<Tip>,
     ) -> Result<Applied, ApplyError> {
-        let updates = updates.split_at(batch);
+        // What an RPC node polled has nothing else, either.
+        let is_joined = |update: &SlotUpdate| matches!(update, SlotUpdate::Joined(_));
+        let if_incomplete = match updates[..batch].iter().any(is_joined) {
+            true => IfIncomplete::Record,
+            false => IfIncomplete::Refuse,
+        };
+        self.apply_or(if_incomplete, updates.split_at(batch), is_linked, tip)
+            .await
+    }
+
+    /// Applies blocks that were read from an RPC node, as [`Self::apply`]. What they lack is on record.
+    pub async fn apply_blocks(
+        &mut self,
+        blocks: &[SlotUpdate],
+        tip: Option<Tip>,
+    ) -> Result<Applied, ApplyError> {
+        self.apply_or(IfIncomplete::Record, (blocks, &[]), true, tip)
+            .await
+    }
+
+    async fn apply_or(
+        &mut self,
+        if_incomplete: IfIncomplete,
+        updates: (&[SlotUpdate], &[SlotUpdate]),
+        is_linked: bool,
+        tip: Option<Tip>,
+    ) -> Result<Applied, ApplyError> {
         self.create_partitions(updates.0.iter().flat_map(SlotUpdate::sealed))
             .await?;
-        let applied = self.apply_fast_or_carefully(updates, is_linked, tip).await;
-        self.learn(batch, applied.as_ref().err());
+        let applied = self
+            .apply_fast_or_carefully(if_incomplete, updates, is_linked, tip)
+            .await;
+        self.learn(updates.0.len(), applied.as_ref().err());
         let applied = applied?;
         self.record(updates.0, &applied);
         let now = Instant::now();
@@ -319,14 +359,16 @@ impl<'a> MirrorWriter<'a> {
 
     async fn apply_fast_or_carefully(
         &mut self,
+        if_incomplete: IfIncomplete,
         updates: (&[SlotUpdate], &[SlotUpdate]),
         is_linked: bool,
         tip: Option<Tip>,
     ) -> Result<Applied, ApplyError> {
-        match self.apply_with(Care::Fast, updates, is_linked, tip).await {
+        let fast = self.apply_with(Care::Fast, if_incomplete, updates, is_linked, tip);
+        match fast.await {
             Err(ApplyError::Database(error)) if is_refusal(&error) => {
                 tracing::warn!(%error, "a row was refused; storing the slots row by row");
-                self.apply_with(Care::Careful, updates, is_linked, tip)
+                self.apply_with(Care::Careful, if_incomplete, updates, is_linked, tip)
                     .await
             }
             applied => applied,
@@ -336,12 +378,14 @@ impl<'a> MirrorWriter<'a> {
     async fn apply_with(
         &mut self,
         care: Care,
+        if_incomplete: IfIncomplete,
         updates: (&[SlotUpdate], &[SlotUpdate]),
         is_linked: bool,
         tip: Option<Tip>,
     ) -> Result<Applied, ApplyError> {
         let transaction = bounded(self.connection.begin()).await?;
-        bounded(updates::apply(transaction, care, updates, is_linked, tip)).await
+        let applied = updates::apply(transaction, care, if_incomplete, updates, is_linked, tip);
+        bounded(applied).await
     }
 
     /// Undoes the slots after `ancestor`, which is applied and not finalized, and tells the clients.

@@ -7,12 +7,13 @@
 
 mod facts;
 mod fold;
+mod holes;
 #[cfg(test)]
 pub mod test_data;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
 use driftshield_sdk::{Account, AccountChange, AccountKind, Address, Event, Market, TokenProgram};
@@ -26,6 +27,7 @@ use crate::{
 
 pub use facts::{End, Facts, Settled};
 pub use fold::{fold, vault_totals};
+pub use holes::{Count, Hole};
 
 /// Write version of a close: newer than all writes of its slot. On chain, a close has no write
 /// version.
@@ -33,6 +35,8 @@ pub const CLOSE_VERSION: i64 = i64::MAX - 1;
 /// Write version of accounts as of the end of a slot, from an RPC node: newer than all writes and closes
 /// of the slot.
 pub const RPC_VERSION: i64 = i64::MAX;
+/// Write version of accounts from an RPC node as of a slot that was undone since.
+pub const UNDONE_VERSION: i64 = i64::MAX - 2;
 
 /// Decimals and token program of the registered mints, which accounts copy when they are created.
 pub type Mints = HashMap<Address, (u8, TokenProgram)>;
@@ -62,6 +66,7 @@ struct Tracked<'a> {
     life: Life,
     /// Events that the bytes may not include yet, each with its number.
     events: Vec<(u64, &'a Event)>,
+    count: Count,
     is_changed: bool,
 }
 
@@ -92,6 +97,8 @@ pub struct Lives<'a> {
     /// Lives that had ended before the batch and are no longer current. Their rows show their final
     /// state and stay.
     superseded: Vec<Life>,
+    /// What the batch shows to be missing, in the order of the slots.
+    holes: Vec<Hole>,
     mints: Mints,
 }
 
@@ -149,6 +156,7 @@ impl<'a> Lives<'a> {
             current: current.into_iter().map(tracked).collect(),
             earlier: vec![],
             superseded: vec![],
+            holes: vec![],
             mints,
         }
     }
@@ -171,6 +179,12 @@ impl<'a> Lives<'a> {
         for address in &slot.emptied {
             self.close_if_emptied(address, moment);
         }
+        self.compare_counters(slot);
+    }
+
+    /// Takes what the slots so far show to be missing.
+    pub fn take_holes(&mut self) -> Vec<Hole> {
+        std::mem::take(&mut self.holes)
     }
 
     /// The market as the last bytes before the batch show it. `None` if they can't be decoded or the
@@ -211,6 +225,7 @@ impl<'a> Lives<'a> {
             earlier,
             superseded,
             mints,
+            ..
         } = self;
         let changed = earlier
             .into_iter()
@@ -231,7 +246,9 @@ impl<'a> Lives<'a> {
         }
         for change in event.changes() {
             let tracked = self.life_of(&change, id, moment);
+            let hole = tracked.count.event(&change, id);
             tracked.apply_event(event, &change, id, moment);
+            self.holes.extend(hole);
         }
     }
 
@@ -251,11 +268,18 @@ impl<'a> Lives<'a> {
 
     /// Makes `life` the current one. The life before it, if any, has ended.
     fn begin(&mut self, life: Life, moment: Moment) {
-        let before = self.current.insert(life.address, Tracked::new(life));
-        let Some(mut before) = before else {
+        let mut tracked = Tracked::new(life);
+        let address = tracked.life.address;
+        let Some(mut before) = self.current.remove(&address) else {
+            self.current.insert(address, tracked);
             return;
         };
+        tracked.count.follow(&before.count);
+        self.current.insert(address, tracked);
         before.life.is_current = false;
+        if before.life.closed_slot.is_none() {
+            self.holes.extend(before.count.end(address, moment.slot));
+        }
         if before.is_changed || before.life.closed_slot.is_none() {
             before.end(moment);
             self.earlier.push(before);
@@ -303,7 +327,21 @@ impl<'a> Lives<'a> {
             // A write in the slot shows that the account exists at its end.
             && tracked.life.slot < moment.slot
         {
+            self.holes.extend(tracked.count.end(*address, moment.slot));
             tracked.end(moment);
+        }
+    }
+
+    /// Compares the counters of the open accounts that the slot touched with their last events.
+    fn compare_counters(&mut self, slot: &SealedSlot) {
+        let touched: BTreeSet<_> = touched_by(slot).collect();
+        for address in touched {
+            if let Some(Tracked { life, count, .. }) = self.current.get_mut(&address)
+                && life.closed_slot.is_none()
+            {
+                self.holes
+                    .extend(count.bytes(address, &life.data, slot.slot));
+            }
         }
     }
 }
@@ -384,6 +422,7 @@ impl Life {
 impl<'a> Tracked<'a> {
     fn new(life: Life) -> Self {
         Self {
+            count: Count::of(&life),
             life,
             events: vec![],
             is_changed: false,
@@ -432,6 +471,7 @@ impl<'a> Tracked<'a> {
             self.life.closed_slot = Some(moment.slot);
             self.life.facts.ended_at = moment.time;
             (self.life.slot, self.life.write_version) = (moment.slot, CLOSE_VERSION);
+            self.count.close(moment.slot);
         }
     }
 

@@ -115,7 +115,7 @@ pub const METRICS: &[Metric] = &[
     Metric::new(
         LATE_SLOTS,
         Counter,
-        "Slots with messages after their block metadata.",
+        "Slots that lack messages, or have some after their block metadata.",
     ),
     Metric::new(
         GUARD_REJECTIONS,

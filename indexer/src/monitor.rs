@@ -25,7 +25,7 @@ use crate::{
     status::{Health, Status},
 };
 
-/// Time limit for the database in a request for metrics.
+/// Time limit for the database in a request.
 const DATABASE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Time between two drains of the samples that histograms have buffered.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
@@ -87,8 +87,20 @@ pub async fn serve(listener: TcpListener, monitor: Monitor) {
     }
 }
 
-async fn health(State(monitor): State<Arc<Monitor>>) -> Json<Health> {
-    Json(monitor.status.health())
+/// The answer of `/health`.
+#[derive(Serialize)]
+struct MonitoredHealth {
+    #[serde(flatten)]
+    health: Health,
+    /// Unresolved rows of `chain.dead_letter`; null if the database doesn't answer.
+    dead_letters: Option<i64>,
+}
+
+async fn health(State(monitor): State<Arc<Monitor>>) -> Json<MonitoredHealth> {
+    Json(MonitoredHealth {
+        health: monitor.status.health(),
+        dead_letters: open_dead_letters(&monitor.db).await,
+    })
 }
 
 async fn ready(State(monitor): State<Arc<Monitor>>) -> (StatusCode, Json<Readiness>) {
@@ -114,16 +126,17 @@ async fn metrics(State(monitor): State<Arc<Monitor>>) -> impl IntoResponse {
     }
     gauge!(names::AGE_SECONDS).set(health.age_secs.unwrap_or_default());
     // If the database doesn't answer, the number stays as it was.
-    let letters = timeout(DATABASE_TIMEOUT, open_dead_letters(&monitor.db)).await;
-    if let Ok(Ok(letters)) = letters {
+    if let Some(letters) = open_dead_letters(&monitor.db).await {
         gauge!(names::DEAD_LETTERS).set(letters as f64);
     }
     let format = "text/plain; version=0.0.4; charset=utf-8";
     ([(CONTENT_TYPE, format)], monitor.prometheus.render())
 }
 
-async fn open_dead_letters(db: &PgPool) -> Result<i64, sqlx::Error> {
-    sqlx::query_scalar("select count(*) from chain.dead_letter where resolved_at is null")
-        .fetch_one(db)
-        .await
+/// Number of unresolved dead letters. `None` if the database doesn't answer.
+async fn open_dead_letters(db: &PgPool) -> Option<i64> {
+    let count =
+        sqlx::query_scalar("select count(*) from chain.dead_letter where resolved_at is null");
+    let letters = timeout(DATABASE_TIMEOUT, count.fetch_one(db)).await;
+    letters.ok()?.ok()
 }

@@ -15,11 +15,13 @@ use crate::{
     apply::notify,
     cursor::Cursor,
     event_id::first_id,
-    lives::{ChangedLife, Facts, Life, RPC_VERSION},
+    lives::{ChangedLife, Count, Facts, Hole, Life, RPC_VERSION},
     metrics::GUARD_REJECTIONS,
     ranks,
     rpc::{AccountsAt, ReadError, Rpc, RpcAccount},
-    store::{Care, Store, addresses_of, bytes_of, load_lives, load_open_lives, set_current},
+    store::{
+        Care, IfIncomplete, Store, addresses_of, bytes_of, load_lives, load_open_lives, set_current,
+    },
 };
 
 /// Which accounts are read.
@@ -101,6 +103,7 @@ impl Reading {
             succeeded,
             doubtful,
             added,
+            holes,
         } = take_over(slot, is_list, known, self.found.accounts);
         for life in succeeded {
             set_current(&mut transaction, &life, false).await?;
@@ -112,6 +115,8 @@ impl Reading {
             cursor: &mut cursor,
             care: Care::Careful,
         };
+        // Events that the mirror lacks are of slots that it has passed, so nobody sends them any more.
+        store.heed(&[], holes, IfIncomplete::Record).await?;
         store.store_lives(slot, changed).await?;
         if has_changed && cursor.settled_slot.is_some() {
             // Readers take answers for unchanged until the feed goes on. An undo of slots before this one makes
@@ -191,6 +196,8 @@ struct Takeover {
     /// Accounts whose existence must be asked for again.
     doubtful: BTreeSet<Address>,
     added: BTreeSet<Address>,
+    /// Accounts that differ although no event says so.
+    holes: Vec<Hole>,
 }
 
 /// `known` are the lives that could have been found at the end of `slot`. A list of accounts comes from
@@ -205,6 +212,7 @@ fn take_over(slot: i64, is_list: bool, known: Vec<Life>, found: Vec<RpcAccount>)
             Some(life) if slot < life.slot => counter!(GUARD_REJECTIONS).increment(1),
             Some(life) if life.shows(&account) => {}
             Some(life) if life.closed_slot.is_none() => {
+                takeover.compare(slot, Count::of(&life), &account);
                 takeover
                     .changed
                     .push(account.into_life(slot, life.life, life.facts));
@@ -215,12 +223,14 @@ fn take_over(slot: i64, is_list: bool, known: Vec<Life>, found: Vec<RpcAccount>)
             // The event that created it again is missing.
             Some(ended) => {
                 takeover.added.insert(account.address);
+                takeover.compare(slot, Count::of(&ended), &account);
                 let life = account.into_life(slot, first_id(slot), Facts::default());
                 takeover.changed.push(life);
                 takeover.succeeded.push(ended);
             }
             None => {
                 takeover.added.insert(account.address);
+                takeover.compare(slot, Count::none(), &account);
                 let life = account.into_life(slot, 0, Facts::default());
                 takeover.changed.push(life);
             }
@@ -233,6 +243,8 @@ fn take_over(slot: i64, is_list: bool, known: Vec<Life>, found: Vec<RpcAccount>)
         return takeover;
     }
     takeover.changed.extend(ended.map(|life| {
+        let hole = Count::of(&life).end(life.address, slot);
+        takeover.holes.extend(hole);
         let life = Life {
             closed_slot: Some(slot),
             slot,
@@ -242,6 +254,14 @@ fn take_over(slot: i64, is_list: bool, known: Vec<Life>, found: Vec<RpcAccount>)
         ChangedLife::from(life)
     }));
     takeover
+}
+
+impl Takeover {
+    /// Compares the account's counter with the events that the mirror has.
+    fn compare(&mut self, slot: i64, mut count: Count, account: &RpcAccount) {
+        let hole = count.bytes(account.address, &account.data, slot);
+        self.holes.extend(hole);
+    }
 }
 
 impl Life {

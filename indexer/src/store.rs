@@ -1,5 +1,6 @@
 //! Storage of a group of slots, all in the transaction of the caller.
 
+mod holes;
 mod read;
 
 use driftshield_sdk::{AccountKind, Address};
@@ -20,6 +21,7 @@ use crate::{
     slot::SealedSlot,
 };
 
+pub use holes::IfIncomplete;
 pub use read::{LIFE, addresses_of, bytes_of, load_all_mints, load_lives, load_open_lives};
 use read::{load_mints, load_pools};
 
@@ -32,6 +34,9 @@ pub enum Care {
     Careful,
 }
 
+/// The first slot that is refused because it lacks an event, or the bytes of an account.
+struct Incomplete(i64);
+
 /// Stores slots that follow each other, and moves the cursor to the last of them.
 pub struct Store<'a> {
     pub connection: &'a mut PgConnection,
@@ -40,22 +45,48 @@ pub struct Store<'a> {
 }
 
 impl Store<'_> {
+    /// Stores the slots up to the first one that is refused because it is incomplete. Returns that one.
+    pub async fn slots(
+        &mut self,
+        slots: &[&SealedSlot],
+        if_incomplete: IfIncomplete,
+    ) -> Result<Option<i64>, sqlx::Error> {
+        let incomplete = self.complete_slots(slots, if_incomplete).await?;
+        if let Some(slot) = incomplete {
+            let before = slots.partition_point(|sealed| sealed.slot < slot);
+            self.complete_slots(&slots[..before], if_incomplete).await?;
+        }
+        Ok(incomplete)
+    }
+
     /// Stores the slots, and announces their events. Keeps what they replace if they can still be undone.
-    pub async fn slots(&mut self, slots: &[&SealedSlot]) -> Result<(), sqlx::Error> {
+    /// If one is refused, returns the first such, and stores none.
+    async fn complete_slots(
+        &mut self,
+        slots: &[&SealedSlot],
+        if_incomplete: IfIncomplete,
+    ) -> Result<Option<i64>, sqlx::Error> {
         let Some(last) = slots.last() else {
-            return Ok(());
+            return Ok(None);
         };
         let keeps = self.cursor.finalized_slot < last.slot;
+        let changes = self.changes(slots, last.slot, keeps, if_incomplete);
+        let (rows, ranked) = match changes.await? {
+            Ok(stored) => stored,
+            Err(Incomplete(slot)) => return Ok(Some(slot)),
+        };
         self.store_slots(slots).await?;
-        let (rows, ranked) = self.changes(slots, last.slot, keeps).await?;
         self.announce(last.slot, &rows.feed).await?;
-        ranks::store(self.connection, &ranked, self.cursor.seq).await
+        ranks::store(self.connection, &ranked, self.cursor.seq).await?;
+        Ok(None)
     }
 
     /// Stores slots before those that the mirror follows.
     pub async fn past_slots(&mut self, slots: &[&SealedSlot]) -> Result<(), sqlx::Error> {
         if let Some(last) = slots.last() {
-            self.changes(slots, last.slot, false).await?;
+            let changes = self.changes(slots, last.slot, false, IfIncomplete::Record);
+            let stored = changes.await?;
+            debug_assert!(stored.is_ok(), "no slot is refused");
         }
         Ok(())
     }
@@ -66,7 +97,8 @@ impl Store<'_> {
         slots: &[&SealedSlot],
         last_slot: i64,
         keeps_versions: bool,
-    ) -> Result<(EventRows, ranks::Keys), sqlx::Error> {
+        if_incomplete: IfIncomplete,
+    ) -> Result<Result<(EventRows, ranks::Keys), Incomplete>, sqlx::Error> {
         let addresses = touched_addresses(slots);
         let before = load_lives(self.connection, &addresses).await?;
         let mints = load_mints(self.connection, slots).await?;
@@ -82,6 +114,10 @@ impl Store<'_> {
                     counter.count(slot.block_time, event, lives, &earners);
                 }
             });
+        }
+        let holes = lives.take_holes();
+        if let Some(slot) = self.heed(slots, holes, if_incomplete).await? {
+            return Ok(Err(Incomplete(slot)));
         }
         let Changes {
             superseded,
@@ -105,7 +141,7 @@ impl Store<'_> {
         for slot in slots {
             self.cursor.advance(slot);
         }
-        Ok((rows, ranked))
+        Ok(Ok((rows, ranked)))
     }
 
     async fn store_slots(&mut self, slots: &[&SealedSlot]) -> Result<(), sqlx::Error> {

@@ -10,7 +10,7 @@ use crate::{
     cursor::Cursor,
     event_id::first_id,
     hourly, kinds,
-    lives::{ChangedLife, Life, RPC_VERSION},
+    lives::{ChangedLife, Life, UNDONE_VERSION},
     metrics::{FORKS, UNDONE_SLOTS},
     ranks,
     store::{Care, Store, set_current},
@@ -134,7 +134,7 @@ async fn forget_readings(
          where is_current and closed_slot is null and $1 < slot",
     )
     .bind(ancestor)
-    .bind(RPC_VERSION)
+    .bind(UNDONE_VERSION)
     .execute(&mut *connection)
     .await?;
     for &kind in AccountKind::ALL {

@@ -13,7 +13,7 @@ use crate::{
     cursor::{Cursor, Tip},
     dead_letter::DeadLetter,
     slot::{Blockhash, SlotUpdate},
-    store::{Care, Store},
+    store::{Care, IfIncomplete, Store},
     undo,
 };
 
@@ -21,6 +21,7 @@ use crate::{
 pub async fn apply(
     mut transaction: Transaction<'_, Postgres>,
     care: Care,
+    if_incomplete: IfIncomplete,
     (updates, ahead): (&[SlotUpdate], &[SlotUpdate]),
     is_linked: bool,
     tip: Option<Tip>,
@@ -56,10 +57,15 @@ pub async fn apply(
         cursor: &mut cursor,
         care,
     };
-    store.slots(&finalized).await?;
+    let mut incomplete = store.slots(&finalized, if_incomplete).await?;
     for slot in open {
-        store.slots(&[slot]).await?;
+        if incomplete.is_none() {
+            incomplete = store.slots(&[slot], if_incomplete).await?;
+        }
     }
+    let incomplete = incomplete.map(|slot| incomplete_slot(slot, updates));
+    // Slots after an incomplete one are not stored, although they are finalized.
+    cursor.finalized_slot = cursor.finalized_slot.min(cursor.slot);
     if let (Some(slot), Some(_)) = (next.read_slot, cursor.settled_slot) {
         // An undo to a slot before it finds accounts that are put together from events, and reads all
         // again.
@@ -73,12 +79,29 @@ pub async fn apply(
         notify(&mut transaction, cursor.seq).await?;
     }
     transaction.commit().await?;
+    let (applied, obstacle) = match incomplete {
+        Some((applied, obstacle)) => (applied, Some(obstacle)),
+        None => (next.applied, next.obstacle.or(late)),
+    };
     Ok(Applied {
         cursor,
-        applied: next.applied,
-        obstacle: next.obstacle.or(late),
+        applied,
+        obstacle,
         is_linked: next.is_linked,
     })
+}
+
+/// The number of updates before a slot that lacks messages, and the obstacle: they may still come.
+fn incomplete_slot(slot: i64, updates: &[SlotUpdate]) -> (usize, Obstacle) {
+    let sealed = |update: &SlotUpdate| {
+        let mut sealed = update.sealed().iter();
+        sealed.find(|sealed| sealed.slot == slot).cloned()
+    };
+    let found = (0..).zip(updates);
+    let mut found = found.filter_map(|(index, update)| Some((index, sealed(update)?)));
+    let (index, sealed) = found.next().expect("the slot is one of the updates");
+    let parent_slot = sealed.parent_slot;
+    (index, Obstacle::Late { slot, parent_slot })
 }
 
 /// Sets slots aside whose messages arrived after they were finalized.

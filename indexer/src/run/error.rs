@@ -22,7 +22,9 @@ pub enum RunError {
     Read(#[from] ReadError),
     #[error("slot {slot} is not on the mirrored chain, and its parent {parent_slot} isn't either")]
     UnknownFork { slot: i64, parent_slot: i64 },
-    #[error("messages of slot {0} arrived after its block metadata; the slot is read again")]
+    #[error(
+        "messages of slot {0} are missing, or arrived after its block metadata; the slot is read again"
+    )]
     Late(i64),
     #[error("stopped")]
     Stopped,

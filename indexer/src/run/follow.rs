@@ -246,7 +246,7 @@ impl Follower<'_> {
             }
             self.settler.miss(self.mirror.open_among(&others).await?);
             let tip = end.or(*self.tip.borrow());
-            let applied = self.mirror.apply(&blocks, blocks.len(), true, tip).await?;
+            let applied = self.mirror.apply_blocks(&blocks, tip).await?;
             let cursor = applied.cursor;
             reached = cursor.slot;
             match applied.obstacle {

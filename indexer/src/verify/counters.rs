@@ -16,8 +16,19 @@ pub async fn compare_sequences(comparison: &mut Comparison<'_>) -> anyhow::Resul
            select *, lag(number) over of_account as before, lag(event_id) over of_account as before_id
            from chain.event_account window of_account as (partition by account order by event_id)
          ) counted
-         -- An account older than the mirror may start at any number.
-         where counted.number <> 1 and counted.number <> counted.before + 1
+         left join lateral (
+           select life from chain.account
+           where counted.before is null and address = counted.account and life <= counted.event_id
+           order by life desc limit 1) begun on true
+         where counted.number <> 1
+           and (counted.number <> counted.before + 1
+             -- An account that is older than the history may start at any number, and so may one whose
+             -- first events were in partitions that were dropped. Otherwise its life is named after its
+             -- first event.
+             or counted.before is null and (
+               exists (select from chain.event where id = begun.life)
+               or coalesce(begun.life, 0) % (1::bigint << 31) = 0
+                 and (select history_from = 0 from chain.cursor)))
            and not exists (select from chain.gap
              where state = 'lost' and counted.before_id >> 31 < from_slot
                and to_slot < counted.event_id >> 31)",

@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    ops::RangeInclusive,
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -16,7 +17,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::post,
 };
-use driftshield_sdk::{Account, AccountKind};
+use driftshield_sdk::{Account, AccountKind, ID};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
@@ -55,6 +56,8 @@ pub enum NodeFault {
     Silent,
     /// The block of this slot is gone, although the list of blocks has it.
     Lacks(u64),
+    /// The node has nothing of the program in the slots from the first to the second one.
+    Hole(u64, u64),
 }
 
 impl Node {
@@ -140,6 +143,9 @@ async fn answer(State(node): State<Node>, Json(request): Json<Value>) -> Respons
             _ => {}
         }
     }
+    if let Some(NodeFault::Hole(first, last)) = fault {
+        lose(&request, &mut answer.0["result"], first..=last);
+    }
     if is_list && let Json(Value::Object(_)) = &answer {
         shared.note(&answer.0);
         if fault == Some(NodeFault::Ghosts) {
@@ -175,6 +181,27 @@ fn is_block(request: &Value, is_chosen: impl Fn(u64) -> bool) -> bool {
 fn refusal(request: &Value, code: i64, message: &str) -> Value {
     let error = json!({ "code": code, "message": message });
     json!({ "jsonrpc": "2.0", "id": request["id"], "error": error })
+}
+
+/// Removes what the answer has of the program in these slots.
+fn lose(request: &Value, result: &mut Value, slots: RangeInclusive<u64>) {
+    let is_lost = |slot: &Value| slot.as_u64().is_some_and(|slot| slots.contains(&slot));
+    match request["method"].as_str() {
+        Some("getSignaturesForAddress") => {
+            let listed = result.as_array_mut().into_iter();
+            listed.for_each(|listed| listed.retain(|item| !is_lost(&item["slot"])));
+        }
+        Some("getBlock") if is_lost(&request["params"][0]) => {
+            let program = Value::from(ID.to_string());
+            let is_of_program = |transaction: &Value| {
+                let keys = transaction["transaction"]["message"]["accountKeys"].as_array();
+                keys.is_some_and(|keys| keys.contains(&program))
+            };
+            let all = result["transactions"].as_array_mut().into_iter();
+            all.for_each(|all| all.retain(|transaction| !is_of_program(transaction)));
+        }
+        _ => {}
+    }
 }
 
 impl Node {

@@ -173,7 +173,12 @@ impl Disturbance {
             Self::Node(NodeFault::Slow(_)) => vec![Counted::SlowSnapshot],
             Self::Node(NodeFault::Busy) => vec![Counted::Busy],
             Self::Node(NodeFault::Ghosts) => vec![Counted::Ghosts],
-            Self::Node(NodeFault::Purged(_) | NodeFault::Lacks(_) | NodeFault::Silent) => vec![],
+            Self::Node(
+                NodeFault::Purged(_)
+                | NodeFault::Lacks(_)
+                | NodeFault::Silent
+                | NodeFault::Hole(..),
+            ) => vec![],
         }
     }
 

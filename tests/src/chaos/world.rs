@@ -266,7 +266,11 @@ impl World {
         let place = match fault {
             NodeFault::Slow(_) => 0,
             NodeFault::Busy => 1,
-            NodeFault::Ghosts | NodeFault::Purged(_) | NodeFault::Lacks(_) | NodeFault::Silent => 2,
+            NodeFault::Ghosts
+            | NodeFault::Purged(_)
+            | NodeFault::Lacks(_)
+            | NodeFault::Silent
+            | NodeFault::Hole(..) => 2,
         };
         self.count(kind, after[place] - before[place]);
     }

@@ -12,6 +12,7 @@ mod lives;
 mod lost_slots;
 mod mirror;
 mod mirror_faults;
+mod missing_events;
 mod operations;
 mod plans;
 mod polling;

@@ -1,0 +1,109 @@
+//! What the slots show to be missing: it is read again, or it is on record.
+
+use std::collections::{BTreeSet, HashSet};
+
+use driftshield_sdk::Address;
+
+use super::{Store, addresses_of, bytes_of};
+use crate::{
+    dead_letter::DeadLetter,
+    event_id::EventId,
+    kinds,
+    lives::Hole,
+    slot::{EmittedEvent, SealedSlot},
+};
+
+/// What happens to a slot that lacks an event, or the bytes of an account after its events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IfIncomplete {
+    /// It is not stored, because it can be read again.
+    Refuse,
+    /// It is stored, because the source has nothing else. A missing event becomes a dead letter.
+    Record,
+}
+
+/// Why numbers can jump although no event is missing, besides what the cursor says.
+struct Explanations {
+    /// Slots with events that could not be decoded: they count, too.
+    undecoded: BTreeSet<i64>,
+    /// Accounts whose row was refused, so that the mirror has an earlier state.
+    refused: HashSet<Address>,
+}
+
+impl Store<'_> {
+    /// Returns the first slot that must be read again, or records what is missing.
+    pub async fn heed(
+        &mut self,
+        slots: &[&SealedSlot],
+        mut holes: Vec<Hole>,
+        if_incomplete: IfIncomplete,
+    ) -> Result<Option<i64>, sqlx::Error> {
+        if if_incomplete == IfIncomplete::Record {
+            // Blocks have no bytes of accounts.
+            holes.retain(Hole::lacks_event);
+        }
+        if holes.is_empty() {
+            return Ok(None);
+        }
+        let explanations = self.explanations(slots, &holes).await?;
+        for hole in &holes {
+            if explanations.explain(hole) || self.is_expected(hole) {
+                continue;
+            }
+            if if_incomplete == IfIncomplete::Refuse {
+                tracing::warn!(%hole, slot = hole.slot, "the slot is incomplete");
+                return Ok(Some(hole.slot));
+            }
+            let reason = format!("the source lacks events: {hole}");
+            let letter = DeadLetter {
+                address: Some(hole.address.to_bytes()),
+                ..DeadLetter::new("history", hole.slot, &reason)
+            };
+            letter.store(self.connection).await?;
+        }
+        Ok(None)
+    }
+
+    /// Whether the mirror does not claim to have what is missing.
+    fn is_expected(&self, hole: &Hole) -> bool {
+        let is_older = hole.since < self.cursor.history_from;
+        self.cursor.settled_slot.is_none() && (is_older || hole.is_undone)
+    }
+
+    async fn explanations(
+        &mut self,
+        slots: &[&SealedSlot],
+        holes: &[Hole],
+    ) -> Result<Explanations, sqlx::Error> {
+        let ids: Vec<i64> = sqlx::query_scalar(
+            "select event_id from chain.dead_letter
+             where resolved_at is null and subject = 'event' and event_id is not null",
+        )
+        .fetch_all(&mut *self.connection)
+        .await?;
+        let refused: Vec<Vec<u8>> = sqlx::query_scalar(
+            "select address from chain.dead_letter
+             where resolved_at is null and subject = $1 and address = any($2)",
+        )
+        .bind(kinds::ACCOUNT_TABLE)
+        .bind(bytes_of(holes.iter().map(|hole| &hole.address)))
+        .fetch_all(&mut *self.connection)
+        .await?;
+        let is_undecoded = |emitted: &EmittedEvent| emitted.event.is_none();
+        let undecoded = slots
+            .iter()
+            .filter(|slot| slot.events.iter().any(is_undecoded));
+        let earlier = ids.into_iter().map(|id| EventId::from_i64(id).slot());
+        Ok(Explanations {
+            undecoded: undecoded.map(|slot| slot.slot).chain(earlier).collect(),
+            refused: addresses_of(refused),
+        })
+    }
+}
+
+impl Explanations {
+    fn explain(&self, hole: &Hole) -> bool {
+        let mut undecoded = self.undecoded.range(hole.since..=hole.slot);
+        undecoded.next().is_some() || self.refused.contains(&hole.address)
+    }
+}

@@ -1,0 +1,200 @@
+//! Events that a source lacks, although the accounts count them.
+
+use std::time::Duration;
+
+use driftshield_tests::{
+    chaos::node::{Node, NodeFault},
+    network::{
+        Network, Service,
+        faults::{Fault, Kind, Refusal},
+        fixture::Fixture,
+        free_address, wait_for,
+    },
+};
+use serde_json::Value;
+use sqlx::PgPool;
+
+use crate::mirror;
+
+/// Index of the market that stays open.
+const MARKET: usize = 2;
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// An indexer that reads blocks from `node` and serves its health.
+struct Indexer {
+    service: Service,
+    url: String,
+}
+
+impl Indexer {
+    fn start(network: &Network, node: &Node, command: &str) -> Self {
+        let address = free_address().to_string();
+        let mut process = network.command("indexer");
+        process.env("RPC_URL", &node.url);
+        process.args([command, "--listen", &address]);
+        Self {
+            service: Service::start("indexer", &mut process, network.directory.path()),
+            url: format!("http://{address}"),
+        }
+    }
+
+    async fn get(&self, path: &str) -> String {
+        let response = reqwest::get(format!("{}/{path}", self.url)).await.unwrap();
+        response.text().await.unwrap()
+    }
+
+    /// Number of open dead letters, which the health and the metrics show.
+    async fn dead_letters(&self) -> u64 {
+        let health: Value = serde_json::from_str(&self.get("health").await).unwrap();
+        let letters = health["dead_letters"].as_u64().unwrap();
+        let metric = format!("driftshield_indexer_dead_letters {letters}\n");
+        let metrics = self.get("metrics").await;
+        assert!(metrics.contains(&metric), "{metrics}");
+        letters
+    }
+}
+
+async fn wait_until_settled(network: &Network, pool: &PgPool) {
+    // Transactions that are confirmed can be of the slot after it.
+    let slot = network.client.rpc().get_slot().await.unwrap() as i64 + 1;
+    mirror::wait_until_settled(pool, slot, "the mirror").await;
+}
+
+async fn bets(pool: &PgPool) -> i64 {
+    sqlx::query_scalar("select count(*) from chain.event where name = 'BetPlaced'")
+        .fetch_one(pool)
+        .await
+        .unwrap()
+}
+
+async fn history_from(pool: &PgPool) -> i64 {
+    sqlx::query_scalar("select history_from from chain.cursor")
+        .fetch_one(pool)
+        .await
+        .unwrap()
+}
+
+/// Waits for some slots, so that transactions before and after are not of one slot.
+async fn pass_slots(network: &Network) -> u64 {
+    let from = network.client.rpc().get_slot().await.unwrap();
+    wait_for("some slots", TIMEOUT, async || {
+        let slot = network.client.rpc().get_slot().await.ok()?;
+        (from + 3 <= slot).then_some(slot)
+    })
+    .await
+}
+
+/// Asserts that the mirror is on record as incomplete because of the market, and nothing else is wrong.
+async fn assert_on_record(fixture: &Fixture, indexer: &mut Indexer, pool: &PgPool) {
+    let market = fixture.markets[MARKET].to_string();
+    let reasons: Vec<(String, String)> = sqlx::query_as(
+        "select subject, reason from chain.dead_letter where resolved_at is null order by id",
+    )
+    .fetch_all(pool)
+    .await
+    .unwrap();
+    assert!(!reasons.is_empty());
+    let is_of_market = |reason: &String| reason.contains(&market);
+    assert!(reasons.iter().any(|(_, reason)| is_of_market(reason)));
+    for (subject, reason) in &reasons {
+        assert_eq!(subject, "history", "{reason}");
+        assert!(reason.contains("lacks events"), "{reason}");
+    }
+    assert_eq!(indexer.dead_letters().await, reasons.len() as u64);
+    indexer.service.assert_running();
+    let differences = mirror::differences(&fixture.network);
+    for (_, reason) in &reasons {
+        mirror::assert_reported(&differences, reason);
+    }
+    mirror::assert_reported(&differences, &format!("account {market}: event number"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slot_that_lacks_a_transaction_is_read_again() {
+    // Given an indexer that follows
+    let mut fixture = Fixture::start_with(&["--bare", "--faults-port", "0"]).await;
+    fixture.create_market(300).await;
+    let pool = fixture.network.database().await;
+    let mut indexer = fixture.start_indexer();
+    wait_until_settled(&fixture.network, &pool).await;
+    let before = bets(&pool).await;
+
+    // When the server loses a transaction, but not the accounts that it changed
+    let faults = fixture.network.faults();
+    faults.once(Fault::LoseTransaction).await;
+    for bettor in 0..3 {
+        fixture.place_bet(MARKET, bettor, bettor as u8).await;
+    }
+    faults
+        .wait_for_changes(Kind::LoseTransaction, 1, TIMEOUT)
+        .await;
+
+    // Then the mirror has its event all the same
+    wait_until_settled(&fixture.network, &pool).await;
+    assert_eq!(bets(&pool).await, before + 3);
+    mirror::assert_matches_chain(&fixture.network);
+    let output = indexer.output();
+    assert!(output.contains("the slot is incomplete"), "{output}");
+    assert!(indexer.stop(), "{}", indexer.output());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_that_no_source_has_are_on_record() {
+    // Given a mirror, and bets while the indexer is away
+    let mut fixture = Fixture::start_with(&["--bare", "--faults-port", "0"]).await;
+    fixture.create_market(300).await;
+    let network = &fixture.network;
+    let node = Node::start(&network.addresses.rpc_url).await;
+    let pool = network.database().await;
+    let mut indexer = Indexer::start(network, &node, "run");
+    fixture.place_bet(MARKET, 0, 0).await;
+    wait_until_settled(network, &pool).await;
+    let before = bets(&pool).await;
+    assert_eq!(indexer.dead_letters().await, 0);
+    indexer.service.kill();
+    let first = pass_slots(network).await;
+    fixture.place_bet(MARKET, 1, 0).await;
+    let last = pass_slots(network).await;
+    fixture.place_bet(MARKET, 2, 1).await;
+    pass_slots(network).await;
+
+    // When neither a replay nor the block has a bet
+    node.set(Some(NodeFault::Hole(first, last)));
+    let refuse = Fault::RefuseReplay(Refusal::Unsupported);
+    let refusal = network.faults().hold(refuse).await;
+    let mut indexer = Indexer::start(network, &node, "run");
+    fixture.place_bet(MARKET, 3, 2).await;
+    wait_until_settled(network, &pool).await;
+
+    // Then the mirror has the others, and says that it lacks one
+    assert_eq!(bets(&pool).await, before + 2);
+    assert_on_record(&fixture, &mut indexer, &pool).await;
+    network.faults().release(refusal).await;
+    wait_for("finalized bets", TIMEOUT, async || {
+        let finalized: i64 = sqlx::query_scalar("select finalized_slot from chain.cursor")
+            .fetch_one(&pool)
+            .await
+            .ok()?;
+        (last as i64 + 4 < finalized).then_some(())
+    })
+    .await;
+    assert!(indexer.service.stop(), "{}", indexer.service.output());
+
+    // When a mirror is made anew from the node, then it says so, too
+    let mut rebuild = Indexer::start(network, &node, "rebuild");
+    let code = rebuild.service.exit_code(TIMEOUT).await;
+    assert_eq!(code, 0, "{}", rebuild.service.output());
+    let mut indexer = Indexer::start(network, &node, "run");
+    wait_until_settled(network, &pool).await;
+    assert_on_record(&fixture, &mut indexer, &pool).await;
+    assert!(last as i64 <= history_from(&pool).await);
+    assert!(indexer.service.stop(), "{}", indexer.service.output());
+
+    // When the node has all of it, then a new mirror is whole
+    node.set(None);
+    let mut rebuild = Indexer::start(network, &node, "rebuild");
+    let code = rebuild.service.exit_code(TIMEOUT).await;
+    assert_eq!(code, 0, "{}", rebuild.service.output());
+    mirror::assert_matches_chain(network);
+    assert!(history_from(&pool).await < first as i64);
+}
