@@ -302,13 +302,8 @@ impl<'a> MirrorWriter<'a> {
         is_linked: bool,
         tip: Option<Tip>,
     ) -> Result<Applied, ApplyError> {
-        // What an RPC node polled has nothing else, either.
-        let is_joined = |update: &SlotUpdate| matches!(update, SlotUpdate::Joined(_));
-        let if_incomplete = match updates[..batch].iter().any(is_joined) {
-            true => IfIncomplete::Record,
-            false => IfIncomplete::Refuse,
-        };
-        self.apply_or(if_incomplete, updates.split_at(batch), is_linked, tip)
+        let updates = updates.split_at(batch);
+        self.apply_or(IfIncomplete::Refuse, updates, is_linked, tip)
             .await
     }
 

@@ -40,6 +40,11 @@ pub async fn apply(
     if let (Some(tip), true) = (tip, next.is_linked) {
         cursor.observe(tip);
     }
+    // What was read from an RPC node has nothing else, either.
+    let if_incomplete = match next.read_slot {
+        Some(_) => IfIncomplete::Record,
+        None => if_incomplete,
+    };
     let finalized_before = cursor.finalized_slot;
     let seq_before = cursor.seq;
     cursor.finalized_slot = match late {
