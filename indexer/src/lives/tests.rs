@@ -328,6 +328,5 @@ fn a_collateral_without_bytes_has_what_markets_copy() {
         panic!("one collateral");
     };
     assert_eq!((collateral.mint, collateral.decimals), ([6; 32].into(), 6));
-    let program = TokenProgram::Token2022.into();
-    assert_eq!(collateral.token_program, program);
+    assert_eq!(collateral.token_program, TokenProgram::Token2022);
 }

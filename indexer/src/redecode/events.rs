@@ -58,7 +58,7 @@ impl StoredEvent {
         Ok(events.into_iter().map(|event| (event.id, event)).collect())
     }
 
-    fn decode(&self) -> Result<Event, Failure> {
+    pub fn decode(&self) -> Result<Event, Failure> {
         json::event(&self.data).map_err(|error| error.to_string())?;
         Event::decode(&self.data).map_err(|error| error.to_string())
     }

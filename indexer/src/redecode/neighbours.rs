@@ -7,6 +7,9 @@ use sqlx::PgConnection;
 
 use crate::store::bytes_of;
 
+/// An account, the id of one of its events, and the ids of the events right before and after it.
+type Row = (Vec<u8>, i64, Option<i64>, Option<i64>);
+
 /// The decoded events of accounts that are next to those that are decoded late.
 pub struct Neighbours {
     /// Ids of the events right before and after an event of an account, as the mirror has them.
@@ -22,7 +25,7 @@ impl Neighbours {
         events: &[(Address, i64)],
     ) -> Result<Self, sqlx::Error> {
         let ids: Vec<_> = events.iter().map(|(_, id)| *id).collect();
-        let rows: Vec<(Vec<u8>, i64, Option<i64>, Option<i64>)> = sqlx::query_as(
+        let rows: Vec<Row> = sqlx::query_as(
             "select account, id,
                (select max(event_id) from chain.event_account other
                 where other.account = given.account and event_id < id),

@@ -18,6 +18,7 @@ use crate::network::{
     faults::{Counts, Fault, Faults, Kind, Refusal, Request},
     fixture::Fixture,
     postgres::{MAX_CONNECTIONS, Postgres},
+    wait_for,
 };
 
 /// Time between two pings of a server.
