@@ -34,7 +34,7 @@ pub enum Care {
     Careful,
 }
 
-/// The first slot that is refused because it lacks an event, or the bytes of an account.
+/// The first slot that is refused because it lacks an event.
 struct Incomplete(i64);
 
 /// Stores slots that follow each other, and moves the cursor to the last of them.

@@ -8,13 +8,13 @@ use driftshield_sdk::{Account, AccountChange, Address};
 use super::{Life, UNDONE_VERSION};
 use crate::event_id::EventId;
 
-/// What shows that the mirror lacks something of an account.
+/// What shows that the mirror lacks an event of an account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hole {
     pub address: Address,
     /// Slot that shows it.
     pub slot: i64,
-    /// Slot up to which the mirror had all of the account; 0 if it did not know the account.
+    /// Slot up to which the mirror has all events; 0 if it did not know the account.
     pub since: i64,
     /// Whether the mirror's bytes may be of slots that were undone.
     pub is_undone: bool,
@@ -26,7 +26,7 @@ pub struct Hole {
 pub enum Sign {
     /// The numbers of two events that follow each other. `last` is 0 before the first event.
     Event { last: u64, number: u64 },
-    /// The number of the last event, and the account's counter, which differs.
+    /// The number of the last event, and the account's counter, which is higher.
     Counter { last: u64, counter: u64 },
     /// The account was closed, or created again, and no event closed it.
     Close,
@@ -41,13 +41,6 @@ pub struct Count {
     event: Option<EventId>,
     since: i64,
     is_undone: bool,
-}
-
-impl Hole {
-    /// Whether an event is missing, and not only bytes of the account after its events.
-    pub fn lacks_event(&self) -> bool {
-        !matches!(self.sign, Sign::Counter { last, counter } if counter < last)
-    }
 }
 
 impl fmt::Display for Hole {
@@ -118,10 +111,10 @@ impl Count {
         hole
     }
 
-    /// Compares the bytes of the account at the end of `slot` with the events.
+    /// Compares the bytes of the account at the end of `slot` with the events. The bytes may be earlier.
     pub fn bytes(&mut self, address: Address, data: &[u8], slot: i64) -> Option<Hole> {
         let counter = Account::decode(data).ok()?.seq();
-        let last = self.last.filter(|last| *last != counter);
+        let last = self.last.filter(|last| *last < counter);
         let hole = last.map(|last| self.hole(address, slot, Sign::Counter { last, counter }));
         if self.last.is_none_or(|last| last <= counter) {
             self.know(counter, slot);
@@ -231,19 +224,10 @@ mod tests {
 
     #[test]
     fn bytes_of_before_the_last_event_lack_no_event() {
-        let blocks = after_creation(slot(7, vec![bet(2, 40)], vec![]));
-        let sign = Counter {
-            last: 2,
-            counter: 1,
-        };
-        assert_eq!(blocks, [(sign, 7, 7)]);
-        let hole = |sign| Count::none().hole(MARKET.into(), 7, sign);
-        assert!(!hole(sign).lacks_event());
-        let ahead = Counter {
-            last: 1,
-            counter: 2,
-        };
-        assert!(hole(ahead).lacks_event() && hole(Close).lacks_event());
+        // Blocks have no bytes.
+        assert_eq!(after_creation(slot(7, vec![bet(2, 40)], vec![])), []);
+        let before = vec![write(9, market_bytes(1, 0))];
+        assert_eq!(after_creation(slot(7, vec![bet(2, 40)], before)), []);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::{
     slot::{EmittedEvent, SealedSlot},
 };
 
-/// What happens to a slot that lacks an event, or the bytes of an account after its events.
+/// What happens to a slot that lacks an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IfIncomplete {
     /// It is not stored, because it can be read again.
@@ -35,13 +35,9 @@ impl Store<'_> {
     pub async fn heed(
         &mut self,
         slots: &[&SealedSlot],
-        mut holes: Vec<Hole>,
+        holes: Vec<Hole>,
         if_incomplete: IfIncomplete,
     ) -> Result<Option<i64>, sqlx::Error> {
-        if if_incomplete == IfIncomplete::Record {
-            // Blocks have no bytes of accounts.
-            holes.retain(Hole::lacks_event);
-        }
         if holes.is_empty() {
             return Ok(None);
         }
