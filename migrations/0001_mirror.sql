@@ -459,8 +459,8 @@ begin
 end
 $$;
 
--- Drops the partitions all of whose events are of blocks before `time`, but for the last partition.
-create function chain.drop_partitions(time timestamptz) returns integer
+-- Drops the partitions all of whose events are of blocks before that time, but for the last partition.
+create function chain.drop_partitions(before timestamptz) returns integer
 language plpgsql security definer set search_path = pg_catalog as $$
 declare
   part record;
@@ -478,7 +478,7 @@ begin
     execute format(
       'select block_time from chain.%I where block_time is not null order by id desc limit 1', part.name)
       into last;
-    exit when drop_partitions.time <= last;
+    exit when drop_partitions.before <= last;
   end loop;
   return chain.drop_partitions(bound);
 end
