@@ -126,6 +126,8 @@ impl Attempts {
                 let (since, times) = hindrances.missing.unwrap_or((now, 0));
                 hindrances.missing = Some((since, times + 1));
             }
+            // A server may replay the slots by now.
+            RunError::Read(_) => hindrances.refusals = 0,
             _ => {}
         }
     }

@@ -63,13 +63,16 @@ const CONSTANT: [(&str, &[&str]); 2] = [
 fn periods(table: &str, constant: &[&str]) -> String {
     let constant: Vec<_> = constant
         .iter()
-        .map(|name| format!("('{name}', coalesce(past.{name} = now.{name}, true))"))
+        .map(|name| format!("('{name}', not is_whole or coalesce(past.{name} = now.{name}, true))"))
         .collect();
     format!(
         "select past.address, 'chain.{table}_past', rule.name
          from (
-           select *, lead(valid_from) over (partition by address, life order by valid_from) as next
-           from chain.{table}_past) past
+           select *, lead(valid_from) over (partition by address, life order by valid_from) as next,
+             -- Before all accounts are read, they can be incomplete.
+             not exists (select from chain.feed where kind = 'settled' and past.valid_from <= seq)
+               and valid_from >= (select min(seq) from chain.feed) as is_whole
+           from chain.{table}_past past) past
          left join chain.{table} now using (address, life),
          lateral (select coalesce(next, now.valid_from) as valid_from) later,
          lateral (values

@@ -17,7 +17,8 @@ const ROWS: &str = "
         undoable.after, undoable.last
       from chain.account_version version cross join undoable
       left join chain.account using (address, life)) version, lateral (values
-      ('slot', version.after < slot and slot <= last),
+      -- Those of slots that were finalized meanwhile go with the next slot.
+      ('slot', slot <= last),
       ('life', is_known),
       ('existed', existed or life >> 31 = slot or life = 0),
       ('row', existed = (account_slot is not null and write_version is not null and lamports is not null

@@ -313,15 +313,17 @@ async fn what_is_older_than_it_must_be_kept_is_removed() {
     let slot = fixture.network.client.rpc().get_slot().await.unwrap();
     let pool = fixture.network.database().await;
     mirror::wait_for_slot(&pool, slot).await;
-    wait_for("a finalized slot", TIMEOUT, async || {
-        let finalized = sqlx::query_scalar("select finalized_slot from chain.cursor");
-        let finalized: i64 = finalized.fetch_one(&pool).await.unwrap();
-        (3 < finalized).then_some(())
+    wait_for("finalized slots", TIMEOUT, async || {
+        let finalized = "select (select count(*) from chain.slot where slot < finalized_slot)
+             from chain.cursor join chain.slot on slot.slot = finalized_slot";
+        let finalized = sqlx::query_scalar(finalized).fetch_optional(&pool).await;
+        (3 < finalized.unwrap().unwrap_or(0_i64)).then_some(())
     })
     .await;
     assert!(indexer.service.stop(), "{}", indexer.service.output());
     let marked = "insert into chain.mark (at, seq, finalized_slot)
-        select now() - interval '601 s', seq - 1, finalized_slot from chain.cursor
+        select now() - interval '601 s', seq - 1, slot.slot
+        from chain.cursor join chain.slot on slot.slot <= finalized_slot order by slot.slot desc limit 1
         returning seq, finalized_slot";
     let marked: (i64, i64) = sqlx::query_as(marked).fetch_one(&pool).await.unwrap();
 

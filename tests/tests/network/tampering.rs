@@ -19,6 +19,15 @@ const UNCOMPARED: &[(&str, &str, &str)] = &[
     ("cursor", "only_row", "it has one value"),
     ("cursor", "tip_at", "only the source knew it"),
     ("cursor", "updated_at", "only the indexer's clock knew it"),
+    ("cursor", "block_time_tolerance", "it is a setting"),
+    ("cursor", "timeline", "only the server knows it"),
+    (
+        "mark",
+        "at",
+        "it tells what is old, and nothing of the chain",
+    ),
+    ("mark", "seq", "the same"),
+    ("mark", "finalized_slot", "the same"),
     ("gap", "reason", "it is for people"),
     (
         "gap",
