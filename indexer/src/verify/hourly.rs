@@ -161,7 +161,9 @@ fn compare_versions() -> String {
            select * from reported where hour in (select hour from chain.hourly_version)
          ), version as (
            select version.slot, existed, kind, public.base58(subject) as subject, mint, hour, to_jsonb(version) as row
-           from chain.hourly_version version
+           from chain.hourly_version version, undoable
+           -- Those of slots that were finalized meanwhile go with the next slot.
+           where undoable.after < version.slot
          ), kept as (
            select version.slot, existed, kind, subject, mint, hour, measure, value::numeric
            from version, lateral jsonb_each_text(

@@ -15,9 +15,10 @@ const ROWS: &str = "
     select address, slot, rule.name from (
       select version.*, account.kind as known_kind, account.facts as known_facts, account.address is not null as is_known,
         undoable.after, undoable.last
-      from chain.account_version version cross join undoable
+      from chain.account_version version join undoable
+        -- Those of slots that were finalized meanwhile go with the next slot.
+        on undoable.after < version.slot
       left join chain.account using (address, life)) version, lateral (values
-      -- Those of slots that were finalized meanwhile go with the next slot.
       ('slot', slot <= last),
       ('life', is_known),
       ('existed', existed or life >> 31 = slot or life = 0),
@@ -45,6 +46,7 @@ const STATES: &str = "
       select number::text from chain.event_account
       where account = address and life <= event_id and event_id >> 31 < slot order by event_id desc limit 1)
     from chain.account_version version where existed and closed_slot is null and life <> 0
+      and (select greatest(finalized_slot, history_from - 1) from chain.cursor) < slot
       and not exists (select from chain.gap where state = 'lost' and life >> 31 <= to_slot)";
 
 pub async fn compare(comparison: &mut Comparison<'_>) -> anyhow::Result<()> {

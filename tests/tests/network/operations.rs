@@ -8,7 +8,7 @@ use driftshield_tests::network::{
     fixture::Fixture,
     free_address, wait_for,
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 use sqlx::{Connection, PgConnection, PgPool};
 
 use crate::mirror;
@@ -371,44 +371,6 @@ async fn what_is_older_than_it_must_be_kept_is_removed() {
     assert_eq!(from, 2 << 21);
     transaction.rollback().await.unwrap();
     mirror::assert_matches_chain(&fixture.network);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_server_of_another_cluster_keeps_nobody_from_the_right_one() {
-    // Given a server of another cluster, which is far ahead
-    const AHEAD: u64 = 50_000;
-    let options = ["--bare", "--faults-port", "0"];
-    let (network, other) = tokio::join!(Network::start(&options), Network::start(&options));
-    let slot = network.client.rpc().get_slot().await.unwrap();
-    let request = json!({
-        "jsonrpc": "2.0",
-        "id": 1,
-        "method": "surfnet_timeTravel",
-        "params": [{ "absoluteSlot": slot + 2 * AHEAD }],
-    });
-    let http = reqwest::Client::new();
-    let sent = http.post(&other.addresses.rpc_url).json(&request).send();
-    let answer: Value = sent.await.unwrap().json().await.unwrap();
-    assert!(answer["error"].is_null(), "{answer}");
-    wait_for("the other cluster", TIMEOUT, async || {
-        let ahead = other.client.rpc().get_slot().await.ok()?;
-        (slot + AHEAD < ahead).then_some(())
-    })
-    .await;
-    // It must not replay its first blocks, whose hashes are the same on all local networks.
-    other.faults().once(Fault::Restart).await;
-
-    // When an indexer has it as its first one
-    let servers = [&other, &network].map(|each| each.addresses.grpc_url.as_str());
-    let options = ["--grpc-url", &servers.join(",")];
-    let mut indexer = Observed::start(&network, "indexer", &options);
-
-    // Then it changes over to the right one, and doesn't take the mirror for old
-    indexer.wait_until_ready().await;
-    assert!(1.0 <= indexer.metric(r#"reconnects_total{reason="rpc"}"#).await);
-    let tip = indexer.metric("tip_slot").await;
-    assert!(tip < (slot + AHEAD) as f64, "{tip}");
-    assert!(indexer.service.stop(), "{}", indexer.service.output());
 }
 
 /// Runs `indexer` with a login. Returns the exit code and the output.
