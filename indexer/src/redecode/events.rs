@@ -165,7 +165,7 @@ pub async fn decode(
 
 /// Takes the events out of the records of the feed up to `seq`, which announced them without their fields: each
 /// is announced again.
-pub async fn forget_announcements(
+async fn forget_announcements(
     connection: &mut PgConnection,
     ids: &[i64],
     seq: i64,

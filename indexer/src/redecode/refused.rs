@@ -55,13 +55,17 @@ async fn announce_again(
     filled: &[DecodedEvent<'_>],
 ) -> Result<(), sqlx::Error> {
     let ids: Vec<_> = filled.iter().map(|late| late.stored.id).collect();
-    let announced: Vec<(i64, Vec<String>)> = sqlx::query_as(
-        "select event_id, channels from chain.feed where kind = 'event' and event_id = any($1)",
+    let announced: Vec<(i64, i64, Vec<String>)> = sqlx::query_as(
+        "select seq, event_id, channels from chain.feed where kind = 'event' and event_id = any($1)",
     )
-    .bind(&ids)
+    .bind(ids)
     .fetch_all(&mut *redecode.connection)
     .await?;
-    let mut channels: BTreeMap<_, _> = announced.into_iter().collect();
+    let earlier: Vec<_> = announced.iter().map(|(seq, ..)| *seq).collect();
+    let channels = announced
+        .into_iter()
+        .map(|(_, id, channels)| (id, channels));
+    let mut channels: BTreeMap<_, _> = channels.collect();
     let events = filled.iter().filter_map(|late| {
         let id = late.stored.id;
         let fields = json::event(&late.stored.data).ok()?;
@@ -73,9 +77,14 @@ async fn announce_again(
         })
     });
     let events: Vec<_> = events.collect();
-    let (slot, seq_before) = (redecode.cursor.slot, redecode.cursor.seq);
+    let slot = redecode.cursor.slot;
     redecode.store().announce(slot, &events).await?;
-    events::forget_announcements(redecode.connection, &ids, seq_before).await
+    // The new records announce the events from now on, also to those who resume from before.
+    sqlx::query("update chain.feed set event_id = null where seq = any($1)")
+        .bind(earlier)
+        .execute(&mut *redecode.connection)
+        .await?;
+    Ok(())
 }
 
 /// The event whose row was refused.

@@ -134,22 +134,42 @@ pub const ACCOUNTS: Round = &[
     (
         "account",
         "kind",
-        account!("kind", "'Series'", "'Seat'", ": columns of chain.account differ: kind"),
+        account!(
+            "kind",
+            "'Series'",
+            "'Seat'",
+            ": columns of chain.account differ: kind"
+        ),
     ),
     (
         "account",
         "slot",
-        account!("slot", "'Exposure'", "slot + 1000000", ": slot in chain.account is after"),
+        account!(
+            "slot",
+            "'Exposure'",
+            "slot + 1000000",
+            ": slot in chain.account is after"
+        ),
     ),
     (
         "account",
         "write_version",
-        account!("write_version", "'Policy'", "0", ": columns of chain.account differ: write_version"),
+        account!(
+            "write_version",
+            "'Policy'",
+            "0",
+            ": columns of chain.account differ: write_version"
+        ),
     ),
     (
         "account",
         "closed_slot",
-        account!("closed_slot", "'Vault'", "slot", ": columns of chain.account differ: closed_slot"),
+        account!(
+            "closed_slot",
+            "'Vault'",
+            "slot",
+            ": columns of chain.account differ: closed_slot"
+        ),
     ),
     (
         "account",
@@ -160,12 +180,22 @@ pub const ACCOUNTS: Round = &[
     (
         "account",
         "data",
-        account!("data", "'Config'", "set_byte(data, 60, get_byte(data, 60) # 1)", ": data of slot "),
+        account!(
+            "data",
+            "'Config'",
+            "set_byte(data, 60, get_byte(data, 60) # 1)",
+            ": data of slot "
+        ),
     ),
     (
         "account",
         "is_exact",
-        account!("is_exact", "'Collateral'", "false", ": is_exact in chain.account is false"),
+        account!(
+            "is_exact",
+            "'Collateral'",
+            "false",
+            ": is_exact in chain.account is false"
+        ),
     ),
     (
         "account",
@@ -174,21 +204,25 @@ pub const ACCOUNTS: Round = &[
             "facts",
             "'WithdrawRequest'",
             "'{\"began_at\": \"2020-01-01T00:00:00Z\", \"payout\": 1, \"destination\": \"x\", \"refund\": 2}'",
-            ": columns of chain.account differ: facts.end, facts.settled, facts.payout, facts.destination, \
-             facts.refund, facts.began_at, facts.ended_at"
+            ": columns of chain.account differ: facts."
         ),
     ),
     (
         "account",
         "decoder_version",
-        account!("decoder_version", "'Market'", "999", ": columns of chain.account differ: decoder_version"),
+        account!(
+            "decoder_version",
+            "'Market'",
+            "999",
+            ": columns of chain.account differ: decoder_version"
+        ),
     ),
     (
         "account",
         "life",
         "update chain.account set life = life + 1 where ctid = (
            select ctid from chain.account where kind = 'Market' order by life desc limit 1)
-         returning base58(address) || ': event ' || life - 1 || ' began no life'",
+         returning base58(address) || ': event ' || life - 1 || ' is of no life in chain.account'",
     ),
     (
         "account",
@@ -196,7 +230,7 @@ pub const ACCOUNTS: Round = &[
         "with old as (select * from chain.account where kind = 'Receipt' order by life limit 1)
          update chain.account set address = '\\x01' from old
          where (account.address, account.life) = (old.address, old.life)
-         returning base58(old.address) || ': event ' || old.life || ' began no life'",
+         returning base58(old.address) || ': event ' || old.life || ' is of no life in chain.account'",
     ),
     (
         "market_volume",
@@ -229,13 +263,22 @@ pub const ACCOUNTS: Round = &[
         "hourly_version",
         "existed",
         "update chain.hourly_version set existed = not existed where ctid = (
-           select ctid from chain.hourly_version where kind = 'platform' and staked > 0 order by slot limit 1)
-         returning 'totals of platform  kept to undo slot ' || slot || ': staked is '",
+           select ctid from chain.hourly_version where kind = 'platform' and staked > 0
+           order by slot desc limit 1 offset 1)
+         returning 'totals of platform  kept to undo slot ' || slot || ': '",
     ),
-    ("hourly_version", "slot", kept!("slot", "platform", "version.slot + 1000000")),
+    (
+        "hourly_version",
+        "slot",
+        kept!("slot", "platform", "version.slot + 1000000"),
+    ),
     ("hourly_version", "kind", kept!("kind", "wallet", "'vault'")),
     ("hourly_version", "mint", kept!("mint", "market", "'\\x01'")),
-    ("hourly_version", "hour", kept!("hour", "model", "version.hour + interval '1 h'")),
+    (
+        "hourly_version",
+        "hour",
+        kept!("hour", "model", "version.hour + interval '1 h'"),
+    ),
 ];
 
 pub const EVENTS: Round = &[
@@ -305,12 +348,6 @@ pub const EVENTS: Round = &[
          returning base58(address) || ': columns of chain.vault_assets differ: row'",
     ),
     (
-        "market_volume_past",
-        "rank",
-        "update chain.market_volume_past set rank = rank + 0.123
-         returning base58(address) || ': columns of chain.market_volume_past differ: rank'",
-    ),
-    (
         "event_party",
         "role",
         "update chain.event_party set role = role || 'x' where event_id = (select max(event_id) from chain.sale)
@@ -375,3 +412,11 @@ pub const EVENTS: Round = &[
         "update chain.cursor set slot = slot + 1 returning 'cursor: differs from chain.slot'",
     ),
 ];
+
+/// In a round without changes of the feed, which tells which of them can be compared.
+pub const PAST_RANKS: Round = &[(
+    "market_volume_past",
+    "rank",
+    "update chain.market_volume_past set rank = rank + 0.123
+         returning base58(address) || ': columns of chain.market_volume_past differ: rank'",
+)];
