@@ -176,6 +176,16 @@ async fn decode_slow_letters(start: fn(&Fixture) -> Service) {
     let pool = fixture.network.database().await;
     let mut indexer = start(&fixture);
     wait_until_final(&fixture, &pool).await;
+    wait_for("finalized slots", Duration::from_secs(60), async || {
+        let finalized =
+            "select count(*) from chain.slot join chain.cursor on slot.slot <= finalized_slot";
+        let finalized: i64 = sqlx::query_scalar(finalized)
+            .fetch_one(&pool)
+            .await
+            .unwrap();
+        (older::SLOW_SLOTS <= finalized).then_some(())
+    })
+    .await;
     assert!(indexer.stop(), "{}", indexer.output());
     let letters = older::add_slow_letters(&pool).await;
 

@@ -318,23 +318,28 @@ pub async fn add_letter_of_a_late_slot(pool: &PgPool) {
     .unwrap();
 }
 
+/// Number of finalized slots that [`add_slow_letters`] needs.
+pub const SLOW_SLOTS: i64 = 20;
+
 /// Adds a batch of events that no decoder can decode to each of twenty slots, and makes each batch take more
 /// than half a second. Returns the number of their letters.
 pub async fn add_slow_letters(pool: &PgPool) -> i64 {
-    let statement = "
+    let statement = format!("
         with malformed as (
           insert into chain.event (id, slot, signature, data, block_time)
           select (slot << 31) + (1 << 30) + number, slot, decode(repeat('07', 64), 'hex'), '\\x0102',
             block_time
           from (select slot, block_time from chain.slot
                 where slot <= (select finalized_slot from chain.cursor)
-                order by slot desc limit 20) as newest,
+                order by slot desc limit {SLOW_SLOTS}) as newest,
             generate_series(1, 256) as number
           returning *)
         insert into chain.dead_letter (subject, slot, event_id, reason, decoder_version)
-        select 'event', slot, id, '', 0 from malformed";
-    let added = sqlx::query(statement).execute(pool).await.unwrap();
-    assert_eq!(added.rows_affected(), 20 * 256);
+        select 'event', slot, id, '', 0 from malformed"
+    );
+    let added = sqlx::query(&statement).execute(pool).await.unwrap();
+    let letters = SLOW_SLOTS * 256;
+    assert_eq!(added.rows_affected(), letters.unsigned_abs());
     // A batch updates the letters that stay open, and those that don't.
     sqlx::raw_sql(
         "create function chain.wait() returns trigger language plpgsql as
@@ -345,7 +350,7 @@ pub async fn add_slow_letters(pool: &PgPool) -> i64 {
     .execute(pool)
     .await
     .unwrap();
-    20 * 256
+    letters
 }
 
 pub async fn remove_slow_letters(pool: &PgPool) {
