@@ -258,8 +258,8 @@ impl Pager {
         Ok(self.page(rows, key))
     }
 
-    /// Reads the page of a list whose rows are in several parts, each of which is a range of an index in
-    /// the list's order: Postgres merges them. `conditions` select the parts. `select` appends a query of
+    /// Reads the page of a list whose rows are in several parts. Each part is a range of an index in the
+    /// list's order, and Postgres merges them. `conditions` select the parts. `select` appends a query of
     /// the items (alias `alias`) that ends in its `where` clause, with the condition of a part.
     ///
     /// The indexes of a list have the column of a filter with few values before the columns of its order. A

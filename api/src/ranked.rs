@@ -70,8 +70,8 @@ pub struct RankedList {
 const ORDER: Order = Order::descending(&["v.rank", "v.address", "v.life"]);
 
 impl RankedList {
-    /// Reads a page of the list as of its moment. `parts` are the conditions of parts of which the current
-    /// values are merged, as by [`Pager::fetch_merged`]. `filter` appends conditions on rows of the values'
+    /// Reads a page of the list as of its moment. `parts` are conditions, each of which selects a part of the
+    /// current values; the parts are merged as by [`Pager::fetch_merged`]. `filter` appends conditions on rows of the values'
     /// tables (alias `v`), and `key` returns an item's address and life.
     pub async fn page<T>(
         &self,

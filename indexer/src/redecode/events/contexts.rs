@@ -174,8 +174,7 @@ pub async fn superseded(
     Ok(superseded)
 }
 
-/// The account of which an event has measures that later ones replace, and the statement that finds the next of
-/// these.
+/// The account whose latest measures an event sets, and the statement that finds the next event that sets them.
 fn measured(event: &Event) -> Option<(&'static str, &Address)> {
     match event {
         Event::ReceiptRuled(e) => Some((NEXT_VALUE, &e.model)),

@@ -104,7 +104,7 @@ fn of_list(list: &str, example: &Example, parameters: &[Value], document: &Value
 /// A value of each parameter.
 type Query<'a> = BTreeMap<&'a str, &'a str>;
 
-/// Each combination of values of the parameters, of which filters that aren't required can be missing.
+/// Each combination of values of the parameters. A filter that isn't required is also left out.
 fn choices<'a>(parameters: &'a [Parameter]) -> Vec<Query<'a>> {
     let mut choices = vec![Query::new()];
     for parameter in parameters {
