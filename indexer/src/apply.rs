@@ -6,6 +6,7 @@ mod batch_limit;
 mod error;
 mod limits;
 mod next;
+mod requests;
 mod updates;
 
 use std::{
@@ -13,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{TimeDelta, Utc};
 use driftshield_sdk::Address;
 use metrics::{counter, histogram};
 use sqlx::{Connection, PgConnection};
@@ -31,13 +32,15 @@ use crate::{
     rpc::BLOCK_BATCH,
     slot::{SealedSlot, SlotUpdate},
     status::{State, Status},
-    store::{Care, IfIncomplete, Store, bytes_of},
+    store::{Care, IfIncomplete, Store},
     undo,
 };
 use backend::{Backend, begin_long};
 use batch_limit::BatchLimit;
 pub use error::ApplyError;
 use limits::{bounded, session};
+pub use requests::Request;
+use updates::Batch;
 
 /// Key of the advisory lock that a process holds while it writes schema `chain`.
 const WRITER_LOCK: i64 = 0x6472_6966_7473_6869; // "driftshi"
@@ -66,12 +69,6 @@ pub enum Obstacle {
     UnknownFork { slot: i64, parent_slot: i64 },
     /// The slot was sealed before all of its messages had arrived. It may be applied.
     Late { slot: i64, parent_slot: i64 },
-}
-
-/// A request for an account to be read again.
-pub struct Request {
-    pub address: Address,
-    pub asked_at: DateTime<Utc>,
 }
 
 /// What outlives a writer's connection.
@@ -302,9 +299,15 @@ impl<'a> MirrorWriter<'a> {
         is_linked: bool,
         tip: Option<Tip>,
     ) -> Result<Applied, ApplyError> {
-        let updates = updates.split_at(batch);
-        self.apply_or(IfIncomplete::Refuse, updates, is_linked, tip)
-            .await
+        let (updates, ahead) = updates.split_at(batch);
+        self.apply_batch(Batch {
+            updates,
+            ahead,
+            is_linked,
+            tip,
+            if_incomplete: IfIncomplete::Refuse,
+        })
+        .await
     }
 
     /// Applies blocks that were read from an RPC node, as [`Self::apply`]. What they lack is on record.
@@ -313,25 +316,24 @@ impl<'a> MirrorWriter<'a> {
         blocks: &[SlotUpdate],
         tip: Option<Tip>,
     ) -> Result<Applied, ApplyError> {
-        self.apply_or(IfIncomplete::Record, (blocks, &[]), true, tip)
-            .await
+        self.apply_batch(Batch {
+            updates: blocks,
+            ahead: &[],
+            is_linked: true,
+            tip,
+            if_incomplete: IfIncomplete::Record,
+        })
+        .await
     }
 
-    async fn apply_or(
-        &mut self,
-        if_incomplete: IfIncomplete,
-        updates: (&[SlotUpdate], &[SlotUpdate]),
-        is_linked: bool,
-        tip: Option<Tip>,
-    ) -> Result<Applied, ApplyError> {
-        self.create_partitions(updates.0.iter().flat_map(SlotUpdate::sealed))
+    async fn apply_batch(&mut self, batch: Batch<'_>) -> Result<Applied, ApplyError> {
+        let updates = batch.updates;
+        self.create_partitions(updates.iter().flat_map(SlotUpdate::sealed))
             .await?;
-        let applied = self
-            .apply_fast_or_carefully(if_incomplete, updates, is_linked, tip)
-            .await;
-        self.learn(updates.0.len(), applied.as_ref().err());
+        let applied = self.apply_fast_or_carefully(batch).await;
+        self.learn(updates.len(), applied.as_ref().err());
         let applied = applied?;
-        self.record(updates.0, &applied);
+        self.record(updates, &applied);
         let now = Instant::now();
         if self.memory.retention.is_due(now) {
             let retention = &mut self.memory.retention;
@@ -352,35 +354,19 @@ impl<'a> MirrorWriter<'a> {
         }
     }
 
-    async fn apply_fast_or_carefully(
-        &mut self,
-        if_incomplete: IfIncomplete,
-        updates: (&[SlotUpdate], &[SlotUpdate]),
-        is_linked: bool,
-        tip: Option<Tip>,
-    ) -> Result<Applied, ApplyError> {
-        let fast = self.apply_with(Care::Fast, if_incomplete, updates, is_linked, tip);
-        match fast.await {
+    async fn apply_fast_or_carefully(&mut self, batch: Batch<'_>) -> Result<Applied, ApplyError> {
+        match self.apply_with(Care::Fast, batch).await {
             Err(ApplyError::Database(error)) if is_refusal(&error) => {
                 tracing::warn!(%error, "a row was refused; storing the slots row by row");
-                self.apply_with(Care::Careful, if_incomplete, updates, is_linked, tip)
-                    .await
+                self.apply_with(Care::Careful, batch).await
             }
             applied => applied,
         }
     }
 
-    async fn apply_with(
-        &mut self,
-        care: Care,
-        if_incomplete: IfIncomplete,
-        updates: (&[SlotUpdate], &[SlotUpdate]),
-        is_linked: bool,
-        tip: Option<Tip>,
-    ) -> Result<Applied, ApplyError> {
+    async fn apply_with(&mut self, care: Care, batch: Batch<'_>) -> Result<Applied, ApplyError> {
         let transaction = bounded(self.connection.begin()).await?;
-        let applied = updates::apply(transaction, care, if_incomplete, updates, is_linked, tip);
-        bounded(applied).await
+        bounded(updates::apply(transaction, care, batch)).await
     }
 
     /// Undoes the slots after `ancestor`, which is applied and not finalized, and tells the clients.
@@ -410,42 +396,6 @@ impl<'a> MirrorWriter<'a> {
     pub async fn store_reading(&mut self, reading: Reading) -> Result<Taken, ApplyError> {
         let transaction = begin_long(&mut self.connection).await?;
         self.backend.while_working(reading.store(transaction)).await
-    }
-
-    /// Requests of the API for accounts to be read again, the first ones first.
-    pub async fn requests(&mut self) -> Result<Vec<Request>, ApplyError> {
-        /// Most accounts that are read at a time, in one request to the node.
-        const MOST: i64 = 100;
-        let select = "select address, asked_at from app.refetch order by asked_at limit $1";
-        let rows = sqlx::query_as(select).bind(MOST);
-        let rows: Vec<(Vec<u8>, DateTime<Utc>)> =
-            bounded(rows.fetch_all(&mut self.connection)).await?;
-        Ok(rows
-            .into_iter()
-            .filter_map(|(address, asked_at)| {
-                let address = address.as_slice().try_into().ok()?;
-                Some(Request { address, asked_at })
-            })
-            .collect())
-    }
-
-    /// Removes requests whose accounts have been read, unless they were made again meanwhile, or somebody is
-    /// about to do so.
-    pub async fn answer(&mut self, requests: &[Request]) -> Result<(), ApplyError> {
-        let addresses = bytes_of(requests.iter().map(|request| &request.address));
-        let times: Vec<_> = requests.iter().map(|request| request.asked_at).collect();
-        let answer = sqlx::query(
-            "delete from app.refetch request using (
-               select address from app.refetch
-               join unnest($1::bytea[], $2::timestamptz[]) as read (address, asked_at)
-                 using (address, asked_at)
-               for update of refetch skip locked) read
-             where request.address = read.address",
-        )
-        .bind(addresses)
-        .bind(times);
-        bounded(answer.execute(&mut self.connection)).await?;
-        Ok(())
     }
 
     /// Records that the mirror has all accounts.

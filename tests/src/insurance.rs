@@ -57,6 +57,19 @@ pub fn vault_terms() -> VaultTerms {
     }
 }
 
+/// Terms of a vault of a network whose windows last seconds.
+pub fn brief_vault_terms(max_cover: u64) -> VaultTerms {
+    VaultTerms {
+        min_cover: 1,
+        max_cover,
+        min_duration_secs: 1,
+        max_duration_secs: 10 * DAY,
+        base_bps: 500,
+        risk_slope_bps: 2_000,
+        ..vault_terms()
+    }
+}
+
 /// Terms with bonds that secure thousands of tokens of cover.
 pub fn insurance_terms() -> CollateralTerms {
     CollateralTerms {

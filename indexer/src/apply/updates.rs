@@ -17,15 +17,31 @@ use crate::{
     undo,
 };
 
-/// Applies `updates`; those `ahead` only tell which slots are finalized.
+/// What is applied in one transaction.
+#[derive(Clone, Copy)]
+pub struct Batch<'a> {
+    pub updates: &'a [SlotUpdate],
+    /// Updates after these. They only tell which slots are finalized.
+    pub ahead: &'a [SlotUpdate],
+    /// Whether earlier updates of the stream were of the mirrored chain.
+    pub is_linked: bool,
+    /// Newest slot that the source has reached.
+    pub tip: Option<Tip>,
+    pub if_incomplete: IfIncomplete,
+}
+
 pub async fn apply(
     mut transaction: Transaction<'_, Postgres>,
     care: Care,
-    if_incomplete: IfIncomplete,
-    (updates, ahead): (&[SlotUpdate], &[SlotUpdate]),
-    is_linked: bool,
-    tip: Option<Tip>,
+    batch: Batch<'_>,
 ) -> Result<Applied, ApplyError> {
+    let Batch {
+        updates,
+        ahead,
+        is_linked,
+        tip,
+        if_incomplete,
+    } = batch;
     let cursor = Cursor::lock(&mut transaction).await?;
     let mut cursor = cursor.ok_or(ApplyError::NoCursor)?;
     set_aside_late(&mut transaction, &cursor, updates).await?;

@@ -4,10 +4,11 @@ use std::{collections::BTreeMap, time::Duration};
 
 use driftshield_sdk::{
     Address, Collateral, DepositLimits, Instruction, ListingTerms, Model, Policy, PolicyTerms,
-    TokenProgram, Vault, VaultTerms, address, error, instruction,
+    TokenProgram, Vault, address, error, instruction,
     rpc::{Client, Error, Keypair, Signer},
 };
 use driftshield_tests::{
+    insurance::brief_vault_terms,
     network::{Service, fixture::Fixture, wait_for},
     world::TOKEN,
 };
@@ -17,7 +18,6 @@ use sqlx::types::chrono::{DateTime, Utc};
 
 use crate::{api_fixture::ApiFixture, mirror, socket::record_messages, tampering};
 
-const DAY: i64 = 24 * 60 * 60;
 const CAPITAL: u64 = 10_000 * TOKEN;
 const COVER: u64 = 100 * TOKEN;
 /// Number of final windows that a model needs before cover is sold on it.
@@ -54,21 +54,7 @@ impl<'a> Insurance<'a> {
         let model: Model = client.get(&fixture.model).await.unwrap();
         let collateral = address::collateral(&model.bond_mint);
         let collateral: Collateral = client.get(&collateral).await.unwrap();
-        let terms = VaultTerms {
-            min_cover: 1,
-            max_cover: CAPITAL,
-            min_duration_secs: 1,
-            max_duration_secs: 10 * DAY,
-            base_bps: 500,
-            slope1_bps: 400,
-            slope2_bps: 6_000,
-            kink_bps: 8_000,
-            risk_slope_bps: 2_000,
-            persistence_bps: [10_000, 9_000, 8_000, 7_000],
-            max_utilisation_bps: 9_000,
-            cancel_fee_bps: 1_000,
-            reserved: [0; 2],
-        };
+        let terms = brief_vault_terms(CAPITAL);
         let listing = ListingTerms {
             model_version: model.version,
             cap: CAPITAL / 2,

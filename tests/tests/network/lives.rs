@@ -107,7 +107,7 @@ async fn gaps(stage: &Stage) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn accounts_that_are_closed_during_the_first_snapshot_are_mirrored() {
-    // Given markets and policies, of which some are closed before the indexer starts
+    // Given markets and policies, some of them closed before the indexer starts
     let stage = Stage::set().await;
     let insured = Insured::open(&stage).await;
     let policies = AroundSnapshot::buy(&insured).await;

@@ -11,7 +11,7 @@ use driftshield_tests::{
         wait_for,
     },
 };
-use sqlx::{Executor, PgPool};
+use sqlx::Executor;
 
 use crate::{mirror, tampering};
 
@@ -25,29 +25,6 @@ fn start_indexer(network: &Network, node: &Node, argument: &str) -> Service {
     Service::start("indexer", &mut command, network.directory.path())
 }
 
-async fn wait_until_settled(network: &Network, pool: &PgPool) {
-    // Transactions that are confirmed can be of the slot after it.
-    let slot = network.client.rpc().get_slot().await.unwrap() as i64 + 1;
-    mirror::wait_until_settled(pool, slot, "the mirror").await;
-}
-
-async fn bets(pool: &PgPool) -> i64 {
-    sqlx::query_scalar("select count(*) from chain.event where name = 'BetPlaced'")
-        .fetch_one(pool)
-        .await
-        .unwrap()
-}
-
-/// Waits for some slots, so that transactions before and after are not of one slot.
-async fn pass_slots(network: &Network) -> u64 {
-    let from = network.client.rpc().get_slot().await.unwrap();
-    wait_for("some slots", TIMEOUT, async || {
-        let slot = network.client.rpc().get_slot().await.ok()?;
-        (from + 3 <= slot).then_some(slot)
-    })
-    .await
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn slots_that_no_source_has_are_on_record_and_the_accounts_are_right() {
     // Given a mirror, and bets while the indexer is away
@@ -58,8 +35,8 @@ async fn slots_that_no_source_has_are_on_record_and_the_accounts_are_right() {
     let pool = network.database().await;
     let mut indexer = start_indexer(network, &node, "run");
     fixture.place_bet(MARKET, 0, 0).await;
-    wait_until_settled(network, &pool).await;
-    let before = bets(&pool).await;
+    mirror::wait_until_current(network, &pool).await;
+    let before = mirror::bets(&pool).await;
     // What is not finalized is lost with the slots after it.
     let slot = network.client.rpc().get_slot().await.unwrap() as i64;
     wait_for("finalized bets", TIMEOUT, async || {
@@ -76,9 +53,9 @@ async fn slots_that_no_source_has_are_on_record_and_the_accounts_are_right() {
         .unwrap();
     indexer.kill();
     fixture.place_bet(MARKET, 1, 0).await;
-    let available = pass_slots(network).await;
+    let available = mirror::pass_slots(network).await;
     fixture.place_bet(MARKET, 2, 1).await;
-    pass_slots(network).await;
+    mirror::pass_slots(network).await;
 
     // When neither a replay nor all of the blocks are left
     node.set(Some(NodeFault::Purged(available)));
@@ -86,7 +63,7 @@ async fn slots_that_no_source_has_are_on_record_and_the_accounts_are_right() {
     network.faults().hold(refuse).await;
     let mut indexer = start_indexer(network, &node, "run");
     fixture.place_bet(MARKET, 3, 2).await;
-    wait_until_settled(network, &pool).await;
+    mirror::wait_until_current(network, &pool).await;
 
     // Then a new epoch has the bets whose blocks are left, the other slots are on record as lost, and
     // clients are told
@@ -97,7 +74,7 @@ async fn slots_that_no_source_has_are_on_record_and_the_accounts_are_right() {
             .unwrap();
     assert!(epoch < now);
     assert!(history_from as u64 <= available);
-    assert_eq!(bets(&pool).await, before + 2);
+    assert_eq!(mirror::bets(&pool).await, before + 2);
     let lost: Vec<(i64, i64)> =
         sqlx::query_as("select from_slot, to_slot from chain.gap where state = 'lost'")
             .fetch_all(&pool)
@@ -128,9 +105,9 @@ async fn slots_that_no_source_has_are_on_record_and_the_accounts_are_right() {
         .await
         .unwrap();
     assert_eq!(history_from as u64, available);
-    assert_eq!(bets(&pool).await, 2);
+    assert_eq!(mirror::bets(&pool).await, 2);
     let mut indexer = start_indexer(network, &node, "run");
-    wait_until_settled(network, &pool).await;
+    mirror::wait_until_current(network, &pool).await;
     mirror::assert_matches_chain(network);
     assert!(indexer.stop(), "{}", indexer.output());
 }
@@ -155,13 +132,13 @@ async fn a_block_that_the_node_lists_and_lacks_counts_as_lost_after_minutes() {
     let node = Node::start(&network.addresses.rpc_url).await;
     let pool = network.database().await;
     let mut indexer = start(network, &node);
-    wait_until_settled(network, &pool).await;
+    mirror::wait_until_current(network, &pool).await;
     indexer.kill();
     let mirrored = sqlx::query_scalar("select slot from chain.cursor");
     let mirrored: i64 = mirrored.fetch_one(&pool).await.unwrap();
-    let passed = pass_slots(network).await;
+    let passed = mirror::pass_slots(network).await;
     fixture.place_bet(MARKET, 1, 0).await;
-    pass_slots(network).await;
+    mirror::pass_slots(network).await;
     let rpc = network.client.rpc();
     let blocks = rpc.get_blocks(mirrored as u64 + 1, Some(passed)).await;
     let lacking = *blocks.unwrap().last().expect("a block");
@@ -182,8 +159,8 @@ async fn a_block_that_the_node_lists_and_lacks_counts_as_lost_after_minutes() {
     // Then it counts as lost, but not at once, and the mirror has all else
     assert!(PATIENCE <= started.elapsed(), "{:?}", started.elapsed());
     assert_eq!(lost, [lacking as i64]);
-    wait_until_settled(network, &pool).await;
-    assert_eq!(bets(&pool).await, 1);
+    mirror::wait_until_current(network, &pool).await;
+    assert_eq!(mirror::bets(&pool).await, 1);
     mirror::assert_matches_chain(network);
     assert!(indexer.stop(), "{}", indexer.output());
 }
@@ -198,7 +175,7 @@ async fn a_mirror_whose_first_slot_was_dropped_goes_back_to_the_one_before_it() 
     let pool = network.database().await;
     let mut indexer = start_indexer(network, &node, "run");
     fixture.place_bet(MARKET, 0, 0).await;
-    wait_until_settled(network, &pool).await;
+    mirror::wait_until_current(network, &pool).await;
     assert!(indexer.stop(), "{}", indexer.output());
 
     // which the cluster dropped, and a node that no longer has the one before
@@ -215,12 +192,12 @@ async fn a_mirror_whose_first_slot_was_dropped_goes_back_to_the_one_before_it() 
     node.set(Some(NodeFault::Purged(slot as u64)));
 
     // When the stream shows only later slots
-    pass_slots(network).await;
+    mirror::pass_slots(network).await;
     let refuse = Fault::RefuseReplay(Refusal::Unsupported);
     network.faults().hold(refuse).await;
     let mut indexer = start_indexer(network, &node, "run");
     fixture.place_bet(MARKET, 1, 0).await;
-    wait_until_settled(network, &pool).await;
+    mirror::wait_until_current(network, &pool).await;
 
     // Then the mirror equals the chain, and its readers were told
     mirror::assert_matches_chain(network);

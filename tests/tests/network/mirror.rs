@@ -57,6 +57,31 @@ pub async fn wait_until_settled(pool: &PgPool, slot: i64, what: &str) {
     .await;
 }
 
+/// Waits until the mirror has all that is confirmed, and all accounts.
+pub async fn wait_until_current(network: &Network, pool: &PgPool) {
+    // Transactions that are confirmed can be of the slot after it.
+    let slot = network.client.rpc().get_slot().await.unwrap() as i64 + 1;
+    wait_until_settled(pool, slot, "the mirror").await;
+}
+
+/// Number of bets in the mirror.
+pub async fn bets(pool: &PgPool) -> i64 {
+    sqlx::query_scalar("select count(*) from chain.event where name = 'BetPlaced'")
+        .fetch_one(pool)
+        .await
+        .unwrap()
+}
+
+/// Waits for some slots, so that transactions before and after are not of one slot.
+pub async fn pass_slots(network: &Network) -> u64 {
+    let from = network.client.rpc().get_slot().await.unwrap();
+    wait_for("some slots", Duration::from_secs(60), async || {
+        let slot = network.client.rpc().get_slot().await.ok()?;
+        (from + 3 <= slot).then_some(slot)
+    })
+    .await
+}
+
 /// Asserts that the mirror has no differences from the chain.
 pub fn assert_matches_chain(network: &Network) -> Totals {
     let (code, output) = network.run("indexer", &["verify"]);

@@ -54,34 +54,11 @@ impl Indexer {
     }
 }
 
-async fn wait_until_settled(network: &Network, pool: &PgPool) {
-    // Transactions that are confirmed can be of the slot after it.
-    let slot = network.client.rpc().get_slot().await.unwrap() as i64 + 1;
-    mirror::wait_until_settled(pool, slot, "the mirror").await;
-}
-
-async fn bets(pool: &PgPool) -> i64 {
-    sqlx::query_scalar("select count(*) from chain.event where name = 'BetPlaced'")
-        .fetch_one(pool)
-        .await
-        .unwrap()
-}
-
 async fn history_from(pool: &PgPool) -> i64 {
     sqlx::query_scalar("select history_from from chain.cursor")
         .fetch_one(pool)
         .await
         .unwrap()
-}
-
-/// Waits for some slots, so that transactions before and after are not of one slot.
-async fn pass_slots(network: &Network) -> u64 {
-    let from = network.client.rpc().get_slot().await.unwrap();
-    wait_for("some slots", TIMEOUT, async || {
-        let slot = network.client.rpc().get_slot().await.ok()?;
-        (from + 3 <= slot).then_some(slot)
-    })
-    .await
 }
 
 /// Asserts that the mirror is on record as incomplete because of the market, and nothing else is wrong.
@@ -116,8 +93,8 @@ async fn a_slot_that_lacks_a_transaction_is_read_again() {
     fixture.create_market(300).await;
     let pool = fixture.network.database().await;
     let mut indexer = fixture.start_indexer();
-    wait_until_settled(&fixture.network, &pool).await;
-    let before = bets(&pool).await;
+    mirror::wait_until_current(&fixture.network, &pool).await;
+    let before = mirror::bets(&pool).await;
 
     // When the server loses a transaction, but not the accounts that it changed
     let faults = fixture.network.faults();
@@ -130,8 +107,8 @@ async fn a_slot_that_lacks_a_transaction_is_read_again() {
         .await;
 
     // Then the mirror has its event all the same
-    wait_until_settled(&fixture.network, &pool).await;
-    assert_eq!(bets(&pool).await, before + 3);
+    mirror::wait_until_current(&fixture.network, &pool).await;
+    assert_eq!(mirror::bets(&pool).await, before + 3);
     mirror::assert_matches_chain(&fixture.network);
     let output = indexer.output();
     assert!(output.contains("the slot is incomplete"), "{output}");
@@ -148,15 +125,15 @@ async fn events_that_no_source_has_are_on_record() {
     let pool = network.database().await;
     let mut indexer = Indexer::start(network, &node, "run");
     fixture.place_bet(MARKET, 0, 0).await;
-    wait_until_settled(network, &pool).await;
-    let before = bets(&pool).await;
+    mirror::wait_until_current(network, &pool).await;
+    let before = mirror::bets(&pool).await;
     assert_eq!(indexer.dead_letters().await, 0);
     indexer.service.kill();
-    let first = pass_slots(network).await;
+    let first = mirror::pass_slots(network).await;
     fixture.place_bet(MARKET, 1, 0).await;
-    let last = pass_slots(network).await;
+    let last = mirror::pass_slots(network).await;
     fixture.place_bet(MARKET, 2, 1).await;
-    pass_slots(network).await;
+    mirror::pass_slots(network).await;
 
     // When neither a replay nor the block has a bet
     node.set(Some(NodeFault::Hole(first, last)));
@@ -164,10 +141,10 @@ async fn events_that_no_source_has_are_on_record() {
     let refusal = network.faults().hold(refuse).await;
     let mut indexer = Indexer::start(network, &node, "run");
     fixture.place_bet(MARKET, 3, 2).await;
-    wait_until_settled(network, &pool).await;
+    mirror::wait_until_current(network, &pool).await;
 
     // Then the mirror has the others, and says that it lacks one
-    assert_eq!(bets(&pool).await, before + 2);
+    assert_eq!(mirror::bets(&pool).await, before + 2);
     assert_on_record(&fixture, &mut indexer, &pool).await;
     network.faults().release(refusal).await;
     wait_for("finalized bets", TIMEOUT, async || {
@@ -180,12 +157,12 @@ async fn events_that_no_source_has_are_on_record() {
     .await;
     assert!(indexer.service.stop(), "{}", indexer.service.output());
 
-    // When a mirror is made anew from the node, then it says so, too
+    // When the mirror is made anew from the node, then it says so, too
     let mut rebuild = Indexer::start(network, &node, "rebuild");
     let code = rebuild.service.exit_code(TIMEOUT).await;
     assert_eq!(code, 0, "{}", rebuild.service.output());
     let mut indexer = Indexer::start(network, &node, "run");
-    wait_until_settled(network, &pool).await;
+    mirror::wait_until_current(network, &pool).await;
     assert_on_record(&fixture, &mut indexer, &pool).await;
     assert!(last as i64 <= history_from(&pool).await);
     assert!(indexer.service.stop(), "{}", indexer.service.output());

@@ -64,12 +64,6 @@ async fn bet(api: &ApiFixture) {
     join_all(bets.map(|(market, bettor)| api.fixture.place_bet(market, bettor, 0))).await;
 }
 
-async fn wait_until_settled(api: &ApiFixture, pool: &PgPool) {
-    // Transactions that are confirmed can be of the slot after it.
-    let slot = api.current_slot().await as i64 + 1;
-    mirror::wait_until_settled(pool, slot, "the mirror").await;
-}
-
 /// Waits until nothing of the present mirror can be undone any more.
 async fn wait_until_final(api: &ApiFixture, pool: &PgPool) {
     let slot = api.current_slot().await as i64;
@@ -118,7 +112,7 @@ async fn what_postgres_refuses_is_set_aside_and_stored_once_it_accepts_it() {
     let network = &api.fixture.network;
     let mut indexer = network.service("indexer", "indexer", &["run", "--listen", &address]);
     api.fixture.place_bet(REFUSED, 0, 1).await;
-    wait_until_settled(&api, &pool).await;
+    mirror::wait_until_current(&api.fixture.network, &pool).await;
     let messages = record_messages(&api.url, vec!["events".to_owned()]);
     wait_for("the client", TIMEOUT, async || {
         (!messages.borrow().is_empty()).then_some(())
@@ -136,7 +130,7 @@ async fn what_postgres_refuses_is_set_aside_and_stored_once_it_accepts_it() {
     for _ in 0..4 {
         bet(&api).await;
     }
-    wait_until_settled(&api, &pool).await;
+    mirror::wait_until_current(&api.fixture.network, &pool).await;
 
     // Then the indexer goes on with the other rows, also of the same slots
     indexer.assert_running();
@@ -224,7 +218,7 @@ async fn what_postgres_refuses_is_set_aside_and_stored_once_it_accepts_it() {
     }
     execute(&pool, "update chain.dead_letter set decoder_version = 0").await;
     let mut indexer = api.fixture.start_indexer();
-    wait_until_settled(&api, &pool).await;
+    mirror::wait_until_current(&api.fixture.network, &pool).await;
 
     // Then all of it is there, and clients are told of the events again, with their fields
     mirror::assert_matches_chain(&api.fixture.network);

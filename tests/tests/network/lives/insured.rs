@@ -4,12 +4,12 @@ use std::{fs, time::Duration};
 
 use driftshield_sdk::{
     Account, AccountKind, Address, Collateral, DepositLimits, Instruction, ListingTerms, Model,
-    ModelTerms, Policy, PolicyTerms, Receipt, TokenProgram, Vault, VaultTerms, address,
-    first_window, instruction,
+    ModelTerms, Policy, PolicyTerms, Receipt, TokenProgram, Vault, address, first_window,
+    instruction,
     rpc::{Client, Keypair, Signer},
     spec::SpecDocument,
 };
-use driftshield_tests::{network::wait_for, world::TOKEN};
+use driftshield_tests::{insurance::brief_vault_terms, network::wait_for, world::TOKEN};
 use tokio::{sync::watch, task::JoinHandle, time::sleep};
 
 use super::stage::{Sent, Stage};
@@ -199,7 +199,7 @@ async fn open_vault(stage: &Stage, manager: &Keypair, key: Address, model: &Mode
         max_persistence: 1,
     };
     let opening = [
-        instruction::create_vault(owner, id, &collateral, 60, 0, vault_terms()),
+        instruction::create_vault(owner, id, &collateral, 60, 0, brief_vault_terms(CAPITAL)),
         instruction::list_model(owner, vault, key, listing),
     ];
     stage.send(&opening).await;
@@ -212,24 +212,6 @@ async fn open_vault(stage: &Stage, manager: &Keypair, key: Address, model: &Mode
     ];
     stage.send(&deposit).await;
     vault
-}
-
-pub fn vault_terms() -> VaultTerms {
-    VaultTerms {
-        min_cover: 1,
-        max_cover: CAPITAL,
-        min_duration_secs: 1,
-        max_duration_secs: 10 * 24 * 60 * 60,
-        base_bps: 500,
-        slope1_bps: 400,
-        slope2_bps: 6_000,
-        kink_bps: 8_000,
-        risk_slope_bps: 2_000,
-        persistence_bps: [10_000, 9_000, 8_000, 7_000],
-        max_utilisation_bps: 9_000,
-        cancel_fee_bps: 1_000,
-        reserved: [0; 2],
-    }
 }
 
 /// A task that measures the windows of a model until it is stopped.

@@ -8,13 +8,13 @@ use driftshield_sdk::{
     rpc::{Keypair, Signer},
 };
 use driftshield_tests::{
+    insurance::brief_vault_terms,
     network::{relay::relay, wait_for},
     world::TOKEN,
 };
 
 use super::{
     expected::{CANCELLED, CREATED, Expected, Life, Listed, PaidLife},
-    insured::vault_terms,
     stage::{Sent, Stage},
 };
 
@@ -192,7 +192,14 @@ pub async fn withdrawn(stage: &Stage, expected: &mut Expected) {
     let (key, id) = (owner.pubkey(), stage.new_market());
     let collateral = address::collateral(&stage.model.bond_mint);
     let collateral: Collateral = client.get(&collateral).await.unwrap();
-    let create = instruction::create_vault(key, id, &collateral, COOLDOWN_SECS, 0, vault_terms());
+    let create = instruction::create_vault(
+        key,
+        id,
+        &collateral,
+        COOLDOWN_SECS,
+        0,
+        brief_vault_terms(CAPITAL),
+    );
     stage.send_signed(&[create], &[owner]).await;
     let vault = address::vault(&key, id);
     let state: Vault = client.get(&vault).await.unwrap();
