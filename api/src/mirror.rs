@@ -64,7 +64,11 @@ struct CursorRow {
 impl CursorRow {
     async fn read(db: &mut PgConnection) -> Result<Option<Self>, sqlx::Error> {
         sqlx::query_as(
-            "select c.epoch, c.slot, c.finalized_slot, c.tip_slot, c.seq, c.history_from,
+            "select c.epoch, c.slot, c.finalized_slot, c.tip_slot, c.seq,
+                    -- Events that no source has are missing up to the slot that shows it.
+                    greatest(c.history_from, (
+                      select max(slot) + 1 from chain.dead_letter
+                      where resolved_at is null and subject = 'history')) as history_from,
                     c.settled_slot, c.block_time, c.block_time_tolerance, c.tip_at, c.updated_at,
                     (select count(*) from chain.gap where state = 'open') as open_gaps,
                     (select count(*) from chain.gap where state = 'lost') as lost_gaps,

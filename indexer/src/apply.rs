@@ -231,11 +231,10 @@ impl<'a> MirrorWriter<'a> {
         Ok(())
     }
 
-    /// Records that the events before `history_from` are not complete.
-    pub async fn miss_past(&mut self, history_from: i64) -> Result<(), ApplyError> {
-        let update = sqlx::query("update chain.cursor set history_from = $1").bind(history_from);
-        bounded(update.execute(&mut self.connection)).await?;
-        Ok(())
+    /// Records that past slots are lost.
+    pub async fn lose_past(&mut self, first: i64, last: i64) -> Result<(), ApplyError> {
+        let transaction = bounded(self.connection.begin()).await?;
+        bounded(gap::lose_past(transaction, first, last)).await
     }
 
     /// Begins to follow the chain after `base`, with all past slots stored.

@@ -91,6 +91,20 @@ pub async fn begin_epoch(
     Ok(())
 }
 
+/// Records that slots before those that the mirror follows are lost. No client follows the mirror yet.
+pub async fn lose_past(
+    mut transaction: Transaction<'_, Postgres>,
+    first: i64,
+    last: i64,
+) -> Result<(), ApplyError> {
+    let cursor = Cursor::lock(&mut transaction).await?;
+    let mut cursor = cursor.ok_or(ApplyError::NoCursor)?;
+    store_loss(&mut transaction, &mut cursor, (first, last)).await?;
+    cursor.update(&mut transaction).await?;
+    transaction.commit().await?;
+    Ok(())
+}
+
 async fn record_loss(
     connection: &mut PgConnection,
     cursor: &mut Cursor,
@@ -107,7 +121,16 @@ async fn record_loss(
     .bind(last)
     .execute(&mut *connection)
     .await?;
-    cursor.history_from = last + 1;
+    store_loss(connection, cursor, (first, last)).await?;
+    announce(connection, cursor, (first, last), "lost").await
+}
+
+async fn store_loss(
+    connection: &mut PgConnection,
+    cursor: &mut Cursor,
+    (first, last): (i64, i64),
+) -> Result<(), sqlx::Error> {
+    cursor.history_from = cursor.history_from.max(last + 1);
     sqlx::query(
         "insert into chain.gap (from_slot, to_slot, epoch, state, reason, closed_at)
          values ($1, $2, $3, 'lost', 'no source has the blocks any more', now())
@@ -117,9 +140,9 @@ async fn record_loss(
     .bind(first)
     .bind(last)
     .bind(cursor.epoch)
-    .execute(&mut *connection)
+    .execute(connection)
     .await?;
-    announce(connection, cursor, (first, last), "lost").await
+    Ok(())
 }
 
 /// Tells the clients and the metrics of a gap.

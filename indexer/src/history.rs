@@ -3,7 +3,10 @@
 //! A node names the slots with transactions of the program, so that only their blocks are read. Past
 //! slots are finalized: they need no chain of hashes, and none is undone.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::HashSet,
+    time::{Duration, Instant},
+};
 
 use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
@@ -43,10 +46,11 @@ const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
 const MAX_REST: i64 = 1_000;
 
 /// Fills the mirror with all past slots, and begins to follow the chain. Goes on where an earlier
-/// attempt ended.
+/// attempt ended. Blocks that the node lacks although it lists them count as gone if `accepts_loss`.
 pub async fn fill(
     rpc: &Rpc,
     mirror: &mut MirrorWriter<'_>,
+    accepts_loss: bool,
     stop: &CancellationToken,
 ) -> Result<(), HistoryError> {
     let mut filled = mirror.cursor().await?.map(|cursor| cursor.slot);
@@ -55,7 +59,8 @@ pub async fn fill(
         if filled.is_some_and(|slot| base.slot < slot) {
             return Err(HistoryError::Behind(base.slot));
         }
-        fill_up_to(rpc, mirror, stop, filled, base.slot).await?;
+        let slots = past_slots(rpc, mirror, stop, filled, base.slot).await?;
+        store_blocks(rpc, mirror, accepts_loss, stop, &slots).await?;
         let finalized = i64::try_from(rpc.finalized_slot().await?).unwrap_or(i64::MAX);
         if finalized - base.slot < MAX_REST {
             return Ok(mirror.begin_following(&base).await?);
@@ -64,42 +69,65 @@ pub async fn fill(
     }
 }
 
-/// Fills the mirror with the program's slots after `filled` up to `last`.
-async fn fill_up_to(
+/// The program's slots after `filled` up to `last`. Begins the mirror, or takes note of what the node has dropped
+/// since an earlier attempt.
+async fn past_slots(
     rpc: &Rpc,
     mirror: &mut MirrorWriter<'_>,
     stop: &CancellationToken,
     filled: Option<i64>,
     last: i64,
-) -> Result<(), HistoryError> {
-    let after = filled.map_or(0, i64::unsigned_abs);
-    let listed = rpc.program_slots(after, last.unsigned_abs());
+) -> Result<Vec<u64>, HistoryError> {
+    let last_filled = filled.unwrap_or(0);
+    let listed = rpc.program_slots(last_filled.unsigned_abs(), last.unsigned_abs());
     let listed = stop.run_until_cancelled(listed).await;
     let mut slots = listed.ok_or(HistoryError::Stopped)??;
     // After the list, because the node drops blocks meanwhile. It may not list those of dropped blocks.
     let first_available = rpc.first_available_slot().await?;
     slots.retain(|slot| first_available <= *slot);
     let history_from = i64::try_from(first_available).unwrap_or(i64::MAX);
-    match filled {
+    match mirror.cursor().await? {
         None => mirror.begin(history_from).await?,
-        Some(slot) if slot + 1 < history_from => mirror.miss_past(history_from).await?,
-        Some(_) => {}
+        Some(cursor) => {
+            let first = cursor.history_from.max(last_filled + 1);
+            if first < history_from {
+                mirror.lose_past(first, history_from - 1).await?;
+            }
+        }
     }
-    let all = slots.len();
     tracing::info!(
-        slots = all,
+        slots = slots.len(),
         history_from,
         last,
         "filling the mirror with past slots"
     );
-    let mut rest = &slots[..];
+    Ok(slots)
+}
+
+/// Fills the mirror with the blocks of `slots`.
+async fn store_blocks(
+    rpc: &Rpc,
+    mirror: &mut MirrorWriter<'_>,
+    accepts_loss: bool,
+    stop: &CancellationToken,
+    slots: &[u64],
+) -> Result<(), HistoryError> {
+    let all = slots.len();
+    let mut rest = slots;
     let mut told = Instant::now();
     while let Some(batch) = mirror.next_blocks(&mut rest) {
         if stop.is_cancelled() {
             return Err(HistoryError::Stopped);
         }
-        let blocks = rpc.blocks_of(batch).await?;
+        let blocks = match accepts_loss {
+            true => rpc.blocks_left_of(batch).await?,
+            false => rpc.blocks_of(batch).await?,
+        };
         let sealed: Vec<SealedSlot> = blocks.into_iter().map(|block| block.sealed).collect();
+        for slot in missing(batch, &sealed) {
+            tracing::error!(slot, "no source has the block of a past slot");
+            mirror.lose_past(slot, slot).await?;
+        }
         mirror.apply_past(&sealed).await?;
         if PROGRESS_INTERVAL <= told.elapsed() {
             told = Instant::now();
@@ -108,6 +136,13 @@ async fn fill_up_to(
         }
     }
     Ok(())
+}
+
+/// The slots that have no block among `blocks`.
+fn missing(slots: &[u64], blocks: &[SealedSlot]) -> Vec<i64> {
+    let stored: HashSet<i64> = blocks.iter().map(|block| block.slot).collect();
+    let slots = slots.iter().map(|slot| slot.cast_signed());
+    slots.filter(|slot| !stored.contains(slot)).collect()
 }
 
 /// The newest finalized block. On a chain without one, what comes before its first block.

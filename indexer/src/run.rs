@@ -10,6 +10,7 @@ mod error;
 mod fallback;
 mod follow;
 mod refetch;
+mod remedies;
 mod settle;
 mod task;
 
@@ -284,7 +285,8 @@ impl Process {
         status.observe(cursor.as_ref());
         if !cursor.as_ref().is_some_and(|cursor| cursor.is_following) {
             status.enter(State::Filling);
-            history::fill(&sources.rpc.patient(), &mut mirror, stop).await?;
+            let accepts_loss = attempts.accepts_loss(Instant::now());
+            history::fill(&sources.rpc.patient(), &mut mirror, accepts_loss, stop).await?;
         }
         let due = mirror.due().await?;
         status.hold_back(!due.is_empty());

@@ -234,7 +234,13 @@ impl Store<'_> {
         // An event whose fields are refused keeps its place and its bytes: clients hear of it, and a newer
         // decoder reads it from there.
         let bare = events.with_nulls(&refused, &["name", "body"]);
-        bare.store(self.connection).await?;
+        if !refused.is_empty() {
+            // What is refused even so has its letter already.
+            dead_letter::refused(self.connection, 0..bare.len(), async |connection, range| {
+                bare.store_range(connection, range).await
+            })
+            .await?;
+        }
         for table in derived {
             self.append(slot, table).await?;
         }

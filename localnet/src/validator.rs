@@ -35,7 +35,7 @@ pub fn start(
     std::thread::Builder::new()
         .name("validator".to_owned())
         .spawn(move || {
-            let reason = match run(config, node) {
+            let reason = match run(config, node, failures.clone()) {
                 Ok(()) => anyhow!("the validator ended"),
                 Err(error) => error.context("the validator ended"),
             };
@@ -67,7 +67,11 @@ fn config(rpc_port: u16, ws_port: u16, payer: &Keypair) -> SurfpoolConfig {
     }
 }
 
-fn run(config: SurfpoolConfig, node: NodeFaults) -> anyhow::Result<()> {
+fn run(
+    config: SurfpoolConfig,
+    node: NodeFaults,
+    failures: mpsc::UnboundedSender<anyhow::Error>,
+) -> anyhow::Result<()> {
     let simnet = config.simnets.first().context("no network configured")?;
     let (svm, simnet_events, geyser_events) = SurfnetSvm::new(SurfnetSvmConfig {
         surfnet_id: simnet.surfnet_id.clone(),
@@ -81,7 +85,13 @@ fn run(config: SurfpoolConfig, node: NodeFaults) -> anyhow::Result<()> {
     .map_err(|error| anyhow!("{error}"))?;
     // Surfpool blocks when one of its channels is full: drain both before it starts.
     std::thread::spawn(move || simnet_events.into_iter().for_each(drop));
-    std::thread::spawn(move || bridge::run(geyser_events, node));
+    let bridge = std::thread::spawn(move || bridge::run(geyser_events, node));
+    std::thread::spawn(move || {
+        if bridge.join().is_err() {
+            // Clients would wait for slots for ever.
+            let _ = failures.send(anyhow!("the gRPC feed failed; its panic is in the log"));
+        }
+    });
     // Surfpool's own plugin thread also wants a channel of Geyser events. Its sender sends nothing
     // and lives until the end, because a closed channel would end that thread.
     let (_idle_sender, no_events) = crossbeam_channel::unbounded::<GeyserEvent>();

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use driftshield_sdk::json;
 use serde_json::json;
+use sqlx::PgConnection;
 
 use super::{
     Failure, Redecode,
@@ -13,6 +14,7 @@ use super::{
 };
 use crate::{
     copy::{time_of, values},
+    dead_letter,
     event_id::EventId,
     rows::FeedEvent,
 };
@@ -23,29 +25,69 @@ pub async fn store_events(
     redecode: &mut Redecode<'_>,
     letters: &[Letter],
 ) -> Result<Vec<(i64, Failure)>, sqlx::Error> {
-    let (mut failures, mut decoded) = (vec![], vec![]);
+    let (mut failures, mut bare) = (vec![], vec![]);
     for letter in letters {
-        let Some(stored) = letter.data.as_deref().and_then(refused_event) else {
-            failures.push((
+        match letter.data.as_deref().and_then(refused_event) {
+            Some(stored) => bare.push((letter, stored)),
+            None => failures.push((
                 letter.id,
                 "the letter's data is no row of an event".to_owned(),
-            ));
-            continue;
-        };
-        // An event that can't be decoded has a letter of its own.
-        if let Ok(event) = stored.decode() {
-            decoded.push(DecodedEvent {
-                letter,
-                stored,
-                event,
-            });
+            )),
         }
     }
+    let (stored, refused) = store_bare(redecode.connection, bare).await?;
+    failures.extend(refused);
+    // An event that can't be decoded has a letter of its own.
+    let decoded = stored.into_iter().filter_map(|(letter, stored)| {
+        let event = stored.decode().ok()?;
+        Some(DecodedEvent {
+            letter,
+            stored,
+            event,
+        })
+    });
+    let decoded = decoded.collect();
     let (filled, refused) = fields::fill_in(redecode.connection, fields::EVENT, decoded).await?;
     failures.extend(refused);
     announce_again(redecode, &filled).await?;
     redecode.announce_accounts().await?;
     Ok(failures)
+}
+
+/// Stores the events that Postgres refused even without their fields, unless the history no longer goes back to
+/// them. Returns those that have a row now, and the letters of the others.
+async fn store_bare<'a>(
+    connection: &mut PgConnection,
+    mut events: Vec<(&'a Letter, StoredEvent)>,
+) -> Result<(Vec<(&'a Letter, StoredEvent)>, Vec<(i64, Failure)>), sqlx::Error> {
+    let refused = dead_letter::refused(connection, 0..events.len(), async |connection, range| {
+        let events = || events[range.clone()].iter().map(|(_, stored)| stored);
+        sqlx::query(
+            "insert into chain.event (id, slot, signature, data, block_time)
+             select id, id >> 31, signature, data, block_time
+             from unnest($1::bigint[], $2::bytea[], $3::bytea[], $4::timestamptz[])
+               as given (id, signature, data, block_time)
+             where (select min(id) from chain.event) <= id
+             on conflict do nothing",
+        )
+        .bind(events().map(|event| event.id).collect::<Vec<_>>())
+        .bind(
+            events()
+                .map(|event| &event.signature[..])
+                .collect::<Vec<_>>(),
+        )
+        .bind(events().map(|event| &event.data[..]).collect::<Vec<_>>())
+        .bind(events().map(|event| event.block_time).collect::<Vec<_>>())
+        .execute(connection)
+        .await?;
+        Ok(())
+    });
+    let mut failures = vec![];
+    for (index, reason) in refused.await?.into_iter().rev() {
+        let (letter, _) = events.remove(index);
+        failures.push((letter.id, reason));
+    }
+    Ok((events, failures))
 }
 
 /// Announces events to the clients to which they were announced without their fields, unless the feed no longer

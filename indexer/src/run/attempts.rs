@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use super::error::RunError;
 use crate::{
-    apply::ApplyError, poll::PollError, rpc::ReadError, stream::StreamError, waits::scaled,
+    apply::ApplyError, history::HistoryError, poll::PollError, rpc::ReadError, stream::StreamError,
+    waits::scaled,
 };
 
 /// Number of refused replays after which the slots are fetched from the RPC node instead.
@@ -122,7 +123,9 @@ impl Attempts {
                 let before = hindrances.late.filter(|(before, _)| before == slot);
                 hindrances.late = Some((*slot, before.map_or(1, |(_, times)| times + 1)));
             }
-            RunError::Missing(_) | RunError::Poll(PollError::Read(ReadError::NoBlock(_))) => {
+            RunError::Missing(_)
+            | RunError::Poll(PollError::Read(ReadError::NoBlock(_)))
+            | RunError::History(HistoryError::Read(ReadError::NoBlock(_))) => {
                 let (since, times) = hindrances.missing.unwrap_or((now, 0));
                 hindrances.missing = Some((since, times + 1));
             }
@@ -225,6 +228,7 @@ mod tests {
         let lacking = [
             RunError::Missing(7),
             RunError::Poll(PollError::Read(ReadError::NoBlock(7))),
+            RunError::History(HistoryError::Read(ReadError::NoBlock(7))),
         ];
         for error in lacking {
             let mut attempts = Attempts::default();

@@ -68,8 +68,11 @@ const RECORDS: &str = "
       ('tip_slot is before the slot', slot <= tip_slot),
       ('settled_slot is after the slot', settled_slot <= slot),
       ('history_from is after the slot', history_from <= slot + 1),
-      ('history_from does not follow the last lost slot', history_from = coalesce(
-        (select max(to_slot) + 1 from chain.gap where state = 'lost'), history_from)),
+      -- After a past that lacks events, it is the first slot that was followed.
+      ('history_from does not follow the last lost slot', coalesce(
+        (select history_from = max(to_slot) + 1 or max(to_slot) < history_from and exists (
+           select from chain.dead_letter where subject = 'history')
+         from chain.gap where state = 'lost'), true)),
       ('is_following is false, although slots follow', is_following or not exists (select from chain.slot)),
       ('epoch is not that of the last record of the feed', epoch = coalesce(
         (select feed.epoch from chain.feed order by seq desc limit 1), epoch))
@@ -88,8 +91,10 @@ const RECORDS: &str = "
         select body ->> 'state' from chain.feed announced
         where kind = 'gap' and body ->> 'from_slot' = from_slot::text and body ->> 'to_slot' = to_slot::text
         order by seq desc limit 1), state)),
+      -- Of the past that an empty mirror is filled with, no slots are kept.
       ('to_slot is not the parent of the next slot', state <> 'lost' or exists (
-        select from chain.slot where parent_slot = to_slot) or (select slot <= to_slot from chain.cursor)),
+        select from chain.slot where parent_slot = to_slot) or (select slot <= to_slot from chain.cursor)
+        or to_slot < (select min(slot) from chain.slot)),
       ('from_slot does not follow a slot', state <> 'lost' or exists (
         select from chain.slot where slot = from_slot - 1) or not exists (
         select from chain.slot where slot < from_slot))

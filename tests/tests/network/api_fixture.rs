@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use driftshield_tests::network::{Service, fixture::Fixture, free_address, wait_for};
+use driftshield_tests::network::{Network, Service, fixture::Fixture, free_address, wait_for};
 use reqwest::StatusCode;
 use serde_json::Value;
 
@@ -14,6 +14,19 @@ pub struct ApiFixture {
     _api: Service,
 }
 
+/// Starts an API, and waits until it is ready. Returns its base URL, too.
+pub async fn start_api(network: &Network) -> (Service, String) {
+    let listen = free_address().to_string();
+    let api = network.service("api", "api", &["--listen", &listen]);
+    let url = format!("http://{listen}");
+    wait_for("the API", Duration::from_secs(30), async || {
+        let response = reqwest::get(format!("{url}/health/readiness")).await;
+        (response.ok()?.status() == StatusCode::OK).then_some(())
+    })
+    .await;
+    (api, url)
+}
+
 impl ApiFixture {
     pub async fn start() -> Self {
         Self::start_with(&["--bare"]).await
@@ -22,17 +35,8 @@ impl ApiFixture {
     /// `options` are those of `localnet`.
     pub async fn start_with(options: &[&str]) -> Self {
         let fixture = Fixture::start_with(options).await;
-        let listen = free_address().to_string();
         let indexer = fixture.start_indexer();
-        let api = fixture
-            .network
-            .service("api", "api", &["--listen", &listen]);
-        let url = format!("http://{listen}");
-        wait_for("the API", Duration::from_secs(30), async || {
-            let response = reqwest::get(format!("{url}/health/readiness")).await;
-            (response.ok()?.status() == StatusCode::OK).then_some(())
-        })
-        .await;
+        let (api, url) = start_api(&fixture.network).await;
         Self {
             fixture,
             url,

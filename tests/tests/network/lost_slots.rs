@@ -39,14 +39,7 @@ async fn slots_that_no_source_has_are_on_record_and_the_accounts_are_right() {
     let before = mirror::bets(&pool).await;
     // What is not finalized is lost with the slots after it.
     let slot = network.client.rpc().get_slot().await.unwrap() as i64;
-    wait_for("finalized bets", TIMEOUT, async || {
-        let finalized: i64 = sqlx::query_scalar("select finalized_slot from chain.cursor")
-            .fetch_one(&pool)
-            .await
-            .ok()?;
-        (slot < finalized).then_some(())
-    })
-    .await;
+    mirror::wait_until_final(&pool, slot + 1).await;
     let epoch: i64 = sqlx::query_scalar("select epoch from chain.cursor")
         .fetch_one(&pool)
         .await
@@ -116,12 +109,12 @@ async fn slots_that_no_source_has_are_on_record_and_the_accounts_are_right() {
 async fn a_block_that_the_node_lists_and_lacks_counts_as_lost_after_minutes() {
     /// Five minutes, a tenth as long.
     const PATIENCE: Duration = Duration::from_secs(30);
-    let start = |network: &Network, node: &Node| {
+    let start = |network: &Network, node: &Node, argument: &str| {
         let mut command = network.command("indexer");
         command
             .env("RPC_URL", &node.url)
             .env("DRIFTSHIELD_TIME_SCALE", "10")
-            .arg("run");
+            .arg(argument);
         Service::start("indexer", &mut command, network.directory.path())
     };
 
@@ -131,7 +124,7 @@ async fn a_block_that_the_node_lists_and_lacks_counts_as_lost_after_minutes() {
     let network = &fixture.network;
     let node = Node::start(&network.addresses.rpc_url).await;
     let pool = network.database().await;
-    let mut indexer = start(network, &node);
+    let mut indexer = start(network, &node, "run");
     mirror::wait_until_current(network, &pool).await;
     indexer.kill();
     let mirrored = sqlx::query_scalar("select slot from chain.cursor");
@@ -146,9 +139,9 @@ async fn a_block_that_the_node_lists_and_lacks_counts_as_lost_after_minutes() {
     // When a block of that time is not to be had, and no replay
     node.set(Some(NodeFault::Lacks(lacking)));
     let refuse = Fault::RefuseReplay(Refusal::Unsupported);
-    network.faults().hold(refuse).await;
+    let refusal = network.faults().hold(refuse).await;
     let started = Instant::now();
-    let mut indexer = start(network, &node);
+    let mut indexer = start(network, &node, "run");
     let lost: Vec<i64> = wait_for("the loss", 4 * PATIENCE, async || {
         let lost = "select to_slot from chain.gap where state = 'lost'";
         let lost = sqlx::query_scalar(lost).fetch_all(&pool).await.ok()?;
@@ -162,7 +155,34 @@ async fn a_block_that_the_node_lists_and_lacks_counts_as_lost_after_minutes() {
     mirror::wait_until_current(network, &pool).await;
     assert_eq!(mirror::bets(&pool).await, 1);
     mirror::assert_matches_chain(network);
+    network.faults().release(refusal).await;
+    let bet: i64 =
+        sqlx::query_scalar("select max(id >> 31) from chain.event where name = 'BetPlaced'")
+            .fetch_one(&pool)
+            .await
+            .unwrap();
+    mirror::wait_until_final(&pool, bet).await;
     assert!(indexer.stop(), "{}", indexer.output());
+
+    // When a mirror is made anew, and the node lacks a block with an event of the program
+    node.set(Some(NodeFault::Lacks(bet as u64)));
+    let started = Instant::now();
+    let mut rebuild = start(network, &node, "rebuild");
+    let code = rebuild.exit_code(4 * PATIENCE).await;
+    assert_eq!(code, 0, "{}", rebuild.output());
+
+    // Then that block counts as lost as late, and the mirror has all else
+    assert!(PATIENCE <= started.elapsed(), "{:?}", started.elapsed());
+    let lost: (i64, i64, i64) = sqlx::query_as(
+        "select from_slot, to_slot, history_from from chain.gap, chain.cursor where state = 'lost'",
+    )
+    .fetch_one(&pool)
+    .await
+    .unwrap();
+    assert_eq!(lost, (bet, bet, bet + 1));
+    assert_eq!(mirror::bets(&pool).await, 0);
+    node.set(None);
+    mirror::assert_matches_chain(network);
 }
 
 #[tokio::test(flavor = "multi_thread")]

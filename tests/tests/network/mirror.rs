@@ -72,6 +72,18 @@ pub async fn bets(pool: &PgPool) -> i64 {
         .unwrap()
 }
 
+/// Waits until the mirror's slots up to `slot` are finalized.
+pub async fn wait_until_final(pool: &PgPool, slot: i64) {
+    wait_for("finalized slots", Duration::from_secs(60), async || {
+        let finalized: i64 = sqlx::query_scalar("select finalized_slot from chain.cursor")
+            .fetch_one(pool)
+            .await
+            .ok()?;
+        (slot <= finalized).then_some(())
+    })
+    .await;
+}
+
 /// Waits for some slots, so that transactions before and after are not of one slot.
 pub async fn pass_slots(network: &Network) -> u64 {
     let from = network.client.rpc().get_slot().await.unwrap();

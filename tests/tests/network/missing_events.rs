@@ -8,13 +8,13 @@ use driftshield_tests::{
         Network, Service,
         faults::{Fault, Kind, Refusal},
         fixture::Fixture,
-        free_address, wait_for,
+        free_address,
     },
 };
 use serde_json::Value;
 use sqlx::PgPool;
 
-use crate::mirror;
+use crate::{api_fixture, mirror};
 
 /// Index of the market that stays open.
 const MARKET: usize = 2;
@@ -54,11 +54,13 @@ impl Indexer {
     }
 }
 
-async fn history_from(pool: &PgPool) -> i64 {
-    sqlx::query_scalar("select history_from from chain.cursor")
-        .fetch_one(pool)
+/// First slot with a complete history, as the API says.
+async fn history_from(api: &str) -> i64 {
+    let health = reqwest::get(format!("{api}/health/detailed"))
         .await
-        .unwrap()
+        .unwrap();
+    let health: Value = health.json().await.unwrap();
+    health["mirror"]["history_from"].as_i64().unwrap()
 }
 
 /// Asserts that the mirror is on record as incomplete because of the market, and nothing else is wrong.
@@ -128,6 +130,8 @@ async fn events_that_no_source_has_are_on_record() {
     mirror::wait_until_current(network, &pool).await;
     let before = mirror::bets(&pool).await;
     assert_eq!(indexer.dead_letters().await, 0);
+    let (_api, api) = api_fixture::start_api(network).await;
+    let whole_from = history_from(&api).await;
     indexer.service.kill();
     let first = mirror::pass_slots(network).await;
     fixture.place_bet(MARKET, 1, 0).await;
@@ -146,15 +150,10 @@ async fn events_that_no_source_has_are_on_record() {
     // Then the mirror has the others, and says that it lacks one
     assert_eq!(mirror::bets(&pool).await, before + 2);
     assert_on_record(&fixture, &mut indexer, &pool).await;
+    assert!(whole_from < first as i64);
+    assert!(first as i64 <= history_from(&api).await);
     network.faults().release(refusal).await;
-    wait_for("finalized bets", TIMEOUT, async || {
-        let finalized: i64 = sqlx::query_scalar("select finalized_slot from chain.cursor")
-            .fetch_one(&pool)
-            .await
-            .ok()?;
-        (last as i64 + 4 < finalized).then_some(())
-    })
-    .await;
+    mirror::wait_until_final(&pool, last as i64 + 5).await;
     assert!(indexer.service.stop(), "{}", indexer.service.output());
 
     // When the mirror is made anew from the node, then it says so, too
@@ -164,7 +163,7 @@ async fn events_that_no_source_has_are_on_record() {
     let mut indexer = Indexer::start(network, &node, "run");
     mirror::wait_until_current(network, &pool).await;
     assert_on_record(&fixture, &mut indexer, &pool).await;
-    assert!(last as i64 <= history_from(&pool).await);
+    assert!(last as i64 <= history_from(&api).await);
     assert!(indexer.service.stop(), "{}", indexer.service.output());
 
     // When the node has all of it, then a new mirror is whole
@@ -173,5 +172,5 @@ async fn events_that_no_source_has_are_on_record() {
     let code = rebuild.service.exit_code(TIMEOUT).await;
     assert_eq!(code, 0, "{}", rebuild.service.output());
     mirror::assert_matches_chain(network);
-    assert!(history_from(&pool).await < first as i64);
+    assert!(history_from(&api).await < first as i64);
 }
