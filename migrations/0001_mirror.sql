@@ -432,9 +432,10 @@ begin
 end
 $$;
 
--- Drops the partitions all of whose slots are finalized and before `slot`: the history begins after them.
+-- Drops the partitions all of whose slots are finalized and before `slot`: the history begins after them. Fails if
+-- somebody reads them: whoever wants to read them then would have to wait, too.
 create function chain.drop_partitions(slot bigint) returns integer
-language plpgsql security definer set search_path = pg_catalog as $$
+language plpgsql security definer set search_path = pg_catalog set lock_timeout = '200ms' as $$
 declare
   part record;
   dropped integer := 0;

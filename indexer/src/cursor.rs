@@ -158,6 +158,17 @@ impl Cursor {
             .await
     }
 
+    /// Whether the mirror's state is that of another cursor. What is known of the source can differ.
+    pub fn is_at(&self, other: &Self) -> bool {
+        let state = |cursor: &Self| {
+            (
+                (cursor.epoch, cursor.seq, cursor.slot, cursor.blockhash),
+                (cursor.settled_slot, cursor.is_following),
+            )
+        };
+        state(self) == state(other)
+    }
+
     /// Moves to the next slot.
     pub fn advance(&mut self, sealed: &SealedSlot) {
         self.slot = sealed.slot;

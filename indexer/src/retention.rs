@@ -40,12 +40,14 @@ impl Retention {
         self.next.is_none_or(|next| next <= now)
     }
 
-    /// Removes some of what is older than it must be kept, and notes how far the mirror is now.
+    /// Removes some of what is older than it must be kept, and notes how far the mirror is now. After a failure,
+    /// the slots come first again.
     pub async fn remove_old(
         &mut self,
         now: Instant,
         connection: &mut PgConnection,
     ) -> Result<(), sqlx::Error> {
+        self.next = Some(now + INTERVAL);
         sqlx::query(
             "insert into chain.mark (at, seq, finalized_slot)
              select now(), seq, finalized_slot from chain.cursor
@@ -60,15 +62,13 @@ impl Retention {
             None => 0,
         };
         let most = ranks.max(self.remove_feed(connection).await?);
-        if let Some(age) = self.ages.history {
-            sqlx::query("select chain.drop_partitions(now() - make_interval(secs => $1))")
-                .bind(age.as_secs_f64())
-                .execute(connection)
-                .await?;
+        if CHUNK.unsigned_abs() <= most {
+            self.next = Some(now + SHORT_INTERVAL);
         }
-        let is_behind = CHUNK.unsigned_abs() <= most;
-        self.next = Some(now + if is_behind { SHORT_INTERVAL } else { INTERVAL });
-        Ok(())
+        match self.ages.history {
+            Some(age) => drop_partitions(connection, age).await,
+            None => Ok(()),
+        }
     }
 
     /// Removes old records and slots. Returns how many rows it has removed from the table with the most.
@@ -93,6 +93,24 @@ impl Retention {
             .execute(connection)
             .await?;
         Ok(most)
+    }
+}
+
+/// Drops the partitions that are older. While somebody reads them, such as a backup, they stay: readers that come
+/// later would have to wait together with the indexer.
+async fn drop_partitions(connection: &mut PgConnection, age: Duration) -> Result<(), sqlx::Error> {
+    /// SQLSTATE `lock_not_available`
+    const IN_USE: &str = "55P03";
+    let dropped = sqlx::query("select chain.drop_partitions(now() - make_interval(secs => $1))")
+        .bind(age.as_secs_f64())
+        .execute(connection)
+        .await;
+    match dropped {
+        Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(IN_USE) => {
+            tracing::warn!(%error, "old partitions of the history are in use; dropping them later");
+            Ok(())
+        }
+        dropped => dropped.map(drop),
     }
 }
 

@@ -225,18 +225,22 @@ impl Process {
         let mut attempts = Attempts::default();
         let mut delays = retry_delays();
         let mut memory = self.memory();
+        let mut settler = None;
         loop {
             let mut caught_up = false;
-            let mirrored =
-                self.mirror_until_failure(&attempts, &mut memory, &mut caught_up, until_settled);
+            let kept = Kept {
+                memory: &mut memory,
+                settler: &mut settler,
+                caught_up: &mut caught_up,
+            };
+            let mirrored = self.mirror_until_failure(&attempts, kept, until_settled);
             let error = match mirrored.await {
                 Ok(()) | Err(RunError::Stopped) => return Ok(()),
                 Err(error) => error,
             };
-            if caught_up {
+            if attempts.get_to(self.status.health().slot, caught_up) {
                 delays = retry_delays();
             }
-            attempts.get_to(self.status.health().slot, caught_up);
             let servers = self.sources.grpc.len().max(1);
             let retry = attempts.learn(&error, servers, Instant::now());
             if retry == Retry::Never {
@@ -263,13 +267,11 @@ impl Process {
     }
 
     /// Mirrors the chain over one database connection and one source of slots, until `stop` is
-    /// cancelled or a connection or an update fails. Sets `caught_up` once the mirror has reached the end
-    /// of the stream.
+    /// cancelled or a connection or an update fails.
     async fn mirror_until_failure(
         &self,
         attempts: &Attempts,
-        memory: &mut WriterMemory,
-        caught_up: &mut bool,
+        kept: Kept<'_>,
         until_settled: bool,
     ) -> Result<(), RunError> {
         let Self {
@@ -278,7 +280,7 @@ impl Process {
             stop,
             ..
         } = self;
-        let Some(mut mirror) = self.open(memory).await? else {
+        let Some(mut mirror) = self.open(kept.memory).await? else {
             return Ok(());
         };
         let cursor = mirror.cursor().await?;
@@ -311,7 +313,7 @@ impl Process {
 
         let mut follower = Follower {
             rpc: Arc::clone(&sources.rpc),
-            settler: Settler::new(Arc::clone(&sources.rpc), cursor.as_ref()),
+            settler: take_up(kept.settler, &sources.rpc, cursor.as_ref()),
             refetcher: Refetcher::new(Arc::clone(&sources.rpc)),
             due,
             is_final: false,
@@ -325,7 +327,13 @@ impl Process {
             is_linked: false,
         };
         let followed = follower.follow(until_settled).await;
-        *caught_up = follower.caught_up;
+        *kept.caught_up = follower.caught_up;
+        // Of a database that fails, nothing is known.
+        if !matches!(followed, Err(RunError::Apply(_)))
+            && let Ok(Some(cursor)) = follower.mirror.cursor().await
+        {
+            *kept.settler = Some((cursor, follower.settler));
+        }
         stream_stop.cancel();
         let streamed = stream.await;
         followed?;
@@ -333,6 +341,27 @@ impl Process {
             Ok(result) => result,
             Err(panic) => std::panic::resume_unwind(panic.into_panic()),
         }
+    }
+}
+
+/// What an attempt leaves to the next one.
+struct Kept<'a> {
+    memory: &'a mut WriterMemory,
+    /// The reading of accounts, and the mirror's state that it is for.
+    settler: &'a mut Option<(Cursor, Settler)>,
+    /// Whether the mirror has reached the end of the stream.
+    caught_up: &'a mut bool,
+}
+
+/// Goes on with the reading of accounts that the attempt before began, if nobody has written the mirror since.
+fn take_up(
+    kept: &mut Option<(Cursor, Settler)>,
+    rpc: &Arc<Rpc>,
+    cursor: Option<&Cursor>,
+) -> Settler {
+    match (kept.take(), cursor) {
+        (Some((before, settler)), Some(cursor)) if cursor.is_at(&before) => settler,
+        _ => Settler::new(Arc::clone(rpc), cursor),
     }
 }
 
@@ -380,7 +409,8 @@ fn forward(
         return tokio::spawn(poller.map_err(RunError::from));
     }
     tracing::warn!("no gRPC server works; polling the RPC node until one does");
-    tokio::spawn(poll_until_recovered(sources.grpc.clone(), status, poller))
+    let (servers, interval) = (sources.grpc.clone(), attempts.probe_interval());
+    tokio::spawn(poll_until_recovered(servers, interval, status, poller))
 }
 
 #[cfg(test)]

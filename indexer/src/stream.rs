@@ -208,9 +208,10 @@ async fn forward(
         *slot = first_kept.map_or(*slot, |first| first.max(*slot));
     }
     let subscribed = client.subscribe_with_request(Some(subscription(from_slot)));
-    let subscribed = subscribed.await;
-    let (mut requests, mut stream) =
-        subscribed.map_err(|error| StreamError::from_client(error, from_slot))?;
+    let subscribed = timeout(scaled(SILENCE_TIMEOUT), subscribed).await;
+    let (mut requests, mut stream) = subscribed
+        .map_err(|_| StreamError::Silent)?
+        .map_err(|error| StreamError::from_client(error, from_slot))?;
     tracing::info!(from_slot, "subscribed to the gRPC stream");
 
     let mut assembler = SlotAssembler::default();

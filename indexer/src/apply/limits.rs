@@ -17,13 +17,16 @@ pub fn limit() -> Duration {
 }
 
 /// Settings of the connection. Postgres drops the connection of a dead machine after 30 s, and with it
-/// the writer lock, and it gives up a statement whose result nobody awaits any more.
+/// the writer lock, and it gives up a statement whose result nobody awaits any more. It must not lose a commit
+/// when it crashes: readers have seen its numbers.
 pub fn session() -> String {
     let limit = limit().as_millis();
     format!(
         "set tcp_keepalives_idle = 10; set tcp_keepalives_interval = 5; set tcp_keepalives_count = 4;
          set tcp_user_timeout = {limit}; set statement_timeout = {limit};
-         set idle_in_transaction_session_timeout = {}",
+         set idle_in_transaction_session_timeout = {};
+         select set_config('synchronous_commit', 'on', false)
+         where current_setting('synchronous_commit') = 'off'",
         2 * limit
     )
 }

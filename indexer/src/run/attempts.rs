@@ -19,6 +19,9 @@ const MISSING_TIMEOUT: Duration = Duration::from_secs(300);
 const MIN_MISSING: u32 = 5;
 /// Time that the gRPC servers fail after which the RPC node is polled.
 const GRPC_TIMEOUT: Duration = Duration::from_secs(60);
+/// First time between two looks at the gRPC servers meanwhile, and how often it doubles at most.
+const PROBE_INTERVAL: Duration = Duration::from_secs(10);
+const MAX_DOUBLINGS: u32 = 5;
 
 /// What is known from the attempts so far.
 #[derive(Default)]
@@ -34,6 +37,8 @@ pub struct Attempts {
     hindrances: Hindrances,
     /// Since when no gRPC server has brought the mirror further.
     failing_since: Option<Instant>,
+    /// Number of times since then that a server seemed to work again.
+    recoveries: u32,
     /// Number of servers in a row that refused to be followed, in a way that a retry can't change.
     refused: usize,
 }
@@ -73,8 +78,15 @@ impl Attempts {
         })
     }
 
-    /// Takes note of how far an attempt got: the mirror's slot, and whether it caught up.
-    pub fn get_to(&mut self, slot: Option<i64>, caught_up: bool) {
+    /// Time between two looks at the gRPC servers while the RPC node is polled. It doubles each time that a
+    /// server seemed to work and didn't bring the mirror further.
+    pub fn probe_interval(&self) -> Duration {
+        scaled(PROBE_INTERVAL * 2u32.pow(self.recoveries.min(MAX_DOUBLINGS)))
+    }
+
+    /// Takes note of how far an attempt got: the mirror's slot, and whether it reached the end of the stream.
+    /// Returns whether the mirror got further.
+    pub fn get_to(&mut self, slot: Option<i64>, caught_up: bool) -> bool {
         let is_further = self.reached < slot;
         if is_further {
             self.reached = slot;
@@ -84,9 +96,12 @@ impl Attempts {
             self.has_worked = true;
             self.refused = 0;
         }
-        if (is_further || caught_up) && !self.is_polling {
+        // The end of a stream that goes nowhere is no progress.
+        if is_further && !self.is_polling {
             self.failing_since = None;
+            self.recoveries = 0;
         }
+        is_further
     }
 
     /// Takes note of why an attempt ended at `now`.
@@ -110,15 +125,18 @@ impl Attempts {
 
     fn note(&mut self, error: &RunError, now: Instant) {
         // After a failure of the RPC node, a gRPC server has its turn.
-        self.is_polling = false;
+        let was_polling = std::mem::take(&mut self.is_polling);
+        if !was_polling && is_failure_of_server(error) {
+            let since = *self.failing_since.get_or_insert(now);
+            self.is_polling = scaled(GRPC_TIMEOUT) <= now - since;
+        }
         let hindrances = &mut self.hindrances;
         match error {
             RunError::Stream(StreamError::NoReplay { .. }) => hindrances.refusals += 1,
-            RunError::Stream(_) => {
-                let since = *self.failing_since.get_or_insert(now);
-                self.is_polling = scaled(GRPC_TIMEOUT) <= now - since;
+            RunError::Recovered(server) => {
+                self.server = *server;
+                self.recoveries += 1;
             }
-            RunError::Recovered(server) => self.server = *server,
             RunError::Late(slot) => {
                 let before = hindrances.late.filter(|(before, _)| before == slot);
                 hindrances.late = Some((*slot, before.map_or(1, |(_, times)| times + 1)));
@@ -133,6 +151,17 @@ impl Attempts {
             RunError::Read(_) => hindrances.refusals = 0,
             _ => {}
         }
+    }
+}
+
+/// Whether a gRPC server doesn't work, or is of another fork or cluster: the RPC node may bring the mirror
+/// further. Slots that the server lacks are fetched from that node anyway.
+fn is_failure_of_server(error: &RunError) -> bool {
+    match error {
+        RunError::Stream(StreamError::NoReplay { .. }) => false,
+        RunError::Stream(_) | RunError::UnknownFork { .. } => true,
+        RunError::Apply(ApplyError::Finalized { .. } | ApplyError::NotApplied(_)) => true,
+        _ => false,
     }
 }
 

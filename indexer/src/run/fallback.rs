@@ -7,29 +7,26 @@ use crate::{
     poll::PollError,
     status::Status,
     stream::{self, GrpcServer},
-    waits::scaled,
 };
 
-/// Time between two looks at the gRPC servers.
-const PROBE_INTERVAL: Duration = Duration::from_secs(10);
-
 /// Polls until a gRPC server sends slots and is not behind the mirror, whose slot `status` has. This ends
-/// with [`RunError::Recovered`].
+/// with [`RunError::Recovered`]. The servers are tried every `interval`.
 pub async fn poll_until_recovered(
     servers: Vec<GrpcServer>,
+    interval: Duration,
     status: Arc<Status>,
     polled: impl Future<Output = Result<(), PollError>>,
 ) -> Result<(), RunError> {
     tokio::select! {
         ended = polled => Ok(ended?),
-        server = first_to_work(&servers, &status) => Err(RunError::Recovered(server)),
+        server = first_to_work(&servers, interval, &status) => Err(RunError::Recovered(server)),
     }
 }
 
 /// Waits until one of the servers sends slots and is not behind the mirror. Returns its index.
-async fn first_to_work(servers: &[GrpcServer], status: &Status) -> usize {
+async fn first_to_work(servers: &[GrpcServer], interval: Duration, status: &Status) -> usize {
     loop {
-        tokio::time::sleep(scaled(PROBE_INTERVAL)).await;
+        tokio::time::sleep(interval).await;
         for (index, server) in servers.iter().enumerate() {
             match stream::probe(server.clone()).await {
                 Ok(slot) => {

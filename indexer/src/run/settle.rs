@@ -115,6 +115,7 @@ impl Settler {
                 Taken::OtherFork => {
                     tracing::warn!("the RPC node was on another fork; reading the accounts again");
                     self.miss_all();
+                    self.failed_at = Some(Instant::now());
                     return Ok(());
                 }
             }

@@ -130,6 +130,14 @@ impl Geyser for Service {
             self.faults.count_change(Kind::RefuseSubscriptions);
             return Err(Status::unavailable("the node accepts no subscriptions"));
         }
+        if self
+            .faults
+            .inject_exactly(&Fault::IgnoreSubscriptions)
+            .is_some()
+        {
+            self.faults.count_change(Kind::IgnoreSubscriptions);
+            return std::future::pending().await;
+        }
         let (updates, receiver) = mpsc::channel(CLIENT_QUEUE);
         let connection = request.extensions().get::<ConnectionHandle>();
         let connection = connection.cloned().unwrap_or_default();

@@ -68,7 +68,7 @@ const SLOW_LIST: Duration = Duration::from_secs(300);
 /// Number of faults in a schedule, besides kills of the indexer.
 const FAULTS: usize = 3;
 /// Number of seeds in a row, from a multiple of it on, whose schedules have every kind of fault together.
-pub const ROUND: u64 = 10;
+pub const ROUND: u64 = 11;
 
 impl Schedule {
     /// The faults of a seed.
@@ -148,6 +148,7 @@ fn all_from(random: &mut StdRng) -> Vec<Disturbance> {
         },
         with(cut(), Fault::Behind { slots: 5 }),
         with(Fault::Restart, Fault::RefuseSubscriptions),
+        with(cut(), Fault::IgnoreSubscriptions),
         Disturbance::Silence(silence),
         Disturbance::PingsOnly,
         Disturbance::KillIndexer,

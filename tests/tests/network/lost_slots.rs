@@ -7,7 +7,7 @@ use driftshield_tests::{
     network::{
         Network, Service,
         faults::{Fault, Refusal},
-        fixture::Fixture,
+        fixture::{BETTORS, Fixture},
         wait_for,
     },
 };
@@ -180,7 +180,7 @@ async fn a_block_that_the_node_lists_and_lacks_counts_as_lost_after_minutes() {
     .await
     .unwrap();
     assert_eq!(lost, (bet, bet, bet + 1));
-    assert_eq!(mirror::bets(&pool).await, 0);
+    assert_eq!(mirror::bets(&pool).await, BETTORS as i64);
     node.set(None);
     mirror::assert_matches_chain(network);
 }

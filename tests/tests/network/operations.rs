@@ -351,6 +351,17 @@ async fn what_is_older_than_it_must_be_kept_is_removed() {
             .await
             .unwrap();
     }
+    // Nobody waits for those that are in use.
+    let mut reader = pool.begin().await.unwrap();
+    let read = sqlx::raw_sql("select count(*) from chain.event");
+    read.execute(&mut *reader).await.unwrap();
+    let drop = "savepoint before; select chain.drop_partitions(now() + interval '1 day')";
+    let dropped = sqlx::raw_sql(drop).execute(&mut *transaction).await;
+    let error = dropped.unwrap_err().to_string();
+    assert!(error.contains("lock timeout"), "{error}");
+    reader.rollback().await.unwrap();
+    let undo = sqlx::raw_sql("rollback to savepoint before");
+    undo.execute(&mut *transaction).await.unwrap();
     let mut state = async |before: &str| -> (i32, i64, i64) {
         let sql = format!("select chain.drop_partitions({before}) as dropped");
         let dropped = sqlx::query_scalar(&sql)

@@ -72,6 +72,9 @@ pub enum Fault {
     Restart,
     /// Refuses new subscriptions as `Unavailable`.
     RefuseSubscriptions,
+    /// Never answers new subscriptions, as a proxy whose node hangs. Those that the fault has hit stay without
+    /// an answer even if it is released.
+    IgnoreSubscriptions,
     /// Answers `GetSlot` with a slot that is this number of slots too old.
     Behind { slots: u64 },
 }
@@ -144,6 +147,7 @@ pub enum Kind {
     UndecodableAccount,
     Restart,
     RefuseSubscriptions,
+    IgnoreSubscriptions,
     Behind,
 }
 
@@ -204,6 +208,7 @@ impl Fault {
             Self::UndecodableAccount(_) => Kind::UndecodableAccount,
             Self::Restart => Kind::Restart,
             Self::RefuseSubscriptions => Kind::RefuseSubscriptions,
+            Self::IgnoreSubscriptions => Kind::IgnoreSubscriptions,
             Self::Behind { .. } => Kind::Behind,
         }
     }

@@ -202,6 +202,7 @@ fn faults_have_one_form_in_json() {
         ),
         (Fault::Restart, json!("restart")),
         (Fault::RefuseSubscriptions, json!("refuse_subscriptions")),
+        (Fault::IgnoreSubscriptions, json!("ignore_subscriptions")),
         (Fault::Behind { slots: 5 }, json!({"behind": {"slots": 5}})),
     ] {
         let request = request(fault.clone());
