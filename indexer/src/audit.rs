@@ -1,4 +1,6 @@
-//! Continuous comparison of a random sample of the mirror with an RPC node.
+//! Continuous comparison of a random sample of the mirror, and of the newest transactions, with an RPC node.
+
+mod transactions;
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -39,6 +41,8 @@ pub struct Audit {
     pub rpc: Arc<Rpc>,
     /// Number of accounts of a sample.
     pub accounts: u64,
+    /// Slot up to which transactions were compared; 0 at first.
+    pub compared: i64,
 }
 
 /// An account of the mirror.
@@ -75,7 +79,7 @@ impl AuditedAccount {
 impl Audit {
     /// Audits a sample once an interval, while this process follows the stream and the mirror has all
     /// accounts. Never returns.
-    pub async fn run(self, interval: Duration) {
+    pub async fn run(mut self, interval: Duration) {
         let mut ticks = interval_at(Instant::now() + interval, interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -93,7 +97,11 @@ impl Audit {
         }
     }
 
-    async fn audit(&self) -> anyhow::Result<()> {
+    async fn audit(&mut self) -> anyhow::Result<()> {
+        for (slot, difference) in self.missing_transactions().await? {
+            counter!(AUDIT_DIFFERENCES).increment(1);
+            tracing::error!(slot, difference, "the mirror differs from the chain");
+        }
         let sample = self.sample().await?;
         // Each request has a slot of its own.
         for addresses in sample.chunks(MAX_ACCOUNTS) {

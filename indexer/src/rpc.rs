@@ -15,8 +15,9 @@ use solana_rpc_client_api::{
 };
 
 use crate::slot::{
-    SlotError,
-    rpc_block::{BlockSlot, RpcBlock},
+    Signature, SlotError,
+    rpc_block::{BlockSlot, RpcBlock, decode},
+    to_i64,
 };
 pub use client::Rpc;
 use client::{LIST, without_url};
@@ -27,6 +28,8 @@ const DISCRIMINATOR_BYTES: usize = 8;
 pub const MAX_ACCOUNTS: usize = 100;
 /// Most slots of one request for blocks; nodes refuse more than 500,000.
 const MAX_SLOTS: u64 = 100_000;
+/// Most signatures of an answer.
+const MAX_SIGNATURES: usize = 1_000;
 /// Number of blocks that are requested at a time.
 const CONCURRENT_BLOCKS: usize = 8;
 /// Number of blocks that one transaction applies.
@@ -52,6 +55,31 @@ pub enum ReadError {
          catch up, correct --rpc-url"
     )]
     Behind { node_slot: u64, min_slot: i64 },
+}
+
+/// A transaction that names the program.
+#[derive(Deserialize)]
+struct Signed {
+    signature: String,
+    slot: u64,
+    err: Option<Value>,
+}
+
+/// A successful transaction that names the program.
+pub struct ProgramTransaction {
+    pub slot: i64,
+    pub signature: Signature,
+}
+
+impl TryFrom<&Signed> for ProgramTransaction {
+    type Error = SlotError;
+
+    fn try_from(signed: &Signed) -> Result<Self, SlotError> {
+        Ok(Self {
+            slot: to_i64("slot", signed.slot)?,
+            signature: decode("signature", &signed.signature)?,
+        })
+    }
 }
 
 /// An account that the program owns.
@@ -89,35 +117,42 @@ impl Rpc {
         self.send("getFirstAvailableBlock", json!([])).await
     }
 
+    /// The newest finalized transactions that name the program and were successful, newest first.
+    pub async fn finalized_transactions(&self) -> Result<Vec<ProgramTransaction>, ReadError> {
+        let page = self
+            .signatures(json!({ "commitment": "finalized" }))
+            .await?;
+        let successful = page.iter().filter(|signed| signed.err.is_none());
+        Ok(successful
+            .map(ProgramTransaction::try_from)
+            .collect::<Result<_, _>>()?)
+    }
+
     /// Slots after `after`, up to `last`, with a successful transaction that names the program, in order.
     pub async fn program_slots(&self, after: u64, last: u64) -> Result<Vec<u64>, ReadError> {
-        /// Most signatures of an answer.
-        const LIMIT: usize = 1000;
-        #[derive(Deserialize)]
-        struct Signed {
-            signature: String,
-            slot: u64,
-            err: Option<Value>,
-        }
         let mut slots = BTreeSet::new();
         let mut before: Option<String> = None;
         loop {
-            let config = json!({ "limit": LIMIT, "before": before, "commitment": "confirmed",
+            let config = json!({ "before": before, "commitment": "confirmed",
                                  "minContextSlot": last });
-            let page: Vec<Signed> = self
-                .send("getSignaturesForAddress", json!([ID.to_string(), config]))
-                .await?;
+            let page = self.signatures(config).await?;
             let successful = page.iter().filter(|signed| signed.err.is_none());
             let in_range = |slot: &u64| after < *slot && *slot <= last;
             slots.extend(successful.map(|signed| signed.slot).filter(in_range));
             match page.last() {
                 // Newest first
-                Some(oldest) if after < oldest.slot && page.len() == LIMIT => {
+                Some(oldest) if after < oldest.slot && page.len() == MAX_SIGNATURES => {
                     before = Some(oldest.signature.clone());
                 }
                 _ => return Ok(slots.into_iter().collect()),
             }
         }
+    }
+
+    async fn signatures(&self, mut config: Value) -> Result<Vec<Signed>, ReadError> {
+        config["limit"] = MAX_SIGNATURES.into();
+        self.send("getSignaturesForAddress", json!([ID.to_string(), config]))
+            .await
     }
 
     /// Slots with a confirmed block in the range, both inclusive, in order.

@@ -163,6 +163,7 @@ async fn observe(
             db,
             rpc: Arc::clone(&sources.rpc),
             accounts: settings.audit_accounts,
+            compared: 0,
         };
         observers.spawn(audit.run(interval));
     }

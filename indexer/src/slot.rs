@@ -103,7 +103,7 @@ pub enum SlotError {
 }
 
 /// Converts a number for a `bigint` column: Postgres has no unsigned integers.
-fn to_i64(field: &'static str, value: u64) -> Result<i64, SlotError> {
+pub fn to_i64(field: &'static str, value: u64) -> Result<i64, SlotError> {
     i64::try_from(value).map_err(|_| SlotError::OutOfRange { field, value })
 }
 

@@ -225,7 +225,7 @@ fn address(key: &str) -> Result<Address, SlotError> {
     decode::<32>("account key", key).map(Address::from)
 }
 
-fn decode<const N: usize>(field: &'static str, base58: &str) -> Result<[u8; N], SlotError> {
+pub fn decode<const N: usize>(field: &'static str, base58: &str) -> Result<[u8; N], SlotError> {
     let decoded = bs58::decode(base58).into_vec().unwrap_or_default();
     bytes(field, &decoded).map_err(|_| SlotError::Malformed {
         field,

@@ -299,6 +299,20 @@ async fn an_audit_finds_a_damaged_account_and_leaves_it_as_it_is() {
     let after: i64 = sqlx::query_scalar(seq).fetch_one(&pool).await.unwrap();
     assert_eq!(after, before + 1);
     assert!(indexer.stop(), "{}", indexer.output());
+
+    // When the events of a transaction are missing, then it reports the transaction
+    let transaction = mirror::damage(
+        &pool,
+        "delete from chain.event where id = (
+           select max(id) from chain.event where name = 'BetPlaced') returning base58(signature)",
+    )
+    .await;
+    let mut indexer = Observed::start(&fixture.network, "third", &options);
+    indexer
+        .wait_for_metric("audit_differences_total", 1.0)
+        .await;
+    assert!(indexer.service.stop(), "{}", indexer.service.output());
+    assert!(indexer.service.output().contains(&transaction));
 }
 
 #[tokio::test(flavor = "multi_thread")]
