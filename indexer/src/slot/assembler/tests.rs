@@ -341,6 +341,26 @@ fn events_of_other_programs_are_ignored() {
 }
 
 #[test]
+fn missing_balances_are_an_error() {
+    let sealed = |missing: usize, is_failed: bool| {
+        let mut stripped = transaction(0, 5, &[]);
+        let meta = stripped.meta.as_mut().unwrap();
+        meta.post_balances.truncate(3 - missing);
+        meta.err = is_failed.then(|| TransactionError { err: vec![1] });
+        let mut assembler = SlotAssembler::default();
+        assembler.push(in_slot(7, stripped)).unwrap();
+        assembler.push(block_meta(7)).map(|update| update.is_some())
+    };
+    for missing in [1, 3] {
+        let error = sealed(missing, false).unwrap_err();
+        assert!(error.to_string().contains("its balances"), "{error}");
+    }
+    assert_eq!(sealed(0, false), Ok(true));
+    // A failed transaction changes none of the program's accounts.
+    assert_eq!(sealed(3, true), Ok(true));
+}
+
+#[test]
 fn missing_inner_instructions_are_an_error() {
     let mut incomplete = transaction(0, 5, &[]);
     let meta = incomplete.meta.as_mut().unwrap();
