@@ -110,7 +110,8 @@ fn to_i64(field: &'static str, value: u64) -> Result<i64, SlotError> {
     i64::try_from(value).map_err(|_| SlotError::OutOfRange { field, value })
 }
 
-fn blockhash(text: &str) -> Result<Blockhash, SlotError> {
+/// Reads a blockhash in base58.
+pub fn blockhash(text: &str) -> Result<Blockhash, SlotError> {
     let mut hash = [0; 32];
     match bs58::decode(text).onto(&mut hash) {
         Ok(32) => Ok(hash),
