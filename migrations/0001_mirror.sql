@@ -35,6 +35,7 @@ create table chain.cursor (
   -- Last applied slot. The mirror contains all changes up to and including this slot.
   slot bigint not null,
   blockhash bytea not null,
+  -- Time of the last block that has one.
   block_time timestamptz,
   -- `seq` of the last record of the feed; 0 before the first one.
   seq bigint not null,
@@ -43,6 +44,9 @@ create table chain.cursor (
   -- Newest slot that the mirror's source has reached, and when it reached it.
   tip_slot bigint not null,
   tip_at timestamptz not null,
+  -- The age of the data counts from this time: `tip_at`, or `block_time` if that is earlier and the mirror is
+  -- behind the tip, or the block was older than `block_time_tolerance` at `tip_at`.
+  as_of timestamptz not null,
   -- Slot at which the mirror last had all accounts; null while it reads accounts from an RPC node,
   -- because it has begun or slots were missing. Accounts can be missing or old then.
   settled_slot bigint,

@@ -33,12 +33,12 @@ pub struct MirrorStatus {
     pub open_gaps: i64,
     /// Number of ranges of slots that no source has any more: events in them are missing.
     pub lost_gaps: i64,
-    /// Time of the latest block.
+    /// Time of the latest block that has one.
     pub block_time: Option<DateTime<Utc>>,
     /// Age of the data in milliseconds: the time since the source last reached a new slot, or, if that is
-    /// more, the time since the latest mirrored block. The block counts only if the mirror is behind the
-    /// source, or the block is older than the clocks of the chain and of the mirror can differ: by 30
-    /// seconds, unless the indexer is set otherwise.
+    /// more, the time since `block_time`. The block counts only if the mirror is behind the source, or if,
+    /// when the source reached the slot, the block was older than the clocks of the chain and of the mirror
+    /// can differ: by 30 seconds, unless the indexer is set otherwise.
     pub age_ms: i64,
 }
 
@@ -53,11 +53,10 @@ struct CursorRow {
     history_from: i64,
     settled_slot: Option<i64>,
     block_time: Option<DateTime<Utc>>,
-    block_time_tolerance: i64,
+    /// The indexer says from when the age counts, so that its own health and the API agree.
+    as_of: DateTime<Utc>,
     open_gaps: i64,
     lost_gaps: i64,
-    tip_at: DateTime<Utc>,
-    updated_at: DateTime<Utc>,
     now: DateTime<Utc>,
 }
 
@@ -69,7 +68,7 @@ impl CursorRow {
                     greatest(c.history_from, (
                       select max(slot) + 1 from chain.dead_letter
                       where resolved_at is null and subject = 'history')) as history_from,
-                    c.settled_slot, c.block_time, c.block_time_tolerance, c.tip_at, c.updated_at,
+                    c.settled_slot, c.block_time, c.as_of,
                     (select count(*) from chain.gap where state = 'open') as open_gaps,
                     (select count(*) from chain.gap where state = 'lost') as lost_gaps,
                     clock_timestamp() as now
@@ -80,19 +79,8 @@ impl CursorRow {
     }
 
     /// Age of the data in milliseconds; never negative, although clocks differ.
-    ///
-    /// While the mirror catches up, or its source does, commits are recent but their data is old, so the
-    /// age is that of the latest block. A block without a time counts from its commit.
     fn age_ms(&self) -> i64 {
-        let since = |time: DateTime<Utc>| (self.now - time).num_milliseconds();
-        let since_tip = since(self.tip_at);
-        let since_block = since(self.block_time.unwrap_or(self.updated_at));
-        let age = if self.slot < self.tip_slot || self.block_time_tolerance < since_block {
-            since_tip.max(since_block)
-        } else {
-            since_tip
-        };
-        age.max(0)
+        (self.now - self.as_of).num_milliseconds().max(0)
     }
 }
 
@@ -167,8 +155,7 @@ mod tests {
         DateTime::from_timestamp(seconds, 0).unwrap()
     }
 
-    /// A mirror at slot 90 at the time 1,000. The latest block is of the time 400, the latest commit
-    /// of 950, and the source has reached its newest slot at 990.
+    /// A mirror at slot 90 at the time 1,000, whose data is of the time 400.
     fn cursor(tip_slot: i64) -> CursorRow {
         CursorRow {
             epoch: 1,
@@ -178,58 +165,24 @@ mod tests {
             seq: 7,
             history_from: 1,
             settled_slot: Some(80),
-            block_time: Some(at(400)),
-            block_time_tolerance: 700_000,
+            block_time: None,
+            as_of: at(400),
             open_gaps: 0,
             lost_gaps: 0,
-            tip_at: at(990),
-            updated_at: at(950),
             now: at(1_000),
         }
     }
 
     #[test]
-    fn a_mirror_at_the_tip_is_as_old_as_the_tip() {
-        assert_eq!(cursor(90).age_ms(), 10_000);
-        assert_eq!(cursor(89).age_ms(), 10_000);
-    }
-
-    #[test]
-    fn a_mirror_at_the_tip_of_a_source_that_catches_up_is_as_old_as_its_block() {
-        let intolerant = |tip_at| CursorRow {
-            block_time_tolerance: 30_000,
-            tip_at,
-            ..cursor(90)
-        };
-        assert_eq!(intolerant(at(990)).age_ms(), 600_000);
-        assert_eq!(intolerant(at(300)).age_ms(), 700_000);
-        let new_block = CursorRow {
-            block_time: Some(at(970)),
-            ..intolerant(at(990))
-        };
-        assert_eq!(new_block.age_ms(), 10_000);
-    }
-
-    #[test]
-    fn a_mirror_behind_the_tip_is_as_old_as_its_block() {
+    fn the_age_counts_from_the_time_that_the_indexer_states() {
         assert_eq!(cursor(91).age_ms(), 600_000);
-        let without_time = CursorRow {
-            block_time: None,
-            ..cursor(91)
-        };
-        assert_eq!(without_time.age_ms(), 50_000);
-        let stalled_source = CursorRow {
-            tip_at: at(100),
-            ..cursor(91)
-        };
-        assert_eq!(stalled_source.age_ms(), 900_000);
+        assert_eq!(MirrorStatus::from(cursor(90)).age_ms, 600_000);
     }
 
     #[test]
     fn an_age_is_never_negative() {
         let ahead = CursorRow {
-            tip_at: at(1_001),
-            block_time: Some(at(1_002)),
+            as_of: at(1_001),
             ..cursor(91)
         };
         assert_eq!(ahead.age_ms(), 0);

@@ -132,8 +132,8 @@ async fn quote(request: JsonRequest<QuoteRequest>) -> Result<Reply<Quote>, Probl
     let mirror = snapshot
         .mirror
         .and_then(|mirror| mirror.block_time.map(|time| (mirror.slot, time)));
-    // Without a mirrored block time there is no time to quote for: the mirror is empty, or the
-    // latest block has no time.
+    // Without a mirrored block time there is no time to quote for: the mirror is empty, or no
+    // block had one.
     let (slot, block_time) = mirror.ok_or(Problem::Unavailable(sqlx::Error::RowNotFound))?;
     let time = purchase_time(request.time, block_time)?;
     let accounts = PurchaseAccounts::read(&mut snapshot.tx, &request).await?;

@@ -257,7 +257,7 @@ impl<'a> MirrorWriter<'a> {
                 },
                 slot: base.slot,
                 blockhash: base.blockhash,
-                block_time: base.block_time,
+                block_time: base.block_time.or(cursor.block_time),
                 finalized_slot: base.slot,
                 tip_slot: base.slot,
                 tip_at: Utc::now(),

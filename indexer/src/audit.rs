@@ -154,7 +154,7 @@ impl Audit {
         let before = self.cursor().await?;
         let keys: BTreeSet<_> = addresses.iter().copied().collect();
         let found = self.rpc.accounts(&keys, before.slot).await?;
-        self.wait_until_past(found.newest_slot).await?;
+        self.wait_until_past(found.newest_slot()).await?;
         let mirrored: Vec<AuditedAccount> = sqlx::query_as(
             "select address, kind, slot, lamports::text, data, closed_slot from chain.account
              where is_current and address = any($1)",
@@ -169,11 +169,11 @@ impl Audit {
         for mirrored in &mirrored {
             let address = Address::try_from(mirrored.account.address.as_slice())?;
             let on_chain = on_chain.get(&address).copied();
-            let texts = mirrored.differences(&address, found.slot, on_chain);
+            let texts = mirrored.differences(&address, found.slot(), on_chain);
             differing.extend(texts.into_iter().map(|text| Difference {
                 address,
                 mirror_slot: mirrored.account.slot,
-                chain_slot: found.slot,
+                chain_slot: found.slot(),
                 text,
             }));
         }

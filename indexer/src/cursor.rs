@@ -11,6 +11,11 @@ use crate::{
     slot::{Blockhash, SealedSlot},
 };
 
+/// Duration of a slot. The age of data without any block time is estimated from it.
+const SLOT_MILLISECONDS: i64 = 400;
+/// Longest such estimate: some years, so that what comes out is a time of Postgres.
+const MAX_ESTIMATE_MILLISECONDS: i64 = 1 << 38;
+
 /// The row of `chain.cursor`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cursor {
@@ -20,6 +25,7 @@ pub struct Cursor {
     /// Last applied slot.
     pub slot: i64,
     pub blockhash: Blockhash,
+    /// Time of the last block that has one; `None` if none had.
     pub block_time: Option<DateTime<Utc>>,
     /// Sequence number of the last record of the feed.
     pub seq: i64,
@@ -83,8 +89,9 @@ impl Cursor {
     pub async fn insert(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
         sqlx::query(
             "insert into chain.cursor (epoch, slot, blockhash, block_time, seq, finalized_slot,
-               tip_slot, tip_at, settled_slot, history_from, is_following, block_time_tolerance)
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+               tip_slot, tip_at, settled_slot, history_from, is_following, block_time_tolerance,
+               as_of)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
         )
         .bind(self.epoch)
         .bind(self.slot)
@@ -98,6 +105,7 @@ impl Cursor {
         .bind(self.history_from)
         .bind(self.is_following)
         .bind(self.block_time_tolerance.num_milliseconds())
+        .bind(self.as_of())
         .execute(connection)
         .await?;
         Ok(())
@@ -108,7 +116,7 @@ impl Cursor {
         sqlx::query(
             "update chain.cursor set slot = $1, blockhash = $2, block_time = $3, seq = $4,
                finalized_slot = $5, tip_slot = $6, tip_at = $7, settled_slot = $8, epoch = $9,
-               is_following = $10, history_from = $11,
+               is_following = $10, history_from = $11, as_of = $12,
                updated_at = now()",
         )
         .bind(self.slot)
@@ -122,6 +130,7 @@ impl Cursor {
         .bind(self.epoch)
         .bind(self.is_following)
         .bind(self.history_from)
+        .bind(self.as_of())
         .execute(connection)
         .await?;
         Ok(())
@@ -173,7 +182,30 @@ impl Cursor {
     pub fn advance(&mut self, sealed: &SealedSlot) {
         self.slot = sealed.slot;
         self.blockhash = sealed.blockhash;
-        self.block_time = sealed.block_time;
+        self.block_time = sealed.block_time.or(self.block_time);
+    }
+
+    /// Number of slots by which the mirror is behind its source.
+    pub fn lag_slots(&self) -> i64 {
+        self.tip_slot.saturating_sub(self.slot).max(0)
+    }
+
+    /// The time from which the age of the data counts, for all who state that age: when the source reached its
+    /// tip, or, if that is earlier, the time of the last block.
+    ///
+    /// The block counts only if the mirror is behind the source, or the block was older than the tolerance when the
+    /// source reached it: a source that catches up itself has nothing newer than an old block. Otherwise the
+    /// clocks of the chain and of the mirror would be in the age.
+    pub fn as_of(&self) -> DateTime<Utc> {
+        let lag = self.lag_slots();
+        let estimated = lag.saturating_mul(SLOT_MILLISECONDS);
+        let estimated = TimeDelta::milliseconds(estimated.min(MAX_ESTIMATE_MILLISECONDS));
+        let block_time = self.block_time.unwrap_or(self.tip_at - estimated);
+        if 0 < lag || self.block_time_tolerance < self.tip_at - block_time {
+            self.tip_at.min(block_time)
+        } else {
+            self.tip_at
+        }
     }
 
     /// First slot up to which slots can be undone: the last finalized one, or, after a loss of slots, the one
@@ -301,6 +333,57 @@ mod tests {
         }
     }
 
+    fn at(secs: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(secs, 0).unwrap()
+    }
+
+    /// The second from which the age counts, of a mirror at `slot` whose source reached the slot 20 at 1,000.
+    fn as_of(slot: i64, block_time: Option<i64>) -> i64 {
+        let cursor = Cursor {
+            slot,
+            block_time: block_time.map(at),
+            tip_slot: 20,
+            tip_at: at(1_000),
+            block_time_tolerance: TimeDelta::seconds(30),
+            ..cursor()
+        };
+        cursor.as_of().timestamp()
+    }
+
+    #[test]
+    fn the_age_counts_from_the_tip_or_from_the_block_if_the_mirror_or_its_source_is_behind() {
+        assert_eq!(as_of(20, Some(970)), 1_000);
+        assert_eq!(as_of(20, Some(969)), 969);
+        assert_eq!(as_of(20, Some(1_002)), 1_000);
+        assert_eq!(as_of(19, Some(970)), 970);
+        assert_eq!(as_of(19, Some(1_002)), 1_000);
+        // A source that knows of fewer slots than the mirror
+        assert_eq!(as_of(21, Some(990)), 1_000);
+        // No block had a time.
+        assert_eq!(as_of(20, None), 1_000);
+        assert_eq!(as_of(10, None), 996);
+        let empty = as_of(i64::MIN, None);
+        assert!((-(1 << 33)..0).contains(&empty), "{empty}");
+    }
+
+    #[test]
+    fn a_block_without_a_time_is_as_old_as_the_one_before() {
+        let mut cursor = Cursor {
+            block_time: Some(at(400)),
+            tip_slot: 200,
+            tip_at: at(1_000),
+            ..cursor()
+        };
+        cursor.advance(&sealed(106, 'f', 105, 'e'));
+        assert_eq!((cursor.slot, cursor.as_of()), (106, at(400)));
+        let timed = SealedSlot {
+            block_time: Some(at(500)),
+            ..sealed(107, 'g', 106, 'f')
+        };
+        cursor.advance(&timed);
+        assert_eq!(cursor.as_of(), at(500));
+    }
+
     #[test]
     fn a_later_slot_is_classified_by_its_parent() {
         for (later, continuity) in [
@@ -326,7 +409,6 @@ mod tests {
     #[test]
     fn the_tip_is_that_of_the_source_and_a_lower_one_makes_the_data_no_younger() {
         let mut cursor = cursor();
-        let at = |secs| DateTime::from_timestamp(secs, 0).unwrap();
         for (slot, secs, tip_secs) in [(110, 9, 9), (110, 12, 9), (107, 15, 9), (108, 18, 18)] {
             cursor.observe(Tip { slot, at: at(secs) });
             assert_eq!((cursor.tip_slot, cursor.tip_at), (slot, at(tip_secs)));

@@ -79,7 +79,6 @@ pub async fn begin_epoch(
     cursor.epoch = Utc::now().timestamp_millis().max(cursor.epoch + 1);
     cursor.slot = first.parent_slot;
     cursor.blockhash = first.parent_blockhash;
-    cursor.block_time = None;
     cursor.finalized_slot = cursor.finalized_slot.min(cursor.slot);
     cursor.settled_slot = None;
     record_loss(&mut transaction, &mut cursor, lost).await?;

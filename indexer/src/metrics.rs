@@ -67,8 +67,8 @@ pub const METRICS: &[Metric] = &[
         AGE_SECONDS,
         Gauge,
         "Age of the data in seconds: the time since the server reached its tip, or, if that is more, the \
-         time since the last applied block. The block counts only if the mirror is behind, or the block \
-         is older than `block_time_tolerance_secs`.",
+         time since the last applied block that has a time. The block counts only if the mirror is \
+         behind, or the block was older than `block_time_tolerance_secs` when the server reached its tip.",
     ),
     Metric::new(READY, Gauge, "1 if `/ready` answers 200, 0 if it doesn't."),
     Metric::new(

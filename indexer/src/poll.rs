@@ -20,8 +20,8 @@
 //!   the slot `E` itself, as the node says.
 //! - Lamports change without events: they are those of the last transaction of the blocks.
 //! - An answer can be of a fork, or of another node behind the same address. Each block is the child of the
-//!   one before, to the block after `S`; the slot `S` of a fork that the cluster dropped is not among
-//!   them, and an answer of such a slot proves nothing.
+//!   one before, to the block after `S`. A block of `S` that the cluster dropped is not among them, by its
+//!   hash, which is asked for after each answer; and an answer of such a block proves nothing.
 //!
 //! Others can send lamports to the program's accounts, in transactions that don't name the program. The
 //! database knows the accounts; so a batch is sent once the one before is stored.
@@ -287,8 +287,9 @@ impl Poller {
         if let Some(newest) = self.pending.newest()
             && !unread.is_empty()
         {
-            let found = in_time(self.rpc.accounts(&unread, newest)).await?;
-            self.pending.show(unread, found);
+            let answer = self.rpc.accounts_with_blockhashes(&unread, newest);
+            let (found, blockhashes) = in_time(answer).await?;
+            self.pending.show(unread, found, blockhashes);
         }
         Ok(())
     }

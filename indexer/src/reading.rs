@@ -18,7 +18,7 @@ use crate::{
     lives::{ChangedLife, Count, Facts, Hole, Life, RPC_VERSION},
     metrics::GUARD_REJECTIONS,
     ranks,
-    rpc::{AccountsAt, ReadError, Rpc, RpcAccount},
+    rpc::{AccountsAt, Blockhashes, ReadError, Rpc, RpcAccount},
     store::{
         Care, IfIncomplete, Store, addresses_of, bytes_of, load_lives, load_open_lives, set_current,
     },
@@ -36,8 +36,8 @@ pub enum Scope {
 pub struct Reading {
     scope: Scope,
     found: AccountsAt,
-    /// The node's block of the newest slot, in base58; `None` if the node has no such block.
-    blockhash: Option<String>,
+    /// The node's blocks of the slots that it answered with.
+    blockhashes: Blockhashes,
 }
 
 /// What the mirror did with a reading.
@@ -66,21 +66,26 @@ impl Scope {
 impl Reading {
     /// Reads accounts as of a slot that is `min_slot` or later.
     pub async fn read(rpc: &Rpc, scope: Scope, min_slot: i64) -> Result<Self, ReadError> {
-        let found = match &scope {
-            Scope::Kind(kind) => rpc.accounts_of(*kind, min_slot).await?,
-            Scope::Addresses(addresses) => rpc.accounts(addresses, min_slot).await?,
+        let (found, blockhashes) = match &scope {
+            Scope::Kind(kind) => {
+                let found = rpc.accounts_of(*kind, min_slot).await?;
+                let blockhashes = rpc.blockhashes(&found.slots).await?;
+                (found, blockhashes)
+            }
+            Scope::Addresses(addresses) => {
+                rpc.accounts_with_blockhashes(addresses, min_slot).await?
+            }
         };
-        let blockhash = rpc.blockhash(found.newest_slot.unsigned_abs()).await?;
         Ok(Self {
             scope,
             found,
-            blockhash,
+            blockhashes,
         })
     }
 
     /// Whether the mirror knows all writes that the accounts can contain.
     pub fn is_passed_by(&self, cursor: &Cursor) -> bool {
-        self.found.newest_slot < cursor.slot
+        self.found.newest_slot() < cursor.slot
     }
 
     /// Stores the accounts that did not change since, and ends the lives of those that the node no
@@ -95,7 +100,7 @@ impl Reading {
         if !self.is_of_the_mirrored_chain(&mut transaction).await? {
             return Ok(Taken::OtherFork);
         }
-        let slot = self.found.slot;
+        let slot = self.found.slot();
         let known = self.known_lives(&mut transaction).await?;
         let is_list = matches!(self.scope, Scope::Kind(_));
         let Takeover {
@@ -135,16 +140,16 @@ impl Reading {
         &self,
         transaction: &mut Transaction<'_, Postgres>,
     ) -> Result<bool, sqlx::Error> {
-        // A node without the block has dropped its slot in the meantime.
-        let Some(blockhash) = &self.blockhash else {
-            return Ok(false);
-        };
-        let mirrored: Option<Vec<u8>> =
-            sqlx::query_scalar("select blockhash from chain.slot where slot = $1")
-                .bind(self.found.newest_slot)
-                .fetch_optional(&mut **transaction)
+        let slots: Vec<_> = self.blockhashes.keys().copied().collect();
+        let mirrored: Vec<(i64, Vec<u8>)> =
+            sqlx::query_as("select slot, blockhash from chain.slot where slot = any($1)")
+                .bind(slots)
+                .fetch_all(&mut **transaction)
                 .await?;
-        Ok(mirrored.is_some_and(|hash| bs58::encode(hash).into_string() == *blockhash))
+        Ok(are_mirrored(
+            &self.blockhashes,
+            &mirrored.into_iter().collect(),
+        ))
     }
 
     /// Current lives of the accounts that were found, and open lives of those that could have been.
@@ -170,6 +175,19 @@ impl Reading {
         lives.extend(load_lives(transaction, &addresses).await?);
         Ok(lives)
     }
+}
+
+/// Whether the mirror has every block that a node answered with. Each answer can be of another fork, or of another
+/// node behind the same address.
+fn are_mirrored(answered: &Blockhashes, mirrored: &HashMap<i64, Vec<u8>>) -> bool {
+    answered.iter().all(|(slot, hash)| {
+        // A node without the block has dropped its slot in the meantime.
+        hash.is_some_and(|hash| {
+            mirrored
+                .get(slot)
+                .is_some_and(|mirrored| hash[..] == mirrored[..])
+        })
+    })
 }
 
 /// The open accounts among `addresses`.
@@ -335,6 +353,21 @@ mod tests {
             changed(vec![life(1, 21, Some(21))], vec![account(1, 9)]),
             []
         );
+    }
+
+    #[test]
+    fn every_answer_must_be_of_a_mirrored_block() {
+        let mirrored = [(20, vec![20; 32]), (22, vec![22; 32])].into();
+        let are_mirrored = |answered: [(i64, Option<u8>); 2]| {
+            let hashes = answered.map(|(slot, hash)| (slot, hash.map(|byte| [byte; 32])));
+            are_mirrored(&hashes.into(), &mirrored)
+        };
+        assert!(are_mirrored([(20, Some(20)), (22, Some(22))]));
+        // The older answer was of a fork, or of a slot that the cluster dropped, and the newer one wasn't.
+        assert!(!are_mirrored([(20, Some(9)), (22, Some(22))]));
+        assert!(!are_mirrored([(20, None), (22, Some(22))]));
+        assert!(!are_mirrored([(21, Some(20)), (22, Some(22))]));
+        assert!(!are_mirrored([(20, Some(20)), (22, Some(9))]));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 mod client;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 
 use driftshield_sdk::{Account, AccountKind, Address, ID};
 use futures::{StreamExt, TryStreamExt, future::ready, stream};
@@ -15,7 +15,7 @@ use solana_rpc_client_api::{
 };
 
 use crate::slot::{
-    Signature, SlotError,
+    self, Blockhash, Signature, SlotError,
     rpc_block::{BlockSlot, RpcBlock, decode},
     to_i64,
 };
@@ -90,13 +90,27 @@ pub struct RpcAccount {
 }
 
 /// The program's accounts among those that were asked for.
+#[derive(Default)]
 pub struct AccountsAt {
+    /// The slots that the node answered with, one for each request.
+    pub slots: BTreeSet<i64>,
+    pub accounts: Vec<RpcAccount>,
+}
+
+/// The blockhash of each slot that a node answered with; `None` if the node has no such block.
+pub type Blockhashes = BTreeMap<i64, Option<Blockhash>>;
+
+impl AccountsAt {
     /// The accounts contain all writes up to the end of this slot.
-    pub slot: i64,
+    pub fn slot(&self) -> i64 {
+        self.slots.first().copied().unwrap_or_default()
+    }
+
     /// No account contains a write after the slot that follows this one. The node may have executed a
     /// part of that slot.
-    pub newest_slot: i64,
-    pub accounts: Vec<RpcAccount>,
+    pub fn newest_slot(&self) -> i64 {
+        self.slots.last().copied().unwrap_or_default()
+    }
 }
 
 impl Rpc {
@@ -232,6 +246,23 @@ impl Rpc {
             .await
     }
 
+    /// The blockhashes of slots.
+    pub async fn blockhashes(&self, slots: &BTreeSet<i64>) -> Result<Blockhashes, ReadError> {
+        let mut hashes = Blockhashes::new();
+        for slot in slots {
+            self.add_blockhash(&mut hashes, *slot).await?;
+        }
+        Ok(hashes)
+    }
+
+    async fn add_blockhash(&self, hashes: &mut Blockhashes, slot: i64) -> Result<(), ReadError> {
+        if let Entry::Vacant(entry) = hashes.entry(slot) {
+            let hash = self.blockhash(slot.unsigned_abs()).await?;
+            entry.insert(hash.as_deref().map(slot::blockhash).transpose()?);
+        }
+        Ok(())
+    }
+
     /// The program's accounts among `addresses`, as of a slot that is `min_slot` or later.
     pub async fn accounts(
         &self,
@@ -239,30 +270,61 @@ impl Rpc {
         min_slot: i64,
     ) -> Result<AccountsAt, ReadError> {
         let addresses: Vec<_> = addresses.iter().copied().collect();
-        let (mut slots, mut accounts) = (vec![], Vec::with_capacity(addresses.len()));
-        for addresses in addresses.chunks(MAX_ACCOUNTS) {
-            let keys: Vec<_> = addresses.iter().map(ToString::to_string).collect();
-            let config = json!({
-                "encoding": "base64",
-                "commitment": "confirmed",
-                "minContextSlot": min_slot,
-            });
-            let response: Response<Vec<Option<UiAccount>>> = self
-                .send("getMultipleAccounts", json!([keys, config]))
-                .await?;
-            slots.push(context_slot(response.context.slot, min_slot)?);
-            for (address, account) in addresses.iter().zip(response.value) {
-                let own = account.filter(|account| account.owner == ID.to_string());
-                if let Some(account) = own {
-                    accounts.push(RpcAccount::new(*address, &account)?);
-                }
+        let mut found = AccountsAt::default();
+        for chunk in addresses.chunks(MAX_ACCOUNTS) {
+            self.add_accounts(&mut found, chunk, min_slot).await?;
+        }
+        if found.slots.is_empty() {
+            found.slots.insert(min_slot);
+        }
+        Ok(found)
+    }
+
+    /// As [`Self::accounts`], with the blockhash of each slot that the node answered with.
+    pub async fn accounts_with_blockhashes(
+        &self,
+        addresses: &BTreeSet<Address>,
+        min_slot: i64,
+    ) -> Result<(AccountsAt, Blockhashes), ReadError> {
+        let addresses: Vec<_> = addresses.iter().copied().collect();
+        let (mut found, mut hashes) = (AccountsAt::default(), Blockhashes::new());
+        for chunk in addresses.chunks(MAX_ACCOUNTS) {
+            let slot = self.add_accounts(&mut found, chunk, min_slot).await?;
+            // Not after all chunks: the cluster can drop the block until then, and have another one in its
+            // slot.
+            self.add_blockhash(&mut hashes, slot).await?;
+        }
+        if found.slots.is_empty() {
+            found.slots.insert(min_slot);
+        }
+        Ok((found, hashes))
+    }
+
+    /// Adds what the node has of at most [`MAX_ACCOUNTS`] accounts. Returns the slot of the answer.
+    async fn add_accounts(
+        &self,
+        found: &mut AccountsAt,
+        addresses: &[Address],
+        min_slot: i64,
+    ) -> Result<i64, ReadError> {
+        let keys: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+        let config = json!({
+            "encoding": "base64",
+            "commitment": "confirmed",
+            "minContextSlot": min_slot,
+        });
+        let response: Response<Vec<Option<UiAccount>>> = self
+            .send("getMultipleAccounts", json!([keys, config]))
+            .await?;
+        let slot = context_slot(response.context.slot, min_slot)?;
+        found.slots.insert(slot);
+        for (address, account) in addresses.iter().zip(response.value) {
+            let own = account.filter(|account| account.owner == ID.to_string());
+            if let Some(account) = own {
+                found.accounts.push(RpcAccount::new(*address, &account)?);
             }
         }
-        Ok(AccountsAt {
-            slot: slots.iter().copied().min().unwrap_or(min_slot),
-            newest_slot: slots.iter().copied().max().unwrap_or(min_slot),
-            accounts,
-        })
+        Ok(slot)
     }
 
     /// All accounts of a type, as of a slot that is `min_slot` or later; `None` for the accounts of no
@@ -290,8 +352,8 @@ impl Rpc {
         let is_unknown = |account: &RpcAccount| AccountKind::of_data(&account.data).is_none();
         found.accounts.retain(is_unknown);
         let unknown = found.accounts.iter().map(|account| account.address);
-        let mut whole = self.accounts(&unknown.collect(), found.slot).await?;
-        whole.slot = whole.slot.min(found.slot);
+        let mut whole = self.accounts(&unknown.collect(), found.slot()).await?;
+        whole.slots.extend(found.slots);
         Ok(whole)
     }
 
@@ -312,8 +374,7 @@ impl Rpc {
             RpcAccount::new(keyed.pubkey.parse().map_err(malformed)?, &keyed.account)
         });
         Ok(AccountsAt {
-            slot,
-            newest_slot: slot,
+            slots: [slot].into(),
             accounts: accounts.collect::<Result<_, _>>()?,
         })
     }

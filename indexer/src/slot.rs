@@ -24,6 +24,9 @@ pub type Signature = [u8; 64];
 pub enum SlotUpdate {
     /// A confirmed slot whose messages have all arrived.
     Sealed(Box<SealedSlot>),
+    /// A confirmed slot of which the source has dropped messages. It must be read again, unless it is applied
+    /// already.
+    Partial(Box<SealedSlot>),
     /// Confirmed slots that are applied together or not at all.
     Joined(JoinedSlots),
     /// A finalized slot.
@@ -36,7 +39,7 @@ impl SlotUpdate {
     /// The slots that the update seals.
     pub fn sealed(&self) -> &[SealedSlot] {
         match self {
-            Self::Sealed(sealed) => std::slice::from_ref(sealed),
+            Self::Sealed(sealed) | Self::Partial(sealed) => std::slice::from_ref(sealed),
             Self::Joined(joined) => joined.slots(),
             Self::Finalized(_) | Self::Late(_) => &[],
         }
@@ -107,7 +110,8 @@ pub fn to_i64(field: &'static str, value: u64) -> Result<i64, SlotError> {
     i64::try_from(value).map_err(|_| SlotError::OutOfRange { field, value })
 }
 
-fn blockhash(text: &str) -> Result<Blockhash, SlotError> {
+/// Reads a blockhash in base58.
+pub fn blockhash(text: &str) -> Result<Blockhash, SlotError> {
     let mut hash = [0; 32];
     match bs58::decode(text).onto(&mut hash) {
         Ok(32) => Ok(hash),

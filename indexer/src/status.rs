@@ -6,14 +6,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use metrics::histogram;
 use serde::Serialize;
 
 use crate::{cursor::Cursor, metrics::SLOT_TO_ROW_SECONDS};
-
-/// Duration of a slot. The age of a block without a time is estimated from it.
-const SLOT_MILLISECONDS: i64 = 400;
 
 /// What the process is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -143,7 +140,7 @@ impl Status {
             state: inner.state,
             slot: cursor.map(|cursor| cursor.slot),
             tip_slot: following.map(|cursor| cursor.tip_slot),
-            lag_slots: following.map(lag_slots),
+            lag_slots: following.map(Cursor::lag_slots),
             age_secs: following.map(|cursor| age(cursor, Utc::now()).as_secs_f64()),
             settled_slot: cursor.and_then(|cursor| cursor.settled_slot),
             last_error: inner.last_error.clone(),
@@ -151,23 +148,9 @@ impl Status {
     }
 }
 
-fn lag_slots(cursor: &Cursor) -> i64 {
-    cursor.tip_slot.saturating_sub(cursor.slot).max(0)
-}
-
 /// Age of the mirror's data; zero if clocks differ.
 fn age(cursor: &Cursor, now: DateTime<Utc>) -> Duration {
-    let since_tip = now - cursor.tip_at;
-    let lag = lag_slots(cursor);
-    let estimated = TimeDelta::milliseconds(lag.saturating_mul(SLOT_MILLISECONDS).min(1 << 50));
-    let since_block = cursor.block_time.map_or(estimated, |time| now - time);
-    // A source that catches up itself has nothing newer than an old block.
-    let age = if 0 < lag || cursor.block_time_tolerance < since_block {
-        since_tip.max(since_block)
-    } else {
-        since_tip
-    };
-    age.to_std().unwrap_or_default()
+    (now - cursor.as_of()).to_std().unwrap_or_default()
 }
 
 /// The answer of `/health`.
@@ -220,7 +203,10 @@ impl Health {
 
 #[cfg(test)]
 mod tests {
+    use chrono::TimeDelta;
+
     use super::*;
+    use crate::slot::SealedSlot;
 
     fn cursor(slot: i64, tip_slot: i64, block_time: Option<i64>) -> Cursor {
         let at = |secs| DateTime::from_timestamp(secs, 0).expect("a time");
@@ -241,19 +227,36 @@ mod tests {
     }
 
     #[test]
-    fn the_age_is_that_of_the_tip_or_of_the_last_block_if_the_mirror_or_its_source_is_behind() {
+    fn the_age_counts_from_the_cursor_s_time_and_is_never_negative() {
         let age = |slot, block_time, now| {
             let now = DateTime::from_timestamp(now, 0).expect("a time");
             age(&cursor(slot, 20, block_time), now).as_secs()
         };
         assert_eq!(age(20, Some(900), 1_003), 3);
         assert_eq!(age(19, Some(900), 1_003), 103);
-        assert_eq!(age(19, Some(1_002), 1_003), 3);
-        assert_eq!(age(10, None, 1_003), 4);
+        assert_eq!(age(20, Some(799), 1_003), 204);
         assert_eq!(age(20, None, 990), 0);
-        assert_eq!(age(20, Some(900), 1_100), 100);
-        assert_eq!(age(20, Some(900), 1_101), 201);
-        assert_eq!(age(20, Some(1_001), 1_101), 101);
+    }
+
+    #[test]
+    fn a_catch_up_on_blocks_without_time_is_not_ready() {
+        let now = Utc::now();
+        let mut cursor = Cursor {
+            tip_slot: 20,
+            tip_at: now,
+            block_time: Some(now - TimeDelta::seconds(60)),
+            ..cursor(10, 20, None)
+        };
+        let status = Status::default();
+        status.enter(State::Following);
+        let next = crate::lives::test_data::slot(11, vec![], vec![]);
+        cursor.advance(&SealedSlot {
+            block_time: None,
+            ..next
+        });
+        status.commit(&cursor);
+        let reason = status.health().unready_reason(Duration::from_secs(30));
+        assert!(reason.is_some_and(|reason| reason.contains("60.")));
     }
 
     #[test]

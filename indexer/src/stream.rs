@@ -294,13 +294,13 @@ struct WholeSlots {
 impl WholeSlots {
     fn has(&mut self, update: &SlotUpdate) -> bool {
         match update {
-            SlotUpdate::Sealed(sealed) if !self.has_begun => {
+            SlotUpdate::Sealed(sealed) | SlotUpdate::Partial(sealed) if !self.has_begun => {
                 self.has_begun = true;
                 self.partial = Some(sealed.slot).filter(|slot| self.from_slot != Some(*slot));
                 self.partial.is_none()
             }
             SlotUpdate::Late(slot) => self.partial != Some(*slot),
-            SlotUpdate::Sealed(_) | SlotUpdate::Joined(_) | SlotUpdate::Finalized(_) => true,
+            _ => true,
         }
     }
 }

@@ -186,15 +186,19 @@ async fn set_back(
     .bind(ancestor)
     .fetch_all(&mut *connection)
     .await?;
-    let block_time = sqlx::query_scalar("select block_time from chain.slot where slot = $1")
-        .bind(ancestor)
-        .fetch_optional(connection)
-        .await?;
+    let block_time = sqlx::query_scalar(
+        "select block_time from chain.slot where slot <= $1 and block_time is not null
+         order by slot desc limit 1",
+    )
+    .bind(ancestor)
+    .fetch_optional(connection)
+    .await?;
     let undone = removed.len();
     let hash = removed.into_iter().find(|(parent, _)| *parent == ancestor);
     let hash = hash.and_then(|(_, hash)| hash.try_into().ok());
     cursor.blockhash = hash.ok_or(ApplyError::NotApplied(ancestor))?;
     cursor.slot = ancestor;
-    cursor.block_time = block_time.flatten();
+    // Where none is left, that of an undone block is some seconds off.
+    cursor.block_time = block_time.or(cursor.block_time);
     Ok(undone)
 }

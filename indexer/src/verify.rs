@@ -87,7 +87,12 @@ async fn compare_kind(
 ) -> anyhow::Result<()> {
     let cursor = read_cursor(connection).await?;
     let on_chain = rpc.accounts_of(kind, cursor.slot).await?;
-    wait_for_slot(connection, on_chain.newest_slot.unsigned_abs(), stalled_at).await?;
+    wait_for_slot(
+        connection,
+        on_chain.newest_slot().unsigned_abs(),
+        stalled_at,
+    )
+    .await?;
     let mut comparison = Comparison {
         connection,
         report: std::mem::take(report),

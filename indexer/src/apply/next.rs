@@ -40,7 +40,7 @@ pub fn next_slots<'a>(
     };
     for update in updates {
         match update {
-            SlotUpdate::Sealed(_) | SlotUpdate::Joined(_) => {}
+            SlotUpdate::Sealed(_) | SlotUpdate::Partial(_) | SlotUpdate::Joined(_) => {}
             // A slot that is not applied yet is finalized later, with another message.
             SlotUpdate::Finalized(slot) if next.is_linked && *slot <= cursor.slot => {
                 next.finalized_slot = next.finalized_slot.max(*slot);
@@ -57,6 +57,11 @@ pub fn next_slots<'a>(
         for sealed in update.sealed() {
             match cursor.continuity(hashes.get(&sealed.slot), sealed) {
                 Continuity::Duplicate => {}
+                Continuity::Next if matches!(update, SlotUpdate::Partial(_)) => {
+                    let (slot, parent_slot) = (sealed.slot, sealed.parent_slot);
+                    next.obstacle = Some(Obstacle::Late { slot, parent_slot });
+                    return next;
+                }
                 Continuity::Next => {
                     hashes.insert(sealed.slot, sealed.blockhash);
                     cursor.advance(sealed);
@@ -196,6 +201,30 @@ mod tests {
         let (slot, parent_slot) = (11, 10);
         let unknown = Obstacle::UnknownFork { slot, parent_slot };
         assert_eq!(next(&[sealed(11, 11, 10, 99)]), (vec![], 0, Some(unknown)));
+    }
+
+    fn partial(update: SlotUpdate) -> SlotUpdate {
+        match update {
+            SlotUpdate::Sealed(sealed) => SlotUpdate::Partial(sealed),
+            other => other,
+        }
+    }
+
+    #[test]
+    fn a_part_of_a_slot_is_not_applied_unless_all_of_it_is() {
+        let (eleven, twelve) = (sealed(11, 11, 10, 10), sealed(12, 12, 11, 11));
+        let (slot, parent_slot) = (12, 11);
+        let late = Obstacle::Late { slot, parent_slot };
+        let later = [eleven, partial(twelve), sealed(13, 13, 12, 12)];
+        assert_eq!(next(&later), (vec![11], 1, Some(late)));
+        // What is missing before it comes first, as of any slot.
+        let (slot, parent_slot) = (13, 12);
+        let gap = Obstacle::Gap { slot, parent_slot };
+        let alone = [partial(later[2].clone())];
+        assert_eq!(next(&alone), (vec![], 0, Some(gap)));
+        // It is replayed, and applied already.
+        let repeated = [partial(sealed(10, 10, 8, 8)), later[0].clone()];
+        assert_eq!(next(&repeated), (vec![11], 2, None));
     }
 
     /// Slots that are joined, each the child of the one before.

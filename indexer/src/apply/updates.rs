@@ -1,6 +1,6 @@
 //! Application of a batch of updates, in one transaction.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use sqlx::{PgConnection, Postgres, Transaction};
 
@@ -147,8 +147,7 @@ fn late_slot_of(update: &SlotUpdate) -> Option<i64> {
     }
 }
 
-/// The first slot that was sealed before all of its messages had arrived, and the number of updates
-/// before it.
+/// The slot that [`first_late`] finds.
 async fn late_slot(
     connection: &mut PgConnection,
     cursor: &Cursor,
@@ -157,23 +156,38 @@ async fn late_slot(
 ) -> Result<Option<(usize, Obstacle)>, sqlx::Error> {
     let late = updates.iter().chain(ahead);
     let late = late.filter_map(late_slot_of);
-    let Some(slot) = late.filter(|slot| cursor.finalized_slot < *slot).min() else {
+    let late: BTreeSet<_> = late.filter(|slot| cursor.finalized_slot < *slot).collect();
+    if late.is_empty() {
         return Ok(None);
-    };
-    let sealed = (0..).zip(updates).find_map(|(index, update)| match update {
-        SlotUpdate::Sealed(sealed) if sealed.slot == slot => Some((index, sealed.parent_slot)),
-        _ => None,
-    });
-    let obstacle = |parent_slot| Obstacle::Late { slot, parent_slot };
-    if let Some((index, parent_slot)) = sealed {
-        return Ok(Some((index, obstacle(parent_slot))));
     }
-    let parent: Option<i64> =
-        sqlx::query_scalar("select parent_slot from chain.slot where slot = $1")
-            .bind(slot)
-            .fetch_optional(connection)
+    let parents: Vec<(i64, i64)> =
+        sqlx::query_as("select slot, parent_slot from chain.slot where slot = any($1)")
+            .bind(late.iter().copied().collect::<Vec<_>>())
+            .fetch_all(connection)
             .await?;
-    Ok(parent.map(|parent_slot| (0, obstacle(parent_slot))))
+    Ok(first_late(&late, updates, &parents.into_iter().collect()))
+}
+
+/// The first slot that was sealed before all of its messages had arrived, and the number of updates before it.
+/// `parents` has the parents of those that are applied already. A late slot that is in neither was undone, and
+/// says nothing of the others.
+fn first_late(
+    late: &BTreeSet<i64>,
+    updates: &[SlotUpdate],
+    parents: &HashMap<i64, i64>,
+) -> Option<(usize, Obstacle)> {
+    let sealed = |slot: i64| {
+        (0..).zip(updates).find_map(|(index, update)| match update {
+            SlotUpdate::Sealed(sealed) if sealed.slot == slot => Some((index, sealed.parent_slot)),
+            _ => None,
+        })
+    };
+    let applied = |slot: i64| Some((0, *parents.get(&slot)?));
+    let found = late.iter().filter_map(|&slot| {
+        let (index, parent_slot) = sealed(slot).or_else(|| applied(slot))?;
+        Some((index, Obstacle::Late { slot, parent_slot }))
+    });
+    found.min_by_key(|(index, _)| *index)
 }
 
 /// Reads the blockhashes of applied slots that `updates` repeat or descend from.
@@ -203,4 +217,44 @@ async fn applied_hashes(
         hashes.extend(known.filter_map(|(slot, hash)| Some((slot, hash.try_into().ok()?))));
     }
     Ok(hashes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lives::test_data::slot;
+
+    fn sealed(number: i64) -> SlotUpdate {
+        SlotUpdate::Sealed(Box::new(slot(number, vec![], vec![])))
+    }
+
+    /// The number of updates before the first late slot, and that slot. The slots 10 and 11 are applied.
+    fn first(late: &[i64], updates: &[SlotUpdate]) -> Option<(usize, i64)> {
+        let late = late.iter().copied().collect();
+        let found = first_late(&late, updates, &[(10, 9), (11, 10)].into())?;
+        let (index, Obstacle::Late { slot, parent_slot }) = found else {
+            panic!("{found:?}");
+        };
+        assert_eq!(parent_slot, slot - 1);
+        Some((index, slot))
+    }
+
+    #[test]
+    fn a_late_slot_that_was_undone_hides_no_later_one() {
+        let updates = [SlotUpdate::Late(8), sealed(12), SlotUpdate::Late(12)];
+        assert_eq!(first(&[8, 12], &updates), Some((1, 12)));
+        assert_eq!(first(&[8], &updates), None);
+    }
+
+    #[test]
+    fn nothing_after_a_late_slot_is_stored() {
+        let updates = [sealed(12), sealed(13)];
+        assert_eq!(first(&[12, 13], &updates), Some((0, 12)));
+        assert_eq!(first(&[13], &updates), Some((1, 13)));
+        // Of two that are applied, both are undone with the first.
+        assert_eq!(first(&[11, 10, 13], &updates), Some((0, 10)));
+        // Slots of forks don't ascend.
+        let forks = [sealed(13), sealed(12)];
+        assert_eq!(first(&[12, 13], &forks), Some((0, 13)));
+    }
 }

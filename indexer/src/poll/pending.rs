@@ -1,13 +1,16 @@
 //! Blocks that are not sent yet, with what is known of the accounts that they touched.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use driftshield_sdk::{Account, Address};
 
 use crate::{
     lives::RPC_VERSION,
-    rpc::AccountsAt,
-    slot::{AccountWrite, JoinedSlots, SealedSlot},
+    rpc::{AccountsAt, Blockhashes},
+    slot::{AccountWrite, Blockhash, JoinedSlots, SealedSlot},
 };
 
 /// A block, and the lamports of the accounts that it may have changed, at its end.
@@ -20,8 +23,8 @@ pub struct PendingBlock {
 #[derive(Default)]
 pub struct Pending {
     blocks: Vec<PendingBlock>,
-    /// Slots of these blocks and of those before them, as far back as the accounts are.
-    slots: BTreeSet<i64>,
+    /// Hashes of these blocks and of those before them by slot, as far back as the accounts are.
+    hashes: BTreeMap<i64, Blockhash>,
     shown: BTreeMap<Address, Shown>,
 }
 
@@ -31,6 +34,8 @@ struct Shown {
     from: i64,
     /// It has no write after the block that follows this slot.
     to: i64,
+    /// The node's blocks of these slots and of others that it answered with.
+    hashes: Arc<Blockhashes>,
     /// `None` if the program has no such account.
     data: Option<Vec<u8>>,
 }
@@ -56,7 +61,8 @@ impl Pending {
         let last = self.blocks.last();
         let is_linked = last.is_none_or(|last| block.sealed.is_child_of(&last.sealed));
         if is_linked {
-            self.slots.insert(block.sealed.slot);
+            self.hashes
+                .insert(block.sealed.slot, block.sealed.blockhash);
             self.blocks.push(block);
         }
         is_linked
@@ -74,9 +80,15 @@ impl Pending {
     }
 
     /// Takes note of what a node showed of the accounts that it was `asked` for.
-    pub fn show(&mut self, asked: BTreeSet<Address>, found: AccountsAt) {
-        let (from, to) = (found.slot, found.newest_slot);
-        let shown = |data| Shown { from, to, data };
+    pub fn show(&mut self, asked: BTreeSet<Address>, found: AccountsAt, hashes: Blockhashes) {
+        let hashes = Arc::new(hashes);
+        let (from, to) = (found.slot(), found.newest_slot());
+        let shown = |data| Shown {
+            from,
+            to,
+            hashes: Arc::clone(&hashes),
+            data,
+        };
         let absent = asked.into_iter().map(|address| (address, shown(None)));
         self.shown.extend(absent);
         let found = found.accounts.into_iter();
@@ -110,10 +122,11 @@ impl Pending {
         let rest = &self.blocks;
         self.shown.retain(|address, _| touch(rest, address));
         let oldest = self.shown.values().map(|shown| shown.from).min();
-        self.slots
-            .retain(|slot| oldest.is_some_and(|oldest| oldest <= *slot));
-        self.slots
-            .extend(self.blocks.iter().map(|block| block.sealed.slot));
+        self.hashes
+            .retain(|slot, _| oldest.is_some_and(|oldest| oldest <= *slot));
+        let blocks = self.blocks.iter().map(|block| &block.sealed);
+        self.hashes
+            .extend(blocks.map(|sealed| (sealed.slot, sealed.blockhash)));
         JoinedSlots::new(slots)
     }
 
@@ -140,7 +153,7 @@ impl Pending {
                 .position(|block| slot < block.sealed.slot)
         };
         // The node may have been on a fork that the cluster dropped.
-        if !self.slots.contains(&shown.from) || !self.slots.contains(&shown.to) {
+        if !shown.is_of(&self.hashes) {
             return false;
         }
         // The node may have executed a part of the block after its slot.
@@ -198,6 +211,12 @@ fn numbers<'a>(
 }
 
 impl Shown {
+    /// Whether the node was on the chain of these blocks whenever it answered.
+    fn is_of(&self, hashes: &BTreeMap<i64, Blockhash>) -> bool {
+        let mut shown = self.hashes.iter();
+        shown.all(|(slot, hash)| hash.is_some() && hashes.get(slot) == hash.as_ref())
+    }
+
     /// Number of the account's last event; 0 if it doesn't exist. `None` if this version can't decode the
     /// account.
     fn number(&self) -> Option<u64> {
@@ -217,6 +236,8 @@ mod tests {
     use crate::rpc::RpcAccount;
 
     const NOTHING: [i64; 0] = [];
+    /// Hash of every block.
+    const HASH: Blockhash = [0; 32];
 
     /// A block with events of the market, which leaves it with as many lamports as the block's slot.
     fn block(number: i64, events: Vec<Event>) -> PendingBlock {
@@ -249,6 +270,15 @@ mod tests {
 
     /// The blocks, after a node answered a request for the market at `slots` with `data`.
     fn pending(blocks: Vec<PendingBlock>, slots: [i64; 2], data: Option<Vec<u8>>) -> Pending {
+        pending_of(blocks, slots.map(|slot| (slot, Some(HASH))), data)
+    }
+
+    /// As [`pending`], with the node's blocks of the slots.
+    fn pending_of(
+        blocks: Vec<PendingBlock>,
+        answered: [(i64, Option<Blockhash>); 2],
+        data: Option<Vec<u8>>,
+    ) -> Pending {
         let mut pending = Pending::default();
         for block in blocks {
             assert!(pending.push(block));
@@ -260,11 +290,10 @@ mod tests {
             data,
         };
         let found = AccountsAt {
-            slot: slots[0],
-            newest_slot: slots[1],
+            slots: answered.map(|(slot, _)| slot).into(),
             accounts: data.into_iter().map(account).collect(),
         };
-        pending.show([address].into(), found);
+        pending.show([address].into(), found, answered.into());
         pending
     }
 
@@ -403,6 +432,27 @@ mod tests {
         assert_eq!(taken(pending(blocks(), [8, 8], market(4))).0, NOTHING);
         assert_eq!(taken(pending(blocks(), [7, 8], market(4))).0, NOTHING);
         assert_eq!(taken(pending(blocks(), [7, 7], market(4))).0, [7, 9, 10]);
+    }
+
+    #[test]
+    fn an_answer_of_another_block_of_the_slot_proves_nothing() {
+        let taken = |answered| {
+            let blocks = vec![
+                block(7, vec![bet(4, 1)]),
+                block(8, vec![]),
+                block(9, vec![]),
+            ];
+            taken(pending_of(blocks, answered, market(4))).0
+        };
+        let (right, sibling) = (Some(HASH), Some([9; 32]));
+        assert_eq!(taken([(7, right), (8, right)]), [7, 8, 9]);
+        for answered in [
+            [(7, sibling), (8, right)],
+            [(7, right), (8, sibling)],
+            [(7, None), (8, right)],
+        ] {
+            assert_eq!(taken(answered), NOTHING);
+        }
     }
 
     #[test]

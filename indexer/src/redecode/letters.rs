@@ -73,7 +73,8 @@ impl Batch {
     }
 
     /// Letters that came again while the batch was tried, each with the new reason. The new letters about what
-    /// an older one is about are removed.
+    /// an older one is about are removed. Of letters about neither an account nor an event, such as those of
+    /// totals, none comes again: each has other totals.
     async fn again(
         &self,
         connection: &mut PgConnection,
@@ -92,7 +93,8 @@ impl Batch {
              from chain.dead_letter letter join chain.dead_letter again
                on (again.subject, again.address, again.event_id)
                  is not distinct from (letter.subject, letter.address, letter.event_id)
-             where letter.id = any($1) and $2 < again.id",
+             where letter.id = any($1) and $2 < again.id
+               and 0 < num_nonnulls(again.address, again.event_id)",
         )
         .bind(ids)
         .bind(self.newest)
@@ -102,7 +104,8 @@ impl Batch {
             "delete from chain.dead_letter again using chain.dead_letter letter
              where $1 < again.id and letter.id <= $1 and letter.resolved_at is null
                and (again.subject, again.address, again.event_id)
-                 is not distinct from (letter.subject, letter.address, letter.event_id)",
+                 is not distinct from (letter.subject, letter.address, letter.event_id)
+               and 0 < num_nonnulls(again.address, again.event_id)",
         )
         .bind(self.newest)
         .execute(connection)

@@ -216,9 +216,10 @@ fn is_answer(error: &ClientError) -> bool {
     const BEHIND: i64 = -32016; // minimum context slot not reached
     const UNHEALTHY: i64 = -32005;
     const NOT_YET: i64 = -32004; // block not available for slot
+    const STATUS_NOT_YET: i64 = -32014; // its transactions are not available yet
     match error.kind() {
         ErrorKind::RpcError(RpcError::RpcResponseError { code, .. }) => {
-            ![BEHIND, UNHEALTHY, NOT_YET].contains(code)
+            ![BEHIND, UNHEALTHY, NOT_YET, STATUS_NOT_YET].contains(code)
         }
         _ => false,
     }
@@ -302,7 +303,7 @@ mod tests {
         let late = 3 * LIMITS.answer;
         let (rpc, _) = node([(late, HEAD), (LIMITS.answer / 3, BODY)]).await;
         let accounts = rpc.accounts_of(Some(AccountKind::Market), 7);
-        assert_eq!(accounts.await.unwrap().slot, 7);
+        assert_eq!(accounts.await.unwrap().slot(), 7);
 
         let (rpc, accepted) = node([(late, HEAD), (Duration::ZERO, "{")]).await;
         let begun = Instant::now();

@@ -1,5 +1,8 @@
 //! Assembly of Yellowstone's messages into sealed slots.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 
 use chrono::DateTime;
@@ -21,6 +24,9 @@ const MAX_PENDING_BYTES: usize = 256 << 20;
 /// Number of sealed slots that are remembered, to recognise content that arrives after its slot's
 /// block metadata. A slot is final after some 32.
 const SEALED_SLOTS: usize = 512;
+/// Number of banks that are remembered because their content was dropped. A bank that is sealed after all is
+/// sealed soon: its content arrives together.
+const DROPPED_BANKS: usize = 512;
 
 /// Collects the messages of each slot. The block metadata of a slot, which the server sends last,
 /// seals the slot.
@@ -37,6 +43,8 @@ pub struct SlotAssembler {
     pending_bytes: usize,
     /// The latest sealed banks, oldest first.
     sealed: VecDeque<Bank>,
+    /// The latest banks whose content was dropped, and which are not sealed, oldest first.
+    dropped: VecDeque<Bank>,
 }
 
 /// A version of a slot. A slot whose bank was dropped gets another one.
@@ -97,12 +105,19 @@ impl SlotAssembler {
                 );
             }
             UpdateOneof::BlockMeta(meta) => {
-                let sealed = self.seal(meta)?;
-                return Ok(Some(SlotUpdate::Sealed(Box::new(sealed))));
+                let bank = Bank {
+                    slot: meta.slot,
+                    id: meta.bank_id,
+                };
+                let lacks_content = self.forget_dropped(bank);
+                let sealed = Box::new(self.seal(bank, meta)?);
+                return Ok(Some(match lacks_content {
+                    true => SlotUpdate::Partial(sealed),
+                    false => SlotUpdate::Sealed(sealed),
+                }));
             }
             UpdateOneof::Slot(update) if update.status() == SlotStatus::SlotFinalized => {
-                // A slot that is still pending when a later one is finalized was dropped.
-                self.drop_pending(|bank| bank.slot <= update.slot);
+                self.drop_pending(update.slot);
                 let slot = to_i64("slot", update.slot)?;
                 return Ok(Some(SlotUpdate::Finalized(slot)));
             }
@@ -132,11 +147,11 @@ impl SlotAssembler {
         Ok(None)
     }
 
-    fn seal(&mut self, meta: SubscribeUpdateBlockMeta) -> Result<SealedSlot, SlotError> {
-        let bank = Bank {
-            slot: meta.slot,
-            id: meta.bank_id,
-        };
+    fn seal(
+        &mut self,
+        bank: Bank,
+        meta: SubscribeUpdateBlockMeta,
+    ) -> Result<SealedSlot, SlotError> {
         let mut messages = self.take(bank);
         if bank.id != 0 {
             // Some servers number the banks of blocks, but not those of account updates.
@@ -157,16 +172,33 @@ impl SlotAssembler {
         messages
     }
 
-    fn drop_pending(&mut self, is_dropped: impl Fn(&Bank) -> bool) {
-        let dropped: Vec<_> = self
-            .pending
-            .keys()
-            .copied()
-            .filter(|bank| is_dropped(bank))
-            .collect();
+    /// Drops the content of slots that are not sealed when a later one, or they themselves, are finalized: the
+    /// cluster dropped them.
+    ///
+    /// A server can also send the status of a new slot amid the content of one that it replays. So the banks are
+    /// remembered: one that is sealed later lacks what was dropped.
+    fn drop_pending(&mut self, finalized: u64) {
+        let pending = self.pending.keys().copied();
+        let dropped: Vec<_> = pending.filter(|bank| bank.slot <= finalized).collect();
         for bank in dropped {
             self.take(bank);
+            if self.dropped.contains(&bank) {
+                continue;
+            }
+            if self.dropped.len() == DROPPED_BANKS {
+                self.dropped.pop_front();
+            }
+            self.dropped.push_back(bank);
         }
+    }
+
+    /// Forgets that content of a bank was dropped. Returns whether it was.
+    fn forget_dropped(&mut self, bank: Bank) -> bool {
+        let before = self.dropped.len();
+        // Content without a number can be of any bank of its slot.
+        let is_of_bank = |other: &Bank| *other == bank || *other == Bank { id: 0, ..bank };
+        self.dropped.retain(|other| !is_of_bank(other));
+        self.dropped.len() < before
     }
 }
 
@@ -230,309 +262,4 @@ fn account_write(account: SubscribeUpdateAccountInfo) -> Result<AccountWrite, Sl
 
 fn address(key: &[u8]) -> Result<Address, SlotError> {
     bytes("account key", key).map(Address::from)
-}
-
-#[cfg(test)]
-mod tests {
-    use yellowstone_grpc_proto::prelude::{
-        CompiledInstruction, InnerInstruction, InnerInstructions, Message, MessageHeader,
-        SubscribeUpdateAccount, SubscribeUpdateSlot, SubscribeUpdateTransaction, Transaction,
-        TransactionError, TransactionStatusMeta,
-    };
-
-    use super::*;
-    use crate::{event_id::EventId, slot::transaction::EVENT_TAG_BYTES};
-
-    /// Anchor's tag of event instructions, `e445a52e51cb9a1d`.
-    const EVENT_TAG: [u8; EVENT_TAG_BYTES] = [0xe4, 0x45, 0xa5, 0x2e, 0x51, 0xcb, 0x9a, 0x1d];
-    const PAYER: [u8; 32] = [1; 32];
-    const ACCOUNT: [u8; 32] = [2; 32];
-
-    /// A made-up blockhash.
-    fn hash(slot: u64) -> String {
-        bs58::encode([slot as u8; 32]).into_string()
-    }
-
-    fn block_meta(slot: u64) -> UpdateOneof {
-        UpdateOneof::BlockMeta(SubscribeUpdateBlockMeta {
-            slot,
-            parent_slot: slot - 1,
-            blockhash: hash(slot),
-            parent_blockhash: hash(slot - 1),
-            ..Default::default()
-        })
-    }
-
-    fn write(slot: u64, owner: &[u8]) -> UpdateOneof {
-        UpdateOneof::Account(SubscribeUpdateAccount {
-            account: Some(SubscribeUpdateAccountInfo {
-                pubkey: ACCOUNT.to_vec(),
-                owner: owner.to_vec(),
-                lamports: 1,
-                ..Default::default()
-            }),
-            slot,
-            ..Default::default()
-        })
-    }
-
-    /// A transaction with the keys payer, account and program, after which the account has
-    /// `balance` lamports. The program calls itself once with each element of `inner` as data.
-    fn transaction(index: u64, balance: u64, inner: &[&[u8]]) -> SubscribeUpdateTransactionInfo {
-        let to_self = |data: &&[u8]| InnerInstruction {
-            program_id_index: 2,
-            data: data.to_vec(),
-            ..Default::default()
-        };
-        SubscribeUpdateTransactionInfo {
-            signature: vec![index as u8; 64],
-            index,
-            transaction: Some(Transaction {
-                message: Some(Message {
-                    header: Some(MessageHeader {
-                        num_required_signatures: 1,
-                        num_readonly_signed_accounts: 0,
-                        num_readonly_unsigned_accounts: 1,
-                    }),
-                    account_keys: vec![PAYER.to_vec(), ACCOUNT.to_vec(), ID.to_bytes().to_vec()],
-                    instructions: vec![CompiledInstruction {
-                        program_id_index: 2,
-                        ..Default::default()
-                    }],
-                    ..Default::default()
-                }),
-                ..Default::default()
-            }),
-            meta: Some(TransactionStatusMeta {
-                post_balances: vec![9, balance, 0],
-                inner_instructions: vec![InnerInstructions {
-                    index: 0,
-                    instructions: inner.iter().map(to_self).collect(),
-                }],
-                ..Default::default()
-            }),
-            ..Default::default()
-        }
-    }
-
-    fn in_slot(slot: u64, transaction: SubscribeUpdateTransactionInfo) -> UpdateOneof {
-        UpdateOneof::Transaction(SubscribeUpdateTransaction {
-            transaction: Some(transaction),
-            slot,
-            ..Default::default()
-        })
-    }
-
-    /// Pushes the messages, and returns the last slot that they seal.
-    fn sealed(messages: Vec<UpdateOneof>) -> SealedSlot {
-        let mut assembler = SlotAssembler::default();
-        let mut sealed = None;
-        for message in messages {
-            if let Some(SlotUpdate::Sealed(slot)) = assembler.push(message).unwrap() {
-                sealed = Some(*slot);
-            }
-        }
-        sealed.unwrap()
-    }
-
-    fn account() -> Address {
-        ACCOUNT.into()
-    }
-
-    #[test]
-    fn block_metadata_seals_its_own_slot_only() {
-        let mut assembler = SlotAssembler::default();
-        for message in [write(7, ID.as_ref()), write(8, ID.as_ref())] {
-            assert!(assembler.push(message).unwrap().is_none());
-        }
-        let Some(SlotUpdate::Sealed(slot)) = assembler.push(block_meta(7)).unwrap() else {
-            panic!("not sealed");
-        };
-        assert_eq!((slot.slot, slot.parent_slot, slot.writes.len()), (7, 6, 1));
-        let Some(SlotUpdate::Sealed(slot)) = assembler.push(block_meta(8)).unwrap() else {
-            panic!("not sealed");
-        };
-        assert_eq!((slot.slot, slot.writes.len()), (8, 1));
-        assert!(assembler.pending.is_empty());
-    }
-
-    #[test]
-    fn late_content_without_the_number_of_its_bank_is_reported() {
-        let UpdateOneof::BlockMeta(meta) = block_meta(7) else {
-            unreachable!("block metadata");
-        };
-        let meta = UpdateOneof::BlockMeta(SubscribeUpdateBlockMeta { bank_id: 3, ..meta });
-        let mut assembler = SlotAssembler::default();
-        assembler.push(meta).unwrap();
-        let late = assembler.push(write(7, ID.as_ref())).unwrap();
-        assert!(matches!(late, Some(SlotUpdate::Late(7))), "{late:?}");
-    }
-
-    /// A write in a numbered bank.
-    fn write_in(slot: u64, bank_id: u64) -> UpdateOneof {
-        let UpdateOneof::Account(update) = write(slot, ID.as_ref()) else {
-            unreachable!("an account update");
-        };
-        UpdateOneof::Account(SubscribeUpdateAccount {
-            bank_id: Some(bank_id),
-            ..update
-        })
-    }
-
-    #[test]
-    fn content_after_its_block_metadata_is_reported() {
-        let mut assembler = SlotAssembler::default();
-        assembler.push(block_meta(7)).unwrap();
-        let late = assembler.push(write(7, ID.as_ref())).unwrap();
-        assert!(matches!(late, Some(SlotUpdate::Late(7))), "{late:?}");
-        assert!(assembler.pending.is_empty());
-    }
-
-    #[test]
-    fn the_content_of_a_slots_next_bank_is_not_late() {
-        let meta = |bank_id| {
-            let UpdateOneof::BlockMeta(meta) = block_meta(7) else {
-                unreachable!("block metadata");
-            };
-            UpdateOneof::BlockMeta(SubscribeUpdateBlockMeta { bank_id, ..meta })
-        };
-        let mut assembler = SlotAssembler::default();
-        for message in [write_in(7, 1), meta(1), write_in(7, 2), write_in(7, 2)] {
-            assembler.push(message).unwrap();
-        }
-        let Some(SlotUpdate::Sealed(slot)) = assembler.push(meta(2)).unwrap() else {
-            panic!("not sealed");
-        };
-        assert_eq!(slot.writes.len(), 2);
-    }
-
-    #[test]
-    fn slots_that_are_never_sealed_have_a_bound() {
-        let mut assembler = SlotAssembler::default();
-        let big = |slot| {
-            let UpdateOneof::Account(mut update) = write(slot, ID.as_ref()) else {
-                unreachable!("an account update");
-            };
-            if let Some(account) = &mut update.account {
-                account.data = vec![0; 8 << 20];
-            }
-            UpdateOneof::Account(update)
-        };
-        let errors = (0..40).find_map(|slot| assembler.push(big(slot)).err());
-        assert_eq!(errors, Some(SlotError::NeverSealed));
-        // A finalized slot frees those that were dropped.
-        let finalized = UpdateOneof::Slot(SubscribeUpdateSlot {
-            slot: 40,
-            status: SlotStatus::SlotFinalized.into(),
-            ..Default::default()
-        });
-        let mut assembler = SlotAssembler::default();
-        assembler.push(big(7)).unwrap();
-        assembler.push(finalized).unwrap();
-        assert_eq!((assembler.pending.len(), assembler.pending_bytes), (0, 0));
-    }
-
-    #[test]
-    fn writes_to_accounts_of_other_programs_are_ignored() {
-        let slot = sealed(vec![write(7, &PAYER), block_meta(7)]);
-        assert!(slot.writes.is_empty());
-    }
-
-    #[test]
-    fn an_account_without_lamports_after_a_transaction_is_emptied() {
-        let slot = sealed(vec![in_slot(7, transaction(0, 0, &[])), block_meta(7)]);
-        assert_eq!(slot.emptied, [account()].into());
-    }
-
-    #[test]
-    fn an_account_without_lamports_in_a_write_is_emptied() {
-        let emptied = UpdateOneof::Account(SubscribeUpdateAccount {
-            account: Some(SubscribeUpdateAccountInfo {
-                pubkey: ACCOUNT.to_vec(),
-                owner: ID.to_bytes().to_vec(),
-                ..Default::default()
-            }),
-            slot: 7,
-            ..Default::default()
-        });
-        let slot = sealed(vec![
-            in_slot(7, transaction(0, 0, &[])),
-            emptied,
-            block_meta(7),
-        ]);
-        assert!(slot.writes.is_empty());
-        assert_eq!(slot.emptied, [account()].into());
-    }
-
-    #[test]
-    fn a_readonly_account_without_lamports_is_not_emptied() {
-        // The program's own account is read-only and has a balance of 0 in these transactions.
-        let slot = sealed(vec![in_slot(7, transaction(0, 5, &[])), block_meta(7)]);
-        assert!(slot.emptied.is_empty());
-    }
-
-    #[test]
-    fn a_failed_transaction_empties_nothing() {
-        let mut failed = transaction(0, 0, &[]);
-        let meta = failed.meta.as_mut().unwrap();
-        meta.err = Some(TransactionError { err: vec![1] });
-        let slot = sealed(vec![in_slot(7, failed), block_meta(7)]);
-        assert!(slot.emptied.is_empty());
-    }
-
-    #[test]
-    fn events_are_ordered_by_transaction_and_carry_their_positions() {
-        let mut event = EVENT_TAG.to_vec();
-        event.extend([7; 9]);
-        let slot = sealed(vec![
-            in_slot(7, transaction(3, 5, &[&event])),
-            in_slot(7, transaction(1, 5, &[&[0; 8], &event])),
-            in_slot(7, transaction(1, 5, &[&[0; 8], &event])),
-            block_meta(7),
-        ]);
-        let ids: Vec<_> = slot.events.iter().map(|e| e.id).collect();
-        let expected = [(1, 1), (3, 0)];
-        assert_eq!(
-            ids,
-            expected.map(|(index, inner)| EventId::new(7, index, 0, inner).unwrap())
-        );
-        assert_eq!(slot.events[0].data, [7; 9]);
-        assert_eq!(slot.events[0].event, None);
-    }
-
-    #[test]
-    fn replayed_transactions_are_recognised_by_signature() {
-        let mut event = EVENT_TAG.to_vec();
-        event.extend([7; 9]);
-        let mut another = transaction(1, 5, &[&event]);
-        another.signature = vec![9; 64];
-        let one = || in_slot(7, transaction(1, 5, &[&event]));
-        let slot = sealed(vec![one(), in_slot(7, another), one(), block_meta(7)]);
-        let signatures: Vec<_> = slot.events.iter().map(|e| e.signature).collect();
-        assert_eq!(signatures, [[1; 64], [9; 64]]);
-    }
-
-    #[test]
-    fn events_of_other_programs_are_ignored() {
-        let mut foreign = transaction(0, 5, &[&EVENT_TAG]);
-        let meta = foreign.meta.as_mut().unwrap();
-        meta.inner_instructions[0].instructions[0].program_id_index = 1;
-        let slot = sealed(vec![in_slot(7, foreign), block_meta(7)]);
-        assert!(slot.events.is_empty());
-    }
-
-    #[test]
-    fn missing_inner_instructions_are_an_error() {
-        let mut incomplete = transaction(0, 5, &[]);
-        let meta = incomplete.meta.as_mut().unwrap();
-        meta.inner_instructions = vec![];
-        meta.inner_instructions_none = true;
-        let mut assembler = SlotAssembler::default();
-        assembler.push(in_slot(7, incomplete)).unwrap();
-        let signature = bs58::encode([0; 64]).into_string();
-        assert_eq!(
-            assembler.push(block_meta(7)).unwrap_err(),
-            SlotError::NoInnerInstructions(signature)
-        );
-    }
 }

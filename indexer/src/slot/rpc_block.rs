@@ -166,23 +166,15 @@ impl RpcTransaction {
         if meta.err.is_some() || !outer.is_empty() && outer.iter().all(is_vote) {
             return Ok(None);
         }
-        let calls_program = names.clone().any(|key| *key == ID.to_string());
-        let keys: Result<Vec<Address>, _> = names.map(|key| address(key)).collect();
+        let keys: Vec<Address> = names.map(|key| address(key)).collect::<Result<_, _>>()?;
         let signature = self.transaction.signatures.first();
         let signature = signature.ok_or(incomplete("its signature"))?;
-        let inner = match meta.inner_instructions {
-            Some(inner) if calls_program => inner,
-            None if calls_program => {
-                return Err(SlotError::NoInnerInstructions(signature.clone()));
-            }
-            _ => vec![],
-        };
-        let keys: Vec<_> = keys?;
-        if meta.post_balances.len() < keys.len() {
-            return Err(incomplete("its balances"));
-        }
+        let records_inner = meta.inner_instructions.is_some();
+        // Those of other transactions are not needed, and need not be of a known form.
+        let inner = meta.inner_instructions.filter(|_| keys.contains(&ID));
+        let inner = inner.unwrap_or_default();
         let header = message.header;
-        Ok(Some(ExecutedTransaction {
+        let transaction = ExecutedTransaction {
             slot,
             signature: decode::<64>("signature", signature)? as Signature,
             index,
@@ -200,7 +192,8 @@ impl RpcTransaction {
                 .into_iter()
                 .map(Inner::decode)
                 .collect::<Result<_, _>>()?,
-        }))
+        };
+        transaction.complete(records_inner).map(Some)
     }
 }
 
@@ -329,5 +322,14 @@ mod tests {
         let signature = bs58::encode([1; 64]).into_string();
         let error = slot(json!([transaction])).err();
         assert_eq!(error, Some(SlotError::NoInnerInstructions(signature)));
+    }
+
+    #[test]
+    fn a_transaction_without_a_balance_of_each_key_is_refused() {
+        let keys = json!([OTHER, OTHER, ID.to_string()]);
+        let mut transaction = transaction(1, Value::Null, keys, Value::Null);
+        transaction["meta"]["postBalances"] = json!([5, 0]);
+        let error = slot(json!([transaction])).err().expect("a refusal");
+        assert!(error.to_string().contains("its balances"), "{error}");
     }
 }

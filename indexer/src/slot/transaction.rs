@@ -71,13 +71,10 @@ impl ExecutedTransaction {
         let meta = info.meta.ok_or(incomplete("its metadata"))?;
         let signature: Signature = bytes("signature", &info.signature)?;
         let keys = keys(&message, &meta)?;
-        if meta.inner_instructions_none && calls_program(&keys, &message) {
-            let signature = bs58::encode(signature).into_string();
-            return Err(SlotError::NoInnerInstructions(signature));
-        }
+        let records_inner = !meta.inner_instructions_none;
         let header = message.header.unwrap_or_default();
         let inner = meta.inner_instructions.into_iter();
-        Ok(Self {
+        let transaction = Self {
             slot,
             signature,
             index: info.index,
@@ -101,7 +98,33 @@ impl ExecutedTransaction {
                         .collect(),
                 })
                 .collect(),
-        })
+        };
+        transaction.complete(records_inner)
+    }
+
+    /// Returns the transaction if it has all that the mirror needs, whichever source it is from.
+    /// `records_inner` is whether the source has inner instructions, if only none.
+    ///
+    /// # Errors
+    ///
+    /// - A balance is missing: only balances show which accounts the transaction closed.
+    /// - The source records no inner instructions, and the transaction is with the program.
+    pub fn complete(self, records_inner: bool) -> Result<Self, SlotError> {
+        // It changed no account of the program.
+        if self.failed {
+            return Ok(self);
+        }
+        if self.post_balances.len() < self.keys.len() {
+            return Err(SlotError::Incomplete {
+                message: "a transaction",
+                missing: "its balances",
+            });
+        }
+        if !records_inner && self.keys.contains(&ID) {
+            let signature = bs58::encode(self.signature).into_string();
+            return Err(SlotError::NoInnerInstructions(signature));
+        }
+        Ok(self)
     }
 
     /// Writable accounts.
@@ -161,10 +184,4 @@ fn keys(message: &Message, meta: &TransactionStatusMeta) -> Result<Vec<Address>,
         .chain(&meta.loaded_readonly_addresses)
         .map(|key| bytes("account key", key).map(Address::from))
         .collect()
-}
-
-/// Whether an outer instruction calls the program.
-fn calls_program(keys: &[Address], message: &Message) -> bool {
-    let mut outer = message.instructions.iter();
-    outer.any(|outer| keys.get(outer.program_id_index as usize) == Some(&ID))
 }

@@ -35,8 +35,9 @@ pub async fn compare(comparison: &mut Comparison<'_>) -> anyhow::Result<()> {
     }
     compare_records(comparison).await?;
     let cursor_matches: bool = sqlx::query_scalar(
-        "select (cursor.slot, cursor.blockhash, cursor.block_time)
-             is not distinct from (last.slot, last.blockhash, last.block_time)
+        "select (cursor.slot, cursor.blockhash) = (last.slot, last.blockhash)
+             -- After a block without a time, the cursor has that of an earlier one.
+             and cursor.block_time is not distinct from coalesce(last.block_time, cursor.block_time)
            -- A new epoch has no slot of its own yet.
            or cursor.slot = history_from - 1
          from chain.cursor, (select * from chain.slot order by slot desc limit 1) last
@@ -67,6 +68,10 @@ const RECORDS: &str = "
       ('finalized_slot is after the slot', finalized_slot <= slot),
       ('tip_slot is before the slot', slot <= tip_slot),
       ('settled_slot is after the slot', settled_slot <= slot),
+      -- The tolerance, which says when the block of a mirror at the tip counts, can be newer.
+      ('as_of is neither that of the tip nor that of the block',
+        as_of = tip_at and tip_slot <= slot or as_of = least(tip_at, coalesce(block_time,
+          tip_at - least((tip_slot - slot) * 400, 1::bigint << 38) * interval '1 ms'))),
       ('history_from is after the slot', history_from <= slot + 1),
       -- After a past that lacks events, it is the first slot that was followed.
       ('history_from does not follow the last lost slot', coalesce(

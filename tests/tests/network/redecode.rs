@@ -157,6 +157,40 @@ async fn what_an_older_decoder_could_not_decode_is_decoded_by_a_newer_one() {
     assert!(indexer.stop(), "{}", indexer.output());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn totals_that_are_refused_while_an_event_is_decoded_are_not_those_of_an_older_letter() {
+    // Given a mirror with a bet that an older decoder could not decode, and with refused totals
+    let mut fixture = Fixture::start().await;
+    fixture.create_market(300).await;
+    let pool = fixture.network.database().await;
+    let mut indexer = fixture.start_indexer();
+    fixture.place_bet(2, 0, 0).await;
+    wait_until_final(&fixture, &pool).await;
+    assert!(indexer.stop(), "{}", indexer.output());
+    let expected = rows(&pool).await;
+    let older = older::Older::new(&pool);
+    let bet = older.event("BetPlaced", &fixture.markets[2], 0).await;
+    older.forget_event(bet).await;
+    older::add_letter_of_totals(&pool).await;
+
+    // When Postgres refuses totals of the bet, too
+    older::refuse_totals_of_bets(&pool).await;
+    indexer = restart(&fixture, &pool).await;
+
+    // Then there are letters about both
+    let letters = open_letters(&pool).await;
+    let subjects: Vec<_> = letters.iter().map(|(subject, ..)| &subject[..]).collect();
+    assert_eq!(subjects, ["chain.hourly"; 2], "{letters:?}");
+
+    // and a newer decoder adds what Postgres accepts then.
+    assert!(indexer.stop(), "{}", indexer.output());
+    older::accept_totals_of_bets(&pool).await;
+    indexer = restart(&fixture, &pool).await;
+    assert_eq!(open_letters(&pool).await, []);
+    assert_rows(&pool, &expected).await;
+    assert!(indexer.stop(), "{}", indexer.output());
+}
+
 /// The mirror's slot, its finalized slot, and the number of letters that an older decoder left.
 async fn progress(pool: &PgPool) -> (i64, i64, i64) {
     sqlx::query_as(

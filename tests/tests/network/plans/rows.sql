@@ -45,9 +45,9 @@ $$;
 
 select chain.create_partitions(2034652), chain.create_partitions(2300000);
 
-insert into chain.cursor (epoch, slot, blockhash, block_time, seq, finalized_slot, tip_slot, tip_at, settled_slot,
-  history_from, is_following)
-values (1, 2300000, '\x00', now(), 200000, 2299970, 2300000, now(), 2300000, 2034652, true);
+insert into chain.cursor (epoch, slot, blockhash, block_time, seq, finalized_slot, tip_slot, tip_at, as_of,
+  settled_slot, history_from, is_following)
+values (1, 2300000, '\x00', now(), 200000, 2299970, 2300000, now(), now(), 2300000, 2034652, true);
 
 insert into chain.collateral (address, life, is_current, mint, terms, token_program, decimals)
 select address_of(0, i), id_of(i), true, address_of(0, 100 + i), '{}', 'spl_token', 6

@@ -318,6 +318,40 @@ pub async fn add_letter_of_a_late_slot(pool: &PgPool) {
     .unwrap();
 }
 
+/// Adds a letter about totals, of a form that no decoder knows.
+pub async fn add_letter_of_totals(pool: &PgPool) {
+    sqlx::query(
+        "insert into chain.dead_letter (subject, slot, reason, data, decoder_version)
+         select 'chain.hourly', min(slot), 'an old reason', '\\x07', 0 from chain.slot",
+    )
+    .execute(pool)
+    .await
+    .unwrap();
+}
+
+/// Makes Postgres refuse new totals of wallets with bets.
+pub async fn refuse_totals_of_bets(pool: &PgPool) {
+    sqlx::raw_sql(
+        "alter table chain.hourly add constraint no_bets
+           check (kind <> 'wallet' or bets = 0) not valid",
+    )
+    .execute(pool)
+    .await
+    .unwrap();
+}
+
+/// Makes Postgres accept them, and every letter but that of [`add_letter_of_totals`] due again.
+pub async fn accept_totals_of_bets(pool: &PgPool) {
+    sqlx::raw_sql(
+        "alter table chain.hourly drop constraint no_bets;
+         delete from chain.dead_letter where data = '\\x07';
+         update chain.dead_letter set decoder_version = 0;",
+    )
+    .execute(pool)
+    .await
+    .unwrap();
+}
+
 /// Number of finalized slots that [`add_slow_letters`] needs.
 pub const SLOW_SLOTS: i64 = 20;
 

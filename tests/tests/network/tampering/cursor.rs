@@ -37,6 +37,12 @@ pub const TOTALS: Round = &[
     ),
     (
         "cursor",
+        "as_of",
+        "update chain.cursor set as_of = as_of - interval '1 s'
+         returning 'cursor: as_of is neither that of the tip nor that of the block'",
+    ),
+    (
+        "cursor",
         "seq",
         "update chain.cursor set seq = seq + 1 returning 'but the cursor''s seq is ' || seq",
     ),
