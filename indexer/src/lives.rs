@@ -177,7 +177,7 @@ impl<'a> Lives<'a> {
             self.write(write, moment);
         }
         for address in &slot.emptied {
-            self.close_if_emptied(address, moment);
+            self.close_if_emptied(address, slot, moment);
         }
         self.compare_counters(slot);
     }
@@ -320,12 +320,15 @@ impl<'a> Lives<'a> {
     }
 
     /// Closes an account whose close no event reports, as far as this version can decode the events.
-    fn close_if_emptied(&mut self, address: &Address, moment: Moment) {
+    fn close_if_emptied(&mut self, address: &Address, slot: &SealedSlot, moment: Moment) {
         if let Some(tracked) = self.current.get_mut(address)
             // Anybody can name the address of a closed account in a transaction.
             && tracked.life.closed_slot.is_none()
+            && tracked.life.slot <= moment.slot
+            // Its address may have been empty before that.
+            && tracked.life.life < first_id(moment.slot)
             // A write in the slot shows that the account exists at its end.
-            && tracked.life.slot < moment.slot
+            && !slot.writes.iter().any(|write| write.address == *address)
         {
             self.holes.extend(tracked.count.end(*address, moment.slot));
             tracked.end(moment);

@@ -190,6 +190,28 @@ fn an_undecoded_close_is_seen_by_the_missing_lamports() {
 }
 
 #[test]
+fn an_undecoded_close_is_seen_in_the_slot_of_a_decoded_event() {
+    let before = [slot(
+        6,
+        vec![created(1)],
+        vec![write(1, market_bytes(1, 0))],
+    )];
+    let (known, _) = changed_at(MARKET, vec![], &before).remove(0);
+    let mut emptied = slot(7, vec![bet(2, 40)], vec![]);
+    emptied.emptied = [MARKET.into()].into();
+    let (life, state) = changed_at(MARKET, vec![known.clone()], &[emptied.clone()]).remove(0);
+    assert_eq!((life.closed_slot, market_of(&state).total), (Some(7), 40));
+    emptied.writes = vec![write(4, market_bytes(2, 40))];
+    let (life, _) = changed_at(MARKET, vec![known], &[emptied]).remove(0);
+    assert_eq!(life.closed_slot, None);
+    // The address was empty before the account was created.
+    let mut created = slot(7, vec![created(1)], vec![]);
+    created.emptied = [MARKET.into()].into();
+    let (life, _) = changed_at(MARKET, vec![], &[created]).remove(0);
+    assert_eq!(life.closed_slot, None);
+}
+
+#[test]
 fn an_account_older_than_the_mirror_has_life_0() {
     let slots = [slot(
         7,
