@@ -153,6 +153,9 @@ create table chain.dead_letter (
   event_id bigint,
   reason text not null,
   data bytea,
+  -- Of missing events: the slot after which they were emitted. They were by the end of `slot`, or before it
+  -- was undone.
+  since bigint,
   decoder_version integer not null,
   created_at timestamptz not null default now(),
   resolved_at timestamptz

@@ -15,6 +15,8 @@ pub struct DeadLetter<'a> {
     pub address: Option<[u8; 32]>,
     pub event_id: Option<i64>,
     pub data: Option<&'a [u8]>,
+    /// Of missing events: the slot after which they were emitted.
+    pub since: Option<i64>,
 }
 
 impl<'a> DeadLetter<'a> {
@@ -26,6 +28,7 @@ impl<'a> DeadLetter<'a> {
             address: None,
             event_id: None,
             data: None,
+            since: None,
         }
     }
 
@@ -45,8 +48,8 @@ impl<'a> DeadLetter<'a> {
         );
         sqlx::query(
             "insert into chain.dead_letter
-               (subject, slot, address, event_id, reason, data, decoder_version)
-             values ($1, $2, $3, $4, $5, $6, $7)",
+               (subject, slot, address, event_id, reason, data, decoder_version, since)
+             values ($1, $2, $3, $4, $5, $6, $7, $8)",
         )
         .bind(subject)
         .bind(slot)
@@ -55,6 +58,7 @@ impl<'a> DeadLetter<'a> {
         .bind(reason)
         .bind(self.data)
         .bind(DECODER_VERSION)
+        .bind(self.since)
         .execute(connection)
         .await?;
         Ok(())

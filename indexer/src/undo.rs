@@ -10,7 +10,7 @@ use crate::{
     cursor::Cursor,
     event_id::first_id,
     hourly, kinds,
-    lives::{ChangedLife, Life, UNDONE_VERSION},
+    lives::{ChangedLife, Life, RPC_VERSION, UNDONE_VERSION},
     metrics::{FORKS, UNDONE_SLOTS},
     ranks,
     store::{Care, Store, set_current},
@@ -148,7 +148,7 @@ async fn forget_readings(
     Ok(())
 }
 
-/// Removes the events of the slots and the rows derived from them.
+/// Removes the events of the slots and the rows derived from them, and the letters about them.
 async fn remove_history(connection: &mut PgConnection, ancestor: i64) -> Result<(), sqlx::Error> {
     let tables = [
         ("event", "id"),
@@ -167,10 +167,33 @@ async fn remove_history(connection: &mut PgConnection, ancestor: i64) -> Result<
             .execute(&mut *connection)
             .await?;
     }
+    keep_letters_of_readings(connection, ancestor).await?;
     sqlx::query("delete from chain.dead_letter where $1 < slot")
         .bind(ancestor)
         .execute(connection)
         .await?;
+    Ok(())
+}
+
+/// Dates letters about accounts that were read from an RPC node back to `ancestor`. The mirror keeps what was
+/// read, so that the next reading finds nothing new to report. Events that are missing after `ancestor` come with
+/// the slots that replace the undone ones.
+async fn keep_letters_of_readings(
+    connection: &mut PgConnection,
+    ancestor: i64,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "update chain.dead_letter letter set slot = $1
+         where $1 < letter.slot and event_id is null and coalesce(since, 0) <= $1
+           and exists (select from chain.account
+             where account.address = letter.address and is_current
+               and (write_version = $2 or write_version = $3 and $1 < closed_slot))",
+    )
+    .bind(ancestor)
+    .bind(UNDONE_VERSION)
+    .bind(RPC_VERSION)
+    .execute(connection)
+    .await?;
     Ok(())
 }
 

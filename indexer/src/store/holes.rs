@@ -53,6 +53,7 @@ impl Store<'_> {
             let reason = format!("the source lacks events: {hole}");
             let letter = DeadLetter {
                 address: Some(hole.address.to_bytes()),
+                since: Some(hole.since),
                 ..DeadLetter::new("history", hole.slot, &reason)
             };
             letter.store(self.connection).await?;

@@ -118,6 +118,77 @@ async fn a_slot_that_lacks_a_transaction_is_read_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_undo_keeps_what_readings_found() {
+    // Given a mirror that has read an account after a slot, and not another one
+    let mut fixture = Fixture::start_with(&["--bare", "--faults-port", "0"]).await;
+    fixture.create_market(300).await;
+    let pool = fixture.network.database().await;
+    let mut indexer = fixture.start_indexer();
+    fixture.place_bet(MARKET, 0, 0).await;
+    let last = mirror::pass_slots(&fixture.network).await;
+    mirror::wait_for_slot(&pool, last).await;
+    mirror::wait_until_current(&fixture.network, &pool).await;
+    indexer.kill();
+    let read = fixture.markets[MARKET].to_bytes();
+    let other = fixture.model.to_bytes();
+    let (slot, parent_slot): (i64, i64) = sqlx::query_as(
+        "with read as (
+           update chain.account set slot = cursor.slot, write_version = 9223372036854775807
+           from chain.cursor where address = $1 returning account.slot),
+         typed as (update chain.market set slot = cursor.slot from chain.cursor where address = $1)
+         update chain.cursor set settled_slot = read.slot from read
+         returning read.slot, (select parent_slot from chain.slot where slot.slot = read.slot)",
+    )
+    .bind(read)
+    .fetch_one(&pool)
+    .await
+    .unwrap();
+
+    // and letters about both
+    for (reason, subject, address, since) in [
+        ("kept, bytes", "account", read, None),
+        ("kept, before", "history", read, Some(parent_slot)),
+        ("gone, after", "history", read, Some(slot)),
+        ("gone, not read", "account", other, None),
+    ] {
+        sqlx::query(
+            "insert into chain.dead_letter (subject, slot, address, reason, since, decoder_version)
+             values ($1, $2, $3, $4, $5, 1000)",
+        )
+        .bind(subject)
+        .bind(slot)
+        .bind(address)
+        .bind(reason)
+        .bind(since)
+        .execute(&pool)
+        .await
+        .unwrap();
+    }
+
+    // When the cluster drops the slot
+    sqlx::raw_sql(
+        "update chain.cursor set blockhash = decode(repeat('07', 32), 'hex');
+         update chain.slot set blockhash = decode(repeat('07', 32), 'hex')
+         where slot = (select slot from chain.cursor)",
+    )
+    .execute(&pool)
+    .await
+    .unwrap();
+    let mut indexer = fixture.start_indexer();
+    mirror::wait_until_current(&fixture.network, &pool).await;
+
+    // Then those are left that no slot and no reading brings again
+    let letters: Vec<(String, i64)> =
+        sqlx::query_as("select reason, slot from chain.dead_letter order by id")
+            .fetch_all(&pool)
+            .await
+            .unwrap();
+    let kept = |reason: &str| (reason.to_owned(), parent_slot);
+    assert_eq!(letters, [kept("kept, bytes"), kept("kept, before")]);
+    assert!(indexer.stop(), "{}", indexer.output());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn events_that_no_source_has_are_on_record() {
     // Given a mirror, and bets while the indexer is away
     let mut fixture = Fixture::start_with(&["--bare", "--faults-port", "0"]).await;
