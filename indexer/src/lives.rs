@@ -27,7 +27,7 @@ use crate::{
 
 pub use facts::{End, Facts, Settled};
 pub use fold::{fold, vault_totals};
-pub use holes::{Count, Hole};
+pub use holes::{Count, Hole, Sign};
 
 /// Write version of a close: newer than all writes of its slot. On chain, a close has no write
 /// version.

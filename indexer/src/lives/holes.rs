@@ -1,5 +1,6 @@
-//! Events that the mirror lacks. Each account counts its events, and each event has its number: a missing
-//! one shows at the next event of the account, or in the account's bytes.
+//! Events and writes that the mirror lacks. Each account counts its events, and each event has its number: a
+//! missing event shows at the next event of the account, or in the account's bytes. A missing write shows in
+//! the bytes, which are older than the last event then.
 
 use std::fmt;
 
@@ -8,7 +9,7 @@ use driftshield_sdk::{Account, AccountChange, Address};
 use super::{Life, UNDONE_VERSION};
 use crate::event_id::EventId;
 
-/// What shows that the mirror lacks an event of an account.
+/// What shows that the mirror lacks an event or a write of an account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hole {
     pub address: Address,
@@ -28,6 +29,10 @@ pub enum Sign {
     Event { last: u64, number: u64 },
     /// The number of the last event, and the account's counter, which is higher.
     Counter { last: u64, counter: u64 },
+    /// The number of the account's last event in the slot, and the counter of its bytes, which is lower although
+    /// the slot must have bytes from after its events. Blocks have no bytes, so it proves something of slots of a
+    /// stream alone.
+    Write { last: u64, counter: u64 },
     /// The account was closed, or created again, and no event closed it.
     Close,
 }
@@ -54,6 +59,10 @@ impl fmt::Display for Hole {
             Sign::Counter { last, counter } => write!(
                 f,
                 "last event number is {last}, but the account's counter is {counter}"
+            )?,
+            Sign::Write { last, counter } => write!(
+                f,
+                "last event number is {last}, but the counter of the bytes is {counter}"
             )?,
             Sign::Close => write!(f, "it ended, but no event closed it")?,
         }
@@ -111,11 +120,17 @@ impl Count {
         hole
     }
 
-    /// Compares the bytes of the account at the end of `slot` with the events. The bytes may be earlier.
+    /// Compares the bytes of the open account at the end of `slot` with the events. The bytes may be earlier:
+    /// that is a hole if the account has an event in the slot.
     pub fn bytes(&mut self, address: Address, data: &[u8], slot: i64) -> Option<Hole> {
         let counter = Account::decode(data).ok()?.seq();
-        let last = self.last.filter(|last| *last < counter);
-        let hole = last.map(|last| self.hole(address, slot, Sign::Counter { last, counter }));
+        let has_event = self.event.is_some_and(|event| event.slot() == slot);
+        let sign = match self.last {
+            Some(last) if last < counter => Some(Sign::Counter { last, counter }),
+            Some(last) if counter < last && has_event => Some(Sign::Write { last, counter }),
+            _ => None,
+        };
+        let hole = sign.map(|sign| self.hole(address, slot, sign));
         if self.last.is_none_or(|last| last <= counter) {
             self.know(counter, slot);
         }
@@ -156,8 +171,15 @@ mod tests {
         slot::SealedSlot,
     };
 
-    /// What the slots show to be missing of the market: signs, and the slots from and to.
+    /// The events that the slots show to be missing of the market: signs, and the slots from and to.
     fn holes(slots: &[SealedSlot]) -> Vec<(Sign, i64, i64)> {
+        let mut holes = all_holes(slots);
+        holes.retain(|(sign, ..)| !matches!(sign, Write { .. }));
+        holes
+    }
+
+    /// As [`holes`], and the missing writes.
+    fn all_holes(slots: &[SealedSlot]) -> Vec<(Sign, i64, i64)> {
         let mut lives = Lives::new(vec![], Mints::new());
         for slot in slots {
             lives.apply(slot, |_, _| {});
@@ -223,11 +245,29 @@ mod tests {
     }
 
     #[test]
-    fn bytes_of_before_the_last_event_lack_no_event() {
-        // Blocks have no bytes.
-        assert_eq!(after_creation(slot(7, vec![bet(2, 40)], vec![])), []);
-        let before = vec![write(9, market_bytes(1, 0))];
-        assert_eq!(after_creation(slot(7, vec![bet(2, 40)], before)), []);
+    fn bytes_of_before_the_last_event_of_the_slot_lack_a_write() {
+        let created = slot(6, vec![created(1)], vec![write(1, market_bytes(1, 0))]);
+        let bets = || vec![bet(2, 4), bet(3, 40)];
+        let missing = |counter| {
+            let sign = Write { last: 3, counter };
+            vec![(sign, 7, 7)]
+        };
+        let after = |then: SealedSlot| all_holes(&[created.clone(), then]);
+        assert_eq!(after(slot(7, bets(), vec![])), missing(1));
+        let between = vec![write(9, market_bytes(2, 4))];
+        assert_eq!(after(slot(7, bets(), between)), missing(2));
+        assert_eq!(
+            after(slot(7, bets(), vec![write(9, market_bytes(3, 40))])),
+            []
+        );
+        // The stream need not have the bytes of an account that was closed, nor can unknown bytes tell.
+        assert_eq!(after(slot(7, vec![bet(2, 40), cancelled(3)], vec![])), []);
+        let unknown = vec![write(9, vec![0xff; 40])];
+        assert_eq!(after(slot(7, bets(), unknown)), []);
+        // Of a slot without events nothing is expected.
+        let block = slot(7, bets(), vec![]);
+        let empty = slot(8, vec![], vec![write(9, market_bytes(2, 4))]);
+        assert_eq!(all_holes(&[created, block, empty]), missing(1));
     }
 
     #[test]

@@ -9,11 +9,11 @@ use crate::{
     dead_letter::DeadLetter,
     event_id::EventId,
     kinds,
-    lives::Hole,
+    lives::{Hole, Sign},
     slot::{EmittedEvent, SealedSlot},
 };
 
-/// What happens to a slot that lacks an event.
+/// What happens to a slot that lacks an event or a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IfIncomplete {
     /// It is not stored, because it can be read again.
@@ -35,9 +35,13 @@ impl Store<'_> {
     pub async fn heed(
         &mut self,
         slots: &[&SealedSlot],
-        holes: Vec<Hole>,
+        mut holes: Vec<Hole>,
         if_incomplete: IfIncomplete,
     ) -> Result<Option<i64>, sqlx::Error> {
+        if if_incomplete == IfIncomplete::Record {
+            // Blocks have no writes, and the accounts are read.
+            holes.retain(|hole| !matches!(hole.sign, Sign::Write { .. }));
+        }
         if holes.is_empty() {
             return Ok(None);
         }

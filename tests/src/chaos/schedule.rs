@@ -125,7 +125,8 @@ fn all_from(random: &mut StdRng) -> Vec<Disturbance> {
         alone(Fault::Duplicate(part)),
         alone(Fault::Reorder),
         alone(Fault::LateContent),
-        alone(Fault::LoseTransaction),
+        alone(Fault::LoseTransaction { writes: false }),
+        alone(Fault::LoseAccount),
         alone(Fault::DeadSlot {
             children: random.random_range(0..5),
         }),

@@ -1,4 +1,4 @@
-//! Events that a source lacks, although the accounts count them.
+//! Events and writes that a source lacks, although the accounts count them.
 
 use std::time::Duration;
 
@@ -100,7 +100,7 @@ async fn a_slot_that_lacks_a_transaction_is_read_again() {
 
     // When the server loses a transaction, but not the accounts that it changed
     let faults = fixture.network.faults();
-    faults.once(Fault::LoseTransaction).await;
+    faults.once(Fault::LoseTransaction { writes: false }).await;
     for bettor in 0..3 {
         fixture.place_bet(MARKET, bettor, bettor as u8).await;
     }
@@ -114,6 +114,43 @@ async fn a_slot_that_lacks_a_transaction_is_read_again() {
     mirror::assert_matches_chain(&fixture.network);
     let output = indexer.output();
     assert!(output.contains("the slot is incomplete"), "{output}");
+    assert!(indexer.stop(), "{}", indexer.output());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slot_that_lacks_a_write_is_read_again() {
+    // Given an indexer that follows
+    let mut fixture = Fixture::start_with(&["--bare", "--faults-port", "0"]).await;
+    fixture.create_market(300).await;
+    let pool = fixture.network.database().await;
+    let mut indexer = fixture.start_indexer();
+    mirror::wait_until_current(&fixture.network, &pool).await;
+
+    // When the server loses accounts that transactions changed, but not the transactions
+    let faults = fixture.network.faults();
+    for bettor in 0..3 {
+        faults.once(Fault::LoseAccount).await;
+        fixture.place_bet(MARKET, bettor, bettor as u8).await;
+        faults
+            .wait_for_changes(Kind::LoseAccount, bettor as u64 + 1, TIMEOUT)
+            .await;
+        // Then the mirror has their bytes all the same
+        mirror::wait_until_current(&fixture.network, &pool).await;
+        mirror::assert_matches_chain(&fixture.network);
+    }
+    let output = indexer.output();
+    assert_eq!(
+        output.matches("the slot is incomplete").count(),
+        3,
+        "{output}"
+    );
+    let put_together: i64 = sqlx::query_scalar(
+        "select count(*) from chain.account where closed_slot is null and not is_exact",
+    )
+    .fetch_one(&pool)
+    .await
+    .unwrap();
+    assert_eq!(put_together, 0);
     assert!(indexer.stop(), "{}", indexer.output());
 }
 

@@ -1,7 +1,7 @@
 //! Faults that all streams see: false forks, malformed accounts, and write versions that start
 //! again.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use driftshield_sdk::{Account, AccountChange, Event, ID};
 use yellowstone_grpc_proto::geyser::{SubscribeUpdateAccountInfo, SubscribeUpdateTransactionInfo};
@@ -251,17 +251,31 @@ fn falsify_accounts(
 
 /// Removes the last transaction that names the program.
 fn remove_last_transaction(slot: &mut SealedSlot) -> Option<SubscribeUpdateTransactionInfo> {
-    let names_program = |info: &SubscribeUpdateTransactionInfo| {
-        let transaction = info.transaction.as_ref();
-        let message = transaction.and_then(|transaction| transaction.message.as_ref());
-        message.is_some_and(|message| message.account_keys.iter().any(|key| key == ID.as_ref()))
-    };
     let ours = (0..).zip(&slot.transactions);
     let ours = ours.filter(|(_, info)| names_program(info));
     let (last, _) = ours.max_by_key(|(_, info)| info.index)?;
     let count = &mut slot.meta.executed_transaction_count;
     *count = count.saturating_sub(1);
     Some(slot.transactions.remove(last))
+}
+
+pub fn names_program(info: &SubscribeUpdateTransactionInfo) -> bool {
+    let transaction = info.transaction.as_ref();
+    let message = transaction.and_then(|transaction| transaction.message.as_ref());
+    message.is_some_and(|message| message.account_keys.iter().any(|key| key == ID.as_ref()))
+}
+
+/// Whether a client can miss the transaction: its events leave an account open and with a higher counter. Also true
+/// without events.
+pub fn is_missed(info: &SubscribeUpdateTransactionInfo) -> bool {
+    let mut counters = HashMap::new();
+    for change in changes(info) {
+        let before = change.number.saturating_sub(1);
+        let (_, after) = counters.entry(change.address).or_insert((before, None));
+        *after = Some(change.number).filter(|_| !change.closes);
+    }
+    let mut counted = counters.values();
+    counters.is_empty() || counted.any(|(before, after)| Some(*before) < *after)
 }
 
 /// What the events of a transaction say about accounts.

@@ -43,8 +43,13 @@ pub enum Fault {
     Reorder,
     /// Sends a random part of a slot's content after the slot's block metadata and statuses.
     LateContent,
-    /// Never sends a random transaction of a slot on this stream. Waits for a slot with a transaction.
-    LoseTransaction,
+    /// Never sends a random transaction of a slot on this stream, and, with `writes`, the accounts that it was
+    /// the last to write. Waits for a slot with a transaction that is missed: its events, if it has any, leave an
+    /// account open and with a higher counter.
+    LoseTransaction { writes: bool },
+    /// Never sends a random account of the program that a transaction with the program wrote on this stream.
+    /// Waits for a slot with both.
+    LoseAccount,
     /// Refuses or ignores `from_slot`.
     RefuseReplay(Refusal),
     /// Reports as the first slot that can be replayed one that is this number of slots too early.
@@ -133,6 +138,7 @@ pub enum Kind {
     Reorder,
     LateContent,
     LoseTransaction,
+    LoseAccount,
     /// Replays that fail, and then are out of range.
     RefuseReplay,
     /// Streams that start with the next slot instead of the one that was asked for.
@@ -196,7 +202,8 @@ impl Fault {
             Self::Duplicate(_) => Kind::Duplicate,
             Self::Reorder => Kind::Reorder,
             Self::LateContent => Kind::LateContent,
-            Self::LoseTransaction => Kind::LoseTransaction,
+            Self::LoseTransaction { .. } => Kind::LoseTransaction,
+            Self::LoseAccount => Kind::LoseAccount,
             Self::RefuseReplay(Refusal::Error { .. }) => Kind::RefuseReplay,
             Self::RefuseReplay(Refusal::Ignored) => Kind::IgnoreReplay,
             Self::RefuseReplay(Refusal::Unsupported) => Kind::NoReplay,

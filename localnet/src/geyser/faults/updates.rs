@@ -1,11 +1,15 @@
 //! Faults of one stream: messages of a slot are cut, lost, late, doubled or reordered, or nothing follows.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
-use yellowstone_grpc_proto::geyser::{SubscribeUpdate, subscribe_update::UpdateOneof};
+use driftshield_sdk::ID;
+use yellowstone_grpc_proto::geyser::{
+    SubscribeUpdate, SubscribeUpdateTransactionInfo, subscribe_update::UpdateOneof,
+};
 
 use super::{
     Faults, Injection, Mark,
+    node::{is_missed, names_program},
     random::Random,
     request::{Ending, Fault, Kind, Part},
 };
@@ -96,6 +100,7 @@ impl StreamFaults {
         let changes = [
             (Kind::Duplicate, duplicate.is_some()),
             (Kind::LoseTransaction, self.lose_transaction(&mut slot)),
+            (Kind::LoseAccount, self.lose_account(&mut slot)),
             (Kind::Reorder, self.reorder(&mut slot)),
             (Kind::LateContent, self.delay_content(&mut slot)),
             (Kind::DropMeta, self.drop_meta(&mut slot)),
@@ -134,14 +139,34 @@ impl StreamFaults {
 
     /// Removes a transaction. Returns whether it did.
     fn lose_transaction(&self, slot: &mut SlotMessages) -> bool {
-        let has_transaction = slot.has(&Part::Transactions);
-        let injection = self
-            .faults
-            .inject(|fault| (*fault == Fault::LoseTransaction && has_transaction).then_some(()));
+        let missed = slot.missed_transactions();
+        let injection = self.faults.inject(|fault| match fault {
+            Fault::LoseTransaction { writes } if !missed.is_empty() => Some(*writes),
+            _ => None,
+        });
         let Some(mut injection) = injection else {
             return false;
         };
-        slot.remove_transaction(&mut injection.random);
+        let chosen = injection.random.within(0..missed.len());
+        let removed = slot.content.remove(missed[chosen]);
+        if let (true, Some(lost)) = (injection.value, transaction(&removed)) {
+            slot.content
+                .retain(|update| writer(update) != Some(&lost.signature));
+        }
+        true
+    }
+
+    /// Removes an account. Returns whether it did.
+    fn lose_account(&self, slot: &mut SlotMessages) -> bool {
+        let written = slot.written_by_program();
+        if written.is_empty() {
+            return false;
+        }
+        let Some(mut injection) = self.faults.inject_exactly(&Fault::LoseAccount) else {
+            return false;
+        };
+        let chosen = injection.random.within(0..written.len());
+        slot.content.remove(written[chosen]);
         true
     }
 
@@ -267,14 +292,30 @@ impl SlotMessages {
         before != self.content
     }
 
-    fn remove_transaction(&mut self, random: &mut Random) {
+    /// Indexes of the transactions that a client can miss.
+    fn missed_transactions(&self) -> Vec<usize> {
         let content = self.content.iter().enumerate();
-        let transactions: Vec<_> = content
-            .filter(|(_, update)| belongs_to(update, &Part::Transactions))
+        content
+            .filter(|(_, update)| transaction(update).is_some_and(is_missed))
             .map(|(index, _)| index)
+            .collect()
+    }
+
+    /// Indexes of the program's accounts that transactions with the program were the last to write. What else
+    /// writes to them leaves no event.
+    fn written_by_program(&self) -> Vec<usize> {
+        let writers: HashSet<_> = self
+            .content
+            .iter()
+            .filter_map(transaction)
+            .filter(|info| names_program(info))
+            .map(|info| &info.signature[..])
             .collect();
-        let chosen = random.within(0..transactions.len());
-        self.content.remove(transactions[chosen]);
+        let content = self.content.iter().enumerate();
+        content
+            .filter(|(_, update)| writer(update).is_some_and(|writer| writers.contains(writer)))
+            .map(|(index, _)| index)
+            .collect()
     }
 
     /// Moves at least one message of the content to the end.
@@ -288,6 +329,23 @@ impl SlotMessages {
                 self.content.push(update);
             }
         }
+    }
+}
+
+/// The signature of the transaction that was the last to write to the program's account of the message.
+fn writer(update: &SubscribeUpdate) -> Option<&[u8]> {
+    let Some(UpdateOneof::Account(update)) = &update.update_oneof else {
+        return None;
+    };
+    let account = update.account.as_ref()?;
+    let writer = account.txn_signature.as_deref();
+    writer.filter(|_| account.owner == ID.as_ref())
+}
+
+fn transaction(update: &SubscribeUpdate) -> Option<&SubscribeUpdateTransactionInfo> {
+    match &update.update_oneof {
+        Some(UpdateOneof::Transaction(update)) => update.transaction.as_ref(),
+        _ => None,
     }
 }
 
