@@ -56,6 +56,8 @@ pub struct Applied {
     pub obstacle: Option<Obstacle>,
     /// Whether the stream is known to be of the mirrored chain.
     pub is_linked: bool,
+    /// Whether the slots showed that events are missing. Any account may be old then.
+    pub lacks_events: bool,
 }
 
 /// A slot that doesn't continue the mirror.
@@ -69,6 +71,13 @@ pub enum Obstacle {
     UnknownFork { slot: i64, parent_slot: i64 },
     /// The slot was sealed before all of its messages had arrived. It may be applied.
     Late { slot: i64, parent_slot: i64 },
+    /// The slot shows that an event or a write is missing: of the slot itself, most likely, or of another one
+    /// after `ancestor`, which is applied.
+    Incomplete {
+        slot: i64,
+        parent_slot: i64,
+        ancestor: i64,
+    },
 }
 
 /// What outlives a writer's connection.
@@ -220,6 +229,7 @@ impl<'a> MirrorWriter<'a> {
                 connection: &mut transaction,
                 cursor: &mut cursor,
                 care,
+                lacks_events: false,
             };
             store.past_slots(slots).await?;
             cursor.update(&mut transaction).await?;

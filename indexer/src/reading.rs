@@ -50,6 +50,8 @@ pub enum Taken {
         /// Accounts that the mirror did not know. Lamports that others sent to them since, in transactions
         /// that don't name the program, do not come with polled slots.
         added: BTreeSet<Address>,
+        /// Whether events are missing, so that all accounts must be read again.
+        lacks_events: bool,
     },
     /// The node was on a fork that the mirror is not on.
     OtherFork,
@@ -119,11 +121,15 @@ impl Reading {
             connection: &mut transaction,
             cursor: &mut cursor,
             care: Care::Careful,
+            lacks_events: false,
         };
         // Events that the mirror lacks are of slots that it has passed, so nobody sends them any more.
         store.heed(&[], holes, IfIncomplete::Record).await?;
         store.store_lives(slot, changed).await?;
-        if has_changed && cursor.settled_slot.is_some() {
+        let lacks_events = store.lacks_events;
+        if lacks_events {
+            cursor.update(&mut transaction).await?;
+        } else if has_changed && cursor.settled_slot.is_some() {
             // Readers take answers for unchanged until the feed goes on. An undo of slots before this one makes
             // the mirror read all accounts again.
             cursor.settled_slot = Some(cursor.slot);
@@ -133,7 +139,11 @@ impl Reading {
             notify(&mut transaction, cursor.seq).await?;
         }
         transaction.commit().await?;
-        Ok(Taken::Stored { doubtful, added })
+        Ok(Taken::Stored {
+            doubtful,
+            added,
+            lacks_events,
+        })
     }
 
     async fn is_of_the_mirrored_chain(

@@ -60,6 +60,7 @@ impl Redecode<'_> {
             connection: self.connection,
             cursor: self.cursor,
             care: Care::Careful,
+            lacks_events: false,
         }
     }
 

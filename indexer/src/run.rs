@@ -319,6 +319,7 @@ impl Process {
             due,
             is_final: false,
             accepts_loss: attempts.accepts_loss(Instant::now()),
+            late_slot: attempts.late_slot(),
             stop,
             status,
             mirror: &mut mirror,

@@ -21,7 +21,7 @@ use crate::{
     slot::SealedSlot,
 };
 
-pub use holes::IfIncomplete;
+pub use holes::{IfIncomplete, Incomplete};
 pub use read::{LIFE, addresses_of, bytes_of, load_all_mints, load_lives, load_open_lives};
 use read::{load_mints, load_pools};
 
@@ -34,14 +34,13 @@ pub enum Care {
     Careful,
 }
 
-/// The first slot that is refused because it lacks an event.
-struct Incomplete(i64);
-
 /// Stores slots that follow each other, and moves the cursor to the last of them.
 pub struct Store<'a> {
     pub connection: &'a mut PgConnection,
     pub cursor: &'a mut Cursor,
     pub care: Care,
+    /// Whether what was stored showed that events are missing. Any account may be old then.
+    pub lacks_events: bool,
 }
 
 impl Store<'_> {
@@ -50,9 +49,9 @@ impl Store<'_> {
         &mut self,
         slots: &[&SealedSlot],
         if_incomplete: IfIncomplete,
-    ) -> Result<Option<i64>, sqlx::Error> {
+    ) -> Result<Option<Incomplete>, sqlx::Error> {
         let incomplete = self.complete_slots(slots, if_incomplete).await?;
-        if let Some(slot) = incomplete {
+        if let Some(Incomplete { slot, .. }) = incomplete {
             let before = slots.partition_point(|sealed| sealed.slot < slot);
             self.complete_slots(&slots[..before], if_incomplete).await?;
         }
@@ -65,7 +64,7 @@ impl Store<'_> {
         &mut self,
         slots: &[&SealedSlot],
         if_incomplete: IfIncomplete,
-    ) -> Result<Option<i64>, sqlx::Error> {
+    ) -> Result<Option<Incomplete>, sqlx::Error> {
         let Some(last) = slots.last() else {
             return Ok(None);
         };
@@ -73,7 +72,7 @@ impl Store<'_> {
         let changes = self.changes(slots, last.slot, keeps, if_incomplete);
         let (rows, ranked) = match changes.await? {
             Ok(stored) => stored,
-            Err(Incomplete(slot)) => return Ok(Some(slot)),
+            Err(incomplete) => return Ok(Some(incomplete)),
         };
         self.store_slots(slots).await?;
         self.announce(last.slot, &rows.feed).await?;
@@ -116,8 +115,8 @@ impl Store<'_> {
             });
         }
         let holes = lives.take_holes();
-        if let Some(slot) = self.heed(slots, holes, if_incomplete).await? {
-            return Ok(Err(Incomplete(slot)));
+        if let Some(incomplete) = self.heed(slots, holes, if_incomplete).await? {
+            return Ok(Err(incomplete));
         }
         let Changes {
             superseded,

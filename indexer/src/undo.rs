@@ -108,6 +108,7 @@ async fn restore_lives(
         connection: &mut *transaction,
         cursor,
         care: Care::Careful,
+        lacks_events: false,
     };
     store.store_lives(ancestor, restored.collect()).await?;
     sqlx::query("delete from chain.account_version where slot > $1")

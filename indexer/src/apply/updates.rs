@@ -13,7 +13,7 @@ use crate::{
     cursor::{Cursor, Tip},
     dead_letter::DeadLetter,
     slot::{Blockhash, SlotUpdate},
-    store::{Care, IfIncomplete, Store},
+    store::{Care, IfIncomplete, Incomplete, Store},
     undo,
 };
 
@@ -77,6 +77,7 @@ pub async fn apply(
         connection: &mut transaction,
         cursor: &mut cursor,
         care,
+        lacks_events: false,
     };
     let mut incomplete = store.slots(&finalized, if_incomplete).await?;
     for slot in open {
@@ -84,7 +85,7 @@ pub async fn apply(
             incomplete = store.slots(&[slot], if_incomplete).await?;
         }
     }
-    let incomplete = incomplete.map(|slot| incomplete_slot(slot, updates));
+    let lacks_events = store.lacks_events;
     // Slots after an incomplete one are not stored, although they are finalized.
     cursor.finalized_slot = cursor.finalized_slot.min(cursor.slot);
     if let (Some(slot), Some(_)) = (next.read_slot, cursor.settled_slot) {
@@ -95,6 +96,10 @@ pub async fn apply(
     if finalized_before < cursor.finalized_slot {
         undo::forget(&mut transaction, cursor.finalized_slot).await?;
     }
+    let incomplete = match incomplete {
+        Some(found) => Some(incomplete_slot(&mut transaction, &cursor, found, updates).await?),
+        None => None,
+    };
     cursor.update(&mut transaction).await?;
     if seq_before < cursor.seq {
         notify(&mut transaction, cursor.seq).await?;
@@ -109,11 +114,18 @@ pub async fn apply(
         applied,
         obstacle,
         is_linked: next.is_linked,
+        lacks_events,
     })
 }
 
-/// The number of updates before a slot that lacks messages, and the obstacle: they may still come.
-fn incomplete_slot(slot: i64, updates: &[SlotUpdate]) -> (usize, Obstacle) {
+/// The number of updates before a slot that shows that messages are missing, and the obstacle: they may still
+/// come.
+async fn incomplete_slot(
+    connection: &mut PgConnection,
+    cursor: &Cursor,
+    Incomplete { slot, since }: Incomplete,
+    updates: &[SlotUpdate],
+) -> Result<(usize, Obstacle), sqlx::Error> {
     let sealed = |update: &SlotUpdate| {
         let mut sealed = update.sealed().iter();
         sealed.find(|sealed| sealed.slot == slot).cloned()
@@ -121,8 +133,19 @@ fn incomplete_slot(slot: i64, updates: &[SlotUpdate]) -> (usize, Obstacle) {
     let found = (0..).zip(updates);
     let mut found = found.filter_map(|(index, update)| Some((index, sealed(update)?)));
     let (index, sealed) = found.next().expect("the slot is one of the updates");
-    let parent_slot = sealed.parent_slot;
-    (index, Obstacle::Late { slot, parent_slot })
+    // The parent of the first slot after it is the last applied slot up to it.
+    let ancestor: Option<i64> = sqlx::query_scalar(
+        "select parent_slot from chain.slot where $1 < slot order by slot limit 1",
+    )
+    .bind(since.max(cursor.last_ancestor()))
+    .fetch_optional(connection)
+    .await?;
+    let obstacle = Obstacle::Incomplete {
+        slot,
+        parent_slot: sealed.parent_slot,
+        ancestor: ancestor.unwrap_or(cursor.slot),
+    };
+    Ok((index, obstacle))
 }
 
 /// Sets slots aside whose messages arrived after they were finalized.

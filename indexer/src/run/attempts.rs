@@ -78,6 +78,11 @@ impl Attempts {
         })
     }
 
+    /// The last slot whose messages were late or missing, if the mirror has not got beyond it.
+    pub fn late_slot(&self) -> Option<i64> {
+        self.hindrances.late.map(|(slot, _)| slot)
+    }
+
     /// Time between two looks at the gRPC servers while the RPC node is polled. It doubles each time that a
     /// server seemed to work and didn't bring the mirror further.
     pub fn probe_interval(&self) -> Duration {
@@ -247,6 +252,7 @@ mod tests {
         for (slot, late, is_live) in [(6, 7, false), (8, 9, false), (8, 9, true), (9, 10, false)] {
             attempts.get_to(Some(slot), true);
             attempts.learn(&RunError::Late(late), 2, now);
+            assert_eq!(attempts.late_slot(), Some(late));
             assert_eq!(attempts.is_live(), is_live, "{late}");
         }
     }

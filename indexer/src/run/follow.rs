@@ -49,6 +49,8 @@ pub struct Follower<'a> {
     pub is_final: bool,
     /// Whether blocks that the RPC node lacks count as gone, although it says that it has them.
     pub accepts_loss: bool,
+    /// Slot whose messages were late or missing in the last attempt.
+    pub late_slot: Option<i64>,
     /// Whether the mirror has reached the end of the stream once.
     pub caught_up: bool,
     /// Whether the stream is known to be of the mirrored chain.
@@ -145,13 +147,20 @@ impl Follower<'_> {
             let applied = applied.await?;
             self.is_linked = applied.is_linked;
             self.is_final = applied.cursor.is_final();
+            if applied.lacks_events {
+                self.settler.miss_all();
+            }
             let Some(obstacle) = applied.obstacle else {
                 match applied.cursor.settled_slot {
                     _ if !self.is_linked => {}
                     // Before the mirror has all accounts, an event that is decoded late may begin a life.
                     None if !self.due.is_empty() => {}
                     None => self.settler.step(self.mirror, &applied.cursor).await?,
-                    Some(_) => self.refetcher.step(self.mirror, &applied.cursor).await?,
+                    Some(_) => {
+                        if self.refetcher.step(self.mirror, &applied.cursor).await? {
+                            self.settler.miss_all();
+                        }
+                    }
                 }
                 return Ok(applied.cursor);
             };

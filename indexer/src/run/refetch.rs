@@ -41,29 +41,31 @@ impl Refetcher {
     }
 
     /// Starts to read what was asked for, or takes over what has been read and the mirror, which is at
-    /// `cursor`, has passed.
+    /// `cursor`, has passed. Returns whether events are missing, so that all accounts must be read again.
     pub async fn step(
         &mut self,
         mirror: &mut MirrorWriter<'_>,
         cursor: &Cursor,
-    ) -> Result<(), RunError> {
+    ) -> Result<bool, RunError> {
         let Some((requests, task)) = &mut self.reading else {
-            return self.look(mirror, cursor).await;
+            self.look(mirror, cursor).await?;
+            return Ok(false);
         };
         match task.next(cursor) {
             Ok(Progress::Pending) => {}
             // Of an account that changed since, the stream has a newer state.
             Ok(Progress::Passed(reading)) => match mirror.store_reading(reading).await? {
-                Taken::Stored { .. } => {
+                Taken::Stored { lacks_events, .. } => {
                     mirror.answer(requests).await?;
                     self.reading = None;
+                    return Ok(lacks_events);
                 }
                 Taken::OtherFork => self.retry("the RPC node was on another fork"),
             },
             Ok(Progress::Done) => self.reading = None,
             Err(error) => self.retry(&error.to_string()),
         }
-        Ok(())
+        Ok(false)
     }
 
     fn retry(&mut self, reason: &str) {

@@ -47,6 +47,20 @@ impl Follower<'_> {
                 }
                 return Err(RunError::Late(slot));
             }
+            Obstacle::Incomplete {
+                slot,
+                parent_slot,
+                ancestor,
+            } => {
+                counter!(LATE_SLOTS).increment(1);
+                // The next attempt reads blocks: also those before the slot, in which the event may be.
+                let is_again = self.late_slot == Some(slot);
+                let last = if is_again { ancestor } else { parent_slot };
+                if last < cursor.slot {
+                    self.undo(last).await?;
+                }
+                return Err(RunError::Late(slot));
+            }
             Obstacle::Gap { slot, parent_slot } => {
                 let mut sealed = updates.iter().flat_map(SlotUpdate::sealed);
                 let next = sealed.find(|sealed| sealed.slot == slot);
@@ -110,6 +124,9 @@ impl Follower<'_> {
             self.settler.miss(self.mirror.open_among(&others).await?);
             let tip = end.or(*self.tip.borrow());
             let applied = self.mirror.apply_blocks(&blocks, tip).await?;
+            if applied.lacks_events {
+                self.settler.miss_all();
+            }
             let cursor = applied.cursor;
             reached = cursor.slot;
             match applied.obstacle {
@@ -125,7 +142,9 @@ impl Follower<'_> {
                         .and_then(|block| block.sealed().first());
                     return self.begin_epoch(next).await;
                 }
-                Some(obstacle @ Obstacle::Late { .. }) => return Err(RunError::Filling(obstacle)),
+                Some(obstacle @ (Obstacle::Late { .. } | Obstacle::Incomplete { .. })) => {
+                    return Err(RunError::Filling(obstacle));
+                }
             }
         }
         if reached < newest {

@@ -31,6 +31,8 @@ pub struct Settler {
     doubtful: BTreeSet<Address>,
     /// Accounts that the mirror did not know before, and which are read once more.
     added: BTreeSet<Address>,
+    /// Whether what was read shows that events are missing.
+    lacks_events: bool,
     task: Option<Task>,
     /// When a reading last failed.
     failed_at: Option<Instant>,
@@ -57,6 +59,7 @@ impl Settler {
             missing,
             doubtful: [].into(),
             added: [].into(),
+            lacks_events: false,
             task: None,
             failed_at: None,
         }
@@ -73,6 +76,7 @@ impl Settler {
     /// Takes note that any account may be missing or old.
     pub fn miss_all(&mut self) {
         self.task = None;
+        self.lacks_events = false;
         self.missing = Missing::All;
     }
 
@@ -106,7 +110,12 @@ impl Settler {
                 }
             };
             match mirror.store_reading(reading).await? {
-                Taken::Stored { doubtful, added } => {
+                Taken::Stored {
+                    doubtful,
+                    added,
+                    lacks_events,
+                } => {
+                    self.lacks_events |= lacks_events;
                     self.doubtful.extend(doubtful);
                     let added = added.into_iter();
                     let again = added.filter(|address| self.added.insert(*address));
@@ -123,6 +132,11 @@ impl Settler {
         if !self.doubtful.is_empty() {
             let scope = Scope::Addresses(std::mem::take(&mut self.doubtful));
             self.task = Some(Task::begin(&self.rpc, vec![scope], cursor.slot));
+            return Ok(());
+        }
+        if self.lacks_events {
+            // What was read before may be older than the missing events.
+            self.miss_all();
             return Ok(());
         }
         let settled = mirror.settle().await?;

@@ -18,8 +18,17 @@ use crate::{
 pub enum IfIncomplete {
     /// It is not stored, because it can be read again.
     Refuse,
-    /// It is stored, because the source has nothing else. A missing event becomes a dead letter.
+    /// It is stored, because the source has nothing else. A missing event becomes a dead letter, and all
+    /// accounts are read again.
     Record,
+}
+
+/// A slot that is not stored because it shows that an event or a write is missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Incomplete {
+    pub slot: i64,
+    /// The missing event is of a slot after this one.
+    pub since: i64,
 }
 
 /// Why numbers can jump although no event is missing, besides what the cursor says.
@@ -37,7 +46,7 @@ impl Store<'_> {
         slots: &[&SealedSlot],
         mut holes: Vec<Hole>,
         if_incomplete: IfIncomplete,
-    ) -> Result<Option<i64>, sqlx::Error> {
+    ) -> Result<Option<Incomplete>, sqlx::Error> {
         if if_incomplete == IfIncomplete::Record {
             // Blocks have no writes, and the accounts are read.
             holes.retain(|hole| !matches!(hole.sign, Sign::Write { .. }));
@@ -46,14 +55,11 @@ impl Store<'_> {
             return Ok(None);
         }
         let explanations = self.explanations(slots, &holes).await?;
+        holes.retain(|hole| !explanations.explain(hole) && !self.is_expected(hole));
+        if if_incomplete == IfIncomplete::Refuse {
+            return Ok(first_incomplete(&holes));
+        }
         for hole in &holes {
-            if explanations.explain(hole) || self.is_expected(hole) {
-                continue;
-            }
-            if if_incomplete == IfIncomplete::Refuse {
-                tracing::warn!(%hole, slot = hole.slot, "the slot is incomplete");
-                return Ok(Some(hole.slot));
-            }
             let reason = format!("the source lacks events: {hole}");
             let letter = DeadLetter {
                 address: Some(hole.address.to_bytes()),
@@ -61,6 +67,10 @@ impl Store<'_> {
                 ..DeadLetter::new("history", hole.slot, &reason)
             };
             letter.store(self.connection).await?;
+        }
+        if !holes.is_empty() {
+            self.lacks_events = true;
+            self.cursor.settled_slot = None;
         }
         Ok(None)
     }
@@ -100,6 +110,16 @@ impl Store<'_> {
             refused: addresses_of(refused),
         })
     }
+}
+
+/// The first slot with a hole. Its holes can be of several events.
+fn first_incomplete(holes: &[Hole]) -> Option<Incomplete> {
+    let first = holes.first()?;
+    let slot = first.slot;
+    tracing::warn!(hole = %first, slot, "the slot is incomplete");
+    let of_slot = holes.iter().filter(|hole| hole.slot == slot);
+    let since = of_slot.map(|hole| hole.since).min()?;
+    Some(Incomplete { slot, since })
 }
 
 impl Explanations {

@@ -154,6 +154,68 @@ async fn a_slot_that_lacks_a_write_is_read_again() {
     assert!(indexer.stop(), "{}", indexer.output());
 }
 
+/// A mirror whose server has lost a bet on [`MARKET`], of the first bettor, with its writes. Also returns the number
+/// of bets in the mirror.
+async fn with_lost_bet() -> (Fixture, PgPool, Service, i64) {
+    let mut fixture = Fixture::start_with(&["--bare", "--faults-port", "0"]).await;
+    fixture.create_market(300).await;
+    let pool = fixture.network.database().await;
+    let indexer = fixture.start_indexer();
+    fixture.place_bet(MARKET, 1, 0).await;
+    mirror::wait_until_current(&fixture.network, &pool).await;
+    let bets = mirror::bets(&pool).await;
+    let faults = fixture.network.faults();
+    faults.once(Fault::LoseTransaction { writes: true }).await;
+    fixture.place_bet(MARKET, 0, 0).await;
+    faults
+        .wait_for_changes(Kind::LoseTransaction, 1, TIMEOUT)
+        .await;
+    mirror::pass_slots(&fixture.network).await;
+    mirror::wait_until_current(&fixture.network, &pool).await;
+    assert_eq!(mirror::bets(&pool).await, bets);
+    (fixture, pool, indexer, bets)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slots_before_the_one_that_shows_a_missing_event_are_read_again() {
+    // Given a mirror that lacks a transaction of an earlier slot
+    let (fixture, pool, mut indexer, bets) = with_lost_bet().await;
+
+    // When the next event shows it
+    fixture.place_bet(MARKET, 2, 1).await;
+
+    // Then the mirror has all of it
+    mirror::wait_until_current(&fixture.network, &pool).await;
+    assert_eq!(mirror::bets(&pool).await, bets + 2);
+    mirror::assert_matches_chain(&fixture.network);
+    let output = indexer.output();
+    assert!(output.contains("the slot is incomplete"), "{output}");
+    assert!(indexer.stop(), "{}", indexer.output());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn accounts_are_right_although_a_final_slot_lacks_a_transaction() {
+    // Given a mirror that lacks a transaction of a slot that can't be undone any more
+    let (fixture, pool, mut indexer, bets) = with_lost_bet().await;
+    let network = &fixture.network;
+    let last = mirror::pass_slots(network).await;
+    mirror::wait_until_final(&pool, last as i64).await;
+
+    // When the next event shows it
+    fixture.place_bet(MARKET, 2, 1).await;
+    mirror::wait_until_current(network, &pool).await;
+
+    // Then its event is missing and on record, and the accounts that it changed are right
+    assert_eq!(mirror::bets(&pool).await, bets + 1);
+    let differences = mirror::differences(network);
+    mirror::assert_reported(&differences, "lacks events");
+    let of_bytes = ["data of slot", "lamports of slot", "is not in the mirror"];
+    for line in &differences {
+        assert!(!of_bytes.iter().any(|text| line.contains(text)), "{line}");
+    }
+    assert!(indexer.stop(), "{}", indexer.output());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_undo_keeps_what_readings_found() {
     // Given a mirror that has read an account after a slot, and not another one
