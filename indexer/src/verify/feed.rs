@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value;
-use sqlx::types::Json;
+use sqlx::{PgConnection, types::Json};
 
 use super::comparison::{Comparison, base58};
 
@@ -64,14 +64,17 @@ const ANNOUNCED: &str = "
       else count <> 1 end";
 
 /// Records whose columns contradict each other, the records before or the cursor. A record of an event has no event
-/// if a later one announces it again.
+/// if a later one announces it again. A source can know of fewer slots than the one that sent slots which were undone.
 const RECORDS: &str = "
     select seq, rule.name
     from (select *, lag(epoch) over (order by seq) as before from chain.feed) feed, lateral (values
       ('epoch', coalesce(before <= epoch, true) and epoch <= (select cursor.epoch from chain.cursor)),
       ('kind', case kind when 'event' then body ? 'name' when 'rollback' then body ? 'to_slot'
         when 'gap' then body ? 'state' else body = '{}' end),
-      ('slot', slot <= (select tip_slot from chain.cursor) and case
+      ('slot', (slot <= (select tip_slot from chain.cursor) or exists (
+          select from chain.feed rollback
+          where rollback.kind = 'rollback' and feed.seq < rollback.seq
+            and (rollback.body ->> 'to_slot')::bigint < feed.slot)) and case
         when kind = 'event' then coalesce(event_id >> 31 = slot, true)
         when kind = 'rollback' then slot = (body ->> 'to_slot')::bigint
         when kind = 'gap' and body ->> 'state' = 'open' then slot = (body ->> 'from_slot')::bigint - 1
@@ -88,9 +91,10 @@ const RECORDS: &str = "
 #[derive(sqlx::FromRow)]
 struct Announced {
     seq: i64,
+    slot: i64,
     channels: Vec<String>,
     body: Json<Value>,
-    /// `None` if the event was dropped.
+    /// `None` if the mirror doesn't have the event.
     due: Option<Json<Value>>,
     wallets: Vec<Vec<u8>>,
     kinds: Vec<String>,
@@ -98,7 +102,7 @@ struct Announced {
 }
 
 const EVENTS: &str = "
-    select seq, channels, feed.body,
+    select seq, feed.slot, channels, feed.body,
       case when event.id is not null then jsonb_build_object('name', name, 'body', event.body) end as due,
       array(select wallet from chain.event_party party where party.event_id = feed.event_id) as wallets,
       coalesce(kinds, '{}') as kinds, coalesce(accounts, '{}') as accounts
@@ -112,8 +116,33 @@ const EVENTS: &str = "
       where changed.event_id = feed.event_id and account.kind in ('Model', 'Market', 'Vault', 'Policy')) concerned on true
     order by seq";
 
+/// Which records tell of slots that were undone. Another event can have the place, and so the id, of an event
+/// that was undone.
+struct Undone {
+    /// The `seq` of each rollback, ascending, with the lowest slot that it or a later one went back to.
+    lowest: Vec<(i64, i64)>,
+}
+
+impl Undone {
+    async fn read(connection: &mut PgConnection) -> Result<Self, sqlx::Error> {
+        let rollbacks = sqlx::query_as(
+            "select seq, min((body ->> 'to_slot')::bigint) over (order by seq desc)
+             from chain.feed where kind = 'rollback' order by seq",
+        );
+        let lowest = rollbacks.fetch_all(connection).await?;
+        Ok(Self { lowest })
+    }
+
+    fn has(&self, seq: i64, slot: i64) -> bool {
+        let next = self.lowest.partition_point(|rollback| rollback.0 <= seq);
+        let lowest = self.lowest.get(next);
+        lowest.is_some_and(|(_, to_slot)| *to_slot < slot)
+    }
+}
+
 /// Compares the records with their events: the fields, and the channels on which clients hear of them.
 async fn compare_events(comparison: &mut Comparison<'_>) -> anyhow::Result<()> {
+    let undone = Undone::read(&mut *comparison.connection).await?;
     let mut after = 0;
     loop {
         let page: Vec<Announced> = sqlx::query_as(EVENTS)
@@ -129,6 +158,9 @@ async fn compare_events(comparison: &mut Comparison<'_>) -> anyhow::Result<()> {
             let Some(Json(body)) = record.due else {
                 continue;
             };
+            if undone.has(record.seq, record.slot) {
+                continue;
+            }
             let wallets = record.wallets.iter();
             let wallets = wallets.map(|wallet| format!("wallet:{}", base58(wallet)));
             let accounts = record.kinds.iter().zip(&record.accounts);
@@ -145,6 +177,29 @@ async fn compare_events(comparison: &mut Comparison<'_>) -> anyhow::Result<()> {
                     record.seq
                 ));
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_is_undone_by_any_later_rollback_to_a_slot_before_its_own() {
+        // Rollbacks to the slots 40, 20 and 30
+        let undone = Undone {
+            lowest: vec![(10, 20), (20, 20), (30, 30)],
+        };
+        for (seq, slot, is_undone) in [
+            (9, 20, false),
+            (9, 21, true),
+            (11, 21, true),
+            (21, 30, false),
+            (21, 31, true),
+            (31, 99, false),
+        ] {
+            assert_eq!(undone.has(seq, slot), is_undone, "{seq} of slot {slot}");
         }
     }
 }

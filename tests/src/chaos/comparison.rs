@@ -339,3 +339,16 @@ pub async fn compare_mirrors(one: &mut PgConnection, other: &mut PgConnection) -
     }
     differences
 }
+
+/// Those of the tables that [`compare_mirrors`] compares in which the mirror has no row.
+pub async fn empty_tables(mirror: &mut PgConnection) -> Vec<&'static str> {
+    let mut empty = vec![];
+    for (table, _) in AGREED {
+        let sql = format!("select not exists (select from chain.{table})");
+        let is_empty = sqlx::query_scalar(&sql).fetch_one(&mut *mirror).await;
+        if is_empty.unwrap() {
+            empty.push(*table);
+        }
+    }
+    empty
+}

@@ -9,23 +9,54 @@ use std::{
 
 use anchor_lang::hash::sha256;
 use tokio::sync::watch;
-use yellowstone_grpc_proto::prelude::{
-    BlockHeight, SlotStatus, SubscribeUpdate, SubscribeUpdateAccount, SubscribeUpdateBlockMeta,
-    SubscribeUpdateSlot, SubscribeUpdateTransaction, UnixTimestamp, subscribe_update::UpdateOneof,
-};
 
 use super::recording::Recording;
 
 /// Number of the first slot.
 pub const FIRST_SLOT: u64 = 1_000;
-/// Slots after which a slot is finalized.
-const FINALITY: u64 = 32;
+/// Number of slots after which a slot is final.
+pub const FINALITY: usize = 32;
 
-/// A slot of the chain.
-#[derive(Clone)]
-pub struct Slot {
+/// A block of a slot. A slot whose block is dropped can have another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Block {
+    pub slot: u64,
+    /// Tells the blocks of a slot apart; rises from each block that a server sends to the next.
+    pub bank: u64,
+}
+
+impl Block {
+    /// The empty block before the first slot.
+    pub const BASE: Self = Self::unforked(FIRST_SLOT - 1);
+
+    /// The only block of a slot.
+    pub const fn unforked(slot: u64) -> Self {
+        Self { slot, bank: slot }
+    }
+
+    pub fn hash(self) -> String {
+        bs58::encode(sha256(&self.bank.to_le_bytes())).into_string()
+    }
+}
+
+/// A slot that is to be confirmed.
+#[derive(Clone, Debug)]
+pub struct NextSlot {
+    pub block: Block,
+    pub parent: Block,
     /// Its transactions in the recording.
     pub transactions: Range<usize>,
+}
+
+/// A slot that was confirmed.
+#[derive(Clone)]
+pub struct Slot {
+    pub block: Block,
+    pub parent: Block,
+    /// Its transactions in the recording.
+    pub transactions: Range<usize>,
+    /// Newest slot that is final once this one is confirmed.
+    pub finalized: Option<u64>,
     /// Number of events of the chain up to and including the slot.
     pub events: u64,
     /// When a server sent its block metadata for the first time.
@@ -34,6 +65,8 @@ pub struct Slot {
 
 pub struct Chain {
     pub recording: Arc<Recording>,
+    /// In the order in which they were confirmed. One whose parent is not the slot before it drops the
+    /// slots after its parent.
     slots: Mutex<Vec<Slot>>,
     /// Number of confirmed slots.
     pub confirmed: watch::Sender<u64>,
@@ -66,37 +99,107 @@ impl Chain {
         self.lock().last().cloned()
     }
 
-    /// Newest confirmed slot; the one before the first if there is none.
-    pub fn tip(&self) -> u64 {
-        FIRST_SLOT - 1 + *self.confirmed.borrow()
+    /// The block that was confirmed last; the one before the first if there is none.
+    pub fn tip(&self) -> Block {
+        self.last().map_or(Block::BASE, |slot| slot.block)
+    }
+
+    /// The slot that was confirmed last, and the number of transactions on the chain then.
+    pub fn progress(&self) -> (u64, usize) {
+        self.last().map_or((Block::BASE.slot, 0), |last| {
+            (last.block.slot, last.transactions.end)
+        })
+    }
+
+    /// The slots that were not dropped, in order.
+    pub fn line(&self) -> Vec<Slot> {
+        let slots = self.lock();
+        let Some(last) = slots.last() else {
+            return vec![];
+        };
+        let mut line: Vec<_> = line(&slots, last.block).cloned().collect();
+        line.reverse();
+        line
+    }
+
+    /// The block of a slot, unless it was dropped.
+    pub fn block(&self, slot: u64) -> Option<Block> {
+        let line = self.line().into_iter().map(|slot| slot.block);
+        let mut blocks = line.chain([Block::BASE]);
+        blocks.find(|block| block.slot == slot)
+    }
+
+    /// Index of the first slot to send to a client that has all slots before `slot`.
+    pub fn index_of(&self, slot: u64) -> u64 {
+        let slots = self.lock();
+        let before = slots.iter().rposition(|sent| sent.block.slot < slot);
+        before.map_or(0, |index| index as u64 + 1)
     }
 
     /// Number of transactions that are not in a slot yet.
     pub fn left(&self) -> usize {
-        let used = self.last().map_or(0, |slot| slot.transactions.end);
+        let (_, used) = self.progress();
         self.recording.transactions.len() - used
     }
 
     /// Confirms `count` slots of up to `transactions` transactions each, as far as the recording goes.
     pub fn confirm(&self, count: usize, transactions: usize) {
-        let mut slots = self.lock();
-        let all = &self.recording.transactions;
-        for _ in 0..count {
-            let (start, events) = slots
-                .last()
-                .map_or((0, 0), |slot| (slot.transactions.end, slot.events));
-            let end = all.len().min(start + transactions);
-            if start == end {
-                break;
-            }
-            let own: u64 = all[start..end].iter().map(|each| each.events).sum();
-            slots.push(Slot {
+        let all = self.recording.transactions.len();
+        let (mut parent, mut start) = self
+            .last()
+            .map_or((Block::BASE, 0), |last| (last.block, last.transactions.end));
+        let next = std::iter::from_fn(|| {
+            let end = all.min(start + transactions);
+            let slot = NextSlot {
+                block: Block::unforked(parent.slot + 1),
+                parent,
                 transactions: start..end,
-                events: events + own,
-                sealed_at: None,
-            });
+            };
+            let has_any = start < end;
+            (parent, start) = (slot.block, end);
+            has_any.then_some(slot)
+        });
+        self.confirm_all(next.take(count));
+    }
+
+    /// Confirms a slot without transactions.
+    pub fn confirm_empty(&self) {
+        let (parent, (_, used)) = (self.tip(), self.progress());
+        self.confirm_all([NextSlot {
+            block: Block::unforked(parent.slot + 1),
+            parent,
+            transactions: used..used,
+        }]);
+    }
+
+    /// Confirms these slots, in this order.
+    pub fn confirm_all(&self, next: impl IntoIterator<Item = NextSlot>) {
+        let mut slots = self.lock();
+        for slot in next {
+            let slot = self.confirmed(&slots, slot);
+            slots.push(slot);
         }
         self.confirmed.send_replace(slots.len() as u64);
+    }
+
+    fn confirmed(&self, slots: &[Slot], next: NextSlot) -> Slot {
+        let NextSlot {
+            block,
+            parent,
+            transactions,
+        } = next;
+        let own = self.recording.transactions[transactions.clone()].iter();
+        let own: u64 = own.map(|each| each.events).sum();
+        let before = line(slots, parent).next().map_or(0, |slot| slot.events);
+        let finalized = line(slots, parent).nth(FINALITY - 1);
+        Slot {
+            finalized: finalized.map(|slot| slot.block.slot),
+            block,
+            parent,
+            transactions,
+            events: before + own,
+            sealed_at: None,
+        }
     }
 
     /// Notes that a slot's block metadata is sent now.
@@ -113,8 +216,14 @@ impl Chain {
         let mut last = HashMap::new();
         let mut updates = vec![];
         for index in transactions {
-            let accounts = &self.recording.transactions[index].accounts;
-            for (place, account) in accounts.iter().enumerate() {
+            let transaction = &self.recording.transactions[index];
+            // The last update of a closed account names another owner, whose accounts nobody asks for.
+            for key in &transaction.closed {
+                if let Some(earlier) = last.remove(key) {
+                    updates[earlier] = None;
+                }
+            }
+            for (place, account) in transaction.accounts.iter().enumerate() {
                 if let Some(earlier) = last.insert(&account.pubkey, updates.len()) {
                     updates[earlier] = None;
                 }
@@ -124,136 +233,48 @@ impl Chain {
         updates.into_iter().flatten().collect()
     }
 
-    /// The accounts and transactions of the slot with this index.
-    pub fn content(&self, index: u64) -> Vec<SubscribeUpdate> {
-        let transactions = self.lock()[index as usize].transactions.clone();
-        let slot = FIRST_SLOT + index;
-        let recorded = &self.recording.transactions;
-        let accounts =
-            self.last_updates(transactions.clone())
-                .into_iter()
-                .map(|(transaction, account)| {
-                    UpdateOneof::Account(SubscribeUpdateAccount {
-                        account: Some(recorded[transaction].accounts[account].clone()),
-                        slot,
-                        is_startup: false,
-                        bank_id: Some(slot),
-                    })
-                });
-        let transactions = recorded[transactions].iter().enumerate();
-        let transactions = transactions.map(|(place, transaction)| {
-            let mut info = transaction.info.clone();
-            info.index = place as u64;
-            UpdateOneof::Transaction(SubscribeUpdateTransaction {
-                transaction: Some(info),
-                slot,
-                bank_id: slot,
-            })
-        });
-        accounts.chain(transactions).map(update).collect()
-    }
-
-    /// The metadata that seals the slot with this index.
-    pub fn block_meta(&self, index: u64) -> SubscribeUpdate {
-        let transactions = self.lock()[index as usize].transactions.clone();
-        let last = &self.recording.transactions[transactions.end - 1];
-        let time = UnixTimestamp {
-            timestamp: last.seconds,
-        };
-        block_meta(FIRST_SLOT + index, Some(time), transactions.len() as u64)
-    }
-
-    /// The metadata of the empty block before the first slot.
-    pub fn base_meta() -> SubscribeUpdate {
-        block_meta(FIRST_SLOT - 1, None, 0)
-    }
-
-    /// The statuses that are reported after the slot with this index.
-    pub fn statuses(&self, index: u64) -> Vec<SubscribeUpdate> {
-        let slot = FIRST_SLOT + index;
-        let mut statuses = vec![status(slot, SlotStatus::SlotConfirmed)];
-        if FIRST_SLOT + FINALITY <= slot {
-            statuses.push(status(slot - FINALITY, SlotStatus::SlotFinalized));
-        }
-        statuses
+    /// The slot with this index.
+    pub fn slot(&self, index: u64) -> Slot {
+        self.lock()[index as usize].clone()
     }
 }
 
-fn status(slot: u64, status: SlotStatus) -> SubscribeUpdate {
-    update(UpdateOneof::Slot(SubscribeUpdateSlot {
-        slot,
-        parent: Some(slot - 1),
-        status: status.into(),
-        dead_error: None,
-        bank_id: Some(slot),
-    }))
-}
-
-fn block_meta(
-    slot: u64,
-    block_time: Option<UnixTimestamp>,
-    executed_transaction_count: u64,
-) -> SubscribeUpdate {
-    update(UpdateOneof::BlockMeta(SubscribeUpdateBlockMeta {
-        slot,
-        blockhash: blockhash(slot),
-        rewards: None,
-        block_time,
-        block_height: Some(BlockHeight { block_height: slot }),
-        parent_slot: slot - 1,
-        parent_blockhash: blockhash(slot - 1),
-        executed_transaction_count,
-        entries_count: 0,
-        bank_id: slot,
-    }))
-}
-
-fn update(update: UpdateOneof) -> SubscribeUpdate {
-    SubscribeUpdate {
-        filters: vec!["driftshield".to_owned()],
-        update_oneof: Some(update),
-        created_at: None,
-    }
-}
-
-pub fn blockhash(slot: u64) -> String {
-    bs58::encode(sha256(&slot.to_le_bytes())).into_string()
+/// The slot with the block `last` and its ancestors, newest first.
+fn line(slots: &[Slot], last: Block) -> impl Iterator<Item = &Slot> {
+    let mut next = last;
+    let mut newest_first = slots.iter().rev();
+    std::iter::from_fn(move || {
+        let slot = newest_first.find(|slot| slot.block == next)?;
+        next = slot.parent;
+        Some(slot)
+    })
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use yellowstone_grpc_proto::prelude::SubscribeUpdateAccountInfo;
 
     use super::*;
     use crate::ingest::{load::Summary, recording::RecordedTransaction};
 
     /// A transaction with one event that writes these accounts.
-    fn transaction(keys: &[u8]) -> RecordedTransaction {
+    pub fn transaction(keys: &[u8]) -> RecordedTransaction {
         let account = |key: &u8| SubscribeUpdateAccountInfo {
             pubkey: vec![*key; 32],
             ..Default::default()
         };
         RecordedTransaction {
             accounts: keys.iter().map(account).collect(),
+            closed: vec![],
             info: Default::default(),
             seconds: 0,
             events: 1,
         }
     }
 
-    fn chain(transactions: Vec<RecordedTransaction>) -> Chain {
-        let summary = Summary {
-            seed: 0,
-            transactions: transactions.len() as u64,
-            account_updates: 0,
-            events: 0,
-            event_kinds: 0,
-            markets: 0,
-            positions: 0,
-            busy_from: 0,
-        };
+    pub fn chain(transactions: Vec<RecordedTransaction>) -> Chain {
         Chain::new(Arc::new(Recording {
-            summary,
+            summary: Summary::default(),
             transactions,
         }))
     }
@@ -270,6 +291,18 @@ mod tests {
     }
 
     #[test]
+    fn a_slot_has_no_update_of_an_account_that_is_closed_in_it() {
+        let closing = RecordedTransaction {
+            closed: vec![vec![1; 32]],
+            ..transaction(&[])
+        };
+        let again = transaction(&[1]);
+        let chain = chain(vec![transaction(&[1, 2]), closing, again]);
+        assert_eq!(chain.last_updates(0..2), [(0, 1)]);
+        assert_eq!(chain.last_updates(0..3), [(0, 1), (2, 0)]);
+    }
+
+    #[test]
     fn slots_take_the_transactions_in_order_until_none_is_left() {
         let chain = chain((0..5).map(|_| transaction(&[1])).collect());
         chain.confirm(1, 2);
@@ -279,18 +312,53 @@ mod tests {
             .iter()
             .map(|slot| (slot.transactions.clone(), slot.events));
         assert_eq!(ends.collect::<Vec<_>>(), [(0..2, 2), (2..4, 4), (4..5, 5)]);
-        assert_eq!((chain.tip(), chain.left()), (FIRST_SLOT + 2, 0));
+        assert_eq!((chain.tip().slot, chain.left()), (FIRST_SLOT + 2, 0));
     }
 
     #[test]
-    fn each_block_names_the_one_before_as_its_parent() {
-        let chain = chain((0..2).map(|_| transaction(&[1])).collect());
+    fn a_fork_drops_the_slots_after_its_ancestor() {
+        let chain = chain((0..9).map(|_| transaction(&[1])).collect());
         chain.confirm(2, 1);
-        let [first, second] = [0, 1].map(|index| match chain.block_meta(index).update_oneof {
-            Some(UpdateOneof::BlockMeta(meta)) => meta,
-            other => panic!("{other:?}"),
-        });
-        assert_eq!(second.parent_slot, first.slot);
-        assert_eq!(second.parent_blockhash, first.blockhash);
+        let slots = chain.slots();
+        let sibling = Block {
+            bank: 9_000,
+            ..slots[1].block
+        };
+        chain.confirm_all([NextSlot {
+            block: sibling,
+            parent: slots[0].block,
+            transactions: 1..4,
+        }]);
+        let line = chain.line().into_iter();
+        let line: Vec<_> = line.map(|slot| (slot.block, slot.events)).collect();
+        assert_eq!(line, [(slots[0].block, 1), (sibling, 4)]);
+        assert_eq!(chain.block(sibling.slot), Some(sibling));
+        assert_ne!(sibling.hash(), slots[1].block.hash());
+        assert_eq!(
+            (chain.index_of(FIRST_SLOT), chain.index_of(sibling.slot)),
+            (0, 1)
+        );
+    }
+
+    #[test]
+    fn slots_are_final_after_enough_of_their_own_chain() {
+        let chain = chain((0..60).map(|_| transaction(&[1])).collect());
+        chain.confirm(FINALITY + 2, 1);
+        let finalized = chain.slots().into_iter().map(|slot| slot.finalized);
+        let finalized: Vec<_> = finalized.flatten().collect();
+        assert_eq!(finalized, [FIRST_SLOT, FIRST_SLOT + 1]);
+        let slots = chain.slots();
+        chain.confirm_all([NextSlot {
+            block: Block {
+                slot: 5_000,
+                bank: 5_000,
+            },
+            parent: slots[FINALITY - 1].block,
+            transactions: FINALITY..FINALITY,
+        }]);
+        assert_eq!(
+            chain.last().and_then(|slot| slot.finalized),
+            Some(FIRST_SLOT)
+        );
     }
 }

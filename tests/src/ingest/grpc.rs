@@ -1,4 +1,4 @@
-//! A Yellowstone gRPC server of a [`Chain`]. It replays every slot.
+//! A Yellowstone gRPC server of a [`Chain`]. It replays every slot, those that were dropped included.
 
 use std::sync::Arc;
 
@@ -116,7 +116,7 @@ impl Geyser for Service {
         let first = requests.message().await?;
         let from_slot = first.and_then(|request| request.from_slot);
         let next = match from_slot {
-            Some(slot) => slot.saturating_sub(FIRST_SLOT),
+            Some(slot) => self.chain.index_of(slot),
             None => *self.chain.confirmed.borrow(),
         };
         let (updates, queue) = mpsc::channel(QUEUE);
@@ -150,7 +150,7 @@ impl Geyser for Service {
         _: Request<GetSlotRequest>,
     ) -> Result<Response<GetSlotResponse>, Status> {
         self.require_up()?;
-        let slot = self.chain.tip();
+        let slot = self.chain.tip().slot;
         Ok(Response::new(GetSlotResponse { slot }))
     }
 

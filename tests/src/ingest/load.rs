@@ -3,15 +3,15 @@
 
 use std::path::Path;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, anyhow, ensure};
 use driftshield_sdk::{Address, MarketTerms, instruction};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use serde::{Deserialize, Serialize};
 use solana_signer::Signer;
 
+use super::actions::every_kind_of_event;
 use crate::{
     insurance::{CAPITAL, Insured, vault_terms},
-    soak::{Driver, actions, wind_down::WindDown},
     world::*,
 };
 
@@ -32,7 +32,7 @@ const TRANSACTIONS_PER_SECOND: u64 = 2_500;
 const PAYER_LAMPORTS: u64 = 100_000_000_000_000;
 
 /// What a recording contains.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct Summary {
     pub seed: u64,
     pub transactions: u64,
@@ -55,7 +55,8 @@ pub struct Summary {
 /// the trades.
 pub fn record(path: &Path, seed: u64, transactions: u64) -> anyhow::Result<Summary> {
     let recorder = Recorder::create(path).with_context(|| path.display().to_string())?;
-    let world = every_kind_of_event(recorder, seed)?;
+    let world = every_kind_of_event(recorder, seed, ACTIONS)?;
+    let world = world.map_err(|missing| anyhow!("choose another seed: {missing}"))?;
     let mut load = Load::grow(world, seed);
     let busy_from = load.recorder().transactions;
     let mut refused = 0;
@@ -74,48 +75,28 @@ pub fn record(path: &Path, seed: u64, transactions: u64) -> anyhow::Result<Summa
         .take()
         .expect("the load is recorded");
     let summary = Summary {
-        seed,
-        transactions: recorder.transactions,
-        account_updates: recorder.updates,
-        events: recorder.events.values().sum(),
-        event_kinds: recorder.events.len(),
         markets: load.markets.len(),
         positions: load.positions.len(),
         busy_from,
+        ..Summary::of(seed, &recorder)
     };
     recorder.finish()?;
     Ok(summary)
 }
 
-/// A world in which every kind of event has happened. The admin's key is that of the world.
-fn every_kind_of_event(recorder: Recorder, seed: u64) -> anyhow::Result<World> {
-    let mut driver = Driver::recorded(Some(recorder));
-    let missing = |driver: &Driver| recorder_of(&driver.world).missing_events();
-    for action in actions(seed, ACTIONS) {
-        if missing(&driver).is_empty() {
-            break;
+impl Summary {
+    /// Of a recording without trading.
+    pub fn of(seed: u64, recorder: &Recorder) -> Self {
+        Self {
+            seed,
+            transactions: recorder.transactions,
+            account_updates: recorder.updates,
+            events: recorder.events.values().sum(),
+            event_kinds: recorder.events.len(),
+            busy_from: recorder.transactions,
+            ..Self::default()
         }
-        let acted = driver.act(&action);
-        acted.map_err(|violation| anyhow::anyhow!("seed {seed}: {}", violation.0))?;
     }
-    if !missing(&driver).is_empty() {
-        // Some happen only when everything is paid and closed.
-        let wound_down = WindDown::new(&mut driver).all();
-        wound_down.map_err(|violation| anyhow::anyhow!("seed {seed}: {}", violation.0))?;
-    }
-    let missing = missing(&driver);
-    if !missing.is_empty() {
-        bail!(
-            "no {} happens with seed {seed}; choose another one",
-            missing.join(", ")
-        );
-    }
-    let Driver {
-        mut world, actors, ..
-    } = driver;
-    let admin = actors.key(&world.config().admin).expect("an actor");
-    world.admin = admin.insecure_clone();
-    Ok(world)
 }
 
 fn recorder_of(world: &World) -> &Recorder {

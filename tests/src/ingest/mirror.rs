@@ -1,7 +1,6 @@
 //! An `indexer run` that mirrors a [`Chain`], and the commits of its database.
 
 use std::{
-    collections::HashMap,
     fs,
     path::Path,
     process::Command,
@@ -13,12 +12,8 @@ use anyhow::{Context, ensure};
 use sqlx::{Connection, PgConnection, postgres::PgListener};
 use tokio::task::JoinHandle;
 
-use super::{
-    chain::{Chain, FIRST_SLOT},
-    database::Postgres,
-    grpc, rpc,
-};
-use crate::network::Service;
+use super::{chain::Chain, grpc, rpc};
+use crate::network::{Service, binary};
 
 /// Time without a commit after which a run is given up.
 const STALL_TIMEOUT: Duration = Duration::from_secs(120);
@@ -26,6 +21,7 @@ const STALL_TIMEOUT: Duration = Duration::from_secs(120);
 pub struct Mirror {
     pub chain: Arc<Chain>,
     pub database_url: String,
+    rpc_url: String,
     pub indexer: Service,
     /// When commits were seen, each with the `seq` of the feed's last record.
     commits: Arc<Mutex<Vec<(Instant, u64)>>>,
@@ -41,15 +37,14 @@ pub struct Usage {
 }
 
 impl Mirror {
-    /// Starts to mirror a chain without slots into a new database. Returns after the indexer has subscribed.
+    /// Starts to mirror a chain without slots into an empty database. Returns after the indexer has subscribed.
     pub async fn start(
         name: &str,
         chain: Arc<Chain>,
-        postgres: &Postgres,
+        database_url: String,
         folder: &Path,
     ) -> anyhow::Result<Self> {
-        let database_url = postgres.create(name).await?;
-        let program = indexer()?;
+        let program = binary("indexer");
         let migrated = Command::new(&program)
             .arg("migrate")
             .env("DATABASE_URL", &database_url)
@@ -62,13 +57,14 @@ impl Mirror {
         let mut run = Command::new(&program);
         run.arg("run")
             .env("DATABASE_URL", &database_url)
-            .env("RPC_URL", rpc_url)
+            .env("RPC_URL", &rpc_url)
             .env("GRPC_URL", grpc_url)
             .env("NO_COLOR", "1");
         let indexer = Service::start(&format!("indexer-{name}"), &mut run, folder);
         let mirror = Self {
             chain,
             database_url,
+            rpc_url,
             indexer,
             commits,
             tasks: vec![rpc, grpc, listener],
@@ -133,42 +129,45 @@ impl Mirror {
     /// Checks that the mirror has all events and the last bytes of all open accounts, and no others.
     pub async fn check(&self) -> anyhow::Result<()> {
         let mut connection = PgConnection::connect(&self.database_url).await?;
-        let slots = self.chain.slots();
-        let last = slots.last().context("the chain has no slot")?;
-        let recorded = &self.chain.recording.transactions[..last.transactions.end];
+        let last = self.chain.last().context("the chain has no slot")?;
         let (events, letters, slot): (i64, i64, i64) = sqlx::query_as(
             "select (select count(*) from chain.event), (select count(*) from chain.dead_letter),
                (select slot from chain.cursor)",
         )
         .fetch_one(&mut connection)
         .await?;
-        let expected = (
-            last.events as i64,
-            0,
-            (FIRST_SLOT - 1) as i64 + slots.len() as i64,
-        );
+        let expected = (last.events as i64, 0, last.block.slot as i64);
         ensure!(
             (events, letters, slot) == expected,
             "events, dead letters and slot are {:?}, not {expected:?}",
             (events, letters, slot)
         );
-        let mut accounts = HashMap::new();
-        for transaction in recorded {
-            for account in &transaction.accounts {
-                accounts.insert(&account.pubkey[..], &account.data[..]);
-            }
-        }
+        let accounts = self.chain.recording.accounts(last.transactions.end);
         let open: Vec<(Vec<u8>, Vec<u8>)> = sqlx::query_as(
             "select address, data from chain.account where is_current and closed_slot is null",
         )
         .fetch_all(&mut connection)
         .await?;
-        let differing = open
-            .iter()
-            .filter(|(address, data)| accounts.get(&address[..]) != Some(&&data[..]));
+        let differing = open.iter().filter(|(address, data)| {
+            let account = accounts.get(&address[..]);
+            account.is_none_or(|account| account.data != *data)
+        });
         let differing = differing.count();
         ensure!(differing == 0, "{differing} accounts differ from the chain");
         Ok(connection.close().await?)
+    }
+
+    /// Runs `indexer verify`. Returns whether it found no difference, and its output.
+    pub fn verify(&self) -> anyhow::Result<(bool, String)> {
+        let mut verify = Command::new(binary("indexer"));
+        let output = verify
+            .arg("verify")
+            .env("DATABASE_URL", &self.database_url)
+            .env("RPC_URL", &self.rpc_url)
+            .output()?;
+        let text = [output.stdout, output.stderr].concat();
+        let text = String::from_utf8_lossy(&text).into_owned();
+        Ok((output.status.success(), text))
     }
 
     /// Stops the indexer and the servers. The database stays.
@@ -179,18 +178,6 @@ impl Mirror {
         }
         Ok(())
     }
-}
-
-/// The indexer that was built with this program.
-fn indexer() -> anyhow::Result<std::path::PathBuf> {
-    let own = std::env::current_exe()?;
-    let indexer = own.with_file_name("indexer");
-    ensure!(
-        indexer.exists(),
-        "{} is missing; run scripts/bench",
-        indexer.display()
-    );
-    Ok(indexer)
 }
 
 /// Notes each commit that the indexer notifies readers of.

@@ -80,7 +80,8 @@ async fn full_load(
     logs: &Path,
 ) -> anyhow::Result<FullLoad> {
     let chain = Arc::new(Chain::new(Arc::clone(recording)));
-    let mut mirror = Mirror::start("full_load", Arc::clone(&chain), postgres, logs).await?;
+    let database_url = postgres.create("full_load").await?;
+    let mut mirror = Mirror::start("full_load", Arc::clone(&chain), database_url, logs).await?;
     let started = Instant::now();
     chain.confirm(usize::MAX, options.slot_transactions);
     let events = chain.last().context("the recording is empty")?.events;
@@ -149,7 +150,8 @@ async fn tenth_of_load(
     let per_slot = full.transactions_per_sec / 10.0 * SLOT.as_secs_f64();
     let per_slot = (per_slot.round() as usize).max(1);
     let chain = Arc::new(Chain::new(Arc::clone(recording)));
-    let mut mirror = Mirror::start("tenth", Arc::clone(&chain), postgres, logs).await?;
+    let database_url = postgres.create("tenth").await?;
+    let mut mirror = Mirror::start("tenth", Arc::clone(&chain), database_url, logs).await?;
     let growth = recording.summary.busy_from as usize;
     chain.confirm(
         growth.div_ceil(options.slot_transactions),

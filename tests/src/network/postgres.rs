@@ -42,11 +42,7 @@ impl Postgres {
             .args(["--encoding", "UTF8", "--locale", "C", "--no-sync"]));
         let mut server = Self::over(data);
         server.restart().await;
-        let mut connection = connect(&server.url("postgres")).await;
-        connection
-            .execute("create database driftshield")
-            .await
-            .unwrap();
+        server.create("driftshield").await;
         server
     }
 
@@ -56,6 +52,17 @@ impl Postgres {
             data,
             server: None,
         }
+    }
+
+    /// Creates an empty database. Returns its URL.
+    pub async fn create(&self, database: &str) -> String {
+        let mut connection = connect(&self.url("postgres")).await;
+        let create = format!("create database {database}");
+        sqlx::raw_sql(&create)
+            .execute(&mut connection)
+            .await
+            .unwrap();
+        self.url(database)
     }
 
     pub fn url(&self, database: &str) -> String {

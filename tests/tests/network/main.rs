@@ -22,3 +22,4 @@ mod restarts;
 mod schedules;
 mod socket;
 mod tampering;
+mod undo;
