@@ -163,6 +163,7 @@ create table chain.dead_letter (
 
 create index dead_letter_open on chain.dead_letter (decoder_version) where resolved_at is null;
 create index dead_letter_address on chain.dead_letter (address) where resolved_at is null;
+create index dead_letter_history on chain.dead_letter (slot) where resolved_at is null and subject = 'history';
 
 -- What clients follow: one record for each new event, rollback and gap, and for each time that the
 -- mirror has all accounts again, in the order of the commits.

@@ -52,7 +52,7 @@ use crate::{
     stream::{self, GrpcServer, Updates},
     waits::scaled,
 };
-use attempts::{Attempts, Retry};
+use attempts::{Attempts, Reached, Retry};
 use error::RunError;
 use fallback::poll_until_recovered;
 use follow::Follower;
@@ -228,18 +228,18 @@ impl Process {
         let mut memory = self.memory();
         let mut settler = None;
         loop {
-            let mut caught_up = false;
+            let mut reached = Reached::default();
             let kept = Kept {
                 memory: &mut memory,
                 settler: &mut settler,
-                caught_up: &mut caught_up,
+                reached: &mut reached,
             };
             let mirrored = self.mirror_until_failure(&attempts, kept, until_settled);
             let error = match mirrored.await {
                 Ok(()) | Err(RunError::Stopped) => return Ok(()),
                 Err(error) => error,
             };
-            if attempts.get_to(self.status.health().slot, caught_up) {
+            if attempts.get_to(self.status.health().slot, reached) {
                 delays = retry_delays();
             }
             let servers = self.sources.grpc.len().max(1);
@@ -329,7 +329,11 @@ impl Process {
             is_linked: false,
         };
         let followed = follower.follow(until_settled).await;
-        *kept.caught_up = follower.caught_up;
+        *kept.reached = match (follower.caught_up, follower.is_linked) {
+            (true, _) => Reached::End,
+            (false, true) => Reached::Linked,
+            (false, false) => Reached::Nothing,
+        };
         // Of a database that fails, nothing is known.
         if !matches!(followed, Err(RunError::Apply(_)))
             && let Ok(Some(cursor)) = follower.mirror.cursor().await
@@ -351,8 +355,8 @@ struct Kept<'a> {
     memory: &'a mut WriterMemory,
     /// The reading of accounts, and the mirror's state that it is for.
     settler: &'a mut Option<(Cursor, Settler)>,
-    /// Whether the mirror has reached the end of the stream.
-    caught_up: &'a mut bool,
+    /// How far it got with its stream.
+    reached: &'a mut Reached,
 }
 
 /// Goes on with the reading of accounts that the attempt before began, if nobody has written the mirror since.

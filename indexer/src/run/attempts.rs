@@ -30,7 +30,7 @@ pub struct Attempts {
     pub server: usize,
     /// Whether the RPC node is polled because the gRPC servers fail.
     pub is_polling: bool,
-    /// Whether the mirror has caught up once: then the configuration is right.
+    /// Whether the end of a stream was reached once: then the configuration is right.
     has_worked: bool,
     /// Highest slot of the mirror after an attempt.
     reached: Option<i64>,
@@ -52,6 +52,18 @@ struct Hindrances {
     missing: Option<(Instant, u32)>,
     /// The last slot with messages that came late, and how often in a row they did.
     late: Option<(i64, u32)>,
+}
+
+/// How far an attempt got with its stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reached {
+    /// Nothing shows that it is of the mirrored chain.
+    #[default]
+    Nothing,
+    /// A slot that continues the mirror.
+    Linked,
+    /// Its end, once.
+    End,
 }
 
 /// How to go on after an error.
@@ -89,22 +101,26 @@ impl Attempts {
         scaled(PROBE_INTERVAL * 2u32.pow(self.recoveries.min(MAX_DOUBLINGS)))
     }
 
-    /// Takes note of how far an attempt got: the mirror's slot, and whether it reached the end of the stream.
-    /// Returns whether the mirror got further.
-    pub fn get_to(&mut self, slot: Option<i64>, caught_up: bool) -> bool {
+    /// Takes note of how far an attempt got: the mirror's slot, and its stream. Returns whether the mirror got
+    /// further.
+    pub fn get_to(&mut self, slot: Option<i64>, stream: Reached) -> bool {
         let is_further = self.reached < slot;
         if is_further {
             self.reached = slot;
-            self.hindrances = Hindrances::default();
+            self.hindrances.missing = None;
+            self.hindrances.late = None;
         }
-        if caught_up {
+        // Otherwise the mirror got further by blocks of the RPC node, or the stream goes nowhere.
+        if is_further && Reached::Linked <= stream {
+            self.hindrances.refusals = 0;
+            if !self.is_polling {
+                self.failing_since = None;
+                self.recoveries = 0;
+            }
+        }
+        if stream == Reached::End {
             self.has_worked = true;
             self.refused = 0;
-        }
-        // The end of a stream that goes nowhere is no progress.
-        if is_further && !self.is_polling {
-            self.failing_since = None;
-            self.recoveries = 0;
         }
         is_further
     }
@@ -225,12 +241,12 @@ mod tests {
             (down(), 1, true),
             (RunError::Stopped, 1, true),
         ] {
-            attempts.get_to(Some(7), false);
+            attempts.get_to(Some(7), Reached::Linked);
             attempts.learn(&error, 3, now);
             let learnt = (attempts.server, attempts.is_live());
             assert_eq!(learnt, (server, is_live), "{error}");
         }
-        attempts.get_to(Some(8), false);
+        attempts.get_to(Some(8), Reached::Linked);
         assert!(!attempts.is_live());
     }
 
@@ -245,12 +261,36 @@ mod tests {
     }
 
     #[test]
+    fn a_server_of_another_cluster_does_not_hide_that_the_other_one_refuses_to_replay() {
+        let (now, mut attempts) = (Instant::now(), Attempts::default());
+        let other = || RunError::UnknownFork {
+            slot: 9,
+            parent_slot: 8,
+        };
+        // Blocks of the RPC node bring the mirror further meanwhile.
+        for (slot, error) in [
+            (6, other()),
+            (6, no_replay()),
+            (7, other()),
+            (7, no_replay()),
+        ] {
+            attempts.get_to(Some(slot), Reached::Nothing);
+            attempts.learn(&error, 2, now);
+        }
+        assert!(attempts.is_live());
+        let later = now + 2 * MINUTE;
+        attempts.get_to(Some(8), Reached::Nothing);
+        attempts.learn(&other(), 2, later);
+        assert!(attempts.is_polling);
+    }
+
+    #[test]
     fn a_slot_that_is_late_twice_comes_from_its_block() {
         let now = Instant::now();
         let mut attempts = Attempts::default();
         // The slot is undone before the attempt ends.
         for (slot, late, is_live) in [(6, 7, false), (8, 9, false), (8, 9, true), (9, 10, false)] {
-            attempts.get_to(Some(slot), true);
+            attempts.get_to(Some(slot), Reached::End);
             attempts.learn(&RunError::Late(late), 2, now);
             assert_eq!(attempts.late_slot(), Some(late));
             assert_eq!(attempts.is_live(), is_live, "{late}");
@@ -275,7 +315,7 @@ mod tests {
             };
             let accepted: Vec<_> = (0..7).map(|minutes| miss(&mut attempts, minutes)).collect();
             assert_eq!(accepted, [false, false, false, false, false, true, true]);
-            attempts.get_to(Some(8), false);
+            attempts.get_to(Some(8), Reached::Linked);
             // A pause alone, such as that of a database, is no proof.
             assert!(!miss(&mut attempts, 7) && !miss(&mut attempts, 70));
         }
@@ -293,14 +333,14 @@ mod tests {
         assert!(!fail(&mut attempts, down(), 59));
         assert!(fail(&mut attempts, down(), 60));
         // While the node is polled, progress is none of the servers'.
-        attempts.get_to(Some(8), true);
+        attempts.get_to(Some(8), Reached::End);
         assert!(!fail(&mut attempts, RunError::Poll(PollError::Stalled), 70));
         assert!(fail(&mut attempts, down(), 71));
         assert!(!fail(&mut attempts, RunError::Recovered(1), 80));
         assert_eq!(attempts.server, 1);
         assert!(fail(&mut attempts, down(), 81));
         assert!(!fail(&mut attempts, RunError::Recovered(1), 90));
-        attempts.get_to(Some(9), false);
+        attempts.get_to(Some(9), Reached::Linked);
         assert!(!fail(&mut attempts, down(), 200));
     }
 
@@ -325,7 +365,7 @@ mod tests {
         ] {
             assert_eq!(attempts.learn(&error, 2, now), retry, "{error}");
         }
-        attempts.get_to(Some(7), true);
+        attempts.get_to(Some(7), Reached::End);
         for error in [
             refused(Code::PermissionDenied),
             refused(Code::Unimplemented),

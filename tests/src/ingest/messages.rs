@@ -50,11 +50,12 @@ impl Chain {
         let slot = self.slot(index);
         // A slot without transactions has the time of the one before.
         let last = slot.transactions.end.saturating_sub(1);
-        let time = UnixTimestamp {
-            timestamp: self.recording.transactions[last].seconds,
-        };
+        let last = self.recording.transactions.get(last);
+        let time = last.map(|transaction| UnixTimestamp {
+            timestamp: transaction.seconds,
+        });
         let transactions = slot.transactions.len() as u64;
-        block_meta(slot.block, slot.parent, Some(time), transactions)
+        block_meta(slot.block, slot.parent, time, transactions)
     }
 
     /// The metadata of the empty block before the first slot.

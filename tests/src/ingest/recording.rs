@@ -40,6 +40,7 @@ impl RecordedTransaction {
     }
 }
 
+#[derive(Default)]
 pub struct Recording {
     pub summary: Summary,
     pub transactions: Vec<RecordedTransaction>,

@@ -14,6 +14,7 @@ mod mirror;
 mod mirror_faults;
 mod missing_events;
 mod operations;
+mod other_cluster;
 mod plans;
 mod polling;
 mod redecode;

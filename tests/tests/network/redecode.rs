@@ -63,14 +63,7 @@ async fn assert_rows(pool: &PgPool, expected: &[String]) {
 async fn wait_until_final(fixture: &Fixture, pool: &PgPool) {
     let slot = fixture.network.client.rpc().get_slot().await.unwrap() as i64;
     mirror::wait_until_settled(pool, slot, "the mirror").await;
-    wait_for("finalized slots", Duration::from_secs(60), async || {
-        let finalized: i64 = sqlx::query_scalar("select finalized_slot from chain.cursor")
-            .fetch_one(pool)
-            .await
-            .ok()?;
-        (slot <= finalized).then_some(())
-    })
-    .await;
+    mirror::wait_until_final(pool, slot).await;
 }
 
 /// Starts an indexer and waits until the mirror is ahead of the chain as it is now.
