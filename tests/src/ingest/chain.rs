@@ -129,11 +129,15 @@ impl Chain {
         blocks.find(|block| block.slot == slot)
     }
 
-    /// Index of the first slot to send to a client that has all slots before `slot`.
+    /// Index of the first slot to send to a client that is at `slot`: that of its newest block.
     pub fn index_of(&self, slot: u64) -> u64 {
         let slots = self.lock();
-        let before = slots.iter().rposition(|sent| sent.block.slot < slot);
-        before.map_or(0, |index| index as u64 + 1)
+        let newest = slots.iter().rposition(|sent| sent.block.slot == slot);
+        let after_earlier = || {
+            let earlier = slots.iter().rposition(|sent| sent.block.slot < slot);
+            earlier.map(|index| index + 1)
+        };
+        newest.or_else(after_earlier).unwrap_or(0) as u64
     }
 
     /// Number of transactions that are not in a slot yet.
@@ -334,10 +338,9 @@ pub mod tests {
         assert_eq!(line, [(slots[0].block, 1), (sibling, 4)]);
         assert_eq!(chain.block(sibling.slot), Some(sibling));
         assert_ne!(sibling.hash(), slots[1].block.hash());
-        assert_eq!(
-            (chain.index_of(FIRST_SLOT), chain.index_of(sibling.slot)),
-            (0, 1)
-        );
+        // A client that is at the sibling needs none of the dropped slots.
+        let asked = [FIRST_SLOT - 1, FIRST_SLOT, sibling.slot, sibling.slot + 1];
+        assert_eq!(asked.map(|slot| chain.index_of(slot)), [0, 0, 2, 3]);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! A Yellowstone gRPC server of a [`Chain`]. It replays every slot, those that were dropped included.
+//! A Yellowstone gRPC server of a [`Chain`]. It replays every slot.
 
 use std::sync::Arc;
 
