@@ -87,21 +87,27 @@ impl Audit {
             if !self.status.is_settled() {
                 continue;
             }
-            let audited = timeout(TIMEOUT, self.audit()).await;
-            let audited = audited.context("it took too long").flatten();
-            if let Err(error) = audited {
-                counter!(AUDIT_FAILURES).increment(1);
-                let error = error_chain(error.as_ref());
-                tracing::warn!(error, "a sample could not be compared with the RPC node");
+            let accounts = timeout(TIMEOUT, self.audit_accounts()).await;
+            let transactions = timeout(TIMEOUT, self.audit_transactions()).await;
+            for (what, audited) in [("accounts", accounts), ("transactions", transactions)] {
+                if let Err(error) = audited.context("it took too long").flatten() {
+                    counter!(AUDIT_FAILURES).increment(1);
+                    let error = error_chain(error.as_ref());
+                    tracing::warn!(what, error, "could not be compared with the RPC node");
+                }
             }
         }
     }
 
-    async fn audit(&mut self) -> anyhow::Result<()> {
+    async fn audit_transactions(&mut self) -> anyhow::Result<()> {
         for (slot, difference) in self.missing_transactions().await? {
             counter!(AUDIT_DIFFERENCES).increment(1);
             tracing::error!(slot, difference, "the mirror differs from the chain");
         }
+        Ok(())
+    }
+
+    async fn audit_accounts(&self) -> anyhow::Result<()> {
         let sample = self.sample().await?;
         // Each request has a slot of its own.
         for addresses in sample.chunks(MAX_ACCOUNTS) {

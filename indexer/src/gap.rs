@@ -141,10 +141,11 @@ async fn store_loss(
     .bind(cursor.epoch)
     .execute(connection)
     .await?;
+    counter!(GAPS, "state" => "lost").increment(1);
     Ok(())
 }
 
-/// Tells the clients and the metrics of a gap.
+/// Tells the clients of a gap, and the metrics unless they know of it.
 async fn announce(
     connection: &mut PgConnection,
     cursor: &mut Cursor,
@@ -153,7 +154,9 @@ async fn announce(
 ) -> Result<(), sqlx::Error> {
     let body = json!({ "from_slot": first, "to_slot": last, "state": state });
     cursor.announce(connection, "gap", &body).await?;
-    let counted = if state == "open" { "opened" } else { state };
-    counter!(GAPS, "state" => counted).increment(1);
+    if state != "lost" {
+        let counted = if state == "open" { "opened" } else { state };
+        counter!(GAPS, "state" => counted).increment(1);
+    }
     Ok(())
 }

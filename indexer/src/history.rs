@@ -59,7 +59,7 @@ pub async fn fill(
         if filled.is_some_and(|slot| base.slot < slot) {
             return Err(HistoryError::Behind(base.slot));
         }
-        let slots = past_slots(rpc, mirror, stop, filled, base.slot).await?;
+        let slots = past_slots(rpc, mirror, accepts_loss, stop, filled, base.slot).await?;
         store_blocks(rpc, mirror, accepts_loss, stop, &slots).await?;
         let finalized = i64::try_from(rpc.finalized_slot().await?).unwrap_or(i64::MAX);
         if finalized - base.slot < MAX_REST {
@@ -74,6 +74,7 @@ pub async fn fill(
 async fn past_slots(
     rpc: &Rpc,
     mirror: &mut MirrorWriter<'_>,
+    accepts_loss: bool,
     stop: &CancellationToken,
     filled: Option<i64>,
     last: i64,
@@ -91,6 +92,10 @@ async fn past_slots(
         Some(cursor) => {
             let first = cursor.history_from.max(last_filled + 1);
             if first < history_from {
+                // Another node behind the same address may still have it.
+                if !accepts_loss {
+                    return Err(ReadError::NoBlock(first.unsigned_abs()).into());
+                }
                 mirror.lose_past(first, history_from - 1).await?;
             }
         }
@@ -108,7 +113,7 @@ async fn past_slots(
 async fn store_blocks(
     rpc: &Rpc,
     mirror: &mut MirrorWriter<'_>,
-    accepts_loss: bool,
+    mut accepts_loss: bool,
     stop: &CancellationToken,
     slots: &[u64],
 ) -> Result<(), HistoryError> {
@@ -119,7 +124,8 @@ async fn store_blocks(
         if stop.is_cancelled() {
             return Err(HistoryError::Stopped);
         }
-        let blocks = match accepts_loss {
+        // Only of the first ones: those that kept the attempts before from going on.
+        let blocks = match std::mem::take(&mut accepts_loss) {
             true => rpc.blocks_left_of(batch).await?,
             false => rpc.blocks_of(batch).await?,
         };

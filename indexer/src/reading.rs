@@ -15,7 +15,7 @@ use crate::{
     apply::notify,
     cursor::Cursor,
     event_id::first_id,
-    lives::{ChangedLife, Count, Facts, Hole, Life, RPC_VERSION},
+    lives::{ChangedLife, Count, Facts, Hole, Life, RPC_VERSION, UNDONE_VERSION},
     metrics::GUARD_REJECTIONS,
     ranks,
     rpc::{AccountsAt, Blockhashes, ReadError, Rpc, RpcAccount},
@@ -238,6 +238,11 @@ fn take_over(slot: i64, is_list: bool, known: Vec<Life>, found: Vec<RpcAccount>)
         match known.remove(&account.address) {
             // Its changes since came with the stream.
             Some(life) if slot < life.slot => counter!(GUARD_REJECTIONS).increment(1),
+            // Now the bytes are known to be of the mirror's fork.
+            Some(life) if life.shows(&account) && life.write_version == UNDONE_VERSION => {
+                let life = account.into_life(slot, life.life, life.facts);
+                takeover.changed.push(life);
+            }
             Some(life) if life.shows(&account) => {}
             Some(life) if life.closed_slot.is_none() => {
                 takeover.compare(slot, Count::of(&life), &account);

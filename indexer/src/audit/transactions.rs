@@ -3,14 +3,17 @@
 //! The accounts' counters show most events that a stream loses, but not those of an account that was opened and
 //! closed in one transaction.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::RangeInclusive,
+};
 
 use anyhow::Context;
 
 use super::Audit;
 use crate::{event_id::first_id, rpc::ProgramTransaction, slot::Signature};
 
-/// Most blocks that are read. Anybody can name the program in transactions without events.
+/// Most blocks that are read in one audit. Anybody can name the program in transactions without events.
 const MAX_BLOCKS: usize = 16;
 
 impl Audit {
@@ -18,16 +21,23 @@ impl Audit {
     pub(super) async fn missing_transactions(&mut self) -> anyhow::Result<Vec<(i64, String)>> {
         let listed = self.rpc.finalized_transactions().await?;
         let cursor = self.cursor().await?;
-        let Some(oldest) = listed.last() else {
+        let (Some(newest), Some(oldest)) = (listed.first(), listed.last()) else {
             return Ok(vec![]);
         };
         // The list may have a part of its oldest slot.
         let after = self.compared.max(cursor.history_from - 1).max(oldest.slot);
-        let last = cursor.finalized_slot;
+        let mut last = cursor.finalized_slot.min(newest.slot);
         let mirrored = self.signatures(after, last).await?;
-        let unknown = unknown(&listed, &mirrored, after, last);
+        let mut unknown = unknown(&listed, &mirrored, after, last);
+        let on_record = self.on_record().await?;
+        unknown.retain(|slot, _| !on_record.iter().any(|slots| slots.contains(slot)));
+        if let Some(left) = unknown.keys().nth(MAX_BLOCKS) {
+            // The next audit goes on there.
+            last = left - 1;
+        }
         let mut missing = vec![];
-        for (slot, signatures) in unknown.into_iter().take(MAX_BLOCKS) {
+        for (slot, signatures) in unknown.range(..=last) {
+            let slot = *slot;
             let block = self.rpc.block(slot.unsigned_abs()).await?.sealed;
             let events = block.events.iter();
             let events = events.filter(|event| signatures.contains(&event.signature));
@@ -42,6 +52,21 @@ impl Audit {
         }
         self.compared = self.compared.max(last);
         Ok(missing)
+    }
+
+    /// Slots of which the mirror says that it lacks events.
+    async fn on_record(&self) -> anyhow::Result<Vec<RangeInclusive<i64>>> {
+        let slots: Vec<(i64, i64)> = sqlx::query_as(
+            "select coalesce(event_id >> 31, since, slot), coalesce(event_id >> 31, slot)
+             from chain.dead_letter
+             where resolved_at is null and subject in ('history', 'chain.event')",
+        )
+        .fetch_all(&self.db)
+        .await?;
+        Ok(slots
+            .into_iter()
+            .map(|(first, last)| first..=last)
+            .collect())
     }
 
     /// Signatures of the transactions whose events the mirror has in the slots after `after`, up to `last`.

@@ -67,7 +67,7 @@ async fn store_bare<'a>(
              select id, id >> 31, signature, data, block_time
              from unnest($1::bigint[], $2::bytea[], $3::bytea[], $4::timestamptz[])
                as given (id, signature, data, block_time)
-             where (select min(id) from chain.event) <= id
+             where to_regclass('chain.event_' || (id >> 52)) is not null
              on conflict do nothing",
         )
         .bind(events().map(|event| event.id).collect::<Vec<_>>())

@@ -175,12 +175,12 @@ impl Attempts {
     }
 }
 
-/// Whether a gRPC server doesn't work, or is of another fork or cluster: the RPC node may bring the mirror
+/// Whether a gRPC server doesn't work, or may be of another fork or cluster: the RPC node may bring the mirror
 /// further. Slots that the server lacks are fetched from that node anyway.
 fn is_failure_of_server(error: &RunError) -> bool {
     match error {
         RunError::Stream(StreamError::NoReplay { .. }) => false,
-        RunError::Stream(_) | RunError::UnknownFork { .. } => true,
+        RunError::Stream(_) | RunError::UnknownFork { .. } | RunError::RpcBehind(_) => true,
         RunError::Apply(ApplyError::Finalized { .. } | ApplyError::NotApplied(_)) => true,
         _ => false,
     }

@@ -103,7 +103,8 @@ impl Follower<'_> {
             return self.begin_epoch(next).await;
         };
         // Not up to what the stream alone says: it may be of another cluster.
-        let last = if node_slot < last { newest } else { last };
+        let is_behind = node_slot < last;
+        let last = if is_behind { newest } else { last };
         self.mirror.open_gap(first, last).await?;
         // Nothing shows yet that what the stream says of its tip is of this chain.
         let (slot, at) = (newest, Utc::now());
@@ -150,6 +151,10 @@ impl Follower<'_> {
         if reached < newest {
             return self.begin_epoch(next).await;
         }
+        if is_behind && !self.is_linked {
+            // A server far ahead may be of another cluster: the node never gets to its slots.
+            return Err(RunError::RpcBehind(newest));
+        }
         Ok(())
     }
 
@@ -178,6 +183,8 @@ impl Follower<'_> {
             self.undo(cursor.last_ancestor()).await?;
         }
         self.mirror.begin_epoch(next).await?;
+        // What is missing next may be there soon.
+        self.accepts_loss = false;
         self.settler.miss_all();
         Ok(())
     }

@@ -124,7 +124,9 @@ fn first_incomplete(holes: &[Hole]) -> Option<Incomplete> {
 
 impl Explanations {
     fn explain(&self, hole: &Hole) -> bool {
-        let mut undecoded = self.undecoded.range(hole.since..=hole.slot);
+        // A reading of a slot that was undone can have closed the account.
+        let since = hole.since.min(hole.slot);
+        let mut undecoded = self.undecoded.range(since..=hole.slot);
         undecoded.next().is_some() || self.refused.contains(&hole.address)
     }
 }

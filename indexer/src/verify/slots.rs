@@ -73,10 +73,12 @@ const RECORDS: &str = "
         as_of = tip_at and tip_slot <= slot or as_of = least(tip_at, coalesce(block_time,
           tip_at - least((tip_slot - slot) * 400, 1::bigint << 38) * interval '1 ms'))),
       ('history_from is after the slot', history_from <= slot + 1),
-      -- After a past that lacks events, it is the first slot that was followed.
+      -- After a past that lacks events, it is the first slot that was followed; without the oldest partitions, the
+      -- first slot of those that are left.
       ('history_from does not follow the last lost slot', coalesce(
-        (select history_from = max(to_slot) + 1 or max(to_slot) < history_from and exists (
-           select from chain.dead_letter where subject = 'history')
+        (select history_from = max(to_slot) + 1 or max(to_slot) < history_from and (
+           history_from % (1 << 21) = 0
+           or exists (select from chain.dead_letter where subject = 'history'))
          from chain.gap where state = 'lost'), true)),
       ('is_following is false, although slots follow', is_following or not exists (select from chain.slot)),
       ('epoch is not that of the last record of the feed', epoch = coalesce(

@@ -189,15 +189,6 @@ impl Faults {
         self.inject(|armed| (armed == fault).then_some(()))
     }
 
-    /// Whether this fault is armed.
-    pub fn is_armed(&self, fault: &Fault) -> bool {
-        let state = self.state();
-        state
-            .armed
-            .iter()
-            .any(|armed| armed.request.fault == *fault)
-    }
-
     /// Counts that a client got something else because of a fault.
     pub fn count_change(&self, kind: Kind) {
         self.state().counts.entry(kind).or_default().changed += 1;

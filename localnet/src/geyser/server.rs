@@ -73,7 +73,11 @@ impl Service {
     /// there is none.
     fn first_available(&self) -> Option<u64> {
         let unsupported = Fault::RefuseReplay(Refusal::Unsupported);
-        if self.faults.is_armed(&unsupported) {
+        if self.faults.inject_exactly(&unsupported).is_some() {
+            // Clients that ask don't even subscribe with a slot.
+            if self.feed.first_available().is_some() {
+                self.faults.count_change(Kind::NoReplay);
+            }
             return None;
         }
         let Some(first) = self.feed.first_available() else {

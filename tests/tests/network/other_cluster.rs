@@ -24,22 +24,23 @@ use crate::mirror;
 /// Index of the market that stays open.
 const MARKET: usize = 2;
 const TIMEOUT: Duration = Duration::from_secs(120);
-/// Number of slots by which the other cluster is ahead.
-const AHEAD: u64 = 10;
+/// Numbers of slots by which the other clusters are ahead: the network reaches the one soon, and the other one never.
+const NEAR: u64 = 10;
+const FAR: u64 = 100_000;
 /// Number of the slots that are lost after the newest one of the other cluster.
 const LOST: u64 = 20;
 
-/// A cluster without transactions, which is always some slots ahead of the network. Returns the URL of its
+/// A cluster without transactions, which is always `ahead` slots ahead of the network. Returns the URL of its
 /// server.
-async fn start_other(network: &Network) -> (Arc<Chain>, String) {
+async fn start_other(network: &Network, ahead: u64) -> (Arc<Chain>, String) {
     let chain = Arc::new(Chain::new(Arc::new(Recording::default())));
     let (url, _) = grpc::serve(Arc::clone(&chain)).await.unwrap();
     let client = Client::new(network.addresses.rpc_url.clone());
-    let first = client.rpc().get_slot().await.unwrap() + AHEAD;
+    let first = client.rpc().get_slot().await.unwrap() + ahead;
     let (confirmed, mut parent) = (Arc::clone(&chain), Block::unforked(first));
     tokio::spawn(async move {
         loop {
-            let slot = client.rpc().get_slot().await.unwrap_or_default() + AHEAD;
+            let slot = client.rpc().get_slot().await.unwrap_or_default() + ahead;
             for slot in parent.slot + 1..=slot {
                 let block = Block::unforked(slot);
                 confirmed.confirm_all([NextSlot {
@@ -87,14 +88,14 @@ async fn lost(pool: &PgPool) -> Vec<(i64, i64)> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_slot_of_another_cluster_is_stored_even_if_slots_are_lost() {
-    // Given a mirror with the servers of two clusters, of which the other one comes first and is ahead
+    // Given a mirror with the servers of two clusters, of which the other one comes first and is far ahead
     let mut fixture = Fixture::start_with(&["--bare", "--faults-port", "0"]).await;
     fixture.create_market(300).await;
     let network = &fixture.network;
     let node = Node::start(&network.addresses.rpc_url).await;
     let pool = network.database().await;
-    let (other, url) = start_other(network).await;
-    let mut indexer = start_indexer(network, &url, &node);
+    let (_, far) = start_other(network, FAR).await;
+    let mut indexer = start_indexer(network, &far, &node);
     fixture.place_bet(MARKET, 0, 0).await;
     mirror::wait_until_current(network, &pool).await;
     mirror::assert_matches_chain(network);
@@ -103,14 +104,15 @@ async fn no_slot_of_another_cluster_is_stored_even_if_slots_are_lost() {
     assert_eq!(lost(&pool).await, []);
     let before = mirror::bets(&pool).await;
 
-    // When the slots since are lost, up to one that the other cluster doesn't have yet
+    // When the slots since are lost, up to one that the other cluster, a little ahead now, doesn't have yet
+    let (other, near) = start_other(network, NEAR).await;
     fixture.place_bet(MARKET, 1, 0).await;
     let first = other.tip().slot + LOST;
     assert!(slot(&pool).await < other.tip().slot as i64);
     node.set(Some(NodeFault::Purged(first)));
     let refuse = Fault::RefuseReplay(Refusal::Unsupported);
     network.faults().hold(refuse).await;
-    let mut indexer = start_indexer(network, &url, &node);
+    let mut indexer = start_indexer(network, &near, &node);
     wait_for("the first slot that is left", TIMEOUT, async || {
         let reached = network.client.rpc().get_slot().await.ok()?;
         (first + 1 < reached).then_some(())

@@ -50,7 +50,7 @@ async fn a_server_without_replay_says_so() {
     assert_eq!(server.first_available().await, None);
     // Refuses what it would refuse anyway: no change for the client.
     server.replay_error(9).await;
-    server.assert_counts(Kind::NoReplay, 2, 1).await;
+    server.assert_counts(Kind::NoReplay, 3, 2).await;
     let mut subscriber = server.subscribe(None).await;
     server.confirm([13]);
     assert_eq!(subscriber.labels(6).await, whole(13));
