@@ -149,7 +149,7 @@ pub const METRICS: &[Metric] = &[
     Metric::new(
         AUDIT_FAILURES,
         Counter,
-        "Samples that could not be compared.",
+        "Comparisons of accounts or of transactions that failed.",
     ),
 ];
 
