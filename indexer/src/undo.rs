@@ -13,7 +13,7 @@ use crate::{
     lives::{ChangedLife, Life, RPC_VERSION, UNDONE_VERSION},
     metrics::{FORKS, UNDONE_SLOTS},
     ranks,
-    store::{Care, Store, set_current},
+    store::{Care, LIFE, Store, set_current},
 };
 
 /// Undoes the slots after `ancestor` and appends a record of it to the feed.
@@ -129,6 +129,7 @@ async fn forget_readings(
         return Ok(());
     }
     cursor.settled_slot = None;
+    reopen(connection, cursor, ancestor).await?;
     // Writes of the slots that come instead count as newer.
     sqlx::query(
         "update chain.account set slot = $1, write_version = $2
@@ -146,6 +147,40 @@ async fn forget_readings(
         let update = sqlx::query(&sql).bind(ancestor);
         update.execute(&mut *connection).await?;
     }
+    Ok(())
+}
+
+/// Opens the accounts again that a reading after `ancestor` did not find: on the chain that comes instead they may
+/// exist, with the same lives.
+async fn reopen(
+    connection: &mut PgConnection,
+    cursor: &mut Cursor,
+    ancestor: i64,
+) -> Result<(), ApplyError> {
+    let sql = format!(
+        "select {LIFE} from chain.account
+         where is_current and $1 < closed_slot and write_version = $2"
+    );
+    let ended: Vec<Life> = sqlx::query_as(&sql)
+        .bind(ancestor)
+        .bind(RPC_VERSION)
+        .fetch_all(&mut *connection)
+        .await?;
+    let reopened = ended.into_iter().map(|life| {
+        ChangedLife::from(Life {
+            closed_slot: None,
+            slot: ancestor,
+            write_version: UNDONE_VERSION,
+            ..life
+        })
+    });
+    let mut store = Store {
+        connection,
+        cursor,
+        care: Care::Careful,
+        lacks_events: false,
+    };
+    store.store_lives(ancestor, reopened.collect()).await?;
     Ok(())
 }
 

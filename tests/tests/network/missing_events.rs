@@ -218,7 +218,7 @@ async fn accounts_are_right_although_a_final_slot_lacks_a_transaction() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_undo_keeps_what_readings_found() {
-    // Given a mirror that has read an account after a slot, and not another one
+    // Given a mirror that has read an account after a slot, and not another one, and that did not find a third one
     let mut fixture = Fixture::start_with(&["--bare", "--faults-port", "0"]).await;
     fixture.create_market(300).await;
     let pool = fixture.network.database().await;
@@ -243,7 +243,19 @@ async fn an_undo_keeps_what_readings_found() {
     .await
     .unwrap();
 
-    // and letters about both
+    let closed = fixture.markets[0].to_bytes();
+    let life: i64 = sqlx::query_scalar(
+        "with typed as (update chain.market set ended_slot = $2 where address = $1)
+         update chain.account set closed_slot = $2, slot = $2, write_version = 9223372036854775807
+         where address = $1 returning life",
+    )
+    .bind(closed)
+    .bind(slot)
+    .fetch_one(&pool)
+    .await
+    .unwrap();
+
+    // and letters about the first two
     for (reason, subject, address, since) in [
         ("kept, bytes", "account", read, None),
         ("kept, before", "history", read, Some(parent_slot)),
@@ -284,6 +296,17 @@ async fn an_undo_keeps_what_readings_found() {
             .unwrap();
     let kept = |reason: &str| (reason.to_owned(), parent_slot);
     assert_eq!(letters, [kept("kept, bytes"), kept("kept, before")]);
+
+    // and the third account is open again, in the same life
+    let lives: Vec<(i64, bool, bool)> = sqlx::query_as(
+        "select life, is_current and closed_slot is null, ended_slot is null
+         from chain.account join chain.market using (address, life, is_current) where address = $1",
+    )
+    .bind(closed)
+    .fetch_all(&pool)
+    .await
+    .unwrap();
+    assert_eq!(lives, [(life, true, true)]);
     assert!(indexer.stop(), "{}", indexer.output());
 }
 
