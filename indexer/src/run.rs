@@ -73,8 +73,8 @@ struct Sources {
     rpc: Arc<Rpc>,
     /// The gRPC servers that the slots come from, in turns; none if the RPC node is polled.
     grpc: Vec<GrpcServer>,
-    /// Connections for polling.
-    poll_db: PgPool,
+    /// Options of the connections for polling.
+    poll_options: PgConnectOptions,
 }
 
 impl Sources {
@@ -87,7 +87,7 @@ impl Sources {
             database_url: endpoints.database()?.to_owned(),
             rpc: Arc::new(Rpc::new(endpoints.rpc()?)),
             grpc,
-            poll_db: observer_connections(endpoints.database()?)?,
+            poll_options: observer_options(endpoints.database()?)?,
         })
     }
 }
@@ -146,7 +146,7 @@ async fn observe(
     settings: &Settings,
     status: &Arc<Status>,
 ) -> anyhow::Result<JoinSet<()>> {
-    let db = observer_connections(&sources.database_url)?;
+    let db = observer_connections(observer_options(&sources.database_url)?);
     let mut observers = JoinSet::new();
     if let Some((listener, prometheus)) = monitor::listen(settings).await? {
         let monitor = Monitor {
@@ -170,15 +170,18 @@ async fn observe(
     Ok(observers)
 }
 
-/// Connections beside the writer's, opened on first use.
-fn observer_connections(database_url: &str) -> anyhow::Result<PgPool> {
+fn observer_options(database_url: &str) -> anyhow::Result<PgConnectOptions> {
     let options = PgConnectOptions::from_str(database_url)
-        .context("the Postgres URL is malformed; give postgres://USER@HOST/DATABASE")?
-        .options([("statement_timeout", "10000")]);
-    Ok(PgPoolOptions::new()
+        .context("the Postgres URL is malformed; give postgres://USER@HOST/DATABASE")?;
+    Ok(options.options([("statement_timeout", "10000")]))
+}
+
+/// Connections beside the writer's, opened on first use.
+fn observer_connections(options: PgConnectOptions) -> PgPool {
+    PgPoolOptions::new()
         .max_connections(2)
         .acquire_timeout(Duration::from_secs(5))
-        .connect_lazy_with(options))
+        .connect_lazy_with(options)
 }
 
 impl Process {
@@ -406,7 +409,9 @@ fn forward(
         let stream = stream::forward_until_stopped(server.clone(), from_slot, updates, stop);
         return tokio::spawn(stream.map_err(RunError::from));
     }
-    let (rpc, db) = (Arc::clone(&sources.rpc), sources.poll_db.clone());
+    // They end with the polling: nobody would notice that an idle one is dead.
+    let db = observer_connections(sources.poll_options.clone());
+    let rpc = Arc::clone(&sources.rpc);
     let status = Arc::clone(&updates.status);
     // Without the slots whose blocks are gone, which the writer records.
     let after = slot.filter(|_| !attempts.accepts_loss(Instant::now()));
@@ -442,7 +447,7 @@ mod tests {
             assert!(!message.contains(SECRET), "{message}");
         };
         let malformed = format!("postgres://user:{SECRET}@host:port/database");
-        assert_hidden(observer_connections(&malformed).expect_err("malformed"));
+        assert_hidden(observer_options(&malformed).expect_err("malformed"));
         // Nothing listens on port 1.
         let (status, stop) = (Arc::default(), CancellationToken::new());
         let mut memory = WriterMemory::new(
