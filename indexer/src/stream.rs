@@ -1,5 +1,7 @@
 //! Yellowstone gRPC subscription to the program at confirmed commitment.
 
+mod whole;
+
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -34,6 +36,7 @@ use crate::{
     status::Status,
     waits::scaled,
 };
+use whole::WholeSlots;
 
 /// Silence after which the connection is considered dead. Servers send a ping every 10 seconds.
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(20);
@@ -279,30 +282,6 @@ pub async fn probe(server: GrpcServer) -> Result<u64, StreamError> {
     };
     let probed = timeout(scaled(STALL_TIMEOUT), probed).await;
     probed.unwrap_or(Err(StreamError::Stalled))
-}
-
-/// Tells which slots arrived as a whole. A server that doesn't replay can begin in the middle of a slot.
-#[derive(Default)]
-struct WholeSlots {
-    /// First slot of the replay, if the server certainly has all of it.
-    from_slot: Option<i64>,
-    has_begun: bool,
-    /// A slot whose beginning may be missing.
-    partial: Option<i64>,
-}
-
-impl WholeSlots {
-    fn has(&mut self, update: &SlotUpdate) -> bool {
-        match update {
-            SlotUpdate::Sealed(sealed) | SlotUpdate::Partial(sealed) if !self.has_begun => {
-                self.has_begun = true;
-                self.partial = Some(sealed.slot).filter(|slot| self.from_slot != Some(*slot));
-                self.partial.is_none()
-            }
-            SlotUpdate::Late(slot) => self.partial != Some(*slot),
-            _ => true,
-        }
-    }
 }
 
 /// Watches whether the server confirms new slots.
