@@ -70,9 +70,9 @@ pub struct RankedList {
 const ORDER: Order = Order::descending(&["v.rank", "v.address", "v.life"]);
 
 impl RankedList {
-    /// Reads a page of the list as of its moment. `parts` are conditions, each of which selects a part of the
-    /// current values; the parts are merged as by [`Pager::fetch_merged`]. `filter` appends conditions on rows of the values'
-    /// tables (alias `v`), and `key` returns an item's address and life.
+    /// Reads a page of the list as of its moment. Each of the conditions `parts` selects a part of the current
+    /// values, and the parts are merged as by [`Pager::fetch_merged`]. `filter` appends conditions on rows of
+    /// the values' tables (alias `v`), and `key` returns an item's address and life.
     pub async fn page<T>(
         &self,
         snapshot: &mut Snapshot,

@@ -223,14 +223,8 @@ impl<'a> MirrorWriter<'a> {
     ) -> Result<(), ApplyError> {
         let cursor = bounded(async {
             let mut transaction = self.connection.begin().await?;
-            let cursor = Cursor::lock(&mut transaction).await?;
-            let mut cursor = cursor.ok_or(ApplyError::NoCursor)?;
-            let mut store = Store {
-                connection: &mut transaction,
-                cursor: &mut cursor,
-                care,
-                lacks_events: false,
-            };
+            let mut cursor = Cursor::lock(&mut transaction).await?;
+            let mut store = Store::new(&mut transaction, &mut cursor, care);
             store.past_slots(slots).await?;
             cursor.update(&mut transaction).await?;
             transaction.commit().await?;
@@ -259,7 +253,6 @@ impl<'a> MirrorWriter<'a> {
             )
             .fetch_one(&mut *transaction)
             .await?;
-            let cursor = cursor.ok_or(ApplyError::NoCursor)?;
             let cursor = Cursor {
                 history_from: match has_holes {
                     true => base.slot + 1,

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use sqlx::{PgConnection, Row, postgres::PgRow};
 
 use crate::{
-    apply::notify,
+    apply::{ApplyError, notify},
     slot::{Blockhash, SealedSlot},
 };
 
@@ -80,10 +80,15 @@ impl Cursor {
     }
 
     /// Locks the cursor's row until the end of the transaction, and reads it.
-    pub async fn lock(connection: &mut PgConnection) -> Result<Option<Self>, sqlx::Error> {
-        sqlx::query_as("select * from chain.cursor for update")
+    ///
+    /// # Errors
+    ///
+    /// The mirror is empty, or the database fails.
+    pub async fn lock(connection: &mut PgConnection) -> Result<Self, ApplyError> {
+        let cursor = sqlx::query_as("select * from chain.cursor for update")
             .fetch_optional(connection)
-            .await
+            .await?;
+        cursor.ok_or(ApplyError::NoCursor)
     }
 
     pub async fn insert(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {

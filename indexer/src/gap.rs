@@ -21,8 +21,7 @@ pub async fn open(
     first: i64,
     last: i64,
 ) -> Result<(), ApplyError> {
-    let cursor = Cursor::lock(&mut transaction).await?;
-    let mut cursor = cursor.ok_or(ApplyError::NoCursor)?;
+    let mut cursor = Cursor::lock(&mut transaction).await?;
     let opened = sqlx::query(
         "insert into chain.gap (from_slot, to_slot, epoch, state, reason)
          values ($1, $2, $3, 'open', 'the source did not deliver the slots')
@@ -36,6 +35,7 @@ pub async fn open(
     .await?;
     if 0 < opened.rows_affected() {
         announce(&mut transaction, &mut cursor, (first, last), "open").await?;
+        counter!(GAPS, "state" => "opened").increment(1);
     }
     cursor.settled_slot = None;
     cursor.update(&mut transaction).await?;
@@ -46,8 +46,7 @@ pub async fn open(
 
 /// Records that the mirror has all accounts as of its slot, and closes the gaps before it.
 pub async fn settle(mut transaction: Transaction<'_, Postgres>) -> Result<Cursor, ApplyError> {
-    let cursor = Cursor::lock(&mut transaction).await?;
-    let mut cursor = cursor.ok_or(ApplyError::NoCursor)?;
+    let mut cursor = Cursor::lock(&mut transaction).await?;
     let filled: Vec<(i64, i64)> = sqlx::query_as(
         "update chain.gap set state = 'filled', closed_at = now()
          where state = 'open' and from_slot <= $1 returning from_slot, to_slot",
@@ -57,6 +56,7 @@ pub async fn settle(mut transaction: Transaction<'_, Postgres>) -> Result<Cursor
     .await?;
     for slots in filled {
         announce(&mut transaction, &mut cursor, slots, "filled").await?;
+        counter!(GAPS, "state" => "filled").increment(1);
     }
     cursor.settled_slot = Some(cursor.slot);
     cursor.announce_settled(&mut transaction).await?;
@@ -73,8 +73,7 @@ pub async fn begin_epoch(
     mut transaction: Transaction<'_, Postgres>,
     first: &SealedSlot,
 ) -> Result<(), ApplyError> {
-    let cursor = Cursor::lock(&mut transaction).await?;
-    let mut cursor = cursor.ok_or(ApplyError::NoCursor)?;
+    let mut cursor = Cursor::lock(&mut transaction).await?;
     let lost = (cursor.slot + 1, first.parent_slot);
     cursor.epoch = Utc::now().timestamp_millis().max(cursor.epoch + 1);
     cursor.slot = first.parent_slot;
@@ -96,8 +95,7 @@ pub async fn lose_past(
     first: i64,
     last: i64,
 ) -> Result<(), ApplyError> {
-    let cursor = Cursor::lock(&mut transaction).await?;
-    let mut cursor = cursor.ok_or(ApplyError::NoCursor)?;
+    let mut cursor = Cursor::lock(&mut transaction).await?;
     store_loss(&mut transaction, &mut cursor, (first, last)).await?;
     cursor.update(&mut transaction).await?;
     transaction.commit().await?;
@@ -145,7 +143,7 @@ async fn store_loss(
     Ok(())
 }
 
-/// Tells the clients of a gap, and the metrics unless they know of it.
+/// Tells the clients of a gap.
 async fn announce(
     connection: &mut PgConnection,
     cursor: &mut Cursor,
@@ -154,9 +152,5 @@ async fn announce(
 ) -> Result<(), sqlx::Error> {
     let body = json!({ "from_slot": first, "to_slot": last, "state": state });
     cursor.announce(connection, "gap", &body).await?;
-    if state != "lost" {
-        let counted = if state == "open" { "opened" } else { state };
-        counter!(GAPS, "state" => counted).increment(1);
-    }
     Ok(())
 }

@@ -12,7 +12,7 @@ use metrics::counter;
 use sqlx::{PgConnection, Postgres, Transaction};
 
 use crate::{
-    apply::notify,
+    apply::{ApplyError, notify},
     cursor::Cursor,
     event_id::first_id,
     lives::{ChangedLife, Count, Facts, Hole, Life, RPC_VERSION, UNDONE_VERSION},
@@ -95,9 +95,10 @@ impl Reading {
     pub async fn store(
         self,
         mut transaction: Transaction<'_, Postgres>,
-    ) -> Result<Taken, sqlx::Error> {
-        let Some(mut cursor) = Cursor::lock(&mut transaction).await? else {
-            return Ok(Taken::OtherFork);
+    ) -> Result<Taken, ApplyError> {
+        let mut cursor = match Cursor::lock(&mut transaction).await {
+            Err(ApplyError::NoCursor) => return Ok(Taken::OtherFork),
+            locked => locked?,
         };
         if !self.is_of_the_mirrored_chain(&mut transaction).await? {
             return Ok(Taken::OtherFork);
@@ -117,12 +118,7 @@ impl Reading {
         }
         let ranked = ranks::Keys::of(&changed);
         let has_changed = !changed.is_empty();
-        let mut store = Store {
-            connection: &mut transaction,
-            cursor: &mut cursor,
-            care: Care::Careful,
-            lacks_events: false,
-        };
+        let mut store = Store::new(&mut transaction, &mut cursor, Care::Careful);
         // Events that the mirror lacks are of slots that it has passed, so nobody sends them any more.
         store.heed(&[], holes, IfIncomplete::Record).await?;
         store.store_lives(slot, changed).await?;
@@ -238,12 +234,8 @@ fn take_over(slot: i64, is_list: bool, known: Vec<Life>, found: Vec<RpcAccount>)
         match known.remove(&account.address) {
             // Its changes since came with the stream.
             Some(life) if slot < life.slot => counter!(GUARD_REJECTIONS).increment(1),
-            // Now the bytes are known to be of the mirror's fork.
-            Some(life) if life.shows(&account) && life.write_version == UNDONE_VERSION => {
-                let life = account.into_life(slot, life.life, life.facts);
-                takeover.changed.push(life);
-            }
-            Some(life) if life.shows(&account) => {}
+            // Of bytes that may be of a slot that was undone, the same ones say that they are not.
+            Some(life) if life.shows(&account) && life.write_version != UNDONE_VERSION => {}
             Some(life) if life.closed_slot.is_none() => {
                 takeover.compare(slot, Count::of(&life), &account);
                 takeover

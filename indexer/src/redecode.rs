@@ -56,12 +56,7 @@ struct Redecode<'a> {
 impl Redecode<'_> {
     /// Stores row by row: what Postgres refuses becomes a letter.
     fn store(&mut self) -> Store<'_> {
-        Store {
-            connection: self.connection,
-            cursor: self.cursor,
-            care: Care::Careful,
-            lacks_events: false,
-        }
+        Store::new(self.connection, self.cursor, Care::Careful)
     }
 
     /// Replaces the rows of lives, with their ranks.
@@ -102,8 +97,7 @@ pub async fn next_batch(
     mut transaction: Transaction<'_, Postgres>,
     due: &mut Due,
 ) -> Result<Option<Cursor>, ApplyError> {
-    let cursor = Cursor::lock(&mut transaction).await?;
-    let mut cursor = cursor.ok_or(ApplyError::NoCursor)?;
+    let mut cursor = Cursor::lock(&mut transaction).await?;
     if !cursor.is_final() {
         return Ok(None);
     }

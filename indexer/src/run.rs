@@ -73,8 +73,8 @@ struct Sources {
     rpc: Arc<Rpc>,
     /// The gRPC servers that the slots come from, in turns; none if the RPC node is polled.
     grpc: Vec<GrpcServer>,
-    /// Options of the connections for polling.
-    poll_options: PgConnectOptions,
+    /// Options of the connections beside the writer's.
+    observer_options: PgConnectOptions,
 }
 
 impl Sources {
@@ -87,7 +87,7 @@ impl Sources {
             database_url: endpoints.database()?.to_owned(),
             rpc: Arc::new(Rpc::new(endpoints.rpc()?)),
             grpc,
-            poll_options: observer_options(endpoints.database()?)?,
+            observer_options: observer_options(endpoints.database()?)?,
         })
     }
 }
@@ -146,7 +146,7 @@ async fn observe(
     settings: &Settings,
     status: &Arc<Status>,
 ) -> anyhow::Result<JoinSet<()>> {
-    let db = observer_connections(observer_options(&sources.database_url)?);
+    let db = observer_connections(sources.observer_options.clone());
     let mut observers = JoinSet::new();
     if let Some((listener, prometheus)) = monitor::listen(settings).await? {
         let monitor = Monitor {
@@ -362,7 +362,7 @@ struct Kept<'a> {
     reached: &'a mut Reached,
 }
 
-/// Goes on with the reading of accounts that the attempt before began, if nobody has written the mirror since.
+/// The reading of accounts that the attempt before began, or a new one if somebody has written the mirror since.
 fn take_up(
     kept: &mut Option<(Cursor, Settler)>,
     rpc: &Arc<Rpc>,
@@ -410,7 +410,7 @@ fn forward(
         return tokio::spawn(stream.map_err(RunError::from));
     }
     // They end with the polling: nobody would notice that an idle one is dead.
-    let db = observer_connections(sources.poll_options.clone());
+    let db = observer_connections(sources.observer_options.clone());
     let rpc = Arc::clone(&sources.rpc);
     let status = Arc::clone(&updates.status);
     // Without the slots whose blocks are gone, which the writer records.

@@ -43,7 +43,16 @@ pub struct Store<'a> {
     pub lacks_events: bool,
 }
 
-impl Store<'_> {
+impl<'a> Store<'a> {
+    pub fn new(connection: &'a mut PgConnection, cursor: &'a mut Cursor, care: Care) -> Self {
+        Self {
+            connection,
+            cursor,
+            care,
+            lacks_events: false,
+        }
+    }
+
     /// Stores the slots up to the first one that is refused because it is incomplete. Returns that one.
     pub async fn slots(
         &mut self,

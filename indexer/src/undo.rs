@@ -25,8 +25,7 @@ pub async fn to_ancestor(
     mut transaction: Transaction<'_, Postgres>,
     ancestor: i64,
 ) -> Result<Cursor, ApplyError> {
-    let cursor = Cursor::lock(&mut transaction).await?;
-    let mut cursor = cursor.ok_or(ApplyError::NoCursor)?;
+    let mut cursor = Cursor::lock(&mut transaction).await?;
     if ancestor < cursor.finalized_slot {
         return Err(ApplyError::Finalized {
             ancestor,
@@ -104,12 +103,7 @@ async fn restore_lives(
         set_current(transaction, &life, true).await?;
     }
     let restored = open.into_iter().map(ChangedLife::from);
-    let mut store = Store {
-        connection: &mut *transaction,
-        cursor,
-        care: Care::Careful,
-        lacks_events: false,
-    };
+    let mut store = Store::new(&mut *transaction, cursor, Care::Careful);
     store.store_lives(ancestor, restored.collect()).await?;
     sqlx::query("delete from chain.account_version where slot > $1")
         .bind(ancestor)
@@ -174,12 +168,7 @@ async fn reopen(
             ..life
         })
     });
-    let mut store = Store {
-        connection,
-        cursor,
-        care: Care::Careful,
-        lacks_events: false,
-    };
+    let mut store = Store::new(connection, cursor, Care::Careful);
     store.store_lives(ancestor, reopened.collect()).await?;
     Ok(())
 }

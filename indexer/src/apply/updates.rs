@@ -42,8 +42,7 @@ pub async fn apply(
         tip,
         if_incomplete,
     } = batch;
-    let cursor = Cursor::lock(&mut transaction).await?;
-    let mut cursor = cursor.ok_or(ApplyError::NoCursor)?;
+    let mut cursor = Cursor::lock(&mut transaction).await?;
     set_aside_late(&mut transaction, &cursor, updates).await?;
     let late = late_slot(&mut transaction, &cursor, updates, ahead).await?;
     let (updates, late) = match late {
@@ -73,12 +72,7 @@ pub async fn apply(
         .slots
         .into_iter()
         .partition(|slot| slot.slot <= cursor.finalized_slot);
-    let mut store = Store {
-        connection: &mut transaction,
-        cursor: &mut cursor,
-        care,
-        lacks_events: false,
-    };
+    let mut store = Store::new(&mut transaction, &mut cursor, care);
     let mut incomplete = store.slots(&finalized, if_incomplete).await?;
     for slot in open {
         if incomplete.is_none() {

@@ -54,7 +54,7 @@ impl Audit {
         Ok(missing)
     }
 
-    /// Slots of which the mirror says that it lacks events.
+    /// Slots whose events are on record as missing.
     async fn on_record(&self) -> anyhow::Result<Vec<RangeInclusive<i64>>> {
         let slots: Vec<(i64, i64)> = sqlx::query_as(
             "select coalesce(event_id >> 31, since, slot), coalesce(event_id >> 31, slot)
