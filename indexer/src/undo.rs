@@ -34,6 +34,9 @@ pub async fn to_ancestor(
     }
     restore_lives(&mut transaction, &mut cursor, ancestor).await?;
     remove_history(&mut transaction, ancestor).await?;
+    if cursor.settled_slot.is_none() {
+        reopen(&mut transaction, &mut cursor, ancestor).await?;
+    }
     hourly::undo(&mut transaction, ancestor).await?;
     let undone = set_back(&mut transaction, &mut cursor, ancestor).await?;
     let body = json!({ "to_slot": ancestor });
@@ -123,7 +126,6 @@ async fn forget_readings(
         return Ok(());
     }
     cursor.settled_slot = None;
-    reopen(connection, cursor, ancestor).await?;
     // Writes of the slots that come instead count as newer.
     sqlx::query(
         "update chain.account set slot = $1, write_version = $2
@@ -145,7 +147,7 @@ async fn forget_readings(
 }
 
 /// Opens the accounts again that a reading after `ancestor` did not find: on the chain that comes instead they may
-/// exist, with the same lives.
+/// exist, with the same lives. The next reading reports those that don't, so that letters about them are not kept.
 async fn reopen(
     connection: &mut PgConnection,
     cursor: &mut Cursor,
@@ -211,12 +213,10 @@ async fn keep_letters_of_readings(
         "update chain.dead_letter letter set slot = $1
          where $1 < letter.slot and event_id is null and coalesce(since, 0) <= $1
            and exists (select from chain.account
-             where account.address = letter.address and is_current
-               and (write_version = $2 or write_version = $3 and $1 < closed_slot))",
+             where account.address = letter.address and is_current and write_version = $2)",
     )
     .bind(ancestor)
     .bind(UNDONE_VERSION)
-    .bind(RPC_VERSION)
     .execute(connection)
     .await?;
     Ok(())

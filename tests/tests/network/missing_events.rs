@@ -255,12 +255,13 @@ async fn an_undo_keeps_what_readings_found() {
     .await
     .unwrap();
 
-    // and letters about the first two
+    // and letters about all
     for (reason, subject, address, since) in [
         ("kept, bytes", "account", read, None),
         ("kept, before", "history", read, Some(parent_slot)),
         ("gone, after", "history", read, Some(slot)),
         ("gone, not read", "account", other, None),
+        ("gone, open again", "history", closed, Some(parent_slot)),
     ] {
         sqlx::query(
             "insert into chain.dead_letter (subject, slot, address, reason, since, decoder_version)
