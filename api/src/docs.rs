@@ -1,12 +1,20 @@
-//! OpenAPI document, and an HTML page of it that loads nothing from other servers.
+//! OpenAPI document, and a page of it.
 
-use std::{fmt::Write, sync::Arc};
+mod failures;
+mod summary;
 
-use axum::{Router, http::header, response::Html, routing::get};
-use serde_json::Value;
-use utoipa::OpenApi;
+use std::sync::Arc;
 
-use crate::{bytes::Key, page::Limit, state::AppState};
+use axum::{
+    Router,
+    http::{HeaderValue, header},
+    routing::get,
+};
+use tower_http::set_header::SetResponseHeaderLayer;
+use utoipa::{OpenApi, openapi::Server};
+use utoipa_swagger_ui::SwaggerUi;
+
+use crate::{bytes::Key, state::AppState};
 
 /// Parts of the document that do not come from the routes.
 #[derive(OpenApi)]
@@ -24,7 +32,7 @@ use crate::{bytes::Key, page::Limit, state::AppState};
             `cursor-expired`; while accounts are newer than events, reads are refused as \
             `mirror-settling`. The WebSocket /api/v1/ws pushes changes; docs/websocket.md describes it."
     ),
-    components(schemas(Key, Limit)),
+    components(schemas(Key)),
     tags(
         (name = "models", description = "Models: metric, oracles, statistics"),
         (name = "receipts", description = "Receipts: the drift of a model in one window"),
@@ -32,78 +40,33 @@ use crate::{bytes::Key, page::Limit, state::AppState};
         (name = "positions", description = "Positions: the stakes of an owner in a market"),
         (name = "insurance", description = "Vaults, policies, quotes and withdrawals"),
         (name = "events", description = "Events of the program, in order"),
-        (name = "health", description = "Health and metrics of the service"),
+        (name = "health", description = "Health of the service"),
     )
 )]
 struct Document;
 
-pub fn info() -> utoipa::openapi::OpenApi {
-    Document::openapi()
+/// The document, without paths. Clients reach the API at `public_url`.
+pub fn info(public_url: &str) -> utoipa::openapi::OpenApi {
+    let mut document = Document::openapi();
+    document.servers = Some(vec![Server::new(public_url)]);
+    document
 }
 
-pub fn router(document: &utoipa::openapi::OpenApi) -> Router<AppState> {
-    let value = serde_json::to_value(document).expect("the document serialises to JSON");
-    let json: Arc<str> = value.to_string().into();
-    let page: Arc<str> = html(&value).into();
-    let json = move || async move {
-        (
-            [(header::CONTENT_TYPE, "application/json")],
-            json.to_string(),
-        )
-    };
-    Router::new()
-        .route(
-            "/api-docs",
-            get(move || async move { Html(page.to_string()) }),
-        )
-        .route("/api-docs/openapi.json", get(json))
+/// Completes the document once it has all operations.
+pub fn complete(document: &mut utoipa::openapi::OpenApi) {
+    failures::list(document);
 }
 
-/// HTML page that lists the operations by path.
-fn html(document: &Value) -> String {
-    let mut html = String::from(
-        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>DriftShield API</title><style>\
-         body{font:16px/1.5 sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}\
-         code{background:#eee;padding:.1rem .3rem}td,th{text-align:left;padding:.1rem 1rem .1rem 0;vertical-align:top}\
-         h2{font-size:1rem;margin-top:2rem}</style><h1>DriftShield API</h1>",
+/// The document as JSON, a page of it that loads nothing from other servers, and a summary for language
+/// models.
+pub fn router(document: utoipa::openapi::OpenApi) -> Router<AppState> {
+    let summary: Arc<str> = summary::of(&document).into();
+    let summary = get(async move || summary.to_string());
+    let page = SwaggerUi::new("/api-docs").url("/api-docs/openapi.json", document);
+    let policy = HeaderValue::from_static(
+        "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
+         connect-src 'self'; frame-ancestors 'none'",
     );
-    let _ = write!(
-        html,
-        "<p>{}</p><p><a href=\"/api-docs/openapi.json\">OpenAPI {}</a></p>",
-        escape(text(&document["info"]["description"])),
-        escape(text(&document["openapi"])),
-    );
-    for (path, item) in document["paths"].as_object().into_iter().flatten() {
-        for (method, operation) in item.as_object().into_iter().flatten() {
-            let _ = write!(
-                html,
-                "<h2><code>{} {}</code></h2><p>{}</p><table>",
-                method.to_uppercase(),
-                escape(path),
-                escape(text(&operation["summary"])),
-            );
-            for parameter in operation["parameters"].as_array().into_iter().flatten() {
-                let _ = write!(
-                    html,
-                    "<tr><td><code>{}</code><td>{}<td>{}",
-                    escape(text(&parameter["name"])),
-                    escape(text(&parameter["in"])),
-                    escape(text(&parameter["description"])),
-                );
-            }
-            html.push_str("</table>");
-        }
-    }
-    html.push_str("</html>");
-    html
-}
-
-fn text(value: &Value) -> &str {
-    value.as_str().unwrap_or_default()
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
+    let policy = SetResponseHeaderLayer::overriding(header::CONTENT_SECURITY_POLICY, policy);
+    Router::from(page).layer(policy).route("/llms.txt", summary)
 }

@@ -1,15 +1,28 @@
 //! Extractors: the parts of a request that handlers read.
 
-use std::{borrow::Cow, time::Duration};
+use std::{borrow::Cow, fmt::Write};
 
 use axum::{
     Json,
-    extract::{FromRequest, FromRequestParts, Path, Query, Request},
-    http::{Uri, request::Parts},
+    extract::{
+        FromRequest, FromRequestParts, Path, Request, State,
+        path::ErrorKind,
+        rejection::{JsonRejection, PathRejection},
+    },
+    http::{StatusCode, Uri, request::Parts},
+    middleware::Next,
+    response::{IntoResponse, Response},
 };
+use axum_extra::extract::Query;
 use serde::de::DeserializeOwned;
-use tokio::sync::OwnedSemaphorePermit;
-use utoipa::IntoParams;
+use utoipa::{
+    IntoParams,
+    openapi::{
+        RefOr,
+        path::Parameter,
+        schema::{KnownFormat, Schema, SchemaFormat, SchemaType, Type},
+    },
+};
 
 use crate::{
     mirror::Snapshot,
@@ -17,9 +30,6 @@ use crate::{
     problem::Problem,
     state::AppState,
 };
-
-/// Longest time that a request waits for its `min_slot`.
-const SLOT_WAIT: Duration = Duration::from_secs(2);
 
 /// Query parameter `min_slot` of every route that reads the mirror. The extractor [`Snapshot`]
 /// implements it.
@@ -29,6 +39,7 @@ const SLOT_WAIT: Duration = Duration::from_secs(2);
 pub struct MinSlot {
     /// The server waits up to 2 s until the mirror has reached this slot. If the mirror does not
     /// reach it, the status is 425.
+    #[param(minimum = 0, maximum = 9_223_372_036_854_775_807_i64)]
     min_slot: Option<i64>,
 }
 
@@ -36,18 +47,25 @@ impl FromRequestParts<AppState> for Snapshot {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &AppState) -> Result<Self, Problem> {
-        if let Some(min_slot) = min_slot(&parts.uri)? {
-            let slot = app.feed.wait_for(min_slot, SLOT_WAIT).await;
-            if slot < min_slot {
-                return Err(Problem::SlotNotReached { min_slot, slot });
-            }
-        }
+        wait_for_min_slot(app, &parts.uri).await?;
         Self::begin_settled(&app.db).await
     }
 }
 
+/// Waits until the mirror has reached the `min_slot` of a request, if it has one.
+pub async fn wait_for_min_slot(app: &AppState, uri: &Uri) -> Result<(), Problem> {
+    let Some(min_slot) = min_slot(uri)? else {
+        return Ok(());
+    };
+    let slot = app.feed.wait_for(min_slot, app.min_slot_wait).await;
+    if slot < min_slot {
+        return Err(Problem::SlotNotReached { min_slot, slot });
+    }
+    Ok(())
+}
+
 /// Reads `min_slot` from the query string; `None` if it is absent.
-pub fn min_slot(uri: &Uri) -> Result<Option<i64>, Problem> {
+fn min_slot(uri: &Uri) -> Result<Option<i64>, Problem> {
     let mut pairs = form_urlencoded::parse(query(uri).as_bytes());
     let Some((_, slot)) = pairs.find(|(name, _)| name == "min_slot") else {
         return Ok(None);
@@ -64,18 +82,11 @@ fn query(uri: &Uri) -> &str {
     uri.query().unwrap_or_default()
 }
 
-/// Permit for an expensive query. A handler acquires it before its [`Snapshot`]: requests that wait
-/// for a permit then hold no database connection, which leaves connections to cheap queries.
-pub struct ExpensiveQueryPermit(
-    #[expect(dead_code, reason = "dropping it releases the permit")] OwnedSemaphorePermit,
-);
-
-impl FromRequestParts<AppState> for ExpensiveQueryPermit {
-    type Rejection = Problem;
-
-    async fn from_request_parts(_: &mut Parts, app: &AppState) -> Result<Self, Problem> {
-        let permit = app.expensive_queries.clone().acquire_owned().await;
-        Ok(Self(permit.expect("the semaphore is never closed")))
+/// Refuses a request if too many read the database or wait for it: it would wait longer than its client.
+pub async fn limit_reads(State(app): State<AppState>, request: Request, next: Next) -> Response {
+    match app.reads.try_acquire() {
+        Ok(_permit) => next.run(request).await,
+        Err(_) => Problem::Overloaded.into_response(),
     }
 }
 
@@ -94,9 +105,25 @@ impl<T: DeserializeOwned + Send> FromRequest<AppState> for JsonRequest<T> {
         let request = Request::from_parts(parts.clone(), body);
         let Json(body) = Json::from_request(request, app)
             .await
-            .map_err(|rejection| Problem::BadRequest(rejection.body_text()))?;
+            .map_err(body_problem)?;
         let snapshot = Snapshot::from_request_parts(&mut parts, app).await?;
         Ok(Self { body, snapshot })
+    }
+}
+
+/// Why a body is refused.
+pub fn body_problem(rejection: JsonRejection) -> Problem {
+    match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => Problem::BodyTooLarge,
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => Problem::NotJson,
+        _ => {
+            let text = rejection.body_text();
+            // axum says first that it could not read the body.
+            let reason = text
+                .split_once(": ")
+                .map_or(text.as_str(), |(_, reason)| reason);
+            Problem::BadRequest(format!("body cannot be read: {reason}"))
+        }
     }
 }
 
@@ -110,72 +137,134 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for InPath<
         Path::from_request_parts(parts, state)
             .await
             .map(|Path(parameters)| Self(parameters))
-            .map_err(|rejection| Problem::BadRequest(rejection.body_text()))
+            .map_err(path_problem)
     }
 }
 
-/// Query parameters of a route that returns one account. Others are ignored.
+fn path_problem(rejection: PathRejection) -> Problem {
+    let PathRejection::FailedToDeserializePathParams(error) = rejection else {
+        return Problem::BadRequest(rejection.body_text());
+    };
+    Problem::BadRequest(match error.into_kind() {
+        ErrorKind::DeserializeError { key, message, .. } => format!("`{key}`: {message}"),
+        ErrorKind::Message(message) => message,
+        ErrorKind::InvalidUtf8InPathParam { key } => {
+            format!("`{key}` is not UTF-8; give its characters percent-encoded")
+        }
+        kind => kind.to_string(),
+    })
+}
+
+/// Query parameters of a route that returns one account.
 pub struct InQuery<T>(pub T);
 
-impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for InQuery<T> {
+impl<S: Send + Sync, T: DeserializeOwned + IntoParams + Send> FromRequestParts<S> for InQuery<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        Query::try_from_uri(&parts.uri)
-            .map(|Query(parameters)| Self(parameters))
-            .map_err(|rejection| Problem::BadRequest(rejection.body_text()))
+        let parameters = T::into_params(|| None);
+        refuse_unknown(&parts.uri, &parameters)?;
+        Ok(Self(parse(parts, &parameters).await?))
     }
 }
 
-/// Reads the query parameters of a list, and rejects unknown ones.
-impl<S: Sync, F: DeserializeOwned + IntoParams> FromRequestParts<S> for ListQuery<F> {
+impl<S: Sync, F: DeserializeOwned + IntoParams + Send> FromRequestParts<S> for ListQuery<F> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let (filter_names, paging_names) = (names::<F>(), names::<Paging>());
-        let (mut filter_pairs, mut paging_pairs) = (Vec::new(), Vec::new());
-        for pair in query(&parts.uri).split('&') {
-            let name = name(pair);
-            let is_one_of = |names: &[String]| names.iter().any(|known| *known == name);
-            if is_one_of(&filter_names) {
-                filter_pairs.push(pair);
-            } else if is_one_of(&paging_names) {
-                paging_pairs.push(pair);
-            } else if !pair.is_empty() && name != "min_slot" {
-                let accepted = [filter_names, paging_names, names::<MinSlot>()].concat();
-                return Err(Problem::BadRequest(format!(
-                    "unknown parameter `{name}`; accepted are {}",
-                    accepted.join(", ")
-                )));
-            }
-        }
+        let parameters = Self::into_params(|| None);
+        refuse_unknown(&parts.uri, &parameters)?;
         Ok(Self {
-            filter: parse(&filter_pairs)?,
-            paging: parse(&paging_pairs)?,
+            filter: parse(parts, &parameters).await?,
+            paging: parse::<Paging>(parts, &parameters).await?,
         })
     }
 }
 
-/// Names of the query parameters in `P`.
-fn names<P: IntoParams>() -> Vec<String> {
-    let parameters = P::into_params(|| None).into_iter();
-    parameters.map(|parameter| parameter.name).collect()
+/// Refuses a parameter that the route doesn't have: it may be misspelled.
+fn refuse_unknown(uri: &Uri, parameters: &[Parameter]) -> Result<(), Problem> {
+    let known = || {
+        let names = parameters.iter().map(|parameter| parameter.name.as_str());
+        names.chain(["min_slot"])
+    };
+    let mut pairs = form_urlencoded::parse(query(uri).as_bytes());
+    let Some((unknown, _)) = pairs.find(|(name, _)| known().all(|known| known != name)) else {
+        return Ok(());
+    };
+    let accepted: Vec<_> = known().collect();
+    Err(Problem::BadRequest(format!(
+        "unknown parameter `{unknown}`; accepted are {}",
+        accepted.join(", ")
+    )))
 }
 
-/// Decoded name of a `name=value` pair.
-fn name(pair: &str) -> Cow<'_, str> {
-    let mut pairs = form_urlencoded::parse(pair.as_bytes());
-    pairs.next().map(|(name, _)| name).unwrap_or_default()
+/// Reads those of the query's parameters that `T` has.
+async fn parse<T: DeserializeOwned>(
+    parts: &mut Parts,
+    parameters: &[Parameter],
+) -> Result<T, Problem> {
+    let parsed = Query::from_request_parts(parts, &()).await;
+    parsed.map(|Query(parsed)| parsed).map_err(|rejection| {
+        let text = rejection.body_text();
+        // axum says first that it could not read the query, then the parameter and the reason.
+        let mut rest = text.splitn(3, ": ").skip(1);
+        let (name, reason) = (rest.next().unwrap_or_default(), rest.next());
+        let parameter = parameters.iter().find(|parameter| parameter.name == name);
+        let values: Vec<_> = values(&parts.uri, name).collect();
+        Problem::BadRequest(match (values.as_slice(), parameter, reason) {
+            ([value], Some(parameter), Some(reason)) => {
+                let advice = advice(parameter).unwrap_or_else(|| reason.to_owned());
+                format!("`{name}` is `{value}`; {advice}")
+            }
+            ([_, _, ..], Some(_), _) => format!("`{name}` is given more than once; give it once"),
+            _ => format!("query cannot be read: {text}"),
+        })
+    })
 }
 
-fn parse<T: DeserializeOwned>(pairs: &[&str]) -> Result<T, Problem> {
-    let uri = Uri::builder()
-        .path_and_query(format!("/?{}", pairs.join("&")))
-        .build()
-        .map_err(|error| Problem::BadRequest(error.to_string()))?;
-    Query::try_from_uri(&uri)
-        .map(|Query(parameters)| parameters)
-        .map_err(|rejection| Problem::BadRequest(rejection.body_text()))
+/// Values of a parameter, decoded.
+fn values<'a>(uri: &'a Uri, name: &'a str) -> impl Iterator<Item = Cow<'a, str>> {
+    let pairs = form_urlencoded::parse(query(uri).as_bytes());
+    pairs
+        .filter(move |(given, _)| given == name)
+        .map(|(_, value)| value)
+}
+
+/// What values a parameter has, by its schema; `None` if its type says so itself.
+fn advice(parameter: &Parameter) -> Option<String> {
+    let RefOr::T(schema) = parameter.schema.as_ref()? else {
+        return None;
+    };
+    let object = match schema {
+        Schema::Object(object) => object,
+        // An optional enum: the values, or null.
+        Schema::OneOf(one_of) => one_of.items.iter().find_map(|item| match item {
+            RefOr::T(Schema::Object(object)) if object.enum_values.is_some() => Some(object),
+            _ => None,
+        })?,
+        _ => return None,
+    };
+    if let Some(values) = &object.enum_values {
+        let values: Vec<_> = values.iter().filter_map(|value| value.as_str()).collect();
+        return Some(format!("give one of {}", values.join(", ")));
+    }
+    let is = |kind: &Type| match &object.schema_type {
+        SchemaType::Type(own) => own == kind,
+        SchemaType::Array(types) => types.contains(kind),
+        SchemaType::AnyValue => false,
+    };
+    if is(&Type::Integer) {
+        let mut advice = "give a whole number".to_owned();
+        for (bound, word) in [(&object.minimum, "from"), (&object.maximum, "to")] {
+            if let Some(bound) = bound {
+                let bound = serde_json::to_value(bound).unwrap_or_default();
+                let _ = write!(advice, " {word} {bound}");
+            }
+        }
+        return Some(advice);
+    }
+    let is_time = object.format == Some(SchemaFormat::KnownFormat(KnownFormat::DateTime));
+    is_time.then(|| "give a time such as 2026-10-01T12:00:00Z".to_owned())
 }
 
 #[cfg(test)]
@@ -186,8 +275,20 @@ mod tests {
     use super::*;
 
     #[derive(Debug, Deserialize, IntoParams)]
+    #[expect(dead_code, reason = "only errors are read")]
     struct Filter {
         owner: Option<String>,
+        #[param(inline)]
+        state: Option<FilterState>,
+        since: Option<chrono::DateTime<chrono::Utc>>,
+        key: Option<crate::bytes::Key>,
+    }
+
+    #[derive(Debug, Deserialize, utoipa::ToSchema)]
+    #[serde(rename_all = "snake_case")]
+    enum FilterState {
+        Open,
+        SoldOut,
     }
 
     async fn list_query(query: &str) -> Result<ListQuery<Filter>, Problem> {
@@ -211,10 +312,41 @@ mod tests {
         };
         assert_eq!(
             unknown.to_string(),
-            "unknown parameter `colour`; accepted are owner, cursor, limit, min_slot"
+            "unknown parameter `colour`; accepted are owner, state, since, key, cursor, limit, min_slot"
         );
-        for query in ["limit=0", "limit=1&limit=2", "owner=a&owner=b", "=x"] {
-            assert!(list_query(query).await.is_err(), "{query}");
+        for (query, message) in [
+            (
+                "limit=0",
+                "`limit` is `0`; give a whole number from 1 to 500",
+            ),
+            (
+                "limit=x",
+                "`limit` is `x`; give a whole number from 1 to 500",
+            ),
+            (
+                "limit=1&limit=2",
+                "`limit` is given more than once; give it once",
+            ),
+            (
+                "owner=a&owner=b",
+                "`owner` is given more than once; give it once",
+            ),
+            ("state=b", "`state` is `b`; give one of open, sold_out"),
+            (
+                "since=b",
+                "`since` is `b`; give a time such as 2026-10-01T12:00:00Z",
+            ),
+            (
+                "key=b",
+                "`key` is `b`; `b` is not an address; give 32 bytes in base58",
+            ),
+            (
+                "=x",
+                "unknown parameter ``; accepted are owner, state, since, key, cursor, limit, min_slot",
+            ),
+        ] {
+            let refused = list_query(query).await.err().expect("refused");
+            assert_eq!(refused.to_string(), message, "{query}");
         }
     }
 

@@ -120,18 +120,8 @@ impl Feed {
     /// first complete poll, and while the mirror is empty.
     pub fn mirror(&self) -> Option<MirrorStatus> {
         let LatestPoll { mirror, at } = *self.latest_poll.borrow();
-        let elapsed = at.map_or(0, |at| at.elapsed().as_millis());
-        mirror.map(|mirror| MirrorStatus {
-            age_ms: mirror
-                .age_ms
-                .saturating_add(i64::try_from(elapsed).unwrap_or(i64::MAX)),
-            ..mirror
-        })
-    }
-
-    /// Status of the mirror; `None` if the latest complete poll is stale.
-    pub fn fresh_mirror(&self) -> Option<MirrorStatus> {
-        self.is_connected().then(|| self.mirror()).flatten()
+        let elapsed = at.map_or(Duration::ZERO, |at| at.elapsed());
+        mirror.map(|mirror| mirror.aged(elapsed))
     }
 
     /// Whether a poll of the database has completed within [`STALE_AFTER`].

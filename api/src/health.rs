@@ -1,21 +1,27 @@
 //! Health endpoints, for people and for orchestrators.
 
-use axum::{Json, extract::State, http::StatusCode};
+use std::time::Duration;
+
+use axum::{Json, Router, extract::State, http::StatusCode, routing::get};
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{mirror::MirrorStatus, problem::Problem, state::AppState};
 
-/// Age of the data above which the mirror counts as stale, in milliseconds.
-const MAX_AGE_MS: i64 = 60_000;
-
+/// What an orchestrator or a load balancer asks.
 pub fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
-        .routes(routes!(health))
-        .routes(routes!(detailed))
         .routes(routes!(readiness))
         .routes(routes!(liveness))
+}
+
+/// What operators ask. It names what only they should know.
+pub fn operations_router() -> Router<AppState> {
+    Router::new()
+        .route("/health", get(health))
+        .route("/health/detailed", get(detailed))
+        .merge(Router::from(router()))
 }
 
 #[derive(Clone, Copy, Serialize, ToSchema)]
@@ -35,8 +41,7 @@ struct Health {
     reason: Option<String>,
 }
 
-#[derive(Serialize, ToSchema)]
-#[schema(as = Details)]
+#[derive(Serialize)]
 struct DetailedHealth {
     #[serde(flatten)]
     health: Health,
@@ -45,12 +50,14 @@ struct DetailedHealth {
     /// Position of the mirror on the chain; null while the mirror is empty.
     mirror: Option<MirrorStatus>,
     pool: Pool,
+    /// Number of open connections, WebSockets included.
+    connections: usize,
     /// Number of open WebSockets.
     sockets: usize,
 }
 
 /// Connections to the database.
-#[derive(Serialize, ToSchema)]
+#[derive(Serialize)]
 struct Pool {
     /// Number of open connections.
     connections: u32,
@@ -72,26 +79,28 @@ impl Health {
     }
 }
 
-fn degraded_reason(app: &AppState) -> Option<String> {
+/// Why the service cannot be relied on; `None` if it can.
+pub fn degraded_reason(app: &AppState) -> Option<String> {
     if !app.feed.is_connected() {
         return Some("database does not answer or is not migrated; see the log".to_owned());
     }
     match app.feed.mirror() {
         None => Some("mirror is empty; wait for the indexer's first snapshot".to_owned()),
-        Some(mirror) => degraded_mirror(&mirror),
+        Some(mirror) => degraded_mirror(&mirror, app.ready_age),
     }
 }
 
 /// Why the mirror cannot be relied on; `None` if it can.
-fn degraded_mirror(mirror: &MirrorStatus) -> Option<String> {
+fn degraded_mirror(mirror: &MirrorStatus, ready_age: Duration) -> Option<String> {
     if mirror.settling {
         return Some(Problem::MirrorSettling { slot: mirror.slot }.to_string());
     }
-    if MAX_AGE_MS < mirror.age_ms {
+    let age = Duration::from_millis(mirror.age_ms.unsigned_abs());
+    if ready_age < age {
         return Some(format!(
             "data is {} s old, and the mirror is {} slots behind its source; check that the indexer \
              follows the chain",
-            mirror.age_ms / 1000,
+            age.as_secs(),
             mirror.lag_slots
         ));
     }
@@ -104,13 +113,11 @@ fn degraded_mirror(mirror: &MirrorStatus) -> Option<String> {
 }
 
 /// Whether the service is ok or degraded, and why.
-#[utoipa::path(get, path = "/health", tag = "health", responses((status = 200, body = Health)))]
 async fn health(State(app): State<AppState>) -> Json<Health> {
     Json(Health::of(&app))
 }
 
 /// Health of the service, with the state of its database, mirror, connection pool and sockets.
-#[utoipa::path(get, path = "/health/detailed", tag = "health", responses((status = 200, body = DetailedHealth)))]
 async fn detailed(State(app): State<AppState>) -> Json<DetailedHealth> {
     Json(DetailedHealth {
         health: Health::of(&app),
@@ -120,6 +127,7 @@ async fn detailed(State(app): State<AppState>) -> Json<DetailedHealth> {
             connections: app.db.size(),
             idle: app.db.num_idle(),
         },
+        connections: app.connections.len(),
         sockets: app.sockets.len(),
     })
 }
@@ -167,19 +175,19 @@ mod tests {
             open_gaps: 0,
             lost_gaps: 1,
             block_time: None,
-            age_ms: MAX_AGE_MS,
+            age_ms: 60_000,
         }
     }
 
     #[test]
     fn a_mirror_that_is_settling_old_or_incomplete_is_degraded() {
-        assert_eq!(degraded_mirror(&mirror()), None);
+        assert_eq!(degraded_mirror(&mirror(), Duration::from_secs(60)), None);
         let settling = MirrorStatus {
             settling: true,
             ..mirror()
         };
         let old = MirrorStatus {
-            age_ms: MAX_AGE_MS + 1,
+            age_ms: 60_001,
             ..mirror()
         };
         let incomplete = MirrorStatus {
@@ -191,7 +199,7 @@ mod tests {
             (old, "60 s old, and the mirror is 3 slots behind"),
             (incomplete, "open gaps: 2"),
         ] {
-            let reason = degraded_mirror(&mirror).unwrap();
+            let reason = degraded_mirror(&mirror, Duration::from_secs(60)).unwrap();
             assert!(reason.contains(part), "{reason}");
         }
     }

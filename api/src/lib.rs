@@ -3,10 +3,13 @@
 //! The API holds no key and signs nothing. Its database role can read the schema `chain`, but not
 //! write it. Each answer names the slot of its snapshot; only the chain is authoritative.
 
+mod admission;
 mod asks;
 mod bytes;
+mod cache;
+mod client_address;
 mod columns;
-mod counters;
+pub mod config;
 mod docs;
 mod event_id;
 mod events;
@@ -15,6 +18,7 @@ mod feed;
 mod health;
 mod lives;
 mod markets;
+mod mcp;
 mod metrics;
 mod mirror;
 mod models;
@@ -28,6 +32,7 @@ mod ranked;
 mod receipts;
 mod reply;
 mod series;
+mod server;
 mod socket;
 mod sql;
 mod state;
@@ -37,36 +42,56 @@ mod values;
 mod vaults;
 mod withdrawals;
 
-use std::{str::FromStr, time::Duration};
+use std::{net::SocketAddr, str::FromStr, sync::Arc, time::Duration};
 
+use anyhow::Context;
 use axum::{
     Router,
-    http::{HeaderName, Method, Request, Uri},
+    error_handling::HandleErrorLayer,
+    extract::DefaultBodyLimit,
+    http::{
+        HeaderName, HeaderValue, Method, Request, Uri,
+        header::{
+            CONTENT_SECURITY_POLICY, ETAG, REFERRER_POLICY, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
+        },
+    },
     middleware::{from_fn, from_fn_with_state},
     routing::get,
-    serve::ListenerExt,
 };
+use driftshield_service::metric;
+use metrics_exporter_prometheus::PrometheusHandle;
 use sqlx::{
     PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 use tokio::{
     net::TcpListener,
-    time::{sleep, timeout},
+    time::{interval, timeout},
 };
 use tokio_util::sync::CancellationToken;
+use tower::{ServiceBuilder, timeout::TimeoutLayer};
 use tower_http::{
     compression::CompressionLayer,
     cors::{Any, CorsLayer},
     request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer},
+    set_header::SetResponseHeaderLayer,
     trace::TraceLayer,
 };
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::{problem::Problem, state::AppState};
+use crate::{
+    problem::{Problem, ProblemTypes},
+    server::Admission,
+    state::AppState,
+};
+
+pub use config::{Options, Settings};
 
 /// Time limit for open requests to finish at shutdown, and after that for open sockets to close.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Time between two rounds of upkeep.
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Pool of read-only connections, with the privileges of the role `driftshield_api`.
 ///
@@ -75,7 +100,7 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 /// # Errors
 ///
 /// If `url` is not a Postgres URL.
-pub fn connect(url: &str) -> Result<PgPool, sqlx::Error> {
+fn connect(url: &str) -> Result<PgPool, sqlx::Error> {
     let options = PgConnectOptions::from_str(url)?
         .application_name("driftshield-api")
         .options([
@@ -108,35 +133,45 @@ pub fn connect(url: &str) -> Result<PgPool, sqlx::Error> {
 ///
 /// # Errors
 ///
-/// If the listener fails or the poll loop panics.
-pub async fn serve(
-    listener: TcpListener,
-    db: PgPool,
-    shutdown: CancellationToken,
-) -> anyhow::Result<()> {
-    let state = AppState::new(db, shutdown.clone());
-    let tail = tokio::spawn(tail::tail(state.clone()));
-    tracing::info!(address = %listener.local_addr()?, "listening");
-
-    // Small messages of a socket would wait for the acknowledgement of those before them.
-    let listener = listener.tap_io(|stream| {
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "TCP_NODELAY is not set");
+/// If an address cannot be listened on, or the poll loop panics.
+pub async fn serve(settings: &Settings, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let db = connect(&settings.database_url)
+        .context("the database URL is not a Postgres URL; give postgres://USER@HOST/DATABASE")?;
+    let listener = listen(settings.listen, "--listen").await?;
+    let address = listener.local_addr().context("cannot listen")?;
+    let state = AppState::new(db, settings, shutdown.clone());
+    let operations = match settings.operations_listen {
+        Some(address) => {
+            let listener = listen(address, "--operations-listen").await?;
+            let prometheus = metric::install(metrics::METRICS)?;
+            Some((listener, operations(state.clone(), prometheus)))
         }
-    });
-    let serving = axum::serve(listener, app(state.clone()))
-        .with_graceful_shutdown(shutdown.clone().cancelled_owned());
-    // A client that never completes its request, or never reads the response, must not keep the
-    // process running.
-    let deadline = async {
-        shutdown.cancelled().await;
-        sleep(SHUTDOWN_TIMEOUT).await;
+        None => None,
     };
-    tokio::select! {
-        served = serving.into_future() => served?,
-        () = deadline => tracing::warn!("dropped connections that did not end in time"),
+    let tail = tokio::spawn(tail::tail(state.clone()));
+    let upkeep = tokio::spawn(upkeep(state.clone()));
+    tracing::info!(%address, "listening");
+    let public_url = settings.public_url.clone();
+    let router = app(
+        state.clone(),
+        &public_url.unwrap_or_else(|| format!("http://{address}")),
+    );
+    let admission = Admission {
+        connections: state.connections.clone(),
+        trusted_proxies: Arc::new(settings.trusted_proxies.clone()),
+        header_timeout: server::HEADER_TIMEOUT,
+    };
+    let serving = server::serve(listener, router, admission, shutdown, SHUTDOWN_TIMEOUT);
+    match operations {
+        Some((listener, router)) => {
+            let operating = axum::serve(listener, router).into_future();
+            tokio::select! {
+                () = serving => {}
+                served = operating => served.context("the server for operators has ended")?,
+            }
+        }
+        None => serving.await,
     }
-    shutdown.cancel();
     state.sockets.close();
     if timeout(SHUTDOWN_TIMEOUT, state.sockets.wait())
         .await
@@ -147,13 +182,42 @@ pub async fn serve(
             "dropped sockets that did not close in time"
         );
     }
+    upkeep.abort();
     tail.await?;
     tracing::info!("stopped");
     Ok(())
 }
 
+async fn listen(address: SocketAddr, option: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {address}; choose another {option}"))
+}
+
+/// Routes for operators.
+fn operations(state: AppState, prometheus: PrometheusHandle) -> Router {
+    let metrics = get(metrics::exposition).with_state((state.clone(), prometheus));
+    health::operations_router()
+        .with_state(state)
+        .route("/metrics", metrics)
+}
+
+/// Forgets what is not needed any more, from time to time.
+async fn upkeep(app: AppState) {
+    let mut ticks = interval(UPKEEP_INTERVAL);
+    loop {
+        ticks.tick().await;
+        if let Some(limiter) = &app.rate_limiter {
+            limiter.forget_idle();
+        }
+    }
+}
+
 /// All routes. Sockets get updates only while [`tail::tail`] runs.
-fn app(state: AppState) -> Router {
+fn app(state: AppState, public_url: &str) -> Router {
+    let types = ProblemTypes {
+        public_url: public_url.into(),
+    };
     let resources = OpenApiRouter::new()
         .merge(models::router())
         .merge(receipts::router())
@@ -163,28 +227,39 @@ fn app(state: AppState) -> Router {
         .merge(policies::router())
         .merge(withdrawals::router())
         .merge(events::router())
-        .route_layer(from_fn_with_state(state.clone(), reply::not_modified))
-        // Quotes depend on the time, so they have no `ETag`.
-        .merge(quote::router());
-    let (router, document) = OpenApiRouter::with_openapi(docs::info())
+        // Quotes depend on the time, so they are not given again.
+        .merge(quote::router())
+        .route_layer(from_fn_with_state(state.clone(), extract::limit_reads))
+        .route_layer(from_fn_with_state(state.clone(), cache::answer));
+    let (router, mut document) = OpenApiRouter::with_openapi(docs::info(public_url))
         .nest("/api/v1", resources)
         .merge(health::router())
-        .merge(metrics::router())
         .split_for_parts();
-
-    router
+    docs::complete(&mut document);
+    let routes = router
         .route("/api/v1/ws", get(socket::upgrade))
-        .merge(docs::router(&document))
+        .merge(docs::router(document.clone()))
+        .merge(problem::kinds::router())
+        .with_state(state.clone());
+    let tools = mcp::router(&document, layered(routes.clone(), &state, &types));
+    layered(routes.merge(tools), &state, &types)
+}
+
+/// The routes with what all requests pass.
+fn layered(routes: Router, state: &AppState, types: &ProblemTypes) -> Router {
+    let errors = ServiceBuilder::new()
+        .layer(from_fn_with_state(types.clone(), problem::write_body))
+        .layer(from_fn_with_state(state.clone(), admission::limit_rate))
+        .layer(HandleErrorLayer::new(async |_| Problem::Timeout))
+        .layer(TimeoutLayer::new(problem::REQUEST_TIMEOUT));
+    routes
         .fallback(|uri: Uri| async move { Problem::NoRoute(uri.path().to_owned()) })
         .method_not_allowed_fallback(
             |method: Method| async move { Problem::MethodNotAllowed(method) },
         )
-        .layer(from_fn(problem::limit_time))
-        .layer(from_fn(problem::write_body))
-        .layer(from_fn_with_state(
-            state.counters.clone(),
-            counters::count_requests,
-        ))
+        .layer(DefaultBodyLimit::max(problem::MAX_BODY_BYTES))
+        .layer(errors)
+        .layer(from_fn(metrics::record_request))
         .layer(cors())
         .layer(CompressionLayer::new())
         .layer(
@@ -194,21 +269,31 @@ fn app(state: AppState) -> Router {
         )
         .layer(PropagateRequestIdLayer::new(problem::REQUEST_ID))
         .layer(SetRequestIdLayer::new(problem::REQUEST_ID, MakeRequestUuid))
-        .with_state(state)
+        .layer(from_fn(problem::check_request_id))
+        .layer(security_header(X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .layer(security_header(REFERRER_POLICY, "no-referrer"))
+        .layer(security_header(
+            CONTENT_SECURITY_POLICY,
+            "default-src 'none'; frame-ancestors 'none'",
+        ))
+}
+
+/// A header with which a browser uses an answer for nothing but what it is. Pages have values of their own.
+fn security_header(name: HeaderName, value: &'static str) -> SetResponseHeaderLayer<HeaderValue> {
+    SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value))
 }
 
 fn cors() -> CorsLayer {
-    let snapshot_headers = reply::SNAPSHOT_HEADERS.map(HeaderName::from_static);
+    let exposed = reply::SNAPSHOT_HEADERS
+        .into_iter()
+        .chain(admission::RATE_HEADERS)
+        .map(HeaderName::from_static)
+        .chain([ETAG, RETRY_AFTER, problem::REQUEST_ID]);
     CorsLayer::new()
         .allow_origin(Any)
         .allow_methods([Method::GET, Method::HEAD, Method::POST])
         .allow_headers(Any)
-        .expose_headers(
-            snapshot_headers
-                .into_iter()
-                .chain([axum::http::header::ETAG, problem::REQUEST_ID])
-                .collect::<Vec<_>>(),
-        )
+        .expose_headers(exposed.collect::<Vec<_>>())
 }
 
 fn span<B>(request: &Request<B>) -> tracing::Span {
@@ -237,11 +322,16 @@ mod tests {
         send(Request::get(path).body(Body::empty()).unwrap()).await
     }
 
-    /// Sends a request to an app whose database is unreachable.
+    /// An app whose database is unreachable.
+    fn unconnected() -> Router {
+        let settings = Settings::of_tests();
+        let db = connect(&settings.database_url).unwrap();
+        let state = AppState::new(db, &settings, CancellationToken::new());
+        app(state, "https://api.test")
+    }
+
     async fn send(request: Request<Body>) -> (StatusCode, Value) {
-        let db = connect("postgres://nobody@localhost:1/nothing").unwrap();
-        let app = app(AppState::new(db, CancellationToken::new()));
-        let response = app.oneshot(request).await.unwrap();
+        let response = unconnected().oneshot(request).await.unwrap();
         let status = response.status();
         let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
         (status, serde_json::from_slice(&body).unwrap())
@@ -275,7 +365,8 @@ mod tests {
         ] {
             let (got, problem) = get(path).await;
             assert_eq!(got.as_u16(), status, "{path}");
-            assert_eq!(problem["type"], format!("/problems/{kind}"), "{path}");
+            let kind = format!("https://api.test/problems/{kind}");
+            assert_eq!(problem["type"], kind, "{path}");
             assert_eq!(problem["status"], status, "{path}");
             assert_ne!(problem["request_id"], "", "{path}");
         }
@@ -291,7 +382,12 @@ mod tests {
             ("application/json", whole.as_str(), 503),
             ("application/json", "{}", 400),
             ("application/json", "", 400),
-            ("text/plain", whole.as_str(), 400),
+            ("text/plain", whole.as_str(), 415),
+            (
+                "application/json",
+                &" ".repeat(problem::MAX_BODY_BYTES + 1),
+                413,
+            ),
         ] {
             let request = Request::post("/api/v1/insurance/quote")
                 .header("content-type", kind)
@@ -306,7 +402,7 @@ mod tests {
     async fn without_a_database_the_api_is_live_but_not_ready() {
         let (status, problem) = get("/api/v1/models").await;
         assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
-        assert_eq!(problem["type"], "/problems/unavailable");
+        assert_eq!(problem["type"], "https://api.test/problems/unavailable");
         assert_eq!(get("/health/liveness").await.0, StatusCode::OK);
         let (status, health) = get("/health/readiness").await;
         assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
@@ -315,15 +411,20 @@ mod tests {
 
     #[tokio::test]
     async fn an_incomplete_request_does_not_block_the_shutdown() {
-        use tokio::{io::AsyncWriteExt, net::TcpStream};
+        use tokio::{io::AsyncWriteExt, net::TcpStream, time::sleep};
 
-        let db = connect("postgres://nobody@localhost:1/nothing").unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let mut client = TcpStream::connect(listener.local_addr().unwrap())
-            .await
+        let address = std::net::TcpListener::bind("127.0.0.1:0")
+            .and_then(|listener| listener.local_addr())
             .unwrap();
+        let settings = Settings {
+            listen: address,
+            ..Settings::of_tests()
+        };
         let shutdown = CancellationToken::new();
-        let serving = tokio::spawn(serve(listener, db, shutdown.clone()));
+        let stop = shutdown.clone();
+        let serving = tokio::spawn(async move { serve(&settings, stop).await });
+        sleep(Duration::from_millis(200)).await;
+        let mut client = TcpStream::connect(address).await.unwrap();
         client.write_all(b"GET / HTTP/1.1\r\n").await.unwrap();
         sleep(Duration::from_millis(200)).await;
         shutdown.cancel();

@@ -1,129 +1,185 @@
-//! Metrics endpoint, for Prometheus.
+//! Prometheus metrics of the process. `docs/api.md` lists them.
 
-use std::fmt::Write;
+use std::time::Instant;
 
-use axum::extract::State;
-use utoipa_axum::{router::OpenApiRouter, routes};
+use axum::{
+    extract::{MatchedPath, Request, State},
+    http::header::CONTENT_TYPE,
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use driftshield_service::metric::{Kind, Metric};
+use metrics::{counter, gauge, histogram};
+use metrics_exporter_prometheus::PrometheusHandle;
 
-use crate::{feed::STALE_AFTER, mirror::MirrorStatus, state::AppState};
+use crate::{health::degraded_reason, mirror::MirrorStatus, state::AppState};
 
-pub fn router() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(routes!(metrics))
+use Kind::{Counter, Gauge, Histogram};
+
+pub const REQUESTS: &str = "driftshield_api_requests_total";
+pub const REQUEST_SECONDS: &str = "driftshield_api_request_seconds";
+pub const CACHED: &str = "driftshield_api_cached_answers_total";
+pub const CACHE_BYTES: &str = "driftshield_api_cache_bytes";
+pub const REFUSED_CONNECTIONS: &str = "driftshield_api_refused_connections_total";
+pub const CONNECTIONS: &str = "driftshield_api_connections";
+pub const SOCKETS: &str = "driftshield_api_sockets";
+pub const SLOW_SOCKETS: &str = "driftshield_api_slow_sockets_total";
+pub const DATABASE_UP: &str = "driftshield_api_database_up";
+pub const POOL_CONNECTIONS: &str = "driftshield_api_pool_connections";
+pub const POOL_IDLE: &str = "driftshield_api_pool_idle_connections";
+pub const READY: &str = "driftshield_api_ready";
+pub const MIRROR_EPOCH: &str = "driftshield_api_mirror_epoch";
+pub const MIRROR_SLOT: &str = "driftshield_api_mirror_slot";
+pub const MIRROR_FINALIZED_SLOT: &str = "driftshield_api_mirror_finalized_slot";
+pub const MIRROR_LAG_SLOTS: &str = "driftshield_api_mirror_lag_slots";
+pub const MIRROR_SEQ: &str = "driftshield_api_mirror_seq";
+pub const MIRROR_AGE_SECONDS: &str = "driftshield_api_mirror_age_seconds";
+pub const MIRROR_SETTLING: &str = "driftshield_api_mirror_settling";
+pub const MIRROR_OPEN_GAPS: &str = "driftshield_api_mirror_open_gaps";
+pub const MIRROR_LOST_GAPS: &str = "driftshield_api_mirror_lost_gaps";
+
+/// All metrics, in the order of the documentation.
+pub const METRICS: &[Metric] = &[
+    Metric::new(
+        REQUESTS,
+        Counter,
+        "Requests by route and HTTP status. A path that is no route has the route `none`.",
+    )
+    .labelled(&[("route", &[]), ("status", &[])]),
+    Metric::new(
+        REQUEST_SECONDS,
+        Histogram(&[
+            0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0,
+        ]),
+        "Seconds from a request's headers to the headers of its answer.",
+    )
+    .labelled(&[("route", &[])]),
+    Metric::new(
+        CACHED,
+        Counter,
+        "Reads by where the answer came from: the cache, or the database.",
+    )
+    .labelled(&[("from", &["cache", "database"])]),
+    Metric::new(CACHE_BYTES, Gauge, "Memory of the cached answers."),
+    Metric::new(CONNECTIONS, Gauge, "Open connections, WebSockets included."),
+    Metric::new(
+        REFUSED_CONNECTIONS,
+        Counter,
+        "Connections that were closed at once, because their address, or all together, had too many.",
+    ),
+    Metric::new(SOCKETS, Gauge, "Open WebSockets."),
+    Metric::new(
+        SLOW_SOCKETS,
+        Counter,
+        "WebSockets closed because the client was too slow.",
+    ),
+    Metric::new(
+        DATABASE_UP,
+        Gauge,
+        "1 if the database has answered within the last 2 s, else 0.",
+    ),
+    Metric::new(POOL_CONNECTIONS, Gauge, "Open connections to the database."),
+    Metric::new(POOL_IDLE, Gauge, "Idle connections to the database."),
+    Metric::new(
+        READY,
+        Gauge,
+        "1 if `/health/readiness` answers 200, 0 if it doesn't.",
+    ),
+    Metric::new(MIRROR_EPOCH, Gauge, "Epoch of the mirror."),
+    Metric::new(MIRROR_SLOT, Gauge, "Latest mirrored slot."),
+    Metric::new(MIRROR_FINALIZED_SLOT, Gauge, "Latest finalized slot."),
+    Metric::new(
+        MIRROR_LAG_SLOTS,
+        Gauge,
+        "Slots by which the mirror is behind its source.",
+    ),
+    Metric::new(
+        MIRROR_SEQ,
+        Gauge,
+        "Number of the latest record of the feed.",
+    ),
+    Metric::new(MIRROR_AGE_SECONDS, Gauge, "Age of the data in seconds."),
+    Metric::new(
+        MIRROR_SETTLING,
+        Gauge,
+        "1 while the mirror still reads accounts that it has missed.",
+    ),
+    Metric::new(
+        MIRROR_OPEN_GAPS,
+        Gauge,
+        "Ranges of slots that the mirror will still get.",
+    ),
+    Metric::new(
+        MIRROR_LOST_GAPS,
+        Gauge,
+        "Ranges of slots that no source has any more.",
+    ),
+];
+
+/// Counts a request by route and status, and the time until its answer.
+pub async fn record_request(request: Request, next: Next) -> Response {
+    let start = Instant::now();
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let response = next.run(request).await;
+    let route = route
+        .as_ref()
+        .map_or("none", MatchedPath::as_str)
+        .to_owned();
+    histogram!(REQUEST_SECONDS, "route" => route.clone()).record(start.elapsed());
+    let status = response.status().as_u16().to_string();
+    counter!(REQUESTS, "route" => route, "status" => status).increment(1);
+    response
 }
 
 /// Metrics in the Prometheus text format.
-#[utoipa::path(
-    get,
-    path = "/metrics",
-    tag = "health",
-    responses((status = 200, body = String, content_type = "text/plain"))
-)]
-async fn metrics(State(app): State<AppState>) -> String {
-    let mut text = String::new();
-    push_database(&mut text, &app);
-    push_sockets(&mut text, &app);
-    push_requests(&mut text, &app);
-    text
+pub async fn exposition(
+    State((app, prometheus)): State<(AppState, PrometheusHandle)>,
+) -> impl IntoResponse {
+    record_gauges(&app);
+    let format = "text/plain; version=0.0.4; charset=utf-8";
+    ([(CONTENT_TYPE, format)], prometheus.render())
 }
 
-fn push_database(text: &mut String, app: &AppState) {
-    let up = app.feed.is_connected().into();
-    let help = format!(
-        "Whether the database has answered within the last {} s.",
-        STALE_AFTER.as_secs()
-    );
-    push_metric(text, "database_up", "gauge", &help, up);
+fn record_gauges(app: &AppState) {
+    let flag = |name, is_set: bool| gauge!(name).set(f64::from(u8::from(is_set)));
+    flag(DATABASE_UP, app.feed.is_connected());
+    flag(READY, degraded_reason(app).is_none());
+    gauge!(CACHE_BYTES).set(app.answers.size() as f64);
+    gauge!(CONNECTIONS).set(app.connections.len() as f64);
+    gauge!(SOCKETS).set(app.sockets.len() as f64);
+    gauge!(POOL_CONNECTIONS).set(app.db.size());
+    gauge!(POOL_IDLE).set(app.db.num_idle() as f64);
     if let Some(mirror) = app.feed.mirror() {
-        for (name, help, value) in mirror_gauges(&mirror) {
-            push_metric(text, name, "gauge", help, value);
-        }
-    }
-    let help = "Open connections to the database.";
-    push_metric(
-        text,
-        "pool_connections",
-        "gauge",
-        help,
-        app.db.size().into(),
-    );
-    let help = "Idle database connections in the pool.";
-    let idle = saturating_i64(app.db.num_idle());
-    push_metric(text, "pool_idle_connections", "gauge", help, idle);
-}
-
-fn mirror_gauges(mirror: &MirrorStatus) -> [(&'static str, &'static str, i64); 9] {
-    [
-        ("mirror_epoch", "Epoch of the mirror.", mirror.epoch),
-        ("mirror_slot", "Latest mirrored slot.", mirror.slot),
-        (
-            "mirror_finalized_slot",
-            "Latest finalized slot.",
-            mirror.finalized_slot,
-        ),
-        (
-            "mirror_lag_slots",
-            "Slots by which the mirror is behind its source.",
-            mirror.lag_slots,
-        ),
-        (
-            "mirror_seq",
-            "Sequence number of the latest record of the feed.",
-            mirror.seq,
-        ),
-        (
-            "mirror_age_milliseconds",
-            "Age of the data in milliseconds.",
-            mirror.age_ms,
-        ),
-        (
-            "mirror_settling",
-            "Whether accounts may be newer than the events.",
-            mirror.settling.into(),
-        ),
-        (
-            "mirror_open_gaps",
-            "Ranges of slots that the mirror will still get.",
-            mirror.open_gaps,
-        ),
-        (
-            "mirror_lost_gaps",
-            "Ranges of slots that no source has any more.",
-            mirror.lost_gaps,
-        ),
-    ]
-}
-
-fn push_sockets(text: &mut String, app: &AppState) {
-    let open = saturating_i64(app.sockets.len());
-    push_metric(text, "sockets", "gauge", "Open WebSockets.", open);
-    let slow = saturating_i64(app.counters.slow_sockets());
-    let help = "WebSockets closed because the client was too slow.";
-    push_metric(text, "slow_sockets_total", "counter", help, slow);
-}
-
-fn push_requests(text: &mut String, app: &AppState) {
-    let name = "driftshield_api_requests_total";
-    let _ = writeln!(
-        text,
-        "# HELP {name} Requests by route and status.\n# TYPE {name} counter"
-    );
-    for ((route, status), count) in &*app.counters.requests() {
-        let _ = writeln!(
-            text,
-            "{name}{{route=\"{route}\",status=\"{status}\"}} {count}"
-        );
+        record_mirror(&mirror);
     }
 }
 
-/// Appends a metric without labels.
-fn push_metric(text: &mut String, name: &str, kind: &str, help: &str, value: i64) {
-    let name = format!("driftshield_api_{name}");
-    let _ = writeln!(
-        text,
-        "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}"
-    );
+fn record_mirror(mirror: &MirrorStatus) {
+    for (name, value) in [
+        (MIRROR_EPOCH, mirror.epoch),
+        (MIRROR_SLOT, mirror.slot),
+        (MIRROR_FINALIZED_SLOT, mirror.finalized_slot),
+        (MIRROR_LAG_SLOTS, mirror.lag_slots),
+        (MIRROR_SEQ, mirror.seq),
+        (MIRROR_SETTLING, mirror.settling.into()),
+        (MIRROR_OPEN_GAPS, mirror.open_gaps),
+        (MIRROR_LOST_GAPS, mirror.lost_gaps),
+    ] {
+        gauge!(name).set(value as f64);
+    }
+    gauge!(MIRROR_AGE_SECONDS).set(mirror.age_ms as f64 / 1000.0);
 }
 
-fn saturating_i64<T: TryInto<i64>>(number: T) -> i64 {
-    number.try_into().unwrap_or(i64::MAX)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PAGE: &str = include_str!("../../docs/api.md");
+
+    #[test]
+    fn the_page_lists_exactly_the_metrics_of_the_process() {
+        let rows: Vec<_> = METRICS.iter().map(Metric::row).collect();
+        let listed = PAGE.lines().filter(|line| line.starts_with("| `drift"));
+        assert_eq!(listed.collect::<Vec<_>>(), rows);
+    }
 }

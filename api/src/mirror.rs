@@ -1,5 +1,7 @@
 //! Snapshots of the mirror: the database transaction that an answer is read from.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::{FromRow, PgConnection, PgPool, Postgres, Transaction};
@@ -40,6 +42,17 @@ pub struct MirrorStatus {
     /// when the source reached the slot, the block was older than the clocks of the chain and of the mirror
     /// can differ: by 30 seconds, unless the indexer is set otherwise.
     pub age_ms: i64,
+}
+
+impl MirrorStatus {
+    /// This status after some time in which nothing was mirrored.
+    pub fn aged(self, by: Duration) -> Self {
+        let by = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
+        Self {
+            age_ms: self.age_ms.saturating_add(by),
+            ..self
+        }
+    }
 }
 
 /// Row of `chain.cursor`, with the time of the database.

@@ -11,7 +11,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     bytes::Key,
     events::{self, Event},
-    extract::{ExpensiveQueryPermit, InPath, MinSlot},
+    extract::{InPath, MinSlot},
     markets::{self, Market, MarketFilter},
     mirror::Snapshot,
     page::{ListQuery, Order, Page},
@@ -85,7 +85,6 @@ enum ModelStatus {
 )]
 async fn list(
     query: ListQuery<ModelFilter>,
-    _permit: ExpensiveQueryPermit,
     mut snapshot: Snapshot,
 ) -> Result<Reply<Page<Model>>, Problem> {
     let filter = &query.filter;
@@ -214,7 +213,6 @@ async fn windows(
 async fn markets(
     InPath(key): InPath<Key>,
     query: ListQuery,
-    _permit: ExpensiveQueryPermit,
     mut snapshot: Snapshot,
 ) -> Result<Reply<Page<Market>>, Problem> {
     require(&mut snapshot.tx, &key).await?;

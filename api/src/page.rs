@@ -32,7 +32,7 @@ pub struct Paging {
     /// The `next_cursor` of the previous page; omit it for the first page.
     pub cursor: Option<String>,
     #[serde(default)]
-    #[param(value_type = Option<Limit>)]
+    #[param(inline, value_type = Option<Limit>)]
     limit: Limit,
 }
 

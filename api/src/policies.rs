@@ -10,7 +10,7 @@ use crate::{
     bytes::Key,
     columns::Columns,
     event_id::EventId,
-    extract::{ExpensiveQueryPermit, InPath, InQuery, MinSlot},
+    extract::{InPath, InQuery, MinSlot},
     lives::{LifeFilter, LifeRange, join_life},
     mirror::Snapshot,
     page::{ListQuery, Order, Page},
@@ -309,7 +309,6 @@ struct PolicyFilter {
 )]
 async fn list(
     query: ListQuery<PolicyFilter>,
-    _permit: ExpensiveQueryPermit,
     mut snapshot: Snapshot,
 ) -> Result<Reply<Page<Policy>>, Problem> {
     let filter = &query.filter;

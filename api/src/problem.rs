@@ -1,26 +1,33 @@
 //! Error responses: `application/problem+json` (RFC 9457).
 
+pub mod kinds;
+
 use std::{sync::Arc, time::Duration};
 
 use axum::{
     Json,
-    extract::Request,
+    extract::{Request, State},
     http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
 use driftshield_sdk::error::ErrorInfo;
 use serde::Serialize;
-use tokio::time::timeout;
 use utoipa::ToSchema;
 
 use crate::values::U64;
+
+use kinds::Kind;
 
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Time limit of a request, including waits for `min_slot`, for a database connection and for
 /// statements.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// Largest body of a request, in bytes.
+pub const MAX_BODY_BYTES: usize = 16 * 1024;
+/// Largest id of a request that the client chooses, in characters.
+const MAX_REQUEST_ID: usize = 128;
 
 /// Why a request failed. The message is the `detail` that the client reads.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +54,14 @@ pub enum Problem {
     NoRoute(String),
     #[error("method {0} is not allowed on this route; see /api-docs for all routes")]
     MethodNotAllowed(Method),
+    #[error("body is larger than {} KiB; send less", MAX_BODY_BYTES / 1024)]
+    BodyTooLarge,
+    #[error("body is not JSON; send JSON with the header `Content-Type: application/json`")]
+    NotJson,
+    #[error("too many requests from this address; retry in {retry_after_secs} s")]
+    RateLimited { retry_after_secs: u64 },
+    #[error("server has more requests than it can answer in time; retry in a few seconds")]
+    Overloaded,
     #[error("mirror is at slot {slot}, behind `min_slot` {min_slot}; retry")]
     SlotNotReached { min_slot: i64, slot: i64 },
     #[error(
@@ -86,65 +101,51 @@ impl Problem {
         }
     }
 
-    /// HTTP status, last segment of the problem's `type`, and title.
-    fn status_code_title(&self) -> (StatusCode, &'static str, &'static str) {
+    fn kind(&self) -> &'static Kind {
         match self {
-            Self::BadRequest(_) => (StatusCode::BAD_REQUEST, "bad-request", "Bad request"),
-            Self::Combination(_) => (
-                StatusCode::BAD_REQUEST,
-                "unsupported-combination",
-                "Unsupported combination of parameters",
-            ),
-            Self::BadCursor => (StatusCode::BAD_REQUEST, "bad-cursor", "Bad cursor"),
-            Self::CursorMismatch => (
-                StatusCode::BAD_REQUEST,
-                "cursor-mismatch",
-                "Cursor of another list",
-            ),
-            Self::CursorExpired(_) => (StatusCode::GONE, "cursor-expired", "Cursor expired"),
-            Self::NotFound { .. } => (StatusCode::NOT_FOUND, "not-found", "Not found"),
-            Self::NoRoute(_) => (StatusCode::NOT_FOUND, "no-such-route", "No such route"),
-            Self::MethodNotAllowed(_) => (
-                StatusCode::METHOD_NOT_ALLOWED,
-                "method-not-allowed",
-                "Method not allowed",
-            ),
-            Self::SlotNotReached { .. } => (
-                StatusCode::TOO_EARLY,
-                "slot-not-reached",
-                "Slot not reached",
-            ),
-            Self::MirrorSettling { .. } => (
-                StatusCode::SERVICE_UNAVAILABLE,
-                "mirror-settling",
-                "Mirror is settling",
-            ),
-            Self::ProgramError(_) | Self::Refused { .. } => (
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "program-error",
-                "Refused by the program",
-            ),
-            Self::Timeout => (StatusCode::SERVICE_UNAVAILABLE, "timeout", "Timeout"),
-            Self::Unavailable(_) => (
-                StatusCode::SERVICE_UNAVAILABLE,
-                "unavailable",
-                "Mirror unavailable",
-            ),
-            Self::Internal(_) => (
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "internal",
-                "Internal error",
-            ),
+            Self::BadRequest(_) => &kinds::BAD_REQUEST,
+            Self::Combination(_) => &kinds::COMBINATION,
+            Self::BadCursor => &kinds::BAD_CURSOR,
+            Self::CursorMismatch => &kinds::CURSOR_MISMATCH,
+            Self::CursorExpired(_) => &kinds::CURSOR_EXPIRED,
+            Self::NotFound { .. } => &kinds::NOT_FOUND,
+            Self::NoRoute(_) => &kinds::NO_ROUTE,
+            Self::MethodNotAllowed(_) => &kinds::METHOD_NOT_ALLOWED,
+            Self::BodyTooLarge => &kinds::BODY_TOO_LARGE,
+            Self::NotJson => &kinds::NOT_JSON,
+            Self::SlotNotReached { .. } => &kinds::SLOT_NOT_REACHED,
+            Self::MirrorSettling { .. } => &kinds::MIRROR_SETTLING,
+            Self::ProgramError(_) | Self::Refused { .. } => &kinds::PROGRAM_ERROR,
+            Self::RateLimited { .. } => &kinds::RATE_LIMITED,
+            Self::Overloaded => &kinds::OVERLOADED,
+            Self::Timeout => &kinds::TIMEOUT,
+            Self::Unavailable(_) => &kinds::UNAVAILABLE,
+            Self::Internal(_) => &kinds::INTERNAL,
         }
     }
 
     /// Last segment of the problem's `type`.
     pub fn code(&self) -> &'static str {
-        self.status_code_title().1
+        self.kind().code
     }
 
-    fn body(&self, request_id: &str) -> ProblemBody {
-        let (status, code, title) = self.status_code_title();
+    /// Seconds after which the same request can succeed.
+    fn retry_after_secs(&self) -> Option<u64> {
+        match self {
+            Self::RateLimited { retry_after_secs } => Some(*retry_after_secs),
+            Self::SlotNotReached { .. } => Some(1),
+            _ if self.kind().status == StatusCode::SERVICE_UNAVAILABLE => Some(1),
+            _ => None,
+        }
+    }
+
+    fn body(&self, types: &ProblemTypes, request_id: &str) -> ProblemBody {
+        let Kind {
+            status,
+            code,
+            title,
+            ..
+        } = *self.kind();
         let slot = match self {
             Self::SlotNotReached { slot, .. } | Self::MirrorSettling { slot, .. } => Some(*slot),
             _ => None,
@@ -162,7 +163,7 @@ impl Problem {
             _ => None,
         };
         ProblemBody {
-            kind: format!("/problems/{code}"),
+            kind: types.url(code),
             title,
             status: status.as_u16(),
             detail: self.to_string(),
@@ -208,12 +209,26 @@ impl From<sqlx::Error> for Problem {
     }
 }
 
+/// URLs of the kinds of problems.
+#[derive(Clone)]
+pub struct ProblemTypes {
+    /// URL by which clients reach the API, without a `/` at its end.
+    pub public_url: Arc<str>,
+}
+
+impl ProblemTypes {
+    fn url(&self, code: &str) -> String {
+        format!("{}/problems/{code}", self.public_url)
+    }
+}
+
 /// Body of an error response: problem details (RFC 9457).
 #[derive(Serialize, ToSchema)]
 pub struct ProblemBody {
-    /// Stable identifier of the kind of problem.
+    /// URL of a page that describes this kind of problem. Its last segment identifies the kind, and never
+    /// changes.
     #[serde(rename = "type")]
-    #[schema(example = "/problems/not-found")]
+    #[schema(format = "uri", example = "http://127.0.0.1:8080/problems/not-found")]
     kind: String,
     title: &'static str,
     /// HTTP status.
@@ -258,22 +273,18 @@ impl ProgramError {
 impl IntoResponse for Problem {
     /// Leaves the body to [`write_body`], which knows the request's id.
     fn into_response(self) -> Response {
-        let mut response = self.status_code_title().0.into_response();
+        let mut response = self.kind().status.into_response();
         response.extensions_mut().insert(Arc::new(self));
         response
     }
 }
 
-/// Answers with [`Problem::Timeout`] if a request takes longer than [`REQUEST_TIMEOUT`].
-pub async fn limit_time(request: Request, next: Next) -> Response {
-    match timeout(REQUEST_TIMEOUT, next.run(request)).await {
-        Ok(response) => response,
-        Err(_) => Problem::Timeout.into_response(),
-    }
-}
-
 /// Writes the body of each problem, and logs `Internal` and `Unavailable`.
-pub async fn write_body(request: Request, next: Next) -> Response {
+pub async fn write_body(
+    State(types): State<ProblemTypes>,
+    request: Request,
+    next: Next,
+) -> Response {
     let id = request_id(request.headers()).to_owned();
     let mut response = next.run(request).await;
     let Some(problem) = response.extensions_mut().remove::<Arc<Problem>>() else {
@@ -285,24 +296,32 @@ pub async fn write_body(request: Request, next: Next) -> Response {
         }
         _ => {}
     }
-    let (status, ..) = problem.status_code_title();
-    let mut response = (status, Json(problem.body(&id))).into_response();
+    let mut response = (problem.kind().status, Json(problem.body(&types, &id))).into_response();
     let headers = response.headers_mut();
     headers.insert(
         header::CONTENT_TYPE,
         HeaderValue::from_static("application/problem+json"),
     );
-    if matches!(
-        status,
-        StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_EARLY
-    ) {
-        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    if let Some(secs) = problem.retry_after_secs() {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(secs));
     }
     response
 }
 
-/// The request's id: the client's own, or the one that the server assigned. Empty if it is not
-/// ASCII.
+/// Removes the request's id if it isn't fit for a log: the server assigns another one then.
+pub async fn check_request_id(mut request: Request, next: Next) -> Response {
+    let is_fit = |id: &HeaderValue| {
+        let is_safe = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:/+=".contains(byte);
+        (1..=MAX_REQUEST_ID).contains(&id.len()) && id.as_bytes().iter().all(is_safe)
+    };
+    let mut ids = request.headers().get_all(REQUEST_ID).iter();
+    if !(ids.next().is_none_or(is_fit) && ids.next().is_none()) {
+        request.headers_mut().remove(REQUEST_ID);
+    }
+    next.run(request).await
+}
+
+/// The request's id: the client's own, or the one that the server assigned.
 pub fn request_id(headers: &HeaderMap) -> &str {
     headers
         .get(REQUEST_ID)

@@ -1,19 +1,15 @@
-//! Successful responses: JSON with headers that identify the snapshot, and conditional requests.
+//! Successful responses: JSON with headers that identify the snapshot.
 
 use axum::{
     Json,
-    extract::{Request, State},
-    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
-    middleware::Next,
+    http::{HeaderMap, HeaderName, HeaderValue, header},
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
 
 use crate::{
-    extract::min_slot,
     mirror::{MirrorStatus, Snapshot},
     problem::Problem,
-    state::AppState,
 };
 
 /// Headers that identify the snapshot of an answer.
@@ -27,7 +23,7 @@ const DATA_AGE_MS: &str = "x-data-age-ms";
 /// A body, and the status of the mirror from which the body was read.
 pub struct Reply<T> {
     mirror: Option<MirrorStatus>,
-    /// Whether to send an `ETag`.
+    /// Whether only a record of the feed changes the body.
     tagged: bool,
     body: T,
 }
@@ -44,7 +40,7 @@ impl Snapshot {
 }
 
 impl<T> Reply<T> {
-    /// Omits the `ETag`: the body depends on the time and not on events alone.
+    /// The body depends on the time and not on events alone: it has no `ETag`, and is not given again.
     pub fn untagged(self) -> Self {
         Self {
             tagged: false,
@@ -53,17 +49,29 @@ impl<T> Reply<T> {
     }
 }
 
+/// Extension of the response with an answer that changes only with records of the feed: the mirror that it
+/// was read from.
+#[derive(Clone, Copy)]
+pub struct Answered {
+    pub mirror: MirrorStatus,
+}
+
 impl<T: Serialize> IntoResponse for Reply<T> {
     fn into_response(self) -> Response {
-        let mut headers = headers(self.mirror);
-        if !self.tagged {
-            headers.remove(header::ETAG);
+        let mut response = (snapshot_headers(self.mirror), Json(self.body)).into_response();
+        let no_cache = HeaderValue::from_static("no-cache");
+        response
+            .headers_mut()
+            .insert(header::CACHE_CONTROL, no_cache);
+        if let (Some(mirror), true) = (self.mirror, self.tagged) {
+            response.extensions_mut().insert(Answered { mirror });
         }
-        (headers, Json(self.body)).into_response()
+        response
     }
 }
 
-fn headers(mirror: Option<MirrorStatus>) -> HeaderMap {
+/// Headers that identify a snapshot.
+pub fn snapshot_headers(mirror: Option<MirrorStatus>) -> HeaderMap {
     let mut headers = HeaderMap::new();
     let mut number = |name, number: i64| {
         headers.insert(HeaderName::from_static(name), HeaderValue::from(number));
@@ -77,37 +85,6 @@ fn headers(mirror: Option<MirrorStatus>) -> HeaderMap {
     number(SEQ, mirror.map_or(0, |mirror| mirror.seq));
     if let Some(mirror) = mirror {
         number(DATA_AGE_MS, mirror.age_ms);
-        if let Ok(etag) = HeaderValue::from_str(&etag(&mirror)) {
-            headers.insert(header::ETAG, etag);
-        }
     }
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     headers
-}
-
-/// `ETag` of an answer: a tagged body changes only with a record of the feed, a rebuilt mirror, an
-/// older start of the history or a new version of the API.
-fn etag(mirror: &MirrorStatus) -> String {
-    let version = env!("CARGO_PKG_VERSION");
-    let MirrorStatus {
-        epoch,
-        history_from,
-        seq,
-        ..
-    } = mirror;
-    format!("W/\"{version}-{epoch}-{history_from}-{seq}\"")
-}
-
-/// Answers a conditional request with 304 if nothing was mirrored since, without a database query.
-pub async fn not_modified(State(app): State<AppState>, request: Request, next: Next) -> Response {
-    if let Some(mirror) = app.feed.fresh_mirror()
-        && !mirror.settling
-        && let Some(tags) = request.headers().get(header::IF_NONE_MATCH)
-        && let Ok(tags) = tags.to_str()
-        && tags.split(',').any(|tag| tag.trim() == etag(&mirror))
-        && matches!(min_slot(request.uri()), Ok(min_slot) if min_slot <= Some(mirror.slot))
-    {
-        return (StatusCode::NOT_MODIFIED, headers(Some(mirror))).into_response();
-    }
-    next.run(request).await
 }

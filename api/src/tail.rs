@@ -9,7 +9,7 @@ use sqlx::{
 use tokio::time::{sleep, timeout};
 
 use crate::{
-    feed::{Feed, FeedMessage},
+    feed::FeedMessage,
     mirror::Snapshot,
     state::AppState,
     updates::{self, Record},
@@ -71,7 +71,7 @@ async fn poll_until_failure(
     })
     .await?;
     loop {
-        while with_poll_timeout(poll(&app.feed, &db, position)).await? {}
+        while with_poll_timeout(poll(app, &db, position)).await? {}
         tokio::select! {
             notified = listener.recv() => drop(notified?),
             () = sleep(POLL_INTERVAL) => {}
@@ -89,7 +89,7 @@ async fn with_poll_timeout<T>(
 /// Broadcasts the next batch of records after `position`, or that the mirror does not continue them.
 /// Returns whether more records are left; if not, records the poll.
 async fn poll(
-    feed: &Feed,
+    app: &AppState,
     db: &PgPool,
     position: &mut Option<Position>,
 ) -> Result<bool, sqlx::Error> {
@@ -98,8 +98,12 @@ async fn poll(
         epoch: snapshot.mirror.map(|mirror| mirror.epoch),
         seq: snapshot.seq(),
     };
+    let (feed, changes) = (&app.feed, &app.answers.changes);
     // No socket waits for records from before the first poll.
-    let position = position.get_or_insert(mirrored);
+    let position = position.get_or_insert_with(|| {
+        changes.note_everything(mirrored.seq);
+        mirrored
+    });
     let mut records = Vec::new();
     if mirrored.continues(*position) && position.seq < mirrored.seq {
         let mut sql = updates::query();
@@ -110,11 +114,18 @@ async fn poll(
 
     if let Some(reason) = discontinuity(*position, mirrored, &records) {
         *position = mirrored;
+        changes.note_everything(mirrored.seq);
         feed.broadcast(FeedMessage::Discontinued(reason));
         records.clear();
     }
     for record in records {
         position.seq = record.seq;
+        match &record.message {
+            Some(FeedMessage::Update(update)) => {
+                changes.note(record.seq, update.channels.iter().map(String::as_str));
+            }
+            _ => changes.note_everything(record.seq),
+        }
         if let Some(message) = record.message {
             feed.broadcast(message);
         }

@@ -1,14 +1,12 @@
 //! Command line of the crank.
 
-use std::{io::IsTerminal, path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode};
 
 use anchor_lang::Address;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use driftshield_crank::{check, config::Config, run, spec};
-use tokio::signal::unix::{SignalKind, signal};
-use tokio_util::sync::CancellationToken;
-use tracing_subscriber::EnvFilter;
+use driftshield_service::{init_log, shutdown};
 
 /// Measures models, submits receipts and pushes every settlement and payout.
 #[derive(Parser)]
@@ -43,12 +41,7 @@ enum Command {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .init();
+    init_log();
     // clap exits with 2 on a usage error. Here 2 means that a receipt differs from the recount, so
     // usage errors exit with 1.
     let cli = match Cli::try_parse() {
@@ -70,17 +63,7 @@ async fn main() -> ExitCode {
 async fn execute(command: Command) -> Result<ExitCode> {
     match command {
         Command::Run { config } => {
-            let stop = CancellationToken::new();
-            let mut terminate = signal(SignalKind::terminate())?;
-            let token = stop.clone();
-            tokio::spawn(async move {
-                tokio::select! {
-                    _ = tokio::signal::ctrl_c() => {}
-                    _ = terminate.recv() => {}
-                }
-                token.cancel();
-            });
-            run::run(Config::read(&config)?, stop).await?;
+            run::run(Config::read(&config)?, shutdown()?).await?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Spec(options) => {

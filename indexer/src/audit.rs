@@ -10,13 +10,13 @@ use std::{
 
 use anyhow::{Context, ensure};
 use driftshield_sdk::Address;
+use driftshield_service::error_chain;
 use metrics::counter;
 use sqlx::PgPool;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
 
 use crate::{
     cursor::Cursor,
-    error_chain::error_chain,
     metrics::{AUDIT_DIFFERENCES, AUDIT_FAILURES, AUDITED_ACCOUNTS},
     rpc::{MAX_ACCOUNTS, Rpc, RpcAccount},
     status::Status,

@@ -1,8 +1,8 @@
 //! Settings: flags first, then environment variables, then the configuration file.
 
-use std::{fs, net::SocketAddr, path::Path, str::FromStr, time::Duration};
+use std::{net::SocketAddr, path::Path, time::Duration};
 
-use anyhow::{Context, anyhow};
+use driftshield_service::config_file::{self, Within};
 use serde::Deserialize;
 
 use crate::{retention::Ages, stream::GrpcServer};
@@ -58,40 +58,6 @@ pub type HistoryDays = Within<0, 36_500>;
 pub type AuditIntervalSecs = Within<0, 86_400>;
 pub type AuditAccounts = Within<1, 10_000>;
 
-/// A whole number from `MIN` to `MAX`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "i64")]
-pub struct Within<const MIN: u64, const MAX: u64>(u64);
-
-impl<const MIN: u64, const MAX: u64> Within<MIN, MAX> {
-    fn new(number: Option<u64>) -> Result<Self, String> {
-        let number = number.filter(|number| (MIN..=MAX).contains(number));
-        number
-            .map(Self)
-            .ok_or_else(|| format!("give a whole number from {MIN} to {MAX}"))
-    }
-
-    pub fn get(self) -> u64 {
-        self.0
-    }
-}
-
-impl<const MIN: u64, const MAX: u64> TryFrom<i64> for Within<MIN, MAX> {
-    type Error = String;
-
-    fn try_from(number: i64) -> Result<Self, String> {
-        Self::new(u64::try_from(number).ok())
-    }
-}
-
-impl<const MIN: u64, const MAX: u64> FromStr for Within<MIN, MAX> {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        Self::new(text.parse().ok())
-    }
-}
-
 impl ConfigFile {
     /// Reads a file.
     ///
@@ -99,38 +65,7 @@ impl ConfigFile {
     ///
     /// Name the file, and the key or the line. They never quote a value, which can be a secret.
     pub fn read(path: &Path) -> anyhow::Result<Self> {
-        let text = fs::read_to_string(path)
-            .with_context(|| format!("could not read {}", path.display()))?;
-        Self::parse(&text).with_context(|| path.display().to_string())
-    }
-
-    fn parse(text: &str) -> anyhow::Result<Self> {
-        let document = toml::Deserializer::parse(text).map_err(|error| {
-            let before = error.span().and_then(|span| text.get(..span.start));
-            let line = before.unwrap_or_default().matches('\n').count() + 1;
-            anyhow!("line {line}: {}", error.message())
-        })?;
-        serde_path_to_error::deserialize(document).map_err(|error| {
-            let message = without_value(error.inner().message());
-            match error.path().iter().next() {
-                Some(_) => anyhow!("{}: {message}", error.path()),
-                None => anyhow!(message),
-            }
-        })
-    }
-}
-
-/// The message of an error, without the value that it quotes.
-fn without_value(message: &str) -> String {
-    for problem in ["unknown", "missing"] {
-        if let Some(key) = message.strip_prefix(&format!("{problem} field")) {
-            return format!("{problem} key{key}");
-        }
-    }
-    match message.rsplit_once(", expected ") {
-        Some((_, "i64")) => "expected a whole number".to_owned(),
-        Some((_, expected)) => format!("expected {expected}"),
-        None => message.to_owned(),
+        config_file::read(path)
     }
 }
 
@@ -219,7 +154,10 @@ impl Settings {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use clap::{Args, FromArgMatches};
+    use driftshield_service::error_chain;
 
     use super::*;
     use crate::Endpoints;
@@ -239,19 +177,14 @@ mod tests {
         let path = directory.path().join("indexer.toml");
         fs::write(&path, text).expect("writable");
         let error = ConfigFile::read(&path).err().expect("invalid");
-        crate::error_chain(error.as_ref())
+        error_chain(error.as_ref())
     }
 
     #[test]
     fn the_sample_lists_every_key_with_its_default() {
-        // A commented key begins with `#`, a comment with `# `.
-        let uncomment = |line: &str| match line.strip_prefix('#') {
-            Some(key) if !key.starts_with(' ') => key.to_owned(),
-            _ => line.to_owned(),
-        };
-        let all: Vec<_> = SAMPLE.lines().map(uncomment).collect();
-        let complete = ConfigFile::parse(&all.join("\n")).expect("valid");
-        let as_is = ConfigFile::parse(SAMPLE).expect("valid");
+        let complete: ConfigFile =
+            config_file::parse(&config_file::with_all_keys(SAMPLE)).expect("valid");
+        let as_is: ConfigFile = config_file::parse(SAMPLE).expect("valid");
 
         let defaults = Settings::new(&flags(&[]), &ConfigFile::default());
         assert_eq!(Settings::new(&flags(&[]), &as_is), defaults);
@@ -289,7 +222,7 @@ mod tests {
     #[test]
     fn flags_precede_the_file() {
         let file = || {
-            ConfigFile::parse(
+            config_file::parse::<ConfigFile>(
                 "database_url = 'postgres://file'
                  rpc_url = 'http://file'
                  source = 'rpc'

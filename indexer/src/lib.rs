@@ -14,7 +14,6 @@ mod copy;
 pub mod cursor;
 mod dead_letter;
 pub mod endpoints;
-mod error_chain;
 pub mod event_id;
 mod gap;
 mod history;
@@ -43,8 +42,6 @@ mod waits;
 
 pub use config::{ConfigFile, RunOptions, Settings, Source};
 pub use endpoints::Endpoints;
-pub use error_chain::error_chain;
 pub use migrate::migrate;
 pub use run::{rebuild, run};
-pub use shutdown::shutdown;
 pub use verify::verify;

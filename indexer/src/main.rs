@@ -1,12 +1,11 @@
-use std::{io::IsTerminal, path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 use driftshield_indexer::{
-    ConfigFile, Endpoints, RunOptions, Settings, error_chain, migrate, rebuild, run, shutdown,
-    verify,
+    ConfigFile, Endpoints, RunOptions, Settings, migrate, rebuild, run, verify,
 };
+use driftshield_service::{error_chain, init_log, shutdown};
 use tokio::runtime::Runtime;
-use tracing_subscriber::EnvFilter;
 
 /// Mirrors the program's accounts and events into Postgres.
 #[derive(Parser)]
@@ -34,12 +33,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let level = EnvFilter::builder().with_default_directive(tracing::Level::INFO.into());
-    tracing_subscriber::fmt()
-        .with_env_filter(level.from_env_lossy())
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr)
-        .init();
+    init_log();
     let runtime = Runtime::new().expect("threads can be started");
     let executed = runtime.block_on(execute(Cli::parse()));
     // A look-up of a name that hangs can't be cancelled, and nothing needs it any more.

@@ -1,14 +1,8 @@
 //! Prometheus metrics of the process. `docs/indexer.md` lists them.
 //!
-//! Recording is free of cost and effect until [`install`] has been called.
+//! Recording is free of cost and effect until they are installed.
 
-use anyhow::Context;
-use metrics::{
-    Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
-};
-use metrics_exporter_prometheus::{
-    BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
-};
+use driftshield_service::metric::{Kind, Metric};
 
 pub const SLOT: &str = "driftshield_indexer_slot";
 pub const TIP_SLOT: &str = "driftshield_indexer_tip_slot";
@@ -30,23 +24,6 @@ pub const RPC_REQUESTS: &str = "driftshield_indexer_rpc_requests_total";
 pub const AUDITED_ACCOUNTS: &str = "driftshield_indexer_audited_accounts_total";
 pub const AUDIT_DIFFERENCES: &str = "driftshield_indexer_audit_differences_total";
 pub const AUDIT_FAILURES: &str = "driftshield_indexer_audit_failures_total";
-
-/// A metric that the process exposes.
-pub struct Metric {
-    pub name: &'static str,
-    kind: Kind,
-    /// The label, if the metric has one, with all its values.
-    labels: &'static [(&'static str, &'static [&'static str])],
-    help: &'static str,
-}
-
-#[derive(Clone, Copy)]
-enum Kind {
-    Counter,
-    Gauge,
-    /// With the upper bounds of its buckets.
-    Histogram(&'static [f64]),
-}
 
 use Kind::{Counter, Gauge, Histogram};
 
@@ -89,23 +66,13 @@ pub const METRICS: &[Metric] = &[
         Gauge,
         "Updates that wait between the source and the database.",
     ),
-    Metric {
-        labels: &[("reason", RECONNECT_REASONS)],
-        ..Metric::new(
-            RECONNECTS,
+    Metric::new(RECONNECTS,
             Counter,
-            "Interruptions after which the indexer connected again.",
-        )
-    },
-    Metric {
-        labels: &[("state", &["opened", "filled", "lost"])],
-        ..Metric::new(
-            GAPS,
+            "Interruptions after which the indexer connected again.").labelled(&[("reason", RECONNECT_REASONS)]),
+    Metric::new(GAPS,
             Counter,
             "Ranges of slots that the source didn't deliver: found, filled by RPC, or lost. If \
-             filling one is interrupted, the rest counts again.",
-        )
-    },
+             filling one is interrupted, the rest counts again.").labelled(&[("state", &["opened", "filled", "lost"])]),
     Metric::new(FORKS, Counter, "Times that slots were undone."),
     Metric::new(
         UNDONE_SLOTS,
@@ -127,15 +94,10 @@ pub const METRICS: &[Metric] = &[
         Gauge,
         "Unresolved rows of `chain.dead_letter`.",
     ),
-    Metric {
-        labels: &[("method", RPC_METHODS), ("result", &["ok", "error"])],
-        ..Metric::new(
-            RPC_REQUESTS,
+    Metric::new(RPC_REQUESTS,
             Counter,
             "Requests to the RPC node, each retry counted. An error can be an answer, such as a missing \
-             block.",
-        )
-    },
+             block.").labelled(&[("method", RPC_METHODS), ("result", &["ok", "error"])]),
     Metric::new(
         AUDITED_ACCOUNTS,
         Counter,
@@ -180,73 +142,11 @@ const RPC_METHODS: &[&str] = &[
     "getFirstAvailableBlock",
 ];
 
-impl Metric {
-    const fn new(name: &'static str, kind: Kind, help: &'static str) -> Self {
-        Self {
-            name,
-            kind,
-            labels: &[],
-            help,
-        }
-    }
-
-    /// Describes the metric and sets it to zero, with every combination of its labels' values: a
-    /// counter that appears with its first increment has none that a query could see.
-    fn register(&self) {
-        let Self {
-            name, kind, help, ..
-        } = *self;
-        match kind {
-            Counter => describe_counter!(name, Unit::Count, help),
-            Gauge => describe_gauge!(name, help),
-            Histogram(_) => describe_histogram!(name, help),
-        }
-        for labels in self.combinations() {
-            match kind {
-                Counter => counter!(name, &labels).absolute(0),
-                Gauge => gauge!(name, &labels).set(0),
-                Histogram(_) => drop(histogram!(name, &labels)),
-            }
-        }
-    }
-
-    fn combinations(&self) -> Vec<Vec<(&'static str, &'static str)>> {
-        let mut combinations = vec![vec![]];
-        for (label, values) in self.labels {
-            let extended = combinations.into_iter().flat_map(|labels: Vec<_>| {
-                values
-                    .iter()
-                    .map(move |value| [&labels[..], &[(*label, *value)]].concat())
-            });
-            combinations = extended.collect();
-        }
-        combinations
-    }
-}
-
-/// Installs the recorder of the process, with all metrics at zero.
-pub fn install() -> anyhow::Result<PrometheusHandle> {
-    let recorder = recorder()?;
-    let handle = recorder.handle();
-    metrics::set_global_recorder(recorder).context("cannot record metrics")?;
-    METRICS.iter().for_each(Metric::register);
-    Ok(handle)
-}
-
-fn recorder() -> Result<PrometheusRecorder, BuildError> {
-    let mut builder = PrometheusBuilder::new();
-    for metric in METRICS {
-        if let Histogram(buckets) = metric.kind {
-            let name = Matcher::Full(metric.name.to_owned());
-            builder = builder.set_buckets_for_metric(name, buckets)?;
-        }
-    }
-    Ok(builder.build_recorder())
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+
+    use driftshield_service::metric;
 
     use super::*;
 
@@ -254,38 +154,19 @@ mod tests {
 
     #[test]
     fn the_page_lists_exactly_the_metrics_of_the_process() {
-        let rows = METRICS.iter().map(|metric| {
-            let kind = match metric.kind {
-                Counter => "counter",
-                Gauge => "gauge",
-                Histogram(_) => "histogram",
-            };
-            let labels = metric.labels.iter();
-            let labels: Vec<_> = labels
-                .map(|(label, values)| format!("`{label}`: {}", values.join(", ")))
-                .collect();
-            let (name, labels) = (metric.name, labels.join("; "));
-            format!("| `{name}` | {kind} | {labels} | {} |", metric.help)
-        });
-        let rows: Vec<_> = rows.collect();
+        let rows: Vec<_> = METRICS.iter().map(Metric::row).collect();
         let listed = PAGE.lines().filter(|line| line.starts_with("| `drift"));
         assert_eq!(listed.collect::<Vec<_>>(), rows);
     }
 
     #[test]
     fn every_metric_is_exposed_from_the_start() {
-        let recorder = recorder().expect("valid buckets");
-        let exposed = metrics::with_local_recorder(&recorder, || {
-            METRICS.iter().for_each(Metric::register);
-            recorder.handle().render()
-        });
+        let exposed = metric::exposition_at_start(METRICS).expect("valid buckets");
         let types = exposed
             .lines()
             .filter_map(|line| line.strip_prefix("# TYPE "));
         let names: BTreeSet<_> = types.filter_map(|line| line.split(' ').next()).collect();
         let expected: BTreeSet<_> = METRICS.iter().map(|metric| metric.name).collect();
         assert_eq!(names, expected, "{exposed}");
-        let label = r#"driftshield_indexer_rpc_requests_total{method="getBlock",result="error"} 0"#;
-        assert!(exposed.contains(label), "{exposed}");
     }
 }

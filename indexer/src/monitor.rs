@@ -10,6 +10,7 @@ use axum::{
     response::IntoResponse,
     routing::get,
 };
+use driftshield_service::metric;
 use metrics::gauge;
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde::Serialize;
@@ -59,7 +60,7 @@ pub async fn listen(
         .with_context(|| format!("cannot listen on {address}; choose another --listen"))?;
     let address = listener.local_addr().context("cannot listen")?;
     tracing::info!(%address, "serving /metrics, /health and /ready");
-    Ok(Some((listener, names::install()?)))
+    Ok(Some((listener, metric::install(names::METRICS)?)))
 }
 
 /// Answers requests without an end.

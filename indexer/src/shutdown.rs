@@ -1,13 +1,8 @@
-//! Shutdown signals, and the end of the process after one.
+//! The end of the process after a signal.
 
 use std::time::Duration;
 
-use anyhow::Context;
-use tokio::{
-    select,
-    signal::unix::{SignalKind, signal},
-    time::sleep,
-};
+use tokio::{select, time::sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::waits::scaled;
@@ -15,20 +10,6 @@ use crate::waits::scaled;
 /// Time that the current work has to end by itself once the process is asked to stop. What it has not
 /// committed by then, the next process does again.
 const STOP_GRACE: Duration = Duration::from_secs(10);
-
-/// Returns a token that SIGINT (Ctrl-C) and SIGTERM cancel.
-pub fn shutdown() -> anyhow::Result<CancellationToken> {
-    let stop = CancellationToken::new();
-    for kind in [SignalKind::interrupt(), SignalKind::terminate()] {
-        let mut signals = signal(kind).context("cannot listen for signals")?;
-        let stop = stop.clone();
-        tokio::spawn(async move {
-            signals.recv().await;
-            stop.cancel();
-        });
-    }
-    Ok(stop)
-}
 
 /// Gives up `work` if it has not ended [`STOP_GRACE`] after `stop` was cancelled: it can wait for a
 /// service that doesn't answer. Whatever it awaits, what it has committed is whole.

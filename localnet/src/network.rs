@@ -159,7 +159,7 @@ impl Localnet {
         indexer.args(["run", "--listen", "127.0.0.1:0"]);
         self.spawn("indexer", indexer)?;
         let mut api = self.command("api");
-        api.env("LISTEN", api_address.to_string());
+        api.env("API_LISTEN", api_address.to_string());
         self.spawn("api", api)?;
         (|| TcpStream::connect(api_address))
             .retry(poll::schedule(API_TIMEOUT))
@@ -245,7 +245,7 @@ impl Localnet {
         let (api_line, api_example) = match &self.api_url {
             Some(url) => (
                 format!("  API        {url}\n"),
-                format!("  curl {url}/health\n"),
+                format!("  curl {url}/health/readiness\n  curl {url}/api/v1/models\n"),
             ),
             None => Default::default(),
         };

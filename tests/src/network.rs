@@ -22,6 +22,7 @@ use std::{
 
 use driftshield_sdk::rpc::{Client, Keypair, read_keypair};
 use serde::Deserialize;
+use serde_json::Value;
 use tempfile::TempDir;
 
 use self::faults::Faults;
@@ -42,6 +43,12 @@ pub fn binary(name: &str) -> PathBuf {
 pub fn free_address() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap()
+}
+
+/// Which kind of problem the body of an error is: the last segment of its `type`.
+pub fn problem_kind(problem: &Value) -> &str {
+    let url = problem["type"].as_str().unwrap_or_default();
+    url.rsplit_once("/problems/").map_or("", |(_, kind)| kind)
 }
 
 /// Addresses of a network's parts, from `localnet.json`.
@@ -77,6 +84,7 @@ impl Network {
             .args(["--grpc-port", "0", "--api-port", "0"])
             .args(arguments)
             .current_dir(root())
+            .env("API_REQUESTS_PER_SECOND", "0")
             .env_remove("DATABASE_URL");
         let mut localnet = Service::start("localnet", &mut command, directory.path());
         let file = directory.path().join("localnet.json");
@@ -103,7 +111,9 @@ impl Network {
             .env("DATABASE_URL", &self.addresses.database_url)
             // Surfpool's clock stands still while the machine is too busy to make slots.
             .env("INDEXER_BLOCK_TIME_TOLERANCE_SECS", "86400")
-            .env("RUST_LOG", "info");
+            .env("RUST_LOG", "info")
+            // Tests send more requests than a client should.
+            .env("API_REQUESTS_PER_SECOND", "0");
         command
     }
 

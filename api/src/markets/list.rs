@@ -8,7 +8,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     bytes::Key,
-    extract::{ExpensiveQueryPermit, MinSlot},
+    extract::MinSlot,
     mirror::Snapshot,
     page::{ListQuery, Order, Page},
     problem::{Problem, ProblemBody},
@@ -149,7 +149,6 @@ pub async fn page(
 )]
 async fn list(
     query: ListQuery<MarketFilter>,
-    _permit: ExpensiveQueryPermit,
     mut snapshot: Snapshot,
 ) -> Result<Reply<Page<Market>>, Problem> {
     let page = page(&mut snapshot, &query).await?;

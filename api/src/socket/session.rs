@@ -13,6 +13,7 @@ use std::{
 };
 
 use axum::extract::ws::{Message, WebSocket};
+use metrics::counter;
 use serde_json::Value;
 use tokio::{
     sync::broadcast::{Receiver, error::RecvError},
@@ -21,6 +22,7 @@ use tokio::{
 
 use crate::{
     feed::{FeedMessage, Update},
+    metrics::SLOW_SOCKETS,
     mirror::MirrorStatus,
     state::AppState,
 };
@@ -92,7 +94,7 @@ impl Session {
         match disconnect {
             Disconnect::ClientGone => {}
             Disconnect::TooSlow => {
-                self.app.counters.count_slow_socket();
+                counter!(SLOW_SOCKETS).increment(1);
                 let Self { epoch, seq, .. } = self;
                 let reason =
                     format!("too slow; reconnect and subscribe from {seq} of epoch {epoch}");

@@ -7,7 +7,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     bytes::Key,
-    extract::{ExpensiveQueryPermit, MinSlot},
+    extract::MinSlot,
     mirror::Snapshot,
     page::{ListQuery, Order, Page},
     problem::{Problem, ProblemBody},
@@ -120,7 +120,6 @@ async fn page(
 )]
 async fn list(
     query: ListQuery<VaultFilter>,
-    _permit: ExpensiveQueryPermit,
     mut snapshot: Snapshot,
 ) -> Result<Reply<Page<Vault>>, Problem> {
     let page = page(&mut snapshot, &query).await?;

@@ -6,6 +6,7 @@ use std::{
 };
 
 use backon::{ExponentialBuilder, Retryable};
+use driftshield_service::error_chain;
 use metrics::counter;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
@@ -20,7 +21,7 @@ use solana_rpc_client_api::{
 use tokio::time::timeout;
 
 use super::ReadError;
-use crate::{error_chain::error_chain, metrics::RPC_REQUESTS, waits::scaled};
+use crate::{metrics::RPC_REQUESTS, waits::scaled};
 
 /// Time limit of an answer, and of each pause while the answer to [`LIST`] arrives. Slots can wait for it.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);

@@ -16,8 +16,14 @@ pub struct ApiFixture {
 
 /// Starts an API, and waits until it is ready. Returns its base URL, too.
 pub async fn start_api(network: &Network) -> (Service, String) {
+    start_api_with(network, &[]).await
+}
+
+/// Starts an API with these arguments, and waits until it is ready. Returns its base URL, too.
+pub async fn start_api_with(network: &Network, arguments: &[&str]) -> (Service, String) {
     let listen = free_address().to_string();
-    let api = network.service("api", "api", &["--listen", &listen]);
+    let arguments = [&["--listen", &listen], arguments].concat();
+    let api = network.service("api", "api", &arguments);
     let url = format!("http://{listen}");
     wait_for("the API", Duration::from_secs(30), async || {
         let response = reqwest::get(format!("{url}/health/readiness")).await;

@@ -8,7 +8,7 @@ use driftshield_sdk::Market;
 use driftshield_tests::network::{
     faults::{Fault, Kind},
     fixture::BETTORS,
-    wait_for,
+    problem_kind, wait_for,
 };
 use futures::future::join_all;
 use reqwest::{Response, StatusCode};
@@ -246,7 +246,7 @@ async fn clients_of_an_earlier_epoch_begin_anew() {
     for page in &next_pages {
         let (status, problem) = api.get(page).await;
         assert_eq!(status, StatusCode::GONE, "{page}: {problem}");
-        assert_eq!(problem["type"], "/problems/cursor-expired");
+        assert_eq!(problem_kind(&problem), "cursor-expired");
     }
     let response = conditional(&api, &path, &etag).await;
     assert_eq!(response.status(), StatusCode::OK);

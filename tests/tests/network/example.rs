@@ -307,7 +307,7 @@ async fn the_example_runs_on_other_data_and_the_network_stays_up() {
     check_totals(&network).await;
     check_rebuilt_mirror(&network).await;
     let api_url = network.addresses.api_url.clone().unwrap();
-    let health = get(&format!("{api_url}/health")).await.unwrap();
+    let health = get(&format!("{api_url}/health/readiness")).await.unwrap();
     assert_eq!(health["status"], "ok");
     assert!(network.localnet.stop(), "{}", network.localnet.output());
 }

@@ -9,7 +9,7 @@ use driftshield_sdk::{
 };
 use driftshield_tests::{
     insurance::brief_vault_terms,
-    network::{Service, fixture::Fixture, wait_for},
+    network::{Service, fixture::Fixture, problem_kind, wait_for},
     world::TOKEN,
 };
 use reqwest::StatusCode;
@@ -162,7 +162,7 @@ impl<'a> Insurance<'a> {
         let slot = self.api.current_slot().await;
         let (status, problem) = self.quote(slot, terms).await;
         assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{problem}");
-        assert_eq!(problem["type"], "/problems/program-error");
+        assert_eq!(problem_kind(&problem), "program-error");
         let reported = &problem["program_error"];
         let number = reported["number"].as_u64().unwrap();
         let known = error::by_code(number.try_into().unwrap()).unwrap();

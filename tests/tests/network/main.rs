@@ -1,8 +1,10 @@
 //! Tests of the whole system: the services run as processes on a local network of their own.
 
 mod api;
+mod api_faults;
 mod api_fixture;
 mod budgets;
+mod cached_answers;
 mod continuity;
 mod example;
 mod faults;
@@ -17,6 +19,7 @@ mod operations;
 mod other_cluster;
 mod plans;
 mod polling;
+mod recorded;
 mod redecode;
 mod refusals;
 mod restarts;

@@ -54,9 +54,9 @@ impl Indexer {
     }
 }
 
-/// First slot with a complete history, as the API says.
-async fn history_from(api: &str) -> i64 {
-    let health = reqwest::get(format!("{api}/health/detailed"))
+/// First slot with a complete history, as the API says to its operators.
+async fn history_from(operations: &str) -> i64 {
+    let health = reqwest::get(format!("{operations}/health/detailed"))
         .await
         .unwrap();
     let health: Value = health.json().await.unwrap();
@@ -324,7 +324,10 @@ async fn events_that_no_source_has_are_on_record() {
     mirror::wait_until_current(network, &pool).await;
     let before = mirror::bets(&pool).await;
     assert_eq!(indexer.dead_letters().await, 0);
-    let (_api, api) = api_fixture::start_api(network).await;
+    let operations = free_address().to_string();
+    let arguments = ["--operations-listen", &operations];
+    let (_api, _) = api_fixture::start_api_with(network, &arguments).await;
+    let api = format!("http://{operations}");
     let whole_from = history_from(&api).await;
     indexer.service.kill();
     let first = mirror::pass_slots(network).await;

@@ -499,7 +499,7 @@ async fn each_program_needs_only_the_privileges_of_its_role() {
     let mut command = network.command("api");
     command
         .env("DATABASE_URL", &api_url)
-        .env("LISTEN", address.to_string());
+        .env("API_LISTEN", address.to_string());
     let mut api = Service::start("api", &mut command, directory);
     wait_for("the API", TIMEOUT, async || {
         let url = format!("http://{address}/health/readiness");

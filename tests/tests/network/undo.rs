@@ -1,24 +1,19 @@
 //! Forks that undo every kind of event: the mirror ends as one that never saw the dropped slots.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::collections::BTreeSet;
 
 use driftshield_sdk::Event;
 use driftshield_tests::{
     chaos::comparison::{compare_mirrors, empty_tables},
     ingest::{
-        chain::{Block, Chain, NextSlot},
-        forks::{self, Plan},
+        chain::{Chain, NextSlot},
         mirror::Mirror,
-        recording::{RecordedTransaction, Recording},
     },
-    network::{postgres::Postgres, wait_for},
 };
-use sqlx::{Connection, PgConnection};
-use tempfile::TempDir;
+use sqlx::PgConnection;
 
-/// The actions of this seed have every kind of event.
-const SEED: u64 = 3;
-const TIMEOUT: Duration = Duration::from_secs(600);
+use crate::recorded::{Stage, reach_tip, settle, settled};
+
 /// Of the stops at which the mirror's accounts are compared, one of this many is verified as a whole.
 const VERIFIED_STOPS: usize = 12;
 /// Tables that tell how the mirror came about.
@@ -34,12 +29,6 @@ const OF_THE_WAY: [&str; 7] = [
 
 /// A record of an event that was not undone: its slot, event, channels and fields.
 type Record = (i64, Option<i64>, Vec<String>, String);
-
-struct Stage {
-    folder: TempDir,
-    postgres: Postgres,
-    recording: Arc<Recording>,
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn dropped_slots_with_every_kind_of_event_leave_no_trace() {
@@ -68,83 +57,6 @@ async fn dropped_slots_with_every_kind_of_event_leave_no_trace() {
     for mirror in [forked, straight] {
         mirror.stop().unwrap();
     }
-}
-
-impl Stage {
-    async fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let recording = Recording::of_every_kind(folder.path(), SEED).unwrap();
-        Self {
-            folder,
-            postgres: Postgres::start().await,
-            recording: Arc::new(recording),
-        }
-    }
-
-    /// A mirror of a chain without slots, and its database.
-    async fn mirror(&self, name: &str) -> (Mirror, PgConnection) {
-        let chain = Arc::new(Chain::new(Arc::clone(&self.recording)));
-        let url = self.postgres.create(name).await;
-        let mirror = Mirror::start(name, chain, url, self.folder.path()).await;
-        let mirror = mirror.unwrap();
-        let database = PgConnection::connect(&mirror.database_url).await.unwrap();
-        (mirror, database)
-    }
-
-    /// Slots after `base`, some of which are dropped.
-    fn plan(&self, base: Block) -> Plan {
-        let transactions = &self.recording.transactions;
-        forks::plan(SEED, base, transactions.len(), remarkable(transactions))
-    }
-}
-
-/// The first transactions with each kind of event, and those that create an account again.
-fn remarkable(transactions: &[RecordedTransaction]) -> BTreeSet<usize> {
-    let (mut kinds, mut begun) = (BTreeSet::new(), BTreeSet::new());
-    let mut is_remarkable = |event: &Event| {
-        let changes = event.changes().into_iter();
-        let mut begins = changes.filter(|change| change.number == 1);
-        let is_again = begins.any(|change| !begun.insert(change.address));
-        kinds.insert(event.name()) || is_again
-    };
-    let mut found = BTreeSet::new();
-    for (index, transaction) in transactions.iter().enumerate() {
-        for event in transaction.decoded_events() {
-            if is_remarkable(&event) {
-                found.insert(index);
-            }
-        }
-    }
-    found
-}
-
-/// Confirms empty slots until the mirror has all accounts, of which there are none. Returns when it had them.
-async fn settle(chain: &Chain, database: &mut PgConnection) -> i64 {
-    wait_for("the accounts", TIMEOUT, async || {
-        chain.confirm_empty();
-        settled(database).await
-    })
-    .await
-}
-
-async fn settled(database: &mut PgConnection) -> Option<i64> {
-    sqlx::query_scalar("select settled_slot from chain.cursor")
-        .fetch_one(database)
-        .await
-        .unwrap()
-}
-
-async fn reach_tip(mirror: &mut Mirror, database: &mut PgConnection) {
-    let tip = mirror.chain.tip();
-    wait_for("the last slot", TIMEOUT, async || {
-        mirror.indexer.assert_running();
-        let hash: Vec<u8> = sqlx::query_scalar("select blockhash from chain.cursor")
-            .fetch_one(&mut *database)
-            .await
-            .unwrap();
-        (bs58::encode(hash).into_string() == tip.hash()).then_some(())
-    })
-    .await;
 }
 
 /// Confirms the slots. Waits for the mirror after each fork that begins with an empty slot, because it shows

@@ -1,0 +1,237 @@
+//! Kinds of problems, and the pages that describe them.
+
+use std::fmt::Write;
+
+use axum::{Router, extract::Path, http::StatusCode, response::Html, routing::get};
+
+use super::Problem;
+
+/// What all problems of a `type` have in common.
+pub struct Kind {
+    pub status: StatusCode,
+    /// Last segment of the `type`. It never changes.
+    pub code: &'static str,
+    pub title: &'static str,
+    /// What has happened, and what to do.
+    meaning: &'static str,
+}
+
+impl Kind {
+    const fn new(
+        status: StatusCode,
+        code: &'static str,
+        title: &'static str,
+        meaning: &'static str,
+    ) -> Self {
+        Self {
+            status,
+            code,
+            title,
+            meaning,
+        }
+    }
+}
+
+/// All kinds, in the order of the page.
+const KINDS: &[&Kind] = &[
+    &BAD_REQUEST,
+    &COMBINATION,
+    &BAD_CURSOR,
+    &CURSOR_MISMATCH,
+    &CURSOR_EXPIRED,
+    &NOT_FOUND,
+    &NO_ROUTE,
+    &METHOD_NOT_ALLOWED,
+    &BODY_TOO_LARGE,
+    &NOT_JSON,
+    &PROGRAM_ERROR,
+    &SLOT_NOT_REACHED,
+    &RATE_LIMITED,
+    &OVERLOADED,
+    &MIRROR_SETTLING,
+    &TIMEOUT,
+    &UNAVAILABLE,
+    &INTERNAL,
+];
+
+pub const BAD_REQUEST: Kind = Kind::new(
+    StatusCode::BAD_REQUEST,
+    "bad-request",
+    "Bad request",
+    "A part of the request is missing, unknown or has no valid value. `detail` names the part and says \
+     which values it can have.",
+);
+pub const COMBINATION: Kind = Kind::new(
+    StatusCode::BAD_REQUEST,
+    "unsupported-combination",
+    "Unsupported combination of parameters",
+    "Each parameter is valid, but the list cannot be filtered or sorted by all of them together. `detail` \
+     says which one to leave out or to add.",
+);
+pub const BAD_CURSOR: Kind = Kind::new(
+    StatusCode::BAD_REQUEST,
+    "bad-cursor",
+    "Bad cursor",
+    "The cursor is none that the API returned. Start again without `cursor`.",
+);
+pub const CURSOR_MISMATCH: Kind = Kind::new(
+    StatusCode::BAD_REQUEST,
+    "cursor-mismatch",
+    "Cursor of another list",
+    "The cursor was returned for another path or other parameters. Use it with those, or start again \
+     without `cursor`.",
+);
+pub const CURSOR_EXPIRED: Kind = Kind::new(
+    StatusCode::GONE,
+    "cursor-expired",
+    "Cursor expired",
+    "The list has changed so much that it cannot be continued: the mirror was rebuilt, or the first page of \
+     a list that is sorted by something that changes is more than ten minutes old. Start again without \
+     `cursor`.",
+);
+pub const NOT_FOUND: Kind = Kind::new(
+    StatusCode::NOT_FOUND,
+    "not-found",
+    "Not found",
+    "The mirror has no such account or event. If a transaction has just created it, retry with `min_slot` \
+     set to the transaction's slot.",
+);
+pub const NO_ROUTE: Kind = Kind::new(
+    StatusCode::NOT_FOUND,
+    "no-such-route",
+    "No such route",
+    "The API has no such path. /api-docs lists all paths.",
+);
+pub const METHOD_NOT_ALLOWED: Kind = Kind::new(
+    StatusCode::METHOD_NOT_ALLOWED,
+    "method-not-allowed",
+    "Method not allowed",
+    "The path exists, but not with this method. The header `Allow` lists its methods.",
+);
+pub const BODY_TOO_LARGE: Kind = Kind::new(
+    StatusCode::PAYLOAD_TOO_LARGE,
+    "body-too-large",
+    "Body too large",
+    "The body of a request has at most 16 KiB.",
+);
+pub const NOT_JSON: Kind = Kind::new(
+    StatusCode::UNSUPPORTED_MEDIA_TYPE,
+    "not-json",
+    "Body is not JSON",
+    "Send the body as JSON, with the header `Content-Type: application/json`.",
+);
+pub const PROGRAM_ERROR: Kind = Kind::new(
+    StatusCode::UNPROCESSABLE_ENTITY,
+    "program-error",
+    "Refused by the program",
+    "The program would refuse the transaction. `program_error` has the error's number, name and message, and \
+     with a quote, what the rule would allow.",
+);
+pub const SLOT_NOT_REACHED: Kind = Kind::new(
+    StatusCode::TOO_EARLY,
+    "slot-not-reached",
+    "Slot not reached",
+    "The mirror has not reached the request's `min_slot` in time. `slot` is the one that it has reached. \
+     Retry.",
+);
+pub const RATE_LIMITED: Kind = Kind::new(
+    StatusCode::TOO_MANY_REQUESTS,
+    "rate-limited",
+    "Too many requests",
+    "The client's address has sent too many requests. The headers `RateLimit-Policy` and `RateLimit` state \
+     the limit and what is left of it, and `Retry-After` the time to wait.",
+);
+pub const OVERLOADED: Kind = Kind::new(
+    StatusCode::SERVICE_UNAVAILABLE,
+    "overloaded",
+    "Overloaded",
+    "The server has more requests than it can answer in time. Retry after the time in `Retry-After`.",
+);
+pub const MIRROR_SETTLING: Kind = Kind::new(
+    StatusCode::SERVICE_UNAVAILABLE,
+    "mirror-settling",
+    "Mirror is settling",
+    "The mirror has begun, or has missed slots, and still reads accounts: some could be missing from the \
+     answer. Retry in a few seconds.",
+);
+pub const TIMEOUT: Kind = Kind::new(
+    StatusCode::SERVICE_UNAVAILABLE,
+    "timeout",
+    "Timeout",
+    "The request, or a query of the database, took too long. Retry, or ask for less with `limit`.",
+);
+pub const UNAVAILABLE: Kind = Kind::new(
+    StatusCode::SERVICE_UNAVAILABLE,
+    "unavailable",
+    "Mirror unavailable",
+    "The database is unreachable, overloaded, not migrated or still empty. Retry in a few seconds.",
+);
+pub const INTERNAL: Kind = Kind::new(
+    StatusCode::INTERNAL_SERVER_ERROR,
+    "internal",
+    "Internal error",
+    "The server has a fault. Report it with the `request_id`, by which its log can be searched.",
+);
+
+/// Titles of the kinds with this HTTP status.
+pub fn titles(status: u16) -> Vec<&'static str> {
+    let kinds = KINDS.iter().filter(|kind| kind.status.as_u16() == status);
+    kinds.map(|kind| kind.title).collect()
+}
+
+/// Pages of all kinds, at the URLs of their `type`.
+pub fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
+    Router::new()
+        .route("/problems", get(async || Html(page(KINDS))))
+        .route("/problems/{code}", get(one))
+}
+
+async fn one(Path(code): Path<String>) -> Result<Html<String>, Problem> {
+    match KINDS.iter().find(|kind| kind.code == code) {
+        Some(kind) => Ok(Html(page(&[kind]))),
+        None => Err(Problem::not_found("problem", code)),
+    }
+}
+
+fn page(kinds: &[&Kind]) -> String {
+    let mut html = String::from(
+        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Problems of the DriftShield \
+         API</title><h1>Problems of the DriftShield API</h1>",
+    );
+    for Kind {
+        status,
+        code,
+        title,
+        meaning,
+    } in kinds
+    {
+        let _ = write!(
+            html,
+            "<h2 id=\"{code}\">{title}</h2><p><code>{code}</code>, HTTP status {}.<p>{meaning}",
+            status.as_u16(),
+        );
+    }
+    html.push_str(
+        "<p><a href=\"/problems\">All problems</a>. <a href=\"/api-docs\">API</a>.</html>",
+    );
+    html
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn codes_are_unique_and_fit_a_url() {
+        let codes: BTreeSet<_> = KINDS.iter().map(|kind| kind.code).collect();
+        assert_eq!(codes.len(), KINDS.len());
+        for code in codes {
+            assert!(
+                code.bytes().all(|b| b.is_ascii_lowercase() || b == b'-'),
+                "{code}"
+            );
+        }
+    }
+}

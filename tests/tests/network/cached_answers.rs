@@ -1,0 +1,161 @@
+//! Answers that the API gives again are those that it would read anew, whatever happens on the chain.
+
+use std::{path::Path, process::Command, time::Duration};
+
+use driftshield_tests::network::{Service, binary, free_address, wait_for};
+use reqwest::{Client, Response, StatusCode};
+use sqlx::PgConnection;
+
+use crate::recorded::{Stage, reach_tip, settle};
+
+const TIMEOUT: Duration = Duration::from_secs(60);
+/// Slots between two comparisons.
+const PACE: usize = 12;
+/// Number of accounts of each kind whose answers are compared.
+const ACCOUNTS: i64 = 6;
+
+struct Api {
+    url: String,
+    client: Client,
+    _service: Service,
+}
+
+impl Api {
+    fn start(name: &str, database_url: &str, folder: &Path, cache_mib: &str) -> Self {
+        let address = free_address().to_string();
+        let mut command = Command::new(binary("api"));
+        command
+            .env("DATABASE_URL", database_url)
+            .args(["--listen", &address, "--cache-mib", cache_mib])
+            .args(["--requests-per-second", "0"]);
+        Self {
+            url: format!("http://{address}"),
+            client: Client::new(),
+            _service: Service::start(name, &mut command, folder),
+        }
+    }
+
+    async fn get(&self, path: &str) -> Option<Response> {
+        let request = self.client.get(format!("{}{path}", self.url));
+        request.send().await.ok()
+    }
+
+    /// Waits until the API serves the record `seq` of the mirror.
+    async fn reach(&self, seq: i64) {
+        wait_for("the API", TIMEOUT, async || {
+            let response = self.get("/api/v1/events?limit=1").await?;
+            let reached = response.headers().get("x-seq")?.to_str().ok()?;
+            (response.status() == StatusCode::OK && seq <= reached.parse().ok()?).then_some(())
+        })
+        .await;
+    }
+
+    /// Status, tag and body of an answer.
+    async fn answer(&self, path: &str) -> (StatusCode, String, String) {
+        let response = self.get(path).await.unwrap();
+        let tag = response.headers().get("etag");
+        let tag = tag.map(|tag| tag.to_str().unwrap().to_owned());
+        let status = response.status();
+        (
+            status,
+            tag.unwrap_or_default(),
+            response.text().await.unwrap(),
+        )
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cached_answer_is_the_one_that_would_be_read() {
+    let stage = Stage::start().await;
+    let (mut mirror, mut database) = stage.mirror("cached").await;
+    settle(&mirror.chain, &mut database).await;
+    let start =
+        |name, cache_mib| Api::start(name, &mirror.database_url, stage.folder.path(), cache_mib);
+    let (cached, fresh) = (start("api-cached", "64"), start("api-fresh", "0"));
+    let plan = stage.plan(mirror.chain.tip());
+    let mut compared = 0;
+    for (number, slot) in plan.slots.into_iter().enumerate() {
+        mirror.chain.confirm_all([slot]);
+        if !number.is_multiple_of(PACE) {
+            continue;
+        }
+        reach_tip(&mut mirror, &mut database).await;
+        let seq: i64 = sqlx::query_scalar("select seq from chain.cursor")
+            .fetch_one(&mut database)
+            .await
+            .unwrap();
+        cached.reach(seq).await;
+        fresh.reach(seq).await;
+        for path in paths(&mut database).await {
+            let (given, read) = tokio::join!(cached.answer(&path), fresh.answer(&path));
+            let slot = mirror.chain.tip();
+            assert_eq!(given, read, "{path} after {slot:?}");
+            compared += 1;
+        }
+    }
+    assert!(1_000 < compared, "{compared} answers were compared");
+    mirror.stop().unwrap();
+}
+
+/// Paths of lists, and of the accounts that changed last, which are those whose answers can be outdated, and
+/// of some others.
+async fn paths(database: &mut PgConnection) -> Vec<String> {
+    let mut paths: Vec<String> = [
+        "models",
+        "markets",
+        "markets?sort=volume",
+        "markets?state=open&sort=closing",
+        "insurance/vaults",
+        "insurance/vaults?sort=assets",
+        "insurance/policies",
+        "insurance/withdrawals",
+        "events?limit=20",
+    ]
+    .into_iter()
+    .map(|path| format!("/api/v1/{path}"))
+    .collect();
+    for (table, path, parts) in [
+        (
+            "model",
+            "models",
+            &["", "/receipts", "/windows", "/markets", "/history"][..],
+        ),
+        (
+            "market",
+            "markets",
+            &["", "/odds", "/positions", "/asks", "/sales", "/history"],
+        ),
+        ("vault", "insurance/vaults", &["", "/exposures", "/history"]),
+        ("policy", "insurance/policies", &[""]),
+        ("receipt", "receipts", &[""]),
+    ] {
+        for key in keys(database, table).await {
+            paths.extend(
+                parts
+                    .iter()
+                    .map(|part| format!("/api/v1/{path}/{key}{part}")),
+            );
+        }
+    }
+    let owners =
+        "select public.base58(owner) from (select distinct owner from chain.position limit 4) o";
+    let owners: Vec<String> = sqlx::query_scalar(owners)
+        .fetch_all(database)
+        .await
+        .unwrap();
+    paths.extend(
+        owners
+            .iter()
+            .map(|owner| format!("/api/v1/positions?owner={owner}")),
+    );
+    paths
+}
+
+async fn keys(database: &mut PgConnection, table: &str) -> Vec<String> {
+    let sql = format!(
+        "(select public.base58(address) from chain.{table} where is_current order by slot desc, address limit $1)
+         union (select public.base58(address) from chain.{table} where is_current order by address limit $1)"
+    );
+    let keys = sqlx::query_scalar(&sql).bind(ACCOUNTS);
+    keys.fetch_all(database).await.unwrap()
+}
