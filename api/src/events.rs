@@ -155,13 +155,13 @@ async fn list(
     )
 )]
 async fn one(InPath(id): InPath<EventId>, mut snapshot: Snapshot) -> Result<Reply<Event>, Problem> {
-    let event = sqlx::query_as(&format!(
-        "select {COLUMNS} from chain.event e where e.id = $1"
-    ))
-    .bind(id)
-    .fetch_optional(&mut *snapshot.tx)
-    .await?
-    .ok_or_else(|| Problem::not_found("event", id))?;
+    let mut sql = QueryBuilder::new(format!("select {COLUMNS} from chain.event e where e.id = "));
+    let event = sql
+        .push_bind(id)
+        .build_query_as()
+        .fetch_optional(&mut *snapshot.tx)
+        .await?
+        .ok_or_else(|| Problem::not_found("event", id))?;
     snapshot.reply(event).await
 }
 
@@ -180,7 +180,7 @@ pub async fn of_account(
 
 /// Starts a query for all events, or only for those that reference `account`. The caller appends
 /// further conditions.
-fn select<'a>(account: Option<&Key>) -> (QueryBuilder<'a, Postgres>, Order) {
+fn select(account: Option<&Key>) -> (QueryBuilder<Postgres>, Order) {
     let mut sql = QueryBuilder::new(format!("select {COLUMNS}"));
     let Some(account) = account else {
         sql.push(" from chain.event e where true");

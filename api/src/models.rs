@@ -89,7 +89,7 @@ async fn list(
     mut snapshot: Snapshot,
 ) -> Result<Reply<Page<Model>>, Problem> {
     let filter = &query.filter;
-    let select = |sql: &mut QueryBuilder<'_, Postgres>, part: &str| {
+    let select = |sql: &mut QueryBuilder<Postgres>, part: &str| {
         sql.push(format!("{SELECT} and {part}"));
         push_equals(sql, "m.owner", filter.owner);
         push_equals(sql, "m.metric", filter.metric);
@@ -125,10 +125,9 @@ fn contains(text: &str) -> String {
 
 /// Reads the model at an address.
 pub async fn find(db: &mut PgConnection, key: &Key) -> Result<Option<Model>, sqlx::Error> {
-    sqlx::query_as(&format!("{SELECT} and m.address = $1"))
-        .bind(*key)
-        .fetch_optional(db)
-        .await
+    let mut sql = QueryBuilder::new(SELECT);
+    sql.push(" and m.address = ").push_bind(*key);
+    sql.build_query_as().fetch_optional(db).await
 }
 
 async fn require(db: &mut PgConnection, key: &Key) -> Result<Model, Problem> {

@@ -317,7 +317,7 @@ async fn list(
         filter.holder.is_some() && filter.model.is_some(),
         "give `holder` or `model`, not both",
     )?;
-    let select = |sql: &mut QueryBuilder<'_, Postgres>, part: &str| {
+    let select = |sql: &mut QueryBuilder<Postgres>, part: &str| {
         sql.push(select()).push(part);
         push_equals(sql, "m.holder", filter.holder);
         push_equals(sql, "m.vault", filter.vault);

@@ -139,7 +139,7 @@ async fn list(
     mut snapshot: Snapshot,
 ) -> Result<Reply<Page<Position>>, Problem> {
     let filter = &query.filter;
-    let select = |sql: &mut QueryBuilder<'_, Postgres>, part: &str| {
+    let select = |sql: &mut QueryBuilder<Postgres>, part: &str| {
         sql.push(select()).push(part);
         push_equals(sql, "m.owner", Some(filter.owner));
         push_equals(sql, IS_CLOSED, filter.closed);

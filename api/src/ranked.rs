@@ -78,7 +78,7 @@ impl RankedList {
         snapshot: &mut Snapshot,
         pager: &Pager,
         parts: &[String],
-        filter: impl Fn(&mut QueryBuilder<'_, Postgres>),
+        filter: impl Fn(&mut QueryBuilder<Postgres>),
         key: impl Fn(&T) -> (Key, EventId) + Send + Sync,
     ) -> Result<Page<T>, Problem>
     where
@@ -140,7 +140,7 @@ impl RankKey {
 }
 
 impl SortKey for RankKey {
-    fn push(self, sql: &mut QueryBuilder<'_, Postgres>) {
+    fn push(self, sql: &mut QueryBuilder<Postgres>) {
         sql.push_bind(self.rank).push("::numeric, ");
         sql.push_bind(self.address).push(", ").push_bind(self.life);
     }

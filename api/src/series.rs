@@ -53,7 +53,7 @@ struct WindowKey(U64);
 
 impl SortKey for WindowKey {
     /// Page of the series, and position on the page from 1.
-    fn push(self, sql: &mut QueryBuilder<'_, Postgres>) {
+    fn push(self, sql: &mut QueryBuilder<Postgres>) {
         let Self(U64(window)) = self;
         let position = window % PAGE_WINDOWS + 1;
         sql.push_bind(U64(window / PAGE_WINDOWS)).push(", ");

@@ -42,7 +42,7 @@ pub struct Record {
 
 /// Starts a query for records of the feed (alias `f`). The caller appends the condition of the `where`
 /// clause.
-pub fn query<'a>() -> QueryBuilder<'a, Postgres> {
+pub fn query() -> QueryBuilder<Postgres> {
     QueryBuilder::new(format!(
         "select f.seq as feed_seq, f.epoch, f.slot as feed_slot, f.kind, f.channels,
                 f.body as feed_body, {}, o.market as odds_market, o.pools,
@@ -64,7 +64,7 @@ pub fn query<'a>() -> QueryBuilder<'a, Postgres> {
 /// Runs a [`query`], and returns the first [`BATCH`] records in order.
 pub async fn load(
     db: &mut PgConnection,
-    mut sql: QueryBuilder<'_, Postgres>,
+    mut sql: QueryBuilder<Postgres>,
 ) -> Result<Vec<Record>, sqlx::Error> {
     sql.push(" order by f.seq limit ").push_bind(BATCH);
     let rows: Vec<RecordRow> = sql.build_query_as().fetch_all(&mut *db).await?;

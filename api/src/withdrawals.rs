@@ -157,7 +157,7 @@ async fn list(
     mut snapshot: Snapshot,
 ) -> Result<Reply<Page<Withdrawal>>, Problem> {
     let filter = &query.filter;
-    let select = |sql: &mut QueryBuilder<'_, Postgres>, part: &str| {
+    let select = |sql: &mut QueryBuilder<Postgres>, part: &str| {
         sql.push(select()).push(part);
         push_equals(sql, "m.owner", filter.owner);
         push_equals(sql, "m.vault", filter.vault);

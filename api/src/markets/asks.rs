@@ -62,7 +62,7 @@ pub struct AskFilter {
 struct AskKey(i16, i64, Key);
 
 impl SortKey for AskKey {
-    fn push(self, sql: &mut QueryBuilder<'_, Postgres>) {
+    fn push(self, sql: &mut QueryBuilder<Postgres>) {
         let Self(outcome, price, address) = self;
         sql.push_bind(outcome).push(", ");
         sql.push_bind(price).push(", ").push_bind(address);

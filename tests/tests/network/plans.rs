@@ -10,7 +10,7 @@ use driftshield_tests::network::{Network, free_address, wait_for};
 use futures::future::join_all;
 use reqwest::StatusCode;
 use serde_json::Value;
-use sqlx::PgPool;
+use sqlx::{AssertSqlSafe, PgPool};
 
 use log::PlanLog;
 use plan::Plan;
@@ -98,7 +98,7 @@ async fn fill(pool: &PgPool) {
 }
 
 async fn run(pool: &PgPool, sql: &str) {
-    let run = sqlx::raw_sql(sql).execute(pool).await;
+    let run = sqlx::raw_sql(AssertSqlSafe(sql)).execute(pool).await;
     run.unwrap_or_else(|error| panic!("{error}: {sql}"));
 }
 

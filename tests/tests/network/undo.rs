@@ -13,7 +13,7 @@ use driftshield_tests::{
     },
     network::{postgres::Postgres, wait_for},
 };
-use sqlx::{Connection, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tempfile::TempDir;
 
 /// The actions of this seed have every kind of event.
@@ -267,8 +267,11 @@ async fn compare_tables(one: &mut PgConnection, other: &mut PgConnection) {
             "select (to_jsonb(compared) - 'valid_from')::text as row from chain.{table} compared
              order by 1"
         );
-        let rows: Vec<String> = sqlx::query_scalar(&sql).fetch_all(&mut *one).await.unwrap();
-        let due: Vec<String> = sqlx::query_scalar(&sql)
+        let rows: Vec<String> = sqlx::query_scalar(AssertSqlSafe(&*sql))
+            .fetch_all(&mut *one)
+            .await
+            .unwrap();
+        let due: Vec<String> = sqlx::query_scalar(AssertSqlSafe(&*sql))
             .fetch_all(&mut *other)
             .await
             .unwrap();
