@@ -7,6 +7,8 @@ mod asks;
 mod bytes;
 mod columns;
 mod counters;
+#[cfg(test)]
+mod db_tests;
 mod docs;
 mod event_id;
 mod events;
@@ -76,32 +78,34 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 ///
 /// If `url` is not a Postgres URL.
 pub fn connect(url: &str) -> Result<PgPool, sqlx::Error> {
-    let options = PgConnectOptions::from_str(url)?
-        .application_name("driftshield-api")
-        .options([
-            ("role", "driftshield_api"),
-            ("default_transaction_read_only", "on"),
-            ("statement_timeout", "5000"),
-            ("idle_in_transaction_session_timeout", "15000"),
-            // Every list is a range of an index that has the list's filter and order, and Postgres has
-            // to choose that index whatever it estimates. It must not take a plan for all values of a
-            // filter, which is right for the common ones only; nor sort what matches, because there can
-            // be much more than it estimates; nor read another index and drop what doesn't match, because
-            // the rows of that one lie together.
-            ("plan_cache_mode", "force_custom_plan"),
-            ("enable_sort", "off"),
-            // A sort costs so much then that Postgres would compile the query, which takes longer than it.
-            ("jit", "off"),
-            ("seq_page_cost", "0"),
-            ("random_page_cost", "0"),
-            // What a row of a page is joined with is found by its key.
-            ("enable_hashjoin", "off"),
-            ("enable_mergejoin", "off"),
-        ]);
-    Ok(PgPoolOptions::new()
+    Ok(pool(PgConnectOptions::from_str(url)?))
+}
+
+fn pool(options: PgConnectOptions) -> PgPool {
+    let options = options.application_name("driftshield-api").options([
+        ("role", "driftshield_api"),
+        ("default_transaction_read_only", "on"),
+        ("statement_timeout", "5000"),
+        ("idle_in_transaction_session_timeout", "15000"),
+        // Every list is a range of an index that has the list's filter and order, and Postgres has
+        // to choose that index whatever it estimates. It must not take a plan for all values of a
+        // filter, which is right for the common ones only; nor sort what matches, because there can
+        // be much more than it estimates; nor read another index and drop what doesn't match, because
+        // the rows of that one lie together.
+        ("plan_cache_mode", "force_custom_plan"),
+        ("enable_sort", "off"),
+        // A sort costs so much then that Postgres would compile the query, which takes longer than it.
+        ("jit", "off"),
+        ("seq_page_cost", "0"),
+        ("random_page_cost", "0"),
+        // What a row of a page is joined with is found by its key.
+        ("enable_hashjoin", "off"),
+        ("enable_mergejoin", "off"),
+    ]);
+    PgPoolOptions::new()
         .max_connections(20)
         .acquire_timeout(Duration::from_secs(3))
-        .connect_lazy_with(options))
+        .connect_lazy_with(options)
 }
 
 /// Serves until `shutdown` is cancelled.

@@ -1,0 +1,54 @@
+//! Tests on a database of their own, with rows in every table.
+//!
+//! `scripts/test` gives them a server; `scripts/with-postgres` gives it to any command.
+
+mod aborts;
+
+use std::{env, sync::LazyLock};
+
+use axum::{
+    Router,
+    body::{Body, to_bytes},
+    http::{Request, StatusCode},
+};
+use serde_json::Value;
+use sqlx::{PgPool, migrate::Migrator, postgres::PgConnectOptions};
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
+
+use crate::{app, pool, state::AppState};
+
+/// The schema of each test's database.
+pub static SCHEMA: LazyLock<Migrator> = LazyLock::new(|| {
+    assert!(
+        env::var_os("DATABASE_URL").is_some(),
+        "DATABASE_URL is not set; run `scripts/test db_tests`, or put `scripts/with-postgres` before the command"
+    );
+    sqlx::migrate!("../migrations")
+});
+
+/// The API on a test's database.
+struct Api {
+    db: PgPool,
+    router: Router,
+}
+
+impl Api {
+    fn new(options: PgConnectOptions) -> Self {
+        let db = pool(options);
+        let router = app(AppState::new(db.clone(), CancellationToken::new()));
+        Self { db, router }
+    }
+
+    async fn get(&self, path: &str) -> (StatusCode, Value) {
+        self.send(Request::get(path).body(Body::empty()).unwrap())
+            .await
+    }
+
+    async fn send(&self, request: Request<Body>) -> (StatusCode, Value) {
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let status = response.status();
+        let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        (status, serde_json::from_slice(&body).unwrap())
+    }
+}
