@@ -3,6 +3,8 @@
 //! `scripts/test` gives them a server; `scripts/with-postgres` gives it to any command.
 
 mod aborts;
+mod hostile;
+mod lists;
 
 use std::{env, sync::LazyLock};
 
@@ -11,6 +13,7 @@ use axum::{
     body::{Body, to_bytes},
     http::{Request, StatusCode},
 };
+use driftshield_sdk::Address;
 use serde_json::Value;
 use sqlx::{PgPool, migrate::Migrator, postgres::PgConnectOptions};
 use tokio_util::sync::CancellationToken;
@@ -33,11 +36,23 @@ struct Api {
     router: Router,
 }
 
+/// The `number`-th address of a type in `fixtures/mirror.sql`.
+pub fn key(kind: u8, number: u8) -> String {
+    let mut bytes = [7; 32];
+    (bytes[0], bytes[1]) = (kind, number);
+    Address::from(bytes).to_string()
+}
+
 impl Api {
     fn new(options: PgConnectOptions) -> Self {
         let db = pool(options);
         let router = app(AppState::new(db.clone(), CancellationToken::new()));
         Self { db, router }
+    }
+
+    /// The OpenAPI document.
+    async fn document(&self) -> Value {
+        self.get("/api-docs/openapi.json").await.1
     }
 
     async fn get(&self, path: &str) -> (StatusCode, Value) {

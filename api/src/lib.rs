@@ -258,6 +258,7 @@ mod tests {
             ("/api/v1/models/abc", 400, "bad-request"),
             ("/api/v1/models?limit=501", 400, "bad-request"),
             ("/api/v1/models?colour=red", 400, "bad-request"),
+            ("/api/v1/models?text=a%00", 400, "bad-request"),
             ("/api/v1/markets?state=asleep", 400, "bad-request"),
             ("/api/v1/positions", 400, "bad-request"),
             ("/api/v1/events/x", 400, "bad-request"),

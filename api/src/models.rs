@@ -50,7 +50,25 @@ struct ModelFilter {
     #[param(inline)]
     status: Option<ModelStatus>,
     /// Part of the name, case-insensitive.
-    text: Option<String>,
+    #[param(value_type = Option<String>)]
+    text: Option<SearchText>,
+}
+
+/// A text that Postgres can search for.
+#[derive(Deserialize, Serialize)]
+#[serde(try_from = "String")]
+struct SearchText(String);
+
+impl TryFrom<String> for SearchText {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        // No text in Postgres contains it.
+        if text.contains('\0') {
+            return Err("`text` contains a zero byte; give a part of the name");
+        }
+        Ok(Self(text))
+    }
 }
 
 #[derive(Clone, Copy, Deserialize, Serialize, ToSchema, sqlx::Type)]
@@ -94,7 +112,7 @@ async fn list(
         push_equals(sql, "m.owner", filter.owner);
         push_equals(sql, "m.metric", filter.metric);
         push_equals(sql, "m.status", filter.status);
-        if let Some(text) = &filter.text {
+        if let Some(SearchText(text)) = &filter.text {
             sql.push(" and m.name ilike ").push_bind(contains(text));
         }
     };
