@@ -5,8 +5,9 @@
 mod aborts;
 mod hostile;
 mod lists;
+mod routes;
 
-use std::{env, sync::LazyLock};
+use std::{collections::BTreeSet, env, sync::LazyLock};
 
 use axum::{
     Router,
@@ -45,7 +46,16 @@ pub fn key(kind: u8, number: u8) -> String {
 
 impl Api {
     fn new(options: PgConnectOptions) -> Self {
+        Self::on(pool(options))
+    }
+
+    fn with_connections(options: PgConnectOptions, connections: u32) -> Self {
         let db = pool(options);
+        let options = db.options().clone().max_connections(connections);
+        Self::on(options.connect_lazy_with((*db.connect_options()).clone()))
+    }
+
+    fn on(db: PgPool) -> Self {
         let router = app(AppState::new(db.clone(), CancellationToken::new()));
         Self { db, router }
     }
@@ -53,6 +63,22 @@ impl Api {
     /// The OpenAPI document.
     async fn document(&self) -> Value {
         self.get("/api-docs/openapi.json").await.1
+    }
+
+    /// Documented routes that return one account or event.
+    async fn routes_of_one_account(&self) -> BTreeSet<String> {
+        let document = self.document().await;
+        let paths = document["paths"].as_object().unwrap().iter();
+        let is_of_one = |parameters: &Value| {
+            let parameters = parameters.as_array().into_iter().flatten();
+            let names: Vec<_> = parameters.map(|given| &given["name"]).collect();
+            names.iter().any(|name| *name == "min_slot")
+                && !names.iter().any(|name| *name == "cursor")
+        };
+        paths
+            .filter(|(_, methods)| is_of_one(&methods["get"]["parameters"]))
+            .map(|(path, _)| path.clone())
+            .collect()
     }
 
     async fn get(&self, path: &str) -> (StatusCode, Value) {

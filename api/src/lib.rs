@@ -5,7 +5,6 @@
 
 mod asks;
 mod bytes;
-mod columns;
 mod counters;
 #[cfg(test)]
 mod db_tests;
@@ -29,6 +28,7 @@ mod quote;
 mod ranked;
 mod receipts;
 mod reply;
+mod rows;
 mod series;
 mod socket;
 mod sql;

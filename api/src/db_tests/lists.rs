@@ -25,6 +25,12 @@ impl List {
         (self.path.clone(), sort.cloned())
     }
 
+    /// Whether no filter can leave the list empty: it has at most one beside those that it needs.
+    pub fn has_items(&self) -> bool {
+        let filters = self.query.iter().filter(|pair| !pair.starts_with("sort="));
+        filters.count() <= 1
+    }
+
     /// The page in an answer. The odds of a market contain it beside the current ones.
     pub fn page(body: &Value) -> &Value {
         match &body["history"] {
