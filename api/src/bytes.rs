@@ -116,7 +116,7 @@ macro_rules! conversions {
         impl Encode<'_, Postgres> for $name {
             fn encode_by_ref(
                 &self,
-                buffer: &mut <Postgres as Database>::ArgumentBuffer<'_>,
+                buffer: &mut <Postgres as Database>::ArgumentBuffer,
             ) -> Result<IsNull, BoxDynError> {
                 <[u8; $len] as Encode<Postgres>>::encode_by_ref(&self.0, buffer)
             }

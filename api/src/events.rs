@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use sqlx::{FromRow, Postgres, QueryBuilder, Row, postgres::PgRow};
+use sqlx::{FromRow, Postgres, QueryBuilder};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -15,6 +15,7 @@ use crate::{
     page::{ListQuery, Order, Page},
     problem::{Problem, ProblemBody},
     reply::Reply,
+    rows::select_by_row,
     sql::{push_equals, refuse_if},
     state::AppState,
     values::U64,
@@ -75,26 +76,38 @@ pub const COLUMNS: &str = "e.id, e.slot, e.block_time, e.signature, e.name, e.bo
       from (select * from chain.event_account a where a.event_id = e.id offset 0) a
     ), '{}') as numbers";
 
-impl FromRow<'_, PgRow> for Event {
-    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
-        let id: EventId = row.try_get("id")?;
-        let (accounts, numbers): (Vec<Key>, Vec<U64>) =
-            (row.try_get("accounts")?, row.try_get("numbers")?);
-        let accounts = std::iter::zip(accounts, numbers);
-        Ok(Self {
-            id,
-            slot: row.try_get("slot")?,
-            time: row.try_get("block_time")?,
-            signature: row.try_get("signature")?,
-            transaction_index: id.transaction_index(),
-            instruction_index: id.instruction_index(),
-            event_index: id.event_index(),
-            name: row.try_get("name")?,
+/// Row of `chain.event`, with its accounts: the columns [`COLUMNS`].
+#[derive(FromRow)]
+struct EventRow {
+    id: EventId,
+    slot: i64,
+    block_time: Option<DateTime<Utc>>,
+    signature: Signature,
+    name: Option<String>,
+    body: Option<Value>,
+    accounts: Vec<Key>,
+    numbers: Vec<U64>,
+}
+
+select_by_row!(Event, EventRow);
+
+impl From<EventRow> for Event {
+    fn from(row: EventRow) -> Self {
+        let accounts = std::iter::zip(row.accounts, row.numbers);
+        Self {
+            id: row.id,
+            slot: row.slot,
+            time: row.block_time,
+            signature: row.signature,
+            transaction_index: row.id.transaction_index(),
+            instruction_index: row.id.instruction_index(),
+            event_index: row.id.event_index(),
+            name: row.name,
             accounts: accounts
                 .map(|(account, number)| EventAccount { account, number })
                 .collect(),
-            body: row.try_get("body")?,
-        })
+            body: row.body,
+        }
     }
 }
 
@@ -155,13 +168,13 @@ async fn list(
     )
 )]
 async fn one(InPath(id): InPath<EventId>, mut snapshot: Snapshot) -> Result<Reply<Event>, Problem> {
-    let event = sqlx::query_as(&format!(
-        "select {COLUMNS} from chain.event e where e.id = $1"
-    ))
-    .bind(id)
-    .fetch_optional(&mut *snapshot.tx)
-    .await?
-    .ok_or_else(|| Problem::not_found("event", id))?;
+    let mut sql = QueryBuilder::new(format!("select {COLUMNS} from chain.event e where e.id = "));
+    let event = sql
+        .push_bind(id)
+        .build_query_as()
+        .fetch_optional(&mut *snapshot.tx)
+        .await?
+        .ok_or_else(|| Problem::not_found("event", id))?;
     snapshot.reply(event).await
 }
 
@@ -180,7 +193,7 @@ pub async fn of_account(
 
 /// Starts a query for all events, or only for those that reference `account`. The caller appends
 /// further conditions.
-fn select<'a>(account: Option<&Key>) -> (QueryBuilder<'a, Postgres>, Order) {
+fn select(account: Option<&Key>) -> (QueryBuilder<Postgres>, Order) {
     let mut sql = QueryBuilder::new(format!("select {COLUMNS}"));
     let Some(account) = account else {
         sql.push(" from chain.event e where true");

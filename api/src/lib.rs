@@ -8,8 +8,9 @@ mod asks;
 mod bytes;
 mod cache;
 mod client_address;
-mod columns;
 pub mod config;
+#[cfg(test)]
+mod db_tests;
 mod docs;
 mod event_id;
 mod events;
@@ -31,6 +32,7 @@ mod quote;
 mod ranked;
 mod receipts;
 mod reply;
+mod rows;
 mod series;
 mod server;
 mod socket;
@@ -101,32 +103,34 @@ const UPKEEP_INTERVAL: Duration = Duration::from_secs(10);
 ///
 /// If `url` is not a Postgres URL.
 fn connect(url: &str) -> Result<PgPool, sqlx::Error> {
-    let options = PgConnectOptions::from_str(url)?
-        .application_name("driftshield-api")
-        .options([
-            ("role", "driftshield_api"),
-            ("default_transaction_read_only", "on"),
-            ("statement_timeout", "5000"),
-            ("idle_in_transaction_session_timeout", "15000"),
-            // Every list is a range of an index that has the list's filter and order, and Postgres has
-            // to choose that index whatever it estimates. It must not take a plan for all values of a
-            // filter, which is right for the common ones only; nor sort what matches, because there can
-            // be much more than it estimates; nor read another index and drop what doesn't match, because
-            // the rows of that one lie together.
-            ("plan_cache_mode", "force_custom_plan"),
-            ("enable_sort", "off"),
-            // A sort costs so much then that Postgres would compile the query, which takes longer than it.
-            ("jit", "off"),
-            ("seq_page_cost", "0"),
-            ("random_page_cost", "0"),
-            // What a row of a page is joined with is found by its key.
-            ("enable_hashjoin", "off"),
-            ("enable_mergejoin", "off"),
-        ]);
-    Ok(PgPoolOptions::new()
+    Ok(pool(PgConnectOptions::from_str(url)?))
+}
+
+fn pool(options: PgConnectOptions) -> PgPool {
+    let options = options.application_name("driftshield-api").options([
+        ("role", "driftshield_api"),
+        ("default_transaction_read_only", "on"),
+        ("statement_timeout", "5000"),
+        ("idle_in_transaction_session_timeout", "15000"),
+        // Every list is a range of an index that has the list's filter and order, and Postgres has
+        // to choose that index whatever it estimates. It must not take a plan for all values of a
+        // filter, which is right for the common ones only; nor sort what matches, because there can
+        // be much more than it estimates; nor read another index and drop what doesn't match, because
+        // the rows of that one lie together.
+        ("plan_cache_mode", "force_custom_plan"),
+        ("enable_sort", "off"),
+        // A sort costs so much then that Postgres would compile the query, which takes longer than it.
+        ("jit", "off"),
+        ("seq_page_cost", "0"),
+        ("random_page_cost", "0"),
+        // What a row of a page is joined with is found by its key.
+        ("enable_hashjoin", "off"),
+        ("enable_mergejoin", "off"),
+    ]);
+    PgPoolOptions::new()
         .max_connections(20)
         .acquire_timeout(Duration::from_secs(3))
-        .connect_lazy_with(options))
+        .connect_lazy_with(options)
 }
 
 /// Serves until `shutdown` is cancelled.
@@ -344,6 +348,7 @@ mod tests {
             ("/api/v1/models/abc", 400, "bad-request"),
             ("/api/v1/models?limit=501", 400, "bad-request"),
             ("/api/v1/models?colour=red", 400, "bad-request"),
+            ("/api/v1/models?text=a%00", 400, "bad-request"),
             ("/api/v1/markets?state=asleep", 400, "bad-request"),
             ("/api/v1/positions", 400, "bad-request"),
             ("/api/v1/events/x", 400, "bad-request"),

@@ -18,7 +18,7 @@ pub struct LifeFilter {
 
 impl LifeFilter {
     /// Appends the condition that selects the account in row `m` at `key`.
-    pub fn push(self, sql: &mut QueryBuilder<'_, Postgres>, key: &Key) {
+    pub fn push(self, sql: &mut QueryBuilder<Postgres>, key: &Key) {
         sql.push(" and m.address = ").push_bind(*key);
         match self.life {
             Some(life) => sql.push(" and m.life = ").push_bind(life),
@@ -51,13 +51,10 @@ impl LifeRange {
         key: &Key,
         life: EventId,
     ) -> Result<Self, sqlx::Error> {
-        let next: Option<EventId> = sqlx::query_scalar(&format!(
-            "select min(life) from chain.{table} where address = $1 and $2 < life"
-        ))
-        .bind(*key)
-        .bind(life)
-        .fetch_one(db)
-        .await?;
+        let mut sql = QueryBuilder::new("select min(life) from chain.");
+        sql.push(table).push(" where address = ").push_bind(*key);
+        sql.push(" and life > ").push_bind(life);
+        let next: Option<EventId> = sql.build_query_scalar().fetch_one(db).await?;
         Ok(Self {
             from: life,
             until: next.unwrap_or(EventId(i64::MAX)),
@@ -65,7 +62,7 @@ impl LifeRange {
     }
 
     /// Appends the condition that `column`, the id of an event, is in the range.
-    pub fn push(self, sql: &mut QueryBuilder<'_, Postgres>, column: &str) {
+    pub fn push(self, sql: &mut QueryBuilder<Postgres>, column: &str) {
         sql.push(format!(" and {column} >= ")).push_bind(self.from);
         if self.until != EventId(i64::MAX) {
             sql.push(format!(" and {column} < ")).push_bind(self.until);
@@ -74,7 +71,7 @@ impl LifeRange {
 
     /// Appends the condition that `column`, the life of another account, began in the range. If
     /// the mirror does not know when an account began, the account belongs to the latest range.
-    pub fn push_children(self, sql: &mut QueryBuilder<'_, Postgres>, column: &str) {
+    pub fn push_children(self, sql: &mut QueryBuilder<Postgres>, column: &str) {
         if self.until == EventId(i64::MAX) {
             sql.push(format!(" and ({column} = 0 or {column} >= "));
             sql.push_bind(self.from).push(")");
@@ -104,10 +101,10 @@ mod tests {
 
     const LAST: EventId = EventId(i64::MAX);
 
-    fn condition(push: impl FnOnce(&mut QueryBuilder<'_, Postgres>)) -> String {
+    fn condition(push: impl FnOnce(&mut QueryBuilder<Postgres>)) -> String {
         let mut sql = QueryBuilder::new("where true");
         push(&mut sql);
-        sql.sql().to_owned()
+        sql.sql().as_str().to_owned()
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use sqlx::{FromRow, PgConnection, PgPool, Postgres, Transaction};
+use sqlx::{FromRow, PgConnection, PgPool, Postgres, SqlStr, Transaction};
 use utoipa::ToSchema;
 
 use crate::problem::Problem;
@@ -126,9 +126,7 @@ pub struct Snapshot {
 impl Snapshot {
     /// Begins a snapshot in which accounts may be missing or old.
     pub async fn begin(db: &PgPool) -> Result<Self, sqlx::Error> {
-        let mut tx = db
-            .begin_with("begin isolation level repeatable read, read only")
-            .await?;
+        let mut tx = begin(db).await?;
         let mirror = CursorRow::read(&mut tx).await?.map(MirrorStatus::from);
         Ok(Self { tx, mirror })
     }
@@ -153,11 +151,27 @@ impl Snapshot {
         self.mirror.map_or(0, |mirror| mirror.seq)
     }
 
-    /// Ends the transaction and returns the status of the mirror.
-    pub async fn close(self) -> Result<Option<MirrorStatus>, sqlx::Error> {
-        self.tx.rollback().await?;
-        Ok(self.mirror)
+    /// Ends the snapshot and returns the status of the mirror.
+    ///
+    /// The pool rolls the transaction back while it takes back the connection, as that of a snapshot that
+    /// is dropped. A rollback that is awaited here could be cancelled, and the pool would send a second one.
+    pub fn close(self) -> Option<MirrorStatus> {
+        self.mirror
     }
+}
+
+/// Begins a transaction on a connection of the pool.
+///
+/// A request can be cancelled wherever it awaits something: its client disconnects, or its time is up.
+/// sqlx rolls a dropped transaction back, whatever statement was cancelled in it, but not one whose `BEGIN`
+/// was sent and not answered: the pool would lend the connection with an open transaction, and with the
+/// state of the mirror at that time. So no request can cancel `BEGIN`: a task awaits it.
+async fn begin(db: &PgPool) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+    const BEGIN: SqlStr = SqlStr::from_static("begin isolation level repeatable read, read only");
+    // Not in the task: a request that is cancelled leaves the queue for a connection.
+    let connection = db.acquire().await?;
+    let begun = tokio::spawn(Transaction::begin(connection, Some(BEGIN)));
+    begun.await.unwrap_or(Err(sqlx::Error::WorkerCrashed))
 }
 
 #[cfg(test)]

@@ -50,7 +50,25 @@ struct ModelFilter {
     #[param(inline)]
     status: Option<ModelStatus>,
     /// Part of the name, case-insensitive.
-    text: Option<String>,
+    #[param(value_type = Option<String>)]
+    text: Option<SearchText>,
+}
+
+/// A text that Postgres can search for.
+#[derive(Deserialize, Serialize)]
+#[serde(try_from = "String")]
+struct SearchText(String);
+
+impl TryFrom<String> for SearchText {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        // No text in Postgres contains it.
+        if text.contains('\0') {
+            return Err("`text` contains a zero byte; give a part of the name");
+        }
+        Ok(Self(text))
+    }
 }
 
 #[derive(Clone, Copy, Deserialize, Serialize, ToSchema, sqlx::Type)]
@@ -88,12 +106,12 @@ async fn list(
     mut snapshot: Snapshot,
 ) -> Result<Reply<Page<Model>>, Problem> {
     let filter = &query.filter;
-    let select = |sql: &mut QueryBuilder<'_, Postgres>, part: &str| {
+    let select = |sql: &mut QueryBuilder<Postgres>, part: &str| {
         sql.push(format!("{SELECT} and {part}"));
         push_equals(sql, "m.owner", filter.owner);
         push_equals(sql, "m.metric", filter.metric);
         push_equals(sql, "m.status", filter.status);
-        if let Some(text) = &filter.text {
+        if let Some(SearchText(text)) = &filter.text {
             sql.push(" and m.name ilike ").push_bind(contains(text));
         }
     };
@@ -124,10 +142,9 @@ fn contains(text: &str) -> String {
 
 /// Reads the model at an address.
 pub async fn find(db: &mut PgConnection, key: &Key) -> Result<Option<Model>, sqlx::Error> {
-    sqlx::query_as(&format!("{SELECT} and m.address = $1"))
-        .bind(*key)
-        .fetch_optional(db)
-        .await
+    let mut sql = QueryBuilder::new(SELECT);
+    sql.push(" and m.address = ").push_bind(*key);
+    sql.build_query_as().fetch_optional(db).await
 }
 
 async fn require(db: &mut PgConnection, key: &Key) -> Result<Model, Problem> {

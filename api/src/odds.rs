@@ -2,11 +2,11 @@
 
 use driftshield_sdk::math;
 use serde::Serialize;
-use sqlx::{FromRow, postgres::PgRow};
+use sqlx::FromRow;
 use utoipa::ToSchema;
 
 use crate::{
-    columns::Columns,
+    rows::{Token, select_by_row},
     values::{Scaled, U64, ratio},
 };
 
@@ -33,19 +33,32 @@ pub struct Pools {
     creator_fee_bps: u16,
 }
 
-impl FromRow<'_, PgRow> for Pools {
-    /// Reads the columns `pools`, `threshold_count`, `decimals`, `protocol_fee_bps` and
-    /// `creator_fee_bps`.
-    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
-        let columns = Columns::new(row)?;
-        let pools: Vec<U64> = columns.get("pools")?;
-        let outcomes = columns.count("threshold_count")? + 1;
-        Ok(Self {
-            by_outcome: pools.iter().map(|pool| pool.0).take(outcomes).collect(),
-            decimals: columns.decimals,
-            protocol_fee_bps: columns.basis_points("protocol_fee_bps")?,
-            creator_fee_bps: columns.basis_points("creator_fee_bps")?,
-        })
+/// Columns of [`Pools`].
+#[derive(FromRow)]
+struct PoolsRow {
+    pools: Vec<U64>,
+    #[sqlx(try_from = "i16")]
+    threshold_count: u8,
+    #[sqlx(flatten)]
+    token: Token,
+    #[sqlx(try_from = "i32")]
+    protocol_fee_bps: u16,
+    #[sqlx(try_from = "i32")]
+    creator_fee_bps: u16,
+}
+
+select_by_row!(Pools, PoolsRow);
+
+impl From<PoolsRow> for Pools {
+    fn from(row: PoolsRow) -> Self {
+        let outcomes = usize::from(row.threshold_count) + 1;
+        let pools = row.pools.iter().take(outcomes);
+        Self {
+            by_outcome: pools.map(|pool| pool.0).collect(),
+            decimals: row.token.decimals,
+            protocol_fee_bps: row.protocol_fee_bps,
+            creator_fee_bps: row.creator_fee_bps,
+        }
     }
 }
 

@@ -126,19 +126,19 @@ impl<T> Page<T> {
 /// its page.
 pub trait SortKey: Serialize + DeserializeOwned + Send {
     /// Appends the key's values, separated by commas.
-    fn push(self, sql: &mut QueryBuilder<'_, Postgres>);
+    fn push(self, sql: &mut QueryBuilder<Postgres>);
 }
 
 /// An event's id.
 impl SortKey for EventId {
-    fn push(self, sql: &mut QueryBuilder<'_, Postgres>) {
+    fn push(self, sql: &mut QueryBuilder<Postgres>) {
         sql.push_bind(self);
     }
 }
 
 /// A life, and the address as tie-break.
 impl SortKey for (EventId, Key) {
-    fn push(self, sql: &mut QueryBuilder<'_, Postgres>) {
+    fn push(self, sql: &mut QueryBuilder<Postgres>) {
         let (life, address) = self;
         sql.push_bind(life).push(", ").push_bind(address);
     }
@@ -146,7 +146,7 @@ impl SortKey for (EventId, Key) {
 
 /// An address, and the life as tie-break.
 impl SortKey for (Key, EventId) {
-    fn push(self, sql: &mut QueryBuilder<'_, Postgres>) {
+    fn push(self, sql: &mut QueryBuilder<Postgres>) {
         let (address, life) = self;
         sql.push_bind(address).push(", ").push_bind(life);
     }
@@ -154,7 +154,7 @@ impl SortKey for (Key, EventId) {
 
 /// A window's number, and the life as tie-break.
 impl SortKey for (U64, EventId) {
-    fn push(self, sql: &mut QueryBuilder<'_, Postgres>) {
+    fn push(self, sql: &mut QueryBuilder<Postgres>) {
         let (window, life) = self;
         sql.push_bind(window).push(", ").push_bind(life);
     }
@@ -162,7 +162,7 @@ impl SortKey for (U64, EventId) {
 
 /// A time in unix seconds; address and life as tie-break.
 impl SortKey for (i64, Key, EventId) {
-    fn push(self, sql: &mut QueryBuilder<'_, Postgres>) {
+    fn push(self, sql: &mut QueryBuilder<Postgres>) {
         let (time, address, life) = self;
         sql.push_bind(time).push(", ");
         sql.push_bind(address).push(", ").push_bind(life);
@@ -195,7 +195,7 @@ impl Order {
     }
 
     /// Appends the condition that selects the items after `key`.
-    fn push_after(self, sql: &mut QueryBuilder<'_, Postgres>, key: impl SortKey) {
+    fn push_after(self, sql: &mut QueryBuilder<Postgres>, key: impl SortKey) {
         let columns = self.columns.join(", ");
         sql.push(format!(" and ({columns}) {} (", self.comparison));
         key.push(sql);
@@ -203,7 +203,7 @@ impl Order {
     }
 
     /// Appends the `order by` clause.
-    fn push(self, sql: &mut QueryBuilder<'_, Postgres>) {
+    fn push(self, sql: &mut QueryBuilder<Postgres>) {
         let columns = self.columns.iter();
         let columns: Vec<_> = columns
             .map(|column| format!("{column} {}", self.direction))
@@ -246,7 +246,7 @@ impl Pager {
     pub async fn fetch<T, K: SortKey>(
         &self,
         db: &mut PgConnection,
-        mut sql: QueryBuilder<'_, Postgres>,
+        mut sql: QueryBuilder<Postgres>,
         order: Order,
         key: impl Fn(&T) -> K + Send,
     ) -> Result<Page<T>, Problem>
@@ -270,7 +270,7 @@ impl Pager {
         db: &mut PgConnection,
         alias: &str,
         conditions: &[String],
-        select: impl Fn(&mut QueryBuilder<'_, Postgres>, &str),
+        select: impl Fn(&mut QueryBuilder<Postgres>, &str),
         order: Order,
         key: impl Fn(&T) -> K + Send,
     ) -> Result<Page<T>, Problem>
@@ -290,7 +290,7 @@ impl Pager {
     /// Appends what selects the rows of the page to a query that ends in its `where` clause.
     pub fn push_range<K: SortKey>(
         &self,
-        sql: &mut QueryBuilder<'_, Postgres>,
+        sql: &mut QueryBuilder<Postgres>,
         order: Order,
     ) -> Result<(), Problem> {
         if let Some(after) = self.after::<K>()? {

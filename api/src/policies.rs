@@ -2,13 +2,12 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
-use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder, postgres::PgRow};
+use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     bytes::Key,
-    columns::Columns,
     event_id::EventId,
     extract::{InPath, InQuery, MinSlot},
     lives::{LifeFilter, LifeRange, join_life},
@@ -16,6 +15,7 @@ use crate::{
     page::{ListQuery, Order, Page},
     problem::{Problem, ProblemBody},
     reply::Reply,
+    rows::{AccountColumns, Token, WindowColumns, drift, select_by_row, time},
     sql::{each_value, push_equals, refuse_if},
     state::AppState,
     values::{Scaled, U64, from_decimal_string},
@@ -166,14 +166,13 @@ struct MirroredPending {
 
 impl PendingTerm {
     /// `None` if no term is on probation: `premium` is 0.
-    fn from_column(row: &Columns) -> Result<Option<Self>, sqlx::Error> {
-        let term: MirroredPending = row.nested("pending")?;
-        Ok((term.premium.0 != 0).then(|| Self {
-            premium: Scaled::new(term.premium.0, row.decimals),
-            start: DateTime::from_timestamp(term.start, 0),
-            end: DateTime::from_timestamp(term.end, 0),
+    fn new(term: MirroredPending, token: Token) -> Option<Self> {
+        (term.premium.0 != 0).then(|| Self {
+            premium: token.amount(term.premium),
+            start: time(term.start),
+            end: time(term.end),
             from_window: term.from_window,
-        }))
+        })
     }
 }
 
@@ -189,85 +188,124 @@ struct MirroredTerm {
 
 impl PolicyTerm {
     /// `None` if the term is unset: `end` is 0.
-    fn from_column(row: &Columns, name: &str) -> Result<Option<Self>, sqlx::Error> {
-        let term: MirroredTerm = row.nested(name)?;
-        Ok((term.end != 0).then(|| Self {
-            streamed: Scaled::new(term.part.0, row.decimals),
-            start: DateTime::from_timestamp(term.start, 0),
-            end: DateTime::from_timestamp(term.end, 0),
-        }))
+    fn new(term: MirroredTerm, token: Token) -> Option<Self> {
+        (term.end != 0).then(|| Self {
+            streamed: token.amount(term.part),
+            start: time(term.start),
+            end: time(term.end),
+        })
     }
 }
 
-impl FromRow<'_, PgRow> for Policy {
-    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
-        let columns = Columns::new(row)?;
-        let state: PolicyState = columns.get("status")?;
-        let (first_window, last_window): (U64, U64) =
-            (columns.get("first_window")?, columns.get("last_window")?);
-        let (windows, pending): (U64, _) =
-            (columns.get("windows")?, PendingTerm::from_column(&columns)?);
-        let waiting = if pending.is_some() { windows.0 } else { 0 };
-        let end_window = last_window.0.checked_add(1);
-        let end_window = end_window.and_then(|end| end.checked_add(waiting));
-        let covered_until = columns.window_start(end_window)?;
-        let claimable = TimeDelta::try_seconds(columns.get("claimable_secs")?);
-        let term = PolicyTerm::from_column(&columns, "term")?;
-        let is_open = matches!(state, PolicyState::Pending | PolicyState::Open);
-        let (cover, paid) = (columns.amount("cover")?, columns.amount("paid")?);
-        let (worth, unmeasured): (U64, U64) = (columns.get("worth")?, columns.get("unmeasured")?);
-        let unpaid = |booked: u64| {
-            let left = booked.saturating_sub(paid.raw.0);
-            Scaled::new(if is_open { left } else { 0 }, columns.decimals)
-        };
-        let (due, set_aside) = (unpaid(worth.0), unpaid(worth.0.max(unmeasured.0)));
-        let peak = columns.drift("peak")?;
-        let refund: Option<U64> = columns.get("refund")?;
-        Ok(Self {
-            key: columns.get("address")?,
-            life: columns.get("life")?,
-            vault: columns.get("vault")?,
-            model: columns.get("model")?,
-            model_version: columns.get("model_version")?,
-            holder: columns.get("holder")?,
-            id: columns.get("id")?,
-            mint: columns.get("mint")?,
-            decimals: columns.decimals,
-            state,
-            cover,
-            paid,
-            due,
-            set_aside,
-            peak: (0 < peak.raw.0).then_some(peak),
-            examined_until: columns.get("examined_until")?,
-            refund: refund.map(|U64(raw)| Scaled::new(raw, columns.decimals)),
-            trigger: columns.drift("trigger")?,
-            exhaustion: columns.drift("exhaustion")?,
-            persistence: columns.get("persistence")?,
-            first_window,
-            last_window,
-            covered_from: columns.window_start(Some(first_window.0))?,
+/// Row of `chain.policy`, with columns of its vault and model.
+#[derive(FromRow)]
+struct PolicyRow {
+    #[sqlx(flatten)]
+    account: AccountColumns,
+    #[sqlx(flatten)]
+    token: Token,
+    #[sqlx(flatten)]
+    model_windows: WindowColumns,
+    claimable_secs: i64,
+    mint: Key,
+    status: PolicyState,
+    refund: Option<U64>,
+    vault: Key,
+    model: Key,
+    holder: Key,
+    id: U64,
+    cover: U64,
+    paid: U64,
+    trigger: U64,
+    exhaustion: U64,
+    premium: U64,
+    max_premium: U64,
+    examined_until: U64,
+    peak: U64,
+    worth: U64,
+    unmeasured: U64,
+    first_window: U64,
+    last_window: U64,
+    windows: U64,
+    #[sqlx(json)]
+    pending: MirroredPending,
+    #[sqlx(json)]
+    term: MirroredTerm,
+    model_version: i64,
+    cancel_fee_bps: i32,
+    persistence: i16,
+    auto_renew: bool,
+}
+
+select_by_row!(Policy, PolicyRow);
+
+impl PolicyRow {
+    /// Part of what the policy is booked for that it has not paid; 0 once it has ended.
+    fn unpaid(&self, booked: u64) -> Scaled {
+        let is_open = matches!(self.status, PolicyState::Pending | PolicyState::Open);
+        let left = booked.saturating_sub(self.paid.0);
+        self.token.amount(U64(if is_open { left } else { 0 }))
+    }
+
+    /// End of the last covered window, or of the last one of the term on probation.
+    fn covered_until(&self) -> Option<DateTime<Utc>> {
+        let is_on_probation = self.pending.premium.0 != 0;
+        let waiting = if is_on_probation { self.windows.0 } else { 0 };
+        let after_last = self.last_window.0.checked_add(1)?.checked_add(waiting);
+        self.model_windows.start(after_last)
+    }
+}
+
+impl From<PolicyRow> for Policy {
+    fn from(row: PolicyRow) -> Self {
+        let token = row.token;
+        let covered_until = row.covered_until();
+        let claimable = TimeDelta::try_seconds(row.claimable_secs);
+        Self {
+            due: row.unpaid(row.worth.0),
+            set_aside: row.unpaid(row.worth.0.max(row.unmeasured.0)),
+            key: row.account.address,
+            life: row.account.life,
+            vault: row.vault,
+            model: row.model,
+            model_version: row.model_version,
+            holder: row.holder,
+            id: row.id,
+            mint: row.mint,
+            decimals: token.decimals,
+            state: row.status,
+            cover: token.amount(row.cover),
+            paid: token.amount(row.paid),
+            peak: (row.peak.0 != 0).then(|| drift(row.peak)),
+            examined_until: row.examined_until,
+            refund: row.refund.map(|refund| token.amount(refund)),
+            trigger: drift(row.trigger),
+            exhaustion: drift(row.exhaustion),
+            persistence: row.persistence,
+            first_window: row.first_window,
+            last_window: row.last_window,
+            covered_from: row.model_windows.start(Some(row.first_window.0)),
             covered_until,
             expires_at: covered_until
                 .zip(claimable)
                 .and_then(|(end, claimable)| end.checked_add_signed(claimable)),
-            windows,
-            premium: columns.amount("premium")?,
-            term,
-            pending,
-            auto_renew: columns.get("auto_renew")?,
-            max_premium: columns.amount("max_premium")?,
-            cancel_fee_bps: columns.get("cancel_fee_bps")?,
-            event_count: columns.get("seq")?,
-            created_at: columns.get("began_at")?,
-            created_slot: columns.get("began_slot")?,
-            ended_at: columns.get("ended_at")?,
-            ended_slot: columns.get("ended_slot")?,
-            closed: columns.is_closed()?,
-            closed_slot: columns.get("ended_slot")?,
-            slot: columns.get("slot")?,
-            stale: columns.get("is_stale")?,
-        })
+            windows: row.windows,
+            premium: token.amount(row.premium),
+            term: PolicyTerm::new(row.term, token),
+            pending: PendingTerm::new(row.pending, token),
+            auto_renew: row.auto_renew,
+            max_premium: token.amount(row.max_premium),
+            cancel_fee_bps: row.cancel_fee_bps,
+            event_count: row.account.seq,
+            created_at: row.account.began_at,
+            created_slot: row.account.began_slot,
+            ended_at: row.account.ended_at,
+            ended_slot: row.account.ended_slot,
+            closed: row.account.is_closed(),
+            closed_slot: row.account.ended_slot,
+            slot: row.account.slot,
+            stale: row.account.is_stale,
+        }
     }
 }
 
@@ -316,7 +354,7 @@ async fn list(
         filter.holder.is_some() && filter.model.is_some(),
         "give `holder` or `model`, not both",
     )?;
-    let select = |sql: &mut QueryBuilder<'_, Postgres>, part: &str| {
+    let select = |sql: &mut QueryBuilder<Postgres>, part: &str| {
         sql.push(select()).push(part);
         push_equals(sql, "m.holder", filter.holder);
         push_equals(sql, "m.vault", filter.vault);
@@ -358,19 +396,32 @@ struct PolicyPayout {
     time: Option<DateTime<Utc>>,
 }
 
-impl FromRow<'_, PgRow> for PolicyPayout {
-    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
-        let columns = Columns::new(row)?;
-        let event: EventId = columns.get("event_id")?;
-        Ok(Self {
-            amount: columns.amount("amount")?,
-            first_window: columns.get("first_window")?,
-            value: columns.drift("value")?,
-            destination: columns.get("destination")?,
-            event,
-            slot: event.slot(),
-            time: columns.get("block_time")?,
-        })
+/// Row of `chain.policy_payout`.
+#[derive(FromRow)]
+struct PayoutRow {
+    event_id: EventId,
+    block_time: Option<DateTime<Utc>>,
+    destination: Key,
+    first_window: U64,
+    value: U64,
+    amount: U64,
+    #[sqlx(flatten)]
+    token: Token,
+}
+
+select_by_row!(PolicyPayout, PayoutRow);
+
+impl From<PayoutRow> for PolicyPayout {
+    fn from(row: PayoutRow) -> Self {
+        Self {
+            amount: row.token.amount(row.amount),
+            first_window: row.first_window,
+            value: drift(row.value),
+            destination: row.destination,
+            event: row.event_id,
+            slot: row.event_id.slot(),
+            time: row.block_time,
+        }
     }
 }
 

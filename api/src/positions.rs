@@ -2,14 +2,13 @@
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use sqlx::{FromRow, Postgres, QueryBuilder, postgres::PgRow};
+use sqlx::{FromRow, Postgres, QueryBuilder};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     asks::{Ask, StoredAsk},
     bytes::Key,
-    columns::Columns,
     event_id::EventId,
     extract::MinSlot,
     lives::{LifeFilter, LifeRange, join_life},
@@ -19,6 +18,7 @@ use crate::{
     page::{ListQuery, Order, Page},
     problem::{Problem, ProblemBody},
     reply::Reply,
+    rows::{AccountColumns, Token, select_by_row},
     sql::{IS_CLOSED, open_or_closed, push_equals},
     state::AppState,
     values::{Scaled, U64},
@@ -64,40 +64,57 @@ pub struct Position {
     pub stale: bool,
 }
 
-impl FromRow<'_, PgRow> for Position {
-    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
-        let columns = Columns::new(row)?;
-        let outcomes = columns.count("threshold_count")? + 1;
-        let stakes = columns.amounts("stakes", outcomes)?;
-        let total = odds::sum(stakes.iter().map(|stake| stake.raw.0));
-        let paid: Option<U64> = columns.get("payout")?;
-        let status: String = columns.get("status")?;
-        let asks = match columns.is_closed()? {
+/// Row of `chain.position`, with columns of its market and model.
+#[derive(FromRow)]
+struct PositionRow {
+    #[sqlx(flatten)]
+    account: AccountColumns,
+    #[sqlx(flatten)]
+    token: Token,
+    status: String,
+    payout: Option<U64>,
+    destination: Option<Key>,
+    market: Key,
+    owner: Key,
+    stakes: Vec<U64>,
+    #[sqlx(json)]
+    asks: Vec<StoredAsk>,
+    #[sqlx(try_from = "i16")]
+    threshold_count: u8,
+    reports: Option<i64>,
+}
+
+select_by_row!(Position, PositionRow);
+
+impl From<PositionRow> for Position {
+    fn from(row: PositionRow) -> Self {
+        let (account, token) = (row.account, row.token);
+        let outcomes = usize::from(row.threshold_count) + 1;
+        let stakes = || row.stakes.iter().take(outcomes);
+        let asks = match account.is_closed() {
             true => vec![],
-            false => columns.nested("asks")?,
+            false => row.asks,
         };
         // Fits: the number on chain has 32 bits.
-        let reports: Option<i64> = columns.get("reports")?;
-        let reports = reports.and_then(|reports| u32::try_from(reports).ok());
-        let ended_at: Option<DateTime<Utc>> = columns.get("ended_at")?;
-        Ok(Self {
-            key: columns.get("address")?,
-            life: columns.get("life")?,
-            market: columns.get("market")?,
-            owner: columns.get("owner")?,
-            stakes,
-            total: Scaled::new(total, columns.decimals),
-            asks: StoredAsk::list(asks, columns.decimals, reports),
-            paid: paid.map(|U64(paid)| Scaled::new(paid, columns.decimals)),
-            paid_at: ended_at.filter(|_| paid.is_some()),
-            destination: columns.get("destination")?,
-            event_count: columns.get("seq")?,
-            sold_out: status == "sold",
-            closed: columns.is_closed()?,
-            closed_slot: columns.get("ended_slot")?,
-            slot: columns.get("slot")?,
-            stale: columns.get("is_stale")?,
-        })
+        let reports = row.reports.and_then(|reports| u32::try_from(reports).ok());
+        Self {
+            key: account.address,
+            life: account.life,
+            market: row.market,
+            owner: row.owner,
+            stakes: stakes().map(|stake| token.amount(*stake)).collect(),
+            total: token.amount(U64(odds::sum(stakes().map(|stake| stake.0)))),
+            asks: StoredAsk::list(asks, token.decimals, reports),
+            paid: row.payout.map(|paid| token.amount(paid)),
+            paid_at: account.ended_at.filter(|_| row.payout.is_some()),
+            destination: row.destination,
+            event_count: account.seq,
+            sold_out: row.status == "sold",
+            closed: account.is_closed(),
+            closed_slot: account.ended_slot,
+            slot: account.slot,
+            stale: account.is_stale,
+        }
     }
 }
 
@@ -139,7 +156,7 @@ async fn list(
     mut snapshot: Snapshot,
 ) -> Result<Reply<Page<Position>>, Problem> {
     let filter = &query.filter;
-    let select = |sql: &mut QueryBuilder<'_, Postgres>, part: &str| {
+    let select = |sql: &mut QueryBuilder<Postgres>, part: &str| {
         sql.push(select()).push(part);
         push_equals(sql, "m.owner", Some(filter.owner));
         push_equals(sql, IS_CLOSED, filter.closed);

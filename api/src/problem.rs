@@ -13,6 +13,7 @@ use axum::{
 };
 use driftshield_sdk::error::ErrorInfo;
 use serde::Serialize;
+use sqlx::postgres::{PgDatabaseError, PgSeverity};
 use utoipa::ToSchema;
 
 use crate::values::U64;
@@ -184,7 +185,9 @@ impl From<sqlx::Error> for Problem {
             .into_owned();
         match (&error, sqlstate.as_str()) {
             // A schema, table, privilege or role is missing: the migrations have not run yet.
-            (_, "3F000" | "42P01" | "42501" | "22023" | "42704") => Self::Unavailable(error),
+            (_, "3F000" | "42P01" | "42501" | "42704") => Self::Unavailable(error),
+            // The server refuses the connection: of an unknown role, with a data exception.
+            _ if is_fatal(&error) => Self::Unavailable(error),
             // Connection failure, insufficient resources, server shutdown.
             (_, sqlstate)
                 if ["08", "53", "57P"]
@@ -195,15 +198,10 @@ impl From<sqlx::Error> for Problem {
             }
             // Statement timeout.
             (_, "57014") => Self::Timeout,
-            // Data exception: a zero byte in a parameter, or a number out of range in a forged
-            // cursor.
-            (_, sqlstate) if sqlstate.starts_with("22") => Self::BadRequest(
-                "a parameter or the cursor has a value that the database cannot read; correct the \
-                 parameter, or start again without `cursor`"
-                    .to_owned(),
-            ),
             // No connection: the database is unreachable, or the pool is exhausted.
             (Io(_) | Tls(_) | PoolTimedOut | PoolClosed, _) => Self::Unavailable(error),
+            // Also a data exception (class 22): what a client sends is checked before it becomes a value
+            // of a statement, so the mirror's data or a statement is wrong.
             _ => Self::Internal(error),
         }
     }
@@ -220,6 +218,13 @@ impl ProblemTypes {
     fn url(&self, code: &str) -> String {
         format!("{}/problems/{code}", self.public_url)
     }
+}
+
+/// Whether the server has ended the connection with this error.
+fn is_fatal(error: &sqlx::Error) -> bool {
+    let error = error.as_database_error();
+    let error = error.and_then(|error| error.try_downcast_ref::<PgDatabaseError>());
+    error.is_some_and(|error| matches!(error.severity(), PgSeverity::Fatal | PgSeverity::Panic))
 }
 
 /// Body of an error response: problem details (RFC 9457).

@@ -15,17 +15,40 @@ use crate::{
 /// Time for which the pages after the first one can be read.
 const MAX_AGE: TimeDelta = TimeDelta::minutes(10);
 
-/// An item, and the value by which its list is sorted, in decimal digits: the column `rank`.
+/// The value by which a list is sorted: a number of any length in decimal digits, as Postgres writes it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(try_from = "String")]
+struct Rank(String);
+
+impl TryFrom<String> for Rank {
+    type Error = &'static str;
+
+    /// A cursor that a client has changed can contain any text.
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let is_number =
+            |digits: &str| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+        let (whole, part) = text.split_once('.').unwrap_or((&text, "0"));
+        match text.len() <= MAX_DIGITS && is_number(whole) && is_number(part) {
+            true => Ok(Self(text)),
+            false => Err("no number in decimal digits"),
+        }
+    }
+}
+
+/// Length of the longest rank, at least: 20 digits by a token's at most 255 decimals.
+const MAX_DIGITS: usize = 1_000;
+
+/// An item and its rank, the column `rank`.
 struct Ranked<T> {
     item: T,
-    rank: String,
+    rank: Rank,
 }
 
 impl<'r, T: FromRow<'r, PgRow>> FromRow<'r, PgRow> for Ranked<T> {
     fn from_row(row: &'r PgRow) -> Result<Self, sqlx::Error> {
         Ok(Self {
             item: T::from_row(row)?,
-            rank: row.try_get("rank")?,
+            rank: Rank(row.try_get("rank")?),
         })
     }
 }
@@ -78,7 +101,7 @@ impl RankedList {
         snapshot: &mut Snapshot,
         pager: &Pager,
         parts: &[String],
-        filter: impl Fn(&mut QueryBuilder<'_, Postgres>),
+        filter: impl Fn(&mut QueryBuilder<Postgres>),
         key: impl Fn(&T) -> (Key, EventId) + Send + Sync,
     ) -> Result<Page<T>, Problem>
     where
@@ -122,7 +145,7 @@ impl RankedList {
 /// Sort key in a list of [`Ranked`] items.
 #[derive(Serialize, Deserialize)]
 struct RankKey {
-    rank: String,
+    rank: Rank,
     address: Key,
     life: EventId,
     moment: Moment,
@@ -140,8 +163,8 @@ impl RankKey {
 }
 
 impl SortKey for RankKey {
-    fn push(self, sql: &mut QueryBuilder<'_, Postgres>) {
-        sql.push_bind(self.rank).push("::numeric, ");
+    fn push(self, sql: &mut QueryBuilder<Postgres>) {
+        sql.push_bind(self.rank.0).push("::numeric, ");
         sql.push_bind(self.address).push(", ").push_bind(self.life);
     }
 }
@@ -152,7 +175,7 @@ mod tests {
 
     fn key(time: DateTime<Utc>) -> RankKey {
         RankKey {
-            rank: "1.5".to_owned(),
+            rank: Rank("1.5".to_owned()),
             address: Key::default(),
             life: EventId(7),
             moment: Moment { seq: 4, time },
@@ -171,6 +194,18 @@ mod tests {
         let after = key(Utc::now() - MAX_AGE - TimeDelta::seconds(1));
         let moment = Moment::of(Some(&after), 9);
         assert!(matches!(moment, Err(Problem::CursorExpired(_))));
+    }
+
+    #[test]
+    fn a_rank_is_a_number_that_postgres_can_read() {
+        let is_rank = |text: &str| Rank::try_from(text.to_owned()).is_ok();
+        for text in ["0", "18446744073709551615", "3.000000000000000000"] {
+            assert!(is_rank(text), "{text}");
+        }
+        for text in ["", ".", "1.", ".5", "-1", "1e9", "NaN", "1.5.2", " 1", "\0"] {
+            assert!(!is_rank(text), "{text}");
+        }
+        assert!(!is_rank(&"9".repeat(MAX_DIGITS + 1)));
     }
 
     #[test]

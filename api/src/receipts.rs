@@ -2,13 +2,12 @@
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use sqlx::{FromRow, PgConnection, QueryBuilder, postgres::PgRow};
+use sqlx::{FromRow, PgConnection, QueryBuilder};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     bytes::{Hash, Key, Signature, none_if_unset},
-    columns::Columns,
     event_id::EventId,
     extract::{InPath, InQuery, MinSlot},
     lives::{LifeFilter, LifeRange},
@@ -16,6 +15,7 @@ use crate::{
     page::{ListQuery, Order, Page},
     problem::{Problem, ProblemBody},
     reply::Reply,
+    rows::{AccountColumns, Token, WindowColumns, drift, select_by_row, time, time_if_set},
     sql::push_equals,
     state::AppState,
     values::{Scaled, U64},
@@ -117,81 +117,104 @@ pub struct SubmissionEvent {
     pub time: Option<DateTime<Utc>>,
 }
 
-impl FromRow<'_, PgRow> for Receipt {
-    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
-        let columns = Columns::new(row)?;
-        let state: String = columns.get("status")?;
-        let window: U64 = columns.get("window")?;
-        let value = columns.drift("value")?;
-        let submissions = submissions(&columns)?;
-        let challenger = none_if_unset::<Key>(columns.get("challenger")?);
-        let held = columns
-            .get::<Vec<U64>>("held")?
+/// Row of `chain.receipt`, with columns of its model.
+#[derive(FromRow)]
+struct ReceiptRow {
+    #[sqlx(flatten)]
+    account: AccountColumns,
+    #[sqlx(flatten)]
+    token: Token,
+    #[sqlx(flatten)]
+    windows: WindowColumns,
+    status: String,
+    model: Key,
+    payer: Key,
+    challenger: Key,
+    evidence: Vec<Hash>,
+    window: U64,
+    values: Vec<U64>,
+    samples: Vec<U64>,
+    value: U64,
+    since: i64,
+    asserted: U64,
+    held: Vec<U64>,
+    reward: U64,
+    appeal_until: i64,
+    challenger_credit: U64,
+    treasury_credit: U64,
+    pay: U64,
+    version: i64,
+    submitted: i16,
+    earners: i16,
+    thin: i16,
+    asserts_thin: bool,
+}
+
+select_by_row!(Receipt, ReceiptRow);
+
+impl From<ReceiptRow> for Receipt {
+    fn from(row: ReceiptRow) -> Self {
+        let submissions = row.submissions();
+        let (account, token) = (row.account, row.token);
+        let challenger = none_if_unset(row.challenger);
+        let held = row
+            .held
             .iter()
-            .map(|held| held.0)
-            .sum();
-        let is_closed = columns.is_closed()?;
-        let has_value = submissions
-            .iter()
-            .any(|submission| submission.value.is_some());
-        let is_valid = match state.as_str() {
+            .fold(0, |sum: u64, held| sum.saturating_add(held.0));
+        let has_value = match row.status.as_str() {
             "final" => true,
             "void" | "thin" => false,
-            _ => has_value,
+            _ => submissions
+                .iter()
+                .any(|submission| submission.value.is_some()),
         };
-        Ok(Self {
-            key: columns.get("address")?,
-            life: columns.get("life")?,
-            model: columns.get("model")?,
-            window,
-            window_start: columns.window_start(Some(window.0))?,
-            window_end: columns.window_start(window.0.checked_add(1))?,
-            version: columns.get("version")?,
-            since: columns.time("since")?,
-            value: is_valid.then_some(value),
-            state,
-            pay: columns.amount("pay")?,
+        Self {
+            key: account.address,
+            life: account.life,
+            model: row.model,
+            window: row.window,
+            window_start: row.windows.start(Some(row.window.0)),
+            window_end: row.windows.start(row.window.0.checked_add(1)),
+            version: row.version,
+            state: row.status,
+            since: time(row.since),
+            value: has_value.then(|| drift(row.value)),
+            pay: token.amount(row.pay),
             submissions,
-            asserted: (challenger.is_some() && !columns.get::<bool>("asserts_thin")?)
-                .then_some(columns.drift("asserted")?),
             challenger,
-            challenger_credit: columns.amount_unless_closed("challenger_credit")?,
-            treasury_credit: columns.amount_unless_closed("treasury_credit")?,
-            held: Scaled::new(if is_closed { 0 } else { held }, columns.decimals),
-            reward: columns.amount_unless_closed("reward")?,
-            appeal_until: columns
-                .time("appeal_until")?
-                .filter(|time| !is_closed && time.timestamp() != 0),
-            payer: columns.get("payer")?,
-            event_count: columns.get("seq")?,
-            closed: is_closed,
-            closed_slot: columns.get("ended_slot")?,
-            slot: columns.get("slot")?,
-            stale: columns.get("is_stale")?,
-        })
+            asserted: (challenger.is_some() && !row.asserts_thin).then(|| drift(row.asserted)),
+            challenger_credit: token.amount(account.unless_closed(row.challenger_credit)),
+            treasury_credit: token.amount(account.unless_closed(row.treasury_credit)),
+            held: token.amount(account.unless_closed(U64(held))),
+            reward: token.amount(account.unless_closed(row.reward)),
+            appeal_until: time_if_set(row.appeal_until).filter(|_| !account.is_closed()),
+            payer: row.payer,
+            event_count: account.seq,
+            closed: account.is_closed(),
+            closed_slot: account.ended_slot,
+            slot: account.slot,
+            stale: account.is_stale,
+        }
     }
 }
 
-fn submissions(columns: &Columns) -> Result<Vec<Submission>, sqlx::Error> {
-    let submitted: i16 = columns.get("submitted")?;
-    let thin: i16 = columns.get("thin")?;
-    let earners: i16 = columns.get("earners")?;
-    let values: Vec<U64> = columns.get("values")?;
-    let samples: Vec<U64> = columns.get("samples")?;
-    let evidence: Vec<Hash> = columns.get("evidence")?;
-    let by_oracle = values.into_iter().zip(samples).zip(evidence);
-    Ok((0..)
-        .zip(by_oracle)
-        .filter(|(index, _)| submitted & (1 << index) != 0)
-        .map(|(index, ((U64(value), samples), hash))| Submission {
-            index,
-            value: (thin & (1 << index) == 0).then(|| Scaled::drift(value)),
-            samples,
-            earned: earners & (1 << index) != 0,
-            evidence_hash: none_if_unset(hash),
-            event: None,
-        })
-        .collect())
+impl ReceiptRow {
+    fn submissions(&self) -> Vec<Submission> {
+        let by_oracle = self.values.iter().zip(&self.samples).zip(&self.evidence);
+        let has = |bits: i16, index: u8| bits & (1 << index) != 0;
+        (0..)
+            .zip(by_oracle)
+            .filter(|(index, _)| has(self.submitted, *index))
+            .map(|(index, ((value, samples), hash))| Submission {
+                index,
+                value: (!has(self.thin, index)).then(|| drift(*value)),
+                samples: *samples,
+                earned: has(self.earners, index),
+                evidence_hash: none_if_unset(*hash),
+                event: None,
+            })
+            .collect()
+    }
 }
 
 /// Selects receipts (alias `m`).

@@ -3,15 +3,15 @@
 use chrono::{DateTime, Utc};
 use driftshield_sdk::{Entry, entry_state, entry_value};
 use serde::{Deserialize, Serialize};
-use sqlx::{FromRow, Postgres, QueryBuilder, postgres::PgRow};
+use sqlx::{FromRow, Postgres, QueryBuilder};
 use utoipa::ToSchema;
 
 use crate::{
     bytes::Key,
-    columns::Columns,
     mirror::Snapshot,
     page::{ListQuery, Order, Page, SortKey},
     problem::Problem,
+    rows::{WindowColumns, select_by_row},
     values::{Scaled, U64},
 };
 
@@ -31,19 +31,28 @@ pub struct Window {
     pub value: Option<Scaled>,
 }
 
-impl FromRow<'_, PgRow> for Window {
-    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
-        let columns = Columns::new(row)?;
-        let U64(window) = columns.get("window")?;
-        let U64(word) = columns.get("entry")?;
+/// An entry of `chain.series`, with columns of its model.
+#[derive(FromRow)]
+struct WindowRow {
+    window: U64,
+    entry: U64,
+    #[sqlx(flatten)]
+    windows: WindowColumns,
+}
+
+select_by_row!(Window, WindowRow);
+
+impl From<WindowRow> for Window {
+    fn from(row: WindowRow) -> Self {
+        let (U64(window), U64(word)) = (row.window, row.entry);
         let entry = Entry::from_word(word);
-        Ok(Self {
-            window: U64(window),
-            window_start: columns.window_start(Some(window))?,
-            window_end: columns.window_start(window.checked_add(1))?,
+        Self {
+            window: row.window,
+            window_start: row.windows.start(Some(window)),
+            window_end: row.windows.start(window.checked_add(1)),
             state: entry_state(entry),
             value: entry_value(entry).map(Scaled::drift),
-        })
+        }
     }
 }
 
@@ -53,7 +62,7 @@ struct WindowKey(U64);
 
 impl SortKey for WindowKey {
     /// Page of the series, and position on the page from 1.
-    fn push(self, sql: &mut QueryBuilder<'_, Postgres>) {
+    fn push(self, sql: &mut QueryBuilder<Postgres>) {
         let Self(U64(window)) = self;
         let position = window % PAGE_WINDOWS + 1;
         sql.push_bind(U64(window / PAGE_WINDOWS)).push(", ");
@@ -70,10 +79,9 @@ pub async fn of_model(
     let pager = query.pager(("windows", model), snapshot.epoch());
     let mut sql = QueryBuilder::new(
         "select s.page * 256 + e.position - 1 as \"window\", e.entry,
-                m.genesis, m.window_secs, c.decimals
+                m.genesis, m.window_secs
          from chain.series s
          join chain.model m on m.address = s.model and m.is_current
-         join chain.collateral c on c.mint = m.bond_mint and c.is_current
          cross join unnest(s.entries) with ordinality e (entry, position)
          where s.is_current and e.entry <> 0 and s.model = ",
     );

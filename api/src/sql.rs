@@ -65,9 +65,9 @@ pub async fn allow_sort(db: &mut PgConnection) -> Result<(), sqlx::Error> {
 }
 
 /// Appends ` and expression = value`; appends nothing if `value` is `None`.
-pub fn push_equals<'a, T>(sql: &mut QueryBuilder<'a, Postgres>, expression: &str, value: Option<T>)
+pub fn push_equals<'a, T>(sql: &mut QueryBuilder<Postgres>, expression: &str, value: Option<T>)
 where
-    T: 'a + Encode<'a, Postgres> + Type<Postgres>,
+    T: Encode<'a, Postgres> + Type<Postgres>,
 {
     if let Some(value) = value {
         sql.push(format!(" and {expression} = ")).push_bind(value);

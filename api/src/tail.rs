@@ -110,7 +110,7 @@ async fn poll(
         sql.push("f.seq > ").push_bind(position.seq);
         records = updates::load(&mut snapshot.tx, sql).await?;
     }
-    let mirror = snapshot.close().await?;
+    let mirror = snapshot.close();
 
     if let Some(reason) = discontinuity(*position, mirrored, &records) {
         *position = mirrored;

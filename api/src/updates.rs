@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder, Row, postgres::PgRow, types::Json};
+use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder, postgres::PgRow, types::Json};
 
 use crate::{
     bytes::Key,
@@ -42,7 +42,7 @@ pub struct Record {
 
 /// Starts a query for records of the feed (alias `f`). The caller appends the condition of the `where`
 /// clause.
-pub fn query<'a>() -> QueryBuilder<'a, Postgres> {
+pub fn query() -> QueryBuilder<Postgres> {
     QueryBuilder::new(format!(
         "select f.seq as feed_seq, f.epoch, f.slot as feed_slot, f.kind, f.channels,
                 f.body as feed_body, {}, o.market as odds_market, o.pools,
@@ -64,7 +64,7 @@ pub fn query<'a>() -> QueryBuilder<'a, Postgres> {
 /// Runs a [`query`], and returns the first [`BATCH`] records in order.
 pub async fn load(
     db: &mut PgConnection,
-    mut sql: QueryBuilder<'_, Postgres>,
+    mut sql: QueryBuilder<Postgres>,
 ) -> Result<Vec<Record>, sqlx::Error> {
     sql.push(" order by f.seq limit ").push_bind(BATCH);
     let rows: Vec<RecordRow> = sql.build_query_as().fetch_all(&mut *db).await?;
@@ -124,23 +124,35 @@ struct RecordRow {
     pools: Option<(Key, Pools)>,
 }
 
+/// Columns of `chain.feed`, and those that are null if the record comes without an event or pools.
+#[derive(FromRow)]
+struct FeedRow {
+    epoch: i64,
+    feed_seq: i64,
+    feed_slot: i64,
+    kind: String,
+    channels: Vec<String>,
+    feed_body: Value,
+    id: Option<EventId>,
+    odds_market: Option<Key>,
+    decimals: Option<i16>,
+}
+
 impl FromRow<'_, PgRow> for RecordRow {
     fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
-        let event: Option<EventId> = row.try_get("id")?;
-        let market: Option<Key> = row.try_get("odds_market")?;
-        let joined_market: Option<i16> = row.try_get("decimals")?;
+        let feed = FeedRow::from_row(row)?;
+        let event = feed.id.map(|_| Event::from_row(row)).transpose()?;
+        let market = feed.odds_market.filter(|_| feed.decimals.is_some());
+        let pools = market.map(|market| Ok::<_, sqlx::Error>((market, Pools::from_row(row)?)));
         Ok(Self {
-            epoch: row.try_get("epoch")?,
-            seq: row.try_get("feed_seq")?,
-            slot: row.try_get("feed_slot")?,
-            kind: row.try_get("kind")?,
-            channels: row.try_get("channels")?,
-            body: row.try_get("feed_body")?,
-            event: event.map(|_| Event::from_row(row)).transpose()?,
-            pools: market
-                .zip(joined_market)
-                .map(|(market, _)| Ok::<_, sqlx::Error>((market, Pools::from_row(row)?)))
-                .transpose()?,
+            epoch: feed.epoch,
+            seq: feed.feed_seq,
+            slot: feed.feed_slot,
+            kind: feed.kind,
+            channels: feed.channels,
+            body: feed.feed_body,
+            event,
+            pools: pools.transpose()?,
         })
     }
 }

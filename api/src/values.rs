@@ -64,7 +64,7 @@ impl Decode<'_, Postgres> for U64 {
 impl Encode<'_, Postgres> for U64 {
     fn encode_by_ref(
         &self,
-        buffer: &mut <Postgres as Database>::ArgumentBuffer<'_>,
+        buffer: &mut <Postgres as Database>::ArgumentBuffer,
     ) -> Result<IsNull, BoxDynError> {
         <Decimal as Encode<Postgres>>::encode_by_ref(&Decimal::from(self.0), buffer)
     }

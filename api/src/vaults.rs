@@ -7,13 +7,12 @@ mod terms;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use sqlx::{FromRow, PgConnection, QueryBuilder, postgres::PgRow};
+use sqlx::{FromRow, PgConnection, QueryBuilder};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     bytes::Key,
-    columns::Columns,
     event_id::EventId,
     extract::{InPath, InQuery, MinSlot},
     lives::LifeFilter,
@@ -21,13 +20,14 @@ use crate::{
     page::{ListQuery, Page},
     problem::{Problem, ProblemBody},
     reply::Reply,
+    rows::{AccountColumns, Token, select_by_row, time, time_if_set},
     state::AppState,
     values::U64,
 };
 
-use capital::{Capital, CapitalPoint};
+use capital::{Capital, CapitalColumns, CapitalPoint};
 use exposures::Exposure;
-use terms::VaultTerms;
+use terms::{MirroredTerms, VaultTerms};
 
 pub fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
@@ -107,50 +107,82 @@ pub struct Vault {
     pub stale: bool,
 }
 
-impl FromRow<'_, PgRow> for Vault {
-    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
-        let columns = Columns::new(row)?;
-        let terms_at: i64 = columns.get("terms_at")?;
-        let has_next_terms = terms_at != 0;
-        Ok(Self {
-            key: columns.get("address")?,
-            life: columns.get("life")?,
-            manager: columns.get("manager")?,
-            id: columns.get("id")?,
-            mint: columns.get("mint")?,
-            decimals: columns.decimals,
-            tokens: columns.get("tokens")?,
-            share_mint: columns.get("share_mint")?,
-            capital: Capital::from_columns(&columns, |name| columns.u64_unless_closed(name))?,
-            accrued_at: columns.time("accrued_at")?,
-            terms: VaultTerms::from_column(&columns, "terms")?,
-            next_terms: has_next_terms
-                .then(|| VaultTerms::from_column(&columns, "next_terms"))
-                .transpose()?,
-            terms_at: has_next_terms
-                .then(|| columns.time("terms_at"))
-                .transpose()?
-                .flatten(),
-            cooldown_secs: columns.get("cooldown_secs")?,
-            waiting_secs: columns.get("waiting_secs")?,
-            claim_grace_secs: columns.get("claim_grace_secs")?,
-            bucket_secs: columns.get("bucket_secs")?,
-            exit_secs: columns.get("exit_secs")?,
-            season_secs: columns.get("season_secs")?,
-            protocol_fee_bps: columns.get("protocol_fee_bps")?,
-            manager_fee_bps: columns.get("manager_fee_bps")?,
-            policies: columns.u64_unless_closed("policies")?,
-            exposures: columns.u64_unless_closed("exposures")?,
-            requests: columns.u64_unless_closed("requests")?,
-            revision: columns.get("revision")?,
-            event_count: columns.get("seq")?,
-            created_at: columns.time("created_at")?,
-            created_slot: columns.get("began_slot")?,
-            closed: columns.is_closed()?,
-            closed_slot: columns.get("ended_slot")?,
-            slot: columns.get("slot")?,
-            stale: columns.get("is_stale")?,
-        })
+/// Row of `chain.vault`.
+#[derive(FromRow)]
+struct VaultRow {
+    #[sqlx(flatten)]
+    account: AccountColumns,
+    #[sqlx(flatten)]
+    token: Token,
+    #[sqlx(flatten)]
+    capital: CapitalColumns,
+    manager: Key,
+    mint: Key,
+    tokens: Key,
+    share_mint: Key,
+    id: U64,
+    policies: U64,
+    exposures: U64,
+    requests: U64,
+    created_at: i64,
+    cooldown_secs: i64,
+    waiting_secs: i64,
+    claim_grace_secs: i64,
+    bucket_secs: i64,
+    exit_secs: i64,
+    season_secs: i64,
+    accrued_at: i64,
+    terms_at: i64,
+    #[sqlx(json)]
+    terms: MirroredTerms,
+    #[sqlx(json)]
+    next_terms: MirroredTerms,
+    revision: i64,
+    protocol_fee_bps: i32,
+    manager_fee_bps: i32,
+}
+
+select_by_row!(Vault, VaultRow);
+
+impl From<VaultRow> for Vault {
+    fn from(row: VaultRow) -> Self {
+        let (account, token) = (row.account, row.token);
+        let number = |number| account.unless_closed(number);
+        let has_next_terms = row.terms_at != 0;
+        Self {
+            key: account.address,
+            life: account.life,
+            manager: row.manager,
+            id: row.id,
+            mint: row.mint,
+            decimals: token.decimals,
+            tokens: row.tokens,
+            share_mint: row.share_mint,
+            capital: Capital::new(row.capital, token, number),
+            accrued_at: time(row.accrued_at),
+            terms: VaultTerms::new(row.terms, token),
+            next_terms: has_next_terms.then(|| VaultTerms::new(row.next_terms, token)),
+            terms_at: time_if_set(row.terms_at),
+            cooldown_secs: row.cooldown_secs,
+            waiting_secs: row.waiting_secs,
+            claim_grace_secs: row.claim_grace_secs,
+            bucket_secs: row.bucket_secs,
+            exit_secs: row.exit_secs,
+            season_secs: row.season_secs,
+            protocol_fee_bps: row.protocol_fee_bps,
+            manager_fee_bps: row.manager_fee_bps,
+            policies: number(row.policies),
+            exposures: number(row.exposures),
+            requests: number(row.requests),
+            revision: row.revision,
+            event_count: account.seq,
+            created_at: time(row.created_at),
+            created_slot: account.began_slot,
+            closed: account.is_closed(),
+            closed_slot: account.ended_slot,
+            slot: account.slot,
+            stale: account.is_stale,
+        }
     }
 }
 

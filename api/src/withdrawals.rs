@@ -3,13 +3,12 @@
 use chrono::{DateTime, Utc};
 use driftshield_sdk::address;
 use serde::{Deserialize, Serialize};
-use sqlx::{FromRow, Postgres, QueryBuilder, postgres::PgRow};
+use sqlx::{FromRow, Postgres, QueryBuilder};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     bytes::Key,
-    columns::Columns,
     event_id::EventId,
     extract::MinSlot,
     lives::join_life,
@@ -17,6 +16,7 @@ use crate::{
     page::{ListQuery, Order, Page},
     problem::{Problem, ProblemBody},
     reply::Reply,
+    rows::{AccountColumns, Token, select_by_row, time, time_if_set},
     sql::{IS_CLOSED, open_or_closed, push_equals},
     state::AppState,
     values::{Scaled, U64},
@@ -83,36 +83,53 @@ enum WithdrawalState {
     Cancelled,
 }
 
-impl FromRow<'_, PgRow> for Withdrawal {
-    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
-        let columns = Columns::new(row)?;
-        let shares = |U64(raw)| Scaled::shares(raw, columns.decimals);
-        let reserved_until: i64 = columns.get("reserved_until")?;
-        Ok(Self {
-            key: columns.get("address")?,
-            life: columns.get("life")?,
-            vault: columns.get("vault")?,
-            owner: columns.get("owner")?,
-            state: columns.get("status")?,
-            value: columns.amount_unless_closed("left_value")?,
-            shares: shares(columns.u64_unless_closed("shares")?),
-            unlock_at: columns.time("unlock_at")?,
-            lapses_at: columns.time("lapses_at")?,
-            reserved_until: (reserved_until != 0)
-                .then(|| columns.time("reserved_until"))
-                .transpose()?
-                .flatten(),
-            short: columns.get("is_short")?,
-            paid: columns.amount("payout")?,
-            settled_at: columns.get("settled_at")?,
-            event_count: columns.get("seq")?,
-            created_at: columns.get("began_at")?,
-            created_slot: columns.get("began_slot")?,
-            closed: columns.is_closed()?,
-            closed_slot: columns.get("ended_slot")?,
-            slot: columns.get("slot")?,
-            stale: columns.get("is_stale")?,
-        })
+/// Row of `chain.withdraw_request`, with columns of its vault.
+#[derive(FromRow)]
+struct WithdrawalRow {
+    #[sqlx(flatten)]
+    account: AccountColumns,
+    #[sqlx(flatten)]
+    token: Token,
+    status: WithdrawalState,
+    payout: U64,
+    settled_at: Option<DateTime<Utc>>,
+    vault: Key,
+    owner: Key,
+    left_value: U64,
+    shares: U64,
+    unlock_at: i64,
+    lapses_at: i64,
+    reserved_until: i64,
+    is_short: bool,
+}
+
+select_by_row!(Withdrawal, WithdrawalRow);
+
+impl From<WithdrawalRow> for Withdrawal {
+    fn from(row: WithdrawalRow) -> Self {
+        let (account, token) = (row.account, row.token);
+        Self {
+            key: account.address,
+            life: account.life,
+            vault: row.vault,
+            owner: row.owner,
+            state: row.status,
+            value: token.amount(account.unless_closed(row.left_value)),
+            shares: token.shares(account.unless_closed(row.shares)),
+            unlock_at: time(row.unlock_at),
+            lapses_at: time(row.lapses_at),
+            reserved_until: time_if_set(row.reserved_until),
+            short: row.is_short,
+            paid: token.amount(row.payout),
+            settled_at: row.settled_at,
+            event_count: account.seq,
+            created_at: account.began_at,
+            created_slot: account.began_slot,
+            closed: account.is_closed(),
+            closed_slot: account.ended_slot,
+            slot: account.slot,
+            stale: account.is_stale,
+        }
     }
 }
 
@@ -157,7 +174,7 @@ async fn list(
     mut snapshot: Snapshot,
 ) -> Result<Reply<Page<Withdrawal>>, Problem> {
     let filter = &query.filter;
-    let select = |sql: &mut QueryBuilder<'_, Postgres>, part: &str| {
+    let select = |sql: &mut QueryBuilder<Postgres>, part: &str| {
         sql.push(select()).push(part);
         push_equals(sql, "m.owner", filter.owner);
         push_equals(sql, "m.vault", filter.vault);

@@ -31,6 +31,7 @@ use crate::{
     retention::{Ages, Retention},
     rpc::BLOCK_BATCH,
     slot::{SealedSlot, SlotUpdate},
+    sql::built,
     status::{State, Status},
     store::{Care, IfIncomplete, Store},
     undo,
@@ -119,7 +120,7 @@ impl<'a> MirrorWriter<'a> {
     ) -> Result<Option<Self>, ApplyError> {
         let opened = stop.run_until_cancelled(async {
             let mut connection = bounded(PgConnection::connect(database_url)).await?;
-            bounded(sqlx::raw_sql(&session()).execute(&mut connection)).await?;
+            bounded(sqlx::raw_sql(built(session())).execute(&mut connection)).await?;
             let mut is_waiting = false;
             // Polls, because a statement that blocks on the lock would hold a transaction open
             // and keep vacuum from removing dead rows.
@@ -136,7 +137,7 @@ impl<'a> MirrorWriter<'a> {
                 tokio::time::sleep(LOCK_POLL_INTERVAL).await;
             }
             let staging = kinds::create_staging() + &hourly::create_staging();
-            bounded(sqlx::raw_sql(&staging).execute(&mut connection)).await?;
+            bounded(sqlx::raw_sql(built(staging)).execute(&mut connection)).await?;
             let tolerance = memory.block_time_tolerance;
             if bounded(cursor::take_over(&mut connection, tolerance)).await? {
                 tracing::warn!(

@@ -19,6 +19,7 @@ use crate::{
     cursor::Cursor,
     metrics::{AUDIT_DIFFERENCES, AUDIT_FAILURES, AUDITED_ACCOUNTS},
     rpc::{MAX_ACCOUNTS, Rpc, RpcAccount},
+    sql::built,
     status::Status,
     store::bytes_of,
     verify::MirroredAccount,
@@ -144,7 +145,7 @@ impl Audit {
              limit $1"
         );
         let limit = i64::try_from(self.accounts).unwrap_or(i64::MAX);
-        let keys: Vec<Vec<u8>> = sqlx::query_scalar(&sql)
+        let keys: Vec<Vec<u8>> = sqlx::query_scalar(built(sql))
             .bind(limit)
             .fetch_all(&self.db)
             .await

@@ -252,9 +252,9 @@ mod tests {
                 .collect::<Vec<_>>()
         };
         let server = |url: &str, token: Option<&str>| (url.to_owned(), token.map(str::to_owned));
-        let of_file = endpoints(&["--rpc-url", "http://flag"]);
-        assert_eq!(of_file.database().expect("given"), "postgres://file");
-        assert_eq!(of_file.rpc().expect("given"), "http://flag");
+        let of_file = endpoints(&["--database-url", "postgres://flag"]);
+        assert_eq!(of_file.database().expect("given"), "postgres://flag");
+        assert_eq!(of_file.rpc().expect("given"), "http://file");
         assert_eq!(
             servers(&[]),
             [

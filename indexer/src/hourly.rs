@@ -15,7 +15,7 @@ use chrono::{DateTime, Utc};
 use driftshield_sdk::Address;
 use sqlx::PgConnection;
 
-use crate::copy::CopyRows;
+use crate::{copy::CopyRows, sql::built};
 pub use count::Counter;
 use totals::Totals;
 
@@ -178,7 +178,10 @@ pub async fn undo(connection: &mut PgConnection, ancestor: i64) -> Result<(), sq
         first_key = of("first", &KEY),
         known_key = of("known", &KEY),
     );
-    sqlx::query(&sql).bind(ancestor).execute(connection).await?;
+    sqlx::query(built(sql))
+        .bind(ancestor)
+        .execute(connection)
+        .await?;
     Ok(())
 }
 

@@ -33,6 +33,7 @@ mod rpc;
 pub mod run;
 mod shutdown;
 pub mod slot;
+mod sql;
 pub mod status;
 mod store;
 pub mod stream;

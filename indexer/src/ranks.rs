@@ -6,7 +6,7 @@
 use driftshield_sdk::AccountKind;
 use sqlx::PgConnection;
 
-use crate::{kinds, lives::ChangedLife};
+use crate::{kinds, lives::ChangedLife, sql::built};
 
 /// Table of the ranks of one type of account. The table of the same name with `_past` has the replaced
 /// ranks.
@@ -76,7 +76,7 @@ pub async fn store(
         }
         let join = "join unnest($2::bytea[], $3::bigint[]) as changed (address, life)
             on m.address = changed.address and m.life = changed.life";
-        sqlx::query(&ranks.update(join))
+        sqlx::query(built(ranks.update(join)))
             .bind(seq)
             .bind(addresses)
             .bind(lives)
@@ -89,7 +89,7 @@ pub async fn store(
 /// Updates the ranks of all accounts, as of `seq`.
 pub async fn store_all(connection: &mut PgConnection, seq: i64) -> Result<(), sqlx::Error> {
     for ranks in &ALL {
-        sqlx::query(&ranks.update(""))
+        sqlx::query(built(ranks.update("")))
             .bind(seq)
             .execute(&mut *connection)
             .await?;
@@ -110,7 +110,7 @@ pub async fn remove_past(
             "delete from {table}_past where ctid in (
                select ctid from {table}_past where valid_to <= $1 order by valid_to limit $2)"
         );
-        let delete = sqlx::query(&sql).bind(seq).bind(limit);
+        let delete = sqlx::query(built(sql)).bind(seq).bind(limit);
         most = most.max(delete.execute(&mut *connection).await?.rows_affected());
     }
     Ok(most)

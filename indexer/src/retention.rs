@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use sqlx::PgConnection;
 
-use crate::ranks;
+use crate::{ranks, sql::built};
 
 /// Time for which replaced ranks are kept. The pages of a sorted list are of one moment, for ten
 /// minutes.
@@ -85,7 +85,7 @@ impl Retention {
                 "delete from {table} where {key} in (
                    select {key} from {table} where {key} <= $1 order by {key} limit $2)"
             );
-            let delete = sqlx::query(&sql).bind(last).bind(CHUNK);
+            let delete = sqlx::query(built(sql)).bind(last).bind(CHUNK);
             most = most.max(delete.execute(&mut *connection).await?.rows_affected());
         }
         sqlx::query("delete from chain.mark where at < now() - make_interval(secs => $1)")

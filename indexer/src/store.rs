@@ -19,6 +19,7 @@ use crate::{
     ranks,
     rows::{EventRows, FeedEvent},
     slot::SealedSlot,
+    sql::built,
 };
 
 pub use holes::{IfIncomplete, Incomplete};
@@ -361,7 +362,9 @@ async fn replace_range(
     range: std::ops::Range<usize>,
 ) -> Result<(), sqlx::Error> {
     rows.rows.store_range(connection, range).await?;
-    sqlx::query(&rows.replace).execute(connection).await?;
+    sqlx::query(built(&rows.replace))
+        .execute(connection)
+        .await?;
     Ok(())
 }
 
@@ -376,7 +379,7 @@ async fn delete(
         "delete from {table} row using unnest($1::bytea[], $2::bigint[]) as given (address, life)
          where row.address = given.address and row.life = given.life"
     );
-    sqlx::query(&sql)
+    sqlx::query(built(sql))
         .bind(addresses)
         .bind(lives)
         .execute(connection)
@@ -399,7 +402,7 @@ async fn mark_stale(
          where (account.address, account.life) = (row.address, row.life)
            and row.address = $1 and row.life = $2"
     );
-    let mark = sqlx::query(&sql).bind(address).bind(life);
+    let mark = sqlx::query(built(sql)).bind(address).bind(life);
     mark.execute(connection).await?;
     Ok(())
 }
@@ -412,7 +415,7 @@ pub async fn set_current(
 ) -> Result<(), sqlx::Error> {
     for table in kinds::tables_of(life.kind) {
         let sql = format!("update {table} set is_current = $3 where address = $1 and life = $2");
-        sqlx::query(&sql)
+        sqlx::query(built(sql))
             .bind(life.address.as_ref())
             .bind(life.life)
             .bind(is_current)

@@ -9,6 +9,7 @@ use std::{
 
 use chrono::Utc;
 use driftshield_sdk::ID;
+use driftshield_service::error_chain;
 use futures::{SinkExt, StreamExt};
 use serde::Deserialize;
 use tokio::{
@@ -31,7 +32,6 @@ use yellowstone_grpc_proto::{
 
 use crate::{
     cursor::Tip,
-    error_chain::error_chain,
     slot::{SlotError, SlotUpdate, assembler::SlotAssembler},
     status::Status,
     waits::scaled,

@@ -13,6 +13,7 @@ use crate::{
     lives::{ChangedLife, Life, RPC_VERSION, UNDONE_VERSION},
     metrics::{FORKS, UNDONE_SLOTS},
     ranks,
+    sql::built,
     store::{Care, LIFE, Store, set_current},
 };
 
@@ -78,7 +79,7 @@ async fn restore_lives(
             "delete from {table} row using unnest($1::bytea[], $2::bigint[]) given (address, life)
              where row.address = given.address and row.life = given.life"
         );
-        sqlx::query(&sql)
+        sqlx::query(built(sql))
             .bind(&addresses)
             .bind(&lives)
             .execute(&mut *transaction)
@@ -140,7 +141,7 @@ async fn forget_readings(
             "update {} set slot = $1 where is_current and ended_slot is null and $1 < slot",
             kinds::table(kind)
         );
-        let update = sqlx::query(&sql).bind(ancestor);
+        let update = sqlx::query(built(sql)).bind(ancestor);
         update.execute(&mut *connection).await?;
     }
     Ok(())
@@ -157,7 +158,7 @@ async fn reopen(
         "select {LIFE} from chain.account
          where is_current and $1 < closed_slot and write_version = $2"
     );
-    let ended: Vec<Life> = sqlx::query_as(&sql)
+    let ended: Vec<Life> = sqlx::query_as(built(sql))
         .bind(ancestor)
         .bind(RPC_VERSION)
         .fetch_all(&mut *connection)
@@ -189,7 +190,7 @@ async fn remove_history(connection: &mut PgConnection, ancestor: i64) -> Result<
     ];
     for (table, id) in tables {
         let sql = format!("delete from chain.{table} where $1 <= {id}");
-        sqlx::query(&sql)
+        sqlx::query(built(sql))
             .bind(first_id(ancestor + 1))
             .execute(&mut *connection)
             .await?;

@@ -16,7 +16,7 @@ use nix::{
     sys::signal::Signal,
     unistd::{Uid, User},
 };
-use sqlx::{Connection, Executor, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use tokio::process::Command;
 
 use crate::{children::Children, pid_file::DIRECTORY_PREFIX, poll};
@@ -111,7 +111,7 @@ async fn create_database(socket_directory: &Path) -> anyhow::Result<()> {
         .context("Postgres does not answer: see postgres.log")?;
     let create = format!("create database {DATABASE}");
     connection
-        .execute(create.as_str())
+        .execute(AssertSqlSafe(create))
         .await
         .context("creating the database")?;
     connection

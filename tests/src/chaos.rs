@@ -112,7 +112,10 @@ async fn remove_added(database: &mut sqlx::PgConnection) {
             "delete from {table} where address in (
                select address from chain.dead_letter where subject = 'account')"
         );
-        sqlx::query(&sql).execute(&mut *database).await.unwrap();
+        sqlx::query(sqlx::AssertSqlSafe(sql))
+            .execute(&mut *database)
+            .await
+            .unwrap();
     }
     sqlx::query("delete from chain.dead_letter where subject = 'account'")
         .execute(database)

@@ -1,17 +1,17 @@
 //! Asks of a market, best first.
 
 use serde::{Deserialize, Serialize};
-use sqlx::{FromRow, Postgres, QueryBuilder, postgres::PgRow};
+use sqlx::{FromRow, Postgres, QueryBuilder};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::{
     asks::Ask,
     bytes::Key,
-    columns::Columns,
     event_id::EventId,
     mirror::Snapshot,
     page::{ListQuery, Order, Page, SortKey},
     problem::Problem,
+    rows::{Token, select_by_row, time},
     sql::push_equals,
     values::{Scaled, U64},
 };
@@ -31,22 +31,38 @@ pub struct MarketAsk {
     ask: Ask,
 }
 
-impl FromRow<'_, PgRow> for MarketAsk {
-    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
-        let columns = Columns::new(row)?;
-        let price: i64 = columns.get("price")?;
-        Ok(Self {
-            seller: columns.get("owner")?,
-            position: columns.get("address")?,
-            life: columns.get("life")?,
+/// Row of `chain.ask`, with the owner of the position.
+#[derive(FromRow)]
+struct MarketAskRow {
+    address: Key,
+    life: EventId,
+    owner: Key,
+    #[sqlx(try_from = "i16")]
+    outcome: u8,
+    #[sqlx(try_from = "i64")]
+    price: u32,
+    amount: U64,
+    valid_until: i64,
+    #[sqlx(flatten)]
+    token: Token,
+}
+
+select_by_row!(MarketAsk, MarketAskRow);
+
+impl From<MarketAskRow> for MarketAsk {
+    fn from(row: MarketAskRow) -> Self {
+        Self {
+            seller: row.owner,
+            position: row.address,
+            life: row.life,
             ask: Ask {
-                outcome: columns.count("outcome")? as u8, // below 8
-                amount: columns.amount("amount")?,
-                price: Scaled::multiple(price.unsigned_abs()),
-                valid_until: columns.time("valid_until")?,
+                outcome: row.outcome,
+                amount: row.token.amount(row.amount),
+                price: Scaled::multiple(row.price.into()),
+                valid_until: time(row.valid_until),
                 fallen: false,
             },
-        })
+        }
     }
 }
 
@@ -62,7 +78,7 @@ pub struct AskFilter {
 struct AskKey(i16, i64, Key);
 
 impl SortKey for AskKey {
-    fn push(self, sql: &mut QueryBuilder<'_, Postgres>) {
+    fn push(self, sql: &mut QueryBuilder<Postgres>) {
         let Self(outcome, price, address) = self;
         sql.push_bind(outcome).push(", ");
         sql.push_bind(price).push(", ").push_bind(address);

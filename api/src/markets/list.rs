@@ -83,7 +83,7 @@ impl MarketFilter {
     }
 
     /// Appends the conditions that select markets, or their stakes (alias `v`).
-    fn push(&self, sql: &mut QueryBuilder<'_, Postgres>) {
+    fn push(&self, sql: &mut QueryBuilder<Postgres>) {
         push_equals(sql, "v.model", self.model);
         push_equals(sql, "v.creator", self.creator);
         push_equals(sql, "v.status", self.state);
@@ -111,11 +111,11 @@ pub async fn page(
     let pager = query.pager("markets", snapshot.epoch());
     let parts = each_value::<MarketState>("v.status", filter.state.is_some());
     if filter.sort == MarketSort::Volume {
-        let push = |sql: &mut QueryBuilder<'_, Postgres>| filter.push(sql);
+        let push = |sql: &mut QueryBuilder<Postgres>| filter.push(sql);
         let key = |market: &Market| (market.key, market.life);
         return BY_VOLUME.page(snapshot, &pager, &parts, push, key).await;
     }
-    let select = |sql: &mut QueryBuilder<'_, Postgres>, part: &str| {
+    let select = |sql: &mut QueryBuilder<Postgres>, part: &str| {
         sql.push(format!("select v.* from chain.market v where {part}"));
         filter.push(sql);
     };

@@ -4,14 +4,14 @@ use std::mem;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use sqlx::{FromRow, postgres::PgRow};
+use sqlx::FromRow;
 use utoipa::ToSchema;
 
 use crate::{
     bytes::{Hash, Key},
-    columns::Columns,
     event_id::EventId,
     odds::{Odds, Pools},
+    rows::{AccountColumns, Token, drift, select_by_row, time},
     values::{Scaled, U64},
 };
 
@@ -127,57 +127,101 @@ pub struct Outcome {
     pub odds: Odds,
 }
 
-impl FromRow<'_, PgRow> for Market {
-    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
-        let columns = Columns::new(row)?;
-        let state: MarketState = columns.get("status")?;
-        let resolved = state == MarketState::Resolved;
-        let thresholds = columns.drifts("thresholds", columns.count("threshold_count")?)?;
-        let odds = Pools::from_row(row)?.odds();
-        Ok(Self {
-            key: columns.get("address")?,
-            life: columns.get("life")?,
-            creator: columns.get("creator")?,
-            id: columns.get("id")?,
-            model: columns.get("model")?,
-            model_version: columns.get("model_version")?,
-            question: columns.get("question")?,
-            mint: columns.get("mint")?,
-            decimals: columns.decimals,
-            vault: columns.get("vault")?,
-            terms_hash: columns.get("terms_hash")?,
-            aggregate: columns.get("aggregate")?,
-            outcomes: outcomes(&thresholds, odds),
+/// Row of `chain.market`.
+#[derive(FromRow)]
+struct MarketRow {
+    #[sqlx(flatten)]
+    account: AccountColumns,
+    #[sqlx(flatten)]
+    token: Token,
+    #[sqlx(flatten)]
+    pools: Pools,
+    status: MarketState,
+    settled_slot: Option<i64>,
+    settled_at: Option<DateTime<Utc>>,
+    creator: Key,
+    model: Key,
+    mint: Key,
+    vault: Key,
+    terms_hash: Hash,
+    id: U64,
+    thresholds: Vec<U64>,
+    total: U64,
+    owed: U64,
+    close_ts: i64,
+    first_window: U64,
+    last_window: U64,
+    min_observed: U64,
+    next_window: U64,
+    observed: U64,
+    accumulator: U64,
+    value: U64,
+    winnings: U64,
+    protocol_credit: U64,
+    creator_credit: U64,
+    positions: U64,
+    model_version: i64,
+    protocol_fee_bps: i32,
+    creator_fee_bps: i32,
+    #[sqlx(try_from = "i16")]
+    threshold_count: u8,
+    aggregate: String,
+    outcome: i16,
+    question: String,
+}
+
+select_by_row!(Market, MarketRow);
+
+impl From<MarketRow> for Market {
+    fn from(row: MarketRow) -> Self {
+        let (account, token) = (row.account, row.token);
+        let is_resolved = row.status == MarketState::Resolved;
+        let thresholds = row.thresholds.into_iter().take(row.threshold_count.into());
+        let thresholds: Vec<_> = thresholds.map(drift).collect();
+        Self {
+            key: account.address,
+            life: account.life,
+            creator: row.creator,
+            id: row.id,
+            model: row.model,
+            model_version: row.model_version,
+            question: row.question,
+            mint: row.mint,
+            decimals: token.decimals,
+            vault: row.vault,
+            terms_hash: row.terms_hash,
+            aggregate: row.aggregate,
+            outcomes: outcomes(&thresholds, row.pools.odds()),
             thresholds,
-            first_window: columns.get("first_window")?,
-            last_window: columns.get("last_window")?,
-            min_observed: columns.get("min_observed")?,
-            next_window: columns.get("next_window")?,
-            observed: columns.get("observed")?,
-            accumulator: columns.drift("accumulator")?,
-            closes_at: columns.time("close_ts")?,
-            protocol_fee_bps: columns.get("protocol_fee_bps")?,
-            creator_fee_bps: columns.get("creator_fee_bps")?,
-            total: columns.amount("total")?,
-            state,
-            outcome: resolved.then(|| columns.get("outcome")).transpose()?,
-            value: resolved.then(|| columns.drift("value")).transpose()?,
-            winnings: resolved.then(|| columns.amount("winnings")).transpose()?,
-            settled_at: columns.get("settled_at")?,
-            settled_slot: columns.get("settled_slot")?,
-            owed: columns.amount_unless_closed("owed")?,
-            positions: columns.u64_unless_closed("positions")?,
-            protocol_credit: columns.amount_unless_closed("protocol_credit")?,
-            creator_credit: columns.amount_unless_closed("creator_credit")?,
-            event_count: columns.get("seq")?,
-            created_at: columns.get("began_at")?,
-            created_slot: columns.get("began_slot")?,
-            closed: columns.is_closed()?,
-            closed_slot: columns.get("ended_slot")?,
-            slot: columns.get("slot")?,
-            stale: columns.get("is_stale")?,
-            close_ts: columns.get("close_ts")?,
-        })
+            first_window: row.first_window,
+            last_window: row.last_window,
+            min_observed: row.min_observed,
+            next_window: row.next_window,
+            observed: row.observed,
+            accumulator: drift(row.accumulator),
+            closes_at: time(row.close_ts),
+            protocol_fee_bps: row.protocol_fee_bps,
+            creator_fee_bps: row.creator_fee_bps,
+            total: token.amount(row.total),
+            state: row.status,
+            outcome: is_resolved.then_some(row.outcome),
+            value: is_resolved.then(|| drift(row.value)),
+            winnings: is_resolved.then(|| token.amount(row.winnings)),
+            settled_at: row.settled_at,
+            settled_slot: row.settled_slot,
+            owed: token.amount(account.unless_closed(row.owed)),
+            positions: account.unless_closed(row.positions),
+            protocol_credit: token.amount(account.unless_closed(row.protocol_credit)),
+            creator_credit: token.amount(account.unless_closed(row.creator_credit)),
+            event_count: account.seq,
+            created_at: account.began_at,
+            created_slot: account.began_slot,
+            closed: account.is_closed(),
+            closed_slot: account.ended_slot,
+            slot: account.slot,
+            stale: account.is_stale,
+            close_ts: row.close_ts,
+        }
     }
 }
 

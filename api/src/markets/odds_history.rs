@@ -2,17 +2,17 @@
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use sqlx::{FromRow, QueryBuilder, postgres::PgRow};
+use sqlx::{FromRow, QueryBuilder};
 use utoipa::ToSchema;
 
 use crate::{
-    columns::Columns,
     event_id::EventId,
     lives::{LifeFilter, LifeRange},
     mirror::Snapshot,
     odds::{Odds, Pools},
     page::{ListQuery, Order, Page},
     problem::Problem,
+    rows::select_by_row,
 };
 
 use super::Market;
@@ -28,16 +28,25 @@ pub struct OddsPoint {
     outcomes: Vec<Odds>,
 }
 
-impl FromRow<'_, PgRow> for OddsPoint {
-    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
-        let columns = Columns::new(row)?;
-        let event: EventId = columns.get("event_id")?;
-        Ok(Self {
-            event,
-            slot: event.slot(),
-            time: columns.get("block_time")?,
-            outcomes: Pools::from_row(row)?.odds(),
-        })
+/// Row of `chain.odds`, with columns of the market.
+#[derive(FromRow)]
+struct OddsRow {
+    event_id: EventId,
+    block_time: Option<DateTime<Utc>>,
+    #[sqlx(flatten)]
+    pools: Pools,
+}
+
+select_by_row!(OddsPoint, OddsRow);
+
+impl From<OddsRow> for OddsPoint {
+    fn from(row: OddsRow) -> Self {
+        Self {
+            event: row.event_id,
+            slot: row.event_id.slot(),
+            time: row.block_time,
+            outcomes: row.pools.odds(),
+        }
     }
 }
 

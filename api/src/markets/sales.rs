@@ -2,18 +2,18 @@
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use sqlx::{FromRow, QueryBuilder, postgres::PgRow};
+use sqlx::{FromRow, QueryBuilder};
 use utoipa::ToSchema;
 
 use crate::{
     bytes::Key,
-    columns::Columns,
     event_id::EventId,
     lives::{LifeFilter, LifeRange},
     mirror::Snapshot,
     page::{ListQuery, Order, Page},
     problem::Problem,
-    values::Scaled,
+    rows::{Token, select_by_row},
+    values::{Scaled, U64},
 };
 
 use super::Market;
@@ -40,23 +40,39 @@ pub struct Sale {
     paid: Scaled,
 }
 
-impl FromRow<'_, PgRow> for Sale {
-    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
-        let columns = Columns::new(row)?;
-        let price: i64 = columns.get("price")?;
-        let event: EventId = columns.get("event_id")?;
-        Ok(Self {
-            event,
-            slot: event.slot(),
-            time: columns.get("block_time")?,
-            seller: columns.get("seller")?,
-            buyer: columns.get("buyer")?,
-            destination: columns.get("destination")?,
-            outcome: columns.get("outcome")?,
-            amount: columns.amount("amount")?,
-            price: Scaled::multiple(price.unsigned_abs()),
-            paid: columns.amount("paid")?,
-        })
+/// Row of `chain.sale`.
+#[derive(FromRow)]
+struct SaleRow {
+    event_id: EventId,
+    block_time: Option<DateTime<Utc>>,
+    seller: Key,
+    buyer: Key,
+    destination: Key,
+    outcome: i16,
+    amount: U64,
+    #[sqlx(try_from = "i64")]
+    price: u32,
+    paid: U64,
+    #[sqlx(flatten)]
+    token: Token,
+}
+
+select_by_row!(Sale, SaleRow);
+
+impl From<SaleRow> for Sale {
+    fn from(row: SaleRow) -> Self {
+        Self {
+            event: row.event_id,
+            slot: row.event_id.slot(),
+            time: row.block_time,
+            seller: row.seller,
+            buyer: row.buyer,
+            destination: row.destination,
+            outcome: row.outcome,
+            amount: row.token.amount(row.amount),
+            price: Scaled::multiple(row.price.into()),
+            paid: row.token.amount(row.paid),
+        }
     }
 }
 

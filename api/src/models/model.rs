@@ -2,17 +2,17 @@
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use sqlx::{FromRow, postgres::PgRow};
+use sqlx::FromRow;
 use utoipa::ToSchema;
 
 use crate::{
     bytes::{Hash, Key, none_if_unset},
-    columns::Columns,
     event_id::EventId,
+    rows::{AccountColumns, Token, WindowColumns, drift, select_by_row, time},
     values::{Scaled, U64},
 };
 
-use super::parts::{Oracle, Pot};
+use super::parts::{MirroredPot, Oracle, OracleColumns, Pot};
 
 /// Machine-learning model whose drift is measured. Amounts are in the model's bond mint.
 #[derive(Serialize, ToSchema)]
@@ -150,84 +150,150 @@ pub struct WindowValue {
     pub value: Scaled,
 }
 
-impl FromRow<'_, PgRow> for Model {
-    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
-        let columns = Columns::new(row)?;
-        let reference: Vec<i64> = columns.get("reference")?;
-        let has_final = columns.get::<U64>("final_count")? != U64(0);
-        let window_value = |window, value| {
-            let window_value = WindowValue {
-                window: columns.get(window)?,
-                value: columns.drift(value)?,
-            };
-            let is_set = window_value.window != U64(0) || window_value.value.raw != U64(0);
-            Ok::<_, sqlx::Error>((has_final || is_set).then_some(window_value))
+/// Row of `chain.model`, with the decimals of its bond mint.
+#[derive(FromRow)]
+struct ModelRow {
+    #[sqlx(flatten)]
+    account: AccountColumns,
+    #[sqlx(flatten)]
+    token: Token,
+    #[sqlx(flatten)]
+    windows: WindowColumns,
+    #[sqlx(flatten)]
+    oracles: OracleColumns,
+    owner: Key,
+    bond_mint: Key,
+    bond_vault: Key,
+    arbiter: Key,
+    metadata_hash: Hash,
+    artifact_hash: Hash,
+    spec_hash: Hash,
+    chain: Hash,
+    id: U64,
+    min_samples: U64,
+    noise_floor: U64,
+    max_spread: U64,
+    min_bond: U64,
+    slash_amount: U64,
+    challenge_bond: U64,
+    absence_penalty: U64,
+    submit_secs: i64,
+    challenge_secs: i64,
+    ruling_secs: i64,
+    appeal_secs: i64,
+    unbond_secs: i64,
+    leave_secs: i64,
+    replace_secs: i64,
+    retention_secs: i64,
+    #[sqlx(json)]
+    pot: MirroredPot,
+    held: U64,
+    security: U64,
+    lasting_security: U64,
+    market_risk: U64,
+    cover_risk: U64,
+    exposure: U64,
+    open_receipts: U64,
+    final_count: U64,
+    last_value: U64,
+    last_window: U64,
+    latest: U64,
+    latest_window: U64,
+    max_value: U64,
+    ewma: U64,
+    reference: Vec<i64>,
+    version: i64,
+    security_multiple: i64,
+    reports: i64,
+    #[sqlx(try_from = "i32")]
+    security_rent_bps: u16,
+    #[sqlx(try_from = "i32")]
+    market_budget_bps: u16,
+    #[sqlx(try_from = "i32")]
+    cover_budget_bps: u16,
+    metric: String,
+    #[sqlx(try_from = "i16")]
+    bins: u8,
+    quorum: i16,
+    status: String,
+    name: String,
+    uri: String,
+    replaced: i16,
+}
+
+select_by_row!(Model, ModelRow);
+
+impl From<ModelRow> for Model {
+    fn from(row: ModelRow) -> Self {
+        let (account, token) = (row.account, row.token);
+        let has_final = row.final_count != U64(0);
+        let value = |window, value| WindowValue {
+            window,
+            value: drift(value),
         };
-        let final_drift = |name| Ok::<_, sqlx::Error>(has_final.then_some(columns.drift(name)?));
-        Ok(Self {
-            key: columns.get("address")?,
-            life: columns.get("life")?,
-            owner: columns.get("owner")?,
-            id: columns.get("id")?,
-            name: columns.get("name")?,
-            uri: columns.get("uri")?,
-            metadata_hash: none_if_unset(columns.get("metadata_hash")?),
-            artifact_hash: none_if_unset(columns.get("artifact_hash")?),
-            spec_hash: columns.get("spec_hash")?,
-            chain: columns.get("chain")?,
-            status: columns.get("status")?,
-            version: columns.get("version")?,
-            metric: columns.get("metric")?,
-            reference: reference.into_iter().take(columns.count("bins")?).collect(),
-            oracles: Oracle::list(&columns)?,
-            quorum: columns.get("quorum")?,
-            genesis: columns.time("genesis")?,
-            window_secs: columns.get("window_secs")?,
-            min_samples: columns.get("min_samples")?,
-            noise_floor: columns.drift("noise_floor")?,
-            max_spread: columns.drift("max_spread")?,
-            bond_mint: columns.get("bond_mint")?,
-            decimals: columns.decimals,
-            bond_vault: columns.get("bond_vault")?,
-            arbiter: columns.get("arbiter")?,
-            min_bond: columns.amount("min_bond")?,
-            slash_amount: columns.amount("slash_amount")?,
-            challenge_bond: columns.amount("challenge_bond")?,
-            absence_penalty: columns.amount("absence_penalty")?,
-            submit_secs: columns.get("submit_secs")?,
-            challenge_secs: columns.get("challenge_secs")?,
-            ruling_secs: columns.get("ruling_secs")?,
-            appeal_secs: columns.get("appeal_secs")?,
-            unbond_secs: columns.get("unbond_secs")?,
-            leave_secs: columns.get("leave_secs")?,
-            replace_secs: columns.get("replace_secs")?,
-            replaced: columns.get("replaced")?,
-            retention_secs: columns.get("retention_secs")?,
-            held: columns.amount("held")?,
-            pot: Pot::from_columns(&columns)?,
-            security: columns.amount("security")?,
-            lasting_security: columns.amount("lasting_security")?,
-            security_multiple: columns.get("security_multiple")?,
-            reports: columns.get("reports")?,
-            security_rent_bps: columns.basis_points("security_rent_bps")?,
-            market_budget_bps: columns.basis_points("market_budget_bps")?,
-            cover_budget_bps: columns.basis_points("cover_budget_bps")?,
-            market_risk: columns.amount("market_risk")?,
-            cover_risk: columns.amount("cover_risk")?,
-            exposure: columns.get("exposure")?,
-            open_receipts: columns.get("open_receipts")?,
-            final_count: columns.get("final_count")?,
-            last: has_final
-                .then_some(window_value("last_window", "last_value")?)
-                .flatten(),
-            latest: window_value("latest_window", "latest")?,
-            max_value: final_drift("max_value")?,
-            ewma: final_drift("ewma")?,
-            event_count: columns.get("seq")?,
-            created_at: columns.get("began_at")?,
-            created_slot: columns.get("began_slot")?,
-            slot: columns.get("slot")?,
-            stale: columns.get("is_stale")?,
-        })
+        let has_latest = has_final || (row.latest_window, row.latest) != (U64(0), U64(0));
+        Self {
+            key: account.address,
+            life: account.life,
+            owner: row.owner,
+            id: row.id,
+            name: row.name,
+            uri: row.uri,
+            metadata_hash: none_if_unset(row.metadata_hash),
+            artifact_hash: none_if_unset(row.artifact_hash),
+            spec_hash: row.spec_hash,
+            chain: row.chain,
+            status: row.status,
+            version: row.version,
+            metric: row.metric,
+            reference: row.reference.into_iter().take(row.bins.into()).collect(),
+            oracles: row.oracles.oracles(token),
+            quorum: row.quorum,
+            genesis: time(row.windows.genesis),
+            window_secs: row.windows.window_secs,
+            min_samples: row.min_samples,
+            noise_floor: drift(row.noise_floor),
+            max_spread: drift(row.max_spread),
+            bond_mint: row.bond_mint,
+            decimals: token.decimals,
+            bond_vault: row.bond_vault,
+            arbiter: row.arbiter,
+            min_bond: token.amount(row.min_bond),
+            slash_amount: token.amount(row.slash_amount),
+            challenge_bond: token.amount(row.challenge_bond),
+            absence_penalty: token.amount(row.absence_penalty),
+            submit_secs: row.submit_secs,
+            challenge_secs: row.challenge_secs,
+            ruling_secs: row.ruling_secs,
+            appeal_secs: row.appeal_secs,
+            unbond_secs: row.unbond_secs,
+            leave_secs: row.leave_secs,
+            replace_secs: row.replace_secs,
+            replaced: row.replaced,
+            retention_secs: row.retention_secs,
+            held: token.amount(row.held),
+            pot: Pot::new(&row.pot, token),
+            security: token.amount(row.security),
+            lasting_security: token.amount(row.lasting_security),
+            security_multiple: row.security_multiple,
+            reports: row.reports,
+            security_rent_bps: row.security_rent_bps,
+            market_budget_bps: row.market_budget_bps,
+            cover_budget_bps: row.cover_budget_bps,
+            market_risk: token.amount(row.market_risk),
+            cover_risk: token.amount(row.cover_risk),
+            exposure: row.exposure,
+            open_receipts: row.open_receipts,
+            final_count: row.final_count,
+            last: has_final.then(|| value(row.last_window, row.last_value)),
+            latest: has_latest.then(|| value(row.latest_window, row.latest)),
+            max_value: has_final.then(|| drift(row.max_value)),
+            ewma: has_final.then(|| drift(row.ewma)),
+            event_count: account.seq,
+            created_at: account.began_at,
+            created_slot: account.began_slot,
+            slot: account.slot,
+            stale: account.is_stale,
+        }
     }
 }

@@ -2,11 +2,12 @@
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use sqlx::FromRow;
 use utoipa::ToSchema;
 
 use crate::{
     bytes::Key,
-    columns::Columns,
+    rows::{Token, time, time_if_set},
     values::{Scaled, U64, from_decimal_string},
 };
 
@@ -30,41 +31,44 @@ pub struct Oracle {
 
 /// A model's record of an oracle, as the mirror stores it.
 #[derive(Deserialize)]
-struct Tenure {
+pub struct Tenure {
     counts: u8,
-    listed_at: String,
-    leave_at: String,
+    #[serde(deserialize_with = "from_decimal_string")]
+    listed_at: i64,
+    #[serde(deserialize_with = "from_decimal_string")]
+    leave_at: i64,
 }
 
-impl Oracle {
-    /// The oracles of a model, in its order.
-    pub fn list(columns: &Columns) -> Result<Vec<Self>, sqlx::Error> {
-        let count = columns.count("oracle_count")?;
-        let oracles: Vec<Key> = columns.get("oracles")?;
-        let bonds = columns.amounts("bonds", count)?;
-        let tenures: Vec<Tenure> = columns.nested("tenures")?;
-        let rewards = columns.amounts("rewards", count)?;
-        let penalties = columns.amounts("penalties", count)?;
-        Ok(std::iter::zip(oracles, bonds)
-            .zip(std::iter::zip(rewards, penalties))
-            .zip(&tenures)
-            .map(|(((oracle, bond), (reward, penalty)), tenure)| {
-                Self::new(oracle, bond, reward, penalty, tenure)
-            })
-            .collect())
-    }
+/// Columns of the oracles of a model: one entry for each, in its order, and unused ones.
+#[derive(FromRow)]
+pub struct OracleColumns {
+    #[sqlx(try_from = "i16")]
+    oracle_count: u8,
+    oracles: Vec<Key>,
+    bonds: Vec<U64>,
+    #[sqlx(json)]
+    tenures: Vec<Tenure>,
+    rewards: Vec<U64>,
+    penalties: Vec<U64>,
+}
 
-    fn new(oracle: Key, bond: Scaled, reward: Scaled, penalty: Scaled, tenure: &Tenure) -> Self {
-        let time = |secs: &String| DateTime::from_timestamp(secs.parse().ok()?, 0);
-        Self {
-            oracle,
-            bond,
-            reward,
-            penalty,
-            counts: tenure.counts != 0,
-            listed_at: time(&tenure.listed_at),
-            leave_at: time(&tenure.leave_at).filter(|time| time.timestamp() != 0),
-        }
+impl OracleColumns {
+    pub fn oracles(self, token: Token) -> Vec<Oracle> {
+        let pays = self.rewards.into_iter().zip(self.penalties);
+        let bonds = self.bonds.into_iter().zip(self.tenures);
+        let oracles = self.oracles.into_iter().zip(bonds.zip(pays));
+        oracles
+            .take(self.oracle_count.into())
+            .map(|(oracle, ((bond, tenure), (reward, penalty)))| Oracle {
+                oracle,
+                bond: token.amount(bond),
+                counts: tenure.counts != 0,
+                listed_at: time(tenure.listed_at),
+                leave_at: time_if_set(tenure.leave_at),
+                reward: token.amount(reward),
+                penalty: token.amount(penalty),
+            })
+            .collect()
     }
 }
 
@@ -81,7 +85,7 @@ pub struct Pot {
 
 /// JSON form of the pot in the mirror: u64 and i64 as decimal strings.
 #[derive(Deserialize)]
-struct MirroredPot {
+pub struct MirroredPot {
     waiting: U64,
     unearned: U64,
     #[serde(deserialize_with = "from_decimal_string")]
@@ -89,13 +93,11 @@ struct MirroredPot {
 }
 
 impl Pot {
-    pub fn from_columns(columns: &Columns) -> Result<Self, sqlx::Error> {
-        let pot: MirroredPot = columns.nested("pot")?;
-        let until = (pot.until != 0).then(|| DateTime::from_timestamp(pot.until, 0));
-        Ok(Self {
-            waiting: Scaled::new(pot.waiting.0, columns.decimals),
-            unearned: Scaled::new(pot.unearned.0, columns.decimals),
-            until: until.flatten(),
-        })
+    pub fn new(pot: &MirroredPot, token: Token) -> Self {
+        Self {
+            waiting: token.amount(pot.waiting),
+            unearned: token.amount(pot.unearned),
+            until: time_if_set(pot.until),
+        }
     }
 }

@@ -113,6 +113,8 @@ impl Display for Channel {
 
 #[cfg(test)]
 mod tests {
+    use sqlx::PgPool;
+
     use super::*;
 
     const KEY: &str = "DriftSh1e1d11111111111111111111111111111111";
@@ -137,5 +139,45 @@ mod tests {
         ] {
             assert_eq!(Channel::parse(unknown), None, "{unknown}");
         }
+    }
+
+    #[sqlx::test(
+        migrator = "crate::db_tests::SCHEMA",
+        fixtures(path = "../db_tests/fixtures", scripts("mirror"))
+    )]
+    async fn a_channel_has_its_account_and_its_records(db: PgPool) {
+        for (name, has_data, records) in [
+            ("model", true, vec![96, 98, 99, 100]),
+            ("market", true, vec![95, 98, 99, 100]),
+            ("vault", true, vec![98, 99, 100]),
+            ("policy", true, vec![98, 99, 100]),
+            ("wallet", false, vec![98, 99, 100]),
+            ("markets", true, vec![95, 98, 99, 100]),
+            ("events", false, vec![95, 96, 97, 98, 99, 100]),
+        ] {
+            let channel = match name {
+                "markets" | "events" => name.to_owned(),
+                _ => format!("{name}:{}", key_of(name)),
+            };
+            let channel = Channel::parse(&channel).unwrap();
+            let mut snapshot = Snapshot::begin(&db).await.unwrap();
+            let data = channel.data(&mut snapshot).await.unwrap();
+            assert_eq!(!data.is_null(), has_data, "{name}");
+            let found = channel.records_after(90, &mut snapshot).await.unwrap();
+            let found: Vec<_> = found.iter().map(|record| record.seq).collect();
+            assert_eq!(found, records, "{name}");
+        }
+    }
+
+    /// The account of a channel in the fixture.
+    fn key_of(name: &str) -> String {
+        let kind = match name {
+            "model" => 2,
+            "market" => 4,
+            "vault" => 6,
+            "policy" => 10,
+            _ => 9,
+        };
+        crate::db_tests::key(kind, 1)
     }
 }

@@ -3,16 +3,16 @@
 use chrono::{DateTime, Utc};
 use driftshield_sdk::math;
 use serde::Serialize;
-use sqlx::{FromRow, QueryBuilder, postgres::PgRow};
+use sqlx::{FromRow, QueryBuilder};
 use utoipa::ToSchema;
 
 use crate::{
-    columns::Columns,
     event_id::EventId,
     lives::{LifeFilter, LifeRange},
     mirror::Snapshot,
     page::{ListQuery, Order, Page},
     problem::Problem,
+    rows::{Token, select_by_row},
     values::{Scaled, U64, ratio, scaled},
 };
 
@@ -56,35 +56,47 @@ pub struct Capital {
     pub manager_credit: Scaled,
 }
 
+/// Columns that `chain.vault` and `chain.capital` have.
+#[derive(FromRow)]
+pub struct CapitalColumns {
+    assets: U64,
+    leaving: U64,
+    seasoned: U64,
+    locked: U64,
+    pending_losses: U64,
+    unearned: U64,
+    held: U64,
+    set_aside: U64,
+    shares: U64,
+    reserved_shares: U64,
+    protocol_credit: U64,
+    manager_credit: U64,
+}
+
 impl Capital {
-    /// Reads the balances. `number` reads a column by name, so that the caller can replace the
-    /// numbers of a closed vault by 0.
-    pub fn from_columns(
-        columns: &Columns,
-        number: impl Fn(&str) -> Result<U64, sqlx::Error>,
-    ) -> Result<Self, sqlx::Error> {
-        let tokens = |name| number(name).map(|U64(raw)| Scaled::new(raw, columns.decimals));
-        let shares = |name| number(name).map(|U64(raw)| Scaled::shares(raw, columns.decimals));
-        let (assets, locked) = (tokens("assets")?, tokens("locked")?);
-        let leaving = tokens("leaving")?;
+    /// `number` replaces the numbers of a closed vault by 0.
+    pub fn new(columns: CapitalColumns, token: Token, number: impl Fn(U64) -> U64) -> Self {
+        let tokens = |raw| token.amount(number(raw));
+        let (assets, locked) = (tokens(columns.assets), tokens(columns.locked));
+        let leaving = tokens(columns.leaving);
         let staying = assets.raw.0.saturating_sub(leaving.raw.0);
-        let all_shares = shares("shares")?;
-        Ok(Self {
+        let shares = token.shares(number(columns.shares));
+        Self {
             utilisation: ratio(locked.raw.0, assets.raw.0),
-            share_price: share_price(staying, all_shares.raw.0),
+            share_price: share_price(staying, shares.raw.0),
             assets,
             leaving,
-            seasoned: tokens("seasoned")?,
+            seasoned: tokens(columns.seasoned),
             locked,
-            pending_losses: tokens("pending_losses")?,
-            unearned: tokens("unearned")?,
-            held: tokens("held")?,
-            set_aside: tokens("set_aside")?,
-            shares: all_shares,
-            reserved_shares: shares("reserved_shares")?,
-            protocol_credit: tokens("protocol_credit")?,
-            manager_credit: tokens("manager_credit")?,
-        })
+            pending_losses: tokens(columns.pending_losses),
+            unearned: tokens(columns.unearned),
+            held: tokens(columns.held),
+            set_aside: tokens(columns.set_aside),
+            shares,
+            reserved_shares: token.shares(number(columns.reserved_shares)),
+            protocol_credit: tokens(columns.protocol_credit),
+            manager_credit: tokens(columns.manager_credit),
+        }
     }
 }
 
@@ -111,16 +123,27 @@ pub struct CapitalPoint {
     capital: Capital,
 }
 
-impl FromRow<'_, PgRow> for CapitalPoint {
-    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
-        let columns = Columns::new(row)?;
-        let event: EventId = columns.get("event_id")?;
-        Ok(Self {
-            event,
-            slot: event.slot(),
-            time: columns.get("block_time")?,
-            capital: Capital::from_columns(&columns, |name| columns.get(name))?,
-        })
+/// Row of `chain.capital`.
+#[derive(FromRow)]
+struct CapitalRow {
+    event_id: EventId,
+    block_time: Option<DateTime<Utc>>,
+    #[sqlx(flatten)]
+    capital: CapitalColumns,
+    #[sqlx(flatten)]
+    token: Token,
+}
+
+select_by_row!(CapitalPoint, CapitalRow);
+
+impl From<CapitalRow> for CapitalPoint {
+    fn from(row: CapitalRow) -> Self {
+        Self {
+            event: row.event_id,
+            slot: row.event_id.slot(),
+            time: row.block_time,
+            capital: Capital::new(row.capital, row.token, |number| number),
+        }
     }
 }
 

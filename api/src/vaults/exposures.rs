@@ -2,17 +2,17 @@
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use sqlx::{FromRow, QueryBuilder, postgres::PgRow};
+use sqlx::{FromRow, QueryBuilder};
 use utoipa::ToSchema;
 
 use crate::{
     bytes::Key,
-    columns::Columns,
     event_id::EventId,
     lives::{LifeFilter, LifeRange},
     mirror::Snapshot,
     page::{ListQuery, Order, Page},
     problem::Problem,
+    rows::{AccountColumns, Token, drift, select_by_row, time},
     values::{Scaled, U64},
 };
 
@@ -56,28 +56,49 @@ pub struct Exposure {
     stale: bool,
 }
 
-impl FromRow<'_, PgRow> for Exposure {
-    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
-        let columns = Columns::new(row)?;
-        Ok(Self {
-            key: columns.get("address")?,
-            life: columns.get("life")?,
-            vault: columns.get("vault")?,
-            model: columns.get("model")?,
-            model_version: columns.get("model_version")?,
-            cap: columns.amount_unless_closed("cap")?,
-            lowest_trigger: columns.drift("lowest_trigger")?,
-            max_persistence: columns.get("max_persistence")?,
-            cover: columns.amount_unless_closed("cover")?,
-            policies: columns.u64_unless_closed("policies")?,
-            listed_at: columns.time("listed_at")?,
-            active_at: columns.time("active_at")?,
-            event_count: columns.get("seq")?,
-            closed: columns.is_closed()?,
-            closed_slot: columns.get("ended_slot")?,
-            slot: columns.get("slot")?,
-            stale: columns.get("is_stale")?,
-        })
+/// Row of `chain.exposure`.
+#[derive(FromRow)]
+struct ExposureRow {
+    #[sqlx(flatten)]
+    account: AccountColumns,
+    #[sqlx(flatten)]
+    token: Token,
+    vault: Key,
+    model: Key,
+    cap: U64,
+    lowest_trigger: U64,
+    cover: U64,
+    policies: U64,
+    listed_at: i64,
+    active_at: i64,
+    model_version: i64,
+    max_persistence: i16,
+}
+
+select_by_row!(Exposure, ExposureRow);
+
+impl From<ExposureRow> for Exposure {
+    fn from(row: ExposureRow) -> Self {
+        let (account, token) = (row.account, row.token);
+        Self {
+            key: account.address,
+            life: account.life,
+            vault: row.vault,
+            model: row.model,
+            model_version: row.model_version,
+            cap: token.amount(account.unless_closed(row.cap)),
+            lowest_trigger: drift(row.lowest_trigger),
+            max_persistence: row.max_persistence,
+            cover: token.amount(account.unless_closed(row.cover)),
+            policies: account.unless_closed(row.policies),
+            listed_at: time(row.listed_at),
+            active_at: time(row.active_at),
+            event_count: account.seq,
+            closed: account.is_closed(),
+            closed_slot: account.ended_slot,
+            slot: account.slot,
+            stale: account.is_stale,
+        }
     }
 }
 

@@ -50,7 +50,7 @@ enum VaultSort {
 
 impl VaultFilter {
     /// Appends the conditions that select vaults, or their assets (alias `v`).
-    fn push(&self, sql: &mut QueryBuilder<'_, Postgres>, is_closed: &str) {
+    fn push(&self, sql: &mut QueryBuilder<Postgres>, is_closed: &str) {
         push_equals(sql, "v.manager", self.manager);
         if let Some(model) = self.model {
             sql.push(
@@ -89,12 +89,12 @@ async fn page(
     };
     if filter.sort == VaultSort::Assets {
         let parts = parts("not v.is_closed", "v.is_closed");
-        let push = |sql: &mut QueryBuilder<'_, Postgres>| filter.push(sql, "v.is_closed");
+        let push = |sql: &mut QueryBuilder<Postgres>| filter.push(sql, "v.is_closed");
         let key = |vault: &Vault| (vault.key, vault.life);
         return BY_ASSETS.page(snapshot, &pager, &parts, push, key).await;
     }
     let parts = parts("v.ended_slot is null", "v.ended_slot is not null");
-    let select = |sql: &mut QueryBuilder<'_, Postgres>, part: &str| {
+    let select = |sql: &mut QueryBuilder<Postgres>, part: &str| {
         sql.push(format!("select v.* from chain.vault v where {part}"));
         filter.push(sql, "(v.ended_slot is not null)");
     };

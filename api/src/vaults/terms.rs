@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
-    columns::Columns,
+    rows::Token,
     values::{Scaled, U64, from_decimal_string},
 };
 
@@ -41,7 +41,7 @@ pub struct VaultTerms {
 
 /// JSON form of the terms in the mirror: u64 and i64 as decimal strings.
 #[derive(Deserialize)]
-struct MirroredTerms {
+pub struct MirroredTerms {
     min_cover: U64,
     max_cover: U64,
     #[serde(deserialize_with = "from_decimal_string")]
@@ -59,11 +59,10 @@ struct MirroredTerms {
 }
 
 impl VaultTerms {
-    pub fn from_column(row: &Columns, name: &str) -> Result<Self, sqlx::Error> {
-        let terms: MirroredTerms = row.nested(name)?;
-        Ok(Self {
-            min_cover: Scaled::new(terms.min_cover.0, row.decimals),
-            max_cover: Scaled::new(terms.max_cover.0, row.decimals),
+    pub fn new(terms: MirroredTerms, token: Token) -> Self {
+        Self {
+            min_cover: token.amount(terms.min_cover),
+            max_cover: token.amount(terms.max_cover),
             min_duration_secs: terms.min_duration_secs,
             max_duration_secs: terms.max_duration_secs,
             base_bps: terms.base_bps,
@@ -74,7 +73,7 @@ impl VaultTerms {
             persistence_bps: terms.persistence_bps,
             max_utilisation_bps: terms.max_utilisation_bps,
             cancel_fee_bps: terms.cancel_fee_bps,
-        })
+        }
     }
 }
 

@@ -32,6 +32,10 @@ pub fn session() -> String {
 }
 
 /// Limits the time of a database access.
+///
+/// A timeout cancels the access wherever it is. A transaction can stay open then, and the answer of a cancelled
+/// `COPY` would be taken for that of the next statement. So the connection is not used again: whoever gets
+/// [`ApplyError::Timeout`] returns it, and the attempt ends with its [`MirrorWriter`](super::MirrorWriter).
 pub async fn bounded<T, E>(access: impl Future<Output = Result<T, E>>) -> Result<T, ApplyError>
 where
     ApplyError: From<E>,

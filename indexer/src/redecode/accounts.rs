@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     kinds::{self, DECODER_VERSION},
+    sql::built,
     store::{addresses_of, bytes_of, load_all_mints},
 };
 
@@ -145,7 +146,7 @@ async fn shown<'a>(
              where not is_stale",
             kinds::table(kind)
         );
-        let rows: Vec<(Vec<u8>, i64)> = sqlx::query_as(&sql)
+        let rows: Vec<(Vec<u8>, i64)> = sqlx::query_as(built(sql))
             .bind(bytes_of(&addresses))
             .bind(names)
             .fetch_all(&mut *connection)

@@ -11,6 +11,7 @@ use crate::{
     event_id::EventId,
     kinds,
     lives::Life,
+    sql::built,
     store::{LIFE, bytes_of, set_current},
 };
 
@@ -44,7 +45,7 @@ impl<'a> Addresses<'a> {
             return Ok(known);
         }
         let sql = format!("select {LIFE} from chain.account where address = any($1)");
-        let lives: Vec<Life> = sqlx::query_as(&sql)
+        let lives: Vec<Life> = sqlx::query_as(built(sql))
             .bind(bytes_of(&addresses))
             .fetch_all(connection)
             .await?;
@@ -193,7 +194,7 @@ async fn rename(
          from unnest($1::bytea[], $2::bigint[], $3::bigint[]) as given (key, before, after)
          where row.address = given.key and row.life = given.before"
     );
-    sqlx::query(&sql)
+    sqlx::query(built(sql))
         .bind(bytes_of(renamed.iter().map(|(address, ..)| address)))
         .bind(before)
         .bind(after)

@@ -23,7 +23,7 @@ pub const FEED: &str = "
 /// whose fields Postgres refuses.
 pub async fn fill_in<'a>(
     connection: &mut PgConnection,
-    statement: &str,
+    statement: &'static str,
     mut decoded: Vec<DecodedEvent<'a>>,
 ) -> Result<(Vec<DecodedEvent<'a>>, Vec<(i64, Failure)>), sqlx::Error> {
     let (mut ids, mut names, mut bodies) = (vec![], vec![], vec![]);

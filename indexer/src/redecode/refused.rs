@@ -17,6 +17,7 @@ use crate::{
     dead_letter,
     event_id::EventId,
     rows::FeedEvent,
+    sql::built,
 };
 
 /// Fills in the refused name and fields of events, and announces the events again. Returns the letters that
@@ -190,7 +191,7 @@ async fn replace_rows(
         _ => "",
     };
     let sql = format!("delete from {table} where event_id = any($1){named}");
-    let delete = sqlx::query(&sql).bind(ids);
+    let delete = sqlx::query(built(sql)).bind(ids);
     delete.execute(&mut *redecode.connection).await?;
     let slot = redecode.cursor.slot;
     redecode.store().append(slot, rows).await?;

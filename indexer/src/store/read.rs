@@ -9,6 +9,7 @@ use crate::{
     lives::{Life, Mints},
     rows::Pools,
     slot::SealedSlot,
+    sql::built,
 };
 
 /// Columns of a [`Life`] in `chain.account`.
@@ -44,7 +45,10 @@ pub async fn load_lives(
          where is_current"
     );
     let keys = bytes_of(addresses);
-    sqlx::query_as(&sql).bind(keys).fetch_all(connection).await
+    sqlx::query_as(built(sql))
+        .bind(keys)
+        .fetch_all(connection)
+        .await
 }
 
 /// Reads the open lives of a type; `None` for those of no known type.
@@ -57,7 +61,10 @@ pub async fn load_open_lives(
          where is_current and closed_slot is null and kind is not distinct from $1"
     );
     let kind = kind.map(AccountKind::name);
-    sqlx::query_as(&sql).bind(kind).fetch_all(connection).await
+    sqlx::query_as(built(sql))
+        .bind(kind)
+        .fetch_all(connection)
+        .await
 }
 
 impl sqlx::FromRow<'_, PgRow> for Life {

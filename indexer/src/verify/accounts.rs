@@ -6,7 +6,7 @@ use driftshield_sdk::{AccountKind, Address};
 use futures::TryStreamExt;
 
 use super::comparison::{Comparison, base58};
-use crate::rpc::RpcAccount;
+use crate::{rpc::RpcAccount, sql::built};
 
 /// An account in the mirror.
 #[derive(sqlx::FromRow)]
@@ -106,7 +106,7 @@ pub async fn compare_lives(comparison: &mut Comparison<'_>) -> anyhow::Result<()
              where (account.slot, account.closed_slot, account.is_current, false)
                is distinct from (typed.slot, typed.ended_slot, typed.is_current, typed.is_stale)"
         );
-        let differing: Vec<(Vec<u8>, Vec<String>)> = sqlx::query_as(&sql)
+        let differing: Vec<(Vec<u8>, Vec<String>)> = sqlx::query_as(built(sql))
             .bind(kind.name())
             .fetch_all(&mut *comparison.connection)
             .await?;

@@ -5,6 +5,8 @@ use std::{collections::BTreeSet, fmt};
 use serde_json::Value;
 use sqlx::{PgConnection, types::Json};
 
+use crate::sql::built;
+
 /// Result of a comparison.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
@@ -93,7 +95,7 @@ impl Comparison<'_> {
                or exists (select from jsonb_object_keys(given.names) key
                           where mirrored.body -> key is distinct from given.body -> key)"
         );
-        sqlx::query_as(&sql)
+        sqlx::query_as(built(sql))
             .bind(Json(rows))
             .bind(first)
             .bind(last)

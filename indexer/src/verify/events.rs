@@ -7,7 +7,7 @@ use driftshield_sdk::{address, json};
 use serde_json::{Value, json};
 
 use super::comparison::{Comparison, Expected, key_bytes};
-use crate::event_id::EventId;
+use crate::{event_id::EventId, sql::built};
 
 /// Number of events compared at a time.
 const PAGE_ROWS: i64 = 2_000;
@@ -301,7 +301,7 @@ async fn compare_page(
 async fn compare_rest(comparison: &mut Comparison<'_>, first: i64) -> anyhow::Result<()> {
     for (table, _, column, _) in DerivedRows::default().tables() {
         let sql = format!("select {column} from chain.{table} where $1 <= {column}");
-        let unexpected: Vec<i64> = sqlx::query_scalar(&sql)
+        let unexpected: Vec<i64> = sqlx::query_scalar(built(sql))
             .bind(first)
             .fetch_all(&mut *comparison.connection)
             .await?;

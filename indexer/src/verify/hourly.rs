@@ -8,6 +8,7 @@
 mod rules;
 
 use super::{comparison::Comparison, oracles::EARNERS};
+use crate::sql::built;
 
 /// Measures that don't add up, with their columns in `chain.hourly`.
 const LATEST: &str = "array['drift_max', 'drift', 'drift_window', 'assets', 'leaving', 'shares']";
@@ -214,7 +215,7 @@ fn compare_versions() -> String {
 pub async fn compare(comparison: &mut Comparison<'_>) -> anyhow::Result<()> {
     for sql in [compare_sums(), compare_latest()] {
         for (kind, subject, mint, hour, measure, counted, stored) in
-            differing(comparison, &sql).await?
+            differing(comparison, sql).await?
         {
             let token =
                 mint.map(|mint| format!(" in the token {}", bs58::encode(mint).into_string()));
@@ -226,7 +227,7 @@ pub async fn compare(comparison: &mut Comparison<'_>) -> anyhow::Result<()> {
         }
     }
     for (kind, subject, _, slot, measure, counted, stored) in
-        differing(comparison, &compare_versions()).await?
+        differing(comparison, compare_versions()).await?
     {
         comparison.add_difference(format!(
             "totals of {kind} {subject} kept to undo slot {slot}: {measure} is {stored}, but the events \
@@ -247,9 +248,12 @@ type Total = (
     String,
 );
 
-async fn differing(comparison: &mut Comparison<'_>, sql: &str) -> Result<Vec<Total>, sqlx::Error> {
+async fn differing(
+    comparison: &mut Comparison<'_>,
+    sql: String,
+) -> Result<Vec<Total>, sqlx::Error> {
     let [names, states, kinds, addresses, measures, amounts] = rules::columns();
-    sqlx::query_as(sql)
+    sqlx::query_as(built(sql))
         .bind(names)
         .bind(states)
         .bind(kinds)

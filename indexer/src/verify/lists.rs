@@ -1,6 +1,7 @@
 //! Comparison of what lists are read from with the rows of the accounts: asks and ranks.
 
 use super::comparison::{Comparison, base58};
+use crate::sql::built;
 
 /// Compares the asks of open positions with their rows.
 const ASKS: &str = "
@@ -128,7 +129,7 @@ pub async fn compare(comparison: &mut Comparison<'_>) -> anyhow::Result<()> {
         .into();
     periods.push(PAST_VOLUMES.to_owned());
     for sql in periods {
-        let differing: Vec<(Vec<u8>, String, String)> = sqlx::query_as(&sql)
+        let differing: Vec<(Vec<u8>, String, String)> = sqlx::query_as(built(sql))
             .fetch_all(&mut *comparison.connection)
             .await?;
         for (address, table, column) in differing {

@@ -2,6 +2,7 @@
 //! a vault, the challenger of a receipt, and the oracles that earn.
 
 use super::{comparison::Comparison, oracles::EARNERS};
+use crate::sql::built;
 
 /// The wallets that are missing, or there without reason. The rows of markets and vaults name the creator and the
 /// manager, and an earlier event names the challenger. The indexer may not have known them if the account is
@@ -59,7 +60,7 @@ fn differing() -> String {
 }
 
 pub async fn compare(comparison: &mut Comparison<'_>) -> anyhow::Result<()> {
-    let differing: Vec<(i64, String, String)> = sqlx::query_as(&differing())
+    let differing: Vec<(i64, String, String)> = sqlx::query_as(built(differing()))
         .fetch_all(&mut *comparison.connection)
         .await?;
     for (event, role, what) in differing {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use driftshield_sdk::{Account, ID};
 use serde_json::{Value, json};
-use sqlx::{PgConnection, Row};
+use sqlx::{AssertSqlSafe, PgConnection, Row};
 
 /// The tag with which Anchor's event instructions begin.
 const EVENT_TAG: [u8; 8] = [0xe4, 0x45, 0xa5, 0x2e, 0x51, 0xcb, 0x9a, 0x1d];
@@ -322,8 +322,11 @@ pub async fn compare_mirrors(one: &mut PgConnection, other: &mut PgConnection) -
             "select row ({columns})::text from chain.{table} order by row ({columns})::text collate \"C\""
         );
         let [one, other] = [
-            sqlx::query_scalar(&sql).fetch_all(&mut *one).await.unwrap(),
-            sqlx::query_scalar(&sql)
+            sqlx::query_scalar(AssertSqlSafe(&*sql))
+                .fetch_all(&mut *one)
+                .await
+                .unwrap(),
+            sqlx::query_scalar(AssertSqlSafe(&*sql))
                 .fetch_all(&mut *other)
                 .await
                 .unwrap(),
@@ -345,7 +348,9 @@ pub async fn empty_tables(mirror: &mut PgConnection) -> Vec<&'static str> {
     let mut empty = vec![];
     for (table, _) in AGREED {
         let sql = format!("select not exists (select from chain.{table})");
-        let is_empty = sqlx::query_scalar(&sql).fetch_one(&mut *mirror).await;
+        let is_empty = sqlx::query_scalar(AssertSqlSafe(&*sql))
+            .fetch_one(&mut *mirror)
+            .await;
         if is_empty.unwrap() {
             empty.push(*table);
         }

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use sqlx::{Connection, Executor, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{
@@ -104,9 +104,9 @@ impl World {
             .await
             .unwrap();
         let sql = format!("drop database if exists {name}");
-        connection.execute(sql.as_str()).await.unwrap();
+        connection.execute(AssertSqlSafe(sql)).await.unwrap();
         let sql = format!("create database {name}");
-        connection.execute(sql.as_str()).await.unwrap();
+        connection.execute(AssertSqlSafe(sql)).await.unwrap();
         let (migrated, output) = self.run_indexer("migrate", name);
         assert!(migrated, "{output}");
         PgConnection::connect(&self.postgres.url(name))

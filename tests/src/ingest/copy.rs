@@ -6,7 +6,7 @@ use std::{
 };
 
 use futures::TryStreamExt;
-use sqlx::{Connection, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use super::chain::Chain;
 
@@ -109,7 +109,9 @@ async fn measure(
     }
     let names: Vec<_> = contents.iter().map(|content| &content.table[..]).collect();
     let empty = format!("truncate {}; checkpoint", names.join(", "));
-    sqlx::raw_sql(&empty).execute(&mut connection).await?;
+    sqlx::raw_sql(AssertSqlSafe(empty))
+        .execute(&mut connection)
+        .await?;
     let started = Instant::now();
     let mut transaction = connection.begin().await?;
     for content in &mut contents {

@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context, bail, ensure};
 use nix::unistd::{Uid, User};
-use sqlx::{Connection, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tempfile::TempDir;
 
 /// Where Debian's packages are. The newest version is used.
@@ -89,7 +89,9 @@ impl Postgres {
     pub async fn create(&self, database: &str) -> anyhow::Result<String> {
         let mut connection = PgConnection::connect(&self.url("postgres")).await?;
         let create = format!("create database {database}");
-        sqlx::raw_sql(&create).execute(&mut connection).await?;
+        sqlx::raw_sql(AssertSqlSafe(create))
+            .execute(&mut connection)
+            .await?;
         connection.close().await?;
         Ok(self.url(database))
     }

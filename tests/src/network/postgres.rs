@@ -15,7 +15,7 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::{Pid, Uid, User},
 };
-use sqlx::{Connection, Executor, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use tempfile::TempDir;
 
 use super::{free_address, wait_for};
@@ -58,7 +58,7 @@ impl Postgres {
     pub async fn create(&self, database: &str) -> String {
         let mut connection = connect(&self.url("postgres")).await;
         let create = format!("create database {database}");
-        sqlx::raw_sql(&create)
+        sqlx::raw_sql(AssertSqlSafe(create))
             .execute(&mut connection)
             .await
             .unwrap();

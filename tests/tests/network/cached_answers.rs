@@ -4,7 +4,7 @@ use std::{path::Path, process::Command, time::Duration};
 
 use driftshield_tests::network::{Service, binary, free_address, wait_for};
 use reqwest::{Client, Response, StatusCode};
-use sqlx::PgConnection;
+use sqlx::{AssertSqlSafe, PgConnection};
 
 use crate::recorded::{Stage, reach_tip, settle};
 
@@ -156,6 +156,6 @@ async fn keys(database: &mut PgConnection, table: &str) -> Vec<String> {
         "(select public.base58(address) from chain.{table} where is_current order by slot desc, address limit $1)
          union (select public.base58(address) from chain.{table} where is_current order by address limit $1)"
     );
-    let keys = sqlx::query_scalar(&sql).bind(ACCOUNTS);
+    let keys = sqlx::query_scalar(AssertSqlSafe(sql)).bind(ACCOUNTS);
     keys.fetch_all(database).await.unwrap()
 }

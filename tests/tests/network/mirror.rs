@@ -116,7 +116,7 @@ pub fn differences(network: &Network) -> Vec<String> {
 
 /// Runs a statement that damages the mirror. Returns the text that the statement returns, which
 /// describes the damage.
-pub async fn damage(pool: &PgPool, statement: &str) -> String {
+pub async fn damage(pool: &PgPool, statement: &'static str) -> String {
     sqlx::query_scalar(statement).fetch_one(pool).await.unwrap()
 }
 

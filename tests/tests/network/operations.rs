@@ -9,7 +9,7 @@ use driftshield_tests::network::{
     free_address, wait_for,
 };
 use serde_json::Value;
-use sqlx::{Connection, PgConnection, PgPool};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
 
 use crate::mirror;
 
@@ -378,7 +378,7 @@ async fn what_is_older_than_it_must_be_kept_is_removed() {
     undo.execute(&mut *transaction).await.unwrap();
     let mut state = async |before: &str| -> (i32, i64, i64) {
         let sql = format!("select chain.drop_partitions({before}) as dropped");
-        let dropped = sqlx::query_scalar(&sql)
+        let dropped = sqlx::query_scalar(AssertSqlSafe(sql))
             .fetch_one(&mut *transaction)
             .await
             .unwrap();
@@ -417,7 +417,7 @@ fn url_of(network: &Network, login: &str, database: &str) -> String {
 
 async fn execute(pool: &PgPool, statements: &[&str]) {
     for statement in statements {
-        let executed = sqlx::raw_sql(statement).execute(pool).await;
+        let executed = sqlx::raw_sql(AssertSqlSafe(*statement)).execute(pool).await;
         executed.unwrap_or_else(|error| panic!("{statement}: {error}"));
     }
 }

@@ -6,7 +6,7 @@ mod traffic;
 use std::{collections::BTreeSet, time::Duration};
 
 use driftshield_tests::network::{Service, fixture::Fixture, wait_for};
-use sqlx::PgPool;
+use sqlx::{AssertSqlSafe, PgPool};
 
 use self::traffic::Traffic;
 use crate::{mirror, polling};
@@ -42,7 +42,10 @@ async fn rows(pool: &PgPool) -> Vec<String> {
         let sql = format!(
             "select '{table} ' || (to_jsonb(t) - '{left_out}')::text from chain.{table} t order by 1"
         );
-        let of_table: Vec<String> = sqlx::query_scalar(&sql).fetch_all(pool).await.unwrap();
+        let of_table: Vec<String> = sqlx::query_scalar(AssertSqlSafe(sql))
+            .fetch_all(pool)
+            .await
+            .unwrap();
         rows.extend(of_table);
     }
     rows

@@ -9,7 +9,7 @@ use driftshield_tests::{
 };
 use futures::future::join_all;
 use serde_json::Value;
-use sqlx::{Connection, PgConnection, PgPool};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
 use tokio::sync::watch;
 
 use crate::{api_fixture::ApiFixture, mirror, socket::record_messages};
@@ -26,7 +26,7 @@ const RECORDS_OF: usize = 2;
 const TOTALS_OF: usize = 3;
 
 async fn execute(pool: &PgPool, statement: &str) {
-    let executed = sqlx::raw_sql(statement).execute(pool).await;
+    let executed = sqlx::raw_sql(AssertSqlSafe(statement)).execute(pool).await;
     executed.unwrap_or_else(|error| panic!("{statement}: {error}"));
 }
 
@@ -86,12 +86,15 @@ fn told(messages: &watch::Receiver<Vec<Value>>, is_named: bool) -> BTreeSet<i64>
 
 async fn ids(pool: &PgPool, condition: &str) -> BTreeSet<i64> {
     let sql = format!("select id from chain.event where {condition}");
-    let ids: Vec<i64> = sqlx::query_scalar(&sql).fetch_all(pool).await.unwrap();
+    let ids: Vec<i64> = sqlx::query_scalar(AssertSqlSafe(sql))
+        .fetch_all(pool)
+        .await
+        .unwrap();
     ids.into_iter().collect()
 }
 
 async fn count(pool: &PgPool, sql: &str) -> i64 {
-    let counted = sqlx::query_scalar(sql).fetch_one(pool).await;
+    let counted = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(pool).await;
     counted.unwrap_or_else(|error| panic!("{sql}: {error}"))
 }
 

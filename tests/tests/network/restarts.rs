@@ -166,7 +166,7 @@ fn lost_a_race(
 
 /// Damages the mirror in several ways and asserts that `indexer verify` names each damage.
 async fn verify_names_every_difference(fixture: &Fixture, pool: &PgPool) {
-    let assert_named = async |statement: &str| {
+    let assert_named = async |statement: &'static str| {
         let name = mirror::damage(pool, statement).await;
         let differences = mirror::differences(&fixture.network);
         mirror::assert_reported(&differences, &name);

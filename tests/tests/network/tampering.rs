@@ -8,7 +8,7 @@ mod special;
 use std::collections::BTreeSet;
 
 use driftshield_tests::network::Network;
-use sqlx::PgPool;
+use sqlx::{AssertSqlSafe, PgPool};
 
 use crate::mirror;
 use cursor::{GAP_SLOTS, GAP_STATES, LATE, TOTALS};
@@ -176,13 +176,15 @@ impl Tampering<'_> {
     }
 
     async fn run(&self, sql: &str) -> u64 {
-        let done = sqlx::query(sql).execute(self.pool).await;
+        let done = sqlx::query(AssertSqlSafe(sql)).execute(self.pool).await;
         done.unwrap_or_else(|error| panic!("{error}: {sql}"))
             .rows_affected()
     }
 
     async fn strings(&self, sql: &str) -> Vec<String> {
-        let rows = sqlx::query_scalar(sql).fetch_all(self.pool).await;
+        let rows = sqlx::query_scalar(AssertSqlSafe(sql))
+            .fetch_all(self.pool)
+            .await;
         rows.unwrap_or_else(|error| panic!("{error}: {sql}"))
     }
 
@@ -235,10 +237,11 @@ impl Tampering<'_> {
             .await;
         }
         for table in EMPTY.iter().filter(|table| **table != "gap") {
-            let rows: i64 = sqlx::query_scalar(&format!("select count(*) from chain.{table}"))
-                .fetch_one(self.pool)
-                .await
-                .unwrap();
+            let rows: i64 =
+                sqlx::query_scalar(AssertSqlSafe(format!("select count(*) from chain.{table}")))
+                    .fetch_one(self.pool)
+                    .await
+                    .unwrap();
             assert_eq!(rows, 0, "chain.{table} has rows: tamper with it");
         }
     }

@@ -10,7 +10,7 @@ use driftshield_tests::{
         mirror::Mirror,
     },
 };
-use sqlx::PgConnection;
+use sqlx::{AssertSqlSafe, PgConnection};
 
 use crate::recorded::{Stage, reach_tip, settle, settled};
 
@@ -179,8 +179,11 @@ async fn compare_tables(one: &mut PgConnection, other: &mut PgConnection) {
             "select (to_jsonb(compared) - 'valid_from')::text as row from chain.{table} compared
              order by 1"
         );
-        let rows: Vec<String> = sqlx::query_scalar(&sql).fetch_all(&mut *one).await.unwrap();
-        let due: Vec<String> = sqlx::query_scalar(&sql)
+        let rows: Vec<String> = sqlx::query_scalar(AssertSqlSafe(&*sql))
+            .fetch_all(&mut *one)
+            .await
+            .unwrap();
+        let due: Vec<String> = sqlx::query_scalar(AssertSqlSafe(&*sql))
             .fetch_all(&mut *other)
             .await
             .unwrap();

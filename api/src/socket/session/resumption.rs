@@ -83,6 +83,8 @@ impl Feed {
 
 #[cfg(test)]
 mod tests {
+    use sqlx::PgPool;
+
     use super::*;
 
     #[test]
@@ -113,5 +115,19 @@ mod tests {
         };
         assert!(!refuses(9, 10) && refuses(8, 10));
         assert!(!refuses(20, 21) && refuses(19, 21));
+    }
+
+    #[sqlx::test(
+        migrator = "crate::db_tests::SCHEMA",
+        fixtures(path = "../../db_tests/fixtures", scripts("mirror"))
+    )]
+    async fn a_client_hears_of_the_rollbacks_that_it_has_missed(db: PgPool) {
+        let mut snapshot = Snapshot::begin(&db).await.unwrap();
+        for (seq, rollbacks) in [(94, Some(1)), (97, Some(1)), (98, None), (93, Some(0))] {
+            let epoch = Some(1);
+            let refused = refusal(&mut snapshot, ClientPosition { seq, epoch }).await;
+            let refused = refused.unwrap().map(|refusal| refusal.rollbacks.len());
+            assert_eq!(refused, rollbacks, "{seq}");
+        }
     }
 }

@@ -113,7 +113,7 @@ impl Session {
         let (mirror, data) = with_read_timeout(async {
             let mut snapshot = Snapshot::begin_settled(&self.app.db).await?;
             let data = channel.data(&mut snapshot).await?;
-            Ok((snapshot.close().await?, data))
+            Ok((snapshot.close(), data))
         })
         .await?;
         let seq = mirror_seq(mirror);
@@ -142,7 +142,7 @@ impl Session {
         let (mirror, refusal) = with_read_timeout(async {
             let mut snapshot = Snapshot::begin(&self.app.db).await?;
             let refusal = resumption::refusal(&mut snapshot, client).await?;
-            Ok((snapshot.close().await?, refusal))
+            Ok((snapshot.close(), refusal))
         })
         .await?;
         if let Some(refusal) = refusal {
@@ -181,7 +181,7 @@ impl Session {
             let (mirror, records) = with_read_timeout(async {
                 let mut snapshot = Snapshot::begin(&self.app.db).await?;
                 let records = channel.records_after(covered, &mut snapshot).await?;
-                Ok((snapshot.close().await?, records))
+                Ok((snapshot.close(), records))
             })
             .await?;
             for record in &records {

@@ -2,7 +2,7 @@
 
 use driftshield_sdk::Address;
 use serde_json::{Value, json};
-use sqlx::{FromRow, PgPool};
+use sqlx::{AssertSqlSafe, FromRow, PgPool};
 
 use super::stage::{Api, Sent, Stage};
 
@@ -309,10 +309,10 @@ impl Account<PaidLife> {
             Listed::Vault(_) => ("withdraw_request", "'{}'::text[]", "payout"),
             Listed::Cover(_) => ("policy", "'{}'::text[]", "paid"),
         };
-        let found: Vec<PaidLife> = sqlx::query_as(&format!(
+        let found: Vec<PaidLife> = sqlx::query_as(AssertSqlSafe(format!(
             "select status, {stakes} as stakes, {payout}::text as payout, began_slot, ended_slot
              from chain.{table} where address = $1 order by life"
-        ))
+        )))
         .bind(self.address.as_ref())
         .fetch_all(pool)
         .await

@@ -7,7 +7,7 @@ use std::{
 };
 
 use serde_json::Value;
-use sqlx::PgPool;
+use sqlx::{AssertSqlSafe, PgPool};
 
 use super::plan::Plan;
 
@@ -29,7 +29,7 @@ impl PlanLog {
             "auto_explain.log_nested_statements = on",
         ] {
             let sql = format!("alter database driftshield set {setting}");
-            sqlx::query(&sql).execute(pool).await.unwrap();
+            sqlx::query(AssertSqlSafe(sql)).execute(pool).await.unwrap();
         }
         let mut file = File::open(log).unwrap();
         let position = file.seek(SeekFrom::End(0)).unwrap();

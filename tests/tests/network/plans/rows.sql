@@ -79,7 +79,7 @@ from generate_series(0, 5019) i;
 
 insert into chain.vault (address, life, is_current, slot, ended_slot, manager, mint, terms, next_terms, assets, decimals)
 select address_of(4, i), id_of(i), true, 2300000, case when i % 50 = 7 then 2300000 end,
-       address_of(11, case when i % 4 = 0 then 0 else 1 + i % 500 end), address_of(0, 100 + i % 3), terms, '{}',
+       address_of(11, case when i % 4 = 0 then 0 else 1 + i % 500 end), address_of(0, 100 + i % 3), terms, terms,
        any_of(i, 1000000), 6
 from generate_series(0, 1999) i,
      (select '{"min_cover": "1", "max_cover": "1", "min_duration_secs": "1", "max_duration_secs": "1",

@@ -1,7 +1,7 @@
 //! The mirror as an older decoder would have left it.
 
 use driftshield_sdk::Address;
-use sqlx::PgPool;
+use sqlx::{AssertSqlSafe, PgPool};
 
 /// Tables with rows derived from events.
 const DERIVED: [&str; 7] = [
@@ -68,7 +68,7 @@ impl<'a> Older<'a> {
     /// Runs a statement that changes at least one row.
     pub async fn run(&self, tampering: Tampering<'_>) {
         let Tampering { statement, address } = tampering;
-        let query = sqlx::query(statement).bind(address.as_ref());
+        let query = sqlx::query(AssertSqlSafe(statement)).bind(address.as_ref());
         let done = query.execute(self.pool).await;
         let done = done.unwrap_or_else(|error| panic!("{statement}: {error}"));
         assert!(0 < done.rows_affected(), "{statement}");
@@ -89,7 +89,10 @@ impl<'a> Older<'a> {
     }
 
     async fn execute(&self, statement: &str, id: i64) -> u64 {
-        let done = sqlx::query(statement).bind(id).execute(self.pool).await;
+        let done = sqlx::query(AssertSqlSafe(statement))
+            .bind(id)
+            .execute(self.pool)
+            .await;
         let done = done.unwrap_or_else(|error| panic!("{statement}: {error}"));
         done.rows_affected()
     }
@@ -242,7 +245,10 @@ impl<'a> Older<'a> {
     /// The decoder did not know the type of account. Only the first such account has a letter.
     pub async fn make_unknown(&self, table: &str) {
         let sql = format!("delete from chain.{table} returning address");
-        let addresses: Vec<Vec<u8>> = sqlx::query_scalar(&sql).fetch_all(self.pool).await.unwrap();
+        let addresses: Vec<Vec<u8>> = sqlx::query_scalar(AssertSqlSafe(sql))
+            .fetch_all(self.pool)
+            .await
+            .unwrap();
         for (index, address) in addresses.iter().enumerate() {
             let address: Address = address.as_slice().try_into().unwrap();
             if index == 0 && table == "seat" {
@@ -298,7 +304,10 @@ pub async fn add_malformed_event(pool: &PgPool) {
          insert into chain.dead_letter (subject, slot, event_id, reason, decoder_version)
          select 'event', slot, id, '', 0 from malformed"
     );
-    let added = sqlx::query(&statement).execute(pool).await.unwrap();
+    let added = sqlx::query(AssertSqlSafe(statement))
+        .execute(pool)
+        .await
+        .unwrap();
     assert_eq!(added.rows_affected(), 1);
 }
 
@@ -371,7 +380,10 @@ pub async fn add_slow_letters(pool: &PgPool) -> i64 {
         insert into chain.dead_letter (subject, slot, event_id, reason, decoder_version)
         select 'event', slot, id, '', 0 from malformed"
     );
-    let added = sqlx::query(&statement).execute(pool).await.unwrap();
+    let added = sqlx::query(AssertSqlSafe(statement))
+        .execute(pool)
+        .await
+        .unwrap();
     let letters = SLOW_SLOTS * 256;
     assert_eq!(added.rows_affected(), letters.unsigned_abs());
     // A batch updates the letters that stay open, and those that don't.

@@ -1,0 +1,95 @@
+//! Tests on a database of their own, with rows in every table.
+//!
+//! `scripts/test` gives them a server; `scripts/with-postgres` gives it to any command.
+
+mod aborts;
+mod hostile;
+mod lists;
+mod routes;
+
+use std::{collections::BTreeSet, env, sync::LazyLock};
+
+use axum::{
+    Router,
+    body::{Body, to_bytes},
+    http::{Request, StatusCode},
+};
+use driftshield_sdk::Address;
+use serde_json::Value;
+use sqlx::{PgPool, migrate::Migrator, postgres::PgConnectOptions};
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
+
+use crate::{app, pool, state::AppState};
+
+/// The schema of each test's database.
+pub static SCHEMA: LazyLock<Migrator> = LazyLock::new(|| {
+    assert!(
+        env::var_os("DATABASE_URL").is_some(),
+        "DATABASE_URL is not set; run `scripts/test db_tests`, or put `scripts/with-postgres` before the command"
+    );
+    sqlx::migrate!("../migrations")
+});
+
+/// The API on a test's database.
+struct Api {
+    db: PgPool,
+    router: Router,
+}
+
+/// The `number`-th address of a type in `fixtures/mirror.sql`.
+pub fn key(kind: u8, number: u8) -> String {
+    let mut bytes = [7; 32];
+    (bytes[0], bytes[1]) = (kind, number);
+    Address::from(bytes).to_string()
+}
+
+impl Api {
+    fn new(options: PgConnectOptions) -> Self {
+        Self::on(pool(options))
+    }
+
+    fn with_connections(options: PgConnectOptions, connections: u32) -> Self {
+        let db = pool(options);
+        let options = db.options().clone().max_connections(connections);
+        Self::on(options.connect_lazy_with((*db.connect_options()).clone()))
+    }
+
+    fn on(db: PgPool) -> Self {
+        let router = app(AppState::new(db.clone(), CancellationToken::new()));
+        Self { db, router }
+    }
+
+    /// The OpenAPI document.
+    async fn document(&self) -> Value {
+        self.get("/api-docs/openapi.json").await.1
+    }
+
+    /// Documented routes that return one account or event.
+    async fn routes_of_one_account(&self) -> BTreeSet<String> {
+        let document = self.document().await;
+        let paths = document["paths"].as_object().unwrap().iter();
+        let is_of_one = |parameters: &Value| {
+            let parameters = parameters.as_array().into_iter().flatten();
+            let names: Vec<_> = parameters.map(|given| &given["name"]).collect();
+            names.iter().any(|name| *name == "min_slot")
+                && !names.iter().any(|name| *name == "cursor")
+        };
+        paths
+            .filter(|(_, methods)| is_of_one(&methods["get"]["parameters"]))
+            .map(|(path, _)| path.clone())
+            .collect()
+    }
+
+    async fn get(&self, path: &str) -> (StatusCode, Value) {
+        self.send(Request::get(path).body(Body::empty()).unwrap())
+            .await
+    }
+
+    async fn send(&self, request: Request<Body>) -> (StatusCode, Value) {
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let status = response.status();
+        let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        (status, serde_json::from_slice(&body).unwrap())
+    }
+}
