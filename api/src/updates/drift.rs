@@ -75,20 +75,33 @@ pub async fn detected(
 ///
 /// The query reads the history instead of the current state, so that a client that resumes gets the
 /// same states as a client that stayed connected.
-const LIMITS: &str = "select k.noise_floor, least((
-       select min(m.thresholds[1]) from chain.market m
-       where m.model = k.address and m.life < $2
-         and (m.status in ('open', 'cancelled') or m.settled_by >= $2)
-         and (m.ended_slot is null or m.ended_slot > $3)
-     ), (
-       select min(m.trigger) from chain.policy m
-       where m.model = k.address and m.life < $2
-         and (m.ended_slot is null or m.ended_slot >= $3)
-     ))
+///
+/// Each part reads a range of an index: what is open, and what was settled, cancelled or ended since then.
+const LIMITS: &str = "
+    select k.noise_floor, (select min(bar) from (
+       select m.thresholds[1] as bar from chain.market m
+         where m.model = k.address and m.status = 'open' and m.life < $2
+           and (m.ended_slot is null or m.ended_slot > $3)
+       union all
+       select m.thresholds[1] from chain.market m
+         where m.model = k.address and m.settled_by >= $2 and m.life < $2
+           and (m.ended_slot is null or m.ended_slot > $3)
+       union all
+       select m.thresholds[1] from chain.market m
+         where m.model = k.address and m.status = 'cancelled' and m.ended_slot > $3 and m.life < $2
+       union all
+       select m.trigger from chain.policy m
+         where m.model = k.address and m.ended_slot is null and m.life < $2
+       union all
+       select m.trigger from chain.policy m
+         where m.model = k.address and m.ended_slot >= $3 and m.life < $2
+     ) limits)
      from chain.model k where k.address = $1 and k.is_current";
 
 #[cfg(test)]
 mod tests {
+    use sqlx::PgPool;
+
     use super::*;
 
     #[test]
@@ -102,5 +115,49 @@ mod tests {
         assert_eq!(value("ReceiptRuled", "thin"), None);
         assert_eq!(value("ReceiptFinalized", "proposed"), None);
         assert_eq!(value("ReceiptSubmitted", "final"), None);
+    }
+
+    /// The limits as the tables say them, whatever it costs.
+    const ALL_LIMITS: &str = "
+        select k.noise_floor, least((
+           select min(m.thresholds[1]) from chain.market m
+           where m.model = k.address and m.life < $2
+             and (m.status in ('open', 'cancelled') or m.settled_by >= $2)
+             and (m.ended_slot is null or m.ended_slot > $3)
+         ), (
+           select min(m.trigger) from chain.policy m
+           where m.model = k.address and m.life < $2
+             and (m.ended_slot is null or m.ended_slot >= $3)
+         ))
+         from chain.model k where k.address = $1 and k.is_current";
+
+    #[sqlx::test(
+        migrator = "crate::db_tests::SCHEMA",
+        fixtures(path = "../db_tests/fixtures", scripts("mirror"))
+    )]
+    async fn the_limits_are_those_that_stood_before_the_event(db: PgPool) {
+        // Given markets and policies of which each has another limit
+        sqlx::raw_sql(
+            "update chain.market set thresholds[1] = 2000 - (life >> 31);
+             update chain.policy set trigger = 2000 - (life >> 31)",
+        )
+        .execute(&db)
+        .await
+        .unwrap();
+
+        // Then the limits at each slot are those of all markets and policies of that time
+        let model = Key::parse(&crate::db_tests::key(2, 1)).unwrap();
+        let mut found = std::collections::BTreeSet::new();
+        for slot in 1_190..1_720_i64 {
+            let limits = async |sql: &'static str| {
+                let limits = sqlx::query_as(sql).bind(model).bind(slot << 31).bind(slot);
+                let limits: (U64, Option<U64>) = limits.fetch_one(&db).await.unwrap();
+                limits
+            };
+            let expected = limits(ALL_LIMITS).await;
+            assert_eq!(limits(LIMITS).await, expected, "{slot}");
+            found.insert(expected.1);
+        }
+        assert!(3 < found.len(), "{found:?}");
     }
 }

@@ -9,6 +9,11 @@ use super::plan::Allowance;
 
 /// Number of items on a page without `limit`.
 const PAGE: u64 = 50;
+/// What a page may read and sort. One row more than its items shows whether another page follows.
+pub const PAGE_ALLOWANCE: Allowance = Allowance {
+    sorted: PAGE + 1,
+    read: 4 * (PAGE + 1),
+};
 /// Number of windows on a page of a series, which is one row.
 const SERIES_PAGE: u64 = 256;
 /// Number of models with the most frequent metric.
@@ -148,12 +153,7 @@ fn is_refused(list: &str, query: &Query<'_>) -> bool {
 
 /// What a list may read and sort for a page.
 fn allowance(list: &str, query: &Query<'_>) -> Allowance {
-    // One row more shows whether another page follows.
-    let page = PAGE + 1;
-    let default = Allowance {
-        sorted: page,
-        read: 4 * page,
-    };
+    let page = PAGE_ALLOWANCE.sorted;
     let has = |name| query.contains_key(name);
     if list.ends_with("/windows") {
         // The windows come out of the rows of the series in the wrong order.
@@ -180,7 +180,7 @@ fn allowance(list: &str, query: &Query<'_>) -> Allowance {
             read: 4 * COVERING,
         };
     }
-    default
+    PAGE_ALLOWANCE
 }
 
 /// A list of an example of its parent.
