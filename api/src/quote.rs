@@ -174,18 +174,20 @@ struct PurchaseAccounts {
 impl PurchaseAccounts {
     async fn read(db: &mut PgConnection, request: &QuoteRequest) -> Result<Self, Problem> {
         let (vault_key, model_key) = (request.vault.address(), request.model.address());
-        let Some(Account::Vault(vault)) = account(db, &vault_key).await? else {
+        let exposure_key = address::exposure(&vault_key, &model_key);
+        let keys = [vault_key, model_key, exposure_key, address::config()];
+        let [vault, model, exposure, config] = accounts(db, keys).await?;
+        let Some(Account::Vault(vault)) = vault else {
             return Err(Problem::not_found("vault", request.vault));
         };
-        let Some(Account::Model(model)) = account(db, &model_key).await? else {
+        let Some(Account::Model(model)) = model else {
             return Err(Problem::not_found("model", request.model));
         };
-        let exposure = match account(db, &address::exposure(&vault_key, &model_key)).await? {
+        let exposure = match exposure {
             Some(Account::Exposure(exposure)) => Some(exposure),
             _ => None,
         };
-        let config = account(db, &address::config()).await?;
-        let collateral = account(db, &address::collateral(&vault.mint)).await?;
+        let [collateral] = accounts(db, [address::collateral(&vault.mint)]).await?;
         // Both accounts are created before any vault, and never closed.
         let (Some(Account::Config(config)), Some(Account::Collateral(collateral))) =
             (config, collateral)
@@ -279,18 +281,25 @@ impl PurchaseAccounts {
     }
 }
 
-/// Reads an account from its bytes on chain; `None` if there is no open account at the address.
-async fn account(db: &mut PgConnection, address: &Address) -> Result<Option<Account>, sqlx::Error> {
-    let data: Option<Vec<u8>> = sqlx::query_scalar(
-        "select data from chain.account
-         where address = $1 and is_current and closed_slot is null",
+/// Reads accounts from their bytes on chain; `None` for each address without an open account.
+async fn accounts<const N: usize>(
+    db: &mut PgConnection,
+    addresses: [Address; N],
+) -> Result<[Option<Account>; N], sqlx::Error> {
+    let rows: Vec<(Key, Vec<u8>)> = sqlx::query_as(
+        "select address, data from chain.account
+         where address = any($1) and is_current and closed_slot is null",
     )
-    .bind(Key::from(*address))
-    .fetch_optional(db)
+    .bind(addresses.map(Key::from).to_vec())
+    .fetch_all(db)
     .await?;
-    data.map(|data| Account::decode(&data))
-        .transpose()
-        .map_err(|error| sqlx::Error::Decode(error.into()))
+    let mut accounts = std::array::from_fn(|_| None);
+    for (account, address) in accounts.iter_mut().zip(addresses) {
+        let row = rows.iter().find(|(key, _)| key.address() == address);
+        let decoded = row.map(|(_, data)| Account::decode(data)).transpose();
+        *account = decoded.map_err(|error| sqlx::Error::Decode(error.into()))?;
+    }
+    Ok(accounts)
 }
 
 fn not_listed() -> Problem {
