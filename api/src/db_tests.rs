@@ -56,7 +56,9 @@ impl Api {
     }
 
     fn on(db: PgPool) -> Self {
-        let router = app(AppState::new(db.clone(), CancellationToken::new()));
+        let settings = Settings::of_tests();
+        let state = AppState::new(db.clone(), &settings, CancellationToken::new());
+        let router = app(state, "https://api.test");
         Self { db, router }
     }
 

@@ -443,7 +443,7 @@ mod tests {
     async fn errors_contain_no_password_key_or_token() {
         const SECRET: &str = "hunter2";
         let assert_hidden = |error: anyhow::Error| {
-            let message = crate::error_chain(error.as_ref());
+            let message = driftshield_service::error_chain(error.as_ref());
             assert!(!message.contains(SECRET), "{message}");
         };
         let malformed = format!("postgres://user:{SECRET}@host:port/database");

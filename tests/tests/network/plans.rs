@@ -62,10 +62,8 @@ async fn every_list_reads_a_range_of_an_index() {
         "the limits of the model",
         Duration::from_secs(30),
         async || {
-            let plans = log.new_plans().into_iter();
-            plans
-                .filter(|plan| plan.query.contains("noise_floor"))
-                .next_back()
+            let mut plans = log.new_plans().into_iter();
+            plans.rfind(|plan| plan.query.contains("noise_floor"))
         },
     )
     .await;
