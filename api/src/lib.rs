@@ -3,6 +3,7 @@
 //! The API holds no key and signs nothing. Its database role can read the schema `chain`, but not
 //! write it. Each answer names the slot of its snapshot; only the chain is authoritative.
 
+pub mod analysis;
 mod asks;
 mod bytes;
 mod columns;
@@ -31,6 +32,7 @@ mod series;
 mod socket;
 mod sql;
 mod state;
+mod statistics;
 mod tail;
 mod updates;
 mod values;
@@ -164,8 +166,9 @@ fn app(state: AppState) -> Router {
         .merge(withdrawals::router())
         .merge(events::router())
         .route_layer(from_fn_with_state(state.clone(), reply::not_modified))
-        // Quotes depend on the time, so they have no `ETag`.
-        .merge(quote::router());
+        // These have no `ETag`: quotes depend on the time, and a configuration on the request.
+        .merge(quote::router())
+        .merge(models::untagged_router());
     let (router, document) = OpenApiRouter::with_openapi(docs::info())
         .nest("/api/v1", resources)
         .merge(health::router())
@@ -259,6 +262,26 @@ mod tests {
             ("/api/v1/events/x", 400, "bad-request"),
             (&format!("/api/v1/markets/{KEY}?life=x"), 400, "bad-request"),
             ("/api/v1/insurance/vaults?sort=name", 400, "bad-request"),
+            (
+                &format!("/api/v1/models/{KEY}/drift-analysis?windows=367"),
+                400,
+                "bad-request",
+            ),
+            (
+                &format!("/api/v1/models/{KEY}/drift-analysis?thresholds=0.2"),
+                400,
+                "bad-request",
+            ),
+            (
+                &format!("/api/v1/models/{KEY}/metrics?interval=month"),
+                400,
+                "bad-request",
+            ),
+            (
+                &format!("/api/v1/models/{KEY}/monitoring-agent/config"),
+                405,
+                "method-not-allowed",
+            ),
             ("/api/v1/insurance/policies?state=lost", 400, "bad-request"),
             (
                 "/api/v1/insurance/withdrawals?owner=abc",
