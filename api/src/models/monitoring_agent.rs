@@ -107,7 +107,7 @@ struct File {
     #[serde(skip_serializing_if = "Option::is_none")]
     poll_ms: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    priority_fee: Option<u64>,
+    priority_fee: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     evidence: Option<Evidence>,
     models: [ModelSection; 1],
@@ -125,7 +125,7 @@ struct Evidence {
 struct ModelSection {
     address: Key,
     #[serde(skip_serializing_if = "Option::is_none")]
-    min_reward: Option<u64>,
+    min_reward: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     spec: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -238,11 +238,11 @@ fn file(model: Key, request: AgentRequest) -> Result<String, Problem> {
         rpc_url: request.rpc_url,
         keypair: request.keypair.unwrap_or_else(|| "keypair.json".to_owned()),
         poll_ms: request.poll_ms,
-        priority_fee: request.priority_fee.map(|U64(fee)| fee),
+        priority_fee: integer("priority_fee", request.priority_fee)?,
         evidence: None,
         models: [ModelSection {
             address: model,
-            min_reward: request.min_reward.map(|U64(reward)| reward),
+            min_reward: integer("min_reward", request.min_reward)?,
             spec: None,
             data: None,
             windows: None,
@@ -261,10 +261,16 @@ fn file(model: Key, request: AgentRequest) -> Result<String, Problem> {
         section.data = Some(oracle.data);
         section.windows = Some(oracle.windows);
     }
-    // TOML has integers of 63 bits.
-    toml::to_string(&file).map_err(|error| {
+    Ok(toml::to_string(&file).expect("texts and integers serialise to TOML"))
+}
+
+/// An integer of a TOML file, which has 63 bits.
+fn integer(field: &str, number: Option<U64>) -> Result<Option<i64>, Problem> {
+    let number = number.map(|U64(number)| i64::try_from(number)).transpose();
+    number.map_err(|_| {
         Problem::BadRequest(format!(
-            "the configuration can't be written as TOML: {error}; give smaller numbers"
+            "`{field}` is too large for a TOML file; give at most {}",
+            i64::MAX
         ))
     })
 }
