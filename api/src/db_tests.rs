@@ -20,7 +20,7 @@ use sqlx::{PgPool, migrate::Migrator, postgres::PgConnectOptions};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-use crate::{app, pool, state::AppState};
+use crate::{app, config::Settings, pool, state::AppState};
 
 /// The schema of each test's database.
 pub static SCHEMA: LazyLock<Migrator> = LazyLock::new(|| {

@@ -4,6 +4,7 @@
 //! write it. Each answer names the slot of its snapshot; only the chain is authoritative.
 
 mod admission;
+pub mod analysis;
 mod asks;
 mod bytes;
 mod cache;
@@ -38,6 +39,7 @@ mod server;
 mod socket;
 mod sql;
 mod state;
+mod statistics;
 mod tail;
 mod updates;
 mod values;
@@ -231,8 +233,9 @@ fn app(state: AppState, public_url: &str) -> Router {
         .merge(policies::router())
         .merge(withdrawals::router())
         .merge(events::router())
-        // Quotes depend on the time, so they are not given again.
+        // Quotes depend on the time, and a configuration on the request: they are not given again.
         .merge(quote::router())
+        .merge(models::untagged_router())
         .route_layer(from_fn_with_state(state.clone(), extract::limit_reads))
         .route_layer(from_fn_with_state(state.clone(), cache::answer));
     let (router, mut document) = OpenApiRouter::with_openapi(docs::info(public_url))
@@ -354,6 +357,26 @@ mod tests {
             ("/api/v1/events/x", 400, "bad-request"),
             (&format!("/api/v1/markets/{KEY}?life=x"), 400, "bad-request"),
             ("/api/v1/insurance/vaults?sort=name", 400, "bad-request"),
+            (
+                &format!("/api/v1/models/{KEY}/drift-analysis?windows=367"),
+                400,
+                "bad-request",
+            ),
+            (
+                &format!("/api/v1/models/{KEY}/drift-analysis?thresholds=0.2"),
+                400,
+                "bad-request",
+            ),
+            (
+                &format!("/api/v1/models/{KEY}/metrics?interval=month"),
+                400,
+                "bad-request",
+            ),
+            (
+                &format!("/api/v1/models/{KEY}/monitoring-agent/config"),
+                405,
+                "method-not-allowed",
+            ),
             ("/api/v1/insurance/policies?state=lost", 400, "bad-request"),
             (
                 "/api/v1/insurance/withdrawals?owner=abc",

@@ -1,6 +1,9 @@
 //! Models: metric, oracles and statistics.
 
+mod drift_analysis;
+mod metrics;
 mod model;
+mod monitoring_agent;
 mod parts;
 
 use serde::{Deserialize, Serialize};
@@ -11,7 +14,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     bytes::Key,
     events::{self, Event},
-    extract::{InPath, MinSlot},
+    extract::{InPath, InQuery, MinSlot},
     markets::{self, Market, MarketFilter},
     mirror::Snapshot,
     page::{ListQuery, Order, Page},
@@ -23,6 +26,9 @@ use crate::{
     state::AppState,
 };
 
+use drift_analysis::{AnalysisQuery, DriftAnalysis};
+use metrics::{MetricsBucket, MetricsFilter};
+
 pub use model::Model;
 
 pub fn router() -> OpenApiRouter<AppState> {
@@ -33,6 +39,13 @@ pub fn router() -> OpenApiRouter<AppState> {
         .routes(routes!(windows))
         .routes(routes!(markets))
         .routes(routes!(history))
+        .routes(routes!(drift_analysis))
+        .routes(routes!(metrics))
+}
+
+/// Routes whose answers have no `ETag`.
+pub fn untagged_router() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new().routes(routes!(monitoring_agent::config))
 }
 
 /// Selects models (alias `m`). A model is never closed, so it has one life.
@@ -259,6 +272,56 @@ async fn history(
 ) -> Result<Reply<Page<Event>>, Problem> {
     require(&mut snapshot.tx, &key).await?;
     let page = events::of_account(&mut snapshot, &key, &query).await?;
+    snapshot.reply(page).await
+}
+
+/// Trend, volatility and change points of a model's drift, and the chances that it reaches thresholds.
+///
+/// Statistics in units of drift are decimal strings with six places. Probabilities are numbers from 0 to 1,
+/// rounded to four places. docs/drift-analysis.md explains the methods and their limits.
+#[utoipa::path(
+    get,
+    path = "/models/{model}/drift-analysis",
+    tag = "models",
+    params(("model" = Key, Path, description = "Address of the model"), AnalysisQuery, MinSlot),
+    responses(
+        (status = 200, body = DriftAnalysis),
+        (status = "default", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+async fn drift_analysis(
+    InPath(key): InPath<Key>,
+    InQuery(query): InQuery<AnalysisQuery>,
+    mut snapshot: Snapshot,
+) -> Result<Reply<DriftAnalysis>, Problem> {
+    let model = require(&mut snapshot.tx, &key).await?;
+    let analysis = drift_analysis::of_model(&mut snapshot.tx, &model, query).await?;
+    snapshot.reply(analysis).await
+}
+
+/// Drift of a model by hour, day or week (UTC), latest first. Only periods in which a window with a
+/// submission starts are listed. A page has fewer items than `limit` if they have very many windows.
+#[utoipa::path(
+    get,
+    path = "/models/{model}/metrics",
+    tag = "models",
+    params(
+        ("model" = Key, Path, description = "Address of the model"),
+        ListQuery<MetricsFilter>,
+        MinSlot
+    ),
+    responses(
+        (status = 200, body = Page<MetricsBucket>),
+        (status = "default", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+async fn metrics(
+    InPath(key): InPath<Key>,
+    query: ListQuery<MetricsFilter>,
+    mut snapshot: Snapshot,
+) -> Result<Reply<Page<MetricsBucket>>, Problem> {
+    let model = require(&mut snapshot.tx, &key).await?;
+    let page = metrics::of_model(&mut snapshot, &model, &query).await?;
     snapshot.reply(page).await
 }
 

@@ -303,17 +303,28 @@ impl Pager {
     }
 
     fn page<T, K: Serialize>(&self, mut rows: Vec<T>, key: impl Fn(&T) -> K) -> Page<T> {
-        let limit = usize::from(self.limit.0);
-        let another_follows = limit < rows.len();
-        rows.truncate(limit);
-        let next_cursor = rows
+        let another_follows = self.limit() < rows.len();
+        rows.truncate(self.limit());
+        self.page_of(rows, another_follows, key)
+    }
+
+    /// Maximum number of items on the page.
+    pub fn limit(&self) -> usize {
+        self.limit.0.into()
+    }
+
+    /// The page with these items. `key` returns the sort key of an item.
+    pub fn page_of<T, K: Serialize>(
+        &self,
+        items: Vec<T>,
+        another_follows: bool,
+        key: impl Fn(&T) -> K,
+    ) -> Page<T> {
+        let next_cursor = items
             .last()
             .filter(|_| another_follows)
             .map(|last| self.cursor(&key(last)));
-        Page {
-            items: rows,
-            next_cursor,
-        }
+        Page { items, next_cursor }
     }
 
     fn cursor(&self, key: &impl Serialize) -> String {

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Number of windows on a page of a series.
-const PAGE_WINDOWS: u64 = 256;
+pub const PAGE_WINDOWS: u64 = 256;
 
 /// Result of a window of a model.
 #[derive(Serialize, ToSchema)]

@@ -1,6 +1,7 @@
 //! Shared code of the tests, and the tools of `scripts` that measure and check the program.
 
 pub mod bench;
+pub mod calibration;
 pub mod chaos;
 pub mod histograms;
 pub mod idl;

@@ -143,6 +143,15 @@ pub struct Model {
     pub stale: bool,
 }
 
+impl Model {
+    /// Start of a window; `None` if it is outside the calendar's range.
+    pub fn window_start(&self, window: u64) -> Option<DateTime<Utc>> {
+        let start = i64::try_from(window).ok()?.checked_mul(self.window_secs)?;
+        let start = self.genesis?.timestamp().checked_add(start)?;
+        DateTime::from_timestamp(start, 0)
+    }
+}
+
 /// Drift measured in a window.
 #[derive(Serialize, ToSchema)]
 pub struct WindowValue {

@@ -1,5 +1,6 @@
 //! `bench compute`, `bench rent`: compute units and rent of the program, measured in the virtual machine.
-//! `bench noise`: how often noise reaches the noise floor. `bench indexer`: how fast the indexer mirrors.
+//! `bench noise`: how often noise reaches the noise floor. `bench analysis`: how well calibrated the drift
+//! analysis is. `bench indexer`: how fast the indexer mirrors.
 
 use std::{collections::BTreeMap, fs};
 
@@ -10,6 +11,7 @@ use driftshield_sdk::{
 };
 use driftshield_tests::{
     bench,
+    calibration::{self, score::Report},
     ingest::phases,
     noise,
     paths::target_dir,
@@ -33,6 +35,14 @@ enum Options {
         /// Years that are simulated of each model.
         #[arg(long, default_value_t = 10_000)]
         years: u64,
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
+    /// Calibration of the drift analysis.
+    Analysis {
+        /// Number of series of each law.
+        #[arg(long, default_value_t = 1_000)]
+        series: u64,
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
@@ -60,6 +70,7 @@ fn main() {
         Options::Compute => compute(),
         Options::Rent => rent(),
         Options::Noise { years, seed } => noise(years, seed),
+        Options::Analysis { series, seed } => analysis(series, seed),
         Options::Indexer {
             seed,
             transactions,
@@ -119,6 +130,75 @@ fn noise(years: u64, seed: u64) {
         "versions": versions_of(&["rand"]),
     });
     write_results("noise", &results);
+}
+
+/// Prints how well calibrated the chances of the drift analysis are, on simulated series and on the example's
+/// data, and writes it to `bench/analysis.json`.
+fn analysis(series: u64, seed: u64) {
+    const AHEAD: [usize; 4] = [1, 3, 10, 30];
+    let results = calibration::calibrate(series, &AHEAD, seed, noise::threads());
+    println!(
+        "{:<28} {:>9} {:>7} {:>9} {:>7} {:>11} {:>7}",
+        "forecasts", "number", "Brier", "base rate", "skill", "calibration", "bias"
+    );
+    print_report("all", &results.all);
+    let groups = [("law", &results.by_law), ("event", &results.by_event)];
+    for (group, reports) in groups {
+        for (name, report) in reports {
+            print_report(&format!("{group}: {name}"), report);
+        }
+    }
+    let groups = [
+        ("history", &results.by_history),
+        ("ahead", &results.by_windows_ahead),
+    ];
+    for (group, reports) in groups {
+        for (name, report) in reports {
+            print_report(&format!("{group}: {name} windows"), report);
+        }
+    }
+    print_report("max, if independent", &results.max_if_independent);
+    let examples = [5_000, 500].map(|rows| calibration::example::calibrate(rows, &AHEAD[..3]));
+    for example in &examples {
+        let name = format!("example, {} windows", example.windows);
+        print_report(&name, &example.all);
+        print_report("  max, if independent", &example.max_if_independent);
+    }
+    println!("forecast chance, share that happened, number of forecasts");
+    for bin in &results.all.bins {
+        println!(
+            "{:>5.3} {:>5.3} {:>8}",
+            bin.forecast, bin.happened, bin.forecasts
+        );
+    }
+    println!(
+        "law: share with a significant trend, share with change points, number of change points"
+    );
+    for (law, found) in &results.statistics {
+        println!(
+            "{law:<28} {:>5.3} {:>5.3} {:>5.2}",
+            found.significant_trends, found.with_change_points, found.change_points
+        );
+    }
+    let results = json!({
+        "simulated": results,
+        "example": examples,
+        "machine": machine(),
+        "versions": versions_of(&["rand", "rand_distr"]),
+    });
+    write_results("analysis", &results);
+}
+
+fn print_report(name: &str, report: &Report) {
+    println!(
+        "{name:<28} {:>9} {:>7.4} {:>9.4} {:>7.3} {:>11.4} {:>7.4}",
+        report.forecasts,
+        report.brier,
+        report.brier_of_base_rate,
+        report.skill,
+        report.calibration_error,
+        report.bias,
+    );
 }
 
 /// Prints a line per benchmark case, its mean and its maximum compute units over all key sets, and writes

@@ -7,6 +7,7 @@ use std::{fs, path::Path, time::Duration};
 
 use driftshield_sdk::{Event, json};
 use driftshield_tests::{
+    calibration::example::{counts, deciles, scores},
     chaos::comparison::compare_mirrors,
     network::{
         Network,
@@ -14,10 +15,6 @@ use driftshield_tests::{
         wait_for,
     },
     paths::root,
-};
-use parquet::{
-    file::reader::{FileReader, SerializedFileReader},
-    record::RowAccessor,
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -89,52 +86,6 @@ impl Summary {
         let windows = self.windows.iter();
         windows.map(|window| window.value_micro).collect()
     }
-}
-
-/// The `score` column of a Parquet file, in the order of `id`.
-fn scores(file: &Path) -> Vec<f64> {
-    let reader = SerializedFileReader::new(fs::File::open(file).unwrap()).unwrap();
-    let names: Vec<_> = reader
-        .metadata()
-        .file_metadata()
-        .schema()
-        .get_fields()
-        .iter()
-        .map(|field| field.name().to_owned())
-        .collect();
-    let column = |name| names.iter().position(|known| known == name).unwrap();
-    let (id, score) = (column("id"), column("score"));
-    let mut rows: Vec<(i64, f64)> = reader
-        .get_row_iter(None)
-        .unwrap()
-        .map(|row| {
-            let row = row.unwrap();
-            (row.get_long(id).unwrap(), row.get_double(score).unwrap())
-        })
-        .collect();
-    rows.sort_by_key(|(id, _)| *id);
-    rows.into_iter().map(|(_, score)| score).collect()
-}
-
-/// The nine deciles, with linear interpolation.
-fn deciles(mut values: Vec<f64>) -> Vec<f64> {
-    values.sort_by(f64::total_cmp);
-    (1..10)
-        .map(|k| {
-            let position = (values.len() - 1) as f64 * f64::from(k) / 10.0;
-            let (below, above) = (values[position as usize], values[position as usize + 1]);
-            below + position.fract() * (above - below)
-        })
-        .collect()
-}
-
-/// Number of scores per bin. A score that equals an edge belongs to the bin above it.
-fn counts(edges: &[f64], scores: &[f64]) -> Vec<u32> {
-    let mut counts = vec![0; edges.len() + 1];
-    for score in scores {
-        counts[edges.iter().filter(|edge| *edge <= score).count()] += 1;
-    }
-    counts
 }
 
 /// Population stability index of two histograms. Shares below 0.0001 count as 0.0001.

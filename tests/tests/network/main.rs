@@ -1,5 +1,6 @@
 //! Tests of the whole system: the services run as processes on a local network of their own.
 
+mod analysis;
 mod api;
 mod api_faults;
 mod api_fixture;

@@ -16,6 +16,8 @@ pub const PAGE_ALLOWANCE: Allowance = Allowance {
 };
 /// Number of windows on a page of a series, which is one row.
 const SERIES_PAGE: u64 = 256;
+/// Number of windows of the model with the most of them.
+const WINDOWS: u64 = 21 * SERIES_PAGE;
 /// Number of models with the most frequent metric.
 const OF_METRIC: u64 = 1_250;
 /// Number of vaults that cover the model with the most of them.
@@ -161,6 +163,13 @@ fn allowance(list: &str, query: &Query<'_>) -> Allowance {
         return Allowance {
             sorted: windows,
             read: windows,
+        };
+    }
+    if list.ends_with("/metrics") {
+        // A page has up to fifty periods with all of their windows, each of which can have a receipt.
+        return Allowance {
+            sorted: page,
+            read: WINDOWS,
         };
     }
     if has("text") {
