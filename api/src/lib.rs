@@ -37,7 +37,7 @@ mod values;
 mod vaults;
 mod withdrawals;
 
-use std::{str::FromStr, time::Duration};
+use std::{net::SocketAddr, str::FromStr, time::Duration};
 
 use axum::{
     Router,
@@ -124,8 +124,9 @@ pub async fn serve(
             tracing::debug!(%error, "TCP_NODELAY is not set");
         }
     });
-    let serving = axum::serve(listener, app(state.clone()))
-        .with_graceful_shutdown(shutdown.clone().cancelled_owned());
+    let app = app(state.clone()).into_make_service_with_connect_info::<SocketAddr>();
+    let serving =
+        axum::serve(listener, app).with_graceful_shutdown(shutdown.clone().cancelled_owned());
     // A client that never completes its request, or never reads the response, must not keep the
     // process running.
     let deadline = async {
@@ -175,6 +176,7 @@ fn app(state: AppState) -> Router {
     router
         .route("/api/v1/ws", get(socket::upgrade))
         .merge(docs::router(&document))
+        .merge(socket::asyncapi::router())
         .fallback(|uri: Uri| async move { Problem::NoRoute(uri.path().to_owned()) })
         .method_not_allowed_fallback(
             |method: Method| async move { Problem::MethodNotAllowed(method) },

@@ -14,7 +14,7 @@ use serde::Serialize;
 use tokio::time::timeout;
 use utoipa::ToSchema;
 
-use crate::values::U64;
+use crate::{socket::handshake, sql::is_recovery_conflict, values::U64};
 
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -67,6 +67,14 @@ pub enum Problem {
         /// `limit` in words.
         advice: Option<String>,
     },
+    #[error("WebSocket version {0} is not supported; use version 13")]
+    WebSocketVersion(String),
+    #[error("server has its maximum of {0} WebSockets; connect again in a few seconds")]
+    TooManySockets(usize),
+    #[error(
+        "your address has its maximum of {0} WebSockets; close one, or subscribe on an open one"
+    )]
+    TooManySocketsOfAddress(usize),
     #[error("request or a database query took too long; retry, or use a smaller `limit`")]
     Timeout,
     #[error(
@@ -124,6 +132,21 @@ impl Problem {
                 "program-error",
                 "Refused by the program",
             ),
+            Self::WebSocketVersion(_) => (
+                StatusCode::UPGRADE_REQUIRED,
+                "websocket-version",
+                "WebSocket version not supported",
+            ),
+            Self::TooManySockets(_) => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "too-many-sockets",
+                "Too many WebSockets",
+            ),
+            Self::TooManySocketsOfAddress(_) => (
+                StatusCode::TOO_MANY_REQUESTS,
+                "too-many-sockets-of-address",
+                "Too many WebSockets of the address",
+            ),
             Self::Timeout => (StatusCode::SERVICE_UNAVAILABLE, "timeout", "Timeout"),
             Self::Unavailable(_) => (
                 StatusCode::SERVICE_UNAVAILABLE,
@@ -141,6 +164,11 @@ impl Problem {
     /// Last segment of the problem's `type`.
     pub fn code(&self) -> &'static str {
         self.status_code_title().1
+    }
+
+    /// Whether a standby canceled the read. A retry can succeed at once.
+    pub fn is_recovery_conflict(&self) -> bool {
+        matches!(self, Self::Unavailable(error) if is_recovery_conflict(error))
     }
 
     fn body(&self, request_id: &str) -> ProblemBody {
@@ -192,6 +220,8 @@ impl From<sqlx::Error> for Problem {
             {
                 Self::Unavailable(error)
             }
+            // A standby's recovery canceled the read.
+            (_, "40001") => Self::Unavailable(error),
             // Statement timeout.
             (_, "57014") => Self::Timeout,
             // Data exception: a zero byte in a parameter, or a number out of range in a forged
@@ -294,9 +324,12 @@ pub async fn write_body(request: Request, next: Next) -> Response {
     );
     if matches!(
         status,
-        StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_EARLY
+        StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_EARLY | StatusCode::TOO_MANY_REQUESTS
     ) {
         headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    if status == StatusCode::UPGRADE_REQUIRED {
+        headers.extend(handshake::upgrade_headers());
     }
     response
 }

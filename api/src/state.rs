@@ -6,7 +6,7 @@ use sqlx::PgPool;
 use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{counters::Counters, feed::Feed};
+use crate::{counters::Counters, feed::Feed, socket::hub::Hub};
 
 /// Number of expensive queries that may run at the same time.
 const MAX_EXPENSIVE_QUERIES: usize = 4;
@@ -16,6 +16,8 @@ const MAX_EXPENSIVE_QUERIES: usize = 4;
 pub struct AppState {
     pub db: PgPool,
     pub feed: Arc<Feed>,
+    /// Hands the feed on to the sockets.
+    pub hub: Arc<Hub>,
     pub counters: Arc<Counters>,
     /// Permits for expensive queries.
     pub expensive_queries: Arc<Semaphore>,
@@ -30,6 +32,7 @@ impl AppState {
         Self {
             db,
             feed: Arc::new(Feed::new()),
+            hub: Arc::default(),
             counters: Arc::default(),
             expensive_queries: Arc::new(Semaphore::new(MAX_EXPENSIVE_QUERIES)),
             sockets: TaskTracker::new(),
