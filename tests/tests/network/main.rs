@@ -6,6 +6,7 @@ mod budgets;
 mod continuity;
 mod example;
 mod faults;
+mod followers;
 mod insurance;
 mod limits;
 mod lives;
