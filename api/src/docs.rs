@@ -30,7 +30,7 @@ use crate::{bytes::Key, state::AppState};
             address: `life` tells the accounts at an address apart, and routes of one account return the \
             current one unless a `life` is given. A cursor of another epoch is refused as \
             `cursor-expired`; while accounts are newer than events, reads are refused as \
-            `mirror-settling`. The WebSocket /api/v1/ws pushes changes; docs/websocket.md describes it."
+            `mirror-settling`. The WebSocket /api/v1/ws pushes changes; docs/websocket.md and /api-docs/asyncapi.json describe it."
     ),
     components(schemas(Key)),
     tags(

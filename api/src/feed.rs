@@ -1,25 +1,35 @@
-//! Feed: broadcasts updates of the mirror to all sockets, and keeps its latest status.
+//! Feed: what the mirror announces, and the mirror's status at the latest poll.
 //!
-//! `tail` writes the feed; sockets and requests read it.
+//! `tail` reads the feed; sockets and requests use it.
 
 use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use tokio::{
-    sync::{broadcast, watch},
-    time::timeout,
-};
+use tokio::{sync::watch, time::timeout};
 
 use crate::mirror::MirrorStatus;
 
 /// Age from which the latest complete poll of the database counts as stale.
 pub const STALE_AFTER: Duration = Duration::from_secs(2);
-/// Number of messages that a socket may fall behind before it is closed.
-const CAPACITY: usize = 1024;
 
-/// A message to all sockets.
+/// Place in the feed: all records up to `seq` of the numbering `epoch`. Both are 0 while the mirror is
+/// empty.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Position {
+    pub epoch: i64,
+    pub seq: i64,
+}
+
+impl Position {
+    /// Whether a feed at `self` continues one at `earlier`. If not, the mirror was rebuilt.
+    pub fn continues(self, earlier: Self) -> bool {
+        self.epoch == earlier.epoch && earlier.seq <= self.seq
+    }
+}
+
+/// What a record of the feed announces.
 #[derive(Clone)]
 pub enum FeedMessage {
     Update(Arc<Update>),
@@ -27,8 +37,6 @@ pub enum FeedMessage {
     Gap(Arc<Gap>),
     /// The mirror has all accounts again.
     Settled,
-    /// The mirror does not continue what was broadcast so far, for the reason given.
-    Discontinued(&'static str),
 }
 
 /// An event and the states derived from it, serialised for the sockets.
@@ -38,11 +46,24 @@ pub struct Update {
     pub slot: i64,
     /// Message type of the event.
     pub kind: &'static str,
-    /// Channels that the event belongs to.
+    /// Channels that the event belongs to, each once.
     pub channels: Vec<String>,
     /// The event in JSON.
     pub json: String,
     pub states: Vec<DerivedState>,
+}
+
+impl Update {
+    /// Approximate memory, in bytes.
+    pub fn size(&self) -> usize {
+        let channels = |channels: &[String]| channels.iter().map(|name| 24 + name.len()).sum();
+        let states = self.states.iter();
+        let states: usize = states
+            .map(|state| state.json.len() + channels(&state.channels))
+            .sum();
+        let own: usize = channels(&self.channels);
+        own + states + self.json.len() + size_of::<Self>()
+    }
 }
 
 /// The chain went back: events of slots after `to_slot` are no longer part of it.
@@ -68,13 +89,15 @@ pub struct Gap {
 pub struct DerivedState {
     /// Message type of the state.
     pub kind: &'static str,
+    /// What the state is of, if a newer state of the same makes this one obsolete.
+    pub key: Option<Arc<str>>,
     /// Channels that the state belongs to.
     pub channels: Vec<String>,
     /// The state in JSON.
     pub json: String,
 }
 
-/// Latest complete poll of the database: one that left no events to broadcast.
+/// Latest complete poll of the database: one that left no records to hand out.
 #[derive(Clone, Copy)]
 struct LatestPoll {
     mirror: Option<MirrorStatus>,
@@ -82,9 +105,9 @@ struct LatestPoll {
     at: Option<Instant>,
 }
 
+/// Status of the mirror at the latest complete poll.
 pub struct Feed {
     latest_poll: watch::Sender<LatestPoll>,
-    messages: broadcast::Sender<FeedMessage>,
 }
 
 impl Feed {
@@ -94,18 +117,7 @@ impl Feed {
                 mirror: None,
                 at: None,
             }),
-            messages: broadcast::Sender::new(CAPACITY),
         }
-    }
-
-    pub fn subscribe(&self) -> broadcast::Receiver<FeedMessage> {
-        self.messages.subscribe()
-    }
-
-    /// Sends a message to all sockets.
-    pub fn broadcast(&self, message: FeedMessage) {
-        // Sending fails if there is no socket, which is fine.
-        let _ = self.messages.send(message);
     }
 
     /// Records the mirror's status after a complete poll.
@@ -124,6 +136,11 @@ impl Feed {
         mirror.map(|mirror| mirror.aged(elapsed))
     }
 
+    /// Status of the mirror; `None` if the latest complete poll is stale.
+    pub fn fresh_mirror(&self) -> Option<MirrorStatus> {
+        self.is_connected().then(|| self.mirror()).flatten()
+    }
+
     /// Whether a poll of the database has completed within [`STALE_AFTER`].
     pub fn is_connected(&self) -> bool {
         let LatestPoll { at, .. } = *self.latest_poll.borrow();
@@ -138,5 +155,32 @@ impl Feed {
         let waited = timeout(max_wait, polls.wait_for(|poll| slot <= reached(poll))).await;
         drop(waited);
         reached(&self.latest_poll.borrow())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rebuilt_mirror_does_not_continue_the_earlier_one() {
+        let position = |epoch, seq| Position { epoch, seq };
+        assert!(position(7, 3).continues(position(7, 3)));
+        assert!(position(7, 4).continues(position(7, 3)));
+        assert!(!position(7, 2).continues(position(7, 3)));
+        assert!(!position(9, 4).continues(position(7, 3)));
+        assert!(!position(7, 0).continues(position(0, 0)));
+        assert!(!position(0, 0).continues(position(7, 3)));
+    }
+
+    #[test]
+    fn the_age_grows_while_no_poll_completes() {
+        let feed = Feed::new();
+        let at = Instant::now().checked_sub(Duration::from_secs(7));
+        let mirror = Some(MirrorStatus::example(3));
+        feed.latest_poll.send_replace(LatestPoll { mirror, at });
+        let age = feed.mirror().unwrap().age_ms;
+        assert!((7_000..8_000).contains(&age), "{age}");
+        assert!(feed.fresh_mirror().is_none());
     }
 }

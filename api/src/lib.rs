@@ -246,6 +246,7 @@ fn app(state: AppState, public_url: &str) -> Router {
     let routes = router
         .route("/api/v1/ws", get(socket::upgrade))
         .merge(docs::router(document.clone()))
+        .merge(socket::asyncapi::router())
         .merge(problem::kinds::router())
         .with_state(state.clone());
     let tools = mcp::router(&document, layered(routes.clone(), &state, &types));

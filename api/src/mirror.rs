@@ -175,6 +175,27 @@ async fn begin(db: &PgPool) -> Result<Transaction<'static, Postgres>, sqlx::Erro
 }
 
 #[cfg(test)]
+impl MirrorStatus {
+    /// A mirror of the epoch 1 that has all accounts.
+    pub fn example(seq: i64) -> Self {
+        Self {
+            epoch: 1,
+            slot: 90,
+            finalized_slot: 60,
+            tip_slot: 90,
+            lag_slots: 0,
+            seq,
+            history_from: 1,
+            settling: false,
+            open_gaps: 0,
+            lost_gaps: 0,
+            block_time: None,
+            age_ms: 0,
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -16,7 +16,7 @@ use serde::Serialize;
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
 use utoipa::ToSchema;
 
-use crate::values::U64;
+use crate::{socket::handshake, sql::is_recovery_conflict, values::U64};
 
 use kinds::Kind;
 
@@ -83,6 +83,14 @@ pub enum Problem {
         /// `limit` in words.
         advice: Option<String>,
     },
+    #[error("WebSocket version {0} is not supported; use version 13")]
+    WebSocketVersion(String),
+    #[error("server has its maximum of {0} WebSockets; connect again in a few seconds")]
+    TooManySockets(usize),
+    #[error(
+        "your address has its maximum of {0} WebSockets; close one, or subscribe on an open one"
+    )]
+    TooManySocketsOfAddress(usize),
     #[error("request or a database query took too long; retry, or use a smaller `limit`")]
     Timeout,
     #[error(
@@ -117,6 +125,9 @@ impl Problem {
             Self::SlotNotReached { .. } => &kinds::SLOT_NOT_REACHED,
             Self::MirrorSettling { .. } => &kinds::MIRROR_SETTLING,
             Self::ProgramError(_) | Self::Refused { .. } => &kinds::PROGRAM_ERROR,
+            Self::WebSocketVersion(_) => &kinds::WEBSOCKET_VERSION,
+            Self::TooManySockets(_) => &kinds::TOO_MANY_SOCKETS,
+            Self::TooManySocketsOfAddress(_) => &kinds::TOO_MANY_SOCKETS_OF_ADDRESS,
             Self::RateLimited { .. } => &kinds::RATE_LIMITED,
             Self::Overloaded => &kinds::OVERLOADED,
             Self::Timeout => &kinds::TIMEOUT,
@@ -130,11 +141,16 @@ impl Problem {
         self.kind().code
     }
 
+    /// Whether a standby canceled the read. A retry can succeed at once.
+    pub fn is_recovery_conflict(&self) -> bool {
+        matches!(self, Self::Unavailable(error) if is_recovery_conflict(error))
+    }
+
     /// Seconds after which the same request can succeed.
     fn retry_after_secs(&self) -> Option<u64> {
         match self {
             Self::RateLimited { retry_after_secs } => Some(*retry_after_secs),
-            Self::SlotNotReached { .. } => Some(1),
+            Self::SlotNotReached { .. } | Self::TooManySocketsOfAddress(_) => Some(1),
             _ if self.kind().status == StatusCode::SERVICE_UNAVAILABLE => Some(1),
             _ => None,
         }
@@ -196,6 +212,8 @@ impl From<sqlx::Error> for Problem {
             {
                 Self::Unavailable(error)
             }
+            // A standby's recovery canceled the read.
+            (_, "40001") => Self::Unavailable(error),
             // Statement timeout.
             (_, "57014") => Self::Timeout,
             // No connection: the database is unreachable, or the pool is exhausted.
@@ -309,6 +327,9 @@ pub async fn write_body(
     );
     if let Some(secs) = problem.retry_after_secs() {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(secs));
+    }
+    if problem.kind().status == StatusCode::UPGRADE_REQUIRED {
+        headers.extend(handshake::upgrade_headers());
     }
     response
 }

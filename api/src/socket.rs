@@ -1,37 +1,45 @@
 //! WebSocket: for each channel to which a client subscribes, a snapshot and then every later update
 //! in order. docs/websocket.md describes the protocol.
+//!
+//! `tail` hands each record of the feed to the [`hub`], which passes its messages to the outboxes of
+//! the sockets that listen to its channels. A [`session`] per socket sends what is in its outbox.
 
+mod admission;
+pub mod asyncapi;
+mod bucket;
 mod channel;
 mod connection;
+pub mod handshake;
+pub mod hub;
+mod limits;
 mod message;
+mod meter;
+mod outbox;
 mod session;
+mod snapshots;
 
-use axum::{
-    extract::{
-        State,
-        ws::{WebSocketUpgrade, rejection::WebSocketUpgradeRejection},
-    },
-    response::Response,
-};
+#[cfg(test)]
+mod tests;
 
-use crate::{problem::Problem, state::AppState};
+use axum::{Extension, extract::State, response::Response};
 
+use crate::{client_address::ClientAddress, problem::Problem, state::AppState};
+
+use connection::Connection;
+use handshake::Handshake;
 use session::Session;
-
-/// Maximum size of a client's message, in bytes.
-const MAX_MESSAGE: usize = 16 * 1024;
 
 pub async fn upgrade(
     State(app): State<AppState>,
-    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+    address: Option<Extension<ClientAddress>>,
+    handshake: Handshake,
 ) -> Result<Response, Problem> {
-    let upgrade = upgrade.map_err(|rejection| Problem::BadRequest(rejection.body_text()))?;
-    Ok(upgrade
-        .max_message_size(MAX_MESSAGE)
-        // The server allocates memory for a whole frame, so frames are limited too.
-        .max_frame_size(MAX_MESSAGE)
-        .on_upgrade(async move |socket| {
-            let tracker = app.sockets.clone();
-            tracker.track_future(Session::new(app, socket).run()).await;
-        }))
+    let address = address.map(|Extension(address)| address.ip());
+    let admission = app.hub.admit(address)?;
+    Ok(handshake.accept(async move |io| {
+        let tracker = app.sockets.clone();
+        let connection = Connection::new(io).await;
+        let session = Session::new(app, admission, connection);
+        tracker.track_future(session.run()).await;
+    }))
 }

@@ -8,6 +8,13 @@ use utoipa::{
 
 use crate::problem::Problem;
 
+/// Whether a standby canceled a read because the primary has removed rows that it needs. A retry reads
+/// newer ones.
+pub fn is_recovery_conflict(error: &sqlx::Error) -> bool {
+    let error = error.as_database_error();
+    error.and_then(|error| error.code()).as_deref() == Some("40001")
+}
+
 /// SQL condition: the account in row `m` is closed on chain.
 pub const IS_CLOSED: &str = "(m.ended_slot is not null)";
 

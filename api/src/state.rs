@@ -11,6 +11,7 @@ use crate::{
     cache::Answers,
     config::Settings,
     feed::Feed,
+    socket::hub::Hub,
 };
 
 /// Number of requests that may read the database or wait for a connection to it.
@@ -21,6 +22,8 @@ const MAX_READS: usize = 200;
 pub struct AppState {
     pub db: PgPool,
     pub feed: Arc<Feed>,
+    /// Hands the feed on to the sockets.
+    pub hub: Arc<Hub>,
     /// Answers that can be given again.
     pub answers: Arc<Answers>,
     /// Permits to read the database in a request.
@@ -43,6 +46,7 @@ impl AppState {
         Self {
             db,
             feed: Arc::new(Feed::new()),
+            hub: Arc::default(),
             answers: Arc::new(Answers::new(settings.cache_bytes)),
             reads: Arc::new(Semaphore::new(MAX_READS)),
             rate_limiter: settings.rate.map(|rate| Arc::new(RateLimiter::new(rate))),

@@ -1,4 +1,4 @@
-//! Poll loop: one task reads each new record of the feed once and broadcasts it to all sockets.
+//! Poll loop: one task reads each new record of the feed once and hands it out.
 
 use std::{convert::Infallible, io, time::Duration};
 
@@ -6,25 +6,52 @@ use sqlx::{
     PgPool,
     postgres::{PgListener, PgPoolOptions},
 };
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::{
-    feed::FeedMessage,
+    feed::Position,
     mirror::Snapshot,
+    sql::is_recovery_conflict,
     state::AppState,
     updates::{self, Record},
 };
 
 /// Channel on which the indexer notifies of new records.
 const NOTIFICATION: &str = "driftshield";
-/// Longest pause between two polls. Notifications can get lost, so the loop does not rely on them.
+/// Longest pause between two polls. Notifications can get lost, and a standby sends none, so the loop
+/// does not rely on them.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
 /// Pause before connecting to the database again.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
+/// Pause before asking a server that refuses `listen` again: a standby can become the primary.
+const LISTEN_RETRY_DELAY: Duration = Duration::from_secs(60);
 /// Time limit of a database access, after which the connection is considered dead.
 const POLL_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Broadcasts new records until the process shuts down.
+/// What the feed has for those who follow it.
+pub enum Change<'a> {
+    /// The first poll found the mirror here. Records up to `position` are not handed out.
+    Begun { position: Position },
+    /// The next record.
+    Record(&'a Record),
+    /// The mirror at `position` does not continue what was handed out so far.
+    Discontinued {
+        position: Position,
+        reason: &'static str,
+    },
+}
+
+/// The one place at which the feed is handed out, in order, each change once.
+///
+/// A record names the channels that it touches ([`Record::channels`]) and its `seq`. After a rollback
+/// ([`FeedMessage::Rollback`](crate::feed::FeedMessage::Rollback)) and a discontinuity, whatever was
+/// read before can be wrong.
+fn hand_out(app: &AppState, change: &Change<'_>) {
+    app.answers.changes.take(change);
+    app.hub.take(change);
+}
+
+/// Hands out new records until the process shuts down.
 pub async fn tail(app: AppState) {
     let mut position = None;
     loop {
@@ -40,21 +67,6 @@ pub async fn tail(app: AppState) {
     }
 }
 
-/// Position in the feed: the epoch, and the last record that was broadcast.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Position {
-    /// `None` while the mirror is empty.
-    epoch: Option<i64>,
-    seq: i64,
-}
-
-impl Position {
-    /// Whether the mirror at `self` continues the mirror at `earlier`. If not, it was rebuilt.
-    fn continues(self, earlier: Self) -> bool {
-        self.epoch == earlier.epoch && earlier.seq <= self.seq
-    }
-}
-
 /// Polls on one set of connections until a database access fails.
 async fn poll_until_failure(
     app: &AppState,
@@ -64,17 +76,14 @@ async fn poll_until_failure(
     let db = PgPoolOptions::new()
         .max_connections(2)
         .connect_lazy_with((*app.db.connect_options()).clone());
-    let mut listener = with_poll_timeout(async {
-        let mut listener = PgListener::connect_with(&db).await?;
-        listener.listen(NOTIFICATION).await?;
-        Ok(listener)
-    })
-    .await?;
+    let mut notifications = Notifications::new(&db).await?;
     loop {
-        while with_poll_timeout(poll(app, &db, position)).await? {}
-        tokio::select! {
-            notified = listener.recv() => drop(notified?),
-            () = sleep(POLL_INTERVAL) => {}
+        match with_poll_timeout(poll(app, &db, position)).await {
+            Ok(true) => {}
+            Ok(false) => notifications.wait(&db).await?,
+            // A standby cancels reads of rows that the primary has removed. The next read has newer ones.
+            Err(error) if is_recovery_conflict(&error) => sleep(POLL_INTERVAL).await,
+            Err(error) => return Err(error),
         }
     }
 }
@@ -86,7 +95,55 @@ async fn with_poll_timeout<T>(
     result.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))
 }
 
-/// Broadcasts the next batch of records after `position`, or that the mirror does not continue them.
+/// Notifications of the indexer, if the server sends any.
+struct Notifications {
+    /// `None` if the server refuses to listen, as a standby does.
+    listener: Option<PgListener>,
+    /// When to ask a server that refuses again.
+    retry_at: Instant,
+}
+
+impl Notifications {
+    async fn new(db: &PgPool) -> Result<Self, sqlx::Error> {
+        let listener = with_poll_timeout(async {
+            let mut listener = PgListener::connect_with(db).await?;
+            match listener.listen(NOTIFICATION).await {
+                Ok(()) => Ok(Some(listener)),
+                Err(sqlx::Error::Database(error)) => {
+                    tracing::info!(%error, "the server sends no notifications; polling only");
+                    Ok(None)
+                }
+                Err(error) => Err(error),
+            }
+        })
+        .await?;
+        Ok(Self {
+            listener,
+            retry_at: Instant::now() + LISTEN_RETRY_DELAY,
+        })
+    }
+
+    /// Waits for a notification, or until the next poll is due.
+    async fn wait(&mut self, db: &PgPool) -> Result<(), sqlx::Error> {
+        match &mut self.listener {
+            Some(listener) => {
+                tokio::select! {
+                    notified = listener.recv() => drop(notified?),
+                    () = sleep(POLL_INTERVAL) => {}
+                }
+            }
+            None => {
+                sleep_until(self.retry_at.min(Instant::now() + POLL_INTERVAL)).await;
+                if self.retry_at <= Instant::now() {
+                    *self = Self::new(db).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Hands out the next batch of records after `position`, or that the mirror does not continue them.
 /// Returns whether more records are left; if not, records the poll.
 async fn poll(
     app: &AppState,
@@ -95,13 +152,11 @@ async fn poll(
 ) -> Result<bool, sqlx::Error> {
     let mut snapshot = Snapshot::begin(db).await?;
     let mirrored = Position {
-        epoch: snapshot.mirror.map(|mirror| mirror.epoch),
+        epoch: snapshot.epoch(),
         seq: snapshot.seq(),
     };
-    let (feed, changes) = (&app.feed, &app.answers.changes);
-    // No socket waits for records from before the first poll.
     let position = position.get_or_insert_with(|| {
-        changes.note_everything(mirrored.seq);
+        hand_out(app, &Change::Begun { position: mirrored });
         mirrored
     });
     let mut records = Vec::new();
@@ -114,25 +169,17 @@ async fn poll(
 
     if let Some(reason) = discontinuity(*position, mirrored, &records) {
         *position = mirrored;
-        changes.note_everything(mirrored.seq);
-        feed.broadcast(FeedMessage::Discontinued(reason));
+        let position = mirrored;
+        hand_out(app, &Change::Discontinued { position, reason });
         records.clear();
     }
-    for record in records {
+    for record in &records {
         position.seq = record.seq;
-        match &record.message {
-            Some(FeedMessage::Update(update)) => {
-                changes.note(record.seq, update.channels.iter().map(String::as_str));
-            }
-            _ => changes.note_everything(record.seq),
-        }
-        if let Some(message) = record.message {
-            feed.broadcast(message);
-        }
+        hand_out(app, &Change::Record(record));
     }
     let more = position.seq < mirrored.seq;
     if !more {
-        feed.record_poll(mirror);
+        app.feed.record_poll(mirror);
     }
     Ok(more)
 }
@@ -157,23 +204,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_rebuilt_mirror_does_not_continue_the_earlier_one() {
-        let position = |epoch, seq| Position { epoch, seq };
-        assert!(position(Some(7), 3).continues(position(Some(7), 3)));
-        assert!(position(Some(7), 4).continues(position(Some(7), 3)));
-        assert!(!position(Some(7), 2).continues(position(Some(7), 3)));
-        assert!(!position(Some(9), 4).continues(position(Some(7), 3)));
-        assert!(!position(Some(7), 0).continues(position(None, 0)));
-        assert!(!position(None, 0).continues(position(Some(7), 3)));
-    }
-
-    #[test]
     fn records_that_are_missing_are_noticed() {
-        let position = |epoch, seq| Position {
-            epoch: Some(epoch),
+        let position = |epoch, seq| Position { epoch, seq };
+        let record = |seq| Record {
             seq,
+            channels: vec![],
+            message: None,
         };
-        let record = |seq| Record { seq, message: None };
         let of = discontinuity;
         assert_eq!(of(position(7, 3), position(7, 3), &[]), None);
         assert_eq!(

@@ -1,20 +1,22 @@
 //! Updates: records of the feed with the states derived from their events, as sockets send them.
 //! docs/websocket.md lists the message types.
 
-mod drift;
+pub mod drift;
 
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder, postgres::PgRow, types::Json};
+use utoipa::ToSchema;
 
 use crate::{
     bytes::Key,
     event_id::EventId,
     events::{self, Event},
     feed::{DerivedState, FeedMessage, Gap, Rollback, Update},
-    odds::Pools,
+    odds::{Odds, Pools},
+    values::Scaled,
 };
 
 /// Maximum number of records that one query reads.
@@ -33,9 +35,28 @@ pub const MARKET_EVENTS: [&str; 9] = [
     "PositionBought",
 ];
 
+/// Message types of events.
+pub const KINDS: [&str; 12] = [
+    "event",
+    "market:ask_set",
+    "market:bet_placed",
+    "market:created",
+    "market:position_bought",
+    "market:resolved",
+    "model:updated",
+    "policy:updated",
+    "receipt:challenged",
+    "receipt:final",
+    "receipt:proposed",
+    "vault:updated",
+];
+
 /// A record of the feed.
 pub struct Record {
     pub seq: i64,
+    /// Channels whose data the record changes, each once; none for rollbacks and gaps, which concern all
+    /// of them.
+    pub channels: Vec<String>,
     /// `None` for an event that was rolled back since: a later record says so.
     pub message: Option<FeedMessage>,
 }
@@ -70,9 +91,12 @@ pub async fn load(
     let rows: Vec<RecordRow> = sql.build_query_as().fetch_all(&mut *db).await?;
     let mut records = Vec::with_capacity(rows.len());
     for row in rows {
+        let seq = row.seq;
+        let (channels, message) = row.message(db).await?;
         records.push(Record {
-            seq: row.seq,
-            message: row.message(db).await?,
+            seq,
+            channels,
+            message,
         });
     }
     Ok(records)
@@ -158,38 +182,43 @@ impl FromRow<'_, PgRow> for RecordRow {
 }
 
 impl RecordRow {
-    async fn message(self, db: &mut PgConnection) -> Result<Option<FeedMessage>, sqlx::Error> {
-        let Self {
-            epoch, seq, kind, ..
-        } = &self;
-        let (epoch, seq) = (*epoch, *seq);
+    /// The record's channels, and its message if there still is one.
+    async fn message(
+        mut self,
+        db: &mut PgConnection,
+    ) -> Result<(Vec<String>, Option<FeedMessage>), sqlx::Error> {
+        let (epoch, seq) = (self.epoch, self.seq);
         let undecodable = |error: serde_json::Error| sqlx::Error::Decode(error.into());
-        match kind.as_str() {
+        let message = match self.kind.as_str() {
             "rollback" => {
                 let RolledBack { to_slot } =
                     serde_json::from_value(self.body).map_err(undecodable)?;
-                Ok(Some(FeedMessage::Rollback(Rollback {
+                FeedMessage::Rollback(Rollback {
                     epoch,
                     seq,
                     to_slot,
-                })))
+                })
             }
             "gap" => {
                 let gap: ChangedGap = serde_json::from_value(self.body).map_err(undecodable)?;
-                Ok(Some(FeedMessage::Gap(Arc::new(Gap {
+                FeedMessage::Gap(Arc::new(Gap {
                     epoch,
                     seq,
                     from_slot: gap.from_slot,
                     to_slot: gap.to_slot,
                     state: gap.state,
-                }))))
+                }))
             }
-            "settled" => Ok(Some(FeedMessage::Settled)),
+            "settled" => FeedMessage::Settled,
             _ => {
-                let update = self.update(db).await?;
-                Ok(update.map(|update| FeedMessage::Update(Arc::new(update))))
+                let name = self.body["name"].as_str().unwrap_or_default();
+                self.channels = channels(name, self.channels);
+                let channels = self.channels.clone();
+                let update = self.update(db).await?.map(Arc::new);
+                return Ok((channels, update.map(FeedMessage::Update)));
             }
-        }
+        };
+        Ok((vec![], Some(message)))
     }
 
     /// `None` if the event was rolled back.
@@ -213,28 +242,38 @@ impl RecordRow {
             seq: self.seq,
             slot: self.slot,
             kind: kind(name, body),
-            channels: channels(name, self.channels),
+            channels: self.channels,
             json: to_json(&event),
             states,
         }))
     }
 }
 
+/// Data of `market:odds_updated`.
+#[derive(Serialize, ToSchema)]
+pub struct OddsUpdated {
+    /// Address of the market.
+    pub market: Key,
+    /// All stakes.
+    pub total: Scaled,
+    pub outcomes: Vec<Odds>,
+}
+
 fn odds_updated(market: Key, pools: &Pools) -> DerivedState {
-    let state = json!({
-        "total": pools.total(),
-        "outcomes": pools.odds(),
-        "market": market,
-    });
     DerivedState {
         kind: "market:odds_updated",
+        key: Some(market.to_string().into()),
         channels: vec![format!("market:{market}"), "markets".to_owned()],
-        json: state.to_string(),
+        json: to_json(&OddsUpdated {
+            market,
+            total: pools.total(),
+            outcomes: pools.odds(),
+        }),
     }
 }
 
 fn to_json(value: &impl Serialize) -> String {
-    serde_json::to_string(value).expect("events serialise to JSON")
+    serde_json::to_string(value).expect("messages serialise to JSON")
 }
 
 /// Channels that an event belongs to: those of the record, and those that its name implies.
@@ -290,6 +329,8 @@ fn kind(name: &str, body: &Value) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -316,6 +357,7 @@ mod tests {
                 expected,
                 "{name} {state}"
             );
+            assert!(KINDS.contains(&expected), "{expected}");
         }
         assert_eq!(kind("", &Value::Null), "event");
     }

@@ -6,6 +6,7 @@ use std::{
 };
 
 use super::scope::{Kind, Scope};
+use crate::{feed::FeedMessage, tail::Change, updates::Record};
 
 /// Number of channels that are remembered. Beyond it, all count as changed.
 const MAX_CHANNELS: usize = 200_000;
@@ -25,6 +26,22 @@ struct Latest {
 }
 
 impl Changes {
+    /// Takes what the feed hands out.
+    pub fn take(&self, change: &Change<'_>) {
+        match change {
+            Change::Record(Record {
+                seq,
+                channels,
+                message: Some(FeedMessage::Update(_)),
+            }) => self.note(*seq, channels.iter().map(String::as_str)),
+            // A rollback, a gap, or accounts that are otherwise than before.
+            Change::Record(Record { seq, .. }) => self.note_everything(*seq),
+            Change::Begun { position } | Change::Discontinued { position, .. } => {
+                self.note_everything(position.seq);
+            }
+        }
+    }
+
     /// Records that the record `seq` concerns these channels. One that concerns no account with a channel
     /// can change anything, such as a registered collateral.
     pub fn note<'a>(&self, seq: i64, channels: impl IntoIterator<Item = &'a str>) {

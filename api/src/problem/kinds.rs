@@ -46,6 +46,9 @@ const KINDS: &[&Kind] = &[
     &NOT_JSON,
     &PROGRAM_ERROR,
     &SLOT_NOT_REACHED,
+    &WEBSOCKET_VERSION,
+    &TOO_MANY_SOCKETS,
+    &TOO_MANY_SOCKETS_OF_ADDRESS,
     &RATE_LIMITED,
     &OVERLOADED,
     &MIRROR_SETTLING,
@@ -133,6 +136,25 @@ pub const SLOT_NOT_REACHED: Kind = Kind::new(
     "Slot not reached",
     "The mirror has not reached the request's `min_slot` in time. `slot` is the one that it has reached. \
      Retry.",
+);
+pub const WEBSOCKET_VERSION: Kind = Kind::new(
+    StatusCode::UPGRADE_REQUIRED,
+    "websocket-version",
+    "WebSocket version not supported",
+    "The server has version 13 of the WebSocket protocol, as the header `Sec-WebSocket-Version` says.",
+);
+pub const TOO_MANY_SOCKETS: Kind = Kind::new(
+    StatusCode::SERVICE_UNAVAILABLE,
+    "too-many-sockets",
+    "Too many WebSockets",
+    "The server has its maximum of WebSockets. Connect again after the time in `Retry-After`.",
+);
+pub const TOO_MANY_SOCKETS_OF_ADDRESS: Kind = Kind::new(
+    StatusCode::TOO_MANY_REQUESTS,
+    "too-many-sockets-of-address",
+    "Too many WebSockets of the address",
+    "The client's address has its maximum of WebSockets. Close one, or subscribe to more channels on an open \
+     one.",
 );
 pub const RATE_LIMITED: Kind = Kind::new(
     StatusCode::TOO_MANY_REQUESTS,

@@ -47,6 +47,11 @@ impl Channel {
         }
     }
 
+    /// Whether snapshots of the channel have data.
+    pub fn has_data(&self) -> bool {
+        !matches!(self, Self::Events | Self::Wallet(_))
+    }
+
     /// Data of a snapshot message; null for `events` and wallets, and if the mirror does not have the
     /// account.
     pub async fn data(&self, snapshot: &mut Snapshot) -> Result<Value, Problem> {

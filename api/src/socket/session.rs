@@ -1,210 +1,152 @@
-//! Session of one client: handles its requests, and passes on the updates of its channels.
+//! Session of one client: handles its requests, and sends what its outbox has.
 //!
-//! A session is one task. It subscribes to the feed before it reads the database, and skips updates
-//! that a snapshot already includes, so no update is lost or sent twice.
+//! A session is one task. It reads the database in a task of its own ([`loading`]), so that it answers
+//! the client and empties its outbox meanwhile.
 
+mod loading;
+mod notices;
+mod replay;
+mod requests;
 mod resumption;
 mod subscriptions;
 
 use std::{
-    collections::HashMap,
     convert::Infallible,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-use axum::extract::ws::{Message, WebSocket};
 use metrics::counter;
-use serde_json::Value;
-use tokio::{
-    sync::broadcast::{Receiver, error::RecvError},
-    time::{MissedTickBehavior, interval_at},
-};
+use tokio::time::{MissedTickBehavior, interval_at};
+use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-use crate::{
-    feed::{FeedMessage, Update},
-    metrics::SLOW_SOCKETS,
-    mirror::MirrorStatus,
-    state::AppState,
-};
+use crate::{feed::Position, metrics::SLOW_SOCKETS, state::AppState};
 
 use super::{
-    channel::Channel,
+    admission::Admission,
+    bucket::TokenBucket,
     connection::{Connection, Disconnect},
-    message::{ClientMessage, ServerMessage},
+    hub::Registration,
+    limits::{BATCH_MESSAGES, CLIENT_TIMEOUT, HEARTBEAT_INTERVAL},
+    message::ServerMessage,
+    outbox::{Entry, Queued},
 };
 
-/// Time between two heartbeats.
-const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(5);
-/// Silence after which a client is considered gone. Clients answer pings, so a live client is never
-/// silent for this long.
-const CLIENT_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// Close codes.
-const GOING_AWAY: u16 = 1001;
-const TOO_SLOW: u16 = 4008;
+use loading::Loading;
+use subscriptions::{State, Subscriptions};
 
 pub struct Session {
     app: AppState,
+    /// Kept until the connection has ended.
+    _admission: Admission,
     connection: Connection,
-    feed: Receiver<FeedMessage>,
-    subscriptions: HashMap<String, Subscription>,
-    /// Subscriptions that were reset and begin anew once the mirror has all accounts: each with the id of
-    /// the client's message.
-    waiting: HashMap<String, (Value, Channel)>,
-    /// Epoch of `seq`.
-    epoch: i64,
-    /// All updates of the subscribed channels up to this sequence number were sent.
-    seq: i64,
-    /// Sequence number of the latest rollback or gap that was sent.
+    registration: Registration,
+    subscriptions: Subscriptions,
+    loading: Loading,
+    /// All messages up to here were sent on the subscriptions that neither begin nor resume.
+    sent: Position,
+    /// `seq` of the latest rollback or gap that was sent.
     noticed: i64,
+    requests: TokenBucket,
     /// When the client last sent anything, including a pong.
     last_heard: Instant,
 }
 
-struct Subscription {
-    channel: Channel,
-    /// Sequence number of the last update sent; before the first one, that of the snapshot or the
-    /// client's `from`.
-    sent: i64,
-    /// Updates up to this sequence number were sent, are in the snapshot, or are of other channels.
-    covered: i64,
-}
-
-/// Loop of the session.
 impl Session {
-    pub fn new(app: AppState, socket: WebSocket) -> Self {
-        let feed = app.feed.subscribe();
-        let mirror = app.feed.mirror();
+    pub fn new(app: AppState, admission: Admission, connection: Connection) -> Self {
+        let registration = app.hub.register();
+        let sent = app.hub.sent_by(&registration.outbox).unwrap_or_default();
         Self {
             app,
-            connection: Connection(socket),
-            feed,
-            subscriptions: HashMap::new(),
-            waiting: HashMap::new(),
-            epoch: mirror_epoch(mirror),
-            seq: mirror_seq(mirror),
+            _admission: admission,
+            connection,
+            registration,
+            subscriptions: Subscriptions::default(),
+            loading: Loading::default(),
+            sent,
             noticed: 0,
+            requests: TokenBucket::new(Instant::now()),
             last_heard: Instant::now(),
         }
     }
 
     /// Serves the client until either side closes the connection.
     pub async fn run(mut self) {
-        let Err(disconnect) = self.serve().await;
-        match disconnect {
-            Disconnect::ClientGone => {}
-            Disconnect::TooSlow => {
-                counter!(SLOW_SOCKETS).increment(1);
-                let Self { epoch, seq, .. } = self;
-                let reason =
-                    format!("too slow; reconnect and subscribe from {seq} of epoch {epoch}");
-                self.connection.close(TOO_SLOW, reason).await;
-            }
-            Disconnect::ServerGoingAway(reason) => {
-                self.connection.close(GOING_AWAY, reason.to_owned()).await;
-            }
+        let shutdown = self.app.shutdown.clone();
+        // Also if the client does not read, in the middle of a message.
+        let disconnect = tokio::select! {
+            () = shutdown.cancelled() => Disconnect::GoingAway("server shuts down; reconnect"),
+            Err(disconnect) = self.serve() => disconnect,
+        };
+        if matches!(disconnect, Disconnect::TooSlow) {
+            counter!(SLOW_SOCKETS).increment(1);
         }
+        let Position { epoch, seq } = self.position();
+        let position = format!("{seq} of epoch {epoch}");
+        let Self {
+            connection,
+            registration,
+            subscriptions,
+            loading,
+            ..
+        } = self;
+        // Nothing needs to be kept for a client that is told to go.
+        drop((subscriptions, loading, registration));
+        connection.close(disconnect, &position).await;
     }
 
     async fn serve(&mut self) -> Result<Infallible, Disconnect> {
-        let shutdown = self.app.shutdown.clone();
+        let outbox = Arc::clone(&self.registration.outbox);
         let start = Instant::now() + HEARTBEAT_INTERVAL;
         let mut heartbeat = interval_at(start.into(), HEARTBEAT_INTERVAL);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                () = shutdown.cancelled() => {
-                    return Err(Disconnect::ServerGoingAway("server shuts down; reconnect"));
-                }
-                message = self.connection.receive() => self.handle_client(message?).await?,
-                message = self.feed.recv() => self.handle_feed(message).await?,
-                _ = heartbeat.tick() => {
-                    self.subscribe_waiting().await?;
-                    self.send_heartbeat().await?;
-                }
+                received = self.connection.receive() => self.handle(received?).await?,
+                () = outbox.ready() => self.send_outbox().await?,
+                (id, loaded) = self.loading.next() => self.handle_loaded(id, loaded).await?,
+                _ = heartbeat.tick() => self.send_heartbeat().await?,
             }
+            self.begin_loading();
+            self.connection.flush().await?;
         }
     }
 
-    async fn handle_client(&mut self, message: Message) -> Result<(), Disconnect> {
-        self.last_heard = Instant::now();
-        match message {
-            Message::Text(text) => match serde_json::from_str(&text) {
-                Ok(ClientMessage::Subscribe {
-                    id,
-                    channel,
-                    from,
-                    epoch,
-                }) => self.handle_subscribe(&id, &channel, from, epoch).await,
-                Ok(ClientMessage::Unsubscribe { id, channel }) => {
-                    self.handle_unsubscribe(&id, &channel).await
-                }
-                Err(error) => {
-                    let id = serde_json::from_str::<Value>(&text)
-                        .map(|message| message["id"].clone())
-                        .unwrap_or_default();
-                    let detail = format!(
-                        "invalid message: {error}; send {{\"op\":\"subscribe\",\"channel\":…}}"
-                    );
-                    self.send_error(&id, "bad-message", &detail).await
-                }
-            },
-            Message::Binary(_) => {
-                let detail = "message is binary; send text";
-                self.send_error(&Value::Null, "bad-message", detail).await
-            }
-            Message::Close(_) => Err(Disconnect::ClientGone),
-            // The WebSocket library answers pings.
-            Message::Ping(_) | Message::Pong(_) => Ok(()),
+    /// Sends what the outbox has, up to a limit.
+    async fn send_outbox(&mut self) -> Result<(), Disconnect> {
+        let batch = self.registration.outbox.take(BATCH_MESSAGES);
+        if batch.is_lost {
+            return Err(Disconnect::TooSlow);
         }
-    }
-
-    async fn handle_feed(
-        &mut self,
-        message: Result<FeedMessage, RecvError>,
-    ) -> Result<(), Disconnect> {
-        match message {
-            Ok(FeedMessage::Update(update)) => self.handle_update(&update).await,
-            Ok(FeedMessage::Rollback(rollback)) => {
-                self.seq = rollback.seq;
-                self.send_notice(rollback.seq, &rollback.into()).await?;
-                let reason = format!("chain was rolled back to slot {}", rollback.to_slot);
-                self.reset_before(rollback.seq, &reason).await
-            }
-            Ok(FeedMessage::Gap(gap)) => {
-                self.seq = gap.seq;
-                self.send_notice(gap.seq, &gap.as_ref().into()).await
-            }
-            Ok(FeedMessage::Settled) => self.subscribe_waiting().await,
-            Ok(FeedMessage::Discontinued(reason)) => {
-                (self.epoch, self.seq) = (mirror_epoch(self.app.feed.mirror()), 0);
-                self.noticed = 0;
-                self.reset_before(i64::MAX, reason).await
-            }
-            Err(RecvError::Lagged(_)) => Err(Disconnect::TooSlow),
-            Err(RecvError::Closed) => Err(Disconnect::ClientGone),
-        }
-    }
-
-    async fn handle_update(&mut self, update: &Update) -> Result<(), Disconnect> {
-        for channel in &update.channels {
-            if self.subscriptions.contains_key(channel) {
-                self.send_update(channel, update).await?;
+        for entry in batch.entries {
+            match entry {
+                Entry::Message(message) => self.send_update(message).await?,
+                Entry::Notice(notice) => self.handle_notice(notice).await?,
             }
         }
-        self.seq = update.seq;
+        for id in batch.overflown {
+            self.reset(id, "slow").await?;
+        }
         Ok(())
     }
 
-    /// Sends a rollback or a gap, unless a resumed subscription has sent it.
-    async fn send_notice(
-        &mut self,
-        seq: i64,
-        notice: &ServerMessage<'_>,
-    ) -> Result<(), Disconnect> {
-        if self.noticed < seq {
-            self.noticed = seq;
-            self.connection.send(notice).await?;
+    /// Sends a message of a channel, unless the subscription has it or has ended.
+    async fn send_update(&mut self, message: Queued) -> Result<(), Disconnect> {
+        let Queued {
+            subscription,
+            seq,
+            text,
+        } = message;
+        let subscription = self.subscriptions.get(subscription);
+        let Some(State::Active { covered, .. }) =
+            subscription.map(|subscription| &subscription.state)
+        else {
+            return Ok(());
+        };
+        if *covered < seq {
+            self.connection.write(text).await?;
+            // The record's other messages may still wait.
+            self.sent.seq = self.sent.seq.max(seq - 1);
         }
         Ok(())
     }
@@ -212,41 +154,60 @@ impl Session {
     /// Sends a heartbeat, by which a client distinguishes a quiet channel from a stalled feed.
     async fn send_heartbeat(&mut self) -> Result<(), Disconnect> {
         if CLIENT_TIMEOUT < self.last_heard.elapsed() {
-            return Err(Disconnect::ClientGone);
+            return Err(Disconnect::Gone);
         }
+        self.retry_waiting();
+        let Position { epoch, seq } = self.position();
         let mirror = self.app.feed.mirror();
-        // With no update in the queue, the session has sent everything up to the mirror's status.
-        if self.feed.is_empty() {
-            (self.epoch, self.seq) = (mirror_epoch(mirror), mirror_seq(mirror));
-        }
         let heartbeat = ServerMessage::Heartbeat {
-            epoch: self.epoch,
-            seq: self.seq,
-            slot: mirror_slot(mirror),
+            epoch,
+            seq,
+            slot: mirror.map_or(0, |mirror| mirror.slot),
             finalized_slot: mirror.map_or(0, |mirror| mirror.finalized_slot),
             lag_ms: mirror.map(|mirror| mirror.age_ms),
         };
-        self.connection.send(&heartbeat).await?;
+        self.send(&heartbeat).await?;
         self.connection.ping().await
     }
 
-    async fn send_error(&mut self, id: &Value, code: &str, detail: &str) -> Result<(), Disconnect> {
-        let error = ServerMessage::Error { id, code, detail };
-        self.connection.send(&error).await
+    /// Position up to which the client has everything, of all channels of which it has anything.
+    fn position(&mut self) -> Position {
+        if let Some(sent) = self.app.hub.sent_by(&self.registration.outbox) {
+            self.sent = sent;
+        }
+        let resuming = self.subscriptions.resuming(self.sent.epoch);
+        let seq = resuming.fold(self.sent.seq, i64::min);
+        Position { seq, ..self.sent }
     }
-}
 
-/// Sequence number of the mirror; 0 while it is empty.
-fn mirror_seq(mirror: Option<MirrorStatus>) -> i64 {
-    mirror.map_or(0, |mirror| mirror.seq)
-}
+    async fn send(&mut self, message: &ServerMessage<'_>) -> Result<(), Disconnect> {
+        self.connection.write(message.text()).await
+    }
 
-/// Slot of the mirror; 0 while it is empty.
-fn mirror_slot(mirror: Option<MirrorStatus>) -> i64 {
-    mirror.map_or(0, |mirror| mirror.slot)
-}
+    /// Sends a rollback or a gap, unless a resumed subscription has sent it.
+    async fn send_notice(&mut self, seq: i64, text: Utf8Bytes) -> Result<(), Disconnect> {
+        if self.noticed < seq {
+            self.noticed = seq;
+            self.connection.write(text).await?;
+        }
+        Ok(())
+    }
 
-/// Epoch of the mirror; 0 while it is empty.
-fn mirror_epoch(mirror: Option<MirrorStatus>) -> i64 {
-    mirror.map_or(0, |mirror| mirror.epoch)
+    async fn send_error(
+        &mut self,
+        id: &serde_json::Value,
+        code: &str,
+        detail: &str,
+        retry_after: Option<Duration>,
+    ) -> Result<(), Disconnect> {
+        // Rounded up: an earlier retry would fail.
+        let retry_after_ms = retry_after.map(|wait| wait.as_millis() as u64 + 1);
+        self.send(&ServerMessage::Error {
+            id,
+            code,
+            detail,
+            retry_after_ms,
+        })
+        .await
+    }
 }

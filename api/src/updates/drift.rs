@@ -1,8 +1,10 @@
 //! Drift detection: compares final receipts with the thresholds of the model's unsettled markets
 //! and the triggers of its open policies.
 
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 use sqlx::PgConnection;
+use utoipa::ToSchema;
 
 use crate::{
     bytes::Key,
@@ -12,21 +14,40 @@ use crate::{
 };
 
 /// A receipt that became final.
-pub struct FinalReceipt<'a> {
-    receipt: &'a Value,
-    window: &'a Value,
+pub struct FinalReceipt {
+    receipt: Key,
+    window: U64,
     value: u64,
 }
 
+/// Data of `model:drift_detected`.
+#[derive(Serialize, ToSchema)]
+pub struct DriftDetected {
+    /// Address of the model.
+    model: Key,
+    /// Address of the receipt that became final.
+    receipt: Key,
+    /// Window of the receipt.
+    #[schema(example = "12")]
+    window: U64,
+    /// Drift of the window.
+    value: Scaled,
+    /// Lowest of the thresholds of the model's unsettled markets and the triggers of its open policies;
+    /// null if it has neither.
+    threshold: Option<Scaled>,
+    /// Noise floor of the model.
+    noise_floor: Scaled,
+}
+
 /// The receipt that an event made final; `None` if it made none.
-pub fn final_receipt<'a>(name: &str, body: &'a Value) -> Option<FinalReceipt<'a>> {
+pub fn final_receipt(name: &str, body: &Value) -> Option<FinalReceipt> {
     let settles = matches!(name, "ReceiptRuled" | "ReceiptFinalized");
     if !settles || body["state"] != "final" {
         return None;
     }
     Some(FinalReceipt {
-        receipt: &body["receipt"],
-        window: &body["window"],
+        receipt: Key::parse(body["receipt"].as_str()?)?,
+        window: U64(body["window"].as_str()?.parse().ok()?),
         value: body["value"].as_str()?.parse().ok()?,
     })
 }
@@ -39,7 +60,7 @@ pub fn final_receipt<'a>(name: &str, body: &'a Value) -> Option<FinalReceipt<'a>
 pub async fn detected(
     db: &mut PgConnection,
     model: Key,
-    receipt: FinalReceipt<'_>,
+    receipt: FinalReceipt,
     event: &Event,
 ) -> Result<Option<DerivedState>, sqlx::Error> {
     let limits: Option<(U64, Option<U64>)> = sqlx::query_as(LIMITS)
@@ -56,16 +77,16 @@ pub async fn detected(
     });
     let state = || DerivedState {
         kind: "model:drift_detected",
+        key: None,
         channels: vec![format!("model:{model}")],
-        json: json!({
-            "model": model,
-            "receipt": receipt.receipt,
-            "window": receipt.window,
-            "value": Scaled::drift(receipt.value),
-            "threshold": threshold.map(|U64(threshold)| Scaled::drift(threshold)),
-            "noise_floor": Scaled::drift(noise_floor),
-        })
-        .to_string(),
+        json: super::to_json(&DriftDetected {
+            model,
+            receipt: receipt.receipt,
+            window: receipt.window,
+            value: Scaled::drift(receipt.value),
+            threshold: threshold.map(|U64(threshold)| Scaled::drift(threshold)),
+            noise_floor: Scaled::drift(noise_floor),
+        }),
     };
     Ok(is_drift.then(state))
 }
@@ -100,6 +121,7 @@ const LIMITS: &str = "
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
     use sqlx::PgPool;
 
     use super::*;
@@ -107,7 +129,8 @@ mod tests {
     #[test]
     fn only_a_receipt_that_became_final_has_a_value() {
         let value = |name, state| {
-            let body = json!({ "receipt": "a", "window": "1", "state": state, "value": "70" });
+            let receipt = "DriftSh1e1d11111111111111111111111111111111";
+            let body = json!({ "receipt": receipt, "window": "1", "state": state, "value": "70" });
             final_receipt(name, &body).map(|receipt| receipt.value)
         };
         assert_eq!(value("ReceiptFinalized", "final"), Some(70));

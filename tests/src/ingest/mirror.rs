@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    path::Path,
+    path::{Path, PathBuf},
     process::Command,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
@@ -22,6 +22,9 @@ pub struct Mirror {
     pub chain: Arc<Chain>,
     pub database_url: String,
     rpc_url: String,
+    grpc_url: String,
+    folder: PathBuf,
+    name: String,
     pub indexer: Service,
     /// When commits were seen, each with the `seq` of the feed's last record.
     commits: Arc<Mutex<Vec<(Instant, u64)>>>,
@@ -54,17 +57,19 @@ impl Mirror {
         let (grpc_url, grpc) = grpc::serve(Arc::clone(&chain)).await?;
         let commits = Arc::default();
         let listener = listen(&database_url, Arc::clone(&commits)).await?;
-        let mut run = Command::new(&program);
-        run.arg("run")
-            .env("DATABASE_URL", &database_url)
-            .env("RPC_URL", &rpc_url)
-            .env("GRPC_URL", grpc_url)
-            .env("NO_COLOR", "1");
-        let indexer = Service::start(&format!("indexer-{name}"), &mut run, folder);
+        let name = format!("indexer-{name}");
+        let indexer = run(
+            &name,
+            [&database_url, &rpc_url, &grpc_url].map(String::as_str),
+            folder,
+        );
         let mirror = Self {
             chain,
             database_url,
             rpc_url,
+            grpc_url,
+            folder: folder.to_owned(),
+            name,
             indexer,
             commits,
             tasks: vec![rpc, grpc, listener],
@@ -74,6 +79,13 @@ impl Mirror {
         let subscribed = tokio::time::timeout(Duration::from_secs(30), subscribed).await;
         subscribed.with_context(|| mirror.indexer.output())??;
         Ok(mirror)
+    }
+
+    /// Sends SIGKILL to the indexer, and starts it again.
+    pub fn restart(&mut self) {
+        self.indexer.kill();
+        let urls = [&self.database_url, &self.rpc_url, &self.grpc_url].map(String::as_str);
+        self.indexer = run(&self.name, urls, &self.folder);
     }
 
     /// `seq` of the last commit.
@@ -178,6 +190,17 @@ impl Mirror {
         }
         Ok(())
     }
+}
+
+/// Starts an indexer with the URLs of its database, its RPC node and its gRPC server.
+fn run(name: &str, [database, rpc, grpc]: [&str; 3], folder: &Path) -> Service {
+    let mut run = Command::new(binary("indexer"));
+    run.arg("run")
+        .env("DATABASE_URL", database)
+        .env("RPC_URL", rpc)
+        .env("GRPC_URL", grpc)
+        .env("NO_COLOR", "1");
+    Service::start(name, &mut run, folder)
 }
 
 /// Notes each commit that the indexer notifies readers of.

@@ -414,9 +414,9 @@ fn check_channel(channel: &str, messages: &[Value], events: &[ChainEvent]) {
         .iter()
         .inspect(|message| {
             assert_eq!(message["epoch"], own[0]["epoch"], "{channel}");
-            assert_eq!(
-                message["prev"].as_u64().unwrap(),
-                last,
+            // A server that did not see the channel's last event names an earlier one.
+            assert!(
+                message["prev"].as_u64().unwrap() <= last,
                 "{channel}: {message}"
             );
             last = message["seq"].as_u64().unwrap();

@@ -9,6 +9,7 @@ mod cached_answers;
 mod continuity;
 mod example;
 mod faults;
+mod followers;
 mod insurance;
 mod limits;
 mod lives;

@@ -1,9 +1,12 @@
 //! Resumption: whether a subscription can continue after a record of the feed.
 
-use crate::{feed::Rollback, mirror::Snapshot, updates};
+use crate::{
+    feed::{Position, Rollback},
+    mirror::Snapshot,
+    updates,
+};
 
-/// Maximum number of records that are read to resume a subscription.
-const MAX_RECORDS: i64 = 100_000;
+use super::super::limits::MAX_REPLAY;
 
 /// What a client says that it has.
 #[derive(Clone, Copy)]
@@ -27,11 +30,11 @@ struct Feed {
     last: i64,
 }
 
-/// Reads why a subscription cannot continue at `client`; `None` if it can.
-pub async fn refusal(
+/// Reads why a subscription cannot continue at `client`. If it can, returns the client's position.
+pub async fn check(
     snapshot: &mut Snapshot,
     client: ClientPosition,
-) -> Result<Option<Refusal>, sqlx::Error> {
+) -> Result<Result<Position, Refusal>, sqlx::Error> {
     let first: Option<i64> = sqlx::query_scalar("select min(seq) from chain.feed")
         .fetch_one(&mut *snapshot.tx)
         .await?;
@@ -43,14 +46,20 @@ pub async fn refusal(
     };
     if let Some(reason) = feed.refuses(client) {
         let rollbacks = vec![];
-        return Ok(Some(Refusal { reason, rollbacks }));
+        return Ok(Err(Refusal { reason, rollbacks }));
     }
     let rollbacks = updates::rollbacks_after(&mut snapshot.tx, client.seq).await?;
     let lowest = rollbacks.iter().map(|rollback| rollback.to_slot).min();
-    Ok(lowest.map(|to_slot| Refusal {
-        reason: format!("chain was rolled back to slot {to_slot}"),
-        rollbacks,
-    }))
+    Ok(match lowest {
+        None => Ok(Position {
+            epoch: feed.epoch,
+            seq: client.seq,
+        }),
+        Some(to_slot) => Err(Refusal {
+            reason: format!("chain was rolled back to slot {to_slot}"),
+            rollbacks,
+        }),
+    })
 }
 
 impl Feed {
@@ -70,8 +79,8 @@ impl Feed {
             _ if !(0..=last).contains(&seq) => {
                 Some(format!("mirror is at seq {last} and has no seq {seq}"))
             }
-            _ if MAX_RECORDS < last - seq => Some(format!(
-                "seq {seq} is more than {MAX_RECORDS} behind the mirror's seq {last}"
+            _ if MAX_REPLAY < last - seq => Some(format!(
+                "seq {seq} is more than {MAX_REPLAY} behind the mirror's seq {last}"
             )),
             _ if seq + 1 < first => Some(format!(
                 "mirror has no records between seq {seq} and seq {first} any more"
@@ -95,9 +104,10 @@ mod tests {
             last: 500_000,
         };
         let refuses = |seq, epoch| feed.refuses(ClientPosition { seq, epoch }).is_some();
+        let oldest = feed.last - MAX_REPLAY;
         assert!(!refuses(500_000, Some(3)));
-        assert!(!refuses(400_000, Some(3)));
-        assert!(refuses(399_999, Some(3)));
+        assert!(!refuses(oldest, Some(3)));
+        assert!(refuses(oldest - 1, Some(3)));
         assert!(refuses(500_001, Some(3)) && refuses(-1, Some(3)));
         assert!(refuses(500_000, Some(2)) && refuses(500_000, None));
     }
@@ -125,8 +135,11 @@ mod tests {
         let mut snapshot = Snapshot::begin(&db).await.unwrap();
         for (seq, rollbacks) in [(94, Some(1)), (97, Some(1)), (98, None), (93, Some(0))] {
             let epoch = Some(1);
-            let refused = refusal(&mut snapshot, ClientPosition { seq, epoch }).await;
-            let refused = refused.unwrap().map(|refusal| refusal.rollbacks.len());
+            let checked = check(&mut snapshot, ClientPosition { seq, epoch }).await;
+            let refused = checked
+                .unwrap()
+                .err()
+                .map(|refusal| refusal.rollbacks.len());
             assert_eq!(refused, rollbacks, "{seq}");
         }
     }
