@@ -85,13 +85,13 @@ async fn compare_state(channel: &str, view: &View, api: &Api) {
     }
     let now = api.get(&path).await;
     // The count of events: that of the snapshot, or the number of the last event.
-    let numbers = view.events.values().filter_map(|event| {
+    let mut numbers = view.events.values().filter_map(|event| {
         let accounts = event["accounts"].as_array()?;
         let own = accounts.iter().find(|account| account["account"] == key)?;
         Some(own["number"].clone())
     });
     let count = numbers
-        .last()
+        .next_back()
         .unwrap_or_else(|| view.data["event_count"].clone());
     assert_eq!(count, now["event_count"], "{channel}");
     if kind == "market" {
