@@ -147,6 +147,7 @@ fn record_gauges(app: &AppState) {
     gauge!(CACHE_BYTES).set(app.answers.size() as f64);
     gauge!(CONNECTIONS).set(app.connections.len() as f64);
     gauge!(SOCKETS).set(app.sockets.len() as f64);
+    counter!(SLOW_SOCKETS).absolute(app.hub.slow());
     gauge!(POOL_CONNECTIONS).set(app.db.size());
     gauge!(POOL_IDLE).set(app.db.num_idle() as f64);
     if let Some(mirror) = app.feed.mirror() {

@@ -295,7 +295,7 @@ async fn drift_analysis(
     mut snapshot: Snapshot,
 ) -> Result<Reply<DriftAnalysis>, Problem> {
     let model = require(&mut snapshot.tx, &key).await?;
-    let analysis = drift_analysis::of_model(&mut snapshot.tx, &model, query).await?;
+    let analysis = drift_analysis::of_model(&mut snapshot.tx, model, query).await?;
     snapshot.reply(analysis).await
 }
 

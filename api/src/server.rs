@@ -7,17 +7,16 @@
 use std::{
     io,
     net::SocketAddr,
-    pin::Pin,
+    pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
 use axum::{Router, body::Body, extract::Request};
-use hyper::body::Incoming;
+use hyper::{body::Incoming, server::conn::http1};
 use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{conn::auto::Builder, graceful::GracefulShutdown},
+    rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
 use metrics::counter;
@@ -27,7 +26,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 use tokio_io_timeout::TimeoutStream;
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt;
 
 use crate::{
@@ -64,14 +63,16 @@ pub async fn serve(
     shutdown: CancellationToken,
     drain: Duration,
 ) {
-    let graceful = GracefulShutdown::new();
+    let open = TaskTracker::new();
     loop {
         let accepted = tokio::select! {
             () = shutdown.cancelled() => break,
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, peer)) => admission.serve(stream, peer, router.clone(), &graceful),
+            Ok((stream, peer)) => {
+                admission.serve(stream, peer, router.clone(), &open, &shutdown);
+            }
             Err(error) => {
                 tracing::warn!(%error, "could not accept a connection");
                 sleep(ACCEPT_RETRY_DELAY).await;
@@ -79,7 +80,8 @@ pub async fn serve(
         }
     }
     drop(listener);
-    if timeout(drain, graceful.shutdown()).await.is_err() {
+    open.close();
+    if timeout(drain, open.wait()).await.is_err() {
         tracing::warn!("dropped connections that did not end in time");
     }
 }
@@ -91,7 +93,8 @@ impl Admission {
         stream: TcpStream,
         peer: SocketAddr,
         router: Router,
-        graceful: &GracefulShutdown,
+        open: &TaskTracker,
+        shutdown: &CancellationToken,
     ) {
         // Behind a proxy, many clients share its address: only the total counts there.
         let is_proxy = self.trusted_proxies.contains(peer.ip());
@@ -110,20 +113,27 @@ impl Admission {
             request.extensions_mut().insert(client);
             request.map(Body::new)
         });
-        let mut builder = Builder::new(TokioExecutor::new()).http1_only();
-        builder
-            .http1()
+        let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(self.header_timeout)
             .max_buf_size(MAX_HEADER_BYTES)
-            .max_headers(MAX_HEADERS);
-        let connection = builder.serve_connection_with_upgrades(
-            TokioIo::new(LimitedStream::new(stream, slot)),
-            TowerToHyperService::new(service),
-        );
-        let connection = graceful.watch(connection.into_owned());
-        tokio::spawn(async move {
-            if let Err(error) = connection.await {
+            .max_headers(MAX_HEADERS)
+            .serve_connection(
+                TokioIo::new(LimitedStream::new(stream, slot)),
+                TowerToHyperService::new(service),
+            )
+            .with_upgrades();
+        let shutdown = shutdown.clone();
+        open.spawn(async move {
+            let mut connection = pin!(connection);
+            let ended = tokio::select! {
+                ended = connection.as_mut() => ended,
+                () = shutdown.cancelled() => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            };
+            if let Err(error) = ended {
                 tracing::debug!(%error, "connection ended");
             }
         });

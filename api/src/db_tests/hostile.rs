@@ -128,7 +128,7 @@ async fn wrong_data_in_the_mirror_is_an_error_of_the_server(
     // Then the client hears that it isn't its fault
     let (status, body) = api.get("/api/v1/insurance/withdrawals").await;
     assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR, "{body}");
-    assert_eq!(body["type"], "/problems/internal");
+    assert_eq!(body["type"], "https://api.test/problems/internal");
 }
 
 #[sqlx::test(migrator = "crate::db_tests::SCHEMA")]

@@ -49,7 +49,7 @@ async fn the_pages_of_every_list_have_its_items_in_order(
     for list in lists::all(&api).await {
         // When a list is read as a whole
         let (status, body) = api.get(&list.with("limit=500")).await;
-        if body["type"] == "/problems/unsupported-combination" {
+        if body["type"] == "https://api.test/problems/unsupported-combination" {
             refused += 1;
             continue;
         }
@@ -164,6 +164,15 @@ async fn each_item_of_a_list_has_a_route_of_its_own(_: PgPoolOptions, options: P
             }
         }
     }
+    // No list has the analyses.
+    let analysis = "/models/{model}/drift-analysis";
+    assert!(routes.remove(&format!("/api/v1{analysis}")));
+    let (_, models) = api.get("/api/v1/models").await;
+    for model in models["items"].as_array().unwrap() {
+        let path = analysis.replace("{model}", model["key"].as_str().unwrap());
+        let (status, body) = api.get(&format!("/api/v1{path}")).await;
+        assert_eq!(status, StatusCode::OK, "{path}: {body}");
+    }
     assert!(
         routes.is_empty(),
         "{routes:?} are not tested here; add them"
@@ -249,7 +258,10 @@ async fn a_quote_is_computed_from_the_bytes_of_the_accounts(
         }
         let (status, body) = quote().await;
         assert_eq!(status, expected.0, "{kind:?}: {body}");
-        assert_eq!(body["type"], format!("/problems/{}", expected.1));
+        assert_eq!(
+            body["type"],
+            format!("https://api.test/problems/{}", expected.1)
+        );
     }
 }
 

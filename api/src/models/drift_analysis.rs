@@ -207,7 +207,7 @@ pub struct Refused {
 /// Analyses a model.
 pub async fn of_model(
     db: &mut PgConnection,
-    model: &Model,
+    model: Model,
     query: AnalysisQuery,
 ) -> Result<DriftAnalysis, Problem> {
     let recent = Recent::read(db, &model.key).await?;
@@ -218,9 +218,11 @@ pub async fn of_model(
     let question = Question::new(thresholds.clone(), usize::from(query.windows.0))
         .ok_or_else(|| Problem::BadRequest("too many windows or thresholds".to_owned()))?;
     // The tasks of other requests go on meanwhile.
-    Ok(tokio::task::block_in_place(|| {
-        analyse(model, &recent, &thresholds, &question)
-    }))
+    let analysis =
+        tokio::task::spawn_blocking(move || analyse(&model, &recent, &thresholds, &question));
+    analysis
+        .await
+        .map_err(|_| Problem::Internal(sqlx::Error::WorkerCrashed))
 }
 
 fn analyse(

@@ -43,6 +43,8 @@ pub struct Hub {
     pub snapshots: Snapshots,
     /// Permits for replays from the database.
     pub replays: Arc<Semaphore>,
+    /// Sockets that were closed because the client was too slow.
+    slow: AtomicU64,
 }
 
 #[derive(Default)]
@@ -112,7 +114,18 @@ impl Hub {
             admissions: Arc::new(Admissions::new(limits)),
             snapshots: Snapshots::new(),
             replays: Arc::new(Semaphore::new(REPLAYS)),
+            slow: AtomicU64::new(0),
         }
+    }
+
+    /// Counts a socket that is closed because the client is too slow.
+    pub fn count_slow(&self) {
+        self.slow.fetch_add(1, Relaxed);
+    }
+
+    /// Number of sockets that were closed because the client was too slow.
+    pub fn slow(&self) -> u64 {
+        self.slow.load(Relaxed)
     }
 
     /// Admits a socket from `address`; `None` if it is unknown.

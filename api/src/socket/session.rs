@@ -16,11 +16,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use metrics::counter;
 use tokio::time::{MissedTickBehavior, interval_at};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-use crate::{feed::Position, metrics::SLOW_SOCKETS, state::AppState};
+use crate::{feed::Position, state::AppState};
 
 use super::{
     admission::Admission,
@@ -79,7 +78,7 @@ impl Session {
             Err(disconnect) = self.serve() => disconnect,
         };
         if matches!(disconnect, Disconnect::TooSlow) {
-            counter!(SLOW_SOCKETS).increment(1);
+            self.app.hub.count_slow();
         }
         let Position { epoch, seq } = self.position();
         let position = format!("{seq} of epoch {epoch}");

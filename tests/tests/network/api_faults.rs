@@ -50,6 +50,9 @@ impl Stage {
             let command = command.env("DATABASE_URL", url);
             Service::start(name, command, network.directory.path())
         };
+        let mut migrate = network.command("indexer");
+        migrate.env("DATABASE_URL", &database_url).arg("migrate");
+        assert!(migrate.status().unwrap().success());
         let indexer = service(
             "indexer",
             network.command("indexer").arg("run"),
