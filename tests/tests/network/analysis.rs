@@ -3,7 +3,7 @@
 use std::{fs, time::Duration};
 
 use driftshield_sdk::rpc::Signer;
-use driftshield_tests::network::{Service, free_address, wait_for};
+use driftshield_tests::network::{Service, free_address, problem_kind, wait_for};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
@@ -144,7 +144,7 @@ async fn wrong_configurations_are_refused(api: &ApiFixture) {
     ] {
         let (status, problem) = post_config(api, &request).await;
         assert_eq!(status, StatusCode::BAD_REQUEST, "{request}: {problem}");
-        assert_eq!(problem["type"], "/problems/bad-request");
+        assert_eq!(problem_kind(&problem), "bad-request");
     }
     let (status, config) = post_config(api, &oracle(json!({}))).await;
     assert_eq!(status, StatusCode::OK, "{config}");
