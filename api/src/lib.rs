@@ -319,7 +319,7 @@ mod tests {
         body::{Body, to_bytes},
         http::StatusCode,
     };
-    use serde_json::Value;
+    use serde_json::{Value, json};
     use tower::ServiceExt;
 
     use super::*;
@@ -424,6 +424,70 @@ mod tests {
                 .unwrap();
             let (got, problem) = send(request).await;
             assert_eq!(got.as_u16(), status, "{kind} {body}: {problem}");
+        }
+    }
+
+    /// The result of a call of the MCP endpoint.
+    async fn mcp(method: &str, params: Value) -> Value {
+        let call = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
+        let request = Request::post("/mcp")
+            .header("host", "api.test")
+            .header("content-type", "application/json")
+            .header("accept", "application/json, text/event-stream")
+            .header("mcp-protocol-version", "2025-06-18")
+            .body(Body::from(call.to_string()))
+            .unwrap();
+        let (status, answer) = send(request).await;
+        assert_eq!(status, StatusCode::OK, "{answer}");
+        answer["result"].clone()
+    }
+
+    #[tokio::test]
+    async fn every_operation_of_the_document_is_a_tool_that_answers_the_same() {
+        let tools = mcp("tools/list", json!({})).await;
+        let tools = tools["tools"].as_array().unwrap();
+        let names: Vec<_> = tools
+            .iter()
+            .map(|tool| tool["name"].as_str().unwrap())
+            .collect();
+        let (_, document) = get("/api-docs/openapi.json").await;
+        let paths = document["paths"].as_object().unwrap();
+        let paths = paths.keys().filter(|path| path.starts_with("/api/"));
+        assert!(paths.count() <= names.len(), "{names:?}");
+        let call = json!({ "name": "get_markets", "arguments": { "limit": 3 } });
+        let failed = mcp("tools/call", call).await;
+        assert_eq!(failed["isError"], true, "{failed}");
+        let problem = failed["content"][0]["text"].as_str().unwrap();
+        assert!(problem.contains("/problems/unavailable"), "{problem}");
+    }
+
+    #[tokio::test]
+    async fn an_answer_carries_headers_that_protect_browsers() {
+        let request = Request::get("/api/v1/models").body(Body::empty()).unwrap();
+        let response = unconnected().oneshot(request).await.unwrap();
+        let headers = response.headers();
+        assert_eq!(headers["x-content-type-options"], "nosniff");
+        assert!(
+            headers["content-security-policy"]
+                .to_str()
+                .unwrap()
+                .contains("default-src 'none'")
+        );
+        let request = Request::get("/api-docs/").body(Body::empty()).unwrap();
+        let page = unconnected().oneshot(request).await.unwrap();
+        assert_eq!(page.status(), StatusCode::OK);
+        let policy = page.headers()["content-security-policy"].to_str().unwrap();
+        assert!(policy.contains("script-src 'self'"), "{policy}");
+    }
+
+    #[tokio::test]
+    async fn a_request_id_is_the_clients_if_it_is_fit_for_a_log() {
+        for (id, is_kept) in [("a-1", true), ("a b", false), (&"a".repeat(200), false)] {
+            let request = Request::get("/health/liveness").header("x-request-id", id);
+            let request = request.body(Body::empty()).unwrap();
+            let response = unconnected().oneshot(request).await.unwrap();
+            let given = response.headers()["x-request-id"].to_str().unwrap();
+            assert_eq!(given == id, is_kept, "{given}");
         }
     }
 
