@@ -10,9 +10,9 @@ use crate::recorded::{Stage, reach_tip, settle};
 
 const TIMEOUT: Duration = Duration::from_secs(60);
 /// Slots between two comparisons.
-const PACE: usize = 12;
+const PACE: usize = 60;
 /// Number of accounts of each kind whose answers are compared.
-const ACCOUNTS: i64 = 6;
+const ACCOUNTS: i64 = 3;
 
 struct Api {
     url: String,
@@ -93,7 +93,7 @@ async fn a_cached_answer_is_the_one_that_would_be_read() {
             compared += 1;
         }
     }
-    assert!(1_000 < compared, "{compared} answers were compared");
+    assert!(500 < compared, "{compared} answers were compared");
     mirror.stop().unwrap();
 }
 
