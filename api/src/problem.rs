@@ -193,7 +193,7 @@ impl Problem {
 
 impl From<sqlx::Error> for Problem {
     fn from(error: sqlx::Error) -> Self {
-        use sqlx::Error::{Io, PoolClosed, PoolTimedOut, Tls};
+        use sqlx::Error::{Io, PoolClosed, PoolTimedOut, Protocol, Tls};
         let sqlstate = error
             .as_database_error()
             .and_then(|error| error.code())
@@ -216,8 +216,11 @@ impl From<sqlx::Error> for Problem {
             (_, "40001") => Self::Unavailable(error),
             // Statement timeout.
             (_, "57014") => Self::Timeout,
-            // No connection: the database is unreachable, or the pool is exhausted.
-            (Io(_) | Tls(_) | PoolTimedOut | PoolClosed, _) => Self::Unavailable(error),
+            // No connection: the database is unreachable, or the pool is exhausted. sqlx takes a connection
+            // that ends while it begins for an answer that breaks the protocol.
+            (Io(_) | Tls(_) | PoolTimedOut | PoolClosed | Protocol(_), _) => {
+                Self::Unavailable(error)
+            }
             // Also a data exception (class 22): what a client sends is checked before it becomes a value
             // of a statement, so the mirror's data or a statement is wrong.
             _ => Self::Internal(error),
