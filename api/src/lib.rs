@@ -3,8 +3,10 @@
 //! The API holds no key and signs nothing. Its database role can read the schema `chain`, but not
 //! write it. Each answer names the slot of its snapshot; only the chain is authoritative.
 
+mod analytics;
 mod asks;
 mod bytes;
+mod calendar;
 mod columns;
 mod counters;
 mod docs;
@@ -19,6 +21,7 @@ mod metrics;
 mod mirror;
 mod models;
 mod odds;
+mod oracles;
 mod page;
 mod policies;
 mod positions;
@@ -28,13 +31,16 @@ mod ranked;
 mod receipts;
 mod reply;
 mod series;
+mod signed;
 mod socket;
 mod sql;
 mod state;
 mod tail;
 mod updates;
+mod users;
 mod values;
 mod vaults;
+mod wallet;
 mod withdrawals;
 
 use std::{str::FromStr, time::Duration};
@@ -116,6 +122,8 @@ pub async fn serve(
 ) -> anyhow::Result<()> {
     let state = AppState::new(db, shutdown.clone());
     let tail = tokio::spawn(tail::tail(state.clone()));
+    let rankings = analytics::leaderboard::keeper::keep(state.db.clone(), shutdown.clone());
+    let rankings = tokio::spawn(rankings);
     tracing::info!(address = %listener.local_addr()?, "listening");
 
     // Small messages of a socket would wait for the acknowledgement of those before them.
@@ -147,6 +155,8 @@ pub async fn serve(
             "dropped sockets that did not close in time"
         );
     }
+    // A computation that is under way is rolled back.
+    rankings.abort();
     tail.await?;
     tracing::info!("stopped");
     Ok(())
@@ -163,9 +173,17 @@ fn app(state: AppState) -> Router {
         .merge(policies::router())
         .merge(withdrawals::router())
         .merge(events::router())
+        .merge(wallet::router())
+        .merge(oracles::router())
+        .merge(users::router())
+        .merge(analytics::router())
         .route_layer(from_fn_with_state(state.clone(), reply::not_modified))
-        // Quotes depend on the time, so they have no `ETag`.
-        .merge(quote::router());
+        // What depends on the time has no `ETag`.
+        .merge(quote::router())
+        .merge(wallet::untagged_router())
+        .merge(analytics::untagged_router())
+        .merge(oracles::untagged_router())
+        .merge(calendar::router());
     let (router, document) = OpenApiRouter::with_openapi(docs::info())
         .nest("/api/v1", resources)
         .merge(health::router())

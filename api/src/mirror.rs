@@ -140,6 +140,16 @@ impl Snapshot {
         self.mirror.map_or(0, |mirror| mirror.seq)
     }
 
+    /// Time of the mirror's latest block.
+    ///
+    /// # Errors
+    ///
+    /// If the mirror is empty, or no block had a time.
+    pub fn require_time(&self) -> Result<DateTime<Utc>, Problem> {
+        let time = self.mirror.and_then(|mirror| mirror.block_time);
+        time.ok_or(Problem::Unavailable(sqlx::Error::RowNotFound))
+    }
+
     /// Ends the transaction and returns the status of the mirror.
     pub async fn close(self) -> Result<Option<MirrorStatus>, sqlx::Error> {
         self.tx.rollback().await?;

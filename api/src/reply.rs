@@ -53,13 +53,29 @@ impl<T> Reply<T> {
     }
 }
 
-impl<T: Serialize> IntoResponse for Reply<T> {
-    fn into_response(self) -> Response {
+impl<T> Reply<T> {
+    fn headers(&self) -> HeaderMap {
         let mut headers = headers(self.mirror);
         if !self.tagged {
             headers.remove(header::ETAG);
         }
-        (headers, Json(self.body)).into_response()
+        headers
+    }
+}
+
+impl Reply<String> {
+    /// The body as comma-separated values, which have a header line.
+    pub fn into_csv(self) -> Response {
+        let mut headers = self.headers();
+        let csv = HeaderValue::from_static("text/csv; charset=utf-8; header=present");
+        headers.insert(header::CONTENT_TYPE, csv);
+        (headers, self.body).into_response()
+    }
+}
+
+impl<T: Serialize> IntoResponse for Reply<T> {
+    fn into_response(self) -> Response {
+        (self.headers(), Json(self.body)).into_response()
     }
 }
 
