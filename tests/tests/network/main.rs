@@ -24,3 +24,4 @@ mod schedules;
 mod socket;
 mod tampering;
 mod undo;
+mod wallets;
