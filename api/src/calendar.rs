@@ -320,7 +320,7 @@ async fn calendar(
         &OF_ALL
     };
     for (kind, sql) in lists {
-        for date in range.read(db, *kind, *sql, filter.model).await? {
+        for date in range.read(db, *kind, sql, filter.model).await? {
             dates.insert(date.key, date);
         }
     }

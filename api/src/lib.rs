@@ -289,6 +289,29 @@ mod tests {
                 400,
                 "bad-request",
             ),
+            (
+                &format!("/api/v1/markets/{KEY}/candles?interval=2h"),
+                400,
+                "bad-request",
+            ),
+            ("/api/v1/analytics/portfolio", 400, "bad-request"),
+            (
+                &format!("/api/v1/analytics/leaderboard/dogs?mint={KEY}"),
+                400,
+                "bad-request",
+            ),
+            ("/api/v1/analytics/leaderboard/bettors", 400, "bad-request"),
+            ("/api/v1/calendar?until=never", 400, "bad-request"),
+            (
+                &format!("/api/v1/wallet/{KEY}/statement.csv?from=x"),
+                400,
+                "bad-request",
+            ),
+            (
+                &format!("/api/v1/wallet/{KEY}/sync"),
+                405,
+                "method-not-allowed",
+            ),
             ("/api/v1/ws", 400, "bad-request"),
         ] {
             let (got, problem) = get(path).await;

@@ -64,7 +64,6 @@ pub struct Totals {
     pub finals: Sum,
     pub voids: Sum,
     pub thins: Sum,
-    pub earnings: Sum,
     pub earned: Sum,
     pub silences: Sum,
     pub penalties: Sum,
@@ -88,7 +87,7 @@ impl Totals {
                sum(cover_paid) as cover_paid, sum(models) as models, sum(submissions) as submissions,
                sum(challenges) as challenges, sum(rulings) as rulings, sum(slashed) as slashed,
                sum(finals) as finals, sum(voids) as voids, sum(thins) as thins,
-               sum(earnings) as earnings, sum(earned) as earned, sum(silences) as silences,
+               sum(earned) as earned, sum(silences) as silences,
                sum(penalties) as penalties
              from chain.hourly
              where kind = $1 and subject = $2 and coalesce($3, '-infinity') <= hour

@@ -32,7 +32,8 @@ pub struct TokenBalance {
     pub decimals: u8,
     /// Sum of the stakes of open positions in markets that are not settled.
     pub staked: Signed,
-    /// What claims of positions in settled markets pay now, and claims of policies: by the program's own functions.
+    /// What claims of positions in settled markets pay now, and claims of policies as far as their windows have been
+    /// examined: by the program's own functions.
     pub claimable: Signed,
     /// Cover of policies that have not ended, less what they have paid: the most that they can still pay.
     pub cover: Signed,
