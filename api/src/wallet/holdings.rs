@@ -121,8 +121,8 @@ impl Holdings {
             (Account::Receipt(receipt), Account::Model(model)) => {
                 self.challenges.push((receipt, **model));
             }
-            (Account::Market(market), _) => self.created.push(market),
-            (Account::Vault(vault), _) => self.managed.push(vault),
+            (Account::Market(market), _) => self.created.push(*market),
+            (Account::Vault(vault), _) => self.managed.push(*vault),
             _ => {}
         }
     }
