@@ -39,6 +39,10 @@ use crate::{bytes::Key, state::AppState};
         (name = "markets", description = "Markets: bets on the drift of a model"),
         (name = "positions", description = "Positions: the stakes of an owner in a market"),
         (name = "insurance", description = "Vaults, policies, quotes and withdrawals"),
+        (name = "oracles", description = "Oracles: seats, bonds, rewards, and how reliably they submit"),
+        (name = "users", description = "Users: the people behind wallets"),
+        (name = "wallets", description = "Wallets: balances, movements and statements"),
+        (name = "analytics", description = "Portfolios, the health of models, totals and rankings"),
         (name = "events", description = "Events of the program, in order"),
         (name = "health", description = "Health of the service"),
     )

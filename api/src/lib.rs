@@ -5,9 +5,11 @@
 
 mod admission;
 pub mod analysis;
+mod analytics;
 mod asks;
 mod bytes;
 mod cache;
+mod calendar;
 mod client_address;
 pub mod config;
 #[cfg(test)]
@@ -25,6 +27,7 @@ mod metrics;
 mod mirror;
 mod models;
 mod odds;
+mod oracles;
 mod page;
 mod policies;
 mod positions;
@@ -36,14 +39,17 @@ mod reply;
 mod rows;
 mod series;
 mod server;
+mod signed;
 mod socket;
 mod sql;
 mod state;
 mod statistics;
 mod tail;
 mod updates;
+mod users;
 mod values;
 mod vaults;
+mod wallet;
 mod withdrawals;
 
 use std::{net::SocketAddr, str::FromStr, sync::Arc, time::Duration};
@@ -156,6 +162,8 @@ pub async fn serve(settings: &Settings, shutdown: CancellationToken) -> anyhow::
     };
     let tail = tokio::spawn(tail::tail(state.clone()));
     let upkeep = tokio::spawn(upkeep(state.clone()));
+    let rankings = analytics::leaderboard::keeper::keep(state.db.clone(), shutdown.clone());
+    let rankings = tokio::spawn(rankings);
     tracing::info!(%address, "listening");
     let public_url = settings.public_url.clone();
     let router = app(
@@ -189,6 +197,8 @@ pub async fn serve(settings: &Settings, shutdown: CancellationToken) -> anyhow::
         );
     }
     upkeep.abort();
+    // A computation that is under way is rolled back.
+    rankings.abort();
     tail.await?;
     tracing::info!("stopped");
     Ok(())
@@ -233,9 +243,17 @@ fn app(state: AppState, public_url: &str) -> Router {
         .merge(policies::router())
         .merge(withdrawals::router())
         .merge(events::router())
-        // Quotes depend on the time, and a configuration on the request: they are not given again.
+        .merge(wallet::router())
+        .merge(oracles::router())
+        .merge(users::router())
+        .merge(analytics::router())
+        // These depend on the time or on the request: they are not given again.
         .merge(quote::router())
         .merge(models::untagged_router())
+        .merge(wallet::untagged_router())
+        .merge(analytics::untagged_router())
+        .merge(oracles::untagged_router())
+        .merge(calendar::router())
         .route_layer(from_fn_with_state(state.clone(), extract::limit_reads))
         .route_layer(from_fn_with_state(state.clone(), cache::answer));
     let (router, mut document) = OpenApiRouter::with_openapi(docs::info(public_url))
@@ -389,6 +407,29 @@ mod tests {
                 &format!("/api/v1/markets/{KEY}?min_slot=x"),
                 400,
                 "bad-request",
+            ),
+            (
+                &format!("/api/v1/markets/{KEY}/candles?interval=2h"),
+                400,
+                "bad-request",
+            ),
+            ("/api/v1/analytics/portfolio", 400, "bad-request"),
+            (
+                &format!("/api/v1/analytics/leaderboard/dogs?mint={KEY}"),
+                400,
+                "bad-request",
+            ),
+            ("/api/v1/analytics/leaderboard/bettors", 400, "bad-request"),
+            ("/api/v1/calendar?until=never", 400, "bad-request"),
+            (
+                &format!("/api/v1/wallet/{KEY}/statement.csv?from=x"),
+                400,
+                "bad-request",
+            ),
+            (
+                &format!("/api/v1/wallet/{KEY}/sync"),
+                405,
+                "method-not-allowed",
             ),
             ("/api/v1/ws", 400, "bad-request"),
         ] {

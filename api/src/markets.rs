@@ -1,6 +1,7 @@
 //! Markets: bets on the drift of a model.
 
 mod asks;
+mod candles;
 mod list;
 mod market;
 mod odds_history;
@@ -27,6 +28,7 @@ use crate::{
 };
 
 use asks::{AskFilter, MarketAsk};
+use candles::{Candle, CandleFilter};
 pub use list::{MarketFilter, page};
 pub use market::Market;
 use market::Outcome;
@@ -38,6 +40,7 @@ pub fn router() -> OpenApiRouter<AppState> {
         .merge(list::router())
         .routes(routes!(one))
         .routes(routes!(odds))
+        .routes(routes!(candles))
         .routes(routes!(positions))
         .routes(routes!(asks))
         .routes(routes!(sales))
@@ -126,6 +129,36 @@ async fn odds(
         history,
     };
     snapshot.reply(odds).await
+}
+
+/// Candles of a market: bets by interval, and the share of each outcome after them, newest first. Intervals without
+/// bets are left out: their odds are those at the close of the one before. A page costs as much as its intervals have
+/// bets.
+#[utoipa::path(
+    get,
+    path = "/markets/{market}/candles",
+    tag = "markets",
+    params(
+        ("market" = Key, Path, description = "Address of the market"),
+        ListQuery<CandleFilter>,
+        MinSlot
+    ),
+    responses(
+        (status = 200, body = Page<Candle>),
+        (status = "default", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+async fn candles(
+    InPath(key): InPath<Key>,
+    query: ListQuery<CandleFilter>,
+    mut snapshot: Snapshot,
+) -> Result<Reply<Page<Candle>>, Problem> {
+    let life = LifeFilter {
+        life: query.filter.life,
+    };
+    let market = require(&mut snapshot.tx, &key, life).await?;
+    let page = candles::of_market(&mut snapshot, &market, &query).await?;
+    snapshot.reply(page).await
 }
 
 /// Positions in a market, with stakes by outcome and payouts, in ascending order of address (as

@@ -151,6 +151,16 @@ impl Snapshot {
         self.mirror.map_or(0, |mirror| mirror.seq)
     }
 
+    /// Time of the mirror's latest block.
+    ///
+    /// # Errors
+    ///
+    /// If the mirror is empty, or no block had a time.
+    pub fn require_time(&self) -> Result<DateTime<Utc>, Problem> {
+        let time = self.mirror.and_then(|mirror| mirror.block_time);
+        time.ok_or(Problem::Unavailable(sqlx::Error::RowNotFound))
+    }
+
     /// Ends the snapshot and returns the status of the mirror.
     ///
     /// The pool rolls the transaction back while it takes back the connection, as that of a snapshot that

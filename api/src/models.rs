@@ -103,21 +103,11 @@ enum ModelStatus {
     Retired,
 }
 
-/// Models, newest first.
-#[utoipa::path(
-    get,
-    path = "/models",
-    tag = "models",
-    params(ListQuery<ModelFilter>, MinSlot),
-    responses(
-        (status = 200, body = Page<Model>),
-        (status = "default", body = ProblemBody, content_type = "application/problem+json"),
-    )
-)]
-async fn list(
-    query: ListQuery<ModelFilter>,
-    mut snapshot: Snapshot,
-) -> Result<Reply<Page<Model>>, Problem> {
+/// Reads a page of models, newest first.
+async fn page(
+    snapshot: &mut Snapshot,
+    query: &ListQuery<ModelFilter>,
+) -> Result<Page<Model>, Problem> {
     let filter = &query.filter;
     let select = |sql: &mut QueryBuilder<Postgres>, part: &str| {
         sql.push(format!("{SELECT} and {part}"));
@@ -134,10 +124,44 @@ async fn list(
     let parts = each_value::<ModelStatus>("m.status", filter.status.is_some());
     let order = Order::descending(&["m.life", "m.address"]);
     let key = |model: &Model| (model.life, model.key);
-    let page = query
+    query
         .pager("models", snapshot.epoch())
         .fetch_merged(&mut snapshot.tx, "m", &parts, select, order, key)
-        .await?;
+        .await
+}
+
+/// Models of `owner`, newest first.
+pub async fn of_owner(
+    snapshot: &mut Snapshot,
+    owner: Key,
+    query: ListQuery,
+) -> Result<Page<Model>, Problem> {
+    let filter = ModelFilter {
+        owner: Some(owner),
+        metric: None,
+        status: None,
+        text: None,
+    };
+    let paging = query.paging;
+    page(snapshot, &ListQuery { filter, paging }).await
+}
+
+/// Models, newest first.
+#[utoipa::path(
+    get,
+    path = "/models",
+    tag = "models",
+    params(ListQuery<ModelFilter>, MinSlot),
+    responses(
+        (status = 200, body = Page<Model>),
+        (status = "default", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+async fn list(
+    query: ListQuery<ModelFilter>,
+    mut snapshot: Snapshot,
+) -> Result<Reply<Page<Model>>, Problem> {
+    let page = page(&mut snapshot, &query).await?;
     snapshot.reply(page).await
 }
 

@@ -222,6 +222,11 @@ pub struct Pager {
 }
 
 impl Pager {
+    /// Maximum number of items on the page.
+    pub fn limit(&self) -> usize {
+        self.limit.0.into()
+    }
+
     /// Sort key of the last item on the previous page; `None` on the first page.
     pub fn after<K: DeserializeOwned>(&self) -> Result<Option<K>, Problem> {
         let Some(cursor) = &self.cursor else {
@@ -302,15 +307,12 @@ impl Pager {
         Ok(())
     }
 
-    fn page<T, K: Serialize>(&self, mut rows: Vec<T>, key: impl Fn(&T) -> K) -> Page<T> {
+    /// The page of `rows`, which are one more than the limit if another page follows. `key` returns the sort
+    /// key of an item.
+    pub fn page<T, K: Serialize>(&self, mut rows: Vec<T>, key: impl Fn(&T) -> K) -> Page<T> {
         let another_follows = self.limit() < rows.len();
         rows.truncate(self.limit());
         self.page_of(rows, another_follows, key)
-    }
-
-    /// Maximum number of items on the page.
-    pub fn limit(&self) -> usize {
-        self.limit.0.into()
     }
 
     /// The page with these items. `key` returns the sort key of an item.

@@ -140,6 +140,38 @@ struct PositionFilter {
     closed: Option<bool>,
 }
 
+/// Reads a page of an owner's positions, in ascending order of address and life.
+async fn page(
+    snapshot: &mut Snapshot,
+    query: &ListQuery<PositionFilter>,
+) -> Result<Page<Position>, Problem> {
+    let filter = &query.filter;
+    let select = |sql: &mut QueryBuilder<Postgres>, part: &str| {
+        sql.push(select()).push(part);
+        push_equals(sql, "m.owner", Some(filter.owner));
+        push_equals(sql, IS_CLOSED, filter.closed);
+    };
+    let pager = query.pager("positions", snapshot.epoch());
+    let parts = open_or_closed(filter.closed.is_some());
+    pager
+        .fetch_merged(&mut snapshot.tx, "m", &parts, select, ORDER, sort_key)
+        .await
+}
+
+/// Positions of `owner`, open and closed, in ascending order of address and life.
+pub async fn of_owner(
+    snapshot: &mut Snapshot,
+    owner: Key,
+    query: ListQuery,
+) -> Result<Page<Position>, Problem> {
+    let filter = PositionFilter {
+        owner,
+        closed: None,
+    };
+    let paging = query.paging;
+    page(snapshot, &ListQuery { filter, paging }).await
+}
+
 /// Positions of an owner, in ascending order of address (as bytes) and `life`.
 #[utoipa::path(
     get,
@@ -155,17 +187,7 @@ async fn list(
     query: ListQuery<PositionFilter>,
     mut snapshot: Snapshot,
 ) -> Result<Reply<Page<Position>>, Problem> {
-    let filter = &query.filter;
-    let select = |sql: &mut QueryBuilder<Postgres>, part: &str| {
-        sql.push(select()).push(part);
-        push_equals(sql, "m.owner", Some(filter.owner));
-        push_equals(sql, IS_CLOSED, filter.closed);
-    };
-    let pager = query.pager("positions", snapshot.epoch());
-    let parts = open_or_closed(filter.closed.is_some());
-    let page = pager
-        .fetch_merged(&mut snapshot.tx, "m", &parts, select, ORDER, sort_key)
-        .await?;
+    let page = page(&mut snapshot, &query).await?;
     snapshot.reply(page).await
 }
 

@@ -56,6 +56,17 @@ pub struct Answered {
     pub mirror: MirrorStatus,
 }
 
+impl Reply<String> {
+    /// The body as comma-separated values, which have a header line.
+    pub fn into_csv(self) -> Response {
+        let mut headers = snapshot_headers(self.mirror);
+        let csv = HeaderValue::from_static("text/csv; charset=utf-8; header=present");
+        headers.insert(header::CONTENT_TYPE, csv);
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        (headers, self.body).into_response()
+    }
+}
+
 impl<T: Serialize> IntoResponse for Reply<T> {
     fn into_response(self) -> Response {
         let mut response = (snapshot_headers(self.mirror), Json(self.body)).into_response();

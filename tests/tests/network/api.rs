@@ -273,6 +273,7 @@ async fn every_documented_path_answers(api: &ApiFixture, model: &str, market: &s
     assert!(15 < paths.len());
     let events = api.get_ok("/api/v1/events?limit=1").await;
     let event = events["items"][0]["id"].as_str().unwrap().to_owned();
+    let owner = api.fixture.bettors[0].pubkey().to_string();
     let reads = paths.iter().filter(|(_, item)| item["get"].is_object());
     for path in reads.map(|(path, _)| path) {
         let key = |name: &str| path.contains(&format!("{{{name}}}"));
@@ -282,12 +283,16 @@ async fn every_documented_path_answers(api: &ApiFixture, model: &str, market: &s
         let filled = path
             .replace("{model}", model)
             .replace("{market}", market)
-            .replace("{id}", &event);
-        let owner = api.fixture.bettors[0].pubkey();
-        let query = if path.ends_with("/positions") && !key("market") {
-            format!("?owner={owner}")
-        } else {
-            String::new()
+            .replace("{id}", &event)
+            .replace("{oracle}", &api.fixture.oracle.pubkey().to_string())
+            .replace("{wallet}", &owner)
+            .replace("{user}", &owner)
+            .replace("{board}", "bettors");
+        let query = match path.rsplit('/').next() {
+            Some("positions") if !key("market") && !key("user") => format!("?owner={owner}"),
+            Some("portfolio") => format!("?wallet={owner}"),
+            Some("{board}") => format!("?mint={owner}"),
+            _ => String::new(),
         };
         let response = reqwest::get(format!("{}{filled}{query}", api.url)).await;
         let status = response.unwrap().status();

@@ -29,3 +29,4 @@ mod schedules;
 mod socket;
 mod tampering;
 mod undo;
+mod wallets;

@@ -20,6 +20,12 @@ const SERIES_PAGE: u64 = 256;
 const WINDOWS: u64 = 21 * SERIES_PAGE;
 /// Number of models with the most frequent metric.
 const OF_METRIC: u64 = 1_250;
+/// Number of rows of odds that are read at once for candles.
+const ODDS: u64 = 1_000;
+/// Number of seats of the oracle with the most of them.
+const SEATS: u64 = 500;
+/// Number of windows that an oracle missed at each model.
+const MISSED: u64 = 5;
 /// Number of vaults that cover the model with the most of them.
 const COVERING: u64 = 200;
 
@@ -182,6 +188,27 @@ fn allowance(list: &str, query: &Query<'_>) -> Allowance {
             read: OF_METRIC,
         };
     }
+    if list.ends_with("/candles") {
+        // An interval has as many rows as bets.
+        return Allowance {
+            sorted: 0,
+            read: ODDS,
+        };
+    }
+    if list.ends_with("/oracles") {
+        // The seats of each oracle are counted: it has at most one at each model.
+        return Allowance {
+            sorted: page,
+            read: 4 * SEATS,
+        };
+    }
+    if list.contains("{oracle}") {
+        // The windows that an oracle missed at a model are counted.
+        return Allowance {
+            read: (1 + MISSED) * page,
+            ..default
+        };
+    }
     if list.ends_with("/vaults") && has("model") {
         // The vaults that cover a model are few, and in no order.
         return Allowance {
@@ -201,7 +228,23 @@ struct Example {
 
 /// The list of a parent that has very many rows, and of one that has some hundreds.
 fn examples(list: &str) -> Vec<Example> {
+    if list.contains("{board}") {
+        let boards = ["bettors", "underwriters", "oracles", "models"];
+        let example = |board| Example {
+            path: list.replace("{board}", board),
+            life: None,
+        };
+        return boards.map(example).into();
+    }
+    let users = if list.ends_with("/models") {
+        MODEL_OWNERS
+    } else {
+        OWNERS
+    };
     let parents = [
+        ("{wallet}", OWNERS),
+        ("{user}", users),
+        ("{oracle}", ORACLES),
         ("{model}", MODELS),
         ("{market}", MARKETS),
         ("{vault}", VAULTS),
@@ -230,6 +273,14 @@ const MARKETS: Keys = [(8, 99_999), (8, 99_998)];
 const MODEL_OWNERS: Keys = [(10, 0), (10, 2)];
 const CREATORS: Keys = [(11, 0), (11, 2)];
 const OWNERS: Keys = [(12, 0), (12, 2)];
+const ORACLES: Keys = [(13, 0), (13, 2)];
+
+/// Path of a ranking.
+pub fn example_of_ranking() -> String {
+    let [(kind, number), _] = MINTS;
+    let mint = key(kind, number);
+    format!("/api/v1/analytics/leaderboard/bettors?mint={mint}")
+}
 
 /// An address, as `address_of` in `rows.sql` makes it.
 fn key(kind: u32, number: u64) -> String {
@@ -266,6 +317,8 @@ fn values(list: &str, name: &str, parameter: &Value, document: &Value) -> Vec<St
         "outcome" => texts(&["0"]),
         "name" => texts(&["BetPlaced", "MarketCreated", "ConfigUpdated"]),
         "text" => texts(&["fraud", "model 47", "model 4711"]),
+        "from" => texts(&["2024-01-22T00:00:00Z"]),
+        "until" => texts(&["2200-01-01T00:00:00Z"]),
         "closing_before" | "closing_after" => texts(&["2023-12-20T00:00:00Z"]),
         _ => panic!("{list}: the filter `{name}` has no example here; add one"),
     }

@@ -64,6 +64,11 @@ select address_of(1, i), id_of(i), true, 2300000,
        (array['Fraud', 'Credit', 'Churn', 'Employment'])[1 + any_of(i, 4)] || ' model ' || i, 3, 60
 from generate_series(0, 4999) i;
 
+insert into chain.seat (address, life, is_current, slot, model, oracle)
+select address_of(15, i), id_of(i), true, 2300000, address_of(1, i),
+       address_of(13, case when i % 10 = 1 then 0 when i % 50 = 2 then 2 else 3 + i % 2000 end)
+from generate_series(0, 4999) i;
+
 insert into chain.receipt (address, life, is_current, slot, ended_slot, status, model, "window", state, values, samples, evidence)
 select address_of(2, i), id_of(i), true, 2300000, 2300000,
        case when percent < 2 then 'collecting' when percent < 4 then 'proposed' when percent < 6 then 'challenged'
@@ -92,11 +97,12 @@ select address_of(5, i), id_of(i), true, 2300000, case when i % 3 = 1 then 23000
        address_of(1, case when i % 50 = 2 then 0 when i % 50 = 3 then 2 else i % 5000 end)
 from generate_series(0, 9999) i;
 
-insert into chain.withdraw_request (address, life, is_current, slot, ended_slot, status, vault, owner)
+insert into chain.withdraw_request (address, life, is_current, slot, ended_slot, status, vault, owner, unlock_at, lapses_at)
 select address_of(6, i), id_of(100000 + i), true, 2300000, case when i % 100 <> 7 then 2300000 end,
        case when i % 100 <> 7 then 'paid' else 'open' end,
        address_of(4, case when i % 10 = 7 then 0 when i % 500 = 11 then 2 else any_of(i, 2000) end),
-       address_of(12, case when i % 20 = 7 then 0 when i % 500 = 13 then 2 else i % 50000 end)
+       address_of(12, case when i % 20 = 7 then 0 when i % 500 = 13 then 2 else i % 50000 end),
+       4000000000 + any_of(i, 1000000), 4001000000 + any_of(i, 1000000)
 from generate_series(0, 99999) i;
 
 insert into chain.policy (address, life, is_current, slot, ended_slot, status, vault, model, holder, pending, term)
@@ -106,7 +112,8 @@ select address_of(7, i), id_of(100000 + i), true, 2300000, case when i % 1000 < 
        address_of(4, case when i % 10 = 7 then 0 when i % 500 = 11 then 2 else any_of(i, 2000) end),
        address_of(1, case when i % 10 = 3 then 0 when i % 500 = 14 then 2 else any_of(i, 5000) end),
        address_of(12, case when i % 20 = 7 then 0 when i % 500 = 13 then 2 else i % 50000 end),
-       '{"premium": "0", "start": "0", "end": "0", "from_window": "0"}', '{"part": "0", "start": "0", "end": "0"}'
+       '{"premium": "0", "start": "0", "end": "0", "from_window": "0"}',
+       jsonb_build_object('part', '0', 'start', '0', 'end', (4000000000 + any_of(i, 1000000))::text)
 from generate_series(0, 99999) i;
 
 insert into chain.vault_assets (address, life, manager, mint, is_closed, rank, valid_from)
@@ -172,15 +179,29 @@ select address_of(12, case when i % 50 = 1 then 0 else 1 + i % 100000 end), id_o
 from generate_series(0, 499999) i;
 
 insert into chain.odds (market, event_id, block_time, pools)
-select address_of(8, case when i % 5 = 0 then 99999 when i % 1000 = 2 then 99998 else any_of(i, 100000) end), id_of(99999 + i), now(), '{1, 1, 1}'
+select address_of(8, case when i % 5 = 0 then 99999 when i % 1000 = 2 then 99998 else any_of(i, 100000) end), id_of(99999 + i),
+       now() - (249999 - i) * interval '1 minute', '{1, 1, 1}'
 from generate_series(0, 249999) i;
+
+-- Each of 100,000 wallets has ten hours, each model and vault has some hundreds.
+insert into chain.hourly (kind, subject, mint, hour, bets, staked, claims, settled, payouts, earnings)
+select 'wallet', address_of(12, i % 100000), address_of(0, 100 + i % 100000 % 3),
+       date_trunc('hour', now()) - (i / 100000 * 19 + i % 19) * interval '1 hour', 1, 1000000, 1, 1000000,
+       any_of(i, 2000000), 1
+from generate_series(0, 999999) i;
+
+insert into chain.hourly (kind, subject, mint, hour, bets, staked, assets, leaving, shares)
+select kind, address_of(type, i % 1000), address_of(0, 100 + i % 1000 % 3),
+       date_trunc('hour', now()) - i / 1000 * interval '1 hour', 1, 1000000,
+       1000000 + any_of(i, 1000), 0, 1000000000
+from generate_series(0, 299999) i, (values ('model', 1), ('vault', 4)) k (kind, type);
 
 insert into chain.sale (market, event_id, outcome, amount, price, paid, seller_total)
 select address_of(8, case when i % 5 = 0 then 99999 when i % 1000 = 2 then 99998 else any_of(i, 100000) end), id_of(99999 + i), 0, 1, 900, 1, 0
 from generate_series(0, 24999) i;
 
 insert into chain.penalty (model, event_id, oracle, "window", amount)
-select address_of(1, i % 5000), id_of(i), address_of(13, 0), i, 1 from generate_series(0, 24999) i;
+select address_of(1, i % 5000), id_of(240000 + i), address_of(13, 0), i, 1 from generate_series(0, 24999) i;
 
 insert into chain.capital (vault, event_id, block_time, assets)
 select address_of(4, case when i % 5 = 0 then 0 when i % 500 = 1 then 2 else i % 2000 end), id_of(2000 + i), now(), any_of(i, 1000000)
