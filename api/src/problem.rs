@@ -322,8 +322,11 @@ pub async fn write_body(
         }
         _ => {}
     }
-    let mut response = (problem.kind().status, Json(problem.body(&types, &id))).into_response();
+    let body = Json(problem.body(&types, &id)).into_response();
+    let (parts, body) = body.into_parts();
+    *response.body_mut() = body;
     let headers = response.headers_mut();
+    headers.extend(parts.headers);
     headers.insert(
         header::CONTENT_TYPE,
         HeaderValue::from_static("application/problem+json"),

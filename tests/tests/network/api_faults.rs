@@ -27,6 +27,9 @@ const GREEDY: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 const MODEST: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 3);
 /// Pause between two requests of the modest client.
 const PACE: Duration = Duration::from_millis(20);
+/// First window of a market that is open as long as the test lasts, and its index.
+const LATE_WINDOW: u64 = 300;
+const MARKET: usize = 2;
 
 /// A chain, its mirror and an API that reaches the mirror through a link.
 struct Stage {
@@ -40,7 +43,8 @@ struct Stage {
 
 impl Stage {
     async fn start() -> Self {
-        let fixture = Fixture::start_with(&["--bare"]).await;
+        let mut fixture = Fixture::start_with(&["--bare"]).await;
+        fixture.create_market(LATE_WINDOW).await;
         let postgres = Postgres::start().await;
         let link = Link::start(postgres.port).await;
         let address = free_address();
@@ -93,7 +97,8 @@ impl Stage {
     }
 
     fn market(&self) -> String {
-        self.url(&format!("/api/v1/markets/{}", self.fixture.markets[0]))
+        let market = self.fixture.markets[MARKET];
+        self.url(&format!("/api/v1/markets/{market}"))
     }
 }
 
@@ -145,7 +150,7 @@ async fn without_its_database_the_api_answers_what_it_knows() {
     stage.link.retarget(stage.postgres.port);
     stage.wait_for_readiness(StatusCode::OK).await;
     assert_eq!(reqwest::get(&list).await.unwrap().status(), StatusCode::OK);
-    stage.fixture.place_bet(0, 0, 1).await;
+    stage.fixture.place_bet(MARKET, 0, 1).await;
     wait_for("the bet", TIMEOUT, async || {
         let response = get_if_changed(&stage.market(), tag).await;
         (response.status() == StatusCode::OK).then_some(())

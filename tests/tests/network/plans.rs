@@ -88,7 +88,7 @@ async fn every_list_reads_a_range_of_an_index() {
 const FINAL_RECEIPT: &str = "
     insert into chain.event (id, slot, signature, name, body)
     values (2300001::bigint << 31, 2300001, decode(repeat('00', 64), 'hex'), 'ReceiptFinalized',
-      jsonb_build_object('state', 'final', 'value', '310000', 'window', '1', 'receipt', '',
+      jsonb_build_object('state', 'final', 'value', '310000', 'window', '1', 'receipt', base58(address_of(2, 0)),
         'model', base58(address_of(1, 0))));
     insert into chain.feed (seq, epoch, slot, kind, event_id, channels)
     values (200001, 1, 2300001, 'event', 2300001::bigint << 31, '{}');
