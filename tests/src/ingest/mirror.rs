@@ -74,18 +74,29 @@ impl Mirror {
             commits,
             tasks: vec![rpc, grpc, listener],
         };
-        let mut subscriptions = mirror.chain.subscriptions.subscribe();
-        let subscribed = subscriptions.wait_for(|count| 0 < *count);
-        let subscribed = tokio::time::timeout(Duration::from_secs(30), subscribed).await;
-        subscribed.with_context(|| mirror.indexer.output())??;
+        mirror.wait_for_subscription(0).await?;
         Ok(mirror)
     }
 
-    /// Sends SIGKILL to the indexer, and starts it again.
-    pub fn restart(&mut self) {
+    /// Sends SIGKILL to the indexer, and starts it again. Returns after it has subscribed.
+    ///
+    /// The mirror must have all slots: the RPC node has no blocks, so that a mirror of slots that were dropped
+    /// meanwhile could not go on.
+    pub async fn restart(&mut self) -> anyhow::Result<()> {
         self.indexer.kill();
+        let before = *self.chain.subscriptions.borrow();
         let urls = [&self.database_url, &self.rpc_url, &self.grpc_url].map(String::as_str);
         self.indexer = run(&self.name, urls, &self.folder);
+        self.wait_for_subscription(before).await
+    }
+
+    /// Waits until there were more than `before` subscriptions.
+    async fn wait_for_subscription(&self, before: u64) -> anyhow::Result<()> {
+        let mut subscriptions = self.chain.subscriptions.subscribe();
+        let subscribed = subscriptions.wait_for(|count| before < *count);
+        let subscribed = tokio::time::timeout(Duration::from_secs(30), subscribed).await;
+        subscribed.with_context(|| self.indexer.output())??;
+        Ok(())
     }
 
     /// `seq` of the last commit.
