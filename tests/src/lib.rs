@@ -1,5 +1,6 @@
 //! Shared code of the tests, and the tools of `scripts` that measure and check the program.
 
+pub mod api_load;
 pub mod bench;
 pub mod calibration;
 pub mod chaos;

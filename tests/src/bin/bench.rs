@@ -1,8 +1,8 @@
 //! `bench compute`, `bench rent`: compute units and rent of the program, measured in the virtual machine.
 //! `bench noise`: how often noise reaches the noise floor. `bench analysis`: how well calibrated the drift
-//! analysis is. `bench indexer`: how fast the indexer mirrors.
+//! analysis is. `bench indexer`: how fast the indexer mirrors. `bench api`: how fast the API serves.
 
-use std::{collections::BTreeMap, fs};
+use std::{collections::BTreeMap, fs, net::SocketAddr};
 
 use clap::Parser;
 use driftshield_sdk::{
@@ -10,7 +10,7 @@ use driftshield_sdk::{
     Series, Vault, WithdrawRequest,
 };
 use driftshield_tests::{
-    bench,
+    api_load, bench,
     calibration::{self, score::Report},
     ingest::phases,
     noise,
@@ -63,6 +63,39 @@ enum Options {
         #[arg(long, default_value_t = 1_500)]
         outage_slots: usize,
     },
+    /// Speed of the API.
+    Api {
+        #[arg(long, default_value_t = 7)]
+        seed: u64,
+        /// Transactions of the recording.
+        #[arg(long, default_value_t = 600_000)]
+        transactions: u64,
+        /// Events that are applied in a second meanwhile.
+        #[arg(long, default_value_t = 200)]
+        updates_per_sec: u64,
+        /// Number of times that each answer is measured.
+        #[arg(long, default_value_t = 5)]
+        rounds: usize,
+        /// How long it is measured each time.
+        #[arg(long, default_value_t = 3)]
+        round_secs: u64,
+        /// Clients that send requests at the same time.
+        #[arg(long, default_value_t = 32)]
+        clients: usize,
+        #[arg(long, default_value_t = 5_000)]
+        sockets: usize,
+        /// How long the messages of the sockets are measured.
+        #[arg(long, default_value_t = 20)]
+        socket_secs: u64,
+    },
+    /// Answers with a constant body, to compare the API with.
+    #[command(hide = true)]
+    Constant {
+        #[arg(long)]
+        listen: SocketAddr,
+        #[arg(long)]
+        bytes: usize,
+    },
 }
 
 fn main() {
@@ -84,17 +117,51 @@ fn main() {
             live_slots,
             outage_slots,
         }),
+        Options::Api {
+            seed,
+            transactions,
+            updates_per_sec,
+            rounds,
+            round_secs,
+            clients,
+            sockets,
+            socket_secs,
+        } => api(&api_load::Options {
+            seed,
+            transactions,
+            updates_per_sec,
+            rounds,
+            round_secs,
+            clients,
+            sockets,
+            socket_secs,
+        }),
+        Options::Constant { listen, bytes } => {
+            wait_for(api_load::serve_constant(listen, bytes));
+        }
     }
+}
+
+/// Runs a measurement to its end, or ends the process if it fails.
+fn wait_for<T>(measurement: impl Future<Output = anyhow::Result<T>>) -> T {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(measurement).unwrap_or_else(|error| {
+        eprintln!("{error:#}");
+        std::process::exit(1);
+    })
+}
+
+/// Prints how fast the API serves, and writes it to `bench/api.json`.
+fn api(options: &api_load::Options) {
+    let mut results = wait_for(api_load::run(options, &target_dir()));
+    results["machine"] = machine();
+    results["versions"] = versions_of(&["axum", "sqlx", "tokio-tungstenite"]);
+    write_results("api", &results);
 }
 
 /// Prints how fast the indexer mirrors a recorded load, and writes it to `bench/indexer.json`.
 fn indexer(options: &phases::Options) {
-    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    let measured = runtime.block_on(phases::run(options, &target_dir()));
-    let mut results = measured.unwrap_or_else(|error| {
-        eprintln!("{error:#}");
-        std::process::exit(1);
-    });
+    let mut results = wait_for(phases::run(options, &target_dir()));
     results["machine"] = machine();
     results["versions"] = versions_of(&["litesvm", "sqlx", "yellowstone-grpc-proto"]);
     write_results("indexer", &results);
