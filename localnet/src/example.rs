@@ -12,6 +12,7 @@ mod report;
 mod scenario;
 mod setup;
 mod state;
+mod tour;
 
 use std::{
     path::Path,
@@ -25,8 +26,8 @@ use crate::{console::print_line, network::Localnet, options::Options};
 use scenario::SALES;
 use state::Example;
 
-/// Runs the example to its end, prints its results and writes `summary.json` to the network's
-/// directory.
+/// Runs the example to its end, prints its results and addresses to try, and writes `tour.sh` and `summary.json`
+/// to the network's directory.
 pub async fn run(localnet: &Localnet, options: &Options) -> anyhow::Result<()> {
     let mut example = Example::prepare(localnet, options).await?;
     example.set_up_protocol().await?;
@@ -36,7 +37,11 @@ pub async fn run(localnet: &Localnet, options: &Options) -> anyhow::Result<()> {
     example.start_cranks()?;
     example.open_vault().await?;
     run_until_settled(&mut example).await?;
-    report::write(&example).await
+    // Before the report, whose file marks the end of the example.
+    let addresses = tour::write(&example)?;
+    report::write(&example).await?;
+    print_line(&addresses);
+    Ok(())
 }
 
 /// Fails if the directory lacks a file of the example's data.

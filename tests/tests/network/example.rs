@@ -2,6 +2,7 @@
 //! with the messages of the socket.
 
 mod insurance;
+mod tour;
 
 use std::{fs, path::Path, time::Duration};
 
@@ -247,7 +248,7 @@ async fn the_example_runs_on_other_data_and_the_network_stays_up() {
     })
     .await;
 
-    // Then nothing drifted, all amounts add up, and the network stays up until SIGTERM
+    // Then nothing drifted, all amounts add up, the README's tour works, and the network stays up until SIGTERM
     check_windows(&summary.windows, data.path());
     assert!(summary.values().iter().all(|value| *value < 20_000));
     check_markets(&summary);
@@ -260,6 +261,7 @@ async fn the_example_runs_on_other_data_and_the_network_stays_up() {
     let api_url = network.addresses.api_url.clone().unwrap();
     let health = get(&format!("{api_url}/health/readiness")).await.unwrap();
     assert_eq!(health["status"], "ok");
+    tour::check(network.directory.path());
     assert!(network.localnet.stop(), "{}", network.localnet.output());
 }
 
