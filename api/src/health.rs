@@ -1,5 +1,7 @@
 //! Health endpoints, for people and for orchestrators.
 
+mod machine;
+
 use std::time::Duration;
 
 use axum::{Json, Router, extract::State, http::StatusCode, routing::get};
@@ -7,6 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
+use self::machine::Machine;
 use crate::{mirror::MirrorStatus, problem::Problem, state::AppState};
 
 /// What an orchestrator or a load balancer asks.
@@ -54,6 +57,8 @@ struct DetailedHealth {
     connections: usize,
     /// Number of open WebSockets.
     sockets: usize,
+    /// Null if `/proc` can't be read.
+    machine: Option<Machine>,
 }
 
 /// Connections to the database.
@@ -117,7 +122,7 @@ async fn health(State(app): State<AppState>) -> Json<Health> {
     Json(Health::of(&app))
 }
 
-/// Health of the service, with the state of its database, mirror, connection pool and sockets.
+/// Health of the service, with the state of its database, mirror, connection pool, sockets and machine.
 async fn detailed(State(app): State<AppState>) -> Json<DetailedHealth> {
     Json(DetailedHealth {
         health: Health::of(&app),
@@ -129,6 +134,7 @@ async fn detailed(State(app): State<AppState>) -> Json<DetailedHealth> {
         },
         connections: app.connections.len(),
         sockets: app.sockets.len(),
+        machine: Machine::read().ok(),
     })
 }
 
