@@ -1,11 +1,6 @@
-//! What one client can use: connections at the same time, and requests by time.
+//! How many requests one client can send.
 
-use std::{
-    collections::HashMap,
-    num::NonZeroU32,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{num::NonZeroU32, time::Duration};
 
 use axum::{
     extract::{Request, State},
@@ -29,86 +24,6 @@ const RATE_LIMIT: &str = "ratelimit";
 
 /// What a request counts that isn't a read of the mirror: a quote or a simulation.
 const COMPUTED_COST: NonZeroU32 = NonZeroU32::new(5).unwrap();
-
-/// Limits of connections at the same time, WebSockets included.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ConnectionLimits {
-    pub total: usize,
-    /// Of one [`ClientAddress`].
-    pub per_address: usize,
-}
-
-/// Open connections.
-pub struct Connections {
-    limits: ConnectionLimits,
-    open: Mutex<OpenConnections>,
-}
-
-#[derive(Default)]
-struct OpenConnections {
-    total: usize,
-    by_address: HashMap<ClientAddress, usize>,
-}
-
-/// The right to one open connection, which ends with it.
-pub struct ConnectionSlot {
-    connections: Arc<Connections>,
-    address: Option<ClientAddress>,
-}
-
-impl Connections {
-    pub fn new(limits: ConnectionLimits) -> Arc<Self> {
-        Arc::new(Self {
-            limits,
-            open: Mutex::default(),
-        })
-    }
-
-    /// Admits a connection of the client, or of many clients that are not told apart. `None` if the
-    /// client, or all clients together, have as many as they can.
-    pub fn admit(self: &Arc<Self>, address: Option<ClientAddress>) -> Option<ConnectionSlot> {
-        let mut open = self.open();
-        if self.limits.total <= open.total {
-            return None;
-        }
-        if let Some(address) = address {
-            let of_address = open.by_address.entry(address).or_default();
-            if self.limits.per_address <= *of_address {
-                return None;
-            }
-            *of_address += 1;
-        }
-        open.total += 1;
-        Some(ConnectionSlot {
-            connections: self.clone(),
-            address,
-        })
-    }
-
-    /// Number of open connections.
-    pub fn len(&self) -> usize {
-        self.open().total
-    }
-
-    fn open(&self) -> std::sync::MutexGuard<'_, OpenConnections> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for ConnectionSlot {
-    fn drop(&mut self) {
-        let mut open = self.connections.open();
-        open.total -= 1;
-        if let Some(address) = self.address
-            && let Some(of_address) = open.by_address.get_mut(&address)
-        {
-            *of_address -= 1;
-            if *of_address == 0 {
-                open.by_address.remove(&address);
-            }
-        }
-    }
-}
 
 /// Requests that one [`ClientAddress`] can send: a bucket of `burst` that `per_second` fills.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -243,24 +158,6 @@ mod tests {
 
     fn address(last: u8) -> ClientAddress {
         IpAddr::from([192, 0, 2, last]).into()
-    }
-
-    #[test]
-    fn connections_are_limited_by_address_and_in_total() {
-        let connections = Connections::new(ConnectionLimits {
-            total: 3,
-            per_address: 2,
-        });
-        let first = connections.admit(Some(address(1))).expect("free");
-        let _second = connections.admit(Some(address(1))).expect("free");
-        assert!(connections.admit(Some(address(1))).is_none());
-        let _other = connections.admit(Some(address(2))).expect("free");
-        assert!(connections.admit(Some(address(3))).is_none());
-        assert!(connections.admit(None).is_none());
-        drop(first);
-        assert_eq!(connections.len(), 2);
-        let _again = connections.admit(Some(address(1))).expect("free again");
-        assert_eq!(connections.open().by_address.len(), 2);
     }
 
     #[test]

@@ -8,10 +8,7 @@ use driftshield_service::config_file::{self, Within};
 use ipnet::IpNet;
 use serde::Deserialize;
 
-use crate::{
-    admission::{ConnectionLimits, Rate},
-    client_address::TrustedProxies,
-};
+use crate::{admission::Rate, client_address::TrustedProxies, connections::ConnectionLimits};
 
 /// A configuration file, in TOML. Every key can be left out.
 #[derive(Default, Deserialize)]

@@ -12,6 +12,7 @@ mod cache;
 mod calendar;
 mod client_address;
 pub mod config;
+mod connections;
 #[cfg(test)]
 mod db_tests;
 mod docs;

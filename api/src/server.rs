@@ -30,8 +30,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt;
 
 use crate::{
-    admission::{ConnectionSlot, Connections},
     client_address::TrustedProxies,
+    connections::{ConnectionSlot, Connections},
     metrics::REFUSED_CONNECTIONS,
 };
 
@@ -99,7 +99,7 @@ impl Admission {
         // Behind a proxy, many clients share its address: only the total counts there.
         let is_proxy = self.trusted_proxies.contains(peer.ip());
         let address = (!is_proxy).then(|| peer.ip().into());
-        let Some(slot) = self.connections.admit(address) else {
+        let Ok(slot) = self.connections.admit(address) else {
             counter!(REFUSED_CONNECTIONS).increment(1);
             return;
         };
@@ -206,7 +206,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::admission::ConnectionLimits;
+    use crate::connections::ConnectionLimits;
 
     struct Server {
         address: SocketAddr,

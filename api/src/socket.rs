@@ -4,7 +4,6 @@
 //! `tail` hands each record of the feed to the [`hub`], which passes its messages to the outboxes of
 //! the sockets that listen to its channels. A [`session`] per socket sends what is in its outbox.
 
-mod admission;
 pub mod asyncapi;
 mod bucket;
 mod channel;
@@ -34,12 +33,11 @@ pub async fn upgrade(
     address: Option<Extension<ClientAddress>>,
     handshake: Handshake,
 ) -> Result<Response, Problem> {
-    let address = address.map(|Extension(address)| address.ip());
-    let admission = app.hub.admit(address)?;
+    let slot = app.hub.admit(address.map(|Extension(address)| address))?;
     Ok(handshake.accept(async move |io| {
         let tracker = app.sockets.clone();
         let connection = Connection::new(io).await;
-        let session = Session::new(app, admission, connection);
+        let session = Session::new(app, slot, connection);
         tracker.track_future(session.run()).await;
     }))
 }

@@ -7,10 +7,7 @@ use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    admission::{Connections, RateLimiter},
-    cache::Answers,
-    config::Settings,
-    feed::Feed,
+    admission::RateLimiter, cache::Answers, config::Settings, connections::Connections, feed::Feed,
     socket::hub::Hub,
 };
 

@@ -8,7 +8,6 @@ mod recent;
 
 use std::{
     collections::HashMap,
-    net::IpAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -18,6 +17,8 @@ use std::{
 use tokio::sync::Semaphore;
 
 use crate::{
+    client_address::ClientAddress,
+    connections::{ConnectionLimits, ConnectionSlot, Connections, LimitReached},
     feed::{FeedMessage, Gap, Position, Update},
     problem::Problem,
     tail::Change,
@@ -25,8 +26,7 @@ use crate::{
 };
 
 use super::{
-    admission::{Admission, Admissions},
-    limits::{MAX_MISSED, REPLAYS, SocketLimits},
+    limits::{MAX_MISSED, REPLAYS, SOCKETS},
     message::ServerMessage,
     outbox::{Notice, Outbox, SubscriptionId},
     snapshots::Snapshots,
@@ -38,7 +38,7 @@ use recent::Recent;
 pub struct Hub {
     state: Mutex<State>,
     next_id: AtomicU64,
-    admissions: Arc<Admissions>,
+    open: Arc<Connections>,
     /// Snapshots that sockets share.
     pub snapshots: Snapshots,
     /// Permits for replays from the database.
@@ -102,16 +102,16 @@ pub enum NotAttached {
 
 impl Default for Hub {
     fn default() -> Self {
-        Self::new(SocketLimits::default())
+        Self::new(SOCKETS)
     }
 }
 
 impl Hub {
-    pub fn new(limits: SocketLimits) -> Self {
+    pub fn new(limits: ConnectionLimits) -> Self {
         Self {
             state: Mutex::default(),
             next_id: AtomicU64::new(1),
-            admissions: Arc::new(Admissions::new(limits)),
+            open: Connections::new(limits),
             snapshots: Snapshots::new(),
             replays: Arc::new(Semaphore::new(REPLAYS)),
             slow: AtomicU64::new(0),
@@ -128,9 +128,17 @@ impl Hub {
         self.slow.load(Relaxed)
     }
 
-    /// Admits a socket from `address`; `None` if it is unknown.
-    pub fn admit(&self, address: Option<IpAddr>) -> Result<Admission, Problem> {
-        self.admissions.admit(address)
+    /// Admits a socket of the client; `None` if its address is unknown.
+    ///
+    /// # Errors
+    ///
+    /// If the process or the client has its maximum of sockets.
+    pub fn admit(&self, client: Option<ClientAddress>) -> Result<ConnectionSlot, Problem> {
+        let counted = client.filter(|client| !client.ip().is_loopback());
+        self.open.admit(counted).map_err(|reached| match reached {
+            LimitReached::Total(limit) => Problem::TooManySockets(limit),
+            LimitReached::PerAddress(limit) => Problem::TooManySocketsOfAddress(limit),
+        })
     }
 
     /// Registers a socket. It gets all notices from now on.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::connections::ConnectionLimits;
+
 /// Maximum size of a client's message, in bytes.
 pub const MAX_MESSAGE: usize = 16 * 1024;
 /// Size of the buffer into which a socket reads, in bytes. Allocated for each socket.
@@ -62,21 +64,9 @@ pub const MAX_MISSED: usize = 256;
 /// Channels without listeners whose latest record the hub remembers.
 pub const REMEMBERED_CHANNELS: usize = 50_000;
 
-/// How many sockets may be open.
-#[derive(Clone, Copy)]
-pub struct SocketLimits {
-    /// In the process.
-    pub sockets: usize,
-    /// From one address, or from one /64 of IPv6 addresses. Loopback addresses are exempt, because a
-    /// proxy on the same machine connects for all of its clients.
-    pub sockets_of_address: usize,
-}
-
-impl Default for SocketLimits {
-    fn default() -> Self {
-        Self {
-            sockets: 10_000,
-            sockets_of_address: 100,
-        }
-    }
-}
+/// How many sockets may be open in the process, and of one client. Loopback addresses count in total alone,
+/// because a proxy on the same machine connects for all of its clients.
+pub const SOCKETS: ConnectionLimits = ConnectionLimits {
+    total: 10_000,
+    per_address: 100,
+};

@@ -19,10 +19,9 @@ use std::{
 use tokio::time::{MissedTickBehavior, interval_at};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-use crate::{feed::Position, state::AppState};
+use crate::{connections::ConnectionSlot, feed::Position, state::AppState};
 
 use super::{
-    admission::Admission,
     bucket::TokenBucket,
     connection::{Connection, Disconnect},
     hub::Registration,
@@ -37,7 +36,7 @@ use subscriptions::{State, Subscriptions};
 pub struct Session {
     app: AppState,
     /// Kept until the connection has ended.
-    _admission: Admission,
+    _slot: ConnectionSlot,
     connection: Connection,
     registration: Registration,
     subscriptions: Subscriptions,
@@ -52,12 +51,12 @@ pub struct Session {
 }
 
 impl Session {
-    pub fn new(app: AppState, admission: Admission, connection: Connection) -> Self {
+    pub fn new(app: AppState, slot: ConnectionSlot, connection: Connection) -> Self {
         let registration = app.hub.register();
         let sent = app.hub.sent_by(&registration.outbox).unwrap_or_default();
         Self {
             app,
-            _admission: admission,
+            _slot: slot,
             connection,
             registration,
             subscriptions: Subscriptions::default(),

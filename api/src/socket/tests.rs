@@ -12,8 +12,8 @@ use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::{hub::Hub, limits::SocketLimits};
-use crate::{app, config::Settings, connect, state::AppState};
+use super::{hub::Hub, limits::SOCKETS};
+use crate::{app, config::Settings, connect, connections::ConnectionLimits, state::AppState};
 
 /// A server whose database is unreachable.
 pub struct Server {
@@ -23,14 +23,10 @@ pub struct Server {
 
 impl Server {
     pub async fn start() -> Self {
-        Self::start_with(
-            SocketLimits::default(),
-            "postgres://nobody@127.0.0.1:1/nothing",
-        )
-        .await
+        Self::start_with(SOCKETS, "postgres://nobody@127.0.0.1:1/nothing").await
     }
 
-    pub async fn start_with(limits: SocketLimits, database_url: &str) -> Self {
+    pub async fn start_with(limits: ConnectionLimits, database_url: &str) -> Self {
         let db = connect(database_url).unwrap();
         let settings = Settings::of_tests();
         let mut state = AppState::new(db, &settings, CancellationToken::new());

@@ -13,9 +13,10 @@ use super::{
     client::{Client, Got, HANDSHAKE},
 };
 use crate::{
+    connections::ConnectionLimits,
     feed::{DerivedState, FeedMessage, Gap, Position, Rollback, Update},
     mirror::MirrorStatus,
-    socket::limits::{CLOSE_TIMEOUT, MESSAGE_BURST, REPLAYS, SocketLimits},
+    socket::limits::{CLOSE_TIMEOUT, MESSAGE_BURST, REPLAYS, SOCKETS},
     tail::Change,
     updates::Record,
 };
@@ -227,7 +228,7 @@ async fn reading_the_database_holds_up_nothing_else() {
         "postgres://nobody@{}/nothing",
         database.local_addr().unwrap()
     );
-    let server = Server::start_with(SocketLimits::default(), &url).await;
+    let server = Server::start_with(SOCKETS, &url).await;
     server.begin(5);
     let mut client = Client::open(server.address).await;
     snapshot(&mut client, "events").await;
@@ -444,9 +445,9 @@ async fn a_client_that_does_not_read_does_not_block_the_shutdown() {
 
 #[tokio::test]
 async fn sockets_beyond_the_maximum_are_refused() {
-    let limits = SocketLimits {
-        sockets: 1,
-        ..SocketLimits::default()
+    let limits = ConnectionLimits {
+        total: 1,
+        ..SOCKETS
     };
     let server = Server::start_with(limits, "postgres://nobody@127.0.0.1:1/nothing").await;
     let client = Client::open(server.address).await;
