@@ -6,6 +6,7 @@ mod aborts;
 mod hostile;
 mod lists;
 mod routes;
+mod walks;
 
 use std::{collections::BTreeSet, env, sync::LazyLock};
 
