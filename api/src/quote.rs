@@ -37,9 +37,11 @@ struct QuoteRequest {
     /// Drift from which the policy pays.
     trigger: U64,
     /// Drift from which the policy pays all of its cover; at least `trigger` plus eight times the
-    /// model's `max_spread`.
-    exhaustion: U64,
-    /// Number of consecutive windows in which drift has to reach the trigger: 1 to 4.
+    /// model's `max_spread`, which is the default.
+    exhaustion: Option<U64>,
+    /// Number of consecutive windows in which drift has to reach the trigger: 1, the default, to 4.
+    #[serde(default = "one")]
+    #[schema(default = 1)]
     persistence: u8,
     /// Number of covered windows; at least `persistence`.
     windows: U64,
@@ -52,6 +54,10 @@ struct QuoteRequest {
     /// Time of the purchase (RFC 3339): from the time of the mirror's latest block, which is the
     /// default, to one day later. The quote assumes that the accounts don't change until then.
     time: Option<DateTime<Utc>>,
+}
+
+fn one() -> u8 {
+    1
 }
 
 /// Price of a policy, as `buy_policy` charges it if the accounts don't change. Amounts are in the
@@ -81,6 +87,10 @@ struct Quote {
     manager_part: Scaled,
     /// Part of the premium that streams to the vault.
     streamed_part: Scaled,
+    /// Drift from which the policy pays all of its cover, to pass to `buy_policy`.
+    exhaustion: Scaled,
+    /// Number of consecutive windows in which drift has to reach the trigger, to pass to `buy_policy`.
+    persistence: u8,
     /// Part of the unused premium that the vault keeps on cancellation, to pass to `buy_policy`.
     cancel_fee_bps: u16,
     /// First covered window, to pass to `buy_policy`.
@@ -222,7 +232,10 @@ impl PurchaseAccounts {
             model_version: model.version,
             cover: request.cover.0,
             trigger: request.trigger.0,
-            exhaustion: request.exhaustion.0,
+            exhaustion: request.exhaustion.map_or_else(
+                || model.state().lowest_exhaustion(request.trigger.0),
+                |U64(drift)| drift,
+            ),
             persistence: request.persistence,
             first_window,
             windows: request.windows.0,
@@ -249,6 +262,8 @@ impl PurchaseAccounts {
             protocol_part: amount(quote.protocol_part),
             manager_part: amount(quote.manager_part),
             streamed_part: amount(quote.streamed_part),
+            exhaustion: Scaled::drift(terms.exhaustion),
+            persistence: terms.persistence,
             cancel_fee_bps: vault.terms.cancel_fee_bps,
             first_window: U64(quote.first_window),
             last_window: U64(quote.last_window),
@@ -374,5 +389,15 @@ mod tests {
         };
         assert_eq!(request("\"1500000\"").unwrap().cover, U64(1_500_000));
         assert!(request("1500000").is_err());
+    }
+
+    #[test]
+    fn a_quote_needs_no_exhaustion_and_no_persistence() {
+        let key = driftshield_sdk::ID.to_string();
+        let request = format!(
+            r#"{{"vault":"{key}","model":"{key}","cover":"1","trigger":"200000","windows":"3"}}"#
+        );
+        let request: QuoteRequest = serde_json::from_str(&request).unwrap();
+        assert_eq!((request.exhaustion, request.persistence), (None, 1));
     }
 }

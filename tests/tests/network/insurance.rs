@@ -120,8 +120,6 @@ impl<'a> Insurance<'a> {
             "model": self.api.fixture.model.to_string(),
             "cover": COVER.to_string(),
             "trigger": "10000000",
-            "exhaustion": "20000000",
-            "persistence": 1,
             "windows": "100",
         });
         for (name, value) in terms.as_object().unwrap() {
@@ -205,7 +203,7 @@ impl<'a> Insurance<'a> {
                 cover: COVER,
                 trigger,
                 exhaustion: 2 * trigger,
-                persistence: 1,
+                persistence: quote["persistence"].as_u64().unwrap().try_into().unwrap(),
                 first_window: number("first_window"),
                 windows: 100,
                 max_premium: u64::MAX,
