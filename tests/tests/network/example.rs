@@ -262,6 +262,7 @@ async fn the_example_runs_on_other_data_and_the_network_stays_up() {
     let health = get(&format!("{api_url}/health/readiness")).await.unwrap();
     assert_eq!(health["status"], "ok");
     tour::check(network.directory.path());
+    tour::check_routes(&api_url, network.directory.path()).await;
     assert!(network.localnet.stop(), "{}", network.localnet.output());
 }
 
