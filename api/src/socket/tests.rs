@@ -1,7 +1,6 @@
 //! Sockets of a server without a database, seen by a client that knows nothing but TCP.
 
 mod client;
-mod fan_out;
 mod rfc6455;
 mod sessions;
 mod utf8;
