@@ -13,8 +13,8 @@ use crate::{bytes::Key, page::Limit, state::AppState};
 #[openapi(
     info(
         title = "DriftShield API",
-        description = "Read-only access to a mirror of the program's accounts and events. Amounts, \
-            event ids and other 64-bit integers are decimal strings, keys and signatures are base58, \
+        description = "Access to a mirror of the program's accounts and events, and unsigned transactions for \
+            wallets to sign: the API can neither sign nor send. Amounts, event ids and other 64-bit integers are decimal strings, keys and signatures are base58, \
             hashes are hex, times are RFC 3339; `seq`, `epoch`, `slot`, positions, versions and durations \
             are JSON numbers. docs/events.md describes the bodies of events. Each answer is read from one \
             snapshot of the mirror. The headers X-Epoch, X-Slot, X-Finalized-Slot, X-Seq and \
@@ -31,6 +31,8 @@ use crate::{bytes::Key, page::Limit, state::AppState};
         (name = "markets", description = "Markets: bets on the drift of a model"),
         (name = "positions", description = "Positions: the stakes of an owner in a market"),
         (name = "insurance", description = "Vaults, policies, quotes and withdrawals"),
+        (name = "transactions", description = "Unsigned transactions to sign and send"),
+        (name = "actions", description = "Solana Actions: the same transactions for wallets and blinks"),
         (name = "events", description = "Events of the program, in order"),
         (name = "health", description = "Health and metrics of the service"),
     )

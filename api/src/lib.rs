@@ -1,8 +1,10 @@
-//! Serves the mirror of the chain: reads over REST, changes over a WebSocket.
+//! Serves the mirror of the chain: reads over REST, changes over a WebSocket. Builds transactions for
+//! wallets to sign.
 //!
-//! The API holds no key and signs nothing. Its database role can read the schema `chain`, but not
-//! write it. Each answer names the slot of its snapshot; only the chain is authoritative.
+//! The API holds no key, and can neither sign nor send. Its database role can read the schema `chain`, but
+//! not write it. Each answer names the slot of its snapshot; only the chain is authoritative.
 
+mod actions;
 mod asks;
 mod bytes;
 mod columns;
@@ -32,6 +34,7 @@ mod socket;
 mod sql;
 mod state;
 mod tail;
+mod transactions;
 mod updates;
 mod values;
 mod vaults;
@@ -63,7 +66,9 @@ use tower_http::{
 };
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::{problem::Problem, state::AppState};
+use crate::{problem::Problem, state::AppState, transactions::Chain};
+
+pub use crate::transactions::ChainOptions;
 
 /// Time limit for open requests to finish at shutdown, and after that for open sockets to close.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
@@ -112,9 +117,10 @@ pub fn connect(url: &str) -> Result<PgPool, sqlx::Error> {
 pub async fn serve(
     listener: TcpListener,
     db: PgPool,
+    chain: &ChainOptions,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
-    let state = AppState::new(db, shutdown.clone());
+    let state = AppState::new(db, Chain::new(chain), shutdown.clone());
     let tail = tokio::spawn(tail::tail(state.clone()));
     tracing::info!(address = %listener.local_addr()?, "listening");
 
@@ -164,13 +170,24 @@ fn app(state: AppState) -> Router {
         .merge(withdrawals::router())
         .merge(events::router())
         .route_layer(from_fn_with_state(state.clone(), reply::not_modified))
-        // Quotes depend on the time, so they have no `ETag`.
-        .merge(quote::router());
-    let (router, document) = OpenApiRouter::with_openapi(docs::info())
+        // Quotes and transactions depend on the time, so they have no `ETag`.
+        .merge(quote::router())
+        .merge(transactions::router());
+    let (actions, actions_document) = actions::router().split_for_parts();
+    let (router, mut document) = OpenApiRouter::with_openapi(docs::info())
         .nest("/api/v1", resources)
         .merge(health::router())
         .merge(metrics::router())
         .split_for_parts();
+    document.merge(actions_document);
+    // Any web page may use the actions, and their errors have another body.
+    let actions = actions
+        .layer(from_fn(problem::limit_time))
+        .layer(from_fn_with_state(state.clone(), actions::finish))
+        .layer(from_fn_with_state(
+            state.counters.clone(),
+            counters::count_requests,
+        ));
 
     router
         .route("/api/v1/ws", get(socket::upgrade))
@@ -186,6 +203,7 @@ fn app(state: AppState) -> Router {
             counters::count_requests,
         ))
         .layer(cors())
+        .merge(actions)
         .layer(CompressionLayer::new())
         .layer(
             TraceLayer::new_for_http()
@@ -201,7 +219,13 @@ fn cors() -> CorsLayer {
     let snapshot_headers = reply::SNAPSHOT_HEADERS.map(HeaderName::from_static);
     CorsLayer::new()
         .allow_origin(Any)
-        .allow_methods([Method::GET, Method::HEAD, Method::POST])
+        .allow_methods([
+            Method::GET,
+            Method::HEAD,
+            Method::POST,
+            Method::PATCH,
+            Method::DELETE,
+        ])
         .allow_headers(Any)
         .expose_headers(
             snapshot_headers
@@ -240,7 +264,8 @@ mod tests {
     /// Sends a request to an app whose database is unreachable.
     async fn send(request: Request<Body>) -> (StatusCode, Value) {
         let db = connect("postgres://nobody@localhost:1/nothing").unwrap();
-        let app = app(AppState::new(db, CancellationToken::new()));
+        let state = AppState::new(db, Chain::default(), CancellationToken::new());
+        let app = app(state);
         let response = app.oneshot(request).await.unwrap();
         let status = response.status();
         let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
@@ -303,6 +328,78 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_transaction_needs_a_valid_request_and_a_node() {
+        let bet = |amount: &str| format!(r#"{{"account":"{KEY}","outcome":0,"amount":{amount}}}"#);
+        let path = format!("/api/v1/markets/{KEY}/bet");
+        for (body, status, kind, named) in [
+            (bet(r#""1""#), 503, "no-rpc-node", "RPC_URL"),
+            (bet("1"), 400, "bad-request", "amount"),
+            (bet(r#""1","colour":1"#), 400, "bad-request", "colour"),
+            ("{}".to_owned(), 400, "bad-request", "account"),
+        ] {
+            let request = Request::post(&path)
+                .header("content-type", "application/json")
+                .body(Body::from(body))
+                .unwrap();
+            let (got, problem) = send(request).await;
+            assert_eq!(got.as_u16(), status, "{problem}");
+            assert_eq!(problem["type"], format!("/problems/{kind}"));
+            assert!(
+                problem["detail"].as_str().unwrap().contains(named),
+                "{problem}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn errors_of_actions_are_messages_for_any_origin() {
+        for (method, path, status) in [
+            ("GET", "/api/v1/actions/dance", 404),
+            ("GET", "/api/v1/actions/bet", 503),
+            ("OPTIONS", "/api/v1/actions/bet", 200),
+            ("OPTIONS", "/actions.json", 200),
+        ] {
+            let db = connect("postgres://nobody@localhost:1/nothing").unwrap();
+            let state = AppState::new(db, Chain::default(), CancellationToken::new());
+            let request = Request::builder().method(method).uri(path);
+            let request = request.body(Body::empty()).unwrap();
+            let response = app(state).oneshot(request).await.unwrap();
+            assert_eq!(response.status().as_u16(), status, "{path}");
+            let headers = response.headers();
+            assert_eq!(headers["access-control-allow-origin"], "*", "{path}");
+            assert_eq!(headers["x-action-version"], "2.4", "{path}");
+            assert_eq!(headers["content-type"], "application/json", "{path}");
+            let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+            if status != 200 {
+                let error: Value = serde_json::from_slice(&body).unwrap();
+                assert_ne!(error["message"], "", "{path}");
+                assert_eq!(error.as_object().unwrap().len(), 1, "{path}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn every_transaction_is_documented_with_an_example() {
+        let (_, document) = get("/api-docs/openapi.json").await;
+        let paths = document["paths"].as_object().unwrap();
+        let operations = paths
+            .values()
+            .flat_map(|item| item.as_object().unwrap().values());
+        let transactions: Vec<_> = operations
+            .filter(|operation| operation["tags"][0] == "transactions")
+            .collect();
+        assert_eq!(transactions.len(), 18);
+        for operation in transactions {
+            let content = &operation["requestBody"]["content"]["application/json"];
+            let reference = content["schema"]["$ref"].as_str().unwrap();
+            let schema = document.pointer(reference.trim_start_matches('#')).unwrap();
+            let has_example = content["example"].is_object() || schema["example"].is_object();
+            assert!(has_example, "{reference}");
+            assert!(operation["summary"].is_string());
+        }
+    }
+
+    #[tokio::test]
     async fn without_a_database_the_api_is_live_but_not_ready() {
         let (status, problem) = get("/api/v1/models").await;
         assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
@@ -323,7 +420,11 @@ mod tests {
             .await
             .unwrap();
         let shutdown = CancellationToken::new();
-        let serving = tokio::spawn(serve(listener, db, shutdown.clone()));
+        let shutdown_of_server = shutdown.clone();
+        let serving = tokio::spawn(async move {
+            let chain = ChainOptions::default();
+            serve(listener, db, &chain, shutdown_of_server).await
+        });
         client.write_all(b"GET / HTTP/1.1\r\n").await.unwrap();
         sleep(Duration::from_millis(200)).await;
         shutdown.cancel();

@@ -5,6 +5,7 @@ use std::{
 
 use anyhow::Context;
 use clap::Parser;
+use driftshield_api::ChainOptions;
 use tokio::{net::TcpListener, signal::unix};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
@@ -20,6 +21,8 @@ struct Options {
     /// of the role driftshield_api.
     #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
     database_url: String,
+    #[command(flatten)]
+    chain: ChainOptions,
 }
 
 #[tokio::main]
@@ -42,7 +45,7 @@ async fn main() -> anyhow::Result<()> {
     })?;
     let shutdown = CancellationToken::new();
     cancel_on_signals(shutdown.clone())?;
-    driftshield_api::serve(listener, db, shutdown).await
+    driftshield_api::serve(listener, db, &options.chain, shutdown).await
 }
 
 /// Cancels `shutdown` on SIGINT or SIGTERM.

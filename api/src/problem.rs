@@ -14,7 +14,7 @@ use serde::Serialize;
 use tokio::time::timeout;
 use utoipa::ToSchema;
 
-use crate::values::U64;
+use crate::{transactions, values::U64};
 
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -67,6 +67,8 @@ pub enum Problem {
         /// `limit` in words.
         advice: Option<String>,
     },
+    #[error(transparent)]
+    Transaction(#[from] transactions::Failure),
     #[error("request or a database query took too long; retry, or use a smaller `limit`")]
     Timeout,
     #[error(
@@ -124,6 +126,7 @@ impl Problem {
                 "program-error",
                 "Refused by the program",
             ),
+            Self::Transaction(failure) => failure.status_code_title(),
             Self::Timeout => (StatusCode::SERVICE_UNAVAILABLE, "timeout", "Timeout"),
             Self::Unavailable(_) => (
                 StatusCode::SERVICE_UNAVAILABLE,
@@ -135,6 +138,17 @@ impl Problem {
                 "internal",
                 "Internal error",
             ),
+        }
+    }
+
+    pub fn status(&self) -> StatusCode {
+        self.status_code_title().0
+    }
+
+    /// Logs what the operator has to know of.
+    pub fn log(&self) {
+        if let Self::Internal(error) | Self::Unavailable(error) = self {
+            tracing::error!(error = %error, "request failed");
         }
     }
 
@@ -279,13 +293,8 @@ pub async fn write_body(request: Request, next: Next) -> Response {
     let Some(problem) = response.extensions_mut().remove::<Arc<Problem>>() else {
         return response;
     };
-    match &*problem {
-        Problem::Internal(error) | Problem::Unavailable(error) => {
-            tracing::error!(error = %error, "request failed");
-        }
-        _ => {}
-    }
-    let (status, ..) = problem.status_code_title();
+    problem.log();
+    let status = problem.status();
     let mut response = (status, Json(problem.body(&id))).into_response();
     let headers = response.headers_mut();
     headers.insert(

@@ -293,12 +293,12 @@ async fn account(db: &mut PgConnection, address: &Address) -> Result<Option<Acco
         .map_err(|error| sqlx::Error::Decode(error.into()))
 }
 
-fn not_listed() -> Problem {
+pub fn not_listed() -> Problem {
     program_error(error::code(DriftShieldError::ModelNotListed))
 }
 
 /// The problem for a purchase that a rule refuses.
-fn refused(refusal: Refusal, decimals: u8) -> Problem {
+pub fn refused(refusal: Refusal, decimals: u8) -> Problem {
     match program_error(error::code(refusal::error(refusal))) {
         Problem::ProgramError(error) => Problem::Refused {
             error,
@@ -310,7 +310,7 @@ fn refused(refusal: Refusal, decimals: u8) -> Problem {
 }
 
 /// The problem for an error number of the program.
-fn program_error(number: impl Into<u64>) -> Problem {
+pub fn program_error(number: impl Into<u64>) -> Problem {
     let number = number.into();
     let known = u32::try_from(number).ok().and_then(error::by_code);
     match known {

@@ -6,7 +6,7 @@ use sqlx::PgPool;
 use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{counters::Counters, feed::Feed};
+use crate::{counters::Counters, feed::Feed, transactions::Chain};
 
 /// Number of expensive queries that may run at the same time.
 const MAX_EXPENSIVE_QUERIES: usize = 4;
@@ -15,6 +15,8 @@ const MAX_EXPENSIVE_QUERIES: usize = 4;
 #[derive(Clone)]
 pub struct AppState {
     pub db: PgPool,
+    /// The RPC node from which transactions are built.
+    pub chain: Arc<Chain>,
     pub feed: Arc<Feed>,
     pub counters: Arc<Counters>,
     /// Permits for expensive queries.
@@ -26,9 +28,10 @@ pub struct AppState {
 }
 
 impl AppState {
-    pub fn new(db: PgPool, shutdown: CancellationToken) -> Self {
+    pub fn new(db: PgPool, chain: Chain, shutdown: CancellationToken) -> Self {
         Self {
             db,
+            chain: Arc::new(chain),
             feed: Arc::new(Feed::new()),
             counters: Arc::default(),
             expensive_queries: Arc::new(Semaphore::new(MAX_EXPENSIVE_QUERIES)),

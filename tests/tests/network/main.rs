@@ -23,4 +23,5 @@ mod restarts;
 mod schedules;
 mod socket;
 mod tampering;
+mod transactions;
 mod undo;
