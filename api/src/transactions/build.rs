@@ -65,6 +65,19 @@ impl Draft {
         self
     }
 
+    /// Notes an account that the program creates if it is missing among `accounts`, which were read.
+    pub fn creates_if_missing(
+        self,
+        accounts: &Accounts,
+        kind: &'static str,
+        address: Address,
+    ) -> Self {
+        match accounts.contains(&address) {
+            true => self,
+            false => self.creates(kind, address),
+        }
+    }
+
     /// Creates `owner`'s associated token account for `mint`, if it is missing among `accounts`, which
     /// were read.
     pub fn with_token_account(
@@ -233,7 +246,8 @@ fn summary(draft: &Draft, simulation: &Simulation) -> String {
     let mut sentences: Vec<_> = decoded
         .filter_map(|event| words::sentence(&event, draft.decimals))
         .collect();
-    let creates_tokens = |created: &&Created| created.kind.ends_with("token_account");
+    let creates_tokens =
+        |created: &&Created| ["token_account", "share_account"].contains(&created.kind);
     if draft.created.iter().any(|created| creates_tokens(&created)) {
         sentences.push("Creates the token account that it pays to, for its rent.".to_owned());
     }

@@ -116,7 +116,10 @@ pub async fn bet(
     require_wallet(&bettor)?;
     let U64(amount) = request.amount;
     require_amount("amount", amount)?;
-    let read = MarketAccounts::read(&mut view, key, |market| vec![tokens_of(&bettor, market)]);
+    let position = address::position(&key, &bettor);
+    let read = MarketAccounts::read(&mut view, key, |market| {
+        vec![position, tokens_of(&bettor, market)]
+    });
     let read = read.await?;
     let market = &read.market;
     // The program's own rules, so the bounds are exactly what the program computes on this state.
@@ -151,6 +154,7 @@ pub async fn bet(
         max_rent,
     };
     let draft = read.draft(bettor).bound(least).bound(highest);
+    let draft = draft.creates_if_missing(&read.accounts, "position", position);
     let bet = instruction::place_bet(bettor, key, market, source, bet);
     view.finish(draft.push(bet)).await
 }

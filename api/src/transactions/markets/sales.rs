@@ -138,10 +138,10 @@ pub async fn buy(
         let text = "`seller` is `account`; buy from another seller";
         return Err(Problem::BadRequest(text.to_owned()));
     }
-    let position = address::position(&key, &seller);
+    let [position, own] = [&seller, &buyer].map(|owner| address::position(&key, owner));
     let read = MarketAccounts::read(&mut view, key, |market| {
-        let tokens = [&buyer, &seller].map(|owner| tokens_of(owner, market));
-        [vec![position], tokens.to_vec()].concat()
+        let [to, from] = [&seller, &buyer].map(|owner| tokens_of(owner, market));
+        vec![position, own, to, from]
     });
     let read = read.await?;
     let market = &read.market;
@@ -168,6 +168,7 @@ pub async fn buy(
     };
     let program = market.token_program.into();
     let draft = read.draft(buyer).bound(highest);
+    let draft = draft.creates_if_missing(&read.accounts, "position", own);
     let draft = draft.with_token_account(&read.accounts, &seller, &market.mint, program);
     let buy = instruction::buy_position(buyer, key, market, source, seller, purchase);
     view.finish(draft.push(buy)).await
