@@ -1,8 +1,10 @@
-//! Serves the mirror of the chain: reads over REST, changes over a WebSocket.
+//! Serves the mirror of the chain: reads over REST, changes over a WebSocket. Builds transactions for
+//! wallets to sign.
 //!
-//! The API holds no key and signs nothing. Its database role can read the schema `chain`, but not
-//! write it. Each answer names the slot of its snapshot; only the chain is authoritative.
+//! The API holds no key, and can neither sign nor send. Its database role can read the schema `chain`,
+//! but not write it. Each answer names the slot of its snapshot; only the chain is authoritative.
 
+mod actions;
 mod admission;
 pub mod analysis;
 mod analytics;
@@ -45,6 +47,7 @@ mod sql;
 mod state;
 mod statistics;
 mod tail;
+mod transactions;
 mod updates;
 mod users;
 mod values;
@@ -56,7 +59,7 @@ use std::{net::SocketAddr, str::FromStr, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use axum::{
-    Router,
+    Extension, Router,
     error_handling::HandleErrorLayer,
     extract::DefaultBodyLimit,
     http::{
@@ -234,7 +237,32 @@ fn app(state: AppState, public_url: &str) -> Router {
     let types = ProblemTypes {
         public_url: public_url.into(),
     };
-    let resources = OpenApiRouter::new()
+    let (actions, of_actions) = actions::router().split_for_parts();
+    let (router, mut document) = OpenApiRouter::with_openapi(docs::info(public_url))
+        .nest("/api/v1", resources(&state))
+        .merge(health::router())
+        .split_for_parts();
+    document.merge(of_actions);
+    docs::complete(&mut document);
+    let routes = router
+        .route("/api/v1/ws", get(socket::upgrade))
+        .merge(docs::router(document.clone()))
+        .merge(socket::asyncapi::router())
+        .merge(problem::kinds::router())
+        .with_state(state.clone());
+    let api = |routes| with_problems(routes, &state, &types);
+    let tools = mcp::router(&document, with_headers(api(routes.clone())));
+    // Any web page may use the actions, and their errors have another body.
+    let actions = limited(actions.with_state(state.clone()), &state)
+        .layer(Extension(actions::PublicUrl(types.public_url.clone())))
+        .layer(from_fn_with_state(state.clone(), actions::finish))
+        .layer(from_fn(metrics::record_request));
+    with_headers(api(routes.merge(tools)).merge(actions))
+}
+
+/// The routes of `/api/v1` with their documentation.
+fn resources(state: &AppState) -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
         .merge(models::router())
         .merge(receipts::router())
         .merge(markets::router())
@@ -255,38 +283,37 @@ fn app(state: AppState, public_url: &str) -> Router {
         .merge(oracles::untagged_router())
         .merge(calendar::router())
         .route_layer(from_fn_with_state(state.clone(), extract::limit_reads))
-        .route_layer(from_fn_with_state(state.clone(), cache::answer));
-    let (router, mut document) = OpenApiRouter::with_openapi(docs::info(public_url))
-        .nest("/api/v1", resources)
-        .merge(health::router())
-        .split_for_parts();
-    docs::complete(&mut document);
-    let routes = router
-        .route("/api/v1/ws", get(socket::upgrade))
-        .merge(docs::router(document.clone()))
-        .merge(socket::asyncapi::router())
-        .merge(problem::kinds::router())
-        .with_state(state.clone());
-    let tools = mcp::router(&document, layered(routes.clone(), &state, &types));
-    layered(routes.merge(tools), &state, &types)
+        .route_layer(from_fn_with_state(state.clone(), cache::answer))
+        // These read the chain from the RPC node, whose slot is another one than the mirror's.
+        .merge(transactions::router())
 }
 
-/// The routes with what all requests pass.
-fn layered(routes: Router, state: &AppState, types: &ProblemTypes) -> Router {
-    let errors = ServiceBuilder::new()
-        .layer(from_fn_with_state(types.clone(), problem::write_body))
+/// The routes with the limits of all requests. What is refused is a [`Problem`] without a body.
+fn limited(routes: Router, state: &AppState) -> Router {
+    let limits = ServiceBuilder::new()
         .layer(from_fn_with_state(state.clone(), admission::limit_rate))
         .layer(HandleErrorLayer::new(async |_| Problem::Timeout))
         .layer(TimeoutLayer::new(problem::REQUEST_TIMEOUT));
     routes
-        .fallback(|uri: Uri| async move { Problem::NoRoute(uri.path().to_owned()) })
         .method_not_allowed_fallback(
             |method: Method| async move { Problem::MethodNotAllowed(method) },
         )
         .layer(DefaultBodyLimit::max(problem::MAX_BODY_BYTES))
-        .layer(errors)
+        .layer(limits)
+}
+
+/// The routes of the API, and all others, with problem details as errors.
+fn with_problems(routes: Router, state: &AppState, types: &ProblemTypes) -> Router {
+    let routes = routes.fallback(|uri: Uri| async move { Problem::NoRoute(uri.path().to_owned()) });
+    limited(routes, state)
+        .layer(from_fn_with_state(types.clone(), problem::write_body))
         .layer(from_fn(metrics::record_request))
         .layer(cors())
+}
+
+/// The routes with what all answers have.
+fn with_headers(routes: Router) -> Router {
+    routes
         .layer(CompressionLayer::new())
         .layer(
             TraceLayer::new_for_http()
@@ -317,7 +344,13 @@ fn cors() -> CorsLayer {
         .chain([ETAG, RETRY_AFTER, problem::REQUEST_ID]);
     CorsLayer::new()
         .allow_origin(Any)
-        .allow_methods([Method::GET, Method::HEAD, Method::POST])
+        .allow_methods([
+            Method::GET,
+            Method::HEAD,
+            Method::POST,
+            Method::PATCH,
+            Method::DELETE,
+        ])
         .allow_headers(Any)
         .expose_headers(exposed.collect::<Vec<_>>())
 }
@@ -333,6 +366,8 @@ fn span<B>(request: &Request<B>) -> tracing::Span {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use axum::{
         body::{Body, to_bytes},
         http::StatusCode,
@@ -468,6 +503,104 @@ mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn a_transaction_needs_a_valid_request_and_a_node() {
+        let bet = |amount: &str| format!(r#"{{"account":"{KEY}","outcome":0,"amount":{amount}}}"#);
+        let path = format!("/api/v1/markets/{KEY}/bet");
+        for (kind, body, status, problem_kind, named) in [
+            ("json", bet(r#""1""#), 503, "no-rpc-node", "RPC_URL"),
+            ("json", bet("1"), 400, "bad-request", "amount"),
+            (
+                "json",
+                bet(r#""1","colour":1"#),
+                400,
+                "bad-request",
+                "colour",
+            ),
+            ("json", "{}".to_owned(), 400, "bad-request", "account"),
+            ("text", bet(r#""1""#), 415, "not-json", "application/json"),
+            (
+                "json",
+                " ".repeat(problem::MAX_BODY_BYTES + 1),
+                413,
+                "body-too-large",
+                "16 KiB",
+            ),
+        ] {
+            let request = Request::post(&path)
+                .header("content-type", format!("application/{kind}"))
+                .body(Body::from(body))
+                .unwrap();
+            let (got, problem) = send(request).await;
+            assert_eq!(got.as_u16(), status, "{problem}");
+            let expected = format!("https://api.test/problems/{problem_kind}");
+            assert_eq!(problem["type"], expected);
+            let detail = problem["detail"].as_str().unwrap();
+            assert!(detail.contains(named), "{problem}");
+        }
+    }
+
+    #[tokio::test]
+    async fn errors_of_actions_are_messages_for_any_origin() {
+        for (method, path, status) in [
+            ("GET", "/api/v1/actions/dance", 404),
+            ("GET", "/api/v1/actions/bet", 503),
+            ("GET", "/api/v1/actions/bet?min_slot=x", 400),
+            ("DELETE", "/api/v1/actions/bet", 405),
+            ("OPTIONS", "/api/v1/actions/bet", 200),
+            ("OPTIONS", "/actions.json", 200),
+        ] {
+            let request = Request::builder().method(method).uri(path);
+            let request = request.body(Body::empty()).unwrap();
+            let response = unconnected().oneshot(request).await.unwrap();
+            assert_eq!(response.status().as_u16(), status, "{path}");
+            let headers = response.headers();
+            assert_eq!(headers["access-control-allow-origin"], "*", "{path}");
+            assert_eq!(headers["x-action-version"], "2.4", "{path}");
+            assert_eq!(headers["content-type"], "application/json", "{path}");
+            assert!(headers.contains_key("x-request-id"), "{path}");
+            assert_eq!(headers.contains_key("retry-after"), status == 503, "{path}");
+            let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+            if status != 200 {
+                let error: Value = serde_json::from_slice(&body).unwrap();
+                assert_ne!(error["message"], "", "{path}");
+                assert_eq!(error.as_object().unwrap().len(), 1, "{path}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn every_transaction_is_documented_with_an_example_and_its_failures() {
+        let (_, document) = get("/api-docs/openapi.json").await;
+        let paths = document["paths"].as_object().unwrap();
+        let operations = paths
+            .values()
+            .flat_map(|item| item.as_object().unwrap().values());
+        let transactions: Vec<_> = operations
+            .filter(|operation| operation["tags"][0] == "transactions")
+            .collect();
+        assert_eq!(transactions.len(), 18);
+        for operation in transactions {
+            let content = &operation["requestBody"]["content"]["application/json"];
+            let reference = content["schema"]["$ref"].as_str().unwrap();
+            let schema = document.pointer(reference.trim_start_matches('#')).unwrap();
+            let has_example = content["example"].is_object() || schema["example"].is_object();
+            assert!(has_example, "{reference}");
+            assert!(operation["summary"].is_string());
+            let responses = operation["responses"].as_object().unwrap();
+            let statuses: BTreeSet<_> = responses.keys().map(String::as_str).collect();
+            let failures = [
+                "400", "404", "413", "415", "422", "425", "429", "500", "503",
+            ];
+            let expected = BTreeSet::from_iter(["200"].into_iter().chain(failures));
+            assert_eq!(statuses, expected, "{reference}");
+            let [refused, unavailable] =
+                ["422", "503"].map(|status| responses[status]["description"].as_str().unwrap());
+            assert!(refused.contains("The transaction would fail"), "{refused}");
+            assert!(unavailable.contains("RPC node"), "{unavailable}");
+        }
+    }
+
     /// The result of a call of the MCP endpoint.
     async fn mcp(method: &str, params: Value) -> Value {
         let call = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
@@ -493,13 +626,40 @@ mod tests {
             .collect();
         let (_, document) = get("/api-docs/openapi.json").await;
         let paths = document["paths"].as_object().unwrap();
-        let paths = paths.keys().filter(|path| path.starts_with("/api/"));
-        assert!(paths.count() <= names.len(), "{names:?}");
-        let call = json!({ "name": "get_markets", "arguments": { "limit": 3 } });
-        let failed = mcp("tools/call", call).await;
-        assert_eq!(failed["isError"], true, "{failed}");
-        let problem = failed["content"][0]["text"].as_str().unwrap();
-        assert!(problem.contains("/problems/unavailable"), "{problem}");
+        let operations = paths
+            .values()
+            .flat_map(|item| item.as_object().unwrap().values());
+        let operations = operations.filter(|operation| {
+            let tag = operation["tags"][0].as_str().unwrap();
+            !["health", "actions"].contains(&tag)
+        });
+        assert_eq!(operations.count(), names.len(), "{names:?}");
+        let bet = json!({ "account": KEY, "outcome": 0, "amount": "1" });
+        let of_key = |name: &str, body: &Value| json!({ name: KEY, "body": body });
+        for (name, arguments, kind) in [
+            ("get_markets", json!({ "limit": 3 }), "unavailable"),
+            (
+                "post_markets_by_market_bet",
+                of_key("market", &bet),
+                "no-rpc-node",
+            ),
+            (
+                "patch_models_by_model",
+                of_key("model", &json!({ "account": KEY })),
+                "no-rpc-node",
+            ),
+            (
+                "delete_models_by_model",
+                of_key("model", &json!({})),
+                "bad-request",
+            ),
+        ] {
+            let call = json!({ "name": name, "arguments": arguments });
+            let failed = mcp("tools/call", call).await;
+            assert_eq!(failed["isError"], true, "{failed}");
+            let problem = failed["content"][0]["text"].as_str().unwrap();
+            assert!(problem.contains(&format!("/problems/{kind}")), "{problem}");
+        }
     }
 
     #[tokio::test]
